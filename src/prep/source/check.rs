@@ -13,12 +13,12 @@ use crate::source::options::SourceOptions;
 use crate::source::recording::Recording;
 use crate::source::stream::EventStream;
 
-/// Number of events whose coordinates are checked first. In most recordings, no more events are needed. The polarities
-/// of this many events are checked if [`HEAD`] events are not enough.
+/// Number of events whose coordinates are checked first. In most recordings, they are enough. Their polarities are
+/// checked too if the first [`HEAD`] polarities are not enough.
 const FIRST: u64 = 1 << 16;
 
-/// Number of events whose polarities are checked first. In most recordings, at least one of them is an ON event, and no
-/// more events are needed.
+/// Number of events whose polarities are checked first. In most recordings, they are enough, because at least one of
+/// them is an ON event.
 const HEAD: u64 = 1 << 10;
 
 /// Maximum number of fields that an error suggests for one column.
@@ -52,9 +52,10 @@ pub(super) fn check(stream: &EventStream, options: &SourceOptions) -> Result<Vec
     Ok(notes)
 }
 
-/// Checks the polarities of a recording. Returns a note for the user. Does nothing if the events are already in memory.
+/// Checks the polarities of a recording. Returns a note for the user, if there is something to say. Checks nothing if
+/// the events are in memory.
 ///
-/// If the polarities cannot be read, this function returns no error. The error occurs again when the events are read.
+/// Polarities that cannot be read are no error here. They become an error when the events are read.
 ///
 /// # Errors
 /// Errors of [`Polarities::judge`].
@@ -99,7 +100,7 @@ pub(super) fn check_sensor(
 
 /// Returns the error for a recording that lacks the column y or p and whose sensor size is unknown. `size` is the
 /// smallest width and height that contain all events. Returns `None` if the recording has both columns, or if the file
-/// has no other field that could be a column or has a column's name.
+/// has no other field that could be meant as a column.
 pub(crate) fn check_unknown_sensor(recording: &Recording, size: (u32, u32)) -> Option<Error> {
     let Recording { path, layout, columns: taken, .. } = recording;
     let expected = match (taken.has(Role::Y), taken.has(Role::P)) {
@@ -114,9 +115,9 @@ pub(crate) fn check_unknown_sensor(recording: &Recording, size: (u32, u32)) -> O
     taken.has_more().then(|| lacking(path, *layout, taken, expected.into(), sensor))
 }
 
-/// Returns the error for a recording without the columns that `sensor` needs. It suggests what the user can do: take an
-/// unused field as the column, save a copy of the recording in which the column has numbers, or give a sensor with only
-/// one row or one polarity.
+/// Returns the error for a recording without the columns that `sensor` needs. The error suggests what the user can do:
+/// take an unused field as the column, save a copy of the recording in which the column has numbers, or give a sensor
+/// with only one row or one polarity.
 fn lacking(path: &Path, layout: Layout, taken: &TakenColumns, expected: String, sensor: SensorSize) -> Error {
     let [lacks_y, lacks_p] =
         [(Role::Y, sensor.height), (Role::P, sensor.polarities)].map(|(role, n)| n > 1 && !taken.has(role));
@@ -154,8 +155,8 @@ fn lacking(path: &Path, layout: Layout, taken: &TakenColumns, expected: String, 
     Error::Columns { path, place, expected, got, remedies }
 }
 
-/// The range of the x or y coordinates of a recording, and how many of them have fractions. Used if they are stored as
-/// floats.
+/// The range of the x or y coordinates of a recording, and how many coordinates have fractions. Used only for
+/// coordinates that are stored as floats.
 #[derive(Debug)]
 pub(super) struct Pixels {
     least: f64,
@@ -163,15 +164,16 @@ pub(super) struct Pixels {
     /// Number of coordinates. `fractions` is the number of those that are not whole numbers.
     count: u64,
     fractions: u64,
-    /// Number and range of the coordinates from -1 to 1, such as normalised ones.
+    /// The coordinates from -1 to 1: their number, the smallest and the largest. Normalised coordinates are in this
+    /// range.
     normal: (u64, f64, f64),
-    /// An eighth of the sensor's width (for x) or height (for y), or 0 if the sensor is unknown. Coordinates with
-    /// fractions that are all below it are probably not pixels.
+    /// An eighth of the sensor's width (for x) or height (for y), or 0 if the sensor is unknown. If all coordinates are
+    /// below this number and some have fractions, they are probably not pixels.
     few: f64,
 }
 
 impl Pixels {
-    /// Makes an empty range of the coordinates x or y of a sensor.
+    /// Makes a range without coordinates. `role` says whether x or y will be added.
     pub(super) fn new(role: Role, sensor: Option<SensorSize>) -> Pixels {
         let size = sensor.map_or(0, |sensor| if role == Role::X { sensor.width } else { sensor.height });
         let (least, most) = (f64::INFINITY, f64::NEG_INFINITY);
@@ -191,26 +193,28 @@ impl Pixels {
         }
     }
 
-    /// Whether [`Pixels::judge`] is as good as certain to accept the coordinates, whatever coordinates are still added.
+    /// Returns whether [`Pixels::judge`] is almost certain to accept the coordinates, whatever else is added.
     fn are_settled(&self) -> bool {
         self.least < self.most && !self.are_inside_one() && 2 * self.normal.0 <= self.count
     }
 
-    /// Whether 99 of 100 coordinates are normalised: they differ, are from -1 to 1, and at least half have fractions.
+    /// Returns whether the coordinates are probably normalised: 99 of 100 are from -1 to 1, these are not all equal,
+    /// and at least half of all coordinates have fractions.
     fn are_normalised(&self) -> bool {
         let (normal, least, most) = self.normal;
         100 * normal >= 99 * self.count && least < most && 2 * self.fractions >= self.count
     }
 
-    /// Whether the coordinates look too close together for pixels. They do if all are inside one pixel, if all are from
-    /// -1 to 1 (normalised coordinates), or if all are in a corner of the sensor, within an eighth of its size.
+    /// Returns whether the coordinates look too close together for pixels. They do if all are inside one pixel, if all
+    /// are from -1 to 1 (normalised coordinates), or if all are in a corner of the sensor, within an eighth of its
+    /// size.
     fn are_inside_one(&self) -> bool {
         let normalised = self.least >= -1.0 && self.most <= 1.0;
         self.least.floor() == self.most.floor() || normalised || self.least.abs().max(self.most) < self.few
     }
 
     /// Checks the coordinates that were added. Returns a note for the user if some have fractions. The note is a
-    /// warning if more than a tenth have them.
+    /// warning if more than a tenth of the coordinates have fractions.
     ///
     /// # Errors
     /// [`Error::NotPixels`] if some coordinates have fractions, the coordinates differ, and all are close together:

@@ -104,7 +104,7 @@ pub(super) struct Head {
     pub sensor: Option<SensorSize>,
     /// Class of the recording, if the file gives it.
     pub label: Option<ClassLabel>,
-    /// Number of events in the range that the options give, or of all events without a range.
+    /// Number of events that are used: the events in the range that the options give, or all events if they give none.
     pub events: u64,
     /// Number of events outside the range that the options give.
     pub out_of_range: u64,

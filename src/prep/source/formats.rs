@@ -16,11 +16,11 @@ pub(super) const READ: &str = "a recording in HDF5 or NumPy's formats";
 /// Text for error messages: what the user should do with a compressed file or an archive.
 pub(super) const UNPACK: &str = "unpack it first";
 
-/// Advice for files of one format: a text that says what reads the format, and the words of a command that converts a
-/// file to a format that this crate reads. The list of words is empty if there is no such command.
+/// Advice for files of one format: a text that says what reads the format, and the words of a command that converts or
+/// unpacks a file. The list of words is empty if there is no such command.
 ///
-/// The word FILE stands for the path of the file, and OUT for the path of the converted file. In Python code, both
-/// become string literals.
+/// In the words, FILE stands for the path of the file, and OUT for the path of the converted file. In Python code, FILE
+/// and OUT become string literals.
 pub(super) type Way = (&'static str, &'static [&'static str]);
 
 const AEDAT_1: Way = ("jAER reads it; save t, x, y and p with np.savez", &[]);
@@ -152,8 +152,8 @@ const FORMATS: [(usize, &[u8], &str, Way); 63] = [
     (0, b"<html", "a web page", SERVER),
 ];
 
-/// A format that was recognised: its name, a text that says what reads it, and the command that converts the file.
-/// `None` if there is no such command.
+/// A format that was recognised: its name, a text that says what reads it, and the command that converts or unpacks the
+/// file. The command is `None` if there is none.
 pub(super) type Recognised = (String, String, Option<Box<Remedy>>);
 
 /// Recognises the format of the file at `path` by its first bytes, `head`. If a command converts the file, the name of
@@ -223,7 +223,7 @@ fn stem_of(path: &Path) -> String {
 }
 
 /// Makes the command that converts or unpacks the file at `path`, which is in `dir`, a folder of recordings. If the
-/// command writes the new file next to the old one, the user is told to convert `dir` again.
+/// command writes the new file next to the original file, the user is told to convert `dir` again.
 pub(super) fn command_in_folder(dir: &Path, path: &Path) -> Option<Box<Remedy>> {
     let stem = path.with_extension("");
     let (_, _, mut command) = recognise(path, stem.to_str()?, &head_of(path))?;
@@ -235,8 +235,8 @@ pub(super) fn command_in_folder(dir: &Path, path: &Path) -> Option<Box<Remedy>> 
     command
 }
 
-/// Whether `head` is the beginning of a MATLAB file of version 4. Such a file begins with five 32-bit integers: type,
-/// rows, columns, whether the variable is complex, and the length of the variable's name. The name follows.
+/// Returns whether `head` is the beginning of a MATLAB file of version 4. Such a file begins with five 32-bit integers:
+/// type, rows, columns, whether the variable is complex, and the length of the variable's name. The name follows.
 fn is_matlab_4(head: &[u8]) -> bool {
     let [kind, rows, columns, complex, length, ..] = *head.as_chunks::<4>().0 else { return false };
     let [kind, rows, columns, complex, length] =
@@ -247,8 +247,8 @@ fn is_matlab_4(head: &[u8]) -> bool {
     kind < 100 && kind % 10 < 3 && rows > 0 && columns > 0 && complex < 2 && named
 }
 
-/// Whether `head` is the beginning of a text. It is if it is UTF-8 or mostly ASCII, and has no control characters
-/// except white space. The last character may be cut off.
+/// Returns whether `head` is the beginning of a text: UTF-8 or mostly ASCII, without control characters other than
+/// white space. It does not matter if the last character is cut off.
 pub(super) fn is_text(head: &[u8]) -> bool {
     let utf8 = match std::str::from_utf8(head) {
         Ok(_) => true,
@@ -259,8 +259,8 @@ pub(super) fn is_text(head: &[u8]) -> bool {
     !head.is_empty() && head.iter().all(plain) && (utf8 || 10 * ascii > 9 * head.len())
 }
 
-/// Whether `head` is the beginning of a NumPy array or an HDF5 file. An HDF5 file can have 512, 1024 or 2048 bytes of
-/// other data at its beginning.
+/// Returns whether `head` is the beginning of a NumPy array or an HDF5 file. An HDF5 file can begin with 512, 1024 or
+/// 2048 bytes of other data.
 pub(super) fn is_read(head: &[u8]) -> bool {
     let hdf5 = |at| head.get(at..).is_some_and(|rest: &[u8]| rest.starts_with(b"\x89HDF\r\n\x1a\n"));
     head.starts_with(b"\x93NUMPY") || [0, 512, 1024, 2048].into_iter().any(hdf5)

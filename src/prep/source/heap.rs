@@ -49,8 +49,8 @@ pub struct VlenRows {
     rows: u64,
 }
 
-/// Consecutive rows: the elements of all rows as one column, and the offset at which each row starts in this column. A
-/// last offset follows: the column's length.
+/// The elements of consecutive rows as one column, and the index in this column at which each row starts, followed by
+/// the column's length.
 type Rows<C> = (C, Vec<usize>);
 
 /// The function that reads the rows of a dataset. It depends on the number type of the elements.
@@ -60,7 +60,7 @@ enum ReadRows {
     Integers(fn(&VlenRows, Range<u64>) -> Result<Rows<Coordinates>>),
 }
 
-/// An object of the heap that must be found, and the place of its elements in the output column.
+/// A row that is read: the heap object that holds it, and the position of its elements in the output column.
 #[derive(Clone, Copy, Debug)]
 struct Wanted {
     address: u64,
@@ -78,7 +78,7 @@ impl VlenRows {
     /// unusual type; it is compact, virtual or stored in external files; it has a filter other than gzip and shuffle.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`], [`Error::DamagedRecording`] if the references would lie outside the file,
+    /// [`tonic_base::Error::Io`], [`Error::DamagedRecording`] if references lie outside the file,
     /// [`Error::MissingData`] if some references were never written.
     pub fn open(path: &Path, name: &str, dataset: &Dataset) -> Result<Option<VlenRows>> {
         let holder = PathBuf::from(dataset.filename());
@@ -107,8 +107,8 @@ impl VlenRows {
         Ok(elements)
     }
 
-    /// Reads consecutive rows as times. Returns the times of all rows as one column, and the offset at which each row
-    /// starts in this column, followed by the column's length. Returns `None` if the elements are integers.
+    /// Reads consecutive rows as times. Returns the times of all rows as one column, and the index in this column at
+    /// which each row starts, followed by the column's length. Returns `None` if the elements are integers.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`], [`Error::DamagedRecording`].
@@ -117,9 +117,8 @@ impl VlenRows {
         read(self, rows).map(Some)
     }
 
-    /// Reads consecutive rows as coordinates. Returns the coordinates of all rows as one column, and the offset at
-    /// which each row starts in this column, followed by the column's length. Returns `None` if the elements are
-    /// floats.
+    /// Reads consecutive rows as coordinates. Returns the coordinates of all rows as one column, and the index in this
+    /// column at which each row starts, followed by the column's length. Returns `None` if the elements are floats.
     ///
     /// Numbers above `i64::MAX` become `i64::MAX`, as in libhdf5.
     ///
@@ -174,8 +173,8 @@ impl VlenRows {
         Ok((column_of(column), offsets))
     }
 
-    /// Estimates the byte range in the file of each collection that has wanted objects, in order. The length of a range
-    /// is the sum of the sizes of the wanted objects and of their headers.
+    /// Estimates which byte range of the file is needed of each heap collection, in order of address. A range begins
+    /// where the collection begins. It is as long as the wanted objects and their headers together.
     fn extents<'a>(&'a self, wanted: &'a [Wanted]) -> impl Iterator<Item = Range<u64>> + 'a {
         wanted.chunk_by(|a, b| a.address == b.address).map(|objects| {
             let start = self.superblock.base.saturating_add(objects[0].address);
@@ -184,8 +183,9 @@ impl VlenRows {
         })
     }
 
-    /// Finds the wanted objects of one collection, copies their bytes and returns the offset of the collection's end in
-    /// the file. The collection must begin at the offset `free_from`, where the previous collection ends, or later.
+    /// Finds the wanted objects of one heap collection and copies their bytes. Returns the offset in the file of the
+    /// collection's end. The collection must begin at the offset `free_from`, where the previous collection ends, or
+    /// after it.
     fn read_collection(
         &self,
         window: &mut FileWindow<'_>,

@@ -17,7 +17,7 @@ pub enum Layout {
     Mvsec,
     /// Metavision files of Prophesee.
     Prophesee,
-    /// A NumPy array (`.npy`) of records, or of two dimensions with one row per event.
+    /// A NumPy array (`.npy`): of records, or with several numbers for each event.
     Npy,
     /// An archive of NumPy arrays (`.npz`).
     Npz,
@@ -64,7 +64,7 @@ impl Layout {
         }
     }
 
-    /// Whether a file of this layout holds many samples with labels, instead of one recording.
+    /// Returns whether a file of this layout holds many samples with labels, instead of one recording.
     pub(crate) fn has_samples(self) -> bool {
         matches!(self, Layout::Hsd | Layout::Ntidigits)
     }

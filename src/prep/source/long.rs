@@ -15,10 +15,10 @@ use crate::source::recording::ReadSamples;
 use crate::source::stream::{EventStream, OriginalOrder};
 use crate::source::times::{Clock, Findings, TimeUnit, Wrap, blocks, vet, vet_in_blocks, vet_unwrapped};
 
-/// Several samples are read in one piece, with the unneeded events between them, if there are at most this many such
-/// events. Otherwise, each sample is read by itself.
+/// Maximum number of unneeded events between samples that are read together. If there are more, each sample is read by
+/// itself.
 const MAX_WASTE: u64 = 1 << 16;
-/// Maximum number of events in samples that are read at once, unless one sample has more.
+/// Maximum number of events of samples that are read together. A sample with more events is read by itself.
 const MAX_TOGETHER: u64 = 1 << 22;
 
 /// Reads the samples of a recording. Each sample is a range of the recording's events.
@@ -26,13 +26,14 @@ const MAX_TOGETHER: u64 = 1 << 22;
 pub(super) struct Long {
     path: PathBuf,
     access: Access,
-    /// Event range of each sample. Empty if the whole recording is one sample.
+    /// The range of events of each sample. Empty if the whole recording is one sample.
     spans: Vec<Span>,
     reordered: Vec<bool>,
-    /// The wraps of the clock to undo each time that the file is opened. `None` if the file stays open or the recording
-    /// is not cut.
+    /// The wraps of the clock that are undone each time the file is opened. `None` if there are none, if the file stays
+    /// open, or if the recording is one sample.
     wrap: Option<Wrap>,
-    /// The events in order of time, if they are out of order in the file, and too many to sort them for each read.
+    /// The recording sorted by time. It is kept if the file is out of order and too large to be sorted again for each
+    /// read.
     sorted: OnceLock<EventStream>,
     seen: OnceLock<Seen>,
 }
@@ -43,8 +44,8 @@ struct Seen {
     notes: Vec<String>,
     /// The unit of the recording's times, if it was assumed and may be wrong.
     assumed: Option<TimeUnit>,
-    /// The wraps that are undone if the recording is one sample, and whether its events are in order of time. `None` if
-    /// the whole recording was read at once.
+    /// Result of the check in blocks, for a recording that is one sample: the wraps to undo, and whether the events are
+    /// in order of time. `None` if there was no such check.
     checked: Option<(Option<Wrap>, bool)>,
 }
 
@@ -53,8 +54,8 @@ struct Seen {
 enum Access {
     /// The file stays open.
     Open(Box<EventStream>),
-    /// The file is one of many, so it is opened for each read and closed again. `events` is its number of events, and
-    /// `linked` are other files with its data.
+    /// The file is one of many, so it is opened for each read and closed again. `events` is its number of events.
+    /// `linked` are the other files that hold its data.
     Closed { options: Arc<SourceOptions>, events: u64, linked: Vec<LinkedPath> },
 }
 
@@ -74,8 +75,8 @@ impl Long {
 
     /// Makes a reader that opens the file for each read. `options` must name the recording's layout.
     ///
-    /// `events` is the number of events, and `linked` are other files that hold data of the recording. `pieces` are the
-    /// samples that the recording was cut into. If it has no spans, the recording is one sample.
+    /// `events` is the number of events, and `linked` are the other files that hold data of the recording. `pieces` are
+    /// the samples that the recording was cut into. If `pieces` has no spans, the recording is one sample.
     pub(super) fn closed(
         path: &Path,
         options: Arc<SourceOptions>,
@@ -151,7 +152,8 @@ impl Long {
         Ok(notes)
     }
 
-    /// Returns notes on opening the file, if it is opened only for each read.
+    /// Returns notes about how the file was opened. Empty if the file stays open, because then the user has these notes
+    /// already.
     fn late_notes(&self, stream: &EventStream) -> Vec<String> {
         let mut notes = Vec::new();
         if matches!(self.access, Access::Closed { .. }) {
@@ -161,7 +163,7 @@ impl Long {
         notes
     }
 
-    /// Calls `work` with the open file.
+    /// Calls `work` with the recording. Opens the file and sorts the events first, if that is necessary.
     fn with_stream<T>(&self, work: impl FnOnce(&EventStream) -> Result<T>) -> Result<T> {
         match (&self.access, self.sorted.get()) {
             (Access::Open(stream), _) => work(stream),

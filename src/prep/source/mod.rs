@@ -2,14 +2,14 @@
 //!
 //! A file of any layout is opened as a [`Recording`], which reads the raw events of each of its samples. Some files are
 //! datasets of many labelled samples. Files of cameras and NumPy files hold one recording each, which is opened as an
-//! `EventStream`. The recording becomes one sample or is cut into many. The label of such a sample comes from the name of
-//! the folder that the file is in, from a table of [`labels`], from the file itself or from the caller.
+//! `EventStream`. The recording becomes one sample or is cut into many. The label of such a sample comes from the name
+//! of the folder that the file is in, from a table of [`labels`], from the file itself or from the caller.
 //!
 //! ```text
 //! together                     the unit of small recordings, judged together
 //! open, detect, formats        opens a file or a folder; recognises a file's layout, or a format that is not read
 //! layout, options              the names of layouts; the caller's options
-//! layouts                      opens files by their layout: datasets of many samples, recordings of cameras, NumPy files
+//! layouts                      opens files by their layout: many samples, recordings of cameras, NumPy files
 //! recording, raw               an open recording, and the raw events that it gives
 //! stream, check                one recording as a sequence of events, and the checks before it is used
 //! long, sorted                 one recording as one sample or many; its events in a sorted temporary file

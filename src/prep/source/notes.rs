@@ -1,6 +1,6 @@
-//! Names the recordings that a note for the user is about.
+//! Adds to a note for the user which recordings it is about.
 
-/// Returns a note about the recordings `name`. A warning stays one.
+/// Returns `note` with the name of the recordings before it. A warning stays a warning.
 pub(crate) fn note_on(name: &str, note: &str) -> String {
     match note.strip_prefix("warning: ") {
         Some(warning) => format!("warning: {name}: {warning}"),

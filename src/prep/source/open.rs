@@ -19,8 +19,8 @@ use crate::source::recording::{Recording, file_name};
 use crate::source::stream::{ClassLabel, EventStream};
 use crate::source::times::{TimeUnit, vet_all, vet_ends};
 
-/// If a recording is one sample and has at most this many events, all times are checked when it is opened, before
-/// anything is written. They are read a second time when the sample is read.
+/// Maximum number of events of a recording whose times are all checked when it is opened, before anything is written.
+/// Used only for recordings that are one sample. The times are then read twice: for the check, and with the sample.
 const MAX_TWICE: u64 = 1 << 20;
 
 impl Recording {
@@ -36,7 +36,8 @@ impl Recording {
         Ok(recordings)
     }
 
-    /// Opens recordings with the classes that are found in them. The caller applies the list of classes in the options.
+    /// Opens recordings, with the classes that are found in files, folders and tables. The caller applies
+    /// `options.classes`.
     fn open_as_found(path: &Path, options: &SourceOptions) -> Result<Vec<Recording>> {
         if path.is_dir() {
             return folder::open(path, options);

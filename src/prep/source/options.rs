@@ -12,7 +12,7 @@ use crate::source::times::{EventRange, TimeUnit};
 /// Options for opening recordings. They add to the information in the files, or replace it.
 #[derive(Clone, Debug, Default)]
 pub struct SourceOptions {
-    /// The layout. Default: detected from the content.
+    /// The layout of the files. Default: detected from their content.
     pub layout: Option<Layout>,
     /// Which fields are the columns of events (t, x, y and p), for HDF5 and NumPy files. Default: the fields are found
     /// by their names.
@@ -23,14 +23,14 @@ pub struct SourceOptions {
     pub origin: u8,
     /// The unit of the times in the files. Default: the unit that the file or the layout gives.
     pub time_unit: Option<TimeUnit>,
-    /// The sensor size. Needed if the files do not give it or give a wrong one.
+    /// The sensor size. Needed if the files give no sensor size, or a wrong one.
     pub sensor: Option<SensorSize>,
     /// Which range of a recording's events is used. Default: all events.
     pub events: Option<EventRange>,
     /// Whether to undo wraps of a recording's clock. If false, a wrap is an error.
     pub unwrap: bool,
     /// Whether to accept the times unchanged, even if the clock wraps, starts again or jumps, or if the times are
-    /// implausible in the assumed unit. If false, these are errors.
+    /// implausible in the assumed unit. If false, such times are an error.
     pub allow_clock_trouble: bool,
     /// How recordings are cut into samples.
     pub cut: Cut,
@@ -39,7 +39,7 @@ pub struct SourceOptions {
     /// All classes and their order. Default: the classes that are found, in alphabetical order.
     pub classes: Option<ClassList>,
     /// For a folder of recordings: the level of sub-folders whose names are the classes. Level 1 is directly in the
-    /// folder. Default: 1, but it is an error if these names are probably not classes.
+    /// folder. Default: level 1, with an error if its names are probably not classes.
     pub class_level: Option<usize>,
     /// Which samples of an N-TIDIGITS18 file to use.
     pub digits: Digits,
@@ -51,27 +51,27 @@ pub enum Cut {
     /// The recording is one sample. If a table of labels gives intervals, each interval is one sample.
     #[default]
     Whole,
-    /// Pieces of equal duration.
+    /// The recording is cut into samples of equal duration.
     Duration {
-        /// Duration of a piece in microseconds, at least 1.
+        /// Duration of a sample in microseconds, at least 1.
         length: i64,
         /// Microseconds by which consecutive samples overlap. Less than `length`.
         overlap: i64,
     },
-    /// Pieces with an equal number of events.
+    /// The recording is cut into samples with an equal number of events.
     Events {
-        /// Number of events of a piece, at least 1.
+        /// Number of events of a sample, at least 1.
         count: u64,
         /// Number of events that consecutive samples share. Less than `count`.
         overlap: u64,
     },
 }
 
-/// Where class labels come from, for layouts that do not define labels.
+/// Where class labels come from. For layouts whose files have labels for all samples, it must be [`LabelSource::Own`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum LabelSource {
-    /// Each recording has the label in its file, if the map names one. Otherwise, its label is the name of the folder
-    /// that the file is in.
+    /// The label comes from the file, if the file has labels or the map names one. If not, and if a folder was opened,
+    /// the label is the name of the sub-folder that the file is in.
     #[default]
     Own,
     /// All samples have this class.
@@ -83,9 +83,9 @@ pub enum LabelSource {
 /// Which samples of an N-TIDIGITS18 file to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digits {
-    /// Use the training part if true, the test part if false.
+    /// Whether to use the training part. If false, the test part is used.
     pub train: bool,
-    /// Use only the samples with a single digit.
+    /// Whether to use only the samples with a single digit.
     pub single: bool,
 }
 
@@ -104,7 +104,7 @@ pub struct TableColumns {
 }
 
 impl TableColumns {
-    /// Number of columns of the table.
+    /// Returns the number of columns of the table.
     pub(super) fn width(&self) -> usize {
         self.width
     }
@@ -137,8 +137,8 @@ impl FromStr for TableColumns {
     }
 }
 
-/// A place in a file, written `PATH` or `PATH[N]`: the path of an array or of a member of records, and `N`, counted
-/// from 0. `N` is the index of a column if the array has several numbers for each event, or of an element if the member
+/// A place in a file, written `PATH` or `PATH[N]`. `PATH` is the path of an array or of a member of records. `N` counts
+/// from 0. It is the index of a column if the array has several numbers for each event, or of an element if the member
 /// is an array.
 pub(super) type DatasetPath = (String, Option<usize>);
 

@@ -23,9 +23,10 @@ pub struct RawSamples {
     pub times: Times,
     /// Pixel column or channel of each event, (events,), unchecked: it may lie outside the sensor.
     pub x: Coordinates,
-    /// Pixel row of each event, (events,), unchecked. `None` for a cochlea.
+    /// Pixel row of each event, (events,), unchecked: it may lie outside the sensor. `None` if the recording has no
+    /// rows, such as that of a cochlea.
     pub y: Option<Coordinates>,
-    /// Polarity of each event, (events,), unchecked. `None` if the sensor has only one polarity.
+    /// Polarity of each event, (events,), unchecked. `None` if the recording has no polarities.
     pub p: Option<Coordinates>,
     /// Index of each sample's first event, and then the number of all events, (samples + 1,).
     pub offsets: Vec<usize>,
@@ -49,16 +50,16 @@ pub enum Times {
 /// A column of coordinates or polarities.
 #[derive(Clone, Debug)]
 pub enum Coordinates {
-    /// 8 bits: polarities, and pixels of small sensors.
+    /// Unsigned 8-bit integers, such as polarities and pixels of small sensors.
     U8(Vec<u8>),
-    /// 16 bits: pixels in most files.
+    /// Unsigned 16-bit integers, such as the pixels in most files.
     U16(Vec<u16>),
-    /// All other integer types, widened to 64 bits.
+    /// Integers of all other types, converted to 64 bits.
     I64(Vec<i64>),
 }
 
 impl Coordinates {
-    /// The entry with index `i`.
+    /// Returns the entry with index `i`.
     pub(super) fn get(&self, i: usize) -> i64 {
         match self {
             Coordinates::U8(c) => c[i].into(),
@@ -67,7 +68,7 @@ impl Coordinates {
         }
     }
 
-    /// The number of entries.
+    /// Returns the number of entries.
     pub fn len(&self) -> usize {
         match self {
             Coordinates::U8(c) => c.len(),
@@ -76,12 +77,13 @@ impl Coordinates {
         }
     }
 
-    /// Whether the column is empty.
+    /// Returns whether the column is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Returns the largest entry, ignoring `i64::MAX`, which stands for inf. `None` if no entry is left.
+    /// Returns the largest entry. Entries of `i64::MAX` stand for infinity and are ignored. `None` if no other entry is
+    /// left.
     pub fn max(&self) -> Option<i64> {
         match self {
             Coordinates::U8(c) => c.iter().max().map(|&n| n.into()),
@@ -90,7 +92,7 @@ impl Coordinates {
         }
     }
 
-    /// The smallest entry. `None` if the column is empty.
+    /// Returns the smallest entry. `None` if the column is empty.
     pub fn min(&self) -> Option<i64> {
         match self {
             Coordinates::U8(c) => c.iter().min().map(|&n| n.into()),
@@ -99,7 +101,7 @@ impl Coordinates {
         }
     }
 
-    /// Returns the different entries. If there are more than 64, only some are returned.
+    /// Returns the different entries, at most 64 of them.
     pub(super) fn distinct(&self) -> BTreeSet<i64> {
         /// Maximum number of different entries that are collected.
         const MOST: usize = 64;
@@ -173,12 +175,12 @@ impl Coordinates {
 }
 
 impl RawSamples {
-    /// Number of samples.
+    /// Returns the number of samples.
     pub fn samples(&self) -> usize {
         self.offsets.len() - 1
     }
 
-    /// Number of events of sample `i`.
+    /// Returns the number of events of sample `i`.
     pub fn count(&self, i: usize) -> u64 {
         (self.offsets[i + 1] - self.offsets[i]) as u64
     }
@@ -263,7 +265,7 @@ impl Times {
         }
     }
 
-    /// The time of event `i` in microseconds. `None` if it is invalid.
+    /// Returns the time of event `i` in microseconds. `None` if the time is invalid.
     pub(super) fn get(&self, i: usize) -> Option<i64> {
         match self {
             Times::F16(t) => microseconds(t[i].to_f64()),
@@ -318,7 +320,7 @@ impl Times {
         }
     }
 
-    /// The times of a range of events in microseconds. `None` if any is invalid.
+    /// Returns the times of a range of events in microseconds. `None` if any of these times is invalid.
     fn microseconds(&self, range: Range<usize>) -> Option<Vec<i64>> {
         let seconds = |t: f64| microseconds(t).unwrap_or(NO_TIME);
         let times: Vec<i64> = match self {

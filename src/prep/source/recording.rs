@@ -26,7 +26,7 @@ pub struct Recording {
     pub layout: Layout,
     /// Sensor size, if the file or the layout gives it.
     pub sensor: Option<SensorSize>,
-    /// Class of each sample, or [`tonic_shard::NO_LABEL`].
+    /// Class number of each sample, or [`tonic_shard::NO_LABEL`], (samples,).
     pub labels: Vec<u32>,
     /// Names of the classes, by class number. `None` if the classes have no names.
     pub classes: Option<Arc<[String]>>,
@@ -47,13 +47,13 @@ pub struct Recording {
 
 /// A sample with more events than this is read in blocks, if the recipe allows it.
 pub(crate) const LARGE_SAMPLE: u64 = 1 << 22;
-/// Number of events of a block of a large sample.
+/// Number of events that are read at a time from a large sample.
 pub(crate) const BLOCK_EVENTS: u64 = 1 << 18;
 
-/// Number of samples that are read at once if each sample is a row of a dataset. For SSC, 8 rows have about 300 kB.
+/// Number of samples that are read at once if each sample is a row of a dataset. In SSC, 8 rows take about 300 kB.
 const ROWS_TOGETHER: u64 = 8;
 
-/// Reads the events of a recording. It is implemented for each layout and can be used on any thread.
+/// Reads the events of a recording. Each layout has an implementation, which any thread can use.
 pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
     /// Reads the raw events of consecutive samples.
     ///
@@ -61,21 +61,20 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
     /// Errors of reading a file of the layout.
     fn read(&self, samples: Range<u64>) -> Result<RawSamples>;
 
-    /// Returns the number of events of all samples together. The events themselves are not read if the layout allows
-    /// that.
+    /// Returns the number of events of all samples together. Most layouts give it without reading the events.
     ///
     /// # Errors
     /// Errors of reading a file of the layout.
     fn events(&self) -> Result<u64>;
 
-    /// Returns the number of events of a sample that can be read in blocks. `None` if the layout has only samples that fit
-    /// in memory.
+    /// Returns the number of events of a sample, if the sample can be read in blocks. `None` for layouts whose samples
+    /// all fit in memory.
     fn sample_events(&self, _sample: u64) -> Option<u64> {
         None
     }
 
-    /// Checks the times of a sample that has [`ReadSamples::sample_events`], in blocks of at most `most` events. Returns
-    /// whether its events are in order of time.
+    /// Checks the times of a sample, in blocks of at most `most` events. Returns whether the events are in order of
+    /// time. Only for samples whose [`ReadSamples::sample_events`] is not `None`.
     ///
     /// # Errors
     /// Errors of [`ReadSamples::read`].
@@ -83,8 +82,8 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
         Ok(true)
     }
 
-    /// Reads the raw events of a sample that has [`ReadSamples::sample_events`], in blocks of at most `most` events and in
-    /// the file's order. [`ReadSamples::check_in_blocks`] must have accepted the sample.
+    /// Reads the raw events of a sample in the file's order, in blocks of at most `most` events. Calls `take` with each
+    /// block. [`ReadSamples::check_in_blocks`] must have accepted the sample.
     ///
     /// # Errors
     /// Errors of [`ReadSamples::read`] and of `take`.
@@ -92,7 +91,7 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
         take(self.read(sample..sample + 1)?)
     }
 
-    /// Returns how many samples to read at once, from sample `first` on. The result is at most `most`.
+    /// Returns how many samples to read at once, starting with sample `first`: at most `most`.
     fn together(&self, _first: u64, most: u64) -> u64 {
         most.min(ROWS_TOGETHER)
     }
@@ -108,7 +107,7 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
     }
 
     /// Returns the unit that the file's times are assumed to have. `None` if the unit is certain, because the user or
-    /// the data type gave it, or if the user accepts implausible times. For some layouts also `None` before the first
+    /// the data type gave it, or if the user accepts implausible times. Some layouts return `None` before the first
     /// read.
     fn assumed_unit(&self) -> Option<TimeUnit> {
         None
@@ -130,7 +129,7 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
 }
 
 impl Recording {
-    /// Number of samples.
+    /// Returns the number of samples.
     pub fn samples(&self) -> u64 {
         self.labels.len() as u64
     }
@@ -141,20 +140,20 @@ impl Recording {
         self.reader.reordered(sample)
     }
 
-    /// Returns notes for the user about what was found while samples were read. The clock of a very long recording that
-    /// is one sample is checked only then, and not when the recording is opened.
+    /// Returns notes for the user about what was found while samples were read. If a very long recording is one sample,
+    /// its clock is checked at that time, and not when the recording is opened.
     pub fn found(&self) -> Vec<String> {
         self.reader.notes()
     }
 
     /// Returns the unit that the file's times are assumed to have. `None` if the unit is certain, or if the user
-    /// accepts implausible times. For some layouts also `None` before the first read.
+    /// accepts implausible times. Some layouts return `None` before the first read.
     pub(crate) fn assumed_unit(&self) -> Option<TimeUnit> {
         self.reader.assumed_unit()
     }
 
-    /// Returns how many samples to read at once, from sample `first` on. The result is at most `most`. It is chosen so
-    /// that samples cut from a recording fit in memory, and rows of a dataset fit in a core's cache.
+    /// Returns how many samples to read at once, starting with sample `first`: at most `most`. Samples that are cut
+    /// from a recording then fit in memory, and rows of a dataset fit in a core's cache.
     pub fn together(&self, first: u64, most: u64) -> u64 {
         self.reader.together(first, most)
     }
@@ -168,8 +167,8 @@ impl Recording {
         Ok(self.minus_origin(self.reader.read(samples)?))
     }
 
-    /// Returns the number of events of a sample that can be read in blocks. `None` if its layout has only samples that fit
-    /// in memory.
+    /// Returns the number of events of a sample, if the sample can be read in blocks. `None` for layouts whose samples
+    /// all fit in memory.
     pub(crate) fn sample_events(&self, sample: u64) -> Option<u64> {
         self.reader.sample_events(sample)
     }
@@ -183,8 +182,8 @@ impl Recording {
         self.reader.check_in_blocks(sample, most)
     }
 
-    /// Reads the raw events of a sample that [`Recording::check_in_blocks`] has accepted, in blocks of at most `most`
-    /// events and in the file's order.
+    /// Reads the raw events of a sample in the file's order, in blocks of at most `most` events. Calls `take` with each
+    /// block. [`Recording::check_in_blocks`] must have accepted the sample.
     ///
     /// # Errors
     /// Errors of [`Recording::read`] and of `take`.
@@ -203,7 +202,7 @@ impl Recording {
         RawSamples { times, x: x.minus_origin(self.origin), y, p, offsets }
     }
 
-    /// Calls `look` with the first events of the recording, about [`MAX_SAMPLE_EVENTS`] at most.
+    /// Calls `look` with blocks of the recording's events, until `look` has seen about [`MAX_SAMPLE_EVENTS`] events.
     fn look_at(&self, mut look: impl FnMut(&RawSamples)) -> Result<()> {
         let (mut events, mut next) = (0, 0);
         while next < self.samples() && events < MAX_SAMPLE_EVENTS {
@@ -228,9 +227,9 @@ impl Recording {
     }
 
     /// Guesses the coordinate of the first pixel, for a recording with coordinates outside the sensor. Returns
-    /// `Some(1)` if the options say 0, no coordinate is below 1, and the largest is exactly the sensor's width or
-    /// height. Returns `Some(0)` if the options say 1 and the smallest coordinate in the file is 0. `None` in all other
-    /// cases. Of a very long recording, only about the first 2^27 events are read.
+    /// `Some(1)` if the options give 0, but no coordinate is below 1, and the largest is exactly the sensor's width or
+    /// height. Returns `Some(0)` if the options give 1, but the smallest coordinate in the file is 0. Returns `None` in
+    /// all other cases. Of a very long recording, only about the first 2^27 events are read.
     ///
     /// # Errors
     /// Errors of [`Recording::read`].
@@ -267,7 +266,7 @@ impl Recording {
     }
 
     /// Returns the number of events of all samples together. The number does not depend on how the file is compressed
-    /// or stored. The events are not read, except in a Heidelberg file whose row lengths only libhdf5 can find.
+    /// or stored. No events are read, except in a Heidelberg file whose row lengths only libhdf5 can find.
     ///
     /// # Errors
     /// Errors of [`Recording::read`].

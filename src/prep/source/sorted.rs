@@ -10,13 +10,14 @@ use crate::source::columns::{EventBlock, Stamps};
 use crate::source::raw::Coordinates;
 use tonic_shard::KEPT;
 
-/// Maximum number of events that are sorted in memory.
+/// Number of events that are sorted in memory at a time.
 const PART: usize = 1 << 19;
-/// Bytes that are written to the temporary file at once.
+/// Number of bytes that are read from the temporary file, or written to it, at a time.
 const PIECE: usize = 1 << 20;
-/// Bytes of an event after its time: whether it has a time, its index in the recording, x, y and p.
+/// Number of bytes of an event after its time, in the temporary file. These bytes say whether the event has a time, its
+/// index in the recording, x, y and p.
 const REST: usize = 33;
-/// Bytes of an event.
+/// Number of bytes of an event in the temporary file.
 const BYTES: u64 = 8 + REST as u64;
 
 /// Events in order of time, in a temporary file.
@@ -28,8 +29,8 @@ pub(super) struct SortedEvents {
 }
 
 impl SortedEvents {
-    /// Sorts the events that `blocks` reads in order: consecutive blocks of `events` events in all. Events with equal
-    /// times keep their order. An event without a time stays behind the event before it.
+    /// Sorts the events of consecutive blocks, which have `events` events in all. Events with equal times keep their
+    /// order. An event without a time stays behind the event before it.
     ///
     /// # Errors
     /// Errors of `blocks`; [`tonic_base::Error::NoSpace`] and [`tonic_base::Error::Io`] for the temporary file.
@@ -107,7 +108,7 @@ impl SortedEvents {
         self.read(range).map(|block| block.t)
     }
 
-    /// Whether a range of the sorted events was in this order in the recording.
+    /// Returns whether a range of the sorted events had the same order in the recording.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].
@@ -121,7 +122,7 @@ impl SortedEvents {
         Ok(in_order)
     }
 
-    /// Calls `take` with the events of a range: index in the range, time and the other bytes.
+    /// Calls `take` for each event of a range, with the event's index in the range, its time and its other bytes.
     fn each(&self, range: Range<u64>, mut take: impl FnMut(usize, i64, &[u8])) -> Result<()> {
         let most = PIECE as u64 / BYTES;
         let mut bytes = Vec::new();

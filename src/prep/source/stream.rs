@@ -77,15 +77,15 @@ pub(super) enum EventStore {
     Array(EventArray),
     /// The events are in memory, with times in microseconds.
     Memory(EventBlock),
-    /// Sorted by time, in a temporary file.
+    /// The events are in a temporary file, sorted by time.
     Sorted(SortedEvents),
 }
 
-/// The order that the events of a sorted recording had before.
+/// The order that the events of a recording had before they were sorted.
 pub(super) enum OriginalOrder {
     /// The original index of each event.
     InMemory(Vec<u32>),
-    /// The original indices are with the sorted events.
+    /// The original indices are in the temporary file, with the sorted events.
     OnDisk,
 }
 
@@ -106,7 +106,7 @@ impl EventStream {
         Ok(self)
     }
 
-    /// Limits the stream to the range of events that the user gave. `None` changes nothing.
+    /// Limits the stream to the range of events that the user gave. Changes nothing if `events` is `None`.
     ///
     /// # Errors
     /// [`tonic_base::Error::Usage`] if the recording has events, but none of them is in the range.
@@ -169,8 +169,8 @@ impl EventStream {
         matches!(self.columns, EventStore::Memory(_))
     }
 
-    /// Reads a range of one column, as it is stored. `None` if the recording lacks the column `role`, or if the events
-    /// are in memory.
+    /// Reads a range of one column, as the file stores it. `None` if the recording lacks the column `role`, or if its
+    /// events are in memory or in a temporary file.
     ///
     /// # Errors
     /// Errors of [`EventStream::read`].
@@ -183,8 +183,8 @@ impl EventStream {
         }
     }
 
-    /// Reads x or y (`role`) for a range of events, if it is stored as floats. `None` if the column is missing, has
-    /// other numbers, or is in memory.
+    /// Reads x or y (`role`) for a range of events, if the file stores it as floats. `None` if it has other numbers, if
+    /// the recording lacks the column, or if its events are in memory or in a temporary file.
     ///
     /// # Errors
     /// Errors of [`EventStream::read`].
@@ -204,8 +204,8 @@ impl EventStream {
         (0..len.div_ceil(STRIDE)).map(move |i| i * STRIDE..len.min((i + 1) * STRIDE))
     }
 
-    /// Sorts the recording by time: in memory or, if it is large, in a temporary file. Events with equal times keep their
-    /// order. Returns the original order.
+    /// Sorts the recording by time: in memory or, if it is large, in a temporary file. Events with equal times keep
+    /// their order. Returns the original order.
     ///
     /// # Errors
     /// Errors of [`EventStream::read`]; errors of [`SortedEvents::new`].
@@ -230,7 +230,8 @@ impl EventStream {
         Ok(order)
     }
 
-    /// Whether a range of events of a recording that was sorted has the order that it had before.
+    /// Returns whether a range of the sorted events had the same order before. `order` is the result of
+    /// [`EventStream::sort`].
     ///
     /// # Errors
     /// Errors of reading the temporary file.
@@ -242,7 +243,7 @@ impl EventStream {
         }
     }
 
-    /// Returns the largest x and y. Of a very long recording, only the first [`MAX_SAMPLE_EVENTS`] events or so are
+    /// Returns the largest x and y. Of a very long recording, only about the first [`MAX_SAMPLE_EVENTS`] events are
     /// read.
     ///
     /// # Errors

@@ -100,7 +100,7 @@ fn write(path: &Path, samples: usize, classes: u32, seed: u64, progress: &Progre
 }
 
 impl Class {
-    /// Draws class number `label`. It is the same in every file.
+    /// Draws the formants of class number `label`. They are the same in every file.
     fn draw(label: u32) -> Class {
         let mut rng = ChaCha8Rng::seed_from_u64(1000 + u64::from(label));
         let mut onsets: Vec<f64> = (0..FORMANTS).map(|_| rng.random_range(0.05..0.55)).collect();
@@ -148,7 +148,7 @@ impl Class {
 }
 
 impl Speaker {
-    /// Draws speaker number `number`. It is the same in every file.
+    /// Draws the properties of speaker number `number`. They are the same in every file.
     fn draw(number: u64) -> Speaker {
         let mut rng = ChaCha8Rng::seed_from_u64(5000 + number);
         let shift = Normal::new(0.0, 12.0).expect("a finite deviation").sample(&mut rng);

@@ -1,4 +1,4 @@
-//! Judges the unit of several recordings together, for recordings with too few events to judge them one by one.
+//! Judges the unit of several recordings together, if each has too few events to be judged alone.
 
 use std::path::{Path, PathBuf};
 
@@ -10,8 +10,9 @@ use crate::source::times::vet_small;
 /// Maximum number of recordings whose times are read.
 const PROBES: usize = 64;
 
-/// Checks the unit of small recordings by a few of them, evenly spread over `files`. `place` is the folder or the first
-/// file, for the error message. Accepts recordings of which one has enough events to be checked by itself.
+/// Checks the unit of a few of the recordings in `files`, evenly spread over the list. `place` is the folder or the
+/// first file, for the error message. If one of the recordings has enough events to be checked alone, no error is
+/// returned.
 ///
 /// # Errors
 /// [`crate::Error::ImplausibleTimes`]; errors of opening a file.

@@ -1,5 +1,5 @@
-//! Descriptions of a file's arrays: path, shape and element type, without the data. `survey` searches them for the
-//! columns of the events.
+//! Descriptions of a file's arrays: path, shape and element type, without the data. The module `survey` searches these
+//! descriptions for the columns of events.
 
 use crate::source::columns::roles::{FieldPath, Part};
 
@@ -11,11 +11,12 @@ pub(crate) trait Survey {
     /// Returns the arrays of the file.
     fn arrays(&self) -> &[ArrayInfo];
 
-    /// Reads the first numbers of a field. They are used to guess whether the field is t, x, y or p. `None` if the
-    /// numbers cannot be read.
+    /// Reads the first numbers of a field, to guess whether the field is t, x, y or p. `None` if the numbers cannot be
+    /// read.
     fn sample(&self, field: &FieldPath) -> Option<Vec<f64>>;
 
-    /// Returns the names of a table's columns, if the file gives them.
+    /// Returns the names of the columns of a table, an array with several numbers for each event. `None` if the file
+    /// doesn't give the names.
     fn column_names(&self, _table: &ArrayInfo) -> Option<Vec<String>> {
         None
     }
@@ -33,14 +34,14 @@ pub(crate) struct ArrayInfo {
     pub(crate) kind: ArrayKind,
 }
 
-/// The type of an array's elements. A dangling link is listed as an array, so it has a variant too.
+/// The type of an array's elements. A broken link is listed as an array, so there is a variant for it.
 #[derive(Clone, Debug)]
 pub(crate) enum ArrayKind {
     /// Numbers. The string names their type.
     Number(String),
-    /// Records with these members. The list includes the members of nested records.
+    /// Records, with the list of their members. Members of nested records are in the list too.
     Record(Vec<MemberInfo>),
-    /// A dangling link: the object that it leads to doesn't exist. The string says what is wrong with the link.
+    /// A broken link: the object that it leads to doesn't exist. The string says what is wrong with the link.
     Nowhere(String),
     /// Elements of any other type, which cannot be a column. The string names the type.
     Other(String),
@@ -57,7 +58,7 @@ pub(crate) struct MemberInfo {
 }
 
 impl ArrayInfo {
-    /// Describes a dangling link at the path `name`. `wrong` is the text that says what is wrong with the link.
+    /// Describes a broken link at the path `name`. `wrong` is the text that says what is wrong with the link.
     pub(crate) fn nowhere(name: String, wrong: String) -> ArrayInfo {
         ArrayInfo { name, shape: Vec::new(), kind: ArrayKind::Nowhere(wrong) }
     }

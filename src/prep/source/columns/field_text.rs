@@ -1,6 +1,6 @@
-//! Reads and writes the names of fields in a map of columns. A name is in double quotes if it has a comma, or if it
-//! could be read as something else: `t="time, s",x="a[0]"[2]`. Within quotes, a backslash stands before a quote and
-//! before another backslash.
+//! Reads and writes the names of fields in a map of columns. A name is in double quotes if it has a comma, a bracket at
+//! its end, a quote at its start, or spaces around it: `t="time, s",x="a[0]"[2]`. Within quotes, a backslash stands
+//! before a quote and before another backslash.
 
 /// Splits a map of columns into its parts, at the commas outside quotes. Quotes begin directly after `=`.
 pub(crate) fn parts(map: &str) -> Vec<&str> {

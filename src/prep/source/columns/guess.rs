@@ -2,18 +2,18 @@
 
 use crate::source::columns::roles::Role;
 
-/// Number of events of a recording that are used for a guess.
+/// Maximum number of events of a recording that are read for a guess.
 pub(crate) const GUESSED_EVENTS: u64 = 1 << 16;
 
 /// Guesses which of `columns` are t, x, y and p. Returns the index of each, or `None` if it is not found. Indices that
 /// are in `known` are returned unchanged.
 ///
-/// - p is the last column that has two different values, both usual for polarities. If there is none, and three columns
-///   remain besides t, p is the one column of these three that has at most two different values.
-/// - t is a column in ascending order: the one with the highest last number. A column that numbers the rows is only t
-///   if no other column is in order.
-/// - x and y are the first two of the other columns, in this order. If there are more than two, columns that number the
-///   rows are skipped.
+/// - p is the last column that has two different values, both usual for polarities. If there is no such column, and
+///   three columns remain besides t, p is the only one of the three that has at most two different values.
+/// - t is a column in ascending order: the one with the highest last number. A column that only counts the events (0,
+///   1, 2 ...) is t only if no other column is in order.
+/// - x and y are the first two of the other columns, in this order. If there are more than two, columns that only count
+///   the events are skipped.
 pub(crate) fn guess(columns: &[Vec<f64>], known: [Option<usize>; 4]) -> [Option<usize>; 4] {
     let [mut t, mut x, mut y, mut p] = known;
     let free = |taken: &[Option<usize>]| -> Vec<usize> {
@@ -52,8 +52,8 @@ pub(crate) fn guess(columns: &[Vec<f64>], known: [Option<usize>; 4]) -> [Option<
     [t, x, y, p]
 }
 
-/// Guesses the order of a table's columns, such as `x,y,t,p`. Columns that are none of the four are `_`. Returns `None`
-/// if t or x is not found.
+/// Guesses the order of a table's columns, such as `x,y,t,p`. The name `_` stands for a column that is none of the
+/// four. Returns `None` if t or x is not found.
 pub(crate) fn guess_order(columns: &[Vec<f64>]) -> Option<String> {
     let found = guess(columns, [None; 4]);
     let name = |i| Some(Role::ALL.into_iter().find(|&role| found[role as usize] == Some(i)).map_or("_", Role::name));
@@ -66,7 +66,7 @@ fn is_polarity(column: &[f64]) -> bool {
     column.iter().all(|n| [-1.0, 0.0, 1.0].contains(n) || all_ones.contains(n))
 }
 
-/// Whether a column numbers the rows: each number is one more than the number before it.
+/// Returns whether a column only counts the events: each number is one more than the number before it.
 fn counts_rows(column: &[f64]) -> bool {
     column.len() > 1 && column.windows(2).all(|pair| pair[1] == pair[0] + 1.0)
 }

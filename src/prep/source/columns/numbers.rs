@@ -4,7 +4,7 @@
 use crate::source::raw::{Coordinates, RawSamples, Times};
 use crate::source::times::TimeUnit;
 
-/// A column of numbers as read from a file. Common types are kept; rarer types are widened.
+/// A column of numbers as read from a file. The common types stay as they are; other types are converted to wider ones.
 #[derive(Clone, Debug)]
 pub(crate) enum Numbers {
     /// 8-bit unsigned integers and booleans.
@@ -26,10 +26,10 @@ pub(crate) enum Numbers {
     Times(Vec<Option<i64>>),
 }
 
-/// Stands for a polarity that is not a whole number: a fraction, inf or NaN.
+/// The number that stands for a polarity that is not a whole number: a fraction, inf or NaN.
 pub(crate) const NO_POLARITY: i128 = i64::MIN as i128;
 
-/// The coordinate that NaN and -inf become. It is outside every sensor.
+/// The coordinate that NaN, -inf and numbers below the range of an `i64` become. It is outside every sensor.
 pub(crate) const NO_PIXEL: i64 = i64::MIN;
 
 /// The coordinate that inf and numbers above the range of an `i64` become. It is outside every sensor.
@@ -52,13 +52,13 @@ macro_rules! each {
 }
 
 impl Numbers {
-    /// Number of entries.
+    /// Returns the number of entries.
     pub(crate) fn len(&self) -> usize {
         each!(self, v => v.len())
     }
 
     /// Describes the fractions in a column of times. `None` if the column has no floats, or if all finite floats are
-    /// whole.
+    /// whole numbers.
     pub(crate) fn fractions(&self) -> Option<Fractions> {
         let Numbers::F64(numbers) = self else { return None };
         Fractions::of(numbers.iter().copied().filter(|n| n.is_finite()))
@@ -167,8 +167,8 @@ pub(crate) struct Fractions {
     pub span: f64,
     /// Whether some times have more than three decimal places, such as microseconds divided by a million.
     pub fine: bool,
-    /// Share of the times that have a fraction, 0 to 1. Fractions that come from rounding, of microseconds that were
-    /// computed as `seconds * 1e6`, do not count.
+    /// Share of the times that have a fraction, from 0 to 1. Rounding errors of times that were computed as
+    /// `seconds * 1e6` don't count as fractions.
     pub share: f64,
 }
 
@@ -190,8 +190,8 @@ impl Fractions {
     }
 }
 
-/// Whether a time has a fraction that is not the rounding error of `seconds * 1e6`, with seconds in float32 or float64,
-/// or of a difference of such seconds since 1970.
+/// Returns whether a time in microseconds has a fraction that is no rounding error of `seconds * 1e6`. The seconds may
+/// have been float32 or float64, or differences of seconds since 1970.
 fn has_fraction(time: f64) -> bool {
     let off = |number: f64| (number - number.round()).abs();
     let single = time as f32;
@@ -212,9 +212,9 @@ pub(crate) struct Stamps {
 }
 
 impl Stamps {
-    /// Returns the time of each event, with missing times filled in. Events without a time then stay next to their
-    /// neighbours when a recording is sorted or cut. A missing time becomes the time of the previous event. For events
-    /// at the start, the previous time is `before`, or else the first time that is not missing.
+    /// Returns the time of each event. A missing time becomes the time of the event before it, so that the event keeps
+    /// its neighbours when the recording is sorted or cut. Missing times at the start become `before`. If `before` is
+    /// `None`, they become the first time that is not missing.
     pub(crate) fn places(&self, before: Option<i64>) -> std::borrow::Cow<'_, [i64]> {
         if self.missing.is_empty() {
             return self.us.as_slice().into();
@@ -236,7 +236,7 @@ impl Stamps {
         (0..self.us.len()).filter(|i| self.missing.binary_search(i).is_err()).map(|i| self.us[i])
     }
 
-    /// Returns the first time that is not missing, in a range of indices. `None` if all times in the range are missing.
+    /// Returns the first time in a range of indices that is not missing. `None` if all times in the range are missing.
     pub(crate) fn first(&self, range: std::ops::Range<usize>) -> Option<i64> {
         let missing = |i: &usize| self.missing.binary_search(i).is_ok();
         range.into_iter().find(|i| !missing(i)).map(|i| self.us[i])
@@ -250,16 +250,16 @@ pub(crate) struct EventBlock {
     pub t: Stamps,
     /// Pixel column or channel of each event, as in the file, (events,).
     pub x: Coordinates,
-    /// Pixel row of each event, as in the file, (events,). `None` for a sensor of one row.
+    /// Pixel row of each event, as in the file, (events,). `None` if the recording has no rows.
     pub y: Option<Coordinates>,
-    /// Polarity of each event, (events,): 0 is off, 1 is on, and other numbers are not valid. `None` for a sensor of
-    /// one polarity.
+    /// Polarity of each event, (events,): 0 is off, 1 is on, and other numbers are not valid. `None` if the recording
+    /// has no polarities.
     pub p: Option<Coordinates>,
 }
 
 impl EventBlock {
-    /// Makes a block from the columns t, x, y and p as read from a file. The times of the file are in `unit`. t and x
-    /// must not be `None`.
+    /// Makes a block from the columns t, x, y and p as read from a file. `unit` is the unit of the times in the file. t
+    /// and x must not be `None`.
     pub(crate) fn of(columns: [Option<Numbers>; 4], unit: TimeUnit) -> EventBlock {
         let none = || Numbers::U8(Vec::new());
         let [t, x, y, p] = columns;
@@ -304,8 +304,8 @@ impl EventBlock {
     }
 
     /// Splits the block into consecutive samples. `lengths` has the number of events of each sample. `origins` has one
-    /// time for each sample, in microseconds, which is subtracted from the sample's times. If it is `None`, the times
-    /// stay as they are.
+    /// time for each sample, in microseconds, which is subtracted from the sample's times. If a sample's origin is
+    /// `None`, its times stay as they are.
     pub(crate) fn into_samples(self, lengths: &[usize], origins: &[Option<i64>]) -> RawSamples {
         let Stamps { mut us, mut missing } = self.t;
         let mut offsets = Vec::with_capacity(lengths.len() + 1);

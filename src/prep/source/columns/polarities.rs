@@ -15,22 +15,22 @@ use crate::source::layout::Layout;
 /// Maximum number of different float polarities that are kept for the error message.
 const MOST_FLOATS: usize = 3;
 
-/// Which of the polarities 0, -1 and 1 occur in a recording, and which floats.
+/// Which of the polarities 0, -1 and 1 occur in a recording. If the polarities are floats, also which numbers occur.
 #[derive(Debug, Default)]
 pub(crate) struct Polarities {
     zero: bool,
     /// How -1 is stored: as -1, or as the largest number of an unsigned type. `None` if -1 does not occur.
     minus_one: Option<i128>,
     one: bool,
-    /// The different floats that occur, without NaN and inf, in ascending order. Of more than [`MOST_FLOATS`], the
-    /// smallest and the largest are kept.
+    /// The different floats that occur, without NaN and inf, in ascending order. At most [`MOST_FLOATS`] are kept,
+    /// among them the smallest and the largest.
     floats: Vec<f64>,
     fraction: bool,
     nan: bool,
 }
 
 impl Polarities {
-    /// Records which of 0, -1 and 1 occur in `numbers`, and which floats.
+    /// Records which polarities occur in `numbers`.
     pub(crate) fn add(&mut self, numbers: &Numbers) {
         fn there<T: PartialEq>(numbers: &[T], values: [T; 3]) -> [bool; 3] {
             values.map(|value| numbers.contains(&value))
@@ -68,7 +68,7 @@ impl Polarities {
         }
     }
 
-    /// Returns whether a 1 has occurred. Further events then cannot make the polarities doubtful.
+    /// Returns whether a 1 has occurred. If it has, no further events can make the polarities doubtful.
     pub(crate) fn are_settled(&self) -> bool {
         self.one
     }

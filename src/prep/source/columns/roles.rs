@@ -7,7 +7,7 @@ use crate::remedy::Remedy;
 use crate::source::columns::field_text::quote;
 use crate::source::times::TimeUnit;
 
-/// One of the four columns of events.
+/// One of the four columns of events: t, x, y or p.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     T,
@@ -79,14 +79,13 @@ impl std::fmt::Display for FieldPath {
     }
 }
 
-/// For each of the columns t, x, y and p: the field that is used as this column. `None` if the file doesn't have the
-/// column.
+/// For each of the columns t, x, y and p, the field that is used as this column. `None` if the file lacks the column.
 pub(crate) type Fields = [Option<FieldPath>; 4];
 
 /// Assigns fields to the columns t, x, y and p by the fields' names. Fields with other names are ignored.
 ///
 /// # Errors
-/// If two fields have names of the same column. The error contains this column and the two fields.
+/// The column and the two fields, if two fields have names of the same column.
 pub(crate) fn assign<T: Clone>(fields: &[(&str, T)]) -> Result<[Option<T>; 4], (Role, T, T)> {
     let mut of = [None, None, None, None];
     for (name, field) in fields {
@@ -99,7 +98,7 @@ pub(crate) fn assign<T: Clone>(fields: &[(&str, T)]) -> Result<[Option<T>; 4], (
 }
 
 /// Makes a map of columns, `t=FIELD,x=FIELD,...`, that an error suggests to the user. `fields` are the fields of t, x,
-/// y and p. A column without a field gets the word FIELD if it is in `needed`. Otherwise, it is left out.
+/// y and p. A column without a field is left out, or gets the word FIELD if it is in `needed`.
 pub(crate) fn map_line(fields: &[Option<String>; 4], needed: &[Role]) -> Remedy {
     let parts = Role::ALL.into_iter().filter_map(|role| {
         let field = fields[role as usize].as_deref().or(needed.contains(&role).then_some("FIELD"))?;
@@ -130,7 +129,8 @@ pub struct TakenColumns {
     pub(crate) unusable: Vec<UnusableField>,
 }
 
-/// A field stored next to the events that has the name of a column but cannot be used as one.
+/// A field that has the name of a column but cannot be used as one. It is stored next to the column t: in the same
+/// group or in the same records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UnusableField {
     /// The column whose name the field has.
@@ -152,8 +152,8 @@ impl std::fmt::Display for UnusableField {
 }
 
 impl TakenColumns {
-    /// Returns the columns of a cochlea's recording, which has neither y nor p. `t` and `x` contain the path and the
-    /// number type of the field for this column.
+    /// Returns the columns of a cochlea's recording, which has neither y nor p. `t` and `x` are each the path of a
+    /// field and the name of its number type.
     pub(crate) fn of_cochlea(t: (&str, String), x: (&str, String), unit: TimeUnit) -> TakenColumns {
         let taken = |(field, kind): (&str, String)| Some(TakenField { field: field.into(), kind });
         TakenColumns { fields: [taken(t), taken(x), None, None], unit: Some(unit), ..TakenColumns::default() }
@@ -163,17 +163,17 @@ impl TakenColumns {
         self.fields[role as usize].is_some()
     }
 
-    /// Whether the recording has a column y (rows).
+    /// Returns whether the recording has a column y (rows).
     pub fn has_rows(&self) -> bool {
         self.has(Role::Y)
     }
 
-    /// Whether the recording has a column p (polarities).
+    /// Returns whether the recording has a column p (polarities).
     pub fn has_polarities(&self) -> bool {
         self.has(Role::P)
     }
 
-    /// Whether the file has unused fields that could be columns, or that have the name of a column.
+    /// Returns whether the file has unused fields that could be columns, or that have the name of a column.
     pub fn has_more(&self) -> bool {
         !self.unused.is_empty() || !self.unusable.is_empty()
     }
@@ -190,7 +190,7 @@ impl TakenColumns {
         (!all.is_empty()).then(|| format!("{fields} {} {were} not used", some_of(&all)))
     }
 
-    /// Whether the fields or the unit of times differ from those of another recording.
+    /// Returns whether the fields or the unit of times differ from those of another recording.
     pub fn has_other_fields(&self, other: &TakenColumns) -> bool {
         self.fields != other.fields || self.unit != other.unit
     }
@@ -218,8 +218,8 @@ impl TakenColumns {
         Role::ALL.map(column).join(", ")
     }
 
-    /// Returns the columns as a JSON object with the keys t, x, y and p. If the file doesn't have a column, its value
-    /// is `null`. Otherwise, its value is an object with `field` and `type`; the object of t also has `unit`.
+    /// Returns the columns as a JSON object with the keys t, x, y and p. Each value is an object with `field` and
+    /// `type`; that of t also has `unit`. The value of a column that the file lacks is `null`.
     pub fn json(&self) -> Value {
         let column = |role: Role| {
             let taken = self.fields[role as usize].as_ref()?;

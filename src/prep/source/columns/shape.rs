@@ -11,12 +11,12 @@ pub(crate) struct Table {
     pub(crate) len: u64,
     /// Number of columns.
     pub(crate) columns: u64,
-    /// Index of the axis along which the events are, and index of the axis along which the columns are.
+    /// Index of the axis of the events in the array's shape, and index of the axis of the columns.
     pub(crate) axes: [usize; 2],
 }
 
 impl Table {
-    /// Whether the shape is (columns, events), as MATLAB writes it.
+    /// Returns whether the shape is (columns, events), as MATLAB writes it.
     pub(crate) fn is_transposed(&self) -> bool {
         self.axes[0] > self.axes[1]
     }
@@ -32,9 +32,9 @@ pub(crate) fn column(shape: &[u64]) -> Option<u64> {
     }
 }
 
-/// Interprets an array of shape (N, columns) or (columns, N) as a table. `columns` is the number of columns, if it is
-/// known; otherwise, 2 to [`MAX_COLUMNS`] columns are accepted. If both axes could be the columns, the last axis is
-/// taken. `None` for other shapes.
+/// Interprets an array of shape (N, columns) or (columns, N) as a table. `columns` is the number of columns. If it is
+/// `None`, 2 to [`MAX_COLUMNS`] columns are accepted. If both axes could be the columns, the last axis is taken.
+/// Returns `None` for other shapes.
 pub(crate) fn table(shape: &[u64], columns: Option<u64>) -> Option<Table> {
     let mut axes: Vec<usize> = (0..shape.len()).collect();
     while axes.len() > 2 {

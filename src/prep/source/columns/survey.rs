@@ -15,13 +15,13 @@ use crate::source::columns::unnamed::unnamed;
 use crate::source::options::TableColumns;
 
 /// Finds the fields of a file that are the columns of events. If the events are in a table (an array with several
-/// numbers for each event), `order` is the order of its columns. Without `order`, tables are ignored.
+/// numbers for each event), `order` is the order of its columns. If `order` is `None`, tables are ignored.
 ///
 /// # Errors
 /// Without `order`: [`Error::Columns`] if several places fit, if two fields of a place fit one column, or if the file
 /// has only a table. [`Error::Foreign`] for records in several dimensions. [`Error::UnknownLayout`] if nothing fits.
 ///
-/// With `order`: [`Error::Columns`] unless exactly one table has this number of columns.
+/// With `order`: [`Error::Columns`] if no table has this number of columns, or if several tables have it.
 pub(crate) fn find(path: &Path, file: &dyn Survey, order: Option<&TableColumns>) -> Result<Fields> {
     match order {
         Some(order) => find_table(path, file, order),
@@ -62,7 +62,7 @@ impl Place<'_> {
 
 /// Lists the places of a file: groups of columns, and arrays of records. With `same_length`, columns of different
 /// lengths in one group are in different places. A broken link with the name of a column counts as a field of its
-/// group. If the events are in this group, opening the field fails, and the error names the link.
+/// group, so that opening the field reports the link.
 fn places(arrays: &[ArrayInfo], same_length: bool) -> Vec<Place<'_>> {
     let mut groups: Vec<(Option<u64>, Place<'_>)> = Vec::new();
     for array in arrays {
@@ -143,7 +143,7 @@ fn find_named(path: &Path, file: &dyn Survey) -> Result<Fields> {
     }
 }
 
-/// Whether a field is a link that leads nowhere.
+/// Returns whether a field is a broken link.
 fn dangles(file: &dyn Survey, field: &FieldPath) -> bool {
     file.arrays().iter().any(|array| array.name == field.array && matches!(array.kind, ArrayKind::Nowhere(_)))
 }
@@ -196,8 +196,8 @@ pub(crate) fn fields_of_length(arrays: &[ArrayInfo], len: u64) -> Vec<FieldPath>
     .collect()
 }
 
-/// Names the fields that have `len` entries, one for each event, but were not taken for a column. In a file with one
-/// event, every scalar has this length, so no field is reported.
+/// Returns the names of the fields that have `len` entries, one for each event, but were not taken for a column. In a
+/// file with one event, every scalar has this length, so no field is reported.
 pub(crate) fn left_over(arrays: &[ArrayInfo], fields: &Fields, len: u64) -> Vec<String> {
     let all = if len > 1 { fields_of_length(arrays, len) } else { Vec::new() };
     let taken: Vec<String> = fields.iter().flatten().map(FieldPath::to_string).collect();

@@ -13,15 +13,16 @@ use crate::source::columns::shape;
 use crate::source::columns::unusable::unusable_names;
 use crate::source::commands::rows_of_arrays;
 
-/// Maximum number of fields that are read in order to guess the columns.
+/// Maximum number of fields whose numbers are read to guess the columns.
 const MOST_GUESSED: usize = 24;
 /// Maximum number of places (groups and arrays of records) for which an error suggests a map.
 const MOST_PLACES: usize = 4;
-/// Last words of the names of fields with whole seconds, in times of two fields. Case is ignored.
+/// Last words, in lower case, of the names of fields with whole seconds. Such a field is one of two that store the
+/// times.
 const SECONDS: [&str; 5] = ["s", "sec", "secs", "second", "seconds"];
-/// Last words of the names of fields with the nanoseconds after whole seconds.
+/// Last words, in lower case, of the names of fields with the nanoseconds that follow whole seconds in another field.
 const NANOSECONDS: [&str; 7] = ["ns", "nsec", "nsecs", "nanosec", "nanosecs", "nanosecond", "nanoseconds"];
-/// Last words of the names of fields with the microseconds after whole seconds.
+/// Last words, in lower case, of the names of fields with the microseconds that follow whole seconds in another field.
 const MICROSECONDS: [&str; 5] = ["us", "usec", "usecs", "microsecond", "microseconds"];
 
 /// Makes the error for a file in which no place has fields with the names of columns. The error depends on whether the
@@ -58,8 +59,8 @@ fn grid(path: &Path, arrays: &[ArrayInfo]) -> Option<Error> {
     })
 }
 
-/// Makes the error for a file with one table (an array with several numbers for each event) and nothing else that may
-/// be events. It suggests the likely order of the table's columns. `None` for other files.
+/// Makes the error for a file with one table (an array with several numbers for each event) and nothing else that could
+/// be events. The error suggests the likely order of the table's columns. `None` for other files.
 fn lone_table(path: &Path, file: &dyn Survey) -> Option<Error> {
     let arrays = file.arrays();
     let mut tables = arrays
@@ -91,8 +92,8 @@ fn lone_table(path: &Path, file: &dyn Survey) -> Option<Error> {
     })
 }
 
-/// Makes the error for a file of no known layout. It suggests a map for each place that may have the events of a
-/// camera.
+/// Makes the error for a file of no known layout. The error suggests a map for each place that could have the events of
+/// a camera.
 fn no_layout(path: &Path, file: &dyn Survey) -> Error {
     let arrays = file.arrays();
     let places = candidates(arrays);
@@ -127,8 +128,9 @@ fn no_layout(path: &Path, file: &dyn Survey) -> Error {
     }
 }
 
-/// Finds times that are stored as seconds in one field, and as the nanoseconds or microseconds after them in another
-/// with a name that differs only in the unit. Returns both names, and what divides the second to give microseconds.
+/// Finds times that are stored in two fields: whole seconds in one, and the nanoseconds or microseconds that follow in
+/// the other. The names of the two fields differ only in the unit at their end. Returns both names, and the Python code
+/// that converts the second field to microseconds: ` // 1000` or nothing.
 fn split_times(fields: &[Candidate<'_>]) -> Option<(String, String, &'static str)> {
     let unit = |name: &str| {
         let last = name.rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
@@ -144,8 +146,8 @@ fn split_times(fields: &[Candidate<'_>]) -> Option<(String, String, &'static str
     })
 }
 
-/// Returns column `i` of a two-dimensional array. `columns` is the array's number of columns, or `None` if the shape
-/// shows it.
+/// Returns the path of column `i` of a two-dimensional array. `columns` is the array's number of columns, or `None` if
+/// the shape shows it.
 fn column(array: &ArrayInfo, i: u64, columns: Option<u64>) -> FieldPath {
     array.field(Part::Column { index: i as usize, columns })
 }
@@ -179,8 +181,9 @@ fn candidates(arrays: &[ArrayInfo]) -> Vec<(&str, Vec<Candidate<'_>>)> {
     places
 }
 
-/// Splits the fields of a place into one list for each camera, if the names of the fields contain that of a camera:
-/// `left_x` and `right_x`, or `x_left` and `x_right`. Otherwise, returns all fields in one list.
+/// Splits the fields of a place by camera, if their names contain the name of a camera: `left_x` and `right_x`, or
+/// `x_left` and `x_right`. Returns one list of fields for each camera. If the names contain no camera, returns all
+/// fields in one list.
 fn cameras(fields: Vec<Candidate<'_>>) -> Vec<Vec<Candidate<'_>>> {
     let joint = |c: char| !c.is_alphanumeric();
     let halves = [|(a, b)| (a, b), |(a, b)| (b, a)];

@@ -4,12 +4,12 @@ use crate::source::columns::array_info::{ArrayInfo, ArrayKind, MemberInfo};
 use crate::source::columns::roles::{FieldPath, Fields, Part, Role, UnusableField};
 use crate::source::columns::shape;
 
-/// The type of pickled arrays, as `DType` names it.
+/// Name of the type of Python objects, as `DType` writes it.
 const OBJECTS: &str = "objects";
 
 /// Returns the fields that have the name of a column that was not found, and why they cannot be that column. Only
-/// fields next to t are considered: those in the same group or in the same records. `fields` has the columns that were
-/// found, and `len` is the number of events.
+/// fields in the same group or the same records as t are considered. `fields` has the columns that were found, and
+/// `len` is the number of events.
 pub(crate) fn unusable(arrays: &[ArrayInfo], fields: &Fields, len: u64) -> Vec<UnusableField> {
     let Some(t) = &fields[0] else { return Vec::new() };
     let group = t.array.rsplit_once('/').map_or("", |(group, _)| group);
@@ -53,8 +53,8 @@ pub(crate) fn is_text(kind: &str) -> bool {
     numpy || kind.starts_with("string") || kind.starts_with("unicode")
 }
 
-/// Returns the path of an array without numbers, if the array's name is one of the usual names of t or x. For an array
-/// of records, returns the paths of the members of this kind.
+/// Returns the paths of fields that have a usual name of t or x but no numbers: the array itself, or members of its
+/// records.
 pub(crate) fn unusable_names(array: &ArrayInfo) -> Vec<String> {
     let needed = |name: &str| matches!(Role::of(name), Some(Role::T | Role::X));
     match &array.kind {

@@ -1,4 +1,5 @@
-//! Opens datasets, checks that none of their data is missing, and records the other files that the data comes from.
+//! Opens datasets and checks that none of their data is missing. Records which files, other than the HDF5 file itself,
+//! hold the data.
 
 use std::ops::Deref;
 use std::path::Path;
@@ -15,7 +16,7 @@ use crate::source::hdf::objects::objects;
 use crate::source::hdf::storage::{Checker, Fault};
 use crate::source::hdf::stored::shape;
 
-/// An open HDF5 file, and the other files that the data of its datasets comes from.
+/// An open HDF5 file, and the other files that hold data of its datasets.
 #[derive(Debug)]
 pub(crate) struct File {
     file: hdf5::File,
@@ -35,7 +36,7 @@ impl File {
         File { file, linked: Mutex::default() }
     }
 
-    /// Returns the other files that the data of the datasets opened so far comes from.
+    /// Returns the other files that hold data of the datasets that were opened so far.
     pub(crate) fn linked(&self) -> Vec<LinkedPath> {
         self.linked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -55,17 +56,17 @@ impl File {
     }
 }
 
-/// Opens a dataset that has one entry for each sample. A layout requires it, so it is an error if the file lacks it.
+/// Opens a dataset that the layout requires, with one entry for each sample.
 ///
 /// # Errors
-/// [`Error::MissingDataset`]; [`Error::MissingData`] if a link to the dataset is broken, or if part of its data is
-/// missing.
+/// [`Error::MissingDataset`] if the file lacks the dataset; [`Error::MissingData`] if a link to the dataset is broken,
+/// or if part of its data is missing.
 pub(crate) fn dataset(path: &Path, file: &File, name: &str, layout: &'static str) -> Result<Dataset> {
     required(path, name, layout, file, open(path, file, name, None)?)
 }
 
-/// Opens the array of a field. The array has one entry for each event. A layout requires it, so it is an error if the
-/// file lacks it. If the field is one column of a two-dimensional array, the other columns may lack data.
+/// Opens the array of a field that the layout requires, such as the times. The array has one entry for each event. If
+/// the field is one column of a two-dimensional array, the other columns may lack data.
 ///
 /// # Errors
 /// Errors of [`dataset`].
@@ -73,7 +74,8 @@ pub(crate) fn events(path: &Path, file: &File, field: &FieldPath, layout: &'stat
     required(path, &field.array, layout, file, open(path, file, &field.array, Some(&field.part))?)
 }
 
-/// Opens a dataset that a file need not have. Returns `None` if the file lacks it.
+/// Opens a dataset that a file need not have, with one entry for each sample. Returns `None` if the file lacks the
+/// dataset.
 ///
 /// # Errors
 /// [`Error::MissingData`] if a link to the dataset is broken, or if part of its data is missing.
@@ -87,9 +89,8 @@ fn required(path: &Path, name: &str, layout: &'static str, file: &File, dataset:
     dataset.ok_or_else(missing)
 }
 
-/// Opens a dataset and checks that none of its data is missing. If the dataset has one entry for each event, `events`
-/// is the part of it that is used, such as one column. If it has one entry for each sample, `events` is `None`. Returns
-/// `None` if the file lacks the dataset.
+/// Opens a dataset and checks that none of the data that is used is missing. `events` is the part that is used if the
+/// entries are events, and `None` if they are samples. Returns `None` if the file lacks the dataset.
 fn open(path: &Path, file: &File, name: &str, events: Option<&Part>) -> Result<Option<Dataset>> {
     let unreadable = |error| damaged(path, name, &error);
     let absent = |absence, what| Error::MissingData { path: path.into(), dataset: name.into(), what, absence };
@@ -113,9 +114,9 @@ fn open(path: &Path, file: &File, name: &str, events: Option<&Part>) -> Result<O
     Ok(Some(dataset))
 }
 
-/// Returns the region of a dataset that is used, and the word for the dataset's rows in messages, such as `samples`. If
-/// the dataset has one entry for each event, `events` is the part of it that is used. If it has one entry for each
-/// sample, `events` is `None`.
+/// Returns the region of a dataset that is used, and the word for the dataset's rows in messages, such as "events".
+/// `events` says which part is used, such as one column, if the entries are events. It is `None` if the entries are
+/// samples.
 fn used(shape: &[u64], events: Option<&Part>) -> (Region, &'static str) {
     let whole = Region::whole(shape);
     match events {

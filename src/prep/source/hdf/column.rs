@@ -21,25 +21,26 @@ pub(crate) struct NumberColumn {
     dataset: Dataset,
     /// Path of the dataset in the file.
     array: String,
-    /// Path of the column in the file, as users write it in a map.
+    /// Name of the column, as users write it in `--map`: `events/t`, `events.t` or `events[2]`.
     pub name: String,
     /// Name of the numbers' type, for messages.
     pub kind_name: String,
     kind: NumberType,
-    /// Names of the nested records and of the member in them, the outermost first. Empty if the dataset has no records.
+    /// Names on the path to the member: those of the nested records, the outermost first, and that of the member. Empty
+    /// if the column is no member of records.
     member: Vec<String>,
-    /// The element that is read, if the member is an array.
+    /// Which element of the member is read, if the member is an array.
     element: Option<Element>,
     /// Index of the dimension along which the events are stored.
     dimension: usize,
-    /// In an enum with words for both polarities: the word for ON, and its number.
+    /// The word for ON and its number, if the entries are an enum with words for both polarities, such as ON and OFF.
     pub on: Option<(String, i64)>,
-    /// Where the column is in the dataset: one index for each dimension. The index for the dimension of the events is
-    /// not used.
+    /// Position of the column in the dataset: one index for each dimension. The index for the dimension of the events
+    /// is not used.
     place: Vec<usize>,
-    /// Number of entries.
+    /// Number of entries, one for each event.
     pub len: u64,
-    /// The scale factor that the dataset has, if it is not 1.
+    /// The scale factor of the dataset. `None` if it has no scale factor, or the factor 1.
     pub scale: Option<f64>,
 }
 
@@ -47,8 +48,8 @@ impl NumberColumn {
     /// Opens a column, and checks that none of its data is missing.
     ///
     /// # Errors
-    /// [`Error::WrongType`] for a dataset that doesn't contain numbers, or whose shape is not that of a column; errors
-    /// of [`events`].
+    /// [`Error::WrongType`] if the entries are no numbers, if the numbers have an offset, if records lack the member,
+    /// or if the shape is not that of a column; [`Error::NoEvents`] for an empty array of MATLAB; errors of [`events`].
     pub(crate) fn open(path: &Path, file: &File, field: &FieldPath, layout: &'static str) -> Result<NumberColumn> {
         let name = &field.array;
         let dataset = events(path, file, field, layout)?;
@@ -93,13 +94,13 @@ impl NumberColumn {
         Ok(NumberColumn { dataset, array, name, kind_name, kind, member, element, dimension, on, place, len, scale })
     }
 
-    /// Whether the numbers are floats.
+    /// Returns whether the numbers are floats.
     pub(crate) fn is_float(&self) -> bool {
         self.kind == NumberType::F64
     }
 
-    /// Reads a range of entries of several columns. Columns that are members of the same records are read with one call
-    /// of libhdf5.
+    /// Reads the same range of entries of up to four columns. Columns that are members of the same records are read
+    /// with one call of libhdf5.
     ///
     /// # Errors
     /// Errors of [`NumberColumn::read`].

@@ -4,11 +4,12 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::Range;
 
-/// Maximum number of ranges of rows that one check merges. It limits the time for a file with absurd sizes.
+/// Maximum number of ranges of rows that one check merges. It limits the time for a file that claims absurd sizes.
 const MOST_RANGES: u64 = 1 << 28;
-/// Maximum number of different column indices at which the mappings of one virtual dataset begin or end.
+/// Maximum number of columns that one check of a virtual dataset looks at. These are the first column, and the columns
+/// at which a mapping begins or ends.
 const MOST_COLUMNS: usize = 4096;
-/// The value of `count` or `block` in an unlimited selection.
+/// Value of `Strided::count` and `Strided::block` that means unlimited.
 const UNLIMITED: u64 = u64::MAX;
 
 /// A selection on one axis: `count` blocks of `block` entries. The first block starts at `start`. From the start of one
@@ -26,9 +27,9 @@ pub(super) struct Strided {
 /// The entries of a dataset that an HDF5 dataspace selects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Selection {
-    /// All entries.
+    /// All entries of the dataset.
     All,
-    /// The entries in these boxes. Each inner vector is one box: a [`Strided`] for each axis.
+    /// The entries in a list of boxes. Each inner vector is one box: a [`Strided`] for each axis.
     Boxes(Vec<Vec<Strided>>),
 }
 
@@ -39,7 +40,7 @@ pub(super) struct Region {
     pub(super) columns: Range<u64>,
 }
 
-/// Describes the ranges of rows that are missing.
+/// Summary of the rows of a dataset that have no data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Gaps {
     /// The first range of missing rows.
@@ -68,12 +69,12 @@ impl Strided {
         self.stride <= self.block || self.count <= 1
     }
 
-    /// Number of selected entries.
+    /// Returns the number of selected entries.
     pub(super) fn len(&self) -> u64 {
         self.count.saturating_mul(self.block)
     }
 
-    /// Index after the last selected entry.
+    /// Returns the index after the last selected entry.
     pub(super) fn end(&self) -> u64 {
         match self.count.checked_sub(1) {
             None => self.start,
@@ -81,18 +82,18 @@ impl Strided {
         }
     }
 
-    /// Range of block number `k`, counted from 0.
+    /// Returns the range of entries of block number `k`, counted from 0.
     pub(super) fn block_range(&self, k: u64) -> Range<u64> {
         let start = self.start.saturating_add(self.stride.saturating_mul(k));
         start..start.saturating_add(self.block)
     }
 
-    /// Number of blocks that start below index `extent`. The last of these may end beyond `extent`.
+    /// Returns the number of blocks that start below index `extent`. The last of these may end beyond `extent`.
     pub(super) fn blocks_below(&self, extent: u64) -> u64 {
         extent.saturating_sub(self.start).div_ceil(self.stride.max(1)).min(self.count)
     }
 
-    /// Number of selected entries below index `extent`.
+    /// Returns the number of selected entries below index `extent`.
     pub(super) fn len_below(&self, extent: u64) -> u64 {
         match self.blocks_below(extent) {
             0 => 0,
@@ -111,7 +112,7 @@ impl Strided {
         [Strided { count: blocks, ..*self }, Strided::range(last..last.saturating_add(rest))]
     }
 
-    /// Iterates over the selected ranges, in order. Adjacent blocks are one range.
+    /// Iterates over the selected ranges, in order. Blocks without gaps between them are one range.
     fn ranges(self) -> impl Iterator<Item = Range<u64>> {
         let whole = self.is_range();
         let blocks = if self.len() == 0 {
@@ -126,7 +127,8 @@ impl Strided {
 }
 
 impl Selection {
-    /// Returns the selected boxes, each with one [`Strided`] per axis. `All` becomes one box that covers `shape`.
+    /// Returns the selected boxes. Each inner vector is one box: a [`Strided`] for each axis. `All` becomes one box
+    /// that covers `shape`.
     pub(super) fn boxes(&self, shape: &[u64]) -> Vec<Vec<Strided>> {
         match self {
             Selection::All => vec![shape.iter().map(|&length| Strided::range(0..length)).collect()],
@@ -143,7 +145,7 @@ impl Selection {
     }
 }
 
-/// Number of entries in all boxes together. Entries in several boxes count several times.
+/// Returns the number of entries in all boxes together. An entry in several boxes counts once for each.
 pub(super) fn entries(boxes: &[Vec<Strided>]) -> u64 {
     let one = |axes: &Vec<Strided>| axes.iter().fold(1_u64, |product, axis| product.saturating_mul(axis.len()));
     boxes.iter().map(one).fold(0, u64::saturating_add)
@@ -162,7 +164,7 @@ impl Region {
         Region { rows: all(0), columns: all(1) }
     }
 
-    /// Returns whether the box `axes` has entries in the region.
+    /// Returns whether any entry of the box `axes` is in the region.
     pub(super) fn meets(&self, axes: &[Strided]) -> bool {
         let overlaps = |axis: &Strided, range: &Range<u64>| {
             axis.ranges().take(MOST_COLUMNS).any(|own| own.start < range.end && range.start < own.end)
@@ -171,8 +173,8 @@ impl Region {
             && axes.get(1).is_none_or(|columns| overlaps(columns, &self.columns))
     }
 
-    /// Finds the first column of the region with entries outside all boxes, and returns the rows of these entries.
-    /// Returns no rows if all entries are in boxes. `None` if there are too many boxes to check.
+    /// Finds the first column of the region that the boxes don't fill, and returns its missing rows. Returns no rows if
+    /// the boxes fill the whole region. Returns `None` if there are too many boxes to check.
     pub(super) fn gaps(&self, boxes: &[Vec<Strided>]) -> Option<Gaps> {
         let mut cuts = vec![self.columns.start];
         for columns in boxes.iter().filter_map(|axes| axes.get(1)) {
@@ -197,8 +199,8 @@ impl Region {
     }
 }
 
-/// Returns the rows in `needed` that no selection in `rows` contains. `budget` is the number of ranges that may still
-/// be merged. Each merged range reduces it by one. Returns `None` if the budget is used up.
+/// Returns the rows in `needed` that no selection in `rows` contains. `budget` is the number of ranges that this
+/// function may still merge. Each merged range reduces `budget` by one. Returns `None` when `budget` is used up.
 fn row_gaps(rows: impl Iterator<Item = Strided>, needed: &Range<u64>, budget: &mut u64) -> Option<Gaps> {
     let mut ranges: Vec<_> = rows.map(Strided::ranges).collect();
     let first = ranges.iter_mut().enumerate().filter_map(|(i, own)| own.next().map(|r| Reverse((r.start, r.end, i))));

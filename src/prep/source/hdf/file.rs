@@ -16,8 +16,8 @@ use crate::source::hdf::cause::{damaged, last_words};
 use crate::source::hdf::checked::File;
 use crate::source::hdf::types;
 
-/// Size in bytes of libhdf5's cache of decompressed chunks, per dataset. A chunk has several samples, so without the
-/// cache it would be decompressed once for each of them.
+/// Size in bytes of libhdf5's cache of decompressed chunks, per dataset. A chunk has several samples. Without the
+/// cache, libhdf5 would decompress the chunk again for each sample.
 const CHUNK_CACHE: usize = 16 << 20;
 /// Number of slots in the hash table of libhdf5's cache of decompressed chunks. libhdf5 recommends a prime.
 const CHUNK_SLOTS: usize = 4_099;
@@ -126,10 +126,10 @@ pub(crate) fn unreadable(path: &Path, dataset: &Dataset, name: &str, range: Rang
     )
 }
 
-/// Returns the filters of a dataset. Empty if they cannot be determined.
+/// Returns the compression filters of a dataset. Empty if they cannot be determined.
 fn filters(dataset: &Dataset) -> Vec<Filter> {
-    // The wrapper panics if a filter has more than 32 parameters, so the panic is caught and not printed. The panic
-    // hook is global to the process, so only one thread at a time may change it.
+    // The crate `hdf5` panics if a filter has more than 32 parameters, so the panic is caught and not printed. The
+    // panic hook is global to the process, so only one thread at a time may change it.
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let hook = panic::take_hook();
@@ -144,11 +144,11 @@ pub(crate) fn describe(path: &Path, dataset: &Dataset, name: &str) -> Result<Str
     Ok(format!("{} of shape {:?}", descriptor(path, dataset, name)?, dataset.shape()))
 }
 
-/// Maximum length in bytes of fixed-length strings. Longer ones are not read.
+/// Maximum length in bytes of the fixed-length strings that are read.
 const LONGEST_TEXT: usize = 256;
 
-/// Reads the strings in a dataset or an attribute as bytes. `kind` is the type of the entries. `None` if `kind` is no
-/// string type, or a type of strings with a fixed length above [`LONGEST_TEXT`].
+/// Reads the strings in a dataset or an attribute as bytes. `kind` is the type of the entries. Returns `None` if the
+/// entries are no strings, or strings of a fixed length above [`LONGEST_TEXT`].
 pub(crate) fn text_bytes(place: &Container, kind: &TypeDescriptor) -> hdf5::Result<Option<Vec<Vec<u8>>>> {
     fn read<T: hdf5::H5Type + AsRef<[u8]>>(place: &Container) -> hdf5::Result<Option<Vec<Vec<u8>>>> {
         Ok(Some(place.read_raw::<T>()?.iter().map(|text| text.as_ref().to_vec()).collect()))
@@ -162,11 +162,11 @@ pub(crate) fn text_bytes(place: &Container, kind: &TypeDescriptor) -> hdf5::Resu
     }
 }
 
-/// Reads a dataset of strings, of any string type, and checks that they are UTF-8. The conversion in the HDF5 wrapper
+/// Reads a dataset of strings, of any string type, and checks that they are UTF-8. The conversion in the crate `hdf5`
 /// doesn't check that.
 ///
 /// # Errors
-/// [`Error::WrongType`] for a dataset of another type, and for strings in another encoding.
+/// [`Error::WrongType`] for a dataset of another type, and for strings that are too long or in another encoding.
 pub(crate) fn strings(path: &Path, dataset: &Dataset, name: &str) -> Result<Vec<String>> {
     let kind = descriptor(path, dataset, name)?;
     let Some(texts) = text_bytes(dataset, &kind).map_err(|e| damaged(path, name, &e))? else {

@@ -1,5 +1,5 @@
-//! Follows the soft and external links on a path in an HDF5 file. Finds the other files that they lead to, and the
-//! broken link, if there is one.
+//! Follows the soft and external links on a path in an HDF5 file. Finds the files that the external links lead to, and
+//! the broken link, if there is one.
 
 use std::path::PathBuf;
 
@@ -24,9 +24,9 @@ pub struct LinkedPath {
 /// What was found by following a path in an HDF5 file.
 #[derive(Debug, Default)]
 pub(super) struct Trail {
-    /// The other files that external links on the path lead to.
+    /// The files that external links on the path lead to.
     pub(super) files: Vec<LinkedPath>,
-    /// What is wrong with the broken link on the path. `None` if no link is broken.
+    /// What is wrong with the broken link on the path, for messages. `None` if no link is broken.
     pub(super) broken: Option<String>,
 }
 
@@ -37,8 +37,8 @@ pub(super) fn follow(group: &Group, path: &str) -> Trail {
     trail
 }
 
-/// Follows a path that begins at `group`, and the links on it. Adds to `files` the other files that external links lead
-/// to. If a link leads nowhere, returns what is wrong with it.
+/// Follows a path that begins at `group`, and the links on it. Adds to `files` the files that external links lead to.
+/// Returns what is wrong with a broken link, if there is one.
 fn walk(group: &Group, path: &str, files: &mut Vec<LinkedPath>) -> Option<String> {
     let mut group = group.clone();
     let mut rest: Vec<String> = components(path);

@@ -6,7 +6,7 @@ use hdf5::{Dataset, Selection};
 use crate::source::columns::{MAX_COLUMNS, element};
 use crate::source::hdf::sys::{self, read_members};
 
-/// The type in which a number is read: an integer or a float of 8 bytes.
+/// The type in which a number is read: an integer of 8 bytes, signed or unsigned, or a float of 8 bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Class {
     Signed,
@@ -20,7 +20,7 @@ pub(super) struct Element {
     index: usize,
     /// Number of elements of the array, at most [`MAX_COLUMNS`].
     of: usize,
-    /// Number of the array's axes. If there are several, each has length 1.
+    /// Number of axes of the array. If the array has several axes, each has length 1.
     axes: usize,
 }
 
@@ -28,8 +28,8 @@ pub(super) struct Element {
 /// read, and the element to read if the member is an array.
 pub(super) type Member<'a> = (&'a [String], Class, Option<Element>);
 
-/// Reads members of the selected records. Returns one vector for each member, with the bits of its numbers, each
-/// converted to 8 bytes. No two of the members may be in the same nested record.
+/// Reads members of the selected records. Returns one vector for each member: the bits of its numbers, each converted
+/// to 8 bytes. No two members may be in the same nested record.
 pub(super) fn read(dataset: &Dataset, members: &[Member<'_>], selection: Selection) -> hdf5::Result<Vec<Vec<u64>>> {
     let wanted: Vec<sys::Member<'_>> = members.iter().map(in_eight_bytes).collect();
     let width: usize = wanted.iter().map(sys::Member::numbers).sum();
@@ -57,9 +57,9 @@ fn in_eight_bytes<'a>(&(names, class, element): &Member<'a>) -> sys::Member<'a> 
     sys::Member { names, number, shape }
 }
 
-/// Returns the type of an array's elements, their number, and the number of the array's axes. `None` for an array of
-/// several axes with more than one element, for one of more than [`MAX_COLUMNS`] elements, and for a type that is no
-/// array.
+/// Returns the type of an array's elements, their number, and the number of the array's axes. `None` for a type that is
+/// no array, for an array of more than [`MAX_COLUMNS`] elements, and for an array with several axes and several
+/// elements.
 pub(super) fn elements(array: &TypeDescriptor) -> Option<(&TypeDescriptor, usize, usize)> {
     let TypeDescriptor::FixedArray(element, n) = array else { return None };
     match (elements(element), &**element) {
@@ -77,9 +77,9 @@ pub(super) fn shape(ty: &TypeDescriptor) -> Vec<usize> {
     }
 }
 
-/// Finds a member of a record. `name` is the member's name, or the names of nested records and the member, with dots
-/// between them. `xy[0]` is an element of a member that is an array. Returns the names on the path, the number's type,
-/// and the element.
+/// Finds a member of a record by its name. Dots separate the names of nested records and members, as in `pixel.x`.
+/// `xy[0]` is one element of a member that is an array. Returns the names on the path, the type of the number, and the
+/// element.
 pub(super) fn find<'a>(
     record: &'a TypeDescriptor,
     name: &str,

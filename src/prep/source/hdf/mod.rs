@@ -7,12 +7,12 @@
 //! file, cause                  opens files; errors
 //! tree, objects, types         lists the datasets of a file; describes their types
 //! column, member, checked      opens datasets and checks their data; columns, members of records
-//! packed                       numbers that are not the values
+//! packed                       refuses numbers that have a scale factor or an offset
 //! number_type                  the types that numbers are read as
 //! links, search                soft and external links; where libhdf5 looks for other files
 //! storage, stored              checks chunks, raw files and virtual datasets
 //! sources, pieces, coverage    the sources of virtual datasets, what is mapped where, gaps
-//! sys                          calls libhdf5 directly for what the HDF5 wrapper cannot read
+//! sys                          calls libhdf5 directly for what the crate `hdf5` cannot read
 //! ```
 
 mod cause;

@@ -5,7 +5,7 @@ use hdf5::types::{IntSize, TypeDescriptor};
 use crate::source::columns::Numbers;
 use crate::source::hdf::member::Class;
 
-/// The type that a column is read as.
+/// The type that the numbers of a column are read as.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum NumberType {
     U8,
@@ -33,8 +33,8 @@ impl NumberType {
         })
     }
 
-    /// Returns how libhdf5 reads numbers of this type if they are members of records: as 8-byte numbers of the returned
-    /// class. The returned function converts the bits of these numbers to a column of this type.
+    /// Returns the class of 8-byte numbers as which libhdf5 reads members of this type. Also returns the function that
+    /// converts the bits of these numbers to a column of this type.
     pub(super) fn class(self) -> (Class, fn(Vec<u64>) -> Numbers) {
         fn each<T>(bits: Vec<u64>, number: fn(u64) -> T) -> Vec<T> {
             bits.into_iter().map(number).collect()

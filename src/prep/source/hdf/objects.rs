@@ -14,7 +14,7 @@ use crate::source::hdf::types;
 /// Maximum number of objects that are listed. It limits the time to open a file with very many objects.
 pub(super) const MAX_OBJECTS: usize = 4096;
 
-/// Lists the datasets of a whole file, those near the root first. An object with several names is listed once. Objects
+/// Lists the datasets of a whole file, those near the root first. A dataset with several names is listed once. Datasets
 /// that cannot be opened are left out. Broken links are listed.
 pub(super) fn objects(file: &hdf5::File) -> Vec<ArrayInfo> {
     let mut arrays = Vec::new();
@@ -55,8 +55,8 @@ pub(super) fn array(name: String, dataset: &Dataset) -> ArrayInfo {
     ArrayInfo { name, shape, kind }
 }
 
-/// Lists the members of a record, including those of nested records and the elements of arrays. The names begin with
-/// `prefix`.
+/// Lists the members of a record, including the members of nested records and the elements of arrays. All names in the
+/// list begin with `prefix`.
 fn members(record: &TypeDescriptor, prefix: &str) -> Vec<MemberInfo> {
     let TypeDescriptor::Compound(record) = record else { return Vec::new() };
     let of = |field: &CompoundField| {

@@ -1,4 +1,5 @@
-//! Refuses datasets whose stored numbers are not the values: packed numbers, as in NetCDF, and MATLAB's empty arrays.
+//! Refuses datasets whose stored numbers are not the values that they stand for: packed numbers, as in NetCDF, which
+//! have a scale factor or an offset, and MATLAB's empty arrays.
 
 use std::path::Path;
 
@@ -6,12 +7,12 @@ use hdf5::Dataset;
 
 use crate::error::{Error, Result};
 
-/// Attributes of packed numbers: value = stored * scale_factor + add_offset.
+/// Name of the attribute with the scale factor of packed numbers: value = stored number * scale_factor + add_offset.
 const SCALE: &str = "scale_factor";
 const OFFSET: &str = "add_offset";
 
-/// Checks the attributes of the dataset `name`. Returns its scale factor if it has one other than 1. Times with such a
-/// factor are not packed if it is the length of a tick.
+/// Returns the scale factor of the dataset `name`. `None` if it has no scale factor, or the factor 1. The caller
+/// decides what the factor means: that of times can be the length of a tick.
 ///
 /// # Errors
 /// [`Error::WrongType`] for numbers with an offset; [`Error::NoEvents`] for an empty array of MATLAB, which stores its
@@ -27,7 +28,7 @@ pub(super) fn scale_of(path: &Path, dataset: &Dataset, name: &str) -> Result<Opt
     }
 }
 
-/// The error for numbers that have the scale factor `scale`.
+/// Makes the error for numbers that have the scale factor `scale`.
 pub(crate) fn scaled(path: &Path, name: &str, scale: f64) -> Error {
     refusal(path, name, SCALE, scale)
 }

@@ -1,5 +1,5 @@
-//! Splits the mappings of a virtual dataset into pieces, each with one source. A mapping of unlimited size becomes as
-//! many pieces as it has sources at present.
+//! Splits the mappings of a virtual dataset into pieces, each with one source dataset. A mapping of unlimited size
+//! becomes one piece for each source that exists.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use crate::source::hdf::sources::{Piece, Sources};
 use crate::source::hdf::stored::shape;
 use crate::source::hdf::sys::{Mapping, mappings};
 
-/// Number of sources that are tried after the end of a numbered series. If one of them exists, a source in between is
+/// Number of sources that are tried after the end of a numbered series. If one of them exists, a source before it is
 /// missing.
 const LOOK_AHEAD: u64 = 64;
 
@@ -19,6 +19,7 @@ const LOOK_AHEAD: u64 = 64;
 #[derive(Debug, Default)]
 pub(super) struct Missing {
     /// The rows of the virtual dataset that come from the first missing source, and what is wrong with that source.
+    /// `None` if no source is missing.
     pub(super) first: Option<(Range<u64>, String)>,
     /// Number of missing sources other than the first one.
     pub(super) more: u64,
@@ -83,9 +84,9 @@ fn numbered(name: &str, k: u64) -> String {
     name.split("%%").map(|part| part.replace("%b", &k.to_string())).collect::<Vec<_>>().join("%")
 }
 
-/// Returns the pieces of a numbered series of sources. Each source fills one block of the virtual dataset. libhdf5 ends
-/// the dataset where the series ends. A series without its first source is therefore empty, and a series without a
-/// later source is too short. In both cases, the source is added to `missing`.
+/// Returns the pieces of a numbered series of sources, each of which fills one block of the virtual dataset. libhdf5
+/// ends the dataset where the series ends. If a source of a higher number exists, or if there is no source at all, the
+/// first source that doesn't exist is added to `missing`.
 fn series(
     sources: &mut Sources,
     dataset: &Dataset,
@@ -123,8 +124,8 @@ fn series(
     pieces
 }
 
-/// Returns the piece for a mapping whose source may still grow. The piece has the entries that the source has at
-/// present. If the source cannot be opened, it is added to `missing`.
+/// Returns the piece for a mapping of unlimited size to a single source. The piece has the entries that the source has
+/// at present. If the source cannot be opened, it is added to `missing`.
 fn growing(
     sources: &mut Sources,
     dataset: &Dataset,

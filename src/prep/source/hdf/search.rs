@@ -10,8 +10,8 @@ pub(super) const VIRTUAL_PREFIX: &str = "HDF5_VDS_PREFIX";
 pub(super) const LINK_PREFIX: &str = "HDF5_EXT_PREFIX";
 /// The environment variable that names the folder of external raw files.
 const RAW_PREFIX: &str = "HDF5_EXTFILE_PREFIX";
-/// Stands for the folder of the HDF5 file that refers to another file. It may be at the beginning of the value of the
-/// environment variables `HDF5_VDS_PREFIX`, `HDF5_EXT_PREFIX` and `HDF5_EXTFILE_PREFIX`.
+/// Text that stands for the folder of the HDF5 file. It can be at the beginning of the values of the environment
+/// variables `HDF5_VDS_PREFIX`, `HDF5_EXT_PREFIX` and `HDF5_EXTFILE_PREFIX`.
 const ORIGIN: &str = "${ORIGIN}";
 
 /// Finds and opens the HDF5 file `name`, to which the HDF5 file `from` refers. `prefix` is the environment variable
@@ -34,8 +34,8 @@ pub(super) fn open(name: &str, from: &Path, prefix: &str) -> Result<(PathBuf, hd
     Err(refused.unwrap_or_else(|| "which is not there".into()))
 }
 
-/// Returns where messages say that the file `name` should be, if it was not found: in the folder of the HDF5 file
-/// `from`.
+/// Returns the path that messages give for a file `name` that was not found: in the folder of the HDF5 file `from`,
+/// which refers to it.
 pub(super) fn expected_at(name: &str, from: &Path) -> PathBuf {
     folder(from).join(name)
 }

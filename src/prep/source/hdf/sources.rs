@@ -24,8 +24,8 @@ pub(super) struct Piece {
 }
 
 impl Piece {
-    /// Returns a text for messages that names the source, followed by `wrong`, what is wrong with it. `dataset` is the
-    /// virtual dataset.
+    /// Returns a text for messages: the name of the source, and `wrong`, which says what is wrong with the source.
+    /// `dataset` is the virtual dataset.
     pub(super) fn described(&self, dataset: &Dataset, wrong: &str) -> String {
         let file = match &self.file[..] {
             "." => "the file itself".to_string(),
@@ -46,7 +46,7 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// Adds a file to the list of files that data comes from, unless it is in the list.
+    /// Adds a file to the list of files that data comes from, if the list doesn't have it yet.
     pub(super) fn note(&mut self, file: LinkedPath) {
         let place = file.path.canonicalize().unwrap_or_else(|_| file.path.clone());
         if self.seen.insert(place) {

@@ -40,7 +40,7 @@ impl From<hdf5::Error> for Fault {
     }
 }
 
-/// Checks that datasets lack no data, and collects the other files that their data comes from.
+/// Checks that no data of datasets is missing, and collects the other files that hold their data.
 #[derive(Debug)]
 pub(super) struct Checker {
     /// What rows of the dataset are called in messages, such as "events" or "samples".
@@ -54,18 +54,17 @@ pub(super) struct Checker {
 }
 
 impl Checker {
-    /// Makes a checker. `unit` is what rows are called in messages.
+    /// Makes a checker. `unit` is what rows are called in messages, such as "events".
     pub(super) fn new(unit: &'static str) -> Checker {
         Checker { unit, sources: Sources::default(), whole: HashMap::new(), depth: 0, too_deep: false }
     }
 
-    /// Returns the files that the data of the checked datasets comes from, without the files of the datasets
-    /// themselves.
+    /// Returns the files that hold data of the checked datasets, except the files of the datasets themselves.
     pub(super) fn into_linked(self) -> Vec<LinkedPath> {
         self.sources.linked
     }
 
-    /// Returns a fault if data of a region of a dataset is missing.
+    /// Checks that no data of a region of a dataset is missing.
     pub(super) fn check(&mut self, dataset: &Dataset, region: &Region) -> Result<(), Fault> {
         let properties = dataset.dcpl()?;
         let layout = properties.get_layout()?;

@@ -29,7 +29,7 @@ pub(super) fn raw_files(
     let (mut missing, mut linked, mut wrong, mut at) = (Gaps::default(), Vec::new(), None, 0_u64);
     for file in files {
         let start = at;
-        // The wrapper gives the size 0 for unlimited.
+        // The crate `hdf5` gives the size 0 for unlimited.
         at = at.saturating_add(if file.size == 0 { u64::MAX } else { file.size as u64 });
         let here = start.max(needed.start)..at.min(needed.end);
         if here.is_empty() {
@@ -53,8 +53,8 @@ pub(super) fn raw_files(
     Ok((missing, linked, wrong))
 }
 
-/// Returns what is wrong with a raw file that was not found at `path`. `beside` is its path in the folder of the HDF5
-/// file, where libhdf5 doesn't look.
+/// Returns what is wrong with a raw file that was not found at `path`. `beside` is the path that the raw file would
+/// have in the folder of the HDF5 file, where libhdf5 doesn't look.
 fn not_there(path: &Path, beside: &Path) -> String {
     if path != beside && beside.is_file() {
         return format!("which is not there (it is at {}, where HDF5 does not look by itself)", beside.display());
@@ -62,7 +62,7 @@ fn not_there(path: &Path, beside: &Path) -> String {
     "which is not there".into()
 }
 
-/// Returns the rows of a region that have at least one chunk that was never written.
+/// Returns the rows of a region for which at least one chunk was never written.
 pub(super) fn missing_chunks(dataset: &Dataset, chunk: &[usize], region: &Region) -> Result<Gaps> {
     let (shape, chunk) = (shape(dataset), chunk.iter().map(|&length| length.max(1) as u64).collect::<Vec<_>>());
     if shape.is_empty() || shape.len() != chunk.len() {

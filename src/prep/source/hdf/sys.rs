@@ -1,9 +1,9 @@
-//! Calls libhdf5 directly for what the HDF5 wrapper cannot read: the mappings of virtual datasets, the targets of
+//! Calls libhdf5 directly for what the crate `hdf5` cannot read: the mappings of virtual datasets, the targets of
 //! links, some types, and members of records whose names are known only at run time.
 //!
-//! The wrapper's `get_virtual_map` fails for selections of one block, which is how libhdf5 stores contiguous ranges.
-//! The wrapper has no function for the target of a link. libhdf5 picks members of records by the names in the type that
-//! it reads into, and the names in the wrapper's types are fixed at compile time.
+//! The crate's `get_virtual_map` fails for selections of one block, which is how libhdf5 stores contiguous ranges. The
+//! crate has no function for the target of a link. libhdf5 picks members of records by the names in the type that it
+//! reads into, and the names in the crate's types are fixed at compile time.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, c_char, c_int};
@@ -64,7 +64,7 @@ pub(super) enum Link {
     External { file: String, path: String },
 }
 
-/// Returns the mappings of a virtual dataset with these creation properties.
+/// Returns the mappings of a virtual dataset, from its creation properties.
 pub(super) fn mappings(properties: &DatasetCreate) -> Result<Vec<Mapping>> {
     let id = properties.id();
     sync(|| {
@@ -167,7 +167,7 @@ pub(super) fn link(group: &Group, name: &str) -> Result<Option<Link>> {
     })
 }
 
-/// A type that the HDF5 wrapper cannot describe.
+/// A type that the crate `hdf5` cannot describe.
 pub(super) enum Odd {
     /// A record: the name and the type of each member.
     Record(Vec<(String, Datatype)>),
@@ -175,11 +175,11 @@ pub(super) enum Odd {
     Array(Datatype, Vec<usize>),
     /// A float of a size that Rust doesn't have, such as a long double.
     Float,
-    /// Any other type that the HDF5 wrapper cannot describe.
+    /// Any other type that the crate `hdf5` cannot describe.
     Other,
 }
 
-/// Inspects a type that the HDF5 wrapper cannot describe.
+/// Inspects a type that the crate `hdf5` cannot describe.
 pub(super) fn odd(dtype: &Datatype) -> Result<Odd> {
     let id = dtype.id();
     sync(|| {
@@ -219,21 +219,21 @@ pub(super) fn odd(dtype: &Datatype) -> Result<Odd> {
 pub(super) struct Member<'a> {
     /// Names of nested records and of the member, the outermost first.
     pub(super) names: &'a [String],
-    /// The type of 8 bytes in which the numbers are read.
+    /// The type of the numbers in memory, 8 bytes each.
     pub(super) number: TypeDescriptor,
     /// Lengths of the array's axes. Empty for a number.
     pub(super) shape: Vec<hsize_t>,
 }
 
 impl Member<'_> {
-    /// Number of numbers in the member of one record.
+    /// Returns how many numbers the member has in each record.
     pub(super) fn numbers(&self) -> usize {
         self.shape.iter().product::<hsize_t>() as usize
     }
 }
 
-/// Reads members of the selected records. Returns the bits of their numbers, which libhdf5 converts to 8 bytes each:
-/// those of the first record, in the order of `members`, and so on.
+/// Reads members of the selected records. Returns the bits of the numbers, which libhdf5 converts to 8 bytes each.
+/// First come the numbers of the first record, in the order of `members`, then those of the second record, and so on.
 pub(super) fn read_members(dataset: &Dataset, members: &[Member<'_>], selection: hdf5::Selection) -> Result<Vec<u64>> {
     let file = dataset.space()?.select(selection)?;
     let (records, width) = (file.selection_size(), members.iter().map(Member::numbers).sum::<usize>());
@@ -266,7 +266,7 @@ pub(super) fn read_members(dataset: &Dataset, members: &[Member<'_>], selection:
     Ok(bits)
 }
 
-/// Makes the type of a record that has room for this many numbers of 8 bytes.
+/// Makes the type of a record with room for `numbers` numbers of 8 bytes.
 fn record(numbers: usize) -> Result<Datatype> {
     // SAFETY: the call returns a new type, of which the wrapper becomes the only owner.
     unsafe { from_id(h5check(H5Tcreate(H5T_class_t::H5T_COMPOUND, numbers * 8))?) }

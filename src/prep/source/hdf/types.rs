@@ -1,4 +1,4 @@
-//! Describes the types of datasets, including types that the HDF5 wrapper cannot describe.
+//! Describes the types of datasets, including types that the crate `hdf5` cannot describe.
 
 use hdf5::Datatype;
 use hdf5::types::{CompoundField, CompoundType, FloatSize, TypeDescriptor};

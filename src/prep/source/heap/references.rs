@@ -17,8 +17,8 @@ use crate::source::heap::window::SharedFile;
 const LARGEST_PACKED: u64 = 64 << 20;
 const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
 
-/// What is needed from the superblock of an HDF5 file: its position, and in how many bytes addresses and lengths are
-/// stored.
+/// What an HDF5 file's superblock tells about the rest of the file: where addresses count from, and the sizes of
+/// addresses and lengths.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Superblock {
     /// Offset of the superblock in the file, in bytes. Addresses in the file are relative to it.
@@ -66,8 +66,8 @@ fn little(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte))
 }
 
-/// A reference to one row in the heap: the row's number of elements, the address of the collection that contains the
-/// row, and the row's object number in this collection. If the address is 0, the row is empty.
+/// A reference to one row in the heap: the row's number of elements, the address of the heap collection that contains
+/// the row, and the row's object number in this collection. If the address is 0, the row is empty.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reference {
     pub(super) length: u32,
@@ -78,10 +78,10 @@ pub(super) struct Reference {
 /// The references of all rows of a dataset.
 #[derive(Debug)]
 pub(super) enum References {
-    /// The references are uncompressed in the file, in chunks of `piece_rows` rows. `pieces` has the offset of each
-    /// chunk in the file.
+    /// The references are uncompressed in the file. Each chunk has the references of `piece_rows` rows. `pieces` has
+    /// the offset of each chunk in the file.
     InFile { piece_rows: u64, pieces: Vec<u64> },
-    /// The references are compressed in the file. These are their unpacked bytes.
+    /// The references are compressed in the file. The vector has their unpacked bytes.
     InMemory(Vec<u8>),
 }
 
@@ -181,8 +181,8 @@ impl References {
     }
 }
 
-/// Reads and unpacks all chunks of compressed references. An unpacked chunk has `chunk_bytes` bytes, all references
-/// together have `bytes` bytes, and one reference has `size` bytes. Returns `None` if a filter is unknown or fails.
+/// Reads and unpacks all chunks of compressed references. Sizes in bytes: an unpacked chunk has `chunk_bytes`, all
+/// references together have `bytes`, and one reference has `size`. Returns `None` if a filter is unknown or fails.
 fn unpack_all(
     file: &SharedFile,
     filters: &[Filter],

@@ -9,10 +9,10 @@ use crate::error::{BaseFault, Error, Result};
 
 /// Maximum number of bytes of the file that a window holds.
 const WINDOW: usize = 256 << 10;
-/// Minimum number of bytes to read at once, unless the file ends earlier. Where rows of other samples lie between those
-/// that are wanted, only the header of each is needed, and what is read beyond it is read for nothing.
+/// Minimum number of bytes that are read at once, except at the end of the file. It is small because of the rows that
+/// are skipped: only their headers are needed, and the bytes after a header are read in vain.
 const LEAST: u64 = 512;
-/// Maximum gap between two wanted ranges of the file that are read at once, in bytes. Over a larger gap, the second
+/// Maximum gap between two wanted ranges of the file that are read together, in bytes. Over a larger gap, the second
 /// range is read by itself.
 const GAP: u64 = 2 << 10;
 
@@ -36,7 +36,7 @@ impl SharedFile {
         Ok(SharedFile { path: path.into(), file, len })
     }
 
-    /// Returns the length of the file in bytes when it was opened.
+    /// Returns the length that the file had when it was opened, in bytes.
     pub(super) fn len(&self) -> u64 {
         self.len
     }
@@ -66,7 +66,7 @@ pub(super) struct FileWindow<'a> {
     bytes: Vec<u8>,
     /// The byte range of the file that `bytes` holds.
     holds: Range<u64>,
-    /// Offset in the file, in bytes. When the window moves next, it reads up to this offset.
+    /// Planned end of the next read: an offset in the file, in bytes.
     until: u64,
 }
 
@@ -103,8 +103,8 @@ impl<'a> FileWindow<'a> {
         Ok(&self.bytes[first..first + len])
     }
 
-    /// Reads the `size` bytes at offset `at` of the file in consecutive pieces. A piece is made of whole elements of
-    /// `element` bytes each. Calls `piece` for each, with the index of the piece's first element and the piece's bytes.
+    /// Reads the `size` bytes at offset `at` of the file in consecutive pieces. Calls `piece` for each piece, with the
+    /// index of its first element and its bytes. A piece has only whole elements, of `element` bytes each.
     pub(super) fn copy(
         &mut self,
         at: u64,

@@ -52,7 +52,7 @@ pub(crate) fn detect(file: &hdf::File) -> Layout {
     }
 }
 
-/// Whether a file has a dataset or a dangling link called `name`.
+/// Returns whether a file has a dataset or a broken link called `name`.
 fn exists(file: &hdf::File, name: &str) -> bool {
     file.dataset(name).is_ok() || file.dangles(name)
 }
@@ -62,7 +62,7 @@ fn exists(file: &hdf::File, name: &str) -> bool {
 /// # Errors
 /// [`Error::NotARecording`] and [`Error::MissingDataset`]; [`Error::WrongType`], which also reports columns of
 /// different lengths; [`Error::DamagedRecording`]; [`Error::Columns`] and [`Error::UnknownLayout`] if it is not clear
-/// which fields are the columns t, x, y and p.
+/// which fields are the columns t, x, y and p; [`Error::Columns`] also if polarities are an enum in which on is not 1.
 pub(crate) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Result<EventStream> {
     let file = hdf::open_cached(path)?;
     let tree = Tree::of_file(path, &file);
@@ -131,7 +131,7 @@ pub(crate) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Resu
     stream.check_length()
 }
 
-/// Whether `field` is an array of texts.
+/// Returns whether `field` is an array of texts.
 fn is_word_array(tree: &Tree<'_>, field: &FieldPath) -> bool {
     let is = |array: &ArrayInfo| {
         array.name == field.array && matches!(&array.kind, ArrayKind::Other(kind) if unusable::is_text(kind))
@@ -221,8 +221,9 @@ fn scalar_label(path: &Path, file: &hdf::File, name: &str) -> Result<ClassLabel>
     names.into_iter().next().map(ClassLabel::Name).ok_or_else(|| wrong("none".into()))
 }
 
-/// Reads the sensor size from attributes of the root group, of the groups `events` and `CD`, or of `group`, which has
-/// the events. The attributes are `geometry` ("640x480"), `sensor_resolution` (height, width), or `width` and `height`.
+/// Reads the sensor size from attributes. They are looked for in the root group, in the groups `events` and `CD`, and
+/// in `group`, which has the events. The attributes are `geometry` ("640x480"), `sensor_resolution` (height, width), or
+/// `width` and `height`.
 fn told_sensor(file: &hdf5::File, group: &str) -> Option<SensorSize> {
     let groups = ["events", "CD", group].into_iter().filter_map(|name| file.group(name).ok());
     let groups: Vec<hdf5::Group> = file.as_group().ok().into_iter().chain(groups).collect();

@@ -1,5 +1,5 @@
-//! The Heidelberg layout of Spiking Heidelberg Digits (SHD) and Spiking Speech Commands (SSC): each row is one
-//! recording of a cochlea.
+//! The Heidelberg layout of Spiking Heidelberg Digits (SHD) and Spiking Speech Commands (SSC). Each row of a dataset
+//! belongs to one sample, which comes from a cochlea.
 //!
 //! | path | type |
 //! |---|---|
@@ -36,7 +36,7 @@ const LAYOUT: &str = "Heidelberg";
 /// The group of SHD with data about each speaker. Its arrays are not listed as unused, because they are not about
 /// samples.
 const ABOUT_SPEAKERS: &str = "extra/meta_info/";
-/// If only libhdf5 can read the rows, their events are counted by reading this many rows at a time.
+/// Number of rows that are read at a time to count their events, if only libhdf5 can read the rows.
 const ROWS_COUNTED: u64 = 64;
 
 /// The sensor of SHD and SSC: a cochlea of 700 channels.
@@ -56,8 +56,8 @@ pub(crate) struct Hsd {
     clocks: RowClocks,
 }
 
-/// Whether a file has the Heidelberg layout: the dataset of its times or of its units has rows of variable length, or
-/// is a dangling link.
+/// Returns whether a file has the Heidelberg layout: the dataset of its times or of its units has rows of variable
+/// length, or is a broken link.
 pub(crate) fn detect(file: &hdf::File) -> bool {
     let rows = |name: &&str| {
         let kind = file.dataset(name).and_then(|dataset| dataset.dtype()?.to_descriptor());
@@ -144,7 +144,7 @@ impl Hsd {
     }
 
     /// Reads the times of consecutive samples and checks the clock of each sample. Returns the times of all samples as
-    /// one column, and the offset at which each sample starts in this column, followed by the column's length.
+    /// one column, and the index in this column at which each sample starts, followed by the column's length.
     fn read_times(&self, samples: Range<u64>) -> Result<(Times, Vec<usize>)> {
         let direct = self.direct_times.as_ref().map(|rows| rows.times(samples.clone())).transpose()?;
         let (times, offsets) = direct.flatten().map_or_else(|| self.times(samples.clone()), Ok)?;
@@ -153,7 +153,7 @@ impl Hsd {
         Ok((self.clocks.vet(samples.start, times, &offsets, arrays)?, offsets))
     }
 
-    /// Extends an error about the times of one sample to all samples with this kind of fault.
+    /// Extends an error about the times of one sample, so that it covers all samples with this kind of fault.
     fn of_all_rows(&self, error: Error) -> Error {
         RowClocks::of_all_rows(error, self.times.size() as u64, |row| self.read_times(row..row + 1))
     }
@@ -197,7 +197,7 @@ impl Hsd {
     }
 
     /// Reads consecutive variable-length rows with libhdf5. Returns the elements of all rows as one column, and the
-    /// offset at which each row starts in this column, followed by the column's length.
+    /// index in this column at which each row starts, followed by the column's length.
     fn column<T: H5Type + Copy>(
         &self,
         dataset: &Dataset,
@@ -300,8 +300,8 @@ fn integers(path: &Path, dataset: &Dataset, name: &str) -> Result<Vec<i64>> {
 /// Reads the labels.
 ///
 /// # Errors
-/// Errors of [`integers`]; [`Error::Columns`] for labels that are names or one number per class. This error suggests a
-/// command that converts them.
+/// Errors of [`integers`]; [`Error::Columns`] for labels that are names, or that are one-hot: one number for each
+/// class. This error suggests a command that converts them.
 fn labels_of(path: &Path, file: &hdf::File) -> Result<Vec<i64>> {
     use TypeDescriptor::{FixedAscii, FixedUnicode, Float, Integer, Unsigned, VarLenAscii, VarLenUnicode};
     let labels = dataset(path, file, LABELS)?;
@@ -322,10 +322,12 @@ fn labels_of(path: &Path, file: &hdf::File) -> Result<Vec<i64>> {
     })
 }
 
-/// Returns the labels as classes, of which there are `classes`. `keyed` says whether the file names them.
+/// Converts labels to class numbers, which must be below `classes`. `keyed` says whether the file has names of the
+/// classes. `extras` are the file's extra columns, for the command in the error.
 ///
 /// # Errors
-/// [`Error::Columns`] for labels that are no class, with a command that corrects all of them or drops their samples.
+/// [`Error::Columns`] for labels that are no class numbers. The error suggests a command that corrects all of them or
+/// drops their samples.
 fn classes_of(
     path: &Path,
     labels: &[i64],

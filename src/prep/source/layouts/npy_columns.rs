@@ -43,12 +43,13 @@ pub(super) struct Found {
     others: Vec<String>,
     /// Fields that have the name of a column, but whose type or shape does not fit.
     unusable: Vec<UnusableField>,
-    /// The unit of times that the file tells, or else microseconds, and a note for the user about it.
+    /// The unit of times that the file gives, and a note for the user about it. Microseconds if the file gives no unit.
     pub(super) unit: (TimeUnit, Option<String>),
 }
 
 impl Found {
-    /// `label` and `unit` are names of arrays that are used for something else than columns.
+    /// Makes the description of the columns that were found. `label` and `unit` are the names of the arrays that give
+    /// the class and the unit of times. These arrays are used too, but not as columns.
     pub(super) fn new(
         fields: Fields,
         lanes: [Option<Lane>; 4],
@@ -65,7 +66,8 @@ impl Found {
         Found { fields, lanes, len, unused, others, unusable, unit: (TimeUnit::Microseconds, None) }
     }
 
-    /// Returns the unit in the type of the times, such as `datetime64[ms]`.
+    /// Returns the unit that the type of the times gives, such as milliseconds for `datetime64[ms]`. `None` if the type
+    /// gives no unit.
     pub(super) fn unit_of_type(&self) -> Option<TimeUnit> {
         match self.lanes[0]?.number.kind {
             NumberKind::Time(tick) => Some(tick.unit()),
@@ -73,8 +75,8 @@ impl Found {
         }
     }
 
-    /// Returns how the times are read. Their unit is the one in the options, or else the one in the array's type, or
-    /// else the one that the file tells.
+    /// Returns how the times are read. Their unit comes from the options. If the options give none, it comes from the
+    /// array's type, and then from the rest of the file.
     pub(super) fn time(&self, options: &SourceOptions) -> Timeline {
         let own = self.unit_of_type();
         let (told, note) = self.unit.clone();

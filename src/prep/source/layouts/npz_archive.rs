@@ -1,5 +1,6 @@
-//! Opens NumPy archives (`.npz`) of events. An archive has one array for each column, or one of records, or a table. Times
-//! are in microseconds, unless the caller or the type of the array (such as `datetime64[ms]`) gives another unit.
+//! Opens NumPy archives (`.npz`) of events. An archive has one array for each column, or one of records, or a table.
+//! Times are in microseconds, unless the caller, the type of the array (such as `datetime64[ms]`) or an array with one
+//! entry gives another unit.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -24,11 +25,11 @@ use crate::source::times::{Entry, TimeUnit, Told, find_told};
 
 /// Maximum number of arrays that are read from one archive. Further arrays are ignored.
 const MAX_ARRAYS: usize = 4096;
-/// Maximum size in bytes of an array with one entry that may tell the unit of times.
+/// Maximum size in bytes of the arrays with one entry that are read to find the unit of times.
 const MAX_TEXT: usize = 1024;
 
-/// Reads the headers of a `.npz` file, and the label if the user's map names one, but no events. Returns which fields
-/// are the columns of events, the label, and the number of events.
+/// Reads what is known about an `.npz` file without its events. Returns which fields are the columns of events, the
+/// label if the user's map names one, and the number of events.
 ///
 /// # Errors
 /// The errors of [`open_npz`] that can be found without reading events.
@@ -173,7 +174,7 @@ impl<'a> Archive<'a> {
         Ok(found)
     }
 
-    /// Finds what the arrays with one entry say about the unit of times.
+    /// Finds what the arrays with one entry say about the unit of times. `None` if they say nothing.
     fn told(&self) -> Option<Told> {
         let one = self.headers.iter().filter(|(_, header)| header.items() == 1 && header.dtype.bytes() <= MAX_TEXT);
         let entry = |(name, header): &(String, Header)| {

@@ -42,8 +42,8 @@ pub(crate) struct Ntidigits {
     clocks: RowClocks,
 }
 
-/// Returns whether a file has this layout: a list of sample names and a group of events, for at least one part (train
-/// or test). The list must contain strings, because in other files a dataset of the same name may contain numbers. A
+/// Returns whether a file has this layout: for at least one part (train or test), a list of sample names and a group of
+/// events. The list must contain strings, because datasets of the same name in other files can contain numbers. A
 /// broken link in place of the list or the group is accepted here, so that opening the file can report it.
 pub(crate) fn detect(file: &hdf::File) -> bool {
     use TypeDescriptor::{FixedAscii, FixedUnicode, VarLenAscii, VarLenUnicode};
@@ -126,8 +126,8 @@ pub(crate) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
     })
 }
 
-/// Lists what is in the file but not read: groups and datasets that are not of this layout, and the number of samples
-/// of `part` that its list of names lacks. `listed` is the length of this list.
+/// Lists what is in the file but not read: groups and datasets that are not of this layout, and how many samples of
+/// `part` are not in its list of names. `listed` is the length of this list.
 fn others(file: &hdf::File, part: &str, listed: usize) -> Vec<String> {
     let kinds = ["labels", "addresses", "timestamps"];
     let known =
@@ -187,7 +187,7 @@ impl ReadSamples for Ntidigits {
 }
 
 impl Ntidigits {
-    /// Extends an error about the times of one sample to all samples with this kind of fault.
+    /// Extends an error about the times of one sample, so that it covers all samples with this kind of fault.
     fn of_all_rows(&self, error: Error) -> Error {
         RowClocks::of_all_rows(error, self.names.len() as u64, |sample| self.vetted(sample..sample + 1))
     }

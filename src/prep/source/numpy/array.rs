@@ -12,7 +12,7 @@ use crate::source::numpy::header::Header;
 use crate::source::numpy::longdouble::nearest;
 use crate::source::times::TimeUnit;
 
-/// Where the entries of a column are in an array's data.
+/// Where the entries of a column are in an array's data, and the type of their numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lane {
     /// Offset of the first entry in the array's data, in bytes.
@@ -57,8 +57,8 @@ impl Header {
     }
 }
 
-/// Finds a member of a record. `name` is a field's name, or the names of nested fields with dots between them. `xy[0]`
-/// is an element of a field that is an array; the index is in C order. Returns the member's offset in the record, in
+/// Finds a member of a record by its name. Dots separate the names of nested fields, as in `pixel.x`. `xy[0]` is one
+/// element of a field that is an array; the index counts in C order. Returns the member's offset in the record, in
 /// bytes, and its type.
 fn member<'a>(dtype: &'a DType, name: &str) -> Option<(usize, &'a DType)> {
     let DType::Record { fields, .. } = dtype else { return None };
@@ -80,15 +80,15 @@ fn member<'a>(dtype: &'a DType, name: &str) -> Option<(usize, &'a DType)> {
 }
 
 impl Lane {
-    /// Returns the range of bytes in the array's data that contains a range of the column's entries.
+    /// Returns the byte range in the array's data that contains the entries `range` of the column.
     fn span(&self, range: Range<u64>) -> Range<u64> {
         let start = self.offset + range.start * self.stride;
         let last = (range.end - range.start).checked_sub(1);
         start..start + last.map_or(0, |last| last * self.stride + self.number.bytes as u64)
     }
 
-    /// Converts the entries of the column in `data` to numbers. The first entry is at byte `offset` of `data`. An
-    /// incomplete entry at the end is ignored.
+    /// Converts the entries of the column that are in `data` to numbers. The first entry is at byte `offset` of `data`.
+    /// An incomplete entry at the end is ignored.
     fn numbers(&self, data: &[u8], offset: usize) -> Numbers {
         fn each<const N: usize, T>(lane: &Lane, data: &[u8], stride: usize, number: fn([u8; N]) -> T) -> Vec<T> {
             let entries = data.chunks(stride.max(1)).filter_map(|entry| entry.first_chunk::<N>());
@@ -123,7 +123,7 @@ impl Lane {
         }
     }
 
-    /// Converts the first entries of the column, at most `most`, to numbers. `data` is the data of the whole array.
+    /// Converts at most `most` entries from the start of the column to numbers. `data` is the data of the whole array.
     pub(crate) fn of_array(&self, data: &[u8], most: u64) -> Numbers {
         let span = self.span(0..self.len.min(most));
         self.numbers(data.get(..span.end as usize).unwrap_or(data), self.offset as usize)
@@ -146,7 +146,7 @@ impl EventArray {
         self.lanes[role as usize].is_some_and(|lane| lane.number.kind == NumberKind::Float)
     }
 
-    /// Reads a range of the events. The times in the file are in `unit`.
+    /// Reads a range of the events. `unit` is the unit of the times in the file.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].

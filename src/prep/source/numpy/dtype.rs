@@ -1,18 +1,19 @@
 //! NumPy's types of array elements, as headers describe them (`descr`).
 //!
-//! A type is a number, a record of named fields, an array of either, or other bytes that are not read as numbers:
-//! strings, padding, complex numbers. Fields may have a title (`(('title', 'name'), ...)`), which is not used.
+//! A type is a number, a record of named fields, an array of numbers or records, a Python object, or other bytes that
+//! are not read as numbers: strings, padding, complex numbers. A field may have a title next to its name:
+//! `(('title', 'name'), ...)`. Titles are not used.
 
 use crate::source::numpy::literal::Literal;
 use crate::source::numpy::tick::Tick;
 
-/// Maximum size of an element in bytes.
+/// Maximum size in bytes of one element of an array.
 const MAX_ITEM: usize = 1 << 20;
 
 /// The type of an array's elements.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum DType {
-    /// A number that can be read.
+    /// An integer, a float, a boolean, a date or a duration.
     Number(Number),
     /// A record: its fields, and its size in bytes.
     Record { fields: Vec<Field>, bytes: usize },
@@ -144,7 +145,7 @@ impl DType {
     }
 
     /// Makes the type of a sub-array of the given shape, with elements of this type. Returns this type unchanged if the
-    /// sub-array has only one element, and if the elements are Python objects.
+    /// sub-array has only one element, or if the elements are Python objects.
     fn repeated(self, shape: &Literal) -> Result<DType, String> {
         let sizes = match shape {
             Literal::Integer(size) => vec![*size],

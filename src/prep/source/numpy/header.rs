@@ -1,5 +1,5 @@
-//! Reads the header of a NumPy array: its type, shape and memory order. Versions 1 to 3, any type, and both memory
-//! orders are read, as in NumPy.
+//! Reads the header of a NumPy array: its type, shape and memory order. Reads versions 1 to 3 of the header, any type,
+//! and both memory orders, as NumPy does.
 
 use std::io::Read;
 use std::path::Path;
@@ -14,15 +14,15 @@ use crate::source::numpy::literal::Literal;
 /// Maximum length of a header in bytes. NumPy itself reads no header of more than 10,000 characters.
 const MAX_HEADER: usize = 40_000;
 
-/// The header of an array.
+/// The header of a NumPy array.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Header {
     pub(crate) dtype: DType,
     /// Length of each dimension.
     pub(crate) shape: Vec<u64>,
-    /// Whether the first dimension varies fastest.
+    /// Whether the elements are in Fortran order: the index of the first dimension varies fastest.
     pub(crate) fortran_order: bool,
-    /// Length of the header in bytes. The data begin after it.
+    /// Number of bytes before the array's data.
     pub(crate) bytes: u64,
 }
 
@@ -126,12 +126,12 @@ impl Header {
         matches!(self.dtype, DType::Record { .. })
     }
 
-    /// Number of elements.
+    /// Returns the number of elements.
     pub(crate) fn items(&self) -> u64 {
         self.shape.iter().product()
     }
 
-    /// Number of bytes of the data.
+    /// Returns the number of bytes of the array's data.
     pub(crate) fn data_bytes(&self) -> u64 {
         self.items() * self.dtype.bytes() as u64
     }
@@ -149,8 +149,8 @@ impl Header {
     }
 }
 
-/// Lists the members of a record, including those of nested records and the elements of arrays. The names begin with
-/// `prefix`.
+/// Lists the members of a record, including the members of nested records and the elements of arrays. All names in the
+/// list begin with `prefix`.
 fn members(record: &DType, prefix: &str) -> Vec<MemberInfo> {
     let DType::Record { fields, .. } = record else { return Vec::new() };
     let of = |field: &Field| {

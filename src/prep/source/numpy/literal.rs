@@ -1,6 +1,6 @@
 //! Parses the Python literals in NumPy's headers: strings, integers, booleans, None, tuples, lists and dicts.
 
-/// Maximum depth of nested brackets. NumPy's own headers of nested structs stay far below it.
+/// Maximum depth of nested brackets. The headers that NumPy writes stay far below it.
 const MAX_DEPTH: usize = 32;
 
 /// A Python literal.
@@ -157,8 +157,8 @@ impl Parser<'_> {
         Some(letter)
     }
 
-    /// Reads the part of an escape sequence that follows its backslash. `None` for a line break, which adds no
-    /// character to the string.
+    /// Reads the part of an escape sequence after its backslash, and returns the character. `None` for a line break,
+    /// which adds no character to the string.
     fn escaped(&mut self) -> Result<Option<char>, String> {
         let digits = match self.next() {
             Some('\n') => return Ok(None),

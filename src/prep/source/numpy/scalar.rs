@@ -1,4 +1,4 @@
-//! Reads NumPy arrays of any shape that have a single entry, an integer or a text.
+//! Reads the only entry of NumPy arrays that have one entry, of any shape: a number or a text.
 
 use crate::source::columns::{Numbers, Part};
 use crate::source::numpy::dtype::{DType, NumberKind};
@@ -25,7 +25,7 @@ impl Header {
         self.one_text(data).or_else(|| Some(self.one_number(data)?.floats().first()?.to_string()))
     }
 
-    /// Returns the array's only entry, if it is a number.
+    /// Returns the array's only entry, if it is a number. `data` is the data of the array.
     fn one_number(&self, data: &[u8]) -> Option<Numbers> {
         let flat = Header { shape: vec![1], ..self.clone() };
         Some(flat.lane(&Part::Whole).ok().filter(|_| self.items() == 1)?.of_array(data, 1))

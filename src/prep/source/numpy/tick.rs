@@ -2,8 +2,8 @@
 
 use crate::source::times::TimeUnit;
 
-/// NumPy's units of a fixed length. Each entry has the name, the [`TimeUnit`] that its times are converted to, and the
-/// length of NumPy's unit in this [`TimeUnit`], as a fraction (numerator, denominator).
+/// NumPy's units of a fixed length. Each entry has the name, the [`TimeUnit`] that times in this unit are converted to,
+/// and the length of NumPy's unit in that [`TimeUnit`] as a fraction: numerator, denominator.
 const UNITS: [(&str, TimeUnit, i64, i64); 11] = [
     ("W", TimeUnit::Seconds, 604_800, 1),
     ("D", TimeUnit::Seconds, 86_400, 1),
@@ -62,8 +62,8 @@ impl std::fmt::Display for Tick {
 mod tests {
     use super::*;
 
-    /// The expected times are those of `np.array(ticks, f"m8[{text}]").astype("m8[us]").astype(int)`, except where
-    /// truncation differs from rounding down.
+    /// The expected times are those of `np.array(ticks, f"m8[{text}]").astype("m8[us]").astype(int)`. `None` stands for
+    /// NaT and for a time that overflows.
     #[test]
     fn ticks_are_the_times_of_numpy() {
         for (text, ticks, us) in [
