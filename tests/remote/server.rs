@@ -4,7 +4,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ pub(crate) enum Fault {
     Status(u16),
     /// Changes one bit of the byte at this offset of the file.
     Flip(u64),
+    /// Changes one bit of the byte at this offset of the file, the first time that this byte is sent.
+    FlipOnce(u64),
     /// Promises this many more bytes than the file has.
     Longer(usize),
 }
@@ -55,12 +57,15 @@ impl Server {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (sent, asked) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(Vec::new())));
         let server = Server { url, sent: sent.clone() };
+        let flipped = Arc::new(AtomicBool::new(false));
         let (folder, faults): (PathBuf, Arc<Faults>) = (folder.into(), Arc::new(faults));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (folder, faults) = (folder.clone(), faults.clone());
-                let (sent, asked) = (sent.clone(), asked.clone());
-                std::thread::spawn(move || while serve(&stream, &folder, kind, &*faults, &sent, &asked).is_some() {});
+                let (sent, flipped, asked) = (sent.clone(), flipped.clone(), asked.clone());
+                std::thread::spawn(move || {
+                    while serve(&stream, &folder, kind, &*faults, (&sent, &flipped), &asked).is_some() {}
+                });
             }
         });
         server
@@ -73,7 +78,7 @@ fn serve(
     folder: &Path,
     kind: Kind,
     faults: &Faults,
-    sent: &AtomicU64,
+    (sent, flipped): (&AtomicU64, &AtomicBool),
     asked: &Mutex<Vec<String>>,
 ) -> Option<()> {
     let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
@@ -107,6 +112,13 @@ fn serve(
         let (start, end) = range.split_once('-')?;
         Some((start.parse::<usize>().ok()?, end.parse::<usize>().map_or(whole, |end| end + 1).min(whole)))
     });
+    if let Some(Fault::FlipOnce(at)) = fault {
+        let at = at as usize;
+        let is_sent = asked_range.filter(|_| kind.ranges).map_or(at < whole, |(start, end)| (start..end).contains(&at));
+        if is_sent && method == "GET" && !flipped.swap(true, Ordering::Relaxed) {
+            body[at] ^= 1;
+        }
+    }
     let mut head = match asked_range.filter(|_| kind.ranges) {
         Some((start, end)) if start < end => {
             body = body[start..end].to_vec();

@@ -64,15 +64,18 @@ impl Case {
 }
 
 /// Checks that the logits are equal, that the relative error of the loss is at most 1e-6 (the absolute error for losses
-/// below 1), and that the relative error of the gradients is less than 1e-5.
+/// below 1), and that the relative error of the gradients is less than 1e-5. If the loss is small, a larger error of the
+/// gradients is accepted: the gradient by the label's logit is its probability minus 1, which loses the digits that the
+/// probability has in common with 1.
 pub(crate) fn agree(got: &Stepped, expected: &Stepped) -> Result<(), TestCaseError> {
+    let limit = (4.0 * f64::from(f32::EPSILON) / expected.loss.loss.abs()).max(1e-5);
     // On a dyadic grid sums are exact, and so every spike and logit must be equal.
     prop_assert_eq!(&got.logits, &expected.logits);
     prop_assert!((got.loss.loss - expected.loss.loss).abs() <= 1e-6 * expected.loss.loss.abs().max(1.0));
     prop_assert_eq!(got.loss.correct, expected.loss.correct);
     for (ours, theirs) in got.gradients.layers().zip(expected.gradients.layers()) {
-        prop_assert!(relative_error(wide(ours.weight_t), &wide(theirs.weight_t)) < 1e-5);
-        prop_assert!(relative_error(wide(ours.bias), &wide(theirs.bias)) < 1e-5);
+        prop_assert!(relative_error(wide(ours.weight_t), &wide(theirs.weight_t)) < limit);
+        prop_assert!(relative_error(wide(ours.bias), &wide(theirs.bias)) < limit);
     }
     Ok(())
 }
