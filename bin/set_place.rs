@@ -1,10 +1,11 @@
-//! Opens sets for both programs: in a directory, or at an URL if the program was built with the feature `remote`.
+//! Opens sets for both programs. A set can be in a directory, or at a URL if the program was built with the feature
+//! `remote`.
 
 use std::path::Path;
 
 use tonic_shard::{Result, ShardSet, Storage};
 
-/// Opens a set. `place` is a directory or an URL.
+/// Opens a set. `place` is the path of a directory, or a URL.
 pub(crate) fn open_set(place: &Path) -> Result<ShardSet> {
     match url_of(place) {
         Some(url) => ShardSet::open_in(&*storage(url)?),
@@ -12,18 +13,18 @@ pub(crate) fn open_set(place: &Path) -> Result<ShardSet> {
     }
 }
 
-/// Returns a place as an URL, if it is one.
+/// Returns `place` as a text if it is a URL. `None` if it is the path of a directory.
 pub(crate) fn url_of(place: &Path) -> Option<&str> {
     let text = place.to_str()?;
     let (scheme, _) = text.split_once("://")?;
     (scheme.len() > 1 && scheme.bytes().all(|b| b.is_ascii_alphanumeric())).then_some(text)
 }
 
-/// The cache on disk through which sets at URLs are read. Empty if the user chose none.
+/// The cache on disk through which this process reads sets at URLs. Empty if the user has not chosen a cache.
 #[cfg(feature = "remote")]
 pub(crate) static CACHE: std::sync::OnceLock<tonic_remote::Cache> = std::sync::OnceLock::new();
 
-/// Finds the set at an URL.
+/// Opens the set at a URL, through the cache if the user has chosen one.
 #[cfg(feature = "remote")]
 pub(crate) fn storage(url: &str) -> Result<Box<dyn Storage>> {
     let location = tonic_remote::Location::parse(url)?;

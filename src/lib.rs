@@ -7,7 +7,7 @@
 //! ```
 //!
 //! [`prep`] makes shard sets from recordings, [`shard`] is their format, [`sets`] has tools for finished sets,
-//! [`loader`] gives batches, and `train` (feature `train`) trains networks. Each is a crate of its own, re-exported
+//! [`loader`] gives batches, `train` (feature `train`) trains networks, and `remote` (feature `remote`) has sets at URLs. Each is a crate of its own, re-exported
 //! here.
 //!
 //! ```
@@ -22,6 +22,8 @@
 pub use tonic_base as base;
 pub use tonic_loader as loader;
 pub use tonic_prep as prep;
+#[cfg(feature = "remote")]
+pub use tonic_remote as remote;
 pub use tonic_report as report;
 pub use tonic_sets as sets;
 pub use tonic_shard as shard;

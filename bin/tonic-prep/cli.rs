@@ -204,14 +204,14 @@ pub(crate) enum Command {
   tonic-prep push shards/train s3://lab/ssc/train
   tonic-prep push shards/train file:///srv/sets/ssc/train")]
     Push(PushArgs),
-    /// Fetch a set from an URL. Every chunk is verified; an interrupted pull goes on where it ended
+    /// Fetch a set from a URL. Every chunk is verified; an interrupted pull goes on where it ended
     #[cfg(feature = "remote")]
     #[command(after_help = "Examples:
   tonic-prep pull https://lab.example/ssc/train shards/train
   tonic-prep pull s3://lab/ssc/train#SETID shards/train
   tonic-prep pull s3://lab/ssc/train shards/yes-no --classes yes,no")]
     Pull(PullArgs),
-    /// Remove old sets at an URL, but never the latest one
+    /// Remove old sets at a URL, but never the latest one
     #[cfg(feature = "remote")]
     #[command(after_help = "Example: tonic-prep prune s3://lab/ssc/train --keep 3")]
     Prune(PruneArgs),

@@ -1,4 +1,4 @@
-//! The commands that send and fetch sets, and their arguments.
+//! The commands `push`, `pull` and `prune`, which send, fetch and remove sets on servers, and their arguments.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tonic_shard::{Existing, Id, Manifest, ShardSet};
 use crate::errors::{BAD_SET, Cause, USAGE};
 use crate::write_args::{threads, verbosity};
 
-/// The options of every command that uses a network.
+/// Options of the commands that use a network.
 #[derive(Args)]
 pub(crate) struct NetworkArgs {
     /// Give up if nothing arrives for this many seconds, retries included
@@ -42,8 +42,8 @@ pub(crate) struct PushArgs {
 
 #[derive(Args)]
 pub(crate) struct PullArgs {
-    /// Where from: an URL that a set was pushed to, or of a folder with a manifest.json. `URL#SETID` is the set with this
-    /// id, and no other
+    /// Where from: a URL that a set was pushed to, or the URL of a folder with a manifest.json. `URL#SETID` means the
+    /// set with this id, and no other
     url: String,
     /// Directory of the copy
     dir: PathBuf,
@@ -78,7 +78,7 @@ pub(crate) struct PruneArgs {
 }
 
 impl PushArgs {
-    /// Sends the set. Returns the result as JSON and as text.
+    /// Sends the set. Returns the result as JSON, and as text for the user.
     pub(crate) fn run(&self, quiet: bool) -> anyhow::Result<(Value, String)> {
         let location = Location::parse(&self.url)?;
         let pushed = push(&self.dir, &location, self.network.patience(), verbosity(quiet || self.network.json))?;
@@ -97,7 +97,7 @@ impl PushArgs {
 }
 
 impl PullArgs {
-    /// Fetches the set. Returns the result as JSON and as text.
+    /// Fetches the set. Returns the result as JSON, and as text for the user.
     pub(crate) fn run(&self, quiet: bool) -> anyhow::Result<(Value, String)> {
         let location = Location::parse(&self.url)?;
         let set = RemoteSet::open(&location, self.network.patience())?;
@@ -129,7 +129,7 @@ impl PullArgs {
 }
 
 impl PruneArgs {
-    /// Removes old sets. Returns the result as JSON and as text.
+    /// Removes old sets at the URL. Returns the result as JSON, and as text for the user.
     pub(crate) fn run(&self, quiet: bool) -> anyhow::Result<(Value, String)> {
         let location = Location::parse(&self.url)?;
         let verbosity = verbosity(quiet || self.network.json);
@@ -157,7 +157,7 @@ fn set_id(text: &str) -> anyhow::Result<Id> {
     Ok(serde_json::from_value(Value::String(text.to_ascii_lowercase())).map_err(|_| got())?)
 }
 
-/// Returns the exit code for an error of sets on servers. `None` for other errors.
+/// Returns the exit code for an error that only [`tonic_remote`] has. `None` for all other errors.
 pub(crate) fn exit_code(cause: &Cause) -> Option<u8> {
     match cause.downcast_ref()? {
         RemoteError::BadUrl { .. } | RemoteError::ReadOnly { .. } => Some(USAGE),
@@ -166,7 +166,8 @@ pub(crate) fn exit_code(cause: &Cause) -> Option<u8> {
     }
 }
 
-/// Returns what to type next after an error of sets on servers. `None` for other errors.
+/// Returns what the user can do after an error that only [`tonic_remote`] has. `None` if there is no advice for the
+/// error.
 pub(crate) fn advice(cause: &Cause) -> Option<String> {
     Some(match cause.downcast_ref()? {
         RemoteError::Overtaken { .. } => "push again to make it the latest; URL#SETID names it as it is".into(),

@@ -1,4 +1,4 @@
-//! The options of the cache on disk of sets at URLs.
+//! Options of the cache on disk in which chunks of sets at URLs are kept.
 
 use std::path::PathBuf;
 
@@ -20,7 +20,7 @@ pub(crate) struct CacheArgs {
 }
 
 impl CacheArgs {
-    /// Reads all sets that this process opens through the cache.
+    /// Makes this process read sets at URLs through the cache on disk, if the user has given a folder for it.
     pub(crate) fn choose(&self) {
         if let Some(dir) = self.remote_cache.clone() {
             CACHE.get_or_init(|| Cache { dir, limit: self.remote_cache_limit });

@@ -1,10 +1,12 @@
-//! A cache on disk of sets at URLs, for training. Chunks are fetched when they are needed, or before, in the order in
-//! which they will be read, and stay for the next epoch and the next run.
+//! Keeps sets at URLs in a cache on disk, for training. A chunk is fetched when training reads it, or ahead of that, in
+//! the order in which training will read the chunks. It stays in the cache for later epochs and later runs.
 //!
-//! Each set has a folder of its own, named by its id, with a file for each shard. A chunk lies in it at the same place as
-//! in the shard; where no chunk has arrived yet, the file has a hole. Every chunk is checked against its checksum each
-//! time that it is read, so a hole, a damaged file and a half-written chunk are the same thing: the chunk is fetched.
-//! So several processes can share a cache without locks: they write the same bytes to the same places.
+//! Each set has a folder in the cache, named by the set's id. The folder has one file for each shard, in which a chunk
+//! has the same offset as in the shard. Where no chunk has arrived yet, the file has a hole.
+//!
+//! The checksum of a chunk is verified when the chunk is taken from the cache. If the checksum is wrong, the chunk is
+//! fetched again, whatever the reason: a hole, a damaged file or a chunk that another process has written only in part.
+//! Several processes can therefore share a cache without locks: they write the same bytes at the same offsets.
 
 use std::collections::{HashSet, VecDeque};
 use std::fs::{File, OpenOptions};
@@ -25,24 +27,25 @@ use crate::file_bytes::{read_at, write_at};
 use crate::remote_set::{RemoteSet, not_here};
 use crate::store::Store;
 
-/// Number of threads that fetch ahead.
+/// Number of threads that fetch chunks before training reads them.
 const FETCHERS: usize = 16;
-/// How often a chunk that arrives damaged is fetched.
+/// A chunk that arrives damaged is fetched at most this many times.
 const TRIES: usize = 3;
-/// How often a fetching thread without work looks whether the set was closed.
+/// How long a fetching thread without work waits before it checks whether the set was closed.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Where a cache is, and how large it may become.
+/// The folder and the maximum size of a cache on disk for sets at URLs.
 #[derive(Clone, Debug)]
 pub struct Cache {
     /// Folder of the cache.
     pub dir: PathBuf,
-    /// Maximum number of bytes of all sets in the cache. Sets that were not used for the longest time are removed first.
-    /// What doesn't fit is fetched each time.
+    /// Maximum size of the cache in bytes. If a set doesn't fit when it is opened, the sets that were not used for the
+    /// longest time are removed first. Chunks that still don't fit are fetched from the server each time that they are
+    /// read.
     pub limit: u64,
 }
 
-/// A set at an URL that is read through a cache.
+/// A set at a URL, open for reading. Its chunks are kept in a cache on disk.
 #[derive(Debug)]
 pub struct CachedSet {
     set: RemoteSet,
@@ -51,7 +54,7 @@ pub struct CachedSet {
 }
 
 impl CachedSet {
-    /// Opens a set through a cache. Removes other sets from the cache if this one has no room otherwise.
+    /// Opens a set through a cache on disk. If the cache has no room for the set, removes other sets from the cache.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`] if the cache cannot be written.
@@ -87,29 +90,29 @@ impl Storage for CachedSet {
     }
 }
 
-/// A shard that is read through the cache.
+/// A shard of a set at a URL, read through the cache on disk.
 #[derive(Debug)]
 struct CachedShard {
     store: Store,
     name: String,
     url: PathBuf,
     size: u64,
-    /// The shard's file in the cache.
+    /// File in the cache that has those chunks of the shard that have arrived.
     file: File,
-    /// Header and index.
+    /// The bytes of the shard's header and index.
     head: Vec<u8>,
     chunks: Vec<ChunkRecord>,
-    /// For each chunk, whether it was in the cache when it was last read.
+    /// For each chunk, whether this process has found it intact in the cache or has written it there.
     arrived: Vec<AtomicBool>,
-    /// Indices of the chunks that a thread is fetching.
+    /// Indices of the chunks that are being fetched at the moment.
     fetching: Mutex<HashSet<usize>>,
-    /// Is notified when a chunk was fetched.
+    /// Notified whenever a thread has finished fetching a chunk.
     fetched: Condvar,
     ahead: Arc<Ahead>,
 }
 
 impl CachedShard {
-    /// Opens a shard of `chunks` chunks. Fetches its header and index if the cache lacks them.
+    /// Opens a shard that has `chunks` chunks. If its header and index are not in the cache, fetches them.
     fn open(store: &Store, dir: &Path, entry: &ShardEntry, chunks: usize, ahead: &Arc<Ahead>) -> Result<CachedShard> {
         let (path, url) = (dir.join(&entry.name), store.url(&entry.name));
         let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
@@ -153,12 +156,13 @@ impl CachedShard {
         })
     }
 
-    /// Returns the index of the chunk that has the byte at this offset.
+    /// Returns the index of the chunk that contains the byte at `offset` of the shard.
     fn chunk_at(&self, offset: u64) -> usize {
         self.chunks.partition_point(|chunk| chunk.offset <= offset).saturating_sub(1)
     }
 
-    /// Returns the stored bytes of a chunk, and its padding, from the cache or from the server.
+    /// Returns the stored bytes of chunk `k` and the padding after them, from the cache or else from the server. If
+    /// another thread is fetching this chunk, waits for that thread.
     fn chunk(&self, k: usize) -> Result<Vec<u8>> {
         let record = self.chunks[k];
         loop {
@@ -182,8 +186,8 @@ impl CachedShard {
         fetched
     }
 
-    /// Fetches a chunk, and writes it to the cache if there is room. If the chunk arrives damaged each time, returns it as
-    /// it is: the reader's error names it.
+    /// Fetches chunk `k` from the server, and writes it to the cache if there is room. If the chunk arrives damaged
+    /// each time, returns the damaged bytes. The caller verifies them and reports the error.
     fn fetch(&self, k: usize, record: &ChunkRecord) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         for left in (0..TRIES).rev() {
@@ -207,7 +211,7 @@ impl CachedShard {
     }
 }
 
-/// The range of a chunk's stored bytes and padding in the shard.
+/// Returns the range of a chunk's stored bytes and of the padding after them, as offsets in the shard.
 fn bytes_of(record: &ChunkRecord) -> Range<u64> {
     record.offset..aligned(record.offset + record.stored_bytes)
 }
@@ -216,7 +220,7 @@ fn is_whole(bytes: &[u8], record: &ChunkRecord) -> bool {
     bytes.get(..record.stored_bytes as usize).is_some_and(|stored| chunk_checksum(stored) == record.checksum)
 }
 
-/// A shard that reading threads and fetching threads share.
+/// A shard that is shared by the threads that read its chunks and the threads that fetch them ahead.
 #[derive(Debug)]
 struct Handle(Arc<CachedShard>);
 
@@ -241,8 +245,8 @@ impl ShardFile for Handle {
             let k = shard.chunk_at(at);
             let here = bytes_of(&shard.chunks[k]);
             let end = range.end.min(here.end);
-            // Of a large chunk that is read piece by piece, the reader checks the whole.
-            if end - at < shard.chunks[k].stored_bytes
+            // Of a large chunk that is read piece by piece, the first piece checks the whole.
+            if at > here.start
                 && shard.arrived[k].load(Ordering::Relaxed)
                 && let Ok(piece) = read_at(&shard.file, at..end)
             {
@@ -272,14 +276,14 @@ impl ShardFile for Handle {
     }
 }
 
-/// The chunks of a set that are fetched ahead, and the room that is left for them.
+/// The queue of chunks that are to be fetched before training reads them, and the room that the cache has for them.
 #[derive(Debug)]
 struct Ahead {
     queue: Mutex<VecDeque<(Arc<CachedShard>, usize)>>,
-    /// Is notified when the queue gets longer.
+    /// Notified when a chunk is added to the queue.
     more: Condvar,
     started: Once,
-    /// Number of bytes that may still be written to the cache.
+    /// Number of bytes that can still be written to the cache.
     room: AtomicU64,
 }
 
@@ -296,7 +300,8 @@ impl Ahead {
         self.more.notify_one();
     }
 
-    /// Fetches chunks of the queue until the set is closed. Errors are left to the reader, which meets them too.
+    /// Fetches the chunks in the queue until the set is closed. Ignores errors, because a thread that needs the chunk
+    /// fetches it again and reports the error.
     fn work(ahead: &Weak<Ahead>) {
         while let Some(ahead) = ahead.upgrade() {
             let mut queue = lock(&ahead.queue);
@@ -313,7 +318,7 @@ impl Ahead {
         }
     }
 
-    /// Takes room for this many bytes. Returns `false` if there is not enough.
+    /// Reserves this many bytes of the cache. Returns `false`, and reserves nothing, if the cache has less room.
     fn take_room(&self, bytes: u64) -> bool {
         let take = |room: u64| room.checked_sub(bytes);
         self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
@@ -324,8 +329,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Removes the sets of a cache that were not used for the longest time, until the set in the folder `own` fits, which
-/// takes `needed` bytes. Returns how many bytes may be added to the cache.
+/// Removes other sets from the cache until the set in the folder `own`, which takes `needed` bytes, fits. Begins with
+/// the sets that were not used for the longest time. Returns how many bytes can be added to the cache.
 fn make_room(cache: &Cache, own: &Path, needed: u64) -> u64 {
     let is_id = |name: &str| name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit());
     let folders = std::fs::read_dir(&cache.dir).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -347,7 +352,7 @@ fn make_room(cache: &Cache, own: &Path, needed: u64) -> u64 {
     cache.limit.saturating_sub(used).saturating_sub(allocated(own))
 }
 
-/// Number of bytes on disk of the files in a folder. Holes don't count.
+/// Returns how many bytes the files in a folder take on disk. Holes don't count.
 fn allocated(folder: &Path) -> u64 {
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let bytes = |meta: std::fs::Metadata| {

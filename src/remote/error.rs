@@ -7,67 +7,68 @@ use tonic_shard::{Error as ShardError, Id};
 /// Result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An error of sending, fetching or reading a set on a server. URLs in it are without credentials.
+/// An error of sending, fetching or reading a set on a server. The URLs in it don't contain credentials.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An error that is not specific to servers. Errors of the network are `Io`, with the URL of the object as the path.
+    /// An error that is not specific to servers. An error of the network is `Io`, with the URL of the object as its
+    /// path.
     #[error("{0}")]
     Base(#[from] BaseError),
-    /// An error of a set.
+    /// An error of the set itself, such as damaged bytes.
     #[error("{0}")]
     Shard(#[from] ShardError),
-    /// A text that is no URL of a set.
+    /// A text that is not a valid URL of a set.
     #[error("{url}: expected {expected}, got {got}")]
     BadUrl {
         /// The text, without credentials.
         url: String,
-        /// What an URL of a set can have.
+        /// What was expected in the URL.
         expected: &'static str,
         /// What the text has instead.
         got: String,
     },
-    /// A URL that a program cannot write to.
+    /// An attempt to write to a web server, which is read only.
     #[error(
         "{url}: expected a place that can be written (file://, s3:// or az://), got a web server, which is read only"
     )]
     ReadOnly {
-        /// The URL.
+        /// The URL that was to be written to.
         url: String,
     },
-    /// The set at the URL is another one than the one that was asked for.
+    /// The set at the URL is not the one that was asked for.
     #[error("{url}: expected the set {expected}, got {got}")]
     OtherSet {
-        /// The URL.
+        /// The URL of the set.
         url: String,
         /// Id of the set that was asked for.
         expected: Id,
         /// Id of the set that is there.
         got: Id,
     },
-    /// Another process made its set the latest one while this one was sent.
+    /// While this process sent a set, another process made its own set the latest one at the URL.
     #[error(
         "{url}: another process has made {theirs} the latest set meanwhile; {ours} is complete beside it, but not the latest"
     )]
     Overtaken {
-        /// The URL.
+        /// The URL of `latest.json`.
         url: String,
-        /// Id of the set that was sent.
+        /// Id of the set that this process has sent.
         ours: Id,
-        /// Id of the set that is the latest one now.
+        /// Id of the other process's set, which is the latest one now.
         theirs: String,
     },
-    /// A set that is to be sent but is being removed by another process.
+    /// The set cannot be sent, because another process is removing it from the URL.
     #[error("{url}: expected a set that stays, got {id}, which `prune` is removing")]
     BeingPruned {
-        /// The URL.
+        /// The URL that the set was to be sent to.
         url: String,
         /// Id of the set.
         id: Id,
     },
 }
 
-/// For readers of sets, which know only the errors of sets.
+/// Converts the error for functions that read sets: they return [`ShardError`], wherever the set is.
 impl From<Error> for ShardError {
     fn from(error: Error) -> ShardError {
         match error {

@@ -1,4 +1,4 @@
-//! Reads and writes files at an offset, from many threads.
+//! Reads and writes the bytes of a file at a given offset. Many threads can use the same file at the same time.
 
 use std::fs::File;
 use std::ops::Range;
@@ -19,6 +19,7 @@ pub(crate) fn write_at(file: &File, at: u64, bytes: &[u8]) -> std::io::Result<()
     return std::os::unix::fs::FileExt::write_all_at(file, bytes, at);
     #[cfg(windows)]
     return match std::os::windows::fs::FileExt::seek_write(file, bytes, at)? {
+        0 if !bytes.is_empty() => Err(std::io::ErrorKind::WriteZero.into()),
         written if written < bytes.len() => write_at(file, at + written as u64, &bytes[written..]),
         _ => Ok(()),
     };

@@ -1,5 +1,5 @@
-//! `latest.json`, which says which set at an URL is the latest one, and which older ones are there. It is replaced as a
-//! whole and only if nobody else has replaced it meanwhile.
+//! Reads and replaces `latest.json`, the file that names the latest set at a URL and the older sets there. The file is
+//! replaced as a whole, and only if no other process has replaced it since it was read.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -8,33 +8,34 @@ use tonic_shard::Id;
 use crate::error::{BaseFault, Error, Result};
 use crate::store::{Store, Version};
 
-/// Name of the file.
+/// Name of the file that names the latest set at a URL.
 pub(crate) const LATEST: &str = "latest.json";
 const FORMAT: &str = "tonic-latest";
 const VERSION: u64 = 1;
-/// Maximum size of the file in bytes.
+/// Maximum size of `latest.json` in bytes.
 const MOST: u64 = 1 << 20;
 
-/// The sets at an URL.
+/// The content of `latest.json`: the ids of the sets at a URL.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Latest {
     format: String,
     version: u64,
-    /// Id of the latest set. It is also the name of the folder that holds the set.
+    /// Id of the latest set. The folder that holds the set has this id as its name.
     pub set_id: Id,
-    /// Ids of the older sets, the youngest first.
+    /// Ids of the older sets, the newest first.
     #[serde(default)]
     pub older: Vec<Id>,
-    /// Ids of the sets that are being removed.
+    /// Ids of the sets that `prune` is removing, or was removing when it was interrupted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pruned: Vec<Id>,
 }
 
 impl Latest {
-    /// Reads the file. Returns `None` if there is none.
+    /// Reads `latest.json`. Returns `None` if there is no such file at the URL.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Corrupt`]; [`tonic_shard::Error::Incompatible`]; errors of the server.
+    /// [`tonic_base::Error::Corrupt`]; [`tonic_shard::Error::Incompatible`] if the file has another version; errors of
+    /// the server.
     pub(crate) fn read(store: &Store) -> Result<Option<(Latest, Version)>> {
         let Some((bytes, version)) = store.get(LATEST, MOST)? else { return Ok(None) };
         let path = store.url(LATEST);
@@ -50,14 +51,18 @@ impl Latest {
         Ok(Some((latest, version)))
     }
 
-    /// Changes the file. `change` gets its content, `None` if there is no file yet, and returns the new content. If
-    /// somebody else changes the file meanwhile, it is read and changed anew. `change` returns `None` to leave the file
-    /// as it is.
+    /// Changes `latest.json`. Calls `change` with the content of the file, or with `None` if there is no file yet.
+    /// `change` returns the new content, or `None` to leave the file as it is. If another process replaces the file in
+    /// the meantime, reads the file again and calls `change` again.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Busy`] if other processes replace the file again and again; errors of `change` and of the
+    /// server.
     pub(crate) fn change(
         store: &Store,
         mut change: impl FnMut(Option<Latest>) -> Result<Option<Latest>>,
     ) -> Result<()> {
-        /// How often another process may come first.
+        /// Maximum number of times that `latest.json` is read and changed.
         const TRIES: u64 = 20;
         for _ in 0..TRIES {
             let found = Latest::read(store)?;
@@ -70,7 +75,8 @@ impl Latest {
         Err(tonic_base::Error::Busy { path: store.url(LATEST) }.into())
     }
 
-    /// The content after `id` has become the latest set.
+    /// Returns the content of `latest.json` with `id` as the latest set. `before` is the content so far, and its latest
+    /// set becomes an older one.
     pub(crate) fn with(before: Option<Latest>, id: Id) -> Latest {
         let mut older = before
             .as_ref()

@@ -1,9 +1,9 @@
 #![doc = include_str!("README.md")]
 
 // location, text                URLs; texts without credentials
-// store                         the objects below an URL, read and written by calls that block
-// latest                        which set at an URL is the latest one
-// remote_set, cache             a set at an URL, open for reading; the same through a cache on disk
+// store                         the objects below a URL, read and written by calls that block
+// latest                        which set at a URL is the latest one
+// remote_set, cache             a set at a URL, open for reading; the same through a cache on disk
 // push, pull                    sends and fetches sets
 // file_bytes                    reads and writes files at an offset
 

@@ -1,4 +1,4 @@
-//! URLs of sets: `file://`, `http://`, `https://`, `s3://` and `az://`, with the id of a set after `#`.
+//! URLs of sets: `file://`, `http://`, `https://`, `s3://` and `az://`. A URL can have the id of a set after `#`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,23 +16,24 @@ use url::Url;
 use crate::error::{Error, Result};
 use crate::text::{plain, reason};
 
-/// Schemes of URLs that a set can have.
+/// Text for error messages: the schemes that the URL of a set can have.
 const SCHEMES: &str = "file://, http://, https://, s3:// or az://";
 
-/// An URL at which sets are or will be.
+/// A URL of a folder on a server or on this machine, in which there are sets, or to which a set will be sent.
 #[derive(Clone, Debug)]
 pub struct Location {
     url: Url,
     /// The URL without credentials, query and fragment, and without a slash at its end.
     shown: String,
-    /// Id of the set that is meant, or its first digits. `None` means the latest set at the URL.
+    /// The id after `#` in the URL, 64 hexadecimal digits in lower case. `None` means the latest set at the URL.
     pub(crate) pinned: Option<String>,
 }
 
 /// How long to wait for a server.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// A transfer ends with an error if nothing arrives for this long, retries included.
+    /// A transfer that receives nothing for this long ends with an error. Within this time, it tries again after
+    /// failures.
     pub timeout: Duration,
 }
 
@@ -43,17 +44,11 @@ impl Default for Patience {
 }
 
 impl Location {
-    /// Whether a text is meant as an URL. Paths of directories are not.
-    pub fn is_url(text: &str) -> bool {
-        text.split_once("://").is_some_and(|(scheme, _)| {
-            scheme.len() > 1 && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
-        })
-    }
-
-    /// Parses an URL such as `s3://bucket/ssc/train` or `https://host/train#SETID`.
+    /// Parses a URL such as `s3://bucket/ssc/train` or `https://host/train#SETID`.
     ///
     /// # Errors
-    /// [`Error::BadUrl`].
+    /// [`Error::BadUrl`] if the text is not a URL, if its scheme is not supported, or if the text after `#` is not an
+    /// id.
     pub fn parse(text: &str) -> Result<Location> {
         let bad = |expected, got: String| Error::BadUrl { url: plain(text), expected, got };
         let mut url = Url::parse(text).map_err(|e| bad(SCHEMES, e.to_string()))?;
@@ -74,32 +69,33 @@ impl Location {
         Ok(Location { url, shown, pinned })
     }
 
-    /// The URL without credentials, query and fragment.
+    /// Returns the URL without credentials, query and fragment.
     pub fn shown(&self) -> &str {
         &self.shown
     }
 
-    /// Id of the set that is meant. `None` means the latest set at the URL.
+    /// Returns the id of a set after `#` in the URL. `None` means the latest set at the URL.
     pub fn pinned(&self) -> Option<Id> {
         self.pinned.as_ref().and_then(|id| serde_json::from_value(serde_json::Value::String(id.clone())).ok())
     }
 
-    /// The directory, if it is on this machine.
+    /// Returns the directory that a `file://` URL names. `None` for other URLs.
     pub(crate) fn directory(&self) -> Option<PathBuf> {
         (self.url.scheme() == "file").then(|| self.url.to_file_path().ok()).flatten()
     }
 
-    /// Whether a program can write there.
+    /// Returns whether sets can be sent to the URL. Web servers are read only.
     pub(crate) fn is_writable(&self) -> bool {
         !matches!(self.url.scheme(), "http" | "https")
     }
 
-    /// Returns the object store of the URL, and the path of the URL in it. Credentials and endpoints come from the usual
-    /// environment variables (`AWS_*`, `AZURE_STORAGE_*`) or, for web servers, from the URL.
+    /// Returns the object store that the URL belongs to, and the path of the URL in this store. Credentials and
+    /// endpoints come from the usual environment variables (`AWS_*`, `AZURE_STORAGE_*`). For web servers, credentials
+    /// come from the URL.
     pub(crate) fn store(&self, patience: Patience) -> Result<(Arc<dyn ObjectStore>, ObjectPath)> {
         let bad = |e: &object_store::Error| Error::BadUrl {
             url: self.shown.clone(),
-            expected: "an URL and environment variables that fit it",
+            expected: "a URL and environment variables that fit it",
             got: reason(e),
         };
         let retry = RetryConfig {
@@ -142,16 +138,6 @@ impl Location {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn urls_are_told_from_paths() {
-        for url in ["s3://b/x", "https://host/x", "file:///x", "az://c/x", "ftp://host/x"] {
-            assert!(Location::is_url(url), "{url}");
-        }
-        for path in ["shards/train", "/a/b", "C://x", "./a:b", "a b://c"] {
-            assert!(!Location::is_url(path), "{path}");
-        }
-    }
 
     #[test]
     fn credentials_and_queries_are_not_shown() {

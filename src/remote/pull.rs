@@ -1,4 +1,4 @@
-//! Fetches a set into a directory. What has arrived is kept: a later call fetches only the chunks that are missing.
+//! Fetches a set into a directory. After an interruption, another call fetches only the chunks that are still missing.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
@@ -15,23 +15,23 @@ use crate::file_bytes::{read_at, write_at};
 use crate::remote_set::RemoteSet;
 use crate::store::Store;
 
-/// Maximum number of bytes that are fetched by one request.
+/// Chunks that follow one another in a shard are fetched by one request if they have at most this many bytes together.
 const PIECE: u64 = 8 << 20;
-/// How often a chunk that arrives damaged is fetched.
+/// A chunk that arrives damaged is fetched at most this many times.
 const ROUNDS: usize = 3;
-/// How long a thread waits if no range is left to fetch.
+/// How long a thread waits before it looks again for something to fetch.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// How a set is fetched.
+/// How [`pull`] fetches a set, and into which directory.
 #[derive(Clone, Debug)]
 pub struct Fetch {
     /// Directory of the copy.
     pub dir: PathBuf,
-    /// Whether another set in the directory is removed first.
+    /// Whether another set in the directory is removed before the new one is fetched.
     pub overwrite: bool,
-    /// Number of requests at the same time.
+    /// Number of requests that run at the same time.
     pub connections: usize,
-    /// How progress is shown.
+    /// How much is shown on the terminal while the set is fetched.
     pub verbosity: Verbosity,
 }
 
@@ -40,16 +40,17 @@ struct Shard {
     number: usize,
     file: Arc<File>,
     path: PathBuf,
-    /// Number of ranges that have not arrived yet.
+    /// Number of the shard's byte ranges that are still to be fetched.
     left: usize,
-    /// How often all ranges had arrived, but chunks were damaged.
+    /// Number of times that the shard had arrived as a whole but had damaged chunks.
     rounds: usize,
 }
 
-/// A range of a shard's file that is to be fetched. The shard is an index in [`State::shards`].
+/// A range of bytes that is to be fetched: the index of the shard in [`State::shards`], and the offsets of the bytes in
+/// the shard's file.
 type Wanted = (usize, Range<u64>);
 
-/// What the threads share.
+/// What the fetching threads share.
 #[derive(Default)]
 struct State {
     wanted: VecDeque<Wanted>,
@@ -59,7 +60,7 @@ struct State {
     failure: Option<Error>,
 }
 
-/// A set that is being fetched.
+/// A set that several threads are fetching.
 struct Puller<'a> {
     store: &'a Store,
     copy: SetCopy,
@@ -67,20 +68,24 @@ struct Puller<'a> {
     progress: Progress,
 }
 
-/// Fetches a set. Every chunk is verified before its shard gets its name, and the manifest is written last. Returns the
-/// number of bytes that were fetched: 0 if the directory had the set already.
+/// Fetches a set into a directory. Every chunk is verified before the file of its shard gets its final name. The
+/// manifest is written last. Returns the number of bytes that were missing and have been fetched. It is 0 if the
+/// directory has the complete set already.
 ///
 /// # Errors
 /// [`tonic_base::Error::NoSpace`]; [`tonic_base::Error::Busy`] if another process writes to the directory;
-/// [`tonic_base::Error::Exists`] if it holds another set; [`tonic_base::Error::Corrupt`] for a chunk that arrives damaged
-/// each time; [`tonic_base::Error::Interrupted`]; errors of the server and of the disk. After any of these, the same call
-/// goes on where this one ended.
+/// [`tonic_base::Error::Exists`] if the directory holds another set; [`tonic_base::Error::Corrupt`] for a chunk that
+/// arrives damaged each time; [`tonic_base::Error::Interrupted`]; errors of the server and of the disk. After an error,
+/// another call with the same arguments continues where this one stopped.
 pub fn pull(set: &RemoteSet, fetch: &Fetch) -> Result<u64> {
     let manifest: &Manifest = set.manifest();
     let Some(copy) = SetCopy::start(&fetch.dir, manifest.clone(), fetch.overwrite)? else { return Ok(0) };
     check_space(&fetch.dir, manifest.stored_bytes())?;
     let mut state = State::default();
-    for number in (0..manifest.shards.len()).filter(|&number| !copy.has(number)) {
+    for number in 0..manifest.shards.len() {
+        if copy.verify(number)? {
+            continue;
+        }
         let (shard, ranges) = begin(set.store(), &copy, number)?;
         state.wanted.extend(ranges.into_iter().map(|range| (state.shards.len(), range)));
         state.shards.push(shard);
@@ -126,7 +131,8 @@ impl Puller<'_> {
         }
     }
 
-    /// Fetches a range of a shard. If it is the last one that was missing, completes the shard.
+    /// Fetches a range of the shard at `index` in [`State::shards`]. If this was the last missing range of the shard,
+    /// verifies the shard.
     fn fetch(&self, index: usize, range: Range<u64>) -> Result<()> {
         let (file, path, number) = {
             let shard = &self.lock().shards[index];
@@ -148,7 +154,8 @@ impl Puller<'_> {
         if left == 0 { self.place(index) } else { Ok(()) }
     }
 
-    /// Verifies a shard that has arrived. Gives it its name, or wants its damaged chunks again.
+    /// Verifies the shard at `index` in [`State::shards`], which has arrived as a whole. If all its chunks are intact,
+    /// gives its file the final name. Otherwise, adds the damaged chunks to the ranges that are to be fetched.
     fn place(&self, index: usize) -> Result<()> {
         let number = self.lock().shards[index].number;
         let damaged = self.copy.place(number)?;
@@ -187,8 +194,8 @@ fn check_space(dir: &Path, needed: u64) -> Result<()> {
     }
 }
 
-/// Opens the file in which a shard is assembled, and fetches the shard's head if it is not there. Returns the ranges
-/// that are missing.
+/// Opens the file in which a shard is assembled. If the file lacks the shard's header and index, fetches them. Returns
+/// the shard and the ranges of bytes that are still missing.
 fn begin(store: &Store, copy: &SetCopy, number: usize) -> Result<(Shard, Vec<Range<u64>>)> {
     let path = copy.part(number);
     let entry = &copy.manifest().shards[number];
@@ -226,7 +233,8 @@ fn begin(store: &Store, copy: &SetCopy, number: usize) -> Result<(Shard, Vec<Ran
     Ok((Shard { number, file: Arc::new(file), path, left: ranges.len(), rounds: 0 }, ranges))
 }
 
-/// Joins the ranges of neighbouring chunks, up to [`PIECE`] bytes. The padding after each chunk belongs to it.
+/// Returns the ranges of these chunks in the shard, each with the padding after the chunk. The ranges of neighbouring
+/// chunks are joined, up to [`PIECE`] bytes.
 fn ranges_of(chunks: &[ChunkRecord]) -> Vec<Range<u64>> {
     let mut ranges: Vec<Range<u64>> = Vec::new();
     for chunk in chunks {

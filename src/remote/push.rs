@@ -1,4 +1,5 @@
-//! Sends a set to an URL: an immutable copy in a folder that is named by the set's id, and then `latest.json`.
+//! Sends a set to a URL. First writes an immutable copy to a folder that has the set's id as its name. Then makes the
+//! set the latest one in `latest.json`.
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -14,35 +15,35 @@ use crate::location::{Location, Patience};
 use crate::remote_set::RemoteSet;
 use crate::store::Store;
 
-/// Number of shards that are sent at the same time.
+/// Maximum number of shards that are sent at the same time.
 const CONNECTIONS: usize = 4;
 
-/// What was sent.
+/// How much of a set was sent by [`push`], and how much was on the server already.
 #[derive(Clone, Debug, Default)]
 pub struct Pushed {
     /// Number of shards that were sent.
     pub sent: u64,
-    /// Number of bytes that were sent, the manifest included.
+    /// Number of bytes that were sent. The manifest is included.
     pub sent_bytes: u64,
-    /// Number of shards that were copied at the server from the set that was the latest one.
+    /// Number of shards that the server copied from the set that was the latest one before this push.
     pub copied: u64,
-    /// Number of shards that were there already.
+    /// Number of shards that were already on the server, in the folder of this set.
     pub there: u64,
 }
 
-/// Sends the set in a directory and makes it the latest set at the URL. Shards that the server has are not sent again.
-/// The set is verified first, so that no damaged set is shared.
+/// Sends the set in the directory `dir`, and makes it the latest set at the URL. The set is verified first, so that no
+/// damaged set is shared. Shards that the server has already are not sent again.
 ///
 /// # Errors
-/// [`Error::ReadOnly`]; [`Error::BadUrl`] for an URL with an id; [`Error::Overtaken`] if another process has made its
-/// set the latest one meanwhile; [`Error::BeingPruned`]; errors of the set, of the server and of the disk. Until the
-/// last step, the URL's latest set is the one that was there before.
+/// [`Error::ReadOnly`]; [`Error::BadUrl`] for a URL with an id; [`Error::Overtaken`] if another process has made its
+/// set the latest one in the meantime; [`Error::BeingPruned`]; errors of the set, of the server and of the disk. Only
+/// the last step changes which set is the latest one at the URL.
 pub fn push(dir: &Path, location: &Location, patience: Patience, verbosity: Verbosity) -> Result<Pushed> {
     if !location.is_writable() {
         return Err(Error::ReadOnly { url: location.shown().into() });
     }
     if let Some(id) = location.pinned() {
-        let (url, expected) = (location.shown().into(), "an URL without an id: the set's own id is used");
+        let (url, expected) = (location.shown().into(), "a URL without an id: the set's own id is used");
         return Err(Error::BadUrl { url, expected, got: format!("#{id}") });
     }
     let set = ShardSet::open(dir)?;
@@ -101,7 +102,8 @@ pub fn push(dir: &Path, location: &Location, patience: Patience, verbosity: Verb
     }
 }
 
-/// Sends the shards of a set that the folder lacks.
+/// Sends the shards of a set that `folder` lacks. `donor` is the latest set on the server so far: shards that it has
+/// too are copied from it by the server.
 fn send(set: &ShardSet, folder: &Store, donor: Option<&RemoteSet>, verbosity: Verbosity) -> Result<Pushed> {
     let manifest: &Manifest = set.manifest();
     let progress = Progress::start(verbosity, "push", manifest.stored_bytes(), "B");
@@ -162,7 +164,8 @@ fn send_shard(
     Ok(Pushed { sent: 1, sent_bytes: entry.bytes, ..Pushed::default() })
 }
 
-/// Whether the folder has a shard of this size with this header and index.
+/// Returns whether the folder has the shard `entry`: a file of the same size that begins with the header and index
+/// `head`.
 fn has_same(folder: &Store, entry: &ShardEntry, head: &[u8]) -> Result<bool> {
     if folder.size(&entry.name)? != Some(entry.bytes) {
         return Ok(false);
@@ -175,20 +178,20 @@ fn has_same(folder: &Store, entry: &ShardEntry, head: &[u8]) -> Result<bool> {
     Ok(there == head)
 }
 
-/// Ids of the sets that were removed and of those that are left, the youngest first.
+/// The sets that [`prune`] has removed, and the sets that are left.
 #[derive(Clone, Debug)]
 pub struct Pruned {
     /// Ids of the sets that were removed.
     pub removed: Vec<Id>,
-    /// Ids of the sets that are left.
+    /// Ids of the sets that are left, the newest first.
     pub kept: Vec<Id>,
 }
 
-/// Removes all sets at an URL but the youngest `keep`. The latest set is never removed.
+/// Removes the old sets at a URL and keeps the `keep` newest ones. The latest set is never removed.
 ///
 /// # Errors
 /// [`Error::ReadOnly`]; [`tonic_shard::Error::NotASet`] if the URL has no `latest.json`; errors of the server. After an
-/// error, the same call removes what is left.
+/// error, another call with the same arguments completes the removal.
 pub fn prune(location: &Location, keep: usize, patience: Patience, verbosity: Verbosity) -> Result<Pruned> {
     if !location.is_writable() {
         return Err(Error::ReadOnly { url: location.shown().into() });

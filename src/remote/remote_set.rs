@@ -1,4 +1,4 @@
-//! A set at an URL, open for reading. Bytes are fetched when they are needed.
+//! Opens sets at URLs for reading. The bytes of a shard are fetched when they are read.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -13,14 +13,15 @@ use crate::latest::{LATEST, Latest};
 use crate::location::{Location, Patience};
 use crate::store::Store;
 
-/// Maximum size of a manifest in bytes.
+/// Maximum size of a manifest file in bytes.
 const MOST_MANIFEST: u64 = 256 << 20;
-/// First and largest number of bytes that are fetched at once. What is read in order is fetched in growing pieces.
+/// Lowest and highest number of bytes that are fetched at once, unless the reader asks for more. While a shard is read
+/// in order, each fetch gets four times as many bytes as the one before.
 const PIECES: (u64, u64) = (256 << 10, 8 << 20);
-/// Number of pieces of a shard that are kept in memory.
+/// Number of fetched pieces of a shard that are kept in memory.
 const KEPT: usize = 4;
 
-/// A set at an URL.
+/// A set at a URL, open for reading.
 #[derive(Debug)]
 pub struct RemoteSet {
     store: Store,
@@ -31,12 +32,14 @@ pub struct RemoteSet {
 }
 
 impl RemoteSet {
-    /// Finds the set that an URL means: that of the id after `#`, or the latest one, or the one whose manifest is at the
-    /// URL itself. Reads its manifest.
+    /// Finds the set that a URL means, and reads its manifest. A URL with an id after `#` means the set with this id. A
+    /// URL without an id means the latest set that was pushed to it. If nothing was pushed there, the set is the one
+    /// whose `manifest.json` is directly in the folder at the URL.
     ///
     /// # Errors
-    /// [`Error::OtherSet`] if the set is not the one after `#`; [`tonic_shard::Error::NotASet`] if no set is there;
-    /// errors of the manifest; errors of the server.
+    /// [`Error::OtherSet`] if the set found has another id than the one after `#`; [`tonic_shard::Error::NotASet`] if
+    /// no set is there; [`tonic_shard::Error::Incomplete`] if `latest.json` names a set that is not there; errors of
+    /// the manifest; errors of the server.
     pub fn open(location: &Location, patience: Patience) -> Result<RemoteSet> {
         let root = Store::open(location, patience)?;
         let pinned = location.pinned();
@@ -65,7 +68,7 @@ impl RemoteSet {
         }
     }
 
-    /// Reads the manifest in a folder. Returns `None` if there is none.
+    /// Opens the set whose manifest is in the folder `store`. Returns `None` if the folder has no manifest.
     pub(crate) fn at(store: Store) -> Result<Option<RemoteSet>> {
         let Some((bytes, _)) = store.get(MANIFEST_FILE, MOST_MANIFEST)? else { return Ok(None) };
         let manifest = Manifest::parse(&store.url(MANIFEST_FILE), &bytes)?;
@@ -73,10 +76,10 @@ impl RemoteSet {
         Ok(Some(RemoteSet { store, url, manifest, bytes }))
     }
 
-    /// Checks that the set has this id.
+    /// Checks that the set has the id `id`.
     ///
     /// # Errors
-    /// [`Error::OtherSet`].
+    /// [`Error::OtherSet`] if the set has another id.
     pub fn expect(&self, id: Id) -> Result<()> {
         if self.manifest.set_id == id { Ok(()) } else { Err(self.refuse(id)) }
     }
@@ -86,17 +89,17 @@ impl RemoteSet {
         Error::OtherSet { url, expected, got: self.manifest.set_id }
     }
 
-    /// Manifest of the set.
+    /// Returns the manifest of the set.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// The bytes of the manifest file.
+    /// Returns the bytes of the manifest file.
     pub(crate) fn manifest_bytes(&self) -> &Bytes {
         &self.bytes
     }
 
-    /// The folder of the set.
+    /// Returns the folder of the set on the server.
     pub(crate) fn store(&self) -> &Store {
         &self.store
     }
@@ -122,14 +125,14 @@ impl Storage for RemoteSet {
     }
 }
 
-/// A shard at an URL.
+/// A shard of a set at a URL, open for reading.
 #[derive(Debug)]
 struct RemoteShard {
     store: Store,
     url: PathBuf,
     name: String,
     bytes: u64,
-    /// The pieces that were fetched last, the latest first.
+    /// The pieces of the shard that were fetched last, at most [`KEPT`]. The newest one comes first.
     pieces: Mutex<VecDeque<Arc<Piece>>>,
 }
 
@@ -146,13 +149,14 @@ impl Piece {
 }
 
 impl RemoteShard {
-    /// Returns a kept piece that has all of the range.
+    /// Returns a piece in memory that contains the whole range. `None` if there is no such piece.
     fn kept(&self, range: &Range<u64>) -> Option<Arc<Piece>> {
         let pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
         pieces.iter().find(|piece| piece.start <= range.start && range.end <= piece.end()).cloned()
     }
 
-    /// Number of bytes to fetch from `start` on: more if the bytes before were fetched last.
+    /// Returns how many bytes to fetch from the offset `start` on. The number is larger if the bytes directly before
+    /// `start` are in memory, because then the shard is being read in order.
     fn reach(&self, start: u64) -> u64 {
         let pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
         let before = pieces.iter().find(|piece| piece.start < start && start <= piece.end());
@@ -200,7 +204,7 @@ impl ShardFile for RemoteShard {
     fn read_ahead(&self) {}
 }
 
-/// The error for a shard whose pages are to be locked in memory.
+/// Returns the error of [`ShardFile::pin`] for a shard that is not on this machine and thus cannot be locked in memory.
 pub(crate) fn not_here() -> std::io::Error {
     std::io::Error::new(std::io::ErrorKind::Unsupported, "the set is not on this machine; pull it first")
 }

@@ -1,4 +1,5 @@
-//! Reads and writes the objects below one URL. The calls block; the asynchronous runtime stays inside this crate.
+//! Reads and writes the objects below one URL: the files of a folder, a web server or an object store. The calls block;
+//! the asynchronous runtime stays inside this crate.
 
 use std::future::Future;
 use std::ops::Range;
@@ -21,12 +22,13 @@ use crate::error::{BaseFault, Error, Result};
 use crate::location::{Location, Patience};
 use crate::text::{kind, reason};
 
-/// Size in bytes of the parts in which a file is sent.
+/// Files are sent in parts of this many bytes.
 const PART: usize = 8 << 20;
-/// How often a transfer looks whether it should stop.
+/// Time between two checks whether a signal asks the program to stop.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Runs all transfers. Its two threads only move bytes; hashes are computed by the callers.
+/// The asynchronous runtime that runs all transfers. Its two threads only move bytes. The threads that call this crate
+/// compute the hashes.
 static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
     // Fails only if a provider is there already.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -34,21 +36,22 @@ static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
     runtime.worker_threads(2).enable_all().build().expect("the system has two threads for transfers")
 });
 
-/// The objects below one URL.
+/// The objects below one URL: the files of a folder, a web server or an object store.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     store: Arc<dyn ObjectStore>,
     root: ObjectPath,
     /// The URL, without credentials.
     shown: String,
-    /// The directory, if it is on this machine.
+    /// The directory that the URL names. `None` if the URL is not a `file://` URL.
     directory: Option<PathBuf>,
     patience: Patience,
-    /// Whether the server was seen to send files as a whole, although a range was asked for.
+    /// Whether the server has answered a request for a range of a file with the whole file.
     whole_only: Arc<AtomicBool>,
 }
 
-/// A version of an object, by which a later write can tell whether the object was replaced meanwhile.
+/// The version of an object that was read. A later write uses it to check that the object wasn't replaced in the
+/// meantime.
 #[derive(Clone, Debug)]
 pub(crate) struct Version {
     tags: UpdateVersion,
@@ -63,7 +66,7 @@ impl Store {
         Ok(Store { store, root, shown, directory, patience, whole_only: Arc::default() })
     }
 
-    /// Returns the objects in a folder below this one.
+    /// Returns the objects below the folder `folder` of this URL.
     pub(crate) fn below(&self, folder: &str) -> Store {
         Store {
             root: self.root.clone().join(folder),
@@ -73,7 +76,7 @@ impl Store {
         }
     }
 
-    /// The URL of an object, without credentials. With an empty name, the URL of the folder.
+    /// Returns the URL of the object `name`, without credentials. If `name` is empty, returns the URL of the folder.
     pub(crate) fn url(&self, name: &str) -> PathBuf {
         PathBuf::from(if name.is_empty() { self.shown.clone() } else { format!("{}/{name}", self.shown) })
     }
@@ -82,7 +85,7 @@ impl Store {
         self.root.clone().join(name)
     }
 
-    /// Returns a closure that makes the error of a request about the object `name`.
+    /// Returns a closure that converts the error of a request for the object `name`.
     fn fault<'a>(&'a self, name: &str, action: &'static str) -> impl FnOnce(StoreError) -> Error + use<'a> {
         let url = self.url(name);
         move |e| Error::io(url, action)(std::io::Error::new(kind(&e), reason(&e)))
@@ -98,11 +101,11 @@ impl Store {
         })
     }
 
-    /// Reads a small object whole. Returns `None` if there is none. If the connection breaks, reads it again, for as long
-    /// as the timeout.
+    /// Reads a whole object into memory. Returns `None` if there is no such object. After a failure of the network,
+    /// tries again until the timeout has passed.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Corrupt`] if it has more than `most` bytes; [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Corrupt`] if the object has more than `most` bytes; [`tonic_base::Error::Io`].
     pub(crate) fn get(&self, name: &str, most: u64) -> Result<Option<(Bytes, Version)>> {
         self.run(async {
             let mut waits = Waits::new(self.patience.timeout);
@@ -133,7 +136,8 @@ impl Store {
         Ok(Some((content.clone(), Version { tags, content })))
     }
 
-    /// Returns the next piece of a body, or an error if none arrives in time.
+    /// Returns the next bytes of the object `name` from `stream`, or `None` at its end. Returns an error if nothing
+    /// arrives within the timeout.
     async fn next(
         &self,
         stream: &mut (impl futures_util::Stream<Item = object_store::Result<Bytes>> + Unpin),
@@ -149,7 +153,7 @@ impl Store {
         }
     }
 
-    /// Returns the size of an object in bytes. `None` if there is none.
+    /// Returns the size of an object in bytes. `None` if there is no such object.
     pub(crate) fn size(&self, name: &str) -> Result<Option<u64>> {
         self.run(async {
             match self.store.head(&self.path(name)).await {
@@ -160,11 +164,12 @@ impl Store {
         })
     }
 
-    /// Reads a range of an object in pieces. Calls `take` for each piece, with its offset in the object. If the
-    /// connection breaks, goes on where it broke, unless nothing arrives for the whole of the timeout.
+    /// Reads a range of an object piece by piece. Calls `take` with the offset of each piece in the object and with its
+    /// bytes. If the connection breaks, continues at the offset where it broke. Returns an error if nothing arrives
+    /// within the timeout.
     ///
-    /// Some web servers send no ranges. From them, the object is read from its beginning, and what is before the range
-    /// is dropped.
+    /// Some web servers cannot send a range. From these servers, the object is read from its beginning, and the bytes
+    /// before the range are dropped.
     pub(crate) fn read(
         &self,
         name: &str,
@@ -237,13 +242,13 @@ impl Store {
         Ok(())
     }
 
-    /// Whether the server was seen to send files as a whole, although a range was asked for.
+    /// Returns whether the server has answered a request for a range of a file with the whole file.
     pub(crate) fn sends_whole_only(&self) -> bool {
         self.whole_only.load(Ordering::Relaxed)
     }
 
-    /// Writes an object from a file, in parts. The object appears whole or not at all. Calls `sent` with the number of
-    /// bytes of each part.
+    /// Sends a file in parts and writes it as the object `name`. Other processes see the whole object or none. After
+    /// each part, calls `sent` with the number of bytes in the part.
     pub(crate) fn put_file(&self, name: &str, file: &Path, sent: &(dyn Fn(u64) + Sync)) -> Result<()> {
         self.run(async {
             let fault = || self.fault(name, "write");
@@ -263,8 +268,8 @@ impl Store {
         })
     }
 
-    /// Copies an object without moving its bytes through this machine. Returns `false` if there is no such object, or if
-    /// the place cannot copy.
+    /// Copies the object `name` from the folder `from` to this folder. The server copies it, so its bytes don't pass
+    /// through this machine. Returns `false` if there is no such object, or if the server cannot copy.
     pub(crate) fn copy(&self, from: &Store, name: &str) -> Result<bool> {
         self.run(async {
             match self.store.copy(&from.path(name), &self.path(name)).await {
@@ -277,7 +282,7 @@ impl Store {
         })
     }
 
-    /// Removes an object, if there is one.
+    /// Removes an object. Does nothing if there is no such object.
     pub(crate) fn delete(&self, name: &str) -> Result<()> {
         self.run(async {
             match self.store.delete(&self.path(name)).await {
@@ -287,8 +292,9 @@ impl Store {
         })
     }
 
-    /// Replaces an object, if it is still the one that was read as `before`; `None` means that there was none. Returns
-    /// `false` if it was changed meanwhile.
+    /// Replaces an object with `content`, but only if it still has the version `before`. If `before` is `None`, creates
+    /// the object, but only where none exists yet. Returns `false`, and writes nothing, if another process has changed
+    /// or created the object in the meantime.
     pub(crate) fn swap(&self, name: &str, before: Option<&Version>, content: Bytes) -> Result<bool> {
         if let Some(dir) = &self.directory {
             return swap_file(dir, name, before, &content);
@@ -308,22 +314,23 @@ impl Store {
     }
 }
 
-/// Ends when a signal asks the program to stop.
+/// Waits until a signal asks the program to stop.
 async fn asked_to_stop() {
     while !interrupt::requested() {
         tokio::time::sleep(LOOK).await;
     }
 }
 
-/// Whether a request that failed may succeed if it is made again. Errors of what is done with the bytes are not of the
-/// network.
+/// Returns whether a request that failed can succeed if it is tried again. This is so for most errors of the network,
+/// but not for errors of writing the received bytes to disk.
 fn is_passing(error: &Error) -> bool {
     use std::io::ErrorKind::{AlreadyExists, InvalidInput, NotFound, PermissionDenied};
     let Error::Base(BaseError::Io { source, action: "read", .. }) = error else { return false };
     !matches!(source.kind(), NotFound | PermissionDenied | AlreadyExists | InvalidInput)
 }
 
-/// The waits between tries of a request. They grow, and end when the timeout has passed since the first try.
+/// The pauses between the tries of a request. Each pause is twice as long as the one before, up to five seconds. The
+/// tries end when the timeout has passed.
 struct Waits {
     end: Instant,
     next: Duration,
@@ -334,7 +341,7 @@ impl Waits {
         Waits { end: Instant::now() + timeout, next: Duration::from_millis(100) }
     }
 
-    /// Waits, and returns `true`. Returns `false` at once if the timeout has passed.
+    /// Waits before the next try, and returns `true`. Returns `false` at once if the timeout has passed.
     async fn again(&mut self) -> bool {
         if Instant::now() >= self.end {
             return false;
@@ -345,7 +352,8 @@ impl Waits {
     }
 }
 
-/// Sends a file in parts. The outer error is that of reading the file, the inner one that of the server.
+/// Sends a file in parts. The outer result has the error of reading the file. The inner result has the error of the
+/// server.
 async fn send_parts(
     upload: &mut dyn MultipartUpload,
     file: &Path,
@@ -367,7 +375,8 @@ async fn send_parts(
     }
 }
 
-/// [`Store::swap`] for a directory on this machine or on a file server: the writers lock it.
+/// Implements [`Store::swap`] for a directory on this machine or on a file server. Each process that writes takes the
+/// directory's lock.
 fn swap_file(dir: &Path, name: &str, before: Option<&Version>, content: &[u8]) -> Result<bool> {
     std::fs::create_dir_all(dir).map_err(Error::io(dir, "create the directory"))?;
     let _lock = DirLock::take(dir)?;

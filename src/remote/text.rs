@@ -1,12 +1,12 @@
-//! Texts of URLs and of servers' errors, without credentials.
+//! Removes credentials from URLs and from errors of servers, so that messages can show them.
 
 use std::error::Error;
 use std::io::ErrorKind;
 
-/// Maximum number of characters that are shown of an error of a server.
+/// Maximum number of characters of a server's error that a message shows.
 const MOST: usize = 300;
 
-/// Returns a text in which no URL has a user, a password, a query or a fragment.
+/// Returns the text, with the user, password, query and fragment removed from every URL in it.
 pub(crate) fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -25,8 +25,8 @@ pub(crate) fn plain(text: &str) -> String {
     out
 }
 
-/// Returns why a request failed, in one line without credentials: what the server answered, or what the system says of
-/// the connection.
+/// Returns why a request failed, in one line without credentials. This is the answer of the server or, if there is
+/// none, the innermost error, such as one of the connection.
 pub(crate) fn reason(error: &dyn Error) -> String {
     let mut texts = vec![error.to_string()];
     let mut cause = error.source();
@@ -47,7 +47,7 @@ pub(crate) fn reason(error: &dyn Error) -> String {
     }
 }
 
-/// Returns the kind of a failure, as the operating system names the kinds.
+/// Converts an error of the object store to a kind of I/O error.
 pub(crate) fn kind(error: &object_store::Error) -> ErrorKind {
     use object_store::Error::{AlreadyExists, NotFound, PermissionDenied, Unauthenticated};
     match error {

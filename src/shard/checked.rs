@@ -1,5 +1,6 @@
-//! Chunks that are checked against everything that the format requires, with their entries still packed: for uses that
-//! visit every entry once. A chunk takes its decoded bytes in memory, a quarter of what it takes unpacked.
+//! Reads chunks and checks everything that the format requires of them, without unpacking their entries (cells and
+//! counts). This is for uses that visit every entry once. In memory, a packed chunk takes only its decoded bytes, which
+//! are a quarter of the size of the unpacked chunk.
 
 use crate::body::cells_fault;
 use crate::chunk::SampleTable;
@@ -11,22 +12,22 @@ use crate::manifest::Totals;
 use crate::packed::PackedChunk;
 use crate::shard::Shard;
 
-/// A chunk that [`Shard::check`] has read and checked.
+/// A chunk that was read and checked by [`Shard::check`].
 #[derive(Debug)]
 pub struct CheckedChunk {
-    /// The frames, with their entries packed.
+    /// Frames of the samples. Their entries (cells and counts) are packed.
     pub frames: PackedChunk,
-    /// Labels, flags, ledgers and extra columns.
+    /// Labels, flags, ledgers and extra columns of the samples.
     pub table: SampleTable,
 }
 
 impl CheckedChunk {
-    /// Creates an empty chunk to read into.
+    /// Creates an empty chunk, into which [`Shard::check`] can read.
     pub fn new(layout: &SetLayout) -> CheckedChunk {
         CheckedChunk { frames: PackedChunk::new(layout), table: SampleTable::default() }
     }
 
-    /// Sums and maxima over the samples. `classes` is the number of classes of the set.
+    /// Returns sums and maxima over the samples of this chunk. `classes` is the number of classes of the set.
     pub fn totals(&self, classes: usize) -> Totals {
         let mut totals = Totals::new(classes);
         for sample in self.frames.samples() {
@@ -38,9 +39,9 @@ impl CheckedChunk {
 }
 
 impl Shard {
-    /// Reads chunk `k` of this shard into `chunk`, whose content is replaced, and checks everything that the format
-    /// requires of it: its checksum, its identity, its columns, its ledgers, and the padding after it. `classes` is the
-    /// number of classes of the set.
+    /// Reads chunk `k` of this shard into `chunk`, and replaces the old content of `chunk`. Checks everything that the
+    /// format requires of the chunk: its checksum, identity, columns, ledgers, and the padding after it. `classes` is
+    /// the number of classes of the set.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`]; [`tonic_base::Error::Io`].

@@ -1,4 +1,4 @@
-//! A set in a directory: its shards are mapped files.
+//! Opens a set in a directory. The shards are memory-mapped files.
 
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,8 @@
-//! A memory-mapped shard file. The `unsafe` of memory mapping is in this module only.
+//! A memory-mapped shard file. The `unsafe` code for memory mapping is in this module only.
 //!
-//! Training uses the mapping only to lock pages in memory and to read ahead. Training reads bytes by copying them from
-//! the file ([`MappedFile::read`]): if the file is cut short or the disk fails, the copy returns an error. Reading
-//! through the mapping would kill the process in these cases.
+//! Training uses the mapping only to lock the file in memory and to read it ahead. To read bytes, training copies them
+//! from the file ([`MappedFile::read`]). If the file is cut short or the disk fails, this copying returns an error,
+//! while an access through the mapping would kill the process.
 
 #![allow(unsafe_code)]
 
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use memmap2::{Advice, Mmap};
 
-/// A file that is mapped for reading.
+/// A file that is memory-mapped for reading.
 #[derive(Debug)]
 pub(crate) struct MappedFile {
     path: PathBuf,
@@ -23,10 +23,10 @@ pub(crate) struct MappedFile {
 }
 
 impl MappedFile {
-    /// Maps the whole file.
+    /// Opens the file at `path` and maps all of it.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`] if it cannot be opened or mapped.
+    /// [`tonic_base::Error::Io`] if the file cannot be opened or mapped.
     pub(crate) fn open(path: &Path) -> Result<MappedFile> {
         let file = File::open(path).map_err(Error::io(path, "open the shard"))?;
         // SAFETY: the mapping is read-only and lives as long as the file handle next to it. This program never changes
@@ -38,10 +38,11 @@ impl MappedFile {
         Ok(MappedFile { path: path.into(), file, map })
     }
 
-    /// All bytes of the file, through the mapping.
+    /// Returns all bytes of the file, through the mapping.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Corrupt`] if the file is shorter than when it was mapped; [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Corrupt`] if the file is shorter than when it was mapped; [`tonic_base::Error::Io`] if its
+    /// length cannot be read.
     pub(crate) fn bytes(&self) -> Result<&[u8]> {
         let now = self.file.metadata().map_err(Error::io(&self.path, "ask for the length"))?.len();
         if now < self.map.len() as u64 {
@@ -89,8 +90,8 @@ impl ShardFile for MappedFile {
     }
 }
 
-/// Maximum number of bytes that this process is allowed to lock in memory (`ulimit -l`); `None` if unlimited or
-/// unknown.
+/// Returns the maximum number of bytes that this process is allowed to lock in memory (`ulimit -l`). `None` if there is
+/// no maximum, or if it is unknown.
 pub(crate) fn lock_limit() -> Option<u64> {
     #[cfg(unix)]
     return rustix::process::getrlimit(rustix::process::Resource::Memlock).current;

@@ -1,7 +1,9 @@
-//! Completes a copy of a set whose shard files come from elsewhere, byte for byte and in any order.
+//! Assembles a copy of a set in a directory. The caller writes the bytes of the shards, in any order, as they arrive
+//! from elsewhere.
 //!
-//! Each shard is assembled in a file of its own name, `.00003.shard.part`, which survives a kill. It gets the shard's
-//! name when all of its chunks are verified. The manifest comes last, with the bytes that it has elsewhere.
+//! Each shard is assembled in a temporary file, such as `.00003.shard.part`, which stays there if the process is
+//! killed. When all chunks of the shard are verified, the file gets the name of the shard. The manifest file is written
+//! last, with the same bytes as that of the original set.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -24,13 +26,14 @@ pub struct SetCopy {
 }
 
 impl SetCopy {
-    /// Starts a copy of the set with this manifest in the directory `path`, or continues one that was interrupted.
-    /// Returns `None` if the directory has the complete set already. With `overwrite`, another set in the directory is
-    /// removed first.
+    /// Starts a copy of the set with this manifest in the directory `path`, or continues a copy that was interrupted.
+    /// Returns `None` if the directory has the complete set already. With `overwrite`, removes another set from the
+    /// directory first.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Busy`] if another process writes to the directory; [`tonic_base::Error::Exists`] if it
-    /// holds another set; [`Error::Mismatch`] if it holds another unfinished set; [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Busy`] if another process writes to the directory; [`tonic_base::Error::Exists`] if the
+    /// directory holds another set; [`Error::Mismatch`] if the directory holds another unfinished set;
+    /// [`tonic_base::Error::Io`].
     pub fn start(path: &Path, manifest: Manifest, overwrite: bool) -> Result<Option<SetCopy>> {
         let dir = OutputDir::open(path, if overwrite { Existing::Overwrite } else { Existing::Auto })?;
         if dir.is_shared() {
@@ -51,37 +54,50 @@ impl SetCopy {
         Ok(Some(SetCopy { dir, manifest }))
     }
 
-    /// Manifest of the set.
+    /// Returns the manifest of the set.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// Whether shard `number` is complete.
-    pub fn has(&self, number: usize) -> bool {
-        self.check(number, &self.dir.path().join(&self.manifest.shards[number].name)).is_ok()
+    /// Verifies shard `number`. Returns whether it is complete and intact. If chunks are damaged, the shard's file becomes
+    /// the temporary file [`SetCopy::part`] again, so that the caller can replace these chunks.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Io`] if a damaged shard cannot be renamed.
+    pub fn verify(&self, number: usize) -> Result<bool> {
+        let path = self.dir.path().join(&self.manifest.shards[number].name);
+        let Ok(shard) = self.open(number, &path) else { return Ok(false) };
+        if check_shard(&shard, self.manifest.description.classes.len()).next().is_none() {
+            return Ok(true);
+        }
+        std::fs::rename(&path, self.part(number)).map_err(Error::io(&path, "set aside the damaged shard"))?;
+        Ok(false)
     }
 
-    /// Path of the file in which shard `number` is assembled.
+    /// Returns the path of the temporary file in which shard `number` is assembled.
     pub fn part(&self, number: usize) -> PathBuf {
         self.dir.path().join(format!(".{}.part", self.manifest.shards[number].name))
     }
 
-    /// Checks the header and the index of shard `number`, given the first bytes of its file. `path` is the name of the
-    /// file in errors.
+    /// Checks the header and the index of shard `number`. `bytes` has the first bytes of the shard's file. Errors call
+    /// the file `path`.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Corrupt`]; [`Error::Incompatible`].
+    /// [`tonic_base::Error::Corrupt`] if header or index are damaged or differ from the manifest;
+    /// [`Error::Incompatible`].
     pub fn head(&self, number: usize, path: &Path, bytes: &[u8]) -> Result<ShardHead> {
         let head = ShardHead::parse(path, bytes, self.manifest.shards[number].bytes)?;
         check_listed(path, &head, number, &self.manifest)?;
         Ok(head)
     }
 
-    /// Gives the file in which shard `number` was assembled the name of the shard, if it is the shard that the manifest
-    /// lists and all of its chunks are intact. Otherwise returns the records of the chunks that are damaged.
+    /// Verifies shard `number`, which was assembled in the temporary file [`SetCopy::part`]. If all chunks are intact,
+    /// gives the file the name of the shard and returns an empty list. Otherwise, returns the index records of the
+    /// damaged chunks.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Corrupt`] if header or index are damaged; [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Corrupt`] if header or index are damaged or differ from the manifest;
+    /// [`tonic_base::Error::Io`].
     pub fn place(&self, number: usize) -> Result<Vec<ChunkRecord>> {
         let part = self.part(number);
         let shard = self.open(number, &part)?;
@@ -95,11 +111,11 @@ impl SetCopy {
         Ok(damaged)
     }
 
-    /// Writes `manifest`, the bytes of the manifest file, which completes the set.
+    /// Completes the set: writes the manifest file, whose bytes are `manifest`. All shards must be complete.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Corrupt`] if the id of the set doesn't follow from its chunks; [`Error::Incomplete`] if a
-    /// shard is missing; [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Corrupt`] if the id of the set doesn't follow from its chunks; [`tonic_base::Error::Io`],
+    /// also if a shard is missing.
     pub fn finish(self, manifest: &[u8]) -> Result<Manifest> {
         let mut identities = Vec::new();
         for (number, entry) in self.manifest.shards.iter().enumerate() {
@@ -121,19 +137,9 @@ impl SetCopy {
         check_listed(path, shard.head(), number, &self.manifest)?;
         Ok(shard)
     }
-
-    /// Checks a complete shard. A damaged one is removed, so that it is assembled anew.
-    fn check(&self, number: usize, path: &Path) -> Result<()> {
-        let shard = self.open(number, path)?;
-        if check_shard(&shard, self.manifest.description.classes.len()).next().is_none() {
-            return Ok(());
-        }
-        std::fs::rename(path, self.part(number)).map_err(Error::io(path, "set aside the damaged shard"))?;
-        Err(Error::corrupt(path, "chunks", "intact ones", "damaged ones"))
-    }
 }
 
-/// Verifies all chunks of a shard. Returns the indices, in the shard, of those that are damaged.
+/// Verifies all chunks of a shard. Returns the index in the shard of each damaged chunk.
 fn check_shard(shard: &Shard, classes: usize) -> impl Iterator<Item = usize> {
     let samples = shard.head().place.samples.into();
     let silent = Progress::start(Verbosity::Quiet, "verify", samples, "samples");

@@ -1,4 +1,4 @@
-//! Where the bytes of a set come from: a directory, or another place that implements [`Storage`].
+//! Where the bytes of a set come from: a directory, or another place for which [`Storage`] is implemented.
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -7,38 +7,41 @@ use std::path::Path;
 use crate::error::Result;
 use crate::manifest::{Manifest, ShardEntry};
 
-/// A place that holds the files of one set.
+/// A place that holds the files of one set, such as a directory or a folder on a server.
 pub trait Storage: Debug + Send + Sync {
-    /// The directory of the set or, in other places, the text that errors call it by, such as an URL.
+    /// Returns the path of the set's directory. For a set that is elsewhere, returns the name that errors show, such as
+    /// a URL.
     fn path(&self) -> &Path;
 
-    /// Reads and checks the manifest.
+    /// Reads and checks the manifest of the set.
     ///
     /// # Errors
-    /// As [`Manifest::read`], and errors of the place.
+    /// Errors of [`Manifest::read`]; errors of the place, such as those of a network.
     fn manifest(&self) -> Result<Manifest>;
 
-    /// Opens a shard that the manifest lists.
+    /// Opens the shard that the manifest lists as `entry`.
     ///
     /// # Errors
-    /// [`crate::Error::Incomplete`] if there is no such file; [`tonic_base::Error::Corrupt`] if it has another length than
-    /// `entry` says; errors of the place.
+    /// [`crate::Error::Incomplete`] if there is no such file; [`tonic_base::Error::Corrupt`] if the file has another
+    /// length than `entry` says; errors of the place, such as those of a network. A set on a server can report these
+    /// errors later, when the shard is read.
     fn shard(&self, entry: &ShardEntry) -> Result<Box<dyn ShardFile>>;
 }
 
 /// A shard file, open for reading.
 pub trait ShardFile: Debug + Send + Sync {
-    /// Path of the file, or the text that errors call it by.
+    /// Returns the path of the file. For a file that is not on this machine, returns the name that errors show, such as
+    /// a URL.
     fn path(&self) -> &Path;
 
-    /// Length of the file in bytes when it was opened.
+    /// Returns the length in bytes that the file had when it was opened.
     fn size(&self) -> u64;
 
-    /// Copies the bytes at `range` of the file into `out`, whose content is replaced.
+    /// Reads the bytes of the file at the offsets `range` into `out`. The old content of `out` is removed.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Corrupt`] if the file is shorter than when it was opened; [`tonic_base::Error::Io`]; errors
-    /// of the place.
+    /// [`tonic_base::Error::Corrupt`] if the file has become shorter since it was opened; [`tonic_base::Error::Io`];
+    /// errors of the place, such as those of a network.
     fn read(&self, range: Range<u64>, out: &mut Vec<u8>) -> Result<()>;
 
     /// Reads the whole file into memory and locks it there.
@@ -48,11 +51,12 @@ pub trait ShardFile: Debug + Send + Sync {
     /// machine.
     fn pin(&self) -> std::io::Result<()>;
 
-    /// Asks the system to read the file into memory, before the program needs it.
+    /// Asks the operating system to read the file into memory before the program needs it.
     fn read_ahead(&self);
 
-    /// Says that the bytes at `range`, which are of one chunk, will be read soon. Calls for several chunks come in the
-    /// order in which they will be read. Returns `false` if the file makes no use of it: then it is not told any more.
+    /// Announces that the bytes at the offsets `range`, which belong to one chunk, will be read soon. The caller
+    /// announces chunks in the order in which it will read them. Returns `false` if announcements have no effect for
+    /// this file. The caller can then omit them.
     fn will_read(&self, _range: Range<u64>) -> bool {
         false
     }

@@ -1,4 +1,4 @@
-//! Decompresses a chunk of many stored bytes piece by piece, so that these are not in memory as a whole.
+//! Decompresses large chunks piece by piece, so that the compressed bytes of a chunk are never in memory as a whole.
 
 use std::io::Read;
 
@@ -9,10 +9,10 @@ use crate::error::{Error, Result};
 use crate::layout::ChunkRecord;
 use crate::storage::ShardFile;
 
-/// Stored bytes that are read at once.
+/// Number of compressed bytes that are read at once.
 const PIECE: u64 = 1 << 20;
 
-/// Decompresses the stored bytes of a chunk to `body`, piece by piece, so that they are not in memory as a whole.
+/// Reads the compressed bytes of a chunk piece by piece, verifies their checksum, and decompresses them into `body`.
 pub(crate) fn decompress(
     file: &dyn ShardFile,
     record: &ChunkRecord,
@@ -39,26 +39,26 @@ pub(crate) fn decompress(
     }
 }
 
-/// Whether the stored bytes of a chunk are so many that they are read piece by piece.
+/// Returns whether a chunk has so many compressed bytes that it is read piece by piece.
 pub(crate) fn is_large(record: &ChunkRecord) -> bool {
     record.stored_bytes > 8 * PIECE
 }
 
-/// Reads and hashes the stored bytes of a chunk.
+/// Reads the compressed bytes of a chunk piece by piece, and computes their checksum.
 struct StoredReader<'a> {
     file: &'a dyn ShardFile,
     record: &'a ChunkRecord,
-    /// Offset in the file of the first byte that is not read yet.
+    /// Offset in the file of the next piece.
     next: u64,
     hash: Xxh3,
     piece: Vec<u8>,
-    /// Number of bytes of `piece` that are taken.
+    /// Number of bytes of `piece` that were passed on to the decompressor.
     at: usize,
     failed: Option<Error>,
 }
 
 impl StoredReader<'_> {
-    /// Reads the next piece. Returns false at the end.
+    /// Reads the next piece of the chunk into `piece`. Returns `false` if the chunk has no more bytes.
     fn refill(&mut self) -> std::io::Result<bool> {
         let end = self.record.offset + self.record.stored_bytes;
         let range = self.next..(self.next + PIECE).min(end);

@@ -1,4 +1,4 @@
-//! A scratch folder with a set, and the program under test.
+//! A temporary folder with a set, in which the tests run the programs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,20 +6,20 @@ use std::path::{Path, PathBuf};
 use assert_cmd::Command;
 use tonic_toolkit::shard::Manifest;
 
-/// A scratch folder. Relative paths of the commands that it runs are in it.
+/// A temporary folder. The programs run in it, so their relative paths begin there.
 pub(crate) struct Bench {
     dir: tempfile::TempDir,
 }
 
 impl Bench {
-    /// Makes a scratch folder with the set `set`, of several shards.
+    /// Makes a temporary folder with a set of several shards in the folder `set`.
     pub(crate) fn with_set() -> Bench {
         let bench = Bench { dir: tempfile::tempdir().unwrap() };
         bench.convert("set", 300, 1);
         bench
     }
 
-    /// Converts a synthetic recording of `samples` samples to the set `name`.
+    /// Makes a synthetic recording of `samples` samples, and converts it to a set in the folder `name`.
     pub(crate) fn convert(&self, name: &str, samples: u64, seed: u64) {
         let recording = format!("{name}.h5");
         let numbers = (samples.to_string(), seed.to_string());
@@ -36,13 +36,14 @@ impl Bench {
         command
     }
 
-    /// Runs the program, which must succeed. Returns what it prints.
+    /// Runs `tonic-prep`, which must succeed. Returns what it prints on stdout.
     pub(crate) fn run(&self, arguments: &[&str]) -> String {
         let done = self.tool(arguments).assert().success();
         String::from_utf8(done.get_output().stdout.clone()).unwrap()
     }
 
-    /// Runs the program, which must end with this exit code. Returns its message, which must have all `words`.
+    /// Runs `tonic-prep`, which must end with the exit code `code`. Returns what it prints on stderr, which must
+    /// contain all of `words`.
     pub(crate) fn refuses(&self, arguments: &[&str], code: i32, words: &[&str]) -> String {
         let done = self.tool(arguments).timeout(std::time::Duration::from_secs(60)).assert().code(code);
         let text = String::from_utf8(done.get_output().stderr.clone()).unwrap();
@@ -54,7 +55,7 @@ impl Bench {
         self.dir.path().join(name)
     }
 
-    /// The `file://` URL of a folder.
+    /// Returns the `file://` URL of a folder in the temporary folder.
     pub(crate) fn url(&self, name: &str) -> String {
         format!("file://{}", self.path(name).display())
     }
@@ -64,7 +65,7 @@ impl Bench {
     }
 }
 
-/// The files of a folder that are not hidden, with their bytes.
+/// Returns the names and the bytes of all files in a folder that are not hidden.
 pub(crate) fn contents(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     let named = files.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), path));

@@ -1,4 +1,5 @@
-//! Sets at URLs: pushed, pulled, read and pruned, over file servers and web servers that misbehave.
+//! Tests of sets at URLs: sets are pushed, pulled, read and pruned, on file servers and on web servers that make
+//! mistakes.
 
 mod bench;
 mod pull;

@@ -1,4 +1,5 @@
-//! Copies that are fetched: from servers that cut, stall, refuse and alter what they send. Every byte is proved.
+//! Tests of `pull` from servers that cut connections, stall, refuse requests and change bytes. Every byte of the copy
+//! is verified.
 
 use std::sync::atomic::Ordering;
 
@@ -7,7 +8,7 @@ use crate::server::{Fault, Kind, Server};
 
 const ALL: Kind = Kind { ranges: true, tags: true };
 
-/// A folder with the set `set`, pushed to `server`.
+/// Makes a temporary folder with a set in the folder `set`, and pushes this set to the folder `server`.
 fn pushed() -> Bench {
     let bench = Bench::with_set();
     bench.run(&["push", "set", &bench.url("server")]);

@@ -1,4 +1,4 @@
-//! Copies that are sent: immutable, complete before they are the latest, and sent only once.
+//! Tests of `push`: a copy never changes, is complete before it becomes the latest set, and is sent only once.
 
 use std::sync::Barrier;
 

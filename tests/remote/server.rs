@@ -1,5 +1,5 @@
-//! A web server on loopback that serves a folder and can misbehave: it cuts connections, stalls, refuses, and alters
-//! bodies.
+//! A web server for tests, which serves a folder on this machine only. It can make mistakes: it cuts connections,
+//! stalls, refuses requests and changes the bytes of files.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -8,34 +8,35 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// What the server does wrong with one request.
+/// What the server does wrong in its answer to one request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Fault {
-    /// Closes the connection after this many bytes of the body.
+    /// Closes the connection after it has sent this many bytes of the file.
     Cut(usize),
-    /// Sends this many bytes of the body, and then nothing more.
+    /// Sends this many bytes of the file, and then nothing more, while the connection stays open.
     Stall(usize),
-    /// Answers with this status.
+    /// Answers with this HTTP status, and without the file.
     Status(u16),
-    /// Changes one bit of the byte at this offset of the file.
+    /// Changes one bit of the file, in the byte at this offset, before it sends it.
     Flip(u64),
     /// Changes one bit of the byte at this offset of the file, the first time that this byte is sent.
     FlipOnce(u64),
-    /// Promises this many more bytes than the file has.
+    /// Announces a length that is this many bytes more than it sends, and then closes the connection.
     Longer(usize),
 }
 
-/// Decides by the name of the file and the number of the request, from 0, what goes wrong.
+/// Returns what goes wrong with a request. The arguments are the name of the requested file, and the number of earlier
+/// requests for this file.
 type Faults = dyn Fn(&str, u64) -> Option<Fault> + Send + Sync;
 
-/// A running server. It ends with the test's process.
+/// A running server. It runs until the process of the tests ends.
 pub(crate) struct Server {
     pub url: String,
-    /// Bytes of bodies that were sent.
+    /// Number of bytes of files that the server has sent.
     pub sent: Arc<AtomicU64>,
 }
 
-/// What a server can do.
+/// Which features of HTTP a server supports.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Kind {
     pub ranges: bool,
@@ -43,7 +44,7 @@ pub(crate) struct Kind {
 }
 
 impl Server {
-    /// Serves a folder, with ranges and ETags, and without faults.
+    /// Starts a server for a folder. The server supports ranges and ETags, and makes no mistakes.
     pub(crate) fn of(folder: &Path) -> Server {
         Server::start(folder, Kind { ranges: true, tags: true }, |_, _| None)
     }
@@ -72,7 +73,7 @@ impl Server {
     }
 }
 
-/// Answers one request. Returns `None` if the connection ends.
+/// Answers one request. Returns `None` if the connection has ended.
 fn serve(
     mut stream: &TcpStream,
     folder: &Path,
@@ -155,7 +156,7 @@ fn serve(
     Some(())
 }
 
-/// Decodes `%20` and the like.
+/// Replaces percent codes in a path, such as `%20`, by the characters that they stand for.
 fn decoded(path: &str) -> String {
     let (mut out, mut bytes) = (Vec::new(), path.bytes());
     while let Some(byte) = bytes.next() {

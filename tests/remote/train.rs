@@ -1,4 +1,5 @@
-//! Training from sets at URLs: the same bits as from directories, with and without a cache on disk.
+//! Tests of training from sets at URLs, with and without a cache on disk. The trained network has the same bits as one
+//! that was trained from a directory.
 
 use std::sync::atomic::Ordering;
 
@@ -9,7 +10,8 @@ use crate::server::{Fault, Kind, Server};
 
 const ALL: Kind = Kind { ranges: true, tags: true };
 
-/// Trains two epochs on the set at `train`. Returns what the program prints on stderr.
+/// Trains a network for two epochs on the set at `train`. `more` has further arguments for `tonic-train fit`. Returns
+/// what the program prints on stderr.
 fn fit(bench: &Bench, train: &str, run: &str, more: &[&str]) -> String {
     let mut command = Command::cargo_bin("tonic-train").unwrap();
     command

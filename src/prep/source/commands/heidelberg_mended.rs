@@ -1,5 +1,5 @@
-//! Commands in Python that mend a file in the Heidelberg layout of cochlea recordings. They save a copy of a file whose
-//! rows or labels are not stored as the layout needs.
+//! Commands in Python that save a corrected copy of a file in the Heidelberg layout of cochlea recordings, if its rows
+//! or labels are not stored as this layout needs.
 
 use std::path::Path;
 
@@ -24,12 +24,12 @@ pub(crate) enum OddLabels {
     Names,
     /// Each label is the index of the sample's class, counted from 1.
     FromOne,
-    /// Each label has one number per class. The number is 0 for every class except the sample's.
+    /// Each label has one number per class. This number is 0 for all classes except the sample's own.
     OneHot,
 }
 
-/// Returns the error for times and units that are stored as two-dimensional arrays, one row per sample, with padding at
-/// the end of the rows. It suggests a command that saves a copy without the padding. Returns `None` for all other
+/// Returns the error for a file whose times and units are two-dimensional arrays: each sample is a row, and rows are
+/// padded at the end. The error suggests a command that saves a copy without the padding. Returns `None` for all other
 /// arrays.
 pub(crate) fn rows_of_arrays(path: &Path, arrays: &[ArrayInfo]) -> Option<Error> {
     let find =
@@ -86,8 +86,8 @@ pub(crate) fn relabelled(path: &Path, labels: OddLabels, keyed: bool) -> Option<
     })
 }
 
-/// Makes a command that saves a copy of the file without the samples whose labels are not below `classes`, or are
-/// negative. It prints their number. `arrays` has the paths of all datasets with one row per sample.
+/// Makes a command that saves a copy of the file without the samples whose labels are negative, or not below `classes`.
+/// The command prints the number of these samples. `arrays` has the paths of all datasets with one row per sample.
 pub(crate) fn without_samples(path: &Path, classes: usize, arrays: impl Iterator<Item = String>) -> Option<Remedy> {
     let (labels, arrays) = (literal(LABELS), arrays.map(|array| literal(&array)).collect::<Vec<_>>().join(", "));
     copy(path, "mended", |from, to| {
@@ -100,9 +100,9 @@ pub(crate) fn without_samples(path: &Path, classes: usize, arrays: impl Iterator
     })
 }
 
-/// Makes a command that saves a copy of the file at `path` as `NAME_suffix.h5`. NAME is the file's name without its
-/// ending. `code` gets the paths of the file and of the copy as Python literals, and returns the Python code. Returns
-/// `None` if `path` is not UTF-8.
+/// Makes a command that saves a copy of the file at `path` as `NAME_suffix.h5`, where NAME is the file's name without
+/// its ending. `code` makes the Python code from the paths of the file and of the copy, which it gets as Python
+/// literals. Returns `None` if `path` is not UTF-8.
 fn copy(path: &Path, suffix: &str, code: impl Fn(String, String) -> String) -> Option<Remedy> {
     let file = format!("{}_{suffix}.h5", path.file_stem()?.to_str()?);
     let words = python(code(literal(path.to_str()?), literal(&file)));

@@ -32,7 +32,7 @@ const WORDS_OF_TEXTS: [(&str, &str); 9] = [
     ("0.0", "1.0"),
 ];
 
-/// How the polarities of a recording are converted for the mended copy, in which 1 means ON.
+/// How the polarities of a recording are converted for the corrected copy, in which 1 means ON and 0 means OFF.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum On {
     /// Polarities equal to this number become 1, and all others become 0 (OFF).
@@ -45,11 +45,11 @@ pub(crate) enum On {
     /// Polarities equal to this number become 1, and NaN becomes 0 (OFF). Python stops with an error at any other
     /// polarity.
     NotNan(i128),
-    /// Polarities of -1, 0 and 1 are not changed. The copy lacks the events with any other polarity; their number is
-    /// printed.
+    /// Polarities of -1, 0 and 1 are not changed. Events with any other polarity are left out of the copy, and Python
+    /// prints their number.
     Known,
-    /// Words for ON, such as `true`, become 1, and words for OFF become 0. The words are texts or, with `objects`,
-    /// Python objects.
+    /// Words for ON, such as `true`, become 1, and words for OFF become 0. If `objects` is true, the words are stored
+    /// as Python objects. Otherwise, they are stored as texts.
     Words { objects: bool },
 }
 
@@ -100,14 +100,14 @@ pub(crate) fn mended(path: &Path, layout: Layout, taken: &TakenColumns, field: &
     Some(Remedy::Copy { words: python(code), file, with: with.into_iter().collect() })
 }
 
-/// Returns the word for ON, if there is one and the word for OFF is there too.
+/// Returns the word for ON among `words`, if the word for OFF of the same pair is among them too.
 pub(crate) fn word_for_on<'a>(words: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
     let find = |word: &str| words.clone().find(|other| other.trim().eq_ignore_ascii_case(word));
     WORDS.iter().chain(&WORDS_OF_TEXTS).find_map(|(off, on)| find(off).and(find(on)))
 }
 
-/// Makes a command that saves a pickled array as an array of numbers. `shape` is the array's shape, and `has_members`
-/// says whether its elements are records. Returns `None` if the file's path is not UTF-8.
+/// Makes a command that saves an array of pickled Python objects as an array of numbers. `shape` is the array's shape,
+/// and `has_members` says whether its elements are records. Returns `None` if the file's path is not UTF-8.
 pub(crate) fn unpickled(path: &Path, shape: &[u64], has_members: bool) -> Option<Remedy> {
     let (name, stem) = (literal(path.to_str()?), path.file_stem()?.to_str()?);
     let file = format!("{stem}_mended.{}", if has_members || matches!(shape, [] | [1]) { "npz" } else { "npy" });
@@ -126,12 +126,12 @@ pub(crate) fn unpickled(path: &Path, shape: &[u64], has_members: bool) -> Option
     Some(Remedy::Copy { words: python(code), file, with: Vec::new() })
 }
 
-/// Makes the words of a command that runs Python code.
+/// Returns the words of the command that runs this Python code.
 pub(crate) fn python(code: String) -> Vec<String> {
     vec!["python3".into(), "-c".into(), code]
 }
 
-/// Writes a text as a string literal of Python.
+/// Returns a text as a string literal of Python.
 pub(crate) fn literal(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

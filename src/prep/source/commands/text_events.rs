@@ -1,6 +1,6 @@
-//! Recognises texts with a row of numbers for each event. This crate doesn't read them, but NumPy can convert them. The
-//! error suggests a line of Python for that, made from all rows of the text. The line leaves out no event: a line of the
-//! text that is no row is named instead.
+//! Recognises texts that have a row of numbers for each event. This crate doesn't read them, but NumPy can convert
+//! them. The error suggests a line of Python code that does so and loses no event. If a line of the text is not a row,
+//! the error names this line instead.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -14,30 +14,31 @@ use crate::source::commands::text_lines::Lines;
 use crate::source::commands::text_table::{Kind, Table, role_of};
 use crate::source::times::TimeUnit;
 
-/// What reads a text in which no rows are found.
+/// Text for error messages: how to convert a text in which no rows are found.
 const READER: &str = "read it in Python and save the columns: np.savez(\"events.npz\", t=t, x=x, y=y, p=p)";
 
-/// A text with rows of events.
+/// A text that has a row of cells for each event.
 struct Text<'a> {
-    /// The first rows.
+    /// The first rows of the text.
     table: Table<'a>,
-    /// What all rows have.
+    /// What was found in all lines of the text.
     lines: Lines,
 }
 
-/// The columns of a text, named for the records of a NumPy array.
+/// The columns of a text, with their names in the NumPy array that it is converted to.
 struct Named {
-    /// For each used column: its index in the text, and its name in the array.
+    /// For each column that is used: its index in the text, and its name in the array.
     fields: Vec<(usize, String)>,
-    /// The unit of the times that the header names.
+    /// The unit of the times, if the header names it.
     unit: Option<TimeUnit>,
-    /// Whether times have fractions and the header names no unit.
+    /// Whether the unit of the times is unknown although it matters: times have fractions, and the header names no
+    /// unit.
     is_unit_open: bool,
 }
 
-/// Describes the text at `path` for an error message: the name of its format, what reads it, and the command that
-/// converts it, if it has rows of numbers. All lines are read, at two to three seconds per GB. `head` has the first lines.
-/// `stem` is the name of the file without its ending.
+/// Describes the text at `path` for an error message. Returns the name of its format, the text that says how to convert
+/// it and, if it has rows of numbers, the command that does so. Reads all lines, at two to three seconds per GB. `head`
+/// has the first lines. `stem` is the name of the file without its ending.
 pub(crate) fn described(path: &Path, stem: &str, head: &str) -> (String, String, Option<Box<Remedy>>) {
     let line: String = head.lines().next().unwrap_or("").chars().take(40).collect();
     let name = format!("a text that begins with {line:?}");
@@ -52,7 +53,8 @@ pub(crate) fn described(path: &Path, stem: &str, head: &str) -> (String, String,
     }
 }
 
-/// Says what reads a text in a folder of recordings, by its first lines. `name` is its path in the folder.
+/// Returns the text that says how to convert a text file in a folder of recordings. `head` has its first lines, and
+/// `name` is its path in the folder.
 pub(crate) fn reader(name: &Path, head: &str) -> Cow<'static, str> {
     match command(name, "", head, whole_lines(head)) {
         Some(Ok(_)) => "NumPy reads it (np.loadtxt) and saves it as an array (np.save)".into(),
@@ -61,7 +63,7 @@ pub(crate) fn reader(name: &Path, head: &str) -> Cow<'static, str> {
     }
 }
 
-/// Returns the first lines of a text without the last, if that is cut off.
+/// Returns `head` without its last line, if that line is cut off.
 fn whole_lines(head: &str) -> &[u8] {
     head.rfind('\n').map_or(head, |end| &head[..=end]).as_bytes()
 }
@@ -71,9 +73,9 @@ pub(crate) fn has_events(head: &str) -> bool {
     Table::of(head).is_some_and(|table| table.kinds.len() >= 4 && !table.kinds.contains(&Kind::Text))
 }
 
-/// Returns the command that saves a text as a NumPy array of records, and what is said of it. `head` has the first lines
-/// of the text, and `lines` has all. `Err` names a line that has to be corrected first. `None` if no rows of numbers are
-/// found.
+/// Returns the command that saves a text as a NumPy array, and a short text about it for the user. `head` has the first
+/// lines of the text, and `lines` reads all lines. Returns `Err` with a message if a line has to be corrected first.
+/// Returns `None` if no rows of numbers are found.
 fn command(path: &Path, stem: &str, head: &str, lines: impl BufRead) -> Option<Result<(&'static str, Remedy), String>> {
     let table = Table::of(head)?;
     let text = Text { lines: Lines::read(&table, lines), table };
@@ -101,7 +103,7 @@ fn command(path: &Path, stem: &str, head: &str, lines: impl BufRead) -> Option<R
 }
 
 impl Text<'_> {
-    /// Names the first line that is no row. `None` if there is none.
+    /// Returns a message about the first line that is not a row. `None` if all lines are rows.
     fn odd_line(&self) -> Option<String> {
         let (number, line) = self.lines.odd.as_ref()?;
         let others = match self.lines.odd_lines - 1 {
@@ -116,7 +118,8 @@ impl Text<'_> {
         ))
     }
 
-    /// Names the first cell of a column that is needed and has no numbers. `is_named` says whether t and x are found.
+    /// Returns a message about the first column that is needed but that NumPy cannot read as numbers. `None` if there
+    /// is no such column. `is_named` says whether the columns of t and x were found.
     fn odd_cell(&self, is_named: bool) -> Option<String> {
         let Table { names, kinds, rows, first, .. } = &self.table;
         let is_named_so = |i: usize| names.get(i).is_some_and(|name| role_of(name).0.is_some());
@@ -132,7 +135,8 @@ impl Text<'_> {
         ))
     }
 
-    /// Names the columns, by the header or by their content. `None` if t or x is not found.
+    /// Finds the names of the columns, from the header or from their content. Returns `None` if the columns of t and x
+    /// are not found.
     fn named(&self) -> Option<Named> {
         let Table { names, kinds, .. } = &self.table;
         let used = self.table.used();
@@ -165,7 +169,7 @@ impl Text<'_> {
         Some(Named { fields, unit: roles[t].1, is_unit_open })
     }
 
-    /// Returns the arguments for `np.loadtxt` that fit the text. `used` has the indices of the used columns.
+    /// Returns the arguments of `np.loadtxt` that fit the text. `used` has the indices of the columns that are used.
     fn options(&self, used: &[usize], named: Option<&Named>) -> Vec<String> {
         let Table { separator, before, comment, kinds, has_mark, .. } = &self.table;
         let mut options = Vec::new();
@@ -213,8 +217,8 @@ impl Text<'_> {
         options
     }
 
-    /// Returns the argument for `np.loadtxt` that converts words for polarities, or decimals after a comma. `None` if
-    /// the text has neither.
+    /// Returns the argument of `np.loadtxt` that converts words for polarities and numbers with a comma before their
+    /// decimals. `None` if the text has neither.
     fn converters(&self, used: &[usize]) -> Option<String> {
         let has_comma = |i: usize| self.lines.columns[i].comma.is_some();
         let comma = used.iter().any(|&i| has_comma(i));
@@ -238,7 +242,7 @@ impl Text<'_> {
 mod tests {
     use super::*;
 
-    /// The options of `np.loadtxt` that are advised, or the line that is named.
+    /// Returns the options of `np.loadtxt` that an error suggests for a text, or the message about a line of the text.
     fn advised(text: &str) -> Option<Result<(String, Vec<Remedy>), String>> {
         let head = &text[..text.len().min(16_384)];
         Some(command(Path::new("d/a b.txt"), "a b", head, text.as_bytes())?.map(|(_, remedy)| {
@@ -333,7 +337,7 @@ mod tests {
         assert!(odd.starts_with("line 1: column 1 is"), "{odd}");
     }
 
-    /// Text of 5,000 rows after the header `t,x,y,p`, with `late` in place of row 4,000.
+    /// Returns a text of 5,000 rows after the header `t,x,y,p`, in which `late` replaces row 4,000.
     fn with_late(late: &str) -> String {
         let row = |i: usize| if i == 4_000 { late.into() } else { format!("{},3,7,{}\n", 1_000 + 10 * i, i % 2) };
         "t,x,y,p\n".to_owned() + &(0..5_000).map(row).collect::<String>()

@@ -1,31 +1,31 @@
-//! Reads all lines of a text with events once, in constant memory. It collects what the columns have, and the lines
-//! that are no rows.
+//! Reads all lines of a text with events once, in constant memory. Collects what the columns contain, and which lines
+//! are not rows of events.
 
 use std::borrow::Cow;
 use std::io::{BufRead, Read};
 
 use crate::source::commands::text_table::{Kind, Table, number};
 
-/// A line of more bytes is no row.
+/// Maximum length of a row in bytes. Longer lines are not rows.
 const LONGEST: u64 = 1 << 16;
-/// Number of characters of an odd line that an error shows.
+/// Number of characters of a line that an error shows, if the line is not a row.
 const SHOWN: usize = 60;
 
-/// What the cells of a column have in all rows of a text.
+/// What the cells of one column contain, in all rows of a text.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Content {
-    /// Whether a cell is no integer of 64 bits.
+    /// Whether a cell is not an integer of 64 bits.
     pub has_floats: bool,
-    /// Whether a number is not whole.
+    /// Whether a number in the column is not whole.
     pub has_fractions: bool,
-    /// The first cell with a comma, and its line's number from 1.
+    /// The first cell with a comma: the number of its line, counted from 1, and its text.
     pub comma: Option<(u64, String)>,
     has_plain: bool,
     has_decimals: bool,
 }
 
 impl Content {
-    /// Whether commas separate thousands, as in `12,345`, and not decimals.
+    /// Returns whether commas in the column separate thousands, as in `12,345`, and not decimals.
     pub(super) fn has_thousands(&self) -> bool {
         self.comma.is_some() && self.has_plain && !self.has_decimals
     }
@@ -42,8 +42,8 @@ impl Content {
         }
     }
 
-    /// Adds the number at the start of a line: at most 18 digits, perhaps with a sign and a point. Returns what follows
-    /// the number. `None` if there is no such number.
+    /// Adds the number at the start of `line`, the remaining part of a line: at most 18 digits, with or without a minus
+    /// sign and a decimal point. Returns what follows the number. `None` if there is no such number.
     fn see_digits<'a>(&mut self, line: &'a [u8]) -> Option<&'a [u8]> {
         let unsigned = line.strip_prefix(b"-").unwrap_or(line);
         let (whole, mut rest) = digits(unsigned);
@@ -60,29 +60,29 @@ impl Content {
     }
 }
 
-/// Divides a text after the digits with which it begins.
+/// Splits a text after the digits with which it begins.
 fn digits(text: &[u8]) -> (&[u8], &[u8]) {
     text.split_at(text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len()))
 }
 
-/// What all lines of a text have.
+/// What was found in all lines of a text.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
-    /// What each column has.
+    /// What the cells of each column contain.
     pub columns: Vec<Content>,
-    /// The number of the first line that is no row, from 1, and its text.
+    /// The first line that is not a row: its number, counted from 1, and its text.
     pub odd: Option<(u64, String)>,
-    /// Number of lines that are no rows. Blank lines and comments are not among them.
+    /// Number of lines that are not rows. Blank lines and comments don't count.
     pub odd_lines: u64,
-    /// Whether the header occurs again.
+    /// Whether the header occurs again after the first row.
     pub repeats_header: bool,
     pub has_quotes: bool,
     pub is_utf8: bool,
 }
 
 impl Lines {
-    /// Reads all lines of a text, of which `table` has the first. Reading ends early at an I/O error, and at a line
-    /// that is too long.
+    /// Reads all lines of a text. `table` has the first rows of it. Stops early at an I/O error, or at a line that is
+    /// too long.
     pub(super) fn read(table: &Table<'_>, mut text: impl BufRead) -> Lines {
         let columns = vec![Content::default(); table.kinds.len()];
         let mut lines = Lines { columns, is_utf8: true, ..Lines::default() };
@@ -110,7 +110,8 @@ impl Lines {
         lines
     }
 
-    /// Adds a line of plain numbers and words, quickly. Returns `false` for any other line, which [`Lines::see`] adds.
+    /// Adds a line that has only plain numbers and words. This is fast. For any other line, returns `false`, and
+    /// [`Lines::see`] must add it.
     fn see_plain(&mut self, table: &Table<'_>, line: &[u8]) -> bool {
         let separator = table.separator.map_or(b' ', |separator| separator as u8);
         let mut rest = line;

@@ -1,45 +1,49 @@
-//! Finds the rows of events in the first lines of a text: the separator of cells, the header, and what each column has.
+//! Finds the rows of events in the first lines of a text: the separator of the cells, the header, and what each column
+//! contains.
 
 use crate::source::columns::Role;
 use crate::source::commands::mended::WORDS;
 use crate::source::times::TimeUnit;
 
-/// Separators between cells. Spaces are tried after these, because they may also follow a comma.
+/// Separators between cells. Spaces are tried after these, because a space can also follow a comma.
 const SEPARATORS: [char; 3] = [';', '\t', ','];
 
-/// What the cells of a column are.
+/// What most cells of a column contain.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Kind {
     Numbers,
-    /// Words for polarities: off and on, in lower case. Perhaps only one of them has occurred.
+    /// Words for polarities: the word for OFF, then the word for ON, both in lower case. The text may have only one of
+    /// them.
     Words(&'static str, &'static str),
     Text,
 }
 
-/// The rows of events in the first lines of a text. All rows have the same number of cells.
+/// The first rows of a text that has one row of cells for each event. All rows have the same number of cells.
 pub(super) struct Table<'a> {
-    /// Number of lines before the first row of events. None of them has an event.
+    /// Number of lines before the first row.
     pub before: usize,
-    /// The line with the names of the columns.
+    /// The line with the names of the columns. `None` if there is no such line.
     pub header: Option<&'a str>,
-    /// Names of the columns: the cells of the header. Empty if there is none.
+    /// Names of the columns, from the header. Empty if there is no header.
     pub names: Vec<&'a str>,
     pub rows: Vec<Vec<&'a str>>,
-    /// The number of the first row's line, counted from 1.
+    /// Number of the first row's line, counted from 1.
     pub first: usize,
     pub kinds: Vec<Kind>,
     pub separator: Option<char>,
-    /// The character that begins comments.
+    /// The character with which comments begin.
     pub comment: char,
     pub has_mark: bool,
-    /// The character that ends lines.
+    /// The character at the end of each line.
     pub line_end: char,
-    /// Lines before the first row that may have events: their numbers from 1, and their texts.
+    /// Lines before the first row that may be events, because they are neither a header nor a description: the number
+    /// of each line, counted from 1, and its text.
     pub odd: Vec<(u64, &'a str)>,
 }
 
 impl<'a> Table<'a> {
-    /// Finds the rows in the first lines of a text. `None` if it has none with at least two numbers.
+    /// Finds the rows in the first lines of a text. Returns `None` if there are no rows with at least two columns of
+    /// numbers.
     pub(super) fn of(text: &'a str) -> Option<Table<'a>> {
         let head = text.trim_start_matches('\u{feff}');
         let line_end = if head.contains('\r') && !head.contains('\n') { '\r' } else { '\n' };
@@ -83,18 +87,19 @@ impl<'a> Table<'a> {
         Some(Table { before, header, names, rows, first, kinds, separator, comment, has_mark, line_end, odd })
     }
 
-    /// Whether decimals may follow a comma.
+    /// Returns whether numbers can have a comma before their decimals. They can if cells are not separated by commas.
     pub(super) fn has_comma(&self) -> bool {
         self.separator != Some(',')
     }
 
-    /// Returns the cells of a line, without a comment after them. A line of blanks or of a comment has none.
+    /// Returns the cells of a line, without a comment after them. A line that is blank or only a comment has no cells.
     pub(super) fn cells<'b>(&self, line: &'b str) -> Vec<&'b str> {
         let line = uncommented(line, self.comment);
         if line.trim().is_empty() { Vec::new() } else { split(line, self.separator) }
     }
 
-    /// Whether NumPy skips a line: it is empty or a comment. With a separator, blanks are a cell.
+    /// Returns whether NumPy skips a line, because it is empty or a comment. NumPy skips a line of blanks only if cells
+    /// are separated by blanks.
     pub(super) fn is_skipped(&self, line: &str) -> bool {
         let line = uncommented(line, self.comment);
         line.is_empty() || self.separator.is_none() && line.trim().is_empty()
@@ -104,7 +109,7 @@ impl<'a> Table<'a> {
         is_row(&self.kinds, cells, self.has_comma())
     }
 
-    /// Whether a comment has names of columns in another order than the header.
+    /// Returns whether a comment names the columns, but in another order than the header. The columns may change there.
     pub(super) fn is_another_header(&self, comment: &str) -> bool {
         let names = split(comment.trim_start().trim_start_matches(['#', '%']), self.separator);
         let role = |name: &&str| role_of(name).0;
@@ -113,20 +118,20 @@ impl<'a> Table<'a> {
             && names.iter().map(role).ne(self.names.iter().map(role))
     }
 
-    /// Indices of the columns of numbers, or words for polarities.
+    /// Returns the indices of the columns that have numbers or words for polarities.
     pub(super) fn used(&self) -> Vec<usize> {
         (0..self.kinds.len()).filter(|&i| self.kinds[i] != Kind::Text).collect()
     }
 
-    /// The numbers of a column in the first rows.
+    /// Returns the numbers of column `i` in the first rows.
     pub(super) fn values(&self, i: usize) -> Vec<f64> {
         self.rows.iter().filter_map(|row| self.kinds[i].value(row[i], self.has_comma())).collect()
     }
 }
 
 impl Kind {
-    /// Returns the number that a cell stands for: 0 (off) or 1 (on) for a word, 0 for a text. `None` if the cell is not
-    /// of this kind.
+    /// Returns the number that a cell stands for. A word for OFF stands for 0, and a word for ON stands for 1. In a
+    /// column of other texts, each cell stands for 0. Returns `None` if the cell is not of this kind.
     fn value(self, cell: &str, comma: bool) -> Option<f64> {
         let is = |word: &str| cell.trim_matches('"').eq_ignore_ascii_case(word);
         match self {
@@ -141,7 +146,7 @@ fn is_row(kinds: &[Kind], cells: &[&str], comma: bool) -> bool {
     cells.len() == kinds.len() && cells.iter().zip(kinds).all(|(cell, kind)| kind.value(cell, comma).is_some())
 }
 
-/// Returns a line up to the comment in it, as NumPy reads it.
+/// Returns the part of a line before its comment, as NumPy reads the line.
 fn uncommented(line: &str, comment: char) -> &str {
     line.split(comment).next().unwrap_or_default()
 }
@@ -153,14 +158,14 @@ fn split(line: &str, separator: Option<char>) -> Vec<&str> {
     }
 }
 
-/// Finds what most cells of a column are.
+/// Finds out what most cells of a column are. With `comma`, numbers can have a comma before their decimals.
 fn kind<'a>(cells: impl Iterator<Item = &'a str> + Clone, comma: bool) -> Kind {
     let kinds = std::iter::once(Kind::Numbers).chain(WORDS.into_iter().map(|(off, on)| Kind::Words(off, on)));
     let count = |kind: &Kind| cells.clone().filter(|cell| kind.value(cell, comma).is_some()).count();
     kinds.into_iter().find(|kind| 2 * count(kind) >= cells.clone().count()).unwrap_or(Kind::Text)
 }
 
-/// Returns the most frequent item.
+/// Returns the most frequent of some items. `None` if there are no items.
 fn most<T: PartialEq + Copy>(items: impl Iterator<Item = T>) -> Option<T> {
     let mut counts: Vec<(T, usize)> = Vec::new();
     for item in items {
@@ -172,16 +177,16 @@ fn most<T: PartialEq + Copy>(items: impl Iterator<Item = T>) -> Option<T> {
     counts.into_iter().max_by_key(|(_, count)| *count).map(|(item, _)| item)
 }
 
-/// Parses the finite number in a cell, with or without quotes. `comma` says that decimals may follow a comma. `None` if
-/// the cell has no number.
+/// Parses the number in a cell, with or without quotes. With `comma`, the number can have a comma before its decimals.
+/// Returns `None` if the cell has no finite number.
 pub(super) fn number(cell: &str, comma: bool) -> Option<f64> {
     let cell = cell.trim_matches('"');
     let number = if comma { cell.replace(',', ".").parse() } else { cell.parse() };
     number.ok().filter(|n: &f64| n.is_finite())
 }
 
-/// Returns which column of events is meant by a name such as `t`, `t_us`, `Timestamp [s]` or `pol`. Also returns the
-/// unit of time in the name.
+/// Returns which column of events (t, x, y or p) is meant by a name such as `t_us`, `Timestamp [s]` or `pol`. If it is
+/// the column of times, also returns the unit in the name.
 pub(super) fn role_of(name: &str) -> (Option<Role>, Option<TimeUnit>) {
     let name = name.trim_matches(|c: char| c == '"' || c == '\u{feff}' || c.is_whitespace());
     let parts = name.split(|c: char| !c.is_alphanumeric() && c != '\u{b5}').filter(|part| !part.is_empty());

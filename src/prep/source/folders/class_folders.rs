@@ -1,8 +1,8 @@
 //! Decides which sub-folders of a folder of recordings are its classes.
 //!
 //! All class folders are at the same level. It is the first level, as in torchvision's ImageFolder, unless the caller
-//! gives another level. First-level folders that are probably not classes are refused: parts of a dataset (train,
-//! test), persons (user01, user02), dates, and sessions with the same files in each.
+//! gives another level. First-level folders are refused if they are probably not classes, but parts of a dataset
+//! (train, test), persons (user01, user02), dates, or sessions with the same files in each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -14,25 +14,27 @@ use crate::source::folders::class_list::ClassList;
 use crate::source::folders::listing::Listing;
 use crate::source::labels::number_classes;
 
-/// Words in the names of folders that hold the training part of a dataset.
+/// Words in the names of folders that hold the training part of a dataset, separated by spaces.
 const TRAINING: &str = "train training trn trainval";
-/// Short words for parts of a dataset. The first string is for the training part, the second for all other parts. Class
-/// folders can have these names too: `tr` and `te` are also codes of languages.
+/// Short words for parts of a dataset, separated by spaces: for the training part, then for all other parts. Class
+/// folders can have such names too, because `tr` and `te` are also codes of languages.
 const SHORT_PARTS: [&str; 2] = ["tr", "te ts va vl"];
-/// Words for numbered parts of a dataset. A number or a letter follows the word, as in `fold1` and `split_a`.
+/// Words for numbered parts of a dataset, separated by spaces. In a folder's name, a number or a letter follows the
+/// word, as in `fold1` and `split_a`.
 const NUMBERED_PARTS: &str = "fold kfold split partition part cv";
-/// Words in the names of folders that hold a part of a dataset other than the training part.
+/// Words in the names of folders that hold another part of a dataset than the training part, separated by spaces.
 const OTHER_PARTS: &str = "test testing tst val valid validation validate validating eval evaluation evaluate dev devel \
                            development holdout heldout";
-/// Words for persons, sessions and similar groups. A number or a letter follows the word, as in `user01` and
-/// `subject_3`.
+/// Words for persons, sessions and similar groups, separated by spaces. In a folder's name, a number or a letter
+/// follows the word, as in `user01` and `subject_3`.
 const GROUPS: &str = "user subject subj sub sbj speaker spk spkr participant person people actor signer patient \
                       volunteer session sess ses trial take run rep recording rec seq sequence day date block batch camera \
                       cam room";
-/// Single letters for persons, sessions and similar groups. A number follows the letter, as in `s01` and `p3`.
+/// Letters for persons, sessions and similar groups, separated by spaces. In a folder's name, a number follows the
+/// letter, as in `s01` and `p3`.
 const GROUP_LETTERS: &str = "s p u r f m";
-/// Words in the names of numbered files. Such a name says nothing about a class. A number or a letter follows the word,
-/// as in `sample_0003`.
+/// Words in the names of numbered files, separated by spaces. A number or a letter follows the word, as in
+/// `sample_0003`. Such a name says nothing about the class of the file.
 const FILES: &str = "sample file item clip example event events data img image video v n no nr";
 
 /// The classes of a folder of recordings.
@@ -44,20 +46,20 @@ pub(crate) struct FolderClasses {
     pub labels: Vec<u32>,
     /// Names of classes whose folders contain no recordings.
     pub empty: Vec<String>,
-    /// Names of folders without recordings that the caller's list lacks. They are no classes.
+    /// Names of folders without recordings that are not in the caller's list of classes. They are not classes.
     pub outside: Vec<String>,
 }
 
 /// Takes the classes of recordings from the names of the folders at `level`, counted from 1. Classes are numbered in
-/// alphabetical order.
+/// alphabetical order. Folders without recordings are classes too, but if there is a `list`, only those in the list.
 ///
-/// Without a `level`, the classes are the first-level folders. The function checks that these folders are probably
-/// classes, unless all of them are in `list`. Folders without recordings are classes too, but with a `list` only if
-/// they are in it. Returns `None` if no `level` is given and no recording is in a sub-folder.
+/// Without a `level`, the classes are the first-level folders. Unless all of them are in `list`, these folders are
+/// checked, and refused if they are probably not classes. Returns `None` if no `level` is given and no recording is in
+/// a sub-folder.
 ///
 /// # Errors
 /// [`Error::NotClasses`] if the first-level folders are probably not classes, if a file is in no folder at `level`, or
-/// if the folders at a level above it are the parts of a dataset.
+/// if the folders at a level above `level` are the parts of a dataset.
 pub(crate) fn by_folder(
     dir: &Path,
     listing: &Listing,
@@ -105,8 +107,8 @@ pub(crate) fn by_folder(
     Ok(Some(FolderClasses { names, labels, empty, outside }))
 }
 
-/// Returns the names of the folders at `level` (counted from 1) that contain recordings, if these folders are the parts
-/// of a dataset, such as `train` and `test`. Otherwise, returns `None`.
+/// If the folders at `level` (counted from 1) are the parts of a dataset, such as `train` and `test`, returns their
+/// names. Otherwise, returns `None`. Only folders with recordings count.
 pub(crate) fn parts_at(files: &[String], level: usize) -> Option<Vec<&str>> {
     let names: BTreeSet<&str> = files.iter().filter_map(|name| folder_of(name, level)).collect();
     let names: Vec<&str> = names.into_iter().collect();
@@ -126,7 +128,7 @@ fn folders_at(folders: &[String], level: usize) -> Vec<&str> {
     at.collect::<BTreeSet<&str>>().into_iter().collect()
 }
 
-/// Refuses the folders directly in `dir` if they are probably not classes. `dir` is `above` levels below the folder
+/// Returns an error if the folders directly in `dir` are probably not classes. `dir` is `above` levels below the folder
 /// that the user opened. `files` are paths of recordings relative to `dir`, and `top` are the names of the folders
 /// directly in `dir`.
 ///
@@ -201,9 +203,9 @@ fn check(dir: &Path, files: &[&str], top: &[&str], above: usize) -> Result<()> {
     Ok(())
 }
 
-/// Finds out whether about the same files are in each of several folders, such as `lab/wave.npy` and `led/wave.npy`. If
-/// so, returns the first such file's path, and its name without ending. Files that are only numbered, such as `001.npy`
-/// and `sample_2.npy`, are ignored.
+/// Finds out whether about the same files are in each of several folders, as in `lab/wave.npy` and `led/wave.npy`. If
+/// so, returns the path of the first such file, and its name without the ending. Ignores numbered files, such as
+/// `001.npy` and `sample_2.npy`.
 fn repeated_file<'a>(files: &[&'a str]) -> Option<(&'a str, &'a str)> {
     let mut inside: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     let mut first = None;
@@ -222,11 +224,11 @@ fn repeated_file<'a>(files: &[&'a str]) -> Option<(&'a str, &'a str)> {
     first.filter(|_| inside.len() > 1 && all.len() > 1 && 3 * pairs >= 2 * inside.len() * all.len())
 }
 
-/// Whether folders are the parts of a dataset, judged by their `names`. They are if one of these holds:
+/// Returns whether folders are the parts of a dataset, judged by their `names`. They are in each of these cases:
 ///
 /// - More than half of the names are names of parts.
-/// - Exactly half are names of parts, among them a training part and another part.
-/// - All are names or short names of parts, among them a training part and another part.
+/// - Exactly half are names of parts, and among them are the training part and another part.
+/// - All are names or short names of parts, and among them are the training part and another part.
 fn are_parts(names: &[&str]) -> bool {
     let training = names.iter().filter(|name| is_part(name, TRAINING)).count();
     let other = names.iter().filter(|name| is_part(name, OTHER_PARTS)).count();
@@ -239,9 +241,9 @@ fn are_parts(names: &[&str]) -> bool {
         || (parts + short_training + short_other == all && training + short_training > 0 && other + short_other > 0)
 }
 
-/// Whether a folder's name is one of the words in `parts`, which are separated by spaces. Case is ignored. A number or
-/// an ending such as `set` may follow the word (`val2017`, `trainset`). Other words may stand before or after it
-/// (`dvs_train`, `Test-Set`, `ibmGestureTrain`).
+/// Returns whether the name of a folder has one of the words in `parts`, which are separated by spaces. Ignores case. A
+/// number or an ending such as `set` may follow the word (`val2017`, `trainset`). Other words may stand before or after
+/// it (`dvs_train`, `Test-Set`, `ibmGestureTrain`).
 fn is_part(name: &str, parts: &str) -> bool {
     let words = words(name);
     let joined = words.concat();
@@ -272,13 +274,13 @@ fn words(name: &str) -> Vec<String> {
     words
 }
 
-/// Whether a folder's name is that of a person, a session, a day or a similar group, such as `user01` or `s01`.
+/// Returns whether a folder's name is that of a person, a session, a day or a similar group, such as `user01` or `s01`.
 fn is_group(name: &str) -> bool {
     let has_digit = name.contains(|c: char| c.is_ascii_digit());
     is_numbered(name, GROUPS) || (has_digit && is_numbered(name, GROUP_LETTERS)) || is_date(name)
 }
 
-/// Whether a name begins with a date: `2021-01-31`, `31.1.2021`, `20210131_lab`.
+/// Returns whether a name begins with a date, such as `2021-01-31`, `31.1.2021` or `20210131_lab`.
 fn is_date(name: &str) -> bool {
     let is_year = |text: &str| text.len() == 4 && (text.starts_with("19") || text.starts_with("20"));
     let is_day = |text: &str, most| text.len() < 3 && text.parse().is_ok_and(|n: u8| (1..=most).contains(&n));
@@ -291,8 +293,8 @@ fn is_date(name: &str) -> bool {
     }
 }
 
-/// Whether a name begins with one of `words` (separated by spaces) and continues with a number, or with a single
-/// letter.
+/// Returns whether a name begins with one of `words` (separated by spaces) and continues with a number, or with a
+/// single letter.
 fn is_numbered(name: &str, words: &str) -> bool {
     let name = name.to_lowercase();
     let (word, rest) = name.split_at(name.find(|c: char| !c.is_alphabetic()).unwrap_or(name.len()));
@@ -304,7 +306,7 @@ fn is_listed(word: &str, words: &str) -> bool {
     words.split(' ').any(|listed| listed == word)
 }
 
-/// Whether a folder's name is a number or a date: it has digits and no letters.
+/// Returns whether a folder's name is a number or a date: it has digits and no letters.
 fn is_number(name: &str) -> bool {
     name.contains(|c: char| c.is_ascii_digit()) && !name.contains(char::is_alphabetic)
 }
@@ -404,8 +406,9 @@ mod tests {
         assert_eq!(kind(&["x/user1/wave/1.npy", "x/user2/wave/1.npy"]), Some(FolderKind::Above(3)));
     }
 
-    /// Returns the expected result if all first-level folders contain folders with the same `names`. The first-level
-    /// folders are refused as classes, unless each of `names` is a number or the name of a person or a session.
+    /// Returns the result that is expected if all first-level folders contain folders with the same `names`. The
+    /// first-level folders are then refused as classes, except if each of `names` is a number or the name of a person
+    /// or a session.
     fn same(names: &[&str]) -> Option<FolderKind> {
         (!names.iter().all(|name| is_group(name) || is_number(name))).then_some(FolderKind::Above(2))
     }

@@ -1,5 +1,5 @@
-//! The caller's list of classes: it says which classes there are, and in which order. The label of each recording is
-//! replaced by the index of its class in this list.
+//! The caller's list of classes: which classes there are, and in which order. The label of each recording is replaced
+//! by the index of its class in this list.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ pub struct ClassList {
     names: Arc<[String]>,
     /// Maps the name of each class, in Unicode normal form C, to its index in `names`.
     places: Arc<HashMap<String, u32>>,
-    /// Path of the file or set that the list was read from.
+    /// Path of the text file or of the shard set that the list was read from.
     origin: PathBuf,
 }
 
@@ -77,18 +77,18 @@ impl ClassList {
         ClassList { names: names.into(), places: Arc::new(places), origin: origin.into() }
     }
 
-    /// Returns the index of a class in the list, or `None` if the list doesn't have it. `name` may be in any Unicode
-    /// normal form.
+    /// Returns the index of a class in the list. `None` if the list doesn't have the class. `name` can be in any
+    /// Unicode normal form.
     fn place(&self, name: &str) -> Option<u32> {
         self.places.get(name).or_else(|| self.places.get(&name.nfc().collect::<String>())).copied()
     }
 
-    /// Returns the path of the file or set that the list was read from.
+    /// Returns the path of the text file or of the shard set that the list was read from.
     pub(crate) fn origin(&self) -> &Path {
         &self.origin
     }
 
-    /// Whether the list has the class `name`, which may be in any Unicode normal form.
+    /// Returns whether the list has the class `name`, which can be in any Unicode normal form.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.place(name).is_some()
     }
@@ -105,11 +105,11 @@ impl ClassList {
         }
     }
 
-    /// Replaces the class names of recordings by this list. Replaces each label by the index of its class in the list.
+    /// Replaces the class names of recordings by this list, and each label by the index of its class in the list.
     ///
-    /// Recordings without class names have numbers as labels. If the list has a name that is a number, or is too short
-    /// for one of these labels, each label is taken as the name of a class. Otherwise, each label is already an index
-    /// into the list.
+    /// A recording without class names has numbers as labels. Usually these numbers are already indices into the list.
+    /// In two cases, they are names of classes instead: the list has a name that is a number, or one of the numbers is
+    /// too large for an index.
     ///
     /// # Errors
     /// [`Error::UnknownClass`] for a class that is not in the list; [`tonic_base::Error::Usage`] if recordings without
@@ -132,11 +132,9 @@ impl ClassList {
         Ok(())
     }
 
-    /// Returns a map from each label of the recordings without class names to an index in the list.
-    ///
-    /// If the labels are taken as names of classes, the index is that of the name. If they are taken as indices, the
-    /// index is the label itself, and a note that says so is added to the first recording. [`ClassList::apply`] says
-    /// which of the two holds.
+    /// Maps each label of the recordings without class names to the index of its class in the list.
+    /// [`ClassList::apply`] says whether these labels are names of classes or already indices. If they are indices,
+    /// adds a note about this to the first recording.
     ///
     /// # Errors
     /// Errors of [`ClassList::apply`].
@@ -161,8 +159,8 @@ impl ClassList {
         Ok(used.iter().map(|&label| (label, label)).collect())
     }
 
-    /// Finds the index in the list of each class name in `names`. `path` is the recording that has these classes, for
-    /// the error message.
+    /// Finds the index in the list of each class in `names`. Error messages name `path`, the recording that has these
+    /// classes.
     ///
     /// # Errors
     /// [`Error::UnknownClass`] if the list lacks some of the names.

@@ -1,5 +1,5 @@
-//! Opens a folder of recordings with one recording per file. The classes come from the sub-folders, from a label table,
-//! from the files or from the caller.
+//! Opens a folder of recordings, in which each file is one recording. The classes come from the sub-folders, from a
+//! label table, from the files or from the caller.
 //!
 //! The files can have different layouts. When the folder is opened, every file is opened and checked, so that a damaged
 //! file is found before anything is converted. Most events are read later, unless the recordings are cut into samples.
@@ -98,8 +98,8 @@ pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
     Ok(recordings)
 }
 
-/// Reads the heads of all files. The error for a file of unknown layout says how to leave it out, unless a table lists the
-/// files.
+/// Opens all files and finds out what is in each of them. If no table lists the files, the error for a file of unknown
+/// layout also says how to leave the file out.
 fn read_heads(dir: &Path, files: &[String], options: &SourceOptions, has_table: bool) -> Result<Vec<Head>> {
     let head_of = |name: &String| {
         read_head(&dir.join(name), options).map_err(|fault| match fault {
@@ -114,7 +114,8 @@ fn read_heads(dir: &Path, files: &[String], options: &SourceOptions, has_table: 
     heads.into_iter().collect()
 }
 
-/// Cuts the recording of a file into samples of one class, if the options ask for it.
+/// Cuts the recording in a file into samples that all have the label `label`. If the options don't ask to cut it, the
+/// whole recording is one sample.
 fn cut_file(path: &Path, options: &SourceOptions, label: u32) -> Result<Pieces> {
     if options.cut == Cut::Whole {
         return Ok(Pieces::whole(label));
@@ -127,7 +128,8 @@ fn cut_file(path: &Path, options: &SourceOptions, label: u32) -> Result<Pieces> 
     Ok(pieces)
 }
 
-/// The class names of a folder, and the class index of each recording. Without names, `classes` is `None`.
+/// The class names of a folder, and the class index of each recording. `classes` is `None` if the classes have no
+/// names.
 struct Labelled {
     classes: Option<Vec<String>>,
     labels: Vec<u32>,
@@ -140,8 +142,9 @@ impl Labelled {
     }
 }
 
-/// Labels the recordings of a folder as the options say: with one label, by a label table, or by their sub-folders. If
-/// there are no sub-folders, they get no label. Returns `None` if each recording's label is in its own file.
+/// Labels the recordings of a folder as the options say: with one label for all, by a label table, or by their
+/// sub-folders. If there are no sub-folders, the recordings get no label. Returns `None` if each recording's label is
+/// in its own file.
 fn label_files(
     dir: &Path,
     listing: &mut Listing,
@@ -184,7 +187,8 @@ fn with_layout(
     made
 }
 
-/// Takes the class of each recording from the recording's own file. All classes must be names, or all must be numbers.
+/// Takes the class of each recording from the recording's own file. The classes must be names in all files, or numbers
+/// in all files.
 fn by_file(dir: &Path, listing: &Listing, heads: &[Head]) -> Result<Labelled> {
     let number = |head: &Head| match &head.label {
         Some(ClassLabel::Number(number)) => Some(*number),

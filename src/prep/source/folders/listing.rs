@@ -20,45 +20,46 @@ const SYSTEM_FOLDERS: [&str; 6] =
 /// Text for error messages: what the user can do with a file that is not a recording, or that the set should not
 /// contain.
 pub(crate) const LEAVE_OUT: &str = "(or leave it out: move it, or list the files to take in `labels`)";
-/// Endings of files that hold no events, even if the rest of the name is like that of a recording.
+/// Endings of files that contain no events, separated by spaces. Such a file is not a recording, even if its name is
+/// otherwise like that of a recording.
 const OTHER_ENDINGS: &str = "md rst html py ipynb m sh ini cfg log tmp png jpg jpeg gif bmp tif tiff svg webp pdf avi mov \
                              mp4 mkv webm wav flac mp3 ogg";
 
-/// The contents of a folder. Names are paths relative to the folder, with `/` between their parts, and are sorted.
+/// The contents of a folder. Names are paths relative to the folder, with `/` between their parts. The lists of names
+/// are sorted.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
-    /// Recordings: files with a usual ending ([`ENDINGS`]), and files whose first bytes are those of a recording.
+    /// The recordings: files with a usual ending ([`ENDINGS`]), and files whose first bytes are those of a recording.
     pub files: Vec<String>,
     /// Sub-folders at every depth, including empty ones. Folders that are converted sets, or contain nothing else, are
     /// left out.
     pub folders: Vec<String>,
-    /// Files that are or may be recordings but are not read. The keys are the files' names. The files have other
-    /// formats, or are copies of recordings that are read.
+    /// Files that are or may be recordings, but are not read: they have another format, or are copies of recordings
+    /// that are read. The keys are the names of the files.
     unread: BTreeMap<String, Unread>,
     /// For each symbolic link in the folder: its name, and the path of the recording or folder that it leads to.
     links: Vec<(String, PathBuf)>,
     /// Symbolic links to folders that are already listed under their own names.
     doubles: Vec<String>,
-    /// The folder's path with symbolic links resolved. `None` if a table lists the files to take: then links are not
-    /// checked.
+    /// The path of the folder, with symbolic links resolved. `None` if a table lists the files to take, because links
+    /// are not checked then.
     root: Option<PathBuf>,
-    /// Skipped files whose ending doesn't tell whether they hold events.
+    /// Skipped files whose ending doesn't show whether they contain events.
     others: Vec<String>,
     /// Number of converted sets in the folder.
     sets: u64,
-    /// Number of skipped files of each kind. The kind is the file's ending, or the whole name of a hidden file. Skipped
-    /// hidden folders and [`SYSTEM_FOLDERS`] are counted too, by their names.
+    /// Number of skipped files of each kind. The kind is the file's ending or, for a hidden file, the whole name.
+    /// Skipped hidden folders and [`SYSTEM_FOLDERS`] are also counted, by their names.
     skipped: BTreeMap<String, u64>,
 }
 
 impl Listing {
-    /// Lists the folder `dir`. `known` are files that the options name, such as a table of labels. These files are not
-    /// counted as skipped, even if they are found by another path. `has_table` says whether a table lists the files to
-    /// take.
+    /// Lists the folder `dir`. `known` are files that the options name, such as a table of labels. They don't count as
+    /// skipped files of the folder. `has_table` says whether a table lists the files to take.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`]; [`Error::NotARecording`] for folders nested too deeply, names that are not UTF-8, and
-    /// recordings that would be taken twice because of links.
+    /// [`tonic_base::Error::Io`]; [`Error::NotARecording`] for folders nested too deeply, for names that are not UTF-8,
+    /// and for recordings that would be taken twice because of links.
     pub(crate) fn of(dir: &Path, known: &[&Path], has_table: bool) -> Result<Listing> {
         let known: Vec<PathBuf> = known.iter().filter_map(|path| path.canonicalize().ok()).collect();
         let root = if has_table { None } else { dir.canonicalize().ok() };
@@ -76,8 +77,8 @@ impl Listing {
         Ok(listing)
     }
 
-    /// Refuses links by which recordings would be taken twice: links to a recording in the folder, and a second link to
-    /// the same folder. Does nothing if a table lists the files to take.
+    /// Returns an error if recordings would be taken twice because of a symbolic link: a link to a recording in the
+    /// folder, or a second link to the same folder. Does nothing if a table lists the files to take.
     fn check_links(&self, dir: &Path) -> Result<()> {
         let mut first = HashMap::new();
         for (name, target) in self.links.iter().filter(|_| self.root.is_some()) {
@@ -157,12 +158,13 @@ impl Listing {
         Ok(())
     }
 
-    /// Checks the files that are or may be recordings but are not read. Returns notes for the user about these files
+    /// Checks the files that are or may be recordings, but are not read. Returns notes for the user about these files
     /// and about skipped links. A note about files is a warning, unless the files are copies of recordings that are
     /// read, or a table lists the files to take.
     ///
     /// # Errors
-    /// [`Error::Foreign`] if the set would lack the events of such a file. Never if a table lists the files to take.
+    /// [`Error::Foreign`] if the set would lack the events of such a file. There is no error if a table lists the files
+    /// to take.
     pub(crate) fn check_unread(&self, dir: &Path) -> Result<Vec<String>> {
         let has_table = self.root.is_none();
         let patterns: HashSet<String> = self.files.iter().map(|file| pattern(file)).collect();
@@ -205,11 +207,11 @@ impl Listing {
         Ok(notes)
     }
 
-    /// Whether the set would lack the events of the file `name`, which is not read.
+    /// Returns whether the set would lack the events of the file `name`, which is not read. `patterns` are the names of
+    /// all recordings without their endings and digits.
     ///
-    /// If the file is certainly a recording, or if its name has one of the `patterns` of the recordings' names, the set
-    /// lacks its events unless a copy in another format is read. If the file may be something else, the set lacks them
-    /// only if no recording in the same class folder is read.
+    /// A file that is certainly a recording, or whose name fits one of the patterns, is missing if no copy of it is
+    /// read. Any other file may be something else: it is missing if no recording in the same class folder is read.
     fn lacks(&self, name: &str, unread: &Unread, patterns: &HashSet<String>) -> bool {
         match name.split_once('/') {
             _ if unread.has_events || patterns.contains(&pattern(name)) => !self.has_copy(name),
@@ -218,8 +220,8 @@ impl Listing {
         }
     }
 
-    /// Whether a recording that is read is a copy of the file `name`. The name of a copy begins with the file's name
-    /// without its ending, and continues with a dot, a slash, a hyphen or an underscore.
+    /// Returns whether a recording that is read is a copy of the file `name`. The name of a copy begins with the name
+    /// of the file, without its ending. Then comes a dot, a slash, a hyphen or an underscore.
     fn has_copy(&self, name: &str) -> bool {
         let stem = &name[..stem_of(name).end];
         let is_copy = |rest: &str| rest.starts_with(['.', '/', '_', '-']);
@@ -246,8 +248,8 @@ impl Listing {
         *self.skipped.entry(kind).or_default() += 1;
     }
 
-    /// Returns the number of skipped files in all and of each kind, such as `3 (2 .txt, 1 .DS_Store)`. `None` if no
-    /// file was skipped.
+    /// Describes for a message how many files were skipped, in all and of each kind, such as `3 (2 .txt, 1 .DS_Store)`.
+    /// `None` if no file was skipped.
     pub(crate) fn skipped(&self) -> Option<String> {
         let mut kinds: Vec<(&String, &u64)> = self.skipped.iter().collect();
         kinds.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
@@ -257,18 +259,19 @@ impl Listing {
     }
 }
 
-/// Returns the range of bytes in a path that is the file's name up to its first dot.
+/// Returns where in a path the file's name is, up to its first dot, as a range of bytes.
 fn stem_of(path: &str) -> Range<usize> {
     let start = path.rfind('/').map_or(0, |slash| slash + 1);
     start..path[start..].find('.').map_or(path.len(), |dot| start + dot)
 }
 
-/// Returns a file's name without its ending and its digits. The recordings of a numbered series have the same pattern.
+/// Returns the name of a file without its ending and its digits. The files of a numbered series all have the same
+/// pattern.
 fn pattern(path: &str) -> String {
     path[stem_of(path)].chars().filter(|c| !c.is_ascii_digit()).collect()
 }
 
-/// Whether a folder is a converted set, finished or not.
+/// Returns whether a folder is a converted set, complete or not.
 fn is_set(path: &Path) -> bool {
     [MANIFEST_FILE, MARKER].iter().any(|name| path.join(name).exists())
 }

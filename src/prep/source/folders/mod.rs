@@ -1,8 +1,8 @@
-//! Folders of recordings: their files, and the classes that their sub-folders are.
+//! Folders of recordings: their files, and the classes that their sub-folders stand for.
 //!
 //! ```text
 //! folder                       opens a folder
-//! listing, unread              lists its files, and those that are not read
+//! listing, unread              lists the files of a folder; recognises recordings that this crate does not read
 //! class_folders, class_list    which sub-folders are classes; the caller's list of classes
 //! ```
 

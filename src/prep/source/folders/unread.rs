@@ -1,5 +1,5 @@
-//! Recognises recordings in formats that this crate does not read, so that the user is told of them if a folder has
-//! some.
+//! Recognises recordings in formats that this crate does not read, so that the user learns that a folder contains such
+//! files.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -11,20 +11,21 @@ const ATIS: &str = "read it with Tonic (tonic.io.read_mnist_file), and save t, x
 const JAER: &str = "read it with Tonic (tonic.io.read_aedat4, read_dvs_128...), and save t, x, y and p with np.savez";
 const HDF5: &str = "open it with h5py, and save t, x, y and p with np.savez";
 
-/// The format of a file in a folder. This crate does not read the file, but it is or may be a recording.
+/// The format of a file that this crate does not read. The file is in a folder of recordings, and is or may be a
+/// recording.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Unread {
     /// The format's name.
     pub(crate) format: Cow<'static, str>,
-    /// What reads or converts such a file.
+    /// Text for messages: which program reads or converts such a file.
     pub(crate) reader: Cow<'static, str>,
-    /// Whether such a file is certainly a recording. If false, it may be something else.
+    /// Whether such a file is certainly a recording. If `false`, it may be something else.
     pub(crate) has_events: bool,
 }
 
 impl Unread {
-    /// An HDF5 or NumPy file in a folder of recordings, without one of the usual endings in its name. It is read unless
-    /// a copy of it with a usual ending is read.
+    /// Stands for an HDF5 or NumPy file whose name lacks the usual ending. Such a file is read, unless a copy of it
+    /// with a usual ending is read.
     pub(crate) const RENAMED: Unread = Unread {
         format: Cow::Borrowed("HDF5 or NumPy under another ending, a copy of a recording that is read"),
         reader: Cow::Borrowed("name it otherwise to take it too"),
@@ -32,13 +33,14 @@ impl Unread {
     };
 }
 
-/// The first words of the names of formats whose files contain only events.
+/// The first words of the names of formats whose files contain nothing but events.
 const OF_EVENTS: [&str; 5] = ["an AEDAT", "an Event Stream", "a ROS bag", "an MCAP", "a Prophesee"];
-/// The first words of the names of formats whose files contain events or other data.
+/// The first words of the names of formats whose files can contain events or other data.
 const OF_ANYTHING: [&str; 8] =
     ["an SQLite", "a MATLAB", "a Parquet", "an Arrow", "a Feather", "a Python pickle", "a NetCDF", "an HDF4"];
-/// Endings of file names that recordings have. They are used if the first bytes of a file show no format. Each entry
-/// has the ending, whether such a file is certainly a recording, the name of the format, and what reads it.
+/// Endings of file names that recordings can have. They are used if the first bytes of a file show no format. Each
+/// entry has the ending, whether such a file is certainly a recording, the name of the format, and a text that says
+/// what reads it.
 const KNOWN_ENDINGS: [(&str, bool, &str, &str); 20] = [
     ("aedat", true, "a file named as AEDAT, without its first line", JAER),
     ("aedat2", true, "a file named as AEDAT 2, without its first line", JAER),
@@ -62,8 +64,8 @@ const KNOWN_ENDINGS: [(&str, bool, &str, &str); 20] = [
     ("tar", false, "a tar archive", UNPACK),
 ];
 
-/// Finds the format of a file that this crate does not read but that may be a recording, by the first bytes or the name
-/// of the file. `None` for other files.
+/// Finds the format of a file that this crate does not read, but that may be a recording, by its first bytes or by its
+/// name. Returns `None` for other files.
 pub(crate) fn unread(head: &[u8], name: &str) -> Option<Unread> {
     let lower = name.to_lowercase();
     let (stem, ending) = lower.rsplit_once('.').unwrap_or((&lower, ""));

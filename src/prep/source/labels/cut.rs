@@ -1,8 +1,8 @@
 //! Cuts a long recording into samples: finds the range of events of each sample.
 //!
-//! A pass over the times, in blocks that fit in memory, finds where every sample begins and ends. If the clock's wraps
-//! are undone or the events are sorted, another pass follows. Only the times are used. Other data in the file, such as
-//! a millisecond index, is not trusted.
+//! One pass over the times, in blocks that fit in memory, finds where every sample begins and ends. After wraps of the
+//! clock are undone, and also after events are sorted, the times are read once more. Only the times are used: other
+//! data in the file, such as a millisecond index, can be wrong.
 
 use crate::error::{BaseFault, Error, Result};
 use crate::source::labels::table::Row;
@@ -15,9 +15,9 @@ use tonic_shard::NO_LABEL;
 
 /// Maximum number of samples that one recording is cut into.
 const MAX_SAMPLES: u64 = 1 << 24;
-/// A recording can be cut into this many samples even if it has fewer events. Beyond this number, it can't have more
-/// samples than events, because most of them would be empty. A corrupt time, far from all others, would give that many
-/// samples.
+/// Up to this number of samples, a recording can be cut into more samples than it has events. If it is cut into more
+/// samples than this, it must have at least one event per sample. Otherwise, one corrupt time, far from all others,
+/// would give very many empty samples.
 const MAX_SPARSE_SAMPLES: u64 = 1 << 20;
 
 /// Number of events at the end of a recording that are searched for its last valid time.
@@ -26,11 +26,13 @@ const LAST: u64 = 1024;
 /// The samples that a recording is cut into.
 #[derive(Debug, Default)]
 pub(crate) struct Pieces {
-    /// Event range and start time of each sample. Empty if the whole recording is one sample whose times were not read.
+    /// Range of events and start time of each sample. Empty if the whole recording is one sample, whose times were not
+    /// read.
     pub spans: Vec<Span>,
     /// Class index of each sample.
     pub labels: Vec<u32>,
-    /// For each sample, whether its events were out of order in the file. Empty if the whole file is in order.
+    /// For each sample, whether its events were out of order in the file. Empty if the events of the whole file are in
+    /// order.
     pub reordered: Vec<bool>,
     /// Number of events that are in no sample.
     pub left_out: u64,
@@ -38,12 +40,12 @@ pub(crate) struct Pieces {
     pub wrap: Option<Wrap>,
     /// Notes for the user about the recording's clock.
     pub clock: Vec<String>,
-    /// Number of pieces that are not samples, because their middle is outside every labelled interval.
+    /// Number of pieces that do not become samples, because their middle is outside every labelled interval.
     pub unlabelled: u64,
 }
 
 impl Pieces {
-    /// Makes one sample of class index `class` from the whole recording.
+    /// Makes one sample from the whole recording. `class` is the index of its class.
     pub(crate) fn whole(class: u32) -> Pieces {
         Pieces { labels: vec![class], ..Pieces::default() }
     }
@@ -81,15 +83,16 @@ pub(crate) struct Span {
     pub origin: Option<i64>,
 }
 
-/// Intervals of a recording, as rows of a label table, each with its class index.
+/// Intervals of a recording that become samples: rows of a label table, each with the index of its class.
 pub(crate) type Intervals<'a> = [(&'a Row, u32)];
 
-/// Cuts a recording into samples. If its times are out of order, it is sorted first.
+/// Cuts a recording into samples, as `cut` and the `intervals` of a label table say. If the times of the recording are
+/// out of order, its events are sorted first.
 ///
 /// # Errors
 /// Errors of [`EventStream::read`] and [`EventStream::sort`]; errors of [`vet`] for a clock with faults;
-/// [`tonic_base::Error::Usage`] for too many samples, if the intervals select no event, or if one begins after the last
-/// event.
+/// [`tonic_base::Error::Usage`] for too many samples, if the intervals contain no event, or if an interval begins after
+/// the last event.
 pub(crate) fn cut(stream: &mut EventStream, cut: Cut, intervals: &Intervals<'_>) -> Result<Pieces> {
     let most = MAX_SAMPLES.min(stream.len.max(MAX_SPARSE_SAMPLES));
     let mut bounds = Bounds::new(cut, most, intervals);
@@ -147,15 +150,17 @@ pub(crate) fn cut_one_class(stream: &mut EventStream, rule: Cut, class: u32) -> 
 /// The times at which samples begin and end. For each time, [`scan`] finds the first event at or after it.
 enum Bounds {
     None,
-    /// Start times and end times of pieces that all have the same duration. The first piece starts at the first event.
+    /// The start times and the end times of pieces that all have the same duration. The first piece starts at the time
+    /// of the first event.
     Even(EvenTimes, EvenTimes),
-    /// Start times and end times of all intervals in one list, in microseconds and in ascending order. Each has the
-    /// index of the first event at or after it, which is `None` until [`scan`] finds that event.
+    /// The start times and the end times of all intervals, together in one list, in microseconds and in ascending
+    /// order. With each time is the index of the first event at or after it. The index is `None` until [`scan`] finds
+    /// this event.
     Listed(Vec<(i64, Option<u64>)>),
 }
 
-/// Evenly spaced times. The first is `offset` after the first event's time. `found` has one entry for each time that an
-/// event has reached: the index of the first event at or after it.
+/// Evenly spaced times, beginning `offset` microseconds after the time of the first event. `found` has an entry for
+/// each of these times that is not after the last event: the index of the first event at or after it.
 struct EvenTimes {
     origin: Option<i64>,
     offset: i64,
@@ -165,7 +170,7 @@ struct EvenTimes {
     next: Option<i64>,
     found: Vec<u64>,
     most: u64,
-    /// Time of the event that would make `found` longer than `most`. `None` if there is no such event.
+    /// Time of the event that would have made `found` longer than the limit `most`. `None` if there is no such event.
     too_many: Option<i64>,
 }
 
@@ -174,8 +179,9 @@ impl EvenTimes {
         EvenTimes { origin: None, offset, stride, next: None, found: Vec::new(), most, too_many: None }
     }
 
-    /// Processes event `i` at `time`: adds `i` to `found` once for each of the evenly spaced times that it is the first
-    /// to reach. If `found` would become longer than `most`, adds nothing and returns `false`.
+    /// Processes event `i`, which has the time `time`. If the event is the first one at or after some of the evenly
+    /// spaced times, adds `i` to `found` once for each of these times. If `found` would become longer than `most`, adds
+    /// nothing and returns `false`.
     fn see(&mut self, i: u64, time: i64) -> bool {
         if self.too_many.is_some() {
             return false;
@@ -229,8 +235,9 @@ impl Bounds {
     }
 }
 
-/// Reads the times of a recording, passes them to `clock`, and fills `bounds` while the times are in order. Returns
-/// whether all times are in order. Without a `clock`, reading stops at the first block of times that is out of order.
+/// Reads the times of a recording, passes them to `clock`, and fills `bounds` as long as the times are in order.
+/// Returns whether all times are in order. If there is no `clock`, stops at the first block of times that is out of
+/// order.
 fn scan(stream: &EventStream, bounds: &mut Bounds, mut clock: Option<&mut Clock>) -> Result<bool> {
     let (mut last, mut listed, mut in_order) = (None, 0, true);
     for range in stream.strides() {
@@ -274,7 +281,7 @@ fn scan(stream: &EventStream, bounds: &mut Bounds, mut clock: Option<&mut Clock>
 }
 
 /// Returns the error for too many pieces. If the recording is cut by duration, `time` is the time of the event at which
-/// there were too many. The error then asks whether this time is far from all others by mistake.
+/// there were too many pieces. The error then suggests that this time may be wrong.
 fn too_many(stream: &EventStream, time: Option<i64>) -> Error {
     let stray = time.map_or(String::new(), |time| format!(" (or one of its times is stray: {time} us?)"));
     let got = format!("more in {}: give longer ones{stray}", stream.path.display());
@@ -286,8 +293,8 @@ fn too_many(stream: &EventStream, time: Option<i64>) -> Error {
     Error::usage("number of samples", expected, got)
 }
 
-/// Makes pieces of equal duration that together contain every event. The duration is `length` microseconds. With
-/// intervals, keeps only the pieces whose middle lies in an interval.
+/// Makes pieces of equal duration, `length` microseconds, that together contain every event. If there are intervals,
+/// keeps only the pieces whose middle is in an interval.
 fn stepped(
     stream: &EventStream,
     starts: EvenTimes,
@@ -352,8 +359,8 @@ fn nowhere(stream: &EventStream, intervals: &Intervals<'_>) -> Error {
     Error::usage("labels", expected, format!("{from} to {to} us: {unit}"))
 }
 
-/// Refuses an interval that begins after the last event of a recording whose times are in order: its sample would have
-/// a class and no events.
+/// Returns an error if an interval begins after the last event of the recording: its sample would have a class and no
+/// events. The times of the recording must be in order.
 fn check_begun(stream: &EventStream, intervals: &Intervals<'_>) -> Result<()> {
     let times =
         if intervals.is_empty() { None } else { Some(stream.times(stream.len.saturating_sub(LAST)..stream.len)?) };
@@ -378,8 +385,8 @@ pub(crate) fn extents(stream: &EventStream, intervals: &Intervals<'_>) -> Result
     Ok((intervals, (time(0..stream.len.min(1))?, time(stream.len.saturating_sub(1)..stream.len)?)))
 }
 
-/// Makes pieces of `count` events. Each piece shares `overlap` events with the next. The last piece has the remaining
-/// events.
+/// Makes pieces of `count` events each. The first `overlap` events of a piece are also the last events of the piece
+/// before it. The last piece can be shorter.
 fn counted(stream: &EventStream, count: u64, overlap: u64) -> Result<Pieces> {
     let stride = count - overlap;
     let pieces = stream.len.saturating_sub(overlap).div_ceil(stride).max(1);

@@ -1,34 +1,35 @@
 //! Finds the recording that a row of a label table names. The name can be a path or only the last parts of a path, with
-//! or without the file's ending. It can have slashes or backslashes, and any Unicode normal form.
+//! or without the file's ending. It can have slashes or backslashes, and letters in any Unicode normal form.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use unicode_normalization::UnicodeNormalization;
 
-/// How well a name fits a recording, from the best fit to the worst. If a name fits several recordings, the best fit
-/// wins.
+/// How well a name in a label table fits a recording, from the best fit to the worst. If a name fits several
+/// recordings, it names the one that it fits best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fit {
-    /// The name is the recording's path relative to the folder, byte by byte.
+    /// The name is the path of the recording relative to the folder, byte for byte.
     Same,
-    /// The name is the recording's path relative to the folder, in Unicode normal form C.
+    /// The name is the path of the recording relative to the folder, after both are brought to Unicode normal form C.
     Path,
-    /// The name is only the last parts of the path.
+    /// The name is only the last parts of the recording's path, such as `b/1.npy` for `a/b/1.npy`.
     End,
-    /// The name is the path without the file's ending.
+    /// The name is the recording's path without the ending of the file, such as `a/b/1` for `a/b/1.npy`.
     Stem,
-    /// The name is only the last parts of the path, without the file's ending.
+    /// The name is only the last parts of the recording's path, without the ending of the file, such as `b/1` for
+    /// `a/b/1.npy`.
     EndStem,
 }
 
 /// Maps the names that a table may use to the recordings of a folder.
 #[derive(Debug)]
 pub(crate) struct FileNames {
-    /// The absolute paths of the folder: the one that was given, and the one with symbolic links resolved.
+    /// Two absolute paths of the folder: the one that was given, and the one with symbolic links resolved.
     roots: Vec<String>,
-    /// For each name: how well it fits, and the index of the recording that it fits best. The index is `None` if
-    /// several recordings fit equally well.
+    /// For each name that a table may use: how well it fits, and the index of the recording that it fits best. The
+    /// index is `None` if the name fits several recordings equally well.
     places: HashMap<String, (Fit, Option<usize>)>,
 }
 
@@ -82,8 +83,8 @@ impl FileNames {
         }
     }
 
-    /// Finds the recording that a path names, if the path also names the folder. For the folder `/data/test`, such
-    /// paths are `/data/test/1.npy` and `test/1.npy`.
+    /// Finds the recording for a path that ends in the path of the folder and the path of the recording. For the folder
+    /// `/data/test`, such paths are `/data/test/1.npy` and `test/1.npy`.
     fn below_root(&self, name: &str) -> Option<(Fit, Option<usize>)> {
         let whole = |fit: Fit| matches!(fit, Fit::Same | Fit::Path | Fit::Stem);
         name.match_indices('/').filter(|(at, _)| *at > 0).find_map(|(at, _)| {
@@ -95,8 +96,8 @@ impl FileNames {
         })
     }
 
-    /// Returns the index of the recording that has the same name as `name` apart from the ending. `None` if there is no
-    /// such recording, or more than one.
+    /// Returns the index of the recording whose name differs from `name` only in the ending. `None` if there is no such
+    /// recording, or more than one.
     pub(crate) fn of_another_ending(&self, name: &str) -> Option<usize> {
         match self.find(stem(name)) {
             Named::One(i) => Some(i),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! text, table, file_names      reads a table: its text, its rows, the recordings that the rows name
-//! cut, unlabelled              the samples of a recording, and the events that are in none of them
+//! cut, unlabelled              cuts a recording into samples; counts the events that are in no sample
 //! ```
 
 mod cut;

@@ -1,4 +1,4 @@
-//! Reads label tables in CSV. A row has the label of a file (file, label), or of an interval of a recording (start,
+//! Reads label tables in CSV. A row gives the label of a file (file, label), or of an interval of a recording (start,
 //! end, label).
 
 use std::collections::{BTreeMap, HashMap};
@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 use crate::source::labels::text::{Table, read_text};
 use crate::source::times::TimeUnit;
 
-/// Maximum number of classes of a file without class names. With this limit, one corrupt label cannot create very many
-/// classes.
+/// Maximum number of classes of a file without class names. Because of this limit, one corrupt label cannot create a
+/// huge number of classes.
 pub(crate) const MAX_NAMELESS_CLASSES: u32 = 1 << 16;
 
 /// One row of a label table: the class of a file or of an interval.
@@ -37,12 +37,11 @@ enum Field {
     Other,
 }
 
-/// Names that the column of files can have, from the most to the least preferred. Names are compared in lower case, and
-/// only by their letters and digits.
+/// Names that the column of file names can have, the most preferred first. Names are compared by their letters and
+/// digits only, in lower case.
 const FILES: [&str; 10] =
     ["path", "filepath", "file", "filename", "files", "fname", "name", "recording", "sample", "video"];
-/// Names that the column of labels can have. The names in the second list count only if the table has none of the first
-/// list.
+/// Names that the column of labels can have. The second list is used only if no column has a name in the first list.
 const LABELS: [&[&str]; 2] = [
     &["label", "labels", "class", "classes", "target"],
     &["classname", "labelname", "classid", "labelid", "category", "gesture", "action", "word", "digit", "y"],
@@ -52,8 +51,10 @@ const LABELS: [&[&str]; 2] = [
 ///
 /// Cells are separated by commas, semicolons or tabs. The first line can name the columns in any order: file, start,
 /// end, label, or names such as those of DVS Gesture (`class,startTime_usec,endTime_usec`). Other columns are ignored.
-/// Without a line of names, the number of columns decides: file, label; or start, end, label; or file, start, end,
-/// label. A time is in `unit` if neither its cell nor its column's name has a unit.
+/// If the first line has no names, the number of columns decides what they are. Two columns are file and label. Three
+/// are start, end and label. Four are file, start, end and label.
+///
+/// The unit of a time is the one in its cell, or else the one in the name of its column, or else `unit`.
 ///
 /// # Errors
 /// [`tonic_base::Error::Io`]; [`Error::NotUtf8`]; [`Error::BadTable`], with the line number.
@@ -81,7 +82,8 @@ struct LabelColumns<'a> {
 }
 
 impl<'a> LabelColumns<'a> {
-    /// Tells the columns from the first line: from their names, or else from their number.
+    /// Finds out what the columns contain: from the names in the first line or, if there are none, from the number of
+    /// columns.
     fn of(path: &'a Path, table: &Table, unit: TimeUnit) -> Result<LabelColumns<'a>> {
         let Some((line, first)) = table.rows.first() else {
             return Err(bad(path, 1, "a row for each file or interval", "none".into()));
@@ -106,7 +108,7 @@ impl<'a> LabelColumns<'a> {
         Ok(LabelColumns { path, separator: table.separator, named, fields })
     }
 
-    /// Reads the cells of a line.
+    /// Makes a row of the table from the cells of the line with the number `line`.
     fn row(&self, line: usize, mut cells: Vec<String>) -> Result<Row> {
         let bad = |expected: &str, got: String| bad(self.path, line, expected, got);
         while cells.len() > self.fields.len() && cells.last().is_some_and(String::is_empty) {
@@ -141,7 +143,7 @@ impl<'a> LabelColumns<'a> {
         Ok(Row { file, interval, label, line })
     }
 
-    /// Reads a time in microseconds. It is in `unit` if the cell has no unit.
+    /// Parses the time in a cell and returns it in microseconds. A time without a unit is in `unit`.
     fn time(&self, line: usize, cell: &str, unit: TimeUnit) -> Result<i64> {
         let bad = |expected: &str| bad(self.path, line, expected, format!("{cell:?}"));
         // Where cells are separated by semicolons, spreadsheets write 0,5 for 0.5.
@@ -157,7 +159,8 @@ impl<'a> LabelColumns<'a> {
     }
 }
 
-/// Numbers the classes from 0. Returns the class names in order, and the class index of each label.
+/// Gives each class an index, from 0. Returns the class names in the order of their indices, and the class index of
+/// each label.
 ///
 /// The order is alphabetical. With `by_size`, labels that are all whole numbers are ordered by value instead.
 pub fn number_classes<'a>(labels: impl Iterator<Item = &'a str> + Clone, by_size: bool) -> (Vec<String>, Vec<u32>) {
@@ -173,8 +176,9 @@ pub fn number_classes<'a>(labels: impl Iterator<Item = &'a str> + Clone, by_size
     (names.into_iter().map(String::from).collect(), numbers)
 }
 
-/// Groups the class names that probably stand for the same class. They are numbers of the same value, such as `1`, `01`
-/// and `1.0`, or words that differ only in capitals, in blanks, `-` and `_`, or in their Unicode form.
+/// Finds class names that probably stand for the same class, and returns each group of them. The names of a group are
+/// numbers of the same value, such as `1`, `01` and `1.0`, or words that differ only in capitals, in blanks, `-` and
+/// `_`, or in their Unicode form.
 pub(crate) fn alike(classes: &[String]) -> Vec<Vec<&str>> {
     let mut groups: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for class in classes {
@@ -188,8 +192,9 @@ pub(crate) fn alike(classes: &[String]) -> Vec<Vec<&str>> {
     groups.into_values().filter(|group| group.len() > 1).collect()
 }
 
-/// Returns what each column contains, if `names`, the cells of the first line, are names of columns. They are if one of
-/// them is a name for labels and another is a name for files, starts or ends. Otherwise, returns `None`.
+/// Returns what each column of a table contains, according to the cells of the first line. Returns `None` if these
+/// cells are not names of columns. They are if one of them is a name for labels, and another is a name for files,
+/// starts or ends.
 fn named_fields(names: &[String], unit: TimeUnit) -> Option<Vec<Field>> {
     let plain = |name: &String| name.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
     let names: Vec<String> = names.iter().map(plain).collect();
@@ -206,8 +211,8 @@ fn named_fields(names: &[String], unit: TimeUnit) -> Option<Vec<Field>> {
     fields.iter().any(|field| !matches!(field, Field::Label | Field::Other)).then_some(fields)
 }
 
-/// Returns what a column contains, if its name is one for start times or end times. Their unit is the one in the name,
-/// or else `unit`. Any other name gives [`Field::Other`].
+/// Returns whether a column with this name contains start times or end times, and in which unit. The unit is the one in
+/// the name, or else `unit`. Returns [`Field::Other`] for all other names.
 fn time_field(name: &str, unit: TimeUnit) -> Field {
     let ends = ["start", "begin", "end", "stop"].into_iter().find_map(|end| Some((end, name.strip_prefix(end)?)));
     let Some((end, rest)) = ends else { return Field::Other };

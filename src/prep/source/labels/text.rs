@@ -7,7 +7,7 @@ use crate::error::{BaseFault, Error, Result};
 /// Separators between cells. If several fit a table, the first one in this list is used.
 const SEPARATORS: [char; 3] = ['\t', ';', ','];
 
-/// Reads a text in UTF-8. A byte order mark is left out; all line endings become `\n`.
+/// Reads a text file in UTF-8. Removes a byte order mark at the start. Converts all line endings to `\n`.
 ///
 /// # Errors
 /// [`tonic_base::Error::Io`]; [`Error::NotUtf8`] for a text in another encoding, with the number of the first line that
@@ -48,19 +48,23 @@ pub(crate) fn read_text(path: &Path) -> Result<String> {
     Ok(text.trim_start_matches('\u{feff}').replace("\r\n", "\n").replace('\r', "\n"))
 }
 
-/// A table in a text: the cells of its lines.
+/// A table that was read from a text: the cells of its lines.
 #[derive(Debug)]
 pub(crate) struct Table {
-    /// The separator of the cells.
+    /// The character between the cells of a line.
     pub separator: char,
-    /// For each line: its number, counted from 1, and its cells, trimmed and without quotes.
+    /// For each line that is not left out: its number in the text, counted from 1, and its cells. Cells have no spaces
+    /// around them and no quotes.
     pub rows: Vec<(usize, Vec<String>)>,
 }
 
 impl Table {
-    /// Splits a text into cells. Lines that are empty, have only empty cells or start with `#` are left out. A first
-    /// line such as `sep=;` names the separator. Otherwise, the separator is the first one with which `is_header`
-    /// accepts the cells of the first line, or else the first one that gives all lines the same number of cells.
+    /// Splits the lines of a text into cells. Lines that are empty, have only empty cells or start with `#` are left
+    /// out.
+    ///
+    /// A first line such as `sep=;` gives the separator. Without such a line, the separator is one with which
+    /// `is_header` accepts the cells of the first line. If there is none, it is one that gives all lines the same
+    /// number of cells.
     ///
     /// # Errors
     /// The number and the text of a line in which a quote is not closed.
@@ -104,8 +108,8 @@ fn separator(lines: &[(usize, &str)], is_header: impl Fn(&[String]) -> bool) -> 
     found.or_else(|| SEPARATORS.into_iter().max_by_key(most)).unwrap_or(',')
 }
 
-/// Splits a line into cells. A quoted cell may contain separators, and quotes that are written as `""`. Returns `None`
-/// if a quote is not closed.
+/// Splits a line into cells. In a cell with quotes around it, separators are part of the text, and `""` stands for a
+/// quote. Returns `None` if a quote is not closed.
 fn cells(line: &str, separator: char) -> Option<Vec<String>> {
     let (mut cells, mut cell, mut quoted) = (Vec::new(), String::new(), false);
     let mut letters = line.chars().peekable();

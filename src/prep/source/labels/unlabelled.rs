@@ -3,25 +3,24 @@
 use crate::source::times::TimeUnit;
 
 /// How many events of a recording are in no sample, because they are outside the intervals in a table of labels. If the
-/// recording is cut into pieces, these are the events outside all pieces that have a label.
+/// recording is cut into pieces of equal duration, an event is in a sample if it is in a piece that has a label.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Unlabelled {
-    /// Number of events in no sample.
+    /// Number of events that are in no sample.
     pub(crate) events: u64,
-    /// Number of events of the recording, in samples or not. Events outside the range of events that the user gave do
-    /// not count.
+    /// Number of all events of the recording. If the user gave a range of events, only the events in this range count.
     pub(crate) of: u64,
     /// The earliest start and the latest end of the intervals, in microseconds.
     pub(crate) intervals: (i64, i64),
     /// First and last time of the recording, in microseconds.
     pub(crate) times: (i64, i64),
-    /// The unit in which the table's times would fit the recording better, if there is one.
+    /// The unit in which the times of the table would fit the recording better. `None` if there is no such unit.
     pub(crate) probable: Option<TimeUnit>,
 }
 
 impl Unlabelled {
-    /// Describes a recording of `of` events, of which `events` are in no sample. The other arguments are as in
-    /// [`Unlabelled`], and `unit` is the unit in which the table's times were read. `None` if `events` is 0.
+    /// Describes a recording of `of` events, of which `events` are in no sample. `intervals` and `times` are as in
+    /// [`Unlabelled`], and `unit` is the unit in which the table's times were read. Returns `None` if `events` is 0.
     pub(crate) fn new(
         (events, of): (u64, u64),
         intervals: (i64, i64),
@@ -33,8 +32,8 @@ impl Unlabelled {
     }
 }
 
-/// Returns a question for the user about the unit of a table's times. `probable` is the most probable unit, if there is
-/// one.
+/// Returns the text that asks the user about the unit of a table's times. `probable` is the most probable unit, if
+/// there is one.
 pub(crate) fn ask_unit(probable: Option<TimeUnit>) -> String {
     match probable {
         Some(unit) => format!("are they in {unit}? Their unit can be at each, as in 20{unit}"),

@@ -16,7 +16,8 @@
 //! ```text
 //! judge      decides at the end of the pass which steps are faults
 //! wrap       finds a counter that wraps, and undoes the wraps
-//! packets    tells packets whose events come in two turns from a clock that starts again
+//! packets    recognises packets with two halves of the same times, which look like a clock that starts again
+//! swapped    recognises blocks of events that swapped their places in the file
 //! findings   what was found, and how messages describe it
 //! ```
 
@@ -34,42 +35,42 @@ use packets::Packets;
 use swapped::Segments;
 use wrap::Turns;
 
-/// If a recording has fewer events than this, a finding needs more evidence.
+/// A recording with fewer events than this says little about its clock and its unit. Both are then judged more
+/// cautiously.
 pub(crate) const FEW: u64 = 100;
 /// The times are processed in blocks of this many consecutive events.
 const BLOCK: usize = 1024;
 /// A block of times is calm if no step goes back and all steps are below this power of two, in microseconds. A step is
 /// the difference between the times of an event and the event before.
 const CALM: u64 = 1 << 10;
-/// A step back of at most an eighth of the recording's duration always counts as jitter. These are the lowest and the
-/// highest value that is used for this eighth, in microseconds.
+/// Bounds in microseconds, for deciding which steps back are small. A step back is small, and always counts as jitter,
+/// if it is at most an eighth of the recording's duration. If this eighth is outside the bounds, the nearer bound is
+/// used.
 const SMALL: (i64, i64) = (1_000, 100_000);
-/// If more than this many events in order follow a step back, the clock counts as settled at the new times. In a
-/// recording shorter than a block, a sixteenth of all events is enough, but not fewer than [`ORDERED`] events.
+/// If more than this many events in order follow a step back, the times are no longer expected to return from it. In a
+/// recording shorter than a block, a sixteenth of its events is enough, but at least [`ORDERED`] events are needed.
 const SETTLED: u64 = 64;
-/// The times of a recording count as ordered if they have at most one large step back per this many events. A step back
-/// is large if it is too long to always count as jitter. Also the lowest number of events after which a clock can count
-/// as settled.
+/// The times of a recording count as ordered if, on average, at most one in this many events comes after a large step
+/// back. A step back is large if it is not small (see [`SMALL`]).
 const ORDERED: u64 = 4;
-/// A step back near the end of a recording counts as jitter if only a few events follow it and it is short. It is short
-/// if it is at most this many microseconds, and at most an eighth of the recording's duration. Blocks of events that are
-/// behind by more than both are stray, wherever they are.
+/// Maximum length in microseconds of a step back near the end of a recording that counts as jitter. The step must also
+/// be at most an eighth of the recording's duration, and only a few events may follow it.
 const LATE: i64 = 1_000_000;
-/// Jumps longer than this many microseconds are kept, because they may be gaps. If such a jump is not a gap, but is
-/// longer than the rest of the recording, it is mentioned in a note.
+/// Jumps longer than this many microseconds are kept until the end of the pass, when it is decided which of them are
+/// gaps.
 const PAUSE: i64 = 2_000_000;
-/// One minute in microseconds. A jump ahead is a gap only if it is longer. The jumps of stray events can be shorter.
+/// One minute in microseconds. Only longer jumps ahead can be gaps. The jumps of stray events can be shorter.
 const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
-/// Maximum number of gaps that are kept. Also the maximum number of resets that are kept.
+/// Maximum number of possible gaps, of resets and of stray blocks that are kept: this many of each kind.
 const LISTED: usize = 16;
 
 /// A pass over the times of a recording. It looks for faults of the recording's clock.
 #[derive(Debug)]
 pub(crate) struct Clock {
     unit: TimeUnit,
-    /// If a run (consecutive events that belong together) has more events than this and they are in order, the clock
-    /// counts as settled at the times of this run.
+    /// Number of events. If a run (consecutive events that belong together) has more events than this and they are in
+    /// order, the times are no longer expected to return to the run before it.
     settled: u64,
     /// The first times of the recording, at most [`BLOCK`] of them.
     first: Vec<i64>,
@@ -83,28 +84,30 @@ pub(crate) struct Clock {
     high: i64,
     /// Sum of the steps ahead, in microseconds. Steps that only return from a step back are not included.
     progress: i64,
-    /// The run to which the last event belongs.
+    /// The run (consecutive events that belong together) to which the last event belongs.
     run: Run,
-    /// The run before the current one, as long as the times may still return to it.
+    /// The run (consecutive events that belong together) before the current one. `None` if the times are no longer
+    /// expected to return to it.
     left: Option<Run>,
-    /// The last large jump ahead, as long as the times may still return to where they were before the jump.
+    /// The last large jump ahead. `None` if the times are no longer expected to return to where they were before it.
     leap: Option<Leap>,
     jitter: Jitter,
     turns: Turns,
-    /// Number of steps ahead, however small.
+    /// Number of steps ahead, including very small ones.
     ahead: u64,
-    /// Number of steps back, however small.
+    /// Number of steps back, including very small ones.
     backward: u64,
-    /// Number of large steps back: those that are too long to always count as jitter.
+    /// Number of large steps back: those that are not small (see [`SMALL`]).
     deep: u64,
-    /// One entry for each step back after which the times did not return: the step, the run after it, and the number of
-    /// events in the run before it.
+    /// Steps back after which the times did not return. Each entry has the step, the run (consecutive events that
+    /// belong together) after it, and the number of events in the run before it.
     resets: Vec<(Break, Run, u64)>,
-    /// The longest jumps: those ahead, and those back after which the times returned.
+    /// The longest jumps of the times, at most [`LISTED`]: jumps ahead, and jumps back after which the times returned.
     gaps: Vec<Break>,
     packets: Packets,
     segments: Segments,
-    /// Blocks of events far behind all others, with their numbers of events. At most [`LISTED`].
+    /// Blocks of consecutive events whose times are far behind those around them, at most [`LISTED`]. Each has its
+    /// number of events.
     blocks: Vec<(Break, u64)>,
     /// Index of the first event without a time, and the number of events without a time. `None` if every event has a
     /// time.
@@ -121,8 +124,8 @@ struct Leap {
     by: i64,
 }
 
-/// Consecutive events that belong together. A large step back begins a new run, unless it comes soon after another one,
-/// or only returns from a jump ahead.
+/// Consecutive events that belong together. A large step back usually begins a new run. It does not if it comes soon
+/// after another large step back, or if it only returns from a jump ahead.
 #[derive(Clone, Copy, Debug)]
 struct Run {
     at: u64,
@@ -183,7 +186,8 @@ impl Clock {
     }
 
     /// Processes a block of times at once and returns `true`, if the times continue the current run in short steps
-    /// ahead. If they don't, or if they may return to the run before, does nothing and returns `false`.
+    /// ahead. Otherwise does nothing and returns `false`, also if the times may return to the run before the current
+    /// one.
     fn passes(&mut self, block: &[i64]) -> bool {
         let [first, .., last] = *block else { return false };
         if self.seen == 0 || self.previous != self.run.high || last < self.previous {
@@ -254,9 +258,10 @@ impl Clock {
         self.advance(time, jump);
     }
 
-    /// Whether the current run, `depth` microseconds behind, cannot be a packet that came late: it is behind by more
-    /// than [`LATE`], or it has one time, which is the lowest of all. A run that fits where the times jumped ahead
-    /// before it came late.
+    /// Returns whether the current run is a stray block, and not a packet that came late. `depth` is how far the run is
+    /// behind the times before it, in microseconds. A stray block is behind by more than [`LATE`], or all its events
+    /// have the same time, which is the lowest of the recording. A run whose events have no order is not a stray block,
+    /// nor is one that fits into a jump ahead before it.
     fn is_far(&self, depth: i64) -> bool {
         let Run { low, high, .. } = self.run;
         let fits = |leap: Leap| {
@@ -276,9 +281,9 @@ impl Clock {
         self.run.high = time;
     }
 
-    /// Keeps a jump that is longer than [`PAUSE`] as a possible gap. If more than [`LISTED`] jumps are then kept, drops
-    /// the shortest. A jump that is too short, or is dropped, counts as jitter if the times returned after it. The
-    /// number of events out of order is then `late`, or if `late` is 0, that of all events from the jump to the return.
+    /// Keeps a jump as a possible gap if it is longer than [`PAUSE`]. Only the [`LISTED`] longest jumps stay. If a jump
+    /// is not kept and the times returned after it, its events are counted as jitter. Their number is `late` or, if
+    /// `late` is 0, the number of events from the jump to the return.
     fn leave(&mut self, jump: Break, late: u64) {
         let mut small = (jump.by <= PAUSE).then_some(jump);
         if small.is_none() {
@@ -293,7 +298,8 @@ impl Clock {
         }
     }
 
-    /// Keeps the step back from the run `left` to the current run as a reset. The times did not return to `left`.
+    /// Keeps the step back from the run `left` to the current run as a possible reset, because the times did not return
+    /// to `left`.
     fn reset(&mut self, left: Run) {
         let by = left.high.saturating_sub(self.run.start);
         let reset = Break { kind: BreakKind::Reset, at: self.run.at, until: None, by };
@@ -336,8 +342,8 @@ impl Clock {
         }
     }
 
-    /// Returns the length of the largest step back that always counts as jitter, in microseconds: an eighth of the
-    /// recording's duration so far, but not below or above the bounds in [`SMALL`].
+    /// Returns the length in microseconds up to which a step back always counts as jitter: an eighth of the recording's
+    /// duration so far, or the nearer bound of [`SMALL`] if this is outside the bounds.
     fn small(&self) -> i64 {
         (self.high.saturating_sub(self.low) / 8).clamp(SMALL.0, SMALL.1)
     }
@@ -358,12 +364,14 @@ impl Run {
         Run { at, start: time, low: time, high: time, events: 0, steps: 0 }
     }
 
-    /// Whether the run has more than `settled` events and they are in order, so that the clock counts as settled.
+    /// Returns whether the run has more than `settled` events and they are in order. The times are then no longer
+    /// expected to return to the run before it.
     fn is_settled(&self, settled: u64) -> bool {
         self.events > settled && !self.is_rough(settled)
     }
 
-    /// Whether the times of the run have no order: on average, more than one large step back in every `settled` events.
+    /// Returns whether the times of the run have no order: on average, more than one large step back in `settled`
+    /// events.
     fn is_rough(&self, settled: u64) -> bool {
         self.steps > 0 && self.steps * settled > self.events
     }

@@ -1,4 +1,4 @@
-//! A range of a recording's events, as users write it and as errors suggest it.
+//! A range of a recording's events, as users write it and as error messages suggest it.
 
 use std::ops::Range;
 use std::str::FromStr;
@@ -19,8 +19,7 @@ impl EventRange {
         self.start..self.end.unwrap_or(len).min(len)
     }
 
-    /// Returns the ranges of all other events in a recording of `len` events: those before this range and those after
-    /// it.
+    /// Returns the ranges of events before and after this range, in a recording of `len` events.
     pub(crate) fn others(self, len: u64) -> Vec<EventRange> {
         let Range { start, end } = self.of(len);
         let others = [(0, start), (end, len)].into_iter().filter(|(start, end)| start < end);

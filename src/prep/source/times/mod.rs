@@ -1,10 +1,10 @@
-//! Times of events: their unit, whether they are plausible, and the clock that they were taken from.
+//! Times of events: their unit, whether they are plausible, and the clock that gave them.
 //!
 //! ```text
-//! unit, told_unit              units of time; the unit that a file's attributes tell
+//! unit, told_unit              units of time; the unit that a file's attributes give
 //! timeline, event_range        how times are read: unit, range of events, wraps of the clock
-//! vet, vet_blocks, rows        whether times fit the layout: of a recording, of a large one, of rows of speech
-//! clock, sorting, trouble      what is wrong with a clock or an order, and which errors and notes that makes
+//! vet, vet_blocks, rows        whether times are plausible: of a recording, of a large recording, of rows of speech
+//! clock, sorting, trouble      what is wrong with a clock or with the order of events; the errors and notes about it
 //! ```
 
 mod clock;

@@ -1,5 +1,5 @@
-//! Checks the times of speech in rows: each row is one spoken sample and has a clock of its own. The duration of a row
-//! must be plausible for speech, and its clock must run on without wraps, resets or gaps.
+//! Checks the times of spoken samples. Each sample is a row of the file and has a clock of its own. The duration of a
+//! row must be plausible for speech, and its clock must run without wraps, resets or gaps.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -17,7 +17,7 @@ use crate::source::times::timeline::Timeline;
 use crate::source::times::trouble::judge;
 use crate::source::times::vet::{SHORTEST, implausible, lasts_without_gaps};
 
-/// Longest plausible sample of speech, in microseconds.
+/// Duration of the longest plausible sample of speech, in microseconds.
 const SPEECH: i64 = 60_000_000;
 /// A row that is in order of time and lasts at most this many microseconds is accepted without a check of its clock.
 const BRIEF: i64 = 2_000_000;
@@ -26,8 +26,8 @@ const PROBES: u64 = 8;
 /// Maximum number of samples that an error lists.
 const LISTED: usize = 1_000;
 
-/// Where a sample is in the file: the paths of the two arrays of its times and channels, and the index of its row in
-/// them. The index is `None` if the arrays have only this sample.
+/// Where a sample is in the file: the paths of the two arrays with its times and its channels, and the index of its row
+/// in both arrays. The index is `None` if the arrays have only this sample.
 type Place = ([String; 2], Option<u64>);
 
 /// Checks the clocks of the rows of a file, and collects notes about them.
@@ -36,20 +36,20 @@ pub(crate) struct RowClocks {
     path: PathBuf,
     /// How the times of the file are read, such as their unit.
     pub time: Timeline,
-    /// Notes about rows whose times were corrected, or accepted in spite of trouble. The key is the index of the
-    /// sample.
+    /// Notes about samples whose times were corrected, or accepted although their clock has a fault. The keys are the
+    /// indices of the samples.
     found: Mutex<BTreeMap<u64, Vec<String>>>,
 }
 
 impl RowClocks {
-    /// Makes a check for the rows of the file `path`. `time` says how their times are read.
+    /// Creates a check for the rows of the file at `path`. `time` says how their times are read.
     pub(crate) fn new(path: PathBuf, time: Timeline) -> RowClocks {
         RowClocks { path, time, found: Mutex::default() }
     }
 
-    /// Checks the rows of consecutive samples, from sample `first` on. Returns the times, with wraps undone if the user
-    /// asked for that. `offsets` has the index in `times` of each row's first time, and then the number of all times.
-    /// `arrays` returns where a sample is in the file.
+    /// Checks the rows of consecutive samples. `first` is the index of the first of these samples, and `times` has the
+    /// times of all of them. Row `i` has the times from `offsets[i]` up to `offsets[i + 1]`. `arrays` returns where a
+    /// sample is in the file. Returns the times, with wraps undone if the user asked for that.
     ///
     /// # Errors
     /// [`Error::ImplausibleTimes`]; [`Error::ClockTrouble`].
@@ -91,7 +91,8 @@ impl RowClocks {
         Ok(times)
     }
 
-    /// Describes what the clock of a row does. Returns an error if the row lasts more than a minute in an assumed unit.
+    /// Finds the faults in the clock of a row. Returns an error if the unit is only assumed and the row lasts more than
+    /// a minute in it.
     fn find(&self, sample: u64, stamps: &Stamps) -> Result<Findings> {
         let mut found = Findings::of(self.time.unit, &stamps.places(None));
         if found.events >= FEW {
@@ -104,8 +105,9 @@ impl RowClocks {
         }
     }
 
-    /// Returns notes on the findings about the times of a row, or an error. Parts of a row cannot be converted by
-    /// themselves, so the error says how to remove stray events, or all parts but the largest.
+    /// Returns notes on the findings about the times of a row, or an error. A part of a row cannot be converted alone.
+    /// So where an error for a recording suggests to convert its parts, the error for a row suggests to remove all
+    /// parts except the largest.
     fn judge(
         &self,
         sample: u64,
@@ -129,8 +131,8 @@ impl RowClocks {
         })
     }
 
-    /// Returns an error if a row has [`FEW`] events or more within less than a millisecond in an assumed unit. Events
-    /// that all have the same stored time are accepted.
+    /// Returns an error if the unit is only assumed and a row has [`FEW`] events or more within less than a millisecond
+    /// in it. Events that all have the same stored time are accepted.
     fn vet_brief(&self, sample: u64, times: &Times, row: Range<usize>) -> Result<()> {
         let valid = || row.clone().filter_map(|i| times.get(i));
         let lasts = valid().max().unwrap_or(0).saturating_sub(valid().min().unwrap_or(0));
@@ -140,8 +142,9 @@ impl RowClocks {
         Ok(())
     }
 
-    /// Extends an error about the events of one sample to all samples of the file that have this kind of fault, so that
-    /// one command mends them. `vet` reads one sample and checks its clock. Other errors are returned as they are.
+    /// Extends an error about the times of one sample to all samples of the file that have the same kind of fault, so
+    /// that one command corrects them all. `vet` reads one sample and checks its clock. Other errors are returned
+    /// unchanged.
     pub(crate) fn of_all_rows<T>(error: Error, samples: u64, vet: impl Fn(u64) -> Result<T>) -> Error {
         let Some(kind) = row_fault(&error).map(|(kind, _)| kind.to_owned()) else { return error };
         let errors = (0..samples).take_while(|_| !interrupt::requested()).filter_map(|sample| vet(sample).err());
@@ -169,8 +172,8 @@ impl RowClocks {
         Err(implausible(&self.path, place, expected.into(), (unit, None), lasts as f64, events))
     }
 
-    /// Returns notes for the user about the rows that were read. Of all notes of one kind, only the first is returned,
-    /// with the number of samples that have such a note.
+    /// Returns notes for the user about the rows that were read. If several notes are of one kind, returns only the
+    /// first, with the number of samples that it holds for.
     pub(crate) fn notes(&self) -> Vec<String> {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         let mut kinds: BTreeMap<&str, (u64, &String, usize)> = BTreeMap::new();
@@ -185,8 +188,8 @@ impl RowClocks {
     }
 }
 
-/// Returns the kind of a fault, such as `a gap`, and the events that its error says to remove from a sample. `None` for
-/// other errors.
+/// Returns the kind of the fault in a row, such as `a gap`, and the events that the error suggests to remove. `None`
+/// for errors of other kinds.
 fn row_fault(error: &Error) -> Option<(&str, &RowEvents)> {
     match error {
         Error::ClockTrouble { got, remedy: ClockRemedy::OfRows { rows, .. }, .. } => {
@@ -205,8 +208,8 @@ fn stamps(times: &Times, row: Range<usize>) -> Stamps {
 /// Reads a few samples, evenly spread over a dataset, so that bad times are found when the dataset is opened.
 ///
 /// # Errors
-/// [`Error::ImplausibleTimes`] and [`Error::ClockTrouble`]. Other errors are ignored here, because they are found again
-/// when the sample is read for conversion.
+/// [`Error::ImplausibleTimes`] and [`Error::ClockTrouble`]. Other errors are ignored here: they occur again when the
+/// sample is read for conversion.
 pub(crate) fn probe<T>(samples: u64, read: impl Fn(Range<u64>) -> Result<T>) -> Result<()> {
     for i in 0..samples.min(PROBES) {
         let sample = i * samples / samples.min(PROBES);

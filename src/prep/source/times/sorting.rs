@@ -1,7 +1,5 @@
 //! Finds out why the times of a recording step back: its events are sorted by something other than time, or its clock
-//! started again.
-//!
-//! A *part* of the recording is its events from one step back to the next.
+//! started again. A part of the recording is its events from one step back to the next.
 
 use std::ops::Range;
 
@@ -9,42 +7,45 @@ use crate::error::Result;
 use crate::source::columns::EventBlock;
 use crate::source::stream::EventStream;
 
-/// Number of events that are read after each step back in time.
+/// Number of events that are read at the start of each part of a recording.
 const SEEN: u64 = 1 << 12;
-/// Maximum number of parts that are compared. A part is the events between two steps back in time.
+/// Maximum number of parts of a recording that are compared. A part is the events from one step back in time to the
+/// next.
 const PARTS: usize = 16;
-/// Two parts of a recording are reported as being in the wrong order only if each has at least `1 / SHARE` of the
+/// Two parts of a recording count as parts in the wrong order only if each of them has at least `1 / SHARE` of all
 /// events.
 const SHARE: u64 = 16;
-/// Maximum time between the end of one part of a recording and the start of the part that continues it, as a multiple
-/// of the mean time between events. At most a quarter of the number of events.
+/// Two parts of a recording fit together if the time between the end of one and the start of the other is at most this
+/// many times the mean time between events. In a recording of fewer than 400 events, the factor is not this constant,
+/// but a quarter of the number of events.
 const JOINT: i64 = 100;
 
-/// Number of events before and after a step back in which a packet is looked for.
+/// Number of events before a step back, and also after it, that are searched for a packet.
 const PACKET: u64 = 1 << 15;
-/// Events on both sides of a step back that have one polarity each are a packet only if each side has this many.
+/// A step back is in the middle of a packet only if at least this many events of one polarity are on each side of it.
 const SIDE: usize = 8;
-/// A part with fewer events may differ from the others in x, y or p by chance.
+/// Parts of a recording are compared by x, y or p only if each has at least this many events. Smaller parts can differ
+/// by chance.
 const TOLD: usize = 16;
 
-/// Why the times of a recording step back, if not because of its clock.
+/// Why the times of a recording step back, although its clock is not at fault.
 pub(crate) enum Sorting {
-    /// Each packet of events has those of one polarity first, and then those of the other.
+    /// In each packet, all events of one polarity come before all events of the other polarity.
     Packets,
-    /// The whole file is in another order. The text says in which.
+    /// The events of the whole file are not in order of time. The text says in which order they are.
     Whole(String),
 }
 
-/// Returns why the times of a recording step back. `starts` has the indices of the events at
-/// which they do. Returns `None` if the clock may be the reason. The reasons that are recognised:
+/// Returns why the times of a recording step back. `starts` has the indices of the events at which they do. Returns
+/// `None` if the clock may be the reason. The other reasons are:
 ///
-/// - The events of each packet are sorted by p first, and then by time. Then those before and after each step back
-///   cover the same times, and have one polarity each.
-/// - The events are sorted by p, x or y first, and then by time. Then each part has other values in one of these
-///   columns than the part before it.
-/// - Two parts are in the wrong order. Then the second part ends shortly before the first part begins.
-/// - The recording was stored as two parts that cover the same times. Then both parts begin at about the same time and
-///   end at about the same time. They do not begin near 0, as they would after a restart of the clock.
+/// - In each packet, the events are sorted by p first, and then by time. The events before and after each step back
+///   have one polarity each and cover the same times.
+/// - The events are sorted by p, x or y first, and then by time. Each part has other values in one of these columns
+///   than the part before it.
+/// - Two parts are in the wrong order. The second part ends shortly before the first part begins.
+/// - The recording is stored as two parts that cover the same times. Both parts begin at about the same time and end at
+///   about the same time. They do not begin near 0, as they would after a restart of the clock.
 ///
 /// # Errors
 /// Errors of [`EventStream::read`].
@@ -56,8 +57,8 @@ pub(crate) fn sorting(stream: &EventStream, starts: &[u64]) -> Result<Option<Sor
     sorted_whole(stream, starts).map(|what| what.map(Sorting::Whole))
 }
 
-/// Returns the events around the step back at `start` if they are a packet: those of one polarity, then those of the
-/// other, with the same times.
+/// Returns the range of events of the packet around the step back at `start`: first events of one polarity, then events
+/// of the other polarity that cover the same times. `None` if the events there are not such a packet.
 fn packet(stream: &EventStream, start: u64) -> Result<Option<Range<u64>>> {
     let first = start.saturating_sub(PACKET);
     let block = stream.read(first..(start + PACKET).min(stream.len))?;
@@ -113,7 +114,7 @@ fn sorted_whole(stream: &EventStream, starts: &[u64]) -> Result<Option<String>> 
 /// The lowest and the highest number of a column. `None` if the column is missing or empty.
 type Extent = Option<(i64, i64)>;
 
-/// The ranges of p, x and y, in this order.
+/// The lowest and the highest value of p, x and y, in this order.
 type Ranges = [Extent; 3];
 
 fn ranges(block: &EventBlock) -> Ranges {

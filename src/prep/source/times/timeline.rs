@@ -1,5 +1,5 @@
-//! How the times of a recording are read: their unit, the range of events that is used, and the wraps of the clock to
-//! undo.
+//! How the times of a recording are read: their unit, the range of events that is used, and the wraps of the clock that
+//! are undone.
 
 use std::ops::Range;
 
@@ -22,7 +22,8 @@ pub(crate) struct Timeline {
     pub unwrap: bool,
     /// Whether times are taken as they are, even if the clock has faults.
     pub as_is: bool,
-    /// Only for a recording in memory: describes its times if some are not whole numbers. Otherwise `None`.
+    /// Describes the fractions in the times, if the recording is in memory and some of its times are not whole numbers.
+    /// Otherwise `None`.
     pub fractions: Option<Fractions>,
     /// Notes for the user about the unit.
     pub notes: Vec<String>,
@@ -30,9 +31,9 @@ pub(crate) struct Timeline {
     pub skipped: u64,
     /// Number of the file's events outside the range of events that the user gave.
     pub left_out: u64,
-    /// Index of the first used event in the stored columns.
+    /// Index of the first event that is used, in the stored columns.
     base: u64,
-    /// The wraps to undo.
+    /// The wraps of the clock that are undone when times are read.
     wrap: Option<Wrap>,
 }
 
@@ -54,7 +55,8 @@ impl Timeline {
         }
     }
 
-    /// Limits a recording of `len` events to the range `events`. Returns the number of events in the range.
+    /// Limits a recording of `len` events to the events in the range `events`. Returns the number of events in the
+    /// range.
     ///
     /// # Errors
     /// [`tonic_base::Error::Usage`] if the recording has events, but none of them is in the range.
@@ -69,7 +71,7 @@ impl Timeline {
         Ok(used)
     }
 
-    /// Converts a range of the used events to a range of indices in the stored columns.
+    /// Converts a range of indices of used events to a range of indices in the stored columns.
     pub(crate) fn places(&self, events: Range<u64>) -> Range<u64> {
         events.start + self.base..events.end + self.base
     }
@@ -81,7 +83,8 @@ impl Timeline {
         }
     }
 
-    /// Returns the wraps to undo in times with these findings. `None` if the user did not ask to undo wraps.
+    /// Returns the wraps to undo in a recording with these findings. `None` if there are no wraps, or if the user did
+    /// not ask to undo them.
     pub(crate) fn wrap_to_undo(&self, found: &Findings) -> Option<Wrap> {
         found.wraps(self.unwrap).filter(|_| self.unwrap).cloned()
     }
@@ -91,12 +94,14 @@ impl Timeline {
         self.wrap = wrap;
     }
 
-    /// Returns a copy for times whose wraps were undone. A further wrap in such times is an error.
+    /// Returns a copy of this timeline for times whose wraps were undone already. If such times wrap again, that is an
+    /// error.
     pub(crate) fn unwrapped(&self) -> Timeline {
         Timeline { unwrap: false, ..self.clone() }
     }
 
-    /// Adapts the timeline to new stored columns, which have only the used events, with wraps undone.
+    /// Adapts the timeline to stored columns that were replaced: they have only the used events, and wraps are undone
+    /// in them.
     pub(crate) fn settle(&mut self) {
         (self.base, self.wrap) = (0, None);
     }

@@ -1,5 +1,6 @@
-//! Finds the unit of a file's times in what the file says about them: attributes of their HDF5 dataset or of the groups
-//! that contain it, or arrays of an npz archive. It is a unit (`time_unit`), or the length of a tick (`time_base`).
+//! Finds the unit of a file's times in entries of the file: attributes of an HDF5 dataset of times, attributes of the
+//! groups that contain the dataset, or arrays of an npz archive. An entry gives a unit (`time_unit`), or the length of
+//! a tick of the clock (`time_base`).
 
 use std::path::Path;
 
@@ -9,38 +10,39 @@ use crate::error::{Error, Result};
 use crate::source::hdf::{self, text_bytes};
 use crate::source::times::unit::TimeUnit;
 
-/// An entry gives the unit of times if its name is `unit` or `units`, alone or with one of these words, as in
+/// An entry gives the unit of times if its name is `unit` or `units`, alone or joined with one of these words, as in
 /// `time_unit`.
 const OF_TIMES: [&str; 7] = ["", "t", "ts", "time", "times", "timestamp", "timestamps"];
-/// An entry gives the length of a tick if its name is one of these words after one of [`OF_TIMES`], as in `time_base`.
+/// An entry gives the length of a tick if its name joins one of the words in [`OF_TIMES`] with one of these words, as
+/// in `time_base`.
 const OF_TICKS: [&str; 6] = ["base", "scale", "scale_factor", "resolution", "tick", "ticks"];
-/// Those of [`OF_TICKS`] that also give the length of a tick if they stand alone, at least near times.
+/// The words of [`OF_TICKS`] that can also be the whole name of an entry.
 const ALONE: [&str; 4] = ["scale_factor", "resolution", "tick", "ticks"];
 
-/// Something that a file says with a name and a value: an attribute, or an array with one entry.
+/// An entry of a file with a name and a value: an attribute, or an array with one element.
 pub(crate) struct Entry {
     pub(crate) name: String,
     /// Description of the entry for messages.
     pub(crate) place: String,
-    /// Value of the entry. `None` if it is neither a text, nor a number, nor a fraction of two integers.
+    /// Value of the entry as text. `None` if it is neither a text, nor a number, nor a fraction of two integers.
     pub(crate) text: Option<String>,
 }
 
 /// What a file says about the unit of its times.
 pub(crate) struct Told {
-    /// Name of the entry.
+    /// Name of the entry that gives the unit.
     pub(crate) name: String,
     /// Description of the entry for messages.
     place: String,
     text: Option<String>,
-    /// Length of a tick in microseconds, if the text is understood.
+    /// Length of a tick of the clock in microseconds. `None` if the value of the entry is not understood.
     us: Option<f64>,
     /// Whether the entry is about times and nothing else.
     of_times: bool,
 }
 
-/// Returns the unit that an attribute in an HDF5 file gives for the times in `dataset`, or else `usual`, like
-/// [`Told::unit`].
+/// Returns the unit of the times in `dataset`, a dataset of an HDF5 file, and a note for the user. The unit is the one
+/// that an attribute gives, as [`Told::unit`] describes, or else `usual`.
 ///
 /// # Errors
 /// Errors of [`Told::unit`].
@@ -59,7 +61,8 @@ pub(crate) fn told_unit(
 
 impl Told {
     /// Returns the unit that the entry gives, or else `usual`. Also returns a note for the user if the entry is not
-    /// understood, or gives an unexpected unit. The expected unit is the user's (`given`), or else `usual`.
+    /// understood, or if its unit is not the expected one. The expected unit is the one `given` by the user, or else
+    /// `usual`.
     ///
     /// # Errors
     /// [`Error::OddUnit`] if the entry gives a unit of time that is not supported, and the user gave none.
@@ -120,9 +123,9 @@ fn groups(dataset: &str) -> impl Iterator<Item = &str> {
     slashes.filter(|&at| at > 0).map(|at| &dataset[..at]).chain(["/"])
 }
 
-/// Finds what the entries of one place say about the unit of times: a unit, or else the length of a tick. A unit is
-/// multiplied by the factor to it, as in `units = s` with `scale_factor = 1e-6`. `of_dataset` says that the place is the
-/// dataset of times, and not a group around it.
+/// Finds what `entries`, which belong to one dataset or group, say about the unit of times: a unit, or else the length
+/// of a tick. A unit is multiplied by a factor that another entry gives, as in `units = s` with `scale_factor = 1e-6`.
+/// `of_dataset` says that the entries belong to the dataset of times, and not to a group that contains it.
 pub(crate) fn find(entries: Vec<Entry>, of_dataset: bool) -> Option<Told> {
     let of_words = |entry: &Entry, words: &[&str], alone: &[&str]| {
         let name = entry.name.to_lowercase().replace(['-', ' '], "_").replace("_of_", "_");
@@ -167,9 +170,9 @@ pub(crate) fn find(entries: Vec<Entry>, of_dataset: bool) -> Option<Told> {
     })
 }
 
-/// Returns what an entry says about the length of a tick: a length of time, or a number of seconds. `None` if it is
-/// probably about something else, such as the resolution of a sensor, or says nothing. `names_times` says that its name
-/// is about times.
+/// Reads the length of a tick from an entry: a length of time, or a number of seconds. `names_times` says that the name
+/// of the entry has a word for times. Returns `None` if the entry says nothing, or is probably about something else,
+/// such as the resolution of a sensor.
 fn tick(entry: &Entry, names_times: bool, of_dataset: bool) -> Option<Told> {
     let text = entry.text.as_deref()?;
     let us = TimeUnit::measure(text).or_else(|| TimeUnit::measure(&format!("{text} s")));
@@ -188,7 +191,7 @@ fn tick(entry: &Entry, names_times: bool, of_dataset: bool) -> Option<Told> {
     })
 }
 
-/// Reads the attributes of a dataset or group that may say something about times. `name` is its path in the file.
+/// Reads all attributes of a dataset or group. `name` is its path in the file.
 fn attributes(place: &Location, name: &str) -> Vec<Entry> {
     let names = place.attr_names().unwrap_or_default();
     let entry = |attribute: String| {
@@ -199,7 +202,8 @@ fn attributes(place: &Location, name: &str) -> Vec<Entry> {
     names.into_iter().map(entry).collect()
 }
 
-/// Reads an attribute that is one number, or a time base of two integers, such as (1, 1000000).
+/// Reads an attribute that is one number, as text. For a time base, it can also be a fraction of two integers, such as
+/// (1, 1000000).
 fn attribute_number(attribute: &Attribute, name: &str) -> Option<String> {
     let numbers = if attribute.size() <= 2 { attribute.read_raw::<f64>().ok()? } else { return None };
     match numbers[..] {

@@ -1,5 +1,5 @@
-//! Decides which findings about a recording's clock are errors, and with which remedy. Other findings become notes for
-//! the user.
+//! Decides which faults of a recording's clock are errors, and which remedy an error suggests. Other faults become
+//! notes for the user.
 
 use std::path::Path;
 
@@ -10,14 +10,14 @@ use crate::source::times::event_range::EventRange;
 use crate::source::times::sorting::Sorting;
 use crate::source::times::timeline::Timeline;
 
-/// Checks the findings about the times of a recording or of one sample. Returns notes for the user. `place` says in
-/// messages which times these are.
+/// Checks the findings about the times of a recording or of one sample. Returns notes for the user. `place` names these
+/// times in messages.
 ///
-/// `sorting` gets the indices of the events at which the times step back. It looks at the other columns. If the events
-/// are sorted by something other than time, it returns what that is.
+/// `sorting` finds out from the other columns whether the events are sorted by something other than time. It gets the
+/// indices of the events at which the times step back.
 ///
-/// If the user asked to undo wraps and the clock wraps, only the wraps are noted. Other findings are unreliable until
-/// the wraps are undone.
+/// If the clock wraps and the user asked to undo wraps, the only note is about the wraps. Other findings are unreliable
+/// until the wraps are undone.
 ///
 /// # Errors
 /// [`Error::ClockTrouble`]; errors of `sorting`.
@@ -88,8 +88,8 @@ pub(crate) fn judge(
     Ok(notes)
 }
 
-/// Returns the remedy for resets, gaps and stray times. Stray times in the middle of a recording have to be taken out.
-/// Anything else divides the recording into parts, each of which can be converted.
+/// Returns the remedy for resets, gaps and stray times. If stray times are in the middle of the recording, the remedy
+/// is to remove them. Otherwise, it is to convert the parts between the faults one by one.
 fn remedy(time: &Timeline, found: &Findings) -> ClockRemedy {
     let inside = |stray: &&Break| stray.until.is_some_and(|until| stray.at > 0 && until < found.events);
     match found.breaks.iter().find(inside) {
@@ -101,7 +101,8 @@ fn remedy(time: &Timeline, found: &Findings) -> ClockRemedy {
     }
 }
 
-/// Returns the ranges of events between resets, gaps and stray times, the largest first. Events with stray times are in no range.
+/// Returns the ranges of events between resets, gaps and stray times, the largest range first. Events with stray times
+/// are in no range.
 fn pieces(time: &Timeline, found: &Findings) -> Vec<EventRange> {
     let skipped = time.skipped;
     let mut places: Vec<u64> = found.breaks.iter().flat_map(|found| [Some(found.at), found.until]).flatten().collect();

@@ -18,7 +18,7 @@ pub enum TimeUnit {
 }
 
 impl TimeUnit {
-    /// Names of the units. Longer names come first, so that `ms` is not parsed as `s`.
+    /// Names of the units on the command line. Longer names come first, so that `ms` is not parsed as `s`.
     const NAMES: [(&str, TimeUnit); 4] = [
         ("ms", TimeUnit::Milliseconds),
         ("us", TimeUnit::Microseconds),
@@ -52,10 +52,12 @@ impl TimeUnit {
         Self::NAMES.iter().find(|(_, unit)| *unit == self).map_or("", |(name, _)| name)
     }
 
-    /// Guesses another unit for times that are implausible in the unit `self`. In the unit `self`, `events` events last
-    /// `lasts` microseconds. Returns the most probable other unit, and how many microseconds the events last in it. A
-    /// recording of about 10 seconds with about 100,000 events per second is most probable. The unit `likely` is
-    /// preferred to all others. `None` if there is no other unit in which the recording lasts 10 ms to a day.
+    /// Returns the most probable unit other than `self`, for times that are implausible in `self`. Also returns how
+    /// many microseconds the recording lasts in that unit. In the unit `self`, its `events` events last `lasts`
+    /// microseconds.
+    ///
+    /// A recording of about 10 seconds with about 100,000 events per second is the most probable. The unit `likely` is
+    /// preferred to all others. Returns `None` if the recording lasts 10 ms to a day in no other unit.
     pub(crate) fn probable(self, lasts: f64, events: u64, likely: Option<TimeUnit>) -> Option<(TimeUnit, f64)> {
         let in_unit = |unit: TimeUnit| lasts * unit.microseconds() / self.microseconds();
         let far = |(unit, us): &(TimeUnit, f64)| if likely == Some(*unit) { 0.0 } else { unusual(*us, events) };
@@ -64,13 +66,14 @@ impl TimeUnit {
         plausible.min_by(|a, b| far(a).total_cmp(&far(b)))
     }
 
-    /// Guesses another unit like [`TimeUnit::probable`]. `None` if the unit `self` is clearly more probable.
+    /// Returns another unit like [`TimeUnit::probable`], but only if it is about as probable as `self` or more.
+    /// Otherwise, returns `None`.
     pub(crate) fn rival(self, lasts: f64, events: u64) -> Option<(TimeUnit, f64)> {
         self.probable(lasts, events, None).filter(|(_, us)| unusual(*us, events) <= unusual(lasts, events) + 0.5)
     }
 
-    /// Finds the unit in which a time would be nearest to `other` microseconds. If the time is in the unit `self`, it
-    /// is `us` microseconds. `None` if no other unit brings the time nearer than `self` does.
+    /// Returns the unit in which a stored time would be nearest to `other` microseconds. In the unit `self`, the stored
+    /// time is `us` microseconds. Returns `None` if no unit is better than `self`.
     pub(crate) fn fitting(self, us: f64, other: f64) -> Option<TimeUnit> {
         let far = |unit: TimeUnit| (us * unit.microseconds() / self.microseconds() / other).abs().log10().abs();
         let units = Self::NAMES.into_iter().map(|(_, unit)| unit);
@@ -100,14 +103,16 @@ impl TimeUnit {
         Self::of_length(Self::measure(text)?)
     }
 
-    /// Returns the unit that is `us` microseconds long. The error of a float32 is allowed.
+    /// Returns the unit that is `us` microseconds long, up to the rounding error of a float32. `None` if there is no
+    /// such unit.
     pub(crate) fn of_length(us: f64) -> Option<TimeUnit> {
         let is = |unit: &TimeUnit| (us / unit.microseconds() - 1.0).abs() < 1e-7;
         Self::NAMES.into_iter().map(|(_, unit)| unit).find(is)
     }
 
-    /// Returns the length in microseconds of what a text names: a unit, or a multiple or fraction of a unit, such as
-    /// `ticks of 10 us`. The numbers 1e-3, 1e-6 and 1e-9 without a unit are in seconds. `None` for other texts.
+    /// Parses a text that names a unit, or a multiple or fraction of a unit, such as `ticks of 10 us`. Returns its
+    /// length in microseconds. The numbers 1e-3, 1e-6 and 1e-9 without a unit are in seconds. Returns `None` for other
+    /// texts.
     pub(crate) fn measure(text: &str) -> Option<f64> {
         let text = text.trim_matches(|c: char| c.is_whitespace() || "\0[](){}.".contains(c)).to_lowercase();
         let text = text.split_once(" since ").map_or(&*text, |(text, _)| text);
@@ -172,8 +177,8 @@ impl TimeUnit {
     }
 }
 
-/// Returns how unusual it is that `events` events last `us` microseconds: 0 for 10 seconds with 100,000 events per
-/// second, 1 more for each factor of ten in the duration and in the rate.
+/// Returns how unusual it is that a recording of `events` events lasts `us` microseconds. It is 0 for 10 seconds with
+/// 100,000 events per second, and grows by 1 for each factor of ten in the duration and in the rate.
 fn unusual(us: f64, events: u64) -> f64 {
     let rate = events as f64 / us * 10.0;
     (us / 1e7).log10().abs() + rate.log10().abs()

@@ -1,5 +1,5 @@
-//! Checks whether the times of a recording are plausible in the assumed unit, and whether its clock runs on without
-//! wraps, resets or gaps.
+//! Checks whether the times of a recording are plausible in the assumed unit, and whether its clock runs without wraps,
+//! resets or gaps.
 //!
 //! When a recording is opened, before anything is written, its first and its last time are checked. If it is one sample
 //! with few events, all times are checked then too. Otherwise, all times are checked when they are read for another
@@ -23,26 +23,31 @@ use crate::source::times::unit::{TimeUnit, duration};
 pub(crate) const SHORTEST: i64 = 1_000;
 /// Duration of the longest plausible recording, in microseconds.
 const LONGEST: i64 = 86_400_000_000;
-/// If a recording seems to last less than this, in microseconds, fractions in its times mean that the assumed unit is
+/// If a recording seems to last less than this, in microseconds, and its times have fractions, the assumed unit is
 /// wrong: the times are probably in seconds.
 const SHORT: i64 = 10_000;
-/// Like [`SHORT`], if a share of at least [`MANY_FRACTIONS`] of the times has fractions: they are probably milliseconds.
+/// If a recording seems to last less than this, in microseconds, and a share of at least [`MANY_FRACTIONS`] of its
+/// times has fractions, the assumed unit is wrong: the times are probably in milliseconds.
 const BRIEF: i64 = 50_000;
-/// Like [`BRIEF`], but the user is only warned: cameras that count nanoseconds make such recordings too.
+/// If a recording seems to last less than this, in microseconds, and a share of at least [`MANY_FRACTIONS`] of its
+/// times has fractions, the user is warned about the unit. It is no error, because cameras that count nanoseconds make
+/// such recordings too.
 const MOMENT: i64 = 1_000_000;
-/// Times of which this share has fractions do not come from a clock that counts microseconds.
+/// Share of the times. If at least this share has fractions, the times do not come from a clock that counts
+/// microseconds.
 const MANY_FRACTIONS: f64 = 0.25;
-/// Like [`SHORT`], but for a recording with fewer than [`FEW`] events: it is searched for times with fractions if it
-/// seems to last less than this, in microseconds, or less than 1 us per event.
+/// A recording with fewer than [`FEW`] events is searched for times with fractions if it seems to last less than this,
+/// in microseconds, or less than 1 us per event.
 const TICKS: i64 = 10;
-/// Maximum number of gaps that are subtracted from the duration of a recording. More gaps mean that the unit is wrong,
-/// and not the clock.
+/// Maximum number of gaps that are subtracted from the duration of a recording. If there are more gaps, the assumed
+/// unit is wrong rather than the clock, so none is subtracted.
 const MOST_GAPS: usize = 8;
-/// Number of events that are read at each end of a recording, to find its duration and times with fractions.
+/// Number of events that are read at the start of a recording, and also at its end, to find its duration and times with
+/// fractions.
 const HEAD: u64 = 1024;
 
-/// Checks the first and the last time of a recording. If the time between them is implausible, all times are read, to
-/// find out what is wrong.
+/// Checks the first and the last time of a recording. If the time between them is implausible, reads and checks all
+/// times to find out what is wrong.
 ///
 /// # Errors
 /// Errors of [`vet`] and of [`EventStream::times`].
@@ -59,9 +64,9 @@ pub(crate) fn vet_ends(stream: &EventStream) -> Result<()> {
     vet_all(stream)
 }
 
-/// Checks the unit of recordings that have few events each, by how long they last on average. `path` is the folder or
-/// the first file of them, and `streams` are some of them. Does nothing if one has enough events to be checked by
-/// itself.
+/// Checks the unit of recordings that have too few events to be checked one by one, by how long they last on average.
+/// `streams` are some of the recordings, and `path` is their folder or the first file. Does nothing if one of the
+/// recordings has enough events to be checked alone.
 ///
 /// # Errors
 /// [`Error::ImplausibleTimes`]; errors of [`EventStream::times`] and of `streams`.
@@ -104,8 +109,8 @@ pub(crate) fn vet_all(stream: &EventStream) -> Result<()> {
     Ok(())
 }
 
-/// Reads all times of a recording, in these blocks. Returns the findings about its clock, and whether the times are in
-/// order. `before` stands for missing times at the start. If `wrap` is given, it is undone first.
+/// Reads all times of a recording, in the given blocks. Returns the findings about its clock, and whether the times are
+/// in order. `before` replaces missing times at the start. If `wrap` is given, its wraps are undone in the times first.
 pub(crate) fn observe(
     stream: &EventStream,
     blocks: impl Iterator<Item = Range<u64>>,
@@ -131,8 +136,9 @@ pub(crate) fn observe(
     Ok((clock.finish(), in_order))
 }
 
-/// Checks the findings about all times of a recording. Returns notes for the user. If the clock wraps and wraps are to
-/// be undone, only the wraps are noted. The caller then checks the times without wraps with [`vet_unwrapped`].
+/// Checks the findings about all times of a recording. Returns notes for the user. If the clock wraps and the user
+/// asked to undo wraps, the only note is about the wraps. The caller then undoes them and checks the times again with
+/// [`vet_unwrapped`].
 ///
 /// # Errors
 /// [`Error::ImplausibleTimes`]; [`Error::ClockTrouble`]; [`Error::BadSample`] if no event has a time.
@@ -199,9 +205,9 @@ fn vet_unit(stream: &EventStream, unit: TimeUnit, found: &Findings) -> Result<Op
     }))
 }
 
-/// Returns the duration of the recording in microseconds, without its gaps and without the jumps of stray events. No
-/// gap is subtracted if the times wrap, or if there are more than [`MOST_GAPS`] gaps. If the clock wraps or starts
-/// again, the result is at most the sum of all steps forward in time. `None` if there are no events.
+/// Returns the duration of the recording in microseconds, without its gaps and without the jumps of stray events.
+/// Nothing is subtracted if the clock wraps, or if there are more than [`MOST_GAPS`] such jumps. If the clock wraps or
+/// starts again, the duration is at most the sum of all steps ahead. Returns `None` if there are no events.
 pub(crate) fn lasts_without_gaps(found: &Findings) -> Option<i64> {
     let (low, high) = found.extent?;
     let breaks = found.breaks.iter().filter(|_| found.wrap.is_none());
@@ -212,9 +218,9 @@ pub(crate) fn lasts_without_gaps(found: &Findings) -> Option<i64> {
     Some(if resets.is_empty() && found.wrap.is_none() { lasts } else { lasts.min(found.progress) })
 }
 
-/// Finds fractions in the first and the last times, if they are assumed to be in microseconds or nanoseconds, which
-/// cameras count in whole numbers. If the recording is in memory, returns the fractions that were found when it was
-/// loaded. For other units, returns `None` unless the recording is in memory.
+/// Finds out how many of the first and the last times have fractions, if the times are assumed to be in microseconds or
+/// nanoseconds. Cameras count these in whole numbers. For other units, returns `None`. If the recording is in memory,
+/// returns what was found about fractions when it was loaded.
 fn fractions(stream: &EventStream, unit: TimeUnit) -> Result<Option<Fractions>> {
     if !matches!(unit, TimeUnit::Microseconds | TimeUnit::Nanoseconds) || stream.is_in_memory() {
         return Ok(stream.time.fractions);
@@ -230,8 +236,8 @@ fn fractions(stream: &EventStream, unit: TimeUnit) -> Result<Option<Fractions>> 
     Ok(Numbers::F64(times).fractions())
 }
 
-/// Makes the error for times that are implausible in `unit`. In this unit, the recording lasts `lasts` microseconds and
-/// has `events` events. `likely` is the unit that the error suggests before others, if it is known.
+/// Returns the error for times that are implausible in `unit`. In this unit, the recording lasts `lasts` microseconds
+/// and has `events` events. `likely` is the unit that the error prefers to suggest, if there is one.
 pub(crate) fn implausible(
     path: &Path,
     place: String,

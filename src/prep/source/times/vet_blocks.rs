@@ -1,5 +1,4 @@
-//! Checks the times of a recording that is one large sample, in blocks that fit in memory. The findings are those about
-//! the recording as a whole.
+//! Checks the times of a recording that is one large sample, in blocks that fit in memory.
 
 use std::ops::Range;
 
@@ -8,20 +7,21 @@ use crate::source::stream::{EventStore, EventStream};
 use crate::source::times::clock::Wrap;
 use crate::source::times::vet::{observe, vet, vet_unwrapped};
 
-/// Number of events that are read at once from an HDF5 file, at least: its chunks are decompressed as a whole.
+/// Minimum number of events that are read at once from an HDF5 file. Smaller blocks would be slow, because the file's
+/// compressed chunks are always read as a whole.
 const HDF_BLOCK: u64 = 1 << 20;
 
-/// What was found in a recording.
+/// What was found when the times of a recording were checked.
 pub(crate) struct Vetted {
     /// Notes for the user.
     pub notes: Vec<String>,
     /// The wraps of the clock that have to be undone.
     pub wrap: Option<Wrap>,
-    /// Whether the events that have a time are in order of time, with wraps undone.
+    /// Whether the events are in order of time, after wraps are undone. Events without a time don't count.
     pub in_order: bool,
 }
 
-/// Reads and checks all times of a recording, at most `most` at once.
+/// Reads and checks all times of a recording, in blocks of about `most` events that [`blocks`] makes.
 ///
 /// # Errors
 /// Errors of [`vet`] and of [`EventStream::times`].
@@ -38,7 +38,8 @@ pub(crate) fn vet_in_blocks(stream: &EventStream, most: u64) -> Result<Vetted> {
     Ok(Vetted { notes, wrap, in_order })
 }
 
-/// Returns the first valid time, which stands for the missing times before it. `None` if no time before it is missing.
+/// If no event of the first block has a time, returns the first valid time of the recording, for use in place of the
+/// missing ones. Otherwise, returns `None`.
 fn first_time(stream: &EventStream, wrap: Option<&Wrap>, most: u64) -> Result<Option<i64>> {
     for range in blocks(0..stream.len, most, stream) {
         let first = range.start;
@@ -53,8 +54,8 @@ fn first_time(stream: &EventStream, wrap: Option<&Wrap>, most: u64) -> Result<Op
     Ok(None)
 }
 
-/// Splits a range of events into blocks. If the events are in an HDF5 file, blocks of fewer than [`HDF_BLOCK`] events
-/// are read only if the range has fewer.
+/// Splits a range of events into blocks of `most` events. For an HDF5 file, blocks have at least [`HDF_BLOCK`] events.
+/// The last block can be shorter.
 pub(crate) fn blocks(range: Range<u64>, most: u64, stream: &EventStream) -> impl Iterator<Item = Range<u64>> + use<> {
     let most = if matches!(stream.columns, EventStore::Hdf5(_)) { most.max(HDF_BLOCK) } else { most };
     let count = (range.end - range.start).div_ceil(most);

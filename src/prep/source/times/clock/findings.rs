@@ -3,7 +3,7 @@
 use crate::source::times::clock::wrap::Wrap;
 use crate::source::times::unit::duration;
 
-/// Events that are out of order for a short while: the times then return to where they were before.
+/// Events that are out of order for a short while, after which the times return to where they were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Jitter {
     /// Number of events out of order.
@@ -14,7 +14,7 @@ pub(crate) struct Jitter {
     pub at: u64,
 }
 
-/// A jump of the clock: a reset, a gap, or stray events.
+/// A jump of the clock: a reset, a gap, or the jump that makes events stray.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Break {
     /// Kind of the jump.
@@ -51,7 +51,7 @@ pub(crate) enum Disorder {
     Shuffled,
 }
 
-/// What a pass over the times of a recording has found. All times are as in the file: wraps are not undone.
+/// What a pass over the times of a recording has found. All times are as in the file, before wraps are undone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Findings {
     /// Number of events.
@@ -73,21 +73,22 @@ pub(crate) struct Findings {
     /// Index of the first event without a time, and the number of events without a time. `None` if every event has a
     /// time.
     pub missing: Option<(u64, u64)>,
-    /// Long jumps that a recording can have without a fault, such as pauses between trials. In a camera's recording,
-    /// they are only noted. In a row of speech, they are gaps.
+    /// Long jumps that are not faults in a recording of a camera, such as pauses between trials. Notes mention them. In
+    /// a spoken sample, such jumps are gaps.
     pub pauses: Vec<Break>,
 }
 
 impl Findings {
-    /// Returns the wrap to undo, or to refuse: a certain one, or a likely one if `asked`, because the user asked to undo
-    /// wraps, or if the step back is nothing else that is known.
+    /// Returns the wrap that is to be undone or refused, if there is one. It is a wrap that is certain, or a likely
+    /// wrap of a clock without other faults. If the user has `asked` to undo wraps, the clock with the likely wrap can
+    /// also have resets.
     pub(crate) fn wraps(&self, asked: bool) -> Option<&Wrap> {
         let resets = self.breaks.iter().all(|found| found.kind == BreakKind::Reset);
         let likely = |wrap: &&Wrap| wrap.likely && (self.breaks.is_empty() || asked && resets);
         self.wrap.as_ref().or(self.doubt.as_ref().filter(likely))
     }
 
-    /// Returns the findings if all resets are only events out of order.
+    /// Returns these findings, with each reset counted as events that are out of order.
     pub(crate) fn without_resets(&self) -> Findings {
         let mut found = self.clone();
         let mut jitter = found.jitter.unwrap_or_default();
@@ -99,8 +100,8 @@ impl Findings {
 }
 
 impl Jitter {
-    /// Counts `events` more events that are out of order because of a step back. `at` is the index of the event after
-    /// the step, and `depth` is the step's length in microseconds.
+    /// Adds `events` events that are out of order because of a step back. `at` is the index of the event after the
+    /// step, and `depth` is the step's length in microseconds.
     pub(crate) fn add(&mut self, at: u64, depth: i64, events: u64) {
         self.events += events;
         if depth > self.largest {
@@ -108,15 +109,15 @@ impl Jitter {
         }
     }
 
-    /// Describes for a message how many events are out of order and by how much. `skipped` is the number of events in
-    /// the file before the range of events that is used.
+    /// Describes for a message how many events are out of order and by how much. `skipped` is the number of the file's
+    /// events before the range of events that is used.
     pub(crate) fn describe(&self, skipped: u64) -> String {
         let (events, at, largest) = (self.events, self.at + skipped, duration(self.largest as f64));
         format!("jitter: {events} events are out of order; the largest step back is {largest}, before event {at}")
     }
 
-    /// Describes for a message a file in which most of the `events` events are out of order: how many are, and by how
-    /// much.
+    /// Describes for a message a file in which most events are out of order: how many of its `events` events, and by
+    /// how much.
     pub(crate) fn describe_disorder(&self, events: u64) -> String {
         let largest = duration(self.largest as f64);
         format!("disorder: {} of {events} events are out of place, by up to {largest}; they were sorted", self.events)
@@ -124,8 +125,8 @@ impl Jitter {
 }
 
 impl Break {
-    /// Describes the jump for a message: what happens, and at which event. `skipped` is the number of events in the
-    /// file before the range of events that is used.
+    /// Describes the jump for a message: what happens, and at which event. `skipped` is the number of the file's events
+    /// before the range of events that is used.
     pub(crate) fn describe(&self, skipped: u64) -> String {
         let (at, by) = (self.at + skipped, duration(self.by as f64));
         match (self.kind, self.until) {

@@ -1,5 +1,6 @@
-//! Judges the faults of a clock at the end of the pass: which jumps are breaks and which only pauses or jitter, whether
-//! the events have an order at all, and whether the counter wraps.
+//! Decides, after a pass over the times of a recording, which steps are faults of its clock: which jumps are gaps,
+//! resets or stray events and which are only pauses or jitter, whether the events have an order at all, and whether the
+//! counter wraps.
 
 use crate::source::times::clock::findings::{Break, BreakKind, Disorder, Findings, Jitter};
 use crate::source::times::clock::wrap::Wrap;
@@ -39,28 +40,29 @@ impl Clock {
         }
     }
 
-    /// From the lowest to the highest time, in microseconds.
+    /// Returns the time from the lowest to the highest time of the recording, in microseconds.
     fn span(&self) -> i64 {
         self.high.saturating_sub(self.low)
     }
 
-    /// Whether the times are ordered, apart from single large steps back.
+    /// Returns whether the times are ordered, apart from a few large steps back.
     fn is_ordered(&self) -> bool {
         self.deep * ORDERED <= self.seen
     }
 
-    /// Whether the order of the events can have faults. Events without any order, of at most a block, are only sorted.
+    /// Returns whether the events are in some order, so that faults of the order are looked for. The events of a short
+    /// recording can be in no order at all. They are only sorted.
     fn has_order(&self) -> bool {
         self.is_ordered() || self.seen > BLOCK as u64
     }
 
-    /// Whether the steps back are those of packets in the wrong order, which fill the gaps that they left.
+    /// Returns whether the steps back are due to packets of events that are in the wrong order.
     fn is_swapped(&self) -> bool {
         self.seen >= FEW && self.segments.are_swapped(self.span() / self.seen as i64)
     }
 
-    /// Returns the blocks of events that are stray: those behind by more than an eighth of the recording. Keeps the
-    /// others as jumps back after which the times returned.
+    /// Returns the blocks of events that are stray: they are behind the events around them by more than an eighth of
+    /// the recording's duration. Other blocks are kept as jumps back after which the times returned.
     fn judge_blocks(&mut self) -> Vec<Break> {
         let (ordered, span) = (self.is_ordered() && !self.is_swapped(), self.span());
         let mut stray = Vec::new();
@@ -70,7 +72,7 @@ impl Clock {
         stray
     }
 
-    /// Decides what the last step back was if the recording ends before the times returned: a few events that came late,
+    /// Decides what the last step back was if the recording ends before the times return: a few events that came late,
     /// or a reset.
     fn judge_last_run(&mut self, usual: &Usual) {
         let Some(left) = self.left else { return };
@@ -85,8 +87,8 @@ impl Clock {
         }
     }
 
-    /// Returns the resets, and stray events at the start. The other steps back after which the times did not return are
-    /// added to the jitter.
+    /// Returns the resets, and the stray events at the start of the recording. Steps back that are neither are added to
+    /// the jitter.
     fn judge_resets(&mut self, usual: &Usual) -> Vec<Break> {
         let (ordered, span, swapped) = (self.is_ordered(), self.span(), self.is_swapped());
         let mut breaks = Vec::new();
@@ -108,8 +110,8 @@ impl Clock {
         breaks
     }
 
-    /// Returns the gaps and stray events, and the pauses, of the jumps that are kept. The other jumps after which the
-    /// times returned are added to the jitter.
+    /// Decides what the longest jumps are. First returns the gaps and stray events, then the pauses. Jumps that are
+    /// none of these are added to the jitter if the times returned after them.
     fn judge_gaps(&mut self, usual: &Usual) -> (Vec<Break>, Vec<Break>) {
         let (mut breaks, mut pauses, swapped) = (Vec::new(), Vec::new(), self.is_swapped());
         for gap in std::mem::take(&mut self.gaps) {
@@ -131,7 +133,8 @@ impl Clock {
         (breaks, pauses)
     }
 
-    /// Returns how the events of the whole file are out of order, if they are. `breaks` is the number of breaks.
+    /// Returns how the events of the whole file are out of order. `None` if they are not. `breaks` is the number of
+    /// resets, gaps and stray events.
     fn disorder(&self, breaks: usize) -> Option<Disorder> {
         let (back, ahead) = self.turns.count(self.low, self.high);
         if self.backward > 10 * self.ahead.max(1) {
@@ -143,8 +146,8 @@ impl Clock {
         }
     }
 
-    /// Returns the wrap that is certain, and the one that is in doubt. `faulty` says whether anything else is wrong with
-    /// the clock, which the wrap in doubt may explain.
+    /// Returns first a wrap that is certain, and then a wrap that is in doubt. At least one of them is `None`. `faulty`
+    /// says that the clock has another fault, which a wrap may explain.
     fn judge_wrap(&self, faulty: bool) -> (Option<Wrap>, Option<Wrap>) {
         let ends = (self.first.first().copied().unwrap_or(0), self.previous);
         match self.turns.wrap(self.unit, self.seen, (self.low, self.high), ends) {
@@ -158,19 +161,19 @@ impl Clock {
     }
 }
 
-/// The usual steps of a recording, by which its jumps are judged. All times are in microseconds.
+/// The duration and the usual steps of a recording, with which its jumps are compared. All times are in microseconds.
 struct Usual {
     /// Number of events.
     events: u64,
     /// Sum of the steps ahead.
     progress: i64,
-    /// From the lowest to the highest time.
+    /// Time from the lowest to the highest time of the recording.
     span: i64,
-    /// How long the recording lasts without its jumps.
+    /// Duration of the recording without its jumps ahead.
     rest: i64,
-    /// The average step without the jumps.
+    /// Mean step ahead from one event to the next, without the jumps ahead.
     mean: i64,
-    /// The largest step between the sorted times, if the events have no order.
+    /// The largest step between the times after they are sorted. `None` if the events in the file have an order.
     hole: Option<i64>,
 }
 
@@ -188,7 +191,7 @@ impl Usual {
         self.events < FEW
     }
 
-    /// Whether a jump is longer than the sensor can be silent.
+    /// Returns whether a jump is longer than the sensor can be silent.
     fn is_gap(&self, jump: i64) -> bool {
         match self.hole {
             Some(hole) => is_gap(jump.min(hole), self.span.saturating_sub(hole), self.span / self.events as i64),
@@ -200,19 +203,19 @@ impl Usual {
         }
     }
 
-    /// Whether events can be stray because of a jump: it is as long as a gap, and of few events also over a minute.
+    /// Returns whether a jump is long enough for stray events: as long as a gap and, in a recording of fewer than
+    /// [`FEW`] events, longer than a minute.
     fn is_stray(&self, jump: i64) -> bool {
         self.is_gap(jump) && (jump > MINUTE || !self.few())
     }
 }
 
-/// Whether a jump is longer than a running sensor can be silent. Without its gaps, the recording lasts `rest`
+/// Returns whether a jump is longer than a running sensor can be silent. Without its gaps, the recording lasts `rest`
 /// microseconds and has `mean` microseconds between events on average.
 ///
-/// The background activity of a running sensor never ends: it makes events every few milliseconds, in darkness too. So
-/// a jump is a gap if it is longer than ten times `rest`, or longer than both an hour and a hundred times `mean`. The
-/// caller ignores gaps of up to [`MINUTE`], because sensors are stopped between trials. It ignores stray events with
-/// such short jumps only in recordings of fewer than [`FEW`] events.
+/// A running sensor always has background activity: it makes events every few milliseconds, even in darkness. A jump is
+/// therefore a gap if it is longer than ten times `rest`, or longer than both an hour and a hundred times `mean`. The
+/// callers demand more than [`MINUTE`] of a gap as well, because sensors are stopped between trials.
 fn is_gap(jump: i64, rest: i64, mean: i64) -> bool {
     jump > rest.saturating_mul(10) || (jump > HOUR && jump > mean.saturating_mul(100))
 }

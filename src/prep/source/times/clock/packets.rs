@@ -1,27 +1,30 @@
-//! Tells packets whose events come in two turns from a clock that starts again.
+//! Recognises packets with two halves that cover the same times, such as one for each polarity. The step back between
+//! the halves looks like a clock that starts again.
 
-/// The spans of time that were covered twice, because of a large step back from the end of a span to its start. If they
-/// follow each other and are most of the recording, its packets have their events in two parts, such as by polarity.
+/// The ranges of time that a recording covers twice, because of a large step back from the end of the range to its
+/// start. If the ranges follow each other and cover most of the recording, they are packets with two halves.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Packets {
     spans: u64,
-    /// End of the last span, and the sum of all lengths, in microseconds.
+    /// End of the last range of time that is covered twice, in microseconds.
     end: i64,
+    /// Sum of the lengths of all ranges of time that are covered twice, in microseconds.
     covered: i64,
-    /// Whether a span begins before the end of the one before it.
+    /// Whether one of the ranges of time that are covered twice begins before the end of the range before it.
     overlap: bool,
 }
 
 impl Packets {
-    /// Adds the span of a step back to `start` from `end`. Spans may overlap by `small`.
+    /// Adds a range of time that is covered twice, because of a step back from `end` to `start`. If it overlaps the
+    /// range before it by at most `small` microseconds, that doesn't count as an overlap.
     pub(crate) fn add(&mut self, start: i64, end: i64, small: i64) {
         self.overlap |= self.spans > 0 && start < self.end.saturating_sub(small);
         self.covered = self.covered.saturating_add(end.saturating_sub(start));
         (self.spans, self.end) = (self.spans + 1, end);
     }
 
-    /// Whether packets are most of a recording of `span` microseconds. A clock that starts again twice does so at the
-    /// same time, so that the spans overlap.
+    /// Returns whether packets with two halves cover most of a recording of `span` microseconds. If a clock starts
+    /// again twice instead, it starts at about the same time, so that the ranges overlap.
     pub(crate) fn are_all(&self, span: i64) -> bool {
         self.spans > 1 && !self.overlap && self.covered >= span / 2
     }

@@ -1,25 +1,29 @@
-//! Tells large packets that were written in the wrong order from stray events, and from a clock that starts again.
+//! Recognises large packets that were written in the wrong order, which look like stray events or like a clock that
+//! starts again.
 
-/// Times that are further apart than this many microseconds, back or ahead, are in different segments.
+/// Consecutive events with times near each other form a segment. An event begins a new segment if its time differs from
+/// the highest time of the current segment by more than this many microseconds.
 const APART: i64 = 250_000;
-/// Maximum number of segments that are kept.
+/// Maximum number of segments of a recording that are kept. A segment is consecutive events with times near each other.
 const LISTED: usize = 256;
-/// A swapped packet lasts at least this many times the tolerance at its ends.
+/// A packet is recognised as being in the wrong order only if it lasts at least this many times the tolerance (see
+/// [`TOLERANCE`]).
 const LONG: i64 = 8;
-/// Bounds of the tolerance, in microseconds.
+/// Lowest and highest tolerance, in microseconds. A packet fits a gap if it begins and ends within the tolerance of the
+/// events on both sides of the gap.
 const TOLERANCE: (i64, i64) = (1_000, 50_000);
 
-/// The segments of a recording: consecutive events whose times follow each other.
+/// The segments of a recording. A segment is consecutive events with times near each other.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Segments {
     /// Lowest and highest time of each segment, in the order of the file.
     spans: Vec<(i64, i64)>,
-    /// Whether there are more than [`LISTED`].
+    /// Whether the recording has more than [`LISTED`] segments.
     more: bool,
 }
 
 impl Segments {
-    /// Adds the next event.
+    /// Adds the next event of the recording, which has this time in microseconds.
     pub(crate) fn see(&mut self, time: i64) {
         let is_full = self.spans.len() == LISTED;
         match self.spans.last_mut() {
@@ -31,16 +35,17 @@ impl Segments {
         }
     }
 
-    /// Adds events of the current segment, up to this time.
+    /// Adds events that continue the last segment. `time` is the highest of their times, in microseconds.
     pub(crate) fn extend_to(&mut self, time: i64) {
         if let Some((_, high)) = self.spans.last_mut() {
             *high = time.max(*high);
         }
     }
 
-    /// Whether segments that are not where their times belong fill the gaps between the others, exactly: they begin and
-    /// end within twenty mean steps (`mean` microseconds each) of their neighbours in time. Of two segments in the wrong
-    /// order, none fills a gap.
+    /// Returns whether the segments are packets in the wrong order. After segments are sorted by time, each segment
+    /// that gets new neighbours must fit between them, with a tolerance of 20 times `mean`, the mean time between
+    /// events in microseconds. At least three segments are needed, because two can also come from a clock that was
+    /// started again.
     pub(crate) fn are_swapped(&self, mean: i64) -> bool {
         let tolerance = mean.saturating_mul(20).clamp(TOLERANCE.0, TOLERANCE.1);
         let mut order: Vec<usize> = (0..self.spans.len()).collect();

@@ -1,4 +1,4 @@
-//! Tests that the faults of made-up clocks are found.
+//! Tests that the faults of synthetic clocks are found.
 
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};

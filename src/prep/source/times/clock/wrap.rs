@@ -9,17 +9,18 @@ const COUNTERS: std::ops::RangeInclusive<u32> = 15..=62;
 const SHORTEST: i64 = 1 << 15;
 /// The numbers of bits that counters usually have.
 const USUAL: [u32; 3] = [16, 24, 32];
-/// If a counter wraps only once or twice, and an offset was added to its values, it must have at least this many bits.
-/// With fewer bits, the wraps are not certain.
+/// If a counter wraps only once or twice, and an offset was added to its values, its wraps are certain only if it has
+/// at least this many bits.
 const RELATIVE: u32 = 20;
-/// If a counter wraps at least this many times, the steps across its end are judged by their average length.
+/// If a counter wraps at least this many times, the average step across its end is compared with the recording's usual
+/// steps. With fewer wraps, the step is compared with the counter's period.
 const SEVERAL: u32 = 3;
 /// Length of a silence (a time without events) that is usual in any recording, in microseconds.
 const SILENCE: f64 = 100_000.0;
 /// Maximum number of turns (possible wraps) that are kept.
 const TURNS: usize = 1 << 18;
 
-/// A time counter that wraps, and the events at which it wraps.
+/// A time counter that wraps (starts again from its lowest value after its highest), and the events at which it wraps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wrap {
     /// Unit of the counter. The counter's period is 2 to the power of `bits` of this unit.
@@ -27,25 +28,25 @@ pub(crate) struct Wrap {
     bits: u32,
     /// The counter's period in microseconds.
     period: i64,
-    /// Pairs of an event's index and a number of periods. This number of periods is added to the times from this event
-    /// up to the event of the next pair.
+    /// Pairs of an event's index and a number of periods. From this event up to the event of the next pair, this number
+    /// of periods is added to the times.
     crossings: Vec<(u64, u32)>,
     /// Number of periods that are added to the time of the last event.
     laps: u32,
     /// Number of steps across the counter's end, and the sum of their lengths after the wraps are undone, in
     /// microseconds.
     across: (u32, i64),
-    /// Whether the times step back once, from near the top of a usual counter to near 0. A wrap that is not certain is
-    /// then more probable than anything else.
+    /// Whether the times step back exactly once, from near the top of a counter of a usual size to near 0. Such a step
+    /// is probably a wrap, even if that is not certain.
     pub(crate) likely: bool,
 }
 
-/// The turns of a recording. A turn is a step that may be a wrap of a counter, because it is longer than half of the
-/// range of all times so far.
+/// The turns of a recording. A turn is a step, ahead or back, that is longer than half of the range of all times so
+/// far. It may be a wrap of a counter.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
     steps: Vec<Turn>,
-    /// Whether there were more than [`TURNS`] turns. Then the later ones are missing in `steps`.
+    /// Whether there were more than [`TURNS`] turns (possible wraps), so that `steps` lacks the later ones.
     full: bool,
 }
 
@@ -58,8 +59,9 @@ struct Turn {
 }
 
 impl Turns {
-    /// Adds the step from the time `from` to the time `to` if it is a turn. `at` is the index of the event after the
-    /// step. `low` and `high` are the lowest and the highest time so far. All times are in microseconds.
+    /// Adds the step from the time `from` to the time `to` if it is long enough to be a possible wrap. `at` is the
+    /// index of the event after the step. `low` and `high` are the lowest and the highest time so far. All times are in
+    /// microseconds.
     pub(crate) fn see(&mut self, at: u64, (from, to): (i64, i64), (low, high): (i64, i64)) {
         let step = to.abs_diff(from);
         if step > SHORTEST as u64 / 2 && step > high.abs_diff(low) / 2 {
@@ -70,23 +72,24 @@ impl Turns {
         }
     }
 
-    /// Returns the number of turns back and the number of turns ahead. Counts only turns that are longer than half of
-    /// the range from `low` to `high`, the lowest and the highest time of the whole recording.
+    /// Returns the number of turns (possible wraps) that go back and the number of those that go ahead. Counts only
+    /// turns that are longer than half of the range from `low` to `high`, the lowest and the highest time of the whole
+    /// recording.
     pub(crate) fn count(&self, low: i64, high: i64) -> (usize, usize) {
         let long = self.steps.iter().filter(|turn| turn.to.abs_diff(turn.from) > high.abs_diff(low) / 2);
         let back = long.clone().filter(|turn| turn.to < turn.from).count();
         (back, long.count() - back)
     }
 
-    /// Finds the counter whose wraps explain the turns of a recording. Also returns whether the wraps are certain. If
-    /// they are not, the clock may have been reset instead. Returns `None` if no counter fits.
+    /// Finds the counter whose wraps explain the turns (possible wraps) of a recording. Also returns whether the wraps
+    /// are certain. If they are not, the clock may have been reset instead. Returns `None` if no counter fits.
     ///
     /// The recording has `events` events. `low` and `high` are its lowest and its highest time, and `ends` are its
     /// first and its last time, in microseconds. `unit` is the unit in which the file stores its times.
     ///
-    /// A step across the end of a counter must be a usual step of the recording, once the period is added. For one or
-    /// two wraps, this is not enough to be certain, because a reset can look like a wrap by chance: the step must also
-    /// be short compared with the period. It must be even shorter if an offset was added to the counter's values.
+    /// After the period is added, a step across the end of the counter must be as short as the usual steps of the
+    /// recording. With one or two wraps, the step must also be short compared with the period, because a reset can look
+    /// like a wrap by chance. If an offset was added to the counter's values, the step must be even shorter.
     pub(crate) fn wrap(
         &self,
         unit: TimeUnit,
@@ -134,9 +137,8 @@ impl Turns {
 }
 
 impl Wrap {
-    /// Counts a turn back across the counter's end as one period more, and a turn ahead across it as one period less.
-    /// Ignores other turns. So each event gets the number of periods that brings its time closest to that of the event
-    /// before.
+    /// Adds a turn (a possible wrap) to the crossings. A turn back across the counter's end adds a period to the times
+    /// from there on. A turn ahead across it removes a period. Turns of at most half a period are ignored.
     fn cross(&mut self, turn: &Turn) {
         let step = turn.to.saturating_sub(turn.from);
         if step < -(self.period / 2) {
@@ -150,7 +152,7 @@ impl Wrap {
         self.crossings.push((turn.at, self.laps));
     }
 
-    /// Returns the time `raw` plus `laps` periods, in microseconds.
+    /// Returns the time `raw` plus `laps` periods of the counter, in microseconds.
     fn lift(&self, raw: i64, laps: u32) -> i64 {
         // Of 2^k nanoseconds, the whole microseconds of all laps together are added.
         let ticks = i64::from(laps).checked_mul(1 << self.bits);
@@ -183,14 +185,14 @@ impl Wrap {
             .map(|(at, _)| *at)
     }
 
-    /// Like [`Wrap::describe`], for a wrap that is not certain.
+    /// Describes wraps that are probable but not certain, like [`Wrap::describe`].
     pub(crate) fn describe_likely(&self, skipped: u64) -> String {
         let across = duration(self.across.1 as f64);
         format!("likely {}, if that is {across} of silence and not events in another order", self.describe(skipped))
     }
 
     /// Describes the wraps for a message: at what value the counter wraps, how often, and before which event. `skipped`
-    /// is the number of events in the file before the range of events that is used.
+    /// is the number of the file's events before the range of events that is used.
     pub(crate) fn describe(&self, skipped: u64) -> String {
         let (at, laps) = (self.crossings[0].0 + skipped, self.laps);
         let (bits, unit, period) = (self.bits, self.unit, duration(self.period as f64));
