@@ -70,8 +70,9 @@ pub enum Error {
 }
 
 impl Error {
-    /// Adds `words`, in parentheses, to the error's text: for a damaged file, after the place of the damage; for an
-    /// incomplete set, after what is missing. Returns other errors unchanged.
+    /// Appends `words`, in parentheses, to a part of the error's text. If the error is about a damaged file, this part is
+    /// the place of the damage. If it is about an incomplete set, it is the description of what is missing. Returns any
+    /// other error unchanged.
     pub fn with_place(self, words: &str) -> Error {
         match self {
             Error::Base(BaseError::Corrupt { path, place, expected, got }) => {

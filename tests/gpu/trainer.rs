@@ -20,7 +20,7 @@ pub(crate) fn on_gpu(mut command: Command) -> Command {
     command
 }
 
-/// Returns the command of [`sets::fit`], on the GPU.
+/// Like [`sets::fit`], but the command trains on the GPU.
 pub(crate) fn fit(dir: &Path, run: &str, others: &str) -> Command {
     on_gpu(sets::fit(dir, run, &format!("--device cuda:0 {others}")))
 }

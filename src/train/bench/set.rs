@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::gpu::Device;
 use crate::learner::{Room, check_labelled, fixed_steps, longest_steps};
 
-/// Maximum number of different batches that training steps on a set are timed with.
+/// To time training steps on a set, the benchmark uses at most this many different batches.
 const STEP_BATCHES: usize = 16;
 
 /// Measurements of a set. Rates are medians over whole epochs. A field is `None` if this build or this machine cannot

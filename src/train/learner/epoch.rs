@@ -93,9 +93,9 @@ pub trait Learner: std::fmt::Debug {
     /// [`tonic_base::Error::Interrupted`] if an interruption stops the computation of a batch. This batch is given up:
     /// the state is that after the last batch that was passed to `each`.
     ///
-    /// [`Error::Kernel`](crate::Error::Kernel) if the loss of a batch is NaN, infinite, or 2^24 or more. After a loss
-    /// that is NaN or infinite, neither this batch nor later ones update the parameters. After a finite loss of 2^24 or
-    /// more, this also holds on the CPU; but a GPU can have trained on this batch and on later ones already.
+    /// [`Error::Kernel`](crate::Error::Kernel) if the loss of a batch is NaN, infinite, or 2^24 or more. The parameters
+    /// are then those from before this batch, with one exception: on a GPU, if the loss is finite, this batch and some
+    /// later ones may already have updated the parameters.
     ///
     /// The errors of reading the set; [`Error::Cuda`](crate::Error::Cuda).
     fn train(&mut self, feed: &Feed, epoch: &Epoch, each: &mut dyn FnMut(&BatchLoss, usize)) -> Result<()>;

@@ -46,8 +46,8 @@ pub(super) struct Checker {
     /// What rows of the dataset are called in messages, such as "events" or "samples".
     unit: &'static str,
     sources: Sources,
-    /// Source datasets that were checked as a whole: the path of the file, the name of the dataset, and whether it has
-    /// all its data.
+    /// Source datasets of which every part was checked. The key is the path of the file and the name of the dataset; the
+    /// value is whether the dataset has all its data.
     whole: HashMap<(PathBuf, String), bool>,
     depth: u32,
     too_deep: bool,

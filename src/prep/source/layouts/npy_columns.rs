@@ -20,7 +20,8 @@ pub(super) fn named_label(options: &SourceOptions) -> Option<&str> {
     options.map.as_ref().and_then(|map| map.label.as_deref())
 }
 
-/// Returns where the numbers of t, x, y and p are in the data of their arrays. `lane` finds this for one field.
+/// Returns, for each of the fields t, x, y and p, where its values lie in the data of its array: `None` if the recording
+/// lacks the field. `lane` finds the place of one field.
 pub(super) fn lanes(fields: &Fields, lane: impl Fn(&FieldPath) -> Result<Lane>) -> Result<[Option<Lane>; 4]> {
     let [t, x, y, p] = fields.each_ref().map(|field| field.as_ref().map(&lane).transpose());
     Ok([t?, x?, y?, p?])

@@ -16,7 +16,7 @@ const OF_TIMES: [&str; 7] = ["", "t", "ts", "time", "times", "timestamp", "times
 /// An entry gives the length of a tick if its name joins one of the words in [`OF_TIMES`] with one of these words, as
 /// in `time_base`.
 const OF_TICKS: [&str; 6] = ["base", "scale", "scale_factor", "resolution", "tick", "ticks"];
-/// The words of [`OF_TICKS`] that can also be the whole name of an entry.
+/// The words of [`OF_TICKS`] that give the length of a tick also if the name of an entry is only this word.
 const ALONE: [&str; 4] = ["scale_factor", "resolution", "tick", "ticks"];
 
 /// An entry of a file with a name and a value: an attribute, or an array with one element.

@@ -72,8 +72,8 @@ impl TimeUnit {
         self.probable(lasts, events, None).filter(|(_, us)| unusual(*us, events) <= unusual(lasts, events) + 0.5)
     }
 
-    /// Returns the unit in which a stored time would be nearest to `other` microseconds. In the unit `self`, the stored
-    /// time is `us` microseconds. Returns `None` if no unit is better than `self`.
+    /// A file stores a time as a bare number. Taken in the unit `self`, this number means `us` microseconds. Returns the
+    /// unit in which the same number comes nearest to `other` microseconds, or `None` if this is `self`.
     pub(crate) fn fitting(self, us: f64, other: f64) -> Option<TimeUnit> {
         let far = |unit: TimeUnit| (us * unit.microseconds() / self.microseconds() / other).abs().log10().abs();
         let units = Self::NAMES.into_iter().map(|(_, unit)| unit);
