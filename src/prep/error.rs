@@ -227,7 +227,7 @@ pub enum Error {
     ImplausibleTimes {
         /// The file.
         path: PathBuf,
-        /// Name of the times in the message, such as `sample 3: times`.
+        /// What the message calls the times that are wrong, such as `sample 3: times`.
         place: String,
         /// The expected duration, or the expected number of frames.
         expected: String,
@@ -256,7 +256,7 @@ pub enum Error {
     ClockTrouble {
         /// The file.
         path: PathBuf,
-        /// Name of the times in the message, such as `sample 3: times`.
+        /// What the message calls the times that are wrong, such as `sample 3: times`.
         place: String,
         /// What the times do, and at which event.
         got: String,

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tonic_base::{DirLock, Draft, Error as BaseError, drafted, first_of, is_abandoned, publish, remove_file};
 
-use crate::description::{Id, MARKER, SetDescription, SourceFile};
+use crate::description::{Id, MARKER, SetDescription, SourceFile, shard_name};
 use crate::difference::{differing_parts, listed};
 use crate::error::{BaseFault, Error, Result};
 use crate::manifest::{MANIFEST_FILE, Manifest, ShardEntry};
@@ -182,10 +182,16 @@ impl OutputDir {
             self.remove_abandoned()?;
             return Ok(found);
         }
-        self.clear()?;
+        // Another process may be writing this set, or may have finished it since the look above: what is there stays, and
+        // shards with other bytes are replaced one by one.
+        if self.existing != Existing::Auto {
+            self.clear()?;
+        }
         let mut draft = Draft::create(&self.path.join(MARKER))?;
         draft.write(marker.text().as_bytes())?;
         if draft.publish_new()? {
+            let last = shard_name(marker.description.shards());
+            self.remove_files(|file| file.file_name().is_some_and(|name| is_from(&name.to_string_lossy(), &last)))?;
             return Ok(Begun::Nothing);
         }
         // Another process has begun in the meantime. Both write its set.
@@ -288,6 +294,11 @@ pub fn describing_file(dir: &Path) -> PathBuf {
 
 fn is_draft(file: &Path) -> bool {
     drafted(&file.file_name().unwrap_or_default().to_string_lossy()).is_some()
+}
+
+/// Returns whether `name` is the name of the shard `first`, or of a later shard.
+fn is_from(name: &str, first: &str) -> bool {
+    name.ends_with(".shard") && (name.len(), name) >= (first.len(), first)
 }
 
 /// Whether a file of this name belongs to a set. Other files in the directory are left alone.

@@ -43,7 +43,7 @@ impl Shard {
         &self.head
     }
 
-    /// Path of the file, or the text that errors call it by.
+    /// Path of the file. If the shard is not on this machine, the URL that error messages show.
     pub fn path(&self) -> &Path {
         self.file.path()
     }

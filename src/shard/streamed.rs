@@ -48,7 +48,7 @@ pub(crate) fn is_large(record: &ChunkRecord) -> bool {
 struct StoredReader<'a> {
     file: &'a dyn ShardFile,
     record: &'a ChunkRecord,
-    /// Offset in the file of the next piece.
+    /// Where the next piece begins: its offset in the file, in bytes.
     next: u64,
     hash: Xxh3,
     piece: Vec<u8>,

@@ -194,7 +194,7 @@ pub enum ModelError {
     /// A constant of the neurons that is not a positive finite number.
     #[error("the neurons' {name} is {value}, expected a positive number")]
     Constant {
-        /// Name of the constant in the description.
+        /// Name of the constant, such as `theta`, as the description in the model file has it.
         name: &'static str,
         /// Value of the constant.
         value: f32,

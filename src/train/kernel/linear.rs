@@ -91,7 +91,7 @@ impl Panels {
         }
     }
 
-    /// Copies a layer's weights into these panels, for the gradient by the layer's input. `weight_t` is the layer's
+    /// Copies a layer's weights into these panels, to compute the gradient with respect to the layer's input. `weight_t` is the layer's
     /// transposed weight matrix, (in, out). The outputs of the layer are the inputs of these panels, and the inputs of
     /// the layer are the outputs of these panels.
     pub(crate) fn pack_transposed(&mut self, weight_t: &[f32]) {

@@ -16,7 +16,8 @@ const SAMPLES: [u64; 2] = [16, 256];
 /// A neuron is saturated if it has at least this many spikes per time step on average. A neuron with several spikes in
 /// each step with input is saturated too, though it may be silent in padding.
 const SATURATED: f64 = 0.95;
-/// A layer is saturated if at least this share of its neurons is saturated or silent, and not all are silent.
+/// A layer is saturated if at least this share of its neurons is either saturated or silent. A layer in which every
+/// neuron is silent does not count as saturated.
 const SATURATED_LAYER: f64 = 0.95;
 
 /// Activity of a hidden layer over all time steps of the measured samples. Time steps of padding count too.

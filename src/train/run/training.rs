@@ -139,9 +139,9 @@ impl<'a> Training<'a> {
         self.config.publish(&self.fit.run)
     }
 
-    /// Writes model.safetensors from the checkpoint if the file is missing, is damaged or has another network. Does
-    /// nothing if the checkpoint was saved in the middle of an epoch: the file then has the network of an earlier
-    /// epoch, and the end of this epoch replaces it.
+    /// Writes model.safetensors from the checkpoint if model.safetensors is missing or damaged, or has other weights than
+    /// the checkpoint. Does nothing if the checkpoint was saved in the middle of an epoch. In that case model.safetensors
+    /// is of an earlier epoch, and is written again when the current epoch ends.
     pub(super) fn restore_model(&self) -> Result<()> {
         let network = &self.learner.state().network;
         if self.epochs.is_empty()

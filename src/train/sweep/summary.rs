@@ -58,7 +58,7 @@ pub struct RunSummary {
     /// trained the run, each up to its last save. Earlier versions of this program did not record this time: of their
     /// epochs, only the time of training is added.
     pub seconds: f64,
-    /// Number of epochs of which `seconds` has the time of training alone.
+    /// Number of epochs that `seconds` counts with their time of training only, without loading, validation and test.
     pub epochs_of_training_time: u64,
     /// Metrics of each finished epoch.
     pub epochs: Vec<EpochMetrics>,

@@ -92,8 +92,8 @@ fn lone_table(path: &Path, file: &dyn Survey) -> Option<Error> {
     })
 }
 
-/// Makes the error for a file of no known layout. The error suggests a map for each place that could have the events of
-/// a camera.
+/// Makes the error for a file of no known layout. For each group of arrays that could hold a camera's events, the error
+/// suggests a value of the option `map`: which array is t, x, y and p.
 fn no_layout(path: &Path, file: &dyn Survey) -> Error {
     let arrays = file.arrays();
     let places = candidates(arrays);

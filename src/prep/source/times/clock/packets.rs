@@ -6,9 +6,9 @@
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Packets {
     spans: u64,
-    /// End of the last range of time that is covered twice, in microseconds.
+    /// End of the last range of time of which the file has events twice, in two places. In microseconds.
     end: i64,
-    /// Sum of the lengths of all ranges of time that are covered twice, in microseconds.
+    /// Sum of the lengths of all such ranges of time, in microseconds.
     covered: i64,
     /// Whether one of the ranges of time that are covered twice begins before the end of the range before it.
     overlap: bool,
