@@ -1,5 +1,6 @@
 """Shared by the benchmarks: paths, running and measuring commands, printing reports."""
 import argparse
+import concurrent.futures
 import dataclasses
 import json
 import os
@@ -48,21 +49,36 @@ def peer(script, *args, venv="peers"):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def peak_memory(pid):
+    """Watches a process until it ends. Returns its peak memory in MiB. The figure that the system keeps of an ended process
+    won't do: it begins with the memory of this program, from which the process was started."""
+    peak = 0
+    while True:
+        try:
+            status = pathlib.Path(f"/proc/{pid}/status").read_text()
+            peak = max(peak, int(status.split("VmHWM:")[1].split()[0]))
+        except (IndexError, OSError):  # it has ended
+            return peak / 1024
+        time.sleep(0.002)
+
+
 def ours(program, *args):
     """Runs a binary of ours. Returns the JSON that it prints, if any, with its seconds and peak memory in MiB."""
     command = [str(RELEASE / program), *map(str, args)]
     with tempfile.TemporaryFile("w+") as out:
         start = time.perf_counter()
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE, text=True)
-        errors = process.stderr.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - start
+        with concurrent.futures.ThreadPoolExecutor(1) as watcher:
+            peak = watcher.submit(peak_memory, process.pid)
+            errors = process.stderr.read()
+            status = process.wait()
+            seconds = time.perf_counter() - start
         if status != 0:
             sys.exit(f"{' '.join(command)}\n{errors}")
         out.seek(0)
         text = out.read().strip()
     report = json.loads(text) if text.startswith("{") else {}
-    return report | {"wall_seconds": seconds, "peak_rss_mib": usage.ru_maxrss / 1024}
+    return report | {"wall_seconds": seconds, "peak_rss_mib": peak.result()}
 
 
 def ssc_like(folder, samples):

@@ -178,7 +178,10 @@ impl VlenRows {
     fn extents<'a>(&'a self, wanted: &'a [Wanted]) -> impl Iterator<Item = Range<u64>> + 'a {
         wanted.chunk_by(|a, b| a.address == b.address).map(|objects| {
             let start = self.superblock.base.saturating_add(objects[0].address);
-            let bytes = objects.iter().fold(HEADER, |sum, w| sum.saturating_add(HEADER + padded(w.size)));
+            // Objects are usually in the order of their numbers. If others come first, only headers are read up to the
+            // first wanted one.
+            let wanted = if objects[0].object > 1 { &[] } else { objects };
+            let bytes = wanted.iter().fold(HEADER, |sum, w| sum.saturating_add(HEADER + padded(w.size)));
             start..start.saturating_add(bytes + HEADER)
         })
     }

@@ -11,10 +11,10 @@ use crate::error::{BaseFault, Error, Result};
 const WINDOW: usize = 256 << 10;
 /// Minimum number of bytes that are read at once, except at the end of the file. It is small because of the rows that
 /// are skipped: only their headers are needed, and the bytes after a header are read in vain.
-const LEAST: u64 = 512;
+const LEAST: u64 = 64;
 /// Maximum gap between two wanted ranges of the file that are read together, in bytes. Over a larger gap, the second
 /// range is read by itself.
-const GAP: u64 = 2 << 10;
+const GAP: u64 = 512;
 
 /// A file that many threads can read at any offset.
 #[derive(Debug)]
