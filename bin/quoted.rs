@@ -15,8 +15,8 @@ pub(crate) fn quoted(word: &str) -> String {
     let escaped = word.chars().map(|c| match (c, printable(c.encode_utf8(&mut [0; 4])) == c.to_string()) {
         ('\'' | '\\', _) => format!("\\{c}"),
         (_, true) => c.to_string(),
-        _ if c.is_ascii() => format!("\\x{:02x}", c as u32),
-        _ => format!("\\U{:08x}", c as u32),
+        // As bytes, because \U needs a locale of UTF-8.
+        _ => c.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!("\\x{byte:02x}")).collect(),
     });
     format!("$'{}'", escaped.collect::<String>())
 }
@@ -32,7 +32,7 @@ mod tests {
             ("", "''"),
             ("my data", "'my data'"),
             ("it's", "'it'\\''s'"),
-            ("it's\u{1b}[2J\\\n\u{202e}", "$'it\\'s\\x1b[2J\\\\\\x0a\\U0000202e'"),
+            ("it's\u{1b}[2J\\\n\u{202e}", "$'it\\'s\\x1b[2J\\\\\\x0a\\xe2\\x80\\xae'"),
         ] {
             assert_eq!(quoted(word), expected);
         }
@@ -43,8 +43,10 @@ mod tests {
     fn bash_reads_the_word_back() {
         for word in ["a b", "it's", "\u{1b}[2J", "a\nb\\n", "ä \u{9b}31m \u{202e}", "\u{e0041}'"] {
             let command = format!("printf %s {}", quoted(word));
-            let output = std::process::Command::new("bash").env("LC_ALL", "C.UTF-8").args(["-c", &command]).output();
-            assert_eq!(String::from_utf8(output.unwrap().stdout).unwrap(), word);
+            for locale in ["C", "C.UTF-8"] {
+                let output = std::process::Command::new("bash").env("LC_ALL", locale).args(["-c", &command]).output();
+                assert_eq!(String::from_utf8(output.unwrap().stdout).unwrap(), word);
+            }
         }
     }
 }

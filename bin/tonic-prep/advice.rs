@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use tonic_prep::{Absence, ClockRemedy, Error as PrepError, EventRange, FolderKind, Remedy, RowEvents};
+use tonic_prep::{Absence, ClockRemedy, Error as PrepError, EventRange, FolderKind, Remedy, RowEvents, TimeUnit};
 use tonic_sets::Error as SetsError;
 
 use crate::errors::Cause;
@@ -47,6 +47,15 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
         }
         PrepError::NoEvents { .. } => {
             "leave the file out; a recording that is empty is read of np.savez(\"empty.npz\", t=[], x=[], y=[], p=[])".into()
+        }
+        PrepError::OutsideSensor { lowest: Some(lowest), .. } => {
+            let negative = ["x", "y"].into_iter().zip(lowest).filter(|(_, lowest)| **lowest < 0);
+            let added = negative.map(|(column, lowest)| {
+                let n = lowest.unsigned_abs();
+                format!("{n} is added to {column} (in NumPy: {column} = {column}.astype(\"i8\") + {n})")
+            });
+            let added = added.collect::<Vec<_>>().join(" and ");
+            format!("pixels are counted from 0: save a copy in which {added}, or half of the sensor if 0 is its middle")
         }
         PrepError::OutsideSensor { .. } => {
             "--sensor W,H,P gives the size that the recording needs; --lenient keeps only the events inside, and the \
@@ -123,6 +132,16 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
                 .into()
         }
         PrepError::BadSample { what, .. } if what == "frames" => "--time-unit says what the times count".into(),
+        PrepError::ImplausibleTimes { assumed, probable: Some(unit), alone: true, .. } => {
+            let length = |unit: TimeUnit| unit.of_integer(1_000_000_000).unwrap_or(1);
+            let (many, few) = (length(*unit), length(*assumed));
+            let (scaled, factor) =
+                if many > few { ("multiplied", many / few) } else { ("divided", few / many) };
+            format!(
+                "the others are in {assumed}: leave this one out, or put in its place a copy of it in {assumed}, with its \
+                 times {scaled} by {factor}"
+            )
+        }
         PrepError::ImplausibleTimes { assumed, probable: Some(unit), .. } => {
             format!("--time-unit {unit} takes them for {unit}, --time-unit {assumed} leaves them as they are")
         }

@@ -136,11 +136,11 @@ fn prep() -> Vec<Case> {
         let (path, dataset, expected, got) = (file(), words("t"), words("this"), words("that"));
         case(Prep::WrongType { path, dataset, expected, got, mapped }, &["in.h5: t: expected this, got that"], next)
     };
-    let times = |probable, next| {
+    let times = |probable, alone, next| {
         let (path, place, expected, got) = (file(), words("times"), words("a second"), words("a year"));
         let assumed = TimeUnit::Seconds;
         case(
-            Prep::ImplausibleTimes { path, place, expected, got, assumed, probable },
+            Prep::ImplausibleTimes { path, place, expected, got, assumed, probable, alone },
             &["in.h5: times: expected a second, got a year"],
             next,
         )
@@ -192,10 +192,10 @@ fn prep() -> Vec<Case> {
             next,
         )
     };
-    let outside = |origin, next| {
+    let outside = |origin, lowest, next| {
         let (path, expected, got) = (file(), words("this"), words("that"));
         case(
-            Prep::OutsideSensor { path, sample: 7, event: 8, expected, got, origin },
+            Prep::OutsideSensor { path, sample: 7, event: 8, expected, got, origin, lowest },
             &["in.h5: sample 7: event 8: expected this, got that"],
             next,
         )
@@ -294,9 +294,10 @@ fn prep() -> Vec<Case> {
         ),
         little_memory(1, "Denoise needs all of its 99 events at once, got 2 GB", "; cut the recording"),
         little_memory(3, "events at once (3 such samples at the same time), got 2 GB", "take fewer --threads"),
-        outside(None, "; --sensor W,H,P gives the size"),
-        outside(Some(1), "--origin 1"),
-        outside(Some(0), "--origin 0"),
+        outside(None, None, "; --sensor W,H,P gives the size"),
+        outside(None, Some([-64, 0]), "save a copy in which 64 is added to x (in NumPy: x = x.astype(\"i8\") + 64)"),
+        outside(Some(1), None, "--origin 1"),
+        outside(Some(0), None, "--origin 0"),
         columns(Vec::new(), "name another column with --map"),
         columns(vec![Remedy::Map("t=a b,x=x".into())], "type --map 't=a b,x=x'"),
         columns(
@@ -318,8 +319,9 @@ fn prep() -> Vec<Case> {
             Some(Box::new(copy(&["unzip", "in h5"], "", Vec::new()))),
             "type unzip 'in h5', and convert what that gives",
         ),
-        times(Some(TimeUnit::Milliseconds), "--time-unit ms"),
-        times(None, "--time-unit s takes them"),
+        times(Some(TimeUnit::Milliseconds), false, "--time-unit ms"),
+        times(Some(TimeUnit::Milliseconds), true, "a copy of it in s, with its times divided by 1000"),
+        times(None, false, "--time-unit s takes them"),
         unit(Some(10.0), "multiplied by 10 (t * 10, with h5py or NumPy), and convert it with --time-unit us"),
         unit(Some(0.5), "multiplied by 500 (t * 500, with h5py), and convert it with --time-unit ns"),
         unit(None, "--time-unit s, ms, us or ns"),

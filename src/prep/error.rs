@@ -151,6 +151,9 @@ pub enum Error {
         /// The coordinate of the first pixel, 0 or 1, with which the recording would fit the sensor. `None` if neither
         /// fits better than the one that was assumed.
         origin: Option<u8>,
+        /// The lowest x and the lowest y of the recording, if many of its events have a negative x or y. Otherwise
+        /// `None`.
+        lowest: Option<[i64; 2]>,
     },
     /// An event whose x or y is no number.
     #[error("{}: sample {sample}: event {event}: expected x and y that are finite, got {got}", .path.display())]
@@ -237,6 +240,8 @@ pub enum Error {
         assumed: TimeUnit,
         /// The unit that the times probably have. `None` if no other unit is plausible.
         probable: Option<TimeUnit>,
+        /// Whether the other recordings, or the other samples of the file, fit the assumed unit.
+        alone: bool,
     },
     /// An attribute of a file that gives a unit of time other than s, ms, us and ns.
     #[error("{}: {place}: expected a unit of time (s, ms, us or ns), got {got}", .path.display())]

@@ -37,7 +37,7 @@ fn speech(row: impl Fn(usize) -> Vec<f64>) -> Recording {
 }
 
 /// Writes the samples of a recording in the layout of N-TIDIGITS.
-fn digits(speech: &Recording, path: &Path) -> PathBuf {
+pub(crate) fn digits(speech: &Recording, path: &Path) -> PathBuf {
     hdf5_file(path, |file| {
         let names: Vec<String> =
             (0..speech.times.len()).map(|i| format!("man-{i}-{}", ["z", "1", "2"][i % 3])).collect();

@@ -45,6 +45,8 @@ fn other_arrays_of_a_file_are_noted() {
     arrays.push(("x_right", "'<i8'", "(3,)", bytes(&[1, 2, 3])));
     arrays.push(("frames", "'|u1'", "(2, 3, 4)", vec![0; 24]));
     arrays.push(("width", "'<i8'", "()", bytes(&[40])));
+    arrays.push(("camera", "'<U2'", "()", vec![0; 8]));
+    arrays.push(("meta", "'|O'", "()", b"\x80\x04N.".to_vec()));
     let with = |name: &str, fill: &dyn Fn(&hdf5::File)| hdf5_file(&dir.join(name), fill);
     for (file, note) in [
         (
@@ -71,7 +73,7 @@ fn other_arrays_of_a_file_are_noted() {
             }),
             "field spikes/loudness was not used",
         ),
-        (npz(dir.join("a.npz"), &arrays), "fields frames, x_right were not used"),
+        (npz(dir.join("a.npz"), &arrays), "fields camera, frames, meta, x_right were not used"),
     ] {
         let sensor = if file.ends_with("shd.h5") { "700" } else { "346,260,2" };
         let arguments = ["--sensor", sensor, "--allow-clock-trouble", "--overwrite"];

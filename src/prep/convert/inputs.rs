@@ -11,8 +11,8 @@ use crate::convert::sensor::unknown_sensor;
 use crate::error::{BaseFault, Error, Result};
 use crate::events::SensorSize;
 use crate::source::{
-    Layout, LinkedPath, RawSamples, Recording, SourceOptions, TakenColumns, Unlabelled, alike, events_of, note_on,
-    vet_together,
+    Layout, LinkedPath, RawSamples, Recording, SourceOptions, TOO_SHORT, TakenColumns, Unlabelled, alike,
+    compare_files, events_of, note_on, vet_together,
 };
 
 /// The input recordings of one set, in order. They have the same sensor, classes and extra columns.
@@ -36,6 +36,7 @@ pub struct Inputs {
     /// Notes for the user about how the recordings were opened.
     pub notes: Vec<String>,
     rowless: Rowless,
+    options: SourceOptions,
 }
 
 /// Counts of the recordings that have no row in the table of labels. These recordings are left out of the set.
@@ -88,7 +89,8 @@ impl Inputs {
         let mut recordings = Vec::with_capacity(paths.len());
         let (mut notes, mut rowless, mut small) = (Vec::new(), Rowless::default(), Vec::new());
         for path in paths {
-            let mut opened = Recording::open(path, options)?;
+            let opened = Recording::open(path, options).map_err(|error| compare_files(error, paths, options));
+            let mut opened = opened?;
             if opened.is_empty() {
                 rowless.recordings += 1;
                 rowless.events += events_of(path, options)?;
@@ -184,6 +186,7 @@ impl Inputs {
             cochlea,
             notes,
             rowless: Rowless::default(),
+            options: options.clone(),
         })
     }
 
@@ -196,6 +199,16 @@ impl Inputs {
     /// description of these events.
     pub(super) fn unlabelled(&self) -> impl Iterator<Item = (&Recording, &Unlabelled)> {
         self.inputs.iter().filter_map(|input| Some((&input.recording, input.recording.unlabelled.as_ref()?)))
+    }
+
+    /// Compares the recording of an error about implausible times with the other recordings, so that the error says if
+    /// only this one has another unit. Other errors are returned unchanged.
+    pub(super) fn compare(&self, error: Error) -> Error {
+        if !matches!(error, Error::ImplausibleTimes { .. }) {
+            return error;
+        }
+        let files: Vec<PathBuf> = self.recordings().map(|recording| recording.path.clone()).collect();
+        compare_files(error, &files, &self.options)
     }
 
     /// Returns how many recordings have no row in the table of labels, and how many events they have.
@@ -250,7 +263,10 @@ impl Inputs {
                 found[at].2 += 1;
             }
         }
-        let alone = self.inputs.len() == 1;
+        let (alone, all) = (self.inputs.len() == 1, self.inputs.len());
+        found.retain(|(_, note, recordings)| {
+            *recordings < all || !note.contains(TOO_SHORT) || self.samples() > all as u64
+        });
         let said = found.into_iter().map(|(name, note, recordings)| match alone {
             true => note,
             false => note_on(&and_more(name, recordings - 1), &note),
@@ -366,7 +382,7 @@ impl Inputs {
             let most = range.end.min(input.first + input.samples) - next;
             let samples = input.recording.together(first, most);
             next += samples;
-            let raw = input.recording.read(first..first + samples);
+            let raw = input.recording.read(first..first + samples).map_err(|error| self.compare(error));
             Some(raw.map(|raw| RecordingSlice { recording: &input.recording, first, raw }))
         })
     }

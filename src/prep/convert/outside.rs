@@ -29,8 +29,9 @@ pub(super) fn outside_error(
         (format!("x, y, p inside the sensor, {sensor}"), format!("{x}, {y}, {p}"))
     };
     let origin = recording.likely_origin(sensor)?;
+    let lowest = if origin.is_none() && x.min(y) < 0 { recording.lowest()? } else { None };
     let got = if origin == Some(0) { format!("{got} after 1 is subtracted (`origin`)") } else { got };
-    Ok(Error::OutsideSensor { path: recording.path.clone(), sample, event, expected, got, origin })
+    Ok(Error::OutsideSensor { path: recording.path.clone(), sample, event, expected, got, origin, lowest })
 }
 
 /// Describes the coordinates of an event outside the sensor if x or y was NaN, infinite or far too large in the file.

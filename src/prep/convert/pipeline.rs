@@ -195,7 +195,7 @@ fn run(job: &Job<'_>, mut writer: SetWriter, mut losses: Losses, origin: &Origin
             Ok(Attempt::Finished(Box::new(converted)))
         }
         Err(ChunkFailure::TooNarrow(count)) => Ok(Attempt::TooNarrow(count, writer.abandon())),
-        Err(ChunkFailure::Error(error)) => Err(error),
+        Err(ChunkFailure::Error(error)) => Err(job.inputs.compare(error)),
     }
 }
 

@@ -7,6 +7,7 @@ use tonic_shard::NO_LABEL;
 use crate::error::{BaseFault, Error, Result};
 use crate::source::check::check_sensor;
 use crate::source::detect::{layout_of, open_stream};
+use crate::source::filler::Filler;
 use crate::source::folders::folder;
 use crate::source::labels::{
     FileNames, Named, Row, Unlabelled, cut, cut_one_class, extents, number_classes, read_labels,
@@ -144,6 +145,7 @@ fn cut_recording(mut stream: EventStream, options: &SourceOptions) -> Result<Opt
         origin: options.origin,
         unlabelled,
         out_of_range: stream.time.left_out,
+        filler: Filler::new(options.events),
         reader: Box::new(Long::open(stream, pieces)),
     }))
 }

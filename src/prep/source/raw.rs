@@ -294,16 +294,20 @@ impl Times {
     /// Returns the times in microseconds, with the times of the events in `range` replaced by `us`. Events without a
     /// valid time stay without one.
     pub(super) fn replaced(self, range: Range<usize>, us: &[i64]) -> Times {
-        let len = match &self {
+        let mut times: Vec<Option<i64>> = (0..self.len()).map(|i| self.get(i)).collect();
+        times[range.clone()].iter_mut().zip(us).for_each(|(time, us)| *time = time.and(Some(*us)));
+        Times::SomeUs(times)
+    }
+
+    /// Returns the number of events.
+    pub(super) fn len(&self) -> usize {
+        match self {
             Times::F16(t) => t.len(),
             Times::F32(t) => t.len(),
             Times::F64(t) => t.len(),
             Times::Us(t) => t.len(),
             Times::SomeUs(t) => t.len(),
-        };
-        let mut times: Vec<Option<i64>> = (0..len).map(|i| self.get(i)).collect();
-        times[range.clone()].iter_mut().zip(us).for_each(|(time, us)| *time = time.and(Some(*us)));
-        Times::SomeUs(times)
+        }
     }
 
     /// Returns whether all events of a range have the same stored time, and so the same time in every unit. Always

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::events::SensorSize;
-use crate::source::columns::TakenColumns;
+use crate::source::columns::{NO_PIXEL, TakenColumns};
+use crate::source::filler::Filler;
 use crate::source::hdf::LinkedPath;
 use crate::source::labels::Unlabelled;
 use crate::source::layout::Layout;
@@ -43,6 +44,7 @@ pub struct Recording {
     /// The coordinate of the first pixel, which is subtracted from x and y.
     pub(super) origin: u8,
     pub(super) reader: Box<dyn ReadSamples>,
+    pub(super) filler: Filler,
 }
 
 /// A sample with more events than this is read in blocks, if the recipe allows it.
@@ -143,7 +145,7 @@ impl Recording {
     /// Returns notes for the user about what was found while samples were read. If a very long recording is one sample,
     /// its clock is checked at that time, and not when the recording is opened.
     pub fn found(&self) -> Vec<String> {
-        self.reader.notes()
+        self.reader.notes().into_iter().chain(self.filler.note()).collect()
     }
 
     /// Returns the unit that the file's times are assumed to have. `None` if the unit is certain, or if the user
@@ -164,7 +166,9 @@ impl Recording {
     /// [`crate::Error::DamagedRecording`], [`crate::Error::BadSample`]. A file of a folder is opened for each read, so
     /// errors of [`Recording::open`] are possible too.
     pub fn read(&self, samples: Range<u64>) -> Result<RawSamples> {
-        Ok(self.minus_origin(self.reader.read(samples)?))
+        let raw = self.reader.read(samples.clone())?;
+        self.filler.look(samples.start, &raw);
+        Ok(self.minus_origin(raw))
     }
 
     /// Returns the number of events of a sample, if the sample can be read in blocks. `None` for layouts whose samples
@@ -193,7 +197,12 @@ impl Recording {
         most: u64,
         mut take: impl FnMut(RawSamples) -> Result<()>,
     ) -> Result<()> {
-        self.reader.read_in_blocks(sample, most, &mut |raw| take(self.minus_origin(raw)))
+        let (mut before, all) = (0, self.sample_events(sample).unwrap_or(0));
+        self.reader.read_in_blocks(sample, most, &mut |raw| {
+            self.filler.look_at_block(sample, &raw, 0, (before, all));
+            before += raw.count(0);
+            take(self.minus_origin(raw))
+        })
     }
 
     fn minus_origin(&self, raw: RawSamples) -> RawSamples {
@@ -246,6 +255,25 @@ impl Recording {
             0 => (lowest >= 1 && excess == 0).then_some(1),
             origin => (lowest == -i64::from(origin)).then_some(0),
         })
+    }
+
+    /// Returns the lowest x and the lowest y in the file, if at least a tenth of the events have a negative x or y.
+    /// Otherwise returns `None`. Of a very long recording, only about the first 2^27 events are read.
+    ///
+    /// # Errors
+    /// Errors of [`Recording::read`].
+    pub(crate) fn lowest(&self) -> Result<Option<[i64; 2]>> {
+        let (mut lowest, mut negative, mut events) = ([0; 2], 0, 0);
+        self.look_at(|raw| {
+            let at = |i| [raw.x.get(i), raw.y.as_ref().map_or(0, |y| y.get(i))];
+            let known = (0..raw.x.len()).map(at).filter(|pixel| !pixel.contains(&NO_PIXEL));
+            known.for_each(|pixel| {
+                events += 1;
+                negative += u64::from(pixel.iter().any(|n| *n < 0));
+                lowest = [lowest[0].min(pixel[0]), lowest[1].min(pixel[1])];
+            });
+        })?;
+        Ok((10 * negative >= events && negative > 0).then_some(lowest))
     }
 
     /// Returns the different polarities of the events, with -1 converted to 0. Of a very long recording, only about the

@@ -17,7 +17,7 @@ pub(crate) fn elsewhere(arrays: &[ArrayInfo], used: &[&str]) -> Vec<String> {
     let mut places: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for ArrayInfo { name, shape, kind } in arrays {
         let own = name.rsplit('/').next().unwrap_or_default().to_lowercase();
-        let is_one = shape.iter().product::<u64>() <= 1 && !matches!(kind, ArrayKind::Nowhere(_));
+        let is_one = shape.iter().product::<u64>() <= 1 && matches!(kind, ArrayKind::Number(_));
         if (!is_one || LABELS.contains(&own.as_str())) && !used.contains(&name.as_str()) {
             let mut groups = name.match_indices('/').map(|(slash, _)| &name[..=slash]);
             let unused = groups.find(|group| !used.iter().any(|used| used.starts_with(*group)));

@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use crate::error::{Error, Result};
 use crate::source::check::check_sensor;
 use crate::source::detect::{Head, open_stream, read_head};
+use crate::source::filler::Filler;
 use crate::source::folders::class_folders::{by_folder, parts_at};
 use crate::source::folders::class_list::ClassList;
 use crate::source::folders::listing::{LEAVE_OUT, Listing};
@@ -24,7 +25,7 @@ use crate::source::options::{Cut, LabelSource, SourceOptions};
 use crate::source::recording::Recording;
 use crate::source::stream::ClassLabel;
 use crate::source::times::{TimeUnit, vet_ends};
-use crate::source::together::vet_together;
+use crate::source::together::{compare_files, vet_together};
 use tonic_base::some_of;
 use tonic_shard::NO_LABEL;
 
@@ -53,10 +54,11 @@ pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
     let parts = parts_at(&listing.files, 1).filter(|_| options.class_level.is_none());
     notes.extend(parts.map(|parts| format!("the parts of a dataset, {}, are all in this set", some_of(&parts))));
     let heads = read_heads(dir, &listing.files, options, table.is_some())?;
-    if let Some(first) = listing.files.first() {
-        vet_ends(&open_stream(&dir.join(first), options)?)?;
+    let paths: Vec<PathBuf> = listing.files.iter().map(|name| dir.join(name)).collect();
+    if let Some(first) = paths.first() {
+        vet_ends(&open_stream(first, options)?).map_err(|error| compare_files(error, &paths, options))?;
     }
-    vet_together(dir, &listing.files.iter().map(|name| dir.join(name)).collect::<Vec<_>>(), options)?;
+    vet_together(dir, &paths, options)?;
     let labelled = labelled.map_or_else(|| by_file(dir, &listing, &heads), Ok)?;
     let sensor = heads.iter().find_map(|head| head.sensor);
     let sensor_of = |head: &Head| options.sensor.or(head.sensor).or(sensor);
@@ -74,7 +76,7 @@ pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
     for ((name, label), head) in listing.files.into_iter().zip(labelled.labels).zip(heads) {
         let path = dir.join(&name);
         let options = with_layout(&mut layouts, head.layout, options);
-        let pieces = cut_file(&path, &options, label)?;
+        let pieces = cut_file(&path, &options, label).map_err(|error| compare_files(error, &paths, &options))?;
         notes.extend(pieces.notes().iter().map(|note| note_on(&name, note)));
         recordings.push(Recording {
             path: path.clone(),
@@ -89,6 +91,7 @@ pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
             origin: options.origin,
             unlabelled: None,
             out_of_range: head.out_of_range,
+            filler: Filler::new(options.events),
             reader: Box::new(Long::closed(&path, options, (head.events, head.linked), pieces)),
         });
     }

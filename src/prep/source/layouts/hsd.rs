@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::events::SensorSize;
 use crate::source::columns::{Survey, TakenColumns, left_over, shape};
 use crate::source::commands::{KEYS, LABELS, OddLabels, TIMES, UNITS, relabelled, without_samples};
+use crate::source::filler::Filler;
 use crate::source::hdf;
 use crate::source::hdf::{LinkedPath, Tree, damaged, describe, descriptor, strings};
 use crate::source::heap::VlenRows;
@@ -139,6 +140,7 @@ impl Hsd {
             origin: 0,
             unlabelled: None,
             out_of_range: 0,
+            filler: Filler::default(),
             reader: Box::new(rows),
         })
     }
@@ -146,16 +148,23 @@ impl Hsd {
     /// Reads the times of consecutive samples and checks the clock of each sample. Returns the times of all samples as
     /// one column, and the index in this column at which each sample starts, followed by the column's length.
     fn read_times(&self, samples: Range<u64>) -> Result<(Times, Vec<usize>)> {
-        let direct = self.direct_times.as_ref().map(|rows| rows.times(samples.clone())).transpose()?;
-        let (times, offsets) = direct.flatten().map_or_else(|| self.times(samples.clone()), Ok)?;
-        let times = times.of_unit(self.clocks.time.unit);
+        let (times, offsets) = self.unchecked_times(samples.clone())?;
         let arrays = |sample| ([TIMES, UNITS].map(String::from), Some(sample));
         Ok((self.clocks.vet(samples.start, times, &offsets, arrays)?, offsets))
     }
 
+    /// Reads the times of consecutive samples like [`Hsd::read_times`], without checks.
+    fn unchecked_times(&self, samples: Range<u64>) -> Result<(Times, Vec<usize>)> {
+        let direct = self.direct_times.as_ref().map(|rows| rows.times(samples.clone())).transpose()?;
+        let (times, offsets) = direct.flatten().map_or_else(|| self.times(samples), Ok)?;
+        Ok((times.of_unit(self.clocks.time.unit), offsets))
+    }
+
     /// Extends an error about the times of one sample, so that it covers all samples with this kind of fault.
     fn of_all_rows(&self, error: Error) -> Error {
-        RowClocks::of_all_rows(error, self.times.size() as u64, |row| self.read_times(row..row + 1))
+        let samples = self.times.size() as u64;
+        let error = RowClocks::of_all_rows(error, samples, |row| self.read_times(row..row + 1));
+        self.clocks.compare_rows(error, samples, |row| Ok(self.unchecked_times(row..row + 1)?.0))
     }
 
     /// Reads the times of consecutive samples with libhdf5.

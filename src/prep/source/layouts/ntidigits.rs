@@ -18,6 +18,7 @@ use hdf5::types::TypeDescriptor;
 use crate::error::{BaseFault, Error, Result};
 use crate::events::SensorSize;
 use crate::source::columns::{EventBlock, FieldPath, Numbers, Part, TakenColumns};
+use crate::source::filler::Filler;
 use crate::source::hdf;
 use crate::source::hdf::{LinkedPath, NumberColumn};
 use crate::source::labels::number_classes;
@@ -122,6 +123,7 @@ pub(crate) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
         origin: 0,
         unlabelled: None,
         out_of_range: 0,
+        filler: Filler::default(),
         reader: Box::new(reader),
     })
 }
@@ -189,12 +191,13 @@ impl ReadSamples for Ntidigits {
 impl Ntidigits {
     /// Extends an error about the times of one sample, so that it covers all samples with this kind of fault.
     fn of_all_rows(&self, error: Error) -> Error {
-        RowClocks::of_all_rows(error, self.names.len() as u64, |sample| self.vetted(sample..sample + 1))
+        let samples = self.names.len() as u64;
+        let error = RowClocks::of_all_rows(error, samples, |sample| self.vetted(sample..sample + 1));
+        self.clocks.compare_rows(error, samples, |sample| Ok(self.unchecked(sample..sample + 1)?.times))
     }
 
-    /// Reads consecutive samples and checks the clock of each.
-    fn vetted(&self, samples: Range<u64>) -> Result<RawSamples> {
-        let first = samples.start;
+    /// Reads consecutive samples, without checks of their clocks.
+    fn unchecked(&self, samples: Range<u64>) -> Result<RawSamples> {
         let (path, part) = (&self.path, self.part);
         let (mut blocks, mut lengths) = (Vec::new(), Vec::new());
         for sample in samples {
@@ -210,10 +213,15 @@ impl Ntidigits {
             blocks.push(EventBlock { t: t.times(self.clocks.time.unit), x: x.pixels(), y: None, p: None });
         }
         let origins = vec![None; lengths.len()];
-        let raw = EventBlock::concatenate(blocks).into_samples(&lengths, &origins);
+        Ok(EventBlock::concatenate(blocks).into_samples(&lengths, &origins))
+    }
+
+    /// Reads consecutive samples and checks the clock of each.
+    fn vetted(&self, samples: Range<u64>) -> Result<RawSamples> {
+        let (first, raw) = (samples.start, self.unchecked(samples)?);
         let arrays = |sample| {
             let name = &self.names[sample as usize];
-            (["timestamps", "addresses"].map(|group| field(part, group, name).array), None)
+            (["timestamps", "addresses"].map(|group| field(self.part, group, name).array), None)
         };
         let times = self.clocks.vet(first, raw.times, &raw.offsets, arrays)?;
         Ok(RawSamples { times, ..raw })

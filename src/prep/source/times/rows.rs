@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use tonic_base::{and_more, interrupt};
@@ -11,11 +12,14 @@ use tonic_base::{and_more, interrupt};
 use crate::error::{Error, Result};
 use crate::remedy::{ClockRemedy, RowEvents};
 use crate::source::columns::Stamps;
+use crate::source::notes::note_on;
 use crate::source::raw::Times;
 use crate::source::times::clock::{FEW, Findings};
 use crate::source::times::timeline::Timeline;
 use crate::source::times::trouble::judge;
-use crate::source::times::vet::{SHORTEST, implausible, lasts_without_gaps};
+use crate::source::times::vet::{
+    COUNTED, SHORTEST, TOO_SHORT, compare, implausible, lasts_without_gaps, short_warning,
+};
 
 /// Duration of the longest plausible sample of speech, in microseconds.
 const SPEECH: i64 = 60_000_000;
@@ -39,12 +43,14 @@ pub(crate) struct RowClocks {
     /// Notes about samples whose times were corrected, or accepted although their clock has a fault. The keys are the
     /// indices of the samples.
     found: Mutex<BTreeMap<u64, Vec<String>>>,
+    /// Whether a sample lasts at least [`SHORTEST`].
+    any_long: AtomicBool,
 }
 
 impl RowClocks {
     /// Creates a check for the rows of the file at `path`. `time` says how their times are read.
     pub(crate) fn new(path: PathBuf, time: Timeline) -> RowClocks {
-        RowClocks { path, time, found: Mutex::default() }
+        RowClocks { path, time, found: Mutex::default(), any_long: AtomicBool::new(false) }
     }
 
     /// Checks the rows of consecutive samples. `first` is the index of the first of these samples, and `times` has the
@@ -64,8 +70,9 @@ impl RowClocks {
             let ends = (row.clone().find_map(|i| times.get(i)), row.clone().rev().find_map(|i| times.get(i)));
             let lasts = ends.1.unwrap_or(0).saturating_sub(ends.0.unwrap_or(0));
             if lasts <= BRIEF && times.are_sorted(row.clone()) {
-                if lasts < SHORTEST {
-                    self.vet_brief(sample, &times, row)?;
+                match lasts < SHORTEST {
+                    true => self.vet_brief(sample, &times, row)?,
+                    false => self.any_long.store(true, Ordering::Relaxed),
                 }
                 continue;
             }
@@ -85,10 +92,14 @@ impl RowClocks {
                 times = times.replaced(row, &stamps.us);
             }
             if !notes.is_empty() {
-                self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(sample, notes);
+                self.note(sample, notes);
             }
         }
         Ok(times)
+    }
+
+    fn note(&self, sample: u64, notes: Vec<String>) {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(sample, notes);
     }
 
     /// Finds the faults in the clock of a row. Returns an error if the unit is only assumed and the row lasts more than
@@ -115,8 +126,7 @@ impl RowClocks {
         found: &Findings,
         arrays: impl Fn(u64) -> Place,
     ) -> Result<Vec<String>> {
-        let place = format!("sample {sample}: times");
-        judge((&self.path, &place), time, found, &|_| Ok(None)).map_err(|mut error| {
+        judge((&self.path, &place_of(sample)), time, found, &|_| Ok(None)).map_err(|mut error| {
             if let Error::ClockTrouble { remedy, .. } = &mut error {
                 let in_parts = matches!(remedy, ClockRemedy::Parts(_));
                 let out = match remedy {
@@ -132,11 +142,17 @@ impl RowClocks {
     }
 
     /// Returns an error if the unit is only assumed and a row has [`FEW`] events or more within less than a millisecond
-    /// in it. Events that all have the same stored time are accepted.
+    /// in it. If the unit is given, notes such a row of a few events. Events that all have the same stored time are
+    /// accepted.
     fn vet_brief(&self, sample: u64, times: &Times, row: Range<usize>) -> Result<()> {
         let valid = || row.clone().filter_map(|i| times.get(i));
         let lasts = valid().max().unwrap_or(0).saturating_sub(valid().min().unwrap_or(0));
-        if lasts < SHORTEST && valid().count() as u64 >= FEW && !times.are_one(row.clone()) {
+        let events = valid().count() as u64;
+        if lasts >= SHORTEST {
+            self.any_long.store(true, Ordering::Relaxed);
+        } else if self.time.unit_given && events >= COUNTED && !times.are_one(row.clone()) {
+            self.note(sample, vec![short_warning(self.time.unit, lasts)]);
+        } else if events >= FEW && !times.are_one(row.clone()) {
             self.refuse(sample, "speech of at least 1 ms", lasts, row.len() as u64)?;
         }
         Ok(())
@@ -166,10 +182,27 @@ impl RowClocks {
         first
     }
 
+    /// Compares the sample of an [`Error::ImplausibleTimes`] with the other samples of the file, so that the error says if
+    /// only this sample has another unit. `samples` is the number of samples, and `read` reads the times of one. Other
+    /// errors are returned unchanged.
+    pub(crate) fn compare_rows(&self, error: Error, samples: u64, read: impl Fn(u64) -> Result<Times>) -> Error {
+        let Error::ImplausibleTimes { place, .. } = &error else { return error };
+        let (mut own, mut others) = (0, Vec::new());
+        for sample in (0..samples).take_while(|_| !interrupt::requested()) {
+            let Ok(times) = read(sample) else { continue };
+            let valid = || (0..times.len()).filter_map(|i| times.get(i));
+            let Some((low, high)) = valid().min().zip(valid().max()) else { continue };
+            match *place == place_of(sample) {
+                true => own = high.saturating_sub(low),
+                false => others.push(high.saturating_sub(low)),
+            }
+        }
+        compare(error, own, others)
+    }
+
     fn refuse(&self, sample: u64, expected: &str, lasts: i64, events: u64) -> Result<()> {
         let Some(unit) = self.time.assumed() else { return Ok(()) };
-        let place = format!("sample {sample}: times");
-        Err(implausible(&self.path, place, expected.into(), (unit, None), lasts as f64, events))
+        Err(implausible(&self.path, place_of(sample), expected.into(), (unit, None), lasts as f64, events))
     }
 
     /// Returns notes for the user about the rows that were read. If several notes are of one kind, returns only the
@@ -177,15 +210,24 @@ impl RowClocks {
     pub(crate) fn notes(&self) -> Vec<String> {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         let mut kinds: BTreeMap<&str, (u64, &String, usize)> = BTreeMap::new();
+        let any_long = self.any_long.load(Ordering::Relaxed);
         for (sample, note) in found.iter().flat_map(|(sample, notes)| notes.iter().map(move |note| (*sample, note))) {
-            let kind = note.split(':').next().unwrap_or_default();
+            let kind = note.split(':').find(|kind| *kind != "warning").unwrap_or_default();
+            if kind.trim_start() == TOO_SHORT && !any_long {
+                continue;
+            }
             kinds.entry(kind).or_insert((sample, note, 0)).2 += 1;
         }
         let said = kinds
             .into_values()
-            .map(|(sample, note, samples)| format!("{}: {note}", and_more(&format!("sample {sample}"), samples - 1)));
+            .map(|(sample, note, samples)| note_on(&and_more(&format!("sample {sample}"), samples - 1), note));
         said.collect()
     }
+}
+
+/// Returns how messages name the times of a sample.
+fn place_of(sample: u64) -> String {
+    format!("sample {sample}: times")
 }
 
 /// Returns the kind of the fault in a row, such as `a gap`, and the events that the error suggests to remove. `None`

@@ -42,6 +42,11 @@ const TICKS: i64 = 10;
 /// Maximum number of gaps that are subtracted from the duration of a recording. If there are more gaps, the assumed
 /// unit is wrong rather than the clock, so none is subtracted.
 const MOST_GAPS: usize = 8;
+/// Minimum number of events of a recording or sample that is warned of if it lasts less than [`SHORTEST`].
+pub(crate) const COUNTED: u64 = 10;
+/// The kind of the warnings about recordings and samples that last less than [`SHORTEST`] in the given unit. They are
+/// for users only if other ones last longer.
+pub(crate) const TOO_SHORT: &str = "times in another unit";
 /// Number of events that are read at the start of a recording, and also at its end, to find its duration and times with
 /// fractions.
 const HEAD: u64 = 1024;
@@ -55,13 +60,38 @@ pub(crate) fn vet_ends(stream: &EventStream) -> Result<()> {
     if stream.time.assumed().is_none() || stream.len < 2 {
         return Ok(());
     }
+    match lasts(stream)? {
+        Some(lasts) if !(BRIEF..=LONGEST).contains(&lasts) => vet_all(stream),
+        _ => Ok(()),
+    }
+}
+
+/// Returns the last time of a recording minus its first time, in microseconds. `None` if no event near its ends has a
+/// time.
+///
+/// # Errors
+/// Errors of [`EventStream::times`].
+pub(crate) fn lasts(stream: &EventStream) -> Result<Option<i64>> {
     let head = stream.times(0..HEAD.min(stream.len))?;
     let tail = stream.times(stream.len.saturating_sub(HEAD)..stream.len)?;
-    let (Some(first), Some(last)) = (head.valid().next(), tail.valid().next_back()) else { return Ok(()) };
-    if (BRIEF..=LONGEST).contains(&last.saturating_sub(first)) {
-        return Ok(());
+    Ok(head.valid().next().zip(tail.valid().next_back()).map(|(first, last)| last.saturating_sub(first)))
+}
+
+/// Sets `alone` of an [`Error::ImplausibleTimes`] if the recording or sample that it is about has another unit than the
+/// other ones. In the assumed unit, that one lasts `lasts` microseconds and the other ones last `others`. Other errors
+/// are returned unchanged.
+pub(crate) fn compare(mut error: Error, lasts: i64, mut others: Vec<i64>) -> Error {
+    others.sort_unstable();
+    let usual = others.get(others.len() / 2).copied().filter(|usual| (SHORTEST..=LONGEST).contains(usual));
+    if let (Error::ImplausibleTimes { got, assumed, probable, alone, .. }, Some(usual)) = (&mut error, usual)
+        && let Some(unit) = assumed.fitting(lasts.max(1) as f64, usual as f64)
+        && !*alone
+    {
+        (*probable, *alone) = (Some(unit), true);
+        *got +=
+            &format!("; others last {} in {assumed}, so this one alone seems to be in {unit}", duration(usual as f64));
     }
-    vet_all(stream)
+    error
 }
 
 /// Checks the unit of recordings that have too few events to be checked one by one, by how long they last on average.
@@ -152,11 +182,50 @@ pub(crate) fn vet(stream: &EventStream, found: &Findings) -> Result<Vec<String>>
     let doubt = stream.time.assumed().map(|unit| vet_unit(stream, unit, found)).transpose()?.flatten();
     let mut notes = judge((&stream.path, "times"), &stream.time, found, &|starts| sorting(stream, starts))?;
     notes.extend(doubt);
+    notes.extend(coarse(stream, found));
+    notes.extend(too_short(stream, found));
     notes.extend(found.missing.map(|(at, count)| {
         let (of, at) = (found.events, at + stream.time.skipped);
         format!("{count} of {of} events have no time (NaN, NaT or beyond 64 bits), the first is event {at}")
     }));
     Ok(notes)
+}
+
+/// Returns a warning if the type of the stored times is too coarse for a recording: if two neighbouring numbers of the
+/// type are further apart than a thousandth of the recording's duration.
+fn coarse(stream: &EventStream, found: &Findings) -> Option<String> {
+    let kind = &stream.taken.fields[Role::T as usize].as_ref()?.kind;
+    let bits = if kind.contains("float16") { 10 } else { 23 };
+    let (low, high) = found.extent.filter(|_| kind.contains("float16") || kind.contains("float32"))?;
+    let unit = stream.time.unit;
+    let largest = low.unsigned_abs().max(high.unsigned_abs()).max(1) as f64 / unit.microseconds();
+    let step = largest.log2().floor().exp2() / f64::from(1 << bits) * unit.microseconds();
+    let lasts = high.saturating_sub(low) as f64;
+    (found.events > 1 && step > lasts / 1e3 && step >= 1.0).then(|| {
+        format!(
+            "warning: coarse times: as {kind} they are multiples of {}, and the recording lasts {}: save them as float64, \
+             or subtract the first time before they are saved as {kind}",
+            duration(step),
+            duration(lasts)
+        )
+    })
+}
+
+/// Returns a warning if a recording whose unit is given lasts less than a millisecond in it. It is of the kind
+/// [`TOO_SHORT`].
+fn too_short(stream: &EventStream, found: &Findings) -> Option<String> {
+    let (low, high) = found.extent.filter(|_| stream.time.unit_given && stream.time.left_out == 0)?;
+    let lasts = high.saturating_sub(low);
+    (found.events >= COUNTED && lasts < SHORTEST).then(|| short_warning(stream.time.unit, lasts))
+}
+
+/// Returns the warning about a recording or sample that lasts only `lasts` microseconds in `unit`, while others last
+/// longer.
+pub(crate) fn short_warning(unit: TimeUnit, lasts: i64) -> String {
+    let lasts = duration(lasts as f64);
+    format!(
+        "warning: {TOO_SHORT}: it lasts {lasts} in {unit} (`time_unit`), and others last longer; is it in another unit?"
+    )
 }
 
 /// Checks the findings about times whose wraps were undone. Returns notes for the user.
@@ -258,5 +327,6 @@ pub(crate) fn implausible(
         got,
         assumed: unit,
         probable: probable.map(|(unit, _)| unit),
+        alone: false,
     }
 }

@@ -1,0 +1,69 @@
+//! Finds equal events in a row at the start or at the end of a sample. They are probably no events but filler, such as
+//! the zeros of an array that was allocated for more events.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use tonic_base::and_more;
+
+use crate::source::notes::note_on;
+use crate::source::raw::{Coordinates, RawSamples};
+use crate::source::times::EventRange;
+
+/// Minimum number of equal events in a row that the user is warned of.
+const MANY: usize = 20;
+
+/// The equal events that were found while the samples of a recording were read.
+#[derive(Debug, Default)]
+pub(super) struct Filler {
+    /// Number of the file's events before the first event that is used.
+    skipped: u64,
+    /// Description of the equal events of each sample that has some. The keys are the indices of the samples.
+    found: Mutex<BTreeMap<u64, String>>,
+}
+
+impl Filler {
+    /// Makes a search in a recording of which only the range `events` is used. `None` stands for all events.
+    pub(super) fn new(events: Option<EventRange>) -> Filler {
+        Filler { skipped: events.map_or(0, |events| events.start), found: Mutex::default() }
+    }
+
+    /// Looks at the first and at the last events of consecutive samples. `first` is the index of the first sample.
+    pub(super) fn look(&self, first: u64, raw: &RawSamples) {
+        for (i, sample) in (0..raw.samples()).zip(first..) {
+            self.look_at_block(sample, raw, i, (0, raw.count(i)));
+        }
+    }
+
+    /// Looks at a block of consecutive events of a sample. The block is sample `i` of `raw`. `before` is the number of
+    /// the sample's events before the block, and `all` is the number of all its events.
+    pub(super) fn look_at_block(&self, sample: u64, raw: &RawSamples, i: usize, (before, all): (u64, u64)) {
+        let (start, end) = (raw.offsets[i], raw.offsets[i + 1]);
+        let at = |column: &Option<Coordinates>, i| column.as_ref().map(|column| column.get(i));
+        let event = |i: usize| (raw.times.get(i), raw.x.get(i), at(&raw.y, i), at(&raw.p, i));
+        let equal = |i: usize, to: usize| event(i) == event(to);
+        let head = (start..end).take_while(|&i| before == 0 && equal(i, start)).count();
+        let is_end = before + (end - start) as u64 == all;
+        let tail = (start..end).rev().take_while(|&i| is_end && equal(i, end - 1)).count();
+        let (which, count, i) = if head >= tail { ("first", head, start) } else { ("last", tail, end - 1) };
+        if count < MANY || count as u64 == all {
+            return;
+        }
+        let used = match which {
+            "first" => EventRange { start: self.skipped + count as u64, end: None },
+            _ => EventRange { start: self.skipped, end: Some(self.skipped + all - count as u64) },
+        };
+        let place = at(&raw.y, i).map_or(format!("channel {}", raw.x.get(i)), |y| format!("({}, {y})", raw.x.get(i)));
+        let what = format!("its {which} {count} events are equal, all at {place} and at one time: perhaps filler");
+        let what = format!("{what}; of one recording that is one sample, `events {used}` leaves them out");
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).entry(sample).or_insert(what);
+    }
+
+    /// Returns a warning about the samples that have equal events, if there are any.
+    pub(super) fn note(&self) -> Option<String> {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let (sample, what) = found.first_key_value()?;
+        let name = and_more(&format!("sample {sample}"), found.len() - 1);
+        Some(format!("warning: equal events: {}", note_on(&name, what)))
+    }
+}
