@@ -38,7 +38,7 @@ fn one_file_in_another_unit_is_named() {
         let folder = mixed(unit, i);
         let words = [
             &format!("{i}.npy: times: expected"),
-            &*format!("others last 899 ms in us, so this one alone seems to be in {unit}"),
+            &*format!("ms in us, so this one alone seems to be in {unit}"),
             &format!("a copy of it in us, with its times multiplied by {factor}"),
         ];
         let files: Vec<PathBuf> = (0..6).map(|i| folder.join(format!("{i}.npy"))).collect();
