@@ -323,7 +323,7 @@ fn prep() -> Vec<Case> {
         times(Some(TimeUnit::Milliseconds), true, "a copy of it in s, with its times divided by 1000"),
         times(None, false, "--time-unit s takes them"),
         unit(Some(10.0), "multiplied by 10 (t * 10, with h5py or NumPy), and convert it with --time-unit us"),
-        unit(Some(0.5), "multiplied by 500 (t * 500, with h5py), and convert it with --time-unit ns"),
+        unit(Some(0.5), "multiplied by 500 (t * 500, with h5py or NumPy), and convert it with --time-unit ns"),
         unit(None, "--time-unit s, ms, us or ns"),
         trouble(ClockRemedy::Sort, Some("4096".into()), "t = np.unwrap(t.astype(\"i8\"), period=4096)"),
         clock(ClockRemedy::Unwrap, "--unwrap"),
