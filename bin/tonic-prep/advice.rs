@@ -3,7 +3,9 @@
 
 use std::path::Path;
 
-use tonic_prep::{Absence, ClockRemedy, Error as PrepError, EventRange, FolderKind, Remedy, RowEvents, TimeUnit};
+use tonic_prep::{
+    Absence, ClockRemedy, ClockTimes, Error as PrepError, EventRange, FolderKind, Remedy, RowEvents, TimeUnit,
+};
 use tonic_sets::Error as SetsError;
 
 use crate::errors::Cause;
@@ -248,10 +250,24 @@ fn clock_advice(path: &Path, remedy: &ClockRemedy) -> String {
             "--allow-clock-trouble sorts all events by time, which is right unless its clock started again".into()
         }
         ClockRemedy::TakeOut(events) => format!(
-            "convert a copy without that (in NumPy: np.delete(events, np.s_[{}])); --allow-clock-trouble takes all \
+            "convert a copy without that (in NumPy: np.delete(events, np.{}[{}])); --allow-clock-trouble takes all \
              times as they are, sorted",
-            slice(events)
+            if events.len() == 1 { "s_" } else { "r_" },
+            slices(events)
         ),
+        ClockRemedy::Keep { clocks, removed } => {
+            let masks: Vec<String> = clocks.iter().map(mask).collect();
+            let which = match &masks[..] {
+                [_] => format!(", which removes {removed} events"),
+                _ => "; each clock by itself, if all are wanted".into(),
+            };
+            let unit = clocks.first().map_or(String::new(), |clock| format!("the times in {}", clock.unit));
+            format!(
+                "convert a copy in which each column c is c[keep], with NumPy or h5py (t: {unit}, such as events[\"t\"] or \
+                 f[\"events/t\"][:]): {}{which}; --allow-clock-trouble takes all times as they are, sorted",
+                masks.join(" or ")
+            )
+        }
         ClockRemedy::OfRows { rows, more } => {
             let code = without_events(rows);
             // Not the name of the file itself, which may be such a copy, of another sample.
@@ -299,8 +315,7 @@ fn clock_advice(path: &Path, remedy: &ClockRemedy) -> String {
 /// Returns the Python code that removes events from samples of the open HDF5 file `f`. Samples in which the same events
 /// are removed share a line of a list.
 fn without_events(rows: &[RowEvents]) -> String {
-    let removed =
-        |row: &RowEvents| format!("numpy.r_[{}]", row.events.iter().map(slice).collect::<Vec<_>>().join(", "));
+    let removed = |row: &RowEvents| format!("numpy.r_[{}]", slices(&row.events));
     if let Some(row) = rows.first().filter(|row| row.row.is_some()) {
         let mut same: Vec<(String, Vec<u64>)> = Vec::new();
         for (index, events) in rows.iter().filter_map(|row| Some((row.row?, removed(row)))) {
@@ -321,6 +336,16 @@ fn without_events(rows: &[RowEvents]) -> String {
         "[f.update({{n: numpy.delete(f.pop(n)[()], out)}}) for names, out in [{}] for n in names]",
         lists.join(", ")
     )
+}
+
+/// Returns the line of Python that finds the events of a clock by their times `t`.
+fn mask(clock: &ClockTimes) -> String {
+    format!("keep = (t >= {}) & (t <= {}) ({} events)", clock.from, clock.to, clock.events)
+}
+
+/// Returns ranges of events in the form of NumPy slices, with commas between them.
+fn slices(events: &[EventRange]) -> String {
+    events.iter().map(slice).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns a range of events in the form of a NumPy slice: `3:7`, or `3:` for a range without an end.

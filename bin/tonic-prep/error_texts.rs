@@ -5,7 +5,7 @@ use std::io::{Error as IoError, ErrorKind};
 use std::path::PathBuf;
 
 use tonic_base::Error as Base;
-use tonic_prep::{Absence, ClockRemedy, Error as Prep, FolderKind, Remedy, RowEvents, TimeUnit};
+use tonic_prep::{Absence, ClockRemedy, ClockTimes, Error as Prep, FolderKind, Remedy, RowEvents, TimeUnit};
 use tonic_report::Error as Report;
 use tonic_sets::Error as Sets;
 use tonic_shard::{Error as Shard, Part};
@@ -162,6 +162,10 @@ fn prep() -> Vec<Case> {
         )
     };
     let clock = |remedy, next| trouble(remedy, None, next);
+    let keep = |clocks| {
+        let times = ClockTimes { from: words("0.5"), to: words("9.5"), events: 7, unit: TimeUnit::Seconds };
+        ClockRemedy::Keep { clocks: vec![times; clocks], removed: 3 }
+    };
     let of_rows = |rows: [Option<u64>; 2], more, next| {
         let row = |row: Option<u64>| {
             let (arrays, events) = ([words("a"), words("b")], vec![events("0..4"), events("6..9")]);
@@ -328,7 +332,10 @@ fn prep() -> Vec<Case> {
         trouble(ClockRemedy::Sort, Some("4096".into()), "t = np.unwrap(t.astype(\"i8\"), period=4096)"),
         clock(ClockRemedy::Unwrap, "--unwrap"),
         clock(ClockRemedy::Sort, "--allow-clock-trouble sorts all events by time"),
-        clock(ClockRemedy::TakeOut(events("9..10")), "(in NumPy: np.delete(events, np.s_[9:10]))"),
+        clock(ClockRemedy::TakeOut(vec![events("9..10")]), "(in NumPy: np.delete(events, np.s_[9:10]))"),
+        clock(ClockRemedy::TakeOut(vec![events("0..1"), events("9..10")]), "np.delete(events, np.r_[0:1, 9:10])"),
+        clock(keep(1), "keep = (t >= 0.5) & (t <= 9.5) (7 events), which removes 3 events;"),
+        clock(keep(2), "(7 events) or keep = (t >= 0.5) & (t <= 9.5) (7 events); each clock by itself"),
         of_rows(
             [Some(7), Some(9)],
             0,

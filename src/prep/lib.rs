@@ -30,7 +30,7 @@ pub use events::{Admitted, Events, RawEvent, SensorSize, admit};
 pub use fault::{Checked, Fault};
 pub use framing::{FramedSample, Framer, Framing};
 pub use recipe::{Recipe, catalogue};
-pub use remedy::{ClockRemedy, Remedy, RowEvents};
+pub use remedy::{ClockRemedy, ClockTimes, Remedy, RowEvents};
 pub use signature::{Catalogue, IfAbsent, Kind, Parameter, Signature};
 pub use source::{
     COCHLEA, ClassList, Coordinates, Cut, Digits, EventRange, LabelSource, Layout, LinkedPath, Map, RawSamples,

@@ -40,7 +40,16 @@ pub enum ClockRemedy {
     Sort,
     /// The times of these few events are far from all others. The user has to remove the events from a copy of the
     /// recording.
-    TakeOut(EventRange),
+    TakeOut(Vec<EventRange>),
+    /// The times of events all over the recording are far from the others. The user has to save a copy of the recording
+    /// that keeps only the times of one clock.
+    Keep {
+        /// The times of each clock, the one with the most events first. There is only one clock if all others are
+        /// damaged times.
+        clocks: Vec<ClockTimes>,
+        /// Number of events that a copy lacks if it keeps the first clock.
+        removed: u64,
+    },
     /// For a file with many samples. The user has to remove events of these samples from a copy of the file: a few
     /// events whose times are far from all others or, if a sample's times restart or jump, all its parts but the
     /// largest.
@@ -50,6 +59,19 @@ pub enum ClockRemedy {
         /// Number of further samples with this kind of fault, which are not listed.
         more: u64,
     },
+}
+
+/// A range of times that contains all events of one clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClockTimes {
+    /// The lowest time as a number in the unit `unit`.
+    pub from: String,
+    /// The highest time as a number in the unit `unit`, inclusive.
+    pub to: String,
+    /// Number of events of the clock.
+    pub events: u64,
+    /// Unit of the times in the file.
+    pub unit: TimeUnit,
 }
 
 /// Events of one sample that have to be removed from a file with many samples, and their place in the file.

@@ -63,6 +63,7 @@ mod recipes;
 mod recording;
 mod refusals;
 mod repair;
+mod scatter;
 mod seal;
 mod shards;
 mod show;

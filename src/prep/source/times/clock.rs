@@ -7,6 +7,7 @@
 //! | reset | step back and go on from there | the camera was started again |
 //! | gap | jump ahead by far more than the rest of the recording lasts | it begins with old events |
 //! | stray | jump as far as a gap for a few events, or step back far for a block of events | one damaged time |
+//! | scatter | go back and forth between ranges that are far apart | damaged times all over the file; two clocks |
 //! | disorder | descend, or step back again and again without returning | a file whose events are sorted by pixel |
 //!
 //! The pass needs constant memory, apart from a few bytes for each wrap. It takes the times in blocks. Nearly all
@@ -17,20 +18,24 @@
 //! judge      decides at the end of the pass which steps are faults
 //! wrap       finds a counter that wraps, and undoes the wraps
 //! packets    recognises packets with two halves of the same times, which look like a clock that starts again
+//! clusters   recognises stray events and other clocks by the values of their times
 //! swapped    recognises blocks of events that swapped their places in the file
 //! findings   what was found, and how messages describe it
 //! ```
 
+mod clusters;
 mod findings;
 mod judge;
 mod packets;
 mod swapped;
 mod wrap;
 
+pub(crate) use clusters::Scatter;
 pub(crate) use findings::{Break, BreakKind, Disorder, Findings, Jitter};
 pub(crate) use wrap::Wrap;
 
 use crate::source::times::unit::TimeUnit;
+use clusters::Clusters;
 use packets::Packets;
 use swapped::Segments;
 use wrap::Turns;
@@ -106,6 +111,7 @@ pub(crate) struct Clock {
     gaps: Vec<Break>,
     packets: Packets,
     segments: Segments,
+    clusters: Clusters,
     /// Blocks of consecutive events whose times are far behind those around them, at most [`LISTED`]. Each has its
     /// number of events.
     blocks: Vec<(Break, u64)>,
@@ -162,6 +168,7 @@ impl Clock {
             gaps: Vec::new(),
             packets: Packets::default(),
             segments: Segments::default(),
+            clusters: Clusters::default(),
             blocks: Vec::new(),
             missing: None,
         }
@@ -210,6 +217,7 @@ impl Clock {
         (self.previous, self.high) = (last, self.high.max(last));
         self.seen += events;
         self.segments.extend_to(last);
+        self.clusters.extend_to(last, events);
         true
     }
 
@@ -220,6 +228,7 @@ impl Clock {
         }
         (self.low, self.high) = (self.low.min(time), self.high.max(time));
         self.segments.see(time);
+        self.clusters.see(self.seen, time);
         self.turns.see(self.seen, (self.previous, time), (self.low, self.high));
         self.ahead += u64::from(time > self.previous);
         self.backward += u64::from(time < self.previous);

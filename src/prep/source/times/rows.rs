@@ -14,7 +14,8 @@ use crate::remedy::{ClockRemedy, RowEvents};
 use crate::source::columns::Stamps;
 use crate::source::notes::note_on;
 use crate::source::raw::Times;
-use crate::source::times::clock::{FEW, Findings};
+use crate::source::times::clock::{FEW, Findings, Scatter};
+use crate::source::times::event_range::EventRange;
 use crate::source::times::timeline::Timeline;
 use crate::source::times::trouble::judge;
 use crate::source::times::vet::{
@@ -79,7 +80,7 @@ impl RowClocks {
             let mut stamps = stamps(&times, row.clone());
             let found = self.find(sample, &stamps)?;
             self.vet_brief(sample, &times, row.clone())?;
-            let mut notes = self.judge(sample, &self.time, &found, &arrays)?;
+            let mut notes = self.judge(sample, &self.time, &found, &stamps, &arrays)?;
             if let Some(wrap) = self.time.wrap_to_undo(&found) {
                 wrap.unwrap(0, &mut stamps.us);
                 // A counter that ran before the row began does not say when it began.
@@ -88,7 +89,7 @@ impl RowClocks {
                     notes.iter_mut().for_each(|note| *note += ", and its times count from its first event");
                 }
                 let found = self.find(sample, &stamps)?;
-                notes.extend(self.judge(sample, &self.time.unwrapped(), &found, &arrays)?);
+                notes.extend(self.judge(sample, &self.time.unwrapped(), &found, &stamps, &arrays)?);
                 times = times.replaced(row, &stamps.us);
             }
             if !notes.is_empty() {
@@ -124,6 +125,7 @@ impl RowClocks {
         sample: u64,
         time: &Timeline,
         found: &Findings,
+        stamps: &Stamps,
         arrays: impl Fn(u64) -> Place,
     ) -> Result<Vec<String>> {
         judge((&self.path, &place_of(sample)), time, found, &|_| Ok(None)).map_err(|mut error| {
@@ -131,7 +133,10 @@ impl RowClocks {
                 let in_parts = matches!(remedy, ClockRemedy::Parts(_));
                 let out = match remedy {
                     ClockRemedy::Parts(parts) => parts.first().map_or(Vec::new(), |part| part.others(found.events)),
-                    ClockRemedy::TakeOut(events) => vec![*events],
+                    ClockRemedy::TakeOut(events) => std::mem::take(events),
+                    ClockRemedy::Keep { .. } => {
+                        found.scatter.as_ref().map_or(Vec::new(), |scatter| outside(scatter, &stamps.places(None)))
+                    }
                     _ => return error,
                 };
                 let (arrays, row) = arrays(sample);
@@ -239,6 +244,19 @@ fn row_fault(error: &Error) -> Option<(&str, &RowEvents)> {
         }
         _ => None,
     }
+}
+
+/// Returns the events of a row that are not of the first clock. `times` are the times of all its events in microseconds.
+fn outside(scatter: &Scatter, times: &[i64]) -> Vec<EventRange> {
+    let Some(&(low, high, _)) = scatter.clocks.first() else { return Vec::new() };
+    let mut ranges: Vec<EventRange> = Vec::new();
+    for (i, _) in (0..).zip(times).filter(|(_, time)| !(low..=high).contains(*time)) {
+        match ranges.last_mut().filter(|range| range.end == Some(i)) {
+            Some(range) => range.end = Some(i + 1),
+            None => ranges.push(EventRange { start: i, end: Some(i + 1) }),
+        }
+    }
+    ranges
 }
 
 /// Returns the times of a row in microseconds.

@@ -4,11 +4,16 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::remedy::ClockRemedy;
-use crate::source::times::clock::{Break, BreakKind, Disorder, Findings};
+use crate::remedy::{ClockRemedy, ClockTimes};
+use crate::source::times::clock::{Break, BreakKind, Disorder, Findings, Scatter};
 use crate::source::times::event_range::EventRange;
 use crate::source::times::sorting::Sorting;
 use crate::source::times::timeline::Timeline;
+use crate::source::times::unit::duration;
+
+/// Margin in microseconds of the times of a clock that an error tells to keep. Times that are to be removed are farther
+/// away.
+const MARGIN: i64 = 500_000;
 
 /// Checks the findings about the times of a recording or of one sample. Returns notes for the user. `place` names these
 /// times in messages.
@@ -30,9 +35,10 @@ pub(crate) fn judge(
     let skipped = time.skipped;
     let wrap = found.wraps(time.unwrap);
     let resets = || found.breaks.iter().filter(|found| found.kind == BreakKind::Reset).map(|found| found.at);
-    let starts: Vec<u64> = match wrap {
-        Some(wrap) => wrap.starts().collect(),
-        None => resets().collect(),
+    let starts: Vec<u64> = match (wrap, &found.scatter) {
+        (Some(wrap), _) => wrap.starts().collect(),
+        (None, Some(scatter)) => scatter.returns.clone(),
+        (None, None) => resets().collect(),
     };
     let disorder = match found.disorder {
         Some(Disorder::Descending) => Some("its events are in descending order of time".into()),
@@ -52,6 +58,10 @@ pub(crate) fn judge(
             "the times step back {steps} times by more than half of the recording and do not return, so it is sorted by \
              something else than time, or its clock starts again and again"
         )),
+        Some(Disorder::Late) => found.jitter.map(|jitter| {
+            let (events, largest) = (jitter.events, duration(jitter.largest as f64));
+            format!("{events} events are out of order, by up to {largest}, before event {}", jitter.at + skipped)
+        }),
         _ => None,
     });
     let stray = found.breaks.first().is_some_and(|found| found.kind != BreakKind::Reset);
@@ -64,6 +74,10 @@ pub(crate) fn judge(
     if let Some(what) = disorder {
         let what = format!("disorder: {what}");
         return if time.as_is { Ok(vec![what + "; it was sorted"]) } else { refuse(what, ClockRemedy::Sort) };
+    }
+    if let Some(scatter) = &found.scatter {
+        let what = scatter.describe(found.events, skipped);
+        return if time.as_is { Ok(vec![what + "; taken as it is"]) } else { refuse(what, keep(time, scatter)) };
     }
     if let Some(wrap) = wrap {
         let certain = found.wrap.is_some();
@@ -88,17 +102,28 @@ pub(crate) fn judge(
     Ok(notes)
 }
 
+/// Returns the remedy for stray events or other clocks all over a recording: to keep the times of one clock. The times
+/// have a margin on both sides.
+fn keep(time: &Timeline, scatter: &Scatter) -> ClockRemedy {
+    let stored = |us: i64| (us as f64 / time.unit.microseconds()).to_string();
+    let times = |&(low, high, events): &(i64, i64, u64)| ClockTimes {
+        from: stored(low.saturating_sub(MARGIN)),
+        to: stored(high.saturating_add(MARGIN)),
+        events,
+        unit: time.unit,
+    };
+    ClockRemedy::Keep { clocks: scatter.clocks.iter().map(times).collect(), removed: scatter.others }
+}
+
 /// Returns the remedy for resets, gaps and stray times. If stray times are in the middle of the recording, the remedy
-/// is to remove them. Otherwise, it is to convert the parts between the faults one by one.
+/// is to remove all stray times. Otherwise, it is to convert the parts between the faults one by one.
 fn remedy(time: &Timeline, found: &Findings) -> ClockRemedy {
     let inside = |stray: &&Break| stray.until.is_some_and(|until| stray.at > 0 && until < found.events);
-    match found.breaks.iter().find(inside) {
-        Some(Break { at, until, .. }) => {
-            let (start, end) = (at + time.skipped, until.map(|until| until + time.skipped));
-            ClockRemedy::TakeOut(EventRange { start, end })
-        }
-        None => ClockRemedy::Parts(pieces(time, found)),
+    if !found.breaks.iter().any(|stray| inside(&stray)) {
+        return ClockRemedy::Parts(pieces(time, found));
     }
+    let stray = found.breaks.iter().filter_map(|stray| Some((stray.at + time.skipped, stray.until? + time.skipped)));
+    ClockRemedy::TakeOut(stray.map(|(start, end)| EventRange { start, end: Some(end) }).collect())
 }
 
 /// Returns the ranges of events between resets, gaps and stray times, the largest range first. Events with stray times

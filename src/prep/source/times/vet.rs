@@ -248,7 +248,7 @@ fn vet_unit(stream: &EventStream, unit: TimeUnit, found: &Findings) -> Result<Op
         return refuse("a recording that lasts at most a day".into(), lasts as f64, None);
     }
     // What is left between gaps and strays says nothing about the shortest.
-    let whole = whole && found.breaks.is_empty();
+    let whole = whole && found.breaks.is_empty() && found.scatter.is_none();
     let short = lasts < SHORT && (many || lasts < TICKS.max(found.events as i64 - 1));
     let fractions = if whole && (many || short) { fractions(stream, unit)? } else { None };
     let of_clock = fractions.filter(|found| found.share >= MANY_FRACTIONS && unit == TimeUnit::Microseconds);
@@ -275,10 +275,14 @@ fn vet_unit(stream: &EventStream, unit: TimeUnit, found: &Findings) -> Result<Op
 }
 
 /// Returns the duration of the recording in microseconds, without its gaps and without the jumps of stray events.
+/// If there are stray events all over the recording, or other clocks, returns the duration of its first clock.
 /// Nothing is subtracted if the clock wraps, or if there are more than [`MOST_GAPS`] such jumps. If the clock wraps or
 /// starts again, the duration is at most the sum of all steps ahead. Returns `None` if there are no events.
 pub(crate) fn lasts_without_gaps(found: &Findings) -> Option<i64> {
     let (low, high) = found.extent?;
+    if let Some((low, high, _)) = found.scatter.as_ref().and_then(|scatter| scatter.clocks.first()) {
+        return Some(high.saturating_sub(*low));
+    }
     let breaks = found.breaks.iter().filter(|_| found.wrap.is_none());
     let (resets, gaps): (Vec<&Break>, Vec<_>) = breaks.partition(|found| found.kind == BreakKind::Reset);
     let most = if gaps.len() > MOST_GAPS { &[] } else { &gaps[..] };

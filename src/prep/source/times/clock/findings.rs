@@ -1,5 +1,6 @@
 //! The faults that were found in a recording's clock, and how messages describe them.
 
+use crate::source::times::clock::clusters::Scatter;
 use crate::source::times::clock::wrap::Wrap;
 use crate::source::times::unit::duration;
 
@@ -49,6 +50,8 @@ pub(crate) enum Disorder {
     Sawtooth(u64),
     /// More than half of the events are out of order.
     Shuffled,
+    /// Some events are out of order by more than a minute.
+    Late,
 }
 
 /// What a pass over the times of a recording has found. All times are as in the file, before wraps are undone.
@@ -68,6 +71,8 @@ pub(crate) struct Findings {
     pub doubt: Option<Wrap>,
     /// How the events of the whole file are out of order. `None` if they are in order, apart from single faults.
     pub disorder: Option<Disorder>,
+    /// Stray events or other clocks all over the recording. `None` if there are none. `breaks` is unreliable then.
+    pub scatter: Option<Scatter>,
     /// Resets, gaps and stray events, sorted by the index of their first event.
     pub breaks: Vec<Break>,
     /// Index of the first event without a time, and the number of events without a time. `None` if every event has a
@@ -95,7 +100,7 @@ impl Findings {
         for reset in found.breaks.extract_if(.., |found| found.kind == BreakKind::Reset) {
             jitter.add(reset.at, reset.by, 1);
         }
-        Findings { jitter: Some(jitter), doubt: None, ..found }
+        Findings { jitter: Some(jitter), doubt: None, scatter: None, ..found }
     }
 }
 
@@ -121,6 +126,16 @@ impl Jitter {
     pub(crate) fn describe_disorder(&self, events: u64) -> String {
         let largest = duration(self.largest as f64);
         format!("disorder: {} of {events} events are out of place, by up to {largest}; they were sorted", self.events)
+    }
+}
+
+impl Scatter {
+    /// Describes the events for a message: how many of the `events` events of the recording, and how far from the
+    /// others. `skipped` is the number of the file's events before the range of events that is used.
+    pub(crate) fn describe(&self, events: u64, skipped: u64) -> String {
+        let (others, hole, at) = (self.others, duration(self.hole as f64), self.at + skipped);
+        let what = if self.clocks.len() > 1 { "second clock" } else { "stray time" };
+        format!("{what}: {others} of {events} events are {hole} or more from the others, the first is event {at}")
     }
 }
 

@@ -23,8 +23,15 @@ impl Clock {
         breaks.extend(gaps);
         breaks.sort_by_key(|found| found.at);
         pauses.sort_by_key(|found| found.at);
-        let disorder = self.disorder(breaks.len());
-        let (wrap, doubt) = self.judge_wrap(!breaks.is_empty() || disorder.is_some());
+        let mut disorder = self.disorder(breaks.len());
+        let (wrap, mut doubt) = self.judge_wrap(!breaks.is_empty() || disorder.is_some());
+        let wraps = wrap.is_some() || doubt.as_ref().is_some_and(|wrap| wrap.likely);
+        let scatter = if wraps { None } else { std::mem::take(&mut self.clusters).scatter() };
+        if scatter.is_some() {
+            doubt = None;
+        } else if disorder.is_none() && breaks.is_empty() && !wraps && self.is_late(&usual) {
+            disorder = Some(Disorder::Late);
+        }
         let jitter = Jitter { events: self.jitter.events.min(self.seen), ..self.jitter };
         Findings {
             events: self.seen,
@@ -34,6 +41,7 @@ impl Clock {
             wrap,
             doubt,
             disorder,
+            scatter,
             breaks,
             missing: self.missing,
             pauses,
@@ -59,6 +67,13 @@ impl Clock {
     /// Returns whether the steps back are due to packets of events that are in the wrong order.
     fn is_swapped(&self) -> bool {
         self.seen >= FEW && self.segments.are_swapped(self.span() / self.seen as i64)
+    }
+
+    /// Returns whether some events are out of order by more than a minute, although packets are neither in the wrong
+    /// order nor in two halves.
+    fn is_late(&self, usual: &Usual) -> bool {
+        let most = usual.mean.saturating_mul(100).max(MINUTE);
+        self.jitter.largest > most && self.has_order() && !self.is_swapped() && !self.packets.are_all(self.span())
     }
 
     /// Returns the blocks of events that are stray: they are behind the events around them by more than an eighth of
