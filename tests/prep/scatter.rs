@@ -72,7 +72,8 @@ fn one_mask_removes_all_strays_and_only_these() {
         for copy in copies {
             assert_eq!(converted(&copy.npy(&path("copy.npy")), &path("set"), &[]).1, [""; 0]);
         }
-        let notes = converted(&path("a.npy"), &path("set"), &["--allow-clock-trouble", "--time-window", "1000000000000"]).1;
+        let notes =
+            converted(&path("a.npy"), &path("set"), &["--allow-clock-trouble", "--time-window", "1000000000000"]).1;
         assert!(notes.iter().any(|note| note.ends_with("; taken as it is")), "{notes:?}");
     }
     // In seconds too.

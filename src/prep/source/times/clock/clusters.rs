@@ -153,8 +153,8 @@ impl Clusters {
     /// there are none, if their number and the holes are too small to be certain, or if the events have no order.
     ///
     /// A hole is longer than two seconds, an eighth of the time of the largest cluster (a minute is enough), and a
-    /// hundred of its mean steps. The times step back across it more than once, or the recording begins and ends on
-    /// the other side of it.
+    /// hundred of its mean steps. The times step back across it more than once, or once after the recording began with
+    /// a stray event.
     pub(crate) fn scatter(mut self) -> Option<Scatter> {
         let main = loop {
             let (main, clusters) = (self.all[self.largest()?], self.all.len());
@@ -173,13 +173,15 @@ impl Clusters {
         let holes = self.all.windows(2).map(|pair| pair[1].low.saturating_sub(pair[0].high));
         // Steps back across a hole begin above it and don't end there.
         let backs = (1..self.all.len()).map(|i| self.all[i..].iter().map(|cluster| cluster.falls).sum());
+        // Whether there are strays at the start, and others after the first events of the clock.
         let (first, last) = (self.index(self.ends.0), self.index(self.ends.1));
-        let turned = first == last && !main.has(self.ends.0);
-        let certain = |(hole, backs): (i64, i64)| {
+        let stray_start = !main.has(self.ends.0) && others <= seen / 8;
+        let certain = |(i, (hole, backs)): (usize, (i64, i64))| {
             let far = hole > MINUTE || (!few && hole > main.span().saturating_mul(10));
-            (far && (backs > 1 || backs == 1 && turned)) || (!few && backs >= OFTEN)
+            let returned = backs == 1 && stray_start && (first <= i || last > i);
+            (far && (backs > 1 || returned)) || (!few && backs >= OFTEN)
         };
-        if !holes.zip(backs).any(certain) {
+        if !holes.zip(backs).enumerate().any(certain) {
             return None;
         }
         let beside = self.all.windows(2).filter(|pair| pair.iter().any(|cluster| cluster.first == main.first));
@@ -187,7 +189,7 @@ impl Clusters {
         let at = self.all.iter().filter(|cluster| cluster.first != main.first).map(|cluster| cluster.first).min()?;
         let mut clocks: Vec<(i64, i64, u64)> = self.all.iter().map(|c| (c.low, c.high, c.events)).collect();
         clocks.sort_by_key(|(_, _, events)| std::cmp::Reverse(*events));
-        clocks.retain(|(_, _, events)| *events == main.events || (*events >= enough && 2 * main.events <= seen));
+        clocks.retain(|(_, _, events)| *events == main.events || (4 * events >= seen));
         Some(Scatter { clocks, others, at, hole, returns: self.returns })
     }
 }
