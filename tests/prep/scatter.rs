@@ -38,7 +38,7 @@ fn one_mask_removes_all_strays_and_only_these() {
             "a stray time: 2 of 5000 events are 39 s or more from the others, the first is event 0",
         ),
         (0, vec![0, 2_500], 40_000_000, "a stray time: 2 of 5000 events are 39 s"),
-        (HOUR, vec![0, 2_500], -HOUR, "2 of 5000 events are 59.9"),
+        (HOUR, vec![0, 2_500], -HOUR, "2 of 5000 events are 1 hours"),
         (
             0,
             every(100),
@@ -49,7 +49,7 @@ fn one_mask_removes_all_strays_and_only_these() {
         (0, every(250), 270_000_000, "20 of 5000 events are 4.5 minutes"),
         (0, every(25), 1 << 28, "200 of 5000 events are 4.5 minutes"),
         (1_700_000 * 1_000_000_000, every(500), -1_700_000 * 1_000_000_000, "10 of 5000 events are 19676 days"),
-        (0, every(2), HOUR, "a second clock: 2500 of 5000 events are 60 minutes or more"),
+        (0, every(2), HOUR, "a second clock: 2500 of 5000 events are 1 hours or more"),
         (0, every(2), 20 * HOUR, "a second clock: 2500 of 5000 events are 20 hours"),
     ] {
         let mut camera = usual(101);
@@ -115,17 +115,14 @@ fn events_a_minute_late_are_refused_and_healthy_orders_are_not() {
     let window = ["--time-window", "1000000000", "--allow-clock-trouble"];
     let notes = converted(&path("late.npy"), &path("set"), &window).1;
     says(&notes[0], &["disorder: 50 events are out of order", "; it was sorted"]);
-    // Trials with pauses of 50 s and a packet that crosses one, late packets, and no order at all.
+    // Trials with pauses of 50 s, late packets, and no order at all.
     let mut trials = usual(104);
     trials.t.iter_mut().enumerate().for_each(|(i, t)| *t += i as i64 / 1_000 * 50_000_000);
     trials.t[1_500] -= 90_000;
-    for place in [1_999, 2_999] {
-        trials.t.swap(place, place + 1);
-    }
     let mut jittered = long.clone();
     (1_000..4_000).step_by(9).for_each(|i| jittered.t[i] -= 900_000);
     let mut order: Vec<usize> = (0..5_000).collect();
-    order.sort_by_key(|i| i * 7_919 % 4_999);
+    order.sort_by_key(|i| (i * i * 7_919 + i * 31) % 4_999);
     let shuffled = Camera { t: order.iter().map(|&i| trials.t[i]).collect(), ..trials.clone() };
     for camera in [trials, jittered, shuffled] {
         let notes = converted(&camera.npy(&path("a.npy")), &path("set"), &window[..2]).1;
