@@ -18,11 +18,13 @@
 //! judge      decides at the end of the pass which steps are faults
 //! wrap       finds a counter that wraps, and undoes the wraps
 //! packets    recognises packets with two halves of the same times, which look like a clock that starts again
+//! bounds     bounds that several of these files share
 //! clusters   recognises stray events and other clocks by the values of their times
 //! swapped    recognises blocks of events that swapped their places in the file
 //! findings   what was found, and how messages describe it
 //! ```
 
+mod bounds;
 mod clusters;
 mod findings;
 mod judge;
@@ -30,19 +32,18 @@ mod packets;
 mod swapped;
 mod wrap;
 
+pub(crate) use bounds::FEW;
 pub(crate) use clusters::Scatter;
 pub(crate) use findings::{Break, BreakKind, Disorder, Findings, Jitter};
 pub(crate) use wrap::Wrap;
 
 use crate::source::times::unit::TimeUnit;
+use bounds::{MINUTE, ORDERED, PAUSE};
 use clusters::Clusters;
 use packets::Packets;
 use swapped::Segments;
 use wrap::Turns;
 
-/// A recording with fewer events than this says little about its clock and its unit. Both are then judged more
-/// cautiously.
-pub(crate) const FEW: u64 = 100;
 /// The times are processed in blocks of this many consecutive events.
 const BLOCK: usize = 1024;
 /// A block of times is calm if no step goes back and all steps are below this power of two, in microseconds. A step is
@@ -55,17 +56,9 @@ const SMALL: (i64, i64) = (1_000, 100_000);
 /// If more than this many events in order follow a step back, the times are no longer expected to return from it. In a
 /// recording shorter than a block, a sixteenth of its events is enough, but at least [`ORDERED`] events are needed.
 const SETTLED: u64 = 64;
-/// The times of a recording count as ordered if, on average, at most one in this many events comes after a large step
-/// back. A step back is large if it is not small (see [`SMALL`]).
-const ORDERED: u64 = 4;
 /// Maximum length in microseconds of a step back near the end of a recording that counts as jitter. The step must also
 /// be at most an eighth of the recording's duration, and only a few events may follow it.
 const LATE: i64 = 1_000_000;
-/// Jumps longer than this many microseconds are kept until the end of the pass, when it is decided which of them are
-/// gaps.
-const PAUSE: i64 = 2_000_000;
-/// One minute in microseconds. Only longer jumps ahead can be gaps. The jumps of stray events can be shorter.
-const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
 /// Maximum number of possible gaps, of resets and of stray blocks that are kept: this many of each kind.
 const LISTED: usize = 16;

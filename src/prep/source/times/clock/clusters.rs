@@ -1,7 +1,7 @@
 //! Recognises stray events and the events of a second clock by the values of their times. These times are far from all
 //! others, and the recording steps to them and back.
 
-use crate::source::times::clock::{FEW, MINUTE, ORDERED, PAUSE};
+use crate::source::times::clock::bounds::{FEW, MINUTE, ORDERED, PAUSE};
 
 /// Maximum number of clusters that are kept. If there are more, clusters that are near each other are joined.
 const MOST: usize = 1 << 12;
