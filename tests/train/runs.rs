@@ -58,6 +58,13 @@ pub(crate) fn where_is(run: &Path) -> (u64, u64) {
     (checkpoint.epochs_done, checkpoint.batches_done)
 }
 
+/// Whether a process has a handler of SIGINT.
+fn handles_interrupts(process: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 2 != 0)
+}
+
 /// Starts a run and interrupts it with Ctrl-C, the time `after` after its first checkpoint. If it stopped between two
 /// epochs, resumes it and interrupts it again, until it is saved in the middle of an epoch. `start` starts the run, or
 /// resumes it if its argument is true. Returns the stderr of the last process.
@@ -65,6 +72,8 @@ pub(crate) fn interrupted(mut start: impl FnMut(bool) -> Child, run: &Path, afte
     for resume in std::iter::once(false).chain([true; 20]) {
         let child = start(resume);
         wait_for("first checkpoint", || run.join("checkpoint.safetensors").exists());
+        // A process that resumes finds a checkpoint before it listens for signals.
+        wait_for("handler of SIGINT", || handles_interrupts(child.id()));
         std::thread::sleep(after);
         let kill = Command::new("sh").arg("-c").arg(format!("kill -INT {}", child.id())).status().unwrap();
         assert!(kill.success());
