@@ -66,15 +66,15 @@ fn handles_interrupts(process: u32) -> bool {
 }
 
 /// Starts a run and interrupts it with Ctrl-C, the time `after` after its first checkpoint. If it stopped between two
-/// epochs, resumes it and interrupts it again, until it is saved in the middle of an epoch. `start` starts the run, or
+/// epochs, resumes it and interrupts it a little later, until it is saved in the middle of an epoch. `start` starts the run, or
 /// resumes it if its argument is true. Returns the stderr of the last process.
 pub(crate) fn interrupted(mut start: impl FnMut(bool) -> Child, run: &Path, after: Duration) -> String {
-    for resume in std::iter::once(false).chain([true; 20]) {
-        let child = start(resume);
+    for tries in 1..20 {
+        let child = start(tries > 1);
         wait_for("first checkpoint", || run.join("checkpoint.safetensors").exists());
         // A process that resumes finds a checkpoint before it listens for signals.
         wait_for("handler of SIGINT", || handles_interrupts(child.id()));
-        std::thread::sleep(after);
+        std::thread::sleep(after * tries);
         let kill = Command::new("sh").arg("-c").arg(format!("kill -INT {}", child.id())).status().unwrap();
         assert!(kill.success());
         let (code, stderr) = outcome(&child.wait_with_output().unwrap());
