@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, Parser};
-use tonic_base::{Error as BaseError, printable, printable_lines};
+use tonic_base::{Error as BaseError, interrupt, printable, printable_lines};
 use tonic_report::Error as ReportError;
 use tonic_shard::{Error as ShardError, MANIFEST_FILE, MARKER};
 
@@ -25,7 +25,6 @@ pub(crate) const USAGE: u8 = 2;
 /// Exit code for a set, run or model that is damaged, incomplete, incompatible, or inconsistent with the other inputs.
 /// Also the exit code of `tonic-prep diff` if the sets differ.
 pub(crate) const BAD_SET: u8 = 4;
-const INTERRUPTED: u8 = 130;
 
 /// One error of a chain of errors, in which each error is the cause of the error before it.
 pub(crate) type Cause = dyn Error + 'static;
@@ -161,7 +160,7 @@ fn shared_code(cause: &Cause) -> Option<u8> {
         return Some(match error {
             BaseError::Usage { .. } | BaseError::Unavailable { .. } | BaseError::Exists { .. } => USAGE,
             BaseError::Corrupt { .. } => BAD_SET,
-            BaseError::Interrupted { .. } => INTERRUPTED,
+            BaseError::Interrupted { .. } => interrupt::INTERRUPTED,
             _ => SYSTEM,
         });
     }

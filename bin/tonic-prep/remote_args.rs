@@ -154,7 +154,7 @@ fn set_id(text: &str) -> anyhow::Result<Id> {
         expected: "the id of a set, 64 hexadecimal digits".into(),
         got: text.into(),
     };
-    Ok(serde_json::from_value(Value::String(text.to_ascii_lowercase())).map_err(|_| got())?)
+    Ok(text.parse().map_err(|_| got())?)
 }
 
 /// Returns the exit code for an error that only [`tonic_remote`] has. `None` for all other errors.

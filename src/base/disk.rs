@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use crate::error::{Error, Result};
+use crate::progress::human_bytes;
+
 /// Returns the number of free bytes on the disk of `path`, or `None` if the system does not report it. If `path`
 /// doesn't exist yet, the disk of the nearest existing folder above it counts.
 pub fn free_space(path: &Path) -> Option<u64> {
@@ -16,5 +19,19 @@ pub fn free_space(path: &Path) -> Option<u64> {
     {
         let _ = path;
         None
+    }
+}
+
+/// Checks that the disk of `path` has room for `needed` bytes. `there` bytes of them are on the disk already, or will be
+/// freed. If the system does not report the free space, there is room.
+///
+/// # Errors
+/// [`Error::NoSpace`].
+pub fn check_space(path: &Path, needed: u64, there: u64) -> Result<()> {
+    match free_space(path) {
+        Some(free) if needed > free.saturating_add(there) => {
+            Err(Error::NoSpace { path: path.into(), needed: human_bytes(needed), free: human_bytes(free) })
+        }
+        _ => Ok(()),
     }
 }

@@ -8,6 +8,8 @@ use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::error::{BaseFault, Error, Result};
+
 #[cfg(unix)]
 use crate::publish::discard_drafts;
 
@@ -97,4 +99,12 @@ pub fn install(_on_signal: OnSignal) -> std::io::Result<()> {
 /// Whether a signal has asked the run to stop.
 pub fn requested() -> bool {
     REQUESTED.load(Ordering::SeqCst)
+}
+
+/// Returns an error if a signal has asked the run to stop. `saved` says what was saved.
+///
+/// # Errors
+/// [`Error::Interrupted`].
+pub fn check(saved: &str) -> Result<()> {
+    if requested() { Err(Error::interrupted(saved)) } else { Ok(()) }
 }

@@ -24,7 +24,7 @@ mod spill;
 mod workers;
 
 pub use cores::cores;
-pub use disk::free_space;
+pub use disk::{check_space, free_space};
 pub use error::{BaseFault, Error, Result};
 pub use lock::DirLock;
 pub use memory::free_memory;

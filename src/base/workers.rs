@@ -71,9 +71,7 @@ pub fn in_order<S, T: Send, E: From<Error> + Send>(
                 };
                 waiting.insert(n, value);
             };
-            if interrupt::requested() {
-                return Err(Error::Interrupted { saved: saved.into() }.into());
-            }
+            interrupt::check(saved)?;
             take(value?)?;
             ask_next();
         }

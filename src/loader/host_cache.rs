@@ -3,8 +3,8 @@
 
 use rayon::prelude::*;
 
-use tonic_base::{BaseFault, Progress, interrupt};
-use tonic_shard::{Decoder, Error, PackedChunk, Result, ShardSet};
+use tonic_base::{Progress, interrupt};
+use tonic_shard::{Decoder, PackedChunk, Result, ShardSet};
 
 /// All chunks of a set in memory, decompressed.
 #[derive(Debug)]
@@ -19,9 +19,7 @@ impl HostCache {
     /// [`tonic_base::Error::Corrupt`]; [`tonic_base::Error::Io`]; [`tonic_base::Error::Interrupted`].
     pub fn load(set: &ShardSet, progress: &Progress) -> Result<HostCache> {
         let load = |decoder: &mut Decoder, number| {
-            if interrupt::requested() {
-                return Err(Error::interrupted("the run is as it was saved last"));
-            }
+            interrupt::check("the run is as it was saved last")?;
             let mut chunk = set.empty_packed();
             set.decode_packed(number, decoder, &mut chunk)?;
             set.check_cells(number, &chunk)?;

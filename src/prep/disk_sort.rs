@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use tonic_base::{Error as BaseError, Spill, free_space, human_bytes};
+use tonic_base::{Spill, check_space};
 
 use crate::error::Result;
 
@@ -35,10 +35,7 @@ impl<const N: usize> DiskSort<N> {
     /// temporary file can be created.
     pub(crate) fn new(most: usize, expected: u64) -> Result<Self> {
         let (path, needed) = (std::env::temp_dir(), expected.saturating_mul(Self::BYTES as u64));
-        if let Some(free) = free_space(&path).filter(|&free| free < needed) {
-            let (needed, free) = (human_bytes(needed), human_bytes(free));
-            return Err(BaseError::NoSpace { path, needed, free }.into());
-        }
+        check_space(&path, needed, 0)?;
         Ok(DiskSort { part: Vec::new(), most: most.max(1), spill: Spill::new(0)? })
     }
 

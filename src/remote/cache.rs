@@ -9,7 +9,7 @@
 //! Several processes can therefore share a cache without locks: they write the same bytes at the same offsets.
 
 use std::collections::{HashSet, VecDeque};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,19 +18,16 @@ use std::time::{Duration, SystemTime};
 
 use tonic_base::interrupt;
 use tonic_shard::{
-    ChunkRecord, Error as ShardError, Manifest, ShardEntry, ShardFile, ShardHead, Storage, aligned, chunk_checksum,
-    identity_of, salvage,
+    ChunkRecord, Error as ShardError, Manifest, ShardEntry, ShardFile, ShardHead, Storage, identity_of, salvage,
 };
 
 use crate::error::{BaseFault, Error, Result};
-use crate::file_bytes::{read_at, write_at};
+use crate::partial_shard::{PartialShard, TRIES, bytes_of, is_whole};
 use crate::remote_set::{RemoteSet, not_here};
 use crate::store::Store;
 
 /// Number of threads that fetch chunks before training reads them.
 const FETCHERS: usize = 16;
-/// A chunk that arrives damaged is fetched at most this many times.
-const TRIES: usize = 3;
 /// How long a fetching thread without work waits before it checks whether the set was closed.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -97,10 +94,8 @@ struct CachedShard {
     name: String,
     url: PathBuf,
     size: u64,
-    /// File in the cache that has those chunks of the shard that have arrived.
-    file: File,
-    /// The bytes of the shard's header and index.
-    head: Vec<u8>,
+    /// The shard's file in the cache, which has those chunks that have arrived.
+    part: PartialShard,
     chunks: Vec<ChunkRecord>,
     /// For each chunk, whether this process has found it intact in the cache or has written it there.
     arrived: Vec<AtomicBool>,
@@ -114,40 +109,20 @@ struct CachedShard {
 impl CachedShard {
     /// Opens a shard that has `chunks` chunks. If its header and index are not in the cache, fetches them.
     fn open(store: &Store, dir: &Path, entry: &ShardEntry, chunks: usize, ahead: &Arc<Ahead>) -> Result<CachedShard> {
-        let (path, url) = (dir.join(&entry.name), store.url(&entry.name));
-        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-        let file = open.map_err(Error::io(&path, "write the cache"))?;
-        let end = ShardHead::bytes(chunks).min(entry.bytes);
-        let parsed = |bytes: &[u8]| {
-            let head = ShardHead::parse(&url, bytes, entry.bytes)?;
+        let (part, chunks) = PartialShard::open(store, dir.join(&entry.name), entry, chunks, |path, bytes| {
+            let head = ShardHead::parse(path, bytes, entry.bytes)?;
             let identity = identity_of(head.chunks.iter().map(|chunk| &chunk.identity));
             match identity == entry.identity {
                 true => Ok(head.chunks),
-                false => Err(Error::corrupt(&url, "identities of the chunks", entry.identity, identity)),
+                false => Err(Error::corrupt(path, "identities of the chunks", entry.identity, identity)),
             }
-        };
-        let cached = read_at(&file, 0..end).ok().and_then(|bytes| Some((parsed(&bytes).ok()?, bytes)));
-        let (chunks, head) = match cached {
-            Some(cached) => cached,
-            None => {
-                let mut bytes = Vec::new();
-                store.read(&entry.name, 0..end, &mut |_, piece| {
-                    bytes.extend_from_slice(piece);
-                    Ok(())
-                })?;
-                let chunks = parsed(&bytes)?;
-                let written = write_at(&file, 0, &bytes).and_then(|()| file.set_len(entry.bytes));
-                written.map_err(Error::io(&path, "write the cache"))?;
-                (chunks, bytes)
-            }
-        };
+        })?;
         Ok(CachedShard {
             store: store.clone(),
             name: entry.name.clone(),
-            url,
+            url: store.url(&entry.name),
             size: entry.bytes,
-            file,
-            head,
+            part,
             arrived: chunks.iter().map(|_| AtomicBool::new(false)).collect(),
             chunks,
             fetching: Mutex::default(),
@@ -166,9 +141,7 @@ impl CachedShard {
     fn chunk(&self, k: usize) -> Result<Vec<u8>> {
         let record = self.chunks[k];
         loop {
-            if let Ok(bytes) = read_at(&self.file, bytes_of(&record))
-                && is_whole(&bytes, &record)
-            {
+            if let Some(bytes) = self.part.chunk(&record) {
                 self.arrived[k].store(true, Ordering::Relaxed);
                 return Ok(bytes);
             }
@@ -191,14 +164,10 @@ impl CachedShard {
     fn fetch(&self, k: usize, record: &ChunkRecord) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         for left in (0..TRIES).rev() {
-            bytes.clear();
-            self.store.read(&self.name, bytes_of(record), &mut |_, piece| {
-                bytes.extend_from_slice(piece);
-                Ok(())
-            })?;
+            bytes = self.store.read_bytes(&self.name, bytes_of(record))?;
             if is_whole(&bytes, record) {
                 // A full disk is no reason to stop: the chunk is fetched again when it is needed again.
-                if self.ahead.take_room(bytes.len() as u64) && write_at(&self.file, record.offset, &bytes).is_ok() {
+                if self.ahead.take_room(bytes.len() as u64) && self.part.write(record.offset, &bytes).is_ok() {
                     self.arrived[k].store(true, Ordering::Relaxed);
                 }
                 break;
@@ -209,15 +178,6 @@ impl CachedShard {
         }
         Ok(bytes)
     }
-}
-
-/// Returns the range of a chunk's stored bytes and of the padding after them, as offsets in the shard.
-fn bytes_of(record: &ChunkRecord) -> Range<u64> {
-    record.offset..aligned(record.offset + record.stored_bytes)
-}
-
-fn is_whole(bytes: &[u8], record: &ChunkRecord) -> bool {
-    bytes.get(..record.stored_bytes as usize).is_some_and(|stored| chunk_checksum(stored) == record.checksum)
 }
 
 /// A shard that is shared by the threads that read its chunks and the threads that fetch them ahead.
@@ -236,8 +196,8 @@ impl ShardFile for Handle {
     fn read(&self, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), ShardError> {
         let shard = &self.0;
         out.clear();
-        if range.end <= shard.head.len() as u64 {
-            out.extend_from_slice(&shard.head[range.start as usize..range.end as usize]);
+        if range.end <= shard.part.head.len() as u64 {
+            out.extend_from_slice(&shard.part.head[range.start as usize..range.end as usize]);
             return Ok(());
         }
         let mut at = range.start;
@@ -248,7 +208,7 @@ impl ShardFile for Handle {
             // Of a large chunk that is read piece by piece, the first piece checks the whole.
             if at > here.start
                 && shard.arrived[k].load(Ordering::Relaxed)
-                && let Ok(piece) = read_at(&shard.file, at..end)
+                && let Ok(piece) = shard.part.read(at..end)
             {
                 out.extend_from_slice(&piece);
                 at = end;

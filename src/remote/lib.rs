@@ -4,14 +4,15 @@
 // store                         the objects below a URL, read and written by calls that block
 // latest                        which set at a URL is the latest one
 // remote_set, cache             a set at a URL, open for reading; the same through a cache on disk
-// push, pull                    sends and fetches sets
-// file_bytes                    reads and writes files at an offset
+// push, pull, prune             sends, fetches and removes sets
+// partial_shard                 a shard's file that is filled from a server, of a pull or of the cache
 
 mod cache;
 mod error;
-mod file_bytes;
 mod latest;
 mod location;
+mod partial_shard;
+mod prune;
 mod pull;
 mod push;
 mod remote_set;
@@ -21,6 +22,7 @@ mod text;
 pub use cache::{Cache, CachedSet};
 pub use error::{Error, Result};
 pub use location::{Location, Patience};
+pub use prune::{Pruned, prune};
 pub use pull::{Fetch, pull};
-pub use push::{Pruned, Pushed, prune, push};
+pub use push::{Pushed, push};
 pub use remote_set::RemoteSet;

@@ -25,8 +25,8 @@ pub struct Location {
     url: Url,
     /// The URL without credentials, query and fragment, and without a slash at its end.
     shown: String,
-    /// The id after `#` in the URL, 64 hexadecimal digits in lower case. `None` means the latest set at the URL.
-    pub(crate) pinned: Option<String>,
+    /// The id after `#` in the URL. `None` means the latest set at the URL.
+    pinned: Option<Id>,
 }
 
 /// How long to wait for a server.
@@ -55,12 +55,11 @@ impl Location {
         if !["file", "http", "https", "s3", "az"].contains(&url.scheme()) {
             return Err(bad(SCHEMES, format!("{}://", url.scheme())));
         }
-        let pinned = url.fragment().map(str::to_ascii_lowercase).filter(|id| !id.is_empty());
-        if let Some(id) = &pinned
-            && (id.len() != 64 || !id.bytes().all(|b| b.is_ascii_hexdigit()))
-        {
-            return Err(bad("the id of a set after #, 64 hexadecimal digits", id.clone()));
-        }
+        let fragment = url.fragment().filter(|id| !id.is_empty());
+        let parse = |id: &str| {
+            id.parse().map_err(|_| bad("the id of a set after #, 64 hexadecimal digits", id.to_ascii_lowercase()))
+        };
+        let pinned = fragment.map(parse).transpose()?;
         url.set_fragment(None);
         if let Some(parent) = url.path().strip_suffix("manifest.json").map(String::from) {
             url.set_path(&parent); // the URL of the manifest means its set
@@ -76,7 +75,7 @@ impl Location {
 
     /// Returns the id of a set after `#` in the URL. `None` means the latest set at the URL.
     pub fn pinned(&self) -> Option<Id> {
-        self.pinned.as_ref().and_then(|id| serde_json::from_value(serde_json::Value::String(id.clone())).ok())
+        self.pinned
     }
 
     /// Returns the directory that a `file://` URL names. `None` for other URLs.
@@ -84,9 +83,15 @@ impl Location {
         (self.url.scheme() == "file").then(|| self.url.to_file_path().ok()).flatten()
     }
 
-    /// Returns whether sets can be sent to the URL. Web servers are read only.
-    pub(crate) fn is_writable(&self) -> bool {
-        !matches!(self.url.scheme(), "http" | "https")
+    /// Checks that sets can be sent to the URL. Web servers are read only.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`].
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        match self.url.scheme() {
+            "http" | "https" => Err(Error::ReadOnly { url: self.shown.clone() }),
+            _ => Ok(()),
+        }
     }
 
     /// Returns the object store that the URL belongs to, and the path of the URL in this store. Credentials and

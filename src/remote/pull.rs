@@ -1,24 +1,21 @@
 //! Fetches a set into a directory. After an interruption, another call fetches only the chunks that are still missing.
 
 use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tonic_base::{Error as BaseError, Progress, Verbosity, bytes_in, free_space, human_bytes, interrupt};
-use tonic_shard::{ChunkRecord, Manifest, SetCopy, ShardHead, aligned, chunk_checksum, salvage};
+use tonic_base::{Progress, Verbosity, bytes_in, check_space, interrupt};
+use tonic_shard::{ChunkRecord, Manifest, SetCopy, salvage};
 
 use crate::error::{BaseFault, Error, Result};
-use crate::file_bytes::{read_at, write_at};
+use crate::partial_shard::{PartialShard, TRIES, bytes_of};
 use crate::remote_set::RemoteSet;
-use crate::store::Store;
+use crate::store::{KEPT, Store};
 
 /// Chunks that follow one another in a shard are fetched by one request if they have at most this many bytes together.
 const PIECE: u64 = 8 << 20;
-/// A chunk that arrives damaged is fetched at most this many times.
-const ROUNDS: usize = 3;
 /// How long a thread waits before it looks again for something to fetch.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -38,8 +35,7 @@ pub struct Fetch {
 /// A shard that is being fetched.
 struct Shard {
     number: usize,
-    file: Arc<File>,
-    path: PathBuf,
+    part: Arc<PartialShard>,
     /// Number of the shard's byte ranges that are still to be fetched.
     left: usize,
     /// Number of times that the shard had arrived as a whole but had damaged chunks.
@@ -80,7 +76,7 @@ struct Puller<'a> {
 pub fn pull(set: &RemoteSet, fetch: &Fetch) -> Result<u64> {
     let manifest: &Manifest = set.manifest();
     let Some(copy) = SetCopy::start(&fetch.dir, manifest.clone(), fetch.overwrite)? else { return Ok(0) };
-    check_space(&fetch.dir, manifest.stored_bytes())?;
+    check_space(&fetch.dir, manifest.stored_bytes(), bytes_in(&fetch.dir))?;
     let mut state = State::default();
     for number in 0..manifest.shards.len() {
         if copy.verify(number)? {
@@ -134,15 +130,13 @@ impl Puller<'_> {
     /// Fetches a range of the shard at `index` in [`State::shards`]. If this was the last missing range of the shard,
     /// verifies the shard.
     fn fetch(&self, index: usize, range: Range<u64>) -> Result<()> {
-        let (file, path, number) = {
+        let (part, number) = {
             let shard = &self.lock().shards[index];
-            (shard.file.clone(), shard.path.clone(), shard.number)
+            (shard.part.clone(), shard.number)
         };
         self.store.read(&self.copy.manifest().shards[number].name, range, &mut |at, piece| {
-            if interrupt::requested() {
-                return Err(Error::interrupted("what has arrived is kept"));
-            }
-            write_at(&file, at, piece).map_err(Error::io(&path, "write the shard"))?;
+            interrupt::check(KEPT)?;
+            part.write(at, piece)?;
             self.progress.add(piece.len() as u64);
             Ok(())
         })?;
@@ -166,10 +160,10 @@ impl Puller<'_> {
         }
         let shard = &mut state.shards[index];
         shard.rounds += 1;
-        if shard.rounds == ROUNDS {
+        if shard.rounds == TRIES {
             let url = self.store.url(&self.copy.manifest().shards[number].name);
             let place = format!("{} of its chunks", damaged.len());
-            let got = format!("others, {ROUNDS} times: the copy on the server is damaged");
+            let got = format!("others, {TRIES} times: the copy on the server is damaged");
             return Err(Error::corrupt(&url, place, "the bytes that the index promises", got));
         }
         let ranges = ranges_of(&damaged);
@@ -183,54 +177,21 @@ impl Puller<'_> {
     }
 }
 
-fn check_space(dir: &Path, needed: u64) -> Result<()> {
-    let there = bytes_in(dir);
-    match free_space(dir) {
-        Some(free) if needed > free.saturating_add(there) => {
-            let (needed, free) = (human_bytes(needed), human_bytes(free));
-            Err(BaseError::NoSpace { path: dir.into(), needed, free }.into())
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Opens the file in which a shard is assembled. If the file lacks the shard's header and index, fetches them. Returns
 /// the shard and the ranges of bytes that are still missing.
 fn begin(store: &Store, copy: &SetCopy, number: usize) -> Result<(Shard, Vec<Range<u64>>)> {
-    let path = copy.part(number);
     let entry = &copy.manifest().shards[number];
-    let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-    let file = open.map_err(Error::io(&path, "create the file"))?;
-    let had = file.metadata().map_err(Error::io(&path, "create the file"))?.len();
-    let head_bytes = ShardHead::bytes(salvage::shard_chunks(&copy.manifest().description, number as u64));
-    let mut bytes = read_at(&file, 0..head_bytes.min(had)).map_err(Error::io(&path, "read the shard"))?;
-    let head = match copy.head(number, &path, &bytes) {
-        Ok(head) => head,
-        Err(_) => {
-            bytes.clear();
-            let end = head_bytes.min(entry.bytes);
-            store.read(&entry.name, 0..end, &mut |_, piece| {
-                bytes.extend_from_slice(piece);
-                Ok(())
-            })?;
-            let head = copy.head(number, &store.url(&entry.name), &bytes)?;
-            write_at(&file, 0, &bytes).map_err(Error::io(&path, "write the shard"))?;
-            head
-        }
-    };
-    file.set_len(entry.bytes).map_err(Error::io(&path, "write the shard"))?;
-    let missing = |record: &&ChunkRecord| {
-        let end = record.offset + record.stored_bytes;
-        record.offset >= had
-            || !read_at(&file, record.offset..end).is_ok_and(|bytes| chunk_checksum(&bytes) == record.checksum)
-    };
+    let chunks = salvage::shard_chunks(&copy.manifest().description, number as u64);
+    let (part, head) =
+        PartialShard::open(store, copy.part(number), entry, chunks, |path, bytes| Ok(copy.head(number, path, bytes)?))?;
+    let missing = |record: &&ChunkRecord| record.offset >= part.had || part.chunk(record).is_none();
     let lacking: Vec<ChunkRecord> = head.chunks.iter().filter(missing).copied().collect();
     let mut ranges = ranges_of(&lacking);
     if store.sends_whole_only() && !ranges.is_empty() {
         ranges.clear();
-        ranges.push(head_bytes..entry.bytes); // one request reads the file from its beginning
+        ranges.push(part.head.len() as u64..entry.bytes); // one request reads the file from its beginning
     }
-    Ok((Shard { number, file: Arc::new(file), path, left: ranges.len(), rounds: 0 }, ranges))
+    Ok((Shard { number, part: Arc::new(part), left: ranges.len(), rounds: 0 }, ranges))
 }
 
 /// Returns the ranges of these chunks in the shard, each with the padding after the chunk. The ranges of neighbouring
@@ -238,10 +199,10 @@ fn begin(store: &Store, copy: &SetCopy, number: usize) -> Result<(Shard, Vec<Ran
 fn ranges_of(chunks: &[ChunkRecord]) -> Vec<Range<u64>> {
     let mut ranges: Vec<Range<u64>> = Vec::new();
     for chunk in chunks {
-        let end = aligned(chunk.offset + chunk.stored_bytes);
-        match ranges.last_mut().filter(|range| range.end == chunk.offset && end - range.start <= PIECE) {
-            Some(range) => range.end = end,
-            None => ranges.push(chunk.offset..end),
+        let here = bytes_of(chunk);
+        match ranges.last_mut().filter(|range| range.end == here.start && here.end - range.start <= PIECE) {
+            Some(range) => range.end = here.end,
+            None => ranges.push(here),
         }
     }
     ranges

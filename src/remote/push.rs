@@ -2,18 +2,16 @@
 //! set the latest one in `latest.json`.
 
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 
-use tonic_base::{Progress, Verbosity};
+use tonic_base::{Progress, Verbosity, in_order};
 use tonic_shard::verify::verify;
-use tonic_shard::{Id, MANIFEST_FILE, Manifest, ShardEntry, ShardSet};
+use tonic_shard::{MANIFEST_FILE, Manifest, ShardEntry, ShardSet};
 
 use crate::error::{BaseFault, Error, Result};
 use crate::latest::{LATEST, Latest};
 use crate::location::{Location, Patience};
 use crate::remote_set::RemoteSet;
-use crate::store::Store;
+use crate::store::{KEPT, Store};
 
 /// Maximum number of shards that are sent at the same time.
 const CONNECTIONS: usize = 4;
@@ -39,9 +37,7 @@ pub struct Pushed {
 /// set the latest one in the meantime; [`Error::BeingPruned`]; errors of the set, of the server and of the disk. Only
 /// the last step changes which set is the latest one at the URL.
 pub fn push(dir: &Path, location: &Location, patience: Patience, verbosity: Verbosity) -> Result<Pushed> {
-    if !location.is_writable() {
-        return Err(Error::ReadOnly { url: location.shown().into() });
-    }
+    location.check_writable()?;
     if let Some(id) = location.pinned() {
         let (url, expected) = (location.shown().into(), "a URL without an id: the set's own id is used");
         return Err(Error::BadUrl { url, expected, got: format!("#{id}") });
@@ -107,33 +103,21 @@ pub fn push(dir: &Path, location: &Location, patience: Patience, verbosity: Verb
 fn send(set: &ShardSet, folder: &Store, donor: Option<&RemoteSet>, verbosity: Verbosity) -> Result<Pushed> {
     let manifest: &Manifest = set.manifest();
     let progress = Progress::start(verbosity, "push", manifest.stored_bytes(), "B");
-    let next = Mutex::new(0..manifest.shards.len());
-    let done: Mutex<Result<Pushed>> = Mutex::new(Ok(Pushed::default()));
-    let lock = |done: &Mutex<Result<Pushed>>| done.lock().unwrap_or_else(PoisonError::into_inner).is_err();
-    std::thread::scope(|scope| {
-        for _ in 0..CONNECTIONS.min(manifest.shards.len()) {
-            scope.spawn(|| {
-                while let Some(number) = next.lock().unwrap_or_else(PoisonError::into_inner).next() {
-                    if lock(&done) {
-                        return;
-                    }
-                    let one = send_shard(set, number, folder, donor, &progress);
-                    let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
-                    match (one, &mut *done) {
-                        (Ok(one), Ok(sum)) => {
-                            sum.sent += one.sent;
-                            sum.sent_bytes += one.sent_bytes;
-                            sum.copied += one.copied;
-                            sum.there += one.there;
-                        }
-                        (Err(error), Ok(_)) => *done = Err(error),
-                        (_, Err(_)) => {}
-                    }
-                }
-            });
-        }
-    });
-    let pushed = done.into_inner().unwrap_or_else(PoisonError::into_inner)?;
+    let mut pushed = Pushed::default();
+    in_order(
+        0..manifest.shards.len() as u64,
+        CONNECTIONS.min(manifest.shards.len()),
+        KEPT,
+        || Ok(()),
+        |(), number| send_shard(set, number as usize, folder, donor, &progress),
+        |one: Pushed| {
+            pushed.sent += one.sent;
+            pushed.sent_bytes += one.sent_bytes;
+            pushed.copied += one.copied;
+            pushed.there += one.there;
+            Ok::<(), Error>(())
+        },
+    )?;
     progress.finish();
     Ok(pushed)
 }
@@ -170,63 +154,5 @@ fn has_same(folder: &Store, entry: &ShardEntry, head: &[u8]) -> Result<bool> {
     if folder.size(&entry.name)? != Some(entry.bytes) {
         return Ok(false);
     }
-    let mut there = Vec::new();
-    folder.read(&entry.name, 0..head.len() as u64, &mut |_, piece| {
-        there.extend_from_slice(piece);
-        Ok(())
-    })?;
-    Ok(there == head)
-}
-
-/// The sets that [`prune`] has removed, and the sets that are left.
-#[derive(Clone, Debug)]
-pub struct Pruned {
-    /// Ids of the sets that were removed.
-    pub removed: Vec<Id>,
-    /// Ids of the sets that are left, the newest first.
-    pub kept: Vec<Id>,
-}
-
-/// Removes the old sets at a URL and keeps the `keep` newest ones. The latest set is never removed.
-///
-/// # Errors
-/// [`Error::ReadOnly`]; [`tonic_shard::Error::NotASet`] if the URL has no `latest.json`; errors of the server. After an
-/// error, another call with the same arguments completes the removal.
-pub fn prune(location: &Location, keep: usize, patience: Patience, verbosity: Verbosity) -> Result<Pruned> {
-    if !location.is_writable() {
-        return Err(Error::ReadOnly { url: location.shown().into() });
-    }
-    let root = Store::open(location, patience)?;
-    let none = || {
-        let got = format!("no {LATEST}");
-        Error::from(tonic_shard::Error::NotASet { path: root.url(""), got })
-    };
-    let (mut doomed, mut kept) = (Vec::new(), Vec::new());
-    // First nobody may take these sets for ones that stay, then their files go.
-    Latest::change(&root, |now| {
-        let mut latest = now.ok_or_else(none)?;
-        let old = latest.older.split_off(keep.saturating_sub(1).min(latest.older.len()));
-        latest.pruned.extend(old);
-        doomed.clone_from(&latest.pruned);
-        kept = std::iter::once(latest.set_id).chain(latest.older.iter().copied()).collect();
-        Ok((!doomed.is_empty()).then_some(latest))
-    })?;
-    let progress = Progress::start(verbosity, "prune", doomed.len() as u64, "sets");
-    for id in &doomed {
-        let folder = root.below(&id.to_string());
-        if let Some(set) = RemoteSet::at(folder.clone())? {
-            set.manifest().shards.iter().try_for_each(|shard| folder.delete(&shard.name))?;
-            folder.delete(MANIFEST_FILE)?;
-        }
-        progress.add(1);
-    }
-    if !doomed.is_empty() {
-        Latest::change(&root, |now| {
-            let mut latest = now.ok_or_else(none)?;
-            latest.pruned.retain(|id| !doomed.contains(id));
-            Ok(Some(latest))
-        })?;
-    }
-    progress.finish();
-    Ok(Pruned { removed: doomed, kept })
+    Ok(folder.read_bytes(&entry.name, 0..head.len() as u64)? == head)
 }

@@ -179,12 +179,7 @@ impl ShardFile for RemoteShard {
             Some(piece) => piece,
             None => {
                 let end = range.end.max(range.start.saturating_add(self.reach(range.start))).min(self.bytes);
-                let mut bytes = Vec::with_capacity((end - range.start).min(PIECES.1) as usize);
-                let fetched = self.store.read(&self.name, range.start..end, &mut |_, piece| {
-                    bytes.extend_from_slice(piece);
-                    Ok(())
-                });
-                fetched?;
+                let bytes = self.store.read_bytes(&self.name, range.start..end)?;
                 let piece = Arc::new(Piece { start: range.start, bytes });
                 let mut pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
                 pieces.push_front(piece.clone());

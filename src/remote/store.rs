@@ -22,6 +22,8 @@ use crate::error::{BaseFault, Error, Result};
 use crate::location::{Location, Patience};
 use crate::text::{kind, reason};
 
+/// Text for the error message of an interrupted transfer: what stays.
+pub(crate) const KEPT: &str = "what has arrived is kept";
 /// Files are sent in parts of this many bytes.
 const PART: usize = 8 << 20;
 /// Time between two checks whether a signal asks the program to stop.
@@ -96,7 +98,7 @@ impl Store {
         RUNTIME.block_on(async {
             tokio::select! {
                 result = transfer => result,
-                () = asked_to_stop() => Err(Error::interrupted("what has arrived is kept")),
+                () = asked_to_stop() => Err(Error::interrupted(KEPT)),
             }
         })
     }
@@ -177,6 +179,16 @@ impl Store {
         take: &mut (dyn FnMut(u64, &[u8]) -> Result<()> + Send),
     ) -> Result<()> {
         self.run(self.read_on(name, range, take))
+    }
+
+    /// Reads a range of an object into memory, like [`Store::read`].
+    pub(crate) fn read_bytes(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.read(name, range, &mut |_, piece| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        })?;
+        Ok(bytes)
     }
 
     async fn read_on(

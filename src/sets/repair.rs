@@ -237,10 +237,7 @@ impl Repairer<'_, '_> {
                 manifest.shards[i].bytes = shard.head().file_bytes();
                 continue;
             }
-            if interrupt::requested() {
-                let saved = "shards that were mended stay; run the same command again to continue";
-                return Err(Error::interrupted(saved));
-            }
+            interrupt::check("shards that were mended stay; run the same command again to continue")?;
             self.repair_shard(i as u64, manifest, opened.is_some(), repaired)?;
         }
         Ok(())

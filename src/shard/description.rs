@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -32,9 +33,15 @@ impl Serialize for Id {
 
 impl<'de> Deserialize<'de> for Id {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Id, D::Error> {
-        let hex = String::deserialize(deserializer)?;
-        let hash = blake3::Hash::from_hex(&hex).map_err(serde::de::Error::custom)?;
-        Ok(Id(*hash.as_bytes()))
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl FromStr for Id {
+    type Err = blake3::HexError;
+
+    fn from_str(hex: &str) -> Result<Id, blake3::HexError> {
+        Ok(Id(*blake3::Hash::from_hex(hex)?.as_bytes()))
     }
 }
 

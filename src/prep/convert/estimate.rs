@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use tonic_base::{Error as BaseError, free_space, human_bytes, printable};
+use tonic_base::{bytes_in, check_space, free_space, human_bytes, printable};
 use tonic_shard::{Ledger, Width};
 
 use crate::convert::chunks::ChunkFailure;
@@ -161,12 +161,7 @@ impl Job<'_> {
         if counts && free > self.inputs.bytes()?.saturating_mul(2) {
             return Ok(());
         }
-        let there = tonic_base::bytes_in(output);
-        let needed = self.estimate()?.bytes;
-        if needed > free.saturating_add(there) {
-            let (needed, free) = (human_bytes(needed), human_bytes(free));
-            return Err(BaseError::NoSpace { path: output.clone(), needed, free }.into());
-        }
-        Ok(())
+        let there = bytes_in(output);
+        Ok(check_space(output, self.estimate()?.bytes, there)?)
     }
 }

@@ -1,7 +1,7 @@
 //! Reads the events of a large sample in blocks, checks them against the sensor and transforms them. The results are
 //! the same as if the sample were read as a whole. Events that are out of order are sorted in a temporary file.
 
-use tonic_base::{Error as BaseError, interrupt};
+use tonic_base::interrupt;
 
 use crate::convert::outside::outside_error;
 use crate::disk_sort::DiskSort;
@@ -88,9 +88,7 @@ impl LargeSample<'_> {
             take(events)
         };
         self.recording.read_in_blocks(self.sample, self.sizes.events, |raw| {
-            if interrupt::requested() {
-                return Err(BaseError::Interrupted { saved: KEPT.into() }.into());
-            }
+            interrupt::check(KEPT)?;
             let Admitted { mut events, non_finite, outside, first_outside, sorted } = raw.admit(0, self.sensor);
             let before = passed.ledger.events_in;
             passed.first_outside = passed.first_outside.or(first_outside.map(|(i, event)| (before + i, event)));
@@ -121,9 +119,7 @@ impl LargeSample<'_> {
                 if (block.len() as u64) < self.sizes.events {
                     return Ok(());
                 }
-                if interrupt::requested() {
-                    return Err(BaseError::Interrupted { saved: KEPT.into() }.into());
-                }
+                interrupt::check(KEPT)?;
                 send(&mut std::mem::take(&mut block), &mut passed)
             })?;
             send(&mut block, &mut passed)?;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use tonic_base::{Error as BaseError, Spill, interrupt};
+use tonic_base::{Spill, interrupt};
 
 use crate::disk_sort::DiskSort;
 use crate::error::Result;
@@ -39,9 +39,7 @@ impl SortedEvents {
         let mut sort = DiskSort::<REST>::new(PART, 2 * events)?;
         let (mut has_y, mut has_p, mut index, mut before, mut early) = (false, false, 0_u64, None, Vec::new());
         for block in blocks {
-            if interrupt::requested() {
-                return Err(BaseError::Interrupted { saved: KEPT.into() }.into());
-            }
+            interrupt::check(KEPT)?;
             let block = block?;
             (has_y, has_p) = (block.y.is_some(), block.p.is_some());
             let places = block.t.places(before);

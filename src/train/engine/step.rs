@@ -3,7 +3,7 @@
 use tonic_base::interrupt;
 use tonic_loader::Batch;
 
-use crate::error::{BaseFault, Error, KernelError, Result};
+use crate::error::{KernelError, Result};
 use crate::kernel::{SpikeCounts, loss};
 use crate::network::{Network, Parameters};
 
@@ -81,10 +81,7 @@ pub trait Engine: std::fmt::Debug {
 /// # Errors
 /// [`Interrupted`](tonic_base::Error::Interrupted).
 pub(crate) fn check_interrupt() -> Result<()> {
-    if interrupt::requested() {
-        return Err(Error::interrupted("the evaluation is not complete"));
-    }
-    Ok(())
+    Ok(interrupt::check("the evaluation is not complete")?)
 }
 
 /// Returns the loss, predicted class and label of each sample of a batch, in the order of the batch.

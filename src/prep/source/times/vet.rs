@@ -8,7 +8,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use tonic_base::{Error as BaseError, interrupt};
+use tonic_base::interrupt;
 use tonic_shard::KEPT;
 
 use crate::error::{Error, Result};
@@ -149,9 +149,7 @@ pub(crate) fn observe(
 ) -> Result<(Findings, bool)> {
     let (mut clock, mut in_order) = (Clock::new(stream.time.unit), true);
     for range in blocks {
-        if interrupt::requested() {
-            return Err(BaseError::Interrupted { saved: KEPT.into() }.into());
-        }
+        interrupt::check(KEPT)?;
         let first = range.start;
         let mut times = stream.times(range)?;
         clock.miss(&times.missing);

@@ -1,0 +1,103 @@
+//! A shard's file on this machine that is filled from a server, chunk by chunk. A pull fills it until it is complete; the
+//! cache fills it as far as training needs.
+
+use std::fs::{File, OpenOptions};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use tonic_shard::{ChunkRecord, ShardEntry, ShardHead, aligned, chunk_checksum};
+
+use crate::error::{BaseFault, Error, Result};
+use crate::store::Store;
+
+/// A chunk that arrives damaged is fetched at most this many times.
+pub(crate) const TRIES: usize = 3;
+
+/// A shard's file on this machine. Where nothing has arrived yet, it has a hole. Many threads can use it.
+#[derive(Debug)]
+pub(crate) struct PartialShard {
+    file: File,
+    path: PathBuf,
+    /// Length of the file in bytes when it was opened. It is 0 if the file is new.
+    pub had: u64,
+    /// The bytes of the shard's header and index.
+    pub head: Vec<u8>,
+}
+
+impl PartialShard {
+    /// Opens or creates the file at `path` for the shard `entry`, which has `chunks` chunks. If the file lacks the
+    /// header and index, fetches them. `parse` parses and checks these bytes; errors call the file by the path that
+    /// `parse` gets. Also returns what `parse` has returned.
+    pub(crate) fn open<T>(
+        store: &Store,
+        path: PathBuf,
+        entry: &ShardEntry,
+        chunks: usize,
+        parse: impl Fn(&Path, &[u8]) -> Result<T>,
+    ) -> Result<(PartialShard, T)> {
+        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let file = open.map_err(Error::io(&path, "create the file"))?;
+        let had = file.metadata().map_err(Error::io(&path, "create the file"))?.len();
+        let end = ShardHead::bytes(chunks).min(entry.bytes);
+        let there = read_at(&file, 0..end).ok().and_then(|head| Some((parse(&path, &head).ok()?, head)));
+        let (parsed, head) = match there {
+            Some(there) => there,
+            None => {
+                let head = store.read_bytes(&entry.name, 0..end)?;
+                let parsed = parse(&store.url(&entry.name), &head)?;
+                write_at(&file, 0, &head).map_err(Error::io(&path, "write the shard"))?;
+                (parsed, head)
+            }
+        };
+        file.set_len(entry.bytes).map_err(Error::io(&path, "write the shard"))?;
+        Ok((PartialShard { file, path, had, head }, parsed))
+    }
+
+    /// Returns the bytes at `range` of the file.
+    pub(crate) fn read(&self, range: Range<u64>) -> std::io::Result<Vec<u8>> {
+        read_at(&self.file, range)
+    }
+
+    /// Returns the stored bytes of a chunk and the padding after them. `None` if the chunk has not arrived, or is
+    /// damaged.
+    pub(crate) fn chunk(&self, record: &ChunkRecord) -> Option<Vec<u8>> {
+        self.read(bytes_of(record)).ok().filter(|bytes| is_whole(bytes, record))
+    }
+
+    /// Writes bytes to the file at the offset `at`.
+    pub(crate) fn write(&self, at: u64, bytes: &[u8]) -> Result<()> {
+        write_at(&self.file, at, bytes).map_err(Error::io(&self.path, "write the shard"))
+    }
+}
+
+/// Returns the range of a chunk's stored bytes and of the padding after them, as offsets in the shard.
+pub(crate) fn bytes_of(record: &ChunkRecord) -> Range<u64> {
+    record.offset..aligned(record.offset + record.stored_bytes)
+}
+
+/// Returns whether `bytes` begin with the stored bytes of the chunk.
+pub(crate) fn is_whole(bytes: &[u8], record: &ChunkRecord) -> bool {
+    bytes.get(..record.stored_bytes as usize).is_some_and(|stored| chunk_checksum(stored) == record.checksum)
+}
+
+fn read_at(file: &File, range: Range<u64>) -> std::io::Result<Vec<u8>> {
+    let mut bytes = vec![0; (range.end - range.start) as usize];
+    #[cfg(unix)]
+    std::os::unix::fs::FileExt::read_exact_at(file, &mut bytes, range.start)?;
+    #[cfg(windows)]
+    if std::os::windows::fs::FileExt::seek_read(file, &mut bytes, range.start)? < bytes.len() {
+        return Err(std::io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(bytes)
+}
+
+fn write_at(file: &File, at: u64, bytes: &[u8]) -> std::io::Result<()> {
+    #[cfg(unix)]
+    return std::os::unix::fs::FileExt::write_all_at(file, bytes, at);
+    #[cfg(windows)]
+    return match std::os::windows::fs::FileExt::seek_write(file, bytes, at)? {
+        0 if !bytes.is_empty() => Err(std::io::ErrorKind::WriteZero.into()),
+        written if written < bytes.len() => write_at(file, at + written as u64, &bytes[written..]),
+        _ => Ok(()),
+    };
+}

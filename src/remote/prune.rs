@@ -1,0 +1,61 @@
+//! Removes the old sets at a URL.
+
+use tonic_base::{Progress, Verbosity};
+use tonic_shard::{Id, MANIFEST_FILE};
+
+use crate::error::{Error, Result};
+use crate::latest::{LATEST, Latest};
+use crate::location::{Location, Patience};
+use crate::remote_set::RemoteSet;
+use crate::store::Store;
+
+/// The sets that [`prune`] has removed, and the sets that are left.
+#[derive(Clone, Debug)]
+pub struct Pruned {
+    /// Ids of the sets that were removed.
+    pub removed: Vec<Id>,
+    /// Ids of the sets that are left, the newest first.
+    pub kept: Vec<Id>,
+}
+
+/// Removes the old sets at a URL and keeps the `keep` newest ones. The latest set is never removed.
+///
+/// # Errors
+/// [`Error::ReadOnly`]; [`tonic_shard::Error::NotASet`] if the URL has no `latest.json`; errors of the server. After an
+/// error, another call with the same arguments completes the removal.
+pub fn prune(location: &Location, keep: usize, patience: Patience, verbosity: Verbosity) -> Result<Pruned> {
+    location.check_writable()?;
+    let root = Store::open(location, patience)?;
+    let none = || {
+        let got = format!("no {LATEST}");
+        Error::from(tonic_shard::Error::NotASet { path: root.url(""), got })
+    };
+    let (mut doomed, mut kept) = (Vec::new(), Vec::new());
+    // First nobody may take these sets for ones that stay, then their files go.
+    Latest::change(&root, |now| {
+        let mut latest = now.ok_or_else(none)?;
+        let old = latest.older.split_off(keep.saturating_sub(1).min(latest.older.len()));
+        latest.pruned.extend(old);
+        doomed.clone_from(&latest.pruned);
+        kept = std::iter::once(latest.set_id).chain(latest.older.iter().copied()).collect();
+        Ok((!doomed.is_empty()).then_some(latest))
+    })?;
+    let progress = Progress::start(verbosity, "prune", doomed.len() as u64, "sets");
+    for id in &doomed {
+        let folder = root.below(&id.to_string());
+        if let Some(set) = RemoteSet::at(folder.clone())? {
+            set.manifest().shards.iter().try_for_each(|shard| folder.delete(&shard.name))?;
+            folder.delete(MANIFEST_FILE)?;
+        }
+        progress.add(1);
+    }
+    if !doomed.is_empty() {
+        Latest::change(&root, |now| {
+            let mut latest = now.ok_or_else(none)?;
+            latest.pruned.retain(|id| !doomed.contains(id));
+            Ok(Some(latest))
+        })?;
+    }
+    progress.finish();
+    Ok(Pruned { removed: doomed, kept })
+}
