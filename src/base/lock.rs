@@ -2,9 +2,12 @@
 
 use crate::error::BaseFault;
 use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
+use crate::interrupt;
 
 const LOCK_FILE: &str = ".lock";
 
@@ -32,6 +35,8 @@ impl DirLock {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Err(Error::Busy { path: dir.into() }),
                 Err(TryLockError::Error(e)) if has_no_locks(&e) => {}
+                // On a file server, the file that another writer has removed is stale.
+                Err(TryLockError::Error(e)) if e.kind() == ErrorKind::StaleNetworkFileHandle => continue,
                 Err(TryLockError::Error(e)) => return Err(Error::io(&path, "take the lock")(e)),
             }
             // A writer that ended between `create` and `try_lock` has removed this file. A lock on a removed file keeps
@@ -39,6 +44,23 @@ impl DirLock {
             if is_at(&file, &path) {
                 return Ok(DirLock { path, _file: file });
             }
+        }
+    }
+
+    /// Locks an existing directory, like [`DirLock::take`]. While another process holds the lock, waits, at most for
+    /// the time `patience`. `saved` says what was saved if a signal asks the program to stop.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] after this time; [`Error::Interrupted`]; [`Error::Io`].
+    pub fn take_within(dir: &Path, patience: Duration, saved: &str) -> Result<DirLock> {
+        const PAUSE: Duration = Duration::from_millis(10);
+        let start = Instant::now();
+        loop {
+            match DirLock::take(dir) {
+                Err(Error::Busy { .. }) if start.elapsed() < patience => interrupt::check(saved)?,
+                taken => return taken,
+            }
+            std::thread::sleep(PAUSE);
         }
     }
 }
@@ -60,7 +82,7 @@ fn has_no_locks(error: &std::io::Error) -> bool {
     }
     #[cfg(not(unix))]
     {
-        error.kind() == std::io::ErrorKind::Unsupported
+        error.kind() == ErrorKind::Unsupported
     }
 }
 

@@ -14,7 +14,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tonic_base::{DirLock, Error as BaseError, interrupt, remove_file};
+use tonic_base::{DirLock, Error as BaseError, remove_file};
 use tonic_shard::Existing;
 
 use crate::error::{BaseFault, Error, Result};
@@ -109,17 +109,11 @@ impl RunFolder {
 
 /// Locks the folder. If another process has locked it, calls `wait` once, and waits until that process has ended.
 fn take_when_free(path: &Path, wait: impl FnOnce()) -> Result<DirLock> {
-    let mut wait = Some(wait);
-    loop {
-        match DirLock::take(path) {
-            Err(BaseError::Busy { .. }) if interrupt::requested() => {
-                return Err(Error::interrupted("nothing was changed"));
-            }
-            Err(BaseError::Busy { .. }) => {
-                wait.take().into_iter().for_each(|wait| wait());
-                std::thread::sleep(Duration::from_millis(200));
-            }
-            taken => return Ok(taken?),
+    match DirLock::take(path) {
+        Err(BaseError::Busy { .. }) => {
+            wait();
+            Ok(DirLock::take_within(path, Duration::MAX, "nothing was changed")?)
         }
+        taken => Ok(taken?),
     }
 }
