@@ -10,13 +10,14 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::fs::File;
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
-use tonic_base::interrupt;
+use tonic_base::{Error as BaseError, interrupt};
 use tonic_shard::{
     ChunkRecord, Error as ShardError, Manifest, ShardEntry, ShardFile, ShardHead, Storage, identity_of, salvage,
 };
@@ -58,10 +59,11 @@ impl CachedSet {
     pub fn new(set: RemoteSet, cache: &Cache) -> Result<CachedSet> {
         let id = set.manifest().set_id.to_string();
         let dir = cache.dir.join(&id);
-        std::fs::create_dir_all(&dir).map_err(Error::io(&dir, "create the directory"))?;
-        // The time of a folder is that of its last use.
-        let used = File::open(&dir).and_then(|folder| folder.set_modified(SystemTime::now()));
-        used.map_err(Error::io(&dir, "write the cache"))?;
+        make_folder(&dir, || {
+            // The time of a folder is that of its last use.
+            let used = File::open(&dir).and_then(|folder| folder.set_modified(SystemTime::now()));
+            used.map_err(Error::io(&dir, "write the cache"))
+        })?;
         let room = make_room(cache, &dir, set.manifest().stored_bytes());
         let ahead =
             Ahead { queue: Mutex::default(), more: Condvar::new(), started: Once::new(), room: AtomicU64::new(room) };
@@ -82,8 +84,8 @@ impl Storage for CachedSet {
         let manifest = self.set.manifest();
         let number = manifest.shards.iter().position(|other| other == entry).unwrap_or_default();
         let chunks = salvage::shard_chunks(&manifest.description, number as u64);
-        let shard = CachedShard::open(self.set.store(), &self.dir, entry, chunks, &self.ahead)?;
-        Ok(Box::new(Handle(Arc::new(shard))))
+        let open = || CachedShard::open(self.set.store(), &self.dir, entry, chunks, &self.ahead);
+        Ok(Box::new(Handle(Arc::new(make_folder(&self.dir, open)?))))
     }
 }
 
@@ -289,6 +291,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Makes the folder of a set in the cache, and calls `open`, which opens files in it. Tries again if another process
+/// that needs room has removed the folder before its files are open.
+fn make_folder<T>(dir: &Path, open: impl Fn() -> Result<T>) -> Result<T> {
+    let mut again = 1..TRIES;
+    loop {
+        std::fs::create_dir_all(dir).map_err(Error::io(dir, "create the directory"))?;
+        match open() {
+            Err(Error::Base(BaseError::Io { source, .. }))
+                if source.kind() == ErrorKind::NotFound && again.next().is_some() => {}
+            opened => return opened,
+        }
+    }
+}
+
 /// Removes other sets from the cache until the set in the folder `own`, which takes `needed` bytes, fits. Begins with
 /// the sets that were not used for the longest time. Returns how many bytes can be added to the cache.
 fn make_room(cache: &Cache, own: &Path, needed: u64) -> u64 {
@@ -322,4 +338,25 @@ fn allocated(folder: &Path) -> u64 {
         meta.len()
     };
     files.filter_map(|file| Some(bytes(file.metadata().ok()?))).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_another_process_removes_is_made_again() {
+        let dir = std::env::temp_dir().join(format!("tonic-remote-cache-{}", std::process::id()));
+        for removals in [0, 1, TRIES] {
+            let left = AtomicU64::new(removals as u64);
+            let made = make_folder(&dir, || {
+                if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+                    std::fs::remove_dir_all(&dir).unwrap();
+                }
+                File::create(dir.join("00000.shard")).map_err(Error::io(&dir, "create the file"))
+            });
+            assert_eq!(made.is_ok(), removals < TRIES);
+        }
+        std::fs::remove_dir_all(&dir).ok();
+    }
 }
