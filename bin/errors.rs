@@ -185,10 +185,13 @@ fn shared_advice(typed: &Typed, cause: &Cause) -> Option<Cow<'static, str>> {
 fn fixed_advice(typed: &Typed, cause: &Cause) -> Option<&'static str> {
     match cause.downcast_ref() {
         Some(ShardError::ChunkTooLarge { .. }) => return Some("use a smaller --chunk-samples"),
+        Some(ShardError::Incomplete { path, .. }) if is_url(path) => {
+            return Some("name the URL without #SETID, which means the latest set, or push this set again");
+        }
         Some(ShardError::Incomplete { path, .. }) if !path.join(MANIFEST_FILE).exists() => {
             return Some("run the command that wrote it again to finish it, with --resume unless it was pull");
         }
-        Some(ShardError::NotASet { path, .. }) if path.to_str().is_some_and(|text| text.contains("://")) => {
+        Some(ShardError::NotASet { path, .. }) if is_url(path) => {
             return Some("name the URL that a set was pushed to, or that of a folder with a set");
         }
         Some(ShardError::NotASet { .. }) => return Some("name the folder that tonic-prep convert wrote (-o)"),
@@ -234,6 +237,11 @@ fn fixed_advice(typed: &Typed, cause: &Cause) -> Option<&'static str> {
         BaseError::WorkerLost { .. } => Some("please report the message above it, with the command"),
         _ => None,
     }
+}
+
+/// Whether an error's path is a URL.
+fn is_url(path: &Path) -> bool {
+    path.to_str().is_some_and(|text| text.contains("://"))
 }
 
 /// Whether a file belongs to a shard set, judged by its name.

@@ -1,6 +1,8 @@
 //! Reads and replaces `latest.json`, the file that names the latest set at a URL and the older sets there. The file is
 //! replaced as a whole, and only if no other process has replaced it since it was read.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tonic_shard::Id;
@@ -28,6 +30,10 @@ pub(crate) struct Latest {
     /// Ids of the sets that `prune` is removing, or was removing when it was interrupted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pruned: Vec<Id>,
+    /// Number of calls of `prune` so far. A push that finds another number than when it began looks again whether its
+    /// set is complete.
+    #[serde(default)]
+    pub prunes: u64,
 }
 
 impl Latest {
@@ -56,23 +62,24 @@ impl Latest {
     /// the meantime, reads the file again and calls `change` again.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Busy`] if other processes replace the file again and again; errors of `change` and of the
-    /// server.
+    /// [`tonic_base::Error::Busy`] if other processes replace the file until the timeout has passed; errors of `change`
+    /// and of the server.
     pub(crate) fn change(
         store: &Store,
         mut change: impl FnMut(Option<Latest>) -> Result<Option<Latest>>,
     ) -> Result<()> {
-        /// Maximum number of times that `latest.json` is read and changed.
-        const TRIES: u64 = 20;
-        for _ in 0..TRIES {
+        let start = Instant::now();
+        loop {
             let found = Latest::read(store)?;
             let (before, version) = found.map_or((None, None), |(latest, version)| (Some(latest), Some(version)));
             let Some(after) = change(before)? else { return Ok(()) };
             if store.swap(LATEST, version.as_ref(), after.bytes())? {
                 return Ok(());
             }
+            if start.elapsed() > store.patience().timeout {
+                return Err(tonic_base::Error::Busy { path: store.url(LATEST) }.into());
+            }
         }
-        Err(tonic_base::Error::Busy { path: store.url(LATEST) }.into())
     }
 
     /// Returns the content of `latest.json` with `id` as the latest set. `before` is the content so far, and its latest
@@ -82,8 +89,8 @@ impl Latest {
             .as_ref()
             .map_or(Vec::new(), |latest| std::iter::once(latest.set_id).chain(latest.older.iter().copied()).collect());
         older.retain(|other| *other != id);
-        let pruned = before.map_or(Vec::new(), |latest| latest.pruned);
-        Latest { format: FORMAT.into(), version: VERSION, set_id: id, older, pruned }
+        let (pruned, prunes) = before.map_or((Vec::new(), 0), |latest| (latest.pruned, latest.prunes));
+        Latest { format: FORMAT.into(), version: VERSION, set_id: id, older, pruned, prunes }
     }
 
     fn bytes(&self) -> Bytes {

@@ -2,6 +2,7 @@
 
 // location, text                URLs; texts without credentials
 // store                         the objects below a URL, read and written by calls that block
+// swap_file                     a file of a directory, replaced unless another process has done so
 // latest                        which set at a URL is the latest one
 // remote_set, cache             a set at a URL, open for reading; the same through a cache on disk
 // push, pull, prune             sends, fetches and removes sets
@@ -17,6 +18,7 @@ mod pull;
 mod push;
 mod remote_set;
 mod store;
+mod swap_file;
 mod text;
 
 pub use cache::{Cache, CachedSet};

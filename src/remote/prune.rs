@@ -36,6 +36,7 @@ pub fn prune(location: &Location, keep: usize, patience: Patience, verbosity: Ve
         let mut latest = now.ok_or_else(none)?;
         let old = latest.older.split_off(keep.saturating_sub(1).min(latest.older.len()));
         latest.pruned.extend(old);
+        latest.prunes += u64::from(!latest.pruned.is_empty());
         doomed.clone_from(&latest.pruned);
         kept = std::iter::once(latest.set_id).chain(latest.older.iter().copied()).collect();
         Ok((!doomed.is_empty()).then_some(latest))
@@ -44,8 +45,14 @@ pub fn prune(location: &Location, keep: usize, patience: Patience, verbosity: Ve
     for id in &doomed {
         let folder = root.below(&id.to_string());
         if let Some(set) = RemoteSet::at(folder.clone())? {
-            set.manifest().shards.iter().try_for_each(|shard| folder.delete(&shard.name))?;
-            folder.delete(MANIFEST_FILE)?;
+            let shards = set.manifest().shards.iter().map(|shard| shard.name.as_str());
+            for name in shards.chain([MANIFEST_FILE]) {
+                // Another `prune` may have removed the set, and it may have been pushed again since.
+                if !Latest::read(&root)?.is_some_and(|(latest, _)| latest.pruned.contains(id)) {
+                    break;
+                }
+                folder.delete(name)?;
+            }
         }
         progress.add(1);
     }

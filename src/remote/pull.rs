@@ -12,7 +12,8 @@ use tonic_shard::{ChunkRecord, Manifest, SetCopy, salvage};
 use crate::error::{BaseFault, Error, Result};
 use crate::partial_shard::{PartialShard, TRIES, bytes_of};
 use crate::remote_set::RemoteSet;
-use crate::store::{KEPT, Store};
+use crate::store::Store;
+use crate::text::KEPT;
 
 /// Chunks that follow one another in a shard are fetched by one request if they have at most this many bytes together.
 const PIECE: u64 = 8 << 20;

@@ -5,13 +5,14 @@ use std::path::Path;
 
 use tonic_base::{Progress, Verbosity, in_order};
 use tonic_shard::verify::verify;
-use tonic_shard::{MANIFEST_FILE, Manifest, ShardEntry, ShardSet};
+use tonic_shard::{Error as ShardError, MANIFEST_FILE, Manifest, ShardEntry, ShardSet};
 
 use crate::error::{BaseFault, Error, Result};
 use crate::latest::{LATEST, Latest};
 use crate::location::{Location, Patience};
 use crate::remote_set::RemoteSet;
-use crate::store::{KEPT, Store};
+use crate::store::Store;
+use crate::text::KEPT;
 
 /// Maximum number of shards that are sent at the same time.
 const CONNECTIONS: usize = 4;
@@ -27,6 +28,17 @@ pub struct Pushed {
     pub copied: u64,
     /// Number of shards that were already on the server, in the folder of this set.
     pub there: u64,
+}
+
+impl Pushed {
+    fn plus(&self, other: &Pushed) -> Pushed {
+        Pushed {
+            sent: self.sent + other.sent,
+            sent_bytes: self.sent_bytes + other.sent_bytes,
+            copied: self.copied + other.copied,
+            there: self.there + other.there,
+        }
+    }
 }
 
 /// Sends the set in the directory `dir`, and makes it the latest set at the URL. The set is verified first, so that no
@@ -55,25 +67,22 @@ pub fn push(dir: &Path, location: &Location, patience: Patience, verbosity: Verb
         return Err(Error::BeingPruned { url: location.shown().into(), id });
     }
     let folder = root.below(&id.to_string());
-    let mut pushed = Pushed::default();
-    match RemoteSet::at(folder.clone())? {
-        Some(_) => pushed.there = set.shards().len() as u64,
-        None => {
-            let latest = before.as_ref().map(|(latest, _)| root.below(&latest.set_id.to_string()));
-            let donor = latest.map(RemoteSet::at).transpose()?.flatten();
-            pushed = send(&set, &folder, donor.as_ref(), verbosity)?;
-            let path = dir.join(MANIFEST_FILE);
-            let manifest = std::fs::read(&path).map_err(Error::io(&path, "read the manifest"))?;
-            pushed.sent_bytes += manifest.len() as u64;
-            folder.swap(MANIFEST_FILE, None, manifest.into())?; // another process may have sent the same set
-        }
-    }
-    let started_from = before.map(|(latest, _)| latest.set_id);
+    let (started_from, mut prunes) = before.map_or((None, 0), |(latest, _)| (Some(latest.set_id), latest.prunes));
+    let donor = started_from.map(|latest| root.below(&latest.to_string()));
+    let mut pushed = deliver(&set, dir, &folder, donor.as_ref(), verbosity)?;
     let mut theirs = None;
     Latest::change(&root, |now| {
+        theirs = None;
         let found = now.as_ref().map(|latest| latest.set_id);
-        if now.as_ref().is_some_and(|latest| latest.pruned.contains(&id)) {
-            return Err(Error::BeingPruned { url: location.shown().into(), id });
+        if let Some(latest) = &now {
+            if latest.pruned.contains(&id) {
+                return Err(Error::BeingPruned { url: location.shown().into(), id });
+            }
+            // A `prune` that ran meanwhile may have removed what was there or was sent.
+            if std::mem::replace(&mut prunes, latest.prunes) != latest.prunes {
+                let again = deliver(&set, dir, &folder, donor.as_ref(), verbosity)?;
+                pushed = Pushed { there: pushed.there, ..pushed.plus(&again) };
+            }
         }
         if found == Some(id) {
             return Ok(None);
@@ -98,6 +107,38 @@ pub fn push(dir: &Path, location: &Location, patience: Patience, verbosity: Verb
     }
 }
 
+/// Sends a set to `folder`, unless the folder has the complete set. `donor` is the folder of the latest set on the
+/// server so far.
+fn deliver(set: &ShardSet, dir: &Path, folder: &Store, donor: Option<&Store>, verbosity: Verbosity) -> Result<Pushed> {
+    loop {
+        if let Some(there) = RemoteSet::at(folder.clone())? {
+            if is_complete(&there)? {
+                return Ok(Pushed { there: set.shards().len() as u64, ..Pushed::default() });
+            }
+            folder.delete(MANIFEST_FILE)?;
+        }
+        let donor = donor.cloned().map(RemoteSet::at).transpose()?.flatten();
+        let mut pushed = send(set, folder, donor.as_ref(), verbosity)?;
+        let path = dir.join(MANIFEST_FILE);
+        let manifest = std::fs::read(&path).map_err(Error::io(&path, "read the manifest"))?;
+        pushed.sent_bytes += manifest.len() as u64;
+        // Another process may have sent the same set, compressed in another way.
+        if folder.swap(MANIFEST_FILE, None, manifest.into())? {
+            return Ok(pushed);
+        }
+    }
+}
+
+/// Returns whether the server has all shards that the set's manifest names.
+fn is_complete(set: &RemoteSet) -> Result<bool> {
+    for shard in &set.manifest().shards {
+        if set.store().size(&shard.name)? != Some(shard.bytes) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Sends the shards of a set that `folder` lacks. `donor` is the latest set on the server so far: shards that it has
 /// too are copied from it by the server.
 fn send(set: &ShardSet, folder: &Store, donor: Option<&RemoteSet>, verbosity: Verbosity) -> Result<Pushed> {
@@ -111,10 +152,7 @@ fn send(set: &ShardSet, folder: &Store, donor: Option<&RemoteSet>, verbosity: Ve
         || Ok(()),
         |(), number| send_shard(set, number as usize, folder, donor, &progress),
         |one: Pushed| {
-            pushed.sent += one.sent;
-            pushed.sent_bytes += one.sent_bytes;
-            pushed.copied += one.copied;
-            pushed.there += one.there;
+            pushed = pushed.plus(&one);
             Ok::<(), Error>(())
         },
     )?;
@@ -154,5 +192,8 @@ fn has_same(folder: &Store, entry: &ShardEntry, head: &[u8]) -> Result<bool> {
     if folder.size(&entry.name)? != Some(entry.bytes) {
         return Ok(false);
     }
-    Ok(folder.read_bytes(&entry.name, 0..head.len() as u64)? == head)
+    match folder.read_bytes(&entry.name, 0..head.len() as u64) {
+        Err(Error::Shard(ShardError::Incomplete { .. })) => Ok(false), // `prune` has just removed it
+        there => Ok(there? == head),
+    }
 }

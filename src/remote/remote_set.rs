@@ -45,13 +45,7 @@ impl RemoteSet {
         let pinned = location.pinned();
         let found = match pinned {
             Some(id) => RemoteSet::at(root.below(&id.to_string()))?,
-            None => match Latest::read(&root)? {
-                Some((latest, _)) => Some(RemoteSet::at(root.below(&latest.set_id.to_string()))?.ok_or_else(|| {
-                    let missing = format!("{LATEST} names the set {}, which is not there", latest.set_id);
-                    ShardError::Incomplete { path: root.url(""), missing }
-                })?),
-                None => None,
-            },
+            None => RemoteSet::latest(&root)?,
         };
         let set = match found {
             Some(set) => Some(set),
@@ -66,6 +60,23 @@ impl RemoteSet {
             Some(id) => Err(set.refuse(id)),
             None => Ok(set),
         }
+    }
+
+    /// Opens the set that `latest.json` names. Returns `None` if there is no such file.
+    fn latest(root: &Store) -> Result<Option<RemoteSet>> {
+        let mut missing = None;
+        while let Some((Latest { set_id, .. }, _)) = Latest::read(root)? {
+            let set = RemoteSet::at(root.below(&set_id.to_string()))?;
+            if set.is_some() {
+                return Ok(set);
+            }
+            // Another set may have become the latest one meanwhile, and `prune` has then removed this one.
+            if missing.replace(set_id) == Some(set_id) {
+                let missing = format!("{LATEST} names the set {set_id}, which is not there");
+                return Err(ShardError::Incomplete { path: root.url(""), missing }.into());
+            }
+        }
+        Ok(None)
     }
 
     /// Opens the set whose manifest is in the folder `store`. Returns `None` if the folder has no manifest.

@@ -16,14 +16,14 @@ use object_store::{
     PutOptions, PutPayload, UpdateVersion,
 };
 use tokio::time::timeout;
-use tonic_base::{DirLock, Error as BaseError, interrupt, publish};
+use tonic_base::{Error as BaseError, interrupt};
+use tonic_shard::Error as ShardError;
 
 use crate::error::{BaseFault, Error, Result};
 use crate::location::{Location, Patience};
-use crate::text::{kind, reason};
+use crate::swap_file::swap_file;
+use crate::text::{KEPT, kind, reason};
 
-/// Text for the error message of an interrupted transfer: what stays.
-pub(crate) const KEPT: &str = "what has arrived is kept";
 /// Files are sent in parts of this many bytes.
 const PART: usize = 8 << 20;
 /// Time between two checks whether a signal asks the program to stop.
@@ -76,6 +76,11 @@ impl Store {
             directory: self.directory.as_ref().map(|dir| dir.join(folder)),
             ..self.clone()
         }
+    }
+
+    /// Returns how long to wait for the server and for other processes.
+    pub(crate) fn patience(&self) -> Patience {
+        self.patience
     }
 
     /// Returns the URL of the object `name`, without credentials. If `name` is empty, returns the URL of the folder.
@@ -172,6 +177,10 @@ impl Store {
     ///
     /// Some web servers cannot send a range. From these servers, the object is read from its beginning, and the bytes
     /// before the range are dropped.
+    ///
+    /// # Errors
+    /// [`tonic_shard::Error::Incomplete`] if there is no such object: only shards are read, and the manifest has named
+    /// them; [`tonic_base::Error::Io`]; errors of `take`.
     pub(crate) fn read(
         &self,
         name: &str,
@@ -239,7 +248,13 @@ impl Store {
             }
             got => got,
         }
-        .map_err(self.fault(name, "read"))?;
+        .map_err(|e| match e {
+            StoreError::NotFound { .. } => {
+                let missing = format!("{name} is not there: it was removed, by `prune` perhaps, or never sent");
+                ShardError::Incomplete { path: self.url(""), missing }.into()
+            }
+            e => self.fault(name, "read")(e),
+        })?;
         let (mut at, mut stream) = (got.range.start, got.into_stream());
         while let Some(piece) = self.next(&mut stream, name).await? {
             let (start, end) = (at.max(range.start), (at + piece.len() as u64).min(range.end));
@@ -281,14 +296,21 @@ impl Store {
     }
 
     /// Copies the object `name` from the folder `from` to this folder. The server copies it, so its bytes don't pass
-    /// through this machine. Returns `false` if there is no such object, or if the server cannot copy.
+    /// through this machine. Returns `false` if there is no such object, or if the server cannot copy. In a directory,
+    /// a copy is a hard link. There, also returns `false` if the name is taken: replacing a link of the same file would
+    /// leave a temporary link.
     pub(crate) fn copy(&self, from: &Store, name: &str) -> Result<bool> {
+        use StoreError::{AlreadyExists, NotFound, NotImplemented, NotSupported};
         self.run(async {
-            match self.store.copy(&from.path(name), &self.path(name)).await {
+            let (from, to) = (from.path(name), self.path(name));
+            let copied = match self.directory {
+                Some(_) => self.store.copy_if_not_exists(&from, &to).await,
+                None => self.store.copy(&from, &to).await,
+            };
+            match copied {
                 Ok(()) => Ok(true),
-                Err(
-                    StoreError::NotFound { .. } | StoreError::NotImplemented { .. } | StoreError::NotSupported { .. },
-                ) => Ok(false),
+                Err(NotFound { .. } | NotImplemented { .. } | NotSupported { .. }) => Ok(false),
+                Err(AlreadyExists { .. }) if self.directory.is_some() => Ok(false),
                 Err(e) => Err(self.fault(name, "write")(e)),
             }
         })
@@ -309,7 +331,8 @@ impl Store {
     /// or created the object in the meantime.
     pub(crate) fn swap(&self, name: &str, before: Option<&Version>, content: Bytes) -> Result<bool> {
         if let Some(dir) = &self.directory {
-            return swap_file(dir, name, before, &content);
+            let before = before.map(|version| &version.content[..]);
+            return swap_file(dir, name, before, &content, self.patience);
         }
         let mode = before.map_or(PutMode::Create, |version| PutMode::Update(version.tags.clone()));
         self.run(async {
@@ -387,20 +410,22 @@ async fn send_parts(
     }
 }
 
-/// Implements [`Store::swap`] for a directory on this machine or on a file server. Each process that writes takes the
-/// directory's lock.
-fn swap_file(dir: &Path, name: &str, before: Option<&Version>, content: &[u8]) -> Result<bool> {
-    std::fs::create_dir_all(dir).map_err(Error::io(dir, "create the directory"))?;
-    let _lock = DirLock::take(dir)?;
-    let path = dir.join(name);
-    let there = match std::fs::read(&path) {
-        Ok(there) => Some(there),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-        Err(e) => return Err(Error::io(&path, "read")(e)),
-    };
-    if there.as_deref() != before.map(|version| &version.content[..]) {
-        return Ok(false);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_in_a_directory_leave_no_temporary_links() {
+        let dir = std::env::temp_dir().join(format!("tonic-remote-copy-{}", std::process::id()));
+        std::fs::create_dir_all(dir.join("a")).unwrap();
+        std::fs::write(dir.join("a/x"), "whole").unwrap();
+        let location = Location::parse(&format!("file://{}", dir.display())).unwrap();
+        let root = Store::open(&location, Patience::default()).unwrap();
+        let copied = [(); 2].map(|()| root.below("b").copy(&root.below("a"), "x").unwrap());
+        assert_eq!(copied, [true, false], "the second copy finds that of another process");
+        let names: Vec<_> = std::fs::read_dir(dir.join("b")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["x"]);
+        assert_eq!(std::fs::read(dir.join("b/x")).unwrap(), b"whole");
+        std::fs::remove_dir_all(dir).unwrap();
     }
-    publish(&path, content)?;
-    Ok(true)
 }

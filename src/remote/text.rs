@@ -1,8 +1,10 @@
-//! Removes credentials from URLs and from errors of servers, so that messages can show them.
+//! Texts of messages. Removes credentials from URLs and from errors of servers, so that messages can show them.
 
 use std::error::Error;
 use std::io::ErrorKind;
 
+/// Text for the error message of an interrupted transfer: what stays.
+pub(crate) const KEPT: &str = "what has arrived is kept";
 /// Maximum number of characters of a server's error that a message shows.
 const MOST: usize = 300;
 

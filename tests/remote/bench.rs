@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use serde_json::Value;
 use tonic_toolkit::shard::Manifest;
 
 /// A temporary folder. The programs run in it, so their relative paths begin there.
@@ -63,6 +64,10 @@ impl Bench {
     pub(crate) fn id(&self, name: &str) -> String {
         Manifest::read(&self.path(name)).unwrap().set_id.to_string()
     }
+}
+
+pub(crate) fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
 }
 
 /// Returns the names and the bytes of all files in a folder that are not hidden.

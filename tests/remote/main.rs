@@ -5,5 +5,6 @@ mod bench;
 mod pull;
 mod push;
 mod server;
+mod together;
 #[cfg(feature = "train")]
 mod train;

@@ -1,14 +1,6 @@
 //! Tests of `push`: a copy never changes, is complete before it becomes the latest set, and is sent only once.
 
-use std::sync::Barrier;
-
-use serde_json::Value;
-
-use crate::bench::{Bench, contents};
-
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap()
-}
+use crate::bench::{Bench, contents, json};
 
 #[test]
 fn a_set_that_was_pushed_is_pulled_to_the_byte() {
@@ -59,34 +51,6 @@ fn a_damaged_set_is_not_pushed() {
     std::fs::write(&shard, bytes).unwrap();
     bench.refuses(&["push", "set", &bench.url("server")], 4, &["00001.shard", "corrupt"]);
     assert!(!bench.path("server").exists());
-}
-
-#[test]
-fn of_two_pushers_one_wins_and_the_other_is_told() {
-    let bench = Bench::with_set();
-    bench.convert("other", 100, 2);
-    let url = bench.url("server");
-    let start = Barrier::new(2);
-    let codes: Vec<i32> = std::thread::scope(|scope| {
-        let push = |set: &'static str| {
-            let (bench, url, start) = (&bench, &url, &start);
-            scope.spawn(move || {
-                start.wait();
-                bench.tool(&["push", set, url]).output().unwrap().status.code().unwrap()
-            })
-        };
-        let running = [push("set"), push("other")];
-        running.map(|pusher| pusher.join().unwrap()).into()
-    });
-    let latest = json(&std::fs::read_to_string(bench.path("server/latest.json")).unwrap());
-    let ids = [bench.id("set"), bench.id("other")];
-    let winner = ids.iter().position(|id| latest["set_id"] == **id).expect("one of both is the latest");
-    // Either they met, and the loser was told, or the winner came after the loser had ended.
-    assert_eq!(codes[winner], 0);
-    assert!([0, 4].contains(&codes[1 - winner]), "{codes:?}");
-    for id in ids {
-        bench.run(&["verify", &format!("{url}#{id}")]);
-    }
 }
 
 #[test]
