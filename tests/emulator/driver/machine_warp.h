@@ -2,6 +2,8 @@
 // whose layouts are tables of the PTX ISA.
 #pragma once
 
+#include <utility>
+
 #include "machine.h"
 
 namespace emulator {
@@ -31,8 +33,9 @@ inline void ptx_shuffle(void* const* exchange, unsigned mask, unsigned warp) {
     }
 }
 
-// Loads four 8 by 8 matrices, transposed. in: an address, of lane i that of row i % 8 of matrix i / 8. Of each matrix a
-// lane gets two elements of column lane / 4: those of rows lane % 4 * 2 and the next.
+// Loads four 8 by 8 matrices. in: an address, of lane i that of row i % 8 of matrix i / 8, and whether to transpose. Of
+// each matrix a lane gets two elements of row lane / 4 (of column lane / 4 if transposed): number lane % 4 * 2 and the
+// next.
 inline void ptx_ldmatrix(void* const* exchange, unsigned mask, unsigned warp) {
     auto* lanes = aligned(exchange, mask, warp);
     unsigned site = lanes[0]->site;
@@ -43,7 +46,8 @@ inline void ptx_ldmatrix(void* const* exchange, unsigned mask, unsigned warp) {
         for (unsigned m = 0; m < 4; m++) {
             unsigned short pair[2];
             for (unsigned i = 0; i < 2; i++) {
-                unsigned row = lane % 4 * 2 + i, column = lane / 4;
+                unsigned row = lane / 4, column = lane % 4 * 2 + i;
+                if (lanes[lane]->in[1]) std::swap(row, column);
                 Place at = rows[m * 8 + row];
                 at.bytes += 2 * column, at.shadows += 2 * column / granule;
                 read_by(warp * 32 + lane, at, 2, site);

@@ -45,6 +45,7 @@ struct __attribute__((aligned(16))) float4 {
     float x, y, z, w;
 };
 inline uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
+inline float2 make_float2(float x, float y) { return {x, y}; }
 inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
 
 inline unsigned min(unsigned a, unsigned b) { return b < a ? b : a; }

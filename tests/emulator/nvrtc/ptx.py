@@ -18,9 +18,10 @@ from glob import glob
 # Opcodes, with their type in the group that matches, and the types of the result and the operands: T is that type, W
 # the type twice as wide, u a u32, p a predicate. The C++ function has the opcode's name without the type.
 ARITHMETIC = [
-    (r"(?:add|sub|mul\.lo)\.(s32|s64)|(?:div|rem|min|max)\.(u32|u64)|(?:add|sub|mul|div)\.rn\.(f32|f64)", "TTT"),
+    (r"(?:add|sub|mul\.lo)\.(s32|s64)|(?:div|rem|min|max)\.(u32|u64)|(?:add|sub|mul|div)\.rn\.(f32|f64)"
+     r"|add\.rm\.(f32)|max\.(f32)|max\.NaN\.(f32)", "TTT"),
     (r"(?:and|or|xor)\.(b16|b32|b64|pred)", "TTT"),
-    (r"(?:neg|sqrt\.rn)\.(f32|f64)|neg\.(s32)|(?:abs|rcp\.rn)\.(f32)|rcp\.approx\.ftz\.(f64)|not\.(b32|pred)", "TT"),
+    (r"(?:neg|sqrt\.rn)\.(f32|f64)|neg\.(s32|s64)|(?:abs|rcp\.rn)\.(f32)|rcp\.approx\.ftz\.(f64)|not\.(b32|pred)", "TT"),
     (r"fma\.rn\.(f32|f64)|mad\.lo\.(s32|s64)", "TTTT"),
     (r"mul\.wide\.(u32|s32)", "WTT"),
     (r"shl\.(b32|b64)|shr\.(u32|u64|s32)", "TTu"),
@@ -181,8 +182,9 @@ class Translator:
             to, in_range = operands[0].split("|")
             code = self.warp("shuffle", site, [self.value(o, "u32") for o in operands[1:]], [to])
             return f"{code} {self.assign(in_range, 'pred', 'true')}"
-        if opcode == "ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16":
-            return self.warp("ldmatrix", site, [f"(u32)({self.address(operands[1])})"], elements(operands[0]))
+        if match := re.fullmatch(r"ldmatrix\.sync\.aligned\.m8n8\.x4(\.trans)?\.shared\.b16", opcode):
+            taken = [f"(u32)({self.address(operands[1])})", "1" if match[1] else "0"]
+            return self.warp("ldmatrix", site, taken, elements(operands[0]))
         if opcode == "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32":
             d, *rest = map(elements, operands)
             return self.warp("mma", site, [self.value(o, "u32") for part in rest for o in part], d)

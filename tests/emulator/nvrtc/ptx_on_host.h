@@ -68,6 +68,8 @@ OP2(div, b == 0 ? T(-1) : a / b)
 OP2(rem, b == 0 ? T(-1) : a % b)
 OP2(min, a < b ? a : b)
 OP2(max, a < b ? b : a)
+template <> inline f32 op_max(f32 a, f32 b) { return canonical(fmaxf(a, b)); }
+OP2(max_NaN, a == a && b == b ? op_max(a, b) : canonical((T)NAN))
 template <class T>
 inline auto op_mul_wide(T a, T b) {
     return (std::conditional_t<std::is_signed_v<T>, s64, u64>)a * b;
@@ -134,6 +136,11 @@ inline T op_selp(T a, T b, bool first) {
 
 template <class To, class From> inline To op_cvt(From a) { return (To)a; }
 template <class To, class From> inline To op_cvt_rn(From a) { return canonical((To)a); }
+template <class T> inline T op_add_rm(T a, T b) { // rounds towards negative infinity
+    const double sum = (double)a + b;
+    const T near = (T)sum;
+    return canonical(near > sum ? nextafterf(near, -INFINITY) : near);
+}
 template <class To, class From> inline To op_cvt_rzi(From a) { return canonical(truncf(a)); }
 
 // The nearest bfloat16, ties to even; all NaNs become the same. Compares distances, which are exact in float64: the

@@ -41,13 +41,14 @@ KERNEL(shuffle) {
     args.out[LANE] = __shfl_xor_sync(~0u, LANE, 9);
 }
 
-// A is (16, 16) and B (16, 8), rows first, in shared memory. Words of A are read directly, B with ldmatrix.
+// A is (16, 16) and B (16, 8), rows first, in shared memory.
 template <bool SWAPPED>
 __device__ void multiply_by(const Args& args) {
     for (u32 i = LANE; i < 192; i += 32) shared()[i] = args.in[i];
     __syncthreads();
     u32 g = LANE / 4, q = LANE % 4, a[4], b[4], from = at(128 + LANE % 16 * 4);
-    for (u32 i = 0; i < 4; i++) a[i] = shared()[(g + i % 2 * 8) * 8 + q + i / 2 * 4];
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(a[0]), "=r"(a[1]), "=r"(a[2]), "=r"(a[3]) : "r"(at(LANE % 16 * 8 + LANE / 16 * 4)));
     if (SWAPPED) { u32 t = a[1]; a[1] = a[2]; a[2] = t; }
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
                  : "=r"(b[0]), "=r"(b[1]), "=r"(b[2]), "=r"(b[3]) : "r"(from));
