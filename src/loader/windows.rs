@@ -191,7 +191,8 @@ impl<'a> Windows<'a> {
     }
 
     /// Decodes some chunks of the next window. It is called after every batch, and divides the chunks so that all are
-    /// decoded when the current window ends.
+    /// decoded when the current window ends. Each thread gets a chunk, so several batches may pass between two calls
+    /// that decode.
     fn decode_ahead(&mut self) -> Result<()> {
         if self.cache.is_some() {
             return Ok(());
@@ -200,10 +201,12 @@ impl<'a> Windows<'a> {
             self.next = self.plan_next();
         }
         if let (Some(window), Some(next)) = (&self.window, &mut self.next) {
-            let left = window.order.positions.end.saturating_sub(self.positions.start);
-            let batches_left = left.div_ceil(self.batch_size as u64).max(1) as usize;
-            let some = next.waiting.len().div_ceil(batches_left);
-            decode_some(self.set, next, some, &mut self.spare)?;
+            let Range { start, end } = window.order.positions;
+            let left = end.saturating_sub(self.positions.start);
+            // The share of the chunks that may wait is the share of the current window that is left.
+            let may_wait = next.order.chunks.len() as u64 * left / (end - start).max(1);
+            let due = next.waiting.len().saturating_sub(may_wait as usize);
+            decode_some(self.set, next, due.next_multiple_of(rayon::current_num_threads()), &mut self.spare)?;
         }
         Ok(())
     }
@@ -212,6 +215,9 @@ impl<'a> Windows<'a> {
 /// Checks and decodes the next `n` chunks of `window` in parallel.
 fn decode_some(set: &ShardSet, window: &mut DecodedWindow, n: usize, spare: &mut Spare) -> Result<()> {
     let numbers: Vec<u32> = window.waiting.drain(..n.min(window.waiting.len())).collect();
+    if numbers.is_empty() {
+        return Ok(());
+    }
     let Spare { decoders, chunks, .. } = spare;
     decoders.resize_with(decoders.len().max(numbers.len().min(rayon::current_num_threads())), Decoder::new);
     let share = numbers.len().div_ceil(decoders.len().max(1)).max(1);

@@ -13,6 +13,9 @@ use crate::gpu::{Buffer, Device, Pinned, Stream};
 use crate::kernel::interface::{Sample, SampleColumns};
 use crate::kernel::program::ColumnTypes;
 
+/// Minimum number of samples that a thread unpacks in one go. With fewer, waking threads takes longer than they save.
+const SAMPLES_PER_JOB: usize = 4;
+
 /// A number of samples, and the numbers of frames and entries (active cells) of these samples in total.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Amount {
@@ -239,7 +242,7 @@ impl Staging {
             targets.push((sample, columns));
             before = end;
         }
-        targets.into_par_iter().try_for_each_init(
+        targets.into_par_iter().with_min_len(SAMPLES_PER_JOB).try_for_each_init(
             || None,
             |scratch: &mut Option<SparseFrames>, (sample, [ends_to, cells_to, counts_to])| -> Result<()> {
                 let scratch = scratch.get_or_insert_with(|| SparseFrames::new(sample.widths()));
