@@ -51,3 +51,19 @@ fn a_gradient_of_thousands_of_steps_is_as_close_as_float32_gets() {
         assert!(apart < 4e-6, "{apart:e}");
     }
 }
+
+/// Tests potentials above 2^22, the limit of the kernels' fast way to count spikes. Such a number of spikes is absurd,
+/// but must not be another one than the CPU's.
+#[test]
+fn millions_of_spikes_in_a_step_are_counted_exactly() {
+    let shape = Shape { inputs: 1, hidden: vec![70], classes: 3 };
+    let mut network = random::dyadic_network(5, shape, Iaf::default());
+    let layer = network.parameters.layers_mut().next().unwrap();
+    // From 2^23 on, adding 2^23 loses the last bit of odd numbers.
+    layer.weight_t.iter_mut().enumerate().for_each(|(n, w)| *w = ((1 << 23) + 5 * n) as f32);
+    layer.bias.iter_mut().enumerate().for_each(|(n, b)| *b = n as f32 / 8.0 - 3.0);
+    let batch = Batch { frames: random::frames(5, 1, &[150, 3, 40], 0.3, 1), labels: vec![0, 1, 2] };
+    let of = |engine: &mut dyn Engine| engine.spikes(&network, &batch, 160).unwrap();
+    let expected = of(&mut CpuEngine::new(&network));
+    assert_eq!(of(&mut gpu_engine()), expected);
+}

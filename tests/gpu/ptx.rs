@@ -11,7 +11,7 @@ use crate::bench::bench;
 use crate::{is_real, sets};
 
 /// Sizes that need several tiles and are not multiples of a tile, so that every kernel of a step has partial tiles.
-const STEPS: &str = "--random --batch-size 3 --time-steps 70 --channels 70 --classes 5 --hidden 70,65,66";
+const STEPS: &str = "--random --batch-size 3 --time-steps 70 --channels 70 --classes 300 --hidden 70,65,66";
 
 /// Runs the training steps of [`STEPS`] and returns the loss. If `ptx` has the path of NVRTC, the kernels run as PTX.
 /// If it is `None`, they run as C++.

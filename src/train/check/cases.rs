@@ -65,7 +65,7 @@ pub(super) fn cases() -> Vec<Case> {
         },
         Case { name: "samples without events", lengths: &[1, 40], steps: 40, density: 0.0, ..REFERENCE },
         Case { name: "dense input", lengths: &[70, 3], steps: 64, density: 1.0, hidden: &[96], ..REFERENCE },
-        Case { name: "wide layers", hidden: &[320, 200], lengths: &[64, 20], steps: 40, classes: 40, ..REFERENCE },
+        Case { name: "wide layers", hidden: &[320, 200], lengths: &[64, 20], steps: 40, classes: 300, ..REFERENCE },
         Case { name: "bounded neurons", min_v_mem: Some(-1.0), lengths: &[90, 128], steps: 100, ..REFERENCE },
         Case { name: "counts of two bytes", counts: Width::U16, lengths: &[80, 33], steps: 64, ..REFERENCE },
         Case { name: "counts of four bytes", counts: Width::U32, lengths: &[80, 33], steps: 64, ..REFERENCE },

@@ -7,11 +7,13 @@ use crate::feed::device_cache::DeviceCache;
 use crate::gpu::{Buffer, Stream};
 use crate::kernel::batch_source::BatchSource;
 use crate::kernel::interface::InflateArgs;
-use crate::kernel::program::{INFLATE_BYTES, Program};
+use crate::kernel::program::{INFLATE_BYTES, INFLATE_FRAMES, INFLATE_HEAD, Program};
 
-/// Number of buffers for dense batches, which are written in turn. There are so many that a batch has left the GPU's L2
-/// cache before its buffer is written again.
-pub(crate) const DENSE_BATCHES: usize = 8;
+/// Number of batches that one launch writes. While some blocks still look for their samples, others write.
+pub(crate) const TOGETHER: usize = 4;
+/// Number of buffers for [`TOGETHER`] dense batches each, which are written in turn. There are so many that a batch has
+/// left the GPU's L2 cache before its buffer is written again.
+const BUFFERS: usize = 2;
 
 /// Sizes of dense batches, which have the shape (batch_size, steps, P * H * W).
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +23,8 @@ pub(crate) struct Inflation {
 }
 
 impl Inflation {
-    /// Queues the kernel that writes one batch to `dense`. `position` is the position in the order of the epoch at
-    /// which the batch begins. `cells` is the number of cells in a frame.
+    /// Queues the kernel that writes batches to `dense`, as many as it has room for. `position` is the position in the
+    /// order of the epoch at which the first batch begins. `cells` is the number of cells in a frame.
     pub(crate) fn launch(
         &self,
         program: &Program,
@@ -34,8 +36,8 @@ impl Inflation {
     ) -> Result<()> {
         let room = INFLATE_BYTES / size_of::<f32>();
         let block_cells = cells.min(room);
-        let block_frames =
-            (room / block_cells).clamp(1, self.steps.max(1)).min(if block_cells < cells { 1 } else { 32 });
+        let most = if block_cells < cells { 1 } else { INFLATE_FRAMES };
+        let block_frames = (room / block_cells).clamp(1, self.steps.max(1)).min(most);
         let blocks = self.steps.div_ceil(block_frames) * cells.div_ceil(block_cells);
         let args = InflateArgs {
             order: source.order,
@@ -47,14 +49,15 @@ impl Inflation {
             block_frames: block_frames as u32,
             block_cells: block_cells as u32,
         };
-        let bytes = block_frames * block_cells * size_of::<f32>();
-        program.inflate.launch_sized(stream, [self.batch_size * blocks, 1], bytes, &args)
+        let bytes = INFLATE_HEAD + (block_frames * block_cells * size_of::<f32>()).next_multiple_of(16);
+        let samples = dense.len() / (self.steps * cells).max(1);
+        program.inflate.launch_sized(stream, [samples, blocks], bytes, &args)
     }
 
-    /// Allocates [`DENSE_BATCHES`] buffers for dense batches of frames with `cells` cells.
+    /// Allocates buffers for dense batches of frames with `cells` cells, each for [`TOGETHER`] batches.
     pub(crate) fn buffers(&self, program: &Program, cells: usize) -> Result<Vec<Buffer<f32>>> {
-        let len = self.batch_size * self.steps * cells;
-        (0..DENSE_BATCHES).map(|_| program.device().buffer(len)).collect()
+        let len = TOGETHER * self.batch_size * self.steps * cells;
+        (0..BUFFERS).map(|_| program.device().buffer(len)).collect()
     }
 
     /// Writes all batches of an epoch to the buffers `dense` in turn, and waits until the GPU has finished. Calls
@@ -71,9 +74,10 @@ impl Inflation {
         let (set, stream) = (loader.set(), program.device().stream()?);
         let cells = set.manifest().description.shape.cells() as usize;
         cache.begin_epoch(&stream, set, order, loader.samples(self.batch_size))?;
-        for (batch, dense) in (0..loader.batches(self.batch_size)).zip(dense.iter().cycle()) {
-            self.launch(program, &stream, cache.source(), cells, batch * self.batch_size as u64, dense)?;
-            each();
+        let batches = loader.batches(self.batch_size);
+        for (first, dense) in (0..batches).step_by(TOGETHER).zip(dense.iter().cycle()) {
+            self.launch(program, &stream, cache.source(), cells, first * self.batch_size as u64, dense)?;
+            (first..batches.min(first + TOGETHER as u64)).for_each(|_| each());
         }
         stream.synchronize()
     }

@@ -19,7 +19,7 @@ mod staged_batch;
 mod staging;
 
 pub(crate) use device_cache::DeviceCache;
-pub(crate) use inflation::{DENSE_BATCHES, Inflation};
+pub(crate) use inflation::{Inflation, TOGETHER};
 pub use open::Feed;
 pub use random::RandomFrames;
 pub use ring::Ring;

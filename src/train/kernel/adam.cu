@@ -1,5 +1,12 @@
 // The update: sums up the partial sums of the gradients, does Adam's step (kernel/adam.rs has the formula), and writes
-// the weights in the pieces and layouts that the next matrix products read. One thread per parameter.
+// the weights in the pieces and layouts that the next matrix products read.
+//
+// A layer has W^T, (in, out), and the bias as its last row. The blocks with y divide layer y among themselves. A block
+// has UPDATE_ROWS by UPDATE_COLUMNS parameters, so that it reads and writes several neighbours in both layouts.
+// UPDATE_PARTS threads add up the gradient of a parameter, and the first of them updates it.
+
+#define UPDATE_PARAMETERS (UPDATE_ROWS * UPDATE_COLUMNS)
+#define UPDATE_PARTS (BLOCK_THREADS / UPDATE_PARAMETERS)
 
 // base^exponent by squaring, as in kernel/adam.rs.
 __device__ __forceinline__ double power(double base, u64 exponent) {
@@ -11,13 +18,19 @@ __device__ __forceinline__ double power(double base, u64 exponent) {
     return result;
 }
 
-// Returns the layer of parameter `i`, and sets `i` to the index in that layer: W^T, (in, out), then the bias.
-__device__ __forceinline__ const Layer& layer_of(const Layer* layers, u64& i) {
-    while (i >= (u64)(layers->inputs + 1) * layers->outputs) {
-        i -= (u64)(layers->inputs + 1) * layers->outputs;
-        layers++;
-    }
-    return *layers;
+// A parameter of a layer.
+struct Place {
+    u32 row, column;
+    bool there; // false beyond the layer's edges
+    u64 index;  // in the network's flat list
+};
+
+__device__ __forceinline__ Place place_of(const Layer& layer) {
+    const u32 tiles = (layer.outputs + UPDATE_COLUMNS - 1) / UPDATE_COLUMNS, i = threadIdx.x % UPDATE_PARAMETERS;
+    const u32 row = blockIdx.x / tiles * UPDATE_ROWS + i / UPDATE_COLUMNS;
+    const u32 column = blockIdx.x % tiles * UPDATE_COLUMNS + i % UPDATE_COLUMNS;
+    const bool there = row <= layer.inputs && column < layer.outputs;
+    return {row, column, there, layer.at + (u64)row * layer.outputs + column};
 }
 
 // Writes the copies of a weight that the products read: (out, in) for the currents, (in, out) for the gradient of the
@@ -33,41 +46,63 @@ __device__ __forceinline__ void pack_weight(const Layer& layer, u32 row, u32 col
 }
 
 KERNEL(pack, UpdateArgs, BLOCK_THREADS) {
-    u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= args.count) return;
-    float w = args.parameters[i];
-    const Layer& layer = layer_of(args.layers, i);
-    u32 row = (u32)(i / layer.outputs);
-    if (row < layer.inputs) pack_weight(layer, row, (u32)(i % layer.outputs), w);
+    const Layer& layer = args.layers[blockIdx.y];
+    const Place at = place_of(layer);
+    if (threadIdx.x >= UPDATE_PARAMETERS || !at.there || at.row == layer.inputs) return;
+    pack_weight(layer, at.row, at.column, args.parameters[at.index]);
 }
 
 KERNEL(update, UpdateArgs, BLOCK_THREADS) {
     const State& state = *args.state;
-    u64 parameter = (u64)blockIdx.x * blockDim.x + threadIdx.x, i = parameter;
-    if (parameter >= args.count || state.stopped || state.samples == 0) return;
-    const Layer& layer = layer_of(args.layers, i);
-    u32 row = (u32)(i / layer.outputs), column = (u32)(i % layer.outputs);
-    float g = 0.0f;
-    if (row < layer.inputs || layer.readout) {
-        const float* from = layer.partials + (size_t)row * layer.output_width + column;
-        size_t plane = (size_t)layer.input_width * layer.output_width;
-#pragma unroll 16
-        for (u32 p = 0; p < layer.splits; p++) g += from[p * plane];
-    } else {
-#pragma unroll 16
-        for (u32 b = 0; b < state.samples; b++) g += layer.bias_sums[(size_t)b * layer.output_width + column];
-    }
-    if (args.gradients) args.gradients[parameter] = g;
-    if (!args.mean) return;
+    const Layer& layer = args.layers[blockIdx.y];
+    const u32 samples = state.samples, part = threadIdx.x / UPDATE_PARAMETERS;
+    if (state.stopped || samples == 0) return;
+    const Place at = place_of(layer);
+    float* sums = (float*)dynamic_shared_memory(); // (UPDATE_PARTS, UPDATE_PARAMETERS)
+    float* factors = sums + BLOCK_THREADS;
+    float mean = 0.0f, mean_square = 0.0f, w = 0.0f;
+    const bool updates = args.mean && part == 0 && at.there;
+    if (updates) mean = args.mean[at.index], mean_square = args.mean_square[at.index], w = args.parameters[at.index];
 
-    float root_correction = (float)sqrt(1.0 - power(args.beta2, state.updates));
-    float step_size = (float)(*args.lr / (1.0 - power(args.beta1, state.updates)));
-    float m = fmaf(args.mean[parameter], (float)args.beta1, g * (float)(1.0 - args.beta1));
-    float v = fmaf(args.mean_square[parameter], (float)args.beta2, g * g * (float)(1.0 - args.beta2));
-    float root = sqrtf(v) / root_correction + (float)args.eps;
-    float w = fmaf(m / root, -step_size, args.parameters[parameter]);
-    args.mean[parameter] = m;
-    args.mean_square[parameter] = v;
-    args.parameters[parameter] = w;
-    if (row < layer.inputs) pack_weight(layer, row, column, w);
+    // The gradient is the sum of `n` numbers. `ahead` of them are loaded together.
+    constexpr u32 ahead = 16;
+    const bool split = at.row < layer.inputs || layer.readout;
+    const size_t plane = split ? (size_t)layer.input_width * layer.output_width : layer.output_width;
+    const float* from = split ? layer.partials + (size_t)at.row * layer.output_width : layer.bias_sums;
+    const u32 n = !at.there ? 0 : split ? layer.splits : samples;
+    float numbers[ahead];
+    auto load = [&](u32 first) {
+#pragma unroll
+        for (u32 j = 0; j < ahead; j++) {
+            const u32 p = first + j * UPDATE_PARTS;
+            numbers[j] = p < n ? from[p * plane + at.column] : 0.0f;
+        }
+    };
+    load(part);
+    // While they load, two threads compute the corrections of the step size (1) and of the root (0).
+    if (args.mean && threadIdx.x >= BLOCK_THREADS - 2) {
+        const u32 i = threadIdx.x % 2;
+        const double lr = *args.lr, correction = 1.0 - power(i ? args.beta1 : args.beta2, state.updates);
+        factors[i] = (float)(i ? lr / correction : sqrt(correction));
+    }
+    float g = 0.0f;
+    for (u32 p = part; p < n; p += UPDATE_PARTS * ahead, load(p)) {
+#pragma unroll
+        for (u32 j = 0; j < ahead; j++) g += numbers[j];
+    }
+    sums[threadIdx.x] = g;
+    __syncthreads();
+    if (part > 0 || !at.there) return;
+    for (u32 i = 1; i < UPDATE_PARTS; i++) g += sums[threadIdx.x + i * UPDATE_PARAMETERS];
+    if (args.gradients) args.gradients[at.index] = g;
+    if (!updates) return;
+
+    float m = fmaf(mean, (float)args.beta1, g * (float)(1.0 - args.beta1));
+    float v = fmaf(mean_square, (float)args.beta2, g * g * (float)(1.0 - args.beta2));
+    float root = sqrtf(v) / factors[0] + (float)args.eps;
+    w = fmaf(m / root, -factors[1], w);
+    args.mean[at.index] = m;
+    args.mean_square[at.index] = v;
+    args.parameters[at.index] = w;
+    if (at.row < layer.inputs) pack_weight(layer, at.row, at.column, w);
 }

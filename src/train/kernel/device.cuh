@@ -7,7 +7,7 @@
 // one piece, tensor cores therefore add only over the depth of a tile, and tiles are added with float32 rounding. The
 // error is then at most a part in a million.
 //
-// Sizes (TILE, STRIDE, PLANE, MULTIPLY_THREADS, BLOCK_THREADS, ...) and the constants of the exponential are macros
+// Sizes (TILE, STRIDE, PLANE, BLOCK_THREADS, ...) and the constants of the exponential are macros
 // that Rust defines: see kernel/program.rs.
 
 typedef unsigned char u8;
@@ -113,41 +113,54 @@ __device__ __forceinline__ u32 column_pair(const bf16* at) {
     return (u32)at[0] | (u32)at[STRIDE] << 16;
 }
 
-// Loads four 8 by 8 blocks, transposed, of a tile whose rows are the depth of a product. The first block starts at
-// `row` and `column`; the second is the next in depth if `deep`, else the next in width.
-__device__ __forceinline__ void load_transposed(u32 (&out)[4], const bf16* tile, int row, int column, bool deep) {
-    int lane = threadIdx.x % 32;
+// Loads four 8 by 8 blocks of a tile, as fragments of mma. The first block starts at `row` and `column`. The second is
+// the next block below it if DOWN, else the next to its right; the last two are those on the other side. A transposed
+// block gives a thread pairs of neighbours in a column, otherwise of neighbours in a row.
+template <bool TRANSPOSED, bool DOWN>
+__device__ __forceinline__ void load_blocks(u32 (&out)[4], const bf16* tile, int row, int column) {
+    const int lane = threadIdx.x % 32;
+    auto start = [&](int block) {
+        return tile + (row + (DOWN ? block % 2 : block / 2) * 8) * STRIDE + column + (DOWN ? block / 2 : block % 2) * 8;
+    };
 #ifdef __CUDACC__
-    int block = lane / 8;
-    int r = row + lane % 8 + (deep ? block % 2 : block / 2) * 8;
-    int c = column + (deep ? block / 2 : block % 2) * 8;
-    u32 at = (u32)__cvta_generic_to_shared(tile + r * STRIDE + c);
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
-                 : "r"(at)
-                 : "memory");
+    u32 at = (u32)__cvta_generic_to_shared(start(lane / 8) + lane % 8 * STRIDE);
+    if (TRANSPOSED) {
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+                     : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
+                     : "r"(at)
+                     : "memory");
+    } else {
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                     : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
+                     : "r"(at)
+                     : "memory");
+    }
 #else
     for (int block = 0; block < 4; block++) {
-        int r = row + (deep ? block % 2 : block / 2) * 8 + lane % 4 * 2;
-        int c = column + (deep ? block / 2 : block % 2) * 8 + lane / 4;
-        out[block] = column_pair(tile + r * STRIDE + c);
+        if (TRANSPOSED) out[block] = column_pair(start(block) + lane % 4 * 2 * STRIDE + lane / 4);
+        else out[block] = pair(start(block) + lane / 4 * STRIDE + lane % 4 * 2);
     }
 #endif
 }
 
-// A warp's 32 by 32 part of a tile: [16 rows][8 columns][fragment].
+// A warp's 32 by 16 part of a tile: [16 rows][8 columns][fragment]. The eight warps of a block have two rows of four
+// parts.
 struct Sums {
-    float at[2][4][4];
+    float at[2][2][4];
+    enum { COUNT = 16 };
+
+    __device__ __forceinline__ static int row() { return threadIdx.x / 128 * 32; }
+    __device__ __forceinline__ static int column() { return threadIdx.x / 32 % 4 * 16; }
 };
 
 __device__ __forceinline__ void clear(Sums& sums) {
 #pragma unroll
-    for (int i = 0; i < 32; i++) ((float*)sums.at)[i] = 0.0f;
+    for (int i = 0; i < Sums::COUNT; i++) ((float*)sums.at)[i] = 0.0f;
 }
 
 // Adds the products of pieces that matter: piece i of a by piece j of b, with i + j below the larger number of pieces.
 template <int A, int B>
-__device__ __forceinline__ void add_products(Sums& sums, const u32 (&a)[A][2][4], const u32 (&b)[B][4][2]) {
+__device__ __forceinline__ void add_products(Sums& sums, const u32 (&a)[A][2][4], const u32 (&b)[B][2][2]) {
     constexpr int count = A > B ? A : B;
 #pragma unroll
     for (int i = A - 1; i >= 0; i--)
@@ -157,7 +170,7 @@ __device__ __forceinline__ void add_products(Sums& sums, const u32 (&a)[A][2][4]
 #pragma unroll
             for (int m = 0; m < 2; m++)
 #pragma unroll
-                for (int n = 0; n < 4; n++) mma_16816(sums.at[m][n], a[i][m], b[j][n]);
+                for (int n = 0; n < 2; n++) mma_16816(sums.at[m][n], a[i][m], b[j][n]);
         }
 }
 
@@ -172,63 +185,35 @@ __device__ __forceinline__ void add_tile(Sums& sums, Add add) {
     clear(tile);
     add(tile);
 #pragma unroll
-    for (int i = 0; i < 32; i++) ((float*)sums.at)[i] += ((const float*)tile.at)[i];
+    for (int i = 0; i < Sums::COUNT; i++) ((float*)sums.at)[i] += ((const float*)tile.at)[i];
 }
 
-// sums += a b^T: rows of `a` (A planes) by rows of `b` (B planes), both TILE deep.
-template <int A, int B>
-__device__ __forceinline__ void multiply_rows(Sums& sums, const bf16* a, const bf16* b) {
-    int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, q = threadIdx.x % 4;
-    const bf16* a_at = a + (warp / 2 * 32 + g) * STRIDE + 2 * q;
-    const bf16* b_at = b + (warp % 2 * 32 + g) * STRIDE + 2 * q;
+// Adds products of two tiles to the sums: rows of `a` (A planes) by rows of `b` (B planes) if ROWS, else columns of `a`
+// by columns of `b`. Both are TILE deep.
+template <bool ROWS, int A, int B>
+__device__ __forceinline__ void multiply(Sums& sums, const bf16* a, const bf16* b) {
+    const int rows = Sums::row(), columns = Sums::column();
     add_tile<(A > B ? A : B)>(sums, [&](Sums& tile) {
 #pragma unroll
         for (int k = 0; k < TILE; k += 16) {
-            u32 as[A][2][4], bs[B][4][2];
+            u32 as[A][2][4], bs[B][2][2];
 #pragma unroll
             for (int p = 0; p < A; p++)
 #pragma unroll
                 for (int m = 0; m < 2; m++) {
-                    const bf16* at = a_at + p * PLANE + m * 16 * STRIDE + k;
-                    as[p][m][0] = pair(at);
-                    as[p][m][1] = pair(at + 8 * STRIDE);
-                    as[p][m][2] = pair(at + 8);
-                    as[p][m][3] = pair(at + 8 * STRIDE + 8);
+                    const bf16* from = a + p * PLANE;
+                    if (ROWS) load_blocks<false, true>(as[p][m], from, rows + m * 16, k);
+                    else load_blocks<true, false>(as[p][m], from, k, rows + m * 16);
                 }
 #pragma unroll
-            for (int p = 0; p < B; p++)
-#pragma unroll
-                for (int n = 0; n < 4; n++) {
-                    const bf16* at = b_at + p * PLANE + n * 8 * STRIDE + k;
-                    bs[p][n][0] = pair(at);
-                    bs[p][n][1] = pair(at + 8);
-                }
-            add_products<A, B>(tile, as, bs);
-        }
-    });
-}
-
-// sums += a^T b: columns of `a` (A planes) by columns of `b` (B planes), both TILE deep.
-template <int A, int B>
-__device__ __forceinline__ void multiply_columns(Sums& sums, const bf16* a, const bf16* b) {
-    int warp = threadIdx.x / 32, rows = warp / 2 * 32, columns = warp % 2 * 32;
-    add_tile<(A > B ? A : B)>(sums, [&](Sums& tile) {
-#pragma unroll
-        for (int k = 0; k < TILE; k += 16) {
-            u32 as[A][2][4], bs[B][4][2];
-#pragma unroll
-            for (int p = 0; p < A; p++)
-#pragma unroll
-                for (int m = 0; m < 2; m++) load_transposed(as[p][m], a + p * PLANE, k, rows + m * 16, false);
-#pragma unroll
-            for (int p = 0; p < B; p++)
-#pragma unroll
-                for (int n = 0; n < 4; n += 2) {
-                    u32 both[4];
-                    load_transposed(both, b + p * PLANE, k, columns + n * 8, true);
-                    bs[p][n][0] = both[0], bs[p][n][1] = both[1];
-                    bs[p][n + 1][0] = both[2], bs[p][n + 1][1] = both[3];
-                }
+            for (int p = 0; p < B; p++) {
+                const bf16* from = b + p * PLANE;
+                u32 both[4];
+                if (ROWS) load_blocks<false, false>(both, from, columns, k);
+                else load_blocks<true, true>(both, from, k, columns);
+                bs[p][0][0] = both[0], bs[p][0][1] = both[1];
+                bs[p][1][0] = both[2], bs[p][1][1] = both[3];
+            }
             add_products<A, B>(tile, as, bs);
         }
     });
@@ -237,42 +222,92 @@ __device__ __forceinline__ void multiply_columns(Sums& sums, const bf16* a, cons
 // Calls `each` with the row, the even column, and the two neighbouring sums of this thread.
 template <typename Each>
 __device__ __forceinline__ void for_each_pair(const Sums& sums, Each each) {
-    int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, q = threadIdx.x % 4;
+    const int g = threadIdx.x % 32 / 4, q = threadIdx.x % 4;
 #pragma unroll
     for (int m = 0; m < 2; m++)
 #pragma unroll
-        for (int n = 0; n < 4; n++)
+        for (int n = 0; n < 2; n++)
 #pragma unroll
             for (int half = 0; half < 2; half++) {
-                int row = warp / 2 * 32 + m * 16 + half * 8 + g, column = warp % 2 * 32 + n * 8 + 2 * q;
+                int row = Sums::row() + m * 16 + half * 8 + g, column = Sums::column() + n * 8 + 2 * q;
                 each(row, column, sums.at[m][n][2 * half], sums.at[m][n][2 * half + 1]);
             }
 }
 
-// Copies a TILE by TILE part of a matrix of `width` columns into a tile, asynchronously.
-__device__ __forceinline__ void copy_tile(bf16* tile, const bf16* from, size_t width) {
+// Copies TILE by TILE parts of a matrix of `width` columns into tiles, asynchronously. What depends only on the thread is
+// computed once.
+struct TileCopy {
+    size_t first, next;
+    u32 to;
+
+    __device__ __forceinline__ explicit TileCopy(u32 width) {
+        const u32 row = threadIdx.x / 8, column = threadIdx.x % 8 * 8;
+        first = (size_t)row * width + column;
+        next = (size_t)(BLOCK_THREADS / 8) * width;
+        to = row * STRIDE + column;
+    }
+
+    __device__ __forceinline__ void operator()(bf16* tile, const bf16* from) const {
+        from += first, tile += to;
 #pragma unroll
-    for (int i = 0; i < TILE * 8 / MULTIPLY_THREADS; i++) {
-        int chunk = threadIdx.x + i * MULTIPLY_THREADS, row = chunk / 8, part = chunk % 8;
-        copy_16(tile + row * STRIDE + part * 8, from + row * width + part * 8);
+        for (int i = 0; i < TILE * 8 / BLOCK_THREADS; i++) {
+            copy_16(tile, from);
+            from += next, tile += BLOCK_THREADS / 8 * STRIDE;
+        }
+    }
+};
+
+// Goes through the parts of a product: for each tile of steps, the tiles of its depth. It needs no divisions.
+struct Part {
+    u32 t = 0, k = 0, depth;
+
+    __device__ __forceinline__ explicit Part(u32 depth) : depth(depth) {}
+
+    __device__ __forceinline__ bool is_last() const { return k + 1 == depth; }
+
+    __device__ __forceinline__ void advance() {
+        if (is_last()) t++, k = 0;
+        else k++;
+    }
+};
+
+// Calls `load` and then `use` with the slot in shared memory of each of `parts` parts. There are `stages` slots, 1 to 3.
+// With more than one, the next parts are loaded while a part is used.
+template <typename Load, typename Use>
+__device__ __forceinline__ void pipeline(u32 parts, u32 stages, Load load, Use use) {
+    u32 to = 0, from = 0, next = 0;
+    auto load_next = [&] {
+        if (next < parts) load(to);
+        copies_end();
+        next++;
+        to = to + 1 == stages ? 0 : to + 1;
+    };
+    while (next + 1 < stages) load_next();
+    for (u32 part = 0; part < parts; part++) {
+        load_next();
+        if (stages == 3) copies_wait<2>();
+        else if (stages == 2) copies_wait<1>();
+        else copies_wait<0>();
+        __syncthreads();
+        use(from);
+        __syncthreads();
+        from = from + 1 == stages ? 0 : from + 1;
     }
 }
 
-// Calls `load` and then `use` with each of `parts` parts and its slot in shared memory. With two STAGES, a part is
-// loaded while the one before it is used.
-template <int STAGES, typename Load, typename Use>
-__device__ __forceinline__ void pipeline(u32 parts, Load load, Use use) {
-    if (STAGES > 1 && parts > 0) load(0, 0);
-    copies_end();
-    for (u32 part = 0; part < parts; part++) {
-        u32 next = part + STAGES - 1;
-        if (next < parts) load(next, next % STAGES);
-        copies_end();
-        copies_wait<STAGES - 1>();
-        __syncthreads();
-        use(part, part % STAGES);
-        __syncthreads();
-    }
+// The largest integer of at most v, or 0 if v is negative, for v below SMALL. NaN stays NaN. It takes a third of the
+// time of truncf and a comparison.
+#define SMALL 4194304.0f
+__device__ __forceinline__ float whole_below_small(float v) {
+#ifdef __CUDACC__
+    float count;
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(count) : "f"(__fadd_rd(v, 8388608.0f) - 8388608.0f), "f"(0.0f));
+    return count;
+#else
+    const double exact = (double)v + 8388608.0;
+    const float sum = (float)exact, down = sum > exact ? nextafterf(sum, -INFINITY) : sum;
+    return down < 8388608.0f ? 0.0f : down - 8388608.0f;
+#endif
 }
 
 // e^x for x <= 0, as in kernel/exp.rs.

@@ -7,10 +7,17 @@
 // Then one thread per neuron goes through the steps. The block stores v, and the spikes or lambda in the layout that
 // the next product reads: matrices (batch, T, neurons), with T and neurons rounded up to whole tiles.
 
-// VS: number of potentials that a thread loads together. AHEAD: number of steps whose values a thread loads into
-// registers before it goes through them.
-#define VS 32
+// AHEAD: number of steps whose values a thread loads into registers before it goes through them. QUADS: number of
+// groups of four neighbouring neurons of a tile that a thread reads or writes.
 #define AHEAD 16
+#define QUADS (TILE * TILE / 4 / BLOCK_THREADS)
+
+// Calls `each` with the step and the first neuron of each quad of this thread, and the number of the quad.
+template <typename Each>
+__device__ __forceinline__ void for_each_quad(Each each) {
+#pragma unroll
+    for (int i = 0; i < QUADS; i++) each(threadIdx.x / (TILE / 4) + i * (TILE / QUADS), threadIdx.x % (TILE / 4) * 4, i);
+}
 
 struct Neuron {
     float theta, reciprocal, lower, peak, rate;
@@ -31,30 +38,31 @@ struct Neuron {
     }
 };
 
-// Steps of a layer's neurons forward in time: the second half of both forward kernels.
+// Steps of a layer's neurons forward in time: the second half of the forward kernels. TILE threads have one neuron each,
+// n0 + column.
 struct Forward {
     const ForwardArgs& args;
     Neuron neuron;
-    u32 sample, n0, steps;
+    u32 sample, n0, column, steps;
     bool simple;
     float u, total, most;
 
-    __device__ __forceinline__ Forward(const ForwardArgs& args, u32 sample, u32 n0, u32 steps)
-        : args(args), neuron(args.neuron), sample(sample), n0(n0), steps(steps), u(0.0f), total(0.0f), most(0.0f) {
+    __device__ __forceinline__ Forward(const ForwardArgs& args, u32 sample, u32 n0, u32 column, u32 steps)
+        : args(args), neuron(args.neuron), sample(sample), n0(n0), column(column), steps(steps), u(0.0f), total(0.0f),
+          most(0.0f) {
         simple = neuron.theta == 1.0f && neuron.lower == __uint_as_float(0xff800000u);
     }
 
-    // Threads below TILE, one neuron each: replaces the currents of a tile's steps with v.
-    __device__ __forceinline__ void step(u32 t0, float* currents) {
-        if (simple) run<true>(t0, currents);
-        else run<false>(t0, currents);
+    // Threads with a neuron: replaces the currents of AHEAD steps, from t of the tile at t0 on, with v.
+    __device__ __forceinline__ void step(u32 t0, int t, float* currents) {
+        if (simple) run<true>(t0, t, currents);
+        else run<false>(t0, t, currents);
     }
 
-    // All threads, two neurons each: writes v and the spikes of the tile as the next products read them.
-    template <int BLOCK>
+    // All threads: writes v and the spikes of the tile as the next products read them.
     __device__ __forceinline__ void write(u32 t0, const float* currents) const {
-        if (simple) put<true, BLOCK>(t0, currents);
-        else put<false, BLOCK>(t0, currents);
+        if (simple) put<true>(t0, currents);
+        else put<false>(t0, currents);
     }
 
     template <bool SIMPLE>
@@ -63,52 +71,64 @@ struct Forward {
         return !SIMPLE ? neuron.spikes(v) : v < 0.0f ? 0.0f : whole;
     }
 
-    // Each step depends on the step before. SIMPLE neurons, which have a threshold of 1 and no bound, take half the
-    // time.
+    // Each step depends on the step before. SIMPLE neurons, which have a threshold of 1 and no bound, take less than
+    // half the time.
     template <bool SIMPLE>
-    __device__ __forceinline__ void run(u32 t0, float* currents) {
+    __device__ __forceinline__ void run(u32 t0, int t, float* currents) {
         const int count = (int)min((u32)TILE, steps - t0);
-#pragma unroll 1
-        for (int t = 0; t < TILE; t += AHEAD) {
-            float* at = currents + t * STRIDE + threadIdx.x;
-            float x[AHEAD];
+        float* at = currents + t * STRIDE + column;
+        float x[AHEAD];
 #pragma unroll
-            for (int i = 0; i < AHEAD; i++) x[i] = at[i * STRIDE];
+        for (int i = 0; i < AHEAD; i++) x[i] = at[i * STRIDE];
+        if (SIMPLE && t + AHEAD <= count) {
+            const float u_before = u, total_before = total;
 #pragma unroll
             for (int i = 0; i < AHEAD; i++) {
-                float v = u + x[i], s = spikes<SIMPLE>(v);
-                if (SIMPLE) {
-                    u = v - s;
-                } else {
-                    u = fmaf(-neuron.theta, s, v);
-                    u = u < neuron.lower ? neuron.lower : u;
-                }
+                const float v = u + x[i], s = whole_below_small(v);
+                u = v - s;
                 at[i * STRIDE] = v;
-                s = t + i < count ? s : 0.0f; // values after the last step are not read
                 total += s;
-                most = s > most ? s : most;
+                most = fmaxf(most, s);
             }
+            if (most < SMALL) return;
+            u = u_before, total = total_before; // again, with potentials of any size
+        }
+#pragma unroll
+        for (int i = 0; i < AHEAD; i++) {
+            float v = u + x[i], s = spikes<SIMPLE>(v);
+            if (SIMPLE) {
+                u = v - s;
+            } else {
+                u = fmaf(-neuron.theta, s, v);
+                u = u < neuron.lower ? neuron.lower : u;
+            }
+            at[i * STRIDE] = v;
+            s = t + i < count ? s : 0.0f; // values after the last step are not read
+            total += s;
+            most = fmaxf(most, s);
         }
     }
 
-    template <bool SIMPLE, int BLOCK>
+    template <bool SIMPLE>
     __device__ __forceinline__ void put(u32 t0, const float* currents) const {
-        const u32 column = threadIdx.x % (TILE / 2) * 2, first = threadIdx.x / (TILE / 2);
         const int count = (int)min((u32)TILE, steps - t0);
-        const size_t at = ((size_t)sample * args.time + t0) * args.width + n0 + column;
-#pragma unroll 4
-        for (int t = first; t < TILE; t += BLOCK / (TILE / 2)) {
-            const float2 v = *(const float2*)(currents + t * STRIDE + column);
-            const size_t to = at + (size_t)t * args.width;
-            if (args.v) *(float2*)(args.v + to) = v;
-            const float left = t < count ? v.x : 0.0f, right = t < count ? v.y : 0.0f;
-            if (args.spikes) *(u32*)(args.spikes + to) = to_bf16_pair(spikes<SIMPLE>(left), spikes<SIMPLE>(right));
-        }
+        const size_t at = ((size_t)sample * args.time + t0) * args.width + n0;
+        for_each_quad([&](int t, int column, int) {
+            const float4 v = *(const float4*)(currents + t * STRIDE + column);
+            const size_t to = at + (size_t)t * args.width + column;
+            if (args.v) *(float4*)(args.v + to) = v;
+            if (!args.spikes) return;
+            uint2 both = make_uint2(0, 0);
+            if (t < count) {
+                both.x = to_bf16_pair(spikes<SIMPLE>(v.x), spikes<SIMPLE>(v.y));
+                both.y = to_bf16_pair(spikes<SIMPLE>(v.z), spikes<SIMPLE>(v.w));
+            }
+            *(uint2*)(args.spikes + to) = both;
+        });
     }
 
     __device__ __forceinline__ void end() const {
-        if (threadIdx.x >= TILE) return;
-        if (args.totals) args.totals[(size_t)sample * args.width + n0 + threadIdx.x] = total;
+        if (args.totals) args.totals[(size_t)sample * args.width + n0 + column] = total;
         if (args.spikes && most > 256.0f) args.state->rounded = 1;
     }
 };
@@ -190,7 +210,7 @@ KERNEL(iaf_forward_cells, ForwardArgs, BLOCK_THREADS) {
     const Drawn drawn = args.drawn[sample];
     float* currents = (float*)dynamic_shared_memory();
     Entries entries((u8*)(currents + PLANE));
-    Forward forward(args, sample, n0, drawn.steps);
+    Forward forward(args, sample, n0, threadIdx.x, drawn.steps);
     const bool quads = args.neurons % 4 == 0;
     auto frame_begin = [&](u32 t) { return frame_start(args.columns, drawn.first_frame, min(t, drawn.frames)); };
     if (threadIdx.x <= TILE) entries.ends[threadIdx.x] = frame_begin(threadIdx.x);
@@ -213,135 +233,205 @@ KERNEL(iaf_forward_cells, ForwardArgs, BLOCK_THREADS) {
             __syncthreads();
         }
         // One thread per neuron steps; the others load the next entries.
-        if (threadIdx.x < TILE) forward.step(t0, currents);
-        else if (more) entries.fetch<BLOCK_THREADS - TILE>(args.columns, drawn, next[0], next[TILE], threadIdx.x - TILE);
+        if (threadIdx.x < TILE) {
+#pragma unroll 1
+            for (int t = 0; t < TILE; t += AHEAD) forward.step(t0, t, currents);
+        } else if (more) {
+            entries.fetch<BLOCK_THREADS - TILE>(args.columns, drawn, next[0], next[TILE], threadIdx.x - TILE);
+        }
         __syncthreads();
-        forward.write<BLOCK_THREADS>(t0, currents);
+        forward.write(t0, currents);
         __syncthreads();
     }
-    forward.end();
+    if (threadIdx.x < TILE) forward.end();
 }
 
-// Any hidden layer but the first, from the spikes of the layer before.
-KERNEL(iaf_forward, ForwardArgs, MULTIPLY_THREADS) {
-    u32 sample = blockIdx.x, n0 = blockIdx.y * TILE;
+// A layer whose input is dense, in A pieces: the spikes of the layer before, or the frames of the batch. BLOCK_THREADS
+// threads multiply; TILE threads, one for each neuron, go through the steps of the tile before meanwhile.
+template <int A, bool FRAMES>
+__device__ __forceinline__ void forward_dense(const ForwardArgs& args) {
+    const u32 sample = blockIdx.x, n0 = blockIdx.y * TILE;
     if (sample >= args.state->samples) return;
     const Drawn& drawn = args.drawn[sample];
-    float* currents = (float*)dynamic_shared_memory();
-    bf16* stages = (bf16*)(currents + PLANE);
-    const int stage = (1 + PIECES) * PLANE;
+    const bool steps_here = threadIdx.x >= BLOCK_THREADS;
+    const u32 depth = args.before_width / TILE, tiles = (drawn.steps + TILE - 1) / TILE;
+    // Frames end where the sample ends. After that, the input is 0.
+    const u32 with_input = FRAMES ? (drawn.frames + TILE - 1) / TILE : tiles;
+    float* planes = (float*)dynamic_shared_memory(); // currents, then v, of two tiles
+    bf16* all_weights = (bf16*)(planes + 2 * PLANE); // of all parts, if they are resident
+    bf16* stages = all_weights + (args.resident ? depth * PIECES * PLANE : 0);
+    const int stage = (A + (args.resident ? 0 : PIECES)) * PLANE;
     const bf16* before = args.before + (size_t)sample * args.time * args.before_width;
+    const size_t before_plane = (size_t)args.batch_size * args.time * args.before_width;
     const bf16* pieces = args.pieces + (size_t)n0 * args.before_width;
     const size_t plane = (size_t)args.width * args.before_width;
-    u32 depth = args.before_width / TILE, parts = (drawn.steps + TILE - 1) / TILE * depth;
 
-    Forward forward(args, sample, n0, drawn.steps);
+    Forward forward(args, sample, n0, threadIdx.x - BLOCK_THREADS, drawn.steps);
+    float bias[2][2];
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        u32 n = n0 + Sums::column() + i / 2 * 8 + threadIdx.x % 4 * 2 + i % 2;
+        bias[i / 2][i % 2] = n < args.neurons ? args.bias[n] : 0.0f;
+    }
     Sums sums;
-    clear(sums);
-    auto load = [&](u32 part, u32 slot) {
-        bf16* to = stages + slot * stage;
-        u32 t0 = part / depth * TILE, k0 = part % depth * TILE;
-        copy_tile(to, before + (size_t)t0 * args.before_width + k0, args.before_width);
-        for (int p = 0; p < PIECES; p++) {
-            copy_tile(to + (1 + p) * PLANE, pieces + p * plane + k0, args.before_width);
-        }
+    auto begin = [&] {
+#pragma unroll
+        for (int i = 0; i < Sums::COUNT; i++) sums.at[i / 8][i / 4 % 2][i % 4] = bias[i / 4 % 2][i % 2];
     };
-    pipeline<FORWARD_STAGES>(parts, load, [&](u32 part, u32 slot) {
-        const bf16* from = stages + slot * stage;
-        multiply_rows<1, PIECES>(sums, from, from + PLANE);
-        if (part % depth < depth - 1) return;
-        for_each_pair(sums, [&](int row, int column, float first, float second) {
-            u32 n = n0 + column;
-            currents[row * STRIDE + column] = first + (n < args.neurons ? args.bias[n] : 0.0f);
-            currents[row * STRIDE + column + 1] = second + (n + 1 < args.neurons ? args.bias[n + 1] : 0.0f);
-        });
-        clear(sums);
-        __syncthreads();
-        const u32 t0 = part / depth * TILE;
-        if (threadIdx.x < TILE) forward.step(t0, currents);
-        __syncthreads();
-        forward.write<MULTIPLY_THREADS>(t0, currents);
+    begin();
+    const TileCopy copy(args.before_width);
+    auto load_weights = [&](bf16* to, u32 k) {
+        for (int p = 0; p < PIECES; p++) copy(to + p * PLANE, pieces + p * plane + k * TILE);
+    };
+    if (args.resident && !steps_here) {
+        for (u32 k = 0; k < depth; k++) load_weights(all_weights + k * PIECES * PLANE, k);
+    }
+    Part loaded(depth), used(depth);
+    auto load = [&](u32 slot) {
+        if (steps_here) return;
+        bf16* to = stages + slot * stage;
+        if (loaded.t < with_input) {
+            for (int p = 0; p < A; p++) copy(to + p * PLANE, before + p * before_plane + loaded.k * TILE);
+            if (!args.resident) load_weights(to + A * PLANE, loaded.k);
+        }
+        if (loaded.is_last()) before += (size_t)TILE * args.before_width;
+        loaded.advance();
+    };
+    u32 due = 0; // share of the steps of the tile before that has not been done: in parts of 1 / depth chunks
+    int next = 0;
+    // While the currents of tile t are computed, the neurons step through tile t - 1, and v of tile t - 2 is written.
+    pipeline((tiles + 2) * depth, args.stages, load, [&](u32 slot) {
+        const u32 t = used.t, k = used.k;
+        const bool last = used.is_last();
+        used.advance();
+        float* currents = planes + t % 2 * PLANE;
+        if (!steps_here && k == 0 && t > 1) forward.write((t - 2) * TILE, currents);
+        if (depth == 1) __syncthreads(); // otherwise the end of a part is between this and the next currents
+        if (steps_here) {
+            if (t == 0 || t > tiles) return;
+            if (k == 0) due = next = 0;
+            for (due += TILE / AHEAD; due >= depth; due -= depth, next += AHEAD) {
+                forward.step((t - 1) * TILE, next, planes + (t - 1) % 2 * PLANE);
+            }
+        } else if (t < tiles) {
+            const bf16* from = stages + slot * stage;
+            const bf16* weights = args.resident ? all_weights + k * PIECES * PLANE : from + A * PLANE;
+            if (t < with_input) multiply<true, A, PIECES>(sums, from, weights);
+            if (!last) return;
+            for_each_pair(sums, [&](int row, int column, float first, float second) {
+                *(float2*)(currents + row * STRIDE + column) = make_float2(first, second);
+            });
+            begin();
+        }
     });
-    forward.end();
+    if (steps_here) forward.end();
 }
 
-// Computes sigma g, and the factor of lambda of the next step, for the steps `first`, `first + 2`, ... below `left`.
-template <bool CONSTANT, bool BOUNDED>
-__device__ __forceinline__ void prepare(const Neuron& neuron, const float (&vs)[VS], u32 first, u32 left, float row, float* gains) {
-    float *gain = gains + first * STRIDE + threadIdx.x % TILE, *keep = gain + PLANE;
-#pragma unroll
-    for (int i = 0; i < VS; i++) {
-        const int to = i * (MULTIPLY_THREADS / TILE) * STRIDE;
-        const bool real = first + i * (MULTIPLY_THREADS / TILE) < left;
-        float sigma = neuron.surrogate(vs[i]);
-        // Below the bound the potential was replaced, so no gradient flows back through it.
-        bool closed = BOUNDED && fmaf(-neuron.theta, neuron.spikes(vs[i]), vs[i]) <= neuron.lower;
-        gain[to] = real ? sigma * (CONSTANT ? row : gain[to]) : 0.0f;
-        keep[to] = real && !closed ? fmaf(-neuron.theta, sigma, 1.0f) : 0.0f;
-    }
+KERNEL(iaf_forward, ForwardArgs, FORWARD_THREADS) {
+    forward_dense<1, false>(args);
+}
+
+// The first layer, from the frames that `inflate_input` wrote.
+KERNEL(iaf_forward_input, ForwardArgs, FORWARD_THREADS) {
+    forward_dense<INPUT_PIECES, true>(args);
+}
+
+// Computes sigma g from g, and the factor of lambda of the next step.
+template <bool BOUNDED>
+__device__ __forceinline__ void prepare(const Neuron& neuron, float v, float& gain, float& keep) {
+    const float sigma = neuron.surrogate(v);
+    // Below the bound the potential was replaced, so no gradient flows back through it.
+    const bool closed = BOUNDED && fmaf(-neuron.theta, neuron.spikes(v), v) <= neuron.lower;
+    gain *= sigma;
+    keep = closed ? 0.0f : fmaf(-neuron.theta, sigma, 1.0f);
 }
 
 // Computes lambda of a layer, backward in time. g is computed from lambda of the layer above. In the last hidden layer,
 // g is the same at every step.
 template <bool CONSTANT>
 __device__ __forceinline__ void backward(const BackwardArgs& args) {
-    u32 sample = blockIdx.x, n0 = blockIdx.y * TILE, n = n0 + threadIdx.x % TILE;
+    u32 sample = blockIdx.x, n0 = blockIdx.y * TILE;
     if (sample >= args.state->samples) return;
     Neuron neuron(args.neuron);
     const bool bounded = neuron.lower != __uint_as_float(0xff800000u);
     u32 steps = args.drawn[sample].steps;
+    const u32 depth = CONSTANT ? 1 : args.above_width / TILE, tiles = (steps + TILE - 1) / TILE;
     // Two planes of float32: the first holds g, then sigma g, then lambda; the second the factor of the next step's
-    // lambda. They reuse the space of the product's last part if that is large enough.
-    constexpr bool apart = CONSTANT || PIECES == 1;
-    constexpr int stage = 2 * PIECES * PLANE;
-    bf16* stages = (bf16*)dynamic_shared_memory() + (apart ? 4 * PLANE : 0);
+    // lambda. If `apart` is not set, they reuse the space of the product's last part.
+    float* own_gains = (float*)dynamic_shared_memory();
+    bf16* all_weights = (bf16*)own_gains + (args.apart ? 4 * PLANE : 0); // of all parts, if they are resident
+    bf16* stages = all_weights + (args.resident ? depth * PIECES * PLANE : 0);
+    const int stage = (args.resident ? 1 : 2) * PIECES * PLANE;
     const size_t rows = (size_t)args.batch_size * args.time;
     const bf16* above = args.above + (size_t)sample * args.time * args.above_width;
     const bf16* pieces = args.pieces + (size_t)n0 * args.above_width;
     const size_t above_plane = rows * args.above_width, pieces_plane = (size_t)args.width * args.above_width;
-    u32 depth = CONSTANT ? 1 : args.above_width / TILE, tiles = (steps + TILE - 1) / TILE, parts = tiles * depth;
 
-    float row = CONSTANT ? args.row[(size_t)sample * args.width + n] : 0.0f;
+    float4 row = {};
+    if (CONSTANT) row = *(const float4*)(args.row + (size_t)sample * args.width + n0 + threadIdx.x % (TILE / 4) * 4);
     float next = 0.0f, total = 0.0f;
     Sums sums;
     clear(sums);
-    auto load = [&](u32 part, u32 slot) {
+    const TileCopy copy(args.above_width);
+    auto load_weights = [&](bf16* to, u32 k) {
+        for (int p = 0; p < PIECES; p++) copy(to + p * PLANE, pieces + p * pieces_plane + k * TILE);
+    };
+    if (!CONSTANT && args.resident) {
+        for (u32 k = 0; k < depth; k++) load_weights(all_weights + k * PIECES * PLANE, k);
+    }
+    // All potentials of a tile are loaded together, as soon as those of the tile before have been used.
+    float4 vs[QUADS];
+    auto load_potentials = [&](u32 t0) {
+        const float* v = args.v + ((size_t)sample * args.time + t0) * args.width + n0;
+        for_each_quad([&](int t, int column, int i) {
+            vs[i] = t0 + t < steps ? *(const float4*)(v + (size_t)t * args.width + column) : float4{};
+        });
+    };
+    if (tiles > 0) load_potentials((tiles - 1) * TILE);
+    // The parts begin with the last tile of steps.
+    Part loaded(depth), used(depth);
+    above += (size_t)(tiles - 1) * TILE * args.above_width;
+    auto load = [&](u32 slot) {
         if (CONSTANT) return;
         bf16* to = stages + slot * stage;
-        u32 t0 = (tiles - 1 - part / depth) * TILE, k0 = part % depth * TILE;
-        for (int p = 0; p < PIECES; p++) {
-            copy_tile(to + p * PLANE, above + p * above_plane + (size_t)t0 * args.above_width + k0, args.above_width);
-            copy_tile(to + (PIECES + p) * PLANE, pieces + p * pieces_plane + k0, args.above_width);
-        }
+        for (int p = 0; p < PIECES; p++) copy(to + p * PLANE, above + p * above_plane + loaded.k * TILE);
+        if (!args.resident) load_weights(to + PIECES * PLANE, loaded.k);
+        if (loaded.is_last()) above -= (size_t)TILE * args.above_width;
+        loaded.advance();
     };
-    pipeline<BACKWARD_STAGES>(parts, load, [&](u32 part, u32 slot) {
+    pipeline(tiles * depth, args.stages, load, [&](u32 slot) {
+        const u32 t0 = (tiles - 1 - used.t) * TILE, k = used.k;
+        const bool last = used.is_last();
+        used.advance();
         const bf16* from = stages + slot * stage;
-        const bool last = part % depth == depth - 1;
-        const u32 t0 = (tiles - 1 - part / depth) * TILE, first = threadIdx.x / TILE;
-        // All potentials of a tile are loaded together, while its product is computed.
-        float vs[VS];
-        if (last) {
-            const float* v = args.v + ((size_t)sample * args.time + t0 + first) * args.width + n;
-#pragma unroll
-            for (int i = 0; i < VS; i++) {
-                vs[i] = t0 + first + i * (MULTIPLY_THREADS / TILE) < steps ? v[(size_t)(i * (MULTIPLY_THREADS / TILE)) * args.width] : 0.0f;
-            }
-        }
-        if (!CONSTANT) multiply_rows<PIECES, PIECES>(sums, from, from + PIECES * PLANE);
-        if (!last) return;
-        float* gains = apart ? (float*)dynamic_shared_memory() : (float*)from;
         if (!CONSTANT) {
-            if (!apart) __syncthreads();
+            multiply<true, PIECES, PIECES>(sums, from, args.resident ? all_weights + k * PIECES * PLANE : from + PIECES * PLANE);
+        }
+        if (!last) return;
+        float* gains = args.apart ? own_gains : (float*)from;
+        if (!CONSTANT) {
+            if (!args.apart) __syncthreads();
             for_each_pair(sums, [&](int row, int column, float first, float second) {
-                gains[row * STRIDE + column] = first;
-                gains[row * STRIDE + column + 1] = second;
+                *(float2*)(gains + row * STRIDE + column) = make_float2(first, second);
             });
             clear(sums);
             __syncthreads();
         }
         // The exponentials of all steps at once: they depend only on v.
-        if (bounded) prepare<CONSTANT, true>(neuron, vs, first, steps - t0, row, gains);
-        else prepare<CONSTANT, false>(neuron, vs, first, steps - t0, row, gains);
+        for_each_quad([&](int t, int column, int i) {
+            float* at = gains + t * STRIDE + column;
+            float4 gain = CONSTANT ? row : *(const float4*)at, keep;
+            auto prepare_all = [&](auto one) {
+                one(vs[i].x, gain.x, keep.x), one(vs[i].y, gain.y, keep.y);
+                one(vs[i].z, gain.z, keep.z), one(vs[i].w, gain.w, keep.w);
+            };
+            if (bounded) prepare_all([&](float v, float& g, float& k) { prepare<true>(neuron, v, g, k); });
+            else prepare_all([&](float v, float& g, float& k) { prepare<false>(neuron, v, g, k); });
+            const bool real = t0 + t < steps;
+            *(float4*)at = real ? gain : float4{};
+            *(float4*)(at + PLANE) = real ? keep : float4{};
+        });
+        if (t0 > 0) load_potentials(t0 - TILE);
         __syncthreads();
         if (threadIdx.x < TILE) {
             float* gain = gains + threadIdx.x;
@@ -359,25 +449,25 @@ __device__ __forceinline__ void backward(const BackwardArgs& args) {
             }
         }
         __syncthreads();
-        // All threads write lambda, two neurons each.
-        const u32 column = threadIdx.x % (TILE / 2) * 2;
-        bf16* lambda = args.lambda + ((size_t)sample * args.time + t0) * args.width + n0 + column;
-#pragma unroll 4
-        for (int t = threadIdx.x / (TILE / 2); t < TILE; t += MULTIPLY_THREADS / (TILE / 2)) {
-            const float2 both = *(const float2*)(gains + t * STRIDE + column);
-            u32 split[PIECES];
-            split_pair(both.x, both.y, split);
-            for (int p = 0; p < PIECES; p++) *(u32*)(lambda + (p * rows + t) * args.width) = split[p];
-        }
+        bf16* lambda = args.lambda + ((size_t)sample * args.time + t0) * args.width + n0;
+        for_each_quad([&](int t, int column, int) {
+            const float4 quad = *(const float4*)(gains + t * STRIDE + column);
+            u32 left[PIECES], right[PIECES];
+            split_pair(quad.x, quad.y, left);
+            split_pair(quad.z, quad.w, right);
+            for (int p = 0; p < PIECES; p++) {
+                *(uint2*)(lambda + (p * rows + t) * args.width + column) = make_uint2(left[p], right[p]);
+            }
+        });
     });
-    if (threadIdx.x < TILE) args.totals[(size_t)sample * args.width + n] = total;
+    if (threadIdx.x < TILE) args.totals[(size_t)sample * args.width + n0 + threadIdx.x] = total;
 }
 
-KERNEL(iaf_backward, BackwardArgs, MULTIPLY_THREADS) {
+KERNEL(iaf_backward, BackwardArgs, BLOCK_THREADS) {
     backward<false>(args);
 }
 
 // The last hidden layer. g is the same at every step, because the readout is summed over time.
-KERNEL(iaf_backward_constant, BackwardArgs, MULTIPLY_THREADS) {
+KERNEL(iaf_backward_constant, BackwardArgs, BLOCK_THREADS) {
     backward<true>(args);
 }

@@ -19,69 +19,118 @@ __device__ __forceinline__ u32 lower_bound(const Cell* cells, u32 start, u32 end
     return start;
 }
 
-// Writes a batch as dense float32, (B, T, C). Frames after a sample's end are 0, and frames after T are left out. A
-// block computes `block_frames` frames of `block_cells` cells of a sample in shared memory, and then writes them.
-KERNEL(inflate, InflateArgs, BLOCK_THREADS) {
-    const DrawOrder& order = *args.order;
-    float* tile = (float*)dynamic_shared_memory();
-    u32 parts = (args.cells + args.block_cells - 1) / args.block_cells;
-    u32 blocks = (args.steps + args.block_frames - 1) / args.block_frames * parts;
-    u32 b = blockIdx.x / blocks, block = blockIdx.x % blocks;
-    u32 t0 = block / parts * args.block_frames, c0 = block % parts * args.block_cells;
-    u64 position = args.position + b;
-    u32 frames = min(args.block_frames, args.steps - t0), cells = min(args.block_cells, args.cells - c0);
-    u32 n = frames * cells;
-    if (position >= order.end) return;
-    for (u32 i = threadIdx.x; i < n; i += blockDim.x) tile[i] = 0.0f;
-    __syncthreads();
-    const Sample& sample = args.columns.samples[sample_at(order, position)];
-    const Cell* cell = (const Cell*)args.columns.cells + sample.first_entry;
-    const Count* count = (const Count*)args.columns.counts + sample.first_entry;
-    // One warp per frame.
-    for (u32 f = threadIdx.x / 32; f < frames && t0 + f < sample.frames; f += blockDim.x / 32) {
-        u32 e = frame_start(args.columns, sample.first_frame, t0 + f);
-        u32 end = frame_end(args.columns, sample.first_frame, t0 + f);
-        if (parts > 1) e = lower_bound(cell, e, end, c0);
-        for (e += threadIdx.x % 32; e < end && cell[e] - c0 < cells; e += 32) {
-            tile[f * cells + (cell[e] - c0)] = (float)count[e];
+// The entries of the frames that a block writes, at the start of its shared memory. The first warp finds them, while
+// the others fill the tile after them with zeros.
+struct BlockFrames {
+    u64 first_entry;            // of the sample
+    u32 end;                    // index after the last entry, in the sample
+    u32 starts[INFLATE_FRAMES]; // index of each frame's first entry, in the sample
+};
+
+// Called by the first warp, with the sample's Sample or Drawn. Frames beyond those of the block or the sample have no
+// entries.
+template <typename Record>
+__device__ __forceinline__ void find_frames(
+    BlockFrames& found, const SampleColumns& columns, const Record& sample, u32 t0, u32 frames) {
+    const u64 first_frame = sample.first_frame, first_entry = sample.first_entry;
+    const u32 f = threadIdx.x, count = sample.frames > t0 ? min(sample.frames - t0, frames) : 0;
+    u32 start = 0xffffffffu, end = 0;
+    if (f < count) start = frame_start(columns, first_frame, t0 + f), end = frame_end(columns, first_frame, t0 + f);
+    found.starts[f] = start;
+    if (f + 1 == max(count, 1)) found.first_entry = first_entry, found.end = end;
+}
+
+// Called by the other warps.
+__device__ __forceinline__ void clear_tile(uint4* tile, u32 n) {
+    for (u32 i = threadIdx.x - 32; i < n; i += blockDim.x - 32) tile[i] = make_uint4(0, 0, 0, 0);
+}
+
+// Calls `write` with the frame, the cell and the count of each entry.
+template <typename Write>
+__device__ __forceinline__ void for_each_entry(const BlockFrames& found, const SampleColumns& columns, Write write) {
+    const Cell* cells = (const Cell*)columns.cells + found.first_entry;
+    const Count* counts = (const Count*)columns.counts + found.first_entry;
+    const u32 end = found.end;
+    constexpr u32 ahead = 4; // loaded together
+    for (u32 first = found.starts[0] + threadIdx.x; first < end; first += ahead * BLOCK_THREADS) {
+        Cell cell[ahead];
+        Count count[ahead];
+#pragma unroll
+        for (u32 j = 0; j < ahead; j++) {
+            const u32 e = min(first + j * BLOCK_THREADS, end - 1);
+            cell[j] = cells[e], count[j] = counts[e];
         }
-    }
-    __syncthreads();
-    float* out = args.dense + (((size_t)b * args.steps + t0) * args.cells + c0);
-    if (parts == 1 && n % 4 == 0 && (size_t)out % 16 == 0) {
-        for (u32 i = threadIdx.x; i < n / 4; i += blockDim.x) ((float4*)out)[i] = ((const float4*)tile)[i];
-    } else {
-        for (u32 i = threadIdx.x; i < n; i += blockDim.x) out[i / cells * (size_t)args.cells + i % cells] = tile[i];
+#pragma unroll
+        for (u32 j = 0; j < ahead; j++) {
+            const u32 e = first + j * BLOCK_THREADS;
+            u32 f = 0; // the last frame that starts at or before e
+#pragma unroll
+            for (u32 step = INFLATE_FRAMES / 2; step > 0; step /= 2) f += found.starts[f + step] <= e ? step : 0;
+            if (e < end) write(f, (u32)cell[j], (float)count[j]);
+        }
     }
 }
 
-// Writes the input of a batch as the first layer's weight gradient reads it: in bfloat16 pieces, (INPUT_PIECES, batch,
-// T, cells rounded up). Steps after the tile with a sample's last frame are not written. A block writes `block_frames`
-// frames.
-KERNEL(inflate_input, InflateInputArgs, BLOCK_THREADS) {
-    const u32 blocks = (args.time + args.block_frames - 1) / args.block_frames;
-    const u32 b = blockIdx.x / blocks, t0 = blockIdx.x % blocks * args.block_frames;
-    if (b >= args.state->samples) return;
-    const Drawn& drawn = args.drawn[b];
-    if (t0 >= (drawn.frames + TILE - 1) / TILE * TILE) return;
-    bf16* tile = (bf16*)dynamic_shared_memory();
-    const u32 frames = min(args.block_frames, args.time - t0), n = frames * args.width;
-    for (u32 i = threadIdx.x; i < INPUT_PIECES * n / 8; i += blockDim.x) ((uint4*)tile)[i] = make_uint4(0, 0, 0, 0);
-    __syncthreads();
-    const Cell* cell = (const Cell*)args.columns.cells + drawn.first_entry;
-    const Count* count = (const Count*)args.columns.counts + drawn.first_entry;
-    for (u32 f = threadIdx.x / 32; f < frames && t0 + f < drawn.frames; f += blockDim.x / 32) {
-        u32 end = frame_end(args.columns, drawn.first_frame, t0 + f);
-        for (u32 e = frame_start(args.columns, drawn.first_frame, t0 + f) + threadIdx.x % 32; e < end; e += 32) {
-            bf16 pieces[INPUT_PIECES];
-            split((float)count[e], pieces);
-            for (int p = 0; p < INPUT_PIECES; p++) tile[p * n + f * args.width + cell[e]] = pieces[p];
-        }
+// Writes a batch as dense float32, (B, T, C). Frames after a sample's end are 0, and frames after T are left out. The
+// blocks with x write sample x. A block computes `block_frames` frames of `block_cells` cells in shared memory, and
+// then writes them, which are contiguous: if `block_cells` is less than a frame, `block_frames` is 1.
+KERNEL(inflate, InflateArgs, BLOCK_THREADS) {
+    const DrawOrder& order = *args.order;
+    const u64 position = args.position + blockIdx.x;
+    if (position >= order.end) return;
+    const u32 parts = args.block_cells < args.cells ? (args.cells + args.block_cells - 1) / args.block_cells : 1;
+    const u32 block = parts == 1 ? blockIdx.y : blockIdx.y / parts;
+    const u32 t0 = block * args.block_frames, c0 = (blockIdx.y - block * parts) * args.block_cells;
+    const u32 frames = min(args.block_frames, args.steps - t0), width = min(args.block_cells, args.cells - c0);
+    const u32 n = frames * width;
+    BlockFrames& found = *(BlockFrames*)dynamic_shared_memory();
+    float* tile = (float*)(dynamic_shared_memory() + INFLATE_HEAD);
+    if (threadIdx.x < 32) {
+        find_frames(found, args.columns, args.columns.samples[sample_at(order, position)], t0, frames);
+    } else {
+        clear_tile((uint4*)tile, (n + 3) / 4);
     }
     __syncthreads();
+    for_each_entry(found, args.columns, [&](u32 frame, u32 cell, float count) {
+        if (cell - c0 < width) tile[frame * width + cell - c0] = count;
+    });
+    __syncthreads();
+    float* out = args.dense + (((size_t)blockIdx.x * args.steps + t0) * args.cells + c0);
+    const u32 fours = (size_t)out % 16 == 0 ? n / 4 : 0;
+    for (u32 i = threadIdx.x; i < fours; i += blockDim.x) ((float4*)out)[i] = ((const float4*)tile)[i];
+    for (u32 i = 4 * fours + threadIdx.x; i < n; i += blockDim.x) out[i] = tile[i];
+}
+
+// Writes the input of a batch as the first layer's weight gradient reads it: in bfloat16 pieces, (INPUT_PIECES, batch,
+// T, cells rounded up). Steps after the tile with a sample's last frame are not written. The blocks with x write sample
+// x. A block writes `block_frames` frames.
+KERNEL(inflate_input, InflateInputArgs, BLOCK_THREADS) {
+    const u32 t0 = blockIdx.y * args.block_frames, samples = args.state->samples;
+    const Drawn& drawn = args.drawn[blockIdx.x];
+    // `|`: both numbers are loaded together.
+    if ((blockIdx.x >= samples) | (t0 >= (drawn.frames + TILE - 1) / TILE * TILE)) return;
+    const u32 frames = min(args.block_frames, args.time - t0), n = frames * args.width;
+    BlockFrames& found = *(BlockFrames*)dynamic_shared_memory();
+    bf16* tile = (bf16*)(dynamic_shared_memory() + INFLATE_HEAD);
+    if (threadIdx.x < 32) {
+        find_frames(found, args.columns, drawn, t0, frames);
+    } else {
+        clear_tile((uint4*)tile, INPUT_PIECES * n / 8);
+    }
+    __syncthreads();
+    for_each_entry(found, args.columns, [&](u32 frame, u32 cell, float count) {
+        bf16 pieces[INPUT_PIECES];
+        split(count, pieces);
+#pragma unroll
+        for (int p = 0; p < INPUT_PIECES; p++) tile[p * n + frame * args.width + cell] = pieces[p];
+    });
+    __syncthreads();
     const size_t plane = (size_t)args.batch_size * args.time * args.width;
-    bf16* out = args.out + ((size_t)b * args.time + t0) * args.width;
-    for (u32 i = threadIdx.x; i < INPUT_PIECES * n / 8; i += blockDim.x) {
-        ((uint4*)(out + i / (n / 8) * plane))[i % (n / 8)] = ((const uint4*)tile)[i];
+    bf16* out = args.out + ((size_t)blockIdx.x * args.time + t0) * args.width;
+#pragma unroll
+    for (int p = 0; p < INPUT_PIECES; p++) {
+        for (u32 i = threadIdx.x; i < n / 8; i += blockDim.x) {
+            ((uint4*)(out + p * plane))[i] = ((const uint4*)(tile + p * n))[i];
+        }
     }
 }

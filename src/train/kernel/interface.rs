@@ -162,7 +162,7 @@ kernel_structs! {
         pub(crate) steps: u32,
         /// Number of cells in a frame.
         pub(crate) cells: u32,
-        /// Maximum number of frames that a CUDA block writes.
+        /// Maximum number of frames that a CUDA block writes. 1 if a block writes only a part of a frame.
         pub(crate) block_frames: u32,
         /// Maximum number of cells of each frame that a CUDA block writes.
         pub(crate) block_cells: u32,
@@ -206,8 +206,8 @@ kernel_structs! {
         pub(crate) exact: u32,
     }
 
-    /// Arguments of the kernels `iaf_forward_cells` (for the first layer) and `iaf_forward` (for later hidden layers),
-    /// which run a layer forward in time.
+    /// Arguments of the kernels `iaf_forward_cells` and `iaf_forward_input` (for the first layer) and `iaf_forward` (for
+    /// later hidden layers), which run a layer forward in time.
     pub(crate) struct ForwardArgs {
         /// Progress of training. The kernels read the number of samples in the batch, and set [`State::rounded`] if
         /// they store a spike count above 256.
@@ -216,16 +216,16 @@ kernel_structs! {
         pub(crate) drawn: Address<Drawn>,
         /// Constants of the layer's neurons.
         pub(crate) neuron: NeuronArgs,
-        /// All samples that batches are drawn from, as columns. Only `iaf_forward_cells`, the kernel of the first
-        /// layer, reads them.
+        /// All samples that batches are drawn from, as columns. Only `iaf_forward_cells` reads them.
         pub(crate) columns: SampleColumns,
-        /// Spike counts of the layer before, as bfloat16, (batch, T, before_width). Null in the first layer.
+        /// Dense input of the layer, as bfloat16. For `iaf_forward`, it is the spike counts of the layer before, (batch,
+        /// T, before_width). For `iaf_forward_input`, it is the output of `inflate_input`, (pieces, batch, T,
+        /// before_width). Null for `iaf_forward_cells`.
         pub(crate) before: Address<u16>,
-        /// Weight matrix W, (pieces, width, before_width). Each weight is the sum of its bfloat16 pieces. Null in the
-        /// first layer.
+        /// Weight matrix W, (pieces, width, before_width). Each weight is the sum of its bfloat16 pieces. Null for
+        /// `iaf_forward_cells`.
         pub(crate) pieces: Address<u16>,
-        /// Transposed weight matrix W^T in float32, (inputs, neurons). Only `iaf_forward_cells`, the kernel of the
-        /// first layer, reads it.
+        /// Transposed weight matrix W^T in float32, (inputs, neurons). Only `iaf_forward_cells` reads it.
         pub(crate) weights: Address<f32>,
         /// Biases of the neurons, (neurons,).
         pub(crate) bias: Address<f32>,
@@ -235,6 +235,8 @@ kernel_structs! {
         pub(crate) spikes: Address<u16>,
         /// Output of the last hidden layer: spike counts summed over time, (batch, width). Null in all other layers.
         pub(crate) totals: Address<f32>,
+        /// Maximum number of samples in a batch.
+        pub(crate) batch_size: u32,
         /// T: the maximum number of time steps of a sample, rounded up to a multiple of `TILE`.
         pub(crate) time: u32,
         /// Number of neurons of the layer, rounded up to a multiple of `TILE`.
@@ -243,6 +245,10 @@ kernel_structs! {
         pub(crate) before_width: u32,
         /// Number of neurons of the layer.
         pub(crate) neurons: u32,
+        /// 1 if a block keeps its weights in shared memory. 0 if it loads them for each tile.
+        pub(crate) resident: u32,
+        /// Number of stages of the product, 1 to 3.
+        pub(crate) stages: u32,
     }
 
     /// Arguments of the kernel `count_spikes`, which counts the spikes of a hidden layer.
@@ -300,6 +306,12 @@ kernel_structs! {
         pub(crate) width: u32,
         /// Number of neurons of the next hidden layer, rounded up to a multiple of `TILE`. 0 in the last hidden layer.
         pub(crate) above_width: u32,
+        /// 1 if a block keeps its weights in shared memory. 0 if it loads them for each tile.
+        pub(crate) resident: u32,
+        /// 1 if the results of the product have shared memory of their own. 0 if they reuse that of the last part.
+        pub(crate) apart: u32,
+        /// Number of stages of the product, 1 to 3.
+        pub(crate) stages: u32,
     }
 
     /// Arguments of the kernels `weight_gradient`, `weight_gradient_input` and `weight_gradient_cells`, which compute
@@ -329,6 +341,8 @@ kernel_structs! {
         pub(crate) width: u32,
         /// Number of inputs of the layer, rounded up to a multiple of `TILE`.
         pub(crate) before_width: u32,
+        /// Number of stages of the product, 1 to 3.
+        pub(crate) stages: u32,
     }
 
     /// Arguments of the kernels `readout`, which computes the logits and the loss of each sample, and
@@ -397,6 +411,8 @@ kernel_structs! {
         /// Gradient of the bias for each sample, (batch, output_width). Null in the readout, where `partials` has the
         /// gradient of the bias.
         pub(crate) bias_sums: Address<f32>,
+        /// Index of the layer's first weight in the network's flat list of parameters.
+        pub(crate) at: u64,
         /// Number of inputs of the layer.
         pub(crate) inputs: u32,
         /// Number of outputs of the layer.
@@ -433,8 +449,6 @@ kernel_structs! {
         pub(crate) mean_square: Address<f32>,
         /// Learning rate, as one number in device memory.
         pub(crate) lr: Address<f64>,
-        /// Number of parameters of the network.
-        pub(crate) count: u64,
         /// Adam's beta1, the share of the old value in the moving average m.
         pub(crate) beta1: f64,
         /// Adam's beta2, the share of the old value in the moving average v.

@@ -1,23 +1,24 @@
 // Gradients of the weights of all layers and of the readout's bias. (The bias gradient of a hidden layer is lambda
 // summed over time, by iaf.cu, and over samples, by the kernel `update`.) The weight gradient of a hidden layer is the
-// sum of input times lambda over all samples and steps: a product on tensor cores, with one tile of W^T per block. The
-// samples are divided among blocks. The kernel `update` adds the partial sums of the blocks in a fixed order.
+// sum of input times lambda over all samples and steps: a product on tensor cores, with two tiles of W^T per block, one
+// below the other, which share lambda. The samples are divided among blocks. The kernel `update` adds the partial sums of the blocks in a fixed order.
 
-// Writes the cells `m0` to `m0 + TILE` of TILE frames into a tile of INPUT_PIECES planes: two threads per frame.
+// Writes the cells `m0` to `m0 + TILE` of TILE frames into a tile of INPUT_PIECES planes: LANES threads per frame.
 __device__ __forceinline__ void inflate_tile(bf16* tile, const SampleColumns& columns, const Drawn& drawn, u32 t0, u32 m0) {
-    u32 row = threadIdx.x / 2, half = threadIdx.x % 2;
+    constexpr u32 LANES = BLOCK_THREADS / TILE;
+    u32 row = threadIdx.x / LANES, lane = threadIdx.x % LANES;
     bf16* to = tile + row * STRIDE;
     uint4 zero = make_uint4(0, 0, 0, 0);
 #pragma unroll
     for (int p = 0; p < INPUT_PIECES; p++)
 #pragma unroll
-        for (int i = 0; i < 4; i++) *(uint4*)(to + p * PLANE + half * 32 + i * 8) = zero;
+        for (int i = 0; i < TILE / LANES; i += 8) *(uint4*)(to + p * PLANE + lane * (TILE / LANES) + i) = zero;
     __syncwarp();
     if (t0 + row >= drawn.frames) return;
     const Cell* cell = (const Cell*)columns.cells + drawn.first_entry;
     const Count* count = (const Count*)columns.counts + drawn.first_entry;
     u32 e = frame_start(columns, drawn.first_frame, t0 + row), end = frame_end(columns, drawn.first_frame, t0 + row);
-    for (e = lower_bound(cell, e, end, m0) + half; e < end && cell[e] - m0 < TILE; e += 2) {
+    for (e = lower_bound(cell, e, end, m0) + lane; e < end && cell[e] - m0 < TILE; e += LANES) {
         bf16 pieces[INPUT_PIECES];
         split((float)count[e], pieces);
 #pragma unroll
@@ -31,8 +32,9 @@ enum class From { SPIKES, INPUT, CELLS };
 template <From from>
 __device__ __forceinline__ void weight_gradient_of(const GradientArgs& args) {
     constexpr int A = from == From::SPIKES ? 1 : INPUT_PIECES;
-    constexpr int stage = (A + PIECES) * PLANE;
-    u32 tiles = args.width / TILE, m0 = blockIdx.x / tiles * TILE, n0 = blockIdx.x % tiles * TILE;
+    constexpr int stage = (2 * A + PIECES) * PLANE;
+    u32 tiles = args.width / TILE, m0 = blockIdx.x / tiles * 2 * TILE, n0 = blockIdx.x % tiles * TILE;
+    const int inputs = m0 + TILE < args.before_width ? 2 : 1; // number of tiles
     u32 each = (args.batch_size + gridDim.y - 1) / gridDim.y, samples = args.state->samples;
     u32 first = blockIdx.y * each;
     bf16* stages = (bf16*)dynamic_shared_memory();
@@ -43,48 +45,60 @@ __device__ __forceinline__ void weight_gradient_of(const GradientArgs& args) {
         const Drawn& drawn = args.drawn[sample];
         return from == From::SPIKES ? drawn.steps : min(drawn.frames, drawn.steps);
     };
-    u32 parts = 0, sample = first, t0 = 0, end = min(first + each, samples);
+    const u32 end = min(first + each, samples);
+    u32 parts = 0;
+#pragma unroll 4
     for (u32 b = first; b < end; b++) parts += (steps(b) + TILE - 1) / TILE;
-    auto load = [&](u32, u32 slot) {
-        while (t0 >= steps(sample)) sample++, t0 = 0;
+    const TileCopy copy_before(args.before_width), copy_lambda(args.width);
+    // The steps of the next sample are loaded long before they are needed.
+    auto steps_of_next = [&](u32 sample) { return sample + 1 < end ? steps(sample + 1) : 0; };
+    u32 sample = first, t0 = 0, until = first < end ? steps(first) : 0, next_until = steps_of_next(first);
+    auto load = [&](u32 slot) {
+        while (t0 >= until) until = next_until, next_until = steps_of_next(++sample), t0 = 0;
         bf16* to = stages + slot * stage;
-        size_t row = (size_t)sample * args.time + t0;
-        if (from == From::CELLS) {
-            inflate_tile(to, args.columns, args.drawn[sample], t0, m0);
-        } else {
-            for (int p = 0; p < A; p++) {
-                copy_tile(to + p * PLANE, args.before + (p * rows + row) * args.before_width + m0, args.before_width);
+        const size_t row = (size_t)sample * args.time + t0;
+        for (int m = 0; m < inputs; m++) {
+            const u32 at = m0 + m * TILE;
+            for (int p = 0; p < (from == From::CELLS ? 0 : A); p++) {
+                copy_before(to + (m * A + p) * PLANE, args.before + (p * rows + row) * args.before_width + at);
             }
+            if (from == From::CELLS) inflate_tile(to + m * A * PLANE, args.columns, args.drawn[sample], t0, at);
         }
         for (int p = 0; p < PIECES; p++) {
-            copy_tile(to + (A + p) * PLANE, args.lambda + (p * rows + row) * args.width + n0, args.width);
+            copy_lambda(to + (2 * A + p) * PLANE, args.lambda + (p * rows + row) * args.width + n0);
         }
         t0 += TILE;
     };
-    Sums sums;
-    clear(sums);
-    pipeline<GRADIENT_STAGES>(parts, load, [&](u32, u32 slot) {
+    Sums sums[2];
+    clear(sums[0]), clear(sums[1]);
+    pipeline(parts, args.stages, load, [&](u32 slot) {
         const bf16* at = stages + slot * stage;
-        multiply_columns<A, PIECES>(sums, at, at + A * PLANE);
+#pragma unroll
+        for (int m = 0; m < 2; m++) {
+            if (m < inputs) multiply<false, A, PIECES>(sums[m], at + m * A * PLANE, at + 2 * A * PLANE);
+        }
     });
-    float* out = args.partials + ((size_t)blockIdx.y * args.before_width + m0) * args.width + n0;
-    for_each_pair(sums, [&](int row, int column, float left, float right) {
-        float* to = out + (size_t)row * args.width + column;
-        to[0] = left, to[1] = right;
-    });
+#pragma unroll
+    for (int m = 0; m < 2; m++) {
+        if (m == inputs) break;
+        float* out = args.partials + ((size_t)blockIdx.y * args.before_width + m0 + m * TILE) * args.width + n0;
+        for_each_pair(sums[m], [&](int row, int column, float left, float right) {
+            *(float2*)(out + (size_t)row * args.width + column) = make_float2(left, right);
+        });
+    }
 }
 
-KERNEL(weight_gradient, GradientArgs, MULTIPLY_THREADS) {
+KERNEL(weight_gradient, GradientArgs, BLOCK_THREADS) {
     weight_gradient_of<From::SPIKES>(args);
 }
 
 // The first layer.
-KERNEL(weight_gradient_input, GradientArgs, MULTIPLY_THREADS) {
+KERNEL(weight_gradient_input, GradientArgs, BLOCK_THREADS) {
     weight_gradient_of<From::INPUT>(args);
 }
 
 // The first layer, if its input is too large to be made dense.
-KERNEL(weight_gradient_cells, GradientArgs, MULTIPLY_THREADS) {
+KERNEL(weight_gradient_cells, GradientArgs, BLOCK_THREADS) {
     weight_gradient_of<From::CELLS>(args);
 }
 
@@ -117,24 +131,47 @@ __device__ __forceinline__ void write_score(const ReadoutArgs& args, State& stat
     if (!(loss - loss == 0)) state.stopped = 1; // no update, and no further batch
 }
 
-// The gradients of the readout. The last block writes the score of the batch instead. All steps of a sample have the
-// same gradient, because the readout is summed over time.
+// The gradients of the readout, 32 numbers per block. Each warp adds up every eighth sample, and the sums of the warps
+// are added in order. The last block writes the score of the batch instead. All steps of a sample have the same gradient,
+// because the readout is summed over time.
 KERNEL(readout_gradient, ReadoutArgs, BLOCK_THREADS) {
     State& state = *args.state;
-    u32 samples = state.samples;
+    const u32 samples = state.samples;
     if (samples == 0) return;
     if (blockIdx.x + 1 == gridDim.x) {
         write_score(args, state, samples);
         return;
     }
-    u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= (u64)(args.neurons + 1) * args.classes) return;
-    u32 h = (u32)(i / args.classes), k = (u32)(i % args.classes);
+    constexpr u32 warps = BLOCK_THREADS / 32, ahead = 16;
+    float* sums = (float*)dynamic_shared_memory(); // (warps, 32)
+    const u32 warp = threadIdx.x / 32;
+    const u64 i = (u64)blockIdx.x * 32 + threadIdx.x % 32;
+    const u32 h = (u32)(i / args.classes), k = (u32)(i % args.classes);
+    // The sum of times(b) * gradient over the warp's samples. `ahead` numbers of each are loaded together.
+    auto sum_of = [&](auto times) {
+        float sum = 0.0f;
+        for (u32 b0 = warp; b0 < samples; b0 += warps * ahead) {
+            float left[ahead], right[ahead];
+#pragma unroll
+            for (u32 j = 0; j < ahead; j++) {
+                const u32 b = b0 + j * warps;
+                left[j] = b < samples ? times(b) : 0.0f;
+                right[j] = b < samples ? args.gradient[(size_t)b * args.classes + k] : 0.0f;
+            }
+#pragma unroll
+            for (u32 j = 0; j < ahead; j++) sum = fmaf(left[j], right[j], sum);
+        }
+        return sum;
+    };
     float sum = 0.0f;
-#pragma unroll 8
-    for (u32 b = 0; b < samples; b++) {
-        float times = h < args.neurons ? args.totals[(size_t)b * args.width + h] : (float)args.drawn[b].steps;
-        sum = fmaf(times, args.gradient[(size_t)b * args.classes + k], sum);
+    if (h < args.neurons) {
+        sum = sum_of([&](u32 b) { return args.totals[(size_t)b * args.width + h]; });
+    } else if (h == args.neurons) {
+        sum = sum_of([&](u32 b) { return (float)args.drawn[b].steps; });
     }
+    sums[threadIdx.x] = sum;
+    __syncthreads();
+    if (warp > 0 || h > args.neurons) return;
+    for (u32 w = 1; w < warps; w++) sum += sums[threadIdx.x + w * 32];
     args.out[i] = sum;
 }

@@ -2,121 +2,134 @@
 // the last hidden layer: one block per sample. The readout is linear, so that it needs only the sum of the spikes.
 // kernel/loss.rs has the formulas.
 
-// A group of threads is a warp and computes CLASSES classes. The GROUPS groups divide the neurons among themselves.
-#define CLASSES 32
-#define GROUPS (BLOCK_THREADS / CLASSES)
+// The warps divide the neurons among themselves, and compute READOUT_CLASSES classes at a time, two in each thread.
+// Thread i then has the classes i, i + BLOCK_THREADS, ...: the first of them in registers.
+#define READOUT_CLASSES 64
+#define READOUT_WARPS (BLOCK_THREADS / 32)
+
+// Adds up the numbers of a warp, in a fixed order.
+__device__ __forceinline__ float warp_sum(float x) {
+    for (u32 lanes = 16; lanes > 0; lanes /= 2) x += __shfl_xor_sync(0xffffffffu, x, lanes);
+    return x;
+}
 
 KERNEL(readout, ReadoutArgs, BLOCK_THREADS) {
-    u32 b = blockIdx.x;
-    if (b >= args.state->samples) return;
-    const Drawn& drawn = args.drawn[b];
-    u64 index = args.by_position ? args.state->begin + b : b;
-    float* parts = (float*)dynamic_shared_memory(); // (GROUPS, CLASSES)
+    const u32 b = blockIdx.x, samples = args.state->samples;
+    const u32 steps = args.drawn[b].steps, label = args.drawn[b].label;
+    float* parts = (float*)dynamic_shared_memory();              // (READOUT_WARPS, READOUT_CLASSES)
+    float* first = parts + READOUT_WARPS * READOUT_CLASSES;      // gradient by the first BLOCK_THREADS logits
+    float* of_warp = first + BLOCK_THREADS;                      // (4, READOUT_WARPS)
     const float* totals = args.totals + (size_t)b * args.width;
     float* logits = args.logits + (size_t)b * args.classes;
     float* gradient = args.gradient + (size_t)b * args.classes;
-    u32 group = threadIdx.x / CLASSES, lane = threadIdx.x % CLASSES;
+    const u32 warp = threadIdx.x / 32, lane = threadIdx.x % 32;
 
-    for (u32 k0 = 0; k0 < args.classes; k0 += CLASSES) {
-        u32 k = k0 + lane;
-        float sum = 0.0f;
-        // Eight numbers of each array are loaded together.
-        for (u32 h0 = group; h0 < args.neurons; h0 += GROUPS * 8) {
-            float total[8], weight[8];
+    // NaN is never the largest logit, but makes the sum of the powers NaN. Of equal logits, the first one counts.
+    float most = __uint_as_float(0xff800000u); // negative infinity
+    u32 best = 0xffffffffu;
+    auto consider = [&](float logit, u32 k) {
+        if (logit > most || (logit == most && k < best)) most = logit, best = k;
+    };
+    float own = 0.0f; // the logit of class threadIdx.x, then its power, then its gradient
+    for (u32 k0 = 0; k0 < args.classes; k0 += READOUT_CLASSES) {
+        constexpr u32 ahead = 8; // neurons whose numbers are loaded together
+        const u32 left = min(k0 + lane, args.classes - 1), right = min(k0 + lane + 32, args.classes - 1);
+        const u32 k = k0 + threadIdx.x % READOUT_CLASSES;
+        const float bias = args.bias[min(k, args.classes - 1)];
+        float sums[2] = {0.0f, 0.0f};
+        for (u32 h0 = warp; h0 < args.neurons; h0 += READOUT_WARPS * ahead) {
+            float total[ahead], weights[ahead][2];
 #pragma unroll
-            for (u32 i = 0; i < 8; i++) {
-                u32 h = h0 + i * GROUPS;
-                bool there = h < args.neurons && k < args.classes;
-                total[i] = there ? totals[h] : 0.0f;
-                weight[i] = there ? args.weights[(size_t)h * args.classes + k] : 0.0f;
+            for (u32 j = 0; j < ahead; j++) {
+                const u32 h = min(h0 + j * READOUT_WARPS, args.neurons - 1);
+                total[j] = totals[h];
+                weights[j][0] = args.weights[(size_t)h * args.classes + left];
+                weights[j][1] = args.weights[(size_t)h * args.classes + right];
             }
 #pragma unroll
-            for (u32 i = 0; i < 8; i++) sum = fmaf(total[i], weight[i], sum);
+            for (u32 j = 0; j < ahead; j++) {
+                if (h0 + j * READOUT_WARPS >= args.neurons) continue;
+                for (u32 i = 0; i < 2; i++) sums[i] = fmaf(total[j], weights[j][i], sums[i]);
+            }
         }
-        parts[threadIdx.x] = sum;
+        // The totals of an absent sample are valid memory.
+        if (b >= samples) return;
+        if (k0 > 0) __syncthreads();
+        for (u32 i = 0; i < 2; i++) parts[warp * READOUT_CLASSES + i * 32 + lane] = sums[i];
         __syncthreads();
-        if (group == 0 && k < args.classes) {
-            sum = args.bias[k] * (float)drawn.steps;
-            for (u32 i = 0; i < GROUPS; i++) sum += parts[i * CLASSES + lane];
-            logits[k] = sum;
+        if (k % BLOCK_THREADS == threadIdx.x && k < args.classes) {
+            float logit = bias * (float)steps;
+            for (u32 i = 0; i < READOUT_WARPS; i++) logit += parts[i * READOUT_CLASSES + k - k0];
+            logits[k] = logit;
+            if (k < BLOCK_THREADS) own = logit;
+            consider(logit, k);
         }
-        __syncthreads();
     }
 
-    // Number of threads that have a class. All of them, then one warp, find the largest logit. NaN is never the
-    // largest, but makes the sum NaN.
-    const u32 busy = min(args.classes, blockDim.x);
-    float* largest = parts;
-    u32* best = (u32*)(parts + CLASSES * GROUPS);
-    float most = __uint_as_float(0xff800000u); // negative infinity
-    u32 at = 0xffffffffu;
-    // Of equal logits, the first one counts.
-    auto consider = [&](float logit, u32 k) {
-        if (logit > most || (logit == most && k < at)) most = logit, at = k;
-    };
-    for (u32 k = threadIdx.x; k < args.classes; k += blockDim.x) {
-        float logit = logits[k];
-        if (logit > most) most = logit, at = k;
+    for (u32 lanes = 16; lanes > 0; lanes /= 2) {
+        const float other = __shfl_xor_sync(0xffffffffu, most, lanes);
+        const u32 k = __shfl_xor_sync(0xffffffffu, best, lanes);
+        consider(other, k);
     }
-    largest[threadIdx.x] = most, best[threadIdx.x] = at;
+    if (lane == 0) of_warp[warp] = most, ((u32*)of_warp)[READOUT_WARPS + warp] = best;
     __syncthreads();
-    if (threadIdx.x < 32) {
-        for (u32 i = threadIdx.x + 32; i < busy; i += 32) consider(largest[i], best[i]);
-        for (u32 lanes = 16; lanes > 0; lanes /= 2) {
-            float other = __shfl_xor_sync(0xffffffffu, most, lanes);
-            u32 k = __shfl_xor_sync(0xffffffffu, at, lanes);
-            consider(other, k);
-        }
-        if (threadIdx.x == 0) {
-            largest[0] = most;
-            args.labels[index] = drawn.label;
-            args.predicted[index] = at == 0xffffffffu ? 0 : at;
-        }
-    }
-    __syncthreads();
-    most = largest[0];
-    __syncthreads();
-    float sum = 0.0f;
-    for (u32 k = threadIdx.x; k < args.classes; k += blockDim.x) {
-        float power = exp_nonpositive(logits[k] - most);
-        gradient[k] = power;
+    for (u32 i = 0; i < READOUT_WARPS; i++) consider(of_warp[i], ((u32*)of_warp)[READOUT_WARPS + i]);
+
+    float sum = 0.0f, weight = 0.0f;
+    for (u32 k = threadIdx.x; k < args.classes; k += BLOCK_THREADS) {
+        const float power = exp_nonpositive((k < BLOCK_THREADS ? own : logits[k]) - most);
+        if (k < BLOCK_THREADS) own = power;
+        else gradient[k] = power;
         sum += power;
     }
-    parts[threadIdx.x] = sum;
-    __syncthreads();
-    if (threadIdx.x < 32) {
-        for (u32 i = threadIdx.x + 32; i < busy; i += 32) sum += parts[i];
-        for (u32 lanes = 16; lanes > 0; lanes /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, lanes);
-        if (threadIdx.x == 0) parts[0] = sum;
-    }
-    __syncthreads();
-    sum = parts[0];
-    // A logarithm takes long: a thread without a class, if there is one, computes it while the others continue.
-    if (threadIdx.x + 1 == blockDim.x) {
-        args.losses[index] = log((double)sum) + (double)most - (double)logits[drawn.label];
-    }
-    float scale = 1.0f / (float)args.state->samples;
     if (args.class_weights) {
-        // Each warp adds up the weights of the batch, in the same order.
-        float total = 0.0f;
-        for (u32 i = lane; i < args.state->samples; i += 32) total += args.class_weights[args.drawn[i].label];
-        for (u32 lanes = 16; lanes > 0; lanes /= 2) total += __shfl_xor_sync(0xffffffffu, total, lanes);
-        scale = args.class_weights[drawn.label] / total;
+        for (u32 i = threadIdx.x; i < samples; i += BLOCK_THREADS) weight += args.class_weights[args.drawn[i].label];
     }
-    for (u32 k = threadIdx.x; k < args.classes; k += blockDim.x) {
-        float share = gradient[k] / sum * scale;
-        gradient[k] = k == drawn.label ? share - scale : share;
+    sum = warp_sum(sum), weight = warp_sum(weight);
+    if (lane == 0) of_warp[2 * READOUT_WARPS + warp] = sum, of_warp[3 * READOUT_WARPS + warp] = weight;
+    __syncthreads();
+    sum = weight = 0.0f;
+    for (u32 i = 0; i < READOUT_WARPS; i++) {
+        sum += of_warp[2 * READOUT_WARPS + i];
+        weight += of_warp[3 * READOUT_WARPS + i];
+    }
+    const float scale = args.class_weights ? args.class_weights[label] / weight : 1.0f / (float)samples;
+    for (u32 k = threadIdx.x; k < args.classes; k += BLOCK_THREADS) {
+        const float share = (k < BLOCK_THREADS ? own : gradient[k]) / sum * scale;
+        const float g = k == label ? share - scale : share;
+        gradient[k] = g;
+        if (k < BLOCK_THREADS) first[k] = g;
+    }
+    __syncthreads();
+    // A logarithm takes long: the last warp computes it while the others continue.
+    if (warp + 1 == READOUT_WARPS) {
+        if (lane > 0) return;
+        const u64 index = args.by_position ? args.state->begin + b : b;
+        args.labels[index] = label;
+        args.predicted[index] = best == 0xffffffffu ? 0 : best;
+        args.losses[index] = log((double)sum) + (double)most - (double)logits[label];
+        return;
     }
     if (!args.row) return;
-    __syncthreads();
-    // One warp per neuron, so that its contiguous weights are read together.
-    for (u32 h = threadIdx.x / 32; h < args.width; h += blockDim.x / 32) {
+    // Eight lanes per neuron.
+    for (u32 h0 = 4 * warp; h0 < args.width; h0 += 4 * (READOUT_WARPS - 1)) {
+        const u32 h = h0 + lane / 8;
+        const float* weights = args.weights + (size_t)min(h, args.neurons - 1) * args.classes;
         float g = 0.0f;
-        if (h < args.neurons) {
-            const float* weights = args.weights + (size_t)h * args.classes;
-            for (u32 k = lane; k < args.classes; k += 32) g = fmaf(weights[k], gradient[k], g);
-            for (u32 lanes = 16; lanes > 0; lanes /= 2) g += __shfl_xor_sync(0xffffffffu, g, lanes);
+        for (u32 k0 = lane % 8; k0 < args.classes; k0 += READOUT_CLASSES) {
+            float w[8], of[8];
+#pragma unroll
+            for (u32 j = 0; j < 8; j++) {
+                const u32 k = min(k0 + 8 * j, args.classes - 1);
+                w[j] = weights[k];
+                of[j] = k0 < BLOCK_THREADS ? first[k] : gradient[k];
+            }
+#pragma unroll
+            for (u32 j = 0; j < 8; j++) {
+                if (k0 + 8 * j < args.classes) g = fmaf(w[j], of[j], g);
+            }
         }
-        if (lane == 0) args.row[(size_t)b * args.width + h] = g;
+        for (u32 lanes = 4; lanes > 0; lanes /= 2) g += __shfl_xor_sync(0xffffffffu, g, lanes);
+        if (lane % 8 == 0) args.row[(size_t)b * args.width + h] = h < args.neurons ? g : 0.0f;
     }
 }

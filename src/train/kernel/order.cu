@@ -43,7 +43,7 @@ __device__ __forceinline__ u64 sample_at(const DrawOrder& order, u64 position) {
 // Draws the next batch, in one block. After training has stopped, the batch is empty.
 KERNEL(draw, DrawArgs, BLOCK_THREADS) {
     State& state = *args.state;
-    const DrawOrder& order = *args.order;
+    const DrawOrder order = *args.order; // loaded at once
     u32* longest = (u32*)dynamic_shared_memory();
     const u64 position = state.next, begin = order.one_batch ? 0 : position;
     u64 left = state.stopped || begin >= order.end ? 0 : order.end - begin;

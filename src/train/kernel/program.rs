@@ -5,9 +5,9 @@
 //! device.cuh    used by the other files: bfloat16 pieces, products of tiles
 //! order.cu      draw: chooses the samples of a batch
 //! inflate.cu    inflate: a batch as dense float32
-//!               inflate_input: a batch in bfloat16 pieces, for the first layer's weight gradient
-//! iaf.cu        iaf_forward_cells (first layer), iaf_forward, iaf_backward, iaf_backward_constant (last hidden layer):
-//!               a layer forward or backward in time, with the matrix product
+//!               inflate_input: a batch in bfloat16 pieces, for the first layer's products
+//! iaf.cu        iaf_forward_cells and iaf_forward_input (first layer), iaf_forward, iaf_backward, iaf_backward_constant (last
+//!               hidden layer): a layer forward or backward in time, with the matrix product
 //! spikes.cu     count_spikes: spikes of each neuron, after an epoch
 //! linear.cu     weight_gradient, weight_gradient_input and weight_gradient_cells (first layer), readout_gradient: sums
 //!               over the samples of a batch
@@ -47,11 +47,16 @@ const STRIDE: usize = TILE + 8;
 const PLANE: usize = TILE * STRIDE;
 /// Size of a tile of bfloat16 numbers in shared memory, in bytes, including the gaps between its rows.
 const PLANE_BYTES: usize = PLANE * size_of::<u16>();
-/// Number of threads in a CUDA block of the kernels that multiply matrices, and of `iaf_backward_constant`. In a matrix
-/// product, each of the four warps of a block computes 32 by 32 elements of a tile.
-const MULTIPLY_THREADS: usize = 128;
-/// Number of threads in a CUDA block of every kernel that doesn't use [`MULTIPLY_THREADS`].
+/// Number of threads in a CUDA block, except in `iaf_forward` and `iaf_forward_input`. In a matrix product, each of the
+/// eight warps of a block computes 32 by 16 elements of a tile.
 pub(crate) const BLOCK_THREADS: usize = 256;
+/// Number of threads in a CUDA block of `iaf_forward` and `iaf_forward_input`: one more for each neuron of a tile.
+const FORWARD_THREADS: usize = BLOCK_THREADS + TILE;
+/// Number of threads in a warp. A CUDA block of `readout_gradient` computes this many numbers.
+pub(crate) const WARP: usize = 32;
+/// Rows and columns of W^T that a CUDA block of `update` or `pack` has.
+pub(crate) const UPDATE_ROWS: usize = 4;
+pub(crate) const UPDATE_COLUMNS: usize = 16;
 /// Number of entries (cell and count) that a CUDA block of `iaf_forward_cells` keeps in shared memory at a time.
 const ENTRIES: usize = 2048;
 /// Special value of `steps` in [`DrawArgs`](crate::kernel::interface::DrawArgs): every sample runs for as many time
@@ -60,10 +65,16 @@ pub(crate) const LONGEST_OF_BATCH: u32 = u32::MAX;
 /// Shared memory of a CUDA block of `iaf_forward_cells`, in bytes. It holds the input currents of [`TILE`] time steps,
 /// the frame ends of 2 * [`TILE`] time steps, and [`ENTRIES`] entries.
 const CELLS_BYTES: usize = 2 * PLANE_BYTES + 2 * (TILE + 4) * size_of::<u32>() + ENTRIES * 2 * size_of::<u32>();
+/// Number of tiles of inputs of a layer whose weights fit into no multiprocessor.
+const WIDE: usize = 1 << 16;
 /// Shared memory that CUDA reserves for itself in each block, in bytes.
 const RESERVED: usize = 1024;
-/// Maximum shared memory of a CUDA block of `inflate` or `inflate_input`, in bytes.
+/// Maximum number of frames that a CUDA block of `inflate` or `inflate_input` writes. A power of two, at most a warp.
+pub(crate) const INFLATE_FRAMES: usize = 32;
+/// Maximum size of the frames in the shared memory of a CUDA block of `inflate` or `inflate_input`, in bytes.
 pub(crate) const INFLATE_BYTES: usize = 32 << 10;
+/// Size of what comes before them, `BlockFrames`: a multiple of 16 bytes.
+pub(crate) const INFLATE_HEAD: usize = 16 + INFLATE_FRAMES * size_of::<u32>();
 
 /// Precision of matrix products on a GPU. The names are those of PyTorch's `set_float32_matmul_precision`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -183,14 +194,15 @@ impl Variant {
             ("Count", number(counts).to_string()),
             ("PIECES", self.precision.pieces().to_string()),
             ("INPUT_PIECES", self.column_types.input_pieces().to_string()),
-            ("FORWARD_STAGES", self.stages(Variant::forward_bytes).to_string()),
-            ("BACKWARD_STAGES", self.stages(Variant::backward_bytes).to_string()),
-            ("GRADIENT_STAGES", self.gradient_stages().to_string()),
             ("TILE", TILE.to_string()),
             ("STRIDE", STRIDE.to_string()),
             ("PLANE", PLANE.to_string()),
-            ("MULTIPLY_THREADS", MULTIPLY_THREADS.to_string()),
             ("BLOCK_THREADS", BLOCK_THREADS.to_string()),
+            ("FORWARD_THREADS", FORWARD_THREADS.to_string()),
+            ("UPDATE_ROWS", UPDATE_ROWS.to_string()),
+            ("UPDATE_COLUMNS", UPDATE_COLUMNS.to_string()),
+            ("INFLATE_FRAMES", INFLATE_FRAMES.to_string()),
+            ("INFLATE_HEAD", INFLATE_HEAD.to_string()),
             ("ENTRIES", ENTRIES.to_string()),
             ("LONGEST_OF_BATCH", format!("{LONGEST_OF_BATCH}u")),
         ];
@@ -198,34 +210,71 @@ impl Variant {
         defines.into_iter().chain(exp).map(|(name, value)| (name.to_string(), value)).collect()
     }
 
-    fn forward_bytes(&self, stages: usize) -> usize {
-        2 * PLANE_BYTES + stages * (1 + self.precision.pieces()) * PLANE_BYTES
+    /// Returns how a block of `iaf_forward` or `iaf_forward_input` uses its shared memory. The layer's input has `depth`
+    /// tiles, in `before` pieces.
+    pub(crate) fn forward_product(&self, before: usize, depth: usize) -> Product {
+        let (currents, pieces) = (4, self.precision.pieces()); // of two tiles
+        self.resident(currents, pieces * depth, before).unwrap_or_else(|| self.stages(currents, before + pieces))
     }
 
-    fn backward_bytes(&self, stages: usize) -> usize {
-        let (pieces, tile) = (self.precision.pieces(), 4 * PLANE_BYTES);
-        // With two pieces or more, the tile of the product fits into the space of a stage.
-        stages * 2 * pieces * PLANE_BYTES + if pieces > 1 { 0 } else { tile }
+    /// Returns how a block of `iaf_backward` uses its shared memory. The layer above has `depth` tiles of neurons.
+    pub(crate) fn backward_product(&self, depth: usize) -> Product {
+        let (gains, pieces) = (4, self.precision.pieces());
+        // With two pieces or more, the gains fit into the space of a stage.
+        let apart = pieces == 1;
+        self.resident(gains, pieces * depth, pieces)
+            .unwrap_or_else(|| Product { apart, ..self.stages(if apart { gains } else { 0 }, 2 * pieces) })
     }
 
-    /// Returns the shared memory, in bytes, of a CUDA block that computes a weight gradient with `stages` stages, as
-    /// described at [`Variant::stages`]. Each number of the layer's input is the sum of `before` bfloat16 numbers.
-    fn gradient_bytes(&self, before: usize, stages: usize) -> usize {
-        stages * (before + self.precision.pieces()) * PLANE_BYTES
+    /// Returns how a block that computes a weight gradient uses its shared memory. Each number of the layer's input is
+    /// the sum of `before` bfloat16 numbers.
+    pub(crate) fn gradient_product(&self, before: usize) -> Product {
+        let moving = 2 * before + self.precision.pieces();
+        // There is one such block for each multiprocessor of a large GPU.
+        let three = Product::new(3 * moving, 3);
+        if three.bytes <= self.shared_memory { three } else { self.stages(0, moving) }
     }
 
-    /// Returns the number of stages of a matrix product, 1 or 2. A stage is a buffer in shared memory for the tiles
-    /// that are multiplied. With 2 stages, one is loaded while the other is used.
-    ///
-    /// The result is 2 if two CUDA blocks with 2 stages each fit on a multiprocessor. Otherwise it is 1, because two
-    /// blocks with 1 stage hide more latency than one block with 2 stages. `bytes` returns the shared memory of a block
-    /// for a number of stages.
-    fn stages(&self, bytes: fn(&Variant, usize) -> usize) -> usize {
-        if 2 * (bytes(self, 2) + RESERVED) <= self.shared_memory + RESERVED { 2 } else { 1 }
+    /// Returns a product that keeps its weights in shared memory, if two such blocks fit on a multiprocessor. `fixed`
+    /// is the number of tiles besides the weights and the stages; `moving` is the number of tiles of a stage.
+    fn resident(&self, fixed: usize, weights: usize, moving: usize) -> Option<Product> {
+        let product = |stages| Product::new(fixed + weights + stages * moving, stages);
+        [3, 2]
+            .map(product)
+            .into_iter()
+            .find(|product| self.fits_twice(product))
+            .map(|product| Product { resident: true, ..product })
     }
 
-    fn gradient_stages(&self) -> usize {
-        self.stages(|variant, stages| variant.gradient_bytes(variant.column_types.input_pieces(), stages))
+    /// Returns a product with 2 stages if two such blocks fit on a multiprocessor. Otherwise it has 1 stage, because two
+    /// blocks with 1 stage hide more latency than one block with 2 stages.
+    fn stages(&self, fixed: usize, moving: usize) -> Product {
+        let product = |stages| Product::new(fixed + stages * moving, stages);
+        Some(product(2)).filter(|product| self.fits_twice(product)).unwrap_or_else(|| product(1))
+    }
+
+    fn fits_twice(&self, product: &Product) -> bool {
+        2 * (product.bytes + RESERVED) <= self.shared_memory + RESERVED
+    }
+}
+
+/// How a CUDA block that multiplies matrices uses its shared memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Product {
+    /// Whether the block keeps its weights in shared memory. Otherwise it loads them again for each tile of time steps.
+    pub(crate) resident: bool,
+    /// Whether the results of the product have shared memory of their own. Otherwise they reuse that of a stage.
+    pub(crate) apart: bool,
+    /// Number of stages. A stage is a buffer in shared memory for the tiles that are multiplied. With more than one,
+    /// the next ones are loaded while one is used.
+    pub(crate) stages: u32,
+    /// Shared memory of the block, in bytes.
+    pub(crate) bytes: usize,
+}
+
+impl Product {
+    fn new(tiles: usize, stages: usize) -> Product {
+        Product { resident: false, apart: true, stages: stages as u32, bytes: tiles * PLANE_BYTES }
     }
 }
 
@@ -272,11 +321,13 @@ pub struct Program {
     pub(crate) draw: Entry,
     /// Kernel that writes a batch as dense frames of float32.
     pub(crate) inflate: Entry,
-    /// Kernel that writes a batch as dense frames for the first layer's weight gradient. Each count is the sum of
-    /// bfloat16 numbers.
+    /// Kernel that writes a batch as dense frames for the first layer's products. Each count is the sum of bfloat16
+    /// numbers.
     pub(crate) inflate_input: Entry,
-    /// Kernel that runs the first layer forward in time.
+    /// Kernel that runs the first layer forward in time, from the sparse input.
     pub(crate) iaf_forward_cells: Entry,
+    /// Kernel that runs the first layer forward in time, from the dense input that `inflate_input` wrote.
+    pub(crate) iaf_forward_input: Entry,
     /// Kernel that runs a hidden layer forward in time, except the first layer.
     pub(crate) iaf_forward: Entry,
     /// Kernel that counts the spikes of a hidden layer.
@@ -316,25 +367,27 @@ impl Program {
             Ok::<Entry, Error>(Entry { kernel, threads: threads as u32, shared_bytes })
         };
         let words = BLOCK_THREADS * size_of::<u32>();
-        let gradient_stages = variant.gradient_stages();
-        let input_bytes = variant.gradient_bytes(column_types.input_pieces(), gradient_stages);
-        let forward_bytes = variant.forward_bytes(variant.stages(Variant::forward_bytes));
-        let backward_bytes = variant.backward_bytes(variant.stages(Variant::backward_bytes));
+        // Products choose their shared memory for each layer: at least what they need without resident weights.
+        let most = |product: Product| product.bytes.max(variant.shared_memory);
+        let input = column_types.input_pieces();
+        let forward = |pieces| most(variant.forward_product(pieces, WIDE));
+        let from_input = most(variant.gradient_product(input));
         Ok(Program {
             draw: entry("draw", BLOCK_THREADS, words)?,
-            inflate: entry("inflate", BLOCK_THREADS, INFLATE_BYTES)?,
-            inflate_input: entry("inflate_input", BLOCK_THREADS, INFLATE_BYTES)?,
+            inflate: entry("inflate", BLOCK_THREADS, INFLATE_HEAD + INFLATE_BYTES)?,
+            inflate_input: entry("inflate_input", BLOCK_THREADS, INFLATE_HEAD + INFLATE_BYTES)?,
             iaf_forward_cells: entry("iaf_forward_cells", BLOCK_THREADS, CELLS_BYTES)?,
-            iaf_forward: entry("iaf_forward", MULTIPLY_THREADS, forward_bytes)?,
+            iaf_forward_input: entry("iaf_forward_input", FORWARD_THREADS, forward(input))?,
+            iaf_forward: entry("iaf_forward", FORWARD_THREADS, forward(1))?,
             count_spikes: entry("count_spikes", BLOCK_THREADS, 3 * words)?,
-            readout: entry("readout", BLOCK_THREADS, 2 * words)?,
+            readout: entry("readout", BLOCK_THREADS, 4 * words)?,
             readout_gradient: entry("readout_gradient", BLOCK_THREADS, 5 * words)?,
-            iaf_backward_constant: entry("iaf_backward_constant", MULTIPLY_THREADS, 4 * PLANE_BYTES)?,
-            iaf_backward: entry("iaf_backward", MULTIPLY_THREADS, backward_bytes)?,
-            weight_gradient_cells: entry("weight_gradient_cells", MULTIPLY_THREADS, input_bytes)?,
-            weight_gradient_input: entry("weight_gradient_input", MULTIPLY_THREADS, input_bytes)?,
-            weight_gradient: entry("weight_gradient", MULTIPLY_THREADS, variant.gradient_bytes(1, gradient_stages))?,
-            update: entry("update", BLOCK_THREADS, 0)?,
+            iaf_backward_constant: entry("iaf_backward_constant", BLOCK_THREADS, 4 * PLANE_BYTES)?,
+            iaf_backward: entry("iaf_backward", BLOCK_THREADS, most(variant.backward_product(WIDE)))?,
+            weight_gradient_cells: entry("weight_gradient_cells", BLOCK_THREADS, from_input)?,
+            weight_gradient_input: entry("weight_gradient_input", BLOCK_THREADS, from_input)?,
+            weight_gradient: entry("weight_gradient", BLOCK_THREADS, most(variant.gradient_product(1)))?,
+            update: entry("update", BLOCK_THREADS, words + 2 * size_of::<f32>())?,
             pack: entry("pack", BLOCK_THREADS, 0)?,
             device: device.clone(),
             variant,
@@ -359,6 +412,11 @@ impl Program {
     /// GPU on which the kernels are loaded.
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// Settings that the kernels are compiled for.
+    pub(crate) fn variant(&self) -> &Variant {
+        &self.variant
     }
 
     /// Types of the columns of samples that the kernels read.

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::gpu::{Address, Buffer, Device, Stream};
 use crate::kernel::interface::{BatchScore, Layer};
-use crate::kernel::program::{INFLATE_BYTES, Program, TILE};
+use crate::kernel::program::{INFLATE_BYTES, INFLATE_FRAMES, INFLATE_HEAD, Program, TILE};
 use crate::network::Shape;
 
 /// Maximum sizes of batches and epochs. They determine the sizes of the buffers of a network on a GPU.
@@ -40,9 +40,9 @@ impl Extent {
     }
 }
 
-/// Number of CUDA blocks that together compute the gradient of one weight matrix, if possible. It is enough for the
-/// largest GPUs. A matrix with more tiles than this number has one block for each tile.
-const GRADIENT_BLOCKS: usize = 256;
+/// Number of CUDA blocks that together compute the gradient of one weight matrix, if possible. It is the number of
+/// multiprocessors of large GPUs. A matrix with more pairs of tiles than this number has one block for each pair.
+const GRADIENT_BLOCKS: usize = 128;
 /// Limit for the number of float32 values in all partial sums of the gradient of one weight matrix together. A matrix
 /// with more weights than this limit has one partial sum.
 const MAX_PARTIALS: usize = 1 << 26;
@@ -50,8 +50,11 @@ const MAX_PARTIALS: usize = 1 << 26;
 /// Maximum size in bytes of the dense input for the first layer's weight gradient. If the input would be larger, the
 /// gradient is computed from the sparse input.
 const MAX_DENSE_INPUT: usize = 1 << 30;
-/// Maximum number of frames of the dense input that one CUDA block writes.
-const INPUT_FRAMES: usize = 16;
+/// Maximum number of cells in a frame, rounded up to a multiple of [`TILE`], for which the first layer reads the dense
+/// input. With more cells, adding the weights of the active cells is faster than a product.
+const MAX_DENSE_FORWARD: usize = 256;
+/// Maximum number of CUDA blocks in y.
+const MAX_GRID_Y: usize = 65_535;
 
 /// Byte that [`GpuNetwork::poison`](super::GpuNetwork::poison) fills buffers with. A floating-point number whose bytes
 /// are all 0xff is NaN.
@@ -127,39 +130,57 @@ pub(super) struct Readout {
     pub(super) scores: Buffer<BatchScore>,
 }
 
+/// Place of a hidden layer in the network.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// Whether it is the first hidden layer.
+    pub(super) first: bool,
+    /// Whether it is the last hidden layer.
+    pub(super) last: bool,
+    /// Whether its forward pass reads dense input.
+    pub(super) dense: bool,
+}
+
 impl DenseInput {
-    /// Allocates the dense input for frames of `cells` cells. Returns `None` if the network isn't trained, if the dense
-    /// input would be too large, or if one frame doesn't fit into the shared memory of a CUDA block.
+    /// Allocates the dense input for frames of `cells` cells. Returns `None` if the network doesn't need it, if it would
+    /// be too large or too long, or if one frame doesn't fit into the shared memory of a CUDA block.
     pub(super) fn new(program: &Program, extent: Extent, cells: usize) -> Result<Option<DenseInput>> {
         let (width, pieces) = (padded(cells), program.column_types().input_pieces());
-        let block_frames = INFLATE_BYTES / (pieces * width * size_of::<u16>());
+        let block_frames = (INFLATE_BYTES / (pieces * width * size_of::<u16>())).min(INFLATE_FRAMES);
         let len = pieces.saturating_mul(extent.rows()).saturating_mul(width);
-        if !extent.trained || block_frames == 0 || len > MAX_DENSE_INPUT / size_of::<u16>() {
+        let needed = extent.trained || width <= MAX_DENSE_FORWARD;
+        let too_long = extent.time() > block_frames * MAX_GRID_Y;
+        if !needed || block_frames == 0 || too_long || len > MAX_DENSE_INPUT / size_of::<u16>() {
             return Ok(None);
         }
         let values = program.device().buffer(len)?;
-        Ok(Some(DenseInput { width, pieces, block_frames: block_frames.min(INPUT_FRAMES), values }))
+        Ok(Some(DenseInput { width, pieces, block_frames, values }))
+    }
+
+    /// Whether the first layer reads the dense input in the forward pass too. Otherwise it reads the sparse input.
+    pub(super) fn feeds_forward(&self) -> bool {
+        self.width <= MAX_DENSE_FORWARD
     }
 
     /// Returns the shared memory, in bytes, of a CUDA block that writes a part of the dense input.
     pub(super) fn block_bytes(&self) -> usize {
-        self.pieces * self.width * self.block_frames * size_of::<u16>()
+        INFLATE_HEAD + self.pieces * self.width * self.block_frames * size_of::<u16>()
     }
 }
 
 impl Hidden {
     /// Allocates a layer with `inputs` inputs and `outputs` neurons. Its parameters start at index `at` of the
-    /// network's flat list of parameters. `first` and `last` say whether it is the first or the last hidden layer.
+    /// network's flat list of parameters.
     pub(super) fn new(
         program: &Program,
         extent: Extent,
-        (first, last): (bool, bool),
+        Place { first, last, dense }: Place,
         (inputs, outputs): (usize, usize),
         at: usize,
     ) -> Result<Hidden> {
         let (device, pieces, rows) = (program.device(), program.pieces(), extent.rows());
         let (width, before_width) = (padded(outputs), padded(inputs));
-        let weights = if first { 0 } else { pieces * width * before_width };
+        let weights = |needed| if needed { pieces * width * before_width } else { 0 };
         let splits = splits(extent.batch, before_width, width);
         Ok(Hidden {
             neurons: outputs,
@@ -167,8 +188,8 @@ impl Hidden {
             before_width,
             weights_at: at,
             bias_at: at + inputs * outputs,
-            forward: device.buffer(weights)?,
-            backward: device.buffer(extent.trained(weights))?,
+            forward: device.buffer(weights(dense))?,
+            backward: device.buffer(extent.trained(weights(!first)))?,
             v: device.buffer(extent.trained(rows * width))?,
             spikes: device.buffer(if last { 0 } else { rows * width })?,
             lambda: device.buffer(extent.trained(pieces * rows * width))?,
@@ -196,6 +217,7 @@ impl Hidden {
             backward: self.backward.address(),
             partials: self.partials.address(),
             bias_sums: self.lambda_totals.address(),
+            at: self.weights_at as u64,
             inputs: inputs as u32,
             outputs: outputs as u32,
             input_width: self.before_width as u32,
@@ -236,6 +258,7 @@ impl Readout {
             backward: Address::null(),
             partials: self.out.address(),
             bias_sums: Address::null(),
+            at: self.weights_at as u64,
             inputs: self.neurons as u32,
             outputs: classes as u32,
             input_width: self.neurons as u32 + 1,
@@ -279,7 +302,12 @@ pub(super) fn padded(n: usize) -> usize {
 /// Returns the number of partial sums of the gradient of one weight matrix. This number decides the order of additions,
 /// so it is computed only from the arguments and is the same on every GPU.
 fn splits(batch: usize, before_width: usize, width: usize) -> usize {
-    let tiles = before_width / TILE * (width / TILE);
     let most = (MAX_PARTIALS / (before_width * width)).max(1);
-    (GRADIENT_BLOCKS / tiles).min(most).clamp(1, batch.max(1))
+    // Two samples for each sum at least: more sums take longer to add than they save.
+    (GRADIENT_BLOCKS / tile_pairs(before_width, width)).min(most).min(batch / 2).max(1)
+}
+
+/// Returns the number of CUDA blocks for one partial sum of the gradient of a weight matrix. Each has two tiles.
+pub(super) fn tile_pairs(before_width: usize, width: usize) -> usize {
+    (before_width / TILE).div_ceil(2) * (width / TILE)
 }

@@ -1,6 +1,6 @@
 //! The kernel launches of a training step.
 
-use crate::engine::gpu_network::buffers::{AdamState, Hidden, Readout};
+use crate::engine::gpu_network::buffers::{AdamState, DenseInput, Hidden, Readout, tile_pairs};
 use crate::engine::gpu_network::network::GpuNetwork;
 use crate::error::Result;
 use crate::gpu::{Address, Buffer, Stream};
@@ -8,7 +8,7 @@ use crate::kernel::batch_source::BatchSource;
 use crate::kernel::interface::{
     BackwardArgs, DrawArgs, ForwardArgs, GradientArgs, InflateInputArgs, ReadoutArgs, SpikesArgs, UpdateArgs,
 };
-use crate::kernel::program::{BLOCK_THREADS, Entry, LONGEST_OF_BATCH, TILE};
+use crate::kernel::program::{Entry, LONGEST_OF_BATCH, TILE, UPDATE_COLUMNS, UPDATE_ROWS, WARP};
 
 impl GpuNetwork {
     /// Queues the kernel that chooses the samples of the next batch. Each sample will run for `steps` time steps. A
@@ -36,31 +36,63 @@ impl GpuNetwork {
     /// [`Error::Cuda`](crate::Error::Cuda).
     pub fn forward(&self, stream: &Stream, source: BatchSource, steps: Option<usize>) -> Result<()> {
         self.draw(stream, source, steps)?;
+        if let Some(input) = self.input.as_ref().filter(|input| input.feeds_forward()) {
+            self.write_input(stream, source, input)?;
+        }
         self.run_forward(stream, source)
     }
 
+    /// Queues the kernel that writes the frames of the batch as dense input.
+    fn write_input(&self, stream: &Stream, source: BatchSource, input: &DenseInput) -> Result<()> {
+        let args = InflateInputArgs {
+            state: self.state.address(),
+            drawn: self.drawn.address(),
+            columns: source.columns,
+            out: input.values.address(),
+            batch_size: self.extent.batch as u32,
+            time: self.extent.time() as u32,
+            width: input.width as u32,
+            block_frames: input.block_frames as u32,
+        };
+        let blocks = [self.extent.batch, self.extent.time().div_ceil(input.block_frames)];
+        self.program.inflate_input.launch_sized(stream, blocks, input.block_bytes(), &args)
+    }
+
     fn run_forward(&self, stream: &Stream, source: BatchSource) -> Result<()> {
+        let frames = self.input.as_ref().filter(|input| input.feeds_forward());
         for (i, layer) in self.hidden.iter().enumerate() {
-            let before = i.checked_sub(1).map(|i| &self.hidden[i]);
+            let before = match i.checked_sub(1) {
+                Some(i) => Some(&self.hidden[i].spikes),
+                None => frames.map(|input| &input.values),
+            };
+            let pieces = if i == 0 { self.program.column_types().input_pieces() } else { 1 };
+            let product = self.program.variant().forward_product(pieces, layer.before_width / TILE);
             let args = ForwardArgs {
                 state: self.state.address(),
                 drawn: self.drawn.address(),
                 neuron: self.neuron,
                 columns: source.columns,
-                before: before.map_or(Address::null(), |before| before.spikes.address()),
+                before: before.map_or(Address::null(), Buffer::address),
                 pieces: layer.forward.address(),
                 weights: self.parameters.at(layer.weights_at),
                 bias: self.parameters.at(layer.bias_at),
                 v: layer.v.address(),
                 spikes: layer.spikes.address(),
                 totals: if i + 1 == self.hidden.len() { self.readout.totals.address() } else { Address::null() },
+                batch_size: self.extent.batch as u32,
                 time: self.extent.time() as u32,
                 width: layer.width as u32,
                 before_width: layer.before_width as u32,
                 neurons: layer.neurons as u32,
+                resident: product.resident.into(),
+                stages: product.stages,
             };
-            let kernel = if i == 0 { &self.program.iaf_forward_cells } else { &self.program.iaf_forward };
-            kernel.launch(stream, layer.blocks(self.extent.batch), &args)?;
+            let blocks = layer.blocks(self.extent.batch);
+            match (i, before) {
+                (0, None) => self.program.iaf_forward_cells.launch(stream, blocks, &args)?,
+                (0, Some(_)) => self.program.iaf_forward_input.launch_sized(stream, blocks, product.bytes, &args)?,
+                _ => self.program.iaf_forward.launch_sized(stream, blocks, product.bytes, &args)?,
+            }
         }
         self.program.readout.launch(stream, [self.extent.batch, 1], &self.readout_args())
     }
@@ -91,25 +123,19 @@ impl GpuNetwork {
     pub fn step(&self, stream: &Stream, source: BatchSource, steps: Option<usize>) -> Result<()> {
         self.draw(stream, source, steps)?;
         if let Some(input) = &self.input {
-            self.fork(stream)?;
-            let args = InflateInputArgs {
-                state: self.state.address(),
-                drawn: self.drawn.address(),
-                columns: source.columns,
-                out: input.values.address(),
-                batch_size: self.extent.batch as u32,
-                time: self.extent.time() as u32,
-                width: input.width as u32,
-                block_frames: input.block_frames as u32,
-            };
-            let blocks = self.extent.batch * self.extent.time().div_ceil(input.block_frames);
-            self.program.inflate_input.launch_sized(&self.side, [blocks, 1], input.block_bytes(), &args)?;
+            // The forward pass waits for the dense input only if it reads it.
+            if input.feeds_forward() {
+                self.write_input(stream, source, input)?;
+            } else {
+                self.fork(stream)?;
+                self.write_input(&self.side, source, input)?;
+            }
         }
         self.run_forward(stream, source)?;
         self.fork(stream)?;
         // One more block adds up the batch's score.
         let numbers = (self.readout.neurons + 1) * self.shape.classes;
-        let blocks = [numbers.div_ceil(BLOCK_THREADS) + 1, 1];
+        let blocks = [numbers.div_ceil(WARP) + 1, 1];
         self.program.readout_gradient.launch(&self.side, blocks, &self.readout_args())?;
         for (i, layer) in self.hidden.iter().enumerate().rev() {
             self.backward(stream, layer, self.hidden.get(i + 1))?;
@@ -129,6 +155,7 @@ impl GpuNetwork {
     }
 
     fn backward(&self, stream: &Stream, layer: &Hidden, above: Option<&Hidden>) -> Result<()> {
+        let product = above.map(|above| self.program.variant().backward_product(above.width / TILE));
         let args = BackwardArgs {
             state: self.state.address(),
             drawn: self.drawn.address(),
@@ -143,12 +170,15 @@ impl GpuNetwork {
             time: self.extent.time() as u32,
             width: layer.width as u32,
             above_width: above.map_or(0, |above| above.width as u32),
+            resident: product.is_some_and(|product| product.resident).into(),
+            apart: product.is_none_or(|product| product.apart).into(),
+            stages: product.map_or(1, |product| product.stages),
         };
-        let kernel = match above {
-            Some(_) => &self.program.iaf_backward,
-            None => &self.program.iaf_backward_constant,
-        };
-        kernel.launch(stream, layer.blocks(self.extent.batch), &args)
+        let blocks = layer.blocks(self.extent.batch);
+        match product {
+            Some(product) => self.program.iaf_backward.launch_sized(stream, blocks, product.bytes, &args),
+            None => self.program.iaf_backward_constant.launch(stream, blocks, &args),
+        }
     }
 
     fn weight_gradient(
@@ -158,10 +188,13 @@ impl GpuNetwork {
         layer: &Hidden,
         before: Option<&Hidden>,
     ) -> Result<()> {
+        let program = &self.program;
+        let pieces = if before.is_some() { 1 } else { program.column_types().input_pieces() };
+        let product = program.variant().gradient_product(pieces);
         let (kernel, before) = match (before, &self.input) {
-            (Some(before), _) => (&self.program.weight_gradient, before.spikes.address()),
-            (None, Some(input)) => (&self.program.weight_gradient_input, input.values.address()),
-            (None, None) => (&self.program.weight_gradient_cells, Address::null()),
+            (Some(before), _) => (&program.weight_gradient, before.spikes.address()),
+            (None, Some(input)) => (&program.weight_gradient_input, input.values.address()),
+            (None, None) => (&program.weight_gradient_cells, Address::null()),
         };
         let args = GradientArgs {
             state: self.state.address(),
@@ -174,13 +207,13 @@ impl GpuNetwork {
             time: self.extent.time() as u32,
             width: layer.width as u32,
             before_width: layer.before_width as u32,
+            stages: product.stages,
         };
-        let tiles = layer.before_width / TILE * (layer.width / TILE);
-        kernel.launch(stream, [tiles, layer.splits], &args)
+        let blocks = [tile_pairs(layer.before_width, layer.width), layer.splits];
+        kernel.launch_sized(stream, blocks, product.bytes, &args)
     }
 
     pub(super) fn launch_parameters(&self, stream: &Stream, kernel: &Entry) -> Result<()> {
-        let count = self.parameters.len();
         let AdamState { mean, mean_square, lr, settings } = &self.adam;
         let [beta1, beta2, eps] = settings.unwrap_or_default();
         let moment = |buffer: &Buffer<f32>| settings.map_or(Address::null(), |_| buffer.address());
@@ -192,12 +225,15 @@ impl GpuNetwork {
             mean: moment(mean),
             mean_square: moment(mean_square),
             lr: lr.address(),
-            count: count as u64,
             beta1,
             beta2,
             eps,
         };
-        kernel.launch(stream, [count.div_ceil(BLOCK_THREADS), 1], &args)
+        // One row of blocks for each layer.
+        let tiles =
+            |(inputs, outputs): (usize, usize)| (inputs + 1).div_ceil(UPDATE_ROWS) * outputs.div_ceil(UPDATE_COLUMNS);
+        let blocks = self.shape.linears().map(tiles).max().unwrap_or(0);
+        kernel.launch(stream, [blocks, self.layers.len()], &args)
     }
 
     fn readout_args(&self) -> ReadoutArgs {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::engine::gpu_network::buffers::{AdamState, CountedSpikes, DenseInput, Extent, Hidden, POISON, Readout};
+use crate::engine::gpu_network::buffers::{
+    AdamState, CountedSpikes, DenseInput, Extent, Hidden, POISON, Place, Readout,
+};
 use crate::engine::step::Prediction;
 use crate::error::Result;
 use crate::gpu::{Buffer, DeviceType, Event, Pinned, Stream};
@@ -45,18 +47,19 @@ impl GpuNetwork {
     pub fn new(program: Arc<Program>, network: &Network, extent: Extent) -> Result<GpuNetwork> {
         let shape = network.shape().clone();
         let device = program.device();
+        let input = DenseInput::new(&program, extent, shape.inputs)?;
+        let dense = input.as_ref().is_some_and(DenseInput::feeds_forward);
         let mut hidden = Vec::new();
         let mut at = 0;
         for (i, (inputs, outputs)) in shape.linears().take(shape.hidden.len()).enumerate() {
-            let last = i + 1 == shape.hidden.len();
-            hidden.push(Hidden::new(&program, extent, (i == 0, last), (inputs, outputs), at)?);
+            let place = Place { first: i == 0, last: i + 1 == shape.hidden.len(), dense: i > 0 || dense };
+            hidden.push(Hidden::new(&program, extent, place, (inputs, outputs), at)?);
             at += (inputs + 1) * outputs;
         }
         let readout = Readout::new(device, extent, &shape, at)?;
         let layers = hidden.iter().zip(shape.linears()).map(|(layer, sizes)| layer.args(sizes));
         let layers: Vec<Layer> = layers.chain([readout.args(shape.classes)]).collect();
         let parameters = shape.parameters();
-        let input = DenseInput::new(&program, extent, shape.inputs)?;
         Ok(GpuNetwork {
             side: device.stream()?,
             fork: device.event(false)?,

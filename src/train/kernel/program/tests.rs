@@ -8,9 +8,8 @@ use crate::kernel::interface::{
     UpdateArgs,
 };
 
-/// Returns six variants to compile. Three have the same column types, different precisions, and enough shared memory
-/// for 2 stages in matrix products. Three have different column types, the highest precision, and shared memory for
-/// only 1 stage.
+/// Returns six variants to compile. Three have the same column types and different precisions. Three have different
+/// column types and the highest precision.
 fn variants() -> Vec<Variant> {
     let types = [
         (Width::U16, Width::U8, Width::U8),
@@ -24,13 +23,34 @@ fn variants() -> Vec<Variant> {
     let mut variants: Vec<Variant> =
         precisions.iter().map(|&precision| variant(types[0], precision, 232_448)).collect();
     variants.extend(types[1..].iter().map(|&of| variant(of, MatmulPrecision::Highest, 101_376)));
-    let stages = |variant: &Variant| {
-        let defines = variant.defines();
-        let stages = defines.iter().filter(|(name, _)| name.ends_with("_STAGES"));
-        stages.map(|(_, number)| number.as_str()).collect::<Vec<_>>().concat()
-    };
-    assert_eq!(variants.iter().map(stages).collect::<Vec<_>>(), ["222", "222", "222", "111", "111", "111"]);
     variants
+}
+
+#[test]
+fn products_fit_twice_on_a_multiprocessor_if_they_can() {
+    let product =
+        |stages, resident, apart, tiles: usize| Product { resident, apart, stages, bytes: tiles * PLANE_BYTES };
+    let large: Vec<[Product; 3]> = variants()[..3]
+        .iter()
+        .map(|variant| [variant.forward_product(1, 2), variant.backward_product(2), variant.gradient_product(1)])
+        .collect();
+    // currents, weights and stages; gains, weights and stages; stages
+    assert_eq!(
+        large[0],
+        [product(2, true, true, 4 + 6 + 2), product(2, false, false, 12), product(3, false, true, 15)]
+    );
+    assert_eq!(
+        large[1],
+        [product(3, true, true, 4 + 4 + 3), product(2, true, true, 4 + 4 + 4), product(3, false, true, 12)]
+    );
+    assert_eq!(
+        large[2],
+        [product(3, true, true, 4 + 2 + 3), product(3, true, true, 4 + 2 + 3), product(3, false, true, 9)]
+    );
+    let small = variants()[3];
+    assert_eq!(small.forward_product(1, 2), product(1, false, true, 4 + 4));
+    assert_eq!(small.backward_product(2), product(1, false, false, 6));
+    assert_eq!(small.gradient_product(2), product(1, false, true, 7));
 }
 
 #[test]
@@ -56,11 +76,12 @@ fn every_kernel_compiles_for_every_generation() {
 }
 
 /// Name of each kernel, and the size in bytes of the struct that the host passes to it.
-const KERNELS: [(&str, usize); 15] = [
+const KERNELS: [(&str, usize); 16] = [
     ("draw", size_of::<DrawArgs>()),
     ("inflate", size_of::<InflateArgs>()),
     ("inflate_input", size_of::<InflateInputArgs>()),
     ("iaf_forward_cells", size_of::<ForwardArgs>()),
+    ("iaf_forward_input", size_of::<ForwardArgs>()),
     ("iaf_forward", size_of::<ForwardArgs>()),
     ("count_spikes", size_of::<SpikesArgs>()),
     ("readout", size_of::<ReadoutArgs>()),
