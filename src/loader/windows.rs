@@ -126,14 +126,26 @@ impl<'a> Windows<'a> {
     /// error of `each`.
     pub fn next_batch<E: From<Error>>(
         &mut self,
+        each: impl FnMut(&[EpochSample<'_>]) -> Result<(), E>,
+    ) -> Result<usize, E> {
+        self.next_batches(1, each)
+    }
+
+    /// Like [`Windows::next_batch`], but for the samples of the next `batches` batches together.
+    ///
+    /// # Errors
+    /// Those of [`Windows::next_batch`].
+    pub fn next_batches<E: From<Error>>(
+        &mut self,
+        batches: usize,
         mut each: impl FnMut(&[EpochSample<'_>]) -> Result<(), E>,
     ) -> Result<usize, E> {
-        let mut samples = 0;
-        while samples < self.batch_size && !self.positions.is_empty() {
+        let (mut samples, wanted) = (0, batches * self.batch_size);
+        while samples < wanted && !self.positions.is_empty() {
             let position = self.positions.start;
             self.enter_window_of(position)?;
             let Some(window) = &self.window else { break };
-            let left = (self.batch_size - samples) as u64;
+            let left = (wanted - samples) as u64;
             let end = window.order.positions.end.min(self.positions.end).min(position.saturating_add(left));
             let batch: Vec<EpochSample<'_>> = (position..end).map(|position| self.sample(window, position)).collect();
             each(&batch)?;

@@ -145,7 +145,7 @@ impl DeviceCache {
         let mut host = self.host.lock().unwrap_or_else(PoisonError::into_inner);
         let HostOrder { order: whole, within } = &mut *host;
         whole.as_mut_slice()?[0] = match order {
-            EpochOrder::Sequential => DrawOrder { one_batch: 0, ..DrawOrder::sequential(end) },
+            EpochOrder::Sequential => DrawOrder::sequential(0, end),
             EpochOrder::Shuffled { seed, epoch } => {
                 let parts = set.order(seed, epoch).parts();
                 for (to, from) in within.as_mut_slice()?.iter_mut().zip(&parts.within) {

@@ -1,20 +1,26 @@
 //! A ring buffer that prefetches batches to the GPU, for sets larger than GPU memory. A slot of the ring has
-//! page-locked memory on the host and memory on the device, both for one batch. While the GPU trains on earlier
-//! batches, a thread unpacks the next batch into a slot and queues its copy to the device on a separate stream.
+//! page-locked memory on the host and memory on the device, both for a few batches: for so many that waking the threads
+//! that unpack them takes little of the time. While the GPU trains on earlier batches, a thread has the next ones
+//! unpacked into a slot and queues their copy to the device on a separate stream.
 
 use crossbeam_channel::{Receiver, bounded};
-use tonic_loader::{AHEAD, EpochOrder, Loader, Windows};
+use tonic_loader::{AHEAD, EpochOrder, EpochSample, Loader, Windows};
 
 use crate::error::Result;
+use crate::feed::device_cache::device_bytes;
 use crate::feed::staging::{Amount, Staged, Staging};
 use crate::gpu::{Buffer, Device, Event, Pinned, Stream};
 use crate::kernel::batch_source::BatchSource;
 use crate::kernel::interface::DrawOrder;
 use crate::kernel::program::ColumnTypes;
 
-/// Number of slots of the ring: `AHEAD` slots for batches that are ready, one for the batch that the thread is
-/// unpacking now, and one for the batch that training uses now.
+/// Number of slots of the ring: `AHEAD` slots that are ready, one that the thread is filling now, and one that training
+/// uses now.
 const SLOTS: usize = AHEAD + 2;
+/// Maximum number of batches in a slot.
+const TOGETHER: u64 = 4;
+/// Size of the batches in a slot, in bytes, above which a slot gets fewer batches.
+const SLOT_BYTES: u64 = 16 << 20;
 
 /// A ring buffer of batches that are copied to the GPU. After an epoch, it keeps the slots for the next epoch.
 #[derive(Debug)]
@@ -23,9 +29,11 @@ pub struct Ring {
     column_types: ColumnTypes,
     copies: Stream,
     idle: Vec<Slot>,
+    /// Largest amount that a slot has had room for. New slots get as much.
+    largest: Amount,
 }
 
-/// Memory on the host and on the device for one batch.
+/// Memory on the host and on the device for the batches of a slot.
 #[derive(Debug)]
 pub(crate) struct Slot {
     staging: Staging,
@@ -34,16 +42,15 @@ pub(crate) struct Slot {
     host_order: Pinned<DrawOrder>,
     order: Buffer<DrawOrder>,
     source: BatchSource,
-    /// CUDA event that is recorded after the copy of the batch to the device.
+    /// CUDA event that is recorded after the copy to the device.
     copied: Event,
-    /// CUDA event that is recorded after the kernels that read the batch.
+    /// CUDA event that is recorded after the kernels that read the slot.
     used: Event,
 }
 
 impl Slot {
-    /// Makes a slot without memory for samples. The first batch in this slot allocates the memory.
-    fn new(device: &Device, column_types: ColumnTypes) -> Result<Slot> {
-        let room = Amount::default();
+    /// Makes a slot with memory for the samples, frames and entries of `room`.
+    fn new(device: &Device, column_types: ColumnTypes, room: Amount) -> Result<Slot> {
         let staged = Staged::new(device, column_types, room)?;
         let order = device.buffer(1)?;
         Ok(Slot {
@@ -58,9 +65,9 @@ impl Slot {
         })
     }
 
-    /// Queues the copy of the batch in this slot to the device. The copy starts when the kernels that read the previous
-    /// batch of this slot have ended.
-    fn send(&mut self, ring: (&Device, ColumnTypes, &Stream)) -> Result<()> {
+    /// Queues the copy of this slot to the device. `origin` is the position in the epoch of its first sample. The copy
+    /// starts when the kernels that read the previous batches of this slot have ended.
+    fn send(&mut self, ring: (&Device, ColumnTypes, &Stream), origin: u64) -> Result<()> {
         let (device, column_types, copies) = ring;
         if self.room != self.staging.room() {
             self.used.synchronize()?;
@@ -68,7 +75,7 @@ impl Slot {
             self.staged = Staged::new(device, column_types, self.room)?;
             self.source = BatchSource::new(self.staged.columns(), self.order.address());
         }
-        self.host_order.as_mut_slice()?[0] = DrawOrder::sequential(self.staging.used().samples as u64);
+        self.host_order.as_mut_slice()?[0] = DrawOrder::sequential(origin, self.staging.used().samples as u64);
         copies.wait(&self.used)?;
         self.staging.upload(copies, &self.staged, Amount::default())?;
         copies.upload(&self.order, 0, &self.host_order, 0..1)?;
@@ -82,16 +89,22 @@ impl Ring {
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
     pub fn new(device: &Device, column_types: ColumnTypes) -> Result<Ring> {
-        Ok(Ring { device: device.clone(), column_types, copies: device.stream()?, idle: Vec::new() })
+        Ok(Ring {
+            device: device.clone(),
+            column_types,
+            copies: device.stream()?,
+            idle: Vec::new(),
+            largest: Amount::default(),
+        })
     }
 
-    /// Returns a slot for the next batch, or `None` if the training thread has ended the epoch. The first [`SLOTS`]
-    /// batches of an epoch get an idle slot or a new slot. Each later batch waits for a slot that the training thread
-    /// has used and gives back through `back`. `made` counts the idle and new slots that the epoch has got.
+    /// Returns a slot for the next batches, or `None` if the training thread has ended the epoch. The first [`SLOTS`]
+    /// calls of an epoch get an idle slot or a new slot. Each later call waits for a slot that the training thread has
+    /// used and gives back through `back`. `made` counts the idle and new slots that the epoch has got.
     fn slot(&mut self, made: &mut usize, back: &Receiver<Slot>) -> Result<Option<Slot>> {
         let slot = match self.idle.pop() {
             Some(slot) => Some(slot),
-            None if *made < SLOTS => Some(Slot::new(&self.device, self.column_types)?),
+            None if *made < SLOTS => Some(Slot::new(&self.device, self.column_types, self.largest)?),
             None => return Ok(back.recv().ok()),
         };
         *made += 1;
@@ -113,23 +126,33 @@ pub(super) fn staged_epoch(
     (order, batch_size, first): (EpochOrder, usize, u64),
     mut each: impl FnMut(BatchSource) -> Result<bool>,
 ) -> Result<()> {
-    let classes = loader.set().manifest().description.classes.len();
+    let set = loader.set();
+    let classes = set.manifest().description.classes.len();
+    let batch_bytes = device_bytes(set, ring.column_types) / set.len().max(1) * batch_size as u64;
+    let together = (SLOT_BYTES / batch_bytes.max(1)).clamp(1, TOGETHER) as usize;
     let (back, used) = bounded(SLOTS);
     let mut made = 0;
-    let make = |windows: &mut Windows<'_>| -> Result<Option<Slot>> {
+    let mut position = first * batch_size as u64;
+    let make = |windows: &mut Windows<'_>| -> Result<Option<(Slot, usize)>> {
         let Some(mut slot) = ring.slot(&mut made, &used)? else { return Ok(None) };
         slot.staging.clear();
-        let samples = windows.next_batch(|samples| slot.staging.push(samples, classes, Amount::default()))?;
+        let push = |samples: &[EpochSample<'_>]| slot.staging.push(samples, classes, Amount::default());
+        let samples = windows.next_batches(together, push)?;
         if samples == 0 {
             ring.idle.push(slot);
             return Ok(None);
         }
-        slot.send((&ring.device, ring.column_types, &ring.copies))?;
-        Ok(Some(slot))
+        slot.send((&ring.device, ring.column_types, &ring.copies), position)?;
+        position += samples as u64;
+        ring.largest = ring.largest.at_least(slot.room);
+        Ok(Some((slot, samples.div_ceil(batch_size))))
     };
-    let ended = loader.prefetch(order, batch_size, first, make, |slot| {
+    let ended = loader.prefetch(order, batch_size, first, make, |(slot, batches)| {
         stream.wait(&slot.copied)?;
-        let more = each(slot.source)?;
+        let mut more = true;
+        for _ in 0..batches {
+            more = more && each(slot.source)?;
+        }
         stream.record(&slot.used)?;
         let _ = back.send(slot); // there is room for all slots
         Ok(more)

@@ -37,7 +37,7 @@ impl StagedBatch {
             (Staging::new(device, column_types, amount)?, Staged::new(device, column_types, amount)?);
         staging.push(&samples, classes, Amount::default())?;
         staging.upload(stream, &staged, Amount::default())?;
-        let order = device.buffer_from(&[DrawOrder::sequential(samples.len() as u64)])?;
+        let order = device.buffer_from(&[DrawOrder::batch(samples.len() as u64)])?;
         let source = BatchSource::new(staged.columns(), order.address());
         Ok(StagedBatch { source, _memory: (staged, order) })
     }

@@ -44,6 +44,15 @@ impl Amount {
         Amount { samples: self.samples, frames: more(self.frames), entries: more(self.entries) }
     }
 
+    /// Returns the larger number of each kind.
+    pub(super) fn at_least(self, other: Amount) -> Amount {
+        Amount {
+            samples: self.samples.max(other.samples),
+            frames: self.frames.max(other.frames),
+            entries: self.entries.max(other.entries),
+        }
+    }
+
     /// Whether this amount fits into memory that was allocated for the amount `room`.
     pub(super) fn fits(self, room: Amount) -> bool {
         self.samples <= room.samples && self.frames <= room.frames && self.entries <= room.entries

@@ -42,6 +42,7 @@ impl DrawOrder {
         DrawOrder {
             within,
             end,
+            origin: 0,
             slots: (&parts.slots).into(),
             shuffled: 1,
             one_batch: 0,
@@ -54,13 +55,19 @@ impl DrawOrder {
     }
 
     /// Makes the order of a single batch: samples 0 to `samples - 1`, not shuffled.
-    pub(crate) fn sequential(samples: u64) -> DrawOrder {
+    pub(crate) fn batch(samples: u64) -> DrawOrder {
+        DrawOrder { one_batch: 1, ..DrawOrder::sequential(0, samples) }
+    }
+
+    /// Makes the order of `samples` samples that are not shuffled. `origin` is the position in the epoch of the first.
+    pub(crate) fn sequential(origin: u64, samples: u64) -> DrawOrder {
         DrawOrder {
             within: Address::null(),
             end: samples,
+            origin,
             slots: DrawPermutation { key: [0; 8], half_bits: 1, n: 0 },
             shuffled: 0,
-            one_batch: 1,
+            one_batch: 0,
             chunk_samples: 1,
             missing: 0,
             window_chunks: 1,

@@ -59,6 +59,8 @@ kernel_structs! {
         pub(crate) within: Address<DrawPermutation>,
         /// Number of samples that the epoch draws: all samples, or fewer if a smaller last batch is left out.
         pub(crate) end: u64,
+        /// Position in the epoch of the first sample of this order. It is 0 unless the samples are a part of an epoch.
+        pub(crate) origin: u64,
         /// Permutation of the chunks: maps the index of a slot to the index of the chunk in that slot.
         pub(crate) slots: DrawPermutation,
         /// 1 if the samples are shuffled. 0 if they are drawn in the order of `SampleColumns::samples`.

@@ -45,7 +45,7 @@ KERNEL(draw, DrawArgs, BLOCK_THREADS) {
     State& state = *args.state;
     const DrawOrder order = *args.order; // loaded at once
     u32* longest = (u32*)dynamic_shared_memory();
-    const u64 position = state.next, begin = order.one_batch ? 0 : position;
+    const u64 position = state.next, begin = order.one_batch ? 0 : position - order.origin;
     u64 left = state.stopped || begin >= order.end ? 0 : order.end - begin;
     u32 samples = left < args.batch_size ? (u32)left : args.batch_size;
     __syncthreads(); // the state has been read by all, and is written below
