@@ -136,10 +136,13 @@ inline T op_selp(T a, T b, bool first) {
 
 template <class To, class From> inline To op_cvt(From a) { return (To)a; }
 template <class To, class From> inline To op_cvt_rn(From a) { return canonical((To)a); }
-template <class T> inline T op_add_rm(T a, T b) { // rounds towards negative infinity
-    const double sum = (double)a + b;
+// Rounds towards negative infinity. What float64 cannot hold of a sum decides too; a sum of exactly 0 is -0, but for
+// 0 + 0.
+template <class T> inline T op_add_rm(T a, T b) {
+    const double x = a, y = b, sum = x + y, of_y = sum - x, rest = (x - (sum - of_y)) + (y - of_y);
     const T near = (T)sum;
-    return canonical(near > sum ? nextafterf(near, -INFINITY) : near);
+    if (sum == 0) return (get<u32>(a) | get<u32>(b)) == 0 ? T(0) : -T(0);
+    return canonical(near > sum || (near == sum && rest < 0) ? nextafterf(near, -INFINITY) : near);
 }
 template <class To, class From> inline To op_cvt_rzi(From a) { return canonical(truncf(a)); }
 

@@ -30,6 +30,15 @@ static const struct {
     {"mul and add round twice", 0},
     {"mov unpacks, low half first", 0x00021111u},
     {"mov packs", 0x00030002u},
+    {"add.rm rounds 2^23 + 2.75 down", 0x4b000002u},
+    {"add.rm rounds 2^23 - 0.25 down", 0x4affffffu},
+    {"add.rm rounds 1 - 2^-100 down, which float64 cannot hold", 0x3f7fffffu},
+    {"add.rm of opposite numbers is -0", 0x80000000u},
+    {"add.rm does not round up to infinity", 0x7f7fffffu},
+    {"max.NaN of NaN and a number is the one NaN", 0x7fffffffu},
+    {"max.NaN of a number and NaN is the one NaN", 0x7fffffffu},
+    {"max.NaN of numbers is the larger", 0},
+    {"max of NaN and a number is the number", 0x3f800000u},
 };
 
 static void test_instructions(Pointer out) {

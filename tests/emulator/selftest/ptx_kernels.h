@@ -35,6 +35,17 @@ KERNEL(instructions) {
     OUT("{ .reg .b16 l, h; .reg .b32 x; mov.b32 {l, h}, %1; cvt.u32.u16 x, l; cvt.u32.u16 %0, h;"
         " shl.b32 %0, %0, 16; add.s32 %0, %0, x; }" : "=r"(r) : "r"(0x00021111u))
     OUT("{ .reg .b16 l, h; mov.u16 l, 2; mov.u16 h, 3; mov.b32 %0, {l, h}; }" : "=r"(r) :)
+#define FLOAT(operation, a, b) \
+    OUT("{ .reg .f32 x; " operation ".f32 x, %1, %2; mov.b32 %0, x; }" : "=r"(r) : "f"(a), "f"(b))
+    FLOAT("add.rm", 8388608.0f, 2.75f)
+    FLOAT("add.rm", 8388608.0f, -0.25f)
+    FLOAT("add.rm", 1.0f, -0x1p-100f)
+    FLOAT("add.rm", 1.0f, -1.0f)
+    FLOAT("add.rm", 0x1.fffffep127f, 0x1p80f)
+    FLOAT("max.NaN", __uint_as_float(0xffc00001u), 1.0f)
+    FLOAT("max.NaN", 1.0f, __uint_as_float(nan))
+    FLOAT("max.NaN", -3.0f, 0.0f)
+    FLOAT("max", __uint_as_float(nan), 1.0f)
 }
 
 KERNEL(shuffle) {
