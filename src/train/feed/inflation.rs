@@ -7,7 +7,7 @@ use crate::feed::device_cache::DeviceCache;
 use crate::gpu::{Buffer, Stream};
 use crate::kernel::batch_source::BatchSource;
 use crate::kernel::interface::InflateArgs;
-use crate::kernel::program::{INFLATE_BYTES, INFLATE_FRAMES, INFLATE_HEAD, Program};
+use crate::kernel::program::{INFLATE_BYTES, INFLATE_FRAMES, INFLATE_HEAD, MAX_GRID_Y, Program};
 
 /// Number of batches that one launch writes. While some blocks still look for their samples, others write.
 pub(crate) const TOGETHER: usize = 4;
@@ -36,10 +36,10 @@ impl Inflation {
     ) -> Result<()> {
         let room = INFLATE_BYTES / size_of::<f32>();
         let block_cells = cells.min(room);
-        let most = if block_cells < cells { 1 } else { INFLATE_FRAMES };
-        let block_frames = (room / block_cells).clamp(1, self.steps.max(1)).min(most);
+        let max_frames = if block_cells < cells { 1 } else { INFLATE_FRAMES };
+        let block_frames = (room / block_cells).clamp(1, self.steps.max(1)).min(max_frames);
         let blocks = self.steps.div_ceil(block_frames) * cells.div_ceil(block_cells);
-        let args = InflateArgs {
+        let mut args = InflateArgs {
             order: source.order,
             columns: source.columns,
             dense: dense.address(),
@@ -48,10 +48,15 @@ impl Inflation {
             cells: cells as u32,
             block_frames: block_frames as u32,
             block_cells: block_cells as u32,
+            first_block: 0,
         };
         let bytes = INFLATE_HEAD + (block_frames * block_cells * size_of::<f32>()).next_multiple_of(16);
         let samples = dense.len() / (self.steps * cells).max(1);
-        program.inflate.launch_sized(stream, [samples, blocks], bytes, &args)
+        for first_block in (0..blocks).step_by(MAX_GRID_Y) {
+            args.first_block = first_block as u32;
+            program.inflate.launch_sized(stream, [samples, MAX_GRID_Y.min(blocks - first_block)], bytes, &args)?;
+        }
+        Ok(())
     }
 
     /// Allocates buffers for dense batches of frames with `cells` cells, each for [`TOGETHER`] batches.

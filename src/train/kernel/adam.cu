@@ -3,10 +3,10 @@
 //
 // A layer has W^T, (in, out), and the bias as its last row. The blocks with y divide layer y among themselves. A block
 // has UPDATE_ROWS by UPDATE_COLUMNS parameters, so that it reads and writes several neighbours in both layouts.
-// UPDATE_PARTS threads add up the gradient of a parameter, and the first of them updates it.
+// UPDATE_SHARES threads add up the gradient of a parameter, each a share, and the first of them updates it.
 
 #define UPDATE_PARAMETERS (UPDATE_ROWS * UPDATE_COLUMNS)
-#define UPDATE_PARTS (BLOCK_THREADS / UPDATE_PARAMETERS)
+#define UPDATE_SHARES (BLOCK_THREADS / UPDATE_PARAMETERS)
 
 // base^exponent by squaring, as in kernel/adam.rs.
 __device__ __forceinline__ double power(double base, u64 exponent) {
@@ -26,9 +26,9 @@ struct Place {
 };
 
 __device__ __forceinline__ Place place_of(const Layer& layer) {
-    const u32 tiles = (layer.outputs + UPDATE_COLUMNS - 1) / UPDATE_COLUMNS, i = threadIdx.x % UPDATE_PARAMETERS;
-    const u32 row = blockIdx.x / tiles * UPDATE_ROWS + i / UPDATE_COLUMNS;
-    const u32 column = blockIdx.x % tiles * UPDATE_COLUMNS + i % UPDATE_COLUMNS;
+    const u32 across = (layer.outputs + UPDATE_COLUMNS - 1) / UPDATE_COLUMNS, i = threadIdx.x % UPDATE_PARAMETERS;
+    const u32 row = blockIdx.x / across * UPDATE_ROWS + i / UPDATE_COLUMNS;
+    const u32 column = blockIdx.x % across * UPDATE_COLUMNS + i % UPDATE_COLUMNS;
     const bool there = row <= layer.inputs && column < layer.outputs;
     return {row, column, there, layer.at + (u64)row * layer.outputs + column};
 }
@@ -38,10 +38,10 @@ __device__ __forceinline__ Place place_of(const Layer& layer) {
 __device__ __forceinline__ void pack_weight(const Layer& layer, u32 row, u32 column, float w) {
     bf16 pieces[PIECES];
     split(w, pieces);
-    size_t plane = (size_t)layer.input_width * layer.output_width;
+    size_t apart = (size_t)layer.input_width * layer.output_width;
     for (int p = 0; p < PIECES; p++) {
-        if (layer.forward) layer.forward[p * plane + (size_t)column * layer.input_width + row] = pieces[p];
-        if (layer.backward) layer.backward[p * plane + (size_t)row * layer.output_width + column] = pieces[p];
+        if (layer.forward) layer.forward[p * apart + (size_t)column * layer.input_width + row] = pieces[p];
+        if (layer.backward) layer.backward[p * apart + (size_t)row * layer.output_width + column] = pieces[p];
     }
 }
 
@@ -55,30 +55,30 @@ KERNEL(pack, UpdateArgs, BLOCK_THREADS) {
 KERNEL(update, UpdateArgs, BLOCK_THREADS) {
     const State& state = *args.state;
     const Layer& layer = args.layers[blockIdx.y];
-    const u32 samples = state.samples, part = threadIdx.x / UPDATE_PARAMETERS;
+    const u32 samples = state.samples, share = threadIdx.x / UPDATE_PARAMETERS;
     if (state.stopped || samples == 0) return;
     const Place at = place_of(layer);
-    float* sums = (float*)dynamic_shared_memory(); // (UPDATE_PARTS, UPDATE_PARAMETERS)
+    float* sums = (float*)dynamic_shared_memory(); // (UPDATE_SHARES, UPDATE_PARAMETERS)
     float* factors = sums + BLOCK_THREADS;
     float mean = 0.0f, mean_square = 0.0f, w = 0.0f;
-    const bool updates = args.mean && part == 0 && at.there;
+    const bool updates = args.mean && share == 0 && at.there;
     if (updates) mean = args.mean[at.index], mean_square = args.mean_square[at.index], w = args.parameters[at.index];
 
     // The gradient is the sum of `n` numbers. `ahead` of them are loaded together.
     constexpr u32 ahead = 16;
     const bool split = at.row < layer.inputs || layer.readout;
-    const size_t plane = split ? (size_t)layer.input_width * layer.output_width : layer.output_width;
+    const size_t apart = split ? (size_t)layer.input_width * layer.output_width : layer.output_width;
     const float* from = split ? layer.partials + (size_t)at.row * layer.output_width : layer.bias_sums;
     const u32 n = !at.there ? 0 : split ? layer.splits : samples;
     float numbers[ahead];
     auto load = [&](u32 first) {
 #pragma unroll
         for (u32 j = 0; j < ahead; j++) {
-            const u32 p = first + j * UPDATE_PARTS;
-            numbers[j] = p < n ? from[p * plane + at.column] : 0.0f;
+            const u32 p = first + j * UPDATE_SHARES;
+            numbers[j] = p < n ? from[p * apart + at.column] : 0.0f;
         }
     };
-    load(part);
+    load(share);
     // While they load, two threads compute the corrections of the step size (1) and of the root (0).
     if (args.mean && threadIdx.x >= BLOCK_THREADS - 2) {
         const u32 i = threadIdx.x % 2;
@@ -86,14 +86,14 @@ KERNEL(update, UpdateArgs, BLOCK_THREADS) {
         factors[i] = (float)(i ? lr / correction : sqrt(correction));
     }
     float g = 0.0f;
-    for (u32 p = part; p < n; p += UPDATE_PARTS * ahead, load(p)) {
+    for (u32 p = share; p < n; p += UPDATE_SHARES * ahead, load(p)) {
 #pragma unroll
         for (u32 j = 0; j < ahead; j++) g += numbers[j];
     }
     sums[threadIdx.x] = g;
     __syncthreads();
-    if (part > 0 || !at.there) return;
-    for (u32 i = 1; i < UPDATE_PARTS; i++) g += sums[threadIdx.x + i * UPDATE_PARAMETERS];
+    if (share > 0 || !at.there) return;
+    for (u32 i = 1; i < UPDATE_SHARES; i++) g += sums[threadIdx.x + i * UPDATE_PARAMETERS];
     if (args.gradients) args.gradients[at.index] = g;
     if (!updates) return;
 

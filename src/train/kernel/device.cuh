@@ -1,14 +1,23 @@
 // Shared by the CUDA sources: PTX instructions that C++ lacks, numbers in bfloat16 pieces, and products of tiles on
 // tensor cores. Everything that only a GPU understands is behind __CUDACC__; the tests compile the rest as plain C++.
 //
-// A float32 w is the sum of three bfloat16 pieces, w = w0 + w1 + w2. Each piece is the bfloat16 nearest to what the
-// pieces before it leave. Spike counts up to 256 are one piece. Products of pieces are exact. Tensor cores add them in
-// float32 and truncate towards zero: over thousands of steps, the error is a ten-thousandth of a sum. With more than
-// one piece, tensor cores therefore add only over the depth of a tile, and tiles are added with float32 rounding. The
-// error is then at most a part in a million.
+// Words of all sources:
+// - piece: a bfloat16 number. One to three pieces add up to one number.
+// - tile: TILE by TILE numbers of a matrix. All matrices are padded to whole tiles.
+// - plane: a tile in shared memory, of float32 or of one piece of each number. It has PLANE elements, and its rows are
+//   STRIDE elements apart.
+// - term: the product of two tiles. A tile of a matrix product is the sum of its terms; their number is the depth.
+// - stage: one of 1 to 3 buffers in shared memory, each for the tiles of a term. If the weights are resident, the block
+//   keeps those of all terms next to the stages instead.
 //
-// Sizes (TILE, STRIDE, PLANE, BLOCK_THREADS, ...) and the constants of the exponential are macros
-// that Rust defines: see kernel/program.rs.
+// A float32 w is the sum of three pieces, w = w0 + w1 + w2. Each piece is the bfloat16 nearest to what the pieces
+// before it leave. Spike counts up to 256 are one piece. Products of pieces are exact. Tensor cores add them in float32
+// and truncate towards zero: over thousands of steps, the error is a ten-thousandth of a sum. With more than one piece,
+// tensor cores therefore add only within a term, and terms are added with float32 rounding. The error is then at most a
+// part in a million.
+//
+// Sizes (TILE, STRIDE, PLANE, BLOCK_THREADS, ...) and the constants of the exponential are macros that Rust defines:
+// see kernel/program.rs.
 
 typedef unsigned char u8;
 typedef unsigned short u16;
@@ -27,7 +36,8 @@ __device__ __forceinline__ u8* dynamic_shared_memory() {
 
 // d += a b, of 16 by 16 and 16 by 8, in the fragments of mma.m16n8k16.
 __device__ __forceinline__ void mma_16816(float (&d)[4], const u32 (&a)[4], const u32 (&b)[2]) {
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+                 "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
                  : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
@@ -36,7 +46,8 @@ __device__ __forceinline__ void mma_16816(float (&d)[4], const u32 (&a)[4], cons
 // Copies 16 bytes into shared memory, asynchronously.
 __device__ __forceinline__ void copy_16(void* to, const void* from) {
 #ifdef __CUDACC__
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"((u32)__cvta_generic_to_shared(to)), "l"(from) : "memory");
+    const u32 at = (u32)__cvta_generic_to_shared(to);
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(at), "l"(from) : "memory");
 #else
     *(uint4*)to = *(const uint4*)from;
 #endif
@@ -103,24 +114,24 @@ __device__ __forceinline__ void split_pair(float low, float high, u32 (&out)[pie
     }
 }
 
-// Two neighbouring numbers of a tile in shared memory.
+// Two neighbouring numbers of a plane.
 __device__ __forceinline__ u32 pair(const bf16* at) {
     return *(const u32*)at;
 }
 
-// Two numbers of a column, in neighbouring rows.
+// Two numbers of a column of a plane, in neighbouring rows.
 __device__ __forceinline__ u32 column_pair(const bf16* at) {
     return (u32)at[0] | (u32)at[STRIDE] << 16;
 }
 
-// Loads four 8 by 8 blocks of a tile, as fragments of mma. The first block starts at `row` and `column`. The second is
-// the next block below it if DOWN, else the next to its right; the last two are those on the other side. A transposed
-// block gives a thread pairs of neighbours in a column, otherwise of neighbours in a row.
+// Loads four 8 by 8 matrices of a plane, as fragments of mma. The first one starts at `row` and `column`. The second is
+// the next one below it if DOWN, else the next to its right; the last two are those on the other side. Of a transposed
+// matrix, a thread gets pairs of neighbours in a column, otherwise of neighbours in a row.
 template <bool TRANSPOSED, bool DOWN>
-__device__ __forceinline__ void load_blocks(u32 (&out)[4], const bf16* tile, int row, int column) {
+__device__ __forceinline__ void load_matrices(u32 (&out)[4], const bf16* plane, int row, int column) {
     const int lane = threadIdx.x % 32;
-    auto start = [&](int block) {
-        return tile + (row + (DOWN ? block % 2 : block / 2) * 8) * STRIDE + column + (DOWN ? block / 2 : block % 2) * 8;
+    auto start = [&](int i) {
+        return plane + (row + (DOWN ? i % 2 : i / 2) * 8) * STRIDE + column + (DOWN ? i / 2 : i % 2) * 8;
     };
 #ifdef __CUDACC__
     u32 at = (u32)__cvta_generic_to_shared(start(lane / 8) + lane % 8 * STRIDE);
@@ -136,15 +147,15 @@ __device__ __forceinline__ void load_blocks(u32 (&out)[4], const bf16* tile, int
                      : "memory");
     }
 #else
-    for (int block = 0; block < 4; block++) {
-        if (TRANSPOSED) out[block] = column_pair(start(block) + lane % 4 * 2 * STRIDE + lane / 4);
-        else out[block] = pair(start(block) + lane / 4 * STRIDE + lane % 4 * 2);
+    for (int i = 0; i < 4; i++) {
+        if (TRANSPOSED) out[i] = column_pair(start(i) + lane % 4 * 2 * STRIDE + lane / 4);
+        else out[i] = pair(start(i) + lane / 4 * STRIDE + lane % 4 * 2);
     }
 #endif
 }
 
-// A warp's 32 by 16 part of a tile: [16 rows][8 columns][fragment]. The eight warps of a block have two rows of four
-// parts.
+// A warp's 32 by 16 numbers of a tile of a product: [16 rows][8 columns][fragment]. Of the eight warps that multiply,
+// four have the upper half of the tile, and four the lower half.
 struct Sums {
     float at[2][2][4];
     enum { COUNT = 16 };
@@ -174,26 +185,26 @@ __device__ __forceinline__ void add_products(Sums& sums, const u32 (&a)[A][2][4]
         }
 }
 
-// Calls `add` to add a tile's products to the sums. With several pieces, it adds to sums of its own first.
+// Calls `add` to add a term to the sums. With several pieces, it adds to sums of its own first.
 template <int pieces, typename Add>
-__device__ __forceinline__ void add_tile(Sums& sums, Add add) {
+__device__ __forceinline__ void add_term(Sums& sums, Add add) {
     if (pieces == 1) {
         add(sums);
         return;
     }
-    Sums tile;
-    clear(tile);
-    add(tile);
+    Sums term;
+    clear(term);
+    add(term);
 #pragma unroll
-    for (int i = 0; i < Sums::COUNT; i++) ((float*)sums.at)[i] += ((const float*)tile.at)[i];
+    for (int i = 0; i < Sums::COUNT; i++) ((float*)sums.at)[i] += ((const float*)term.at)[i];
 }
 
-// Adds products of two tiles to the sums: rows of `a` (A planes) by rows of `b` (B planes) if ROWS, else columns of `a`
-// by columns of `b`. Both are TILE deep.
+// Adds the term of two tiles, `a` of A planes and `b` of B planes, to the sums: rows of `a` by rows of `b` if ROWS,
+// else columns of `a` by columns of `b`.
 template <bool ROWS, int A, int B>
 __device__ __forceinline__ void multiply(Sums& sums, const bf16* a, const bf16* b) {
     const int rows = Sums::row(), columns = Sums::column();
-    add_tile<(A > B ? A : B)>(sums, [&](Sums& tile) {
+    add_term<(A > B ? A : B)>(sums, [&](Sums& term) {
 #pragma unroll
         for (int k = 0; k < TILE; k += 16) {
             u32 as[A][2][4], bs[B][2][2];
@@ -202,26 +213,25 @@ __device__ __forceinline__ void multiply(Sums& sums, const bf16* a, const bf16* 
 #pragma unroll
                 for (int m = 0; m < 2; m++) {
                     const bf16* from = a + p * PLANE;
-                    if (ROWS) load_blocks<false, true>(as[p][m], from, rows + m * 16, k);
-                    else load_blocks<true, false>(as[p][m], from, k, rows + m * 16);
+                    if (ROWS) load_matrices<false, true>(as[p][m], from, rows + m * 16, k);
+                    else load_matrices<true, false>(as[p][m], from, k, rows + m * 16);
                 }
 #pragma unroll
             for (int p = 0; p < B; p++) {
                 const bf16* from = b + p * PLANE;
                 u32 both[4];
-                if (ROWS) load_blocks<false, false>(both, from, columns, k);
-                else load_blocks<true, true>(both, from, k, columns);
+                if (ROWS) load_matrices<false, false>(both, from, columns, k);
+                else load_matrices<true, true>(both, from, k, columns);
                 bs[p][0][0] = both[0], bs[p][0][1] = both[1];
                 bs[p][1][0] = both[2], bs[p][1][1] = both[3];
             }
-            add_products<A, B>(tile, as, bs);
+            add_products<A, B>(term, as, bs);
         }
     });
 }
 
-// Calls `each` with the row, the even column, and the two neighbouring sums of this thread.
-template <typename Each>
-__device__ __forceinline__ void for_each_pair(const Sums& sums, Each each) {
+// Writes the sums to a tile whose rows are `stride` elements apart.
+__device__ __forceinline__ void store(const Sums& sums, float* tile, size_t stride) {
     const int g = threadIdx.x % 32 / 4, q = threadIdx.x % 4;
 #pragma unroll
     for (int m = 0; m < 2; m++)
@@ -229,13 +239,14 @@ __device__ __forceinline__ void for_each_pair(const Sums& sums, Each each) {
         for (int n = 0; n < 2; n++)
 #pragma unroll
             for (int half = 0; half < 2; half++) {
-                int row = Sums::row() + m * 16 + half * 8 + g, column = Sums::column() + n * 8 + 2 * q;
-                each(row, column, sums.at[m][n][2 * half], sums.at[m][n][2 * half + 1]);
+                const int row = Sums::row() + m * 16 + half * 8 + g, column = Sums::column() + n * 8 + 2 * q;
+                const float* two = sums.at[m][n] + 2 * half;
+                *(float2*)(tile + row * stride + column) = make_float2(two[0], two[1]);
             }
 }
 
-// Copies TILE by TILE parts of a matrix of `width` columns into tiles, asynchronously. What depends only on the thread is
-// computed once.
+// BLOCK_THREADS threads copy tiles of a matrix of `width` columns into planes, asynchronously. What depends only on the
+// thread is computed once.
 struct TileCopy {
     size_t first, next;
     u32 to;
@@ -247,43 +258,50 @@ struct TileCopy {
         to = row * STRIDE + column;
     }
 
-    __device__ __forceinline__ void operator()(bf16* tile, const bf16* from) const {
-        from += first, tile += to;
+    // Copies the tile at `from`, in N pieces. In device memory the pieces are `apart` elements apart.
+    template <int N>
+    __device__ __forceinline__ void pieces(bf16* planes, const bf16* from, size_t apart) const {
+        for (int p = 0; p < N; p++) plane(planes + p * PLANE, from + p * apart);
+    }
+
+  private:
+    __device__ __forceinline__ void plane(bf16* plane, const bf16* from) const {
+        from += first, plane += to;
 #pragma unroll
         for (int i = 0; i < TILE * 8 / BLOCK_THREADS; i++) {
-            copy_16(tile, from);
-            from += next, tile += BLOCK_THREADS / 8 * STRIDE;
+            copy_16(plane, from);
+            from += next, plane += BLOCK_THREADS / 8 * STRIDE;
         }
     }
 };
 
-// Goes through the parts of a product: for each tile of steps, the tiles of its depth. It needs no divisions.
-struct Part {
-    u32 t = 0, k = 0, depth;
+// Goes through the terms of a product: for each tile of steps, 0 to depth - 1. It needs no divisions.
+struct Term {
+    u32 tile = 0, k = 0, depth;
 
-    __device__ __forceinline__ explicit Part(u32 depth) : depth(depth) {}
+    __device__ __forceinline__ explicit Term(u32 depth) : depth(depth) {}
 
     __device__ __forceinline__ bool is_last() const { return k + 1 == depth; }
 
     __device__ __forceinline__ void advance() {
-        if (is_last()) t++, k = 0;
+        if (is_last()) tile++, k = 0;
         else k++;
     }
 };
 
-// Calls `load` and then `use` with the slot in shared memory of each of `parts` parts. There are `stages` slots, 1 to 3.
-// With more than one, the next parts are loaded while a part is used.
+// Calls `load` and then `use` for each of `terms` terms, with the index of its stage. There are 1 to 3 stages. With
+// more than one, the next terms are loaded while one is used.
 template <typename Load, typename Use>
-__device__ __forceinline__ void pipeline(u32 parts, u32 stages, Load load, Use use) {
+__device__ __forceinline__ void pipeline(u32 terms, u32 stages, Load load, Use use) {
     u32 to = 0, from = 0, next = 0;
     auto load_next = [&] {
-        if (next < parts) load(to);
+        if (next < terms) load(to);
         copies_end();
         next++;
         to = to + 1 == stages ? 0 : to + 1;
     };
     while (next + 1 < stages) load_next();
-    for (u32 part = 0; part < parts; part++) {
+    for (u32 term = 0; term < terms; term++) {
         load_next();
         if (stages == 3) copies_wait<2>();
         else if (stages == 2) copies_wait<1>();

@@ -20,7 +20,7 @@ __device__ __forceinline__ u32 lower_bound(const Cell* cells, u32 start, u32 end
 }
 
 // The entries of the frames that a block writes, at the start of its shared memory. The first warp finds them, while
-// the others fill the tile after them with zeros.
+// the others clear the frames, which come after.
 struct BlockFrames {
     u64 first_entry;            // of the sample
     u32 end;                    // index after the last entry, in the sample
@@ -41,8 +41,8 @@ __device__ __forceinline__ void find_frames(
 }
 
 // Called by the other warps.
-__device__ __forceinline__ void clear_tile(uint4* tile, u32 n) {
-    for (u32 i = threadIdx.x - 32; i < n; i += blockDim.x - 32) tile[i] = make_uint4(0, 0, 0, 0);
+__device__ __forceinline__ void clear_frames(uint4* dense, u32 n) {
+    for (u32 i = threadIdx.x - 32; i < n; i += blockDim.x - 32) dense[i] = make_uint4(0, 0, 0, 0);
 }
 
 // Calls `write` with the frame, the cell and the count of each entry.
@@ -78,32 +78,32 @@ KERNEL(inflate, InflateArgs, BLOCK_THREADS) {
     const DrawOrder& order = *args.order;
     const u64 position = args.position + blockIdx.x;
     if (position >= order.end) return;
-    const u32 parts = args.block_cells < args.cells ? (args.cells + args.block_cells - 1) / args.block_cells : 1;
-    const u32 block = parts == 1 ? blockIdx.y : blockIdx.y / parts;
-    const u32 t0 = block * args.block_frames, c0 = (blockIdx.y - block * parts) * args.block_cells;
+    const u32 across = args.block_cells < args.cells ? (args.cells + args.block_cells - 1) / args.block_cells : 1;
+    const u32 index = args.first_block + blockIdx.y, down = across == 1 ? index : index / across;
+    const u32 t0 = down * args.block_frames, c0 = (index - down * across) * args.block_cells;
     const u32 frames = min(args.block_frames, args.steps - t0), width = min(args.block_cells, args.cells - c0);
     const u32 n = frames * width;
     BlockFrames& found = *(BlockFrames*)dynamic_shared_memory();
-    float* tile = (float*)(dynamic_shared_memory() + INFLATE_HEAD);
+    float* dense = (float*)(dynamic_shared_memory() + INFLATE_HEAD);
     if (threadIdx.x < 32) {
         find_frames(found, args.columns, args.columns.samples[sample_at(order, position)], t0, frames);
     } else {
-        clear_tile((uint4*)tile, (n + 3) / 4);
+        clear_frames((uint4*)dense, (n + 3) / 4);
     }
     __syncthreads();
     for_each_entry(found, args.columns, [&](u32 frame, u32 cell, float count) {
-        if (cell - c0 < width) tile[frame * width + cell - c0] = count;
+        if (cell - c0 < width) dense[frame * width + cell - c0] = count;
     });
     __syncthreads();
     float* out = args.dense + (((size_t)blockIdx.x * args.steps + t0) * args.cells + c0);
     const u32 fours = (size_t)out % 16 == 0 ? n / 4 : 0;
-    for (u32 i = threadIdx.x; i < fours; i += blockDim.x) ((float4*)out)[i] = ((const float4*)tile)[i];
-    for (u32 i = 4 * fours + threadIdx.x; i < n; i += blockDim.x) out[i] = tile[i];
+    for (u32 i = threadIdx.x; i < fours; i += blockDim.x) ((float4*)out)[i] = ((const float4*)dense)[i];
+    for (u32 i = 4 * fours + threadIdx.x; i < n; i += blockDim.x) out[i] = dense[i];
 }
 
-// Writes the input of a batch as the first layer's weight gradient reads it: in bfloat16 pieces, (INPUT_PIECES, batch,
-// T, cells rounded up). Steps after the tile with a sample's last frame are not written. The blocks with x write sample
-// x. A block writes `block_frames` frames.
+// Writes the dense input of a batch for the first layer: in bfloat16 pieces, (INPUT_PIECES, batch, T, cells rounded
+// up). Steps after the tile with a sample's last frame are not written. The blocks with x write sample x. A block
+// writes `block_frames` frames.
 KERNEL(inflate_input, InflateInputArgs, BLOCK_THREADS) {
     const u32 t0 = blockIdx.y * args.block_frames, samples = args.state->samples;
     const Drawn& drawn = args.drawn[blockIdx.x];
@@ -111,26 +111,26 @@ KERNEL(inflate_input, InflateInputArgs, BLOCK_THREADS) {
     if ((blockIdx.x >= samples) | (t0 >= (drawn.frames + TILE - 1) / TILE * TILE)) return;
     const u32 frames = min(args.block_frames, args.time - t0), n = frames * args.width;
     BlockFrames& found = *(BlockFrames*)dynamic_shared_memory();
-    bf16* tile = (bf16*)(dynamic_shared_memory() + INFLATE_HEAD);
+    bf16* dense = (bf16*)(dynamic_shared_memory() + INFLATE_HEAD);
     if (threadIdx.x < 32) {
         find_frames(found, args.columns, drawn, t0, frames);
     } else {
-        clear_tile((uint4*)tile, INPUT_PIECES * n / 8);
+        clear_frames((uint4*)dense, INPUT_PIECES * n / 8);
     }
     __syncthreads();
     for_each_entry(found, args.columns, [&](u32 frame, u32 cell, float count) {
         bf16 pieces[INPUT_PIECES];
         split(count, pieces);
 #pragma unroll
-        for (int p = 0; p < INPUT_PIECES; p++) tile[p * n + frame * args.width + cell] = pieces[p];
+        for (int p = 0; p < INPUT_PIECES; p++) dense[p * n + frame * args.width + cell] = pieces[p];
     });
     __syncthreads();
-    const size_t plane = (size_t)args.batch_size * args.time * args.width;
+    const size_t apart = (size_t)args.batch_size * args.time * args.width;
     bf16* out = args.out + ((size_t)blockIdx.x * args.time + t0) * args.width;
 #pragma unroll
     for (int p = 0; p < INPUT_PIECES; p++) {
         for (u32 i = threadIdx.x; i < n / 8; i += blockDim.x) {
-            ((uint4*)(out + p * plane))[i] = ((const uint4*)(tile + p * n))[i];
+            ((uint4*)(out + p * apart))[i] = ((const uint4*)(dense + p * n))[i];
         }
     }
 }

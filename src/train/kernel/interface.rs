@@ -4,7 +4,7 @@
 //! Samples are stored as columns of entries ([`SampleColumns`]). An entry is an active cell of a frame, with its count.
 //!
 //! Arrays over time have the shape (batch, T, neurons). T and the number of neurons are rounded up to multiples of
-//! [`TILE`](super::program::TILE). Some arrays have a first dimension "pieces": a number is then the sum of one to
+//! [`TILE`](super::product::TILE). Some arrays have a first dimension "pieces": a number is then the sum of one to
 //! three bfloat16 numbers, its pieces. A bfloat16 number has the type `u16` here. lambda is the gradient of the loss by
 //! the input currents of a layer. The CUDA sources describe the kernels.
 
@@ -168,10 +168,12 @@ kernel_structs! {
         pub(crate) block_frames: u32,
         /// Maximum number of cells of each frame that a CUDA block writes.
         pub(crate) block_cells: u32,
+        /// Number of blocks per sample that earlier launches have written: a grid has at most 65,535 blocks in y.
+        pub(crate) first_block: u32,
     }
 
-    /// Arguments of the kernel `inflate_input`, which writes a batch as dense frames for the first layer's weight
-    /// gradient.
+    /// Arguments of the kernel `inflate_input`, which writes a batch as dense frames for the products of the first
+    /// layer.
     pub(crate) struct InflateInputArgs {
         /// Progress of training, from which the kernel reads the number of samples in the batch.
         pub(crate) state: Address<State>,
@@ -208,8 +210,8 @@ kernel_structs! {
         pub(crate) exact: u32,
     }
 
-    /// Arguments of the kernels `iaf_forward_cells` and `iaf_forward_input` (for the first layer) and `iaf_forward` (for
-    /// later hidden layers), which run a layer forward in time.
+    /// Arguments of the kernels `iaf_forward_cells` and `iaf_forward_input` (for the first layer) and `iaf_forward`
+    /// (for later hidden layers), which run a layer forward in time.
     pub(crate) struct ForwardArgs {
         /// Progress of training. The kernels read the number of samples in the batch, and set [`State::rounded`] if
         /// they store a spike count above 256.
@@ -220,13 +222,13 @@ kernel_structs! {
         pub(crate) neuron: NeuronArgs,
         /// All samples that batches are drawn from, as columns. Only `iaf_forward_cells` reads them.
         pub(crate) columns: SampleColumns,
-        /// Dense input of the layer, as bfloat16. For `iaf_forward`, it is the spike counts of the layer before, (batch,
-        /// T, before_width). For `iaf_forward_input`, it is the output of `inflate_input`, (pieces, batch, T,
+        /// Dense input of the layer, as bfloat16. For `iaf_forward`, it is the spike counts of the layer before,
+        /// (batch, T, before_width). For `iaf_forward_input`, it is the output of `inflate_input`, (pieces, batch, T,
         /// before_width). Null for `iaf_forward_cells`.
         pub(crate) before: Address<u16>,
         /// Weight matrix W, (pieces, width, before_width). Each weight is the sum of its bfloat16 pieces. Null for
         /// `iaf_forward_cells`.
-        pub(crate) pieces: Address<u16>,
+        pub(crate) weight_pieces: Address<u16>,
         /// Transposed weight matrix W^T in float32, (inputs, neurons). Only `iaf_forward_cells` reads it.
         pub(crate) weights: Address<f32>,
         /// Biases of the neurons, (neurons,).
@@ -247,7 +249,7 @@ kernel_structs! {
         pub(crate) before_width: u32,
         /// Number of neurons of the layer.
         pub(crate) neurons: u32,
-        /// 1 if a block keeps its weights in shared memory. 0 if it loads them for each tile.
+        /// 1 if a block keeps its weights in shared memory. 0 if it loads them again for each tile of time steps.
         pub(crate) resident: u32,
         /// Number of stages of the product, 1 to 3.
         pub(crate) stages: u32,
@@ -289,7 +291,7 @@ kernel_structs! {
         pub(crate) above: Address<u16>,
         /// Transposed weight matrix W^T of the next hidden layer, (pieces, width, above_width). Each weight is the sum
         /// of its bfloat16 pieces. Null in the last hidden layer.
-        pub(crate) pieces: Address<u16>,
+        pub(crate) weight_pieces: Address<u16>,
         /// Gradient of the loss by the spikes of the last hidden layer, (batch, width). It is the same at every time
         /// step. Only `iaf_backward_constant`, the kernel of the last hidden layer, reads it.
         pub(crate) row: Address<f32>,
@@ -308,9 +310,9 @@ kernel_structs! {
         pub(crate) width: u32,
         /// Number of neurons of the next hidden layer, rounded up to a multiple of `TILE`. 0 in the last hidden layer.
         pub(crate) above_width: u32,
-        /// 1 if a block keeps its weights in shared memory. 0 if it loads them for each tile.
+        /// 1 if a block keeps its weights in shared memory. 0 if it loads them again for each tile of time steps.
         pub(crate) resident: u32,
-        /// 1 if the results of the product have shared memory of their own. 0 if they reuse that of the last part.
+        /// 1 if the results of the product have shared memory of their own. 0 if they reuse a stage.
         pub(crate) apart: u32,
         /// Number of stages of the product, 1 to 3.
         pub(crate) stages: u32,
@@ -332,8 +334,8 @@ kernel_structs! {
         /// Lambda, the gradient of the loss by the layer's input currents, (pieces, batch, T, width). Each number is
         /// the sum of its bfloat16 pieces.
         pub(crate) lambda: Address<u16>,
-        /// Output: partial sums of the gradient of W^T, (parts, before_width, width). The samples of the batch are
-        /// divided into parts, and each part has one partial sum.
+        /// Output: partial sums of the gradient of W^T, (splits, before_width, width). The samples of the batch are
+        /// split, and each split has one partial sum.
         pub(crate) partials: Address<f32>,
         /// Maximum number of samples in a batch.
         pub(crate) batch_size: u32,
@@ -408,7 +410,7 @@ kernel_structs! {
         /// only evaluated.
         pub(crate) backward: Address<u16>,
         /// Partial sums of the gradient of W^T, (splits, input_width, output_width). The samples of the batch are
-        /// divided into parts, and each part has one partial sum.
+        /// split, and each split has one partial sum.
         pub(crate) partials: Address<f32>,
         /// Gradient of the bias for each sample, (batch, output_width). Null in the readout, where `partials` has the
         /// gradient of the bias.

@@ -1,13 +1,17 @@
 // Gradients of the weights of all layers and of the readout's bias. (The bias gradient of a hidden layer is lambda
-// summed over time, by iaf.cu, and over samples, by the kernel `update`.) The weight gradient of a hidden layer is the
-// sum of input times lambda over all samples and steps: a product on tensor cores, with two tiles of W^T per block, one
-// below the other, which share lambda. The samples are divided among blocks. The kernel `update` adds the partial sums of the blocks in a fixed order.
+// summed over time, by iaf_backward.cu, and over samples, by the kernel `update`.)
+//
+// The weight gradient of a hidden layer is the sum of input times lambda over all samples and steps: a product on
+// tensor cores, with one term for each tile of steps of each sample. A block computes two tiles of W^T, one below the
+// other, which share lambda. The samples are split among blocks. The kernel `update` adds their partial sums in a fixed
+// order.
 
-// Writes the cells `m0` to `m0 + TILE` of TILE frames into a tile of INPUT_PIECES planes: LANES threads per frame.
-__device__ __forceinline__ void inflate_tile(bf16* tile, const SampleColumns& columns, const Drawn& drawn, u32 t0, u32 m0) {
+// Writes the cells `m0` to `m0 + TILE` of the TILE frames from t0 on into INPUT_PIECES planes: LANES threads per frame.
+__device__ __forceinline__ void inflate_tile(
+    bf16* planes, const SampleColumns& columns, const Drawn& drawn, u32 t0, u32 m0) {
     constexpr u32 LANES = BLOCK_THREADS / TILE;
     u32 row = threadIdx.x / LANES, lane = threadIdx.x % LANES;
-    bf16* to = tile + row * STRIDE;
+    bf16* to = planes + row * STRIDE;
     uint4 zero = make_uint4(0, 0, 0, 0);
 #pragma unroll
     for (int p = 0; p < INPUT_PIECES; p++)
@@ -32,7 +36,7 @@ enum class From { SPIKES, INPUT, CELLS };
 template <From from>
 __device__ __forceinline__ void weight_gradient_of(const GradientArgs& args) {
     constexpr int A = from == From::SPIKES ? 1 : INPUT_PIECES;
-    constexpr int stage = (2 * A + PIECES) * PLANE;
+    constexpr int stage_size = (2 * A + PIECES) * PLANE;
     u32 tiles = args.width / TILE, m0 = blockIdx.x / tiles * 2 * TILE, n0 = blockIdx.x % tiles * TILE;
     const int inputs = m0 + TILE < args.before_width ? 2 : 1; // number of tiles
     u32 each = (args.batch_size + gridDim.y - 1) / gridDim.y, samples = args.state->samples;
@@ -46,33 +50,30 @@ __device__ __forceinline__ void weight_gradient_of(const GradientArgs& args) {
         return from == From::SPIKES ? drawn.steps : min(drawn.frames, drawn.steps);
     };
     const u32 end = min(first + each, samples);
-    u32 parts = 0;
+    u32 terms = 0;
 #pragma unroll 4
-    for (u32 b = first; b < end; b++) parts += (steps(b) + TILE - 1) / TILE;
+    for (u32 b = first; b < end; b++) terms += (steps(b) + TILE - 1) / TILE;
     const TileCopy copy_before(args.before_width), copy_lambda(args.width);
     // The steps of the next sample are loaded long before they are needed.
     auto steps_of_next = [&](u32 sample) { return sample + 1 < end ? steps(sample + 1) : 0; };
     u32 sample = first, t0 = 0, until = first < end ? steps(first) : 0, next_until = steps_of_next(first);
-    auto load = [&](u32 slot) {
+    auto load = [&](u32 stage) {
         while (t0 >= until) until = next_until, next_until = steps_of_next(++sample), t0 = 0;
-        bf16* to = stages + slot * stage;
+        bf16* to = stages + stage * stage_size;
         const size_t row = (size_t)sample * args.time + t0;
         for (int m = 0; m < inputs; m++) {
             const u32 at = m0 + m * TILE;
-            for (int p = 0; p < (from == From::CELLS ? 0 : A); p++) {
-                copy_before(to + (m * A + p) * PLANE, args.before + (p * rows + row) * args.before_width + at);
-            }
-            if (from == From::CELLS) inflate_tile(to + m * A * PLANE, args.columns, args.drawn[sample], t0, at);
+            bf16* planes = to + m * A * PLANE;
+            if (from == From::CELLS) inflate_tile(planes, args.columns, args.drawn[sample], t0, at);
+            else copy_before.pieces<A>(planes, args.before + row * args.before_width + at, rows * args.before_width);
         }
-        for (int p = 0; p < PIECES; p++) {
-            copy_lambda(to + (2 * A + p) * PLANE, args.lambda + (p * rows + row) * args.width + n0);
-        }
+        copy_lambda.pieces<PIECES>(to + 2 * A * PLANE, args.lambda + row * args.width + n0, rows * args.width);
         t0 += TILE;
     };
     Sums sums[2];
     clear(sums[0]), clear(sums[1]);
-    pipeline(parts, args.stages, load, [&](u32 slot) {
-        const bf16* at = stages + slot * stage;
+    pipeline(terms, args.stages, load, [&](u32 stage) {
+        const bf16* at = stages + stage * stage_size;
 #pragma unroll
         for (int m = 0; m < 2; m++) {
             if (m < inputs) multiply<false, A, PIECES>(sums[m], at + m * A * PLANE, at + 2 * A * PLANE);
@@ -82,9 +83,7 @@ __device__ __forceinline__ void weight_gradient_of(const GradientArgs& args) {
     for (int m = 0; m < 2; m++) {
         if (m == inputs) break;
         float* out = args.partials + ((size_t)blockIdx.y * args.before_width + m0 + m * TILE) * args.width + n0;
-        for_each_pair(sums[m], [&](int row, int column, float left, float right) {
-            *(float2*)(out + (size_t)row * args.width + column) = make_float2(left, right);
-        });
+        store(sums[m], out, args.width);
     }
 }
 
@@ -132,8 +131,8 @@ __device__ __forceinline__ void write_score(const ReadoutArgs& args, State& stat
 }
 
 // The gradients of the readout, 32 numbers per block. Each warp adds up every eighth sample, and the sums of the warps
-// are added in order. The last block writes the score of the batch instead. All steps of a sample have the same gradient,
-// because the readout is summed over time.
+// are added in order. The last block writes the score of the batch instead. All steps of a sample have the same
+// gradient, because the readout is summed over time.
 KERNEL(readout_gradient, ReadoutArgs, BLOCK_THREADS) {
     State& state = *args.state;
     const u32 samples = state.samples;

@@ -16,8 +16,8 @@ __device__ __forceinline__ float warp_sum(float x) {
 KERNEL(readout, ReadoutArgs, BLOCK_THREADS) {
     const u32 b = blockIdx.x, samples = args.state->samples;
     const u32 steps = args.drawn[b].steps, label = args.drawn[b].label;
-    float* parts = (float*)dynamic_shared_memory();              // (READOUT_WARPS, READOUT_CLASSES)
-    float* first = parts + READOUT_WARPS * READOUT_CLASSES;      // gradient by the first BLOCK_THREADS logits
+    float* partials = (float*)dynamic_shared_memory();           // (READOUT_WARPS, READOUT_CLASSES)
+    float* first = partials + READOUT_WARPS * READOUT_CLASSES;   // gradient by the first BLOCK_THREADS logits
     float* of_warp = first + BLOCK_THREADS;                      // (4, READOUT_WARPS)
     const float* totals = args.totals + (size_t)b * args.width;
     float* logits = args.logits + (size_t)b * args.classes;
@@ -55,11 +55,11 @@ KERNEL(readout, ReadoutArgs, BLOCK_THREADS) {
         // The totals of an absent sample are valid memory.
         if (b >= samples) return;
         if (k0 > 0) __syncthreads();
-        for (u32 i = 0; i < 2; i++) parts[warp * READOUT_CLASSES + i * 32 + lane] = sums[i];
+        for (u32 i = 0; i < 2; i++) partials[warp * READOUT_CLASSES + i * 32 + lane] = sums[i];
         __syncthreads();
         if (k % BLOCK_THREADS == threadIdx.x && k < args.classes) {
             float logit = bias * (float)steps;
-            for (u32 i = 0; i < READOUT_WARPS; i++) logit += parts[i * READOUT_CLASSES + k - k0];
+            for (u32 i = 0; i < READOUT_WARPS; i++) logit += partials[i * READOUT_CLASSES + k - k0];
             logits[k] = logit;
             if (k < BLOCK_THREADS) own = logit;
             consider(logit, k);

@@ -33,6 +33,7 @@ pub(crate) mod interface;
 pub(crate) mod isa;
 pub(crate) mod linear;
 pub(crate) mod loss;
+pub(crate) mod product;
 pub(crate) mod program;
 pub(crate) mod sample;
 mod spikes;

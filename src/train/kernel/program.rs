@@ -2,20 +2,21 @@
 //! precision.
 //!
 //! ```text
-//! device.cuh    used by the other files: bfloat16 pieces, products of tiles
-//! order.cu      draw: chooses the samples of a batch
-//! inflate.cu    inflate: a batch as dense float32
-//!               inflate_input: a batch in bfloat16 pieces, for the first layer's products
-//! iaf.cu        iaf_forward_cells and iaf_forward_input (first layer), iaf_forward, iaf_backward, iaf_backward_constant (last
-//!               hidden layer): a layer forward or backward in time, with the matrix product
-//! spikes.cu     count_spikes: spikes of each neuron, after an epoch
-//! linear.cu     weight_gradient, weight_gradient_input and weight_gradient_cells (first layer), readout_gradient: sums
-//!               over the samples of a batch
-//! loss.cu       readout: logits, loss and its gradient
-//! adam.cu       update: Adam's step; pack: copies the weights for the other kernels
+//! device.cuh       used by the other files: their words, bfloat16 pieces, products of tiles
+//! order.cu         draw: chooses the samples of a batch
+//! inflate.cu       inflate: a batch as dense float32
+//!                  inflate_input: a batch in bfloat16 pieces, for the first layer's products
+//! iaf.cu           used by the next three: the neuron
+//! iaf_forward.cu   iaf_forward_cells and iaf_forward_input (first layer), iaf_forward: a layer forward in time
+//! iaf_backward.cu  iaf_backward, iaf_backward_constant (last hidden layer): a layer backward in time
+//! spikes.cu        count_spikes: spikes of each neuron, after an epoch
+//! linear.cu        weight_gradient, weight_gradient_input and weight_gradient_cells (first layer), readout_gradient:
+//!                  sums over the samples of a batch
+//! loss.cu          readout: logits, loss and its gradient
+//! adam.cu          update: Adam's step; pack: copies the weights for the other kernels
 //! ```
 //!
-//! "Pieces" are bfloat16 numbers whose sum is one number of higher precision.
+//! "Pieces" are bfloat16 numbers whose sum is one number of higher precision. device.cuh explains the other words.
 
 use std::str::FromStr;
 
@@ -26,32 +27,27 @@ use crate::error::{Error, Result};
 use crate::gpu::{CudaSource, Device, Image, Kernel, KernelStruct, Stream, cached};
 use crate::kernel::exp;
 use crate::kernel::interface::{Sample, declarations};
+use crate::kernel::product::{PLANE, PLANE_BYTES, Product, Products, STRIDE, TILE, WIDE};
 
 /// The CUDA sources. Each source can use the definitions of the sources before it.
-const SOURCES: [&str; 7] = [
+const SOURCES: [&str; 9] = [
     include_str!("order.cu"),
     include_str!("inflate.cu"),
     include_str!("iaf.cu"),
+    include_str!("iaf_forward.cu"),
+    include_str!("iaf_backward.cu"),
     include_str!("spikes.cu"),
     include_str!("linear.cu"),
     include_str!("loss.cu"),
     include_str!("adam.cu"),
 ];
-/// Number of time steps, and number of neurons, in a tile of the CUDA kernels. A matrix product also adds up this many
-/// inputs at a time.
-pub(crate) const TILE: usize = 64;
-/// Distance from the start of a row to the start of the next row, in a tile in shared memory, in elements. It is 8
-/// elements more than the length of a row, to avoid bank conflicts.
-const STRIDE: usize = TILE + 8;
-/// Size of a tile in shared memory, as a number of elements, including the gaps between its rows.
-const PLANE: usize = TILE * STRIDE;
-/// Size of a tile of bfloat16 numbers in shared memory, in bytes, including the gaps between its rows.
-const PLANE_BYTES: usize = PLANE * size_of::<u16>();
-/// Number of threads in a CUDA block, except in `iaf_forward` and `iaf_forward_input`. In a matrix product, each of the
-/// eight warps of a block computes 32 by 16 elements of a tile.
+/// Number of threads in a CUDA block, except in `iaf_forward` and `iaf_forward_input`. In a matrix product, these
+/// threads are eight warps, each of which computes 32 by 16 numbers of a tile.
 pub(crate) const BLOCK_THREADS: usize = 256;
 /// Number of threads in a CUDA block of `iaf_forward` and `iaf_forward_input`: one more for each neuron of a tile.
 const FORWARD_THREADS: usize = BLOCK_THREADS + TILE;
+/// Maximum number of CUDA blocks in y.
+pub(crate) const MAX_GRID_Y: usize = 65_535;
 /// Number of threads in a warp. A CUDA block of `readout_gradient` computes this many numbers.
 pub(crate) const WARP: usize = 32;
 /// Rows and columns of W^T that a CUDA block of `update` or `pack` has.
@@ -63,12 +59,8 @@ const ENTRIES: usize = 2048;
 /// steps as the longest sample of the batch has frames.
 pub(crate) const LONGEST_OF_BATCH: u32 = u32::MAX;
 /// Shared memory of a CUDA block of `iaf_forward_cells`, in bytes. It holds the input currents of [`TILE`] time steps,
-/// the frame ends of 2 * [`TILE`] time steps, and [`ENTRIES`] entries.
+/// the starts of the frames of 2 * [`TILE`] time steps, and [`ENTRIES`] entries.
 const CELLS_BYTES: usize = 2 * PLANE_BYTES + 2 * (TILE + 4) * size_of::<u32>() + ENTRIES * 2 * size_of::<u32>();
-/// Number of tiles of inputs of a layer whose weights fit into no multiprocessor.
-const WIDE: usize = 1 << 16;
-/// Shared memory that CUDA reserves for itself in each block, in bytes.
-const RESERVED: usize = 1024;
 /// Maximum number of frames that a CUDA block of `inflate` or `inflate_input` writes. A power of two, at most a warp.
 pub(crate) const INFLATE_FRAMES: usize = 32;
 /// Maximum size of the frames in the shared memory of a CUDA block of `inflate` or `inflate_input`, in bytes.
@@ -210,71 +202,9 @@ impl Variant {
         defines.into_iter().chain(exp).map(|(name, value)| (name.to_string(), value)).collect()
     }
 
-    /// Returns how a block of `iaf_forward` or `iaf_forward_input` uses its shared memory. The layer's input has `depth`
-    /// tiles, in `before` pieces.
-    pub(crate) fn forward_product(&self, before: usize, depth: usize) -> Product {
-        let (currents, pieces) = (4, self.precision.pieces()); // of two tiles
-        self.resident(currents, pieces * depth, before).unwrap_or_else(|| self.stages(currents, before + pieces))
-    }
-
-    /// Returns how a block of `iaf_backward` uses its shared memory. The layer above has `depth` tiles of neurons.
-    pub(crate) fn backward_product(&self, depth: usize) -> Product {
-        let (gains, pieces) = (4, self.precision.pieces());
-        // With two pieces or more, the gains fit into the space of a stage.
-        let apart = pieces == 1;
-        self.resident(gains, pieces * depth, pieces)
-            .unwrap_or_else(|| Product { apart, ..self.stages(if apart { gains } else { 0 }, 2 * pieces) })
-    }
-
-    /// Returns how a block that computes a weight gradient uses its shared memory. Each number of the layer's input is
-    /// the sum of `before` bfloat16 numbers.
-    pub(crate) fn gradient_product(&self, before: usize) -> Product {
-        let moving = 2 * before + self.precision.pieces();
-        // There is one such block for each multiprocessor of a large GPU.
-        let three = Product::new(3 * moving, 3);
-        if three.bytes <= self.shared_memory { three } else { self.stages(0, moving) }
-    }
-
-    /// Returns a product that keeps its weights in shared memory, if two such blocks fit on a multiprocessor. `fixed`
-    /// is the number of tiles besides the weights and the stages; `moving` is the number of tiles of a stage.
-    fn resident(&self, fixed: usize, weights: usize, moving: usize) -> Option<Product> {
-        let product = |stages| Product::new(fixed + weights + stages * moving, stages);
-        [3, 2]
-            .map(product)
-            .into_iter()
-            .find(|product| self.fits_twice(product))
-            .map(|product| Product { resident: true, ..product })
-    }
-
-    /// Returns a product with 2 stages if two such blocks fit on a multiprocessor. Otherwise it has 1 stage, because two
-    /// blocks with 1 stage hide more latency than one block with 2 stages.
-    fn stages(&self, fixed: usize, moving: usize) -> Product {
-        let product = |stages| Product::new(fixed + stages * moving, stages);
-        Some(product(2)).filter(|product| self.fits_twice(product)).unwrap_or_else(|| product(1))
-    }
-
-    fn fits_twice(&self, product: &Product) -> bool {
-        2 * (product.bytes + RESERVED) <= self.shared_memory + RESERVED
-    }
-}
-
-/// How a CUDA block that multiplies matrices uses its shared memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Product {
-    /// Whether the block keeps its weights in shared memory. Otherwise it loads them again for each tile of time steps.
-    pub(crate) resident: bool,
-    /// Whether the results of the product have shared memory of their own. Otherwise they reuse that of a stage.
-    pub(crate) apart: bool,
-    /// Number of stages. A stage is a buffer in shared memory for the tiles that are multiplied. With more than one,
-    /// the next ones are loaded while one is used.
-    pub(crate) stages: u32,
-    /// Shared memory of the block, in bytes.
-    pub(crate) bytes: usize,
-}
-
-impl Product {
-    fn new(tiles: usize, stages: usize) -> Product {
-        Product { resident: false, apart: true, stages: stages as u32, bytes: tiles * PLANE_BYTES }
+    /// How blocks that multiply matrices use their shared memory.
+    fn products(&self) -> Products {
+        Products { pieces: self.precision.pieces(), shared_memory: self.shared_memory }
     }
 }
 
@@ -367,11 +297,12 @@ impl Program {
             Ok::<Entry, Error>(Entry { kernel, threads: threads as u32, shared_bytes })
         };
         let words = BLOCK_THREADS * size_of::<u32>();
-        // Products choose their shared memory for each layer: at least what they need without resident weights.
-        let most = |product: Product| product.bytes.max(variant.shared_memory);
-        let input = column_types.input_pieces();
-        let forward = |pieces| most(variant.forward_product(pieces, WIDE));
-        let from_input = most(variant.gradient_product(input));
+        // A product's shared memory is chosen for each layer and launch: at most all of a block, but always what it
+        // needs without resident weights.
+        let (input, products) = (column_types.input_pieces(), variant.products());
+        let allowed = |product: Product| product.bytes.max(variant.shared_memory);
+        let forward = |pieces| allowed(products.forward(pieces, WIDE));
+        let from_input = allowed(products.gradient(input));
         Ok(Program {
             draw: entry("draw", BLOCK_THREADS, words)?,
             inflate: entry("inflate", BLOCK_THREADS, INFLATE_HEAD + INFLATE_BYTES)?,
@@ -383,10 +314,10 @@ impl Program {
             readout: entry("readout", BLOCK_THREADS, 4 * words)?,
             readout_gradient: entry("readout_gradient", BLOCK_THREADS, 5 * words)?,
             iaf_backward_constant: entry("iaf_backward_constant", BLOCK_THREADS, 4 * PLANE_BYTES)?,
-            iaf_backward: entry("iaf_backward", BLOCK_THREADS, most(variant.backward_product(WIDE)))?,
+            iaf_backward: entry("iaf_backward", BLOCK_THREADS, allowed(products.backward(WIDE)))?,
             weight_gradient_cells: entry("weight_gradient_cells", BLOCK_THREADS, from_input)?,
             weight_gradient_input: entry("weight_gradient_input", BLOCK_THREADS, from_input)?,
-            weight_gradient: entry("weight_gradient", BLOCK_THREADS, most(variant.gradient_product(1)))?,
+            weight_gradient: entry("weight_gradient", BLOCK_THREADS, allowed(products.gradient(1)))?,
             update: entry("update", BLOCK_THREADS, words + 2 * size_of::<f32>())?,
             pack: entry("pack", BLOCK_THREADS, 0)?,
             device: device.clone(),
@@ -414,9 +345,9 @@ impl Program {
         &self.device
     }
 
-    /// Settings that the kernels are compiled for.
-    pub(crate) fn variant(&self) -> &Variant {
-        &self.variant
+    /// How blocks that multiply matrices use their shared memory.
+    pub(crate) fn products(&self) -> Products {
+        self.variant.products()
     }
 
     /// Types of the columns of samples that the kernels read.

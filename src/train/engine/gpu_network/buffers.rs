@@ -3,7 +3,8 @@
 use crate::error::Result;
 use crate::gpu::{Address, Buffer, Device, Stream};
 use crate::kernel::interface::{BatchScore, Layer};
-use crate::kernel::program::{INFLATE_BYTES, INFLATE_FRAMES, INFLATE_HEAD, Program, TILE};
+use crate::kernel::product::TILE;
+use crate::kernel::program::{INFLATE_BYTES, INFLATE_FRAMES, INFLATE_HEAD, MAX_GRID_Y, Program};
 use crate::network::Shape;
 
 /// Maximum sizes of batches and epochs. They determine the sizes of the buffers of a network on a GPU.
@@ -47,14 +48,11 @@ const GRADIENT_BLOCKS: usize = 128;
 /// with more weights than this limit has one partial sum.
 const MAX_PARTIALS: usize = 1 << 26;
 
-/// Maximum size in bytes of the dense input for the first layer's weight gradient. If the input would be larger, the
-/// gradient is computed from the sparse input.
+/// Maximum size in bytes of the dense input. If it would be larger, the first layer reads only the sparse input.
 const MAX_DENSE_INPUT: usize = 1 << 30;
 /// Maximum number of cells in a frame, rounded up to a multiple of [`TILE`], for which the first layer reads the dense
 /// input. With more cells, adding the weights of the active cells is faster than a product.
 const MAX_DENSE_FORWARD: usize = 256;
-/// Maximum number of CUDA blocks in y.
-const MAX_GRID_Y: usize = 65_535;
 
 /// Byte that [`GpuNetwork::poison`](super::GpuNetwork::poison) fills buffers with. A floating-point number whose bytes
 /// are all 0xff is NaN.

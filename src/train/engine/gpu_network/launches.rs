@@ -8,7 +8,8 @@ use crate::kernel::batch_source::BatchSource;
 use crate::kernel::interface::{
     BackwardArgs, DrawArgs, ForwardArgs, GradientArgs, InflateInputArgs, ReadoutArgs, SpikesArgs, UpdateArgs,
 };
-use crate::kernel::program::{Entry, LONGEST_OF_BATCH, TILE, UPDATE_COLUMNS, UPDATE_ROWS, WARP};
+use crate::kernel::product::TILE;
+use crate::kernel::program::{Entry, LONGEST_OF_BATCH, UPDATE_COLUMNS, UPDATE_ROWS, WARP};
 
 impl GpuNetwork {
     /// Queues the kernel that chooses the samples of the next batch. Each sample will run for `steps` time steps. A
@@ -66,14 +67,14 @@ impl GpuNetwork {
                 None => frames.map(|input| &input.values),
             };
             let pieces = if i == 0 { self.program.column_types().input_pieces() } else { 1 };
-            let product = self.program.variant().forward_product(pieces, layer.before_width / TILE);
+            let product = self.program.products().forward(pieces, layer.before_width / TILE);
             let args = ForwardArgs {
                 state: self.state.address(),
                 drawn: self.drawn.address(),
                 neuron: self.neuron,
                 columns: source.columns,
                 before: before.map_or(Address::null(), Buffer::address),
-                pieces: layer.forward.address(),
+                weight_pieces: layer.forward.address(),
                 weights: self.parameters.at(layer.weights_at),
                 bias: self.parameters.at(layer.bias_at),
                 v: layer.v.address(),
@@ -155,13 +156,13 @@ impl GpuNetwork {
     }
 
     fn backward(&self, stream: &Stream, layer: &Hidden, above: Option<&Hidden>) -> Result<()> {
-        let product = above.map(|above| self.program.variant().backward_product(above.width / TILE));
+        let product = above.map(|above| self.program.products().backward(above.width / TILE));
         let args = BackwardArgs {
             state: self.state.address(),
             drawn: self.drawn.address(),
             neuron: self.neuron,
             above: above.map_or(Address::null(), |above| above.lambda.address()),
-            pieces: above.map_or(Address::null(), |above| above.backward.address()),
+            weight_pieces: above.map_or(Address::null(), |above| above.backward.address()),
             row: self.readout.row.address(),
             v: layer.v.address(),
             lambda: layer.lambda.address(),
@@ -190,7 +191,7 @@ impl GpuNetwork {
     ) -> Result<()> {
         let program = &self.program;
         let pieces = if before.is_some() { 1 } else { program.column_types().input_pieces() };
-        let product = program.variant().gradient_product(pieces);
+        let product = program.products().gradient(pieces);
         let (kernel, before) = match (before, &self.input) {
             (Some(before), _) => (&program.weight_gradient, before.spikes.address()),
             (None, Some(input)) => (&program.weight_gradient_input, input.values.address()),

@@ -27,33 +27,6 @@ fn variants() -> Vec<Variant> {
 }
 
 #[test]
-fn products_fit_twice_on_a_multiprocessor_if_they_can() {
-    let product =
-        |stages, resident, apart, tiles: usize| Product { resident, apart, stages, bytes: tiles * PLANE_BYTES };
-    let large: Vec<[Product; 3]> = variants()[..3]
-        .iter()
-        .map(|variant| [variant.forward_product(1, 2), variant.backward_product(2), variant.gradient_product(1)])
-        .collect();
-    // currents, weights and stages; gains, weights and stages; stages
-    assert_eq!(
-        large[0],
-        [product(2, true, true, 4 + 6 + 2), product(2, false, false, 12), product(3, false, true, 15)]
-    );
-    assert_eq!(
-        large[1],
-        [product(3, true, true, 4 + 4 + 3), product(2, true, true, 4 + 4 + 4), product(3, false, true, 12)]
-    );
-    assert_eq!(
-        large[2],
-        [product(3, true, true, 4 + 2 + 3), product(3, true, true, 4 + 2 + 3), product(3, false, true, 9)]
-    );
-    let small = variants()[3];
-    assert_eq!(small.forward_product(1, 2), product(1, false, true, 4 + 4));
-    assert_eq!(small.backward_product(2), product(1, false, false, 6));
-    assert_eq!(small.gradient_product(2), product(1, false, true, 7));
-}
-
-#[test]
 fn every_kernel_compiles_for_every_generation() {
     for (i, variant) in variants().iter().enumerate() {
         let (text, defines) = (Variant::text(), variant.defines());

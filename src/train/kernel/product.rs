@@ -1,0 +1,141 @@
+//! How the CUDA blocks that multiply matrices use their shared memory. device.cuh explains the words: a product is
+//! computed in tiles, each tile as a sum of terms, and a stage holds the tiles of one term.
+
+/// Number of time steps, and number of neurons, in a tile of the CUDA kernels. A matrix product also adds up this many
+/// inputs at a time.
+pub(crate) const TILE: usize = 64;
+/// Distance from the start of a row to the start of the next row, in a plane, in elements. It is 8 elements more than
+/// the length of a row, to avoid bank conflicts.
+pub(crate) const STRIDE: usize = TILE + 8;
+/// Number of elements of a plane, which is a tile in shared memory, including the gaps between its rows.
+pub(crate) const PLANE: usize = TILE * STRIDE;
+/// Size of a plane of bfloat16 numbers, in bytes. A plane of float32 numbers takes twice as much.
+pub(crate) const PLANE_BYTES: usize = PLANE * size_of::<u16>();
+/// Depth of a product, in tiles, whose weights fit into no multiprocessor.
+pub(crate) const WIDE: usize = 1 << 16;
+/// Shared memory that CUDA reserves for itself in each block, in bytes.
+const RESERVED: usize = 1024;
+
+/// How a CUDA block that multiplies matrices uses its shared memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Product {
+    /// Whether the block keeps its weights in shared memory. Otherwise it loads them again for each tile of time steps.
+    pub(crate) resident: bool,
+    /// Whether the results of the product have shared memory of their own. Otherwise they reuse that of a stage.
+    pub(crate) apart: bool,
+    /// Number of stages. With more than one, the next terms are loaded while one is used.
+    pub(crate) stages: u32,
+    /// Shared memory of the block, in bytes.
+    pub(crate) bytes: usize,
+}
+
+impl Product {
+    /// `planes` is the number of planes of bfloat16 numbers that fit into the block's shared memory.
+    fn new(planes: usize, stages: usize) -> Product {
+        Product { resident: false, apart: true, stages: stages as u32, bytes: planes * PLANE_BYTES }
+    }
+}
+
+/// Chooses how the blocks of each kernel use their shared memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Products {
+    /// Number of bfloat16 numbers ("pieces") whose sum is one weight or gradient.
+    pub(crate) pieces: usize,
+    /// Maximum shared memory of one CUDA block, in bytes. All blocks on a multiprocessor together have about the same
+    /// maximum.
+    pub(crate) shared_memory: usize,
+}
+
+impl Products {
+    /// Returns how a block of `iaf_forward` or `iaf_forward_input` uses its shared memory. The layer's input has
+    /// `depth` tiles, in `before` pieces.
+    pub(crate) fn forward(&self, before: usize, depth: usize) -> Product {
+        let (currents, pieces) = (4, self.pieces); // two planes of float32
+        self.resident(currents, pieces * depth, before).unwrap_or_else(|| self.stages(currents, before + pieces))
+    }
+
+    /// Returns how a block of `iaf_backward` uses its shared memory. The layer above has `depth` tiles of neurons.
+    pub(crate) fn backward(&self, depth: usize) -> Product {
+        let (gains, pieces) = (4, self.pieces); // two planes of float32
+        // With two pieces or more, they fit into a stage.
+        let apart = pieces == 1;
+        self.resident(gains, pieces * depth, pieces)
+            .unwrap_or_else(|| Product { apart, ..self.stages(if apart { gains } else { 0 }, 2 * pieces) })
+    }
+
+    /// Returns how a block that computes a weight gradient uses its shared memory. Each number of the layer's input is
+    /// the sum of `before` bfloat16 numbers.
+    pub(crate) fn gradient(&self, before: usize) -> Product {
+        let moving = 2 * before + self.pieces; // two tiles of the input, and one of lambda
+        // There is one such block for each multiprocessor of a large GPU: only one has to fit.
+        let three = Product::new(3 * moving, 3);
+        if three.bytes <= self.shared_memory { three } else { self.stages(0, moving) }
+    }
+
+    /// Returns a product that keeps its weights in shared memory, if two such blocks fit on a multiprocessor. `fixed`
+    /// is the number of planes besides the weights and the stages; `moving` is the number of planes of a stage.
+    fn resident(&self, fixed: usize, weights: usize, moving: usize) -> Option<Product> {
+        let product = |stages| Product::new(fixed + weights + stages * moving, stages);
+        [3, 2]
+            .map(product)
+            .into_iter()
+            .find(|product| self.fits_twice(product))
+            .map(|product| Product { resident: true, ..product })
+    }
+
+    /// Returns a product with 2 stages if two such blocks fit on a multiprocessor. Otherwise it has 1 stage, because
+    /// two blocks with 1 stage hide more latency than one block with 2 stages.
+    fn stages(&self, fixed: usize, moving: usize) -> Product {
+        let product = |stages| Product::new(fixed + stages * moving, stages);
+        Some(product(2)).filter(|product| self.fits_twice(product)).unwrap_or_else(|| product(1))
+    }
+
+    fn fits_twice(&self, product: &Product) -> bool {
+        2 * (product.bytes + RESERVED) <= self.shared_memory + RESERVED
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_fit_twice_on_a_multiprocessor_if_they_can() {
+        let product =
+            |stages, resident, apart, planes: usize| Product { resident, apart, stages, bytes: planes * PLANE_BYTES };
+        let choices = |pieces, shared_memory| {
+            let products = Products { pieces, shared_memory };
+            [products.forward(1, 2), products.backward(2), products.gradient(1)]
+        };
+        // currents, weights and stages; gains, weights and stages; stages
+        let large = [3, 2, 1].map(|pieces| choices(pieces, 232_448));
+        assert_eq!(
+            large[0],
+            [product(2, true, true, 4 + 6 + 2), product(2, false, false, 12), product(3, false, true, 15)]
+        );
+        assert_eq!(
+            large[1],
+            [product(3, true, true, 4 + 4 + 3), product(2, true, true, 4 + 4 + 4), product(3, false, true, 12)]
+        );
+        assert_eq!(
+            large[2],
+            [product(3, true, true, 4 + 2 + 3), product(3, true, true, 4 + 2 + 3), product(3, false, true, 9)]
+        );
+        let small = choices(3, 101_376);
+        assert_eq!(small[0], product(1, false, true, 4 + 4));
+        assert_eq!(small[1], product(1, false, false, 6));
+    }
+
+    #[test]
+    fn every_product_fits_into_the_smallest_multiprocessor() {
+        for pieces in 1..=3 {
+            let products = Products { pieces, shared_memory: 101_376 };
+            for input in 1..=3 {
+                for depth in [1, 2, 3, 16, WIDE] {
+                    let all = [products.forward(input, depth), products.backward(depth), products.gradient(input)];
+                    assert!(all.iter().all(|product| product.bytes <= 101_376), "{pieces} {input} {depth}: {all:?}");
+                }
+            }
+        }
+    }
+}
