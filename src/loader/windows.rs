@@ -140,7 +140,7 @@ impl<'a> Windows<'a> {
         batches: usize,
         mut each: impl FnMut(&[EpochSample<'_>]) -> Result<(), E>,
     ) -> Result<usize, E> {
-        let (mut samples, wanted) = (0, batches * self.batch_size);
+        let (mut samples, wanted) = (0, batches.saturating_mul(self.batch_size));
         while samples < wanted && !self.positions.is_empty() {
             let position = self.positions.start;
             self.enter_window_of(position)?;

@@ -12,7 +12,7 @@ use tonic_shard::ShardSet;
 
 use crate::engine::{Extent, GpuNetwork};
 use crate::error::{Error, KernelError, Result};
-use crate::feed::{self, DeviceCache, Inflation, StagedBatch};
+use crate::feed::{DeviceCache, Inflation, LAUNCH_BATCHES, StagedBatch};
 use crate::kernel::program::Program;
 use crate::learner::TrainState;
 
@@ -207,9 +207,9 @@ fn measure_inflation(program: &Program, cache: &DeviceCache, set: &ShardSet, inf
     let dense = inflation.buffers(program, cells)?;
     cache.begin_epoch(&stream, set, EpochOrder::Shuffled { seed: 0, epoch: 0 }, set.len())?;
     let batches = set.len() / inflation.batch_size as u64;
-    let batches = (batches - batches % feed::TOGETHER as u64).max(1); // only full launches
+    let batches = (batches - batches % LAUNCH_BATCHES as u64).max(1); // only full launches
     let work = |from: usize, count: usize| {
-        let launches = (from..from + count).step_by(feed::TOGETHER);
+        let launches = (from..from + count).step_by(LAUNCH_BATCHES);
         launches.zip(dense.iter().cycle()).try_for_each(|(first, dense)| {
             let position = first as u64 % batches * inflation.batch_size as u64;
             inflation.launch(program, &stream, cache.source(), cells, position, dense)

@@ -10,8 +10,8 @@ use crate::kernel::interface::InflateArgs;
 use crate::kernel::program::{INFLATE_BYTES, INFLATE_FRAMES, INFLATE_HEAD, MAX_GRID_Y, Program};
 
 /// Number of batches that one launch writes. While some blocks still look for their samples, others write.
-pub(crate) const TOGETHER: usize = 4;
-/// Number of buffers for [`TOGETHER`] dense batches each, which are written in turn. There are so many that a batch has
+pub(crate) const LAUNCH_BATCHES: usize = 4;
+/// Number of buffers for [`LAUNCH_BATCHES`] dense batches each, which are written in turn. There are so many that a batch has
 /// left the GPU's L2 cache before its buffer is written again.
 const BUFFERS: usize = 2;
 
@@ -59,9 +59,9 @@ impl Inflation {
         Ok(())
     }
 
-    /// Allocates buffers for dense batches of frames with `cells` cells, each for [`TOGETHER`] batches.
+    /// Allocates buffers for dense batches of frames with `cells` cells, each for [`LAUNCH_BATCHES`] batches.
     pub(crate) fn buffers(&self, program: &Program, cells: usize) -> Result<Vec<Buffer<f32>>> {
-        let len = TOGETHER * self.batch_size * self.steps * cells;
+        let len = LAUNCH_BATCHES * self.batch_size * self.steps * cells;
         (0..BUFFERS).map(|_| program.device().buffer(len)).collect()
     }
 
@@ -80,9 +80,9 @@ impl Inflation {
         let cells = set.manifest().description.shape.cells() as usize;
         cache.begin_epoch(&stream, set, order, loader.samples(self.batch_size))?;
         let batches = loader.batches(self.batch_size);
-        for (first, dense) in (0..batches).step_by(TOGETHER).zip(dense.iter().cycle()) {
+        for (first, dense) in (0..batches).step_by(LAUNCH_BATCHES).zip(dense.iter().cycle()) {
             self.launch(program, &stream, cache.source(), cells, first * self.batch_size as u64, dense)?;
-            (first..batches.min(first + TOGETHER as u64)).for_each(|_| each());
+            (first..batches.min(first + LAUNCH_BATCHES as u64)).for_each(|_| each());
         }
         stream.synchronize()
     }

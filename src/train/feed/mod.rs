@@ -19,7 +19,7 @@ mod staged_batch;
 mod staging;
 
 pub(crate) use device_cache::DeviceCache;
-pub(crate) use inflation::{Inflation, TOGETHER};
+pub(crate) use inflation::{Inflation, LAUNCH_BATCHES};
 pub use open::Feed;
 pub use random::RandomFrames;
 pub use ring::Ring;

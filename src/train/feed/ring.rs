@@ -18,7 +18,7 @@ use crate::kernel::program::ColumnTypes;
 /// uses now.
 const SLOTS: usize = AHEAD + 2;
 /// Maximum number of batches in a slot.
-const TOGETHER: u64 = 4;
+const SLOT_BATCHES: u64 = 4;
 /// Size of the batches in a slot, in bytes, above which a slot gets fewer batches.
 const SLOT_BYTES: u64 = 16 << 20;
 
@@ -128,11 +128,12 @@ pub(super) fn staged_epoch(
 ) -> Result<()> {
     let set = loader.set();
     let classes = set.manifest().description.classes.len();
-    let batch_bytes = device_bytes(set, ring.column_types) / set.len().max(1) * batch_size as u64;
-    let together = (SLOT_BYTES / batch_bytes.max(1)).clamp(1, TOGETHER) as usize;
+    let sample_bytes = device_bytes(set, ring.column_types) / set.len().max(1);
+    let batch_bytes = sample_bytes.saturating_mul(batch_size as u64);
+    let together = (SLOT_BYTES / batch_bytes.max(1)).clamp(1, SLOT_BATCHES) as usize;
     let (back, used) = bounded(SLOTS);
     let mut made = 0;
-    let mut position = first * batch_size as u64;
+    let mut position = first.saturating_mul(batch_size as u64);
     let make = |windows: &mut Windows<'_>| -> Result<Option<(Slot, usize)>> {
         let Some(mut slot) = ring.slot(&mut made, &used)? else { return Ok(None) };
         slot.staging.clear();
