@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::slurm::{Cluster, script, succeed, wait};
+use crate::slurm::{Cluster, POLL, script, succeed, wait};
 
-/// Options of `convert` that make small shards slowly, with compression level 19, so that tests have time to interrupt
-/// a task between two shards.
+/// Samples of each of the three recordings. A task has a hundred shards or so, so that a test has time to stop it after
+/// the first.
+const SAMPLES: usize = 520;
+
+/// Options of `convert` that make small shards slowly, with compression level 19.
 const OPTIONS: [&str; 6] = ["--chunk-samples", "8", "--shard-size", "1", "--level", "19"];
 
 /// A cluster with recordings, and the set that one process converted from them. The tests expect the same set from
@@ -26,12 +29,12 @@ impl Bench {
         let files: Vec<String> = (0..3).map(|i| format!("{i}.h5")).collect();
         for (seed, file) in files.iter().enumerate() {
             let seed = seed.to_string();
-            prep(&work, &["synth", "-o", file, "--samples", "130", "--classes", "5", "--seed", &seed]);
+            prep(&work, &["synth", "-o", file, "--samples", &SAMPLES.to_string(), "--classes", "5", "--seed", &seed]);
         }
         let words: Vec<&str> = files.iter().map(String::as_str).collect();
         prep(&work, &[&["convert"], &words[..], &OPTIONS, &["-o", "whole"]].concat());
         let expected = contents(&work.join("whole"));
-        assert_eq!(expected.len(), 390_usize.div_ceil(8) + 1);
+        assert_eq!(expected.len(), (3 * SAMPLES).div_ceil(8) + 1);
         Some(Bench { cluster, files, expected })
     }
 
@@ -57,14 +60,14 @@ impl Bench {
         self.cluster.submit(&[&after, kill, "--cpus-per-task=1", "--mem=100", &script, "--merge", set])
     }
 
-    /// Waits until the folder `part`, which has a part of a set, has `count` shards.
-    fn wait_for_shards(&self, part: &str, count: usize) {
-        let shards = || {
-            std::fs::read_dir(self.path(part)).map_or(0, |entries| {
-                entries.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "shard")).count()
+    /// Waits until the folder `part`, which has a part of a set, has a shard, and stops the task that writes it.
+    fn stop_writer(&self, part: &str) {
+        let has_shard = || {
+            std::fs::read_dir(self.path(part)).is_ok_and(|mut entries| {
+                entries.any(|entry| entry.unwrap().path().extension().is_some_and(|e| e == "shard"))
             })
         };
-        wait(&format!("{count} shards of {part}: {}", self.cluster.logs()), || shards() >= count);
+        self.cluster.stop_when(&writer(part), &format!("a shard of {part}: {}", self.cluster.logs()), has_shard);
     }
 
     /// Waits for all jobs. Checks that the merged set has the same bytes as the set that one process converted.
@@ -73,6 +76,11 @@ impl Bench {
         assert_eq!(self.cluster.states(merge), ["COMPLETED"], "{}", self.cluster.logs());
         assert!(contents(&self.path(set)) == self.expected, "{set}: {}", self.cluster.logs());
     }
+}
+
+/// A pattern of the command line of the process that writes the parts `parts`.
+fn writer(parts: &str) -> String {
+    format!("^[^ ]*tonic-prep .*{parts}")
 }
 
 fn prep(work: &Path, words: &[&str]) {
@@ -127,8 +135,9 @@ fn tasks_that_are_requeued_cancelled_or_killed_continue_to_the_same_bytes() {
     // The signal before the time limit: the task saves its state and is queued again.
     let job = bench.submit_array("requeued", &[]);
     let merge = bench.submit_merge(&job, "requeued");
-    bench.wait_for_shards("requeued.parts/2", 2);
+    bench.stop_writer("requeued.parts/2");
     cluster.run(&["scancel", "--batch", "--signal=USR1", &format!("{job}_2")]);
+    cluster.continue_when_signalled(&writer("requeued.parts/2"));
     bench.assert_merged(&merge, "requeued");
     let logs = cluster.logs();
     assert!(logs.contains("interrupted: complete shards are kept"), "the task was not interrupted: {logs}");
@@ -136,7 +145,7 @@ fn tasks_that_are_requeued_cancelled_or_killed_continue_to_the_same_bytes() {
     // scancel: the task ends, and the merge with it. The same lines continue.
     let job = bench.submit_array("cancelled", &[]);
     let merge = bench.submit_merge(&job, "cancelled");
-    bench.wait_for_shards("cancelled.parts/3", 2);
+    bench.stop_writer("cancelled.parts/3");
     cluster.run(&["scancel", &format!("{job}_3")]);
     cluster.wait_for_all();
     assert_eq!(cluster.states(&merge), ["CANCELLED"], "its dependency can't be satisfied: {}", cluster.logs());
@@ -146,8 +155,8 @@ fn tasks_that_are_requeued_cancelled_or_killed_continue_to_the_same_bytes() {
 
     // kill -9
     let job = bench.submit_array("killed", &[]);
-    bench.wait_for_shards("killed.parts/1", 2);
-    cluster.run(&["pkill", "-9", "-f", "-o", "killed.parts/1"]);
+    bench.stop_writer("killed.parts/1");
+    cluster.run(&["pkill", "-9", "-f", &writer("killed.parts/1")]);
     cluster.wait_for_all();
     assert!(cluster.states(&job).contains(&"FAILED".into()), "{:?} {}", cluster.states(&job), cluster.logs());
     let job = bench.submit_array("killed", &[]);
@@ -164,18 +173,18 @@ fn lost_nodes_and_second_arrays_leave_the_same_bytes() {
     // live on after the new ones have ended.
     let job = bench.submit_array("lost", &[]);
     let merge = bench.submit_merge(&job, "lost");
-    bench.wait_for_shards("lost.parts/2", 2);
-    let node = cluster.says(&["squeue", "-h", "-t", "R", "-o", "%N"]).lines().next().unwrap().to_string();
+    bench.stop_writer("lost.parts/2");
+    let node = cluster.says(&["squeue", "-h", "-j", &format!("{job}_2"), "-o", "%N"]);
     let programs = format!("^(slurmd -D -N {node}|slurmstepd|[^ ]*tonic-prep .*lost.parts)");
     assert!(cluster.run(&["pkill", "-STOP", "-f", &programs]).status.success());
     let down = ["scontrol", "update", &format!("node={node}"), "state=down", "reason=test"];
     assert!(cluster.run(&down).status.success());
     bench.assert_merged(&merge, "lost");
-    let writers = ["-f", "^[^ ]*tonic-prep .*lost.parts"];
-    let live = || cluster.run(&[&["pgrep"], &writers[..]].concat()).status.success();
+    let writers = writer("lost.parts");
+    let live = || cluster.run(&["pgrep", "-f", &writers]).status.success();
     assert!(live(), "the old processes have ended before the new ones: {}", cluster.logs());
-    assert!(cluster.run(&[&["pkill", "-CONT"], &writers[..]].concat()).status.success());
-    wait("the end of the old processes", || !live());
+    assert!(cluster.run(&["pkill", "-CONT", "-f", &writers]).status.success());
+    wait("the end of the old processes", POLL, || !live());
     for part in 1..=4 {
         prep(&cluster.work(), &["verify", &format!("lost.parts/{part}")]);
     }

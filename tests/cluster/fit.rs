@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::slurm::{Cluster, script, succeed, wait};
+use crate::slurm::{Cluster, script, succeed};
 
 /// Options of `fit` with which a run takes several seconds.
 const OPTIONS: [&str; 10] =
@@ -25,16 +25,21 @@ impl Bench {
         self.cluster.submit(&[&["--cpus-per-task=1", "--mem=100"], &words[..]].concat())
     }
 
-    /// Waits until a run has finished `count` epochs.
-    fn wait_for_epochs(&self, run: &str, count: usize) {
-        let epochs =
-            || std::fs::read_to_string(self.path(run).join("metrics.jsonl")).unwrap_or_default().lines().count();
-        wait(&format!("{count} epochs of {run}: {}", self.cluster.logs()), || epochs() >= count);
+    /// Waits until a run has finished an epoch, and stops the task that trains it.
+    fn stop_trainer(&self, run: &str) {
+        let has_epoch =
+            || std::fs::read_to_string(self.path(run).join("metrics.jsonl")).is_ok_and(|m| m.contains('\n'));
+        self.cluster.stop_when(&trainer(run), &format!("an epoch of {run}: {}", self.cluster.logs()), has_epoch);
     }
 
     fn model(&self, run: &str) -> Vec<u8> {
         std::fs::read(self.path(run).join("model.safetensors")).unwrap()
     }
+}
+
+/// A pattern of the command line of the process that trains `run`.
+fn trainer(run: &str) -> String {
+    format!("^[^ ]*tonic-train fit -o {run}")
 }
 
 fn train(work: &Path, words: &[&str]) {
@@ -53,8 +58,9 @@ fn runs_that_are_requeued_or_killed_and_those_of_a_sweep_come_to_the_same_bits()
     let (cluster, expected) = (&bench.cluster, bench.model("whole"));
 
     let job = bench.submit("requeued");
-    bench.wait_for_epochs("requeued", 2);
+    bench.stop_trainer("requeued");
     cluster.run(&["scancel", "--batch", "--signal=USR1", &job]);
+    cluster.continue_when_signalled(&trainer("requeued"));
     cluster.wait_for_all();
     let logs = cluster.logs();
     assert_eq!(cluster.states(&job), ["COMPLETED"], "{logs}");
@@ -62,8 +68,8 @@ fn runs_that_are_requeued_or_killed_and_those_of_a_sweep_come_to_the_same_bits()
     assert!(bench.model("requeued") == expected);
 
     let job = bench.submit("killed");
-    bench.wait_for_epochs("killed", 2);
-    cluster.run(&["pkill", "-9", "-f", "tonic-train fit -o killed"]);
+    bench.stop_trainer("killed");
+    cluster.run(&["pkill", "-9", "-f", &trainer("killed")]);
     cluster.wait_for_all();
     assert_eq!(cluster.states(&job), ["FAILED"], "{}", cluster.logs());
     // Two jobs for one run: the second waits, and finds it done.

@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 /// Maximum time that a test waits for one condition. It is long, because a busy machine is slow.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Time between two looks at a condition that a program has to tell.
+pub(crate) const POLL: Duration = Duration::from_millis(50);
+
 pub(crate) struct Cluster {
     pub dir: tempfile::TempDir,
     /// The process of `unshare`. Its child is process 1 in the new namespaces.
@@ -86,14 +89,14 @@ impl Cluster {
             &format!("--log-file={}", file("munge/log")),
             &format!("--seed-file={}", file("munge/seed")),
         ]);
-        wait("munge", || dir.join("socket/munge").exists());
+        wait("munge", POLL, || dir.join("socket/munge").exists());
         self.daemon(&["slurmctld", "-D"]);
         for node in 1..=4 {
             let name = format!("n{node}");
             std::fs::create_dir(dir.join(format!("tmp.{name}"))).unwrap();
             self.daemon(&["slurmd", "-D", "-N", &name]);
         }
-        wait("four idle nodes", || self.says(&["sinfo", "-h", "-t", "idle", "-o", "%D"]) == "4");
+        wait("four idle nodes", POLL, || self.says(&["sinfo", "-h", "-t", "idle", "-o", "%D"]) == "4");
     }
 
     fn daemon(&mut self, words: &[&str]) {
@@ -135,9 +138,30 @@ impl Cluster {
         String::from_utf8(output.stdout).unwrap().trim().to_string()
     }
 
+    /// Waits until `is_so` returns true, and stops the processes whose command line matches `programs` at once. A stopped
+    /// process can't end before a test has interrupted it.
+    pub(crate) fn stop_when(&self, programs: &str, what: &str, mut is_so: impl FnMut() -> bool) {
+        wait(what, Duration::from_millis(2), || {
+            is_so() && self.run(&["pkill", "-STOP", "-f", programs]).status.success()
+        });
+    }
+
+    /// Waits until a signal has reached the stopped processes that match `programs`, and lets them go on.
+    pub(crate) fn continue_when_signalled(&self, programs: &str) {
+        wait("a signal", POLL, || {
+            let ids = self.says(&["pgrep", "-f", programs]);
+            let mut statuses = ids.lines().map(|id| self.says(&["cat", &format!("/proc/{id}/status")]));
+            statuses.any(|status| {
+                let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+                pending.is_some_and(|mask| mask.trim().contains(|digit| digit != '0'))
+            })
+        });
+        assert!(self.run(&["pkill", "-CONT", "-f", programs]).status.success());
+    }
+
     /// Waits until no job is queued or runs.
     pub(crate) fn wait_for_all(&self) {
-        wait("the end of all jobs", || {
+        wait("the end of all jobs", POLL, || {
             let output = self.run(&["squeue", "-h"]);
             output.status.success() && output.stdout.is_empty()
         });
@@ -194,11 +218,11 @@ fn path() -> String {
     format!("{}:{}:/usr/sbin", ours.display(), std::env::var("PATH").unwrap())
 }
 
-/// Waits until `is_so` returns true. Panics if this takes longer than [`PATIENCE`].
-pub(crate) fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
+/// Waits until `is_so`, which is asked every `poll`, returns true. Panics if this takes longer than [`PATIENCE`].
+pub(crate) fn wait(what: &str, poll: Duration, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
         assert!(start.elapsed() < PATIENCE, "waited too long for {what}");
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(poll);
     }
 }
