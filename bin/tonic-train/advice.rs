@@ -39,7 +39,17 @@ pub(crate) fn advice(error: &Error) -> Option<String> {
             Some("train again with a smaller --lr or --gain".into())
         }
         Error::Kernel(_) => Some("tonic-prep verify SET tells whether the set is whole".into()),
-        Error::Base(BaseError::Corrupt { path, .. }) if path.ends_with("best.safetensors") => {
+        Error::Base(BaseError::Corrupt { path, .. }) if path.ends_with("sums.json") => {
+            Some("put it back from a copy, or remove it to continue without a check of the run's files".into())
+        }
+        Error::Base(BaseError::Corrupt { path, .. }) if path.ends_with("model.safetensors") => {
+            Some("put it back from a copy; tonic-train fit --resume writes it again from the checkpoint of its epoch".into())
+        }
+        Error::Base(BaseError::Corrupt { path, .. })
+            if ["best.safetensors", "checkpoint.safetensors", "metrics.jsonl", "config.toml"]
+                .iter()
+                .any(|name| path.ends_with(name)) =>
+        {
             Some("put it back from a copy, or train the run again with --overwrite in place of --resume".into())
         }
         Error::Model { .. } => {

@@ -193,6 +193,48 @@ fn damaged_files_of_a_run_are_named() {
 }
 
 #[test]
+fn every_changed_byte_of_a_run_is_found() {
+    let dir = sets::task();
+    succeeds(&mut fit(dir.path(), "run", "--valid DIR/valid --epochs 1 --quiet"));
+    let resume = |epochs| fit(dir.path(), "run", &format!("--valid DIR/valid --epochs {epochs} --resume=auto"));
+    let path = |name: &str| dir.path().join("run").join(name);
+    let (copy, whole_run) = ("put it back from a copy", [&path("checkpoint.safetensors"), &path("model.safetensors")]);
+    let whole_run = whole_run.map(|path| read(path).unwrap());
+    let eval_best = || eval(dir.path(), "run", "valid").arg("--best").output().unwrap();
+    for name in ["checkpoint.safetensors", "best.safetensors", "metrics.jsonl", "model.safetensors"] {
+        let whole = read(path(name)).unwrap();
+        for at in [whole.len() - 3, whole.len() * 2 / 3, whole.len() / 3] {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            write(path(name), &damaged).unwrap();
+            if name == "model.safetensors" {
+                fails(&mut eval(dir.path(), "run", "valid"), 4, &[name, copy]);
+                succeeds(&mut resume(1));
+            } else {
+                fails(&mut resume(1 + at % 2), 4, &[name, copy]);
+                let is_best = name == "best.safetensors";
+                assert_eq!(eval_best().status.code(), Some(if is_best { 4 } else { 0 }), "{name}, byte {at}");
+            }
+            assert!(read(path("model.safetensors")).unwrap() == whole_run[1], "{name}, byte {at}");
+        }
+        write(path(name), whole).unwrap();
+    }
+    let config = std::fs::read_to_string(path("config.toml")).unwrap();
+    write(path("config.toml"), config.replace("seed = 0", "seed = 8").as_bytes()).unwrap();
+    fails(&mut resume(2), 4, &["config.toml", copy]);
+    write(path("config.toml"), config.as_bytes()).unwrap();
+    std::fs::remove_file(path("checkpoint.safetensors")).unwrap();
+    fails(&mut resume(1), 4, &["checkpoint.safetensors", "no file", copy]);
+    write(path("checkpoint.safetensors"), &whole_run[0]).unwrap();
+    write(path("sums.json"), b"{").unwrap();
+    fails(&mut resume(1), 4, &["sums.json", copy]);
+    // A run of an earlier version has no sums before it is resumed.
+    std::fs::remove_file(path("sums.json")).unwrap();
+    assert!(succeeds(&mut resume(1)).contains("no sums.json"));
+    assert!(!succeeds(&mut resume(1)).contains("no sums.json"));
+}
+
+#[test]
 fn a_run_folder_that_cannot_be_one_is_refused() {
     let dir = sets::task();
     write(dir.path().join("run"), b"mine").unwrap();

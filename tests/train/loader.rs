@@ -386,9 +386,10 @@ fn a_fit_that_drops_the_last_batch_is_the_same_from_every_cache_and_says_so_in_i
     let whole = run("c", "--cache host");
     assert!(stream == host && stream.2 != whole.2);
     assert!(stream.0.contains("drop_last = true") && whole.0.contains("drop_last = false"));
-    // The configuration of an earlier version doesn't have `drop_last`. Such a run continues with all its samples.
+    // A run of an earlier version has no `drop_last` and no sums. Such a run continues with all its samples.
     let config = dir.path().join("c/config.toml");
     std::fs::write(&config, whole.0.replace("drop_last = false\n", "")).unwrap();
+    std::fs::remove_file(dir.path().join("c/sums.json")).unwrap();
     let resume = |others: &str| sets::fit(dir.path(), "c", &format!("--batch-size 50 --cache host --resume {others}"));
     sets::succeeds(&mut resume("--epochs 3"));
     sets::fails(&mut resume("--epochs 4 --drop-last"), 4, &["drop_last", "differs"]);

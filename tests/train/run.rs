@@ -52,7 +52,7 @@ fn a_run_folder_holds_what_the_readme_promises() {
         run.read_dir().unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     let expected = "accuracy.png accuracy.svg best.safetensors checkpoint.safetensors config.toml loss.png loss.svg \
-                    metrics.jsonl model.safetensors test.json times.json";
+                    metrics.jsonl model.safetensors sums.json test.json times.json";
     assert_eq!(names.join(" "), expected);
     for name in ["accuracy", "loss"] {
         let png = bytes(&run, &format!("{name}.png"));
@@ -235,13 +235,14 @@ fn a_resumed_run_keeps_the_sets_that_it_is_evaluated_on() {
     assert_eq!(bytes(&dir.path().join("run"), "config.toml"), before);
     succeeds(&mut run("--epochs 2 --quiet --resume --valid DIR/valid"));
 
-    // A run of an earlier version has no ids. That it was validated is known from its metrics.
+    // A run of an earlier version has no ids and no sums. That it was validated is known from its metrics.
     let old: String = String::from_utf8(before)
         .unwrap()
         .lines()
         .filter(|line| !line.contains("_set_id"))
         .fold(String::new(), |text, line| text + line + "\n");
     std::fs::write(dir.path().join("run/config.toml"), old).unwrap();
+    std::fs::remove_file(dir.path().join("run/sums.json")).unwrap();
     fails(&mut run("--epochs 2 --resume"), 4, &["valid differs from", "metrics.jsonl", "got none"]);
     let said = succeeds(&mut run("--epochs 2 --resume --valid DIR/valid"));
     assert_says(&said, &["valid    an earlier version began the run"]);

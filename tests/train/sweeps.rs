@@ -331,8 +331,20 @@ fn a_damaged_run_is_named_and_the_others_are_shown() {
         let output = program(path, "compare my'sweep").output().unwrap();
         assert_eq!(output.status.code(), Some(4));
         assert_says(&String::from_utf8(output.stdout).unwrap(), &["damaged; ", name]);
+        if name != "config.toml" {
+            std::fs::write(folder.join(name), &file[..file.len() / 2]).unwrap();
+            let table = program(path, "compare my'sweep").output().unwrap().stdout;
+            assert_says(&String::from_utf8(table).unwrap(), &["damaged; ", name, "not a whole safetensors file"]);
+        }
         std::fs::write(folder.join(name), file).unwrap();
     }
+    let times = std::fs::read(folder.join("times.json")).unwrap();
+    for text in ["[", r#"[{"epochs_before":0,"seconds":-1.0}]"#] {
+        std::fs::write(folder.join("times.json"), text).unwrap();
+        let table = String::from_utf8(program(path, "compare my'sweep").output().unwrap().stdout).unwrap();
+        assert_says(&table, &["times.json: corrupt", "time of training alone"]);
+    }
+    std::fs::write(folder.join("times.json"), times).unwrap();
     fails(&mut program(path, "compare none"), 1, &["none: cannot read the run", "check the path"]);
     fails(&mut program(path, "compare train"), 2, &["train: expected the folder of a run or of a sweep"]);
 }

@@ -88,11 +88,16 @@ impl Checkpoint {
     /// settings, so the optimiser of the result gets `config`.
     ///
     /// # Errors
-    /// [`Io`](tonic_base::Error::Io), [`Corrupt`](tonic_base::Error::Corrupt) if the file is damaged or is for another
-    /// number of parameters, [`Incompatible`](tonic_shard::Error::Incompatible) if the file has another version.
+    /// [`Io`](tonic_base::Error::Io), [`Corrupt`](tonic_base::Error::Corrupt) if the file is missing or damaged or is for
+    /// another number of parameters, [`Incompatible`](tonic_shard::Error::Incompatible) if the file has another version.
     pub fn read(run: &Path, parameters: usize, config: AdamConfig) -> Result<Checkpoint> {
         let path: PathBuf = run.join(FILE_NAME);
-        let bytes = std::fs::read(&path).map_err(Error::io(&path, "read the checkpoint"))?;
+        let bytes = match std::fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::corrupt(&path, "checkpoint", "a checkpoint, as the run has metrics", "no file"));
+            }
+            read => read.map_err(Error::io(&path, "read the checkpoint"))?,
+        };
         let damaged = |e| Error::corrupt(&path, "safetensors", "a checkpoint", e);
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
         let text = header.metadata().as_ref().and_then(|map| map.get(KEY));

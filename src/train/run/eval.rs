@@ -10,9 +10,9 @@ use crate::engine::EngineChoice;
 use crate::error::Result;
 use crate::feed::Feed;
 use crate::learner::{Backend, ClassBalance, ClassWeights, Evaluation, Padding, Warning, longest_steps};
-use crate::network::read_model;
 use crate::run::config::Config;
 use crate::run::folder::{BEST, MODEL};
+use crate::run::saved_networks::read_network;
 
 /// Options of an evaluation.
 #[derive(Clone, Debug)]
@@ -43,9 +43,7 @@ pub fn eval(options: &EvalOptions, choose: impl FnOnce(EngineChoice) -> Result<B
     let config = Config::read(run)?;
     let set = (options.open)(data)?;
     config.check_data(run, data, set.manifest())?;
-    let file = run.join(if options.best { BEST } else { MODEL });
-    let trained = read_model(&file)?;
-    config.check_model(run, &file, &trained)?;
+    let trained = read_network(run, &config, if options.best { BEST } else { MODEL })?;
     ClassBalance::of(&set).warnings(ClassWeights::None).iter().for_each(options.warn);
     let backend = choose(config.engine)?;
     let longest = longest_steps(config.steps, &[&set]);

@@ -10,11 +10,12 @@ use crate::feed::Feed;
 use crate::kernel::program::Program;
 use crate::learner::{ClassBalance, Evaluation, Room, Warning, longest_steps};
 use crate::run::config::Config;
-use crate::run::folder::{RunFolder, TEST};
+use crate::run::folder::{RunFolder, SUMS, TEST};
 use crate::run::health::Guessing;
 use crate::run::metrics::{self, EpochMetrics};
 use crate::run::options::FitOptions;
 use crate::run::sets::Sets;
+use crate::run::sums;
 use crate::run::training::Training;
 
 /// Result of training.
@@ -74,6 +75,9 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     let has_begun = folder.has_begun();
     let loss = (guessing, class_weights.as_deref());
     let mut run = Training::start(fit, config, has_begun, program.as_ref(), room, loss, started)?;
+    if has_begun && !sums::check_state(&fit.run)? {
+        fit.say(|| format!("note     no {SUMS}: changed bytes in the files of this run cannot be found"));
+    }
     // The test set is loaded after training. Whether it fits is checked now, so that training is not in vain.
     test.as_ref().map(|set| Feed::choose_cache(fit.cache, set, program.as_deref())).transpose()?;
     folder.make()?;

@@ -8,6 +8,7 @@
 //! RUN/model.safetensors        the network after the last epoch, as the state dict of an nn.Sequential
 //! RUN/best.safetensors         the network after the first epoch with the best validation accuracy
 //! RUN/test.json                evaluation of model.safetensors on the test set, as `eval --json` prints it
+//! RUN/sums.json                BLAKE3 sums of the configuration, the metrics, the checkpoint and the networks
 //! RUN/loss.png .svg, accuracy.png .svg
 //! ```
 
@@ -28,11 +29,13 @@ pub(crate) const MODEL: &str = "model.safetensors";
 pub(crate) const BEST: &str = "best.safetensors";
 /// Name of the file with the evaluation on the test set.
 pub(crate) const TEST: &str = "test.json";
+/// Name of the file with the sums of the other files.
+pub(super) const SUMS: &str = "sums.json";
 /// Names of the files of a run. A folder with any of these files holds a run. Before a new run begins in the folder,
 /// the files of the old run are removed in this order: the checkpoint first, so that a run whose files are partly
 /// removed cannot be resumed.
-const FILES: [&str; 7] =
-    [checkpoint::FILE_NAME, metrics::FILE_NAME, times::FILE_NAME, MODEL, BEST, TEST, config::FILE_NAME];
+const FILES: [&str; 8] =
+    [checkpoint::FILE_NAME, metrics::FILE_NAME, SUMS, times::FILE_NAME, MODEL, BEST, TEST, config::FILE_NAME];
 
 /// Returns whether a folder has any file of a run.
 pub(crate) fn holds_run(folder: &Path) -> bool {
@@ -96,7 +99,7 @@ impl RunFolder {
     /// Returns whether a run is resumed and the folder has its checkpoint or metrics. If the folder has neither, the
     /// run was killed before its first checkpoint, and starts from the beginning.
     pub(crate) fn has_begun(&self) -> bool {
-        self.resumes() && FILES[..2].iter().any(|name| self.path.join(name).exists())
+        self.resumes() && FILES[1..3].iter().any(|name| self.path.join(name).exists())
     }
 
     fn refuse_present(&self) -> Result<()> {

@@ -11,6 +11,7 @@
 //! config           config.toml: everything that the result depends on
 //! checkpoint       the state from which a run continues
 //! saved_networks   checks the networks in the folder of a resumed run
+//! sums             sums of the files of a finished run
 //! metrics          metrics of each epoch, and their curves
 //! times            how long the processes of a run took
 //! activity         how often neurons spike
@@ -30,6 +31,7 @@ mod options;
 mod options_file;
 mod saved_networks;
 mod sets;
+mod sums;
 mod times;
 mod training;
 
@@ -44,4 +46,5 @@ pub(crate) use metrics::read_all as read_metrics;
 pub use options::FitOptions;
 pub use options_file::{RunOption, read_options};
 pub(crate) use options_file::{options_of, read_toml, table_at};
+pub(crate) use saved_networks::read_network;
 pub(crate) use times::read as read_times;

@@ -1,14 +1,15 @@
-//! Checks the network files of a run folder when the run is resumed.
+//! Reads and checks the network files of a run folder.
 
 use std::path::Path;
 
 use tonic_base::Error as BaseError;
 
 use crate::error::{BaseFault, Error, Result};
-use crate::network::{Network, read_model};
+use crate::network::{Model, Network, read_model};
 use crate::run::config::Config;
 use crate::run::folder::{BEST, MODEL};
 use crate::run::metrics::EpochMetrics;
+use crate::run::sums;
 
 /// Checks best.safetensors if any epoch of the run was validated. The file must have a network that fits the run. No
 /// other file has this network, so the run cannot be resumed without it.
@@ -32,10 +33,20 @@ pub(super) fn check_best(run: &Path, config: &Config, epochs: &[EpochMetrics]) -
     Err(Error::corrupt(&path, "network", "the network with the best validation accuracy of metrics.jsonl", got))
 }
 
-/// Returns whether model.safetensors can be read and has the network `network`.
+/// Reads the network in the file `name` of a run.
+///
+/// # Errors
+/// [`Error::Model`] if the file is damaged; [`Corrupt`](BaseError::Corrupt) if it changed since it was saved;
+/// [`Mismatch`](tonic_shard::Error::Mismatch) if it is of another run; [`Io`](BaseError::Io).
+pub(crate) fn read_network(run: &Path, config: &Config, name: &str) -> Result<Model> {
+    let path = run.join(name);
+    let model = read_model(&path)?;
+    config.check_model(run, &path, &model)?;
+    sums::check(run, name)?;
+    Ok(model)
+}
+
+/// Returns whether model.safetensors can be read, is as it was saved, and has the network `network`.
 pub(super) fn is_model(run: &Path, config: &Config, network: &Network) -> bool {
-    let path = run.join(MODEL);
-    read_model(&path).is_ok_and(|model| {
-        config.check_model(run, &path, &model).is_ok() && model.network.parameters.flat() == network.parameters.flat()
-    })
+    read_network(run, config, MODEL).is_ok_and(|model| model.network.parameters.flat() == network.parameters.flat())
 }

@@ -61,6 +61,15 @@ pub(crate) fn read(run: &Path) -> Result<Vec<ProcessTime>> {
     match std::fs::read_to_string(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(Error::io(&path, "read the times")(error)),
-        Ok(text) => serde_json::from_str(&text).map_err(|e| Error::corrupt(&path, "JSON", "times of processes", e)),
+        Ok(text) => {
+            let times: Vec<ProcessTime> =
+                serde_json::from_str(&text).map_err(|e| Error::corrupt(&path, "JSON", "times of processes", e))?;
+            let is_time = |process: &ProcessTime| process.seconds.is_finite() && process.seconds >= 0.0;
+            if !times.iter().all(is_time) || !times.is_sorted_by_key(|process| process.epochs_before) {
+                let expected = "times of 0 s or more, of processes in their order";
+                return Err(Error::corrupt(&path, "times", expected, text.trim_end()));
+            }
+            Ok(times)
+        }
     }
 }

@@ -24,6 +24,7 @@ use crate::run::health::Guessing;
 use crate::run::metrics::{self, EpochMetrics};
 use crate::run::options::FitOptions;
 use crate::run::saved_networks;
+use crate::run::sums;
 use crate::run::times::RunTimes;
 
 /// Minimum time between two saves at ends of epochs, so that several short epochs are saved together. To write a file
@@ -136,7 +137,9 @@ impl<'a> Training<'a> {
             });
             self.config.epochs = done;
         }
-        self.config.publish(&self.fit.run)
+        sums::remove(&self.fit.run)?;
+        self.config.publish(&self.fit.run)?;
+        sums::write(&self.fit.run)
     }
 
     /// Writes model.safetensors from the checkpoint if model.safetensors is missing or damaged, or has other weights than
@@ -151,7 +154,9 @@ impl<'a> Training<'a> {
             return Ok(());
         }
         self.fit.say(|| format!("model    {MODEL} is missing or damaged: it is written again from the checkpoint"));
-        self.publish_model(MODEL, network.clone())
+        sums::remove(&self.fit.run)?;
+        self.publish_model(MODEL, network.clone())?;
+        sums::write(&self.fit.run)
     }
 
     /// Trains on the remaining batches of the current epoch, validates, and saves.
@@ -231,6 +236,7 @@ impl<'a> Training<'a> {
     /// lines.
     pub(super) fn save(&mut self) -> Result<()> {
         let folder = &self.fit.run;
+        sums::remove(folder)?;
         if let Some(network) = self.ended.take() {
             remove_file(&folder.join(TEST))?; // of the network that this one replaces
             self.publish_model(MODEL, network)?;
@@ -251,6 +257,7 @@ impl<'a> Training<'a> {
             self.times.save(folder)?;
         }
         checkpoint.publish(folder)?;
+        sums::write(folder)?;
         self.saved = Position(checkpoint.epochs_done, checkpoint.batches_done);
         Ok(())
     }

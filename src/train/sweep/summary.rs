@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::grid::OPTIONS_FILE;
 use crate::error::{BaseFault, Error, Result};
 use crate::learner::Score;
-use crate::run::{BEST, Config, EpochMetrics, MODEL, TEST, holds_run, read_metrics, read_times};
+use crate::run::{BEST, Config, EpochMetrics, MODEL, TEST, holds_run, read_metrics, read_network, read_times};
 
 /// State of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -139,10 +139,12 @@ impl RunSummary {
         let validated = epochs.iter().filter(|epoch| epoch.valid.is_some()).count() as u64;
         // A run writes its networks before its metrics.
         let networks = [(MODEL, done > 0), (BEST, validated > 0)];
-        for path in networks.iter().filter(|(_, is_due)| *is_due).map(|(name, _)| self.folder.join(name)) {
+        for (name, _) in networks.iter().filter(|(_, is_due)| *is_due) {
+            let path = self.folder.join(name);
             if !path.is_file() {
                 return Err(Error::corrupt(&path, "network", "the network of a finished epoch", "no file"));
             }
+            read_network(&self.folder, &config, name)?;
         }
         if done > 0 && validated == 0 {
             self.notes.push("no validation".into());
@@ -161,7 +163,10 @@ impl RunSummary {
         }
         (self.epochs_done, self.epochs_asked) = (done, Some(config.epochs));
         self.last_train = epochs.last().map(|epoch| epoch.train);
-        let times = read_times(&self.folder)?;
+        let times = read_times(&self.folder).unwrap_or_else(|error| {
+            self.notes.push(error.to_string());
+            Vec::new()
+        });
         let untimed = times.first().map_or(done, |first| first.epochs_before.min(done));
         let trained = epochs.iter().take(untimed as usize).map(|epoch| epoch.seconds);
         self.seconds = trained.chain(times.iter().map(|process| process.seconds)).sum();

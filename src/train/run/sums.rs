@@ -1,0 +1,89 @@
+//! The BLAKE3 sums of the files of a run, in `sums.json`. With them, every changed byte is found when the run is resumed,
+//! evaluated or compared.
+//!
+//! The sums are removed before a file changes and written after the last change. So a process that is killed leaves
+//! sums that are true, or none. Runs of earlier versions have none.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use tonic_base::{publish, remove_file};
+
+use crate::error::{BaseFault, Error, Result};
+use crate::run::folder::{BEST, MODEL, SUMS};
+use crate::run::{checkpoint, config, metrics};
+
+/// Names of the files that have a sum.
+const SUMMED: [&str; 5] = [config::FILE_NAME, checkpoint::FILE_NAME, metrics::FILE_NAME, BEST, MODEL];
+
+/// Writes the sums of the files in the folder `run`. Before one of these files changes, call [`remove`].
+///
+/// # Errors
+/// [`Io`](tonic_base::Error::Io).
+///
+/// # Panics
+/// Never: names and sums can be written as JSON.
+pub(super) fn write(run: &Path) -> Result<()> {
+    let mut sums = BTreeMap::new();
+    for name in SUMMED {
+        if let Some(sum) = sum(&run.join(name))? {
+            sums.insert(name, sum);
+        }
+    }
+    let text = serde_json::to_string_pretty(&sums).expect("sums are JSON") + "\n";
+    Ok(publish(&run.join(SUMS), text.as_bytes())?)
+}
+
+/// Removes the sums.
+///
+/// # Errors
+/// [`Io`](tonic_base::Error::Io).
+pub(super) fn remove(run: &Path) -> Result<()> {
+    Ok(remove_file(&run.join(SUMS))?)
+}
+
+/// Compares the files of a run with their sums, except for model.safetensors, which can be written again from the
+/// checkpoint. Returns false if the run has no sums.
+///
+/// # Errors
+/// The errors of [`check`].
+pub(super) fn check_state(run: &Path) -> Result<bool> {
+    SUMMED.iter().filter(|&&name| name != MODEL).try_for_each(|name| check(run, name))?;
+    Ok(run.join(SUMS).exists())
+}
+
+/// Compares the file `name` with its sum, if the run has one. Another process may train the run meanwhile.
+///
+/// # Errors
+/// [`Corrupt`](tonic_base::Error::Corrupt) if the file is missing or has another sum, or if the sums cannot be read;
+/// [`Io`](tonic_base::Error::Io).
+pub(super) fn check(run: &Path, name: &str) -> Result<()> {
+    let expected = read(run)?.remove(name);
+    let got = sum(&run.join(name))?;
+    // Other sums than a moment ago: the run was saved in between.
+    if expected.is_none() || expected == got || read(run)?.remove(name) != expected {
+        return Ok(());
+    }
+    let (expected, got) = (expected.unwrap_or_default(), got.unwrap_or_else(|| "no file".into()));
+    Err(Error::corrupt(&run.join(name), "blake3", format!("{expected}, as in {SUMS}"), got))
+}
+
+/// Reads the sums of a run. If it has none, the map is empty.
+fn read(run: &Path) -> Result<BTreeMap<String, String>> {
+    let path = run.join(SUMS);
+    match std::fs::read(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(BTreeMap::new()),
+        Err(error) => Err(Error::io(&path, "read the sums")(error)),
+        Ok(text) => serde_json::from_slice(&text).map_err(|e| Error::corrupt(&path, "JSON", "sums of files", e)),
+    }
+}
+
+/// Returns the sum of a file in hexadecimal digits, or `None` if there is no such file.
+fn sum(path: &Path) -> Result<Option<String>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(blake3::hash(&bytes).to_string())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io(path, "read the file")(error)),
+    }
+}
