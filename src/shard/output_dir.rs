@@ -319,7 +319,10 @@ fn other_files(files: &[SourceFile], others: &[SourceFile]) -> String {
     };
     let named: Vec<String> = files.iter().filter(lacks).map(name).collect();
     match named.len() {
-        0 if files.len() == others.len() => "the same files in another order".into(),
+        0 if files.len() == others.len() => {
+            let moved = files.iter().zip(others).position(|(file, other)| file != other).unwrap_or(0);
+            format!("{} as file {} of the same {}", files[moved].name, moved + 1, files.len())
+        }
         0 => "no other files".into(),
         _ => first_of(&named, MOST),
     }
@@ -343,21 +346,21 @@ fn check_same(dir: &Path, mine: &Marker, begun: &Marker) -> Result<()> {
     match fields.chain(all).find(|field| mine.get(field) != begun.get(field) && !unknown(field)) {
         None => Ok(()),
         Some(mut field) => {
-            let (theirs, mine) = (descriptions[0], descriptions[1]);
+            let (theirs, new, mine) = (descriptions[0], &mine, descriptions[1]);
             if field == "tool" && theirs.tool.level != mine.tool.level {
                 field = "level".into();
             }
             let (expected, got) = match field.as_str() {
                 "sources" => (other_files(sources[0], sources[1]), other_files(sources[1], sources[0])),
-                _ => differing_parts(&shown(&field, theirs), &shown(&field, mine)),
+                _ => differing_parts(&shown(&field, theirs, &begun), &shown(&field, mine, new)),
             };
             Err(Error::Mismatch { path: dir.into(), other: describing_file(dir), field, expected, got })
         }
     }
 }
 
-/// Returns the value of a field of a description as text for people.
-fn shown(field: &str, description: &SetDescription) -> String {
+/// Returns the value of a field of a description as text for people. `marker` has the fields beside the description.
+fn shown(field: &str, description: &SetDescription, marker: &serde_json::Value) -> String {
     let names = |names: &[String]| if names.is_empty() { "none".into() } else { listed(names) };
     match field {
         "classes" => names(&description.classes),
@@ -371,7 +374,7 @@ fn shown(field: &str, description: &SetDescription) -> String {
             let files = description.linked_files.iter();
             names(&files.map(|file| format!("{} (blake3 {:.8})", file.name, file.blake3)).collect::<Vec<_>>())
         }
-        _ => match serde_json::to_value(description).expect("a description has string keys").get(field) {
+        _ => match marker.get(field) {
             Some(serde_json::Value::String(text)) => text.clone(),
             value => value.map_or("none".into(), ToString::to_string),
         },
