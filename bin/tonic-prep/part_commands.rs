@@ -16,7 +16,7 @@ pub(crate) fn part_commands(typed: impl Iterator<Item = String>, path: &Path, pa
         Some(level) => vec!["--class-level".into(), level.into()],
         None => vec![word],
     };
-    let typed: Vec<String> = typed.skip(1).flat_map(split).collect();
+    let typed: Vec<String> = unbundled(typed.skip(1)).into_iter().flat_map(split).collect();
     let rank = |part: &&String| {
         let part = part.to_lowercase();
         !(part.contains("train") || part.starts_with("tr") || part.ends_with("tr"))
@@ -31,14 +31,14 @@ pub(crate) fn part_commands(typed: impl Iterator<Item = String>, path: &Path, pa
         let mut words: Vec<String> = vec!["tonic-prep".into()];
         let (mut is_output, mut is_level) = (false, false);
         for word in &typed {
-            let value = ["--output=", "-o="].iter().find_map(|flag| Some((*flag, word.strip_prefix(flag)?)));
+            let value = word.strip_prefix("--output=");
             words.push(if is_level {
                 // The classes are one level nearer in the part's folder.
                 word.parse().map_or(word.clone(), |level: u8| level.saturating_sub(1).max(1).to_string())
             } else if is_output {
                 output.insert(under(word, part)).clone()
-            } else if let Some((flag, value)) = value {
-                format!("{flag}{}", output.insert(under(value, part)))
+            } else if let Some(value) = value {
+                format!("--output={}", output.insert(under(value, part)))
             } else if !word.starts_with('-') && path.starts_with(word) {
                 path.join(part).display().to_string()
             } else {
@@ -69,7 +69,7 @@ pub(crate) fn without_part(typed: impl Iterator<Item = String>) -> Vec<String> {
 /// the flags in `single`. Words after `--` are file names: those that begin with `-` get `./` in front.
 pub(crate) fn kept(typed: impl Iterator<Item = String>, valued: &[&str], single: &[&str]) -> Vec<String> {
     let mut words = Vec::new();
-    let mut typed = typed.skip(1);
+    let mut typed = unbundled(typed.skip(1)).into_iter();
     while let Some(word) = typed.next() {
         let (flag, value) = word.split_once('=').map_or((&word[..], None), |(flag, value)| (flag, Some(value)));
         if word == "--" {
@@ -78,7 +78,28 @@ pub(crate) fn kept(typed: impl Iterator<Item = String>, valued: &[&str], single:
             if value.is_none() {
                 typed.next();
             }
-        } else if !single.contains(&flag) && !flag.starts_with("-o") {
+        } else if !single.contains(&flag) {
+            words.push(word);
+        }
+    }
+    words
+}
+
+/// Writes each short flag and its value as words of their own: `-qoDIR`, `-qo=DIR` and `-qo DIR` become `-q -o DIR`.
+fn unbundled(typed: impl Iterator<Item = String>) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for word in typed {
+        let letters = word.strip_prefix('-').map_or("", |bundle| bundle.trim_start_matches('q'));
+        let quiet = word.len().saturating_sub(letters.len() + 1);
+        let is_value = words.last().is_some_and(|last| last == "-o");
+        if is_value || words.iter().any(|word| word == "--") || !word.starts_with('-') {
+            words.push(word);
+        } else if let Some(value) = letters.strip_prefix('o') {
+            words.extend((0..quiet).map(|_| "-q".into()));
+            words.push("-o".into());
+            let value = value.strip_prefix('=').unwrap_or(value);
+            words.extend((!value.is_empty()).then(|| value.into()));
+        } else {
             words.push(word);
         }
     }
@@ -122,6 +143,11 @@ mod tests {
         assert_eq!(short, ["tonic-prep", "convert", "a.h5"]);
         let names = without_part("tonic-prep|convert|-o|x|--|a.h5|-b.h5".split('|').map(String::from));
         assert_eq!(names, ["tonic-prep", "convert", "a.h5", "./-b.h5"]);
+        for bundle in ["-qo|x", "-qox", "-qqo=x", "-o|x", "-ox", "-q|-o|-qo"] {
+            let typed = format!("tonic-prep|convert|{bundle}|a.h5|--part=1/2|--sensor|9,9,2");
+            let words = without_part(typed.split('|').map(String::from));
+            assert_eq!(words.join(" "), "tonic-prep convert a.h5 --sensor 9,9,2", "{bundle}");
+        }
         assert_eq!(of_part(&[], Part { index: 1, of: 2 }, Path::new("x")), None);
     }
 
@@ -142,6 +168,10 @@ mod tests {
                 "tonic-prep convert --output=o/Val d/inner/Val --classes c.txt",
             ]
         );
+        for bundle in ["-qo|out", "-qoout", "-qo=out"] {
+            let line = "tonic-prep convert d/train -q -o out/train";
+            assert_eq!(lines(&format!("tonic-prep|convert|d|{bundle}"), "d", &["train"]), [line]);
+        }
         let nearer = ["tonic-prep bench d/train --class-level 1"];
         assert_eq!(lines("tonic-prep|bench|d|--class-level=2", "d", &["train"]), nearer);
         assert_eq!(lines("tonic-prep|bench|d", "d", &["it's"]), ["tonic-prep bench 'd/it'\\''s'"]);
