@@ -12,6 +12,7 @@ mod error_texts;
 mod errors;
 #[path = "../existing_args.rs"]
 mod existing_args;
+mod notes;
 mod part_arg;
 mod part_commands;
 mod plan_args;
@@ -47,6 +48,7 @@ use tonic_shard::{Error as ShardError, MOST_CLASSES, Manifest};
 
 use crate::cli::{Cli, Command};
 use crate::errors::{Cause, Typed};
+use crate::notes::{report_notes, report_opening, with_flags};
 use crate::set_place::{open_set, storage, url_of};
 use crate::subset_args::SubsetArgs;
 use crate::write_args::{threads, verbosity};
@@ -91,18 +93,22 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<ExitCode>
             if dry_run {
                 let job = Job::open(&conversion)?;
                 let estimate = job.estimate()?;
-                let notes = with_flags(typed, job.foretell(&estimate)?);
-                report_notes(&notes, quiet, json);
+                let notes = with_flags(typed, &job.foretell(&estimate)?);
+                if !json {
+                    report_notes(&notes, quiet);
+                }
                 say(&mut out, json, || estimate.json(&job, &notes), || estimate.text(&job))?;
             } else {
-                let mut converted = convert(&conversion)?;
-                if !(quiet || json) {
-                    let classes = converted.manifest.class_counts(MOST_CLASSES);
-                    eprintln!("convert: classes: {}", printable(&classes));
+                let mut converted = convert(&conversion, |inputs| report_opening(inputs, typed, quiet))?;
+                converted.opening_notes = with_flags(typed, &converted.opening_notes);
+                converted.outcome = with_flags(typed, &converted.outcome);
+                if !json {
+                    if !quiet {
+                        let classes = converted.manifest.class_counts(MOST_CLASSES);
+                        eprintln!("convert: classes: {}", printable(&classes));
+                    }
+                    report_notes(&converted.outcome, quiet);
                 }
-                converted.opening_notes = with_flags(typed, converted.opening_notes);
-                converted.outcome = with_flags(typed, converted.outcome);
-                report_notes(&converted.outcome, quiet, json);
                 say(
                     &mut out,
                     json,
@@ -266,30 +272,6 @@ fn exit_code(cause: &Cause) -> Option<u8> {
         (Some(_), _) => Some(BAD_RECORDING),
         (_, Some(SetsError::MissingParts { .. })) => Some(errors::BAD_SET),
         _ => None,
-    }
-}
-
-/// Replaces parameter names with flags in notes of the library, as [`Typed::with_flags`] does.
-fn with_flags(typed: &Typed, notes: Vec<String>) -> Vec<String> {
-    notes.iter().map(|note| typed.with_flags(note)).collect()
-}
-
-/// Prints the notes of a conversion on stderr. With `quiet`, prints only warnings. With `json`, prints nothing, because
-/// the JSON object contains the notes.
-fn report_notes(notes: &[String], quiet: bool, json: bool) {
-    /// Maximum number of notes that are printed. The JSON has all of them.
-    const MOST: usize = 12;
-    if json {
-        return;
-    }
-    let (warnings, notes): (Vec<_>, Vec<_>) = notes.iter().partition(|note| note.starts_with("warning: "));
-    warnings.iter().for_each(|warning| eprintln!("convert: {}", printable(warning)));
-    if quiet {
-        return;
-    }
-    notes.iter().take(MOST).for_each(|note| eprintln!("convert: note: {}", printable(note)));
-    if notes.len() > MOST {
-        eprintln!("convert: note: and {} more of the kind", notes.len() - MOST);
     }
 }
 

@@ -103,7 +103,7 @@ proptest! {
             command: Vec::new(),
             verbosity: Verbosity::Quiet,
         };
-        let manifest = convert(&conversion).unwrap().manifest;
+        let manifest = convert(&conversion, |_| ()).unwrap().manifest;
         if recording.times_as == Times::F32 {
             recording.times.iter_mut().flatten().for_each(|t| *t = f64::from(*t as f32));
         }
@@ -123,7 +123,7 @@ proptest! {
         // Without --lenient the first event outside the sensor is an error that names it.
         let outside = found.iter().position(|s| s.ledger.outside > 0);
         let strict = Conversion { lenient: false, output: dir.join("strict"), threads: 1, ..conversion };
-        match (convert(&strict), outside) {
+        match (convert(&strict, |_| ()), outside) {
             (Ok(_), None) => {}
             (Err(Error::OutsideSensor { sample, .. } | Error::NoPixel { sample, .. }), Some(first)) => prop_assert_eq!(sample, first as u64),
             (result, _) => prop_assert!(false, "{:?} where the first sample outside is {:?}", result, outside),

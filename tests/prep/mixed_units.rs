@@ -52,7 +52,11 @@ fn one_file_in_another_unit_is_named() {
         }
         // Who says the unit gets a warning.
         let given = notes(&folder, &dir.join("given"), &[&SENSOR[..], &["--time-unit", "us"]].concat());
-        says(&given.join("\n"), &[&format!("warning: {i}.npy: times in another unit: it lasts")]);
+        let warning = format!("warning: {i}.npy: times in another unit: it lasts");
+        says(&given.join("\n"), &[&warning]);
+        let said =
+            convert(&[&folder], &dir.join("given")).args(SENSOR).args(["--time-unit", "us", "--overwrite"]).output();
+        says(&String::from_utf8(said.unwrap().stderr).unwrap(), &[&warning, "in us (--time-unit)"]);
         // The corrected copy is right.
         std::fs::copy(right.join(format!("{i}.npy")), folder.join(format!("{i}.npy"))).unwrap();
         let said = notes(&folder, &dir.join("mended"), &SENSOR);

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use tonic_base::{Error as BaseError, Progress, Verbosity, in_order, printable};
+use tonic_base::{Error as BaseError, Progress, Verbosity, in_order};
 
 use crate::convert::chunks::ChunkFailure;
 use crate::convert::conversion::Conversion;
@@ -58,14 +58,14 @@ impl Converted {
     }
 }
 
-/// Converts recordings into a shard set.
+/// Converts recordings into a shard set. Calls `opened` with the open recordings, before anything is written.
 ///
 /// # Errors
 /// Errors of reading, transforming and writing; [`Error::TooMuchLost`](crate::Error::TooMuchLost). After an error,
 /// complete shards stay on disk, and `Existing::Resume` continues from them.
-pub fn convert(conversion: &Conversion) -> Result<Converted> {
+pub fn convert(conversion: &Conversion, opened: impl FnOnce(&Inputs)) -> Result<Converted> {
     let mut job = Job::open(conversion)?;
-    report_inputs(conversion, &job.inputs);
+    opened(&job.inputs);
     let mut dir = OutputDir::open(&conversion.output, conversion.existing)?;
     if dir.is_shared() && conversion.verbosity == Verbosity::Normal {
         eprintln!(
@@ -236,28 +236,6 @@ const REMADE: usize = 16;
 fn other_options(conversion: &Conversion, got: String) -> Error {
     let (output, expected) = (&conversion.output, "the options that the complete shards were made with");
     Error::mismatch(output, &describing_file(output), "way of reading the recordings", expected, got)
-}
-
-/// Prints the layout and the sensor of the recordings, and the notes from opening them. If the conversion is quiet,
-/// prints only warnings.
-fn report_inputs(conversion: &Conversion, inputs: &Inputs) {
-    /// Maximum number of warnings, and of other notes, that are printed. The JSON has all of them.
-    const MOST: usize = 8;
-    let (warnings, notes): (Vec<_>, Vec<_>) = inputs.notes.iter().partition(|note| note.starts_with("warning: "));
-    warnings.iter().take(MOST).for_each(|warning| eprintln!("convert: {}", printable(warning)));
-    if warnings.len() > MOST {
-        eprintln!("convert: warning: and {} more of the kind", warnings.len() - MOST);
-    }
-    if conversion.verbosity == Verbosity::Quiet {
-        return;
-    }
-    let layouts: Vec<&str> = inputs.layouts.iter().map(|layout| layout.title()).collect();
-    eprintln!("convert: layout: {}, sensor {}", layouts.join(", "), inputs.sensor);
-    eprintln!("convert: columns: {}", printable(&inputs.columns.text()));
-    notes.iter().take(MOST).for_each(|note| eprintln!("convert: note: {}", printable(note)));
-    if notes.len() > MOST {
-        eprintln!("convert: note: and {} more of the kind", notes.len() - MOST);
-    }
 }
 
 /// Returns notes for the user that say how many events and samples were left out or changed.

@@ -44,6 +44,11 @@ impl Layout {
         Self::ALL.iter().find(|(layout, ..)| *layout == self).map_or("", |(_, name, _)| name)
     }
 
+    /// Returns whether files of the layout are recognised by an HDF5 dataset.
+    pub(crate) fn has_dataset(self) -> bool {
+        !matches!(self, Layout::Npy | Layout::Npz | Layout::Map)
+    }
+
     /// Returns the names of several layouts, separated by commas.
     pub(crate) fn names(layouts: &[Layout]) -> String {
         layouts.iter().map(|layout| layout.name()).collect::<Vec<_>>().join(", ")

@@ -74,7 +74,7 @@ impl Survey for Tree<'_> {
     }
 
     fn looked(&self) -> String {
-        let known = Layout::ALL[..6].iter().map(|(_, name, mark)| format!("{mark} ({name})"));
-        known.collect::<Vec<_>>().join(", ")
+        let known = Layout::ALL.iter().filter(|(layout, ..)| layout.has_dataset());
+        known.map(|(_, name, mark)| format!("{mark} ({name})")).collect::<Vec<_>>().join(", ")
     }
 }

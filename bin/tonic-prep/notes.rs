@@ -1,0 +1,38 @@
+//! Prints the notes of a conversion on stderr.
+
+use tonic_base::printable;
+use tonic_prep::Inputs;
+
+use crate::errors::Typed;
+
+/// Prints how the recordings were opened. With `quiet`, prints only the warnings.
+pub(crate) fn report_opening(inputs: &Inputs, typed: &Typed, quiet: bool) {
+    if !quiet {
+        let layouts: Vec<&str> = inputs.layouts.iter().map(|layout| layout.title()).collect();
+        eprintln!("convert: layout: {}, sensor {}", layouts.join(", "), inputs.sensor);
+        eprintln!("convert: columns: {}", printable(&inputs.columns.text()));
+    }
+    report_notes(&with_flags(typed, &inputs.notes), quiet);
+}
+
+/// Prints notes and warnings. With `quiet`, prints only the warnings.
+pub(crate) fn report_notes(notes: &[String], quiet: bool) {
+    /// Maximum number of warnings, and of other notes, that are printed. The JSON has all of them.
+    const MOST: usize = 12;
+    let (warnings, notes): (Vec<_>, Vec<_>) = notes.iter().partition(|note| note.starts_with("warning: "));
+    let show = |kind: &str, notes: &[&String], mark: &str| {
+        notes.iter().take(MOST).for_each(|note| eprintln!("convert: {mark}{}", printable(note)));
+        if notes.len() > MOST {
+            eprintln!("convert: {kind}: and {} more of the kind", notes.len() - MOST);
+        }
+    };
+    show("warning", &warnings, "");
+    if !quiet {
+        show("note", &notes, "note: ");
+    }
+}
+
+/// Replaces parameter names with flags in notes of the library, as [`Typed::with_flags`] does.
+pub(crate) fn with_flags(typed: &Typed, notes: &[String]) -> Vec<String> {
+    notes.iter().map(|note| typed.with_flags(note)).collect()
+}
