@@ -235,8 +235,8 @@ fn typed(remedy: &Remedy) -> String {
 
 /// Returns what to type next after an error of the tools for sets. `None` for other errors, and if there is no advice.
 pub(crate) fn sets_advice(error: &Cause) -> Option<String> {
-    let SetsError::MissingParts { part, other, command, .. } = error.downcast_ref()? else { return None };
-    let line = of_part(command, *part, other);
+    let SetsError::MissingParts { part, given, command, .. } = error.downcast_ref()? else { return None };
+    let line = of_part(command, *part, given);
     Some(line.unwrap_or_else(|| "convert the missing parts (--part N/M), and merge all of them".into()))
 }
 

@@ -404,7 +404,7 @@ fn sets() -> Vec<Case> {
                 path: file(),
                 missing: words("2, 3"),
                 part: Part { index: 2, of: 4 },
-                other: PathBuf::from("parts/1"),
+                given: vec![(1, PathBuf::from("parts/1"))],
                 command: ["tonic-prep", "convert", "my file.h5"].map(String::from).into(),
             },
             &["in.h5: the set is incomplete: 2, 3"],

@@ -55,7 +55,7 @@ use crate::write_args::{threads, verbosity};
 
 /// Time that an interrupted run has to save its state and stop. When this time is over, the process ends all the same.
 /// The time is short, because batch systems often give a job 30 seconds or less.
-const GRACE: Duration = Duration::from_millis(1500);
+const GRACE: Duration = Duration::from_millis(1000);
 const SAFE_PLACE: OnSignal = OnSignal::StopWithin(GRACE, "complete shards are kept; continue with --resume");
 /// Exit code for a bad recording or recipe, or for more lost events than `--max-loss` allows.
 const BAD_RECORDING: u8 = 3;

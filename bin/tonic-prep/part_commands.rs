@@ -1,6 +1,6 @@
 //! Makes commands that convert the parts of a dataset, such as train and test, or one part of a set.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tonic_shard::Part;
 
@@ -107,14 +107,40 @@ fn unbundled(typed: impl Iterator<Item = String>) -> Vec<String> {
 }
 
 /// Returns advice to make the missing part `part` of a set, with the command to type. `command` is the command that
-/// made another part, which is in the folder `other`. Returns `None` if `command` is empty.
-pub(crate) fn of_part(command: &[String], part: Part, other: &Path) -> Option<String> {
+/// made one of the parts in `given`, which has their numbers and folders. Returns `None` if `command` is empty.
+pub(crate) fn of_part(command: &[String], part: Part, given: &[(u32, PathBuf)]) -> Option<String> {
     if command.is_empty() {
         return None;
     }
     let words: Vec<String> = command.iter().map(|word| quoted(word)).collect();
-    let output = other.with_file_name(part.index.to_string()).display().to_string();
-    Some(format!("make it: {} --part {}/{} -o {}", words.join(" "), part.index, part.of, quoted(&output)))
+    let mut output = folder_of(part, given);
+    let mut place = "";
+    if !command.iter().skip(2).any(|word| Path::new(word).exists()) {
+        // The names of the recordings are relative to another folder than this one.
+        output = std::path::absolute(&output).unwrap_or(output);
+        place = ", in the folder from which the other parts were made";
+    }
+    let output = output.display().to_string();
+    Some(format!("make it{place}: {} --part {}/{} -o {}", words.join(" "), part.index, part.of, quoted(&output)))
+}
+
+/// Returns a folder for the part `part`. If the names of the given folders are numbers in equal steps, as those of an
+/// array's tasks are, the folder continues them. Otherwise its name is the number of the part.
+fn folder_of(part: Part, given: &[(u32, PathBuf)]) -> PathBuf {
+    let number = |dir: &Path| dir.file_name()?.to_str()?.parse::<i64>().ok();
+    let points: Vec<(i64, i64)> =
+        given.iter().filter_map(|(index, dir)| Some((i64::from(*index), number(dir)?))).collect();
+    let continued = points.first().zip(points.last()).and_then(|(first, last)| {
+        let step = if last.0 > first.0 { (last.1 - first.1) / (last.0 - first.0) } else { 1 };
+        let at = |index: i64| first.1 + step * (index - first.0);
+        (points.len() == given.len() && points.iter().all(|&(index, number)| at(index) == number))
+            .then(|| at(part.index.into()).to_string())
+    });
+    let beside = given.first().map_or(Path::new(""), |(_, dir)| dir);
+    let names = [continued.filter(|name| !name.starts_with('-')), Some(part.index.to_string())];
+    let mut folders = names.into_iter().flatten().map(|name| beside.with_file_name(name));
+    let is_free = |folder: &PathBuf| given.iter().all(|(_, dir)| dir != folder);
+    folders.find(is_free).unwrap_or_else(|| beside.with_file_name(format!("part-{}", part.index)))
 }
 
 fn under(output: &str, part: &str) -> String {
@@ -135,9 +161,17 @@ mod tests {
     fn a_missing_part_is_made_as_the_others() {
         let typed = "x/tonic-prep|convert|a b.h5|-o|parts/1|--part|1/4|--resume=auto|--sensor|9,9,2|--threads=2|--json";
         let kept = without_part(typed.split('|').map(String::from));
-        let line = of_part(&kept, Part { index: 3, of: 4 }, Path::new("my parts/1")).unwrap();
-        let made = "tonic-prep convert 'a b.h5' --sensor 9,9,2 --threads=2 --part 3/4 -o 'my parts/3'";
-        assert_eq!(line, format!("make it: {made}"));
+        let made = |folder: &str| {
+            let given = [(1, PathBuf::from(folder))];
+            of_part(&kept, Part { index: 3, of: 4 }, &given).unwrap()
+        };
+        let line = "tonic-prep convert 'a b.h5' --sensor 9,9,2 --threads=2 --part 3/4 -o";
+        let here = std::env::current_dir().unwrap().display().to_string();
+        let place = "make it, in the folder from which the other parts were made:";
+        assert_eq!(made("my parts/1"), format!("{place} {line} '{here}/my parts/3'"));
+        let there = without_part("tonic-prep|convert|Cargo.toml|-o|x".split('|').map(String::from));
+        let line = of_part(&there, Part { index: 3, of: 4 }, &[(1, "p/1".into())]).unwrap();
+        assert_eq!(line, "make it: tonic-prep convert Cargo.toml --part 3/4 -o p/3");
         let short =
             without_part("tonic-prep|--quiet|convert|-o=x|--part=slurm|a.h5|--resume".split('|').map(String::from));
         assert_eq!(short, ["tonic-prep", "convert", "a.h5"]);
@@ -148,7 +182,26 @@ mod tests {
             let words = without_part(typed.split('|').map(String::from));
             assert_eq!(words.join(" "), "tonic-prep convert a.h5 --sensor 9,9,2", "{bundle}");
         }
-        assert_eq!(of_part(&[], Part { index: 1, of: 2 }, Path::new("x")), None);
+        assert_eq!(of_part(&[], Part { index: 1, of: 2 }, &[(2, "x".into())]), None);
+    }
+
+    #[test]
+    fn the_folder_of_a_missing_part_continues_the_others() {
+        for (given, index, expected) in [
+            (&[(1, "p/1"), (2, "p/2"), (4, "p/4")][..], 3, "p/3"),
+            (&[(1, "p/0"), (3, "p/2"), (4, "p/3")], 2, "p/1"),
+            (&[(2, "p/1"), (3, "p/2")], 1, "p/0"),
+            (&[(1, "p/10"), (4, "p/40")], 2, "p/20"),
+            (&[(4, "p/3")], 1, "p/0"),
+            (&[(1, "p/2"), (2, "p/1"), (3, "p/9")], 4, "p/4"),
+            (&[(1, "p/2"), (3, "p/1")], 2, "p/part-2"),
+            (&[(1, "p/a"), (3, "p/c")], 2, "p/2"),
+            (&[(4, "p/1")], 1, "p/part-1"),
+            (&[(2, "one")], 1, "1"),
+        ] {
+            let given: Vec<(u32, PathBuf)> = given.iter().map(|(index, dir)| (*index, dir.into())).collect();
+            assert_eq!(folder_of(Part { index, of: 4 }, &given), Path::new(expected), "{given:?}");
+        }
     }
 
     #[test]

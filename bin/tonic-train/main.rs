@@ -66,19 +66,26 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Compare(args) => compare_args::run(&args),
         Command::Eval { model, data, best, png, device, threads, json } => {
             use_threads(threads)?;
-            let png = png.unwrap_or_else(|| model.join("confusion.png"));
+            let picture = png.clone().unwrap_or_else(|| model.join("confusion.png"));
             let verbosity = if json { Verbosity::Quiet } else { Verbosity::Normal };
             let warn =
                 if json { |_: &Warning| () } else { |warning: &Warning| advice::show(warning, advice::for_evaluation) };
             let options = EvalOptions { run: model, data, best, open: open_set, verbosity, warn };
             let evaluation = eval(&options, |engine| device.choose(engine))?;
-            evaluation.picture()?.write_png(&png)?;
             let mut out = std::io::stdout().lock();
             if json {
                 out.write_all(printable_json(&evaluation.json()).as_bytes())?;
             } else {
-                let png = png.display().to_string();
-                write!(out, "{}\nconfusion matrix: {}\n", evaluation.text(), printable(&png))?;
+                writeln!(out, "{}", evaluation.text())?;
+            }
+            match evaluation.picture()?.write_png(&picture) {
+                Ok(()) if json => {}
+                Ok(()) => writeln!(out, "confusion matrix: {}", printable(&picture.display().to_string()))?,
+                Err(error) if png.is_none() => {
+                    let why = error.to_string();
+                    eprintln!("warning: no confusion matrix: {}; --png FILE takes another place", printable(&why));
+                }
+                Err(error) => return Err(error.into()),
             }
             Ok(ExitCode::SUCCESS)
         }

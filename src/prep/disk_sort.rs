@@ -3,7 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use tonic_base::{Spill, check_space};
+use tonic_base::{Spill, check_space, interrupt};
+use tonic_shard::KEPT;
 
 use crate::error::Result;
 
@@ -42,13 +43,14 @@ impl<const N: usize> DiskSort<N> {
     /// Adds an item.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`] for the temporary file.
+    /// [`tonic_base::Error::Io`] for the temporary file; [`tonic_base::Error::Interrupted`].
     pub(crate) fn push(&mut self, item: Item<N>) -> Result<()> {
         self.part.push(item);
         if self.part.len() >= self.most { self.end_part() } else { Ok(()) }
     }
 
     fn end_part(&mut self) -> Result<()> {
+        interrupt::check(KEPT)?;
         self.part.sort_by_key(|(key, _)| *key);
         let stream = self.spill.add_stream();
         let mut bytes = Vec::with_capacity(self.part.len().min(WINDOW) * Self::BYTES);
@@ -67,7 +69,7 @@ impl<const N: usize> DiskSort<N> {
     /// Calls `take` with all items, in ascending order of their keys.
     ///
     /// # Errors
-    /// Errors of `take`; [`tonic_base::Error::Io`] for the temporary file.
+    /// Errors of `take`; [`tonic_base::Error::Io`] for the temporary file; [`tonic_base::Error::Interrupted`].
     pub(crate) fn finish(mut self, mut take: impl FnMut(Item<N>) -> Result<()>) -> Result<()> {
         self.end_part()?;
         self.part = Vec::new();
@@ -105,6 +107,7 @@ impl Part {
     fn next<const N: usize>(&mut self, spill: &Spill) -> Result<Option<Item<N>>> {
         let bytes = DiskSort::<N>::BYTES;
         if self.at == self.window.len() {
+            interrupt::check(KEPT)?;
             let whole = WINDOW / bytes * bytes;
             let left = spill.len(self.stream) - self.read;
             self.window.resize((whole as u64).min(left) as usize, 0);

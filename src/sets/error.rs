@@ -38,9 +38,9 @@ pub enum Error {
         missing: String,
         /// The missing part with the lowest number.
         part: Part,
-        /// Directory of one of the given parts.
-        other: PathBuf,
-        /// The command that made the part in `other`, from [`tonic_shard::Manifest::command`].
+        /// Numbers and directories of the given parts, in ascending order of the numbers.
+        given: Vec<(u32, PathBuf)>,
+        /// The command that made one of the given parts, from [`tonic_shard::Manifest::command`].
         command: Vec<String>,
     },
 }

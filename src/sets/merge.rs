@@ -216,8 +216,9 @@ fn check_parts(sets: &[ShardSet], out: &Path) -> Result<bool> {
     let Some(index) = (1..=of).find(absent) else { return Ok(true) };
     let (more, are) = (of as usize - given.len() - missing.len(), if missing.len() == 1 { "is" } else { "are" });
     let missing = format!("part {} of {of} {are} missing", and_more(&missing.join(", "), more));
-    let (other, command) = (first.dir().into(), first.manifest().command.clone());
-    Err(Error::MissingParts { path: out.into(), missing, part: Part { index, of }, other, command })
+    let command = first.manifest().command.clone();
+    let given = given.into_iter().map(|(index, dir)| (index, dir.into())).collect();
+    Err(Error::MissingParts { path: out.into(), missing, part: Part { index, of }, given, command })
 }
 
 /// Returns an error if a part doesn't have as many samples as its share of the whole set. In that case, the parts were

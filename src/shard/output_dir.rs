@@ -95,7 +95,8 @@ impl OutputDir {
     /// # Errors
     /// [`tonic_base::Error::Busy`] if another process holds the lock. [`tonic_base::Error::Exists`] if `path` is a
     /// file; with [`Existing::Refuse`], if the directory holds shards or a manifest; with [`Existing::Resume`], if it
-    /// holds a complete set. [`tonic_base::Error::Io`].
+    /// holds a complete set; if it holds shards, but nothing that describes them, and `existing` is not
+    /// [`Existing::Overwrite`]. [`tonic_base::Error::Io`].
     pub fn open(path: &Path, existing: Existing) -> Result<OutputDir> {
         if path.exists() && !path.is_dir() {
             return Err(Error::exists(path, "it is a file; give a directory"));
@@ -114,8 +115,13 @@ impl OutputDir {
         // Hidden files (the marker, temporary files) come from a conversion that ended before its first shard.
         // Replacing them loses nothing.
         let worth = |file: &PathBuf| !file.file_name().unwrap_or_default().to_string_lossy().starts_with('.');
-        if existing == Existing::Refuse && dir.set_files()?.iter().any(worth) {
+        let is_worth = existing != Existing::Overwrite && dir.set_files()?.iter().any(worth);
+        // The files are listed before the marker is looked for: another process writes its marker before its shards.
+        if is_worth && existing == Existing::Refuse {
             return Err(Error::exists(path, "it holds a set"));
+        }
+        if is_worth && !path.join(MARKER).exists() && !path.join(MANIFEST_FILE).exists() {
+            return Err(Error::exists(path, "it holds shards of a set whose manifest is missing"));
         }
         Ok(dir)
     }

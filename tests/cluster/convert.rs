@@ -95,7 +95,7 @@ fn contents(dir: &Path) -> BTreeMap<String, Vec<u8>> {
 #[test]
 fn an_array_and_its_merge_make_the_whole_set() {
     let Some(bench) = Bench::start() else { return };
-    let job = bench.submit_array("set", &[]);
+    let job = bench.submit_array("set", &["--array=0-3"]);
     let merge = bench.submit_merge(&job, "set");
     bench.assert_merged(&merge, "set");
 
@@ -106,8 +106,8 @@ fn an_array_and_its_merge_make_the_whole_set() {
     let logs = bench.cluster.logs();
     assert!(logs.contains("type --part $SLURM_ARRAY_TASK_ID/N with the number N of all parts"), "{logs}");
 
-    // A missing part is named, with the line that makes it.
-    std::fs::remove_dir_all(bench.path("set.parts/3")).unwrap();
+    // A missing part is named, with the line that makes it. The tasks are numbered from 0, the parts from 1.
+    std::fs::remove_dir_all(bench.path("set.parts/2")).unwrap();
     let merge = bench.cluster.submit(&[&script("convert.sbatch"), "--merge", "again"]);
     bench.cluster.wait_for_all();
     assert_eq!(bench.cluster.states(&merge), ["FAILED"]);
@@ -118,7 +118,7 @@ fn an_array_and_its_merge_make_the_whole_set() {
     let logs = bench.cluster.logs();
     let line = logs.lines().find_map(|line| line.split_once("make it: ")).expect(&logs).1.to_string();
     assert!(
-        line.starts_with("tonic-prep convert 0.h5 1.h5 2.h5") && line.ends_with("--part 3/4 -o again.parts/3"),
+        line.starts_with("tonic-prep convert 0.h5 1.h5 2.h5") && line.ends_with("--part 3/4 -o again.parts/2"),
         "{line}"
     );
     let words: Vec<&str> = line.split(' ').skip(1).collect();

@@ -218,6 +218,15 @@ fn resume_auto_starts_continues_or_finds_the_set_complete() {
     let said = json(convert(&[&job.file], &half).args(SMALL).args(["--resume=auto", "--json"]));
     assert!(said["resumed_samples"].as_u64().unwrap() >= 36, "it continues");
     assert!(contents(&half) == job.expected);
+
+    // A set without its manifest has nothing that says whose it is.
+    std::fs::remove_file(half.join("manifest.json")).unwrap();
+    let before = contents(&half);
+    for resume in ["--resume=auto", "--resume"] {
+        let words = ["half exists already: it holds shards of a set whose manifest is missing", "--overwrite"];
+        refuses(convert(&[&job.file], &half).args(SMALL).arg(resume), 2, &words);
+    }
+    assert!(contents(&half) == before);
 }
 
 #[test]

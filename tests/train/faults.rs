@@ -222,7 +222,15 @@ fn every_changed_byte_of_a_run_is_found() {
     let config = std::fs::read_to_string(path("config.toml")).unwrap();
     write(path("config.toml"), config.replace("seed = 0", "seed = 8").as_bytes()).unwrap();
     fails(&mut resume(2), 4, &["config.toml", copy]);
+    fails(&mut eval(dir.path(), "run", "valid"), 4, &["config.toml", copy]);
     write(path("config.toml"), config.as_bytes()).unwrap();
+    // Temporary files of a process that was killed go, others stay.
+    for name in [".model.safetensors.tmp", ".loss.png.tmp", ".mine.tmp"] {
+        write(path(name), b"half").unwrap();
+    }
+    succeeds(&mut resume(1));
+    let left = [".model.safetensors.tmp", ".loss.png.tmp", ".mine.tmp"].map(|name| path(name).exists());
+    assert_eq!(left, [false, false, true]);
     std::fs::remove_file(path("checkpoint.safetensors")).unwrap();
     fails(&mut resume(1), 4, &["checkpoint.safetensors", "no file", copy]);
     write(path("checkpoint.safetensors"), &whole_run[0]).unwrap();
@@ -243,6 +251,13 @@ fn a_run_folder_that_cannot_be_one_is_refused() {
     assert_eq!(read(dir.path().join("run")).unwrap(), b"mine");
     fails(&mut fit(dir.path(), "nothing", "--resume"), 1, &["nothing/config.toml", "cannot read"]);
     assert!(!dir.path().join("nothing").exists());
+    for set in ["--overwrite", "--resume=auto", ""] {
+        fails(
+            &mut fit(dir.path(), "valid", set),
+            2,
+            &["--output: expected a folder for a run, got", "valid, which holds a shard set"],
+        );
+    }
     // A folder with a model but no configuration.
     std::fs::create_dir(dir.path().join("model")).unwrap();
     write(dir.path().join("model/model.safetensors"), b"mine").unwrap();

@@ -349,6 +349,16 @@ fn an_evaluation_says_what_the_run_said() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert_says(&text, &["accuracy ", "(120 samples)", "recall", "middle ", "elsewhere.png"]);
     assert!(bytes(dir.path(), "elsewhere.png").starts_with(b"\x89PNG"));
+
+    // A run folder without room for the picture, such as one that only its owner may write to.
+    std::fs::remove_file(run.join("confusion.png")).unwrap();
+    std::fs::create_dir(run.join("confusion.png")).unwrap();
+    let output = eval(dir.path(), "run", "train").output().unwrap();
+    let (text, said) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(output.status.success() && !text.contains("confusion matrix:"), "{text}");
+    assert_says(&text, &["accuracy ", "(120 samples)"]);
+    assert_says(&said, &["warning: no confusion matrix: ", "confusion.png", "--png FILE"]);
+    fails(eval(dir.path(), "run", "train").arg("--png").arg(run.join("confusion.png")), 1, &["confusion.png"]);
 }
 
 /// Computes the logits of all samples, in batches of `batch_size`.

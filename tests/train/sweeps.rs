@@ -272,6 +272,7 @@ fn runs_that_do_not_fit_together_are_marked() {
     let metrics = sweep.join("002-lr0.01-hidden8x8-seed1/metrics.jsonl");
     let first = std::fs::read_to_string(&metrics).unwrap().lines().next().unwrap().to_string();
     std::fs::write(&metrics, first + "\n").unwrap();
+    std::fs::remove_file(metrics.with_file_name("sums.json")).unwrap();
     let said = json(&mut program(path, "compare my'sweep my'sweep/003-lr0.002-hidden8x8-seed2 copy else renamed_run"));
     assert_eq!(said["runs"].as_array().unwrap().len(), 7, "a run that is named twice counts once");
     assert_eq!(run(&said, "001")["state"], "not_started");
@@ -314,6 +315,10 @@ fn a_damaged_run_is_named_and_the_others_are_shown() {
         ("config.toml", "seed = 1", "config.toml: corrupt: TOML: expected a run's configuration"),
         ("test.json", &test.replace("\"low\"", "\"x\""), "test.json: corrupt: classes: expected those of config.toml"),
         ("test.json", "{}", "test.json: corrupt: JSON: expected an evaluation"),
+        ("test.json", &test.replace("\"loss\":", "\"loss\":1"), "test.json: corrupt: blake3: expected"),
+        ("metrics.jsonl", &metrics.replace("\"loss\":", "\"loss\":1"), "metrics.jsonl: corrupt: blake3: expected"),
+        ("metrics.jsonl", metrics.lines().next().unwrap(), "metrics.jsonl: corrupt: blake3: expected"),
+        ("config.toml", &config.replace("lr = 0", "lr = 1"), "config.toml: corrupt: blake3: expected"),
     ] {
         std::fs::write(folder.join(name), text).unwrap();
         let output = program(path, "compare my'sweep").output().unwrap();

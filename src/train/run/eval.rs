@@ -10,9 +10,10 @@ use crate::engine::EngineChoice;
 use crate::error::Result;
 use crate::feed::Feed;
 use crate::learner::{Backend, ClassBalance, ClassWeights, Evaluation, Padding, Warning, longest_steps};
-use crate::run::config::Config;
+use crate::run::config::{self, Config};
 use crate::run::folder::{BEST, MODEL};
 use crate::run::saved_networks::read_network;
+use crate::run::sums;
 
 /// Options of an evaluation.
 #[derive(Clone, Debug)]
@@ -44,6 +45,7 @@ pub fn eval(options: &EvalOptions, choose: impl FnOnce(EngineChoice) -> Result<B
     let set = (options.open)(data)?;
     config.check_data(run, data, set.manifest())?;
     let trained = read_network(run, &config, if options.best { BEST } else { MODEL })?;
+    sums::check(run, config::FILE_NAME)?;
     ClassBalance::of(&set).warnings(ClassWeights::None).iter().for_each(options.warn);
     let backend = choose(config.engine)?;
     let longest = longest_steps(config.steps, &[&set]);

@@ -15,8 +15,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tonic_base::{DirLock, Error as BaseError, remove_file};
-use tonic_shard::Existing;
+use tonic_base::{DirLock, Error as BaseError, drafted, is_abandoned, remove_file};
+use tonic_shard::{Existing, MANIFEST_FILE, MARKER};
 
 use crate::error::{BaseFault, Error, Result};
 use crate::run::config::Config;
@@ -65,14 +65,10 @@ impl RunFolder {
             std::fs::create_dir_all(path).map_err(Error::io(path, "create the run folder"))?;
             let lock = Some(take_when_free(path, wait)?);
             let existing = if Config::is_in(path) { Existing::Resume } else { Existing::Refuse };
-            let folder = RunFolder { path: path.into(), existing, lock };
-            folder.refuse_present()?;
-            return Ok(folder);
+            return RunFolder { path: path.into(), existing, lock }.checked();
         }
         let lock = path.is_dir().then(|| DirLock::take(path)).transpose()?;
-        let folder = RunFolder { path: path.into(), existing, lock };
-        folder.refuse_present()?;
-        Ok(folder)
+        RunFolder { path: path.into(), existing, lock }.checked()
     }
 
     /// Creates and locks the folder if it doesn't exist. Removes the files of an old run if a new run begins.
@@ -102,7 +98,33 @@ impl RunFolder {
         self.resumes() && FILES[1..3].iter().any(|name| self.path.join(name).exists())
     }
 
+    /// Returns this folder if it may be used, and removes temporary files of processes that were killed.
+    fn checked(self) -> Result<RunFolder> {
+        self.refuse_present()?;
+        if self.lock.is_some() {
+            self.remove_abandoned()?;
+        }
+        Ok(self)
+    }
+
+    fn remove_abandoned(&self) -> Result<()> {
+        let list = Error::io(&self.path, "list the run folder");
+        let entries = std::fs::read_dir(&self.path).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+        for file in entries.map_err(list)?.iter().map(std::fs::DirEntry::path) {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            let is_ours = |whole: &str| FILES.contains(&whole) || whole.ends_with(".png") || whole.ends_with(".svg");
+            if drafted(&name).is_some_and(is_ours) && is_abandoned(&file) {
+                remove_file(&file)?;
+            }
+        }
+        Ok(())
+    }
+
     fn refuse_present(&self) -> Result<()> {
+        if [MANIFEST_FILE, MARKER].iter().any(|name| self.path.join(name).exists()) {
+            let got = format!("{}, which holds a shard set", self.path.display());
+            return Err(Error::usage("output", "a folder for a run", got));
+        }
         if self.existing == Existing::Refuse && holds_run(&self.path) {
             return Err(Error::exists(&self.path, "it holds a run"));
         }

@@ -47,4 +47,5 @@ pub use options::FitOptions;
 pub use options_file::{RunOption, read_options};
 pub(crate) use options_file::{options_of, read_toml, table_at};
 pub(crate) use saved_networks::read_network;
+pub(crate) use sums::check_results;
 pub(crate) use times::read as read_times;

@@ -11,11 +11,11 @@ use std::path::Path;
 use tonic_base::{publish, remove_file};
 
 use crate::error::{BaseFault, Error, Result};
-use crate::run::folder::{BEST, MODEL, SUMS};
+use crate::run::folder::{BEST, MODEL, SUMS, TEST};
 use crate::run::{checkpoint, config, metrics};
 
 /// Names of the files that have a sum.
-const SUMMED: [&str; 5] = [config::FILE_NAME, checkpoint::FILE_NAME, metrics::FILE_NAME, BEST, MODEL];
+const SUMMED: [&str; 6] = [config::FILE_NAME, checkpoint::FILE_NAME, metrics::FILE_NAME, BEST, MODEL, TEST];
 
 /// Writes the sums of the files in the folder `run`. Before one of these files changes, call [`remove`].
 ///
@@ -51,6 +51,14 @@ pub(super) fn remove(run: &Path) -> Result<()> {
 pub(super) fn check_state(run: &Path) -> Result<bool> {
     SUMMED.iter().filter(|&&name| name != MODEL).try_for_each(|name| check(run, name))?;
     Ok(run.join(SUMS).exists())
+}
+
+/// Compares the files that tell the settings and the results of a run with their sums.
+///
+/// # Errors
+/// The errors of [`check`].
+pub(crate) fn check_results(run: &Path) -> Result<()> {
+    [config::FILE_NAME, metrics::FILE_NAME, TEST].iter().try_for_each(|name| check(run, name))
 }
 
 /// Compares the file `name` with its sum, if the run has one. Another process may train the run meanwhile.

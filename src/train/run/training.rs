@@ -276,7 +276,9 @@ impl<'a> Training<'a> {
 
     pub(super) fn test(&mut self, feed: &Feed) -> Result<Evaluation> {
         let evaluation = self.evaluate(feed)?;
+        sums::remove(&self.fit.run)?;
         publish(&self.fit.run.join(TEST), evaluation.json().as_bytes())?;
+        sums::write(&self.fit.run)?;
         Ok(evaluation)
     }
 

@@ -8,7 +8,9 @@ use serde_json::{Map, Value, json};
 use super::grid::OPTIONS_FILE;
 use crate::error::{BaseFault, Error, Result};
 use crate::learner::Score;
-use crate::run::{BEST, Config, EpochMetrics, MODEL, TEST, holds_run, read_metrics, read_network, read_times};
+use crate::run::{
+    BEST, Config, EpochMetrics, MODEL, TEST, check_results, holds_run, read_metrics, read_network, read_times,
+};
 
 /// State of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -131,6 +133,7 @@ impl RunSummary {
         let config = Config::read(&self.folder)?;
         let epochs = read_metrics(&self.folder)?;
         let test = read_test(&self.folder, &config)?;
+        check_results(&self.folder)?;
         let done = epochs.len() as u64;
         self.state = if done < config.epochs { RunState::Unfinished } else { RunState::Finished };
         if self.state == RunState::Unfinished {
