@@ -1,5 +1,5 @@
-//! Finds out how many threads this process can run at once: its affinity mask, or fewer, if a control group (cgroup) of
-//! Linux limits its CPU time.
+//! Finds out how many threads this process can run at once. Takes the affinity mask and the CPU quota of control groups
+//! (cgroups) of Linux into account.
 
 use std::path::Path;
 
@@ -7,10 +7,9 @@ use crate::cgroup::groups_around;
 
 /// Returns the number of threads that can run at once, at least 1.
 ///
-/// The result is the smallest of these numbers: the processors of the affinity mask and, for each control group of the
-/// process that has a quota of CPU time, this quota, rounded to a whole number of processors. Versions 1 and 2 of
-/// control groups are supported. On other systems, the result is that of [`std::thread::available_parallelism`]. The
-/// environment variable `RAYON_NUM_THREADS` replaces all of them.
+/// The environment variable `RAYON_NUM_THREADS` sets this number. Without it, the number is that of the processors in
+/// the affinity mask or, if that is smaller, the smallest CPU quota of the process's control groups. Quotas are rounded
+/// to whole processors. Systems other than Linux report the number themselves ([`std::thread::available_parallelism`]).
 pub fn cores() -> usize {
     let asked = std::env::var("RAYON_NUM_THREADS").ok().and_then(|n| n.parse().ok()).filter(|&n| n > 0);
     asked
@@ -18,8 +17,8 @@ pub fn cores() -> usize {
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
-/// Like [`cores`], but reads the files of `proc` and `sys` in the folder `root` instead of `/`. Returns `None` if `proc`
-/// does not list the processors of the affinity mask.
+/// Like [`cores`], but reads `proc` and `sys` in the folder `root`. `None` if `proc` does not list the processors of
+/// the affinity mask.
 fn cores_at(root: &Path) -> Option<usize> {
     let status = std::fs::read_to_string(root.join("proc/self/status")).ok()?;
     let allowed = count(status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?)?;
@@ -37,9 +36,8 @@ fn count(list: &str) -> Option<usize> {
     ranges.sum()
 }
 
-/// Returns the smallest quota of a control group and of the groups around it, in processors. `None` if none of these
-/// groups has a quota. `line` names the group. It is a line of `/proc/self/cgroup`: `0::/path` in version 2 of control
-/// groups, or `4:cpu,cpuacct:/path` in version 1.
+/// Returns the smallest CPU quota of a control group and of the groups that contain it, in processors. `line` is the
+/// group's line in `/proc/self/cgroup`.
 fn quota(root: &Path, line: &str) -> Option<f64> {
     let mut fields = line.splitn(3, ':');
     let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);

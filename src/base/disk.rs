@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::progress::human_bytes;
 
 /// Returns the number of free bytes on the disk of `path`, or `None` if the system does not report it. If `path`
-/// doesn't exist yet, the disk of the nearest existing folder above it counts.
+/// doesn't exist yet, takes the nearest existing folder above it.
 pub fn free_space(path: &Path) -> Option<u64> {
     #[cfg(unix)]
     {
@@ -22,8 +22,8 @@ pub fn free_space(path: &Path) -> Option<u64> {
     }
 }
 
-/// Checks that the disk of `path` has room for `needed` bytes. `there` bytes of them are on the disk already, or will be
-/// freed. If the system does not report the free space, there is room.
+/// Checks that the disk of `path` has room for `needed` bytes. Of these, `there` bytes are on the disk already, or will
+/// be freed. Returns no error if the system does not report the free space.
 ///
 /// # Errors
 /// [`Error::NoSpace`].

@@ -15,7 +15,7 @@ pub enum Error {
     Io {
         /// Path of the file or directory.
         path: PathBuf,
-        /// Text for the error message: what was tried, in words that follow "cannot", such as `"read the manifest"`.
+        /// Text for the error message: what was tried, to follow the word "cannot". Example: `"read the manifest"`.
         action: &'static str,
         /// Error of the operating system.
         source: std::io::Error,
@@ -26,7 +26,7 @@ pub enum Error {
         /// Text for the error message: what was saved before the program stopped.
         saved: String,
     },
-    /// The user or the caller gave an argument or a setting with a value that cannot be used.
+    /// The value of an argument or a setting cannot be used.
     #[error("{what}: expected {expected}, got {got}")]
     Usage {
         /// Name of the argument or setting.
@@ -74,7 +74,7 @@ pub enum Error {
     /// A file is damaged, or its content breaks the rules of its format.
     #[error("{}: corrupt: {place}: expected {expected}, got {got}", .path.display())]
     Corrupt {
-        /// The file that is damaged or isn't valid.
+        /// The damaged or invalid file.
         path: PathBuf,
         /// Where in the file the damage is: a field, or a chunk and its samples.
         place: String,
@@ -86,16 +86,15 @@ pub enum Error {
     /// A worker thread panicked. The message of the panic has already been printed.
     #[error("a worker thread ended unexpectedly while it had to {doing}")]
     WorkerLost {
-        /// Text for the error message: the work of the thread, in words that follow "had to", such as `"load batches"`.
+        /// Text for the error message: the work of the thread, to follow the words "had to". Example: `"load batches"`.
         doing: &'static str,
     },
 }
 
-/// Constructors for variants of [`Error`], such as `Error::io(path, action)`.
-///
-/// Every error type that implements `From<Error>` has these constructors. They return that error type.
+/// Constructors for variants of [`Error`], such as `Error::io(path, action)`. They return the error type of the calling
+/// crate, which must implement `From<Error>`.
 pub trait BaseFault: From<Error> {
-    /// Returns a closure for `map_err`, which makes an [`Error::Io`] from an error of the operating system.
+    /// Returns a closure for `map_err`. It makes an [`Error::Io`] from an error of the operating system.
     fn io(path: impl Into<PathBuf>, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Error::Io { path, action, source }.into()

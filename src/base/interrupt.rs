@@ -1,7 +1,7 @@
-//! Handles signals that ask a run to stop: Ctrl-C, and the signals that a batch system sends when a job's time is over.
+//! Handles signals that ask a run to stop: Ctrl-C, and the signals of a batch system when a job's time is over.
 //!
-//! After such a signal, the run saves its state and stops as soon as it safely can. If this takes too long, the process
-//! ends without waiting for the run (see [`install`]). This damages no file, because files are written atomically.
+//! The run then saves its state and stops as soon as it safely can. If this takes too long, the process ends anyway
+//! (see [`install`]). This damages no file, because files are written atomically.
 
 #[cfg(unix)]
 use std::io::Write;
@@ -30,9 +30,9 @@ pub enum OnSignal {
     StopWithin(Duration, &'static str),
 }
 
-/// Installs a handler for SIGINT, SIGTERM, SIGHUP and SIGUSR1 in this process. After the first signal, a SIGINT ends the
-/// process at once. Other signals then change nothing, because batch systems send several. SIGHUP stays ignored if it is
-/// ignored already, as under `nohup`.
+/// Installs a handler for SIGINT, SIGTERM, SIGHUP and SIGUSR1. The first signal does what `on_signal` says. A later
+/// SIGINT ends the process at once. Other later signals change nothing, because batch systems send several. If SIGHUP
+/// is ignored already, as under `nohup`, it stays ignored.
 ///
 /// A process that the handler ends has the exit code [`INTERRUPTED`] and leaves no temporary file.
 ///
@@ -66,7 +66,7 @@ pub fn install(on_signal: OnSignal) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Whether the parent of this process has had SIGHUP ignored. Only Linux tells.
+/// Whether this process ignores SIGHUP, as under `nohup`. Returns false on systems other than Linux.
 #[cfg(unix)]
 fn ignores_hangup() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -74,8 +74,8 @@ fn ignores_hangup() -> bool {
     ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 != 0)
 }
 
-/// Ends the process. Handlers of libraries for the exit of the process don't run: other threads still use what these
-/// would take down.
+/// Prints a line and ends the process. Doesn't run the exit handlers of libraries, because other threads still use
+/// these libraries.
 #[cfg(unix)]
 fn end(said: &str) -> ! {
     discard_drafts();
@@ -83,14 +83,14 @@ fn end(said: &str) -> ! {
     signal_hook::low_level::exit(INTERRUPTED.into())
 }
 
-/// Prints a line on stderr, which may be closed.
+/// Prints a line on stderr. Doesn't fail if stderr is closed.
 #[cfg(unix)]
 fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// Does nothing on systems other than Unix. There, a signal ends the process at once. This damages no file, because
-/// files are written atomically.
+/// Does nothing: on systems other than Unix, a signal ends the process at once. This damages no file, because files are
+/// written atomically.
 #[cfg(not(unix))]
 pub fn install(_on_signal: OnSignal) -> std::io::Result<()> {
     Ok(())

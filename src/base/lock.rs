@@ -13,8 +13,8 @@ const LOCK_FILE: &str = ".lock";
 
 /// A lock on a directory, held until this value is dropped. If the process is killed, the system releases the lock.
 ///
-/// Some network file systems don't support locks. On these, [`DirLock::take`] always succeeds, even if another process
-/// has a lock on the same directory.
+/// Some network file systems don't support locks. There, [`DirLock::take`] always succeeds, even if another process has
+/// a lock on the same directory.
 #[derive(Debug)]
 pub struct DirLock {
     path: PathBuf,
@@ -47,8 +47,8 @@ impl DirLock {
         }
     }
 
-    /// Locks an existing directory, like [`DirLock::take`]. While another process holds the lock, waits, at most for
-    /// the time `patience`. `saved` says what was saved if a signal asks the program to stop.
+    /// Like [`DirLock::take`], but waits for at most the time `patience` while another process holds the lock. If a
+    /// signal asks the program to stop, returns an error with the text `saved`, which says what was saved.
     ///
     /// # Errors
     /// [`Error::Busy`] after this time; [`Error::Interrupted`]; [`Error::Io`].
@@ -66,13 +66,12 @@ impl DirLock {
 }
 
 impl Drop for DirLock {
-    /// Removes the lock file. A killed process leaves its lock file behind; the next process reuses that file.
+    /// Removes the lock file. A killed process doesn't do this; then the next process reuses the file.
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-/// Whether `error` means that the file system doesn't support locks.
 fn has_no_locks(error: &std::io::Error) -> bool {
     #[cfg(unix)]
     {
@@ -86,7 +85,7 @@ fn has_no_locks(error: &std::io::Error) -> bool {
     }
 }
 
-/// Whether the open file `file` still exists at `path`. Returns false if another process has removed it.
+/// Whether the open file `file` is still the file at `path`. Another process can have removed it.
 fn is_at(file: &File, path: &Path) -> bool {
     #[cfg(unix)]
     {

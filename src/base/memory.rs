@@ -1,5 +1,5 @@
-//! Finds out how much memory this process can still use. This is the free memory of the machine, or less if a control
-//! group (cgroup) of Linux limits the process. Batch systems and containers set these limits.
+//! Finds out how much memory this process can still use: the free memory of the machine, or less if a control group
+//! (cgroup) limits it. Batch systems and containers set such limits.
 
 use std::path::Path;
 
@@ -7,15 +7,14 @@ use crate::cgroup::groups_around;
 
 /// Returns the number of bytes of memory that this process can still use. `None` if the system doesn't report it.
 ///
-/// A process belongs to a control group (cgroup), which can be inside other groups. If a group has a limit, its free
-/// memory is the limit minus the memory that the group uses. The result is the smallest of these numbers: the free
-/// memory of each group, and the free memory of the machine (`MemAvailable`). Memory for cached files counts as free.
+/// This is the free memory of the machine (`MemAvailable`), or of a control group (cgroup) of the process if that has
+/// less. The free memory of a group is its limit minus the memory that it uses. Memory for cached files counts as free.
 /// Versions 1 and 2 of control groups are supported.
 pub fn free_memory() -> Option<u64> {
     free_at(Path::new("/"))
 }
 
-/// Like [`free_memory`], but `root` is the folder that contains `proc` and `sys`. It is `/`, except in tests.
+/// Like [`free_memory`], but reads `proc` and `sys` in the folder `root`. `root` is `/`, except in tests.
 fn free_at(root: &Path) -> Option<u64> {
     let machine = std::fs::read_to_string(root.join("proc/meminfo")).ok();
     let machine = machine.and_then(|text| Some(number_after(&text, "MemAvailable:")? * 1024));
@@ -23,8 +22,8 @@ fn free_at(root: &Path) -> Option<u64> {
     groups.lines().filter_map(|line| left_of(root, line)).chain(machine).min()
 }
 
-/// Names under which a version of control groups reports memory. `limits` and `used` are names of files; of several limits,
-/// the lowest counts. `cached` is the name of a line in the file `memory.stat`: the memory for cached files.
+/// Names of files in which control groups report memory. Of several `limits`, the lowest counts. `cached` is a line of
+/// the file `memory.stat`: memory for cached files.
 struct Names {
     limits: &'static [&'static str],
     used: &'static str,
@@ -37,9 +36,8 @@ const VERSION_1: Names =
 const VERSION_2: Names =
     Names { limits: &["memory.max", "memory.high"], used: "memory.current", cached: "inactive_file" };
 
-/// Returns the smallest number of bytes that the limit of a control group, or of a group that contains it, leaves free.
-/// `None` if these groups have no limits. `line` names the group: it is a line of `/proc/self/cgroup`, such as
-/// `0::/path` (version 2 of control groups) or `5:memory:/path` (version 1).
+/// How many bytes the limits of a control group, and of the groups that contain it, leave free, or `None` without
+/// limits. `line` is the group's line in `/proc/self/cgroup`.
 fn left_of(root: &Path, line: &str) -> Option<u64> {
     let mut fields = line.splitn(3, ':');
     let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
@@ -51,8 +49,8 @@ fn left_of(root: &Path, line: &str) -> Option<u64> {
     groups_around(root, mounts, path).filter_map(|group| left_in(&group, &names)).min()
 }
 
-/// Returns the number of bytes that the limit of one control group leaves free. `None` if the group has no limit.
-/// `group` is the folder of the group.
+/// How many bytes the limit of one control group leaves free, or `None` without a limit. `group` is the folder of the
+/// group.
 fn left_in(group: &Path, names: &Names) -> Option<u64> {
     let read = |name: &str| std::fs::read_to_string(group.join(name)).ok();
     let number = |name: &str| read(name)?.trim().parse::<u64>().ok();
@@ -74,8 +72,7 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
-    /// Writes `files` to a temporary folder and returns the free memory that [`free_at`] finds there. Each item of
-    /// `files` is a path inside the folder, and the text of the file.
+    /// Writes `files`, (path, text), to a temporary folder. Returns the free memory that [`free_at`] finds there.
     fn free(name: &str, files: &[(&str, String)]) -> Option<u64> {
         let root = std::env::temp_dir().join(format!("tonic-base-memory-{}-{name}", std::process::id()));
         for (path, text) in files {

@@ -1,7 +1,6 @@
 //! Formats lists of names for messages.
 
-/// Joins the first 12 names with commas. If there are more than 12, the text ends with the number of names that are
-/// left out: "a, b and 3 more".
+/// Joins the first 12 names with commas. The text ends with the number of names that are left out: "a, b and 3 more".
 pub fn some_of<S: AsRef<str>>(names: &[S]) -> String {
     first_of(names, 12)
 }
@@ -12,8 +11,7 @@ pub fn first_of<S: AsRef<str>>(names: &[S], most: usize) -> String {
     and_more(&shown.join(", "), names.len() - shown.len())
 }
 
-/// Returns `name` and the number of further names that are not shown, `more`: "a and 3 more". If `more` is 0, returns
-/// only `name`.
+/// Returns `name` and the number of further names, `more`: "a and 3 more". If `more` is 0, returns only `name`.
 pub fn and_more(name: &str, more: usize) -> String {
     if more > 0 { format!("{name} and {more} more") } else { name.into() }
 }

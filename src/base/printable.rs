@@ -1,4 +1,4 @@
-//! Makes text from files safe for a terminal, a picture or a log: invisible characters become escapes.
+//! Makes text from files safe for a terminal, a picture or a log: replaces invisible characters with escapes.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -6,8 +6,8 @@ use std::fmt::Write;
 /// Returns the text on one line, with hidden characters as escapes such as `\n`, `\u{1b}` and `\u{202e}`. Use this
 /// function for a name, a path or a value from a file.
 ///
-/// Hidden characters are control characters, line breaks and format characters. Format characters are invisible or
-/// reorder the text around them.
+/// Hidden characters are control characters, line breaks and format characters. Format characters are invisible, or
+/// change the order of the text around them.
 ///
 /// Escapes are longer than the characters that they replace. To align the text in a table, measure the result of this
 /// function, not the original text.
@@ -15,8 +15,8 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, is_hidden, |escapes, c| escapes.extend(c.escape_default()))
 }
 
-/// Like [`printable`], but keeps line feeds. Use it for a text of several lines that this program has made. Names from
-/// files that are part of this text must go through [`printable`] first.
+/// Like [`printable`], but keeps line feeds. Use it for a text of several lines that this program has made. Pass names
+/// from files through [`printable`] before you put them into this text.
 pub fn printable_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| is_hidden(c) && c != '\n', |escapes, c| escapes.extend(c.escape_default()))
 }
@@ -49,8 +49,7 @@ fn escaped(text: &str, hidden: impl Fn(char) -> bool, escape: impl Fn(&mut Strin
     shown.into()
 }
 
-/// Whether a character is hidden: a control character, a line break, or a character without a visible shape, such as a
-/// zero-width space.
+/// Whether a character is hidden: a control character, a line break, or a character without a visible shape.
 fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(

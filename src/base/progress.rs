@@ -1,5 +1,5 @@
-//! Shows the progress of long tasks: a bar on a terminal, a few plain lines in a log, nothing if quiet. Also formats
-//! sizes, and parses the sizes and ranges that users type.
+//! Shows the progress of long tasks: a bar on a terminal, a few plain lines in a log. Also formats sizes, and parses
+//! sizes and ranges that users type.
 
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::printable::printable;
 
-/// How long a task runs before its first progress line in a log. Shorter tasks print only the line at their end.
+/// How long a task runs before its first progress line in a log. A shorter task prints only its last line.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How much progress a run shows.
@@ -35,14 +35,14 @@ pub struct Progress {
 #[derive(Debug)]
 enum Show {
     Bar(ProgressBar),
-    /// Plain lines, for a log. The number says how many quarters of the task have been reported, 0 to 3.
+    /// Plain lines, for a log. The number (0 to 3) is how many quarters of the task have been reported.
     Lines(AtomicU64),
     Nothing,
 }
 
 impl Progress {
-    /// Starts a task of `total` units. `unit` is the name of a unit in the shown text, such as "samples". If it is
-    /// `"B"` (bytes), amounts are shown in larger units, such as MiB or MB.
+    /// Starts a task of `total` units. `unit` is the name of the unit in the shown text, such as "samples". With `"B"`
+    /// (bytes), the text uses larger units, such as MiB or MB.
     pub fn start(verbosity: Verbosity, label: &str, total: u64, unit: &'static str) -> Progress {
         let label = printable(label).into_owned();
         let show = match verbosity {
@@ -67,8 +67,8 @@ impl Progress {
         Progress { label, unit, total, done: AtomicU64::new(0), started: Instant::now(), show }
     }
 
-    /// Like [`Progress::start`], but shows nothing if stderr is not a terminal. Use it for the tasks of a run that has
-    /// many of them, because a line for each task would fill a log.
+    /// Like [`Progress::start`], but shows nothing if stderr is not a terminal. Use it if a run has many tasks: a line
+    /// for each task would fill a log.
     pub fn start_bar(verbosity: Verbosity, label: &str, total: u64, unit: &'static str) -> Progress {
         let mut progress = Progress::start(verbosity, label, total, unit);
         if matches!(progress.show, Show::Lines(_)) {
@@ -107,8 +107,8 @@ impl Progress {
         }
     }
 
-    /// Ends the task. Removes its bar and prints a line with the rate, but prints nothing if the task shows no
-    /// progress. Returns the duration of the task in seconds.
+    /// Ends the task and removes its bar. Prints a line with the rate, if this task shows progress. Returns the
+    /// duration of the task in seconds.
     pub fn finish(self) -> f64 {
         let seconds = self.started.elapsed().as_secs_f64();
         let done = self.done.load(Ordering::Relaxed);
@@ -156,7 +156,7 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
     number.ok_or_else(|| "expected a size such as 64M, 512k or 1G".into())
 }
 
-/// Parses a range of numbers: `A..B`, `A..` or `..B`. Returns A (0 if it is missing) and B (`None` if it is missing).
+/// Parses a range of numbers: `A..B`, `A..` or `..B`. Returns A and B. A missing A is 0, a missing B is `None`.
 ///
 /// # Errors
 /// A message that says what was expected.

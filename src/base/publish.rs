@@ -1,8 +1,8 @@
 //! Atomic writes: a file appears whole or not at all.
 //!
-//! Every file that outlives a run (shards, manifests, checkpoints, models, pictures) is written to a temporary file in
-//! the same directory, synced, and renamed to its final name. So a killed process leaves the old file or the new one.
-//! Programs that have mapped the old file into memory keep its content.
+//! Every file that outlives a run is written to a temporary file in the same directory, synced, and renamed to its
+//! final name. So a killed process leaves the old file or the new one. Programs that have mapped the old file into
+//! memory keep its content.
 
 use crate::error::BaseFault;
 use std::ffi::OsString;
@@ -22,8 +22,8 @@ fn drafts() -> MutexGuard<'static, Vec<PathBuf>> {
     DRAFTS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Deletes all temporary files of this process, which is about to end. Threads that create or drop a [`Draft`] after
-/// this call wait forever.
+/// Deletes all temporary files of this process, which is about to end. Threads that create or drop a [`Draft`] later
+/// wait forever.
 #[cfg(unix)]
 pub(crate) fn discard_drafts() {
     let drafts = drafts();
@@ -33,8 +33,7 @@ pub(crate) fn discard_drafts() {
     std::mem::forget(drafts);
 }
 
-/// A file that is being written under a temporary name. If it has not been published when this value is dropped, it is
-/// deleted.
+/// A file that is being written under a temporary name. Dropping it deletes the file, if it has not been published.
 #[derive(Debug)]
 pub struct Draft {
     /// Temporary file, open for reading and writing.
@@ -45,8 +44,8 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Creates a temporary file in the same directory as `target`. Its name is unique, so that several processes can
-    /// write files for the same target at once.
+    /// Creates a temporary file in the same directory as `target`. The name is unique: several processes can write
+    /// files for the same target at once.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be created.
@@ -144,21 +143,20 @@ pub fn bytes_in(dir: &Path) -> u64 {
     entries.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
 }
 
-/// Returns the final name of a file, NAME, if `name` is the name of its temporary file: `.NAME.HOST-PID-NUMBER.tmp`, or
-/// `.NAME.tmp` in earlier versions. Returns `None` for other names. Use it to find the temporary files that a killed
-/// process left behind.
+/// Returns the final name, NAME, of the temporary file called `name`: `.NAME.HOST-PID-NUMBER.tmp`, or `.NAME.tmp` in
+/// earlier versions. Returns `None` for other names. Use this function to find the temporary files of killed processes.
 pub fn drafted(name: &str) -> Option<&str> {
     let name = name.strip_prefix('.')?.strip_suffix(".tmp")?;
     Some(Owner::of(name).map_or(name, |(target, _)| target))
 }
 
-/// Whether a temporary file can be removed, because no process writes to it any more. Returns true in three cases:
+/// Whether a temporary file can be removed because no process writes to it any more. This is so in three cases:
 ///
 /// - The process in the file's name ran on this machine and has ended.
 /// - Nothing was written to the file for an hour.
 /// - The file's name has no process, as in earlier versions.
 pub fn is_abandoned(path: &Path) -> bool {
-    /// If nothing was written to a temporary file for this long, no process writes to it any more.
+    /// How long a temporary file must stay unchanged until it counts as abandoned.
     const SILENCE: Duration = Duration::from_secs(3600);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let owner = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp")).and_then(Owner::of);
@@ -171,15 +169,15 @@ pub fn is_abandoned(path: &Path) -> bool {
     }
 }
 
-/// The process that writes a temporary file. It is read from the file's name, `.TARGET.HOST-PID-NUMBER.tmp`.
+/// The process that writes a temporary file, from the file's name: `.TARGET.HOST-PID-NUMBER.tmp`.
 struct Owner<'a> {
     host: &'a str,
     process: i32,
 }
 
 impl Owner<'_> {
-    /// Splits the name of a temporary file into the name of the target and the owner, the process that writes the file.
-    /// `name` is given without the first dot and the ending `.tmp`. Returns `None` if the name has no owner.
+    /// Splits the name of a temporary file, without the first dot and `.tmp`, into the target's name and the owner.
+    /// Returns `None` if the name has no owner.
     fn of(name: &str) -> Option<(&str, Owner<'_>)> {
         let (target, owner) = name.rsplit_once('.')?;
         let (rest, number) = owner.rsplit_once('-')?;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::error::{BaseFault, Error, Result};
 
 /// Several streams of bytes in one temporary file. The file is in the folder `std::env::temp_dir()` (`$TMPDIR`) and has
-/// no name. So it is gone when this value is dropped or the process ends, even if the process is killed.
+/// no name, so it is gone when this value is dropped or the process ends. A killed process leaves no file either.
 #[derive(Debug)]
 pub struct Spill {
     file: File,
@@ -16,12 +16,12 @@ pub struct Spill {
     streams: Vec<Vec<Piece>>,
 }
 
-/// A section of a stream: bytes that are next to each other in the file.
+/// Consecutive bytes of a stream that are also consecutive in the file.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
-    /// Position of the section's first byte in the stream, in bytes.
+    /// Position of the first byte in the stream, in bytes.
     start: u64,
-    /// Position of the section's first byte in the file, in bytes.
+    /// Position of the first byte in the file, in bytes.
     at: u64,
     bytes: u64,
 }
@@ -69,7 +69,7 @@ impl Spill {
         Ok(())
     }
 
-    /// Fills `out` with the bytes of a stream, from the position `start` on. The stream must have enough bytes.
+    /// Fills `out` with the bytes of a stream, beginning at the position `start`. The stream must have enough bytes.
     ///
     /// # Errors
     /// [`Error::Io`], which names the folder of the temporary file.
@@ -90,7 +90,7 @@ impl Spill {
         Ok(())
     }
 
-    /// Calls `take` with all bytes of a stream, in order, with at most `most` bytes in each call.
+    /// Calls `take` with all bytes of a stream, in order. Each call gets at most `most` bytes.
     ///
     /// # Errors
     /// Errors of [`Spill::read`] and of `take`.

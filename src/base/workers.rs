@@ -1,7 +1,5 @@
-//! Runs numbered tasks on several threads.
-//!
-//! [`in_order`] takes the results in the order of the numbers, so that output doesn't depend on the number of threads.
-//! Only a few results are in memory at a time.
+//! Runs numbered tasks on several threads. [`in_order`] takes the results in the order of the numbers, so output
+//! doesn't depend on the number of threads. Only a few results are in memory at a time.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -14,8 +12,8 @@ use crate::error::Error;
 use crate::interrupt;
 
 /// Calls `make` for every number in `numbers`, on `threads` worker threads. Calls `take` with each result, on the
-/// calling thread and in the order of the numbers. Each worker thread has a state of its own. `fresh` makes the state,
-/// and the thread passes it to every call of `make`.
+/// calling thread and in the order of the numbers. Each worker thread makes a state with `fresh`, and passes it to its
+/// calls of `make`.
 ///
 /// # Errors
 /// The first error of `make` or `take` in the order of the numbers, or an error of `fresh`; [`Error::Interrupted`] with
@@ -85,9 +83,8 @@ fn outcome<T, E: From<Error>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, 
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(LOST.into()))
 }
 
-/// Calls `add` once for every number from 0 to `count` - 1, on all cores. Each thread has a state of its own. `fresh`
-/// makes the state, and the thread passes it to every call of `add`. Returns the states of all threads, in no
-/// particular order.
+/// Calls `add` once for every number from 0 to `count` - 1, on all cores. Each thread makes a state with `fresh`, and
+/// passes it to its calls of `add`. Returns the states of all threads, in no particular order.
 ///
 /// # Errors
 /// The error of `add`. If several calls fail, the error for the lowest number. After an error, no further calls of

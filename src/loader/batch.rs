@@ -2,7 +2,7 @@
 
 use tonic_shard::{SampleFrames, SparseFrames, Widths};
 
-/// A batch: samples that are trained on together.
+/// Samples that are trained on together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
     /// Frames of all samples, one sample after another.
@@ -12,7 +12,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Creates an empty batch. `widths` are the widths of the columns of its frames.
+    /// Creates an empty batch. The columns of its frames have these `widths`.
     pub fn new(widths: Widths) -> Batch {
         Batch { frames: SparseFrames::new(widths), labels: Vec::new() }
     }

@@ -40,10 +40,10 @@ impl FromStr for CacheChoice {
 }
 
 impl CacheChoice {
-    /// Chooses the cache of `set` for a program that uses no GPU. Returns [`CacheChoice::Stream`] or
-    /// [`CacheChoice::Host`], and a message that says why.
+    /// Chooses the cache of `set` for a program that uses no GPU: [`CacheChoice::Stream`] or [`CacheChoice::Host`].
+    /// Also returns a message that says why.
     ///
-    /// With [`CacheChoice::Auto`], the host cache is chosen if the set takes at most half of the free memory, or if the
+    /// With [`CacheChoice::Auto`], chooses the host cache if the set takes at most half of the free memory, or if the
     /// size of the free memory is unknown.
     ///
     /// # Errors

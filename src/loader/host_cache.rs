@@ -1,5 +1,5 @@
-//! The host cache: all chunks of a set in memory, decompressed and checked once. The cells and counts of the samples
-//! stay in the packed form that FORMAT.md specifies.
+//! The host cache: all chunks of a set in memory, decompressed and checked once. Cells and counts stay in the packed
+//! form that FORMAT.md specifies.
 
 use rayon::prelude::*;
 
@@ -44,8 +44,8 @@ impl HostCache {
     }
 }
 
-/// Estimates the size in bytes of the host cache of `set`, without loading the set. Returns the larger of two
-/// estimates: one from the indexes of the shards, and one from the totals in the manifest.
+/// Estimates the size of the host cache of `set` in bytes, without loading the set. Returns the larger of two
+/// estimates: one from the shards' indexes, one from the manifest's totals.
 pub fn host_bytes(set: &ShardSet) -> u64 {
     let (description, totals) = (&set.manifest().description, &set.manifest().totals);
     let chunks = set.shards().iter().flat_map(|shard| &shard.head().chunks);

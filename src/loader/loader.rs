@@ -21,12 +21,12 @@ pub struct Loader {
     cache: Option<HostCache>,
     why: String,
     drop_last: bool,
-    /// Decoders and buffers of the last epoch, which the next epoch reuses.
+    /// Decoders and buffers of the last epoch, for the next epoch.
     spare: Mutex<Spare>,
 }
 
 impl Loader {
-    /// Chooses a cache for `set`. If the host cache is chosen, loads the whole set into it.
+    /// Chooses a cache for `set`. Loads the whole set if this is the host cache.
     ///
     /// # Errors
     /// Errors of [`CacheChoice::resolve`]; [`tonic_base::Error::Corrupt`] and [`tonic_base::Error::Io`] if the set
@@ -56,8 +56,8 @@ impl Loader {
         &self.why
     }
 
-    /// Locks the pages of the shards in memory (`mlock`) and returns the number of locked bytes. Returns 0 and locks
-    /// nothing if there is a host cache, because the shards are then not read again.
+    /// Locks the pages of the shards in memory (`mlock`) and returns the number of locked bytes. With a host cache,
+    /// locks nothing and returns 0, because the shards are not read again.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] if the limit on locked memory is too low.
@@ -70,7 +70,7 @@ impl Loader {
         self.cache.as_ref()
     }
 
-    /// Sets whether the last batch of an epoch is left out if it is smaller than the others.
+    /// Sets whether an epoch leaves out its last batch if that has fewer samples than the others.
     pub fn drop_last(mut self, drop_last: bool) -> Loader {
         self.drop_last = drop_last;
         self
@@ -81,15 +81,15 @@ impl Loader {
         self.samples(batch_size).div_ceil(batch_size as u64)
     }
 
-    /// Number of samples per epoch, for batches of `batch_size` samples. Samples that [`Loader::drop_last`] leaves out
-    /// are not counted.
+    /// Number of samples per epoch, for batches of `batch_size` samples. Doesn't count samples that
+    /// [`Loader::drop_last`] leaves out.
     pub fn samples(&self, batch_size: usize) -> u64 {
         let samples = self.set.len();
         if self.drop_last { samples - samples % batch_size as u64 } else { samples }
     }
 
     /// Calls `each` with the batches of an epoch, from the batch with the index `first` on. Stops when `each` returns
-    /// false. While `each` runs, another thread makes the next batches. This thread has ended when the function
+    /// false. While `each` runs, another thread makes the next batches. That thread has ended when this function
     /// returns.
     ///
     /// # Errors
@@ -122,8 +122,8 @@ impl Loader {
         })
     }
 
-    /// Like [`Loader::epoch`], but for batches of any type. `make` builds the next batch from samples of the epoch, and
-    /// returns `None` at the end of the epoch. `make` runs on another thread.
+    /// Like [`Loader::epoch`], but for batches of any type. `make` runs on another thread. It builds the next batch
+    /// from samples of the epoch, and returns `None` at the end of the epoch.
     ///
     /// # Errors
     /// Any error of `make` or `each`; [`tonic_base::Error::WorkerLost`] if `make` panicked.
@@ -142,10 +142,10 @@ impl Loader {
     }
 
     /// Calls `each` with the batches of an epoch, from the batch with the index `first` on. Stops when `each` returns
-    /// false. A batch is given as dense float32 frames, (B, T, P * H * W), and labels, (B,).
+    /// false. A batch is dense float32 frames, (B, T, P * H * W), and labels, (B,).
     ///
-    /// T is `steps`: shorter samples are padded with zeros, longer ones are cut. All worker threads fill a batch
-    /// together. While `each` runs, no other batch is made.
+    /// T is `steps`: shorter samples are padded with zeros, longer ones are cut. All worker threads fill one batch
+    /// together. No batch is made while `each` runs.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`], which names the chunk that could not be decoded; [`tonic_base::Error::Io`]; any

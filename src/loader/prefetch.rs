@@ -1,15 +1,15 @@
-//! Prefetching: a thread makes batches ahead of the training step. The thread has ended when the call that started it
+//! Prefetching: a thread makes batches ahead of the training step. The thread ends before the call that started it
 //! returns.
 
 use crossbeam_channel::bounded;
 
 use tonic_base::Error;
 
-/// Maximum number of finished batches in the queue for the training step.
+/// Maximum number of finished batches that wait for the training step.
 pub const AHEAD: usize = 2;
 
-/// Calls `each` with every value that `make` returns, in order. Stops when `make` returns `None` or `each` returns
-/// false. `make` runs ahead of `each`, on another thread. This thread has ended when the function returns.
+/// Calls `each` with every value that `make` returns, in order. `make` runs ahead, on another thread, which has ended
+/// when this function returns. Stops when `make` returns `None` or `each` returns false.
 ///
 /// # Errors
 /// The first error of `make` or `each`. [`Error::WorkerLost`] if `make` panicked, because a panic must not look like
@@ -55,7 +55,7 @@ mod tests {
 
     use super::*;
 
-    /// Sets a flag when it is dropped. `make` owns this value, so the flag is set when the thread of `make` ends.
+    /// Sets a flag when it is dropped. `make` owns it, so the flag shows that the thread of `make` has ended.
     struct Guard<'a>(&'a AtomicBool);
 
     impl Drop for Guard<'_> {
@@ -64,8 +64,8 @@ mod tests {
         }
     }
 
-    /// Calls [`ahead`] with a `make` that returns 0, 1, 2, 3 and then the result of `fifth`. Checks that the thread of
-    /// `make` has ended. Returns the result of [`ahead`], and how often `each` was called.
+    /// Calls [`ahead`] with a `make` that returns 0, 1, 2, 3, then the result of `fifth`. Returns the result of
+    /// [`ahead`] and the number of calls of `each`.
     fn numbers(
         fifth: fn() -> Option<Result<u32>>,
         each: fn(u32) -> Result<bool>,

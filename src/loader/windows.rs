@@ -1,9 +1,8 @@
-//! Reads an epoch's samples in order, one window at a time, from the host cache or from the shards. A window is a group
-//! of chunks whose samples are shuffled together.
+//! Reads the samples of an epoch in order, from the host cache or from the shards.
 //!
-//! Without a cache, two windows are in memory: the current one, from which batches are made, and the next one. Some
-//! chunks of the next window are decoded after each batch, so that no batch waits for a whole window. Later windows and
-//! epochs reuse the buffers of decoded chunks, because writing to newly allocated memory takes longer.
+//! It works window by window: a window is a group of chunks whose samples are shuffled together. Without a cache, two
+//! windows are in memory. Batches are made from the current one. After each batch, some chunks of the next one are
+//! decoded, so that no batch waits for a whole window.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -14,13 +13,14 @@ use crate::epoch_order::EpochOrder;
 use crate::host_cache::HostCache;
 use tonic_shard::{Decoder, Error, Order, PackedChunk, PackedSample, Result, ShardSet, Widths, Window};
 
-/// Iterates over the batches of an epoch, window by window.
+/// Iterates over the batches of an epoch, window by window. A window is a group of chunks whose samples are shuffled
+/// together.
 pub struct Windows<'a> {
     set: &'a ShardSet,
     cache: Option<&'a HostCache>,
     plan: EpochPlan,
     batch_size: usize,
-    /// Positions in the epoch of the samples that have not been read yet.
+    /// Positions, in the epoch, of the samples that have not been read yet.
     positions: Range<u64>,
     window: Option<DecodedWindow>,
     next: Option<DecodedWindow>,
@@ -50,8 +50,8 @@ enum EpochPlan {
     Shuffled(Order),
 }
 
-/// A window of chunks. `waiting` has the indices, in the set, of the chunks that are not decoded yet. `decoded` has the
-/// decoded chunks. If there is a host cache, both lists are empty.
+/// A window: a group of chunks whose samples are shuffled together. `waiting` has the index, in the set, of each chunk
+/// that is not decoded yet.
 struct DecodedWindow {
     order: Window,
     waiting: VecDeque<u32>,
@@ -73,18 +73,18 @@ impl EpochSample<'_> {
         self.chunk.label(self.inside)
     }
 
-    /// The sample in packed form, as the decompressed chunk has it. Without a cache, nobody has checked yet that its
-    /// cells are inside the frame; [`EpochSample::unpack`] checks it.
+    /// The sample in packed form. Without a cache, it isn't known yet whether the cells are inside the frame:
+    /// [`EpochSample::unpack`] checks this.
     pub fn packed(&self) -> PackedSample<'_> {
         self.chunk.sample(self.inside)
     }
 
-    /// Widths of the columns of the set's frames: how many bytes a number in each column has.
+    /// Widths of the columns of the set's frames.
     pub fn widths(&self) -> Widths {
         self.set.manifest().description.widths
     }
 
-    /// Unpacks the sample with the function `work`, which returns whether all cells of the sample are inside the frame.
+    /// Unpacks the sample with `work`, which returns whether all cells of the sample are inside the frame.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`], which names the chunk, if a cell is outside the frame.
@@ -95,7 +95,8 @@ impl EpochSample<'_> {
 }
 
 impl<'a> Windows<'a> {
-    /// Creates an iterator over the samples at `positions` of an epoch of `set`, in batches of `batch_size` samples.
+    /// Creates an iterator over batches of `batch_size` samples. `positions` are the positions of the samples in the
+    /// epoch.
     pub(crate) fn new(
         set: &'a ShardSet,
         cache: Option<&'a HostCache>,
@@ -118,8 +119,8 @@ impl<'a> Windows<'a> {
         Windows { set, cache, plan, batch_size, positions, window: None, next: None, next_number: 0, spare }
     }
 
-    /// Calls `each` with the samples of the next batch. If the batch spans several windows, calls `each` once for each
-    /// window. Returns the number of samples in the batch, which is 0 at the end of the epoch.
+    /// Calls `each` with the samples of the next batch: once, or once per window if the batch spans several windows.
+    /// Returns the number of samples in the batch, which is 0 at the end of the epoch.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`], which names the chunk that could not be decoded; [`tonic_base::Error::Io`]; any
@@ -131,7 +132,7 @@ impl<'a> Windows<'a> {
         self.next_batches(1, each)
     }
 
-    /// Like [`Windows::next_batch`], but for the samples of the next `batches` batches together.
+    /// Like [`Windows::next_batch`], but takes the next `batches` batches together.
     ///
     /// # Errors
     /// Those of [`Windows::next_batch`].
@@ -156,7 +157,6 @@ impl<'a> Windows<'a> {
         Ok(samples)
     }
 
-    /// Reusable buffer for dense batches.
     pub(crate) fn dense(&mut self) -> &mut Vec<f32> {
         &mut self.spare.dense
     }
@@ -178,7 +178,8 @@ impl<'a> Windows<'a> {
         EpochSample { set: self.set, number, chunk, inside }
     }
 
-    /// Makes the window that contains `position` the current one, and decodes all its chunks that are not decoded yet.
+    /// Moves on to the window with the sample at `position`. Decodes all chunks of that window that are not decoded
+    /// yet.
     fn enter_window_of(&mut self, position: u64) -> Result<()> {
         while !self.window.as_ref().is_some_and(|w| w.order.positions.contains(&position)) {
             self.spare.chunks.extend(self.window.take().into_iter().flat_map(|window| window.decoded));
@@ -202,9 +203,8 @@ impl<'a> Windows<'a> {
         Some(DecodedWindow { order, waiting, decoded: Vec::new() })
     }
 
-    /// Decodes some chunks of the next window. It is called after every batch, and divides the chunks so that all are
-    /// decoded when the current window ends. Each thread gets a chunk, so several batches may pass between two calls
-    /// that decode.
+    /// Decodes some chunks of the next window. A call after every batch makes sure that all are decoded when the
+    /// current window ends.
     fn decode_ahead(&mut self) -> Result<()> {
         if self.cache.is_some() {
             return Ok(());
@@ -224,7 +224,7 @@ impl<'a> Windows<'a> {
     }
 }
 
-/// Checks and decodes the next `n` chunks of `window` in parallel.
+/// Checks and decodes the next `n` chunks of `window`, on several threads.
 fn decode_some(set: &ShardSet, window: &mut DecodedWindow, n: usize, spare: &mut Spare) -> Result<()> {
     let numbers: Vec<u32> = window.waiting.drain(..n.min(window.waiting.len())).collect();
     if numbers.is_empty() {

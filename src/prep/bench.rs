@@ -1,7 +1,8 @@
-//! Measures training input without a shard set: every epoch reads the recordings and makes all frames again.
+//! Measures training input without a shard set: every epoch reads the recordings and makes all frames again. This is
+//! the cost that shards avoid.
 //!
-//! This is the cost that shards avoid. The measurement runs the code of a conversion on one sample at a time, in
-//! shuffled order. Nothing is encoded or written.
+//! The measurement runs the code of a conversion on one sample at a time, in shuffled order. Nothing is encoded or
+//! written.
 
 use std::time::Instant;
 use tonic_base::{Progress, in_order};
@@ -20,8 +21,7 @@ use tonic_shard::{FrameShape, SetDescription, Width};
 
 /// Number of timed passes for each number of threads. The median of their durations is reported.
 const ROUNDS: u64 = 3;
-/// Minimum number of batches per thread in a timed pass. If the samples make fewer batches, the samples are used
-/// several times.
+/// Minimum number of batches per thread in a timed pass. If there are too few samples, they are used several times.
 const BATCHES_A_THREAD: u64 = 2;
 
 /// Speed of training input without a shard set: the result of [`bench()`].
@@ -43,7 +43,7 @@ pub struct NaiveMeasured {
     pub recipe: String,
     /// Layout of the first recording.
     pub layout: Layout,
-    /// Number of events of all samples. Events that a transform emits count too.
+    /// Number of events of all samples, including events that a transform emits.
     pub events: u64,
     /// Number of nonzero cells of all frames.
     pub entries: u64,
@@ -128,7 +128,7 @@ impl NaiveMeasured {
     }
 }
 
-/// Returns the name under which the measurement is reported, without the number of threads.
+/// Name of the measurement in reports, without the number of threads.
 fn kind(layout: Layout) -> &'static str {
     match layout {
         Layout::Npy | Layout::Npz => "naive NumPy",
@@ -136,7 +136,7 @@ fn kind(layout: Layout) -> &'static str {
     }
 }
 
-/// The benchmark: the conversion that it measures, and the shuffled order in which it reads the samples.
+/// The benchmark: the conversion that it measures, and the shuffled order of the samples.
 struct Naive<'a> {
     job: &'a Job<'a>,
     description: SetDescription,
@@ -170,13 +170,12 @@ impl<'a> Naive<'a> {
         Naive { job, description: job.describe(Vec::new(), counts), order, batch_size }
     }
 
-    /// Number of batches per epoch.
     fn batches(&self) -> u64 {
         self.order.len().div_ceil(self.batch_size) as u64
     }
 
-    /// Makes `batches` batches on `threads` threads. After the last batch of an epoch, starts again with the first
-    /// batch. If `steps` is given, each batch is also written as dense frames, padded to this number of frames.
+    /// Makes `batches` batches on `threads` threads, over several epochs if needed. With `steps`, also writes each
+    /// batch as dense frames, padded to this number of frames.
     fn pass(&self, threads: usize, batches: u64, steps: Option<u64>, progress: &Progress) -> Result<Made> {
         let mut all = Made::default();
         in_order(

@@ -1,4 +1,4 @@
-//! Sorts more items than fit in memory: parts are sorted in memory and written to a temporary file, and then merged.
+//! Sorts more items than fit in memory. Parts are sorted in memory, written to a temporary file, and merged.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -8,7 +8,7 @@ use tonic_shard::KEPT;
 
 use crate::error::Result;
 
-/// Maximum number of bytes of each sorted part that are in memory while the parts are merged.
+/// Maximum number of bytes of each sorted part that are in memory during the merge.
 const WINDOW: usize = 1 << 15;
 
 /// An item: the key that it is sorted by, and `N` bytes.
@@ -28,22 +28,14 @@ impl<const N: usize> DiskSort<N> {
     /// Size of an item in the temporary file, in bytes.
     const BYTES: usize = 8 + N;
 
-    /// Starts to sort. At most `most` items are in memory. `expected` is the number of items for which the disk of
-    /// temporary files must have room.
-    ///
-    /// # Errors
-    /// [`tonic_base::Error::NoSpace`] if the disk of temporary files lacks this room; [`tonic_base::Error::Io`] if no
-    /// temporary file can be created.
+    /// Starts to sort, with at most `most` items in memory. Returns an error if the disk of temporary files has no room
+    /// for `expected` items.
     pub(crate) fn new(most: usize, expected: u64) -> Result<Self> {
         let (path, needed) = (std::env::temp_dir(), expected.saturating_mul(Self::BYTES as u64));
         check_space(&path, needed, 0)?;
         Ok(DiskSort { part: Vec::new(), most: most.max(1), spill: Spill::new(0)? })
     }
 
-    /// Adds an item.
-    ///
-    /// # Errors
-    /// [`tonic_base::Error::Io`] for the temporary file; [`tonic_base::Error::Interrupted`].
     pub(crate) fn push(&mut self, item: Item<N>) -> Result<()> {
         self.part.push(item);
         if self.part.len() >= self.most { self.end_part() } else { Ok(()) }
@@ -67,9 +59,6 @@ impl<const N: usize> DiskSort<N> {
     }
 
     /// Calls `take` with all items, in ascending order of their keys.
-    ///
-    /// # Errors
-    /// Errors of `take`; [`tonic_base::Error::Io`] for the temporary file; [`tonic_base::Error::Interrupted`].
     pub(crate) fn finish(mut self, mut take: impl FnMut(Item<N>) -> Result<()>) -> Result<()> {
         self.end_part()?;
         self.part = Vec::new();
@@ -90,10 +79,9 @@ impl<const N: usize> DiskSort<N> {
     }
 }
 
-/// A sorted part that is being read.
 struct Part {
     stream: usize,
-    /// Number of bytes of the stream that have been read.
+    /// Number of bytes of the part that have been read.
     read: u64,
     window: Vec<u8>,
     at: usize,

@@ -17,13 +17,13 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An error that is not specific to recordings: of the operating system, or of a setting.
+    /// An error that is not specific to recordings, for example of the operating system.
     #[error("{0}")]
     Base(#[from] BaseError),
     /// An error of a shard set.
     #[error("{0}")]
     Shard(#[from] ShardError),
-    /// A file that is neither HDF5 nor NumPy, or a folder without recordings or without a class for each of its files.
+    /// A file that is neither HDF5 nor NumPy, or a folder that doesn't hold recordings with a class for each.
     #[error("{}: expected {expected}, got {got}", .path.display())]
     NotARecording {
         /// The file or folder.
@@ -59,7 +59,7 @@ pub enum Error {
         /// Whether the user can name another dataset with the option `map`.
         mapped: bool,
     },
-    /// A recording whose data cannot be read, because it is damaged or truncated.
+    /// A recording whose data is damaged or truncated.
     #[error("{}: {place}: cannot be read: {reason}", .path.display())]
     DamagedRecording {
         /// Path of the recording.
@@ -69,8 +69,7 @@ pub enum Error {
         /// Why the data cannot be read, for example libhdf5's message.
         reason: String,
     },
-    /// Data that a file declares but does not contain. libhdf5 would read the fill value instead, which is usually
-    /// zero.
+    /// Data that a file declares but does not contain. libhdf5 would read the fill value instead, usually zero.
     #[error("{}: {dataset}: {what}", .path.display())]
     MissingData {
         /// The file.
@@ -91,9 +90,9 @@ pub enum Error {
         sample: u64,
         /// The dataset that has the wrong value, or the step of the recipe that cannot handle the sample.
         what: String,
-        /// What the layout or the step of the recipe allows.
+        /// The values that the layout or the step of the recipe allows.
         expected: String,
-        /// What the file has.
+        /// The values that the file has.
         got: String,
     },
     /// A sample that needs more memory than is free.
@@ -148,11 +147,10 @@ pub enum Error {
         expected: String,
         /// The event's coordinates.
         got: String,
-        /// The coordinate of the first pixel, 0 or 1, with which the recording would fit the sensor. `None` if neither
-        /// fits better than the one that was assumed.
+        /// The coordinate of the first pixel, 0 or 1, that makes the recording fit the sensor. `None` if the assumed
+        /// value fits best.
         origin: Option<u8>,
-        /// The lowest x and the lowest y of the recording, if many of its events have a negative x or y. Otherwise
-        /// `None`.
+        /// The lowest x and the lowest y of the recording, if many of its events have a negative x or y.
         lowest: Option<[i64; 2]>,
     },
     /// An event whose x or y is no number.
@@ -175,7 +173,7 @@ pub enum Error {
         /// What the file has.
         got: String,
     },
-    /// Fields that cannot be read as the columns t, x, y and p: a column has no field, several fields fit one column,
+    /// Fields that cannot be read as the columns t, x, y and p. A column has no field, several fields fit one column,
     /// or the values of a field cannot be used.
     #[error("{}: {place}: expected {expected}, got {got}", .path.display())]
     Columns {
@@ -191,7 +189,7 @@ pub enum Error {
         remedies: Vec<Remedy>,
     },
     /// Coordinates that are fractions and lie all inside one pixel, or all in a corner of the sensor. They are not
-    /// pixels: for example, they were normalised to the range 0 to 1.
+    /// pixels; often they were normalised to the range 0 to 1.
     #[error(
         "{}: {field}: expected pixels, got fractions from {least} to {most}: fractions inside one pixel or a corner of the sensor are not pixels",
         .path.display()
@@ -214,7 +212,7 @@ pub enum Error {
     Foreign {
         /// The file.
         path: PathBuf,
-        /// The part of the file that has this format. Empty if it is the whole file.
+        /// The part of the file that has this format. Empty for the whole file.
         place: String,
         /// The format or content that can be read at this place.
         expected: String,
@@ -230,7 +228,7 @@ pub enum Error {
     ImplausibleTimes {
         /// The file.
         path: PathBuf,
-        /// What the message calls the times that are wrong, such as `sample 3: times`.
+        /// Name of the wrong times in the message, such as `sample 3: times`.
         place: String,
         /// The expected duration, or the expected number of frames.
         expected: String,
@@ -240,10 +238,10 @@ pub enum Error {
         assumed: TimeUnit,
         /// The unit that the times probably have. `None` if no other unit is plausible.
         probable: Option<TimeUnit>,
-        /// Whether the other recordings, or the other samples of the file, fit the assumed unit.
+        /// Whether only this recording, or only this sample of the file, doesn't fit the assumed unit.
         alone: bool,
     },
-    /// An attribute of a file that gives a unit of time other than s, ms, us and ns.
+    /// An attribute of a file gives a unit of time other than s, ms, us and ns.
     #[error("{}: {place}: expected a unit of time (s, ms, us or ns), got {got}", .path.display())]
     OddUnit {
         /// The file.
@@ -252,8 +250,7 @@ pub enum Error {
         place: String,
         /// Value of the attribute.
         got: String,
-        /// Microseconds in one unit of the attribute, such as 10 for the attribute `10 us`. `None` if the unit is not
-        /// understood.
+        /// Microseconds in one unit of the attribute: 10 for `10 us`. `None` if the unit is not understood.
         multiple: Option<f64>,
     },
     /// A recording whose times wrap, start again, jump or are out of order.
@@ -261,14 +258,14 @@ pub enum Error {
     ClockTrouble {
         /// The file.
         path: PathBuf,
-        /// What the message calls the times that are wrong, such as `sample 3: times`.
+        /// Name of the wrong times in the message, such as `sample 3: times`.
         place: String,
         /// What the times do, and at which event.
         got: String,
         /// What the user can do about the times.
         remedy: ClockRemedy,
-        /// Period of the counter, if a counter that wraps could also have made these times; otherwise `None`. It is a
-        /// number as text, in the unit of the times in the file. A number that isn't whole has a decimal point.
+        /// Period of the counter, if a counter that wraps can have made these times. A number as text, in the unit of
+        /// the file, with a decimal point if it isn't whole.
         period: Option<Box<str>>,
     },
     /// A file whose layout is not recognised.
@@ -280,8 +277,8 @@ pub enum Error {
         looked: String,
         /// What the file has.
         has: String,
-        /// Probable values for the option `map`, guessed from the content of the arrays. There is one for each group of
-        /// arrays that could be a camera's events.
+        /// Probable values for the option `map`, guessed from the content of the arrays: one for each group of arrays
+        /// that could be a camera's events.
         maps: Vec<Remedy>,
     },
     /// A folder whose sub-folders are probably not its classes.
@@ -343,9 +340,8 @@ pub enum Error {
         got: String,
         /// What each step lost, and the likely causes.
         reasons: String,
-        /// Whether all samples were converted before the error was found. If `true`, only the manifest of the set is
-        /// missing, and a resumed conversion with a larger `max_loss` writes it. If `false`, the error was found before
-        /// the first sample was converted.
+        /// Whether all samples were converted before the error was found. If true, only the manifest is missing: a
+        /// resumed conversion with a larger `max_loss` writes it. If false, no sample was converted.
         converted: bool,
     },
     /// A recipe that cannot be parsed or is invalid.
@@ -385,21 +381,21 @@ pub enum FolderKind {
     Parts(Vec<String>),
     /// Folders that each contain the parts of a dataset, such as `wave/train` and `wave/test`.
     PartsOfEach,
-    /// Folders of persons, of sessions or the like. They contain recordings and no folders.
+    /// Folders of persons or sessions. They contain recordings and no folders.
     Groups,
-    /// Folders with files of the same names in each, such as folders of sessions. The files are probably named after
+    /// Folders that contain files of the same names, such as folders of sessions. The files are probably named after
     /// their classes.
     SameFiles {
-        /// Path of one of the files that have the same name in each folder, relative to the opened folder.
+        /// Path of a file whose name is in each folder, relative to the opened folder.
         file: String,
         /// The class that the name of `file` gives.
         class: String,
     },
-    /// Some recordings are not inside any class folder. The value is the level of the class folders: folders directly
+    /// Some recordings are not inside any class folder. The value is the level of the class folders; folders directly
     /// inside the opened folder have level 1.
     Loose(usize),
-    /// Folders that contain the class folders, such as folders of persons or sessions, or one folder around all others.
-    /// The value is the probable level of the class folders: folders directly inside the opened folder have level 1.
+    /// Folders that contain the class folders, such as folders of persons or sessions. The value is the probable level
+    /// of the class folders; folders directly inside the opened folder have level 1.
     Above(usize),
 }
 
@@ -413,8 +409,8 @@ impl Error {
         Error::WrongType { path, dataset, expected, got, mapped: true }
     }
 
-    /// Sets `mapped` of [`Error::WrongType`] to `false`, for a layout whose datasets the option `map` cannot name.
-    /// Other errors stay as they are.
+    /// Sets `mapped` of [`Error::WrongType`] to `false`, if the option `map` cannot name a layout's datasets. Other
+    /// errors stay unchanged.
     pub(crate) fn without_map(self) -> Error {
         match self {
             Error::WrongType { path, dataset, expected, got, .. } => {

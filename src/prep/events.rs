@@ -17,7 +17,7 @@ pub struct SensorSize {
 }
 
 impl SensorSize {
-    /// Returns the shape of a frame that has one cell per pixel and polarity of this sensor.
+    /// Shape of a frame that has one cell per pixel and polarity of this sensor.
     pub fn frame_shape(self) -> FrameShape {
         FrameShape { polarities: self.polarities, height: self.height, width: self.width }
     }
@@ -65,14 +65,14 @@ pub struct Events {
     pub p: Vec<u8>,
 }
 
-/// An event before it is checked against the sensor: (time, x, y, p). The time is in microseconds, or `None` if the
+/// An event that isn't checked against the sensor yet: (time, x, y, p). The time is in microseconds, or `None` if the
 /// time in the file is invalid.
 pub type RawEvent = (Option<i64>, i64, i64, i64);
 
 /// The result of [`admit`]: the valid events, and the numbers of events that were left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Admitted {
-    /// The events that have a valid time and lie inside the sensor, in ascending order of time.
+    /// The events with a valid time inside the sensor, in ascending order of time.
     pub events: Events,
     /// Number of events whose time is NaN, infinite, or does not fit an `i64` in microseconds.
     pub non_finite: u64,
@@ -85,7 +85,7 @@ pub struct Admitted {
 }
 
 impl Admitted {
-    /// Takes all of `events` as valid, and sorts them by time if they are out of order.
+    /// Takes all events as valid, and sorts them by time if they are out of order.
     pub(super) fn all(mut events: Events) -> Admitted {
         let sorted = events.sort();
         Admitted { events, sorted, ..Admitted::default() }
@@ -103,13 +103,13 @@ impl Events {
         self.t.is_empty()
     }
 
-    /// Returns the index of the cell that event `i` has in a frame of `sensor`: (p * H + y) * W + x.
+    /// Index of event `i`'s cell in a frame of `sensor`: (p * H + y) * W + x.
     pub(super) fn cell(&self, i: usize, sensor: SensorSize) -> u32 {
         let row = u32::from(self.p[i]) * sensor.height + u32::from(self.y[i]);
         row * sensor.width + u32::from(self.x[i])
     }
 
-    /// Keeps the events for which `keep` returns true. `keep` gets all events, and the index of the event in question.
+    /// Keeps the events for which `keep` returns true. Its arguments are all events, and the index of one event.
     pub fn retain(&mut self, keep: impl Fn(&Events, usize) -> bool) {
         let mut kept = 0;
         for i in 0..self.len() {
@@ -130,7 +130,6 @@ impl Events {
         self.t.iter().zip(pixels).map(|(&t, ((&x, &y), &p))| (t, x, y, p))
     }
 
-    /// Appends an event.
     pub(super) fn push(&mut self, t: i64, x: u16, y: u16, p: u8) {
         self.t.push(t);
         self.x.push(x);
@@ -178,8 +177,8 @@ impl Events {
     }
 }
 
-/// Checks raw events. Keeps those that have a valid time and lie inside the sensor, sorts them by time, and counts the
-/// others. An event with an invalid time counts as `non_finite`, even if it lies outside the sensor.
+/// Checks raw events. Keeps those with a valid time inside the sensor, sorts them by time, and counts the others. An
+/// event that has an invalid time and lies outside the sensor counts as `non_finite`.
 pub fn admit(sensor: SensorSize, raw: impl ExactSizeIterator<Item = RawEvent>) -> Admitted {
     let mut admitted = Admitted { events: Events::with_capacity(raw.len()), ..Admitted::default() };
     let events = &mut admitted.events;
@@ -202,13 +201,13 @@ pub fn admit(sensor: SensorSize, raw: impl ExactSizeIterator<Item = RawEvent>) -
     admitted
 }
 
-/// Converts seconds to whole microseconds: `trunc(t * 1e6)`. Returns `None` for infinities, NaN, and times that do not
-/// fit an `i64`. A cast would silently give `i64::MIN`, `i64::MAX` or 0 for them.
+/// Converts seconds to whole microseconds, truncated. `None` for infinities, NaN, and times that do not fit an `i64`: a
+/// cast would give wrong numbers for these.
 pub(crate) fn microseconds(seconds: f64) -> Option<i64> {
     whole(seconds * 1e6)
 }
 
-/// Truncates a float to an integer. Returns `None` if it is not finite or does not fit an `i64`.
+/// Truncates a float to an integer. `None` if it is not finite or does not fit an `i64`.
 pub(crate) fn whole(number: f64) -> Option<i64> {
     // 2^63 is the first float64 above i64::MAX. The next smaller float64 fits.
     let number = number.trunc();

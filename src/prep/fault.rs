@@ -1,5 +1,4 @@
-//! The error type for recipe parameters and for the frames of a sample. It says where the error is, what was expected
-//! and what was found. The caller adds the path of the file.
+//! The error type for recipe parameters and for the frames of a sample. The caller adds the path of the file.
 
 /// An error in a recipe, or in the frames that a recipe makes from a sample.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +20,7 @@ impl Fault {
         Fault { place: place.into(), expected: expected.into(), got: got.to_string() }
     }
 
-    /// Puts `place` before the place of the fault. For `frames`, the place `size` becomes `frames.size`, and an empty
+    /// Puts `place` before the place of the fault. With `frames`, the place `size` becomes `frames.size`, and an empty
     /// place becomes `frames`.
     pub(crate) fn within(mut self, place: &str) -> Fault {
         let dot = if self.place.is_empty() { "" } else { "." };
@@ -30,7 +29,7 @@ impl Fault {
     }
 }
 
-/// Returns `Ok` if `holds` is true. Otherwise returns a fault whose place is `parameter`.
+/// Returns `Ok` if `holds` is true, and a fault at the place `parameter` if not.
 pub(crate) fn ensure(holds: bool, parameter: &str, expected: &str, got: impl ToString) -> Checked {
     if holds { Ok(()) } else { Err(Fault::new(parameter, expected, got)) }
 }

@@ -1,5 +1,5 @@
-//! Recipes. A recipe lists the transforms that are applied to the events of every sample, in order. The framing of the
-//! recipe then turns the transformed events into frames.
+//! Recipes. A recipe lists transforms for the events of every sample, in order, and a framing that turns the result
+//! into frames.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::signature::{Catalogue, Signature, one_line};
 use crate::transform::{BlockStep, CropTime, Downsample, TRANSFORMS, Transform};
 use tonic_shard::Ledger;
 
-/// Names of Tonic's random transforms. A recipe cannot have them, because random augmentation belongs to training.
+/// Names of Tonic's random transforms. Recipes can't have them: random augmentation belongs to training.
 const RANDOM: [&str; 13] = [
     "DropEvent",
     "DropEventByArea",
@@ -45,7 +45,7 @@ pub fn catalogue() -> Catalogue {
     Catalogue { transforms: &TRANSFORMS, framings: &FRAMINGS }
 }
 
-/// An ordered list of transforms for events, and the framing that turns the transformed events into frames.
+/// Transforms for events, in order, and the framing that turns the transformed events into frames.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Recipe {
     /// The transforms, in order.
@@ -62,8 +62,8 @@ impl Recipe {
         Recipe::of(SensorSize { width: 700, height: 1, polarities: 1 }, Some(100), Some(1_000_000), 4_000)
     }
 
-    /// Returns the default recipe for `sensor`: downsample to `channels`, drop events after `crop_time`, make one frame
-    /// per `time_window`. Times are in microseconds. If `channels` or `crop_time` is `None`, its step is left out.
+    /// Default recipe for `sensor`: downsample to `channels`, drop events after `crop_time`, make one frame per
+    /// `time_window`. Times are in microseconds. A step is left out if its argument is `None`.
     pub fn of(sensor: SensorSize, channels: Option<u32>, crop_time: Option<i64>, time_window: i64) -> Recipe {
         let mut transforms = Vec::new();
         if let Some(channels) = channels {
@@ -77,7 +77,7 @@ impl Recipe {
         Recipe { transforms, frames: Framing::ToFrame(frames) }
     }
 
-    /// Reads a recipe from the TOML in `text`. Errors name the file `path`, if it is given.
+    /// Reads a recipe from the TOML in `text`. Errors name the file `path`, if there is one.
     ///
     /// # Errors
     /// [`Error::BadRecipe`]. For a random transform, the message says that it belongs to training.
@@ -85,7 +85,7 @@ impl Recipe {
         read(text).map_err(|fault| bad(path, fault))
     }
 
-    /// Returns the recipe as TOML. [`Recipe::parse`] reads it back as an equal recipe.
+    /// Returns the recipe as TOML, which [`Recipe::parse`] reads back.
     ///
     /// # Panics
     /// Never: every recipe can be written as TOML.
@@ -127,8 +127,7 @@ impl Recipe {
         self.apply_first(self.transforms.len(), events, sensor, ledger, |_| {})
     }
 
-    /// Applies the first `count` transforms, as [`Recipe::apply`] does. After each transform, calls `lost` with the
-    /// number of events that this transform dropped.
+    /// Applies the first `count` transforms. After each, calls `lost` with the number of events that it dropped.
     pub(crate) fn apply_first(
         &self,
         count: usize,
@@ -149,9 +148,8 @@ impl Recipe {
         Ok(())
     }
 
-    /// Returns the first `count` transforms as steps that take the events of one sample in blocks. `sensor` is the
-    /// sensor of the recordings. If a transform needs all events of a sample at once, returns the name of this
-    /// transform as the error.
+    /// Returns the first `count` transforms as steps for blocks of events. The error is the name of a transform that
+    /// needs all events of a sample at once.
     pub(crate) fn in_blocks(&self, count: usize, sensor: SensorSize) -> Result<BlockSteps<'_>, &'static str> {
         let (mut sensor, mut steps) = (sensor, Vec::new());
         for (number, transform) in self.transforms.iter().take(count).enumerate() {
@@ -163,8 +161,8 @@ impl Recipe {
         Ok(BlockSteps { steps, lost })
     }
 
-    /// Returns the first step of the recipe that needs all events of a sample in memory at once: the name of a transform
-    /// or of the framing. `None` if events can come in blocks.
+    /// Returns the name of the first transform or framing that needs all events of a sample at once. `None` if events
+    /// can come in blocks.
     pub fn needs_whole_samples(&self, sensor: SensorSize) -> Option<&'static str> {
         let framed = || self.frames.stream(self.sensor_after(sensor)).is_none().then(|| self.frames.name());
         self.in_blocks(self.transforms.len(), sensor).err().or_else(framed)
@@ -188,9 +186,6 @@ pub(crate) struct BlockSteps<'a> {
 
 impl BlockSteps<'_> {
     /// Applies the transforms to the next events of the sample, and counts dropped events in `ledger`.
-    ///
-    /// # Errors
-    /// The fault of a transform.
     pub(crate) fn apply(&mut self, events: &mut Events, ledger: &mut Ledger) -> Checked {
         for ((place, step), lost) in self.steps.iter_mut().zip(&mut self.lost) {
             let before = ledger.accounted();
@@ -275,8 +270,8 @@ fn read_frames(mut frames: Table) -> Checked<Framing> {
     Ok(framing)
 }
 
-/// Finds the signature called `name` in `list`, the list of transforms or of framings. If `list` doesn't have it, the
-/// fault says what to use instead, or which names `list` has.
+/// Finds the signature called `name` in a list of transforms or framings. If there is none, the fault says what to use
+/// instead, or which names there are.
 fn find(list: &'static [Signature], name: &str) -> Checked<&'static Signature> {
     let named = |list: &'static [Signature]| list.iter().find(|signature| signature.name == name);
     if let Some(signature) = named(list) {

@@ -6,8 +6,8 @@ use crate::source::{EventRange, TimeUnit};
 /// copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Remedy {
-    /// A value for the option `map`, such as `t=when,x=col`. It names the field of each column. The word `FIELD` stands
-    /// for a field that the user has to name.
+    /// A value for the option `map`, such as `t=when,x=col`: the field of each column. `FIELD` stands for a field that
+    /// the user has to name.
     Map(String),
     /// A value for the option `columns`: the order of a table's columns, such as `t,x,y,p`.
     Columns(String),
@@ -19,8 +19,8 @@ pub enum Remedy {
     Copy {
         /// The command and its arguments.
         words: Vec<String>,
-        /// The file or folder to open afterwards: the file that the command writes, or the folder that contains this
-        /// file. Empty if the name of the written file is unknown.
+        /// The file or folder to open afterwards: the one that the command writes, or the folder that contains it.
+        /// Empty if its name is unknown.
         file: String,
         /// Options to give when `file` is opened.
         with: Vec<Remedy>,
@@ -30,33 +30,32 @@ pub enum Remedy {
 /// What the user can do about a recording whose times wrap, jump or are out of order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClockRemedy {
-    /// The times wrap, because a counter starts again from 0 when it is full. The option `unwrap` adds the counter's
-    /// period after each wrap.
+    /// The times wrap: a counter starts again from 0 when it is full. The option `unwrap` adds the counter's period
+    /// after each wrap.
     Unwrap,
-    /// The times restart or jump, which divides the recording into parts. The user can convert each part by itself: a
-    /// range of events, the largest part first.
+    /// The times restart or jump, which divides the recording into parts. The value is the range of events of each
+    /// part, the largest first. The user can convert each range by itself.
     Parts(Vec<EventRange>),
     /// The events are out of order throughout. The option `allow_clock_trouble` sorts them by time.
     Sort,
     /// The times of these few events are far from all others. The user has to remove the events from a copy of the
     /// recording.
     TakeOut(Vec<EventRange>),
-    /// The times of events all over the recording are far from the others. The user has to save a copy of the recording
-    /// that keeps only the times of one clock.
+    /// The times of events all over the recording are far from the others. The user has to save a copy with the times
+    /// of one clock only.
     Keep {
-        /// The times of each clock, the one with the most events first. There is only one clock if all others are
-        /// damaged times.
+        /// The times of each clock, the one with the most events first. There is only one clock if all other times are
+        /// damaged.
         clocks: Vec<ClockTimes>,
-        /// Number of events that a copy lacks if it keeps the first clock.
+        /// Number of events that are missing from a copy with the first clock only.
         removed: u64,
     },
-    /// For a file with many samples. The user has to remove events of these samples from a copy of the file: a few
-    /// events whose times are far from all others or, if a sample's times restart or jump, all its parts but the
-    /// largest.
+    /// A file with many samples, some with wrong times. The user has to remove events of these samples from a copy of
+    /// the file. These are a few events with times far from all others, or all parts of the sample but the largest.
     OfRows {
         /// The samples and their events, in the order of the samples. All have the same kind of fault.
         rows: Vec<RowEvents>,
-        /// Number of further samples with this kind of fault, which are not listed.
+        /// Number of further samples with this kind of fault. They are not listed.
         more: u64,
     },
 }
@@ -77,13 +76,13 @@ pub struct ClockTimes {
 /// Events of one sample that have to be removed from a file with many samples, and their place in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowEvents {
-    /// Paths of the arrays of times and channels. They are the same for all samples that have a `row`.
+    /// Paths of the arrays of times and channels. All samples with a `row` have the same arrays.
     pub arrays: [String; 2],
     /// Index of the sample's row in both arrays. `None` if the arrays have only this sample.
     pub row: Option<u64>,
     /// The events to remove, as ranges of their indices in the sample.
     pub events: Vec<EventRange>,
-    /// Whether `events` are parts of the sample, because its times restart or jump. If so, it is also possible that
-    /// nothing has to be removed, because the events are only out of order.
+    /// Whether `events` are parts of the sample, because its times restart or jump. Then the events can also be just
+    /// out of order, with nothing to remove.
     pub in_parts: bool,
 }

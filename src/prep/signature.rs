@@ -1,5 +1,5 @@
-//! The signature of a transform or framing: its name, and the types and defaults of its parameters. Recipes are parsed
-//! with it, and error messages and help texts are made from it.
+//! The signature of a transform or framing: its name, and the types and defaults of its parameters. Serves to parse
+//! recipes, and to write error messages and help texts.
 
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -25,20 +25,20 @@ pub struct Parameter {
     pub name: &'static str,
     /// Type of the value.
     pub kind: Kind,
-    /// The value that is used if the recipe leaves the parameter out.
+    /// What the parameter is if the recipe leaves it out.
     pub default: IfAbsent,
     /// Meaning of the parameter, with its unit.
     pub about: &'static str,
 }
 
-/// The value of a parameter that a recipe leaves out.
+/// What a parameter is if the recipe leaves it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IfAbsent {
-    /// There is no value: the parameter is required.
+    /// The parameter is required.
     Required,
-    /// There is no value: the parameter is optional and has no default.
+    /// The parameter is optional and has no default value.
     Absent,
-    /// This default value, in TOML syntax.
+    /// The parameter has this default value, in TOML syntax.
     Is(&'static str),
 }
 
@@ -47,11 +47,11 @@ pub enum IfAbsent {
 pub enum Kind {
     /// A number: an integer or a float.
     Number,
-    /// A single number. Tonic also accepts a range and draws a random number from it. A recipe does not accept a range.
+    /// A single number. Tonic also takes a range and draws a random number from it; a recipe can't have a range.
     FixedNumber,
     /// One number for both x and y, or a pair with one number for each.
     Numbers,
-    /// A 64-bit integer, which may be negative.
+    /// A 64-bit integer, also a negative one.
     Whole,
     /// A non-negative 32-bit integer.
     Count,
@@ -110,7 +110,7 @@ impl Kind {
 }
 
 impl Parameter {
-    /// The optional parameter `sensor_size`. If a recipe gives it, it must equal the size of the sensor at that step.
+    /// The optional parameter `sensor_size`, which must equal the size of the sensor at that step.
     pub(crate) const SENSOR_SIZE: Parameter =
         Parameter::optional("sensor_size", Kind::Sensor, "the sensor at this step, to be checked");
 
@@ -128,8 +128,8 @@ impl Parameter {
 }
 
 impl Signature {
-    /// Checks the parameters in `table` and deserializes a transform or framing from them. `table` may also have the
-    /// key `name`. The place of a fault is the name of the parameter.
+    /// Checks the parameters in `table` and makes a transform or framing from them. `table` can also have `name`. The
+    /// place of a fault is the name of the parameter.
     pub(crate) fn read<T: DeserializeOwned>(&self, table: Table) -> Checked<T> {
         let named = |key: &str| self.parameters.iter().find(|p| p.name == key);
         for (key, value) in table.iter().filter(|(key, _)| *key != "name") {
@@ -154,7 +154,7 @@ impl Signature {
     }
 }
 
-/// Returns the message of a TOML error in one line, without the excerpt of the TOML source.
+/// Message of a TOML error in one line, without the excerpt of the TOML source.
 pub(crate) fn one_line(error: &toml::de::Error) -> String {
     error.message().lines().collect::<Vec<_>>().join(", ")
 }
@@ -194,7 +194,7 @@ impl Catalogue {
         text
     }
 
-    /// Returns the catalogue as one JSON object with the lists `transforms` and `framings`. Each entry has `name`,
+    /// Returns the catalogue as one JSON object with the lists `transforms` and `framings`. Each item has `name`,
     /// `about` and `parameters`. Each parameter has `name`, `about`, `kind`, `required` and `default`, which is null if
     /// there is no default value.
     pub fn json(&self) -> serde_json::Value {

@@ -1,6 +1,4 @@
-//! Horizontal bar charts: one row per item, one column per measured quantity.
-//!
-//! Each column has a logarithmic axis of its own, because the values in a column can differ by orders of magnitude.
+//! Horizontal bar charts: one row per item, one column per measured quantity. Each column has its own logarithmic axis.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -8,8 +6,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use crate::error::Result;
 use crate::picture::{FAINT, INK, Picture, SERIES, draw, label, text};
 
-/// Width in pixels of a column of bars. Its last `FIGURE` pixels have no bars: they leave room for the number next to
-/// the longest bar.
+/// Width in pixels of a column of bars. The last `FIGURE` pixels are kept free for the number next to the longest bar.
 const COLUMN: i32 = 236;
 const FIGURE: i32 = 62;
 const GAP: i32 = 22;
@@ -17,24 +14,22 @@ const ROW: i32 = 30;
 const BAR: i32 = 20;
 const MARGIN: i32 = 18;
 const TOP: i32 = 92;
-/// Maximum number of characters of the name to the left of a bar. A longer name is cut.
+/// Maximum number of characters of the name to the left of a bar. Longer names are cut.
 const MOST_LETTERS: usize = 48;
 
 /// Heading of a column of bars.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BarColumn {
-    /// Name of the quantity in this column, with its unit.
+    /// Name of the quantity in the column, with its unit.
     pub name: &'static str,
     /// Text below the name, in smaller letters, such as "less is better".
     pub hint: &'static str,
 }
 
-/// Rows of the chart that share a title and a colour.
+/// Rows of the chart with the same title and colour.
 #[derive(Clone, Debug)]
 pub(crate) struct BarGroup {
-    /// Text above the rows.
     pub title: String,
-    /// Rows of the group, from top to bottom.
     pub rows: Vec<BarRow>,
 }
 
@@ -43,16 +38,12 @@ pub(crate) struct BarGroup {
 pub(crate) struct BarRow {
     /// Text to the left of the bars.
     pub name: String,
-    /// Value for each column, greater than 0. Where the value is `None`, no bar is drawn.
+    /// Value for each column, greater than 0. `None` draws no bar.
     pub values: Vec<Option<f64>>,
-    /// Text to draw instead of the bars of this row, such as why there are no values. `None` if bars are drawn.
+    /// Text instead of the bars of this row, such as why there are no values.
     pub note: Option<String>,
 }
 
-/// Draws a bar chart.
-///
-/// # Errors
-/// [`Error::Plot`](crate::Error::Plot).
 pub(crate) fn bars(title: &str, columns: &[BarColumn], groups: &[BarGroup]) -> Result<Picture> {
     let rows = || groups.iter().flat_map(|group| &group.rows);
     let name = |row: &BarRow| label(&row.name, MOST_LETTERS);
@@ -119,7 +110,7 @@ pub(crate) fn bars(title: &str, columns: &[BarColumn], groups: &[BarGroup]) -> R
 /// Horizontal, logarithmic axis of a column of bars. It begins at a power of 10 below the smallest value.
 struct Axis {
     left: i32,
-    /// Base-10 logarithm of the value at the left end of the axis. `to` is the logarithm of the value at the right end.
+    /// Base-10 logarithm of the value at the left end of the axis. `to` is the logarithm at the right end.
     from: f64,
     to: f64,
 }
@@ -140,14 +131,14 @@ impl Axis {
         self.left + (share * f64::from(COLUMN - FIGURE)) as i32
     }
 
-    /// Exponents of the powers of 10 at which a grid line is drawn, at most six.
+    /// Exponents of the powers of 10 that get a grid line, at most six.
     fn decades(&self) -> impl Iterator<Item = i32> {
         let every = ((self.to - self.from) / 5.0).ceil().max(1.0) as usize;
         (self.from as i32..=self.to.floor() as i32).step_by(every)
     }
 }
 
-/// Returns a short text for 10^`decade`: "0.1", "100", "10k", "1M", "1e9".
+/// Text for 10^`decade`: "0.1", "100", "10k", "1M", "1e9".
 pub(crate) fn power(decade: i32) -> String {
     match decade {
         -3..=2 => format!("{}", 10_f64.powi(decade)),
@@ -157,8 +148,8 @@ pub(crate) fn power(decade: i32) -> String {
     }
 }
 
-/// Formats a number for people, with commas between thousands: 0.123, 4.56, 78.9, 12,345. From 1 on, the text has three
-/// significant digits, or all digits of the integer part if there are more. Numbers below 1 have three decimal places.
+/// Formats a number for people, with commas between thousands: 0.123, 4.56, 78.9, 12,345. Numbers below 1 get three
+/// decimal places. Larger numbers get three significant digits, or their whole integer part if that has more.
 pub fn figures(value: f64) -> String {
     let places = match value.abs() {
         v if v >= 100.0 => 0,

@@ -1,4 +1,4 @@
-//! Draws the curves of many runs over epochs, in several plots with one legend. Each group of runs has one colour.
+//! Draws curves of many runs over epochs, in several plots with one legend. Each group of runs has one colour.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -12,12 +12,11 @@ use crate::plot::over_epochs;
 const PANEL: (u32, u32) = (560, 400);
 const TOP: u32 = 44;
 const LEGEND_ROW: u32 = 24;
-/// Maximum number of characters of a group's name in the legend. A longer name is cut.
+/// Maximum number of characters of a group's name in the legend. Longer names are cut.
 const MOST_LETTERS: usize = 96;
-/// With [`Scale::Auto`], the vertical axis is logarithmic if the largest value is more than `FAR` times the smallest
-/// value.
+/// With [`Scale::Auto`], the axis is logarithmic if the largest value is more than `FAR` times the smallest value.
 const FAR: f64 = 30.0;
-/// Smallest value on a logarithmic axis. Smaller values are drawn as this value.
+/// Smallest value on a logarithmic axis. Smaller values are drawn here.
 const SMALLEST: f64 = 1e-6;
 
 /// Points (epoch, value) of a curve.
@@ -46,7 +45,7 @@ pub enum Scale {
 /// the scale of each plot's vertical axis.
 ///
 /// The first seven groups have a colour each; all further groups are grey. If a group has several curves in a plot,
-/// their mean is also drawn, as a thick line.
+/// their mean is drawn as a thick line.
 ///
 /// # Errors
 /// [`Error::Plot`](crate::Error::Plot).
@@ -80,7 +79,7 @@ pub fn curve_groups(title: &str, y_axes: &[(&str, Scale)], groups: &[CurveGroup]
 /// Colour of all groups after the first seven.
 const OTHERS: RGBColor = RGBColor(176, 182, 190);
 
-/// Draws one plot. `groups[g]` has the curves of group `g` in this plot.
+/// Draws one plot. `groups` has the curves of each group in this plot.
 fn panel(area: &Drawing<'_>, (y_name, scale): (&str, Scale), groups: &[&[Points]]) -> DrawResult {
     let finite = |points: &Points| -> Points { points.iter().copied().filter(|p| p.1.is_finite()).collect() };
     let groups: Vec<Vec<Points>> = groups.iter().map(|curves| curves.iter().map(finite).collect()).collect();
@@ -126,7 +125,7 @@ fn panel(area: &Drawing<'_>, (y_name, scale): (&str, Scale), groups: &[&[Points]
     Ok(())
 }
 
-/// Returns the label for the value 10^`exponent` on a logarithmic axis.
+/// Label for the value 10^`exponent` on a logarithmic axis.
 #[allow(clippy::trivially_copy_pass_by_ref)] // plotters passes a reference
 fn power_label(exponent: &f64) -> String {
     match 10_f64.powf(*exponent) {
@@ -136,7 +135,7 @@ fn power_label(exponent: &f64) -> String {
     }
 }
 
-/// Returns the mean of the curves. The mean has a point at each epoch at which every curve has a point.
+/// Returns the mean of the curves, at each epoch at which every curve has a point.
 fn mean(curves: &[Points]) -> Points {
     let at = |x: f64| curves.iter().map(|curve| curve.iter().find(|p| p.0 == x).map(|p| p.1)).sum::<Option<f64>>();
     curves[0].iter().filter_map(|&(x, _)| Some((x, at(x)? / curves.len() as f64))).collect()

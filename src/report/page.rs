@@ -7,13 +7,11 @@ use crate::error::Result;
 use crate::picture::{DrawResult, Drawing, FAINT, INK, Picture, SERIES, draw, label, text};
 
 const PANEL: (u32, u32) = (480, 300);
-/// Maximum number of squares in a row of a heat map. If the sensor has more pixels in a row, a square stands for
-/// several pixels and shows their mean.
+/// Maximum number of squares in a row of a heat map. On a wider sensor, a square shows the mean of several pixels.
 const HEAT_COLUMNS: usize = 128;
-/// Maximum number of bars of a plot that shows the names of its bars. If there are more bars, the axis has numbers
-/// instead of names.
+/// Maximum number of bars that have names on the axis. With more bars, the axis has numbers.
 const NAMED_BARS: usize = 40;
-/// Maximum number of characters of a bar's name. A longer name is cut.
+/// Maximum number of characters of a bar's name. Longer names are cut.
 const MOST_LETTERS: usize = 14;
 
 /// One plot of a page.
@@ -30,8 +28,8 @@ pub struct Panel {
 pub enum PanelKind {
     /// Bar chart. Each item is the name and the height of a bar.
     Bars(Vec<(String, f64)>),
-    /// Histogram: its bins in ascending order, each as (lower bound, upper bound, height), and the label of the
-    /// horizontal axis.
+    /// Histogram. It has bins in ascending order, (lower bound, upper bound, height), and the label of the horizontal
+    /// axis.
     Histogram(Vec<(f64, f64, f64)>, String),
     /// Heat map of a sensor.
     Heat {
@@ -44,7 +42,7 @@ pub enum PanelKind {
     },
 }
 
-/// Draws a title, and below it the plots, two in each row.
+/// Draws a title and the plots below it, two in each row.
 ///
 /// # Errors
 /// [`Error::Plot`](crate::Error::Plot).
@@ -173,7 +171,7 @@ fn draw_heat(area: &Drawing<'_>, width: usize, values: &[f64], unit: &str) -> Dr
     Ok(())
 }
 
-/// Returns a short text for a number on an axis: "2.5", "15k", "1.25M".
+/// Text for a number on an axis: "2.5", "15k", "1.25M".
 #[allow(clippy::trivially_copy_pass_by_ref)] // plotters passes a reference
 fn number(value: &f64) -> String {
     let magnitude = value.abs();

@@ -1,7 +1,7 @@
 //! A picture: drawn once, written as SVG or PNG.
 //!
-//! The PNG has a built-in font, so that it looks the same on a laptop and on a cluster node without fonts. In the SVG,
-//! text is in the font `sans-serif` of the program that shows it.
+//! The PNG uses a built-in font, so it looks the same on every machine. The SVG uses the font `sans-serif` of the
+//! program that shows it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Once;
@@ -17,11 +17,11 @@ use tonic_base::{printable, publish};
 const FONT: &str = "sans-serif";
 pub(crate) const INK: RGBColor = RGBColor(38, 43, 51);
 pub(crate) const FAINT: RGBColor = RGBColor(228, 231, 236);
-/// Four colours from the palette of Okabe and Ito. Colour-blind readers can tell them apart.
+/// Four colours that colour-blind readers can tell apart, from the palette of Okabe and Ito.
 pub(crate) const SERIES: [RGBColor; 4] =
     [RGBColor(0, 114, 178), RGBColor(213, 94, 0), RGBColor(0, 158, 115), RGBColor(204, 121, 167)];
-/// Seven colours that colour-blind readers can tell apart: six from the palette of Okabe and Ito, and `INK`, the colour
-/// of text. The yellow of that palette is left out, because it is faint on white.
+/// Seven colours that colour-blind readers can tell apart: six from the palette of Okabe and Ito, and the colour of
+/// text.
 pub(crate) const GROUPS: [RGBColor; 7] =
     [SERIES[0], SERIES[1], SERIES[2], SERIES[3], RGBColor(230, 159, 0), RGBColor(86, 180, 233), INK];
 
@@ -41,7 +41,7 @@ impl Picture {
         Ok(publish(path, self.svg.as_bytes())?)
     }
 
-    /// Writes the picture as PNG. Its width and height in pixels are twice the width and height of the SVG.
+    /// Writes the picture as PNG. In pixels, it is twice as wide and twice as high as the SVG.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`]; [`Error::Plot`] if the image cannot be encoded.
@@ -58,7 +58,7 @@ impl Picture {
     }
 }
 
-/// Parses a path that must end in `.png`, so that a mistyped argument cannot replace another kind of file.
+/// Parses a path that must end in `.png`. So a mistyped argument cannot replace a file of another kind.
 ///
 /// # Errors
 /// A message that says what was expected.
@@ -91,8 +91,8 @@ pub(crate) fn text(size: usize) -> TextStyle<'static> {
     (FONT, size as i32).into_font().color(&INK)
 }
 
-/// Prepares a text for a picture: replaces hidden characters with escapes, and shortens a text of more than `room`
-/// characters. A shortened text has `room` characters and ends with "...".
+/// Prepares a text for a picture: replaces hidden characters with escapes. A text of more than `room` characters is cut
+/// to `room` characters with "..." at the end.
 pub(crate) fn label(words: &str, room: usize) -> String {
     let words = printable(words);
     if words.chars().count() <= room {

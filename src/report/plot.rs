@@ -1,4 +1,4 @@
-//! Plots of a sample's raster, of curves over epochs, and of confusion matrices.
+//! Plots: the raster of a sample, curves over epochs, confusion matrices.
 
 use plotters::chart::MeshStyle;
 use plotters::coord::types::RangedCoordf64;
@@ -19,8 +19,7 @@ pub struct RasterPoint {
     pub row: u32,
     /// Number of events in the cell. For float32 frames, such as time surfaces, the value of the cell.
     pub value: f64,
-    /// Whether to draw the cell in the second colour instead of the first. The second colour is for polarity 0 of a
-    /// camera.
+    /// Whether to draw the cell in the second colour, which is for polarity 0 of a camera.
     pub second: bool,
 }
 
@@ -39,7 +38,7 @@ pub struct RasterAxes {
     pub row_name: &'static str,
 }
 
-/// Draws the raster of a sample: a mark for every point of `points`, darker for more events.
+/// Draws the raster of a sample: a mark for each of the `points`. More events make a mark darker.
 ///
 /// # Errors
 /// [`Error::Plot`](crate::Error::Plot).
@@ -131,11 +130,10 @@ pub fn curves(title: &str, y_name: &str, y_range: Option<(f64, f64)>, curves: &[
     })
 }
 
-/// Settings of the library plotters for the grid and the axes of a chart whose horizontal axis shows epochs.
+/// Grid and axes of a chart over epochs, as the library plotters describes them.
 type EpochMesh<'a, 'b, 'c> = MeshStyle<'a, 'b, RangedCoordf64, RangedCoordf64, Sheet<'c>>;
 
-/// Sets the style of the grid and the axes of a chart whose horizontal axis shows epochs. `last` is the number of the
-/// last epoch.
+/// Sets the style of the grid and the axes of a chart over epochs. `last` is the number of the last epoch.
 pub(crate) fn over_epochs<'m, 'a, 'b, 'c>(
     mesh: &'m mut EpochMesh<'a, 'b, 'c>,
     y_name: &str,
@@ -157,11 +155,11 @@ fn whole(value: &f64) -> String {
     format!("{value:.0}")
 }
 
-/// Maximum number of characters of a class name in a confusion matrix. A longer name is cut.
+/// Maximum number of characters of a class name in a confusion matrix. Longer names are cut.
 const MOST_LETTERS: usize = 22;
 
-/// Draws a confusion matrix. `matrix[t][p]` is the number of samples of class `t` that were predicted as class `p`.
-/// This number is drawn as a square, darker for a larger share of the samples of class `t`.
+/// Draws a confusion matrix. `matrix[t][p]` is the number of samples of class `t` that were predicted as class `p`. A
+/// square is darker for a larger share of the samples of class `t`.
 ///
 /// # Errors
 /// [`Error::Plot`](crate::Error::Plot).

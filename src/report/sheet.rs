@@ -1,26 +1,23 @@
-//! The surface that pictures are drawn on: every call draws into an SVG and into an image.
-//!
-//! The image is not made from the finished SVG, because this needs another library for fonts and paths, which took a
-//! sixth of the build time.
+//! The surface that pictures are drawn on: every call draws into an SVG and into an image. Making the image from the
+//! finished SVG would need another library, which took a sixth of the build time.
 
 use std::io;
 
 use plotters::prelude::*;
 use plotters_backend::{BackendColor, BackendCoord, BackendStyle, BackendTextStyle, DrawingErrorKind};
 
-/// Number of pixels of the finished image per unit of the SVG, in each direction. With 2, the image is sharp on
-/// high-density screens.
+/// Pixels of the finished image per unit of the SVG, in each direction. With 2, the image is sharp on high-density
+/// screens.
 const SCALE: u32 = 2;
-/// The image is first drawn this many times wider and higher than the finished image, and then reduced. This places
-/// letters and lines more exactly, because the library plotters puts them on whole pixels.
+/// The image is first drawn this many times wider and higher, then reduced. This places letters and lines more exactly:
+/// the library plotters puts them on whole pixels.
 const OVERSAMPLING: u32 = 2;
 const DRAWN: u32 = SCALE * OVERSAMPLING;
-/// Two changes that make text in the image look like the same text in the SVG: a factor for the font size, and a shift
-/// downwards, as a share of the font size. They are needed because the library plotters takes the font size as the
-/// height of a line in an SVG, but as the em in an image.
+/// Corrects text in the image, so that it looks as in the SVG: a factor for the font size, and a shift downwards as a
+/// share of the font size.
 const TEXT: (f64, f64) = (0.9, 0.12);
 
-/// A backend for the library plotters, which draws into an SVG and into an RGB image.
+/// Draws into an SVG and into an RGB image, for the library plotters.
 pub(crate) struct Sheet<'a> {
     svg: SVGBackend<'a>,
     image: BitMapBackend<'a>,
@@ -36,13 +33,13 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// Creates a black image, large enough for a [`Sheet`] that is `width` units wide and `height` units high.
+    /// Creates a black image for a [`Sheet`] of this width and height in units of the SVG.
     pub(crate) fn of_sheet((width, height): (u32, u32)) -> Image {
         let size = (width * DRAWN, height * DRAWN);
         Image { size, pixels: vec![0; size.0 as usize * size.1 as usize * 3] }
     }
 
-    /// Reduces the image to its final size. Each pixel of the result is the mean of the pixels that it replaces.
+    /// Reduces the image to its final size. Each new pixel is the mean of the pixels that it replaces.
     pub(crate) fn averaged(self) -> Image {
         let over = OVERSAMPLING as usize;
         let (width, size) = (self.size.0 as usize, (self.size.0 / OVERSAMPLING, self.size.1 / OVERSAMPLING));
@@ -59,8 +56,7 @@ impl Image {
 }
 
 impl<'a> Sheet<'a> {
-    /// Creates a surface of `size` units, which draws into `svg` and `image`. `image` must come from
-    /// [`Image::of_sheet`] with the same size.
+    /// Creates a surface of `size` units. `image` must come from [`Image::of_sheet`] with the same size.
     pub(crate) fn new(svg: &'a mut String, image: &'a mut Image, size: (u32, u32)) -> Sheet<'a> {
         let image = BitMapBackend::with_buffer(&mut image.pixels, image.size);
         Sheet { svg: SVGBackend::with_string(svg, size), image }

@@ -1,7 +1,7 @@
 //! Measurements of loading strategies, with their table and chart.
 //!
 //! A loading strategy is where samples come from: the recordings (`tonic-prep bench`), or the shards, the host cache or
-//! the device cache (`tonic-train bench`). Both benchmarks report each strategy as a [`Strategy`].
+//! the device cache (`tonic-train bench`).
 
 use std::fmt::Write;
 use std::io::Read;
@@ -15,20 +15,18 @@ use crate::error::{BaseFault, Error, Result};
 use crate::picture::Picture;
 use tonic_base::printable;
 
-/// Number of samples in the training set of Spiking Speech Commands (SSC). Reports give the time of an epoch with this
-/// number of samples.
+/// Number of samples in the training set of Spiking Speech Commands (SSC). Reports give the time of an epoch of this
+/// size.
 const SSC_SAMPLES: f64 = 75_466.0;
 /// Maximum size in bytes of the dense batches of all threads together. Each thread has one batch.
 const MAX_DENSE: u64 = 4 << 30;
 /// Maximum size in bytes of a report file.
 const MAX_REPORT: u64 = 1 << 20;
-/// Maximum number of strategies in a report.
 const MAX_STRATEGIES: usize = 32;
-/// Maximum number of characters of [`Strategy::name`] in a report. `MAX_REASON` is the maximum for
-/// [`Strategy::reason`].
+/// Maximum number of characters of [`Strategy::name`] in a report.
 const MAX_NAME: usize = 48;
 const MAX_REASON: usize = 400;
-/// Largest measured value that is accepted in a report. The smallest accepted value is 1 / `LARGEST`.
+/// Largest measured value that a report can have. The smallest one is 1 / `LARGEST`.
 const LARGEST: f64 = 1e12;
 
 /// What a benchmark does with the batches while it measures.
@@ -41,34 +39,35 @@ pub enum Work {
     Training,
 }
 
-/// Measurements of a loading strategy. If the strategy could not be measured, `reason` says why.
+/// Measurements of a loading strategy: where samples come from. If the strategy could not be measured, `reason` says
+/// why.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Strategy {
     /// Name, such as "stream" or "host cache".
     pub name: String,
     /// What was measured: loading alone, or loading with training.
     pub work: Work,
-    /// Batches per second. This and the next three fields are `None` if the strategy could not be measured.
+    /// Batches per second. `None` if the strategy could not be measured.
     pub batches_per_second: Option<f64>,
-    /// Samples per second.
+    /// Samples per second. `None` if the strategy could not be measured.
     pub samples_per_second: Option<f64>,
-    /// Bytes per sample in the place where the strategy keeps samples: the recordings, the shards, or a cache in
-    /// memory.
+    /// Bytes per sample in the recordings, in the shards or in the cache, wherever the strategy keeps samples. `None`
+    /// if the strategy could not be measured.
     pub bytes_per_sample: Option<f64>,
     /// Duration in seconds of an epoch of 75,466 samples, the size of the training set of Spiking Speech Commands
-    /// (SSC).
+    /// (SSC). `None` if the strategy could not be measured.
     pub epoch_seconds_at_ssc: Option<f64>,
-    /// Why the strategy could not be measured; `None` if it was measured.
+    /// Why the strategy could not be measured. `None` if it was measured.
     pub reason: Option<String>,
 }
 
 /// A measured quantity of a [`Strategy`] and how it is shown.
 struct Figure {
-    /// Name of the quantity's field in JSON.
+    /// Name of the quantity in JSON.
     field: &'static str,
-    /// Heading of the quantity's column in the table.
+    /// Heading of the quantity in the table.
     short: &'static str,
-    /// Heading of the quantity's column in the chart.
+    /// Heading of the quantity in the chart.
     column: BarColumn,
     of: fn(&Strategy) -> Option<f64>,
 }
@@ -186,8 +185,8 @@ impl<S: DeserializeOwned> Report<S> {
     }
 }
 
-/// Checks that dense float32 batches take at most 4 GiB together, if each of `threads` threads has one batch. A batch
-/// has `batch` samples, and a sample has `steps` frames of `cells` cells.
+/// Checks that dense float32 batches take at most 4 GiB together. Each of `threads` threads has one batch of `batch`
+/// samples. A sample has `steps` frames of `cells` cells.
 ///
 /// # Errors
 /// [`tonic_base::Error::Usage`], which says how many samples a batch can have at most.
@@ -204,14 +203,13 @@ pub fn check_dense(batch: u64, steps: u64, cells: u64, threads: usize) -> tonic_
     Err(tonic_base::Error::usage("batch_size", expected, batch))
 }
 
-/// Sorts `values` in place and returns the median. For an even number of values, this is the larger of the two middle
-/// values. Returns NaN if there are no values.
+/// Sorts `values` and returns the median: of two middle values, the larger one. Returns NaN if there are no values.
 pub fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Groups the strategies by kind of work, with a title for each group. Empty groups are left out.
+/// Groups the strategies by kind of work, with a title for each group. Leaves out empty groups.
 fn by_work(strategies: &[Strategy]) -> impl Iterator<Item = (&'static str, Vec<&Strategy>)> {
     [(Work::Loading, "loading alone, to dense float32"), (Work::Training, "loading and training")]
         .into_iter()

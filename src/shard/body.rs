@@ -1,7 +1,5 @@
 //! Writes and reads the decoded bytes of a chunk: its columns, one after another, before compression. FORMAT.md
-//! specifies them.
-//!
-//! The functions that write trust their input. The functions that read check what later code relies on.
+//! specifies them. The functions that write trust their input; those that read check it.
 
 use std::ops::Range;
 
@@ -13,7 +11,6 @@ use crate::layout::{ALIGNMENT, MAX_CHUNK_SAMPLES, SetLayout, aligned};
 use crate::ledger::Ledger;
 use crate::planes::Planes;
 
-/// Appends the decoded bytes of `chunk` to `out`: its columns, one after another, without compression.
 pub(crate) fn write_body(chunk: &Chunk, out: &mut Vec<u8>) {
     let Chunk { frames, table } = chunk;
     let counted = frames.samples().map(|sample| (sample.frames() as u32, sample.entries() as u32));
@@ -29,8 +26,8 @@ pub(crate) fn write_body(chunk: &Chunk, out: &mut Vec<u8>) {
     pad(out);
 }
 
-/// Appends the columns that come before `frame_sizes` in a chunk. `counted` has, for each sample, the number of frames
-/// and the number of entries (occupied cells).
+/// Appends the columns that come before the column `frame_sizes`. `counted` has the number of frames and the number of
+/// occupied cells of each sample.
 pub(crate) fn write_table(counted: &[(u32, u32)], table: &SampleTable, out: &mut Vec<u8>) {
     let u32_column = |out: &mut Vec<u8>, numbers: &mut dyn Iterator<Item = u32>| {
         numbers.for_each(|n| out.extend_from_slice(&n.to_le_bytes()));
@@ -58,11 +55,9 @@ fn pad(out: &mut Vec<u8>) {
 /// Error: the decoded bytes of a chunk break a rule of the format.
 #[derive(Debug)]
 pub(crate) struct BodyFault {
-    /// Where the bytes are wrong: the name of a column, or another part of the chunk.
+    /// Where the wrong bytes are: the name of a column, or of another part of the chunk.
     pub place: String,
-    /// Value that the format requires.
     pub expected: String,
-    /// Value that was found.
     pub got: String,
 }
 
@@ -70,7 +65,7 @@ fn fault(place: &str, expected: impl std::fmt::Display, got: impl std::fmt::Disp
     BodyFault { place: place.into(), expected: expected.to_string(), got: got.to_string() }
 }
 
-/// Byte ranges of columns in the decoded bytes of a chunk.
+/// Byte range of each column in the decoded bytes of a chunk.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Located {
     pub(crate) labels: Range<usize>,
@@ -80,13 +75,12 @@ pub(crate) struct Located {
     pub(crate) frame_sizes: Range<usize>,
     pub(crate) packed: Range<usize>,
     pub(crate) long_gaps: Range<usize>,
-    /// Byte range of the column `large_counts`, which holds each count of 8 or more, minus 8. For float32 frames, such
-    /// as time surfaces, the byte range of their values.
+    /// Byte range of the counts that don't fit into a packed byte. For float32 frames: byte range of all values.
     pub(crate) large_counts: Range<usize>,
 }
 
-/// Where a sample starts in the columns of a chunk. Each field is the index of the sample's first number in one column:
-/// `frames` in `frame_sizes`, `entries` in `packed`, `long_gaps` and `large_counts` in the columns of these names.
+/// Start of a sample in the columns of a chunk. Each field is the index of the sample's first number in the column of
+/// that name.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Start {
     pub(crate) frames: u32,
@@ -95,15 +89,15 @@ pub(crate) struct Start {
     pub(crate) large_counts: u32,
 }
 
-/// Cursor that takes one column after another from the decoded bytes.
+/// Takes one column after another from the decoded bytes of a chunk.
 struct ColumnReader<'a> {
     body: &'a [u8],
     at: usize,
 }
 
 impl ColumnReader<'_> {
-    /// Takes the next column, which has `numbers` numbers of `width` bytes each. Checks that its padding is zero, and
-    /// returns its byte range without the padding. `name` is the name of the column, for errors.
+    /// Takes the next column: `numbers` numbers of `width` bytes each. Returns its byte range without padding; padding
+    /// that isn't zero is an error.
     fn take(&mut self, name: &str, numbers: u64, width: usize) -> Result<Range<usize>, BodyFault> {
         let (bytes, left) = (numbers * width as u64, self.body.len() - self.at);
         let padded = aligned(bytes);
@@ -123,11 +117,11 @@ fn numbers_of<const N: usize>(column: &[u8]) -> impl Iterator<Item = [u8; N]> {
     column.as_chunks().0.iter().copied()
 }
 
-/// Finds the columns in `body`, the decoded bytes of a chunk, and returns their byte ranges. Replaces the content of
-/// `starts` with the [`Start`] of each sample. One more item has the ends of the columns.
+/// Finds the columns in `body`, the decoded bytes of a chunk. Writes the start of each sample into `starts`, then the
+/// ends of the columns.
 ///
-/// Returns an error if the columns don't fit together or take more than `most` bytes when they are unpacked. Doesn't
-/// check whether cells are inside the frame: unpacking checks that. Doesn't check labels, flags and ledgers either.
+/// It is an error if the columns take more than `most` bytes unpacked. Cells, labels, flags and ledgers are not
+/// checked.
 pub(crate) fn locate(
     body: &[u8],
     layout: &SetLayout,
@@ -205,12 +199,10 @@ pub(crate) fn locate(
     Ok(at)
 }
 
-/// Returns the error for a chunk that has a cell outside the frame.
 pub(crate) fn cells_fault(shape: FrameShape) -> BodyFault {
     fault("cells", format!("below {}", shape.cells()), "a larger one")
 }
 
-/// Reads the labels, flags, ledgers and extra columns of a chunk into `table`.
 pub(crate) fn read_table(body: &[u8], at: &Located, table: &mut SampleTable) {
     table.labels.clear();
     table.labels.extend(numbers_of(&body[at.labels.clone()]).map(u32::from_le_bytes));

@@ -1,6 +1,5 @@
-//! Reads chunks and checks everything that the format requires of them, without unpacking their entries (cells and
-//! counts). This is for uses that visit every entry once. In memory, a packed chunk takes only its decoded bytes, which
-//! are a quarter of the size of the unpacked chunk.
+//! Checks chunks against the whole format without unpacking their entries (cells and counts). A packed chunk takes
+//! about a quarter of the memory of an unpacked one.
 
 use crate::body::cells_fault;
 use crate::chunk::SampleTable;
@@ -12,17 +11,17 @@ use crate::manifest::Totals;
 use crate::packed::PackedChunk;
 use crate::shard::Shard;
 
-/// A chunk that was read and checked by [`Shard::check`].
+/// A chunk that [`Shard::check`] has read and checked.
 #[derive(Debug)]
 pub struct CheckedChunk {
-    /// Frames of the samples. Their entries (cells and counts) are packed.
+    /// Frames of the samples. Their cells and counts are packed.
     pub frames: PackedChunk,
     /// Labels, flags, ledgers and extra columns of the samples.
     pub table: SampleTable,
 }
 
 impl CheckedChunk {
-    /// Creates an empty chunk, into which [`Shard::check`] can read.
+    /// Creates an empty chunk for [`Shard::check`].
     pub fn new(layout: &SetLayout) -> CheckedChunk {
         CheckedChunk { frames: PackedChunk::new(layout), table: SampleTable::default() }
     }
@@ -39,9 +38,8 @@ impl CheckedChunk {
 }
 
 impl Shard {
-    /// Reads chunk `k` of this shard into `chunk`, and replaces the old content of `chunk`. Checks everything that the
-    /// format requires of the chunk: its checksum, identity, columns, ledgers, and the padding after it. `classes` is
-    /// the number of classes of the set.
+    /// Reads chunk `k` of this shard into `chunk`, and checks everything that the format requires of the chunk:
+    /// checksum, identity, columns, ledgers and padding. `classes` is the number of classes of the set.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`]; [`tonic_base::Error::Io`].

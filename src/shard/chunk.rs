@@ -7,13 +7,12 @@ use crate::ledger::Ledger;
 pub const NO_LABEL: u32 = u32::MAX;
 /// Flag of a sample: its events were not in order of time and were sorted.
 pub const FLAG_SORTED: u8 = 1;
-/// Flag of a sample: it has no events to bin, and all its frames are empty. It has one frame or, if the framing gives
-/// the same number of frames to all samples, that number of frames.
+/// Flag of a sample: it has no events to bin, and all its frames are empty.
 pub const FLAG_EMPTY: u8 = 2;
-/// Flag of a sample: the time windows of its frames overlap, so that one event can be counted in several frames.
+/// Flag of a sample: the time windows of its frames overlap, so one event can be counted in several frames.
 pub const FLAG_OVERLAP: u8 = 4;
 
-/// Everything that a chunk holds about its samples except their frames. All columns have one value per sample.
+/// Labels, flags, ledgers and extra columns of the samples of a chunk. All columns have one value per sample.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SampleTable {
     /// Class of each sample, or [`NO_LABEL`].
@@ -22,12 +21,13 @@ pub struct SampleTable {
     pub flags: Vec<u8>,
     /// Ledger of each sample: what happened to its events.
     pub ledgers: Vec<Ledger>,
-    /// Extra columns, such as the speaker, in the order of their names in the manifest. Each has one value per sample.
+    /// Extra columns, such as the speaker, in the order of their names in the manifest. Each column has one value per
+    /// sample.
     pub extras: Vec<Vec<i64>>,
 }
 
 impl SampleTable {
-    /// Appends the values of the samples in `other`, which must have the same extra columns.
+    /// Appends the samples of `other`, which must have the same extra columns.
     pub(crate) fn append(&mut self, other: &SampleTable) {
         self.labels.extend_from_slice(&other.labels);
         self.flags.extend_from_slice(&other.flags);
@@ -46,7 +46,7 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// Creates an empty chunk. The columns of its frames have these `widths`, and it has `extras` extra columns.
+    /// Creates an empty chunk with `extras` extra columns. The columns of its frames have these `widths`.
     pub fn new(widths: Widths, extras: usize) -> Chunk {
         Chunk {
             frames: SparseFrames::new(widths),

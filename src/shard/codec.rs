@@ -1,5 +1,5 @@
-//! Encodes and decodes chunks. An encoded chunk is the bytes of its columns, compressed with zstd. The decoder verifies
-//! a checksum, and trusts none of its input.
+//! Encodes and decodes chunks. An encoded chunk is the bytes of its columns, compressed with zstd. The decoder checks
+//! everything that it reads.
 
 use crate::body::{BodyFault, write_body};
 use crate::chunk::{Chunk, FLAG_EMPTY, FLAG_OVERLAP, FLAG_SORTED, NO_LABEL, SampleTable};
@@ -21,11 +21,11 @@ use zstd::bulk::{Compressor, Decompressor};
 pub struct EncodedChunk {
     /// The chunk, compressed with zstd.
     pub stored: Stored,
-    /// Index record of the chunk. Its `offset` is 0 until the writer sets it.
+    /// Index record of the chunk. Its `offset` is 0 until the chunk is written to a shard.
     pub record: ChunkRecord,
 }
 
-/// Encodes chunks. It reuses its compressor and buffer, so each thread needs an encoder of its own.
+/// Encodes chunks. Each thread needs an encoder of its own, because an encoder reuses its compressor and buffer.
 pub struct Encoder {
     level: i32,
     compressor: Compressor<'static>,
@@ -47,7 +47,7 @@ impl Encoder {
         Ok(Encoder { level, compressor, body: Vec::new() })
     }
 
-    /// Encodes a chunk. `number` is the index of the chunk in the set, and is for errors only.
+    /// Encodes a chunk. `number` is the index of the chunk in the set, for errors.
     ///
     /// # Errors
     /// [`Error::ChunkTooLarge`].
@@ -62,7 +62,7 @@ impl Encoder {
     }
 
     /// Encodes a chunk whose frames are in a temporary file. If [`Encoder::encode`] can encode the same samples, both
-    /// functions return the same bytes.
+    /// return the same bytes.
     ///
     /// # Errors
     /// [`Error::ChunkTooLarge`]; [`tonic_base::Error::Io`] for the temporary file.
@@ -100,7 +100,6 @@ impl Encoder {
         Ok(EncodedChunk { stored, record })
     }
 
-    /// Compresses the decoded bytes in `self.body` and makes the index record of the chunk.
     fn encode_body(&mut self, number: u64, samples: u32) -> Result<EncodedChunk> {
         let stored = self.compressor.compress(&self.body);
         let stored = stored.map_err(|_| too_large(number, MAX_DECODED_BYTES.into(), self.body.len() as u64))?;
@@ -120,7 +119,7 @@ fn too_large(chunk: u64, most: u64, got: u64) -> Error {
     Error::ChunkTooLarge { chunk, expected: format!("{most} decoded bytes"), got: got.to_string() }
 }
 
-/// A chunk as error messages name it: "chunk 3 (samples 192 to 255)".
+/// Names a chunk in error messages: "chunk 3 (samples 192 to 255)".
 #[derive(Clone, Copy, Debug)]
 pub struct ChunkName<'a> {
     /// Path of the shard.
@@ -142,8 +141,7 @@ impl ChunkName<'_> {
         Error::corrupt(self.shard, format!("{}: {place}", self.samples(samples)), expected, got)
     }
 
-    /// Text for error messages: the index of the chunk, and the indices of its first and last samples. `samples` is the
-    /// number of samples in the chunk.
+    /// Text for error messages: the index of the chunk, and the indices of its first and last samples.
     pub(crate) fn samples(&self, samples: u32) -> String {
         let last = self.first_sample + u64::from(samples).saturating_sub(1);
         format!("chunk {} (samples {} to {last})", self.number, self.first_sample)
@@ -154,7 +152,6 @@ impl ChunkName<'_> {
         self.corrupt(record.samples, "stored bytes", expected, got)
     }
 
-    /// Compares the BLAKE3 hash of the decoded bytes of a chunk with its identity.
     pub(crate) fn check_identity(&self, record: &ChunkRecord, body: &[u8]) -> Result<()> {
         let identity = blake3::hash(body);
         if *identity.as_bytes() == record.identity {
@@ -164,7 +161,6 @@ impl ChunkName<'_> {
         Err(self.corrupt(record.samples, "identity", format!("blake3 {expected}"), identity))
     }
 
-    /// Finds the columns in the decoded bytes of a chunk and checks them.
     pub(crate) fn index(&self, packed: &mut PackedChunk, layout: &SetLayout, record: &ChunkRecord) -> Result<()> {
         let most = max_bytes(record.samples, record.stored_bytes);
         packed.index(layout, record.samples, most).map_err(|fault| self.fault(record, fault))
@@ -175,7 +171,7 @@ impl ChunkName<'_> {
     }
 }
 
-/// The stored bytes of a chunk, with everything that is needed to decode them.
+/// The stored (compressed) bytes of a chunk, and what is needed to decode them.
 #[derive(Clone, Copy, Debug)]
 pub struct StoredChunk<'a> {
     /// Name of the chunk in error messages.
@@ -184,11 +180,11 @@ pub struct StoredChunk<'a> {
     pub layout: &'a SetLayout,
     /// Index record of the chunk.
     pub record: &'a ChunkRecord,
-    /// The stored bytes, unchecked: the chunk, compressed with zstd.
+    /// The stored bytes, not yet checked: the chunk, compressed with zstd.
     pub bytes: &'a [u8],
 }
 
-/// Decodes chunks. It reuses its decompressor and buffers, so each thread needs a decoder of its own.
+/// Decodes chunks. Each thread needs a decoder of its own, because a decoder reuses its decompressor and buffers.
 pub struct Decoder {
     decompressor: Decompressor<'static>,
     packed: Option<PackedChunk>,
@@ -205,8 +201,8 @@ impl Decoder {
         Decoder { decompressor, packed: None, stored: Vec::new() }
     }
 
-    /// Calls `work` with this decoder and with its buffer for stored bytes. Because the buffer is reused, reading a
-    /// chunk rarely allocates memory.
+    /// Calls `work` with this decoder and its buffer for compressed bytes. The buffer is reused, so reading a chunk
+    /// rarely allocates memory.
     pub(crate) fn with_stored<T>(&mut self, work: impl FnOnce(&mut Decoder, &mut Vec<u8>) -> T) -> T {
         let mut stored = std::mem::take(&mut self.stored);
         let done = work(self, &mut stored);
@@ -214,7 +210,7 @@ impl Decoder {
         done
     }
 
-    /// Checks a stored chunk and decodes it into `chunk`, whose content is replaced.
+    /// Checks a stored chunk and decodes it. Replaces the content of `chunk`.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`] if the bytes don't match their checksum, or aren't a chunk of the set's layout.
@@ -231,8 +227,8 @@ impl Decoder {
         stored.name.check_identity(stored.record, body)
     }
 
-    /// Like [`Decoder::decode`], but leaves cells and counts packed. Doesn't check whether the cells are inside the
-    /// frame: unpacking checks that.
+    /// Like [`Decoder::decode`], but leaves cells and counts packed. Doesn't check whether cells are inside the frame:
+    /// unpacking does.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`].
@@ -275,9 +271,12 @@ impl Default for Decoder {
     }
 }
 
-/// Checks the values in a chunk, which [`Decoder::decode`] doesn't check. Counts must be finite and not zero, and flags
-/// must be known. Every ledger must add up, and its `binned` must agree with the frames of its sample. Labels must be
-/// [`NO_LABEL`] or below `classes`, the number of classes.
+/// Checks the values in a chunk, which [`Decoder::decode`] doesn't do:
+///
+/// - Counts are finite and not zero.
+/// - Flags are known.
+/// - Ledgers add up, and their `binned` agrees with the frames.
+/// - Labels are [`NO_LABEL`] or below `classes`, the number of classes.
 ///
 /// # Errors
 /// [`tonic_base::Error::Corrupt`].
@@ -289,15 +288,15 @@ pub fn check_chunk(name: ChunkName<'_>, chunk: &Chunk, classes: usize) -> Result
     check_samples(name, &chunk.table, facts, classes)
 }
 
-/// What [`check_samples`] needs to know of the frames of a sample.
+/// What [`check_samples`] must know of the frames of a sample.
 pub(crate) struct SampleFacts {
-    /// Sum of the counts; `None` for surfaces.
+    /// Sum of the counts. `None` for float32 frames.
     pub(crate) events: Option<u64>,
-    /// A count or value that is 0 or not finite.
+    /// A count or value that is 0 or not finite, if there is one.
     pub(crate) odd: Option<f64>,
 }
 
-/// Like [`check_chunk`], for a chunk of which these facts are known.
+/// Like [`check_chunk`], but takes facts about the frames instead of the frames.
 pub(crate) fn check_samples(
     name: ChunkName<'_>,
     table: &SampleTable,
@@ -332,8 +331,8 @@ pub(crate) fn check_samples(
     Ok(())
 }
 
-/// Checks that `label`, the label of sample `i` of a chunk, is a class of the set or [`NO_LABEL`]. `classes` is the
-/// number of classes of the set. `samples` is the number of samples in the chunk, for the error.
+/// Checks that `label` is [`NO_LABEL`] or below `classes`. `i` is the index of the sample in its chunk of `samples`
+/// samples, for the error.
 pub(crate) fn check_label(name: ChunkName<'_>, samples: usize, i: usize, label: u32, classes: usize) -> Result<()> {
     if label == NO_LABEL || (label as usize) < classes {
         return Ok(());

@@ -1,8 +1,7 @@
-//! Columns of numbers, stored with as few bytes per number as the largest number needs.
+//! Columns of numbers. A column uses 1, 2 or 4 bytes per number, as its largest number needs: memory bandwidth limits
+//! the speed of training.
 //!
-//! Indices of cells and counts are small, and memory bandwidth limits the speed of training. Chunks and batches
-//! therefore keep the narrow numbers. Time surfaces and similar frames ("surfaces") have values instead of counts.
-//! Their values are float32.
+//! "Surfaces" are time surfaces and similar frames. Their cells have float32 values instead of counts.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +15,7 @@ pub enum Width {
     U16,
     /// Unsigned integers of four bytes, up to 4,294,967,295.
     U32,
-    /// Float32, which has four bytes: for the values of time surfaces and similar frames.
+    /// Float32, four bytes. For the values of time surfaces and similar frames.
     F32,
 }
 
@@ -49,7 +48,7 @@ impl Width {
         }
     }
 
-    /// Code of this width in a shard's header: the bytes per number, plus 0x10 for float32.
+    /// Code of this width in the header of a shard: the bytes per number, plus 0x10 for float32.
     pub fn code(self) -> u8 {
         match self {
             Width::F32 => 0x14,
@@ -76,8 +75,8 @@ pub enum Column<'a> {
     F32(&'a [f32]),
 }
 
-/// Evaluates `$body` with `$slice` set to the numbers of `$column`, whatever their type is. `$kind` is the enum of the
-/// column: `Column` or `ColumnBuf`.
+/// Evaluates `$body` for a column of any type: `$slice` is the slice or vector of its numbers. `$kind` is the enum of
+/// the column.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! each_width {
@@ -92,7 +91,7 @@ macro_rules! each_width {
 }
 
 impl<'a> Column<'a> {
-    /// Number of numbers in the column.
+    /// How many numbers the column has.
     pub fn len(self) -> usize {
         each_width!(self, Column, s => s.len())
     }
@@ -112,7 +111,7 @@ impl<'a> Column<'a> {
         }
     }
 
-    /// The numbers as u32. The fractional part of float32 values is dropped.
+    /// The numbers as u32. Float32 values lose their fractional part.
     pub fn iter(self) -> Box<dyn Iterator<Item = u32> + 'a> {
         match self {
             Column::U8(s) => Box::new(s.iter().map(|&v| v.into())),
@@ -127,8 +126,8 @@ impl<'a> Column<'a> {
         each_width!(self, Column, s => Box::new(s.iter().map(|&v| f64::from(v))))
     }
 
-    /// Replaces the content of `out` with the numbers as u32. For loops that visit the numbers many times, this is
-    /// faster than [`Column::iter`].
+    /// Replaces the content of `out` with the numbers as u32. Loops that visit the numbers many times run faster over
+    /// `out` than over [`Column::iter`].
     pub fn widen_into(self, out: &mut Vec<u32>) {
         out.clear();
         match self {
@@ -180,8 +179,7 @@ pub enum ColumnBuf {
     F32(Vec<f32>),
 }
 
-/// Converts each number in `from` with the function `number`, and appends the results to `to`. The compiler vectorizes
-/// the loop in this function; it would not vectorize `Vec::extend`.
+/// Appends `number(n)` to `to` for each `n` in `from`. The compiler vectorizes this loop, but not `Vec::extend`.
 fn narrow<N: Copy + Default>(to: &mut Vec<N>, from: &[u32], number: impl Fn(u32) -> N) {
     let start = to.len();
     to.resize(start + from.len(), N::default());
@@ -214,7 +212,7 @@ impl ColumnBuf {
         }
     }
 
-    /// Number of numbers in the column.
+    /// How many numbers the column has.
     pub fn len(&self) -> usize {
         self.view().len()
     }
@@ -229,8 +227,7 @@ impl ColumnBuf {
         each_width!(self, ColumnBuf, v => v.clear());
     }
 
-    /// Appends one number. If the number is too large for the width of the column, the largest number of that width is
-    /// appended instead.
+    /// Appends one number. A number that is too large for the column's width becomes the largest number of that width.
     pub(crate) fn push(&mut self, value: u32) {
         match self {
             ColumnBuf::U8(v) => v.push(value.min(0xff) as u8),
@@ -240,7 +237,7 @@ impl ColumnBuf {
         }
     }
 
-    /// Appends the numbers of `column`, which must fit the width of `self`.
+    /// Appends the numbers of `column`, which must fit the width of this column.
     pub(crate) fn extend(&mut self, column: Column<'_>) {
         match (self, column) {
             (ColumnBuf::U8(v), Column::U8(s)) => v.extend_from_slice(s),
@@ -255,7 +252,7 @@ impl ColumnBuf {
     }
 
     /// Appends the column to `out` as byte planes: first the lowest bytes of all numbers, then their second-lowest
-    /// bytes, and so on. Bytes of the same significance are similar and compress better next to each other.
+    /// bytes, and so on. Byte planes compress better than whole numbers.
     pub fn write_planes(&self, out: &mut Vec<u8>) {
         for byte in 0..self.width().bytes() {
             each_width!(self, ColumnBuf, v => out.extend(v.iter().map(|n| n.to_le_bytes()[byte])));

@@ -12,7 +12,7 @@ use crate::frames::{FrameShape, Widths};
 use crate::layout::{SetLayout, ShardPlace};
 use crate::part::Part;
 
-/// Name of the marker file. A directory has this file while its set is unfinished.
+/// Name of the marker file, which a directory has while its set is unfinished.
 pub const MARKER: &str = ".incomplete.json";
 
 /// A 32-byte hash, shown and serialized as hex.
@@ -58,7 +58,7 @@ pub struct SetDescription {
     pub shape: FrameShape,
     /// Widths of the columns of the set's frames.
     pub widths: Widths,
-    /// Recipe, as TOML: how the recordings were converted. `tonic-prep` parses it; the trainer only compares it with
+    /// Recipe: how the recordings were converted, as TOML. `tonic-prep` parses it. The trainer only compares it with
     /// the recipes of other sets.
     pub recipe: String,
     /// Hash of shape, recipe, class names and names of extra columns.
@@ -67,7 +67,7 @@ pub struct SetDescription {
     pub classes: Vec<String>,
     /// Names of the extra columns, in the order of the columns.
     pub extras: Vec<String>,
-    /// Maximum number of frames that the recipe can give a sample; `None` if the recipe sets no limit.
+    /// Maximum number of frames that the recipe allows for a sample. `None` if the recipe sets no limit.
     pub frame_limit: Option<u64>,
     /// Recordings that the set was made from.
     pub sources: Vec<SourceFile>,
@@ -91,8 +91,8 @@ pub struct SourceFile {
     pub bytes: u64,
     /// Number of the set's samples that come from this file.
     pub samples: u64,
-    /// Index, in the recording, of the first sample that the set has from it; from 0. Only a part of a larger set has
-    /// this index. `None` in whole sets, and in parts that earlier versions of this program made.
+    /// Index, in the recording, of the first sample that the set has from this recording. Counted from 0. Only parts of
+    /// a larger set have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_sample: Option<u64>,
     /// BLAKE3 hash of the file.
@@ -100,16 +100,16 @@ pub struct SourceFile {
 }
 
 impl SourceFile {
-    /// Whether two sources are the same recording: they have the same name and content.
+    /// Whether two sources have the same name and content.
     pub fn is_same_file(&self, other: &SourceFile) -> bool {
         self.blake3 == other.blake3 && self.name == other.name
     }
 }
 
-/// A file that a recording refers to and that holds some of the recording's data.
+/// A file that a recording refers to. It holds some of the recording's data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkedFile {
-    /// Name of the file as the recording gives it: in a virtual dataset, in a list of external files or in a link.
+    /// Name of the file, as the recording gives it.
     pub name: String,
     /// Size of the file in bytes.
     pub bytes: u64,
@@ -117,8 +117,7 @@ pub struct LinkedFile {
     pub blake3: Id,
 }
 
-/// Versions of the software that wrote a set. They are recorded because another version of zstd can compress the same
-/// content to other bytes.
+/// Versions of the software that wrote a set. Other versions of zstd can compress the same content to other bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tool {
     /// Version of tonic-toolkit.
@@ -130,7 +129,7 @@ pub struct Tool {
 }
 
 impl Tool {
-    /// The versions of the running program, with the compression level `level`.
+    /// The versions of the running program. `level` is the zstd compression level.
     pub fn this(level: i32) -> Tool {
         let zstd = zstd::zstd_safe::version_string().to_string();
         Tool { tonic_toolkit: env!("CARGO_PKG_VERSION").to_string(), zstd, level }
@@ -145,8 +144,7 @@ impl fmt::Display for Tool {
 }
 
 impl SetDescription {
-    /// Hash of shape, recipe, class names and names of extra columns. Sets that are trained on together have the same
-    /// shape, recipe and class names. The formula is in FORMAT.md, "Manifest".
+    /// Hash of shape, recipe, class names and names of extra columns. FORMAT.md, "Manifest", has the formula.
     pub fn recipe_id(shape: FrameShape, recipe: &str, classes: &[String], extras: &[String]) -> Id {
         let mut hash = blake3::Hasher::new();
         hash.update(b"tonic-shards recipe 1\0");
@@ -194,19 +192,18 @@ impl SetDescription {
         ShardPlace { number: number as u32, first_sample, samples: (end - first_sample) as u32 }
     }
 
-    /// Name of the class with this label. "no label" for [`NO_LABEL`]; "unknown" if the set has no class with this
-    /// label.
+    /// Name of the class with this label. "no label" for [`NO_LABEL`], "unknown" if the set has no such class.
     pub fn class_name(&self, label: u32) -> &str {
         if label == NO_LABEL { "no label" } else { self.classes.get(label as usize).map_or("unknown", String::as_str) }
     }
 
-    /// Returns the indices of the samples in a range of chunks. Both ranges are counted from the start of the set.
+    /// Returns the range of the samples that are in this range of chunks.
     pub fn samples_of(&self, chunks: Range<u64>) -> Range<u64> {
         let first = |chunk: u64| chunk.saturating_mul(self.chunk_samples.into()).min(self.samples);
         first(chunks.start)..first(chunks.end)
     }
 
-    /// Sets the number of samples per chunk. Changes the number of chunks per shard too, so that shards keep about the
+    /// Sets the number of samples per chunk. Also changes the number of chunks per shard, so that shards keep about the
     /// same size.
     pub fn resize_chunks(&mut self, chunk_samples: u32) {
         let shard_samples = u64::from(self.shard_chunks) * u64::from(self.chunk_samples);
@@ -214,7 +211,7 @@ impl SetDescription {
         self.chunk_samples = chunk_samples.max(1);
     }
 
-    /// Description of a part of this set, with the same list of sources.
+    /// Returns the description of a part of this set. It keeps the list of sources.
     pub fn into_part(mut self, part: Part) -> SetDescription {
         let range = self.samples_of(part.chunks(self.chunks()));
         self.samples = range.end - range.start;

@@ -1,11 +1,10 @@
-//! Finds what differs between two texts, for errors and reports. For two recipes, only the keys whose values differ are
-//! shown, not the whole recipes.
+//! Finds what differs between two texts, for errors and reports. Two recipes are compared key by key.
 
 /// Returns two texts of one line each: what only `a` has, and what only `b` has.
 ///
-/// If `a` and `b` have at most one line each, they are returned as they are. Longer texts are compared as TOML. The
-/// keys that differ are returned with their values, such as `time_window = 4000`. A key in a table with a `name` is
-/// returned with this name: `CropTime.max = 5000`. If only the order of the keys differs, the two orders are returned.
+/// Texts of at most one line are returned whole. Longer texts are compared as TOML: the keys that differ are returned
+/// with their values, such as `time_window = 4000`. If a key's table has a name, the name comes first, as in
+/// `CropTime.max = 5000`. If only the order of keys differs, the two orders are returned.
 pub fn differing_parts(a: &str, b: &str) -> (String, String) {
     let (a, b) = (a.trim(), b.trim());
     if a.lines().count() <= 1 && b.lines().count() <= 1 {
@@ -20,8 +19,8 @@ pub fn differing_parts(a: &str, b: &str) -> (String, String) {
     (words(only.0), words(only.1))
 }
 
-/// Joins a list of names with commas. Different lists give different texts, because a name is put in quotes if it is
-/// empty or contains a comma, a semicolon or a quote.
+/// Joins names with commas. A name that is empty, or has a comma, a semicolon or a quote, is put in quotes. Different
+/// lists therefore give different texts.
 pub fn listed(names: &[String]) -> String {
     let quote = |name: &String| {
         let is_plain = !name.is_empty() && !name.contains([',', ';', '"']);
@@ -30,8 +29,8 @@ pub fn listed(names: &[String]) -> String {
     names.iter().map(quote).collect::<Vec<_>>().join(", ")
 }
 
-/// Returns the items of a TOML text: each key with its value, such as `time_window = 4000`. A table that begins with
-/// `name = "CropTime"` gives the item `CropTime`, and its other keys give items such as `CropTime.max = 5000`.
+/// Returns each key of a TOML text with its value: `time_window = 4000`. A table with `name = "CropTime"` gives
+/// `CropTime`, then items such as `CropTime.max = 5000`.
 fn parts(text: &str) -> Vec<String> {
     let mut parts = Vec::new();
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).peekable();
@@ -52,7 +51,7 @@ fn parts(text: &str) -> Vec<String> {
     parts
 }
 
-/// Returns what remains of the list `a` if each item of `b` is removed from it once.
+/// Returns the items of `a` without those of `b`. An item that `a` has more often than `b` stays.
 fn without<'a>(a: &'a [String], b: &[String]) -> Vec<&'a str> {
     let mut others: Vec<&String> = b.iter().collect();
     let is_new = |part: &&String| match others.iter().position(|other| other == part) {
@@ -65,8 +64,8 @@ fn without<'a>(a: &'a [String], b: &[String]) -> Vec<&'a str> {
     a.iter().filter(is_new).map(String::as_str).collect()
 }
 
-/// Returns a text for each of two lists that have the same items in different orders. The texts show the items from the
-/// first to the last place where the lists differ. Returns `None` if the orders are equal.
+/// Takes two lists with the same items. Returns the part of each list in which the orders differ, as text, or `None` if
+/// the orders are equal.
 fn in_other_order(a: &[String], b: &[String]) -> Option<(String, String)> {
     let differs = |(a, b): (&String, &String)| a != b;
     let first = a.iter().zip(b).position(differs)?;
@@ -75,7 +74,6 @@ fn in_other_order(a: &[String], b: &[String]) -> Option<(String, String)> {
     Some((words(a), words(b)))
 }
 
-/// Joins the lines of a text with semicolons.
 fn in_one_line(text: &str) -> String {
     text.replace('\n', "; ")
 }

@@ -7,7 +7,7 @@ use crate::manifest::{Manifest, ShardEntry};
 use crate::mapped_file::MappedFile;
 use crate::storage::{ShardFile, Storage};
 
-/// A directory that holds a set.
+/// Path of a directory that holds a set.
 #[derive(Debug)]
 pub(crate) struct Directory(pub(crate) PathBuf);
 

@@ -14,7 +14,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An error that isn't specific to sets, such as an error of the operating system or a damaged file.
+    /// An error that isn't specific to sets, for example of the operating system.
     #[error("{0}")]
     Base(#[from] BaseError),
     /// The directory holds no shard set.
@@ -22,10 +22,10 @@ pub enum Error {
     NotASet {
         /// Directory that was opened.
         path: PathBuf,
-        /// What the directory is, or what it holds, instead of a shard set.
+        /// What was found instead of a shard set.
         got: String,
     },
-    /// The conversion of the set hasn't finished, or shards are missing.
+    /// The set is unfinished, or shards are missing.
     #[error("{}: the set is incomplete: {missing}", .path.display())]
     Incomplete {
         /// Directory of the set.
@@ -36,7 +36,7 @@ pub enum Error {
     /// The file has a format version that this program doesn't know.
     #[error("{}: incompatible: expected format version {expected}, got {got}", .path.display())]
     Incompatible {
-        /// The shard or manifest that has the version.
+        /// The shard or manifest with that version.
         path: PathBuf,
         /// Version that this program reads.
         expected: String,
@@ -70,9 +70,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// Appends `words`, in parentheses, to a part of the error's text. If the error is about a damaged file, this part is
-    /// the place of the damage. If it is about an incomplete set, it is the description of what is missing. Returns any
-    /// other error unchanged.
+    /// Appends `words`, in parentheses, to the place of a [`tonic_base::Error::Corrupt`] or to the text `missing` of an
+    /// [`Error::Incomplete`]. Other errors stay unchanged.
     pub fn with_place(self, words: &str) -> Error {
         match self {
             Error::Base(BaseError::Corrupt { path, place, expected, got }) => {
@@ -83,8 +82,8 @@ impl Error {
         }
     }
 
-    /// Compares the fields of two sets, or of a set and a model. Each field is (name, value in `other`, value in
-    /// `path`). If the recipes differ, the error shows only those of their keys that differ.
+    /// Compares fields of two sets, or of a set and a model. Each field is (name, value in `other`, value in `path`).
+    /// Of two recipes, the error shows only the keys that differ.
     ///
     /// # Errors
     /// [`Error::Mismatch`] with the first field that differs.
@@ -103,9 +102,8 @@ impl Error {
     }
 }
 
-/// Constructors for variants of [`Error`]. They return the error type of the calling crate.
-///
-/// Every type that implements `From<Error>` has them.
+/// Constructors for variants of [`Error`]. They return the error type of the calling crate, which must implement
+/// `From<Error>`.
 pub trait ShardFault: From<Error> {
     /// Makes an [`Error::Mismatch`].
     fn mismatch(

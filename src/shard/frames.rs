@@ -46,7 +46,7 @@ impl FrameShape {
         [row / self.height, row % self.height, x]
     }
 
-    /// Whether a frame has at least one cell and fewer than 2^32.
+    /// Whether the number of cells in a frame is at least 1 and below 2^32.
     pub fn is_valid(self) -> bool {
         let planes = u64::from(self.polarities) * u64::from(self.height);
         planes > 0 && self.width > 0 && planes.checked_mul(u64::from(self.width)).is_some_and(|n| n <= u32::MAX.into())
@@ -71,8 +71,8 @@ pub struct Widths {
 }
 
 impl Widths {
-    /// The narrowest widths of `frame_sizes` and `cells` for frames of `shape`. The column `counts` gets the
-    /// width `counts`.
+    /// The narrowest widths of `frame_sizes` and `cells` for frames of `shape`. The argument `counts` is the width of
+    /// the counts.
     pub fn of(shape: FrameShape, counts: Width) -> Widths {
         let cells = shape.cells();
         Widths {
@@ -103,13 +103,13 @@ pub struct SparseFrames {
     pub cells: ColumnBuf,
     /// Number of events in each occupied cell. For float32 frames, such as time surfaces, the value of the cell.
     pub counts: ColumnBuf,
-    /// For each sample, the index of its first frame in `frame_sizes`. One more item: the number of all frames.
+    /// Index of each sample's first frame in `frame_sizes`. One more item: the number of all frames.
     frame_offsets: Vec<usize>,
-    /// For each sample, the index of its first entry in `cells` and `counts`. One more item: the number of all entries.
+    /// Index of each sample's first cell in `cells` and `counts`. One more item: the number of all cells.
     entry_offsets: Vec<usize>,
 }
 
-/// Error: this count doesn't fit the width of the column `counts`.
+/// Error: this count doesn't fit the width of the counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CountTooLarge(pub u32);
 
@@ -172,7 +172,7 @@ impl SparseFrames {
         Ok(())
     }
 
-    /// Appends a sample. Its columns must not be wider than the columns of `self`.
+    /// Appends a sample. Its columns must not be wider than these columns.
     pub fn push_sample(&mut self, sample: SampleFrames<'_>) {
         self.frame_sizes.extend(sample.frame_sizes);
         self.cells.extend(sample.cells);
@@ -180,7 +180,7 @@ impl SparseFrames {
         self.end_sample();
     }
 
-    /// Marks the end of a sample after its numbers have been appended to the columns.
+    /// Ends a sample. Call this after its numbers have been appended to the columns.
     pub(crate) fn end_sample(&mut self) {
         self.frame_offsets.push(self.frame_sizes.len());
         self.entry_offsets.push(self.cells.len());
@@ -204,12 +204,12 @@ impl SparseFrames {
         (0..self.len()).map(|i| self.sample(i))
     }
 
-    /// Size of the columns in bytes.
+    /// Size of the three columns in bytes.
     pub fn column_bytes(&self) -> usize {
         [&self.frame_sizes, &self.cells, &self.counts].into_iter().map(|c| c.len() * c.width().bytes()).sum()
     }
 
-    /// Size of the columns and offsets in bytes.
+    /// Size of the columns and of the lists of offsets in bytes.
     pub fn bytes(&self) -> usize {
         self.column_bytes() + (self.frame_offsets.len() + self.entry_offsets.len()) * size_of::<usize>()
     }
@@ -249,8 +249,8 @@ impl SampleFrames<'_> {
         frames.zip(self.cells.iter().zip(self.counts.values())).map(|(t, (cell, count))| (t, cell, count))
     }
 
-    /// Writes the counts into `out` as dense frames, (T, P, H, W). All numbers in `out` must be 0 before the call. The
-    /// length of `out` sets T: the frames of a longer sample are cut off, and the frames after a shorter sample stay 0.
+    /// Writes the counts into `out` as dense frames, (T, P, H, W). `out` must be all zeros. Its length sets T: longer
+    /// samples are cut off, and shorter samples leave zeros at the end.
     pub fn write_dense<N: FromValue>(&self, shape: FrameShape, out: &mut [N]) {
         let frames = out.chunks_exact_mut(shape.cells() as usize).zip(self.frame_sizes.iter());
         each_width!(self.cells, Column, cells => each_width!(self.counts, Column, counts => {
@@ -263,7 +263,7 @@ impl SampleFrames<'_> {
         }));
     }
 
-    /// Dense frames, (T, P, H, W), as a flat vector.
+    /// Dense frames, (T, P, H, W), in one vector.
     pub fn to_dense<N: FromValue>(&self, shape: FrameShape) -> Vec<N> {
         let mut out = vec![N::from_value(0.0); self.frames() * shape.cells() as usize];
         self.write_dense(shape, &mut out);

@@ -1,5 +1,5 @@
-//! Builds a chunk of large samples. The frames are appended one by one and are kept in a temporary file, so that the
-//! chunk takes little memory.
+//! Builds a chunk of large samples. Its frames are appended one by one to a temporary file, so the chunk takes little
+//! memory.
 
 use tonic_base::Spill;
 
@@ -11,15 +11,14 @@ use crate::error::Result;
 use crate::frames::{CountTooLarge, Widths};
 use crate::layout::{ALIGNMENT, aligned};
 
-/// Number of entries or frames that are collected in memory before they are moved to the temporary file.
+/// How many entries (occupied cells) or frames are collected in memory before they go to the temporary file.
 const PENDING: usize = 1 << 18;
-/// Number of bytes that are read from the temporary file at once.
+/// How many bytes are read from the temporary file at once.
 const PIECE: usize = 1 << 20;
-/// Number of byte planes for each column in the temporary file. The widest numbers have four bytes.
+/// Number of byte planes per column. The widest numbers have four bytes.
 const PLANES: usize = 4;
 
-/// The columns that hold the frames of a chunk, in the order in which a chunk stores them. Each column has one stream
-/// in the temporary file for each of its byte planes.
+/// A column of frames. In the temporary file, each byte plane of the column is a stream of its own.
 #[derive(Clone, Copy)]
 enum Stream {
     FrameSizes,
@@ -37,8 +36,7 @@ impl Stream {
     }
 }
 
-/// A chunk whose frames are in a temporary file. The frames have counts: float32 frames, such as time surfaces, cannot
-/// be appended.
+/// A chunk whose frames are in a temporary file. Its frames must have counts, not float32 values.
 ///
 /// ```
 /// use tonic_shard::*;
@@ -64,13 +62,13 @@ impl Stream {
 pub struct LargeChunk {
     widths: Widths,
     table: SampleTable,
-    /// For each finished sample, the number of frames and the number of entries (occupied cells).
+    /// Number of frames and number of occupied cells of each finished sample.
     counted: Vec<(u32, u32)>,
-    /// Number of frames and number of entries of the sample that is being appended.
+    /// Number of frames and number of occupied cells of the current sample.
     current: (u64, u64),
     /// The largest count of the finished samples.
     max_count: u32,
-    /// The largest count of the sample that is being appended.
+    /// The largest count of the current sample.
     current_max: u32,
     sizes: ColumnBuf,
     pending: Packed,
@@ -103,7 +101,7 @@ impl LargeChunk {
         &self.table
     }
 
-    /// Labels, flags, ledgers and extra columns. The caller appends the values of each sample to them.
+    /// Labels, flags, ledgers and extra columns. The caller appends one value per sample to each.
     pub fn table_mut(&mut self) -> &mut SampleTable {
         &mut self.table
     }
@@ -118,9 +116,10 @@ impl LargeChunk {
         self.counted.is_empty()
     }
 
-    /// Appends a frame to the current sample. Cells must ascend, counts must be at least 1. The frame is not stored if
-    /// a count of the sample doesn't fit the width of `counts`, or if the chunk has more entries than any chunk can
-    /// have. Ending the sample or encoding the chunk then fails.
+    /// Appends a frame to the current sample. Cells must ascend; counts must be at least 1.
+    ///
+    /// A frame that is too large is not stored: a count doesn't fit the width of `counts`, or the chunk has too many
+    /// entries. Ending the sample or encoding the chunk then returns the error.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`] for the temporary file.
@@ -181,17 +180,16 @@ impl LargeChunk {
         (self.current, self.current_max) = ((0, 0), 0);
     }
 
-    /// For each finished sample, the number of frames and the number of entries (occupied cells).
+    /// Number of frames and number of occupied cells of each finished sample.
     pub(crate) fn counted(&self) -> &[(u32, u32)] {
         &self.counted
     }
 
-    /// The largest count of the finished samples.
     pub(crate) fn max_count(&self) -> u32 {
         self.max_count
     }
 
-    /// Size of the unpacked columns in bytes.
+    /// Size of the columns in bytes, unpacked.
     pub(crate) fn column_bytes(&self) -> u64 {
         let (frames, entries) = self.totals();
         let widths = self.widths;
@@ -199,8 +197,7 @@ impl LargeChunk {
         frames * widths.frame_sizes.bytes() as u64 + entries * entry
     }
 
-    /// Size of the decoded bytes. If the chunk has more entries than any chunk can have, returns only the number of
-    /// entries.
+    /// Size of the chunk's decoded bytes. If the chunk has 2^32 occupied cells or more, returns only their number.
     pub(crate) fn body_bytes(&self) -> u64 {
         if self.is_too_large() {
             return self.totals().1;
@@ -218,10 +215,7 @@ impl LargeChunk {
         table.len() as u64 + columns.iter().sum::<u64>()
     }
 
-    /// Calls `take` with the decoded bytes, in pieces.
-    ///
-    /// # Errors
-    /// Errors of `take`; [`tonic_base::Error::Io`] for the temporary file.
+    /// Calls `take` with the decoded bytes, one piece after another.
     pub(crate) fn read_body(&self, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let mut table = Vec::new();
         write_table(&self.counted, &self.table, &mut table);
@@ -252,19 +246,18 @@ impl LargeChunk {
         Ok(())
     }
 
-    /// Number of frames and number of entries of all samples, including the sample that is being appended.
+    /// Number of frames and number of occupied cells, with those of the unfinished sample.
     fn totals(&self) -> (u64, u64) {
         let add = |(frames, entries): (u64, u64), &(f, e): &(u32, u32)| (frames + u64::from(f), entries + u64::from(e));
         self.counted.iter().fold(self.current, add)
     }
 
-    /// Whether the chunk has 2^32 entries or more. That is too many: a chunk has fewer than 2^32 decoded bytes, at
-    /// least one per entry.
+    /// Whether the chunk has 2^32 occupied cells or more. Each takes a byte, and a chunk has fewer than 2^32 bytes.
     fn is_too_large(&self) -> bool {
         self.totals().1 > u32::MAX.into()
     }
 
-    /// Moves the frame sizes and the packed entries that are in memory to the temporary file.
+    /// Moves the frame sizes and packed entries from memory to the temporary file.
     fn flush(&mut self) -> Result<()> {
         let LargeChunk { sizes, pending, planes, spill, .. } = self;
         spill.append(Stream::Packed.planes().start, &pending.bytes)?;
@@ -300,7 +293,7 @@ mod tests {
 
     const SHAPE: FrameShape = FrameShape { polarities: 1, height: 1 << 10, width: 1 << 10 };
 
-    /// Encodes a chunk of `samples` samples, each of 40 full frames, whose columns take more than [`MAX_DECODED_BYTES`].
+    /// Encodes a chunk whose unpacked columns take more than [`MAX_DECODED_BYTES`]. Each sample has 40 full frames.
     fn encoded(samples: usize, count: impl Fn(u32) -> u32) -> Result<EncodedChunk> {
         let mut chunk = LargeChunk::new(Widths::of(SHAPE, Width::U32), 0).unwrap();
         let cells: Vec<u32> = (0..SHAPE.cells() as u32).collect();

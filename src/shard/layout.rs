@@ -1,8 +1,7 @@
-//! Header and index of a shard: the structs, and how they are written to bytes and read. FORMAT.md, "Shard", specifies
-//! the bytes.
+//! Header and index of a shard: the structs, and their bytes. FORMAT.md, "Shard", specifies the bytes.
 //!
-//! [`ShardHead::read`] reads header and index from untrusted bytes. It checks that every field is within its limits,
-//! and that the chunks fill the file without holes or overlap.
+//! [`ShardHead::read`] reads header and index from untrusted bytes. It checks the limits of every field, and that the
+//! chunks fill the file without gaps or overlap.
 
 use crate::error::{BaseFault, Error, Result};
 use crate::frames::{FrameShape, Width, Widths};
@@ -10,8 +9,8 @@ use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-/// The first eight bytes of a shard. They are chosen as in PNG: a transfer that converts line ends or strips the eighth
-/// bit of every byte changes them, so that the damage is noticed at once.
+/// The first eight bytes of a shard. Chosen as in PNG: they change if a transfer converts line ends, or clears the
+/// eighth bit of each byte.
 pub(crate) const MAGIC: [u8; 8] = *b"\x89TNC\r\n\x1a\n";
 /// Format version that this program writes and reads.
 pub(crate) const VERSION: u16 = 2;
@@ -21,11 +20,10 @@ pub const HEADER_BYTES: usize = 128;
 pub const RECORD_BYTES: usize = 64;
 /// Alignment of columns and chunks in bytes.
 pub(crate) const ALIGNMENT: usize = 64;
-/// Maximum size in bytes of a decoded chunk of several samples. A chunk of a single sample can be larger: see
-/// `MAX_RATIO`.
+/// Maximum size in bytes of a decoded chunk of several samples. A chunk of one sample can be larger: see `MAX_RATIO`.
 pub(crate) const MAX_DECODED_BYTES: u32 = 1 << 28;
-/// Maximum size of a chunk of a single large sample, as a multiple of its stored bytes. It limits the decoded bytes and
-/// the unpacked columns, so that damaged or hostile bytes cannot make a reader allocate more.
+/// A chunk of one large sample can have this many decoded bytes per stored byte. The limit keeps damaged files from
+/// making a reader allocate more memory.
 const MAX_RATIO: u64 = 256;
 /// Maximum number of samples in a chunk.
 pub const MAX_CHUNK_SAMPLES: u32 = 1 << 20;
@@ -35,8 +33,8 @@ pub fn aligned(bytes: u64) -> u64 {
     bytes.next_multiple_of(ALIGNMENT as u64)
 }
 
-/// Returns how many bytes a decoded chunk can take at most. The same limit holds for its unpacked columns. `samples` is
-/// the number of samples in the chunk, `stored` is its compressed size in bytes.
+/// Maximum size in bytes of a decoded chunk, and of its unpacked columns. `samples` is the number of samples in the
+/// chunk, `stored` its compressed size in bytes.
 pub(crate) fn max_bytes(samples: u32, stored: u64) -> u64 {
     let usual = u64::from(MAX_DECODED_BYTES);
     if samples == 1 { usual.max(stored.saturating_mul(MAX_RATIO)) } else { usual }
@@ -102,7 +100,7 @@ impl ShardHead {
         (HEADER_BYTES + chunks * RECORD_BYTES) as u64
     }
 
-    /// Length of the shard's file in bytes, computed from the index record of the last chunk.
+    /// Length of the shard's file in bytes, from the index record of the last chunk.
     pub fn file_bytes(&self) -> u64 {
         self.chunks.last().map_or(ShardHead::bytes(0), |c| aligned(c.offset + c.stored_bytes))
     }
@@ -164,13 +162,12 @@ impl ShardHead {
         ShardHead::parse(path, file, file.len() as u64)
     }
 
-    /// Number of chunks that the header at the start of `file` gives, unchecked. 0 if `file` is shorter than a header.
+    /// Number of chunks in the header at the start of `file`, not checked. 0 if `file` is shorter than a header.
     pub(super) fn chunks_said(file: &[u8]) -> usize {
         file.first_chunk().map_or(0, |header: &[u8; HEADER_BYTES]| u32::from_le_bytes(field(header, 36)) as usize)
     }
 
-    /// Like [`ShardHead::read`], but `file` needs to have only the header and the index, which are at the start of a
-    /// shard. `len` is the length of the whole shard in bytes.
+    /// Like [`ShardHead::read`], but `file` can end after the index. `len` is the length of the whole shard in bytes.
     ///
     /// # Errors
     /// Errors of [`ShardHead::read`].
@@ -239,7 +236,7 @@ impl ShardHead {
         Ok(shard)
     }
 
-    /// Checks that the chunks follow one another to the end of the file and have as many samples as the header says.
+    /// Checks that the chunks fill the file without gaps, and have as many samples as the header says.
     fn check_no_holes(&self, path: &Path, file_bytes: u64) -> Result<()> {
         let (mut expected_offset, mut samples) = (ShardHead::bytes(self.chunks.len()), 0_u64);
         for (k, chunk) in self.chunks.iter().enumerate() {
@@ -276,7 +273,7 @@ impl ShardHead {
     }
 }
 
-/// XXH3-64 of header and index, without the bytes in which the header stores this checksum.
+/// XXH3-64 of header and index, without the bytes that store this checksum.
 fn head_checksum(head: &[u8]) -> u64 {
     let mut hash = xxhash_rust::xxh3::Xxh3::new();
     hash.update(&head[..120]);
@@ -289,7 +286,6 @@ pub fn chunk_checksum(stored: &[u8]) -> u64 {
     xxh3_64(stored)
 }
 
-/// Parses an index record.
 pub(super) fn read_record(bytes: &[u8; RECORD_BYTES]) -> ChunkRecord {
     ChunkRecord {
         offset: u64::from_le_bytes(field(bytes, 0)),
@@ -301,7 +297,7 @@ pub(super) fn read_record(bytes: &[u8; RECORD_BYTES]) -> ChunkRecord {
     }
 }
 
-/// The `N` bytes at offset `at` of a header or of an index record.
+/// The `N` bytes at offset `at` of `record`.
 fn field<const N: usize>(record: &[u8], at: usize) -> [u8; N] {
     std::array::from_fn(|i| record[at + i])
 }

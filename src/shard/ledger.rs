@@ -1,4 +1,4 @@
-//! The ledger: counts what happened to every event, so that a set can say what its frames leave out.
+//! The ledger: counts what happened to every event.
 //!
 //! For every sample, `events_in = binned + cropped + filtered + outside + non_finite + cut`.
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// What happened to the events of a sample or of a set. Each field is a number of events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
-    /// Events in the recording, plus the events that a transform emitted in place of events that it filtered.
+    /// Events in the recording. Also counts each event with which a transform replaced an event that it filtered.
     pub events_in: u64,
     /// Events in at least one frame.
     pub binned: u64,
@@ -17,7 +17,7 @@ pub struct Ledger {
     pub filtered: u64,
     /// Events outside the sensor.
     pub outside: u64,
-    /// Events whose time isn't a number, or doesn't fit into 64 bits when it is counted in microseconds.
+    /// Events without a usable time: it isn't a number, or doesn't fit into 64 bits in microseconds.
     pub non_finite: u64,
     /// Events that the slicing rule puts into no frame, such as those after the last complete frame.
     pub cut: u64,
@@ -43,15 +43,14 @@ impl Ledger {
         self.columns()[1..].iter().try_fold(0_u64, |sum, &n| sum.checked_add(n))
     }
 
-    /// Whether the other fields add up to `events_in`, so that every event is accounted for.
+    /// Whether the other fields add up to `events_in`.
     pub fn balances(&self) -> bool {
         self.accounted() == Some(self.events_in)
     }
 }
 
 impl std::ops::AddAssign for Ledger {
-    /// Adds field by field. A sum that would overflow becomes the largest u64 instead, because the numbers can come
-    /// from a hostile file.
+    /// Adds field by field. A sum that is too large becomes the largest u64: the numbers can come from a hostile file.
     fn add_assign(&mut self, other: Ledger) {
         let (mine, theirs) = (self.columns(), other.columns());
         *self = Ledger::from_columns(std::array::from_fn(|i| mine[i].saturating_add(theirs[i])));

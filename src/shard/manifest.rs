@@ -1,4 +1,4 @@
-//! `manifest.json`: description, totals and shards of a set. It is written last, so a directory that has it holds a
+//! `manifest.json`: description, totals and shards of a set. It is written last, so a directory with a manifest holds a
 //! complete set.
 
 use crate::chunk::{Chunk, FLAG_EMPTY, FLAG_SORTED, NO_LABEL, SampleTable};
@@ -18,9 +18,8 @@ use serde::{Deserialize, Serialize};
 /// File name of the manifest.
 pub const MANIFEST_FILE: &str = "manifest.json";
 const FORMAT: &str = "tonic-shards";
-/// Maximum number of classes that a program lists on the terminal, unless the user asks for all.
+/// How many classes a program lists on the terminal, unless the user asks for all.
 pub const MOST_CLASSES: usize = 40;
-/// Maximum size of a manifest in bytes. It is far more than any set needs.
 const MAX_BYTES: u64 = 256 << 20;
 
 /// Sums and maxima over all samples of a set.
@@ -38,7 +37,7 @@ pub struct Totals {
     pub class_samples: Vec<u64>,
     /// Sum of the ledgers of all samples.
     pub ledger: Ledger,
-    /// Number of samples without events to bin. All their frames are empty.
+    /// Number of samples that have no events to bin. All their frames are empty.
     pub empty_samples: u64,
     /// Number of samples whose events were not in order of time and were sorted.
     pub sorted_samples: u64,
@@ -67,7 +66,7 @@ impl Totals {
         self.add_table(chunk.table());
     }
 
-    /// Adds the frames of a sample. `max_count` is its largest count.
+    /// Adds the frames of a sample with `entries` occupied cells. `max_count` is the largest count.
     pub(crate) fn add_frames(&mut self, frames: u64, entries: u64, max_count: u32) {
         self.max_frames = self.max_frames.max(frames);
         self.frames += frames;
@@ -118,7 +117,7 @@ pub struct ShardEntry {
 pub struct Manifest {
     format: String,
     version: u16,
-    /// Id of the set: a hash of its content and recipe. The id doesn't depend on the compressor.
+    /// Id of the set: a hash of its content and recipe. It doesn't depend on the compression.
     pub set_id: Id,
     /// Geometry, recipe and sources.
     #[serde(flatten)]
@@ -128,19 +127,18 @@ pub struct Manifest {
     pub totals: Totals,
     /// Shards, in order.
     pub shards: Vec<ShardEntry>,
-    /// If the set is a part of a larger set: the command that made the part, as a list of words, without the output
-    /// directory and the number of the part. Programs show the command to the user. No hash covers it. Empty in a whole
-    /// set.
+    /// Command that made this part of a larger set, as words, without the output directory and the number of the part.
+    /// Empty in a whole set. For people only; no hash covers it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
-    /// Only in a part of a set: the settings that decide which values are read from the recordings, by name. Parts are
-    /// merged only if these settings are equal. No hash covers them.
+    /// Settings that decide which values are read from the recordings, by name. Only parts of a set have them: only
+    /// parts with equal settings are merged. No hash covers them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,
 }
 
 impl Manifest {
-    /// Makes the manifest of a set. `identities` has the identities of all chunks, in order.
+    /// Makes the manifest of a set. `identities` has the identity of each chunk, in order.
     pub fn new(description: SetDescription, totals: Totals, shards: Vec<ShardEntry>, identities: &[[u8; 32]]) -> Self {
         let set_id = set_id(&description, identities);
         Manifest {
@@ -176,7 +174,7 @@ impl Manifest {
         Manifest::parse(&path, &bytes)
     }
 
-    /// Parses and checks the bytes of a manifest file. `path` is its name in errors.
+    /// Parses and checks the bytes of a manifest. Errors call the file `path`.
     ///
     /// # Errors
     /// [`Error::Incompatible`]; [`tonic_base::Error::Corrupt`].
@@ -210,8 +208,7 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Checks that the fields agree with each other. The checksum proves only that the file wasn't changed after it
-    /// was written.
+    /// Checks that the fields agree with each other. A manifest with a correct checksum can still have wrong fields.
     fn check(&self, path: &Path) -> Result<()> {
         let d = &self.description;
         let corrupt = |place: &str, expected: String, got: String| Err(Error::corrupt(path, place, expected, got));
@@ -276,9 +273,8 @@ impl Manifest {
         self.shards.iter().map(|shard| shard.bytes).sum()
     }
 
-    /// Returns a text with the number of classes, then the first `most` classes with the number of samples of each,
-    /// such as `2: no (12), yes (9)`. The text also says how many classes are not listed or have no samples, and how
-    /// many samples have no label.
+    /// Returns the number of classes, then the number of samples of the first `most` classes: `2: no (12), yes (9)`.
+    /// Also tells how many classes are not listed, how many have no samples, and how many samples have no label.
     pub fn class_counts(&self, most: usize) -> String {
         let (names, counts) = (&self.description.classes, &self.totals.class_samples);
         let listed: Vec<String> =
@@ -298,8 +294,8 @@ impl Manifest {
         text
     }
 
-    /// Checks that this set and the set of `other` can be trained on together: their shapes, recipes and classes must
-    /// be equal. `dir` and `other_dir` are the directories of the two sets, for the error.
+    /// Checks that this set and the set of `other` can be trained on together: shape, recipe and classes must be equal.
+    /// `dir` and `other_dir` are the two sets' directories, for the error.
     ///
     /// # Errors
     /// [`Error::Mismatch`] with the first field that differs.
@@ -323,8 +319,7 @@ pub fn identity_of<'a>(identities: impl IntoIterator<Item = &'a [u8; 32]>) -> Id
     Id(*hash.finalize().as_bytes())
 }
 
-/// Id of a set: hash of the recipe id, the number of samples per chunk and in the set, and the identities of all
-/// chunks. The formula is in FORMAT.md, "Manifest".
+/// Id of a set. FORMAT.md, "Manifest", has the formula.
 pub(crate) fn set_id(description: &SetDescription, identities: &[[u8; 32]]) -> Id {
     let mut hash = blake3::Hasher::new();
     hash.update(b"tonic-shards set 1\0").update(&description.recipe_id.0);

@@ -1,8 +1,8 @@
-//! A memory-mapped shard file. The `unsafe` code for memory mapping is in this module only.
+//! A memory-mapped shard file. All `unsafe` code for memory mapping is here.
 //!
-//! Training uses the mapping only to lock the file in memory and to read it ahead. To read bytes, training copies them
-//! from the file ([`MappedFile::read`]). If the file is cut short or the disk fails, this copying returns an error,
-//! while an access through the mapping would kill the process.
+//! Training uses the mapping only to lock the file in memory and to read it ahead. It reads bytes with
+//! [`MappedFile::read`]: that returns an error if the file was cut short, where an access through the mapping would
+//! kill the process.
 
 #![allow(unsafe_code)]
 
@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 
 use memmap2::{Advice, Mmap};
 
-/// A file that is memory-mapped for reading.
 #[derive(Debug)]
 pub(crate) struct MappedFile {
     path: PathBuf,
@@ -23,10 +22,6 @@ pub(crate) struct MappedFile {
 }
 
 impl MappedFile {
-    /// Opens the file at `path` and maps all of it.
-    ///
-    /// # Errors
-    /// [`tonic_base::Error::Io`] if the file cannot be opened or mapped.
     pub(crate) fn open(path: &Path) -> Result<MappedFile> {
         let file = File::open(path).map_err(Error::io(path, "open the shard"))?;
         // SAFETY: the mapping is read-only and lives as long as the file handle next to it. This program never changes
@@ -38,11 +33,7 @@ impl MappedFile {
         Ok(MappedFile { path: path.into(), file, map })
     }
 
-    /// Returns all bytes of the file, through the mapping.
-    ///
-    /// # Errors
-    /// [`tonic_base::Error::Corrupt`] if the file is shorter than when it was mapped; [`tonic_base::Error::Io`] if its
-    /// length cannot be read.
+    /// Returns all bytes of the file, through the mapping. It is an error if the file has become shorter.
     pub(crate) fn bytes(&self) -> Result<&[u8]> {
         let now = self.file.metadata().map_err(Error::io(&self.path, "ask for the length"))?.len();
         if now < self.map.len() as u64 {
@@ -90,8 +81,8 @@ impl ShardFile for MappedFile {
     }
 }
 
-/// Returns the maximum number of bytes that this process is allowed to lock in memory (`ulimit -l`). `None` if there is
-/// no maximum, or if it is unknown.
+/// Maximum number of bytes that this process can lock in memory (`ulimit -l`). `None` if there is no maximum, or if it
+/// is unknown.
 pub(crate) fn lock_limit() -> Option<u64> {
     #[cfg(unix)]
     return rustix::process::getrlimit(rustix::process::Resource::Memlock).current;

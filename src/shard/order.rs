@@ -1,16 +1,16 @@
-//! The order of an epoch: a permutation of a set's samples that is computed, not stored.
+//! The order of an epoch: a permutation of a set's samples that is computed, not stored. FORMAT.md, "Order", has the
+//! formulas.
 //!
-//! First the chunks are shuffled. The position of a chunk in the shuffled order is its slot. Consecutive slots with at
-//! most 8,192 samples in total form a window, and the samples of a window are shuffled among themselves. A reader
-//! therefore decodes each chunk once per epoch and needs only one window in memory. A set that fits into one window is
-//! shuffled completely. FORMAT.md, "Order", has the formulas.
+//! First the chunks are shuffled: the position of a chunk in the shuffled order is its slot. Consecutive slots with at
+//! most 8,192 samples form a window, and the samples of each window are shuffled. A reader decodes each chunk once per
+//! epoch and keeps one window in memory.
 
 use std::ops::Range;
 
 /// Maximum number of samples in a window. A chunk with more samples is a window of its own.
 pub const WINDOW_SAMPLES: u32 = 8192;
 
-/// Permutation of the samples of an epoch. It is a function of the set id, the seed and the index of the epoch.
+/// Order of the samples in an epoch. It depends only on the set id, the seed and the index of the epoch.
 #[derive(Clone, Debug)]
 pub struct Order {
     base: [u8; 48],
@@ -19,21 +19,20 @@ pub struct Order {
     chunks: u32,
     window_chunks: u32,
     slots: Permutation,
-    /// Slot (position in the shuffled order of the chunks) of the set's last chunk. Only this chunk can have fewer than
-    /// `chunk_samples` samples.
+    /// Position of the set's last chunk in the shuffled order of the chunks. Only this chunk can have fewer samples.
     short_slot: u32,
 }
 
-/// A window: some chunks that follow each other in an epoch. Their samples are visited before those of the next window,
-/// either in the order of the set or shuffled among themselves.
+/// A window: consecutive chunks of an epoch. An epoch visits all samples of a window before the next window, either in
+/// the order of the set or shuffled.
 #[derive(Clone, Debug)]
 pub struct Window {
     /// Positions in the epoch that the window covers.
     pub positions: Range<u64>,
-    /// The window's chunks in the order of the epoch: the index of each chunk in the set.
+    /// Index of each chunk in the set, in the order of the epoch.
     pub chunks: Vec<u32>,
-    /// For each chunk of the window, the index of its first sample among the samples of the window, counted from 0. One
-    /// more item: the number of samples in the window.
+    /// For each chunk of the window, the number of samples in the chunks before it. One more item: the number of
+    /// samples in the window.
     starts: Vec<u32>,
     permutation: Option<Permutation>,
 }
@@ -79,7 +78,7 @@ impl Order {
         }
     }
 
-    /// The constants from which the order is computed. Other implementations, such as the GPU's, need them.
+    /// The constants from which the order is computed, for other implementations, such as the GPU's.
     pub fn parts(&self) -> OrderParts {
         OrderParts {
             slots: self.slots.clone(),
@@ -103,8 +102,8 @@ impl Order {
 }
 
 impl Window {
-    /// Window number `w`, counted from 0, of an epoch that isn't shuffled. The set has `samples` samples, with
-    /// `chunk_samples` samples per chunk. `None` if the epoch has no such window.
+    /// Window number `w`, counted from 0, of an epoch that isn't shuffled. `samples` is the number of samples in the
+    /// set. `None` if the epoch has no such window.
     pub fn sequential(w: u32, samples: u64, chunk_samples: u32) -> Option<Window> {
         let per_chunk = u64::from(chunk_samples);
         let window_chunks = u64::from((WINDOW_SAMPLES / chunk_samples).max(1));
@@ -133,31 +132,31 @@ impl Window {
 /// The constants from which an [`Order`] is computed.
 #[derive(Clone, Debug)]
 pub struct OrderParts {
-    /// Maps a slot to the index of the chunk in that slot. A slot is a position in the shuffled order of the chunks.
-    /// Slots and chunks are counted from 0.
+    /// Maps a slot to the index of its chunk. A slot is a position in the shuffled order of the chunks. Slots and
+    /// chunks are counted from 0.
     pub slots: Permutation,
-    /// For each window, the permutation of its samples. It maps a position in the window to the index of the sample at
-    /// that position. The samples of a window are counted from 0, slot after slot.
+    /// The permutation of the samples of each window: maps a position in the window to the index of a sample. Samples
+    /// are counted from 0, chunk after chunk in shuffled order.
     pub within: Vec<Permutation>,
     /// Number of samples per chunk.
     pub chunk_samples: u32,
     /// `chunk_samples` minus the number of samples in the last chunk.
     pub missing: u32,
-    /// Number of slots per window. Each slot has one chunk. The last window can have fewer slots.
+    /// Number of chunks per window. The last window can have fewer.
     pub window_chunks: u32,
-    /// Slot of the set's last chunk, which can have fewer samples than the others.
+    /// Position of the set's last chunk in the shuffled order of the chunks. Only this chunk can have fewer samples.
     pub short_slot: u32,
 }
 
-/// A permutation of the numbers 0..n that depends on a key: an eight-round Feistel network over 2 * `half_bits` bits. A
-/// result of n or more is permuted again until it is below n (cycle walking).
+/// A permutation of the numbers 0..n that depends on a key: an eight-round Feistel network over 2 * `half_bits` bits.
+/// It is repeated until the result is below n (cycle walking).
 #[derive(Clone, Debug)]
 pub struct Permutation {
     /// Keys of the eight rounds.
     pub key: [u32; 8],
     /// Half the number of bits that the network permutes: the smallest b >= 1 with 4^b >= n.
     pub half_bits: u32,
-    /// How many numbers are permuted: the numbers 0..n.
+    /// How many numbers are permuted: those from 0 to n - 1.
     pub n: u32,
 }
 
@@ -240,7 +239,7 @@ mod tests {
         assert_ne!(first, epoch(1000, 64, 1, 0));
     }
 
-    /// Compares some positions of two orders with fixed values: the order is part of the format and must not change.
+    /// The order of an epoch is part of the format, so these values must not change.
     #[test]
     fn is_frozen() {
         // Expected values from a Python implementation of FORMAT.md. The first set has one window, the second has five,

@@ -1,10 +1,9 @@
-//! The output directory of a set. This module decides which processes may write there, and whether a set that is there
-//! already is continued, replaced or refused.
+//! The output directory of a set: which processes may write there, and whether an existing set is continued, replaced
+//! or refused.
 //!
-//! Normally one process writes to the directory and holds its lock. But some network file systems have no locks. And a
-//! batch system can start a job again while the old process still runs on a node that doesn't answer. So two processes
-//! can write to one directory. If both write the same set, this does no harm: they make the same bytes, and each writes
-//! to temporary files of its own. A process that finds the marker file of a different set stops.
+//! Normally one process writes and holds the lock. But some network file systems have no locks, and a batch system can
+//! start a job again while the old process still runs. Two processes that write the same set do no harm: both make the
+//! same bytes, in temporary files of their own. A process that finds the marker file of another set stops.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,10 +21,10 @@ use crate::manifest::{MANIFEST_FILE, Manifest, ShardEntry};
 pub enum Existing {
     /// Return an error.
     Refuse,
-    /// Continue after the last complete shard. A complete set is an error.
+    /// Continue an unfinished set. It is an error if the set is complete.
     Resume,
-    /// Continue an unfinished set, or start a new one if there is none. A complete set is only checked. If another
-    /// process is writing the same set, write it too.
+    /// Continue an unfinished set, or start a new one. A complete set is only checked. Another process can write the
+    /// same set at the same time.
     Auto,
     /// Remove the old set first.
     Overwrite,
@@ -41,18 +40,17 @@ impl Existing {
 /// Content of the marker file of an unfinished set.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Marker {
-    /// Description of the set that is being written.
     #[serde(flatten)]
     pub(crate) description: SetDescription,
     #[serde(flatten)]
     pub(crate) origin: Origin,
 }
 
-/// Facts about how a set is made that its description doesn't have. The marker file of an unfinished set holds them, so
-/// that a resumed run can compare them with its own. The manifest doesn't hold them, except the settings of a part.
+/// How a set is made: facts that its description doesn't have. The marker file of an unfinished set holds them, so that
+/// a resumed run can compare them with its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
-    /// If the set is made of samples of other sets, a hash that identifies these samples. Otherwise `None`.
+    /// Hash of the samples that were selected from other sets. `None` if the set is made from recordings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selection: Option<Id>,
     /// Settings that decide which values are read from the recordings, by name. The caller of [`OutputDir::begun`]
@@ -70,11 +68,11 @@ impl Marker {
 /// What a writer finds in its output directory.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Begun {
-    /// There is nothing to continue. The directory now has the marker file of the new set, and no file of an old one.
+    /// Nothing to continue. The marker file of the new set is now in the directory.
     Nothing,
-    /// An unfinished set that is the same as the new one. Its complete shards can be kept.
+    /// An unfinished set, the same as the new one. Its complete shards can be kept.
     Shards,
-    /// A complete set that has the description of the new one. These are its shards as its manifest lists them.
+    /// A complete set with the description of the new one. The value is the manifest's list of shards.
     Complete(Vec<ShardEntry>),
 }
 
@@ -83,8 +81,7 @@ pub(crate) enum Begun {
 pub struct OutputDir {
     path: PathBuf,
     existing: Existing,
-    /// The lock on the directory. It is released when this value is dropped. `None` if another process holds the lock,
-    /// which is allowed with [`Existing::Auto`].
+    /// Lock on the directory, released on drop. `None` if another process holds it, which [`Existing::Auto`] allows.
     lock: Option<DirLock>,
 }
 
@@ -126,7 +123,7 @@ impl OutputDir {
         Ok(dir)
     }
 
-    /// Locks an existing directory, whatever it holds.
+    /// Locks an existing directory. Doesn't check what the directory holds.
     ///
     /// # Errors
     /// [`tonic_base::Error::Busy`], [`tonic_base::Error::Io`].
@@ -139,14 +136,13 @@ impl OutputDir {
         &self.path
     }
 
-    /// Whether another process held the lock of the directory when it was opened.
+    /// Whether another process held the lock when the directory was opened.
     pub fn is_shared(&self) -> bool {
         self.lock.is_none()
     }
 
-    /// Returns the description and the origin of the unfinished set in this directory. With [`Existing::Auto`], also
-    /// returns those of a complete set, whose settings are known only if it is a part. Returns `None` if the directory
-    /// has no set to continue.
+    /// Returns the description and the origin of the unfinished set in this directory. `None` if there is no such set.
+    /// With [`Existing::Auto`], a complete set counts too. Its settings are known only if it is a part.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`]; [`tonic_base::Error::Corrupt`] if the marker or the manifest cannot be parsed.
@@ -177,12 +173,8 @@ impl OutputDir {
         path.exists().then(|| Manifest::read(&self.path)).transpose()
     }
 
-    /// Prepares the directory for the set that `marker` describes. With `resume`, keeps this set if the directory has
-    /// it already. Otherwise removes the files of the old set and writes the marker file.
-    ///
-    /// # Errors
-    /// [`Error::Mismatch`] if the set to resume is a different one, or if another process begins a different set at the
-    /// same time; [`tonic_base::Error::Io`].
+    /// Prepares the directory for the set of `marker`. With `resume`, keeps that set if it is there. If not, removes
+    /// the old set (except with [`Existing::Auto`]) and writes the marker file.
     pub(crate) fn begin(&self, marker: &Marker, resume: bool) -> Result<Begun> {
         if resume && let Some(found) = self.find(marker)? {
             self.remove_abandoned()?;
@@ -204,7 +196,7 @@ impl OutputDir {
         self.find(marker).map(|found| found.unwrap_or(Begun::Nothing))
     }
 
-    /// Looks for a set to continue. It is an error if this set is not the one that `marker` describes.
+    /// Looks for a set to continue. It is an error if this is not the set of `marker`.
     fn find(&self, marker: &Marker) -> Result<Option<Begun>> {
         if let Some(mut begun) = self.marker()? {
             // Other processes write the set with narrower counts. Each of them starts over with the wider counts and
@@ -230,18 +222,14 @@ impl OutputDir {
         Ok(marker.origin.selection.is_none().then_some(Begun::Complete(shards)))
     }
 
-    /// Makes a complete set unfinished again, because one of its shards is damaged: writes the marker file and removes
-    /// the manifest.
+    /// Makes a complete set unfinished, because one of its shards is damaged. Writes the marker file and removes the
+    /// manifest.
     pub(crate) fn reopen(&self, marker: &Marker) -> Result<()> {
         publish(&self.path.join(MARKER), marker.text().as_bytes())?;
         Ok(remove_file(&self.path.join(MANIFEST_FILE))?)
     }
 
-    /// Checks that the set in this directory is still the one with this `description`. Another process can have begun a
-    /// different set there.
-    ///
-    /// # Errors
-    /// [`tonic_base::Error::Busy`] if it is not; [`tonic_base::Error::Io`].
+    /// Checks that no other process has begun a different set in this directory. `description` is that of this set.
     pub(crate) fn check_owned(&self, description: &SetDescription) -> Result<()> {
         let there = match self.marker()? {
             Some(marker) => Some(marker.description),
@@ -253,8 +241,8 @@ impl OutputDir {
         Err(BaseError::Busy { path: self.path.clone() }.into())
     }
 
-    /// Removes the files of the set. Keeps all other files, and temporary files that a running process writes. The
-    /// manifest is removed first, so that no reader mistakes the remaining files for a complete set.
+    /// Removes the files of the set. Keeps all other files, and temporary files of running processes. Removes the
+    /// manifest first, so that no reader takes the remaining files for a complete set.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].
@@ -268,7 +256,6 @@ impl OutputDir {
         self.remove_files(|file| is_draft(file) && is_abandoned(file))
     }
 
-    /// Removes the files of the set for which `is_old` returns true.
     fn remove_files(&self, is_old: impl Fn(&Path) -> bool) -> Result<()> {
         let mut old = self.set_files()?.into_iter().filter(|file| is_old(file));
         Ok(old.try_for_each(|file| remove_file(&file))?)
@@ -287,7 +274,7 @@ impl OutputDir {
         Ok(files)
     }
 
-    /// Removes the marker file and releases the lock. Call this after the manifest was published.
+    /// Removes the marker file and releases the lock. The manifest must be published before.
     pub(crate) fn release(self) -> Result<()> {
         Ok(remove_file(&self.path.join(MARKER))?)
     }
@@ -302,12 +289,11 @@ fn is_draft(file: &Path) -> bool {
     drafted(&file.file_name().unwrap_or_default().to_string_lossy()).is_some()
 }
 
-/// Returns whether `name` is the name of the shard `first`, or of a later shard.
+/// Whether `name` is the name of the shard `first`, or of a later shard.
 fn is_from(name: &str, first: &str) -> bool {
     name.ends_with(".shard") && (name.len(), name) >= (first.len(), first)
 }
 
-/// Whether a file of this name belongs to a set. Other files in the directory are left alone.
 fn is_set_file(name: &str) -> bool {
     let whole = name.strip_prefix('.').and_then(|name| name.strip_suffix(".part")).unwrap_or(name);
     let number = whole.strip_suffix(".shard").unwrap_or_default();
@@ -315,9 +301,8 @@ fn is_set_file(name: &str) -> bool {
     shard || name == MANIFEST_FILE || name == MARKER
 }
 
-/// Lists, for an error message, the recordings in `files` that are not in `others`.
+/// Text for error messages: the recordings in `files` that are not in `others`.
 fn other_files(files: &[SourceFile], others: &[SourceFile]) -> String {
-    /// Maximum number of recordings that are named.
     const MOST: usize = 3;
     let lacks = |file: &&SourceFile| !others.contains(file);
     let name = |file: &SourceFile| {
@@ -334,9 +319,8 @@ fn other_files(files: &[SourceFile], others: &[SourceFile]) -> String {
     }
 }
 
-/// Checks that the new set (`mine`) is the same as the set in the directory (`begun`). The error names the first field
-/// that differs. The linked files aren't compared if `begun` has none, because old versions of this program didn't
-/// write them. The settings aren't compared: the caller of [`OutputDir::begun`] does that.
+/// Checks that the new set (`mine`) is the same as the set in the directory (`begun`). Doesn't compare settings: the
+/// caller of [`OutputDir::begun`] does.
 fn check_same(dir: &Path, mine: &Marker, begun: &Marker) -> Result<()> {
     let of = |marker: &Marker| serde_json::to_value(marker).expect("a description has string keys");
     let sources = [&begun.description.sources, &mine.description.sources];
@@ -365,7 +349,7 @@ fn check_same(dir: &Path, mine: &Marker, begun: &Marker) -> Result<()> {
     }
 }
 
-/// Returns the value of a field of a description as text for people. `marker` has the fields beside the description.
+/// Text for error messages: the value of a field of `description` or, for other fields, of `marker`.
 fn shown(field: &str, description: &SetDescription, marker: &serde_json::Value) -> String {
     let names = |names: &[String]| if names.is_empty() { "none".into() } else { listed(names) };
     match field {

@@ -1,8 +1,8 @@
-//! A chunk as training keeps it: decompressed and checked, with its entries still packed. An entry is an occupied cell
-//! and its count.
+//! A chunk as training keeps it: decompressed and checked, with its entries packed. An entry is an occupied cell and
+//! its count.
 //!
-//! Packed entries take about half the memory of a column of cells and a column of counts. A sample is unpacked to such
-//! columns or to dense frames in one pass, without an intermediate copy.
+//! Packed entries take about half the memory of unpacked ones. A sample is unpacked to columns or to dense frames in
+//! one pass.
 
 use std::ops::Range;
 
@@ -13,11 +13,11 @@ use crate::frames::{FrameShape, SparseFrames, Width, Widths};
 use crate::layout::SetLayout;
 use crate::planes::Planes;
 
-/// About how many numbers of a dense sample are set to 0 at a time. The counts of their frames are written right after
-/// that, while the numbers are still in the L1 cache.
+/// About how many numbers of a dense sample are set to 0 at a time. Counts are written while these numbers are in the
+/// L1 cache.
 const ZEROED: usize = 4096;
 
-/// A decompressed chunk whose entries (cells and their counts) are still packed.
+/// A decompressed chunk. Its cells and counts are still packed.
 #[derive(Clone, Debug)]
 pub struct PackedChunk {
     /// The decoded bytes of the chunk, as FORMAT.md specifies them.
@@ -34,21 +34,21 @@ pub struct PackedSample<'a> {
     frame_sizes: Planes<'a>,
     entries: &'a [u8],
     long_gaps: Planes<'a>,
-    /// Each count of 8 or more, minus 8. For float32 frames, such as time surfaces, all values.
+    /// Each count of 8 or more, minus 8. For float32 frames: all values.
     large_counts: Planes<'a>,
     widths: Widths,
     shape: FrameShape,
 }
 
 impl PackedChunk {
-    /// Creates an empty chunk to decode into.
+    /// Creates an empty chunk.
     pub fn new(layout: &SetLayout) -> PackedChunk {
         let (at, starts) = (Located::default(), vec![Start::default()]);
         PackedChunk { body: Vec::new(), at, widths: layout.widths, shape: layout.shape, starts }
     }
 
-    /// Finds the columns in `body` and checks them. Doesn't check whether cells are inside the frame: unpacking checks
-    /// that. `most` is the maximum size of the unpacked columns in bytes.
+    /// Finds and checks the columns in `body`, which can take `most` bytes unpacked. Doesn't check whether cells are
+    /// inside the frame.
     pub(crate) fn index(&mut self, layout: &SetLayout, samples: u32, most: u64) -> Result<(), BodyFault> {
         (self.widths, self.shape) = (layout.widths, layout.shape);
         let located = locate(&self.body, layout, (samples, most), &mut self.starts);
@@ -72,7 +72,7 @@ impl PackedChunk {
         self.len() == 0
     }
 
-    /// Widths of the columns when they are unpacked.
+    /// Widths that the columns have after unpacking.
     pub fn widths(&self) -> Widths {
         self.widths
     }
@@ -106,12 +106,10 @@ impl PackedChunk {
         }
     }
 
-    /// Reads labels, flags, ledgers and extra columns. Replaces the content of `table`.
     pub(crate) fn read_table(&self, table: &mut SampleTable) {
         read_table(&self.body, &self.at, table);
     }
 
-    /// Unpacks all samples with their labels, flags, ledgers and extra columns. Replaces the content of `chunk`.
     pub(crate) fn unpack(&self, chunk: &mut Chunk) -> Result<(), BodyFault> {
         self.read_table(&mut chunk.table);
         let out = &mut chunk.frames;
@@ -139,7 +137,7 @@ impl PackedChunk {
 }
 
 impl<'a> PackedSample<'a> {
-    /// The values of the occupied cells, of surfaces.
+    /// Values of the occupied cells. Only for float32 frames.
     pub fn values(self) -> impl Iterator<Item = f64> + use<'a> {
         self.large_counts.iter().map(|bits| f64::from(f32::from_bits(bits)))
     }
@@ -156,13 +154,13 @@ impl PackedSample<'_> {
         self.entries.len()
     }
 
-    /// Sum of the counts, of frames with counts.
+    /// Sum of the counts. Only for frames with counts.
     pub(crate) fn events(&self) -> u64 {
         let large: u64 = self.large_counts.iter().map(u64::from).sum();
         self.entries.iter().map(|&byte| u64::from(count_of(byte, &mut std::iter::empty()))).sum::<u64>() + large
     }
 
-    /// The largest count; 0 for surfaces.
+    /// The largest count. 0 for float32 frames.
     pub(crate) fn max_count(&self) -> u32 {
         let mut large = self.large_counts.iter();
         match self.widths.counts {
@@ -171,8 +169,8 @@ impl PackedSample<'_> {
         }
     }
 
-    /// Calls `each` with the cell and the count of every entry, in order. The count of an entry of a surface is 1. The
-    /// cells must be inside the frame.
+    /// Calls `each` with the cell and the count of every occupied cell, in order. For float32 frames, the count is 1.
+    /// The cells must be inside the frame.
     pub fn for_each(&self, mut each: impl FnMut(u32, u32)) {
         let surface = self.widths.counts == Width::F32;
         let (mut gaps, mut large, mut rest) = (self.long_gaps.iter(), self.large_counts.iter(), self.entries);
@@ -275,13 +273,14 @@ impl PackedSample<'_> {
         true
     }
 
-    /// Number of occupied cells in each frame. `locate` has checked that these numbers add up to the number of entries.
+    /// Number of occupied cells in each frame. These numbers add up to the number of entries: `locate` has checked
+    /// this.
     fn sizes(&self) -> impl Iterator<Item = usize> {
         self.frame_sizes.iter().map(|size| size as usize)
     }
 }
 
-/// Sets all numbers to 0. The function is not inlined: the compiler then emits one `memset` instead of a loop.
+/// Sets all numbers to 0. Not inlined, so that the compiler emits one `memset` instead of a loop.
 #[inline(never)]
 fn zero(out: &mut [f32]) {
     out.fill(0.0);
@@ -299,15 +298,13 @@ mod tests {
         SetLayout { shape, widths: Widths::of(shape, counts), chunk_samples: 4, extras: 0, recipe_id: [0; 32] }
     }
 
-    /// Writes the decoded bytes of `chunk` into a [`PackedChunk`], and finds their columns as in a set with `layout`.
     fn packed(chunk: &Chunk, layout: &SetLayout) -> Result<PackedChunk, BodyFault> {
         let mut packed = PackedChunk::new(layout);
         write_body(chunk, &mut packed.body);
         packed.index(layout, chunk.len() as u32, 1 << 20).map(|()| packed)
     }
 
-    /// Returns a chunk of two samples, with some empty frames. Its gaps and counts are just below and just above the
-    /// largest ones that fit into a packed byte.
+    /// Returns a chunk of two samples. Its gaps and counts are just below and just above the limits of a packed byte.
     fn chunk(width: u32, counts: Width) -> Chunk {
         let mut chunk = Chunk::new(layout(width, counts).widths, 0);
         let largest = counts.max();
@@ -349,7 +346,6 @@ mod tests {
         }
     }
 
-    /// Number of bytes that are allocated for `body` but not used.
     fn spare(packed: &PackedChunk) -> u64 {
         (packed.body.capacity() - packed.body.len()) as u64
     }

@@ -1,4 +1,4 @@
-//! A part of a set: the share that one of several machines converts. A merge of all parts gives the same set as a
+//! A part of a set: the share that one of several machines converts. Merging all parts gives the same set as one
 //! conversion without parts.
 
 use std::ops::Range;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A contiguous share of a set's chunks: part number `index` of `of` parts.
+/// A share of a set's chunks that follow each other: part number `index` of `of` parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     /// Number of the part, from 1.
@@ -21,8 +21,8 @@ impl Part {
         (1..=self.of).contains(&self.index)
     }
 
-    /// Indices of this part's chunks in the whole set, which has `chunks` chunks. The sizes of the parts differ by at
-    /// most one chunk. If there are more parts than chunks, some parts are empty.
+    /// Range of this part's chunks in the whole set, which has `chunks` chunks. Part sizes differ by at most one chunk.
+    /// If there are more parts than chunks, some parts are empty.
     ///
     /// ```
     /// use tonic_shard::Part;

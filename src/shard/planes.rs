@@ -5,23 +5,22 @@ use std::ops::Range;
 
 use crate::column::ColumnBuf;
 
-/// A column that is stored as byte planes, or consecutive numbers of such a column.
+/// A column that is stored as byte planes, or consecutive numbers of the column.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Planes<'a> {
     planes: &'a [u8],
-    /// Number of numbers in the whole column. It is also the size of a plane in bytes.
+    /// How many numbers the whole column has. A plane has the same number of bytes.
     stride: usize,
     start: usize,
     end: usize,
 }
 
 impl<'a> Planes<'a> {
-    /// A whole column of `numbers` numbers.
     pub(crate) fn of(planes: &'a [u8], numbers: usize) -> Planes<'a> {
         Planes { planes, stride: numbers, start: 0, end: numbers }
     }
 
-    /// Returns the numbers `start..end`, counted from the start of the whole column, not of `self`.
+    /// Returns the numbers `start..end`, counted from the start of the whole column.
     pub(crate) fn slice(self, start: u32, end: u32) -> Planes<'a> {
         Planes { start: start as usize, end: end as usize, ..self }
     }
@@ -30,12 +29,12 @@ impl<'a> Planes<'a> {
         self.end - self.start
     }
 
-    /// If each number has one byte, the numbers as a slice; otherwise `None`.
+    /// The numbers as a slice if each has one byte; `None` for wider numbers.
     pub(crate) fn bytes(self) -> Option<&'a [u8]> {
         (self.planes.len() == self.stride).then(|| &self.planes[self.start..self.end])
     }
 
-    /// The numbers as u32. A float32 is returned as its bit pattern.
+    /// The numbers as u32. A float32 becomes its bit pattern.
     pub(crate) fn iter(self) -> impl Iterator<Item = u32> + use<'a> {
         (self.start..self.end).map(move |at| {
             let low = self.planes[at].into();
@@ -43,13 +42,13 @@ impl<'a> Planes<'a> {
         })
     }
 
-    /// The bytes of the number at index `at` except its lowest byte, shifted into place.
+    /// The number at index `at`, with 0 as its lowest byte.
     fn high_bytes(self, at: usize) -> u32 {
         let planes = self.planes.chunks_exact(self.stride).skip(1);
         planes.zip([8, 16, 24]).fold(0, |number, (plane, shift)| number | u32::from(plane[at]) << shift)
     }
 
-    /// Sum of the numbers at `range`, counted from the start of the whole column.
+    /// Sum of the numbers in `range`, counted from the start of the whole column.
     pub(crate) fn sum(self, range: Range<usize>) -> u64 {
         let part = Planes { start: range.start, end: range.end, ..self };
         match part.bytes() {

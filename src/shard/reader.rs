@@ -1,4 +1,4 @@
-//! Opens a complete set for reading. Every shard is mapped and checked against the manifest.
+//! Opens a complete set for reading. Maps every shard and checks it against the manifest.
 
 use crate::body::cells_fault;
 use crate::chunk::Chunk;
@@ -35,7 +35,7 @@ impl ShardSet {
         ShardSet::open_in(&Directory(dir.into()))
     }
 
-    /// Like [`ShardSet::open`], for a set in any place.
+    /// Like [`ShardSet::open`], for a set that isn't in a local directory.
     ///
     /// # Errors
     /// Those of [`ShardSet::open`], and errors of the place.
@@ -45,8 +45,7 @@ impl ShardSet {
         ShardSet::of(storage.path(), manifest, shards)
     }
 
-    /// Makes a set from its manifest and all shards that the manifest lists. Checks that the shards have as many
-    /// samples as the manifest says.
+    /// Makes a set from its manifest and all its shards. Checks the number of samples.
     pub(crate) fn of(dir: &Path, manifest: Manifest, shards: Vec<Shard>) -> Result<ShardSet> {
         let samples: u64 = shards.iter().map(|shard| u64::from(shard.head().place.samples)).sum();
         if samples != manifest.description.samples {
@@ -56,7 +55,7 @@ impl ShardSet {
         Ok(ShardSet { dir: dir.into(), manifest, shards })
     }
 
-    /// Directory of the set or, of a set in another place, the text that errors call it by.
+    /// Directory of the set. For a set that isn't in a local directory, its name in errors.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
@@ -100,7 +99,7 @@ impl ShardSet {
         (&self.shards[(number / per_shard) as usize], (number % per_shard) as usize)
     }
 
-    /// Reads and checks chunk `number`, and decodes it into `chunk`, whose content is replaced.
+    /// Reads, checks and decodes chunk `number`. Replaces the content of `chunk`.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`], which names shard, chunk and samples; [`tonic_base::Error::Io`].
@@ -112,9 +111,8 @@ impl ShardSet {
         shard.decode(k, decoder, chunk)
     }
 
-    /// Reads and checks chunk `number`, and decompresses it into `packed`, whose content is replaced. Cells and counts
-    /// stay packed. Whether cells are inside the frame is checked later: when they are unpacked, or by
-    /// [`ShardSet::check_cells`].
+    /// Reads, checks and decompresses chunk `number`, but leaves cells and counts packed. Replaces the content of
+    /// `packed`. Doesn't check whether cells are inside the frame: unpacking or [`ShardSet::check_cells`] does.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`], which names shard, chunk and samples; [`tonic_base::Error::Io`].
@@ -161,7 +159,7 @@ impl ShardSet {
         Order::new(self.manifest.set_id.0, description.samples, description.chunk_samples, seed, epoch)
     }
 
-    /// Reads all shards into memory and locks their pages there (`mlock`). Returns the number of locked bytes.
+    /// Reads all shards into memory and locks them there (`mlock`). Returns the number of locked bytes.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] if the limit on locked memory is too low. The message says how to raise it.
@@ -187,7 +185,8 @@ impl ShardSet {
         self.shards.iter().for_each(|s| s.file.read_ahead());
     }
 
-    /// Says which chunks will be read soon, in this order. Shards that are not on this machine are fetched ahead.
+    /// Announces chunks that will be read soon, in the order of reading. Shards that are not on this machine are then
+    /// fetched ahead.
     ///
     /// # Panics
     /// If a number is not below [`ShardSet::chunks`].
@@ -207,8 +206,8 @@ impl ShardSet {
     }
 }
 
-/// Reads samples by their index in the set. It keeps the chunk that was decoded last. So if samples of one chunk are
-/// read one after another, the chunk is decoded only once.
+/// Reads samples by their index in the set. Keeps the last decoded chunk, so that the next samples of this chunk need
+/// no decoding.
 pub struct SampleReader<'a> {
     set: &'a ShardSet,
     decoder: Decoder,
@@ -240,8 +239,8 @@ impl<'a> SampleReader<'a> {
         Ok(&self.chunk)
     }
 
-    /// Reads sample `number`. Returns the chunk that holds it, fully verified, and the index of the sample in that
-    /// chunk.
+    /// Reads sample `number`. Returns the fully verified chunk that holds the sample, and the index of the sample in
+    /// that chunk.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`]; [`tonic_base::Error::Io`].
@@ -254,8 +253,7 @@ impl<'a> SampleReader<'a> {
     }
 }
 
-/// Opens every shard that the manifest lists. Returns each shard, or its error. The error names the chunks and samples
-/// that are lost with the shard.
+/// Opens every shard that the manifest lists. An error names the chunks and samples that are lost with the shard.
 pub(crate) fn open_shards(storage: &dyn Storage, manifest: &Manifest) -> Vec<Result<Shard>> {
     let description = &manifest.description;
     let open = |(i, entry): (usize, &ShardEntry)| {
@@ -278,8 +276,8 @@ pub(crate) fn open_shards(storage: &dyn Storage, manifest: &Manifest) -> Vec<Res
     manifest.shards.iter().enumerate().map(open).collect()
 }
 
-/// Checks that a shard is the one that the manifest lists. Even an intact shard can belong to another set, or be
-/// another shard of this set under a wrong name.
+/// Checks that a shard is the one that the manifest lists as shard `number`. An intact shard can belong to another set
+/// or have a wrong name.
 pub(crate) fn check_listed(path: &Path, head: &ShardHead, number: usize, manifest: &Manifest) -> Result<()> {
     let corrupt = |place: &str, expected: String, got: String| Err(Error::corrupt(path, place, expected, got));
     let (entry, layout) = (&manifest.shards[number], manifest.description.layout());

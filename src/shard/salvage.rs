@@ -8,7 +8,7 @@ use crate::description::SetDescription;
 use crate::layout::{ChunkRecord, HEADER_BYTES, RECORD_BYTES, SetLayout, ShardHead, max_bytes, read_record};
 use crate::mapped_file::MappedFile;
 
-/// A shard file that can be damaged or missing, and its index records, which can be wrong.
+/// A shard file that can be damaged or missing. Also holds its index records, which can be wrong.
 #[derive(Debug)]
 pub struct Salvage {
     map: Option<MappedFile>,
@@ -16,8 +16,8 @@ pub struct Salvage {
 }
 
 impl Salvage {
-    /// Opens the file at `path`, which should be a shard of `chunks` chunks. This never fails: what cannot be read is
-    /// treated as missing.
+    /// Opens the file at `path`, which should be a shard of `chunks` chunks. This never fails: what cannot be read
+    /// counts as missing.
     pub fn open(path: &Path, chunks: usize) -> Salvage {
         let map = MappedFile::open(path).ok();
         let bytes = map.as_ref().and_then(|map| map.bytes().ok()).unwrap_or_default();
@@ -26,12 +26,12 @@ impl Salvage {
         Salvage { map, records }
     }
 
-    /// Index record of chunk `k` of the shard, unchecked; `None` if the file is too short to have it.
+    /// Index record of chunk `k` of the shard, not checked. `None` if the file is too short.
     pub fn record(&self, k: usize) -> Option<ChunkRecord> {
         self.records.get(k).copied()
     }
 
-    /// The stored bytes that `record` points to, unchecked; `None` if they aren't in the file.
+    /// The stored bytes that `record` points to, not checked. `None` if the file doesn't have them all.
     pub fn stored(&self, record: &ChunkRecord) -> Option<&[u8]> {
         let bytes = self.map.as_ref()?.bytes().ok()?;
         let end = record.offset.checked_add(record.stored_bytes)?;
@@ -39,8 +39,8 @@ impl Salvage {
     }
 }
 
-/// Checks whether stored bytes from a damaged shard are a given chunk of a set. It reuses its decoder and buffer for
-/// all chunks.
+/// Checks whether stored bytes from a damaged shard are a certain chunk of a set. Reuses its decoder and buffer for all
+/// chunks.
 pub struct Prover<'a> {
     description: &'a SetDescription,
     layout: SetLayout,
@@ -55,9 +55,8 @@ impl<'a> Prover<'a> {
         Prover { description, layout: description.layout(), decoder: Decoder::new(), chunk }
     }
 
-    /// Returns chunk `number` if `stored` decodes to a valid chunk with the sizes and the checksum of `record`, and
-    /// with the right identity. Otherwise returns `None`. The right identity is `expected` or, if this is `None`, the
-    /// identity in `record`.
+    /// Returns chunk `number` if `stored` holds this chunk, else `None`. Sizes and checksum must be those of `record`.
+    /// The identity must be `expected` or, if that is `None`, the identity in `record`.
     pub fn prove(
         &mut self,
         number: u64,
@@ -85,8 +84,8 @@ impl<'a> Prover<'a> {
     }
 }
 
-/// Makes a placeholder of zeros for chunk `number`, which is lost, so that all other samples keep their places in the
-/// set. Decoding the placeholder returns an error. `known` is the lost chunk's index record, if it could be read.
+/// Makes a placeholder of zeros for chunk `number`, which is lost. All other samples then keep their indices in the
+/// set. Decoding the placeholder is an error. `known` is the lost chunk's index record, if it could be read.
 pub fn hole(number: u64, description: &SetDescription, known: Option<ChunkRecord>, identity: [u8; 32]) -> EncodedChunk {
     let samples = description.samples_of(number..number + 1);
     let samples = (samples.end - samples.start) as u32;

@@ -1,9 +1,8 @@
-//! Assembles a copy of a set in a directory. The caller writes the bytes of the shards, in any order, as they arrive
-//! from elsewhere.
+//! Assembles a copy of a set in a directory. The caller writes the bytes of the shards in any order.
 //!
-//! Each shard is assembled in a temporary file, such as `.00003.shard.part`, which stays there if the process is
-//! killed. When all chunks of the shard are verified, the file gets the name of the shard. The manifest file is written
-//! last, with the same bytes as that of the original set.
+//! Each shard is assembled in a temporary file, such as `.00003.shard.part`, which stays if the process is killed.
+//! After all chunks of the shard are verified, the file gets the name of the shard. The manifest is written last, with
+//! the bytes of the original.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -59,8 +58,8 @@ impl SetCopy {
         &self.manifest
     }
 
-    /// Verifies shard `number`. Returns whether it is complete and intact. If chunks are damaged, the shard's file becomes
-    /// the temporary file [`SetCopy::part`] again, so that the caller can replace these chunks.
+    /// Verifies shard `number`. Returns whether it is complete and intact. A shard with damaged chunks becomes the
+    /// temporary file [`SetCopy::part`] again, so that the caller can replace the chunks.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`] if a damaged shard cannot be renamed.
@@ -79,8 +78,8 @@ impl SetCopy {
         self.dir.path().join(format!(".{}.part", self.manifest.shards[number].name))
     }
 
-    /// Checks the header and the index of shard `number`. `bytes` has the first bytes of the shard's file. Errors call
-    /// the file `path`.
+    /// Checks the header and the index of shard `number`. `bytes` is the start of the shard's file. Errors call the
+    /// file `path`.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`] if header or index are damaged or differ from the manifest;
@@ -91,9 +90,8 @@ impl SetCopy {
         Ok(head)
     }
 
-    /// Verifies shard `number`, which was assembled in the temporary file [`SetCopy::part`]. If all chunks are intact,
-    /// gives the file the name of the shard and returns an empty list. Otherwise, returns the index records of the
-    /// damaged chunks.
+    /// Verifies shard `number` in its temporary file [`SetCopy::part`]. If all chunks are intact, gives the file the
+    /// name of the shard and returns an empty list. If not, returns the index records of the damaged chunks.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`] if header or index are damaged or differ from the manifest;
@@ -111,7 +109,7 @@ impl SetCopy {
         Ok(damaged)
     }
 
-    /// Completes the set: writes the manifest file, whose bytes are `manifest`. All shards must be complete.
+    /// Completes the set: writes `manifest` as the bytes of the manifest file. All shards must be complete.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`] if the id of the set doesn't follow from its chunks; [`tonic_base::Error::Io`],
@@ -139,7 +137,7 @@ impl SetCopy {
     }
 }
 
-/// Verifies all chunks of a shard. Returns the index in the shard of each damaged chunk.
+/// Verifies all chunks of a shard. Returns the index of each damaged chunk in the shard.
 fn check_shard(shard: &Shard, classes: usize) -> impl Iterator<Item = usize> {
     let samples = shard.head().place.samples.into();
     let silent = Progress::start(Verbosity::Quiet, "verify", samples, "samples");

@@ -43,20 +43,19 @@ impl Shard {
         &self.head
     }
 
-    /// Path of the file. If the shard is not on this machine, the URL that error messages show.
+    /// Path of the file. If the shard is not on this machine, its URL.
     pub fn path(&self) -> &Path {
         self.file.path()
     }
 
-    /// Reads the stored bytes of chunk `k` of this shard into `bytes`, whose content is replaced. The bytes are not
-    /// checked.
+    /// Reads the compressed bytes of chunk `k` of this shard, without a check. Replaces the content of `bytes`.
     fn read_stored<'a>(&'a self, k: usize, bytes: &'a mut Vec<u8>) -> Result<StoredChunk<'a>> {
         let record = &self.head.chunks[k];
         self.read_of(k, record.offset..record.offset + record.stored_bytes, bytes)?;
         Ok(StoredChunk { name: self.name(k), layout: &self.head.layout, record, bytes })
     }
 
-    /// Reads the bytes at `range` of the file into `out`. They belong to chunk `k` of this shard, which errors name.
+    /// Reads the bytes at `range` of the file into `out`. Errors name chunk `k` of this shard.
     fn read_of(&self, k: usize, range: Range<u64>, out: &mut Vec<u8>) -> Result<()> {
         let say = |fault: Error| fault.with_place(&self.name(k).samples(self.head.chunks[k].samples));
         self.file.read(range, out).map_err(say)
@@ -73,7 +72,7 @@ impl Shard {
         ChunkName { shard: self.file.path(), number: first_sample / per_chunk, first_sample }
     }
 
-    /// Reads and checks chunk `k` of this shard, and decodes it into `chunk`, whose content is replaced.
+    /// Reads, checks and decodes chunk `k` of this shard. Replaces the content of `chunk`.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`]; [`tonic_base::Error::Io`].
@@ -84,8 +83,7 @@ impl Shard {
         decoder.with_stored(|decoder, bytes| decoder.decode(self.read_stored(k, bytes)?, chunk))
     }
 
-    /// Like [`Shard::decode`], but leaves cells and counts packed, and doesn't check whether the cells are inside the
-    /// frame.
+    /// Like [`Shard::decode`], but leaves cells and counts packed. Doesn't check whether cells are inside the frame.
     pub(crate) fn decode_packed(&self, k: usize, decoder: &mut Decoder, packed: &mut PackedChunk) -> Result<()> {
         let (name, record) = (self.name(k), &self.head.chunks[k]);
         if !is_large(record) {
@@ -96,8 +94,8 @@ impl Shard {
         name.index(packed, &self.head.layout, record)
     }
 
-    /// Returns the stored bytes of chunk `k` of this shard and its index record, so that they can be copied to another
-    /// set. Doesn't check the bytes: call [`Shard::decode_and_verify`] first.
+    /// Returns the stored bytes and the index record of chunk `k` of this shard, to copy them to another set. Doesn't
+    /// check the bytes: call [`Shard::decode_and_verify`] first.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`] if the file has been cut short since it was opened; [`tonic_base::Error::Io`].
@@ -110,7 +108,7 @@ impl Shard {
         Ok(EncodedChunk { stored: stored.into(), record: self.head.chunks[k] })
     }
 
-    /// Like [`Shard::decode`], but also checks everything else that the format requires of a chunk: its identity, the
+    /// Like [`Shard::decode`], but checks everything that the format requires of a chunk: also its identity, the
     /// padding after it, and what [`check_chunk`](crate::codec::check_chunk) checks. `classes` is the number of classes
     /// of the set.
     ///
@@ -125,7 +123,7 @@ impl Shard {
         self.check_padding(k)
     }
 
-    /// Checks that there are only zeros after chunk `k`, up to the next chunk or the end of the file.
+    /// Checks that only zeros follow chunk `k`, up to the next chunk or the end of the file.
     pub(crate) fn check_padding(&self, k: usize) -> Result<()> {
         let (record, mut bytes) = (&self.head.chunks[k], Vec::new());
         let end = record.offset + record.stored_bytes;

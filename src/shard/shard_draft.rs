@@ -1,5 +1,4 @@
-//! A shard that is being written. Chunks are appended to a temporary file, which gets the name of the shard when it is
-//! published.
+//! A shard that is being written. Its chunks go to a temporary file, which gets the name of the shard at the end.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -13,7 +12,6 @@ use crate::error::{BaseFault, Error, Result};
 use crate::layout::{ALIGNMENT, ChunkRecord, ShardHead, aligned};
 use crate::manifest::{ShardEntry, identity_of};
 
-/// Returns the manifest's record of shard `number`. `head` has the header and the index of the shard.
 pub(crate) fn shard_entry(number: u64, head: &ShardHead) -> ShardEntry {
     ShardEntry {
         name: shard_name(number),
@@ -67,18 +65,17 @@ impl ShardDraft {
         write(&padding[..(*end - unpadded) as usize])
     }
 
-    /// Whether all chunks of the shard have been appended.
     pub(crate) fn is_full(&self) -> bool {
         self.head.chunks.len() == self.chunks
     }
 
-    /// Returns the manifest's record of this shard. Call this after the last chunk has been appended.
+    /// Returns the manifest's record of this shard. All chunks must have been appended.
     pub fn entry(&self) -> ShardEntry {
         shard_entry(self.head.place.number.into(), &self.head)
     }
 
-    /// Writes header and index, and renames the temporary file to the name of the shard. A file with this name is
-    /// replaced.
+    /// Writes header and index, and renames the temporary file to the name of the shard. Replaces a file with this
+    /// name.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`]. If only the sync of the directory failed, the new shard has its name already. After
@@ -90,12 +87,8 @@ impl ShardDraft {
         Ok(entry)
     }
 
-    /// Like [`ShardDraft::publish`], but calls `check` first, and keeps an existing shard that has the same bytes. An
-    /// existing shard with other bytes is replaced after a second call of `check`. `check` returns an error if another
-    /// process has begun a different set in the directory, for example while this process was suspended.
-    ///
-    /// # Errors
-    /// [`tonic_base::Error::Io`]; errors of `check`.
+    /// Like [`ShardDraft::publish`], but keeps an existing shard with the same bytes. Calls `check` first, which
+    /// returns an error if another process has begun a different set.
     pub(crate) fn publish_new(mut self, check: impl Fn() -> Result<()>) -> Result<ShardEntry> {
         self.write_head()?;
         let entry = self.entry();
@@ -114,7 +107,6 @@ impl ShardDraft {
     }
 }
 
-/// Whether two files have the same bytes.
 fn same_bytes(a: &Path, b: &Path) -> Result<bool> {
     const PIECE: u64 = 1 << 20;
     let open = |path: &Path| File::open(path).map_err(Error::io(path, "read the shard"));

@@ -9,8 +9,7 @@ use crate::manifest::{Manifest, ShardEntry};
 
 /// A place that holds the files of one set, such as a directory or a folder on a server.
 pub trait Storage: Debug + Send + Sync {
-    /// Returns the path of the set's directory. For a set that is elsewhere, returns the name that errors show, such as
-    /// a URL.
+    /// Returns the path of the set's directory. For a set that is elsewhere, its name in errors, such as a URL.
     fn path(&self) -> &Path;
 
     /// Reads and checks the manifest of the set.
@@ -30,14 +29,13 @@ pub trait Storage: Debug + Send + Sync {
 
 /// A shard file, open for reading.
 pub trait ShardFile: Debug + Send + Sync {
-    /// Returns the path of the file. For a file that is not on this machine, returns the name that errors show, such as
-    /// a URL.
+    /// Returns the path of the file. For a file that is not on this machine, its name in errors, such as a URL.
     fn path(&self) -> &Path;
 
-    /// Returns the length in bytes that the file had when it was opened.
+    /// Length of the file in bytes when it was opened.
     fn size(&self) -> u64;
 
-    /// Reads the bytes of the file at the offsets `range` into `out`. The old content of `out` is removed.
+    /// Reads the bytes of the file at the offsets `range`. Replaces the content of `out`.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`] if the file has become shorter since it was opened; [`tonic_base::Error::Io`];
@@ -54,9 +52,8 @@ pub trait ShardFile: Debug + Send + Sync {
     /// Asks the operating system to read the file into memory before the program needs it.
     fn read_ahead(&self);
 
-    /// Announces that the bytes at the offsets `range`, which belong to one chunk, will be read soon. The caller
-    /// announces chunks in the order in which it will read them. Returns `false` if announcements have no effect for
-    /// this file. The caller can then omit them.
+    /// Announces that the bytes at the offsets `range`, a chunk, will be read soon. Chunks must be announced in the
+    /// order of reading. Returns `false` if announcements have no effect for this file.
     fn will_read(&self, _range: Range<u64>) -> bool {
         false
     }

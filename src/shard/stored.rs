@@ -1,5 +1,5 @@
-//! The stored (compressed) bytes of a chunk that will be written to a shard. They are in memory or, for a large chunk,
-//! in a temporary file.
+//! The stored (compressed) bytes of a chunk before they are written to a shard. They are in memory or, for a large
+//! chunk, in a temporary file.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::Result;
 
-/// Number of bytes that are read from a temporary file, or written to it, at once.
+/// Number of bytes that are read from the temporary file, or written to it, at once.
 const PIECE: usize = 1 << 20;
 
 /// The stored bytes of a chunk: its columns, compressed with zstd.
@@ -17,7 +17,7 @@ const PIECE: usize = 1 << 20;
 pub enum Stored {
     /// Bytes in memory.
     Memory(Vec<u8>),
-    /// Bytes in a temporary file, which has only this stream.
+    /// Bytes in a temporary file.
     Spilled(Arc<Spill>),
 }
 
@@ -35,7 +35,7 @@ impl Stored {
         self.len() == 0
     }
 
-    /// Calls `take` with all bytes, in pieces.
+    /// Calls `take` with all bytes, one piece after another.
     ///
     /// # Errors
     /// Errors of `take`; [`tonic_base::Error::Io`] for the temporary file.
@@ -53,7 +53,7 @@ impl From<Vec<u8>> for Stored {
     }
 }
 
-/// Stored bytes that are being written to a temporary file.
+/// Compressed bytes that are being written to a temporary file.
 pub(crate) struct StoredDraft {
     spill: Spill,
     pending: Vec<u8>,
@@ -65,7 +65,7 @@ impl StoredDraft {
         Ok(StoredDraft { spill: Spill::new(1)?, pending: Vec::with_capacity(PIECE), checksum: Xxh3::new() })
     }
 
-    /// Returns the stored bytes and their checksum (XXH3-64).
+    /// Returns the compressed bytes and their XXH3-64 checksum.
     pub(crate) fn finish(mut self) -> std::io::Result<(Stored, u64)> {
         self.flush()?;
         Ok((Stored::Spilled(Arc::new(self.spill)), self.checksum.digest()))

@@ -1,4 +1,4 @@
-//! Decompresses large chunks piece by piece, so that the compressed bytes of a chunk are never in memory as a whole.
+//! Decompresses large chunks piece by piece, so that the compressed bytes are never all in memory.
 
 use std::io::Read;
 
@@ -12,7 +12,7 @@ use crate::storage::ShardFile;
 /// Number of compressed bytes that are read at once.
 const PIECE: u64 = 1 << 20;
 
-/// Reads the compressed bytes of a chunk piece by piece, verifies their checksum, and decompresses them into `body`.
+/// Decompresses a chunk into `body` and verifies the checksum of the compressed bytes.
 pub(crate) fn decompress(
     file: &dyn ShardFile,
     record: &ChunkRecord,
@@ -39,7 +39,7 @@ pub(crate) fn decompress(
     }
 }
 
-/// Returns whether a chunk has so many compressed bytes that it is read piece by piece.
+/// Whether the compressed chunk is so large that it is read piece by piece.
 pub(crate) fn is_large(record: &ChunkRecord) -> bool {
     record.stored_bytes > 8 * PIECE
 }
@@ -48,17 +48,17 @@ pub(crate) fn is_large(record: &ChunkRecord) -> bool {
 struct StoredReader<'a> {
     file: &'a dyn ShardFile,
     record: &'a ChunkRecord,
-    /// Where the next piece begins: its offset in the file, in bytes.
+    /// Offset of the next piece in the file, in bytes.
     next: u64,
     hash: Xxh3,
     piece: Vec<u8>,
-    /// Number of bytes of `piece` that were passed on to the decompressor.
+    /// Number of bytes of `piece` that the decompressor has taken.
     at: usize,
     failed: Option<Error>,
 }
 
 impl StoredReader<'_> {
-    /// Reads the next piece of the chunk into `piece`. Returns `false` if the chunk has no more bytes.
+    /// Reads the next piece of the chunk. Returns `false` at the end of the chunk.
     fn refill(&mut self) -> std::io::Result<bool> {
         let end = self.record.offset + self.record.stored_bytes;
         let range = self.next..(self.next + PIECE).min(end);

@@ -14,11 +14,11 @@ use rayon::prelude::*;
 
 use tonic_base::Progress;
 
-/// Verifies every chunk of an open set. If all chunks are intact, also verifies the totals and the set id in the
-/// manifest. Returns all errors, in the order of the chunks.
+/// Verifies every chunk of an open set. If all are intact, also verifies the totals and the set id in the manifest.
+/// Returns all errors, in the order of the chunks.
 ///
-/// Opening the set has already checked the manifest and the shards' sizes, headers and indexes, which is all that
-/// `verify --quick` does.
+/// [`ShardSet::open`] has already checked the manifest and the headers and indexes of the shards. `verify --quick`
+/// checks nothing more.
 pub fn verify(set: &ShardSet, progress: &Progress) -> Vec<Error> {
     let manifest = set.manifest();
     let classes = manifest.description.classes.len();
@@ -36,16 +36,16 @@ pub fn verify(set: &ShardSet, progress: &Progress) -> Vec<Error> {
     faults
 }
 
-/// Verifies the set in `dir`, even if some of its shards are missing or damaged. Returns all errors that it finds. If
-/// the manifest cannot be read, returns only the manifest's error.
+/// Verifies the set in `dir`, even if shards are missing or damaged. Returns all errors. If the manifest cannot be
+/// read, returns only that error.
 ///
-/// `progress` is called with the number of samples to check, and returns the progress bar. If `progress` is `None`,
-/// chunks are not read.
+/// `progress` gets the number of samples to check and returns the progress bar. If `progress` is `None`, chunks are not
+/// read.
 pub fn verify_dir(dir: &Path, progress: Option<&dyn Fn(u64) -> Progress>) -> Vec<Error> {
     verify_in(&Directory(dir.into()), progress)
 }
 
-/// Like [`verify_dir`], for a set in any place.
+/// Like [`verify_dir`], for a set that isn't in a local directory.
 pub fn verify_in(storage: &dyn Storage, progress: Option<&dyn Fn(u64) -> Progress>) -> Vec<Error> {
     let manifest = match storage.manifest() {
         Ok(manifest) => manifest,
@@ -72,8 +72,8 @@ pub fn verify_in(storage: &dyn Storage, progress: Option<&dyn Fn(u64) -> Progres
     faults
 }
 
-/// Verifies every chunk of these shards on all cores. Returns one item per chunk: the index of the chunk in the set,
-/// and the chunk's totals or error.
+/// Verifies every chunk of these shards on all cores. Returns one item per chunk: its index in the set, and its totals
+/// or error.
 pub fn check_chunks(shards: &[Shard], classes: usize, progress: &Progress) -> Vec<(u64, Result<Totals>)> {
     let fresh = || (Decoder::new(), None);
     let check = |(decoder, chunk): &mut (Decoder, Option<CheckedChunk>), (shard, k): (&Shard, usize)| {
@@ -87,9 +87,8 @@ pub fn check_chunks(shards: &[Shard], classes: usize, progress: &Progress) -> Ve
     all.into_par_iter().map_init(fresh, check).collect()
 }
 
-/// Compares the totals in the manifest with `totals`, the sums over all chunks. Compares the set id in the manifest
-/// with the id computed from the chunks' identities. Returns the first difference as an error, or `None` if all is
-/// equal.
+/// Compares the totals and the set id in the manifest with those computed from the chunks. Returns the first
+/// difference.
 fn check_sums(set: &ShardSet, totals: &Totals) -> Option<Error> {
     let manifest = set.manifest();
     let path = set.dir().join(crate::manifest::MANIFEST_FILE);

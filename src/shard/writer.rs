@@ -1,8 +1,5 @@
-//! Writes a set. A kill, a full disk or a second writer never leaves a directory that looks like a complete set but
-//! isn't.
-//!
-//! Shards are published one by one, the manifest last. `output_dir.rs` explains what happens if several processes write
-//! to one directory.
+//! Writes a set. Shards are published one by one, the manifest last. So a kill or a full disk never leaves a directory
+//! that looks like a complete set. For several writers in one directory, see `output_dir.rs`.
 
 use std::collections::BTreeMap;
 
@@ -19,11 +16,11 @@ use crate::output_dir::{Begun, Marker, Origin, OutputDir};
 use crate::shard::Shard;
 use crate::shard_draft::{ShardDraft, shard_entry};
 
-/// Text for the error message of an interrupted conversion: what is kept of the set.
+/// Text for the error message of an interrupted conversion.
 pub const KEPT: &str = "complete shards are kept";
 
-/// Function that is called for each shard that is kept when a set is continued. Its arguments are the index of the
-/// shard's first sample in the set, the label of each sample, and the ledger of each sample.
+/// Called for each shard that is kept. Its arguments: the index of the shard's first sample in the set, the labels and
+/// the ledgers of the shard's samples.
 type Kept<'a> = dyn FnMut(u64, &[u32], &[Ledger]) + 'a;
 
 /// Writes the chunks of a set, in order.
@@ -38,9 +35,9 @@ pub struct SetWriter {
 }
 
 impl SetWriter {
-    /// Starts to write the described set. With `resume`, an unfinished set in `dir` is continued after its complete
-    /// shards. If `dir` was opened with `Existing::Auto`, a complete set is kept, too. In all other cases, the files of
-    /// a set in `dir` are removed first.
+    /// Starts to write the described set. With `resume`, keeps the complete shards of an unfinished set in `dir` and
+    /// continues after them. If `dir` was opened with `Existing::Auto`, also keeps a complete set. In all other cases,
+    /// first removes the files of a set in `dir`.
     ///
     /// # Errors
     /// [`crate::Error::Mismatch`] if the unfinished set in `dir` is a different one; [`tonic_base::Error::Corrupt`] if
@@ -49,9 +46,9 @@ impl SetWriter {
         SetWriter::start_with(dir, description, Origin::default(), resume, &mut |_, _, _| {})
     }
 
-    /// Like [`SetWriter::start`], for a set whose [`Origin`] is known. A continued set must have the same selection as
-    /// `origin`. The settings in its marker file are replaced by those of `origin`. `kept` is called for each complete
-    /// shard of a continued set.
+    /// Like [`SetWriter::start`], for a set with a known [`Origin`]. A continued set must have the same selection as
+    /// `origin`. Its settings are replaced by those of `origin`. Calls `kept` for each complete shard of a continued
+    /// set.
     ///
     /// # Errors
     /// Errors of [`SetWriter::start`].
@@ -84,18 +81,18 @@ impl SetWriter {
         &self.description
     }
 
-    /// Identity of each chunk written so far, including those kept from an interrupted conversion.
+    /// Identity of each chunk written so far. Includes chunks that were kept from an interrupted conversion.
     pub fn identities(&self) -> &[[u8; 32]] {
         &self.identities
     }
 
-    /// Number of chunks written so far, including those kept from an interrupted conversion.
+    /// Number of chunks written so far. Includes chunks that were kept from an interrupted conversion.
     pub fn chunks_done(&self) -> u64 {
         self.identities.len() as u64
     }
 
-    /// Appends the next chunk. `encoded` has the bytes to write. `chunk` is the same chunk, decoded: its samples are
-    /// added to the totals.
+    /// Appends the next chunk: writes the bytes of `encoded`. `chunk` is the same chunk, decoded. Its samples are added
+    /// to the totals.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].
@@ -105,7 +102,7 @@ impl SetWriter {
         self.write_counted(&totals, encoded)
     }
 
-    /// Appends the next chunk. `encoded` has the bytes to write; `totals` has the totals of its samples.
+    /// Appends the next chunk: writes the bytes of `encoded`. `totals` has the totals of its samples.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].
@@ -139,7 +136,7 @@ impl SetWriter {
         self.finish_part(&[], BTreeMap::new())
     }
 
-    /// Like [`SetWriter::finish`], for a part of a set. `command` and `settings` are stored in the manifest, as
+    /// Like [`SetWriter::finish`], for a part of a set. Stores `command` and `settings` in the manifest: see
     /// [`Manifest::command`] and [`Manifest::settings`].
     ///
     /// # Errors
@@ -163,14 +160,13 @@ impl SetWriter {
         Ok(manifest)
     }
 
-    /// Stops writing and returns the directory, still locked, so that the caller can start again in it.
+    /// Stops writing and returns the directory, still locked, so that the caller can start again.
     pub fn abandon(self) -> OutputDir {
         self.dir
     }
 
-    /// Verifies the shards that are in the directory already, in order, and continues the set after them. Stops at the
-    /// first shard that is missing or damaged, or that is not the one in `listed`, the list of a manifest: writing
-    /// continues there. Calls `kept` for each shard, as described at [`SetWriter::start_with`].
+    /// Keeps the intact shards in the directory, in order, up to the first missing or damaged one. With `listed`,
+    /// shards must also match this list.
     fn take_up_complete_shards(&mut self, listed: Option<&[ShardEntry]>, kept: &mut Kept<'_>) -> Result<()> {
         let (mut decoder, classes) = (Decoder::new(), self.description.classes.len());
         for number in 0..self.description.shards() {

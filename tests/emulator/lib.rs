@@ -10,14 +10,14 @@ use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 #[cfg(test)]
 mod selftest;
 
-/// Name of the environment variable with the path of a real libnvrtc.so.13. If it is set, kernels run as the PTX that
-/// this NVRTC makes, and every access to memory is checked.
+/// Name of the environment variable for the path of a real libnvrtc.so.13. If it is set, kernels run as the PTX of this
+/// NVRTC, and every access to memory is checked.
 pub const PTX: &str = "TONIC_EMULATED_PTX";
 
 const CRATE: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Loads the emulated driver and NVRTC into this process, in place of CUDA. Compiles them first if needed. Call this
-/// function before the first CUDA call of the process.
+/// Loads the emulated driver and NVRTC into this process, in place of CUDA. Compiles them first if needed. Must be
+/// called before the first CUDA call of the process.
 ///
 /// Returns the folder of the libraries, for `LD_LIBRARY_PATH` of child processes.
 ///
@@ -37,17 +37,16 @@ pub fn install() -> &'static Path {
     })
 }
 
-/// Returns the folder for compiled kernels, as a value of the environment variable `TONIC_CACHE`. Kernels that run as
-/// PTX have a folder of their own. The folder's name changes with the emulator's sources, because compiled kernels
-/// depend on these sources.
+/// Folder for compiled kernels, for the environment variable `TONIC_CACHE`. Its name depends on the emulator's sources,
+/// as compiled kernels do. With `ptx`, it is the folder of kernels that run as PTX.
 pub fn kernel_cache(ptx: bool) -> PathBuf {
     let mut folder = install().as_os_str().to_owned();
     folder.push(if ptx { "-ptx" } else { "-kernels" });
     folder.into()
 }
 
-/// Returns the path of the real NVRTC that `scripts/setup` downloads, as a value of the environment variable [`PTX`].
-/// If this NVRTC or Python is missing, kernels cannot run as PTX: prints what is missing and returns `None`.
+/// Path of the real NVRTC that `scripts/setup` downloads, for the environment variable [`PTX`]. If this NVRTC or Python
+/// is missing, prints what is missing and returns `None`.
 pub fn real_nvrtc() -> Option<PathBuf> {
     let nvrtc = Path::new(CRATE).join("../../.deps/nvrtc/libnvrtc.so.13");
     let python = Command::new("python3").arg("--version").output().is_ok_and(|output| output.status.success());
@@ -59,8 +58,8 @@ pub fn real_nvrtc() -> Option<PathBuf> {
     None
 }
 
-/// Compiles the emulated driver and NVRTC into a folder whose name has a hash of their sources. Does nothing if the
-/// folder exists. Several processes may call this function at the same time.
+/// Compiles the emulated driver and NVRTC into a folder that is named after a hash of their sources. Several processes
+/// can call this at the same time.
 fn build() -> PathBuf {
     let root = Path::new(env!("OUT_DIR"));
     let folder = root.join(format!("emulator-{}", hash_of_sources()));
@@ -94,9 +93,8 @@ fn hash_of_sources() -> String {
     hasher.finalize().to_hex()[..16].into()
 }
 
-/// Compiles a library to the file `<name>.<version>`, and another library to the file `<name>`, which only loads the
-/// first. Programs look for the name without a version first. With both files, they find the emulator before the
-/// libraries of a real driver.
+/// Compiles a library to the file `<name>.<version>`. Also makes a library `<name>` that loads it, because programs
+/// look for that name first and could find a real driver.
 fn compile_library(folder: &Path, name: &str, version: &str, arguments: &[&str]) {
     let versioned = format!("{name}.{version}");
     let output = folder.join(&versioned);

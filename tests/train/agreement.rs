@@ -17,15 +17,13 @@ pub(crate) struct Case {
     pub steps: usize,
 }
 
-/// Result of a training step: loss, logits and gradients.
 pub(crate) struct Stepped {
     pub loss: BatchLoss,
     pub logits: Vec<f32>,
     pub gradients: Parameters,
 }
 
-/// Generates cases with hidden layers of the sizes that `hidden` generates, and with fewer than `longest` frames per
-/// sample.
+/// Generates cases of fewer than `longest` frames per sample. `hidden` generates the sizes of the hidden layers.
 pub(crate) fn cases(hidden: impl Strategy<Value = Vec<usize>>, longest: usize) -> impl Strategy<Value = Case> {
     let inputs = prop_oneof![Just(1usize), 2usize..70, 129usize..200];
     let lengths = proptest::collection::vec(0..longest, 1..5);
@@ -43,7 +41,7 @@ pub(crate) fn cases(hidden: impl Strategy<Value = Vec<usize>>, longest: usize) -
     )
 }
 
-/// Replaces the counts of `frames` by float32 values, as a surface has. They are multiples of 2^-3, of both signs.
+/// Replaces counts by float32 values, as a time surface has: multiples of 2^-3, of both signs.
 fn surfaces(frames: &SparseFrames) -> SparseFrames {
     let mut surfaces = SparseFrames::new(Widths { counts: Width::F32, ..frames.widths() });
     for sample in frames.samples() {
@@ -55,7 +53,7 @@ fn surfaces(frames: &SparseFrames) -> SparseFrames {
 }
 
 impl Case {
-    /// Runs a training step on an engine, without an update of the weights.
+    /// Runs a training step without an update of the weights.
     pub(crate) fn step(&self, engine: &mut dyn Engine) -> Stepped {
         let mut gradients = Parameters::zeros(self.network.shape().clone());
         let loss = engine.step(&self.network, &self.batch, self.steps, &mut gradients).unwrap();
@@ -63,10 +61,8 @@ impl Case {
     }
 }
 
-/// Checks that the logits are equal, that the relative error of the loss is at most 1e-6 (the absolute error for losses
-/// below 1), and that the relative error of the gradients is less than 1e-5. If the loss is small, a larger error of the
-/// gradients is accepted: the gradient by the label's logit is its probability minus 1, which loses the digits that the
-/// probability has in common with 1.
+/// Checks that the logits are equal, the relative error of the loss is at most 1e-6, and that of the gradients below
+/// 1e-5. A small loss allows a larger error of the gradients.
 pub(crate) fn agree(got: &Stepped, expected: &Stepped) -> Result<(), TestCaseError> {
     let limit = (4.0 * f64::from(f32::EPSILON) / expected.loss.loss.abs()).max(1e-5);
     // On a dyadic grid sums are exact, and so every spike and logit must be equal.

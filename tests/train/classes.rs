@@ -1,5 +1,4 @@
-//! Tests of classes. A fit prints the classes of its sets at the start. If two sets have different classes, the error
-//! says what to do.
+//! Tests of classes: a fit prints the classes of its sets, and refuses two sets with different classes.
 
 use crate::sets::{Spec, eval, fails, fit, learnable, succeeds, task};
 

@@ -1,5 +1,5 @@
-//! Tests of faults of a set, a run folder, an argument or the disk. The trainer ends with the exit code for that kind
-//! of fault, and one line that says what is wrong and where. It never panics, and never damages an existing run.
+//! Tests of faults of a set, a run folder, an argument or the disk. The trainer ends with the right exit code and one
+//! line that says what is wrong and where. It never panics or damages a run.
 
 use std::fs::{read, write};
 use std::path::Path;
@@ -131,7 +131,7 @@ fn a_damaged_chunk_is_named_by_shard_chunk_and_samples() {
     assert!(model("stream") == model("plain"));
 }
 
-/// Makes a folder with the sets of [`sets::task`], and trains a run of one epoch there.
+/// Trains a run of one epoch on the sets of [`sets::task`]. Returns the folder of all.
 fn trained() -> TempDir {
     let dir = sets::task();
     succeeds(&mut fit(dir.path(), "run", "--epochs 1 --quiet"));
@@ -142,7 +142,6 @@ fn trained() -> TempDir {
 fn damaged_files_of_a_run_are_named() {
     let dir = trained();
     succeeds(&mut fit(dir.path(), "other", "--epochs 1 --hidden 24,15 --quiet"));
-    /// A function that changes the bytes of a file.
     type Damage = Box<dyn Fn(&[u8]) -> Vec<u8>>;
     let half = || -> Damage { Box::new(|bytes| bytes[..bytes.len() / 2].to_vec()) };
     let with = |content: &[u8]| -> Damage {
@@ -310,7 +309,7 @@ fn the_smallest_and_oddest_sets_train() {
     }
 }
 
-/// Returns the command of a fit that cannot write files of more than `blocks` blocks of 512 bytes, as on a full disk.
+/// Makes a command that cannot write files of more than `blocks` blocks of 512 bytes, as on a full disk.
 fn fit_on_a_full_disk(dir: &Path, run: &str, others: &str, blocks: u32) -> assert_cmd::Command {
     // `ulimit -f` counts blocks of 512 bytes (POSIX).
     let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");

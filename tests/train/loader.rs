@@ -1,6 +1,5 @@
-//! Tests of the loader. It returns each sample once, in the order that the format defines: with every cache, and
-//! wherever batches, chunks and windows of chunks begin and end. After damage to a set, an epoch ends with an error and
-//! doesn't hang.
+//! Tests of the loader. With every cache, it returns each sample once, in the order that the format defines. If a set
+//! is damaged, an epoch ends with an error and doesn't hang.
 
 use std::fs::OpenOptions;
 use std::path::Path;
@@ -15,8 +14,8 @@ use tonic_toolkit::shard::{Error, Manifest, Result, ShardSet, WINDOW_SAMPLES};
 
 use crate::sets::{self, CHANNELS, Sample, Spec};
 
-/// Returns a sample that encodes its number `i`: up to two empty frames, then a frame with one occupied cell, whose
-/// count is `i` plus 1.
+/// Makes a sample that encodes `i`: up to two empty frames, then a frame with one occupied cell whose count is `i` plus
+/// 1.
 fn numbered(i: u64) -> Sample {
     let mut frames = vec![vec![]; (i % 3) as usize];
     frames.push(vec![(i as u32 % CHANNELS, i as u32 + 1)]);
@@ -43,7 +42,7 @@ fn batches(loader: &Loader, order: EpochOrder, batch_size: usize, first: u64) ->
     batches
 }
 
-/// Computes the sample numbers of an epoch without a loader, in the order that the format defines.
+/// Indices of the samples of an epoch, in the order that the format defines. Computed without a loader.
 fn numbers(set: &ShardSet, order: EpochOrder) -> Vec<u64> {
     let EpochOrder::Shuffled { seed, epoch } = order else { return (0..set.len()).collect() };
     let order = set.order(seed, epoch);
@@ -154,7 +153,6 @@ fn epochs_and_seeds_differ_and_repeat_themselves() {
     assert!(epoch(1, 1) != epoch(1, 2) && epoch(1, 1) != epoch(2, 1) && epoch(1, 2) != epoch(2, 1));
 }
 
-/// Returns the dense batches of an epoch with their labels.
 fn dense_batches(loader: &Loader, order: EpochOrder, batch_size: usize, steps: usize) -> Vec<(Vec<f32>, Vec<u32>)> {
     let mut batches = Vec::new();
     let each = |dense: &[f32], labels: &[u32]| {
@@ -348,7 +346,7 @@ fn an_epoch_ends_when_its_batches_are_no_longer_wanted() {
     assert!(calls == 3 && matches!(result, Err(Error::Base(BaseError::Usage { .. }))), "{result:?}");
 }
 
-/// Returns the command of a fit whose process may lock only 4 KiB of memory, even if it runs as root.
+/// Makes a command that may lock only 4 KiB of memory, even if it runs as root.
 fn fit_with_little_to_lock(dir: &Path, others: &str) -> assert_cmd::Command {
     let drop_right =
         "command -v setpriv >/dev/null && [ $(id -u) = 0 ] && set -- setpriv --bounding-set=-ipc_lock \"$@\"";

@@ -1,5 +1,4 @@
-//! Tests that training prints no control characters from names of sets and runs, neither on a terminal nor in a
-//! picture.
+//! Tests that training prints no control characters from names of sets and runs, on a terminal or in a picture.
 
 use std::path::Path;
 
@@ -12,14 +11,13 @@ use crate::sets::{Spec, eval, fit, learnable};
 /// Names with characters that clear the screen, break a line, and reverse the direction of the text.
 const HOSTILE: [&str; 3] = ["\u{1b}[2J", "a\nb", "\u{202e}\u{9b}31m"];
 
-/// Writes a set whose classes have these names.
 fn write(dir: &TempDir, name: &str, classes: [&str; 3]) {
     let classes = classes.map(String::from).to_vec();
     Spec { classes, ..Spec::new(24, 8) }.write(&dir.path().join(name), learnable(1));
 }
 
-/// Runs a command, and asserts that it ends with exit code `code` and that its output has no hidden characters. Returns
-/// stdout and stderr.
+/// Runs a command. Asserts that it ends with exit code `code` and prints no hidden characters. Returns stdout and
+/// stderr.
 fn said(command: &mut Command, code: i32) -> [String; 2] {
     let output = command.output().unwrap();
     let texts = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());

@@ -7,8 +7,8 @@ use tonic_loader::Batch;
 use tonic_shard::{Column, FrameShape, SparseFrames, Width, Widths};
 use tonic_train::network::{Iaf, Network, Parameters, Shape};
 
-/// Makes a sample for each number of frames in `lengths`. In every frame, each of the `inputs` cells is occupied with
-/// probability `density`, and then has a count from 1 to `largest`.
+/// Makes one sample for each number of frames in `lengths`. A cell is occupied with probability `density` and then has
+/// a count from 1 to `largest`.
 pub(crate) fn frames(seed: u64, inputs: usize, lengths: &[usize], density: f64, largest: u32) -> SparseFrames {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let shape = FrameShape { polarities: 1, height: 1, width: inputs as u32 };
@@ -26,8 +26,8 @@ pub(crate) fn frames(seed: u64, inputs: usize, lengths: &[usize], density: f64, 
     frames
 }
 
-/// Makes a network whose parameters are multiples of 2^-6. Float32 sums are then exact in any order, so spikes don't
-/// depend on the order of sums.
+/// Makes a network whose parameters are multiples of 2^-6: float32 sums are exact in any order, so spikes don't depend
+/// on the order.
 pub(crate) fn dyadic_network(seed: u64, shape: Shape, neuron: Iaf) -> Network {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut parameters = Parameters::zeros(shape);
@@ -46,12 +46,10 @@ pub(crate) fn labelled(seed: u64, frames: SparseFrames, classes: usize) -> Batch
     Batch { frames, labels }
 }
 
-/// Makes a weight for each class of a network.
 pub(crate) fn class_weights(network: &Network) -> Vec<f32> {
     (0..network.shape().classes).map(|class| (1 + class % 5) as f32 / 3.0).collect()
 }
 
-/// Converts the values to float64.
 pub(crate) fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&x| x.into()).collect()
 }
@@ -61,7 +59,7 @@ pub(crate) fn bounds() -> impl Strategy<Value = Option<f32>> {
     prop_oneof![Just(None), Just(Some(-1.0)), Just(Some(-0.5)), Just(Some(0.0))]
 }
 
-/// Returns the largest difference between `got` and `expected`, divided by the largest absolute value in `expected`.
+/// Largest difference between `got` and `expected`, divided by the largest absolute value in `expected`.
 pub(crate) fn relative_error(got: impl IntoIterator<Item = f64>, expected: &[f64]) -> f64 {
     let largest = expected.iter().fold(0.0, |max: f64, x| max.max(x.abs()));
     let mut got = got.into_iter();

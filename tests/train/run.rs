@@ -1,5 +1,5 @@
-//! Tests of a run: it learns, writes all its files, and gives the same bits with any number of threads, any cache and
-//! any number of interruptions. An evaluation gives the figures that the run printed.
+//! Tests of a run: it learns, writes all its files, and gives the same bits with any number of threads and
+//! interruptions, and any cache.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -115,8 +115,7 @@ fn a_run_comes_to_the_same_bits_on_every_instruction_set() {
     fails(&mut named("none", "sse9"), 2, &["TONIC_ISA", "portable", "got sse9"]);
 }
 
-/// Starts a fit as a child process, and doesn't wait for it. Its stderr is a pipe, to be read after the process has
-/// ended.
+/// Starts a fit as a child process, and doesn't wait for it. Its stderr is a pipe, to be read after its end.
 pub(crate) fn start(dir: &Path, run: &str, others: &str) -> Child {
     start_on("", dir, run, others)
 }
@@ -205,8 +204,7 @@ fn a_run_is_gone_on_with_replaced_or_refused() {
     fails(&mut run("--resume --overwrite"), 2, &["cannot be used with"]);
 }
 
-/// Tests that a resumed run keeps its validation set and its test set, so that the best epoch is chosen on a single
-/// set.
+/// The validation set and the test set must stay the same, so that all epochs are compared on the same samples.
 #[test]
 fn a_resumed_run_keeps_the_sets_that_it_is_evaluated_on() {
     let dir = sets::task();
@@ -288,8 +286,7 @@ fn the_networks_of_a_complete_run_are_mended_or_missed() {
     }
 }
 
-/// Tests a signal during a batch that takes seconds. The batch is given up, the run is saved as it was before the
-/// batch, and a resumed run gives the same bits.
+/// Tests a signal during a batch that takes seconds. The run is saved as it was before the batch.
 #[test]
 fn a_signal_within_a_long_batch_gives_the_batch_up() {
     let dir = tempfile::tempdir().unwrap();
@@ -361,7 +358,6 @@ fn an_evaluation_says_what_the_run_said() {
     fails(eval(dir.path(), "run", "train").arg("--png").arg(run.join("confusion.png")), 1, &["confusion.png"]);
 }
 
-/// Computes the logits of all samples, in batches of `batch_size`.
 fn logits(loader: &Loader, model: &Model, pad: Pad, batch_size: usize) -> Vec<f32> {
     let mut engine = CpuEngine::new(&model.network);
     let padding = Padding { pad, steps: model.steps };

@@ -1,5 +1,5 @@
-//! Helpers for tests of runs on any device: a small fit in this process, the files, metrics and progress of a run,
-//! interruptions, and the threads of this process.
+//! Helpers for tests of runs on any device: a small fit, the files and progress of a run, interruptions, and the
+//! threads of this process.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -16,7 +16,7 @@ use tonic_toolkit::train::run::{Checkpoint, Config, EpochMetrics, FitOptions};
 
 use crate::sets::outcome;
 
-/// Returns the metrics of each epoch of a run, with times and rates set to 0.
+/// Metrics of each epoch of a run, with times and rates set to 0.
 pub(crate) fn epochs(run: &Path) -> Vec<EpochMetrics> {
     let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     let mut epochs: Vec<EpochMetrics> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -28,7 +28,6 @@ pub(crate) fn epochs(run: &Path) -> Vec<EpochMetrics> {
     epochs
 }
 
-/// Returns the content of the file `name` of a run.
 pub(crate) fn bytes(run: &Path, name: &str) -> Vec<u8> {
     std::fs::read(run.join(name)).unwrap()
 }
@@ -58,16 +57,14 @@ pub(crate) fn where_is(run: &Path) -> (u64, u64) {
     (checkpoint.epochs_done, checkpoint.batches_done)
 }
 
-/// Whether a process has a handler of SIGINT.
 fn handles_interrupts(process: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
     caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 2 != 0)
 }
 
-/// Starts a run and interrupts it with Ctrl-C, the time `after` after its first checkpoint. If it stopped between two
-/// epochs, resumes it and interrupts it a little later, until it is saved in the middle of an epoch. `start` starts the run, or
-/// resumes it if its argument is true. Returns the stderr of the last process.
+/// Starts a run and interrupts it with Ctrl-C, until a checkpoint is in the middle of an epoch. `start` resumes the run
+/// if its argument is true. Returns the stderr of the last process.
 pub(crate) fn interrupted(mut start: impl FnMut(bool) -> Child, run: &Path, after: Duration) -> String {
     for tries in 1..20 {
         let child = start(tries > 1);
@@ -88,8 +85,8 @@ pub(crate) fn interrupted(mut start: impl FnMut(bool) -> Child, run: &Path, afte
     panic!("the run always stopped between two epochs");
 }
 
-/// Kills a run after a random time below `pause` milliseconds, and resumes it with the next function of `resumes`.
-/// Repeats this until a run ends before it is killed, or until no function is left. Returns the number of kills.
+/// Kills a run after a random time below `pause` milliseconds and resumes it with the next of `resumes`, until it ends
+/// or none is left. Returns the number of kills.
 pub(crate) fn kill_again_and_again<R: FnOnce() -> Child>(
     mut child: Child,
     run: &Path,
@@ -117,14 +114,14 @@ pub(crate) fn kill_again_and_again<R: FnOnce() -> Child>(
     kills
 }
 
-/// Returns the number of threads of this process whose name begins with `name`. A thread without its own name has the
-/// name of its parent thread.
+/// Number of threads of this process whose name begins with `name`. A thread without a name of its own has the name of
+/// its parent thread.
 pub(crate) fn threads(name: &str) -> usize {
     let named = |task: PathBuf| std::fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.starts_with(name));
     Path::new("/proc/self/task").read_dir().unwrap().filter(|task| named(task.as_ref().unwrap().path())).count()
 }
 
-/// Returns options of a small fit in this process: one hidden layer of 8 neurons, trained on the set `dir/<train>`.
+/// Options of a small fit in this process: one hidden layer of 8 neurons, trained on the set `dir/<train>`.
 pub(crate) fn small_fit(dir: &Path, train: &str, lr: f64, backend: Backend) -> FitOptions {
     FitOptions {
         train: dir.join(train),

@@ -1,5 +1,5 @@
-//! Helpers for the tests of loading and training: small shard sets, written by the library in a few milliseconds
-//! without recordings, and the trainer as a child process.
+//! Helpers for the tests of loading and training: small shard sets, written in milliseconds without recordings, and the
+//! trainer as a child process.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -21,13 +21,12 @@ pub(crate) const ENGINES: &[&str] = if cfg!(feature = "libtorch") { &["fused", "
 /// Number of cells in a frame of most sets.
 pub(crate) const CHANNELS: u32 = 12;
 
-/// A sample: for each frame, the occupied cells as pairs (cell, count); and the label of the sample.
+/// A sample: the label, and for each frame its occupied cells as pairs (cell, count).
 pub(crate) struct Sample {
     pub frames: Vec<Vec<(u32, u32)>>,
     pub label: u32,
 }
 
-/// Properties of a set, apart from its samples.
 #[derive(Clone)]
 pub(crate) struct Spec {
     pub samples: u64,
@@ -41,7 +40,7 @@ pub(crate) struct Spec {
 }
 
 impl Spec {
-    /// Returns properties of a set of `samples` samples in chunks of `chunk_samples`, with three classes.
+    /// A set of `samples` samples in chunks of `chunk_samples`, with three classes.
     pub(crate) fn new(samples: u64, chunk_samples: u32) -> Spec {
         let classes = ["low", "middle", "high"].map(String::from).to_vec();
         let recipe = "window = 4000\n".into();
@@ -49,7 +48,7 @@ impl Spec {
         Spec { samples, chunk_samples, shard_chunks: 5, classes, recipe, frame_limit: None, channels, counts }
     }
 
-    /// Writes the set to `dir`. `sample` returns the sample with a given number.
+    /// Writes the set to `dir`. `sample` makes the sample with an index from 0.
     pub(crate) fn write(&self, dir: &Path, sample: impl Fn(u64) -> Sample) -> Manifest {
         let mut writer = self.start(dir);
         let (mut encoder, description) = (Encoder::new(1).unwrap(), self.description());
@@ -63,7 +62,7 @@ impl Spec {
         writer.finish().unwrap()
     }
 
-    /// Starts to write the set to `dir`. Returns the writer, with no chunk written.
+    /// Starts to write the set to `dir`. Returns a writer that has written no chunk yet.
     pub(crate) fn start(&self, dir: &Path) -> SetWriter {
         SetWriter::start(OutputDir::open(dir, Existing::Refuse).unwrap(), self.description(), false).unwrap()
     }
@@ -111,8 +110,8 @@ fn chunk(widths: Widths, samples: impl Iterator<Item = Sample>) -> Chunk {
     chunk
 }
 
-/// Appends a sample to `frames`. If `frames` has float32 values, as for time surfaces, the counts are replaced by
-/// values of both signs.
+/// Appends a sample to `frames`. If `frames` has float32 values, as for time surfaces, replaces the counts by values of
+/// both signs.
 pub(crate) fn push(frames: &mut SparseFrames, sample: &Sample) {
     let sizes: Vec<u32> = sample.frames.iter().map(|frame| frame.len() as u32).collect();
     let (cells, counts): (Vec<u32>, Vec<u32>) = sample.frames.iter().flatten().copied().unzip();
@@ -122,8 +121,8 @@ pub(crate) fn push(frames: &mut SparseFrames, sample: &Sample) {
     frames.push(&sizes, &cells, column).unwrap();
 }
 
-/// Returns a function that makes sample number `i`. A network can learn the classes of these samples: in each class,
-/// four channels have more events than the others.
+/// Returns a function that makes sample number `i`. In each class, four channels have more events than the others, so
+/// that a network can learn the class.
 pub(crate) fn learnable(seed: u64) -> impl Fn(u64) -> Sample {
     move |i| {
         let mut rng = ChaCha8Rng::seed_from_u64(seed << 32 | i);
@@ -138,7 +137,7 @@ pub(crate) fn learnable(seed: u64) -> impl Fn(u64) -> Sample {
     }
 }
 
-/// Makes a folder with a training set of 120 samples, `train`, and a validation set of 60 samples, `valid`.
+/// Makes a folder with a training set `train` of 120 samples and a validation set `valid` of 60 samples.
 pub(crate) fn task() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     Spec::new(120, 8).write(&dir.path().join("train"), learnable(1));
@@ -146,8 +145,8 @@ pub(crate) fn task() -> TempDir {
     dir
 }
 
-/// Makes a folder with two sets, whose manifests list one class. The chunks of `train` have only this class, with label
-/// 0. The chunks of `beyond` also have labels 1 and 2.
+/// Makes a folder with two sets of one class. The chunks of `train` have only label 0. The chunks of `beyond` also have
+/// the labels 1 and 2, which are invalid.
 pub(crate) fn with_a_label_beyond() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let one = || Spec { classes: vec!["one".into()], ..Spec::new(9, 4) };
@@ -158,15 +157,14 @@ pub(crate) fn with_a_label_beyond() -> TempDir {
     dir
 }
 
-/// Returns the command of the program `tonic-train`, without arguments.
 pub(crate) fn train() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tonic-train"));
     command.timeout(Duration::from_secs(120));
     command
 }
 
-/// Returns arguments of a small fit on `dir/train` that writes to `dir/<run>`. `others` has more arguments, which
-/// replace the default values of their flags. In `others`, DIR stands for `dir`.
+/// Arguments of a small fit on `dir/train` that writes to `dir/<run>`. `others` has more arguments, which replace
+/// defaults; DIR in them stands for `dir`.
 pub(crate) fn fit_arguments(dir: &Path, run: &str, others: &str) -> Vec<String> {
     let mut line = format!("fit --output DIR/{run} {others}");
     for default in [
@@ -187,19 +185,18 @@ pub(crate) fn fit_arguments(dir: &Path, run: &str, others: &str) -> Vec<String> 
     line.split_whitespace().map(|word| word.replace("DIR", dir.to_str().unwrap())).collect()
 }
 
-/// Returns the command of a small fit, with [`fit_arguments`].
+/// Command of a small fit with [`fit_arguments`].
 pub(crate) fn fit(dir: &Path, run: &str, others: &str) -> Command {
     let mut command = train();
     command.args(fit_arguments(dir, run, others));
     command
 }
 
-/// Returns the command that evaluates `dir/<run>` on `dir/<data>` on the CPU.
+/// Command that evaluates `dir/<run>` on `dir/<data>` on the CPU.
 pub(crate) fn eval(dir: &Path, run: &str, data: &str) -> Command {
     eval_on("cpu", dir, run, data)
 }
 
-/// Like [`eval`], on another device.
 pub(crate) fn eval_on(device: &str, dir: &Path, run: &str, data: &str) -> Command {
     let mut command = train();
     command.arg("eval").arg("--model").arg(dir.join(run)).arg("--data").arg(dir.join(data));
@@ -207,15 +204,14 @@ pub(crate) fn eval_on(device: &str, dir: &Path, run: &str, data: &str) -> Comman
     command
 }
 
-/// Runs a command, and asserts that it succeeds. Returns what it wrote to stderr.
+/// Runs a command and asserts that it succeeds. Returns its stderr.
 pub(crate) fn succeeds(command: &mut Command) -> String {
     let (code, stderr) = outcome(&command.output().unwrap());
     assert_eq!(code, Some(0), "{stderr}");
     stderr
 }
 
-/// Runs a command, and asserts that it ends with exit code `code` and writes all of `words` to stderr. Returns its
-/// stderr.
+/// Runs a command. Asserts that it ends with exit code `code` and writes all of `words` to stderr. Returns its stderr.
 pub(crate) fn fails(command: &mut Command, code: i32, words: &[&str]) -> String {
     let (got, stderr) = outcome(&command.output().unwrap());
     assert_eq!(got, Some(code), "{stderr}");
@@ -223,22 +219,20 @@ pub(crate) fn fails(command: &mut Command, code: i32, words: &[&str]) -> String 
     stderr
 }
 
-/// Runs a command with `--json`, and asserts that it succeeds and writes nothing to stderr. Returns the JSON that it
-/// printed.
+/// Runs a command with `--json`. Asserts that it succeeds and writes nothing to stderr. Returns the JSON.
 pub(crate) fn json(command: &mut Command) -> Value {
     let output = command.arg("--json").output().unwrap();
     assert_eq!(outcome(&output), (Some(0), String::new()));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// Asserts that a text contains all of `words`.
 pub(crate) fn assert_says(text: &str, words: &[&str]) {
     for word in words {
         assert!(text.contains(word), "no {word:?} in: {text}");
     }
 }
 
-/// Returns exit code and stderr of a process, and asserts that it did not panic.
+/// Exit code and stderr of a process. Asserts that it did not panic.
 pub(crate) fn outcome(output: &Output) -> (Option<i32>, String) {
     let stderr = String::from_utf8(output.stderr.clone()).unwrap();
     assert!(!stderr.contains("panicked"), "{stderr}");

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::runs::{assert_same, bytes};
 use crate::sets::{self, Spec, assert_says, fails, fit, json, learnable, succeeds, train};
 
-/// Writes `text` to the file `name` in `dir`. In `text`, DIR stands for the path of `dir`.
+/// Writes `text` to the file `name` in `dir`. DIR in `text` stands for the path of `dir`.
 fn write(dir: &Path, name: &str, text: &str) {
     std::fs::write(dir.join(name), text.replace("DIR", dir.to_str().unwrap())).unwrap();
 }
@@ -186,7 +186,7 @@ fn one_layer_and_three_have_different_names_and_too_many_tasks_are_said() {
     assert_eq!(json(&mut program(dir.path(), "sweep s.toml -o most")).get("note"), None);
 }
 
-/// Returns the part of `compare`'s JSON output that describes the run whose name contains `part`.
+/// Finds, in `compare`'s JSON, the run whose name contains `part`.
 fn run<'a>(said: &'a Value, part: &str) -> &'a Value {
     let mut runs = said["runs"].as_array().unwrap().iter();
     runs.find(|run| run["name"].as_str().unwrap().contains(part)).unwrap()
@@ -354,7 +354,7 @@ fn a_damaged_run_is_named_and_the_others_are_shown() {
     fails(&mut program(path, "compare train"), 2, &["train: expected the folder of a run or of a sweep"]);
 }
 
-/// Checks that the program reads the example of a sweep in scripts/cluster.
+/// The program must read the example of a sweep in scripts/cluster.
 #[test]
 fn the_example_is_a_sweep() {
     let dir = sets::task();

@@ -1,5 +1,5 @@
-//! Describes in words what a conversion lost, and the likely cause. The cause is guessed from the sample that lost the
-//! most events.
+//! Describes in words what a conversion lost, and the likely cause, which is guessed from the sample that lost the most
+//! events.
 //!
 //! In these texts, names in backticks are parameters of the library. The program replaces them by the options that the
 //! user types.
@@ -14,30 +14,24 @@ use crate::recipe::Recipe;
 use crate::source::{Cut, Layout, Recording, Unlabelled, ask_unit};
 use crate::transform::{CropTime, Transform};
 
-/// If a loss is more than this share of the events, 0 to 1, the user gets a note or a warning.
+/// The user gets a note or a warning about a loss above this share of the events, 0 to 1.
 pub(super) const NOTABLE: f64 = 0.1;
 
 /// The settings of a conversion from which the causes of losses are guessed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Setting<'a> {
-    /// The recipe.
     pub recipe: &'a Recipe,
-    /// Whether the recipe is the default one. If so, the user can change it with the parameters `crop_time` and
+    /// Whether the recipe is the default one. The user can change the default recipe with `crop_time` and
     /// `time_window`.
     pub usual: bool,
-    /// Layout of the first recording.
     pub layout: Layout,
-    /// How recordings are cut into samples.
     pub cut: Cut,
 }
 
-/// Returns notes for the user about steps of the conversion that lost many events, or all events of a sample. If the
-/// recipe doesn't ask for the loss, the note is a warning with the likely cause. With `all`, every loss that the recipe
-/// doesn't ask for gets a warning, however small it is. `scope` is appended to what each note says was lost. `maker`
-/// reads single samples again.
+/// Returns notes about steps that lost many events, or all events of a sample. Losses that the recipe doesn't ask for
+/// are warnings.
 ///
-/// # Errors
-/// Errors of reading a sample.
+/// With `all`, even small ones are. `scope` is text that each note adds after what was lost.
 pub(super) fn loss_notes(
     losses: &Losses,
     setting: Setting<'_>,
@@ -74,15 +68,8 @@ pub(super) fn loss_notes(
     Ok(notes)
 }
 
-/// Returns warnings about events that the table of labels or the range of events leaves out. `limit` is a share, 0 to
-/// 1. If more than this share is left out, there is a warning:
-///
-/// - for each recording, if the intervals of the table leave out more than `limit` of its events;
-/// - for all recordings without a row in the table, if together they have more than `limit` of all events;
-/// - for all recordings of which the range leaves out more than `limit` of the events: one warning for all of them.
-///
-/// # Errors
-/// Errors of [`Inputs::left_out`].
+/// Returns warnings about events that the table of labels or the range of events leaves out. Shares of events up to
+/// `limit` (0 to 1) get no warning.
 pub(super) fn left_out_warnings(inputs: &Inputs, limit: f64) -> Result<Vec<String>> {
     let too_much = inputs.unlabelled().filter(|(_, left)| left.events as f64 > limit * left.of as f64 + 1e-6);
     let warning = |(recording, left): (&Recording, &Unlabelled)| {
@@ -142,7 +129,7 @@ pub(super) fn percent(share: f64) -> String {
     format!("{}%", if inside { tenths.clamp(1.0, 999.0) } else { tenths } / 10.0)
 }
 
-/// Describes how many events a step lost, and which samples had no events after it.
+/// Text: how many events a step lost, and which samples had no events after it.
 fn amount(losses: &Losses, step: &StepLoss) -> String {
     let events = format!("{} of the events ({} of {})", percent(losses.share_of(step.lost)), step.lost, losses.events);
     match (step.emptied, step.first_emptied) {
@@ -161,8 +148,8 @@ fn name(recipe: &Recipe, step: Step) -> &str {
     }
 }
 
-/// Describes why a step of the conversion probably lost events, and what to do. `sample` is the index of the sample
-/// that lost the most events in this step. `before` describes the events of this sample as they are before the step.
+/// Text: why a step probably lost events, and what to do. `sample` is the index of the sample that lost the most,
+/// `before` its events before the step.
 fn cause(setting: Setting<'_>, step: Step, sample: u64, before: &Passed) -> String {
     match (step, before.times) {
         (Step::Times, _) => {
@@ -249,7 +236,6 @@ fn slicing_cause(setting: Setting<'_>, sample: u64, events: u64, duration: i64) 
     }
 }
 
-/// Formats a time in microseconds as seconds, without zeros at the end.
 fn seconds(us: i64) -> String {
     let (sign, us) = (if us < 0 { "-" } else { "" }, us.unsigned_abs());
     let text = format!("{sign}{}.{:06}", us / 1_000_000, us % 1_000_000);

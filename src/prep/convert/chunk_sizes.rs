@@ -1,48 +1,40 @@
 //! Decides how many samples go into a chunk and how many chunks into a shard, before the first event is read.
 //!
-//! Both numbers depend only on the number of samples, the number of events, the kind of sensor and the user's options.
-//! So copies of a recording give the same set, however they are stored, and one changed sample changes one chunk. The
-//! number of threads, interruptions and resumes do not change the set.
+//! Both depend only on the numbers of samples and events, the kind of sensor and the user's options. So copies of a
+//! recording give the same set, whatever their file format, and with any number of threads or interruptions.
 
 use crate::events::SensorSize;
 
-/// Default number of samples per chunk, for samples that are not large. Larger chunks compress about 1% better. Smaller
+/// Default number of samples per chunk, if samples are not large. Larger chunks compress about 1% better; smaller
 /// chunks shuffle better.
 const CHUNK_SAMPLES: u32 = 64;
-/// Maximum size, in bytes, that the samples of a chunk have in the recording. It limits memory, because each worker
-/// holds a whole chunk. It doesn't apply if the user gives the number of samples per chunk.
+/// Maximum size in bytes of a chunk's samples in the recording, because each worker holds a whole chunk. Ignored if the
+/// user gives the number of samples per chunk.
 const CHUNK_SOURCE_BYTES: f64 = 16e6;
 /// Assumed bytes per event in a cochlea's recording: a float16 time, a uint16 channel, and a share of HDF5's heap.
-/// Files that `synth` writes have 4.258 bytes per event.
 ///
-/// With this number, the datasets SSC and SHD get chunks of 64 samples and shards of 512 chunks: their samples have
-/// 7,500 to 8,500 events on average. Averages from 4,838 to 9,705 events give 512 chunks per shard. Averages below
-/// about 58,800 events give 64 samples per chunk.
+/// With this number, the datasets SSC and SHD get chunks of 64 samples and shards of 512 chunks.
 const COCHLEA_EVENT_BYTES: f64 = 4.25;
 /// Assumed bytes per event in a camera's recording: int16 x and y, an int64 time and a bool, as in Tonic's arrays.
 const CAMERA_EVENT_BYTES: f64 = 13.0;
-/// Assumed bytes per sample in a recording in addition to its events: the header of a NumPy file, or what HDF5 stores
-/// for a row of the arrays of times and channels.
+/// Assumed bytes per sample in a recording, without the events: the header of a NumPy file, or a row of an HDF5 array.
 const SAMPLE_BYTES: f64 = 128.0;
 /// Default approximate size of a shard, written as on the command line: 64 MiB.
 pub const SHARD_SIZE: &str = "64M";
-/// Assumed size of shards as a share of the size of the recordings. For example, a sample of the dataset SSC takes 33.9
-/// kB in the recording and 2.4 kB in a shard.
+/// Assumed size of shards as a share of the size of the recordings. A sample of SSC takes 33.9 kB in the recording and
+/// 2.4 kB in a shard.
 const COMPRESSION: f64 = 0.07;
 
-/// The number of samples per chunk and of chunks per shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ChunkSizes {
-    /// Samples per chunk.
     pub chunk_samples: u32,
     /// Number of chunks per shard: a power of two, so that a small change of the recordings rarely changes it.
     pub shard_chunks: u32,
 }
 
 impl ChunkSizes {
-    /// Chooses the sizes for `samples` samples of `sensor`, which have `events` events in all. Shards have about
-    /// `shard_bytes` bytes. Chunks have `chunk_samples` samples. If `chunk_samples` is `None`, they have 64, or fewer
-    /// if the samples are large.
+    /// Chooses the sizes for `samples` samples with `events` events in all. If `chunk_samples` is `None`, chunks have
+    /// 64 samples, or fewer if the samples are large.
     pub(super) fn new(
         samples: u64,
         events: u64,
@@ -55,8 +47,8 @@ impl ChunkSizes {
         ChunkSizes::of_bytes(samples, source_bytes, chunk_samples, shard_bytes)
     }
 
-    /// Chooses the sizes from `source_bytes`, the size of the recordings in bytes. Earlier versions of tonic-toolkit
-    /// took the real size of the files. A conversion that such a version began needs the same sizes to continue.
+    /// Chooses the sizes from the size of the recordings in bytes. Earlier versions did this, and their unfinished sets
+    /// need the same sizes to continue.
     pub(super) fn of_bytes(
         samples: u64,
         source_bytes: f64,

@@ -1,5 +1,5 @@
-//! Makes chunks from the recordings: read, transform, frame, encode. A `ChunkMaker` makes any chunk by its number. Each
-//! thread of a conversion has one, and a repair uses one to make single chunks again.
+//! Makes chunks from the recordings: read, transform, frame, encode. Each thread of a conversion has a `ChunkMaker`,
+//! which makes any chunk by its number. A repair uses one to make single chunks again.
 
 use std::ops::Range;
 
@@ -18,9 +18,8 @@ use tonic_shard::{
     SetDescription, Totals,
 };
 
-/// A sample is refused if its events last for this many frames or more, because the unit of its times is probably
-/// wrong. This is checked only if the unit was assumed, and if the recipe sets the time from one frame to the next.
-/// With 10 ms per frame, a sample is refused from 2.8 hours on.
+/// A sample with this many frames or more is refused, because the unit of its times is probably wrong. Only checked if
+/// the unit was assumed.
 const MANY_FRAMES: usize = 1_000_000;
 
 /// Why a chunk could not be made.
@@ -28,8 +27,8 @@ const MANY_FRAMES: usize = 1_000_000;
 pub enum ChunkFailure {
     /// The recording could not be read or converted.
     Error(Error),
-    /// A cell has this many events, which don't fit the width of the set's count column. The conversion starts again
-    /// with a wider column.
+    /// A cell has this many events, too many for the width of the set's counts. The conversion starts again with a
+    /// wider type.
     TooNarrow(u32),
 }
 
@@ -58,8 +57,8 @@ pub struct ChunkMaker<'a> {
 }
 
 impl<'a> ChunkMaker<'a> {
-    /// Makes a chunk maker for the set that `description` describes. The set's first sample is sample `first_sample` of
-    /// `inputs`. With `lenient`, events outside the sensor are counted and left out; otherwise they are an error.
+    /// Makes a chunk maker for the described set, whose first sample is sample `first_sample` of `inputs`. Events
+    /// outside the sensor are an error; with `lenient`, they are counted and left out.
     ///
     /// # Errors
     /// [`tonic_base::Error::Usage`] if zstd doesn't have the compression level of `description`.
@@ -102,9 +101,8 @@ impl<'a> ChunkMaker<'a> {
         self.make_samples(number, start..end)
     }
 
-    /// Makes a chunk of the given samples of the set. They need not be the samples of chunk `number`, which is for
-    /// errors only. Returns the totals of the samples and the encoded bytes. Large samples are read in blocks if the
-    /// recipe allows it.
+    /// Makes a chunk of these samples of the set. `number` is the index of the chunk, for errors. Returns the totals of
+    /// the samples and the encoded bytes. Reads large samples in blocks if the recipe allows it.
     ///
     /// # Errors
     /// [`ChunkFailure`].
@@ -122,8 +120,8 @@ impl<'a> ChunkMaker<'a> {
         Ok((totals, encoded))
     }
 
-    /// Returns sample `sample` of the set, to be read in blocks. Returns `None` if the sample is small, or if the
-    /// recipe needs all events of a sample at once.
+    /// Returns sample `sample` of the set, to be read in blocks. `None` if it is small, or if the recipe needs all its
+    /// events at once.
     fn large(&self, sample: u64) -> Option<LargeSample<'a>> {
         self.stream.as_ref()?;
         let (recording, sample) = self.inputs.find(sample + self.first_sample)?;
@@ -131,7 +129,7 @@ impl<'a> ChunkMaker<'a> {
         is_large.then_some(LargeSample { recording, sample, sensor: self.inputs.sensor, sizes: self.sizes })
     }
 
-    /// Reads, transforms and frames the given samples of the set. Reads large samples in blocks.
+    /// Reads, transforms and frames these samples of the set. Reads large samples in blocks.
     fn stream_samples(&mut self, samples: Range<u64>) -> Result<LargeChunk, ChunkFailure> {
         let mut chunk = LargeChunk::new(self.description.widths, self.description.extras.len())?;
         for sample in samples {
@@ -172,7 +170,7 @@ impl<'a> ChunkMaker<'a> {
         Ok(())
     }
 
-    /// Reads, transforms and frames the given samples of the set, without encoding them.
+    /// Reads, transforms and frames these samples of the set, without encoding them.
     ///
     /// # Errors
     /// [`ChunkFailure`].
@@ -189,16 +187,13 @@ impl<'a> ChunkMaker<'a> {
         Ok(chunk)
     }
 
-    /// Returns the losses of all samples that were framed since the last call, and resets them to zero.
+    /// Returns the losses of all samples since the last call, and resets them to zero.
     pub(super) fn take_losses(&mut self) -> Losses {
         std::mem::replace(&mut self.losses, Losses::new(self.recipe))
     }
 
-    /// Reads and transforms a sample again. Returns how many events of the sample each step lost. The loss of the last
-    /// step, slicing into frames, is taken from `ledger`, the sample's ledger.
-    ///
-    /// # Errors
-    /// Errors of reading.
+    /// Reads and transforms a sample again. Returns how many events each step lost; the last loss, of slicing, comes
+    /// from `ledger`.
     pub(super) fn lost_again(&mut self, sample: u64, ledger: &Ledger) -> Result<&[u64]> {
         if let Some(large) = self.large(sample)
             && let Ok(steps) = self.recipe.in_blocks(self.recipe.transforms.len(), large.sensor)
@@ -214,9 +209,6 @@ impl<'a> ChunkMaker<'a> {
     }
 
     /// Reads a sample again and describes its events as they are before `step`.
-    ///
-    /// # Errors
-    /// Errors of reading.
     pub(super) fn events_before(&mut self, sample: u64, step: Step) -> Result<Passed> {
         let count = match step {
             Step::Times | Step::Sensor => 0,
@@ -240,13 +232,12 @@ impl<'a> ChunkMaker<'a> {
         Ok(found)
     }
 
-    /// Reads the raw events of the given samples of the set.
     fn read(&self, samples: Range<u64>) -> impl Iterator<Item = Result<RecordingSlice<'a>>> + use<'a> {
         self.inputs.read(samples.start + self.first_sample..samples.end + self.first_sample)
     }
 
     /// Checks and transforms the events of sample `i` in `slice`. Writes to `self.lost` how many events each step lost,
-    /// except for the step that slices events into frames.
+    /// except slicing.
     fn transform(&mut self, slice: &RecordingSlice<'_>, i: usize) -> Result<(Admitted, Ledger)> {
         let sample = slice.first + i as u64;
         let mut admitted = slice.raw.admit(i, self.inputs.sensor);
@@ -323,15 +314,13 @@ impl<'a> ChunkMaker<'a> {
     }
 }
 
-/// Returns the error for a sample that a transform or the framing cannot handle. `sample` is its index in the
-/// recording.
+/// The error for a sample that a transform or the framing cannot handle. `sample` is its index in the recording.
 fn bad_sample(recording: &Recording, sample: u64, fault: Fault) -> Error {
     Error::bad_sample(&recording.path, sample, fault.place, fault.expected, fault.got)
 }
 
-/// Returns an error if the events of a sample last for [`MANY_FRAMES`] frames or more. Never does so if the recipe
-/// doesn't set the time from one frame to the next. `events` is the number of events, `times` has the times of the
-/// first and the last. `unit` is the unit that was assumed for the times.
+/// Returns an error if a sample has [`MANY_FRAMES`] frames or more. `times` are the times of its first and last event,
+/// `unit` is the assumed unit.
 fn check_frames(
     events: u64,
     times: Option<(i64, i64)>,

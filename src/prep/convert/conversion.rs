@@ -1,4 +1,4 @@
-//! The settings of a conversion, and the recipe that is used if the caller gives none.
+//! The settings of a conversion, and the default recipe.
 
 use std::path::PathBuf;
 
@@ -10,15 +10,15 @@ use crate::error::{BaseFault, Error, Result};
 use crate::recipe::Recipe;
 use crate::source::SourceOptions;
 
-/// The default zstd level. Higher levels gain little, because packed entries are already small. Compared with level 1,
-/// level 3 takes 4 times as long and gives 1% larger files. Level 19 takes 100 times as long and gives 3% smaller
+/// Default compression level of zstd. Higher levels gain little, because packed entries are already small. Level 3
+/// takes 4 times as long as level 1 and gives 1% larger files. Level 19 takes 100 times as long and gives 3% smaller
 /// files.
 pub const LEVEL: i32 = 1;
-/// Default number of channels to which a cochlea with more channels is downsampled.
+/// By default, a cochlea with more channels is downsampled to this number.
 const CHANNELS: u32 = 100;
 /// Default time after which a cochlea's events are dropped, in microseconds.
 const CROP_TIME: i64 = 1_000_000;
-/// Default durations of a frame in microseconds: of a cochlea, and of a camera.
+/// Default durations of a frame in microseconds: for a cochlea, and for a camera.
 const TIME_WINDOWS: [i64; 2] = [4_000, 10_000];
 /// The settings of a conversion.
 #[derive(Clone, Debug)]
@@ -31,10 +31,9 @@ pub struct Conversion {
     pub recipe: RecipeChoice,
     /// Options for opening the recordings.
     pub source: SourceOptions,
-    /// Number of samples to convert at most: the first samples of the recordings. `None` converts all samples.
+    /// Maximum number of samples to convert, from the start of the recordings. `None` converts all samples.
     pub limit: Option<u64>,
-    /// The part of the set to convert, which is a range of its chunks. The parts can be merged later. `None` converts
-    /// the whole set.
+    /// Part of the set to convert: a range of chunks. Parts can be merged later. `None` converts the whole set.
     pub part: Option<Part>,
     /// Number of worker threads.
     pub threads: usize,
@@ -46,15 +45,14 @@ pub struct Conversion {
     pub shard_bytes: u64,
     /// What to do if the set exists already.
     pub existing: Existing,
-    /// Whether events outside the sensor are left out and counted. If false, such an event is an error.
+    /// Whether events outside the sensor are counted and left out. If false, they are an error.
     pub lenient: bool,
-    /// Maximum share of the events, 0 to 1, that a conversion can lose without an error. The events that are lost by
-    /// the table of labels, the range of events, bad times, the sensor's bounds, CropTime and slicing are added up. If
-    /// they are a larger share, the conversion fails and leaves the set incomplete. `None` is no limit.
+    /// Largest share of the events, 0 to 1, that a conversion can lose. Counts events lost by the table of labels, the
+    /// range of events, bad times, the sensor's bounds, CropTime and slicing. If more are lost, the conversion fails
+    /// and the set stays incomplete. `None` is no limit.
     pub max_loss: Option<f64>,
-    /// The command that converts `part`, as a list of words, without the output directory and the number of the part.
-    /// It is stored in the part's manifest. If another part is missing when the parts are merged, the user is shown
-    /// this command to make it. Not used for a whole set.
+    /// The command that converts `part`, as words, without the output directory and the number of the part. It is
+    /// stored in the part's manifest, to show users how to make a missing part. Not used for a whole set.
     pub command: Vec<String>,
     /// How much progress and information is printed.
     pub verbosity: Verbosity,
@@ -67,11 +65,12 @@ pub enum RecipeChoice {
     Recipe(Recipe),
     /// The recipe of the set in this directory. The frames of the new set must have the same shape as in that set.
     Of(PathBuf),
-    /// The default recipe for the sensor, changed by the values that are given here. By default, a cochlea with more
-    /// than 100 channels is downsampled to 100, events after the first second are dropped, and a frame is 4 ms. For a
-    /// camera, a frame is 10 ms.
+    /// The default recipe for the sensor, changed by the values that are given here.
+    ///
+    /// A cochlea is downsampled to 100 channels if it has more, events after the first second are dropped, and a frame
+    /// is 4 ms. For a camera, a frame is 10 ms.
     Usual {
-        /// Number of channels to downsample a cochlea to.
+        /// Number of channels to which a cochlea is downsampled.
         channels: Option<u32>,
         /// Time after which events are dropped, in microseconds.
         crop_time: Option<i64>,

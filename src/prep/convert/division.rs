@@ -1,4 +1,4 @@
-//! Divides a conversion among the tasks of a cluster, and estimates what each task reads and how long it takes.
+//! Divides a conversion among the tasks of a cluster. Estimates what each task reads and how long it takes.
 
 use std::fs::File;
 use std::io::Read;
@@ -13,9 +13,9 @@ use crate::convert::inputs::size;
 use crate::convert::job::Job;
 use crate::error::{Error, Result};
 
-/// Bytes of the recordings that are read to measure how fast a task reads and hashes them.
+/// How many bytes of the recordings are read to measure the speed of reading and hashing.
 const MEASURED: u64 = 64 << 20;
-/// Assumed speed if the recordings are too small to measure it, in bytes per second. Few disks and networks are slower.
+/// Assumed speed in bytes per second if the recordings are too small to measure it. Few disks and networks are slower.
 const ASSUMED: f64 = 100e6;
 
 /// The part of a conversion that one task of a cluster makes.
@@ -27,7 +27,7 @@ pub struct Share {
     pub samples: u64,
     /// Number of recordings that the samples come from.
     pub recordings: u64,
-    /// Total size in bytes of the recordings that the samples come from. The task reads and hashes all of it.
+    /// Size in bytes of the recordings that the samples come from. The task reads and hashes all of it.
     pub source_bytes: u64,
     /// Estimated duration in seconds.
     pub seconds: f64,
@@ -44,9 +44,8 @@ pub struct Division {
 }
 
 impl Division {
-    /// Divides a conversion into `parts` parts, and estimates how long each takes: to open all recordings, to read and
-    /// hash its own, and to convert them. For this, reads a part of the recordings and converts a few samples in memory,
-    /// on this machine.
+    /// Divides a conversion into `parts` parts and estimates how long each takes. To measure, reads a part of the
+    /// recordings and converts a few samples on this machine.
     ///
     /// # Errors
     /// [`tonic_base::Error::Usage`] if the set has fewer chunks than parts; errors of [`Job::estimate`].
@@ -75,7 +74,7 @@ impl Division {
         Ok(Division { shares: shares.collect::<Result<_>>()?, estimate, read_speed })
     }
 
-    /// Returns the estimated duration in seconds of the part that takes longest.
+    /// Estimated duration in seconds of the part that takes longest.
     pub fn longest_seconds(&self) -> f64 {
         self.shares.iter().map(|share| share.seconds).fold(0.0, f64::max)
     }
@@ -122,8 +121,8 @@ impl Division {
     }
 }
 
-/// Measures how fast the recordings are read and hashed. A task hashes a piece while it reads the next, so the slower of
-/// the two counts.
+/// Measures how fast the recordings are read and hashed, in bytes per second. Both happen at the same time, so the
+/// slower one counts.
 fn read_speed(job: &Job<'_>) -> Result<f64> {
     const PIECE: u64 = 4 << 20;
     let (mut reading, mut hashing, mut bytes) = (Duration::ZERO, Duration::ZERO, 0);

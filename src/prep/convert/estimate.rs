@@ -1,5 +1,5 @@
-//! Estimates the size and the duration of a conversion from a few samples that are converted in memory. Checks that the
-//! disk has room for the set.
+//! Estimates the size and the duration of a conversion: converts a few samples in memory. Checks that the disk has room
+//! for the set.
 
 use std::time::Instant;
 
@@ -13,11 +13,11 @@ use crate::convert::loss::Losses;
 use crate::error::Result;
 use crate::source::Layout;
 
-/// For an estimate, at most this many consecutive samples are converted at each of `ESTIMATE_PLACES` places in the set.
+/// Maximum number of samples that are converted at each of `ESTIMATE_PLACES` places in the set.
 const ESTIMATE_SAMPLES: u64 = 16;
 const ESTIMATE_PLACES: u64 = 4;
 
-/// Estimated size and duration of a conversion, extrapolated from a few samples that were converted in memory.
+/// Estimated size and duration of a conversion, extrapolated from a few samples.
 #[derive(Clone, Debug)]
 pub struct Estimate {
     /// Number of samples that the conversion makes.
@@ -28,7 +28,7 @@ pub struct Estimate {
     pub bytes: u64,
     /// Duration in seconds, if the recordings are in the page cache.
     pub seconds: f64,
-    /// Free bytes on the output disk, if the system reports them.
+    /// Free bytes on the output disk. `None` if the system doesn't report them.
     pub free: Option<u64>,
     /// Seconds that one thread takes for a sample.
     seconds_per_sample: f64,
@@ -135,8 +135,8 @@ impl Job<'_> {
         }
     }
 
-    /// Returns how many seconds `samples` samples take on all threads of the conversion, if one thread takes
-    /// `seconds_per_sample` for each. A thread makes a whole chunk, so a few chunks don't keep all threads busy.
+    /// Seconds that all threads of the conversion take for `samples` samples. Counts whole chunks, because a few chunks
+    /// don't keep all threads busy.
     fn converting(&self, seconds_per_sample: f64, samples: u64) -> f64 {
         let chunk_samples = self.chunk_samples().clamp(1, samples.max(1));
         let chunks = samples as f64 / chunk_samples as f64;
@@ -144,7 +144,7 @@ impl Job<'_> {
         seconds_per_sample * chunk_samples as f64 * rounds
     }
 
-    /// Returns how many seconds it takes to convert a part of the samples.
+    /// Seconds that a part with `samples` samples takes.
     pub(super) fn seconds_of(&self, estimate: &Estimate, samples: u64) -> f64 {
         self.converting(estimate.seconds_per_sample, samples)
     }

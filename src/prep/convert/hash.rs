@@ -12,7 +12,7 @@ use crate::convert::inputs::{Inputs, file_bytes, size};
 use crate::error::{BaseFault, Error, Result};
 use crate::source::{LinkedPath, Recording};
 
-/// Maximum number of groups of equal files for which each group gets a warning of its own.
+/// How many groups of equal files get a warning each.
 const MOST_EQUAL: usize = 5;
 
 impl Inputs {
@@ -39,8 +39,8 @@ impl Inputs {
 }
 
 impl Inputs {
-    /// Returns warnings about recordings whose files have the same bytes. `sources` has the hashes of the recordings
-    /// that the samples in `range` come from.
+    /// Returns warnings about recordings whose files have the same bytes. `sources` has the hashes of the recordings of
+    /// the samples in `range`.
     pub(super) fn equal_files(&self, range: &Range<u64>, sources: &[SourceFile]) -> Vec<String> {
         let mut equal: BTreeMap<[u8; 32], Vec<&Recording>> = BTreeMap::new();
         for (input, source) in self.within(range).zip(sources) {
@@ -62,8 +62,8 @@ impl Inputs {
     }
 }
 
-/// Hashes linked files with BLAKE3, and shows progress. Linked files are files other than the recordings that hold a
-/// part of the recordings' data.
+/// Computes the BLAKE3 hashes of linked files, and shows progress. Linked files are not recordings, but hold some of
+/// the recordings' data.
 ///
 /// # Errors
 /// [`tonic_base::Error::Io`].
@@ -82,8 +82,8 @@ pub fn hash_linked(files: &[LinkedPath], verbosity: Verbosity) -> Result<Vec<Lin
     Ok(hashed)
 }
 
-/// Returns a file's BLAKE3 hash and its length in bytes. One block is hashed on all cores while the next is read. The
-/// file is not mapped, because the whole mapping would count as memory of the process.
+/// Returns a file's BLAKE3 hash and its length in bytes. Doesn't map the file, because the whole mapping would count as
+/// memory of the process.
 fn hash_file(path: &Path, progress: &Progress) -> std::io::Result<(Id, u64)> {
     const PIECE: u64 = 4 << 20;
     let mut file = std::fs::File::open(path)?;

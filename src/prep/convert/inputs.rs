@@ -1,5 +1,4 @@
-//! The input recordings of a conversion, one after the other. Finds the recording, and the sample in it, for each
-//! sample of the set.
+//! The input recordings of a conversion, in order. Finds the recording of each sample of the set.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -31,7 +30,7 @@ pub struct Inputs {
     pub layouts: Vec<Layout>,
     /// The fields of the first recording that were read as the columns t, x, y and p.
     pub columns: TakenColumns,
-    /// Whether the recordings are of a cochlea: their sensor has one row, and they have no field that could be y or p.
+    /// Whether the recordings are of a cochlea: the sensor has one row, and no field could be y or p.
     pub cochlea: bool,
     /// Notes for the user about how the recordings were opened.
     pub notes: Vec<String>,
@@ -39,30 +38,27 @@ pub struct Inputs {
     options: SourceOptions,
 }
 
-/// Counts of the recordings that have no row in the table of labels. These recordings are left out of the set.
+/// Counts of the recordings that have no row in the table of labels. The set doesn't have them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rowless {
-    /// Number of recordings that have no row in the table of labels.
     pub recordings: u64,
-    /// Number of events of the recordings that have no row in the table of labels.
     pub events: u64,
 }
 
 /// A recording, and which of its samples are in the set.
 #[derive(Debug)]
 pub(super) struct Input {
-    /// The open recording.
     pub recording: Recording,
-    /// Index, in this recording, of its first sample that is in the set.
+    /// Index in the recording of the first sample that is in the set.
     pub skipped: u64,
-    /// Index, in the set, of this recording's first sample that is in the set.
+    /// Index in the set of this recording's first sample.
     pub first: u64,
     /// Number of samples of the recording that are in the set.
     pub samples: u64,
 }
 
 impl Input {
-    /// Returns the share of the recording's samples that is in the set, 0 to 1.
+    /// Share of the recording's samples that is in the set, 0 to 1.
     fn share(&self) -> f64 {
         self.samples as f64 / self.recording.samples().max(1) as f64
     }
@@ -73,7 +69,7 @@ impl Input {
 pub struct RecordingSlice<'a> {
     /// The recording that the samples belong to.
     pub recording: &'a Recording,
-    /// Index in the recording of the first of the samples.
+    /// Index in the recording of the first sample of the slice.
     pub first: u64,
     /// Raw events of the samples.
     pub raw: RawSamples,
@@ -190,19 +186,18 @@ impl Inputs {
         })
     }
 
-    /// The open recordings.
     pub(super) fn recordings(&self) -> impl Iterator<Item = &Recording> {
         self.inputs.iter().map(|input| &input.recording)
     }
 
-    /// Iterates over the recordings with events outside all intervals of the table of labels. Each comes with a
-    /// description of these events.
+    /// Recordings with events outside all intervals of the table of labels. Each comes with a description of these
+    /// events.
     pub(super) fn unlabelled(&self) -> impl Iterator<Item = (&Recording, &Unlabelled)> {
         self.inputs.iter().filter_map(|input| Some((&input.recording, input.recording.unlabelled.as_ref()?)))
     }
 
-    /// Compares the recording of an error about implausible times with the other recordings, so that the error says if
-    /// only this one has another unit. Other errors are returned unchanged.
+    /// Completes an error about implausible times: says if only this recording has another unit than the others. Other
+    /// errors stay unchanged.
     pub(super) fn compare(&self, error: Error) -> Error {
         if !matches!(error, Error::ImplausibleTimes { .. }) {
             return error;
@@ -211,24 +206,19 @@ impl Inputs {
         compare_files(error, &files, &self.options)
     }
 
-    /// Returns how many recordings have no row in the table of labels, and how many events they have.
     pub(super) fn rowless(&self) -> Rowless {
         self.rowless
     }
 
-    /// Iterates over the recordings with events outside the range of events that the user gave. Each comes with the
-    /// number of these events. Empty if there is only one recording, because the range was meant for it.
+    /// Recordings with events outside the range that the user gave, with the number of these events. Empty if there is
+    /// only one recording: the range was meant for it.
     pub(super) fn out_of_range(&self) -> impl Iterator<Item = (&Recording, u64)> {
         let cut = self.inputs.iter().map(|input| (&input.recording, input.recording.out_of_range));
         cut.filter(|(_, events)| *events > 0)
     }
 
-    /// Returns the number of events that the table of labels and the range of events leave out, and the number of all
-    /// events. If only some samples of a recording are kept, its numbers are multiplied by the share of samples that
-    /// are kept. Both numbers are 0 if no events are left out.
-    ///
-    /// # Errors
-    /// Errors of [`Recording::events`].
+    /// Number of events that the table of labels and the range of events leave out, and number of all events. Both
+    /// are estimates if only some samples of a recording are kept.
     pub(super) fn left_out(&self) -> Result<(u64, u64)> {
         let (mut left, mut all) = (self.rowless.events, self.rowless.events);
         if left == 0 && self.unlabelled().next().is_none() && self.out_of_range().next().is_none() {
@@ -247,9 +237,8 @@ impl Inputs {
         Ok((left, all))
     }
 
-    /// Returns notes for the user about what was found when the recordings were read. A note that applies to several
-    /// recordings is returned once. Of several warnings of one kind (the text before the first colon), only the first
-    /// is returned.
+    /// Notes for the user about what was found in the recordings. Each note comes once, and of each kind of warning
+    /// only the first.
     pub(super) fn found(&self) -> Vec<String> {
         let mut found: Vec<(&str, String, usize)> = Vec::new();
         let mut places: HashMap<String, usize> = HashMap::new();
@@ -274,12 +263,8 @@ impl Inputs {
         said.collect()
     }
 
-    /// Returns a text that identifies the recordings. It has a hash of the names, sizes in bytes and numbers of samples
-    /// of all recordings, in order. All parts of a set must have the same text, though each part reads only its own
-    /// recordings.
-    ///
-    /// # Errors
-    /// [`tonic_base::Error::Io`].
+    /// Text that identifies the recordings: a hash of all their names, sizes and numbers of samples. It must be the
+    /// same for all parts of a set.
     pub(super) fn fingerprint(&self) -> Result<String> {
         let mut hash = blake3::Hasher::new();
         for input in &self.inputs {
@@ -290,13 +275,12 @@ impl Inputs {
         Ok(format!("{} recordings of {} samples ({hash:.8})", self.inputs.len(), self.samples()))
     }
 
-    /// Returns the label of the sample with index `sample` in the set. The set must have this sample.
     pub(super) fn label(&self, sample: u64) -> u32 {
         let input = &self.inputs[self.inputs.partition_point(|input| input.first + input.samples <= sample)];
         input.recording.labels[(sample - input.first + input.skipped) as usize]
     }
 
-    /// Returns the number of samples in the set. Samples that [`Inputs::keep`] removed don't count.
+    /// Number of samples in the set. Doesn't count samples that [`Inputs::keep`] removed.
     pub fn samples(&self) -> u64 {
         self.inputs.last().map_or(0, |last| last.first + last.samples)
     }
@@ -313,16 +297,13 @@ impl Inputs {
         });
     }
 
-    /// Returns how many recordings a range of samples comes from, and the total size of their files in bytes.
-    ///
-    /// # Errors
-    /// [`tonic_base::Error::Io`].
+    /// Number of recordings that a range of samples comes from, and the total size of their files in bytes.
     pub(super) fn size_of(&self, range: &Range<u64>) -> Result<(u64, u64)> {
         let bytes = self.within(range).map(file_bytes).sum::<Result<u64>>()?;
         Ok((self.within(range).count() as u64, bytes))
     }
 
-    /// Returns the approximate size in bytes that the kept samples have in the recordings.
+    /// Approximate size in bytes that the kept samples have in the recordings.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].
@@ -330,9 +311,8 @@ impl Inputs {
         self.inputs.iter().map(|i| Ok((file_bytes(i)? as f64 * i.share()) as u64)).sum()
     }
 
-    /// Returns the approximate number of events of the kept samples. If only some samples of a recording are kept, its
-    /// number of events is multiplied by the share of samples that are kept. The result is the same for all copies of
-    /// the recordings, whatever their format and compression.
+    /// Approximate number of events of the kept samples. It is the same for all copies of the recordings, in any format
+    /// and compression. It is estimated if only some samples of a recording are kept.
     ///
     /// # Errors
     /// Errors of [`Recording::events`].
@@ -340,9 +320,8 @@ impl Inputs {
         self.inputs.iter().map(|input| Ok((input.recording.events()? as f64 * input.share()) as u64)).sum()
     }
 
-    /// Iterates over the recordings that a range of samples comes from. Includes recordings without samples that stand
-    /// directly before a sample of the range. If the range goes to the end of the set, also includes those after the
-    /// last sample.
+    /// Recordings that a range of samples comes from. A recording without samples belongs to the next sample or, at the
+    /// end, to the last one.
     pub(super) fn within(&self, range: &Range<u64>) -> impl Iterator<Item = &Input> {
         let end = if range.end == self.samples() { u64::MAX } else { range.end };
         let range = range.start..end;
@@ -352,8 +331,8 @@ impl Inputs {
         })
     }
 
-    /// Returns the files, other than the recordings themselves, that hold data of a range of samples. Sources of
-    /// virtual datasets are an example. Each file is listed once.
+    /// Returns the files that hold data of a range of samples, except the recordings themselves: for example sources of
+    /// virtual datasets. Lists each file once.
     pub fn linked(&self, range: &Range<u64>) -> Vec<LinkedPath> {
         let (mut linked, mut seen) = (Vec::new(), HashSet::new());
         for input in self.within(range) {
@@ -362,14 +341,14 @@ impl Inputs {
         linked
     }
 
-    /// Returns the recording that has sample `sample` of the set, and the index of the sample in this recording.
-    /// Returns `None` if the set has no such sample.
+    /// Returns the recording of sample `sample` of the set, and the sample's index in this recording. `None` if the set
+    /// has no such sample.
     pub(super) fn find(&self, sample: u64) -> Option<(&Recording, u64)> {
         let at = self.inputs.partition_point(|input| input.first + input.samples <= sample);
         self.inputs.get(at).map(|input| (&input.recording, sample - input.first + input.skipped))
     }
 
-    /// Reads the raw events of a range of samples, in parts that fit in memory. The range may span several recordings.
+    /// Reads the raw events of a range of samples, in pieces that fit in memory. The range can span several recordings.
     ///
     /// # Errors
     /// Errors of [`Recording::read`].
@@ -396,8 +375,8 @@ fn check_once(recordings: &[Recording]) -> Result<()> {
     Err(Error::usage("recordings", "each recording once", format!("{} twice", twice.path.display())))
 }
 
-/// Returns notes on the recordings whose columns come from other fields than in the first recording. Recordings with
-/// the same fields share one note.
+/// Notes about recordings whose columns come from other fields than in the first recording. Recordings with the same
+/// fields share one note.
 fn other_columns(recordings: &[Recording]) -> Vec<String> {
     let mut kinds: Vec<(&Recording, usize)> = Vec::new();
     for recording in recordings {
@@ -412,12 +391,10 @@ fn other_columns(recordings: &[Recording]) -> Vec<String> {
     kinds.iter().skip(1).map(note).collect()
 }
 
-/// Returns the size in bytes of the file that an input is read from.
 pub(super) fn file_bytes(input: &Input) -> Result<u64> {
     size(&input.recording.path)
 }
 
-/// Returns the size of a file in bytes.
 pub(super) fn size(path: &Path) -> Result<u64> {
     std::fs::metadata(path).map(|m| m.len()).map_err(Error::io(path, "read the recording"))
 }

@@ -1,5 +1,4 @@
-//! Plans a conversion before the first byte is written. Determines the samples, the recipe, and the sizes of chunks and
-//! shards.
+//! Plans a conversion before the first byte is written: the samples, the recipe, and the sizes of chunks and shards.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -31,8 +30,8 @@ pub struct Job<'a> {
     sizes: ChunkSizes,
     /// How long it took to open the recordings.
     pub(super) opening: Duration,
-    /// Whether the manifest of a part lists all recordings of the whole set, as earlier versions of this program did.
-    /// If false, it lists only the recordings that the part's samples come from.
+    /// Whether the manifest of a part lists the recordings of the whole set, as in earlier versions. If false, it lists
+    /// only the recordings of the part.
     lists_all: bool,
 }
 
@@ -66,24 +65,20 @@ impl<'a> Job<'a> {
         Ok(job)
     }
 
-    /// Returns the samples that this conversion makes, as indices in the whole set: all samples, or those of its part.
+    /// Samples that this conversion makes, as indices in the whole set: all samples, or those of its part.
     pub(super) fn own_samples(&self) -> Range<u64> {
         self.conversion.part.map_or(0..self.inputs.samples(), |part| self.samples_of(part))
     }
 
-    /// Returns the samples of a part, as indices in the whole set.
+    /// Samples of a part, as indices in the whole set.
     pub(super) fn samples_of(&self, part: Part) -> Range<u64> {
         let chunks = part.chunks(self.chunks());
         let sample = |chunk: u64| (chunk * u64::from(self.sizes.chunk_samples)).min(self.inputs.samples());
         sample(chunks.start)..sample(chunks.end)
     }
 
-    /// Changes this job so that it can continue the unfinished set that `begun` describes, even if an earlier version
-    /// began the set. Earlier versions chose the sizes of chunks and shards by the sizes of the files, and listed all
-    /// recordings in each part.
-    ///
-    /// # Errors
-    /// [`tonic_base::Error::Io`].
+    /// Prepares the job to continue the unfinished set that `begun` describes. Earlier versions chose other sizes of
+    /// chunks and shards, and listed other sources.
     pub(super) fn resume(&mut self, begun: &SetDescription) -> Result<()> {
         let Conversion { chunk_samples, shard_bytes, .. } = *self.conversion;
         let earlier =
@@ -95,7 +90,7 @@ impl<'a> Job<'a> {
         Ok(())
     }
 
-    /// Returns the samples whose recordings the manifest lists as sources, as indices in the whole set.
+    /// Samples whose recordings the manifest lists as sources, as indices in the whole set.
     fn listed(&self) -> Range<u64> {
         if self.lists_all { 0..self.inputs.samples() } else { self.own_samples() }
     }
@@ -105,11 +100,8 @@ impl<'a> Job<'a> {
         self.inputs.equal_files(&self.listed(), sources)
     }
 
-    /// Hashes the recordings that the samples of this conversion come from. If an earlier version of this program began
-    /// the conversion of a part, hashes all recordings.
-    ///
-    /// # Errors
-    /// [`tonic_base::Error::Io`].
+    /// Hashes the recordings of this conversion's samples. Hashes all recordings if an earlier version began to convert
+    /// this part.
     pub(super) fn hash(&self) -> Result<Vec<SourceFile>> {
         let own = self.own_samples();
         let mut sources = self.inputs.hash(&self.listed(), self.conversion.verbosity)?;
@@ -129,8 +121,7 @@ impl<'a> Job<'a> {
         self.inputs.linked(&self.listed())
     }
 
-    /// Returns the description of the set that the job makes. `counts` is the width of the set's count column. If the
-    /// conversion makes only a part, the description is that of the part.
+    /// Describes the set that the job makes, or the part. `counts` is the width of the set's counts.
     pub fn describe(&self, sources: Vec<SourceFile>, counts: Width) -> SetDescription {
         let Job { conversion, inputs, recipe, sizes, .. } = self;
         let shape = recipe.frames.shape(recipe.sensor_after(inputs.sensor));
@@ -157,7 +148,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Makes a chunk maker for the set. Each thread needs a chunk maker of its own.
+    /// Makes a chunk maker for the described set. Each thread needs a chunk maker of its own.
     ///
     /// # Errors
     /// Errors of [`ChunkMaker::new`].
@@ -166,7 +157,6 @@ impl<'a> Job<'a> {
         ChunkMaker::new(&self.inputs, &self.recipe, description, first, self.conversion.lenient)
     }
 
-    /// Number of samples per chunk.
     pub(super) fn chunk_samples(&self) -> u64 {
         self.sizes.chunk_samples.into()
     }
@@ -176,11 +166,8 @@ impl<'a> Job<'a> {
         self.inputs.samples().div_ceil(self.sizes.chunk_samples.into())
     }
 
-    /// Returns notes for the user about what a conversion lost and why. Names of parameters are in backticks. A note
-    /// about a large loss that the recipe does not ask for begins with `warning: `.
-    ///
-    /// # Errors
-    /// [`Error::TooMuchLost`]; errors of reading a sample again.
+    /// Returns notes for the user about what a conversion lost and why. A note begins with `warning: ` if the loss is
+    /// large and the recipe doesn't ask for it.
     pub(super) fn judge(&self, description: &SetDescription, mut losses: Losses) -> Result<Vec<String>> {
         let unclear = losses.take_unclear();
         in_order(

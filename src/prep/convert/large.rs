@@ -1,5 +1,5 @@
 //! Reads the events of a large sample in blocks, checks them against the sensor and transforms them. The results are
-//! the same as if the sample were read as a whole. Events that are out of order are sorted in a temporary file.
+//! the same as for a sample in memory. Events that are out of order are sorted in a temporary file.
 
 use tonic_base::interrupt;
 
@@ -16,7 +16,7 @@ use tonic_shard::{KEPT, Ledger};
 pub(super) struct BlockSizes {
     /// A sample with more events than this is large.
     pub above: u64,
-    /// Maximum number of events in a block, which is read at once.
+    /// Maximum number of events that are read at once.
     pub events: u64,
     /// Maximum number of events that are sorted in memory.
     pub sorted: usize,
@@ -31,10 +31,9 @@ impl Default for BlockSizes {
 /// What is known of a sample after all its events have been read and transformed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Passed {
-    /// Ledger of the sample. `binned` and `cut` are 0, because the framing counts them later.
+    /// Ledger of the sample. `binned` and `cut` are 0 until the framing counts them.
     pub ledger: Ledger,
-    /// Number of events that each step lost, in the order of [`crate::convert::loss::Losses::steps`]. The last step,
-    /// slicing into frames, is not in this list.
+    /// Number of events that each step lost, except slicing, in the order of [`crate::convert::loss::Losses::steps`].
     pub lost: Vec<u64>,
     /// Whether the valid events were out of order.
     pub sorted: bool,
@@ -42,11 +41,10 @@ pub(super) struct Passed {
     pub first_outside: Option<(u64, [i64; 3])>,
     /// Number of events after the transforms.
     pub events: u64,
-    /// Times of the first and the last event after the transforms, in microseconds. `None` if there are no such events.
+    /// Times of the first and the last event after the transforms, in microseconds. `None` if no events are left.
     pub times: Option<(i64, i64)>,
 }
 
-/// A large sample of a recording.
 #[derive(Clone, Copy)]
 pub(super) struct LargeSample<'a> {
     pub recording: &'a Recording,
@@ -56,16 +54,12 @@ pub(super) struct LargeSample<'a> {
     pub sizes: BlockSizes,
 }
 
-/// Sorts events by time in a temporary file. The five bytes of an item are x, y and p of an event.
+/// Sorts events by time in a temporary file. An event's x, y and p take five bytes.
 type EventSort = DiskSort<5>;
 
 impl LargeSample<'_> {
-    /// Reads the sample, applies the transforms `steps`, and calls `take` with the events in blocks, in order of time.
-    /// With `strict`, an event outside the sensor is an error. Without `strict`, it is counted and left out.
-    ///
-    /// # Errors
-    /// Errors of reading and of `take`; [`Error::BadSample`] for the fault of a transform; [`Error::OutsideSensor`];
-    /// [`tonic_base::Error::NoSpace`] if events are out of order and the disk of temporary files has no room for them.
+    /// Applies the transforms `steps` to the sample, and calls `take` with blocks of events in order of time. With
+    /// `strict`, events outside the sensor are an error, not left out.
     pub(super) fn pass(
         &self,
         mut steps: BlockSteps<'_>,

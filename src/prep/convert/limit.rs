@@ -6,11 +6,8 @@ use crate::convert::causes::{left_out_warnings, percent};
 use crate::convert::inputs::Inputs;
 use crate::error::{Error, Result};
 
-/// Returns an error if the table of labels and the range of events together leave out more than the share `most` of the
-/// events. If `most` is `None`, there is no limit.
-///
-/// # Errors
-/// [`Error::TooMuchLost`].
+/// Returns an error if the table of labels and the range of events leave out more than the share `most` of the events.
+/// `None` is no limit.
 pub(super) fn check_left_out(output: &Path, most: Option<f64>, inputs: &Inputs) -> Result<()> {
     if most.is_none() {
         return Ok(());
@@ -22,7 +19,7 @@ pub(super) fn check_left_out(output: &Path, most: Option<f64>, inputs: &Inputs) 
     }
 }
 
-/// A loss that is larger than the limit that the user set. `output` is the directory of the conversion's set.
+/// A loss above the limit that the user set. `output` is the directory of the set.
 pub(super) struct Excess<'a> {
     output: &'a Path,
     most: f64,
@@ -40,8 +37,8 @@ impl<'a> Excess<'a> {
         exceeds.then_some(Excess { output, most, lost, of })
     }
 
-    /// Returns the error for this loss. It gives the warnings among `notes` as reasons. `converted` says whether all
-    /// samples have been converted.
+    /// The error for this loss, with the warnings in `notes` as reasons. `converted` says whether all samples have been
+    /// converted.
     pub(super) fn error(&self, notes: &[String], converted: bool) -> Error {
         let &Excess { output, most, lost, of } = self;
         let got = format!("{} ({lost} of {of})", percent(lost as f64 / of as f64));

@@ -1,10 +1,9 @@
-//! Counts how many events each step of a conversion lost. The steps are: reading times, the sensor's bounds, each
-//! transform, and slicing into frames.
+//! Counts how many events each step of a conversion lost: reading times, the sensor's bounds, each transform, and
+//! slicing into frames.
 //!
-//! A sample's ledger has one column for each kind of loss. Several steps may count in the same column: CropTime and
-//! CenterCrop both count in `cropped`. While a sample is converted, the loss of each step is counted. A resumed
-//! conversion finds samples that are already converted, and knows only their ledgers. If such a ledger does not show
-//! which step lost the events, the sample has to be read again.
+//! Several steps can count in the same column of a sample's ledger: CropTime and CenterCrop both count in `cropped`. A
+//! resumed conversion knows only the ledgers of finished samples. If a ledger doesn't show which step lost the events,
+//! the sample is read again.
 
 use tonic_shard::Ledger;
 
@@ -14,13 +13,13 @@ use crate::transform::Transform;
 /// A step in which a sample can lose events. The variants are in the order in which a sample passes the steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Reading the times: events without a valid time are lost.
+    /// Reading the times. Loses events without a valid time.
     Times,
-    /// Checking the sensor's bounds: events outside the sensor are lost.
+    /// Checking the sensor's bounds. Loses events outside the sensor.
     Sensor,
     /// The transform with this index in the recipe.
     Transform(usize),
-    /// Slicing into frames: events outside every frame are lost.
+    /// Slicing into frames. Loses events outside every frame.
     Slicing,
 }
 
@@ -37,7 +36,7 @@ enum Column {
 impl Column {
     const ALL: [Column; 5] = [Column::Cropped, Column::Filtered, Column::Outside, Column::NonFinite, Column::Cut];
 
-    /// Returns the column in which a transform counts lost events. `None` if the transform never loses events.
+    /// Column in which a transform counts lost events. `None` if the transform never loses events.
     fn of(transform: &Transform) -> Option<Column> {
         match transform {
             Transform::CenterCrop(_) | Transform::CropTime(_) => Some(Column::Cropped),
@@ -62,28 +61,23 @@ impl Column {
     }
 }
 
-/// The events that one step of a conversion lost.
 #[derive(Clone, Debug)]
 pub(super) struct StepLoss {
-    /// The step.
     pub step: Step,
     column: Option<Column>,
     /// Whether the recipe asks for this loss. For example, Denoise and CenterCrop drop events on purpose.
     pub intended: bool,
-    /// Number of events that the step lost.
     pub lost: u64,
     /// Number of samples that had events before this step and none after it.
     pub emptied: u64,
     /// Index in the set of the first sample that had events before this step and none after it.
     pub first_emptied: Option<u64>,
-    /// The largest number of events that a sample lost in this step, and the index in the set of the first sample that
-    /// lost so many.
+    /// Largest number of events that a sample lost in this step, and the index of this sample in the set.
     worst: (u64, u64),
 }
 
 impl StepLoss {
-    /// Returns the index in the set of the sample that lost the most events in this step. If several lost equally many,
-    /// it is the first of them.
+    /// Index in the set of the sample that lost the most events in this step. Of several such samples, the first.
     pub(super) fn worst_sample(&self) -> u64 {
         self.worst.1
     }
@@ -92,11 +86,10 @@ impl StepLoss {
 /// The events that each step of a conversion lost, summed over the samples that were added.
 #[derive(Clone, Debug)]
 pub(super) struct Losses {
-    /// Sum of `events_in` in the ledgers of the samples that were added.
+    /// Sum of `events_in` in the ledgers of the added samples.
     pub events: u64,
     steps: Vec<StepLoss>,
-    /// Samples that have to be read again, because their ledgers don't show which step lost the events. For each
-    /// sample, its index in the set and its ledger.
+    /// Samples whose ledgers don't show which step lost the events: the index in the set, and the ledger of each.
     unclear: Vec<(u64, Ledger)>,
 }
 
@@ -123,12 +116,11 @@ impl Losses {
         Losses { events: 0, steps, unclear: Vec::new() }
     }
 
-    /// Returns the losses of all steps, in the order of the steps.
     pub(super) fn steps(&self) -> &[StepLoss] {
         &self.steps
     }
 
-    /// Adds the losses of a sample. `sample` is its index in the set. `lost` has the number of events that each step
+    /// Adds the losses of the sample with index `sample` in the set. `lost` has the number of events that each step
     /// lost.
     pub(super) fn add(&mut self, sample: u64, ledger: &Ledger, lost: &[u64]) {
         self.events += ledger.events_in;
@@ -145,8 +137,8 @@ impl Losses {
         }
     }
 
-    /// Adds the losses of a sample of which only the ledger is known. If the ledger does not show the loss of each
-    /// step, the sample is kept for [`Losses::take_unclear`].
+    /// Adds the losses of a sample of which only the ledger is known. Keeps the sample for [`Losses::take_unclear`] if
+    /// the ledger doesn't show the loss of each step.
     pub(super) fn add_ledger(&mut self, sample: u64, ledger: &Ledger) {
         match self.lost_of(ledger) {
             Some(lost) => self.add(sample, ledger, &lost),
@@ -154,7 +146,7 @@ impl Losses {
         }
     }
 
-    /// Returns how many events of a sample each step lost, if the sample's ledger shows it. Otherwise returns `None`.
+    /// Returns how many events of a sample each step lost, or `None` if the sample's ledger doesn't show it.
     fn lost_of(&self, ledger: &Ledger) -> Option<Vec<u64>> {
         let mut lost = vec![0; self.steps.len()];
         for column in Column::ALL.into_iter().filter(|column| column.count(ledger) > 0) {
@@ -164,13 +156,12 @@ impl Losses {
         Some(lost)
     }
 
-    /// Removes and returns the samples that have to be read again: the index of each sample in the set, and its ledger.
+    /// Removes and returns the samples that must be read again: the index in the set, and the ledger of each.
     pub(super) fn take_unclear(&mut self) -> Vec<(u64, Ledger)> {
         std::mem::take(&mut self.unclear)
     }
 
-    /// Adds the losses of other samples, which were counted for the same recipe. The order in which losses are added
-    /// does not matter.
+    /// Adds the losses of other samples with the same recipe. The order of additions doesn't matter.
     pub(super) fn merge(&mut self, other: Losses) {
         self.events += other.events;
         self.unclear.extend(other.unclear);
@@ -185,17 +176,17 @@ impl Losses {
         }
     }
 
-    /// Returns the number of events lost by the steps whose loss is not [`intended`](StepLoss::intended).
+    /// Number of events lost by steps whose loss is not [`intended`](StepLoss::intended).
     pub(super) fn lost(&self) -> u64 {
         self.steps.iter().filter(|step| !step.intended).map(|step| step.lost).sum()
     }
 
-    /// Returns [`Losses::lost`] as a share of all events, 0 to 1.
+    /// [`Losses::lost`] as a share of all events, 0 to 1.
     pub(super) fn share(&self) -> f64 {
         self.share_of(self.lost())
     }
 
-    /// Returns `events` as a share of all events, 0 to 1.
+    /// `events` as a share of all events, 0 to 1.
     pub(super) fn share_of(&self, events: u64) -> f64 {
         events as f64 / self.events.max(1) as f64
     }

@@ -6,11 +6,8 @@ use crate::error::{Error, Result};
 use crate::events::SensorSize;
 use crate::source::{FAR_PIXEL, NO_PIXEL, Recording, listed, odd_polarities};
 
-/// Returns the error for a sample with an event outside the sensor. `event` is the index in the sample of the first
-/// such event; `[x, y, p]` are its coordinates and polarity.
-///
-/// # Errors
-/// Errors of reading the recording in search of the cause.
+/// The error for a sample with an event outside the sensor. `event` is the index of the first such event in the sample;
+/// `[x, y, p]` are its coordinates and polarity.
 pub(super) fn outside_error(
     recording: &Recording,
     sample: u64,
@@ -34,8 +31,7 @@ pub(super) fn outside_error(
     Ok(Error::OutsideSensor { path: recording.path.clone(), sample, event, expected, got, origin, lowest })
 }
 
-/// Describes the coordinates of an event outside the sensor if x or y was NaN, infinite or far too large in the file.
-/// Otherwise returns `None`.
+/// Describes coordinates that were NaN, infinite or far too large in the file. `None` for other coordinates.
 fn no_pixel([x, y]: [i64; 2]) -> Option<String> {
     let odd = |n: i64| match n {
         NO_PIXEL => Some("NaN, -inf or -2^63"),
@@ -47,8 +43,7 @@ fn no_pixel([x, y]: [i64; 2]) -> Option<String> {
     odd(x).or(odd(y)).map(|_| format!("x = {}, y = {}", text(x), text(y)))
 }
 
-/// Returns the error for an event whose x and y are inside the sensor, but whose polarity is neither 0 nor 1. No sensor
-/// has such a polarity. Returns `None` for all other events.
+/// The error for an event inside the sensor whose polarity is neither 0 nor 1. `None` for other events.
 fn odd_polarity(
     recording: &Recording,
     sample: u64,

@@ -1,6 +1,5 @@
-//! Runs a conversion: read, transform, frame, encode, write.
-//!
-//! Worker threads make chunks from the recordings in parallel. The calling thread writes the chunks in order.
+//! Runs a conversion: read, transform, frame, encode, write. Worker threads make chunks in parallel. The calling thread
+//! writes them in order.
 
 use std::collections::BTreeSet;
 
@@ -30,11 +29,11 @@ pub struct Converted {
     pub layouts: Vec<Layout>,
     /// The fields of the first recording that were read as the columns t, x, y and p.
     pub columns: TakenColumns,
-    /// Notes for the user about how the recordings were opened. [`convert`] itself prints the first of them, or only
+    /// Notes for the user about how the recordings were opened. [`convert`] prints the first of them itself, or only
     /// the warnings if the conversion is quiet.
     pub opening_notes: Vec<String>,
-    /// Notes for the user about what happened to events and samples. Names of parameters are in backticks. A note that
-    /// begins with `warning: ` is about a likely mistake, such as many lost events or two files with the same bytes.
+    /// Notes for the user about what happened to events and samples. Names of parameters are in backticks. A note about
+    /// a likely mistake begins with `warning: `, for example if many events were lost.
     pub outcome: Vec<String>,
     /// Number of samples that were already converted when the conversion resumed.
     pub resumed_samples: u64,
@@ -121,8 +120,8 @@ pub fn convert(conversion: &Conversion, opened: impl FnOnce(&Inputs)) -> Result<
     }
 }
 
-/// Makes the set, or the chunks that are missing of it, with the count width of `description`. With `unknown`, the
-/// settings of the unfinished set are not known, so some of its chunks are made again and compared.
+/// Makes the set, or its missing chunks. With `unknown`, the settings of the unfinished set are not known, so some of
+/// its chunks are made again first and compared.
 fn try_once(
     job: &Job<'_>,
     dir: OutputDir,
@@ -156,8 +155,8 @@ enum Attempt {
     TooNarrow(u32, OutputDir),
 }
 
-/// Runs the workers and the writer until the set is complete, an error occurs, or a count does not fit its column.
-/// `losses` has the losses of the samples that an earlier, interrupted run converted.
+/// Runs the workers and the writer until the set is complete, an error occurs, or a count does not fit. `losses` has
+/// the losses of an earlier, interrupted run.
 fn run(job: &Job<'_>, mut writer: SetWriter, mut losses: Losses, origin: &Origin) -> Result<Attempt> {
     let conversion = job.conversion;
     let description = writer.description().clone();
@@ -199,12 +198,8 @@ fn run(job: &Job<'_>, mut writer: SetWriter, mut losses: Losses, origin: &Origin
     }
 }
 
-/// Checks the chunks of a set whose settings are not known: a complete set, or an unfinished one that an earlier version
-/// of this program began. Makes up to 16 of these chunks again, spread evenly from the first to the last, and compares
-/// each with the chunk in the set.
-///
-/// # Errors
-/// [`tonic_shard::Error::Mismatch`]; errors of making a chunk.
+/// Makes some chunks of a set with unknown settings again, and compares each with the chunk in the set. It is an error
+/// if they differ.
 fn check_kept(job: &Job<'_>, writer: &SetWriter) -> Result<()> {
     let kept = writer.identities();
     let Some(last) = kept.len().checked_sub(1) else { return Ok(()) };
@@ -229,16 +224,16 @@ fn check_kept(job: &Job<'_>, writer: &SetWriter) -> Result<()> {
     )
 }
 
-/// Number of chunks that [`check_kept`] makes again.
+/// Maximum number of chunks that [`check_kept`] makes again.
 const REMADE: usize = 16;
 
-/// Returns the error for options that would give other chunks than those in the set. `got` says what differs.
+/// The error for options that would give other chunks than those in the set. `got` says what differs.
 fn other_options(conversion: &Conversion, got: String) -> Error {
     let (output, expected) = (&conversion.output, "the options that the complete shards were made with");
     Error::mismatch(output, &describing_file(output), "way of reading the recordings", expected, got)
 }
 
-/// Returns notes for the user that say how many events and samples were left out or changed.
+/// Notes for the user: how many events and samples were left out or changed.
 fn oddities(manifest: &Manifest) -> impl Iterator<Item = String> {
     let totals = &manifest.totals;
     let counts = [

@@ -3,7 +3,7 @@
 use crate::error::{BaseFault, Error, Result};
 use crate::source::{Recording, check_unknown_sensor};
 
-/// Returns the error for a recording whose sensor size is unknown. The error suggests a size that the user can give.
+/// The error for a recording whose sensor size is unknown. It suggests a size that the user can give.
 pub(super) fn unknown_sensor(recording: &Recording) -> Result<Error> {
     /// Sensor sizes of common cameras: width, height and name.
     const CAMERAS: [(u32, u32, &str); 6] = [

@@ -1,5 +1,5 @@
 //! The settings of a conversion that decide which values are read from the recordings. A resumed conversion must have
-//! the same settings as the interrupted one, so that all samples of the set are read in the same way.
+//! the same settings as the interrupted one.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,11 +14,8 @@ use crate::source::{Cut, LabelSource, Recording, SourceOptions};
 const NONE: &str = "none";
 const GIVEN: &str = "given";
 
-/// Returns the settings of a conversion by the names of their options. The unit of time, the fields and the sensor size
-/// are those that are used: the user gave them, or they were found in the recordings.
-///
-/// # Errors
-/// [`tonic_base::Error::Io`] if the table of labels cannot be read.
+/// Returns the settings of a conversion, by the names of their options. Includes the unit of time, the fields and the
+/// sensor size that were found in the recordings.
 pub(super) fn settings(options: &SourceOptions, inputs: &Inputs) -> Result<BTreeMap<String, String>> {
     let given = |given: bool| if given { GIVEN } else { NONE }.to_string();
     let number = |number: Option<i64>, unit: &str| number.map_or(NONE.into(), |number| format!("{number}{unit}"));
@@ -52,9 +49,8 @@ pub(super) fn settings(options: &SourceOptions, inputs: &Inputs) -> Result<BTree
     Ok(settings.map(|(name, value)| (name.into(), value)).into())
 }
 
-/// Calls `value` for each recording, and returns the different results as one text. If there is more than one, the text
-/// ends with a hash of the results of all recordings. So the text also differs if the same results belong to other
-/// recordings.
+/// Returns the results of `value` for all recordings as one text, each result once. If they differ, the text ends with
+/// a hash of all results in order.
 fn of_each(inputs: &Inputs, value: impl Fn(&Recording) -> String) -> String {
     let (mut kinds, mut all) = (Vec::new(), blake3::Hasher::new());
     for value in inputs.recordings().map(value) {
@@ -67,14 +63,8 @@ fn of_each(inputs: &Inputs, value: impl Fn(&Recording) -> String) -> String {
     kinds.join(" or ") + &all
 }
 
-/// Compares `settings` with `begun`, the settings that an unfinished set was begun with. `dir` is the directory of this
-/// set, and `marker` its marker file. A resumed conversion can add `allow_clock_trouble`, or `unwrap` if the set has
-/// neither of the two: they only allow recordings that were refused before. If `begun` has `allow_clock_trouble`, it is
-/// also set in `settings`.
-///
-/// # Errors
-/// [`ShardError::Mismatch`] with the first setting that differs. The settings `labels` and `recordings` are compared
-/// only if `same_files` is true.
+/// Returns an error if `settings` differ from `begun`, those of the unfinished set in `dir`. A resumed conversion can
+/// add options that only allow more recordings. `labels` and `recordings` are compared only with `same_files`.
 pub(super) fn check_settings(
     (dir, marker): (&Path, &Path),
     settings: &mut BTreeMap<String, String>,

@@ -1,10 +1,9 @@
-//! Tonic's `ToAveragedTimesurface`, the histograms of averaged time surfaces (HATS) of Sironi et al. 2018.
+//! Tonic's `ToAveragedTimesurface`: histograms of averaged time surfaces (HATS), Sironi et al. 2018.
 //!
-//! The sensor is divided into squares of `cell_size` pixels, called cells as in the paper. Each event has a surface: a
-//! small image of the pixels around the event. It shows the event and the earlier events of the same polarity and the
-//! same cell. The value that an earlier event leaves there decays with the age of that event. The frame of a cell is
-//! the mean of the surfaces of all events in the cell, separately for each polarity. There is one frame per cell, so
-//! the output has the shape (cells, P, surface_size, surface_size).
+//! The sensor is divided into squares of `cell_size` pixels, called cells as in the paper. Each event has a surface: an
+//! image of the pixels around it, with earlier events of the same polarity and cell. The older an earlier event, the
+//! smaller its value. A frame is the mean of the surfaces of all events in a cell, for each polarity: the output has
+//! the shape (cells, P, surface_size, surface_size).
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
@@ -17,7 +16,7 @@ use crate::framing::slicing::MAX_FRAMES;
 use crate::signature::{Kind, Parameter, Signature};
 use tonic_shard::FrameShape;
 
-/// How the value that an earlier event leaves in a surface decays with the age of that event.
+/// How the value of an earlier event in a surface decays with the age of that event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decay {
@@ -36,11 +35,11 @@ pub struct ToAveragedTimesurface {
     pub surface_size: u32,
     /// Width and height of a cell (a square of the sensor), in pixels.
     pub cell_size: u32,
-    /// Maximum age of an earlier event in microseconds. A surface doesn't show older events, nor events before time 0.
+    /// Maximum age of an earlier event in microseconds. A surface shows no older events, and no events before time 0.
     pub time_window: f64,
     /// Time constant tau of the decay, in microseconds.
     pub tau: f64,
-    /// How the value that an earlier event leaves in a surface decays with the age of that event.
+    /// How the value of an earlier event in a surface decays with the age of that event.
     pub decay: Decay,
     /// Sensor size that is expected after all transforms, (W, H, P). With `None`, any size is accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,7 +67,7 @@ impl ToAveragedTimesurface {
         ],
     };
 
-    /// Returns the number of cells along the width and along the height of the sensor.
+    /// Number of cells (squares of the sensor) along the width and along the height.
     fn grid(&self, sensor: SensorSize) -> [u32; 2] {
         [sensor.width.div_ceil(self.cell_size), sensor.height.div_ceil(self.cell_size)]
     }
@@ -77,7 +76,7 @@ impl ToAveragedTimesurface {
         self.grid(sensor).into_iter().map(u64::from).product()
     }
 
-    /// Returns the value that an event leaves in a surface after `age` microseconds. `age` must be at least 0.
+    /// Value of an event in a surface after `age` microseconds. `age` must be at least 0.
     fn trace(&self, age: f64) -> f64 {
         match self.decay {
             Decay::Exp => exp_nonpositive(-age / self.tau),
@@ -125,13 +124,13 @@ impl EventFraming for ToAveragedTimesurface {
     }
 }
 
-/// Makes the frames of [`ToAveragedTimesurface`]. The events of one cell and one polarity form a list, which the paper
-/// calls a memory.
+/// Makes the frames of [`ToAveragedTimesurface`]. A memory, as in the paper, is the list of the events of one cell and
+/// one polarity.
 struct Memories {
     sensor: SensorSize,
     rule: ToAveragedTimesurface,
-    /// For each cell and polarity: where its events begin in the list that `sorted` returns. The entry for polarity p
-    /// of a cell is at index `cell * P + p`. One more entry follows: the number of events.
+    /// Where the events of each cell and polarity start in the list that `sorted` returns, at index `cell * P + p`. One
+    /// more item: the number of events.
     starts: Vec<u32>,
     /// Sum of the surfaces of the events of one cell and one polarity, (surface_size, surface_size).
     surface: Array2<f64>,
@@ -165,8 +164,8 @@ impl Memories {
         sorted
     }
 
-    /// Adds up the surfaces of all events of one cell and one polarity in `self.surface`. `memory` is the list of the
-    /// indices of these events.
+    /// Adds up, in `self.surface`, the surfaces of the events whose indices are in `memory`: all events of one cell and
+    /// one polarity.
     fn sum(&mut self, events: &Events, memory: &[u32]) {
         let half = self.rule.surface_size as i32 / 2;
         let surface = self.surface.as_slice_mut().expect("an array in standard layout");

@@ -1,5 +1,5 @@
-//! Counters for the cells of one frame. Bit masks mark the cells in use. With them, the cells are read in ascending
-//! order without a sort, and empty cells are skipped.
+//! Counters for the cells of one frame. Bit masks mark the cells in use, so cells are read in ascending order without a
+//! sort, and empty cells are skipped.
 
 use crate::events::SensorSize;
 
@@ -7,14 +7,13 @@ use crate::events::SensorSize;
 #[derive(Clone, Debug)]
 pub(super) struct Cells {
     counters: Vec<u32>,
-    /// One bit per counter, set if the counter is in use.
+    /// One bit per counter: whether it is in use.
     used: Vec<u64>,
-    /// One bit per word of `used`. If the bit is 0, the word is 0.
+    /// One bit per word of `used`. A word is 0 if its bit is 0.
     words: Vec<u64>,
 }
 
 impl Cells {
-    /// Makes counters for frames of `sensor`, all 0.
     pub(super) fn new(sensor: SensorSize) -> Cells {
         let cells = sensor.frame_shape().cells() as usize;
         let words = cells.div_ceil(64).max(2);
@@ -30,8 +29,8 @@ impl Cells {
         &mut self.counters[cell]
     }
 
-    /// Adds 1 to the counter of each cell in `cells`. For a sensor of at most 128 cells, `used` is kept in registers
-    /// during the loop. This is faster: in memory, each event would wait until the bit of the event before is written.
+    /// Adds 1 to the counter of each cell in `cells`. For a sensor of at most 128 cells, keeps `used` in registers,
+    /// which is faster.
     pub(super) fn count(&mut self, cells: impl Iterator<Item = u32>) {
         if let [low, high] = self.used[..] {
             let mut marks = u128::from(high) << 64 | u128::from(low);

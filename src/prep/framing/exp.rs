@@ -1,16 +1,16 @@
 //! An exponential for x <= 0 that gives the same bits on every machine, so that sets are byte-identical everywhere.
 
-/// If x is below this, e^x is less than half the smallest positive float32, so it rounds to 0.
+/// For x below this, e^x rounds to 0 in float32.
 const UNDERFLOW: f64 = -104.0;
-/// The high part of ln 2. It has so few bits that its product with an integer up to 2^11 is exact. ln 2 is the sum of
-/// `LN2_HIGH` and `LN2_LOW`.
+/// The high part of ln 2, with few bits: its product with an integer up to 2^11 is exact. ln 2 is `LN2_HIGH` plus
+/// `LN2_LOW`.
 const LN2_HIGH: f64 = 0.693_147_180_369_123_8;
 const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
 
 /// Computes e^x for x <= 0, within two units in the last place. Returns 0 if the result is too small for a float32.
 ///
-/// x is split into n ln 2 + r with |r| <= ln 2 / 2. e^r is computed by its Taylor series up to r^13. 2^n is made by
-/// setting the exponent bits of a float.
+/// x is n ln 2 + r with |r| <= ln 2 / 2. e^r is a Taylor series up to r^13. 2^n is made from the exponent bits of a
+/// float.
 pub(super) fn exp_nonpositive(x: f64) -> f64 {
     if x < UNDERFLOW {
         return 0.0;

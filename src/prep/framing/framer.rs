@@ -7,7 +7,7 @@ use crate::fault::Checked;
 use crate::framing::named::Framing;
 use crate::framing::rule::{FramedSample, MakeFrames};
 
-/// Makes the frames of samples. A framer reuses its buffers for every sample, so each thread needs a framer of its own.
+/// Makes the frames of samples. Each thread needs a framer of its own, because a framer reuses its buffers.
 pub struct Framer {
     maker: Box<dyn MakeFrames>,
     sample: FramedSample,
@@ -22,11 +22,11 @@ impl Framer {
     }
 
     /// Makes the frames of one sample. A sample without events gets one empty frame or, if the framing has a fixed
-    /// number of frames, this number of empty frames.
+    /// number of frames, that many empty frames.
     ///
     /// # Errors
-    /// If the sample has more than 2^24 frames. With `ToFrame` and `ToTimesurface` also if all frames together have
-    /// more than 2^28 nonzero cells, because windows overlap strongly or surfaces decay slowly.
+    /// If the sample has more than 2^24 frames. With `ToFrame` and `ToTimesurface` also if its frames have more than
+    /// 2^28 nonzero cells in all.
     pub fn frame(&mut self, events: &Events) -> Checked<&FramedSample> {
         let out = &mut self.sample;
         out.frame_sizes.clear();

@@ -9,8 +9,7 @@ use crate::framing::rule::EventFraming;
 use crate::framing::{FrameStream, ToAveragedTimesurface, ToBinaRep, ToFrame, ToImage, ToTimesurface, ToVoxelGrid};
 use crate::signature::Signature;
 
-/// Maximum number of cells of a frame or a sensor. The limit bounds memory, because each worker keeps one counter per
-/// cell.
+/// Maximum number of cells of a frame or a sensor. Each worker needs memory for one counter per cell.
 pub(crate) const MAX_CELLS: u64 = 1 << 28;
 
 /// How events become frames. In TOML, a framing without a `name` is a `ToFrame`.
@@ -43,7 +42,6 @@ pub(crate) const FRAMINGS: [Signature; 6] = [
 ];
 
 impl Framing {
-    /// Returns the framing as a trait object.
     pub(crate) fn rule(&self) -> &dyn EventFraming {
         match self {
             Framing::ToAveragedTimesurface(f) => f,
@@ -55,7 +53,7 @@ impl Framing {
         }
     }
 
-    /// Returns the framing's name in Tonic and in recipes.
+    /// Name of the framing in Tonic and in recipes.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Framing::ToAveragedTimesurface(_) => ToAveragedTimesurface::SIGNATURE.name,
@@ -82,14 +80,12 @@ impl Framing {
         self.rule().overlaps()
     }
 
-    /// Returns the time from the start of a frame to the start of the next, in microseconds. `None` if the parameters
-    /// don't fix it.
+    /// Time from the start of a frame to the start of the next, in microseconds. `None` if the parameters don't fix it.
     pub fn frame_time(&self) -> Option<f64> {
         self.rule().frame_time()
     }
 
-    /// Returns an object that makes frames from blocks of events of `sensor`. `None` if the framing needs all events of
-    /// a sample at once.
+    /// Makes frames from blocks of events of `sensor`. `None` if the framing needs all events of a sample at once.
     pub(crate) fn stream(&self, sensor: SensorSize) -> Option<FrameStream> {
         let windows = match self {
             Framing::ToFrame(rule) => rule.streamed(),
@@ -99,8 +95,8 @@ impl Framing {
         windows.map(|windows| FrameStream::new(sensor, windows))
     }
 
-    /// Returns the type of a cell's value: uint8 for event counts, float32 for everything else. If a count doesn't fit
-    /// uint8, a conversion uses a wider type.
+    /// Type of a cell's value: uint8 for event counts, float32 for everything else. A conversion takes a wider type if
+    /// a count doesn't fit uint8.
     pub fn values(&self) -> Width {
         self.rule().values()
     }

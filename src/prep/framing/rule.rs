@@ -7,25 +7,23 @@ use crate::events::{Events, SensorSize};
 use crate::fault::{Checked, Fault};
 use crate::framing::slicing::MAX_FRAMES;
 
-/// Maximum number of entries (nonzero cells) of a sample, over all its frames. So many entries take two gigabytes.
+/// Maximum number of nonzero cells of a sample, over all its frames. This many take two gigabytes.
 const MAX_ENTRIES: usize = 1 << 28;
 
-/// A framing with its parameters. It checks the parameters, computes the number and shape of the frames, and builds the
+/// A framing with its parameters: checks them, computes the number and shape of the frames, and builds the
 /// [`MakeFrames`] that makes the frames.
 pub(crate) trait EventFraming {
-    /// Checks that the parameters are valid for any sensor. The place of a fault is the name of the invalid parameter,
-    /// or empty if the fault can be in one of several parameters.
+    /// Checks that the parameters are valid for any sensor. The place of a fault is the name of the parameter, or empty
+    /// if several parameters can be the cause.
     fn check(&self) -> Checked {
         Ok(())
     }
 
-    /// Checks that the parameters are valid for a sensor.
     fn check_sensor(&self, _sensor: SensorSize) -> Checked {
         Ok(())
     }
 
-    /// Returns the parameter `sensor_size`, (W, H, P). `None` if the recipe leaves it out, or if the framing has no
-    /// such parameter.
+    /// Parameter `sensor_size`, (W, H, P). `None` if the recipe or the framing doesn't have it.
     fn sensor_size(&self) -> Option<[u32; 3]> {
         None
     }
@@ -35,24 +33,21 @@ pub(crate) trait EventFraming {
         false
     }
 
-    /// Returns the maximum number of frames per sample, for events of `sensor`. `span` has the first and last possible
-    /// time of the events in microseconds, both inclusive; it is `None` if these are not known. Returns `None` if there
-    /// is no maximum, or if it is above [`MAX_FRAMES`].
+    /// Maximum number of frames per sample. `None` if there is no maximum, or if it is above [`MAX_FRAMES`]. `span` is
+    /// the first and last possible time in microseconds, if known.
     fn frame_limit(&self, span: Option<(i64, i64)>, sensor: SensorSize) -> Option<u64>;
 
-    /// Returns the time from the start of a frame to the start of the next, in microseconds. `None` if the parameters
-    /// don't fix it.
+    /// Time from the start of a frame to the start of the next, in microseconds. `None` if the parameters don't fix it.
     fn frame_time(&self) -> Option<f64> {
         None
     }
 
-    /// Returns the type of a cell's value: uint8 for event counts, float32 for everything else. If a count doesn't fit
-    /// uint8, a conversion uses a wider type.
+    /// Type of a cell's value: uint8 for event counts, float32 for everything else. A conversion takes a wider type if
+    /// a count doesn't fit uint8.
     fn values(&self) -> Width {
         Width::F32
     }
 
-    /// Returns the shape of a frame, for events of `sensor`.
     fn shape(&self, sensor: SensorSize) -> FrameShape {
         sensor.frame_shape()
     }
@@ -63,12 +58,12 @@ pub(crate) trait EventFraming {
 
 /// Makes the frames of samples, one sample at a time.
 pub(crate) trait MakeFrames {
-    /// Writes the frames of one sample to `out`, which must be empty. A sample without events gets one empty frame or,
-    /// if the framing has a fixed number of frames, this number of empty frames.
+    /// Writes the frames of one sample to `out`, which must be empty. A sample without events gets empty frames: one,
+    /// or the fixed number of the framing.
     ///
     /// # Errors
-    /// If the sample has more than [`MAX_FRAMES`] frames. With `ToFrame` and `ToTimesurface` also if it has more than
-    /// [`MAX_ENTRIES`] entries.
+    /// More than [`MAX_FRAMES`] frames. With `ToFrame` and `ToTimesurface` also more than [`MAX_ENTRIES`] nonzero
+    /// cells.
     fn frame(&mut self, events: &Events, out: &mut FramedSample) -> Checked;
 }
 
@@ -79,7 +74,7 @@ pub struct FramedSample {
     pub frame_sizes: Vec<u32>,
     /// Indices of the nonzero cells, frame after frame. They ascend within a frame.
     pub cells: Vec<u32>,
-    /// Value of each cell in `cells`: a number of events, or a float32 if the framing doesn't count events.
+    /// Value of each cell in `cells`: a number of events or, if the framing doesn't count events, a float32.
     pub counts: ColumnBuf,
     /// Number of events in at least one frame.
     pub binned: u64,
@@ -87,22 +82,19 @@ pub struct FramedSample {
     pub cut: u64,
 }
 
-/// Returns the fault for a sample with too many frames. `frames` is their number.
 pub(super) fn too_many(frames: f64) -> Fault {
     let expected = format!("at most {MAX_FRAMES} frames (crop the time, take longer windows, or give the time_unit)");
     Fault::new("frames", expected, format!("{frames:.0}"))
 }
 
-/// Returns a fault if `entries`, the number of entries of a sample, is above [`MAX_ENTRIES`]. More entries could fill
-/// the memory.
+/// Returns an error if a sample has more than [`MAX_ENTRIES`] nonzero cells. They could fill the memory.
 pub(super) fn check_entries(entries: usize) -> Checked {
     let expected = "at most 2^28 entries a sample (crop the time, or take fewer frames)";
     if entries <= MAX_ENTRIES { Ok(()) } else { Err(Fault::new("frames", expected, entries)) }
 }
 
 impl FramedSample {
-    /// Appends one frame of float32 values, given as (cell, value) in ascending order of cells. Values of 0 are left
-    /// out.
+    /// Appends one frame of float32 values, given as (cell, value) in ascending order of cells. Leaves out values of 0.
     pub(super) fn push_surface(&mut self, surface: impl Iterator<Item = (u32, f32)>) {
         let ColumnBuf::F32(values) = &mut self.counts else { return };
         let first = self.cells.len();

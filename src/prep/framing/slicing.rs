@@ -1,9 +1,8 @@
 //! Tonic's four slicings of a sample: by time window, event count, time bins or event bins. The slices contain exactly
 //! the same events as Tonic's.
 //!
-//! A slice is a range of event indices. The times of windows are computed in float64. A window contains its start time
-//! but not its end time. Tonic does the same with NumPy's left `searchsorted`, so every event falls into the same
-//! windows as in Tonic.
+//! A slice is a range of event indices. The times of windows are computed in float64, as in Tonic. A window contains
+//! its start time but not its end time.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -12,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::signature::{Kind, Parameter, Signature};
 
-/// Maximum number of frames of a sample: 18 hours at 4 ms per frame. It prevents one corrupt time from creating a huge
+/// Maximum number of frames of a sample: 18 hours at 4 ms per frame. Without it, one corrupt time could create a huge
 /// number of frames.
 pub(crate) const MAX_FRAMES: u64 = 1 << 24;
 
@@ -36,7 +35,8 @@ pub struct ToFrame {
     /// Overlap of neighbouring frames: in microseconds with `time_window`, in events with `event_count`, and as a share
     /// of a bin with `n_time_bins` or `n_event_bins`.
     pub overlap: f64,
-    /// Whether to keep a last frame that is shorter than `time_window` or has fewer events than `event_count`.
+    /// Whether to keep a last frame that is too small: shorter than `time_window`, or with fewer events than
+    /// `event_count`.
     pub include_incomplete: bool,
     /// Start of the first window in microseconds. With `None`, it is the time of the first event. Only allowed with
     /// `time_window`.
@@ -73,8 +73,8 @@ impl ToFrame {
         ],
     };
 
-    /// Returns the range of event indices of each frame. `t` has the times of the events in microseconds, ascending,
-    /// and must not be empty. If there are more than [`MAX_FRAMES`] frames, returns their number as the error.
+    /// Range of event indices of each frame, or the number of frames if above [`MAX_FRAMES`]. `t` has the times of the
+    /// events in microseconds: ascending, at least one.
     pub(super) fn slices(&self, t: &[i64]) -> Result<Vec<Range<usize>>, f64> {
         let events = |start: u64, count: u64| {
             let clamp = |i: u64| i.min(t.len() as u64) as usize;
@@ -101,15 +101,14 @@ impl ToFrame {
         Ok((0..bins).map(|i| events(i * stride, count)).collect())
     }
 
-    /// Returns the time windows. `None` if frames are not sliced by `time_window`.
+    /// Time windows, if frames are sliced by `time_window`.
     pub(super) fn windows(&self) -> Option<TimeWindows> {
         let &ToFrame { overlap, include_incomplete, start_time, end_time, .. } = self;
         let window = self.time_window? as f64;
         Some(TimeWindows { window, overlap, include_incomplete, start_time, end_time })
     }
 
-    /// Returns the windows for making frames from blocks of events. `None` if the frames can be made only when all
-    /// events of the sample are known.
+    /// Windows for events that come in blocks. `None` if the frames need all events of the sample.
     pub(super) fn streamed(&self) -> Option<Windows> {
         let &ToFrame { overlap, include_incomplete, .. } = self;
         let counted = self.event_count.map(|count| Windows::Events { count, overlap, include_incomplete });
@@ -117,7 +116,7 @@ impl ToFrame {
         self.windows().map(Windows::Time).or(counted).or(all)
     }
 
-    /// Returns the fixed number of frames per sample: `n_time_bins` or `n_event_bins`. `None` if neither is given.
+    /// Fixed number of frames per sample: `n_time_bins` or `n_event_bins`. `None` if neither is given.
     pub(super) fn bins(&self) -> Option<u64> {
         self.n_time_bins.or(self.n_event_bins)
     }
@@ -134,9 +133,8 @@ pub(crate) struct TimeWindows {
 }
 
 impl TimeWindows {
-    /// Iterates over the ranges of event indices, one range for each window. `t` has the times of the events in
-    /// microseconds, ascending, and must not be empty. If there are more than [`MAX_FRAMES`] windows, returns their
-    /// number as the error.
+    /// Range of event indices of each window, or the number of windows if above [`MAX_FRAMES`]. `t` has the times of
+    /// the events in microseconds: ascending, at least one.
     pub(crate) fn slices<'a>(
         &self,
         t: &'a [i64],
@@ -148,21 +146,21 @@ impl TimeWindows {
         Ok((0..frames).map(move |i| slicer.slice(i as f64 * stride + start, window)))
     }
 
-    /// Returns the time span that is divided into windows, for a sample whose first and last event have these times.
+    /// Start and end of the time that is divided into windows. `first` and `last` are the times of the sample's first
+    /// and last event.
     fn span(&self, first: i64, last: i64) -> (f64, f64) {
         (self.start_time.unwrap_or(first) as f64, self.end_time.unwrap_or(last) as f64)
     }
 
-    /// Returns the number of windows in `duration` microseconds, at least 1.
+    /// Number of windows in `duration` microseconds, at least 1.
     fn count(&self, duration: f64) -> f64 {
         let strides = (duration - self.window) / (self.window - self.overlap);
         let n = if self.include_incomplete { strides.ceil() } else { strides.floor() } + 1.0;
         n.max(1.0)
     }
 
-    /// Returns the maximum number of windows per sample. `span` has the first and last possible time in microseconds,
-    /// both inclusive; it is `None` if these are not known. Returns `None` if there is no maximum, or if it is above
-    /// [`MAX_FRAMES`].
+    /// Maximum number of windows per sample. `None` if there is no maximum, or if it is above [`MAX_FRAMES`]. `span` is
+    /// the first and last possible time in microseconds, if known.
     pub(crate) fn limit(&self, span: Option<(i64, i64)>) -> Option<u64> {
         let start = self.start_time.or(span.map(|(lo, _)| lo))?;
         let end = self.end_time.or(span.map(|(_, hi)| hi))?;
@@ -170,9 +168,8 @@ impl TimeWindows {
     }
 }
 
-/// Windows for making frames from blocks of events. A window is a range of *places*. If windows have a fixed duration,
-/// the place of an event is its time in microseconds. If they have a fixed number of events, it is the event's index in
-/// the sample.
+/// Windows for events that come in blocks. A window is a range of places. The place of an event is its time in
+/// microseconds or, for windows with a fixed number of events, its index in the sample.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Windows {
     /// Windows of equal duration.
@@ -184,8 +181,8 @@ pub(super) enum Windows {
 }
 
 impl Windows {
-    /// Returns the places (times or indices) of consecutive events with times `t`. `before` is the number of earlier
-    /// events in the sample.
+    /// Places (times or indices) of consecutive events with times `t`. `before` is the number of earlier events in the
+    /// sample.
     pub(super) fn places<'a>(&self, t: &'a [i64], before: u64) -> Cow<'a, [i64]> {
         match self {
             Windows::Time(_) => t.into(),
@@ -195,8 +192,7 @@ impl Windows {
         }
     }
 
-    /// Returns the start and the end of window `number`. `first` is the place (time or index) of the sample's first
-    /// event.
+    /// Start and end of window `number`. `first` is the place (time or index) of the sample's first event.
     pub(super) fn bounds(&self, first: i64, number: u64) -> (Bound, Bound) {
         match *self {
             Windows::Time(windows) => {
@@ -213,8 +209,8 @@ impl Windows {
         }
     }
 
-    /// Returns the number of windows if it is known from the place (time or index) of the sample's first event;
-    /// otherwise `None`.
+    /// Number of windows, if it doesn't depend on later events. `first` is the place (time or index) of the sample's
+    /// first event.
     pub(super) fn fixed_count(&self, first: i64) -> Option<f64> {
         match *self {
             Windows::Time(TimeWindows { end_time: Some(_), .. }) => Some(self.count(first, first, 1)),
@@ -222,8 +218,8 @@ impl Windows {
         }
     }
 
-    /// Returns the number of windows, at least 1, of a sample of `events` events. `first` and `last` are the places
-    /// (times or indices) of its first and last event. If events are appended, the number doesn't decrease.
+    /// Number of windows, at least 1. `first` and `last` are the places (times or indices) of the sample's first and
+    /// last event, `events` is their number.
     pub(super) fn count(&self, first: i64, last: i64, events: u64) -> f64 {
         match *self {
             Windows::Time(windows) => {
@@ -238,25 +234,23 @@ impl Windows {
     }
 }
 
-/// Returns the number of windows of `count` events in a sample of `total` events, at least 1.
+/// Number of windows of `count` events in a sample of `total` events, at least 1.
 fn count_strides(total: u64, count: u64, overlap: f64, include_incomplete: bool) -> f64 {
     let strides = total.saturating_sub(count) as f64 / (count as f64 - overlap);
     if include_incomplete { strides.ceil() + 1.0 } else { strides.floor() + 1.0 }
 }
 
-/// The start or the end of a window: a time in microseconds, or the index of an event in the sample.
+/// Start or end of a window: a time in microseconds, or the index of an event in the sample.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bound {
-    /// The smallest integer at or after the bound. `None` if the bound is so large that float64 cannot represent all
-    /// integers near it.
+    /// The time or index, rounded up. `None` from 2^53 on, where float64 cannot represent every integer.
     whole: Option<i64>,
     time: f64,
 }
 
 impl Bound {
     fn of(time: f64) -> Bound {
-        /// Below this number, float64 represents every whole number exactly. An integer is then less than `time` if and
-        /// only if it is less than `time` rounded up.
+        /// Below this number, float64 represents every integer exactly, so times can be compared as integers.
         const EXACT: f64 = (1_u64 << 53) as f64;
         let first = time.ceil();
         Bound { whole: (first.abs() < EXACT).then_some(first as i64), time }
@@ -266,7 +260,7 @@ impl Bound {
         Bound { whole: Some(index.min(i64::MAX as u64) as i64), time: 0.0 }
     }
 
-    /// Whether `place`, the time or the index of an event, is at or after the bound.
+    /// Whether the event at `place` (a time or an index) is at or after this start or end.
     #[inline]
     pub(super) fn is_reached_by(self, place: i64) -> bool {
         match self.whole {
@@ -276,8 +270,8 @@ impl Bound {
     }
 }
 
-/// Finds the events of one window after another. No window starts or ends before the window that it follows. So each
-/// event is visited at most twice: once to find a start, and once to find an end.
+/// Finds the events of one window after another. Windows must be in order of start and end, so each event is visited at
+/// most twice.
 struct Slicer<'a> {
     t: &'a [i64],
     last: Range<usize>,
@@ -289,7 +283,7 @@ impl Slicer<'_> {
         Slicer { t, last: 0..0, end_time: f64::INFINITY }
     }
 
-    /// Returns the index range of the events with `from <= t < from + window`.
+    /// Index range of the events with `from <= t < from + window`.
     fn slice(&mut self, from: f64, window: f64) -> Range<usize> {
         // A window that does not overlap the last one starts at or after the last one's end.
         let known = if from >= self.end_time { self.last.end } else { self.last.start };
@@ -299,8 +293,7 @@ impl Slicer<'_> {
     }
 }
 
-/// Returns the number of events with a time before `time`. The caller knows that the first `known` events are before
-/// `time`.
+/// Number of events with a time before `time`. The first `known` events must be before `time`.
 fn before(t: &[i64], known: usize, time: f64) -> usize {
     let (rest, bound) = (&t[known..], Bound::of(time));
     let more = match bound.whole {

@@ -1,8 +1,8 @@
-//! Makes frames of event counts from events that come in blocks, so that a sample need not be in memory as a whole. The
-//! frames are those that [`ToFrame`] makes of the whole sample.
+//! Makes frames of event counts from events that come in blocks, so that a large sample need not be in memory. The
+//! frames are the same as those that [`ToFrame`] makes of the whole sample.
 //!
-//! A window is closed as soon as an event after its end comes. Its events are counted as they come. Only events that the
-//! next window needs too, because windows overlap, are kept.
+//! Events are counted as they come. A window is closed when an event after its end comes. Only events that the next
+//! window needs too are kept.
 
 use std::collections::VecDeque;
 
@@ -19,14 +19,14 @@ pub(crate) struct FrameStream {
     counters: Cells,
     /// The window whose events are being counted. `None` before the sample's first event.
     current: Option<Window>,
-    /// Events that the next window needs too: the place (time or index) and the cell of each.
+    /// Events that the next window needs too: the time or index, and the cell of each.
     kept: VecDeque<(i64, u32)>,
     /// Number of events of the sample so far.
     events: u64,
-    /// Place (time or index) of the last event so far.
+    /// Time or index of the last event so far.
     last: i64,
     binned: u64,
-    /// Index in the sample of the event after the last event that a closed window contains.
+    /// Index in the sample of the event after the last one that a closed window contains.
     reached: u64,
     cells: Vec<u32>,
     counts: Vec<u32>,
@@ -34,27 +34,23 @@ pub(crate) struct FrameStream {
 
 /// The window whose events are being counted.
 struct Window {
-    /// Place (time or index) of the sample's first event.
+    /// Time or index of the sample's first event.
     first: i64,
     number: u64,
     from: Bound,
     end: Bound,
     /// Start of the next window.
     next: Bound,
-    /// Whether this window comes after the sample's last window, whatever events follow.
+    /// Whether this window comes after the sample's last window.
     is_beyond: bool,
-    /// The window's events so far: the index in the sample of the first event, and the index after the last event.
+    /// Events of the window so far: the index of the first event, and the index after the last event.
     events: Option<(u64, u64)>,
 }
 
-/// The result of framing a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Streamed {
-    /// Number of frames.
     pub frames: u64,
-    /// Number of events in at least one frame.
     pub binned: u64,
-    /// Number of events in no frame.
     pub cut: u64,
 }
 
@@ -75,18 +71,15 @@ impl FrameStream {
         }
     }
 
-    /// Forgets the events of a sample that was not finished.
+    /// Forgets the events of an unfinished sample.
     pub(crate) fn reset(&mut self) {
         self.counters.drain(|_, _| {});
         self.kept.clear();
         (self.current, self.events, self.binned, self.reached) = (None, 0, 0, 0);
     }
 
-    /// Adds the next events of the sample, which are in order of time. Calls `emit` with the cells and counts of each
-    /// frame that is finished.
-    ///
-    /// # Errors
-    /// Errors of `emit`.
+    /// Adds the next events of the sample, in order of time. Calls `emit` with the cells and counts of each finished
+    /// frame.
     pub(crate) fn push<E>(
         &mut self,
         events: &Events,
@@ -128,10 +121,7 @@ impl FrameStream {
         Ok(())
     }
 
-    /// Ends the sample and closes all its windows. Returns a fault if the sample has too many frames.
-    ///
-    /// # Errors
-    /// Errors of `emit`.
+    /// Ends the sample and closes all its windows. Calls `emit` with the cells and counts of each frame.
     pub(crate) fn finish<E>(
         &mut self,
         mut emit: impl FnMut(&[u32], &[u32]) -> Result<(), E>,
@@ -206,8 +196,8 @@ mod tests {
 
     const SENSOR: SensorSize = SensorSize { width: 5, height: 3, polarities: 2 };
 
-    /// The frames of a sample, or an error. The fields are sizes of the frames, cells, counts, number of binned events
-    /// and number of cut events.
+    /// Frames of a sample, or an error: sizes of the frames, cells, counts, number of binned events, number of cut
+    /// events.
     type Frames = Result<(Vec<u32>, Vec<u32>, Vec<u32>, u64, u64), String>;
 
     fn whole(framing: &Framing, events: &Events) -> Frames {

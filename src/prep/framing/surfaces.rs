@@ -1,8 +1,5 @@
 //! Time surfaces and voxel grids over the whole sensor. Values are computed in float64, as in Tonic, and rounded to
-//! float32 at the end.
-//!
-//! Only the buffers for the current frame are dense. The output frames are sparse: they contain only the nonzero
-//! values.
+//! float32 at the end. Only the buffers for the current frame are dense; the output frames are sparse.
 
 use ndarray::{Array2, Array3};
 use serde::{Deserialize, Serialize};
@@ -15,7 +12,7 @@ use crate::framing::slicing::{MAX_FRAMES, TimeWindows};
 use crate::signature::{Kind, Parameter, Signature};
 use tonic_shard::FrameShape;
 
-/// Tonic's `ToTimesurface`: one frame per window. The value of a cell is e^-(age / tau), where age is the time from the
+/// Tonic's `ToTimesurface`: one frame per window. The value of a cell is e^-(age / tau). The age is the time from the
 /// cell's last event to the end of the window.
 ///
 /// As in Tonic, this end is the time of the first event plus a multiple of `dt`, even if windows overlap.
@@ -24,7 +21,7 @@ use tonic_shard::FrameShape;
 pub struct ToTimesurface {
     /// Duration of a window, in microseconds.
     pub dt: f64,
-    /// Time constant of the decay in microseconds: after this time, a value has decayed from 1 to 1/e.
+    /// Time constant tau of the decay, in microseconds: in this time, a value decays from 1 to 1/e.
     pub tau: f64,
     /// Overlap of neighbouring windows, in microseconds.
     #[serde(default)]
@@ -86,14 +83,13 @@ impl EventFraming for ToTimesurface {
     }
 }
 
-/// Makes the frames of [`ToTimesurface`] from the time of the last event of each cell.
+/// Makes the frames of [`ToTimesurface`].
 struct LastTimes {
     sensor: SensorSize,
     rule: ToTimesurface,
-    /// Time of each cell's last event in microseconds, (P, H, W). Negative infinity if the cell had no event, or if its
-    /// value has decayed to 0.
+    /// Time of each cell's last event in microseconds, (P, H, W). Negative infinity for a cell whose value is 0.
     last: Array3<f64>,
-    /// Indices of the cells whose value is still above 0, ascending.
+    /// Indices of the cells whose value is above 0, ascending.
     fired: Vec<u32>,
 }
 
@@ -141,7 +137,7 @@ impl MakeFrames for LastTimes {
 }
 
 /// Tonic's `ToVoxelGrid`: each event adds its polarity, +1 or -1, to its pixel. The polarity is divided between two
-/// neighbouring time bins: the closer the event is to a bin, the larger the part that this bin gets.
+/// neighbouring time bins: the bin that is closer to the event gets more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ToVoxelGrid {
@@ -195,7 +191,7 @@ impl EventFraming for ToVoxelGrid {
 /// Makes the frames of [`ToVoxelGrid`], one time bin at a time.
 struct Voxels {
     bins: u32,
-    /// Value of each pixel in the current time bin, (H, W): the sum of what the events add to the pixel in this bin.
+    /// Value of each pixel in the current time bin, (H, W).
     sums: Array2<f64>,
     /// Flat indices of the elements of `sums` that were added to. An index can occur several times.
     cells: Vec<u32>,

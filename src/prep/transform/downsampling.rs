@@ -1,7 +1,7 @@
 //! Tonic's `EventDownsampling`: each output pixel sums the events of several input pixels and emits new events.
 //!
-//! The output events are new events. So the ledger counts all input events as filtered, and the number of output events
-//! is added to its `events_in`. This way, each input event and each output event is counted exactly once.
+//! In the ledger, all input events count as filtered, and `events_in` counts the output events too. So each event is
+//! counted exactly once.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,8 +13,8 @@ use crate::transform::rule::{EventTransform, TimeSpan};
 use crate::transform::space::{check_target, check_target_within, spatial_factors};
 use tonic_shard::Ledger;
 
-/// Maximum number of emitted events per sample. So many events take about a gigabyte. With a `noise_threshold` of 0,
-/// the number of steps times the number of output pixels must not exceed this maximum either.
+/// Maximum number of emitted events per sample; they take about a gigabyte. With a `noise_threshold` of 0, also limits
+/// the number of steps times the number of output pixels.
 const MAX_EVENTS: u64 = 1 << 26;
 
 /// Tonic's `EventDownsampling`, from Ghosh et al. 2023, "Insect-inspired Spatio-temporal Downsampling of Event-based
@@ -31,13 +31,12 @@ pub struct EventDownsampling {
     pub downsampling_method: Method,
     /// Duration of a time step, in milliseconds.
     pub dt: f64,
-    /// The integrator of an output pixel fires when the pixel has at least this many more events of one polarity than
-    /// of the other. With 0, every output pixel fires at every step. It then fires the polarity with more events, or
-    /// both polarities if they have equally many.
+    /// An output pixel fires when it has at least this many more events of one polarity than of the other. With 0,
+    /// every output pixel fires at every step: the polarity with more events, or both polarities if they have the same
+    /// number.
     #[serde(default)]
     pub noise_threshold: u32,
-    /// Number of integrator steps in each step of `dt`. Only allowed with [`Method::Differentiator`], where `None`
-    /// means 2.
+    /// Number of integrator steps in each step of `dt`. Only allowed with [`Method::Differentiator`]. `None` means 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub differentiator_time_bins: Option<u32>,
 }
@@ -49,7 +48,7 @@ pub enum Method {
     /// A pixel emits an event when it has at least `noise_threshold` more events of one polarity than of the other.
     /// After that, it counts from 0 again.
     Integrator,
-    /// A pixel emits an event when its integrator fires more often in one step of `dt` than in the step before.
+    /// A pixel emits an event when its integrator fires more often in a step of `dt` than in the previous step.
     Differentiator,
 }
 
@@ -71,7 +70,7 @@ impl EventDownsampling {
         ],
     };
 
-    /// Returns the number of integrator steps in each step of `dt`.
+    /// Number of integrator steps in each step of `dt`.
     fn bins(&self) -> u32 {
         match self.downsampling_method {
             Method::Integrator => 1,
@@ -142,8 +141,8 @@ impl EventTransform for EventDownsampling {
     }
 }
 
-/// An output pixel that fires in a time step, and the polarities that it fires. It fires both polarities only if
-/// `noise_threshold` is 0.
+/// An output pixel that fires in a time step, and the polarities that it fires. With a `noise_threshold` above 0, it is
+/// always one polarity.
 struct Spike {
     cell: u32,
     on: bool,
@@ -151,8 +150,8 @@ struct Spike {
 }
 
 impl EventDownsampling {
-    /// Runs the integrator in steps of `dt` microseconds. For each step in which pixels fire, calls `spikes` with the
-    /// index of the step and these pixels, ordered by row and column.
+    /// Sums events in steps of `dt` microseconds. Calls `spikes` with the index of each step in which pixels fire, and
+    /// with these pixels, by row and column.
     fn integrate(
         &self,
         events: &Events,
@@ -205,15 +204,15 @@ impl EventDownsampling {
     }
 }
 
-/// The differentiator: counts the spikes of each pixel and polarity in each frame, and finds the pixels and polarities
-/// with more spikes than in the frame before. A frame is one step of `dt`.
+/// Finds the pixels and polarities that have more spikes in a frame than in the previous frame. A frame is one step of
+/// `dt`.
 #[derive(Default)]
 struct Differences {
     /// Index of the current frame, from 0.
     frame: u64,
     /// `2 * cell + polarity` for each spike of the current frame.
     spikes: Vec<u32>,
-    /// `2 * cell + polarity` for each spike of the previous frame, in ascending order.
+    /// `2 * cell + polarity` for each spike of the previous frame, ascending.
     before: Vec<u32>,
 }
 
@@ -234,17 +233,16 @@ impl Differences {
         Ok(())
     }
 
-    /// Ends the current frame. Calls `emit` with the index of the previous frame, and with the pixels and polarities
-    /// that have more spikes in the current frame than in the previous one. Frame 0 has no previous frame, so there is
-    /// no call for it.
+    /// Ends the current frame. From frame 1 on, calls `emit` with the index of the previous frame, and with the pixels
+    /// and polarities that now have more spikes.
     fn finish(&mut self, mut emit: impl FnMut(u64, Grown<'_>) -> Checked) -> Checked {
         self.spikes.sort_unstable();
         if self.frame == 0 { Ok(()) } else { emit(self.frame - 1, Grown { now: &self.spikes, before: &self.before }) }
     }
 }
 
-/// Iterates over the pairs (cell, polarity) that have more spikes in `now` than in `before`. Both lists are sorted and
-/// contain `2 * cell + polarity` for each spike.
+/// Iterates over the pairs (cell, polarity) with more spikes in `now` than in `before`. Both lists are sorted and have
+/// `2 * cell + polarity` for each spike.
 struct Grown<'a> {
     now: &'a [u32],
     before: &'a [u32],
@@ -266,7 +264,7 @@ impl Iterator for Grown<'_> {
     }
 }
 
-/// The output events of one sample that have been emitted so far.
+/// The events that one sample has emitted so far.
 struct Emitted {
     events: Events,
     width: u32,
@@ -285,8 +283,8 @@ impl Emitted {
     }
 }
 
-/// Divides positive floats as Python's `//` does. Returns the floor of the exact quotient, even where `a / b` would be
-/// rounded up to the next integer.
+/// Divides positive floats as Python's `//` does: the floor of the exact quotient, even where `a / b` rounds up to the
+/// next integer.
 fn floor_divided(a: f64, b: f64) -> f64 {
     let quotient = (a - a % b) / b;
     let floor = quotient.floor();

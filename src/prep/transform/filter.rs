@@ -1,6 +1,5 @@
-//! Transforms that drop single events, or all events of a pixel.
-//!
-//! The results match Tonic's event for event. Some of Tonic's rules look like mistakes; comments in the code mark them.
+//! Transforms that drop single events, or all events of a pixel. The results match Tonic's event for event. Comments
+//! mark rules of Tonic that look like mistakes.
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
@@ -17,12 +16,11 @@ fn per_pixel<T: Clone>(events: &Events, value: T) -> Array2<T> {
     Array2::from_elem((size(&events.y), size(&events.x)), value)
 }
 
-/// Makes an array (H, W) with `value` at each pixel of a sensor.
 fn of_sensor<T: Clone>(sensor: SensorSize, value: T) -> Array2<T> {
     Array2::from_elem((sensor.height as usize, sensor.width as usize), value)
 }
 
-/// Returns the pixel of event `i` as (y, x).
+/// Pixel of event `i` as (y, x).
 fn pixel(events: &Events, i: usize) -> [usize; 2] {
     [events.y[i].into(), events.x[i].into()]
 }
@@ -41,7 +39,7 @@ fn filter(events: &mut Events, ledger: &mut Ledger, mut keep: impl FnMut(&Events
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Denoise {
-    /// Time in microseconds. For this long after an event, events of the four neighbouring pixels are kept.
+    /// Time in microseconds: for how long after an event its four neighbouring pixels keep their events.
     pub filter_time: f64,
 }
 
@@ -125,11 +123,11 @@ impl EventTransform for Decimation {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DropPixel {
-    /// Pixels to drop, as (x, y). `None` if pixels are dropped by their number of events per second.
+    /// Pixels to drop, as (x, y). `None` if `hot_pixel_frequency` is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coordinates: Option<Vec<[u32; 2]>>,
-    /// Maximum number of events per second of a pixel, over the duration of the sample. Pixels with more are dropped.
-    /// `None` if the pixels to drop are listed.
+    /// Maximum number of events per second of a pixel, over the duration of the sample. A pixel with more is dropped.
+    /// `None` if `coordinates` is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hot_pixel_frequency: Option<f64>,
 }
@@ -194,8 +192,8 @@ impl EventTransform for DropPixel {
     }
 }
 
-/// Tonic's `RefractoryPeriod`: drops an event if the previous event of its pixel was at most `delta` earlier. A dropped
-/// event counts as a previous event, too.
+/// Tonic's `RefractoryPeriod`: drops an event if the previous event of its pixel was at most `delta` earlier. The
+/// previous event can be a dropped one.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RefractoryPeriod {

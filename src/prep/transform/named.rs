@@ -53,7 +53,7 @@ pub(crate) const TRANSFORMS: [Signature; 11] = [
 ];
 
 impl Transform {
-    /// Returns the transform's name in Tonic and in recipes, and the transform as a trait object.
+    /// Name of the transform in Tonic and in recipes, and the transform as a trait object.
     fn named(&self) -> (&'static str, &dyn EventTransform) {
         match self {
             Transform::CenterCrop(t) => (CenterCrop::SIGNATURE.name, t),
@@ -70,7 +70,7 @@ impl Transform {
         }
     }
 
-    /// Returns the transform's name in Tonic and in recipes.
+    /// Name of the transform in Tonic and in recipes.
     pub fn name(&self) -> &'static str {
         self.named().0
     }

@@ -6,36 +6,33 @@ use tonic_shard::Ledger;
 use crate::events::{Events, SensorSize};
 use crate::fault::Checked;
 
-/// The first and last possible time of events, in microseconds, both inclusive.
+/// First and last possible time of events, in microseconds, both inclusive.
 pub(crate) type TimeSpan = (i64, i64);
 
-/// A transform with its parameters. It checks the parameters, computes the size of the sensor after the transform, and
-/// changes events.
+/// A transform with its parameters: checks them, computes the size of the sensor after the transform, and changes
+/// events.
 pub(crate) trait EventTransform {
-    /// Checks that the parameters are valid for any sensor. The place of a fault is the name of the invalid parameter,
-    /// or empty if the fault can be in one of several parameters.
+    /// Checks that the parameters are valid for any sensor. The place of a fault is the name of the parameter, or empty
+    /// if several parameters can be the cause.
     fn check(&self) -> Checked {
         Ok(())
     }
 
-    /// Checks that the parameters are valid for a sensor.
     fn check_sensor(&self, _sensor: SensorSize) -> Checked {
         Ok(())
     }
 
-    /// Returns the parameter `sensor_size`, (W, H, P). `None` if the recipe leaves it out, or if the transform has no
-    /// such parameter.
+    /// Parameter `sensor_size`, (W, H, P). `None` if the recipe or the transform doesn't have it.
     fn sensor_size(&self) -> Option<[u32; 3]> {
         None
     }
 
-    /// Returns the sensor size of the output events, for input events of `sensor`.
+    /// Sensor size of the output events, for input events of `sensor`.
     fn sensor_after(&self, sensor: SensorSize) -> SensorSize {
         sensor
     }
 
-    /// Returns the time span of the output events. `span` is the time span of the input events. `None` means that no
-    /// bounds are known.
+    /// Time span of the output events, for input events in `span`. `None` means unknown.
     fn span_after(&self, span: Option<TimeSpan>) -> Option<TimeSpan> {
         span
     }
@@ -44,8 +41,8 @@ pub(crate) trait EventTransform {
     /// time, before and after.
     fn apply(&self, events: &mut Events, sensor: SensorSize, ledger: &mut Ledger) -> Checked;
 
-    /// Returns a step that transforms the events of one sample in blocks, in order of time. It keeps what it has to know
-    /// of earlier blocks. `None` if the transform needs all events of the sample at once.
+    /// Transforms the events of one sample in blocks, in order of time. `None` if the transform needs all events of the
+    /// sample at once.
     fn in_blocks(&self, _sensor: SensorSize) -> Option<BlockStep<'_>> {
         None
     }
@@ -54,7 +51,7 @@ pub(crate) trait EventTransform {
 /// Transforms the next events of a sample and counts dropped events in the ledger.
 pub(crate) type BlockStep<'a> = Box<dyn FnMut(&mut Events, &mut Ledger) -> Checked + 'a>;
 
-/// Returns the step of a transform that treats each event without regard to other events.
+/// Makes the [`BlockStep`] of a transform that treats each event without regard to other events.
 pub(super) fn each_by_itself(transform: &impl EventTransform, sensor: SensorSize) -> BlockStep<'_> {
     Box::new(move |events, ledger| transform.apply(events, sensor, ledger))
 }

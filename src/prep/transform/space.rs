@@ -35,7 +35,7 @@ impl CenterCrop {
         ],
     };
 
-    /// Returns the number of pixels by which coordinates move toward 0. It is negative if the sensor grows.
+    /// How many pixels coordinates move toward 0. Negative if the sensor grows.
     fn offset(before: u32, after: u32) -> i64 {
         (i64::from(before) - i64::from(after)).div_euclid(2)
     }
@@ -78,8 +78,8 @@ impl EventTransform for CenterCrop {
 
 /// Tonic's `Downsample`: multiplies times and coordinates by factors in float64, and truncates toward zero.
 ///
-/// Integer arithmetic would give other results than Tonic's. For example, `x * n / 700` in integers would scale 700
-/// channels to n channels. For 35 of the values of n from 1 to 700, this formula differs from Tonic for some channels.
+/// Integer arithmetic would give other results than Tonic. An example is `x * n / 700` in integers, which scales 700
+/// channels to n channels. For 35 of the values of n from 1 to 700, it differs from Tonic for some channels.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Downsample {
@@ -92,7 +92,7 @@ pub struct Downsample {
     /// Sensor size that is expected before this transform, (W, H, P). With `None`, any size is accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sensor_size: Option<[u32; 3]>,
-    /// Width and height of the output sensor, in pixels. `None` if `spatial_factor` determines the size.
+    /// Width and height of the output sensor, in pixels. If `None`, `spatial_factor` determines them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_size: Option<[u32; 2]>,
 }
@@ -128,17 +128,15 @@ impl Downsample {
     }
 }
 
-/// Returns the factors for x and y that scale `sensor` to the given width and height.
+/// Factors for x and y that scale `sensor` to this width and height.
 pub(super) fn spatial_factors([width, height]: [u32; 2], sensor: SensorSize) -> [f64; 2] {
     [f64::from(width) / f64::from(sensor.width), f64::from(height) / f64::from(sensor.height)]
 }
 
-/// Checks that a target width and height are at least 1.
 pub(super) fn check_target(target: [u32; 2]) -> Checked {
     ensure(target.iter().all(|&size| size >= 1), "target_size", "sizes of at least 1", format!("{target:?}"))
 }
 
-/// Checks that a target size is at most the sensor size.
 pub(super) fn check_target_within(target: [u32; 2], sensor: SensorSize) -> Checked {
     let expected = format!("at most the sensor's [{}, {}]", sensor.width, sensor.height);
     let fits = target[0] <= sensor.width && target[1] <= sensor.height;

@@ -145,10 +145,8 @@ impl EventTransform for TimeSkew {
     }
 }
 
-/// Returns `t * coefficient + offset`, truncated toward zero. `None` if the result does not fit an `i64`.
-///
-/// As in Tonic, the result is computed in integers if coefficient and offset are whole numbers, else in float64. The
-/// two ways differ only above 2^53, where only integers are exact.
+/// Returns `t * coefficient + offset`, truncated toward zero, or `None` if it does not fit an `i64`. As in Tonic,
+/// computes in integers if `coefficient` and `offset` are whole numbers, else in float64.
 pub(super) fn skewed(t: i64, coefficient: f64, offset: f64) -> Option<i64> {
     let whole = |v: f64| (v.fract() == 0.0 && v.abs() < BEYOND).then_some(v as i128);
     if let (Some(coefficient), Some(offset)) = (whole(coefficient), whole(offset)) {
@@ -158,14 +156,13 @@ pub(super) fn skewed(t: i64, coefficient: f64, offset: f64) -> Option<i64> {
     (time.abs() < BEYOND).then_some(time as i64)
 }
 
-/// Replaces each time by the result of [`skewed`]. Drops the events whose new time does not fit an `i64`. Returns the
-/// number of dropped events.
+/// Replaces each time by the result of [`skewed`]. Drops events whose new time does not fit an `i64`, and returns their
+/// number.
 pub(super) fn skew(events: &mut Events, coefficient: f64, offset: f64) -> u64 {
     change(events, |t| skewed(t, coefficient, offset))
 }
 
-/// Replaces each time `t` by `time(t)`. Drops the events for which `time` returns `None`. Returns the number of dropped
-/// events.
+/// Replaces each time `t` by `time(t)`. Drops events for which `time` returns `None`, and returns their number.
 fn change(events: &mut Events, time: impl Fn(i64) -> Option<i64>) -> u64 {
     let before = events.len();
     events.retain(|events, i| time(events.t[i]).is_some());

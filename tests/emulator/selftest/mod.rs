@@ -1,13 +1,11 @@
-//! Tests of the emulator itself. Each test compiles a C++ program, which calls the emulated driver and NVRTC as our
-//! host code does: one program for kernels that run as C++, one for kernels that run as PTX.
+//! Tests of the emulator itself. Each test compiles and runs a C++ program that calls the emulated driver and NVRTC.
 
 use std::path::Path;
 use std::process::Command;
 
 use crate::{PTX, build, compile, real_nvrtc};
 
-/// Compiles and runs a C++ program, and asserts that it succeeds. `environment` has environment variables; for kernels
-/// that run as PTX, one of them is the path of the real NVRTC.
+/// Compiles and runs a C++ program, and asserts that it succeeds. `environment` has environment variables.
 fn passes(source: &str, environment: &[(&str, &Path)]) {
     let scratch = tempfile::tempdir().expect("a temporary folder");
     let program = scratch.path().join("selftest");

@@ -1,4 +1,5 @@
-//! Compares large samples that are read in blocks of a few events with the same samples read as a whole.
+//! Tests that large samples give the same result when they are read in blocks of a few events and when they are read
+//! whole.
 
 use std::path::{Path, PathBuf};
 
@@ -36,8 +37,8 @@ fn write(path: &Path, events: &Stored) {
     std::fs::write(path, bytes).unwrap();
 }
 
-/// Makes a recording of one of many kinds: in order, with jitter, shuffled, with missing times, with events outside the
-/// sensor, with a clock of 12 bits that wraps.
+/// Makes a recording of the kind `kind`: in order, with jitter, shuffled, with missing times, with events outside the
+/// sensor, or with a 12-bit clock that wraps.
 fn recording(random: &mut ChaCha8Rng, kind: usize) -> Stored {
     let n = random.random_range(0..900);
     let step = random.random_range(1..40);
@@ -117,8 +118,7 @@ fn recipes(random: &mut ChaCha8Rng) -> Vec<String> {
     made
 }
 
-/// Everything that a conversion of all samples to one chunk returns: chunk, losses, results of reading again, and
-/// notes.
+/// The results of converting all samples to one chunk: chunk, losses, results of reading again, and notes.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     made: Result<(ChunkRecord, Vec<u8>, Totals), String>,
