@@ -12,17 +12,17 @@ pub(crate) use tonic_shard::ShardFault;
 /// Result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can go wrong in training and evaluation.
+/// An error of training or evaluation.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// An error that is not specific to training: of files, of usage or of the machine.
     #[error("{0}")]
     Base(#[from] BaseError),
-    /// An error of a shard set, or a set and a model that don't fit together.
+    /// An error of a shard set, or a set that doesn't fit a model.
     #[error("{0}")]
     Shard(#[source] ShardError),
-    /// A picture that could not be drawn, or a report that could not be read.
+    /// An error in drawing a picture or reading a report.
     #[error("{0}")]
     Report(#[source] ReportError),
     /// A model file that cannot be read or written.
@@ -39,7 +39,7 @@ pub enum Error {
     /// The GPU's driver or NVRTC returned an error.
     #[error("cannot {doing}: {what}")]
     Cuda {
-        /// Text for the error message: what was tried, in words that follow "cannot".
+        /// Text for the error message: what the program tried, in words that follow "cannot".
         doing: String,
         /// Name and meaning of the driver's error code, or the first lines of the compiler's log.
         what: String,
@@ -47,14 +47,14 @@ pub enum Error {
     /// The GPU has too little free memory.
     #[error("{what}: expected {needed} of free memory, got {free}")]
     DeviceMemory {
-        /// Name of the device, or of the thing that needs the memory.
+        /// Name of the GPU, or of the thing that needs the memory.
         what: String,
-        /// Amount of memory that is needed, as text with its unit.
+        /// Text with a unit: how much memory is needed.
         needed: String,
-        /// Amount of memory that is free, as text with its unit.
+        /// Text with a unit: how much memory is free.
         free: String,
     },
-    /// A set that has samples without labels, or no samples.
+    /// A set without samples, or with samples that have no label.
     #[error("{}: expected samples, each with a label, got {labels} labels, {samples} samples", .path.display())]
     Unlabelled {
         /// Folder of the set.
@@ -69,12 +69,11 @@ pub enum Error {
     Diverged {
         /// Value of the loss: NaN, infinite or too large.
         loss: f64,
-        /// Loss of guessing, where the prediction is the same for all samples.
+        /// Loss of guessing, which predicts the same for all samples.
         guessing: f64,
-        /// Number of the first epoch that is not finished, counted from 1. For the loss of a test set: the last epoch.
+        /// Number of the first unfinished epoch, counted from 1. For the loss of a test set, the last epoch.
         epoch: u64,
-        /// Number of the first batch of this epoch that is not finished, counted from 1. For the mean loss of an epoch
-        /// or of a set: the epoch's last batch.
+        /// Number of the first unfinished batch in the epoch, counted from 1. For a mean loss, the last batch.
         batch: u64,
         /// Text for the error message: which checkpoint is the last good one.
         saved: String,
@@ -83,16 +82,16 @@ pub enum Error {
     },
 }
 
-/// What makes a loss diverge.
+/// Why a loss diverged.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Divergence {
-    /// The learning rate is too high. The value is the learning rate at the batch whose loss diverged.
+    /// The learning rate is too high. The value is the learning rate of the batch whose loss diverged.
     LearningRate(f64),
-    /// The initial weights are unsuitable: with them, the loss is too large before the first step of training.
+    /// The initial weights are unsuitable: the loss is too large before the first training step.
     InitialWeights {
         /// Loss of the initial weights.
         loss: f64,
-        /// Factor of the hidden layers' initial weights.
+        /// Factor by which the hidden layers' initial weights were multiplied.
         gain: f64,
         /// Spike threshold.
         theta: f32,
@@ -117,22 +116,21 @@ impl From<ReportError> for Error {
     }
 }
 
-/// What can be wrong with a batch or with the loss of a step.
+/// What is wrong with a batch, or with the loss of a training step.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum KernelError {
-    /// A sample has an event in a cell that the network has no input for: the index of the cell is not below the number
-    /// of inputs.
+    /// A sample has an event in a cell that the network has no input for.
     #[error("sample {sample} of the batch has an event in cell {cell}, but the network has {inputs} inputs")]
     CellOutsideInputs {
         /// Index of the sample in the batch, from 0.
         sample: usize,
-        /// Flat index of the cell in its frame, (P, H, W).
+        /// Index of the cell in the flattened frame, (P, H, W).
         cell: u32,
         /// Number of inputs of the network.
         inputs: usize,
     },
-    /// The columns of a sample don't fit together: the frame sizes don't add up to the number of cells, or the number
-    /// of counts differs from the number of cells.
+    /// The columns of a sample don't fit together. The sum of the frame sizes, the number of cells and the number of
+    /// counts must be equal.
     #[error("sample {sample} of the batch is inconsistent: frames of {sizes} cells, {cells} cells, {counts} counts")]
     RaggedSample {
         /// Index of the sample in the batch, from 0.
@@ -144,7 +142,7 @@ pub enum KernelError {
         /// Number of counts in the sample.
         counts: usize,
     },
-    /// A label is too large: the readout has `classes` classes, with the labels 0 to `classes` - 1.
+    /// A label is too large: labels must be below the number of classes.
     #[error("sample {sample} of the batch has label {label}, but the readout has {classes} classes")]
     LabelOutsideReadout {
         /// Index of the sample in the batch, from 0.
@@ -154,7 +152,7 @@ pub enum KernelError {
         /// Number of classes of the readout.
         classes: usize,
     },
-    /// A batch that doesn't have one label for each sample.
+    /// A batch must have one label for each sample, but has more or fewer.
     #[error("a batch of {samples} samples has {labels} labels")]
     LabelsMissing {
         /// Number of samples in the batch.
@@ -165,13 +163,13 @@ pub enum KernelError {
     /// A batch without samples.
     #[error("a batch has no samples")]
     EmptyBatch,
-    /// The loss is NaN or infinite: the weights have diverged.
+    /// The loss is NaN or infinite.
     #[error("the loss is {loss}: training has diverged")]
     NonFiniteLoss {
         /// Value of the loss, NaN or infinite.
         loss: f64,
     },
-    /// The loss is so large that the weights must have diverged.
+    /// The loss is too large: training has diverged.
     #[error("the loss is {loss:.4e}: training has diverged")]
     HugeLoss {
         /// Value of the loss.
@@ -191,10 +189,10 @@ pub enum ModelError {
     /// The description of the network in the file's metadata is not the expected JSON.
     #[error("the file's metadata \"tonic_toolkit\" cannot be read")]
     Description(#[from] serde_json::Error),
-    /// A constant of the neurons that is not a positive finite number.
+    /// A constant of the neurons is not a positive finite number.
     #[error("the neurons' {name} is {value}, expected a positive number")]
     Constant {
-        /// Name of the constant, such as `theta`, as the description in the model file has it.
+        /// Name of the constant in the model file, such as `theta`.
         name: &'static str,
         /// Value of the constant.
         value: f32,
@@ -205,13 +203,13 @@ pub enum ModelError {
         /// Name of the tensor.
         name: String,
     },
-    /// A tensor that belongs to no layer.
+    /// The file has a tensor that belongs to no layer.
     #[error("tensor {name} belongs to no layer of a chain of linear layers")]
     Unexpected {
         /// Name of the tensor.
         name: String,
     },
-    /// A tensor of a type other than float32.
+    /// A tensor has another type than float32.
     #[error("tensor {name} has type {got:?}, expected F32")]
     Type {
         /// Name of the tensor.
@@ -219,17 +217,17 @@ pub enum ModelError {
         /// Type of the tensor.
         got: Dtype,
     },
-    /// A tensor of a wrong shape.
+    /// A tensor has a wrong shape.
     #[error("tensor {name} has shape {got:?}, expected {expected}")]
     Shape {
         /// Name of the tensor.
         name: String,
-        /// Expected shape, which fits the other tensors.
+        /// Text for the error message: the shape that fits the other tensors.
         expected: String,
         /// Shape of the tensor.
         got: Vec<usize>,
     },
-    /// A NaN or infinite parameter.
+    /// A tensor has a NaN or infinite value.
     #[error("tensor {name} has a NaN or infinite value")]
     NonFinite {
         /// Name of the tensor.
@@ -240,7 +238,7 @@ pub enum ModelError {
     ClassNames {
         /// Number of classes of the readout.
         expected: usize,
-        /// Number of class names in the description.
+        /// Number of class names in the file's metadata.
         got: usize,
     },
 }

@@ -1,8 +1,7 @@
 //! Times whole epochs from each cache of a set (stream, host, device): loading alone, and loading with training.
 //!
-//! Each round times one epoch from every cache. Every second round goes through the caches in reverse order. So, if the
-//! machine becomes slower during the benchmark, this affects all caches alike. Every training epoch starts with the
-//! same network, so that all epochs do the same work.
+//! Each round times one epoch from every cache. Every second round goes through the caches in reverse order, so that a
+//! machine that becomes slower affects all caches equally.
 
 use std::time::Instant;
 
@@ -16,28 +15,24 @@ use crate::error::{Error, Result};
 use crate::feed::{Feed, Inflation};
 use crate::kernel::program::Program;
 
-/// The caches that are measured, each with its name in the report.
 const CACHES: [(CacheChoice, &str); 3] =
     [(CacheChoice::Stream, "stream"), (CacheChoice::Host, "host cache"), (CacheChoice::Device, "device cache")];
 
-/// A set that is opened with one cache, and the measured times of its epochs.
+/// A set opened with one cache, and the measured times of its epochs.
 pub(super) struct MeasuredCache {
     pub(super) choice: CacheChoice,
     name: &'static str,
-    /// The set, opened with this cache, or the reason why the cache is not available on this machine.
+    /// The opened set, or the reason why this machine cannot use the cache.
     feed: Result<Feed, String>,
-    /// Time of each epoch of loading, in seconds.
+    /// Time of each epoch of loading without training, in seconds.
     loading: Vec<f64>,
-    /// Time of each epoch of training, in seconds.
+    /// Time of each epoch of loading with training, in seconds.
     training: Vec<f64>,
 }
 
 impl MeasuredCache {
-    /// Opens the set once with each cache, and returns one element for each cache. If a cache is not available on this
-    /// machine, its element has the reason instead of the set.
-    ///
-    /// # Errors
-    /// The errors of `open` and of [`Feed::new`].
+    /// Opens the set once with each cache. If this machine cannot use a cache, the element for that cache has the
+    /// reason.
     pub(super) fn open_all(
         open: impl Fn() -> Result<ShardSet>,
         gpu: Option<&Program>,
@@ -58,7 +53,7 @@ impl MeasuredCache {
         CACHES.into_iter().map(cache).collect()
     }
 
-    /// Returns the row of the report for this cache and one kind of work, loading or training.
+    /// Returns the report's row for this cache and one kind of work.
     pub(super) fn strategy(&self, work: Work, batch_size: usize) -> Strategy {
         let feed = match &self.feed {
             Ok(feed) => feed,
@@ -74,12 +69,11 @@ impl MeasuredCache {
         )
     }
 
-    /// Returns the set, opened with this cache, or `None` if the cache isn't available.
+    /// Returns the opened set, or `None` if this machine cannot use the cache.
     pub(super) fn feed(&self) -> Option<&Feed> {
         self.feed.as_ref().ok()
     }
 
-    /// Returns the time of each epoch in seconds, in the order in which the epochs were measured.
     pub(super) fn seconds(&self, work: Work) -> &[f64] {
         match work {
             Work::Loading => &self.loading,
@@ -133,7 +127,6 @@ impl MeasuredCache {
     }
 }
 
-/// The trainer and the settings that all epochs share.
 struct Shared<'a> {
     trainer: &'a mut Trainer,
     batch_size: usize,
@@ -141,11 +134,7 @@ struct Shared<'a> {
     progress: Progress,
 }
 
-/// Times `epochs` epochs of loading and `epochs` epochs of training for each cache. Before that, each cache runs one
-/// epoch of loading as a warm-up, and on a GPU also one epoch of training.
-///
-/// # Errors
-/// The errors of reading a set, of [`Trainer::restart`] and of [`Trainer::epoch`].
+/// Times `epochs` epochs of loading and `epochs` epochs of training for each cache, after a warm-up.
 pub(super) fn measure(
     caches: &mut [MeasuredCache],
     trainer: &mut Trainer,

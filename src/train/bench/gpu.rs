@@ -1,5 +1,5 @@
 //! Benchmarks of a GPU: training steps on batches in GPU memory, writing dense batches from the device cache, and
-//! loading a set into GPU memory. CUDA events measure the time of the steps and of the dense batches.
+//! loading a set into GPU memory.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,22 +16,20 @@ use crate::feed::{DeviceCache, Inflation, LAUNCH_BATCHES, StagedBatch};
 use crate::kernel::program::Program;
 use crate::learner::TrainState;
 
-/// Maximum number of training steps in a round. Two CUDA events measure the time of a whole round. With only one short
-/// step in a round, they would mostly measure how long it takes to launch the step.
+/// Maximum number of training steps in a round. CUDA events time a round as a whole, because one step can be shorter
+/// than its launch.
 const TOGETHER: usize = 8;
-/// Time in seconds that a round of steps should take. A round has as many steps as fit into this time: at least 1, at
-/// most [`TOGETHER`].
+/// Time in seconds that a round of training steps should take.
 const ROUND_SECONDS: f64 = 0.02;
-/// Time in seconds that all rounds of steps together should take at most.
+/// Maximum time of all rounds of training steps together, in seconds.
 const STEPS_SECONDS: f64 = 10.0;
-/// Minimum number of rounds of steps. This many rounds run even if they take longer than [`STEPS_SECONDS`], but never
-/// more than the caller asks for.
+/// Minimum number of rounds of training steps, even if they take longer than [`STEPS_SECONDS`].
 const LEAST_ROUNDS: usize = 5;
-/// Number of dense batches that are written in each timed round.
+/// Number of dense batches that the GPU writes in each timed round.
 const INFLATED: usize = 256;
-/// Number of timed rounds in which dense batches are written from the device cache.
+/// Number of timed rounds of writing dense batches.
 const INFLATE_ROUNDS: usize = 15;
-/// Number of times that a set is loaded into GPU memory. Each load is timed.
+/// Number of times that the benchmark loads a set into GPU memory.
 const PROMOTIONS: usize = 3;
 
 /// Measurements of a set on a GPU.
@@ -39,20 +37,19 @@ const PROMOTIONS: usize = 3;
 pub struct GpuMeasured {
     /// Speed of writing dense float32 batches from the device cache.
     pub inflate: Inflated,
-    /// Speed of loading the set into GPU memory from shards that are in the page cache. During the measurement, GPU
-    /// memory has two copies of the set: the device cache and the copy that is loaded. `None` if there is no room for
-    /// two.
+    /// Speed of loading the set into GPU memory, from shards that are in the page cache. `None` if the GPU has no room
+    /// for a second copy of the set next to the device cache.
     pub promote: Option<Promoted>,
-    /// Use of device memory.
+    /// GPU memory that the device cache, training and everything else use.
     pub device_memory: DeviceMemory,
 }
 
 /// Speed of writing dense float32 batches from the device cache.
 #[derive(Clone, Debug, Serialize)]
 pub struct Inflated {
-    /// Batches per second, at the median time per batch.
+    /// Batches per second, computed from the median time per batch.
     pub batches_per_second: f64,
-    /// Time per batch in microseconds, median over the rounds.
+    /// Median time per batch over all rounds, in microseconds.
     pub microseconds_median: f64,
     /// Time per batch in the fastest round, in microseconds.
     pub microseconds_min: f64,
@@ -63,42 +60,40 @@ pub struct Inflated {
 /// Speed of loading a set into GPU memory.
 #[derive(Clone, Debug, Serialize)]
 pub struct Promoted {
-    /// Median time of reading, checking, decoding and copying the set, in seconds. The set is loaded several times.
+    /// Median time of a load, in seconds. A load reads, checks, decodes and copies the set.
     pub seconds: f64,
     /// Time of the fastest load, in seconds.
     pub seconds_min: f64,
     /// Time of the slowest load, in seconds.
     pub seconds_max: f64,
-    /// Device memory that the set takes, in bytes.
+    /// GPU memory that the set takes, in bytes.
     pub bytes: usize,
-    /// Device memory per sample, in bytes.
+    /// GPU memory per sample, in bytes.
     pub bytes_per_sample: f64,
 }
 
-/// Use of device memory.
+/// GPU memory that the device cache, training and everything else use.
 #[derive(Clone, Debug, Serialize)]
 pub struct DeviceMemory {
     /// Size of the device cache in bytes.
     pub cache_bytes: usize,
-    /// Device memory in bytes that training takes in addition to the device cache: for the network, the activations,
-    /// and batches on their way to the device.
+    /// GPU memory in bytes that training takes in addition to the device cache: network, activations, and batches that
+    /// are being copied to the GPU.
     pub beyond_cache_bytes: u64,
-    /// Device memory in bytes that was in use before the benchmark: by the driver, the kernels and other processes.
+    /// GPU memory in bytes that the driver, the kernels and other processes used before the benchmark.
     pub context_bytes: u64,
 }
 
-/// Times of training steps on batches in device memory.
 pub(super) struct StepTimes {
-    /// Time per step in seconds, measured with CUDA events. One element for each round.
+    /// Time per step in each round, in seconds, measured with CUDA events.
     pub(super) seconds: Vec<f64>,
-    /// Loss of the last step.
     pub(super) last_loss: f64,
-    /// Free memory of the device in bytes, while the network and all batches are in it.
+    /// Free GPU memory in bytes, while the network and all batches are in GPU memory.
     pub(super) free: u64,
 }
 
-/// Times training steps on `batches`, after a warm-up. Runs `rounds` rounds of steps, or fewer if the steps take long.
-/// `time_steps` is the number of time steps that samples are padded to.
+/// Times training steps in `rounds` rounds, or in fewer if the steps take long. Pads samples to `time_steps` time
+/// steps.
 pub(super) fn step_times(
     program: &Arc<Program>,
     initial: &TrainState,
@@ -153,8 +148,8 @@ pub(super) fn step_times(
     Ok(StepTimes { seconds, last_loss, free })
 }
 
-/// Measures three things on a GPU: writing dense batches from `cache`, loading `set` into GPU memory, and how much GPU
-/// memory is used. `free` is the free GPU memory in bytes before anything was allocated.
+/// Measures dense batches, loading and memory on a GPU. `free` is the free GPU memory in bytes before the benchmark
+/// allocated anything.
 pub(super) fn measure(
     program: &Program,
     cache: &DeviceCache,
@@ -173,8 +168,8 @@ pub(super) fn measure(
     Ok(GpuMeasured { inflate, promote: measure_promotion(program, set)?, device_memory })
 }
 
-/// Times loading a set into GPU memory. The shards of the set are in the page cache, and GPU memory already has one
-/// copy of the set: the device cache. Returns `None` if there is no room for a second copy.
+/// Times loading `set` into GPU memory. Returns `None` if the GPU has no room for a second copy next to the device
+/// cache.
 fn measure_promotion(program: &Program, set: &ShardSet) -> Result<Option<Promoted>> {
     let mut times = Vec::new();
     let mut bytes = 0;

@@ -9,13 +9,13 @@ use crate::feed::RandomFrames;
 use crate::kernel::program::ColumnTypes;
 use crate::learner::Room;
 
-/// Number of random batches that the steps use in turn. With so many batches, the input of a batch has left the
-/// processor's caches when its turn comes again.
+/// Number of random batches that the steps use in turn. With this many, a batch is no longer in the processor's caches
+/// when its turn comes again.
 const BATCHES: usize = 4;
-/// Maximum of (samples * time steps * channels) of a batch.
+/// Maximum of samples * time steps * channels in a batch.
 const MAX_CELLS: usize = 1 << 32;
 
-/// Times training steps on random frames. [`StepBench::steps`] of `bench` says how many.
+/// Times training steps on random frames, without a set.
 ///
 /// # Errors
 /// [`Usage`](tonic_base::Error::Usage) if samples * time steps * channels of a batch exceed 2^32; the errors of

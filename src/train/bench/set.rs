@@ -15,18 +15,18 @@ use crate::error::{Error, Result};
 use crate::gpu::Device;
 use crate::learner::{Room, check_labelled, fixed_steps, longest_steps};
 
-/// To time training steps on a set, the benchmark uses at most this many different batches.
+/// Maximum number of different batches for timing training steps.
 const STEP_BATCHES: usize = 16;
 
-/// Measurements of a set. Rates are medians over whole epochs. A field is `None` if this build or this machine cannot
+/// Measurements of a set. Rates are medians over whole epochs. A field is `None` if this build or machine cannot
 /// measure it.
 #[derive(Clone, Debug, Serialize)]
 pub struct SetMeasured {
-    /// Batches per second that are loaded from the shards, without training. Loading reads, checks and decodes the
-    /// samples, and writes them as dense float32 arrays, (batch, time steps, P * H * W).
+    /// Batches per second of loading from the shards, without training. Loading reads, checks and decodes samples, and
+    /// ends with dense float32 arrays, (batch, time steps, P * H * W).
     pub stream_batches_per_second: Option<f64>,
-    /// Batches per second that are loaded from the host cache, without training. Loading unpacks the samples, and
-    /// writes them as dense float32 arrays, (batch, time steps, P * H * W).
+    /// Batches per second of loading from the host cache, without training. Loading unpacks samples, and ends with
+    /// dense float32 arrays, (batch, time steps, P * H * W).
     pub host_batches_per_second: Option<f64>,
     /// Size of the host cache per sample, in bytes.
     pub host_bytes_per_sample: Option<f64>,
@@ -34,8 +34,8 @@ pub struct SetMeasured {
     pub stream_train_batches_per_second: Option<f64>,
     /// Batches per second of training from the host cache.
     pub host_train_batches_per_second: Option<f64>,
-    /// Time of a training epoch from the shards, divided by the time of a training epoch from the host cache in the
-    /// same round of the benchmark. Median over the rounds.
+    /// Time of a training epoch from the shards, divided by the time of a training epoch from the host cache. Median
+    /// over the rounds of the benchmark.
     pub stream_epoch_over_host: Option<f64>,
     /// Batches per second of training from the device cache.
     pub device_train_batches_per_second: Option<f64>,
@@ -54,12 +54,12 @@ pub struct SetMeasured {
     /// Measurements of the GPU. `None` on the CPU, or if the set doesn't fit into the GPU's memory.
     #[serde(flatten)]
     pub gpu: Option<GpuMeasured>,
-    /// Rows of the table that compares the ways to load and train. First come the rows of the report
-    /// [`SetBench::beside`], then one row per cache for loading, then one row per cache for training.
+    /// Rows of the table that compares ways to load and train. First the rows of [`SetBench::beside`], then loading
+    /// from each cache, then training from each cache.
     pub strategies: Vec<Strategy>,
     /// Number of samples of the set.
     pub samples: u64,
-    /// Measurements of a training step on batches in memory.
+    /// Measurements of training steps on batches in memory, without loading.
     #[serde(flatten)]
     pub step: StepMeasured,
 }
@@ -67,20 +67,19 @@ pub struct SetMeasured {
 /// Options of [`bench_set`].
 #[derive(Clone, Debug)]
 pub struct SetBench {
-    /// Network, batch size and device.
+    /// Options of the benchmark of training steps: network, batch size and device.
     pub step: StepBench,
-    /// Number of epochs that are timed for each cache: so many of loading, and so many of training. The report has the
-    /// medians.
+    /// Number of timed epochs for each cache: this many of loading, and this many of training.
     pub epochs: u64,
-    /// Path of a report of `tonic-prep bench --json`. Its rows are added at the start of [`SetMeasured::strategies`].
-    /// With `None`, no rows are added.
+    /// Path of a report that `tonic-prep bench --json` wrote. [`SetMeasured::strategies`] begins with the rows of this
+    /// report.
     pub beside: Option<PathBuf>,
-    /// Whether progress is shown.
+    /// Whether the benchmark shows its progress.
     pub verbosity: Verbosity,
 }
 
-/// Measures training steps on a set, then whole epochs from each cache: of loading alone, and of training. `open` opens
-/// the set. It is called several times, and must open the same set each time.
+/// Measures training steps on a set, and then whole epochs from each cache. Calls `open` several times. `open` must
+/// open the same set each time.
 ///
 /// # Errors
 /// The errors of `open` and of reading the set; [`Error::Unlabelled`] if the set has no samples, or a sample without a
@@ -146,8 +145,8 @@ pub fn bench_set(open: impl Fn() -> Result<ShardSet>, bench: &SetBench) -> Resul
     })
 }
 
-/// Reads the rows of the report at `path`. Returns an error if its recipe, frame shape or batch size differs from that
-/// of the benchmark.
+/// Reads the rows of the report at `path`. Returns an error if the report has another recipe, frame shape or batch size
+/// than this benchmark.
 fn beside_set(path: &Path, set: &ShardSet, batch_size: usize) -> Result<Vec<Strategy>> {
     let report = Report::<FrameShape>::read(path)?;
     let description = &set.manifest().description;
@@ -161,7 +160,6 @@ fn beside_set(path: &Path, set: &ShardSet, batch_size: usize) -> Result<Vec<Stra
     Ok(report.strategies)
 }
 
-/// Loads the first batches of an epoch: [`STEP_BATCHES`], or all if the epoch has fewer.
 fn some_batches(set: ShardSet, batch_size: usize) -> Result<Vec<Batch>> {
     let mut batches = Vec::new();
     let stream = Loader::new(set, CacheChoice::Stream, Verbosity::Quiet)?;
@@ -172,16 +170,16 @@ fn some_batches(set: ShardSet, batch_size: usize) -> Result<Vec<Batch>> {
     Ok(batches)
 }
 
-/// Returns the times of the training epochs from one cache in seconds, as `[median, fastest, slowest]`. Returns `None`
-/// if no epoch was measured.
+/// Returns the time of a training epoch in seconds, as `[median, fastest, slowest]`. Returns `None` if no epoch was
+/// measured.
 fn epoch_of(caches: &[MeasuredCache], choice: CacheChoice) -> Option<[f64; 3]> {
     let mut seconds = caches.iter().find(|cache| cache.choice == choice)?.seconds(Work::Training).to_vec();
     let median = median(&mut seconds);
     Some([median, *seconds.first()?, *seconds.last()?])
 }
 
-/// Returns the ratio [`SetMeasured::stream_epoch_over_host`]. Returns `None` if the shards or the host cache were not
-/// measured.
+/// Returns [`SetMeasured::stream_epoch_over_host`], or `None` if the benchmark did not measure the shards or the host
+/// cache.
 fn stream_over_host(caches: &[MeasuredCache]) -> Option<f64> {
     let seconds =
         |choice| caches.iter().find(|cache| cache.choice == choice).map(|cache| cache.seconds(Work::Training));

@@ -18,7 +18,7 @@ use crate::kernel::program::Program;
 use crate::learner::{Backend, Epoch, HostLearner, Learner, Pad, Padding, Room, TrainState};
 use crate::network::{Iaf, Network, Shape};
 
-/// Maximum number of samples that [`StepMeasured::spike_density`] is computed from.
+/// Maximum number of samples for computing [`StepMeasured::spike_density`].
 const SPIKE_SAMPLES: usize = 16;
 
 /// Options of the benchmark of training steps: network, batch size and device.
@@ -26,15 +26,13 @@ const SPIKE_SAMPLES: usize = 16;
 pub struct StepBench {
     /// Number of samples per batch.
     pub batch_size: usize,
-    /// Number of training steps that are timed. On a GPU, the maximum number of rounds that are timed, each of one or
-    /// more steps.
+    /// Number of timed training steps on the CPU. On a GPU, the maximum number of timed rounds of one or more steps.
     pub steps: usize,
     /// Number of neurons of each hidden layer.
     pub hidden: Vec<usize>,
-    /// Factor by which the initial weights of the hidden layers are multiplied. With a larger factor, neurons usually
-    /// spike more often.
+    /// Factor for the initial weights of the hidden layers. With a larger factor, neurons usually spike more often.
     pub gain: f32,
-    /// Engine and device that train.
+    /// The chosen engine and device.
     pub backend: Backend,
 }
 
@@ -49,13 +47,13 @@ pub struct StepMeasured {
     pub step_seconds_max: f64,
     /// Loss of the last step.
     pub last_loss: f64,
-    /// GPU memory in bytes that the steps use, including the frames; `None` on the CPU.
+    /// GPU memory in bytes that the steps use, with the batches. `None` on the CPU.
     pub device_memory_bytes: Option<u64>,
-    /// Samples per second, at the median time of a step.
+    /// Samples per second, computed from the median time of a step.
     pub samples_per_second: f64,
     /// Number of samples per batch.
     pub batch_size: usize,
-    /// Number of time steps per sample, T.
+    /// Number of time steps per sample.
     #[serde(rename = "steps")]
     pub time_steps: usize,
     /// Device that trained: "cpu", or the product name of the GPU.
@@ -64,28 +62,27 @@ pub struct StepMeasured {
     pub threads: usize,
     /// Number of neurons of each hidden layer.
     pub hidden: Vec<usize>,
-    /// Share of the cells that have events, over all frames of all samples. The empty frames of padding count too.
+    /// Share of cells that have events, over all frames. The empty frames of padding count too.
     pub density: f64,
-    /// Share of the pairs (neuron, time step) that have a spike, in the network before training. Mean over the hidden
-    /// layers and over up to 16 samples. `None` if there is no hidden layer.
+    /// Share of the pairs (neuron, time step) with a spike, before training. Mean over the hidden layers and over at
+    /// most 16 samples. `None` without hidden layers.
     pub spike_density: Option<f64>,
 }
 
-/// A network that the benchmarks train, with the backend and the sizes that training needs.
 pub(super) struct Trainer {
     backend: Backend,
     program: Option<Arc<Program>>,
     initial: TrainState,
-    /// Learner for whole epochs, made when the first epoch starts. Single steps don't need it.
+    /// Learner for whole epochs. The first epoch makes it.
     learner: Option<Box<dyn Learner>>,
     room: Room,
     padding: Padding,
-    /// Free memory of the GPU in bytes before anything was allocated; `None` on the CPU.
+    /// Free GPU memory in bytes before training. `None` on the CPU.
     free: Option<u64>,
 }
 
 impl Trainer {
-    /// Makes a trainer with a new network. The same options always give the same network.
+    /// Makes a trainer with a new network. The same options always give the same initial weights.
     pub(super) fn new(
         bench: &StepBench,
         program: Option<Arc<Program>>,
@@ -104,24 +101,17 @@ impl Trainer {
         Ok(Trainer { backend: bench.backend.clone(), program, initial, learner: None, room, padding, free })
     }
 
-    /// Returns the compiled kernels of the GPU, or `None` if our kernels run on the CPU or libtorch trains.
+    /// Returns the compiled GPU kernels, or `None` if training does not use them.
     pub(super) fn program(&self) -> Option<&Program> {
         self.program.as_deref()
     }
 
-    /// Trains the network for one epoch, and calls `each` for each batch.
-    ///
-    /// # Errors
-    /// The errors of [`Backend::learner`] and [`Learner::train`].
     pub(super) fn epoch(&mut self, feed: &Feed, order: EpochOrder, batch_size: usize, each: impl Fn()) -> Result<()> {
         let epoch = Epoch { order, batch_size, first: 0, padding: self.padding };
         self.learner()?.train(feed, &epoch, &mut |_, _| each())
     }
 
-    /// Resets the network and Adam to the initial state, so that every epoch of training does the same work.
-    ///
-    /// # Errors
-    /// The errors of [`Backend::learner`]; [`Error::Cuda`](crate::Error::Cuda).
+    /// Resets the network and Adam to the initial state.
     pub(super) fn restart(&mut self) -> Result<()> {
         let initial = self.initial.clone();
         self.learner()?.restart(&initial)
@@ -135,10 +125,7 @@ impl Trainer {
         Ok(&mut **self.learner.insert(learner))
     }
 
-    /// Times training steps after a warm-up. Only those of `batches` that have the most samples are used, in turn.
-    ///
-    /// # Errors
-    /// [`Error::Kernel`](crate::Error::Kernel), [`Error::Cuda`](crate::Error::Cuda).
+    /// Times training steps after a warm-up. Uses only the largest batches, in turn.
     pub(super) fn measure(&mut self, batches: &[Batch], bench: &StepBench) -> Result<StepMeasured> {
         let largest = batches.iter().map(Batch::len).max().unwrap_or(0);
         let batches: Vec<&Batch> = batches.iter().filter(|batch| batch.len() == largest).collect();

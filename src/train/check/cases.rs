@@ -10,14 +10,13 @@ use crate::feed::RandomFrames;
 use crate::kernel::program::ColumnTypes;
 use crate::network::{Iaf, Network, Shape};
 
-/// A network and a batch. The self-check compares a training step of the network on the GPU with the same step on the
-/// CPU.
+/// A network and a batch for comparing a training step on the GPU with the same step on the CPU.
 pub(super) struct Case {
     pub(super) name: &'static str,
     pub(super) inputs: u32,
     pub(super) hidden: &'static [usize],
     pub(super) classes: usize,
-    /// One element for each sample: its number of frames. The batch has these samples `times` times.
+    /// Number of frames of each sample. The batch repeats these samples `times` times.
     pub(super) lengths: &'static [usize],
     pub(super) times: usize,
     pub(super) steps: usize,
@@ -40,14 +39,14 @@ pub(super) const REFERENCE: Case = Case {
 };
 
 impl Case {
-    /// Returns the number types of the columns that hold the batch in GPU memory: frame ends, cells and counts.
+    /// Returns the number types of the batch's columns in GPU memory.
     pub(super) fn column_types(&self) -> ColumnTypes {
         let shape = FrameShape { polarities: 1, height: 1, width: self.inputs };
         ColumnTypes::of(shape, self.lengths.iter().copied().max().unwrap_or(0), [self.counts])
     }
 }
 
-/// Returns the small cases: unusual shapes, extreme samples, and every type of counts.
+/// Returns small cases with unusual shapes, extreme samples, and every type of counts.
 pub(super) fn cases() -> Vec<Case> {
     vec![
         REFERENCE,
@@ -82,8 +81,7 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-/// Returns cases that are as large as in training, so that the kernels run with many CUDA blocks and many tiles of
-/// neurons.
+/// Returns cases as large as in training, so that the kernels run with many CUDA blocks.
 pub(super) fn large_cases() -> Vec<Case> {
     let lengths = &[250, 180, 233, 97];
     vec![
@@ -94,7 +92,6 @@ pub(super) fn large_cases() -> Vec<Case> {
     ]
 }
 
-/// Makes the batch of a case.
 pub(super) fn batch_of(case: &Case) -> Batch {
     let shape = FrameShape { polarities: 1, height: 1, width: case.inputs };
     let mut batch = Batch::new(Widths::of(shape, case.counts));
@@ -122,7 +119,7 @@ fn large(count: u32, i: usize, width: Width) -> u32 {
     }
 }
 
-/// Makes the network of a case. The weights are multiples of a power of two, so that sums are exact.
+/// The weights are multiples of 1/64, or of a smaller power of two, so that float32 sums are exact.
 pub(super) fn network_of(case: &Case) -> Network {
     let shape = Shape { inputs: case.inputs as usize, hidden: case.hidden.to_vec(), classes: case.classes };
     let neuron = Iaf { min_v_mem: case.min_v_mem, ..Iaf::default() };
@@ -157,8 +154,7 @@ mod tests {
             }
         }
     }
-    /// Checks that the gradients of the cases are not all zero. If they were, a kernel that does nothing would pass the
-    /// self-check.
+    /// If all gradients were zero, a kernel that does nothing would pass the self-check.
     #[test]
     fn cases_have_gradients_to_compare() {
         for case in cases().into_iter().filter(|case| case.classes > 1) {

@@ -1,9 +1,7 @@
-//! The self-check of a GPU. Compares every kernel, compiled for that GPU, with the same kernel on the CPU. The inputs
-//! are random data of unusual shapes.
+//! The self-check of a GPU: compares every kernel with the same kernel on the CPU, on random data of unusual shapes.
 //!
-//! Weights and counts are multiples of a power of two, so that sums are exact in any order. Spikes and logits must
-//! therefore have the same bits at every precision. The gradients need an exponential function, which GPU and CPU round
-//! differently, so a small relative difference is allowed.
+//! Weights and counts are multiples of a power of two, so spikes and logits must have the same bits on GPU and CPU.
+//! Gradients may differ slightly, because GPU and CPU round the exponential function differently.
 
 mod cases;
 
@@ -28,7 +26,7 @@ use cases::{Case, REFERENCE, batch_of, large_cases, network_of};
 /// Result of the self-check.
 #[derive(Clone, Debug, Serialize)]
 pub struct CheckReport {
-    /// The GPU that was checked.
+    /// The GPU, and the versions of its driver and compiler.
     pub device: DeviceFacts,
     /// Results of the checks, in the order in which the checks ran.
     pub checks: Vec<Check>,
@@ -47,18 +45,18 @@ pub struct DeviceFacts {
     pub capability: String,
     /// Number of multiprocessors of the GPU.
     pub multiprocessors: usize,
-    /// Size of the GPU's memory in bytes.
+    /// Total memory of the GPU in bytes.
     pub memory_bytes: u64,
-    /// Newest version of CUDA that the driver supports.
+    /// Newest CUDA version that the driver supports, for example "13.0".
     pub driver: String,
-    /// Version of NVRTC, the compiler.
+    /// Version of NVRTC, which compiles the kernels.
     pub nvrtc: String,
 }
 
 /// Result of one check.
 #[derive(Clone, Debug, Serialize)]
 pub struct Check {
-    /// Name of the check, which says what was compared with the CPU.
+    /// Name of the check: what it compares with the CPU.
     pub name: String,
     /// Whether GPU and CPU agree.
     pub passed: bool,
@@ -66,16 +64,16 @@ pub struct Check {
     pub detail: String,
 }
 
-/// The precisions that are checked, each with the maximum relative difference of gradients that is allowed.
+/// The precisions to check, each with the maximum relative difference between the gradients of GPU and CPU.
 const PRECISIONS: [(MatmulPrecision, f64); 3] =
     [(MatmulPrecision::Highest, 1e-5), (MatmulPrecision::High, 1e-3), (MatmulPrecision::Medium, 3e-2)];
 
-/// Runs all checks on a GPU. With `quick`, the large cases are left out. After every check, calls `each` with the
-/// results so far.
+/// Runs all checks on a GPU. `quick` leaves out the large cases. Calls `each` after every check, with all results so
+/// far.
 ///
 /// # Errors
-/// [`Unavailable`](tonic_base::Error::Unavailable) if the checks cannot run, for example without NVRTC. A check that
-/// fails is not an error: the report contains it.
+/// [`Unavailable`](tonic_base::Error::Unavailable) if the checks cannot run, for example without NVRTC. A failed check
+/// is not an error, but a result in the report.
 pub fn check(device: &Device, quick: bool, mut each: impl FnMut(&CheckReport)) -> Result<CheckReport> {
     let mut cases = cases::cases();
     if !quick {
@@ -131,7 +129,7 @@ fn facts(device: &Device) -> Result<DeviceFacts> {
     })
 }
 
-/// Result of a check. `Ok` has a text that says how well GPU and CPU agree, `Err` a text that says how they differ.
+/// Result of a check: `Ok` says how well GPU and CPU agree, `Err` says how they differ.
 type Verdict = Result<String, String>;
 
 fn check_step(device: &Device, precision: MatmulPrecision, case: &Case, tolerance: f64) -> Result<Verdict> {
@@ -165,8 +163,7 @@ fn check_step(device: &Device, precision: MatmulPrecision, case: &Case, toleranc
     Ok(if apart <= tolerance { Ok(words) } else { Err(words) })
 }
 
-/// Returns the Euclidean norm of `got - expected`, divided by the Euclidean norm of `expected`. Returns infinity if the
-/// difference is NaN or infinite.
+/// Returns the Euclidean norm of `got - expected`, divided by the Euclidean norm of `expected`.
 fn relative_difference(got: &[f32], expected: &[f32]) -> f64 {
     let length = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
     let apart = length(&mut got.iter().zip(expected).map(|(&a, &b)| f64::from(a) - f64::from(b)));
@@ -212,8 +209,7 @@ fn check_inflation(device: &Device) -> Result<Verdict> {
     Ok(Ok(format!("{batches} batches equal")))
 }
 
-/// Draws the batches of whole epochs on the GPU, and compares the order of their samples with the order that [`Order`]
-/// computes on the CPU.
+/// Compares the order in which the GPU draws samples with the order that [`Order`] computes on the CPU.
 fn check_order(device: &Device) -> Result<Verdict> {
     const BATCH: usize = 100;
     let column_types = ColumnTypes { frame_ends: Width::U16, cells: Width::U8, counts: Width::U8 };
@@ -264,8 +260,7 @@ fn check_order(device: &Device) -> Result<Verdict> {
     Ok(Ok(format!("{drawn} samples drawn")))
 }
 
-/// Trains a few steps twice: first launched one by one, then replayed as a CUDA graph. Compares the parameters after
-/// both. Then compares the parameters after one step with those of the CPU's Adam.
+/// Compares launched training steps with replayed training steps, and one update with the CPU's Adam.
 fn check_training(device: &Device) -> Result<Verdict> {
     let case = Case { lengths: &[70, 20, 64], steps: 70, ..REFERENCE };
     let (batch, network) = (batch_of(&case), network_of(&case));

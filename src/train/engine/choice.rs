@@ -1,4 +1,4 @@
-//! The choices of engine and device that a run's `config.toml` records. `learner/backend.rs` makes the chosen engine.
+//! The choices of engine and device that a run's `config.toml` records.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,8 +13,7 @@ pub enum EngineChoice {
     Reference,
 }
 
-/// The kind of device that a run is trained on. The results of a CPU and of a GPU differ slightly, because they round
-/// sums differently.
+/// The kind of device that trains a run. CPUs and GPUs round sums differently, so their results differ slightly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Arithmetic {

@@ -1,9 +1,8 @@
-//! The engine of our kernels on the CPU: samples in parallel, gradients summed in a fixed order.
+//! The engine of our kernels on the CPU: computes samples in parallel, and sums gradients in a fixed order.
 //!
-//! A batch is divided into blocks of consecutive samples. The number of blocks depends only on the sizes of the batch
-//! and of the network. Within a block, the gradients of the samples are added in the order of the samples. Then the
-//! gradients of the blocks are added in the order of the blocks. A step therefore gives the same bits with any number
-//! of threads.
+//! A batch is divided into blocks of consecutive samples. The number of blocks depends on the sizes of batch and
+//! network, not on the number of threads. Gradients are added in the order of the samples within a block, and then in
+//! the order of the blocks. A step therefore gives the same bits with any number of threads.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -19,12 +18,12 @@ use crate::kernel::sample::{PackedLayer, PackedNetwork, SampleState};
 use crate::kernel::{Activity, SpikeCounts, loss};
 use crate::network::{Network, Parameters, Shape};
 
-/// Maximum number of blocks of a batch: enough for the threads of a large machine.
+/// A batch is divided into at most this many blocks of samples. One thread computes a block.
 const MAX_BLOCKS: usize = 32;
-/// Limit for the number of float32 values in the gradients of all blocks of a batch together. For a large network, this
-/// limit lowers the number of blocks, but not below [`MIN_BLOCKS`].
+/// Maximum number of float32 values in the gradients of all blocks of samples together, unless there are only
+/// [`MIN_BLOCKS`] blocks.
 const MAX_GRADIENTS: usize = 1 << 25;
-/// Number of blocks of a batch if the network is very large. A batch of a few samples can have fewer blocks.
+/// Minimum number of blocks for a large network. A batch with few samples can have fewer blocks.
 const MIN_BLOCKS: usize = 4;
 
 /// The engine of our kernels on the CPU, for networks of one shape.
@@ -39,8 +38,8 @@ pub struct CpuEngine {
     states: Mutex<Vec<SampleState>>,
 }
 
-/// Results of a block of samples: the sum of their gradients, the weighted loss of each sample, and the number of
-/// samples that were classified correctly.
+/// Results of a block of samples: the sum of the gradients, the weighted loss of each sample, and the number of correct
+/// predictions.
 #[derive(Debug)]
 struct GradientBlock {
     gradients: Vec<Panels>,
@@ -75,15 +74,13 @@ impl CpuEngine {
         }
     }
 
-    /// Returns the number of samples per block, for a batch of `batch` samples and a network with `parameters`
-    /// parameters.
+    /// Returns the number of samples per block, for a batch of `batch` samples.
     fn block_size(&self, batch: usize, parameters: usize) -> usize {
         let blocks = (MAX_GRADIENTS / parameters.max(1)).clamp(MIN_BLOCKS, MAX_BLOCKS);
         batch.div_ceil(blocks).max(1)
     }
 
-    /// Runs the samples of a batch forward, on all threads and in any order. Calls `each` with the state of each sample
-    /// after its forward pass.
+    /// Runs each sample of a batch forward, on all threads, and calls `each` with the sample's state.
     fn forward_each(
         &mut self,
         network: &Network,
@@ -194,12 +191,7 @@ impl Engine for CpuEngine {
     }
 }
 
-/// Runs one sample forward and returns the spikes of each hidden layer, in the order from the input to the readout, for
-/// plots and statistics. The sample runs for `steps` time steps. A sample with more than `steps` frames runs for all
-/// its frames.
-///
-/// # Errors
-/// [`KernelError::CellOutsideInputs`] and [`KernelError::RaggedSample`] for a sample that does not fit the network.
+/// Runs one sample forward and returns the spikes of each hidden layer, the layer next to the input first.
 pub(crate) fn hidden_spikes(
     network: &Network,
     sample: SampleFrames<'_>,
@@ -246,8 +238,7 @@ impl GradientBlock {
     }
 }
 
-/// Takes an unused state out of `states`, or makes a new state if there is none. If a panic has poisoned the lock, the
-/// states are still valid, because every forward pass overwrites the state that it gets.
+/// Takes an unused state, or makes a new one. Ignores a poisoned lock, because every forward pass overwrites the state.
 fn take(states: &Mutex<Vec<SampleState>>) -> SampleState {
     states.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
 }

@@ -1,6 +1,5 @@
-//! The engine of our kernels on a GPU, for batches in host memory. The tests and the self-check compare it with other
-//! engines. Training uses the same [`GpuNetwork`], but keeps the network and the samples on the device
-//! (`learner/gpu.rs`).
+//! The engine of our kernels on a GPU, for batches in host memory. The tests and the self-check compare it with the
+//! other engines; training on a GPU uses `learner/gpu.rs`.
 
 use std::sync::Arc;
 
@@ -29,8 +28,7 @@ pub struct GpuEngine {
 }
 
 impl GpuEngine {
-    /// Makes an engine on a device. The engine allocates new buffers for every batch, because the shapes of the batch
-    /// and of the network can change from call to call.
+    /// Makes an engine on a device. The engine allocates new buffers for every batch.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -69,8 +67,8 @@ impl GpuEngine {
         Ok(if is_step { check_loss(result) } else { finite(result) }?)
     }
 
-    /// Allocates buffers and copies a network and a batch to the device. If `trained` is true, also allocates the
-    /// buffers that only training needs.
+    /// Copies a network and a batch to the device. `trained` says whether to allocate the buffers that only training
+    /// needs.
     fn load(
         &mut self,
         network: &Network,
@@ -91,8 +89,8 @@ impl GpuEngine {
         Ok((on_device, staged))
     }
 
-    /// Returns the kernels, compiled for the column types of the batch. If the last batch had the same column types,
-    /// the kernels are not compiled again.
+    /// Returns the kernels for the column types of the batch, and compiles them if the last batch had other column
+    /// types.
     fn program(&mut self, inputs: usize, longest: usize, batch: &Batch) -> Result<Arc<Program>> {
         let shape = FrameShape { polarities: 1, height: 1, width: inputs as u32 };
         let counts = batch.frames.samples().map(|sample| sample.counts.width());
@@ -136,14 +134,12 @@ impl Engine for GpuEngine {
     }
 }
 
-/// Returns a copy of a batch in which every label is 0. The kernels need valid labels even if the result doesn't depend
-/// on them.
+/// Returns a copy of a batch with 0 for every label. The kernels need valid labels even for a forward pass.
 fn labelled(batch: &Batch) -> Batch {
     Batch { frames: batch.frames.clone(), labels: vec![0; batch.frames.len()] }
 }
 
-/// Checks two conditions that the kernels rely on: every cell is below `inputs`, and the lengths of each sample's
-/// columns fit together.
+/// Checks that every cell is below `inputs`, and that the lengths of each sample's columns fit together.
 fn check_samples(inputs: usize, batch: &Batch) -> Result<(), KernelError> {
     for (index, sample) in batch.frames.samples().enumerate() {
         let (sizes, cells, counts) = (sample.frame_sizes.sum(), sample.cells.len(), sample.counts.len());

@@ -1,7 +1,7 @@
-//! The engine of libtorch's autograd: the same network on dense input, one time step after the other. The code is slow,
-//! but short and independent of the kernels. The tests compare the kernels with it.
+//! The engine of libtorch's autograd: the same network on dense input, one time step after the other. It is slow, but
+//! independent of the kernels, so the tests compare the kernels with it.
 //!
-//! tch cannot define autograd functions. The spike count is therefore written as
+//! tch cannot define autograd functions. The code therefore computes the spike count s as
 //!
 //! ```text
 //! s = spikes(v) + (f - f.detach())    with f = sigma(v).detach() * v
@@ -20,8 +20,8 @@ use crate::kernel::iaf::Neuron;
 use crate::kernel::{Activity, SpikeCounts, loss};
 use crate::network::{Network, Parameters};
 
-/// The network in libtorch's autograd, which the tests compare the kernels with. The option `--engine reference`
-/// selects this engine.
+/// The engine of libtorch's autograd, for comparisons with the kernels. The option `--engine reference` selects this
+/// engine.
 #[derive(Debug)]
 pub struct LibtorchEngine {
     device: Device,
@@ -31,7 +31,7 @@ pub struct LibtorchEngine {
 }
 
 impl LibtorchEngine {
-    /// Makes an engine on the GPU with the index `gpu`, from 0, or on the CPU if `gpu` is `None`.
+    /// Makes an engine on the GPU with the index `gpu`, from 0. Without `gpu`, the engine runs on the CPU.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] if libtorch has no CUDA support, or cannot use that GPU.
@@ -114,11 +114,10 @@ impl Engine for LibtorchEngine {
     }
 }
 
-/// A batch as dense tensors.
 struct DenseBatch {
-    /// Input counts, (T, batch, inputs). T is the number of time steps of the longest sample.
+    /// Input counts, (time steps, batch, inputs). The longest sample decides the number of time steps.
     counts: Tensor,
-    /// 1 for the time steps that a sample runs for, and 0 for later time steps, (T, batch, 1).
+    /// 1 while a sample runs and 0 after its last time step, (time steps, batch, 1).
     alive: Tensor,
 }
 
@@ -147,7 +146,7 @@ impl DenseBatch {
     }
 }
 
-/// Returns W^T and bias of each layer as autograd's leaf tensors, in the order of the parameters.
+/// Returns W^T and bias of each layer as leaf tensors of autograd.
 fn leaves(network: &Network, device: Device) -> Vec<Tensor> {
     let layers = network.parameters.layers();
     let pairs = layers.map(|layer| {
@@ -157,9 +156,8 @@ fn leaves(network: &Network, device: Device) -> Vec<Tensor> {
     pairs.flatten().collect()
 }
 
-/// Runs the network forward. Returns two results: the output of the readout summed over the time steps of each sample,
-/// (batch, classes), and the spike counts of each hidden layer, (T, batch, neurons). Stops between two time steps if an
-/// interruption is requested. The backward pass, which libtorch runs, cannot be stopped.
+/// Runs the network forward. Returns the logits, (batch, classes), and the spike counts of each hidden layer, (time
+/// steps, batch, neurons).
 fn output(network: &Network, input: &DenseBatch, leaves: &[Tensor]) -> Result<(Tensor, Vec<Tensor>)> {
     let neuron = network.neuron.constants();
     let mut activity = input.counts.shallow_clone();

@@ -6,11 +6,9 @@
 //! | [`GpuEngine`] | `gpu.rs` | our kernels on a GPU, with the buffers and launches of [`GpuNetwork`] |
 //! | `LibtorchEngine` | `libtorch.rs` | libtorch's autograd, to compare the kernels with (feature `libtorch`) |
 //!
-//! `step.rs` has what all engines share: the trait [`Engine`] and the loss of a batch. `choice.rs` has the names of the
-//! engines. `learner/backend.rs` chooses and makes the engine. An engine takes a batch from host memory and returns the loss of
-//! the batch. Training on a GPU uses [`GpuNetwork`] without an engine (`learner/gpu.rs`): batches are drawn in the
-//! GPU's memory, a recorded step is replayed, and the losses of many batches are read together. `HostLearner` wraps an
-//! engine and `GpuLearner` a [`GpuNetwork`]; both implement `Learner`.
+//! An engine takes a batch from host memory and returns the loss of the batch. `step.rs` has the trait [`Engine`], and
+//! `learner/backend.rs` makes the chosen engine. Training on a GPU uses [`GpuNetwork`] without an engine
+//! (`learner/gpu.rs`).
 
 mod choice;
 mod cpu;

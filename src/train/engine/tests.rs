@@ -1,6 +1,6 @@
-//! Compares neurons and engines with results that were recorded from Sinabs 3.1.3 and PyTorch 2.11 by
-//! scripts/goldens/sinabs_iaf.py and scripts/goldens/torch_class_weights.py. Spikes must be equal. Gradients may differ
-//! by 1e-5 of the largest gradient.
+//! Compares neurons and engines with results of Sinabs 3.1.3 and PyTorch 2.11. scripts/goldens/sinabs_iaf.py and
+//! scripts/goldens/torch_class_weights.py recorded these results. Spikes must be equal; gradients may differ by a
+//! relative error of 1e-5.
 
 use safetensors::SafeTensors;
 use tonic_loader::Batch;
@@ -18,7 +18,6 @@ use crate::random::{self, relative_error, wide};
 
 const BOUNDS: [(&str, Option<f32>); 3] = [("none", None), ("-1.0", Some(-1.0)), ("-0.5", Some(-0.5))];
 
-/// Makes one engine of each kind that this build has and that runs on the CPU.
 fn host_engines(network: &Network) -> Vec<Box<dyn Engine>> {
     vec![
         Box::new(CpuEngine::new(network)),
@@ -35,7 +34,6 @@ impl Golden {
         Golden(std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
     }
 
-    /// Returns the shape of a tensor, and the values converted to float64.
     fn tensor(&self, name: &str) -> (Vec<usize>, Vec<f64>) {
         use safetensors::Dtype;
         let file = SafeTensors::deserialize(&self.0).unwrap();
@@ -50,13 +48,11 @@ impl Golden {
         (view.shape().to_vec(), values)
     }
 
-    /// Returns the number of linear layers of the recorded network.
     fn layers(&self) -> usize {
         let file = SafeTensors::deserialize(&self.0).unwrap();
         (0..).take_while(|i| file.tensor(&format!("{}.weight", 2 * i)).is_ok()).count()
     }
 
-    /// Returns the recorded input and targets as a batch, and the number of time steps.
     fn batch(&self) -> (Batch, usize) {
         let (shape, x) = self.tensor("x");
         let (steps, inputs) = (shape[1], shape[2]);
@@ -73,8 +69,6 @@ impl Golden {
         (Batch { frames, labels }, steps)
     }
 
-    /// Runs a training step with `engine`, and compares logits, loss and gradients with the values recorded under
-    /// `name`.
     fn check_step(&self, name: &str, engine: &mut dyn Engine, network: &Network) {
         let (batch, steps) = self.batch();
         let mut gradients = Parameters::zeros(network.shape().clone());

@@ -1,5 +1,4 @@
-//! The device cache: the columns of a whole set in GPU memory. Kernels draw batches from it in the order that FORMAT.md
-//! defines, without work on the host.
+//! The device cache: a whole set in GPU memory. Kernels draw batches from it without work on the host.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -15,17 +14,15 @@ use crate::kernel::batch_source::BatchSource;
 use crate::kernel::interface::{DrawOrder, DrawPermutation};
 use crate::kernel::program::ColumnTypes;
 
-/// Approximate number of samples that are decoded together. While they are copied to the device, the next samples are
-/// decoded.
+/// Approximate number of samples that are decoded together. While the GPU receives one group, the CPU decodes the next.
 const GROUP_SAMPLES: u64 = 2048;
 
-/// The samples of a set in device memory.
 #[derive(Debug)]
 pub(crate) struct DeviceCache {
     staged: Staged,
     order: Buffer<DrawOrder>,
     within: Buffer<DrawPermutation>,
-    /// Host memory from which the order of an epoch is copied to the device.
+    /// Host memory for copying the order of an epoch to the GPU.
     host: Mutex<HostOrder>,
     source: BatchSource,
 }
@@ -36,7 +33,7 @@ struct HostOrder {
     within: Pinned<DrawPermutation>,
 }
 
-/// A sample of a decoded chunk. The cells of the chunk have already been checked to be inside the frame.
+/// A sample of a decoded chunk, whose cells are already checked.
 struct CheckedSample<'a> {
     chunk: &'a PackedChunk,
     inside: usize,
@@ -63,7 +60,7 @@ impl Stage for CheckedSample<'_> {
     }
 }
 
-/// Returns the size in bytes that a device cache of `set` would have, computed from the manifest.
+/// Computes from the manifest how many bytes a device cache of `set` would have.
 pub(crate) fn device_bytes(set: &ShardSet, column_types: ColumnTypes) -> u64 {
     let Amount { samples, frames, entries } = amount_of(set);
     column_types.bytes(samples as u64, frames as u64, entries as u64)
@@ -75,12 +72,7 @@ fn amount_of(set: &ShardSet) -> Amount {
 }
 
 impl DeviceCache {
-    /// Checks and decodes all samples of `set` on all threads, and copies them to the device.
-    ///
-    /// # Errors
-    /// [`Corrupt`](tonic_base::Error::Corrupt) if the set is damaged, [`Error::Kernel`](crate::Error::Kernel) if a
-    /// label is not below the number of classes, [`Error::DeviceMemory`](crate::Error::DeviceMemory),
-    /// [`Error::Cuda`](crate::Error::Cuda).
+    /// Checks and decodes all samples of `set` on all threads, and copies them to the GPU.
     pub(crate) fn load(
         set: &ShardSet,
         device: &Device,
@@ -125,22 +117,16 @@ impl DeviceCache {
         Ok(DeviceCache { within: device.buffer(windows)?, staged, order, host, source })
     }
 
-    /// Returns the addresses of the samples and of the order of the epoch in device memory, for the kernels that draw
-    /// batches.
+    /// Returns the addresses of the samples and of the epoch's order in GPU memory.
     pub(crate) fn source(&self) -> BatchSource {
         self.source
     }
 
-    /// Returns the size of the cache in device memory, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.staged.bytes() + self.order.bytes() + self.within.bytes()
     }
 
-    /// Queues a copy of an epoch's order to the device. This must be called before the epoch begins. The epoch draws
-    /// only the first `end` samples of the order.
-    ///
-    /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda).
+    /// Queues a copy of an epoch's order to the GPU. The epoch will draw only the first `end` samples of the order.
     pub(crate) fn begin_epoch(&self, stream: &Stream, set: &ShardSet, order: EpochOrder, end: u64) -> Result<()> {
         let mut host = self.host.lock().unwrap_or_else(PoisonError::into_inner);
         let HostOrder { order: whole, within } = &mut *host;
@@ -159,8 +145,7 @@ impl DeviceCache {
     }
 }
 
-/// Returns an error if the shards have more samples, frames or entries than the manifest says. `got` counts those that
-/// have been read so far, and `room` those in the manifest.
+/// Returns an error if `got`, the amount read so far, exceeds `room`, the amount in the manifest.
 fn check_room(set: &ShardSet, got: Amount, room: Amount) -> Result<()> {
     if got.fits(room) {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Inflation: a kernel writes batches as dense frames of float32 on a GPU, from the samples of the device cache.
+//! Inflation: a kernel writes batches from the device cache as dense float32 frames in GPU memory.
 
 use tonic_loader::{EpochOrder, Loader};
 
@@ -9,13 +9,13 @@ use crate::kernel::batch_source::BatchSource;
 use crate::kernel::interface::InflateArgs;
 use crate::kernel::program::{INFLATE_BYTES, INFLATE_FRAMES, INFLATE_HEAD, MAX_GRID_Y, Program};
 
-/// Number of batches that one launch writes. While some blocks still look for their samples, others write.
+/// Number of batches that one kernel launch writes.
 pub(crate) const LAUNCH_BATCHES: usize = 4;
-/// Number of buffers for [`LAUNCH_BATCHES`] dense batches each, which are written in turn. There are so many that a batch has
-/// left the GPU's L2 cache before its buffer is written again.
+/// Number of dense buffers, which the GPU writes in turn. With this many, a buffer has left the GPU's L2 cache before
+/// its next turn.
 const BUFFERS: usize = 2;
 
-/// Sizes of dense batches, which have the shape (batch_size, steps, P * H * W).
+/// Sizes of dense batches, (batch_size, steps, P * H * W).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Inflation {
     pub(crate) steps: usize,
@@ -23,8 +23,8 @@ pub(crate) struct Inflation {
 }
 
 impl Inflation {
-    /// Queues the kernel that writes batches to `dense`, as many as it has room for. `position` is the position in the
-    /// order of the epoch at which the first batch begins. `cells` is the number of cells in a frame.
+    /// Queues the kernel that fills `dense` with batches. `position` is the index of the first sample in the order of
+    /// the epoch.
     pub(crate) fn launch(
         &self,
         program: &Program,
@@ -59,14 +59,14 @@ impl Inflation {
         Ok(())
     }
 
-    /// Allocates buffers for dense batches of frames with `cells` cells, each for [`LAUNCH_BATCHES`] batches.
+    /// Allocates buffers for [`LAUNCH_BATCHES`] dense batches each.
     pub(crate) fn buffers(&self, program: &Program, cells: usize) -> Result<Vec<Buffer<f32>>> {
         let len = LAUNCH_BATCHES * self.batch_size * self.steps * cells;
         (0..BUFFERS).map(|_| program.device().buffer(len)).collect()
     }
 
-    /// Writes all batches of an epoch to the buffers `dense` in turn, and waits until the GPU has finished. Calls
-    /// `each` after each batch has been queued.
+    /// Writes all batches of an epoch to the buffers `dense` in turn, and waits for the GPU. Calls `each` for each
+    /// batch.
     pub(crate) fn epoch(
         &self,
         program: &Program,

@@ -1,4 +1,4 @@
-//! Gives samples to a learner: streamed from the shards, from a cache in host memory, or from a cache in GPU memory.
+//! Gives samples to a learner: from the shards, from a cache in host memory, or from a cache in GPU memory.
 //!
 //! ```text
 //! open           Feed: a set, open for training or evaluation

@@ -11,8 +11,8 @@ use crate::gpu::Stream;
 use crate::kernel::batch_source::BatchSource;
 use crate::kernel::program::Program;
 
-/// A shard set that is open for training or evaluation. It is streamed from the shards, in the host cache or in the
-/// device cache.
+/// A shard set that is open for training or evaluation: streamed from the shards, in the host cache, or in the device
+/// cache.
 #[derive(Debug)]
 pub struct Feed {
     loader: Loader,
@@ -21,8 +21,8 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Opens `set` for training or evaluation, and fills the chosen cache. `gpu` has the kernels that are loaded on the
-    /// GPU. It is `None` on the CPU.
+    /// Opens `set` for training or evaluation, and fills the chosen cache. `gpu` has the compiled GPU kernels, or is
+    /// `None` on the CPU.
     ///
     /// # Errors
     /// The errors of [`Feed::choose_cache`], [`tonic_base::Error::Corrupt`], [`Error::Cuda`].
@@ -41,12 +41,11 @@ impl Feed {
         Ok(Feed { loader: Loader::new(set, kept, verbosity)?, device_cache, why })
     }
 
-    /// Chooses the cache for a set, but doesn't fill it. `choice` is the user's choice, which can be automatic. `gpu`
-    /// has the kernels that are loaded on the GPU. It is `None` on the CPU. Returns the chosen cache and a message that
-    /// says why.
+    /// Chooses the cache for a set, without filling it, and says why in a message. `choice` is what the user asks for.
+    /// `gpu` has the compiled GPU kernels, or is `None` on the CPU.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Unavailable`] if the user chooses a device cache without a GPU,
+    /// [`tonic_base::Error::Unavailable`] if the user asks for the device cache without a GPU.
     /// [`tonic_base::Error::Usage`] if the chosen cache is larger than the free memory.
     pub fn choose_cache(choice: CacheChoice, set: &ShardSet, gpu: Option<&Program>) -> Result<(CacheChoice, String)> {
         let (Some(program), CacheChoice::Auto | CacheChoice::Device) = (gpu, choice) else {
@@ -75,18 +74,18 @@ impl Feed {
         }
     }
 
-    /// Sets whether the last batch of an epoch is left out if it has fewer samples than the other batches.
+    /// Sets whether an epoch leaves out a last batch that is smaller than the other batches.
     pub fn drop_last(mut self, drop_last: bool) -> Feed {
         self.loader = self.loader.drop_last(drop_last);
         self
     }
 
-    /// Returns the loader of the set, which streams the samples or keeps them in host memory.
+    /// Returns the loader, which reads the samples from the shards or from the host cache.
     pub fn loader(&self) -> &Loader {
         &self.loader
     }
 
-    /// Returns the device cache, or `None` if the set is streamed or in the host cache.
+    /// Returns the device cache, or `None` if the set is not in GPU memory.
     pub(crate) fn device_cache(&self) -> Option<&DeviceCache> {
         self.device_cache.as_ref()
     }
@@ -96,7 +95,7 @@ impl Feed {
         &self.why
     }
 
-    /// Locks the pages of the shards in memory (`mlock`). Returns the number of bytes that are locked. It is 0 if the
+    /// Locks the pages of streamed shards in memory (`mlock`), and returns the number of locked bytes. Returns 0 if the
     /// set is in a cache.
     ///
     /// # Errors
@@ -105,9 +104,9 @@ impl Feed {
         if self.device_cache.is_some() { Ok(0) } else { Ok(self.loader.pin()?) }
     }
 
-    /// Calls `each` for the batches of an epoch, from the batch with index `first` on, until `each` returns false.
-    /// `each` gets the addresses of the batch in GPU memory: those of the device cache, or those of a slot of `ring`,
-    /// to which the batch is copied. `each` must queue its work on `stream`.
+    /// Calls `each` for every batch of an epoch, from batch `first` on (from 0), until `each` returns false. `each`
+    /// gets the addresses of the batch in GPU memory, and must queue its work on `stream`. `ring` copies the batches to
+    /// the GPU if the set is not in the device cache.
     ///
     /// # Errors
     /// The errors of loading, [`Error::Cuda`], or the error of `each`.

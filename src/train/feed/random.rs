@@ -7,25 +7,25 @@ use rayon::prelude::*;
 use tonic_loader::Batch;
 use tonic_shard::{Column, FrameShape, SparseFrames, Width, Widths};
 
-/// Mean number of events that an active cell has in addition to its first event. In Spiking Speech Commands, an active
-/// cell has about 2 events.
+/// Mean number of events of an active cell in addition to the first. In Spiking Speech Commands, an active cell has
+/// about 2 events.
 const MORE_EVENTS: f64 = 1.0;
 
 /// Sizes and density of random frames.
 #[derive(Clone, Copy, Debug)]
 pub struct RandomFrames {
-    /// Number of frames per sample, T.
+    /// Number of frames per sample.
     pub time_steps: usize,
     /// Number of cells in a frame.
     pub channels: u32,
-    /// Number of classes. Labels are drawn at random from all classes.
+    /// Number of classes, from which labels are drawn at random.
     pub classes: u32,
     /// Probability that a cell of a frame has events, from 0 to 1.
     pub density: f64,
 }
 
 impl RandomFrames {
-    /// Makes the batch with the number `number`, of `samples` samples. The same arguments always give the same batch.
+    /// Makes a batch of `samples` samples. `number` seeds the random numbers: the same arguments give the same batch.
     ///
     /// # Panics
     /// Never: counts fit into one byte.

@@ -1,7 +1,7 @@
-//! A ring buffer that prefetches batches to the GPU, for sets larger than GPU memory. A slot of the ring has
-//! page-locked memory on the host and memory on the device, both for a few batches: for so many that waking the threads
-//! that unpack them takes little of the time. While the GPU trains on earlier batches, a thread has the next ones
-//! unpacked into a slot and queues their copy to the device on a separate stream.
+//! A ring buffer that prefetches batches to the GPU, for sets larger than GPU memory.
+//!
+//! Each slot of the ring has host and GPU memory for a few batches. While the GPU trains on one slot, a thread fills
+//! other slots and queues their copies to the GPU on a separate stream.
 
 use crossbeam_channel::{Receiver, bounded};
 use tonic_loader::{AHEAD, EpochOrder, EpochSample, Loader, Windows};
@@ -14,26 +14,25 @@ use crate::kernel::batch_source::BatchSource;
 use crate::kernel::interface::DrawOrder;
 use crate::kernel::program::ColumnTypes;
 
-/// Number of slots of the ring: `AHEAD` slots that are ready, one that the thread is filling now, and one that training
-/// uses now.
+/// Number of slots of the ring: `AHEAD` filled slots, one that a thread is filling, and one that training reads.
 const SLOTS: usize = AHEAD + 2;
-/// Maximum number of batches in a slot.
+/// Maximum number of batches in a slot of the ring.
 const SLOT_BATCHES: u64 = 4;
-/// Size of the batches in a slot, in bytes, above which a slot gets fewer batches.
+/// Approximate maximum size of the batches in a slot, in bytes. A slot has at least one batch.
 const SLOT_BYTES: u64 = 16 << 20;
 
-/// A ring buffer of batches that are copied to the GPU. After an epoch, it keeps the slots for the next epoch.
+/// A ring buffer of batches for the GPU. It keeps its memory from epoch to epoch.
 #[derive(Debug)]
 pub struct Ring {
     device: Device,
     column_types: ColumnTypes,
     copies: Stream,
     idle: Vec<Slot>,
-    /// Largest amount that a slot has had room for. New slots get as much.
+    /// Size of the largest slot so far. New slots get this size.
     largest: Amount,
 }
 
-/// Memory on the host and on the device for the batches of a slot.
+/// A slot of the ring: memory on the host and on the GPU for a few batches.
 #[derive(Debug)]
 pub(crate) struct Slot {
     staging: Staging,
@@ -42,14 +41,13 @@ pub(crate) struct Slot {
     host_order: Pinned<DrawOrder>,
     order: Buffer<DrawOrder>,
     source: BatchSource,
-    /// CUDA event that is recorded after the copy to the device.
+    /// CUDA event after the copy to the GPU.
     copied: Event,
-    /// CUDA event that is recorded after the kernels that read the slot.
+    /// CUDA event after the kernels that read the slot.
     used: Event,
 }
 
 impl Slot {
-    /// Makes a slot with memory for the samples, frames and entries of `room`.
     fn new(device: &Device, column_types: ColumnTypes, room: Amount) -> Result<Slot> {
         let staged = Staged::new(device, column_types, room)?;
         let order = device.buffer(1)?;
@@ -65,8 +63,8 @@ impl Slot {
         })
     }
 
-    /// Queues the copy of this slot to the device. `origin` is the position in the epoch of its first sample. The copy
-    /// starts when the kernels that read the previous batches of this slot have ended.
+    /// Queues the copy to the GPU, after the kernels that read the slot's previous batches. `origin` is the index of
+    /// the slot's first sample in the order of the epoch.
     fn send(&mut self, ring: (&Device, ColumnTypes, &Stream), origin: u64) -> Result<()> {
         let (device, column_types, copies) = ring;
         if self.room != self.staging.room() {
@@ -84,7 +82,7 @@ impl Slot {
 }
 
 impl Ring {
-    /// Makes a ring without slots. The first epoch makes the slots.
+    /// Makes a ring. The first epoch allocates its memory.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -98,9 +96,8 @@ impl Ring {
         })
     }
 
-    /// Returns a slot for the next batches, or `None` if the training thread has ended the epoch. The first [`SLOTS`]
-    /// calls of an epoch get an idle slot or a new slot. Each later call waits for a slot that the training thread has
-    /// used and gives back through `back`. `made` counts the idle and new slots that the epoch has got.
+    /// Returns a slot for the next batches, or `None` if training has ended the epoch. After the first [`SLOTS`] calls,
+    /// waits until training gives a slot back.
     fn slot(&mut self, made: &mut usize, back: &Receiver<Slot>) -> Result<Option<Slot>> {
         let slot = match self.idle.pop() {
             Some(slot) => Some(slot),
@@ -112,13 +109,8 @@ impl Ring {
     }
 }
 
-/// Copies the batches of an epoch to the GPU, from the batch with index `first` on. Calls `each` for every batch until
-/// `each` returns false. The work that `each` queues on `stream` starts when the batch is on the device. The memory of
-/// the batch is used again after that work has ended.
-///
-/// # Errors
-/// [`tonic_base::Error::Corrupt`] if a chunk cannot be decoded, [`Error::Kernel`](crate::Error::Kernel) if a label is
-/// not below the number of classes, or the error of `each`.
+/// Copies the batches of an epoch to the GPU, from batch `first` on, and calls `each` for every batch until `each`
+/// returns false. `each` must queue its work on `stream`.
 pub(super) fn staged_epoch(
     loader: &Loader,
     ring: &mut Ring,

@@ -1,5 +1,4 @@
-//! Copies single batches from host memory to a GPU: for the self-check, the benchmark, the GPU engine, and the spike
-//! counts after an epoch.
+//! Copies one batch from host memory to a GPU, without a cache or a ring buffer.
 
 use tonic_loader::Batch;
 
@@ -10,20 +9,15 @@ use crate::kernel::batch_source::BatchSource;
 use crate::kernel::interface::DrawOrder;
 use crate::kernel::program::ColumnTypes;
 
-/// A batch in device memory. The kernels read all samples of the batch, in order.
 #[derive(Debug)]
 pub(crate) struct StagedBatch {
     source: BatchSource,
-    /// The memory that `source` points to.
+    /// The GPU memory that `source` points to.
     _memory: (Staged, Buffer<DrawOrder>),
 }
 
 impl StagedBatch {
-    /// Queues a copy of a batch to the device of `stream`. All labels must be below `classes`.
-    ///
-    /// # Errors
-    /// [`Error::Kernel`](crate::Error::Kernel) if a label is not below `classes`,
-    /// [`Error::DeviceMemory`](crate::Error::DeviceMemory), [`Error::Cuda`](crate::Error::Cuda).
+    /// Queues a copy of a batch to the GPU of `stream`. Returns an error if a label is not below `classes`.
     pub(crate) fn new(
         stream: &Stream,
         column_types: ColumnTypes,
@@ -42,8 +36,7 @@ impl StagedBatch {
         Ok(StagedBatch { source, _memory: (staged, order) })
     }
 
-    /// Returns the addresses of the batch in device memory, for the kernels. They are valid as long as this value
-    /// lives.
+    /// Returns the addresses of the batch in GPU memory. The addresses are valid until the batch is dropped.
     pub(crate) fn source(&self) -> BatchSource {
         self.source
     }

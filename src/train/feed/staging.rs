@@ -1,8 +1,8 @@
-//! Staging: samples are unpacked into columns in page-locked host memory, in the types that the kernels read, and then
-//! copied to a GPU.
+//! Staging: the CPU unpacks samples into page-locked host memory, in the types that the kernels read, and then copies
+//! them to a GPU.
 //!
-//! All threads unpack samples into the same staging buffer, each sample into a range of its own. While one buffer is
-//! copied to the GPU, the threads fill the next buffer.
+//! All threads fill one buffer together, each sample in its own range. While the GPU receives this buffer, the threads
+//! fill another.
 
 use rayon::prelude::*;
 use tonic_loader::EpochSample;
@@ -13,22 +13,20 @@ use crate::gpu::{Buffer, Device, Pinned, Stream};
 use crate::kernel::interface::{Sample, SampleColumns};
 use crate::kernel::program::ColumnTypes;
 
-/// Minimum number of samples that a thread unpacks in one go. With fewer, waking threads takes longer than they save.
+/// Minimum number of samples that a thread unpacks at a time. With fewer, waking the thread takes longer than it saves.
 const SAMPLES_PER_JOB: usize = 4;
 
-/// A number of samples, and the numbers of frames and entries (active cells) of these samples in total.
+/// A number of samples, and how many frames and entries (active cells) they have in total.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Amount {
-    /// Number of samples.
     pub samples: usize,
     /// Number of frames of all samples together.
     pub frames: usize,
-    /// Number of entries of all samples together.
+    /// Number of entries (active cells) of all samples together.
     pub entries: usize,
 }
 
 impl Amount {
-    /// Returns the sum of two amounts.
     pub(super) fn plus(self, other: Amount) -> Amount {
         Amount {
             samples: self.samples + other.samples,
@@ -37,14 +35,14 @@ impl Amount {
         }
     }
 
-    /// Returns this amount with a quarter more frames and entries, so that memory of this size also fits slightly
-    /// larger batches.
+    /// Adds a quarter to the numbers of frames and entries, so that memory for one batch also fits slightly larger
+    /// batches.
     fn with_a_quarter_more(self) -> Amount {
         let more = |n: usize| n + n / 4;
         Amount { samples: self.samples, frames: more(self.frames), entries: more(self.entries) }
     }
 
-    /// Returns the larger number of each kind.
+    /// Returns the larger number of samples, of frames and of entries.
     pub(super) fn at_least(self, other: Amount) -> Amount {
         Amount {
             samples: self.samples.max(other.samples),
@@ -53,24 +51,19 @@ impl Amount {
         }
     }
 
-    /// Whether this amount fits into memory that was allocated for the amount `room`.
+    /// Whether this amount of data fits into memory for the amount `room`.
     pub(super) fn fits(self, room: Amount) -> bool {
         self.samples <= room.samples && self.frames <= room.frames && self.entries <= room.entries
     }
 }
 
-/// A sample that can be copied into a staging buffer.
+/// A sample to copy into a staging buffer.
 pub(crate) trait Stage: Sync {
-    /// Returns the amount of this one sample: 1 sample, and the numbers of its frames and entries.
     fn amount(&self) -> Amount;
-    /// Returns the types of the sample's columns.
     fn widths(&self) -> Widths;
     /// Returns the index of the sample's class, from 0.
     fn label(&self) -> u32;
-    /// Appends the sample's columns to `frames`.
-    ///
-    /// # Errors
-    /// [`Corrupt`](tonic_base::Error::Corrupt) if a cell is outside the frame.
+    /// Appends the sample to `frames`. Returns an error if a cell is outside the frame.
     fn append_to(&self, frames: &mut SparseFrames) -> Result<()>;
 }
 
@@ -93,7 +86,6 @@ impl Stage for EpochSample<'_> {
     }
 }
 
-/// A sample of a batch in host memory, and its label.
 impl Stage for (SampleFrames<'_>, u32) {
     fn amount(&self) -> Amount {
         Amount { samples: 1, frames: self.0.frames(), entries: self.0.entries() }
@@ -114,7 +106,7 @@ impl Stage for (SampleFrames<'_>, u32) {
     }
 }
 
-/// A staging buffer: columns of samples in page-locked host memory.
+/// A staging buffer: page-locked host memory for samples on the way to the GPU.
 #[derive(Debug)]
 pub(crate) struct Staging {
     device: Device,
@@ -127,7 +119,7 @@ pub(crate) struct Staging {
     counts: Pinned<u8>,
 }
 
-/// Columns of samples in device memory.
+/// Columns of samples in GPU memory.
 #[derive(Debug)]
 pub(crate) struct Staged {
     column_types: ColumnTypes,
@@ -138,11 +130,6 @@ pub(crate) struct Staged {
 }
 
 impl Staged {
-    /// Allocates device memory for `room.samples` samples with `room.frames` frames and `room.entries` entries in
-    /// total.
-    ///
-    /// # Errors
-    /// [`Error::DeviceMemory`](crate::Error::DeviceMemory).
     pub(super) fn new(device: &Device, column_types: ColumnTypes, room: Amount) -> Result<Staged> {
         Ok(Staged {
             column_types,
@@ -153,7 +140,6 @@ impl Staged {
         })
     }
 
-    /// Returns the addresses of the columns.
     pub(super) fn columns(&self) -> SampleColumns {
         SampleColumns {
             frame_ends: self.frame_ends.address(),
@@ -163,18 +149,12 @@ impl Staged {
         }
     }
 
-    /// Returns the size of the columns in device memory, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.samples.bytes() + self.frame_ends.bytes() + self.cells.bytes() + self.counts.bytes()
     }
 }
 
 impl Staging {
-    /// Allocates page-locked memory for `room.samples` samples with `room.frames` frames and `room.entries` entries in
-    /// total.
-    ///
-    /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda) if page-locked memory cannot be allocated.
     pub(super) fn new(device: &Device, column_types: ColumnTypes, room: Amount) -> Result<Staging> {
         Ok(Staging {
             device: device.clone(),
@@ -188,12 +168,12 @@ impl Staging {
         })
     }
 
-    /// Returns the numbers of samples, frames and entries in the buffer.
+    /// Returns how much data is in the buffer.
     pub(super) fn used(&self) -> Amount {
         self.used
     }
 
-    /// Returns the numbers of samples, frames and entries that fit into the allocated memory.
+    /// Returns how much data fits into the buffer.
     pub(super) fn room(&self) -> Amount {
         self.room
     }
@@ -203,12 +183,7 @@ impl Staging {
         self.used = Amount::default();
     }
 
-    /// Adds samples to the buffer. If they do not fit, allocates more memory. All labels must be below `classes`.
-    /// `base` has the numbers of samples, frames and entries that will be in device memory before those of this buffer.
-    ///
-    /// # Errors
-    /// The error of [`Stage::append_to`]; [`Error::Kernel`](crate::Error::Kernel) if a label is not below `classes`;
-    /// [`Error::Cuda`](crate::Error::Cuda) if page-locked memory cannot be allocated, or if an earlier copy failed.
+    /// Adds samples to the buffer, which grows if needed. `base` is the amount of data that GPU memory already has.
     pub(super) fn push<S: Stage>(&mut self, samples: &[S], classes: usize, base: Amount) -> Result<()> {
         let start = self.used;
         let mut ends = Vec::with_capacity(samples.len());
@@ -285,14 +260,7 @@ impl Staging {
         Ok(())
     }
 
-    /// Queues a copy of all samples of the buffer to the device memory `to`. The samples are written after those that
-    /// `to` already has. `base` has the numbers of samples, frames and entries that `to` already has.
-    ///
-    /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda).
-    ///
-    /// # Panics
-    /// If the samples do not fit into `to`, or if `to` has other column types.
+    /// Queues a copy of the buffer to the GPU memory `to`, after the amount of data `base` that `to` already has.
     pub(crate) fn upload(&self, stream: &Stream, to: &Staged, base: Amount) -> Result<()> {
         assert_eq!(self.column_types, to.column_types, "types of the columns");
         let ColumnTypes { frame_ends, cells, counts } = self.column_types;
@@ -308,8 +276,7 @@ impl Staging {
     }
 }
 
-/// Writes the end of each frame of a sample as a number of type `width`. The end is the number of entries in this frame
-/// and all frames before it.
+/// Writes the end of each frame of a sample: the number of entries in this frame and all frames before it.
 fn write_ends(sizes: Column<'_>, width: Width, to: &mut [u8]) {
     let mut end = 0;
     let ends = sizes.iter().map(|size| {
@@ -322,7 +289,7 @@ fn write_ends(sizes: Column<'_>, width: Width, to: &mut [u8]) {
     }
 }
 
-/// Writes the values of a column as numbers of type `width`. Every value must fit into this type.
+/// Writes the values of a column as numbers of type `width`. Every value must fit.
 fn write_column(column: Column<'_>, width: Width, to: &mut [u8]) {
     match (column, width) {
         (Column::U8(numbers), Width::U8) => to.copy_from_slice(numbers),

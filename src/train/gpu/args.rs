@@ -1,12 +1,11 @@
-//! Arguments of kernels. A kernel takes one struct by value. The definition of the struct in CUDA C++ is generated from
-//! the definition in Rust, so that the two cannot differ.
+//! Arguments of kernels. A kernel takes one struct by value. The struct in CUDA C++ is generated from the struct in
+//! Rust, so the two have the same fields.
 
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::size_of;
 
-/// An address in device memory, or null. A kernel sees it as `T*`. An address doesn't own the memory, and doesn't know
-/// how many elements follow.
+/// An address in GPU memory, or null, which a kernel sees as `T*`. An address doesn't own the memory.
 #[repr(transparent)]
 pub(crate) struct Address<T>(u64, PhantomData<T>);
 
@@ -15,17 +14,15 @@ impl<T> Address<T> {
         Address(address, PhantomData)
     }
 
-    /// Returns the null address.
     pub(crate) fn null() -> Address<T> {
         Address::new(0)
     }
 
-    /// Whether this is the null address.
     pub(crate) fn is_null(self) -> bool {
         self.0 == 0
     }
 
-    /// Returns the address that is `elements` elements of `T` after this address. The null address stays null.
+    /// Moves the address on by a number of elements, not bytes. The null address stays null.
     #[must_use]
     #[allow(clippy::should_implement_trait)]
     pub(crate) fn add(self, elements: usize) -> Address<T> {
@@ -66,18 +63,17 @@ impl<T> fmt::Debug for Address<T> {
     }
 }
 
-/// A type that is allowed for elements of arrays in device memory and for fields of kernel arguments.
+/// A type that buffers in GPU memory and kernel arguments may contain.
 ///
 /// # Safety
 /// Any bytes must be a valid value of the type. The type that [`declare`](DeviceType::declare) writes in CUDA C++ must
-/// have the same layout as this type in Rust.
+/// have the same layout as this Rust type.
 pub(crate) unsafe trait DeviceType: Copy + Send + Sync + 'static {
-    /// Returns the declaration in CUDA C++ of a variable of this type with the name `name`, without a semicolon: for
-    /// example `unsigned int name[8]`.
+    /// Returns the declaration of a variable in CUDA C++, without a semicolon, such as `unsigned int name[8]`.
     fn declare(name: &str) -> String;
 }
 
-/// Implements [`DeviceType`] for types of numbers. In a call, each Rust type is followed by its name in CUDA C++.
+/// Implements [`DeviceType`] for number types. Each Rust type is followed by its name in CUDA C++.
 macro_rules! numbers {
     ($($rust:ty: $cuda:literal),* $(,)?) => {$(
         // SAFETY: a number of the same width and kind on both sides; any bits are one.
@@ -121,18 +117,15 @@ unsafe impl<T: DeviceType, const N: usize> DeviceType for [T; N] {
 /// # Safety
 /// Only [`kernel_structs!`] may implement this trait.
 pub(crate) unsafe trait KernelStruct: DeviceType {
-    /// Name of the struct, in Rust and in CUDA C++.
     const NAME: &'static str;
 
-    /// Returns the definition of the struct in CUDA C++. It includes static assertions of the struct's size and
-    /// alignment and of each field's offset, so that the compilation fails if the layout differs from Rust's. Structs
-    /// that this struct contains or points to must be declared before it.
+    /// Returns the definition of the struct in CUDA C++. Assertions in the text stop the compilation if the layout
+    /// differs from Rust's.
     fn declaration() -> String;
 }
 
-/// Defines structs both in Rust and in CUDA C++, and a function `declarations` that returns the definitions in CUDA
-/// C++. If a struct contains or points to another struct, the other struct must come first. The type of each field must
-/// implement [`DeviceType`].
+/// Defines structs both in Rust and in CUDA C++, and a function `declarations` that returns the CUDA C++ text. A struct
+/// must come after the structs that it uses.
 macro_rules! kernel_structs {
     ($(
         $(#[$attribute:meta])*
@@ -172,7 +165,6 @@ macro_rules! kernel_structs {
         }
     )+
 
-        /// Returns the CUDA C++ definitions of the structs that one call of `kernel_structs!` defines.
         pub(crate) fn declarations() -> String {
             [$(<$name as $crate::gpu::KernelStruct>::declaration()),+].concat()
         }
@@ -181,9 +173,7 @@ macro_rules! kernel_structs {
 
 pub(crate) use kernel_structs;
 
-/// CUDA C++ text that defines the macro TONIC_OFFSET, which returns the offset of a field in a struct. NVRTC has no
-/// header with `offsetof`, so the macro uses an intrinsic of NVRTC. With other compilers, which tests use to compile
-/// the kernels for the host, it uses a built-in function.
+/// CUDA C++ text that defines the macro TONIC_OFFSET, which returns the offset of a field. NVRTC has no `offsetof`.
 const OFFSET: &str = "#ifndef TONIC_OFFSET
 #ifdef __CUDACC_RTC__
 #define TONIC_OFFSET(type, field) __INTADDR__(&((type *)0)->field)
@@ -193,8 +183,8 @@ const OFFSET: &str = "#ifndef TONIC_OFFSET
 #endif
 ";
 
-/// Returns the text of [`KernelStruct::declaration`] for the struct `T`. Each of `fields` is (name, declaration in CUDA
-/// C++, offset in bytes in Rust).
+/// Returns the text of [`KernelStruct::declaration`]. Each field is (name, declaration in CUDA C++, offset in bytes in
+/// Rust).
 pub(crate) fn definition<T: KernelStruct>(fields: &[(&str, String, usize)]) -> String {
     let name = T::NAME;
     let mut text = format!("struct {name} {{\n");

@@ -1,8 +1,8 @@
-//! A cache of compiled kernels on disk. NVRTC takes seconds, so a machine compiles each program only once.
+//! A cache of compiled kernels on disk. Compiling takes seconds, so a machine compiles each program only once.
 //!
-//! The cache is a folder with one file for each compiled program. The name of the file is a hash of everything that the
-//! compiled code depends on. The file has the code, and ends with a hash of the code. If the file is missing or
-//! damaged, the program is compiled again. It is not an error if the file cannot be written.
+//! The cache is a folder with one file for each program. The file's name is a hash of everything that the compiled code
+//! depends on. The file has the code, and then a hash of the code. A missing or damaged file is written again. Errors
+//! in writing are ignored.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -13,33 +13,22 @@ use crate::error::Result;
 use crate::gpu::compile::{CudaSource, Image, NVRTC_OPTIONS, check_compiler, compile, nvrtc_version};
 use crate::gpu::device::Device;
 
-/// Folder that was given to [`set_kernel_cache`]. Unset if that function wasn't called.
+/// Folder that [`set_kernel_cache`] was called with.
 static CHOSEN: OnceLock<PathBuf> = OnceLock::new();
 
-/// Sets the folder of the cache of compiled kernels, for this process. Call this before the first program is loaded.
-/// Only the first call has an effect.
+/// Sets the folder of the cache of compiled kernels, for this process. Call this before the first program is loaded;
+/// later calls have no effect.
 pub fn set_kernel_cache(folder: &Path) {
     CHOSEN.get_or_init(|| folder.into());
 }
 
-/// Compiles a program for a device, or reads the compiled program from the cache.
-///
-/// The folder of the cache is the one given to [`set_kernel_cache`]. If that function wasn't called, it is the first of
-/// these folders whose environment variable is set: `$TONIC_CACHE`, `$XDG_CACHE_HOME/tonic-toolkit`,
-/// `$HOME/.cache/tonic-toolkit`.
-///
-/// # Errors
-/// The errors of [`check_compiler`] and [`compile`].
+/// Returns a compiled program, from the cache if possible.
 pub(crate) fn cached(source: &CudaSource, device: &Device) -> Result<Image> {
     check_compiler(device)?;
     cached_in(folder().as_deref(), source, device.capability())
 }
 
-/// Compiles a program for GPUs of compute capability `architecture`, or reads the compiled program from the cache in
-/// `folder`. If `folder` is `None`, the program is compiled without a cache.
-///
-/// # Errors
-/// The errors of [`compile`].
+/// Returns a compiled program, from the cache in `folder` if possible. Without a folder, always compiles.
 pub(super) fn cached_in(folder: Option<&Path>, source: &CudaSource, architecture: (u32, u32)) -> Result<Image> {
     let Some(folder) = folder else {
         return compile(source, architecture);
@@ -57,8 +46,7 @@ pub(super) fn cached_in(folder: Option<&Path>, source: &CudaSource, architecture
     Ok(image)
 }
 
-/// Returns the compiled code in `content`, the content of a cache file. Returns `None` if the file is damaged: the hash
-/// at its end is missing or wrong.
+/// Returns the compiled code from the content of a cache file, or `None` if the file is damaged.
 fn whole(mut content: Vec<u8>) -> Option<Image> {
     let (bytes, hash) = content.split_last_chunk::<{ blake3::OUT_LEN }>()?;
     let len = bytes.len();
@@ -68,7 +56,6 @@ fn whole(mut content: Vec<u8>) -> Option<Image> {
     })
 }
 
-/// Returns the name of the cache file for a program, a compute capability and a version of NVRTC.
 fn name(source: &CudaSource, architecture: (u32, u32), nvrtc: (u32, u32)) -> String {
     let mut hasher = blake3::Hasher::new();
     let mut add = |text: &str| {
@@ -85,8 +72,8 @@ fn name(source: &CudaSource, architecture: (u32, u32), nvrtc: (u32, u32)) -> Str
     format!("{}.kernels", hasher.finalize().to_hex())
 }
 
-/// Returns the folder of the cache, as [`cached`] describes. Returns `None` if [`set_kernel_cache`] wasn't called and
-/// none of the environment variables is set.
+/// Returns the folder of the cache: that of [`set_kernel_cache`], or the first of `$TONIC_CACHE`,
+/// `$XDG_CACHE_HOME/tonic-toolkit` and `$HOME/.cache/tonic-toolkit` whose variable is set.
 fn folder() -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let chosen = CHOSEN.get().cloned();

@@ -8,40 +8,34 @@ use crate::error::{BaseFault, Error, Result};
 use crate::gpu::device::Device;
 use crate::gpu::library;
 
-/// Options of the compiler that are the same for every GPU. With `-default-device`, functions without a qualifier are
-/// device functions. With `--fmad=false`, multiplications and additions are fused only where the sources say so, as in
-/// the CPU kernels.
+/// Compiler options for every GPU. `-default-device` makes functions device functions. `--fmad=false` fuses
+/// multiplications and additions only where the source text says so.
 pub(super) const NVRTC_OPTIONS: [&str; 3] = ["--std=c++17", "-default-device", "--fmad=false"];
-/// Name of the source in the compiler's messages. There is no such file.
+/// Name of the source text in the compiler's messages. There is no such file.
 const NAME: &CStr = c"kernels.cu";
-/// Maximum number of lines of the compiler's log that an error message shows.
+/// Maximum number of lines of the compiler's log in an error message.
 const LOG_LINES: usize = 12;
 
-/// A program in CUDA C++.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CudaSource<'a> {
-    /// Source text, without `#include`.
+    /// Source text, which must not contain `#include`.
     pub(crate) text: &'a str,
-    /// Preprocessor macros, as (name, value).
+    /// Preprocessor macros as pairs (name, value).
     pub(crate) defines: &'a [(String, String)],
 }
 
-/// Compiled code. It is either a CUBIN, which is machine code for one compute capability, or PTX, which the driver
-/// compiles to machine code.
+/// Compiled code: a CUBIN, which is machine code, or PTX, which the driver compiles to machine code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Image(pub(super) Vec<u8>);
 
 impl Image {
-    /// Returns the bytes of the code. PTX is text that ends with a NUL byte.
+    /// Returns the code. PTX is text that ends with a NUL byte.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// Returns the version of NVRTC, for example (13, 0).
-///
-/// # Errors
-/// [`Unavailable`](tonic_base::Error::Unavailable) if NVRTC is missing.
+/// Returns the version of NVRTC, for example (13, 0), or an error if NVRTC is missing.
 pub(crate) fn nvrtc_version() -> Result<(u32, u32)> {
     library::nvrtc()?;
     let (mut major, mut minor) = (0, 0);
@@ -50,11 +44,7 @@ pub(crate) fn nvrtc_version() -> Result<(u32, u32)> {
     Ok((major as u32, minor as u32))
 }
 
-/// Checks that the driver can run the code that NVRTC compiles: the driver must support the major CUDA version of
-/// NVRTC.
-///
-/// # Errors
-/// [`Unavailable`](tonic_base::Error::Unavailable) if NVRTC is missing, or if the driver is too old for NVRTC.
+/// Returns an error if NVRTC is missing, or if the driver is too old to run code that NVRTC compiles.
 pub(crate) fn check_compiler(device: &Device) -> Result<()> {
     let (nvrtc, driver) = (nvrtc_version()?, device.driver_version());
     if driver.0 >= nvrtc.0 {
@@ -67,13 +57,8 @@ pub(crate) fn check_compiler(device: &Device) -> Result<()> {
     Err(Error::unavailable(format!("device cuda:{}", device.ordinal()), why))
 }
 
-/// Compiles a program for GPUs of compute capability `architecture`. If NVRTC knows this compute capability, the result
-/// is a CUBIN. Otherwise it is PTX for the newest of the older compute capabilities that NVRTC knows.
-///
-/// # Errors
-/// [`Error::Cuda`] if the program doesn't compile, or if NVRTC knows only newer GPUs. If the program doesn't compile,
-/// the error has the first lines of the compiler's log. [`Unavailable`](tonic_base::Error::Unavailable) if NVRTC is
-/// missing.
+/// Compiles a program to a CUBIN for the compute capability `architecture`. If NVRTC doesn't know this compute
+/// capability, compiles to PTX for an older one.
 pub(crate) fn compile(source: &CudaSource, architecture: (u32, u32)) -> Result<Image> {
     let known = known_architectures()?;
     let wanted = architecture.0 * 10 + architecture.1;
@@ -90,10 +75,6 @@ pub(crate) fn compile(source: &CudaSource, architecture: (u32, u32)) -> Result<I
     }
 }
 
-/// Compiles a program for GPUs of compute capability `architecture`. Returns the PTX as text.
-///
-/// # Errors
-/// The errors of [`compile`]. [`Error::Cuda`] if NVRTC doesn't know this compute capability.
 #[cfg(test)]
 pub(crate) fn compile_ptx(source: &CudaSource, architecture: (u32, u32)) -> Result<String> {
     library::nvrtc()?;
@@ -105,7 +86,7 @@ fn ptx(source: &CudaSource, architecture: u32) -> Result<Vec<u8>> {
     Compilation::compile(source, &format!("compute_{architecture}"))?.get(sys::nvrtcGetPTXSize, sys::nvrtcGetPTX)
 }
 
-/// Returns the compute capabilities that NVRTC can compile for. Each is one number, for example 90 for (9, 0).
+/// Returns the compute capabilities that NVRTC knows, each as one number, for example 90 for (9, 0).
 fn known_architectures() -> Result<Vec<u32>> {
     library::nvrtc()?;
     let doing = || "ask NVRTC for the GPUs that it knows".into();
@@ -124,16 +105,15 @@ struct Compilation {
     doing: String,
 }
 
-/// Function of NVRTC that writes the size in bytes of one result of a compilation, such as the code or the log. If the
-/// result ends with a NUL byte, the size includes it.
+/// NVRTC function that writes the size in bytes of a result, such as the compiled code or the log.
 ///
 /// # Safety
 /// The program must be valid.
 type GetSize = unsafe fn(nvrtcProgram, *mut usize) -> nvrtcResult;
-/// Function of NVRTC that copies one result of a compilation, such as the code or the log, to memory.
+/// NVRTC function that copies a result, such as the compiled code or the log, to memory.
 ///
 /// # Safety
-/// The program must be valid. The memory must have as many bytes as the [`GetSize`] function for the same result says.
+/// The program must be valid. The memory must have the size that the [`GetSize`] function for this result writes.
 type Get = unsafe fn(nvrtcProgram, *mut c_char) -> nvrtcResult;
 
 impl Compilation {
@@ -164,8 +144,8 @@ impl Compilation {
         }
     }
 
-    /// Returns one result of the compilation, such as the code or the log. `size` and `text` are the NVRTC functions
-    /// for this result.
+    /// Returns a result, such as the compiled code or the log. `size` and `text` are the NVRTC functions for this
+    /// result.
     fn get(&self, size: GetSize, text: Get) -> Result<Vec<u8>> {
         let doing = || self.doing.clone();
         let mut bytes = 0;
@@ -177,8 +157,7 @@ impl Compilation {
         Ok(content)
     }
 
-    /// Returns the first lines of the compiler's log, for an error message. If the log is empty, returns the name of
-    /// the error code.
+    /// Returns the first lines of the compiler's log for an error message, or the error code if the log is empty.
     fn fault(&self, code: nvrtcResult) -> String {
         let log = self.get(sys::nvrtcGetProgramLogSize, sys::nvrtcGetProgramLog).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
@@ -198,8 +177,7 @@ impl Drop for Compilation {
     }
 }
 
-/// Converts a status code of NVRTC to a result. `doing` returns the text that follows "cannot" in the error message:
-/// what was tried.
+/// Converts a status code of NVRTC to a result. `doing` returns the text that follows "cannot" in the error message.
 fn check(code: nvrtcResult, doing: impl FnOnce() -> String) -> Result<()> {
     match code {
         nvrtcResult::NVRTC_SUCCESS => Ok(()),

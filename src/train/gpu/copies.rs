@@ -1,4 +1,4 @@
-//! Copies between page-locked memory of the host and memory of the GPU, queued on a stream.
+//! Copies between page-locked host memory and GPU memory, queued on a stream.
 
 use std::ops::Range;
 
@@ -11,16 +11,8 @@ use crate::gpu::memory::{Buffer, Pinned};
 use crate::gpu::stream::Stream;
 
 impl Stream {
-    /// Queues a copy from host memory to device memory. The elements of `from` in `range` are copied to `to`, beginning
-    /// at index `at` of `to`. The call returns before the copy has ended. A later call that borrows or frees `from`
-    /// waits for the copy.
-    ///
-    /// # Errors
-    /// [`Error::Cuda`]. It is also an error if this stream records a graph, because `from` could be freed before the
-    /// graph is replayed.
-    ///
-    /// # Panics
-    /// If `range` is not inside `from`, or if the elements to write are not inside `to`.
+    /// Queues a copy of `from[range]` in host memory to `to[at..]` in GPU memory. The next use of `from` waits for the
+    /// copy. Returns an error while the stream records a graph.
     pub(crate) fn upload<T: DeviceType>(
         &self,
         to: &Buffer<T>,
@@ -38,16 +30,8 @@ impl Stream {
         })
     }
 
-    /// Queues a copy from device memory to host memory. The elements of `from` in `range` are copied to `to`, beginning
-    /// at index `at` of `to`. The call returns before the copy has ended. A later call that borrows or frees `to` waits
-    /// for the copy.
-    ///
-    /// # Errors
-    /// [`Error::Cuda`]. It is also an error if this stream records a graph, because `to` could be freed before the
-    /// graph is replayed.
-    ///
-    /// # Panics
-    /// If `range` is not inside `from`, or if the elements to write are not inside `to`.
+    /// Queues a copy of `from[range]` in GPU memory to `to[at..]` in host memory. The next use of `to` waits for the
+    /// copy. Returns an error while the stream records a graph.
     pub(crate) fn download<T: DeviceType>(
         &self,
         from: &Buffer<T>,
@@ -86,10 +70,7 @@ impl Stream {
         host.during(self, || check(copy(), doing))
     }
 
-    /// Queues work on this stream that sets every byte of a buffer to `byte`.
-    ///
-    /// # Errors
-    /// [`Error::Cuda`].
+    /// Queues work that sets every byte of a buffer to `byte`.
     pub(crate) fn fill<T: DeviceType>(&self, buffer: &Buffer<T>, byte: u8) -> Result<()> {
         if buffer.bytes() == 0 {
             return Ok(());

@@ -13,7 +13,7 @@ use crate::gpu::library;
 /// Oldest compute capability that the kernels run on, as (major, minor). (8, 0) is Ampere.
 const OLDEST: (u32, u32) = (8, 0);
 
-/// A GPU and its primary CUDA context, which libtorch uses too. All clones share the context.
+/// A GPU and its primary CUDA context. All clones, and libtorch, share the context.
 #[derive(Clone)]
 pub struct Device(Arc<Open>);
 
@@ -27,7 +27,7 @@ struct Open {
     multiprocessors: usize,
     shared_memory_limit: usize,
     total_memory: u64,
-    /// Locked while a graph is recorded, and during calls that would break the recording of another thread.
+    /// Locked during the recording of a graph, and during calls that would break the recording of another thread.
     recording: ReentrantMutex<()>,
 }
 
@@ -61,7 +61,7 @@ impl Device {
     /// Opens the GPU with the index `ordinal`, from 0.
     ///
     /// # Errors
-    /// [`Unavailable`](tonic_base::Error::Unavailable) if there is no such GPU, or if the GPU is too old;
+    /// [`Unavailable`](tonic_base::Error::Unavailable) if the machine has no such GPU, or if the GPU is too old.
     /// [`Error::Cuda`] if the driver returns an error.
     pub fn open(ordinal: usize) -> Result<Device> {
         let unavailable = |why: String| Error::unavailable(format!("device cuda:{ordinal}"), why);
@@ -129,7 +129,7 @@ impl Device {
         self.0.capability
     }
 
-    /// Newest version of CUDA that the driver supports, as (major, minor), for example (13, 0).
+    /// Newest CUDA version that the driver supports, as (major, minor), for example (13, 0).
     pub(crate) fn driver_version(&self) -> (u32, u32) {
         self.0.driver
     }
@@ -139,7 +139,7 @@ impl Device {
         self.0.multiprocessors
     }
 
-    /// Maximum shared memory of a CUDA block, in bytes. A kernel that uses more than 48 KiB must opt in.
+    /// Maximum shared memory of a CUDA block, in bytes.
     pub(crate) fn shared_memory_limit(&self) -> usize {
         self.0.shared_memory_limit
     }
@@ -149,7 +149,7 @@ impl Device {
         self.0.total_memory
     }
 
-    /// Returns the free memory of the GPU at the time of the call, in bytes.
+    /// Returns the free memory of the GPU, in bytes.
     ///
     /// # Errors
     /// [`Error::Cuda`].
@@ -161,10 +161,7 @@ impl Device {
         Ok(free as u64)
     }
 
-    /// Waits until all work on the GPU has ended.
-    ///
-    /// # Errors
-    /// [`Error::Cuda`], also if the work failed.
+    /// Waits until all work on the GPU has ended. Returns an error if the work failed.
     pub(crate) fn synchronize(&self) -> Result<()> {
         let _alone = self.alone();
         self.activate()?;
@@ -172,24 +169,20 @@ impl Device {
         check(unsafe { sys::cuCtxSynchronize() }, || format!("finish the work on {self}"))
     }
 
-    /// Locks the device until the returned guard is dropped. Until then, other threads wait if they record a graph,
-    /// allocate or free memory, read device memory, or wait for the whole device.
+    /// Returns a guard. Until it is dropped, other threads wait before they record a graph, or do what would break a
+    /// recording.
     pub(super) fn alone(&self) -> impl Drop {
         self.0.recording.lock()
     }
 
-    /// Makes the GPU's CUDA context current on the calling thread. This is required before every call of the driver
-    /// that uses the context.
+    /// Makes the GPU's CUDA context current on the calling thread, as most calls of the driver require.
     pub(super) fn activate(&self) -> Result<()> {
         // SAFETY: the context is retained as long as `self` lives.
         check(unsafe { sys::cuCtxSetCurrent(self.0.context) }, || format!("use {self}"))
     }
 }
 
-/// Returns the number of GPUs, which is at least 1.
-///
-/// # Errors
-/// A text that says why no GPU can be used.
+/// Returns the number of GPUs, or a text that says why the program can use none.
 fn devices() -> Result<usize, String> {
     library::driver()?;
     // SAFETY: the driver is there.
@@ -237,7 +230,7 @@ fn driver_version() -> Result<(u32, u32)> {
 }
 
 /// Converts a status code of the driver to a result. `doing` returns the text that follows "cannot" in the error
-/// message: what was tried.
+/// message.
 pub(super) fn check(code: CUresult, doing: impl FnOnce() -> String) -> Result<()> {
     match code {
         CUresult::CUDA_SUCCESS => Ok(()),
@@ -245,9 +238,8 @@ pub(super) fn check(code: CUresult, doing: impl FnOnce() -> String) -> Result<()
     }
 }
 
-/// Returns the name and the description of a status code of the driver, for example "CUDA_ERROR_ILLEGAL_ADDRESS: an
-/// illegal memory access was encountered". If the driver doesn't know the code, returns its number: "code 12345 of the
-/// driver".
+/// Describes a status code of the driver, for example "CUDA_ERROR_ILLEGAL_ADDRESS: an illegal memory access was
+/// encountered".
 fn describe(code: CUresult) -> String {
     let (mut name, mut words) = (std::ptr::null(), std::ptr::null());
     // SAFETY: the driver is there; it writes the address of a constant text, or null for a code that it does not know.

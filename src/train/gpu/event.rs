@@ -1,13 +1,11 @@
-//! CUDA events. An event is a point in the work of a stream. Streams and the host can wait for an event, and the time
-//! between two events can be measured.
+//! CUDA events: points in the work of a stream, for waiting and for measuring time.
 
 use cudarc::driver::sys::{self, CUevent};
 
 use crate::error::Result;
 use crate::gpu::device::{Device, check};
 
-/// A CUDA event: a point in the work of a stream. Other streams and the host can wait until the GPU has reached this
-/// point.
+/// A CUDA event: a point in the work of a stream. Other streams and the host can wait until the GPU reaches this point.
 #[derive(Debug)]
 pub(crate) struct Event {
     device: Device,
@@ -20,11 +18,7 @@ unsafe impl Send for Event {}
 unsafe impl Sync for Event {}
 
 impl Device {
-    /// Makes a CUDA event. If `timing` is true, the event also stores the time at which the GPU reaches it, which takes
-    /// the GPU a little longer.
-    ///
-    /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda).
+    /// Makes a CUDA event. `timing` says whether the event stores the time at which the GPU reaches it.
     pub(crate) fn event(&self, timing: bool) -> Result<Event> {
         self.activate()?;
         let mut raw = std::ptr::null_mut();
@@ -39,21 +33,15 @@ impl Device {
 }
 
 impl Event {
-    /// Waits until the GPU has reached this CUDA event. If the event was never recorded, the call returns at once.
-    ///
-    /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda), also if the work before the event failed.
+    /// Waits until the GPU has reached this event. Returns at once if the event was never recorded.
     pub(crate) fn synchronize(&self) -> Result<()> {
         self.device.activate()?;
         // SAFETY: the event is the driver's.
         check(unsafe { sys::cuEventSynchronize(self.raw) }, || format!("finish the work on {}", self.device))
     }
 
-    /// Returns the time from the CUDA event `since` to this CUDA event, in milliseconds.
-    ///
-    /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda) if one of the two events was never recorded, was made without timing, or has
-    /// not yet been reached by the GPU.
+    /// Returns the time from the event `since` to this event, in milliseconds. The GPU must have reached both events,
+    /// and both must store times.
     pub(crate) fn elapsed_ms(&self, since: &Event) -> Result<f32> {
         self.device.activate()?;
         let mut elapsed = 0.0;

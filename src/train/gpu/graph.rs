@@ -1,5 +1,5 @@
-//! CUDA graphs. A graph is a sequence of kernel launches that is recorded once and replayed many times. A replay takes
-//! one call of the driver, instead of one call for each launch.
+//! CUDA graphs: sequences of kernel launches that are recorded once and replayed many times, each time with one call of
+//! the driver.
 
 use cudarc::driver::sys::{self, CUgraph, CUgraphExec, CUgraphInstantiate_flags, CUstreamCaptureMode};
 
@@ -7,8 +7,7 @@ use crate::error::Result;
 use crate::gpu::device::{Device, check};
 use crate::gpu::stream::Stream;
 
-/// A recorded CUDA graph that can be replayed. A replay uses the arguments and addresses of the recording, so the
-/// buffers at these addresses must live until the last replay has ended.
+/// A recorded CUDA graph. The buffers that the recorded work uses must live until the last replay has ended.
 #[derive(Debug)]
 pub(crate) struct Graph {
     device: Device,
@@ -19,17 +18,11 @@ pub(crate) struct Graph {
 unsafe impl Send for Graph {}
 
 impl Stream {
-    /// Calls `work`, and records the work that it queues on this stream as a graph. The recorded work is not executed.
+    /// Records as a graph the work that `work` queues on this stream, without executing it. `work` must not allocate or
+    /// free memory, read GPU memory, or wait for the GPU.
     ///
-    /// Work on a second stream is recorded too, if the second stream first waits for an event of this stream. Before
-    /// `work` returns, this stream must wait for an event after the last work on the second stream.
-    ///
-    /// `work` must queue everything from the calling thread. It must not allocate or free memory, read device memory,
-    /// or wait for the device.
-    ///
-    /// # Errors
-    /// The error of `work`, or [`Error::Cuda`](crate::Error::Cuda). The recording has then ended, and the stream
-    /// accepts work as before.
+    /// To include work on a second stream, the second stream must first wait for an event of this stream. In the end,
+    /// this stream must wait for an event of the second stream.
     pub(crate) fn capture(&self, work: impl FnOnce() -> Result<()>) -> Result<Graph> {
         self.device().activate()?;
         // The documentation allows other threads to do anything meanwhile. But some drivers broke a recording when
@@ -45,10 +38,6 @@ impl Stream {
         recorded?.ready(self.device())
     }
 
-    /// Queues all work of a recorded graph on this stream.
-    ///
-    /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda), also if earlier work failed.
     pub(crate) fn replay(&self, graph: &Graph) -> Result<()> {
         self.device().activate()?;
         // SAFETY: both are the driver's, and the graph is of one thread.

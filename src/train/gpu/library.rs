@@ -1,9 +1,7 @@
-//! Finds the CUDA driver and NVRTC. This must be done before the crate cudarc calls the driver or NVRTC, because cudarc
-//! panics if the library is missing.
+//! Finds the CUDA driver and NVRTC at run time, because the crate cudarc panics if it calls a library that is missing.
 //!
-//! The driver is the one installed in the system. NVRTC is searched for in these places, in this order: the folder
-//! given to [`set_libtorch`], the folders of the system's loader, the folder of the libtorch that this process has
-//! loaded, and the folder where `scripts/setup` puts NVRTC.
+//! The search for NVRTC is in this order: the folder given to [`set_libtorch`], the folders of the system's loader, the
+//! folder of the loaded libtorch, and the folder where `scripts/setup` puts NVRTC.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -14,7 +12,7 @@ use libloading::os::unix::{Library as Opened, RTLD_GLOBAL, RTLD_NOW};
 
 use crate::error::{BaseFault, Error, Result};
 
-/// Names of all functions of the driver that this crate calls.
+/// All driver functions that this crate calls.
 const DRIVER_CALLS: [&str; 43] = [
     "cuCtxSetCurrent",
     "cuCtxSynchronize",
@@ -61,7 +59,7 @@ const DRIVER_CALLS: [&str; 43] = [
     "cuStreamWaitEvent",
 ];
 
-/// Names of all functions of NVRTC that this crate calls.
+/// All NVRTC functions that this crate calls.
 const NVRTC_CALLS: [&str; 12] = [
     "nvrtcCompileProgram",
     "nvrtcCreateProgram",
@@ -77,17 +75,17 @@ const NVRTC_CALLS: [&str; 12] = [
     "nvrtcVersion",
 ];
 
-/// Folder where `scripts/setup` puts NVRTC, inside the source tree from which this program was built.
+/// Folder in the source tree where `scripts/setup` puts NVRTC.
 const SETUPS_NVRTC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.deps/nvrtc");
 
-/// Folder of libtorch's libraries that [`set_libtorch`] found. Unset if that function wasn't called.
+/// Folder of libtorch's libraries that [`set_libtorch`] found.
 static CHOSEN_LIBTORCH: OnceLock<PathBuf> = OnceLock::new();
 
-/// Sets the folder from which this process loads NVRTC and libtorch's CUDA part.
+/// Sets the folder from which this process loads NVRTC and libtorch's CUDA part. Call this before the first device is
+/// opened; later calls have no effect.
 ///
-/// `dir` is one of these: the folder of a libtorch, which has a folder `lib`; the folder that contains the Python
-/// package `torch`; or the folder of the libraries themselves. Call this before the first device is opened. Only the
-/// first call has an effect.
+/// `dir` is the folder of a libtorch, the folder that contains the Python package `torch`, or the folder of libtorch's
+/// libraries.
 ///
 /// # Errors
 /// [`Usage`](tonic_base::Error::Usage) if `dir` has no libtorch.
@@ -102,32 +100,29 @@ pub fn set_libtorch(dir: &Path) -> Result<()> {
     }
 }
 
-/// Returns the folder of libtorch's libraries that [`set_libtorch`] found, or `None` if that function wasn't called.
 pub(super) fn chosen_libtorch() -> Option<&'static Path> {
     CHOSEN_LIBTORCH.get().map(PathBuf::as_path)
 }
 
-/// Returns the folder of the libtorch that this process has loaded, or `None` if it hasn't loaded libtorch.
+/// Returns the folder of the loaded libtorch, or `None` if this process has not loaded libtorch.
 pub(super) fn running_libtorch() -> Option<PathBuf> {
     loaded(|name| name == "libtorch_cpu.so" || name == "libc10.so")
 }
 
-/// Searches the libraries that this process has loaded. Returns the folder of the first library whose file name
-/// `wanted` accepts. Returns `None` if there is no such library, or if the system has no /proc.
+/// Returns the folder of the first loaded library whose file name `wanted` accepts.
 fn loaded(wanted: impl Fn(&str) -> bool) -> Option<PathBuf> {
     folder_in(&std::fs::read_to_string("/proc/self/maps").ok()?, wanted)
 }
 
-/// Searches `maps`, the text of /proc/self/maps, whose lines can end with the path of a library. Returns the folder of
-/// the first library whose file name `wanted` accepts.
+/// Searches `maps`, the text of /proc/self/maps. Returns the folder of the first library whose file name `wanted`
+/// accepts.
 fn folder_in(maps: &str, wanted: impl Fn(&str) -> bool) -> Option<PathBuf> {
     let mut paths = maps.lines().filter_map(|line| Some(Path::new(&line[line.find('/')?..])));
     let path = paths.find(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(&wanted))?;
     path.parent().map(Path::to_path_buf)
 }
 
-/// Opens a library and keeps it open until the process ends. Code that later opens a library with the same file name
-/// gets this library. Libraries that are opened later can use its symbols.
+/// Opens a library and keeps it open. Later searches for a library with this file name then find it.
 pub(super) fn open(path: &Path) -> Result<(), String> {
     // SAFETY: the libraries that are opened here (NVRTC, its builtins, libtorch's CUDA part) are made to be loaded at
     // run time: their initialisers ask nothing of the process.
@@ -135,14 +130,13 @@ pub(super) fn open(path: &Path) -> Result<(), String> {
     library.map(std::mem::forget).map_err(|e| e.to_string())
 }
 
-/// Returns the first name in `calls` for which the library has no function, or `None` if it has all of them.
+/// Returns the first function name in `calls` that the library doesn't have.
 fn missing<'a>(library: &Library, calls: &[&'a str]) -> Option<&'a str> {
     // SAFETY: the symbol is looked up and not used.
     calls.iter().find(|call| unsafe { library.get::<*const ()>(call.as_bytes()) }.is_err()).copied()
 }
 
-/// Checks that the driver is installed and has all functions in [`DRIVER_CALLS`]. The error is a text that says what is
-/// missing.
+/// Returns an error text if the driver is not installed, or if it doesn't have all of [`DRIVER_CALLS`].
 pub(super) fn driver() -> Result<(), String> {
     // SAFETY: the driver's initialisers ask nothing of the process.
     if !unsafe { driver::sys::is_culib_present() } {
@@ -155,10 +149,7 @@ pub(super) fn driver() -> Result<(), String> {
     }
 }
 
-/// Finds and loads NVRTC. Later calls return at once.
-///
-/// # Errors
-/// [`Unavailable`](tonic_base::Error::Unavailable) if NVRTC is missing or too old.
+/// Finds and loads NVRTC. Returns an error if NVRTC is missing or too old.
 pub(super) fn nvrtc() -> Result<()> {
     static READY: OnceLock<()> = OnceLock::new();
     if READY.get().is_some() {
@@ -186,8 +177,7 @@ pub(super) fn nvrtc() -> Result<()> {
     Ok(())
 }
 
-/// Opens NVRTC, so that the crate cudarc finds it by file name. The documentation of this module has the order of the
-/// search. The error is a text that lists the folders that were searched.
+/// Opens NVRTC, so that the crate cudarc finds it by file name. The error text lists the searched folders.
 fn find_nvrtc() -> Result<(), String> {
     let mut folders: Vec<PathBuf> = chosen_libtorch().map(nvrtc_folders).into_iter().flatten().collect();
     folders.retain(|folder| !opens_in(folder));
@@ -205,13 +195,11 @@ fn find_nvrtc() -> Result<(), String> {
     Err(format!("where the system looks, nor in {}", names.join(", ")))
 }
 
-/// Opens NVRTC from a folder. Returns true if this succeeded.
 fn opens_in(folder: &Path) -> bool {
     ["libnvrtc.so.13", "libnvrtc.so.12"].iter().any(|name| open(&folder.join(name)).is_ok())
 }
 
-/// Returns the folders in which a libtorch can have its own NVRTC. `libtorch` is the folder of its libraries. NVRTC can
-/// be in this folder, or in the folders of NVIDIA's Python packages next to the package `torch`.
+/// Returns the folders that can have the NVRTC of a libtorch. `libtorch` is the folder of its libraries.
 fn nvrtc_folders(libtorch: &Path) -> Vec<PathBuf> {
     ["", "../../nvidia/cu13/lib", "../../nvidia/cuda_nvrtc/lib"].iter().map(|place| libtorch.join(place)).collect()
 }
@@ -231,8 +219,7 @@ mod tests {
         assert_eq!(folder_in(maps, |name| name == "libc10.so"), None);
     }
 
-    /// Compares [`DRIVER_CALLS`] and [`NVRTC_CALLS`] with the calls in the sources. A call of a function that is in
-    /// neither list would panic if the library doesn't have this function.
+    /// The lists must be complete, because a call of a function that the library doesn't have panics.
     #[test]
     fn every_call_is_in_the_lists() {
         let sources = [

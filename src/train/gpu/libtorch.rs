@@ -10,14 +10,8 @@ use crate::gpu::library;
 /// Version of libtorch that the crate `tch` needs.
 const VERSION: &str = "2.11.0";
 
-/// Opens libtorch_cuda.so from the folder given to [`set_libtorch`](super::set_libtorch). If no folder was given, opens
-/// it from the folder of the libtorch that this process has loaded. Call this before tch asks libtorch whether CUDA is
-/// available, because libtorch remembers the answer.
-///
-/// # Errors
-/// [`Unavailable`](tonic_base::Error::Unavailable) if no libtorch is found, if libtorch_cuda.so is missing or cannot be
-/// opened, or if its version is not the one that tch needs. An unknown version is an error only if the folder was given
-/// to `set_libtorch`.
+/// Opens libtorch_cuda.so. Call this before tch asks libtorch whether CUDA is available, because libtorch remembers the
+/// answer.
 pub(crate) fn load_libtorch_cuda() -> Result<()> {
     let unavailable = |why: String| Error::unavailable("libtorch's CUDA part", why);
     let chosen = library::chosen_libtorch();
@@ -43,9 +37,8 @@ pub(crate) fn load_libtorch_cuda() -> Result<()> {
     library::open(&path).map_err(|words| unavailable(words.lines().collect::<Vec<_>>().join(" ")))
 }
 
-/// Returns the version of the libtorch whose libraries are in `folder`, without a build suffix such as `+cu130`. It is
-/// read from the file `build-version` or `version.py` in the parent folder. Returns `None` if there is no such file, or
-/// if the file has no version.
+/// Returns the version of the libtorch whose libraries are in `folder`, without a suffix such as `+cu130`. Reads a file
+/// in the parent folder.
 fn version(folder: &Path) -> Option<String> {
     let beside = |name: &str| std::fs::read_to_string(folder.parent()?.join(name)).ok();
     let text = match beside("build-version") {
@@ -55,7 +48,7 @@ fn version(folder: &Path) -> Option<String> {
     Some(text.trim().split('+').next().unwrap_or_default().into())
 }
 
-/// Returns the version of libtorch in the text of torch/version.py, or `None` if the text has none.
+/// Returns the version of libtorch in `text`, the text of torch/version.py.
 fn in_python(text: &str) -> Option<&str> {
     let line = text.lines().find(|line| line.starts_with("__version__"))?;
     line.split(['\'', '"']).nth(1)

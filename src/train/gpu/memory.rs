@@ -1,4 +1,4 @@
-//! Arrays on the GPU, and page-locked host memory for asynchronous copies.
+//! Arrays in GPU memory, and page-locked host memory for asynchronous copies.
 
 use std::mem::size_of;
 use std::ops::Range;
@@ -14,9 +14,7 @@ use crate::gpu::device::{Device, check};
 use crate::gpu::event::Event;
 use crate::gpu::stream::Stream;
 
-/// An array in device memory. Dropping it waits until the GPU no longer uses the memory, and then frees the memory.
-///
-/// Several streams may read and write the same array. The caller must order their work with CUDA events.
+/// An array in GPU memory. Several streams may use the same array; the caller must order their work with CUDA events.
 #[derive(Debug)]
 pub(crate) struct Buffer<T: DeviceType> {
     device: Device,
@@ -25,10 +23,7 @@ pub(crate) struct Buffer<T: DeviceType> {
 }
 
 impl Device {
-    /// Allocates an array of `len` elements in device memory. The elements are uninitialised.
-    ///
-    /// # Errors
-    /// [`Error::DeviceMemory`] if the device has too little free memory; [`Error::Cuda`].
+    /// Allocates an array of `len` uninitialised elements in GPU memory.
     pub(crate) fn buffer<T: DeviceType>(&self, len: usize) -> Result<Buffer<T>> {
         let _alone = self.alone();
         self.activate()?;
@@ -44,10 +39,7 @@ impl Device {
         Ok(Buffer { device: self.clone(), address: Address::new(address), len })
     }
 
-    /// Allocates an array in device memory and copies `elements` to it. Returns after the copy has ended.
-    ///
-    /// # Errors
-    /// The errors of [`Device::buffer`].
+    /// Allocates an array in GPU memory and copies `elements` to it. Returns when the copy has ended.
     pub(crate) fn buffer_from<T: DeviceType>(&self, elements: &[T]) -> Result<Buffer<T>> {
         let _alone = self.alone();
         let buffer = self.buffer(elements.len())?;
@@ -61,10 +53,7 @@ impl Device {
         Ok(buffer)
     }
 
-    /// Allocates an array of `len` elements in page-locked host memory. All bytes are 0.
-    ///
-    /// # Errors
-    /// [`Error::Cuda`] if the allocation fails.
+    /// Allocates an array in page-locked host memory. All bytes are 0.
     pub(crate) fn pinned<T: DeviceType>(&self, len: usize) -> Result<Pinned<T>> {
         let _alone = self.alone();
         self.activate()?;
@@ -89,54 +78,36 @@ impl Device {
 }
 
 impl<T: DeviceType> Buffer<T> {
-    /// Number of elements.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// Size in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.len * size_of::<T>()
     }
 
-    /// Address of the first element.
     pub(crate) fn address(&self) -> Address<T> {
         self.address
     }
 
-    /// Address of element `offset`.
-    ///
-    /// # Panics
-    /// If `offset` is larger than the number of elements.
+    /// Returns the address of element `offset`, counted in elements.
     pub(crate) fn at(&self, offset: usize) -> Address<T> {
         self.start_of(&(offset..self.len))
     }
 
-    /// Address of the first element of a range.
-    ///
-    /// # Panics
-    /// If the range is not inside the array.
+    /// Returns the address of the first element of a range. Panics if the range is not inside the array.
     pub(super) fn start_of(&self, range: &Range<usize>) -> Address<T> {
         let len = self.len;
         assert!(range.start <= range.end && range.end <= len, "elements {range:?} of a buffer of {len}");
         self.address.add(range.start)
     }
 
-    /// Waits until all work on the device has ended, and copies all elements to host memory.
-    ///
-    /// # Errors
-    /// [`Error::Cuda`], also if the work failed.
+    /// Waits for all work on the GPU, and copies all elements to host memory. Returns an error if the work failed.
     pub(crate) fn read(&self) -> Result<Vec<T>> {
         self.read_range(0..self.len)
     }
 
-    /// Waits until all work on the device has ended, and copies a range of elements to host memory.
-    ///
-    /// # Errors
-    /// The errors of [`Buffer::read`].
-    ///
-    /// # Panics
-    /// If the range is not inside the array.
+    /// Waits for all work on the GPU, and copies a range of elements to host memory.
     pub(crate) fn read_range(&self, range: Range<usize>) -> Result<Vec<T>> {
         let start = self.start_of(&range);
         let _alone = self.device.alone();
@@ -164,8 +135,8 @@ impl<T: DeviceType> Drop for Buffer<T> {
     }
 }
 
-/// An array in page-locked host memory. The GPU can copy from and to this memory while the CPU does other work.
-/// Borrowing or freeing the array first waits until all queued copies have ended.
+/// An array in page-locked host memory, for copies to and from the GPU. Using or freeing the array first waits for its
+/// copies.
 #[derive(Debug)]
 pub(crate) struct Pinned<T: DeviceType> {
     device: Device,
@@ -179,14 +150,12 @@ unsafe impl<T: DeviceType> Send for Pinned<T> {}
 // SAFETY: what changes through a shared reference is behind a mutex.
 unsafe impl<T: DeviceType> Sync for Pinned<T> {}
 
-/// The copies from and to a [`Pinned`] array that can still be running.
+/// Copies that may still be running, to and from a [`Pinned`] array.
 #[derive(Debug, Default)]
 struct Copies {
-    /// One element for each stream that has copied from or to the array. It has a CUDA event after the stream's last
-    /// copy, and says whether this copy may still be running.
+    /// For each stream that has copied to or from the array, the end of its last copy.
     marks: Vec<Mark>,
-    /// True if an error leaves it unknown whether a copy is still running: queuing the copy failed, and then waiting
-    /// for the device failed too.
+    /// Whether queuing a copy and then waiting for the GPU have both failed. The copy may then still be running.
     lost: bool,
 }
 
@@ -198,30 +167,21 @@ struct Mark {
 }
 
 impl<T: DeviceType> Pinned<T> {
-    /// Waits until all queued copies have ended, and borrows the elements.
-    ///
-    /// # Errors
-    /// [`Error::Cuda`], also if work on the device failed before the copies ended.
+    /// Waits for the copies of this array, and borrows the elements. Returns an error if work on the GPU failed.
     pub(crate) fn as_slice(&self) -> Result<&[T]> {
         self.wait()?;
         // SAFETY: the memory has `len` elements, any bytes are valid, no copy runs, and a copy to it takes &mut.
         Ok(unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) })
     }
 
-    /// Waits until all queued copies have ended, and borrows the elements mutably.
-    ///
-    /// # Errors
-    /// The errors of [`Pinned::as_slice`].
+    /// Waits for the copies of this array, and borrows the elements mutably.
     pub(crate) fn as_mut_slice(&mut self) -> Result<&mut [T]> {
         self.wait()?;
         // SAFETY: as above, and the borrow is the only one.
         Ok(unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) })
     }
 
-    /// Address of the first element of a range, in host memory.
-    ///
-    /// # Panics
-    /// If the range is not inside the array.
+    /// Returns the address of the first element of a range. Panics if the range is not inside the array.
     pub(super) fn start_of(&self, range: &Range<usize>) -> *mut T {
         let len = self.len;
         assert!(range.start <= range.end && range.end <= len, "elements {range:?} of pinned memory of {len}");
@@ -229,8 +189,8 @@ impl<T: DeviceType> Pinned<T> {
         unsafe { self.start.as_ptr().add(range.start) }
     }
 
-    /// Calls `copy`, which queues a copy from or to this array on `stream`. Later calls that borrow or free the array
-    /// wait for this copy.
+    /// Calls `copy`, which queues a copy to or from this array on `stream`. The next use of the array waits for the
+    /// copy.
     pub(super) fn during(&self, stream: &Stream, copy: impl FnOnce() -> Result<()>) -> Result<()> {
         let mut copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
         let at = match copies.marks.iter().position(|mark| mark.stream == stream.id()) {

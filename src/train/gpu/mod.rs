@@ -17,11 +17,14 @@
 //!
 //! The driver and NVRTC are opened at run time. The same program also runs without them, and says what is missing.
 //!
-//! **All `unsafe` code for the GPU is in this folder.** It is sound for three reasons. First, every `Address` is null
-//! or points into a `Buffer`, and the device memory of a `Buffer` is separate from all memory that Rust owns. Second, a
-//! struct of arguments has the same layout in Rust and in CUDA C++: `kernel_structs!` defines it, and NVRTC checks the
-//! layout. Third, copies that run while the program continues use only the host memory of a `Pinned`, which waits for
-//! all its copies before it lends or frees this memory.
+//! **All `unsafe` code for the GPU is in this folder.** It is sound for three reasons:
+//!
+//! - Every `Address` is null or points into a `Buffer`. The GPU memory of a `Buffer` is separate from all memory that
+//!   Rust owns.
+//! - A struct of arguments has the same layout in Rust and in CUDA C++: `kernel_structs!` defines both, and NVRTC
+//!   checks the layout.
+//! - Asynchronous copies use only the host memory of a `Pinned`. A `Pinned` waits for its copies before it lends or
+//!   frees this memory.
 
 // The driver and NVRTC are C libraries: each call into them is unsafe.
 #![allow(unsafe_code)]

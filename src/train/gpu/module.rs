@@ -9,11 +9,11 @@ use crate::error::{Error, Result};
 use crate::gpu::compile::Image;
 use crate::gpu::device::{Device, check};
 
-/// Maximum dynamic shared memory of a CUDA block, in bytes, if the kernel hasn't opted in to more.
+/// Maximum dynamic shared memory of a CUDA block in bytes, unless the kernel asks the driver for more.
 const SHARED_WITHOUT_ASKING: usize = 48 << 10;
 
-/// Compiled code that is loaded on a GPU. Dropping this value doesn't unload the code, because a
-/// [`Graph`](super::Graph) may still run its kernels. The code is unloaded when the context ends.
+/// Compiled code on a GPU. Dropping this value doesn't unload the code, because a [`Graph`](super::Graph) may still run
+/// its kernels.
 #[derive(Clone, Debug)]
 pub(crate) struct Module {
     device: Device,
@@ -25,7 +25,6 @@ unsafe impl Send for Module {}
 // SAFETY: the driver takes them from several threads at a time.
 unsafe impl Sync for Module {}
 
-/// A kernel in the code of a [`Module`].
 #[derive(Clone, Debug)]
 pub(crate) struct Kernel {
     name: String,
@@ -40,10 +39,7 @@ unsafe impl Send for Kernel {}
 unsafe impl Sync for Kernel {}
 
 impl Device {
-    /// Loads compiled code to the device. If the code is PTX, the driver compiles it to machine code.
-    ///
-    /// # Errors
-    /// [`Error::Cuda`] if the code is for other GPUs, or needs a newer driver.
+    /// Loads compiled code on the GPU. The driver compiles PTX to machine code.
     pub(crate) fn load(&self, image: &Image) -> Result<Module> {
         self.activate()?;
         let mut raw = std::ptr::null_mut();
@@ -55,11 +51,7 @@ impl Device {
 }
 
 impl Module {
-    /// Returns the kernel with the name `name`, which must be `extern "C"` in the source. Launches of the kernel can
-    /// use up to `shared_bytes` bytes of dynamic shared memory per CUDA block.
-    ///
-    /// # Errors
-    /// [`Error::Cuda`] if there is no such kernel, or if `shared_bytes` is more than a block can have.
+    /// Returns the kernel `name`, whose CUDA blocks can have up to `shared_bytes` bytes of dynamic shared memory.
     pub(crate) fn kernel(&self, name: &str, shared_bytes: usize) -> Result<Kernel> {
         let doing = || format!("find the kernel {name} on {}", self.device);
         let refuse = |what: String| Error::Cuda { doing: doing(), what };
@@ -83,7 +75,6 @@ impl Module {
 }
 
 impl Kernel {
-    /// Name of the kernel.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }

@@ -15,20 +15,19 @@ use crate::gpu::module::Kernel;
 /// Maximum size of the arguments of a kernel, in bytes.
 const ARGUMENTS_LIMIT: usize = 32764;
 
-/// Memory with room for the arguments of any kernel. The driver reads as many bytes as the kernel declares, even if the
-/// caller's struct is smaller than that.
+/// Memory for the arguments of any kernel. The driver reads as many bytes as the kernel declares, even if the caller's
+/// struct is smaller.
 #[repr(C, align(16))]
 struct Padded([MaybeUninit<u8>; ARGUMENTS_LIMIT]);
 
-/// A queue of work for a GPU. The GPU does the work of one stream in order, and can work on several streams at the same
-/// time. A call returns when its work is queued, not when the work is done. If the work fails, a later call returns the
+/// A queue of work for a GPU. The GPU does the work of one stream in order, and the work of several streams at the same
+/// time. A call returns when its work is queued, not when the work is done. If work fails, a later call returns the
 /// error.
 #[derive(Debug)]
 pub struct Stream {
     device: Device,
     raw: CUstream,
-    /// Number of the stream, unique in the process. The handle `raw` is not unique: the driver may give the handle of a
-    /// destroyed stream to a new stream.
+    /// Number of the stream, unique in the process. The driver can reuse `raw`, the handle of a destroyed stream.
     id: u64,
 }
 
@@ -47,9 +46,6 @@ impl Device {
     }
 
     /// Makes a stream whose work has priority over the work of other streams.
-    ///
-    /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda).
     pub(crate) fn urgent_stream(&self) -> Result<Stream> {
         self.stream_of(c_int::MIN) // the driver clamps this to its highest priority
     }
@@ -67,27 +63,18 @@ impl Device {
 }
 
 impl Stream {
-    /// Device of the stream.
+    /// Returns the GPU of the stream.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// Queues a kernel on a grid of CUDA blocks. `grid` is the number of blocks in x, y and z. If one of these numbers
-    /// is 0, nothing is queued. Each block has `threads` threads, and `shared_bytes` bytes of dynamic shared memory.
+    /// Queues a kernel on `grid` CUDA blocks in x, y and z, each with `threads` threads and `shared_bytes` bytes of
+    /// dynamic shared memory. Queues nothing if a number in `grid` is 0.
     ///
-    /// This function is safe, although the kernel writes to the addresses in `args`. Every [`Address`] is null or
-    /// points into a `Buffer`, and Rust has no values in the device memory of a `Buffer`. If a kernel writes outside
-    /// its arrays, or gets the struct of another kernel, it can damage other arrays in device memory, or end with
-    /// CUDA_ERROR_ILLEGAL_ADDRESS.
-    ///
-    /// All GPUs can also write to page-locked host memory, and some GPUs to any host memory. A kernel must never
-    /// compute an address in host memory. The compiler can't check this, so the kernels' sources are trusted like the
-    /// code in an `unsafe` block.
-    ///
-    /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda), also if earlier work failed.
-    ///
-    /// [`Address`]: crate::gpu::Address
+    /// This function is safe, although a kernel writes to the addresses in `args`: these are null or point into a
+    /// `Buffer`, and Rust has no values in GPU memory. A GPU can also write to page-locked host memory, and some GPUs
+    /// to any host memory. The compiler can't check whether a kernel does this, so the kernels' sources are trusted
+    /// like the code in an `unsafe` block.
     pub(crate) fn launch<A: KernelStruct>(
         &self,
         kernel: &Kernel,
@@ -115,21 +102,14 @@ impl Stream {
         check(code, || format!("launch {} on {}", kernel.name(), self.device))
     }
 
-    /// Records a CUDA event after all work that is queued on this stream at the time of the call.
-    ///
-    /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda).
+    /// Records a CUDA event after all work that is already queued on this stream.
     pub(crate) fn record(&self, event: &Event) -> Result<()> {
         self.device.activate()?;
         // SAFETY: both are the driver's.
         check(unsafe { sys::cuEventRecord(event.raw(), self.raw) }, || format!("record an event on {}", self.device))
     }
 
-    /// Makes this stream wait for a CUDA event: work that is queued later starts only after the event. If the event was
-    /// never recorded, the stream doesn't wait.
-    ///
-    /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda).
+    /// Makes later work on this stream wait for a CUDA event. Does nothing if the event was never recorded.
     pub(crate) fn wait(&self, event: &Event) -> Result<()> {
         self.device.activate()?;
         // SAFETY: both are the driver's.
@@ -137,10 +117,7 @@ impl Stream {
         check(code, || format!("wait for an event on {}", self.device))
     }
 
-    /// Waits until all work that is queued on this stream at the time of the call has ended.
-    ///
-    /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda), also if the work failed.
+    /// Waits until all work on this stream has ended. Returns an error if the work failed.
     pub(crate) fn synchronize(&self) -> Result<()> {
         self.device.activate()?;
         // SAFETY: the stream is the driver's.

@@ -1,5 +1,5 @@
-//! Tests that need no GPU: the layout of structs in Rust and CUDA C++, errors that show the compiler's log, the cache
-//! of compiled kernels, and the error on a machine without a driver.
+//! Tests that need no GPU: layouts of structs, the compiler's errors, the cache of compiled kernels, and a machine
+//! without a driver.
 
 use std::fs::{read, read_dir, write};
 use std::mem::size_of;
@@ -13,7 +13,6 @@ use crate::gpu::compile::{CudaSource, compile, compile_ptx, nvrtc_version};
 use crate::gpu::{Address, Device, KernelStruct, kernel_structs};
 
 kernel_structs! {
-    /// A struct that is the type of a field of [`Mixed`], and of the elements of an array.
     struct Part {
         first: u64,
         label: u16,
@@ -34,8 +33,7 @@ kernel_structs! {
         last: u8,
     }
 
-    /// A struct for the test of wrong layouts. The test changes the assertions in the CUDA C++ definition of the
-    /// struct, so that the compilation must fail.
+    /// A struct for the test in which Rust and CUDA C++ have different layouts.
     struct Shift {
         values: Address<f32>,
         len: u32,
@@ -49,7 +47,6 @@ extern "C" __global__ void mixed(Mixed args) {
 }
 "#;
 
-/// Returns the CUDA C++ text and the macros of a small program.
 fn program() -> (String, [(String, String); 1]) {
     (declarations() + KERNEL, scale("0.5f"))
 }

@@ -1,5 +1,5 @@
-//! The input of a layer in sparse form: the active cells of each time step, and their counts. A cell is active if its
-//! count is not 0.
+//! The input of a layer in sparse form: the active cells of each time step, and their counts. An active cell is a cell
+//! whose count is not 0.
 
 use tonic_shard::{Column, FromValue, SampleFrames, each_width};
 
@@ -8,61 +8,49 @@ use crate::kernel::iaf::Neuron;
 use crate::kernel::isa::{Isa, for_each_isa};
 use crate::kernel::{TILE_WIDTH, Tile};
 
-/// Share of active cells, over all time steps, above which the dense kernels are faster than the sparse kernels. The
-/// first value is for layers with at most [`FEW_INPUTS`] inputs, the second for layers with more inputs.
+/// Share of active cells above which the dense kernels are faster: `[for at most FEW_INPUTS inputs, for more inputs]`.
 const DENSE: [f64; 2] = [0.6, 0.3];
-/// Maximum number of inputs of a layer for which the weights of two tiles of [`TILE_WIDTH`] neurons fit into the L1
-/// cache.
+/// Up to this number of inputs, the weights of 2 * [`TILE_WIDTH`] neurons fit into the L1 cache.
 const FEW_INPUTS: usize = 128;
 
-/// The input of a layer in sparse form: the active cells of each time step, and their counts. In the first layer, the
-/// cells and counts are those of a sample's frames. In later layers, a cell is a neuron of the layer before, and its
-/// count is its number of spikes.
+/// The input of a layer in sparse form: the active cells of each time step, and their counts. In later layers, a cell
+/// is a neuron of the layer before, and a count is a number of spikes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Activity {
-    /// For each time step, the index in `entries` of its first active cell. One more element at the end is the length
-    /// of `entries`.
+    /// For each time step, the index in `entries` of the step's first active cell. The last element is the length of
+    /// `entries`.
     offsets: Vec<usize>,
-    /// `(cell, count)` of each active cell at each time step, in the order of the time steps.
+    /// `(cell, count)` of every active cell, ordered by time step.
     entries: Vec<(u32, f32)>,
-    /// Scratch memory of [`Activity::set_frames`]: the number of active cells in each frame of the sample.
+    /// Scratch memory: the number of active cells in each frame of a sample.
     sizes: Vec<u32>,
-    /// Scratch memory of [`Activity::set_frames`]: the index of each active cell of the sample.
+    /// Scratch memory: the index of every active cell of a sample.
     cells: Vec<u32>,
 }
 
 impl Activity {
-    /// Number of time steps.
     pub(crate) fn steps(&self) -> usize {
         self.offsets.len().saturating_sub(1)
     }
 
-    /// Returns the active cells of time step `t`, as `(cell, count)`.
-    ///
-    /// # Panics
-    /// If `t` is not below [`Activity::steps`].
+    /// Returns `(cell, count)` of every active cell at time step `t`.
     #[inline(always)]
     pub(crate) fn step(&self, t: usize) -> &[(u32, f32)] {
         &self.entries[self.offsets[t]..self.offsets[t + 1]]
     }
 
-    /// Returns the active cells of all time steps, one time step after the other, as `(cell, count)`.
+    /// Returns `(cell, count)` of every active cell, ordered by time step.
     pub(crate) fn all(&self) -> &[(u32, f32)] {
         &self.entries
     }
 
-    /// Number of active cells, summed over all time steps.
+    /// Returns the number of active cells, summed over all time steps.
     pub(crate) fn entries(&self) -> usize {
         self.entries.len()
     }
 
-    /// Replaces the content with the frames of a sample, one frame for each time step. If the sample has fewer than
-    /// `steps` frames, empty time steps are added at the end. If it has more than `steps` frames, all its frames are
-    /// kept. `index` is the index of the sample in the batch, for error messages.
-    ///
-    /// # Errors
-    /// [`KernelError::CellOutsideInputs`] if the index of a cell is not below `inputs`; [`KernelError::RaggedSample`]
-    /// if the sample's columns have lengths that don't fit together.
+    /// Replaces the content with the frames of a sample, and adds empty time steps up to `steps`. `index` is the index
+    /// of the sample in the batch, for error messages.
     pub(crate) fn set_frames(
         &mut self,
         sample: SampleFrames<'_>,
@@ -93,16 +81,14 @@ impl Activity {
         Ok(())
     }
 
-    /// Whether the dense kernels are faster than the sparse kernels for this activity, in a layer with `inputs` inputs.
+    /// Whether the dense kernels are faster than the sparse kernels, in a layer with `inputs` inputs.
     pub(crate) fn is_dense(&self, inputs: usize) -> bool {
         let share = DENSE[usize::from(inputs > FEW_INPUTS)];
         self.entries.len() as f64 > share * (self.steps() * inputs) as f64
     }
 
-    /// Writes the counts of all inputs at all time steps to `dense`, and drops its previous content.
-    /// `dense[tile * stride + t][j]` is the count of input `tile * TILE_WIDTH + j` at time step t. `stride` is the
-    /// number of time steps to allocate for each tile. Time steps after the last time step of the activity have counts
-    /// of 0.
+    /// Writes the counts of all inputs to `dense`. `dense[tile * stride + t][j]` is the count of input
+    /// `tile * TILE_WIDTH + j` at time step t.
     pub(crate) fn write_dense(&self, inputs: usize, stride: usize, dense: &mut Vec<Tile>) {
         dense.clear();
         dense.resize(inputs.div_ceil(TILE_WIDTH) * stride, [0.0; TILE_WIDTH]);
@@ -113,10 +99,8 @@ impl Activity {
         }
     }
 
-    /// Replaces the content with the spikes of a layer of `neurons` neurons. Bit j of `fired[t * tiles + tile]` is set
-    /// if neuron `tile * TILE_WIDTH + j` spiked at time step t, where `tiles` is the number of tiles. The spike count
-    /// is computed from the membrane potential of this neuron, `v[tile * stride + t][j]`. `stride` is the number of
-    /// time steps that `v` has for each tile.
+    /// Replaces the content with the spikes of a layer. `fired` and `v` are what [`iaf::forward`](super::iaf::forward)
+    /// wrote.
     pub(crate) fn set_spikes(
         &mut self,
         isa: Isa,
@@ -130,8 +114,8 @@ impl Activity {
         append_spikes(isa, fired, v, neurons, stride, neuron, self);
     }
 
-    /// Replaces the content with a single time step: the counts of `other`, summed over time. Cells whose sum is 0 are
-    /// left out. All cells of `other` must be below `cells`. `totals` is scratch memory for the sums.
+    /// Replaces the content with a single time step: the counts of `other`, summed over time. `totals` is scratch
+    /// memory.
     pub(crate) fn set_totals(&mut self, other: &Activity, totals: &mut Vec<f32>, cells: usize) {
         totals.clear();
         totals.resize(cells, 0.0);
@@ -160,8 +144,8 @@ for_each_isa! {
         neuron: &Neuron,
         activity: &mut Activity,
     ) {
-        /// Minimum number of entries that are written for each tile and time step, to avoid a branch that would often
-        /// be mispredicted. If fewer neurons spiked, the entries of the next tile overwrite the surplus entries.
+        /// Minimum number of entries to write for each tile and time step, which avoids a branch. The next tile
+        /// overwrites surplus entries.
         const ANYWAY: usize = 2;
         let Activity { offsets, entries, .. } = activity;
         let tiles = neurons.div_ceil(TILE_WIDTH).max(1);

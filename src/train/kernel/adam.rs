@@ -6,8 +6,8 @@
 //! w = w - lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
 //! ```
 //!
-//! g is the gradient of a parameter w, m and v are the moving averages of g and of g^2, and t is the number of updates,
-//! including this one. (Kingma and Ba 2015. Epsilon is added after the bias correction, as in `torch.optim.Adam`.)
+//! g is the gradient of a parameter w. m and v are the moving averages of g and g^2. t is the number of updates, with
+//! this one. (Kingma and Ba 2015. Epsilon is added after the bias correction, as in `torch.optim.Adam`.)
 
 use rayon::prelude::*;
 
@@ -22,12 +22,11 @@ const CHUNK: usize = 1 << 14;
 pub struct AdamConfig {
     /// Learning rate.
     pub lr: f64,
-    /// Share of the old value in the moving average m of the gradient g: m = beta1 * m + (1 - beta1) * g.
+    /// Weight of the old value in the moving average m of the gradient g: m = beta1 * m + (1 - beta1) * g.
     pub beta1: f64,
-    /// Share of the old value in the moving average v of the squared gradient: v = beta2 * v + (1 - beta2) * g^2.
+    /// Weight of the old value in the moving average v of the squared gradient: v = beta2 * v + (1 - beta2) * g^2.
     pub beta2: f64,
-    /// Small number that is added to the denominator of the update, so that the update is finite even if all gradients
-    /// are 0.
+    /// Small number in the denominator of the update, which avoids a division by 0.
     pub eps: f64,
 }
 
@@ -38,11 +37,10 @@ impl Default for AdamConfig {
     }
 }
 
-/// The Adam optimiser for a flat list of parameters: its settings and its state. All fields are needed to resume
-/// training.
+/// The Adam optimiser for a flat list of parameters: settings and state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Adam {
-    /// Settings. The learning rate `lr` may be changed between updates.
+    /// Settings. `config.lr` may change between updates.
     pub config: AdamConfig,
     /// Number of updates so far.
     pub step: u64,
@@ -53,16 +51,16 @@ pub struct Adam {
 }
 
 impl Adam {
-    /// Makes an optimiser for `parameters` parameters, before the first update. All moving averages are 0.
+    /// Makes an optimiser for `parameters` parameters. All moving averages are 0.
     pub fn new(config: AdamConfig, parameters: usize) -> Adam {
         Adam { config, step: 0, mean: vec![0.0; parameters], mean_square: vec![0.0; parameters] }
     }
 
-    /// Updates `parameters` and the moving averages once. `gradients[i]` is the gradient of the loss by
+    /// Updates every parameter and its moving averages once. `gradients[i]` is the gradient of the loss by
     /// `parameters[i]`.
     ///
     /// # Panics
-    /// If the length of `parameters` or `gradients` is not the number of parameters given to [`Adam::new`].
+    /// If `parameters` or `gradients` has another length than [`Adam::new`] was called with.
     pub fn update(&mut self, parameters: &mut [f32], gradients: &[f32]) {
         assert_eq!(parameters.len(), self.mean.len(), "parameters for Adam's state");
         assert_eq!(gradients.len(), self.mean.len(), "gradients for Adam's state");
@@ -114,8 +112,7 @@ for_each_isa! {
 }
 
 impl Factors {
-    /// Returns the new values of a parameter w and of its moving averages m and v. The arguments are their old values
-    /// and the gradient g of the parameter.
+    /// Returns the new values of a parameter w and of its moving averages m and v. g is the gradient of w.
     #[inline(always)]
     fn update<R: Real>(&self, w: R, g: R, m: R, v: R) -> [R; 3] {
         let c = R::splat;
@@ -126,8 +123,7 @@ impl Factors {
     }
 }
 
-/// Returns base^exponent, computed by repeated squaring. `f64::powi` is not used: its rounding is unspecified, but a
-/// resumed run must give the same bits.
+/// Returns base^exponent. `f64::powi` rounds in an unspecified way, but a resumed run must give the same bits.
 fn power(base: f64, exponent: u64) -> f64 {
     let (mut result, mut square, mut left) = (1.0, base, exponent);
     while left > 0 {

@@ -1,5 +1,4 @@
-//! The source from which the CUDA kernels draw batches: samples in device memory, and the order in which they are
-//! drawn.
+//! Where the CUDA kernels get the samples of batches: samples in GPU memory, and their order.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,21 +7,17 @@ use tonic_shard::{OrderParts, Permutation};
 use crate::gpu::Address;
 use crate::kernel::interface::{DrawOrder, DrawPermutation, SampleColumns};
 
-/// The source from which the CUDA kernels draw batches: samples in device memory, and the order in which they are
-/// drawn.
+/// Where the CUDA kernels get the samples of batches: samples in GPU memory, and their order.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchSource {
-    /// Number of this source, unique in the process. A recorded CUDA graph contains the addresses of one source. The
-    /// graph is stored under the number of this source, so that no graph is replayed for another source.
+    /// Number of this source, unique in the process. The recorded CUDA graph of this source is stored under this
+    /// number.
     pub(crate) id: u64,
-    /// The samples of a set or of a single batch, as columns in device memory.
     pub(crate) columns: SampleColumns,
-    /// Order in which the samples are drawn, in device memory.
     pub(crate) order: Address<DrawOrder>,
 }
 
 impl BatchSource {
-    /// Makes a source and gives it a number that no other source has.
     pub(crate) fn new(columns: SampleColumns, order: Address<DrawOrder>) -> BatchSource {
         static IDS: AtomicU64 = AtomicU64::new(0);
         BatchSource { id: IDS.fetch_add(1, Ordering::Relaxed), columns, order }
@@ -36,8 +31,8 @@ impl From<&Permutation> for DrawPermutation {
 }
 
 impl DrawOrder {
-    /// Makes the order of a shuffled epoch from its constants, `parts`. `within` is the address of a copy of
-    /// `parts.within` in device memory. Only the first `end` samples of the order are drawn.
+    /// Makes the order of a shuffled epoch, which ends after `end` samples. `within` is the address of `parts.within`
+    /// in GPU memory.
     pub(crate) fn shuffled(parts: &OrderParts, within: Address<DrawPermutation>, end: u64) -> DrawOrder {
         DrawOrder {
             within,
@@ -59,7 +54,7 @@ impl DrawOrder {
         DrawOrder { one_batch: 1, ..DrawOrder::sequential(0, samples) }
     }
 
-    /// Makes the order of `samples` samples that are not shuffled. `origin` is the position in the epoch of the first.
+    /// Makes an order without shuffling. `origin` is the index of the first sample in the epoch.
     pub(crate) fn sequential(origin: u64, samples: u64) -> DrawOrder {
         DrawOrder {
             within: Address::null(),

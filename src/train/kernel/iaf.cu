@@ -1,15 +1,15 @@
-// Integrate-and-fire neurons (kernel/iaf.rs has the formulas): what iaf_forward.cu, iaf_backward.cu and spikes.cu
+// Integrate-and-fire neurons (kernel/iaf.rs has the formulas): code that iaf_forward.cu, iaf_backward.cu and spikes.cu
 // share.
 //
-// A kernel computes a layer forward or backward in time, together with the product with its weights: currents and
-// incoming gradients never leave the multiprocessor. A block has one sample and TILE neighbouring neurons, and goes
-// through time in tiles of TILE steps. For each tile it computes the currents or gradients, and then one thread per
-// neuron goes through the steps. The block stores v, and the spikes or lambda in the layout that the next product
-// reads: matrices (batch, T, neurons), with T and neurons rounded up to whole tiles.
+// A kernel computes a layer forward or backward in time, together with the product with the layer's weights. Currents
+// and incoming gradients therefore stay on the multiprocessor. A block has one sample and TILE neighbouring neurons,
+// and goes through time in tiles of TILE steps. For each tile it computes the currents or gradients, and then one
+// thread per neuron goes through the steps. The block stores v, and the spikes or lambda as matrices (batch, T,
+// neurons) for the next product, with T and neurons rounded up to whole tiles.
 
 // Number of steps whose values a thread loads into registers before it goes through them.
 #define AHEAD 16
-// Number of quads, which are four neighbouring neurons at one step, that each of BLOCK_THREADS threads has of a tile.
+// Number of quads that each of BLOCK_THREADS threads has in a tile. A quad is four neighbouring neurons at one step.
 #define QUADS (TILE * TILE / 4 / BLOCK_THREADS)
 
 // Calls `each` for each quad of this thread, with its step, its first neuron, and its index among the thread's quads.
@@ -29,13 +29,13 @@ struct Neuron {
         : theta(args.theta), reciprocal(args.reciprocal), lower(args.lower), peak(args.peak), rate(args.rate),
           exact(args.exact != 0) {}
 
-    // Number of spikes at v. It is NaN if v is NaN, so that a diverged layer leads to a loss of NaN.
+    // Returns the number of spikes at v. It is NaN if v is NaN, so that the loss of a diverged network is NaN.
     __device__ __forceinline__ float spikes(float v) const {
         float whole = truncf(exact ? v * reciprocal : v / theta);
         return v < 0.0f ? 0.0f : whole;
     }
 
-    // sigma(v), the surrogate gradient.
+    // Returns sigma(v), the surrogate gradient.
     __device__ __forceinline__ float surrogate(float v) const {
         return exp_nonpositive(fabsf(v - theta) * -rate) * peak;
     }

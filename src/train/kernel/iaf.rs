@@ -10,33 +10,33 @@
 //! ```
 //!
 //! x is the input current, v the membrane potential, s the number of spikes, and u the potential after the spikes. L is
-//! the loss. g is dL/ds, which comes from the next layer. lambda is dL/dx. n\[t\] is 1 if there is no bound, or if
-//! u\[t\] > m before the bound was applied; otherwise it is 0.
+//! the loss. g is dL/ds, which comes from the next layer. lambda is dL/dx. n\[t\] is 0 if v\[t\] - theta * s\[t\] is at
+//! or below the bound m, and otherwise 1.
 //!
 //! This is Sinabs' IAF (MultiSpike, MembraneSubtract, SingleExponential), whose gradient passes through the reset. The
-//! backward pass is a linear recursion for lambda. From the forward pass, it needs only v.
+//! backward pass needs only v from the forward pass.
 
 use crate::kernel::exp::exp;
 use crate::kernel::isa::for_each_isa;
 use crate::kernel::vector::{F32x16, Real};
 use crate::kernel::{Tile, halves, halves_mut};
 
-/// Constants that all neurons of a layer share.
+/// Constants that all neurons share.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Neuron {
-    /// Spike threshold theta, a positive number. Each spike subtracts it from the membrane potential.
+    /// Spike threshold theta, a positive number. Each spike subtracts theta from the membrane potential.
     pub(crate) theta: f32,
-    /// Lower bound m of the membrane potential; `None` if there is no bound.
+    /// Lower bound m of the membrane potential, or `None` without a bound.
     pub(crate) min_v_mem: Option<f32>,
-    /// Largest value of the surrogate gradient sigma, at v = theta.
+    /// Largest value of the surrogate gradient sigma, which is at v = theta.
     pub(crate) peak: f32,
     /// Decay rate of the surrogate gradient: sigma(v) = peak * exp(-rate * |v - theta|).
     pub(crate) rate: f32,
 }
 
 impl Neuron {
-    /// Returns the number of spikes at membrane potential `v`. The result is NaN if `v` is NaN, so that the loss of a
-    /// network that has diverged becomes NaN too.
+    /// Returns the number of spikes at membrane potential `v`. Returns NaN for NaN, so that the loss of a diverged
+    /// network is NaN too.
     #[inline(always)]
     pub(crate) fn spikes<R: Real>(&self, v: R) -> R {
         v.div(R::splat(self.theta)).at_least(R::splat(0.0)).trunc()
@@ -49,12 +49,9 @@ impl Neuron {
 }
 
 for_each_isa! {
-    /// Runs a layer of neurons forward over time. Before the call, `v[tile * stride + t][j]` is the input current x of
-    /// neuron `tile * TILE_WIDTH + j` at time step t. After the call, it is the neuron's membrane potential v. `stride`
-    /// is the number of time steps that `v` has for each tile. Only the first `steps` of them are used.
-    ///
-    /// Bit j of `fired[t * tiles + tile]` is set if neuron `tile * TILE_WIDTH + j` spikes at time step t, and cleared
-    /// otherwise. `tiles` is the number of tiles.
+    /// Runs a layer of neurons forward over time, and replaces the input currents in `v` by membrane potentials.
+    /// `v[tile * stride + t][j]` belongs to neuron `tile * TILE_WIDTH + j` at time step t. If this neuron spikes, sets
+    /// bit j of `fired[t * tiles + tile]`.
     pub(crate) fn forward<V>(neuron: &Neuron, v: &mut [Tile], stride: usize, steps: usize, fired: &mut [u32]) {
         match (neuron.min_v_mem.is_some(), neuron.has_exact_reciprocal()) {
             (false, true) => forward_tiles::<V, false, true>(neuron, v, stride, steps, fired),
@@ -64,9 +61,8 @@ for_each_isa! {
         }
     }
 
-    /// Runs one tile of neurons backward over time. `v` and `lambda` have one element for each time step. `v` has the
-    /// membrane potentials that [`forward`] wrote. Before the call, `lambda` has g, the gradient of the loss by the
-    /// spikes. After the call, it has lambda, the gradient of the loss by the input currents.
+    /// Runs [`TILE_WIDTH`](super::TILE_WIDTH) neurons backward over time. Replaces `lambda`, the gradient of the loss
+    /// by the spikes, with the gradient by the input currents.
     pub(crate) fn backward_tile<V>(neuron: &Neuron, v: &[Tile], lambda: &mut [Tile]) {
         if neuron.min_v_mem.is_some() {
             backward_steps::<V, true>(neuron, v, lambda, |own| *own);
@@ -75,9 +71,8 @@ for_each_isa! {
         }
     }
 
-    /// Like [`backward_tile`], but the gradient of the loss by the spikes is `row` at every time step, and the previous
-    /// content of `lambda` is not used. The last hidden layer needs this, because the output of the readout is summed
-    /// over time.
+    /// Like [`backward_tile`], but `row` is the gradient of the loss by the spikes at every time step. The last hidden
+    /// layer needs this, because the readout is summed over time.
     pub(crate) fn backward_tile_constant<V>(neuron: &Neuron, v: &[Tile], row: &Tile, lambda: &mut [Tile]) {
         if neuron.min_v_mem.is_some() {
             backward_steps::<V, true>(neuron, v, lambda, |_| *row);
@@ -87,8 +82,8 @@ for_each_isa! {
     }
 }
 
-/// Does the work of [`forward`], two tiles at a time. Each time step of a tile must wait for the time step before. The
-/// processor computes the second tile during this wait.
+/// Does the work of [`forward`] for two tiles of neurons at a time. While one tile waits for its last time step, the
+/// processor computes the other.
 #[inline(always)]
 fn forward_tiles<V: F32x16, const BOUNDED: bool, const RECIPROCAL: bool>(
     neuron: &Neuron,
@@ -168,13 +163,12 @@ fn backward_steps<V: F32x16, const BOUNDED: bool>(
     }
 }
 
-/// The formulas of this module in float64, for one neuron at a time. Tests compare the kernels with these functions.
+/// The formulas of this module in float64, for one neuron at a time.
 #[cfg(test)]
 pub(crate) mod reference {
     use super::Neuron;
 
-    /// Returns the spike count and the membrane potential at each time step. `x` is the input current at each time
-    /// step.
+    /// Returns the spike count and the membrane potential at each time step. `x` is the input current.
     pub(crate) fn forward(neuron: &Neuron, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let theta = f64::from(neuron.theta);
         let mut u = 0.0;
@@ -192,8 +186,8 @@ pub(crate) mod reference {
         (spikes, potentials)
     }
 
-    /// Returns lambda, the gradient of the loss by the input current at each time step. `v` is the membrane potential
-    /// at each time step, and `g` is the gradient of the loss by the spikes at each time step.
+    /// Returns lambda, the gradient of the loss by the input current. `v` is the membrane potential, and `g` the
+    /// gradient of the loss by the spikes.
     pub(crate) fn backward(neuron: &Neuron, v: &[f64], g: &[f64]) -> Vec<f64> {
         let theta = f64::from(neuron.theta);
         let mut lambda = vec![0.0; v.len()];

@@ -1,6 +1,6 @@
-// A layer backward in time: lambda, the gradient of the loss by the layer's currents. g, the gradient by its spikes, is
-// the product of lambda of the layer above with the weights between; in the last hidden layer, it is the same at every
-// step, because the readout is summed over time.
+// A layer backward in time: lambda, the gradient of the loss by the layer's currents. g, the gradient by the layer's
+// spikes, is the product of lambda of the next layer with the weights between the two layers. In the last hidden layer,
+// g is the same at every step, because the readout is summed over time.
 
 // Replaces g by sigma g, and computes `keep`, the factor of lambda of the next step.
 template <bool BOUNDED>

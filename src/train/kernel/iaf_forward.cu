@@ -102,7 +102,7 @@ struct Entries {
 
     __device__ __forceinline__ Entries(u8* memory) : starts((u32*)memory), there((uint2*)(starts + 2 * (TILE + 4))) {}
 
-    // TILE + 1 numbers: where the frames of the tile at t0 begin, and where the last one ends.
+    // Returns TILE + 1 numbers for the tile at t0: where each frame begins, and where the last frame ends.
     __device__ __forceinline__ u32* starts_at(u32 t0) const { return starts + t0 / TILE % 2 * (TILE + 4); }
 
     // Thread `thread` of FETCHERS loads its share of the entries `from` to `end`, with all loads in flight together.
@@ -259,11 +259,11 @@ __device__ __forceinline__ void forward_dense(const ForwardArgs& args) {
         if (loaded.is_last()) before += (size_t)TILE * args.before_width;
         loaded.advance();
     };
-    // The steps of a tile are divided evenly among the terms. `due` is depth times the number of times that AHEAD steps
-    // should have been done by now and have not; `next` is the first of these steps.
+    // The neurons' steps are divided evenly among the terms of a tile. Each term adds TILE / AHEAD to `due`; for each
+    // `depth` in it, AHEAD steps are due. `next` is the first step that has not been done.
     u32 due = 0;
     int next = 0;
-    // While the currents of a tile are computed, the neurons step through the tile before, and v of the tile before
+    // While one tile of currents is computed, the neurons step through the tile before it, and v of the tile before
     // that is written.
     pipeline((tiles + 2) * depth, args.stages, load, [&](u32 stage) {
         const u32 tile = used.tile, k = used.k;

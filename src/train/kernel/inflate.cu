@@ -1,6 +1,6 @@
 // Writes frames of (cell, count) entries as dense frames.
 
-// Start and end of a frame's entries in its sample.
+// Start and end of a frame's entries, counted from the start of the sample.
 __device__ __forceinline__ u32 frame_start(const SampleColumns& columns, u64 first_frame, u32 frame) {
     return frame == 0 ? 0 : ((const FrameEnd*)columns.frame_ends)[first_frame + frame - 1];
 }
@@ -9,7 +9,7 @@ __device__ __forceinline__ u32 frame_end(const SampleColumns& columns, u64 first
     return ((const FrameEnd*)columns.frame_ends)[first_frame + frame];
 }
 
-// The first of the entries `start` to `end` with a cell of at least `cell`. Cells ascend.
+// Returns the first of the entries `start` to `end` whose cell is at least `cell`. Cells ascend.
 __device__ __forceinline__ u32 lower_bound(const Cell* cells, u32 start, u32 end, u32 cell) {
     while (start < end) {
         u32 middle = start + (end - start) / 2;
@@ -19,15 +19,15 @@ __device__ __forceinline__ u32 lower_bound(const Cell* cells, u32 start, u32 end
     return start;
 }
 
-// The entries of the frames that a block writes, at the start of its shared memory. The first warp finds them, while
-// the others clear the frames, which come after.
+// The entries of the frames that a block writes, at the start of the block's shared memory. The first warp finds the
+// entries. Meanwhile the other warps clear the frames, which come after this struct.
 struct BlockFrames {
     u64 first_entry;            // of the sample
     u32 end;                    // index after the last entry, in the sample
     u32 starts[INFLATE_FRAMES]; // index of each frame's first entry, in the sample
 };
 
-// Called by the first warp, with the sample's Sample or Drawn. Frames beyond those of the block or the sample have no
+// The first warp calls this, with the Sample or Drawn of the sample. Frames beyond the block or the sample have no
 // entries.
 template <typename Record>
 __device__ __forceinline__ void find_frames(
@@ -40,7 +40,7 @@ __device__ __forceinline__ void find_frames(
     if (f + 1 == max(count, 1)) found.first_entry = first_entry, found.end = end;
 }
 
-// Called by the other warps.
+// The other warps call this.
 __device__ __forceinline__ void clear_frames(uint4* dense, u32 n) {
     for (u32 i = threadIdx.x - 32; i < n; i += blockDim.x - 32) dense[i] = make_uint4(0, 0, 0, 0);
 }
@@ -73,7 +73,7 @@ __device__ __forceinline__ void for_each_entry(const BlockFrames& found, const S
 
 // Writes a batch as dense float32, (B, T, C). Frames after a sample's end are 0, and frames after T are left out. The
 // blocks with x write sample x. A block computes `block_frames` frames of `block_cells` cells in shared memory, and
-// then writes them, which are contiguous: if `block_cells` is less than a frame, `block_frames` is 1.
+// then copies them to one contiguous range: if `block_cells` is less than a frame, `block_frames` is 1.
 KERNEL(inflate, InflateArgs, BLOCK_THREADS) {
     const DrawOrder& order = *args.order;
     const u64 position = args.position + blockIdx.x;

@@ -1,20 +1,18 @@
-//! Kernels compiled for several instruction sets, one of which is chosen at run time.
+//! Compiles kernels for several instruction sets, and chooses one at run time.
 //!
-//! The environment variable `TONIC_ISA` (`portable`, `avx2` or `avx512`) chooses an instruction set. If the variable is
-//! not set or empty, the kernels use the fastest instruction set that the machine supports.
+//! The environment variable `TONIC_ISA` (`portable`, `avx2` or `avx512`) chooses an instruction set. Without this
+//! variable, the kernels use the fastest one that the machine supports.
 
 use crate::error::{BaseFault, Error, Result};
 
-/// Name of the environment variable that chooses the instruction set.
 const VARIABLE: &str = "TONIC_ISA";
 
-/// An instruction set that this machine supports. [`Isa::available`] returns all instruction sets of the machine.
+/// An instruction set that this machine supports. [`Isa::available`] returns all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Isa(pub(super) Set);
 
-/// The instruction sets that the kernels are compiled for. A fused multiply-add is rounded only once on each of them,
-/// so that all instruction sets give the same bits. On `Portable`, a fused multiply-add can be a call of a slow library
-/// function.
+/// The instruction sets that the kernels are compiled for. All give the same bits, because each rounds a fused
+/// multiply-add only once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Set {
     Portable,
@@ -41,8 +39,8 @@ impl Isa {
         sets
     }
 
-    /// Returns the instruction set that the environment variable `TONIC_ISA` names. If the variable is not set or
-    /// empty, returns the fastest instruction set of this machine.
+    /// Returns the instruction set that the environment variable `TONIC_ISA` names. Without this variable, returns the
+    /// fastest instruction set of this machine.
     ///
     /// # Errors
     /// [`Usage`](tonic_base::Error::Usage) if `TONIC_ISA` names an instruction set that this machine doesn't support.
@@ -57,13 +55,12 @@ impl Isa {
         }
     }
 
-    /// Returns the instruction set that [`Isa::named`] returns, or the portable instruction set if [`Isa::named`]
-    /// returns an error.
+    /// Like [`Isa::named`], but returns the portable instruction set instead of an error.
     pub fn chosen() -> Isa {
         Isa::named().unwrap_or(Isa(Set::Portable))
     }
 
-    /// Name of the instruction set, as used in the environment variable `TONIC_ISA`.
+    /// Returns the name for the environment variable `TONIC_ISA`, for example "avx2".
     pub fn name(self) -> &'static str {
         match self.0 {
             Set::Portable => "portable",
@@ -75,9 +72,8 @@ impl Isa {
     }
 }
 
-/// Compiles functions once for each instruction set. Each generated function has an additional first argument: the
-/// [`Isa`] to run on. In the body of a function, `V` is the vector type ([`F32x16`](super::vector::F32x16)) of this
-/// instruction set.
+/// Compiles functions once for each instruction set. The first argument of a compiled function is the [`Isa`] to run
+/// on. In the body, `V` is the vector type ([`F32x16`](super::vector::F32x16)) of this instruction set.
 macro_rules! for_each_isa {
     ($(
         $(#[$attribute:meta])*

@@ -30,7 +30,7 @@ __device__ __forceinline__ void inflate_tile(
     }
 }
 
-// Source of a layer's input: spikes of the layer before, the dense input, or the input's cells.
+// Where a layer's input is: the spikes of the layer before, the dense input, or the active cells.
 enum class From { SPIKES, INPUT, CELLS };
 
 template <From from>

@@ -1,12 +1,9 @@
-//! Linear layers: the output, and the gradients of the loss by the input and by the weights.
+//! Linear layers: the outputs, and the gradients of the loss by the inputs and by the weights.
 //!
-//! W^T is the transposed weight matrix, with one row for each input cell. There are sparse and dense kernels for the
-//! output and for the weight gradient. A sparse kernel uses only the rows of active cells. A dense kernel uses all
-//! rows, which is faster if many cells are active. Both kinds add the products in the same order, so that they give the
-//! same bits for finite values.
-//!
-//! lambda, the gradient of the loss by the outputs, is always dense. The gradient by the input is therefore always
-//! computed with a dense kernel ([`matmul_tile`]).
+//! W^T is the transposed weight matrix, with one row for each input cell. A sparse kernel reads only the rows of active
+//! cells. A dense kernel reads all rows, which is faster if many cells are active. Both add the products in the same
+//! order, so they give the same bits for finite values. lambda, the gradient of the loss by the outputs, is always
+//! dense.
 
 use rayon::prelude::*;
 
@@ -14,37 +11,32 @@ use crate::kernel::isa::{Isa, for_each_isa};
 use crate::kernel::vector::F32x16;
 use crate::kernel::{Activity, TILE_WIDTH, Tile, halves, halves_mut};
 
-/// Number of time steps that the dense matrix product ([`matmul_tile`]) computes together, in registers. If the
-/// instruction set has only 16 registers, it computes half as many time steps together.
+/// Number of time steps that [`matmul_tile`] computes together in 32 vector registers. With 16 registers, half as many.
 const STEPS: usize = 12;
-/// Number of input cells whose weight gradients [`dense_weight_gradient_tile`] computes together, in registers. If the
-/// instruction set has only 16 registers, it computes half as many cells together.
+/// Number of input cells that [`dense_weight_gradient_tile`] computes together in 32 vector registers. With 16
+/// registers, half as many.
 const CELLS: usize = 8;
 /// Number of elements of `Panels::weights` that one parallel task of [`Panels::add`] adds.
 const ROWS: usize = 64;
 
-/// Returns the number of time steps to allocate for each tile: `steps`, rounded up to a multiple of [`STEPS`], as
-/// [`matmul_tile`] needs.
+/// Returns `steps`, rounded up to a multiple of [`STEPS`], which [`matmul_tile`] needs.
 pub(crate) fn stride(steps: usize) -> usize {
     steps.max(1).next_multiple_of(STEPS)
 }
 
-/// The weights and biases of a layer, or their gradients, in the order in which the kernels read them.
-///
-/// The outputs of the layer are divided into tiles of [`TILE_WIDTH`] outputs. A panel has the weights from all inputs
-/// to one tile of outputs. The last tile is padded with zeros.
+/// The weights and biases of a layer, or their gradients, in the order in which the kernels read them. A panel has the
+/// weights from all inputs to one tile of [`TILE_WIDTH`] outputs; the last tile is padded with zeros.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Panels {
     inputs: usize,
     outputs: usize,
-    /// Weights. `weights[tile * inputs + input]` has the weights from one input to all outputs of one tile.
+    /// `weights[tile * inputs + input]` has the weights from one input to the outputs of one tile.
     weights: Vec<Tile>,
-    /// Biases, one element for each tile of outputs.
+    /// Biases of the outputs, one element for each tile of [`TILE_WIDTH`] outputs.
     bias: Vec<Tile>,
 }
 
 impl Panels {
-    /// Makes panels of zeros for a layer of `inputs` inputs and `outputs` outputs.
     pub(crate) fn zeros(inputs: usize, outputs: usize) -> Panels {
         let tiles = outputs.div_ceil(TILE_WIDTH);
         Panels {
@@ -55,29 +47,27 @@ impl Panels {
         }
     }
 
-    /// Sets all weights and biases to zero.
     pub(crate) fn clear(&mut self) {
         self.weights.fill([0.0; TILE_WIDTH]);
         self.bias.fill([0.0; TILE_WIDTH]);
     }
 
-    /// Number of inputs.
     pub(crate) fn inputs(&self) -> usize {
         self.inputs
     }
 
-    /// Number of outputs, not counting the padding of the last tile.
+    /// Returns the number of outputs, without the padding of the last tile.
     pub(crate) fn outputs(&self) -> usize {
         self.outputs
     }
 
-    /// Number of tiles into which the outputs are divided.
+    /// Returns the number of tiles of [`TILE_WIDTH`] outputs.
     pub(crate) fn tiles(&self) -> usize {
         self.bias.len()
     }
 
-    /// Copies a layer's parameters into these panels: the weights from `weight_t`, the transposed weight matrix (in,
-    /// out), and the biases from `bias`, (out,).
+    /// Copies a layer's parameters to these panels. `weight_t` is the transposed weight matrix, (in, out), and `bias`
+    /// is (out,).
     pub(crate) fn pack(&mut self, weight_t: &[f32], bias: &[f32]) {
         let outputs = bias.len();
         for (tile, panel) in self.weights.chunks_exact_mut(self.inputs.max(1)).enumerate() {
@@ -91,9 +81,8 @@ impl Panels {
         }
     }
 
-    /// Copies a layer's weights into these panels, to compute the gradient with respect to the layer's input. `weight_t` is the layer's
-    /// transposed weight matrix, (in, out). The outputs of the layer are the inputs of these panels, and the inputs of
-    /// the layer are the outputs of these panels.
+    /// Copies a layer's weights to these panels, with the roles of inputs and outputs exchanged. `weight_t` is the
+    /// layer's transposed weight matrix, (in, out).
     pub(crate) fn pack_transposed(&mut self, weight_t: &[f32]) {
         for (output, weights) in weight_t.chunks_exact(self.inputs.max(1)).enumerate() {
             let panel = &mut self.weights[output / TILE_WIDTH * self.inputs..][..self.inputs];
@@ -103,8 +92,8 @@ impl Panels {
         }
     }
 
-    /// Copies the content of these panels to a layer's parameters: the weights to `weight_t`, the transposed weight
-    /// matrix (in, out), and the biases to `bias`, (out,).
+    /// Copies these panels to a layer's parameters. `weight_t` is the transposed weight matrix, (in, out), and `bias`
+    /// is (out,).
     pub(crate) fn unpack(&self, weight_t: &mut [f32], bias: &mut [f32]) {
         let outputs = bias.len();
         for (tile, panel) in self.weights.chunks_exact(self.inputs.max(1)).enumerate() {
@@ -118,8 +107,7 @@ impl Panels {
         }
     }
 
-    /// Adds the weights and biases of all `others` to these panels, in the order of `others`. All panels must have the
-    /// same shape. The result doesn't depend on the number of threads.
+    /// Adds all `others` to these panels, in the order of `others`. The result doesn't depend on the number of threads.
     pub(crate) fn add(&mut self, isa: Isa, others: &[&Panels]) {
         self.weights.par_chunks_mut(ROWS).enumerate().for_each(|(chunk, sums)| {
             others.iter().for_each(|other| add_tiles(isa, sums, &other.weights[chunk * ROWS..][..sums.len()]));
@@ -127,20 +115,18 @@ impl Panels {
         others.iter().for_each(|other| add_tiles(isa, &mut self.bias, &other.bias));
     }
 
-    /// Returns the weights and the biases of tile `tile` of the outputs. The weights have one element for each input.
+    /// Returns the weights and the biases of one tile of outputs. The weights have one element for each input.
     pub(crate) fn tile(&self, tile: usize) -> (&[Tile], &Tile) {
         (&self.weights[tile * self.inputs..(tile + 1) * self.inputs], &self.bias[tile])
     }
 
-    /// Like [`Panels::tile`], but returns mutable references.
     pub(crate) fn tile_mut(&mut self, tile: usize) -> (&mut [Tile], &mut Tile) {
         (&mut self.weights[tile * self.inputs..(tile + 1) * self.inputs], &mut self.bias[tile])
     }
 }
 
-/// Adds the weight gradients of one tile of outputs to `panel`, and the bias gradients to `bias`. `lambda` is the
-/// gradient of the loss by these outputs, which is the same at each of the `steps` time steps. `totals` is the input of
-/// the layer summed over time, as an activity of one time step.
+/// Adds the gradients of one tile of outputs to `panel` and `bias`. `lambda`, the gradient of the loss by these
+/// outputs, is the same at all time steps. `totals` is the layer's input summed over time.
 pub(crate) fn constant_gradient_tile(
     totals: &Activity,
     lambda: &Tile,
@@ -167,13 +153,8 @@ for_each_isa! {
         }
     }
 
-    /// Writes the input current of every neuron at every time step of `activity` to `x`. `x[tile * stride + t][j]` is
-    /// the current of neuron `tile * TILE_WIDTH + j` at time step t. It is the bias + the sum of count * W^T\[cell\]
-    /// over the active cells of the time step, in the order of `activity`. `stride` is the number of time steps that
-    /// `x` has for each tile.
-    ///
-    /// # Panics
-    /// If `x` is too small, or a cell is not an input of the layer.
+    /// Writes the input currents of all neurons to `x`: bias + sum of count * W^T\[cell\] over the active cells.
+    /// `x[tile * stride + t][j]` belongs to neuron `tile * TILE_WIDTH + j` at time step t.
     pub(crate) fn gather<V>(panels: &Panels, activity: &Activity, stride: usize, x: &mut [Tile]) {
         let mut tile = 0;
         while tile < panels.tiles() {
@@ -186,8 +167,8 @@ for_each_isa! {
         }
     }
 
-    /// Returns the outputs of one tile at a single time step. They are the bias + the sum of count * W^T\[cell\] over
-    /// `active`, the active cells of the time step. `panel` has the rows of W^T for this tile.
+    /// Returns the outputs of one tile at one time step: bias + sum of count * W^T\[cell\] over the active cells.
+    /// `panel` has W^T for this tile.
     pub(crate) fn product<V>(panel: &[Tile], bias: &Tile, active: &[(u32, f32)]) -> Tile {
         let [sums] = gather_step::<V, 1>([panel], [bias], active);
         let mut x = [0.0; TILE_WIDTH];
@@ -195,16 +176,9 @@ for_each_isa! {
         x
     }
 
-    /// Adds the gradients of a layer's weights and biases to `gradient`. `activity` is the input of the layer.
-    /// `lambda[tile * stride + t][j]` is the gradient of the loss by output `tile * TILE_WIDTH + j` at time step t.
-    /// `stride` is the number of time steps that `lambda` has for each tile.
-    ///
-    /// The gradient of a weight is the sum of count\[t\] * lambda\[t\] over the time steps t, where count\[t\] is the
-    /// count of the weight's input cell. The gradient of a bias is the sum of lambda\[t\]. Both sums are added up in
-    /// the order of time.
-    ///
-    /// # Panics
-    /// If `lambda` is too small, or a cell is not an input of the layer.
+    /// Adds the gradients of a layer's weights and biases to `gradient`, in the order of time. `activity` is the input
+    /// of the layer. `lambda[tile * stride + t][j]` is the gradient of the loss by output `tile * TILE_WIDTH + j` at
+    /// time step t.
     pub(crate) fn weight_gradient<V>(activity: &Activity, lambda: &[Tile], stride: usize, gradient: &mut Panels) {
         let tiles = gradient.tiles();
         let mut tile = 0;
@@ -217,12 +191,8 @@ for_each_isa! {
         }
     }
 
-    /// Writes the outputs b + a W^T of one tile to `out`, which has one element for each time step. `bias` and `panel`
-    /// have b and W^T for this tile. a is the input: `a[tile * stride + t][j]` is input `tile * TILE_WIDTH + j` at time
-    /// step t. The products are added in the order of the inputs. `stride` must be a result of the function [`stride`].
-    ///
-    /// # Panics
-    /// If `out` doesn't have `stride` elements, or if `stride` is 0 or not a multiple of [`STEPS`].
+    /// Writes b + a W^T for one tile of outputs to `out`, which has one element for each time step. `stride` must come
+    /// from the function [`stride`]. `a[tile * stride + t][j]` is input `tile * TILE_WIDTH + j` at time step t.
     pub(crate) fn matmul_tile<V>(a: &[Tile], stride: usize, panel: &[Tile], bias: &Tile, out: &mut [Tile]) {
         assert!(out.len() == stride && stride.is_multiple_of(STEPS) && stride > 0, "{} steps, stride {stride}", out.len());
         if V::WIDE {
@@ -243,9 +213,8 @@ for_each_isa! {
         }
     }
 
-    /// Like [`weight_gradient`], but for one tile of outputs and a dense input. `a[tile * stride + t][j]` is the count
-    /// of input `tile * TILE_WIDTH + j` at time step t. `lambda` has one element for each time step. The sums are added
-    /// up in the same order as in [`weight_gradient`].
+    /// Like [`weight_gradient`], for one tile of outputs and a dense input `a`. `a[tile * stride + t][j]` is the count
+    /// of input `tile * TILE_WIDTH + j` at time step t.
     pub(crate) fn dense_weight_gradient_tile<V>(
         a: &[Tile],
         stride: usize,
@@ -301,8 +270,7 @@ fn gather_step<V: F32x16, const N: usize>(
     sums
 }
 
-/// Does the work of [`gather`] for N tiles, from tile `first` on. The first element of `x` is for tile `first`. Returns
-/// N.
+/// Does the work of [`gather`] for N tiles of outputs, from tile `first` on. Returns N.
 #[inline(always)]
 fn gather_tiles<V: F32x16, const N: usize>(
     panels: &Panels,
@@ -323,8 +291,7 @@ fn gather_tiles<V: F32x16, const N: usize>(
     N
 }
 
-/// Does the work of [`weight_gradient`] for N tiles, from tile `first` on. The first element of `lambda` is for tile
-/// `first`. Returns N.
+/// Does the work of [`weight_gradient`] for N tiles of outputs, from tile `first` on. Returns N.
 #[inline(always)]
 fn weight_gradient_tiles<V: F32x16, const N: usize>(
     activity: &Activity,
@@ -365,8 +332,8 @@ fn add_over_time<V: F32x16>(lambda: &[Tile], sum: &mut Tile) {
     store(sums, sum);
 }
 
-/// Does the work of [`matmul_tile`] for I time steps, from time step `first` on, and for P halves of a tile of outputs.
-/// `parts` has the index of each half, 0 or 1, and `start` has the bias of each half. The sums stay in registers.
+/// Does the work of [`matmul_tile`] for I time steps from step `first` on, and for P halves of a tile of outputs.
+/// `parts` has the index of each half, 0 or 1.
 #[inline(always)]
 fn matmul_block<V: F32x16, const I: usize, const P: usize>(
     a: &[Tile],
@@ -392,9 +359,8 @@ fn matmul_block<V: F32x16, const I: usize, const P: usize>(
     sums
 }
 
-/// Does the work of [`dense_weight_gradient_tile`] for I cells of a tile of inputs, from cell `first` on, and for P
-/// halves of a tile of outputs. `parts` has the index of each half, 0 or 1. The sums stay in registers until they are
-/// complete.
+/// Does the work of [`dense_weight_gradient_tile`] for I input cells from cell `first` on, and for P halves of a tile
+/// of outputs. `parts` has the index of each half, 0 or 1.
 #[inline(always)]
 fn dense_gradient_block<V: F32x16, const I: usize, const P: usize>(
     a: &[Tile],

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! activity      the input of a layer in sparse form: (cell, count) of each active cell at each time step
-//! linear        linear layers: the output, and the gradients by input and weights
+//! linear        linear layers: the outputs, and the gradients by inputs and weights
 //! iaf           integrate-and-fire neurons, forward and backward over time
 //! spikes        spikes counted per neuron
 //! sample        forward and backward pass of one sample, built on activity, linear and iaf
@@ -11,18 +11,16 @@
 //! adam          the optimiser's update
 //! isa           the instruction sets that the kernels are compiled for
 //! vector        vectors of sixteen float32 on each instruction set
-//! batch_source  the samples in device memory from which the CUDA kernels draw batches
+//! batch_source  the samples in GPU memory from which the CUDA kernels draw batches
 //! interface     structs that the host and the CUDA kernels exchange
 //! program       the CUDA kernels, compiled and loaded
 //! ```
 //!
-//! The CPU kernels handle neurons in tiles of [`TILE_WIDTH`] neighbouring neurons. For all time steps of a sample, the
-//! membrane potentials of a tile stay in registers, and the weights of a tile stay in the L1 cache. Layers are padded
-//! to whole tiles with weights of zero. The spikes and gradients of the padding are not used.
+//! The CPU kernels handle neurons in tiles of [`TILE_WIDTH`] neighbouring neurons, so that potentials stay in registers
+//! and weights in the L1 cache. Weights of zero fill the last tile of a layer.
 //!
-//! **The same bits on every CPU.** A kernel is written once and compiled for several instruction sets, one of which is
-//! chosen at run time. A multiply-add is either fused on all instruction sets or on none. Every sum has a fixed order,
-//! which does not depend on the vector length or the number of threads.
+//! **The same bits on every CPU.** Every sum has a fixed order, which does not depend on the vector length or on the
+//! number of threads. A multiply-add is fused on all instruction sets or on none.
 
 mod activity;
 mod adam;
@@ -51,14 +49,12 @@ pub(crate) const TILE_WIDTH: usize = 32;
 /// One value for each of the [`TILE_WIDTH`] neurons of a tile.
 pub(crate) type Tile = [f32; TILE_WIDTH];
 
-/// Returns the lower and the upper half of a tile.
 #[inline(always)]
 fn halves(tile: &Tile) -> [&[f32; 16]; 2] {
     let halves = tile.as_chunks().0;
     [&halves[0], &halves[1]]
 }
 
-/// Returns the lower and the upper half of a tile, as mutable references.
 #[inline(always)]
 fn halves_mut(tile: &mut Tile) -> [&mut [f32; 16]; 2] {
     let (low, high) = tile.as_chunks_mut().0.split_at_mut(1);

@@ -1,4 +1,4 @@
-// Draws the samples of a batch, by the permutation of shard/order.rs.
+// Draws the samples of a batch, with the permutations of shard/order.rs.
 
 // MurmurHash3's finaliser.
 __device__ __forceinline__ u32 mix(u32 h) {
@@ -21,12 +21,12 @@ __device__ __forceinline__ u32 permuted(const DrawPermutation& p, u32 i) {
     return i;
 }
 
-// Samples in the slots before `slot`. Only the chunk in the short slot can have fewer samples.
+// Returns the number of samples in the slots before `slot`. Only the chunk in the short slot can have fewer samples.
 __device__ __forceinline__ u64 samples_before(const DrawOrder& order, u64 slot) {
     return slot * order.chunk_samples - (slot > order.short_slot ? order.missing : 0);
 }
 
-// The sample at a position of the epoch.
+// Returns the index of the sample at a position of the epoch.
 __device__ __forceinline__ u64 sample_at(const DrawOrder& order, u64 position) {
     if (!order.shuffled) return position;
     u64 whole = (u64)order.window_chunks * order.chunk_samples;
@@ -34,7 +34,7 @@ __device__ __forceinline__ u64 sample_at(const DrawOrder& order, u64 position) {
     if (w + 1 < order.windows && position >= samples_before(order, (w + 1) * order.window_chunks)) w++;
     u64 start = samples_before(order, w * order.window_chunks);
     u64 index = start + permuted(order.within[w], (u32)(position - start));
-    // The index that it would have if all chunks had the same length.
+    // The index that the sample would have if all chunks had the same length.
     if (index >= samples_before(order, (u64)order.short_slot + 1)) index += order.missing;
     u32 chunk = permuted(order.slots, (u32)(index / order.chunk_samples));
     return (u64)chunk * order.chunk_samples + index % order.chunk_samples;

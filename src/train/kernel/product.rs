@@ -1,60 +1,58 @@
 //! How the CUDA blocks that multiply matrices use their shared memory. device.cuh explains the words: a product is
 //! computed in tiles, each tile as a sum of terms, and a stage holds the tiles of one term.
 
-/// Number of time steps, and number of neurons, in a tile of the CUDA kernels. A matrix product also adds up this many
-/// inputs at a time.
+/// Number of rows, and number of columns, of a tile in the CUDA kernels.
 pub(crate) const TILE: usize = 64;
-/// Distance from the start of a row to the start of the next row, in a plane, in elements. It is 8 elements more than
-/// the length of a row, to avoid bank conflicts.
+/// Distance between the starts of two rows of a tile in shared memory, in elements. The gap of 8 elements avoids bank
+/// conflicts.
 pub(crate) const STRIDE: usize = TILE + 8;
-/// Number of elements of a plane, which is a tile in shared memory, including the gaps between its rows.
+/// Number of elements of a tile in shared memory, with the gaps between the rows.
 pub(crate) const PLANE: usize = TILE * STRIDE;
-/// Size of a plane of bfloat16 numbers, in bytes. A plane of float32 numbers takes twice as much.
+/// Size in bytes of a tile of bfloat16 numbers in shared memory.
 pub(crate) const PLANE_BYTES: usize = PLANE * size_of::<u16>();
-/// Depth of a product, in tiles, whose weights fit into no multiprocessor.
+/// A number of inputs, in tiles, that is so large that the weights never fit into shared memory.
 pub(crate) const WIDE: usize = 1 << 16;
-/// Shared memory that CUDA reserves for itself in each block, in bytes.
+/// Shared memory in bytes that CUDA reserves in each block.
 const RESERVED: usize = 1024;
 
 /// How a CUDA block that multiplies matrices uses its shared memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Product {
-    /// Whether the block keeps its weights in shared memory. Otherwise it loads them again for each tile of time steps.
+    /// Whether the block keeps its weights in shared memory. If not, it loads them again for each tile of time steps.
     pub(crate) resident: bool,
-    /// Whether the results of the product have shared memory of their own. Otherwise they reuse that of a stage.
+    /// Whether the results have their own shared memory. If not, they reuse the memory of operands.
     pub(crate) apart: bool,
-    /// Number of stages. With more than one, the next terms are loaded while one is used.
+    /// Number of buffers for operands. With more than one, the block loads operands ahead.
     pub(crate) stages: u32,
     /// Shared memory of the block, in bytes.
     pub(crate) bytes: usize,
 }
 
 impl Product {
-    /// `planes` is the number of planes of bfloat16 numbers that fit into the block's shared memory.
+    /// `planes` is the number of bfloat16 tiles in the block's shared memory.
     fn new(planes: usize, stages: usize) -> Product {
         Product { resident: false, apart: true, stages: stages as u32, bytes: planes * PLANE_BYTES }
     }
 }
 
-/// Chooses how the blocks of each kernel use their shared memory.
+/// Chooses how the CUDA blocks of each kernel use their shared memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Products {
-    /// Number of bfloat16 numbers ("pieces") whose sum is one weight or gradient.
+    /// Number of bfloat16 numbers whose sum is one weight or gradient.
     pub(crate) pieces: usize,
-    /// Maximum shared memory of one CUDA block, in bytes. All blocks on a multiprocessor together have about the same
-    /// maximum.
+    /// Maximum shared memory of one CUDA block, in bytes. A multiprocessor has about this much for all its blocks.
     pub(crate) shared_memory: usize,
 }
 
 impl Products {
     /// Returns how a block of `iaf_forward` or `iaf_forward_input` uses its shared memory. The layer's input has
-    /// `depth` tiles, in `before` pieces.
+    /// `depth` tiles; each number of the input is the sum of `before` bfloat16 numbers.
     pub(crate) fn forward(&self, before: usize, depth: usize) -> Product {
         let (currents, pieces) = (4, self.pieces); // two planes of float32
         self.resident(currents, pieces * depth, before).unwrap_or_else(|| self.stages(currents, before + pieces))
     }
 
-    /// Returns how a block of `iaf_backward` uses its shared memory. The layer above has `depth` tiles of neurons.
+    /// Returns how a block of `iaf_backward` uses its shared memory. The next layer has `depth` tiles of neurons.
     pub(crate) fn backward(&self, depth: usize) -> Product {
         let (gains, pieces) = (4, self.pieces); // two planes of float32
         // With two pieces or more, they fit into a stage.
@@ -63,7 +61,7 @@ impl Products {
             .unwrap_or_else(|| Product { apart, ..self.stages(if apart { gains } else { 0 }, 2 * pieces) })
     }
 
-    /// Returns how a block that computes a weight gradient uses its shared memory. Each number of the layer's input is
+    /// Returns how a block that computes weight gradients uses its shared memory. Each number of the layer's input is
     /// the sum of `before` bfloat16 numbers.
     pub(crate) fn gradient(&self, before: usize) -> Product {
         let moving = 2 * before + self.pieces; // two tiles of the input, and one of lambda
@@ -72,8 +70,8 @@ impl Products {
         if three.bytes <= self.shared_memory { three } else { self.stages(0, moving) }
     }
 
-    /// Returns a product that keeps its weights in shared memory, if two such blocks fit on a multiprocessor. `fixed`
-    /// is the number of planes besides the weights and the stages; `moving` is the number of planes of a stage.
+    /// Keeps the weights in shared memory. Returns `None` if two such blocks don't fit on a multiprocessor. The
+    /// arguments are numbers of tiles; `moving` is for one buffer of operands.
     fn resident(&self, fixed: usize, weights: usize, moving: usize) -> Option<Product> {
         let product = |stages| Product::new(fixed + weights + stages * moving, stages);
         [3, 2]
@@ -83,8 +81,8 @@ impl Products {
             .map(|product| Product { resident: true, ..product })
     }
 
-    /// Returns a product with 2 stages if two such blocks fit on a multiprocessor. Otherwise it has 1 stage, because
-    /// two blocks with 1 stage hide more latency than one block with 2 stages.
+    /// Uses two buffers for operands if two such blocks fit on a multiprocessor, and otherwise one buffer. The
+    /// arguments are numbers of tiles.
     fn stages(&self, fixed: usize, moving: usize) -> Product {
         let product = |stages| Product::new(fixed + stages * moving, stages);
         Some(product(2)).filter(|product| self.fits_twice(product)).unwrap_or_else(|| product(1))

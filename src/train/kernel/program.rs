@@ -29,7 +29,7 @@ use crate::kernel::exp;
 use crate::kernel::interface::{Sample, declarations};
 use crate::kernel::product::{PLANE, PLANE_BYTES, Product, Products, STRIDE, TILE, WIDE};
 
-/// The CUDA sources. Each source can use the definitions of the sources before it.
+/// The CUDA sources, in an order in which each can use those before it.
 const SOURCES: [&str; 9] = [
     include_str!("order.cu"),
     include_str!("inflate.cu"),
@@ -41,48 +41,46 @@ const SOURCES: [&str; 9] = [
     include_str!("loss.cu"),
     include_str!("adam.cu"),
 ];
-/// Number of threads in a CUDA block, except in `iaf_forward` and `iaf_forward_input`. In a matrix product, these
-/// threads are eight warps, each of which computes 32 by 16 numbers of a tile.
+/// Number of threads per CUDA block, for most kernels.
 pub(crate) const BLOCK_THREADS: usize = 256;
-/// Number of threads in a CUDA block of `iaf_forward` and `iaf_forward_input`: one more for each neuron of a tile.
+/// Number of threads per CUDA block, for `iaf_forward` and `iaf_forward_input`. [`TILE`] threads have one neuron each.
 const FORWARD_THREADS: usize = BLOCK_THREADS + TILE;
-/// Maximum number of CUDA blocks in y.
+/// Maximum number of CUDA blocks of a launch in y.
 pub(crate) const MAX_GRID_Y: usize = 65_535;
-/// Number of threads in a warp. A CUDA block of `readout_gradient` computes this many numbers.
+/// Number of threads in a warp. A CUDA block of `readout_gradient` computes this many results.
 pub(crate) const WARP: usize = 32;
-/// Rows and columns of W^T that a CUDA block of `update` or `pack` has.
+/// A CUDA block of `update` or `pack` handles this many rows of W^T, and [`UPDATE_COLUMNS`] columns.
 pub(crate) const UPDATE_ROWS: usize = 4;
 pub(crate) const UPDATE_COLUMNS: usize = 16;
-/// Number of entries (cell and count) that a CUDA block of `iaf_forward_cells` keeps in shared memory at a time.
+/// Number of active cells that `iaf_forward_cells` keeps at a time in the shared memory of a CUDA block.
 const ENTRIES: usize = 2048;
-/// Special value of `steps` in [`DrawArgs`](crate::kernel::interface::DrawArgs): every sample runs for as many time
-/// steps as the longest sample of the batch has frames.
+/// Special value of `steps` in [`DrawArgs`](crate::kernel::interface::DrawArgs): the longest sample of the batch
+/// decides the number of time steps.
 pub(crate) const LONGEST_OF_BATCH: u32 = u32::MAX;
-/// Shared memory of a CUDA block of `iaf_forward_cells`, in bytes. It holds the input currents of [`TILE`] time steps,
-/// the starts of the frames of 2 * [`TILE`] time steps, and [`ENTRIES`] entries.
+/// Shared memory of a CUDA block of `iaf_forward_cells`, in bytes: input currents, starts of frames, and active cells.
 const CELLS_BYTES: usize = 2 * PLANE_BYTES + 2 * (TILE + 4) * size_of::<u32>() + ENTRIES * 2 * size_of::<u32>();
 /// Maximum number of frames that a CUDA block of `inflate` or `inflate_input` writes. A power of two, at most a warp.
 pub(crate) const INFLATE_FRAMES: usize = 32;
-/// Maximum size of the frames in the shared memory of a CUDA block of `inflate` or `inflate_input`, in bytes.
+/// Maximum size in bytes of the frames in the shared memory of a CUDA block of `inflate` or `inflate_input`.
 pub(crate) const INFLATE_BYTES: usize = 32 << 10;
-/// Size of what comes before them, `BlockFrames`: a multiple of 16 bytes.
+/// Size in bytes of `BlockFrames`, which is in shared memory before the frames. A multiple of 16.
 pub(crate) const INFLATE_HEAD: usize = 16 + INFLATE_FRAMES * size_of::<u32>();
 
-/// Precision of matrix products on a GPU. The names are those of PyTorch's `set_float32_matmul_precision`.
+/// Precision of matrix products on a GPU, with the names of PyTorch's `set_float32_matmul_precision`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MatmulPrecision {
     /// About the precision of float32. Each number in a product is the sum of three bfloat16 numbers.
     #[default]
     Highest,
-    /// 16 bits of precision (TF32 has 11). Each number in a product is the sum of two bfloat16 numbers.
+    /// Precision of 16 bits; TF32 has 11. Each number in a product is the sum of two bfloat16 numbers.
     High,
-    /// 8 bits of precision. Each number in a product is one bfloat16 number.
+    /// Precision of 8 bits. Each number in a product is one bfloat16 number.
     Medium,
 }
 
 impl MatmulPrecision {
-    /// Returns the number of bfloat16 numbers ("pieces") whose sum is one number in a matrix product.
+    /// Returns the number of bfloat16 numbers whose sum is one number in a matrix product.
     pub fn pieces(self) -> usize {
         match self {
             MatmulPrecision::Highest => 3,
@@ -105,11 +103,11 @@ impl FromStr for MatmulPrecision {
     }
 }
 
-/// Types of the elements in the columns of samples in device memory. All sets of a run use the same types.
+/// Number types of the columns of samples in GPU memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ColumnTypes {
-    /// Type of the ends of frames. The end of a frame is the index after its last entry (active cell), counted from the
-    /// first entry of the sample.
+    /// Type of the ends of frames. The end of a frame is the number of active cells in this frame and all frames before
+    /// it.
     pub frame_ends: Width,
     /// Type of the indices of cells.
     pub cells: Width,
@@ -118,9 +116,8 @@ pub struct ColumnTypes {
 }
 
 impl ColumnTypes {
-    /// Returns the narrowest types that can hold the samples of several sets. `shape` is the shape of all frames, and
-    /// `longest` is the maximum number of frames of a sample. `counts` has the type of the counts of each set. The type
-    /// of the frame ends has at least two bytes.
+    /// Returns the smallest types for the samples of several sets. `longest` is the maximum number of frames of a
+    /// sample, and `counts` has the type of each set's counts.
     pub fn of(shape: FrameShape, longest: usize, counts: impl IntoIterator<Item = Width>) -> ColumnTypes {
         // At least two bytes: sets of smaller frames would gain nothing.
         let entries = shape.cells().saturating_mul(longest as u64).clamp(1 << 8, u32::MAX.into());
@@ -131,16 +128,15 @@ impl ColumnTypes {
         }
     }
 
-    /// Returns the size in device memory, in bytes, of `samples` samples that have `frames` frames and `entries`
-    /// entries in total. An entry is an active cell of a frame, with its count.
+    /// Returns the size of samples in GPU memory, in bytes. `frames` and `entries` are the total numbers of frames and
+    /// of active cells.
     pub fn bytes(&self, samples: u64, frames: u64, entries: u64) -> u64 {
         samples * size_of::<Sample>() as u64
             + frames * self.frame_ends.bytes() as u64
             + entries * (self.cells.bytes() + self.counts.bytes()) as u64
     }
 
-    /// Returns the number of bfloat16 numbers ("pieces") that a count is split into. Their sum is exactly the count as
-    /// float32.
+    /// Returns the number of bfloat16 numbers whose sum is exactly one count as float32.
     pub(crate) fn input_pieces(&self) -> usize {
         match self.counts {
             Width::U8 => 1,
@@ -150,28 +146,23 @@ impl ColumnTypes {
     }
 }
 
-/// Settings that the CUDA kernels are compiled for, in addition to the device's architecture.
+/// Settings that the CUDA kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Variant {
-    /// Types of the columns of samples in device memory.
     pub column_types: ColumnTypes,
-    /// Precision of matrix products.
     pub precision: MatmulPrecision,
-    /// Maximum shared memory of one CUDA block, in bytes. All blocks on a multiprocessor together have about the same
-    /// maximum.
+    /// Maximum shared memory of one CUDA block, in bytes.
     pub shared_memory: usize,
 }
 
 impl Variant {
-    /// Returns the CUDA sources as one text, which begins with the structs of the module
-    /// [`interface`](crate::kernel::interface).
+    /// Returns the CUDA sources as one text.
     pub(crate) fn text() -> String {
         let head = include_str!("device.cuh");
         [declarations().as_str(), head].into_iter().chain(SOURCES).collect::<Vec<_>>().join("\n")
     }
 
-    /// Returns the preprocessor macros for the CUDA sources, as (name, value): the constants of this variant, and the
-    /// constants that Rust and CUDA share.
+    /// Returns the preprocessor macros for the CUDA sources, as (name, value).
     pub(crate) fn defines(&self) -> Vec<(String, String)> {
         let number = |width: Width| match width {
             Width::U8 => "unsigned char",
@@ -202,13 +193,12 @@ impl Variant {
         defines.into_iter().chain(exp).map(|(name, value)| (name.to_string(), value)).collect()
     }
 
-    /// How blocks that multiply matrices use their shared memory.
     fn products(&self) -> Products {
         Products { pieces: self.precision.pieces(), shared_memory: self.shared_memory }
     }
 }
 
-/// A CUDA kernel with its launch settings: the number of threads per block, and the shared memory per block in bytes.
+/// A CUDA kernel, with the number of threads per block and the shared memory per block in bytes.
 #[derive(Debug)]
 pub(crate) struct Entry {
     kernel: Kernel,
@@ -217,19 +207,13 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Queues the kernel on `stream`, on a grid of CUDA blocks. `blocks` is the number of blocks in x and y.
-    ///
-    /// # Errors
-    /// [`Error::Cuda`].
+    /// Queues the kernel on `stream`. `blocks` is the number of CUDA blocks in x and in y.
     pub(crate) fn launch<A: KernelStruct>(&self, stream: &Stream, blocks: [usize; 2], args: &A) -> Result<()> {
         self.launch_sized(stream, blocks, self.shared_bytes, args)
     }
 
-    /// Like [`Entry::launch`], but each CUDA block has `shared_bytes` bytes of shared memory, which must not be more
-    /// than in the launch settings. With less shared memory per block, more blocks can run at the same time.
-    ///
-    /// # Errors
-    /// [`Error::Cuda`].
+    /// Like [`Entry::launch`], but each CUDA block has only `shared_bytes` bytes of shared memory, so that more blocks
+    /// can run at the same time.
     pub(crate) fn launch_sized<A: KernelStruct>(
         &self,
         stream: &Stream,
@@ -242,52 +226,49 @@ impl Entry {
     }
 }
 
-/// The CUDA kernels, compiled and loaded on a device.
+/// The CUDA kernels, compiled and loaded on a GPU.
 #[derive(Debug)]
 pub struct Program {
     device: Device,
     variant: Variant,
-    /// Kernel that chooses the samples of the next batch.
+    /// Chooses the samples of the next batch.
     pub(crate) draw: Entry,
-    /// Kernel that writes a batch as dense frames of float32.
+    /// Writes a batch as dense float32 frames.
     pub(crate) inflate: Entry,
-    /// Kernel that writes a batch as dense frames for the first layer's products. Each count is the sum of bfloat16
-    /// numbers.
+    /// Writes a batch as dense bfloat16 frames, the input of `iaf_forward_input`.
     pub(crate) inflate_input: Entry,
-    /// Kernel that runs the first layer forward in time, from the sparse input.
+    /// Forward pass of the first layer, from sparse input.
     pub(crate) iaf_forward_cells: Entry,
-    /// Kernel that runs the first layer forward in time, from the dense input that `inflate_input` wrote.
+    /// Forward pass of the first layer, from dense input.
     pub(crate) iaf_forward_input: Entry,
-    /// Kernel that runs a hidden layer forward in time, except the first layer.
+    /// Forward pass of a hidden layer after the first.
     pub(crate) iaf_forward: Entry,
-    /// Kernel that counts the spikes of a hidden layer.
     pub(crate) count_spikes: Entry,
-    /// Kernel that computes logits and losses, and the gradients of the loss by the logits and by the last hidden
-    /// layer's spikes.
+    /// Computes logits and losses, and the gradients of the loss by the logits and by the last hidden layer's spikes.
     pub(crate) readout: Entry,
-    /// Kernel that computes the gradients of the readout's weights and biases, and the loss and accuracy of the batch.
+    /// Computes the gradients of the readout's parameters, and the score of the batch.
     pub(crate) readout_gradient: Entry,
-    /// Kernel that runs the last hidden layer backward in time.
+    /// Backward pass of the last hidden layer.
     pub(crate) iaf_backward_constant: Entry,
-    /// Kernel that runs a hidden layer backward in time, except the last hidden layer.
+    /// Backward pass of a hidden layer before the last.
     pub(crate) iaf_backward: Entry,
-    /// Kernel that computes the first layer's weight gradient from the sparse input.
+    /// Weight gradient of the first layer, from sparse input.
     pub(crate) weight_gradient_cells: Entry,
-    /// Kernel that computes the first layer's weight gradient from the dense input that `inflate_input` wrote.
+    /// Weight gradient of the first layer, from dense input.
     pub(crate) weight_gradient_input: Entry,
-    /// Kernel that computes the weight gradient of a hidden layer, except the first layer.
+    /// Weight gradient of a hidden layer after the first.
     pub(crate) weight_gradient: Entry,
-    /// Kernel that adds up the partial sums of the gradients, and updates the parameters with Adam.
+    /// Adds up the partial sums of the gradients, and updates the parameters with Adam.
     pub(crate) update: Entry,
-    /// Kernel that copies the weights to the arrays that the matrix products read.
+    /// Copies the weights to the arrays that the matrix products read.
     pub(crate) pack: Entry,
 }
 
 impl Program {
-    /// Compiles the kernels, or reads the compiled kernels from the cache on disk, and loads them on the device.
+    /// Loads the kernels on the device. Compiles them first if the cache on disk doesn't have them.
     ///
     /// # Errors
-    /// [`Unavailable`](tonic_base::Error::Unavailable) if NVRTC is missing, or if the driver is too old for NVRTC;
+    /// [`Unavailable`](tonic_base::Error::Unavailable) if NVRTC is missing, or if the driver is too old for NVRTC.
     /// [`Error::Cuda`].
     pub fn new(device: &Device, column_types: ColumnTypes, precision: MatmulPrecision) -> Result<Program> {
         let (variant, image) = Program::compile(device, column_types, precision)?;
@@ -325,11 +306,7 @@ impl Program {
         })
     }
 
-    /// Compiles the kernels, or reads the compiled kernels from the cache on disk. Returns the settings that the
-    /// kernels are compiled for, and the compiled code.
-    ///
-    /// # Errors
-    /// The errors of [`Program::new`].
+    /// Compiles the kernels, or reads the compiled code from the cache on disk. Returns the settings and the code.
     pub(crate) fn compile(
         device: &Device,
         column_types: ColumnTypes,
@@ -340,22 +317,21 @@ impl Program {
         Ok((variant, cached(&CudaSource { text: &text, defines: &defines }, device)?))
     }
 
-    /// GPU on which the kernels are loaded.
+    /// Returns the GPU that the kernels are loaded on.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// How blocks that multiply matrices use their shared memory.
     pub(crate) fn products(&self) -> Products {
         self.variant.products()
     }
 
-    /// Types of the columns of samples that the kernels read.
+    /// Returns the number types of the columns that the kernels read.
     pub fn column_types(&self) -> ColumnTypes {
         self.variant.column_types
     }
 
-    /// Returns the number of bfloat16 numbers ("pieces") whose sum is one weight or gradient in a matrix product.
+    /// Returns the number of bfloat16 numbers whose sum is one weight or gradient in a matrix product.
     pub fn pieces(&self) -> usize {
         self.variant.precision.pieces()
     }

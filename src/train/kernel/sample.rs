@@ -1,12 +1,8 @@
 //! Forward and backward pass of one sample through all layers, on the CPU.
 //!
-//! Each layer runs over all time steps of the sample, tile by tile, before the next layer starts. The membrane
-//! potentials of a tile stay in registers, and the weights of a tile in the L1 cache. The output of a layer is a sparse
-//! [`Activity`]. The membrane potentials are also stored, for the backward pass.
-//!
-//! The readout is linear, and the loss uses the readout's output summed over time. This has two consequences. The
-//! readout needs only the spikes summed over time, and the gradient by the spikes of the last hidden layer is the same
-//! at every time step.
+//! Each layer runs over all time steps of the sample before the next layer starts. The readout is linear, and the loss
+//! uses its output summed over time. The readout therefore needs only the spikes summed over time, and the gradient by
+//! the last hidden layer's spikes is the same at every time step.
 
 use tonic_shard::SampleFrames;
 
@@ -21,75 +17,60 @@ use crate::kernel::{Activity, TILE_WIDTH, Tile, iaf, linear};
 /// Weights of a layer, in the order in which the kernels read them.
 #[derive(Debug)]
 pub(crate) struct PackedLayer {
-    /// Weights for the forward pass (W^T, with one row per input), and the biases.
+    /// Weights for the forward pass (W^T, with one row per input), and biases.
     pub(crate) forward: Panels,
-    /// Weights for the gradient by the layer's input: W, with one row per output. `None` in the first layer, where this
-    /// gradient is not needed.
+    /// Weights for the gradient by the layer's inputs (W, with one row per output). `None` in the first layer.
     pub(crate) transposed: Option<Panels>,
 }
 
-/// Constants and weights of the network, in the order in which the kernels read them.
+/// The network with its weights in the order in which the kernels read them.
 #[derive(Debug)]
 pub(crate) struct PackedNetwork {
     pub(crate) isa: Isa,
     pub(crate) neuron: Neuron,
-    /// Number of inputs of the first layer.
     pub(crate) inputs: usize,
     pub(crate) classes: usize,
     pub(crate) hidden: Vec<PackedLayer>,
     pub(crate) readout: PackedLayer,
 }
 
-/// Buffers of the forward and backward pass of a sample. They are used again for the next sample.
+/// Buffers of the forward and backward pass of a sample, which the next sample reuses.
 #[derive(Debug, Default)]
 pub(crate) struct SampleState {
-    /// Element 0 is the input of the network. The next elements are the spikes of the hidden layers, one element for
-    /// each layer.
+    /// The input of the network, and then the spikes of each hidden layer.
     activities: Vec<Activity>,
-    /// Membrane potentials, one flat list for each hidden layer. `potentials[layer][tile * stride + t]` has the
-    /// potentials of the [`TILE_WIDTH`] neurons of tile `tile` at time step t. The stride is the result of
-    /// [`linear::stride`].
+    /// Membrane potentials. `potentials[layer][tile * stride + t]` has those of one tile of neurons at time step t.
     potentials: Vec<Vec<Tile>>,
-    /// Spikes of one hidden layer as bits. Bit j of `fired[t * tiles + tile]` is set if neuron `tile * TILE_WIDTH + j`
-    /// spiked at time step t. All layers use this buffer in turn.
+    /// Spikes of one hidden layer as bits, which [`iaf::forward`] writes.
     fired: Vec<u32>,
-    /// Spikes of the last hidden layer summed over time, as an activity of one time step.
+    /// Spikes of the last hidden layer, summed over time.
     totals: Activity,
-    /// Scratch memory for the computation of `totals`.
     sums: Vec<f32>,
-    /// Gradient of the loss by the input currents of one hidden layer. `lambda[tile * stride + t]` has the gradients
-    /// for the [`TILE_WIDTH`] neurons of tile `tile` at time step t. All layers use this buffer in turn.
+    /// Gradient of the loss by the input currents of one hidden layer: `lambda[tile * stride + t]` for one tile at time
+    /// step t.
     lambda: Vec<Tile>,
-    /// Gradient of the loss by the input currents of the next hidden layer, in the same layout as `lambda`. The
-    /// backward pass uses it to compute the gradient by the spikes of the layer before.
+    /// Gradient of the loss by the input currents of the next hidden layer, ordered like `lambda`.
     above: Vec<Tile>,
-    /// Buffer for the input of a layer as a dense matrix. `dense[tile * stride + t]` has the counts of the
-    /// [`TILE_WIDTH`] inputs of tile `tile` at time step t.
+    /// Dense input of one layer: `dense[tile * stride + t]` has the counts of one tile of inputs at time step t.
     dense: Vec<Tile>,
 }
 
 impl SampleState {
-    /// Returns the spikes of the last forward pass, one element for each hidden layer.
+    /// Returns the spikes of each hidden layer in the last forward pass.
     pub(crate) fn spikes(&self) -> &[Activity] {
         &self.activities[1..]
     }
 
-    /// Returns the spikes of the last forward pass, one element for each hidden layer, and drops the other buffers.
     pub(crate) fn into_spikes(mut self) -> Vec<Activity> {
         self.activities.split_off(1)
     }
 }
 
 impl PackedNetwork {
-    /// Runs a sample forward for `steps` time steps. A sample with more than `steps` frames runs for all its frames.
-    /// Writes the output of the readout, summed over time, to `logits`. `index` is the index of the sample in the
-    /// batch, for error messages.
+    /// Runs a sample forward, and writes the readout's output, summed over time, to `logits`. `index` is the index of
+    /// the sample in the batch, for error messages.
     ///
-    /// If an interruption is requested, this function and [`backward`](Self::backward) return early, with results that
-    /// the caller must discard.
-    ///
-    /// # Errors
-    /// The errors of [`Activity::set_frames`].
+    /// After an interruption, this function and [`backward`](Self::backward) return early with invalid results.
     pub(crate) fn forward(
         &self,
         state: &mut SampleState,
@@ -137,9 +118,8 @@ impl PackedNetwork {
         Ok(())
     }
 
-    /// Computes the gradients of all parameters for the sample that [`forward`](Self::forward) ran last, and adds them
-    /// to `gradients`, which has one element for each layer. `gradient` is the gradient of the loss by the logits of
-    /// this sample.
+    /// Computes the gradients for the last sample of [`forward`](Self::forward), and adds them to `gradients`, which
+    /// has an element for each layer. `gradient` is the gradient of the loss by the logits.
     pub(crate) fn backward(&self, state: &mut SampleState, gradient: &[f32], gradients: &mut [Panels]) {
         let steps = state.activities[0].steps();
         let stride = linear::stride(steps);

@@ -1,4 +1,4 @@
-//! Spike counts per neuron, from which silent neurons and saturated neurons are found.
+//! Spike counts per neuron, which show silent neurons and saturated neurons.
 
 use crate::kernel::Activity;
 
@@ -7,19 +7,17 @@ use crate::kernel::Activity;
 pub struct SpikeCounts {
     /// Number of spikes of each neuron.
     pub spikes: Vec<u64>,
-    /// Number of time steps in which each neuron spiked at least once.
+    /// For each neuron, the number of time steps with at least one spike.
     pub active_steps: Vec<u64>,
-    /// Number of time steps of all samples together, padding included.
+    /// Number of time steps of all samples together, with padding.
     pub steps: u64,
 }
 
 impl SpikeCounts {
-    /// Makes counts for a layer of `neurons` neurons. All counts are 0.
     pub(crate) fn new(neurons: usize) -> SpikeCounts {
         SpikeCounts { spikes: vec![0; neurons], active_steps: vec![0; neurons], steps: 0 }
     }
 
-    /// Adds the counts of one more sample. `spikes` is the activity of the layer in this sample.
     pub(crate) fn add_sample(&mut self, spikes: &Activity) {
         self.steps += spikes.steps() as u64;
         for &(neuron, count) in spikes.all() {
@@ -27,14 +25,13 @@ impl SpikeCounts {
         }
     }
 
-    /// Adds `spikes` spikes in `active_steps` time steps to the counts of one neuron. The number of spikes saturates: a
-    /// sum that a `u64` cannot hold becomes the largest `u64`. This can happen if a network has diverged.
+    /// Adds `spikes` spikes in `active_steps` time steps to one neuron. The sum of spikes stops at the largest `u64`,
+    /// which only a diverged network reaches.
     pub(crate) fn add(&mut self, neuron: usize, spikes: u64, active_steps: u64) {
         self.spikes[neuron] = self.spikes[neuron].saturating_add(spikes);
         self.active_steps[neuron] += active_steps;
     }
 
-    /// Returns the sum of these counts and `other`, which are counts of the same layer for other samples.
     pub(crate) fn plus(mut self, other: &SpikeCounts) -> SpikeCounts {
         self.steps += other.steps;
         for (neuron, (&spikes, &steps)) in other.spikes.iter().zip(&other.active_steps).enumerate() {

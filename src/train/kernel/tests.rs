@@ -1,5 +1,4 @@
-//! Compares each kernel, on every instruction set of this machine, with plain float64 code. Compares the backward
-//! recursion of the neurons with numerical differentiation.
+//! Compares each kernel with plain float64 code, on every instruction set of this machine.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -43,16 +42,13 @@ fn exponential_is_close_over_its_whole_range_and_underflows_to_zero() {
     assert!(exp(f32::NAN).is_nan());
 }
 
-/// Whether each sum in `got` differs from the sum at the same index in `expected` by at most 1e-6 * `largest`.
-/// `largest` is the largest absolute value that a sum can have. The tolerance is not relative to the sum itself,
-/// because a sum can be small although its terms, and so its rounding errors, are large.
+/// Whether each sum differs from the expected sum by at most 1e-6 * `largest`, the largest absolute value that a sum
+/// can have.
 fn close(got: impl Iterator<Item = f64>, expected: &[f64], largest: f64) -> bool {
     let mut apart = got.zip(expected).map(|(got, expected)| (got - expected).abs());
     apart.all(|apart| apart <= 1e-6 * largest)
 }
 
-/// Runs the forward kernel on the input currents `x`. `x[tile * steps + t]` has the currents of one tile at time step
-/// t. Returns the membrane potentials in the same order, and `fired` as in [`iaf::forward`].
 fn run_forward(isa: Isa, neuron: &Neuron, x: &[Tile], steps: usize) -> (Vec<Tile>, Vec<u32>) {
     let mut v = x.to_vec();
     let mut fired = vec![u32::MAX; x.len()];
@@ -60,7 +56,7 @@ fn run_forward(isa: Isa, neuron: &Neuron, x: &[Tile], steps: usize) -> (Vec<Tile
     (v, fired)
 }
 
-/// Returns the bits of all values. A comparison of the bits distinguishes -0 from 0, unlike a comparison of the values.
+/// Returns the bits of all values, which are different for 0 and -0.
 fn bits(tiles: &[Tile]) -> Vec<u32> {
     tiles.iter().flatten().map(|x| x.to_bits()).collect()
 }
@@ -246,10 +242,8 @@ proptest! {
 
 /// Compares lambda, the gradient of the loss by the input currents, with numerical differentiation.
 ///
-/// The spike count is a step function: its numerical derivative is 0, not the surrogate gradient. The test therefore
-/// differentiates a smooth neuron, whose spike count is s[t] = recorded spikes + F(v) - F(recorded v), where F' =
-/// sigma. With the recorded currents, the smooth neuron has the recorded v and s, but its ds/dv is sigma(v). The
-/// derivative of its loss by the currents is therefore lambda, by the chain rule.
+/// The spike count is a step function, whose derivative is 0. The test therefore replaces the spike count by a smooth
+/// function of v with the derivative sigma(v). At the recorded v, this function equals the recorded spike count.
 #[test]
 fn lambda_is_the_derivative_of_the_smoothed_neuron() {
     let mut rng = ChaCha8Rng::seed_from_u64(11);

@@ -1,52 +1,41 @@
-//! Vectors of sixteen float32 for each instruction set. The kernels are written with these vectors.
-//!
-//! Plain loops are not enough: for some instruction sets, the compiler turns them into gathers and scatters (a matmul
-//! took 30 times as long with AVX-512 as with AVX2). Every operation on a vector rounds like the same operation on
-//! [`f32`], so that all instruction sets give the same bits.
+//! Vectors of sixteen float32 for each instruction set. The kernels are written with these vectors, because compilers
+//! turn plain loops into slow code for some instruction sets. Every operation rounds like the same operation on
+//! [`f32`], so all instruction sets give the same bits.
 
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
-/// A float32 or a vector of float32. A formula that is written with this trait works for both.
+/// A float32 or a vector of float32, so that one formula works for both.
 pub(crate) trait Real: Copy {
-    /// Returns a value with `x` in every lane.
+    /// Returns a vector whose elements are all `x`.
     fn splat(x: f32) -> Self;
-    /// Returns self + other.
     fn add(self, other: Self) -> Self;
-    /// Returns self - other.
     fn sub(self, other: Self) -> Self;
-    /// Returns self * other.
     fn mul(self, other: Self) -> Self;
-    /// Returns self / other.
     fn div(self, other: Self) -> Self;
-    /// Returns self * factor + addend, rounded once.
+    /// Returns self * factor + addend, rounded only once.
     fn mul_add(self, factor: Self, addend: Self) -> Self;
-    /// Returns the square root of self.
     fn sqrt(self) -> Self;
-    /// Returns the absolute value of self.
     fn abs(self) -> Self;
-    /// Returns the integer part of self: self rounded toward zero.
+    /// Rounds toward zero.
     fn trunc(self) -> Self;
     /// Returns the larger of self and `bound`, or NaN if self is NaN.
     fn at_least(self, bound: Self) -> Self;
-    /// Returns self, with 0 in the lanes in which `x` is at most `bound`.
+    /// Returns self, but 0 where `x` is at most `bound`.
     fn zero_at_most(self, x: Self, bound: Self) -> Self;
-    /// Returns 2^n. self must be n + 1.5 * 2^23, where n is an integer from -126 to 127.
+    /// Returns 2^n, where self is n + 1.5 * 2^23 and n is an integer from -126 to 127.
     fn power_of_two(self) -> Self;
 }
 
-/// A vector of sixteen float32.
 pub(crate) trait F32x16: Real {
-    /// True if the instruction set has 32 vector registers, each of which holds a whole vector. False if it has 16
-    /// registers, and a vector takes two of them.
+    /// Whether the instruction set has 32 registers, and one register holds a whole vector. If not, it has 16
+    /// registers, and a vector needs two.
     const WIDE: bool;
-    /// Loads a vector from memory.
     fn load(from: &[f32; 16]) -> Self;
-    /// Stores the vector to memory.
     fn store(self, to: &mut [f32; 16]);
-    /// Returns a mask in which bit i is set if lane i is not 0.
+    /// Returns a mask in which bit i is set if element i is not 0.
     fn nonzero(self) -> u32;
 }
 
@@ -101,7 +90,7 @@ impl Real for f32 {
     }
 }
 
-/// A vector for machines with neither AVX2 nor AVX-512: a plain array.
+/// A vector for machines without AVX2: a plain array.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable([f32; 16]);
 
@@ -179,17 +168,17 @@ impl F32x16 for Portable {
     }
 }
 
-/// A vector for AVX2: two registers of 8 lanes.
+/// A vector for AVX2: two registers of eight float32.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2(__m256, __m256);
 
-/// A vector for AVX-512: one register of 16 lanes.
+/// A vector for AVX-512: one register of sixteen float32.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512(__m512);
 
-/// Evaluates an expression that calls vector intrinsics, in an `unsafe` block.
+/// Evaluates calls of vector intrinsics in an `unsafe` block.
 #[cfg(target_arch = "x86_64")]
 macro_rules! intrinsics {
     ($calls:expr) => {{

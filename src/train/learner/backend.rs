@@ -1,4 +1,4 @@
-//! The choice between CPU, GPU and libtorch. This is the only place where it is made.
+//! The only place that chooses between CPU, GPU and libtorch.
 
 use std::sync::Arc;
 
@@ -20,17 +20,16 @@ use crate::learner::host::{HostLearner, evaluate};
 use crate::learner::padding::Padding;
 use crate::network::Network;
 
-/// The engine and the device that compute steps, epochs and evaluations. A backend makes all engines and learners.
+/// The chosen engine and device. A backend makes all engines and learners.
 #[derive(Clone, Debug)]
 pub struct Backend {
     /// Whether our kernels or libtorch compute.
     pub engine: EngineChoice,
-    /// The GPU that computes; `None` for the CPU.
+    /// The GPU that computes, or `None` on the CPU.
     pub device: Option<Device>,
     /// Precision of matrix products on a GPU.
     pub precision: MatmulPrecision,
-    /// Message that says which device computes and why, for example "cuda:0: NVIDIA H200, 139.8 GB free" or
-    /// "cpu: no NVIDIA driver is installed (...)".
+    /// Message that says which device computes and why, for example "cuda:0: NVIDIA H200, 139.8 GB free".
     pub why: String,
 }
 
@@ -40,11 +39,11 @@ impl Backend {
         Backend { engine, device: None, precision, why: "cpu".into() }
     }
 
-    /// Opens GPU number `ordinal`, checks that NVRTC can compile for it, and returns the backend that computes there.
+    /// Opens the GPU with the index `ordinal`, from 0, and returns the backend that computes on this GPU.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Unavailable`] if the GPU, the driver or NVRTC is missing or too old; [`Error::Cuda`] if the
-    /// driver refuses the GPU.
+    /// [`tonic_base::Error::Unavailable`] if the GPU, the driver or NVRTC is missing or too old. [`Error::Cuda`] if the
+    /// driver returns an error.
     pub fn gpu(ordinal: usize, engine: EngineChoice, precision: MatmulPrecision) -> Result<Backend> {
         let device = Device::open(ordinal)?;
         check_compiler(&device)?;
@@ -57,13 +56,12 @@ impl Backend {
         if self.device.is_some() { Arithmetic::Cuda } else { Arithmetic::Cpu }
     }
 
-    /// Compiles and loads the kernels if the backend computes with our kernels on a GPU. If it computes on the CPU or
-    /// with libtorch, checks that it can, and returns `None`. All of `sets` must have the same recipe. `longest` is the
-    /// maximum number of time steps that a sample runs for.
+    /// Compiles and loads the GPU kernels, or returns `None` if the CPU or libtorch computes. All of `sets` must have
+    /// the same recipe. `longest` is the maximum number of time steps of a sample.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Unavailable`] if libtorch or NVRTC is missing, or if a precision other than the highest is
-    /// asked for on the CPU; [`Error::Cuda`].
+    /// [`tonic_base::Error::Unavailable`] if libtorch or NVRTC is missing, or if the CPU is asked for a lower precision
+    /// than the highest. [`Error::Cuda`].
     pub fn program(&self, sets: &[&ShardSet], longest: usize) -> Result<Option<Arc<Program>>> {
         let descriptions = sets.iter().map(|set| &set.manifest().description);
         let shape = descriptions.clone().map(|of| of.shape).next();
@@ -71,10 +69,7 @@ impl Backend {
         self.program_of(ColumnTypes::of(shape, longest, descriptions.map(|of| of.widths.counts)))
     }
 
-    /// Like [`Backend::program`], for samples whose columns have the types `column_types`.
-    ///
-    /// # Errors
-    /// The errors of [`Backend::program`].
+    /// Like [`Backend::program`], for samples with the column types `column_types`.
     pub(crate) fn program_of(&self, column_types: ColumnTypes) -> Result<Option<Arc<Program>>> {
         if self.device.is_none() && self.precision != MatmulPrecision::Highest {
             let why = "the CPU computes in float32; it is a choice for the kernels of a GPU";
@@ -89,9 +84,8 @@ impl Backend {
         }
     }
 
-    /// Makes a learner. `program` must be the result of [`Backend::program`] of this backend. Without a program, the
-    /// learner trains with an engine that takes batches from host memory. `class_weights` are as in
-    /// [`Engine::set_class_weights`].
+    /// Makes a learner. `program` must be the result of [`Backend::program`]. [`Engine::set_class_weights`] explains
+    /// `class_weights`.
     ///
     /// # Errors
     /// [`Error::DeviceMemory`], [`Error::Cuda`], [`tonic_base::Error::Unavailable`].
@@ -112,8 +106,8 @@ impl Backend {
         })
     }
 
-    /// Evaluates a network on all samples of a set. `longest` is the maximum number of time steps that a sample runs
-    /// for. `program` must be the result of [`Backend::program`] of this backend.
+    /// Evaluates a network on all samples of a set. `program` must be the result of [`Backend::program`]. `longest` is
+    /// the maximum number of time steps of a sample.
     ///
     /// # Errors
     /// The errors of [`Learner::evaluate`]; [`Error::DeviceMemory`].
@@ -134,11 +128,7 @@ impl Backend {
         }
     }
 
-    /// Makes an engine that takes batches from host memory: our kernels on the CPU, or libtorch on the backend's
-    /// device.
-    ///
-    /// # Errors
-    /// [`tonic_base::Error::Unavailable`] if libtorch is missing, or if it cannot use the GPU.
+    /// Makes an engine that takes batches from host memory: our kernels on the CPU, or libtorch.
     pub(crate) fn host_engine(&self, network: &Network) -> Result<Box<dyn Engine>> {
         match self.engine {
             EngineChoice::Fused => Ok(Box::new(CpuEngine::new(network))),

@@ -1,35 +1,31 @@
-//! Numbers of samples per class of a set, and what is computed from them: the accuracy and loss of guessing, class
-//! weights that balance the classes, and warnings.
+//! Class sizes of a set, and what follows from them: the score of guessing, balanced class weights, and warnings.
 
 use serde::{Deserialize, Serialize};
 use tonic_shard::ShardSet;
 
 use crate::learner::warning::Warning;
 
-/// A set is called imbalanced if the number of samples of its largest class exceeds this many times the number of
-/// samples of its smallest class.
+/// The user gets a warning if the largest class has more than this many times the samples of the smallest class.
 const IMBALANCED: u64 = 10;
 
 /// Weights of the classes in the training loss.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClassWeights {
-    /// Every sample counts the same.
+    /// Every sample has the same weight.
     #[default]
     None,
-    /// Every class counts the same. A class of n samples has the weight N / (classes * n), where N is the number of all
-    /// samples. This is what scikit-learn's `class_weight="balanced"` does.
+    /// Every class has the same total weight, as with scikit-learn's `class_weight="balanced"`. A sample of a class
+    /// with n samples has the weight N / (classes * n), where N is the number of all samples.
     Balanced,
 }
 
 impl ClassWeights {
-    /// Returns whether every sample counts the same.
     pub(crate) fn is_none(&self) -> bool {
         *self == ClassWeights::None
     }
 
-    /// Returns the weight of each class, or `None` if every sample counts the same. `class_samples` is the number of
-    /// samples of each class of the training set.
+    /// Returns the weight of each class, or `None` if every sample has the same weight.
     pub(crate) fn of(self, class_samples: &[u64]) -> Option<Vec<f32>> {
         let classes = class_samples.iter().filter(|&&n| n > 0).count();
         let total: u64 = class_samples.iter().sum();
@@ -42,7 +38,6 @@ impl ClassWeights {
     }
 }
 
-/// A set, and the number of samples of each of its classes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClassBalance<'a> {
     set: &'a ShardSet,
@@ -50,13 +45,13 @@ pub(crate) struct ClassBalance<'a> {
 }
 
 impl ClassBalance<'_> {
-    /// Reads the number of samples of each class from the manifest of a set. All samples must have labels.
+    /// Reads the class sizes from the manifest of a set. All samples must have labels.
     pub(crate) fn of(set: &ShardSet) -> ClassBalance<'_> {
         ClassBalance { set, samples: &set.manifest().totals.class_samples }
     }
 
-    /// Returns the accuracy and the mean cross entropy of guessing. A guess predicts the same class probabilities for
-    /// every sample. These are the shares of the classes in the set, because they give the lowest cross entropy.
+    /// Returns the accuracy and the mean cross entropy of guessing. A guess gives every sample the same class
+    /// probabilities: the shares of the classes in the set.
     pub(crate) fn guessing(&self) -> (f64, f64) {
         let total: u64 = self.samples.iter().sum();
         let shares = self.samples.iter().filter(|&&n| n > 0).map(|&n| n as f64 / total as f64);
@@ -68,8 +63,7 @@ impl ClassBalance<'_> {
         self.samples.iter().filter(|&&n| n > 0).count()
     }
 
-    /// Returns a warning if the set has samples of only one class, or if the classes differ much in size. `weights` are
-    /// the class weights of the training loss.
+    /// Returns a warning if the set has only one class, or if the class sizes are very different.
     pub(crate) fn warnings(&self, weights: ClassWeights) -> Vec<Warning> {
         let weighted = !weights.is_none();
         let name = |class: usize| self.set.manifest().description.classes[class].clone();
@@ -97,8 +91,8 @@ impl ClassBalance<'_> {
         }]
     }
 
-    /// Returns the [`warnings`](Self::warnings) about a training set, a warning if some classes have no samples, and a
-    /// warning if no sample has events.
+    /// Returns the [`warnings`](Self::warnings) about a training set, and a warning if classes have no samples or if no
+    /// sample has events.
     pub(crate) fn training_warnings(&self, weights: ClassWeights) -> Vec<Warning> {
         let names = self.set.manifest().description.classes.iter();
         let missing: Vec<String> =

@@ -11,29 +11,29 @@ use crate::learner::evaluation::Evaluation;
 use crate::learner::padding::Padding;
 use crate::network::Network;
 
-/// The part of an epoch to train on: all batches from batch number `first` on.
+/// Which batches to train on: the batches of an epoch from index `first` on.
 #[derive(Clone, Copy, Debug)]
 pub struct Epoch {
     /// Order of the samples.
     pub order: EpochOrder,
     /// Number of samples per batch.
     pub batch_size: usize,
-    /// Number of the first batch to train on, counted from 0. Earlier batches are skipped.
+    /// Index of the first batch to train on, from 0.
     pub first: u64,
     /// Padding of the samples.
     pub padding: Padding,
 }
 
-/// Sizes that a learner on a GPU allocates buffers for.
+/// Sizes for the buffers of a learner on a GPU.
 #[derive(Clone, Copy, Debug)]
 pub struct Room {
     /// Maximum number of samples in a batch.
     pub batch: usize,
-    /// Maximum number of time steps that a sample runs for.
+    /// Maximum number of time steps of a sample.
     pub longest: usize,
     /// Maximum number of batches in an epoch.
     pub batches: u64,
-    /// Number of samples in the largest set that is evaluated.
+    /// Number of samples in the largest set for evaluations.
     pub evaluated: u64,
 }
 
@@ -47,14 +47,14 @@ pub struct TrainState {
 }
 
 impl TrainState {
-    /// Returns the state before the first step, with the default settings of Adam.
+    /// Returns the state before the first step, with Adam's default settings.
     pub fn new(network: Network) -> TrainState {
         let adam = Adam::new(AdamConfig::default(), network.parameters.flat().len());
         TrainState { network, adam }
     }
 }
 
-/// Returns the spike counts of each layer, summed over all batches. If a batch has an error, returns the first error.
+/// Adds up the spike counts of all batches, for each layer.
 pub(super) fn total(batches: impl IntoIterator<Item = Result<Vec<SpikeCounts>>>) -> Result<Vec<SpikeCounts>> {
     let plus = |sum: Vec<SpikeCounts>, batch: Result<Vec<SpikeCounts>>| -> Result<_> {
         let batch = batch?;
@@ -63,39 +63,37 @@ pub(super) fn total(batches: impl IntoIterator<Item = Result<Vec<SpikeCounts>>>)
     batches.into_iter().try_fold(Vec::new(), plus)
 }
 
-/// Trains and evaluates a network in whole epochs. The interface is the same on every device.
+/// Trains and evaluates a network in whole epochs, with the same interface on every device.
 pub trait Learner: std::fmt::Debug {
-    /// Returns the network and the optimiser. If the learner trains on a GPU, they are a copy in host memory. Training
-    /// doesn't change the parameters and Adam's moving averages of this copy: [`sync`](Learner::sync) brings them up to
-    /// date. On every device, `adam.step` goes up by 1 for each batch whose loss [`train`](Learner::train) passes to
-    /// `each`.
+    /// Returns the network and the optimiser. On a GPU, call [`sync`](Learner::sync) first: only `adam.step`, the
+    /// number of updates, is always current.
     fn state(&self) -> &TrainState;
 
-    /// Copies the current parameters and Adam's moving averages to [`state`](Learner::state).
+    /// Updates [`state`](Learner::state) to the current parameters and moving averages of Adam.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
     fn sync(&mut self) -> Result<()>;
 
-    /// Restarts training from `state`. The network of `state` must have the same shape as the network of this learner.
+    /// Restarts training from `state`, whose network must have the same shape as the current network.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
     ///
     /// # Panics
-    /// If the shapes of the two networks differ: in this call, or in the next step of training.
+    /// If the shapes of the two networks differ: in this call, or in the next training step.
     fn restart(&mut self, state: &TrainState) -> Result<()>;
 
-    /// Trains on the batches of an epoch, until the last batch or until an interruption is requested. Calls `each` with
-    /// the loss and the number of samples of every batch.
+    /// Trains on the batches of an epoch, and stops early after an interruption. Calls `each` with the loss and the
+    /// number of samples of every batch.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Interrupted`] if an interruption stops the computation of a batch. This batch is given up:
-    /// the state is that after the last batch that was passed to `each`.
+    /// [`tonic_base::Error::Interrupted`] if an interruption stops the computation of a batch. The state is then that
+    /// after the last batch that was passed to `each`.
     ///
-    /// [`Error::Kernel`](crate::Error::Kernel) if the loss of a batch is NaN, infinite, or 2^24 or more. The parameters
-    /// are then those from before this batch, with one exception: on a GPU, if the loss is finite, this batch and some
-    /// later ones may already have updated the parameters.
+    /// [`Error::Kernel`](crate::Error::Kernel) if the loss of a batch is NaN, infinite, or at least 2^24. This batch
+    /// does not change the parameters. But if the loss is finite on a GPU, this batch and some later ones may have
+    /// changed them.
     ///
     /// The errors of reading the set; [`Error::Cuda`](crate::Error::Cuda).
     fn train(&mut self, feed: &Feed, epoch: &Epoch, each: &mut dyn FnMut(&BatchLoss, usize)) -> Result<()>;
@@ -108,23 +106,21 @@ pub trait Learner: std::fmt::Debug {
     /// [`Error::Cuda`](crate::Error::Cuda).
     fn evaluate(&mut self, feed: &Feed, padding: Padding, progress: &Progress) -> Result<Evaluation>;
 
-    /// Sets the samples whose spikes [`spikes`](Learner::spikes) counts. No batch of `samples` may be larger than the
-    /// batches of training.
+    /// Sets the samples for [`spikes`](Learner::spikes). No batch of `samples` may be larger than the batches of
+    /// training.
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel), [`Error::DeviceMemory`](crate::Error::DeviceMemory),
     /// [`Error::Cuda`](crate::Error::Cuda).
     fn watch(&mut self, samples: Vec<Batch>) -> Result<()>;
 
-    /// Runs the network forward on the samples that were given to [`watch`](Learner::watch), with the current weights.
-    /// Returns the spike counts of each hidden layer.
+    /// Runs the samples of [`watch`](Learner::watch) forward, and returns the spike counts of each hidden layer.
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel), [`Error::Cuda`](crate::Error::Cuda).
     fn spikes(&mut self, padding: Padding) -> Result<Vec<SpikeCounts>>;
 
-    /// Returns a remark about the training so far that the user should see, or `None`. The same remark is returned only
-    /// once.
+    /// Returns a message for the user about the training so far. Returns each message only once.
     fn remark(&mut self) -> Option<String> {
         None
     }

@@ -19,17 +19,16 @@ pub struct Evaluation {
     /// Mean loss and accuracy over all samples of the set.
     #[serde(flatten)]
     pub score: Score,
-    /// Number of samples that were evaluated.
+    /// Number of evaluated samples.
     pub samples: u64,
-    /// Result for each class, in the order of the classes.
+    /// Result of each class, in the order of the classes.
     pub classes: Vec<ClassScore>,
-    /// Confusion matrix: `confusion[label][predicted]` is the number of samples with this label and this predicted
-    /// class.
+    /// Confusion matrix: `confusion[label][predicted]` is a number of samples.
     pub confusion: Vec<Vec<u64>>,
-    /// Macro averages: means over the classes.
+    /// Macro averages of recall, precision and F1: means over the classes.
     #[serde(rename = "macro")]
     pub macros: MacroScore,
-    /// Warnings if the set has only one class, or if its classes have very different sizes.
+    /// Warnings about a set with only one class, or with very different class sizes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
 }
@@ -41,17 +40,13 @@ pub struct ClassScore {
     pub name: String,
     /// Number of samples of the class.
     pub samples: u64,
-    /// Number of samples of the class that were classified correctly, divided by the number of samples of the class.
+    /// Number of correct predictions, divided by the number of samples of the class.
     pub recall: f64,
-    /// Number of samples of the class that were classified correctly, divided by the number of all samples that were
-    /// classified as this class.
+    /// Number of correct predictions, divided by the number of samples that were predicted as this class.
     pub precision: f64,
 }
 
 /// Returns an error if a set has no samples, or if a sample has no label.
-///
-/// # Errors
-/// [`Error::Unlabelled`].
 pub(crate) fn check_labelled(set: &ShardSet) -> Result<()> {
     let (labels, samples) = (set.manifest().totals.class_samples.iter().sum(), set.len());
     match samples > 0 && labels == samples {
@@ -61,10 +56,7 @@ pub(crate) fn check_labelled(set: &ShardSet) -> Result<()> {
 }
 
 impl Evaluation {
-    /// Computes the result from `tested`, which has one prediction for each sample of `set`.
-    ///
-    /// # Errors
-    /// [`Error::Kernel`] if the loss of a sample is NaN or infinite.
+    /// Computes the result from one prediction for each sample. Returns an error if a loss is NaN or infinite.
     pub(super) fn of(set: &ShardSet, tested: impl IntoIterator<Item = Prediction>) -> Result<Evaluation> {
         let names = &set.manifest().description.classes;
         let mut running = RunningScore::default();
@@ -126,7 +118,7 @@ impl Evaluation {
     }
 }
 
-/// Returns the macro averages: the means over the classes that have samples.
+/// Returns the means over the classes that have samples.
 fn macro_score(classes: &[ClassScore]) -> MacroScore {
     let present: Vec<&ClassScore> = classes.iter().filter(|class| class.samples > 0).collect();
     let mean =
@@ -143,9 +135,8 @@ mod tests {
     use super::{ClassScore, macro_score};
     use crate::learner::score::MacroScore;
 
-    /// Compares with scikit-learn's results for y_true = [0, 0, 0, 1, 2] and y_pred = [0, 0, 1, 1, 0]. The functions
-    /// are balanced_accuracy_score, and precision_score and f1_score with labels=[0, 1, 2], average="macro",
-    /// zero_division=0. Class 3 has no samples.
+    /// Compares with scikit-learn's results for y_true = [0, 0, 0, 1, 2] and y_pred = [0, 0, 1, 1, 0]:
+    /// balanced_accuracy_score, precision_score and f1_score (labels=[0, 1, 2], average="macro", zero_division=0).
     #[test]
     fn every_class_with_samples_counts_the_same() {
         let class = |samples, recall, precision| ClassScore { name: "c".into(), samples, recall, precision };

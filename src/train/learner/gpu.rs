@@ -1,5 +1,5 @@
-//! Training on a GPU. A step is recorded as a CUDA graph, once for each source of batches, and the graph is replayed
-//! for every batch. Meanwhile the host prepares the next batches and reads the scores of earlier batches.
+//! Training on a GPU. The GPU replays a recorded step for every batch. Meanwhile the host prepares the next batches and
+//! reads the scores of earlier batches.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,19 +21,15 @@ use crate::learner::gpu_evaluator::GpuEvaluator;
 use crate::learner::padding::Padding;
 use crate::learner::recorded::Recorded;
 
-/// Maximum number of batches in a group. The scores of a group are downloaded together.
+/// Maximum number of batches whose scores are downloaded together.
 const MAX_GROUP: usize = 256;
-/// Minimum and maximum time that the batches of a group should take. After a group that took less, the next group is
-/// twice as large. After a group that took more, it is half as large. Small groups slow training down; large groups
-/// delay progress output and interruptions.
+/// Minimum and maximum time of a group of batches whose scores are downloaded together. Large groups delay progress
+/// output and interruptions.
 const GROUP_TIME: Range<Duration> = Duration::from_millis(15)..Duration::from_millis(60);
 
-/// A network in training on a GPU.
 #[derive(Debug)]
 pub(crate) struct GpuLearner {
-    /// Copy of the network and the optimiser in host memory. `sync` downloads the parameters and Adam's moving averages
-    /// to this copy, and `restart` replaces all of it. `adam.step` goes up by 1 for each batch whose score was
-    /// downloaded.
+    /// Network and optimiser in host memory, which `sync` brings up to date. Only `adam.step` is always current.
     state: TrainState,
     stream: Stream,
     trained: GpuNetwork,
@@ -43,13 +39,12 @@ pub(crate) struct GpuLearner {
     group: usize,
     evaluator: GpuEvaluator,
     column_types: ColumnTypes,
-    /// Batches whose spikes [`Learner::spikes`] counts, each with its number of samples.
+    /// Batches for [`Learner::spikes`], each with its number of samples.
     watched: Vec<(StagedBatch, usize)>,
     rounded: Rounded,
 }
 
-/// Whether a neuron spiked more than 256 times in a time step. Such a count is rounded in bfloat16. `Said` means that a
-/// neuron did, and that [`Learner::remark`] has already told the user.
+/// Whether bfloat16 has rounded a spike count, which happens above 256. `Said` means that the user has been told.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Rounded {
     No,
@@ -162,15 +157,15 @@ impl Learner for GpuLearner {
     }
 }
 
-/// Downloads the scores of batches (loss, number of correct samples) in groups, while the GPU computes later batches.
+/// Downloads the scores of batches in groups, while the GPU computes later batches.
 struct ScoreReader<'a> {
     stream: &'a Stream,
     trained: &'a GpuNetwork,
     scores: &'a mut [Pinned<BatchScore>; 2],
     group: &'a mut usize,
-    /// Number of batches whose training steps were queued on the GPU, in this call of [`Learner::train`].
+    /// Number of batches whose training steps are queued on the GPU.
     queued: usize,
-    /// Number of batches whose scores were downloaded, or are being downloaded.
+    /// Number of batches whose scores have been downloaded, or are being downloaded.
     begun: usize,
     waiting: Option<Range<usize>>,
     since: Instant,
@@ -179,7 +174,7 @@ struct ScoreReader<'a> {
 }
 
 impl ScoreReader<'_> {
-    /// Counts one more queued batch, and fetches scores if the group is complete. Returns whether training continues.
+    /// Counts one more queued batch, and downloads scores if the group is complete. Returns whether training continues.
     fn queued(&mut self) -> Result<bool> {
         self.queued += 1;
         if self.queued - self.begun >= *self.group {
@@ -188,14 +183,13 @@ impl ScoreReader<'_> {
         Ok(!interrupt::requested())
     }
 
-    /// Waits for the scores of all queued batches and reports them.
     fn finish(mut self) -> Result<()> {
         self.fetch()?;
         self.fetch()
     }
 
-    /// Starts to download the scores of all batches that were queued since the last call. Reports the scores that the
-    /// last call started to download.
+    /// Starts to download the scores of batches queued since the last call. Reports the scores that the last call
+    /// started to download.
     fn fetch(&mut self) -> Result<()> {
         let batches = self.begun..self.queued;
         self.scores.swap(0, 1);

@@ -1,4 +1,4 @@
-//! Evaluation on a GPU. The losses and predictions of a whole set stay on the GPU until the last batch is done.
+//! Evaluation on a GPU. The losses and predictions of a whole set stay in GPU memory until the last batch is done.
 
 use std::sync::Arc;
 
@@ -15,11 +15,10 @@ use crate::learner::padding::Padding;
 use crate::learner::recorded::Recorded;
 use crate::network::Network;
 
-/// Maximum number of samples per batch. It is larger than on the CPU, because small batches do not fill a GPU. It must
-/// stay as it is: with [`Pad::Batch`](super::Pad), another number would change the results of existing runs.
+/// Maximum number of samples per batch. With [`Pad::Batch`](super::Pad), another number would change the results of
+/// existing runs.
 const BATCH: u64 = 256;
 
-/// Evaluates networks of one shape on a GPU.
 #[derive(Debug)]
 pub(crate) struct GpuEvaluator {
     stream: Stream,
@@ -30,11 +29,7 @@ pub(crate) struct GpuEvaluator {
 }
 
 impl GpuEvaluator {
-    /// Allocates buffers for networks with the shape of `network`, and for sets of up to `samples` samples. `longest`
-    /// is the maximum number of time steps that a sample runs for.
-    ///
-    /// # Errors
-    /// [`Error::DeviceMemory`](crate::Error::DeviceMemory), [`Error::Cuda`](crate::Error::Cuda).
+    /// Allocates buffers for sets of up to `samples` samples, each with up to `longest` time steps.
     pub(super) fn new(network: &Network, program: &Arc<Program>, longest: usize, samples: u64) -> Result<GpuEvaluator> {
         let device = program.device();
         let samples = samples.max(1);
@@ -49,10 +44,6 @@ impl GpuEvaluator {
         })
     }
 
-    /// Evaluates a network on all samples of a set.
-    ///
-    /// # Errors
-    /// The errors of [`Learner::evaluate`](crate::learner::Learner::evaluate).
     pub(super) fn evaluate(
         &mut self,
         network: &Network,

@@ -11,11 +11,11 @@ use crate::learner::evaluation::{Evaluation, check_labelled};
 use crate::learner::padding::Padding;
 use crate::network::{Network, Parameters};
 
-/// Number of samples per batch of an evaluation. It must not be changed: with [`Pad::Batch`](super::Pad), a sample runs
-/// for as many steps as the longest sample of its batch, so another number would change the results of existing runs.
+/// Number of samples per batch of an evaluation. With [`Pad::Batch`](super::Pad), another number would change the
+/// results of existing runs.
 const BATCH: usize = 128;
 
-/// A network, its engine and its optimiser in host memory.
+/// A network in training with an engine that takes batches from host memory.
 #[derive(Debug)]
 pub(crate) struct HostLearner {
     state: TrainState,
@@ -25,17 +25,12 @@ pub(crate) struct HostLearner {
 }
 
 impl HostLearner {
-    /// Makes a learner that trains with `engine`.
     pub(crate) fn new(engine: Box<dyn Engine>, state: TrainState) -> HostLearner {
         let gradients = Parameters::zeros(state.network.shape().clone());
         HostLearner { state, engine, gradients, watched: Vec::new() }
     }
 
-    /// Does a training step on a batch: computes the loss and the gradients, and updates the parameters. After an error,
-    /// the parameters are unchanged.
-    ///
-    /// # Errors
-    /// The errors of [`Engine::step`].
+    /// Does a training step on a batch. After an error, the parameters are unchanged.
     pub(crate) fn step(&mut self, batch: &Batch, padding: Padding) -> Result<BatchLoss> {
         let HostLearner { state: TrainState { network, adam }, engine, gradients, .. } = self;
         let steps = padding.of_batch(batch.longest());
@@ -82,9 +77,6 @@ impl Learner for HostLearner {
 }
 
 /// Evaluates a network on all samples of a set, in the order of the set.
-///
-/// # Errors
-/// The errors of [`Learner::evaluate`].
 pub(super) fn evaluate(
     engine: &mut dyn Engine,
     network: &Network,

@@ -6,18 +6,18 @@ use crate::error::Result;
 use crate::gpu::{Graph, Stream};
 use crate::kernel::batch_source::BatchSource;
 
-/// Recorded graphs of a piece of work, such as a step: one graph for each source of batches.
+/// Recorded CUDA graphs of the same work, for example a training step: one for each source of batches.
 #[derive(Debug, Default)]
 pub(super) struct Recorded {
     graphs: HashMap<u64, Graph>,
-    /// Whether `run` was called before. The first call records nothing, because the driver loads the kernels during
-    /// this call.
+    /// Whether `run` was called before. The driver loads the kernels during the first call, which therefore records
+    /// nothing.
     loaded: bool,
 }
 
 impl Recorded {
-    /// Queues the work of a batch from `source`. The very first call runs `work`, which queues its kernels on `stream`.
-    /// Later calls replay a graph of `work`. If `source` has no graph yet, the call records the graph first.
+    /// Queues the work for a batch from `source`. The very first call only runs `work`. Later calls record `work` once
+    /// for each source, and replay the recording.
     pub(super) fn run(&mut self, stream: &Stream, source: BatchSource, work: impl Fn() -> Result<()>) -> Result<()> {
         if !self.loaded {
             self.loaded = true;

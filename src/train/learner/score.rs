@@ -7,42 +7,40 @@ use serde::{Deserialize, Serialize};
 pub struct Score {
     /// Mean cross entropy of the samples.
     pub loss: f64,
-    /// Share of samples that were classified correctly.
+    /// Share of correct predictions, from 0 to 1.
     pub accuracy: f64,
 }
 
-/// Macro averages: means over classes, in which every class counts the same. Classes without samples are left out.
+/// Macro averages: means over the classes, so that every class counts the same. Classes without samples are left out.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MacroScore {
     /// Mean recall of the classes, also called balanced accuracy.
     pub recall: f64,
-    /// Mean precision of the classes. The precision of a class that was never predicted is 0.
+    /// Mean precision of the classes. A class that was never predicted has a precision of 0.
     pub precision: f64,
     /// Mean F1 of the classes: F1 = 2 * precision * recall / (precision + recall), or 0 if both are 0.
     pub f1: f64,
 }
 
-/// Sums over the finished batches of an epoch, from which the epoch's loss and accuracy are computed.
+/// Sums over the finished batches of an epoch, for the loss and the accuracy of the epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunningScore {
-    /// Sum over the batches of (mean loss * number of samples).
+    /// Sum of (mean loss * number of samples) over the batches.
     pub loss: f64,
-    /// Number of samples that were classified correctly.
+    /// Number of correct predictions.
     pub correct: u64,
-    /// Number of samples in the finished batches.
+    /// Number of samples in the batches.
     pub samples: u64,
 }
 
 impl RunningScore {
-    /// Adds a batch of `samples` samples. Its mean loss is `mean_loss`, and `correct` samples were classified
-    /// correctly.
+    /// Adds a batch of `samples` samples, of which `correct` were predicted correctly.
     pub fn add(&mut self, mean_loss: f64, correct: usize, samples: usize) {
         self.loss += mean_loss * samples as f64;
         self.correct += correct as u64;
         self.samples += samples as u64;
     }
 
-    /// Returns the mean loss and the accuracy.
     pub(crate) fn score(&self) -> Score {
         let samples = self.samples.max(1) as f64;
         Score { loss: self.loss / samples, accuracy: self.correct as f64 / samples }

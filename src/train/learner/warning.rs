@@ -9,7 +9,7 @@ use tonic_base::first_of;
 /// Maximum number of class names that a warning lists.
 const MAX_NAMES: usize = 10;
 
-/// A warning of training or evaluation. In JSON, a warning is the text that `Display` shows.
+/// A warning of training or evaluation. In JSON, a warning is the text that `Display` writes.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Warning {
@@ -49,22 +49,22 @@ pub enum Warning {
         /// Whether class weights balance the classes in the training loss.
         weighted: bool,
     },
-    /// In some hidden layers, no neuron spikes. The layers after them learn nothing about the input.
+    /// In some hidden layers, no neuron spikes, so the layers after them learn nothing about the input.
     SilentLayers {
         /// Number of the epoch, counted from 1.
         epoch: u64,
         /// Numbers of the silent hidden layers, counted from 1.
         layers: Vec<usize>,
     },
-    /// In some hidden layers, nearly all neurons are silent or saturated: they spike at nearly every step, whatever the
-    /// input.
+    /// In some hidden layers, nearly all neurons are saturated or silent: they spike at nearly every time step, or
+    /// never.
     SaturatedLayers {
         /// Number of the epoch, counted from 1.
         epoch: u64,
-        /// Numbers of the saturated hidden layers, counted from 1.
+        /// Numbers of these hidden layers, counted from 1.
         layers: Vec<usize>,
     },
-    /// The training accuracy and loss of an epoch are no better than the accuracy and loss of guessing.
+    /// The training accuracy and loss of an epoch are no better than those of guessing.
     AtChance {
         /// Number of the epoch, counted from 1.
         epoch: u64,
@@ -74,7 +74,7 @@ pub enum Warning {
         guessed_accuracy: f64,
         /// Training loss of the epoch.
         loss: f64,
-        /// Loss of guessing, where the prediction is the same for all samples.
+        /// Loss of guessing, which predicts the same for all samples.
         guessed_loss: f64,
     },
 }
@@ -121,7 +121,7 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Names hidden layers by their numbers, with the verb.
+/// Returns a text such as "hidden layers 1, 2 are".
 fn hidden(layers: &[usize]) -> String {
     let numbers: Vec<String> = layers.iter().map(ToString::to_string).collect();
     let (layers, are) = if layers.len() == 1 { ("layer", "is") } else { ("layers", "are") };

@@ -3,9 +3,8 @@
 //! `0.weight` (out, in) and `0.bias` (out,) are the parameters of the first linear layer, `2.weight` and `2.bias` those
 //! of the second. The odd numbers are the layers of neurons, which have no parameters. All tensors are float32.
 //!
-//! The metadata of the file has one key, `tonic_toolkit`. Its value is a JSON object with the neurons' constants, the
-//! class names and the number of time steps. It is a single key because several keys would be written in random order,
-//! but the same network must always give the same bytes.
+//! The file's metadata has one key, `tonic_toolkit`, with a JSON object: neuron constants, class names, and number of
+//! time steps. Several keys would be written in random order, but the same network must always give the same bytes.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -18,17 +17,17 @@ use tonic_base::publish;
 use crate::error::{BaseFault, Error, ModelError, Result};
 use crate::network::{Iaf, Network, Parameters, Shape};
 
-/// Key in the metadata of the model file. Its value is the description of the network, as JSON.
+/// Key in the file's metadata for the description of the network.
 const KEY: &str = "tonic_toolkit";
 
 /// The content of a model file: a network, its class names and its number of time steps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
-    /// The network: the constants of its neurons, and its parameters.
+    /// Constants of the neurons, and weights and biases.
     pub network: Network,
     /// Names of the classes, in the order of the network's outputs.
     pub classes: Vec<String>,
-    /// Number of time steps per sample that the network was trained with.
+    /// Number of time steps per sample in training.
     pub steps: usize,
 }
 
@@ -79,7 +78,7 @@ pub fn to_bytes(model: &Model) -> Result<Vec<u8>, ModelError> {
     Ok(safetensors::serialize(views, Some(metadata))?)
 }
 
-/// Reads a model from the content of a model file, and validates every part of it.
+/// Reads a model from the content of a model file, and checks every part.
 ///
 /// # Errors
 /// A [`ModelError`] that says which part is missing or wrong.
@@ -141,8 +140,8 @@ fn check_neuron(neuron: &Iaf) -> Result<(), ModelError> {
     }
 }
 
-/// Returns the shape and the values of the tensor `name`. Returns an error if the tensor is missing or not float32, or
-/// if a value is NaN or infinite.
+/// Returns the shape and the values of a tensor. Returns an error if it is not float32, or if a value is NaN or
+/// infinite.
 fn float32(tensors: &SafeTensors<'_>, name: &str) -> Result<(Vec<usize>, Vec<f32>), ModelError> {
     let view = tensors.tensor(name).map_err(|_| ModelError::Missing { name: name.to_owned() })?;
     if view.dtype() != Dtype::F32 {

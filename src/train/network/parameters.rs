@@ -5,15 +5,15 @@ use serde::{Deserialize, Serialize};
 use crate::kernel::iaf::Neuron;
 use crate::network::surrogate::SingleExponential;
 
-/// Constants of integrate-and-fire neurons without leak. Such a neuron can spike several times per time step. Each
-/// spike subtracts the threshold theta from the membrane potential.
+/// Constants of integrate-and-fire neurons without leak. A neuron can spike several times per time step. Each spike
+/// subtracts the threshold theta from the membrane potential.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Iaf {
     /// Spike threshold theta, a positive number.
     pub theta: f32,
-    /// Lower bound of the membrane potential; `None` if there is no bound.
+    /// Lower bound of the membrane potential, or `None` without a bound.
     pub min_v_mem: Option<f32>,
-    /// Surrogate gradient, which replaces the derivative of the spike count.
+    /// Surrogate gradient: the backward pass uses it instead of the derivative of the spike count.
     pub surrogate: SingleExponential,
 }
 
@@ -25,7 +25,6 @@ impl Default for Iaf {
 }
 
 impl Iaf {
-    /// Returns these constants in the form that the kernels use.
     pub(crate) fn constants(&self) -> Neuron {
         let width = self.theta * self.surrogate.grad_width;
         Neuron {
@@ -37,25 +36,24 @@ impl Iaf {
     }
 }
 
-/// The sizes of a network: the numbers of its inputs, neurons and classes. Each is at least 1.
+/// The sizes of a network. Each is at least 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Number of inputs, which is the number of cells in a frame.
+    /// Number of inputs: the number of cells in a frame.
     pub inputs: usize,
-    /// Number of neurons of each hidden layer, from the first to the last.
+    /// Number of neurons of each hidden layer, the layer next to the input first.
     pub hidden: Vec<usize>,
-    /// Number of classes, which is the number of outputs of the readout.
+    /// Number of classes: the number of outputs of the readout.
     pub classes: usize,
 }
 
 impl Shape {
-    /// Returns the sizes of the reference network: three hidden layers of 128 neurons, with the given numbers of inputs
-    /// and classes.
+    /// Returns the sizes of the reference network, which has three hidden layers of 128 neurons.
     pub fn reference(inputs: usize, classes: usize) -> Shape {
         Shape { inputs, hidden: vec![128; 3], classes }
     }
 
-    /// Returns `(inputs, outputs)` of each linear layer, from the first layer to the readout.
+    /// Returns `(inputs, outputs)` of each linear layer, the readout last.
     pub(crate) fn linears(&self) -> impl DoubleEndedIterator<Item = (usize, usize)> + ExactSizeIterator + '_ {
         (0..self.hidden.len() + 1).map(|i| {
             let inputs = if i == 0 { self.inputs } else { self.hidden[i - 1] };
@@ -63,25 +61,25 @@ impl Shape {
         })
     }
 
-    /// Number of weights and biases of the network.
+    /// Returns the number of weights and biases of the network.
     pub fn parameters(&self) -> usize {
         self.linears().map(|(inputs, outputs)| (inputs + 1) * outputs).sum()
     }
 }
 
-/// One value for each weight and bias of a network. The values are either the parameters or their gradients.
+/// All weights and biases of a network, or one gradient for each of them.
 ///
 /// The values are one flat list, in the order of the state dict of the equivalent `nn.Sequential` (`0.weight`,
-/// `0.bias`, `2.weight`, ...). Weight matrices are transposed, (in, out) row-major, so that all weights of one input
-/// cell are contiguous.
+/// `0.bias`, `2.weight`, ...). Weight matrices are transposed, (in, out) row-major, so that the weights of one input
+/// are contiguous.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameters {
     shape: Shape,
     values: Vec<f32>,
 }
 
-/// The weights and biases of one linear layer, as slices of [`Parameters`]. `Numbers` is the type of the slices:
-/// `&[f32]` or `&mut [f32]`.
+/// The weights and biases of one linear layer, as parts of the flat list in [`Parameters`]. `Numbers` is `&[f32]` or
+/// `&mut [f32]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Linear<Numbers> {
     /// Number of inputs.
@@ -90,7 +88,7 @@ pub struct Linear<Numbers> {
     pub outputs: usize,
     /// Transposed weight matrix W^T, (in, out) row-major.
     pub weight_t: Numbers,
-    /// Bias, (out,).
+    /// Biases, (out,).
     pub bias: Numbers,
 }
 
@@ -102,7 +100,7 @@ impl Linear<&[f32]> {
 }
 
 impl Linear<&mut [f32]> {
-    /// Sets the weights of the layer. `weight` is the weight matrix W, (out, in) row-major, as in PyTorch.
+    /// Sets the weights of the layer from the weight matrix W, (out, in) row-major, as in PyTorch.
     pub fn set_weight(&mut self, weight: &[f32]) {
         for (o, row) in weight.chunks_exact(self.inputs).enumerate() {
             self.weight_t.iter_mut().skip(o).step_by(self.outputs).zip(row).for_each(|(to, from)| *to = *from);
@@ -111,28 +109,28 @@ impl Linear<&mut [f32]> {
 }
 
 impl Parameters {
-    /// Makes parameters for a network with the sizes `shape`. All values are zero.
+    /// Makes parameters that are all 0, for a network with the sizes `shape`.
     pub fn zeros(shape: Shape) -> Parameters {
         let values = vec![0.0; shape.parameters()];
         Parameters { shape, values }
     }
 
-    /// Sizes of the network.
+    /// Returns the sizes of the network.
     pub fn shape(&self) -> &Shape {
         &self.shape
     }
 
-    /// All weights and biases as one flat list, for the optimiser and the checkpoint.
+    /// Returns all weights and biases as one flat list, for the optimiser and the checkpoint.
     pub fn flat(&self) -> &[f32] {
         &self.values
     }
 
-    /// All weights and biases as one flat list, as a mutable slice.
+    /// Like [`Parameters::flat`], but mutable.
     pub fn flat_mut(&mut self) -> &mut [f32] {
         &mut self.values
     }
 
-    /// Returns the linear layers, from the first to the readout. Layer i, from 0, is element 2 * i of the equivalent
+    /// Returns the linear layers, the readout last. Layer i, from 0, is element 2 * i of the equivalent
     /// `nn.Sequential`.
     pub fn layers(&self) -> impl Iterator<Item = Linear<&[f32]>> {
         let mut rest = self.values.as_slice();
@@ -144,7 +142,7 @@ impl Parameters {
         })
     }
 
-    /// Returns the linear layers, from the first to the readout, with mutable slices of their parameters.
+    /// Like [`Parameters::layers`], but mutable.
     pub fn layers_mut(&mut self) -> impl Iterator<Item = Linear<&mut [f32]>> {
         let mut rest = self.values.as_mut_slice();
         self.shape.linears().map(move |(inputs, outputs)| {
@@ -159,14 +157,14 @@ impl Parameters {
 /// A spiking network: the constants of its neurons, and its parameters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network {
-    /// Constants of the neurons, the same in all hidden layers.
+    /// Constants of the neurons in all hidden layers.
     pub neuron: Iaf,
     /// Weights and biases.
     pub parameters: Parameters,
 }
 
 impl Network {
-    /// Sizes of the network.
+    /// Returns the sizes of the network.
     pub fn shape(&self) -> &Shape {
         self.parameters.shape()
     }

@@ -1,5 +1,5 @@
-//! The surrogate gradient. The backward pass uses it instead of the derivative of the spike count, because the spike
-//! count is a step function, whose derivative is 0 or infinite.
+//! The surrogate gradient, which the backward pass uses instead of the derivative of the spike count. The spike count
+//! is a step function, whose derivative is 0 or infinite.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,8 +12,7 @@ use serde::{Deserialize, Serialize};
 /// This is Sinabs' `SingleExponential` (Shrestha and Orchard 2018). The default values are those of Sinabs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SingleExponential {
-    /// Width of the curve, as a multiple of theta. At this distance from theta, the surrogate gradient has fallen to
-    /// 1/e of its largest value.
+    /// Width of the curve, as a multiple of theta. At this distance from theta, sigma(v) is 1/e of its maximum.
     pub grad_width: f32,
     /// Half of the area under the curve sigma(v).
     pub grad_scale: f32,

@@ -11,7 +11,7 @@ use super::summary::{RunState, RunSummary, TestScore};
 use crate::error::{BaseFault, Error, Result};
 use crate::run::holds_run;
 
-/// Name of the setting that can differ between the runs of a group.
+/// Name of the setting that may differ between the runs of a group.
 const SEED: &str = "seed";
 
 /// The result of comparing runs.
@@ -21,45 +21,43 @@ pub struct Comparison {
     pub differing: Vec<String>,
     /// The runs, in the order in which their folders were given.
     pub runs: Vec<RunSummary>,
-    /// Groups of runs whose settings are equal except for the seed, in the order of the first run of each group.
+    /// Groups of runs whose settings are equal except for the seed.
     pub groups: Vec<RunGroup>,
-    /// Texts for the user: differences between the runs that make their results hard to compare.
+    /// Texts for the user: why the results are hard to compare.
     pub warnings: Vec<String>,
 }
 
-/// Runs whose settings are equal except for the seed. Means and standard deviations are over the finished runs. If
-/// several finished runs have the same seed, only the first one counts.
+/// Runs whose settings are equal except for the seed. Means and standard deviations are over the finished runs, each
+/// seed once.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunGroup {
     /// Number of the group, counted from 1.
     pub number: usize,
-    /// Settings of the group by name. Only the settings that differ between the compared runs, without the seed.
+    /// Settings of the group by name, without the seed. Only settings that differ between the compared runs.
     pub settings: Map<String, Value>,
-    /// Names of all runs of the group, including unfinished ones.
+    /// Names of all runs of the group, also of unfinished ones.
     pub runs: Vec<String>,
-    /// Mean and standard deviation, over the runs, of the validation accuracy in the best epoch. `None` if no finished
-    /// run has a validation set.
+    /// Validation accuracy in the best epoch, as mean and standard deviation over the runs. `None` without validation.
     pub valid_accuracy: Option<Spread>,
-    /// Mean and standard deviation, over the runs, of the test accuracy of the network after the last epoch. `None` if
-    /// no finished run was tested, or if the runs were tested on different sets.
+    /// Test accuracy of the network after the last epoch, as mean and standard deviation over the runs. `None` without
+    /// tests, or if the test sets differ.
     pub test_accuracy: Option<Spread>,
-    /// Mean and standard deviation, over the runs, of [`RunSummary::seconds`]. `None` if no run has finished.
+    /// [`RunSummary::seconds`], as mean and standard deviation over the runs. `None` if no run has finished.
     pub seconds: Option<Spread>,
 }
 
-/// Mean and standard deviation of a measured value over several runs.
+/// Mean and standard deviation of a value over several runs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Spread {
-    /// Number of runs for which the value was measured.
+    /// Number of runs that have the value.
     pub n: usize,
     /// Mean of the value over the runs.
     pub mean: f64,
-    /// Sample standard deviation: the sum of squares is divided by n - 1. `None` for one run.
+    /// Sample standard deviation, with the divisor n - 1. `None` for a single run.
     pub sd: Option<f64>,
 }
 
 impl Spread {
-    /// Returns mean and standard deviation of the values; `None` without values.
     pub(super) fn of(values: &[f64]) -> Option<Spread> {
         let n = values.len();
         let mean = values.iter().sum::<f64>() / n as f64;
@@ -69,12 +67,11 @@ impl Spread {
 }
 
 impl Comparison {
-    /// Reads and compares runs. Each of `folders` is a run folder, or the folder of a sweep, which stands for all runs
-    /// of the sweep. A run that is given twice counts once. A damaged run is part of the result, with the state
-    /// [`RunState::Damaged`].
+    /// Reads and compares runs. Each of `folders` is a run folder, or the folder of a sweep with all its runs. A run
+    /// that is given twice counts once. A damaged run gets the state [`RunState::Damaged`].
     ///
     /// # Errors
-    /// [`Io`](tonic_base::Error::Io) if there is no such folder; [`Usage`](tonic_base::Error::Usage) if a folder has
+    /// [`Io`](tonic_base::Error::Io) if a folder is missing; [`Usage`](tonic_base::Error::Usage) if a folder has
     /// neither a run nor a sweep; [`Corrupt`](tonic_base::Error::Corrupt) if the `runs.txt` of a sweep is damaged.
     pub fn of(folders: &[PathBuf]) -> Result<Comparison> {
         let mut found = Vec::new();
@@ -171,7 +168,7 @@ impl RunGroup {
         }
     }
 
-    /// Returns the settings as a text for a table or a legend: `hidden 128,128, lr 0.001`.
+    /// Returns the settings as text for a table or a legend, for example `hidden 128,128, lr 0.001`.
     pub(super) fn words(&self) -> String {
         let words =
             self.settings.iter().map(|(name, value)| format!("{} {}", name.replace('_', " "), shown(name, value)));
@@ -194,8 +191,8 @@ pub(super) fn shown(name: &str, value: &Value) -> String {
     }
 }
 
-/// Returns one evaluation for each different test set of the runs. test.json has no id of the test set, so test sets
-/// are compared by their classes and the number of samples of each class.
+/// Returns one evaluation for each different test set. Compares test sets by their classes and the number of samples of
+/// each class, because test.json has no set id.
 fn test_sets<'a>(runs: &[&'a RunSummary]) -> Vec<&'a TestScore> {
     let mut sets: Vec<&TestScore> = Vec::new();
     for test in runs.iter().filter_map(|run| run.test.as_ref()) {
@@ -206,7 +203,7 @@ fn test_sets<'a>(runs: &[&'a RunSummary]) -> Vec<&'a TestScore> {
     sets
 }
 
-/// Returns warnings for the user if the runs were trained or tested on different sets, or have different classes.
+/// Returns warnings for the user about runs with different training sets, test sets or classes.
 fn warnings(runs: &[RunSummary]) -> Vec<String> {
     let started: Vec<&RunSummary> = runs.iter().filter(|run| !run.settings.is_empty()).collect();
     let mut sets: Vec<&Value> = started.iter().map(|run| &run.settings["set_id"]).collect();

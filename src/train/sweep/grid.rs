@@ -1,4 +1,4 @@
-//! Plans a sweep: reads which options vary, makes a run of every combination, and writes the folder of the sweep.
+//! Plans a sweep: reads which options vary, makes a run for every combination, and writes the folder of the sweep.
 //!
 //! ```text
 //! DIR/runs.txt         folder of each run, one per line
@@ -15,11 +15,9 @@ use crate::run::{RunOption, options_of, read_toml, table_at};
 
 /// Name of the file that lists the runs of a sweep.
 pub const RUNS: &str = "runs.txt";
-/// Name of the file with the options of a run.
 pub(super) const OPTIONS_FILE: &str = "fit.toml";
-/// Name of the TOML table that has a list of values for each option that varies.
+/// Name of the TOML table with a list of values for each option that varies.
 const VARY: &str = "vary";
-/// Maximum number of runs of a sweep.
 const MOST_RUNS: usize = 10_000;
 /// Maximum number of characters of a run's name.
 const MOST_LETTERS: usize = 80;
@@ -27,28 +25,26 @@ const MOST_LETTERS: usize = 80;
 /// A planned sweep: many runs with different options.
 #[derive(Clone, Debug)]
 pub struct Sweep {
-    /// The runs, in the order of their numbers. From one run to the next, the last option of the table `[vary]` changes
-    /// fastest.
+    /// The runs, in the order of their numbers. The last option of the table `[vary]` changes fastest.
     pub runs: Vec<PlannedRun>,
 }
 
 /// A run of a sweep.
 #[derive(Clone, Debug)]
 pub struct PlannedRun {
-    /// Name of the run's folder: the number of the run and the values of the options that vary, such as
-    /// `003-lr0.001-seed2`.
+    /// Name of the run's folder, such as `003-lr0.001-seed2`: the number of the run, and the options that vary.
     pub name: String,
-    /// All options of the run: first those that all runs share, then those that vary.
+    /// All options of the run: first those of all runs, then those that vary.
     pub options: Vec<RunOption>,
 }
 
 impl Sweep {
-    /// Reads a sweep from a TOML file: plain keys are options of all runs, the table `[vary]` has a list of values for
+    /// Reads a sweep from a TOML file. Plain keys are options of all runs. The table `[vary]` has a list of values for
     /// each option that varies.
     ///
     /// # Errors
     /// [`Io`](tonic_base::Error::Io); [`Usage`](tonic_base::Error::Usage) if the file is not TOML or not a sweep, if a
-    /// list is empty or has a value twice, or if there are more than 10,000 combinations.
+    /// list is empty or has a value twice, or if the sweep has more than 10,000 runs.
     pub fn read(spec: &Path) -> Result<Sweep> {
         let (plain, varied) = read_toml(spec, |document, mut table| {
             let varied = match (table.remove(VARY), table_at(document, VARY)) {
@@ -99,12 +95,12 @@ impl Sweep {
         Ok(Sweep { runs: (0..count).map(run).collect() })
     }
 
-    /// Writes the folder of the sweep: first the options of each run, then `runs.txt`. Files of the same sweep that are
-    /// there already stay as they are; only missing files are written. Returns whether any file was written.
+    /// Writes the folder of the sweep: the options of each run, and `runs.txt`. Keeps existing files of the same sweep.
+    /// Returns whether it wrote a file.
     ///
     /// # Errors
-    /// [`Exists`](tonic_base::Error::Exists) if the folder has a different sweep, or other files and no `runs.txt`;
-    /// [`Usage`](tonic_base::Error::Usage) if the path of the folder cannot be a line of `runs.txt`;
+    /// [`Exists`](tonic_base::Error::Exists) if the folder has another sweep, or other files and no `runs.txt`;
+    /// [`Usage`](tonic_base::Error::Usage) if the path of the folder is not UTF-8 in one line;
     /// [`Io`](tonic_base::Error::Io).
     pub fn write(&self, dir: &Path) -> Result<bool> {
         let Some(folder) = dir.to_str().filter(|text| !text.contains(['\n', '\r'])) else {
@@ -151,9 +147,6 @@ impl Sweep {
 
 impl PlannedRun {
     /// Returns the options as TOML, which `fit --options` reads.
-    ///
-    /// # Panics
-    /// Never: every option can be written as TOML.
     fn to_toml(&self) -> String {
         let line = |(name, value): &RunOption| {
             let table = Table::from_iter([(name.replace('_', "-"), value.clone())]);
@@ -163,8 +156,8 @@ impl PlannedRun {
     }
 }
 
-/// Reads the names of the runs of the sweep in `dir` from its `runs.txt`. Each line of this file is the path of a run
-/// folder. Only the last part of the path is used, so that the folder of a sweep can be moved.
+/// Reads the names of a sweep's runs from `runs.txt`. Ignores the parents of the paths in this file, so that the folder
+/// of a sweep can be moved.
 pub(super) fn listed(dir: &Path) -> Result<Vec<String>> {
     let list = dir.join(RUNS);
     let text = std::fs::read_to_string(&list).map_err(Error::io(&list, "read the list of runs"))?;
@@ -175,7 +168,7 @@ pub(super) fn listed(dir: &Path) -> Result<Vec<String>> {
     text.lines().enumerate().map(name).collect()
 }
 
-/// Returns a value as it is shown in the name of a run.
+/// Returns a value as text for the name of a run.
 fn word(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -187,7 +180,7 @@ fn word(value: &Value) -> String {
     }
 }
 
-/// Returns the character that stands for `letter` in the name of a folder.
+/// Returns the character that replaces `letter` in the name of a folder.
 fn safe(letter: char) -> char {
     match letter {
         ',' => 'x',

@@ -9,11 +9,11 @@ use crate::learner::Score;
 use crate::run::EpochMetrics;
 
 impl Comparison {
-    /// Draws the accuracy and the loss of the runs over the epochs. The upper panels show validation, if any run has a
-    /// validation set. The lower panels show training.
+    /// Draws accuracy and loss over the epochs: validation in the upper panels, training in the lower panels. Without
+    /// validation, draws training alone.
     ///
-    /// The legend lists the groups of runs from best to worst. The value of a group is the mean, over its runs, of the
-    /// best validation accuracy. Groups without validation come last.
+    /// The legend lists the groups of runs from best to worst. A group counts with the mean of the best validation
+    /// accuracies of its runs. Groups without validation come last.
     ///
     /// # Errors
     /// [`Usage`](tonic_base::Error::Usage) if no run has a finished epoch; [`Plot`](tonic_report::Error::Plot).

@@ -16,13 +16,13 @@ use crate::run::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
-    /// All epochs are done.
+    /// The run has as many epochs as the user asked for.
     Finished,
-    /// Fewer epochs are done than were asked for.
+    /// The run has fewer epochs than the user asked for.
     Unfinished,
     /// The run belongs to a sweep and has not started.
     NotStarted,
-    /// A file of the run is missing or damaged; [`RunSummary::notes`] says which.
+    /// A file of the run is missing or damaged. [`RunSummary::notes`] says which.
     Damaged,
 }
 
@@ -37,39 +37,35 @@ pub struct RunSummary {
     pub state: RunState,
     /// Number of the run's group, counted from 1. `None` if the run has not started or is damaged.
     pub group: Option<usize>,
-    /// Name of another finished run that has the same settings and the same seed, and whose folder was given before
-    /// this run's. `None` if there is no such run. Means do not count a run that repeats another one.
+    /// Name of an earlier finished run with the same settings and seed, if any. Means then leave this run out.
     pub repeats: Option<String>,
     /// Notes for the user, such as `unfinished` or `no test`. For a damaged run, the error message.
     pub notes: Vec<String>,
-    /// Settings of the run, by name: everything that its result depends on. Empty if the run has not started or is
+    /// Settings of the run by name: everything that the result depends on. Empty if the run has not started or is
     /// damaged.
     pub settings: Map<String, Value>,
     /// Number of finished epochs.
     pub epochs_done: u64,
-    /// Number of epochs that the run was asked for; `None` if the run has not started or is damaged.
+    /// Number of epochs that the user asked for. `None` if the run has not started or is damaged.
     pub epochs_asked: Option<u64>,
-    /// The epoch with the best validation accuracy. If several epochs have it, the first of them. `None` without
-    /// validation.
+    /// The first epoch with the highest validation accuracy. `None` without validation.
     pub best: Option<BestEpoch>,
     /// Training loss and accuracy of the last finished epoch.
     pub last_train: Option<Score>,
-    /// Result of the network after the last epoch on the test set. `None` if the network was not tested.
+    /// Test result of the network after the last epoch. `None` if the network was not tested.
     pub test: Option<TestScore>,
-    /// Time that the run took in seconds, with loading, validation and test. It is the sum over the processes that
-    /// trained the run, each up to its last save. Earlier versions of this program did not record this time: of their
-    /// epochs, only the time of training is added.
+    /// Time of the run in seconds, with loading, validation and test: the sum over its processes, each up to its last
+    /// save. Epochs of earlier versions of this program count with the time of training only.
     pub seconds: f64,
-    /// Number of epochs that `seconds` counts with their time of training only, without loading, validation and test.
+    /// Number of epochs that `seconds` counts with the time of training only.
     pub epochs_of_training_time: u64,
     /// Metrics of each finished epoch.
     pub epochs: Vec<EpochMetrics>,
-    /// Names of the classes.
     #[serde(skip)]
     pub(super) classes: Vec<String>,
 }
 
-/// The epoch with the best validation accuracy.
+/// The first epoch with the highest validation accuracy.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct BestEpoch {
     /// Number of the epoch, counted from 1.
@@ -79,7 +75,7 @@ pub struct BestEpoch {
     pub valid: Score,
 }
 
-/// Result of a network on the test set, as read from test.json.
+/// Result of a network on the test set, as in test.json.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TestScore {
     /// Mean loss and accuracy over all samples of the test set.
@@ -87,12 +83,10 @@ pub struct TestScore {
     pub score: Score,
     /// Number of samples of the test set.
     pub samples: u64,
-    /// Classes of the test set.
     #[serde(skip_serializing)]
     pub(super) classes: Vec<TestClass>,
 }
 
-/// A class of a test set, with the number of its samples.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(super) struct TestClass {
     name: String,
@@ -185,7 +179,6 @@ impl RunSummary {
     }
 }
 
-/// Reads the evaluation on the test set; `None` if the run has none.
 fn read_test(run: &Path, config: &Config) -> Result<Option<TestScore>> {
     let path = run.join(TEST);
     let text = match std::fs::read_to_string(&path) {
@@ -199,7 +192,6 @@ fn read_test(run: &Path, config: &Config) -> Result<Option<TestScore>> {
     Ok(Some(test))
 }
 
-/// Returns the settings of a run by name, as JSON.
 fn settings(config: &Config) -> Map<String, Value> {
     let network = &config.network;
     let settings = json!({
@@ -229,7 +221,7 @@ fn settings(config: &Config) -> Map<String, Value> {
     }
 }
 
-/// Converts a float32 to JSON with the digits that a float32 needs: 0.1 stays 0.1 and doesn't become 0.10000000149.
+/// Converts a float32 to JSON without extra digits: 0.1 stays 0.1 and doesn't become 0.10000000149.
 fn number(value: f32) -> Value {
     serde_json::from_str(&format!("{value:?}")).unwrap_or(Value::Null)
 }

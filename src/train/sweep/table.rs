@@ -8,11 +8,11 @@ use tonic_base::printable;
 use super::comparison::{Comparison, RunGroup, Spread, shown};
 use super::summary::{RunState, RunSummary};
 
-/// Maximum number of characters that the table shows of a run's name. In a longer name, dots replace the middle.
+/// Maximum number of characters of a run's name in the table.
 const MOST_LETTERS: usize = 40;
 
 impl Comparison {
-    /// Returns the comparison as text: a table of the runs, a table of the groups if any group has several runs, and
+    /// Returns the comparison as text: a table of the runs, a table of the groups if a group has several runs, and
     /// warnings.
     pub fn text(&self) -> String {
         let mut head = vec!["run".to_string()];
@@ -54,8 +54,7 @@ impl Comparison {
         row
     }
 
-    /// Returns the comparison as CSV (RFC 4180): one line per run, with all settings. Accuracies are shares from 0 to
-    /// 1.
+    /// Returns the comparison as CSV (RFC 4180): one line per run, with all settings. Accuracies are from 0 to 1.
     pub fn csv(&self) -> String {
         let mut head: Vec<String> = [
             "run",
@@ -129,7 +128,7 @@ fn group_row(group: &RunGroup) -> Vec<String> {
     ]
 }
 
-/// Returns the remarks on a run as one text: whether it is damaged, its notes, and the run that it repeats.
+/// Returns one text: whether the run is damaged, the notes, and the run that this run repeats.
 fn remarks(run: &RunSummary) -> String {
     let damaged = (run.state == RunState::Damaged).then(|| "damaged".to_string());
     let repeats = run.repeats.as_ref().map(|other| format!("repeats {other}, not counted"));
@@ -149,7 +148,7 @@ fn text<T: ToString>(value: Option<T>) -> String {
     value.map_or(String::new(), |value| value.to_string())
 }
 
-/// Returns a name in at most [`MOST_LETTERS`] characters. In a longer name, three dots replace the middle.
+/// Shortens a name to [`MOST_LETTERS`] characters, with three dots in the middle.
 fn cut(name: &str) -> String {
     let letters: Vec<char> = name.chars().collect();
     if letters.len() <= MOST_LETTERS {
@@ -159,9 +158,8 @@ fn cut(name: &str) -> String {
     letters[..half].iter().chain(&['.'; 3]).chain(&letters[letters.len() - half..]).collect()
 }
 
-/// Returns a table as aligned lines of text. `rows` has a list of cells for each row. The first column is aligned on
-/// the left, the other columns on the right. If a row has more cells than the first row, the additional cells are
-/// remarks, which are appended to the line.
+/// Returns a table as aligned lines of text. A row may have more cells than the first row: the extra cells are remarks
+/// at the end of the line.
 fn aligned(rows: &[Vec<String>]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
@@ -179,7 +177,7 @@ fn aligned(rows: &[Vec<String>]) -> String {
     lines
 }
 
-/// Returns a cell in the syntax of CSV, in quotes if needed.
+/// Returns a field in the syntax of CSV, in quotes if needed.
 fn quoted(cell: &str) -> String {
     if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.into() }
 }

@@ -7,59 +7,56 @@ use crate::kernel::product::TILE;
 use crate::kernel::program::{INFLATE_BYTES, INFLATE_FRAMES, INFLATE_HEAD, MAX_GRID_Y, Program};
 use crate::network::Shape;
 
-/// Maximum sizes of batches and epochs. They determine the sizes of the buffers of a network on a GPU.
+/// Maximum sizes of batches and epochs, which decide the sizes of a network's buffers on a GPU.
 #[derive(Clone, Copy, Debug)]
 pub struct Extent {
     /// Maximum number of samples in a batch.
     pub batch: usize,
     /// Maximum number of time steps that a sample runs for.
     pub longest: usize,
-    /// Whether the network is trained. Evaluation alone needs fewer buffers.
+    /// Whether to allocate the buffers that only training needs.
     pub trained: bool,
-    /// Maximum number of samples in an epoch, if the buffers keep the predictions for a whole epoch. 0 if they keep
-    /// only the predictions for the last batch.
+    /// The buffers keep the predictions for this many samples of an epoch. If 0, they keep those for the last batch
+    /// only.
     pub kept: u64,
     /// Maximum number of batches in an epoch.
     pub batches: u64,
 }
 
 impl Extent {
-    /// Returns T, the number of time steps in the buffers: the maximum number of time steps of a sample, rounded up to
-    /// a multiple of [`TILE`].
+    /// Returns the number of time steps per sample in the buffers: `longest`, rounded up to a multiple of [`TILE`].
     pub(super) fn time(&self) -> usize {
         padded(self.longest.max(1))
     }
 
-    /// Returns batch * T: the number of time steps, padding included, of all samples of a batch together.
+    /// Returns the number of time steps of all samples of a batch together, with padding.
     pub(super) fn rows(&self) -> usize {
         self.batch * self.time()
     }
 
-    /// Returns the length of a buffer that only training needs: `len` if the network is trained, otherwise 0.
+    /// Returns the length of a buffer that only training needs: `len`, or 0 if the network is not trained.
     pub(super) fn trained(&self, len: usize) -> usize {
         if self.trained { len } else { 0 }
     }
 }
 
-/// Number of CUDA blocks that together compute the gradient of one weight matrix, if possible. It is the number of
-/// multiprocessors of large GPUs. A matrix with more pairs of tiles than this number has one block for each pair.
+/// Target for the number of CUDA blocks that compute the gradient of one weight matrix. A large matrix needs more
+/// blocks.
 const GRADIENT_BLOCKS: usize = 128;
-/// Limit for the number of float32 values in all partial sums of the gradient of one weight matrix together. A matrix
-/// with more weights than this limit has one partial sum.
+/// Maximum number of float32 values in all partial sums of the gradient of one weight matrix.
 const MAX_PARTIALS: usize = 1 << 26;
 
-/// Maximum size in bytes of the dense input. If it would be larger, the first layer reads only the sparse input.
+/// Maximum size of the dense input in bytes. If the dense input would be larger, the first layer reads sparse input.
 const MAX_DENSE_INPUT: usize = 1 << 30;
-/// Maximum number of cells in a frame, rounded up to a multiple of [`TILE`], for which the first layer reads the dense
-/// input. With more cells, adding the weights of the active cells is faster than a product.
+/// Maximum number of cells in a frame for a first layer that reads dense input. With more cells, adding the weights of
+/// the active cells is faster than a matrix product.
 const MAX_DENSE_FORWARD: usize = 256;
 
-/// Byte that [`GpuNetwork::poison`](super::GpuNetwork::poison) fills buffers with. A floating-point number whose bytes
-/// are all 0xff is NaN.
+/// Byte with which [`GpuNetwork::poison`](super::GpuNetwork::poison) fills buffers. A float whose bytes are all 0xff is
+/// NaN.
 pub(super) const POISON: u8 = 0xff;
 
-/// Dense input of a batch, (pieces, batch, T, width). Each count is the sum of `pieces` bfloat16 numbers. `width` is
-/// the number of cells in a frame, rounded up to a multiple of [`TILE`].
+/// Dense input of a batch, (pieces, batch, time, width). A count is the sum of `pieces` bfloat16 numbers.
 #[derive(Debug)]
 pub(super) struct DenseInput {
     pub(super) width: usize,
@@ -68,8 +65,8 @@ pub(super) struct DenseInput {
     pub(super) values: Buffer<u16>,
 }
 
-/// Spike counts of one hidden layer, for each sample and neuron, (batch, width). All hidden layers use these buffers in
-/// turn, so the buffers are large enough for the widest layer. The buffers are empty if the network isn't trained.
+/// Spike counts of each sample and neuron of one hidden layer, (batch, width). The hidden layers use these buffers in
+/// turn.
 #[derive(Debug)]
 pub(super) struct CountedSpikes {
     pub(super) spikes: Buffer<f64>,
@@ -81,25 +78,24 @@ pub(super) struct AdamState {
     pub(super) mean: Buffer<f32>,
     pub(super) mean_square: Buffer<f32>,
     pub(super) lr: Buffer<f64>,
-    /// Adam's beta1, beta2 and eps. `None` if a step computes gradients but doesn't update the parameters.
+    /// Adam's beta1, beta2 and eps. `None` if a step computes only gradients.
     pub(super) settings: Option<[f64; 3]>,
 }
 
-/// Buffers of a hidden layer. `width` and `before_width` are the numbers of its neurons and inputs, rounded up to
-/// multiples of [`TILE`].
+/// Buffers of a hidden layer. `width` and `before_width` are its numbers of neurons and inputs, rounded up to multiples
+/// of [`TILE`].
 #[derive(Debug)]
 pub(super) struct Hidden {
     pub(super) neurons: usize,
     pub(super) width: usize,
     pub(super) before_width: usize,
-    /// Index of the layer's first weight in the network's flat list of parameters.
+    /// Index of the layer's first weight in the flat list of the network's parameters.
     pub(super) weights_at: usize,
-    /// Index of the layer's first bias in the network's flat list of parameters.
+    /// Index of the layer's first bias in the flat list of the network's parameters.
     pub(super) bias_at: usize,
-    /// Weight matrix W for the forward pass, each weight as the sum of bfloat16 pieces. Empty in the first layer.
+    /// Weight matrix W for the forward pass. Each weight is the sum of bfloat16 numbers.
     pub(super) forward: Buffer<u16>,
-    /// Transposed weight matrix W^T for the backward pass, each weight as the sum of bfloat16 pieces. Empty in the
-    /// first layer, and if the network isn't trained.
+    /// Transposed weight matrix W^T for the backward pass. Each weight is the sum of bfloat16 numbers.
     pub(super) backward: Buffer<u16>,
     pub(super) v: Buffer<f32>,
     pub(super) spikes: Buffer<u16>,
@@ -128,20 +124,17 @@ pub(super) struct Readout {
     pub(super) scores: Buffer<BatchScore>,
 }
 
-/// Place of a hidden layer in the network.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
-    /// Whether it is the first hidden layer.
     pub(super) first: bool,
-    /// Whether it is the last hidden layer.
     pub(super) last: bool,
-    /// Whether its forward pass reads dense input.
+    /// Whether the forward pass of the layer reads dense input.
     pub(super) dense: bool,
 }
 
 impl DenseInput {
-    /// Allocates the dense input for frames of `cells` cells. Returns `None` if the network doesn't need it, if it would
-    /// be too large or too long, or if one frame doesn't fit into the shared memory of a CUDA block.
+    /// Allocates the dense input for frames of `cells` cells. Returns `None` if the network doesn't need dense input,
+    /// or if a size limit forbids it.
     pub(super) fn new(program: &Program, extent: Extent, cells: usize) -> Result<Option<DenseInput>> {
         let (width, pieces) = (padded(cells), program.column_types().input_pieces());
         let block_frames = (INFLATE_BYTES / (pieces * width * size_of::<u16>())).min(INFLATE_FRAMES);
@@ -155,20 +148,19 @@ impl DenseInput {
         Ok(Some(DenseInput { width, pieces, block_frames, values }))
     }
 
-    /// Whether the first layer reads the dense input in the forward pass too. Otherwise it reads the sparse input.
+    /// Whether the first layer reads dense input in the forward pass. If not, it reads sparse input.
     pub(super) fn feeds_forward(&self) -> bool {
         self.width <= MAX_DENSE_FORWARD
     }
 
-    /// Returns the shared memory, in bytes, of a CUDA block that writes a part of the dense input.
+    /// Returns how much shared memory a CUDA block needs for writing dense input, in bytes.
     pub(super) fn block_bytes(&self) -> usize {
         INFLATE_HEAD + self.pieces * self.width * self.block_frames * size_of::<u16>()
     }
 }
 
 impl Hidden {
-    /// Allocates a layer with `inputs` inputs and `outputs` neurons. Its parameters start at index `at` of the
-    /// network's flat list of parameters.
+    /// Allocates a layer whose parameters start at index `at` of the network's flat list.
     pub(super) fn new(
         program: &Program,
         extent: Extent,
@@ -203,8 +195,7 @@ impl Hidden {
         [spikes, lambda].into_iter().try_for_each(|buffer| stream.fill(buffer, POISON))
     }
 
-    /// Returns the size of a grid of CUDA blocks: in x, one block for each sample of the batch; in y, one block for
-    /// each tile of neurons.
+    /// Returns the numbers of CUDA blocks: `[samples of the batch, tiles of neurons]`.
     pub(super) fn blocks(&self, batch: usize) -> [usize; 2] {
         [batch, self.width / TILE]
     }
@@ -227,7 +218,7 @@ impl Hidden {
 }
 
 impl Readout {
-    /// Allocates the readout. Its parameters start at index `at` of the network's flat list of parameters.
+    /// Allocates the readout. Its parameters start at index `at` of the network's flat list.
     pub(super) fn new(device: &Device, extent: Extent, shape: &Shape, at: usize) -> Result<Readout> {
         let (neurons, classes) = (shape.hidden.last().copied().unwrap_or(shape.inputs), shape.classes);
         let (batch, width) = (extent.batch, padded(neurons));
@@ -297,15 +288,16 @@ pub(super) fn padded(n: usize) -> usize {
     n.next_multiple_of(TILE)
 }
 
-/// Returns the number of partial sums of the gradient of one weight matrix. This number decides the order of additions,
-/// so it is computed only from the arguments and is the same on every GPU.
+/// Returns the number of partial sums of the gradient of a weight matrix. The number must not depend on the GPU,
+/// because it decides the order of additions.
 fn splits(batch: usize, before_width: usize, width: usize) -> usize {
     let most = (MAX_PARTIALS / (before_width * width)).max(1);
     // Two samples for each sum at least: more sums take longer to add than they save.
     (GRADIENT_BLOCKS / tile_pairs(before_width, width)).min(most).min(batch / 2).max(1)
 }
 
-/// Returns the number of CUDA blocks for one partial sum of the gradient of a weight matrix. Each has two tiles.
+/// Returns the number of CUDA blocks for one partial sum of the gradient of a weight matrix. Each block computes two
+/// tiles.
 pub(super) fn tile_pairs(before_width: usize, width: usize) -> usize {
     (before_width / TILE).div_ceil(2) * (width / TILE)
 }

@@ -12,9 +12,9 @@ use crate::kernel::product::TILE;
 use crate::kernel::program::{Entry, LONGEST_OF_BATCH, UPDATE_COLUMNS, UPDATE_ROWS, WARP};
 
 impl GpuNetwork {
-    /// Queues the kernel that chooses the samples of the next batch. Each sample will run for `steps` time steps. A
-    /// sample with more than `steps` frames will run for all its frames. If `steps` is `None`, every sample will run
-    /// for as many time steps as the longest sample of the batch has frames.
+    /// Queues the kernel that chooses the samples of the next batch. Each sample will run for `steps` time steps, or
+    /// for all its frames if it has more. With `None`, the longest sample of the batch decides the number of time
+    /// steps.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -30,8 +30,8 @@ impl GpuNetwork {
         self.program.draw.launch(stream, [1, 1], &args)
     }
 
-    /// Queues the kernels that choose the samples of the next batch and run them forward. The kernels write the loss
-    /// and the predicted class of each sample. `steps` has the same meaning as in [`draw`](Self::draw).
+    /// Queues the kernels that choose the samples of the next batch, run them forward, and write their losses and
+    /// predictions. [`draw`](Self::draw) explains `steps`.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -43,7 +43,6 @@ impl GpuNetwork {
         self.run_forward(stream, source)
     }
 
-    /// Queues the kernel that writes the frames of the batch as dense input.
     fn write_input(&self, stream: &Stream, source: BatchSource, input: &DenseInput) -> Result<()> {
         let args = InflateInputArgs {
             state: self.state.address(),
@@ -98,8 +97,7 @@ impl GpuNetwork {
         self.program.readout.launch(stream, [self.extent.batch, 1], &self.readout_args())
     }
 
-    /// Queues the kernel that counts the spikes of `layer` in the last batch that ran forward. The buffers must have
-    /// been allocated for training.
+    /// Queues the kernel that counts the spikes of `layer` in the last batch. Needs the buffers for training.
     pub(super) fn count_spikes(&self, stream: &Stream, layer: &Hidden) -> Result<()> {
         let args = SpikesArgs {
             state: self.state.address(),
@@ -115,9 +113,8 @@ impl GpuNetwork {
         self.program.count_spikes.launch(stream, layer.blocks(self.extent.batch), &args)
     }
 
-    /// Queues the kernels of a training step. The kernels choose the samples of the next batch, and run them forward
-    /// and backward. They update the parameters if [`load`](Self::load) got an optimiser. `steps` has the same meaning
-    /// as in [`draw`](Self::draw).
+    /// Queues the kernels of a training step on the next batch. Updates the parameters if [`load`](Self::load) got an
+    /// optimiser. [`draw`](Self::draw) explains `steps`.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -148,8 +145,7 @@ impl GpuNetwork {
         self.launch_parameters(stream, &self.program.update)
     }
 
-    /// Makes the second stream, `side`, wait for `stream`. Work that is queued on `side` after this call starts when
-    /// all work that was queued on `stream` before this call has ended.
+    /// Makes the second stream, `side`, wait for the work that is already queued on `stream`.
     fn fork(&self, stream: &Stream) -> Result<()> {
         stream.record(&self.fork)?;
         self.side.wait(&self.fork)

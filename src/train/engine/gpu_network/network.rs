@@ -15,7 +15,7 @@ use crate::kernel::program::Program;
 use crate::kernel::{Adam, SpikeCounts};
 use crate::network::{Network, Parameters, Shape};
 
-/// A network in device memory, with the optimiser's state and the buffers of a training step.
+/// A network in GPU memory, with the optimiser's state and the buffers of a training step.
 #[derive(Debug)]
 pub struct GpuNetwork {
     pub(super) program: Arc<Program>,
@@ -39,8 +39,8 @@ pub struct GpuNetwork {
 }
 
 impl GpuNetwork {
-    /// Allocates buffers for networks with the shape of `network`, which must have at least one hidden layer. The
-    /// parameters are uninitialised until [`load`](Self::load) copies them to the device.
+    /// Allocates buffers for networks with the shape of `network`, which must have at least one hidden layer. Call
+    /// [`load`](Self::load) to copy the parameters to the GPU.
     ///
     /// # Errors
     /// [`Error::DeviceMemory`](crate::Error::DeviceMemory).
@@ -82,14 +82,14 @@ impl GpuNetwork {
         })
     }
 
-    /// Copies the parameters of `network` and the optimiser's state to the device. If `adam` is `None`, a training step
+    /// Copies the parameters of `network` and the optimiser's state to the GPU. Without `adam`, a training step
     /// computes gradients but doesn't update the parameters.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda), [`Error::DeviceMemory`](crate::Error::DeviceMemory).
     ///
     /// # Panics
-    /// If the shape of `network` is not that of the network given to [`new`](Self::new).
+    /// If `network` has another shape than the network given to [`new`](Self::new).
     pub fn load(&mut self, stream: &Stream, network: &Network, adam: Option<&Adam>) -> Result<()> {
         assert_eq!(network.shape(), &self.shape, "shape of the network");
         put(stream, &self.parameters, network.parameters.flat())?;
@@ -106,21 +106,15 @@ impl GpuNetwork {
         self.launch_parameters(stream, &self.program.pack)
     }
 
-    /// Sets the weight of each class in the loss. This holds for training steps that are queued or recorded after this
-    /// call. With `None`, the loss is the plain mean.
-    ///
-    /// # Errors
-    /// [`Error::DeviceMemory`](crate::Error::DeviceMemory), [`Error::Cuda`](crate::Error::Cuda).
+    /// Sets the weight of each class in the loss, for training steps that are queued or recorded later. With `None`,
+    /// the loss is the plain mean.
     pub(crate) fn set_class_weights(&mut self, weights: Option<&[f32]>) -> Result<()> {
         self.readout.class_weights = self.program.device().buffer_from(weights.unwrap_or_default())?;
         Ok(())
     }
 
-    /// Writes NaN to all buffers that a training step writes to. Tests then notice if a kernel reads memory that was
-    /// never written.
-    ///
-    /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda).
+    /// Fills the outputs of a training step with NaN, so that tests notice a kernel that reads memory before it is
+    /// written.
     pub(crate) fn poison(&self, stream: &Stream) -> Result<()> {
         self.hidden.iter().try_for_each(|layer| layer.poison(stream))?;
         self.input.iter().try_for_each(|input| stream.fill(&input.values, POISON))?;
@@ -129,7 +123,7 @@ impl GpuNetwork {
         stream.fill(&self.gradients, POISON)
     }
 
-    /// Sets the progress of training: the next batch starts at position `next` in the order of the epoch, and the
+    /// Sets the state of training: the next batch starts at position `next` in the order of the epoch, and the
     /// parameters have been updated `updates` times.
     ///
     /// # Errors
@@ -140,11 +134,7 @@ impl GpuNetwork {
         stream.upload(&self.state, 0, &self.begun, 0..1)
     }
 
-    /// Queues a copy of the scores of some batches to host memory. `batches` is the range of their indices in the
-    /// epoch, as in [`State::batch`].
-    ///
-    /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda).
+    /// Queues a copy of the scores of `batches` to host memory. `batches` are indices in the epoch, from 0.
     pub(crate) fn download_scores(
         &self,
         stream: &Stream,
@@ -154,15 +144,12 @@ impl GpuNetwork {
         stream.download(&self.readout.scores, batches, to, 0)
     }
 
-    /// Returns the progress of training, read from the device.
-    ///
-    /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda), also if an earlier step failed.
+    /// Reads the state of training from the GPU. Returns an error if earlier work failed.
     pub(crate) fn state(&self) -> Result<State> {
         Ok(self.state.read()?[0])
     }
 
-    /// Returns the parameters as one flat list, read from the device.
+    /// Reads the parameters from the GPU, as one flat list.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -170,20 +157,13 @@ impl GpuNetwork {
         self.parameters.read()
     }
 
-    /// Returns Adam's moving averages, read from the device: m of the gradients, and v of the squared gradients.
-    ///
-    /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda).
+    /// Reads Adam's moving averages from the GPU: of the gradients, and of the squared gradients.
     pub(crate) fn moments(&self) -> Result<[Vec<f32>; 2]> {
         Ok([self.adam.mean.read()?, self.adam.mean_square.read()?])
     }
 
-    /// Runs a batch of `samples` samples forward and returns the spike counts of each hidden layer. The buffers must
-    /// have been allocated for training (`Extent::trained`). This call overwrites the progress of training, so call
-    /// [`begin`](Self::begin) before the next training step.
-    ///
-    /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda).
+    /// Runs a batch forward and returns the spike counts of each hidden layer. Needs the buffers for training
+    /// (`Extent::trained`). Call [`begin`](Self::begin) before the next training step.
     pub(crate) fn spikes(
         &mut self,
         stream: &Stream,
@@ -208,24 +188,18 @@ impl GpuNetwork {
         Ok(layers)
     }
 
-    /// Copies the gradients of the last training step from the device to `to`.
-    ///
-    /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda).
+    /// Copies the gradients of the last training step from the GPU to `to`.
     pub(crate) fn read_gradients(&self, to: &mut Parameters) -> Result<()> {
         to.flat_mut().copy_from_slice(&self.gradients.read()?);
         Ok(())
     }
 
-    /// Returns one record for each of the first `samples` samples of the last batch, as the kernel `draw` wrote it.
-    ///
-    /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda).
+    /// Reads the records that the kernel `draw` wrote for the first `samples` samples of the last batch.
     pub(crate) fn drawn(&self, samples: usize) -> Result<Vec<Drawn>> {
         self.drawn.read_range(0..samples)
     }
 
-    /// Returns the logits of the first `samples` samples of the last batch, (samples, classes).
+    /// Reads the logits of the first `samples` samples of the last batch, (samples, classes).
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -233,11 +207,8 @@ impl GpuNetwork {
         self.readout.logits.read_range(0..samples * self.shape.classes)
     }
 
-    /// Returns the predictions for the first `samples` samples of the epoch, if the buffers keep the predictions for a
-    /// whole epoch (`Extent::kept`). Otherwise returns those for the first `samples` samples of the last batch.
-    ///
-    /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda).
+    /// Reads the predictions for the first `samples` samples: of the epoch if `Extent::kept` is not 0, or of the last
+    /// batch.
     pub(crate) fn predictions(&self, samples: usize) -> Result<Vec<Prediction>> {
         let Readout { losses, predicted, labels, .. } = &self.readout;
         let classes = predicted.read_range(0..samples)?.into_iter().zip(labels.read_range(0..samples)?);
@@ -246,7 +217,7 @@ impl GpuNetwork {
     }
 }
 
-/// Copies values to the device, after all work that is already queued on the stream. Returns after the copy has ended.
+/// Copies values to the GPU, after all work already queued on `stream`. Returns when the copy has ended.
 fn put<T: DeviceType>(stream: &Stream, to: &Buffer<T>, from: &[T]) -> Result<()> {
     let mut pinned = stream.device().pinned(from.len())?;
     pinned.as_mut_slice()?.copy_from_slice(from);

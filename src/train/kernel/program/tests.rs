@@ -1,5 +1,4 @@
-//! Compiles every kernel with NVRTC for every generation of GPUs. Checks that the size of each kernel's arguments is
-//! the size of the struct that the host passes.
+//! Compiles every kernel with NVRTC for every generation of GPUs, and checks the sizes of the kernels' arguments.
 
 use super::*;
 use crate::gpu::{compile, compile_ptx};
@@ -8,8 +7,6 @@ use crate::kernel::interface::{
     UpdateArgs,
 };
 
-/// Returns six variants to compile. Three have the same column types and different precisions. Three have different
-/// column types and the highest precision.
 fn variants() -> Vec<Variant> {
     let types = [
         (Width::U16, Width::U8, Width::U8),
@@ -48,7 +45,7 @@ fn every_kernel_compiles_for_every_generation() {
     }
 }
 
-/// Name of each kernel, and the size in bytes of the struct that the host passes to it.
+/// Name of each kernel, and size in bytes of the struct that the host passes to it.
 const KERNELS: [(&str, usize); 16] = [
     ("draw", size_of::<DrawArgs>()),
     ("inflate", size_of::<InflateArgs>()),
