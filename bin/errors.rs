@@ -17,6 +17,7 @@ use tonic_report::Error as ReportError;
 use tonic_shard::{Error as ShardError, MANIFEST_FILE, MARKER};
 
 use crate::quoted::quoted;
+use crate::set_place::typed_words;
 
 /// Exit code if the operating system or the GPU failed: no such file, no permission, disk full, GPU driver or memory.
 pub(crate) const SYSTEM: u8 = 1;
@@ -38,7 +39,7 @@ pub(crate) struct Typed {
 impl Typed {
     /// Parses the program's arguments. For `--help` and for invalid arguments, prints a text and ends the program.
     pub(crate) fn parse<P: Parser>() -> (P, Typed) {
-        Typed::parse_from(std::env::args_os()).unwrap_or_else(|error| refuse(&error))
+        Typed::parse_from(typed_words()).unwrap_or_else(|error| refuse(&error))
     }
 
     fn parse_from<P: Parser>(words: impl IntoIterator<Item = OsString>) -> clap::error::Result<(P, Typed)> {
@@ -95,7 +96,7 @@ impl Typed {
 /// arguments are printed as escapes.
 fn refuse(error: &clap::Error) -> ! {
     let hidden = |arg: OsString| matches!(printable(&arg.to_string_lossy()), Cow::Owned(_));
-    if !std::env::args_os().any(hidden) {
+    if !typed_words().any(hidden) {
         error.exit();
     }
     let text = error.render().to_string();
@@ -174,6 +175,9 @@ fn shared_code(cause: &Cause) -> Option<u8> {
 fn shared_advice(typed: &Typed, cause: &Cause) -> Option<Cow<'static, str>> {
     let damaged = match (cause.downcast_ref(), cause.downcast_ref()) {
         (Some(ShardError::Incomplete { path, .. }), _) if path.join(MANIFEST_FILE).exists() => Some(path.as_path()),
+        (_, Some(BaseError::Corrupt { path, .. })) if is_url(path) => {
+            return Some("pull again; if it stays, push the set again from an intact copy".into());
+        }
         (_, Some(BaseError::Corrupt { path, .. })) if is_of_a_set(path) => path.parent(),
         _ => return fixed_advice(typed, cause).map(Cow::from),
     };
@@ -207,6 +211,11 @@ fn fixed_advice(typed: &Typed, cause: &Cause) -> Option<&'static str> {
         BaseError::NoSpace { path, .. } if *path == std::env::temp_dir() => {
             Some("the folder of temporary files is TMPDIR")
         }
+        BaseError::Io { path, source, .. } if is_url(path) => match source.kind() {
+            ErrorKind::NotFound => Some("make it, or check the name"),
+            ErrorKind::PermissionDenied => Some(credentials_of(path)),
+            _ => None,
+        },
         BaseError::Io { path, source, .. } => match source.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
                 if *path == std::env::temp_dir() =>
@@ -236,6 +245,15 @@ fn fixed_advice(typed: &Typed, cause: &Cause) -> Option<&'static str> {
         BaseError::Exists { .. } => Some("name another output"),
         BaseError::WorkerLost { .. } => Some("please report the message above it, with the command"),
         _ => None,
+    }
+}
+
+/// Returns what to check if the server of a URL refuses a request.
+fn credentials_of(url: &Path) -> &'static str {
+    match url.to_str().and_then(|text| text.split_once("://")) {
+        Some(("s3", _)) => "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL",
+        Some(("az", _)) => "check AZURE_STORAGE_ACCOUNT_NAME, and AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN",
+        _ => "https://user:password@host/... has the user and the password",
     }
 }
 

@@ -1,6 +1,7 @@
 //! Opens sets for both programs. A set can be in a directory, or at a URL if the program was built with the feature
 //! `remote`.
 
+use std::ffi::OsString;
 use std::path::Path;
 
 use tonic_shard::{Result, ShardSet, Storage};
@@ -18,6 +19,24 @@ pub(crate) fn url_of(place: &Path) -> Option<&str> {
     let text = place.to_str()?;
     let (scheme, _) = text.split_once("://")?;
     (scheme.len() > 1 && scheme.bytes().all(|b| b.is_ascii_alphanumeric())).then_some(text)
+}
+
+/// Returns the words of the command line. URLs in them have no credentials, so that no message and no file gets any.
+pub(crate) fn typed_words() -> impl Iterator<Item = OsString> {
+    std::env::args_os().map(without_credentials)
+}
+
+/// Returns a word of a command line, such as `URL` or `--train=URL`, with the URL without credentials.
+pub(crate) fn without_credentials(word: OsString) -> OsString {
+    #[cfg(feature = "remote")]
+    if let Some(text) = word.to_str()
+        && let Some(scheme_end) = text.find("://")
+    {
+        let start = text[..scheme_end].rfind('=').map_or(0, |at| at + 1);
+        return tonic_remote::without_credentials(&text[start..])
+            .map_or(word.clone(), |url| format!("{}{url}", &text[..start]).into());
+    }
+    word
 }
 
 /// The cache on disk through which this process reads sets at URLs. Empty if the user has not chosen a cache.

@@ -13,6 +13,8 @@ use toml::Value;
 use tonic_base::{BaseFault, Error as BaseError};
 use tonic_train::run::{RunOption, read_options};
 
+use crate::set_place::{typed_words, without_credentials};
+
 /// Arguments of `fit` that cannot be in a file with options.
 const TYPED_ONLY: [&str; 3] = ["options", "help", "version"];
 
@@ -27,7 +29,7 @@ pub(crate) struct OptionsParser<A> {
 /// same option in the file.
 pub(crate) fn with_file<A: Args>(file: &Path) -> anyhow::Result<A> {
     let mut parser = OptionsParser::<A>::new();
-    let typed: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let typed: Vec<OsString> = typed_words().skip(1).collect();
     let matches = parser.fit.try_get_matches_from_mut(&typed)?;
     let is_typed = |argument: &Arg| matches.value_source(argument.get_id().as_str()) == Some(ValueSource::CommandLine);
     let mut words = typed;
@@ -104,7 +106,7 @@ impl<A: Args> OptionsParser<A> {
         let Some(text) = text else {
             return refused("a number, a text, or a list of them".into(), value.to_string().trim().replace('\n', " "));
         };
-        let word = OsString::from(format!("{flag}={text}"));
+        let word = without_credentials(format!("{flag}={text}").into());
         match self.fit.try_get_matches_from_mut(with_options(file).into_iter().chain([word.clone()])) {
             Ok(_) => Ok(Some(word)),
             Err(error) => refused(expected(&flag, &error), value.to_string()),

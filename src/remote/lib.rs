@@ -1,6 +1,7 @@
 #![doc = include_str!("README.md")]
 
 // location, text                URLs; texts without credentials
+// web                           the HTTP client: credentials of URLs, pauses that servers ask for
 // store                         the objects below a URL, read and written by calls that block
 // swap_file                     a file of a directory, replaced unless another process has done so
 // latest                        which set at a URL is the latest one
@@ -20,10 +21,11 @@ mod remote_set;
 mod store;
 mod swap_file;
 mod text;
+mod web;
 
 pub use cache::{Cache, CachedSet};
 pub use error::{Error, Result};
-pub use location::{Location, Patience};
+pub use location::{Location, Patience, without_credentials};
 pub use prune::{Pruned, prune};
 pub use pull::{Fetch, pull};
 pub use push::{Pushed, push};

@@ -1,7 +1,8 @@
 //! URLs of sets: `file://`, `http://`, `https://`, `s3://` and `az://`. A URL can have the id of a set after `#`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use object_store::aws::AmazonS3Builder;
@@ -14,10 +15,27 @@ use tonic_shard::Id;
 use url::Url;
 
 use crate::error::{Error, Result};
-use crate::text::{plain, reason};
+use crate::text::{hide, plain, reason};
+use crate::web::Web;
 
 /// Text for error messages: the schemes that the URL of a set can have.
 const SCHEMES: &str = "file://, http://, https://, s3:// or az://";
+
+/// The URLs of this process that have credentials. The key is the URL without them.
+static WITH_CREDENTIALS: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
+
+/// Returns a URL without user, password and query, for messages and files. This process remembers the whole URL:
+/// [`Location::parse`] takes the short form for it. Returns `None` if the text has nothing to leave out.
+pub fn without_credentials(text: &str) -> Option<String> {
+    let (url, id) = text.split_at(text.find('#').unwrap_or(text.len()));
+    let short = plain(url);
+    if !url.contains("://") || short == url {
+        return None;
+    }
+    let short = format!("{short}{id}");
+    WITH_CREDENTIALS.lock().unwrap_or_else(PoisonError::into_inner).insert(short.clone(), text.into());
+    Some(short)
+}
 
 /// A URL of a folder on a server or on this machine, in which there are sets, or to which a set will be sent.
 #[derive(Clone, Debug)]
@@ -51,7 +69,9 @@ impl Location {
     /// id.
     pub fn parse(text: &str) -> Result<Location> {
         let bad = |expected, got: String| Error::BadUrl { url: plain(text), expected, got };
-        let mut url = Url::parse(text).map_err(|e| bad(SCHEMES, e.to_string()))?;
+        let known = WITH_CREDENTIALS.lock().unwrap_or_else(PoisonError::into_inner).get(text).cloned();
+        let mut url = Url::parse(known.as_deref().unwrap_or(text)).map_err(|e| bad(SCHEMES, e.to_string()))?;
+        [url.password(), url.query()].into_iter().flatten().for_each(hide);
         if !["file", "http", "https", "s3", "az"].contains(&url.scheme()) {
             return Err(bad(SCHEMES, format!("{}://", url.scheme())));
         }
@@ -116,23 +136,32 @@ impl Location {
             .with_connect_timeout(patience.timeout.min(Duration::from_secs(10)))
             .with_read_timeout(patience.timeout.min(Duration::from_secs(20)))
             .with_timeout_disabled();
+        let web = Web::new(&self.url, patience.timeout);
         let path = |path: &str| ObjectPath::from_url_path(path.trim_end_matches('/')).map_err(|e| bad(&e.into()));
         let built: Arc<dyn ObjectStore> = match self.url.scheme() {
             "file" => Arc::new(LocalFileSystem::new().with_fsync(true)),
             "s3" => {
-                let builder = AmazonS3Builder::from_env().with_url(self.url.as_str()).with_retry(retry);
+                let builder =
+                    AmazonS3Builder::from_env().with_url(self.url.as_str()).with_retry(retry).with_http_connector(web);
                 let allow = std::env::var("AWS_ALLOW_HTTP").is_ok_and(|value| value == "true" || value == "1");
                 Arc::new(builder.with_client_options(client.with_allow_http(allow)).build().map_err(|e| bad(&e))?)
             }
             "az" => {
-                let builder = MicrosoftAzureBuilder::from_env().with_url(self.url.as_str()).with_retry(retry);
+                let builder = MicrosoftAzureBuilder::from_env()
+                    .with_url(self.url.as_str())
+                    .with_retry(retry)
+                    .with_http_connector(web);
                 let allow = std::env::var("AZURE_ALLOW_HTTP").is_ok_and(|value| value == "true" || value == "1")
                     || std::env::var("AZURE_STORAGE_USE_EMULATOR").is_ok_and(|value| value == "true");
                 Arc::new(builder.with_client_options(client.with_allow_http(allow)).build().map_err(|e| bad(&e))?)
             }
             _ => {
-                let host = &self.url[..url::Position::BeforePath];
-                let builder = HttpBuilder::new().with_url(host).with_retry(retry);
+                let mut host = self.url.clone();
+                host.set_path("");
+                host.set_query(None);
+                // An http URL has a host, so these succeed.
+                let _ = host.set_username("").and_then(|()| host.set_password(None));
+                let builder = HttpBuilder::new().with_url(host).with_retry(retry).with_http_connector(web);
                 Arc::new(builder.with_client_options(client.with_allow_http(true)).build().map_err(|e| bad(&e))?)
             }
         };
@@ -151,6 +180,18 @@ mod tests {
         let error = Location::parse("ftp://me:secret@host/x?sig=hidden").unwrap_err().to_string();
         assert!(!error.contains("secret") && !error.contains("hidden"), "{error}");
         assert!(error.contains("s3://"), "{error}");
+    }
+
+    #[test]
+    fn a_process_remembers_the_credentials_of_a_url() {
+        let id = "ab".repeat(32);
+        let text = format!("https://me:secret@host2/a?sig=hidden#{id}");
+        let short = without_credentials(&text).unwrap();
+        assert_eq!(short, format!("https://host2/a#{id}"));
+        assert_eq!(Location::parse(&short).unwrap().url, Location::parse(&text).unwrap().url);
+        assert!(Location::parse("https://host2/a").unwrap().url.username().is_empty());
+        assert_eq!(without_credentials(&short), None);
+        assert_eq!(without_credentials("a?b"), None);
     }
 
     #[test]

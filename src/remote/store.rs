@@ -22,7 +22,7 @@ use tonic_shard::Error as ShardError;
 use crate::error::{BaseFault, Error, Result};
 use crate::location::{Location, Patience};
 use crate::swap_file::swap_file;
-use crate::text::{KEPT, kind, reason};
+use crate::text::{KEPT, kind, lacks_bucket, reason};
 
 /// Files are sent in parts of this many bytes.
 const PART: usize = 8 << 20;
@@ -127,7 +127,7 @@ impl Store {
 
     async fn get_once(&self, name: &str, most: u64) -> Result<Option<(Bytes, Version)>> {
         let found = match self.store.get(&self.path(name)).await {
-            Err(StoreError::NotFound { .. }) => return Ok(None),
+            Err(e @ StoreError::NotFound { .. }) if !lacks_bucket(&e) => return Ok(None),
             found => found.map_err(self.fault(name, "read"))?,
         };
         let tags = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
@@ -359,9 +359,9 @@ async fn asked_to_stop() {
 /// Returns whether a request that failed can succeed if it is tried again. This is so for most errors of the network,
 /// but not for errors of writing the received bytes to disk.
 fn is_passing(error: &Error) -> bool {
-    use std::io::ErrorKind::{AlreadyExists, InvalidInput, NotFound, PermissionDenied};
+    use std::io::ErrorKind::{AlreadyExists, InvalidInput, NotFound, PermissionDenied, ResourceBusy};
     let Error::Base(BaseError::Io { source, action: "read", .. }) = error else { return false };
-    !matches!(source.kind(), NotFound | PermissionDenied | AlreadyExists | InvalidInput)
+    !matches!(source.kind(), NotFound | PermissionDenied | AlreadyExists | InvalidInput | ResourceBusy)
 }
 
 /// The pauses between the tries of a request. Each pause is twice as long as the one before, up to five seconds. The

@@ -2,13 +2,44 @@
 
 use std::error::Error;
 use std::io::ErrorKind;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use url::form_urlencoded::parse;
 
 /// Text for the error message of an interrupted transfer: what stays.
 pub(crate) const KEPT: &str = "what has arrived is kept";
+/// How object_store begins the text of an answer that is an error.
+const ANSWERED: &str = "Server returned non-2xx status code: ";
 /// Maximum number of characters of a server's error that a message shows.
 const MOST: usize = 300;
 
-/// Returns the text, with the user, password, query and fragment removed from every URL in it.
+/// The secrets that this process knows. Servers can repeat them in their errors.
+static SECRETS: LazyLock<Mutex<Vec<String>>> = LazyLock::new(|| {
+    let is_secret = |name: &str| {
+        (name.starts_with("AWS_") || name.starts_with("AZURE_"))
+            && ["KEY", "SECRET", "TOKEN", "PASSWORD", "SAS"].iter().any(|word| name.contains(word))
+    };
+    let variables = std::env::vars().filter(|(name, _)| is_secret(name));
+    Mutex::new(variables.flat_map(|(_, value)| forms(&value)).collect())
+});
+
+/// Returns the forms in which a text can show a secret: as it is and, for a query such as that of a signed URL, each of
+/// its values, also decoded. A short text is left out, because it also occurs in ordinary words.
+fn forms(secret: &str) -> Vec<String> {
+    let query = secret.trim_start_matches('?');
+    let values = query.split('&').filter_map(|pair| Some(pair.split_once('=')?.1.to_string()));
+    let decoded = parse(query.as_bytes()).map(|(_, value)| value.into_owned());
+    let all = values.chain(decoded).chain([query.to_string()]);
+    all.map(|form| form.trim().to_string()).filter(|form| form.len() >= 6).collect()
+}
+
+/// Keeps a secret, such as the password of a URL, out of the texts that [`plain`] returns.
+pub(crate) fn hide(secret: &str) {
+    SECRETS.lock().unwrap_or_else(PoisonError::into_inner).extend(forms(secret));
+}
+
+/// Returns the text without secrets: those of the environment and of this process's URLs, and the user, password, query
+/// and fragment of every URL in it.
 pub(crate) fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -24,7 +55,8 @@ pub(crate) fn plain(text: &str) -> String {
         rest = &after[end..];
     }
     out.push_str(rest);
-    out
+    let secrets = SECRETS.lock().unwrap_or_else(PoisonError::into_inner);
+    secrets.iter().fold(out, |out, secret| out.replace(secret, "***"))
 }
 
 /// Returns why a request failed, in one line without credentials. This is the answer of the server or, if there is
@@ -37,8 +69,11 @@ pub(crate) fn reason(error: &dyn Error) -> String {
         cause = inner.source();
     }
     // The texts of outer errors repeat those of inner ones, with counts of retries and times before them.
-    let answered = texts.iter().rev().find(|text| text.starts_with("Server returned")).cloned();
-    let text = answered.unwrap_or_else(|| texts.pop().unwrap_or_default());
+    let answered = texts.iter().rev().find_map(|text| text.strip_prefix(ANSWERED));
+    let text = match answered {
+        Some(answer) => answer_of_server(answer),
+        None => texts.pop().unwrap_or_default(),
+    };
     if text.contains("URL scheme is not allowed") {
         return "plain HTTP is off; AWS_ALLOW_HTTP=true, or AZURE_ALLOW_HTTP=true, turns it on".into();
     }
@@ -47,6 +82,20 @@ pub(crate) fn reason(error: &dyn Error) -> String {
         Some((end, _)) => format!("{}...", &line[..end]),
         None => line,
     }
+}
+
+/// Returns the HTTP status, and the code and message of an object store. Other pages are left out.
+fn answer_of_server(answer: &str) -> String {
+    let (status, page) = answer.split_once(": ").unwrap_or((answer, ""));
+    let field = |name: &str| Some(page.split_once(&format!("<{name}>"))?.1.split_once('<')?.0);
+    let fields = [field("Code"), field("Message")];
+    fields.iter().flatten().fold(format!("the server answered {status}"), |text, field| format!("{text}: {field}"))
+}
+
+/// Returns whether a server has no object because it has no such bucket or container.
+pub(crate) fn lacks_bucket(error: &object_store::Error) -> bool {
+    let text = reason(error);
+    ["NoSuchBucket", "ContainerNotFound"].iter().any(|code| text.contains(code))
 }
 
 /// Converts an error of the object store to a kind of I/O error.
@@ -59,6 +108,13 @@ pub(crate) fn kind(error: &object_store::Error) -> ErrorKind {
         _ => {
             let mut cause: Option<&dyn Error> = Some(error);
             while let Some(inner) = cause {
+                // The server says that the request is wrong: another one of the same kind will be so too.
+                let text = inner.to_string();
+                let is_refused = text.strip_prefix(ANSWERED).is_some_and(|status| status.starts_with('4'));
+                if is_refused && !["408", "412", "429"].iter().any(|status| text[ANSWERED.len()..].starts_with(status))
+                {
+                    return ErrorKind::InvalidInput;
+                }
                 if let Some(io) = inner.downcast_ref::<std::io::Error>() {
                     return io.kind();
                 }

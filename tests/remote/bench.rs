@@ -10,12 +10,14 @@ use tonic_toolkit::shard::Manifest;
 /// A temporary folder. The programs run in it, so their relative paths begin there.
 pub(crate) struct Bench {
     dir: tempfile::TempDir,
+    /// Environment variables of the programs. The last one of a name counts.
+    pub variables: Vec<(&'static str, String)>,
 }
 
 impl Bench {
     /// Makes a temporary folder with a set of several shards in the folder `set`.
     pub(crate) fn with_set() -> Bench {
-        let bench = Bench { dir: tempfile::tempdir().unwrap() };
+        let bench = Bench { dir: tempfile::tempdir().unwrap(), variables: Vec::new() };
         bench.convert("set", 300, 1);
         bench
     }
@@ -29,11 +31,18 @@ impl Bench {
     }
 
     pub(crate) fn tool(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::cargo_bin("tonic-prep").unwrap();
-        command.current_dir(self.dir.path()).args(arguments).arg("--quiet");
-        for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "http_proxy", "HTTP_PROXY"] {
+        let mut command = self.program("tonic-prep", arguments);
+        command.arg("--quiet");
+        command
+    }
+
+    pub(crate) fn program(&self, name: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::cargo_bin(name).unwrap();
+        command.current_dir(self.dir.path()).args(arguments);
+        for (name, _) in std::env::vars().filter(|(name, _)| is_of_a_server(name)) {
             command.env_remove(name);
         }
+        command.envs(self.variables.iter().cloned());
         command
     }
 
@@ -64,6 +73,11 @@ impl Bench {
     pub(crate) fn id(&self, name: &str) -> String {
         Manifest::read(&self.path(name)).unwrap().set_id.to_string()
     }
+}
+
+/// Whether an environment variable of this machine could lead the programs to another server.
+fn is_of_a_server(name: &str) -> bool {
+    name.starts_with("AWS_") || name.starts_with("AZUR") || name.to_lowercase().ends_with("_proxy")
 }
 
 pub(crate) fn json(text: &str) -> Value {

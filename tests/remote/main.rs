@@ -4,7 +4,10 @@
 mod bench;
 mod pull;
 mod push;
+mod real;
+mod secrets;
 mod server;
+mod services;
 mod together;
 #[cfg(feature = "train")]
 mod train;

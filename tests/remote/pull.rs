@@ -2,6 +2,7 @@
 //! is verified.
 
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use crate::bench::{Bench, contents};
 use crate::server::{Fault, Kind, Server};
@@ -58,6 +59,23 @@ fn connections_that_break_and_servers_that_are_busy_are_waited_for() {
         bench.run(&["pull", &server.url, &copy]);
         assert_eq!(contents(&bench.path("set")), contents(&bench.path(&copy)));
     }
+}
+
+#[test]
+fn a_busy_server_is_asked_again_when_it_says() {
+    let bench = pushed();
+    for status in [429, 500, 503] {
+        let once =
+            move |name: &str, number: u64| (name == "latest.json" && number == 0).then_some(Fault::Busy(status, 2));
+        let server = Server::start(&bench.path("server"), ALL, once);
+        let start = Instant::now();
+        bench.run(&["info", &server.url]);
+        assert!(start.elapsed() >= Duration::from_secs(2), "{status}");
+    }
+    let long = Server::start(&bench.path("server"), ALL, |_, _| Some(Fault::Busy(503, 3600)));
+    let start = Instant::now();
+    bench.refuses(&["pull", &long.url, "copy"], 1, &["latest.json", "503", "3600 s", "--timeout is 60 s"]);
+    assert!(start.elapsed() < Duration::from_secs(30));
 }
 
 #[test]
@@ -146,7 +164,7 @@ fn kills_leave_no_set_that_looks_complete() {
     for wait in 0..25 {
         let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("tonic-prep"));
         let mut child = command.args(["pull", &server.url, "copy", "-q"]).current_dir(bench.path("")).spawn().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(2 * wait));
+        std::thread::sleep(Duration::from_millis(2 * wait));
         child.kill().unwrap();
         child.wait().unwrap();
         if bench.path("copy/manifest.json").exists() {

@@ -17,6 +17,12 @@ pub(crate) enum Fault {
     Stall(usize),
     /// Answers with this HTTP status, and without the file.
     Status(u16),
+    /// Answers with this status, and asks to wait for so many seconds.
+    Busy(u16, u64),
+    /// Answers with this status, and repeats the request with its headers in the message of an object store.
+    Echo(u16),
+    /// Sends the file, and then zeros without end.
+    Endless,
     /// Changes one bit of the file, in the byte at this offset, before it sends it.
     Flip(u64),
     /// Changes one bit of the byte at this offset of the file, the first time that this byte is sent.
@@ -86,7 +92,7 @@ fn serve(
     let request = lines.next()?;
     let headers: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
     let mut words = request.split(' ');
-    let (method, path) = (words.next()?.to_string(), decoded(words.next()?));
+    let (method, path) = (words.next()?.to_string(), decoded(words.next()?.split('?').next()?));
     let name = path.trim_start_matches('/').to_string();
     let number = {
         let mut asked = asked.lock().unwrap();
@@ -97,7 +103,16 @@ fn serve(
     let fault = faults(&name, number);
     let mut answer = |head: String| stream.write_all(head.as_bytes()).ok();
     if let Some(Fault::Status(status)) = fault {
-        return answer(format!("HTTP/1.1 {status} Fault\r\nContent-Length: 0\r\nRetry-After: 0\r\n\r\n"));
+        return answer(format!("HTTP/1.1 {status} Fault\r\nContent-Length: 0\r\n\r\n"));
+    }
+    if let Some(Fault::Busy(status, seconds)) = fault {
+        return answer(format!("HTTP/1.1 {status} Fault\r\nContent-Length: 0\r\nRetry-After: {seconds}\r\n\r\n"));
+    }
+    if let Some(Fault::Echo(status)) = fault {
+        let text = format!("<Code>Echo</Code><Message>{request} {}</Message>", headers.join(" "));
+        let length = text.len();
+        answer(format!("HTTP/1.1 {status} Fault\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{text}"))?;
+        return None;
     }
     let Ok(mut body) = std::fs::read(folder.join(&name)) else {
         return answer("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".into());
@@ -134,8 +149,14 @@ fn serve(
     };
     if kind.tags {
         head.push_str(&format!("ETag: \"{}\"\r\n", blake3::hash(name.as_bytes()).to_hex()));
+        head.push_str("Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n");
     }
-    let promised = body.len() + if let Some(Fault::Longer(more)) = fault { more } else { 0 };
+    let more = match fault {
+        Some(Fault::Longer(more)) => more,
+        Some(Fault::Endless) => 1 << 50,
+        _ => 0,
+    };
+    let promised = body.len() + more;
     answer(format!("{head}Content-Length: {promised}\r\n\r\n"))?;
     if method == "HEAD" {
         return Some(());
@@ -148,6 +169,9 @@ fn serve(
     stream.write_all(&body[..end]).ok()?;
     if let Some(Fault::Stall(_)) = fault {
         std::thread::sleep(Duration::from_secs(600));
+    }
+    while fault == Some(Fault::Endless) {
+        stream.write_all(&[0; 1 << 16]).ok()?;
     }
     if end < promised {
         let _ = stream.shutdown(std::net::Shutdown::Both);

@@ -3,22 +3,17 @@
 
 use std::sync::atomic::Ordering;
 
-use assert_cmd::Command;
-
 use crate::bench::Bench;
 use crate::server::{Fault, Kind, Server};
 
 const ALL: Kind = Kind { ranges: true, tags: true };
 
 /// Trains a network for two epochs on the set at `train`. `more` has further arguments for `tonic-train fit`. Returns
-/// what the program prints on stderr.
-fn fit(bench: &Bench, train: &str, run: &str, more: &[&str]) -> String {
-    let mut command = Command::cargo_bin("tonic-train").unwrap();
-    command
-        .current_dir(bench.path(""))
-        .args(["fit", "--train", train, "-o", run, "--epochs", "2", "--hidden", "16", "--quiet"]);
-    let done = command.args(more).assert().success();
-    String::from_utf8(done.get_output().stderr.clone()).unwrap()
+/// what the program prints on stderr, and the network.
+pub(crate) fn fit(bench: &Bench, train: &str, run: &str, more: &[&str]) -> (String, Vec<u8>) {
+    let words = ["fit", "--train", train, "-o", run, "--epochs", "2", "--hidden", "16", "--quiet"];
+    let done = bench.program("tonic-train", &[&words, more].concat()).assert().success();
+    (String::from_utf8(done.get_output().stderr.clone()).unwrap(), network(bench, run))
 }
 
 fn network(bench: &Bench, run: &str) -> Vec<u8> {
@@ -37,9 +32,7 @@ fn a_run_from_a_url_is_that_from_a_directory() {
         assert_eq!(network(&bench, "local"), network(&bench, run), "{run}");
     }
     let evaluate = |data: &str| {
-        let mut command = Command::cargo_bin("tonic-train").unwrap();
-        let done =
-            command.current_dir(bench.path("")).args(["eval", "--model", "local", "--data", data, "--json"]).assert();
+        let done = bench.program("tonic-train", &["eval", "--model", "local", "--data", data, "--json"]).assert();
         done.success().get_output().stdout.clone()
     };
     assert_eq!(evaluate("set"), evaluate(&server.url));
@@ -75,7 +68,7 @@ fn a_chunk_that_arrives_damaged_does_not_stop_a_run() {
     let at = std::fs::metadata(bench.path("set/00001.shard")).unwrap().len() / 2;
     let once = move |name: &str, _: u64| (name == "00001.shard").then_some(Fault::FlipOnce(at));
     let server = Server::start(&bench.path("set"), ALL, once);
-    let said = fit(&bench, &server.url, "run", &["--cache", "stream", "--remote-cache", "cache"]);
+    let (said, _) = fit(&bench, &server.url, "run", &["--cache", "stream", "--remote-cache", "cache"]);
     assert_eq!(network(&bench, "local"), network(&bench, "run"));
     assert!(said.contains("arrived damaged"), "{said}");
 }
