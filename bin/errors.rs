@@ -211,11 +211,6 @@ fn fixed_advice(typed: &Typed, cause: &Cause) -> Option<&'static str> {
         BaseError::NoSpace { path, .. } if *path == std::env::temp_dir() => {
             Some("the folder of temporary files is TMPDIR")
         }
-        BaseError::Io { path, source, .. } if is_url(path) => match source.kind() {
-            ErrorKind::NotFound => Some("make it, or check the name"),
-            ErrorKind::PermissionDenied => Some(credentials_of(path)),
-            _ => None,
-        },
         BaseError::Io { path, source, .. } => match source.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
                 if *path == std::env::temp_dir() =>
@@ -226,6 +221,8 @@ fn fixed_advice(typed: &Typed, cause: &Cause) -> Option<&'static str> {
                 Some("what is complete stays: free some space and run again with --resume")
             }
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Some("free some space"),
+            ErrorKind::NotFound if is_on_server(path) => Some("make it, or check the name"),
+            ErrorKind::PermissionDenied if is_on_server(path) => Some(credentials_of(path)),
             ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory => Some("check the path, with ls"),
             ErrorKind::ReadOnlyFilesystem => Some("name another output"),
             ErrorKind::PermissionDenied => Some("check who owns it and may use it, with ls -ld"),
@@ -260,6 +257,11 @@ fn credentials_of(url: &Path) -> &'static str {
 /// Whether an error's path is a URL.
 fn is_url(path: &Path) -> bool {
     path.to_str().is_some_and(|text| text.contains("://"))
+}
+
+/// Whether an error's path is a URL of an object store or a web server.
+fn is_on_server(path: &Path) -> bool {
+    is_url(path) && !path.starts_with("file:")
 }
 
 /// Whether a file belongs to a shard set, judged by its name.

@@ -25,7 +25,6 @@ use tonic_shard::{
 use crate::error::{BaseFault, Error, Result};
 use crate::partial_shard::{PartialShard, TRIES, bytes_of, is_whole};
 use crate::remote_set::{RemoteSet, not_here};
-use crate::store::Store;
 
 /// Number of threads that fetch chunks before training reads them.
 const FETCHERS: usize = 16;
@@ -46,7 +45,7 @@ pub struct Cache {
 /// A set at a URL, open for reading. Its chunks are kept in a cache on disk.
 #[derive(Debug)]
 pub struct CachedSet {
-    set: RemoteSet,
+    set: Arc<RemoteSet>,
     dir: PathBuf,
     ahead: Arc<Ahead>,
 }
@@ -67,7 +66,7 @@ impl CachedSet {
         let room = make_room(cache, &dir, set.manifest().stored_bytes());
         let ahead =
             Ahead { queue: Mutex::default(), more: Condvar::new(), started: Once::new(), room: AtomicU64::new(room) };
-        Ok(CachedSet { set, dir, ahead: Arc::new(ahead) })
+        Ok(CachedSet { set: Arc::new(set), dir, ahead: Arc::new(ahead) })
     }
 }
 
@@ -77,14 +76,14 @@ impl Storage for CachedSet {
     }
 
     fn manifest(&self) -> Result<Manifest, ShardError> {
-        Storage::manifest(&self.set)
+        Storage::manifest(&*self.set)
     }
 
     fn shard(&self, entry: &ShardEntry) -> Result<Box<dyn ShardFile>, ShardError> {
         let manifest = self.set.manifest();
         let number = manifest.shards.iter().position(|other| other == entry).unwrap_or_default();
         let chunks = salvage::shard_chunks(&manifest.description, number as u64);
-        let open = || CachedShard::open(self.set.store(), &self.dir, entry, chunks, &self.ahead);
+        let open = || CachedShard::open(&self.set, &self.dir, entry, chunks, &self.ahead);
         Ok(Box::new(Handle(Arc::new(make_folder(&self.dir, open)?))))
     }
 }
@@ -92,7 +91,7 @@ impl Storage for CachedSet {
 /// A shard of a set at a URL, read through the cache on disk.
 #[derive(Debug)]
 struct CachedShard {
-    store: Store,
+    set: Arc<RemoteSet>,
     name: String,
     url: PathBuf,
     size: u64,
@@ -110,7 +109,14 @@ struct CachedShard {
 
 impl CachedShard {
     /// Opens a shard that has `chunks` chunks. If its header and index are not in the cache, fetches them.
-    fn open(store: &Store, dir: &Path, entry: &ShardEntry, chunks: usize, ahead: &Arc<Ahead>) -> Result<CachedShard> {
+    fn open(
+        set: &Arc<RemoteSet>,
+        dir: &Path,
+        entry: &ShardEntry,
+        chunks: usize,
+        ahead: &Arc<Ahead>,
+    ) -> Result<CachedShard> {
+        let store = set.store();
         let (part, chunks) = PartialShard::open(store, dir.join(&entry.name), entry, chunks, |path, bytes| {
             let head = ShardHead::parse(path, bytes, entry.bytes)?;
             let identity = identity_of(head.chunks.iter().map(|chunk| &chunk.identity));
@@ -120,7 +126,7 @@ impl CachedShard {
             }
         })?;
         Ok(CachedShard {
-            store: store.clone(),
+            set: set.clone(),
             name: entry.name.clone(),
             url: store.url(&entry.name),
             size: entry.bytes,
@@ -166,13 +172,16 @@ impl CachedShard {
     fn fetch(&self, k: usize, record: &ChunkRecord) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         for left in (0..TRIES).rev() {
-            bytes = self.store.read_bytes(&self.name, bytes_of(record))?;
+            bytes = self.set.store().read_bytes(&self.name, bytes_of(record))?;
             if is_whole(&bytes, record) {
                 // A full disk is no reason to stop: the chunk is fetched again when it is needed again.
                 if self.ahead.take_room(bytes.len() as u64) && self.part.write(record.offset, &bytes).is_ok() {
                     self.arrived[k].store(true, Ordering::Relaxed);
                 }
                 break;
+            }
+            if let Some(error) = self.set.replaced() {
+                return Err(error);
             }
             if left > 0 {
                 eprintln!("{}: chunk {k} of the shard arrived damaged; it is fetched again", self.url.display());

@@ -54,6 +54,10 @@ pub fn prune(location: &Location, keep: usize, patience: Patience, verbosity: Ve
                 folder.delete(name)?;
             }
         }
+        if Latest::read(&root)?.is_some_and(|(latest, _)| latest.pruned.contains(id)) {
+            folder.remove_temporary_files();
+            folder.remove_if_empty();
+        }
         progress.add(1);
     }
     if !doomed.is_empty() {

@@ -72,7 +72,8 @@ struct Puller<'a> {
 /// # Errors
 /// [`tonic_base::Error::NoSpace`]; [`tonic_base::Error::Busy`] if another process writes to the directory;
 /// [`tonic_base::Error::Exists`] if the directory holds another set; [`tonic_base::Error::Corrupt`] for a chunk that
-/// arrives damaged each time; [`tonic_base::Error::Interrupted`]; errors of the server and of the disk. After an error,
+/// arrives damaged each time; [`Error::OtherSet`] if somebody has replaced the set on the server meanwhile;
+/// [`tonic_base::Error::Interrupted`]; errors of the server and of the disk. After an error,
 /// another call with the same arguments continues where this one stopped.
 pub fn pull(set: &RemoteSet, fetch: &Fetch) -> Result<u64> {
     let manifest: &Manifest = set.manifest();
@@ -100,7 +101,7 @@ pub fn pull(set: &RemoteSet, fetch: &Fetch) -> Result<u64> {
     });
     let Puller { copy, state, progress, .. } = puller;
     if let Some(failure) = state.into_inner().unwrap_or_else(PoisonError::into_inner).failure {
-        return Err(failure);
+        return Err(set.replaced().unwrap_or(failure));
     }
     copy.finish(set.manifest_bytes())?;
     progress.finish();

@@ -113,6 +113,7 @@ fn deliver(set: &ShardSet, dir: &Path, folder: &Store, donor: Option<&Store>, ve
     loop {
         if let Some(there) = RemoteSet::at(folder.clone())? {
             if is_complete(&there)? {
+                folder.remove_temporary_files();
                 return Ok(Pushed { there: set.shards().len() as u64, ..Pushed::default() });
             }
             folder.delete(MANIFEST_FILE)?;
@@ -124,6 +125,7 @@ fn deliver(set: &ShardSet, dir: &Path, folder: &Store, donor: Option<&Store>, ve
         pushed.sent_bytes += manifest.len() as u64;
         // Another process may have sent the same set, compressed in another way.
         if folder.swap(MANIFEST_FILE, None, manifest.into())? {
+            folder.remove_temporary_files();
             return Ok(pushed);
         }
     }
@@ -182,7 +184,10 @@ fn send_shard(
         progress.add(entry.bytes);
         return Ok(Pushed { copied: 1, ..Pushed::default() });
     }
-    folder.put_file(&entry.name, shard.path(), &|bytes| progress.add(bytes))?;
+    if let Err(error) = folder.put_file(&entry.name, shard.path(), &|bytes| progress.add(bytes)) {
+        // A process that has completed the same set meanwhile has removed the temporary file of this one.
+        return if has_same(folder, entry, &head)? { Ok(Pushed { there: 1, ..Pushed::default() }) } else { Err(error) };
+    }
     Ok(Pushed { sent: 1, sent_bytes: entry.bytes, ..Pushed::default() })
 }
 

@@ -21,7 +21,7 @@ use tonic_shard::Error as ShardError;
 
 use crate::error::{BaseFault, Error, Result};
 use crate::location::{Location, Patience};
-use crate::swap_file::swap_file;
+use crate::swap_file::{remove_if_empty, swap_file};
 use crate::text::{KEPT, kind, lacks_bucket, reason};
 
 /// Files are sent in parts of this many bytes.
@@ -255,6 +255,10 @@ impl Store {
             }
             e => self.fault(name, "read")(e),
         })?;
+        if got.meta.size < range.end {
+            let (expected, got) = (format!("at least {} bytes", range.end), got.meta.size);
+            return Err(Error::corrupt(&self.url(name), "file length", expected, got));
+        }
         let (mut at, mut stream) = (got.range.start, got.into_stream());
         while let Some(piece) = self.next(&mut stream, name).await? {
             let (start, end) = (at.max(range.start), (at + piece.len() as u64).min(range.end));
@@ -324,6 +328,27 @@ impl Store {
                 Err(e) => Err(self.fault(name, "remove")(e)),
             }
         })
+    }
+
+    /// Removes the temporary files that killed processes have left in this folder. Does nothing for object stores, where
+    /// nobody sees the parts of an upload that was not completed. A process that is writing such a file fails.
+    pub(crate) fn remove_temporary_files(&self) {
+        let Some(dir) = &self.directory else { return };
+        for file in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            let name = file.file_name();
+            // object_store's name for the temporary file of `00000.shard` is `00000.shard#1`.
+            let parts = name.to_str().and_then(|name| name.split_once(".shard#"));
+            if parts.is_some_and(|(_, number)| number.bytes().all(|b| b.is_ascii_digit())) {
+                let _ = std::fs::remove_file(file.path());
+            }
+        }
+    }
+
+    /// Removes the directory of this folder, if there is one and it is empty. Object stores have no directories.
+    pub(crate) fn remove_if_empty(&self) {
+        if let Some(dir) = &self.directory {
+            remove_if_empty(dir);
+        }
     }
 
     /// Replaces an object with `content`, but only if it still has the version `before`. If `before` is `None`, creates

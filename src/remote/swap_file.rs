@@ -3,11 +3,15 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use tonic_base::{DirLock, publish};
+use tonic_base::{DirLock, Error as BaseError, drafted, publish};
+use tonic_shard::MANIFEST_FILE;
 
 use crate::error::{BaseFault, Error, Result};
 use crate::location::Patience;
 use crate::text::KEPT;
+
+/// The directory is made at most this many times more.
+const TRIES: usize = 3;
 
 /// Replaces the file `name` with `content`, but only if it still has the content `before`. `None` means that there is
 /// no such file yet. Returns `false`, and writes nothing, if the file has another content. Each process that writes
@@ -19,8 +23,16 @@ pub(crate) fn swap_file(
     content: &[u8],
     patience: Patience,
 ) -> Result<bool> {
-    std::fs::create_dir_all(dir).map_err(Error::io(dir, "create the directory"))?;
-    let _lock = DirLock::take_within(dir, patience.timeout, KEPT)?;
+    let mut tries = 0..TRIES;
+    let _lock = loop {
+        std::fs::create_dir_all(dir).map_err(Error::io(dir, "create the directory"))?;
+        match DirLock::take_within(dir, patience.timeout, KEPT) {
+            // `prune` has just removed the empty directory.
+            Err(BaseError::Io { source, .. }) if source.kind() == ErrorKind::NotFound && tries.next().is_some() => {}
+            lock => break lock?,
+        }
+    };
+    remove_drafts(dir, name);
     let path = dir.join(name);
     let there = match std::fs::read(&path) {
         Ok(there) => Some(there),
@@ -32,4 +44,23 @@ pub(crate) fn swap_file(
     }
     publish(&path, content)?;
     Ok(true)
+}
+
+/// Removes the temporary files that killed processes have left for the file `name`. The caller holds the directory's
+/// lock, so no process is writing one.
+fn remove_drafts(dir: &Path, name: &str) {
+    for file in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        if file.file_name().to_str().and_then(drafted) == Some(name) {
+            let _ = std::fs::remove_file(file.path());
+        }
+    }
+}
+
+/// Removes a directory of a set, unless it has files of the set. What killed processes have left is removed too.
+pub(crate) fn remove_if_empty(dir: &Path) {
+    if let Ok(lock) = DirLock::take(dir) {
+        remove_drafts(dir, MANIFEST_FILE);
+        drop(lock); // with its file
+        let _ = std::fs::remove_dir(dir);
+    }
 }

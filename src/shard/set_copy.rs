@@ -31,8 +31,7 @@ impl SetCopy {
     ///
     /// # Errors
     /// [`tonic_base::Error::Busy`] if another process writes to the directory; [`tonic_base::Error::Exists`] if the
-    /// directory holds another set; [`Error::Mismatch`] if the directory holds another unfinished set;
-    /// [`tonic_base::Error::Io`].
+    /// directory holds another set; [`tonic_base::Error::Io`].
     pub fn start(path: &Path, manifest: Manifest, overwrite: bool) -> Result<Option<SetCopy>> {
         let dir = OutputDir::open(path, if overwrite { Existing::Overwrite } else { Existing::Auto })?;
         if dir.is_shared() {
@@ -48,7 +47,11 @@ impl SetCopy {
         }
         let origin = Origin { selection: Some(manifest.set_id), ..Origin::default() };
         let marker = Marker { description: manifest.description.clone(), origin };
-        let continued = dir.marker()?.is_some_and(|begun| begun.origin.selection == marker.origin.selection);
+        let begun = dir.marker()?;
+        let continued = begun.as_ref().is_some_and(|begun| begun.origin.selection == marker.origin.selection);
+        if begun.is_some() && !continued && !overwrite {
+            return Err(Error::exists(path, "it holds another set, which is not finished"));
+        }
         dir.begin(&marker, !overwrite || continued)?;
         Ok(Some(SetCopy { dir, manifest }))
     }

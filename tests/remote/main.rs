@@ -2,6 +2,7 @@
 //! mistakes.
 
 mod bench;
+mod faults;
 mod pull;
 mod push;
 mod real;

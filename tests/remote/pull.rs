@@ -155,22 +155,3 @@ fn another_set_in_the_directory_is_refused() {
     bench.run(&["pull", &url, "other", "--overwrite"]);
     assert_eq!(contents(&bench.path("set")), contents(&bench.path("other")));
 }
-
-#[test]
-fn kills_leave_no_set_that_looks_complete() {
-    let bench = pushed();
-    let slow = |_: &str, _: u64| None;
-    let server = Server::start(&bench.path("server"), ALL, slow);
-    for wait in 0..25 {
-        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("tonic-prep"));
-        let mut child = command.args(["pull", &server.url, "copy", "-q"]).current_dir(bench.path("")).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(2 * wait));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        if bench.path("copy/manifest.json").exists() {
-            bench.run(&["verify", "copy"]);
-        }
-    }
-    bench.run(&["pull", &server.url, "copy"]);
-    assert_eq!(contents(&bench.path("set")), contents(&bench.path("copy")));
-}
