@@ -16,6 +16,10 @@ use crate::difference::{differing_parts, listed};
 use crate::error::{BaseFault, Error, Result};
 use crate::manifest::{MANIFEST_FILE, Manifest, ShardEntry};
 
+/// An empty file that is there while an old set is removed. If the process is killed then, the shards that are left are
+/// known to be of a set that was to go.
+const REMOVED: &str = ".removed";
+
 /// What to do if the output directory already holds files of a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
@@ -117,7 +121,7 @@ impl OutputDir {
         if is_worth && existing == Existing::Refuse {
             return Err(Error::exists(path, "it holds a set"));
         }
-        if is_worth && !path.join(MARKER).exists() && !path.join(MANIFEST_FILE).exists() {
+        if is_worth && [MARKER, MANIFEST_FILE, REMOVED].iter().all(|name| !path.join(name).exists()) {
             return Err(Error::exists(path, "it holds shards of a set whose manifest is missing"));
         }
         Ok(dir)
@@ -247,8 +251,11 @@ impl OutputDir {
     /// # Errors
     /// [`tonic_base::Error::Io`].
     pub fn clear(&self) -> Result<()> {
+        let removed = self.path.join(REMOVED);
+        std::fs::File::create(&removed).map_err(Error::io(&removed, "create the file"))?;
         remove_file(&self.path.join(MANIFEST_FILE))?;
-        self.remove_files(|file| !is_draft(file) || is_abandoned(file))
+        self.remove_files(|file| !is_draft(file) || is_abandoned(file))?;
+        Ok(remove_file(&removed)?)
     }
 
     /// Removes the temporary files of processes that have ended.
@@ -276,6 +283,7 @@ impl OutputDir {
 
     /// Removes the marker file and releases the lock. The manifest must be published before.
     pub(crate) fn release(self) -> Result<()> {
+        remove_file(&self.path.join(REMOVED))?;
         Ok(remove_file(&self.path.join(MARKER))?)
     }
 }
@@ -298,7 +306,7 @@ fn is_set_file(name: &str) -> bool {
     let whole = name.strip_prefix('.').and_then(|name| name.strip_suffix(".part")).unwrap_or(name);
     let number = whole.strip_suffix(".shard").unwrap_or_default();
     let shard = number.len() >= 5 && number.bytes().all(|b| b.is_ascii_digit());
-    shard || name == MANIFEST_FILE || name == MARKER
+    shard || [MANIFEST_FILE, MARKER].contains(&name)
 }
 
 /// Text for error messages: the recordings in `files` that are not in `others`.
