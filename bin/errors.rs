@@ -16,7 +16,7 @@ use tonic_base::{Error as BaseError, interrupt, printable, printable_lines};
 use tonic_report::Error as ReportError;
 use tonic_shard::{Error as ShardError, MANIFEST_FILE, MARKER};
 
-use crate::quoted::quoted;
+use crate::quoted::{quoted, quoted_path};
 use crate::set_place::typed_words;
 
 /// Exit code if the operating system or the GPU failed: no such file, no permission, disk full, GPU driver or memory.
@@ -343,11 +343,6 @@ fn lacking<'a>(classes: &str, others: &'a str) -> Vec<&'a str> {
 /// Whether the file is the manifest of a set, or the marker of one that is being written.
 fn describes_a_set(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == MARKER || name == MANIFEST_FILE)
-}
-
-/// Quotes a path where needed, so that bash and zsh read it as one word.
-pub(crate) fn quoted_path(path: &Path) -> String {
-    quoted(&path.display().to_string())
 }
 
 fn is_broken_pipe(cause: &Cause) -> bool {

@@ -1,5 +1,7 @@
 //! Quotes the words of commands that the programs suggest, so that the commands can be pasted into a shell.
 
+use std::path::Path;
+
 use tonic_base::printable;
 
 /// Quotes a word so that bash and zsh read exactly this word. Inside the quotes, control characters and other invisible
@@ -21,9 +23,19 @@ pub(crate) fn quoted(word: &str) -> String {
     format!("$'{}'", escaped.collect::<String>())
 }
 
+/// Quotes a path where needed, so that bash and zsh read it as one word. A path that begins with `-` gets `./` in front,
+/// so that no program reads it as a flag.
+pub(crate) fn quoted_path(path: &Path) -> String {
+    let text = path.display().to_string();
+    let here = if text.starts_with('-') { "./" } else { "" };
+    quoted(&format!("{here}{text}"))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::quoted;
+    use std::path::Path;
+
+    use super::{quoted, quoted_path};
 
     #[test]
     fn words_are_quoted_for_a_shell() {
@@ -35,7 +47,10 @@ mod tests {
             ("it's\u{1b}[2J\\\n\u{202e}", "$'it\\'s\\x1b[2J\\\\\\x0a\\xe2\\x80\\xae'"),
         ] {
             assert_eq!(quoted(word), expected);
+            assert_eq!(quoted_path(Path::new(word)), expected);
         }
+        assert_eq!(quoted("-o"), "-o");
+        assert_eq!(quoted_path(Path::new("-my set")), "'./-my set'");
     }
 
     /// Checks that bash turns each quoted word into the original word.

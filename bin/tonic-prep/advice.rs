@@ -10,7 +10,7 @@ use tonic_sets::Error as SetsError;
 
 use crate::errors::Cause;
 use crate::part_commands::{of_part, part_commands};
-use crate::quoted::quoted;
+use crate::quoted::{quoted, quoted_path};
 
 /// Returns what to type next after an error in recordings or in their conversion. `None` for other errors, and if there
 /// is no advice.
@@ -125,7 +125,7 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
         PrepError::NotUtf8 { path, encoding, .. } => match encoding {
             Some(encoding) => format!(
                 "save it as UTF-8 (in a spreadsheet: CSV UTF-8), or type: iconv -f {encoding} -t UTF-8 {} > utf8.csv",
-                quoted(&path.display().to_string())
+                quoted_path(path)
             ),
             None => "save it as a table in UTF-8 (in a spreadsheet: CSV UTF-8)".into(),
         },
@@ -227,7 +227,7 @@ fn typed(remedy: &Remedy) -> String {
             let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
             let with: String = with.iter().map(|remedy| format!(" {}", typed(remedy))).collect();
             let given = if with.is_empty() { String::new() } else { format!(" with{with}") };
-            let file = if file.is_empty() { "what that gives".into() } else { quoted(file) };
+            let file = if file.is_empty() { "what that gives".into() } else { quoted_path(Path::new(file)) };
             format!("{}, and convert {file}{given}", words.join(" "))
         }
     }
@@ -274,7 +274,7 @@ fn clock_advice(path: &Path, remedy: &ClockRemedy) -> String {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy();
             let name = format!("{stem}_mended.h5");
             let code = format!("import h5py, numpy; f = h5py.File({name:?}, \"r+\"); {code}");
-            let (from, to) = (quoted(&path.display().to_string()), quoted(&name));
+            let (from, to) = (quoted_path(path), quoted_path(Path::new(&name)));
             let which = match (rows.len(), more) {
                 (1, _) => "this is one sample".into(),
                 (all, 0) => format!("these are all {all} samples"),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tonic_shard::Part;
 
-use crate::quoted::quoted;
+use crate::quoted::{quoted, quoted_path};
 
 /// Returns one command line for each of `parts`, which are sub-folders of the folder `path`. The command of a part is
 /// the command that the user typed, but it reads the folder of the part and writes to a sub-folder of the typed output.
@@ -120,8 +120,7 @@ pub(crate) fn of_part(command: &[String], part: Part, given: &[(u32, PathBuf)]) 
         output = std::path::absolute(&output).unwrap_or(output);
         place = ", in the folder from which the other parts were made";
     }
-    let output = output.display().to_string();
-    Some(format!("make it{place}: {} --part {}/{} -o {}", words.join(" "), part.index, part.of, quoted(&output)))
+    Some(format!("make it{place}: {} --part {}/{} -o {}", words.join(" "), part.index, part.of, quoted_path(&output)))
 }
 
 /// Returns a folder for the part `part`. If the names of the given folders are numbers in equal steps, as those of an

@@ -9,7 +9,7 @@ use tonic_prep::{Division, Job};
 
 use crate::convert_args::ConvertArgs;
 use crate::part_commands::kept;
-use crate::quoted::quoted;
+use crate::quoted::{quoted, quoted_path};
 
 #[derive(Args)]
 #[command(
@@ -49,7 +49,7 @@ pub(crate) fn json(division: &Division, job: &Job<'_>, typed: impl Iterator<Item
 fn lines(division: &Division, output: &Path, typed: impl Iterator<Item = String>) -> [String; 2] {
     let minutes = limit_minutes(division.longest_seconds());
     let (parts, time) = (division.shares.len(), format!("{:02}:{:02}:00", minutes / 60, minutes % 60));
-    let set = quoted(&output.display().to_string());
+    let set = quoted_path(output);
     let words: Vec<String> = recordings_and_options(typed).iter().map(|word| quoted(word)).collect();
     let script = "scripts/cluster/convert.sbatch";
     [

@@ -8,7 +8,7 @@ use tonic_shard::Error as ShardError;
 use tonic_train::learner::Warning;
 use tonic_train::{Divergence, Error, KernelError};
 
-use crate::errors::quoted_path;
+use crate::quoted::quoted_path;
 
 /// Returns what to type next after an error of training. `None` if there is no advice.
 pub(crate) fn advice(error: &Error) -> Option<String> {

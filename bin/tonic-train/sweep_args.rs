@@ -12,7 +12,7 @@ use tonic_train::sweep::{RUNS, Sweep};
 
 use crate::fit_args::FitArgs;
 use crate::options_file::OptionsParser;
-use crate::quoted::quoted;
+use crate::quoted::quoted_path;
 
 /// Options that the file of a sweep cannot have, because they are given when a run is trained.
 const OF_A_RUN: [&str; 3] = ["output", "resume", "overwrite"];
@@ -53,8 +53,8 @@ pub(crate) fn run(args: &SweepArgs) -> anyhow::Result<()> {
         }
     }
     let is_new = sweep.write(&args.output)?;
-    let dir = quoted(&args.output.display().to_string());
-    let list = quoted(&args.output.join(RUNS).display().to_string());
+    let dir = quoted_path(&args.output);
+    let list = quoted_path(&args.output.join(RUNS));
     let count = sweep.runs.len();
     let sbatch = format!("sbatch --array=1-{count} scripts/cluster/fit.sbatch --sweep {dir}");
     let note = (count > SLURM_TASKS).then(|| {
