@@ -14,6 +14,7 @@ Fixtures:
   `irregular/t`: 2000 entries, 0 to 499 and 1200 to 1699 from events/t in a.h5 and the others in b.h5.
 - `members.h5`: records of six events whose members are arrays of several axes. Those of `one/events` and
   `nested/events` (in member `a`) have one entry, `several/events` has t of shape (2, 1).
+- `bitfield.h5`: DSEC's layout, with polarities in an HDF5 bitfield of 8 bits.
 
 Real recordings, which stay where they are (TONIC_REAL_DATA of the tests): for each file, cut into 100 ms from its first
 event on, the number of events of each piece and the first 16 hex characters of BLAKE3 over T as u32 and, for every
@@ -124,6 +125,15 @@ def members(path):
             file[f"{name}/events"] = events
 
 
+def bitfield(path):
+    n = 8
+    with h5py.File(path, "w") as file:
+        group = file.create_group("events")
+        group["t"], group["x"], group["y"] = np.arange(n) * 1000, np.arange(n, dtype="u2"), np.arange(n, dtype="u2") % 3
+        p = h5py.h5d.create(group.id, b"p", h5py.h5t.STD_B8LE, h5py.h5s.create_simple((n,)))
+        p.write(h5py.h5s.ALL, h5py.h5s.ALL, np.arange(n, dtype="u1") % 2, mtype=h5py.h5t.STD_B8LE)
+
+
 def digests(path, sensor):
     import hdf5plugin  # noqa: F401, which makes Blosc known to h5py
 
@@ -165,6 +175,7 @@ def main():
     filtered(os.path.join(args.out, "many_parameters.h5"), 32999, tuple(range(40)), lambda byte: byte)
     members(os.path.join(args.out, "members.h5"))
     virtual(os.path.join(args.out, "virtual.h5"))
+    bitfield(os.path.join(args.out, "bitfield.h5"))
 
 
 if __name__ == "__main__":

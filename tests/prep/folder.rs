@@ -269,6 +269,22 @@ fn files_with_the_same_bytes_are_named() {
         "warning: files with the same bytes: wave/1.npy, wave/4.npy",
     ];
     assert_eq!(warned(), expected);
+    // The same events in another format, and files of one name that differ.
+    let six = Camera::random(50, 60, 30_000);
+    ["wave/6.npy", "wave/6.npz", "wave/6.h5", "wave/7.npy"].iter().for_each(|name| folder.put(name, &six));
+    folder.put("wave/7.npz", &Camera::random(51, 60, 30_000));
+    let said = warned();
+    for expected in [
+        "warning: the same events twice, in files of one name (leave one of them out): wave/6.h5 and wave/6.npy, \
+         wave/6.h5 and wave/6.npz",
+        "warning: files of one name, but with different events, are all in this set: wave/7.npy and wave/7.npz",
+    ] {
+        assert!(said.contains(&expected.to_string()), "{said:?}");
+    }
+    // A link that leads nowhere may have been a class.
+    std::os::unix::fs::symlink("/nowhere/snap", folder.root.join("snap")).unwrap();
+    folder.refuses(&[], 3, &["got snap, a link to /nowhere/snap, which is not there"]);
+    std::fs::remove_file(folder.root.join("snap")).unwrap();
     // Files that are given one by one, too; and no list is longer than a terminal.
     let other = folder.dir.join("other.npy");
     std::fs::copy(folder.root.join("wave/3.npy"), &other).unwrap();

@@ -68,6 +68,32 @@ fn one_file_in_another_unit_is_named() {
 }
 
 #[test]
+fn one_small_file_in_another_unit_is_warned_of() {
+    let dir = scratch();
+    for (name, events, unit, lasts, given) in [
+        ("few", 60, 1_000, "ms in us", &[][..]),
+        ("given", 60, 1_000, "s in ms", &["--time-unit", "ms"]),
+        ("many", 3_000, 1_000, "ms in us", &[]),
+        ("same", 60, 1, "", &[]),
+        ("few of few", 6, 1_000, "", &[]),
+    ] {
+        let folder = dir.folder(name);
+        for i in 0..6 {
+            // Times in us, up to 12 s.
+            let camera = Camera::random(i, events, 12_000_000);
+            let scale = if i == 4 { unit } else { 1 };
+            let times = camera.t.iter().map(|t| t / scale).collect();
+            Camera { t: times, ..camera }.npy(&folder.join(format!("{i}.npy")));
+        }
+        let said = notes(&folder, &dir.join("set"), &[&SENSOR[..], given].concat()).join("\n");
+        match lasts {
+            "" => assert!(!said.contains("another unit"), "{name}: {said}"),
+            _ => says(&said, &["warning: 4.npy: times in another unit: it lasts 1", lasts, "5 others last about "]),
+        }
+    }
+}
+
+#[test]
 fn one_sample_of_speech_in_another_unit_is_named() {
     let dir = scratch();
     let speech = Recording { times_as: Times::F64, ..Recording::random(71, 12, 300) };

@@ -11,7 +11,7 @@ use crate::error::{BaseFault, Error, Result};
 use crate::events::SensorSize;
 use crate::source::{
     Layout, LinkedPath, RawSamples, Recording, SourceOptions, TOO_SHORT, TakenColumns, Unlabelled, alike,
-    compare_files, events_of, note_on, vet_together,
+    compare_files, events_of, note_on, odd_unit, twins, vet_together,
 };
 
 /// The input recordings of one set, in order. They have the same sensor, classes and extra columns.
@@ -108,6 +108,7 @@ impl Inputs {
         if let [first, _, ..] = &small[..] {
             vet_together(first, &small, options)?;
         }
+        notes.extend(twins(&recordings, options));
         if rowless.recordings > 0 {
             let n = rowless.recordings;
             notes.push(format!("{n} recordings have no row in the table of labels; they were left out"));
@@ -260,7 +261,11 @@ impl Inputs {
             true => note,
             false => note_on(&and_more(name, recordings - 1), &note),
         });
-        said.collect()
+        let mut said: Vec<String> = said.collect();
+        if !said.iter().any(|note| note.contains(TOO_SHORT)) {
+            said.extend(odd_unit(self.recordings()));
+        }
+        said
     }
 
     /// Text that identifies the recordings: a hash of all their names, sizes and numbers of samples. It must be the

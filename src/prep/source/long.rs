@@ -13,7 +13,9 @@ use crate::source::options::SourceOptions;
 use crate::source::raw::{MAX_SAMPLE_EVENTS, RawSamples};
 use crate::source::recording::ReadSamples;
 use crate::source::stream::{EventStream, OriginalOrder};
-use crate::source::times::{Clock, Findings, TimeUnit, Wrap, blocks, vet, vet_in_blocks, vet_unwrapped};
+use crate::source::times::{
+    Clock, Findings, TimeUnit, Wrap, blocks, lasts_without_gaps, vet, vet_in_blocks, vet_unwrapped,
+};
 
 /// Maximum number of unneeded events between samples that are read together. If there are more, each sample is read by
 /// itself.
@@ -44,6 +46,9 @@ struct Seen {
     notes: Vec<String>,
     /// The unit of the recording's times, if it was assumed and may be wrong.
     assumed: Option<TimeUnit>,
+    /// The last time minus the first, in microseconds, without its gaps. `None` if the recording is cut
+    /// into samples or was checked in blocks.
+    lasts: Option<i64>,
     /// Result of the check in blocks, for a recording that is one sample: the wraps to undo, and whether the events are
     /// in order of time. `None` if there was no such check.
     checked: Option<(Option<Wrap>, bool)>,
@@ -119,8 +124,8 @@ impl Long {
             let blocks = spans.iter().map(|span| stream.read(span.start..span.end)).collect::<Result<Vec<_>>>()?;
             EventBlock::concatenate(blocks)
         };
-        let notes = if cut { Vec::new() } else { self.vet_whole(stream, &mut block)? };
-        self.seen.get_or_init(|| Seen { notes, assumed: stream.time.assumed(), checked: None });
+        let (notes, lasts) = if cut { (Vec::new(), None) } else { self.vet_whole(stream, &mut block)? };
+        self.seen.get_or_init(|| Seen { notes, assumed: stream.time.assumed(), lasts, checked: None });
         let mut start = 0;
         let origins: Vec<Option<i64>> = spans
             .iter()
@@ -137,8 +142,8 @@ impl Long {
 
 impl Long {
     /// Checks the times of a recording that is one sample. Undoes the wraps of its clock, if the options ask for it.
-    /// Returns notes for the user.
-    fn vet_whole(&self, stream: &EventStream, block: &mut EventBlock) -> Result<Vec<String>> {
+    /// Returns notes for the user, and how many microseconds the recording lasts, without its gaps.
+    fn vet_whole(&self, stream: &EventStream, block: &mut EventBlock) -> Result<(Vec<String>, Option<i64>)> {
         let mut clock = Clock::new(stream.time.unit);
         clock.miss(&block.t.missing);
         clock.see(&block.t.places(None));
@@ -149,7 +154,7 @@ impl Long {
             notes.extend(vet_unwrapped(stream, &Findings::of(stream.time.unit, &block.t.places(None)))?);
         }
         notes.extend(self.late_notes(stream));
-        Ok(notes)
+        Ok((notes, lasts_without_gaps(&found)))
     }
 
     /// Returns notes about how the file was opened. Empty if the file stays open, because then the user has these notes
@@ -198,6 +203,10 @@ impl ReadSamples for Long {
 
     fn assumed_unit(&self) -> Option<TimeUnit> {
         self.seen.get()?.assumed
+    }
+
+    fn lasts(&self) -> Option<i64> {
+        self.seen.get()?.lasts
     }
 
     fn reordered(&self, sample: u64) -> bool {
@@ -251,7 +260,7 @@ impl ReadSamples for Long {
             let mut found = vet_in_blocks(stream, most)?;
             found.notes.extend(self.late_notes(stream));
             let (assumed, in_order) = (stream.time.assumed(), found.in_order);
-            let seen = Seen { notes: found.notes, assumed, checked: Some((found.wrap, in_order)) };
+            let seen = Seen { notes: found.notes, assumed, lasts: None, checked: Some((found.wrap, in_order)) };
             let _ = self.seen.set(seen); // another thread may have done the same
             Ok(in_order)
         })
@@ -260,7 +269,12 @@ impl ReadSamples for Long {
     fn read_in_blocks(&self, sample: u64, most: u64, take: &mut dyn FnMut(RawSamples) -> Result<()>) -> Result<()> {
         self.with_stream(|stream| {
             let span = self.spans.get(sample as usize);
-            self.seen.get_or_init(|| Seen { notes: Vec::new(), assumed: stream.time.assumed(), checked: None });
+            self.seen.get_or_init(|| Seen {
+                notes: Vec::new(),
+                assumed: stream.time.assumed(),
+                lasts: None,
+                checked: None,
+            });
             let wrap = self.seen.get().and_then(|seen| seen.checked.as_ref()).and_then(|(wrap, _)| wrap.as_ref());
             let range = span.map_or(0..stream.len, |span| span.start..span.end);
             let mut origin = span.and_then(|span| span.origin);

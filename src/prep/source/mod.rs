@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! together                     the unit of small recordings, judged together
+//! twins                        recordings that are there twice, in two formats
 //! open, detect, formats        opens a file or a folder; recognises a file's layout, or a format that is not read
 //! layout, options              the names of layouts; the caller's options
 //! layouts                      opens files by their layout: many samples, recordings of cameras, NumPy files
@@ -47,6 +48,7 @@ mod stream;
 mod synth;
 mod times;
 mod together;
+mod twins;
 
 pub(crate) use check::check_unknown_sensor;
 pub use columns::TakenColumns;
@@ -71,4 +73,5 @@ pub use synth::synth;
 pub use times::EventRange;
 pub use times::TimeUnit;
 pub(crate) use times::{TOO_SHORT, implausible};
-pub(crate) use together::{compare_files, vet_together};
+pub(crate) use together::{compare_files, odd_unit, vet_together};
+pub(crate) use twins::twins;

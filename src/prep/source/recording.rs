@@ -115,6 +115,12 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
         None
     }
 
+    /// Returns how many microseconds a recording lasts that is one sample. `None` before the first read, for other
+    /// recordings, and for very long samples.
+    fn lasts(&self) -> Option<i64> {
+        None
+    }
+
     /// Returns whether a sample's events are out of order in the file.
     fn reordered(&self, _sample: u64) -> bool {
         false
@@ -152,6 +158,11 @@ impl Recording {
     /// accepts implausible times. Some layouts return `None` before the first read.
     pub(crate) fn assumed_unit(&self) -> Option<TimeUnit> {
         self.reader.assumed_unit()
+    }
+
+    /// Returns how many microseconds the recording lasts, if it is one sample that was read. Otherwise `None`.
+    pub(crate) fn lasts(&self) -> Option<i64> {
+        self.reader.lasts()
     }
 
     /// Returns how many samples to read at once, starting with sample `first`: at most `most`. Samples that are cut

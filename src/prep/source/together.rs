@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::source::detect::open_stream;
 use crate::source::options::SourceOptions;
-use crate::source::times::{compare, lasts, vet_small};
+use crate::source::recording::Recording;
+use crate::source::times::{COUNTED, TOO_SHORT, compare, duration, lasts, vet_small};
 
 /// Maximum number of recordings whose times are read.
 const PROBES: usize = 64;
@@ -20,6 +21,45 @@ const PROBES: usize = 64;
 pub(crate) fn vet_together(place: &Path, files: &[PathBuf], options: &SourceOptions) -> Result<()> {
     let probes = files.iter().step_by(files.len().div_ceil(PROBES).max(1));
     vet_small(place, probes.map(|file| open_stream(file, options)))
+}
+
+/// Numbers are about the same if the logarithms (base 10) of them differ by less than this.
+const NEAR: f64 = 0.7;
+/// Recordings in another unit are found if at least this many times as many are in the usual one.
+const MOST_ODD: usize = 2;
+
+/// Finds a recording that seems to have another unit than the others: with about as many events, it lasts a thousand or
+/// a million times less or more. Returns a warning for the user. Only recordings that were read, and are one sample each,
+/// are compared.
+pub(crate) fn odd_unit<'a>(recordings: impl Iterator<Item = &'a Recording>) -> Option<String> {
+    struct Read<'a>(&'a Recording, f64, f64);
+    let read = recordings.filter_map(|recording| Some((recording, recording.lasts()?, recording.events().ok()?)));
+    let read = read.filter(|(_, lasts, events)| *lasts > 0 && *events >= COUNTED);
+    let all: Vec<Read<'_>> =
+        read.map(|(recording, lasts, events)| Read(recording, lasts as f64, events as f64)).collect();
+    let middle = |of: fn(&Read<'_>) -> f64| {
+        let mut numbers: Vec<f64> = all.iter().map(of).collect();
+        numbers.sort_unstable_by(f64::total_cmp);
+        numbers.get(numbers.len() / 2).copied()
+    };
+    let (usual, events) = (middle(|read| read.1)?, middle(|read| read.2)?);
+    let is_near = |a: f64, b: f64| (a / b).log10().abs() < NEAR;
+    let (near, far): (Vec<_>, Vec<_>) = all.iter().partition(|read| is_near(read.1, usual));
+    if near.len() < MOST_ODD * far.len() {
+        return None;
+    }
+    far.into_iter().filter(|read| is_near(read.2, events)).find_map(|Read(recording, lasts, _)| {
+        let assumed = recording.columns.unit?;
+        let unit = assumed.fitting(*lasts, usual)?;
+        let is_near = is_near(lasts * unit.microseconds() / assumed.microseconds(), usual);
+        let (name, lasts, usual, others) = (&recording.name, duration(*lasts), duration(usual), near.len());
+        is_near.then(|| {
+            format!(
+                "warning: {name}: {TOO_SHORT}: it lasts {lasts} in {assumed} (`time_unit`), and {others} others last about \
+                 {usual}: either it is in {unit}, or {assumed} is wrong for the others; save all in one unit"
+            )
+        })
+    })
 }
 
 /// Maximum number of recordings with which one is compared.

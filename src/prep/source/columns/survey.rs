@@ -9,6 +9,7 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::remedy::Remedy;
 use crate::source::columns::array_info::{ArrayInfo, ArrayKind, Survey, list};
+use crate::source::columns::boxes::{are_boxes, boxes};
 use crate::source::columns::roles::{FieldPath, Fields, Part, Role, assign, element, map_line};
 use crate::source::columns::shape;
 use crate::source::columns::unnamed::unnamed;
@@ -45,9 +46,13 @@ impl Place<'_> {
         self.has(&[Role::T, Role::X])
     }
 
+    fn names(&self) -> Vec<&str> {
+        self.fields.iter().map(|(name, _)| *name).collect()
+    }
+
     /// Lists the names of the fields, for messages.
     fn text(&self) -> String {
-        let names: Vec<&str> = self.fields.iter().map(|(name, _)| *name).collect();
+        let names = self.names();
         let at = if self.name.is_empty() { String::new() } else { format!("{}: ", self.name) };
         format!("{at}{}", names.join(", "))
     }
@@ -98,7 +103,12 @@ fn places(arrays: &[ArrayInfo], same_length: bool) -> Vec<Place<'_>> {
 }
 
 fn find_named(path: &Path, file: &dyn Survey) -> Result<Fields> {
-    let mut fitting: Vec<Place<'_>> = places(file.arrays(), true).into_iter().filter(Place::fits).collect();
+    let (of_boxes, others): (Vec<_>, Vec<_>) =
+        places(file.arrays(), true).into_iter().partition(|place| are_boxes(&place.names()));
+    let mut fitting: Vec<Place<'_>> = others.into_iter().filter(Place::fits).collect();
+    if let ([], [place, ..]) = (&fitting[..], &of_boxes[..]) {
+        return Err(boxes(path, &place.name, &place.names()));
+    }
     if fitting.is_empty() {
         // Columns of different lengths: the error is theirs.
         fitting = places(file.arrays(), false).into_iter().filter(Place::fits).collect();

@@ -15,6 +15,8 @@ use crate::source::commands::rows_of_arrays;
 
 /// Maximum number of fields whose numbers are read to guess the columns.
 const MOST_GUESSED: usize = 24;
+/// Maximum number of columns of a table for which an error suggests an order without having found the times.
+const MOST_COLUMNS: u64 = 8;
 /// Maximum number of places (groups and arrays of records) for which an error suggests a map.
 const MOST_PLACES: usize = 4;
 /// Last words, in lower case, of the names of fields with whole seconds. Such a field is one of two that store the
@@ -82,13 +84,20 @@ fn lone_table(path: &Path, file: &dyn Survey) -> Option<Error> {
     let columns: Option<Vec<_>> =
         (0..table.columns).map(|i| file.sample(&column(array, i, Some(table.columns)))).collect();
     let order = told.or_else(|| guess_order(&columns?));
-    let usual = ["t", "x", "y", "p"].into_iter().chain(std::iter::repeat("_")).take(table.columns as usize);
+    let usual = || {
+        let columns = ["t", "x", "y", "p"].into_iter().chain(std::iter::repeat("_"));
+        (table.columns <= MOST_COLUMNS).then(|| columns.take(table.columns as usize).collect::<Vec<_>>().join(","))
+    };
+    let order = order.or_else(usual);
     Some(Error::Columns {
         path: path.into(),
         place: if array.name.is_empty() { "array".into() } else { array.name.clone() },
-        expected: "the order of its columns to be named".into(),
+        expected: match order {
+            Some(_) => "the order of its columns to be named".into(),
+            None => "t, x, y and p, of which no column can be t: none ascends".into(),
+        },
         got: array.to_string(),
-        remedies: vec![Remedy::Columns(order.unwrap_or_else(|| usual.collect::<Vec<_>>().join(",")))],
+        remedies: order.into_iter().map(Remedy::Columns).collect(),
     })
 }
 
@@ -164,7 +173,7 @@ fn candidates(arrays: &[ArrayInfo]) -> Vec<(&str, Vec<Candidate<'_>>)> {
         let found: Vec<Candidate<'_>> =
             match (&array.kind, shape::column(&array.shape), shape::table(&array.shape, None)) {
                 (ArrayKind::Number(_), Some(len), _) => vec![(whole.1, len, array.field(Part::Whole))],
-                (ArrayKind::Number(_), None, Some(table)) => {
+                (ArrayKind::Number(_), None, Some(table)) if table.columns <= MOST_COLUMNS => {
                     (0..table.columns).map(|i| ("", table.len, column(array, i, None))).collect()
                 }
                 (ArrayKind::Record(_), Some(len), _) => {

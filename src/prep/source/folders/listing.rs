@@ -106,6 +106,11 @@ impl Listing {
             let ours = ending.as_ref().is_some_and(|ending| ENDINGS.contains(&ending.as_str()));
             let meta = match std::fs::metadata(&path) {
                 Ok(meta) => meta,
+                Err(_) if self.root.is_some() && !hidden && (ours || ending.is_none()) && path.is_symlink() => {
+                    let target = std::fs::read_link(&path).unwrap_or_default();
+                    let got = format!("{prefix}{lossy}, a link to {}, which is not there", target.display());
+                    return Err(Error::not_a_recording(dir, format!("links that lead to something {LEAVE_OUT}"), got));
+                }
                 Err(_) if hidden || !ours => {
                     self.skip(prefix, &lossy, ending);
                     continue;

@@ -12,7 +12,7 @@ use crate::source::columns::{FieldPath, Part, list, table};
 use crate::source::hdf::cause::damaged;
 use crate::source::hdf::coverage::Region;
 use crate::source::hdf::links::{LinkedPath, follow};
-use crate::source::hdf::objects::objects;
+use crate::source::hdf::objects::{EMPTY, is_empty, objects};
 use crate::source::hdf::storage::{Checker, Fault};
 use crate::source::hdf::stored::shape;
 
@@ -101,6 +101,12 @@ fn open(path: &Path, file: &File, name: &str, events: Option<&Part>) -> Result<O
             None => Ok(None),
         };
     };
+    if is_empty(&dataset) {
+        return match events {
+            Some(_) => Err(Error::wrong_type(path, name, "numbers, one an event", EMPTY)),
+            None => Ok(None),
+        };
+    }
     if dataset.filename() != file.filename() {
         file.note(trail()?.files);
     }

@@ -94,7 +94,7 @@ fn open_with(path: &Path, options: &hdf5::FileBuilder) -> Result<File> {
 pub(crate) fn descriptor(path: &Path, dataset: &Dataset, name: &str) -> Result<TypeDescriptor> {
     let descriptor = dataset.dtype().and_then(|t| types::describe(&t));
     descriptor.map_err(|e| {
-        let expected = "integers or floats, as NumPy's astype(\"int64\") makes of times";
+        let expected = "integers or floats, as NumPy's astype(\"int64\") makes them";
         Error::wrong_type(path, name, expected, format!("another type ({})", last_words(&e)))
     })
 }

@@ -43,8 +43,19 @@ pub(super) fn objects(file: &hdf5::File) -> Vec<ArrayInfo> {
     arrays
 }
 
-/// Describes a dataset: its name, shape and type.
+/// Text for messages: what a dataset without a shape is.
+pub(super) const EMPTY: &str = "empty, without a shape, as h5py.Empty saves it";
+
+/// Returns whether a dataset has no shape and no data.
+pub(super) fn is_empty(dataset: &Dataset) -> bool {
+    dataset.space().is_ok_and(|space| space.is_null())
+}
+
+/// Describes a dataset: its name, shape and type. A dataset without a shape has the shape (0).
 pub(super) fn array(name: String, dataset: &Dataset) -> ArrayInfo {
+    if is_empty(dataset) {
+        return ArrayInfo { name, shape: vec![0], kind: ArrayKind::Other(EMPTY.into()) };
+    }
     let shape = dataset.shape().iter().map(|&size| size as u64).collect();
     let kind = match dataset.dtype().and_then(|dtype| types::describe(&dtype)) {
         Ok(descriptor) if is_number(&descriptor) => ArrayKind::Number(descriptor.to_string()),

@@ -175,6 +175,8 @@ pub(super) enum Odd {
     Array(Datatype, Vec<usize>),
     /// A float of a size that Rust doesn't have, such as a long double.
     Float,
+    /// Bits without a meaning as a number.
+    Bits,
     /// Any other type that the crate `hdf5` cannot describe.
     Other,
 }
@@ -210,6 +212,7 @@ pub(super) fn odd(dtype: &Datatype) -> Result<Odd> {
                 };
                 Odd::Record((0..count).map(member).collect::<Result<_>>()?)
             }
+            H5T_class_t::H5T_BITFIELD => Odd::Bits,
             _ => Odd::Other,
         })
     })

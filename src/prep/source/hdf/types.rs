@@ -24,6 +24,7 @@ pub(super) fn describe(dtype: &Datatype) -> hdf5::Result<TypeDescriptor> {
             let fields = members.into_iter().enumerate().filter_map(field).collect();
             Ok(TypeDescriptor::Compound(CompoundType { fields, size: dtype.size() }))
         }
+        Odd::Bits => Err("bits, an HDF5 bitfield".into()),
         Odd::Other => Err(error),
     })
 }

@@ -19,7 +19,8 @@ use hdf5::types::TypeDescriptor;
 use crate::error::{Error, Result};
 use crate::events::SensorSize;
 use crate::source::columns::{
-    ArrayInfo, ArrayKind, FieldPath, Fields, Part, Survey, TakenColumns, TakenField, left_over, shape, survey, unusable,
+    ArrayInfo, ArrayKind, FieldPath, Fields, Part, Survey, TakenColumns, TakenField, check_times, left_over, shape,
+    survey, unusable,
 };
 use crate::source::commands::{On, mended};
 use crate::source::hdf;
@@ -86,8 +87,11 @@ pub(crate) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Resu
         return Err(Error::wrong_type(path, &other.name, expected, other.len));
     }
     let usual = if t.is_float() { TimeUnit::Seconds } else { TimeUnit::Microseconds };
-    let (unit, note) = told_unit(path, &file, &times.array, options.time_unit, usual)?;
+    let (unit, note) = told_unit(path, &file, (&times.array, &times.to_string()), options.time_unit, usual)?;
     let time = Timeline::new(options, unit, note);
+    if options.map.is_none() {
+        check_times(path, &tree, &fields, time.unit)?;
+    }
     let taken = |column: &NumberColumn| TakenField { field: column.name.clone(), kind: column.kind_name.clone() };
     let group = times.array.rsplit_once('/').map_or("", |(group, _)| group);
     let offset = hdf::optional(path, &file, "t_offset")?.filter(|offset| offset.size() == 1);

@@ -80,7 +80,7 @@ impl Hsd {
         let file = hdf::open(path)?;
         let times = dataset(path, &file, TIMES)?;
         let units = dataset(path, &file, UNITS)?;
-        let (told, note) = told_unit(path, &file, TIMES, options.time_unit, TimeUnit::Seconds)?;
+        let (told, note) = told_unit(path, &file, (TIMES, TIMES), options.time_unit, TimeUnit::Seconds)?;
         let mut time = Timeline::new(options, told, note);
         match element(path, &times, TIMES)? {
             Some(TypeDescriptor::Float(_)) => {}

@@ -4,13 +4,14 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::source::columns::{
-    ArrayInfo, FieldPath, Fields, TakenColumns, TakenField, UnusableField, elsewhere, survey, unusable,
+    ArrayInfo, FieldPath, Fields, Survey, TakenColumns, TakenField, UnusableField, check_times, elsewhere, survey,
+    unusable,
 };
 use crate::source::layout::Layout;
 use crate::source::numpy::{Header, Lane, NumberKind};
 use crate::source::options::SourceOptions;
 use crate::source::stream::{EventStore, EventStream};
-use crate::source::times::{TimeUnit, Timeline};
+use crate::source::times::{TimeUnit, Timeline, Told};
 
 /// Text for error messages: the fields that were expected in a NumPy file.
 pub(super) const LOOKED: &str = "fields t and x, and y and p if there are any, by their usual names";
@@ -45,7 +46,7 @@ pub(super) struct Found {
     /// Fields that have the name of a column, but whose type or shape does not fit.
     unusable: Vec<UnusableField>,
     /// The unit of times that the file gives, and a note for the user about it. Microseconds if the file gives no unit.
-    pub(super) unit: (TimeUnit, Option<String>),
+    unit: (TimeUnit, Option<String>),
 }
 
 impl Found {
@@ -73,6 +74,31 @@ impl Found {
         match self.lanes[0]?.number.kind {
             NumberKind::Time(tick) => Some(tick.unit()),
             _ => None,
+        }
+    }
+
+    /// Sets the unit of the times to what an entry of the file says, or else the name of their field. Does nothing if
+    /// their type gives a unit. Checks that they agree with other fields of times, unless the user's map chose them.
+    ///
+    /// # Errors
+    /// Errors of [`Told::unit`] and [`check_times`].
+    pub(super) fn set_unit(
+        &mut self,
+        path: &Path,
+        file: &dyn Survey,
+        told: Option<Told>,
+        options: &SourceOptions,
+    ) -> Result<()> {
+        if self.unit_of_type().is_some() {
+            return Ok(());
+        }
+        let by_name = || Told::by_name(&self.fields[0].as_ref()?.to_string());
+        if let Some(told) = told.or_else(by_name) {
+            self.unit = told.unit(path, options.time_unit, TimeUnit::Microseconds)?;
+        }
+        match &options.map {
+            Some(_) => Ok(()),
+            None => check_times(path, file, &self.fields, self.time(options).unit),
         }
     }
 

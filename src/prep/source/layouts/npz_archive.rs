@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
+use zip::CompressionMethod;
 use zip::result::ZipError;
 
 use crate::error::{BaseFault, Error, Result};
@@ -21,7 +22,7 @@ use crate::source::numpy::Header;
 use crate::source::options::SourceOptions;
 use crate::source::raw::MAX_SAMPLE_EVENTS;
 use crate::source::stream::{ClassLabel, EventStore, EventStream, ONE_CLASS};
-use crate::source::times::{Entry, TimeUnit, Told, find_told};
+use crate::source::times::{Entry, Told, find_told};
 
 /// Maximum number of arrays that are read from one archive. Further arrays are ignored.
 const MAX_ARRAYS: usize = 4096;
@@ -168,9 +169,7 @@ impl<'a> Archive<'a> {
                 return wrong(format!("at most {MAX_SAMPLE_EVENTS} events, {why}"));
             }
         }
-        if let Some(told) = told.filter(|_| found.unit_of_type().is_none()) {
-            found.unit = told.unit(path, options.time_unit, TimeUnit::Microseconds)?;
-        }
+        found.set_unit(path, self, told, options)?;
         Ok(found)
     }
 
@@ -223,17 +222,29 @@ fn entry<'a>(
     zip: &'a mut zip::ZipArchive<BufReader<File>>,
     name: &str,
 ) -> Result<zip::read::ZipFile<'a, BufReader<File>>> {
-    zip.by_name(&format!("{name}.npy")).map_err(|e| match e {
-        ZipError::UnsupportedArchive(_) => Error::Foreign {
-            path: path.into(),
-            place: name.into(),
-            expected: "deflate as its compression".into(),
-            format: e.to_string(),
-            reader: "load it with NumPy and save it again with np.savez_compressed".into(),
-            command: None,
-        },
+    let foreign = |format: String| Error::Foreign {
+        path: path.into(),
+        place: name.into(),
+        expected: "deflate as its compression".into(),
+        format,
+        reader: format!(
+            "save it again with NumPy: np.savez_compressed(\"deflated.npz\", **np.load({:?}))",
+            path.file_name().unwrap_or_default().to_string_lossy()
+        ),
+        command: None,
+    };
+    let entry = zip.by_name(&format!("{name}.npy")).map_err(|e| match e {
+        ZipError::UnsupportedArchive(_) => foreign(e.to_string()),
         e => Error::damaged(path, name, e),
-    })
+    })?;
+    match entry.compression() {
+        CompressionMethod::STORE | CompressionMethod::DEFLATE => Ok(entry),
+        CompressionMethod::BZIP2 => Err(foreign("bzip2".into())),
+        CompressionMethod::LZMA => Err(foreign("LZMA".into())),
+        CompressionMethod::ZSTD => Err(foreign("Zstandard".into())),
+        CompressionMethod::XZ => Err(foreign("xz".into())),
+        other => Err(foreign(format!("another method ({other})"))),
+    }
 }
 
 impl Survey for Archive<'_> {

@@ -96,8 +96,8 @@ pub(crate) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
         number_classes(names.iter().map(|name| said(name)), false)
     };
     let (addresses, timestamps) = (format!("{part}_addresses"), format!("{part}_timestamps"));
-    let (told, note) =
-        told_unit(path, &file, &format!("{timestamps}/{}", names[0]), options.time_unit, TimeUnit::Seconds)?;
+    let first = &*format!("{timestamps}/{}", names[0]);
+    let (told, note) = told_unit(path, &file, (first, first), options.time_unit, TimeUnit::Seconds)?;
     let mut time = Timeline::new(options, told, note);
     let (unit, notes) = (time.unit, std::mem::take(&mut time.notes));
     let mut columns = TakenColumns::of_cochlea(

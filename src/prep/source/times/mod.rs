@@ -24,5 +24,9 @@ pub(crate) use rows::{RowClocks, probe};
 pub(crate) use timeline::Timeline;
 pub(crate) use told_unit::{Entry, Told, attribute_text, find as find_told, told_unit};
 pub use unit::TimeUnit;
-pub(crate) use vet::{TOO_SHORT, compare, implausible, lasts, vet, vet_all, vet_ends, vet_small, vet_unwrapped};
+pub(crate) use unit::duration;
+pub(crate) use vet::{
+    COUNTED, TOO_SHORT, compare, implausible, lasts, lasts_without_gaps, vet, vet_all, vet_ends, vet_small,
+    vet_unwrapped,
+};
 pub(crate) use vet_blocks::{blocks, vet_in_blocks};

@@ -1,12 +1,13 @@
 //! Finds the unit of a file's times in entries of the file: attributes of an HDF5 dataset of times, attributes of the
 //! groups that contain the dataset, or arrays of an npz archive. An entry gives a unit (`time_unit`), or the length of
-//! a tick of the clock (`time_base`).
+//! a tick of the clock (`time_base`). If no entry does, the field's own name may end in a unit (`t_ns`).
 
 use std::path::Path;
 
 use hdf5::{Attribute, Location};
 
 use crate::error::{Error, Result};
+use crate::source::columns::unit_in_name;
 use crate::source::hdf::{self, text_bytes};
 use crate::source::times::unit::TimeUnit;
 
@@ -18,6 +19,22 @@ const OF_TIMES: [&str; 7] = ["", "t", "ts", "time", "times", "timestamp", "times
 const OF_TICKS: [&str; 6] = ["base", "scale", "scale_factor", "resolution", "tick", "ticks"];
 /// The words of [`OF_TICKS`] that give the length of a tick also if the name of an entry is only this word.
 const ALONE: [&str; 4] = ["scale_factor", "resolution", "tick", "ticks"];
+
+/// Names of attributes of the times that give ticks of the clock per second.
+const RATES: [&str; 10] = [
+    "sampling_rate",
+    "sample_rate",
+    "sampling_frequency",
+    "sample_frequency",
+    "clock_rate",
+    "clock_frequency",
+    "tick_rate",
+    "ticks_per_second",
+    "frequency",
+    "fs",
+];
+/// Names of attributes of the times that give what has to be added to them.
+const OFFSETS: [&str; 5] = ["offset", "time_offset", "t_offset", "ts_offset", "timestamp_offset"];
 
 /// An entry of a file with a name and a value: an attribute, or an array with one element.
 pub(crate) struct Entry {
@@ -41,25 +58,66 @@ pub(crate) struct Told {
     of_times: bool,
 }
 
-/// Returns the unit of the times in `dataset`, a dataset of an HDF5 file, and a note for the user. The unit is the one
-/// that an attribute gives, as [`Told::unit`] describes, or else `usual`.
+/// Returns the unit of the times in `field` of `dataset`, a dataset of an HDF5 file, and a note for the user. The unit is
+/// the one that an attribute or the field's name gives, as [`Told::unit`] describes, or else `usual`.
 ///
 /// # Errors
 /// Errors of [`Told::unit`].
 pub(crate) fn told_unit(
     path: &Path,
     file: &hdf::File,
-    dataset: &str,
+    (dataset, field): (&str, &str),
     given: Option<TimeUnit>,
     usual: TimeUnit,
 ) -> Result<(TimeUnit, Option<String>)> {
-    let of_dataset = file.dataset(dataset).ok().and_then(|place| find(attributes(&place, dataset), true));
+    let own = file.dataset(dataset).map_or(Vec::new(), |place| attributes(&place, dataset));
+    let (rate, more) = rate_and_notes(&own, given, usual);
     let of_group = |group| find(attributes(&*file.group(group).ok()?, group), false);
-    let found = of_dataset.or_else(|| groups(dataset).find_map(of_group));
-    found.map_or(Ok((usual, None)), |told| told.unit(path, given, usual))
+    let found = find(own, true).or_else(|| groups(dataset).find_map(of_group)).or(rate);
+    let told = found.or_else(|| Told::by_name(field));
+    let (unit, note) = told.map_or(Ok((usual, None)), |told| told.unit(path, given, usual))?;
+    let notes: Vec<String> = more.into_iter().chain(note).collect();
+    Ok((unit, (!notes.is_empty()).then(|| notes.join("; "))))
+}
+
+/// Finds the ticks per second among the attributes of the times. They give the unit of whole numbers (`usual` is
+/// microseconds) if they are those of a microsecond or a nanosecond. Also returns notes about a rate and an offset that
+/// are not used.
+fn rate_and_notes(own: &[Entry], given: Option<TimeUnit>, usual: TimeUnit) -> (Option<Told>, Vec<String>) {
+    let named = |names: &'static [&str]| {
+        let is = |entry: &&Entry| names.iter().any(|name| entry.name.eq_ignore_ascii_case(name));
+        own.iter().filter(is).filter_map(|entry| Some((entry, entry.text.as_ref()?.trim().parse::<f64>().ok()?)))
+    };
+    let (mut told, mut notes) = (None, Vec::new());
+    for (entry, rate) in named(&RATES).filter(|(_, rate)| *rate > 1.0) {
+        let us = 1e6 / rate;
+        match usual == TimeUnit::Microseconds && rate >= 1e6 && TimeUnit::of_length(us).is_some() {
+            true => told = Some(Told::of_ticks(entry, entry.text.clone().unwrap_or_default(), Some(us))),
+            // Seconds are seconds at any rate.
+            false if usual == TimeUnit::Seconds || given.is_some() => {}
+            false => notes.push(format!("warning: {} is {rate}, and times are taken as they are", entry.place)),
+        }
+    }
+    for (entry, offset) in named(&OFFSETS).filter(|(_, offset)| *offset != 0.0) {
+        notes.push(format!("{} is {offset}, which is not added to the times", entry.place));
+    }
+    (told, notes)
 }
 
 impl Told {
+    /// Returns what an entry about ticks of the clock says.
+    fn of_ticks(entry: &Entry, text: String, us: Option<f64>) -> Told {
+        let (name, place) = (entry.name.clone(), entry.place.clone());
+        Told { name, place, text: Some(text), us, of_times: true }
+    }
+
+    /// Returns what the name of a field of times says about their unit. `None` if it ends in no unit.
+    pub(crate) fn by_name(field: &str) -> Option<Told> {
+        let (unit, place) = (unit_in_name(field)?, format!("the name of {field}"));
+        let (text, us) = (Some(unit.name().into()), Some(unit.microseconds()));
+        Some(Told { name: field.into(), place, text, us, of_times: true })
+    }
+
     /// Returns the unit that the entry gives, or else `usual`. Also returns a note for the user if the entry is not
     /// understood, or if its unit is not the expected one. The expected unit is the one `given` by the user, or else
     /// `usual`.
@@ -182,13 +240,7 @@ fn tick(entry: &Entry, names_times: bool, of_dataset: bool) -> Option<Told> {
         Err(_) => (us, us.is_some() || has_unit(text)),
     };
     let says = says || us.and_then(TimeUnit::of_length).is_some();
-    says.then(|| Told {
-        name: entry.name.clone(),
-        place: entry.place.clone(),
-        text: Some(text.into()),
-        us,
-        of_times: true,
-    })
+    says.then(|| Told::of_ticks(entry, text.into(), us))
 }
 
 /// Reads all attributes of a dataset or group. `name` is its path in the file.

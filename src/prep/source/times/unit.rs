@@ -26,6 +26,11 @@ impl TimeUnit {
         ("s", TimeUnit::Seconds),
     ];
 
+    /// Returns all units.
+    pub(crate) fn all() -> impl Iterator<Item = TimeUnit> {
+        Self::NAMES.into_iter().map(|(_, unit)| unit)
+    }
+
     /// Converts a time in this unit to microseconds, truncated toward zero. `None` if the time is not finite, or if the
     /// result does not fit an `i64`.
     pub fn of_float(self, time: f64) -> Option<i64> {
@@ -76,8 +81,7 @@ impl TimeUnit {
     /// unit in which the same number comes nearest to `other` microseconds, or `None` if this is `self`.
     pub(crate) fn fitting(self, us: f64, other: f64) -> Option<TimeUnit> {
         let far = |unit: TimeUnit| (us * unit.microseconds() / self.microseconds() / other).abs().log10().abs();
-        let units = Self::NAMES.into_iter().map(|(_, unit)| unit);
-        units.min_by(|a, b| far(*a).total_cmp(&far(*b))).filter(|unit| *unit != self && far(*unit) < far(self))
+        Self::all().min_by(|a, b| far(*a).total_cmp(&far(*b))).filter(|unit| *unit != self && far(*unit) < far(self))
     }
 
     /// Returns the length of this unit in microseconds.
@@ -107,7 +111,7 @@ impl TimeUnit {
     /// such unit.
     pub(crate) fn of_length(us: f64) -> Option<TimeUnit> {
         let is = |unit: &TimeUnit| (us / unit.microseconds() - 1.0).abs() < 1e-7;
-        Self::NAMES.into_iter().map(|(_, unit)| unit).find(is)
+        Self::all().find(is)
     }
 
     /// Parses a text that names a unit, or a multiple or fraction of a unit, such as `ticks of 10 us`. Returns its

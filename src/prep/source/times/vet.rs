@@ -47,6 +47,9 @@ pub(crate) const COUNTED: u64 = 10;
 /// The kind of the warnings about recordings and samples that last less than [`SHORTEST`] in the given unit. They are
 /// for users only if other ones last longer.
 pub(crate) const TOO_SHORT: &str = "times in another unit";
+/// If neighbouring numbers of the type of the stored times are further apart than this, in microseconds, the user is
+/// warned. It is a hundredth of the usual time window of a camera.
+const COARSE: f64 = 100.0;
 /// Number of events that are read at the start of a recording, and also at its end, to find its duration and times with
 /// fractions.
 const HEAD: u64 = 1024;
@@ -181,7 +184,7 @@ pub(crate) fn vet(stream: &EventStream, found: &Findings) -> Result<Vec<String>>
     let mut notes = judge((&stream.path, "times"), &stream.time, found, &|starts| sorting(stream, starts))?;
     notes.extend(doubt);
     notes.extend(coarse(stream, found));
-    notes.extend(too_short(stream, found));
+    notes.extend(odd_length(stream, found));
     notes.extend(found.missing.map(|(at, count)| {
         let (of, at) = (found.events, at + stream.time.skipped);
         format!("{count} of {of} events have no time (NaN, NaT or beyond 64 bits), the first is event {at}")
@@ -190,7 +193,7 @@ pub(crate) fn vet(stream: &EventStream, found: &Findings) -> Result<Vec<String>>
 }
 
 /// Returns a warning if the type of the stored times is too coarse for a recording: if two neighbouring numbers of the
-/// type are further apart than a thousandth of the recording's duration.
+/// type are further apart than a thousandth of the recording's duration, or than [`COARSE`].
 fn coarse(stream: &EventStream, found: &Findings) -> Option<String> {
     let kind = &stream.taken.fields[Role::T as usize].as_ref()?.kind;
     let bits = if kind.contains("float16") { 10 } else { 23 };
@@ -199,7 +202,7 @@ fn coarse(stream: &EventStream, found: &Findings) -> Option<String> {
     let largest = low.unsigned_abs().max(high.unsigned_abs()).max(1) as f64 / unit.microseconds();
     let step = largest.log2().floor().exp2() / f64::from(1 << bits) * unit.microseconds();
     let lasts = high.saturating_sub(low) as f64;
-    (found.events > 1 && step > lasts / 1e3 && step >= 1.0).then(|| {
+    (found.events > 1 && step >= 1.0 && (step > lasts / 1e3 || step > COARSE)).then(|| {
         format!(
             "warning: coarse times: as {kind} they are multiples of {}, and the recording lasts {}: save them as float64, \
              or subtract the first time before they are saved as {kind}",
@@ -209,20 +212,28 @@ fn coarse(stream: &EventStream, found: &Findings) -> Option<String> {
     })
 }
 
-/// Returns a warning if a recording whose unit is given lasts less than a millisecond in it. It is of the kind
-/// [`TOO_SHORT`].
-fn too_short(stream: &EventStream, found: &Findings) -> Option<String> {
+/// Returns a warning if a recording whose unit is given lasts less than a millisecond or more than a day in it. It is of
+/// the kind [`TOO_SHORT`].
+fn odd_length(stream: &EventStream, found: &Findings) -> Option<String> {
     let (low, high) = found.extent.filter(|_| stream.time.unit_given && stream.time.left_out == 0)?;
-    let lasts = high.saturating_sub(low);
-    (found.events >= COUNTED && lasts < SHORTEST).then(|| short_warning(stream.time.unit, lasts))
+    let (lasts, unit) = (high.saturating_sub(low), stream.time.unit);
+    match found.events >= COUNTED {
+        true if lasts < SHORTEST => Some(short_warning(unit, lasts)),
+        true if lasts > LONGEST => Some(odd_warning(unit, lasts, "don't last that long")),
+        _ => None,
+    }
 }
 
 /// Returns the warning about a recording or sample that lasts only `lasts` microseconds in `unit`, while others last
 /// longer.
 pub(crate) fn short_warning(unit: TimeUnit, lasts: i64) -> String {
+    odd_warning(unit, lasts, "last longer")
+}
+
+fn odd_warning(unit: TimeUnit, lasts: i64, others: &str) -> String {
     let lasts = duration(lasts as f64);
     format!(
-        "warning: {TOO_SHORT}: it lasts {lasts} in {unit} (`time_unit`), and others last longer; is it in another unit?"
+        "warning: {TOO_SHORT}: it lasts {lasts} in {unit} (`time_unit`), and others {others}; is it in another unit?"
     )
 }
 
