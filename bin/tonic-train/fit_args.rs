@@ -10,7 +10,7 @@ use tonic_loader::CacheChoice;
 use tonic_shard::Existing;
 use tonic_train::engine::EngineChoice;
 use tonic_train::learner::{Backend, ClassWeights, Pad};
-use tonic_train::run::{Config, FitOptions, Fitted, fit};
+use tonic_train::run::{Config, FitOptions, Fitted, SetPaths, fit};
 use tonic_train::{Error, MatmulPrecision};
 
 use crate::advice;
@@ -24,8 +24,9 @@ use crate::values::{Hidden, batch_size, class_weights, engine, hidden, pad, use_
 
 #[derive(Args)]
 pub(crate) struct FitArgs {
-    /// Training set
-    #[arg(long, value_name = "DIR", required_unless_present = "options")]
+    /// Training set. A resumed run without this option takes the sets that it was started with, also for --valid and
+    /// --test
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["options", "resume"])]
     train: Option<PathBuf>,
     /// Validation set, evaluated after every epoch
     #[arg(long, value_name = "DIR")]
@@ -159,7 +160,7 @@ fn missing(what: &str, meaning: &str) -> BaseError {
 
 /// Trains, and prints the result.
 pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
-    let args = match args.options.clone() {
+    let mut args = match args.options.clone() {
         Some(file) => with_file(&file)?,
         None => args,
     };
@@ -170,6 +171,10 @@ pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
     let existing = args.existing.existing();
     let resumes = existing == Existing::Resume || existing == Existing::Auto && Config::is_in(&output);
     let run = resumes.then(|| Config::read(&output)).transpose()?;
+    if resumes && args.train.is_none() {
+        let SetPaths { train, valid, test } = SetPaths::read(&output)?;
+        (args.train, args.valid, args.test) = (Some(train), args.valid.or(valid), args.test.or(test));
+    }
     let engine = args.engine.or(run.as_ref().map(|run| run.engine)).unwrap_or_default();
     let backend = args.device.choose_resumed(engine, run.map(|run| run.matmul_precision).unwrap_or_default())?;
     if args.deterministic && backend.engine == EngineChoice::Reference && backend.device.is_some() {

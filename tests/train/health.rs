@@ -289,6 +289,54 @@ fn a_resumed_run_takes_its_settings_from_its_folder() {
 }
 
 #[test]
+fn a_resumed_run_finds_its_sets() {
+    let dir = sets::task();
+    let run = dir.path().join("run");
+    let resume = |run: &str, others: &[&str]| {
+        let mut command = train();
+        command.arg("fit").arg("--output").arg(dir.path().join(run)).args(["--device", "cpu", "--quiet"]).args(others);
+        command
+    };
+    // Relative paths are found from another working directory.
+    let started = ["--train", "train", "--valid", "valid", "--test", "valid", "--hidden", "12", "--epochs"];
+    for (run, epochs) in [("whole", "3"), ("run", "2")] {
+        succeeds(resume(run, &[&started[..], &[epochs]].concat()).current_dir(dir.path()));
+    }
+    succeeds(&mut resume("run", &["--resume", "--epochs", "3"]));
+    assert_same(&dir.path().join("whole"), &run);
+    for file in ["config.toml", "test.json", "sets.toml"] {
+        assert_eq!(bytes(&dir.path().join("whole"), file), bytes(&run, file), "{file}");
+    }
+    succeeds(&mut resume("run", &["--resume=auto"]));
+    // Another set at the place of the run's set, and none.
+    let (valid, aside) = (dir.path().join("valid"), dir.path().join("aside"));
+    std::fs::rename(&valid, &aside).unwrap();
+    let words = ["--valid: expected the set of the run, which was at ", "/valid, got nothing there"];
+    fails(&mut resume("run", &["--resume", "--epochs", "4"]), 2, &words);
+    std::os::unix::fs::symlink(dir.path().join("train"), &valid).unwrap();
+    let words = ["/valid: valid differs from ", "config.toml: expected "];
+    fails(&mut resume("run", &["--resume", "--epochs", "4"]), 4, &words);
+    let train = dir.path().join("train");
+    let all = [("--train", &train), ("--valid", &aside), ("--test", &aside)];
+    let moved: Vec<&str> = all.into_iter().flat_map(|(flag, set)| [flag, set.to_str().unwrap()]).collect();
+    succeeds(&mut resume("run", &[&moved[..], &["--resume", "--epochs", "4"]].concat()));
+    succeeds(&mut resume("run", &["--resume", "--epochs", "5"]));
+    assert_eq!(epochs(&run).len(), 5);
+    // Without the test set once: its place is kept.
+    let before = bytes(&run, "sets.toml");
+    succeeds(&mut resume("run", &[&moved[..4], &["--resume", "--epochs", "6"]].concat()));
+    assert!(!run.join("test.json").exists() && bytes(&run, "sets.toml") == before);
+    std::fs::write(run.join("sets.toml"), "train = 5").unwrap();
+    fails(&mut resume("run", &["--resume"]), 4, &["sets.toml", "paths of sets"]);
+    // A run of an earlier version.
+    std::fs::remove_file(run.join("sets.toml")).unwrap();
+    let words = ["--train: expected the training set, which ", "does not name (no sets.toml), got none"];
+    fails(&mut resume("run", &["--resume"]), 2, &words);
+    fails(&mut resume("new", &["--resume=auto"]), 2, &["--train", "the training set, from the flag"]);
+    fails(&mut resume("new", &[]), 2, &["--train"]);
+}
+
+#[test]
 fn of_two_recipes_only_what_differs_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let recipe = |time: &str, crop: &str| {

@@ -52,7 +52,7 @@ fn a_run_folder_holds_what_the_readme_promises() {
         run.read_dir().unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     let expected = "accuracy.png accuracy.svg best.safetensors checkpoint.safetensors config.toml loss.png loss.svg \
-                    metrics.jsonl model.safetensors sums.json test.json times.json";
+                    metrics.jsonl model.safetensors sets.toml sums.json test.json times.json";
     assert_eq!(names.join(" "), expected);
     for name in ["accuracy", "loss"] {
         let png = bytes(&run, &format!("{name}.png"));

@@ -14,7 +14,7 @@ use crate::run::folder::{RunFolder, SUMS, TEST};
 use crate::run::health::Guessing;
 use crate::run::metrics::{self, EpochMetrics};
 use crate::run::options::FitOptions;
-use crate::run::sets::Sets;
+use crate::run::sets::{SetPaths, Sets};
 use crate::run::sums;
 use crate::run::training::Training;
 
@@ -87,6 +87,7 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     } else {
         run.config.publish(&fit.run)?;
     }
+    SetPaths::publish(fit)?;
     if !has_begun {
         run.save()?;
     }

@@ -3,6 +3,7 @@
 //! ```text
 //! RUN/config.toml              everything the result depends on
 //! RUN/metrics.jsonl            one line per epoch
+//! RUN/sets.toml                where the sets are, for --resume
 //! RUN/times.json               how long each process took that trained the run
 //! RUN/checkpoint.safetensors   where --resume continues
 //! RUN/model.safetensors        the network after the last epoch, as the state dict of an nn.Sequential
@@ -20,7 +21,7 @@ use tonic_shard::{Existing, MANIFEST_FILE, MARKER};
 
 use crate::error::{BaseFault, Error, Result};
 use crate::run::config::Config;
-use crate::run::{checkpoint, config, metrics, times};
+use crate::run::{checkpoint, config, metrics, sets, times};
 
 /// Name of the file with the network after the last epoch.
 pub(crate) const MODEL: &str = "model.safetensors";
@@ -34,8 +35,17 @@ pub(super) const SUMS: &str = "sums.json";
 /// Names of the files of a run. A folder with any of these files holds a run. Before a new run begins in the folder,
 /// the files of the old run are removed in this order: the checkpoint first, so that a run whose files are partly
 /// removed cannot be resumed.
-const FILES: [&str; 8] =
-    [checkpoint::FILE_NAME, metrics::FILE_NAME, SUMS, times::FILE_NAME, MODEL, BEST, TEST, config::FILE_NAME];
+const FILES: [&str; 9] = [
+    checkpoint::FILE_NAME,
+    metrics::FILE_NAME,
+    SUMS,
+    times::FILE_NAME,
+    MODEL,
+    BEST,
+    TEST,
+    sets::FILE_NAME,
+    config::FILE_NAME,
+];
 
 /// Returns whether a folder has any file of a run.
 pub(crate) fn holds_run(folder: &Path) -> bool {

@@ -3,7 +3,7 @@
 //! ```text
 //! options          the options of a run
 //! options_file     reads options from a TOML file
-//! sets             opens the sets of a run, and checks that they fit together
+//! sets             opens the sets of a run, and checks that they fit together; their paths, for a resumed run
 //! configure        makes the configuration from the options, or for a resumed run from the run folder
 //! fit, training    trains a network: the checks before it, and the epochs
 //! eval             evaluates the network of a run on a set
@@ -47,5 +47,6 @@ pub use options::FitOptions;
 pub use options_file::{RunOption, read_options};
 pub(crate) use options_file::{options_of, read_toml, table_at};
 pub(crate) use saved_networks::read_network;
+pub use sets::SetPaths;
 pub(crate) use sums::check_results;
 pub(crate) use times::read as read_times;

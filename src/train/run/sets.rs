@@ -1,11 +1,94 @@
-//! Opens the sets of a run, and checks that they fit together.
+//! Opens the sets of a run, and checks that they fit together. Keeps their paths in the run folder, in `sets.toml`, for
+//! when the run is resumed.
 
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tonic_base::publish;
 use tonic_shard::ShardSet;
 
-use crate::error::Result;
+use crate::error::{BaseFault, Error, Result};
 use crate::learner::check_labelled;
 use crate::run::config::DataConfig;
 use crate::run::options::FitOptions;
+
+/// Name of the file in the run folder with the paths of the sets.
+pub(super) const FILE_NAME: &str = "sets.toml";
+
+/// Absolute paths or URLs of the sets of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetPaths {
+    /// The training set.
+    pub train: PathBuf,
+    /// The validation set; `None` without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid: Option<PathBuf>,
+    /// The test set; `None` without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<PathBuf>,
+}
+
+impl SetPaths {
+    /// Reads the paths of the sets of the run in the folder `run`, and checks that they lead to something.
+    ///
+    /// # Errors
+    /// [`Usage`](tonic_base::Error::Usage) with the field `train`, `valid` or `test` if a set is no longer there, and
+    /// with `train` if the folder lacks the file, because an earlier version began the run. The errors of reading a file
+    /// of the run.
+    pub fn read(run: &Path) -> Result<SetPaths> {
+        let Some(paths) = SetPaths::stored(run)? else {
+            let expected = format!("the training set, which {} does not name (no {FILE_NAME})", run.display());
+            return Err(Error::usage("train", expected, "none"));
+        };
+        for (field, set) in
+            [("train", Some(&paths.train)), ("valid", paths.valid.as_ref()), ("test", paths.test.as_ref())]
+        {
+            if let Some(set) = set.filter(|set| !is_url(set) && !set.exists()) {
+                let expected = format!("the set of the run, which was at {}", set.display());
+                return Err(Error::usage(field, expected, "nothing there"));
+            }
+        }
+        Ok(paths)
+    }
+
+    fn stored(run: &Path) -> Result<Option<SetPaths>> {
+        let path = run.join(FILE_NAME);
+        match std::fs::read_to_string(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io(&path, "read the paths of the sets")(error)),
+            Ok(text) => toml::from_str(&text)
+                .map(Some)
+                .map_err(|e: toml::de::Error| Error::corrupt(&path, "TOML", "paths of sets", e.message())),
+        }
+    }
+
+    /// Writes the paths of the sets that the options name. Sets that a resumed run was not given keep their paths. Paths
+    /// that are not UTF-8 cannot be written: the file is then left as it is.
+    ///
+    /// # Errors
+    /// [`Io`](tonic_base::Error::Io).
+    pub(super) fn publish(fit: &FitOptions) -> Result<()> {
+        let absolute = |set: &PathBuf| match is_url(set) {
+            true => Ok(set.clone()),
+            false => std::path::absolute(set).map_err(Error::io(set, "find the set")),
+        };
+        let [valid, test] = [&fit.valid, &fit.test].map(|set| set.as_ref().map(absolute).transpose());
+        let stored = SetPaths::stored(&fit.run).ok().flatten();
+        let (stored_valid, stored_test) = stored.map_or((None, None), |stored| (stored.valid, stored.test));
+        let paths =
+            SetPaths { train: absolute(&fit.train)?, valid: valid?.or(stored_valid), test: test?.or(stored_test) };
+        match toml::to_string(&paths) {
+            Ok(text) => Ok(publish(&fit.run.join(FILE_NAME), text.as_bytes())?),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+fn is_url(set: &Path) -> bool {
+    set.to_str().is_some_and(|set| set.contains("://"))
+}
 
 /// The sets of a run. They fit together, and their samples have labels.
 pub(super) struct Sets {
