@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::camera::{Camera, npy_header, npz};
 use super::recording::{Scratch, column, hdf5_file, samples, says, scratch};
+use super::unit_evidence::tell;
 use super::units::{SENSOR, notes, refused};
 
 /// Writes the events of a camera as npy, npz and HDF5, with fields of times of these names and numbers.
@@ -85,22 +86,25 @@ fn rates_and_offsets_of_times_are_used_or_named() {
     let set = dir.join("set");
     let camera = Camera::random(95, 3_000, 2_000_000);
     notes(&camera.npy(&dir.join("right.npy")), &dir.join("right"), &SENSOR);
-    let file = |scale: i64, name: &str, value: f64| {
+    let file = |scale: i64, name: &str, value: &str| {
         hdf5_file(&dir.join("a.h5"), |file| {
             camera.fill_dsec(file);
             let events = file.group("events").unwrap();
             events.unlink("t").unwrap();
             column(&events, "t", &camera.t.iter().map(|t| t * scale).collect::<Vec<i64>>());
-            events.dataset("t").unwrap().new_attr::<f64>().create(name).unwrap().write_scalar(&value).unwrap();
+            tell(&events.dataset("t").unwrap(), name, value);
         })
     };
     let place = |name: &str| format!("the attribute {name:?} of \"events/t\"");
     for (scale, name, value, expected) in [
-        (1_000, "sampling_rate", 1e9, Some(format!("times are in ns, as {} says", place("sampling_rate")))),
-        (1, "clock_frequency", 1e6, None),
-        (1, "fs", 1e3, Some(format!("warning: {} is 1000, and times are taken as they are", place("fs")))),
-        (1, "offset", 250.0, Some(format!("{} is 250, which is not added to the times", place("offset")))),
-        (1, "offset", 0.0, None),
+        (1_000, "sampling_rate", "1e9", Some(format!("times are in ns, as {} says", place("sampling_rate")))),
+        (1_000, "tick_rate", "'1 GHz'", Some(format!("times are in ns, as {} says", place("tick_rate")))),
+        (1, "clock_frequency", "1e6", None),
+        (1, "sample_rate", "'1 MHz'", None),
+        (1, "scale", "0.001", Some(format!("{} is 0.001, by which the times are not", place("scale")))),
+        (1, "fs", "1e3", Some(format!("warning: {} is 1000, and times are taken as they are", place("fs")))),
+        (1, "offset", "250", Some(format!("{} is 250, which is not added to the times", place("offset")))),
+        (1, "offset", "0", None),
     ] {
         let said = notes(&file(scale, name, value), &set, &SENSOR).join("\n");
         match expected {

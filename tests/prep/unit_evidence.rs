@@ -116,7 +116,7 @@ fn recordings_given_one_by_one_are_judged_together() {
 
 /// Writes an attribute with the value that `value` describes: a number, several numbers with commas between them, or a
 /// text.
-fn tell(place: &hdf5::Location, name: &str, value: &str) {
+pub(crate) fn tell(place: &hdf5::Location, name: &str, value: &str) {
     let numbers: Option<Vec<f64>> = value.split(',').map(|number| number.parse().ok()).collect();
     match numbers.as_deref() {
         Some([number]) => place.new_attr::<f64>().create(name).unwrap().write_scalar(number).unwrap(),

@@ -36,6 +36,9 @@ const RATES: [&str; 10] = [
 /// Names of attributes of the times that give what has to be added to them.
 const OFFSETS: [&str; 5] = ["offset", "time_offset", "t_offset", "ts_offset", "timestamp_offset"];
 
+/// Names of attributes of the times that give what the times have to be multiplied by, but not to which unit.
+const SCALES: [&str; 4] = ["scale", "factor", "multiplier", "gain"];
+
 /// An entry of a file with a name and a value: an attribute, or an array with one element.
 pub(crate) struct Entry {
     pub(crate) name: String,
@@ -81,12 +84,12 @@ pub(crate) fn told_unit(
 }
 
 /// Finds the ticks per second among the attributes of the times. They give the unit of whole numbers (`usual` is
-/// microseconds) if they are those of a microsecond or a nanosecond. Also returns notes about a rate and an offset that
-/// are not used.
+/// microseconds) if they are those of a microsecond or a nanosecond. Also returns notes about a rate that is not
+/// used, unless the unit is `given`, and about an offset or a factor.
 fn rate_and_notes(own: &[Entry], given: Option<TimeUnit>, usual: TimeUnit) -> (Option<Told>, Vec<String>) {
     let named = |names: &'static [&str]| {
         let is = |entry: &&Entry| names.iter().any(|name| entry.name.eq_ignore_ascii_case(name));
-        own.iter().filter(is).filter_map(|entry| Some((entry, entry.text.as_ref()?.trim().parse::<f64>().ok()?)))
+        own.iter().filter(is).filter_map(|entry| Some((entry, number(entry.text.as_ref()?)?)))
     };
     let (mut told, mut notes) = (None, Vec::new());
     for (entry, rate) in named(&RATES).filter(|(_, rate)| *rate > 1.0) {
@@ -101,7 +104,18 @@ fn rate_and_notes(own: &[Entry], given: Option<TimeUnit>, usual: TimeUnit) -> (O
     for (entry, offset) in named(&OFFSETS).filter(|(_, offset)| *offset != 0.0) {
         notes.push(format!("{} is {offset}, which is not added to the times", entry.place));
     }
+    for (entry, scale) in named(&SCALES).filter(|(_, scale)| *scale != 1.0) {
+        notes.push(format!("{} is {scale}, by which the times are not multiplied", entry.place));
+    }
     (told, notes)
+}
+
+/// Parses a number, perhaps with a unit of frequency, such as `1 MHz`.
+fn number(text: &str) -> Option<f64> {
+    let text = text.trim().to_lowercase();
+    let units = [("ghz", 1e9), ("mhz", 1e6), ("khz", 1e3), ("hz", 1.0), ("", 1.0)];
+    let (number, unit) = units.into_iter().find_map(|(unit, hz)| Some((text.strip_suffix(unit)?, hz)))?;
+    Some(number.trim().parse::<f64>().ok()? * unit)
 }
 
 impl Told {
