@@ -170,13 +170,14 @@ pub(crate) enum Command {
     /// Repair the damaged parts of a set, from another copy of it or from its recordings
     #[command(after_help = "Examples:
   tonic-prep repair shards/train --from /backup/train
+  tonic-prep repair shards/train --from s3://lab/ssc/train    # or URL#SETID; with the feature remote
   tonic-prep repair shards/train --from ssc_train.h5")]
     Repair {
         /// Directory of the set
         dir: PathBuf,
-        /// Another copy of the set, or all recordings that the set was converted from. If the copy is damaged too, only
-        /// its undamaged chunks are used
-        #[arg(long, required = true, num_args = 1.., value_name = "DIR|FILE...")]
+        /// Another copy of the set, in a directory or at a URL, or all recordings that the set was converted from. If the
+        /// copy is damaged too, only its undamaged chunks are used
+        #[arg(long, required = true, num_args = 1.., value_name = "DIR|URL|FILE...")]
         from: Vec<PathBuf>,
         #[command(flatten)]
         source: Box<SourceArgs>,

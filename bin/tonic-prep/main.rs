@@ -35,7 +35,7 @@ use std::time::Duration;
 use anyhow::Context;
 use serde_json::{Value, json};
 use tonic_base::interrupt::{self, OnSignal};
-use tonic_base::{Progress, cores, printable, printable_json, printable_lines};
+use tonic_base::{BaseFault, Error as BaseError, Progress, cores, printable, printable_json, printable_lines};
 use tonic_prep::Error as PrepError;
 use tonic_prep::{Division, Job, bench, catalogue, convert, synth};
 use tonic_sets::Error as SetsError;
@@ -44,7 +44,7 @@ use tonic_sets::{
     repair_from, stats, subset,
 };
 use tonic_shard::verify::{verify_dir, verify_in};
-use tonic_shard::{Error as ShardError, MOST_CLASSES, Manifest};
+use tonic_shard::{Error as ShardError, MOST_CLASSES, Manifest, Storage};
 
 use crate::cli::{Cli, Command};
 use crate::errors::{Cause, Typed};
@@ -225,9 +225,10 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<ExitCode>
         }
         Command::Repair { dir, from, source, json } => {
             let verbosity = verbosity(quiet || json);
-            let repaired = match &from[..] {
-                [copy] if holds_set(copy) => repair(&dir, Donor::Copy(copy), verbosity)?,
-                recordings => repair_from(&dir, recordings, &source.options()?, verbosity)?,
+            let repaired = match (&from[..], copy_at(&from, &dir)?) {
+                (_, Some(storage)) => repair(&dir, Donor::Server(&*storage), verbosity)?,
+                ([copy], _) if holds_set(copy) => repair(&dir, Donor::Copy(copy), verbosity)?,
+                (recordings, _) => repair_from(&dir, recordings, &source.options()?, verbosity)?,
             };
             say(&mut out, json, || with(repaired.json(), json!({"path": dir, "notes": []})), || repaired.text())?;
             refuse(repaired.faults)?;
@@ -302,6 +303,19 @@ fn say(out: &mut impl Write, json: bool, value: impl Fn() -> Value, text: impl F
 #[cfg(feature = "remote")]
 fn say_both(out: &mut impl Write, json: bool, (value, text): (Value, String)) -> anyhow::Result<()> {
     say(out, json, || value.clone(), || text.clone())
+}
+
+/// Opens the copy of the set in `dir` that `--from` names by a URL. If the URL has no id, and the manifest of the set is
+/// intact, the copy is the one with the id of the set. Returns `None` if `from` has no URL.
+fn copy_at(from: &[PathBuf], dir: &Path) -> anyhow::Result<Option<Box<dyn Storage>>> {
+    let Some(url) = from.iter().find_map(|place| url_of(place)) else { return Ok(None) };
+    if from.len() > 1 {
+        return Err(BaseError::usage("from", "a single URL, or directories and files", from.len()).into());
+    }
+    Ok(Some(match Manifest::read(dir) {
+        Ok(own) if !url.contains('#') => storage(&format!("{url}#{}", own.set_id))?,
+        _ => storage(url)?,
+    }))
 }
 
 /// Returns a path as text for one line. Invisible characters become escapes.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::ops::Range;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ use tonic_shard::salvage::{Prover, Salvage, belongs, hole, shard_chunks};
 use tonic_shard::verify::{check_chunks, verify_dir};
 use tonic_shard::{
     ChunkRecord, EncodedChunk, Encoder, Error as ShardError, MARKER, Manifest, OutputDir, SetDescription, Shard,
-    ShardDraft, Tool, identity_of, shard_name,
+    ShardDraft, ShardEntry, Storage, Tool, identity_of, shard_name,
 };
 
 use crate::error::{BaseFault, Error, Result, ShardFault};
@@ -22,6 +23,8 @@ use crate::error::{BaseFault, Error, Result, ShardFault};
 /// Maximum number of chunks in a shard that is repaired. Conversions never write more. Without this limit, a damaged
 /// manifest with a much larger number could use up the memory.
 const MOST_CHUNKS: usize = 1 << 20;
+/// A chunk that arrives damaged from a server is fetched at most this many times.
+const TRIES: usize = 3;
 
 /// Whether a directory holds a set, even a damaged or incomplete one.
 pub fn holds_set(dir: &Path) -> bool {
@@ -35,6 +38,8 @@ pub type Remake<'a> = &'a mut dyn FnMut(u64) -> Result<EncodedChunk>;
 pub enum Donor<'a> {
     /// Directory of another copy of the set. If the copy is damaged too, only its undamaged chunks are used.
     Copy(&'a Path),
+    /// Another copy of the set, on a server. Only the indexes of damaged shards and the damaged chunks are read.
+    Server(&'a dyn Storage),
     /// The recordings of the set, as a function that converts one chunk again.
     Remake(Remake<'a>),
 }
@@ -97,6 +102,7 @@ impl Repaired {
 /// - [`tonic_shard::Error::Mismatch`] if `donor` is a copy of another set.
 /// - [`tonic_shard::Error::Incomplete`] if the conversion of the set was not finished.
 /// - The error of reading the set's manifest if it is damaged and no copy has an undamaged one.
+/// - Errors of the server of the copy. Shards that were repaired before stay.
 /// - [`tonic_base::Error::Io`].
 pub fn repair(dir: &Path, donor: Donor<'_>, verbosity: Verbosity) -> Result<Repaired> {
     let own = match Manifest::read(dir) {
@@ -107,6 +113,7 @@ pub fn repair(dir: &Path, donor: Donor<'_>, verbosity: Verbosity) -> Result<Repa
     let _lock = OutputDir::lock(dir)?;
     let copy = match &donor {
         Donor::Copy(other) => Some((*other, Manifest::read(other))),
+        Donor::Server(storage) => Some((storage.path(), Ok(storage.manifest()?))),
         Donor::Remake(_) => None,
     };
     if copy.as_ref().is_some_and(|(other, _)| other.canonicalize().ok() == dir.canonicalize().ok()) {
@@ -125,14 +132,9 @@ pub fn repair(dir: &Path, donor: Donor<'_>, verbosity: Verbosity) -> Result<Repa
         }
         (Err(fault), _) => return Err(fault.into()),
     };
-    let copy = copy.map(|(other, theirs)| {
-        let theirs = theirs.ok().map(|manifest| manifest.description);
-        OtherCopy::new(other, &manifest.description, theirs)
-    });
-    let remake = match donor {
-        Donor::Remake(remake) => Some(remake),
-        Donor::Copy(_) => None,
-    };
+    let server = if let Donor::Server(storage) = donor { Some(storage) } else { None };
+    let copy = copy.map(|(other, theirs)| OtherCopy::new(other, server, &manifest.description, theirs.ok()));
+    let remake = if let Donor::Remake(remake) = donor { Some(remake) } else { None };
     let before = manifest.clone();
     let description = before.description.clone();
     let mut repairer = Repairer {
@@ -172,6 +174,10 @@ fn check_heads(dir: &Path, other: &Path, theirs: &Manifest) -> Result<()> {
 /// Another copy of the set. Its shards can have more or fewer chunks than the shards of the set.
 struct OtherCopy<'a> {
     dir: &'a Path,
+    /// The copy, if it is on a server.
+    server: Option<&'a dyn Storage>,
+    /// The shards as the copy's manifest lists them. Empty if the manifest cannot be read.
+    entries: Vec<ShardEntry>,
     description: SetDescription,
     /// Versions of the software that wrote the copy; `None` if the copy's manifest cannot be read.
     tool: Option<Tool>,
@@ -179,21 +185,60 @@ struct OtherCopy<'a> {
 }
 
 impl<'a> OtherCopy<'a> {
-    fn new(dir: &'a Path, set: &SetDescription, theirs: Option<SetDescription>) -> OtherCopy<'a> {
-        let shard_chunks = theirs.as_ref().map_or(set.shard_chunks, |d| d.shard_chunks);
-        let tool = theirs.map(|d| d.tool);
-        OtherCopy { dir, description: SetDescription { shard_chunks, ..set.clone() }, tool, opened: None }
+    fn new(
+        dir: &'a Path,
+        server: Option<&'a dyn Storage>,
+        set: &SetDescription,
+        theirs: Option<Manifest>,
+    ) -> OtherCopy<'a> {
+        let shard_chunks = theirs.as_ref().map_or(set.shard_chunks, |manifest| manifest.description.shard_chunks);
+        let description = SetDescription { shard_chunks, ..set.clone() };
+        let (tool, entries) = theirs.map(|manifest| (manifest.description.tool, manifest.shards)).unzip();
+        OtherCopy { dir, server, entries: entries.unwrap_or_default(), description, tool, opened: None }
+    }
+
+    /// How often to look for a chunk. What arrives damaged from a server can be whole the next time.
+    fn tries(&self) -> usize {
+        if self.server.is_some() { TRIES } else { 1 }
     }
 
     /// Opens the shard of the copy in which chunk `number` of the set should be. Returns the shard and the chunk's
     /// record in the shard's index. The record is `None` if it cannot be read.
-    fn chunk(&mut self, number: u64) -> (&Salvage, Option<ChunkRecord>) {
+    fn chunk(&mut self, number: u64) -> Result<(&Salvage, Option<ChunkRecord>)> {
         let per_shard = u64::from(self.description.shard_chunks);
         let (shard, k) = (number / per_shard, (number % per_shard) as usize);
-        let opened = self.opened.take().filter(|(opened, _)| *opened == shard);
-        let open = || Salvage::open(&self.dir.join(shard_name(shard)), shard_chunks(&self.description, shard));
-        let (_, salvage) = self.opened.insert(opened.unwrap_or_else(|| (shard, open())));
-        (salvage, salvage.record(k))
+        let salvage = match self.opened.take().filter(|(opened, _)| *opened == shard) {
+            Some((_, salvage)) => salvage,
+            None => {
+                let chunks = shard_chunks(&self.description, shard);
+                match (self.server, self.entries.get(shard as usize)) {
+                    (Some(storage), Some(entry)) => Salvage::open_in(storage, entry, chunks)?,
+                    _ => Salvage::open(&self.dir.join(shard_name(shard)), chunks),
+                }
+            }
+        };
+        let (_, salvage) = self.opened.insert((shard, salvage));
+        Ok((salvage, salvage.record(k)))
+    }
+
+    /// Returns the identities of `chunks` that the copy's index has, up to the first that it lacks.
+    fn identities(&mut self, chunks: Range<u64>) -> Result<Vec<[u8; 32]>> {
+        let mut identities = Vec::new();
+        for number in chunks {
+            let Some(record) = self.chunk(number)?.1 else { break };
+            identities.push(record.identity);
+        }
+        Ok(identities)
+    }
+
+    /// Returns the bytes that the copy has where `record` says that chunk `number` is. Bytes on this machine that cannot
+    /// be read are treated as missing.
+    fn stored(&mut self, number: u64, record: &ChunkRecord) -> Result<Option<Vec<u8>>> {
+        let is_remote = self.server.is_some();
+        match self.chunk(number)?.0.stored(record) {
+            Err(_) if !is_remote => Ok(None),
+            stored => Ok(stored?),
+        }
     }
 }
 
@@ -262,11 +307,15 @@ impl Repairer<'_, '_> {
         let own = Salvage::open(&self.dir.join(&entry.name), chunks);
         let proved = |ids: &Vec<[u8; 32]>| ids.len() == chunks && identity_of(ids) == entry.identity;
         let own_ids = (0..chunks).map_while(|k| own.record(k)).map(|record| record.identity).collect();
-        let copy_ids = (first..first + chunks as u64)
-            .map_while(|n| self.copy.as_mut()?.chunk(n).1)
-            .map(|record| record.identity)
-            .collect();
-        let expected = [own_ids, copy_ids].into_iter().find(proved);
+        let mut expected = Some(own_ids).filter(proved);
+        if let Some(copy) = &mut self.copy {
+            for _ in 0..copy.tries() {
+                if expected.is_none() {
+                    copy.opened = None;
+                    expected = Some(copy.identities(first..first + chunks as u64)?).filter(proved);
+                }
+            }
+        }
         // Without verified identities, the file may belong to another set. Try with its chunks first, then without.
         for with_own in if expected.is_some() { vec![true] } else { vec![true, false] } {
             let mut draft = ShardDraft::create(self.dir, self.description, number)?;
@@ -282,7 +331,7 @@ impl Repairer<'_, '_> {
                     }
                     (Err(why), Some(identity)) => {
                         lost.push((n, why));
-                        self.keep_damage(n, k, &own, identity)
+                        self.keep_damage(n, k, &own, identity)?
                     }
                     (Err(why), None) => {
                         lost.push((n, why));
@@ -318,19 +367,23 @@ impl Repairer<'_, '_> {
         expected: Option<[u8; 32]>,
     ) -> Result<Result<Found, String>> {
         let same_tool = self.copy.as_ref().is_some_and(|copy| copy.tool.as_ref() == Some(&self.description.tool));
-        let (copy, copied) = match self.copy.as_mut().map(|copy| copy.chunk(n)) {
-            Some((salvage, record)) => (Some(salvage), record),
-            None => (None, None),
-        };
         let here = own.and_then(|own| own.record(k));
-        for (file, record, is_own) in
-            [(own, here, true), (own, copied, true), (copy, copied, false), (copy, here, false)]
-        {
-            let (Some(file), Some(record)) = (file, record) else { continue };
-            let Some(stored) = file.stored(&record) else { continue };
-            let Some(chunk) = self.prover.prove(n, &record, stored, expected) else { continue };
-            let chunk = if is_own || same_tool { chunk } else { self.encoder.encode(n, self.prover.chunk())? };
-            return Ok(Ok(Found { chunk, own: is_own }));
+        for _ in 0..self.copy.as_ref().map_or(1, OtherCopy::tries) {
+            let copied = self.copy.as_mut().map(|copy| copy.chunk(n)).transpose()?.and_then(|(_, record)| record);
+            for (record, is_own) in [(here, true), (copied, true), (copied, false), (here, false)] {
+                let Some(record) = record else { continue };
+                let stored = match (is_own, own, &mut self.copy) {
+                    (true, Some(own), _) => own.stored(&record).ok().flatten(),
+                    (false, _, Some(copy)) => copy.stored(n, &record)?,
+                    _ => None,
+                };
+                let Some(stored) = stored else { continue };
+                let Some(chunk) = self.prover.prove(n, &record, &stored, expected) else { continue };
+                let chunk = if is_own || same_tool { chunk } else { self.encoder.encode(n, self.prover.chunk())? };
+                return Ok(Ok(Found { chunk, own: is_own }));
+            }
+            // What a server sent is not kept, so that the next try asks for it again.
+            self.copy.iter_mut().filter(|copy| copy.server.is_some()).for_each(|copy| copy.opened = None);
         }
         let Some(remake) = &mut self.remake else { return Ok(Err("no copy of it is whole".into())) };
         Ok(match remake(n) {
@@ -345,15 +398,15 @@ impl Repairer<'_, '_> {
 
     /// Returns what to store in place of a lost chunk, so that the other chunks of its shard stay readable: the damaged
     /// bytes of the chunk, or zeros if these bytes are missing.
-    fn keep_damage(&mut self, n: u64, k: usize, own: &Salvage, identity: [u8; 32]) -> EncodedChunk {
-        let copied = self.copy.as_mut().and_then(|copy| copy.chunk(n).1);
+    fn keep_damage(&mut self, n: u64, k: usize, own: &Salvage, identity: [u8; 32]) -> Result<EncodedChunk> {
+        let copied = self.copy.as_mut().map(|copy| copy.chunk(n)).transpose()?.and_then(|(_, record)| record);
         let record = own.record(k).or(copied);
         let mut kept = hole(n, self.description, record, identity);
         if let Some(stored) =
-            record.and_then(|record| own.stored(&record)).filter(|s| s.len() as u64 == kept.record.stored_bytes)
+            record.and_then(|r| own.stored(&r).ok()?).filter(|s| s.len() as u64 == kept.record.stored_bytes)
         {
-            kept.stored = stored.to_vec().into();
+            kept.stored = stored.into();
         }
-        kept
+        Ok(kept)
     }
 }

@@ -1,17 +1,21 @@
 //! Recovers chunks from a damaged shard. A chunk is recovered only if its hashes match.
 
+use std::ops::Range;
 use std::path::Path;
 
 use crate::chunk::Chunk;
 use crate::codec::{ChunkName, Decoder, EncodedChunk, StoredChunk, check_chunk};
 use crate::description::SetDescription;
+use crate::error::{Error, Result};
 use crate::layout::{ChunkRecord, HEADER_BYTES, RECORD_BYTES, SetLayout, ShardHead, max_bytes, read_record};
+use crate::manifest::ShardEntry;
 use crate::mapped_file::MappedFile;
+use crate::storage::{ShardFile, Storage};
 
 /// A shard file that can be damaged or missing. Also holds its index records, which can be wrong.
 #[derive(Debug)]
 pub struct Salvage {
-    map: Option<MappedFile>,
+    file: Option<Box<dyn ShardFile>>,
     records: Vec<ChunkRecord>,
 }
 
@@ -19,11 +23,27 @@ impl Salvage {
     /// Opens the file at `path`, which should be a shard of `chunks` chunks. This never fails: what cannot be read
     /// counts as missing.
     pub fn open(path: &Path, chunks: usize) -> Salvage {
-        let map = MappedFile::open(path).ok();
-        let bytes = map.as_ref().and_then(|map| map.bytes().ok()).unwrap_or_default();
-        let index = bytes.get(HEADER_BYTES..).unwrap_or_default();
-        let records = index.as_chunks::<RECORD_BYTES>().0.iter().take(chunks).map(read_record).collect();
-        Salvage { map, records }
+        let file = MappedFile::open(path).ok().map(|file| Box::new(file) as Box<dyn ShardFile>);
+        Salvage::of(file, chunks).unwrap_or(Salvage { file: None, records: Vec::new() })
+    }
+
+    /// Opens the shard that a copy in another place lists as `entry`, and that should have `chunks` chunks. What is
+    /// missing or damaged there is treated as missing.
+    ///
+    /// # Errors
+    /// Errors of the place, such as those of a network.
+    pub fn open_in(storage: &dyn Storage, entry: &ShardEntry, chunks: usize) -> Result<Salvage> {
+        Salvage::of(unless_damaged(storage.shard(entry))?, chunks)
+    }
+
+    fn of(file: Option<Box<dyn ShardFile>>, chunks: usize) -> Result<Salvage> {
+        let mut salvage = Salvage { file, records: Vec::new() };
+        let size = salvage.file.as_ref().map_or(0, |file| file.size());
+        let whole = size.saturating_sub(HEADER_BYTES as u64) / RECORD_BYTES as u64;
+        let end = HEADER_BYTES as u64 + whole.min(chunks as u64) * RECORD_BYTES as u64;
+        let index = salvage.read(HEADER_BYTES as u64..end)?.unwrap_or_default();
+        salvage.records = index.as_chunks::<RECORD_BYTES>().0.iter().map(read_record).collect();
+        Ok(salvage)
     }
 
     /// Index record of chunk `k` of the shard, not checked. `None` if the file is too short.
@@ -31,11 +51,27 @@ impl Salvage {
         self.records.get(k).copied()
     }
 
-    /// The stored bytes that `record` points to, not checked. `None` if the file doesn't have them all.
-    pub fn stored(&self, record: &ChunkRecord) -> Option<&[u8]> {
-        let bytes = self.map.as_ref()?.bytes().ok()?;
-        let end = record.offset.checked_add(record.stored_bytes)?;
-        bytes.get(usize::try_from(record.offset).ok()?..usize::try_from(end).ok()?)
+    /// The stored bytes that `record` points to, unchecked; `None` if they aren't in the file.
+    ///
+    /// # Errors
+    /// Those of [`ShardFile::read`], except for a file that is damaged or missing.
+    pub fn stored(&self, record: &ChunkRecord) -> Result<Option<Vec<u8>>> {
+        self.read(record.offset..record.offset.saturating_add(record.stored_bytes))
+    }
+
+    /// Reads a range of the file. Returns `None` if the file doesn't have it.
+    fn read(&self, range: Range<u64>) -> Result<Option<Vec<u8>>> {
+        let Some(file) = self.file.as_ref().filter(|file| range.end <= file.size()) else { return Ok(None) };
+        let mut bytes = Vec::new();
+        unless_damaged(file.read(range, &mut bytes).map(|()| bytes))
+    }
+}
+
+/// Returns `None` in place of an error about a damaged or missing file.
+fn unless_damaged<T>(result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Err(Error::Incomplete { .. } | Error::Base(tonic_base::Error::Corrupt { .. })) => Ok(None),
+        result => result.map(Some),
     }
 }
 

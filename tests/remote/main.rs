@@ -6,6 +6,7 @@ mod faults;
 mod pull;
 mod push;
 mod real;
+mod repair;
 mod secrets;
 mod server;
 mod services;
