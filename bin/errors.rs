@@ -239,6 +239,7 @@ fn fixed_advice(typed: &Typed, cause: &Cause) -> Option<&'static str> {
         }),
         BaseError::Usage { what, .. } if what.starts_with("cache ") => Some("--cache stream needs no memory for them"),
         BaseError::Unavailable { what, .. } if what == "cache device" => Some("use --cache host or --cache stream"),
+        BaseError::Exists { .. } if typed.has("force") => Some("--force replaces it"),
         BaseError::Exists { .. } => Some("name another output"),
         BaseError::WorkerLost { .. } => Some("please report the message above it, with the command"),
         _ => None,
@@ -285,6 +286,12 @@ fn mismatch_advice(typed: &Typed, cause: &Cause) -> Option<String> {
         "list of extra columns" if path.is_file() => "convert each by itself".into(),
         "sensor" if !describes_a_set(other) => "--sensor W,H,P sets one for all, which has to hold all events".into(),
         "part" if is_set => "name every part of one set once".into(),
+        "set_id" if typed.has("lock") && !is_set => {
+            let file = quoted_path(other);
+            format!(
+                "tonic-prep pull --lock {file} DIR fetches the sets of the file; tonic-prep lock {file} {set} adds this one"
+            )
+        }
         _ if typed.has("from") => {
             "--from takes a copy of this set, or the recordings that it was converted from".into()
         }

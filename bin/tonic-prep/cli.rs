@@ -8,7 +8,9 @@ use tonic_sets::SampleRange;
 use tonic_shard::MAX_CHUNK_SAMPLES;
 
 use crate::bench_args::BenchArgs;
+use crate::card_args::CardArgs;
 use crate::convert_args::ConvertArgs;
+use crate::lock_args::LockArgs;
 use crate::plan_args::PlanArgs;
 #[cfg(feature = "remote")]
 use crate::remote_args::{PruneArgs, PullArgs, PushArgs};
@@ -199,6 +201,17 @@ pub(crate) enum Command {
         #[command(flatten)]
         write: WriteArgs,
     },
+    /// Describe a set for people: writes README.md and a picture into its directory. They are in no hash, and `push` and
+    /// `pull` take them along
+    #[command(after_help = "Example:
+  tonic-prep card shards/train --license CC-BY-4.0 --source-url https://zenkelab.org/datasets")]
+    Card(CardArgs),
+    /// Write the ids of sets to a file for version control. `pull --lock` fetches these sets, `tonic-train fit --lock`
+    /// refuses all others
+    #[command(after_help = "Examples:
+  tonic-prep lock sets.toml s3://lab/ssc/train s3://lab/ssc/test
+  tonic-prep lock sets.toml ssc-train=shards/train")]
+    Lock(LockArgs),
     /// Send a set to a file server or an object store, as an immutable copy, and make it the latest set there
     #[cfg(feature = "remote")]
     #[command(after_help = "Examples:
@@ -210,7 +223,8 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:
   tonic-prep pull https://lab.example/ssc/train shards/train
   tonic-prep pull s3://lab/ssc/train#SETID shards/train
-  tonic-prep pull s3://lab/ssc/train shards/yes-no --classes yes,no")]
+  tonic-prep pull s3://lab/ssc/train shards/yes-no --classes yes,no
+  tonic-prep pull --lock sets.toml shards    # each set into a folder of its name")]
     Pull(PullArgs),
     /// Remove old sets at a URL, but never the latest one
     #[cfg(feature = "remote")]
@@ -242,5 +256,13 @@ pub(crate) enum Command {
         /// Print the result as one JSON object on stdout
         #[arg(long)]
         json: bool,
+    },
+    /// Print a script with which a shell completes the arguments of this program
+    #[command(
+        after_help = "Example: tonic-prep completions bash > ~/.local/share/bash-completion/completions/tonic-prep"
+    )]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
     },
 }

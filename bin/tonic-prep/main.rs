@@ -4,7 +4,10 @@
 
 mod advice;
 mod bench_args;
+mod card_args;
 mod cli;
+#[path = "../completions.rs"]
+mod completions;
 mod convert_args;
 #[cfg(test)]
 mod error_texts;
@@ -12,6 +15,7 @@ mod error_texts;
 mod errors;
 #[path = "../existing_args.rs"]
 mod existing_args;
+mod lock_args;
 mod notes;
 mod part_arg;
 mod part_commands;
@@ -237,12 +241,15 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<ExitCode>
             let manifest = merge(&sets, &write.output(path.clone(), quiet), chunk_samples)?;
             say(&mut out, write.json, || info::summary(&path, &manifest, &[]), || info::line(&manifest))?;
         }
+        Command::Card(args) => say_both(&mut out, args.json, args.run(quiet)?)?,
+        Command::Lock(args) => say_both(&mut out, args.json, args.run()?)?,
         #[cfg(feature = "remote")]
         Command::Push(args) => say_both(&mut out, args.network.json, args.run(quiet)?)?,
         #[cfg(feature = "remote")]
         Command::Pull(args) => say_both(&mut out, args.network.json, args.run(quiet)?)?,
         #[cfg(feature = "remote")]
         Command::Prune(args) => say_both(&mut out, args.network.json, args.run(quiet)?)?,
+        Command::Completions { shell } => completions::print::<Cli>(shell, &mut out)?,
         Command::Transforms { json } => say(&mut out, json, || catalogue().json(), || catalogue().text())?,
         Command::Synth { output, samples, classes, seed, json } => {
             let progress = Progress::start(verbosity(quiet || json), "synth", samples, "samples");
@@ -300,7 +307,6 @@ fn say(out: &mut impl Write, json: bool, value: impl Fn() -> Value, text: impl F
 }
 
 /// Prints a result that was made as JSON and as text.
-#[cfg(feature = "remote")]
 fn say_both(out: &mut impl Write, json: bool, (value, text): (Value, String)) -> anyhow::Result<()> {
     say(out, json, || value.clone(), || text.clone())
 }

@@ -11,6 +11,7 @@ use tonic_sets::{Filter, Output, SampleRange, info, subset};
 use tonic_shard::{Existing, Id, Manifest, ShardSet};
 
 use crate::errors::{BAD_SET, Cause, USAGE};
+use crate::lock_args::locked_pull;
 use crate::write_args::{threads, verbosity};
 
 /// Options of the commands that use a network.
@@ -44,9 +45,15 @@ pub(crate) struct PushArgs {
 pub(crate) struct PullArgs {
     /// Where from: a URL that a set was pushed to, or the URL of a folder with a manifest.json. `URL#SETID` means the
     /// set with this id, and no other
-    url: String,
+    #[arg(required_unless_present = "lock")]
+    url: Option<String>,
     /// Directory of the copy
-    dir: PathBuf,
+    #[arg(required_unless_present = "lock")]
+    dir: Option<PathBuf>,
+    /// Fetch the sets of this file, which `lock` writes. Each goes to DIR/NAME; one that is there already is verified. DIR
+    /// is the only other argument [default: .]
+    #[arg(long, value_name = "SET.toml", conflicts_with_all = ["samples", "classes", "expect", "dir"])]
+    lock: Option<PathBuf>,
     /// Fetch only the samples of these ranges: A..B (B is excluded), A.. or ..B
     #[arg(long, value_name = "A..B,...", value_delimiter = ',')]
     samples: Vec<SampleRange>,
@@ -99,20 +106,25 @@ impl PushArgs {
 impl PullArgs {
     /// Fetches the set. Returns the result as JSON, and as text for the user.
     pub(crate) fn run(&self, quiet: bool) -> anyhow::Result<(Value, String)> {
-        let location = Location::parse(&self.url)?;
+        let verbosity = verbosity(quiet || self.network.json);
+        let (first, connections) = (self.url.as_deref().unwrap_or("."), self.connections.into());
+        let dir = self.dir.clone().unwrap_or_else(|| first.into());
+        let fetch = Fetch { dir: dir.clone(), overwrite: self.overwrite, connections, verbosity };
+        if let Some(lock) = &self.lock {
+            return locked_pull::run(lock, &fetch, self.network.patience());
+        }
+        let location = Location::parse(first)?;
         let set = RemoteSet::open(&location, self.network.patience())?;
         if let Some(expected) = &self.expect {
             set.expect(set_id(expected)?)?;
         }
-        let verbosity = verbosity(quiet || self.network.json);
         let (manifest, fetched) = if self.samples.is_empty() && self.classes.is_empty() {
-            let (dir, connections) = (self.dir.clone(), self.connections.into());
-            let fetched = pull(&set, &Fetch { dir, overwrite: self.overwrite, connections, verbosity })?;
+            let fetched = pull(&set, &fetch)?;
             (set.manifest().clone(), Some(fetched))
         } else {
             let filter = Filter { samples: self.samples.clone(), classes: self.classes.clone(), ..Filter::default() };
             let existing = if self.overwrite { Existing::Overwrite } else { Existing::Auto };
-            let output = Output { path: self.dir.clone(), existing, threads: threads(None), verbosity };
+            let output = Output { path: dir.clone(), existing, threads: threads(None), verbosity };
             let written = subset(ShardSet::open_in(&set)?, &filter, None, &output)?;
             let Some((_, manifest)) = written.into_iter().next() else {
                 unreachable!("a subset without a split is one set")
@@ -120,11 +132,11 @@ impl PullArgs {
             (manifest, None)
         };
         let value = json!({
-            "dir": self.dir, "url": format!("{}#{}", location.shown(), set.manifest().set_id),
+            "dir": dir, "url": format!("{}#{}", location.shown(), set.manifest().set_id),
             "set_id": manifest.set_id, "samples": manifest.description.samples, "fetched_bytes": fetched,
         });
         let there = if fetched == Some(0) { ": it was there already" } else { "" };
-        Ok((value, format!("{}: {}{there}", self.dir.display(), info::line(&manifest))))
+        Ok((value, format!("{}: {}{there}", dir.display(), info::line(&manifest))))
     }
 }
 

@@ -9,6 +9,7 @@ use crate::bench_args::BenchArgs;
 use crate::compare_args::CompareArgs;
 use crate::device_args::DeviceArgs;
 use crate::fit_args::FitArgs;
+use crate::lock_args::LockArgs;
 use crate::sweep_args::SweepArgs;
 
 /// Trains networks of integrate-and-fire neurons from the shard sets that tonic-prep makes.
@@ -81,6 +82,8 @@ Examples:
         /// Shard set to evaluate on
         #[arg(long, value_name = "DIR")]
         data: PathBuf,
+        #[command(flatten)]
+        lock: LockArgs,
         /// Evaluate the network of the epoch that was best on the validation set, instead of the network of the last
         /// epoch
         #[arg(long)]
@@ -117,4 +120,12 @@ Examples:
   tonic-train bench --data shards/train --png strategies.png
   tonic-train bench --random --hidden 512 --batch-size 256 --device cuda:0")]
     Bench(BenchArgs),
+    /// Print a script with which a shell completes the arguments of this program
+    #[command(
+        after_help = "Example: tonic-train completions bash > ~/.local/share/bash-completion/completions/tonic-train"
+    )]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
 }

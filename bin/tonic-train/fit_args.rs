@@ -18,8 +18,8 @@ use crate::advice;
 use crate::cache_args::CacheArgs;
 use crate::device_args::DeviceArgs;
 use crate::existing_args::ExistingArgs;
+use crate::lock_args::{LockArgs, open_locked};
 use crate::options_file::with_file;
-use crate::set_place::open_set;
 use crate::values::{Hidden, batch_size, class_weights, engine, hidden, pad, use_threads};
 
 #[derive(Args)]
@@ -34,6 +34,8 @@ pub(crate) struct FitArgs {
     /// Test set, evaluated once, after the last epoch
     #[arg(long, value_name = "DIR")]
     test: Option<PathBuf>,
+    #[command(flatten)]
+    lock: LockArgs,
     /// Run folder: settings, metrics, checkpoint and networks are written there
     #[arg(long, short, value_name = "RUN", required_unless_present = "options")]
     output: Option<PathBuf>,
@@ -140,7 +142,7 @@ impl FitArgs {
             cache: self.cache,
             pin: self.pin,
             existing: self.existing.existing(),
-            open: open_set,
+            open: open_locked,
             verbosity: if self.quiet || self.json { Verbosity::Quiet } else { Verbosity::Normal },
             warn: if self.json { |_| () } else { |warning| advice::show(warning, advice::for_training) },
         })
@@ -168,6 +170,7 @@ pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
     use_threads(args.threads)?;
     #[cfg(feature = "remote")]
     args.remote_cache.choose();
+    args.lock.choose()?;
     let existing = args.existing.existing();
     let resumes = existing == Existing::Resume || existing == Existing::Auto && Config::is_in(&output);
     let run = resumes.then(|| Config::read(&output)).transpose()?;

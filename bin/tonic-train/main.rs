@@ -7,6 +7,8 @@ mod bench_args;
 mod cache_args;
 mod cli;
 mod compare_args;
+#[path = "../completions.rs"]
+mod completions;
 mod device_args;
 #[cfg(test)]
 mod error_texts;
@@ -15,6 +17,7 @@ mod errors;
 #[path = "../existing_args.rs"]
 mod existing_args;
 mod fit_args;
+mod lock_args;
 mod options_file;
 #[path = "../quoted.rs"]
 mod quoted;
@@ -39,7 +42,7 @@ use tonic_train::run::{EvalOptions, eval};
 use crate::cli::{Cli, Command};
 use crate::device_args::DeviceArgs;
 use crate::errors::{Cause, Typed};
-use crate::set_place::open_set;
+use crate::lock_args::open_locked;
 use crate::values::use_threads;
 
 /// Exit code if training diverged: the loss became NaN, infinite or far too large.
@@ -64,13 +67,14 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Fit(args) => fit_args::run(*args).map(|()| ExitCode::SUCCESS),
         Command::Sweep(args) => sweep_args::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Compare(args) => compare_args::run(&args),
-        Command::Eval { model, data, best, png, device, threads, json } => {
+        Command::Eval { model, data, lock, best, png, device, threads, json } => {
+            lock.choose()?;
             use_threads(threads)?;
             let picture = png.clone().unwrap_or_else(|| model.join("confusion.png"));
             let verbosity = if json { Verbosity::Quiet } else { Verbosity::Normal };
             let warn =
                 if json { |_: &Warning| () } else { |warning: &Warning| advice::show(warning, advice::for_evaluation) };
-            let options = EvalOptions { run: model, data, best, open: open_set, verbosity, warn };
+            let options = EvalOptions { run: model, data, best, open: open_locked, verbosity, warn };
             let evaluation = eval(&options, |engine| device.choose(engine))?;
             let mut out = std::io::stdout().lock();
             if json {
@@ -88,6 +92,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 Err(error) => return Err(error.into()),
             }
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Completions { shell } => {
+            completions::print::<Cli>(shell, &mut std::io::stdout()).map(|()| ExitCode::SUCCESS)
         }
         Command::Check { quick, device, json } => run_check(&device, quick, json),
         Command::Bench(args) => bench_args::run(args).map(|()| ExitCode::SUCCESS),

@@ -7,9 +7,11 @@
 // latest                        which set at a URL is the latest one
 // remote_set, cache             a set at a URL, open for reading; the same through a cache on disk
 // push, pull, prune             sends, fetches and removes sets
+// card                          sends and fetches what is for people: README.md and a picture
 // partial_shard                 a shard's file that is filled from a server, of a pull or of the cache
 
 mod cache;
+mod card;
 mod error;
 mod latest;
 mod location;

@@ -3,6 +3,7 @@
 use tonic_base::{Progress, Verbosity};
 use tonic_shard::{Id, MANIFEST_FILE};
 
+use crate::card::CARD_FILES;
 use crate::error::{Error, Result};
 use crate::latest::{LATEST, Latest};
 use crate::location::{Location, Patience};
@@ -46,7 +47,7 @@ pub fn prune(location: &Location, keep: usize, patience: Patience, verbosity: Ve
         let folder = root.below(&id.to_string());
         if let Some(set) = RemoteSet::at(folder.clone())? {
             let shards = set.manifest().shards.iter().map(|shard| shard.name.as_str());
-            for name in shards.chain([MANIFEST_FILE]) {
+            for name in shards.chain(CARD_FILES).chain([MANIFEST_FILE]) {
                 // Another `prune` may have removed the set, and it may have been pushed again since.
                 if !Latest::read(&root)?.is_some_and(|(latest, _)| latest.pruned.contains(id)) {
                     break;

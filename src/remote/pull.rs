@@ -9,6 +9,7 @@ use std::time::Duration;
 use tonic_base::{Progress, Verbosity, bytes_in, check_space, interrupt};
 use tonic_shard::{ChunkRecord, Manifest, SetCopy, salvage};
 
+use crate::card::fetch_card;
 use crate::error::{BaseFault, Error, Result};
 use crate::partial_shard::{PartialShard, TRIES, bytes_of};
 use crate::remote_set::RemoteSet;
@@ -66,7 +67,7 @@ struct Puller<'a> {
 }
 
 /// Fetches a set into a directory. Every chunk is verified before the file of its shard gets its final name. The
-/// manifest is written last. Returns the number of bytes that were missing and have been fetched. It is 0 if the
+/// manifest is written last, apart from the card of the set. Returns the number of bytes that were missing and have been fetched. It is 0 if the
 /// directory has the complete set already.
 ///
 /// # Errors
@@ -77,7 +78,10 @@ struct Puller<'a> {
 /// another call with the same arguments continues where this one stopped.
 pub fn pull(set: &RemoteSet, fetch: &Fetch) -> Result<u64> {
     let manifest: &Manifest = set.manifest();
-    let Some(copy) = SetCopy::start(&fetch.dir, manifest.clone(), fetch.overwrite)? else { return Ok(0) };
+    let Some(copy) = SetCopy::start(&fetch.dir, manifest.clone(), fetch.overwrite)? else {
+        fetch_card(set.store(), &fetch.dir, fetch.overwrite)?;
+        return Ok(0);
+    };
     check_space(&fetch.dir, manifest.stored_bytes(), bytes_in(&fetch.dir))?;
     let mut state = State::default();
     for number in 0..manifest.shards.len() {
@@ -104,6 +108,7 @@ pub fn pull(set: &RemoteSet, fetch: &Fetch) -> Result<u64> {
         return Err(set.replaced().unwrap_or(failure));
     }
     copy.finish(set.manifest_bytes())?;
+    fetch_card(set.store(), &fetch.dir, fetch.overwrite)?;
     progress.finish();
     Ok(total)
 }

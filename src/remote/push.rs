@@ -7,6 +7,7 @@ use tonic_base::{Progress, Verbosity, in_order};
 use tonic_shard::verify::verify;
 use tonic_shard::{Error as ShardError, MANIFEST_FILE, Manifest, ShardEntry, ShardSet};
 
+use crate::card::send_card;
 use crate::error::{BaseFault, Error, Result};
 use crate::latest::{LATEST, Latest};
 use crate::location::{Location, Patience};
@@ -22,7 +23,7 @@ const CONNECTIONS: usize = 4;
 pub struct Pushed {
     /// Number of shards that were sent.
     pub sent: u64,
-    /// Number of bytes that were sent. The manifest is included.
+    /// Number of bytes that were sent. The manifest and the card are included.
     pub sent_bytes: u64,
     /// Number of shards that the server copied from the set that was the latest one before this push.
     pub copied: u64,
@@ -70,6 +71,7 @@ pub fn push(dir: &Path, location: &Location, patience: Patience, verbosity: Verb
     let (started_from, mut prunes) = before.map_or((None, 0), |(latest, _)| (Some(latest.set_id), latest.prunes));
     let donor = started_from.map(|latest| root.below(&latest.to_string()));
     let mut pushed = deliver(&set, dir, &folder, donor.as_ref(), verbosity)?;
+    pushed.sent_bytes += send_card(dir, &folder)?;
     let mut theirs = None;
     Latest::change(&root, |now| {
         theirs = None;

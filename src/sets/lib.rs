@@ -4,14 +4,17 @@
 // show, cat, export             a sample as a picture, as text, as NumPy files; sample, range: which sample
 // merge, subset, split          sets from other sets; selection writes the selected samples
 // repair, remake                repairs a set from a copy, or from its recordings
+// card, lock_file               describes a set for people; says which sets a project uses
 // text, error                   printed text; errors
 
+mod card;
 mod cat;
 mod diff;
 mod error;
 mod export;
 pub mod info;
 pub mod list;
+mod lock_file;
 mod merge;
 mod range;
 mod remake;
@@ -25,9 +28,11 @@ mod stats_page;
 mod subset;
 mod text;
 
+pub use card::Card;
 pub use diff::{Difference, SampleDifference, diff};
 pub use error::{Error, Result};
 pub use export::{Exported, export_npy};
+pub use lock_file::{LockFile, LockedSet, name_of};
 pub use merge::merge;
 pub use range::{SampleRange, class_number};
 pub use remake::repair_from;

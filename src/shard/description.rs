@@ -15,6 +15,12 @@ use crate::part::Part;
 /// Name of the marker file, which a directory has while its set is unfinished.
 pub const MARKER: &str = ".incomplete.json";
 
+/// Names of the files of a set's card, which is for people: a page and a picture. They can be next to the manifest, and
+/// no hash covers them.
+pub const CARD: &str = "README.md";
+/// See [`CARD`].
+pub const CARD_PICTURE: &str = "card.png";
+
 /// A 32-byte hash, shown and serialized as hex.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Id(pub [u8; 32]);

@@ -2,7 +2,9 @@
 //! mistakes.
 
 mod bench;
+mod cards;
 mod faults;
+mod locks;
 mod pull;
 mod push;
 mod real;

@@ -1,0 +1,16 @@
+//! The command `completions`, which prints a script that lets a shell complete the arguments of a program.
+
+use std::io::Write;
+
+use clap::CommandFactory;
+use clap_complete::{Shell, generate};
+
+/// Prints the script for a shell. `P` is the arguments of the program.
+pub(crate) fn print<P: CommandFactory>(shell: Shell, out: &mut impl Write) -> anyhow::Result<()> {
+    let name = env!("CARGO_BIN_NAME");
+    let mut script = Vec::new();
+    generate(shell, &mut P::command(), name, &mut script);
+    // clap_complete 4.6.11 for bash takes the hyphen of the program's name for the space before a subcommand.
+    let script = String::from_utf8(script)?.replace(&name.replace('-', "__subcmd__"), &name.replace('-', "__"));
+    Ok(out.write_all(script.as_bytes())?)
+}

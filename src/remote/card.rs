@@ -1,0 +1,69 @@
+//! Sends and fetches the card of a set: files for people that travel with the set and are in no hash.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use tonic_base::{Error as BaseError, publish};
+use tonic_shard::{CARD, CARD_PICTURE};
+
+use crate::error::{BaseFault, Error, Result};
+use crate::store::Store;
+
+/// The files of a card.
+pub(crate) const CARD_FILES: [&str; 2] = [CARD, CARD_PICTURE];
+/// Maximum size in bytes of each file of a card.
+const MOST: u64 = 16 << 20;
+
+/// Sends the files of the card in `dir` to the folder of the set, except those that the folder has already. Returns how
+/// many bytes were sent.
+///
+/// # Errors
+/// [`tonic_base::Error::Usage`] for a file of more than 16 MiB; errors of the server and of the disk.
+pub(crate) fn send_card(dir: &Path, folder: &Store) -> Result<u64> {
+    let mut sent = 0;
+    for name in CARD_FILES {
+        let path = dir.join(name);
+        let own = match std::fs::read(&path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => continue,
+            own => own.map_err(Error::io(&path, "read the card"))?,
+        };
+        if own.len() as u64 > MOST {
+            let file = path.display().to_string();
+            return Err(Error::usage(file, format!("a card of at most {MOST} bytes"), own.len()));
+        }
+        // Of two processes that send a card, the last one wins.
+        loop {
+            let there = folder.get(name, MOST)?;
+            if there.as_ref().is_some_and(|(bytes, _)| *bytes == own) {
+                break;
+            }
+            if folder.swap(name, there.as_ref().map(|(_, version)| version), own.clone().into())? {
+                sent += own.len() as u64;
+                break;
+            }
+        }
+    }
+    Ok(sent)
+}
+
+/// Fetches the card of a set into `dir`, if the set has one. Files that are in `dir` already are kept, unless
+/// `overwrite` is true.
+///
+/// # Errors
+/// Errors of the server and of the disk.
+pub(crate) fn fetch_card(folder: &Store, dir: &Path, overwrite: bool) -> Result<()> {
+    for name in CARD_FILES {
+        let path = dir.join(name);
+        if path.exists() && !overwrite {
+            continue;
+        }
+        match folder.get(name, MOST) {
+            Ok(Some((bytes, _))) => publish(&path, &bytes)?,
+            Ok(None) => {}
+            // A store that doesn't let us list objects says this of an object that isn't there.
+            Err(Error::Base(BaseError::Io { source, .. })) if source.kind() == ErrorKind::PermissionDenied => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,197 @@
+//! Writes the card of a set: a page for people, `README.md`, and a picture, next to the manifest. No hash covers them.
+
+use std::fmt::Write;
+
+use tonic_base::{Verbosity, human_bytes, printable, printable_lines, publish, remove_file};
+use tonic_shard::{CARD, CARD_PICTURE, Ledger, Manifest, ShardSet};
+
+use crate::error::{BaseFault, Error, Result};
+use crate::stats::stats;
+
+/// Maximum number of rows of a table.
+const MOST_ROWS: usize = 200;
+/// Begins the last line of a card that a program has written. A hash of the text above follows, which shows whether
+/// somebody has changed the card by hand.
+const SEAL: &str = "<!-- written by tonic-prep card, blake3 ";
+
+/// What the card of a set says that its manifest does not.
+#[derive(Clone, Debug, Default)]
+pub struct Card {
+    /// Name of the set, for the title.
+    pub name: String,
+    /// Licence of the recordings.
+    pub license: Option<String>,
+    /// URL of the page that the recordings come from.
+    pub source_url: Option<String>,
+    /// Commands that make the set from its recordings, one a line.
+    pub made: Vec<String>,
+    /// Commands that fetch the set and load it, one a line.
+    pub load: Vec<String>,
+}
+
+impl Card {
+    /// Writes the card of `set` into the directory of the set. Reads all samples, for the picture. A card that was
+    /// written by hand, or changed since a program wrote it, is replaced only with `force`.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Exists`] for a card that was written or changed by hand; [`tonic_base::Error::Corrupt`];
+    /// [`tonic_base::Error::Io`]; [`tonic_report::Error::Plot`].
+    pub fn write(&self, set: &ShardSet, force: bool, verbosity: Verbosity) -> Result<()> {
+        let (page, picture) = (set.dir().join(CARD), set.dir().join(CARD_PICTURE));
+        let is_ours = match std::fs::read(&page) {
+            Ok(text) => is_unchanged(&text),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => !picture.exists(),
+            Err(e) => return Err(Error::io(&page, "read the card")(e)),
+        };
+        if !is_ours && !force {
+            let existing = if page.exists() { &page } else { &picture };
+            return Err(Error::exists(existing, "it was written or changed by hand"));
+        }
+        let found = stats(set, verbosity)?;
+        remove_file(&page)?; // so that no page of an earlier set stands next to the new picture
+        found.page(&format!("{}, {} samples", printable(&self.name), set.len()))?.write_png(&picture)?;
+        let text = self.text(set.manifest());
+        Ok(publish(&page, format!("{text}{SEAL}{} -->\n", blake3::hash(text.as_bytes())).as_bytes())?)
+    }
+
+    /// Returns the card as Markdown, without its last line.
+    fn text(&self, manifest: &Manifest) -> String {
+        let Manifest { description, totals, set_id, .. } = manifest;
+        let mut out = format!("# {}\n\n", plain(&self.name));
+        out.push_str("A shard set of tonic-toolkit: event recordings as sparse frames, ready for training.\n\n");
+        let given = |text: &Option<String>| text.as_deref().map_or("not given".into(), link);
+        let shape = format!("(P, H, W) = {}", description.shape);
+        let longest = format!("{}, at most {} a sample, {shape}", totals.frames, totals.max_frames);
+        for (name, value) in [
+            ("set id", format!("`{set_id}`")),
+            ("samples", description.samples.to_string()),
+            ("size", plain(&human_bytes(manifest.stored_bytes()))),
+            ("frames", plain(&longest)),
+            ("extra columns", plain(&description.extras.join(", "))),
+            ("licence of the recordings", given(&self.license)),
+            ("source", given(&self.source_url)),
+            ("written by", plain(&description.tool.to_string())),
+        ]
+        .iter()
+        .filter(|(_, value)| !value.is_empty())
+        {
+            let _ = writeln!(out, "- {name}: {value}");
+        }
+        let _ = writeln!(out, "\n![statistics of the set]({CARD_PICTURE})\n\n## Fetch and load\n");
+        out.push_str(&fenced("sh", &self.load.join("\n")));
+        classes(manifest, &mut out);
+        let _ = writeln!(out, "\n## How it was made\n");
+        out.push_str(&fenced("sh", &self.made.join("\n")));
+        let _ = writeln!(out, "\nThe recipe:\n");
+        out.push_str(&fenced("toml", description.recipe.trim()));
+        recordings(manifest, &mut out);
+        let _ = writeln!(out, "\n## Where every event went\n\n| | events |\n|---|---:|");
+        for (name, n) in Ledger::NAMES.iter().zip(totals.ledger.columns()) {
+            let _ = writeln!(out, "| {} | {n} |", plain(name));
+        }
+        out.push('\n');
+        out
+    }
+}
+
+/// Adds the table of the classes to a card.
+fn classes(manifest: &Manifest, out: &mut String) {
+    let classes = &manifest.description.classes;
+    let _ = writeln!(out, "\n## Classes\n\n| class | samples |\n|---|---:|");
+    for (class, n) in classes.iter().zip(&manifest.totals.class_samples).take(MOST_ROWS) {
+        let _ = writeln!(out, "| {} | {n} |", plain(class));
+    }
+    let labelled: u64 = manifest.totals.class_samples.iter().sum();
+    if let Some(unlabelled) = manifest.description.samples.checked_sub(labelled).filter(|&n| n > 0) {
+        let _ = writeln!(out, "| (without a label) | {unlabelled} |");
+    }
+    say_more(classes.len(), out);
+}
+
+/// Says in a card how many rows of a table of `rows` are left out.
+fn say_more(rows: usize, out: &mut String) {
+    if rows > MOST_ROWS {
+        let _ = writeln!(out, "\nAnd {} more, which the manifest lists.", rows - MOST_ROWS);
+    }
+}
+
+/// Adds the table of the recordings to a card.
+fn recordings(manifest: &Manifest, out: &mut String) {
+    let description = &manifest.description;
+    let sources = description.sources.iter().map(|s| (&s.name, s.bytes, s.samples.to_string(), s.blake3));
+    let linked = description.linked_files.iter().map(|file| (&file.name, file.bytes, "linked".into(), file.blake3));
+    let files: Vec<_> = sources.chain(linked).collect();
+    if files.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\n## Recordings\n\n| file | bytes | samples | BLAKE3 |\n|---|---:|---:|---|");
+    for (name, bytes, samples, hash) in files.iter().take(MOST_ROWS) {
+        let _ = writeln!(out, "| {} | {bytes} | {samples} | `{hash}` |", plain(name));
+    }
+    say_more(files.len(), out);
+}
+
+/// Whether a card is as a program has written it.
+fn is_unchanged(card: &[u8]) -> bool {
+    let Some((text, seal)) = std::str::from_utf8(card).ok().and_then(|card| card.split_once(SEAL)) else {
+        return false;
+    };
+    seal == format!("{} -->\n", blake3::hash(text.as_bytes()))
+}
+
+/// Returns text for one line of Markdown, in which no character has a meaning of its own. Hidden characters become
+/// escapes.
+fn plain(text: &str) -> String {
+    let mut out = String::new();
+    for c in printable(text).chars() {
+        // A dot means something only where viewers make links of addresses.
+        let is_plain = if c == '.' { !out.ends_with(['w', 'W']) } else { ",;/%'\"=?-+()".contains(c) };
+        if c.is_ascii_punctuation() && !is_plain {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// Returns Markdown for a text that can be a URL. Only a URL of a web page whose characters all stand for themselves
+/// becomes a link.
+fn link(text: &str) -> String {
+    let is_page = text.starts_with("https://") || text.starts_with("http://");
+    let is_usual = |c: char| c.is_ascii_alphanumeric() || "-._~:/?#@!$&'()*+,;=%".contains(c);
+    if is_page && text.chars().all(is_usual) { format!("<{text}>") } else { plain(text) }
+}
+
+/// Returns a block of code in Markdown. Its fence is longer than any in the text.
+fn fenced(language: &str, text: &str) -> String {
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest.max(2) + 1);
+    format!("{fence}{language}\n{}\n{fence}\n", printable_lines(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_files_stays_text() {
+        assert_eq!(
+            plain("a|b <img>\n*x* [y](z) `c` \u{1b}[2J"),
+            r"a\|b \<img\>\\n\*x\* \[y\]\(z\) \`c\` \\u\{1b\}\[2J"
+        );
+        assert_eq!(link("https://zenkelab.org/a_b?x=1"), "<https://zenkelab.org/a_b?x=1>");
+        assert_eq!(link("https://a.b/> <script>"), r"https\://a.b/\> \<script\>");
+        assert_eq!(link("javascript:x"), r"javascript\:x");
+        assert_eq!(fenced("sh", "a ```` b\n\u{202e}"), "`````sh\na ```` b\n\\u{202e}\n`````\n");
+    }
+
+    #[test]
+    fn a_changed_card_is_known() {
+        let text = "# a\n";
+        let card = format!("{text}{SEAL}{} -->\n", blake3::hash(text.as_bytes()));
+        assert!(is_unchanged(card.as_bytes()));
+        for other in [card.replace("# a", "# b"), format!("{card}more\n"), text.into(), format!("\u{feff}{card}")] {
+            assert!(!is_unchanged(other.as_bytes()), "{other}");
+        }
+    }
+}
