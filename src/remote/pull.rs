@@ -67,7 +67,8 @@ struct Puller<'a> {
 }
 
 /// Fetches a set into a directory. Every chunk is verified before the file of its shard gets its final name. The
-/// manifest is written last, apart from the card of the set. Returns the number of bytes that were missing and have been fetched. It is 0 if the
+/// manifest is written last, apart from the card of the set. Returns the number of bytes that were missing and have been
+/// fetched. It is 0 if the
 /// directory has the complete set already.
 ///
 /// # Errors

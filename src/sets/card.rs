@@ -175,10 +175,7 @@ mod tests {
 
     #[test]
     fn text_of_files_stays_text() {
-        assert_eq!(
-            plain("a|b <img>\n*x* [y](z) `c` \u{1b}[2J"),
-            r"a\|b \<img\>\\n\*x\* \[y\]\(z\) \`c\` \\u\{1b\}\[2J"
-        );
+        assert_eq!(plain("a|b <img>\n*x* [y](z) `c` \u{1b}[2J"), r"a\|b \<img\>\\n\*x\* \[y\](z) \`c\` \\u\{1b\}\[2J");
         assert_eq!(link("https://zenkelab.org/a_b?x=1"), "<https://zenkelab.org/a_b?x=1>");
         assert_eq!(link("https://a.b/> <script>"), r"https\://a.b/\> \<script\>");
         assert_eq!(link("javascript:x"), r"javascript\:x");
