@@ -3,6 +3,7 @@
 // loader, batch, windows     makes batches of an epoch; reads its samples one window at a time
 // epoch_order                the order in which an epoch visits the samples
 // host_cache, cache_choice   all chunks of a set in memory; which cache is used
+// padding                    how long the samples of a batch are
 // prefetch                   makes batches ahead of the training step
 
 mod batch;
@@ -10,6 +11,7 @@ mod cache_choice;
 mod epoch_order;
 mod host_cache;
 mod loader;
+mod padding;
 mod prefetch;
 mod windows;
 
@@ -18,5 +20,6 @@ pub use cache_choice::CacheChoice;
 pub use epoch_order::EpochOrder;
 pub use host_cache::{HostCache, host_bytes};
 pub use loader::Loader;
+pub use padding::fixed_steps;
 pub use prefetch::AHEAD;
 pub use windows::{EpochSample, Windows};

@@ -1,5 +1,6 @@
 //! The loader: makes the batches of an epoch, from the host cache or from the shards.
 
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use crossbeam_channel::bounded;
@@ -135,10 +136,24 @@ impl Loader {
         mut make: impl FnMut(&mut Windows<'_>) -> Result<Option<T>, E> + Send,
         each: impl FnMut(T) -> Result<bool, E>,
     ) -> Result<(), E> {
-        let mut windows = self.windows(order, batch_size, first);
-        let ended = ahead(|| make(&mut windows).transpose(), each);
-        self.keep(windows);
-        ended
+        let positions = self.positions_from(batch_size, first);
+        self.read(order, batch_size, positions, |windows| ahead(|| make(windows).transpose(), each))
+    }
+
+    /// Calls `work` once, with the samples at `positions` of an epoch, in batches of `batch_size` samples. Nothing is
+    /// prefetched: chunks are decoded while `work` asks for a batch. `positions` must be below the number of samples.
+    pub fn read<R>(
+        &self,
+        order: EpochOrder,
+        batch_size: usize,
+        positions: Range<u64>,
+        work: impl FnOnce(&mut Windows<'_>) -> R,
+    ) -> R {
+        let spare = std::mem::take(&mut *self.spare.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut windows = Windows::new(&self.set, self.host_cache(), order, batch_size, positions, spare);
+        let done = work(&mut windows);
+        *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = windows.into_spare();
+        done
     }
 
     /// Calls `each` with the batches of an epoch, from the batch with the index `first` on. Stops when `each` returns
@@ -158,36 +173,31 @@ impl Loader {
         steps: usize,
         mut each: impl FnMut(&[f32], &[u32]) -> Result<bool, E>,
     ) -> Result<(), E> {
-        let mut windows = self.windows(order, batch_size, first);
-        let (mut dense, mut labels) = (std::mem::take(windows.dense()), Vec::new());
         let sample_len = steps * self.set.manifest().description.shape.cells() as usize;
-        loop {
-            labels.clear();
-            let samples = windows.next_batch(|samples| {
-                let start = labels.len() * sample_len;
-                labels.extend(samples.iter().map(EpochSample::label));
-                let end = labels.len() * sample_len;
-                dense.resize(dense.len().max(end), 0.0);
-                let targets = dense[start..end].par_chunks_mut(sample_len.max(1)).zip(samples);
-                targets.try_for_each(|(dense, sample)| sample.unpack(|packed| packed.write_dense(dense)))
-            })?;
-            if samples == 0 || !each(&dense[..samples * sample_len], &labels)? {
-                break;
+        self.read(order, batch_size, self.positions_from(batch_size, first), |windows| {
+            let (mut dense, mut labels) = (std::mem::take(windows.dense()), Vec::new());
+            loop {
+                labels.clear();
+                let samples = windows.next_batch(|samples| {
+                    let start = labels.len() * sample_len;
+                    labels.extend(samples.iter().map(EpochSample::label));
+                    let end = labels.len() * sample_len;
+                    dense.resize(dense.len().max(end), 0.0);
+                    let targets = dense[start..end].par_chunks_mut(sample_len.max(1)).zip(samples);
+                    targets.try_for_each(|(dense, sample)| sample.unpack(|packed| packed.write_dense(dense)))
+                })?;
+                if samples == 0 || !each(&dense[..samples * sample_len], &labels)? {
+                    break;
+                }
             }
-        }
-        *windows.dense() = dense;
-        self.keep(windows);
-        Ok(())
+            *windows.dense() = dense;
+            Ok(())
+        })
     }
 
-    fn windows(&self, order: EpochOrder, batch_size: usize, first: u64) -> Windows<'_> {
+    /// Positions of an epoch from the batch with the index `first` on.
+    fn positions_from(&self, batch_size: usize, first: u64) -> Range<u64> {
         let samples = self.samples(batch_size);
-        let positions = first.saturating_mul(batch_size as u64).min(samples)..samples;
-        let spare = std::mem::take(&mut *self.spare.lock().unwrap_or_else(PoisonError::into_inner));
-        Windows::new(&self.set, self.host_cache(), order, batch_size, positions, spare)
-    }
-
-    fn keep(&self, windows: Windows<'_>) {
-        *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = windows.into_spare();
+        first.saturating_mul(batch_size as u64).min(samples)..samples
     }
 }

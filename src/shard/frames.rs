@@ -272,19 +272,26 @@ impl SampleFrames<'_> {
 }
 
 /// A type of number for dense frames.
-pub trait FromValue: Copy {
+pub trait FromValue: Copy + Default {
     /// Converts a count, or the value of a cell in a float32 frame, to this type.
     fn from_value(value: f64) -> Self;
+
+    /// Converts a count to this type.
+    fn from_count(count: u32) -> Self;
 }
 
-impl FromValue for u32 {
-    fn from_value(value: f64) -> u32 {
-        value as u32
-    }
+macro_rules! from_value {
+    ($($number:ty),*) => {$(
+        impl FromValue for $number {
+            fn from_value(value: f64) -> $number {
+                value as $number
+            }
+
+            fn from_count(count: u32) -> $number {
+                count as $number
+            }
+        }
+    )*};
 }
 
-impl FromValue for f32 {
-    fn from_value(value: f64) -> f32 {
-        value as f32
-    }
-}
+from_value!(u8, u16, u32, f32);

@@ -9,7 +9,7 @@ use std::ops::Range;
 use crate::body::{BodyFault, Located, Start, cells_fault, locate, read_table};
 use crate::chunk::{Chunk, SampleTable};
 use crate::entries::{add_cells, add_counts, count_of, gap_of};
-use crate::frames::{FrameShape, SparseFrames, Width, Widths};
+use crate::frames::{FrameShape, FromValue, SparseFrames, Width, Widths};
 use crate::layout::SetLayout;
 use crate::planes::Planes;
 
@@ -106,7 +106,8 @@ impl PackedChunk {
         }
     }
 
-    pub(crate) fn read_table(&self, table: &mut SampleTable) {
+    /// Reads labels, flags, ledgers and extra columns. Replaces the content of `table`.
+    pub fn read_table(&self, table: &mut SampleTable) {
         read_table(&self.body, &self.at, table);
     }
 
@@ -224,36 +225,47 @@ impl PackedSample<'_> {
         inside
     }
 
-    /// Writes the sample into `out` as dense float32, (T, P, H, W). The length of `out` sets T: shorter samples are
+    /// Writes the sample into `out` as dense frames, (T, P, H, W). The length of `out` sets T: shorter samples are
     /// padded with zeros, longer ones are cut. Returns whether all written cells are inside the frame.
-    pub fn write_dense(&self, out: &mut [f32]) -> bool {
+    ///
+    /// `N` must hold the counts of the set. The values of surfaces are float32.
+    pub fn write_dense<N: FromValue>(&self, out: &mut [N]) -> bool {
+        let cells = self.shape.cells() as usize;
+        self.write_blocks(out.chunks_mut(cells * (ZEROED / cells).max(1)))
+    }
+
+    /// Like [`PackedSample::write_dense`], for frames that do not follow one another in memory. Each block has the
+    /// space for one frame or several, and the blocks together for T.
+    pub fn write_blocks<'b, N: FromValue + 'b>(&self, blocks: impl Iterator<Item = &'b mut [N]>) -> bool {
         let (gaps, large) = (self.long_gaps, self.large_counts);
         if self.widths.counts == Width::F32 {
             let mut values = large.iter();
-            return self.write_values(out, gaps.iter(), |_| f32::from_bits(values.next().unwrap_or(0)));
+            let value = |_| N::from_value(f32::from_bits(values.next().unwrap_or(0)).into());
+            return self.write_values(blocks, gaps.iter(), value);
         }
         match (gaps.bytes(), large.bytes()) {
             // Slices instead of [`Planes`] leave more registers to the loop.
             (Some(gaps), Some(large)) => {
                 let mut large = large.iter().copied().map(u32::from);
-                self.write_values(out, gaps.iter().copied().map(u32::from), |byte| count_of(byte, &mut large) as f32)
+                let value = |byte| N::from_count(count_of(byte, &mut large));
+                self.write_values(blocks, gaps.iter().copied().map(u32::from), value)
             }
             _ => {
                 let mut large = large.iter();
-                self.write_values(out, gaps.iter(), |byte| count_of(byte, &mut large) as f32)
+                self.write_values(blocks, gaps.iter(), |byte| N::from_count(count_of(byte, &mut large)))
             }
         }
     }
 
     #[inline(always)]
-    fn write_values(
+    fn write_values<'b, N: FromValue + 'b>(
         &self,
-        out: &mut [f32],
+        blocks: impl Iterator<Item = &'b mut [N]>,
         mut gaps: impl Iterator<Item = u32>,
-        mut value: impl FnMut(u8) -> f32,
+        mut value: impl FnMut(u8) -> N,
     ) -> bool {
         let (cells, mut sizes, mut rest) = (self.shape.cells() as usize, self.sizes(), self.entries);
-        for block in out.chunks_mut(cells * (ZEROED / cells).max(1)) {
+        for block in blocks {
             zero(block);
             for frame in block.chunks_exact_mut(cells) {
                 let Some(size) = sizes.next() else { break };
@@ -282,8 +294,8 @@ impl PackedSample<'_> {
 
 /// Sets all numbers to 0. Not inlined, so that the compiler emits one `memset` instead of a loop.
 #[inline(never)]
-fn zero(out: &mut [f32]) {
-    out.fill(0.0);
+fn zero<N: FromValue>(out: &mut [N]) {
+    out.fill(N::default());
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use tonic_base::Verbosity;
-use tonic_loader::{Batch, CacheChoice, EpochOrder, Loader};
+use tonic_loader::{Batch, CacheChoice, EpochOrder, Loader, fixed_steps};
 use tonic_report::{Report, Strategy, Work, check_dense, median};
 use tonic_shard::{Error as ShardError, FrameShape, ShardSet};
 
@@ -13,7 +13,7 @@ use crate::bench::gpu::{self, GpuMeasured};
 use crate::bench::step::{StepBench, StepMeasured, Trainer};
 use crate::error::{Error, Result};
 use crate::gpu::Device;
-use crate::learner::{Room, check_labelled, fixed_steps, longest_steps};
+use crate::learner::{Room, check_labelled, longest_steps};
 
 /// Maximum number of different batches for timing training steps.
 const STEP_BATCHES: usize = 16;

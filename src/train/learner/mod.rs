@@ -33,7 +33,6 @@ pub use epoch::{Epoch, Learner, Room, TrainState};
 pub(crate) use evaluation::check_labelled;
 pub use evaluation::{ClassScore, Evaluation};
 pub(crate) use host::HostLearner;
-pub(crate) use padding::fixed_steps;
 pub use padding::{Pad, Padding, longest_steps};
 pub use score::{MacroScore, RunningScore, Score};
 pub use warning::Warning;

@@ -1,7 +1,7 @@
 //! Padding: the number of time steps that a sample runs for.
 
 use serde::{Deserialize, Serialize};
-use tonic_shard::{Manifest, ShardSet};
+use tonic_shard::ShardSet;
 
 /// The number of time steps that samples are padded to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,14 +38,6 @@ impl Padding {
     pub fn of_batch(self, longest: usize) -> usize {
         self.fixed().unwrap_or(longest)
     }
-}
-
-/// Returns the number of time steps for [`Pad::Fixed`]: the recipe's limit. Returns the length of the longest sample if
-/// there is no limit, or if the limit is more than twice this length.
-pub(crate) fn fixed_steps(manifest: &Manifest) -> usize {
-    let longest = manifest.totals.max_frames;
-    let limit = manifest.description.frame_limit.filter(|&limit| limit <= longest.saturating_mul(2));
-    limit.unwrap_or(longest) as usize
 }
 
 /// Returns the maximum number of time steps of a sample of `sets`, at least `steps`.

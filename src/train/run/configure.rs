@@ -2,12 +2,13 @@
 
 use std::fmt::Debug;
 
+use tonic_loader::fixed_steps;
 use tonic_shard::Error as ShardError;
 
 use crate::engine::EngineChoice;
 use crate::error::{Error, Result, ShardFault};
 use crate::kernel::AdamConfig;
-use crate::learner::{ClassWeights, Pad, fixed_steps};
+use crate::learner::{ClassWeights, Pad};
 use crate::network::{Iaf, Shape};
 use crate::run::config::{self, Config, DataConfig, NetworkConfig};
 use crate::run::metrics;
