@@ -1,0 +1,84 @@
+//! NumPy arrays on memory of Rust, without a copy. The memory of batches is used again when Python has freed the array:
+//! the first write to fresh memory takes longer than a batch.
+
+#![allow(unsafe_code)]
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ndarray::ArrayViewD;
+use numpy::{Element, IntoPyArray, PyArrayDyn, PyArrayMethods};
+use pyo3::prelude::*;
+use tonic_shard::{ColumnBuf, Width, each_width};
+
+/// Buffers that no array uses.
+#[derive(Debug, Default)]
+pub(crate) struct Buffers {
+    free: Mutex<Vec<ColumnBuf>>,
+}
+
+/// How many free buffers are kept.
+const KEPT: usize = 4;
+
+impl Buffers {
+    /// Takes a buffer of `len` numbers. Their values are those of an earlier batch.
+    pub(crate) fn take(self: &Arc<Self>, width: Width, len: usize) -> Buffer {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut numbers = free.filter(|free| free.width() == width).unwrap_or_else(|| ColumnBuf::new(width));
+        each_width!(&mut numbers, ColumnBuf, numbers => {
+            if numbers.capacity() < len {
+                *numbers = vec![Default::default(); len]; // not copied from the old memory
+            }
+            numbers.resize(len, Default::default());
+        });
+        Buffer { numbers, home: self.clone() }
+    }
+}
+
+/// The memory of an array. It returns to its [`Buffers`] when it is dropped.
+#[pyclass(frozen, module = "tonic_shards")]
+pub(crate) struct Buffer {
+    numbers: ColumnBuf,
+    home: Arc<Buffers>,
+}
+
+impl Buffer {
+    /// The numbers, to be written.
+    pub(crate) fn numbers(&mut self) -> &mut ColumnBuf {
+        &mut self.numbers
+    }
+
+    /// Makes a writable array of this shape.
+    pub(crate) fn into_array<'py>(self, py: Python<'py>, dims: &[usize]) -> PyResult<Bound<'py, PyAny>> {
+        let owner = Bound::new(py, self)?;
+        let numbers = &owner.get().numbers;
+        Ok(each_width!(numbers, ColumnBuf, numbers => array_on(numbers, dims, owner.as_any())))
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let mut free = self.home.free.lock().unwrap_or_else(PoisonError::into_inner);
+        if free.len() < KEPT {
+            free.push(std::mem::replace(&mut self.numbers, ColumnBuf::U8(Vec::new())));
+        }
+    }
+}
+
+/// Makes an array of this shape on `numbers`, which belong to the buffer `owner`.
+fn array_on<'py, N: Element>(numbers: &[N], dims: &[usize], owner: &Bound<'py, PyAny>) -> Bound<'py, PyAny> {
+    let view = ArrayViewD::from_shape(dims, numbers).expect("a buffer has as many numbers as its array");
+    // SAFETY: the array keeps `owner` alive, whose vector never changes while it is a Python object: `Buffer` is
+    // frozen and has no methods in Python. Only the array gives access to the numbers, so that writing through it
+    // aliases nothing.
+    unsafe { PyArrayDyn::borrow_from_array(&view, owner.clone()) }.into_any()
+}
+
+/// Makes an array of this shape from a vector, without a copy.
+pub(crate) fn array<'py, N: Element>(py: Python<'py>, numbers: Vec<N>, dims: &[usize]) -> PyResult<Bound<'py, PyAny>> {
+    Ok(numbers.into_pyarray(py).reshape(dims)?.into_any())
+}
+
+/// Makes an array of one dimension from a column, without a copy.
+pub(crate) fn column(py: Python<'_>, numbers: ColumnBuf) -> PyResult<Bound<'_, PyAny>> {
+    each_width!(numbers, ColumnBuf, numbers => { let len = numbers.len(); array(py, numbers, &[len]) })
+}

@@ -1,0 +1,101 @@
+//! Decoded chunks of a set, of which a bounded amount is kept: those that were used last.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pyo3::prelude::*;
+use tonic_shard::{Decoder, PackedChunk, Result, SampleTable, ShardSet};
+
+use crate::error::exception;
+
+/// A chunk that has been checked in full: its cells are inside the frame.
+#[derive(Debug)]
+pub(crate) struct DecodedChunk {
+    pub(crate) packed: PackedChunk,
+    pub(crate) table: SampleTable,
+}
+
+impl DecodedChunk {
+    /// Reads, checks and decompresses chunk `number`.
+    pub(crate) fn read(set: &ShardSet, number: u64, decoder: &mut Decoder) -> Result<DecodedChunk> {
+        let mut chunk = DecodedChunk { packed: set.empty_packed(), table: set.empty_chunk().table };
+        set.decode_packed(number, decoder, &mut chunk.packed)?;
+        set.check_cells(number, &chunk.packed)?;
+        chunk.packed.read_table(&mut chunk.table);
+        Ok(chunk)
+    }
+}
+
+/// The chunks that are kept. The lock is only taken with the GIL: see `threads.rs`.
+#[derive(Default)]
+pub(crate) struct ChunkCache {
+    /// How many bytes the kept chunks may take.
+    limit: usize,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    chunks: HashMap<u64, Entry>,
+    bytes: usize,
+    /// How often a chunk was used. An entry has the number of its last use.
+    uses: u64,
+    decoders: Vec<Decoder>,
+}
+
+struct Entry {
+    chunk: Arc<DecodedChunk>,
+    used: u64,
+}
+
+impl ChunkCache {
+    /// Makes a cache that keeps chunks of `limit` bytes in all, and at least one chunk.
+    pub(crate) fn new(limit: usize) -> ChunkCache {
+        ChunkCache { limit, kept: Mutex::default() }
+    }
+
+    /// Size that the kept chunks may have in all, in bytes.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Returns chunk `number` of `set`. If it isn't kept, it is decoded with the GIL released.
+    pub(crate) fn get(&self, py: Python<'_>, set: &ShardSet, number: u64) -> PyResult<Arc<DecodedChunk>> {
+        let decoder = {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(chunk) = kept.get(number) {
+                return Ok(chunk);
+            }
+            kept.decoders.pop()
+        };
+        let mut decoder = decoder.unwrap_or_default();
+        let read = py.detach(|| DecodedChunk::read(set, number, &mut decoder));
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.decoders.push(decoder);
+        let chunk = Arc::new(read.map_err(exception)?);
+        kept.keep(number, chunk.clone(), self.limit);
+        Ok(chunk)
+    }
+}
+
+impl Kept {
+    fn get(&mut self, number: u64) -> Option<Arc<DecodedChunk>> {
+        self.uses += 1;
+        let entry = self.chunks.get_mut(&number)?;
+        entry.used = self.uses;
+        Some(entry.chunk.clone())
+    }
+
+    /// Adds a chunk, and removes those whose last use is longest ago until all others fit into `limit` bytes.
+    fn keep(&mut self, number: u64, chunk: Arc<DecodedChunk>, limit: usize) {
+        self.bytes += chunk.packed.bytes();
+        let before = self.chunks.insert(number, Entry { chunk, used: self.uses });
+        self.bytes -= before.map_or(0, |entry| entry.chunk.packed.bytes());
+        while self.bytes > limit && self.chunks.len() > 1 {
+            let others = self.chunks.iter().filter(|&(&other, _)| other != number);
+            let Some((&oldest, _)) = others.min_by_key(|(_, entry)| entry.used) else { break };
+            let removed = self.chunks.remove(&oldest);
+            self.bytes -= removed.map_or(0, |entry| entry.chunk.packed.bytes());
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! An iterator over the batches of an epoch. A thread makes batches ahead of Python.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use rayon::ThreadPool;
+use tonic_loader::{AHEAD, EpochOrder, Loader};
+use tonic_shard::Result;
+
+use crate::arrays::{Buffers, array, column};
+use crate::batch::{Batch, BatchForm, Frames};
+use crate::error::exception;
+use crate::threads::{lost, receive};
+
+/// Where a loader is: the epoch, and the number of samples of the epoch that all ranks together have been given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) epoch: u64,
+    pub(crate) samples: u64,
+}
+
+/// The place of a loader, which its last iterator moves on.
+#[derive(Debug)]
+pub(crate) struct Course {
+    pub(crate) place: Place,
+    /// Whether no iterator has begun at `place` yet.
+    pub(crate) fresh: bool,
+    /// Number of iterators so far.
+    pub(crate) iterators: u64,
+}
+
+/// What the thread of an epoch needs to make its batches.
+pub(crate) struct Job {
+    pub(crate) loader: Arc<Loader>,
+    pub(crate) pool: Arc<ThreadPool>,
+    pub(crate) buffers: Arc<Buffers>,
+    pub(crate) form: BatchForm,
+    pub(crate) order: EpochOrder,
+    /// Number of samples that all ranks together take in a step.
+    pub(crate) step_samples: usize,
+    pub(crate) rank: usize,
+    pub(crate) world_size: usize,
+    /// Positions of the epoch that are still to be given.
+    pub(crate) positions: Range<u64>,
+}
+
+/// A batch, and the position of the epoch after it.
+type Made = Result<(Batch, u64)>;
+
+impl Job {
+    /// Makes batch after batch until the end of the epoch, an error, or until nobody takes them.
+    fn run(&self, out: &Sender<Made>) {
+        self.loader.read(self.order, self.step_samples, self.positions.clone(), |windows| {
+            let mut position = self.positions.start;
+            while position < self.positions.end {
+                let samples = self.step_samples.min((self.positions.end - position) as usize);
+                // Of a last step with fewer samples, each rank gets an equal share.
+                let [start, end] = [self.rank, self.rank + 1].map(|rank| samples * rank / self.world_size);
+                position += samples as u64;
+                let made = self.pool.install(|| self.form.make(windows, start..end, &self.buffers));
+                let failed = made.is_err();
+                if out.send(made.map(|batch| (batch, position))).is_err() || failed {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+/// The batches of an epoch, an iterator over pairs (frames, labels).
+#[pyclass(frozen, module = "tonic_shards")]
+pub(crate) struct Epoch {
+    running: Mutex<Option<Running>>,
+    form: BatchForm,
+    as_torch: bool,
+    course: Arc<Mutex<Course>>,
+    /// Number of this iterator, in [`Course::iterators`].
+    number: u64,
+    /// The process that has the thread.
+    process: u32,
+}
+
+struct Running {
+    made: Receiver<Made>,
+    thread: JoinHandle<()>,
+}
+
+impl Epoch {
+    /// Starts the thread. `number` is the number of the iterator: only the last one moves the place of the loader.
+    pub(crate) fn start(job: Job, as_torch: bool, course: Arc<Mutex<Course>>, number: u64) -> PyResult<Epoch> {
+        let (out, made) = bounded(AHEAD);
+        let form = job.form.clone();
+        let thread = std::thread::Builder::new().name("tonic_shards epoch".into());
+        let thread = thread.spawn(move || job.run(&out));
+        let thread = thread.map_err(|e| PyRuntimeError::new_err(format!("cannot start a thread: {e}")))?;
+        let running = Mutex::new(Some(Running { made, thread }));
+        Ok(Epoch { running, form, as_torch, course, number, process: std::process::id() })
+    }
+
+    fn running(&self) -> std::sync::MutexGuard<'_, Option<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that the samples before `position` have been given.
+    fn move_to(&self, position: u64) {
+        let mut course = self.course.lock().unwrap_or_else(PoisonError::into_inner);
+        if course.iterators == self.number {
+            course.place.samples = position;
+        }
+    }
+
+    /// Notes that the epoch is over.
+    fn finish(&self) {
+        let mut course = self.course.lock().unwrap_or_else(PoisonError::into_inner);
+        if course.iterators == self.number {
+            (course.place, course.fresh) = (Place { epoch: course.place.epoch + 1, samples: 0 }, true);
+        }
+    }
+
+    fn arrays<'py>(&self, py: Python<'py>, batch: Batch) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        static SPARSE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        static FROM_NUMPY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let samples = batch.labels.len();
+        let labels = array(py, batch.labels, &[samples])?;
+        let BatchForm { shape, steps, layout, .. } = self.form;
+        let torch = |array: Bound<'py, PyAny>| match self.as_torch {
+            true => FROM_NUMPY.import(py, "torch", "from_numpy")?.call1((array,)),
+            false => Ok(array),
+        };
+        let frames = match (batch.frames, layout) {
+            (Frames::Dense(buffer), Some(layout)) => {
+                torch(buffer.into_array(py, &layout.batch_dims(samples, steps, shape))?)?
+            }
+            (Frames::Dense(_), None) => unreachable!("dense batches have a layout"),
+            (Frames::Sparse(rows), _) => {
+                let (rows_len, entries) = (rows.indptr.len(), rows.indices.len());
+                let indptr = array(py, rows.indptr, &[rows_len])?;
+                let indices = array(py, rows.indices, &[entries])?;
+                let [p, h, w] = shape.dims();
+                let whole = (samples, steps, p, h, w);
+                let class = SPARSE.import(py, "tonic_shards.sparse", "SparseBatch")?;
+                let batch = class.call1((indptr, indices, column(py, rows.values)?, whole))?;
+                if self.as_torch { batch.call_method0("to_torch")? } else { batch }
+            }
+        };
+        Ok((frames, torch(labels)?))
+    }
+}
+
+#[pymethods]
+impl Epoch {
+    fn __iter__(this: Py<Self>) -> Py<Self> {
+        this
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
+        if self.process != std::process::id() {
+            return Err(PyRuntimeError::new_err("an iterator of a Loader belongs to the process that made it"));
+        }
+        let Some(made) = self.running().as_ref().map(|running| running.made.clone()) else { return Ok(None) };
+        match receive(py, &made)? {
+            Some(Ok((batch, position))) => {
+                let arrays = self.arrays(py, batch)?;
+                self.move_to(position);
+                Ok(Some(arrays))
+            }
+            Some(Err(error)) => {
+                self.stop(py);
+                Err(exception(error))
+            }
+            None if self.stop(py) => Err(lost()),
+            None => {
+                self.finish();
+                Ok(None)
+            }
+        }
+    }
+}
+
+impl Epoch {
+    /// Ends the thread, within the time of a batch. Returns whether it panicked.
+    fn stop(&self, py: Python<'_>) -> bool {
+        let Some(Running { made, thread }) = self.running().take() else { return false };
+        if self.process != std::process::id() {
+            std::mem::forget((made, thread)); // a forked process doesn't have the thread
+            return false;
+        }
+        drop(made);
+        py.detach(|| thread.join().is_err())
+    }
+}
+
+impl Drop for Epoch {
+    fn drop(&mut self) {
+        Python::attach(|py| self.stop(py));
+    }
+}

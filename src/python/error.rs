@@ -1,0 +1,50 @@
+//! Errors of the crates below as Python exceptions. The texts are those of the programs.
+
+use pyo3::create_exception;
+use pyo3::exceptions::{PyException, PyKeyboardInterrupt, PyOSError, PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use tonic_base::Error as BaseError;
+use tonic_shard::Error;
+
+create_exception!(
+    tonic_shards,
+    CorruptError,
+    PyException,
+    "A set is damaged or incomplete: the text names file, place, expected and got."
+);
+create_exception!(
+    tonic_shards,
+    IncompatibleError,
+    PyException,
+    "A set has a format version that this package doesn't read, or isn't the set that was expected."
+);
+
+/// The exception for an error of a set.
+pub(crate) fn exception(error: Error) -> PyErr {
+    let text = error.to_string();
+    match error {
+        Error::Incomplete { .. } => CorruptError::new_err(text),
+        Error::Incompatible { .. } | Error::Mismatch { .. } => IncompatibleError::new_err(text),
+        Error::Base(error) => base_exception(error, text),
+        _ => PyValueError::new_err(text),
+    }
+}
+
+fn base_exception(error: BaseError, text: String) -> PyErr {
+    match error {
+        BaseError::Corrupt { .. } => CorruptError::new_err(text),
+        // Python makes the subclass from the number: FileNotFoundError, PermissionError.
+        BaseError::Io { source, .. } => match source.raw_os_error() {
+            Some(number) => PyOSError::new_err((number, text)),
+            None => PyOSError::new_err(text),
+        },
+        BaseError::Usage { .. } => PyValueError::new_err(text),
+        BaseError::Interrupted { .. } => PyKeyboardInterrupt::new_err(text),
+        _ => PyRuntimeError::new_err(text),
+    }
+}
+
+/// A ValueError for an argument.
+pub(crate) fn refused(what: &str, expected: &str, got: impl std::fmt::Display) -> PyErr {
+    PyValueError::new_err(format!("{what}: expected {expected}, got {got}"))
+}

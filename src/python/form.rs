@@ -1,0 +1,78 @@
+//! The form of arrays: types of numbers, and the order of the dimensions.
+
+use pyo3::prelude::*;
+use tonic_shard::{FrameShape, Width};
+
+use crate::error::refused;
+
+/// Order of the dimensions of a dense batch: batch (B), time (T), and P, H, W or all cells of a frame in one (C).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Layout {
+    /// Time before batch.
+    pub(crate) time_major: bool,
+    /// One dimension for the cells of a frame.
+    pub(crate) flat: bool,
+}
+
+impl Layout {
+    /// Parses the layout of a batch.
+    pub(crate) fn of_batch(text: &str) -> PyResult<Layout> {
+        let (time_major, flat) = match text {
+            "btc" => (false, true),
+            "tbc" => (true, true),
+            "btphw" => (false, false),
+            "tbphw" => (true, false),
+            _ => return Err(refused("layout", "btc, tbc, btphw or tbphw", text)),
+        };
+        Ok(Layout { time_major, flat })
+    }
+
+    /// Parses the layout of a sample, which has no dimension for the batch.
+    pub(crate) fn of_sample(text: &str) -> PyResult<Layout> {
+        match text {
+            "tc" => Ok(Layout { time_major: false, flat: true }),
+            "tphw" => Ok(Layout { time_major: false, flat: false }),
+            _ => Err(refused("layout", "tc or tphw", text)),
+        }
+    }
+
+    /// Shape of a dense sample of `steps` frames.
+    pub(crate) fn sample_dims(self, steps: usize, shape: FrameShape) -> Vec<usize> {
+        let cells = if self.flat { vec![shape.cells() as usize] } else { shape.dims().to_vec() };
+        [vec![steps], cells].concat()
+    }
+
+    /// Shape of a dense batch of `samples` samples of `steps` frames.
+    pub(crate) fn batch_dims(self, samples: usize, steps: usize, shape: FrameShape) -> Vec<usize> {
+        let mut dims = self.sample_dims(steps, shape);
+        dims.insert(usize::from(self.time_major), samples);
+        dims
+    }
+}
+
+/// NumPy's name of a type of numbers.
+pub(crate) fn dtype_name(width: Width) -> &'static str {
+    match width {
+        Width::U8 => "uint8",
+        Width::U16 => "uint16",
+        Width::U32 => "uint32",
+        Width::F32 => "float32",
+    }
+}
+
+/// Parses a type of numbers, which must hold those of a set: `stored` is the type of its counts.
+pub(crate) fn dtype(text: &str, stored: Width) -> PyResult<Width> {
+    let all = [Width::U8, Width::U16, Width::U32, Width::F32];
+    // The widths are in ascending order, and float32 holds the counts of every set.
+    let fitting: Vec<Width> = all.into_iter().filter(|&width| width >= stored).collect();
+    fitting.iter().copied().find(|&width| dtype_name(width) == text).ok_or_else(|| {
+        let names: Vec<&str> = fitting.iter().copied().map(dtype_name).collect();
+        refused("dtype", &format!("a type that holds the numbers of this set ({})", names.join(", ")), text)
+    })
+}
+
+/// The number of frames that samples are padded with zeros or cut to.
+pub(crate) fn steps(asked: Option<i64>) -> PyResult<Option<usize>> {
+    let valid = |steps: i64| usize::try_from(steps).ok().filter(|&steps| steps > 0);
+    asked.map(|steps| valid(steps).ok_or_else(|| refused("steps", "1 or more", steps))).transpose()
+}

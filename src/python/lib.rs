@@ -1,0 +1,35 @@
+#![doc = include_str!("README.md")]
+
+// set, sample, chunk_cache      an open set; a sample; decoded chunks, of which a bounded amount is kept
+// loader, epoch, batch          options and state; the thread that makes batches ahead; one batch
+// form, arrays                  layouts and types of numbers; arrays whose memory is used again
+// threads                       thread pools, also after a fork; waiting that Ctrl-C ends
+// error                         errors as Python exceptions
+
+mod arrays;
+mod batch;
+mod chunk_cache;
+mod epoch;
+mod error;
+mod form;
+mod loader;
+mod sample;
+mod set;
+mod threads;
+
+use pyo3::prelude::*;
+
+/// The native part of tonic_shards. Its public names are those of the package.
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("CorruptError", py.get_type::<error::CorruptError>())?;
+    module.add("IncompatibleError", py.get_type::<error::IncompatibleError>())?;
+    module.add_class::<set::ShardSet>()?;
+    module.add_class::<sample::Sample>()?;
+    module.add_class::<loader::Loader>()?;
+    module.add_class::<epoch::Epoch>()?;
+    module.add_function(wrap_pyfunction!(set::epoch_order, module)?)?;
+    module.add_function(wrap_pyfunction!(set::reopen, module)?)
+}

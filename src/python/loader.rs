@@ -1,0 +1,260 @@
+//! Batches of a set, epoch by epoch: the options of a loader, and its state.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use rayon::ThreadPool;
+use tonic_base::Verbosity;
+use tonic_loader::{CacheChoice, EpochOrder, fixed_steps};
+
+use crate::arrays::Buffers;
+use crate::batch::BatchForm;
+use crate::epoch::{Course, Epoch, Job, Place};
+use crate::error::{exception, refused};
+use crate::form::{Layout, dtype, steps};
+use crate::set::{check_id, open};
+use crate::threads::{pool, shared, wait};
+
+/// Batches of a set, in the order of tonic-train. Threads of Rust read and decode ahead, without the GIL.
+///
+/// Each `for frames, labels in loader` is an epoch: the first is epoch 0, also if it isn't finished. `labels` is an
+/// int64 array of shape (B,), -1 for a sample without a class. `frames` is a dense array in the given layout, which you
+/// may write to, or a SparseBatch. Samples are padded with zeros, or cut, to `steps` frames.
+///
+/// A loader belongs to the process that made it: after a fork, make another.
+///
+/// Parameters:
+///     path: directory of the set.
+///     batch_size: samples per batch, B, of this rank.
+///     steps: frames per sample, T. None: ShardSet.steps.
+///     seed: of the order. The order is a function of set, seed and epoch.
+///     shuffle: False gives the samples in the order of the set.
+///     layout: of dense frames: "btphw", "tbphw", or with all cells of a frame in one dimension "btc", "tbc".
+///     dtype: of the frames: "float32", or an integer that holds the counts of the set: "uint8", "uint16", "uint32".
+///     sparse: True gives SparseBatch.
+///     output: "numpy", or "torch" for tensors on the same memory.
+///     rank, world_size: of the next world_size * batch_size samples, rank r gets part r. In the last step of an epoch
+///         the parts are smaller, and can be empty; all ranks have the same number of batches.
+///     drop_last: leaves out that last step, if it is smaller.
+///     cache: "host" keeps the set in memory, packed; "stream" reads it in every epoch; "auto" takes host if the set
+///         fits into half of the free memory.
+///     threads: threads that decode. None: those that all loaders of the process share, one for each core.
+///
+/// Raises:
+///     OSError, CorruptError, IncompatibleError: as ShardSet, here or during an epoch.
+///     ValueError: for an argument.
+#[pyclass(frozen, module = "tonic_shards")]
+pub(crate) struct Loader {
+    loader: Arc<tonic_loader::Loader>,
+    pool: Arc<ThreadPool>,
+    buffers: Arc<Buffers>,
+    form: BatchForm,
+    batch_size: usize,
+    rank: usize,
+    world_size: usize,
+    seed: u64,
+    shuffle: bool,
+    drop_last: bool,
+    as_torch: bool,
+    course: Arc<Mutex<Course>>,
+    process: u32,
+}
+
+#[pymethods]
+impl Loader {
+    #[new]
+    #[pyo3(signature = (
+        path, batch_size, *, steps = None, seed = 0, shuffle = true, layout = "btphw", dtype = "float32",
+        sparse = false, output = "numpy", rank = 0, world_size = 1, drop_last = false, cache = "auto", threads = None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+    fn new(
+        py: Python<'_>,
+        path: PathBuf,
+        batch_size: i64,
+        steps: Option<i64>,
+        seed: u64,
+        shuffle: bool,
+        layout: &str,
+        dtype: &str,
+        sparse: bool,
+        output: &str,
+        rank: i64,
+        world_size: i64,
+        drop_last: bool,
+        cache: &str,
+        threads: Option<i64>,
+    ) -> PyResult<Loader> {
+        let batch_size = at_least_one("batch_size", batch_size)?;
+        let world_size = at_least_one("world_size", world_size)?;
+        let in_world = usize::try_from(rank).ok().filter(|&rank| rank < world_size);
+        let rank = in_world.ok_or_else(|| refused("rank", &format!("0 to {}", world_size - 1), rank))?;
+        let as_torch = match output {
+            "numpy" => false,
+            "torch" => py.import("torch").map(|_| true)?,
+            _ => return Err(refused("output", "numpy or torch", output)),
+        };
+        let cache: CacheChoice = match cache {
+            "device" => return Err(refused("cache", "auto, host or stream", cache)),
+            _ => cache.parse().map_err(|_| refused("cache", "auto, host or stream", cache))?,
+        };
+        let pool = match threads {
+            Some(threads) => pool(at_least_one("threads", threads)?)?,
+            None => shared(py)?,
+        };
+        let (layout, steps) = (Layout::of_batch(layout)?, self::steps(steps)?);
+        let set = open(py, &path)?;
+        let description = &set.manifest().description;
+        let form = BatchForm {
+            shape: description.shape,
+            steps: steps.unwrap_or(fixed_steps(set.manifest()).max(1)),
+            width: self::dtype(dtype, description.widths.counts)?,
+            layout: (!sparse).then_some(layout),
+        };
+        let loader = wait(py, &pool, move || tonic_loader::Loader::new(set, cache, Verbosity::Quiet))?;
+        let course = Course { place: Place::default(), fresh: true, iterators: 0 };
+        Ok(Loader {
+            loader: Arc::new(loader.map_err(exception)?),
+            pool,
+            buffers: Arc::default(),
+            form,
+            batch_size,
+            rank,
+            world_size,
+            seed,
+            shuffle,
+            drop_last,
+            as_torch,
+            course: Arc::new(Mutex::new(course)),
+            process: std::process::id(),
+        })
+    }
+
+    /// Number of batches per epoch.
+    fn __len__(&self) -> usize {
+        self.end_from(0).div_ceil(self.step_samples() as u64) as usize
+    }
+
+    /// Starts the next epoch or, after load_state_dict, continues where the state was taken.
+    fn __iter__(&self) -> PyResult<Epoch> {
+        if self.process != std::process::id() {
+            return Err(PyRuntimeError::new_err(
+                "a Loader belongs to the process that made it: make one in this process",
+            ));
+        }
+        let mut course = self.course();
+        if !course.fresh {
+            course.place = Place { epoch: course.place.epoch + 1, samples: 0 };
+        }
+        course.fresh = false;
+        course.iterators += 1;
+        let Place { epoch, samples } = course.place;
+        let job = Job {
+            loader: self.loader.clone(),
+            pool: self.pool.clone(),
+            buffers: self.buffers.clone(),
+            form: self.form.clone(),
+            order: if self.shuffle { EpochOrder::Shuffled { seed: self.seed, epoch } } else { EpochOrder::Sequential },
+            step_samples: self.step_samples(),
+            rank: self.rank,
+            world_size: self.world_size,
+            positions: samples..self.end_from(samples),
+        };
+        Epoch::start(job, self.as_torch, self.course.clone(), course.iterators)
+    }
+
+    /// Index of the current epoch, from 0; between two epochs, of the next one.
+    #[getter]
+    fn epoch(&self) -> u64 {
+        self.course().place.epoch
+    }
+
+    /// Which cache was chosen, and why.
+    #[getter]
+    fn cache(&self) -> &str {
+        self.loader.why()
+    }
+
+    /// Makes the next iterator start epoch `epoch`.
+    fn set_epoch(&self, epoch: u64) {
+        self.move_to(Place { epoch, samples: 0 });
+    }
+
+    /// Where the loader is, after the last batch that it gave: a dict of numbers and texts. Take it at any time, also
+    /// within an epoch. It is the same on all ranks.
+    fn state_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let Place { epoch, samples } = self.course().place;
+        let dict = PyDict::new(py);
+        dict.set_item("set_id", self.loader.set().manifest().set_id.to_string())?;
+        dict.set_item("seed", self.seed)?;
+        dict.set_item("shuffle", self.shuffle)?;
+        dict.set_item("epoch", epoch)?;
+        dict.set_item("samples", samples)?;
+        Ok(dict)
+    }
+
+    /// Makes the next iterator continue where `state` was taken: it gives exactly the samples that are left of that
+    /// epoch. Batch size, layout, cache, threads and the number of ranks may differ.
+    ///
+    /// Raises:
+    ///     IncompatibleError: for a state of another set.
+    ///     ValueError: for a state of another seed or another shuffle, or one that isn't a state.
+    fn load_state_dict(&self, state: &Bound<'_, PyDict>) -> PyResult<()> {
+        let get =
+            |key: &str| state.get_item(key)?.ok_or_else(|| refused("state", &format!("a value for {key}"), "none"));
+        check_id(self.loader.set(), &get("set_id")?.extract::<String>()?)?;
+        let (seed, shuffle): (u64, bool) = (get("seed")?.extract()?, get("shuffle")?.extract()?);
+        if seed != self.seed {
+            return Err(refused("seed of the state", &self.seed.to_string(), seed));
+        }
+        if shuffle != self.shuffle {
+            return Err(refused("shuffle of the state", &self.shuffle.to_string(), shuffle));
+        }
+        let place = Place { epoch: get("epoch")?.extract()?, samples: get("samples")?.extract()? };
+        let most = self.loader.set().len();
+        if place.samples > most {
+            return Err(refused("samples of the state", &format!("at most {most}"), place.samples));
+        }
+        self.move_to(place);
+        Ok(())
+    }
+
+    fn __repr__(&self) -> String {
+        let BatchForm { shape, steps, layout, .. } = &self.form;
+        let (dir, batches) = (self.loader.set().dir().display(), self.__len__());
+        let form = layout
+            .map_or("SparseBatch".into(), |layout| format!("{:?}", layout.batch_dims(self.batch_size, *steps, *shape)));
+        format!("<Loader {dir}: {batches} batches of {form} per epoch; cache {}>", self.cache())
+    }
+}
+
+impl Loader {
+    fn course(&self) -> MutexGuard<'_, Course> {
+        self.course.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn move_to(&self, place: Place) {
+        let mut course = self.course();
+        (course.place, course.fresh) = (place, true);
+        course.iterators += 1; // no running iterator moves the loader on
+    }
+
+    /// Number of samples that all ranks together take in a step.
+    fn step_samples(&self) -> usize {
+        self.batch_size.saturating_mul(self.world_size)
+    }
+
+    /// Position at which an epoch ends that continues after `samples` samples.
+    fn end_from(&self, samples: u64) -> u64 {
+        let all = self.loader.set().len();
+        let left = all.saturating_sub(samples);
+        if self.drop_last { all - left % self.step_samples() as u64 } else { all }
+    }
+}
+
+fn at_least_one(what: &str, number: i64) -> PyResult<usize> {
+    usize::try_from(number).ok().filter(|&number| number > 0).ok_or_else(|| refused(what, "1 or more", number))
+}

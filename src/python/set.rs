@@ -1,0 +1,281 @@
+//! A shard set, open for reading in Python.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use numpy::{IntoPyArray, PyArray1};
+use pyo3::exceptions::PyIndexError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyTuple};
+use rayon::prelude::*;
+use tonic_base::{Progress, Verbosity, human_bytes};
+use tonic_loader::fixed_steps;
+use tonic_shard::{Decoder, Error, Id, Manifest, Order, Result, SampleTable, SetDescription, verify};
+
+use crate::chunk_cache::{ChunkCache, DecodedChunk};
+use crate::error::{CorruptError, exception, refused};
+use crate::form::dtype_name;
+use crate::sample::{Sample, label, ledger_dict};
+use crate::threads::{shared, wait};
+
+/// A shard set, open for reading.
+///
+/// `set[i]` is a Sample, `len(set)` the number of samples. The chunks that were used last stay in memory. A set can be
+/// pickled, and used in a forked process: the other process reads the same files, and refuses another set in their
+/// place.
+///
+/// Parameters:
+///     path: directory of the set.
+///     cache_bytes: how much memory decoded chunks may take, 128 MiB by default.
+///
+/// Raises:
+///     OSError: if a file cannot be read.
+///     CorruptError: if the set is damaged or incomplete. Chunks are checked when they are read.
+///     IncompatibleError: if the set has another format version.
+///     ValueError: if the directory has no set.
+#[pyclass(frozen, module = "tonic_shards")]
+pub(crate) struct ShardSet {
+    set: Arc<tonic_shard::ShardSet>,
+    description: Arc<SetDescription>,
+    cache: ChunkCache,
+    columns: PyOnceLock<Columns>,
+}
+
+/// Values of all samples, as read-only arrays of shape (samples,).
+struct Columns {
+    labels: Py<PyArray1<i64>>,
+    extras: Py<PyDict>,
+}
+
+/// Opens a set with the GIL released.
+pub(crate) fn open(py: Python<'_>, path: &Path) -> PyResult<tonic_shard::ShardSet> {
+    py.detach(|| tonic_shard::ShardSet::open(path)).map_err(exception)
+}
+
+#[pymethods]
+impl ShardSet {
+    #[new]
+    #[pyo3(signature = (path, *, cache_bytes = 128 << 20))]
+    fn new(py: Python<'_>, path: PathBuf, cache_bytes: usize) -> PyResult<ShardSet> {
+        let set = open(py, &path)?;
+        let description = Arc::new(set.manifest().description.clone());
+        Ok(ShardSet {
+            set: Arc::new(set),
+            description,
+            cache: ChunkCache::new(cache_bytes),
+            columns: PyOnceLock::new(),
+        })
+    }
+
+    fn __len__(&self) -> usize {
+        self.set.len() as usize
+    }
+
+    fn __getitem__(&self, py: Python<'_>, index: isize) -> PyResult<Sample> {
+        let (len, asked) = (self.set.len(), index as i64);
+        let number = if asked < 0 { asked.checked_add_unsigned(len).unwrap_or(asked) } else { asked };
+        let Some(number) = u64::try_from(number).ok().filter(|&number| number < len) else {
+            return Err(PyIndexError::new_err(format!("sample {index}: the set has {len} samples")));
+        };
+        let per_chunk = u64::from(self.description.chunk_samples);
+        let chunk = self.cache.get(py, &self.set, number / per_chunk)?;
+        Ok(Sample { description: self.description.clone(), chunk, inside: (number % per_chunk) as usize, number })
+    }
+
+    /// Directory of the set.
+    #[getter]
+    fn path(&self) -> &Path {
+        self.set.dir()
+    }
+
+    /// Id of the set, hex: a hash of its content and recipe.
+    #[getter]
+    fn id(&self) -> String {
+        self.manifest().set_id.to_string()
+    }
+
+    /// Names of the classes. A label is an index into this list.
+    #[getter]
+    fn classes(&self) -> Vec<String> {
+        self.description.classes.clone()
+    }
+
+    /// Shape of a frame: (P, H, W), polarities, rows and columns.
+    #[getter]
+    fn shape(&self) -> (usize, usize, usize) {
+        self.description.shape.dims().into()
+    }
+
+    /// Type of the counts: "uint8", "uint16" or "uint32", or "float32" for surfaces.
+    #[getter]
+    fn dtype(&self) -> &'static str {
+        dtype_name(self.description.widths.counts)
+    }
+
+    /// Number of frames of the longest sample.
+    #[getter]
+    fn max_frames(&self) -> u64 {
+        self.manifest().totals.max_frames
+    }
+
+    /// Number of frames that samples are padded or cut to in batches, unless you say another: the most that the recipe
+    /// allows or, if that is more than twice the longest sample, the longest sample.
+    #[getter]
+    fn steps(&self) -> usize {
+        fixed_steps(self.manifest())
+    }
+
+    /// The recipe that made the frames, as TOML.
+    #[getter]
+    fn recipe(&self) -> &str {
+        &self.description.recipe
+    }
+
+    /// What happened to the events of the recordings: a dict of numbers of events. `events_in` is the sum of the
+    /// others.
+    #[getter]
+    fn ledger<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        ledger_dict(py, &self.manifest().totals.ledger)
+    }
+
+    /// Class of each sample, a read-only int64 array of shape (samples,); -1 for a sample without a class. The first
+    /// access reads the whole set.
+    #[getter]
+    fn labels(&self, py: Python<'_>) -> PyResult<Py<PyArray1<i64>>> {
+        Ok(self.columns(py)?.labels.clone_ref(py))
+    }
+
+    /// Extra values of the samples, such as the speaker: a dict from name to a read-only int64 array of shape
+    /// (samples,). The first access reads the whole set.
+    #[getter]
+    fn extras<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.columns(py)?.extras.bind(py).copy()
+    }
+
+    /// The manifest of the set as a dict: geometry, recipe, sources, totals, shards. FORMAT.md has its keys.
+    fn info<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let text = serde_json::to_string(self.manifest()).expect("a manifest is JSON");
+        py.import("json")?.call_method1("loads", (text,))
+    }
+
+    /// Reads and checks every byte of the set.
+    ///
+    /// Raises:
+    ///     CorruptError: with a line for each fault: shard, chunk, samples, expected and got.
+    fn verify(&self, py: Python<'_>) -> PyResult<()> {
+        let set = self.set.clone();
+        let check = move || verify::verify(&set, &Progress::start(Verbosity::Quiet, "verify", set.len(), "samples"));
+        let faults = wait(py, &*shared(py)?, check)?;
+        match faults.len() {
+            0 => Ok(()),
+            1 => Err(faults.into_iter().map(exception).next().expect("one fault")),
+            _ => {
+                let lines: Vec<String> = faults.iter().map(Error::to_string).collect();
+                Err(CorruptError::new_err(lines.join("\n")))
+            }
+        }
+    }
+
+    /// The order of an epoch, an int64 array of shape (samples,): the index of the sample at each position. It is the
+    /// order of Loader and of tonic-train. FORMAT.md has the formula.
+    fn order<'py>(&self, py: Python<'py>, seed: u64, epoch: u64) -> Bound<'py, PyArray1<i64>> {
+        let set = &self.set;
+        py.detach(|| positions(&set.order(seed, epoch), self.description.chunk_samples)).into_pyarray(py)
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let reopen = py.import("tonic_shards._native")?.getattr("reopen")?;
+        let (path, id) = (self.set.dir().to_path_buf(), self.id());
+        Ok((reopen, (path, self.cache.limit(), id).into_pyobject(py)?))
+    }
+
+    fn __repr__(&self) -> String {
+        let [p, h, w] = self.description.shape.dims();
+        let (samples, classes, most) = (self.set.len(), self.description.classes.len(), self.max_frames());
+        let size = human_bytes(self.set.stored_bytes());
+        format!(
+            "<ShardSet {}: {samples} samples of {classes} classes, {size}; set[i].dense() is (T, {p}, {h}, {w}) {}, T \
+             at most {most}>",
+            self.set.dir().display(),
+            self.dtype(),
+        )
+    }
+}
+
+impl ShardSet {
+    fn manifest(&self) -> &Manifest {
+        self.set.manifest()
+    }
+
+    fn columns(&self, py: Python<'_>) -> PyResult<&Columns> {
+        self.columns.get_or_try_init(py, || {
+            let set = self.set.clone();
+            let tables = wait(py, &*shared(py)?, move || read_tables(&set))?.map_err(exception)?;
+            let read_only = |numbers: Vec<i64>| {
+                let array = numbers.into_pyarray(py);
+                array.call_method1("setflags", (false,))?;
+                PyResult::Ok(array)
+            };
+            let labels = tables.iter().flat_map(|table| &table.labels).map(|&stored| label(stored)).collect();
+            let extras = PyDict::new(py);
+            for (i, name) in self.description.extras.iter().enumerate() {
+                extras
+                    .set_item(name, read_only(tables.iter().flat_map(|table| &table.extras[i]).copied().collect())?)?;
+            }
+            Ok(Columns { labels: read_only(labels)?.unbind(), extras: extras.unbind() })
+        })
+    }
+}
+
+/// Reads the tables of all chunks.
+fn read_tables(set: &tonic_shard::ShardSet) -> Result<Vec<SampleTable>> {
+    let read = |decoder: &mut Decoder, number| Ok(DecodedChunk::read(set, number, decoder)?.table);
+    (0..set.chunks()).into_par_iter().map_init(Decoder::new, read).collect()
+}
+
+/// The index of the sample at each position of an epoch.
+fn positions(order: &Order, chunk_samples: u32) -> Vec<i64> {
+    let windows = (0..order.windows()).map(|number| order.window(number));
+    let of_window = windows.flat_map(|window| {
+        let number = |position| {
+            let (slot, inside) = window.at(position);
+            i64::from(window.chunks[slot]) * i64::from(chunk_samples) + inside as i64
+        };
+        window.positions.clone().map(number).collect::<Vec<_>>()
+    });
+    of_window.collect()
+}
+
+/// The order of an epoch of any set, as ShardSet.order() has it: `set_id` is hex, ShardSet.id.
+#[pyfunction]
+#[pyo3(signature = (set_id, *, samples, chunk_samples, seed, epoch))]
+pub(crate) fn epoch_order<'py>(
+    py: Python<'py>,
+    set_id: &str,
+    samples: u64,
+    chunk_samples: u32,
+    seed: u64,
+    epoch: u64,
+) -> PyResult<Bound<'py, PyArray1<i64>>> {
+    let id: Id = set_id.parse().map_err(|_| refused("set_id", "64 hex digits", set_id))?;
+    if chunk_samples == 0 || samples.div_ceil(chunk_samples.into()) > u64::from(u32::MAX) {
+        return Err(refused("chunk_samples", "1 or more, for fewer than 2^32 chunks", chunk_samples));
+    }
+    Ok(positions(&Order::new(id.0, samples, chunk_samples, seed, epoch), chunk_samples).into_pyarray(py))
+}
+
+/// Opens a set again, in another process. Refuses another set in its place.
+#[pyfunction]
+pub(crate) fn reopen(py: Python<'_>, path: PathBuf, cache_bytes: usize, id: &str) -> PyResult<ShardSet> {
+    let set = ShardSet::new(py, path, cache_bytes)?;
+    check_id(&set.set, id)?;
+    Ok(set)
+}
+
+/// Checks that a set is the one with this id.
+pub(crate) fn check_id(set: &tonic_shard::ShardSet, id: &str) -> PyResult<()> {
+    let (dir, found) = (set.dir(), set.manifest().set_id.to_string());
+    let fields = [("set_id", id.to_string(), found)];
+    Error::refuse_difference(dir, Path::new("the set as it was before"), fields).map_err(exception)
+}

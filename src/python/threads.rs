@@ -1,0 +1,74 @@
+//! Thread pools, also in a forked process, and waiting that Ctrl-C ends.
+//!
+//! A forked process has none of the threads of its parent, so the pool of the parent would never do its work. Work that
+//! uses rayon must therefore run in a pool of this module, and never in rayon's global pool. Locks of this crate that a
+//! forked process uses are taken only while the thread holds the GIL, because Python's `fork` holds it too: no lock is
+//! then held by a thread that the forked process doesn't have.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use tonic_base::Error as BaseError;
+
+/// The pool of this process, with the id of the process that made it.
+static SHARED: Mutex<Option<(u32, Arc<ThreadPool>)>> = Mutex::new(None);
+/// How long Ctrl-C waits at most.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Makes a pool of this many threads.
+pub(crate) fn pool(threads: usize) -> PyResult<Arc<ThreadPool>> {
+    // A panic was printed already; who waits for the work sees that it ended without a result.
+    let builder = ThreadPoolBuilder::new().num_threads(threads).panic_handler(|_| ());
+    let named = builder.thread_name(|i| format!("tonic_shards {i}"));
+    Ok(Arc::new(named.build().map_err(|e| PyRuntimeError::new_err(format!("cannot start {threads} threads: {e}")))?))
+}
+
+/// Returns the pool that all sets and loaders of this process share. It has a thread for each core.
+pub(crate) fn shared(_py: Python<'_>) -> PyResult<Arc<ThreadPool>> {
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*shared {
+        Some((process, pool)) if *process == std::process::id() => return Ok(pool.clone()),
+        _ => {}
+    }
+    let made = pool(tonic_base::cores())?;
+    // The threads of a parent's pool don't exist here, so it must not be told to end them.
+    std::mem::forget(shared.replace((std::process::id(), made.clone())));
+    Ok(made)
+}
+
+/// Does `work` in a pool and returns its result. After Ctrl-C, returns KeyboardInterrupt at once; the work then ends
+/// unseen.
+pub(crate) fn wait<T: Send + 'static>(
+    py: Python<'_>,
+    pool: &ThreadPool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> PyResult<T> {
+    let (out, done) = bounded(1);
+    pool.spawn(move || {
+        let _ = out.send(work()); // nobody waits after Ctrl-C
+    });
+    receive(py, &done)?.ok_or_else(lost)
+}
+
+/// Waits for a value with the GIL released. Returns `None` if the sender is gone.
+///
+/// # Errors
+/// What Python's signal handlers raise: KeyboardInterrupt after Ctrl-C.
+pub(crate) fn receive<T: Send>(py: Python<'_>, from: &Receiver<T>) -> PyResult<Option<T>> {
+    loop {
+        match py.detach(|| from.recv_timeout(TICK)) {
+            Ok(value) => return Ok(Some(value)),
+            Err(RecvTimeoutError::Disconnected) => return Ok(None),
+            Err(RecvTimeoutError::Timeout) => py.check_signals()?,
+        }
+    }
+}
+
+/// The error for work that panicked.
+pub(crate) fn lost() -> PyErr {
+    PyRuntimeError::new_err(BaseError::WorkerLost { doing: "read the set" }.to_string())
+}

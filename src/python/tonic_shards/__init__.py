@@ -1,0 +1,27 @@
+"""Shard sets of event recordings in Python: samples as NumPy arrays, and batches at the speed of the machine.
+
+    import tonic_shards as ts
+
+    train = ts.ShardSet("shards/train")
+    train[7].dense()                                      # (T, P, H, W)
+    for frames, labels in ts.Loader("shards/train", 128, layout="btc"):
+        ...                                               # (B, T, C) float32, (B,) int64
+"""
+
+from ._native import CorruptError, IncompatibleError, Loader, Sample, ShardSet, __version__, epoch_order
+from .dataset import BatchSampler, ShardDataset
+from .sparse import SparseBatch, SparseSample
+
+__all__ = [
+    "BatchSampler",
+    "CorruptError",
+    "IncompatibleError",
+    "Loader",
+    "Sample",
+    "ShardDataset",
+    "ShardSet",
+    "SparseBatch",
+    "SparseSample",
+    "__version__",
+    "epoch_order",
+]
