@@ -350,6 +350,14 @@ mod tests {
                         let mut expected: Vec<f32> = chunk.frames.sample(i).to_dense(layout.shape);
                         expected.resize(dense.len(), 0.0);
                         assert!(dense == expected, "{width} {counts:?}, {steps} steps");
+                        let mut apart: Vec<Vec<f32>> = vec![vec![f32::NAN; width as usize]; steps];
+                        assert!(sample.write_blocks(apart.iter_mut().map(|frame| &mut frame[..])));
+                        assert!(apart.concat() == expected, "{width} {counts:?}, {steps} steps");
+                        if counts != Width::F32 {
+                            let mut integers = vec![7_u32; dense.len()];
+                            assert!(sample.write_dense(&mut integers));
+                            assert!(integers.iter().map(|&n| n as f32).eq(expected), "{width} {counts:?}");
+                        }
                     }
                 }
                 assert!(frames == chunk.frames, "{width} {counts:?}");

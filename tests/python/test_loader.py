@@ -1,0 +1,254 @@
+"""Batches: those of the Rust loader, and those that the specification gives."""
+
+import gc
+import subprocess
+
+import blake3
+import numpy as np
+import pytest
+import spec_order
+import spec_reader
+
+import tonic_shards as ts
+from conftest import DEBUG, FROZEN
+
+
+def expected_batches(path, batch_size, steps, seed, epoch):
+    """The dense batches of an epoch and their labels, by the specification."""
+    spec = spec_reader.Set(path)
+    manifest = spec.manifest
+    order = spec_order.order(manifest["set_id"], len(spec.samples), manifest["chunk_samples"], seed, epoch)
+    for start in range(0, len(order), batch_size):
+        numbers = order[start : start + batch_size]
+        labels = [spec.samples[i]["label"] for i in numbers]
+        yield np.stack([spec.dense(i, steps) for i in numbers]), [-1 if n == spec_reader.NO_LABEL else n for n in labels]
+
+
+@pytest.mark.parametrize("cache", ["stream", "host"])
+@pytest.mark.parametrize("seed, epoch, batch_size, steps", [(0, 0, 128, 250), (7, 2, 4096, 3)])
+def test_batches_are_those_of_tonic_train(windows_set, cache, seed, epoch, batch_size, steps):
+    program = DEBUG / "examples" / "print_batches"
+    options = [windows_set, batch_size, steps, seed, epoch]
+    lines = subprocess.run([program, *map(str, options)], check=True, capture_output=True, text=True).stdout
+    loader = ts.Loader(windows_set, batch_size, steps=steps, seed=seed, layout="btc", cache=cache)
+    loader.set_epoch(epoch)
+    ours = []
+    for frames, labels in loader:
+        assert frames.shape[1:] == (steps, 20) and frames.dtype == np.float32 and labels.dtype == np.int64
+        stored = [label % 2**32 for label in labels.tolist()]  # the Rust loader has no class as 2^32 - 1
+        ours.append(f"{blake3.blake3(frames.tobytes()).hexdigest()} {stored}")
+    assert ours == lines.splitlines() and len(ours) == len(loader)
+
+
+@pytest.mark.parametrize("layout", ["btphw", "tbphw", "btc", "tbc"])
+@pytest.mark.parametrize("cache", ["stream", "host"])
+def test_every_layout_and_type_of_numbers(any_set, layout, cache):
+    ours = ts.ShardSet(any_set)
+    for steps in (1, ours.max_frames + 2, None):
+        T = ours.steps if steps is None else steps
+        loader = ts.Loader(any_set, 3, steps=steps, seed=5, layout=layout, dtype=ours.dtype, cache=cache)
+        expected = list(expected_batches(any_set, 3, T, 5, 0))
+        batches = list(loader)
+        assert len(batches) == len(expected) == 3
+        for (frames, labels), (dense, classes) in zip(batches, expected):
+            dense = dense if layout.endswith("phw") else dense.reshape(len(dense), T, -1)
+            dense = dense if layout.startswith("b") else dense.swapaxes(0, 1)
+            assert frames.dtype == ours.dtype and frames.flags.c_contiguous and frames.flags.writeable
+            np.testing.assert_array_equal(frames, dense)
+            assert labels.tolist() == classes
+
+
+def test_sparse_batches_are_the_dense_ones(any_set):
+    ours = ts.ShardSet(any_set)
+    for steps in (1, ours.max_frames + 2):
+        dense = ts.Loader(any_set, 3, steps=steps, dtype=ours.dtype)
+        sparse = ts.Loader(any_set, 3, steps=steps, dtype=ours.dtype, sparse=True)
+        for (expected, classes), (batch, labels) in zip(dense, sparse):
+            assert batch.shape == expected.shape and batch.values.dtype == ours.dtype
+            np.testing.assert_array_equal(batch.dense(), expected)
+            assert labels.tolist() == classes.tolist()
+            rows = [slice(*ends) for ends in zip(batch.indptr, batch.indptr[1:])]
+            matrix = np.zeros(batch.matrix_shape, batch.values.dtype)
+            for row, entries in enumerate(rows):
+                assert (np.diff(batch.indices[entries]) > 0).all()
+                matrix[row, batch.indices[entries]] = batch.values[entries]
+            np.testing.assert_array_equal(matrix, expected.reshape(matrix.shape))
+
+
+def test_sparse_batches_for_scipy():
+    pytest.importorskip("scipy.sparse")
+    for (batch, _), (dense, _) in zip(ts.Loader(FROZEN, 4, sparse=True), ts.Loader(FROZEN, 4, layout="btc")):
+        np.testing.assert_array_equal(batch.to_scipy().toarray(), dense.reshape(-1, 100))
+
+
+def test_epochs_follow_one_another_and_repeat_themselves():
+    def numbers(batches):
+        return [frames.sum(axis=(1, 2)).tolist() for frames, _ in batches]
+
+    def loader(**options):
+        return ts.Loader(FROZEN, 4, layout="btc", **options)
+
+    first, again = loader(seed=3), loader(seed=3, threads=1, cache="stream")
+    epochs = [numbers(first) for _ in range(4)]
+    assert epochs == [numbers(again) for _ in range(4)]
+    assert len({str(epoch) for epoch in epochs}) > 1 and first.epoch == 4
+    assert sorted(sum(epochs[0], [])) == sorted(sum(epochs[1], []))
+    first.set_epoch(1)
+    assert numbers(first) == epochs[1]
+    next(iter(first))  # epoch 2, left after a batch
+    assert first.epoch == 2 and numbers(first) == epochs[3]
+    in_order = [ts.ShardSet(FROZEN)[i].dense().sum() for i in range(6)]
+    assert sum(numbers(loader(shuffle=False)), []) == in_order
+    assert len(loader(drop_last=True)) == len(list(loader(drop_last=True))) == 1
+    assert repr(loader(cache="stream")) == (
+        f"<Loader {FROZEN}: 2 batches of [4, 250, 100] per epoch; cache stream: as asked>"
+    )
+
+
+def test_arrays_stay_while_they_are_used(windows_set):
+    loader = ts.Loader(windows_set, 512, layout="btc", steps=4)
+    kept = [(frames, frames.copy()) for frames, _ in loader]
+    for frames, before in kept:
+        np.testing.assert_array_equal(frames, before)
+        frames[:] = -1
+    again = ts.Loader(windows_set, 512, layout="btc", steps=4)
+    for (frames, _), (_, before) in zip(again, kept):
+        np.testing.assert_array_equal(frames, before)
+    addresses = set()
+    for frames, _ in again:  # every array is dropped here
+        addresses.add(frames.__array_interface__["data"][0])
+    assert len(addresses) <= 8 < len(again)
+
+
+def test_ranks_share_every_step(windows_set):
+    whole = [labelled(batch) for batch in ts.Loader(windows_set, 384, layout="btc", steps=4)]
+    for drop_last in (False, True):
+        options = {"layout": "btc", "steps": 4, "world_size": 3, "drop_last": drop_last}
+        ranks = [ts.Loader(windows_set, 128, rank=rank, **options) for rank in range(3)]
+        steps = list(zip(*ranks))
+        assert len(steps) == len(ranks[0]) == 44 + (not drop_last)
+        for together, expected in zip(steps, whole):
+            assert b"".join(map(labelled, together)) == expected
+        sizes = [len(frames) for frames, _ in steps[-1]]
+        assert sizes == ([128, 128, 128] if drop_last else [35, 35, 35])
+    # Fewer samples than ranks are left: some ranks get an empty batch, and none waits for ever.
+    few = [[len(frames) for frames, _ in ts.Loader(FROZEN, 1, rank=rank, world_size=4)] for rank in range(4)]
+    assert few == [[1, 0], [1, 1], [1, 0], [1, 1]]
+
+
+def labelled(batch):
+    return batch[0].tobytes()
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_a_state_continues_exactly(windows_set, shuffle):
+    def loader(batch_size=100, **options):
+        return ts.Loader(windows_set, batch_size, seed=9, shuffle=shuffle, layout="btc", steps=4, **options)
+
+    def rest(batches):
+        return b"".join(map(labelled, batches))
+
+    whole = loader()
+    before = [labelled(batch) for batch in whole]  # epoch 0
+    epoch = [labelled(batch) for batch in whole]  # epoch 1
+    assert (before == epoch) is not shuffle
+    for taken in (0, 1, 85, 170, 171):  # within the first window, the second, before the last batch, after it
+        first = loader(cache="stream")
+        first.set_epoch(1)
+        batches = iter(first)
+        for _ in range(taken):
+            next(batches)
+        state = first.state_dict()
+        assert (state["epoch"], state["samples"]) == (1, min(taken * 100, 17_001))
+        for second in (loader(), loader(batch_size=33, cache="host", threads=3)):
+            second.load_state_dict(state)
+            assert second.state_dict() == state
+            assert rest(second) == b"".join(epoch[taken:])
+            assert second.epoch == 2
+        assert rest(batches) == b"".join(epoch[taken:])
+        ranks = [loader(batch_size=7, rank=rank, world_size=2) for rank in range(2)]
+        for rank in ranks:
+            rank.load_state_dict(state)
+        assert b"".join(labelled(batch) for step in zip(*ranks) for batch in step) == b"".join(epoch[taken:])
+
+
+def test_only_the_last_iterator_moves_the_state():
+    loader = ts.Loader(FROZEN, 2)
+    old = iter(loader)
+    next(old)
+    new = iter(loader)
+    next(new), next(new)
+    next(old)
+    assert (loader.state_dict()["epoch"], loader.state_dict()["samples"]) == (1, 4)
+    loader.load_state_dict(loader.state_dict() | {"samples": 2})
+    assert list(new) and loader.state_dict()["samples"] == 2
+
+
+def test_a_state_of_something_else_is_refused(any_set):
+    loader = ts.Loader(FROZEN, 2, seed=1)
+    state = loader.state_dict()
+    with pytest.raises(ts.IncompatibleError, match="set_id differs"):
+        ts.Loader(any_set, 2, seed=1).load_state_dict(state)
+    for other, text in [
+        ({"seed": 2}, "seed of the state: expected 1, got 2"),
+        ({"shuffle": False}, "shuffle of the state: expected true, got false"),
+        ({"samples": 7}, "samples of the state: expected at most 6, got 7"),
+    ]:
+        with pytest.raises(ValueError, match=text):
+            loader.load_state_dict(state | other)
+    del state["epoch"]
+    with pytest.raises(ValueError, match="state: expected a value for epoch, got none"):
+        loader.load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    "options, text",
+    [
+        ({"batch_size": 0}, "batch_size: expected 1 or more, got 0"),
+        ({"steps": 0}, "steps: expected 1 or more, got 0"),
+        ({"steps": -1}, "steps: expected 1 or more, got -1"),
+        ({"layout": "bct"}, "layout: expected btc, tbc, btphw or tbphw, got bct"),
+        ({"dtype": "int8"}, r"dtype: expected a type .* \(uint8, uint16, uint32, float32\), got int8"),
+        ({"rank": 2, "world_size": 2}, "rank: expected 0 to 1, got 2"),
+        ({"world_size": 0}, "world_size: expected 1 or more, got 0"),
+        ({"threads": 0}, "threads: expected 1 or more, got 0"),
+        ({"cache": "device"}, "cache: expected auto, host or stream, got device"),
+        ({"output": "jax"}, "output: expected numpy or torch, got jax"),
+    ],
+)
+def test_arguments_are_checked(options, text):
+    with pytest.raises(ValueError, match=text):
+        ts.Loader(FROZEN, **{"batch_size": 2, **options})
+
+
+def test_a_type_too_narrow_is_refused(any_set):
+    dtype = ts.ShardSet(any_set).dtype
+    narrower = {"uint8": None, "uint16": "uint8", "uint32": "uint16", "float32": "uint32"}[dtype]
+    if narrower is not None:
+        with pytest.raises(ValueError, match=f"got {narrower}"):
+            ts.Loader(any_set, 2, dtype=narrower)
+        with pytest.raises(ValueError, match=f"got {narrower}"):
+            ts.ShardSet(any_set)[0].dense(dtype=narrower)
+
+
+def test_batches_as_tensors():
+    torch = pytest.importorskip("torch")
+    for (ours, classes), (frames, labels) in zip(ts.Loader(FROZEN, 4), ts.Loader(FROZEN, 4, output="torch")):
+        assert frames.dtype == torch.float32 and labels.dtype == torch.int64
+        assert frames.is_contiguous() and torch.equal(frames, torch.from_numpy(ours))
+        assert torch.equal(labels, torch.from_numpy(classes))
+    for (ours, _), (frames, _) in zip(ts.Loader(FROZEN, 4), ts.Loader(FROZEN, 4, output="torch", sparse=True)):
+        assert torch.equal(frames.to_dense(), torch.from_numpy(ours).reshape(-1, 100))
+    for (ours, _), (batch, _) in zip(ts.Loader(FROZEN, 4), ts.Loader(FROZEN, 4, sparse=True)):
+        assert torch.equal(batch.to_torch("coo").to_dense(), torch.from_numpy(ours))
+    with pytest.raises(ValueError, match="expected csr or coo, got csc"):
+        batch.to_torch("csc")
+
+
+def test_dlpack_shares_the_memory():
+    frames, _ = next(iter(ts.Loader(FROZEN, 4)))
+    shared = np.from_dlpack(frames)
+    frames[0, 0, 0, 0, 0] = 77
+    del frames
+    gc.collect()
+    assert shared[0, 0, 0, 0, 0] == 77
