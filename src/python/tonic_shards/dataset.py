@@ -90,12 +90,10 @@ class BatchSampler:
         return len(self.set) // step if self.drop_last else -(-len(self.set) // step)
 
     def __iter__(self):
-        order = self.set.order(self.seed, self.epoch).tolist() if self.shuffle else range(len(self.set))
-        self.epoch += 1
-        return self._batches(order)
-
-    def _batches(self, order):
-        step = self.batch_size * self.world_size
+        # A generator: DataLoader makes an iterator that it never asks, and that must not count as an epoch.
+        epoch, step = self.epoch, self.batch_size * self.world_size
+        self.epoch = epoch + 1
+        order = self.set.order(self.seed, epoch).tolist() if self.shuffle else range(len(self.set))
         for start in range(0, len(self) * step, step):
             together = order[start : start + step]
             first, end = (len(together) * rank // self.world_size for rank in (self.rank, self.rank + 1))
