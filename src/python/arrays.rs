@@ -48,10 +48,18 @@ impl Buffer {
     }
 
     /// Makes a writable array of this shape.
-    pub(crate) fn into_array<'py>(self, py: Python<'py>, dims: &[usize]) -> PyResult<Bound<'py, PyAny>> {
-        let owner = Bound::new(py, self)?;
-        let numbers = &owner.get().numbers;
-        Ok(each_width!(numbers, ColumnBuf, numbers => array_on(numbers, dims, owner.as_any())))
+    pub(crate) fn into_array<'py>(mut self, py: Python<'py>, dims: &[usize]) -> PyResult<Bound<'py, PyAny>> {
+        each_width!(&mut self.numbers, ColumnBuf, numbers => {
+            assert_eq!(numbers.len(), dims.iter().product::<usize>(), "an array has as many numbers as its buffer");
+            let first = numbers.as_mut_ptr();
+            // SAFETY: `first` points to as many numbers as the shape has. The array keeps the buffer alive, whose vector
+            // never changes while it is a Python object: `Buffer` is frozen and has no methods in Python. Only the array
+            // gives access to the numbers, so that writing through it aliases nothing.
+            unsafe {
+                let numbers = ArrayViewD::from_shape_ptr(dims, first);
+                Ok(PyArrayDyn::borrow_from_array(&numbers, Bound::new(py, self)?.into_any()).into_any())
+            }
+        })
     }
 }
 
@@ -62,15 +70,6 @@ impl Drop for Buffer {
             free.push(std::mem::replace(&mut self.numbers, ColumnBuf::U8(Vec::new())));
         }
     }
-}
-
-/// Makes an array of this shape on `numbers`, which belong to the buffer `owner`.
-fn array_on<'py, N: Element>(numbers: &[N], dims: &[usize], owner: &Bound<'py, PyAny>) -> Bound<'py, PyAny> {
-    let view = ArrayViewD::from_shape(dims, numbers).expect("a buffer has as many numbers as its array");
-    // SAFETY: the array keeps `owner` alive, whose vector never changes while it is a Python object: `Buffer` is
-    // frozen and has no methods in Python. Only the array gives access to the numbers, so that writing through it
-    // aliases nothing.
-    unsafe { PyArrayDyn::borrow_from_array(&view, owner.clone()) }.into_any()
 }
 
 /// Makes an array of this shape from a vector, without a copy.

@@ -1,6 +1,8 @@
 //! The form of arrays: types of numbers, and the order of the dimensions.
 
+use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
+use tonic_base::{free_memory, human_bytes};
 use tonic_shard::{FrameShape, Width};
 
 use crate::error::refused;
@@ -75,4 +77,24 @@ pub(crate) fn dtype(text: &str, stored: Width) -> PyResult<Width> {
 pub(crate) fn steps(asked: Option<i64>) -> PyResult<Option<usize>> {
     let valid = |steps: i64| usize::try_from(steps).ok().filter(|&steps| steps > 0);
     asked.map(|steps| valid(steps).ok_or_else(|| refused("steps", "1 or more", steps))).transpose()
+}
+
+/// The memory of an array that is not worth a look at the memory that is free.
+const SMALL: u64 = 64 << 20;
+
+/// Refuses an array of this shape, with `size` bytes per number, that is larger than the free memory.
+///
+/// # Errors
+/// MemoryError.
+pub(crate) fn check_room(dims: &[usize], size: usize) -> PyResult<()> {
+    let numbers = dims.iter().try_fold(size as u64, |bytes, &n| bytes.checked_mul(n as u64));
+    let bytes = numbers.unwrap_or(u64::MAX);
+    let free = if bytes <= SMALL { u64::MAX } else { free_memory().unwrap_or(i64::MAX as u64) };
+    if bytes <= free {
+        return Ok(());
+    }
+    let (free, needed) = (human_bytes(free), human_bytes(bytes));
+    Err(PyMemoryError::new_err(format!(
+        "an array of shape {dims:?}: expected at most the {free} that are free, got {needed}"
+    )))
 }

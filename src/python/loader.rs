@@ -14,7 +14,7 @@ use crate::arrays::Buffers;
 use crate::batch::BatchForm;
 use crate::epoch::{Course, Epoch, Job, Place};
 use crate::error::{exception, refused};
-use crate::form::{Layout, dtype, steps};
+use crate::form::{Layout, check_room, dtype, steps};
 use crate::set::{check_id, open};
 use crate::threads::{pool, shared, wait};
 
@@ -46,6 +46,7 @@ use crate::threads::{pool, shared, wait};
 /// Raises:
 ///     OSError, CorruptError, IncompatibleError: as ShardSet, here or during an epoch.
 ///     ValueError: for an argument.
+///     MemoryError: if a batch is larger than the free memory.
 #[pyclass(frozen, module = "tonic_shards")]
 pub(crate) struct Loader {
     loader: Arc<tonic_loader::Loader>,
@@ -114,6 +115,10 @@ impl Loader {
             width: self::dtype(dtype, description.widths.counts)?,
             layout: (!sparse).then_some(layout),
         };
+        match form.layout {
+            Some(layout) => check_room(&layout.batch_dims(batch_size, form.steps, form.shape), form.width.bytes())?,
+            None => check_room(&[batch_size, form.steps], size_of::<i64>())?, // the starts of the rows
+        }
         let loader = wait(py, &pool, move || tonic_loader::Loader::new(set, cache, Verbosity::Quiet))?;
         let course = Course { place: Place::default(), fresh: true, iterators: 0 };
         Ok(Loader {

@@ -11,7 +11,7 @@ use tonic_shard::{
 
 use crate::arrays::{array, column};
 use crate::chunk_cache::DecodedChunk;
-use crate::form::{Layout, dtype, dtype_name, steps};
+use crate::form::{Layout, check_room, dtype, dtype_name, steps};
 
 /// One sample of a ShardSet. It keeps its chunk in memory.
 #[pyclass(frozen, module = "tonic_shards")]
@@ -81,6 +81,7 @@ impl Sample {
     ///
     /// Raises:
     ///     ValueError: if dtype does not hold the counts of the set.
+    ///     MemoryError: if the array is larger than the free memory.
     #[pyo3(signature = (*, steps = None, dtype = None, layout = "tphw"))]
     fn dense<'py>(
         &self,
@@ -92,7 +93,9 @@ impl Sample {
         let (packed, shape) = (self.chunk.packed.sample(self.inside), self.description.shape);
         let frames = self::steps(steps)?.unwrap_or(packed.frames());
         let dims = Layout::of_sample(layout)?.sample_dims(frames, shape);
-        let mut numbers = ColumnBuf::new(self.width(dtype)?);
+        let width = self.width(dtype)?;
+        check_room(&dims, width.bytes())?;
+        let mut numbers = ColumnBuf::new(width);
         each_width!(&mut numbers, ColumnBuf, numbers => py.detach(|| {
             numbers.resize(dims.iter().product(), Default::default());
             packed.write_dense(numbers);

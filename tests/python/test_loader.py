@@ -231,6 +231,16 @@ def test_a_type_too_narrow_is_refused(any_set):
             ts.ShardSet(any_set)[0].dense(dtype=narrower)
 
 
+def test_arrays_beyond_the_free_memory_are_refused():
+    for make in (
+        lambda: ts.Loader(FROZEN, 4, steps=2**40),
+        lambda: ts.Loader(FROZEN, 2**62, steps=2**62, sparse=True),
+        lambda: ts.ShardSet(FROZEN)[0].dense(steps=2**40),
+    ):
+        with pytest.raises(MemoryError, match="an array of shape .*: expected at most the .* that are free, got"):
+            make()
+
+
 def test_batches_as_tensors():
     torch = pytest.importorskip("torch")
     for (ours, classes), (frames, labels) in zip(ts.Loader(FROZEN, 4), ts.Loader(FROZEN, 4, output="torch")):
