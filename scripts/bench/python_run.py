@@ -1,0 +1,104 @@
+"""The part of scripts/bench/python that runs in the peers' environment, with the package: Tonic's disk cache and ours.
+
+    python python_run.py FILE.h5 SET [--repeats 5]
+
+All ways are measured in turn, in each of the repeats; medians count. Prints one JSON object.
+"""
+import argparse
+import itertools
+import json
+import pathlib
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "peers"))
+
+import reference
+import tonic
+import tonic_shards as ts
+from torch.utils.data import DataLoader
+
+WORKERS = 2
+SINGLE = 300  # samples that are read one by one
+
+# Prints the seconds to the first batch, and the MiB that an epoch takes beyond an interpreter with torch.
+FRESH = """
+import pathlib, sys, time
+import numpy, torch, tonic_shards as ts
+def peak():
+    return int(pathlib.Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
+before, start = peak(), time.perf_counter()
+loader = ts.Loader(sys.argv[1], 128, layout="btc", cache="stream")
+for i, (frames, labels) in enumerate(loader):
+    if i == 0:
+        first = time.perf_counter() - start
+print(first, peak() - before)
+"""
+
+
+def batches_per_s(batches):
+    start, count = time.perf_counter(), 0
+    for _ in batches:
+        count += 1
+    return count / (time.perf_counter() - start)
+
+
+def samples_per_s(read, numbers):
+    start = time.perf_counter()
+    for number in numbers:
+        read(number)
+    return len(numbers) / (time.perf_counter() - start)
+
+
+def fresh(path):
+    done = subprocess.run([sys.executable, "-c", FRESH, path], check=True, stdout=subprocess.PIPE, text=True)
+    return map(float, done.stdout.split())
+
+
+def measure(recordings, path, cache, repeats):
+    """The medians of all figures."""
+    on_disk = tonic.DiskCachedDataset(reference.Heidelberg(recordings, reference.recipe()), cache_path=cache)
+    kept, cold, dataset = ts.ShardSet(path), ts.ShardSet(path, cache_bytes=0), ts.ShardDataset(path)
+    for number, _ in enumerate(kept):
+        on_disk[number]  # fills the cache
+    sampler = ts.BatchSampler(dataset, reference.BATCH, drop_last=True)
+    pad = tonic.collation.PadTensors(batch_first=True)
+    # The workers stay, so that their start, which takes as long as many batches, is not measured.
+    shared = {"num_workers": WORKERS, "persistent_workers": True}
+    tonics = DataLoader(on_disk, reference.BATCH, shuffle=True, drop_last=True, collate_fn=pad, **shared)
+    ours = DataLoader(dataset, batch_sampler=sampler, **shared)
+    loaders = {
+        cache: ts.Loader(path, reference.BATCH, layout="btc", cache=cache, drop_last=True) for cache in ("stream", "host")
+    }
+    for loader in (tonics, ours, *loaders.values()):
+        batches_per_s(loader)
+    rounds = []
+    for repeat in range(repeats):
+        numbers = random.Random(repeat).sample(range(len(kept)), min(SINGLE, len(kept)))
+        first_batch, memory = fresh(path)
+        rounds.append({
+            "tonic_batches_per_s": batches_per_s(tonics),
+            "dataset_batches_per_s": batches_per_s(ours),
+            # Several epochs, so that a pass takes about as long as one of the others.
+            "stream_batches_per_s": batches_per_s(itertools.chain(*itertools.repeat(loaders["stream"], 5))),
+            "host_batches_per_s": batches_per_s(itertools.chain(*itertools.repeat(loaders["host"], 5))),
+            "tonic_samples_per_s": samples_per_s(on_disk.__getitem__, numbers),
+            "cold_samples_per_s": samples_per_s(lambda i: cold[i].dense(), numbers),
+            "warm_samples_per_s": samples_per_s(lambda i: kept[i].dense(), numbers),
+            "first_batch_s": first_batch,
+            "memory_mib": memory,
+        })
+    return {name: statistics.median(figures[name] for figures in rounds) for name in rounds[0]}
+
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("recordings")
+parser.add_argument("set")
+parser.add_argument("--repeats", type=int, default=5)
+args = parser.parse_args()
+with tempfile.TemporaryDirectory() as folder:
+    print(json.dumps(measure(args.recordings, args.set, folder, args.repeats)))
