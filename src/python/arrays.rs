@@ -35,7 +35,7 @@ impl Buffers {
 }
 
 /// The memory of an array. It returns to its [`Buffers`] when it is dropped.
-#[pyclass(frozen, module = "tonic_shards")]
+#[pyclass(frozen, module = "tonic_shards._native")]
 pub(crate) struct Buffer {
     numbers: ColumnBuf,
     home: Arc<Buffers>,
@@ -65,8 +65,10 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let mut free = self.home.free.lock().unwrap_or_else(PoisonError::into_inner);
-        if free.len() < KEPT {
+        // Not `lock`: in a forked process, a thread that isn't there may hold it for ever.
+        if let Ok(mut free) = self.home.free.try_lock()
+            && free.len() < KEPT
+        {
             free.push(std::mem::replace(&mut self.numbers, ColumnBuf::U8(Vec::new())));
         }
     }

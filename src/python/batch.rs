@@ -31,8 +31,8 @@ pub(crate) struct Batch {
 
 /// Frames of a batch.
 pub(crate) enum Frames {
-    /// Dense frames in the layout of the loader.
-    Dense(Buffer),
+    /// Dense frames, in this layout.
+    Dense(Buffer, Layout),
     Sparse(SparseRows),
 }
 
@@ -73,7 +73,7 @@ impl BatchForm {
                 sample.unpack(|packed| packed.write_blocks(out.into_iter()))
             }),
         })?;
-        Ok(Batch { labels, frames: Frames::Dense(buffer) })
+        Ok(Batch { labels, frames: Frames::Dense(buffer, layout) })
     }
 
     /// Divides a time-major batch of `samples` samples into the frames of each sample.

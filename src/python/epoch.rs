@@ -73,7 +73,7 @@ impl Job {
 }
 
 /// The batches of an epoch, an iterator over pairs (frames, labels).
-#[pyclass(frozen, module = "tonic_shards")]
+#[pyclass(frozen, module = "tonic_shards._native")]
 pub(crate) struct Epoch {
     running: Mutex<Option<Running>>,
     form: BatchForm,
@@ -127,17 +127,14 @@ impl Epoch {
         static FROM_NUMPY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let samples = batch.labels.len();
         let labels = array(py, batch.labels, &[samples])?;
-        let BatchForm { shape, steps, layout, .. } = self.form;
+        let BatchForm { shape, steps, .. } = self.form;
         let torch = |array: Bound<'py, PyAny>| match self.as_torch {
             true => FROM_NUMPY.import(py, "torch", "from_numpy")?.call1((array,)),
             false => Ok(array),
         };
-        let frames = match (batch.frames, layout) {
-            (Frames::Dense(buffer), Some(layout)) => {
-                torch(buffer.into_array(py, &layout.batch_dims(samples, steps, shape))?)?
-            }
-            (Frames::Dense(_), None) => unreachable!("dense batches have a layout"),
-            (Frames::Sparse(rows), _) => {
+        let frames = match batch.frames {
+            Frames::Dense(buffer, layout) => torch(buffer.into_array(py, &layout.batch_dims(samples, steps, shape))?)?,
+            Frames::Sparse(rows) => {
                 let (rows_len, entries) = (rows.indptr.len(), rows.indices.len());
                 let indptr = array(py, rows.indptr, &[rows_len])?;
                 let indices = array(py, rows.indices, &[entries])?;

@@ -115,9 +115,10 @@ impl Loader {
             width: self::dtype(dtype, description.widths.counts)?,
             layout: (!sparse).then_some(layout),
         };
+        let most = batch_size.min(set.len() as usize);
         match form.layout {
-            Some(layout) => check_room(&layout.batch_dims(batch_size, form.steps, form.shape), form.width.bytes())?,
-            None => check_room(&[batch_size, form.steps], size_of::<i64>())?, // the starts of the rows
+            Some(layout) => check_room(&layout.batch_dims(most, form.steps, form.shape), form.width.bytes())?,
+            None => check_room(&[most, form.steps], size_of::<i64>())?, // the starts of the rows
         }
         let loader = wait(py, &pool, move || tonic_loader::Loader::new(set, cache, Verbosity::Quiet))?;
         let course = Course { place: Place::default(), fresh: true, iterators: 0 };
@@ -257,6 +258,15 @@ impl Loader {
         let all = self.loader.set().len();
         let left = all.saturating_sub(samples);
         if self.drop_last { all - left % self.step_samples() as u64 } else { all }
+    }
+}
+
+impl Drop for Loader {
+    fn drop(&mut self) {
+        // A forked process has no threads of the pool, so it must not tell them to end.
+        if self.process != std::process::id() {
+            std::mem::forget(self.pool.clone());
+        }
     }
 }
 

@@ -56,7 +56,7 @@ pub(crate) fn open(py: Python<'_>, path: &Path) -> PyResult<tonic_shard::ShardSe
 #[pymethods]
 impl ShardSet {
     #[new]
-    #[pyo3(signature = (path, *, cache_bytes = 128 << 20))]
+    #[pyo3(signature = (path, *, cache_bytes = 134_217_728))]
     fn new(py: Python<'_>, path: PathBuf, cache_bytes: usize) -> PyResult<ShardSet> {
         let set = open(py, &path)?;
         let description = Arc::new(set.manifest().description.clone());

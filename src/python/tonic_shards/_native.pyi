@@ -1,5 +1,5 @@
 from os import PathLike
-from typing import Any, Literal, Optional, Union
+from typing import Any, Literal, Optional, Union, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +11,13 @@ __version__: str
 class CorruptError(Exception): ...
 class IncompatibleError(Exception): ...
 
-Dtype = Literal["uint8", "uint16", "uint32", "float32"]
+_Dtype = Literal["uint8", "uint16", "uint32", "float32"]
 
+@final
 class ShardSet:
     def __new__(cls, path: Union[str, PathLike[str]], *, cache_bytes: int = 134217728) -> ShardSet: ...
     def __len__(self) -> int: ...
-    def __getitem__(self, index: int) -> Sample: ...
+    def __getitem__(self, key: int, /) -> Sample: ...
     @property
     def path(self) -> PathLike[str]: ...
     @property
@@ -26,7 +27,7 @@ class ShardSet:
     @property
     def shape(self) -> tuple[int, int, int]: ...
     @property
-    def dtype(self) -> Dtype: ...
+    def dtype(self) -> _Dtype: ...
     @property
     def max_frames(self) -> int: ...
     @property
@@ -43,6 +44,7 @@ class ShardSet:
     def verify(self) -> None: ...
     def order(self, seed: int, epoch: int) -> NDArray[np.int64]: ...
 
+@final
 class Sample:
     @property
     def number(self) -> int: ...
@@ -57,10 +59,11 @@ class Sample:
     @property
     def ledger(self) -> dict[str, int]: ...
     def dense(
-        self, *, steps: Optional[int] = None, dtype: Optional[Dtype] = None, layout: Literal["tphw", "tc"] = "tphw"
+        self, *, steps: Optional[int] = None, dtype: Optional[_Dtype] = None, layout: Literal["tphw", "tc"] = "tphw"
     ) -> NDArray[Any]: ...
-    def sparse(self, *, dtype: Optional[Dtype] = None) -> SparseSample: ...
+    def sparse(self, *, dtype: Optional[_Dtype] = None) -> SparseSample: ...
 
+@final
 class Loader:
     def __new__(
         cls,
@@ -71,7 +74,7 @@ class Loader:
         seed: int = 0,
         shuffle: bool = True,
         layout: Literal["btphw", "tbphw", "btc", "tbc"] = "btphw",
-        dtype: Dtype = "float32",
+        dtype: _Dtype = "float32",
         sparse: bool = False,
         output: Literal["numpy", "torch"] = "numpy",
         rank: int = 0,
@@ -90,6 +93,7 @@ class Loader:
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
+@final
 class Epoch:
     """The batches of an epoch: pairs (frames, labels) of arrays, tensors or SparseBatch, as the loader was asked for."""
 

@@ -12,7 +12,7 @@ class SparseSample(NamedTuple):
     p: np.ndarray
     y: np.ndarray
     x: np.ndarray
-    count: np.ndarray
+    count: np.ndarray  # type: ignore[assignment]  # hides a method of tuple
 
 
 class SparseBatch(NamedTuple):
