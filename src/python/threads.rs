@@ -60,10 +60,11 @@ pub(crate) fn wait<T: Send + 'static>(
 /// What Python's signal handlers raise: KeyboardInterrupt after Ctrl-C.
 pub(crate) fn receive<T: Send>(py: Python<'_>, from: &Receiver<T>) -> PyResult<Option<T>> {
     loop {
+        py.check_signals()?; // before the first wait too: a loop in C, such as `list(loader)`, doesn't look itself
         match py.detach(|| from.recv_timeout(TICK)) {
             Ok(value) => return Ok(Some(value)),
             Err(RecvTimeoutError::Disconnected) => return Ok(None),
-            Err(RecvTimeoutError::Timeout) => py.check_signals()?,
+            Err(RecvTimeoutError::Timeout) => {}
         }
     }
 }

@@ -112,20 +112,22 @@ def test_dropped_iterators_leave_no_thread_and_no_file(windows_set):
 
 
 LOOP = """
-import sys, time
+import collections, itertools, sys
 import tonic_shards as ts
 loader = ts.Loader(sys.argv[1], 64, steps=20_000 if sys.argv[2] == "slow" else 4, cache="stream")
 print("ready", flush=True)
+if sys.argv[2] == "in C":
+    collections.deque(itertools.chain.from_iterable(itertools.repeat(loader)), maxlen=0)
 while True:
     for frames, labels in loader:
         pass
 """
 
 
-@pytest.mark.parametrize("speed", ["fast", "slow"])
-def test_ctrl_c_ends_a_loop_at_once(windows_set, speed):
+@pytest.mark.parametrize("kind", ["fast", "slow", "in C"])
+def test_ctrl_c_ends_a_loop_at_once(windows_set, kind):
     process = subprocess.Popen(
-        [sys.executable, "-c", LOOP, windows_set, speed], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", LOOP, windows_set, kind], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stdout.readline() == "ready\n"
     time.sleep(0.3)
