@@ -286,7 +286,7 @@ fn mismatch_advice(typed: &Typed, cause: &Cause) -> Option<String> {
         "list of extra columns" if path.is_file() => "convert each by itself".into(),
         "sensor" if !describes_a_set(other) => "--sensor W,H,P sets one for all, which has to hold all events".into(),
         "part" if is_set => "name every part of one set once".into(),
-        "set_id" if typed.has("lock") && !is_set => {
+        "locked set_id" => {
             let file = quoted_path(other);
             format!(
                 "tonic-prep pull --lock {file} DIR fetches the sets of the file; tonic-prep lock {file} {set} adds this one"

@@ -67,9 +67,8 @@ struct Puller<'a> {
 }
 
 /// Fetches a set into a directory. Every chunk is verified before the file of its shard gets its final name. The
-/// manifest is written last, apart from the card of the set. Returns the number of bytes that were missing and have been
-/// fetched. It is 0 if the
-/// directory has the complete set already.
+/// manifest is written after the shards, and the card of the set, if it has one, last. Returns the number of bytes that
+/// were missing and have been fetched. It is 0 if the directory has the complete set already.
 ///
 /// # Errors
 /// [`tonic_base::Error::NoSpace`]; [`tonic_base::Error::Busy`] if another process writes to the directory;

@@ -118,7 +118,7 @@ impl LockFile {
         let all = || self.sets.iter().map(|set| format!("{} ({})", set.id, set.name)).collect::<Vec<_>>().join(" or ");
         let expected = named.unwrap_or_else(all);
         let expected = if expected.is_empty() { "no set".into() } else { expected };
-        Err(ShardError::mismatch(place, path, "set_id", expected, id.to_string()))
+        Err(ShardError::mismatch(place, path, "locked set_id", expected, id.to_string()))
     }
 }
 

@@ -30,6 +30,8 @@ const COMMANDS: &[&[&str]] = &[
     &["subset", "OUT", "URL", "--samples", "..20"],
     &["merge", "OUT", "URL"],
     &["repair", "set", "--from", "URL"],
+    &["lock", "OUT", "URL"],
+    &["lock", "OUT", "name=URL"],
 ];
 /// The commands of `tonic-train`.
 const TRAINING: &[&[&str]] = &[
