@@ -67,7 +67,7 @@ pub struct ClockTimes {
     pub from: String,
     /// The highest time as a number in the unit `unit`, inclusive.
     pub to: String,
-    /// Number of events of the clock.
+    /// Number of events whose times come from this clock.
     pub events: u64,
     /// Unit of the times in the file.
     pub unit: TimeUnit,

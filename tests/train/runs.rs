@@ -63,8 +63,9 @@ fn handles_interrupts(process: u32) -> bool {
     caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 2 != 0)
 }
 
-/// Starts a run and interrupts it with Ctrl-C, until a checkpoint is in the middle of an epoch. `start` resumes the run
-/// if its argument is true. Returns the stderr of the last process.
+/// Starts a run and stops it with Ctrl-C. If its checkpoint is then between two epochs, resumes the run and stops it
+/// again, until a checkpoint is in the middle of an epoch. `start(false)` starts the run, `start(true)` resumes it.
+/// Returns the stderr of the process that was stopped last.
 pub(crate) fn interrupted(mut start: impl FnMut(bool) -> Child, run: &Path, after: Duration) -> String {
     for tries in 1..20 {
         let child = start(tries > 1);

@@ -196,8 +196,8 @@ mod tests {
 
     const SENSOR: SensorSize = SensorSize { width: 5, height: 3, polarities: 2 };
 
-    /// Frames of a sample, or an error: sizes of the frames, cells, counts, number of binned events, number of cut
-    /// events.
+    /// Frames of a sample: number of occupied cells of each frame, cells, counts, number of events in a frame, number of
+    /// events in no frame. Or the text of an error.
     type Frames = Result<(Vec<u32>, Vec<u32>, Vec<u32>, u64, u64), String>;
 
     fn whole(framing: &Framing, events: &Events) -> Frames {

@@ -28,7 +28,8 @@ impl Filler {
         Filler { skipped: events.map_or(0, |events| events.start), found: Mutex::default() }
     }
 
-    /// Looks at the first and at the last events of consecutive samples. `first` is the index of the first sample.
+    /// Searches each of some consecutive samples for many equal events in a row at its start or its end, and keeps what
+    /// it finds for [`Filler::note`]. `first` is the index of the first sample.
     pub(super) fn look(&self, first: u64, raw: &RawSamples) {
         for (i, sample) in (0..raw.samples()).zip(first..) {
             self.look_at_block(sample, raw, i, (0, raw.count(i)));

@@ -45,14 +45,14 @@ pub(crate) struct Products {
 }
 
 impl Products {
-    /// Returns how a block of `iaf_forward` or `iaf_forward_input` uses its shared memory. The layer's input has
-    /// `depth` tiles; each number of the input is the sum of `before` bfloat16 numbers.
+    /// Chooses how a CUDA block of `iaf_forward` or `iaf_forward_input` uses its shared memory. The layer's input has
+    /// `depth` tiles. `before` is the number of bfloat16 numbers whose sum is one number of the input.
     pub(crate) fn forward(&self, before: usize, depth: usize) -> Product {
         let (currents, pieces) = (4, self.pieces); // two planes of float32
         self.resident(currents, pieces * depth, before).unwrap_or_else(|| self.stages(currents, before + pieces))
     }
 
-    /// Returns how a block of `iaf_backward` uses its shared memory. The next layer has `depth` tiles of neurons.
+    /// Chooses how a CUDA block of `iaf_backward` uses its shared memory. The next layer has `depth` tiles of neurons.
     pub(crate) fn backward(&self, depth: usize) -> Product {
         let (gains, pieces) = (4, self.pieces); // two planes of float32
         // With two pieces or more, they fit into a stage.
@@ -61,8 +61,8 @@ impl Products {
             .unwrap_or_else(|| Product { apart, ..self.stages(if apart { gains } else { 0 }, 2 * pieces) })
     }
 
-    /// Returns how a block that computes weight gradients uses its shared memory. Each number of the layer's input is
-    /// the sum of `before` bfloat16 numbers.
+    /// Chooses how a CUDA block that computes weight gradients uses its shared memory. `before` is the number of bfloat16
+    /// numbers whose sum is one number of the layer's input.
     pub(crate) fn gradient(&self, before: usize) -> Product {
         let moving = 2 * before + self.pieces; // two tiles of the input, and one of lambda
         // There is one such block for each multiprocessor of a large GPU: only one has to fit.

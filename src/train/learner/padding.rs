@@ -7,8 +7,8 @@ use tonic_shard::ShardSet;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Pad {
-    /// The same number for all samples: the recipe's limit, or the length of the longest training sample. A sample's
-    /// result then doesn't depend on its batch.
+    /// All samples have the same number of time steps: the maximum of the recipe, or that of the longest training
+    /// sample. A sample's result then doesn't depend on its batch.
     #[default]
     Fixed,
     /// The number of frames of the batch's longest sample, as in Tonic's PadTensors.

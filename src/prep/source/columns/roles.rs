@@ -34,7 +34,8 @@ impl Role {
         }
     }
 
-    /// Returns the column whose names include `field`, the name of a field. `None` if no column has this name.
+    /// Returns the column (t, x, y or p) that a field of the name `field` holds. `ts` and `time` are names of t, for
+    /// example. Case is ignored.
     pub(crate) fn of(field: &str) -> Option<Role> {
         Role::ALL.into_iter().find(|role| role.names().iter().any(|name| name.eq_ignore_ascii_case(field)))
     }

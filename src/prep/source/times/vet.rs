@@ -39,8 +39,8 @@ const MANY_FRACTIONS: f64 = 0.25;
 /// A recording with fewer than [`FEW`] events is searched for times with fractions if it seems to last less than this,
 /// in microseconds, or less than 1 us per event.
 const TICKS: i64 = 10;
-/// Maximum number of gaps that are subtracted from the duration of a recording. If there are more gaps, the assumed
-/// unit is wrong rather than the clock, so none is subtracted.
+/// If a recording has at most this many gaps, they are subtracted from its duration. If it has more, nothing is
+/// subtracted: so many gaps come from a wrong unit and not from the clock.
 const MOST_GAPS: usize = 8;
 /// Minimum number of events of a recording or sample that is warned of if it lasts less than [`SHORTEST`].
 pub(crate) const COUNTED: u64 = 10;
