@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
-use tonic_base::printable;
 use tonic_sets::{LockFile, name_of};
 use tonic_shard::{Manifest, ShardSet};
 
@@ -66,7 +65,7 @@ fn read(place: &Path) -> anyhow::Result<(Option<String>, Manifest)> {
 /// Fetches the sets of a lock file.
 #[cfg(feature = "remote")]
 pub(crate) mod locked_pull {
-    use tonic_base::{BaseFault, Error as BaseError, Progress, Verbosity};
+    use tonic_base::{BaseFault, Error as BaseError, Progress, Verbosity, printable};
     use tonic_remote::{Fetch, Location, Patience, RemoteSet, pull};
     use tonic_sets::LockedSet;
     use tonic_shard::verify::verify_dir;
@@ -101,10 +100,10 @@ pub(crate) mod locked_pull {
             match open() {
                 Ok(remote) => return Ok(Some(pull(&remote, fetch)?)),
                 Err(error) => {
-                    if fetch.verbosity == Verbosity::Normal && failed.is_some() {
+                    if fetch.verbosity == Verbosity::Normal && set.urls.len() > 1 {
                         eprintln!("pull: {}", printable(&error.to_string()));
                     }
-                    failed.get_or_insert(error);
+                    failed = Some(error);
                 }
             }
         }
