@@ -19,7 +19,7 @@ impl HostCache {
     /// [`tonic_base::Error::Corrupt`]; [`tonic_base::Error::Io`]; [`tonic_base::Error::Interrupted`].
     pub fn load(set: &ShardSet, progress: &Progress) -> Result<HostCache> {
         let load = |decoder: &mut Decoder, number| {
-            interrupt::check("the run is as it was saved last")?;
+            interrupt::check("the set was not loaded")?;
             let mut chunk = set.empty_packed();
             set.decode_packed(number, decoder, &mut chunk)?;
             set.check_cells(number, &chunk)?;

@@ -9,6 +9,7 @@
 // push, pull, prune             sends, fetches and removes sets
 // card                          sends and fetches what is for people: README.md and a picture
 // partial_shard                 a shard's file that is filled from a server, of a pull or of the cache
+// error                         the errors of all this
 
 mod cache;
 mod card;

@@ -1,6 +1,6 @@
 //! Header and index of a shard: the structs, and their bytes. FORMAT.md, "Shard", specifies the bytes.
 //!
-//! [`ShardHead::read`] reads header and index from untrusted bytes. It checks the limits of every field, and that the
+//! [`ShardHead::parse`] reads header and index from untrusted bytes. It checks the limits of every field, and that the
 //! chunks fill the file without gaps or overlap.
 
 use crate::error::{BaseFault, Error, Result};

@@ -319,8 +319,8 @@ fn bad_sample(recording: &Recording, sample: u64, fault: Fault) -> Error {
     Error::bad_sample(&recording.path, sample, fault.place, fault.expected, fault.got)
 }
 
-/// Returns an error if a sample has [`MANY_FRAMES`] frames or more. `times` are the times of its first and last event,
-/// `unit` is the assumed unit.
+/// Returns an error if a sample lasts for [`MANY_FRAMES`] frames or more: so its times are in another unit than `unit`,
+/// the assumed one. `times` are the times of its first and last event.
 fn check_frames(
     events: u64,
     times: Option<(i64, i64)>,

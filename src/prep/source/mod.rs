@@ -6,8 +6,6 @@
 //! of the folder that the file is in, from a table of [`labels`], from the file itself or from the caller.
 //!
 //! ```text
-//! together                     the unit of small recordings, judged together
-//! twins                        recordings that are there twice, in two formats
 //! open, detect, formats        opens a file or a folder; recognises a file's layout, or a format that is not read
 //! layout, options              the names of layouts; the caller's options
 //! layouts                      opens files by their layout: many samples, recordings of cameras, NumPy files
@@ -20,6 +18,7 @@
 //! folders                      folders of recordings, and their classes
 //! commands                     commands in Python that save a copy of a file in which something is mended
 //! hdf, heap, numpy             reading the file formats; hdf also checks that the data is there
+//! together, twins, filler      the unit of small recordings; recordings that are there twice; equal events in a row
 //! notes                        the recordings that a note is about
 //! synth                        makes up recordings
 //! ```

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
-use tonic_base::Progress;
+use tonic_base::{Progress, interrupt};
 use tonic_loader::EpochOrder;
 use tonic_shard::{Decoder, PackedChunk, ShardSet, SparseFrames, Widths};
 
@@ -89,9 +89,11 @@ impl DeviceCache {
         let mut slots = [Staging::new(device, column_types, none)?, Staging::new(device, column_types, none)?];
         let mut chunks: Vec<PackedChunk> = Vec::new();
         let mut base = Amount::default();
+        set.will_read(0..set.chunks());
         for (g, first) in (0..set.chunks()).step_by(group as usize).enumerate() {
             let numbers = first..(first + group).min(set.chunks());
             chunks.resize_with((numbers.end - first) as usize, || set.empty_packed());
+            interrupt::check("the set was not loaded")?;
             chunks.par_iter_mut().enumerate().try_for_each_init(Decoder::new, |decoder, (i, chunk)| {
                 let number = first + i as u64;
                 set.decode_packed(number, decoder, chunk)?;

@@ -338,8 +338,8 @@ kernel_structs! {
 
     /// A linear layer, for the kernels `update` and `pack`: sizes, gradients, and copies of the weights.
     pub(crate) struct Layer {
-        /// Copy of W for the forward pass as bfloat16 pieces, (pieces, output_width, input_width). Null in the first
-        /// layer and in the readout.
+        /// Copy of W for the forward pass as bfloat16 pieces, (pieces, output_width, input_width). Null in the
+        /// readout, and in a first layer that doesn't use `iaf_forward_input`.
         pub(crate) forward: Address<u16>,
         /// Copy of W^T for the backward pass as bfloat16 pieces, (pieces, input_width, output_width). Null in the first
         /// layer, in the readout, and in an evaluation.

@@ -12,6 +12,7 @@
 //! isa           the instruction sets that the kernels are compiled for
 //! vector        vectors of sixteen float32 on each instruction set
 //! batch_source  the samples in GPU memory from which the CUDA kernels draw batches
+//! product       how the CUDA kernels' matrix products use the GPU's shared memory
 //! interface     structs that the host and the CUDA kernels exchange
 //! program       the CUDA kernels, compiled and loaded
 //! ```
