@@ -242,6 +242,28 @@ fn every_changed_byte_of_a_run_is_found() {
 }
 
 #[test]
+fn a_run_begins_with_its_first_checkpoint() {
+    let dir = sets::task();
+    let path = |name: &str| dir.path().join("run").join(name);
+    let resume = |epochs: u64| fit(dir.path(), "run", &format!("--epochs {epochs} --resume=auto"));
+    succeeds(&mut fit(dir.path(), "run", "--epochs 1 --quiet"));
+    let model = read(path("model.safetensors")).unwrap();
+    // Killed before the first checkpoint: only the configuration and its sum are there.
+    for name in ["checkpoint.safetensors", "metrics.jsonl", "model.safetensors", "times.json", "sums.json"] {
+        std::fs::remove_file(path(name)).unwrap();
+    }
+    let sum = blake3::hash(&read(path("config.toml")).unwrap());
+    write(path("sums.json"), format!("{{\"config.toml\": \"{sum}\"}}").as_bytes()).unwrap();
+    assert!(!succeeds(&mut resume(1)).contains("resume   after"));
+    assert!(read(path("model.safetensors")).unwrap() == model);
+    // A run of an earlier version, without sums, in its first epoch: its checkpoint is not thrown away.
+    for name in ["metrics.jsonl", "sums.json"] {
+        std::fs::remove_file(path(name)).unwrap();
+    }
+    fails(&mut resume(2), 1, &["metrics.jsonl: cannot read the metrics"]);
+}
+
+#[test]
 fn a_run_folder_that_cannot_be_one_is_refused() {
     let dir = sets::task();
     write(dir.path().join("run"), b"mine").unwrap();

@@ -105,7 +105,7 @@ impl RunFolder {
     /// Returns whether a run is resumed and the folder has its checkpoint or metrics. If the folder has neither, the
     /// run was killed before its first checkpoint, and starts from the beginning.
     pub(crate) fn has_begun(&self) -> bool {
-        self.resumes() && FILES[1..3].iter().any(|name| self.path.join(name).exists())
+        self.resumes() && [checkpoint::FILE_NAME, metrics::FILE_NAME].iter().any(|name| self.path.join(name).exists())
     }
 
     /// Returns this folder if it may be used, and removes temporary files of processes that were killed.
