@@ -14,7 +14,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, Parser};
 use tonic_base::{Error as BaseError, interrupt, printable, printable_lines};
 use tonic_report::Error as ReportError;
-use tonic_shard::{Error as ShardError, MANIFEST_FILE, MARKER};
+use tonic_shard::{Error as ShardError, MANIFEST_FILE, MARKER, is_url};
 
 use crate::quoted::{quoted, quoted_path};
 use crate::set_place::typed_words;
@@ -253,11 +253,6 @@ fn credentials_of(url: &Path) -> &'static str {
         Some(("az", _)) => "check AZURE_STORAGE_ACCOUNT_NAME, and AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN",
         _ => "https://user:password@host/... has the user and the password",
     }
-}
-
-/// Whether an error's path is a URL.
-fn is_url(path: &Path) -> bool {
-    path.to_str().is_some_and(|text| text.contains("://"))
 }
 
 /// Whether an error's path is a URL of an object store or a web server.

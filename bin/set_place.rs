@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use tonic_shard::{Result, ShardSet, Storage};
+use tonic_shard::{Result, ShardSet, Storage, is_url};
 
 /// Opens a set. `place` is the path of a directory, or a URL.
 pub(crate) fn open_set(place: &Path) -> Result<ShardSet> {
@@ -16,9 +16,7 @@ pub(crate) fn open_set(place: &Path) -> Result<ShardSet> {
 
 /// Returns `place` as a text if it is a URL. `None` if it is the path of a directory.
 pub(crate) fn url_of(place: &Path) -> Option<&str> {
-    let text = place.to_str()?;
-    let (scheme, _) = text.split_once("://")?;
-    (scheme.len() > 1 && scheme.bytes().all(|b| b.is_ascii_alphanumeric())).then_some(text)
+    place.to_str().filter(|_| is_url(place))
 }
 
 /// Returns the words of the command line. URLs in them have no credentials, so that no message and no file gets any.

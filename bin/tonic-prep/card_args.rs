@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 use tonic_base::{BaseFault, Error as BaseError, printable};
-use tonic_sets::Card;
+use tonic_sets::{Card, directory_name};
 use tonic_shard::{CARD, CARD_PICTURE, Manifest, ShardSet};
 
 use crate::quoted::quoted;
@@ -42,8 +42,7 @@ impl CardArgs {
             return Err(BaseError::usage("dir", what, "a URL").into());
         }
         let set = ShardSet::open(&dir)?;
-        let whole = dir.canonicalize().unwrap_or_else(|_| dir.clone());
-        let name = whole.file_name().unwrap_or(whole.as_os_str()).to_string_lossy().into_owned();
+        let name = directory_name(&dir);
         let (made, load) = (made(set.manifest(), &name), load(set.manifest(), &name));
         Card { name, license, source_url, made, load }.write(&set, force, verbosity(quiet || json))?;
         let (page, picture) = (dir.join(CARD), dir.join(CARD_PICTURE));

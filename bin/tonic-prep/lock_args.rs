@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
-use tonic_sets::{LockFile, name_of};
+use tonic_sets::{LockFile, directory_name, name_of};
 use tonic_shard::{Manifest, ShardSet};
 
 use crate::set_place::{storage, url_of};
@@ -32,7 +32,8 @@ impl LockArgs {
             let is_name = |name: &str| name.chars().all(|c| c.is_alphanumeric() || "-_. ".contains(c));
             let (name, place) = match place.split_once('=').filter(|(name, _)| is_name(name)) {
                 Some((name, place)) => (name.to_string(), Path::new(place)),
-                None => (name_in_full(Path::new(place)), Path::new(place)),
+                None if url_of(Path::new(place)).is_some() => (name_of(Path::new(place)), Path::new(place)),
+                None => (directory_name(Path::new(place)), Path::new(place)),
             };
             let (url, manifest) = read(place)?;
             lock.add(&name, url, &manifest, &mut fresh)?;
@@ -40,14 +41,6 @@ impl LockArgs {
         lock.write(&file)?;
         let lines: Vec<String> = lock.sets.iter().map(|set| format!("{}  {}", set.id, set.name)).collect();
         Ok((json!({"path": file, "sets": lock.sets, "notes": []}), lines.join("\n")))
-    }
-}
-
-/// Returns the name of the set at a place. A directory such as `.` has the name of its full path.
-fn name_in_full(place: &Path) -> String {
-    match (url_of(place), place.canonicalize()) {
-        (None, Ok(whole)) => name_of(&whole),
-        _ => name_of(place),
     }
 }
 

@@ -1,5 +1,4 @@
-//! `tonic-prep plan`: shows what each task of a cluster would convert, and the command lines that submit the tasks to
-//! Slurm.
+//! `tonic-prep plan`: shows what each task of a cluster would convert, and the lines that submit the tasks to Slurm.
 
 use std::path::Path;
 

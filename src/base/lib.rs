@@ -31,6 +31,6 @@ pub use memory::free_memory;
 pub use names::{and_more, first_of, some_of};
 pub use printable::{printable, printable_json, printable_lines};
 pub use progress::{Progress, Verbosity, human_bytes, parse_bytes, parse_range};
-pub use publish::{Draft, bytes_in, drafted, is_abandoned, publish, remove_file};
+pub use publish::{Draft, bytes_in, drafted, is_abandoned, publish, remove_abandoned, remove_file};
 pub use spill::Spill;
 pub use workers::{gather, in_order};

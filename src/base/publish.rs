@@ -223,6 +223,22 @@ fn sync_parent(path: &Path) -> Result<()> {
     File::open(parent).and_then(|d| d.sync_all()).map_err(Error::io(parent, "sync the directory"))
 }
 
+/// Removes the temporary files in `dir` that [`is_abandoned`] tells, if `is_ours` returns true for the name of the file
+/// that each was to become.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn remove_abandoned(dir: &Path, is_ours: impl Fn(&str) -> bool) -> Result<()> {
+    let listing = std::fs::read_dir(dir).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+    for file in listing.map_err(Error::io(dir, "list the directory"))?.iter().map(std::fs::DirEntry::path) {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        if drafted(&name).is_some_and(&is_ours) && is_abandoned(&file) {
+            remove_file(&file)?;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -70,12 +70,12 @@ pub fn push(dir: &Path, location: &Location, patience: Patience, verbosity: Verb
     let folder = root.below(&id.to_string());
     let (started_from, mut prunes) = before.map_or((None, 0), |(latest, _)| (Some(latest.set_id), latest.prunes));
     let donor = started_from.map(|latest| root.below(&latest.to_string()));
-    let deliver = || -> Result<Pushed> {
+    let send = || -> Result<Pushed> {
         let mut pushed = deliver(&set, dir, &folder, donor.as_ref(), verbosity)?;
         pushed.sent_bytes += send_card(dir, &folder)?;
         Ok(pushed)
     };
-    let mut pushed = deliver()?;
+    let mut pushed = send()?;
     let mut theirs = None;
     Latest::change(&root, |now| {
         theirs = None;
@@ -86,7 +86,7 @@ pub fn push(dir: &Path, location: &Location, patience: Patience, verbosity: Verb
             }
             // A `prune` that ran meanwhile may have removed what was there or was sent.
             if std::mem::replace(&mut prunes, latest.prunes) != latest.prunes {
-                let again = deliver()?;
+                let again = send()?;
                 pushed = Pushed { there: pushed.there, ..pushed.plus(&again) };
             }
         }

@@ -21,7 +21,7 @@ use tonic_shard::Error as ShardError;
 
 use crate::error::{BaseFault, Error, Result};
 use crate::location::{Location, Patience};
-use crate::swap_file::{remove_if_empty, swap_file};
+use crate::swap_file::{remove_if_empty, remove_uploads, swap_file};
 use crate::text::{KEPT, kind, lacks_bucket, reason};
 
 /// Files are sent in parts of this many bytes.
@@ -333,14 +333,8 @@ impl Store {
     /// Removes the temporary files that killed processes have left in this folder. Does nothing for object stores, where
     /// nobody sees the parts of an upload that was not completed. A process that is writing such a file fails.
     pub(crate) fn remove_temporary_files(&self) {
-        let Some(dir) = &self.directory else { return };
-        for file in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-            let name = file.file_name();
-            // object_store's name for the temporary file of `00000.shard` is `00000.shard#1`.
-            let parts = name.to_str().and_then(|name| name.split_once(".shard#"));
-            if parts.is_some_and(|(_, number)| number.bytes().all(|b| b.is_ascii_digit())) {
-                let _ = std::fs::remove_file(file.path());
-            }
+        if let Some(dir) = &self.directory {
+            remove_uploads(dir);
         }
     }
 

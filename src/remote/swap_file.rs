@@ -1,4 +1,5 @@
-//! Replaces a file of a directory, on this machine or on a file server, unless another process has replaced it.
+//! Files of a directory, on this machine or on a file server: replaces one, unless another process has replaced it, and
+//! removes what killed processes have left.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -49,8 +50,20 @@ pub(crate) fn swap_file(
 /// Removes the temporary files that killed processes have left for the file `name`. The caller holds the directory's
 /// lock, so no process is writing one.
 fn remove_drafts(dir: &Path, name: &str) {
+    remove_named(dir, |file| drafted(file) == Some(name));
+}
+
+/// Removes the temporary files of shards that killed processes have left. object_store's name for that of `00000.shard`
+/// is `00000.shard#1`.
+pub(crate) fn remove_uploads(dir: &Path) {
+    let is_number = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    remove_named(dir, |file| file.split_once(".shard#").is_some_and(|(_, number)| is_number(number)));
+}
+
+/// Removes the files whose names `is_old` tells. What cannot be removed stays: it does no harm.
+fn remove_named(dir: &Path, is_old: impl Fn(&str) -> bool) {
     for file in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        if file.file_name().to_str().and_then(drafted) == Some(name) {
+        if file.file_name().to_str().is_some_and(&is_old) {
             let _ = std::fs::remove_file(file.path());
         }
     }

@@ -32,7 +32,7 @@ pub use card::Card;
 pub use diff::{Difference, SampleDifference, diff};
 pub use error::{Error, Result};
 pub use export::{Exported, export_npy};
-pub use lock_file::{LockFile, LockedSet, name_of};
+pub use lock_file::{LockFile, LockedSet, directory_name, name_of};
 pub use merge::merge;
 pub use range::{SampleRange, class_number};
 pub use remake::repair_from;

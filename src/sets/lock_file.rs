@@ -129,6 +129,12 @@ pub fn name_of(place: &Path) -> String {
     path.trim_end_matches('/').rsplit('/').next().unwrap_or_default().into()
 }
 
+/// Returns the name of the directory of a set: that of its full path, also for a path such as `.`.
+pub fn directory_name(dir: &Path) -> String {
+    let whole = dir.canonicalize().unwrap_or_else(|_| dir.into());
+    whole.file_name().unwrap_or(whole.as_os_str()).to_string_lossy().into_owned()
+}
+
 /// Whether a name can be that of a folder inside another one, on every system.
 fn is_name(name: &str) -> bool {
     let is_odd = |c: char| c.is_control() || "/\\:*?\"<>|#".contains(c);

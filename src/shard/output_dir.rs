@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tonic_base::{DirLock, Draft, Error as BaseError, drafted, first_of, is_abandoned, publish, remove_file};
+use tonic_base::{
+    DirLock, Draft, Error as BaseError, drafted, first_of, is_abandoned, publish, remove_abandoned, remove_file,
+};
 
 use crate::description::{Id, MARKER, SetDescription, SourceFile, shard_name};
 use crate::difference::{differing_parts, listed};
@@ -181,7 +183,7 @@ impl OutputDir {
     /// the old set (except with [`Existing::Auto`]) and writes the marker file.
     pub(crate) fn begin(&self, marker: &Marker, resume: bool) -> Result<Begun> {
         if resume && let Some(found) = self.find(marker)? {
-            self.remove_abandoned()?;
+            remove_abandoned(&self.path, is_set_file)?;
             return Ok(found);
         }
         // Another process may be writing this set, or may have finished it since the look above: what is there stays, and
@@ -256,11 +258,6 @@ impl OutputDir {
         remove_file(&self.path.join(MANIFEST_FILE))?;
         self.remove_files(|file| !is_draft(file) || is_abandoned(file))?;
         Ok(remove_file(&removed)?)
-    }
-
-    /// Removes the temporary files of processes that have ended.
-    fn remove_abandoned(&self) -> Result<()> {
-        self.remove_files(|file| is_draft(file) && is_abandoned(file))
     }
 
     fn remove_files(&self, is_old: impl Fn(&Path) -> bool) -> Result<()> {

@@ -7,6 +7,12 @@ use std::path::Path;
 use crate::error::Result;
 use crate::manifest::{Manifest, ShardEntry};
 
+/// Whether a place is a URL and not the path of a directory.
+pub fn is_url(place: &Path) -> bool {
+    let scheme = place.to_str().and_then(|text| text.split_once("://"));
+    scheme.is_some_and(|(scheme, _)| scheme.len() > 1 && scheme.bytes().all(|b| b.is_ascii_alphanumeric()))
+}
+
 /// A place that holds the files of one set, such as a directory or a folder on a server.
 pub trait Storage: Debug + Send + Sync {
     /// Returns the path of the set's directory. For a set that is elsewhere, its name in errors, such as a URL.

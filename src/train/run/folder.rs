@@ -16,7 +16,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tonic_base::{DirLock, Error as BaseError, drafted, is_abandoned, remove_file};
+use tonic_base::{DirLock, Error as BaseError, remove_abandoned, remove_file};
 use tonic_shard::{Existing, MANIFEST_FILE, MARKER};
 
 use crate::error::{BaseFault, Error, Result};
@@ -112,22 +112,10 @@ impl RunFolder {
     fn checked(self) -> Result<RunFolder> {
         self.refuse_present()?;
         if self.lock.is_some() {
-            self.remove_abandoned()?;
+            let is_ours = |name: &str| FILES.contains(&name) || name.ends_with(".png") || name.ends_with(".svg");
+            remove_abandoned(&self.path, is_ours)?;
         }
         Ok(self)
-    }
-
-    fn remove_abandoned(&self) -> Result<()> {
-        let list = Error::io(&self.path, "list the run folder");
-        let entries = std::fs::read_dir(&self.path).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
-        for file in entries.map_err(list)?.iter().map(std::fs::DirEntry::path) {
-            let name = file.file_name().unwrap_or_default().to_string_lossy();
-            let is_ours = |whole: &str| FILES.contains(&whole) || whole.ends_with(".png") || whole.ends_with(".svg");
-            if drafted(&name).is_some_and(is_ours) && is_abandoned(&file) {
-                remove_file(&file)?;
-            }
-        }
-        Ok(())
     }
 
     fn refuse_present(&self) -> Result<()> {

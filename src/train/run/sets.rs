@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tonic_base::publish;
-use tonic_shard::ShardSet;
+use tonic_shard::{ShardSet, is_url};
 
 use crate::error::{BaseFault, Error, Result};
 use crate::learner::check_labelled;
@@ -84,10 +84,6 @@ impl SetPaths {
             Err(_) => Ok(()),
         }
     }
-}
-
-fn is_url(set: &Path) -> bool {
-    set.to_str().is_some_and(|set| set.contains("://"))
 }
 
 /// The sets of a run. They fit together, and their samples have labels.

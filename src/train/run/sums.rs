@@ -17,14 +17,25 @@ use crate::run::{checkpoint, config, metrics};
 /// Names of the files that have a sum.
 const SUMMED: [&str; 6] = [config::FILE_NAME, checkpoint::FILE_NAME, metrics::FILE_NAME, BEST, MODEL, TEST];
 
-/// Writes the sums of the files in the folder `run`. Before one of these files changes, call [`remove`].
+/// Removes the sums of the run in the folder `run`, makes a change to its files, and writes the new sums. After an error
+/// of `change`, the run has no sums.
+///
+/// # Errors
+/// Errors of `change`; [`Io`](tonic_base::Error::Io).
+pub(super) fn update(run: &Path, change: impl FnOnce() -> Result<()>) -> Result<()> {
+    remove_file(&run.join(SUMS))?;
+    change()?;
+    write(run)
+}
+
+/// Writes the sums of the files in the folder `run`.
 ///
 /// # Errors
 /// [`Io`](tonic_base::Error::Io).
 ///
 /// # Panics
 /// Never: names and sums can be written as JSON.
-pub(super) fn write(run: &Path) -> Result<()> {
+fn write(run: &Path) -> Result<()> {
     let mut sums = BTreeMap::new();
     for name in SUMMED {
         if let Some(sum) = sum(&run.join(name))? {
@@ -33,14 +44,6 @@ pub(super) fn write(run: &Path) -> Result<()> {
     }
     let text = serde_json::to_string_pretty(&sums).expect("sums are JSON") + "\n";
     Ok(publish(&run.join(SUMS), text.as_bytes())?)
-}
-
-/// Removes the sums.
-///
-/// # Errors
-/// [`Io`](tonic_base::Error::Io).
-pub(super) fn remove(run: &Path) -> Result<()> {
-    Ok(remove_file(&run.join(SUMS))?)
 }
 
 /// Compares the files of a run with their sums, except for model.safetensors, which can be written again from the
@@ -67,13 +70,13 @@ pub(crate) fn check_results(run: &Path) -> Result<()> {
 /// [`Corrupt`](tonic_base::Error::Corrupt) if the file is missing or has another sum, or if the sums cannot be read;
 /// [`Io`](tonic_base::Error::Io).
 pub(super) fn check(run: &Path, name: &str) -> Result<()> {
-    let expected = read(run)?.remove(name);
+    let Some(expected) = read(run)?.remove(name) else { return Ok(()) };
     let got = sum(&run.join(name))?;
     // Other sums than a moment ago: the run was saved in between.
-    if expected.is_none() || expected == got || read(run)?.remove(name) != expected {
+    if got.as_ref() == Some(&expected) || read(run)?.get(name) != Some(&expected) {
         return Ok(());
     }
-    let (expected, got) = (expected.unwrap_or_default(), got.unwrap_or_else(|| "no file".into()));
+    let got = got.unwrap_or_else(|| "no file".into());
     Err(Error::corrupt(&run.join(name), "blake3", format!("{expected}, as in {SUMS}"), got))
 }
 

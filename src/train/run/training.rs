@@ -137,9 +137,7 @@ impl<'a> Training<'a> {
             });
             self.config.epochs = done;
         }
-        sums::remove(&self.fit.run)?;
-        self.config.publish(&self.fit.run)?;
-        sums::write(&self.fit.run)
+        sums::update(&self.fit.run, || self.config.publish(&self.fit.run))
     }
 
     /// Writes model.safetensors from the checkpoint if model.safetensors is missing or damaged, or has other weights than
@@ -154,9 +152,7 @@ impl<'a> Training<'a> {
             return Ok(());
         }
         self.fit.say(|| format!("model    {MODEL} is missing or damaged: it is written again from the checkpoint"));
-        sums::remove(&self.fit.run)?;
-        self.publish_model(MODEL, network.clone())?;
-        sums::write(&self.fit.run)
+        sums::update(&self.fit.run, || self.publish_model(MODEL, network.clone()))
     }
 
     /// Trains on the remaining batches of the current epoch, validates, and saves.
@@ -235,8 +231,12 @@ impl<'a> Training<'a> {
     /// written, metrics.jsonl can have lines for epochs that are not in the checkpoint. A resumed run drops these
     /// lines.
     pub(super) fn save(&mut self) -> Result<()> {
+        let fit = self.fit;
+        sums::update(&fit.run, || self.save_files())
+    }
+
+    fn save_files(&mut self) -> Result<()> {
         let folder = &self.fit.run;
-        sums::remove(folder)?;
         if let Some(network) = self.ended.take() {
             remove_file(&folder.join(TEST))?; // of the network that this one replaces
             self.publish_model(MODEL, network)?;
@@ -257,7 +257,6 @@ impl<'a> Training<'a> {
             self.times.save(folder)?;
         }
         checkpoint.publish(folder)?;
-        sums::write(folder)?;
         self.saved = Position(checkpoint.epochs_done, checkpoint.batches_done);
         Ok(())
     }
@@ -276,9 +275,8 @@ impl<'a> Training<'a> {
 
     pub(super) fn test(&mut self, feed: &Feed) -> Result<Evaluation> {
         let evaluation = self.evaluate(feed)?;
-        sums::remove(&self.fit.run)?;
-        publish(&self.fit.run.join(TEST), evaluation.json().as_bytes())?;
-        sums::write(&self.fit.run)?;
+        let file = self.fit.run.join(TEST);
+        sums::update(&self.fit.run, || Ok(publish(&file, evaluation.json().as_bytes())?))?;
         Ok(evaluation)
     }
 
