@@ -16,7 +16,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An error that is not specific to training: of files, of usage or of the machine.
+    /// An error that is not specific to training, such as an unreadable file, a wrong argument or an interruption.
     #[error("{0}")]
     Base(#[from] BaseError),
     /// An error of a shard set, or a set that doesn't fit a model.
@@ -47,7 +47,7 @@ pub enum Error {
     /// The GPU has too little free memory.
     #[error("{what}: expected {needed} of free memory, got {free}")]
     DeviceMemory {
-        /// Name of the GPU, or of the thing that needs the memory.
+        /// Index and name of the GPU, for example "cuda:0 (NVIDIA H200)".
         what: String,
         /// Text with a unit: how much memory is needed.
         needed: String,
@@ -69,11 +69,13 @@ pub enum Error {
     Diverged {
         /// Value of the loss: NaN, infinite or too large.
         loss: f64,
-        /// Loss of guessing, which predicts the same for all samples.
+        /// Loss of guessing: of predicting the same class probabilities for every sample.
         guessing: f64,
-        /// Number of the first unfinished epoch, counted from 1. For the loss of a test set, the last epoch.
+        /// Number of the first unfinished epoch, counted from 1. If all epochs are finished, the number of the last
+        /// epoch.
         epoch: u64,
-        /// Number of the first unfinished batch in the epoch, counted from 1. For a mean loss, the last batch.
+        /// Number of the first unfinished batch in this epoch, counted from 1. If all batches are finished, the number
+        /// of the last batch.
         batch: u64,
         /// Text for the error message: which checkpoint is the last good one.
         saved: String,
@@ -177,7 +179,7 @@ pub enum KernelError {
     },
 }
 
-/// Why a file is not a model.
+/// What is wrong with a model file.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// The file is not a safetensors file, or is damaged.

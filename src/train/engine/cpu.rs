@@ -20,8 +20,8 @@ use crate::network::{Network, Parameters, Shape};
 
 /// A batch is divided into at most this many blocks of samples. One thread computes a block.
 const MAX_BLOCKS: usize = 32;
-/// Maximum number of float32 values in the gradients of all blocks of samples together, unless there are only
-/// [`MIN_BLOCKS`] blocks.
+/// Limit for the number of float32 values in the gradients of all blocks of samples together. The number of blocks is
+/// reduced to keep this limit, but not below [`MIN_BLOCKS`].
 const MAX_GRADIENTS: usize = 1 << 25;
 /// Minimum number of blocks for a large network. A batch with few samples can have fewer blocks.
 const MIN_BLOCKS: usize = 4;

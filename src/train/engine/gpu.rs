@@ -31,7 +31,7 @@ impl GpuEngine {
     /// Makes an engine on a device. The engine allocates new buffers for every batch.
     ///
     /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda).
+    /// [`Error::Cuda`](crate::Error::Cuda) if the GPU's driver returns an error.
     pub fn new(device: &Device, precision: MatmulPrecision) -> Result<GpuEngine> {
         let stream = device.stream()?;
         let (device, logits) = (device.clone(), Vec::new());

@@ -7,8 +7,8 @@
 //! s = spikes(v) + (f - f.detach())    with f = sigma(v).detach() * v
 //! ```
 //!
-//! The value of s is exactly the spike count, because f - f is 0. The gradient of s by v is sigma(v), the surrogate
-//! gradient.
+//! The value of s is exactly the spike count, because f - f is 0. The gradient of s with respect to v is sigma(v), the
+//! surrogate gradient.
 
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
 use tonic_loader::Batch;
@@ -146,7 +146,7 @@ impl DenseBatch {
     }
 }
 
-/// Returns W^T and bias of each layer as leaf tensors of autograd.
+/// Returns W^T and the bias of each layer as leaf tensors of autograd.
 fn leaves(network: &Network, device: Device) -> Vec<Tensor> {
     let layers = network.parameters.layers();
     let pairs = layers.map(|layer| {

@@ -7,8 +7,8 @@
 //! | `LibtorchEngine` | `libtorch.rs` | libtorch's autograd, to compare the kernels with (feature `libtorch`) |
 //!
 //! An engine takes a batch from host memory and returns the loss of the batch. `step.rs` has the trait [`Engine`],
-//! `choice.rs` the names of the engines, and `learner/backend.rs` makes the chosen one. Training on a GPU uses [`GpuNetwork`] without an engine
-//! (`learner/gpu.rs`).
+//! `choice.rs` has the names of the engines, and `learner/backend.rs` makes the chosen engine. Training on a GPU uses
+//! [`GpuNetwork`] without an engine (`learner/gpu.rs`).
 
 mod choice;
 mod cpu;

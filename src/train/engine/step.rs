@@ -12,13 +12,13 @@ use crate::network::{Network, Parameters};
 /// Each sample runs for `steps` time steps, or for all its frames if it has more. Time steps after the last frame have
 /// no input. `network` must have the shape that the engine was made for.
 pub trait Engine: std::fmt::Debug {
-    /// Returns the mean loss of a batch, and writes the gradient of the loss by every parameter into `gradient`. Does
-    /// not change the parameters: [`Adam`](crate::kernel::Adam) updates them with the gradient.
+    /// Returns the mean loss of a batch, and writes the gradient of the loss with respect to every parameter into
+    /// `gradient`. Does not change the parameters: [`Adam`](crate::kernel::Adam) updates them with the gradient.
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel) if the batch does not fit the network, or if the loss is NaN, infinite,
-    /// or at least 2^24. [`Interrupted`](tonic_base::Error::Interrupted) if an interruption stops the engine in the
-    /// batch. After an error, the content of `gradient` is unspecified.
+    /// or at least 2^24. [`Interrupted`](tonic_base::Error::Interrupted) if an interruption, for example Ctrl-C, stops
+    /// the computation. After an error, the content of `gradient` is unspecified.
     ///
     /// # Panics
     /// If the shapes of `network`, `gradient` and the engine differ.
@@ -29,7 +29,7 @@ pub trait Engine: std::fmt::Debug {
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel) if a sample does not fit the network.
-    /// [`Interrupted`](tonic_base::Error::Interrupted) if an interruption stops the engine in the batch.
+    /// [`Interrupted`](tonic_base::Error::Interrupted) if an interruption, for example Ctrl-C, stops the computation.
     ///
     /// # Panics
     /// If the shapes of `network` and the engine differ.
@@ -58,7 +58,7 @@ pub trait Engine: std::fmt::Debug {
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel) if the batch does not fit the network, or if a loss is NaN or infinite.
-    /// [`Interrupted`](tonic_base::Error::Interrupted) if an interruption stops the engine in the batch.
+    /// [`Interrupted`](tonic_base::Error::Interrupted) if an interruption, for example Ctrl-C, stops the computation.
     ///
     /// # Panics
     /// If the shapes of `network` and the engine differ.

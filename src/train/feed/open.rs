@@ -25,7 +25,8 @@ impl Feed {
     /// `None` on the CPU.
     ///
     /// # Errors
-    /// The errors of [`Feed::choose_cache`], [`tonic_base::Error::Corrupt`], [`Error::Cuda`].
+    /// The errors of [`Feed::choose_cache`]. [`tonic_base::Error::Corrupt`] if the set is damaged. [`Error::Cuda`] if
+    /// the GPU's driver returns an error.
     pub fn new(set: ShardSet, choice: CacheChoice, gpu: Option<&Program>, verbosity: Verbosity) -> Result<Feed> {
         let (choice, why) = Feed::choose_cache(choice, &set, gpu)?;
         let device_cache = match gpu.filter(|_| choice == CacheChoice::Device) {
@@ -41,8 +42,8 @@ impl Feed {
         Ok(Feed { loader: Loader::new(set, kept, verbosity)?, device_cache, why })
     }
 
-    /// Chooses the cache for a set, without filling it, and says why in a message. `choice` is what the user asks for.
-    /// `gpu` has the compiled GPU kernels, or is `None` on the CPU.
+    /// Returns the cache to use for a set, and a message that says why. Doesn't fill the cache. `choice` is what the
+    /// user asks for. `gpu` has the compiled GPU kernels, or is `None` on the CPU.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] if the user asks for the device cache without a GPU.
@@ -104,12 +105,13 @@ impl Feed {
         if self.device_cache.is_some() { Ok(0) } else { Ok(self.loader.pin()?) }
     }
 
-    /// Calls `each` for every batch of an epoch, from batch `first` on (from 0), until `each` returns false. `each`
-    /// gets the addresses of the batch in GPU memory, and must queue its work on `stream`. `ring` copies the batches to
-    /// the GPU if the set is not in the device cache.
+    /// Calls `each` for every batch of an epoch, starting with batch `first` (counted from 0), until `each` returns
+    /// false. `each` gets the source from which the kernels draw the batch, and must queue its work on `stream`. `ring`
+    /// copies the batches to the GPU if the set is not in the device cache.
     ///
     /// # Errors
-    /// The errors of loading, [`Error::Cuda`], or the error of `each`.
+    /// The errors of loading the batches. [`Error::Cuda`] if the GPU's driver returns an error. The error of `each`, if
+    /// it returns one.
     pub fn on_gpu(
         &self,
         ring: &mut Ring,

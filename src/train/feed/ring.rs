@@ -85,7 +85,7 @@ impl Ring {
     /// Makes a ring. The first epoch allocates its memory.
     ///
     /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda).
+    /// [`Error::Cuda`](crate::Error::Cuda) if the GPU's driver returns an error.
     pub fn new(device: &Device, column_types: ColumnTypes) -> Result<Ring> {
         Ok(Ring {
             device: device.clone(),
@@ -109,8 +109,8 @@ impl Ring {
     }
 }
 
-/// Copies the batches of an epoch to the GPU, from batch `first` on, and calls `each` for every batch until `each`
-/// returns false. `each` must queue its work on `stream`.
+/// Copies the batches of an epoch to the GPU, starting with batch `first` (counted from 0), and calls `each` for every
+/// batch until `each` returns false. `each` must queue its work on `stream`.
 pub(super) fn staged_epoch(
     loader: &Loader,
     ring: &mut Ring,

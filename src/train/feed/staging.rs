@@ -42,7 +42,7 @@ impl Amount {
         Amount { samples: self.samples, frames: more(self.frames), entries: more(self.entries) }
     }
 
-    /// Returns the larger number of samples, of frames and of entries.
+    /// Returns the maximum of two amounts, separately for samples, frames and entries.
     pub(super) fn at_least(self, other: Amount) -> Amount {
         Amount {
             samples: self.samples.max(other.samples),
@@ -183,7 +183,8 @@ impl Staging {
         self.used = Amount::default();
     }
 
-    /// Adds samples to the buffer, which grows if needed. `base` is the amount of data that GPU memory already has.
+    /// Adds samples to the buffer, which grows if needed. `base` is the amount of data that comes before the buffer's
+    /// content in GPU memory.
     pub(super) fn push<S: Stage>(&mut self, samples: &[S], classes: usize, base: Amount) -> Result<()> {
         let start = self.used;
         let mut ends = Vec::with_capacity(samples.len());
@@ -260,7 +261,8 @@ impl Staging {
         Ok(())
     }
 
-    /// Queues a copy of the buffer to the GPU memory `to`, after the amount of data `base` that `to` already has.
+    /// Queues a copy of the buffer to the GPU memory `to`. `base` is the amount of data that `to` already has. The copy
+    /// is written after it.
     pub(crate) fn upload(&self, stream: &Stream, to: &Staged, base: Amount) -> Result<()> {
         assert_eq!(self.column_types, to.column_types, "types of the columns");
         let ColumnTypes { frame_ends, cells, counts } = self.column_types;

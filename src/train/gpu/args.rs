@@ -5,7 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::mem::size_of;
 
-/// An address in GPU memory, or null, which a kernel sees as `T*`. An address doesn't own the memory.
+/// An address in GPU memory, or null. A kernel receives it as a `T*`. An address doesn't own the memory.
 #[repr(transparent)]
 pub(crate) struct Address<T>(u64, PhantomData<T>);
 
@@ -22,7 +22,7 @@ impl<T> Address<T> {
         self.0 == 0
     }
 
-    /// Moves the address on by a number of elements, not bytes. The null address stays null.
+    /// Returns the address that is `elements` elements (not bytes) after this address. Returns null for null.
     #[must_use]
     #[allow(clippy::should_implement_trait)]
     pub(crate) fn add(self, elements: usize) -> Address<T> {
@@ -63,7 +63,7 @@ impl<T> fmt::Debug for Address<T> {
     }
 }
 
-/// A type that buffers in GPU memory and kernel arguments may contain.
+/// A type of values in GPU memory and in the arguments of kernels.
 ///
 /// # Safety
 /// Any bytes must be a valid value of the type. The type that [`declare`](DeviceType::declare) writes in CUDA C++ must

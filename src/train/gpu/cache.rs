@@ -1,8 +1,8 @@
 //! A cache of compiled kernels on disk. Compiling takes seconds, so a machine compiles each program only once.
 //!
 //! The cache is a folder with one file for each program. The file's name is a hash of everything that the compiled code
-//! depends on. The file has the code, and then a hash of the code. A missing or damaged file is written again. Errors
-//! in writing are ignored.
+//! depends on. The file contains the code, followed by a hash of the code. A missing or damaged file is written again.
+//! Errors in writing are ignored.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -72,8 +72,8 @@ fn name(source: &CudaSource, architecture: (u32, u32), nvrtc: (u32, u32)) -> Str
     format!("{}.kernels", hasher.finalize().to_hex())
 }
 
-/// Returns the folder of the cache: that of [`set_kernel_cache`], or the first of `$TONIC_CACHE`,
-/// `$XDG_CACHE_HOME/tonic-toolkit` and `$HOME/.cache/tonic-toolkit` whose variable is set.
+/// Returns the folder given to [`set_kernel_cache`]. Without a call of this function, returns the first of
+/// `$TONIC_CACHE`, `$XDG_CACHE_HOME/tonic-toolkit` and `$HOME/.cache/tonic-toolkit` whose environment variable is set.
 fn folder() -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let chosen = CHOSEN.get().cloned();

@@ -8,8 +8,8 @@ use crate::error::{BaseFault, Error, Result};
 use crate::gpu::device::Device;
 use crate::gpu::library;
 
-/// Compiler options for every GPU. `-default-device` makes functions device functions. `--fmad=false` fuses
-/// multiplications and additions only where the source text says so.
+/// Compiler options for every GPU. `-default-device` treats functions without annotation as `__device__` functions.
+/// With `--fmad=false`, the compiler fuses a multiplication and an addition only where the source text calls `fmaf`.
 pub(super) const NVRTC_OPTIONS: [&str; 3] = ["--std=c++17", "-default-device", "--fmad=false"];
 /// Name of the source text in the compiler's messages. There is no such file.
 const NAME: &CStr = c"kernels.cu";
@@ -58,7 +58,7 @@ pub(crate) fn check_compiler(device: &Device) -> Result<()> {
 }
 
 /// Compiles a program to a CUBIN for the compute capability `architecture`. If NVRTC doesn't know this compute
-/// capability, compiles to PTX for an older one.
+/// capability, compiles to PTX for the newest older one that it knows.
 pub(crate) fn compile(source: &CudaSource, architecture: (u32, u32)) -> Result<Image> {
     let known = known_architectures()?;
     let wanted = architecture.0 * 10 + architecture.1;
@@ -144,8 +144,8 @@ impl Compilation {
         }
     }
 
-    /// Returns a result, such as the compiled code or the log. `size` and `text` are the NVRTC functions for this
-    /// result.
+    /// Returns a result of the compilation, such as the code or the log. `size` and `text` are the NVRTC functions that
+    /// return the size and the bytes of this result.
     fn get(&self, size: GetSize, text: Get) -> Result<Vec<u8>> {
         let doing = || self.doing.clone();
         let mut bytes = 0;

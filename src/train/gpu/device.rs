@@ -152,7 +152,7 @@ impl Device {
     /// Returns the free memory of the GPU, in bytes.
     ///
     /// # Errors
-    /// [`Error::Cuda`].
+    /// [`Error::Cuda`] if the GPU's driver returns an error.
     pub fn free_memory(&self) -> Result<u64> {
         self.activate()?;
         let (mut free, mut total) = (0, 0);
@@ -169,8 +169,8 @@ impl Device {
         check(unsafe { sys::cuCtxSynchronize() }, || format!("finish the work on {self}"))
     }
 
-    /// Returns a guard. Until it is dropped, other threads wait before they record a graph, or do what would break a
-    /// recording.
+    /// Locks `recording`. Call this before recording a graph, and before a call of the driver that would break another
+    /// thread's recording. Until the returned guard is dropped, other threads wait in this function.
     pub(super) fn alone(&self) -> impl Drop {
         self.0.recording.lock()
     }

@@ -40,8 +40,8 @@ impl Event {
         check(unsafe { sys::cuEventSynchronize(self.raw) }, || format!("finish the work on {}", self.device))
     }
 
-    /// Returns the time from the event `since` to this event, in milliseconds. The GPU must have reached both events,
-    /// and both must store times.
+    /// Returns the time from the event `since` to this event, in milliseconds. Both events must have been made with
+    /// `timing`, and the GPU must have reached both.
     pub(crate) fn elapsed_ms(&self, since: &Event) -> Result<f32> {
         self.device.activate()?;
         let mut elapsed = 0.0;

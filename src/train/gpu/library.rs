@@ -12,7 +12,7 @@ use libloading::os::unix::{Library as Opened, RTLD_GLOBAL, RTLD_NOW};
 
 use crate::error::{BaseFault, Error, Result};
 
-/// All driver functions that this crate calls.
+/// All functions of the CUDA driver that this crate calls.
 const DRIVER_CALLS: [&str; 43] = [
     "cuCtxSetCurrent",
     "cuCtxSynchronize",
@@ -199,7 +199,7 @@ fn opens_in(folder: &Path) -> bool {
     ["libnvrtc.so.13", "libnvrtc.so.12"].iter().any(|name| open(&folder.join(name)).is_ok())
 }
 
-/// Returns the folders that can have the NVRTC of a libtorch. `libtorch` is the folder of its libraries.
+/// Returns the folders in which a libtorch can have its NVRTC. `libtorch` is the folder of libtorch's libraries.
 fn nvrtc_folders(libtorch: &Path) -> Vec<PathBuf> {
     ["", "../../nvidia/cu13/lib", "../../nvidia/cuda_nvrtc/lib"].iter().map(|place| libtorch.join(place)).collect()
 }
@@ -219,7 +219,8 @@ mod tests {
         assert_eq!(folder_in(maps, |name| name == "libc10.so"), None);
     }
 
-    /// The lists must be complete, because a call of a function that the library doesn't have panics.
+    /// `DRIVER_CALLS` and `NVRTC_CALLS` must list every function that this crate calls: cudarc panics if the library
+    /// doesn't have a function.
     #[test]
     fn every_call_is_in_the_lists() {
         let sources = [

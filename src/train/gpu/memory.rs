@@ -90,7 +90,7 @@ impl<T: DeviceType> Buffer<T> {
         self.address
     }
 
-    /// Returns the address of element `offset`, counted in elements.
+    /// Returns the address of the element with the index `offset`.
     pub(crate) fn at(&self, offset: usize) -> Address<T> {
         self.start_of(&(offset..self.len))
     }
@@ -153,9 +153,10 @@ unsafe impl<T: DeviceType> Sync for Pinned<T> {}
 /// Copies that may still be running, to and from a [`Pinned`] array.
 #[derive(Debug, Default)]
 struct Copies {
-    /// For each stream that has copied to or from the array, the end of its last copy.
+    /// One mark for each stream that has copied to or from the array. Its event is recorded after the stream's last
+    /// copy.
     marks: Vec<Mark>,
-    /// Whether queuing a copy and then waiting for the GPU have both failed. The copy may then still be running.
+    /// Set if queuing a copy failed, and then waiting for the GPU failed too. The copy may then still be running.
     lost: bool,
 }
 

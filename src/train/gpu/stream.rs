@@ -27,7 +27,8 @@ struct Padded([MaybeUninit<u8>; ARGUMENTS_LIMIT]);
 pub struct Stream {
     device: Device,
     raw: CUstream,
-    /// Number of the stream, unique in the process. The driver can reuse `raw`, the handle of a destroyed stream.
+    /// Number of the stream, unique in the process. `raw` is not unique: the driver can give a new stream the handle of
+    /// a destroyed stream.
     id: u64,
 }
 
@@ -40,7 +41,7 @@ impl Device {
     /// Makes a stream that works independently of all other streams, also of CUDA's default stream.
     ///
     /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda).
+    /// [`Error::Cuda`](crate::Error::Cuda) if the GPU's driver returns an error.
     pub fn stream(&self) -> Result<Stream> {
         self.stream_of(0)
     }

@@ -8,7 +8,8 @@ use crate::kernel::iaf::Neuron;
 use crate::kernel::isa::{Isa, for_each_isa};
 use crate::kernel::{TILE_WIDTH, Tile};
 
-/// Share of active cells above which the dense kernels are faster: `[for at most FEW_INPUTS inputs, for more inputs]`.
+/// If more than this share of a layer's inputs is active, the dense kernels are faster. The first number is for layers
+/// with at most [`FEW_INPUTS`] inputs, the second for layers with more.
 const DENSE: [f64; 2] = [0.6, 0.3];
 /// Up to this number of inputs, the weights of 2 * [`TILE_WIDTH`] neurons fit into the L1 cache.
 const FEW_INPUTS: usize = 128;
@@ -144,8 +145,8 @@ for_each_isa! {
         neuron: &Neuron,
         activity: &mut Activity,
     ) {
-        /// Minimum number of entries to write for each tile and time step, which avoids a branch. The next tile
-        /// overwrites surplus entries.
+        /// For each tile and time step, at least this many entries are written, even if fewer neurons spike. This
+        /// avoids a branch. The next tile overwrites surplus entries.
         const ANYWAY: usize = 2;
         let Activity { offsets, entries, .. } = activity;
         let tiles = neurons.div_ceil(TILE_WIDTH).max(1);

@@ -6,8 +6,8 @@
 //! w = w - lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
 //! ```
 //!
-//! g is the gradient of a parameter w. m and v are the moving averages of g and g^2. t is the number of updates, with
-//! this one. (Kingma and Ba 2015. Epsilon is added after the bias correction, as in `torch.optim.Adam`.)
+//! g is the gradient of a parameter w. m and v are the moving averages of g and g^2. t is the number of updates,
+//! including this one. (Kingma and Ba 2015. Epsilon is added after the bias correction, as in `torch.optim.Adam`.)
 
 use rayon::prelude::*;
 
@@ -56,11 +56,11 @@ impl Adam {
         Adam { config, step: 0, mean: vec![0.0; parameters], mean_square: vec![0.0; parameters] }
     }
 
-    /// Updates every parameter and its moving averages once. `gradients[i]` is the gradient of the loss by
+    /// Updates every parameter and its moving averages once. `gradients[i]` is the gradient of the loss with respect to
     /// `parameters[i]`.
     ///
     /// # Panics
-    /// If `parameters` or `gradients` has another length than [`Adam::new`] was called with.
+    /// If `parameters` or `gradients` doesn't have the length that [`Adam::new`] was called with.
     pub fn update(&mut self, parameters: &mut [f32], gradients: &[f32]) {
         assert_eq!(parameters.len(), self.mean.len(), "parameters for Adam's state");
         assert_eq!(gradients.len(), self.mean.len(), "gradients for Adam's state");

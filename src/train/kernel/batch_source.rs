@@ -54,7 +54,8 @@ impl DrawOrder {
         DrawOrder { one_batch: 1, ..DrawOrder::sequential(0, samples) }
     }
 
-    /// Makes an order without shuffling. `origin` is the index of the first sample in the epoch.
+    /// Makes an order of `samples` samples without shuffling. `origin` is the position in the epoch at which the order
+    /// starts.
     pub(crate) fn sequential(origin: u64, samples: u64) -> DrawOrder {
         DrawOrder {
             within: Address::null(),

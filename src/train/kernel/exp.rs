@@ -1,5 +1,5 @@
-//! The exponential function e^x for x <= 0, for vectors too. It gives the same bits on every machine, which the
-//! function of the C library does not.
+//! The exponential function e^x for x <= 0, for a number or a vector. Unlike the function of the C library, it gives
+//! the same bits on every machine.
 
 use crate::kernel::vector::Real;
 
@@ -14,7 +14,7 @@ const LN2_LOW: f32 = -2.121_944_4e-4;
 /// Coefficients of r^2 to r^7 in the polynomial for e^r, which begins with 1 + r.
 const C: [f32; 6] = [0.5, 1.666_666_5e-1, 4.166_579_6e-2, 8.333_452e-3, 1.398_199_9e-3, 1.987_569_1e-4];
 
-/// Constants of the exponential function for the CUDA sources, as (name in CUDA, value).
+/// Constants of the exponential function that the CUDA sources use too, as (name in CUDA, value).
 pub(super) const SHARED: [(&str, f32); 11] = [
     ("EXP_UNDERFLOW", UNDERFLOW),
     ("EXP_ROUND", ROUND),

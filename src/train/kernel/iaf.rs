@@ -28,7 +28,7 @@ pub(crate) struct Neuron {
     pub(crate) theta: f32,
     /// Lower bound m of the membrane potential, or `None` without a bound.
     pub(crate) min_v_mem: Option<f32>,
-    /// Largest value of the surrogate gradient sigma, which is at v = theta.
+    /// Largest value of the surrogate gradient sigma. It is reached at v = theta.
     pub(crate) peak: f32,
     /// Decay rate of the surrogate gradient: sigma(v) = peak * exp(-rate * |v - theta|).
     pub(crate) rate: f32,
@@ -49,7 +49,7 @@ impl Neuron {
 }
 
 for_each_isa! {
-    /// Runs a layer of neurons forward over time, and replaces the input currents in `v` by membrane potentials.
+    /// Runs a layer of neurons forward over time, and replaces the input currents in `v` with membrane potentials.
     /// `v[tile * stride + t][j]` belongs to neuron `tile * TILE_WIDTH + j` at time step t. If this neuron spikes, sets
     /// bit j of `fired[t * tiles + tile]`.
     pub(crate) fn forward<V>(neuron: &Neuron, v: &mut [Tile], stride: usize, steps: usize, fired: &mut [u32]) {
@@ -61,8 +61,8 @@ for_each_isa! {
         }
     }
 
-    /// Runs [`TILE_WIDTH`](super::TILE_WIDTH) neurons backward over time. Replaces `lambda`, the gradient of the loss
-    /// by the spikes, with the gradient by the input currents.
+    /// Runs [`TILE_WIDTH`](super::TILE_WIDTH) neurons backward over time. `lambda` must have the gradient of the loss
+    /// with respect to the spikes. The function replaces it with the gradient with respect to the input currents.
     pub(crate) fn backward_tile<V>(neuron: &Neuron, v: &[Tile], lambda: &mut [Tile]) {
         if neuron.min_v_mem.is_some() {
             backward_steps::<V, true>(neuron, v, lambda, |own| *own);
@@ -71,7 +71,7 @@ for_each_isa! {
         }
     }
 
-    /// Like [`backward_tile`], but `row` is the gradient of the loss by the spikes at every time step. The last hidden
+    /// Like [`backward_tile`], but the gradient with respect to the spikes is `row` at every time step. The last hidden
     /// layer needs this, because the readout is summed over time.
     pub(crate) fn backward_tile_constant<V>(neuron: &Neuron, v: &[Tile], row: &Tile, lambda: &mut [Tile]) {
         if neuron.min_v_mem.is_some() {
@@ -82,8 +82,8 @@ for_each_isa! {
     }
 }
 
-/// Does the work of [`forward`] for two tiles of neurons at a time. While one tile waits for its last time step, the
-/// processor computes the other.
+/// Does the work of [`forward`] for two tiles of neurons at a time. While one tile waits for the result of its previous
+/// time step, the processor computes the other tile.
 #[inline(always)]
 fn forward_tiles<V: F32x16, const BOUNDED: bool, const RECIPROCAL: bool>(
     neuron: &Neuron,
@@ -186,8 +186,8 @@ pub(crate) mod reference {
         (spikes, potentials)
     }
 
-    /// Returns lambda, the gradient of the loss by the input current. `v` is the membrane potential, and `g` the
-    /// gradient of the loss by the spikes.
+    /// Returns lambda, the gradient of the loss with respect to the input current. `v` is the membrane potential, and
+    /// `g` the gradient of the loss with respect to the spikes.
     pub(crate) fn backward(neuron: &Neuron, v: &[f64], g: &[f64]) -> Vec<f64> {
         let theta = f64::from(neuron.theta);
         let mut lambda = vec![0.0; v.len()];

@@ -2,7 +2,7 @@
 //! C++ is generated.
 //!
 //! Shapes such as (batch, time, width) use the names of fields. "Pieces" are bfloat16 numbers (here `u16`) whose sum is
-//! one number of higher precision. lambda is the gradient of the loss by the input currents of a layer.
+//! one number of higher precision. lambda is the gradient of the loss with respect to the input currents of a layer.
 
 use crate::gpu::{Address, kernel_structs};
 
@@ -48,7 +48,7 @@ kernel_structs! {
         pub(crate) within: Address<DrawPermutation>,
         /// Number of samples that the epoch draws.
         pub(crate) end: u64,
-        /// Position in the epoch of the first sample of this order. 0 for a whole epoch.
+        /// Position in the epoch at which this order starts. 0 for a whole epoch.
         pub(crate) origin: u64,
         /// The order of the chunks: maps a position among the shuffled chunks to the index of a chunk in the set.
         pub(crate) slots: DrawPermutation,
@@ -70,7 +70,7 @@ kernel_structs! {
         pub(crate) short_slot: u32,
     }
 
-    /// State of the epoch and of training, in GPU memory. The kernel `draw` moves it on by one batch.
+    /// State of the epoch and of training, in GPU memory. The kernel `draw` advances it by one batch.
     pub(crate) struct State {
         /// Where the next batch begins: an index in the order of the epoch.
         pub(crate) next: u64,
@@ -170,7 +170,7 @@ kernel_structs! {
         pub(crate) reciprocal: f32,
         /// Lower bound of the membrane potential. Negative infinity without a bound.
         pub(crate) lower: f32,
-        /// Largest value of the surrogate gradient sigma, which is at v = theta.
+        /// Largest value of the surrogate gradient sigma. It is reached at v = theta.
         pub(crate) peak: f32,
         /// Decay rate of the surrogate gradient: sigma(v) = peak * exp(-rate * |v - theta|).
         pub(crate) rate: f32,
@@ -240,20 +240,21 @@ kernel_structs! {
         pub(crate) state: Address<State>,
         pub(crate) drawn: Address<Drawn>,
         pub(crate) neuron: NeuronArgs,
-        /// Gradient of the loss by the next hidden layer's input currents, (pieces, batch_size, time, above_width).
-        /// Null in the last hidden layer.
+        /// Gradient of the loss with respect to the next hidden layer's input currents, (pieces, batch_size, time,
+        /// above_width). Null in the last hidden layer.
         pub(crate) above: Address<u16>,
         /// Transposed weight matrix W^T of the next hidden layer, (pieces, width, above_width). Null in the last hidden
         /// layer.
         pub(crate) weight_pieces: Address<u16>,
-        /// Gradient of the loss by the last hidden layer's spikes, (batch_size, width), the same at every time step.
-        /// Only `iaf_backward_constant` reads it.
+        /// Gradient of the loss with respect to the last hidden layer's spikes, (batch_size, width). It is the same at
+        /// every time step. Only `iaf_backward_constant` reads it.
         pub(crate) row: Address<f32>,
         /// Membrane potentials of the layer, (batch_size, time, width).
         pub(crate) v: Address<f32>,
-        /// Output: gradient of the loss by the layer's input currents, (pieces, batch_size, time, width).
+        /// Output: gradient of the loss with respect to the layer's input currents, (pieces, batch_size, time, width).
         pub(crate) lambda: Address<u16>,
-        /// Output: gradient of the loss by the layer's input currents, summed over time, (batch_size, width).
+        /// Output: gradient of the loss with respect to the layer's input currents, summed over time, (batch_size,
+        /// width).
         pub(crate) totals: Address<f32>,
         pub(crate) batch_size: u32,
         /// Maximum number of time steps per sample, rounded up to a multiple of `TILE`.
@@ -280,7 +281,7 @@ kernel_structs! {
         /// Dense bfloat16 input of the layer, (batch_size, time, before_width). In the first layer,
         /// (pieces, batch_size, time, before_width). Null for `weight_gradient_cells`.
         pub(crate) before: Address<u16>,
-        /// Gradient of the loss by the layer's input currents, (pieces, batch_size, time, width).
+        /// Gradient of the loss with respect to the layer's input currents, (pieces, batch_size, time, width).
         pub(crate) lambda: Address<u16>,
         /// Output: partial sums of the gradient of W^T, (splits, before_width, width). Each partial sum is over a part
         /// of the samples.
@@ -309,23 +310,24 @@ kernel_structs! {
         pub(crate) bias: Address<f32>,
         /// Output of `readout`: logits, (batch, classes).
         pub(crate) logits: Address<f32>,
-        /// Output of `readout`: gradient of the loss by the logits, (batch, classes).
+        /// Output of `readout`: gradient of the loss with respect to the logits, (batch, classes).
         pub(crate) gradient: Address<f32>,
-        /// Output of `readout`: loss of each sample. `by_position` says of which samples.
+        /// Output of `readout`: loss of each sample of the epoch or of the batch, see `by_position`.
         pub(crate) losses: Address<f64>,
-        /// Output of `readout`: predicted class of each sample. `by_position` says of which samples.
+        /// Output of `readout`: predicted class of each sample of the epoch or of the batch, see `by_position`.
         pub(crate) predicted: Address<u32>,
-        /// Output of `readout`: label of each sample. `by_position` says of which samples.
+        /// Output of `readout`: label of each sample of the epoch or of the batch, see `by_position`.
         pub(crate) labels: Address<u32>,
-        /// Output of `readout`: gradient of the loss by the last hidden layer's spikes, (batch, width). Null in an
-        /// evaluation.
+        /// Output of `readout`: gradient of the loss with respect to the last hidden layer's spikes, (batch, width).
+        /// Null in an evaluation.
         pub(crate) row: Address<f32>,
-        /// Output of `readout_gradient`: gradient of the loss by W^T, then by the biases, (neurons + 1, classes).
+        /// Output of `readout_gradient`: gradient of the loss with respect to W^T and, in the last row, the biases,
+        /// (neurons + 1, classes).
         pub(crate) out: Address<f32>,
         /// Weight of each class in the loss, (classes,). Null if the loss is the plain mean.
         pub(crate) class_weights: Address<f32>,
-        /// Output of `readout_gradient`: loss and correct predictions of each batch of the epoch, (batches,). A launch
-        /// writes one element.
+        /// Output of `readout_gradient`: loss and correct predictions of each batch of the epoch, (batches,). Each
+        /// launch writes the element of its batch.
         pub(crate) scores: Address<BatchScore>,
         /// Number of neurons of the last hidden layer, rounded up to a multiple of `TILE`.
         pub(crate) width: u32,

@@ -1,9 +1,9 @@
-//! Linear layers: the outputs, and the gradients of the loss by the inputs and by the weights.
+//! Linear layers: the outputs, and the gradients of the loss with respect to the inputs and the weights.
 //!
 //! W^T is the transposed weight matrix, with one row for each input cell. A sparse kernel reads only the rows of active
 //! cells. A dense kernel reads all rows, which is faster if many cells are active. Both add the products in the same
-//! order, so they give the same bits for finite values. lambda, the gradient of the loss by the outputs, is always
-//! dense.
+//! order, so they give the same bits for finite values. lambda, the gradient of the loss with respect to the outputs,
+//! is always dense.
 
 use rayon::prelude::*;
 
@@ -11,15 +11,16 @@ use crate::kernel::isa::{Isa, for_each_isa};
 use crate::kernel::vector::F32x16;
 use crate::kernel::{Activity, TILE_WIDTH, Tile, halves, halves_mut};
 
-/// Number of time steps that [`matmul_tile`] computes together in 32 vector registers. With 16 registers, half as many.
+/// Number of time steps that [`matmul_tile`] computes together in 32 vector registers. With 16 registers, it computes
+/// half as many together.
 const STEPS: usize = 12;
 /// Number of input cells that [`dense_weight_gradient_tile`] computes together in 32 vector registers. With 16
-/// registers, half as many.
+/// registers, it computes half as many together.
 const CELLS: usize = 8;
 /// Number of elements of `Panels::weights` that one parallel task of [`Panels::add`] adds.
 const ROWS: usize = 64;
 
-/// Returns `steps`, rounded up to a multiple of [`STEPS`], which [`matmul_tile`] needs.
+/// Returns `steps` rounded up to a multiple of [`STEPS`], as [`matmul_tile`] requires.
 pub(crate) fn stride(steps: usize) -> usize {
     steps.max(1).next_multiple_of(STEPS)
 }
@@ -81,8 +82,8 @@ impl Panels {
         }
     }
 
-    /// Copies a layer's weights to these panels, with the roles of inputs and outputs exchanged. `weight_t` is the
-    /// layer's transposed weight matrix, (in, out).
+    /// Copies a layer's weights to these panels. The inputs of these panels are the layer's outputs, and the outputs of
+    /// these panels are the layer's inputs. `weight_t` is the layer's transposed weight matrix, (in, out).
     pub(crate) fn pack_transposed(&mut self, weight_t: &[f32]) {
         for (output, weights) in weight_t.chunks_exact(self.inputs.max(1)).enumerate() {
             let panel = &mut self.weights[output / TILE_WIDTH * self.inputs..][..self.inputs];
@@ -125,8 +126,8 @@ impl Panels {
     }
 }
 
-/// Adds the gradients of one tile of outputs to `panel` and `bias`. `lambda`, the gradient of the loss by these
-/// outputs, is the same at all time steps. `totals` is the layer's input summed over time.
+/// Adds the gradients of the weights and biases of one tile of outputs to `panel` and `bias`. `lambda` is the gradient
+/// of the loss with respect to these outputs at every time step. `totals` is the layer's input summed over time.
 pub(crate) fn constant_gradient_tile(
     totals: &Activity,
     lambda: &Tile,
@@ -177,8 +178,8 @@ for_each_isa! {
     }
 
     /// Adds the gradients of a layer's weights and biases to `gradient`, in the order of time. `activity` is the input
-    /// of the layer. `lambda[tile * stride + t][j]` is the gradient of the loss by output `tile * TILE_WIDTH + j` at
-    /// time step t.
+    /// of the layer. `lambda[tile * stride + t][j]` is the gradient of the loss with respect to output `tile *
+    /// TILE_WIDTH + j` at time step t.
     pub(crate) fn weight_gradient<V>(activity: &Activity, lambda: &[Tile], stride: usize, gradient: &mut Panels) {
         let tiles = gradient.tiles();
         let mut tile = 0;
@@ -191,8 +192,9 @@ for_each_isa! {
         }
     }
 
-    /// Writes b + a W^T for one tile of outputs to `out`, which has one element for each time step. `stride` must come
-    /// from the function [`stride`]. `a[tile * stride + t][j]` is input `tile * TILE_WIDTH + j` at time step t.
+    /// Writes bias + a W^T for one tile of outputs to `out`, which has one element for each time step. `panel` has W^T
+    /// for this tile. `stride` must come from the function [`stride`]. `a[tile * stride + t][j]` is input `tile *
+    /// TILE_WIDTH + j` at time step t.
     pub(crate) fn matmul_tile<V>(a: &[Tile], stride: usize, panel: &[Tile], bias: &Tile, out: &mut [Tile]) {
         assert!(out.len() == stride && stride.is_multiple_of(STEPS) && stride > 0, "{} steps, stride {stride}", out.len());
         if V::WIDE {

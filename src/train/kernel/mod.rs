@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! activity      the input of a layer in sparse form: (cell, count) of each active cell at each time step
-//! linear        linear layers: the outputs, and the gradients by inputs and weights
+//! linear        linear layers: the outputs, and the gradients with respect to inputs and weights
 //! iaf           integrate-and-fire neurons, forward and backward over time
 //! spikes        spikes counted per neuron
 //! sample        forward and backward pass of one sample, built on activity, linear and iaf

@@ -1,7 +1,7 @@
 //! How the CUDA blocks that multiply matrices use their shared memory. device.cuh explains the words: a product is
 //! computed in tiles, each tile as a sum of terms, and a stage holds the tiles of one term.
 
-/// Number of rows, and number of columns, of a tile in the CUDA kernels.
+/// Number of rows of a tile in the CUDA kernels. A tile has the same number of columns.
 pub(crate) const TILE: usize = 64;
 /// Distance between the starts of two rows of a tile in shared memory, in elements. The gap of 8 elements avoids bank
 /// conflicts.
@@ -22,7 +22,7 @@ pub(crate) struct Product {
     pub(crate) resident: bool,
     /// Whether the results have their own shared memory. If not, they reuse the memory of operands.
     pub(crate) apart: bool,
-    /// Number of buffers for operands. With more than one, the block loads operands ahead.
+    /// Number of buffers for operands. With more than one, the block loads the next operands while it multiplies.
     pub(crate) stages: u32,
     /// Shared memory of the block, in bytes.
     pub(crate) bytes: usize,
@@ -45,8 +45,8 @@ pub(crate) struct Products {
 }
 
 impl Products {
-    /// Chooses how a CUDA block of `iaf_forward` or `iaf_forward_input` uses its shared memory. The layer's input has
-    /// `depth` tiles. `before` is the number of bfloat16 numbers whose sum is one number of the input.
+    /// Chooses how a CUDA block of `iaf_forward` or `iaf_forward_input` uses its shared memory. The layer's input is
+    /// `depth` tiles wide. `before` is the number of bfloat16 numbers whose sum is one number of the input.
     pub(crate) fn forward(&self, before: usize, depth: usize) -> Product {
         let (currents, pieces) = (4, self.pieces); // two planes of float32
         self.resident(currents, pieces * depth, before).unwrap_or_else(|| self.stages(currents, before + pieces))
@@ -55,14 +55,14 @@ impl Products {
     /// Chooses how a CUDA block of `iaf_backward` uses its shared memory. The next layer has `depth` tiles of neurons.
     pub(crate) fn backward(&self, depth: usize) -> Product {
         let (gains, pieces) = (4, self.pieces); // two planes of float32
-        // With two pieces or more, they fit into a stage.
+        // With two pieces or more, the gains fit into a stage.
         let apart = pieces == 1;
         self.resident(gains, pieces * depth, pieces)
             .unwrap_or_else(|| Product { apart, ..self.stages(if apart { gains } else { 0 }, 2 * pieces) })
     }
 
-    /// Chooses how a CUDA block that computes weight gradients uses its shared memory. `before` is the number of bfloat16
-    /// numbers whose sum is one number of the layer's input.
+    /// Chooses how a CUDA block that computes weight gradients uses its shared memory. `before` is the number of
+    /// bfloat16 numbers whose sum is one number of the layer's input.
     pub(crate) fn gradient(&self, before: usize) -> Product {
         let moving = 2 * before + self.pieces; // two tiles of the input, and one of lambda
         // There is one such block for each multiprocessor of a large GPU: only one has to fit.
@@ -70,8 +70,9 @@ impl Products {
         if three.bytes <= self.shared_memory { three } else { self.stages(0, moving) }
     }
 
-    /// Keeps the weights in shared memory. Returns `None` if two such blocks don't fit on a multiprocessor. The
-    /// arguments are numbers of tiles; `moving` is for one buffer of operands.
+    /// Returns a choice that keeps the weights in shared memory, or `None` if two such blocks don't fit on a
+    /// multiprocessor. The arguments are numbers of tiles: `weights` for the weights, `moving` for each buffer of
+    /// operands, and `fixed` for everything else.
     fn resident(&self, fixed: usize, weights: usize, moving: usize) -> Option<Product> {
         let product = |stages| Product::new(fixed + weights + stages * moving, stages);
         [3, 2]
@@ -81,8 +82,9 @@ impl Products {
             .map(|product| Product { resident: true, ..product })
     }
 
-    /// Uses two buffers for operands if two such blocks fit on a multiprocessor, and otherwise one buffer. The
-    /// arguments are numbers of tiles.
+    /// Returns a choice that doesn't keep the weights in shared memory. It has two buffers for operands if two such
+    /// blocks fit on a multiprocessor, and otherwise one buffer. The arguments are numbers of tiles: `moving` for each
+    /// buffer of operands, and `fixed` for everything else.
     fn stages(&self, fixed: usize, moving: usize) -> Product {
         let product = |stages| Product::new(fixed + stages * moving, stages);
         Some(product(2)).filter(|product| self.fits_twice(product)).unwrap_or_else(|| product(1))

@@ -29,7 +29,7 @@ use crate::kernel::exp;
 use crate::kernel::interface::{Sample, declarations};
 use crate::kernel::product::{PLANE, PLANE_BYTES, Product, Products, STRIDE, TILE, WIDE};
 
-/// The CUDA sources, in an order in which each can use those before it.
+/// The CUDA sources, in an order in which each file uses only files before it.
 const SOURCES: [&str; 9] = [
     include_str!("order.cu"),
     include_str!("inflate.cu"),
@@ -43,7 +43,8 @@ const SOURCES: [&str; 9] = [
 ];
 /// Number of threads per CUDA block, for most kernels.
 pub(crate) const BLOCK_THREADS: usize = 256;
-/// Number of threads per CUDA block, for `iaf_forward` and `iaf_forward_input`. [`TILE`] threads have one neuron each.
+/// Number of threads per CUDA block, for `iaf_forward` and `iaf_forward_input`. [`BLOCK_THREADS`] of them multiply
+/// matrices, and the last [`TILE`] have one neuron each.
 const FORWARD_THREADS: usize = BLOCK_THREADS + TILE;
 /// Maximum number of CUDA blocks of a launch in y.
 pub(crate) const MAX_GRID_Y: usize = 65_535;
@@ -59,11 +60,12 @@ const ENTRIES: usize = 2048;
 pub(crate) const LONGEST_OF_BATCH: u32 = u32::MAX;
 /// Shared memory of a CUDA block of `iaf_forward_cells`, in bytes: input currents, starts of frames, and active cells.
 const CELLS_BYTES: usize = 2 * PLANE_BYTES + 2 * (TILE + 4) * size_of::<u32>() + ENTRIES * 2 * size_of::<u32>();
-/// Maximum number of frames that a CUDA block of `inflate` or `inflate_input` writes. A power of two, at most a warp.
+/// Maximum number of frames that a CUDA block of `inflate` or `inflate_input` writes. Must be a power of two and at
+/// most [`WARP`].
 pub(crate) const INFLATE_FRAMES: usize = 32;
 /// Maximum size in bytes of the frames in the shared memory of a CUDA block of `inflate` or `inflate_input`.
 pub(crate) const INFLATE_BYTES: usize = 32 << 10;
-/// Size in bytes of `BlockFrames`, which is in shared memory before the frames. A multiple of 16.
+/// Size in bytes of the struct `BlockFrames`, which comes before the frames in shared memory. Must be a multiple of 16.
 pub(crate) const INFLATE_HEAD: usize = 16 + INFLATE_FRAMES * size_of::<u32>();
 
 /// Precision of matrix products on a GPU, with the names of PyTorch's `set_float32_matmul_precision`.
@@ -136,7 +138,7 @@ impl ColumnTypes {
             + entries * (self.cells.bytes() + self.counts.bytes()) as u64
     }
 
-    /// Returns the number of bfloat16 numbers whose sum is exactly one count as float32.
+    /// Returns how many bfloat16 numbers are needed to write a float32 count exactly as their sum.
     pub(crate) fn input_pieces(&self) -> usize {
         match self.counts {
             Width::U8 => 1,
@@ -244,7 +246,8 @@ pub struct Program {
     /// Forward pass of a hidden layer after the first.
     pub(crate) iaf_forward: Entry,
     pub(crate) count_spikes: Entry,
-    /// Computes logits and losses, and the gradients of the loss by the logits and by the last hidden layer's spikes.
+    /// Computes logits and losses, and the gradients of the loss with respect to the logits and to the last hidden
+    /// layer's spikes.
     pub(crate) readout: Entry,
     /// Computes the gradients of the readout's parameters, and the score of the batch.
     pub(crate) readout_gradient: Entry,
@@ -269,7 +272,7 @@ impl Program {
     ///
     /// # Errors
     /// [`Unavailable`](tonic_base::Error::Unavailable) if NVRTC is missing, or if the driver is too old for NVRTC.
-    /// [`Error::Cuda`].
+    /// [`Error::Cuda`] if the driver or NVRTC returns an error.
     pub fn new(device: &Device, column_types: ColumnTypes, precision: MatmulPrecision) -> Result<Program> {
         let (variant, image) = Program::compile(device, column_types, precision)?;
         let module = device.load(&image)?;
@@ -278,8 +281,8 @@ impl Program {
             Ok::<Entry, Error>(Entry { kernel, threads: threads as u32, shared_bytes })
         };
         let words = BLOCK_THREADS * size_of::<u32>();
-        // A product's shared memory is chosen for each layer and launch: at most all of a block, but always what it
-        // needs without resident weights.
+        // The shared memory of a product is chosen at each launch. It may be all that a block can have, or more if the
+        // product needs more without resident weights.
         let (input, products) = (column_types.input_pieces(), variant.products());
         let allowed = |product: Product| product.bytes.max(variant.shared_memory);
         let forward = |pieces| allowed(products.forward(pieces, WIDE));

@@ -1,8 +1,8 @@
 //! Forward and backward pass of one sample through all layers, on the CPU.
 //!
 //! Each layer runs over all time steps of the sample before the next layer starts. The readout is linear, and the loss
-//! uses its output summed over time. The readout therefore needs only the spikes summed over time, and the gradient by
-//! the last hidden layer's spikes is the same at every time step.
+//! uses its output summed over time. The readout therefore needs only the spikes summed over time, and the gradient of
+//! the loss with respect to the last hidden layer's spikes is the same at every time step.
 
 use tonic_shard::SampleFrames;
 
@@ -19,7 +19,8 @@ use crate::kernel::{Activity, TILE_WIDTH, Tile, iaf, linear};
 pub(crate) struct PackedLayer {
     /// Weights for the forward pass (W^T, with one row per input), and biases.
     pub(crate) forward: Panels,
-    /// Weights for the gradient by the layer's inputs (W, with one row per output). `None` in the first layer.
+    /// Weights for the gradient with respect to the layer's inputs (W, with one row per output). `None` in the first
+    /// layer.
     pub(crate) transposed: Option<Panels>,
 }
 
@@ -41,15 +42,15 @@ pub(crate) struct SampleState {
     activities: Vec<Activity>,
     /// Membrane potentials. `potentials[layer][tile * stride + t]` has those of one tile of neurons at time step t.
     potentials: Vec<Vec<Tile>>,
-    /// Spikes of one hidden layer as bits, which [`iaf::forward`] writes.
+    /// Which neurons of one hidden layer spike, as bits. [`iaf::forward`] writes them.
     fired: Vec<u32>,
     /// Spikes of the last hidden layer, summed over time.
     totals: Activity,
     sums: Vec<f32>,
-    /// Gradient of the loss by the input currents of one hidden layer: `lambda[tile * stride + t]` for one tile at time
-    /// step t.
+    /// Gradient of the loss with respect to the input currents of one hidden layer. `lambda[tile * stride + t]` is the
+    /// gradient for one tile at time step t.
     lambda: Vec<Tile>,
-    /// Gradient of the loss by the input currents of the next hidden layer, ordered like `lambda`.
+    /// Gradient of the loss with respect to the input currents of the next hidden layer, ordered like `lambda`.
     above: Vec<Tile>,
     /// Dense input of one layer: `dense[tile * stride + t]` has the counts of one tile of inputs at time step t.
     dense: Vec<Tile>,
@@ -118,8 +119,9 @@ impl PackedNetwork {
         Ok(())
     }
 
-    /// Computes the gradients for the last sample of [`forward`](Self::forward), and adds them to `gradients`, which
-    /// has an element for each layer. `gradient` is the gradient of the loss by the logits.
+    /// Computes the gradients for the sample of the last call of [`forward`](Self::forward), and adds them to
+    /// `gradients`, which has an element for each layer. `gradient` is the gradient of the loss with respect to the
+    /// logits.
     pub(crate) fn backward(&self, state: &mut SampleState, gradient: &[f32], gradients: &mut [Panels]) {
         let steps = state.activities[0].steps();
         let stride = linear::stride(steps);

@@ -9,7 +9,7 @@ pub struct SpikeCounts {
     pub spikes: Vec<u64>,
     /// For each neuron, the number of time steps with at least one spike.
     pub active_steps: Vec<u64>,
-    /// Number of time steps of all samples together, with padding.
+    /// Number of time steps of all samples together, including padding.
     pub steps: u64,
 }
 

@@ -240,7 +240,7 @@ proptest! {
     }
 }
 
-/// Compares lambda, the gradient of the loss by the input currents, with numerical differentiation.
+/// Compares lambda, the gradient of the loss with respect to the input currents, with numerical differentiation.
 ///
 /// The spike count is a step function, whose derivative is 0. The test therefore replaces the spike count by a smooth
 /// function of v with the derivative sigma(v). At the recorded v, this function equals the recorded spike count.

@@ -23,7 +23,7 @@ pub(crate) trait Real: Copy {
     fn trunc(self) -> Self;
     /// Returns the larger of self and `bound`, or NaN if self is NaN.
     fn at_least(self, bound: Self) -> Self;
-    /// Returns self, but 0 where `x` is at most `bound`.
+    /// Returns self, but with 0 in each element whose `x` is at most `bound`.
     fn zero_at_most(self, x: Self, bound: Self) -> Self;
     /// Returns 2^n, where self is n + 1.5 * 2^23 and n is an integer from -126 to 127.
     fn power_of_two(self) -> Self;

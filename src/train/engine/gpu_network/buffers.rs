@@ -16,8 +16,8 @@ pub struct Extent {
     pub longest: usize,
     /// Whether to allocate the buffers that only training needs.
     pub trained: bool,
-    /// The buffers keep the predictions for this many samples of an epoch. If 0, they keep those for the last batch
-    /// only.
+    /// The buffers keep the predictions for this many samples of an epoch. If 0, they keep only the predictions for the
+    /// last batch.
     pub kept: u64,
     /// Maximum number of batches in an epoch.
     pub batches: u64,
@@ -82,8 +82,8 @@ pub(super) struct AdamState {
     pub(super) settings: Option<[f64; 3]>,
 }
 
-/// Buffers of a hidden layer. `width` and `before_width` are its numbers of neurons and inputs, rounded up to multiples
-/// of [`TILE`].
+/// Buffers of a hidden layer. `width` and `before_width` are the layer's numbers of neurons and inputs, rounded up to
+/// multiples of [`TILE`].
 #[derive(Debug)]
 pub(super) struct Hidden {
     pub(super) neurons: usize,
@@ -195,7 +195,7 @@ impl Hidden {
         [spikes, lambda].into_iter().try_for_each(|buffer| stream.fill(buffer, POISON))
     }
 
-    /// Returns the numbers of CUDA blocks: `[samples of the batch, tiles of neurons]`.
+    /// Returns the number of CUDA blocks in x and y: one block for each sample of the batch and each tile of neurons.
     pub(super) fn blocks(&self, batch: usize) -> [usize; 2] {
         [batch, self.width / TILE]
     }

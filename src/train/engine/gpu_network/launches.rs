@@ -17,7 +17,7 @@ impl GpuNetwork {
     /// steps.
     ///
     /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda).
+    /// [`Error::Cuda`](crate::Error::Cuda) if the GPU's driver returns an error.
     pub fn draw(&self, stream: &Stream, source: BatchSource, steps: Option<usize>) -> Result<()> {
         let args = DrawArgs {
             state: self.state.address(),
@@ -34,7 +34,7 @@ impl GpuNetwork {
     /// predictions. [`draw`](Self::draw) explains `steps`.
     ///
     /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda).
+    /// [`Error::Cuda`](crate::Error::Cuda) if the GPU's driver returns an error.
     pub fn forward(&self, stream: &Stream, source: BatchSource, steps: Option<usize>) -> Result<()> {
         self.draw(stream, source, steps)?;
         if let Some(input) = self.input.as_ref().filter(|input| input.feeds_forward()) {
@@ -117,7 +117,7 @@ impl GpuNetwork {
     /// optimiser. [`draw`](Self::draw) explains `steps`.
     ///
     /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda).
+    /// [`Error::Cuda`](crate::Error::Cuda) if the GPU's driver returns an error.
     pub fn step(&self, stream: &Stream, source: BatchSource, steps: Option<usize>) -> Result<()> {
         self.draw(stream, source, steps)?;
         if let Some(input) = &self.input {

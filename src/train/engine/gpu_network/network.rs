@@ -43,7 +43,7 @@ impl GpuNetwork {
     /// [`load`](Self::load) to copy the parameters to the GPU.
     ///
     /// # Errors
-    /// [`Error::DeviceMemory`](crate::Error::DeviceMemory).
+    /// [`Error::DeviceMemory`](crate::Error::DeviceMemory) if the GPU has too little free memory.
     pub fn new(program: Arc<Program>, network: &Network, extent: Extent) -> Result<GpuNetwork> {
         let shape = network.shape().clone();
         let device = program.device();
@@ -86,7 +86,8 @@ impl GpuNetwork {
     /// computes gradients but doesn't update the parameters.
     ///
     /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda), [`Error::DeviceMemory`](crate::Error::DeviceMemory).
+    /// [`Error::Cuda`](crate::Error::Cuda) if the GPU's driver returns an error.
+    /// [`Error::DeviceMemory`](crate::Error::DeviceMemory) if the GPU has too little free memory.
     ///
     /// # Panics
     /// If `network` has another shape than the network given to [`new`](Self::new).
@@ -127,7 +128,7 @@ impl GpuNetwork {
     /// parameters have been updated `updates` times.
     ///
     /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda).
+    /// [`Error::Cuda`](crate::Error::Cuda) if the GPU's driver returns an error.
     pub fn begin(&mut self, stream: &Stream, next: u64, updates: u64) -> Result<()> {
         self.begun.as_mut_slice()?[0] =
             State { next, begin: next, updates, samples: 0, batch: 0, batches: 0, stopped: 0, rounded: 0 };
@@ -152,7 +153,7 @@ impl GpuNetwork {
     /// Reads the parameters from the GPU, as one flat list.
     ///
     /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda).
+    /// [`Error::Cuda`](crate::Error::Cuda) if the GPU's driver returns an error.
     pub fn parameters(&self) -> Result<Vec<f32>> {
         self.parameters.read()
     }
@@ -202,13 +203,13 @@ impl GpuNetwork {
     /// Reads the logits of the first `samples` samples of the last batch, (samples, classes).
     ///
     /// # Errors
-    /// [`Error::Cuda`](crate::Error::Cuda).
+    /// [`Error::Cuda`](crate::Error::Cuda) if the GPU's driver returns an error.
     pub fn logits(&self, samples: usize) -> Result<Vec<f32>> {
         self.readout.logits.read_range(0..samples * self.shape.classes)
     }
 
-    /// Reads the predictions for the first `samples` samples: of the epoch if `Extent::kept` is not 0, or of the last
-    /// batch.
+    /// Reads the predictions for the first `samples` samples of the epoch. If `Extent::kept` is 0, reads those for the
+    /// first samples of the last batch instead.
     pub(crate) fn predictions(&self, samples: usize) -> Result<Vec<Prediction>> {
         let Readout { losses, predicted, labels, .. } = &self.readout;
         let classes = predicted.read_range(0..samples)?.into_iter().zip(labels.read_range(0..samples)?);
