@@ -115,7 +115,8 @@ impl Engine for LibtorchEngine {
 }
 
 struct DenseBatch {
-    /// Input counts, (time steps, batch, inputs). The longest sample decides the number of time steps.
+    /// Input counts, (time steps, batch, inputs). All samples have the number of time steps of the sample that runs
+    /// longest.
     counts: Tensor,
     /// 1 while a sample runs and 0 after its last time step, (time steps, batch, 1).
     alive: Tensor,

@@ -23,7 +23,7 @@ pub(crate) struct Inflation {
 }
 
 impl Inflation {
-    /// Queues the kernel that fills `dense` with batches. `position` is the index of the first sample in the order of
+    /// Queues the kernel that fills `dense` with batches. The first batch begins at index `position` in the order of
     /// the epoch.
     pub(crate) fn launch(
         &self,

@@ -35,7 +35,7 @@ impl Amount {
         }
     }
 
-    /// Adds a quarter to the numbers of frames and entries, so that memory for one batch also fits slightly larger
+    /// Adds a quarter to the numbers of frames and entries, so that memory of this size also fits slightly larger
     /// batches.
     fn with_a_quarter_more(self) -> Amount {
         let more = |n: usize| n + n / 4;
@@ -184,7 +184,7 @@ impl Staging {
     }
 
     /// Adds samples to the buffer, which grows if needed. `base` is the amount of data that comes before the buffer's
-    /// content in GPU memory.
+    /// content in GPU memory. Returns an error if a label is not below `classes`.
     pub(super) fn push<S: Stage>(&mut self, samples: &[S], classes: usize, base: Amount) -> Result<()> {
         let start = self.used;
         let mut ends = Vec::with_capacity(samples.len());

@@ -1,9 +1,10 @@
 // The update: sums up the partial sums of the gradients, does Adam's step (kernel/adam.rs has the formula), and writes
 // the weights in the pieces and layouts that the next matrix products read.
 //
-// A layer has W^T, (in, out), and the bias as its last row. The blocks with y divide layer y among themselves. A block
-// has UPDATE_ROWS by UPDATE_COLUMNS parameters, so that it reads and writes several neighbours in both layouts.
-// UPDATE_SHARES threads add up the gradient of a parameter, each a share, and the first of them updates it.
+// The parameters of a layer are a matrix: W^T, (in, out), with the bias as one more row. The blocks with index y in the
+// grid share layer y. A block has UPDATE_ROWS by UPDATE_COLUMNS parameters, so that it reads and writes several
+// neighbours in both layouts. UPDATE_SHARES threads add up the gradient of a parameter: each thread adds a share of the
+// partial sums. The first of these threads updates the parameter.
 
 #define UPDATE_PARAMETERS (UPDATE_ROWS * UPDATE_COLUMNS)
 #define UPDATE_SHARES (BLOCK_THREADS / UPDATE_PARAMETERS)
@@ -33,8 +34,8 @@ __device__ __forceinline__ Place place_of(const Layer& layer) {
     return {row, column, there, layer.at + (u64)row * layer.outputs + column};
 }
 
-// Writes the copies of a weight that the products read: (out, in) for the currents, (in, out) for the gradient of the
-// input.
+// Writes the copies of a weight that the products read: (out, in) for the currents, (in, out) for the gradient with
+// respect to the input.
 __device__ __forceinline__ void pack_weight(const Layer& layer, u32 row, u32 column, float w) {
     bf16 pieces[PIECES];
     split(w, pieces);
@@ -79,7 +80,8 @@ KERNEL(update, UpdateArgs, BLOCK_THREADS) {
         }
     };
     load(share);
-    // While they load, two threads compute the corrections of the step size (1) and of the root (0).
+    // While these numbers load, two threads compute the corrections of the step size, factors[1], and of the root,
+    // factors[0].
     if (args.mean && threadIdx.x >= BLOCK_THREADS - 2) {
         const u32 i = threadIdx.x % 2;
         const double lr = *args.lr, correction = 1.0 - power(i ? args.beta1 : args.beta2, state.updates);

@@ -12,7 +12,8 @@
 // Number of quads that each of BLOCK_THREADS threads has in a tile. A quad is four neighbouring neurons at one step.
 #define QUADS (TILE * TILE / 4 / BLOCK_THREADS)
 
-// Calls `each` for each quad of this thread, with its step, its first neuron, and its index among the thread's quads.
+// Calls `each` for each quad of this thread, with the quad's step, its first neuron, and its index among the thread's
+// quads.
 template <typename Each>
 __device__ __forceinline__ void for_each_quad(Each each) {
 #pragma unroll

@@ -13,8 +13,8 @@
 //! the loss. g is dL/ds, which comes from the next layer. lambda is dL/dx. n\[t\] is 0 if v\[t\] - theta * s\[t\] is at
 //! or below the bound m, and otherwise 1.
 //!
-//! This is Sinabs' IAF (MultiSpike, MembraneSubtract, SingleExponential), whose gradient passes through the reset. The
-//! backward pass needs only v from the forward pass.
+//! This is Sinabs' IAF (MultiSpike, MembraneSubtract, SingleExponential), in which the gradient also flows through the
+//! subtraction of theta * s. The backward pass needs only v from the forward pass.
 
 use crate::kernel::exp::exp;
 use crate::kernel::isa::for_each_isa;

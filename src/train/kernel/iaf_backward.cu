@@ -1,8 +1,9 @@
-// A layer backward in time: lambda, the gradient of the loss by the layer's currents. g, the gradient by the layer's
-// spikes, is the product of lambda of the next layer with the weights between the two layers. In the last hidden layer,
-// g is the same at every step, because the readout is summed over time.
+// Runs a layer backward in time, and computes lambda, the gradient of the loss with respect to the layer's currents. g
+// is the gradient of the loss with respect to the layer's spikes: the product of the next layer's lambda with the
+// weights between the two layers. In the last hidden layer, g is the same at every step, because the readout is summed
+// over time.
 
-// Replaces g by sigma g, and computes `keep`, the factor of lambda of the next step.
+// Multiplies `gain`, which is g, by sigma(v). Computes `keep`, the factor of the next step's lambda.
 template <bool BOUNDED>
 __device__ __forceinline__ void prepare(const Neuron& neuron, float v, float& gain, float& keep) {
     const float sigma = neuron.surrogate(v);
@@ -22,7 +23,7 @@ __device__ __forceinline__ void backward(const BackwardArgs& args) {
     const u32 steps = args.drawn[sample].steps;
     const u32 depth = CONSTANT ? 1 : args.above_width / TILE, tiles = (steps + TILE - 1) / TILE;
     // Two planes of float32: the first holds g, then sigma g, then lambda; the second holds `keep`. If `apart` is not
-    // set, they reuse the stage of a tile's last term.
+    // set, the planes reuse the stage of a tile's last term.
     float* own_gains = (float*)dynamic_shared_memory();
     bf16* all_weights = (bf16*)own_gains + (args.apart ? 4 * PLANE : 0); // of all terms, if they are resident
     bf16* stages = all_weights + (args.resident ? depth * PIECES * PLANE : 0);
@@ -54,7 +55,7 @@ __device__ __forceinline__ void backward(const BackwardArgs& args) {
         load_potentials((tiles - 1) * TILE);
         above += (size_t)(tiles - 1) * TILE * args.above_width;
     }
-    // The terms begin with those of the last tile.
+    // The first terms are those of the last tile of steps.
     Term loaded(depth), used(depth);
     auto load = [&](u32 stage) {
         if (CONSTANT) return;
@@ -81,7 +82,7 @@ __device__ __forceinline__ void backward(const BackwardArgs& args) {
             clear(sums);
             __syncthreads();
         }
-        // The exponentials of all steps at once: they depend only on v.
+        // Computes the exponentials of all steps at once, because they depend only on v.
         for_each_quad([&](int t, int column, int i) {
             float* at = gains + t * STRIDE + column;
             float4 gain = CONSTANT ? row : *(const float4*)at, keep;

@@ -1,7 +1,8 @@
-// A layer forward in time. In the first layer, the currents are sums of rows of W^T in float32, one for each active
-// cell, or a product with the dense input. In the other layers, they are a product with the spikes of the layer before.
+// Runs a layer forward in time. In the first layer, the currents are sums of rows of W^T in float32, one for each
+// active cell, or a product with the dense input. In the other layers, they are a product with the spikes of the layer
+// before.
 
-// The steps of the neurons n0 to n0 + TILE. TILE threads have one neuron each, n0 + column.
+// Runs TILE neurons, beginning with neuron n0, step by step. TILE threads have one neuron each: neuron n0 + column.
 struct Forward {
     const ForwardArgs& args;
     Neuron neuron;
@@ -95,7 +96,7 @@ struct Forward {
     }
 };
 
-// Entries (cell, count) of a tile of frames in shared memory, at most ENTRIES at a time.
+// Entries (cell, count) of a tile of frames. Shared memory has at most ENTRIES of them at a time.
 struct Entries {
     u32* starts;  // (2, TILE + 4): where each frame begins, and the last one ends, in this tile and the next
     uint2* there; // (ENTRIES,): cell, and count as float32
@@ -128,8 +129,8 @@ struct Entries {
     }
 };
 
-// Adds up to ENTRIES entries of a tile of frames, from entry `first` on, to the currents of the tile. `starts` has
-// where the frames begin. Each thread adds the entries of a frame to the currents of W neighbouring neurons.
+// Adds up to ENTRIES entries of a tile of frames, from entry `first` on, to the currents of the tile. `starts` has the
+// index of each frame's first entry. Each thread adds the entries of a frame to the currents of W neighbouring neurons.
 template <int W>
 __device__ __forceinline__ void gather(
     const ForwardArgs& args, const Entries& entries, const u32* starts, u32 n0, u32 first, float* currents) {
@@ -166,8 +167,8 @@ __device__ __forceinline__ void gather(
     }
 }
 
-// The first layer, straight from the sparse cells: the rows of W^T are added in the order of the cells. All threads
-// add. Then TILE threads go through the steps, while the others load the next entries.
+// The first layer, from sparse cells: all threads add the rows of W^T, in the order of the cells. Then TILE threads go
+// through the steps, while the other threads load the next entries.
 KERNEL(iaf_forward_cells, ForwardArgs, BLOCK_THREADS) {
     u32 sample = blockIdx.x, n0 = blockIdx.y * TILE;
     if (sample >= args.state->samples) return;

@@ -27,8 +27,8 @@ struct BlockFrames {
     u32 starts[INFLATE_FRAMES]; // index of each frame's first entry, in the sample
 };
 
-// The first warp calls this, with the Sample or Drawn of the sample. Frames beyond the block or the sample have no
-// entries.
+// Finds the entries of the block's frames. Only the first warp calls this. `sample` is a Sample or a Drawn. Frames
+// after the end of the block or of the sample get no entries.
 template <typename Record>
 __device__ __forceinline__ void find_frames(
     BlockFrames& found, const SampleColumns& columns, const Record& sample, u32 t0, u32 frames) {
@@ -40,7 +40,7 @@ __device__ __forceinline__ void find_frames(
     if (f + 1 == max(count, 1)) found.first_entry = first_entry, found.end = end;
 }
 
-// The other warps call this.
+// Sets the frames to 0. The other warps call this.
 __device__ __forceinline__ void clear_frames(uint4* dense, u32 n) {
     for (u32 i = threadIdx.x - 32; i < n; i += blockDim.x - 32) dense[i] = make_uint4(0, 0, 0, 0);
 }
@@ -72,8 +72,9 @@ __device__ __forceinline__ void for_each_entry(const BlockFrames& found, const S
 }
 
 // Writes a batch as dense float32, (B, T, C). Frames after a sample's end are 0, and frames after T are left out. The
-// blocks with x write sample x. A block computes `block_frames` frames of `block_cells` cells in shared memory, and
-// then copies them to one contiguous range: if `block_cells` is less than a frame, `block_frames` is 1.
+// blocks with index x in the grid write sample x. A block computes `block_frames` frames of `block_cells` cells in
+// shared memory, and then copies them to one contiguous range: if `block_cells` is less than a frame, `block_frames` is
+// 1.
 KERNEL(inflate, InflateArgs, BLOCK_THREADS) {
     const DrawOrder& order = *args.order;
     const u64 position = args.position + blockIdx.x;
@@ -102,8 +103,8 @@ KERNEL(inflate, InflateArgs, BLOCK_THREADS) {
 }
 
 // Writes the dense input of a batch for the first layer: in bfloat16 pieces, (INPUT_PIECES, batch, T, cells rounded
-// up). Steps after the tile with a sample's last frame are not written. The blocks with x write sample x. A block
-// writes `block_frames` frames.
+// up). Steps after the tile with a sample's last frame are not written. The blocks with index x in the grid write
+// sample x. A block writes `block_frames` frames.
 KERNEL(inflate_input, InflateInputArgs, BLOCK_THREADS) {
     const u32 t0 = blockIdx.y * args.block_frames, samples = args.state->samples;
     const Drawn& drawn = args.drawn[blockIdx.x];

@@ -61,7 +61,7 @@ kernel_structs! {
         pub(crate) chunk_samples: u32,
         /// `chunk_samples` minus the number of samples in the last chunk of the set.
         pub(crate) missing: u32,
-        /// Number of chunks in each window, except the last one. The samples of a window are shuffled together.
+        /// Number of chunks in each window, except the last window. The samples of a window are shuffled together.
         pub(crate) window_chunks: u32,
         /// Number of windows in the epoch. The samples of a window are shuffled together.
         pub(crate) windows: u32,
@@ -240,8 +240,8 @@ kernel_structs! {
         pub(crate) state: Address<State>,
         pub(crate) drawn: Address<Drawn>,
         pub(crate) neuron: NeuronArgs,
-        /// Gradient of the loss with respect to the next hidden layer's input currents, (pieces, batch_size, time,
-        /// above_width). Null in the last hidden layer.
+        /// Gradient of the loss with respect to the next hidden layer's input currents,
+        /// (pieces, batch_size, time, above_width). Null in the last hidden layer.
         pub(crate) above: Address<u16>,
         /// Transposed weight matrix W^T of the next hidden layer, (pieces, width, above_width). Null in the last hidden
         /// layer.
@@ -253,8 +253,8 @@ kernel_structs! {
         pub(crate) v: Address<f32>,
         /// Output: gradient of the loss with respect to the layer's input currents, (pieces, batch_size, time, width).
         pub(crate) lambda: Address<u16>,
-        /// Output: gradient of the loss with respect to the layer's input currents, summed over time, (batch_size,
-        /// width).
+        /// Output: gradient of the loss with respect to the layer's input currents, summed over time,
+        /// (batch_size, width).
         pub(crate) totals: Address<f32>,
         pub(crate) batch_size: u32,
         /// Maximum number of time steps per sample, rounded up to a multiple of `TILE`.

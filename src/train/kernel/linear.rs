@@ -178,8 +178,8 @@ for_each_isa! {
     }
 
     /// Adds the gradients of a layer's weights and biases to `gradient`, in the order of time. `activity` is the input
-    /// of the layer. `lambda[tile * stride + t][j]` is the gradient of the loss with respect to output `tile *
-    /// TILE_WIDTH + j` at time step t.
+    /// of the layer. `lambda[tile * stride + t][j]` is the gradient of the loss with respect to output
+    /// `tile * TILE_WIDTH + j` at time step t.
     pub(crate) fn weight_gradient<V>(activity: &Activity, lambda: &[Tile], stride: usize, gradient: &mut Panels) {
         let tiles = gradient.tiles();
         let mut tile = 0;
@@ -193,8 +193,8 @@ for_each_isa! {
     }
 
     /// Writes bias + a W^T for one tile of outputs to `out`, which has one element for each time step. `panel` has W^T
-    /// for this tile. `stride` must come from the function [`stride`]. `a[tile * stride + t][j]` is input `tile *
-    /// TILE_WIDTH + j` at time step t.
+    /// for this tile. `stride` must come from the function [`stride`]. `a[tile * stride + t][j]` is input
+    /// `tile * TILE_WIDTH + j` at time step t.
     pub(crate) fn matmul_tile<V>(a: &[Tile], stride: usize, panel: &[Tile], bias: &Tile, out: &mut [Tile]) {
         assert!(out.len() == stride && stride.is_multiple_of(STEPS) && stride > 0, "{} steps, stride {stride}", out.len());
         if V::WIDE {

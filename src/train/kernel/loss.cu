@@ -1,6 +1,6 @@
-// The output of the readout summed over time, the softmax cross entropy, and the gradient of the loss by the spikes of
-// the last hidden layer: one block per sample. The readout is linear, so that it needs only the sum of the spikes.
-// kernel/loss.rs has the formulas.
+// The output of the readout summed over time, the softmax cross entropy, and the gradient of the loss with respect to
+// the spikes of the last hidden layer. One block per sample. The readout is linear, so that it needs only the sum of
+// the spikes. kernel/loss.rs has the formulas.
 
 // The warps divide the neurons among themselves, and compute READOUT_CLASSES classes at a time, two in each thread.
 // Thread i then has the classes i, i + BLOCK_THREADS, ...: the first of them in registers.
@@ -17,7 +17,7 @@ KERNEL(readout, ReadoutArgs, BLOCK_THREADS) {
     const u32 b = blockIdx.x, samples = args.state->samples;
     const u32 steps = args.drawn[b].steps, label = args.drawn[b].label;
     float* partials = (float*)dynamic_shared_memory();           // (READOUT_WARPS, READOUT_CLASSES)
-    float* first = partials + READOUT_WARPS * READOUT_CLASSES;   // gradient by the first BLOCK_THREADS logits
+    float* first = partials + READOUT_WARPS * READOUT_CLASSES;   // gradient of the first BLOCK_THREADS logits
     float* of_warp = first + BLOCK_THREADS;                      // (4, READOUT_WARPS)
     const float* totals = args.totals + (size_t)b * args.width;
     float* logits = args.logits + (size_t)b * args.classes;

@@ -6,7 +6,7 @@ pub(crate) const TILE: usize = 64;
 /// Distance between the starts of two rows of a tile in shared memory, in elements. The gap of 8 elements avoids bank
 /// conflicts.
 pub(crate) const STRIDE: usize = TILE + 8;
-/// Number of elements of a tile in shared memory, with the gaps between the rows.
+/// Number of elements of a tile in shared memory, including the gaps between the rows.
 pub(crate) const PLANE: usize = TILE * STRIDE;
 /// Size in bytes of a tile of bfloat16 numbers in shared memory.
 pub(crate) const PLANE_BYTES: usize = PLANE * size_of::<u16>();

@@ -2,7 +2,7 @@
 //! precision.
 //!
 //! ```text
-//! device.cuh       used by the other files: their words, bfloat16 pieces, products of tiles
+//! device.cuh       used by the other files: explains their words; bfloat16 pieces, products of tiles
 //! order.cu         draw: chooses the samples of a batch
 //! inflate.cu       inflate: a batch as dense float32
 //!                  inflate_input: a batch in bfloat16 pieces, for the first layer's products

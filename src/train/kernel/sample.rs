@@ -42,7 +42,8 @@ pub(crate) struct SampleState {
     activities: Vec<Activity>,
     /// Membrane potentials. `potentials[layer][tile * stride + t]` has those of one tile of neurons at time step t.
     potentials: Vec<Vec<Tile>>,
-    /// Which neurons of one hidden layer spike, as bits. [`iaf::forward`] writes them.
+    /// One bit for each neuron of one hidden layer and each time step: 1 if the neuron spikes. [`iaf::forward`] writes
+    /// the bits.
     fired: Vec<u32>,
     /// Spikes of the last hidden layer, summed over time.
     totals: Activity,

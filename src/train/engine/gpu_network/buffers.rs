@@ -29,7 +29,7 @@ impl Extent {
         padded(self.longest.max(1))
     }
 
-    /// Returns the number of time steps of all samples of a batch together, with padding.
+    /// Returns the number of time steps of all samples of a batch together, including padding.
     pub(super) fn rows(&self) -> usize {
         self.batch * self.time()
     }
