@@ -124,9 +124,9 @@ __device__ __forceinline__ u32 column_pair(const bf16* at) {
     return (u32)at[0] | (u32)at[STRIDE] << 16;
 }
 
-// Loads four 8 by 8 matrices of a plane, as fragments of mma. The first one starts at `row` and `column`. The second is
-// the next one below it if DOWN, else the next to its right; the last two are those on the other side. Of a transposed
-// matrix, a thread gets pairs of neighbours in a column, otherwise of neighbours in a row.
+// Loads four 8 by 8 matrices of a plane as fragments of mma: a 16 by 16 square that starts at `row` and `column`. The
+// order is top left, bottom left, top right, bottom right if DOWN, else top left, top right, bottom left, bottom right.
+// If TRANSPOSED, a thread gets pairs of neighbours in a column, otherwise pairs of neighbours in a row.
 template <bool TRANSPOSED, bool DOWN>
 __device__ __forceinline__ void load_matrices(u32 (&out)[4], const bf16* plane, int row, int column) {
     const int lane = threadIdx.x % 32;
