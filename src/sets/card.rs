@@ -1,4 +1,5 @@
-//! Writes the card of a set: a page for people, `README.md`, and a picture, next to the manifest. No hash covers them.
+//! Writes the card of a set: a page for people, `README.md`, and a picture, next to the manifest. No hash of the set
+//! covers the card.
 
 use std::fmt::Write;
 
@@ -10,11 +11,11 @@ use crate::stats::stats;
 
 /// Maximum number of rows of a table.
 const MOST_ROWS: usize = 200;
-/// Begins the last line of a card that a program has written. A hash of the text above follows, which shows whether
-/// somebody has changed the card by hand.
+/// Start of the last line of a card that this program has written. It is followed by a hash of the text above, which
+/// shows whether somebody has changed the card by hand.
 const SEAL: &str = "<!-- written by tonic-prep card, blake3 ";
 
-/// What the card of a set says that its manifest does not.
+/// What the user says about a set in its card. The rest of the card comes from the manifest and the samples.
 #[derive(Clone, Debug, Default)]
 pub struct Card {
     /// Name of the set, for the title.
@@ -23,9 +24,9 @@ pub struct Card {
     pub license: Option<String>,
     /// URL of the page that the recordings come from.
     pub source_url: Option<String>,
-    /// Commands that make the set from its recordings, one a line.
+    /// Commands that make the set from its recordings, one per line.
     pub made: Vec<String>,
-    /// Commands that fetch the set and load it, one a line.
+    /// Commands that fetch the set and load it, one per line.
     pub load: Vec<String>,
 }
 
@@ -48,7 +49,7 @@ impl Card {
             return Err(Error::exists(existing, "it was written or changed by hand"));
         }
         let found = stats(set, verbosity)?;
-        remove_file(&page)?; // so that no page of an earlier set stands next to the new picture
+        remove_file(&page)?; // a failure must not leave an old page next to a new picture
         found.page(&format!("{}, {} samples", printable(&self.name), set.len()))?.write_png(&picture)?;
         let text = self.text(set.manifest());
         Ok(publish(&page, format!("{text}{SEAL}{} -->\n", blake3::hash(text.as_bytes())).as_bytes())?)
@@ -108,7 +109,7 @@ fn classes(manifest: &Manifest, out: &mut String) {
     say_more(classes.len(), out);
 }
 
-/// Says in a card how many rows of a table of `rows` are left out.
+/// Adds to a card how many rows of a table are left out, if any. `rows` is the number of rows without this limit.
 fn say_more(rows: usize, out: &mut String) {
     if rows > MOST_ROWS {
         let _ = writeln!(out, "\nAnd {} more, which the manifest lists.", rows - MOST_ROWS);
@@ -131,7 +132,7 @@ fn recordings(manifest: &Manifest, out: &mut String) {
     say_more(files.len(), out);
 }
 
-/// Whether a card is as a program has written it.
+/// Whether a card is unchanged since this program wrote it.
 fn is_unchanged(card: &[u8]) -> bool {
     let Some((text, seal)) = std::str::from_utf8(card).ok().and_then(|card| card.split_once(SEAL)) else {
         return false;
@@ -139,12 +140,12 @@ fn is_unchanged(card: &[u8]) -> bool {
     seal == format!("{} -->\n", blake3::hash(text.as_bytes()))
 }
 
-/// Returns text for one line of Markdown, in which no character has a meaning of its own. Hidden characters become
-/// escapes.
+/// Escapes all characters that have a meaning in Markdown, and all hidden characters, so that the text is one line
+/// and is shown as it is.
 fn plain(text: &str) -> String {
     let mut out = String::new();
     for c in printable(text).chars() {
-        // A dot means something only where viewers make links of addresses.
+        // Some viewers make a link of "www.". All other dots have no meaning.
         let is_plain = if c == '.' { !out.ends_with(['w', 'W']) } else { ",;/%'\"=?-+()".contains(c) };
         if c.is_ascii_punctuation() && !is_plain {
             out.push('\\');
@@ -154,15 +155,15 @@ fn plain(text: &str) -> String {
     out
 }
 
-/// Returns Markdown for a text that can be a URL. Only a URL of a web page whose characters all stand for themselves
-/// becomes a link.
+/// Returns a text as Markdown. If the text is a URL of a web page without unusual characters, it becomes a link. Any
+/// other text is escaped.
 fn link(text: &str) -> String {
     let is_page = text.starts_with("https://") || text.starts_with("http://");
     let is_usual = |c: char| c.is_ascii_alphanumeric() || "-._~:/?#@!$&'()*+,;=%".contains(c);
     if is_page && text.chars().all(is_usual) { format!("<{text}>") } else { plain(text) }
 }
 
-/// Returns a block of code in Markdown. Its fence is longer than any in the text.
+/// Returns a block of code in Markdown. Its fence has more backquotes than any row of backquotes in the text.
 fn fenced(language: &str, text: &str) -> String {
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);

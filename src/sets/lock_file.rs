@@ -25,7 +25,7 @@ pub struct LockFile {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LockedSet {
-    /// Name of the set: that of the folder in which a copy is kept. No other set of the file has this name.
+    /// Name of the set, and of the folder in which a copy of the set is kept. No other set of the file has this name.
     pub name: String,
     /// Id of the set.
     pub id: Id,
@@ -58,11 +58,13 @@ impl LockFile {
         Ok(file)
     }
 
-    /// Adds a set, or a further URL of a set. `fresh` has the names that were added before in the same call: a set of
-    /// the file with another name is replaced if its id differs.
+    /// Adds a set, or a further URL of a set that the file has. If the file has another set with the same name, the
+    /// new set replaces it. `fresh` has the names that the same command has added before; sets with these names are
+    /// not replaced.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Usage`] if the name is not that of a folder, or if `fresh` has it with another id.
+    /// [`tonic_base::Error::Usage`] if `name` cannot be the name of a folder, or if it is in `fresh` and its set has
+    /// another id.
     pub fn add(&mut self, name: &str, url: Option<String>, manifest: &Manifest, fresh: &mut Vec<String>) -> Result<()> {
         if !is_name(name) {
             return Err(Error::usage("places", "a place that ends with a name, or NAME=PLACE", format!("{name:?}")));
@@ -104,11 +106,12 @@ impl LockFile {
         Ok(publish(path, format!("{HEAD}{text}").as_bytes())?)
     }
 
-    /// Checks that the set at `place` is one of this file, which is at `path`.
+    /// Checks that the set at `place` is in this lock file. `id` is the id of the set, `path` the path of the lock
+    /// file.
     ///
     /// # Errors
-    /// [`tonic_shard::Error::Mismatch`] if it is not. The expected id is that of the set with the name of `place`, or
-    /// those of all sets.
+    /// [`tonic_shard::Error::Mismatch`] if no set of the file has this id. The error has the id that the file has for
+    /// the name of `place`. If the file does not have this name, the error has the ids of all sets of the file.
     pub fn check(&self, path: &Path, place: &Path, id: Id) -> Result<(), ShardError> {
         if self.sets.iter().any(|set| set.id == id) {
             return Ok(());
@@ -122,20 +125,20 @@ impl LockFile {
     }
 }
 
-/// Returns the name of a set by its place, a directory or a URL: the last part of the path.
+/// Returns the name of the set at `place`, a directory or a URL: the last part of the path.
 pub fn name_of(place: &Path) -> String {
     let text = place.to_string_lossy();
     let path = text.split(['#', '?']).next().unwrap_or_default().trim_end_matches("manifest.json");
     path.trim_end_matches('/').rsplit('/').next().unwrap_or_default().into()
 }
 
-/// Returns the name of the directory of a set: that of its full path, also for a path such as `.`.
+/// Returns the name of a directory. For a path such as `.`, this is the name in the full path.
 pub fn directory_name(dir: &Path) -> String {
     let whole = dir.canonicalize().unwrap_or_else(|_| dir.into());
     whole.file_name().unwrap_or(whole.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// Whether a name can be that of a folder inside another one, on every system.
+/// Whether a folder can have this name on every operating system.
 fn is_name(name: &str) -> bool {
     let is_odd = |c: char| c.is_control() || "/\\:*?\"<>|#".contains(c);
     !name.is_empty() && !name.starts_with('.') && !name.contains(is_odd) && name.len() <= 200

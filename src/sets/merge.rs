@@ -55,8 +55,8 @@ pub fn merge(dirs: &[PathBuf], output: &Output, chunk_samples: Option<u32>) -> R
     write(&selection, description, output, dir, "merge")
 }
 
-/// Returns the description of the merged set. If `sources` is `None`, the source files of the selected samples are
-/// listed in it.
+/// Returns the description of the merged set. It lists `sources`, or if `sources` is `None`, the source files of the
+/// selected samples.
 fn describe(sets: &[ShardSet], selection: &Selection<'_>, sources: Option<Vec<SourceFile>>) -> SetDescription {
     let descriptions = || sets.iter().map(|set| &set.manifest().description);
     let first = &sets[0].manifest().description;
@@ -73,8 +73,8 @@ fn describe(sets: &[ShardSet], selection: &Selection<'_>, sources: Option<Vec<So
     }
 }
 
-/// Returns the first of the sets that have the most frequent value of `key`. A set with another value is the odd one,
-/// wherever it stands.
+/// Returns the first set with the most frequent value of `key`. Other sets are compared with this set, so that errors
+/// name the set that differs from most, even if that is the first set.
 fn usual<K: PartialEq>(sets: &[ShardSet], key: impl Fn(&ShardSet) -> K) -> &ShardSet {
     let keys: Vec<K> = sets.iter().map(key).collect();
     let count = |i: usize| keys.iter().filter(|key| **key == keys[i]).count();
@@ -83,8 +83,8 @@ fn usual<K: PartialEq>(sets: &[ShardSet], key: impl Fn(&ShardSet) -> K) -> &Shar
     &sets[most.unwrap_or(0)]
 }
 
-/// Refuses parts that were made with other settings, or as parts of another list of recordings, than most. Parts of
-/// earlier versions have no settings.
+/// Returns an error if a part has other settings or another list of recordings than most parts. Parts that an earlier
+/// version made have no settings and are not checked.
 fn check_settings(sets: &[ShardSet]) -> Result<()> {
     let usual = usual(sets, |set| set.manifest().settings.clone());
     let settings = &usual.manifest().settings;
@@ -112,16 +112,18 @@ fn linked<'a>(descriptions: impl Iterator<Item = &'a SetDescription>) -> Vec<Lin
     all
 }
 
-/// Joins the lists of source files of all parts, in the order of the parts. A recording that is divided among parts is
-/// listed once; each of these parts must begin where the part before ended. If not, the error names the part whose
-/// recording fewer parts list. Returns `None` if an earlier version made the parts: their lists then name all recordings
-/// of the whole set.
+/// Joins the lists of source files of all parts, in the order of the parts. A recording that is divided among parts
+/// is listed once. Returns `None` if an earlier version made the parts: their lists then name all recordings of the
+/// whole set.
+///
+/// A part must begin at the start of a recording, or where the part before it ended. If it does not, the error names
+/// one of these two parts: the one whose recording is listed by fewer parts.
 fn joined(sets: &[ShardSet]) -> Result<Option<Vec<SourceFile>>> {
     let words = |source: &SourceFile, sample: u64| format!("sample {sample} of {} ({:.8})", source.name, source.blake3);
     let listed = || sets.iter().flat_map(|set| &set.manifest().description.sources);
     let parts_with = |source: &SourceFile| listed().filter(|other| other.is_same_file(source)).count();
     let mut all: Vec<SourceFile> = Vec::new();
-    let mut end = 0; // of the last source, in its recording
+    let mut end = 0; // sample of its recording at which the last source ends
     for (i, set) in sets.iter().enumerate() {
         for source in &set.manifest().description.sources {
             let Some(first) = source.first_sample else { return Ok(None) };

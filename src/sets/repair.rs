@@ -102,7 +102,7 @@ impl Repaired {
 /// - [`tonic_shard::Error::Mismatch`] if `donor` is a copy of another set.
 /// - [`tonic_shard::Error::Incomplete`] if the conversion of the set was not finished.
 /// - The error of reading the set's manifest if it is damaged and no copy has an undamaged one.
-/// - Errors of the server of the copy. Shards that were repaired before stay.
+/// - Errors of the server of the copy. Shards that are repaired before such an error stay repaired.
 /// - [`tonic_base::Error::Io`].
 pub fn repair(dir: &Path, donor: Donor<'_>, verbosity: Verbosity) -> Result<Repaired> {
     let own = match Manifest::read(dir) {
@@ -197,7 +197,8 @@ impl<'a> OtherCopy<'a> {
         OtherCopy { dir, server, entries: entries.unwrap_or_default(), description, tool, opened: None }
     }
 
-    /// How often to look for a chunk. What arrives damaged from a server can be whole the next time.
+    /// Returns how often to try to read a chunk. A chunk that arrives damaged from a server can arrive undamaged at
+    /// the next try.
     fn tries(&self) -> usize {
         if self.server.is_some() { TRIES } else { 1 }
     }
@@ -221,7 +222,7 @@ impl<'a> OtherCopy<'a> {
         Ok((salvage, salvage.record(k)))
     }
 
-    /// Returns the identities of `chunks` that the copy's index has, up to the first that it lacks.
+    /// Returns the identities of `chunks` in the copy's indexes, up to the first chunk that has no readable record.
     fn identities(&mut self, chunks: Range<u64>) -> Result<Vec<[u8; 32]>> {
         let mut identities = Vec::new();
         for number in chunks {
@@ -231,8 +232,8 @@ impl<'a> OtherCopy<'a> {
         Ok(identities)
     }
 
-    /// Returns the bytes that the copy has where `record` says that chunk `number` is. Bytes on this machine that cannot
-    /// be read are treated as missing.
+    /// Reads the bytes of chunk `number` from the copy, at the position that `record` gives. Returns `None` if there
+    /// are no such bytes, or if the copy is on this machine and cannot be read.
     fn stored(&mut self, number: u64, record: &ChunkRecord) -> Result<Option<Vec<u8>>> {
         let is_remote = self.server.is_some();
         match self.chunk(number)?.0.stored(record) {
@@ -252,7 +253,7 @@ struct Repairer<'a, 'r> {
     remake: Option<Remake<'r>>,
 }
 
-/// An undamaged chunk. `own` says whether it is from the set that is repaired.
+/// An undamaged chunk. `own` is true if the chunk comes from the set that is repaired.
 struct Found {
     chunk: EncodedChunk,
     own: bool,

@@ -51,7 +51,7 @@ impl<'a> Sample<'a> {
         self.description().class_name(self.chunk.table.labels[self.inside])
     }
 
-    /// What the sample is, as one JSON object: its index, class, number of events and number of frames.
+    /// Returns the sample's index, class, frame shape, number of frames and number of events, as one JSON object.
     pub fn json(&self) -> Value {
         json!({
             "sample": self.sample, "class": self.class(), "frames": self.frames().frames(),

@@ -27,8 +27,8 @@ impl Sample<'_> {
         }
     }
 
-    /// Returns the number of rows of the raster, and what a row is, in singular and plural: a channel of a cochlea or a
-    /// row of pixels of a camera.
+    /// Returns the number of rows of the raster, and the word for a row in singular and plural. A row is a channel of
+    /// a cochlea, or a row of pixels of a camera.
     fn rows(&self) -> (u32, [&'static str; 2]) {
         let shape = self.shape();
         if shape.height == 1 {

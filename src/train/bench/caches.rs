@@ -53,7 +53,7 @@ impl MeasuredCache {
         CACHES.into_iter().map(cache).collect()
     }
 
-    /// Returns the report's row for this cache and one kind of work.
+    /// Returns the row of the report for this cache and for `work`, which is loading or training.
     pub(super) fn strategy(&self, work: Work, batch_size: usize) -> Strategy {
         let feed = match &self.feed {
             Ok(feed) => feed,

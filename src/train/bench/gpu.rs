@@ -124,7 +124,7 @@ pub(super) fn step_times(
     let mut queued = 2 * batches.len();
     let (begin, end) = (device.event(true)?, device.event(true)?);
     let mut time = |round: usize, together: usize| -> Result<f64> {
-        // The stream is already busy, so that the first launch adds no waiting time.
+        // This replay is not timed. It keeps the stream busy, so that the first timed launch adds no waiting time.
         stream.replay(&graphs[round % graphs.len()])?;
         stream.record(&begin)?;
         graphs.iter().cycle().skip(round).take(together).try_for_each(|graph| stream.replay(graph))?;

@@ -73,7 +73,7 @@ pub(super) struct Trainer {
     backend: Backend,
     program: Option<Arc<Program>>,
     initial: TrainState,
-    /// Learner for whole epochs. The first epoch makes it.
+    /// Learner for whole epochs. `None` before the first epoch.
     learner: Option<Box<dyn Learner>>,
     room: Room,
     padding: Padding,

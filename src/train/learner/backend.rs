@@ -1,4 +1,4 @@
-//! The only place that chooses between CPU, GPU and libtorch.
+//! The choice between CPU, GPU and libtorch. It is made in this module only.
 
 use std::sync::Arc;
 
@@ -60,8 +60,8 @@ impl Backend {
     /// the same recipe. `longest` is the maximum number of time steps of a sample.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Unavailable`] if libtorch or NVRTC is missing, or if the CPU is asked for a lower precision
-    /// than the highest. [`Error::Cuda`].
+    /// [`tonic_base::Error::Unavailable`] if libtorch or NVRTC is missing, or if `device` is the CPU and `precision`
+    /// is not the highest. [`Error::Cuda`].
     pub fn program(&self, sets: &[&ShardSet], longest: usize) -> Result<Option<Arc<Program>>> {
         let descriptions = sets.iter().map(|set| &set.manifest().description);
         let shape = descriptions.clone().map(|of| of.shape).next();

@@ -29,7 +29,7 @@ impl ClassWeights {
     pub(crate) fn of(self, class_samples: &[u64]) -> Option<Vec<f32>> {
         let classes = class_samples.iter().filter(|&&n| n > 0).count();
         let total: u64 = class_samples.iter().sum();
-        // A class without samples has no use for its weight, which is finite in any case.
+        // `max(1)` keeps the weight of a class without samples finite. No sample has this weight.
         let weight = |&n: &u64| (total as f64 / (classes as f64 * n.max(1) as f64)) as f32;
         match self {
             ClassWeights::None => None,
@@ -69,7 +69,7 @@ impl ClassBalance<'_> {
         let name = |class: usize| self.set.manifest().description.classes[class].clone();
         let set = self.set.dir().to_path_buf();
         let present: Vec<(usize, u64)> = self.samples.iter().copied().enumerate().filter(|&(_, n)| n > 0).collect();
-        // Of classes of the same size the first, which is the one that `predicted` chooses.
+        // If several classes have the largest size, the first of them, because `predicted` also returns the first.
         let largest = present.iter().copied().reduce(|a, b| if b.1 > a.1 { b } else { a });
         let smallest = present.iter().copied().min_by_key(|&(_, n)| n);
         let (Some((largest, most)), Some((smallest, fewest))) = (largest, smallest) else { return Vec::new() };

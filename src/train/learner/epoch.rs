@@ -69,7 +69,7 @@ pub trait Learner: std::fmt::Debug {
     /// number of updates, is always current.
     fn state(&self) -> &TrainState;
 
-    /// Updates [`state`](Learner::state) to the current parameters and moving averages of Adam.
+    /// Copies the current parameters and Adam's moving averages to [`state`](Learner::state).
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).
@@ -81,19 +81,19 @@ pub trait Learner: std::fmt::Debug {
     /// [`Error::Cuda`](crate::Error::Cuda).
     ///
     /// # Panics
-    /// If the shapes of the two networks differ: in this call, or in the next training step.
+    /// If the shapes of the two networks differ. On some devices, only the next training step panics.
     fn restart(&mut self, state: &TrainState) -> Result<()>;
 
     /// Trains on the batches of an epoch, and stops early after an interruption. Calls `each` with the loss and the
     /// number of samples of every batch.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Interrupted`] if an interruption stops the computation of a batch. The state is then that
-    /// after the last batch that was passed to `each`.
+    /// [`tonic_base::Error::Interrupted`] if an interruption stops the computation of a batch. The network is then in
+    /// the state after the last batch that was passed to `each`.
     ///
-    /// [`Error::Kernel`](crate::Error::Kernel) if the loss of a batch is NaN, infinite, or at least 2^24. This batch
-    /// does not change the parameters. But if the loss is finite on a GPU, this batch and some later ones may have
-    /// changed them.
+    /// [`Error::Kernel`](crate::Error::Kernel) if the loss of a batch is NaN, infinite, or at least 2^24. A batch
+    /// with such a loss doesn't change the parameters, with one exception: on a GPU, a batch with a finite loss
+    /// changes them, and later batches may change them too.
     ///
     /// The errors of reading the set; [`Error::Cuda`](crate::Error::Cuda).
     fn train(&mut self, feed: &Feed, epoch: &Epoch, each: &mut dyn FnMut(&BatchLoss, usize)) -> Result<()>;

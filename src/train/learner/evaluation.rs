@@ -56,7 +56,10 @@ pub(crate) fn check_labelled(set: &ShardSet) -> Result<()> {
 }
 
 impl Evaluation {
-    /// Computes the result from one prediction for each sample. Returns an error if a loss is NaN or infinite.
+    /// Returns the result of an evaluation. `tested` has one prediction for each sample of `set`.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] if a loss is NaN or infinite.
     pub(super) fn of(set: &ShardSet, tested: impl IntoIterator<Item = Prediction>) -> Result<Evaluation> {
         let names = &set.manifest().description.classes;
         let mut running = RunningScore::default();

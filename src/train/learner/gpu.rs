@@ -23,13 +23,14 @@ use crate::learner::recorded::Recorded;
 
 /// Maximum number of batches whose scores are downloaded together.
 const MAX_GROUP: usize = 256;
-/// Minimum and maximum time of a group of batches whose scores are downloaded together. Large groups delay progress
-/// output and interruptions.
+/// Wanted time between two downloads of scores. After a shorter time, the next group has twice as many batches; after
+/// a longer time, half as many. Large groups delay progress output and interruptions.
 const GROUP_TIME: Range<Duration> = Duration::from_millis(15)..Duration::from_millis(60);
 
 #[derive(Debug)]
 pub(crate) struct GpuLearner {
-    /// Network and optimiser in host memory, which `sync` brings up to date. Only `adam.step` is always current.
+    /// Copy of the network and the optimiser in host memory. `sync` updates it from the GPU; only `adam.step` is
+    /// always current.
     state: TrainState,
     stream: Stream,
     trained: GpuNetwork,
@@ -44,7 +45,8 @@ pub(crate) struct GpuLearner {
     rounded: Rounded,
 }
 
-/// Whether bfloat16 has rounded a spike count, which happens above 256. `Said` means that the user has been told.
+/// Whether a spike count was above 256. The GPU rounds such counts to bfloat16. `Said` means that the user has been
+/// told.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Rounded {
     No,
@@ -188,8 +190,8 @@ impl ScoreReader<'_> {
         self.fetch()
     }
 
-    /// Starts to download the scores of batches queued since the last call. Reports the scores that the last call
-    /// started to download.
+    /// Starts to download the scores of the batches queued since the last call. Passes the scores that the last call
+    /// started to download to `each`.
     fn fetch(&mut self) -> Result<()> {
         let batches = self.begun..self.queued;
         self.scores.swap(0, 1);

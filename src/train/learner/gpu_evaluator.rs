@@ -15,8 +15,8 @@ use crate::learner::padding::Padding;
 use crate::learner::recorded::Recorded;
 use crate::network::Network;
 
-/// Maximum number of samples per batch. With [`Pad::Batch`](super::Pad), another number would change the results of
-/// existing runs.
+/// Maximum number of samples per batch. Don't change it: with [`Pad::Batch`](super::Pad), a sample's result depends
+/// on its batch.
 const BATCH: u64 = 256;
 
 #[derive(Debug)]

@@ -11,11 +11,11 @@ use crate::learner::evaluation::{Evaluation, check_labelled};
 use crate::learner::padding::Padding;
 use crate::network::{Network, Parameters};
 
-/// Number of samples per batch of an evaluation. With [`Pad::Batch`](super::Pad), another number would change the
-/// results of existing runs.
+/// Number of samples per batch of an evaluation. Don't change it: with [`Pad::Batch`](super::Pad), a sample's result
+/// depends on its batch.
 const BATCH: usize = 128;
 
-/// A network in training with an engine that takes batches from host memory.
+/// Trains a network with an engine that takes batches from host memory.
 #[derive(Debug)]
 pub(crate) struct HostLearner {
     state: TrainState,

@@ -7,11 +7,11 @@ use tonic_shard::ShardSet;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Pad {
-    /// All samples have the same number of time steps: the maximum of the recipe, or that of the longest training
-    /// sample. A sample's result then doesn't depend on its batch.
+    /// All samples have the same number of time steps, so a sample's result doesn't depend on its batch.
+    /// [`fixed_steps`](tonic_loader::fixed_steps) computes this number from the training set.
     #[default]
     Fixed,
-    /// The number of frames of the batch's longest sample, as in Tonic's PadTensors.
+    /// Each batch is padded to the number of frames of its longest sample, as with Tonic's PadTensors.
     Batch,
 }
 
@@ -40,7 +40,7 @@ impl Padding {
     }
 }
 
-/// Returns the maximum number of time steps of a sample of `sets`, at least `steps`.
+/// Returns the number of time steps of the longest sample of `sets`, or `steps` if that is larger.
 pub fn longest_steps(steps: usize, sets: &[&ShardSet]) -> usize {
     let frames = sets.iter().map(|set| set.manifest().totals.max_frames as usize);
     frames.chain([steps]).max().unwrap_or(steps)

@@ -17,7 +17,7 @@ pub enum Warning {
     OneClass {
         /// Folder of the set.
         set: PathBuf,
-        /// Name of the class.
+        /// Name of the only class that has samples.
         class: String,
     },
     /// No sample of a training set has events.
@@ -61,7 +61,7 @@ pub enum Warning {
     SaturatedLayers {
         /// Number of the epoch, counted from 1.
         epoch: u64,
-        /// Numbers of these hidden layers, counted from 1.
+        /// Numbers of the saturated hidden layers, counted from 1.
         layers: Vec<usize>,
     },
     /// The training accuracy and loss of an epoch are no better than those of guessing.
@@ -74,7 +74,7 @@ pub enum Warning {
         guessed_accuracy: f64,
         /// Training loss of the epoch.
         loss: f64,
-        /// Loss of guessing, which predicts the same for all samples.
+        /// Loss of a guess that predicts the same class probabilities for all samples.
         guessed_loss: f64,
     },
 }

@@ -8,13 +8,13 @@ use crate::engine::SpikeCounts;
 use crate::error::{Error, Result};
 use crate::feed::Feed;
 
-/// Number of samples in the training set for each sample that is measured. The forward pass of a sample takes about a
-/// third of its training step, so the measurement takes about 1% of the time of an epoch.
+/// One of this many training samples is measured. The forward pass of a sample takes about a third of its training
+/// step, so the measurement takes about 1% of the time of an epoch.
 const ONE_OF: u64 = 32;
 /// Minimum and maximum number of samples that are measured.
 const SAMPLES: [u64; 2] = [16, 256];
-/// A neuron is saturated if it has at least this many spikes per time step on average. A neuron with several spikes in
-/// each step with input is saturated too, though it may be silent in padding.
+/// A neuron is saturated if it has at least this many spikes per time step on average. A neuron that is silent in
+/// padding can reach this average with several spikes in each step with input.
 const SATURATED: f64 = 0.95;
 /// A layer is saturated if at least this share of its neurons is either saturated or silent. A layer in which every
 /// neuron is silent does not count as saturated.

@@ -19,8 +19,9 @@ const EPOCHS: u64 = 20;
 const BATCH_SIZE: usize = 128;
 
 impl FitOptions {
-    /// Returns the configuration of the run to train. If `resume` is false, this is the configuration of a new run. If
-    /// it is true, it is that of the run in the run folder, and options that contradict this run are an error.
+    /// Returns the configuration of the run to train. If `resume` is false, this is the configuration of a new run.
+    /// If `resume` is true, the configuration is read from the run folder, and options that contradict it are an
+    /// error.
     pub(super) fn config(&self, sets: &Sets, resume: bool) -> Result<Config> {
         if resume { self.resumed(sets) } else { Ok(self.new_config(sets)) }
     }

@@ -22,8 +22,8 @@ pub struct EvalOptions {
     pub run: PathBuf,
     /// Folder of the shard set to evaluate on.
     pub data: PathBuf,
-    /// Which network of the run to evaluate: with `true`, that of the epoch with the best validation accuracy; with
-    /// `false`, that of the last epoch.
+    /// Whether to evaluate the network of the epoch with the best validation accuracy, and not that of the last
+    /// epoch.
     pub best: bool,
     /// Function that opens a set, such as [`ShardSet::open`].
     pub open: fn(&Path) -> tonic_shard::Result<ShardSet>,

@@ -115,8 +115,8 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     Ok(Fitted { epochs: run.epochs, test, warnings, seconds })
 }
 
-/// Checks the options of a new run, and writes nothing. What depends on the machine is not checked: its device, its
-/// memory and the run folder.
+/// Checks the options and the sets of a new run, and writes nothing. Doesn't check the device, the memory and the run
+/// folder.
 ///
 /// # Errors
 /// The errors of reading the sets; [`Mismatch`](tonic_shard::Error::Mismatch) if they don't fit together;

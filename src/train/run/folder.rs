@@ -4,12 +4,12 @@
 //! RUN/config.toml              everything the result depends on
 //! RUN/metrics.jsonl            one line per epoch
 //! RUN/sets.toml                where the sets are, for --resume
-//! RUN/times.json               how long each process took that trained the run
+//! RUN/times.json               how long each process trained the run
 //! RUN/checkpoint.safetensors   where --resume continues
 //! RUN/model.safetensors        the network after the last epoch, as the state dict of an nn.Sequential
 //! RUN/best.safetensors         the network after the first epoch with the best validation accuracy
 //! RUN/test.json                evaluation of model.safetensors on the test set, as `eval --json` prints it
-//! RUN/sums.json                BLAKE3 sums of the configuration, the metrics, the checkpoint and the networks
+//! RUN/sums.json                BLAKE3 sums of the files above, except sets.toml and times.json
 //! RUN/loss.png .svg, accuracy.png .svg
 //! ```
 
@@ -30,7 +30,7 @@ pub(crate) const MODEL: &str = "model.safetensors";
 pub(crate) const BEST: &str = "best.safetensors";
 /// Name of the file with the evaluation on the test set.
 pub(crate) const TEST: &str = "test.json";
-/// Name of the file with the sums of the other files.
+/// Name of the file with the BLAKE3 sums of other files in the folder.
 pub(super) const SUMS: &str = "sums.json";
 /// Names of the files of a run. A folder with any of these files holds a run. Before a new run begins in the folder,
 /// the files of the old run are removed in this order: the checkpoint first, so that a run whose files are partly
@@ -89,7 +89,7 @@ impl RunFolder {
         if self.lock.is_none() {
             std::fs::create_dir_all(&self.path).map_err(Error::io(&self.path, "create the run folder"))?;
             self.lock = Some(DirLock::take(&self.path)?);
-            self.refuse_present()?; // a run that began and ended since it was looked for
+            self.refuse_present()?; // another process may have written a run since `find`
         }
         match self.existing {
             Existing::Resume => Ok(()),

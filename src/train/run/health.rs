@@ -4,11 +4,11 @@ use crate::learner::{ClassBalance, ClassWeights, Score, Warning};
 use crate::run::activity::LayerActivity;
 use crate::run::metrics::EpochMetrics;
 
-/// Number of standard deviations by which an accuracy must exceed the accuracy of guessing to count as better. The
-/// standard deviation is that of the accuracy of guessing on a set of the same size.
+/// Number of standard deviations by which an accuracy must exceed p, the accuracy of guessing, to count as better. On
+/// a set of n samples, the standard deviation is sqrt(p * (1 - p) / n).
 const NOISE: f64 = 3.0;
-/// Difference from the accuracy of guessing above which an accuracy always counts as better. It matters for small sets,
-/// where [`NOISE`] standard deviations would be more.
+/// An accuracy that exceeds the accuracy of guessing by more than this always counts as better. This limit matters
+/// for small sets, where [`NOISE`] standard deviations are larger.
 const MOST_NOISE: f64 = 0.1;
 /// A loss counts as better than another loss if it is below this factor times the other loss. The other loss is the
 /// loss of guessing, or the loss of an earlier epoch.
@@ -19,8 +19,8 @@ const SLOW_START: u64 = 100;
 /// classes have the same size. A run has diverged if its loss is absurd and also exceeds [`TIMES_INITIAL`] times the
 /// loss of the initial weights.
 const TIMES_GUESSING: f64 = 1e4;
-/// A run has diverged if its mean loss exceeds this many times the loss of the initial weights, and is also absurd as
-/// [`TIMES_GUESSING`] says.
+/// A run has diverged if its mean loss exceeds this many times the loss of the initial weights. The loss must also be
+/// absurd: see [`TIMES_GUESSING`].
 const TIMES_INITIAL: f64 = 100.0;
 
 /// Accuracy and loss of guessing on a training set. A guess predicts the same class probabilities for every sample.
@@ -143,12 +143,13 @@ mod tests {
         assert!(is_chance(0.25, 1.3863) && is_chance(0.29, 40.0) && is_chance(0.1, 1.37));
         // More than three standard deviations, 0.041, above a quarter; or a loss that is lower.
         assert!(!is_chance(0.30, 1.3863) && !is_chance(0.28, 1.2));
-        // Of few samples, an accuracy may be far above chance by chance.
+        // With few samples, guessing can be far better than its expected accuracy.
         let few = Guessing { samples: 12, ..FOUR };
         assert!(
             few.is_chance(&Score { loss: 1.5, accuracy: 0.33 }) && !few.is_chance(&Score { loss: 1.5, accuracy: 0.42 })
         );
-        // Always guessing the larger of 95:5, with the entropy of the classes as loss.
+        // Two classes with 95% and 5% of the samples: always guessing the larger class, with the entropy of the
+        // classes as loss.
         let two = Guessing { accuracy: 0.95, loss: 0.1985, samples: 1000, classes: 2, batches: 50 };
         assert!(two.is_chance(&Score { loss: 0.1985, accuracy: 0.95 }));
         assert!(!two.is_chance(&Score { loss: 0.12, accuracy: 0.95 }));
@@ -183,7 +184,7 @@ mod tests {
         let is_diverged = |loss, initial: f64| FOUR.is_diverged::<()>(loss, || Ok(initial)).unwrap();
         assert!(is_diverged(1.4e4, 30.0) && is_diverged(1e34, 1e3));
         assert!(!is_diverged(1.3e4, 1.0) && !is_diverged(9e4, 1e3));
-        // The initial weights are asked only for a loss that is absurd.
+        // The loss of the initial weights is computed only if the given loss is absurd.
         assert!(!FOUR.is_diverged::<()>(1000.0, || Err(())).unwrap());
     }
 }

@@ -18,8 +18,8 @@ pub(crate) const FILE_NAME: &str = "metrics.jsonl";
 pub struct EpochMetrics {
     /// Number of the epoch, counted from 1.
     pub epoch: u64,
-    /// Loss and accuracy over the batches of the epoch. They are measured during training, for each batch with the
-    /// weights before its step.
+    /// Loss and accuracy over the batches of the epoch. Each batch is scored during training, with the weights before
+    /// its step.
     pub train: Score,
     /// Loss and accuracy on the validation set after the epoch; `None` without a validation set.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,7 +3,7 @@
 //! ```text
 //! options          the options of a run
 //! options_file     reads options from a TOML file
-//! sets             opens the sets of a run, and checks that they fit together; their paths, for a resumed run
+//! sets             opens the sets of a run, checks that they fit together, and stores their paths
 //! configure        makes the configuration from the options, or for a resumed run from the run folder
 //! fit, training    trains a network: the checks before it, and the epochs
 //! eval             evaluates the network of a run on a set
@@ -11,9 +11,9 @@
 //! config           config.toml: everything that the result depends on
 //! checkpoint       the state from which a run continues
 //! saved_networks   checks the networks in the folder of a resumed run
-//! sums             sums of the files of a finished run
+//! sums             BLAKE3 sums of the files of a run
 //! metrics          metrics of each epoch, and their curves
-//! times            how long the processes of a run took
+//! times            how long each process trained the run
 //! activity         how often neurons spike
 //! health           whether training learns nothing or diverges
 //! ```

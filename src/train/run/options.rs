@@ -8,9 +8,9 @@ use tonic_shard::{Existing, ShardSet};
 
 use crate::learner::{Backend, ClassWeights, Pad, Warning};
 
-/// Options of a run. If an option is `None`, a new run takes the default, and a resumed run takes the value of the run
-/// folder. A resumed run refuses a value that differs from that of the run folder, except for the options whose texts
-/// say that a resumed run may change them.
+/// Options of a run. If an option is `None`, a new run takes the default, and a resumed run takes the value of the
+/// run folder. A resumed run refuses any value that differs from it, unless the text of the option says that a resumed
+/// run may change it.
 #[derive(Clone, Debug)]
 pub struct FitOptions {
     /// Folder of the training set.

@@ -13,8 +13,8 @@ pub type RunOption = (String, Value);
 /// Reads the options in a TOML file, in the order of the file. Hyphens in names become underscores.
 ///
 /// # Errors
-/// [`Io`](tonic_base::Error::Io); [`Usage`](tonic_base::Error::Usage) if the file is not TOML, or if it has an option
-/// twice, with hyphens and with underscores.
+/// [`Io`](tonic_base::Error::Io); [`Usage`](tonic_base::Error::Usage) if the file is not TOML, or if it names an
+/// option twice, once with hyphens and once with underscores.
 pub fn read_options(path: &Path) -> Result<Vec<RunOption>> {
     read_toml(path, |document, table| options_of(path, document, table))
 }

@@ -1,5 +1,5 @@
-//! Opens the sets of a run, and checks that they fit together. Keeps their paths in the run folder, in `sets.toml`, for
-//! when the run is resumed.
+//! Opens the sets of a run, and checks that they fit together. Writes their paths to `sets.toml` in the run folder,
+//! from which a resumed run reads them.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -31,12 +31,12 @@ pub struct SetPaths {
 }
 
 impl SetPaths {
-    /// Reads the paths of the sets of the run in the folder `run`, and checks that they lead to something.
+    /// Reads the paths of the sets of the run in the folder `run`, and checks that the sets exist.
     ///
     /// # Errors
-    /// [`Usage`](tonic_base::Error::Usage) with the field `train`, `valid` or `test` if a set is no longer there, and
-    /// with `train` if the folder lacks the file, because an earlier version began the run. The errors of reading a file
-    /// of the run.
+    /// [`Usage`](tonic_base::Error::Usage) with the field `train`, `valid` or `test` if this set no longer exists.
+    /// [`Usage`](tonic_base::Error::Usage) with the field `train` if the folder has no `sets.toml`, because an
+    /// earlier version began the run. The errors of reading a file of the run.
     pub fn read(run: &Path) -> Result<SetPaths> {
         let Some(paths) = SetPaths::stored(run)? else {
             let expected = format!("the training set, which {} does not name (no {FILE_NAME})", run.display());
@@ -64,8 +64,8 @@ impl SetPaths {
         }
     }
 
-    /// Writes the paths of the sets that the options name. Sets that a resumed run was not given keep their paths. Paths
-    /// that are not UTF-8 cannot be written: the file is then left as it is.
+    /// Writes the paths of the sets in the options to `sets.toml`. If the options name no validation set or no test
+    /// set, its path in an existing file is kept. If a path is not UTF-8, the file is not changed.
     ///
     /// # Errors
     /// [`Io`](tonic_base::Error::Io).

@@ -1,8 +1,8 @@
-//! The BLAKE3 sums of the files of a run, in `sums.json`. With them, every changed byte is found when the run is resumed,
+//! The BLAKE3 sums of the files of a run, in `sums.json`. They show whether a byte has changed when the run is resumed,
 //! evaluated or compared.
 //!
-//! The sums are removed before a file changes and written after the last change. So a process that is killed leaves
-//! sums that are true, or none. Runs of earlier versions have none.
+//! The sums are removed before a file changes, and are written after the last change. If the process is killed in
+//! between, the run has no sums. Runs of earlier versions have no sums either.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -17,8 +17,8 @@ use crate::run::{checkpoint, config, metrics};
 /// Names of the files that have a sum.
 const SUMMED: [&str; 6] = [config::FILE_NAME, checkpoint::FILE_NAME, metrics::FILE_NAME, BEST, MODEL, TEST];
 
-/// Removes the sums of the run in the folder `run`, makes a change to its files, and writes the new sums. After an error
-/// of `change`, the run has no sums.
+/// Removes the sums of the run in the folder `run`, calls `change`, which changes files of the run, and writes the
+/// new sums. If `change` returns an error, the run has no sums.
 ///
 /// # Errors
 /// Errors of `change`; [`Io`](tonic_base::Error::Io).
@@ -46,7 +46,7 @@ fn write(run: &Path) -> Result<()> {
     Ok(publish(&run.join(SUMS), text.as_bytes())?)
 }
 
-/// Compares the files of a run with their sums, except for model.safetensors, which can be written again from the
+/// Compares the files of a run with their sums. Leaves out model.safetensors, which can be written again from the
 /// checkpoint. Returns false if the run has no sums.
 ///
 /// # Errors
@@ -56,7 +56,7 @@ pub(super) fn check_state(run: &Path) -> Result<bool> {
     Ok(run.join(SUMS).exists())
 }
 
-/// Compares the files that tell the settings and the results of a run with their sums.
+/// Compares config.toml, metrics.jsonl and test.json of a run with their sums.
 ///
 /// # Errors
 /// The errors of [`check`].
@@ -64,7 +64,8 @@ pub(crate) fn check_results(run: &Path) -> Result<()> {
     [config::FILE_NAME, metrics::FILE_NAME, TEST].iter().try_for_each(|name| check(run, name))
 }
 
-/// Compares the file `name` with its sum, if the run has one. Another process may train the run meanwhile.
+/// Compares the file `name` of a run with its sum. Does nothing if the run has no sum for it. It is no error if
+/// another process saves the run during this call.
 ///
 /// # Errors
 /// [`Corrupt`](tonic_base::Error::Corrupt) if the file is missing or has another sum, or if the sums cannot be read;
@@ -72,7 +73,7 @@ pub(crate) fn check_results(run: &Path) -> Result<()> {
 pub(super) fn check(run: &Path, name: &str) -> Result<()> {
     let Some(expected) = read(run)?.remove(name) else { return Ok(()) };
     let got = sum(&run.join(name))?;
-    // Other sums than a moment ago: the run was saved in between.
+    // If the stored sum has changed since the first `read`, another process has saved the run.
     if got.as_ref() == Some(&expected) || read(run)?.get(name) != Some(&expected) {
         return Ok(());
     }
@@ -80,7 +81,7 @@ pub(super) fn check(run: &Path, name: &str) -> Result<()> {
     Err(Error::corrupt(&run.join(name), "blake3", format!("{expected}, as in {SUMS}"), got))
 }
 
-/// Reads the sums of a run. If it has none, the map is empty.
+/// Reads the sums of a run. If the run has no sums, the map is empty.
 fn read(run: &Path) -> Result<BTreeMap<String, String>> {
     let path = run.join(SUMS);
     match std::fs::read(&path) {

@@ -1,5 +1,5 @@
-//! How long the processes of a run took, in `times.json`: with loading, validation and test. A run that was resumed has
-//! one entry for each process.
+//! How long each process trained a run, in `times.json`. The times include loading, validation and test. A run that
+//! was resumed has one entry for each process.
 
 use std::path::Path;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use tonic_base::publish;
 
 use crate::error::{BaseFault, Error, Result};
 
-/// Name of the file in the run folder.
+/// Name of the file with the times in the run folder.
 pub(crate) const FILE_NAME: &str = "times.json";
 
 /// Time of one process that trained the run.
@@ -24,15 +24,15 @@ pub(crate) struct ProcessTime {
 /// The times of a run, while a process trains it.
 #[derive(Debug)]
 pub(crate) struct RunTimes {
-    /// Times of the processes before.
+    /// Times of the earlier processes.
     before: Vec<ProcessTime>,
     started: Instant,
     epochs_before: u64,
 }
 
 impl RunTimes {
-    /// Starts the time of this process, which has worked since `started`, and continues the times in the folder `run` of
-    /// a run that is resumed. If the file is damaged, a new one is begun.
+    /// Starts to measure the time of this process, which began at `started`. If a run is resumed, `run` is its
+    /// folder, and the times in its file are kept. If this file is damaged, its times are dropped.
     pub(crate) fn resume(run: Option<&Path>, started: Instant, epochs_before: u64) -> RunTimes {
         RunTimes { before: run.map_or(Vec::new(), |run| read(run).unwrap_or_default()), started, epochs_before }
     }
@@ -52,7 +52,7 @@ impl RunTimes {
     }
 }
 
-/// Reads the times of the processes of a run. Runs of earlier versions have none.
+/// Reads the times of the processes of a run. Runs of earlier versions have no times: the list is then empty.
 ///
 /// # Errors
 /// [`Io`](tonic_base::Error::Io); [`Corrupt`](tonic_base::Error::Corrupt).

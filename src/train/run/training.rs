@@ -27,8 +27,8 @@ use crate::run::saved_networks;
 use crate::run::sums;
 use crate::run::times::RunTimes;
 
-/// Minimum time between two saves at ends of epochs, so that several short epochs are saved together. To write a file
-/// safely takes milliseconds, and on a shared disk tenths of a second.
+/// Minimum time between two saves at ends of epochs, so that several short epochs are saved together. Writing a file
+/// safely takes milliseconds, or tenths of a second on a shared disk.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 
 /// A run in training.
@@ -140,9 +140,9 @@ impl<'a> Training<'a> {
         sums::update(&self.fit.run, || self.config.publish(&self.fit.run))
     }
 
-    /// Writes model.safetensors from the checkpoint if model.safetensors is missing or damaged, or has other weights than
-    /// the checkpoint. Does nothing if the checkpoint was saved in the middle of an epoch. In that case model.safetensors
-    /// is of an earlier epoch, and is written again when the current epoch ends.
+    /// Writes model.safetensors from the checkpoint if model.safetensors is missing or damaged, or has other weights
+    /// than the checkpoint. Does nothing if the checkpoint was saved in the middle of an epoch. In that case
+    /// model.safetensors is of an earlier epoch, and is written again when the current epoch ends.
     pub(super) fn restore_model(&self) -> Result<()> {
         let network = &self.learner.state().network;
         if self.epochs.is_empty()
@@ -238,12 +238,12 @@ impl<'a> Training<'a> {
     fn save_files(&mut self) -> Result<()> {
         let folder = &self.fit.run;
         if let Some(network) = self.ended.take() {
-            remove_file(&folder.join(TEST))?; // of the network that this one replaces
+            remove_file(&folder.join(TEST))?; // the evaluation of the old network
             self.publish_model(MODEL, network)?;
             if let Some(network) = self.best.take() {
                 self.publish_model(BEST, network)?;
             }
-            metrics::write(folder, &self.epochs)?; // after the networks: whoever reads the metrics finds these
+            metrics::write(folder, &self.epochs)?; // last, so that a reader of the metrics finds the networks
         }
         let checkpoint = Checkpoint {
             epochs_done: self.epochs.len() as u64,
@@ -363,7 +363,7 @@ fn initial_network(config: &Config) -> Network {
 
 fn line(label: &str, m: &EpochMetrics) -> String {
     let valid = m.valid.map_or(String::new(), |v| {
-        // Classes of the same size make both the same.
+        // If all classes have the same size, macro recall and accuracy are equal.
         let recall = m.valid_macro.map(|of| of.recall).filter(|recall| (recall - v.accuracy).abs() >= 5e-4);
         let recall = recall.map_or(String::new(), |recall| format!(" macro recall {:.1}%", recall * 100.0));
         format!("  valid loss {:.4} accuracy {:.1}%{recall}", v.loss, v.accuracy * 100.0)

@@ -23,19 +23,19 @@ pub struct Comparison {
     pub runs: Vec<RunSummary>,
     /// Groups of runs whose settings are equal except for the seed.
     pub groups: Vec<RunGroup>,
-    /// Texts for the user: why the results are hard to compare.
+    /// Messages for the user that say why the results are hard to compare.
     pub warnings: Vec<String>,
 }
 
-/// Runs whose settings are equal except for the seed. Means and standard deviations are over the finished runs, each
-/// seed once.
+/// Runs whose settings are equal except for the seed. The means and standard deviations count finished runs only. If
+/// several of these runs have the same seed, they count one of them.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunGroup {
     /// Number of the group, counted from 1.
     pub number: usize,
-    /// Settings of the group by name, without the seed. Only settings that differ between the compared runs.
+    /// Settings of the group that differ between the compared runs, by name. The seed is left out.
     pub settings: Map<String, Value>,
-    /// Names of all runs of the group, also of unfinished ones.
+    /// Names of all runs of the group, including unfinished runs.
     pub runs: Vec<String>,
     /// Validation accuracy in the best epoch, as mean and standard deviation over the runs. `None` without validation.
     pub valid_accuracy: Option<Spread>,
@@ -67,8 +67,8 @@ impl Spread {
 }
 
 impl Comparison {
-    /// Reads and compares runs. Each of `folders` is a run folder, or the folder of a sweep with all its runs. A run
-    /// that is given twice counts once. A damaged run gets the state [`RunState::Damaged`].
+    /// Reads and compares runs. Each of `folders` is a run folder, or the folder of a sweep: then all runs of the
+    /// sweep are compared. A run that is given twice counts once. A damaged run gets the state [`RunState::Damaged`].
     ///
     /// # Errors
     /// [`Io`](tonic_base::Error::Io) if a folder is missing; [`Usage`](tonic_base::Error::Usage) if a folder has
@@ -191,8 +191,8 @@ pub(super) fn shown(name: &str, value: &Value) -> String {
     }
 }
 
-/// Returns one evaluation for each different test set. Compares test sets by their classes and the number of samples of
-/// each class, because test.json has no set id.
+/// Returns one evaluation for each different test set. Two test sets count as equal if they have the same classes and
+/// the same number of samples of each class, because test.json has no set id.
 fn test_sets<'a>(runs: &[&'a RunSummary]) -> Vec<&'a TestScore> {
     let mut sets: Vec<&TestScore> = Vec::new();
     for test in runs.iter().filter_map(|run| run.test.as_ref()) {

@@ -34,13 +34,13 @@ pub struct Sweep {
 pub struct PlannedRun {
     /// Name of the run's folder, such as `003-lr0.001-seed2`: the number of the run, and the options that vary.
     pub name: String,
-    /// All options of the run: first those of all runs, then those that vary.
+    /// All options of the run: first the options that all runs share, then the options that vary.
     pub options: Vec<RunOption>,
 }
 
 impl Sweep {
-    /// Reads a sweep from a TOML file. Plain keys are options of all runs. The table `[vary]` has a list of values for
-    /// each option that varies.
+    /// Reads a sweep from a TOML file. Keys outside the table `[vary]` are options of all runs. The table `[vary]`
+    /// has a list of values for each option that varies.
     ///
     /// # Errors
     /// [`Io`](tonic_base::Error::Io); [`Usage`](tonic_base::Error::Usage) if the file is not TOML or not a sweep, if a
@@ -99,8 +99,8 @@ impl Sweep {
     /// Returns whether it wrote a file.
     ///
     /// # Errors
-    /// [`Exists`](tonic_base::Error::Exists) if the folder has another sweep, or other files and no `runs.txt`;
-    /// [`Usage`](tonic_base::Error::Usage) if the path of the folder is not UTF-8 in one line;
+    /// [`Exists`](tonic_base::Error::Exists) if the folder has another sweep, or if it has other files but no
+    /// `runs.txt`; [`Usage`](tonic_base::Error::Usage) if the path of the folder is not UTF-8 or has a line break;
     /// [`Io`](tonic_base::Error::Io).
     pub fn write(&self, dir: &Path) -> Result<bool> {
         let Some(folder) = dir.to_str().filter(|text| !text.contains(['\n', '\r'])) else {
@@ -173,7 +173,7 @@ fn word(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Float(number) => format!("{number:?}"),
-        // As on the command line: 16 is three layers, and 16, is one.
+        // As on the command line: "16" stands for three layers of 16 neurons, "16," for one layer.
         Value::Array(values) if values.len() == 1 => format!("{},", word(&values[0])),
         Value::Array(values) => values.iter().map(word).collect::<Vec<_>>().join(","),
         other => other.to_string(),

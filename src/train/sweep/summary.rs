@@ -54,10 +54,11 @@ pub struct RunSummary {
     pub last_train: Option<Score>,
     /// Test result of the network after the last epoch. `None` if the network was not tested.
     pub test: Option<TestScore>,
-    /// Time of the run in seconds, with loading, validation and test: the sum over its processes, each up to its last
-    /// save. Epochs of earlier versions of this program count with the time of training only.
+    /// Sum of the times of the run's processes, in seconds. The time of a process includes loading, validation and
+    /// test, and ends with its last save. Epochs that an earlier version of this program trained count with their
+    /// training time only.
     pub seconds: f64,
-    /// Number of epochs that `seconds` counts with the time of training only.
+    /// Number of epochs that count in `seconds` with their training time only.
     pub epochs_of_training_time: u64,
     /// Metrics of each finished epoch.
     pub epochs: Vec<EpochMetrics>,
