@@ -7,8 +7,8 @@ use std::process::Command;
 
 use crate::slurm::{Cluster, POLL, script, succeed, wait};
 
-/// Samples of each of the three recordings. A task has a hundred shards or so, so that a test has time to stop it after
-/// the first.
+/// Number of samples in each of the three recordings. Each task writes about a hundred shards, so a test has time to
+/// stop it after the first shard.
 const SAMPLES: usize = 520;
 
 /// Options of `convert` that make small shards slowly, with compression level 19.
@@ -78,7 +78,7 @@ impl Bench {
     }
 }
 
-/// A pattern of the command line of the process that writes the parts `parts`.
+/// Returns a pattern that matches the command line of the process that writes `parts`.
 fn writer(parts: &str) -> String {
     format!("^[^ ]*tonic-prep .*{parts}")
 }
@@ -142,7 +142,7 @@ fn tasks_that_are_requeued_cancelled_or_killed_continue_to_the_same_bytes() {
     let logs = cluster.logs();
     assert!(logs.contains("interrupted: complete shards are kept"), "the task was not interrupted: {logs}");
 
-    // scancel: the task ends, and the merge with it. The same lines continue.
+    // scancel ends a task, and Slurm then cancels the merge. If the same jobs are submitted again, they continue.
     let job = bench.submit_array("cancelled", &[]);
     let merge = bench.submit_merge(&job, "cancelled");
     bench.stop_writer("cancelled.parts/3");
@@ -169,8 +169,8 @@ fn lost_nodes_and_second_arrays_leave_the_same_bytes() {
     let Some(bench) = Bench::start() else { return };
     let cluster = &bench.cluster;
 
-    // A node hangs, with all that runs on it, and is set down: Slurm queues its tasks again at once. The old processes
-    // live on after the new ones have ended.
+    // A node hangs with all its processes, and is marked as down: Slurm queues its tasks again at once. The old
+    // processes are still alive after the new ones have ended.
     let job = bench.submit_array("lost", &[]);
     let merge = bench.submit_merge(&job, "lost");
     bench.stop_writer("lost.parts/2");

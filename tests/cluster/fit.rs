@@ -37,7 +37,7 @@ impl Bench {
     }
 }
 
-/// A pattern of the command line of the process that trains `run`.
+/// Returns a pattern that matches the command line of the process that trains `run`.
 fn trainer(run: &str) -> String {
     format!("^[^ ]*tonic-train fit -o {run}")
 }

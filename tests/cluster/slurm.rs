@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// Maximum time that a test waits for one condition. It is long, because a busy machine is slow.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Time between two looks at a condition that a program has to tell.
+/// Time between two checks of a condition, if each check runs a program.
 pub(crate) const POLL: Duration = Duration::from_millis(50);
 
 pub(crate) struct Cluster {
@@ -138,15 +138,16 @@ impl Cluster {
         String::from_utf8(output.stdout).unwrap().trim().to_string()
     }
 
-    /// Waits until `is_so` returns true, and stops the processes whose command line matches `programs` at once. A stopped
-    /// process can't end before a test has interrupted it.
+    /// Waits until `is_so` returns true, and then stops the processes whose command line matches `programs` with
+    /// SIGSTOP. So they can't end before the test sends them another signal.
     pub(crate) fn stop_when(&self, programs: &str, what: &str, mut is_so: impl FnMut() -> bool) {
         wait(what, Duration::from_millis(2), || {
             is_so() && self.run(&["pkill", "-STOP", "-f", programs]).status.success()
         });
     }
 
-    /// Waits until a signal has reached the stopped processes that match `programs`, and lets them go on.
+    /// Waits until the stopped processes that match `programs` have a pending signal, and then continues them with
+    /// SIGCONT.
     pub(crate) fn continue_when_signalled(&self, programs: &str) {
         wait("a signal", POLL, || {
             let ids = self.says(&["pgrep", "-f", programs]);
@@ -218,7 +219,7 @@ fn path() -> String {
     format!("{}:{}:/usr/sbin", ours.display(), std::env::var("PATH").unwrap())
 }
 
-/// Waits until `is_so`, which is asked every `poll`, returns true. Panics if this takes longer than [`PATIENCE`].
+/// Calls `is_so` once every `poll` until it returns true. Panics if this takes longer than [`PATIENCE`].
 pub(crate) fn wait(what: &str, poll: Duration, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {

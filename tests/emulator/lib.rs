@@ -37,16 +37,17 @@ pub fn install() -> &'static Path {
     })
 }
 
-/// Folder for compiled kernels, for the environment variable `TONIC_CACHE`. Its name depends on the emulator's sources,
-/// as compiled kernels do. With `ptx`, it is the folder of kernels that run as PTX.
+/// Returns the folder for compiled kernels, for the environment variable `TONIC_CACHE`. Its name depends on the
+/// emulator's sources, because compiled kernels depend on them too. `ptx` says whether the kernels run as PTX; these
+/// kernels have a folder of their own.
 pub fn kernel_cache(ptx: bool) -> PathBuf {
     let mut folder = install().as_os_str().to_owned();
     folder.push(if ptx { "-ptx" } else { "-kernels" });
     folder.into()
 }
 
-/// Path of the real NVRTC that `scripts/setup` downloads, for the environment variable [`PTX`]. If this NVRTC or Python
-/// is missing, prints what is missing and returns `None`.
+/// Returns the path of the real NVRTC that `scripts/setup` downloads, for the environment variable [`PTX`]. If this
+/// NVRTC or Python is missing, prints what is missing and returns `None`.
 pub fn real_nvrtc() -> Option<PathBuf> {
     let nvrtc = Path::new(CRATE).join("../../.deps/nvrtc/libnvrtc.so.13");
     let python = Command::new("python3").arg("--version").output().is_ok_and(|output| output.status.success());
@@ -93,8 +94,8 @@ fn hash_of_sources() -> String {
     hasher.finalize().to_hex()[..16].into()
 }
 
-/// Compiles a library to the file `<name>.<version>`. Also makes a library `<name>` that loads it, because programs
-/// look for that name first and could find a real driver.
+/// Compiles a library to the file `<name>.<version>`. Also makes a library `<name>`, which loads that file: programs
+/// look for `<name>` first, and would otherwise find a real driver.
 fn compile_library(folder: &Path, name: &str, version: &str, arguments: &[&str]) {
     let versioned = format!("{name}.{version}");
     let output = folder.join(&versioned);

@@ -52,8 +52,8 @@ fn a_gradient_of_thousands_of_steps_is_as_close_as_float32_gets() {
     }
 }
 
-/// Tests potentials above 2^22, the limit of the kernels' fast way to count spikes. Such a number of spikes is absurd,
-/// but must not be another one than the CPU's.
+/// Tests potentials above 2^22, the limit of the kernels' fast way to count spikes. No useful network has so many
+/// spikes, but GPU and CPU must still count the same number.
 #[test]
 fn millions_of_spikes_in_a_step_are_counted_exactly() {
     let shape = Shape { inputs: 1, hidden: vec![70], classes: 3 };

@@ -34,8 +34,8 @@ fn a_diverged_run_says_where_as_the_cpus_does_and_keeps_its_last_good_checkpoint
     }
 }
 
-/// Returns the message of a diverged run after "at epoch". The part before that has the loss, which may be infinite on
-/// one device and NaN on the other.
+/// Returns the part of a diverged run's message that comes after "at epoch". The part before has the loss, which may
+/// be infinite on one device and NaN on the other.
 fn place(stderr: &str) -> &str {
     stderr.split_once(" at epoch ").unwrap().1
 }

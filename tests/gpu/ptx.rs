@@ -1,6 +1,6 @@
-//! Runs training steps on the emulated GPU with the PTX that NVRTC makes of the kernels. A real GPU also runs what
-//! NVRTC makes, while the other tests run what a C++ compiler makes. The emulator finds races, copies that nothing
-//! waits for, reads of memory that was never written, and accesses outside of memory.
+//! Runs training steps on the emulated GPU with PTX that NVRTC compiles from the kernels, as on a real GPU. In the
+//! other tests on the emulated GPU, a C++ compiler compiles the kernels. The emulator finds races, copies that
+//! nothing waits for, reads of memory that was never written, and accesses outside of memory.
 
 use std::path::Path;
 use std::time::Duration;

@@ -8,7 +8,7 @@ use assert_cmd::Command;
 
 use crate::{is_real, kernel_cache, sets};
 
-/// Returns environment variables with which a child process finds the GPU and the kernel cache.
+/// Returns the environment variables that tell a child process the GPU and the kernel cache of the tests.
 fn environment() -> Vec<(&'static str, OsString)> {
     let cache = ("TONIC_CACHE", kernel_cache().into());
     if is_real() { vec![cache] } else { vec![cache, ("LD_LIBRARY_PATH", tonic_emulator::install().into())] }
@@ -30,7 +30,7 @@ pub(crate) fn eval(dir: &Path, run: &str, data: &str) -> Command {
     on_gpu(sets::eval_on("cuda:0", dir, run, data))
 }
 
-/// Starts a quiet fit on the GPU as a child process, and doesn't wait for it. Its stderr is a pipe, to be read after
+/// Starts a quiet fit on the GPU as a child process, and doesn't wait for it. Its stderr is a pipe that is read after
 /// the process has ended.
 pub(crate) fn start(dir: &Path, run: &str, others: &str) -> Child {
     let arguments = sets::fit_arguments(dir, run, &format!("--device cuda:0 --quiet {others}"));

@@ -1,5 +1,4 @@
-//! Compares a training step of one engine with a step of another. The tests of the CPU and of the GPU share this
-//! module.
+//! Compares a training step of two engines. The tests of the CPU and the tests of the GPU share this module.
 
 use proptest::prelude::*;
 use tonic_toolkit::loader::Batch;
@@ -9,7 +8,7 @@ use tonic_toolkit::train::network::{Iaf, Network, Parameters, Shape};
 
 use crate::random::{self, relative_error, wide};
 
-/// A batch and a network for it. Float32 sums of their values are exact in any order.
+/// A batch and a network with values that float32 adds exactly, in any order.
 #[derive(Debug)]
 pub(crate) struct Case {
     pub network: Network,
@@ -65,7 +64,7 @@ impl Case {
 /// 1e-5. A small loss allows a larger error of the gradients.
 pub(crate) fn agree(got: &Stepped, expected: &Stepped) -> Result<(), TestCaseError> {
     let limit = (4.0 * f64::from(f32::EPSILON) / expected.loss.loss.abs()).max(1e-5);
-    // On a dyadic grid sums are exact, and so every spike and logit must be equal.
+    // The values are multiples of a power of two, so sums are exact, and every spike and logit must be equal.
     prop_assert_eq!(&got.logits, &expected.logits);
     prop_assert!((got.loss.loss - expected.loss.loss).abs() <= 1e-6 * expected.loss.loss.abs().max(1.0));
     prop_assert_eq!(got.loss.correct, expected.loss.correct);

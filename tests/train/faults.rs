@@ -131,7 +131,7 @@ fn a_damaged_chunk_is_named_by_shard_chunk_and_samples() {
     assert!(model("stream") == model("plain"));
 }
 
-/// Trains a run of one epoch on the sets of [`sets::task`]. Returns the folder of all.
+/// Trains a run of one epoch on the sets of [`sets::task`]. Returns the folder that has the sets and the run.
 fn trained() -> TempDir {
     let dir = sets::task();
     succeeds(&mut fit(dir.path(), "run", "--epochs 1 --quiet"));

@@ -11,8 +11,8 @@ fn frozen(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/frozen").join(name)
 }
 
-/// Evaluates the frozen run `name`, then resumes it with its original options. Compares both results with the frozen
-/// ones.
+/// Evaluates the frozen run `name`, then resumes it with its original options. Compares both results with the results
+/// that are stored with the frozen run.
 fn assert_finishes(name: &str, options: &str) {
     let (dir, set, frozen_run) = (tempfile::tempdir().unwrap(), frozen("conversion/finished"), frozen(name));
     let run = dir.path().join("run");

@@ -69,7 +69,7 @@ fn silent_layers_and_chance_are_warned_of_with_what_to_try() {
     assert_eq!(warnings(&report).len(), stderr.lines().count(), "{report}");
     assert!(warnings(&report)[0].starts_with("epoch 1: hidden layers 1, 2 are silent"));
 
-    // Where no sample has events, that is said, and no other cause.
+    // If no sample has events, the warning says so, and names no other cause.
     Spec::new(9, 4).write(&dir.path().join("empty"), |i| Sample { frames: vec![Vec::new(); 3], ..learnable(1)(i) });
     let report = json(&mut fit(dir.path(), "run", "--train DIR/empty --epochs 4 --overwrite"));
     let [said] = warnings(&report)[..] else { panic!("{report}") };
@@ -129,7 +129,8 @@ fn a_loss_that_is_absurdly_large_is_divergence() {
     // Only the network after the last step has diverged.
     let others = "--batch-size 1000 --epochs 1 --lr 1e6 --valid DIR/valid --overwrite";
     fails(&mut fit(dir.path(), "run", others), 5, &["the loss is ", "guessing gives 1.0986) at epoch 1, batch 1: "]);
-    // The initial weights are the cause, whichever option made them large; what is advised trains.
+    // The initial weights are the cause, whether --gain or --theta made them large. With the advice of the message,
+    // the run trains.
     for (others, advice) in [
         ("--gain 1e6", "--gain below 1000000.0 or a --theta above 1.0"),
         ("--theta 1e-8", "--gain below 1.0 or a --theta above 1e-8"),
@@ -270,7 +271,7 @@ fn a_resumed_run_takes_its_settings_from_its_folder() {
         fails(&mut resume(&[flag, value]), 4, &["config.toml", expected, &advice]);
     }
     assert_eq!(bytes(&run, "checkpoint.safetensors"), before);
-    // Without an option, and with options that say what the run has; then longer.
+    // Resumes without options, then with the options of the run and more epochs.
     succeeds(&mut resume(&[]));
     assert_eq!(epochs(&run).len(), 2);
     succeeds(&mut resume(&["--batch-size", "8", "--drop-last", "--theta", "0.5", "--epochs", "4"]));
@@ -308,7 +309,7 @@ fn a_resumed_run_finds_its_sets() {
         assert_eq!(bytes(&dir.path().join("whole"), file), bytes(&run, file), "{file}");
     }
     succeeds(&mut resume("run", &["--resume=auto"]));
-    // Another set at the place of the run's set, and none.
+    // The path of the validation set leads to nothing, then to another set.
     let (valid, aside) = (dir.path().join("valid"), dir.path().join("aside"));
     std::fs::rename(&valid, &aside).unwrap();
     let words = ["--valid: expected the set of the run, which was at ", "/valid, got nothing there"];
@@ -322,7 +323,7 @@ fn a_resumed_run_finds_its_sets() {
     succeeds(&mut resume("run", &[&moved[..], &["--resume", "--epochs", "4"]].concat()));
     succeeds(&mut resume("run", &["--resume", "--epochs", "5"]));
     assert_eq!(epochs(&run).len(), 5);
-    // Without the test set once: its place is kept.
+    // A resume without the test set keeps the path of the test set.
     let before = bytes(&run, "sets.toml");
     succeeds(&mut resume("run", &[&moved[..4], &["--resume", "--epochs", "6"]].concat()));
     assert!(!run.join("test.json").exists() && bytes(&run, "sets.toml") == before);

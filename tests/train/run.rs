@@ -115,7 +115,8 @@ fn a_run_comes_to_the_same_bits_on_every_instruction_set() {
     fails(&mut named("none", "sse9"), 2, &["TONIC_ISA", "portable", "got sse9"]);
 }
 
-/// Starts a fit as a child process, and doesn't wait for it. Its stderr is a pipe, to be read after its end.
+/// Starts a fit as a child process, and doesn't wait for it. Its stderr is a pipe that is read after the process has
+/// ended.
 pub(crate) fn start(dir: &Path, run: &str, others: &str) -> Child {
     start_on("", dir, run, others)
 }
@@ -286,7 +287,8 @@ fn the_networks_of_a_complete_run_are_mended_or_missed() {
     }
 }
 
-/// Tests a signal during a batch that takes seconds. The run is saved as it was before the batch.
+/// Tests a signal during a batch that takes seconds. The batch is given up, and the run is saved as it was before the
+/// batch.
 #[test]
 fn a_signal_within_a_long_batch_gives_the_batch_up() {
     let dir = tempfile::tempdir().unwrap();
@@ -395,7 +397,7 @@ fn a_signal_ends_every_command_with_130() {
     let dir = sets::task();
     let path = |name: &str| dir.path().join(name).display().to_string();
     succeeds(&mut fit(dir.path(), "run", "--epochs 1 --quiet"));
-    // Whoever reads a pipe into which nobody writes waits forever.
+    // A program that reads from a pipe without a writer would wait forever.
     for (folder, pipe) in [("set", "manifest.json"), ("waits", "config.toml"), (".", "spec.toml")] {
         std::fs::create_dir_all(dir.path().join(folder)).unwrap();
         assert!(Command::new("mkfifo").arg(dir.path().join(folder).join(pipe)).status().unwrap().success());

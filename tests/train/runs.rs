@@ -63,14 +63,14 @@ fn handles_interrupts(process: u32) -> bool {
     caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 2 != 0)
 }
 
-/// Starts a run and stops it with Ctrl-C. If its checkpoint is then between two epochs, resumes the run and stops it
-/// again, until a checkpoint is in the middle of an epoch. `start(false)` starts the run, `start(true)` resumes it.
-/// Returns the stderr of the process that was stopped last.
+/// Starts a run and stops it with Ctrl-C. If the run is then saved between two epochs, resumes it and stops it again,
+/// until it is saved in the middle of an epoch. `start(false)` starts the run, `start(true)` resumes it. Returns the
+/// stderr of the process that was stopped last.
 pub(crate) fn interrupted(mut start: impl FnMut(bool) -> Child, run: &Path, after: Duration) -> String {
     for tries in 1..20 {
         let child = start(tries > 1);
         wait_for("first checkpoint", || run.join("checkpoint.safetensors").exists());
-        // A process that resumes finds a checkpoint before it listens for signals.
+        // If a run is resumed, the checkpoint is there before the process handles signals.
         wait_for("handler of SIGINT", || handles_interrupts(child.id()));
         std::thread::sleep(after * tries);
         let kill = Command::new("sh").arg("-c").arg(format!("kill -INT {}", child.id())).status().unwrap();
@@ -86,8 +86,9 @@ pub(crate) fn interrupted(mut start: impl FnMut(bool) -> Child, run: &Path, afte
     panic!("the run always stopped between two epochs");
 }
 
-/// Kills a run after a random time below `pause` milliseconds and resumes it with the next of `resumes`, until it ends
-/// or none is left. Returns the number of kills.
+/// Kills the process of a run after a random time below `pause` milliseconds, and starts the next process of
+/// `resumes`, again and again. Stops when a process ends by itself, or when `resumes` has no more items. Returns the
+/// number of kills.
 pub(crate) fn kill_again_and_again<R: FnOnce() -> Child>(
     mut child: Child,
     run: &Path,
@@ -108,7 +109,7 @@ pub(crate) fn kill_again_and_again<R: FnOnce() -> Child>(
         let now = || run.join("checkpoint.safetensors").exists().then(|| where_is(run));
         let seen = now();
         child = resume();
-        // A kill after the last epoch, while pictures are drawn, leaves no progress to make.
+        // If the run was killed after the last epoch, there is no progress to wait for.
         wait_for("progress after a resume", || now() > seen || child.try_wait().unwrap().is_some());
     }
     outcome(&child.wait_with_output().unwrap());

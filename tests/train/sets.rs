@@ -48,7 +48,7 @@ impl Spec {
         Spec { samples, chunk_samples, shard_chunks: 5, classes, recipe, frame_limit: None, channels, counts }
     }
 
-    /// Writes the set to `dir`. `sample` makes the sample with an index from 0.
+    /// Writes the set to `dir`. `sample(i)` is the sample with the index i.
     pub(crate) fn write(&self, dir: &Path, sample: impl Fn(u64) -> Sample) -> Manifest {
         let mut writer = self.start(dir);
         let (mut encoder, description) = (Encoder::new(1).unwrap(), self.description());

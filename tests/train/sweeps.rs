@@ -30,7 +30,7 @@ fn a_file_of_options_gives_the_run_that_flags_give() {
     let text = "train = \"train\"\nvalid = \"valid\"\nhidden = [24]\nbatch_size = 16\nlr = 1e-2\nseed = 3\ntheta = 0.5\n\
                 drop-last = true\ndevice = \"cpu\"\nepochs = 2\noutput = \"nowhere\"\nresume = \"auto\"\nquiet = true\n";
     write(path, "fit.toml", text);
-    // What is typed wins, also over options that exclude each other.
+    // Options of the command line replace options of the file, even if the two exclude each other.
     succeeds(&mut program(path, "fit --options fit.toml -o file --seed 7 --overwrite --threads 1"));
     assert_same(&path.join("typed"), &path.join("file"));
     assert_eq!(bytes(&path.join("typed"), "config.toml"), bytes(&path.join("file"), "config.toml"));
@@ -186,7 +186,7 @@ fn one_layer_and_three_have_different_names_and_too_many_tasks_are_said() {
     assert_eq!(json(&mut program(dir.path(), "sweep s.toml -o most")).get("note"), None);
 }
 
-/// Finds, in `compare`'s JSON, the run whose name contains `part`.
+/// Returns the run whose name contains `part`, from the JSON of `compare`.
 fn run<'a>(said: &'a Value, part: &str) -> &'a Value {
     let mut runs = said["runs"].as_array().unwrap().iter();
     runs.find(|run| run["name"].as_str().unwrap().contains(part)).unwrap()
@@ -354,7 +354,7 @@ fn a_damaged_run_is_named_and_the_others_are_shown() {
     fails(&mut program(path, "compare train"), 2, &["train: expected the folder of a run or of a sweep"]);
 }
 
-/// The program must read the example of a sweep in scripts/cluster.
+/// Tests that the example in scripts/cluster is a valid sweep.
 #[test]
 fn the_example_is_a_sweep() {
     let dir = sets::task();
