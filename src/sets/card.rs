@@ -32,7 +32,7 @@ pub struct Card {
 
 impl Card {
     /// Writes the card of `set` into the directory of the set. Reads all samples, for the picture. A card that was
-    /// written by hand, or changed since a program wrote it, is replaced only with `force`.
+    /// written by hand, or changed since this program wrote it, is replaced only with `force`.
     ///
     /// # Errors
     /// [`tonic_base::Error::Exists`] for a card that was written or changed by hand; [`tonic_base::Error::Corrupt`];
@@ -109,7 +109,8 @@ fn classes(manifest: &Manifest, out: &mut String) {
     say_more(classes.len(), out);
 }
 
-/// Adds to a card how many rows of a table are left out, if any. `rows` is the number of rows without this limit.
+/// If a table has more than [`MOST_ROWS`] rows, adds a line that says how many are left out. `rows` is the number of
+/// all rows.
 fn say_more(rows: usize, out: &mut String) {
     if rows > MOST_ROWS {
         let _ = writeln!(out, "\nAnd {} more, which the manifest lists.", rows - MOST_ROWS);

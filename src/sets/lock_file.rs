@@ -29,7 +29,8 @@ pub struct LockedSet {
     pub name: String,
     /// Id of the set.
     pub id: Id,
-    /// URLs of the set, without its id. Empty if only directories of the set were given.
+    /// URLs of the set, without credentials and without the id after `#`. Empty if only directories of the set were
+    /// given.
     #[serde(default)]
     pub urls: Vec<String>,
     /// Number of samples.

@@ -43,8 +43,8 @@ impl FromStr for Condition {
     }
 }
 
-/// Writes a new set to `output`, with those samples of a set that `filter` selects. If `split` is given,
-/// writes several sets: each part of the split becomes a set in a folder of its own inside `output`.
+/// Writes the samples of a set that `filter` selects to `output`, as a new set. If `split` is given, writes several
+/// sets: each part of the split becomes a set in a folder of its own inside `output`.
 ///
 /// Returns the directory and the manifest of each new set.
 ///

@@ -148,8 +148,8 @@ pub(super) fn step_times(
     Ok(StepTimes { seconds, last_loss, free })
 }
 
-/// Measures dense batches, loading and memory on a GPU. `free` is the free GPU memory in bytes before the benchmark
-/// allocated anything.
+/// Measures how fast a GPU writes dense batches and how fast a set is loaded into GPU memory, and the memory that is
+/// used. `free` is the free GPU memory in bytes before the benchmark allocated anything.
 pub(super) fn measure(
     program: &Program,
     cache: &DeviceCache,

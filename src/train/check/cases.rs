@@ -119,7 +119,8 @@ fn large(count: u32, i: usize, width: Width) -> u32 {
     }
 }
 
-/// The weights are multiples of 1/64, or of a smaller power of two, so that float32 sums are exact.
+/// Returns the network of a case. Its weights are multiples of 1/64, or of a smaller power of two, so that float32
+/// sums are exact.
 pub(super) fn network_of(case: &Case) -> Network {
     let shape = Shape { inputs: case.inputs as usize, hidden: case.hidden.to_vec(), classes: case.classes };
     let neuron = Iaf { min_v_mem: case.min_v_mem, ..Iaf::default() };

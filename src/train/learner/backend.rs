@@ -84,7 +84,7 @@ impl Backend {
         }
     }
 
-    /// Makes a learner. `program` must be the result of [`Backend::program`]. [`Engine::set_class_weights`] explains
+    /// Makes a learner. `program` must be the result of [`Backend::program`]. See [`Engine::set_class_weights`] for
     /// `class_weights`.
     ///
     /// # Errors

@@ -33,7 +33,7 @@ pub struct Room {
     pub longest: usize,
     /// Maximum number of batches in an epoch.
     pub batches: u64,
-    /// Number of samples in the largest set for evaluations.
+    /// Number of samples of the largest set that is evaluated.
     pub evaluated: u64,
 }
 

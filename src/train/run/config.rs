@@ -176,7 +176,7 @@ impl Config {
     }
 
     /// Changes the learning rate from the next batch on, and records the change. `epochs_done` and `batches_done` say
-    /// how much of the run is finished. Returns whether `lr` differs from the current learning rate.
+    /// how much of the run is finished. Returns false, and changes nothing, if the learning rate is `lr` already.
     pub(crate) fn change_lr(&mut self, epochs_done: u64, batches_done: u64, lr: f64) -> bool {
         if lr == self.current_lr() {
             return false;

@@ -83,7 +83,7 @@ impl FitOptions {
 
     /// Checks that the options name the same validation set and test set as the run to resume. `stored` describes the
     /// sets of the run, `asked` the sets that the options name. Returns `stored`. If the run had no validation set
-    /// until now, adds the one that the options name.
+    /// until now, the result also has the validation set of the options.
     ///
     /// # Errors
     /// [`Mismatch`](tonic_shard::Error::Mismatch) with the field `valid` or `test` if the options name another set, or

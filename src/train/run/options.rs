@@ -49,7 +49,8 @@ pub struct FitOptions {
     pub pad: Option<Pad>,
     /// Where samples are kept between epochs. A resumed run may change it.
     pub cache: CacheChoice,
-    /// Whether the pages of streamed shards are locked in memory, so that they stay there.
+    /// Whether the pages of streamed shards are locked in memory, so that they stay there. A resumed run may change
+    /// it.
     pub pin: bool,
     /// What to do if the run folder holds a run already.
     pub existing: Existing,

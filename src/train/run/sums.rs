@@ -1,5 +1,5 @@
-//! The BLAKE3 sums of the files of a run, in `sums.json`. They show whether a byte has changed when the run is resumed,
-//! evaluated or compared.
+//! The BLAKE3 sums of the files of a run, in `sums.json`. When the run is resumed, evaluated or compared, the sums
+//! show whether a byte of a file has changed.
 //!
 //! The sums are removed before a file changes, and are written after the last change. If the process is killed in
 //! between, the run has no sums. Runs of earlier versions have no sums either.

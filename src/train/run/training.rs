@@ -72,8 +72,8 @@ impl fmt::Display for Position {
 }
 
 impl<'a> Training<'a> {
-    /// Prepares a run. If `resume` is false, the run starts with a new network. If it is true, the run continues from
-    /// the checkpoint in the run folder. `started` is when this process began to work on the run.
+    /// Prepares a run. If `resume` is false, the run starts with a new network. If `resume` is true, the run
+    /// continues from the checkpoint in the run folder. `started` is when this process began to work on the run.
     pub(super) fn start(
         fit: &'a FitOptions,
         mut config: Config,

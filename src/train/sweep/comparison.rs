@@ -27,8 +27,8 @@ pub struct Comparison {
     pub warnings: Vec<String>,
 }
 
-/// Runs whose settings are equal except for the seed. The means and standard deviations count finished runs only. If
-/// several of these runs have the same seed, they count one of them.
+/// Runs whose settings are equal except for the seed. Only finished runs count in the means and standard deviations.
+/// If several finished runs have the same seed, only the first of them counts.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunGroup {
     /// Number of the group, counted from 1.

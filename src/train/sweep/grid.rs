@@ -156,8 +156,8 @@ impl PlannedRun {
     }
 }
 
-/// Reads the names of a sweep's runs from `runs.txt`. Ignores the parents of the paths in this file, so that the folder
-/// of a sweep can be moved.
+/// Reads the names of a sweep's runs from `runs.txt`. Uses only the last part of each path in this file, so that the
+/// folder of a sweep can be moved.
 pub(super) fn listed(dir: &Path) -> Result<Vec<String>> {
     let list = dir.join(RUNS);
     let text = std::fs::read_to_string(&list).map_err(Error::io(&list, "read the list of runs"))?;
