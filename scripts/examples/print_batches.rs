@@ -1,5 +1,6 @@
-//! Prints the batches of an epoch as tonic-train reads them: a line for each, with the BLAKE3 hash of its dense frames
-//! (B, T, P * H * W), float32, and its labels. tests/python compares the batches of the Python package with them.
+//! Prints a line for each batch of an epoch: the BLAKE3 hash of the batch's dense float32 frames, (B, T, P * H * W),
+//! and its labels. The batches are read as in tonic-train. tests/python compares these lines with the batches of the
+//! Python package.
 //!
 //!     cargo run --release --example print_batches -- SET BATCH_SIZE STEPS SEED EPOCH
 

@@ -7,9 +7,9 @@ use crate::cgroup::groups_around;
 
 /// Returns the number of threads that can run at once, at least 1.
 ///
-/// The environment variable `RAYON_NUM_THREADS` sets this number. Without it, the number is that of the processors in
-/// the affinity mask or, if that is smaller, the smallest CPU quota of the process's control groups. Quotas are rounded
-/// to whole processors. Systems other than Linux report the number themselves ([`std::thread::available_parallelism`]).
+/// If the environment variable `RAYON_NUM_THREADS` is set, returns its value. Otherwise, on Linux, returns the smaller
+/// of two numbers: the processors in the affinity mask, and the smallest CPU quota of the process's control groups,
+/// rounded to whole processors. On other systems, returns what [`std::thread::available_parallelism`] reports.
 pub fn cores() -> usize {
     let asked = std::env::var("RAYON_NUM_THREADS").ok().and_then(|n| n.parse().ok()).filter(|&n| n > 0);
     asked

@@ -22,8 +22,8 @@ pub fn free_space(path: &Path) -> Option<u64> {
     }
 }
 
-/// Checks that the disk of `path` has room for `needed` bytes. Of these, `there` bytes are on the disk already, or will
-/// be freed. Returns no error if the system does not report the free space.
+/// Checks that the disk of `path` has room for `needed` bytes, of which `there` bytes need no free space, because they
+/// are on the disk already or will be freed. Returns no error if the system does not report the free space.
 ///
 /// # Errors
 /// [`Error::NoSpace`].

@@ -1,7 +1,7 @@
 //! Handles signals that ask a run to stop: Ctrl-C, and the signals of a batch system when a job's time is over.
 //!
-//! The run then saves its state and stops as soon as it safely can. If this takes too long, the process ends anyway
-//! (see [`install`]). This damages no file, because files are written atomically.
+//! The run then saves its state and stops as soon as it safely can. With [`OnSignal::StopWithin`], the process ends
+//! anyway if this takes too long. This damages no file, because files are written atomically.
 
 #[cfg(unix)]
 use std::io::Write;

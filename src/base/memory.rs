@@ -7,9 +7,9 @@ use crate::cgroup::groups_around;
 
 /// Returns the number of bytes of memory that this process can still use. `None` if the system doesn't report it.
 ///
-/// This is the free memory of the machine (`MemAvailable`), or of a control group (cgroup) of the process if that has
-/// less. The free memory of a group is its limit minus the memory that it uses. Memory for cached files counts as free.
-/// Versions 1 and 2 of control groups are supported.
+/// This is the smallest of several numbers: the free memory of the machine (`MemAvailable`), and the free memory of
+/// each control group (cgroup) that contains the process. The free memory of a group is its limit minus the memory that
+/// it uses. Memory for cached files counts as free. Versions 1 and 2 of control groups are supported.
 pub fn free_memory() -> Option<u64> {
     free_at(Path::new("/"))
 }
@@ -22,8 +22,8 @@ fn free_at(root: &Path) -> Option<u64> {
     groups.lines().filter_map(|line| left_of(root, line)).chain(machine).min()
 }
 
-/// Names of files in which control groups report memory. Of several `limits`, the lowest counts. `cached` is a line of
-/// the file `memory.stat`: memory for cached files.
+/// Names of the files in which a control group reports its memory. If several files in `limits` have a limit, the
+/// lowest limit counts. `cached` is the name of the line in `memory.stat` with the memory for cached files.
 struct Names {
     limits: &'static [&'static str],
     used: &'static str,
@@ -36,8 +36,9 @@ const VERSION_1: Names =
 const VERSION_2: Names =
     Names { limits: &["memory.max", "memory.high"], used: "memory.current", cached: "inactive_file" };
 
-/// How many bytes the limits of a control group, and of the groups that contain it, leave free, or `None` without
-/// limits. `line` is the group's line in `/proc/self/cgroup`.
+/// Returns the free memory of a control group in bytes: the smallest number that the limit of this group, or of a group
+/// that contains it, leaves free. Returns `None` if no group has a limit. `line` is the group's line in
+/// `/proc/self/cgroup`.
 fn left_of(root: &Path, line: &str) -> Option<u64> {
     let mut fields = line.splitn(3, ':');
     let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
@@ -49,8 +50,8 @@ fn left_of(root: &Path, line: &str) -> Option<u64> {
     groups_around(root, mounts, path).filter_map(|group| left_in(&group, &names)).min()
 }
 
-/// How many bytes the limit of one control group leaves free, or `None` without a limit. `group` is the folder of the
-/// group.
+/// Returns how many bytes the limit of one control group leaves free, without the groups that contain it. Returns
+/// `None` if the group has no limit. `group` is the folder of the group.
 fn left_in(group: &Path, names: &Names) -> Option<u64> {
     let read = |name: &str| std::fs::read_to_string(group.join(name)).ok();
     let number = |name: &str| read(name)?.trim().parse::<u64>().ok();

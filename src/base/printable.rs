@@ -21,8 +21,8 @@ pub fn printable_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| is_hidden(c) && c != '\n', |escapes, c| escapes.extend(c.escape_default()))
 }
 
-/// Replaces hidden characters in a JSON text with JSON's own escapes (`\u202e`). A JSON parser reads the same value
-/// from both texts.
+/// Replaces hidden characters in a JSON text with JSON's own escapes (`\u202e`). This doesn't change the value that a
+/// JSON parser reads.
 ///
 /// Line breaks and tabs stay as they are: valid JSON has them only between values, never inside strings.
 pub fn printable_json(json: &str) -> Cow<'_, str> {

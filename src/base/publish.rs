@@ -33,7 +33,8 @@ pub(crate) fn discard_drafts() {
     std::mem::forget(drafts);
 }
 
-/// A file that is being written under a temporary name. Dropping it deletes the file, if it has not been published.
+/// A file that is being written under a temporary name. If the draft is dropped before it is published, the file is
+/// deleted.
 #[derive(Debug)]
 pub struct Draft {
     /// Temporary file, open for reading and writing.
@@ -143,7 +144,7 @@ pub fn bytes_in(dir: &Path) -> u64 {
     entries.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
 }
 
-/// Returns the final name, NAME, of the temporary file called `name`: `.NAME.HOST-PID-NUMBER.tmp`, or `.NAME.tmp` in
+/// Returns the final name of a temporary file: NAME if `name` is `.NAME.HOST-PID-NUMBER.tmp`, or `.NAME.tmp` as in
 /// earlier versions. Returns `None` for other names. Use this function to find the temporary files of killed processes.
 pub fn drafted(name: &str) -> Option<&str> {
     let name = name.strip_prefix('.')?.strip_suffix(".tmp")?;
@@ -154,7 +155,7 @@ pub fn drafted(name: &str) -> Option<&str> {
 ///
 /// - The process in the file's name ran on this machine and has ended.
 /// - Nothing was written to the file for an hour.
-/// - The file's name has no process, as in earlier versions.
+/// - The file's name contains no process, as in earlier versions.
 pub fn is_abandoned(path: &Path) -> bool {
     /// How long a temporary file must stay unchanged until it counts as abandoned.
     const SILENCE: Duration = Duration::from_secs(3600);
@@ -223,8 +224,8 @@ fn sync_parent(path: &Path) -> Result<()> {
     File::open(parent).and_then(|d| d.sync_all()).map_err(Error::io(parent, "sync the directory"))
 }
 
-/// Removes the temporary files in `dir` that [`is_abandoned`] tells, if `is_ours` returns true for the name of the file
-/// that each was to become.
+/// Removes abandoned temporary files in `dir` (see [`is_abandoned`]). `is_ours` gets the final name of each temporary
+/// file. Only files for which it returns true are removed.
 ///
 /// # Errors
 /// [`Error::Io`].

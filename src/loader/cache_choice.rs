@@ -10,7 +10,7 @@ use crate::host_cache::host_bytes;
 /// Where the samples of a set are kept between epochs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheChoice {
-    /// Chooses the first of these:
+    /// Chooses the first of these that applies:
     ///
     /// - GPU memory, if the set takes at most half of the free memory of the training GPU.
     /// - Host memory, if the set takes at most half of the free host memory, or if the size of the free host memory is

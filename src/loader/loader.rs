@@ -22,7 +22,7 @@ pub struct Loader {
     cache: Option<HostCache>,
     why: String,
     drop_last: bool,
-    /// Decoders and buffers of the last epoch, for the next epoch.
+    /// Decoders and buffers of the previous epoch. The next epoch reuses them.
     spare: Mutex<Spare>,
 }
 
@@ -71,7 +71,7 @@ impl Loader {
         self.cache.as_ref()
     }
 
-    /// Sets whether an epoch leaves out its last batch if that has fewer samples than the others.
+    /// Sets whether an epoch leaves out a last batch that is smaller than the other batches.
     pub fn drop_last(mut self, drop_last: bool) -> Loader {
         self.drop_last = drop_last;
         self
@@ -140,8 +140,9 @@ impl Loader {
         self.read(order, batch_size, positions, |windows| ahead(|| make(windows).transpose(), each))
     }
 
-    /// Calls `work` once, with the samples at `positions` of an epoch, in batches of `batch_size` samples. Nothing is
-    /// prefetched: chunks are decoded while `work` asks for a batch. `positions` must be below the number of samples.
+    /// Calls `work` once. From its argument, `work` gets the samples at `positions` of an epoch, in batches of
+    /// `batch_size` samples. Chunks are decoded while `work` asks for a batch, and not on a thread that runs ahead.
+    /// `positions` must be below the number of samples in the set.
     pub fn read<R>(
         &self,
         order: EpochOrder,
@@ -195,7 +196,7 @@ impl Loader {
         })
     }
 
-    /// Positions of an epoch from the batch with the index `first` on.
+    /// Positions, in the epoch, of the samples of the batch with the index `first` and of all later batches.
     fn positions_from(&self, batch_size: usize, first: u64) -> Range<u64> {
         let samples = self.samples(batch_size);
         first.saturating_mul(batch_size as u64).min(samples)..samples

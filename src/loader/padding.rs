@@ -1,9 +1,9 @@
-//! Padding: how long the samples of a batch are.
+//! Padding: the number of frames that all samples are padded to.
 
 use tonic_shard::Manifest;
 
-/// Returns the number of frames that all samples are padded to: the recipe's limit. Returns the length of the longest
-/// sample if there is no limit, or if the limit is more than twice this length.
+/// Returns the number of frames that all samples are padded to: the length of the longest sample, or the recipe's limit
+/// on the number of frames. The limit is used only if it is at most twice the length of the longest sample.
 pub fn fixed_steps(manifest: &Manifest) -> usize {
     let longest = manifest.totals.max_frames;
     let limit = manifest.description.frame_limit.filter(|&limit| limit <= longest.saturating_mul(2));

@@ -1,8 +1,8 @@
 //! Reads the samples of an epoch in order, from the host cache or from the shards.
 //!
-//! It works window by window: a window is a group of chunks whose samples are shuffled together. Without a cache, two
-//! windows are in memory. Batches are made from the current one. After each batch, some chunks of the next one are
-//! decoded, so that no batch waits for a whole window.
+//! A window is a group of chunks whose samples are shuffled together. Without a cache, two windows are in memory.
+//! Batches are made from the current window. After each batch, some chunks of the next window are decoded, so that no
+//! batch waits for a whole window.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -73,8 +73,8 @@ impl EpochSample<'_> {
         self.chunk.label(self.inside)
     }
 
-    /// The sample in packed form. Without a cache, it isn't known yet whether the cells are inside the frame:
-    /// [`EpochSample::unpack`] checks this.
+    /// The sample in packed form. Without a cache, its cells can be outside the frame: [`EpochSample::unpack`] checks
+    /// this.
     pub fn packed(&self) -> PackedSample<'_> {
         self.chunk.sample(self.inside)
     }
@@ -135,7 +135,7 @@ impl<'a> Windows<'a> {
     /// Like [`Windows::next_batch`], but takes the next `batches` batches together.
     ///
     /// # Errors
-    /// Those of [`Windows::next_batch`].
+    /// Errors of [`Windows::next_batch`].
     pub fn next_batches<E: From<Error>>(
         &mut self,
         batches: usize,
@@ -203,8 +203,8 @@ impl<'a> Windows<'a> {
         Some(DecodedWindow { order, waiting, decoded: Vec::new() })
     }
 
-    /// Decodes some chunks of the next window. A call after every batch makes sure that all are decoded when the
-    /// current window ends.
+    /// Decodes some chunks of the next window. If this is called after every batch, the whole next window is decoded
+    /// when the current window ends.
     fn decode_ahead(&mut self) -> Result<()> {
         if self.cache.is_some() {
             return Ok(());

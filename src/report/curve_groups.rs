@@ -16,13 +16,13 @@ const LEGEND_ROW: u32 = 24;
 const MOST_LETTERS: usize = 96;
 /// With [`Scale::Auto`], the axis is logarithmic if the largest value is more than `FAR` times the smallest value.
 const FAR: f64 = 30.0;
-/// Smallest value on a logarithmic axis. Smaller values are drawn here.
+/// Smallest value on a logarithmic axis. Smaller values are drawn as this value.
 const SMALLEST: f64 = 1e-6;
 
 /// Points (epoch, value) of a curve.
 type Points = Vec<(f64, f64)>;
 
-/// A group of curves with one colour, such as those of runs that differ only in the seed.
+/// Curves that are drawn in the same colour, such as the curves of runs that differ only in the seed.
 #[derive(Clone, Debug)]
 pub struct CurveGroup {
     /// Name in the legend.

@@ -28,8 +28,8 @@ pub struct Panel {
 pub enum PanelKind {
     /// Bar chart. Each item is the name and the height of a bar.
     Bars(Vec<(String, f64)>),
-    /// Histogram. It has bins in ascending order, (lower bound, upper bound, height), and the label of the horizontal
-    /// axis.
+    /// Histogram: the bins in ascending order, each as (lower bound, upper bound, height), and the label of the
+    /// horizontal axis.
     Histogram(Vec<(f64, f64, f64)>, String),
     /// Heat map of a sensor.
     Heat {

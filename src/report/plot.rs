@@ -9,17 +9,17 @@ use crate::error::Result;
 use crate::picture::{FAINT, INK, Picture, SERIES, draw, label, text};
 use crate::sheet::Sheet;
 
-/// One mark of a raster plot: a cell that is occupied in one frame.
+/// One mark of a raster plot. It stands for the occupied cells in one column and one row of the raster.
 #[derive(Clone, Copy, Debug)]
 pub struct RasterPoint {
-    /// Index of the frame, from 0.
+    /// Column of the raster, counted from 0. A column is one frame, or several frames of a long sample.
     pub frame: usize,
     /// Row of the raster, counted from 0 at the bottom. A row is a channel of a cochlea, or a row of pixels of a
     /// camera.
     pub row: u32,
-    /// Number of events in the cell. For float32 frames, such as time surfaces, the value of the cell.
+    /// Number of events in the cells. For float32 frames, such as time surfaces, the sum of the cells' values.
     pub value: f64,
-    /// Whether to draw the cell in the second colour, which is for polarity 0 of a camera.
+    /// Whether to draw the mark in the second colour, which is for polarity 0 of a camera.
     pub second: bool,
 }
 
@@ -28,11 +28,11 @@ pub struct RasterPoint {
 pub struct RasterAxes {
     /// Text above the picture.
     pub title: String,
-    /// Number of frames on the time axis.
+    /// Number of columns on the time axis.
     pub frames: usize,
     /// Number of rows in the raster.
     pub rows: u32,
-    /// Length of a frame on the time axis, and the label of this axis: `(4.0, "time (ms)")`.
+    /// Length of a column on the time axis, and the label of this axis: `(4.0, "time (ms)")`.
     pub frame_length: (f64, &'static str),
     /// Label of the vertical axis.
     pub row_name: &'static str,
@@ -159,7 +159,7 @@ fn whole(value: &f64) -> String {
 const MOST_LETTERS: usize = 22;
 
 /// Draws a confusion matrix. `matrix[t][p]` is the number of samples of class `t` that were predicted as class `p`. A
-/// square is darker for a larger share of the samples of class `t`.
+/// darker square stands for a larger share of the samples of class `t`.
 ///
 /// # Errors
 /// [`Error::Plot`](crate::Error::Plot).

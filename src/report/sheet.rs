@@ -1,5 +1,5 @@
-//! The surface that pictures are drawn on: every call draws into an SVG and into an image. Making the image from the
-//! finished SVG would need another library, which took a sixth of the build time.
+//! The surface that pictures are drawn on: every call draws into an SVG and into an image. To convert the finished SVG
+//! to an image would need another library, and the build would take longer.
 
 use std::io;
 
@@ -9,8 +9,8 @@ use plotters_backend::{BackendColor, BackendCoord, BackendStyle, BackendTextStyl
 /// Pixels of the finished image per unit of the SVG, in each direction. With 2, the image is sharp on high-density
 /// screens.
 const SCALE: u32 = 2;
-/// The image is first drawn this many times wider and higher, then reduced. This places letters and lines more exactly:
-/// the library plotters puts them on whole pixels.
+/// The image is first drawn this many times wider and higher, then reduced. This places letters and lines more exactly,
+/// because the library plotters puts them on whole pixels.
 const OVERSAMPLING: u32 = 2;
 const DRAWN: u32 = SCALE * OVERSAMPLING;
 /// Corrects text in the image, so that it looks as in the SVG: a factor for the font size, and a shift downwards as a

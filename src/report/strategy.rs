@@ -51,7 +51,7 @@ pub struct Strategy {
     pub batches_per_second: Option<f64>,
     /// Samples per second. `None` if the strategy could not be measured.
     pub samples_per_second: Option<f64>,
-    /// Bytes per sample in the recordings, in the shards or in the cache, wherever the strategy keeps samples. `None`
+    /// Bytes per sample in the place where the strategy keeps samples: the recordings, the shards or the cache. `None`
     /// if the strategy could not be measured.
     pub bytes_per_sample: Option<f64>,
     /// Duration in seconds of an epoch of 75,466 samples, the size of the training set of Spiking Speech Commands
@@ -203,7 +203,8 @@ pub fn check_dense(batch: u64, steps: u64, cells: u64, threads: usize) -> tonic_
     Err(tonic_base::Error::usage("batch_size", expected, batch))
 }
 
-/// Sorts `values` and returns the median: of two middle values, the larger one. Returns NaN if there are no values.
+/// Sorts `values` and returns the median. If two values are in the middle, returns the larger one. Returns NaN if there
+/// are no values.
 pub fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

@@ -1,5 +1,5 @@
 //! Writes and reads the decoded bytes of a chunk: its columns, one after another, before compression. FORMAT.md
-//! specifies them. The functions that write trust their input; those that read check it.
+//! specifies these bytes. The functions that write trust their input; those that read check it.
 
 use std::ops::Range;
 
@@ -26,8 +26,8 @@ pub(crate) fn write_body(chunk: &Chunk, out: &mut Vec<u8>) {
     pad(out);
 }
 
-/// Appends the columns that come before the column `frame_sizes`. `counted` has the number of frames and the number of
-/// occupied cells of each sample.
+/// Appends the columns that come before the column `frame_sizes` to `out`. `counted` has the number of frames and the
+/// number of occupied cells of each sample.
 pub(crate) fn write_table(counted: &[(u32, u32)], table: &SampleTable, out: &mut Vec<u8>) {
     let u32_column = |out: &mut Vec<u8>, numbers: &mut dyn Iterator<Item = u32>| {
         numbers.for_each(|n| out.extend_from_slice(&n.to_le_bytes()));
@@ -75,7 +75,7 @@ pub(crate) struct Located {
     pub(crate) frame_sizes: Range<usize>,
     pub(crate) packed: Range<usize>,
     pub(crate) long_gaps: Range<usize>,
-    /// Byte range of the counts that don't fit into a packed byte. For float32 frames: byte range of all values.
+    /// Byte range of the column `large_counts` or, for float32 frames, of the column `values`.
     pub(crate) large_counts: Range<usize>,
 }
 
@@ -117,11 +117,11 @@ fn numbers_of<const N: usize>(column: &[u8]) -> impl Iterator<Item = [u8; N]> {
     column.as_chunks().0.iter().copied()
 }
 
-/// Finds the columns in `body`, the decoded bytes of a chunk. Writes the start of each sample into `starts`, then the
-/// ends of the columns.
+/// Finds the columns in `body`, the decoded bytes of a chunk. Writes the start of each sample into `starts`, and one
+/// more item: the end of the last sample.
 ///
-/// It is an error if the columns take more than `most` bytes unpacked. Cells, labels, flags and ledgers are not
-/// checked.
+/// `samples` is the number of samples in the chunk. It is an error if frame sizes, cells and counts would take more
+/// than `most` bytes unpacked. Doesn't check cells, labels, flags and ledgers.
 pub(crate) fn locate(
     body: &[u8],
     layout: &SetLayout,

@@ -1,5 +1,5 @@
-//! Checks chunks against the whole format without unpacking their entries (cells and counts). A packed chunk takes
-//! about a quarter of the memory of an unpacked one.
+//! Checks that chunks follow every rule of the format. The entries (occupied cells and their counts) stay packed,
+//! because packed entries take less memory.
 
 use crate::body::cells_fault;
 use crate::chunk::SampleTable;

@@ -1,5 +1,5 @@
-//! Encodes and decodes chunks. An encoded chunk is the bytes of its columns, compressed with zstd. The decoder checks
-//! everything that it reads.
+//! Encodes and decodes chunks. An encoded chunk is the bytes of its columns, compressed with zstd. The decoder doesn't
+//! trust its input: damaged bytes are an error.
 
 use crate::body::{BodyFault, write_body};
 use crate::chunk::{Chunk, FLAG_EMPTY, FLAG_OVERLAP, FLAG_SORTED, NO_LABEL, SampleTable};
@@ -275,7 +275,7 @@ impl Default for Decoder {
 ///
 /// - Counts are finite and not zero.
 /// - Flags are known.
-/// - Ledgers add up, and their `binned` agrees with the frames.
+/// - The fields of each ledger add up to `events_in`, and `binned` agrees with the counts in the frames.
 /// - Labels are [`NO_LABEL`] or below `classes`, the number of classes.
 ///
 /// # Errors

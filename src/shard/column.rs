@@ -1,4 +1,4 @@
-//! Columns of numbers. A column uses 1, 2 or 4 bytes per number, as its largest number needs: memory bandwidth limits
+//! Columns of numbers. A column uses 1, 2 or 4 bytes per number, as few as possible, because memory bandwidth limits
 //! the speed of training.
 //!
 //! "Surfaces" are time surfaces and similar frames. Their cells have float32 values instead of counts.
@@ -75,8 +75,8 @@ pub enum Column<'a> {
     F32(&'a [f32]),
 }
 
-/// Evaluates `$body` for a column of any type: `$slice` is the slice or vector of its numbers. `$kind` is the enum of
-/// the column.
+/// Macro for a column whose numbers can have any type: evaluates `$body`, in which `$slice` is the slice or vector of
+/// the numbers. `$kind` is the enum of the column, `Column` or `ColumnBuf`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! each_width {

@@ -15,10 +15,10 @@ use crate::part::Part;
 /// Name of the marker file, which a directory has while its set is unfinished.
 pub const MARKER: &str = ".incomplete.json";
 
-/// Names of the files of a set's card, which is for people: a page and a picture. They can be next to the manifest, and
-/// no hash covers them.
+/// File name of a set's card: a page that describes the set for people. A set can be without a card, and no hash covers
+/// the card.
 pub const CARD: &str = "README.md";
-/// See [`CARD`].
+/// File name of the picture on the card of a set: see [`CARD`].
 pub const CARD_PICTURE: &str = "card.png";
 
 /// A 32-byte hash, shown and serialized as hex.
@@ -97,8 +97,8 @@ pub struct SourceFile {
     pub bytes: u64,
     /// Number of the set's samples that come from this file.
     pub samples: u64,
-    /// Index, in the recording, of the first sample that the set has from this recording. Counted from 0. Only parts of
-    /// a larger set have it.
+    /// Index, in the recording, of the first sample that the set has from this recording. `None` in a whole set, and in
+    /// a part of a set that an earlier version began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_sample: Option<u64>,
     /// BLAKE3 hash of the file.
@@ -188,10 +188,8 @@ impl SetDescription {
         self.chunks().div_ceil(self.shard_chunks.into())
     }
 
-    /// Position of shard `number` in the set, and its number of samples.
-    ///
-    /// # Panics
-    /// If the set has no such shard.
+    /// Position of shard `number` in the set, and its number of samples. `number` must be below
+    /// [`SetDescription::shards`].
     pub fn shard_place(&self, number: u64) -> ShardPlace {
         let first_sample = number * u64::from(self.shard_chunks) * u64::from(self.chunk_samples);
         let end = self.samples_of(0..(number + 1) * u64::from(self.shard_chunks)).end;
@@ -217,7 +215,7 @@ impl SetDescription {
         self.chunk_samples = chunk_samples.max(1);
     }
 
-    /// Returns the description of a part of this set. It keeps the list of sources.
+    /// Returns the description of a part of this set. The list of sources stays the same.
     pub fn into_part(mut self, part: Part) -> SetDescription {
         let range = self.samples_of(part.chunks(self.chunks()));
         self.samples = range.end - range.start;

@@ -51,7 +51,7 @@ fn parts(text: &str) -> Vec<String> {
     parts
 }
 
-/// Returns the items of `a` without those of `b`. An item that `a` has more often than `b` stays.
+/// Returns the items of `a` that are not in `b`. If `a` has an item more often than `b`, the surplus is returned.
 fn without<'a>(a: &'a [String], b: &[String]) -> Vec<&'a str> {
     let mut others: Vec<&String> = b.iter().collect();
     let is_new = |part: &&String| match others.iter().position(|other| other == part) {

@@ -36,17 +36,17 @@ pub enum Error {
     /// The file has a format version that this program doesn't know.
     #[error("{}: incompatible: expected format version {expected}, got {got}", .path.display())]
     Incompatible {
-        /// The shard or manifest with that version.
+        /// Path of the shard or manifest.
         path: PathBuf,
         /// Version that this program reads.
         expected: String,
-        /// Version of the file.
+        /// Version that the file has.
         got: String,
     },
     /// Two sets, or a set and a model, don't match.
     #[error("{}: {field} differs from {}: expected {expected}, got {got}", .path.display(), .other.display())]
     Mismatch {
-        /// Set that was refused.
+        /// Directory of the set that was refused.
         path: PathBuf,
         /// Set or model that the refused set was compared with.
         other: PathBuf,
@@ -70,8 +70,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// Appends `words`, in parentheses, to the place of a [`tonic_base::Error::Corrupt`] or to the text `missing` of an
-    /// [`Error::Incomplete`]. Other errors stay unchanged.
+    /// Appends `words`, in parentheses, to the field `place` of a [`tonic_base::Error::Corrupt`] or to the field
+    /// `missing` of an [`Error::Incomplete`]. Other errors stay unchanged.
     pub fn with_place(self, words: &str) -> Error {
         match self {
             Error::Base(BaseError::Corrupt { path, place, expected, got }) => {
@@ -83,7 +83,7 @@ impl Error {
     }
 
     /// Compares fields of two sets, or of a set and a model. Each field is (name, value in `other`, value in `path`).
-    /// Of two recipes, the error shows only the keys that differ.
+    /// If two recipes differ, the error shows only the keys that differ.
     ///
     /// # Errors
     /// [`Error::Mismatch`] with the first field that differs.

@@ -103,9 +103,11 @@ pub struct SparseFrames {
     pub cells: ColumnBuf,
     /// Number of events in each occupied cell. For float32 frames, such as time surfaces, the value of the cell.
     pub counts: ColumnBuf,
-    /// Index of each sample's first frame in `frame_sizes`. One more item: the number of all frames.
+    /// Index of each sample's first frame in `frame_sizes`. At the end, one more item: the number of frames of all
+    /// samples.
     frame_offsets: Vec<usize>,
-    /// Index of each sample's first cell in `cells` and `counts`. One more item: the number of all cells.
+    /// Index of each sample's first cell in `cells` and `counts`. At the end, one more item: the number of cells of all
+    /// samples.
     entry_offsets: Vec<usize>,
 }
 
@@ -172,7 +174,7 @@ impl SparseFrames {
         Ok(())
     }
 
-    /// Appends a sample. Its columns must not be wider than these columns.
+    /// Appends a sample. The columns of `sample` must not be wider than these columns.
     pub fn push_sample(&mut self, sample: SampleFrames<'_>) {
         self.frame_sizes.extend(sample.frame_sizes);
         self.cells.extend(sample.cells);
@@ -249,8 +251,8 @@ impl SampleFrames<'_> {
         frames.zip(self.cells.iter().zip(self.counts.values())).map(|(t, (cell, count))| (t, cell, count))
     }
 
-    /// Writes the counts into `out` as dense frames, (T, P, H, W). `out` must be all zeros. Its length sets T: longer
-    /// samples are cut off, and shorter samples leave zeros at the end.
+    /// Writes the counts into `out` as dense frames, (T, P, H, W). `out` must be all zeros. The length of `out` sets T:
+    /// longer samples are cut off, and shorter samples leave zeros at the end.
     pub fn write_dense<N: FromValue>(&self, shape: FrameShape, out: &mut [N]) {
         let frames = out.chunks_exact_mut(shape.cells() as usize).zip(self.frame_sizes.iter());
         each_width!(self.cells, Column, cells => each_width!(self.counts, Column, counts => {
@@ -271,7 +273,7 @@ impl SampleFrames<'_> {
     }
 }
 
-/// A type of number for dense frames.
+/// A number type for the values of dense frames.
 pub trait FromValue: Copy + Default {
     /// Converts a count, or the value of a cell in a float32 frame, to this type.
     fn from_value(value: f64) -> Self;

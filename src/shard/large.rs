@@ -15,10 +15,11 @@ use crate::layout::{ALIGNMENT, aligned};
 const PENDING: usize = 1 << 18;
 /// How many bytes are read from the temporary file at once.
 const PIECE: usize = 1 << 20;
-/// Number of byte planes per column. The widest numbers have four bytes.
+/// Number of byte planes that a column has at most: the widest numbers have four bytes.
 const PLANES: usize = 4;
 
-/// A column of frames. In the temporary file, each byte plane of the column is a stream of its own.
+/// A column of the chunk that goes to the temporary file. The file has a separate stream for each byte plane of the
+/// column.
 #[derive(Clone, Copy)]
 enum Stream {
     FrameSizes,
@@ -118,8 +119,8 @@ impl LargeChunk {
 
     /// Appends a frame to the current sample. Cells must ascend; counts must be at least 1.
     ///
-    /// A frame that is too large is not stored: a count doesn't fit the width of `counts`, or the chunk has too many
-    /// entries. Ending the sample or encoding the chunk then returns the error.
+    /// A frame is not stored if a count of its sample doesn't fit the width of `counts`, or if the chunk has too many
+    /// entries. Then [`LargeChunk::end_sample`] or the encoder returns the error.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`] for the temporary file.
@@ -139,7 +140,7 @@ impl LargeChunk {
         if self.pending.bytes.len() >= PENDING || self.sizes.len() >= PENDING { self.flush() } else { Ok(()) }
     }
 
-    /// Appends all samples of `chunk`. It must have counts, not float32 values, and the same extra columns.
+    /// Appends all samples of `chunk`, which must have counts, not float32 values, and the same extra columns.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`] for the temporary file.
@@ -189,7 +190,7 @@ impl LargeChunk {
         self.max_count
     }
 
-    /// Size of the columns in bytes, unpacked.
+    /// Size of the unpacked columns of frame sizes, cells and counts, in bytes.
     pub(crate) fn column_bytes(&self) -> u64 {
         let (frames, entries) = self.totals();
         let widths = self.widths;
@@ -197,7 +198,8 @@ impl LargeChunk {
         frames * widths.frame_sizes.bytes() as u64 + entries * entry
     }
 
-    /// Size of the chunk's decoded bytes. If the chunk has 2^32 occupied cells or more, returns only their number.
+    /// Size of the chunk's decoded bytes. If the chunk has 2^32 occupied cells or more, returns the number of these
+    /// cells instead.
     pub(crate) fn body_bytes(&self) -> u64 {
         if self.is_too_large() {
             return self.totals().1;
@@ -246,13 +248,14 @@ impl LargeChunk {
         Ok(())
     }
 
-    /// Number of frames and number of occupied cells, with those of the unfinished sample.
+    /// Number of frames and number of occupied cells, including the unfinished sample.
     fn totals(&self) -> (u64, u64) {
         let add = |(frames, entries): (u64, u64), &(f, e): &(u32, u32)| (frames + u64::from(f), entries + u64::from(e));
         self.counted.iter().fold(self.current, add)
     }
 
-    /// Whether the chunk has 2^32 occupied cells or more. Each takes a byte, and a chunk has fewer than 2^32 bytes.
+    /// Whether the chunk has 2^32 occupied cells or more. Such a chunk cannot be encoded: each cell takes at least a
+    /// byte, and a decoded chunk has fewer than 2^32 bytes.
     fn is_too_large(&self) -> bool {
         self.totals().1 > u32::MAX.into()
     }

@@ -9,8 +9,8 @@ use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-/// The first eight bytes of a shard. Chosen as in PNG: they change if a transfer converts line ends, or clears the
-/// eighth bit of each byte.
+/// The first eight bytes of a shard. As in PNG, they show whether a transfer has converted line ends or cleared the
+/// highest bit of each byte.
 pub(crate) const MAGIC: [u8; 8] = *b"\x89TNC\r\n\x1a\n";
 /// Format version that this program writes and reads.
 pub(crate) const VERSION: u16 = 2;
@@ -22,8 +22,8 @@ pub const RECORD_BYTES: usize = 64;
 pub(crate) const ALIGNMENT: usize = 64;
 /// Maximum size in bytes of a decoded chunk of several samples. A chunk of one sample can be larger: see `MAX_RATIO`.
 pub(crate) const MAX_DECODED_BYTES: u32 = 1 << 28;
-/// A chunk of one large sample can have this many decoded bytes per stored byte. The limit keeps damaged files from
-/// making a reader allocate more memory.
+/// Maximum number of decoded bytes per stored byte, for a chunk of one large sample. The limit keeps a small damaged
+/// file from making a reader allocate much memory.
 const MAX_RATIO: u64 = 256;
 /// Maximum number of samples in a chunk.
 pub const MAX_CHUNK_SAMPLES: u32 = 1 << 20;
@@ -162,7 +162,8 @@ impl ShardHead {
         ShardHead::parse(path, file, file.len() as u64)
     }
 
-    /// Number of chunks in the header at the start of `file`, not checked. 0 if `file` is shorter than a header.
+    /// Returns the number of chunks that the header at the start of `file` states, without a check. Returns 0 if `file`
+    /// is shorter than a header.
     pub(super) fn chunks_said(file: &[u8]) -> usize {
         file.first_chunk().map_or(0, |header: &[u8; HEADER_BYTES]| u32::from_le_bytes(field(header, 36)) as usize)
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// What happened to the events of a sample or of a set. Each field is a number of events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
-    /// Events in the recording. Also counts each event with which a transform replaced an event that it filtered.
+    /// Events in the recording. Also counts the events that a transform made in place of events that it filtered.
     pub events_in: u64,
     /// Events in at least one frame.
     pub binned: u64,
@@ -17,7 +17,7 @@ pub struct Ledger {
     pub filtered: u64,
     /// Events outside the sensor.
     pub outside: u64,
-    /// Events without a usable time: it isn't a number, or doesn't fit into 64 bits in microseconds.
+    /// Events whose time is not a finite number, or doesn't fit into 64 bits in microseconds.
     pub non_finite: u64,
     /// Events that the slicing rule puts into no frame, such as those after the last complete frame.
     pub cut: u64,

@@ -66,7 +66,8 @@ impl Totals {
         self.add_table(chunk.table());
     }
 
-    /// Adds the frames of a sample with `entries` occupied cells. `max_count` is the largest count.
+    /// Adds the frames of a sample with `entries` occupied cells. `max_count` is the largest count of the sample or of
+    /// its chunk.
     pub(crate) fn add_frames(&mut self, frames: u64, entries: u64, max_count: u32) {
         self.max_frames = self.max_frames.max(frames);
         self.frames += frames;
@@ -131,8 +132,8 @@ pub struct Manifest {
     /// Empty in a whole set. For people only; no hash covers it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
-    /// Settings that decide which values are read from the recordings, by name. Only parts of a set have them: only
-    /// parts with equal settings are merged. No hash covers them.
+    /// Settings that decide which values are read from the recordings, by name. Only a part of a larger set has
+    /// settings: parts are merged only if their settings are equal. No hash covers them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,
 }
@@ -174,7 +175,7 @@ impl Manifest {
         Manifest::parse(&path, &bytes)
     }
 
-    /// Parses and checks the bytes of a manifest. Errors call the file `path`.
+    /// Parses and checks the bytes of a manifest. Errors name the file by `path`.
     ///
     /// # Errors
     /// [`Error::Incompatible`]; [`tonic_base::Error::Corrupt`].
@@ -274,7 +275,8 @@ impl Manifest {
     }
 
     /// Returns the number of classes, then the number of samples of the first `most` classes: `2: no (12), yes (9)`.
-    /// Also tells how many classes are not listed, how many have no samples, and how many samples have no label.
+    /// Also tells how many classes are not listed, how many classes have no samples, and how many samples have no
+    /// label.
     pub fn class_counts(&self, most: usize) -> String {
         let (names, counts) = (&self.description.classes, &self.totals.class_samples);
         let listed: Vec<String> =

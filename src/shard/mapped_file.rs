@@ -1,8 +1,8 @@
 //! A memory-mapped shard file. All `unsafe` code for memory mapping is here.
 //!
-//! Training uses the mapping only to lock the file in memory and to read it ahead. It reads bytes with
-//! [`MappedFile::read`]: that returns an error if the file was cut short, where an access through the mapping would
-//! kill the process.
+//! Training uses the mapping only to lock the file in memory and to read it ahead. The bytes are read with
+//! [`MappedFile::read`], which returns an error if another program has cut the file short. In that case, an access
+//! through the mapping would kill the process.
 
 #![allow(unsafe_code)]
 

@@ -23,16 +23,16 @@ pub struct Order {
     short_slot: u32,
 }
 
-/// A window: consecutive chunks of an epoch. An epoch visits all samples of a window before the next window, either in
-/// the order of the set or shuffled.
+/// A window: chunks that are next to each other in the order of an epoch. An epoch visits all samples of a window,
+/// shuffled or in the order of the set, before it visits the next window.
 #[derive(Clone, Debug)]
 pub struct Window {
     /// Positions in the epoch that the window covers.
     pub positions: Range<u64>,
-    /// Index of each chunk in the set, in the order of the epoch.
+    /// Indices, in the set, of the chunks of the window. They are in the order of the epoch.
     pub chunks: Vec<u32>,
-    /// For each chunk of the window, the number of samples in the chunks before it. One more item: the number of
-    /// samples in the window.
+    /// For each chunk of the window, the number of samples in the window's chunks before it. At least one more item
+    /// follows, which is not less than the number of samples in the window.
     starts: Vec<u32>,
     permutation: Option<Permutation>,
 }
@@ -135,8 +135,8 @@ pub struct OrderParts {
     /// Maps a slot to the index of its chunk. A slot is a position in the shuffled order of the chunks. Slots and
     /// chunks are counted from 0.
     pub slots: Permutation,
-    /// The permutation of the samples of each window: maps a position in the window to the index of a sample. Samples
-    /// are counted from 0, chunk after chunk in shuffled order.
+    /// For each window, the permutation of its samples, which maps a position in the window to the index of a sample.
+    /// The samples of a window are counted from 0, chunk after chunk in shuffled order.
     pub within: Vec<Permutation>,
     /// Number of samples per chunk.
     pub chunk_samples: u32,
@@ -149,7 +149,7 @@ pub struct OrderParts {
 }
 
 /// A permutation of the numbers 0..n that depends on a key: an eight-round Feistel network over 2 * `half_bits` bits.
-/// It is repeated until the result is below n (cycle walking).
+/// The network is repeated until the result is below n (cycle walking).
 #[derive(Clone, Debug)]
 pub struct Permutation {
     /// Keys of the eight rounds.

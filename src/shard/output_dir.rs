@@ -18,14 +18,14 @@ use crate::difference::{differing_parts, listed};
 use crate::error::{BaseFault, Error, Result};
 use crate::manifest::{MANIFEST_FILE, Manifest, ShardEntry};
 
-/// An empty file that is there while an old set is removed. If the process is killed then, the shards that are left are
-/// known to be of a set that was to go.
+/// Name of an empty file that exists while an old set is being removed. If the process is killed meanwhile, this file
+/// shows that the shards in the directory belong to a removed set.
 const REMOVED: &str = ".removed";
 
 /// What to do if the output directory already holds files of a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
-    /// Return an error.
+    /// Return an error if there are shards or a manifest.
     Refuse,
     /// Continue an unfinished set. It is an error if the set is complete.
     Resume,
@@ -52,15 +52,17 @@ pub(crate) struct Marker {
     pub(crate) origin: Origin,
 }
 
-/// How a set is made: facts that its description doesn't have. The marker file of an unfinished set holds them, so that
-/// a resumed run can compare them with its own.
+/// Facts about how a set is made that its description doesn't have. The marker file of an unfinished set holds them, so
+/// that a resumed run can compare them with its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
-    /// Hash of the samples that were selected from other sets. `None` if the set is made from recordings.
+    /// Hash that identifies the selected samples if the set is made from other sets. If the set is a copy, the id of
+    /// the copied set. `None` if the set is made from recordings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selection: Option<Id>,
     /// Settings that decide which values are read from the recordings, by name. The caller of [`OutputDir::begun`]
-    /// compares them. Empty if the set is not made from recordings, or if an earlier version began it.
+    /// compares them. Empty if the set is not made from recordings, or if an earlier version of this program began the
+    /// set.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,
 }
@@ -76,9 +78,9 @@ impl Marker {
 pub(crate) enum Begun {
     /// Nothing to continue. The marker file of the new set is now in the directory.
     Nothing,
-    /// An unfinished set, the same as the new one. Its complete shards can be kept.
+    /// An unfinished set that is the same as the new one. Its complete shards can be kept.
     Shards,
-    /// A complete set with the description of the new one. The value is the manifest's list of shards.
+    /// A complete set with the same description as the new one. The value is the manifest's list of shards.
     Complete(Vec<ShardEntry>),
 }
 
@@ -96,10 +98,13 @@ impl OutputDir {
     /// the lock.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Busy`] if another process holds the lock. [`tonic_base::Error::Exists`] if `path` is a
-    /// file; with [`Existing::Refuse`], if the directory holds shards or a manifest; with [`Existing::Resume`], if it
-    /// holds a complete set; if it holds shards, but nothing that describes them, and `existing` is not
-    /// [`Existing::Overwrite`]. [`tonic_base::Error::Io`].
+    /// - [`tonic_base::Error::Busy`] if another process holds the lock.
+    /// - [`tonic_base::Error::Exists`] if `path` is a file.
+    /// - [`tonic_base::Error::Exists`] with [`Existing::Refuse`] if the directory holds shards or a manifest.
+    /// - [`tonic_base::Error::Exists`] with [`Existing::Resume`] if the directory holds a complete set.
+    /// - [`tonic_base::Error::Exists`] if the directory holds shards but no file that describes them. With
+    ///   [`Existing::Overwrite`], this is no error.
+    /// - [`tonic_base::Error::Io`].
     pub fn open(path: &Path, existing: Existing) -> Result<OutputDir> {
         if path.exists() && !path.is_dir() {
             return Err(Error::exists(path, "it is a file; give a directory"));
@@ -148,7 +153,8 @@ impl OutputDir {
     }
 
     /// Returns the description and the origin of the unfinished set in this directory. `None` if there is no such set.
-    /// With [`Existing::Auto`], a complete set counts too. Its settings are known only if it is a part.
+    /// With [`Existing::Auto`], also returns those of a complete set. A complete set stores its settings only if it is
+    /// a part of a larger set.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`]; [`tonic_base::Error::Corrupt`] if the marker or the manifest cannot be parsed.
@@ -179,15 +185,15 @@ impl OutputDir {
         path.exists().then(|| Manifest::read(&self.path)).transpose()
     }
 
-    /// Prepares the directory for the set of `marker`. With `resume`, keeps that set if it is there. If not, removes
-    /// the old set (except with [`Existing::Auto`]) and writes the marker file.
+    /// Prepares the directory for the set that `marker` describes. If `resume` is set and the directory holds this set,
+    /// keeps it. Otherwise removes the old set (except with [`Existing::Auto`]) and writes the marker file.
     pub(crate) fn begin(&self, marker: &Marker, resume: bool) -> Result<Begun> {
         if resume && let Some(found) = self.find(marker)? {
             remove_abandoned(&self.path, is_set_file)?;
             return Ok(found);
         }
-        // Another process may be writing this set, or may have finished it since the look above: what is there stays, and
-        // shards with other bytes are replaced one by one.
+        // Another process may be writing this set, or may have finished it since the call of `find`. So existing shards
+        // stay, and shards with other bytes are replaced one by one.
         if self.existing != Existing::Auto {
             self.clear()?;
         }
@@ -202,7 +208,7 @@ impl OutputDir {
         self.find(marker).map(|found| found.unwrap_or(Begun::Nothing))
     }
 
-    /// Looks for a set to continue. It is an error if this is not the set of `marker`.
+    /// Looks for a set that can be continued. It is an error if that set is not the one that `marker` describes.
     fn find(&self, marker: &Marker) -> Result<Option<Begun>> {
         if let Some(mut begun) = self.marker()? {
             // Other processes write the set with narrower counts. Each of them starts over with the wider counts and
@@ -235,7 +241,8 @@ impl OutputDir {
         Ok(remove_file(&self.path.join(MANIFEST_FILE))?)
     }
 
-    /// Checks that no other process has begun a different set in this directory. `description` is that of this set.
+    /// Checks that no other process has begun a different set in this directory. `description` describes the set that
+    /// this process writes.
     pub(crate) fn check_owned(&self, description: &SetDescription) -> Result<()> {
         let there = match self.marker()? {
             Some(marker) => Some(marker.description),
@@ -354,7 +361,7 @@ fn check_same(dir: &Path, mine: &Marker, begun: &Marker) -> Result<()> {
     }
 }
 
-/// Text for error messages: the value of a field of `description` or, for other fields, of `marker`.
+/// Text for error messages: the value of the field called `field`. `description` and `marker` describe the same set.
 fn shown(field: &str, description: &SetDescription, marker: &serde_json::Value) -> String {
     let names = |names: &[String]| if names.is_empty() { "none".into() } else { listed(names) };
     match field {

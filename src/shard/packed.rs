@@ -47,8 +47,8 @@ impl PackedChunk {
         PackedChunk { body: Vec::new(), at, widths: layout.widths, shape: layout.shape, starts }
     }
 
-    /// Finds and checks the columns in `body`, which can take `most` bytes unpacked. Doesn't check whether cells are
-    /// inside the frame.
+    /// Finds and checks the columns in `body`. It is an error if frame sizes, cells and counts would take more than
+    /// `most` bytes unpacked. Doesn't check whether cells are inside the frame.
     pub(crate) fn index(&mut self, layout: &SetLayout, samples: u32, most: u64) -> Result<(), BodyFault> {
         (self.widths, self.shape) = (layout.widths, layout.shape);
         let located = locate(&self.body, layout, (samples, most), &mut self.starts);
@@ -228,14 +228,14 @@ impl PackedSample<'_> {
     /// Writes the sample into `out` as dense frames, (T, P, H, W). The length of `out` sets T: shorter samples are
     /// padded with zeros, longer ones are cut. Returns whether all written cells are inside the frame.
     ///
-    /// `N` must hold the counts of the set. The values of surfaces are float32.
+    /// `N` must be able to hold the counts of the set. For float32 frames, `N` must be f32.
     pub fn write_dense<N: FromValue>(&self, out: &mut [N]) -> bool {
         let cells = self.shape.cells() as usize;
         self.write_blocks(out.chunks_mut(cells * (ZEROED / cells).max(1)))
     }
 
-    /// Like [`PackedSample::write_dense`], for frames that do not follow one another in memory. Each block has the
-    /// space for one frame or several, and the blocks together for T.
+    /// Like [`PackedSample::write_dense`], but writes the frames into separate blocks of memory. Each block has space
+    /// for one or more frames. All blocks together have space for T frames.
     pub fn write_blocks<'b, N: FromValue + 'b>(&self, blocks: impl Iterator<Item = &'b mut [N]>) -> bool {
         let (gaps, large) = (self.long_gaps, self.large_counts);
         if self.widths.counts == Width::F32 {

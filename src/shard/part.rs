@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A share of a set's chunks that follow each other: part number `index` of `of` parts.
+/// A part of a set: consecutive chunks. The set is divided into `of` parts, and this is part number `index`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     /// Number of the part, from 1.

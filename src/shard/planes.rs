@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::column::ColumnBuf;
 
-/// A column that is stored as byte planes, or consecutive numbers of the column.
+/// A column that is stored as byte planes, or a range of its numbers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Planes<'a> {
     planes: &'a [u8],

@@ -38,7 +38,7 @@ impl ShardSet {
     /// Like [`ShardSet::open`], for a set that isn't in a local directory.
     ///
     /// # Errors
-    /// Those of [`ShardSet::open`], and errors of the place.
+    /// Errors of [`ShardSet::open`]; errors of the place that `storage` reads, such as network errors.
     pub fn open_in(storage: &dyn Storage) -> Result<ShardSet> {
         let manifest = storage.manifest()?;
         let shards = open_shards(storage, &manifest).into_iter().collect::<Result<Vec<_>>>()?;
@@ -55,7 +55,7 @@ impl ShardSet {
         Ok(ShardSet { dir: dir.into(), manifest, shards })
     }
 
-    /// Directory of the set. For a set that isn't in a local directory, its name in errors.
+    /// Directory of the set. For a set that isn't in a local directory, the name that errors use, such as a URL.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
@@ -276,8 +276,8 @@ pub(crate) fn open_shards(storage: &dyn Storage, manifest: &Manifest) -> Vec<Res
     manifest.shards.iter().enumerate().map(open).collect()
 }
 
-/// Checks that a shard is the one that the manifest lists as shard `number`. An intact shard can belong to another set
-/// or have a wrong name.
+/// Checks that a shard is the one that the manifest lists as shard `number`. Even an intact shard can belong to another
+/// set or have a wrong name.
 pub(crate) fn check_listed(path: &Path, head: &ShardHead, number: usize, manifest: &Manifest) -> Result<()> {
     let corrupt = |place: &str, expected: String, got: String| Err(Error::corrupt(path, place, expected, got));
     let (entry, layout) = (&manifest.shards[number], manifest.description.layout());

@@ -12,7 +12,7 @@ use crate::manifest::ShardEntry;
 use crate::mapped_file::MappedFile;
 use crate::storage::{ShardFile, Storage};
 
-/// A shard file that can be damaged or missing. Also holds its index records, which can be wrong.
+/// A shard file that can be damaged or missing, and the index records of its chunks. The records can be wrong.
 #[derive(Debug)]
 pub struct Salvage {
     file: Option<Box<dyn ShardFile>>,
@@ -27,11 +27,11 @@ impl Salvage {
         Salvage::of(file, chunks).unwrap_or(Salvage { file: None, records: Vec::new() })
     }
 
-    /// Opens the shard that a copy in another place lists as `entry`, and that should have `chunks` chunks. What is
-    /// missing or damaged there is treated as missing.
+    /// Opens the shard `entry` of a copy of the set that is in `storage`. The shard should have `chunks` chunks.
+    /// Damaged bytes count as missing.
     ///
     /// # Errors
-    /// Errors of the place, such as those of a network.
+    /// Errors of the place that `storage` reads, such as network errors.
     pub fn open_in(storage: &dyn Storage, entry: &ShardEntry, chunks: usize) -> Result<Salvage> {
         Salvage::of(unless_damaged(storage.shard(entry))?, chunks)
     }
@@ -54,7 +54,7 @@ impl Salvage {
     /// The stored bytes that `record` points to, unchecked; `None` if they aren't in the file.
     ///
     /// # Errors
-    /// Those of [`ShardFile::read`], except for a file that is damaged or missing.
+    /// Errors of [`ShardFile::read`]. It is no error if the file is damaged or missing.
     pub fn stored(&self, record: &ChunkRecord) -> Result<Option<Vec<u8>>> {
         self.read(record.offset..record.offset.saturating_add(record.stored_bytes))
     }
@@ -120,8 +120,9 @@ impl<'a> Prover<'a> {
     }
 }
 
-/// Makes a placeholder of zeros for chunk `number`, which is lost. All other samples then keep their indices in the
-/// set. Decoding the placeholder is an error. `known` is the lost chunk's index record, if it could be read.
+/// Makes a placeholder of zeros for chunk `number`, which is lost. With the placeholder, all other samples keep their
+/// indices in the set. Decoding the placeholder is an error. `known` is the lost chunk's index record, if it could be
+/// read.
 pub fn hole(number: u64, description: &SetDescription, known: Option<ChunkRecord>, identity: [u8; 32]) -> EncodedChunk {
     let samples = description.samples_of(number..number + 1);
     let samples = (samples.end - samples.start) as u32;

@@ -61,8 +61,8 @@ impl SetCopy {
         &self.manifest
     }
 
-    /// Verifies shard `number`. Returns whether it is complete and intact. A shard with damaged chunks becomes the
-    /// temporary file [`SetCopy::part`] again, so that the caller can replace the chunks.
+    /// Verifies shard `number`. Returns whether it is complete and intact. A shard with damaged chunks is renamed to
+    /// the temporary file [`SetCopy::part`], so that the caller can replace the chunks.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`] if a damaged shard cannot be renamed.
@@ -81,8 +81,8 @@ impl SetCopy {
         self.dir.path().join(format!(".{}.part", self.manifest.shards[number].name))
     }
 
-    /// Checks the header and the index of shard `number`. `bytes` is the start of the shard's file. Errors call the
-    /// file `path`.
+    /// Checks the header and the index of shard `number`. `bytes` is the start of the shard's file. Errors name the
+    /// file by `path`.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`] if header or index are damaged or differ from the manifest;
@@ -112,7 +112,7 @@ impl SetCopy {
         Ok(damaged)
     }
 
-    /// Completes the set: writes `manifest` as the bytes of the manifest file. All shards must be complete.
+    /// Completes the set: writes the bytes `manifest` to the manifest file. All shards must be complete.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`] if the id of the set doesn't follow from its chunks; [`tonic_base::Error::Io`],

@@ -108,9 +108,8 @@ impl Shard {
         Ok(EncodedChunk { stored: stored.into(), record: self.head.chunks[k] })
     }
 
-    /// Like [`Shard::decode`], but checks everything that the format requires of a chunk: also its identity, the
-    /// padding after it, and what [`check_chunk`](crate::codec::check_chunk) checks. `classes` is the number of classes
-    /// of the set.
+    /// Like [`Shard::decode`], but also checks the identity of the chunk, the padding after the chunk, and what
+    /// [`check_chunk`](crate::codec::check_chunk) checks. `classes` is the number of classes of the set.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`]; [`tonic_base::Error::Io`].

@@ -32,13 +32,10 @@ pub struct ShardDraft {
 }
 
 impl ShardDraft {
-    /// Creates a temporary file for shard `number` of the described set.
+    /// Creates a temporary file for shard `number` of the described set, which must have that shard.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].
-    ///
-    /// # Panics
-    /// If the set has no such shard.
     pub fn create(dir: &Path, description: &SetDescription, number: u64) -> Result<ShardDraft> {
         let path = dir.join(shard_name(number));
         let place = description.shard_place(number);

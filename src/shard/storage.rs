@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::error::Result;
 use crate::manifest::{Manifest, ShardEntry};
 
-/// Whether a place is a URL and not the path of a directory.
+/// Whether `place` is a URL. If not, it is the path of a directory.
 pub fn is_url(place: &Path) -> bool {
     let scheme = place.to_str().and_then(|text| text.split_once("://"));
     scheme.is_some_and(|(scheme, _)| scheme.len() > 1 && scheme.bytes().all(|b| b.is_ascii_alphanumeric()))
@@ -15,27 +15,29 @@ pub fn is_url(place: &Path) -> bool {
 
 /// A place that holds the files of one set, such as a directory or a folder on a server.
 pub trait Storage: Debug + Send + Sync {
-    /// Returns the path of the set's directory. For a set that is elsewhere, its name in errors, such as a URL.
+    /// Returns the path of the set's directory. For a set that isn't in a local directory, returns the name that errors
+    /// use, such as a URL.
     fn path(&self) -> &Path;
 
     /// Reads and checks the manifest of the set.
     ///
     /// # Errors
-    /// Errors of [`Manifest::read`]; errors of the place, such as those of a network.
+    /// Errors of [`Manifest::read`]; errors of the place that holds the set, such as network errors.
     fn manifest(&self) -> Result<Manifest>;
 
     /// Opens the shard that the manifest lists as `entry`.
     ///
     /// # Errors
     /// [`crate::Error::Incomplete`] if there is no such file; [`tonic_base::Error::Corrupt`] if the file has another
-    /// length than `entry` says; errors of the place, such as those of a network. A set on a server can report these
-    /// errors later, when the shard is read.
+    /// length than `entry` says; errors of the place that holds the set, such as network errors. A set on a server can
+    /// report these errors later, when the shard is read.
     fn shard(&self, entry: &ShardEntry) -> Result<Box<dyn ShardFile>>;
 }
 
 /// A shard file, open for reading.
 pub trait ShardFile: Debug + Send + Sync {
-    /// Returns the path of the file. For a file that is not on this machine, its name in errors, such as a URL.
+    /// Returns the path of the file. For a file that is not on this machine, returns the name that errors use, such as
+    /// a URL.
     fn path(&self) -> &Path;
 
     /// Length of the file in bytes when it was opened.
@@ -45,14 +47,13 @@ pub trait ShardFile: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`] if the file has become shorter since it was opened; [`tonic_base::Error::Io`];
-    /// errors of the place, such as those of a network.
+    /// errors of the place that holds the file, such as network errors.
     fn read(&self, range: Range<u64>, out: &mut Vec<u8>) -> Result<()>;
 
     /// Reads the whole file into memory and locks it there.
     ///
     /// # Errors
-    /// The error of the operating system if the limit on locked memory is too low, or if the file is not on this
-    /// machine.
+    /// An error if the limit on locked memory is too low, or if the file is not on this machine.
     fn pin(&self) -> std::io::Result<()>;
 
     /// Asks the operating system to read the file into memory before the program needs it.

@@ -19,8 +19,8 @@ use crate::shard_draft::{ShardDraft, shard_entry};
 /// Text for the error message of an interrupted conversion.
 pub const KEPT: &str = "complete shards are kept";
 
-/// Called for each shard that is kept. Its arguments: the index of the shard's first sample in the set, the labels and
-/// the ledgers of the shard's samples.
+/// Called for each shard that is kept. The arguments are the index of the shard's first sample in the set, the labels
+/// and the ledgers of the shard's samples.
 type Kept<'a> = dyn FnMut(u64, &[u32], &[Ledger]) + 'a;
 
 /// Writes the chunks of a set, in order.
@@ -35,9 +35,10 @@ pub struct SetWriter {
 }
 
 impl SetWriter {
-    /// Starts to write the described set. With `resume`, keeps the complete shards of an unfinished set in `dir` and
-    /// continues after them. If `dir` was opened with `Existing::Auto`, also keeps a complete set. In all other cases,
-    /// first removes the files of a set in `dir`.
+    /// Starts to write the described set. If `resume` is set, keeps the complete shards of an unfinished set in `dir`
+    /// and continues after them. A complete set in `dir` is kept only if `resume` is set and `dir` was opened with
+    /// `Existing::Auto`. In all other cases, the files of an old set are removed first or, with `Existing::Auto`,
+    /// replaced one by one.
     ///
     /// # Errors
     /// [`crate::Error::Mismatch`] if the unfinished set in `dir` is a different one; [`tonic_base::Error::Corrupt`] if

@@ -1,5 +1,5 @@
-//! Fuzzes the reader of HDF5 rows of variable length: changes the references to rows, and the global heaps that have
-//! the rows.
+//! Fuzzes the reader of HDF5 rows of variable length. HDF5 stores such rows in global heaps, and finds each row by a
+//! reference. The target changes the references and the headers in the heaps.
 //!
 //! The parts of the file that libhdf5 reads are not changed, because libhdf5 is not tested here. The events are not
 //! changed either.
@@ -14,8 +14,8 @@ use tonic_toolkit::base::{Progress, Verbosity};
 use tonic_toolkit::prep::{COCHLEA, Layout, Recording, SourceOptions, synth};
 use tonic_toolkit_fuzz::DIR;
 
-/// The bytes of a small recording, and the offsets that the target changes: those of references to rows, of the headers
-/// of heap collections, and of the headers of objects in the collections. A reference or a header has 16 bytes.
+/// The bytes of a small recording, and the offsets of the parts that the target changes: references to rows, headers of
+/// heap collections, and headers of the objects in the collections. A reference or a header has 16 bytes.
 static BASE: LazyLock<(Vec<u8>, Vec<usize>)> = LazyLock::new(|| {
     let path = DIR.join("base.h5");
     synth(&path, 4, 2, 1, &Progress::start(Verbosity::Quiet, "", 0, "")).unwrap();
@@ -52,7 +52,8 @@ enum Value {
     Number(u64),
     /// Adds this difference to the number at the offset that is changed.
     Difference(i16),
-    /// Replaces the number by a number from another place. The two values choose the place, and the offset in it.
+    /// Replaces the number by another number of the file. The two values choose one of the offsets in [`BASE`], and a
+    /// byte after it.
     Of(u8, u8),
 }
 

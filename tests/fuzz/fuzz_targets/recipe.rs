@@ -6,8 +6,8 @@ use libfuzzer_sys::fuzz_target;
 use tonic_toolkit::prep::{Events, Framer, Recipe, SensorSize};
 use tonic_toolkit::shard::Ledger;
 
-/// Maximum number of frames of a recipe that is applied to events. `CELLS` is the maximum number of cells of its
-/// frames. Larger recipes are only parsed, to save time.
+/// A recipe is applied to events only if it gives at most `FRAMES` frames, of at most `CELLS` cells each. Other recipes
+/// are only parsed, to save time.
 const FRAMES: u64 = 1 << 12;
 const CELLS: u64 = 1 << 20;
 

@@ -1,7 +1,7 @@
 //! Fuzzes the shard reader: header, index, zstd frames and the decoded content.
 //!
-//! Half of the mutations change the file. Most of the others change the decoded content of a chunk and compress it
-//! again. Some start again with a shard of a valid set. All checksums are corrected before reading.
+//! Half of the mutations change the file. Most of the other mutations change the decoded content of a chunk and
+//! compress it again. A few replace the input with a shard of a valid set. All checksums are corrected before reading.
 
 #![no_main]
 
