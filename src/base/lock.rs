@@ -51,7 +51,7 @@ impl DirLock {
     /// signal asks the program to stop, returns an error with the text `saved`, which says what was saved.
     ///
     /// # Errors
-    /// [`Error::Busy`] after this time; [`Error::Interrupted`]; [`Error::Io`].
+    /// [`Error::Busy`] if another process still holds the lock after this time; [`Error::Interrupted`]; [`Error::Io`].
     pub fn take_within(dir: &Path, patience: Duration, saved: &str) -> Result<DirLock> {
         const PAUSE: Duration = Duration::from_millis(10);
         let start = Instant::now();

@@ -50,7 +50,7 @@ fn left_of(root: &Path, line: &str) -> Option<u64> {
     groups_around(root, mounts, path).filter_map(|group| left_in(&group, &names)).min()
 }
 
-/// Returns how many bytes the limit of one control group leaves free, without the groups that contain it. Returns
+/// Returns how many bytes the limit of one control group leaves free. Ignores the groups that contain it. Returns
 /// `None` if the group has no limit. `group` is the folder of the group.
 fn left_in(group: &Path, names: &Names) -> Option<u64> {
     let read = |name: &str| std::fs::read_to_string(group.join(name)).ok();

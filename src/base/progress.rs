@@ -41,8 +41,8 @@ enum Show {
 }
 
 impl Progress {
-    /// Starts a task of `total` units. `unit` is the name of the unit in the shown text, such as "samples". With `"B"`
-    /// (bytes), the text uses larger units, such as MiB or MB.
+    /// Starts a task of `total` units. `unit` is the name of the unit in the shown text, such as "samples". If `unit`
+    /// is "B" (bytes), the text has larger units, such as MiB or MB.
     pub fn start(verbosity: Verbosity, label: &str, total: u64, unit: &'static str) -> Progress {
         let label = printable(label).into_owned();
         let show = match verbosity {

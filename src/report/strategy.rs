@@ -1,7 +1,7 @@
 //! Measurements of loading strategies, with their table and chart.
 //!
-//! A loading strategy is where samples come from: the recordings (`tonic-prep bench`), or the shards, the host cache or
-//! the device cache (`tonic-train bench`).
+//! A loading strategy is a place from which samples are loaded: the recordings (`tonic-prep bench`), or the shards, the
+//! host cache or the device cache (`tonic-train bench`).
 
 use std::fmt::Write;
 use std::io::Read;
@@ -39,8 +39,8 @@ pub enum Work {
     Training,
 }
 
-/// Measurements of a loading strategy: where samples come from. If the strategy could not be measured, `reason` says
-/// why.
+/// Measurements of a loading strategy, that is, of a place from which samples are loaded. If the strategy could not be
+/// measured, `reason` says why.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Strategy {
     /// Name, such as "stream" or "host cache".

@@ -288,11 +288,11 @@ pub fn check_chunk(name: ChunkName<'_>, chunk: &Chunk, classes: usize) -> Result
     check_samples(name, &chunk.table, facts, classes)
 }
 
-/// What [`check_samples`] must know of the frames of a sample.
+/// Facts about the frames of a sample, for [`check_samples`].
 pub(crate) struct SampleFacts {
     /// Sum of the counts. `None` for float32 frames.
     pub(crate) events: Option<u64>,
-    /// A count or value that is 0 or not finite, if there is one.
+    /// The first count or value that is 0 or not finite. `None` if there is no such number.
     pub(crate) odd: Option<f64>,
 }
 

@@ -98,7 +98,7 @@ pub struct SourceFile {
     /// Number of the set's samples that come from this file.
     pub samples: u64,
     /// Index, in the recording, of the first sample that the set has from this recording. `None` in a whole set, and in
-    /// a part of a set that an earlier version began.
+    /// parts that earlier versions of this program made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_sample: Option<u64>,
     /// BLAKE3 hash of the file.

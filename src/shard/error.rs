@@ -82,8 +82,8 @@ impl Error {
         }
     }
 
-    /// Compares fields of two sets, or of a set and a model. Each field is (name, value in `other`, value in `path`).
-    /// If two recipes differ, the error shows only the keys that differ.
+    /// Compares fields of the set at `path` with those of the set or model at `other`. Each field is (name, value in
+    /// `other`, value in `path`). If two recipes differ, the error shows only the keys that differ.
     ///
     /// # Errors
     /// [`Error::Mismatch`] with the first field that differs.

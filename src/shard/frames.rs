@@ -151,7 +151,8 @@ impl SparseFrames {
         self.entry_offsets.truncate(1);
     }
 
-    /// Appends a sample with T frames and N occupied cells. `frame_sizes` has T numbers, `cells` and `counts` have N.
+    /// Appends a sample with T frames and N occupied cells. `frame_sizes` has T numbers, `cells` and `counts` have N
+    /// numbers.
     ///
     /// # Errors
     /// [`CountTooLarge`] if a count doesn't fit the width of `counts`; nothing is appended then.

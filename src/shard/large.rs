@@ -181,7 +181,6 @@ impl LargeChunk {
         (self.current, self.current_max) = ((0, 0), 0);
     }
 
-    /// Number of frames and number of occupied cells of each finished sample.
     pub(crate) fn counted(&self) -> &[(u32, u32)] {
         &self.counted
     }

@@ -132,7 +132,7 @@ pub struct Manifest {
     /// Empty in a whole set. For people only; no hash covers it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
-    /// Settings that decide which values are read from the recordings, by name. Only a part of a larger set has
+    /// Name and value of each setting that decides what is read from the recordings. Only a part of a larger set has
     /// settings: parts are merged only if their settings are equal. No hash covers them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,

@@ -60,7 +60,7 @@ pub struct Origin {
     /// the copied set. `None` if the set is made from recordings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selection: Option<Id>,
-    /// Settings that decide which values are read from the recordings, by name. The caller of [`OutputDir::begun`]
+    /// Name and value of each setting that decides what is read from the recordings. The caller of [`OutputDir::begun`]
     /// compares them. Empty if the set is not made from recordings, or if an earlier version of this program began the
     /// set.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

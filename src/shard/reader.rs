@@ -1,4 +1,4 @@
-//! Opens a complete set for reading. Maps every shard and checks it against the manifest.
+//! Opens a complete set for reading, and checks every shard against the manifest.
 
 use crate::body::cells_fault;
 use crate::chunk::Chunk;

@@ -71,8 +71,8 @@ impl ShardDraft {
         shard_entry(self.head.place.number.into(), &self.head)
     }
 
-    /// Writes header and index, and renames the temporary file to the name of the shard. Replaces a file with this
-    /// name.
+    /// Writes header and index, and renames the temporary file to the name of the shard. Replaces an existing file with
+    /// this name.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`]. If only the sync of the directory failed, the new shard has its name already. After

@@ -48,8 +48,8 @@ impl SetWriter {
     }
 
     /// Like [`SetWriter::start`], for a set with a known [`Origin`]. A continued set must have the same selection as
-    /// `origin`. Its settings are replaced by those of `origin`. Calls `kept` for each complete shard of a continued
-    /// set.
+    /// `origin`. The settings of the continued set are replaced by those of `origin`. Calls `kept` for each complete
+    /// shard of a continued set.
     ///
     /// # Errors
     /// Errors of [`SetWriter::start`].
@@ -103,7 +103,7 @@ impl SetWriter {
         self.write_counted(&totals, encoded)
     }
 
-    /// Appends the next chunk: writes the bytes of `encoded`. `totals` has the totals of its samples.
+    /// Appends the next chunk: writes the bytes of `encoded`. `totals` has the totals of the chunk's samples.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].
@@ -166,8 +166,8 @@ impl SetWriter {
         self.dir
     }
 
-    /// Keeps the intact shards in the directory, in order, up to the first missing or damaged one. With `listed`,
-    /// shards must also match this list.
+    /// Keeps the intact shards in the directory, in order, up to the first missing or damaged one. If `listed` is
+    /// given, the shards must also match this list.
     fn take_up_complete_shards(&mut self, listed: Option<&[ShardEntry]>, kept: &mut Kept<'_>) -> Result<()> {
         let (mut decoder, classes) = (Decoder::new(), self.description.classes.len());
         for number in 0..self.description.shards() {

@@ -58,7 +58,6 @@ pub fn seal_manifest(text: &str) -> String {
     seal::manifest(text)
 }
 
-/// Reads all files of a directory.
 fn files(dir: &Path) -> Files {
     let paths = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Files =
