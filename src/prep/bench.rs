@@ -19,7 +19,7 @@ use crate::source::Layout;
 use tonic_report::{Strategy, Work, check_dense, median, table};
 use tonic_shard::{FrameShape, SetDescription, Width};
 
-/// Number of timed passes for each number of threads. The median of their durations is reported.
+/// Number of timed passes for each number of threads. The median duration of these passes is reported.
 const ROUNDS: u64 = 3;
 /// Minimum number of batches per thread in a timed pass. If there are too few samples, they are used several times.
 const BATCHES_A_THREAD: u64 = 2;
@@ -27,13 +27,13 @@ const BATCHES_A_THREAD: u64 = 2;
 /// Speed of training input without a shard set: the result of [`bench()`].
 #[derive(Clone, Debug)]
 pub struct NaiveMeasured {
-    /// Measured speeds: one entry for one thread, and one for all threads.
+    /// Measured speeds: one entry for one thread and, if `threads` is above 1, one entry for all threads.
     pub strategies: Vec<Strategy>,
     /// Samples per batch.
     pub batch_size: usize,
     /// Number of samples. A sample that is used several times counts once.
     pub samples: u64,
-    /// Number of frames of the longest sample. All samples are padded to it.
+    /// Number of frames of the longest sample. All samples are padded to this number of frames.
     pub steps: u64,
     /// Number of threads in the measurement with all threads.
     pub threads: usize,
@@ -165,7 +165,7 @@ impl<'a> Naive<'a> {
     fn new(job: &'a Job<'a>, batch_size: usize) -> Naive<'a> {
         let mut order: Vec<u64> = (0..job.inputs.samples()).collect();
         order.shuffle(&mut ChaCha8Rng::seed_from_u64(0));
-        // With 32 bits, every count fits.
+        // Every count fits in 32 bits.
         let counts = if job.recipe.frames.values() == Width::F32 { Width::F32 } else { Width::U32 };
         Naive { job, description: job.describe(Vec::new(), counts), order, batch_size }
     }
@@ -174,8 +174,8 @@ impl<'a> Naive<'a> {
         self.order.len().div_ceil(self.batch_size) as u64
     }
 
-    /// Makes `batches` batches on `threads` threads, over several epochs if needed. With `steps`, also writes each
-    /// batch as dense frames, padded to this number of frames.
+    /// Makes `batches` batches on `threads` threads, over several epochs if needed. If `steps` is given, also writes
+    /// each batch as dense frames, and pads each sample to `steps` frames.
     fn pass(&self, threads: usize, batches: u64, steps: Option<u64>, progress: &Progress) -> Result<Made> {
         let mut all = Made::default();
         in_order(

@@ -1,4 +1,5 @@
-//! Sorts more items than fit in memory. Parts are sorted in memory, written to a temporary file, and merged.
+//! Sorts more items than fit in memory. Sorts the items in parts that fit in memory, writes the sorted parts to a
+//! temporary file, and merges them.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -8,7 +9,7 @@ use tonic_shard::KEPT;
 
 use crate::error::Result;
 
-/// Maximum number of bytes of each sorted part that are in memory during the merge.
+/// Maximum number of bytes of a sorted part that are in memory at the same time during the merge.
 const WINDOW: usize = 1 << 15;
 
 /// An item: the key that it is sorted by, and `N` bytes.
@@ -20,7 +21,7 @@ pub(crate) struct DiskSort<const N: usize> {
     part: Vec<Item<N>>,
     /// Maximum number of items of a part.
     most: usize,
-    /// Temporary file with the sorted parts. Each part is a stream of its own.
+    /// Temporary file with the sorted parts. Each part is one stream of the file.
     spill: Spill,
 }
 
@@ -28,8 +29,8 @@ impl<const N: usize> DiskSort<N> {
     /// Size of an item in the temporary file, in bytes.
     const BYTES: usize = 8 + N;
 
-    /// Starts to sort, with at most `most` items in memory. Returns an error if the disk of temporary files has no room
-    /// for `expected` items.
+    /// Starts to sort, with at most `most` items in memory. Returns an error if the disk for temporary files has no
+    /// room for `expected` items.
     pub(crate) fn new(most: usize, expected: u64) -> Result<Self> {
         let (path, needed) = (std::env::temp_dir(), expected.saturating_mul(Self::BYTES as u64));
         check_space(&path, needed, 0)?;

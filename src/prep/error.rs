@@ -23,7 +23,8 @@ pub enum Error {
     /// An error of a shard set.
     #[error("{0}")]
     Shard(#[from] ShardError),
-    /// A file that is neither HDF5 nor NumPy, or a folder that doesn't hold recordings with a class for each.
+    /// A file that is not a recording, because it is neither HDF5 nor NumPy. Or a folder that cannot be read as
+    /// recordings with one class each.
     #[error("{}: expected {expected}, got {got}", .path.display())]
     NotARecording {
         /// The file or folder.
@@ -76,7 +77,7 @@ pub enum Error {
         path: PathBuf,
         /// Path of the dataset in the file.
         dataset: String,
-        /// Which events are missing, and where the file says that they are.
+        /// Which events are missing, and where they should be according to the file.
         what: String,
         /// Why the data is missing.
         absence: Absence,
@@ -147,13 +148,13 @@ pub enum Error {
         expected: String,
         /// The event's coordinates.
         got: String,
-        /// The coordinate of the first pixel, 0 or 1, that makes the recording fit the sensor. `None` if the assumed
-        /// value fits best.
+        /// A value for the option `origin`, 0 or 1, with which the recording would fit the sensor. `None` if a change
+        /// of `origin` would not help.
         origin: Option<u8>,
         /// The lowest x and the lowest y of the recording, if many of its events have a negative x or y.
         lowest: Option<[i64; 2]>,
     },
-    /// An event whose x or y is no number.
+    /// An event whose x or y is not a finite number.
     #[error("{}: sample {sample}: event {event}: expected x and y that are finite, got {got}", .path.display())]
     NoPixel {
         /// Path of the recording.
@@ -165,7 +166,7 @@ pub enum Error {
         /// The event's coordinates.
         got: String,
     },
-    /// A file without events that doesn't show what its columns are.
+    /// A file that has no events, so it doesn't show which columns its events would have.
     #[error("{}: expected events, got {got}", .path.display())]
     NoEvents {
         /// Path of the recording.
@@ -173,7 +174,7 @@ pub enum Error {
         /// What the file has.
         got: String,
     },
-    /// Fields that cannot be read as the columns t, x, y and p. A column has no field, several fields fit one column,
+    /// Fields that cannot be read as the columns t, x, y and p: a column has no field, several fields fit one column,
     /// or the values of a field cannot be used.
     #[error("{}: {place}: expected {expected}, got {got}", .path.display())]
     Columns {
@@ -264,8 +265,8 @@ pub enum Error {
         got: String,
         /// What the user can do about the times.
         remedy: ClockRemedy,
-        /// Period of the counter, if a counter that wraps can have made these times. A number as text, in the unit of
-        /// the file, with a decimal point if it isn't whole.
+        /// Period of the counter, if a counter that wraps can have made these times. The period is a number in the
+        /// file's unit of time. It has a decimal point if it isn't whole.
         period: Option<Box<str>>,
     },
     /// A file whose layout is not recognised.
@@ -277,8 +278,8 @@ pub enum Error {
         looked: String,
         /// What the file has.
         has: String,
-        /// Probable values for the option `map`, guessed from the content of the arrays: one for each group of arrays
-        /// that could be a camera's events.
+        /// Probable values for the option `map`, guessed from the content of the arrays. There is one value for each
+        /// group of arrays that could be the events of a camera.
         maps: Vec<Remedy>,
     },
     /// A folder whose sub-folders are probably not its classes.
@@ -374,7 +375,7 @@ pub enum Absence {
     Link,
 }
 
-/// What the sub-folders of a folder of recordings are, if they are not its classes.
+/// What the sub-folders of a folder of recordings are, if they are not classes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FolderKind {
     /// Parts of a dataset, such as train and test. The value is the list of their names.
@@ -386,7 +387,7 @@ pub enum FolderKind {
     /// Folders that contain files of the same names, such as folders of sessions. The files are probably named after
     /// their classes.
     SameFiles {
-        /// Path of a file whose name is in each folder, relative to the opened folder.
+        /// Path of one of the files as an example, relative to the opened folder.
         file: String,
         /// The class that the name of `file` gives.
         class: String,
@@ -409,8 +410,8 @@ impl Error {
         Error::WrongType { path, dataset, expected, got, mapped: true }
     }
 
-    /// Sets `mapped` of [`Error::WrongType`] to `false`, if the option `map` cannot name a layout's datasets. Other
-    /// errors stay unchanged.
+    /// Sets `mapped` of [`Error::WrongType`] to `false`, and returns other errors unchanged. Used for layouts whose
+    /// datasets the option `map` cannot name.
     pub(crate) fn without_map(self) -> Error {
         match self {
             Error::WrongType { path, dataset, expected, got, .. } => {

@@ -1,9 +1,10 @@
-//! The error type for recipe parameters and for the frames of a sample. The caller adds the path of the file.
+//! The error type for recipe parameters and for the frames of a sample. It has no path: the caller knows the file and
+//! adds its path.
 
 /// An error in a recipe, or in the frames that a recipe makes from a sample.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The transform and the parameter that are wrong, such as `transform 1, CropTime.max`.
+    /// The part of the recipe that is wrong, such as `transform 1, CropTime.max` or `frames.overlap`.
     pub place: String,
     /// What was expected.
     pub expected: String,
@@ -20,8 +21,8 @@ impl Fault {
         Fault { place: place.into(), expected: expected.into(), got: got.to_string() }
     }
 
-    /// Puts `place` before the place of the fault. With `frames`, the place `size` becomes `frames.size`, and an empty
-    /// place becomes `frames`.
+    /// Puts the argument `place` in front of the place of the fault. For example, the argument `frames` turns the
+    /// place `size` into `frames.size`, and an empty place into `frames`.
     pub(crate) fn within(mut self, place: &str) -> Fault {
         let dot = if self.place.is_empty() { "" } else { "." };
         self.place = format!("{place}{dot}{}", self.place);

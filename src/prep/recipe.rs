@@ -77,7 +77,7 @@ impl Recipe {
         Recipe { transforms, frames: Framing::ToFrame(frames) }
     }
 
-    /// Reads a recipe from the TOML in `text`. Errors name the file `path`, if there is one.
+    /// Reads a recipe from the TOML in `text`. Errors name the file `path`, if it is given.
     ///
     /// # Errors
     /// [`Error::BadRecipe`]. For a random transform, the message says that it belongs to training.
@@ -96,8 +96,8 @@ impl Recipe {
     /// Checks that the recipe is valid for recordings of `sensor`.
     ///
     /// # Errors
-    /// [`Error::BadRecipe`] if a size or a pixel lies outside the sensor, if a step cannot handle the sensor, or if a
-    /// `sensor_size` differs from the size of the sensor at its step.
+    /// [`Error::BadRecipe`] if a size or a pixel lies outside the sensor, if a step cannot handle the sensor, or if
+    /// the parameter `sensor_size` of a step differs from the size of the sensor at this step.
     pub fn check_sensor(&self, sensor: SensorSize) -> Result<()> {
         let mut sensor = sensor;
         for (number, transform) in self.transforms.iter().enumerate() {
@@ -127,7 +127,8 @@ impl Recipe {
         self.apply_first(self.transforms.len(), events, sensor, ledger, |_| {})
     }
 
-    /// Applies the first `count` transforms. After each, calls `lost` with the number of events that it dropped.
+    /// Applies the first `count` transforms. After each transform, calls `lost` with the number of events that it
+    /// dropped.
     pub(crate) fn apply_first(
         &self,
         count: usize,
@@ -148,8 +149,8 @@ impl Recipe {
         Ok(())
     }
 
-    /// Returns the first `count` transforms as steps for blocks of events. The error is the name of a transform that
-    /// needs all events of a sample at once.
+    /// Returns the first `count` transforms as steps that take the events of a sample block by block. If one of the
+    /// transforms needs all events of a sample at once, returns its name as the error.
     pub(crate) fn in_blocks(&self, count: usize, sensor: SensorSize) -> Result<BlockSteps<'_>, &'static str> {
         let (mut sensor, mut steps) = (sensor, Vec::new());
         for (number, transform) in self.transforms.iter().take(count).enumerate() {
@@ -161,8 +162,8 @@ impl Recipe {
         Ok(BlockSteps { steps, lost })
     }
 
-    /// Returns the name of the first transform or framing that needs all events of a sample at once. `None` if events
-    /// can come in blocks.
+    /// Returns the name of the first transform or framing that needs all events of a sample at once. `None` if the
+    /// recipe can take the events in blocks.
     pub fn needs_whole_samples(&self, sensor: SensorSize) -> Option<&'static str> {
         let framed = || self.frames.stream(self.sensor_after(sensor)).is_none().then(|| self.frames.name());
         self.in_blocks(self.transforms.len(), sensor).err().or_else(framed)
@@ -270,8 +271,8 @@ fn read_frames(mut frames: Table) -> Checked<Framing> {
     Ok(framing)
 }
 
-/// Finds the signature called `name` in a list of transforms or framings. If there is none, the fault says what to use
-/// instead, or which names there are.
+/// Finds the signature called `name` in a list of transforms or framings. If the list has no such signature, the fault
+/// says what to use instead, or lists the names.
 fn find(list: &'static [Signature], name: &str) -> Checked<&'static Signature> {
     let named = |list: &'static [Signature]| list.iter().find(|signature| signature.name == name);
     if let Some(signature) = named(list) {

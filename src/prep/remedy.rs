@@ -6,8 +6,8 @@ use crate::source::{EventRange, TimeUnit};
 /// copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Remedy {
-    /// A value for the option `map`, such as `t=when,x=col`: the field of each column. `FIELD` stands for a field that
-    /// the user has to name.
+    /// A value for the option `map`, such as `t=when,x=col`, which says that t is the field `when` and x is the field
+    /// `col`. The user has to replace the word `FIELD` by the name of a field.
     Map(String),
     /// A value for the option `columns`: the order of a table's columns, such as `t,x,y,p`.
     Columns(String),
@@ -33,39 +33,41 @@ pub enum ClockRemedy {
     /// The times wrap: a counter starts again from 0 when it is full. The option `unwrap` adds the counter's period
     /// after each wrap.
     Unwrap,
-    /// The times restart or jump, which divides the recording into parts. The value is the range of events of each
-    /// part, the largest first. The user can convert each range by itself.
+    /// The times restart or jump, which divides the recording into parts. The value has the range of events of each
+    /// part, the largest range first. The user can convert each range separately.
     Parts(Vec<EventRange>),
     /// The events are out of order throughout. The option `allow_clock_trouble` sorts them by time.
     Sort,
-    /// The times of these few events are far from all others. The user has to remove the events from a copy of the
-    /// recording.
+    /// A few events have times that are far from all other times. The value has the ranges of these events. The user
+    /// has to remove them from a copy of the recording.
     TakeOut(Vec<EventRange>),
-    /// The times of events all over the recording are far from the others. The user has to save a copy with the times
-    /// of one clock only.
+    /// The recording mixes the times of several clocks, or has damaged times all over it. The user has to save a copy
+    /// that has only the events of one clock.
     Keep {
-        /// The times of each clock, the one with the most events first. There is only one clock if all other times are
-        /// damaged.
+        /// The times of each clock. The clock with the most events comes first. There is only one clock if all other
+        /// times are damaged.
         clocks: Vec<ClockTimes>,
-        /// Number of events that are missing from a copy with the first clock only.
+        /// Number of events that a copy loses if it has only the events of the first clock.
         removed: u64,
     },
-    /// A file with many samples, some with wrong times. The user has to remove events of these samples from a copy of
-    /// the file. These are a few events with times far from all others, or all parts of the sample but the largest.
+    /// A file with many samples, of which some have wrong times. The user has to remove events of these samples from a
+    /// copy of the file: either a few events whose times are far from all other times, or all parts of the sample
+    /// except the largest part.
     OfRows {
-        /// The samples and their events, in the order of the samples. All have the same kind of fault.
+        /// The samples with wrong times and their events to remove, in the order of the samples. All samples have the
+        /// same kind of fault.
         rows: Vec<RowEvents>,
         /// Number of further samples with this kind of fault. They are not listed.
         more: u64,
     },
 }
 
-/// A range of times that contains all events of one clock.
+/// A range of times that contains the times of all events of one clock, with a margin on both sides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClockTimes {
-    /// The lowest time as a number in the unit `unit`.
+    /// Start of the range, inclusive: a number in the unit `unit`.
     pub from: String,
-    /// The highest time as a number in the unit `unit`, inclusive.
+    /// End of the range, inclusive: a number in the unit `unit`.
     pub to: String,
     /// Number of events whose times come from this clock.
     pub events: u64,
@@ -73,16 +75,16 @@ pub struct ClockTimes {
     pub unit: TimeUnit,
 }
 
-/// Events of one sample that have to be removed from a file with many samples, and their place in the file.
+/// Events of one sample that have to be removed from a file with many samples, and where the file has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowEvents {
-    /// Paths of the arrays of times and channels. All samples with a `row` have the same arrays.
+    /// Paths of the array of times and the array of channels. All samples with a `row` are in the same two arrays.
     pub arrays: [String; 2],
     /// Index of the sample's row in both arrays. `None` if the arrays have only this sample.
     pub row: Option<u64>,
     /// The events to remove, as ranges of their indices in the sample.
     pub events: Vec<EventRange>,
-    /// Whether `events` are parts of the sample, because its times restart or jump. Then the events can also be just
-    /// out of order, with nothing to remove.
+    /// Whether `events` are whole parts of the sample, because its times restart or jump. If true, the events of the
+    /// sample may only be out of order, and then nothing has to be removed.
     pub in_parts: bool,
 }

@@ -1,5 +1,5 @@
-//! The signature of a transform or framing: its name, and the types and defaults of its parameters. Serves to parse
-//! recipes, and to write error messages and help texts.
+//! The signature of a transform or framing: its name, and the types and defaults of its parameters. Signatures are
+//! used to parse recipes, and to write error messages and help texts.
 
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -25,18 +25,18 @@ pub struct Parameter {
     pub name: &'static str,
     /// Type of the value.
     pub kind: Kind,
-    /// What the parameter is if the recipe leaves it out.
+    /// What happens if a recipe leaves out the parameter.
     pub default: IfAbsent,
     /// Meaning of the parameter, with its unit.
     pub about: &'static str,
 }
 
-/// What a parameter is if the recipe leaves it out.
+/// What happens if a recipe leaves out a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IfAbsent {
-    /// The parameter is required.
+    /// An error: the parameter is required.
     Required,
-    /// The parameter is optional and has no default value.
+    /// The parameter has no value. It is optional.
     Absent,
     /// The parameter has this default value, in TOML syntax.
     Is(&'static str),
@@ -51,7 +51,7 @@ pub enum Kind {
     FixedNumber,
     /// One number for both x and y, or a pair with one number for each.
     Numbers,
-    /// A 64-bit integer, also a negative one.
+    /// A signed 64-bit integer.
     Whole,
     /// A non-negative 32-bit integer.
     Count,
@@ -110,7 +110,7 @@ impl Kind {
 }
 
 impl Parameter {
-    /// The optional parameter `sensor_size`, which must equal the size of the sensor at that step.
+    /// The optional parameter `sensor_size` of a step. It must equal the size of the sensor at this step.
     pub(crate) const SENSOR_SIZE: Parameter =
         Parameter::optional("sensor_size", Kind::Sensor, "the sensor at this step, to be checked");
 
@@ -128,8 +128,8 @@ impl Parameter {
 }
 
 impl Signature {
-    /// Checks the parameters in `table` and makes a transform or framing from them. `table` can also have `name`. The
-    /// place of a fault is the name of the parameter.
+    /// Checks the parameters in `table` and makes a transform or framing from them. `table` can also have the key
+    /// `name`, which is not a parameter. The place of a fault is the name of the parameter.
     pub(crate) fn read<T: DeserializeOwned>(&self, table: Table) -> Checked<T> {
         let named = |key: &str| self.parameters.iter().find(|p| p.name == key);
         for (key, value) in table.iter().filter(|(key, _)| *key != "name") {

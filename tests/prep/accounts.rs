@@ -45,8 +45,8 @@ type Event = (i64, i64, i64, i64);
 /// drops.
 type Step = fn(Vec<Event>) -> (Vec<Event>, u64);
 
-/// One element for each transform: its TOML, where the ledger counts the events that it drops (`true`: as cropped,
-/// `false`: as filtered), and the same transform as a Rust function.
+/// One element for each transform: its TOML, whether the ledger counts the events that it drops as cropped (`true`) or
+/// as filtered (`false`), and the same transform as a Rust function.
 const STEPS: [(&str, bool, Step); 8] = [
     ("", true, |events| (events, 0)),
     ("name = \"CropTime\"\nmin = 1000\nmax = 30000", true, |events| keep(events, |e| (1000..=30_000).contains(&e.0))),
@@ -83,8 +83,8 @@ fn keep(events: Vec<Event>, mut keep: impl FnMut(&Event) -> bool) -> (Vec<Event>
 
 /// A function that returns whether an event is in a frame. It gets the times of all events, and the index of the event.
 ///
-/// An element of [`FRAMINGS`] has a framing as TOML, whether its windows overlap, and such a function or `None`. With
-/// `None`, the tests compare the sum of `binned` and `cut` instead of the two numbers.
+/// An element of [`FRAMINGS`] has a framing as TOML, whether its windows overlap, and such a function or `None`. If it
+/// is `None`, the tests compare only the sum of `binned` and `cut`, not the two numbers.
 type InFrames = fn(&[i64], usize) -> bool;
 const FRAMINGS: [(&str, bool, Option<InFrames>); 8] = [
     ("time_window = 7000", false, Some(|t, i| t[i] - t[0] < ((t[t.len() - 1] - t[0]) / 7000 * 7000).max(7000))),

@@ -9,8 +9,8 @@ use super::recording::{
     Keys, Recording, Sample, Scratch, Times, column, convert, hdf5_file, refuses, samples, scratch,
 };
 
-/// Runs the command of an error message that begins with `start`, in `dir`. Returns the file that it saves. `None` if
-/// there is no Python with h5py.
+/// Runs the command in the error message `said`, in the directory `dir`. The command begins with `start` and saves
+/// `file`. Returns the path of `file`, or `None` if there is no Python with h5py.
 fn mended(dir: &Scratch, said: &str, start: &str, file: &str) -> Option<PathBuf> {
     let shell = |line: &str| Command::new("sh").args(["-c", line]).current_dir(dir.join("")).output().unwrap();
     if !shell("python3 -c 'import h5py'").status.success() {
@@ -30,7 +30,7 @@ fn converted(file: &Path, set: &Path) -> Vec<Sample> {
     samples(set)
 }
 
-/// Makes a recording of 60 samples with these times, all on channel 5.
+/// Makes a recording of 60 samples, with all events on channel 5. `row` returns the times of the sample with an index.
 fn speech(row: impl Fn(usize) -> Vec<f64>) -> Recording {
     let sample = |i| row(i).iter().map(|t| (*t, 5)).collect();
     Recording { times_as: Times::F64, ..Recording::of((0..60).map(sample).collect()) }

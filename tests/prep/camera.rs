@@ -43,7 +43,7 @@ impl Camera {
         }
     }
 
-    /// Makes events at these times, each in another cell.
+    /// Makes one event at each of `times`. Each event is in a cell of its own.
     pub(crate) fn at(times: &[i64]) -> Camera {
         let n = times.len();
         Camera {

@@ -85,7 +85,7 @@ pub(crate) fn hdf5_of(fill: impl Fn(&hdf5::File)) -> (Scratch, PathBuf) {
     (dir, file)
 }
 
-/// Writes a column as an int64 dataset of this shape. Creates the groups in `path` if they are missing.
+/// Writes a column as an int64 dataset of shape `shape`. Creates the groups in `path` if they are missing.
 pub(crate) fn put(file: &hdf5::File, path: &str, column: &[i64], shape: &[usize]) {
     if let Some((groups, _)) = path.rsplit_once('/') {
         let mut at = String::new();
@@ -99,14 +99,14 @@ pub(crate) fn put(file: &hdf5::File, path: &str, column: &[i64], shape: &[usize]
     file.new_dataset::<i64>().shape(shape).create(path).unwrap().write_raw(column).unwrap();
 }
 
-/// Returns the columns t, x, y and p of the six events.
+/// Returns the columns t, x, y and p of the events of [`six`].
 pub(crate) fn columns() -> [Vec<i64>; 4] {
     let six = six();
     let wide = |column: &[u16]| column.iter().map(|&n| n.into()).collect();
     [six.t.clone(), wide(&six.x), wide(&six.y), six.p.iter().map(|&p| p.into()).collect()]
 }
 
-/// Writes the columns t, x, y and p of the six events under these paths.
+/// Writes the columns t, x, y and p of the events of [`six`] as datasets with the paths `paths`.
 pub(crate) fn put_all(file: &hdf5::File, paths: [&str; 4], shape: &[usize]) {
     for (path, column) in paths.iter().zip(columns()) {
         put(file, path, &column, shape);

@@ -116,8 +116,8 @@ fn a_missing_dataset_is_named() {
 /// A function that creates a dataset with a given name.
 type Replacement = Box<dyn Fn(&hdf5::File, &str)>;
 
-/// Returns a function that makes a dataset of this type and shape. The dataset's storage is allocated, but nothing is
-/// written to it.
+/// Returns a function that makes a dataset of type `T` and of shape `shape`. The dataset's storage is allocated, but
+/// nothing is written to it.
 fn empty<T: H5Type>(shape: impl Into<Extents>) -> Replacement {
     let (shape, early) = (shape.into(), Some(hdf5::dataset::AllocTime::Early));
     Box::new(move |file, name| {

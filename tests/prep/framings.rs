@@ -37,8 +37,9 @@ fn sets_of_every_framing_go_all_the_way() {
     }
 }
 
-/// Converts `file`, and runs the tools on the set. Asserts that the set is complete, that it is the same for any number
-/// of threads, and that exported arrays have the same numbers. Returns how many numbers are not 0.
+/// Converts `file`, and runs the tools on the set. Asserts that the set is complete, that it is the same for any
+/// number of threads, and that exported arrays have the same numbers. Returns how many numbers in the arrays are not
+/// 0.
 fn go_all_the_way(dir: &Path, file: &Path, options: &[&str], name: &str, float: bool, limit: Option<u64>) -> usize {
     let path = |name: &str| dir.join(name);
     let made = ["1", "2"].map(|threads| {

@@ -25,8 +25,8 @@ fn arrays(file: &hdf5::File) -> Dataset {
     file.new_dataset_builder().with_data(&(0..6).map(of).collect::<Vec<_>>()).create("e").unwrap()
 }
 
-/// Writes the six events as rows of t, x, y and p, to a compressed dataset. `shape` is the shape of the dataset,
-/// `chunk` the shape of its chunks.
+/// Writes the events of `columns::six` as rows of t, x, y and p, to a compressed dataset. `shape` is the shape of the
+/// dataset, and `chunk` is the shape of its chunks.
 fn table(file: &hdf5::File, shape: &[usize], chunk: &[usize]) {
     let columns = columns();
     let rows: Vec<i64> = (0..6).flat_map(|i| columns.each_ref().map(|column| column[i])).collect();

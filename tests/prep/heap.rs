@@ -107,7 +107,7 @@ fn agrees(path: &Path, name: &str, piece: usize) {
     assert_eq!(ours(&rows, 1..1).unwrap(), (vec![], vec![0]));
 }
 
-/// Makes rows of these lengths. `number` converts different integers to the numbers in the rows.
+/// Makes one row for each of `lengths`. `number` makes each number of the rows from an integer.
 fn rows<T>(lengths: &[usize], number: impl Fn(u64) -> T) -> Vec<Vec<T>> {
     let row = |(i, &n): (usize, &usize)| (0..n).map(|k| number((i * 7919 + k * 31) as u64)).collect();
     lengths.iter().enumerate().map(row).collect()

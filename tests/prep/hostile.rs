@@ -40,8 +40,8 @@ static SETS: LazyLock<Vec<Files>> = LazyLock::new(|| {
 struct Change {
     file: Index,
     at: Index,
-    /// Whether `at` is an offset in the header of a shard or the first record of its index. Otherwise, it is an offset
-    /// in the whole file.
+    /// Whether a change of a shard stays near its start: in the header or in the first record of the index. If false,
+    /// `at` can be any offset in the file.
     head: bool,
     remove: usize,
     insert: Vec<u8>,

@@ -304,7 +304,8 @@ fn a_run_far_from_a_safe_place_ends_all_the_same() {
 }
 
 /// Starts a command, and sends it the signal `name` as soon as it handles signals. Asserts that it ends with exit code
-/// 130 within two seconds. Its output is not read until then, so it also waits if it writes more than a pipe holds.
+/// 130 within two seconds. The signal is sent before any output is read. So a command that writes more than a pipe
+/// holds gets the signal while it waits for the reader.
 #[cfg(target_os = "linux")]
 fn ends_by(command: &mut Command, name: &str) {
     command.env(NO_LOCKS.0, NO_LOCKS.1).stdout(Stdio::piped()).stderr(Stdio::piped());

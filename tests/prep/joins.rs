@@ -67,8 +67,8 @@ pub(crate) fn sources(dir: &Path) -> Vec<(String, u64)> {
     manifest(dir).description.sources.into_iter().map(|s| (s.name, s.samples)).collect()
 }
 
-/// Returns the number of each sample in its recording, computed from its speaker: sample `i` of a recording has speaker
-/// `100 + i`.
+/// Returns the index of each sample in its recording. The index comes from the extra column `speaker`, because sample
+/// `i` of a recording has speaker `100 + i`.
 pub(crate) fn speakers(dir: &Path) -> Vec<i64> {
     samples(dir).iter().map(|s| s.extras[0] - 100).collect()
 }

@@ -1,9 +1,10 @@
 //! Tests SIGKILL at hundreds of random moments: readers see a complete set or none, and a resume gives the same bytes
 //! as an uninterrupted run.
 //!
-//! Some runs are killed after a random time, some when a certain file appears, so that kills also happen at renames, at
-//! the manifest and while an old set is being removed. To repeat the random choices of an earlier test, set the
-//! environment variable `TONIC_TEST_SEED` to the number that the test printed. The machine's timing cannot be repeated.
+//! Some runs are killed after a random time. Others are killed when a certain file appears or disappears, so that
+//! kills also happen during renames, while the manifest is written, and while an old set is removed. To repeat the
+//! random choices of an earlier test, set the environment variable `TONIC_TEST_SEED` to the number that the test
+//! printed. The machine's timing cannot be repeated.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -110,8 +111,8 @@ fn visible(files: &Files) -> Files {
 #[derive(Clone, Debug)]
 enum Moment {
     After(Duration),
-    /// When the file with this name appears (`true`) or disappears (`false`), and then this time has passed. A name
-    /// that ends in a dot stands for any file whose name begins with it, such as a temporary file.
+    /// The duration after the file with this name appears (`true`) or disappears (`false`). A name that ends in a dot
+    /// stands for any file whose name begins with it, such as a temporary file.
     File(String, bool, Duration),
 }
 

@@ -1,4 +1,5 @@
-//! Tests of a recording, or of a sample of speech, whose times have another unit than those of the others.
+//! Tests of one recording among several, or one sample of a recording of speech, whose times have another unit than
+//! all others.
 
 use std::path::PathBuf;
 
@@ -7,7 +8,8 @@ use super::camera::{Camera, seconds};
 use super::recording::{Recording, Times, convert, fails, samples, says, scratch};
 use super::units::{SENSOR, notes, npy_of_floats};
 
-/// Asserts that the message says that one recording or sample alone has another unit, and doesn't offer a unit for all.
+/// Asserts that the error message contains `words`, and that it doesn't suggest the option `--time-unit`, which would
+/// set the unit of all recordings and samples.
 fn says_alone(said: &str, words: &[&str]) {
     says(said, words);
     assert!(!said.contains("--time-unit"), "{said}");

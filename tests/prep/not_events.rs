@@ -1,10 +1,11 @@
-//! Tests of files without events, or whose arrays hold something else, and what is said about them.
+//! Tests of the errors for files that have no events, or whose arrays contain something else than events.
 
 use super::camera::{Camera, npy_header, npz};
 use super::recording::{Scratch, change, column, data, hdf5_file, says, scratch};
 use super::units::{SENSOR, notes, refused};
 
-/// Converts a file, which must be refused with these words and without `absent`.
+/// Asserts that the conversion of the file `name` is refused, and that the error contains all of `words` but not
+/// `absent`.
 #[track_caller]
 fn is_refused(dir: &Scratch, name: &str, words: &[&str], absent: &str) {
     let said = refused(&dir.join(name), &dir.join("none"), &SENSOR);

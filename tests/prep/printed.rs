@@ -50,8 +50,8 @@ fn folder() -> Folder {
     Folder::of(&names.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// Makes a set whose classes and extra columns have names with control characters and the like. Lets `changed` modify the
-/// set, then writes it, and returns its path.
+/// Makes a set whose classes and extra columns have the names that [`hostile`] returns. Calls `changed` to modify the
+/// set, writes it, and returns its path.
 fn made(dir: &Scratch, name: &str, changed: impl FnOnce(&mut Set)) -> std::path::PathBuf {
     let samples = (0..hostile().len()).map(|i| vec![vec![(i as u32, 1.0)]]).collect();
     let rows = (0..hostile().len()).map(|i| (i as u32, i as i64)).collect();

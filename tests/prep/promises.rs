@@ -14,7 +14,7 @@ use super::recording::{Recording, Scratch, Times, change, contents, manifest, pr
 
 type Files = BTreeMap<String, Vec<u8>>;
 
-/// Recipes, each with a name, a sensor and its TOML. They cover every slicing, windows with and without overlap, and
+/// Recipes: the name, the sensor and the TOML of each. They cover every slicing, windows with and without overlap, and
 /// every width of cells.
 const RECIPES: [(&str, &str, &str); 8] = [
     (

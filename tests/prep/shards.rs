@@ -1,5 +1,5 @@
-//! Tests of damaged and hostile sets: every flipped byte and every cut is found and named. Nothing panics or allocates
-//! much memory.
+//! Tests of damaged and hostile sets: every flipped byte and every truncation is found and named. Nothing panics or
+//! allocates much memory.
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;

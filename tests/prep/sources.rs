@@ -90,7 +90,7 @@ fn mapped(fill: impl Fn(&hdf5::File), arguments: &[&str]) -> Vec<Sample> {
     samples(&dir.convert(&[hdf5_file(&dir.join("a.h5"), fill)], "set", arguments))
 }
 
-/// Converts four events with these polarities, each in a cell of its own. Returns the sample.
+/// Converts four events with the polarities `p`, each in a cell of its own. Returns the sample.
 fn of_polarities<T: H5Type>(p: [T; 4]) -> Sample {
     let fill = |file: &hdf5::File| {
         ["t", "x", "y"].iter().for_each(|name| column(file, name, &[0_u16, 1, 2, 3]));
@@ -126,8 +126,8 @@ fn polarities_of_all_kinds_are_off_and_on() {
     }
 }
 
-/// Converts three events at these times into frames of 1 ms. Returns the number of events in each frame, and the number
-/// of events with an invalid time.
+/// Converts three events with the times `t` into frames of 1 ms. Returns the number of events in each frame, and the
+/// number of events with an invalid time.
 fn frames_of<T: H5Type>(t: [T; 3], unit: &[&str]) -> (Vec<u32>, u64) {
     let fill = |file: &hdf5::File| {
         column(file, "t", &t);

@@ -90,8 +90,8 @@ pub(crate) fn halves() -> (Scratch, PathBuf) {
     (dir, plain)
 }
 
-/// Writes a file with columns for `events` events. Only the ranges `written` of the columns are written. `latest` is as
-/// in [`format`].
+/// Writes a file with columns for `events` events. Only the ranges `written` of the columns are written. `latest`
+/// chooses the format of the file, as in [`format`].
 pub(crate) fn unwritten(path: &Path, latest: bool, events: usize, written: &[(usize, usize)]) -> PathBuf {
     hdf5_file_with(&format(latest), path, |file| {
         for (name, column) in columns(&camera()) {

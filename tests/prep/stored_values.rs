@@ -1,5 +1,5 @@
-//! Tests of HDF5 files whose stored numbers are not the values, as attributes or types say, and of names that a
-//! suggested map must not confuse.
+//! Tests of HDF5 files whose attributes or types say that a stored number is not the value itself, such as a scale
+//! factor or an enum. Also tests what errors suggest for fields with unusual names.
 
 use hdf5::H5Type;
 
@@ -61,7 +61,7 @@ fn packed_numbers_and_empty_arrays_of_matlab_are_refused() {
     }
 }
 
-/// Writes the polarities of the six events as an enum. `words` are its values for off and for on.
+/// Writes the polarities of the events of `columns::six` as an enum. `off` and `on` are the values of the enum.
 fn put_words<T: H5Type + Copy>(f: &hdf5::File, [off, on]: [T; 2]) {
     let p: Vec<T> = columns()[3].iter().map(|&p| if p == 1 { on } else { off }).collect();
     f.new_dataset_builder().with_data(&p).create("p").unwrap();

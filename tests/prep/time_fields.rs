@@ -1,5 +1,5 @@
-//! Tests of fields of times whose names have a unit, such as `t_ns`, alone and next to other times, and of what else
-//! tells how exact they are and what they count.
+//! Tests of fields of times whose names have a unit, such as `t_ns`, alone or next to another field of times. Also
+//! tests attributes with a rate or an offset of the times, and warnings about coarse times.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use super::recording::{Scratch, column, hdf5_file, samples, says, scratch};
 use super::unit_evidence::tell;
 use super::units::{SENSOR, notes, refused};
 
-/// Writes the events of a camera as npy, npz and HDF5, with fields of times of these names and numbers.
+/// Writes the events of a camera as npy, npz and HDF5. `times` has the names and the numbers of the fields of times.
 fn files(dir: &Scratch, camera: &Camera, times: &[(&str, Vec<i64>)]) -> [PathBuf; 3] {
     let of = |column: &[u16]| column.iter().map(|&n| n.into()).collect::<Vec<i64>>();
     let p = camera.p.iter().map(|&p| p.into()).collect();

@@ -49,8 +49,8 @@ pub(crate) fn sensor_size([width, height, polarities]: [u32; 3]) -> SensorSize {
     SensorSize { width, height, polarities }
 }
 
-/// Applies a recipe to the events `given` of the case `name`. Asserts that every event is accounted
-/// for: the events in the frames and those that were left out add up to the events in `given`.
+/// Applies a recipe to the events `given` of the case `name`. Asserts that every event is accounted for: the events in
+/// the frames and the events that were left out add up to the events in `given`.
 pub(crate) fn apply(name: &str, recipe: &Recipe, sensor: [u32; 3], given: &Given) -> Ours {
     let sensor = sensor_size(sensor);
     let raw = given.raw();

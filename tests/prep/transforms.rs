@@ -79,8 +79,8 @@ fn of_events(events: &Events) -> Made {
     }
 }
 
-/// Compares events and counts exactly. Compares values of float32 frames within [`TOLERANCE`], so that values below it
-/// may be missing.
+/// Compares events and counts exactly. Compares values of float32 frames within [`TOLERANCE`]. A value below the
+/// tolerance may be missing in one of the results.
 fn equal(ours: &Made, expected: &Made) -> bool {
     let (Made::Frames(ours), Made::Frames(expected)) = (ours, expected) else { return ours == expected };
     let counts = |frames: &Frames| frames.entries.iter().all(|(.., value)| value.fract() == 0.0);
@@ -134,8 +134,8 @@ fn every_transform_and_framing_is_tonics_or_differs_on_purpose() {
     assert_eq!(compare(&goldens::<Vec<Case>>("tonic_transforms.json")), (469, 31));
 }
 
-/// Compares thousands more cases. `scripts/goldens/tonic_transforms.py --each N` writes them to a file. The environment
-/// variable TONIC_GOLDENS_EXTRA has the path of this file.
+/// Compares thousands of other cases, if the environment variable TONIC_GOLDENS_EXTRA has the path of a file with
+/// them. `scripts/goldens/tonic_transforms.py --each N` writes this file.
 #[test]
 fn every_generated_case_is_tonics() {
     let Some(path) = std::env::var_os("TONIC_GOLDENS_EXTRA") else { return };

@@ -1,5 +1,5 @@
 //! Tests of how the unit of times is found if the user doesn't give it: from fractions in the times, from attributes
-//! and arrays of a file that describe its ticks, and from several recordings together.
+//! and arrays of a file that give the length of a tick, and from several recordings together.
 
 use hdf5::types::VarLenUnicode;
 

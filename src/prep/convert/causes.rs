@@ -1,5 +1,5 @@
-//! Describes in words what a conversion lost, and the likely cause, which is guessed from the sample that lost the most
-//! events.
+//! Describes in words which events a conversion lost, and the likely cause. The cause is guessed from the sample that
+//! lost the most events.
 //!
 //! In these texts, names in backticks are parameters of the library. The program replaces them by the options that the
 //! user types.
@@ -28,10 +28,11 @@ pub(super) struct Setting<'a> {
     pub cut: Cut,
 }
 
-/// Returns notes about steps that lost many events, or all events of a sample. Losses that the recipe doesn't ask for
-/// are warnings.
+/// Returns notes about steps that lost many events, or all events of a sample. A note is a warning if the recipe
+/// doesn't ask for the loss.
 ///
-/// With `all`, even small ones are. `scope` is text that each note adds after what was lost.
+/// With `all`, each loss that the recipe doesn't ask for gets a warning, even a small one. Each note has the text
+/// `scope` after the number of lost events.
 pub(super) fn loss_notes(
     losses: &Losses,
     setting: Setting<'_>,
@@ -129,7 +130,7 @@ pub(super) fn percent(share: f64) -> String {
     format!("{}%", if inside { tenths.clamp(1.0, 999.0) } else { tenths } / 10.0)
 }
 
-/// Text: how many events a step lost, and which samples had no events after it.
+/// Text: how many events a step lost, and which samples had no events left after the step.
 fn amount(losses: &Losses, step: &StepLoss) -> String {
     let events = format!("{} of the events ({} of {})", percent(losses.share_of(step.lost)), step.lost, losses.events);
     match (step.emptied, step.first_emptied) {
@@ -148,8 +149,8 @@ fn name(recipe: &Recipe, step: Step) -> &str {
     }
 }
 
-/// Text: why a step probably lost events, and what to do. `sample` is the index of the sample that lost the most,
-/// `before` its events before the step.
+/// Text: why a step probably lost events, and what to do. `sample` is the index of the sample that lost the most.
+/// `before` describes its events before the step.
 fn cause(setting: Setting<'_>, step: Step, sample: u64, before: &Passed) -> String {
     match (step, before.times) {
         (Step::Times, _) => {

@@ -8,8 +8,8 @@ use crate::events::SensorSize;
 /// Default number of samples per chunk, if samples are not large. Larger chunks compress about 1% better; smaller
 /// chunks shuffle better.
 const CHUNK_SAMPLES: u32 = 64;
-/// Maximum size in bytes of a chunk's samples in the recording, because each worker holds a whole chunk. Ignored if the
-/// user gives the number of samples per chunk.
+/// Maximum number of bytes that the samples of a chunk take in the recordings. This limits memory, because each worker
+/// holds a whole chunk. Ignored if the user gives the number of samples per chunk.
 const CHUNK_SOURCE_BYTES: f64 = 16e6;
 /// Assumed bytes per event in a cochlea's recording: a float16 time, a uint16 channel, and a share of HDF5's heap.
 ///
@@ -21,8 +21,8 @@ const CAMERA_EVENT_BYTES: f64 = 13.0;
 const SAMPLE_BYTES: f64 = 128.0;
 /// Default approximate size of a shard, written as on the command line: 64 MiB.
 pub const SHARD_SIZE: &str = "64M";
-/// Assumed size of shards as a share of the size of the recordings. A sample of SSC takes 33.9 kB in the recording and
-/// 2.4 kB in a shard.
+/// Assumed ratio of the size of the shards to the size of the recordings. For example, a sample of SSC takes 2.4 kB in
+/// a shard and 33.9 kB in the recording.
 const COMPRESSION: f64 = 0.07;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

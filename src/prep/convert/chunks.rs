@@ -101,8 +101,9 @@ impl<'a> ChunkMaker<'a> {
         self.make_samples(number, start..end)
     }
 
-    /// Makes a chunk of these samples of the set. `number` is the index of the chunk, for errors. Returns the totals of
-    /// the samples and the encoded bytes. Reads large samples in blocks if the recipe allows it.
+    /// Makes one chunk of the samples in `samples`, a range of the set. `number` is the index of the chunk, for
+    /// errors. Returns the totals of the samples and the encoded bytes. Reads large samples in blocks if the recipe
+    /// allows it.
     ///
     /// # Errors
     /// [`ChunkFailure`].
@@ -129,7 +130,7 @@ impl<'a> ChunkMaker<'a> {
         is_large.then_some(LargeSample { recording, sample, sensor: self.inputs.sensor, sizes: self.sizes })
     }
 
-    /// Reads, transforms and frames these samples of the set. Reads large samples in blocks.
+    /// Reads, transforms and frames the samples in `samples`, a range of the set. Reads large samples in blocks.
     fn stream_samples(&mut self, samples: Range<u64>) -> Result<LargeChunk, ChunkFailure> {
         let mut chunk = LargeChunk::new(self.description.widths, self.description.extras.len())?;
         for sample in samples {
@@ -170,7 +171,7 @@ impl<'a> ChunkMaker<'a> {
         Ok(())
     }
 
-    /// Reads, transforms and frames these samples of the set, without encoding them.
+    /// Reads, transforms and frames the samples in `samples`, a range of the set. Doesn't encode them.
     ///
     /// # Errors
     /// [`ChunkFailure`].
@@ -192,8 +193,8 @@ impl<'a> ChunkMaker<'a> {
         std::mem::replace(&mut self.losses, Losses::new(self.recipe))
     }
 
-    /// Reads and transforms a sample again. Returns how many events each step lost; the last loss, of slicing, comes
-    /// from `ledger`.
+    /// Reads and transforms a sample again, and returns how many events each step loses. The slicing step is not run
+    /// again: its loss is taken from `ledger`.
     pub(super) fn lost_again(&mut self, sample: u64, ledger: &Ledger) -> Result<&[u64]> {
         if let Some(large) = self.large(sample)
             && let Ok(steps) = self.recipe.in_blocks(self.recipe.transforms.len(), large.sensor)
@@ -319,8 +320,8 @@ fn bad_sample(recording: &Recording, sample: u64, fault: Fault) -> Error {
     Error::bad_sample(&recording.path, sample, fault.place, fault.expected, fault.got)
 }
 
-/// Returns an error if a sample lasts for [`MANY_FRAMES`] frames or more: so its times are in another unit than `unit`,
-/// the assumed one. `times` are the times of its first and last event.
+/// Returns an error if a sample is so long that it gets [`MANY_FRAMES`] frames or more. Then its times are probably
+/// not in `unit`, the unit that was assumed. `times` are the times of its first and last event.
 fn check_frames(
     events: u64,
     times: Option<(i64, i64)>,

@@ -47,9 +47,9 @@ pub struct Conversion {
     pub existing: Existing,
     /// Whether events outside the sensor are counted and left out. If false, they are an error.
     pub lenient: bool,
-    /// Largest share of the events, 0 to 1, that a conversion can lose. Counts events lost by the table of labels, the
-    /// range of events, bad times, the sensor's bounds, CropTime and slicing. If more are lost, the conversion fails
-    /// and the set stays incomplete. `None` is no limit.
+    /// Largest share of the events, 0 to 1, that a conversion can lose. An event is lost if it is left out because of
+    /// the table of labels, the range of events, an invalid time, the sensor's bounds, CropTime or slicing. If more
+    /// events are lost, the conversion fails and the set stays incomplete. `None` is no limit.
     pub max_loss: Option<f64>,
     /// The command that converts `part`, as words, without the output directory and the number of the part. It is
     /// stored in the part's manifest, to show users how to make a missing part. Not used for a whole set.

@@ -27,7 +27,7 @@ pub struct Share {
     pub samples: u64,
     /// Number of recordings that the samples come from.
     pub recordings: u64,
-    /// Size in bytes of the recordings that the samples come from. The task reads and hashes all of it.
+    /// Size in bytes of the recordings that the samples come from. The task reads and hashes all these bytes.
     pub source_bytes: u64,
     /// Estimated duration in seconds.
     pub seconds: f64,

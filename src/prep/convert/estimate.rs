@@ -22,7 +22,7 @@ const ESTIMATE_PLACES: u64 = 4;
 pub struct Estimate {
     /// Number of samples that the conversion makes.
     pub samples: u64,
-    /// Mean number of events per sample.
+    /// Mean number of events per sample, including events that a transform emits.
     pub events_per_sample: f64,
     /// Size of the set in bytes.
     pub bytes: u64,
@@ -40,7 +40,7 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Returns the estimate as one JSON object, with `notes` for the user in it.
+    /// Returns the estimate as one JSON object. The object includes `notes`, the notes for the user.
     pub fn json(&self, job: &Job<'_>, notes: &[String]) -> Value {
         json!({
             "samples": self.samples, "events_per_sample": self.events_per_sample, "stored_bytes": self.bytes,
@@ -135,8 +135,8 @@ impl Job<'_> {
         }
     }
 
-    /// Seconds that all threads of the conversion take for `samples` samples. Counts whole chunks, because a few chunks
-    /// don't keep all threads busy.
+    /// Seconds that all threads of the conversion take for `samples` samples. The result is at least the time for one
+    /// chunk, because a thread makes a whole chunk.
     fn converting(&self, seconds_per_sample: f64, samples: u64) -> f64 {
         let chunk_samples = self.chunk_samples().clamp(1, samples.max(1));
         let chunks = samples as f64 / chunk_samples as f64;

@@ -12,12 +12,13 @@ use crate::convert::inputs::{Inputs, file_bytes, size};
 use crate::error::{BaseFault, Error, Result};
 use crate::source::{LinkedPath, Recording};
 
-/// How many groups of equal files get a warning each.
+/// Maximum number of groups of equal files that get a warning each.
 const MOST_EQUAL: usize = 5;
 
 impl Inputs {
     /// Computes the BLAKE3 hashes of the recordings that a range of samples comes from, and shows progress.
-    /// [`SourceFile::samples`] and [`SourceFile::first_sample`] count only the samples in the range.
+    /// [`SourceFile::samples`] is the number of samples of a recording that are in the range, and
+    /// [`SourceFile::first_sample`] is the index in the recording of the first of them.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].
@@ -39,8 +40,8 @@ impl Inputs {
 }
 
 impl Inputs {
-    /// Returns warnings about recordings whose files have the same bytes. `sources` has the hashes of the recordings of
-    /// the samples in `range`.
+    /// Returns warnings about recordings whose files have the same bytes. `sources` is the result of [`Inputs::hash`]
+    /// for `range`.
     pub(super) fn equal_files(&self, range: &Range<u64>, sources: &[SourceFile]) -> Vec<String> {
         let mut equal: BTreeMap<[u8; 32], Vec<&Recording>> = BTreeMap::new();
         for (input, source) in self.within(range).zip(sources) {
@@ -82,8 +83,8 @@ pub fn hash_linked(files: &[LinkedPath], verbosity: Verbosity) -> Result<Vec<Lin
     Ok(hashed)
 }
 
-/// Returns a file's BLAKE3 hash and its length in bytes. Doesn't map the file, because the whole mapping would count as
-/// memory of the process.
+/// Returns a file's BLAKE3 hash and its length in bytes. Doesn't map the file into memory, because the whole mapping
+/// would count as memory of the process.
 fn hash_file(path: &Path, progress: &Progress) -> std::io::Result<(Id, u64)> {
     const PIECE: u64 = 4 << 20;
     let mut file = std::fs::File::open(path)?;

@@ -38,7 +38,8 @@ pub struct Inputs {
     options: SourceOptions,
 }
 
-/// Counts of the recordings that have no row in the table of labels. The set doesn't have them.
+/// Number of recordings that have no row in the table of labels, and number of their events. The set doesn't contain
+/// these recordings.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rowless {
     pub recordings: u64,
@@ -197,8 +198,8 @@ impl Inputs {
         self.inputs.iter().filter_map(|input| Some((&input.recording, input.recording.unlabelled.as_ref()?)))
     }
 
-    /// Completes an error about implausible times: says if only this recording has another unit than the others. Other
-    /// errors stay unchanged.
+    /// If `error` is about implausible times, adds whether only the recording of the error seems to have another unit
+    /// than the other recordings. Returns other errors unchanged.
     pub(super) fn compare(&self, error: Error) -> Error {
         if !matches!(error, Error::ImplausibleTimes { .. }) {
             return error;
@@ -238,8 +239,8 @@ impl Inputs {
         Ok((left, all))
     }
 
-    /// Notes for the user about what was found in the recordings. Each note comes once, and of each kind of warning
-    /// only the first.
+    /// Notes for the user about what was found in the recordings. Lists each note once, and only the first warning of
+    /// each kind.
     pub(super) fn found(&self) -> Vec<String> {
         let mut found: Vec<(&str, String, usize)> = Vec::new();
         let mut places: HashMap<String, usize> = HashMap::new();
@@ -302,7 +303,7 @@ impl Inputs {
         });
     }
 
-    /// Number of recordings that a range of samples comes from, and the total size of their files in bytes.
+    /// Number of recordings that a range of samples comes from, and the total size of these recordings in bytes.
     pub(super) fn size_of(&self, range: &Range<u64>) -> Result<(u64, u64)> {
         let bytes = self.within(range).map(file_bytes).sum::<Result<u64>>()?;
         Ok((self.within(range).count() as u64, bytes))
@@ -325,8 +326,8 @@ impl Inputs {
         self.inputs.iter().map(|input| Ok((input.recording.events()? as f64 * input.share()) as u64)).sum()
     }
 
-    /// Recordings that a range of samples comes from. A recording without samples belongs to the next sample or, at the
-    /// end, to the last one.
+    /// Recordings that a range of samples comes from. A recording without samples is treated as a source of the sample
+    /// after it or, at the end of the set, of the last sample.
     pub(super) fn within(&self, range: &Range<u64>) -> impl Iterator<Item = &Input> {
         let end = if range.end == self.samples() { u64::MAX } else { range.end };
         let range = range.start..end;

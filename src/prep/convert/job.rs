@@ -65,7 +65,8 @@ impl<'a> Job<'a> {
         Ok(job)
     }
 
-    /// Samples that this conversion makes, as indices in the whole set: all samples, or those of its part.
+    /// Samples that this conversion makes, as indices in the whole set: all samples or, if the conversion makes a
+    /// part, the samples of this part.
     pub(super) fn own_samples(&self) -> Range<u64> {
         self.conversion.part.map_or(0..self.inputs.samples(), |part| self.samples_of(part))
     }
@@ -77,8 +78,8 @@ impl<'a> Job<'a> {
         sample(chunks.start)..sample(chunks.end)
     }
 
-    /// Prepares the job to continue the unfinished set that `begun` describes. Earlier versions chose other sizes of
-    /// chunks and shards, and listed other sources.
+    /// Prepares the job to continue the unfinished set that `begun` describes. If an earlier version began the set,
+    /// takes over its sizes of chunks and shards, and its rule for which recordings the manifest lists.
     pub(super) fn resume(&mut self, begun: &SetDescription) -> Result<()> {
         let Conversion { chunk_samples, shard_bytes, .. } = *self.conversion;
         let earlier =
@@ -95,7 +96,7 @@ impl<'a> Job<'a> {
         if self.lists_all { 0..self.inputs.samples() } else { self.own_samples() }
     }
 
-    /// Returns warnings about recordings whose files have the same bytes. `sources` is what [`Job::hash`] returned.
+    /// Returns warnings about recordings whose files have the same bytes. `sources` is the result of [`Job::hash`].
     pub(super) fn equal_files(&self, sources: &[SourceFile]) -> Vec<String> {
         self.inputs.equal_files(&self.listed(), sources)
     }
@@ -116,12 +117,13 @@ impl<'a> Job<'a> {
         Ok(sources)
     }
 
-    /// Returns the linked files of the recordings that [`Job::hash`] hashes: other files that hold some of their data.
+    /// Returns the linked files of the recordings that [`Job::hash`] hashes. Linked files are other files that hold
+    /// some of the recordings' data.
     pub(super) fn linked(&self) -> Vec<LinkedPath> {
         self.inputs.linked(&self.listed())
     }
 
-    /// Describes the set that the job makes, or the part. `counts` is the width of the set's counts.
+    /// Describes the set, or the part of a set, that the job makes. `counts` is the type of the values of cells.
     pub fn describe(&self, sources: Vec<SourceFile>, counts: Width) -> SetDescription {
         let Job { conversion, inputs, recipe, sizes, .. } = self;
         let shape = recipe.frames.shape(recipe.sensor_after(inputs.sensor));

@@ -28,7 +28,7 @@ impl Default for BlockSizes {
     }
 }
 
-/// What is known of a sample after all its events have been read and transformed.
+/// What is known about a sample after all its events have been read and transformed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Passed {
     /// Ledger of the sample. `binned` and `cut` are 0 until the framing counts them.
@@ -59,7 +59,7 @@ type EventSort = DiskSort<5>;
 
 impl LargeSample<'_> {
     /// Applies the transforms `steps` to the sample, and calls `take` with blocks of events in order of time. With
-    /// `strict`, events outside the sensor are an error, not left out.
+    /// `strict`, an event outside the sensor is an error. Otherwise, such events are left out.
     pub(super) fn pass(
         &self,
         mut steps: BlockSteps<'_>,

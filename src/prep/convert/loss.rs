@@ -77,7 +77,8 @@ pub(super) struct StepLoss {
 }
 
 impl StepLoss {
-    /// Index in the set of the sample that lost the most events in this step. Of several such samples, the first.
+    /// Index in the set of the sample that lost the most events in this step. If several samples lost the same number,
+    /// returns the first of them.
     pub(super) fn worst_sample(&self) -> u64 {
         self.worst.1
     }
@@ -181,12 +182,12 @@ impl Losses {
         self.steps.iter().filter(|step| !step.intended).map(|step| step.lost).sum()
     }
 
-    /// [`Losses::lost`] as a share of all events, 0 to 1.
+    /// [`Losses::lost`] as a share of [`Losses::events`], 0 to 1.
     pub(super) fn share(&self) -> f64 {
         self.share_of(self.lost())
     }
 
-    /// `events` as a share of all events, 0 to 1.
+    /// The number `events` as a share of [`Losses::events`], 0 to 1.
     pub(super) fn share_of(&self, events: u64) -> f64 {
         events as f64 / self.events.max(1) as f64
     }

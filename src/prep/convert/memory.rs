@@ -1,5 +1,5 @@
-//! Checks before a conversion whether there is memory for its largest samples. This matters only if the recipe needs
-//! all events of a sample at once.
+//! Checks before a conversion whether there is enough memory for its largest samples. This matters only if the recipe
+//! needs all events of a sample at once.
 
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -24,8 +24,8 @@ struct Whole<'a> {
     events: u64,
 }
 
-/// Compares the memory of the largest samples in `range`, one per thread, with `free`, the free memory in bytes.
-/// Returns a note if they need much memory.
+/// Estimates the memory that the largest samples in `range`, one per thread, need at the same time. Returns an error
+/// if it is more than `free`, the free memory in bytes. Returns a note if it is much.
 pub(super) fn check_memory(
     inputs: &Inputs,
     range: Range<u64>,

@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 use crate::events::SensorSize;
 use crate::source::{FAR_PIXEL, NO_PIXEL, Recording, listed, odd_polarities};
 
-/// The error for a sample with an event outside the sensor. `event` is the index of the first such event in the sample;
-/// `[x, y, p]` are its coordinates and polarity.
+/// The error for a sample with an event outside the sensor. `event` is the index in the sample of the first such
+/// event, and `[x, y, p]` are its coordinates and polarity.
 pub(super) fn outside_error(
     recording: &Recording,
     sample: u64,

@@ -1,5 +1,5 @@
-//! Runs a conversion: read, transform, frame, encode, write. Worker threads make chunks in parallel. The calling thread
-//! writes them in order.
+//! Runs a conversion: read, transform, frame, encode, write. Worker threads make chunks in parallel. The calling
+//! thread writes the chunks in order.
 
 use std::collections::BTreeSet;
 
@@ -25,12 +25,12 @@ use tonic_shard::{
 pub struct Converted {
     /// The set's manifest.
     pub manifest: Manifest,
-    /// The layouts of the recordings, each once.
+    /// Layouts of all recordings, each layout once.
     pub layouts: Vec<Layout>,
     /// The fields of the first recording that were read as the columns t, x, y and p.
     pub columns: TakenColumns,
-    /// Notes for the user about how the recordings were opened. [`convert`] prints the first of them itself, or only
-    /// the warnings if the conversion is quiet.
+    /// Notes for the user about how the recordings were opened. The caller can print them before the conversion: the
+    /// function `opened` of [`convert`] gets them in [`Inputs::notes`].
     pub opening_notes: Vec<String>,
     /// Notes for the user about what happened to events and samples. Names of parameters are in backticks. A note about
     /// a likely mistake begins with `warning: `, for example if many events were lost.
@@ -120,8 +120,8 @@ pub fn convert(conversion: &Conversion, opened: impl FnOnce(&Inputs)) -> Result<
     }
 }
 
-/// Makes the set, or its missing chunks. With `unknown`, the settings of the unfinished set are not known, so some of
-/// its chunks are made again first and compared.
+/// Makes the set, or its missing chunks. With `unknown`, the unfinished set doesn't say with which settings it was
+/// made. Then some of its chunks are made again first, and compared with the chunks in the set.
 fn try_once(
     job: &Job<'_>,
     dir: OutputDir,
@@ -156,7 +156,7 @@ enum Attempt {
 }
 
 /// Runs the workers and the writer until the set is complete, an error occurs, or a count does not fit. `losses` has
-/// the losses of an earlier, interrupted run.
+/// the losses of the chunks that an earlier, interrupted run made.
 fn run(job: &Job<'_>, mut writer: SetWriter, mut losses: Losses, origin: &Origin) -> Result<Attempt> {
     let conversion = job.conversion;
     let description = writer.description().clone();

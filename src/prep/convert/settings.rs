@@ -63,8 +63,9 @@ fn of_each(inputs: &Inputs, value: impl Fn(&Recording) -> String) -> String {
     kinds.join(" or ") + &all
 }
 
-/// Returns an error if `settings` differ from `begun`, those of the unfinished set in `dir`. A resumed conversion can
-/// add options that only allow more recordings. `labels` and `recordings` are compared only with `same_files`.
+/// Returns an error if `settings` differ from `begun`, the settings of the unfinished set in `dir`. A resumed
+/// conversion may add the options `unwrap` and `allow_clock_trouble`. The settings `labels` and `recordings` are
+/// compared only if `same_files` is true.
 pub(super) fn check_settings(
     (dir, marker): (&Path, &Path),
     settings: &mut BTreeMap<String, String>,

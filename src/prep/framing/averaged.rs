@@ -1,9 +1,10 @@
 //! Tonic's `ToAveragedTimesurface`: histograms of averaged time surfaces (HATS), Sironi et al. 2018.
 //!
-//! The sensor is divided into squares of `cell_size` pixels, called cells as in the paper. Each event has a surface: an
-//! image of the pixels around it, with earlier events of the same polarity and cell. The older an earlier event, the
-//! smaller its value. A frame is the mean of the surfaces of all events in a cell, for each polarity: the output has
-//! the shape (cells, P, surface_size, surface_size).
+//! The sensor is divided into squares with sides of `cell_size` pixels. As in the paper, these squares are called
+//! cells. Each event has a surface: an image of the pixels around it, which shows the earlier events of the same
+//! polarity and cell. The older an earlier event, the smaller its value. There is one frame per cell. For each
+//! polarity, it has the mean of the surfaces of all events of the cell. So the output has the shape (cells, P,
+//! surface_size, surface_size).
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ use crate::framing::slicing::MAX_FRAMES;
 use crate::signature::{Kind, Parameter, Signature};
 use tonic_shard::FrameShape;
 
-/// How the value of an earlier event in a surface decays with the age of that event.
+/// How the value of an event in a surface decays with the age of the event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decay {
@@ -39,7 +40,7 @@ pub struct ToAveragedTimesurface {
     pub time_window: f64,
     /// Time constant tau of the decay, in microseconds.
     pub tau: f64,
-    /// How the value of an earlier event in a surface decays with the age of that event.
+    /// How the value of an event in a surface decays with the age of the event.
     pub decay: Decay,
     /// Sensor size that is expected after all transforms, (W, H, P). With `None`, any size is accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,7 +77,7 @@ impl ToAveragedTimesurface {
         self.grid(sensor).into_iter().map(u64::from).product()
     }
 
-    /// Value of an event in a surface after `age` microseconds. `age` must be at least 0.
+    /// Value in a surface of an event that is `age` microseconds old. `age` must be at least 0.
     fn trace(&self, age: f64) -> f64 {
         match self.decay {
             Decay::Exp => exp_nonpositive(-age / self.tau),
@@ -129,12 +130,12 @@ impl EventFraming for ToAveragedTimesurface {
 struct Memories {
     sensor: SensorSize,
     rule: ToAveragedTimesurface,
-    /// Where the events of each cell and polarity start in the list that `sorted` returns, at index `cell * P + p`. One
-    /// more item: the number of events.
+    /// Item `cell * P + p` is the index of the first event of this cell and polarity in the list that `sorted`
+    /// returns. The last item is the number of events.
     starts: Vec<u32>,
     /// Sum of the surfaces of the events of one cell and one polarity, (surface_size, surface_size).
     surface: Array2<f64>,
-    /// Flat indices of the elements of `surface` that were added to. An index can occur several times.
+    /// Flat indices of the elements of `surface` to which a value was added. An index can occur several times.
     touched: Vec<u32>,
 }
 
@@ -164,8 +165,8 @@ impl Memories {
         sorted
     }
 
-    /// Adds up, in `self.surface`, the surfaces of the events whose indices are in `memory`: all events of one cell and
-    /// one polarity.
+    /// Sums the surfaces of all events of one cell and one polarity in `self.surface`. `memory` has the indices of
+    /// these events.
     fn sum(&mut self, events: &Events, memory: &[u32]) {
         let half = self.rule.surface_size as i32 / 2;
         let surface = self.surface.as_slice_mut().expect("an array in standard layout");

@@ -9,7 +9,7 @@ pub(super) struct Cells {
     counters: Vec<u32>,
     /// One bit per counter: whether it is in use.
     used: Vec<u64>,
-    /// One bit per word of `used`. A word is 0 if its bit is 0.
+    /// One bit per word of `used`. If the bit is 0, the word is 0.
     words: Vec<u64>,
 }
 

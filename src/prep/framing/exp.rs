@@ -9,8 +9,8 @@ const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
 
 /// Computes e^x for x <= 0, within two units in the last place. Returns 0 if the result is too small for a float32.
 ///
-/// x is n ln 2 + r with |r| <= ln 2 / 2. e^r is a Taylor series up to r^13. 2^n is made from the exponent bits of a
-/// float.
+/// The method: e^x = 2^n e^r, where n is an integer and r = x - n ln 2 is at most ln 2 / 2 in magnitude. e^r is the
+/// Taylor series up to r^13. 2^n is a float that is built from its exponent bits.
 pub(super) fn exp_nonpositive(x: f64) -> f64 {
     if x < UNDERFLOW {
         return 0.0;

@@ -85,7 +85,8 @@ impl Framing {
         self.rule().frame_time()
     }
 
-    /// Makes frames from blocks of events of `sensor`. `None` if the framing needs all events of a sample at once.
+    /// Returns an object that makes frames from blocks of events of `sensor`. `None` if the framing needs all events
+    /// of a sample at once.
     pub(crate) fn stream(&self, sensor: SensorSize) -> Option<FrameStream> {
         let windows = match self {
             Framing::ToFrame(rule) => rule.streamed(),

@@ -7,7 +7,8 @@ use crate::events::{Events, SensorSize};
 use crate::fault::{Checked, Fault};
 use crate::framing::slicing::MAX_FRAMES;
 
-/// Maximum number of nonzero cells of a sample, over all its frames. This many take two gigabytes.
+/// Maximum number of nonzero cells of a sample, over all its frames. A sample with this number of cells takes two
+/// gigabytes.
 const MAX_ENTRIES: usize = 1 << 28;
 
 /// A framing with its parameters: checks them, computes the number and shape of the frames, and builds the
@@ -58,12 +59,12 @@ pub(crate) trait EventFraming {
 
 /// Makes the frames of samples, one sample at a time.
 pub(crate) trait MakeFrames {
-    /// Writes the frames of one sample to `out`, which must be empty. A sample without events gets empty frames: one,
-    /// or the fixed number of the framing.
+    /// Writes the frames of one sample to `out`, which must be empty. A sample without events gets one empty frame or,
+    /// if the framing has a fixed number of frames, that many empty frames.
     ///
     /// # Errors
-    /// More than [`MAX_FRAMES`] frames. With `ToFrame` and `ToTimesurface` also more than [`MAX_ENTRIES`] nonzero
-    /// cells.
+    /// If the sample has more than [`MAX_FRAMES`] frames. With `ToFrame` and `ToTimesurface` also if its frames have
+    /// more than [`MAX_ENTRIES`] nonzero cells in all.
     fn frame(&mut self, events: &Events, out: &mut FramedSample) -> Checked;
 }
 
@@ -87,7 +88,8 @@ pub(super) fn too_many(frames: f64) -> Fault {
     Fault::new("frames", expected, format!("{frames:.0}"))
 }
 
-/// Returns an error if a sample has more than [`MAX_ENTRIES`] nonzero cells. They could fill the memory.
+/// Returns an error if a sample has more than [`MAX_ENTRIES`] nonzero cells, because so many cells could fill the
+/// memory.
 pub(super) fn check_entries(entries: usize) -> Checked {
     let expected = "at most 2^28 entries a sample (crop the time, or take fewer frames)";
     if entries <= MAX_ENTRIES { Ok(()) } else { Err(Fault::new("frames", expected, entries)) }

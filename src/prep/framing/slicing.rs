@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::signature::{Kind, Parameter, Signature};
 
-/// Maximum number of frames of a sample: 18 hours at 4 ms per frame. Without it, one corrupt time could create a huge
-/// number of frames.
+/// Maximum number of frames of a sample: 18 hours at 4 ms per frame. Without a maximum, one corrupt time could create
+/// a huge number of frames.
 pub(crate) const MAX_FRAMES: u64 = 1 << 24;
 
 /// Tonic's `ToFrame`. Exactly one of `time_window`, `event_count`, `n_time_bins` and `n_event_bins` must be given; the
@@ -73,8 +73,8 @@ impl ToFrame {
         ],
     };
 
-    /// Range of event indices of each frame, or the number of frames if above [`MAX_FRAMES`]. `t` has the times of the
-    /// events in microseconds: ascending, at least one.
+    /// Returns the range of event indices of each frame. If there are more than [`MAX_FRAMES`] frames, returns their
+    /// number as the error. `t` has the times of the events in microseconds, in ascending order. It must not be empty.
     pub(super) fn slices(&self, t: &[i64]) -> Result<Vec<Range<usize>>, f64> {
         let events = |start: u64, count: u64| {
             let clamp = |i: u64| i.min(t.len() as u64) as usize;
@@ -108,7 +108,8 @@ impl ToFrame {
         Some(TimeWindows { window, overlap, include_incomplete, start_time, end_time })
     }
 
-    /// Windows for events that come in blocks. `None` if the frames need all events of the sample.
+    /// The windows of this framing, for events that come in blocks. `None` if the windows depend on all events of the
+    /// sample.
     pub(super) fn streamed(&self) -> Option<Windows> {
         let &ToFrame { overlap, include_incomplete, .. } = self;
         let counted = self.event_count.map(|count| Windows::Events { count, overlap, include_incomplete });
@@ -133,8 +134,8 @@ pub(crate) struct TimeWindows {
 }
 
 impl TimeWindows {
-    /// Range of event indices of each window, or the number of windows if above [`MAX_FRAMES`]. `t` has the times of
-    /// the events in microseconds: ascending, at least one.
+    /// Returns the range of event indices of each window. If there are more than [`MAX_FRAMES`] windows, returns their
+    /// number as the error. `t` has the times of the events in microseconds, in ascending order. It must not be empty.
     pub(crate) fn slices<'a>(
         &self,
         t: &'a [i64],
@@ -209,8 +210,8 @@ impl Windows {
         }
     }
 
-    /// Number of windows, if it doesn't depend on later events. `first` is the place (time or index) of the sample's
-    /// first event.
+    /// Number of windows of the sample. `None` if later events can change it. `first` is the place (time or index) of
+    /// the sample's first event.
     pub(super) fn fixed_count(&self, first: i64) -> Option<f64> {
         match *self {
             Windows::Time(TimeWindows { end_time: Some(_), .. }) => Some(self.count(first, first, 1)),
@@ -218,8 +219,8 @@ impl Windows {
         }
     }
 
-    /// Number of windows, at least 1. `first` and `last` are the places (times or indices) of the sample's first and
-    /// last event, `events` is their number.
+    /// Number of windows of a sample with `events` events, at least 1. `first` and `last` are the places (times or
+    /// indices) of its first and last event.
     pub(super) fn count(&self, first: i64, last: i64, events: u64) -> f64 {
         match *self {
             Windows::Time(windows) => {
@@ -243,7 +244,8 @@ fn count_strides(total: u64, count: u64, overlap: f64, include_incomplete: bool)
 /// Start or end of a window: a time in microseconds, or the index of an event in the sample.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bound {
-    /// The time or index, rounded up. `None` from 2^53 on, where float64 cannot represent every integer.
+    /// The time, rounded up, or the index. `None` for a time of magnitude 2^53 or more: float64 cannot represent every
+    /// integer of this size.
     whole: Option<i64>,
     time: f64,
 }
@@ -260,7 +262,7 @@ impl Bound {
         Bound { whole: Some(index.min(i64::MAX as u64) as i64), time: 0.0 }
     }
 
-    /// Whether the event at `place` (a time or an index) is at or after this start or end.
+    /// Whether `place`, the time or the index of an event, is at or after this bound.
     #[inline]
     pub(super) fn is_reached_by(self, place: i64) -> bool {
         match self.whole {
@@ -270,8 +272,8 @@ impl Bound {
     }
 }
 
-/// Finds the events of one window after another. Windows must be in order of start and end, so each event is visited at
-/// most twice.
+/// Finds the events of one window after another. The starts and the ends of the windows must ascend. Then each event
+/// is visited at most twice.
 struct Slicer<'a> {
     t: &'a [i64],
     last: Range<usize>,
@@ -283,7 +285,7 @@ impl Slicer<'_> {
         Slicer { t, last: 0..0, end_time: f64::INFINITY }
     }
 
-    /// Index range of the events with `from <= t < from + window`.
+    /// Range of the indices of the events with `from <= t < from + window`.
     fn slice(&mut self, from: f64, window: f64) -> Range<usize> {
         // A window that does not overlap the last one starts at or after the last one's end.
         let known = if from >= self.end_time { self.last.end } else { self.last.start };

@@ -1,8 +1,8 @@
 //! Makes frames of event counts from events that come in blocks, so that a large sample need not be in memory. The
 //! frames are the same as those that [`ToFrame`] makes of the whole sample.
 //!
-//! Events are counted as they come. A window is closed when an event after its end comes. Only events that the next
-//! window needs too are kept.
+//! Each event is counted when it comes. A window is closed when the first event after its end comes. Events are kept
+//! only if the next window needs them too.
 
 use std::collections::VecDeque;
 
@@ -19,14 +19,14 @@ pub(crate) struct FrameStream {
     counters: Cells,
     /// The window whose events are being counted. `None` before the sample's first event.
     current: Option<Window>,
-    /// Events that the next window needs too: the time or index, and the cell of each.
+    /// Events that the next window needs too. Each has its time or index, and its cell.
     kept: VecDeque<(i64, u32)>,
     /// Number of events of the sample so far.
     events: u64,
     /// Time or index of the last event so far.
     last: i64,
     binned: u64,
-    /// Index in the sample of the event after the last one that a closed window contains.
+    /// Number of events of the sample up to the last event that a closed window contains.
     reached: u64,
     cells: Vec<u32>,
     counts: Vec<u32>,
@@ -196,8 +196,8 @@ mod tests {
 
     const SENSOR: SensorSize = SensorSize { width: 5, height: 3, polarities: 2 };
 
-    /// Frames of a sample: number of occupied cells of each frame, cells, counts, number of events in a frame, number of
-    /// events in no frame. Or the text of an error.
+    /// The frames of a sample: the number of cells of each frame, the cells, the counts, the number of events in at
+    /// least one frame, and the number of events in no frame. The error is the text of a fault.
     type Frames = Result<(Vec<u32>, Vec<u32>, Vec<u32>, u64, u64), String>;
 
     fn whole(framing: &Framing, events: &Events) -> Frames {

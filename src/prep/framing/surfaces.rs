@@ -12,10 +12,10 @@ use crate::framing::slicing::{MAX_FRAMES, TimeWindows};
 use crate::signature::{Kind, Parameter, Signature};
 use tonic_shard::FrameShape;
 
-/// Tonic's `ToTimesurface`: one frame per window. The value of a cell is e^-(age / tau). The age is the time from the
-/// cell's last event to the end of the window.
+/// Tonic's `ToTimesurface`: one frame per time window. The value of a cell is e^-(age / tau). The age is the time from
+/// the cell's last event to the end of the window.
 ///
-/// As in Tonic, this end is the time of the first event plus a multiple of `dt`, even if windows overlap.
+/// As in Tonic, the end of a window is the time of the first event plus a multiple of `dt`, even if windows overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ToTimesurface {
@@ -193,7 +193,7 @@ struct Voxels {
     bins: u32,
     /// Value of each pixel in the current time bin, (H, W).
     sums: Array2<f64>,
-    /// Flat indices of the elements of `sums` that were added to. An index can occur several times.
+    /// Flat indices of the elements of `sums` to which a value was added. An index can occur several times.
     cells: Vec<u32>,
 }
 

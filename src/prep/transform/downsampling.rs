@@ -1,7 +1,7 @@
 //! Tonic's `EventDownsampling`: each output pixel sums the events of several input pixels and emits new events.
 //!
-//! In the ledger, all input events count as filtered, and `events_in` counts the output events too. So each event is
-//! counted exactly once.
+//! In the ledger, all input events count as filtered, and `events_in` counts both the input and the output events. So
+//! each event, input or output, is counted exactly once.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,8 +13,8 @@ use crate::transform::rule::{EventTransform, TimeSpan};
 use crate::transform::space::{check_target, check_target_within, spatial_factors};
 use tonic_shard::Ledger;
 
-/// Maximum number of emitted events per sample; they take about a gigabyte. With a `noise_threshold` of 0, also limits
-/// the number of steps times the number of output pixels.
+/// Maximum number of emitted events per sample. So many events take about a gigabyte. If `noise_threshold` is 0, this
+/// is also the maximum of the number of steps times the number of output pixels.
 const MAX_EVENTS: u64 = 1 << 26;
 
 /// Tonic's `EventDownsampling`, from Ghosh et al. 2023, "Insect-inspired Spatio-temporal Downsampling of Event-based
@@ -141,8 +141,8 @@ impl EventTransform for EventDownsampling {
     }
 }
 
-/// An output pixel that fires in a time step, and the polarities that it fires. With a `noise_threshold` above 0, it is
-/// always one polarity.
+/// An output pixel that fires in a time step, and the polarities of its events. It emits events of both polarities
+/// only if `noise_threshold` is 0.
 struct Spike {
     cell: u32,
     on: bool,
@@ -150,8 +150,8 @@ struct Spike {
 }
 
 impl EventDownsampling {
-    /// Sums events in steps of `dt` microseconds. Calls `spikes` with the index of each step in which pixels fire, and
-    /// with these pixels, by row and column.
+    /// Sums events in steps of `dt` microseconds. For each step in which pixels fire, calls `spikes` with the index of
+    /// the step and with these pixels, in order of row and column.
     fn integrate(
         &self,
         events: &Events,
@@ -233,8 +233,8 @@ impl Differences {
         Ok(())
     }
 
-    /// Ends the current frame. From frame 1 on, calls `emit` with the index of the previous frame, and with the pixels
-    /// and polarities that now have more spikes.
+    /// Ends the current frame. Unless this is frame 0, calls `emit` with the index of the previous frame, and with the
+    /// pixels and polarities that have more spikes in the current frame than in the previous one.
     fn finish(&mut self, mut emit: impl FnMut(u64, Grown<'_>) -> Checked) -> Checked {
         self.spikes.sort_unstable();
         if self.frame == 0 { Ok(()) } else { emit(self.frame - 1, Grown { now: &self.spikes, before: &self.before }) }

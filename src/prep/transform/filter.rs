@@ -39,7 +39,7 @@ fn filter(events: &mut Events, ledger: &mut Ledger, mut keep: impl FnMut(&Events
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Denoise {
-    /// Time in microseconds: for how long after an event its four neighbouring pixels keep their events.
+    /// Microseconds after an event in which events of its four neighbouring pixels are kept.
     pub filter_time: f64,
 }
 
@@ -91,7 +91,8 @@ impl Decimation {
 }
 
 impl Decimation {
-    /// Whether the next event of a pixel is kept. `seen` counts the events of the pixel since the last kept one.
+    /// Whether the next event of a pixel is kept. `seen` is the number of events of the pixel since its last kept
+    /// event.
     fn keeps(&self, seen: &mut u32) -> bool {
         *seen = (*seen + 1) % self.n;
         *seen == 0
@@ -126,8 +127,8 @@ pub struct DropPixel {
     /// Pixels to drop, as (x, y). `None` if `hot_pixel_frequency` is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coordinates: Option<Vec<[u32; 2]>>,
-    /// Maximum number of events per second of a pixel, over the duration of the sample. A pixel with more is dropped.
-    /// `None` if `coordinates` is given.
+    /// Maximum number of events per second of a pixel, on average over the duration of the sample. If a pixel has
+    /// more, all its events are dropped. `None` if `coordinates` is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hot_pixel_frequency: Option<f64>,
 }
@@ -192,8 +193,8 @@ impl EventTransform for DropPixel {
     }
 }
 
-/// Tonic's `RefractoryPeriod`: drops an event if the previous event of its pixel was at most `delta` earlier. The
-/// previous event can be a dropped one.
+/// Tonic's `RefractoryPeriod`: drops an event if the previous event of its pixel was at most `delta` earlier. This
+/// holds even if the previous event was dropped too.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RefractoryPeriod {

@@ -38,17 +38,17 @@ pub(crate) trait EventTransform {
     }
 
     /// Transforms the events of one sample and counts dropped events in `ledger`. The events are in ascending order of
-    /// time, before and after.
+    /// time, before and after the transform.
     fn apply(&self, events: &mut Events, sensor: SensorSize, ledger: &mut Ledger) -> Checked;
 
-    /// Transforms the events of one sample in blocks, in order of time. `None` if the transform needs all events of the
-    /// sample at once.
+    /// Returns a function that transforms the events of one sample block by block, in order of time. `None` if the
+    /// transform needs all events of the sample at once.
     fn in_blocks(&self, _sensor: SensorSize) -> Option<BlockStep<'_>> {
         None
     }
 }
 
-/// Transforms the next events of a sample and counts dropped events in the ledger.
+/// A function that transforms the next events of a sample and counts dropped events in the ledger.
 pub(crate) type BlockStep<'a> = Box<dyn FnMut(&mut Events, &mut Ledger) -> Checked + 'a>;
 
 /// Makes the [`BlockStep`] of a transform that treats each event without regard to other events.

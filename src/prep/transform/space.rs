@@ -35,7 +35,7 @@ impl CenterCrop {
         ],
     };
 
-    /// How many pixels coordinates move toward 0. Negative if the sensor grows.
+    /// Number that is subtracted from each coordinate. Negative if the sensor grows.
     fn offset(before: u32, after: u32) -> i64 {
         (i64::from(before) - i64::from(after)).div_euclid(2)
     }
@@ -128,7 +128,7 @@ impl Downsample {
     }
 }
 
-/// Factors for x and y that scale `sensor` to this width and height.
+/// Factors for x and y that scale `sensor` to `width` and `height`.
 pub(super) fn spatial_factors([width, height]: [u32; 2], sensor: SensorSize) -> [f64; 2] {
     [f64::from(width) / f64::from(sensor.width), f64::from(height) / f64::from(sensor.height)]
 }

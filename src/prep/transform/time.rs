@@ -11,7 +11,7 @@ use tonic_shard::Ledger;
 /// 2^63, the first float64 above `i64::MAX`.
 const BEYOND: f64 = 9_223_372_036_854_775_808.0;
 
-/// Tonic's `CropTime`: keeps `min <= t <= max`, both in microseconds.
+/// Tonic's `CropTime`: keeps events whose time t is in `min <= t <= max`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CropTime {

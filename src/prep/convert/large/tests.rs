@@ -37,8 +37,8 @@ fn write(path: &Path, events: &Stored) {
     std::fs::write(path, bytes).unwrap();
 }
 
-/// Makes a recording of the kind `kind`: in order, with jitter, shuffled, with missing times, with events outside the
-/// sensor, or with a 12-bit clock that wraps.
+/// Makes a random recording. `kind` is what is unusual in it: 0 nothing, 1 jitter, 2 shuffled events, 3 invalid times,
+/// 4 events outside the sensor, 5 a 12-bit clock that wraps, 6 all of 2 to 4, 7 times of about 9e15.
 fn recording(random: &mut ChaCha8Rng, kind: usize) -> Stored {
     let n = random.random_range(0..900);
     let step = random.random_range(1..40);
@@ -118,7 +118,8 @@ fn recipes(random: &mut ChaCha8Rng) -> Vec<String> {
     made
 }
 
-/// The results of converting all samples to one chunk: chunk, losses, results of reading again, and notes.
+/// The results of converting all samples to one chunk: the chunk, the losses of each step, what was found when the
+/// samples were read again, and the notes.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     made: Result<(ChunkRecord, Vec<u8>, Totals), String>,

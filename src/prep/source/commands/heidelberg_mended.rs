@@ -86,8 +86,9 @@ pub(crate) fn relabelled(path: &Path, labels: OddLabels, keyed: bool) -> Option<
     })
 }
 
-/// Makes a command that saves a copy of the file without the samples whose labels are negative, or not below `classes`.
-/// The command prints the number of these samples. `arrays` has the paths of all datasets with one row per sample.
+/// Makes a command that saves a copy of the file without the samples whose labels are not in the range from 0 to
+/// `classes` - 1. The command prints the number of these samples. `arrays` has the paths of all datasets with one row
+/// per sample.
 pub(crate) fn without_samples(path: &Path, classes: usize, arrays: impl Iterator<Item = String>) -> Option<Remedy> {
     let (labels, arrays) = (literal(LABELS), arrays.map(|array| literal(&array)).collect::<Vec<_>>().join(", "));
     copy(path, "mended", |from, to| {

@@ -1,6 +1,6 @@
 //! Recognises texts that have a row of numbers for each event. This crate doesn't read them, but NumPy can convert
-//! them. The error suggests a line of Python code that does so and loses no event. If a line of the text is not a row,
-//! the error names this line instead.
+//! them. The error suggests a line of Python code that converts the text and loses no event. If a line of the text is
+//! not a row, the error names this line instead.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -36,9 +36,9 @@ struct Named {
     is_unit_open: bool,
 }
 
-/// Describes the text at `path` for an error message. Returns the name of its format, the text that says how to convert
-/// it and, if it has rows of numbers, the command that does so. Reads all lines, at two to three seconds per GB. `head`
-/// has the first lines. `stem` is the name of the file without its ending.
+/// Describes the text at `path` for an error message. Returns the name of its format, advice on how to convert it and,
+/// if it has rows of numbers, a command that converts it. Reads all lines, which takes two to three seconds per GB.
+/// `head` has the first lines. `stem` is the name of the file without its ending.
 pub(crate) fn described(path: &Path, stem: &str, head: &str) -> (String, String, Option<Box<Remedy>>) {
     let line: String = head.lines().next().unwrap_or("").chars().take(40).collect();
     let name = format!("a text that begins with {line:?}");
@@ -53,7 +53,7 @@ pub(crate) fn described(path: &Path, stem: &str, head: &str) -> (String, String,
     }
 }
 
-/// Returns the text that says how to convert a text file in a folder of recordings. `head` has its first lines, and
+/// Returns advice on how to convert a text file in a folder of recordings. `head` has the first lines of the file, and
 /// `name` is its path in the folder.
 pub(crate) fn reader(name: &Path, head: &str) -> Cow<'static, str> {
     match command(name, "", head, whole_lines(head)) {

@@ -14,9 +14,9 @@ const SHOWN: usize = 60;
 /// What the cells of one column contain, in all rows of a text.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Content {
-    /// Whether a cell is not an integer of 64 bits.
+    /// Whether at least one cell is not a 64-bit integer.
     pub has_floats: bool,
-    /// Whether a number in the column is not whole.
+    /// Whether at least one number in the column is not whole.
     pub has_fractions: bool,
     /// The first cell with a comma: the number of its line, counted from 1, and its text.
     pub comma: Option<(u64, String)>,
@@ -42,8 +42,9 @@ impl Content {
         }
     }
 
-    /// Adds the number at the start of `line`, the remaining part of a line: at most 18 digits, with or without a minus
-    /// sign and a decimal point. Returns what follows the number. `None` if there is no such number.
+    /// Adds the number at the start of `line`, which is the part of a line that is not read yet. The number must have
+    /// at most 18 digits, and can have a minus sign and a decimal point. Returns what follows the number, or `None` if
+    /// there is no such number.
     fn see_digits<'a>(&mut self, line: &'a [u8]) -> Option<&'a [u8]> {
         let unsigned = line.strip_prefix(b"-").unwrap_or(line);
         let (whole, mut rest) = digits(unsigned);
@@ -81,8 +82,8 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Reads all lines of a text. `table` has the first rows of it. Stops early at an I/O error, or at a line that is
-    /// too long.
+    /// Reads all lines of a text. `table` has its first rows. Stops early at an I/O error, or at a line that is too
+    /// long.
     pub(super) fn read(table: &Table<'_>, mut text: impl BufRead) -> Lines {
         let columns = vec![Content::default(); table.kinds.len()];
         let mut lines = Lines { columns, is_utf8: true, ..Lines::default() };

@@ -109,7 +109,8 @@ impl<'a> Table<'a> {
         is_row(&self.kinds, cells, self.has_comma())
     }
 
-    /// Returns whether a comment names the columns, but in another order than the header. The columns may change there.
+    /// Returns whether a comment names the columns, but in another order than the header. The rows after such a
+    /// comment may have this other order.
     pub(super) fn is_another_header(&self, comment: &str) -> bool {
         let names = split(comment.trim_start().trim_start_matches(['#', '%']), self.separator);
         let role = |name: &&str| role_of(name).0;

@@ -63,12 +63,13 @@ fn exists(file: &hdf::File, name: &str) -> bool {
 /// # Errors
 /// [`Error::NotARecording`] and [`Error::MissingDataset`]; [`Error::WrongType`], which also reports columns of
 /// different lengths; [`Error::DamagedRecording`]; [`Error::Columns`] and [`Error::UnknownLayout`] if it is not clear
-/// which fields are the columns t, x, y and p; [`Error::Columns`] also if polarities are an enum in which on is not 1.
+/// which fields are the columns t, x, y and p; [`Error::Columns`] also if polarities are an enum in which the value
+/// for ON is not 1.
 pub(crate) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Result<EventStream> {
     let file = hdf::open_cached(path)?;
     let tree = Tree::of_file(path, &file);
     let mut fields = fields((path, &file, &tree), layout, options)?;
-    // Polarities of words are named later, with what saves them as numbers.
+    // A column of words for polarities is reported later, with a command that saves it as numbers.
     if options.map.is_none() && fields[3].as_ref().is_some_and(|p| is_word_array(&tree, p)) {
         fields[3] = None;
     }

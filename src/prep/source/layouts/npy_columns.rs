@@ -21,8 +21,8 @@ pub(super) fn named_label(options: &SourceOptions) -> Option<&str> {
     options.map.as_ref().and_then(|map| map.label.as_deref())
 }
 
-/// Returns, for each of the fields t, x, y and p, where its values lie in the data of its array: `None` if the recording
-/// lacks the field. `lane` finds the place of one field.
+/// Finds where the values of the fields t, x, y and p lie in the data of their arrays. `None` stands for a field that
+/// the recording lacks. `lane` does this for one field.
 pub(super) fn lanes(fields: &Fields, lane: impl Fn(&FieldPath) -> Result<Lane>) -> Result<[Option<Lane>; 4]> {
     let [t, x, y, p] = fields.each_ref().map(|field| field.as_ref().map(&lane).transpose());
     Ok([t?, x?, y?, p?])
@@ -39,7 +39,7 @@ pub(super) struct Found {
     pub(super) lanes: [Option<Lane>; 4],
     /// Number of events.
     pub(super) len: u64,
-    /// Fields that have one entry for each event, but were not taken for a column.
+    /// Fields that have one entry for each event, but are not used as a column.
     unused: Vec<String>,
     /// Names of other arrays of the file that are not used, or of groups of such arrays.
     others: Vec<String>,
@@ -77,8 +77,9 @@ impl Found {
         }
     }
 
-    /// Sets the unit of the times to what an entry of the file says, or else the name of their field. Does nothing if
-    /// their type gives a unit. Checks that they agree with other fields of times, unless the user's map chose them.
+    /// Sets the unit of the times to `told`, which is the unit that an entry of the file gives, or else to the unit in
+    /// the name of the times' field. Also checks that the times agree with other fields of times, unless the user's
+    /// map names the field of the times. Does nothing if the type of the times gives a unit.
     ///
     /// # Errors
     /// Errors of [`Told::unit`] and [`check_times`].
@@ -102,8 +103,8 @@ impl Found {
         }
     }
 
-    /// Returns how the times are read. Their unit comes from the options. If the options give none, it comes from the
-    /// array's type, and then from the rest of the file.
+    /// Returns how the times are read. The options can give their unit. If they don't, it comes from the type of the
+    /// array or, if the type gives no unit, from the rest of the file.
     pub(super) fn time(&self, options: &SourceOptions) -> Timeline {
         let own = self.unit_of_type();
         let (told, note) = self.unit.clone();

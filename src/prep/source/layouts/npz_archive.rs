@@ -1,6 +1,6 @@
-//! Opens NumPy archives (`.npz`) of events. An archive has one array for each column, or one of records, or a table.
-//! Times are in microseconds, unless the caller, the type of the array (such as `datetime64[ms]`) or an array with one
-//! entry gives another unit.
+//! Opens NumPy archives (`.npz`) of events. An archive has one array for each column, or one array of records, or one
+//! table (an array with several numbers for each event). Times are in microseconds, unless the caller, the type of the
+//! array (such as `datetime64[ms]`) or an array with one entry gives another unit.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -26,7 +26,7 @@ use crate::source::times::{Entry, Told, find_told};
 
 /// Maximum number of arrays that are read from one archive. Further arrays are ignored.
 const MAX_ARRAYS: usize = 4096;
-/// Maximum size in bytes of the arrays with one entry that are read to find the unit of times.
+/// Maximum size in bytes of an array with one entry that is read to find the unit of times.
 const MAX_TEXT: usize = 1024;
 
 /// Reads what is known about an `.npz` file without its events. Returns which fields are the columns of events, the

@@ -144,7 +144,7 @@ fn others(file: &hdf::File, part: &str, listed: usize) -> Vec<String> {
     others
 }
 
-/// Returns the spoken digits at the end of a sample name, such as `o7z`.
+/// Returns the spoken digits, such as `o7z`, from the end of a sample name.
 fn said(name: &str) -> &str {
     name.rsplit('-').next().unwrap_or(name)
 }
