@@ -31,7 +31,7 @@ const SOURCES: [Source; 8] = [
 
 /// Writes t and x of the events as the recording of a cochlea, in the layout of SHD. This layout has neither y nor p.
 fn heidelberg(camera: &Camera, path: &Path) -> PathBuf {
-    // Half a microsecond more, which is cut off. No rounding gives the microsecond before.
+    // Half a microsecond is added, which reading truncates. So rounding errors cannot change the microsecond.
     let events = camera.t.iter().zip(&camera.x).map(|(&t, &x)| ((t as f64 + 0.5) / 1e6, x.into())).collect();
     Recording { times_as: Times::F64, units_as: Units::I64, ..Recording::of(vec![events]) }.write(path)
 }
@@ -50,7 +50,8 @@ type Step = fn(Vec<Event>) -> (Vec<Event>, u64);
 const STEPS: [(&str, bool, Step); 8] = [
     ("", true, |events| (events, 0)),
     ("name = \"CropTime\"\nmin = 1000\nmax = 30000", true, |events| keep(events, |e| (1000..=30_000).contains(&e.0))),
-    // The first kept pixel is rounded down: from 40 to 15 it is 12, from 30 to 20 it is 5.
+    // The index of the first kept pixel is rounded down: it is 12 for a crop from 40 to 15, and 5 for a crop from 30
+    // to 20.
     ("name = \"CenterCrop\"\nsize = [15, 20]", true, |events| {
         keep(events, |e| (12..27).contains(&e.1) && (5..25).contains(&e.2))
     }),
@@ -69,7 +70,7 @@ const STEPS: [(&str, bool, Step); 8] = [
     }),
     ("name = \"RefractoryPeriod\"\ndelta = 500", false, |events| {
         let mut last = HashMap::new();
-        // Tonic starts as if each pixel had fired at minus delta, so a first event at 0 is too early.
+        // In Tonic, each pixel counts as having fired at -delta. So a first event at time 0 is dropped.
         keep(events, |e| e.0 > last.insert((e.1, e.2), e.0).unwrap_or(-500) + 500)
     }),
 ];

@@ -68,7 +68,7 @@ fn a_column_that_cannot_be_used_is_said_to_be_there() {
             );
             assert!(!said.contains("--sensor"), "{said}");
         }
-        // Who wants none says so, and is told.
+        // A sensor with one polarity leaves out the polarities, and a note says so.
         let mut command = convert(&[&file], &dir.join("set"));
         let said = json(command.args(["--sensor", "40,30,1", "--overwrite", "--json"]));
         assert_eq!(said["notes"][0], format!("field {why} was not used"));
@@ -107,7 +107,7 @@ fn polarities_of_other_values_are_named_and_mapped() {
         (&[48, 49], "got 48 and 49", "p=f[\"p\"][:] == 49)'"),
         (&[-2, 2], "got -2 and 2", "p=f[\"p\"][:] == 2)'"),
         (&[0, 127], "got 0 and 127", "p=f[\"p\"][:] == 127)'"),
-        // -1 of an unsigned type.
+        // The number -1 as an unsigned type stores it.
         (&[1, 255], "probably 1, as 1", "p=f[\"p\"][:] == 1)'"),
         (&[1, 4_294_967_295], "probably 1, as 1", "p=f[\"p\"][:] == 1)'"),
         (&[1, 2, 3], "got 1, 2 and 3", "name another column with --map"),
@@ -122,7 +122,7 @@ fn polarities_of_other_values_are_named_and_mapped() {
         says(&said, &["a.npy: p: expected polarities -1 or 0 for off and 1 for on", got, next]);
         assert!(!said.contains("--lenient") && !said.contains("--sensor"), "{said}");
     }
-    // Both -1 and 0 are off, which is said.
+    // Both -1 and 0 are read as OFF, and a note says so.
     let (dir, file) = hdf5_of(|f| {
         put_all(f, ["t", "x", "y", "other"], &[6]);
         put(f, "p", &[0, -1, 1, -1, 1, 0], &[6]);
@@ -161,7 +161,7 @@ fn floats_that_are_no_pixel_or_polarity_are_named_with_what_to_type() {
         says(&said, &["a.npy: ", got, next]);
         assert!(!said.contains("--sensor") && !said.contains("9223372036854775808"), "{said}");
     }
-    // Nor does the size of a sensor follow from inf.
+    // Infinite coordinates don't count for the suggested size of the sensor.
     let header = npy_header("[('t', '<f8'), ('x', '<f8'), ('y', '<f8'), ('p', '<f8')]", "(1,)");
     let file = dir.file("b.npy", [header, [0.0, inf, 7.0, 1.0].map(f64::to_le_bytes).concat()].concat());
     refuses(&mut convert(&[&file], &dir.join("none")), 2, &["room for x up to 0 and y up to 7"]);
@@ -273,7 +273,7 @@ fn a_map_takes_all_columns_from_one_camera() {
 #[test]
 fn times_that_are_none_are_said_as_such() {
     let dir = scratch();
-    // NumPy's NaT is the least integer, in any unit.
+    // NumPy stores NaT as the smallest int64, in any unit.
     for (kind, scale) in [("<M8[us]", 1_000), ("<M8[ns]", 1_000_000), ("<i8", 1_000)] {
         let file = dir.join("a.npy");
         let header = npy_header(&format!("[('t', '{kind}'), ('x', '<i8'), ('y', '<i8'), ('p', '<i8')]"), "(200,)");

@@ -63,7 +63,7 @@ fn one_command_mends_the_clocks_of_all_rows() {
         i if is_old(i) => [vec![-3_000.0; 2 + i % 2], good(i)].concat(),
         i => good(i),
     };
-    // How many other samples have a fault of this kind, as the error says.
+    // The number of other samples with this kind of fault, from the error message.
     let others = |said: &str| {
         said.split("; ").find_map(|part| part.strip_suffix(" such a fault too")).map(String::from).unwrap()
     };

@@ -68,7 +68,7 @@ fn bench_prints_a_report() {
         assert!((strategy.bytes_per_sample.unwrap() / bytes - 1.0).abs() < 0.01, "{strategy:?}");
         let epoch = strategy.epoch_seconds_at_ssc.unwrap() * strategy.samples_per_second.unwrap();
         assert!((epoch - 75_466.0).abs() < 1.0, "{strategy:?}");
-        // Batches of 8 and 2 samples, each as often as the other if all samples are used equally often.
+        // Batches have 8 or 2 samples. If all samples are used equally often, there are as many batches of 8 as of 2.
         assert!((4.0..7.0).contains(&(strategy.samples_per_second.unwrap() / strategy.batches_per_second.unwrap())));
     }
     let one = measured(&[speech, "--threads", "1"]);

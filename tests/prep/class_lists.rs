@@ -30,7 +30,7 @@ fn a_list_gives_all_classes_and_their_order() {
         &["line 1: expected text in UTF-8", "wäve", "iconv -f WINDOWS-1252"],
     );
 
-    // Another set's list.
+    // The list of classes of another set.
     let args = with("wave\nroll\nclap\n");
     folder.convert(&args.each_ref().map(String::as_str));
     let other = Folder::of(&["roll/1.npy"]);
@@ -65,7 +65,8 @@ fn a_list_renumbers_tables_labels_and_keys_by_name() {
     assert_eq!((found, names.len()), (vec![(2, 10), (2, 20)], 4));
     folder.refuses(&["--classes", list, "--label", "four"], 3, &["(two, three, one, zero), got four"]);
 
-    // The keys of a file; and numbers, which are names if the list has numbers, else places.
+    // The class names in a file are looked up in the list. If the file has no class names, its labels are names if the
+    // list has numbers, and otherwise positions in the list.
     let dir = scratch();
     let mut speech = Recording::random(1, 6, 20);
     let (file, set) = (dir.join("a.h5"), dir.join("set"));

@@ -55,7 +55,8 @@ fn an_empty_folder_is_a_class_and_shifts_none() {
     let (found, names, _) = folder.convert(&[]);
     assert_eq!(names, ["clap", "roll", "swipe", "wave"]);
     assert_eq!(found, [(0, 10), (2, 20), (3, 30)]);
-    // A list that lacks the folder says that it is no class, and no recording is lost; that is a warning.
+    // If the list of classes doesn't have the empty folder, the folder is no class. No recording is lost, so this is
+    // only a warning.
     let list = folder.dir.join("list.txt");
     std::fs::write(&list, "wave\nclap\nswipe\n").unwrap();
     let listed = [&SENSOR[..], &["--classes", list.to_str().unwrap()]].concat();
@@ -99,10 +100,10 @@ fn parts_of_a_dataset_are_refused_with_commands_that_work() {
     }
     let (_, names, _) = folder.convert(&["--class-level", "1"]);
     assert_eq!(names, ["Train", "test"], "as asked");
-    // Where the parts are no classes, they are joined and that is said.
+    // If the folders of the parts are not the classes, the parts are joined, and a note says so.
     let both = "note: the parts of a dataset, Train, test, are all in this set";
     says(&said(&folder.root, &folder.dir.join("set"), &[&SENSOR[..], &["--label", "a"]].concat()).0, &[both]);
-    // They are joined if both are named.
+    // The parts are joined if the user names both.
     let list = folder.dir.file("list.txt", "clap\nwave\n");
     let both = ["Train", "test"].map(|part| folder.root.join(part));
     let set = folder.dir.convert(&both, "joined", &[&SENSOR[..], &["--classes", list.to_str().unwrap()]].concat());
@@ -128,7 +129,7 @@ fn persons_are_refused_as_classes_and_another_level_taken() {
     let file = folder.root.join("user01/wave/1.npy");
     let mut command = convert(&[file], &folder.dir.join("none"));
     refuses(command.args(SENSOR).args(["--class-level", "1"]), 2, &["--class-level: expected a folder"]);
-    // A list that names the first level says that it is the class.
+    // If the list of classes has the names of the first level, the first level is the class.
     let list = folder.dir.join("list.txt");
     std::fs::write(&list, "user02\nuser01\n").unwrap();
     assert_eq!(folder.convert(&["--classes", list.to_str().unwrap()]).0, [(1, 20), (1, 10), (0, 40), (0, 30)]);
@@ -170,14 +171,14 @@ fn a_set_in_the_folder_is_no_class() {
 #[test]
 fn each_file_tells_its_own_layout() {
     let folder = Folder::of(&["a/1.npy", "a/2.npz", "b/3.h5", "b/4.npz"]);
-    // Names that tell another layout than the bytes.
+    // The ending of a name says another format than the bytes.
     std::fs::rename(folder.root.join("b/4.npz"), folder.root.join("b/4.npy")).unwrap();
     let (text, json) = said(&folder.root, &folder.dir.join("set"), &SENSOR);
     says(&text, &["convert: layout: NumPy array, NumPy archive, camera (DSEC)"]);
     assert_eq!(json["layout"], "npy, npz, dsec");
     assert_eq!(folder.convert(&[]).0, [(0, 10), (0, 20), (1, 30), (1, 40)]);
     folder.refuses(&["--layout", "npy"], 2, &["--layout: expected npz, as the bytes of", "a/2.npz tell, got npy"]);
-    // A sensor that one of the files tells is that of all.
+    // If one file has the sensor size, all files have this sensor.
     Camera::random(9, 50, 1000).prophesee(&folder.root.join("a/0.h5"));
     let (found, ..) = folder.convert(&[]);
     assert_eq!(found[0], (0, 50));
@@ -204,7 +205,7 @@ fn a_damaged_file_is_named_before_anything_is_written() {
     let whole = std::fs::read(folder.root.join("b/1.npy")).unwrap();
     std::fs::write(folder.root.join("b/1.npy"), &whole[..whole.len() - 1]).unwrap();
     folder.refuses(&[], 3, &["b/1.npy: array: cannot be read"]);
-    // A file that no row of the table names does not matter.
+    // A damaged file is no error if no row of the table names it.
     let table = folder.dir.join("t.csv");
     std::fs::write(&table, "a/0.npy,a\n").unwrap();
     assert_eq!(folder.convert(&["--labels", table.to_str().unwrap()]).0, [(0, 10)]);
@@ -280,12 +281,13 @@ fn recordings_that_are_not_read_are_refused_or_named() {
         std::fs::write(&file, bytes).unwrap();
         folder.refuses(&[], 3, &[words, "or list the files to take in --labels"]);
         if name.ends_with(".csv") {
-            // What the line writes is beside the file, and the folder is converted again.
+            // The suggested command writes next to the file. Then the user converts the folder again.
             let stem = file.with_extension("").display().to_string();
             let (save, then) = (format!("np.save(\"{stem}_events.npy\""), folder.root.display());
             folder.refuses(&[], 3, &[&save, &format!("(\"p\", \"i8\")], ndmin=1))', and convert {then}")]);
         }
-        // A table says which files are taken. A copy that is read makes up for a file that is not.
+        // With a table of labels, only its files are taken. A file in a foreign format is no error if a copy of it can
+        // be read.
         let table = folder.dir.join("t.csv");
         std::fs::write(&table, "wave/1.npy,wave\n").unwrap();
         let arguments = [&SENSOR[..], &["--labels", table.to_str().unwrap()]].concat();
@@ -297,7 +299,7 @@ fn recordings_that_are_not_read_are_refused_or_named() {
         std::fs::write(file.with_file_name("9_converted.npy"), npy(&folder, "wave/1.npy")).unwrap();
         says(&said(&folder.root, &folder.dir.join("set"), &SENSOR).0, &[&note]);
     }
-    // Other names may be those of labels or of a sensor's data: a warning, of each by name.
+    // Files with other names may be labels or data of another sensor. A warning lists them.
     let folder = Folder::of(&["wave/1.npy", "clap/2.npy"]);
     let files = ["labels.pkl", "clap/imu.mat", "clap/7.xyz", "wave/8.json", "wave/1.json", "wave/9.png", "README.txt"];
     for (name, bytes) in files.into_iter().zip(["\u{80}", "MATLAB 5.0 MAT-file", "x", "{}", "{}", "\u{89}PNG", "mine"])
@@ -314,7 +316,7 @@ fn recordings_that_are_not_read_are_refused_or_named() {
     dir.file("a.es", "Event Stream");
     refuses(&mut convert(&[&*dir], &dir.join("none")), 3, &["got an Event Stream file (.es): loris and faery read it"]);
 
-    // HDF5 and NumPy under any ending are read, unless they are copies.
+    // HDF5 and NumPy files are read whatever their ending, except copies of recordings.
     let folder = Folder::of(&["wave/1.npy", "clap/2.h5", "clap/3.h5"]);
     std::fs::rename(folder.root.join("clap/2.h5"), folder.root.join("clap/2.mat")).unwrap();
     std::fs::rename(folder.root.join("clap/3.h5"), folder.root.join("clap/three")).unwrap();

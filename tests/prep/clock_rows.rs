@@ -84,7 +84,7 @@ fn few_events_and_rows_are_held_to_the_same_rule() {
         (halves(even(9, 0), even(41, 4_294_000_000)), &["a gap: 1.2 hours pass", "--events 9.. or --events ..9"]),
     ] {
         refused(&Camera::at(&times).npy(&path("few.npy")), &path("none"), words);
-        // The same of a row: the line mends it.
+        // The same times in a row of a file with many samples. The suggested command corrects the row.
         let row: Vec<(f64, i64)> = times.iter().map(|&t| (t as f64 / 1e6, 3)).collect();
         let good: Vec<(f64, i64)> = even(40, 0).iter().map(|&t| (t as f64 / 1e6, 3)).collect();
         let rows = Recording::of(vec![good.clone(), row, good]);

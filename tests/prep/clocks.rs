@@ -59,7 +59,7 @@ fn wraps_are_refused_and_undone() {
         straight.t.iter_mut().for_each(|t| *t += period - 400_000_i64.min(period));
         let mut wrapped = straight.clone();
         wrapped.t.iter_mut().for_each(|t| *t %= period);
-        // Events out of order around the wrap belong to the lap that they come from.
+        // Events that are out of order around the wrap keep their time before or after it.
         let at = wrapped.t.windows(2).position(|pair| pair[1] < pair[0]).unwrap();
         for camera in [&mut straight, &mut wrapped] {
             for place in [at - 1, at, at + 1] {
@@ -122,7 +122,7 @@ fn a_reset_is_refused_with_both_parts() {
             assert_eq!((none, notes), (vec![], vec![left.clone()]), "{range} {cut:?}");
         }
     }
-    // As it is: sorted, and said.
+    // With --allow-clock-trouble, the events are sorted and a note says so.
     let mut order: Vec<usize> = (0..5_000).collect();
     order.sort_by_key(|&i| reset.t[i]);
     let pick = |column: &[u16]| order.iter().map(|&i| column[i]).collect();
@@ -136,7 +136,7 @@ fn a_reset_is_refused_with_both_parts() {
     let (found, notes) = converted(&file, &path("set"), &["--allow-clock-trouble"]);
     assert!(found[0].dense == expected[0].dense && found[0].flags == FLAG_SORTED);
     says(&notes[0], &["reset: the times step back", "before event 3000", "taken as it is"]);
-    // The parts of a file that was started three times, of which a part is taken already.
+    // A file whose clock starts three times. Then the same file with a range that the user gave already.
     let three = [&whole.t[..], &whole.t[..2_000], &whole.t[..1_000]].concat();
     let file = Camera::at(&three).npy(&path("three.npy"));
     refused(
@@ -146,7 +146,7 @@ fn a_reset_is_refused_with_both_parts() {
     );
     let said = fails(convert(&[&file], &path("none")).args(SENSOR).args(["--events", "10..6000"]), 3);
     says(&said, &["before event 5000", "--events 10..5000 or --events 5000..6000"]);
-    // All parts are listed, the largest first, up to a limit that is said.
+    // The parts are listed, the largest first, up to a maximum number. The error says how many are not listed.
     let hour = 3_600_000_000;
     for (gaps, words) in [
         (3, &["and 2 more", "--events 630.. or --events 410..630 or --events 200..410 or --events ..200;"][..]),
@@ -181,7 +181,7 @@ fn gaps_and_stale_heads_are_refused() {
     let expected = converted(&plain, &path("set"), &[]).0;
     let (found, notes) = converted(&file, &path("set"), &["--events", "40.."]);
     assert!(found == expected && notes == ["40 events are in no sample"]);
-    // Days apart, in times since 1970: too long for a recording, and the reason is the gap.
+    // Times since 1970 after a few times near 0. The recording is too long, and the error names the gap as the reason.
     let mut epoch = usual(78);
     epoch.t.iter_mut().enumerate().for_each(|(i, t)| *t += if i < 9 { 0 } else { 1_700_000_000_000_000 });
     let file = epoch.npy(&path("epoch.npy"));
@@ -195,12 +195,12 @@ fn gaps_and_stale_heads_are_refused() {
         &path("none"),
         &["a stray time: event 700 is 25.5 days ahead of all others", "np.delete(events, np.s_[700:701])"],
     );
-    // The Unix epoch alone is no trouble, nor is a recording that begins late.
+    // Times since 1970 are no fault, and neither is a recording that begins late.
     let mut late = usual(80);
     late.t.iter_mut().for_each(|t| *t += 1_700_000_000_000_000);
     let (found, notes) = converted(&late.npy(&path("late.npy")), &path("set"), &[]);
     assert!(found == converted(&usual(80).npy(&path("a.npy")), &path("set"), &[]).0 && notes.is_empty());
-    // A second of silence is usual. Few events may pause for a minute.
+    // A second without events is usual. If there are few events, a minute without events is usual too.
     let mut silent = usual(81);
     silent.t[2_500..].iter_mut().for_each(|t| *t += 1_000_000);
     assert_eq!(converted(&silent.npy(&path("silent.npy")), &path("set"), &[]).1, [""; 0]);
@@ -225,7 +225,7 @@ fn ranges_of_events_must_have_events() {
     }
     let speech = super::recording::Recording::random(84, 2, 20).write(&path("b.h5"));
     says(&refused(&speech, "..1"), &["--events", "without samples and labels of its own"]);
-    // Every layout reads the range that is asked for.
+    // Every layout reads the range of events that the options give.
     let camera = usual(85);
     let options = SourceOptions {
         events: Some(EventRange { start: 1_200, end: Some(1_300) }),
@@ -268,7 +268,7 @@ fn sets_of_mended_clocks_are_repaired() {
                 ..SourceOptions::default()
             },
         ),
-        // As earlier versions made it, without a word.
+        // Earlier versions read the file in this way without an option.
         (vec!["--allow-clock-trouble"], SourceOptions { sensor, ..SourceOptions::default() }),
     ] {
         convert(&[&file], &set).args(SENSOR).args(&arguments).arg("--overwrite").assert().success();
@@ -294,7 +294,7 @@ fn few_events_between_wraps_short_resets_and_pauses() {
         let (found, _) = converted(&file, &path("set"), &[cut, &["--unwrap"][..]].concat());
         assert!(found == converted(&plain, &path("set"), cut).0, "{cut:?}");
     }
-    // A reset is none, though there is a counter that could have lost some events.
+    // A reset is not taken for a wrap, even if a counter with lost events could explain it.
     let mut reset = straight.clone();
     let from = straight.t[15_000];
     reset.t[15_000..].iter_mut().for_each(|t| *t -= from);
@@ -317,7 +317,7 @@ fn few_events_between_wraps_short_resets_and_pauses() {
     paused.t[9_000..].iter_mut().for_each(|t| *t += 60_000_000);
     let notes = converted(&paused.npy(&path("paused.npy")), &path("set"), &["--sample-duration", "1s"]).1;
     says(&notes[0], &["gap: 1 minutes pass between event 8999 and event 9000; taken as it is"]);
-    // One stray time, wherever it is.
+    // One stray time, at any place of the recording.
     for (far, side) in [(1_000_000_000_000_000, "ahead of"), (-1_000_000_000_000_000, "behind")] {
         for (at, next) in
             [(0, "leave the others out, with --events 1.."), (700, "np.s_[700:701]"), (4_999, "--events ..4999;")]
@@ -358,7 +358,8 @@ fn a_refused_file_of_a_folder_costs_no_shard() {
     )
     .unwrap();
     assert_eq!(json["resumed_samples"], 1);
-    // What would give the rest of the set other values than its beginning is refused, also with what mends the clock.
+    // A resumed conversion must not change how the rest of the set is read, even if it adds an option that corrects
+    // the clock.
     let table = path("table.csv");
     std::fs::write(&table, "file,label\na/1.npy,b\nb/1.npy,c\nc/1.npy,a\n").unwrap();
     let start = |arguments: &[&str]| {
@@ -382,7 +383,7 @@ fn a_refused_file_of_a_folder_costs_no_shard() {
         let said = fails(command.args(small).args(sensor).args(resumed).args(["--resume", "--unwrap"]), 4);
         says(&said, words);
     }
-    // The unit that was in force may be given. Wraps that were taken as they are cannot be undone in the rest.
+    // A resumed conversion may give the unit that was used before. It must not leave out --unwrap.
     start(&SENSOR);
     let resume = |arguments: &[&str]| {
         let mut command = convert(&[&folder], &path("part"));

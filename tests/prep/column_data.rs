@@ -40,12 +40,12 @@ fn a_link_that_leads_nowhere_is_no_column_that_is_missing() {
         [(&["pol"][..], "pol"), (&["time"], "time"), (&["x", "y"], "x"), (&["time", "x", "y", "pol"], "time")]
     {
         let field = format!("a.h5: dvs/left/{field}: dvs/left/{field} is an external link to the file");
-        // Without polarities, a sensor of one polarity is enough.
+        // A column with missing data is an error even for a sensor of one polarity.
         for sensor in ["40,30,2", "40,30,1"] {
             says(&refused(&file(lost), &["--sensor", sensor]), &[&field, "gone.h5, which is not there"]);
         }
     }
-    // A column that is complete goes before a link of another of its names.
+    // A complete column is preferred to a broken link with another usual name of this column.
     let two = hdf5_file(&dir.join("two.h5"), |file| {
         ["t", "x", "y", "p"].iter().for_each(|name| column(file, name, &[1_u8, 0, 1]));
         for name in ["pol", "Time", "On"] {

@@ -48,27 +48,27 @@ fn a_column_that_is_needed_and_not_there_is_refused() {
         &refused(&tx, &["--sensor", "40,30,1"]),
         &["expected rows (y)", "y=FIELD; only if no field has them: --sensor 40,1,1"],
     );
-    // The file tells its sensor.
+    // The file has the sensor size.
     says(&refused(&h5, &[]), &["expected polarities (p) for a sensor of 40x30x2", "--sensor 40,30,1"]);
     says(&refused(&h5, &["--map", "t=events/t,x=events/x"]), &["expected rows (y) and polarities (p)", "events/y"]);
-    // One field is left: it may be the one.
+    // Only one field is left, so the error suggests it as p.
     let map = ["--map", "t=t,x=x,y=y", "--sensor", "40,30,2"];
     let only = records("e.npy", "[('t', '<i8'), ('x', '<u2'), ('y', '<u2'), ('bright', '|u1')]", 13);
     says(&refused(&only, &map), &["type --map t=t,x=x,y=y,p=bright; only"]);
-    // Also where the sensor is not known.
+    // The error is the same if the sensor size is unknown.
     says(
         &refused(&only, &[]),
         &["expected polarities (p), got the fields t, x, y, bright; type --map t=t,x=x,y=y,p=bright;"],
     );
-    // The ways out are ways.
+    // The suggested options work.
     convert(&[&h5], &path("set")).args(["--sensor", "40,30,1"]).assert().success();
     convert(&[&only], &path("set")).args(["--map", "t=t,x=x,y=y,p=bright", "--overwrite"]).args(two).assert().success();
-    // In a folder, each file is looked at.
+    // Each file of a folder is checked.
     dir.folder("folder");
     std::fs::copy(&only, path("folder/2.npy")).unwrap();
     Camera::random(1, 6, 100).npy(&path("folder/1.npy"));
     says(&refused(&path("folder"), &two), &["2.npy: columns: expected polarities (p)"]);
-    // Where the sensor is not known, the size that is asked for fits the columns.
+    // If the sensor size is unknown, the error asks for a size that fits the columns.
     let unknown = |file: &Path| fails(&mut convert(&[file], &path("none")), 2);
     says(&unknown(&txy), &["W,H,1 with room for x", "128,128,1 (DVS128)", "no p"]);
     says(&unknown(&tx), &["W with room for x up to 0, or y to be named in a map", "no y, no p"]);
@@ -84,10 +84,11 @@ fn a_camera_does_not_get_the_recipe_of_a_cochlea() {
     };
     let camera = Camera::random(7, 500, 3_000_000);
     let file = camera.dsec(&path("a.h5"));
-    // A row of a camera, on purpose: nothing is cropped to a second, and nothing is downsampled to 100 channels.
+    // If the user reads only t and x of a camera, the recipe is still that of a camera: it doesn't crop to a second
+    // and doesn't downsample to 100 channels.
     let row = recipe(&file, &["--map", "t=events/t,x=events/x", "--sensor", "400"]);
     assert!(row.contains("time_window = 10000") && !row.contains("CropTime") && !row.contains("Downsample"), "{row}");
-    // Columns of nothing but t and x are a cochlea's.
+    // A file with only the columns t and x is the recording of a cochlea.
     let cochlea = hdf5_file(&path("b.h5"), |f| {
         put(f, "t", &columns()[0], &[6]);
         put(f, "x", &columns()[1], &[6]);
@@ -116,7 +117,7 @@ fn several_places_and_unknown_files_have_lines_to_type() {
         let map = options(|options| options.map = Some(line(side).parse().unwrap()));
         assert_eq!(read(&m3ed, &map).unwrap().1, six());
     }
-    // Two fields of one column.
+    // Two fields have a usual name of the same column.
     let (dir, twice) = hdf5_of(|f| {
         put_all(f, ["t", "x", "y", "p"], &[6]);
         put(f, "polarity", &columns()[1], &[6]);
@@ -124,7 +125,7 @@ fn several_places_and_unknown_files_have_lines_to_type() {
     let lines = "type --map t=t,x=x,y=y,p=p or --map t=t,x=x,y=y,p=polarity";
     let words = ["expected one field for p, got p and polarity", lines];
     refuses(&mut convert(&[&twice], &dir.join("none")), 3, &words);
-    // Names that say nothing: the line is guessed from the content, and it works.
+    // The names are unknown, so the suggested map is guessed from the content. It works.
     let (dir, unknown) = hdf5_of(|f| put_all(f, ["dvs/when", "dvs/col", "dvs/row", "dvs/bright"], &[6]));
     let line = "t=dvs/when,x=dvs/col,y=dvs/row,p=dvs/bright";
     let typed = format!("--map {line}");
@@ -140,7 +141,7 @@ fn spikes_that_are_not_rows_are_no_shd() {
         put_all(f, ["spikes/t", "spikes/x", "spikes/y", "spikes/p"], &[6]);
     });
     assert_eq!(read(&file, &SourceOptions::default()).unwrap().1, six());
-    // Flat columns under SHD's own names are no rows either.
+    // Columns without rows, but with the names of SHD's layout, don't have SHD's layout.
     let (dir, file) = hdf5_of(|f| {
         put(f, "spikes/times", &columns()[0], &[6]);
         put(f, "spikes/units", &columns()[1], &[6]);
@@ -174,14 +175,14 @@ fn what_was_taken_for_what_is_said() {
     planned.args(["--dry-run", "--sensor", "40,30,2"]);
     says(&stdout(&mut planned), &["columns: t = events/TIME (int64, us)"]);
     says(&stderr(&mut planned), &["note: fields events/z, events/index were not used"]);
-    // Of several recordings, those with other fields are told too.
+    // With several recordings, a note lists the recordings that have other fields.
     let [c, d] =
         ["c.h5", "d.h5"].map(|name| hdf5_file(&dir.join(name), |f| put_all(f, ["a/t", "a/x", "a/y", "a/p"], &[6])));
     let inputs = [&file, &c, &d];
     let told = json(convert(&inputs, &dir.join("all")).args(["--json", "--sensor", "40,30,2"]));
     let others = "c.h5 and 1 more: other columns: t = a/t (int64, us)";
     says(&told["notes"].to_string(), &["a.h5: fields events/z, events/index were not used", others]);
-    // So are those of a folder, and a note that is the same for several files is there once.
+    // The same is true for the files of a folder. A note that is the same for several files is printed once.
     let folder = dir.folder("folder");
     for (from, to) in [(&file, "1.h5"), (&file, "2.h5"), (&c, "3.h5")] {
         std::fs::copy(from, folder.join(to)).unwrap();

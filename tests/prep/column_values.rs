@@ -43,14 +43,16 @@ fn coordinates_that_are_not_pixels_are_refused() {
     std::fs::write(&table, [npy_header("'<f8'", "(100, 4)"), numbers].concat()).unwrap();
     let columns = ["--columns", "t,x,y,p"];
     refuses(convert(&[&table], &dir.join("none")).args(sensor).args(columns), 3, &["[1]: expected pixels"]);
-    // Fractions of many pixels are floored, and that is said; whole floats are pixels.
+    // Coordinates with fractions over many pixels are rounded down, with a warning. Whole floats are pixels, without a
+    // warning.
     let parts = float_columns("d.h5", &scaled(39.9), &scaled(29.9));
     let told = json(convert(&[&parts], &dir.join("set")).args(sensor).arg("--json"));
     says(&told["notes"].to_string(), &["warning: x has fractions", "warning: y has fractions"]);
     let whole = float_columns("e.h5", &[0.0, 1.0, 1.0], &[1.0, 0.0, 0.0]);
     let told = json(convert(&[&whole], &dir.join("whole")).args(sensor).arg("--json"));
     assert_eq!(told["notes"], serde_json::json!([]));
-    // Whole numbers on another scale lie outside the sensor, and without one, outside the usual cameras.
+    // Whole numbers on another scale lie outside the sensor. If no sensor is given, they lie outside all usual
+    // cameras.
     let large = hdf5_file(&dir.join("f.h5"), |f| {
         put_all(f, ["t", "x", "y", "p"], &[6]);
         f.unlink("x").unwrap();
@@ -86,7 +88,8 @@ fn coordinates_from_one_are_counted_from_zero() {
         assert!(samples(&set) == expected, "{}", file.display());
         refuses(convert(&[&file], &dir.join("none")).args(["--origin", "1"]), 2, &["x up to 39 and y up to 29"]);
     }
-    // Coordinates from zero that leave the sensor are no reason to think of it, and 0 is no pixel of such a recording.
+    // --origin 1 is not suggested for coordinates that start at 0. If it is given for such a recording, the coordinate
+    // 0 is an error.
     let file = dir.join("a.npy");
     let said = fails(convert(&[&file], &dir.join("none")).args(["--sensor", "39,30,2"]), 3);
     assert!(said.contains("--lenient") && !said.contains("--origin"), "{said}");
@@ -96,7 +99,7 @@ fn coordinates_from_one_are_counted_from_zero() {
         &["inside the sensor", "after 1 is subtracted (--origin)", "--origin 0 reads coordinates that start at 0"],
     );
     fails(convert(&[&file], &dir.join("none")).args(sensor).args(["--origin", "2"]), 2);
-    // A folder's files are opened one by one.
+    // The option also holds for the files of a folder.
     dir.folder("folder");
     from_one.npy(&dir.join("folder/1.npy"));
     let set = dir.join("folded");
@@ -136,7 +139,7 @@ fn polarities_of_zero_and_minus_one_without_one_are_refused() {
         ("f4", "<f4", &floats, "-1 and 0"),
     ] {
         for file in files(name, descr, &some(values)) {
-            // The larger of two unsigned numbers is probably on; which of 0 and -1 is cannot be told.
+            // Of two unsigned numbers, the larger one is probably ON. Of 0 and -1, it is unknown which one is ON.
             let next = if name.starts_with('u') { "p=f[\"p\"][:] == " } else { "name another column with --map" };
             let words = ["p: expected polarities -1 or 0 for off and 1 for on", got, next];
             refuses(convert(&[&file], &dir.join("none")).args(sensor).arg("--lenient"), 3, &words);
@@ -154,13 +157,14 @@ fn polarities_of_zero_and_minus_one_without_one_are_refused() {
             assert_eq!(events.p.iter().map(|&p| usize::from(p)).sum::<usize>(), on, "{name}");
         }
     }
-    // A 1 that comes late settles it.
+    // A single 1 at the end makes clear that 1 is ON.
     let mut late = some(&[vec![255], vec![0]]);
     late[n - 1] = vec![1];
     for file in files("late", "|u1", &late) {
         assert_eq!(read(&file, &SourceOptions::default()).unwrap().1.p.iter().filter(|&&p| p == 1).count(), 1);
     }
-    // Without polarities they need not be told, and HDF5 and tables are looked at too.
+    // For a sensor of one polarity, the meaning of p doesn't matter. The polarities of HDF5 files and of tables are
+    // checked too.
     convert(&[dir.join("u1.npy")], &dir.join("set")).args(["--sensor", "40,30,1"]).assert().success();
     let (_dir, file) = hdf5_of(|f| {
         put_all(f, ["t", "x", "y", "other"], &[6]);

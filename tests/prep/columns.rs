@@ -63,7 +63,7 @@ fn arrays_that_numpy_writes_are_read() {
         let order = name.starts_with("plain").then(|| name.rsplit('_').next().unwrap());
         let order = order.map(|order| order.split("").filter(|c| !c.is_empty()).collect::<Vec<_>>().join(","));
         if let Some(order) = &order {
-            // Without the order, the error has it.
+            // If the user doesn't give the order, the error suggests it.
             let error = read(&path, &SourceOptions::default()).unwrap_err();
             let Error::Columns { remedies, .. } = &error else { panic!("{name}: {error}") };
             assert_eq!(format!("{remedies:?}"), format!("[Columns({order:?})]"), "{name}");
@@ -277,7 +277,7 @@ fn tables_of_hdf5_have_the_order_that_is_given() {
         assert_eq!((events, recording.layout), (six(), Layout::Map), "{dataset}");
         refuses(&mut convert(&[&file], &dir.join("none")), 3, &["a.h5: ", dataset, "--columns "]);
     }
-    // The unit and the orientation are those of the whole recording, and the guess is the order.
+    // The error suggests the order that is guessed from the content.
     let (dir, file) = hdf5_of(cases[0].0);
     refuses(&mut convert(&[&file], &dir.join("none")), 3, &["--columns t,x,y,p"]);
     refuses(
@@ -293,7 +293,7 @@ fn tables_of_hdf5_have_the_order_that_is_given() {
         2,
         &["cannot be used with"],
     );
-    // Several tables of that width: a map for each.
+    // If several tables have that width, the error suggests a map for each.
     let (dir, file) = hdf5_of(|f| {
         for name in ["left", "right"] {
             f.new_dataset::<u32>().shape((6, 4)).create(name).unwrap().write_raw(&v2e).unwrap();

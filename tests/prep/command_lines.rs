@@ -13,7 +13,8 @@ pub(crate) fn assert_all_parse(program: &str, executable: &str) {
         let output = command.args(words.split_whitespace()).current_dir(dir.path()).output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.code().is_some_and(|code| code != 101), "{program} {words}: {stderr}");
-        // Clap's last line, after an unknown flag, a bad value and a conflict alike; other errors don't have it.
+        // Clap's errors end with this line, whether a flag is unknown, a value is invalid or flags conflict. No other
+        // error has it.
         stderr.contains("try '--help'").then_some(stderr)
     };
     assert!(refused("--unknown").is_some());

@@ -36,7 +36,8 @@ fn pieces_of_a_duration_have_every_event_and_start_at_zero() {
     let dir = scratch();
     let cut = |times: &[i64], cut| pieces(&Camera::at(times).npy(&dir.join("a.npy")), cut).1;
     let times = [1_000, 1_999, 2_000, 2_500, 6_000];
-    // The last event is on a border: it begins a sample, and the empty samples before it exist too.
+    // The last event is exactly at the start of a sample, so it is in this sample. The empty samples before it exist
+    // too.
     let expected = vec![vec![0, 999], vec![0, 500], vec![], vec![], vec![], vec![0]];
     assert_eq!(cut(&times, of_duration(1_000, 0)), expected);
     let expected = vec![vec![0, 999, 1_000, 1_500], vec![0, 500], vec![], vec![], vec![1_000]];
@@ -106,7 +107,7 @@ proptest! {
         let file = write(&camera, &dir.join("a"));
         let (recording, found) = pieces(&file, of_duration(length, overlap));
         prop_assert_eq!(&found, &cut_plainly(&times, length, overlap));
-        // The file's label is not used here, which is noted too.
+        // Ignore the note that the label in the file is not used.
         let notes = recording.notes.iter().filter(|note| *note != "field label was not used");
         prop_assert_eq!(notes.count() > 0, !times.is_sorted());
         // A range of samples gives the same events as all samples do, also if it is read in parts.
@@ -146,7 +147,7 @@ fn a_recording_out_of_order_is_sorted_before_it_is_cut() {
     let dir = scratch();
     let camera = Camera::random(12, 2_000, 100_000);
     let mut swapped = camera.clone();
-    // Two pairs of neighbours change places: one far from the border of two samples, one across it.
+    // Swap two pairs of neighbouring events: one pair inside a sample, and one pair across the border of two samples.
     for i in [100, 999] {
         assert!(camera.t[i] < camera.t[i + 1]);
         swapped.t.swap(i, i + 1);
@@ -220,7 +221,7 @@ fn intervals_of_a_table_are_samples() {
     let words = ["expected intervals of", "from 0 to 70 us", "without the file's t_offset", "1589163147368868"];
     refuse("1589163147368868,1589163147368900,a\n", 2, &words);
     refuse("1,2,a\n", 2, &["got 1 to 2 us: are they in ms? Their unit can be at each, as in 20ms"]);
-    // No sample is made of an interval after the end of the recording, in either way to cut it.
+    // An interval after the end of the recording gives no sample, for both ways to cut the recording.
     refuse(
         "0,20,a\n71,90,b\n80,95,a\n",
         2,
@@ -278,10 +279,10 @@ fn as_many_samples_as_events_are_no_fault_and_many_more_are_one() {
         let options = SourceOptions { cut: of_duration(length, 0), ..SourceOptions::default() };
         Recording::open(&file, &options).map(|recordings| recordings[0].samples())
     };
-    // Three events: the last one begins the last sample that is allowed, or the first that is not.
+    // Three events: the last one is in the last sample that is allowed, or in the first that is not.
     assert_eq!(cut(&[0, 5, 10 * (limit - 1)], 10).unwrap(), limit as u64);
     cut(&[0, 5, 10 * limit], 10).unwrap_err();
-    // More samples than that, each with an event.
+    // More samples than the limit are allowed if each has an event.
     let every: Vec<i64> = (0..limit + 9).map(|i| 10 * i).collect();
     assert_eq!(cut(&every, 10).unwrap(), limit as u64 + 9);
     let one_is_stray = [&every[..], &[10 * (limit + 20)]].concat();

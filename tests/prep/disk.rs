@@ -51,7 +51,7 @@ fn a_really_full_disk_does_the_same() {
     let large = Recording::random(64, 16, 16_000).write(&dir.join("large.h5"));
     let whole = dir.convert(&[&file], "whole", &SMALL);
     let (disk, kept) = (dir.folder("disk"), dir.join("kept"));
-    // Only this script sees the mount, which ends with it.
+    // Only this script sees the mount. The mount ends with the script.
     let script = "exec unshare -m sh -euc 'f=$1; l=$2; d=$3; k=$4; shift 4
         mount -t tmpfs -o size=48k none \"$d\"
         \"$0\" convert \"$l\" -o \"$d/large\" -q \"$@\" && exit 7 || echo code $?
@@ -92,15 +92,15 @@ fn a_read_only_directory_is_an_error() {
     let locked = dir.folder("locked");
     let mode = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     mode(&locked, 0o555);
-    // Root writes anywhere, so a copy of the program runs as nobody.
+    // Root can write to any directory. So if the test runs as root, a copy of the program runs as the user nobody.
     let mut program = PathBuf::from(recording::program());
     let root = std::fs::write(locked.join("probe"), "").is_ok();
     if root {
         mode(&dir, 0o755);
         mode(&file, 0o644);
         program = dir.join("tonic-prep");
-        // With cp: a program that this process has written itself may still be open for writing in a child of another
-        // test.
+        // Copy with cp. If this process wrote the program itself, a child process of another test could still have it
+        // open for writing, and it could not be run.
         let copied = Command::new("cp").arg(recording::program()).arg(&program).status().unwrap();
         assert!(copied.success());
     }

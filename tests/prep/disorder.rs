@@ -24,7 +24,7 @@ fn jitter_is_sorted_and_described() {
         assert!(notes.iter().any(|note| note.starts_with(&words)), "{notes:?}");
         assert!(found.iter().any(|sample| sample.flags & FLAG_SORTED != 0));
     }
-    // On the terminal too, and of several recordings by name.
+    // The note is also printed on the terminal. With several recordings, it names the recordings.
     let mut command = prep();
     let files = [&file, &straight.prophesee(&path("b.h5")), &late.prophesee(&path("c.h5"))];
     let command = command.arg("convert").args(files).arg("-o").arg(path("several"));
@@ -75,7 +75,8 @@ fn files_in_another_order_are_sorted_when_asked_in_every_layout() {
             let (found, notes) =
                 converted(&path("2.file"), &path("set"), &[cut, &["--allow-clock-trouble"][..]].concat());
             assert!(notes.iter().any(|note| note.contains(what) && note.ends_with("it was sorted")), "{notes:?}");
-            // Events at one time keep the order of the file, which matters to nothing but cuts by number.
+            // Events with the same time keep the order of the file. This order matters only if the recording is cut by
+            // the number of events.
             if what.contains("same times") {
                 continue;
             }
@@ -83,7 +84,7 @@ fn files_in_another_order_are_sorted_when_asked_in_every_layout() {
             assert!(cut.contains(&"--sample-events") || (same && found.len() == expected.len()), "{what} {cut:?}");
         }
     }
-    // Without any order it is sorted, and said.
+    // Events in random order are sorted, and a note says so.
     let notes = converted(&by_key(&straight, |i| i * 7_919 % 4_999).npy(&path("a.npy")), &path("set"), &[]).1;
     says(&notes[0], &["disorder: ", "of 5000 events are out of place, by up to", "they were sorted"]);
 }

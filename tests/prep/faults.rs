@@ -98,7 +98,7 @@ fn a_missing_dataset_is_named() {
         let rename = format!("h5py: f[\"{name}\"] = f[NAME]");
         refuse(&dir, &file, &[], 3, &[&expected, present, &rename]);
     }
-    // The whole tree is listed, as far as that is of use.
+    // The error lists the whole tree of datasets, up to a maximum length.
     let file = spoilt(&dir, |file| {
         file.unlink("labels").unwrap();
         for i in 0..60 {
@@ -197,7 +197,7 @@ fn units_outside_the_sensor_are_refused_or_counted() {
     let small = ["--chunk-samples", "2", "--shard-size", "1", "--threads", "1"];
     refuse(&dir, &file, &small, 3, &["sample 6: event 11: expected a unit below 700", "--lenient", "got unit 700"]);
 
-    // Having seen the error, the user goes on without another start.
+    // After the error, the user can resume with --lenient. The conversion doesn't start over.
     let out = dir.join("lenient");
     refuses(convert(&[&file], &out).args(small), 3, &[]);
     let said = stderr(convert_aloud(&[&file], &out).args(small).args(["--lenient", "--resume"]));

@@ -34,7 +34,7 @@ fn equal_events_at_an_end_are_warned_of() {
     for (head, tail) in [(1_000, 0), (20, 0), (0, 500), (0, 19)] {
         let [npy, npz, h5] = ["a.npy", "a.npz", "a.h5"].map(&set);
         let padded = padded(head, tail);
-        // The last event of the recording is equal to those that follow it, so one of it is filler too.
+        // The last real event is equal to the filler after it, so it counts as filler too.
         let (which, count) = if head > 0 { ("first", head) } else { ("last", tail + 1) };
         let range = if head > 0 { format!("{head}..") } else { "..2999".into() };
         for file in [padded.npy(&npy), padded.npz(&npz), padded.dsec(&h5)] {
@@ -52,7 +52,7 @@ fn equal_events_at_an_end_are_warned_of() {
         let said = notes(&padded(head, tail).npy(&set("a.npy")), &set("set"), &SENSOR);
         assert!(said.is_empty(), "{said:?}");
     }
-    // Rows of speech that are padded to one length.
+    // Rows of speech that are padded to the same length.
     let mut speech = Recording { times_as: Times::F64, ..Recording::random(6, 5, 300) };
     for row in [1, 3] {
         let (time, unit) = (*speech.times[row].last().unwrap(), *speech.units[row].last().unwrap());
@@ -107,7 +107,7 @@ fn coordinates_around_the_middle_are_explained() {
     write(3_000);
     let words = ["pixels are counted from 0", "x = x.astype(\"i8\") + 20", "and 15 is added to y"];
     refuses(convert(&[&file], &dir.join("none")).args(SENSOR), 3, &words);
-    // A few stray events are left out with --lenient.
+    // If only a few events have negative coordinates, the error suggests --lenient.
     write(30);
     refuses(convert(&[&file], &dir.join("few")).args(SENSOR), 3, &["--lenient keeps only the events inside"]);
 }

@@ -85,7 +85,7 @@ fn the_same_bytes_from_any_threads_and_any_place() {
 #[test]
 fn recordings_of_a_folder_are_cut_too() {
     let folder = Folder::of(&["a/1.h5", "b/2.h5"]);
-    // Out of order: sorted whenever it is read.
+    // Events that are out of order are sorted each time the file is read.
     let mut camera = Camera::at(&[500, 400, 300, 200, 100]);
     folder.put("b/3.h5", &camera);
     let (found, ..) = folder.convert(&["--sample-events", "4"]);
@@ -157,7 +157,7 @@ fn links_take_no_recording_twice() {
         let _ = std::fs::remove_file(&name);
         std::os::unix::fs::symlink(folder.root.join(to), name).unwrap();
     };
-    // Links to folders that are there anyway are no classes. What only links lead to is taken.
+    // A link to a folder inside the opened folder is not a class. A recording that only a link leads to is taken.
     link("", "a/again");
     link("b/t", "alias");
     link(".git/annex/3.npy", "a/3.npy");
@@ -166,7 +166,7 @@ fn links_take_no_recording_twice() {
     assert_eq!(sources, ["a/1.npy", "a/3.npy", "b/t/2.npy"]);
     link("a/1.npy", "b/4.npy");
     folder.refuses(&[], 3, &["each recording once", "b/4.npy, a link to the same as a/1.npy", "--labels"]);
-    // A table takes what it lists, by either path.
+    // A table of labels can list a recording by its path or by a link to it.
     std::fs::remove_file(folder.root.join("a/again")).unwrap();
     let table = folder.dir.file("t.csv", "alias/2.npy,x\nb/4.npy,y\n");
     assert_eq!(folder.convert(&["--labels", table.to_str().unwrap()]).2, ["alias/2.npy", "b/4.npy"]);
@@ -190,7 +190,7 @@ fn a_resume_reads_as_before_or_not_at_all() {
         folder.dir.file(&name, rows).to_str().unwrap().to_string()
     };
     let tables = [table("a"), table("b")];
-    // A loss at the end leaves all shards and no manifest.
+    // If too many events are lost, all shards stay, but there is no manifest.
     let recipe =
         "[[transform]]\nname = \"CropTime\"\nmax = 9000\n[frames]\ntime_window = 1000\ninclude_incomplete = true\n";
     let recipe = folder.dir.file("r.toml", recipe).to_str().unwrap().to_string();
@@ -216,7 +216,7 @@ fn a_resume_reads_as_before_or_not_at_all() {
         let set = format!("set{i}");
         refuses(run(&set, &labels).args(["--max-loss", "1%"]), 3, &["to be lost"]);
         if field == earlier {
-            // The marker of an earlier version, which had no settings: the kept chunks are made again.
+            // The marker file of an earlier version has no settings. So the chunks are made again and compared.
             change(&folder.dir.join(&set).join(".incomplete.json"), |bytes| {
                 let mut marker: serde_json::Value = serde_json::from_slice(bytes).unwrap();
                 assert!(marker.as_object_mut().unwrap().remove("settings").is_some());
@@ -234,7 +234,7 @@ fn a_resume_reads_as_before_or_not_at_all() {
         }
         assert!(whole(&set) == whole("whole"), "{more:?}");
     }
-    // A recording is given once, and the sensor that is given is that of files and folders.
+    // Each recording can be given only once. The sensor that is given is the sensor of all files and folders.
     let one = folder.root.join("1.npy");
     let given = |inputs: &[&PathBuf]| {
         let mut command = convert(inputs, &folder.dir.join("given"));
@@ -269,7 +269,7 @@ fn files_with_the_same_bytes_are_named() {
         "warning: files with the same bytes: wave/1.npy, wave/4.npy",
     ];
     assert_eq!(warned(), expected);
-    // The same events in another format, and files of one name that differ.
+    // Files with the same events in another format, and files with the same name and other events.
     let six = Camera::random(50, 60, 30_000);
     ["wave/6.npy", "wave/6.npz", "wave/6.h5", "wave/7.npy"].iter().for_each(|name| folder.put(name, &six));
     folder.put("wave/7.npz", &Camera::random(51, 60, 30_000));
@@ -281,11 +281,11 @@ fn files_with_the_same_bytes_are_named() {
     ] {
         assert!(said.contains(&expected.to_string()), "{said:?}");
     }
-    // A link that leads nowhere may have been a class.
+    // A broken link is an error, because its target may have been a class.
     std::os::unix::fs::symlink("/nowhere/snap", folder.root.join("snap")).unwrap();
     folder.refuses(&[], 3, &["got snap, a link to /nowhere/snap, which is not there"]);
     std::fs::remove_file(folder.root.join("snap")).unwrap();
-    // Files that are given one by one, too; and no list is longer than a terminal.
+    // Files that are given one by one are compared too. Long lists are shortened.
     let other = folder.dir.join("other.npy");
     std::fs::copy(folder.root.join("wave/3.npy"), &other).unwrap();
     let mut command = convert(&[folder.root.join("wave/3.npy"), other], &folder.dir.join("pair"));

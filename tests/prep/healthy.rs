@@ -148,7 +148,7 @@ fn records_of_numpy_may_have_arrays() {
     let file = dir.file("a.npy", bytes);
     let map = options(|options| options.map = Some("t=t,x=at.xy[0],y=at.xy[1],p=p".parse().unwrap()));
     assert_eq!(read(&file, &map).unwrap().1, six());
-    // Without the map, the line has the elements.
+    // If the user gives no map, the error suggests one with elements of the array.
     let line = "--map 't=t,x=at.xy[0],y=at.xy[1],p=p'";
     refuses(&mut convert(&[&file], &dir.join("none")), 3, &["no layout fits", "at.xy[0]: float32", line]);
     let said = fails(convert(&[&file], &dir.join("none")).args(["--map", "t=t,x=at.xy[2],y=at.xy[1],p=p"]), 3);
@@ -216,7 +216,7 @@ fn times_that_are_no_times_are_lost_by_name() {
     convert(&[&file], &dir.join("set")).args(["--sensor", "40"]).assert().success();
     let ledger = samples(&dir.join("set"))[0].ledger;
     assert_eq!((ledger.events_in, ledger.non_finite, ledger.binned), (3, 1, 2));
-    // Years have no length.
+    // A unit of years is an error, because years differ in length.
     let header = npy_header("[('t', '<M8[Y]'), ('x', '<u2')]", "(3,)");
     let file = dir.file("b.npy", [&header[..], &[0; 30]].concat());
     refuses(&mut convert(&[&file], &dir.join("none")), 3, &["t: <M8[Y]", "x: uint16"]);

@@ -183,7 +183,8 @@ fn what_only_libhdf5_can_read_is_left_to_it() {
     let plain = write(&dir.join("a.h5"), &numbers, &[0, 1], Layout::default());
     assert!(open(&plain).is_some());
 
-    // uint16, which is class 0 of version 1, 2 bytes, with 16 bits from bit 0: its first flag says big-endian.
+    // The description of the type uint16 in the file: class 0 of version 1, 2 bytes, 16 bits from bit 0. Its first
+    // flag means big-endian.
     let mut bytes = std::fs::read(&plain).unwrap();
     let at = bytes.windows(12).position(|w| *w == [0x10, 0, 0, 0, 2, 0, 0, 0, 0, 0, 16, 0]).unwrap();
     bytes[at + 1] = 1;

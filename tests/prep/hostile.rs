@@ -178,7 +178,7 @@ fn tools_stay_small_where_frames_have_four_billion_cells() {
             (0, &["stats".as_ref(), set.as_ref(), "--png".as_ref(), page.as_ref(), "-q".as_ref()]),
             (0, &["show".as_ref(), set.as_ref()]),
             (0, &["show".as_ref(), set.as_ref(), "--png".as_ref(), picture.as_ref()]),
-            // 36 GB of zeros: the disk is full before the memory is.
+            // The export writes 36 GB of zeros. The disk must be full before the memory is.
             (1, &["export".as_ref(), set.as_ref(), "--npy".as_ref(), arrays.as_ref(), "-q".as_ref()]),
         ];
         for (code, arguments) in commands {

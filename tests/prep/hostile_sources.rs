@@ -43,7 +43,7 @@ fn columns_that_do_not_fit_are_named() {
         let (_dir, file) = spoilt(|file| file.unlink(name).unwrap());
         let named = format!("expected a dataset {name} (dsec layout), got none");
         refuse(&file, &["--layout", "dsec"], 3, &[&named]);
-        // No layout fits any more, so the columns are taken by their names, and one is missing.
+        // Without this dataset, no layout fits. So the columns are found by their names, and one column is missing.
         let (expected, map) = match name {
             "events/t" => ("no layout fits", "--map t=FIELD,x=events/x,y=events/y,p=events/p"),
             "events/x" => ("no layout fits", "--map t=events/t,x=FIELD,y=events/y,p=events/p"),
@@ -76,7 +76,7 @@ fn columns_that_do_not_fit_are_named() {
         let (_dir, file) = spoilt(|file| replace(file, name, |b| with(b.alloc_time(early))));
         refuse(&file, &[], 3, &[&format!("a.h5: {name}: {expected}")]);
     }
-    // Words for polarities come with a line of Python.
+    // If polarities are words, the error suggests a command in Python.
     let words = |b: hdf5::DatasetBuilder| drop(b.with_data(&[ascii("on"); 300]).create("events/p").unwrap());
     let (_dir, file) = spoilt(|file| replace(file, "events/p", words));
     refuse(&file, &[], 3, &["events/p (its type is string", "p=[sign[word.strip().lower()]", "a_mended.npz"]);
@@ -151,7 +151,7 @@ fn npy_headers_that_lie_are_refused() {
         println!("{words:?}");
         refuse(&dir.file("a.npy", bytes), &[], 3, words);
     }
-    // Fields that are not needed, of any type, do no harm, and numbers may be of the other end.
+    // Other fields can have any type, and numbers can be big-endian.
     let mut fine = npy_header("[('a', '|S3'), ('x', '>u2'), ('b', '<f8', (2,)), ('t', '>f4')]", "(2,)");
     for i in 0..2_u16 {
         fine.extend([b"abc", &(i + 1).to_be_bytes()[..], &[0; 16], &f32::from(i * 100).to_be_bytes()].concat());
@@ -201,7 +201,7 @@ fn archives_that_lie_are_refused() {
 fn a_compression_that_is_not_there_is_named() {
     let words = ["compression of events/t", "36559 (0x8ECF): ECF", "HDF5_PLUGIN_PATH", "hdf5_ecf", "h5repack"];
     refuse(&data("sources/unknown_filter.h5"), &[], 2, &words);
-    // The parameters of this one are more than the HDF5 wrapper has room for.
+    // The filter of this file has more parameters than the HDF5 wrapper can return.
     refuse(&data("sources/many_parameters.h5"), &[], 2, &["compression of events/t", "HDF5_PLUGIN_PATH"]);
 }
 

@@ -181,7 +181,8 @@ fn the_events_of_every_layout_are_those_that_are_read() {
 fn an_unfinished_conversion_of_an_earlier_version_keeps_its_plan() {
     let dir = scratch();
     let path = |name: &str| dir.join(name);
-    // Earlier versions planned by the bytes of the file: 64 samples per chunk, where the number of events gives 16.
+    // Earlier versions planned chunks by the size of the file. Here this gives 64 samples per chunk, while the number
+    // of events gives 16.
     let file = columns(&camera(), &path("a.h5"), |d| d.chunk(50_000).deflate(9));
     let bytes = file.metadata().unwrap().len() as f64;
     assert!(bytes / 10.0 < 16e6 / 64.0, "{bytes}");
@@ -195,7 +196,7 @@ fn an_unfinished_conversion_of_an_earlier_version_keeps_its_plan() {
         command
     };
     let shard_size = |size: u64| ["--shard-size".to_string(), size.to_string()];
-    // All chunks are written, and the set is not complete.
+    // With --max-loss 0, all chunks are written, but the set is not completed.
     let then = ["--chunk-samples", "64", "--max-loss", "0"];
     command().args(then).args(shard_size(same_shards)).assert().code(3);
     command().arg("--resume").args(shard_size(size as u64)).assert().success();

@@ -203,7 +203,7 @@ fn resume_auto_starts_continues_or_finds_the_set_complete() {
     assert_eq!(resumed(), 28, "a damaged shard and those after it are made again");
     assert!(contents(&out) == job.expected);
 
-    // A shard of another recording, which is whole in itself.
+    // A valid shard of a set of another recording.
     let other = job.dir.convert(&[&Recording::random(126, SAMPLES, 600).write(&job.dir.join("b.h5"))], "other", &SMALL);
     std::fs::copy(other.join("00017.shard"), out.join("00017.shard")).unwrap();
     assert_eq!(resumed(), 68, "a shard that the manifest doesn't list and those after it are made again");
@@ -219,7 +219,7 @@ fn resume_auto_starts_continues_or_finds_the_set_complete() {
     assert!(said["resumed_samples"].as_u64().unwrap() >= 36, "it continues");
     assert!(contents(&half) == job.expected);
 
-    // A set without its manifest has nothing that says whose it is.
+    // If the manifest is missing, the shards cannot be assigned to a conversion.
     std::fs::remove_file(half.join("manifest.json")).unwrap();
     let before = contents(&half);
     for resume in ["--resume=auto", "--resume"] {
@@ -239,7 +239,8 @@ fn two_writers_of_one_set_both_make_it() {
         }
         let file = recording.write(&dir.join(format!("{wide}.h5")));
         let expected = contents(&dir.convert(&[&file], &format!("whole-{wide}"), &SMALL));
-        // The first writer is stopped at some moment, as if its node hung. With "lost", its lock is lost too.
+        // The first writer is stopped after `count` shards, as if its node hung. If `lost` is true, its lock is lost
+        // too.
         for (count, lost) in [(0, false), (3, true), (40, false), (59, true)] {
             let out = dir.join(format!("{wide}-{count}"));
             let spawn = || {
@@ -331,7 +332,7 @@ fn a_signal_ends_every_command_with_130_and_leaves_no_file() {
         assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
         path.display().to_string()
     };
-    // Whoever reads a pipe into which nobody writes waits forever.
+    // A read from a pipe without a writer waits forever.
     let (set, never) = (dir.folder("set"), make_pipe(dir.join("never.csv")));
     make_pipe(set.join("manifest.json"));
     let camera = super::camera::Camera::random(1, 9, 900_000).npy(&dir.join("a.npy")).display().to_string();

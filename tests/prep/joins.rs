@@ -118,7 +118,7 @@ fn missing_duplicate_and_strange_parts_are_named() {
     let level = bench.convert("level", &["--part", "4/4", "--level", "9"]);
     refused(&[with(&[1, 2, 3]), vec![level.clone()]].concat(), &["level: zstd level differs from", "got 9"]);
     refused(&[vec![level], with(&[1, 2, 3])].concat(), &["level: zstd level differs from", "expected 1", "got 9"]);
-    // Whichever part is the strange one, the error is of it.
+    // The error names the part that differs from the others, whether it is the first or the last.
     for (i, strange) in ["1/4", "4/4"].into_iter().enumerate() {
         let limited = bench.convert(&format!("limited{i}"), &["--part", strange, "--limit", "12"]);
         let others = if i == 0 { with(&[2, 3, 4]) } else { with(&[1, 2, 3]) };
@@ -207,7 +207,7 @@ fn an_interrupted_merge_is_resumed_to_the_same_bytes_and_no_other() {
     let merged = bench.merged("merged", &sets);
     let whole = contents(&merged);
     assert!(whole.len() > 4, "{}", whole.len());
-    // A limit on a file's size stands in for a full disk: the second set's shards are too large.
+    // A limit on the size of files acts like a full disk: the shards of the second set are too large.
     let partial = bench.path("partial");
     let script = "trap '' XFSZ; ulimit -f 16; exec \"$0\" merge \"$@\" --quiet";
     refuses(shell("sh", script, &[&partial]).args(&sets), 1, &[]);
@@ -244,11 +244,11 @@ fn a_part_hashes_and_lists_only_its_own_recordings() {
         ]
     );
     assert!(of(&whole).iter().all(|(_, _, first)| first.is_none()));
-    // Another recording is not read: a part comes out the same without the bytes of the others' events.
+    // Each part reads only its own recordings. The merged parts have the same bytes as the whole set.
     let merged = bench.merged("merged", &parts);
     assert!(contents(&merged) == contents(&whole));
 
-    // Two equal recordings of one name: at the border of the parts, they are not taken for one.
+    // Two recordings with the same name and the same bytes are not taken for one recording where two parts meet.
     let file = &bench.files[0];
     let copy = bench.dir.folder("copy").join(file.file_name().unwrap());
     std::fs::copy(file, &copy).unwrap();
@@ -277,7 +277,8 @@ fn parts_that_were_not_made_alike_are_refused() {
     refused(unit, &["unit: "]);
     let eighths: Vec<PathBuf> =
         (1..=8).map(|i| bench.convert(&format!("e{i}"), &["--part", &format!("{i}/8")])).collect();
-    // A recording that was replaced by another of the same size between two parts that share it.
+    // A recording that is replaced by another one of the same size after the first of two parts was made. Both parts
+    // use this recording.
     let mut other = std::fs::read(&bench.files[0]).unwrap();
     let other_parts = {
         let at = other.len() - 1;
@@ -286,7 +287,8 @@ fn parts_that_were_not_made_alike_are_refused() {
         bench.convert("replaced", &second)
     };
     refused(other_parts, &["replaced: first sample differs from", "expected sample 6 of", "got sample 6 of"]);
-    // Of the parts that share it, more have the other: the error is of the part that stands alone.
+    // Most parts that use the recording have the same version of it. The error names the part that has another
+    // version.
     let first = bench.convert("first", &["--part", "1/8"]);
     let sets = [&[first][..], &eighths[1..]].concat();
     refuses(&mut bench.merge("out", &sets), 4, &["first: last sample differs from", "e2: expected sample"]);
@@ -319,7 +321,8 @@ fn parts_of_earlier_versions_merge_too() {
     let bench = Bench::new(&[Recording::random(343, 10, 60), Recording::random(344, 6, 60)]);
     let whole = bench.convert("whole", &[]);
     let listed = manifest(&whole).description.sources;
-    // Earlier versions listed all recordings in each part, with the number of the part's samples.
+    // In earlier versions, the manifest of each part listed all recordings, with the number of samples that the part
+    // has from each.
     let parts: Vec<PathBuf> =
         (1..=3).map(|i| bench.convert(&format!("p{i}"), &["--part", &format!("{i}/3")])).collect();
     for part in &parts {

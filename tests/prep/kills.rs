@@ -239,7 +239,7 @@ fn kills_at_random_moments_leave_nothing_or_an_incomplete_set_that_resumes() {
     let dir = scratch();
     let plain = Recording::random(80, SAMPLES, 1200);
     let mut busy = Recording::random(81, SAMPLES, 1200);
-    // Near the end a cell has more events than fit into a byte, so the conversion starts over.
+    // In a sample near the end, a cell has more events than fit into a byte. So the conversion starts over.
     busy.crowd(SAMPLES - 9, 300, 0.5, 420);
     let jobs = [Job::new(&dir, "plain", &plain), Job::new(&dir, "busy", &busy)];
     println!("undisturbed: {:?}, {:?}", jobs[0].length, jobs[1].length);
@@ -252,7 +252,7 @@ fn kills_at_random_moments_leave_nothing_or_an_incomplete_set_that_resumes() {
         let (job, other) = (&jobs[which], &jobs[1 - which]);
         let out = dir.join(format!("round-{rounds}"));
         rounds += 1;
-        // Every third conversion replaces another complete set.
+        // About every third conversion replaces another complete set.
         let mut old = Files::new();
         if rng.random_bool(0.33) {
             std::fs::create_dir(&out).unwrap();

@@ -90,7 +90,7 @@ fn a_chunk_of_many_stored_bytes_is_checked_and_counted_piece_by_piece() {
         noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (noise >> 33) % n
     };
-    // Gaps and counts of random bits, which zstd cannot compress.
+    // Gaps between cells, and counts, are random, so that zstd cannot compress them.
     let mut frame = |_| -> Frame {
         let mut cell = 0;
         let mut entry = |_| {

@@ -89,7 +89,7 @@ proptest! {
             inputs: vec![file],
             output: dir.join("set"),
             recipe: RecipeChoice::Recipe(Recipe::reference()),
-            // Times in any order may look like a clock that wraps.
+            // Times in random order may look like a clock that wraps, which is an error without this option.
             source: SourceOptions { sensor: Some(COCHLEA), allow_clock_trouble: true, ..SourceOptions::default() },
             limit: None,
             part: None,
@@ -120,7 +120,7 @@ proptest! {
         let set = ShardSet::open(&conversion.output).unwrap();
         prop_assert!(faults(&set).is_empty());
 
-        // Without --lenient the first event outside the sensor is an error that names it.
+        // If `lenient` is false, the first event outside the sensor is an error that names this event.
         let outside = found.iter().position(|s| s.ledger.outside > 0);
         let strict = Conversion { lenient: false, output: dir.join("strict"), threads: 1, ..conversion };
         match (convert(&strict, |_| ()), outside) {

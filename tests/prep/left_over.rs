@@ -126,10 +126,11 @@ fn fields_of_any_name_can_be_mapped() {
     let rows: Vec<i64> = (0..6).flat_map(|i| [t[i], x[i], y[i], p[i]]).collect();
     let npy = dir.join("a.npy");
     std::fs::write(&npy, [npy_header(&format!("[{}]", fields.join(", ")), "(6,)"), bytes(&rows)].concat()).unwrap();
-    // A member of records with this name needs no quotes: its whole name is looked for before an element.
+    // The name `row[0]` of a member of records needs no quotes: names are compared as a whole before `[0]` is read as
+    // an index.
     let members = "t=\"time, s\",x=col nr,y=row[0],p=on \"off\"";
     for (file, line) in [(&h5, line.to_string()), (&npz, line.replace("g/", "")), (&npy, members.to_string())] {
-        // The line of the error is the one to type.
+        // The map that the error suggests must work.
         let Err(Error::UnknownLayout { maps, .. }) = read(file, &SourceOptions::default()) else {
             panic!("{}", file.display())
         };

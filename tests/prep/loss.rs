@@ -74,7 +74,7 @@ fn times_of_the_epoch_are_found_and_the_loss_can_be_refused() {
     );
     assert_eq!(found[1..], ["1 samples have no events; each was given empty frames"]);
 
-    // On the terminal too, and if notes are unwanted.
+    // The warning is also printed on the terminal, even with --quiet.
     for quiet in [&["--quiet"][..], &[]] {
         let mut command = convert_aloud(&[&bench.file], &bench.path("set"));
         let said = stderr(command.args(quiet).args(SENSOR).args(["--recipe", &recipe, "--overwrite"]));
@@ -127,7 +127,7 @@ fn the_cause_fits_the_times() {
 
 #[test]
 fn slicing_that_loses_the_rest_says_what_keeps_it() {
-    // From 5,000 us on: 90 windows of 1 ms, or a little more than 8 of 10.7 ms.
+    // The events begin at 5,000 us. Their times fill 90 windows of 1 ms, or a little more than 8 windows of 10.7 ms.
     let bench = Bench::of(&Camera::at(&(0..1000).map(|i| 5_000 + i * 90).collect::<Vec<_>>()));
     let lost = |frames: &str| bench.notes("set", &["--recipe", &bench.recipe(frames), "--overwrite"]);
     let window = lost("[frames]\ntime_window = 10700\n");
@@ -188,7 +188,7 @@ fn steps_that_share_a_column_are_told_apart_also_after_a_resume() {
     let bench = Bench::of(&Camera::random(516, 3_000, 90_000));
     let centre = "[[transform]]\nname = \"CenterCrop\"\nsize = [20, 30]\n\n";
     let recipe = bench.recipe(&(centre.to_string() + &crop(30_000) + "\n" + FRAMES));
-    // Samples of 45 ms, of which the last third is cropped, in several shards.
+    // Each sample lasts 45 ms, and its last third is cropped. The set has several shards.
     let small = ["--sample-duration", "45ms", "--chunk-samples", "1", "--shard-size", "1"];
     let arguments = |more: &[&'static str]| [&["--recipe", &recipe][..], &small, more].concat().join(" ");
     let run = |set: &str, more: &[&'static str]| bench.notes(set, &arguments(more).split(' ').collect::<Vec<_>>());
@@ -204,7 +204,7 @@ fn steps_that_share_a_column_are_told_apart_also_after_a_resume() {
     refused.args(SENSOR).args(arguments(&[]).split(' ')).args(["--max-loss", &(share - 0.001).to_string()]);
     let said = refuses(&mut refused, 3, &["CropTime lost"]);
     assert!(!said.contains("CenterCrop left out"), "{said}");
-    // One shard is made again, the others are only counted.
+    // One shard is made again. The losses of the other shards come from their ledgers.
     std::fs::remove_file(bench.path("refused/00001.shard")).unwrap();
     assert_eq!(run("refused", &["--resume"]), found);
     assert!(contents(&bench.path("refused")) == contents(&bench.path("whole")));
@@ -234,7 +234,7 @@ fn a_sample_that_loses_everything_is_named_however_small() {
         );
         assert_eq!(found[1..], ["3 samples have no events; each was given empty frames"]);
     }
-    // A part counts its own samples, from 0.
+    // The notes about a part count the samples of the part, from 0.
     let part = notes(convert(&[&file], &dir.join("part")).args(["--chunk-samples", "4", "--part", "2/2"]));
     says(&part[0], &["all that was left of sample 13: "]);
     let mut part = convert(&[&file], &dir.join("refused"));
@@ -322,7 +322,8 @@ fn a_table_in_another_unit_is_found_and_the_loss_can_be_refused() {
     assert!(!bench.path("limited").exists());
     limited("99.91%", &milliseconds).assert().success();
 
-    // With their unit, nothing is lost; gaps of a tenth are no warning, but count.
+    // With the right unit, nothing is lost. If a tenth of the events is in gaps between intervals, there is no
+    // warning, but --max-loss counts these events.
     assert_eq!(bench.notes("right", &["--labels", &table("0ms,2000ms,a\n2000ms,5000ms,b\n")]), [""; 0]);
     let gaps = table("0,1s,a\n1.5s,5s,b\n");
     assert_eq!(bench.notes("gaps", &["--labels", &gaps]), ["500 events are in no sample"]);
@@ -332,7 +333,8 @@ fn a_table_in_another_unit_is_found_and_the_loss_can_be_refused() {
         3,
         &["got 10% (500 of 5000): ", "go from 0 to 5 s, the events from 0 to 4.999 s; their unit"],
     );
-    // The limit bounds the sum: gaps lose 10%, and the recipe 702 of the 4500 events that are left.
+    // The limit bounds the sum of all losses: the gaps lose 10% of the events, and the recipe loses 702 of the other
+    // 4500.
     let recipe = bench.recipe(&(crop(2_799_999) + FRAMES));
     let sum = |most: &str| {
         let mut command = limited(most, &gaps);
@@ -343,7 +345,7 @@ fn a_table_in_another_unit_is_found_and_the_loss_can_be_refused() {
     refuses(sum("23.9%").arg("--overwrite"), 3, &words);
     refuses(sum("23.9%").arg("--dry-run"), 3, &words);
     sum("24.1%").arg("--overwrite").assert().success();
-    // A recording without a row is lost too.
+    // A recording without a row in the table counts as lost too.
     let table = table("a.npy,0,5s,a\n");
     let other = Camera::at(&(0..1_000).map(|i| i * 1_000).collect::<Vec<_>>()).npy(&bench.path("b.npy"));
     let both = |most: &str| {
@@ -354,7 +356,7 @@ fn a_table_in_another_unit_is_found_and_the_loss_can_be_refused() {
     let words = ["got 16.7% (1000 of 6000)", "1 recordings without a row in --labels have 16.7% of the events"];
     refuses(&mut both("16%"), 3, &words);
     both("17%").assert().success();
-    // What the user leaves out by hand is no loss.
+    // Events that --events leaves out of a single recording are not a loss.
     let found = bench.notes("part", &["--labels", &gaps, "--events", "0..900"]);
     assert_eq!(found[0], "4100 events are in no sample");
     assert!(found.iter().all(|note| !note.starts_with("warning: ")), "{found:?}");
@@ -392,11 +394,11 @@ fn a_range_of_events_that_cuts_several_recordings_is_a_loss() {
         }
         refuses(&mut cut(&inputs, range, &["--max-loss", "1%"]), 3, &["to be lost, got", sum, leaves]);
     }
-    // A tenth is no warning, but counts.
+    // A loss of up to a tenth gives no warning, but --max-loss counts it.
     let two = [file("a/1.npy"), file("b/3.npz")];
     refuses(&mut cut(&two, "3..", &["--max-loss", "0.1%"]), 3, &["got 0.6% (6 of 1030)", leaves]);
     assert!(notes(&mut cut(&two, "3..", &["--overwrite"])).iter().all(|note| !note.contains("warning")));
-    // Of one recording, the range was asked for.
+    // If there is only one recording, the events outside the range are not a loss.
     cut(&[file("a/1.npy")], "..15", &["--max-loss", "0", "--overwrite"]).assert().success();
 }
 

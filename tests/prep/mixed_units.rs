@@ -52,14 +52,14 @@ fn one_file_in_another_unit_is_named() {
                 says_alone(&said, &words);
             }
         }
-        // Who says the unit gets a warning.
+        // If the user gives the unit, the error becomes a warning.
         let given = notes(&folder, &dir.join("given"), &[&SENSOR[..], &["--time-unit", "us"]].concat());
         let warning = format!("warning: {i}.npy: times in another unit: it lasts");
         says(&given.join("\n"), &[&warning]);
         let said =
             convert(&[&folder], &dir.join("given")).args(SENSOR).args(["--time-unit", "us", "--overwrite"]).output();
         says(&String::from_utf8(said.unwrap().stderr).unwrap(), &[&warning, "in us (--time-unit)"]);
-        // The corrected copy is right.
+        // With the corrected copy of the file, there is no warning.
         std::fs::copy(right.join(format!("{i}.npy")), folder.join(format!("{i}.npy"))).unwrap();
         let said = notes(&folder, &dir.join("mended"), &SENSOR);
         assert!(said.is_empty(), "{said:?}");
@@ -106,7 +106,7 @@ fn one_sample_of_speech_in_another_unit_is_named() {
         let place = format!("sample {i}: times: expected speech of at most a minute");
         let alone = format!("so this one alone seems to be in {unit}");
         says_alone(&fails(convert(&[&file], &dir.join("none")).arg("--overwrite"), 3), &[&place, &alone, what]);
-        // All others last less than a millisecond in its unit.
+        // In the unit of this sample, all other samples last less than a millisecond.
         if unit == "us" {
             let said = notes(&file, &dir.join("given"), &["--time-unit", unit, "--max-loss", "1"]);
             says(&said.join("\n"), &["warning: sample 0 and 10 more: times in another unit: it lasts"]);

@@ -32,7 +32,7 @@ fn boxes_are_no_events() {
         npz(&dir.join("bbox.npz"), &[("boxes", &types, "(9,)", vec![0; 9 * 25])]);
         is_refused(&dir, "bbox.npz", &["bbox.npz: boxes: expected events, ", &got], "--map");
     }
-    // Boxes next to events are left over.
+    // If a file has events too, a note says that the boxes are not used.
     let camera = Camera::random(93, 500, 400_000);
     let file = hdf5_file(&dir.join("both.h5"), |file| {
         camera.fill_dsec(file);
@@ -68,10 +68,10 @@ fn what_is_not_numbers_is_named() {
         events.new_dataset::<u8>().shape(hdf5::Extents::Null).create("p").unwrap();
     });
     is_refused(&dir, "empty.h5", &["events/p: expected numbers, one an event, got empty, without a shape"], "damaged");
-    // h5py saved this one.
+    // h5py wrote this file.
     std::fs::copy(data("sources/bitfield.h5"), dir.join("bits.h5")).unwrap();
     is_refused(&dir, "bits.h5", &["events/p: expected integers or floats", "bits, an HDF5 bitfield"], "damaged");
-    // NumPy reads archives with any method of zipfile.
+    // NumPy can read archives with these compressions, but this crate cannot.
     for (method, name) in [(12, "bzip2"), (14, "LZMA"), (93, "Zstandard")] {
         let file = camera.npz(&dir.join("packed.npz"));
         change(&file, |bytes| {

@@ -152,7 +152,7 @@ fn errors_show_names_as_escapes() {
     convert(&unknown, &["--map", "t=\u{1b}[4J,x=\u{202e}"], 3);
     let text = convert(&folder.dir.file("\u{1b}[2J.npy", "no array"), &[], 3);
     says(&text, &[r"\u{1b}[2J.npy"]);
-    // Arguments that clap refuses. A shell may have made them from names of files.
+    // Arguments that clap refuses. A shell may have made such arguments from the names of files.
     for arguments in [["--layout", "\u{1b}[2J"], ["--sensor", "\u{9b}31m"], ["--\u{202e}", "x"]] {
         says(&convert(&folder.root, &arguments, 2), &["error: "]);
     }

@@ -50,7 +50,7 @@ fn threads_change_no_byte_of_any_recipe_and_geometry() {
     let camera = Camera::random(90, 22 * 150, 900_000).npy(&dir.join("a.npy"));
     let mut widths = std::collections::BTreeSet::new();
     for recipe in RECIPES {
-        // 8 chunks in 8 shards, 11 chunks in a few, 5 chunks in one.
+        // 8 chunks in 8 shards, 11 chunks in 3 to 11 shards, and 5 chunks in 1 shard.
         for (chunk_samples, shard_size, shards) in [("3", "1", 8..=8), ("2", "300", 3..=11), ("5", "64M", 1..=1)] {
             let [one, two, eight] = ["1", "2", "8"].map(|threads| {
                 let geometry = ["--chunk-samples", chunk_samples, "--shard-size", shard_size, "--threads", threads];
@@ -104,7 +104,7 @@ fn an_identity_survives_another_compressor_and_nothing_else() {
     assert_eq!(facts(&first), facts(&again), "ids are of the content");
     assert!(files["00001.shard"] != stored_otherwise["00001.shard"], "which was stored in other bytes");
 
-    // Every part of the set's content is in its id.
+    // The id of a set depends on each part of its content.
     let (id, recipe_id, identities, _) = facts(&first);
     let fewer = facts(&set(0, &["--limit", "9"]).0);
     assert_eq!((recipe_id, &identities[..3]), (fewer.1, &fewer.2[..]), "the same chunks");

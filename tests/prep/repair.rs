@@ -128,7 +128,8 @@ fn two_copies_that_are_damaged_in_different_places_make_a_whole_one() {
     pair.flip("copy", second, pair.chunk(second, 0) + 3);
     pair.mends("damage here and there");
 
-    // Index and manifest of the copy are damaged too. The rest of both sets is enough.
+    // An index and the manifest of the copy are damaged too. The undamaged parts of the two sets are enough for the
+    // repair.
     pair.flip("set", first, pair.chunk(first, 0));
     pair.flip("copy", first, 128 + 9);
     pair.flip("copy", "manifest.json", 300);
@@ -158,7 +159,7 @@ fn a_shard_of_another_set_is_replaced_and_another_set_is_no_copy() {
 
     let mut foreign = pair.command("set", &other.path("copy"));
     refuses(&mut foreign, 4, &["copy: set_id differs from", "set: expected "]);
-    // Without a manifest, the shards show that it is another set.
+    // If the manifest is missing, the identities of the shards show that the copy is another set.
     std::fs::remove_file(pair.path("set").join("manifest.json")).unwrap();
     refuses(&mut foreign, 4, &["copy: identity of 00000.shard differs from", "set: expected "]);
     let shards = contents(&pair.path("set"));
@@ -200,7 +201,7 @@ fn lost_chunks_are_reported_and_all_others_are_repaired() {
             Err(fault) => assert!([0, 1, 6, 7].contains(&i), "sample {i}: {fault}"),
         }
     }
-    // The recording still has what the copy lost.
+    // The chunks that the copy lost are repaired from the recording.
     pair.remakes("the rest");
 }
 
@@ -228,7 +229,7 @@ fn a_part_and_a_limited_set_are_made_again_from_their_recordings() {
         for shard in whole.keys().filter(|name| name.ends_with(".shard")) {
             std::fs::remove_file(set.join(shard)).unwrap();
         }
-        // In any order.
+        // The recordings can be given in another order.
         let turned = [files[1].clone(), files[0].clone()];
         tool("repair", &set).arg("--from").args(turned).assert().success();
         assert!(contents(&set) == whole, "{name}");

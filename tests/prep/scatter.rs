@@ -29,7 +29,7 @@ fn one_mask_removes_all_strays_and_only_these() {
     let dir = scratch();
     let path = |name: &str| dir.join(name);
     let every = |n: usize| (1..5_000).step_by(n).collect::<Vec<usize>>();
-    // Where the clock begins, which events are stray, and how far.
+    // Each case: where the clock begins, the stray events, how far away their times are, and words of the error.
     for (from, strays, by, words) in [
         (
             0,
@@ -76,7 +76,7 @@ fn one_mask_removes_all_strays_and_only_these() {
             converted(&path("a.npy"), &path("set"), &["--allow-clock-trouble", "--time-window", "1000000000000"]).1;
         assert!(notes.iter().any(|note| note.ends_with("; taken as it is")), "{notes:?}");
     }
-    // In seconds too.
+    // The error also gives the times correctly if their unit is seconds.
     let mut camera = usual(102);
     [0, 2_500].iter().for_each(|&i| camera.t[i] += HOUR);
     refused(&camera.mvsec(&path("s.h5")), &path("none"), &["t: the times in s,", "& (t <= 1.5", "removes 2 events"]);
@@ -115,7 +115,7 @@ fn events_a_minute_late_are_refused_and_healthy_orders_are_not() {
     let window = ["--time-window", "1000000000", "--allow-clock-trouble"];
     let notes = converted(&path("late.npy"), &path("set"), &window).1;
     says(&notes[0], &["disorder: 50 events are out of order", "; it was sorted"]);
-    // Trials with pauses of 50 s, late packets, and no order at all.
+    // Recordings without stray events: trials with pauses of 50 s, late packets, and events in random order.
     let mut trials = usual(104);
     trials.t.iter_mut().enumerate().for_each(|(i, t)| *t += i as i64 / 1_000 * 50_000_000);
     trials.t[1_500] -= 90_000;

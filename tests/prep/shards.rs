@@ -217,7 +217,7 @@ fn hostile_heads_are_refused_in_little_memory() {
         says(&fault.to_string(), &["00000.shard: corrupt: chunk 0 (samples 0 to 1): ", &decoded.to_string()]);
     }
 
-    // The same in a process that may not have more than a gigabyte of addresses.
+    // The same tests in a process with an address space of one gigabyte.
     for (at, value) in [(36, &max32), (32, &max32), (record(16), &(1_u32 << 28).to_le_bytes()), (44, &max32)] {
         let before = std::fs::read(victim.shard(0)).unwrap();
         change(&victim.shard(0), |bytes| {
@@ -297,7 +297,7 @@ fn decode(stored: &[u8], decoded_bytes: u32, samples: u32, identity: [u8; 32]) -
     let name = ChunkName { shard: Path::new("hostile.shard"), number: 7, first_sample: 14 };
     let stored = StoredChunk { name, layout: &layout, record: &record, bytes: stored };
     Decoder::new().decode_and_identify(stored, &mut chunk)?;
-    // Everything that readers of frames rely on without checking it again.
+    // Check everything that readers of frames rely on without a check of their own.
     for sample in chunk.frames.samples() {
         assert!(sample.frames() > 0 && sample.cells.iter().all(|cell| cell < 100));
         assert_eq!(sample.frame_sizes.sum() as usize, sample.entries());
@@ -335,7 +335,8 @@ proptest! {
         if let Some(length) = cut {
             body.truncate(length.index(body.len()));
         }
-        // Both results are right. A panic is wrong, and so is a sample that breaks what readers rely on.
+        // An error is right, and so is a valid chunk. A panic is wrong, and so is a sample that readers cannot rely
+        // on.
         if let Err(fault) = decode_body(&body, samples) {
             prop_assert!(matches!(fault, Error::Base(BaseError::Corrupt { .. })), "{}", fault);
         }

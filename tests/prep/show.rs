@@ -28,7 +28,7 @@ fn show_draws_a_picture_of_the_right_sample() {
 #[test]
 fn show_draws_a_raster_in_the_terminal() {
     let dir = scratch();
-    // One event in the lowest channel at the start, one in the highest at the end.
+    // One event is in the lowest channel at the start, and one event is in the highest channel at the end.
     let recording = Recording::of(vec![vec![(0.0, 0), (0.9375, 699)]]);
     let set = dir.set(&recording, &[]);
     let text = stdout(&mut tool("show", &set));
@@ -140,7 +140,7 @@ fn verify_and_convert_speak_json() {
         (info["stored_bytes"].clone(), Some(0))
     );
 
-    // Both chunks are damaged: both are named, and --quick sees neither.
+    // Both chunks are damaged. The full check names both, and --quick finds neither.
     change(&set.join("00000.shard"), |bytes| {
         let last = bytes.iter().rposition(|b| *b != 0).unwrap();
         bytes[last] ^= 1;

@@ -108,7 +108,7 @@ fn polarities_of_all_kinds_are_off_and_on() {
         ("f32", of_polarities([-1.0_f32, 1.0, 0.0, 1.0])),
         ("bool", of_polarities([false, true, false, true])),
         ("u64", of_polarities([0_u64, 1, 0, 1])),
-        // All ones are the -1 of a signed type that was saved as an unsigned one.
+        // A number with all bits set is the -1 of a signed type, saved as an unsigned type.
         ("u8 of all ones", of_polarities([u8::MAX, 1, 0, 1])),
         ("u16 of all ones", of_polarities([u16::MAX, 1, u16::MAX, 1])),
         ("u32 of all ones", of_polarities([u32::MAX, 1, 0, 1])),
@@ -140,7 +140,7 @@ fn frames_of<T: H5Type>(t: [T; 3], unit: &[&str]) -> (Vec<u32>, u64) {
 
 #[test]
 fn times_of_all_kinds_are_microseconds() {
-    // 0, 1.5 and 3.25 ms.
+    // The times are always 0, 1.5 and 3.25 ms.
     let expected = (vec![1, 1, 0, 1], 0);
     assert_eq!(frames_of([0_u32, 1_500, 3_250], &[]), expected);
     assert_eq!(frames_of([0_i16, 1_500, 3_250], &[]), expected);

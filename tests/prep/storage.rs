@@ -174,7 +174,7 @@ fn compact_data_and_a_user_block_are_read() {
 fn raw(dir: &Path, cut: usize) -> PathBuf {
     hdf5_file(&dir.join("raw.h5"), |file| {
         for (name, column) in columns(&camera()) {
-            // The second file of each column begins at byte 100 of its file.
+            // The data in the second raw file of each column begins at byte 100.
             let builder = file.new_dataset::<i64>().shape(EVENTS);
             let [a, b] = ["a", "b"].map(|half| format!("{name}.{half}.raw"));
             let builder = builder.external(&a, 0, 8_000).external(&b, 100, 8_000);
@@ -207,7 +207,7 @@ fn external_raw_files_are_read_if_they_are_whole() {
     convert(&[plain], &set("plain")).args(SENSOR).assert().success();
     assert_eq!(samples(&set("one")), samples(&set("plain")));
 
-    // libhdf5 looks in the current folder, without a prefix.
+    // Without a prefix, libhdf5 looks for raw files in the current folder.
     says(&refused(&file, &SENSOR), &["events 0 to 1999 come from the raw file t.a.raw, which is not there (it is at"]);
     raw(&dir, 804);
     let said = fails(&mut prefixed(&file, "three", "${ORIGIN}"), 3);
@@ -247,7 +247,7 @@ fn only_the_columns_of_a_map_need_data() {
     let dir = scratch();
     let columns = columns(&camera());
     let column = |c: usize| ArrayView1::from(&columns[c].1[..500]);
-    // A table of six columns, in chunks of one column each, of which only 0 to 3 were written.
+    // A table of six columns, in chunks of one column each. Only the first `written` columns are written.
     let table = |file: &hdf5::File, name: &str, written: usize| {
         let dataset = file.new_dataset::<i64>().chunk((100, 1)).shape((500, 6)).create(name).unwrap();
         for c in 0..written {
@@ -328,7 +328,7 @@ fn links_that_lead_nowhere_are_named() {
     });
     says(&refused(&file, &SENSOR), &["events/t: events/t is one of too many links, in a circle?"]);
 
-    // For a file of no known layout, the list of datasets marks them.
+    // If a file has no known layout, the error lists its datasets and marks the broken links.
     let file = linked(&|file| {
         file.link_soft("/b/c", "a").unwrap();
         file.link_external("gone.h5", "q", "e").unwrap();

@@ -41,7 +41,7 @@ fn two_fields_of_times_have_to_agree() {
             assert!(samples(&set) == samples(&dir.join("right")), "{name} of {}", file.display());
         }
     }
-    // The first is in ms, or both are clocks of their own.
+    // Either the first field is in ms, or the two fields come from different clocks.
     for file in files(&dir, &camera, &[("t", times(1e-3, 0)), ("t_us", times(1.0, 0))]) {
         let at = if file.extension().unwrap() == "h5" { "events/" } else { "" };
         let got = format!("got times in us that differ from them; they agree if {at}t is in ms");

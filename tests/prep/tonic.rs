@@ -61,7 +61,8 @@ pub(crate) fn apply(name: &str, recipe: &Recipe, sensor: [u32; 3], given: &Given
     recipe.apply(&mut events, sensor, &mut ledger).unwrap();
 
     let mut framer = Framer::new(recipe.sensor_after(sensor), &recipe.frames);
-    // The state of one sample must not change the next one, so the second result is used.
+    // The framer must not carry anything over from one sample to the next. So frame the sample twice and use the
+    // second result.
     framer.frame(&events).unwrap();
     let framed = framer.frame(&events).unwrap();
     (ledger.binned, ledger.cut) = (framed.binned, framed.cut);

@@ -66,13 +66,13 @@ fn sets_of_the_same_content_are_equal_with_any_compression() {
     let equal = json(prep().arg("diff").arg(&a).arg(&b).arg("--json"));
     assert_eq!((&equal["equal"], &equal["compared_samples"]), (&json!(true), &json!(21)));
 
-    // Chunks of another size, with equal samples.
+    // A set with chunks of another size, and with equal samples.
     let (said, text) = difference(&a, &set("c", &["--chunk-samples", "5"]));
     assert_eq!(said["fields"], json!([{"field": "chunk_samples", "a": "4", "b": "5"}]));
     assert_eq!((&said["equal"], &said["only_layout_differs"]), (&json!(false), &json!(true)));
     says(&text, &["chunk_samples: 4 | 5\ndifferent layout: all 21 samples are equal, but not the chunks"]);
     assert_eq!((&said["compared_samples"], &said["differing_samples"]), (&json!(21), &json!(0)));
-    // A shorter set: the samples that both have are compared.
+    // A shorter set. Only the samples that both sets have are compared.
     let (said, text) = difference(&a, &set("d", &["--limit", "10"]));
     says(&text, &["different: samples; the 10 samples that both have are equal"]);
     assert_eq!(said["fields"], json!([{"field": "samples", "a": "21", "b": "10"}]));

@@ -34,7 +34,8 @@ fn fractions_of_microseconds_are_probably_milliseconds() {
         let ledgers = |name: &str| samples(&set(name)).into_iter().map(|sample| sample.ledger).collect::<Vec<_>>();
         assert!(ledgers("set") == ledgers("whole"), "{seconds}");
     }
-    // Two minutes are as probable as 120 ms of a fast camera: a warning, also if the file is one of several.
+    // Two minutes are as probable as 120 ms of a fast camera. So there is only a warning, also if the file is one of
+    // several.
     let long = lasting(82, 400_000, 120);
     let file = npy_of_floats(&long, &set("long.npy"), ms);
     let words = [
@@ -99,7 +100,7 @@ fn recordings_given_one_by_one_are_judged_together() {
         command.args(SENSOR).arg("--overwrite");
         command
     };
-    // Milliseconds with fractions, and thousands of seconds, which are whole.
+    // Times in ms with fractions are refused. So are whole times that would last less than 1 ms in microseconds.
     says(
         &fails(&mut of(&files(|us| us as f64 / 1e3)), 3),
         &["1.npy: times of 3 files: expected times in whole us", "--time-unit ms takes them for ms"],
@@ -109,7 +110,7 @@ fn recordings_given_one_by_one_are_judged_together() {
     of(&kilo).args(["--time-unit", "ms"]).assert().success();
     of(&kilo[..1]).assert().success();
     of(&files(|us| us as f64)).assert().success();
-    // One with enough events speaks for itself.
+    // If one recording has enough events, its unit is clear, and all recordings are accepted.
     let many = npy_of_floats(&lasting(4, 200, 2), &dir.join("4.npy"), |us| us as f64);
     of(&[&kilo[..], &[many]].concat()).assert().success();
 }
@@ -148,7 +149,7 @@ fn ticks_in_attributes_are_units() {
             }
         })
     };
-    // Float times of this layout are in seconds, unless something says otherwise.
+    // Float times of this layout are in seconds, unless an attribute gives another unit.
     for (place, name, value) in [
         ("ts", "time_base", "1e-6"),
         ("events", "timebase", "'1/1000000'"),
@@ -165,7 +166,7 @@ fn ticks_in_attributes_are_units() {
         says(&said[0], &[&format!("times are in us, as the attribute {name:?} of "), "not in s as is usual"]);
         assert!(samples(&set("set")) == samples(&set("us")), "{name} {value}");
     }
-    // A factor to a unit.
+    // An attribute with a factor, next to an attribute with a unit.
     let both = [("ts", "units", "'s'"), ("ts", "scale_factor", "1e-6")];
     says(&notes(&file(&both), &set("set"), &SENSOR)[0], &["times are in us, as the attribute \"units\""]);
     assert!(samples(&set("set")) == samples(&set("us")));
@@ -185,7 +186,7 @@ fn ticks_in_attributes_are_units() {
         &refused(&file(&[("ts", "units", "'us'"), ("ts", "scale_factor", "10")]), &set("none"), &SENSOR),
         &["with the attribute \"scale_factor\"", "t * 10,"],
     );
-    // What is not of time changes nothing: all of them are in a file of microseconds that says so.
+    // Attributes that are not about times change nothing. The file has microseconds, and an attribute says so.
     let other = [
         ("ts", "unit", "'us'"),
         ("ts", "scale_factor", "1"),
@@ -234,7 +235,8 @@ fn arrays_of_an_archive_give_the_unit() {
     says(&refused(&odd(), &set("none"), &SENSOR), &["the array \"time_unit\"", "got \"10 us\"", "h5py or NumPy"]);
     notes(&odd(), &set("set"), &[&SENSOR[..], &["--time-unit", "us"]].concat());
     assert!(samples(&set("set")) == samples(&set("us")));
-    // The type of the times goes before, and the size of a sensor is no time.
+    // The unit of the type of the times is preferred to an array with a unit. An array with the size of a sensor gives
+    // no unit.
     notes(&file("'<m8[us]'", 1, "time_unit", "'<U2'", "()", text("ns")), &set("set"), &SENSOR);
     assert!(samples(&set("set")) == samples(&set("us")));
     let size = [40_i64, 30].iter().flat_map(|n| n.to_le_bytes()).collect();

@@ -74,7 +74,7 @@ fn cochleas_take_a_unit() {
         says(&said, &["sample 0: times: expected speech of at most a minute", &format!("--time-unit {unit} takes")]);
         notes(&file, &path("asked"), &["--time-unit", "s"]);
     }
-    // Integers need a unit.
+    // Integer times are refused if no unit is given.
     let whole = |unit: &[&str], code: i32| {
         let file = hdf5_file(&path("whole.h5"), |file| {
             speech.fill(file);
@@ -95,17 +95,18 @@ fn cochleas_take_a_unit() {
     );
     whole(&["--time-unit", "us"], 0);
     assert!(samples(&path("whole")) == samples(&path("s")));
-    // Half precision ends at 65504: a sample in microseconds loses most of its times, and is not accepted for that.
+    // The largest float16 is 65504, so most times of a sample in microseconds are infinite. The sample must be refused
+    // nevertheless.
     let times = speech.times.iter().map(|row| row.iter().map(|t| t * 1e6).collect()).collect();
     let file = Recording { times, times_as: Times::F16, ..speech }.write(&path("half.h5"));
     says(&refused(&file, &path("none"), &[]), &["in us they would last", "--time-unit us"]);
-    // One row of a hundred, which is not among those that are looked at first.
+    // One row of a hundred is in another unit. It is not one of the rows that are checked first.
     let mut rows: Vec<Vec<(f64, i64)>> = vec![vec![(0.0, 1), (0.5, 2)]; 100];
     rows[55] = (0..100).map(|i| (f64::from(i), 3)).collect();
     let file = Recording::of(rows.clone()).write(&path("one.h5"));
     let said = fails(&mut convert(&[&file], &path("one")), 3);
     says(&said, &["sample 55: times: expected speech", "this one alone seems to be in ms", "times divided by 1000"]);
-    // And one of three, all of which would be cropped.
+    // One row has three events, and the recipe would crop all of them.
     rows[55] = vec![(100.0, 3), (200.0, 3), (900.0, 3)];
     let file = Recording::of(rows).write(&path("few.h5"));
     let said = fails(&mut convert(&[&file], &path("few")), 3);
@@ -133,7 +134,7 @@ fn speech_lasts_a_millisecond_or_more() {
             false => drop(refused(&file, &path("none"), &[])),
         }
     }
-    // Seconds, and an attribute that says something else: the unit that is probable is named.
+    // The times are in seconds, but an attribute gives another unit. The error suggests the probable unit.
     let told = hdf5_file(&path("told.h5"), |file| {
         speech.fill(file);
         let unit: VarLenUnicode = "us".parse().unwrap();
@@ -141,7 +142,7 @@ fn speech_lasts_a_millisecond_or_more() {
     });
     let words = ["expected speech of at least 1 ms", "in s they would last", "--time-unit s takes them for s"];
     says(&refused(&told, &path("none"), &[]), &words);
-    // The first and the last are near each other, and others are not.
+    // The first and the last time are near each other, but the other times are not.
     let mut rows = vec![(0..200).map(|i| (f64::from(i * 101 % 200) * 0.004, 3)).collect::<Vec<_>>()];
     rows[0].push((0.0, 5));
     notes(&Recording::of(rows).write(&path("unsorted.h5")), &path("set"), &[]);
@@ -214,7 +215,7 @@ fn units_in_attributes_are_used() {
             t.new_attr_builder().with_data(&[fixed::<2>("ms")]).create("units").unwrap();
         }),
         ("time_unit", &|group, t| {
-            // That of the dataset, and that of its times, are nearer than others.
+            // The attribute of the dataset is preferred to that of the group, and `time_unit` is preferred to `unit`.
             group.new_attr::<FixedAscii<2>>().create("unit").unwrap().write_scalar(&fixed::<2>("us")).unwrap();
             t.new_attr::<FixedAscii<2>>().create("unit").unwrap().write_scalar(&fixed::<2>("px")).unwrap();
             t.new_attr::<FixedAscii<2>>().create("time_unit").unwrap().write_scalar(&fixed::<2>("ms")).unwrap();
@@ -228,12 +229,13 @@ fn units_in_attributes_are_used() {
         let said = notes(&file, &set("set"), &SENSOR);
         says(&said[0], &[&format!("times are in ms, as the attribute {name:?} of \"events"), "not in s as is usual"]);
         assert!(samples(&set("set")) == samples(&set("plain")), "{name}");
-        // The user's word is the last.
+        // The unit that the user gives is preferred to attributes.
         let said = notes(&file, &set("set"), &[&SENSOR[..], &["--time-unit", "s"]].concat());
         says(&said[0], &["says that times are in ms; they are taken as s, the unit that was given"]);
         assert_eq!(notes(&file, &set("set"), &[&SENSOR[..], &["--time-unit", "ms"]].concat()), [""; 0]);
     }
-    // A group above tells it for all that is in it, up to the root; a nearer one goes before.
+    // An attribute of a group holds for everything in the group, and an attribute of the root for the whole file. The
+    // attribute of the nearest group is preferred.
     for (at, near) in [("/", None), ("/", Some("ms")), ("/a", None)] {
         let file = hdf5_file(&set("above.h5"), |file| {
             let events = file.create_group("a").unwrap().create_group("events").unwrap();
@@ -256,8 +258,8 @@ fn units_in_attributes_are_used() {
         );
         assert!(samples(&set("set")) == samples(&set("plain")), "{at} {near:?}");
     }
-    // Multiples and numbers that are a unit are read. What is not understood is refused by name, unless a unit is given
-    // or it is no unit of time, and cannot reach a terminal as it is.
+    // A multiple such as `0.001 s` is read if it is a unit. Other values of the attribute are refused, unless the user
+    // gives the unit or the value is not about time. The error escapes control characters in the value.
     let told = |place: &str, tell: &dyn Fn(&hdf5::Location)| {
         e2vid_of(&camera, &set("odd.h5"), |events| {
             let t = events.new_dataset_builder().with_data(&ms).create("ts").unwrap();
@@ -321,19 +323,19 @@ fn float_seconds_are_no_microseconds() {
     says(&refused(&file, &set("none"), &[&SENSOR[..], &["--sample-events", "100"]].concat()), &words);
     notes(&file, &set("s"), &[&SENSOR[..], &["--time-unit", "s"]].concat());
     assert!(samples(&set("s")) == samples(&set("us")));
-    // Half an hour of seconds are 1.8 ms, were they microseconds.
+    // Times of half an hour in seconds would be 1.8 ms if they were microseconds.
     let long = npy_of_floats(&camera, &set("long.npy"), |t| seconds(t * 600));
     says(&refused(&long, &set("none"), &SENSOR), &["in s they would last 30 minutes", "--time-unit s"]);
-    // With milliseconds that have microseconds after the point, it is those.
+    // If the times have three decimals, the error suggests milliseconds.
     let ms = npy_of_floats(&camera, &set("ms.npy"), |t| t as f64 / 1e3);
     says(&refused(&ms, &set("none"), &SENSOR), &["in ms they would last 3 s", "--time-unit ms takes them for ms"]);
-    // A few events, and one.
+    // A recording with three events is refused. A recording with one event is accepted.
     let few = Camera::at(&[0, 1_500_000, 3_250_000]);
     let file = npy_of_floats(&few, &set("few.npy"), seconds);
     says(&refused(&file, &set("none"), &SENSOR), &["got 3 events that last", "--time-unit s"]);
     let one = npy_of_floats(&Camera::at(&[500_000]), &set("one.npy"), seconds);
     notes(&one, &set("one"), &SENSOR);
-    // Microseconds with fractions are microseconds.
+    // Times in microseconds with a fraction of 0.25 are accepted.
     let file = npy_of_floats(&camera, &set("fractions.npy"), |t| t as f64 + 0.25);
     notes(&file, &set("fractions"), &SENSOR);
     assert!(samples(&set("fractions")) == samples(&set("us")));
@@ -400,7 +402,7 @@ fn microseconds_in_an_e2vid_file_are_no_seconds() {
         &refused(&file, &set("none"), &SENSOR),
         &["at most a day", "11.6 days", "in us they would last 1 s", "--time-unit us"],
     );
-    // Less than a day of seconds, but millions of frames.
+    // In seconds, the recording would last less than a day, but it would have millions of frames.
     let camera = Camera::random(65, 5_000, 60_000);
     let file = write("short.h5", &camera);
     let said = fails(convert(&[&file], &set("short")).args(SENSOR), 3);
@@ -411,7 +413,7 @@ fn microseconds_in_an_e2vid_file_are_no_seconds() {
     notes(&file, &set("us"), &[&SENSOR[..], &["--time-unit", "us"]].concat());
     notes(&camera.npy(&set("a.npy")), &set("npy"), &SENSOR);
     assert!(samples(&set("us")) == samples(&set("npy")));
-    // Beyond all frames that a sample may have, the unit is named too.
+    // The error about too many frames suggests the option for the unit too.
     let said = fails(convert(&[&file], &set("more")).args(SENSOR).args(["--time-window", "1000"]), 3);
     says(&said, &["frames: expected at most 16777216 frames", "time_unit", "--time-unit says what the times count"]);
 }
@@ -426,7 +428,7 @@ fn a_set_with_a_given_unit_is_resumed_and_repaired() {
     convert(&[&file], &set).args(SENSOR).args(options).assert().success();
     let whole = contents(&set);
     assert!(whole.len() > 3);
-    // As an interrupted conversion leaves it.
+    // Leave the set as an interrupted conversion would.
     let damaged = set.join(&Manifest::read(&set).unwrap().shards[1].name);
     std::fs::write(&damaged, b"gone").unwrap();
     let mut repair = prep();
@@ -435,7 +437,7 @@ fn a_set_with_a_given_unit_is_resumed_and_repaired() {
     assert!(contents(&set) == whole);
     convert(&[&file], &set).args(SENSOR).args(options).arg("--overwrite").assert().success();
     assert!(contents(&set) == whole);
-    // A set of times that would be refused today was made by an earlier version.
+    // A set of an earlier version, made from times that are refused today.
     let short = Camera::at(&(0..300).map(|i| i * 3).collect::<Vec<_>>()).npy(&dir.join("short.npy"));
     let set = dir.join("short");
     convert(&[&short], &set).args(SENSOR).arg("--allow-clock-trouble").assert().success();

@@ -45,7 +45,7 @@ fn a_virtual_file_is_the_set_of_its_sources() {
     let linked = same(&file, &plain, &SENSOR);
     assert_eq!(names(&linked), ["a.h5", "b.h5"]);
     hashed(&linked, &dir);
-    // Virtual datasets of virtual datasets, of the file itself, and through a folder of sources.
+    // Virtual datasets whose sources are virtual datasets, or datasets of the same file, or files in another folder.
     let nested = virtual_file(&dir.join("nested.h5"), &[("v.h5", EVENTS, slab(0, 1, EVENTS))]);
     assert_eq!(names(&same(&nested, &plain, &SENSOR)), ["v.h5", "a.h5", "b.h5"]);
     std::fs::create_dir(dir.join("moved")).unwrap();
@@ -131,7 +131,7 @@ fn missing_sources_are_named_with_their_events() {
         &said(&two("a.h5", "unwritten.h5")),
         &[&words[..], &["look for a copy that has them, of the source"]].concat(),
     );
-    // A source may have parts without data if the mapping does not read them.
+    // A source can have parts that were never written, if the mapping doesn't read these parts.
     let tail = [("unwritten.h5", 600, slab(0, 1, 600))];
     hdf5_file(&at("v.h5"), |file| {
         for column in ["t", "x", "y", "p"] {
@@ -286,7 +286,7 @@ fn linked_files_stay_with_the_samples() {
     let shown = prep().args(["info", "--json"]).arg(&set).output().unwrap();
     says(&String::from_utf8(shown.stdout).unwrap(), &[&format!("\"blake3\":\"{a}\"")]);
 
-    // A repair from the recording checks them too.
+    // A repair from the recording also checks the hashes of the linked files.
     let whole = contents(&set);
     let shard = set.join("00000.shard");
     let damage = || {
@@ -310,7 +310,7 @@ fn linked_files_stay_with_the_samples() {
 
 #[test]
 fn a_large_virtual_file_is_measured_with_its_sources() {
-    // 30 million events in a virtual file of a few kilobytes: less than a byte for 4096 events.
+    // 30 million events in a virtual file of a few kilobytes: it has less than one byte per 4096 events.
     let dir = scratch();
     let n = 30_000_000_usize;
     hdf5_file(&dir.join("source.h5"), |file| {

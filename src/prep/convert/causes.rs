@@ -41,7 +41,7 @@ pub(super) fn loss_notes(
     all: bool,
 ) -> Result<Vec<String>> {
     let most = losses.steps().iter().filter(|step| !step.intended).map(|step| step.lost).max().unwrap_or(0);
-    // Several steps may lose too much together, and none of them alone.
+    // The loss of all steps together may be notable even if the loss of each step alone is not.
     let together = losses.share() > NOTABLE;
     let least = if all {
         0.0

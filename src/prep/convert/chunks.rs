@@ -225,7 +225,7 @@ impl<'a> ChunkMaker<'a> {
         for slice in self.read(sample..sample + 1) {
             let Admitted { mut events, first_outside, .. } = slice?.raw.admit(0, self.inputs.sensor);
             let mut ledger = Ledger::default();
-            // The same transforms have passed these events before.
+            // An error cannot occur here, because the same transforms were applied to the same events before.
             let _ = self.recipe.apply_first(count, &mut events, self.inputs.sensor, &mut ledger, |_| {});
             let times = events.t.first().copied().zip(events.t.last().copied());
             found = Passed { first_outside, times, events: events.len() as u64, ..Passed::default() };

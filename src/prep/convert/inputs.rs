@@ -119,7 +119,8 @@ impl Inputs {
 
     fn of(mut recordings: Vec<Recording>, mut notes: Vec<String>, options: &SourceOptions) -> Result<Inputs> {
         if let [only] = &mut recordings[..] {
-            // The range was given for this one.
+            // If there is only one recording, the user gave the range for it. Then events outside the range are not a
+            // loss.
             only.out_of_range = 0;
         }
         let Some(first) = recordings.first() else {

@@ -202,7 +202,8 @@ impl<'a> Job<'a> {
             layout: self.inputs.layout,
             cut: self.conversion.source.cut,
         };
-        // `losses` can be those of a few samples. Assume that these lack the same share of events as all samples do.
+        // `losses` can be the losses of a few samples only. Assume that the same share of events is left out of these
+        // samples as of all samples.
         let (left, all) = self.inputs.left_out()?;
         let left = (left as f64 / (all - left).max(1) as f64 * losses.events as f64).round() as u64;
         let Conversion { output, max_loss, .. } = self.conversion;

@@ -32,7 +32,7 @@ impl<'a> Excess<'a> {
     /// limit, or if there is no limit.
     pub(super) fn of(output: &'a Path, most: Option<f64>, lost: u64, of: u64) -> Option<Excess<'a>> {
         let most = most?;
-        // A millionth of an event more, because 10.1% is no binary fraction.
+        // Allow a millionth of an event more, because a share such as 10.1% is rounded in binary.
         let exceeds = lost as f64 > most * of as f64 + 1e-6;
         exceeds.then_some(Excess { output, most, lost, of })
     }

@@ -287,7 +287,8 @@ impl Slicer<'_> {
 
     /// Range of the indices of the events with `from <= t < from + window`.
     fn slice(&mut self, from: f64, window: f64) -> Range<usize> {
-        // A window that does not overlap the last one starts at or after the last one's end.
+        // If this window doesn't overlap the last one, all events before the last one's end are also before this
+        // window's start.
         let known = if from >= self.end_time { self.last.end } else { self.last.start };
         self.end_time = from + window;
         self.last = before(self.t, known, from)..before(self.t, self.last.end, self.end_time);

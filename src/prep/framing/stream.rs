@@ -105,7 +105,8 @@ impl FrameStream {
             let rest = &places[at..];
             let start = at + rest.partition_point(|&place| !window.from.is_reached_by(place));
             let end = at + rest.partition_point(|&place| !window.end.is_reached_by(place));
-            // Rounding can put a window's end before the place at which the window is known to exist.
+            // Because of rounding, a window can end at or before the event with which it begins to exist. Continue
+            // with the next event, so that the loop ends.
             let next = if end == at { at + 1 } else { end };
             if start < end {
                 let (from, to) = (before + start as u64, before + end as u64);

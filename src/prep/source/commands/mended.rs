@@ -115,7 +115,7 @@ pub(crate) fn unpickled(path: &Path, shape: &[u64], has_members: bool) -> Option
     let save = match (has_members, shape) {
         (true, _) => format!("np.savez({to}, **{{name: np.array(f[name].tolist()) for name in f.dtype.names}})"),
         (false, [] | [1]) => format!("np.savez({to}, **f.item())"),
-        // The objects may be dicts, of which NumPy would make objects again.
+        // The objects may be dicts. NumPy would store dicts as objects again.
         (false, [_]) => format!(
             "r = f.tolist(); d = isinstance(r[0], dict); np.save({to}, np.array([tuple(e[k] for k in r[0]) if d else e for e in \
              r], [(k, np.array([e[k] for e in r]).dtype) for k in r[0]] if d else None), allow_pickle=False)"

@@ -96,7 +96,7 @@ fn command(path: &Path, stem: &str, head: &str, lines: impl BufRead) -> Option<R
         true => "NumPy reads it; its times have fractions and no unit: `time_unit` (s, ms, us or ns) says it",
         false => "NumPy reads it",
     };
-    // Without an order, the array is opened without one, and the error has it.
+    // If the order of the columns is not found here, the error about the converted array will ask for it.
     let unit = named.and_then(|named| named.unit).filter(|&unit| unit != TimeUnit::Microseconds);
     let with = unit.map(Remedy::Unit).into_iter().collect();
     Some(Ok((reader, Remedy::Copy { words: python(code), file: out, with })))
@@ -202,7 +202,7 @@ impl Text<'_> {
         if self.lines.has_quotes {
             options.push("quotechar='\"'".into());
         }
-        // Floats do not hold all nanoseconds since 1970.
+        // Use integers where possible: a float64 cannot represent every number of nanoseconds since 1970.
         let whole = |i: usize| !self.lines.columns[i].has_floats;
         match named {
             Some(Named { fields, .. }) => {

@@ -73,7 +73,8 @@ impl<'a> Table<'a> {
         let is_header = |i: &usize| titles(*i).len() == width && numbers(&titles(*i)) == 0;
         let by_role = |i: &usize| titles(*i).iter().any(|name| role_of(name).0 == Some(Role::X));
         let header = (0..before).find(|i| is_header(i) && by_role(i)).or_else(|| (0..before).rfind(is_header));
-        // Before the first row, lines up to the header have no events, nor have texts, or the size of the sensor.
+        // These lines before the first row have no events: lines up to the header, lines of words, and a first line
+        // with the size of the sensor.
         let is_about = |i: usize, cells: &[&str]| {
             header.is_some_and(|header| i <= header)
                 || cells.iter().all(|cell| cell.parse::<f64>().is_err() && !cell.is_empty())

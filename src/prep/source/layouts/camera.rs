@@ -76,7 +76,7 @@ pub(crate) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Resu
     let column = |field: &FieldPath| NumberColumn::open(path, &file, field, layout.name());
     let [t, x, y, p] = fields.each_ref().map(|field| field.as_ref().map(column).transpose());
     let columns = [t?, x?, y?, p?];
-    // The factor of times may be the length of a tick.
+    // Columns other than t must not have a scale factor. For t, the factor may be the length of a tick.
     if let Some((other, scale)) = columns[1..].iter().flatten().find_map(|column| Some((column, column.scale?))) {
         return Err(hdf::scaled(path, &other.name, scale));
     }

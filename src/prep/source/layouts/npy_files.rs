@@ -38,7 +38,7 @@ pub(crate) fn open_npy(path: &Path, options: &SourceOptions) -> Result<EventStre
     }
     let array = NpyArray { path, info: [header.info("")], header: &header };
     let fields = match &options.map {
-        // The array has no name: all that a map says is fields.
+        // The array has no name, so each name in a map is the name of a field.
         Some(map) => map.fields(|name| name.is_empty()).map(|field| {
             field.map(|FieldPath { array, part }| FieldPath {
                 array: String::new(),
