@@ -1,5 +1,5 @@
-//! Sorts more items than fit in memory. Sorts the items in parts that fit in memory, writes the sorted parts to a
-//! temporary file, and merges them.
+//! Sorts more items than fit in memory: sorts parts in memory, writes the sorted parts to a temporary file, and merges
+//! them.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -261,7 +261,7 @@ pub enum Error {
         path: PathBuf,
         /// Name of the wrong times in the message, such as `sample 3: times`.
         place: String,
-        /// What the times do, and at which event.
+        /// What is wrong with the times, and at which event.
         got: String,
         /// What the user can do about the times.
         remedy: ClockRemedy,

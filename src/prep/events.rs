@@ -109,7 +109,7 @@ impl Events {
         row * sensor.width + u32::from(self.x[i])
     }
 
-    /// Keeps the events for which `keep` returns true. Its arguments are all events, and the index of one event.
+    /// Keeps the events for which `keep` returns true. `keep` is called with all events and the index of one event.
     pub fn retain(&mut self, keep: impl Fn(&Events, usize) -> bool) {
         let mut kept = 0;
         for i in 0..self.len() {
@@ -177,8 +177,8 @@ impl Events {
     }
 }
 
-/// Checks raw events. Keeps those with a valid time inside the sensor, sorts them by time, and counts the others. An
-/// event that has an invalid time and lies outside the sensor counts as `non_finite`.
+/// Checks raw events. Keeps the events with a valid time inside the sensor, sorts them by time, and counts the events
+/// that it leaves out. An event that has an invalid time and lies outside the sensor counts as `non_finite`.
 pub fn admit(sensor: SensorSize, raw: impl ExactSizeIterator<Item = RawEvent>) -> Admitted {
     let mut admitted = Admitted { events: Events::with_capacity(raw.len()), ..Admitted::default() };
     let events = &mut admitted.events;

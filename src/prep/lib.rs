@@ -3,8 +3,8 @@
 // source, transform, framing    recordings to events, events to events, events to frames
 // recipe, signature             lists of transforms with a framing; their parameters and defaults
 // convert                       recordings to sets
-// events, disk_sort             events in columns; sorts more than fits in memory
-// bench                         the way without a set, measured
+// events, disk_sort             events in columns; sorts more items than fit in memory
+// bench                         measures training input without a set
 // error, fault, remedy          errors of recordings and recipes, and what the user can do about them
 
 mod bench;

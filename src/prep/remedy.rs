@@ -7,7 +7,7 @@ use crate::source::{EventRange, TimeUnit};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Remedy {
     /// A value for the option `map`, such as `t=when,x=col`, which says that t is the field `when` and x is the field
-    /// `col`. The user has to replace the word `FIELD` by the name of a field.
+    /// `col`. If the value contains the word `FIELD`, the user has to replace this word by the name of a field.
     Map(String),
     /// A value for the option `columns`: the order of a table's columns, such as `t,x,y,p`.
     Columns(String),

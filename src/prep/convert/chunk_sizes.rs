@@ -1,7 +1,7 @@
 //! Decides how many samples go into a chunk and how many chunks into a shard, before the first event is read.
 //!
-//! Both depend only on the numbers of samples and events, the kind of sensor and the user's options. So copies of a
-//! recording give the same set, whatever their file format, and with any number of threads or interruptions.
+//! Both sizes depend only on the numbers of samples and events, the kind of sensor and the user's options. So copies
+//! of a recording give the same set, whatever their file format, and with any number of threads or interruptions.
 
 use crate::events::SensorSize;
 

@@ -57,8 +57,9 @@ pub struct ChunkMaker<'a> {
 }
 
 impl<'a> ChunkMaker<'a> {
-    /// Makes a chunk maker for the described set, whose first sample is sample `first_sample` of `inputs`. Events
-    /// outside the sensor are an error; with `lenient`, they are counted and left out.
+    /// Makes a chunk maker for the set that `description` describes. The first sample of the set is sample
+    /// `first_sample` of `inputs`. With `lenient`, events outside the sensor are counted and left out. Otherwise, they
+    /// are an error.
     ///
     /// # Errors
     /// [`tonic_base::Error::Usage`] if zstd doesn't have the compression level of `description`.
@@ -94,7 +95,7 @@ impl<'a> ChunkMaker<'a> {
     /// Makes chunk `number` of the set, counted from 0. Returns the totals of its samples and its encoded bytes.
     ///
     /// # Errors
-    /// [`ChunkFailure`].
+    /// A [`ChunkFailure`], which says why the chunk could not be made.
     pub fn make(&mut self, number: u64) -> Result<(Totals, EncodedChunk), ChunkFailure> {
         let start = number * u64::from(self.description.chunk_samples);
         let end = (start + u64::from(self.description.chunk_samples)).min(self.description.samples);
@@ -106,7 +107,7 @@ impl<'a> ChunkMaker<'a> {
     /// allows it.
     ///
     /// # Errors
-    /// [`ChunkFailure`].
+    /// A [`ChunkFailure`], which says why the chunk could not be made.
     pub fn make_samples(&mut self, number: u64, samples: Range<u64>) -> Result<(Totals, EncodedChunk), ChunkFailure> {
         let mut totals = Totals::new(self.description.classes.len());
         let encoded = if samples.clone().any(|sample| self.large(sample).is_some()) {
@@ -121,8 +122,8 @@ impl<'a> ChunkMaker<'a> {
         Ok((totals, encoded))
     }
 
-    /// Returns sample `sample` of the set, to be read in blocks. `None` if it is small, or if the recipe needs all its
-    /// events at once.
+    /// Returns sample `sample` of the set, if it has to be read in blocks. `None` if the sample is small, or if the
+    /// recipe needs all its events at once.
     fn large(&self, sample: u64) -> Option<LargeSample<'a>> {
         self.stream.as_ref()?;
         let (recording, sample) = self.inputs.find(sample + self.first_sample)?;
@@ -174,7 +175,7 @@ impl<'a> ChunkMaker<'a> {
     /// Reads, transforms and frames the samples in `samples`, a range of the set. Doesn't encode them.
     ///
     /// # Errors
-    /// [`ChunkFailure`].
+    /// A [`ChunkFailure`], which says why the chunk could not be made.
     pub fn frame_samples(&mut self, samples: Range<u64>) -> Result<Chunk, ChunkFailure> {
         let mut chunk = Chunk::new(self.description.widths, self.description.extras.len());
         let mut number = samples.start;

@@ -11,10 +11,10 @@ use crate::recipe::Recipe;
 use crate::source::SourceOptions;
 
 /// Default compression level of zstd. Higher levels gain little, because packed entries are already small. Level 3
-/// takes 4 times as long as level 1 and gives 1% larger files. Level 19 takes 100 times as long and gives 3% smaller
-/// files.
+/// takes 4 times as long as level 1, and its files are even 1% larger. Level 19 takes 100 times as long, and its files
+/// are 3% smaller.
 pub const LEVEL: i32 = 1;
-/// By default, a cochlea with more channels is downsampled to this number.
+/// By default, a cochlea with more than this number of channels is downsampled to this number.
 const CHANNELS: u32 = 100;
 /// Default time after which a cochlea's events are dropped, in microseconds.
 const CROP_TIME: i64 = 1_000_000;
@@ -67,8 +67,8 @@ pub enum RecipeChoice {
     Of(PathBuf),
     /// The default recipe for the sensor, changed by the values that are given here.
     ///
-    /// A cochlea is downsampled to 100 channels if it has more, events after the first second are dropped, and a frame
-    /// is 4 ms. For a camera, a frame is 10 ms.
+    /// For a cochlea, the default recipe drops events after the first second, and a frame is 4 ms. A cochlea with more
+    /// than 100 channels is downsampled to 100. For a camera, a frame is 10 ms.
     Usual {
         /// Number of channels to which a cochlea is downsampled.
         channels: Option<u32>,

@@ -44,7 +44,7 @@ pub struct Division {
 }
 
 impl Division {
-    /// Divides a conversion into `parts` parts and estimates how long each takes. To measure, reads a part of the
+    /// Divides a conversion into `parts` parts and estimates how long each takes. For the estimate, reads some of the
     /// recordings and converts a few samples on this machine.
     ///
     /// # Errors
@@ -121,8 +121,8 @@ impl Division {
     }
 }
 
-/// Measures how fast the recordings are read and hashed, in bytes per second. Both happen at the same time, so the
-/// slower one counts.
+/// Measures how fast the recordings are read and hashed, in bytes per second. A conversion reads and hashes at the
+/// same time, so the slower of the two counts.
 fn read_speed(job: &Job<'_>) -> Result<f64> {
     const PIECE: u64 = 4 << 20;
     let (mut reading, mut hashing, mut bytes) = (Duration::ZERO, Duration::ZERO, 0);

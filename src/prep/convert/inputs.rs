@@ -199,8 +199,8 @@ impl Inputs {
         self.inputs.iter().filter_map(|input| Some((&input.recording, input.recording.unlabelled.as_ref()?)))
     }
 
-    /// If `error` is about implausible times, adds whether only the recording of the error seems to have another unit
-    /// than the other recordings. Returns other errors unchanged.
+    /// Compares the recording of an error about implausible times with a few other recordings. If only this recording
+    /// doesn't fit the assumed unit, the error says so. Returns other errors unchanged.
     pub(super) fn compare(&self, error: Error) -> Error {
         if !matches!(error, Error::ImplausibleTimes { .. }) {
             return error;

@@ -150,7 +150,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Makes a chunk maker for the described set. Each thread needs a chunk maker of its own.
+    /// Makes a chunk maker for the set that `description` describes. Each thread needs a chunk maker of its own.
     ///
     /// # Errors
     /// Errors of [`ChunkMaker::new`].

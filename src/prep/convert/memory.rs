@@ -25,7 +25,7 @@ struct Whole<'a> {
 }
 
 /// Estimates the memory that the largest samples in `range`, one per thread, need at the same time. Returns an error
-/// if it is more than `free`, the free memory in bytes. Returns a note if it is much.
+/// if they need more than `free`, the free memory in bytes. Returns a note if they need more than [`NOTABLE`] bytes.
 pub(super) fn check_memory(
     inputs: &Inputs,
     range: Range<u64>,

@@ -3,7 +3,7 @@
 //! The sensor is divided into squares with sides of `cell_size` pixels. As in the paper, these squares are called
 //! cells. Each event has a surface: an image of the pixels around it, which shows the earlier events of the same
 //! polarity and cell. The older an earlier event, the smaller its value. There is one frame per cell. For each
-//! polarity, it has the mean of the surfaces of all events of the cell. So the output has the shape (cells, P,
+//! polarity, the frame has the mean of the surfaces of all events of the cell. So the output has the shape (cells, P,
 //! surface_size, surface_size).
 
 use ndarray::Array2;

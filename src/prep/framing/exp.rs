@@ -2,8 +2,8 @@
 
 /// For x below this, e^x rounds to 0 in float32.
 const UNDERFLOW: f64 = -104.0;
-/// The high part of ln 2, with few bits: its product with an integer up to 2^11 is exact. ln 2 is `LN2_HIGH` plus
-/// `LN2_LOW`.
+/// The leading bits of ln 2. The product of this number with an integer up to 2^11 is exact. `LN2_LOW` is the rest of
+/// ln 2.
 const LN2_HIGH: f64 = 0.693_147_180_369_123_8;
 const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
 

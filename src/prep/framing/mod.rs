@@ -1,10 +1,10 @@
 //! Framings turn events into sparse frames. A framing is the last step of a recipe.
 //!
 //! ```text
-//! named, rule               the list of framings; what every framing has
+//! named, rule               the list of framings; the traits that every framing implements
 //! slicing, accumulate       slices of a sample; counts of events in slices (ToFrame, ToImage, ToBinaRep)
 //! surfaces, averaged        time surfaces and voxel grids; averaged time surfaces
-//! framer, stream, cells     makes frames of whole samples, or of blocks of events; counts the cells of a frame
+//! framer, stream, cells     makes frames of whole samples, or of blocks of events; counts events per cell
 //! exp                       an exponential with the same bits on every machine
 //! ```
 //!

@@ -80,7 +80,8 @@ impl Framing {
         self.rule().overlaps()
     }
 
-    /// Time from the start of a frame to the start of the next, in microseconds. `None` if the parameters don't fix it.
+    /// Time from the start of a frame to the start of the next frame, in microseconds. `None` if this time depends on
+    /// the sample.
     pub fn frame_time(&self) -> Option<f64> {
         self.rule().frame_time()
     }

@@ -38,7 +38,8 @@ pub(crate) trait EventFraming {
     /// the first and last possible time in microseconds, if known.
     fn frame_limit(&self, span: Option<(i64, i64)>, sensor: SensorSize) -> Option<u64>;
 
-    /// Time from the start of a frame to the start of the next, in microseconds. `None` if the parameters don't fix it.
+    /// Time from the start of a frame to the start of the next frame, in microseconds. `None` if this time depends on
+    /// the sample.
     fn frame_time(&self) -> Option<f64> {
         None
     }

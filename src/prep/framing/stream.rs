@@ -1,5 +1,5 @@
-//! Makes frames of event counts from events that come in blocks, so that a large sample need not be in memory. The
-//! frames are the same as those that [`ToFrame`] makes of the whole sample.
+//! Makes frames of event counts from events that come in blocks, so that a large sample doesn't have to be in memory.
+//! The frames are the same as those that [`ToFrame`] makes of the whole sample.
 //!
 //! Each event is counted when it comes. A window is closed when the first event after its end comes. Events are kept
 //! only if the next window needs them too.

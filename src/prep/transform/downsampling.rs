@@ -18,7 +18,7 @@ use tonic_shard::Ledger;
 const MAX_EVENTS: u64 = 1 << 26;
 
 /// Tonic's `EventDownsampling`, from Ghosh et al. 2023, "Insect-inspired Spatio-temporal Downsampling of Event-based
-/// Input". The times of output events count from the first input event.
+/// Input". The time of an output event is the time since the first input event.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventDownsampling {

@@ -2,9 +2,11 @@
 //! commands to the user.
 //!
 //! ```text
-//! mended, heidelberg_mended        copies of HDF5 and NumPy files, of files in the Heidelberg layout
-//! text_events, text_table          recognise a text with a row for each event, and make its command; read its rows
-//! text_lines                       the lines of a text, one after the other
+//! mended                           commands for HDF5 and NumPy files
+//! heidelberg_mended                commands for files in the Heidelberg layout
+//! text_events                      recognises a text with a row for each event, and makes the command for it
+//! text_table                       finds the rows in the first lines of a text
+//! text_lines                       reads all lines of a text
 //! ```
 
 mod heidelberg_mended;

@@ -73,7 +73,7 @@ impl Hsd {
     /// # Errors
     /// - [`Error::NotARecording`] and [`Error::MissingDataset`].
     /// - [`Error::WrongType`], which also reports columns of different lengths.
-    /// - [`Error::Columns`] for labels that are no classes.
+    /// - [`Error::Columns`] for labels that are not classes.
     /// - [`Error::ImplausibleTimes`] if the times of the samples that are checked cannot be in the unit.
     /// - [`Error::ClockTrouble`] if the clock of one of these samples has faults.
     pub(crate) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
@@ -335,7 +335,7 @@ fn labels_of(path: &Path, file: &hdf::File) -> Result<Vec<i64>> {
 /// classes. `extras` are the file's extra columns, for the command in the error.
 ///
 /// # Errors
-/// [`Error::Columns`] for labels that are no class numbers. The error suggests a command that corrects all of them or
+/// [`Error::Columns`] for labels that are not class numbers. The error suggests a command that corrects all of them or
 /// drops their samples.
 fn classes_of(
     path: &Path,

@@ -3,7 +3,8 @@
 //! ```text
 //! hsd, ntidigits               many labelled samples in a file
 //! camera                       one recording in an HDF5 file
-//! npy_files, npz_archive       one recording in a NumPy file; npy_columns has the columns found in one
+//! npy_files, npz_archive       one recording in a NumPy file
+//! npy_columns                  the columns of events that were found in a NumPy file
 //! ```
 
 pub(crate) mod camera;

@@ -1,6 +1,6 @@
-//! Opens NumPy files (`.npy`) of events. A file has one array: of records, or with several numbers for each event (a
-//! table). Times are in microseconds, unless the caller or the type of the array (such as `datetime64[ms]`) gives
-//! another unit.
+//! Opens NumPy files (`.npy`) of events. A file has one array. This is an array of records, or a table: an array with
+//! several numbers for each event. Times are in microseconds, unless the caller or the type of the array (such as
+//! `datetime64[ms]`) gives another unit.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
