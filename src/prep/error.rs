@@ -8,7 +8,7 @@ use tonic_base::Error as BaseError;
 use tonic_shard::Error as ShardError;
 
 use crate::remedy::{ClockRemedy, Remedy};
-use crate::source::TimeUnit;
+use crate::time_unit::TimeUnit;
 
 /// Result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

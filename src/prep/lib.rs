@@ -4,6 +4,7 @@
 // recipe, signature             lists of transforms with a framing; their parameters and defaults
 // convert                       recordings to sets
 // events, disk_sort             events in columns; sorts more items than fit in memory
+// time_unit, event_range        units of time; a range of a recording's events
 // bench                         measures training input without a set
 // error, fault, remedy          errors of recordings and recipes, and what the user can do about them
 
@@ -11,6 +12,7 @@ mod bench;
 mod convert;
 mod disk_sort;
 mod error;
+mod event_range;
 mod events;
 mod fault;
 mod framing;
@@ -18,6 +20,7 @@ mod recipe;
 mod remedy;
 mod signature;
 mod source;
+mod time_unit;
 mod transform;
 
 pub use bench::{NaiveMeasured, bench};
@@ -26,6 +29,7 @@ pub use convert::{
     Share, convert, hash_linked,
 };
 pub use error::{Absence, Error, FolderKind, Result};
+pub use event_range::EventRange;
 pub use events::{Admitted, Events, RawEvent, SensorSize, admit};
 pub use fault::{Checked, Fault};
 pub use framing::{FramedSample, Framer, Framing};
@@ -33,8 +37,8 @@ pub use recipe::{Recipe, catalogue};
 pub use remedy::{ClockRemedy, ClockTimes, Remedy, RowEvents};
 pub use signature::{Catalogue, IfAbsent, Kind, Parameter, Signature};
 pub use source::{
-    COCHLEA, ClassList, Coordinates, Cut, Digits, EventRange, LabelSource, Layout, LinkedPath, Map, RawSamples,
-    Recording, Row, SourceOptions, TableColumns, TakenColumns, TimeUnit, Times, VlenRows, number_classes, read_labels,
-    synth,
+    COCHLEA, ClassList, Coordinates, Cut, Digits, LabelSource, Layout, LinkedPath, Map, RawSamples, Recording, Row,
+    SourceOptions, TableColumns, TakenColumns, Times, VlenRows, number_classes, read_labels, synth,
 };
+pub use time_unit::TimeUnit;
 pub use transform::Transform;

@@ -1,6 +1,7 @@
 //! What the user can do about an error of a recording: values for options, commands, ranges of events.
 
-use crate::source::{EventRange, TimeUnit};
+use crate::event_range::EventRange;
+use crate::time_unit::TimeUnit;
 
 /// A way to avoid an error when a recording is opened again: the value of an option, or a command that makes a readable
 /// copy.

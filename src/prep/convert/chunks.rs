@@ -12,7 +12,8 @@ use crate::events::Admitted;
 use crate::fault::Fault;
 use crate::framing::{FrameStream, Framer};
 use crate::recipe::Recipe;
-use crate::source::{Recording, TimeUnit, implausible};
+use crate::source::{Recording, implausible};
+use crate::time_unit::TimeUnit;
 use tonic_shard::{
     Chunk, EncodedChunk, Encoder, FLAG_EMPTY, FLAG_OVERLAP, FLAG_SORTED, LargeChunk, Ledger, SampleTable,
     SetDescription, Totals,

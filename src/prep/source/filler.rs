@@ -6,9 +6,9 @@ use std::sync::{Mutex, PoisonError};
 
 use tonic_base::and_more;
 
+use crate::event_range::EventRange;
 use crate::source::notes::note_on;
 use crate::source::raw::{Coordinates, RawSamples};
-use crate::source::times::EventRange;
 
 /// Minimum number of equal events in a row that the user is warned of.
 const MANY: usize = 20;

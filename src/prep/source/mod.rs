@@ -6,20 +6,22 @@
 //! of the folder that the file is in, from a table of [`labels`], from the file itself or from the caller.
 //!
 //! ```text
-//! open, detect, formats        opens a file or a folder; recognises a file's layout, or a format that is not read
 //! layout, options              the names of layouts; the caller's options
-//! layouts                      opens files by their layout: many samples, recordings of cameras, NumPy files
-//! recording, raw               an open recording, and the raw events that it gives
-//! stream, check                one recording as a sequence of events, and the checks before it is used
-//! long, sorted                 one recording as one sample or many; its events in a sorted temporary file
-//! columns                      which fields of a file are t, x, y and p, and the numbers in them
-//! times                        units of time, and what is wrong with a clock
-//! labels                       tables of labels, and the cuts of a recording into samples
-//! folders                      folders of recordings, and their classes
+//! raw, notes, filler           raw events; the recordings that a note is about; equal events in a row
+//! columns                      the arrays of a file, the roles of their fields, the numbers in them
 //! commands                     commands in Python that save a copy of a file in which something is mended
+//! formats                      recognises formats that are not read
 //! hdf, heap, numpy             reading the file formats; hdf also checks that the data is there
-//! together, twins, filler      the unit of small recordings; recordings that are there twice; equal events in a row
-//! notes                        the recordings that a note is about
+//! recording, unlabelled        an open recording; events in no sample
+//! labels                       tables of labels, the list of classes
+//! times                        how times are read: unit, clock
+//! fields                       which fields of a file are t, x, y and p
+//! stream, sorted               one recording as a sequence of events; its events in a sorted temporary file
+//! vetting, check               what is wrong with the times; other checks before a recording is used
+//! layouts, detect              opens files by their layout; recognises the layout
+//! samples                      one recording as one sample or many
+//! together, twins              the unit of small recordings; recordings that are there twice
+//! folders, open                opens a folder, with its classes; opens a file or a folder
 //! synth                        makes up recordings
 //! ```
 
@@ -27,6 +29,7 @@ mod check;
 mod columns;
 mod commands;
 mod detect;
+mod fields;
 mod filler;
 mod folders;
 mod formats;
@@ -35,31 +38,31 @@ mod heap;
 mod labels;
 mod layout;
 mod layouts;
-mod long;
 mod notes;
 mod numpy;
 mod open;
 mod options;
 mod raw;
 mod recording;
+mod samples;
 mod sorted;
 mod stream;
 mod synth;
 mod times;
 mod together;
 mod twins;
+mod unlabelled;
+mod vetting;
 
 pub(crate) use check::check_unknown_sensor;
 pub use columns::TakenColumns;
 pub(crate) use columns::{FAR_PIXEL, NO_PIXEL};
-pub(crate) use columns::{listed, odd_polarities};
 pub(crate) use detect::events_of;
-pub use folders::ClassList;
+pub(crate) use fields::{listed, odd_polarities};
 pub use hdf::LinkedPath;
 pub use heap::VlenRows;
 pub(crate) use labels::alike;
-pub use labels::{Row, number_classes, read_labels};
-pub(crate) use labels::{Unlabelled, ask_unit};
+pub use labels::{ClassList, Row, number_classes, read_labels};
 pub use layout::Layout;
 pub use layouts::COCHLEA;
 pub(crate) use notes::note_on;
@@ -69,8 +72,7 @@ pub use raw::{Coordinates, RawSamples, Times};
 pub use recording::Recording;
 pub(crate) use recording::{BLOCK_EVENTS, LARGE_SAMPLE};
 pub use synth::synth;
-pub use times::EventRange;
-pub use times::TimeUnit;
-pub(crate) use times::{TOO_SHORT, implausible};
 pub(crate) use together::{compare_files, odd_unit, vet_together};
 pub(crate) use twins::twins;
+pub(crate) use unlabelled::{Unlabelled, ask_unit};
+pub(crate) use vetting::{TOO_SHORT, implausible};

@@ -9,16 +9,16 @@ use crate::source::check::check_sensor;
 use crate::source::detect::{layout_of, open_stream};
 use crate::source::filler::Filler;
 use crate::source::folders::folder;
-use crate::source::labels::{
-    FileNames, Named, Row, Unlabelled, cut, cut_one_class, extents, number_classes, read_labels,
-};
+use crate::source::labels::{FileNames, Named, Row, number_classes, read_labels};
 use crate::source::layout::Layout;
 use crate::source::layouts::{Hsd, ntidigits};
-use crate::source::long::Long;
 use crate::source::options::{Cut, LabelSource, SourceOptions};
 use crate::source::recording::{Recording, file_name};
+use crate::source::samples::{Long, cut, cut_one_class, extents};
 use crate::source::stream::{ClassLabel, EventStream};
-use crate::source::times::{TimeUnit, vet_all, vet_ends};
+use crate::source::unlabelled::Unlabelled;
+use crate::source::vetting::{vet_all, vet_ends};
+use crate::time_unit::TimeUnit;
 
 /// Maximum number of events of a recording whose times are all checked when it is opened, before anything is written.
 /// Used only for recordings that are one sample. The times are then read twice: for the check, and with the sample.

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::event_range::EventRange;
 use crate::events::SensorSize;
 use crate::source::columns::{Fields, Role, field_text, named_field};
-use crate::source::folders::ClassList;
+use crate::source::labels::ClassList;
 use crate::source::layout::Layout;
-use crate::source::times::{EventRange, TimeUnit};
+use crate::time_unit::TimeUnit;
 
 /// Options for opening recordings. They add to the information in the files, or replace it.
 #[derive(Clone, Debug, Default)]

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use half::f16;
 
 use crate::events::{Admitted, Events, SensorSize, admit, microseconds};
-use crate::source::times::TimeUnit;
+use crate::time_unit::TimeUnit;
 
 /// Maximum number of events of a sample that is read as a whole.
 pub(crate) const MAX_SAMPLE_EVENTS: u64 = 1 << 27;

@@ -10,10 +10,10 @@ use crate::events::SensorSize;
 use crate::source::columns::{NO_PIXEL, TakenColumns};
 use crate::source::filler::Filler;
 use crate::source::hdf::LinkedPath;
-use crate::source::labels::Unlabelled;
 use crate::source::layout::Layout;
 use crate::source::raw::{Coordinates, MAX_SAMPLE_EVENTS, RawSamples};
-use crate::source::times::TimeUnit;
+use crate::source::unlabelled::Unlabelled;
+use crate::time_unit::TimeUnit;
 
 /// A recording that is open for reading. It has one or more samples.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::error::{BaseFault, Error, Result};
+use crate::event_range::EventRange;
 use crate::events::SensorSize;
 use crate::source::columns::{EventBlock, Numbers, Role, Stamps, TakenColumns};
 use crate::source::hdf::{LinkedPath, NumberColumn};
@@ -12,7 +13,7 @@ use crate::source::layout::Layout;
 use crate::source::numpy::EventArray;
 use crate::source::raw::MAX_SAMPLE_EVENTS;
 use crate::source::sorted::SortedEvents;
-use crate::source::times::{EventRange, Timeline};
+use crate::source::times::Timeline;
 
 /// Number of events that are read at a time when a whole recording is scanned.
 const STRIDE: u64 = 1 << 20;
@@ -264,7 +265,7 @@ mod tests {
     use super::*;
     use crate::source::options::SourceOptions;
     use crate::source::raw::Coordinates;
-    use crate::source::times::TimeUnit;
+    use crate::time_unit::TimeUnit;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 

@@ -7,7 +7,8 @@ use crate::error::{Error, Result};
 use crate::source::detect::open_stream;
 use crate::source::options::SourceOptions;
 use crate::source::recording::Recording;
-use crate::source::times::{COUNTED, TOO_SHORT, compare, duration, lasts, vet_small};
+use crate::source::vetting::{COUNTED, TOO_SHORT, compare, lasts, vet_small};
+use crate::time_unit::duration;
 
 /// Maximum number of recordings whose times are read.
 const PROBES: usize = 64;

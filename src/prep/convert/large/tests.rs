@@ -14,8 +14,9 @@ use crate::convert::conversion::{Conversion, RecipeChoice};
 use crate::convert::job::Job;
 use crate::convert::large::BlockSizes;
 use crate::convert::loss::Step;
+use crate::event_range::EventRange;
 use crate::recipe::Recipe;
-use crate::source::{Cut, EventRange, SourceOptions};
+use crate::source::{Cut, SourceOptions};
 
 const SIZE: [u16; 2] = [6, 4];
 

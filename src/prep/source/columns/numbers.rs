@@ -2,7 +2,7 @@
 //! coordinates and polarities.
 
 use crate::source::raw::{Coordinates, RawSamples, Times};
-use crate::source::times::TimeUnit;
+use crate::time_unit::TimeUnit;
 
 /// A column of numbers as read from a file. The common types stay as they are; other types are converted to wider ones.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use tonic_base::some_of;
 
 use crate::remedy::Remedy;
 use crate::source::columns::field_text::quote;
-use crate::source::times::TimeUnit;
+use crate::time_unit::TimeUnit;
 
 /// One of the four columns of events: t, x, y or p.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -259,6 +259,23 @@ pub(crate) fn element(member: &str) -> Option<(&str, usize)> {
     Some((name, index.parse().ok()?))
 }
 
+/// Returns the unit at the end of a field's name, if what is before it is a usual name of the times: that of `t_ns`,
+/// `timestampUs` or `time [ms]`. `None` for other names. Groups and records before the name don't matter.
+pub(crate) fn unit_in_name(field: &str) -> Option<TimeUnit> {
+    let field = field.trim_matches('"');
+    let name = field.rsplit(['/', '.']).next()?.to_lowercase();
+    if Role::of(&name).is_some() {
+        return None; // the s of `ts` and `times` is no unit
+    }
+    (1..name.len()).filter(|&at| name.is_char_boundary(at)).find_map(|at| {
+        let (times, unit) = name.split_at(at);
+        let unit = unit.trim_start_matches([' ', '_', '-', '(', '[']);
+        let unit = unit.strip_prefix("in").map_or(unit, |unit| unit.trim_start_matches([' ', '_', '-']));
+        let is_word = unit.starts_with(|c: char| c.is_alphabetic());
+        TimeUnit::recognise(unit).filter(|_| is_word && Role::of(times) == Some(Role::T))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -297,5 +314,28 @@ mod tests {
         assert_eq!(named_field("a/events", Some(3), exists), column);
         let element = FieldPath { array: "a/events".into(), part: Part::Member("xy[3]".into()) };
         assert_eq!(named_field("a/events.xy", Some(3), exists), element);
+    }
+
+    #[test]
+    fn units_in_names_are_found() {
+        let [s, ms, us, ns] =
+            [TimeUnit::Seconds, TimeUnit::Milliseconds, TimeUnit::Microseconds, TimeUnit::Nanoseconds];
+        for (name, unit) in [
+            ("t_ns", Some(ns)),
+            ("events/timestampUs", Some(us)),
+            ("\"events.time [ms]\"", Some(ms)),
+            ("Time(s)", Some(s)),
+            ("time_in_seconds", Some(s)),
+            ("ts_us", Some(us)),
+            ("tns", Some(ns)),
+            ("ts", None),
+            ("times", None),
+            ("t_ref", None),
+            ("columns", None),
+            ("t_host_ns", None),
+            ("t_1e-6", None),
+        ] {
+            assert_eq!(unit_in_name(name), unit, "{name}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::remedy::Remedy;
 use crate::source::columns::{Role, TakenColumns};
 use crate::source::layout::Layout;
-use crate::source::times::TimeUnit;
+use crate::time_unit::TimeUnit;
 
 /// Pairs of words for polarities: the word for OFF, then the word for ON.
 pub(crate) const WORDS: [(&str, &str); 7] = [

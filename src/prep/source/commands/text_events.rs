@@ -12,7 +12,7 @@ use crate::source::columns::{Role, guess_order};
 use crate::source::commands::mended::{literal, python};
 use crate::source::commands::text_lines::Lines;
 use crate::source::commands::text_table::{Kind, Table, role_of};
-use crate::source::times::TimeUnit;
+use crate::time_unit::TimeUnit;
 
 /// Text for error messages: how to convert a text in which no rows are found.
 const READER: &str = "read it in Python and save the columns: np.savez(\"events.npz\", t=t, x=x, y=y, p=p)";

@@ -3,7 +3,7 @@
 
 use crate::source::columns::Role;
 use crate::source::commands::mended::WORDS;
-use crate::source::times::TimeUnit;
+use crate::time_unit::TimeUnit;
 
 /// Separators between cells. Spaces are tried after these, because a space can also follow a comma.
 const SEPARATORS: [char; 3] = [';', '\t', ','];

@@ -10,8 +10,8 @@ use std::path::Path;
 use tonic_base::some_of;
 
 use crate::error::{Error, FolderKind, Result};
-use crate::source::folders::class_list::ClassList;
 use crate::source::folders::listing::Listing;
+use crate::source::labels::ClassList;
 use crate::source::labels::number_classes;
 
 /// Words in the names of folders that hold the training part of a dataset, separated by spaces.

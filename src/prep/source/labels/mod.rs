@@ -1,19 +1,16 @@
-//! Tables of labels, and the samples that a long recording is cut into.
+//! Tables of labels, and the caller's list of classes.
 //!
 //! ```text
 //! text, table, file_names      reads a table: its text, its rows, the recordings that the rows name
-//! cut, unlabelled              cuts a recording into samples; counts the events that are in no sample
+//! class_list                   the classes and their order
 //! ```
 
-mod cut;
+mod class_list;
 mod file_names;
 mod table;
 mod text;
-mod unlabelled;
 
-pub(crate) use cut::{Pieces, Span, cut, cut_one_class, extents, left_out};
+pub use class_list::ClassList;
 pub(crate) use file_names::{FileNames, Named};
 pub(crate) use table::{MAX_NAMELESS_CLASSES, alike};
 pub use table::{Row, number_classes, read_labels};
-pub(crate) use text::read_text;
-pub(crate) use unlabelled::{Unlabelled, ask_unit};

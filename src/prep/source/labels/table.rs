@@ -8,7 +8,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::error::{Error, Result};
 use crate::source::labels::text::{Table, read_text};
-use crate::source::times::TimeUnit;
+use crate::time_unit::TimeUnit;
 
 /// Maximum number of classes of a file without class names. Because of this limit, one corrupt label cannot create a
 /// huge number of classes.

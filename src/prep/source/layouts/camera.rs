@@ -18,17 +18,16 @@ use hdf5::types::TypeDescriptor;
 
 use crate::error::{Error, Result};
 use crate::events::SensorSize;
-use crate::source::columns::{
-    ArrayInfo, ArrayKind, FieldPath, Fields, Part, Survey, TakenColumns, TakenField, check_times, left_over, shape,
-    survey, unusable,
-};
+use crate::source::columns::{ArrayInfo, ArrayKind, FieldPath, Fields, Part, Survey, TakenColumns, TakenField, shape};
 use crate::source::commands::{On, mended};
+use crate::source::fields::{check_times, left_over, survey, unusable};
 use crate::source::hdf;
 use crate::source::hdf::{NumberColumn, Tree};
 use crate::source::layout::Layout;
 use crate::source::options::SourceOptions;
 use crate::source::stream::{ClassLabel, EventStore, EventStream, ONE_CLASS};
-use crate::source::times::{TimeUnit, Timeline, attribute_text, told_unit};
+use crate::source::times::{Timeline, attribute_text, told_unit};
+use crate::time_unit::TimeUnit;
 
 /// Sensor of MVSEC's camera, a DAVIS346.
 const DAVIS346: SensorSize = SensorSize { width: 346, height: 260, polarities: 2 };

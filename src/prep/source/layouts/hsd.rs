@@ -20,8 +20,9 @@ use hdf5::{Dataset, H5Type};
 
 use crate::error::{Error, Result};
 use crate::events::SensorSize;
-use crate::source::columns::{Survey, TakenColumns, left_over, shape};
+use crate::source::columns::{Survey, TakenColumns, shape};
 use crate::source::commands::{KEYS, LABELS, OddLabels, TIMES, UNITS, relabelled, without_samples};
+use crate::source::fields::left_over;
 use crate::source::filler::Filler;
 use crate::source::hdf;
 use crate::source::hdf::{LinkedPath, Tree, damaged, describe, descriptor, strings};
@@ -31,7 +32,9 @@ use crate::source::layout::Layout;
 use crate::source::options::SourceOptions;
 use crate::source::raw::{Coordinates, RawSamples, Times};
 use crate::source::recording::{ReadSamples, Recording, file_name};
-use crate::source::times::{RowClocks, TimeUnit, Timeline, probe, told_unit};
+use crate::source::times::{Timeline, told_unit};
+use crate::source::vetting::{RowClocks, probe};
+use crate::time_unit::TimeUnit;
 
 const LAYOUT: &str = "Heidelberg";
 /// The group of SHD with data about each speaker. Its arrays are not listed as unused, because they are not about

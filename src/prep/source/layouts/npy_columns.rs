@@ -3,15 +3,14 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::source::columns::{
-    ArrayInfo, FieldPath, Fields, Survey, TakenColumns, TakenField, UnusableField, check_times, elsewhere, survey,
-    unusable,
-};
+use crate::source::columns::{ArrayInfo, FieldPath, Fields, Survey, TakenColumns, TakenField, UnusableField};
+use crate::source::fields::{check_times, elsewhere, survey, unusable};
 use crate::source::layout::Layout;
 use crate::source::numpy::{Header, Lane, NumberKind};
 use crate::source::options::SourceOptions;
 use crate::source::stream::{EventStore, EventStream};
-use crate::source::times::{TimeUnit, Timeline, Told};
+use crate::source::times::{Timeline, Told};
+use crate::time_unit::TimeUnit;
 
 /// Text for error messages: the fields that were expected in a NumPy file.
 pub(super) const LOOKED: &str = "fields t and x, and y and p if there are any, by their usual names";

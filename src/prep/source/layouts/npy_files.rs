@@ -7,7 +7,8 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use crate::error::{BaseFault, Error, Result};
-use crate::source::columns::{ArrayInfo, FieldPath, GUESSED_EVENTS, Part, Role, Survey, survey};
+use crate::source::columns::{ArrayInfo, FieldPath, GUESSED_EVENTS, Part, Role, Survey};
+use crate::source::fields::survey;
 use crate::source::layout::Layout;
 use crate::source::layouts::npy_columns::{Found, LOOKED, lane, lanes, named_label};
 use crate::source::numpy::{EventArray, Header};

@@ -13,8 +13,9 @@ use zip::result::ZipError;
 use crate::error::{BaseFault, Error, Result};
 use crate::source::check::Pixels;
 use crate::source::columns::{
-    ArrayInfo, EventBlock, FieldPath, GUESSED_EVENTS, Numbers, Polarities, Role, Survey, TakenColumns, list, survey,
+    ArrayInfo, EventBlock, FieldPath, GUESSED_EVENTS, Numbers, Role, Survey, TakenColumns, list,
 };
+use crate::source::fields::{Polarities, survey};
 use crate::source::formats;
 use crate::source::layout::Layout;
 use crate::source::layouts::npy_columns::{Found, LOOKED, lane, lanes, named_label};

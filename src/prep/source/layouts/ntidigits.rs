@@ -26,7 +26,9 @@ use crate::source::layout::Layout;
 use crate::source::options::SourceOptions;
 use crate::source::raw::RawSamples;
 use crate::source::recording::{ReadSamples, Recording, file_name};
-use crate::source::times::{RowClocks, TimeUnit, Timeline, probe, told_unit};
+use crate::source::times::{Timeline, told_unit};
+use crate::source::vetting::{RowClocks, probe};
+use crate::time_unit::TimeUnit;
 
 /// The sensor: a cochlea with 64 channels.
 const SENSOR: SensorSize = SensorSize { width: 64, height: 1, polarities: 1 };

@@ -10,7 +10,7 @@ use crate::source::columns::{EventBlock, Numbers, Part, Role, element, shape};
 use crate::source::numpy::dtype::{DType, Field, Number, NumberKind};
 use crate::source::numpy::header::Header;
 use crate::source::numpy::longdouble::nearest;
-use crate::source::times::TimeUnit;
+use crate::time_unit::TimeUnit;
 
 /// Where the entries of a column are in an array's data, and the type of their numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Ticks: the units in which NumPy counts dates and durations, such as `us`, `10us` or `D`.
 
-use crate::source::times::TimeUnit;
+use crate::time_unit::TimeUnit;
 
 /// NumPy's units of a fixed length. Each entry has the name, the [`TimeUnit`] that times in this unit are converted to,
 /// and the length of NumPy's unit in that [`TimeUnit`] as a fraction: numerator, denominator.

@@ -37,7 +37,7 @@ pub(crate) use clusters::Scatter;
 pub(crate) use findings::{Break, BreakKind, Disorder, Findings, Jitter};
 pub(crate) use wrap::Wrap;
 
-use crate::source::times::unit::TimeUnit;
+use crate::time_unit::TimeUnit;
 use bounds::{MINUTE, ORDERED, PAUSE};
 use clusters::Clusters;
 use packets::Packets;

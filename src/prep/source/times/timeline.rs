@@ -4,11 +4,11 @@
 use std::ops::Range;
 
 use crate::error::{BaseFault, Error, Result};
+use crate::event_range::EventRange;
 use crate::source::columns::{Fractions, Stamps};
 use crate::source::options::SourceOptions;
 use crate::source::times::clock::{Findings, Wrap};
-use crate::source::times::event_range::EventRange;
-use crate::source::times::unit::TimeUnit;
+use crate::time_unit::TimeUnit;
 
 /// How the times of a recording are read.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use hdf5::{Attribute, Location};
 use crate::error::{Error, Result};
 use crate::source::columns::unit_in_name;
 use crate::source::hdf::{self, text_bytes};
-use crate::source::times::unit::TimeUnit;
+use crate::time_unit::TimeUnit;
 
 /// An entry gives the unit of times if its name is `unit` or `units`, alone or joined with one of these words, as in
 /// `time_unit`.

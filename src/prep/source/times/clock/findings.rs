@@ -2,7 +2,7 @@
 
 use crate::source::times::clock::clusters::Scatter;
 use crate::source::times::clock::wrap::Wrap;
-use crate::source::times::unit::duration;
+use crate::time_unit::duration;
 
 /// Events that are out of order for a short while, after which the times return to where they were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

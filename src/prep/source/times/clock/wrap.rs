@@ -1,7 +1,7 @@
 //! Finds out whether a recording's time counter wraps, and undoes the wraps. A counter of few bits wraps when it starts
 //! again from its lowest value after its highest.
 
-use crate::source::times::unit::{TimeUnit, duration};
+use crate::time_unit::{TimeUnit, duration};
 
 /// The numbers of bits that a counter can have.
 const COUNTERS: std::ops::RangeInclusive<u32> = 15..=62;

@@ -5,11 +5,13 @@
 //! data in the file, such as a millisecond index, can be wrong.
 
 use crate::error::{BaseFault, Error, Result};
-use crate::source::labels::table::Row;
-use crate::source::labels::unlabelled::ask_unit;
+use crate::source::labels::Row;
 use crate::source::options::Cut;
 use crate::source::stream::EventStream;
-use crate::source::times::{Clock, TimeUnit, Wrap, vet, vet_unwrapped};
+use crate::source::times::{Clock, Wrap};
+use crate::source::unlabelled::ask_unit;
+use crate::source::vetting::{vet, vet_unwrapped};
+use crate::time_unit::TimeUnit;
 use tonic_base::and_more;
 use tonic_shard::NO_LABEL;
 

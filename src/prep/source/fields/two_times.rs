@@ -5,27 +5,10 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::remedy::Remedy;
-use crate::source::columns::array_info::{ArrayInfo, ArrayKind, Survey};
-use crate::source::columns::roles::{FieldPath, Fields, Part, Role, map_line};
-use crate::source::columns::shape;
-use crate::source::times::TimeUnit;
-
-/// Returns the unit at the end of a field's name, if what is before it is a usual name of the times: that of `t_ns`,
-/// `timestampUs` or `time [ms]`. `None` for other names. Groups and records before the name don't matter.
-pub(crate) fn unit_in_name(field: &str) -> Option<TimeUnit> {
-    let field = field.trim_matches('"');
-    let name = field.rsplit(['/', '.']).next()?.to_lowercase();
-    if Role::of(&name).is_some() {
-        return None; // the s of `ts` and `times` is no unit
-    }
-    (1..name.len()).filter(|&at| name.is_char_boundary(at)).find_map(|at| {
-        let (times, unit) = name.split_at(at);
-        let unit = unit.trim_start_matches([' ', '_', '-', '(', '[']);
-        let unit = unit.strip_prefix("in").map_or(unit, |unit| unit.trim_start_matches([' ', '_', '-']));
-        let is_word = unit.starts_with(|c: char| c.is_alphabetic());
-        TimeUnit::recognise(unit).filter(|_| is_word && Role::of(times) == Some(Role::T))
-    })
-}
+use crate::source::columns::{
+    ArrayInfo, ArrayKind, FieldPath, Fields, Part, Role, Survey, map_line, shape, unit_in_name,
+};
+use crate::time_unit::TimeUnit;
 
 /// Checks that the times agree with the other fields next to them that are times too, in the unit of their names: they
 /// must be the same times, up to the moment of zero. The times are in `unit`.
@@ -105,29 +88,6 @@ fn error(numbers: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn units_in_names_are_found() {
-        let [s, ms, us, ns] =
-            [TimeUnit::Seconds, TimeUnit::Milliseconds, TimeUnit::Microseconds, TimeUnit::Nanoseconds];
-        for (name, unit) in [
-            ("t_ns", Some(ns)),
-            ("events/timestampUs", Some(us)),
-            ("\"events.time [ms]\"", Some(ms)),
-            ("Time(s)", Some(s)),
-            ("time_in_seconds", Some(s)),
-            ("ts_us", Some(us)),
-            ("tns", Some(ns)),
-            ("ts", None),
-            ("times", None),
-            ("t_ref", None),
-            ("columns", None),
-            ("t_host_ns", None),
-            ("t_1e-6", None),
-        ] {
-            assert_eq!(unit_in_name(name), unit, "{name}");
-        }
-    }
 
     #[test]
     fn the_same_times_in_two_units_agree() {

@@ -10,7 +10,8 @@ use tonic_shard::{Manifest, NO_LABEL};
 use unicode_normalization::UnicodeNormalization;
 
 use crate::error::{BaseFault, Error, Result};
-use crate::source::labels::{Row, read_text};
+use crate::source::labels::table::Row;
+use crate::source::labels::text::read_text;
 use crate::source::recording::Recording;
 
 /// The caller's list of the names of all classes, in the order of their indices.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::source::columns::array_info::{ArrayInfo, ArrayKind};
+use crate::source::columns::{ArrayInfo, ArrayKind};
 use crate::source::hdf::File;
 
 /// Names of datasets that are never listed. They index the events by time, or tell when the recording began.

@@ -1,8 +1,6 @@
 //! Finds fields that have the name of a column of events, but whose type or shape does not fit.
 
-use crate::source::columns::array_info::{ArrayInfo, ArrayKind, MemberInfo};
-use crate::source::columns::roles::{FieldPath, Fields, Part, Role, UnusableField};
-use crate::source::columns::shape;
+use crate::source::columns::{ArrayInfo, ArrayKind, FieldPath, Fields, MemberInfo, Part, Role, UnusableField, shape};
 
 /// Name of the type of Python objects, as `DType` writes it.
 const OBJECTS: &str = "objects";

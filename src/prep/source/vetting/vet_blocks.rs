@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use crate::error::Result;
 use crate::source::stream::{EventStore, EventStream};
-use crate::source::times::clock::Wrap;
-use crate::source::times::vet::{observe, vet, vet_unwrapped};
+use crate::source::times::Wrap;
+use crate::source::vetting::vet::{observe, vet, vet_unwrapped};
 
 /// Minimum number of events that are read at once from an HDF5 file. Smaller blocks would be slow, because the file's
 /// compressed chunks are always read as a whole.

@@ -1,6 +1,6 @@
 //! Counts the events of a recording that are in no sample, because the intervals in a table of labels leave them out.
 
-use crate::source::times::TimeUnit;
+use crate::time_unit::TimeUnit;
 
 /// How many events of a recording are in no sample, because they are outside the intervals in a table of labels. If the
 /// recording is cut into pieces of equal duration, an event is in a sample if it is in a piece that has a label.

@@ -14,10 +14,10 @@ use tonic_shard::KEPT;
 use crate::error::{Error, Result};
 use crate::source::columns::{Fractions, Numbers, Role};
 use crate::source::stream::EventStream;
-use crate::source::times::clock::{Break, BreakKind, Clock, FEW, Findings, Wrap};
-use crate::source::times::sorting::sorting;
-use crate::source::times::trouble::judge;
-use crate::source::times::unit::{TimeUnit, duration};
+use crate::source::times::{Break, BreakKind, Clock, FEW, Findings, Wrap};
+use crate::source::vetting::sorting::sorting;
+use crate::source::vetting::trouble::judge;
+use crate::time_unit::{TimeUnit, duration};
 
 /// Duration of the shortest plausible recording, in microseconds.
 pub(crate) const SHORTEST: i64 = 1_000;

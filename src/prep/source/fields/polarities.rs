@@ -7,8 +7,7 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::events::SensorSize;
 use crate::remedy::Remedy;
-use crate::source::columns::numbers::{NO_POLARITY, Numbers};
-use crate::source::columns::roles::{Role, TakenColumns};
+use crate::source::columns::{NO_POLARITY, Numbers, Role, TakenColumns};
 use crate::source::commands::{On, mended};
 use crate::source::layout::Layout;
 

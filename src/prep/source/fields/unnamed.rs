@@ -6,12 +6,11 @@ use std::path::Path;
 
 use crate::error::Error;
 use crate::remedy::Remedy;
-use crate::source::columns::array_info::{ArrayInfo, ArrayKind, Survey, list};
-use crate::source::columns::guess::{guess, guess_order};
-use crate::source::columns::roles::{FieldPath, Fields, Part, Role, map_line};
-use crate::source::columns::shape;
-use crate::source::columns::unusable::unusable_names;
+use crate::source::columns::{
+    ArrayInfo, ArrayKind, FieldPath, Fields, Part, Role, Survey, guess, guess_order, list, map_line, shape,
+};
 use crate::source::commands::rows_of_arrays;
+use crate::source::fields::unusable::unusable_names;
 
 /// Maximum number of fields whose numbers are read to guess the columns.
 const MOST_GUESSED: usize = 24;

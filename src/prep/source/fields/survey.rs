@@ -8,11 +8,11 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::remedy::Remedy;
-use crate::source::columns::array_info::{ArrayInfo, ArrayKind, Survey, list};
-use crate::source::columns::boxes::{are_boxes, boxes};
-use crate::source::columns::roles::{FieldPath, Fields, Part, Role, assign, element, map_line};
-use crate::source::columns::shape;
-use crate::source::columns::unnamed::unnamed;
+use crate::source::columns::{
+    ArrayInfo, ArrayKind, FieldPath, Fields, Part, Role, Survey, assign, element, list, map_line, shape,
+};
+use crate::source::fields::boxes::{are_boxes, boxes};
+use crate::source::fields::unnamed::unnamed;
 use crate::source::options::TableColumns;
 
 /// Finds the fields of a file that are the columns of events. If the events are in a table (an array with several

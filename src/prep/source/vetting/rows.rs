@@ -10,15 +10,14 @@ use std::sync::{Mutex, PoisonError};
 use tonic_base::{and_more, interrupt};
 
 use crate::error::{Error, Result};
+use crate::event_range::EventRange;
 use crate::remedy::{ClockRemedy, RowEvents};
 use crate::source::columns::Stamps;
 use crate::source::notes::note_on;
 use crate::source::raw::Times;
-use crate::source::times::clock::{FEW, Findings, Scatter};
-use crate::source::times::event_range::EventRange;
-use crate::source::times::timeline::Timeline;
-use crate::source::times::trouble::judge;
-use crate::source::times::vet::{
+use crate::source::times::{FEW, Findings, Scatter, Timeline};
+use crate::source::vetting::trouble::judge;
+use crate::source::vetting::vet::{
     COUNTED, SHORTEST, TOO_SHORT, compare, implausible, lasts_without_gaps, short_warning,
 };
 

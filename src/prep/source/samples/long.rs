@@ -8,14 +8,14 @@ use crate::error::{Error, Result};
 use crate::source::columns::EventBlock;
 use crate::source::detect::open_stream;
 use crate::source::hdf::LinkedPath;
-use crate::source::labels::{Pieces, Span, left_out};
 use crate::source::options::SourceOptions;
 use crate::source::raw::{MAX_SAMPLE_EVENTS, RawSamples};
 use crate::source::recording::ReadSamples;
+use crate::source::samples::cut::{Pieces, Span, left_out};
 use crate::source::stream::{EventStream, OriginalOrder};
-use crate::source::times::{
-    Clock, Findings, TimeUnit, Wrap, blocks, lasts_without_gaps, vet, vet_in_blocks, vet_unwrapped,
-};
+use crate::source::times::{Clock, Findings, Wrap};
+use crate::source::vetting::{blocks, lasts_without_gaps, vet, vet_in_blocks, vet_unwrapped};
+use crate::time_unit::TimeUnit;
 
 /// Maximum number of unneeded events between samples that are read together. If there are more, each sample is read by
 /// itself.
@@ -25,7 +25,7 @@ const MAX_TOGETHER: u64 = 1 << 22;
 
 /// Reads the samples of a recording. Each sample is a range of the recording's events.
 #[derive(Debug)]
-pub(super) struct Long {
+pub(crate) struct Long {
     path: PathBuf,
     access: Access,
     /// The range of events of each sample. Empty if the whole recording is one sample.
@@ -66,7 +66,7 @@ enum Access {
 
 impl Long {
     /// Makes a reader for a recording whose file stays open.
-    pub(super) fn open(stream: EventStream, pieces: Pieces) -> Long {
+    pub(crate) fn open(stream: EventStream, pieces: Pieces) -> Long {
         Long {
             path: stream.path.clone(),
             access: Access::Open(Box::new(stream)),
@@ -82,7 +82,7 @@ impl Long {
     ///
     /// `events` is the number of events, and `linked` are the other files that hold data of the recording. `pieces` are
     /// the samples that the recording was cut into. If `pieces` has no spans, the recording is one sample.
-    pub(super) fn closed(
+    pub(crate) fn closed(
         path: &Path,
         options: Arc<SourceOptions>,
         (events, linked): (u64, Vec<LinkedPath>),

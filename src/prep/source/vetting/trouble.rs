@@ -4,12 +4,11 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::event_range::EventRange;
 use crate::remedy::{ClockRemedy, ClockTimes};
-use crate::source::times::clock::{Break, BreakKind, Disorder, Findings, Scatter};
-use crate::source::times::event_range::EventRange;
-use crate::source::times::sorting::Sorting;
-use crate::source::times::timeline::Timeline;
-use crate::source::times::unit::duration;
+use crate::source::times::{Break, BreakKind, Disorder, Findings, Scatter, Timeline};
+use crate::source::vetting::sorting::Sorting;
+use crate::time_unit::duration;
 
 /// Margin in microseconds of the times of a clock that an error tells to keep. Times that are to be removed are farther
 /// away.
