@@ -9,7 +9,7 @@ use toml::{Table, Value};
 use crate::error::{Error, Result};
 use crate::events::{Events, SensorSize};
 use crate::fault::{Checked, Fault, ensure};
-use crate::framing::{FRAMINGS, Framing, MAX_CELLS, ToFrame};
+use crate::framing::{FRAMINGS, FrameStream, Framing, MAX_CELLS, ToFrame};
 use crate::signature::{Catalogue, Signature, one_line};
 use crate::transform::{BlockStep, CropTime, Downsample, TRANSFORMS, Transform};
 use tonic_shard::Ledger;
@@ -149,24 +149,23 @@ impl Recipe {
         Ok(())
     }
 
-    /// Returns the first `count` transforms as steps that take the events of a sample block by block. If one of the
-    /// transforms needs all events of a sample at once, returns its name as the error.
-    pub(crate) fn in_blocks(&self, count: usize, sensor: SensorSize) -> Result<BlockSteps<'_>, &'static str> {
+    /// Returns the transforms and the framing, which take the events of a sample block by block. If one of them needs
+    /// all events of a sample at once, returns its name as the error.
+    pub(crate) fn in_blocks(&self, sensor: SensorSize) -> Result<(BlockSteps<'_>, FrameStream), &'static str> {
         let (mut sensor, mut steps) = (sensor, Vec::new());
-        for (number, transform) in self.transforms.iter().take(count).enumerate() {
+        for (number, transform) in self.transforms.iter().enumerate() {
             let step = transform.step().in_blocks(sensor).ok_or(transform.name())?;
             steps.push((place(number, transform.name()), step));
             sensor = transform.step().sensor_after(sensor);
         }
-        let lost = vec![0; steps.len()];
-        Ok(BlockSteps { steps, lost })
+        let stream = self.frames.stream(sensor).ok_or(self.frames.name())?;
+        Ok((BlockSteps { lost: vec![0; steps.len()], steps }, stream))
     }
 
     /// Returns the name of the first transform or framing that needs all events of a sample at once. `None` if the
     /// recipe can take the events in blocks.
     pub fn needs_whole_samples(&self, sensor: SensorSize) -> Option<&'static str> {
-        let framed = || self.frames.stream(self.sensor_after(sensor)).is_none().then(|| self.frames.name());
-        self.in_blocks(self.transforms.len(), sensor).err().or_else(framed)
+        self.in_blocks(sensor).err()
     }
 
     /// Returns the maximum number of frames per sample, for recordings of `sensor`. `None` if the recipe sets no
@@ -186,6 +185,12 @@ pub(crate) struct BlockSteps<'a> {
 }
 
 impl BlockSteps<'_> {
+    /// Leaves out the transforms after the first `count`.
+    pub(crate) fn truncate(&mut self, count: usize) {
+        self.steps.truncate(count);
+        self.lost.truncate(count);
+    }
+
     /// Applies the transforms to the next events of the sample, and counts dropped events in `ledger`.
     pub(crate) fn apply(&mut self, events: &mut Events, ledger: &mut Ledger) -> Checked {
         for ((place, step), lost) in self.steps.iter_mut().zip(&mut self.lost) {

@@ -8,12 +8,11 @@ use crate::convert::large::{BlockSizes, LargeSample, Passed};
 use crate::convert::loss::{Losses, Step};
 use crate::convert::outside::outside_error;
 use crate::error::{Error, Result};
-use crate::events::Admitted;
+use crate::events::{Admitted, Events};
 use crate::fault::Fault;
 use crate::framing::{FrameStream, Framer};
 use crate::recipe::Recipe;
 use crate::source::{Recording, implausible};
-use crate::time_unit::TimeUnit;
 use tonic_shard::{
     Chunk, EncodedChunk, Encoder, FLAG_EMPTY, FLAG_OVERLAP, FLAG_SORTED, LargeChunk, Ledger, SampleTable,
     SetDescription, Totals,
@@ -21,7 +20,7 @@ use tonic_shard::{
 
 /// A sample with this many frames or more is refused, because the unit of its times is probably wrong. Only checked if
 /// the unit was assumed.
-const MANY_FRAMES: usize = 1_000_000;
+const MANY_FRAMES: u64 = 1_000_000;
 
 /// Why a chunk could not be made.
 #[derive(Debug)]
@@ -47,14 +46,10 @@ pub struct ChunkMaker<'a> {
     first_sample: u64,
     lenient: bool,
     framer: Framer,
-    /// Makes frames of large samples from blocks of events. `None` if the recipe needs all events of a sample at once.
-    stream: Option<FrameStream>,
     /// Which samples are large, and how many of their events are read at once.
     pub(super) sizes: BlockSizes,
     encoder: Encoder,
     losses: Losses,
-    /// Number of events of the current sample that each step lost, in the order of [`Losses::steps`].
-    lost: Vec<u64>,
 }
 
 impl<'a> ChunkMaker<'a> {
@@ -71,26 +66,10 @@ impl<'a> ChunkMaker<'a> {
         first_sample: u64,
         lenient: bool,
     ) -> Result<Self> {
-        let sensor = recipe.sensor_after(inputs.sensor);
-        let framer = Framer::new(sensor, &recipe.frames);
-        let whole = recipe.needs_whole_samples(inputs.sensor).is_some();
-        let stream = if whole { None } else { recipe.frames.stream(sensor) };
+        let framer = Framer::new(recipe.sensor_after(inputs.sensor), &recipe.frames);
         let encoder = Encoder::new(description.tool.level)?;
-        let (losses, lost) = (Losses::new(recipe), Vec::new());
-        let sizes = BlockSizes::default();
-        Ok(ChunkMaker {
-            inputs,
-            recipe,
-            description,
-            first_sample,
-            lenient,
-            framer,
-            stream,
-            sizes,
-            encoder,
-            losses,
-            lost,
-        })
+        let (sizes, losses) = (BlockSizes::default(), Losses::new(recipe));
+        Ok(ChunkMaker { inputs, recipe, description, first_sample, lenient, framer, sizes, encoder, losses })
     }
 
     /// Makes chunk `number` of the set, counted from 0. Returns the totals of its samples and its encoded bytes.
@@ -123,13 +102,15 @@ impl<'a> ChunkMaker<'a> {
         Ok((totals, encoded))
     }
 
-    /// Returns sample `sample` of the set, if it has to be read in blocks. `None` if the sample is small, or if the
-    /// recipe needs all its events at once.
-    fn large(&self, sample: u64) -> Option<LargeSample<'a>> {
-        self.stream.as_ref()?;
+    /// Returns sample `sample` of the set and what makes its frames, if it has to be read in blocks. `None` if the
+    /// sample is small, or if the recipe needs all its events at once.
+    fn large(&self, sample: u64) -> Option<(LargeSample<'a>, FrameStream)> {
         let (recording, sample) = self.inputs.find(sample + self.first_sample)?;
-        let is_large = recording.sample_events(sample)? > self.sizes.above;
-        is_large.then_some(LargeSample { recording, sample, sensor: self.inputs.sensor, sizes: self.sizes })
+        if recording.sample_events(sample)? <= self.sizes.above {
+            return None;
+        }
+        let (steps, stream) = self.recipe.in_blocks(self.inputs.sensor).ok()?;
+        Some((LargeSample { recording, sample, sensor: self.inputs.sensor, sizes: self.sizes, steps }, stream))
     }
 
     /// Reads, transforms and frames the samples in `samples`, a range of the set. Reads large samples in blocks.
@@ -137,7 +118,7 @@ impl<'a> ChunkMaker<'a> {
         let mut chunk = LargeChunk::new(self.description.widths, self.description.extras.len())?;
         for sample in samples {
             match self.large(sample) {
-                Some(large) => self.stream_sample(&mut chunk, sample, large)?,
+                Some((large, stream)) => self.stream_sample(&mut chunk, sample, large, stream)?,
                 None => chunk.push(&self.frame_samples(sample..sample + 1)?)?,
             }
         }
@@ -150,26 +131,16 @@ impl<'a> ChunkMaker<'a> {
         chunk: &mut LargeChunk,
         number: u64,
         large: LargeSample<'_>,
+        mut stream: FrameStream,
     ) -> Result<(), ChunkFailure> {
-        let ChunkMaker { recipe, lenient, stream: Some(stream), .. } = self else { return Ok(()) };
-        let LargeSample { recording, sample, .. } = large;
-        let Ok(steps) = recipe.in_blocks(recipe.transforms.len(), large.sensor) else { return Ok(()) };
-        stream.reset();
-        let mut passed = large.pass(steps, !*lenient, |events| {
-            Ok(stream.push(events, |cells, counts| chunk.push_frame(cells, counts))?)
-        })?;
+        let (recording, sample) = (large.recording, large.sample);
+        let passed = large
+            .pass(!self.lenient, |events| Ok(stream.push(events, |cells, counts| chunk.push_frame(cells, counts))?))?;
         let framed = stream.finish(|cells, counts| chunk.push_frame(cells, counts))?;
         let framed = framed.map_err(|fault| bad_sample(recording, sample, fault))?;
-        let many = framed.frames >= MANY_FRAMES as u64;
-        if let Some(unit) = recording.assumed_unit().filter(|_| many) {
-            check_frames(passed.events, passed.times, recipe, recording, sample, unit)?;
-        }
-        let ledger = Ledger { binned: framed.binned, cut: framed.cut, ..passed.ledger };
-        debug_assert!(ledger.balances());
+        check_frames(framed.frames, &passed, self.recipe, recording, sample)?;
         chunk.end_sample().map_err(|too_large| ChunkFailure::TooNarrow(too_large.0))?;
-        passed.lost.push(ledger.cut);
-        self.losses.add(number, &ledger, &passed.lost);
-        self.add_row(chunk.table_mut(), recording, sample, (passed.sorted, passed.events == 0), ledger);
+        self.end_sample(chunk.table_mut(), number, (recording, sample), passed, (framed.binned, framed.cut));
         Ok(())
     }
 
@@ -197,40 +168,31 @@ impl<'a> ChunkMaker<'a> {
 
     /// Reads and transforms a sample again, and returns how many events each step loses. The slicing step is not run
     /// again: its loss is taken from `ledger`.
-    pub(super) fn lost_again(&mut self, sample: u64, ledger: &Ledger) -> Result<&[u64]> {
-        if let Some(large) = self.large(sample)
-            && let Ok(steps) = self.recipe.in_blocks(self.recipe.transforms.len(), large.sensor)
-        {
-            self.lost = large.pass(steps, false, |_| Ok(()))?.lost;
-        } else {
-            for slice in self.read(sample..sample + 1) {
-                self.transform(&slice?, 0)?;
-            }
-        }
-        self.lost.push(ledger.cut);
-        Ok(&self.lost)
+    pub(super) fn lost_again(&self, sample: u64, ledger: &Ledger) -> Result<Vec<u64>> {
+        let mut lost = self.again(sample, self.recipe.transforms.len())?.lost;
+        lost.push(ledger.cut);
+        Ok(lost)
     }
 
     /// Reads a sample again and describes its events as they are before `step`.
-    pub(super) fn events_before(&mut self, sample: u64, step: Step) -> Result<Passed> {
+    pub(super) fn events_before(&self, sample: u64, step: Step) -> Result<Passed> {
         let count = match step {
             Step::Times | Step::Sensor => 0,
             Step::Transform(i) => i,
             Step::Slicing => self.recipe.transforms.len(),
         };
-        if let Some(large) = self.large(sample)
-            && let Ok(steps) = self.recipe.in_blocks(count, large.sensor)
-        {
-            return large.pass(steps, false, |_| Ok(()));
+        self.again(sample, count)
+    }
+
+    /// Reads a sample again and applies the first `count` transforms.
+    fn again(&self, sample: u64, count: usize) -> Result<Passed> {
+        if let Some((mut large, _)) = self.large(sample) {
+            large.steps.truncate(count);
+            return large.pass(false, |_| Ok(()));
         }
         let mut found = Passed::default();
         for slice in self.read(sample..sample + 1) {
-            let Admitted { mut events, first_outside, .. } = slice?.raw.admit(0, self.inputs.sensor);
-            let mut ledger = Ledger::default();
-            // An error cannot occur here, because the same transforms were applied to the same events before.
-            let _ = self.recipe.apply_first(count, &mut events, self.inputs.sensor, &mut ledger, |_| {});
-            let times = events.t.first().copied().zip(events.t.last().copied());
-            found = Passed { first_outside, times, events: events.len() as u64, ..Passed::default() };
+            found = self.transform(&slice?, 0, count, false)?.1;
         }
         Ok(found)
     }
@@ -239,27 +201,21 @@ impl<'a> ChunkMaker<'a> {
         self.inputs.read(samples.start + self.first_sample..samples.end + self.first_sample)
     }
 
-    /// Checks and transforms the events of sample `i` in `slice`. Writes to `self.lost` how many events each step lost,
-    /// except slicing.
-    fn transform(&mut self, slice: &RecordingSlice<'_>, i: usize) -> Result<(Admitted, Ledger)> {
-        let sample = slice.first + i as u64;
-        let mut admitted = slice.raw.admit(i, self.inputs.sensor);
-        if let Some(first) = admitted.first_outside.filter(|_| !self.lenient) {
-            return Err(outside_error(slice.recording, sample, first, self.inputs.sensor)?);
+    /// Checks the events of sample `i` in `slice`, and applies the first `count` transforms. With `strict`, events
+    /// outside the sensor are an error, not left out.
+    fn transform(&self, slice: &RecordingSlice<'_>, i: usize, count: usize, strict: bool) -> Result<(Events, Passed)> {
+        let (sample, sensor) = (slice.first + i as u64, self.inputs.sensor);
+        let Admitted { mut events, non_finite, outside, first_outside, sorted } = slice.raw.admit(i, sensor);
+        if let Some(first) = first_outside.filter(|_| strict) {
+            return Err(outside_error(slice.recording, sample, first, sensor)?);
         }
-        let mut ledger = Ledger {
-            events_in: slice.raw.count(i),
-            outside: admitted.outside,
-            non_finite: admitted.non_finite,
-            ..Ledger::default()
-        };
-        self.lost.clear();
-        self.lost.extend([ledger.non_finite, ledger.outside]);
-        let (recipe, events, sensor) = (self.recipe, &mut admitted.events, self.inputs.sensor);
-        let lost = |lost| self.lost.push(lost);
-        let applied = recipe.apply_first(recipe.transforms.len(), events, sensor, &mut ledger, lost);
+        let mut ledger = Ledger { events_in: slice.raw.count(i), outside, non_finite, ..Ledger::default() };
+        let mut lost = vec![non_finite, outside];
+        let applied = self.recipe.apply_first(count, &mut events, sensor, &mut ledger, |n| lost.push(n));
         applied.map_err(|fault| bad_sample(slice.recording, sample, fault))?;
-        Ok((admitted, ledger))
+        let times = events.t.first().copied().zip(events.t.last().copied());
+        let passed = Passed { ledger, lost, sorted, first_outside, events: events.len() as u64, times };
+        Ok((events, passed))
     }
 
     /// Transforms and frames sample `i` in `slice`, and appends it to the chunk. `number` is the sample's index in the
@@ -271,39 +227,35 @@ impl<'a> ChunkMaker<'a> {
         slice: &RecordingSlice<'_>,
         i: usize,
     ) -> Result<(), ChunkFailure> {
-        let sample = slice.first + i as u64;
-        let (Admitted { events, sorted, .. }, mut ledger) = self.transform(slice, i)?;
-        let framed = self.framer.frame(&events).map_err(|fault| bad_sample(slice.recording, sample, fault))?;
-        let many = framed.frame_sizes.len() >= MANY_FRAMES;
-        if let Some(unit) = slice.recording.assumed_unit().filter(|_| many) {
-            let times = events.t.first().copied().zip(events.t.last().copied());
-            check_frames(events.len() as u64, times, self.recipe, slice.recording, sample, unit)?;
-        }
-        (ledger.binned, ledger.cut) = (framed.binned, framed.cut);
-        debug_assert!(ledger.balances());
+        let (recording, sample) = (slice.recording, slice.first + i as u64);
+        let (events, passed) = self.transform(slice, i, self.recipe.transforms.len(), !self.lenient)?;
+        let framed = self.framer.frame(&events).map_err(|fault| bad_sample(recording, sample, fault))?;
+        check_frames(framed.frame_sizes.len() as u64, &passed, self.recipe, recording, sample)?;
         let pushed = chunk.frames.push(&framed.frame_sizes, &framed.cells, framed.counts.view());
         pushed.map_err(|too_large| ChunkFailure::TooNarrow(too_large.0))?;
-        self.lost.push(ledger.cut);
-        self.losses.add(number, &ledger, &self.lost);
-
-        self.add_row(&mut chunk.table, slice.recording, sample, (sorted, events.is_empty()), ledger);
+        let counted = (framed.binned, framed.cut);
+        self.end_sample(&mut chunk.table, number, (recording, sample), passed, counted);
         Ok(())
     }
 
-    /// Appends the label, flags, ledger and extra values of a sample to `table`. `sample` is the index of the sample in
-    /// the recording.
-    fn add_row(
-        &self,
+    /// Counts the losses of a sample, and appends its label, flags, ledger and extra values to `table`. `number` is the
+    /// index of the sample in the set, `sample` that in the recording.
+    fn end_sample(
+        &mut self,
         table: &mut SampleTable,
-        recording: &Recording,
-        sample: u64,
-        (sorted, empty): (bool, bool),
-        ledger: Ledger,
+        number: u64,
+        (recording, sample): (&Recording, u64),
+        mut passed: Passed,
+        (binned, cut): (u64, u64),
     ) {
+        let ledger = Ledger { binned, cut, ..passed.ledger };
+        debug_assert!(ledger.balances());
+        passed.lost.push(cut);
+        self.losses.add(number, &ledger, &passed.lost);
         let mut flags = 0;
         for (flag, on) in [
-            (FLAG_SORTED, sorted || recording.reordered(sample)),
-            (FLAG_EMPTY, empty),
+            (FLAG_SORTED, passed.sorted || recording.reordered(sample)),
+            (FLAG_EMPTY, passed.events == 0),
             (FLAG_OVERLAP, self.recipe.frames.overlaps()),
         ] {
             flags |= if on { flag } else { 0 };
@@ -322,21 +274,17 @@ fn bad_sample(recording: &Recording, sample: u64, fault: Fault) -> Error {
     Error::bad_sample(&recording.path, sample, fault.place, fault.expected, fault.got)
 }
 
-/// Returns an error if a sample is so long that it gets [`MANY_FRAMES`] frames or more. Then its times are probably
-/// not in `unit`, the unit that was assumed. `times` are the times of its first and last event.
-fn check_frames(
-    events: u64,
-    times: Option<(i64, i64)>,
-    recipe: &Recipe,
-    recording: &Recording,
-    sample: u64,
-    unit: TimeUnit,
-) -> Result<(), Error> {
-    let (Some(step), Some((first, last))) = (recipe.frames.frame_time(), times) else { return Ok(()) };
-    let lasts = last.saturating_sub(first);
-    if lasts as f64 / step < MANY_FRAMES as f64 {
+/// Returns an error if a sample is so long that it gets [`MANY_FRAMES`] frames or more. Then its times are probably not
+/// in the unit that was assumed. `sample` is its index in the recording.
+fn check_frames(frames: u64, passed: &Passed, recipe: &Recipe, recording: &Recording, sample: u64) -> Result<()> {
+    let unit = recording.assumed_unit().filter(|_| frames >= MANY_FRAMES);
+    let (Some(unit), Some(step), Some((first, last))) = (unit, recipe.frames.frame_time(), passed.times) else {
+        return Ok(());
+    };
+    let lasts = last.saturating_sub(first) as f64;
+    if lasts / step < MANY_FRAMES as f64 {
         return Ok(());
     }
     let (place, expected) = (format!("sample {sample}: times"), format!("fewer than {MANY_FRAMES} frames"));
-    Err(implausible(&recording.path, place, expected, (unit, None), lasts as f64, events))
+    Err(implausible(&recording.path, place, expected, (unit, None), lasts, passed.events))
 }

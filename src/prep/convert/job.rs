@@ -179,7 +179,7 @@ impl<'a> Job<'a> {
             || self.maker(description),
             |maker, i| {
                 let (sample, ledger) = unclear[i as usize];
-                Ok((sample, ledger, maker.lost_again(sample, &ledger)?.to_vec()))
+                Ok((sample, ledger, maker.lost_again(sample, &ledger)?))
             },
             |(sample, ledger, lost)| {
                 losses.add(sample, &ledger, &lost);

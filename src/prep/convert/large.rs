@@ -45,27 +45,24 @@ pub(super) struct Passed {
     pub times: Option<(i64, i64)>,
 }
 
-#[derive(Clone, Copy)]
+/// A sample that is read in blocks.
 pub(super) struct LargeSample<'a> {
     pub recording: &'a Recording,
     /// Index of the sample in the recording.
     pub sample: u64,
     pub sensor: SensorSize,
     pub sizes: BlockSizes,
+    /// The transforms that are applied.
+    pub steps: BlockSteps<'a>,
 }
 
 /// Sorts events by time in a temporary file. An event's x, y and p take five bytes.
 type EventSort = DiskSort<5>;
 
 impl LargeSample<'_> {
-    /// Applies the transforms `steps` to the sample, and calls `take` with blocks of events in order of time. With
-    /// `strict`, an event outside the sensor is an error. Otherwise, such events are left out.
-    pub(super) fn pass(
-        &self,
-        mut steps: BlockSteps<'_>,
-        strict: bool,
-        mut take: impl FnMut(&Events) -> Result<()>,
-    ) -> Result<Passed> {
+    /// Applies the transforms to the sample, and calls `take` with blocks of events in order of time. With `strict`, an
+    /// event outside the sensor is an error. Otherwise, such events are left out.
+    pub(super) fn pass(mut self, strict: bool, mut take: impl FnMut(&Events) -> Result<()>) -> Result<Passed> {
         let in_order = self.recording.check_in_blocks(self.sample, self.sizes.events)?;
         let events = self.recording.sample_events(self.sample).unwrap_or(0);
         let mut sort = if in_order { None } else { Some(EventSort::new(self.sizes.sorted, events)?) };
@@ -74,7 +71,7 @@ impl LargeSample<'_> {
             let bad = |fault: crate::fault::Fault| {
                 Error::bad_sample(&self.recording.path, self.sample, fault.place, fault.expected, fault.got)
             };
-            steps.apply(events, &mut transformed).map_err(bad)?;
+            self.steps.apply(events, &mut transformed).map_err(bad)?;
             if let [first, .., last] | [first @ last] = events.t[..] {
                 passed.times = Some((passed.times.map_or(first, |(first, _)| first), last));
             }
@@ -119,7 +116,7 @@ impl LargeSample<'_> {
             send(&mut block, &mut passed)?;
         }
         passed.lost = vec![passed.ledger.non_finite, passed.ledger.outside];
-        passed.lost.extend(steps.lost);
+        passed.lost.extend(self.steps.lost);
         passed.ledger += transformed;
         Ok(passed)
     }

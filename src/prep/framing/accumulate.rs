@@ -163,7 +163,7 @@ impl MakeFrames for Counts {
             out.frame_sizes.resize(self.to_frame.bins().unwrap_or(1) as usize, 0);
             return Ok(());
         }
-        let ColumnBuf::U32(counts) = &mut out.counts else { return Ok(()) };
+        let ColumnBuf::U32(counts) = &mut out.counts else { unreachable!("Framer takes uint32 for counts") };
         let mut seen = 0; // slices ascend, so every event before this index that is in a slice has been counted
         for slice in self.to_frame.slices(&events.t).map_err(too_many)? {
             let first = out.cells.len();

@@ -99,7 +99,7 @@ pub(super) fn check_entries(entries: usize) -> Checked {
 impl FramedSample {
     /// Appends one frame of float32 values, given as (cell, value) in ascending order of cells. Leaves out values of 0.
     pub(super) fn push_surface(&mut self, surface: impl Iterator<Item = (u32, f32)>) {
-        let ColumnBuf::F32(values) = &mut self.counts else { return };
+        let ColumnBuf::F32(values) = &mut self.counts else { unreachable!("Framer takes float32 for surfaces") };
         let first = self.cells.len();
         for (cell, value) in surface.filter(|(_, value)| *value != 0.0) {
             self.cells.push(cell);

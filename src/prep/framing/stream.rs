@@ -72,7 +72,7 @@ impl FrameStream {
     }
 
     /// Forgets the events of an unfinished sample.
-    pub(crate) fn reset(&mut self) {
+    fn reset(&mut self) {
         self.counters.drain(|_, _| {});
         self.kept.clear();
         (self.current, self.events, self.binned, self.reached) = (None, 0, 0, 0);
