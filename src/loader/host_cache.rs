@@ -21,11 +21,11 @@ impl HostCache {
         let load = |decoder: &mut Decoder, number| {
             interrupt::check("the set was not loaded")?;
             let mut chunk = set.empty_packed();
-            set.decode_packed(number, decoder, &mut chunk)?;
-            set.check_cells(number, &chunk)?;
+            set.decode_checked(number, decoder, &mut chunk)?;
             progress.add(chunk.len() as u64);
             Ok(chunk)
         };
+        set.will_read(0..set.chunks());
         let chunks: Result<Vec<_>> = (0..set.chunks()).into_par_iter().map_init(Decoder::new, load).collect();
         Ok(HostCache { chunks: chunks? })
     }

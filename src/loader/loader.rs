@@ -33,17 +33,27 @@ impl Loader {
     /// Errors of [`CacheChoice::resolve`]; [`tonic_base::Error::Corrupt`] and [`tonic_base::Error::Io`] if the set
     /// cannot be loaded.
     pub fn new(set: ShardSet, choice: CacheChoice, verbosity: Verbosity) -> Result<Loader> {
-        let (choice, why) = choice.resolve(&set)?;
-        let cache = if choice == CacheChoice::Host {
-            let progress = Progress::start(verbosity, "load", set.len(), "samples");
-            set.will_read(0..set.chunks());
-            let cache = HostCache::load(&set, &progress)?;
-            progress.finish();
-            Some(cache)
-        } else {
-            set.read_ahead();
-            None
-        };
+        let chosen = choice.resolve(&set)?;
+        Loader::chosen(set, chosen, verbosity)
+    }
+
+    /// Makes a loader with the cache that was chosen for `set`, and the message that says why. Loads the whole set if
+    /// this is the host cache. With [`CacheChoice::Device`], the caller has the samples in GPU memory, and the loader
+    /// reads nothing before it is asked for a batch.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Corrupt`] and [`tonic_base::Error::Io`] if the set cannot be loaded.
+    pub fn chosen(set: ShardSet, (choice, why): (CacheChoice, String), verbosity: Verbosity) -> Result<Loader> {
+        let mut cache = None;
+        match choice {
+            CacheChoice::Host => {
+                let progress = Progress::start(verbosity, "load", set.len(), "samples");
+                cache = Some(HostCache::load(&set, &progress)?);
+                progress.finish();
+            }
+            CacheChoice::Device => {}
+            CacheChoice::Stream | CacheChoice::Auto => set.read_ahead(),
+        }
         Ok(Loader { set, cache, why, drop_last: false, spare: Mutex::default() })
     }
 

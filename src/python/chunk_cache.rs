@@ -19,8 +19,7 @@ impl DecodedChunk {
     /// Reads, checks and decompresses chunk `number`.
     pub(crate) fn read(set: &ShardSet, number: u64, decoder: &mut Decoder) -> Result<DecodedChunk> {
         let mut chunk = DecodedChunk { packed: set.empty_packed(), table: set.empty_chunk().table };
-        set.decode_packed(number, decoder, &mut chunk.packed)?;
-        set.check_cells(number, &chunk.packed)?;
+        set.decode_checked(number, decoder, &mut chunk.packed)?;
         chunk.packed.read_table(&mut chunk.table);
         Ok(chunk)
     }

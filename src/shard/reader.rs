@@ -143,6 +143,18 @@ impl ShardSet {
         Err(shard.name(k).fault(&shard.head().chunks[k], cells_fault(self.manifest.description.shape)))
     }
 
+    /// Like [`ShardSet::decode_packed`], but also checks that all cells are inside the frame.
+    ///
+    /// # Errors
+    /// Those of [`ShardSet::decode_packed`] and [`ShardSet::check_cells`].
+    ///
+    /// # Panics
+    /// If `number` is not below [`ShardSet::chunks`].
+    pub fn decode_checked(&self, number: u64, decoder: &mut Decoder, packed: &mut PackedChunk) -> Result<()> {
+        self.decode_packed(number, decoder, packed)?;
+        self.check_cells(number, packed)
+    }
+
     /// An empty chunk for [`ShardSet::decode_packed`].
     pub fn empty_packed(&self) -> PackedChunk {
         PackedChunk::new(&self.manifest.description.layout())

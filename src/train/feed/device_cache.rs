@@ -95,9 +95,7 @@ impl DeviceCache {
             chunks.resize_with((numbers.end - first) as usize, || set.empty_packed());
             interrupt::check("the set was not loaded")?;
             chunks.par_iter_mut().enumerate().try_for_each_init(Decoder::new, |decoder, (i, chunk)| {
-                let number = first + i as u64;
-                set.decode_packed(number, decoder, chunk)?;
-                set.check_cells(number, chunk)
+                set.decode_checked(first + i as u64, decoder, chunk)
             })?;
             let samples: Vec<CheckedSample<'_>> = chunks
                 .iter()

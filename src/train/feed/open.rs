@@ -17,7 +17,6 @@ use crate::kernel::program::Program;
 pub struct Feed {
     loader: Loader,
     device_cache: Option<DeviceCache>,
-    why: String,
 }
 
 impl Feed {
@@ -28,8 +27,8 @@ impl Feed {
     /// The errors of [`Feed::choose_cache`]. [`tonic_base::Error::Corrupt`] if the set is damaged. [`Error::Cuda`] if
     /// the GPU's driver returns an error.
     pub fn new(set: ShardSet, choice: CacheChoice, gpu: Option<&Program>, verbosity: Verbosity) -> Result<Feed> {
-        let (choice, why) = Feed::choose_cache(choice, &set, gpu)?;
-        let device_cache = match gpu.filter(|_| choice == CacheChoice::Device) {
+        let chosen = Feed::choose_cache(choice, &set, gpu)?;
+        let device_cache = match gpu.filter(|_| chosen.0 == CacheChoice::Device) {
             Some(program) => {
                 let progress = Progress::start(verbosity, "load", set.len(), "samples");
                 let cache = DeviceCache::load(&set, program.device(), program.column_types(), &progress)?;
@@ -38,8 +37,7 @@ impl Feed {
             }
             None => None,
         };
-        let kept = if device_cache.is_some() { CacheChoice::Stream } else { choice };
-        Ok(Feed { loader: Loader::new(set, kept, verbosity)?, device_cache, why })
+        Ok(Feed { loader: Loader::chosen(set, chosen, verbosity)?, device_cache })
     }
 
     /// Returns the cache to use for a set, and a message that says why. Doesn't fill the cache. `choice` is what the
@@ -89,11 +87,6 @@ impl Feed {
     /// Returns the device cache, or `None` if the set is not in GPU memory.
     pub(crate) fn device_cache(&self) -> Option<&DeviceCache> {
         self.device_cache.as_ref()
-    }
-
-    /// Returns a message that says which cache was chosen, and why.
-    pub fn why(&self) -> &str {
-        &self.why
     }
 
     /// Locks the pages of streamed shards in memory (`mlock`), and returns the number of locked bytes. Returns 0 if the

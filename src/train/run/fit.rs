@@ -157,7 +157,7 @@ impl FitOptions {
     /// the output.
     fn load(&self, name: &str, set: ShardSet, program: Option<&Program>) -> Result<Feed> {
         let feed = Feed::new(set, self.cache, program, self.verbosity)?;
-        self.say(|| format!("cache    {name}  {}", feed.why()));
+        self.say(|| format!("cache    {name}  {}", feed.loader().why()));
         if self.pin {
             let bytes = feed.pin()?;
             self.say(|| match bytes {
