@@ -56,12 +56,6 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    /// Returns the reference recipe, for a cochlea of 700 channels. It downsamples to 100 channels, keeps the first
-    /// second and makes frames of 4 ms. A shorter last frame is kept.
-    pub fn reference() -> Recipe {
-        Recipe::of(SensorSize { width: 700, height: 1, polarities: 1 }, Some(100), Some(1_000_000), 4_000)
-    }
-
     /// Default recipe for `sensor`: downsample to `channels`, drop events after `crop_time`, make one frame per
     /// `time_window`. Times are in microseconds. A step is left out if its argument is `None`.
     pub fn of(sensor: SensorSize, channels: Option<u32>, crop_time: Option<i64>, time_window: i64) -> Recipe {

@@ -176,7 +176,7 @@ pub(crate) fn write(
     Encoder::new(description.tool.level)?; // reports an invalid level before anything is written
     let resume = output.existing.resumes();
     let origin = Origin { selection: Some(selection.id()), ..Origin::default() };
-    let mut writer = SetWriter::start_with(dir, description, origin, resume, &mut |_, _, _| {})?;
+    let mut writer = SetWriter::start(dir, description, origin, resume, &mut |_, _, _| {})?;
     let description = writer.description().clone();
     let first = writer.chunks_done();
     let left = description.samples - description.samples_of(0..first).end;

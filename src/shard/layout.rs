@@ -153,25 +153,18 @@ impl ShardHead {
         out
     }
 
-    /// Reads and checks header and index. `file` has all bytes of the file; `path` is for errors only.
-    ///
-    /// # Errors
-    /// [`Error::Incompatible`] for another format version; [`tonic_base::Error::Corrupt`] for any other violation of
-    /// the format.
-    pub fn read(path: &Path, file: &[u8]) -> Result<ShardHead> {
-        ShardHead::parse(path, file, file.len() as u64)
-    }
-
     /// Returns the number of chunks that the header at the start of `file` states, without a check. Returns 0 if `file`
     /// is shorter than a header.
     pub(super) fn chunks_said(file: &[u8]) -> usize {
         file.first_chunk().map_or(0, |header: &[u8; HEADER_BYTES]| u32::from_le_bytes(field(header, 36)) as usize)
     }
 
-    /// Like [`ShardHead::read`], but `file` can end after the index. `len` is the length of the whole shard in bytes.
+    /// Reads and checks header and index. `file` has the bytes of the shard up to the end of the index, or more, and
+    /// `len` is the length of the whole shard. `path` is for errors only.
     ///
     /// # Errors
-    /// Errors of [`ShardHead::read`].
+    /// [`Error::Incompatible`] for another format version; [`tonic_base::Error::Corrupt`] for any other violation of
+    /// the format.
     pub fn parse(path: &Path, file: &[u8], len: u64) -> Result<ShardHead> {
         let corrupt = |place: &str, expected: String, got: String| Error::corrupt(path, place, expected, got);
         let header: &[u8; HEADER_BYTES] = file

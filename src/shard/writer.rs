@@ -40,20 +40,13 @@ impl SetWriter {
     /// `Existing::Auto`. In all other cases, the files of an old set are removed first or, with `Existing::Auto`,
     /// replaced one by one.
     ///
+    /// A continued set must have the same selection as `origin`. The settings of the continued set are replaced by those
+    /// of `origin`. Calls `kept` for each complete shard of a continued set.
+    ///
     /// # Errors
     /// [`crate::Error::Mismatch`] if the unfinished set in `dir` is a different one; [`tonic_base::Error::Corrupt`] if
     /// its marker cannot be parsed; [`tonic_base::Error::Io`].
-    pub fn start(dir: OutputDir, description: SetDescription, resume: bool) -> Result<SetWriter> {
-        SetWriter::start_with(dir, description, Origin::default(), resume, &mut |_, _, _| {})
-    }
-
-    /// Like [`SetWriter::start`], for a set with a known [`Origin`]. A continued set must have the same selection as
-    /// `origin`. The settings of the continued set are replaced by those of `origin`. Calls `kept` for each complete
-    /// shard of a continued set.
-    ///
-    /// # Errors
-    /// Errors of [`SetWriter::start`].
-    pub fn start_with(
+    pub fn start(
         dir: OutputDir,
         description: SetDescription,
         origin: Origin,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use tonic_toolkit::prep::Recipe;
 use tonic_toolkit::shard::{FrameShape, Ledger, ShardSet, Width};
 
-use super::recording::{contents, data, faults, samples};
+use super::recording::{contents, data, faults, reference_recipe, samples};
 
 fn fixture() -> PathBuf {
     data("v2")
@@ -36,8 +36,8 @@ fn a_set_of_version_2_is_whole_and_keeps_its_id() {
 #[test]
 fn its_recipe_is_still_the_reference_recipe() {
     let set = ShardSet::open(&fixture()).unwrap();
-    assert_eq!(Recipe::parse(None, &set.manifest().description.recipe).unwrap(), Recipe::reference());
-    assert_eq!(set.manifest().description.recipe, Recipe::reference().to_toml(), "the recipe's text is hashed");
+    assert_eq!(Recipe::parse(None, &set.manifest().description.recipe).unwrap(), reference_recipe());
+    assert_eq!(set.manifest().description.recipe, reference_recipe().to_toml(), "the recipe's text is hashed");
 }
 
 #[test]

@@ -4,10 +4,10 @@
 use half::f16;
 use proptest::prelude::*;
 use tonic_toolkit::base::Verbosity;
-use tonic_toolkit::prep::{COCHLEA, Conversion, Error, LEVEL, Recipe, RecipeChoice, SourceOptions, convert};
+use tonic_toolkit::prep::{COCHLEA, Conversion, Error, LEVEL, RecipeChoice, SourceOptions, convert};
 use tonic_toolkit::shard::{Existing, FLAG_EMPTY, FLAG_SORTED, Ledger, ShardSet};
 
-use super::recording::{Recording, Sample, Times, Units, faults, samples, scratch};
+use super::recording::{Recording, Sample, Times, Units, faults, reference_recipe, samples, scratch};
 
 /// Generates times in seconds: usual times, times on the bounds of windows and of the crop, and invalid times.
 fn seconds() -> impl Strategy<Value = f64> {
@@ -88,7 +88,7 @@ proptest! {
         let conversion = Conversion {
             inputs: vec![file],
             output: dir.join("set"),
-            recipe: RecipeChoice::Recipe(Recipe::reference()),
+            recipe: RecipeChoice::Recipe(reference_recipe()),
             // Times in random order may look like a clock that wraps, which is an error without this option.
             source: SourceOptions { sensor: Some(COCHLEA), allow_clock_trouble: true, ..SourceOptions::default() },
             limit: None,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use tonic_toolkit::shard::{
-    Chunk, ColumnBuf, Encoder, Existing, FLAG_EMPTY, FrameShape, Ledger, Manifest, OutputDir, SetDescription,
+    Chunk, ColumnBuf, Encoder, Existing, FLAG_EMPTY, FrameShape, Ledger, Manifest, Origin, OutputDir, SetDescription,
     SetWriter, Tool, Width, Widths,
 };
 
@@ -44,8 +44,9 @@ impl Set {
     /// Writes the set into `dir`.
     pub(crate) fn write(&self, dir: &Path) -> Manifest {
         let description = self.description();
+        let output = OutputDir::open(dir, Existing::Refuse).unwrap();
         let mut writer =
-            SetWriter::start(OutputDir::open(dir, Existing::Refuse).unwrap(), description.clone(), false).unwrap();
+            SetWriter::start(output, description.clone(), Origin::default(), false, &mut |_, _, _| {}).unwrap();
         let mut encoder = Encoder::new(1).unwrap();
         for (number, samples) in self.samples.chunks(self.chunk_samples as usize).enumerate() {
             let mut chunk = Chunk::new(description.widths, self.extras.len());

@@ -11,8 +11,14 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use tonic_toolkit::base::{Progress, Verbosity};
+use tonic_toolkit::prep::{COCHLEA, Recipe};
 use tonic_toolkit::shard::verify::verify;
 use tonic_toolkit::shard::{Decoder, Ledger, Manifest, ShardSet};
+
+/// The default recipe of a cochlea.
+pub(crate) fn reference_recipe() -> Recipe {
+    Recipe::of(COCHLEA, Some(100), Some(1_000_000), 4_000)
+}
 
 /// How a file stores its times.
 #[derive(Clone, Copy, Debug, PartialEq)]

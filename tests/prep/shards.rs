@@ -81,7 +81,7 @@ fn every_flipped_byte_is_found_and_named() {
     let (mut flips, mut in_chunks) = (0, 0);
     for (name, bytes) in contents(&victim.set()) {
         let path = victim.set().join(&name);
-        let head = name.ends_with(".shard").then(|| ShardHead::read(&path, &bytes).unwrap());
+        let head = name.ends_with(".shard").then(|| ShardHead::parse(&path, &bytes, bytes.len() as u64).unwrap());
         for at in 0..bytes.len() {
             let mut flipped = bytes.clone();
             flipped[at] ^= [0x01, 0x80, 0xff, 0x20][at % 4];

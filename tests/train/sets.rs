@@ -11,8 +11,8 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use tempfile::TempDir;
 use tonic_toolkit::shard::{
-    Chunk, Column, Encoder, Existing, FLAG_EMPTY, FrameShape, Ledger, Manifest, OutputDir, SetDescription, SetWriter,
-    ShardSet, SparseFrames, Tool, Width, Widths,
+    Chunk, Column, Encoder, Existing, FLAG_EMPTY, FrameShape, Ledger, Manifest, Origin, OutputDir, SetDescription,
+    SetWriter, ShardSet, SparseFrames, Tool, Width, Widths,
 };
 
 /// Values of --engine that this build supports.
@@ -64,7 +64,8 @@ impl Spec {
 
     /// Starts to write the set to `dir`. Returns a writer that has written no chunk yet.
     pub(crate) fn start(&self, dir: &Path) -> SetWriter {
-        SetWriter::start(OutputDir::open(dir, Existing::Refuse).unwrap(), self.description(), false).unwrap()
+        let output = OutputDir::open(dir, Existing::Refuse).unwrap();
+        SetWriter::start(output, self.description(), Origin::default(), false, &mut |_, _, _| {}).unwrap()
     }
 
     fn description(&self) -> SetDescription {

@@ -140,7 +140,7 @@ fn try_once(
             }
         }
     };
-    let writer = SetWriter::start_with(dir, description, origin.clone(), resume, &mut kept)?;
+    let writer = SetWriter::start(dir, description, origin.clone(), resume, &mut kept)?;
     if let Some(sample) = relabelled {
         return Err(other_options(job.conversion, format!("another label of sample {sample}")));
     }

@@ -16,7 +16,7 @@ const PATH: &str = "00000.shard";
 fuzz_target!(|data: &[u8]| {
     let mut bytes = data.to_vec();
     seal_shard(&mut bytes);
-    let Ok(head) = ShardHead::read(Path::new(PATH), &bytes) else { return };
+    let Ok(head) = ShardHead::parse(Path::new(PATH), &bytes, bytes.len() as u64) else { return };
     assert!(
         head.to_bytes() == bytes[..ShardHead::bytes(head.chunks.len()) as usize],
         "a head is written as it was read"
@@ -53,7 +53,7 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
 fn with_other_body(bytes: &[u8], seed: u32) -> Option<Vec<u8>> {
     let mut bytes = bytes.to_vec();
     seal_shard(&mut bytes);
-    let mut head = ShardHead::read(Path::new(PATH), &bytes).ok()?;
+    let mut head = ShardHead::parse(Path::new(PATH), &bytes, bytes.len() as u64).ok()?;
     let mut stored: Vec<Vec<u8>> =
         head.chunks.iter().map(|c| bytes[c.offset as usize..][..c.stored_bytes as usize].to_vec()).collect();
     let k = seed as usize / 16 % stored.len().max(1);
