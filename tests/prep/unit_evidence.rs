@@ -1,11 +1,11 @@
 //! Tests of how the unit of times is found if the user doesn't give it: from fractions in the times, from attributes
 //! and arrays of a file that give the length of a tick, and from several recordings together.
 
-use hdf5::types::VarLenUnicode;
+use hdf5::types::{FixedAscii, FixedUnicode, VarLenAscii, VarLenUnicode};
 
 use super::camera::Camera;
 use super::left_over::npz;
-use super::recording::{convert, fails, samples, says, scratch};
+use super::recording::{convert, fails, hdf5_file, samples, says, scratch};
 use super::units::{SENSOR, e2vid_of, notes, npy_of_floats, refused};
 
 /// Makes `n` random events of a camera within `seconds` seconds.
@@ -243,4 +243,134 @@ fn arrays_of_an_archive_give_the_unit() {
     let said = notes(&file("'<i8'", 1, "resolution", "'<i8'", "(2,)", size), &set("set"), &SENSOR);
     assert_eq!(said, ["field resolution was not used"]);
     assert!(samples(&set("set")) == samples(&set("us")));
+}
+
+#[test]
+fn units_in_attributes_are_used() {
+    let dir = scratch();
+    let camera = Camera::random(62, 3_000, 200_000);
+    let set = |name: &str| dir.join(name);
+    let file = camera.npy(&set("plain.npy"));
+    notes(&file, &set("plain"), &SENSOR);
+    let ms: Vec<f64> = camera.t.iter().map(|&t| t as f64 / 1e3).collect();
+    let ms: Vec<f64> =
+        ms.iter().zip(&camera.t).map(|(&ms, &t)| if (ms * 1e3) as i64 == t { ms } else { ms.next_up() }).collect();
+    type Tell<'a> = &'a dyn Fn(&hdf5::Group, &hdf5::Dataset);
+    fn fixed<const N: usize>(text: &str) -> FixedAscii<N> {
+        FixedAscii::from_ascii(text.as_bytes()).unwrap()
+    }
+    let tells: [(&str, Tell<'_>); 6] = [
+        ("unit", &|_, t| {
+            let text: VarLenUnicode = "ms".parse().unwrap();
+            t.new_attr::<VarLenUnicode>().create("unit").unwrap().write_scalar(&text).unwrap();
+        }),
+        ("Time_Units", &|group, _| {
+            let text = VarLenAscii::from_ascii(b"MilliSeconds").unwrap();
+            group.new_attr::<VarLenAscii>().create("Time_Units").unwrap().write_scalar(&text).unwrap();
+        }),
+        ("UNITS", &|_, t| {
+            t.new_attr::<FixedAscii<4>>().create("UNITS").unwrap().write_scalar(&fixed::<4>("msec")).unwrap();
+        }),
+        ("timestamp unit", &|_, t| {
+            let text: FixedUnicode<32> = "milliseconds since 2020".parse().unwrap();
+            t.new_attr::<FixedUnicode<32>>().create("timestamp unit").unwrap().write_scalar(&text).unwrap();
+        }),
+        ("units", &|_, t| {
+            t.new_attr_builder().with_data(&[fixed::<2>("ms")]).create("units").unwrap();
+        }),
+        ("time_unit", &|group, t| {
+            // The attribute of the dataset is preferred to that of the group, and `time_unit` is preferred to `unit`.
+            group.new_attr::<FixedAscii<2>>().create("unit").unwrap().write_scalar(&fixed::<2>("us")).unwrap();
+            t.new_attr::<FixedAscii<2>>().create("unit").unwrap().write_scalar(&fixed::<2>("px")).unwrap();
+            t.new_attr::<FixedAscii<2>>().create("time_unit").unwrap().write_scalar(&fixed::<2>("ms")).unwrap();
+        }),
+    ];
+    for (i, (name, tell)) in tells.into_iter().enumerate() {
+        let file = e2vid_of(&camera, &set(&format!("{i}.h5")), |events| {
+            let t = events.new_dataset_builder().with_data(&ms).create("ts").unwrap();
+            tell(events, &t);
+        });
+        let said = notes(&file, &set("set"), &SENSOR);
+        says(&said[0], &[&format!("times are in ms, as the attribute {name:?} of \"events"), "not in s as is usual"]);
+        assert!(samples(&set("set")) == samples(&set("plain")), "{name}");
+        // The unit that the user gives is preferred to attributes.
+        let said = notes(&file, &set("set"), &[&SENSOR[..], &["--time-unit", "s"]].concat());
+        says(&said[0], &["says that times are in ms; they are taken as s, the unit that was given"]);
+        assert_eq!(notes(&file, &set("set"), &[&SENSOR[..], &["--time-unit", "ms"]].concat()), [""; 0]);
+    }
+    // An attribute of a group holds for everything in the group, and an attribute of the root for the whole file. The
+    // attribute of the nearest group is preferred.
+    for (at, near) in [("/", None), ("/", Some("ms")), ("/a", None)] {
+        let file = hdf5_file(&set("above.h5"), |file| {
+            let events = file.create_group("a").unwrap().create_group("events").unwrap();
+            let column = || events.new_dataset_builder();
+            column().with_data(&camera.x).create("x").unwrap();
+            column().with_data(&camera.y).create("y").unwrap();
+            column().with_data(&camera.p).create("p").unwrap();
+            column().with_data(&ms).create("t").unwrap();
+            let tell = |place: &hdf5::Group, unit: &str| {
+                place.new_attr::<FixedAscii<2>>().create("unit").unwrap().write_scalar(&fixed::<2>(unit)).unwrap();
+            };
+            tell(&file.group(at).unwrap(), if near.is_some() { "us" } else { "ms" });
+            near.iter().for_each(|unit| tell(&events, unit));
+        });
+        let said = notes(&file, &set("set"), &SENSOR).concat();
+        let place = near.map_or(at.trim_start_matches('/'), |_| "a/events");
+        says(
+            &said,
+            &["times are in ms, as the attribute \"unit\" of ", &format!("{place}\" says, not in s as is usual")],
+        );
+        assert!(samples(&set("set")) == samples(&set("plain")), "{at} {near:?}");
+    }
+    // A multiple such as `0.001 s` is read if it is a unit. Other values of the attribute are refused, unless the user
+    // gives the unit or the value is not about time. The error escapes control characters in the value.
+    let told = |place: &str, tell: &dyn Fn(&hdf5::Location)| {
+        e2vid_of(&camera, &set("odd.h5"), |events| {
+            let t = events.new_dataset_builder().with_data(&ms).create("ts").unwrap();
+            tell(if place == "ts" { &t } else { events });
+        })
+    };
+    let text = |name: &'static str, text: &str| {
+        let text: VarLenUnicode = text.parse().unwrap();
+        move |place: &hdf5::Location| {
+            place.new_attr::<VarLenUnicode>().create(name).unwrap().write_scalar(&text).unwrap()
+        }
+    };
+    for unit in
+        ["0.001 s", "1e-3 s", "1/1000 sec", "10^-3 s", "1000us", "ticks of 1 ms", "1 ms", "datetime64[ms]", "0.001"]
+    {
+        notes(&told("ts", &text("units", unit)), &set("set"), &SENSOR);
+        assert!(samples(&set("set")) == samples(&set("plain")), "{unit}");
+    }
+    let number =
+        |place: &hdf5::Location| place.new_attr::<f64>().create("time_unit").unwrap().write_scalar(&1e-3).unwrap();
+    notes(&told("events", &number), &set("set"), &SENSOR);
+    assert!(samples(&set("set")) == samples(&set("plain")));
+    for (place, name, unit, words) in [
+        ("ts", "units", "10 us", &["got \"10 us\"", "t * 10, with h5py", "--time-unit us"][..]),
+        ("events", "units", "ticks of 10us", &["got \"ticks of 10us\"", "t * 10,"]),
+        ("ts", "units", "0.1 ms", &["t * 100,", "--time-unit us"]),
+        ("ts", "units", "100ns", &["t * 100,", "--time-unit ns"]),
+        (
+            "ts",
+            "units",
+            "\u{1b}[2Jticks",
+            &["the attribute \"units\" of \"events/ts\": expected a unit", "\\u{1b}[2Jticks"],
+        ),
+        ("ts", "time_unit", "clock cycles", &["got \"clock cycles\"", "--time-unit s, ms, us or ns says"]),
+        ("events", "unit", "us per tick", &["got \"us per tick\""]),
+        ("ts", "unit", "1 MHz", &["got \"1 MHz\""]),
+        ("events", "unit_of_time", "10us", &["got \"10us\""]),
+        ("ts", "units", "minutes", &["t * 60000000,"]),
+        ("ts", "units", "ticks", &["got \"ticks\""]),
+        ("ts", "unit", "1", &["got \"1\""]),
+    ] {
+        let file = told(place, &text(name, unit));
+        says(&refused(&file, &set("none"), &SENSOR), words);
+        notes(&file, &set("set"), &[&SENSOR[..], &["--time-unit", "ms"]].concat());
+        assert!(samples(&set("set")) == samples(&set("plain")), "{unit}");
+    }
+    let said =
+        notes(&told("events", &text("unit", "px")), &set("set"), &[&SENSOR[..], &["--allow-clock-trouble"]].concat());
+    says(&said[0], &["is \"px\", which is no known unit (s, ms, us, ns); times are taken as s"]);
 }

@@ -10,32 +10,9 @@ use std::path::Path;
 use tonic_base::some_of;
 
 use crate::error::{Error, FolderKind, Result};
+use crate::source::folders::folder_names::{FILES, are_parts, is_group, is_number, is_numbered};
 use crate::source::folders::listing::Listing;
-use crate::source::labels::ClassList;
-use crate::source::labels::number_classes;
-
-/// Words in the names of folders that hold the training part of a dataset, separated by spaces.
-const TRAINING: &str = "train training trn trainval";
-/// Short words for parts of a dataset, separated by spaces: for the training part, then for all other parts. Class
-/// folders can have such names too, because `tr` and `te` are also codes of languages.
-const SHORT_PARTS: [&str; 2] = ["tr", "te ts va vl"];
-/// Words for numbered parts of a dataset, separated by spaces. In a folder's name, a number or a letter follows the
-/// word, as in `fold1` and `split_a`.
-const NUMBERED_PARTS: &str = "fold kfold split partition part cv";
-/// Words in the names of folders that hold another part of a dataset than the training part, separated by spaces.
-const OTHER_PARTS: &str = "test testing tst val valid validation validate validating eval evaluation evaluate dev devel \
-                           development holdout heldout";
-/// Words for persons, sessions and similar groups, separated by spaces. In a folder's name, a number or a letter
-/// follows the word, as in `user01` and `subject_3`.
-const GROUPS: &str = "user subject subj sub sbj speaker spk spkr participant person people actor signer patient \
-                      volunteer session sess ses trial take run rep recording rec seq sequence day date block batch camera \
-                      cam room";
-/// Letters for persons, sessions and similar groups, separated by spaces. In a folder's name, a number follows the
-/// letter, as in `s01` and `p3`.
-const GROUP_LETTERS: &str = "s p u r f m";
-/// Words in the names of numbered files, separated by spaces. A number or a letter follows the word, as in
-/// `sample_0003`. Such a name says nothing about the class of the file.
-const FILES: &str = "sample file item clip example event events data img image video v n no nr";
+use crate::source::labels::{ClassList, number_classes};
 
 /// The classes of a folder of recordings.
 #[derive(Debug)]
@@ -224,93 +201,6 @@ fn repeated_file<'a>(files: &[&'a str]) -> Option<(&'a str, &'a str)> {
     first.filter(|_| inside.len() > 1 && all.len() > 1 && 3 * pairs >= 2 * inside.len() * all.len())
 }
 
-/// Returns whether folders are the parts of a dataset, judged by their `names`. They are in each of these cases:
-///
-/// - More than half of the names are names of parts.
-/// - Exactly half are names of parts, and among them are the training part and another part.
-/// - All are names or short names of parts, and among them are the training part and another part.
-fn are_parts(names: &[&str]) -> bool {
-    let training = names.iter().filter(|name| is_part(name, TRAINING)).count();
-    let other = names.iter().filter(|name| is_part(name, OTHER_PARTS)).count();
-    let numbered = names.iter().filter(|name| is_numbered(name, NUMBERED_PARTS)).count();
-    let short = |part: &&str| names.iter().filter(|name| is_part(name, part)).count();
-    let [short_training, short_other] = SHORT_PARTS.each_ref().map(short);
-    let (parts, all) = (training + other + numbered, names.len());
-    2 * parts > all
-        || (2 * parts == all && training > 0 && other > 0)
-        || (parts + short_training + short_other == all && training + short_training > 0 && other + short_other > 0)
-}
-
-/// Returns whether the name of a folder has one of the words in `parts`, which are separated by spaces. Ignores case. A
-/// number or an ending such as `set` may follow the word (`val2017`, `trainset`). Other words may stand before or after
-/// it (`dvs_train`, `Test-Set`, `ibmGestureTrain`).
-fn is_part(name: &str, parts: &str) -> bool {
-    let words = words(name);
-    let joined = words.concat();
-    let ends = [words.first(), words.last(), Some(&joined)];
-    ends.into_iter().flatten().any(|word| {
-        let word = word.trim_end_matches(|c: char| c.is_ascii_digit());
-        let ends = ["set", "data", "split", "samples"];
-        let word = ends.iter().find_map(|end| word.strip_suffix(end)).unwrap_or(word);
-        is_listed(word, parts)
-    })
-}
-
-/// Splits a name into words, in lower case. A new word begins after every character that is not a letter or digit, and
-/// at every capital letter that follows a lower-case letter.
-fn words(name: &str) -> Vec<String> {
-    let mut words = vec![String::new()];
-    let mut before = ' ';
-    for c in name.chars() {
-        if !c.is_alphanumeric() || (c.is_uppercase() && before.is_lowercase()) {
-            words.push(String::new());
-        }
-        if let Some(word) = words.last_mut().filter(|_| c.is_alphanumeric()) {
-            word.extend(c.to_lowercase());
-        }
-        before = c;
-    }
-    words.retain(|word| !word.is_empty());
-    words
-}
-
-/// Returns whether a folder's name is that of a person, a session, a day or a similar group, such as `user01` or `s01`.
-fn is_group(name: &str) -> bool {
-    let has_digit = name.contains(|c: char| c.is_ascii_digit());
-    is_numbered(name, GROUPS) || (has_digit && is_numbered(name, GROUP_LETTERS)) || is_date(name)
-}
-
-/// Returns whether a name begins with a date, such as `2021-01-31`, `31.1.2021` or `20210131_lab`.
-fn is_date(name: &str) -> bool {
-    let is_year = |text: &str| text.len() == 4 && (text.starts_with("19") || text.starts_with("20"));
-    let is_day = |text: &str, most| text.len() < 3 && text.parse().is_ok_and(|n: u8| (1..=most).contains(&n));
-    let parts: Vec<&str> = name.split(|c: char| !c.is_ascii_digit()).collect();
-    match parts[..] {
-        [day, ..] if day.len() == 8 => is_year(&day[..4]) && is_day(&day[4..6], 12) && is_day(&day[6..], 31),
-        [a, b, c, ..] if is_year(a) => is_day(b, 12) && is_day(c, 31),
-        [a, b, c, ..] => is_year(c) && is_day(a, 31) && is_day(b, 31),
-        _ => false,
-    }
-}
-
-/// Returns whether a name begins with one of `words` (separated by spaces) and continues with a number, or with a
-/// single letter.
-fn is_numbered(name: &str, words: &str) -> bool {
-    let name = name.to_lowercase();
-    let (word, rest) = name.split_at(name.find(|c: char| !c.is_alphabetic()).unwrap_or(name.len()));
-    let rest = rest.trim_start_matches(|c: char| !c.is_alphanumeric());
-    is_listed(word, words) && (rest.starts_with(|c: char| c.is_ascii_digit()) || rest.chars().count() == 1)
-}
-
-fn is_listed(word: &str, words: &str) -> bool {
-    words.split(' ').any(|listed| listed == word)
-}
-
-/// Returns whether a folder's name is a number or a date: it has digits and no letters.
-fn is_number(name: &str) -> bool {
-    name.contains(|c: char| c.is_ascii_digit()) && !name.contains(char::is_alphabetic)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -439,19 +329,6 @@ mod tests {
         }
         assert_eq!(kind(&["wave/jim.npy", "wave/ann.npy", "clap/bob.npy", "clap/eve.npy"]), None);
         assert_eq!(kind(&["wave/jim.npy", "wave/ann.npy"]), None, "one class");
-        for (name, expected) in [
-            ("2021-01-31", true),
-            ("31.1.2021", true),
-            ("20210131_lab", true),
-            ("2021_1_2_lab", true),
-            ("12345678", false),
-            ("2021", false),
-            ("2021-13-01", false),
-            ("1-2-3", false),
-            ("wave", false),
-        ] {
-            assert_eq!(is_date(name), expected, "{name}");
-        }
         assert_eq!(files(&["2021-01-01", "2021-01-02"], &["1"]), Some(FolderKind::Groups));
     }
 

@@ -1,12 +1,9 @@
 //! Cuts a long recording into samples: finds the range of events of each sample.
-//!
-//! One pass over the times, in blocks that fit in memory, finds where every sample begins and ends. After wraps of the
-//! clock are undone, and also after events are sorted, the times are read once more. Only the times are used: other
-//! data in the file, such as a millisecond index, can be wrong.
 
 use crate::error::{BaseFault, Error, Result};
 use crate::source::labels::Row;
 use crate::source::options::Cut;
+use crate::source::samples::bounds::{Bounds, EvenTimes, Intervals, MAX_SAMPLES, scan, too_many};
 use crate::source::stream::EventStream;
 use crate::source::times::{Clock, Wrap};
 use crate::source::unlabelled::ask_unit;
@@ -14,13 +11,6 @@ use crate::source::vetting::{vet, vet_unwrapped};
 use crate::time_unit::TimeUnit;
 use tonic_base::and_more;
 use tonic_shard::NO_LABEL;
-
-/// Maximum number of samples that one recording is cut into.
-const MAX_SAMPLES: u64 = 1 << 24;
-/// Up to this number of samples, a recording can be cut into more samples than it has events. If it is cut into more
-/// samples than this, it must have at least one event per sample. Otherwise, one corrupt time, far from all others,
-/// would give very many empty samples.
-const MAX_SPARSE_SAMPLES: u64 = 1 << 20;
 
 /// Number of events at the end of a recording that are searched for its last valid time.
 const LAST: u64 = 1024;
@@ -85,9 +75,6 @@ pub(crate) struct Span {
     pub origin: Option<i64>,
 }
 
-/// Intervals of a recording that become samples: rows of a label table, each with the index of its class.
-pub(crate) type Intervals<'a> = [(&'a Row, u32)];
-
 /// Cuts a recording into samples, as `cut` and the `intervals` of a label table say. If the times of the recording are
 /// out of order, its events are sorted first.
 ///
@@ -96,8 +83,7 @@ pub(crate) type Intervals<'a> = [(&'a Row, u32)];
 /// [`tonic_base::Error::Usage`] for too many samples, if the intervals contain no event, or if an interval begins after
 /// the last event.
 pub(crate) fn cut(stream: &mut EventStream, cut: Cut, intervals: &Intervals<'_>) -> Result<Pieces> {
-    let most = MAX_SAMPLES.min(stream.len.max(MAX_SPARSE_SAMPLES));
-    let mut bounds = Bounds::new(cut, most, intervals);
+    let mut bounds = Bounds::new(stream, cut, intervals);
     let mut order = None;
     let mut clock = Clock::new(stream.time.unit);
     let mut in_order = scan(stream, &mut bounds, Some(&mut clock))?;
@@ -106,14 +92,14 @@ pub(crate) fn cut(stream: &mut EventStream, cut: Cut, intervals: &Intervals<'_>)
     let wrap = stream.time.wrap_to_undo(&found);
     if wrap.is_some() {
         stream.time.set_wrap(wrap.clone());
-        bounds = Bounds::new(cut, most, intervals);
+        bounds = Bounds::new(stream, cut, intervals);
         let mut clock = Clock::new(stream.time.unit);
         in_order = scan(stream, &mut bounds, Some(&mut clock))?;
         notes.extend(vet_unwrapped(stream, &clock.finish())?);
     }
     if !in_order {
         order = Some(stream.sort()?);
-        bounds = Bounds::new(cut, most, intervals);
+        bounds = Bounds::new(stream, cut, intervals);
         scan(stream, &mut bounds, None)?;
     }
     bounds.check(stream)?;
@@ -147,152 +133,6 @@ pub(crate) fn cut_one_class(stream: &mut EventStream, rule: Cut, class: u32) -> 
     let mut pieces = cut(stream, rule, &[])?;
     pieces.labels.fill(class);
     Ok(pieces)
-}
-
-/// The times at which samples begin and end. For each time, [`scan`] finds the first event at or after it.
-enum Bounds {
-    None,
-    /// The start times and the end times of pieces that all have the same duration. The first piece starts at the time
-    /// of the first event.
-    Even(EvenTimes, EvenTimes),
-    /// The start times and the end times of all intervals, together in one list, in microseconds and in ascending
-    /// order. With each time is the index of the first event at or after it. The index is `None` until [`scan`] finds
-    /// this event.
-    Listed(Vec<(i64, Option<u64>)>),
-}
-
-/// Evenly spaced times, beginning `offset` microseconds after the time of the first event. `found` has an entry for
-/// each of these times that is not after the last event: the index of the first event at or after it.
-struct EvenTimes {
-    origin: Option<i64>,
-    offset: i64,
-    stride: i64,
-    /// The first of the evenly spaced times that no event has reached yet, in microseconds. `None` before the first
-    /// event, or if the time overflows an `i64`.
-    next: Option<i64>,
-    found: Vec<u64>,
-    most: u64,
-    /// Time of the event that would have made `found` longer than the limit `most`. `None` if there is no such event.
-    too_many: Option<i64>,
-}
-
-impl EvenTimes {
-    fn new(offset: i64, stride: i64, most: u64) -> EvenTimes {
-        EvenTimes { origin: None, offset, stride, next: None, found: Vec::new(), most, too_many: None }
-    }
-
-    /// Processes event `i`, which has the time `time`. If the event is the first one at or after some of the evenly
-    /// spaced times, adds `i` to `found` once for each of these times. If `found` would become longer than `most`, adds
-    /// nothing and returns `false`.
-    fn see(&mut self, i: u64, time: i64) -> bool {
-        if self.too_many.is_some() {
-            return false;
-        }
-        if self.origin.is_none() {
-            self.origin = Some(time);
-            self.next = time.checked_add(self.offset);
-        }
-        // Count before pushing, so that one corrupt time cannot fill the memory.
-        let after = |next: i64| time.abs_diff(next) / self.stride.unsigned_abs();
-        let due = self.next.filter(|&next| next <= time).map_or(0, |next| after(next).saturating_add(1));
-        if due > self.most - self.found.len() as u64 {
-            self.too_many = Some(time);
-            return false;
-        }
-        while let Some(next) = self.next.filter(|&next| next <= time) {
-            self.found.push(i);
-            self.next = next.checked_add(self.stride);
-        }
-        true
-    }
-}
-
-impl Bounds {
-    /// Returns an error if there are more pieces than allowed.
-    fn check(&self, stream: &EventStream) -> Result<()> {
-        match self {
-            Bounds::Even(starts, ends) => match starts.too_many.or(ends.too_many) {
-                Some(time) => Err(too_many(stream, Some(time))),
-                None => Ok(()),
-            },
-            _ => Ok(()),
-        }
-    }
-
-    fn new(cut: Cut, most: u64, intervals: &Intervals<'_>) -> Bounds {
-        match cut {
-            Cut::Duration { length, overlap } => {
-                let stride = length - overlap;
-                Bounds::Even(EvenTimes::new(0, stride, most), EvenTimes::new(length, stride, most))
-            }
-            Cut::Events { .. } => Bounds::None,
-            Cut::Whole => {
-                let both = intervals.iter().filter_map(|(row, _)| row.interval);
-                let mut times: Vec<i64> = both.flat_map(|(start, end)| [start, end]).collect();
-                times.sort_unstable();
-                times.dedup();
-                Bounds::Listed(times.into_iter().map(|time| (time, None)).collect())
-            }
-        }
-    }
-}
-
-/// Reads the times of a recording, passes them to `clock`, and fills `bounds` as long as the times are in order.
-/// Returns whether all times are in order. If there is no `clock`, stops at the first block of times that is out of
-/// order.
-fn scan(stream: &EventStream, bounds: &mut Bounds, mut clock: Option<&mut Clock>) -> Result<bool> {
-    let (mut last, mut listed, mut in_order) = (None, 0, true);
-    for range in stream.strides() {
-        let stamps = stream.times(range.clone())?;
-        let times = stamps.places(last);
-        in_order &= times.is_sorted() && times.first().is_none_or(|first| last.is_none_or(|last| *first >= last));
-        last = times.last().copied();
-        match &mut clock {
-            Some(clock) => {
-                clock.miss(&stamps.missing);
-                clock.see(&times);
-            }
-            None if !in_order => return Ok(false),
-            None => {}
-        }
-        if !in_order {
-            continue;
-        }
-        match bounds {
-            Bounds::None => {}
-            Bounds::Even(starts, ends) => {
-                for (i, &time) in (range.start..).zip(&*times) {
-                    if !(starts.see(i, time) && ends.see(i, time)) {
-                        break;
-                    }
-                }
-            }
-            Bounds::Listed(bounds) => {
-                while let Some((time, place)) = bounds.get_mut(listed) {
-                    let before = times.partition_point(|t| t < time);
-                    if before == times.len() {
-                        break;
-                    }
-                    *place = Some(range.start + before as u64);
-                    listed += 1;
-                }
-            }
-        }
-    }
-    Ok(in_order)
-}
-
-/// Returns the error for too many pieces. If the recording is cut by duration, `time` is the time of the event at which
-/// there were too many pieces. The error then suggests that this time may be wrong.
-fn too_many(stream: &EventStream, time: Option<i64>) -> Error {
-    let stray = time.map_or(String::new(), |time| format!(" (or one of its times is stray: {time} us?)"));
-    let got = format!("more in {}: give longer ones{stray}", stream.path.display());
-    let events = stream.len;
-    let expected = match events {
-        ..MAX_SPARSE_SAMPLES => format!("at most {MAX_SPARSE_SAMPLES} of a recording of {events} events"),
-        _ => format!("at most {MAX_SAMPLES} of a recording, and no more than its {events} events"),
-    };
-    Error::usage("number of samples", expected, got)
 }
 
 /// Makes pieces of equal duration, `length` microseconds, that together contain every event. If there are intervals,
@@ -409,22 +249,4 @@ fn covered(spans: &[Span]) -> u64 {
         reached = reached.max(end);
     }
     sum
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn too_many_pieces_are_refused_before_they_are_listed() {
-        for (last, stride) in [(1 << 40, 1000), (i64::MAX, 1), (i64::MAX, 1 << 38)] {
-            let mut steps = EvenTimes::new(0, stride, MAX_SAMPLES);
-            assert!(steps.see(0, 0));
-            assert!(!steps.see(1, last), "{last} in steps of {stride}");
-            assert_eq!(steps.found, [0], "nothing was listed");
-        }
-        let mut steps = EvenTimes::new(0, 1 << 39, MAX_SAMPLES);
-        assert!(steps.see(0, 0) && steps.see(1, i64::MAX));
-        assert_eq!(steps.found.len() as u64, MAX_SAMPLES);
-    }
 }

@@ -1,10 +1,11 @@
 //! One recording as one sample, or cut into many.
 //!
 //! ```text
-//! cut                          the cuts of a recording: by time, by events, by the intervals of a table
+//! cut, bounds                  the cuts of a recording: by time, by events, by the intervals of a table
 //! long                         reads the samples
 //! ```
 
+mod bounds;
 mod cut;
 mod long;
 
