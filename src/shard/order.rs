@@ -82,7 +82,7 @@ impl Order {
     pub fn parts(&self) -> OrderParts {
         OrderParts {
             slots: self.slots.clone(),
-            within: (0..self.windows()).filter_map(|w| self.window(w).permutation).collect(),
+            window_permutations: (0..self.windows()).filter_map(|w| self.window(w).permutation).collect(),
             chunk_samples: self.chunk_samples as u32,
             missing: self.missing() as u32,
             window_chunks: self.window_chunks,
@@ -137,7 +137,7 @@ pub struct OrderParts {
     pub slots: Permutation,
     /// For each window, the permutation of its samples, which maps a position in the window to the index of a sample.
     /// The samples of a window are counted from 0, chunk after chunk in shuffled order.
-    pub within: Vec<Permutation>,
+    pub window_permutations: Vec<Permutation>,
     /// Number of samples per chunk.
     pub chunk_samples: u32,
     /// `chunk_samples` minus the number of samples in the last chunk.

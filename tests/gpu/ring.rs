@@ -52,7 +52,7 @@ impl Task {
     /// Copies the network to the device and starts an epoch.
     fn begin(&self, stream: &Stream) -> GpuNetwork {
         let batches = self.feed.loader().batches(BATCH);
-        let extent = Extent { batch: BATCH, longest: self.longest, trained: true, kept: 0, batches };
+        let extent = Extent { batch: BATCH, longest: self.longest, trains: true, kept: 0, batches };
         let mut on_device = GpuNetwork::new(self.program.clone(), &self.network, extent).unwrap();
         on_device.load(stream, &self.network, Some(&self.adam)).unwrap();
         on_device.begin(stream, 0, 0).unwrap();

@@ -106,7 +106,7 @@ pub(super) fn step_times(
     let size = batches.iter().map(|batch| batch.len()).max().unwrap_or(0);
     let total = (rounds + 1) * (TOGETHER + 1) + 2 * batches.len();
     let longest = batches.iter().map(|batch| batch.longest()).max().unwrap_or(0).max(time_steps);
-    let extent = Extent { batch: size, longest, trained: true, kept: 0, batches: total as u64 };
+    let extent = Extent { batch: size, longest, trains: true, kept: 0, batches: total as u64 };
     let mut on_device = GpuNetwork::new(program.clone(), &initial.network, extent)?;
     on_device.load(&stream, &initial.network, Some(&initial.adam))?;
     on_device.begin(&stream, 0, 0)?;

@@ -221,7 +221,7 @@ fn check_order(device: &Device) -> Result<Verdict> {
     for (samples, chunk_samples) in [(1, 64), (1000, 64), (20_001, 5000), (9000, 7)] {
         let order = Order::new([9; 32], samples, chunk_samples, 7, 2);
         let parts = order.parts();
-        let within: Vec<_> = parts.within.iter().map(Into::into).collect();
+        let within: Vec<_> = parts.window_permutations.iter().map(Into::into).collect();
         let within = device.buffer_from(&within)?;
         let order_there = device.buffer_from(&[DrawOrder::shuffled(&parts, within.address(), samples)])?;
         // Every sample is one empty frame. Its label is its number.
@@ -235,7 +235,7 @@ fn check_order(device: &Device) -> Result<Verdict> {
             samples: table.address(),
         };
         let source = BatchSource::new(columns, order_there.address());
-        let extent = Extent { batch: BATCH, longest: 1, trained: false, kept: 0, batches: 0 };
+        let extent = Extent { batch: BATCH, longest: 1, trains: false, kept: 0, batches: 0 };
         let mut on_device = GpuNetwork::new(program.clone(), &network, extent)?;
         on_device.load(&stream, &network, None)?;
         on_device.begin(&stream, 0, 0)?;
@@ -271,7 +271,7 @@ fn check_training(device: &Device) -> Result<Verdict> {
     let staged = StagedBatch::new(&stream, column_types, &batch, case.classes)?;
     let source = staged.source();
     let adam = Adam::new(AdamConfig::default(), network.parameters.flat().len());
-    let extent = Extent { batch: batch.len(), longest: case.steps, trained: true, kept: 0, batches: 4 };
+    let extent = Extent { batch: batch.len(), longest: case.steps, trains: true, kept: 0, batches: 4 };
     let train = |recorded: bool, steps: usize| -> Result<(Vec<f32>, Parameters)> {
         let mut on_device = GpuNetwork::new(program.clone(), &network, extent)?;
         on_device.load(&stream, &network, Some(&adam))?;

@@ -67,14 +67,14 @@ impl GpuEngine {
         Ok(if is_step { check_loss(result) } else { finite(result) }?)
     }
 
-    /// Copies a network and a batch to the device. `trained` says whether to allocate the buffers that only training
+    /// Copies a network and a batch to the device. `trains` says whether to allocate the buffers that only training
     /// needs.
     fn load(
         &mut self,
         network: &Network,
         batch: &Batch,
         steps: usize,
-        trained: bool,
+        trains: bool,
     ) -> Result<(GpuNetwork, StagedBatch)> {
         let Shape { inputs, classes, .. } = *network.shape();
         check_labels(batch, classes)?;
@@ -82,7 +82,7 @@ impl GpuEngine {
         let longest = batch.longest();
         let program = self.program(inputs, longest, batch)?;
         let staged = StagedBatch::new(&self.stream, program.column_types(), batch, classes)?;
-        let extent = Extent { batch: batch.len(), longest: longest.max(steps), trained, kept: 0, batches: 1 };
+        let extent = Extent { batch: batch.len(), longest: longest.max(steps), trains, kept: 0, batches: 1 };
         let mut on_device = GpuNetwork::new(program, network, extent)?;
         on_device.load(&self.stream, network, None)?;
         on_device.poison(&self.stream)?;

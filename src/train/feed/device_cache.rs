@@ -8,7 +8,7 @@ use tonic_loader::EpochOrder;
 use tonic_shard::{Decoder, PackedChunk, ShardSet, SparseFrames, Widths};
 
 use crate::error::{BaseFault, Result};
-use crate::feed::staging::{Amount, Stage, Staged, Staging};
+use crate::feed::staging::{Sizes, Stage, Staged, Staging};
 use crate::gpu::{Buffer, Device, Pinned, Stream};
 use crate::kernel::batch_source::BatchSource;
 use crate::kernel::interface::{DrawOrder, DrawPermutation};
@@ -21,7 +21,7 @@ const GROUP_SAMPLES: u64 = 2048;
 pub(crate) struct DeviceCache {
     staged: Staged,
     order: Buffer<DrawOrder>,
-    within: Buffer<DrawPermutation>,
+    window_permutations: Buffer<DrawPermutation>,
     /// Host memory for copying the order of an epoch to the GPU.
     host: Mutex<HostOrder>,
     source: BatchSource,
@@ -30,7 +30,7 @@ pub(crate) struct DeviceCache {
 #[derive(Debug)]
 struct HostOrder {
     order: Pinned<DrawOrder>,
-    within: Pinned<DrawPermutation>,
+    window_permutations: Pinned<DrawPermutation>,
 }
 
 /// A sample of a decoded chunk, whose cells are already checked.
@@ -41,9 +41,9 @@ struct CheckedSample<'a> {
 }
 
 impl Stage for CheckedSample<'_> {
-    fn amount(&self) -> Amount {
+    fn sizes(&self) -> Sizes {
         let sample = self.chunk.sample(self.inside);
-        Amount { samples: 1, frames: sample.frames(), entries: sample.entries() }
+        Sizes { samples: 1, frames: sample.frames(), entries: sample.entries() }
     }
 
     fn widths(&self) -> Widths {
@@ -62,13 +62,13 @@ impl Stage for CheckedSample<'_> {
 
 /// Computes from the manifest how many bytes a device cache of `set` would have.
 pub(crate) fn device_bytes(set: &ShardSet, column_types: ColumnTypes) -> u64 {
-    let Amount { samples, frames, entries } = amount_of(set);
+    let Sizes { samples, frames, entries } = sizes_of(set);
     column_types.bytes(samples as u64, frames as u64, entries as u64)
 }
 
-fn amount_of(set: &ShardSet) -> Amount {
+fn sizes_of(set: &ShardSet) -> Sizes {
     let totals = &set.manifest().totals;
-    Amount { samples: set.len() as usize, frames: totals.frames as usize, entries: totals.entries as usize }
+    Sizes { samples: set.len() as usize, frames: totals.frames as usize, entries: totals.entries as usize }
 }
 
 impl DeviceCache {
@@ -79,16 +79,16 @@ impl DeviceCache {
         column_types: ColumnTypes,
         progress: &Progress,
     ) -> Result<DeviceCache> {
-        let amount = amount_of(set);
-        let staged = Staged::new(device, column_types, amount)?;
+        let sizes = sizes_of(set);
+        let staged = Staged::new(device, column_types, sizes)?;
         let stream = device.stream()?;
         let description = &set.manifest().description;
         let (classes, widths) = (description.classes.len(), description.widths);
         let group = (GROUP_SAMPLES / u64::from(description.chunk_samples)).max(1);
-        let none = Amount::default();
+        let none = Sizes::default();
         let mut slots = [Staging::new(device, column_types, none)?, Staging::new(device, column_types, none)?];
         let mut chunks: Vec<PackedChunk> = Vec::new();
-        let mut base = Amount::default();
+        let mut base = Sizes::default();
         set.will_read(0..set.chunks());
         for (g, first) in (0..set.chunks()).step_by(group as usize).enumerate() {
             let numbers = first..(first + group).min(set.chunks());
@@ -104,7 +104,7 @@ impl DeviceCache {
             let staging = &mut slots[g % 2];
             staging.clear();
             staging.push(&samples, classes, base)?;
-            check_room(set, base.plus(staging.used()), amount)?;
+            check_room(set, base.plus(staging.used()), sizes)?;
             staging.upload(&stream, &staged, base)?;
             base = base.plus(staging.used());
             progress.add(samples.len() as u64);
@@ -113,8 +113,8 @@ impl DeviceCache {
         let order = device.buffer(1)?;
         let windows = set.order(0, 0).windows() as usize;
         let source = BatchSource::new(staged.columns(), order.address());
-        let host = Mutex::new(HostOrder { order: device.pinned(1)?, within: device.pinned(windows)? });
-        Ok(DeviceCache { within: device.buffer(windows)?, staged, order, host, source })
+        let host = Mutex::new(HostOrder { order: device.pinned(1)?, window_permutations: device.pinned(windows)? });
+        Ok(DeviceCache { window_permutations: device.buffer(windows)?, staged, order, host, source })
     }
 
     /// Returns the addresses of the samples and of the epoch's order in GPU memory.
@@ -123,35 +123,34 @@ impl DeviceCache {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.staged.bytes() + self.order.bytes() + self.within.bytes()
+        self.staged.bytes() + self.order.bytes() + self.window_permutations.bytes()
     }
 
     /// Queues a copy of an epoch's order to the GPU. The epoch will draw only the first `end` samples of the order.
     pub(crate) fn begin_epoch(&self, stream: &Stream, set: &ShardSet, order: EpochOrder, end: u64) -> Result<()> {
         let mut host = self.host.lock().unwrap_or_else(PoisonError::into_inner);
-        let HostOrder { order: whole, within } = &mut *host;
+        let HostOrder { order: whole, window_permutations } = &mut *host;
         whole.as_mut_slice()?[0] = match order {
             EpochOrder::Sequential => DrawOrder::sequential(0, end),
             EpochOrder::Shuffled { seed, epoch } => {
                 let parts = set.order(seed, epoch).parts();
-                for (to, from) in within.as_mut_slice()?.iter_mut().zip(&parts.within) {
+                for (to, from) in window_permutations.as_mut_slice()?.iter_mut().zip(&parts.window_permutations) {
                     *to = from.into();
                 }
-                stream.upload(&self.within, 0, within, 0..self.within.len())?;
-                DrawOrder::shuffled(&parts, self.within.address(), end)
+                stream.upload(&self.window_permutations, 0, window_permutations, 0..self.window_permutations.len())?;
+                DrawOrder::shuffled(&parts, self.window_permutations.address(), end)
             }
         };
         stream.upload(&self.order, 0, whole, 0..1)
     }
 }
 
-/// Returns an error if `got`, the amount read so far, exceeds `room`, the amount in the manifest.
-fn check_room(set: &ShardSet, got: Amount, room: Amount) -> Result<()> {
+/// Returns an error if `got`, the sizes read so far, exceeds `room`, the sizes in the manifest.
+fn check_room(set: &ShardSet, got: Sizes, room: Sizes) -> Result<()> {
     if got.fits(room) {
         return Ok(());
     }
-    let words =
-        |amount: Amount| format!("{} samples, {} frames, {} entries", amount.samples, amount.frames, amount.entries);
+    let words = |sizes: Sizes| format!("{} samples, {} frames, {} entries", sizes.samples, sizes.frames, sizes.entries);
     let path = set.dir().join(tonic_shard::MANIFEST_FILE);
     Err(crate::Error::corrupt(&path, "totals", format!("{} at least", words(got)), words(room)))
 }

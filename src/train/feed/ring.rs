@@ -8,7 +8,7 @@ use tonic_loader::{AHEAD, EpochOrder, EpochSample, Loader, Windows};
 
 use crate::error::Result;
 use crate::feed::device_cache::device_bytes;
-use crate::feed::staging::{Amount, Staged, Staging};
+use crate::feed::staging::{Sizes, Staged, Staging};
 use crate::gpu::{Buffer, Device, Event, Pinned, Stream};
 use crate::kernel::batch_source::BatchSource;
 use crate::kernel::interface::DrawOrder;
@@ -29,7 +29,7 @@ pub struct Ring {
     copies: Stream,
     idle: Vec<Slot>,
     /// Size of the largest slot so far. New slots get this size.
-    largest: Amount,
+    largest: Sizes,
 }
 
 /// A slot of the ring: memory on the host and on the GPU for a few batches.
@@ -37,7 +37,7 @@ pub struct Ring {
 pub(crate) struct Slot {
     staging: Staging,
     staged: Staged,
-    room: Amount,
+    room: Sizes,
     host_order: Pinned<DrawOrder>,
     order: Buffer<DrawOrder>,
     source: BatchSource,
@@ -48,7 +48,7 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    fn new(device: &Device, column_types: ColumnTypes, room: Amount) -> Result<Slot> {
+    fn new(device: &Device, column_types: ColumnTypes, room: Sizes) -> Result<Slot> {
         let staged = Staged::new(device, column_types, room)?;
         let order = device.buffer(1)?;
         Ok(Slot {
@@ -63,9 +63,9 @@ impl Slot {
         })
     }
 
-    /// Queues the copy to the GPU, after the kernels that read the slot's previous batches. `origin` is the index of
+    /// Queues the copy to the GPU, after the kernels that read the slot's previous batches. `first` is the index of
     /// the slot's first sample in the order of the epoch.
-    fn send(&mut self, ring: (&Device, ColumnTypes, &Stream), origin: u64) -> Result<()> {
+    fn send(&mut self, ring: (&Device, ColumnTypes, &Stream), first: u64) -> Result<()> {
         let (device, column_types, copies) = ring;
         if self.room != self.staging.room() {
             self.used.synchronize()?;
@@ -73,9 +73,9 @@ impl Slot {
             self.staged = Staged::new(device, column_types, self.room)?;
             self.source = BatchSource::new(self.staged.columns(), self.order.address());
         }
-        self.host_order.as_mut_slice()?[0] = DrawOrder::sequential(origin, self.staging.used().samples as u64);
+        self.host_order.as_mut_slice()?[0] = DrawOrder::sequential(first, self.staging.used().samples as u64);
         copies.wait(&self.used)?;
-        self.staging.upload(copies, &self.staged, Amount::default())?;
+        self.staging.upload(copies, &self.staged, Sizes::default())?;
         copies.upload(&self.order, 0, &self.host_order, 0..1)?;
         copies.record(&self.copied)
     }
@@ -92,7 +92,7 @@ impl Ring {
             column_types,
             copies: device.stream()?,
             idle: Vec::new(),
-            largest: Amount::default(),
+            largest: Sizes::default(),
         })
     }
 
@@ -129,7 +129,7 @@ pub(super) fn staged_epoch(
     let make = |windows: &mut Windows<'_>| -> Result<Option<(Slot, usize)>> {
         let Some(mut slot) = ring.slot(&mut made, &used)? else { return Ok(None) };
         slot.staging.clear();
-        let push = |samples: &[EpochSample<'_>]| slot.staging.push(samples, classes, Amount::default());
+        let push = |samples: &[EpochSample<'_>]| slot.staging.push(samples, classes, Sizes::default());
         let samples = windows.next_batches(together, push)?;
         if samples == 0 {
             ring.idle.push(slot);

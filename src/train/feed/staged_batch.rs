@@ -3,7 +3,7 @@
 use tonic_loader::Batch;
 
 use crate::error::Result;
-use crate::feed::staging::{Amount, Stage, Staged, Staging};
+use crate::feed::staging::{Sizes, Stage, Staged, Staging};
 use crate::gpu::{Buffer, Stream};
 use crate::kernel::batch_source::BatchSource;
 use crate::kernel::interface::DrawOrder;
@@ -26,11 +26,11 @@ impl StagedBatch {
     ) -> Result<StagedBatch> {
         let device = stream.device();
         let samples: Vec<_> = batch.frames.samples().zip(batch.labels.iter().copied()).collect();
-        let amount = samples.iter().map(Stage::amount).fold(Amount::default(), Amount::plus);
+        let sizes = samples.iter().map(Stage::sizes).fold(Sizes::default(), Sizes::plus);
         let (mut staging, staged) =
-            (Staging::new(device, column_types, amount)?, Staged::new(device, column_types, amount)?);
-        staging.push(&samples, classes, Amount::default())?;
-        staging.upload(stream, &staged, Amount::default())?;
+            (Staging::new(device, column_types, sizes)?, Staged::new(device, column_types, sizes)?);
+        staging.push(&samples, classes, Sizes::default())?;
+        staging.upload(stream, &staged, Sizes::default())?;
         let order = device.buffer_from(&[DrawOrder::batch(samples.len() as u64)])?;
         let source = BatchSource::new(staged.columns(), order.address());
         Ok(StagedBatch { source, _memory: (staged, order) })

@@ -18,7 +18,7 @@ const SAMPLES_PER_JOB: usize = 4;
 
 /// A number of samples, and how many frames and entries (active cells) they have in total.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Amount {
+pub(crate) struct Sizes {
     pub samples: usize,
     /// Number of frames of all samples together.
     pub frames: usize,
@@ -26,9 +26,9 @@ pub(crate) struct Amount {
     pub entries: usize,
 }
 
-impl Amount {
-    pub(super) fn plus(self, other: Amount) -> Amount {
-        Amount {
+impl Sizes {
+    pub(super) fn plus(self, other: Sizes) -> Sizes {
+        Sizes {
             samples: self.samples + other.samples,
             frames: self.frames + other.frames,
             entries: self.entries + other.entries,
@@ -37,29 +37,29 @@ impl Amount {
 
     /// Adds a quarter to the numbers of frames and entries, so that memory of this size also fits slightly larger
     /// batches.
-    fn with_a_quarter_more(self) -> Amount {
+    fn with_a_quarter_more(self) -> Sizes {
         let more = |n: usize| n + n / 4;
-        Amount { samples: self.samples, frames: more(self.frames), entries: more(self.entries) }
+        Sizes { samples: self.samples, frames: more(self.frames), entries: more(self.entries) }
     }
 
-    /// Returns the maximum of two amounts, separately for samples, frames and entries.
-    pub(super) fn at_least(self, other: Amount) -> Amount {
-        Amount {
+    /// Returns the maximum of two sizes, separately for samples, frames and entries.
+    pub(super) fn at_least(self, other: Sizes) -> Sizes {
+        Sizes {
             samples: self.samples.max(other.samples),
             frames: self.frames.max(other.frames),
             entries: self.entries.max(other.entries),
         }
     }
 
-    /// Whether this amount of data fits into memory for the amount `room`.
-    pub(super) fn fits(self, room: Amount) -> bool {
+    /// Whether data of these sizes fits into memory for the sizes `room`.
+    pub(super) fn fits(self, room: Sizes) -> bool {
         self.samples <= room.samples && self.frames <= room.frames && self.entries <= room.entries
     }
 }
 
 /// A sample to copy into a staging buffer.
 pub(crate) trait Stage: Sync {
-    fn amount(&self) -> Amount;
+    fn sizes(&self) -> Sizes;
     fn widths(&self) -> Widths;
     /// Returns the index of the sample's class, from 0.
     fn label(&self) -> u32;
@@ -68,9 +68,9 @@ pub(crate) trait Stage: Sync {
 }
 
 impl Stage for EpochSample<'_> {
-    fn amount(&self) -> Amount {
+    fn sizes(&self) -> Sizes {
         let sample = self.packed();
-        Amount { samples: 1, frames: sample.frames(), entries: sample.entries() }
+        Sizes { samples: 1, frames: sample.frames(), entries: sample.entries() }
     }
 
     fn widths(&self) -> Widths {
@@ -87,8 +87,8 @@ impl Stage for EpochSample<'_> {
 }
 
 impl Stage for (SampleFrames<'_>, u32) {
-    fn amount(&self) -> Amount {
-        Amount { samples: 1, frames: self.0.frames(), entries: self.0.entries() }
+    fn sizes(&self) -> Sizes {
+        Sizes { samples: 1, frames: self.0.frames(), entries: self.0.entries() }
     }
 
     fn widths(&self) -> Widths {
@@ -111,8 +111,8 @@ impl Stage for (SampleFrames<'_>, u32) {
 pub(crate) struct Staging {
     device: Device,
     column_types: ColumnTypes,
-    room: Amount,
-    used: Amount,
+    room: Sizes,
+    used: Sizes,
     samples: Pinned<Sample>,
     frame_ends: Pinned<u8>,
     cells: Pinned<u8>,
@@ -130,7 +130,7 @@ pub(crate) struct Staged {
 }
 
 impl Staged {
-    pub(super) fn new(device: &Device, column_types: ColumnTypes, room: Amount) -> Result<Staged> {
+    pub(super) fn new(device: &Device, column_types: ColumnTypes, room: Sizes) -> Result<Staged> {
         Ok(Staged {
             column_types,
             samples: device.buffer(room.samples)?,
@@ -155,12 +155,12 @@ impl Staged {
 }
 
 impl Staging {
-    pub(super) fn new(device: &Device, column_types: ColumnTypes, room: Amount) -> Result<Staging> {
+    pub(super) fn new(device: &Device, column_types: ColumnTypes, room: Sizes) -> Result<Staging> {
         Ok(Staging {
             device: device.clone(),
             column_types,
             room,
-            used: Amount::default(),
+            used: Sizes::default(),
             samples: device.pinned(room.samples)?,
             frame_ends: device.pinned(room.frames * column_types.frame_ends.bytes())?,
             cells: device.pinned(room.entries * column_types.cells.bytes())?,
@@ -169,23 +169,23 @@ impl Staging {
     }
 
     /// Returns how much data is in the buffer.
-    pub(super) fn used(&self) -> Amount {
+    pub(super) fn used(&self) -> Sizes {
         self.used
     }
 
     /// Returns how much data fits into the buffer.
-    pub(super) fn room(&self) -> Amount {
+    pub(super) fn room(&self) -> Sizes {
         self.room
     }
 
     /// Removes all samples. The memory stays allocated.
     pub(super) fn clear(&mut self) {
-        self.used = Amount::default();
+        self.used = Sizes::default();
     }
 
-    /// Adds samples to the buffer, which grows if needed. `base` is the amount of data that comes before the buffer's
+    /// Adds samples to the buffer, which grows if needed. `base` are the sizes of the data that comes before the buffer's
     /// content in GPU memory. Returns an error if a label is not below `classes`.
-    pub(super) fn push<S: Stage>(&mut self, samples: &[S], classes: usize, base: Amount) -> Result<()> {
+    pub(super) fn push<S: Stage>(&mut self, samples: &[S], classes: usize, base: Sizes) -> Result<()> {
         let start = self.used;
         let mut ends = Vec::with_capacity(samples.len());
         let mut end = start;
@@ -194,7 +194,7 @@ impl Staging {
             if label as usize >= classes {
                 return Err(KernelError::LabelOutsideReadout { sample: start.samples + i, label, classes }.into());
             }
-            end = end.plus(sample.amount());
+            end = end.plus(sample.sizes());
             ends.push(end);
         }
         if !end.fits(self.room) {
@@ -244,7 +244,7 @@ impl Staging {
         Ok(())
     }
 
-    fn grow(&mut self, room: Amount) -> Result<()> {
+    fn grow(&mut self, room: Sizes) -> Result<()> {
         let mut larger = Staging::new(&self.device, self.column_types, room)?;
         larger.used = self.used;
         let ColumnTypes { frame_ends, cells, counts } = self.column_types;
@@ -261,9 +261,9 @@ impl Staging {
         Ok(())
     }
 
-    /// Queues a copy of the buffer to the GPU memory `to`. `base` is the amount of data that `to` already has. The copy
+    /// Queues a copy of the buffer to the GPU memory `to`. `base` are the sizes of the data that `to` already has. The copy
     /// is written after it.
-    pub(crate) fn upload(&self, stream: &Stream, to: &Staged, base: Amount) -> Result<()> {
+    pub(crate) fn upload(&self, stream: &Stream, to: &Staged, base: Sizes) -> Result<()> {
         assert_eq!(self.column_types, to.column_types, "types of the columns");
         let ColumnTypes { frame_ends, cells, counts } = self.column_types;
         stream.upload(&to.samples, base.samples, &self.samples, 0..self.used.samples)?;

@@ -31,20 +31,20 @@ impl From<&Permutation> for DrawPermutation {
 }
 
 impl DrawOrder {
-    /// Makes the order of a shuffled epoch, which ends after `end` samples. `within` is the address of `parts.within`
-    /// in GPU memory.
-    pub(crate) fn shuffled(parts: &OrderParts, within: Address<DrawPermutation>, end: u64) -> DrawOrder {
+    /// Makes the order of a shuffled epoch, which ends after `end` samples. `window_permutations` is the address of those
+    /// of `parts` in GPU memory.
+    pub(crate) fn shuffled(parts: &OrderParts, window_permutations: Address<DrawPermutation>, end: u64) -> DrawOrder {
         DrawOrder {
-            within,
+            window_permutations,
             end,
-            origin: 0,
+            first: 0,
             slots: (&parts.slots).into(),
             shuffled: 1,
             one_batch: 0,
             chunk_samples: parts.chunk_samples,
             missing: parts.missing,
             window_chunks: parts.window_chunks,
-            windows: parts.within.len() as u32,
+            windows: parts.window_permutations.len() as u32,
             short_slot: parts.short_slot,
         }
     }
@@ -54,13 +54,13 @@ impl DrawOrder {
         DrawOrder { one_batch: 1, ..DrawOrder::sequential(0, samples) }
     }
 
-    /// Makes an order of `samples` samples without shuffling. `origin` is the position in the epoch at which the order
+    /// Makes an order of `samples` samples without shuffling. `first` is the position in the epoch at which the order
     /// starts.
-    pub(crate) fn sequential(origin: u64, samples: u64) -> DrawOrder {
+    pub(crate) fn sequential(first: u64, samples: u64) -> DrawOrder {
         DrawOrder {
-            within: Address::null(),
+            window_permutations: Address::null(),
             end: samples,
-            origin,
+            first,
             slots: DrawPermutation { key: [0; 8], half_bits: 1, n: 0 },
             shuffled: 0,
             one_batch: 0,

@@ -45,11 +45,11 @@ kernel_structs! {
     pub(crate) struct DrawOrder {
         /// One permutation for the samples of each window (a group of consecutive shuffled chunks). Null if `shuffled`
         /// is 0.
-        pub(crate) within: Address<DrawPermutation>,
+        pub(crate) window_permutations: Address<DrawPermutation>,
         /// Number of samples that the epoch draws.
         pub(crate) end: u64,
         /// Position in the epoch at which this order starts. 0 for a whole epoch.
-        pub(crate) origin: u64,
+        pub(crate) first: u64,
         /// The order of the chunks: maps a position among the shuffled chunks to the index of a chunk in the set.
         pub(crate) slots: DrawPermutation,
         /// 1 if the samples are shuffled, 0 if they keep their order.

@@ -33,7 +33,7 @@ __device__ __forceinline__ u64 sample_at(const DrawOrder& order, u64 position) {
     u64 w = position / whole;
     if (w + 1 < order.windows && position >= samples_before(order, (w + 1) * order.window_chunks)) w++;
     u64 start = samples_before(order, w * order.window_chunks);
-    u64 index = start + permuted(order.within[w], (u32)(position - start));
+    u64 index = start + permuted(order.window_permutations[w], (u32)(position - start));
     // The index that the sample would have if all chunks had the same length.
     if (index >= samples_before(order, (u64)order.short_slot + 1)) index += order.missing;
     u32 chunk = permuted(order.slots, (u32)(index / order.chunk_samples));
@@ -45,7 +45,7 @@ KERNEL(draw, DrawArgs, BLOCK_THREADS) {
     State& state = *args.state;
     const DrawOrder order = *args.order; // loaded at once
     u32* longest = (u32*)dynamic_shared_memory();
-    const u64 position = state.next, begin = order.one_batch ? 0 : position - order.origin;
+    const u64 position = state.next, begin = order.one_batch ? 0 : position - order.first;
     u64 left = state.stopped || begin >= order.end ? 0 : order.end - begin;
     u32 samples = left < args.batch_size ? (u32)left : args.batch_size;
     __syncthreads(); // the state has been read by all, and is written below

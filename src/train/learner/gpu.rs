@@ -62,7 +62,7 @@ impl GpuLearner {
         room: Room,
     ) -> Result<GpuLearner> {
         let device = program.device();
-        let extent = Extent { batch: room.batch, longest: room.longest, trained: true, kept: 0, batches: room.batches };
+        let extent = Extent { batch: room.batch, longest: room.longest, trains: true, kept: 0, batches: room.batches };
         let mut trained = GpuNetwork::new(program.clone(), &state.network, extent)?;
         trained.set_class_weights(class_weights)?;
         let mut learner = GpuLearner {

@@ -34,7 +34,7 @@ impl GpuEvaluator {
         let device = program.device();
         let samples = samples.max(1);
         let batch = samples.min(BATCH) as usize;
-        let extent = Extent { batch, longest, trained: false, kept: samples, batches: 0 };
+        let extent = Extent { batch, longest, trains: false, kept: samples, batches: 0 };
         Ok(GpuEvaluator {
             stream: device.stream()?,
             network: GpuNetwork::new(program.clone(), network, extent)?,

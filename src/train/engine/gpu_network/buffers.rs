@@ -14,8 +14,8 @@ pub struct Extent {
     pub batch: usize,
     /// Maximum number of time steps that a sample runs for.
     pub longest: usize,
-    /// Whether to allocate the buffers that only training needs.
-    pub trained: bool,
+    /// Whether the network trains: whether to allocate the buffers that only training needs.
+    pub trains: bool,
     /// The buffers keep the predictions for this many samples of an epoch. If 0, they keep only the predictions for the
     /// last batch.
     pub kept: u64,
@@ -34,9 +34,9 @@ impl Extent {
         self.batch * self.time()
     }
 
-    /// Returns the length of a buffer that only training needs: `len`, or 0 if the network is not trained.
-    pub(super) fn trained(&self, len: usize) -> usize {
-        if self.trained { len } else { 0 }
+    /// Returns the length of a buffer that only training needs: `len`, or 0 if the network does not train.
+    pub(super) fn if_training(&self, len: usize) -> usize {
+        if self.trains { len } else { 0 }
     }
 }
 
@@ -139,7 +139,7 @@ impl DenseInput {
         let (width, pieces) = (padded(cells), program.column_types().input_pieces());
         let block_frames = (INFLATE_BYTES / (pieces * width * size_of::<u16>())).min(INFLATE_FRAMES);
         let len = pieces.saturating_mul(extent.rows()).saturating_mul(width);
-        let needed = extent.trained || width <= MAX_DENSE_FORWARD;
+        let needed = extent.trains || width <= MAX_DENSE_FORWARD;
         let too_long = extent.time() > block_frames * MAX_GRID_Y;
         if !needed || block_frames == 0 || too_long || len > MAX_DENSE_INPUT / size_of::<u16>() {
             return Ok(None);
@@ -179,13 +179,13 @@ impl Hidden {
             weights_at: at,
             bias_at: at + inputs * outputs,
             forward: device.buffer(weights(dense))?,
-            backward: device.buffer(extent.trained(weights(!first)))?,
-            v: device.buffer(extent.trained(rows * width))?,
+            backward: device.buffer(extent.if_training(weights(!first)))?,
+            v: device.buffer(extent.if_training(rows * width))?,
             spikes: device.buffer(if last { 0 } else { rows * width })?,
-            lambda: device.buffer(extent.trained(pieces * rows * width))?,
-            lambda_totals: device.buffer(extent.trained(extent.batch * width))?,
+            lambda: device.buffer(extent.if_training(pieces * rows * width))?,
+            lambda_totals: device.buffer(extent.if_training(extent.batch * width))?,
             splits,
-            partials: device.buffer(extent.trained(splits * before_width * width))?,
+            partials: device.buffer(extent.if_training(splits * before_width * width))?,
         })
     }
 
@@ -234,10 +234,10 @@ impl Readout {
             losses: device.buffer(kept)?,
             predicted: device.buffer(kept)?,
             labels: device.buffer(kept)?,
-            row: device.buffer(extent.trained(batch * width))?,
-            out: device.buffer(extent.trained((neurons + 1) * classes))?,
+            row: device.buffer(extent.if_training(batch * width))?,
+            out: device.buffer(extent.if_training((neurons + 1) * classes))?,
             class_weights: device.buffer(0)?,
-            scores: device.buffer(extent.trained(extent.batches as usize))?,
+            scores: device.buffer(extent.if_training(extent.batches as usize))?,
         })
     }
 
@@ -268,7 +268,7 @@ impl Readout {
 impl CountedSpikes {
     pub(super) fn new(device: &Device, extent: Extent, hidden: &[Hidden]) -> Result<CountedSpikes> {
         let width = hidden.iter().map(|layer| layer.width).max().unwrap_or(0);
-        let len = extent.trained(extent.batch * width);
+        let len = extent.if_training(extent.batch * width);
         Ok(CountedSpikes { spikes: device.buffer(len)?, active_steps: device.buffer(len)? })
     }
 }
@@ -276,9 +276,9 @@ impl CountedSpikes {
 impl AdamState {
     pub(super) fn new(device: &Device, extent: Extent, parameters: usize) -> Result<AdamState> {
         Ok(AdamState {
-            mean: device.buffer(extent.trained(parameters))?,
-            mean_square: device.buffer(extent.trained(parameters))?,
-            lr: device.buffer(extent.trained(1))?,
+            mean: device.buffer(extent.if_training(parameters))?,
+            mean_square: device.buffer(extent.if_training(parameters))?,
+            lr: device.buffer(extent.if_training(1))?,
             settings: None,
         })
     }

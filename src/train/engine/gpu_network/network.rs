@@ -72,7 +72,7 @@ impl GpuNetwork {
             begun: device.pinned(1)?,
             drawn: device.buffer(extent.batch)?,
             parameters: device.buffer(parameters)?,
-            gradients: device.buffer(extent.trained(parameters))?,
+            gradients: device.buffer(extent.if_training(parameters))?,
             layers: device.buffer_from(&layers)?,
             counted: CountedSpikes::new(device, extent, &hidden)?,
             hidden,
@@ -164,7 +164,7 @@ impl GpuNetwork {
     }
 
     /// Runs a batch forward and returns the spike counts of each hidden layer. Needs the buffers for training
-    /// (`Extent::trained`). Call [`begin`](Self::begin) before the next training step.
+    /// (`Extent::trains`). Call [`begin`](Self::begin) before the next training step.
     pub(crate) fn spikes(
         &mut self,
         stream: &Stream,
