@@ -91,7 +91,7 @@ impl<'a> ChunkMaker<'a> {
     pub fn make_samples(&mut self, number: u64, samples: Range<u64>) -> Result<(Totals, EncodedChunk), ChunkFailure> {
         let mut totals = Totals::new(self.description.classes.len());
         let encoded = if samples.clone().any(|sample| self.large(sample).is_some()) {
-            let chunk = self.stream_samples(samples)?;
+            let chunk = self.frame_large_samples(samples)?;
             totals.add_large(&chunk);
             self.encoder.encode_large(number, &chunk)?
         } else {
@@ -114,11 +114,11 @@ impl<'a> ChunkMaker<'a> {
     }
 
     /// Reads, transforms and frames the samples in `samples`, a range of the set. Reads large samples in blocks.
-    fn stream_samples(&mut self, samples: Range<u64>) -> Result<LargeChunk, ChunkFailure> {
+    fn frame_large_samples(&mut self, samples: Range<u64>) -> Result<LargeChunk, ChunkFailure> {
         let mut chunk = LargeChunk::new(self.description.widths, self.description.extras.len())?;
         for sample in samples {
             match self.large(sample) {
-                Some((large, stream)) => self.stream_sample(&mut chunk, sample, large, stream)?,
+                Some((large, stream)) => self.add_large_sample(&mut chunk, sample, large, stream)?,
                 None => chunk.push(&self.frame_samples(sample..sample + 1)?)?,
             }
         }
@@ -126,7 +126,7 @@ impl<'a> ChunkMaker<'a> {
     }
 
     /// Transforms and frames a large sample, and appends it to the chunk. `number` is the sample's index in the set.
-    fn stream_sample(
+    fn add_large_sample(
         &mut self,
         chunk: &mut LargeChunk,
         number: u64,

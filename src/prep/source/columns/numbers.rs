@@ -303,23 +303,23 @@ impl EventBlock {
         EventBlock { t, x, y: column(|block| block.y.as_ref()), p: column(|block| block.p.as_ref()) }
     }
 
-    /// Splits the block into consecutive samples. `lengths` has the number of events of each sample. `origins` has one
-    /// time for each sample, in microseconds, which is subtracted from the sample's times. If a sample's origin is
+    /// Splits the block into consecutive samples. `lengths` has the number of events of each sample. `zeros` has one
+    /// time for each sample, in microseconds, which is subtracted from the sample's times. If a sample's zero is
     /// `None`, its times stay as they are.
-    pub(crate) fn into_samples(self, lengths: &[usize], origins: &[Option<i64>]) -> RawSamples {
+    pub(crate) fn into_samples(self, lengths: &[usize], zeros: &[Option<i64>]) -> RawSamples {
         let Stamps { mut us, mut missing } = self.t;
         let mut offsets = Vec::with_capacity(lengths.len() + 1);
         offsets.push(0);
         let mut late = Vec::new();
-        for (&length, &origin) in lengths.iter().zip(origins) {
+        for (&length, &zero) in lengths.iter().zip(zeros) {
             let start = offsets[offsets.len() - 1];
             offsets.push(start + length);
-            let origin = origin.unwrap_or(0);
-            if origin == 0 {
+            let zero = zero.unwrap_or(0);
+            if zero == 0 {
                 continue;
             }
             for (i, t) in us[start..start + length].iter_mut().enumerate() {
-                match t.checked_sub(origin) {
+                match t.checked_sub(zero) {
                     Some(after) => *t = after,
                     None => late.push(start + i),
                 }

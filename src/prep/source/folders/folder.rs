@@ -40,7 +40,7 @@ pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
         LabelSource::Csv(path) => Some(path.as_path()),
         _ => None,
     };
-    let known: Vec<&Path> = table.into_iter().chain(options.classes.as_ref().map(ClassList::origin)).collect();
+    let known: Vec<&Path> = table.into_iter().chain(options.classes.as_ref().map(ClassList::path)).collect();
     let mut listing = Listing::of(dir, &known, table.is_some())?;
     let unread = listing.check_unread(dir)?;
     if listing.files.is_empty() {

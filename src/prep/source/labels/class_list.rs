@@ -19,9 +19,9 @@ use crate::source::recording::Recording;
 pub struct ClassList {
     names: Arc<[String]>,
     /// Maps the name of each class, in Unicode normal form C, to its index in `names`.
-    places: Arc<HashMap<String, u32>>,
+    indices: Arc<HashMap<String, u32>>,
     /// Path of the text file or of the shard set that the list was read from.
-    origin: PathBuf,
+    path: PathBuf,
 }
 
 impl ClassList {
@@ -66,32 +66,32 @@ impl ClassList {
             return Err(Error::usage("classes_of", "a set with classes", format!("none in {}", dir.display())));
         }
         let list = ClassList::of(dir, names);
-        if list.places.len() < list.names.len() {
+        if list.indices.len() < list.names.len() {
             let expected = "classes that differ in more than the Unicode normal form of their names";
             return Err(Error::usage("classes_of", expected, dir.display()));
         }
         Ok(list)
     }
 
-    fn of(origin: &Path, names: Vec<String>) -> ClassList {
-        let places = names.iter().map(|name| name.nfc().collect()).zip(0..).collect();
-        ClassList { names: names.into(), places: Arc::new(places), origin: origin.into() }
+    fn of(path: &Path, names: Vec<String>) -> ClassList {
+        let indices = names.iter().map(|name| name.nfc().collect()).zip(0..).collect();
+        ClassList { names: names.into(), indices: Arc::new(indices), path: path.into() }
     }
 
     /// Returns the index of a class in the list. `None` if the list doesn't have the class. `name` can be in any
     /// Unicode normal form.
-    fn place(&self, name: &str) -> Option<u32> {
-        self.places.get(name).or_else(|| self.places.get(&name.nfc().collect::<String>())).copied()
+    fn index(&self, name: &str) -> Option<u32> {
+        self.indices.get(name).or_else(|| self.indices.get(&name.nfc().collect::<String>())).copied()
     }
 
     /// Returns the path of the text file or of the shard set that the list was read from.
-    pub(crate) fn origin(&self) -> &Path {
-        &self.origin
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Returns whether the list has the class `name`, which can be in any Unicode normal form.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.place(name).is_some()
+        self.index(name).is_some()
     }
 
     /// Checks that the label of every row of a table is in the list. `table` is the path of the table, for the error
@@ -116,8 +116,8 @@ impl ClassList {
     /// [`Error::UnknownClass`] for a class that is not in the list; [`tonic_base::Error::Usage`] if recordings without
     /// class names have no labels either.
     pub(crate) fn apply(&self, recordings: &mut [Recording]) -> Result<()> {
-        let numbered = self.places_of_numbers(recordings)?;
-        // The names that recordings of a folder share, and their places.
+        let numbered = self.indices_of_numbers(recordings)?;
+        // The names that recordings of a folder share, and their indices.
         let mut shared: Option<(Arc<[String]>, Vec<u32>)> = None;
         for recording in recordings {
             let labels = recording.labels.iter_mut().filter(|label| **label != NO_LABEL);
@@ -126,9 +126,9 @@ impl ClassList {
                 continue;
             };
             let known = shared.take().filter(|(known, _)| Arc::ptr_eq(known, &names));
-            let places = known.map_or_else(|| self.find(&recording.path, &names), |(_, places)| Ok(places))?;
-            labels.for_each(|label| *label = places[*label as usize]);
-            shared = Some((names, places));
+            let indices = known.map_or_else(|| self.find(&recording.path, &names), |(_, indices)| Ok(indices))?;
+            labels.for_each(|label| *label = indices[*label as usize]);
+            shared = Some((names, indices));
         }
         Ok(())
     }
@@ -139,7 +139,7 @@ impl ClassList {
     ///
     /// # Errors
     /// Errors of [`ClassList::apply`].
-    fn places_of_numbers(&self, recordings: &mut [Recording]) -> Result<HashMap<u32, u32>> {
+    fn indices_of_numbers(&self, recordings: &mut [Recording]) -> Result<HashMap<u32, u32>> {
         let nameless = || recordings.iter().filter(|recording| recording.classes.is_none());
         let Some(first) = nameless().next() else { return Ok(HashMap::new()) };
         let path = first.path.clone();
@@ -166,8 +166,8 @@ impl ClassList {
     /// # Errors
     /// [`Error::UnknownClass`] if the list lacks some of the names.
     fn find(&self, path: &Path, names: &[String]) -> Result<Vec<u32>> {
-        let places: Option<Vec<u32>> = names.iter().map(|name| self.place(name)).collect();
-        places.ok_or_else(|| {
+        let indices: Option<Vec<u32>> = names.iter().map(|name| self.index(name)).collect();
+        indices.ok_or_else(|| {
             let unknown = names.iter().filter(|name| !self.has(name)).cloned();
             self.unknown(path, None, &unknown.collect::<Vec<_>>())
         })
@@ -177,7 +177,7 @@ impl ClassList {
         Error::UnknownClass {
             path: path.into(),
             line,
-            list: self.origin.clone(),
+            list: self.path.clone(),
             expected: some_of(&self.names),
             got: some_of(names),
         }

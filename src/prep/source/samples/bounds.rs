@@ -35,7 +35,8 @@ pub(super) enum Bounds {
 /// Evenly spaced times, beginning `offset` microseconds after the time of the first event. `found` has an entry for
 /// each of these times that is not after the last event: the index of the first event at or after it.
 pub(super) struct EvenTimes {
-    pub(super) origin: Option<i64>,
+    /// Time of the first event.
+    pub(super) first: Option<i64>,
     offset: i64,
     pub(super) stride: i64,
     /// The first of the evenly spaced times that no event has reached yet, in microseconds. `None` before the first
@@ -49,7 +50,7 @@ pub(super) struct EvenTimes {
 
 impl EvenTimes {
     fn new(offset: i64, stride: i64, most: u64) -> EvenTimes {
-        EvenTimes { origin: None, offset, stride, next: None, found: Vec::new(), most, too_many: None }
+        EvenTimes { first: None, offset, stride, next: None, found: Vec::new(), most, too_many: None }
     }
 
     /// Processes event `i`, which has the time `time`. If the event is the first one at or after some of the evenly
@@ -59,8 +60,8 @@ impl EvenTimes {
         if self.too_many.is_some() {
             return false;
         }
-        if self.origin.is_none() {
-            self.origin = Some(time);
+        if self.first.is_none() {
+            self.first = Some(time);
             self.next = time.checked_add(self.offset);
         }
         // Count before pushing, so that one corrupt time cannot fill the memory.

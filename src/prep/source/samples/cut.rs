@@ -72,7 +72,7 @@ pub(crate) struct Span {
     /// Index after the last event.
     pub end: u64,
     /// Time that becomes 0 in the sample, in microseconds. If `None`, the time of the sample's first event becomes 0.
-    pub origin: Option<i64>,
+    pub zero: Option<i64>,
 }
 
 /// Cuts a recording into samples, as `cut` and the `intervals` of a label table say. If the times of the recording are
@@ -107,7 +107,7 @@ pub(crate) fn cut(stream: &mut EventStream, cut: Cut, intervals: &Intervals<'_>)
         (Bounds::Even(starts, ends), Cut::Duration { length, .. }) => stepped(stream, starts, ends, length, intervals)?,
         (Bounds::Listed(bounds), _) => listed(stream, &bounds, intervals)?,
         (Bounds::None, Cut::Events { count, overlap }) => counted(stream, count, overlap)?,
-        _ => Pieces { spans: vec![Span { start: 0, end: stream.len, origin: None }], ..Pieces::default() },
+        _ => Pieces { spans: vec![Span { start: 0, end: stream.len, zero: None }], ..Pieces::default() },
     };
     check_begun(stream, intervals)?;
     if pieces.labels.is_empty() {
@@ -144,8 +144,8 @@ fn stepped(
     length: i64,
     intervals: &Intervals<'_>,
 ) -> Result<Pieces> {
-    let Some(origin) = starts.origin else {
-        return Ok(Pieces { spans: vec![Span { start: 0, end: stream.len, origin: None }], ..Pieces::default() });
+    let Some(first) = starts.first else {
+        return Ok(Pieces { spans: vec![Span { start: 0, end: stream.len, zero: None }], ..Pieces::default() });
     };
     // Stop at the first piece that contains the last event. Overlapping pieces after it contain no other events.
     let count = (ends.found.len() + 1).min(starts.found.len());
@@ -154,7 +154,7 @@ fn stepped(
     sorted.sort_unstable();
     let mut pieces = Pieces::default();
     for (k, &start) in starts.found[..count].iter().enumerate() {
-        let begin = origin.saturating_add(starts.stride.saturating_mul(k as i64));
+        let begin = first.saturating_add(starts.stride.saturating_mul(k as i64));
         if !sorted.is_empty() {
             let middle = begin.saturating_add(length / 2);
             let begun = sorted.partition_point(|(from, ..)| *from <= middle);
@@ -167,7 +167,7 @@ fn stepped(
             }
         }
         let end = ends.found.get(k).copied().unwrap_or(stream.len);
-        pieces.spans.push(Span { start, end, origin: Some(begin) });
+        pieces.spans.push(Span { start, end, zero: Some(begin) });
     }
     if pieces.spans.is_empty() { Err(nowhere(stream, intervals)) } else { Ok(pieces) }
 }
@@ -181,7 +181,7 @@ fn listed(stream: &EventStream, bounds: &[(i64, Option<u64>)], intervals: &Inter
     let mut pieces = Pieces::default();
     for (row, class) in intervals {
         let Some((from, to)) = row.interval else { continue };
-        pieces.spans.push(Span { start: place(from), end: place(to), origin: Some(from) });
+        pieces.spans.push(Span { start: place(from), end: place(to), zero: Some(from) });
         pieces.labels.push(*class);
     }
     if stream.len > 0 && covered(&pieces.spans) == 0 { Err(nowhere(stream, intervals)) } else { Ok(pieces) }
@@ -235,7 +235,7 @@ fn counted(stream: &EventStream, count: u64, overlap: u64) -> Result<Pieces> {
     if pieces > MAX_SAMPLES {
         return Err(too_many(stream, None));
     }
-    let span = |k: u64| Span { start: k * stride, end: stream.len.min(k * stride + count), origin: None };
+    let span = |k: u64| Span { start: k * stride, end: stream.len.min(k * stride + count), zero: None };
     Ok(Pieces { spans: (0..pieces).map(span).collect(), ..Pieces::default() })
 }
 

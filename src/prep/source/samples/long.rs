@@ -94,7 +94,7 @@ impl Long {
     }
 
     fn read_from(&self, stream: &EventStream, samples: Range<u64>) -> Result<RawSamples> {
-        let whole = [Span { start: 0, end: stream.len, origin: None }];
+        let whole = [Span { start: 0, end: stream.len, zero: None }];
         let cut = !self.spans.is_empty();
         let spans = if cut { &self.spans[samples.start as usize..samples.end as usize] } else { &whole[..] };
         for (i, span) in spans.iter().enumerate() {
@@ -127,16 +127,16 @@ impl Long {
         let (notes, lasts) = if cut { (Vec::new(), None) } else { self.vet_whole(stream, &mut block)? };
         self.seen.get_or_init(|| Seen { notes, assumed: stream.time.assumed(), lasts, checked: None });
         let mut start = 0;
-        let origins: Vec<Option<i64>> = spans
+        let zeros: Vec<Option<i64>> = spans
             .iter()
             .zip(&lengths)
             .map(|(span, length)| {
                 let first = block.t.first(start..start + length);
                 start += length;
-                if cut { span.origin.or(first) } else { None }
+                if cut { span.zero.or(first) } else { None }
             })
             .collect();
-        Ok(block.into_samples(&lengths, &origins))
+        Ok(block.into_samples(&lengths, &zeros))
     }
 }
 
@@ -277,7 +277,7 @@ impl ReadSamples for Long {
             });
             let wrap = self.seen.get().and_then(|seen| seen.checked.as_ref()).and_then(|(wrap, _)| wrap.as_ref());
             let range = span.map_or(0..stream.len, |span| span.start..span.end);
-            let mut origin = span.and_then(|span| span.origin);
+            let mut zero = span.and_then(|span| span.zero);
             for block in blocks(range, most, stream) {
                 let first = block.start;
                 let mut block = stream.read(block)?;
@@ -286,9 +286,9 @@ impl ReadSamples for Long {
                 }
                 let events = block.t.us.len();
                 if span.is_some() {
-                    origin = origin.or_else(|| block.t.first(0..events));
+                    zero = zero.or_else(|| block.t.first(0..events));
                 }
-                take(block.into_samples(&[events], &[origin]))?;
+                take(block.into_samples(&[events], &[zero]))?;
             }
             Ok(())
         })
