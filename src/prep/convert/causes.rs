@@ -77,8 +77,8 @@ pub(super) fn left_out_warnings(inputs: &Inputs, limit: f64) -> Result<Vec<Strin
         let Unlabelled { events, of, intervals: (from, to), times: (first, last), probable } = left;
         let unit = ask_unit(*probable);
         format!(
-            "warning: the intervals of `labels` leave out {} of the events of {} ({events} of {of}): they go from {} to \
-             {} s, the events from {} to {} s; {unit}",
+            "warning: the intervals of `labels` leave out {} of the events of {} ({events} of {of}): they go from {} \
+             to {} s, the events from {} to {} s; {unit}",
             percent(*events as f64 / *of as f64),
             recording.name,
             seconds(*from),
@@ -94,7 +94,10 @@ pub(super) fn left_out_warnings(inputs: &Inputs, limit: f64) -> Result<Vec<Strin
         let share = events as f64 / all as f64;
         warnings.extend((share > limit).then(|| {
             let percent = percent(share);
-            format!("warning: {recordings} recordings without a row in `labels` have {percent} of the events ({events} of {all})")
+            format!(
+                "warning: {recordings} recordings without a row in `labels` have {percent} of the events ({events} \
+                 of {all})"
+            )
         }));
     }
     let mut cut = Vec::new();
@@ -180,8 +183,8 @@ fn crop_cause(setting: Setting<'_>, crop: CropTime, sample: u64, (first, last): 
         Some(max) if first > max && last.saturating_sub(first) < first => {
             let from_zero = if uncut { ", or `sample_duration`, whose samples start at 0" } else { "" };
             format!(
-                "{span}, all of it after {} s: times that do not start at 0, but at the Unix epoch or with a clock, need \
-                 a recipe with TimeAlignment before CropTime{from_zero}; {unit}",
+                "{span}, all of it after {} s: times that do not start at 0, but at the Unix epoch or with a clock, \
+                 need a recipe with TimeAlignment before CropTime{from_zero}; {unit}",
                 seconds(max)
             )
         }
@@ -203,8 +206,8 @@ fn slicing_cause(setting: Setting<'_>, sample: u64, events: u64, duration: i64) 
     let unit = "times in another unit need `time_unit`";
     let window = |window: f64, name: &str| {
         format!(
-            "the last, incomplete window of a sample is left out; {lasts}, a window ({name}) {} s: samples of few windows \
-             need a shorter one, or include_incomplete = true in the recipe's [frames]; {unit}",
+            "the last, incomplete window of a sample is left out; {lasts}, a window ({name}) {} s: samples of few \
+             windows need a shorter one, or include_incomplete = true in the recipe's [frames]; {unit}",
             seconds(window as i64)
         )
     };
@@ -217,7 +220,8 @@ fn slicing_cause(setting: Setting<'_>, sample: u64, events: u64, duration: i64) 
         }
         Framing::ToTimesurface(rule) if !rule.include_incomplete => window(rule.dt, "dt"),
         Framing::ToFrame(ToFrame { time_window: Some(_), .. }) | Framing::ToTimesurface(_) => format!(
-            "the last events of a sample that lasts a whole number of windows are left out, as in Tonic; {lasts}; {unit}"
+            "the last events of a sample that lasts a whole number of windows are left out, as in Tonic; {lasts}; \
+             {unit}"
         ),
         Framing::ToFrame(ToFrame { event_count: Some(count), .. }) => format!(
             "the events after the last full frame are left out; sample {sample} has {events}, a frame (event_count) \
@@ -225,7 +229,8 @@ fn slicing_cause(setting: Setting<'_>, sample: u64, events: u64, duration: i64) 
         ),
         Framing::ToFrame(ToFrame { n_event_bins: Some(bins), .. }) => {
             format!(
-                "what is left after {bins} equal bins is left out; sample {sample} has {events}: give fewer n_event_bins"
+                "what is left after {bins} equal bins is left out; sample {sample} has {events}: give fewer \
+                 n_event_bins"
             )
         }
         Framing::ToFrame(ToFrame { n_time_bins: Some(1), .. }) => {

@@ -115,8 +115,8 @@ impl Division {
         let (samples, bytes) = (self.estimate.samples, human_bytes(self.estimate.bytes));
         let (threads, read_speed) = (job.conversion.threads, human_bytes(self.read_speed as u64));
         format!(
-            "{table}\nset of {samples} samples, about {bytes}\nseconds as measured on a few samples here, with {threads} \
-             threads, and for reading at {read_speed}/s, as measured here\n"
+            "{table}\nset of {samples} samples, about {bytes}\nseconds as measured on a few samples here, with \
+             {threads} threads, and for reading at {read_speed}/s, as measured here\n"
         )
     }
 }

@@ -231,8 +231,8 @@ impl Pixels {
         }
         let warning = if 10 * self.fractions > self.count { "warning: " } else { "" };
         Ok(Some(format!(
-            "{warning}{field} has fractions, which are cut off: an event is in the pixel that it lies in; if whole numbers \
-             are the centres of pixels, as after undistortion, save np.rint({field})"
+            "{warning}{field} has fractions, which are cut off: an event is in the pixel that it lies in; if whole \
+             numbers are the centres of pixels, as after undistortion, save np.rint({field})"
         )))
     }
 }

@@ -51,8 +51,8 @@ const EVT3: Way = (
     &["python3", "-c", "import numpy as np, expelliarmus; np.save(OUT, expelliarmus.Wizard(\"evt3\").read(FILE))"],
 );
 const MATLAB: Way = (
-    "MATLAB saves it as version 7.3 (save -v7.3), which is HDF5; scipy.io.loadmat reads it in Python: save t, x, y and p \
-     with np.savez",
+    "MATLAB saves it as version 7.3 (save -v7.3), which is HDF5; scipy.io.loadmat reads it in Python: save t, x, y and \
+     p with np.savez",
     &[],
 );
 pub(super) const PANDAS: Way = ("pandas reads it; save the columns: np.savez(\"events.npz\", t=t, x=x, y=y, p=p)", &[]);

@@ -56,8 +56,8 @@ pub(crate) fn odd_unit<'a>(recordings: impl Iterator<Item = &'a Recording>) -> O
         let (name, lasts, usual, others) = (&recording.name, duration(*lasts), duration(usual), near.len());
         is_near.then(|| {
             format!(
-                "warning: {name}: {TOO_SHORT}: it lasts {lasts} in {assumed} (`time_unit`), and {others} others last about \
-                 {usual}: either it is in {unit}, or {assumed} is wrong for the others; save all in one unit"
+                "warning: {name}: {TOO_SHORT}: it lasts {lasts} in {assumed} (`time_unit`), and {others} others last \
+                 about {usual}: either it is in {unit}, or {assumed} is wrong for the others; save all in one unit"
             )
         })
     })

@@ -84,7 +84,8 @@ impl fmt::Display for Warning {
         match self {
             Warning::OneClass { set, class } => write!(
                 f,
-                "{}: all samples are of class {class:?}: any network is right about all of them, and nothing is learned",
+                "{}: all samples are of class {class:?}: any network is right about all of them, and nothing is \
+                 learned",
                 set.display()
             ),
             Warning::NoEvents { set } => {
@@ -97,8 +98,8 @@ impl fmt::Display for Warning {
             }
             Warning::Imbalanced { set, largest, most, smallest, fewest, share, .. } => write!(
                 f,
-                "{}: class {largest:?} has {most} samples, {smallest:?} has {fewest}; always guessing {largest:?} gives \
-                 an accuracy of {:.1}%",
+                "{}: class {largest:?} has {most} samples, {smallest:?} has {fewest}; always guessing {largest:?} \
+                 gives an accuracy of {:.1}%",
                 set.display(),
                 share * 100.0
             ),

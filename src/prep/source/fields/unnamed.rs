@@ -122,7 +122,8 @@ fn no_layout(path: &Path, file: &dyn Survey) -> Error {
     let named = |line: &Fields| unusable.is_empty() && !line.iter().flatten().any(|field| field.to_string().is_empty());
     let cannot = match &halves {
         Some((s, ns, divisor)) => format!(
-            "{cannot}; times in two fields: save t = {s} * 1000000 + {ns}{divisor}, in integers of 64 bits, as microseconds"
+            "{cannot}; times in two fields: save t = {s} * 1000000 + {ns}{divisor}, in integers of 64 bits, as \
+             microseconds"
         ),
         None => cannot,
     };

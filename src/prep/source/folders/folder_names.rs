@@ -9,13 +9,13 @@ const SHORT_PARTS: [&str; 2] = ["tr", "te ts va vl"];
 /// word, as in `fold1` and `split_a`.
 const NUMBERED_PARTS: &str = "fold kfold split partition part cv";
 /// Words in the names of folders that hold another part of a dataset than the training part, separated by spaces.
-const OTHER_PARTS: &str = "test testing tst val valid validation validate validating eval evaluation evaluate dev devel \
-                           development holdout heldout";
+const OTHER_PARTS: &str = "test testing tst val valid validation validate validating eval evaluation evaluate dev \
+                           devel development holdout heldout";
 /// Words for persons, sessions and similar groups, separated by spaces. In a folder's name, a number or a letter
 /// follows the word, as in `user01` and `subject_3`.
 const GROUPS: &str = "user subject subj sub sbj speaker spk spkr participant person people actor signer patient \
-                      volunteer session sess ses trial take run rep recording rec seq sequence day date block batch camera \
-                      cam room";
+                      volunteer session sess ses trial take run rep recording rec seq sequence day date block batch \
+                      camera cam room";
 /// Letters for persons, sessions and similar groups, separated by spaces. In a folder's name, a number follows the
 /// letter, as in `s01` and `p3`.
 const GROUP_LETTERS: &str = "s p u r f m";

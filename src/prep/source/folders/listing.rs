@@ -22,8 +22,8 @@ const SYSTEM_FOLDERS: [&str; 6] =
 pub(crate) const LEAVE_OUT: &str = "(or leave it out: move it, or list the files to take in `labels`)";
 /// Endings of files that contain no events, separated by spaces. Such a file is not a recording, even if its name is
 /// otherwise like that of a recording.
-const OTHER_ENDINGS: &str = "md rst html py ipynb m sh ini cfg log tmp png jpg jpeg gif bmp tif tiff svg webp pdf avi mov \
-                             mp4 mkv webm wav flac mp3 ogg";
+const OTHER_ENDINGS: &str = "md rst html py ipynb m sh ini cfg log tmp png jpg jpeg gif bmp tif tiff svg webp pdf avi \
+                             mov mp4 mkv webm wav flac mp3 ogg";
 
 /// The contents of a folder. Names are paths relative to the folder, with `/` between their parts. The lists of names
 /// are sorted.

@@ -150,8 +150,8 @@ impl<'a> LabelColumns<'a> {
         let dotted = if self.separator == ';' { cell.replace(',', ".") } else { cell.into() };
         if unit.microseconds() <= 1.0 && dotted.trim().parse::<f64>().is_ok_and(|time| time.fract() != 0.0) {
             return Err(bad(&format!(
-                "whole {unit}: fractions are probably in s, which can be said at each time (0.5s) or in the names of the \
-                 columns (start_s,end_s,label)"
+                "whole {unit}: fractions are probably in s, which can be said at each time (0.5s) or in the names of \
+                 the columns (start_s,end_s,label)"
             )));
         }
         let hint = if self.named { "" } else { ", or a first line that names the columns: file,label" };

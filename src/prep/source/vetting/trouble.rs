@@ -54,8 +54,8 @@ pub(crate) fn judge(
     };
     let disorder = disorder.or(match found.disorder {
         Some(Disorder::Sawtooth(steps)) if wrap.is_none() => Some(format!(
-            "the times step back {steps} times by more than half of the recording and do not return, so it is sorted by \
-             something else than time, or its clock starts again and again"
+            "the times step back {steps} times by more than half of the recording and do not return, so it is sorted \
+             by something else than time, or its clock starts again and again"
         )),
         Some(Disorder::Late) => found.jitter.map(|jitter| {
             let (events, largest) = (jitter.events, duration(jitter.largest as f64));

@@ -204,8 +204,8 @@ fn coarse(stream: &EventStream, found: &Findings) -> Option<String> {
     let lasts = high.saturating_sub(low) as f64;
     (found.events > 1 && step >= 1.0 && (step > lasts / 1e3 || step > COARSE)).then(|| {
         format!(
-            "warning: coarse times: as {kind} they are multiples of {}, and the recording lasts {}: save them as float64, \
-             or subtract the first time before they are saved as {kind}",
+            "warning: coarse times: as {kind} they are multiples of {}, and the recording lasts {}: save them as \
+             float64, or subtract the first time before they are saved as {kind}",
             duration(step),
             duration(lasts)
         )
@@ -277,8 +277,8 @@ fn vet_unit(stream: &EventStream, unit: TimeUnit, found: &Findings) -> Result<Op
     Ok(of_clock.zip(other).map(|(Fractions { share, .. }, (other, instead))| {
         let (share, lasts, instead) = (share * 100.0, duration(lasts as f64), duration(instead));
         format!(
-            "warning: fractions of {unit}: {share:.0}% of its times are not whole, and it lasts {lasts}; in {other} it would \
-             last {instead}: `time_unit {other}` or `time_unit {unit}` says which it is"
+            "warning: fractions of {unit}: {share:.0}% of its times are not whole, and it lasts {lasts}; in {other} it \
+             would last {instead}: `time_unit {other}` or `time_unit {unit}` says which it is"
         )
     }))
 }
