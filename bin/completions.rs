@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::CommandFactory;
 use clap_complete::{Shell, generate};
 
-/// Prints the script for a shell. `P` is the arguments of the program.
+/// Prints the script for a shell. `P` is the type of the program's arguments.
 pub(crate) fn print<P: CommandFactory>(shell: Shell, out: &mut impl Write) -> anyhow::Result<()> {
     let name = env!("CARGO_BIN_NAME");
     let mut script = Vec::new();

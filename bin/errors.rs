@@ -265,7 +265,7 @@ fn is_of_a_set(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == "shard") || path.file_name().is_some_and(|n| n == MANIFEST_FILE)
 }
 
-/// What to type to give up what is there of a set.
+/// Advice for a user who wants to convert again instead of resuming.
 const ANEW: &str = "to convert all with other options, use --overwrite for --resume";
 
 /// Returns what to type next for [`ShardError::Mismatch`]: two sets, recordings or settings differ. `None` for other
@@ -313,7 +313,7 @@ fn mismatch_advice(typed: &Typed, cause: &Cause) -> Option<String> {
         "fields" if typed.has("resume") => {
             format!("give --map, --columns and --layout as it began, to continue it; {ANEW}")
         }
-        // What is written differs from what was begun in its folder.
+        // The folder has an unfinished result that was begun with other recordings or options.
         _ if typed.has("resume") && !is_set => {
             "--resume continues with the same recordings and options only; for others name another --output".into()
         }

@@ -24,7 +24,8 @@ pub(crate) fn typed_words() -> impl Iterator<Item = OsString> {
     std::env::args_os().map(without_credentials)
 }
 
-/// Returns a word of a command line, such as `URL` or `--train=URL`, with the URL without credentials.
+/// Returns a word of a command line. If the word is a URL or an option with a URL, such as `--train=URL`, the URL is
+/// returned without credentials.
 pub(crate) fn without_credentials(word: OsString) -> OsString {
     #[cfg(feature = "remote")]
     if let Some(text) = word.to_str()

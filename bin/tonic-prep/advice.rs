@@ -270,7 +270,8 @@ fn clock_advice(path: &Path, remedy: &ClockRemedy) -> String {
         }
         ClockRemedy::OfRows { rows, more } => {
             let code = without_events(rows);
-            // Not the name of the file itself, which may be such a copy, of another sample.
+            // The name differs from that of the file, even if the file is a copy that was made in this way:
+            // `a_mended.h5` gives `a_mended_mended.h5`.
             let stem = path.file_stem().unwrap_or_default().to_string_lossy();
             let name = format!("{stem}_mended.h5");
             let code = format!("import h5py, numpy; f = h5py.File({name:?}, \"r+\"); {code}");
@@ -313,7 +314,7 @@ fn clock_advice(path: &Path, remedy: &ClockRemedy) -> String {
 }
 
 /// Returns the Python code that removes events from samples of the open HDF5 file `f`. Samples in which the same events
-/// are removed share a line of a list.
+/// are removed share one entry of the list in the code.
 fn without_events(rows: &[RowEvents]) -> String {
     let removed = |row: &RowEvents| format!("numpy.r_[{}]", slices(&row.events));
     if let Some(row) = rows.first().filter(|row| row.row.is_some()) {

@@ -44,7 +44,8 @@ impl LockArgs {
     }
 }
 
-/// Reads the manifest of the set at a place. Also returns the URL to lock, if the place is one: without credentials.
+/// Reads the manifest of the set in a directory or at a URL. If `place` is a URL, also returns this URL without
+/// credentials, for the lock file.
 fn read(place: &Path) -> anyhow::Result<(Option<String>, Manifest)> {
     let Some(url) = url_of(place) else { return Ok((None, ShardSet::open(place)?.manifest().clone())) };
     let manifest = storage(url)?.manifest()?;
@@ -65,8 +66,8 @@ pub(crate) mod locked_pull {
 
     use super::*;
 
-    /// Brings each set of the lock file `file` into a folder of its name in `fetch.dir`. A copy that is there already is
-    /// verified and stays. Returns the result as JSON, and as text for the user.
+    /// Fetches each set of the lock file `file` into a folder of its name in `fetch.dir`. A copy that is there already
+    /// is verified and kept. Returns the result as JSON, and as text for the user.
     pub(crate) fn run(file: &Path, fetch: &Fetch, patience: Patience) -> anyhow::Result<(Value, String)> {
         let (mut sets, mut lines) = (Vec::new(), Vec::new());
         for set in LockFile::read(file)?.sets {

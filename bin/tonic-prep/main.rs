@@ -57,8 +57,8 @@ use crate::set_place::{open_set, storage, url_of};
 use crate::subset_args::SubsetArgs;
 use crate::write_args::{threads, verbosity};
 
-/// Time that an interrupted run has to save its state and stop. When this time is over, the process ends all the same.
-/// The time is short, because batch systems often give a job 30 seconds or less.
+/// Time that an interrupted run has to save its state and stop. After this time, the process ends even if the run has
+/// not stopped. The time is short, because batch systems often give a job 30 seconds or less.
 const GRACE: Duration = Duration::from_millis(1000);
 const SAFE_PLACE: OnSignal = OnSignal::StopWithin(GRACE, "complete shards are kept; continue with --resume");
 /// Exit code for a bad recording or recipe, or for more lost events than `--max-loss` allows.
@@ -311,8 +311,9 @@ fn say_both(out: &mut impl Write, json: bool, (value, text): (Value, String)) ->
     say(out, json, || value.clone(), || text.clone())
 }
 
-/// Opens the copy of the set in `dir` that `--from` names by a URL. If the URL has no id, and the manifest of the set is
-/// intact, the copy is the one with the id of the set. Returns `None` if `from` has no URL.
+/// Opens the copy of a set at the URL that `--from` gives. `dir` has the set itself. If the URL has no id, and the
+/// manifest in `dir` is intact, opens the set that has the same id as that manifest. Returns `None` if `from` has no
+/// URL.
 fn copy_at(from: &[PathBuf], dir: &Path) -> anyhow::Result<Option<Box<dyn Storage>>> {
     let Some(url) = from.iter().find_map(|place| url_of(place)) else { return Ok(None) };
     if from.len() > 1 {

@@ -33,7 +33,7 @@ pub(crate) fn part_commands(typed: impl Iterator<Item = String>, path: &Path, pa
         for word in &typed {
             let value = word.strip_prefix("--output=");
             words.push(if is_level {
-                // The classes are one level nearer in the part's folder.
+                // In the folder of the part, the level of the class folders is lower by one.
                 word.parse().map_or(word.clone(), |level: u8| level.saturating_sub(1).max(1).to_string())
             } else if is_output {
                 output.insert(under(word, part)).clone()
@@ -106,8 +106,9 @@ fn unbundled(typed: impl Iterator<Item = String>) -> Vec<String> {
     words
 }
 
-/// Returns advice to make the missing part `part` of a set, with the command to type. `command` is the command that
-/// made one of the parts in `given`, which has their numbers and folders. Returns `None` if `command` is empty.
+/// Returns advice to make the missing part `part` of a set, with the command to type. `given` has the numbers and
+/// folders of the parts that exist, and `command` is the command that made one of them. Returns `None` if `command` is
+/// empty.
 pub(crate) fn of_part(command: &[String], part: Part, given: &[(u32, PathBuf)]) -> Option<String> {
     if command.is_empty() {
         return None;
@@ -124,7 +125,7 @@ pub(crate) fn of_part(command: &[String], part: Part, given: &[(u32, PathBuf)]) 
 }
 
 /// Returns a folder for the part `part`. If the names of the given folders are numbers in equal steps, as those of an
-/// array's tasks are, the folder continues them. Otherwise its name is the number of the part.
+/// array's tasks are, the name of the new folder continues them. Otherwise its name is the number of the part.
 fn folder_of(part: Part, given: &[(u32, PathBuf)]) -> PathBuf {
     let number = |dir: &Path| dir.file_name()?.to_str()?.parse::<i64>().ok();
     let points: Vec<(i64, i64)> =

@@ -20,7 +20,7 @@ pub(crate) struct LockArgs {
 }
 
 impl LockArgs {
-    /// Makes [`open_locked`] refuse sets that are not in the file, if the user has given one.
+    /// If the user has given a lock file, makes [`open_locked`] refuse sets that are not in this file.
     pub(crate) fn choose(&self) -> Result<(), tonic_sets::Error> {
         if let Some(path) = &self.lock {
             let lock = LockFile::read(path)?;

@@ -23,8 +23,7 @@ pub enum Error {
     /// An error of a shard set.
     #[error("{0}")]
     Shard(#[from] ShardError),
-    /// A file that is not a recording, because it is neither HDF5 nor NumPy. Or a folder that cannot be read as
-    /// recordings with one class each.
+    /// A file that is neither HDF5 nor NumPy, or a folder that doesn't hold recordings with one class each.
     #[error("{}: expected {expected}, got {got}", .path.display())]
     NotARecording {
         /// The file or folder.
@@ -229,7 +228,7 @@ pub enum Error {
     ImplausibleTimes {
         /// The file.
         path: PathBuf,
-        /// Name of the wrong times in the message, such as `sample 3: times`.
+        /// What the message calls the wrong times, such as `sample 3: times`.
         place: String,
         /// The expected duration, or the expected number of frames.
         expected: String,
@@ -259,7 +258,7 @@ pub enum Error {
     ClockTrouble {
         /// The file.
         path: PathBuf,
-        /// Name of the wrong times in the message, such as `sample 3: times`.
+        /// What the message calls the wrong times, such as `sample 3: times`.
         place: String,
         /// What is wrong with the times, and at which event.
         got: String,

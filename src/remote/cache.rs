@@ -59,7 +59,7 @@ impl CachedSet {
         let id = set.manifest().set_id.to_string();
         let dir = cache.dir.join(&id);
         make_folder(&dir, || {
-            // The time of a folder is that of its last use.
+            // The modification time of the folder says when the set was last used.
             let used = File::open(&dir).and_then(|folder| folder.set_modified(SystemTime::now()));
             used.map_err(Error::io(&dir, "write the cache"))
         })?;
@@ -216,7 +216,7 @@ impl ShardFile for Handle {
             let k = shard.chunk_at(at);
             let here = bytes_of(&shard.chunks[k]);
             let end = range.end.min(here.end);
-            // Of a large chunk that is read piece by piece, the first piece checks the whole.
+            // If a large chunk is read piece by piece, the first piece verifies the whole chunk.
             if at > here.start
                 && shard.arrived[k].load(Ordering::Relaxed)
                 && let Ok(piece) = shard.part.read(at..end)

@@ -1,4 +1,5 @@
-//! Sends and fetches the card of a set: files for people that travel with the set and are in no hash.
+//! Sends and fetches the card of a set: README.md and a picture, which describe the set to people. They are in the
+//! folder of the set, but no hash covers them.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -60,7 +61,7 @@ pub(crate) fn fetch_card(folder: &Store, dir: &Path, overwrite: bool) -> Result<
         match folder.get(name, MOST) {
             Ok(Some((bytes, _))) => publish(&path, &bytes)?,
             Ok(None) => {}
-            // A store that doesn't let us list objects says this of an object that isn't there.
+            // A store that doesn't let us list objects gives this error for an object that doesn't exist.
             Err(Error::Base(BaseError::Io { source, .. })) if source.kind() == ErrorKind::PermissionDenied => {}
             Err(error) => return Err(error),
         }

@@ -30,8 +30,8 @@ pub(crate) struct Latest {
     /// Ids of the sets that `prune` is removing, or was removing when it was interrupted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pruned: Vec<Id>,
-    /// Number of calls of `prune` so far. A push that finds another number than when it began looks again whether its
-    /// set is complete.
+    /// Number of calls of `prune` so far. If this number has changed since a push began, the push checks again whether
+    /// its set is complete.
     #[serde(default)]
     pub prunes: u64,
 }

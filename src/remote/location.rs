@@ -24,8 +24,8 @@ const SCHEMES: &str = "file://, http://, https://, s3:// or az://";
 /// The URLs of this process that have credentials. The key is the URL without them.
 static WITH_CREDENTIALS: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
 
-/// Returns a URL without user, password and query, for messages and files. This process remembers the whole URL:
-/// [`Location::parse`] takes the short form for it. Returns `None` if the text has nothing to leave out.
+/// Returns a URL without user, password and query, for messages and files. This process remembers the whole URL.
+/// [`Location::parse`] uses it when it gets the short form. Returns `None` if the text has nothing to leave out.
 pub fn without_credentials(text: &str) -> Option<String> {
     let (url, id) = text.split_at(text.find('#').unwrap_or(text.len()));
     let short = plain(url);

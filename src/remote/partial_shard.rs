@@ -1,5 +1,5 @@
-//! A shard's file on this machine that is filled from a server, chunk by chunk. A pull fills it until it is complete; the
-//! cache fills it as far as training needs.
+//! A shard's file on this machine that is filled from a server, chunk by chunk. A pull fills it until it is complete.
+//! The cache fills it as far as training needs.
 
 use std::fs::{File, OpenOptions};
 use std::ops::Range;
@@ -26,8 +26,8 @@ pub(crate) struct PartialShard {
 
 impl PartialShard {
     /// Opens or creates the file at `path` for the shard `entry`, which has `chunks` chunks. If the file lacks the
-    /// header and index, fetches them. `parse` parses and checks these bytes; errors call the file by the path that
-    /// `parse` gets. Also returns what `parse` has returned.
+    /// header and index, fetches them. `parse` parses and checks these bytes. It gets the path that its errors should
+    /// name, and the bytes. Also returns the result of `parse`.
     pub(crate) fn open<T>(
         store: &Store,
         path: PathBuf,

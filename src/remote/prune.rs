@@ -32,7 +32,7 @@ pub fn prune(location: &Location, keep: usize, patience: Patience, verbosity: Ve
         Error::from(tonic_shard::Error::NotASet { path: root.url(""), got })
     };
     let (mut doomed, mut kept) = (Vec::new(), Vec::new());
-    // First nobody may take these sets for ones that stay, then their files go.
+    // First marks the sets as pruned in `latest.json`, so that no push relies on them. Then removes their files.
     Latest::change(&root, |now| {
         let mut latest = now.ok_or_else(none)?;
         let old = latest.older.split_off(keep.saturating_sub(1).min(latest.older.len()));

@@ -123,7 +123,7 @@ impl Puller<'_> {
             }
             let Some((index, range)) = state.wanted.pop_front() else {
                 drop(state);
-                // Another thread verifies a shard, and may want damaged chunks again.
+                // Another thread is still verifying a shard, and may add damaged chunks to the queue.
                 std::thread::sleep(PAUSE);
                 continue;
             };

@@ -181,7 +181,7 @@ fn send_shard(
         progress.add(entry.bytes);
         return Ok(Pushed { there: 1, ..Pushed::default() });
     }
-    // A shard of the same head has the same stored bytes, because the head has their checksums.
+    // Shards with the same head have the same stored bytes, because the head has the checksums of the chunks.
     let donor = donor.filter(|donor| donor.manifest().shards.get(number).is_some_and(|other| other == entry));
     if let Some(donor) = donor
         && has_same(donor.store(), entry, &head)?
@@ -191,7 +191,7 @@ fn send_shard(
         return Ok(Pushed { copied: 1, ..Pushed::default() });
     }
     if let Err(error) = folder.put_file(&entry.name, shard.path(), &|bytes| progress.add(bytes)) {
-        // A process that has completed the same set meanwhile has removed the temporary file of this one.
+        // Another process may have completed the same set, and removed the temporary file of this process.
         return if has_same(folder, entry, &head)? { Ok(Pushed { there: 1, ..Pushed::default() }) } else { Err(error) };
     }
     Ok(Pushed { sent: 1, sent_bytes: entry.bytes, ..Pushed::default() })

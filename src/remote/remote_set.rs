@@ -100,8 +100,8 @@ impl RemoteSet {
         Error::OtherSet { url, expected, got: self.manifest.set_id }
     }
 
-    /// Returns an error if the folder on the server has another set now: somebody has replaced the set since it was
-    /// opened. `None` if it has the same set, or if it cannot be read.
+    /// Returns [`Error::OtherSet`] if the folder on the server now has another set, because somebody has replaced the
+    /// set since it was opened. Returns `None` if the folder has the same set, or if it cannot be read.
     pub(crate) fn replaced(&self) -> Option<Error> {
         let now = RemoteSet::at(self.store.clone()).ok()??;
         now.expect(self.manifest.set_id).err()

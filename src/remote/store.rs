@@ -179,8 +179,8 @@ impl Store {
     /// before the range are dropped.
     ///
     /// # Errors
-    /// [`tonic_shard::Error::Incomplete`] if there is no such object: only shards are read, and the manifest has named
-    /// them; [`tonic_base::Error::Io`]; errors of `take`.
+    /// [`tonic_shard::Error::Incomplete`] if there is no such object, because the manifest names every object that is
+    /// read in this way; [`tonic_base::Error::Io`]; errors of `take`.
     pub(crate) fn read(
         &self,
         name: &str,
@@ -301,8 +301,8 @@ impl Store {
 
     /// Copies the object `name` from the folder `from` to this folder. The server copies it, so its bytes don't pass
     /// through this machine. Returns `false` if there is no such object, or if the server cannot copy. In a directory,
-    /// a copy is a hard link. There, also returns `false` if the name is taken: replacing a link of the same file would
-    /// leave a temporary link.
+    /// the copy is a hard link. If the directory has a file `name` already, also returns `false`: replacing a link of
+    /// the same file would leave a temporary link.
     pub(crate) fn copy(&self, from: &Store, name: &str) -> Result<bool> {
         use StoreError::{AlreadyExists, NotFound, NotImplemented, NotSupported};
         self.run(async {
@@ -330,8 +330,9 @@ impl Store {
         })
     }
 
-    /// Removes the temporary files that killed processes have left in this folder. Does nothing for object stores, where
-    /// nobody sees the parts of an upload that was not completed. A process that is writing such a file fails.
+    /// Removes the temporary files that killed processes have left in this folder. Does nothing for object stores,
+    /// where nobody sees the parts of an upload that was not completed. If a process is still writing such a file, its
+    /// upload fails.
     pub(crate) fn remove_temporary_files(&self) {
         if let Some(dir) = &self.directory {
             remove_uploads(dir);
@@ -346,8 +347,8 @@ impl Store {
     }
 
     /// Replaces an object with `content`, but only if it still has the version `before`. If `before` is `None`, creates
-    /// the object, but only where none exists yet. Returns `false`, and writes nothing, if another process has changed
-    /// or created the object in the meantime.
+    /// the object, but only if it doesn't exist yet. Returns `false`, and writes nothing, if another process has
+    /// changed or created the object in the meantime.
     pub(crate) fn swap(&self, name: &str, before: Option<&Version>, content: Bytes) -> Result<bool> {
         if let Some(dir) = &self.directory {
             let before = before.map(|version| &version.content[..]);

@@ -1,5 +1,5 @@
-//! Files of a directory, on this machine or on a file server: replaces one, unless another process has replaced it, and
-//! removes what killed processes have left.
+//! Replaces a file in a directory, on this machine or on a file server, unless another process has replaced the file in
+//! the meantime. Also removes the temporary files that killed processes have left.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -11,12 +11,12 @@ use crate::error::{BaseFault, Error, Result};
 use crate::location::Patience;
 use crate::text::KEPT;
 
-/// The directory is made at most this many times more.
+/// Maximum number of times that the directory is made again after `prune` has removed it.
 const TRIES: usize = 3;
 
-/// Replaces the file `name` with `content`, but only if it still has the content `before`. `None` means that there is
-/// no such file yet. Returns `false`, and writes nothing, if the file has another content. Each process that writes
-/// takes the directory's lock, and waits for the process that holds it.
+/// Replaces the file `name` with `content`, but only if it still has the content `before`. If `before` is `None`,
+/// creates the file, but only if it doesn't exist yet. Returns `false`, and writes nothing, if the file has another
+/// content. Each process that writes takes the directory's lock, and waits for the process that holds it.
 pub(crate) fn swap_file(
     dir: &Path,
     name: &str,
@@ -53,14 +53,15 @@ fn remove_drafts(dir: &Path, name: &str) {
     remove_named(dir, |file| drafted(file) == Some(name));
 }
 
-/// Removes the temporary files of shards that killed processes have left. object_store's name for that of `00000.shard`
-/// is `00000.shard#1`.
+/// Removes the temporary files of shards that killed processes have left. The library object_store gives them names
+/// such as `00000.shard#1`.
 pub(crate) fn remove_uploads(dir: &Path) {
     let is_number = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
     remove_named(dir, |file| file.split_once(".shard#").is_some_and(|(_, number)| is_number(number)));
 }
 
-/// Removes the files whose names `is_old` tells. What cannot be removed stays: it does no harm.
+/// Removes the files for whose names `is_old` returns true. Ignores files that cannot be removed, because they do no
+/// harm.
 fn remove_named(dir: &Path, is_old: impl Fn(&str) -> bool) {
     for file in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         if file.file_name().to_str().is_some_and(&is_old) {
@@ -69,7 +70,7 @@ fn remove_named(dir: &Path, is_old: impl Fn(&str) -> bool) {
     }
 }
 
-/// Removes a directory of a set, unless it has files of the set. What killed processes have left is removed too.
+/// Removes a directory of a set if it is empty. Temporary files of the manifest are removed first.
 pub(crate) fn remove_if_empty(dir: &Path) {
     if let Ok(lock) = DirLock::take(dir) {
         remove_drafts(dir, MANIFEST_FILE);

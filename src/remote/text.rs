@@ -8,7 +8,7 @@ use url::form_urlencoded::parse;
 
 /// Text for the error message of an interrupted transfer: what stays.
 pub(crate) const KEPT: &str = "what has arrived is kept";
-/// How object_store begins the text of an answer that is an error.
+/// Beginning of object_store's error text if the server has answered with an error status.
 const ANSWERED: &str = "Server returned non-2xx status code: ";
 /// Maximum number of characters of a server's error that a message shows.
 const MOST: usize = 300;
@@ -23,8 +23,9 @@ static SECRETS: LazyLock<Mutex<Vec<String>>> = LazyLock::new(|| {
     Mutex::new(variables.flat_map(|(_, value)| forms(&value)).collect())
 });
 
-/// Returns the forms in which a text can show a secret: as it is and, for a query such as that of a signed URL, each of
-/// its values, also decoded. A short text is left out, because it also occurs in ordinary words.
+/// Returns the forms in which a text can show a secret: the secret itself and, if the secret is the query of a URL, the
+/// value of each parameter, both encoded and decoded. Leaves out forms of fewer than 6 bytes, because they also occur
+/// in ordinary words.
 fn forms(secret: &str) -> Vec<String> {
     let query = secret.trim_start_matches('?');
     let values = query.split('&').filter_map(|pair| Some(pair.split_once('=')?.1.to_string()));
@@ -38,8 +39,8 @@ pub(crate) fn hide(secret: &str) {
     SECRETS.lock().unwrap_or_else(PoisonError::into_inner).extend(forms(secret));
 }
 
-/// Returns the text without secrets: those of the environment and of this process's URLs, and the user, password, query
-/// and fragment of every URL in it.
+/// Returns the text without secrets. Removes the secrets of the environment and of this process's URLs, and the user,
+/// password, query and fragment of every URL in the text.
 pub(crate) fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -59,8 +60,8 @@ pub(crate) fn plain(text: &str) -> String {
     secrets.iter().fold(out, |out, secret| out.replace(secret, "***"))
 }
 
-/// Returns why a request failed, in one line without credentials. This is the answer of the server or, if there is
-/// none, the innermost error, such as one of the connection.
+/// Returns why a request failed, in one line without credentials. The line has the answer of the server. If the server
+/// has not answered, it has the innermost error, such as an error of the connection.
 pub(crate) fn reason(error: &dyn Error) -> String {
     let mut texts = vec![error.to_string()];
     let mut cause = error.source();
@@ -84,7 +85,8 @@ pub(crate) fn reason(error: &dyn Error) -> String {
     }
 }
 
-/// Returns the HTTP status, and the code and message of an object store. Other pages are left out.
+/// Returns the HTTP status of an answer, with the error code and message if an object store has sent it. Leaves out all
+/// other text of the answer.
 fn answer_of_server(answer: &str) -> String {
     let (status, page) = answer.split_once(": ").unwrap_or((answer, ""));
     let field = |name: &str| Some(page.split_once(&format!("<{name}>"))?.1.split_once('<')?.0);
@@ -92,7 +94,7 @@ fn answer_of_server(answer: &str) -> String {
     fields.iter().flatten().fold(format!("the server answered {status}"), |text, field| format!("{text}: {field}"))
 }
 
-/// Returns whether a server has no object because it has no such bucket or container.
+/// Returns whether an error says that the bucket or container doesn't exist.
 pub(crate) fn lacks_bucket(error: &object_store::Error) -> bool {
     let text = reason(error);
     ["NoSuchBucket", "ContainerNotFound"].iter().any(|code| text.contains(code))
@@ -108,7 +110,7 @@ pub(crate) fn kind(error: &object_store::Error) -> ErrorKind {
         _ => {
             let mut cause: Option<&dyn Error> = Some(error);
             while let Some(inner) = cause {
-                // The server says that the request is wrong: another one of the same kind will be so too.
+                // The server says that the request itself is wrong, so the same request would be refused again.
                 let text = inner.to_string();
                 let is_refused = text.strip_prefix(ANSWERED).is_some_and(|status| status.starts_with('4'));
                 if is_refused && !["408", "412", "429"].iter().any(|status| text[ANSWERED.len()..].starts_with(status))

@@ -1,5 +1,5 @@
-//! The HTTP client of all servers. It adds what the object stores' clients leave out: it sends the user and the password
-//! of a URL, and it waits as long as a busy server asks for in `Retry-After`.
+//! The HTTP client of all servers. It adds what the object stores' clients leave out. It sends the user and the
+//! password of a URL, and it waits as long as a busy server asks for in `Retry-After`.
 
 use std::io::{Error as IoError, ErrorKind};
 use std::time::Duration;
@@ -15,7 +15,8 @@ use url::Url;
 
 use crate::text::hide;
 
-/// The header with the user and the password, if any, and the longest time to wait for a busy server.
+/// Sends requests to servers. Has the header with the user and the password, if there are any, and the longest time to
+/// wait for a busy server.
 #[derive(Clone, Debug)]
 pub(crate) struct Web {
     authorization: Option<HeaderValue>,
@@ -49,8 +50,8 @@ struct Client {
 }
 
 impl HttpService for Client {
-    /// Sends a request. If the server is busy and says for how long, waits before the answer is returned: the caller
-    /// then sends the request again.
+    /// Sends a request. If the server is busy and says how long to wait, waits that long before it returns the answer.
+    /// The caller then sends the request again.
     fn call<'a, 'async_trait>(
         &'a self,
         mut request: HttpRequest,

@@ -10,7 +10,7 @@ use tonic_toolkit::shard::Manifest;
 /// A temporary folder. The programs run in it, so their relative paths begin there.
 pub(crate) struct Bench {
     dir: tempfile::TempDir,
-    /// Environment variables of the programs. The last one of a name counts.
+    /// Environment variables of the programs. If a name occurs twice, the last value counts.
     pub variables: Vec<(&'static str, String)>,
 }
 

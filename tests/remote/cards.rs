@@ -1,4 +1,4 @@
-//! Tests of cards that travel: `push` and `pull` take README.md and its picture along, as they are.
+//! Tests that `push` and `pull` transfer the card of a set, README.md and its picture, without changes.
 
 use crate::bench::{Bench, contents};
 use crate::server::{Fault, Kind, Server};
@@ -17,7 +17,7 @@ fn a_card_travels_with_its_set_and_changes_no_id() {
     assert!(contents(&bench.path("copy")) == contents(&bench.path("set")));
     assert_eq!(contents(&bench.path("copy")).keys().filter(|name| !name.ends_with(".shard")).count(), 3);
 
-    // A card that is there stays, unless the copy is replaced; one that is missing is fetched again.
+    // A card in the directory stays, unless the copy is replaced. A missing file of the card is fetched again.
     std::fs::write(bench.path("copy/README.md"), "Mine.\n").unwrap();
     std::fs::remove_file(bench.path("copy/card.png")).unwrap();
     bench.run(&["pull", &url, "copy"]);
@@ -26,7 +26,7 @@ fn a_card_travels_with_its_set_and_changes_no_id() {
     bench.run(&["pull", &url, "copy", "--overwrite"]);
     assert!(contents(&bench.path("copy")) == contents(&bench.path("set")));
 
-    // `prune` removes it with its set.
+    // `prune` removes the card together with its set.
     bench.convert("other", 50, 2);
     bench.run(&["push", "other", &url]);
     bench.run(&["prune", &url, "--keep", "1"]);

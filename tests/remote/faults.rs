@@ -1,5 +1,6 @@
-//! Tests of what can go wrong: connections cut at random bytes, bodies without end, files of wrong lengths, sets that are
-//! replaced meanwhile, hostile manifests, full disks and kills. Nothing is lost, nothing incomplete looks complete.
+//! Tests of what can go wrong: connections cut at random bytes, bodies without end, files of wrong lengths, sets that
+//! are replaced meanwhile, hostile manifests, full disks and kills. Nothing may be lost, and nothing incomplete may
+//! look complete.
 
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +14,7 @@ use crate::server::{Fault, Kind, Server};
 const ALL: Kind = Kind { ranges: true, tags: true };
 const SHARD: &str = "00002.shard";
 
-/// Returns a number that looks random, for the test number `seed`.
+/// Returns a pseudorandom number for `text` and `seed`.
 fn random(text: &str, seed: u64) -> u64 {
     u64::from_le_bytes(blake3::hash(format!("{text} {seed}").as_bytes()).as_bytes()[..8].try_into().unwrap())
 }
@@ -40,7 +41,7 @@ fn bodies_without_end_are_cut_off() {
         let server = Server::start(&bench.path("server"), ALL, endless);
         bench.refuses(&["pull", &server.url, "copy"], 4, &[name, "expected at most", "got more"]);
     }
-    // Of a shard, the bytes that belong to it are enough.
+    // Only the bytes that belong to a shard are read, so a shard file without end does no harm.
     for ranges in [true, false] {
         let endless = |name: &str, _: u64| name.ends_with(".shard").then_some(Fault::Endless);
         let server = Server::start(&bench.path("set"), Kind { ranges, tags: true }, endless);
@@ -80,7 +81,7 @@ fn a_file_that_is_too_short_is_told_at_once() {
             std::fs::remove_dir_all(bench.path("served")).unwrap();
         }
     }
-    // What follows the shard's bytes is not read.
+    // Bytes after the end of a shard are not read.
     bench.run(&["pull", &bench.url("set"), "served"]);
     std::fs::write(bench.path("served").join(SHARD), [&bytes[..], &[7; 1000]].concat()).unwrap();
     bench.run(&["pull", &Server::of(&bench.path("served")).url, "copy"]);
@@ -219,7 +220,7 @@ fn a_disk_that_fills_leaves_nothing_that_looks_complete() {
     bench.refuses(&["verify", "copy"], 4, &["incomplete"]);
     let temporary = |name: &String| name.contains('#');
     assert_eq!(contents(&bench.path("server").join(bench.id("set"))).into_keys().find(temporary), None);
-    // With room again, the same commands end it.
+    // When there is room again, the same commands complete the copies.
     bench.run(&["push", "set", &url]);
     bench.run(&["pull", &url, "copy"]);
     assert_eq!(contents(&bench.path("set")), contents(&bench.path("copy")));
@@ -231,7 +232,7 @@ fn a_disk_that_fills_leaves_nothing_that_looks_complete() {
         (code, text) => assert!(code == Some(1) && text.contains("expected room"), "{code:?} {text}"),
     }
     if cfg!(feature = "train") {
-        // A cache that has no room is no reason to stop.
+        // Training continues even if the cache has no room.
         let fit = |program: &str, run: &str| {
             format!("{program} fit --train '{url}' -o {run} --epochs 2 --hidden 8 --cache stream -q")
         };

@@ -1,4 +1,4 @@
-//! Tests of lock files: `pull --lock` brings the sets that were locked, and training refuses all others.
+//! Tests of lock files: `pull --lock` fetches the locked sets, and training refuses all other sets.
 
 use crate::bench::{Bench, contents, json};
 
@@ -25,7 +25,7 @@ fn locked_sets_are_brought_whatever_is_the_latest() {
     for (name, copy) in [("set", "sets/train"), ("other", "sets/other")] {
         assert!(contents(&bench.path(name)) == contents(&bench.path(copy)), "{copy}");
     }
-    // What is there and whole is kept, also without the server; a damaged copy is told.
+    // Intact copies are kept, even if the server is gone. A damaged copy is reported.
     let kept = std::fs::rename(bench.path("server"), bench.path("gone"));
     kept.unwrap();
     let again = json(&bench.run(&["pull", "--lock", "sets.toml", "sets", "--json"]));
@@ -36,7 +36,7 @@ fn locked_sets_are_brought_whatever_is_the_latest() {
     bytes[middle] ^= 1;
     std::fs::write(&shard, bytes).unwrap();
     bench.refuses(&["pull", "--lock", "sets.toml", "sets"], 4, &["00001.shard", "repair"]);
-    // Another set in the place of a locked one stays.
+    // Another set in the folder of a locked set is not replaced.
     std::fs::rename(bench.path("gone"), bench.path("server")).unwrap();
     std::fs::remove_dir_all(bench.path("sets/train")).unwrap();
     std::fs::rename(bench.path("newer"), bench.path("sets/train")).unwrap();

@@ -13,7 +13,7 @@ fn a_set_that_was_pushed_is_pulled_to_the_byte() {
     let pulled = json(&bench.run(&["pull", &url, "copy", "--json"]));
     assert_eq!(pulled["set_id"], bench.id("set"));
     assert_eq!(contents(&bench.path("set")), contents(&bench.path("copy")));
-    // Again, there is nothing to do.
+    // A second push has nothing to send.
     assert_eq!(json(&bench.run(&["push", "set", &url, "--json"]))["sent_bytes"], 0);
     assert_eq!(json(&bench.run(&["pull", &url, "copy", "--json"]))["fetched_bytes"], 0);
 }
@@ -23,7 +23,7 @@ fn a_changed_recording_moves_only_the_shards_that_changed() {
     let bench = Bench::with_set();
     let url = bench.url("server/ssc");
     bench.run(&["push", "set", &url]);
-    // The first samples are the same, so all shards but the last are.
+    // The first samples are the same, so all shards but the last are the same too.
     bench.run(&["subset", "shorter", "set", "--samples", "..290"]);
     let pushed = json(&bench.run(&["push", "shorter", &url, "--json"]));
     assert_eq!(pushed["sent_shards"], 1, "{pushed}");

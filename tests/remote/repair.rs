@@ -33,7 +33,7 @@ fn damage_of_any_kind_comes_back_from_a_url() {
         assert_eq!((&repaired["whole"], repaired["shards"].as_array().unwrap().len()), (&true.into(), 3), "{repaired}");
         assert!(contents(&bench.path("set")) == good, "ranges {ranges}");
     }
-    // A damaged manifest comes back too: then the URL has to name the set.
+    // A damaged manifest is repaired too, if the URL has the id of the set.
     damage(&bench, "manifest.json", 0.3);
     bench.refuses(&["repair", "set", "--from", &bench.url("server")], 4, &["differs from", "00000.shard"]);
     bench.run(&["repair", "set", "--from", &format!("{}#{}", bench.url("server"), id)]);
@@ -54,7 +54,7 @@ fn only_damaged_chunks_are_fetched_and_those_that_arrive_damaged_again() {
     let (sent, all) = (server.sent.load(Ordering::Relaxed), good.values().map(|file| file.len() as u64).sum());
     assert!(0 < sent && sent < all, "{sent} of {all}");
 
-    // A copy that is damaged at the same place mends nothing, and nothing gets worse.
+    // A copy that is damaged at the same place repairs nothing, and does no further damage.
     let always = move |name: &str, _: u64| name.ends_with("00001.shard").then_some(Fault::Flip(at));
     let damaged = Server::start(&bench.path("server"), ALL, always);
     damage(&bench, "00001.shard", 0.5);

@@ -67,7 +67,8 @@ fn search(dir: &Path) {
     }
 }
 
-/// Runs all commands with the set at `url`. Returns how many of them succeeded.
+/// Runs all commands with the set at `url`. Returns how many of them succeeded. `made` counts the commands of all
+/// calls, and numbers the output folders.
 fn run_all(bench: &Bench, url: &str, made: &mut usize) -> usize {
     let (mut commands, mut succeeded) = (COMMANDS.iter().map(|words| ("tonic-prep", *words)).collect::<Vec<_>>(), 0);
     if cfg!(feature = "train") {
@@ -132,7 +133,7 @@ fn credentials_are_neither_shown_nor_written() {
             results.push(run_all(&bench, &url, &mut made));
         }
     }
-    // From the right server, all can read; nothing else succeeds.
+    // The first four results are from the right server with valid credentials. All other attempts fail.
     assert!(results[..4].iter().all(|succeeded| *succeeded >= 12), "{results:?}");
     assert!(results[4..].iter().all(|succeeded| *succeeded == 0), "{results:?}");
 }

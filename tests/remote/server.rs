@@ -17,7 +17,7 @@ pub(crate) enum Fault {
     Stall(usize),
     /// Answers with this HTTP status, and without the file.
     Status(u16),
-    /// Answers with this status, and asks to wait for so many seconds.
+    /// Answers with this status, and asks the client to wait this many seconds.
     Busy(u16, u64),
     /// Answers with this status, and repeats the request with its headers in the message of an object store.
     Echo(u16),

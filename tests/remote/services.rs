@@ -1,5 +1,6 @@
 //! Starts real servers, each on a port of loopback: moto (S3), Azurite (Azure Blob Storage), nginx, and Python's
-//! `http.server`. `scripts/setup --servers` installs the first three. Their tests are skipped elsewhere.
+//! `http.server`. `scripts/setup --servers` installs the first three. The tests of a server that is not installed are
+//! skipped.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -26,7 +27,7 @@ url = f"http://{address}/{account}/{name}?restype=container"
 urllib.request.urlopen(urllib.request.Request(url, method="PUT", headers=headers))
 "#;
 
-/// A running server, which ends with this value.
+/// A running server. It is stopped when this value is dropped.
 pub(crate) struct Service {
     process: Child,
     _dir: tempfile::TempDir,
@@ -103,7 +104,7 @@ pub(crate) fn s3() -> Option<Service> {
         let mut command = bound(&moto);
         let (host, port) = address.split_once(':').unwrap();
         command.current_dir(dir).args(["-H", host, "-p", port]);
-        // The first four requests need no signature: those below.
+        // The first four requests, which are sent below, need no signature.
         command.env("INITIAL_NO_AUTH_ACTION_COUNT", "4");
         command
     });

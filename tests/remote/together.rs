@@ -53,7 +53,7 @@ fn of_two_pushers_one_wins_and_the_other_is_told() {
     for _ in 0..10 {
         let won = run_together(&bench, &[&["push", "set", &url], &["push", "other", &url]]);
         let listed = listed(&bench);
-        // Either they met, and the loser was told, or the winner came after the loser had ended.
+        // Either the two pushes overlapped, and the loser got an error, or the winner began after the loser had ended.
         assert!(
             listed == [&set, &other].map(String::clone) && won[0]
                 || listed == [&other, &set].map(String::clone) && won[1]

@@ -50,7 +50,7 @@ fn a_cache_fetches_each_chunk_once_and_mends_itself() {
     fit(&bench, &server.url, "second", &cached);
     let second = server.sent.load(Ordering::Relaxed) - first;
     assert!(second < 20_000, "{second}"); // the manifest
-    // A damaged byte in the cache costs its chunk again, and nothing else.
+    // If a byte in the cache is damaged, only its chunk is fetched again.
     let shard = bench.path("cache").join(bench.id("set")).join("00001.shard");
     let mut bytes = std::fs::read(&shard).unwrap();
     let middle = bytes.len() / 2;
@@ -79,7 +79,7 @@ fn a_cache_keeps_to_its_limit() {
     bench.convert("other", 300, 5);
     let servers = ["set", "other"].map(|set| Server::of(&bench.path(set)));
     fit(&bench, &servers[0].url, "first", &["--cache", "stream", "--remote-cache", "cache"]);
-    // The older set has to go for the newer one.
+    // The older set is removed from the cache to make room for the newer one.
     let limit = ["--cache", "stream", "--remote-cache", "cache", "--remote-cache-limit", "900k"];
     fit(&bench, &servers[1].url, "second", &limit);
     assert!(!bench.path("cache").join(bench.id("set")).exists());

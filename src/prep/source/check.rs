@@ -14,12 +14,13 @@ use crate::source::options::SourceOptions;
 use crate::source::recording::Recording;
 use crate::source::stream::EventStream;
 
-/// Number of events whose coordinates are checked first. In most recordings, they are enough. Their polarities are
-/// checked too if the first [`HEAD`] polarities are not enough.
+/// Number of events whose coordinates are checked first. More events are checked only if these don't show that the
+/// coordinates are pixels. If the first [`HEAD`] polarities don't decide the check of polarities, it continues with
+/// this number of events.
 const FIRST: u64 = 1 << 16;
 
-/// Number of events whose polarities are checked first. In most recordings, they are enough, because at least one of
-/// them is an ON event.
+/// Number of events whose polarities are checked first. In most recordings they decide the check, because at least one
+/// of them is an ON event.
 const HEAD: u64 = 1 << 10;
 
 /// Maximum number of fields that an error suggests for one column.
@@ -64,7 +65,8 @@ fn check_polarities(stream: &EventStream, sensor: Option<SensorSize>) -> Result<
     let Some(taken) = &stream.taken.fields[Role::P as usize] else { return Ok(None) };
     let mut polarities = Polarities::default();
     let heads = [HEAD, FIRST].map(|events| 0..events.min(stream.len));
-    // More events are read only if a 1 among them would settle it.
+    // After these two ranges, more events are read only while the polarities are doubtful. A 1 among the later events
+    // settles them.
     for (i, range) in heads.into_iter().chain(stream.strides()).enumerate() {
         if polarities.are_settled() || (i >= 2 && !polarities.are_doubtful()) {
             break;
@@ -110,7 +112,7 @@ pub(crate) fn check_unknown_sensor(recording: &Recording, size: (u32, u32)) -> O
         (false, true) => "rows (y)",
         (true, false) => "polarities (p)",
     };
-    // Without rows, any height above 1 asks for them.
+    // If y is missing, a height above 1 makes the error say so.
     let height = if taken.has(Role::Y) { size.1 } else { 2 };
     let sensor = SensorSize { width: size.0, height, polarities: 2 };
     taken.has_more().then(|| lacking(path, *layout, taken, expected.into(), sensor))
@@ -128,7 +130,7 @@ fn lacking(path: &Path, layout: Layout, taken: &TakenColumns, expected: String, 
     let there: Vec<String> = fields.iter().flatten().chain(&taken.unused).cloned().collect();
     let unusable: Vec<&UnusableField> = taken.unusable.iter().filter(|field| missing.contains(&field.role)).collect();
     let cannot: String = unusable.iter().map(|field| format!(", and {field}, which cannot be used")).collect();
-    // Neither the columns of a table without a name are in a map, nor those of a layout with samples.
+    // A map cannot name the columns of an array without a name, nor the columns of a layout with samples.
     let mapped = !layout.has_samples() && !there.iter().any(|field| field.starts_with('['));
     let mut remedies = match (&missing[..], &unusable[..]) {
         ([Role::P], [p]) if p.is_text || p.is_pickled => {
@@ -174,7 +176,7 @@ pub(super) struct Pixels {
 }
 
 impl Pixels {
-    /// Makes a range without coordinates. `role` says whether x or y will be added.
+    /// Makes an empty range. `role` says whether x or y coordinates will be added.
     pub(super) fn new(role: Role, sensor: Option<SensorSize>) -> Pixels {
         let size = sensor.map_or(0, |sensor| if role == Role::X { sensor.width } else { sensor.height });
         let (least, most) = (f64::INFINITY, f64::NEG_INFINITY);
@@ -248,7 +250,7 @@ mod tests {
             pixels.add(coordinates);
             (pixels.judge(Path::new("a"), "x"), pixels.are_settled())
         };
-        // One stray coordinate makes no pixels of normalised ones.
+        // Normalised coordinates are refused, even with one stray coordinate among them.
         let stray: Vec<f64> = (0..99).map(|i| f64::from(i) / 99.0).chain([70.5]).collect();
         for refused in [
             &[0.1, 0.2][..],

@@ -17,7 +17,7 @@ use crate::source::stream::{ClassLabel, EventStream};
 /// file has [`Layout::Map`] if the options name its columns, or if no other layout fits.
 ///
 /// # Errors
-/// [`tonic_base::Error::Io`]; [`Error::NotARecording`] for a file that is neither HDF5 nor NumPy's;
+/// [`tonic_base::Error::Io`]; [`Error::NotARecording`] for a file that is neither an HDF5 file nor a NumPy file;
 /// [`tonic_base::Error::Usage`] if the layout in the options contradicts the other options or the file's first bytes.
 pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> {
     let asked = options.layout.filter(|&layout| layout != Layout::Map);
@@ -54,7 +54,7 @@ pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> 
 
 /// Returns the layout of a NumPy file, recognised by its first bytes. `None` for any other file.
 fn numpy_layout(path: &Path) -> Result<Option<Layout>> {
-    // To open a pipe waits for who writes it.
+    // Opening a pipe would wait until another process writes to it.
     let kind = std::fs::metadata(path).map_err(Error::io(path, "open the recording"))?.file_type();
     if !kind.is_file() && !kind.is_dir() {
         return Err(Error::not_a_recording(path, "a regular file", "a pipe, a socket or a device"));
@@ -98,7 +98,6 @@ pub(crate) fn events_of(path: &Path, options: &SourceOptions) -> Result<u64> {
 /// What is known about the recording in a file before its events are read.
 #[derive(Debug)]
 pub(super) struct Head {
-    /// Layout of the file.
     pub layout: Layout,
     /// Sensor size, if the file or the layout gives it.
     pub sensor: Option<SensorSize>,

@@ -1,4 +1,4 @@
-//! Finds equal events in a row at the start or at the end of a sample. They are probably no events but filler, such as
+//! Finds equal events in a row at the start or at the end of a sample. They are probably not events but filler, such as
 //! the zeros of an array that was allocated for more events.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use crate::event_range::EventRange;
 use crate::source::notes::note_on;
 use crate::source::raw::{Coordinates, RawSamples};
 
-/// Minimum number of equal events in a row that the user is warned of.
+/// The user is warned of equal events in a row if there are at least this many.
 const MANY: usize = 20;
 
 /// The equal events that were found while the samples of a recording were read.
@@ -23,21 +23,22 @@ pub(super) struct Filler {
 }
 
 impl Filler {
-    /// Makes a search in a recording of which only the range `events` is used. `None` stands for all events.
+    /// Starts the search in a recording. `events` is the range of the recording's events that is used, and `None`
+    /// stands for all events.
     pub(super) fn new(events: Option<EventRange>) -> Filler {
         Filler { skipped: events.map_or(0, |events| events.start), found: Mutex::default() }
     }
 
-    /// Searches each of some consecutive samples for many equal events in a row at its start or its end, and keeps what
-    /// it finds for [`Filler::note`]. `first` is the index of the first sample.
+    /// Searches the samples of `raw` for many equal events in a row at the start or at the end of a sample. Stores what
+    /// it finds for [`Filler::note`]. `first` is the index in the recording of the first sample in `raw`.
     pub(super) fn look(&self, first: u64, raw: &RawSamples) {
         for (i, sample) in (0..raw.samples()).zip(first..) {
             self.look_at_block(sample, raw, i, (0, raw.count(i)));
         }
     }
 
-    /// Looks at a block of consecutive events of a sample. The block is sample `i` of `raw`. `before` is the number of
-    /// the sample's events before the block, and `all` is the number of all its events.
+    /// Searches a block of consecutive events of a sample for equal events. The block is sample `i` of `raw`. `before`
+    /// is the number of the sample's events before the block, and `all` is the number of all its events.
     pub(super) fn look_at_block(&self, sample: u64, raw: &RawSamples, i: usize, (before, all): (u64, u64)) {
         let (start, end) = (raw.offsets[i], raw.offsets[i + 1]);
         let at = |column: &Option<Coordinates>, i| column.as_ref().map(|column| column.get(i));

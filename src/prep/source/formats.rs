@@ -161,7 +161,7 @@ pub(super) type Recognised = (String, String, Option<Box<Remedy>>);
 pub(super) fn recognise(path: &Path, stem: &str, head: &[u8]) -> Option<Recognised> {
     let known = |name: &str, (reader, words): Way| Some((name.into(), reader.into(), command(path, stem, words)));
     let begins = |at: usize, mark: &[u8]| head.get(at..).is_some_and(|rest| rest.starts_with(mark));
-    // A page may have blanks before its first letters, which are in any case.
+    // A web page can have white space before its first letters. These can be in upper or lower case.
     let web = head.trim_ascii_start().get(..9).unwrap_or_default().to_ascii_lowercase();
     let is = |(at, mark, ..): &&(usize, &[u8], &str, Way)| match mark {
         [b'{' | b'['] | [b'<', ..] => web.starts_with(mark),
@@ -207,7 +207,7 @@ fn command(path: &Path, stem: &str, words: &[&str]) -> Option<Box<Remedy>> {
         "iconv" => format!("{stem}_utf8.txt"),
         _ => format!("{stem}.h5"),
     };
-    // What unpacks keeps the name to itself.
+    // A command that unpacks a file names the new file itself, so `file` is empty.
     let file = if words.iter().any(|word| word.contains("OUT")) { out.clone() } else { String::new() };
     let word = |word: &&str| match *word {
         "FILE" => name.into(),
@@ -266,7 +266,7 @@ pub(super) fn is_read(head: &[u8]) -> bool {
     head.starts_with(b"\x93NUMPY") || [0, 512, 1024, 2048].into_iter().any(hdf5)
 }
 
-/// Reads the first [`HEAD`] bytes of a file. Empty if the file cannot be read.
+/// Reads the first [`HEAD`] bytes of a file. Returns no bytes if the file cannot be read.
 pub(super) fn head_of(path: &Path) -> Vec<u8> {
     let mut head = Vec::new();
     if let Ok(file) = std::fs::File::open(path) {

@@ -60,7 +60,7 @@ enum ReadRows {
     Integers(fn(&VlenRows, Range<u64>) -> Result<Rows<Coordinates>>),
 }
 
-/// A row that is read: the heap object that holds it, and the position of its elements in the output column.
+/// A row to read: the heap object that holds it, and the position of its elements in the output column.
 #[derive(Clone, Copy, Debug)]
 struct Wanted {
     address: u64,
@@ -173,13 +173,13 @@ impl VlenRows {
         Ok((column_of(column), offsets))
     }
 
-    /// Estimates which byte range of the file is needed of each heap collection, in order of address. A range begins
-    /// where the collection begins. It is as long as the wanted objects and their headers together.
+    /// Estimates, for each heap collection in order of address, which byte range of the file will be read. A range
+    /// begins where the collection begins. It is as long as the wanted objects and their headers together.
     fn extents<'a>(&'a self, wanted: &'a [Wanted]) -> impl Iterator<Item = Range<u64>> + 'a {
         wanted.chunk_by(|a, b| a.address == b.address).map(|objects| {
             let start = self.superblock.base.saturating_add(objects[0].address);
-            // Objects are usually in the order of their numbers. If others come first, only headers are read up to the
-            // first wanted one.
+            // Objects usually lie in the order of their numbers. If the first wanted object is not number 1, other
+            // objects probably precede it, and the range has only headers.
             let wanted = if objects[0].object > 1 { &[] } else { objects };
             let bytes = wanted.iter().fold(HEADER, |sum, w| sum.saturating_add(HEADER + padded(w.size)));
             start..start.saturating_add(bytes + HEADER)

@@ -26,7 +26,7 @@ pub enum Layout {
 }
 
 impl Layout {
-    /// For each layout: its name, and what files of this layout are recognised by.
+    /// For each layout: its name, and the dataset or other property by which its files are recognised.
     pub const ALL: [(Layout, &str, &str); 9] = [
         (Layout::Hsd, "hsd", "spikes/times"),
         (Layout::Ntidigits, "ntidigits", "train_labels"),
@@ -44,7 +44,7 @@ impl Layout {
         Self::ALL.iter().find(|(layout, ..)| *layout == self).map_or("", |(_, name, _)| name)
     }
 
-    /// Returns whether files of the layout are recognised by an HDF5 dataset.
+    /// Returns whether files of the layout are recognised by the name of an HDF5 dataset.
     pub(crate) fn has_dataset(self) -> bool {
         !matches!(self, Layout::Npy | Layout::Npz | Layout::Map)
     }

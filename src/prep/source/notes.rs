@@ -1,6 +1,7 @@
-//! Adds to a note for the user which recordings it is about.
+//! Adds names of recordings or samples to notes for the user.
 
-/// Returns `note` with the name of the recordings before it. A warning stays a warning.
+/// Returns `note` with `name` in front: the name of the recording or sample that the note is about. If the note is a
+/// warning, the result also begins with `warning: `.
 pub(crate) fn note_on(name: &str, note: &str) -> String {
     match note.strip_prefix("warning: ") {
         Some(warning) => format!("warning: {name}: {warning}"),

@@ -20,8 +20,8 @@ use crate::source::unlabelled::Unlabelled;
 use crate::source::vetting::{vet_all, vet_ends};
 use crate::time_unit::TimeUnit;
 
-/// Maximum number of events of a recording whose times are all checked when it is opened, before anything is written.
-/// Used only for recordings that are one sample. The times are then read twice: for the check, and with the sample.
+/// If a recording is a single sample and has at most this many events, all its times are checked when it is opened,
+/// before anything is written. The times are then read twice: for this check, and later with the sample.
 const MAX_TWICE: u64 = 1 << 20;
 
 impl Recording {

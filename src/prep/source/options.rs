@@ -28,7 +28,8 @@ pub struct SourceOptions {
     pub sensor: Option<SensorSize>,
     /// Which range of a recording's events is used. Default: all events.
     pub events: Option<EventRange>,
-    /// Whether to undo wraps of a recording's clock. If false, a wrap is an error.
+    /// Whether to undo wraps of a recording's clock: overflows of a counter, which then starts again from 0. If false,
+    /// a wrap is an error.
     pub unwrap: bool,
     /// Whether to accept the times unchanged, even if the clock wraps, starts again or jumps, or if the times are
     /// implausible in the assumed unit. If false, such times are an error.

@@ -279,7 +279,7 @@ impl Times {
     /// Returns whether a range of events is in order of time. An event without a time can make the result false.
     pub(super) fn are_sorted(&self, range: Range<usize>) -> bool {
         match self {
-            // Numbers from 0 on compare as their bits do.
+            // Float16 numbers that are not negative have the same order as their bits.
             Times::F16(t) if t[range.clone()].iter().all(|t| t.to_bits() >> 15 == 0) => {
                 t[range].windows(2).all(|pair| pair[0].to_bits() <= pair[1].to_bits())
             }

@@ -115,8 +115,8 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
         None
     }
 
-    /// Returns how many microseconds a recording lasts that is one sample. `None` before the first read, for other
-    /// recordings, and for very long samples.
+    /// Returns how many microseconds the recording lasts, if it is a single sample. Returns `None` before the first
+    /// read, for a recording of several samples, and for a very long sample.
     fn lasts(&self) -> Option<i64> {
         None
     }
@@ -149,7 +149,7 @@ impl Recording {
     }
 
     /// Returns notes for the user about what was found while samples were read. If a very long recording is one sample,
-    /// its clock is checked at that time, and not when the recording is opened.
+    /// its clock is checked when the sample is read, and not when the recording is opened.
     pub fn found(&self) -> Vec<String> {
         self.reader.notes().into_iter().chain(self.filler.note()).collect()
     }
@@ -165,8 +165,9 @@ impl Recording {
         self.reader.lasts()
     }
 
-    /// Returns how many samples to read at once, starting with sample `first`: at most `most`. Samples that are cut
-    /// from a recording then fit in memory, and rows of a dataset fit in a core's cache.
+    /// Returns how many samples to read at once, starting with sample `first`: at most `most`. The number is small
+    /// enough for samples that are cut from a recording to fit in memory, and for rows of a dataset to fit in a core's
+    /// cache.
     pub fn together(&self, first: u64, most: u64) -> u64 {
         self.reader.together(first, most)
     }

@@ -35,7 +35,8 @@ impl SortedEvents {
     /// # Errors
     /// Errors of `blocks`; [`tonic_base::Error::NoSpace`] and [`tonic_base::Error::Io`] for the temporary file.
     pub(super) fn new(events: u64, blocks: impl Iterator<Item = Result<EventBlock>>) -> Result<SortedEvents> {
-        // The sorted events are written before the parts are removed.
+        // Checks for disk space for twice the events, because the result is written while the sorted parts are still on
+        // disk.
         let mut sort = DiskSort::<REST>::new(PART, 2 * events)?;
         let (mut has_y, mut has_p, mut index, mut before, mut early) = (false, false, 0_u64, None, Vec::new());
         for block in blocks {
@@ -56,7 +57,7 @@ impl SortedEvents {
                     early.push(rest);
                     continue;
                 }
-                // Events without a time at the start go where the first event with a time is.
+                // Events without a time at the start of the recording are sorted as if they had the first known time.
                 early.drain(..).try_for_each(|rest| sort.push((place, rest)))?;
                 sort.push((place, rest))?;
             }

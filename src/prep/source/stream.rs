@@ -26,9 +26,7 @@ const MAX_EVENTS_A_BYTE: u64 = 4096;
 /// A file with one recording, open for reading ranges of its events.
 #[derive(Debug)]
 pub(super) struct EventStream {
-    /// Path of the file.
     pub path: PathBuf,
-    /// Layout of the file.
     pub layout: Layout,
     /// How the times are read: their unit, the range of events that is used, and the wraps to undo.
     pub time: Timeline,
@@ -231,8 +229,8 @@ impl EventStream {
         Ok(order)
     }
 
-    /// Returns whether a range of the sorted events had the same order before. `order` is the result of
-    /// [`EventStream::sort`].
+    /// Returns whether a range of the sorted events had the same order before the recording was sorted. `order` is the
+    /// result of [`EventStream::sort`].
     ///
     /// # Errors
     /// Errors of reading the temporary file.

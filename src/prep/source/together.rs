@@ -1,5 +1,5 @@
-//! Judges the unit of several recordings together: of recordings with too few events to be judged alone, and of one
-//! recording that may have another unit than the others.
+//! Checks the time unit of recordings by comparing them. Recordings with too few events to be checked alone are checked
+//! together. A recording that seems to have another unit than the others is found.
 
 use std::path::{Path, PathBuf};
 
@@ -13,8 +13,8 @@ use crate::time_unit::duration;
 /// Maximum number of recordings whose times are read.
 const PROBES: usize = 64;
 
-/// Checks the unit of a few of the recordings in `files`, evenly spread over the list. `place` is the folder or the
-/// first file, for the error message. If one of the recordings has enough events to be checked alone, no error is
+/// Checks the time unit of a few of the recordings in `files`, evenly spread over the list. `place` is the folder or
+/// the first file, for the error message. If one of the recordings has enough events to be checked alone, no error is
 /// returned.
 ///
 /// # Errors
@@ -24,14 +24,15 @@ pub(crate) fn vet_together(place: &Path, files: &[PathBuf], options: &SourceOpti
     vet_small(place, probes.map(|file| open_stream(file, options)))
 }
 
-/// Numbers are about the same if the logarithms (base 10) of them differ by less than this.
+/// Two numbers are about equal if their base-10 logarithms differ by less than this.
 const NEAR: f64 = 0.7;
-/// Recordings in another unit are found if at least this many times as many are in the usual one.
+/// A warning is given only if the recordings of about the usual duration are at least this many times as many as all
+/// others.
 const MOST_ODD: usize = 2;
 
-/// Finds a recording that seems to have another unit than the others: with about as many events, it lasts a thousand or
-/// a million times less or more. Returns a warning for the user. Only recordings that were read, and are one sample each,
-/// are compared.
+/// Finds a recording that seems to have another time unit than the others: it has about as many events, but its
+/// duration is about a thousand or a million times longer or shorter. Returns a warning for the user. Compares only
+/// recordings that are a single sample and were read.
 pub(crate) fn odd_unit<'a>(recordings: impl Iterator<Item = &'a Recording>) -> Option<String> {
     struct Read<'a>(&'a Recording, f64, f64);
     let read = recordings.filter_map(|recording| Some((recording, recording.lasts()?, recording.events().ok()?)));
@@ -63,7 +64,7 @@ pub(crate) fn odd_unit<'a>(recordings: impl Iterator<Item = &'a Recording>) -> O
     })
 }
 
-/// Maximum number of recordings with which one is compared.
+/// Maximum number of other recordings that one recording is compared with.
 const COMPARED: usize = 8;
 
 /// Compares the recording of an [`Error::ImplausibleTimes`] with a few of the other recordings in `files`. If only this

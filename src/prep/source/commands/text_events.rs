@@ -386,7 +386,7 @@ mod tests {
         assert!(options.contains("converters=lambda cell: float(cell.replace"), "{options}");
         let Some(Err(odd)) = late("41_000,3,7,1\n") else { panic!() };
         assert!(odd.starts_with("line 4002: t is \"41,000\""), "{odd}");
-        // Lines of an old Mac, and a text in Latin-1.
+        // Line ends of an old Mac, and a text in Latin-1.
         let options = |text: &[u8]| {
             let command = command(Path::new("a.txt"), "a", &String::from_utf8_lossy(text), text);
             let Some(Ok((_, Remedy::Copy { words, .. }))) = command else { panic!("{command:?}") };

@@ -111,8 +111,8 @@ impl Lines {
         lines
     }
 
-    /// Adds a line that has only plain numbers and words. This is fast. For any other line, returns `false`, and
-    /// [`Lines::see`] must add it.
+    /// Adds a line of plain numbers and words, and returns `true`. This is the fast path. For any other line, returns
+    /// `false`, and the caller adds the line with [`Lines::see`].
     fn see_plain(&mut self, table: &Table<'_>, line: &[u8]) -> bool {
         let separator = table.separator.map_or(b' ', |separator| separator as u8);
         let mut rest = line;

@@ -160,7 +160,7 @@ fn split(line: &str, separator: Option<char>) -> Vec<&str> {
     }
 }
 
-/// Finds out what most cells of a column are. With `comma`, numbers can have a comma before their decimals.
+/// Finds out what most cells of a column are. If `comma` is true, numbers can have a comma before their decimals.
 fn kind<'a>(cells: impl Iterator<Item = &'a str> + Clone, comma: bool) -> Kind {
     let kinds = std::iter::once(Kind::Numbers).chain(WORDS.into_iter().map(|(off, on)| Kind::Words(off, on)));
     let count = |kind: &Kind| cells.clone().filter(|cell| kind.value(cell, comma).is_some()).count();
@@ -179,8 +179,8 @@ fn most<T: PartialEq + Copy>(items: impl Iterator<Item = T>) -> Option<T> {
     counts.into_iter().max_by_key(|(_, count)| *count).map(|(item, _)| item)
 }
 
-/// Parses the number in a cell, with or without quotes. With `comma`, the number can have a comma before its decimals.
-/// Returns `None` if the cell has no finite number.
+/// Parses the number in a cell, with or without quotes. If `comma` is true, the number can have a comma before its
+/// decimals. Returns `None` if the cell has no finite number.
 pub(super) fn number(cell: &str, comma: bool) -> Option<f64> {
     let cell = cell.trim_matches('"');
     let number = if comma { cell.replace(',', ".").parse() } else { cell.parse() };

@@ -381,7 +381,7 @@ fn classes_of(
 /// Reads the columns in `extra/` that have one integer per sample. Returns their names and numbers.
 fn extras(path: &Path, file: &hdf::File, samples: usize) -> Result<Vec<(String, Vec<i64>)>> {
     let Ok(group) = file.group("extra") else {
-        // An error if it is a link that leads nowhere.
+        // Returns an error if `extra` is a broken link.
         return hdf::optional(path, file, "extra").map(|_| Vec::new());
     };
     let mut names = group.member_names().map_err(|e| damaged(path, "extra", &e))?;
