@@ -1,5 +1,5 @@
-//! Descriptions of a file's arrays: path, shape and element type, without the data. The module `survey` searches these
-//! descriptions for the columns of events.
+//! Describes a file's arrays: path, shape and element type, without the data. The module `fields::survey` searches
+//! these descriptions for the columns of events.
 
 use crate::source::columns::roles::{FieldPath, Part};
 
@@ -11,17 +11,17 @@ pub(crate) trait Survey {
     /// Returns the arrays of the file.
     fn arrays(&self) -> &[ArrayInfo];
 
-    /// Reads the first numbers of a field, to guess whether the field is t, x, y or p. `None` if the numbers cannot be
-    /// read.
+    /// Reads the first numbers of a field, up to [`GUESSED_EVENTS`](crate::source::columns::GUESSED_EVENTS). Returns
+    /// `None` if they cannot be read.
     fn sample(&self, field: &FieldPath) -> Option<Vec<f64>>;
 
-    /// Returns the names of the columns of a table, an array with several numbers for each event. `None` if the file
-    /// doesn't give the names.
+    /// Returns the names of a table's columns. A table is an array with several numbers for each event. Returns `None`
+    /// if the file doesn't give the names.
     fn column_names(&self, _table: &ArrayInfo) -> Option<Vec<String>> {
         None
     }
 
-    /// Returns a text for error messages that says which fields a file of this format is searched for.
+    /// Returns a text for error messages: the fields that a file of this format is searched for.
     fn looked(&self) -> String;
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct ArrayInfo {
     pub(crate) kind: ArrayKind,
 }
 
-/// The type of an array's elements. A broken link is listed as an array, so there is a variant for it.
+/// The type of an array's elements. A broken link is listed as an array too, with the type `Nowhere`.
 #[derive(Clone, Debug)]
 pub(crate) enum ArrayKind {
     /// Numbers. The string names their type.
@@ -50,7 +50,8 @@ pub(crate) enum ArrayKind {
 /// A member of the records of an array.
 #[derive(Clone, Debug)]
 pub(crate) struct MemberInfo {
-    /// Name of the member. In nested records, the names of all levels with dots between them, such as `pos.x`.
+    /// Name of the member. For a member of a nested record, the names of all levels are joined with dots, such as
+    /// `pos.x`.
     pub(crate) name: String,
     /// Name of the member's type, for messages.
     pub(crate) kind: String,
@@ -63,18 +64,19 @@ impl ArrayInfo {
         ArrayInfo { name, shape: Vec::new(), kind: ArrayKind::Nowhere(wrong) }
     }
 
-    /// Splits the path of the array into the path of its group and its name in that group. The root group has an empty
-    /// path.
+    /// Splits the path of the array into the path of its group and its name in that group. The path of the root group
+    /// is empty.
     pub(crate) fn group_and_name(&self) -> (&str, &str) {
         self.name.rsplit_once('/').unwrap_or(("", &self.name))
     }
 
-    /// Returns the path of the field that is the part `part` of this array.
+    /// Returns the path of a field that is a part of this array.
     pub(crate) fn field(&self, part: Part) -> FieldPath {
         FieldPath { array: self.name.clone(), part }
     }
 
-    /// Returns the name and the path of each member that is a number. Empty if the array's elements are not records.
+    /// Returns the name and the path of each member that is a number. The list is empty if the array's elements are not
+    /// records.
     pub(crate) fn members(&self) -> Vec<(&str, FieldPath)> {
         let ArrayKind::Record(members) = &self.kind else { return Vec::new() };
         let numbers = members.iter().filter(|member| member.is_number);

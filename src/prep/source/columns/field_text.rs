@@ -1,8 +1,11 @@
-//! Reads and writes the names of fields in a map of columns. A name is in double quotes if it has a comma, a bracket at
-//! its end, a quote at its start, or spaces around it: `t="time, s",x="a[0]"[2]`. Within quotes, a backslash stands
-//! before a quote and before another backslash.
+//! Reads and writes the names of fields in a user's map of columns. The map says which field of the file is which
+//! column: `t=FIELD,x=FIELD,...`.
+//!
+//! A field's name is in double quotes if it contains a comma, ends with `]`, begins with a quote, or has spaces around
+//! it: `t="time, s",x="a[0]"[2]`. In a quoted name, a backslash is written before each quote and each backslash.
 
-/// Splits a map of columns into its parts, at the commas outside quotes. Quotes begin directly after `=`.
+/// Splits a map of columns into parts such as `t=FIELD`, at the commas outside quotes. A quoted name begins after `=`.
+/// Spaces after `=` are allowed.
 pub(crate) fn parts(map: &str) -> Vec<&str> {
     let (mut quoted, mut escaped, mut before) = (false, false, ' ');
     let is_comma = |c: char| {
@@ -16,7 +19,7 @@ pub(crate) fn parts(map: &str) -> Vec<&str> {
 }
 
 /// Splits the text of a field into the name in quotes and the text after the closing quote. If `field` doesn't begin
-/// with a quote, all of it is the name, and there is no second text (`None`).
+/// with a quote, all of it is the name, and the second value is `None`.
 ///
 /// # Errors
 /// A message for the user if the closing quote is missing.
@@ -33,7 +36,7 @@ pub(crate) fn unquote(field: &str) -> Result<(String, Option<&str>), String> {
     Err(format!("{field} has quotes that do not end"))
 }
 
-/// Writes a name as in a map of columns, in quotes if necessary.
+/// Returns a field's name as it is written in a map of columns: in quotes if necessary.
 pub(crate) fn quote(name: &str) -> String {
     let is_plain = name.trim() == name && !name.starts_with('"') && !name.ends_with(']') && !name.contains(',');
     if is_plain { name.into() } else { format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\"")) }

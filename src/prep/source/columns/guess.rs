@@ -1,4 +1,5 @@
-//! Guesses which columns are t, x, y and p, from the numbers in the columns. A guess is only suggested to the user.
+//! Guesses which columns are t, x, y and p, from the numbers in the columns. Guesses are only suggested to the user,
+//! never used directly.
 
 use crate::source::columns::roles::Role;
 
@@ -8,12 +9,13 @@ pub(crate) const GUESSED_EVENTS: u64 = 1 << 16;
 /// Guesses which of `columns` are t, x, y and p. Returns the index of each, or `None` if it is not found. Indices that
 /// are in `known` are returned unchanged.
 ///
-/// - p is the last column that has two different values, both usual for polarities. If there is no such column, and
-///   three columns remain besides t, p is the only one of the three that has at most two different values.
-/// - t is a column in ascending order: the one with the highest last number. A column that only counts the events (0,
-///   1, 2 ...) is t only if no other column is in order.
-/// - x and y are the first two of the other columns, in this order. If there are more than two, columns that only count
-///   the events are skipped.
+/// - p is the last column with exactly two different numbers, both usual for polarities: -1, 0, 1, or the largest
+///   number of an unsigned type. If there is no such column, p may have unusual numbers. If exactly three columns
+///   remain besides t, p is then the only one of them with at most two different numbers.
+/// - t is the column in ascending order with the highest last number. A column that only counts the events (0, 1, 2
+///   ...) is t only if no other column is in order.
+/// - x is the first of the other columns, and y is the second. If there are more than two other columns, columns that
+///   only count the events are skipped.
 pub(crate) fn guess(columns: &[Vec<f64>], known: [Option<usize>; 4]) -> [Option<usize>; 4] {
     let [mut t, mut x, mut y, mut p] = known;
     let free = |taken: &[Option<usize>]| -> Vec<usize> {
@@ -26,7 +28,7 @@ pub(crate) fn guess(columns: &[Vec<f64>], known: [Option<usize>; 4]) -> [Option<
     let sorted = |i: &usize| columns[*i].is_sorted() && columns[*i].first() < columns[*i].last();
     if t.is_none() {
         let last = |&i: &usize| columns[i].last().copied().unwrap_or(0.0);
-        // Times that go up by one with each event are the numbers of rows, if there is another sorted column.
+        // A sorted column that goes up by one with each event is probably a row number, if another column is sorted.
         let is_time = |&i: &usize| !counts_rows(&columns[i]);
         let higher = |a: &usize, b: &usize| is_time(a).cmp(&is_time(b)).then(last(a).total_cmp(&last(b)));
         t = free(&[p]).into_iter().filter(sorted).max_by(higher);
@@ -36,7 +38,7 @@ pub(crate) fn guess(columns: &[Vec<f64>], known: [Option<usize>; 4]) -> [Option<
         others.retain(|&i| !counts_rows(&columns[i]));
     }
     if p.is_none() && others.len() == 3 {
-        // Polarities of other numbers, or all the same.
+        // Polarities can also be other numbers, or all equal.
         let few = |&i: &usize| distinct_at_most(&columns[i], 2).is_some();
         let mut found = others.iter().copied().filter(few);
         p = found.next().filter(|_| found.next().is_none());
@@ -52,8 +54,8 @@ pub(crate) fn guess(columns: &[Vec<f64>], known: [Option<usize>; 4]) -> [Option<
     [t, x, y, p]
 }
 
-/// Guesses the order of a table's columns, such as `x,y,t,p`. The name `_` stands for a column that is none of the
-/// four. Returns `None` if t or x is not found.
+/// Guesses the order of a table's columns, such as `x,y,t,p`. `_` stands for a column that is not t, x, y or p. Returns
+/// `None` if t or x is not found.
 pub(crate) fn guess_order(columns: &[Vec<f64>]) -> Option<String> {
     let found = guess(columns, [None; 4]);
     let name = |i| Some(Role::ALL.into_iter().find(|&role| found[role as usize] == Some(i)).map_or("_", Role::name));

@@ -1,10 +1,11 @@
-//! Columns of events: the arrays of a file, the roles t, x, y and p of their fields, and the numbers in them.
+//! Columns of events: describes the arrays of a file, finds the columns t, x, y and p among them, and converts their
+//! numbers.
 //!
 //! ```text
-//! array_info, shape            describes the arrays of a file, before their data is read
-//! roles, guess                 the four columns, by the names of fields or by the numbers in them
-//! field_text                   names of fields in a map
-//! numbers                      columns of numbers of any type, and their conversion
+//! array_info, shape            describe the arrays of a file, before their data is read
+//! roles, guess                 find the columns t, x, y and p, by the names of fields or by their numbers
+//! field_text                   reads and writes the names of fields in a user's map of columns (`t=FIELD,...`)
+//! numbers                      converts numbers of any type to times, coordinates and polarities
 //! ```
 
 mod array_info;

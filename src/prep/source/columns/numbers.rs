@@ -26,16 +26,16 @@ pub(crate) enum Numbers {
     Times(Vec<Option<i64>>),
 }
 
-/// The number that stands for a polarity that is not a whole number: a fraction, inf or NaN.
+/// Replaces a polarity that is not a whole number: a fraction, inf or NaN.
 pub(crate) const NO_POLARITY: i128 = i64::MIN as i128;
 
-/// The coordinate that NaN, -inf and numbers below the range of an `i64` become. It is outside every sensor.
+/// Replaces a coordinate that is NaN, -inf or below the range of an `i64`. It is outside every sensor.
 pub(crate) const NO_PIXEL: i64 = i64::MIN;
 
-/// The coordinate that inf and numbers above the range of an `i64` become. It is outside every sensor.
+/// Replaces a coordinate that is inf or above the range of an `i64`. It is outside every sensor.
 pub(crate) const FAR_PIXEL: i64 = i64::MAX;
 
-/// Evaluates `$body` with `$vec` bound to the vector of the column, whatever its type.
+/// Evaluates `$body` with `$vec` bound to the vector of the column, for every variant of [`Numbers`].
 macro_rules! each {
     ($numbers:expr, $vec:ident => $body:expr) => {
         match $numbers {
@@ -160,15 +160,16 @@ fn pixel(n: f64) -> i64 {
     if n.is_nan() { NO_PIXEL } else { n.floor() as i64 }
 }
 
-/// Describes times that are not all whole numbers in the unit in which they are stored.
+/// Describes times that are not all whole numbers in the file's unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Fractions {
     /// Last time minus first time, in the unit of the file.
     pub span: f64,
-    /// Whether some times have more than three decimal places, such as microseconds divided by a million.
+    /// Whether some times have more than three decimal places. Seconds that were computed from microseconds have six,
+    /// for example.
     pub fine: bool,
-    /// Share of the times that have a fraction, from 0 to 1. Rounding errors of times that were computed as
-    /// `seconds * 1e6` don't count as fractions.
+    /// Share of the times that have a fraction, from 0 to 1. The rounding errors of times that were computed as
+    /// `seconds * 1e6` do not count as fractions.
     pub share: f64,
 }
 
@@ -190,8 +191,8 @@ impl Fractions {
     }
 }
 
-/// Returns whether a time in microseconds has a fraction that is no rounding error of `seconds * 1e6`. The seconds may
-/// have been float32 or float64, or differences of seconds since 1970.
+/// Returns whether a time in microseconds has a fraction. Rounding errors of `seconds * 1e6` do not count as fractions.
+/// The seconds may have been float32 or float64, or differences of seconds since 1970.
 fn has_fraction(time: f64) -> bool {
     let off = |number: f64| (number - number.round()).abs();
     let single = time as f32;
@@ -287,7 +288,8 @@ impl EventBlock {
         EventBlock { t, x: self.x.pick(places.clone()), y: column(&self.y), p: column(&self.p) }
     }
 
-    /// Concatenates blocks in order. The result has y and p only if all blocks have them.
+    /// Concatenates blocks in order. The result has a column y only if all blocks have one, and a column p only if all
+    /// blocks have one.
     pub(crate) fn concatenate(blocks: Vec<EventBlock>) -> EventBlock {
         let mut t = Stamps::default();
         for block in &blocks {

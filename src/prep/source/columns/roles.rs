@@ -34,8 +34,8 @@ impl Role {
         }
     }
 
-    /// Returns the column (t, x, y or p) that a field of the name `field` holds. `ts` and `time` are names of t, for
-    /// example. Case is ignored.
+    /// Returns the column that a field with the name `field` holds: t for `ts` or `time`, for example. Case is ignored.
+    /// Returns `None` if it is not a usual name of a column.
     pub(crate) fn of(field: &str) -> Option<Role> {
         Role::ALL.into_iter().find(|role| role.names().iter().any(|name| name.eq_ignore_ascii_case(field)))
     }
@@ -46,11 +46,11 @@ impl Role {
 pub(crate) enum Part {
     /// The whole array.
     Whole,
-    /// A member of the array's records. In nested records, the members of all levels with dots between them, such as
-    /// `pos.x`. If the member is an array itself, the index of one of its elements follows, such as `xy[0]`.
+    /// A member of the array's records. For a member of a nested record, the names of all levels are joined with dots,
+    /// such as `pos.x`. If the member is an array itself, the index of one of its elements follows, such as `xy[0]`.
     Member(String),
-    /// Column `index`, counted from 0, of a two-dimensional array with one row per event. `columns` is the array's
-    /// number of columns, or `None` if it is not known.
+    /// Column `index`, counted from 0, of a table: a two-dimensional array with several numbers for each event.
+    /// `columns` is the table's number of columns, or `None` if it is not known.
     Column { index: usize, columns: Option<u64> },
 }
 
@@ -62,7 +62,7 @@ pub(crate) struct FieldPath {
     pub(crate) part: Part,
 }
 
-/// Writes the field as in a user's map of columns (`t=FIELD,...`).
+/// Writes the field as the user writes it in a map of columns (`t=FIELD,...`).
 impl std::fmt::Display for FieldPath {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let array = &self.array;
@@ -86,7 +86,7 @@ pub(crate) type Fields = [Option<FieldPath>; 4];
 /// Assigns fields to the columns t, x, y and p by the fields' names. Fields with other names are ignored.
 ///
 /// # Errors
-/// The column and the two fields, if two fields have names of the same column.
+/// If two fields have names of the same column: that column and the two fields.
 pub(crate) fn assign<T: Clone>(fields: &[(&str, T)]) -> Result<[Option<T>; 4], (Role, T, T)> {
     let mut of = [None, None, None, None];
     for (name, field) in fields {
@@ -111,7 +111,7 @@ pub(crate) fn map_line(fields: &[Option<String>; 4], needed: &[Role]) -> Remedy 
 /// A field of a file that is used as a column of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TakenField {
-    /// Path of the field in the file, as in a user's map of columns.
+    /// Path of the field in the file, as the user writes it in a map of columns.
     pub(crate) field: String,
     /// Name of the type of the field's numbers.
     pub(crate) kind: String,
@@ -181,7 +181,7 @@ impl TakenColumns {
 
     /// Returns a note for the user that lists the fields and arrays that are not used. `None` if all of them are used.
     pub(crate) fn left_over_note(&self) -> Option<String> {
-        // What cannot be used is named with the reason, and not again among the others.
+        // Unusable fields are listed below with the reason, so leave them out here.
         let others = self.others.iter().filter(|other| !self.unusable.iter().any(|field| field.field == **other));
         let names: Vec<String> = self.unused.iter().chain(others).cloned().collect();
         let several = names.iter().any(|name| name.ends_with(" arrays)"));
@@ -219,8 +219,8 @@ impl TakenColumns {
         Role::ALL.map(column).join(", ")
     }
 
-    /// Returns the columns as a JSON object with the keys t, x, y and p. Each value is an object with `field` and
-    /// `type`; that of t also has `unit`. The value of a column that the file lacks is `null`.
+    /// Returns the columns as a JSON object with the keys t, x, y and p. Each value is an object with the keys `field`
+    /// and `type`. The object of t also has the key `unit`. If the file lacks a column, its value is `null`.
     pub fn json(&self) -> Value {
         let column = |role: Role| {
             let taken = self.fields[role as usize].as_ref()?;
@@ -236,7 +236,7 @@ impl TakenColumns {
 }
 
 /// Finds the field that `text` names in a user's map of columns: an array (`ARRAY`) or a member of an array's records
-/// (`ARRAY.MEMBER`). With an `index`, the field is a column of the array, or an element of the member. `exists` tells
+/// (`ARRAY.MEMBER`). With an `index`, the field is a column of the array, or an element of the member. `exists` returns
 /// whether the file has an array with a given name.
 pub(crate) fn named_field(text: &str, index: Option<usize>, exists: impl Fn(&str) -> bool) -> FieldPath {
     if !exists(text) {
@@ -259,8 +259,9 @@ pub(crate) fn element(member: &str) -> Option<(&str, usize)> {
     Some((name, index.parse().ok()?))
 }
 
-/// Returns the unit at the end of a field's name, if what is before it is a usual name of the times: that of `t_ns`,
-/// `timestampUs` or `time [ms]`. `None` for other names. Groups and records before the name don't matter.
+/// Returns the time unit at the end of a field's name, such as `t_ns`, `timestampUs` or `time [ms]`. The text before
+/// the unit must be a usual name of the column t. Returns `None` for all other names. The names of groups and records
+/// before the field's name are ignored.
 pub(crate) fn unit_in_name(field: &str) -> Option<TimeUnit> {
     let field = field.trim_matches('"');
     let name = field.rsplit(['/', '.']).next()?.to_lowercase();

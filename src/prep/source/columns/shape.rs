@@ -9,9 +9,8 @@ pub(crate) const MAX_COLUMNS: u64 = 16;
 pub(crate) struct Table {
     /// Number of events.
     pub(crate) len: u64,
-    /// Number of columns.
     pub(crate) columns: u64,
-    /// Index of the axis of the events in the array's shape, and index of the axis of the columns.
+    /// Two indices into the array's shape: the axis of the events, then the axis of the columns.
     pub(crate) axes: [usize; 2],
 }
 
@@ -32,9 +31,9 @@ pub(crate) fn column(shape: &[u64]) -> Option<u64> {
     }
 }
 
-/// Interprets an array of shape (N, columns) or (columns, N) as a table. `columns` is the number of columns. If it is
-/// `None`, 2 to [`MAX_COLUMNS`] columns are accepted. If both axes could be the columns, the last axis is taken.
-/// Returns `None` for other shapes.
+/// Interprets an array of shape (N, columns) or (columns, N) as a table. If `columns` is given, it is the number of
+/// columns. If it is `None`, 2 to [`MAX_COLUMNS`] columns are accepted. If both axes could be the columns, the last
+/// axis is taken. Returns `None` if the shape is not that of a table.
 pub(crate) fn table(shape: &[u64], columns: Option<u64>) -> Option<Table> {
     let mut axes: Vec<usize> = (0..shape.len()).collect();
     while axes.len() > 2 {

@@ -1,24 +1,26 @@
-//! Recognises files of bounding boxes, such as the labels of Prophesee's data sets: records with t, x and y, but of
-//! objects and not of events.
+//! Recognises files of bounding boxes, such as the labels of Prophesee's data sets. Their records have t, x and y too,
+//! but they describe objects and not events.
 
 use std::path::Path;
 
 use crate::error::Error;
 
-/// Names, in lower case, of the fields that give place and size of a box.
+/// Names, in lower case, of the fields that give the position and the size of a box. Each entry is one usual set of
+/// names.
 const BOXES: [[&str; 4]; 4] =
     [["x", "y", "w", "h"], ["x", "y", "width", "height"], ["x1", "y1", "x2", "y2"], ["xmin", "ymin", "xmax", "ymax"]];
 /// Names, in lower case, of fields that say what is in a box.
 const OBJECTS: [&str; 8] =
     ["class_id", "class", "category", "label", "track_id", "object_id", "class_confidence", "confidence"];
 
-/// Returns whether fields with these names describe boxes: their place, size, and what is in them.
+/// Returns whether fields with these names describe boxes: position, size, and what is in each box.
 pub(super) fn are_boxes(fields: &[&str]) -> bool {
     let has = |name: &str| fields.iter().any(|field| field.eq_ignore_ascii_case(name));
     BOXES.into_iter().any(|names| names.into_iter().all(has)) && OBJECTS.into_iter().any(has)
 }
 
-/// Makes the error for a file with boxes and no events. `fields` are the fields of the boxes.
+/// Makes the error for a file that has boxes but no events. `place` is the group or array with the boxes, and `fields`
+/// are the names of their fields.
 pub(super) fn boxes(path: &Path, place: &str, fields: &[&str]) -> Error {
     Error::Foreign {
         path: path.into(),

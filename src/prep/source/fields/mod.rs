@@ -1,11 +1,13 @@
-//! Finds which fields of a file are t, x, y and p, and how it stores on and off.
+//! Finds which fields of a file are t, x, y and p, and how the file stores the polarities on and off.
 //!
 //! ```text
 //! survey                       finds the fields by their names, shapes and numbers
-//! boxes                        files of bounding boxes, which are no events
-//! two_times                    fields of times with a unit in their names, next to the times
-//! unusable, unnamed, left_over fields that don't fit, files without usual names, arrays that are not used
-//! polarities                   how a file stores on and off
+//! boxes                        recognises files of bounding boxes, which contain no events
+//! two_times                    compares t with other fields of times, such as `t_ns`
+//! unusable                     finds fields that have the name of a column but the wrong type or shape
+//! unnamed                      makes the error for a file whose fields have no usual names
+//! left_over                    lists the arrays that are not used
+//! polarities                   checks how a file stores on and off
 //! ```
 
 mod boxes;

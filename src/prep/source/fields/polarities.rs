@@ -14,7 +14,7 @@ use crate::source::layout::Layout;
 /// Maximum number of different float polarities that are kept for the error message.
 const MOST_FLOATS: usize = 3;
 
-/// Which of the polarities 0, -1 and 1 occur in a recording. If the polarities are floats, also which numbers occur.
+/// The polarities that occur in a recording: which of 0, -1 and 1. For float polarities, also which other numbers.
 #[derive(Debug, Default)]
 pub(crate) struct Polarities {
     zero: bool,
@@ -57,7 +57,7 @@ impl Polarities {
             self.nan |= n.is_nan();
             self.fraction |= n.is_finite() && n.fract() != 0.0;
             if n.is_finite() && !self.floats.contains(&n) {
-                // Of more than three, the least and the largest are kept.
+                // If there are more than three, keep the smallest and the largest.
                 self.floats.push(n);
                 self.floats.sort_by(f64::total_cmp);
                 if self.floats.len() > MOST_FLOATS {
@@ -67,7 +67,8 @@ impl Polarities {
         }
     }
 
-    /// Returns whether a 1 has occurred. If it has, no further events can make the polarities doubtful.
+    /// Returns whether a 1 has occurred. After that, [`Polarities::are_doubtful`] stays `false`, so no more polarities
+    /// need to be read.
     pub(crate) fn are_settled(&self) -> bool {
         self.one
     }
@@ -77,17 +78,17 @@ impl Polarities {
         self.zero && self.minus_one.is_some() && !self.one
     }
 
-    /// Returns a note for the user if a column of a signed type has -1, 0 and 1, because both -1 and 0 are then taken
-    /// as off. `field` is the name of the column.
+    /// If a column has -1, 0 and 1, returns a note for the user that both -1 and 0 are taken as off. A column of an
+    /// unsigned type gets no note. `field` is the name of the column.
     pub(crate) fn note(&self, field: &str) -> Option<String> {
         let three = self.zero && self.one && self.minus_one == Some(-1);
         three.then(|| format!("{field} has -1, 0 and 1: both -1 and 0 are taken as off"))
     }
 
-    /// Returns an error if it is unknown which events are on. A sensor of one polarity never gives this error.
+    /// Returns an error if it is unknown which events are on. There is no error for a sensor with only one polarity.
     ///
     /// # Errors
-    /// [`Error::Columns`] if there is no 1, but there are fractions, or both 0 and -1.
+    /// [`Error::Columns`] if there are fractions but no 1, or if there are 0 and -1 but no 1.
     pub(crate) fn judge(
         &self,
         path: &Path,
@@ -139,9 +140,9 @@ pub(crate) fn odd_polarities(
 ) -> Error {
     let two: Vec<&i128> = values.iter().filter(|&&n| n != NO_POLARITY).collect();
     let on = match two[..] {
-        // 1 and -1, which an unsigned type of 8, 16, 32 or 64 bits had made a large number.
+        // 1 and -1. An unsigned type of 8, 16, 32 or 64 bits stores -1 as its largest number.
         [1, other] if [8, 16, 32, 64].iter().any(|bits| *other == (1 << bits) - 1) => Some(1),
-        // The larger of two is probably on. Of 0 and -1 it cannot be told.
+        // The larger of two is probably on. If they are 0 and -1, it is unknown which is on.
         [_, &larger] if larger > 0 => Some(larger),
         _ => None,
     };

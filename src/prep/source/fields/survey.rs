@@ -1,8 +1,9 @@
 //! Finds the columns of events, t, x, y and p, in a file of any structure, by the names of its fields.
 //!
 //! A *place* is a group whose arrays are columns, or an array of records. The file must have exactly one place whose
-//! fields have the names of the columns. A table, one array with several numbers for each event, has no such names, so
-//! the caller gives the order of its columns. If several places fit, or none does, the error suggests options to type.
+//! fields have the names of the columns. A table is one array with several numbers for each event. Its columns have no
+//! names, so the caller gives their order. If no place fits, or if several places fit, the error suggests options to
+//! type.
 
 use std::path::Path;
 
@@ -19,8 +20,13 @@ use crate::source::options::TableColumns;
 /// numbers for each event), `order` is the order of its columns. If `order` is `None`, tables are ignored.
 ///
 /// # Errors
-/// Without `order`: [`Error::Columns`] if several places fit, if two fields of a place fit one column, or if the file
-/// has only a table. [`Error::Foreign`] for records in several dimensions. [`Error::UnknownLayout`] if nothing fits.
+/// A place is a group of arrays, or an array of records. Without `order`:
+///
+/// - [`Error::Columns`] if several places have columns of events, if two fields of a place have names of the same
+///   column but different numbers, or if the events seem to be in two-dimensional arrays.
+/// - [`Error::Foreign`] for bounding boxes, and for records in several dimensions.
+/// - [`Error::NoEvents`] for an empty array.
+/// - [`Error::UnknownLayout`] if no place has columns of events.
 ///
 /// With `order`: [`Error::Columns`] if no table has this number of columns, or if several tables have it.
 pub(crate) fn find(path: &Path, file: &dyn Survey, order: Option<&TableColumns>) -> Result<Fields> {
@@ -50,24 +56,23 @@ impl Place<'_> {
         self.fields.iter().map(|(name, _)| *name).collect()
     }
 
-    /// Lists the names of the fields, for messages.
     fn text(&self) -> String {
         let names = self.names();
         let at = if self.name.is_empty() { String::new() } else { format!("{}: ", self.name) };
         format!("{at}{}", names.join(", "))
     }
 
-    /// Returns a map to suggest to the user. Each column gets the field whose name fits, or the first one if several
-    /// names fit.
+    /// Returns a map of columns (`t=FIELD,x=FIELD,...`) that an error suggests to the user. For each column, it has the
+    /// first field whose name fits.
     fn map(&self) -> Remedy {
         let field = |role: Role| self.fields.iter().find(|(name, _)| Role::of(name) == Some(role));
         map_line(&Role::ALL.map(|role| field(role).map(|(_, path)| path.to_string())), &[])
     }
 }
 
-/// Lists the places of a file: groups of columns, and arrays of records. With `same_length`, columns of different
-/// lengths in one group are in different places. A broken link with the name of a column counts as a field of its
-/// group, so that opening the field reports the link.
+/// Lists the places of a file. A place is a group whose arrays can be columns of one event stream, or an array of
+/// records. If `same_length` is set, arrays of different lengths in one group form separate places. A broken link with
+/// the name of a column is listed as a field of its group, so that the link is reported when the field is opened.
 fn places(arrays: &[ArrayInfo], same_length: bool) -> Vec<Place<'_>> {
     let mut groups: Vec<(Option<u64>, Place<'_>)> = Vec::new();
     for array in arrays {
@@ -82,7 +87,7 @@ fn places(arrays: &[ArrayInfo], same_length: bool) -> Vec<Place<'_>> {
                     None => groups.push((key, Place { name: group.into(), fields: vec![field] })),
                 }
             }
-            // Records stand alone: their key is that of no group.
+            // An array of records is a place of its own: no group has this key.
             ArrayKind::Record(_) => {
                 groups.push((Some(u64::MAX), Place { name: array.name.clone(), fields: array.members() }));
             }
@@ -110,10 +115,11 @@ fn find_named(path: &Path, file: &dyn Survey) -> Result<Fields> {
         return Err(boxes(path, &place.name, &place.names()));
     }
     if fitting.is_empty() {
-        // Columns of different lengths: the error is theirs.
+        // Perhaps the columns have different lengths. Take them anyway, so that opening them reports the lengths.
         fitting = places(file.arrays(), false).into_iter().filter(Place::fits).collect();
     }
-    // An inertial sensor has t, x and y too, but no polarity.
+    // An inertial sensor has t, x and y too, but no polarity. So prefer a place with all four columns, if there is only
+    // one.
     if let Some(only) = fitting.iter().position(|place| place.has(&Role::ALL))
         && !fitting[only + 1..].iter().any(|place| place.has(&Role::ALL))
     {
@@ -153,7 +159,6 @@ fn find_named(path: &Path, file: &dyn Survey) -> Result<Fields> {
     }
 }
 
-/// Returns whether a field is a broken link.
 fn dangles(file: &dyn Survey, field: &FieldPath) -> bool {
     file.arrays().iter().any(|array| array.name == field.array && matches!(array.kind, ArrayKind::Nowhere(_)))
 }
@@ -195,7 +200,7 @@ fn find_table(path: &Path, file: &dyn Survey, order: &TableColumns) -> Result<Fi
     }
 }
 
-/// Returns the fields of these arrays that have `len` entries, and so could be columns of `len` events. Columns of
+/// Returns the fields of `arrays` that have `len` entries, so that they could be columns of `len` events. Columns of
 /// two-dimensional arrays are left out.
 pub(crate) fn fields_of_length(arrays: &[ArrayInfo], len: u64) -> Vec<FieldPath> {
     let long = arrays.iter().filter(|array| shape::column(&array.shape) == Some(len));
@@ -206,15 +211,15 @@ pub(crate) fn fields_of_length(arrays: &[ArrayInfo], len: u64) -> Vec<FieldPath>
     .collect()
 }
 
-/// Returns the names of the fields that have `len` entries, one for each event, but were not taken for a column. In a
-/// file with one event, every scalar has this length, so no field is reported.
+/// Returns the names of the fields that have `len` entries, one for each event, but are not in `fields`, the fields
+/// used as columns. If there is only one event, the result is empty, because every scalar has one entry.
 pub(crate) fn left_over(arrays: &[ArrayInfo], fields: &Fields, len: u64) -> Vec<String> {
     let all = if len > 1 { fields_of_length(arrays, len) } else { Vec::new() };
     let taken: Vec<String> = fields.iter().flatten().map(FieldPath::to_string).collect();
     let array = |name: &str| element(name).map(|(array, _)| array.to_string());
     let mut names: Vec<String> = all.iter().map(FieldPath::to_string).filter(|name| !taken.contains(name)).collect();
     for name in &mut names {
-        // An array of which nothing was taken is named as a whole.
+        // If no element of an array is used, the array is listed as a whole.
         let whole = array(name).filter(|whole| !taken.iter().any(|taken| array(taken).as_ref() == Some(whole)));
         whole.into_iter().for_each(|whole| *name = whole);
     }

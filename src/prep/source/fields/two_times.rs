@@ -1,5 +1,5 @@
-//! Fields of times whose names have a unit, such as `t_ns`: what the unit is, and whether such a field next to the
-//! times agrees with them.
+//! Compares the column t of a file with other fields of times next to it. The names of these fields give their unit,
+//! such as `t_ns`.
 
 use std::path::Path;
 
@@ -10,11 +10,11 @@ use crate::source::columns::{
 };
 use crate::time_unit::TimeUnit;
 
-/// Checks that the times agree with the other fields next to them that are times too, in the unit of their names: they
-/// must be the same times, up to the moment of zero. The times are in `unit`.
+/// Checks that the column t agrees with other fields of times next to it, whose names give their unit (`t_ns`). These
+/// fields must contain the same times as t, but they can count from another zero. `unit` is the unit of t.
 ///
 /// # Errors
-/// [`Error::Columns`].
+/// [`Error::Columns`] if the times of such a field differ from t.
 pub(crate) fn check_times(path: &Path, file: &dyn Survey, fields: &Fields, unit: TimeUnit) -> Result<()> {
     let Some(t) = &fields[Role::T as usize] else { return Ok(()) };
     let others = neighbours(file.arrays(), t);
@@ -46,8 +46,8 @@ pub(crate) fn check_times(path: &Path, file: &dyn Survey, fields: &Fields, unit:
     Ok(())
 }
 
-/// Returns the fields of numbers next to `t`, with their names: arrays of the same group and length, or members of the
-/// same records.
+/// Returns the name and the path of each field of numbers that is stored next to `t`: arrays with the same group and
+/// length, or members of the same records. `t` is one of them.
 fn neighbours(arrays: &[ArrayInfo], t: &FieldPath) -> Vec<(String, FieldPath)> {
     let Some(own) = arrays.iter().find(|array| array.name == t.array) else { return Vec::new() };
     let fields = match t.part {
@@ -65,8 +65,8 @@ fn neighbours(arrays: &[ArrayInfo], t: &FieldPath) -> Vec<(String, FieldPath)> {
     fields.into_iter().map(|field: FieldPath| (field.to_string(), field)).collect()
 }
 
-/// Returns whether two lists are the same times in two units, up to the moment of zero, a tick, and the rounding of
-/// floats.
+/// Returns whether two lists contain the same times in two units. The lists can count from different zeros. Small
+/// differences are allowed, because times are rounded to whole numbers or to floats.
 fn agree((a, unit_of_a): (&[f64], TimeUnit), (b, unit_of_b): (&[f64], TimeUnit)) -> bool {
     let [us_of_a, us_of_b] = [unit_of_a.microseconds(), unit_of_b.microseconds()];
     let pairs = || a.iter().zip(b).map(|(a, b)| (a * us_of_a, b * us_of_b)).filter(|(a, b)| (a - b).is_finite());
@@ -75,8 +75,8 @@ fn agree((a, unit_of_a): (&[f64], TimeUnit), (b, unit_of_b): (&[f64], TimeUnit))
     pairs().all(|(a, b)| ((a - first_of_a) - (b - first_of_b)).abs() <= most)
 }
 
-/// Returns how far numbers of this type may be from the exact times: a tick of whole numbers, and the rounding of float32
-/// or float64.
+/// Returns the largest rounding error that the times in a list may have, in the unit of the list: that of float32 or
+/// float64, plus 1 if all times are whole numbers.
 fn error(numbers: &[f64]) -> f64 {
     let finite = || numbers.iter().filter(|n| n.is_finite());
     let largest = finite().fold(0.0, |largest: f64, n| largest.max(n.abs()));
@@ -107,7 +107,7 @@ mod tests {
         }
         assert!(!micro(&other(1e3, 0.0), TimeUnit::Microseconds));
         assert!(!micro(&other(1e-3, 0.0), TimeUnit::Seconds));
-        // A clock that runs faster by a thousandth.
+        // A clock that runs 0.1 % faster.
         assert!(!micro(&other(1.001e3, 0.0), TimeUnit::Nanoseconds));
     }
 }

@@ -1,5 +1,5 @@
-//! Makes the error for a file in which no place has fields with the names of columns. A place is a group, or an array
-//! of records. The error says what the file has, and suggests an option to type.
+//! Makes the error for a file whose fields don't have the names of columns. The error says what the file has, and
+//! suggests an option to type.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,20 +14,23 @@ use crate::source::fields::unusable::unusable_names;
 
 /// Maximum number of fields whose numbers are read to guess the columns.
 const MOST_GUESSED: usize = 24;
-/// Maximum number of columns of a table for which an error suggests an order without having found the times.
+/// Maximum number of columns of a table for which an error suggests the order `t,x,y,p,...` if it cannot guess the
+/// order. The columns of wider tables are also left out of suggested maps.
 const MOST_COLUMNS: u64 = 8;
 /// Maximum number of places (groups and arrays of records) for which an error suggests a map.
 const MOST_PLACES: usize = 4;
-/// Last words, in lower case, of the names of fields with whole seconds. Such a field is one of two that store the
-/// times.
+/// Last words, in lower case, of field names such as `t_sec`. Such a field has the whole seconds of times that are
+/// stored in two fields.
 const SECONDS: [&str; 5] = ["s", "sec", "secs", "second", "seconds"];
-/// Last words, in lower case, of the names of fields with the nanoseconds that follow whole seconds in another field.
+/// Last words, in lower case, of field names such as `t_nsec`. Such a field has the nanoseconds of times whose whole
+/// seconds are in another field.
 const NANOSECONDS: [&str; 7] = ["ns", "nsec", "nsecs", "nanosec", "nanosecs", "nanosecond", "nanoseconds"];
-/// Last words, in lower case, of the names of fields with the microseconds that follow whole seconds in another field.
+/// Last words, in lower case, of field names such as `t_usec`. Such a field has the microseconds of times whose whole
+/// seconds are in another field.
 const MICROSECONDS: [&str; 5] = ["us", "usec", "usecs", "microsecond", "microseconds"];
 
-/// Makes the error for a file in which no place has fields with the names of columns. The error depends on whether the
-/// file has a single table, records in several dimensions, or anything else.
+/// Makes the error for a file in which no group of arrays, and no array of records, has fields with the names of t and
+/// x. The error depends on what the file has: one table, records in several dimensions, or anything else.
 pub(crate) fn unnamed(path: &Path, file: &dyn Survey) -> Error {
     let arrays = file.arrays();
     let known = no_events(path, arrays).or_else(|| grid(path, arrays)).or_else(|| rows_of_arrays(path, arrays));
@@ -100,15 +103,15 @@ fn lone_table(path: &Path, file: &dyn Survey) -> Option<Error> {
     })
 }
 
-/// Makes the error for a file of no known layout. For each group of arrays that could hold a camera's events, the error
-/// suggests a value of the option `map`: which array is t, x, y and p.
+/// Makes the error for a file of no known layout. For each group of arrays that could hold the events of one camera,
+/// the error suggests a value of the option `map`: which array is t, x, y and p.
 fn no_layout(path: &Path, file: &dyn Survey) -> Error {
     let arrays = file.arrays();
     let places = candidates(arrays);
     let all: Vec<Candidate<'_>> = places.iter().flat_map(|(_, fields)| fields).cloned().collect();
-    // Whole seconds alone would lose most of each time, and are not suggested.
+    // If times are stored in two fields, no map is suggested, because whole seconds alone would lose most of each time.
     let halves = split_times(&all);
-    // One camera of several: all of its columns are in one place.
+    // The columns of one camera are all in one place.
     let cameras = places.into_iter().flat_map(|(_, fields)| cameras(fields)).filter(|fields| fields.len() > 2);
     let mut lines: Vec<Fields> = cameras.take(MOST_PLACES).map(|fields| guess_fields(file, fields)).collect();
     if lines.iter().any(|line| line[0].is_some() && line[1].is_some()) {
@@ -116,7 +119,8 @@ fn no_layout(path: &Path, file: &dyn Survey) -> Error {
     } else if !all.is_empty() {
         lines = vec![guess_fields(file, all)];
     }
-    // A column that is there and cannot be used is not another field; that of an array without a name cannot be named.
+    // If t or x is there but cannot be used, no other field is suggested in its place. A map cannot name the field of
+    // an array that has no name.
     let unusable: Vec<String> = arrays.iter().flat_map(unusable_names).collect();
     let cannot = if unusable.is_empty() { String::new() } else { format!("; not numbers: {}", unusable.join(", ")) };
     let named = |line: &Fields| unusable.is_empty() && !line.iter().flatten().any(|field| field.to_string().is_empty());
@@ -156,7 +160,7 @@ fn split_times(fields: &[Candidate<'_>]) -> Option<(String, String, &'static str
 }
 
 /// Returns the path of column `i` of a two-dimensional array. `columns` is the array's number of columns, or `None` if
-/// the shape shows it.
+/// it can be told from the shape.
 fn column(array: &ArrayInfo, i: u64, columns: Option<u64>) -> FieldPath {
     array.field(Part::Column { index: i as usize, columns })
 }
@@ -164,8 +168,8 @@ fn column(array: &ArrayInfo, i: u64, columns: Option<u64>) -> FieldPath {
 /// A field that may be a column: its name, its number of entries, and its path in the file.
 type Candidate<'a> = (&'a str, u64, FieldPath);
 
-/// Lists the places of a file, each with its name and the fields that may be columns: arrays, columns of
-/// two-dimensional arrays, and members of records.
+/// Lists the places where a file may have columns: groups of arrays, two-dimensional arrays, and arrays of records.
+/// Each entry has the name of the place and the fields in it.
 fn candidates(arrays: &[ArrayInfo]) -> Vec<(&str, Vec<Candidate<'_>>)> {
     let mut places: Vec<(&str, Vec<Candidate<'_>>)> = Vec::new();
     for array in arrays {
@@ -226,7 +230,7 @@ fn axis(name: &str) -> Option<Role> {
     })
 }
 
-/// Guesses which of these fields are the columns, by their names and by their content. Only the fields with the most
+/// Guesses which of `fields` are t, x, y and p, by their names and by their numbers. Only the fields with the most
 /// entries are considered.
 fn guess_fields(file: &dyn Survey, mut fields: Vec<Candidate<'_>>) -> Fields {
     let longest = fields.iter().map(|(_, len, _)| *len).max();

@@ -1,8 +1,8 @@
 //! Decides which sub-folders of a folder of recordings are its classes.
 //!
 //! All class folders are at the same level. It is the first level, as in torchvision's ImageFolder, unless the caller
-//! gives another level. First-level folders are refused if they are probably not classes, but parts of a dataset
-//! (train, test), persons (user01, user02), dates, or sessions with the same files in each.
+//! gives another level. First-level folders are refused if they are probably not classes. They may be the parts of a
+//! dataset (train, test), persons (user01, user02), dates, or sessions that all contain the same files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -23,16 +23,18 @@ pub(crate) struct FolderClasses {
     pub labels: Vec<u32>,
     /// Names of classes whose folders contain no recordings.
     pub empty: Vec<String>,
-    /// Names of folders without recordings that are not in the caller's list of classes. They are not classes.
+    /// Names of empty folders that are not classes: they contain no recordings, and the caller gave a list of classes
+    /// that lacks them.
     pub outside: Vec<String>,
 }
 
 /// Takes the classes of recordings from the names of the folders at `level`, counted from 1. Classes are numbered in
-/// alphabetical order. Folders without recordings are classes too, but if there is a `list`, only those in the list.
+/// alphabetical order. A folder without recordings is a class too. If there is a `list`, such a folder is a class only
+/// if it is in the list.
 ///
-/// Without a `level`, the classes are the first-level folders. Unless all of them are in `list`, these folders are
-/// checked, and refused if they are probably not classes. Returns `None` if no `level` is given and no recording is in
-/// a sub-folder.
+/// If `level` is `None`, the first-level folders are the classes, and they are refused if they are probably not
+/// classes. This check is skipped if all of them are in `list`. Returns `None` if `level` is `None` and no recording is
+/// in a sub-folder.
 ///
 /// # Errors
 /// [`Error::NotClasses`] if the first-level folders are probably not classes, if a file is in no folder at `level`, or
@@ -85,7 +87,7 @@ pub(crate) fn by_folder(
 }
 
 /// If the folders at `level` (counted from 1) are the parts of a dataset, such as `train` and `test`, returns their
-/// names. Otherwise, returns `None`. Only folders with recordings count.
+/// names. Otherwise, returns `None`. Folders without recordings are ignored.
 pub(crate) fn parts_at(files: &[String], level: usize) -> Option<Vec<&str>> {
     let names: BTreeSet<&str> = files.iter().filter_map(|name| folder_of(name, level)).collect();
     let names: Vec<&str> = names.into_iter().collect();
@@ -105,12 +107,9 @@ fn folders_at(folders: &[String], level: usize) -> Vec<&str> {
     at.collect::<BTreeSet<&str>>().into_iter().collect()
 }
 
-/// Returns an error if the folders directly in `dir` are probably not classes. `dir` is `above` levels below the folder
-/// that the user opened. `files` are paths of recordings relative to `dir`, and `top` are the names of the folders
-/// directly in `dir`.
-///
-/// # Errors
-/// [`Error::NotClasses`].
+/// Returns [`Error::NotClasses`] if the folders directly in `dir` are probably not classes. `dir` is `above` levels
+/// below the folder that the user opened. `files` are paths of recordings relative to `dir`, and `top` are the names of
+/// the folders directly in `dir`.
 fn check(dir: &Path, files: &[&str], top: &[&str], above: usize) -> Result<()> {
     let refused = |got: String, kind: FolderKind| Err(Error::NotClasses { path: dir.into(), got, kind });
     // For each first-level folder: its sub-folders with recordings.
@@ -180,8 +179,8 @@ fn check(dir: &Path, files: &[&str], top: &[&str], above: usize) -> Result<()> {
     Ok(())
 }
 
-/// Finds out whether about the same files are in each of several folders, as in `lab/wave.npy` and `led/wave.npy`. If
-/// so, returns the path of the first such file, and its name without the ending. Ignores numbered files, such as
+/// Finds out whether several folders contain about the same files, such as `lab/wave.npy` and `led/wave.npy`. If so,
+/// returns the path of the first such file, and the file's name without the ending. Numbered files are ignored, such as
 /// `001.npy` and `sample_2.npy`.
 fn repeated_file<'a>(files: &[&'a str]) -> Option<(&'a str, &'a str)> {
     let mut inside: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
@@ -296,9 +295,8 @@ mod tests {
         assert_eq!(kind(&["x/user1/wave/1.npy", "x/user2/wave/1.npy"]), Some(FolderKind::Above(3)));
     }
 
-    /// Returns the result that is expected if all first-level folders contain folders with the same `names`. The
-    /// first-level folders are then refused as classes, except if each of `names` is a number or the name of a person
-    /// or a session.
+    /// Returns the expected result for first-level folders that all contain folders with the same `names`. They are
+    /// refused as classes, unless each of `names` is a number or the name of a person or a session.
     fn same(names: &[&str]) -> Option<FolderKind> {
         (!names.iter().all(|name| is_group(name) || is_number(name))).then_some(FolderKind::Above(2))
     }

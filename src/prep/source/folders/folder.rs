@@ -101,8 +101,8 @@ pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
     Ok(recordings)
 }
 
-/// Opens all files and finds out what is in each of them. If no table lists the files, the error for a file of unknown
-/// layout also says how to leave the file out.
+/// Opens all files and finds out what is in each of them. The error for a file of unknown layout also says how to leave
+/// the file out, unless a table lists the files.
 fn read_heads(dir: &Path, files: &[String], options: &SourceOptions, has_table: bool) -> Result<Vec<Head>> {
     let head_of = |name: &String| {
         read_head(&dir.join(name), options).map_err(|fault| match fault {
@@ -113,11 +113,11 @@ fn read_heads(dir: &Path, files: &[String], options: &SourceOptions, has_table: 
         })
     };
     let heads: Vec<Result<Head>> = files.par_iter().map(head_of).collect();
-    // In the order of the names, so that the first fault is always the same.
+    // Report the first fault in the order of the names, so that it is always the same one.
     heads.into_iter().collect()
 }
 
-/// Cuts the recording in a file into samples that all have the label `label`. If the options don't ask to cut it, the
+/// Cuts the recording in a file into samples that all have the label `label`. If the options don't ask for a cut, the
 /// whole recording is one sample.
 fn cut_file(path: &Path, options: &SourceOptions, label: u32) -> Result<Pieces> {
     if options.cut == Cut::Whole {
@@ -145,7 +145,7 @@ impl Labelled {
     }
 }
 
-/// Labels the recordings of a folder as the options say: with one label for all, by a label table, or by their
+/// Labels the recordings of a folder in the way that the options give: one label for all, a label table, or the
 /// sub-folders. If there are no sub-folders, the recordings get no label. Returns `None` if each recording's label is
 /// in its own file.
 fn label_files(
@@ -175,8 +175,8 @@ fn label_files(
     Ok(Some(Labelled { classes: Some(found.names), labels: found.labels }))
 }
 
-/// Returns a copy of `options` with the layout set to `layout`. All recordings of one layout share one such copy, which
-/// is kept in `known`.
+/// Returns a copy of `options` with the layout set to `layout`. Makes only one copy for each layout and keeps it in
+/// `known`.
 fn with_layout(
     known: &mut Vec<(Layout, Arc<SourceOptions>)>,
     layout: Layout,

@@ -1,29 +1,30 @@
-//! What the names of folders and files say: parts of a dataset, persons, sessions, dates, numbered files.
+//! Recognises what the names of folders and files stand for: parts of a dataset, persons, sessions, dates, numbered
+//! files.
 
-/// Words in the names of folders that hold the training part of a dataset, separated by spaces.
+/// Words in the names of folders that hold the training part of a dataset.
 const TRAINING: &str = "train training trn trainval";
-/// Short words for parts of a dataset, separated by spaces: for the training part, then for all other parts. Class
-/// folders can have such names too, because `tr` and `te` are also codes of languages.
+/// Two lists of short words: for the training part of a dataset, and for all other parts. A class folder can have such
+/// a name too: `tr` and `te` are also codes of languages.
 const SHORT_PARTS: [&str; 2] = ["tr", "te ts va vl"];
-/// Words for numbered parts of a dataset, separated by spaces. In a folder's name, a number or a letter follows the
-/// word, as in `fold1` and `split_a`.
+/// Words for numbered parts of a dataset. In a folder's name, a number or a letter follows the word, as in `fold1` and
+/// `split_a`.
 const NUMBERED_PARTS: &str = "fold kfold split partition part cv";
-/// Words in the names of folders that hold another part of a dataset than the training part, separated by spaces.
+/// Words in the names of folders that hold a part of a dataset other than the training part.
 const OTHER_PARTS: &str = "test testing tst val valid validation validate validating eval evaluation evaluate dev \
                            devel development holdout heldout";
-/// Words for persons, sessions and similar groups, separated by spaces. In a folder's name, a number or a letter
-/// follows the word, as in `user01` and `subject_3`.
+/// Words for persons, sessions and similar groups. In a folder's name, a number or a letter follows the word, as in
+/// `user01` and `subject_3`.
 const GROUPS: &str = "user subject subj sub sbj speaker spk spkr participant person people actor signer patient \
                       volunteer session sess ses trial take run rep recording rec seq sequence day date block batch \
                       camera cam room";
-/// Letters for persons, sessions and similar groups, separated by spaces. In a folder's name, a number follows the
-/// letter, as in `s01` and `p3`.
+/// Letters for persons, sessions and similar groups. In a folder's name, a number follows the letter, as in `s01` and
+/// `p3`.
 const GROUP_LETTERS: &str = "s p u r f m";
-/// Words in the names of numbered files, separated by spaces. A number or a letter follows the word, as in
-/// `sample_0003`. Such a name says nothing about the class of the file.
+/// Words in the names of numbered files. A number or a letter follows the word, as in `sample_0003`. Such a name says
+/// nothing about the class of the file.
 pub(super) const FILES: &str = "sample file item clip example event events data img image video v n no nr";
 
-/// Returns whether folders are the parts of a dataset, judged by their `names`. They are in each of these cases:
+/// Returns whether folders with these `names` are the parts of a dataset. There are three cases in which they are:
 ///
 /// - More than half of the names are names of parts.
 /// - Exactly half are names of parts, and among them are the training part and another part.

@@ -17,11 +17,10 @@ const MAX_DEPTH: usize = 16;
 const SYSTEM_FOLDERS: [&str; 6] =
     ["__MACOSX", "__pycache__", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information"];
 
-/// Text for error messages: what the user can do with a file that is not a recording, or that the set should not
-/// contain.
+/// Text for error messages: how the user can leave a file out of the set.
 pub(crate) const LEAVE_OUT: &str = "(or leave it out: move it, or list the files to take in `labels`)";
-/// Endings of files that contain no events, separated by spaces. Such a file is not a recording, even if its name is
-/// otherwise like that of a recording.
+/// Endings of files that contain no events, separated by spaces. If a file with such an ending is skipped, there is no
+/// warning, even if its name is otherwise like that of a recording.
 const OTHER_ENDINGS: &str = "md rst html py ipynb m sh ini cfg log tmp png jpg jpeg gif bmp tif tiff svg webp pdf avi \
                              mov mp4 mkv webm wav flac mp3 ogg";
 
@@ -31,8 +30,8 @@ const OTHER_ENDINGS: &str = "md rst html py ipynb m sh ini cfg log tmp png jpg j
 pub(crate) struct Listing {
     /// The recordings: files with a usual ending ([`ENDINGS`]), and files whose first bytes are those of a recording.
     pub files: Vec<String>,
-    /// Sub-folders at every depth, including empty ones. Folders that are converted sets, or contain nothing else, are
-    /// left out.
+    /// Sub-folders at every depth, including empty ones. Left out are folders that are converted sets, and folders that
+    /// contain nothing but converted sets.
     pub folders: Vec<String>,
     /// Files that are or may be recordings, but are not read: they have another format, or are copies of recordings
     /// that are read. The keys are the names of the files.
@@ -59,7 +58,7 @@ impl Listing {
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`]; [`Error::NotARecording`] for folders nested too deeply, for names that are not UTF-8,
-    /// and for recordings that would be taken twice because of links.
+    /// for links that lead nowhere, and for recordings that would be taken twice because of links.
     pub(crate) fn of(dir: &Path, known: &[&Path], has_table: bool) -> Result<Listing> {
         let known: Vec<PathBuf> = known.iter().filter_map(|path| path.canonicalize().ok()).collect();
         let root = if has_table { None } else { dir.canonicalize().ok() };
@@ -135,7 +134,7 @@ impl Listing {
                 let name = format!("{prefix}{name}");
                 if let Some(root) = self.root.as_ref().filter(|_| path.is_symlink()) {
                     let target = path.canonicalize().map_err(Error::io(&path, "follow the link"))?;
-                    // What is in hidden folders, such as that of git-annex, is not listed by itself.
+                    // Files in hidden folders, such as that of git-annex, are not listed under their own names.
                     let is_shown = |inside: &Path| inside.iter().all(|part| !part.as_encoded_bytes().starts_with(b"."));
                     if meta.is_dir() && target.strip_prefix(root).is_ok_and(is_shown) {
                         self.doubles.push(name);
@@ -215,8 +214,9 @@ impl Listing {
     /// Returns whether the set would lack the events of the file `name`, which is not read. `patterns` are the names of
     /// all recordings without their endings and digits.
     ///
-    /// A file that is certainly a recording, or whose name fits one of the patterns, is missing if no copy of it is
-    /// read. Any other file may be something else: it is missing if no recording in the same class folder is read.
+    /// If the file is certainly a recording, or if its name fits one of the patterns, its events are missing unless a
+    /// copy of it is read. Any other file may be something else. Its events are missing only if no recording in the
+    /// same first-level folder is read.
     fn lacks(&self, name: &str, unread: &Unread, patterns: &HashSet<String>) -> bool {
         match name.split_once('/') {
             _ if unread.has_events || patterns.contains(&pattern(name)) => !self.has_copy(name),
@@ -225,8 +225,8 @@ impl Listing {
         }
     }
 
-    /// Returns whether a recording that is read is a copy of the file `name`. The name of a copy begins with the name
-    /// of the file, without its ending. Then comes a dot, a slash, a hyphen or an underscore.
+    /// Returns whether a recording that is read is a copy of the file `name`. The name of a copy begins with the file's
+    /// name without its ending, followed by a dot, a slash, a hyphen or an underscore.
     fn has_copy(&self, name: &str) -> bool {
         let stem = &name[..stem_of(name).end];
         let is_copy = |rest: &str| rest.starts_with(['.', '/', '_', '-']);
@@ -253,8 +253,8 @@ impl Listing {
         *self.skipped.entry(kind).or_default() += 1;
     }
 
-    /// Describes for a message how many files were skipped, in all and of each kind, such as `3 (2 .txt, 1 .DS_Store)`.
-    /// `None` if no file was skipped.
+    /// Returns a text such as `3 (2 .txt, 1 .DS_Store)`: how many files were skipped, and how many of each kind. `None`
+    /// if no file was skipped.
     pub(crate) fn skipped(&self) -> Option<String> {
         let mut kinds: Vec<(&String, &u64)> = self.skipped.iter().collect();
         kinds.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
@@ -264,7 +264,7 @@ impl Listing {
     }
 }
 
-/// Returns where in a path the file's name is, up to its first dot, as a range of bytes.
+/// Returns the byte range of the file's name in a path. The range ends at the first dot of the name.
 fn stem_of(path: &str) -> Range<usize> {
     let start = path.rfind('/').map_or(0, |slash| slash + 1);
     start..path[start..].find('.').map_or(path.len(), |dot| start + dot)

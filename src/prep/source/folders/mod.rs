@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! folder                       opens a folder
-//! listing, unread              lists the files of a folder; recognises recordings that this crate does not read
-//! class_folders, folder_names  which sub-folders are classes; what their names say
+//! listing                      lists the files of a folder
+//! unread                       recognises recordings that this crate does not read
+//! class_folders                decides which sub-folders are classes
+//! folder_names                 recognises names of dataset parts, persons, sessions and dates
 //! ```
 
 mod class_folders;

@@ -24,8 +24,8 @@ pub(crate) struct Unread {
 }
 
 impl Unread {
-    /// Stands for an HDF5 or NumPy file whose name lacks the usual ending. Such a file is read, unless a copy of it
-    /// with a usual ending is read.
+    /// Marks an HDF5 or NumPy file whose name lacks the usual ending. Such a file is read, unless a copy of it with a
+    /// usual ending is read.
     pub(crate) const RENAMED: Unread = Unread {
         format: Cow::Borrowed("HDF5 or NumPy under another ending, a copy of a recording that is read"),
         reader: Cow::Borrowed("name it otherwise to take it too"),
@@ -39,8 +39,8 @@ const OF_EVENTS: [&str; 5] = ["an AEDAT", "an Event Stream", "a ROS bag", "an MC
 const OF_ANYTHING: [&str; 8] =
     ["an SQLite", "a MATLAB", "a Parquet", "an Arrow", "a Feather", "a Python pickle", "a NetCDF", "an HDF4"];
 /// Endings of file names that recordings can have. They are used if the first bytes of a file show no format. Each
-/// entry has the ending, whether such a file is certainly a recording, the name of the format, and a text that says
-/// what reads it.
+/// entry has four values: the ending, whether such a file is certainly a recording, the name of the format, and a text
+/// that says what reads it.
 const KNOWN_ENDINGS: [(&str, bool, &str, &str); 20] = [
     ("aedat", true, "a file named as AEDAT, without its first line", JAER),
     ("aedat2", true, "a file named as AEDAT 2, without its first line", JAER),
@@ -64,8 +64,8 @@ const KNOWN_ENDINGS: [(&str, bool, &str, &str); 20] = [
     ("tar", false, "a tar archive", UNPACK),
 ];
 
-/// Finds the format of a file that this crate does not read, but that may be a recording, by its first bytes or by its
-/// name. Returns `None` for other files.
+/// Recognises a file that this crate does not read, but that may be a recording, by its first bytes or by its name.
+/// Returns `None` for other files.
 pub(crate) fn unread(head: &[u8], name: &str) -> Option<Unread> {
     let lower = name.to_lowercase();
     let (stem, ending) = lower.rsplit_once('.').unwrap_or((&lower, ""));

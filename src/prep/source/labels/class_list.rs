@@ -117,7 +117,7 @@ impl ClassList {
     /// class names have no labels either.
     pub(crate) fn apply(&self, recordings: &mut [Recording]) -> Result<()> {
         let numbered = self.indices_of_numbers(recordings)?;
-        // The names that recordings of a folder share, and their indices.
+        // The class names that several recordings share, and the indices of these classes in the list.
         let mut shared: Option<(Arc<[String]>, Vec<u32>)> = None;
         for recording in recordings {
             let labels = recording.labels.iter_mut().filter(|label| **label != NO_LABEL);

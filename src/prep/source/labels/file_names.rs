@@ -1,5 +1,6 @@
 //! Finds the recording that a row of a label table names. The name can be a path or only the last parts of a path, with
-//! or without the file's ending. It can have slashes or backslashes, and letters in any Unicode normal form.
+//! or without the file's ending. Its parts can be separated by slashes or backslashes. Its letters can be in any
+//! Unicode normal form.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -83,8 +84,9 @@ impl FileNames {
         }
     }
 
-    /// Finds the recording for a path that ends in the path of the folder and the path of the recording. For the folder
-    /// `/data/test`, such paths are `/data/test/1.npy` and `test/1.npy`.
+    /// Finds the recording for a name that begins with the path of the folder, or with its last parts, and continues
+    /// with the path of the recording. If the folder is `/data/test`, such names are `/data/test/1.npy` and
+    /// `test/1.npy`.
     fn below_root(&self, name: &str) -> Option<(Fit, Option<usize>)> {
         let whole = |fit: Fit| matches!(fit, Fit::Same | Fit::Path | Fit::Stem);
         name.match_indices('/').filter(|(at, _)| *at > 0).find_map(|(at, _)| {

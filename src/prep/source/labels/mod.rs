@@ -1,7 +1,9 @@
 //! Tables of labels, and the caller's list of classes.
 //!
 //! ```text
-//! text, table, file_names      reads a table: its text, its rows, the recordings that the rows name
+//! table                        reads the rows of a label table
+//! text                         reads the text of a table, and splits it into cells
+//! file_names                   finds the recordings that the rows name
 //! class_list                   the classes and their order
 //! ```
 

@@ -146,7 +146,7 @@ impl<'a> LabelColumns<'a> {
     /// Parses the time in a cell and returns it in microseconds. A time without a unit is in `unit`.
     fn time(&self, line: usize, cell: &str, unit: TimeUnit) -> Result<i64> {
         let bad = |expected: &str| bad(self.path, line, expected, format!("{cell:?}"));
-        // Where cells are separated by semicolons, spreadsheets write 0,5 for 0.5.
+        // If cells are separated by semicolons, spreadsheets write 0,5 for 0.5.
         let dotted = if self.separator == ';' { cell.replace(',', ".") } else { cell.into() };
         if unit.microseconds() <= 1.0 && dotted.trim().parse::<f64>().is_ok_and(|time| time.fract() != 0.0) {
             return Err(bad(&format!(
@@ -162,7 +162,8 @@ impl<'a> LabelColumns<'a> {
 /// Gives each class an index, from 0. Returns the class names in the order of their indices, and the class index of
 /// each label.
 ///
-/// The order is alphabetical. With `by_size`, labels that are all whole numbers are ordered by value instead.
+/// The order is alphabetical. If `by_size` is `true` and all labels are whole numbers, they are ordered by value
+/// instead.
 pub fn number_classes<'a>(labels: impl Iterator<Item = &'a str> + Clone, by_size: bool) -> (Vec<String>, Vec<u32>) {
     let mut names: Vec<&str> = labels.clone().collect();
     names.sort_unstable();
@@ -177,14 +178,14 @@ pub fn number_classes<'a>(labels: impl Iterator<Item = &'a str> + Clone, by_size
 }
 
 /// Finds class names that probably stand for the same class, and returns each group of them. The names of a group are
-/// numbers of the same value, such as `1`, `01` and `1.0`, or words that differ only in capitals, in blanks, `-` and
-/// `_`, or in their Unicode form.
+/// numbers of the same value, such as `1`, `01` and `1.0`, or they are words that differ only in upper and lower case,
+/// in separators (blank, `-`, `_`), or in the Unicode normal form.
 pub(crate) fn alike(classes: &[String]) -> Vec<Vec<&str>> {
     let mut groups: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for class in classes {
         let words: Vec<&str> = class.split(|c: char| c.is_whitespace() || c == '_' || c == '-').collect();
         let number = class.trim().parse::<f64>().ok().filter(|number| number.is_finite() && class.len() < 16);
-        // Letters may be classes in both cases.
+        // Single letters may be different classes in upper and lower case.
         let plain =
             if class.trim().chars().count() == 1 { class.trim().into() } else { words.join(" ").trim().to_lowercase() };
         groups.entry(number.map_or(plain, |number| number.to_string()).nfc().collect()).or_default().push(class);
@@ -192,9 +193,9 @@ pub(crate) fn alike(classes: &[String]) -> Vec<Vec<&str>> {
     groups.into_values().filter(|group| group.len() > 1).collect()
 }
 
-/// Returns what each column of a table contains, according to the cells of the first line. Returns `None` if these
-/// cells are not names of columns. They are if one of them is a name for labels, and another is a name for files,
-/// starts or ends.
+/// Returns what each column of a table contains, according to the cells of the first line. The first line names the
+/// columns if one cell is a name for labels, and another cell is a name for files, start times or end times. Otherwise,
+/// returns `None`.
 fn named_fields(names: &[String], unit: TimeUnit) -> Option<Vec<Field>> {
     let plain = |name: &String| name.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
     let names: Vec<String> = names.iter().map(plain).collect();

@@ -53,8 +53,8 @@ pub(crate) fn read_text(path: &Path) -> Result<String> {
 pub(crate) struct Table {
     /// The character between the cells of a line.
     pub separator: char,
-    /// For each line that is not left out: its number in the text, counted from 1, and its cells. Cells have no spaces
-    /// around them and no quotes.
+    /// The lines that have cells. For each of them: its number in the text, counted from 1, and its cells. Cells have
+    /// no spaces around them and no quotes.
     pub rows: Vec<(usize, Vec<String>)>,
 }
 
@@ -62,9 +62,12 @@ impl Table {
     /// Splits the lines of a text into cells. Lines that are empty, have only empty cells or start with `#` are left
     /// out.
     ///
-    /// A first line such as `sep=;` gives the separator. Without such a line, the separator is one with which
-    /// `is_header` accepts the cells of the first line. If there is none, it is one that gives all lines the same
-    /// number of cells.
+    /// The separator between cells is the first of these that is found:
+    ///
+    /// - the one that a first line such as `sep=;` names
+    /// - one with which `is_header` accepts the cells of the first line
+    /// - one that gives all lines the same number of cells, more than one
+    /// - the one that splits the first line into the most cells
     ///
     /// # Errors
     /// The number and the text of a line in which a quote is not closed.
@@ -89,8 +92,7 @@ impl Table {
     }
 }
 
-/// Finds the separator of a table's cells, as [`Table::parse`] describes. If no separator fits, returns the one that
-/// gives the first line the most cells.
+/// Finds the separator of a table's cells, in the order that [`Table::parse`] describes.
 fn separator(lines: &[(usize, &str)], is_header: impl Fn(&[String]) -> bool) -> char {
     let Some((_, first)) = lines.first() else { return ',' };
     let count = |line: &str, separator| cells(line, separator).map_or(0, |cells| cells.len());

@@ -1,8 +1,8 @@
 //! Finds where samples begin and end in a recording.
 //!
-//! One pass over the times, in blocks that fit in memory, finds where every sample begins and ends. After wraps of the
-//! clock are undone, and also after events are sorted, the times are read once more. Only the times are used: other
-//! data in the file, such as a millisecond index, can be wrong.
+//! One pass over the times, in blocks that fit in memory, finds where every sample begins and ends. The times are read
+//! again after wraps of the clock are undone, and again after events are sorted. Only the times are used: other data in
+//! the file, such as a millisecond index, can be wrong.
 
 use crate::error::{BaseFault, Error, Result};
 use crate::source::labels::Row;
@@ -12,9 +12,8 @@ use crate::source::times::Clock;
 
 /// Maximum number of samples that one recording is cut into.
 pub(super) const MAX_SAMPLES: u64 = 1 << 24;
-/// Up to this number of samples, a recording can be cut into more samples than it has events. If it is cut into more
-/// samples than this, it must have at least one event per sample. Otherwise, one corrupt time, far from all others,
-/// would give very many empty samples.
+/// A recording that is cut into more samples than this must have at least one event per sample. Otherwise, one corrupt
+/// time, far from all others, would give very many empty samples.
 const MAX_SPARSE_SAMPLES: u64 = 1 << 20;
 
 /// Intervals of a recording that become samples: rows of a label table, each with the index of its class.
@@ -27,13 +26,13 @@ pub(super) enum Bounds {
     /// of the first event.
     Even(EvenTimes, EvenTimes),
     /// The start times and the end times of all intervals, together in one list, in microseconds and in ascending
-    /// order. With each time is the index of the first event at or after it. The index is `None` until [`scan`] finds
-    /// this event.
+    /// order. Each time comes with the index of the first event at or after it. The index is `None` until [`scan`]
+    /// finds this event.
     Listed(Vec<(i64, Option<u64>)>),
 }
 
-/// Evenly spaced times, beginning `offset` microseconds after the time of the first event. `found` has an entry for
-/// each of these times that is not after the last event: the index of the first event at or after it.
+/// Evenly spaced times, beginning `offset` microseconds after the time of the first event. For each of these times that
+/// is not after the last event, `found` has the index of the first event at or after that time.
 pub(super) struct EvenTimes {
     /// Time of the first event.
     pub(super) first: Option<i64>,
@@ -155,8 +154,8 @@ pub(super) fn scan(stream: &EventStream, bounds: &mut Bounds, mut clock: Option<
     Ok(in_order)
 }
 
-/// Returns the error for too many pieces. If the recording is cut by duration, `time` is the time of the event at which
-/// there were too many pieces. The error then suggests that this time may be wrong.
+/// Returns the error for too many pieces. `time` is the time of the event at which there were too many. The error
+/// suggests that this time may be wrong. `time` is `None` if the recording is cut by number of events.
 pub(super) fn too_many(stream: &EventStream, time: Option<i64>) -> Error {
     let stray = time.map_or(String::new(), |time| format!(" (or one of its times is stray: {time} us?)"));
     let got = format!("more in {}: give longer ones{stray}", stream.path.display());

@@ -12,14 +12,14 @@ use crate::time_unit::TimeUnit;
 use tonic_base::and_more;
 use tonic_shard::NO_LABEL;
 
-/// Number of events at the end of a recording that are searched for its last valid time.
+/// Number of events at the end of a recording that are read to find its last valid time.
 const LAST: u64 = 1024;
 
 /// The samples that a recording is cut into.
 #[derive(Debug, Default)]
 pub(crate) struct Pieces {
-    /// Range of events and start time of each sample. Empty if the whole recording is one sample, whose times were not
-    /// read.
+    /// Range of events and start time of each sample. Empty if the recording was not cut: it is one sample, and its
+    /// times were not read.
     pub spans: Vec<Span>,
     /// Class index of each sample.
     pub labels: Vec<u32>,
@@ -32,7 +32,7 @@ pub(crate) struct Pieces {
     pub wrap: Option<Wrap>,
     /// Notes for the user about the recording's clock.
     pub clock: Vec<String>,
-    /// Number of pieces that do not become samples, because their middle is outside every labelled interval.
+    /// Number of pieces that do not become samples, because the middle of the piece is outside every labelled interval.
     pub unlabelled: u64,
 }
 
@@ -75,8 +75,8 @@ pub(crate) struct Span {
     pub zero: Option<i64>,
 }
 
-/// Cuts a recording into samples, as `cut` and the `intervals` of a label table say. If the times of the recording are
-/// out of order, its events are sorted first.
+/// Cuts a recording into samples, by the rule `cut` and by the `intervals` of a label table. If the times of the
+/// recording are out of order, its events are sorted first.
 ///
 /// # Errors
 /// Errors of [`EventStream::read`] and [`EventStream::sort`]; errors of [`vet`] for a clock with faults;
@@ -135,8 +135,8 @@ pub(crate) fn cut_one_class(stream: &mut EventStream, rule: Cut, class: u32) -> 
     Ok(pieces)
 }
 
-/// Makes pieces of equal duration, `length` microseconds, that together contain every event. If there are intervals,
-/// keeps only the pieces whose middle is in an interval.
+/// Cuts the recording into pieces that each last `length` microseconds and together contain every event. If there are
+/// intervals, keeps only the pieces whose middle is in an interval.
 fn stepped(
     stream: &EventStream,
     starts: EvenTimes,
@@ -201,8 +201,8 @@ fn nowhere(stream: &EventStream, intervals: &Intervals<'_>) -> Error {
     Error::usage("labels", expected, format!("{from} to {to} us: {unit}"))
 }
 
-/// Returns an error if an interval begins after the last event of the recording: its sample would have a class and no
-/// events. The times of the recording must be in order.
+/// Returns an error if an interval begins after the last event of the recording, because a sample of this interval
+/// would have no events. The times of the recording must be in order.
 fn check_begun(stream: &EventStream, intervals: &Intervals<'_>) -> Result<()> {
     let times =
         if intervals.is_empty() { None } else { Some(stream.times(stream.len.saturating_sub(LAST)..stream.len)?) };
@@ -218,8 +218,8 @@ fn check_begun(stream: &EventStream, intervals: &Intervals<'_>) -> Result<()> {
     Err(Error::usage("labels", expected, format!("{from} to {to} us in {more}: {advice}")))
 }
 
-/// Returns the first start and the last end of `intervals`, then the first and the last time of the recording. All four
-/// are in microseconds. The recording's times must be in order.
+/// Returns two pairs of times in microseconds: the first start and the last end of `intervals`, and the first and the
+/// last time of the recording. The times of the recording must be in order.
 pub(crate) fn extents(stream: &EventStream, intervals: &Intervals<'_>) -> Result<((i64, i64), (i64, i64))> {
     let both = intervals.iter().filter_map(|(row, _)| row.interval);
     let intervals = both.fold((i64::MAX, i64::MIN), |(from, to), (start, end)| (from.min(start), to.max(end)));
@@ -227,7 +227,7 @@ pub(crate) fn extents(stream: &EventStream, intervals: &Intervals<'_>) -> Result
     Ok((intervals, (time(0..stream.len.min(1))?, time(stream.len.saturating_sub(1)..stream.len)?)))
 }
 
-/// Makes pieces of `count` events each. The first `overlap` events of a piece are also the last events of the piece
+/// Cuts the recording into pieces of `count` events. Each piece begins with the last `overlap` events of the piece
 /// before it. The last piece can be shorter.
 fn counted(stream: &EventStream, count: u64, overlap: u64) -> Result<Pieces> {
     let stride = count - overlap;

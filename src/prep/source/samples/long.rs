@@ -17,10 +17,10 @@ use crate::source::times::{Clock, Findings, Wrap};
 use crate::source::vetting::{blocks, lasts_without_gaps, vet, vet_in_blocks, vet_unwrapped};
 use crate::time_unit::TimeUnit;
 
-/// Maximum number of unneeded events between samples that are read together. If there are more, each sample is read by
-/// itself.
+/// Maximum number of events that may lie between samples that are read in one read. If there are more, each sample is
+/// read by itself.
 const MAX_WASTE: u64 = 1 << 16;
-/// Maximum number of events of samples that are read together. A sample with more events is read by itself.
+/// Maximum number of events of all samples that are read together. A sample with more events is read by itself.
 const MAX_TOGETHER: u64 = 1 << 22;
 
 /// Reads the samples of a recording. Each sample is a range of the recording's events.
@@ -40,17 +40,17 @@ pub(crate) struct Long {
     seen: OnceLock<Seen>,
 }
 
-/// What is known about a recording after its events were read for the first time.
+/// What is known about a recording after its events were read or checked for the first time.
 #[derive(Debug)]
 struct Seen {
     notes: Vec<String>,
     /// The unit of the recording's times, if it was assumed and may be wrong.
     assumed: Option<TimeUnit>,
-    /// The last time minus the first, in microseconds, without its gaps. `None` if the recording is cut
-    /// into samples or was checked in blocks.
+    /// How many microseconds the recording lasts, without its gaps. `None` if it is cut into samples, or was checked or
+    /// read in blocks.
     lasts: Option<i64>,
-    /// Result of the check in blocks, for a recording that is one sample: the wraps to undo, and whether the events are
-    /// in order of time. `None` if there was no such check.
+    /// Result of the check in blocks: the wraps to undo, and whether the events are in order of time. `None` if there
+    /// was no such check. A recording that is cut into samples is never checked in blocks.
     checked: Option<(Option<Wrap>, bool)>,
 }
 
@@ -60,7 +60,7 @@ enum Access {
     /// The file stays open.
     Open(Box<EventStream>),
     /// The file is one of many, so it is opened for each read and closed again. `events` is its number of events.
-    /// `linked` are the other files that hold its data.
+    /// `linked` are the other files that hold parts of its data.
     Closed { options: Arc<SourceOptions>, events: u64, linked: Vec<LinkedPath> },
 }
 
@@ -141,7 +141,7 @@ impl Long {
 }
 
 impl Long {
-    /// Checks the times of a recording that is one sample. Undoes the wraps of its clock, if the options ask for it.
+    /// Checks the times of a recording that is one sample. Undoes the wraps of its clock, if the options ask for that.
     /// Returns notes for the user, and how many microseconds the recording lasts, without its gaps.
     fn vet_whole(&self, stream: &EventStream, block: &mut EventBlock) -> Result<(Vec<String>, Option<i64>)> {
         let mut clock = Clock::new(stream.time.unit);
@@ -168,7 +168,7 @@ impl Long {
         notes
     }
 
-    /// Calls `work` with the recording. Opens the file and sorts the events first, if that is necessary.
+    /// Calls `work` with the recording, which is opened and sorted first if necessary.
     fn with_stream<T>(&self, work: impl FnOnce(&EventStream) -> Result<T>) -> Result<T> {
         match (&self.access, self.sorted.get()) {
             (Access::Open(stream), _) => work(stream),

@@ -1,7 +1,7 @@
-//! One recording as one sample, or cut into many.
+//! Makes one sample or many samples from one recording.
 //!
 //! ```text
-//! cut, bounds                  the cuts of a recording: by time, by events, by the intervals of a table
+//! cut, bounds                  cut a recording: by time, by events, or by the intervals of a table
 //! long                         reads the samples
 //! ```
 
