@@ -54,10 +54,10 @@ const CALM: u64 = 1 << 10;
 /// used.
 const SMALL: (i64, i64) = (1_000, 100_000);
 /// If more than this many events in order follow a step back, the times are no longer expected to return from it. In a
-/// recording shorter than a block, a sixteenth of its events is enough, but at least [`ORDERED`] events are needed.
+/// recording of fewer than 1,024 events, the number is a sixteenth of its events, but at least [`ORDERED`].
 const SETTLED: u64 = 64;
-/// Maximum length in microseconds of a step back near the end of a recording that counts as jitter. The step must also
-/// be at most an eighth of the recording's duration, and only a few events may follow it.
+/// A step back near the end of a recording counts as jitter if it is short and only a few events follow it. It is
+/// short if it is at most this many microseconds, and at most an eighth of the recording's duration.
 const LATE: i64 = 1_000_000;
 const HOUR: i64 = 60 * MINUTE;
 /// Maximum number of possible gaps, of resets and of stray blocks that are kept: this many of each kind.
@@ -67,8 +67,8 @@ const LISTED: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Clock {
     unit: TimeUnit,
-    /// Number of events. If a run (consecutive events that belong together) has more events than this and they are in
-    /// order, the times are no longer expected to return to the run before it.
+    /// The times can return from a run (consecutive events that belong together) to the run before it. After this
+    /// number of events in order, that is no longer expected.
     settled: u64,
     /// The first times of the recording, at most [`BLOCK`] of them.
     first: Vec<i64>,
@@ -87,7 +87,7 @@ pub(crate) struct Clock {
     /// The run (consecutive events that belong together) before the current one. `None` if the times are no longer
     /// expected to return to it.
     left: Option<Run>,
-    /// The last large jump ahead. `None` if the times are no longer expected to return to where they were before it.
+    /// The last large jump ahead. `None` if there was none, or if the times stepped back to where they were before it.
     leap: Option<Leap>,
     jitter: Jitter,
     turns: Turns,
@@ -105,8 +105,8 @@ pub(crate) struct Clock {
     packets: Packets,
     segments: Segments,
     clusters: Clusters,
-    /// Blocks of consecutive events whose times are far behind those around them, at most [`LISTED`]. Each has its
-    /// number of events.
+    /// Blocks of consecutive events whose times are far behind those of the events around the block, at most
+    /// [`LISTED`]. Each entry has the jump to the block, and the number of events in the block.
     blocks: Vec<(Break, u64)>,
     /// Index of the first event without a time, and the number of events without a time. `None` if every event has a
     /// time.
@@ -167,7 +167,8 @@ impl Clock {
         }
     }
 
-    /// Counts events without a time. `missing` are their indices, from 0, in the times that [`Clock::see`] gets next.
+    /// Counts events without a time. `missing` has their indices, from 0, in the times that the next call of
+    /// [`Clock::see`] gets.
     pub(crate) fn miss(&mut self, missing: &[usize]) {
         if let Some(&first) = missing.first() {
             let (at, before) = self.missing.unwrap_or((self.seen + first as u64, 0));
@@ -185,9 +186,9 @@ impl Clock {
         }
     }
 
-    /// Processes a block of times at once and returns `true`, if the times continue the current run in short steps
-    /// ahead. Otherwise does nothing and returns `false`, also if the times may return to the run before the current
-    /// one.
+    /// Processes a block of times at once and returns `true` if the times continue the current run in short steps
+    /// ahead. Does nothing and returns `false` for any other block, and for a block whose times may return to the run
+    /// before the current one.
     fn passes(&mut self, block: &[i64]) -> bool {
         let [first, .., last] = *block else { return false };
         if self.seen == 0 || self.previous != self.run.high || last < self.previous {
@@ -260,10 +261,10 @@ impl Clock {
         self.advance(time, jump);
     }
 
-    /// Returns whether the current run is a stray block, and not a packet that came late. `depth` is how far the run is
-    /// behind the times before it, in microseconds. A stray block is behind by more than [`LATE`], or all its events
-    /// have the same time, which is the lowest of the recording. A run whose events have no order is not a stray block,
-    /// nor is one that fits into a jump ahead before it.
+    /// Returns whether the current run is a stray block, and not a packet that came late. `depth` is how far the run
+    /// is behind the times before it, in microseconds. A stray block is behind by more than [`LATE`], or all its
+    /// events have the same time, which is the lowest of the recording. A run is not a stray block if its events have
+    /// no order, or if its times fit into the last large jump ahead.
     fn is_far(&self, depth: i64) -> bool {
         let Run { low, high, .. } = self.run;
         let fits = |leap: Leap| {
@@ -283,9 +284,9 @@ impl Clock {
         self.run.high = time;
     }
 
-    /// Keeps a jump as a possible gap if it is longer than [`PAUSE`]. Only the [`LISTED`] longest jumps stay. If a jump
-    /// is not kept and the times returned after it, its events are counted as jitter. Their number is `late` or, if
-    /// `late` is 0, the number of events from the jump to the return.
+    /// Keeps a jump as a possible gap if it is longer than [`PAUSE`]. Only the [`LISTED`] longest jumps stay. If a
+    /// jump is not kept and the times returned after it, its events are counted as jitter. Their number is `late`. If
+    /// `late` is 0, it is the number of events from the jump to the return.
     fn leave(&mut self, jump: Break, late: u64) {
         let mut small = (jump.by <= PAUSE).then_some(jump);
         if small.is_none() {
@@ -321,7 +322,7 @@ impl Clock {
         }
         self.deep += 1;
         self.packets.add(time, self.run.high, small);
-        // Back to where the times jumped ahead: those in between were early.
+        // The times step back to where they jumped ahead: the events in between were early.
         let early = |leap: &Leap| time >= leap.from.saturating_sub(SMALL.0) && depth <= leap.by.saturating_mul(3);
         if let Some(Leap { at, .. }) = self.leap.filter(early) {
             self.leap = None;
@@ -344,8 +345,8 @@ impl Clock {
         }
     }
 
-    /// Returns the length in microseconds up to which a step back always counts as jitter: an eighth of the recording's
-    /// duration so far, or the nearer bound of [`SMALL`] if this is outside the bounds.
+    /// Returns the length in microseconds up to which a step back always counts as jitter: an eighth of the
+    /// recording's duration so far, limited to the bounds [`SMALL`].
     fn small(&self) -> i64 {
         (self.high.saturating_sub(self.low) / 8).clamp(SMALL.0, SMALL.1)
     }

@@ -1,9 +1,9 @@
-//! How the times of a file are read: the unit that it gives, and the clock that they came from.
+//! Finds the unit of a recording's times, and the faults of the clock that made the times.
 //!
 //! ```text
-//! told_unit                    the unit that a file's attributes give
-//! timeline                     how times are read: unit, range of events, wraps of the clock
-//! clock                        finds what is wrong with a clock
+//! told_unit                    finds the unit of times in a file's attributes
+//! timeline                     settings for reading times: the unit, the range of events, wraps of the clock to undo
+//! clock                        finds the faults of a clock in its times
 //! ```
 
 mod clock;

@@ -1,5 +1,5 @@
-//! How the times of a recording are read: their unit, the range of events that is used, and the wraps of the clock that
-//! are undone.
+//! How the times of a recording are read: in which unit, for which range of events, and with which wraps of the clock
+//! undone. A clock wraps when it starts again from its lowest value after its highest.
 
 use std::ops::Range;
 
@@ -100,8 +100,8 @@ impl Timeline {
         Timeline { unwrap: false, ..self.clone() }
     }
 
-    /// Adapts the timeline to stored columns that were replaced: they have only the used events, and wraps are undone
-    /// in them.
+    /// Adapts the timeline to new stored columns. The new columns have only the used events, and times whose wraps
+    /// were undone.
     pub(crate) fn settle(&mut self) {
         (self.base, self.wrap) = (0, None);
     }

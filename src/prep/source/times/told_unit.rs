@@ -1,6 +1,7 @@
 //! Finds the unit of a file's times in entries of the file: attributes of an HDF5 dataset of times, attributes of the
 //! groups that contain the dataset, or arrays of an npz archive. An entry gives a unit (`time_unit`), or the length of
-//! a tick of the clock (`time_base`). If no entry does, the field's own name may end in a unit (`t_ns`).
+//! a tick of the clock (`time_base`). If no entry gives either, the name of the field of times may end in a unit
+//! (`t_ns`).
 
 use std::path::Path;
 
@@ -17,10 +18,10 @@ const OF_TIMES: [&str; 7] = ["", "t", "ts", "time", "times", "timestamp", "times
 /// An entry gives the length of a tick if its name joins one of the words in [`OF_TIMES`] with one of these words, as
 /// in `time_base`.
 const OF_TICKS: [&str; 6] = ["base", "scale", "scale_factor", "resolution", "tick", "ticks"];
-/// The words of [`OF_TICKS`] that give the length of a tick also if the name of an entry is only this word.
+/// Words of [`OF_TICKS`] that can be the whole name of an entry that gives the length of a tick.
 const ALONE: [&str; 4] = ["scale_factor", "resolution", "tick", "ticks"];
 
-/// Names of attributes of the times that give ticks of the clock per second.
+/// An attribute with one of these names gives the number of ticks of the clock per second.
 const RATES: [&str; 10] = [
     "sampling_rate",
     "sample_rate",
@@ -33,10 +34,10 @@ const RATES: [&str; 10] = [
     "frequency",
     "fs",
 ];
-/// Names of attributes of the times that give what has to be added to them.
+/// An attribute with one of these names gives a number that has to be added to the times.
 const OFFSETS: [&str; 5] = ["offset", "time_offset", "t_offset", "ts_offset", "timestamp_offset"];
 
-/// Names of attributes of the times that give what the times have to be multiplied by, but not to which unit.
+/// An attribute with one of these names gives a factor for the times, but not the unit of the result.
 const SCALES: [&str; 4] = ["scale", "factor", "multiplier", "gain"];
 
 /// An entry of a file with a name and a value: an attribute, or an array with one element.
@@ -57,12 +58,14 @@ pub(crate) struct Told {
     text: Option<String>,
     /// Length of a tick of the clock in microseconds. `None` if the value of the entry is not understood.
     us: Option<f64>,
-    /// Whether the entry is about times and nothing else.
+    /// Whether the entry is certainly about times. A value that is not understood is then an error, unless the user
+    /// gave the unit.
     of_times: bool,
 }
 
-/// Returns the unit of the times in `field` of `dataset`, a dataset of an HDF5 file, and a note for the user. The unit is
-/// the one that an attribute or the field's name gives, as [`Told::unit`] describes, or else `usual`.
+/// Returns the unit of the times in the field `field` of the HDF5 dataset `dataset`. Also returns a note for the user,
+/// if there is one. The unit comes from an attribute or from the name of the field. If neither gives a unit, it is
+/// `usual`. `given` is the unit that the user gave. It changes only the note and the errors.
 ///
 /// # Errors
 /// Errors of [`Told::unit`].
@@ -83,9 +86,10 @@ pub(crate) fn told_unit(
     Ok((unit, (!notes.is_empty()).then(|| notes.join("; "))))
 }
 
-/// Finds the ticks per second among the attributes of the times. They give the unit of whole numbers (`usual` is
-/// microseconds) if they are those of a microsecond or a nanosecond. Also returns notes about a rate that is not
-/// used, unless the unit is `given`, and about an offset or a factor.
+/// Finds the clock's ticks per second in `own`, the attributes of the dataset of times. Returns the unit that they
+/// give: microseconds for 1e6 ticks, nanoseconds for 1e9 ticks. They give no unit for times that are not in
+/// microseconds by default (`usual`). Also returns notes about a number of ticks that is not used, about an offset and
+/// about a factor. If the user gave the unit (`given`), there is no note about ticks.
 fn rate_and_notes(own: &[Entry], given: Option<TimeUnit>, usual: TimeUnit) -> (Option<Told>, Vec<String>) {
     let named = |names: &'static [&str]| {
         let is = |entry: &&Entry| names.iter().any(|name| entry.name.eq_ignore_ascii_case(name));
@@ -96,7 +100,7 @@ fn rate_and_notes(own: &[Entry], given: Option<TimeUnit>, usual: TimeUnit) -> (O
         let us = 1e6 / rate;
         match usual == TimeUnit::Microseconds && rate >= 1e6 && TimeUnit::of_length(us).is_some() {
             true => told = Some(Told::of_ticks(entry, entry.text.clone().unwrap_or_default(), Some(us))),
-            // Seconds are seconds at any rate.
+            // Times in seconds are in seconds at any tick rate.
             false if usual == TimeUnit::Seconds || given.is_some() => {}
             false => notes.push(format!("warning: {} is {rate}, and times are taken as they are", entry.place)),
         }
@@ -110,7 +114,7 @@ fn rate_and_notes(own: &[Entry], given: Option<TimeUnit>, usual: TimeUnit) -> (O
     (told, notes)
 }
 
-/// Parses a number, perhaps with a unit of frequency, such as `1 MHz`.
+/// Parses a number, with or without a unit of frequency, such as `1 MHz`. Returns it in hertz.
 fn number(text: &str) -> Option<f64> {
     let text = text.trim().to_lowercase();
     let units = [("ghz", 1e9), ("mhz", 1e6), ("khz", 1e3), ("hz", 1.0), ("", 1.0)];
@@ -119,7 +123,7 @@ fn number(text: &str) -> Option<f64> {
 }
 
 impl Told {
-    /// Returns what an entry about ticks of the clock says.
+    /// Makes a [`Told`] from an entry about ticks of the clock. `us` is the length of a tick in microseconds.
     fn of_ticks(entry: &Entry, text: String, us: Option<f64>) -> Told {
         let (name, place) = (entry.name.clone(), entry.place.clone());
         Told { name, place, text: Some(text), us, of_times: true }
@@ -133,8 +137,8 @@ impl Told {
     }
 
     /// Returns the unit that the entry gives, or else `usual`. Also returns a note for the user if the entry is not
-    /// understood, or if its unit is not the expected one. The expected unit is the one `given` by the user, or else
-    /// `usual`.
+    /// understood, or if it gives another unit than expected. The expected unit is `given`, the unit from the user, or
+    /// else `usual`.
     ///
     /// # Errors
     /// [`Error::OddUnit`] if the entry gives a unit of time that is not supported, and the user gave none.
@@ -173,7 +177,7 @@ impl Told {
     }
 }
 
-/// Returns whether a text says anything, unlike an empty text or a placeholder such as `unknown`.
+/// Returns whether a text has a meaning: it is neither empty nor a placeholder such as `unknown`.
 fn is_told(text: &str) -> bool {
     !["", "none", "unknown", "n/a"].contains(&&*text.trim().to_lowercase())
 }
@@ -195,13 +199,14 @@ fn groups(dataset: &str) -> impl Iterator<Item = &str> {
     slashes.filter(|&at| at > 0).map(|at| &dataset[..at]).chain(["/"])
 }
 
-/// Finds what `entries`, which belong to one dataset or group, say about the unit of times: a unit, or else the length
-/// of a tick. A unit is multiplied by a factor that another entry gives, as in `units = s` with `scale_factor = 1e-6`.
-/// `of_dataset` says that the entries belong to the dataset of times, and not to a group that contains it.
+/// Finds the unit of times in `entries`, the entries of one dataset or group. An entry gives a unit. If no entry does,
+/// an entry can give the length of a tick. If another entry gives a factor, such as `scale_factor`, the unit is
+/// multiplied by it. `of_dataset` is true for entries of the dataset of times, and false for entries of a group that
+/// contains it.
 pub(crate) fn find(entries: Vec<Entry>, of_dataset: bool) -> Option<Told> {
     let of_words = |entry: &Entry, words: &[&str], alone: &[&str]| {
         let name = entry.name.to_lowercase().replace(['-', ' '], "_").replace("_of_", "_");
-        // A base time is where the clock began.
+        // A name such as `base_time` gives the time at which the clock began.
         let before = |word: &&str| name.strip_prefix(word).filter(|_| *word != "base");
         let of = |word: &&str| name.strip_suffix(word).or_else(|| before(word)).map(|of| of.trim_matches('_'));
         let found =
@@ -211,7 +216,7 @@ pub(crate) fn find(entries: Vec<Entry>, of_dataset: bool) -> Option<Told> {
     let named = |words: &'static [&'static str], alone: &'static [&'static str]| {
         let mut found: Vec<(bool, &Entry)> =
             entries.iter().filter_map(|entry| Some((!of_words(entry, words, alone)?, entry))).collect();
-        // One that names times goes before one that may be of all columns.
+        // Entries whose names have a word for times come before entries that may be about all columns.
         found.sort_by_key(|(generic, entry)| (*generic, &entry.name));
         found
     };
@@ -242,14 +247,15 @@ pub(crate) fn find(entries: Vec<Entry>, of_dataset: bool) -> Option<Told> {
     })
 }
 
-/// Reads the length of a tick from an entry: a length of time, or a number of seconds. `names_times` says that the name
-/// of the entry has a word for times. Returns `None` if the entry says nothing, or is probably about something else,
-/// such as the resolution of a sensor.
+/// Reads the length of a tick from an entry: a time with a unit, or a number, which counts seconds. `names_times` is
+/// whether the name of the entry has a word for times. `of_dataset` is whether the entry belongs to the dataset of
+/// times. Returns `None` if the entry says nothing, or if it is probably about something else, such as the resolution
+/// of a sensor.
 fn tick(entry: &Entry, names_times: bool, of_dataset: bool) -> Option<Told> {
     let text = entry.text.as_deref()?;
     let us = TimeUnit::measure(text).or_else(|| TimeUnit::measure(&format!("{text} s")));
     let (us, says) = match text.trim().parse::<f64>() {
-        // A number above 1 may be one of ticks per second.
+        // A number from 1 on may be a number of ticks per second.
         Ok(number) => (us.filter(|us| *us < 1e6), (names_times || of_dataset) && ![0.0, 1.0].contains(&number)),
         Err(_) => (us, us.is_some() || has_unit(text)),
     };
@@ -268,8 +274,8 @@ fn attributes(place: &Location, name: &str) -> Vec<Entry> {
     names.into_iter().map(entry).collect()
 }
 
-/// Reads an attribute that is one number, as text. For a time base, it can also be a fraction of two integers, such as
-/// (1, 1000000).
+/// Returns the value of an attribute that is one number, as text. If the name of the attribute ends in `base`, the
+/// value can also be a fraction, given by two numbers such as (1, 1000000).
 fn attribute_number(attribute: &Attribute, name: &str) -> Option<String> {
     let numbers = if attribute.size() <= 2 { attribute.read_raw::<f64>().ok()? } else { return None };
     match numbers[..] {
@@ -286,6 +292,6 @@ pub(crate) fn attribute_text(attribute: &Attribute) -> Option<String> {
     }
     let kind = attribute.dtype().ok()?.to_descriptor().ok()?;
     let bytes = text_bytes(attribute, &kind).ok()??.pop()?;
-    // What is not UTF-8 is Latin-1, in which micro is a byte of its own.
+    // Text that is not UTF-8 is read as Latin-1, in which the micro sign is one byte.
     Some(String::from_utf8(bytes).unwrap_or_else(|e| e.into_bytes().into_iter().map(char::from).collect()))
 }

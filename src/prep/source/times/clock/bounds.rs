@@ -1,13 +1,14 @@
-//! Bounds that several judgements of a clock share.
+//! Limits that several of the clock's checks use.
 
 /// A recording with fewer events than this says little about its clock and its unit. Both are then judged more
 /// cautiously.
 pub(crate) const FEW: u64 = 100;
 /// The times of a recording count as ordered if, on average, at most one in this many events comes after a large step
-/// back. A step back is large if it is longer than an eighth of the recording, within bounds.
+/// back. A step back is large if it is longer than an eighth of the recording's duration. The bounds `SMALL` limit
+/// this eighth.
 pub(crate) const ORDERED: u64 = 4;
-/// Jumps longer than this many microseconds are kept until the end of the pass, when it is decided which of them are
-/// gaps.
+/// Jumps of the times that are longer than this many microseconds are kept until all times were processed. Only then
+/// is it decided which of them are gaps.
 pub(crate) const PAUSE: i64 = 2_000_000;
 /// One minute in microseconds. Only longer jumps ahead can be gaps. The jumps of stray events can be shorter.
 pub(crate) const MINUTE: i64 = 60_000_000;

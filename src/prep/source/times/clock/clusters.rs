@@ -5,8 +5,8 @@ use crate::source::times::clock::bounds::{FEW, MINUTE, ORDERED, PAUSE};
 
 /// Maximum number of clusters that are kept. If there are more, clusters that are near each other are joined.
 const MOST: usize = 1 << 12;
-/// If a hole is neither long compared with the recording nor longer than a minute, the times must step back across it
-/// at least this often.
+/// If all holes (ranges without times) are short, the times must step back across one of them at least this often. A
+/// short hole lasts at most a minute, and at most ten times as long as the largest cluster.
 const OFTEN: i64 = 8;
 
 /// The times of a recording in clusters, with long holes (ranges without times) between them.
@@ -16,11 +16,11 @@ pub(crate) struct Clusters {
     all: Vec<Cluster>,
     /// Index of the cluster of the last event.
     last: usize,
-    /// Minimum length of a hole, in microseconds.
+    /// Clusters with at most this many microseconds between them are joined. Longer ranges without times are holes.
     apart: i64,
     /// Time of the first and of the last event, in microseconds.
     ends: (i64, i64),
-    /// Indices of the first [`ORDERED`]^2 events after a step back from one cluster to another.
+    /// Index of the event after each step back from one cluster to another. Only the first [`ORDERED`]^2 are kept.
     returns: Vec<u64>,
 }
 
@@ -34,13 +34,14 @@ struct Cluster {
     first: u64,
     /// Time of the last event that was added.
     latest: i64,
-    /// Number of events with a lower time than the cluster's event before.
+    /// Number of events whose time is lower than that of the cluster's event before it.
     backward: u64,
     /// Number of steps back from this cluster to others, less the number of steps back from others to this one.
     falls: i64,
 }
 
-/// Events whose times are far from those of most others, as the file has them in turns with the others.
+/// Events whose times are far from those of most events: stray events, or the events of other clocks. The recording
+/// goes back and forth between these times and the times of most events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Scatter {
     /// The lowest time, the highest time and the number of events of each clock, the one with the most events first.
@@ -50,7 +51,8 @@ pub(crate) struct Scatter {
     pub others: u64,
     /// Index of the first event that is not of the first clock.
     pub at: u64,
-    /// Length in microseconds of the shorter of the two holes around the times of the first clock.
+    /// Length in microseconds of the hole (a range without times) next to the times of the first clock. If there is a
+    /// hole on both sides, this is the shorter one.
     pub hole: i64,
     /// Indices of some of the events at which the times step back across a hole.
     pub returns: Vec<u64>,
@@ -84,8 +86,8 @@ impl Clusters {
         self.join_neighbours(time);
     }
 
-    /// Adds the event with index `at` if its time is not between those of the cluster of the last event. `before` is
-    /// the time of that event.
+    /// Adds the event with index `at`, whose time is not in the range of the last event's cluster. `before` is the
+    /// time of the last event.
     fn place(&mut self, at: u64, before: i64, time: i64) {
         let from = self.all.get(self.last).copied();
         let i = self.all.partition_point(|cluster| cluster.high.saturating_add(self.apart) < time);
@@ -117,7 +119,8 @@ impl Clusters {
         self.all.partition_point(|cluster| cluster.high < time)
     }
 
-    /// Joins the cluster of the last event, which has this time, with its neighbours if it has come near them.
+    /// Joins the cluster of the last event with its neighbours if they are now near each other. `time` is the time of
+    /// the last event.
     fn join_neighbours(&mut self, time: i64) {
         let near = |pair: &[Cluster]| pair[1].low.saturating_sub(pair[0].high) <= self.apart;
         let around = self.last.saturating_sub(1)..(self.last + 2).min(self.all.len());
@@ -127,7 +130,7 @@ impl Clusters {
         }
     }
 
-    /// Joins clusters with holes of at most `apart` microseconds between them.
+    /// Joins clusters with at most `apart` microseconds between them.
     fn join(&mut self, apart: i64) {
         self.apart = apart;
         self.all.dedup_by(|next, cluster| {
@@ -144,17 +147,18 @@ impl Clusters {
         });
     }
 
-    /// Returns the index of the cluster with the most events. Of several, returns the last.
+    /// Returns the index of the cluster with the most events. If several clusters have the most, returns the last of
+    /// them.
     fn largest(&self) -> Option<usize> {
         (0..self.all.len()).max_by_key(|&i| self.all[i].events)
     }
 
-    /// Returns the stray events of the recording, or the events of other clocks, after all events were added. `None` if
-    /// there are none, if their number and the holes are too small to be certain, or if the events have no order.
+    /// Returns the stray events of the recording, or the events of other clocks, after all events were added. `None`
+    /// if there are none, if their number and the holes are too small to be certain, or if the events have no order.
     ///
-    /// A hole is longer than two seconds, an eighth of the time of the largest cluster (a minute is enough), and a
-    /// hundred of its mean steps. The times step back across it more than once, or once after the recording began with
-    /// a stray event.
+    /// A hole is a range without times between two clusters. Its minimum length is an eighth of the largest cluster's
+    /// duration, limited to the range from two seconds to a minute, and also 100 times the mean step of this cluster.
+    /// The times must step back across a hole more than once, or once if the recording began with stray events.
     pub(crate) fn scatter(mut self) -> Option<Scatter> {
         let main = loop {
             let (main, clusters) = (self.all[self.largest()?], self.all.len());
@@ -171,9 +175,9 @@ impl Clusters {
             return None;
         }
         let holes = self.all.windows(2).map(|pair| pair[1].low.saturating_sub(pair[0].high));
-        // Steps back across a hole begin above it and don't end there.
+        // Steps back across a hole begin above it and end below it.
         let backs = (1..self.all.len()).map(|i| self.all[i..].iter().map(|cluster| cluster.falls).sum());
-        // Whether there are strays at the start, and others after the first events of the clock.
+        // Whether there are stray events at the start, and others after the first events of the clock.
         let (first, last) = (self.index(self.ends.0), self.index(self.ends.1));
         let stray_start = !main.has(self.ends.0) && others <= seen / 8;
         let certain = |(i, (hole, backs)): (usize, (i64, i64))| {

@@ -15,10 +15,9 @@ pub(crate) struct Jitter {
     pub at: u64,
 }
 
-/// A jump of the clock: a reset, a gap, or the jump that makes events stray.
+/// A jump of the clock: a reset, a gap, or the jump to stray events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Break {
-    /// Kind of the jump.
     pub kind: BreakKind,
     /// Index of the first event after the jump. For stray events: the index of the first of them.
     pub at: u64,
@@ -28,7 +27,7 @@ pub(crate) struct Break {
     pub by: i64,
 }
 
-/// Kinds of [`Break`].
+/// What a [`Break`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BreakKind {
     /// A step back, after which the times continue from the lower time.
@@ -85,15 +84,16 @@ pub(crate) struct Findings {
 
 impl Findings {
     /// Returns the wrap that is to be undone or refused, if there is one. It is a wrap that is certain, or a likely
-    /// wrap of a clock without other faults. If the user has `asked` to undo wraps, the clock with the likely wrap can
-    /// also have resets.
+    /// wrap of a clock without other faults. If the user `asked` to undo wraps, a likely wrap is returned even if the
+    /// clock also has resets.
     pub(crate) fn wraps(&self, asked: bool) -> Option<&Wrap> {
         let resets = self.breaks.iter().all(|found| found.kind == BreakKind::Reset);
         let likely = |wrap: &&Wrap| wrap.likely && (self.breaks.is_empty() || asked && resets);
         self.wrap.as_ref().or(self.doubt.as_ref().filter(likely))
     }
 
-    /// Returns these findings, with each reset counted as events that are out of order.
+    /// Returns these findings without resets, without a doubtful wrap and without scatter. Each reset is counted as an
+    /// event that is out of order.
     pub(crate) fn without_resets(&self) -> Findings {
         let mut found = self.clone();
         let mut jitter = found.jitter.unwrap_or_default();
@@ -121,8 +121,8 @@ impl Jitter {
         format!("jitter: {events} events are out of order; the largest step back is {largest}, before event {at}")
     }
 
-    /// Describes for a message a file in which most events are out of order: how many of its `events` events, and by
-    /// how much.
+    /// Describes the disorder of a file for a message: how many of its `events` events are out of order, and by how
+    /// much.
     pub(crate) fn describe_disorder(&self, events: u64) -> String {
         let largest = duration(self.largest as f64);
         format!("disorder: {} of {events} events are out of place, by up to {largest}; they were sorted", self.events)
@@ -130,8 +130,8 @@ impl Jitter {
 }
 
 impl Scatter {
-    /// Describes the events for a message: how many of the `events` events of the recording, and how far from the
-    /// others. `skipped` is the number of the file's events before the range of events that is used.
+    /// Describes for a message how many of the recording's `events` events are far from the others, and how far.
+    /// `skipped` is the number of the file's events before the range of events that is used.
     pub(crate) fn describe(&self, events: u64, skipped: u64) -> String {
         let (others, hole, at) = (self.others, duration(self.hole as f64), self.at + skipped);
         let what = if self.clocks.len() > 1 { "second clock" } else { "stray time" };

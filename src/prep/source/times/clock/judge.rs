@@ -1,6 +1,6 @@
-//! Decides, after a pass over the times of a recording, which steps are faults of its clock: which jumps are gaps,
-//! resets or stray events and which are only pauses or jitter, whether the events have an order at all, and whether the
-//! counter wraps.
+//! Decides, after a pass over the times of a recording, which steps are faults of its clock: gaps, resets and stray
+//! events. Other steps are pauses or jitter. Also decides whether the events are in order, and whether the counter
+//! wraps.
 
 use crate::source::times::clock::findings::{Break, BreakKind, Disorder, Findings, Jitter};
 use crate::source::times::clock::wrap::Wrap;
@@ -58,8 +58,8 @@ impl Clock {
         self.deep * ORDERED <= self.seen
     }
 
-    /// Returns whether the events are in some order, so that faults of the order are looked for. The events of a short
-    /// recording can be in no order at all. They are only sorted.
+    /// Returns whether the recording is checked for faults of the order. A recording of at most [`BLOCK`] events with
+    /// many large steps back has no order. Its events are only sorted.
     fn has_order(&self) -> bool {
         self.is_ordered() || self.seen > BLOCK as u64
     }
@@ -69,8 +69,8 @@ impl Clock {
         self.seen >= FEW && self.segments.are_swapped(self.span() / self.seen as i64)
     }
 
-    /// Returns whether some events are out of order by more than a minute, although packets are neither in the wrong
-    /// order nor in two halves.
+    /// Returns whether some events are out of order by more than a minute, and neither packets in the wrong order nor
+    /// packets with two halves explain that.
     fn is_late(&self, usual: &Usual) -> bool {
         let most = usual.mean.saturating_mul(100).max(MINUTE);
         self.jitter.largest > most && self.has_order() && !self.is_swapped() && !self.packets.are_all(self.span())
@@ -87,8 +87,8 @@ impl Clock {
         stray
     }
 
-    /// Decides what the last step back was if the recording ends before the times return: a few events that came late,
-    /// or a reset.
+    /// If the recording ends before the times return from the last step back, decides what this step is: a reset, or a
+    /// few events that came late.
     fn judge_last_run(&mut self, usual: &Usual) {
         let Some(left) = self.left else { return };
         let (until, by) = (Some(self.seen), left.high.saturating_sub(self.run.low));
@@ -125,8 +125,8 @@ impl Clock {
         breaks
     }
 
-    /// Decides what the longest jumps are. First returns the gaps and stray events, then the pauses. Jumps that are
-    /// none of these are added to the jitter if the times returned after them.
+    /// Sorts the longest jumps into faults and pauses. First returns the gaps and stray events, then the pauses. A
+    /// jump that is none of these is added to the jitter if the times returned after it.
     fn judge_gaps(&mut self, usual: &Usual) -> (Vec<Break>, Vec<Break>) {
         let (mut breaks, mut pauses, swapped) = (Vec::new(), Vec::new(), self.is_swapped());
         for gap in std::mem::take(&mut self.gaps) {
@@ -161,8 +161,8 @@ impl Clock {
         }
     }
 
-    /// Returns first a wrap that is certain, and then a wrap that is in doubt. At least one of them is `None`. `faulty`
-    /// says that the clock has another fault, which a wrap may explain.
+    /// Returns first a wrap that is certain, and then a wrap that is in doubt. At least one of them is `None`.
+    /// `faulty` is whether the clock has another fault, which a wrap may explain.
     fn judge_wrap(&self, faulty: bool) -> (Option<Wrap>, Option<Wrap>) {
         let ends = (self.first.first().copied().unwrap_or(0), self.previous);
         match self.turns.wrap(self.unit, self.seen, (self.low, self.high), ends) {
@@ -178,7 +178,6 @@ impl Clock {
 
 /// The duration and the usual steps of a recording, with which its jumps are compared. All times are in microseconds.
 struct Usual {
-    /// Number of events.
     events: u64,
     /// Sum of the steps ahead.
     progress: i64,
@@ -228,9 +227,9 @@ impl Usual {
 /// Returns whether a jump is longer than a running sensor can be silent. Without its gaps, the recording lasts `rest`
 /// microseconds and has `mean` microseconds between events on average.
 ///
-/// A running sensor always has background activity: it makes events every few milliseconds, even in darkness. A jump is
-/// therefore a gap if it is longer than ten times `rest`, or longer than both an hour and a hundred times `mean`. The
-/// callers demand more than [`MINUTE`] of a gap as well, because sensors are stopped between trials.
+/// A running sensor always has background activity: it makes events every few milliseconds, even in darkness. A jump
+/// is therefore a gap if it is longer than ten times `rest`, or longer than both an hour and a hundred times `mean`.
+/// The callers also check that a gap is longer than [`MINUTE`], because sensors are stopped between trials.
 fn is_gap(jump: i64, rest: i64, mean: i64) -> bool {
     jump > rest.saturating_mul(10) || (jump > HOUR && jump > mean.saturating_mul(100))
 }

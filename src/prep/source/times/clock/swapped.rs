@@ -1,5 +1,5 @@
-//! Recognises large packets that were written in the wrong order, which look like stray events or like a clock that
-//! starts again.
+//! Recognises large packets of events that were written in the wrong order. Their times look like stray events, or
+//! like a clock that starts again.
 
 /// Consecutive events with times near each other form a segment. An event begins a new segment if its time differs from
 /// the highest time of the current segment by more than this many microseconds.
@@ -9,8 +9,8 @@ const LISTED: usize = 256;
 /// A packet is recognised as being in the wrong order only if it lasts at least this many times the tolerance (see
 /// [`TOLERANCE`]).
 const LONG: i64 = 8;
-/// Lowest and highest tolerance, in microseconds. A packet fits a gap if it begins and ends within the tolerance of the
-/// events on both sides of the gap.
+/// Bounds of the tolerance, in microseconds. Two packets follow each other without a gap if at most the tolerance lies
+/// between the end of one and the start of the other.
 const TOLERANCE: (i64, i64) = (1_000, 50_000);
 
 /// The segments of a recording. A segment is consecutive events with times near each other.
@@ -42,10 +42,11 @@ impl Segments {
         }
     }
 
-    /// Returns whether the segments are packets in the wrong order. After segments are sorted by time, each segment
-    /// that gets new neighbours must fit between them, with a tolerance of 20 times `mean`, the mean time between
-    /// events in microseconds. At least three segments are needed, because two can also come from a clock that was
-    /// started again.
+    /// Returns whether the segments are packets in the wrong order. Segments that become neighbours only when all
+    /// segments are sorted by time must be long and must follow each other without a gap. The tolerance for a gap or
+    /// an overlap is 20 times `mean`, the mean time between events in microseconds, limited to the bounds
+    /// [`TOLERANCE`]. At least three segments are needed, because two can also come from a clock that was started
+    /// again.
     pub(crate) fn are_swapped(&self, mean: i64) -> bool {
         let tolerance = mean.saturating_mul(20).clamp(TOLERANCE.0, TOLERANCE.1);
         let mut order: Vec<usize> = (0..self.spans.len()).collect();

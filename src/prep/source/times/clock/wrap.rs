@@ -1,5 +1,5 @@
-//! Finds out whether a recording's time counter wraps, and undoes the wraps. A counter of few bits wraps when it starts
-//! again from its lowest value after its highest.
+//! Finds out whether a recording's time counter wraps, and undoes the wraps. A counter with few bits wraps: after its
+//! highest value, it starts again from its lowest.
 
 use crate::time_unit::{TimeUnit, duration};
 
@@ -9,8 +9,8 @@ const COUNTERS: std::ops::RangeInclusive<u32> = 15..=62;
 const SHORTEST: i64 = 1 << 15;
 /// The numbers of bits that counters usually have.
 const USUAL: [u32; 3] = [16, 24, 32];
-/// If a counter wraps only once or twice, and an offset was added to its values, its wraps are certain only if it has
-/// at least this many bits.
+/// An offset may have been added to the values of a counter. If such a counter wraps only once or twice, the wraps are
+/// certain only if it has at least this many bits.
 const RELATIVE: u32 = 20;
 /// If a counter wraps at least this many times, the average step across its end is compared with the recording's usual
 /// steps. With fewer wraps, the step is compared with the counter's period.
@@ -87,9 +87,10 @@ impl Turns {
     /// The recording has `events` events. `low` and `high` are its lowest and its highest time, and `ends` are its
     /// first and its last time, in microseconds. `unit` is the unit in which the file stores its times.
     ///
-    /// After the period is added, a step across the end of the counter must be as short as the usual steps of the
-    /// recording. With one or two wraps, the step must also be short compared with the period, because a reset can look
-    /// like a wrap by chance. If an offset was added to the counter's values, the step must be even shorter.
+    /// Wraps are certain if the steps across the counter's end are short after the period is added. With three wraps
+    /// or more, they are compared with the usual steps of the recording. With one or two wraps, they are compared with
+    /// the period, because a reset can look like a wrap by chance. They must be even shorter if an offset was added to
+    /// the counter's values.
     pub(crate) fn wrap(
         &self,
         unit: TimeUnit,
@@ -116,7 +117,8 @@ impl Turns {
             let mean = lasts / events.max(2) as f64;
             let aligned = (low >= 0 && high < wrap.period) || (low >= -wrap.period / 2 && high < wrap.period / 2);
             let several = wrap.laps >= SEVERAL;
-            // A random moment lies in a step of two usual ones on average, and the average of many is near that.
+            // A random moment lies in a step that is on average twice as long as the mean step. The average over many
+            // wraps is near that.
             let usual = match several {
                 true => ((2.0 + 4.0 / f64::from(wrap.laps).sqrt()) * mean).min(period / 8.0),
                 false => (period / 1024.0).min(SILENCE),
@@ -154,7 +156,7 @@ impl Wrap {
 
     /// Returns the time `raw` plus `laps` periods of the counter, in microseconds.
     fn lift(&self, raw: i64, laps: u32) -> i64 {
-        // Of 2^k nanoseconds, the whole microseconds of all laps together are added.
+        // A period of 2^k nanoseconds is multiplied by the laps before it is rounded to whole microseconds.
         let ticks = i64::from(laps).checked_mul(1 << self.bits);
         raw.saturating_add(ticks.and_then(|ticks| self.unit.of_integer(ticks)).unwrap_or(i64::MAX))
     }
@@ -185,7 +187,7 @@ impl Wrap {
             .map(|(at, _)| *at)
     }
 
-    /// Describes wraps that are probable but not certain, like [`Wrap::describe`].
+    /// Describes for a message wraps that are probable, but not certain. `skipped` is as for [`Wrap::describe`].
     pub(crate) fn describe_likely(&self, skipped: u64) -> String {
         let across = duration(self.across.1 as f64);
         format!("likely {}, if that is {across} of silence and not events in another order", self.describe(skipped))
@@ -200,7 +202,7 @@ impl Wrap {
         format!("wrap: its clock wraps at 2^{bits} {unit} ({period}), {times} before event {at}")
     }
 
-    /// Returns a text with the number of `unit`s in the counter's period.
+    /// Returns the counter's period as a number of `unit`s, as text.
     pub(crate) fn period_in(&self, unit: TimeUnit) -> String {
         ((1_i64 << self.bits) as f64 * (self.unit.microseconds() / unit.microseconds())).to_string()
     }
@@ -210,7 +212,7 @@ impl Wrap {
         time > self.period / 2
     }
 
-    /// Returns a text for a message about a step back, which says that the step may be a wrap of this counter.
+    /// Returns a text for a message about a step back: the step may be a wrap of this counter.
     pub(crate) fn doubt(&self) -> String {
         let (bits, unit, across) =
             (self.bits, self.unit, duration(self.across.1 as f64 / f64::from(self.across.0.max(1))));

@@ -1,4 +1,4 @@
-//! Tests of what holds for any times of a clock.
+//! Tests the clock with random times: in order, with one kind of fault, and with a counter that wraps.
 
 use proptest::prelude::*;
 
