@@ -120,9 +120,9 @@ fn open(path: &Path, file: &File, name: &str, events: Option<&Part>) -> Result<O
     Ok(Some(dataset))
 }
 
-/// Returns the region of a dataset that is used, and the word for the dataset's rows in messages, such as "events".
-/// `events` says which part is used, such as one column, if the entries are events. It is `None` if the entries are
-/// samples.
+/// Returns the region of a dataset that is used, and the word for the dataset's rows in messages, such as "events". If
+/// the entries are events, `events` says which part is used, such as one column. If the entries are samples, `events`
+/// is `None`.
 fn used(shape: &[u64], events: Option<&Part>) -> (Region, &'static str) {
     let whole = Region::whole(shape);
     match events {

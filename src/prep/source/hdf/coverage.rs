@@ -12,8 +12,8 @@ const MOST_COLUMNS: usize = 4096;
 /// Value of `Strided::count` and `Strided::block` that means unlimited.
 const UNLIMITED: u64 = u64::MAX;
 
-/// A selection on one axis: `count` blocks of `block` entries. The first block starts at `start`. From the start of one
-/// block to the start of the next are `stride` entries.
+/// A selection on one axis: `count` blocks of `block` entries. The first block starts at `start`. The starts of
+/// neighbouring blocks are `stride` entries apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Strided {
     pub(super) start: u64,
@@ -173,8 +173,9 @@ impl Region {
             && axes.get(1).is_none_or(|columns| overlaps(columns, &self.columns))
     }
 
-    /// Finds the first column of the region that the boxes don't fill, and returns its missing rows. Returns no rows if
-    /// the boxes fill the whole region. Returns `None` if there are too many boxes to check.
+    /// Finds the first column of the region that the boxes don't fill, and returns the rows that are missing in this
+    /// column. Returns no rows if the boxes fill the whole region. Returns `None` if there are too many boxes to
+    /// check.
     pub(super) fn gaps(&self, boxes: &[Vec<Strided>]) -> Option<Gaps> {
         let mut cuts = vec![self.columns.start];
         for columns in boxes.iter().filter_map(|axes| axes.get(1)) {

@@ -11,7 +11,8 @@
 //! number_type                  the types that numbers are read as
 //! links, search                soft and external links; where libhdf5 looks for other files
 //! storage, stored              checks chunks, raw files and virtual datasets
-//! sources, pieces, coverage    the sources of virtual datasets, what is mapped where, gaps
+//! sources, pieces              the sources of virtual datasets; which source fills which entries
+//! coverage                     finds the rows of a dataset that have no data
 //! sys                          calls libhdf5 directly for what the crate `hdf5` cannot read
 //! ```
 

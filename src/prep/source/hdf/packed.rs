@@ -1,5 +1,5 @@
-//! Refuses datasets whose stored numbers are not the values that they stand for: packed numbers, as in NetCDF, which
-//! have a scale factor or an offset, and MATLAB's empty arrays.
+//! Refuses datasets whose stored numbers are not the values. These are packed numbers, which have a scale factor or an
+//! offset as in NetCDF, and empty arrays of MATLAB, which store their shape.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ const SCALE: &str = "scale_factor";
 const OFFSET: &str = "add_offset";
 
 /// Returns the scale factor of the dataset `name`. `None` if it has no scale factor, or the factor 1. The caller
-/// decides what the factor means: that of times can be the length of a tick.
+/// decides what the factor means: for times, it can be the length of a tick.
 ///
 /// # Errors
 /// [`Error::WrongType`] for numbers with an offset; [`Error::NoEvents`] for an empty array of MATLAB, which stores its

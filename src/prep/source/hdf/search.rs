@@ -34,7 +34,7 @@ pub(super) fn open(name: &str, from: &Path, prefix: &str) -> Result<(PathBuf, hd
     Err(refused.unwrap_or_else(|| "which is not there".into()))
 }
 
-/// Returns the path that messages give for a file `name` that was not found: in the folder of the HDF5 file `from`,
+/// Returns the path at which messages say that the file `name` was expected: in the folder of the HDF5 file `from`,
 /// which refers to it.
 pub(super) fn expected_at(name: &str, from: &Path) -> PathBuf {
     folder(from).join(name)

@@ -46,7 +46,7 @@ pub(super) struct Checker {
     /// What rows of the dataset are called in messages, such as "events" or "samples".
     unit: &'static str,
     sources: Sources,
-    /// Source datasets of which every part was checked. The key is the path of the file and the name of the dataset; the
+    /// Source datasets that were checked completely. A key is the path of the file and the name of the dataset. A
     /// value is whether the dataset has all its data.
     whole: HashMap<(PathBuf, String), bool>,
     depth: u32,
@@ -150,8 +150,8 @@ impl Checker {
     /// Checks that the source of a piece has the entries that are read, and that their data is not missing.
     ///
     /// # Errors
-    /// The index of the first missing row of the virtual dataset, what is wrong with the source, and how its data came
-    /// to be missing.
+    /// The index of the first missing row of the virtual dataset, what is wrong with the source, and the kind of the
+    /// absence.
     fn check_source(&mut self, dataset: &Dataset, piece: &Piece) -> Result<(), (u64, String, Absence)> {
         let fault = |from: u64, wrong: &str| (from, piece.described(dataset, wrong), Absence::VirtualSource);
         let (source, path) = self.sources.open(dataset, piece).map_err(|wrong| fault(0, &wrong))?;
@@ -193,14 +193,14 @@ impl Checker {
         if let Some(&whole) = self.whole.get(&key) {
             return whole;
         }
-        // Meets itself if sources are in a circle.
+        // If sources form a circle, the check comes back to this source and takes it as incomplete.
         self.whole.insert(key.clone(), false);
         let whole = self.check(source, &Region::whole(&shape(source))).is_ok();
         self.whole.insert(key, whole);
         whole
     }
 
-    /// Returns the fault that describes the missing rows of the region `of`, if there are any.
+    /// Returns an error that describes the missing rows of the region `of`, if there are any.
     fn refuse(&self, missing: &Gaps, of: &Region, kind: Absence, why: &str) -> Result<(), Fault> {
         if missing.ranges == 0 {
             return Ok(());

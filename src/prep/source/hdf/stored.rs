@@ -11,7 +11,6 @@ use crate::source::hdf::coverage::{Gaps, Region};
 use crate::source::hdf::links::LinkedPath;
 use crate::source::hdf::search;
 
-/// Returns the shape of a dataset.
 pub(super) fn shape(dataset: &Dataset) -> Vec<u64> {
     dataset.shape().iter().map(|&length| length as u64).collect()
 }

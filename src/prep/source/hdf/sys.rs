@@ -175,7 +175,7 @@ pub(super) enum Odd {
     Array(Datatype, Vec<usize>),
     /// A float of a size that Rust doesn't have, such as a long double.
     Float,
-    /// Bits without a meaning as a number.
+    /// Bits that are not a number: an HDF5 bitfield.
     Bits,
     /// Any other type that the crate `hdf5` cannot describe.
     Other,
@@ -275,7 +275,8 @@ fn record(numbers: usize) -> Result<Datatype> {
     unsafe { from_id(h5check(H5Tcreate(H5T_class_t::H5T_COMPOUND, numbers * 8))?) }
 }
 
-/// Adds a member to a record, after `offset` numbers of 8 bytes. libhdf5 refuses a member beyond the record's end.
+/// Adds a member to a record's type. The member begins after `offset` numbers of 8 bytes. libhdf5 refuses a member
+/// beyond the record's end.
 fn insert(record: &Datatype, name: &str, offset: usize, ty: &Datatype) -> Result<()> {
     let name = CString::new(name).map_err(|_| Error::from("a name with a NUL"))?;
     // SAFETY: both types are valid, and `name` ends with a NUL.

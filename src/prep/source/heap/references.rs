@@ -12,8 +12,8 @@ use hdf5::filters::Filter;
 use crate::error::{Absence, Error, Result};
 use crate::source::heap::window::SharedFile;
 
-/// Maximum unpacked size of a compressed chunk of references, in bytes. If a chunk is larger, libhdf5 reads the rows
-/// instead.
+/// Maximum unpacked size of a compressed chunk of heap references, in bytes. If a chunk is larger, libhdf5 reads the
+/// rows instead.
 const LARGEST_PACKED: u64 = 64 << 20;
 const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
 
@@ -75,7 +75,7 @@ pub(super) struct Reference {
     pub(super) object: u32,
 }
 
-/// The references of all rows of a dataset.
+/// The references of a dataset to the heap, which has the elements of the dataset's rows. Each row has one reference.
 #[derive(Debug)]
 pub(super) enum References {
     /// The references are uncompressed in the file. Each chunk has the references of `piece_rows` rows. `pieces` has
@@ -86,7 +86,8 @@ pub(super) enum References {
 }
 
 impl References {
-    /// Asks libhdf5 where the references of a dataset are. Returns `None` if only libhdf5 can read them.
+    /// Asks libhdf5 where the file stores the heap references of a dataset. Returns `None` if only libhdf5 can read
+    /// them.
     pub(super) fn find(
         path: &Path,
         name: &str,

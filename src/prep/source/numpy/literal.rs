@@ -3,7 +3,6 @@
 /// Maximum depth of nested brackets. The headers that NumPy writes stay far below it.
 const MAX_DEPTH: usize = 32;
 
-/// A Python literal.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Literal {
     Text(String),

@@ -1,4 +1,5 @@
-//! Reads the only entry of NumPy arrays that have one entry, of any shape: a number or a text.
+//! Reads the entry of NumPy arrays that have exactly one entry, a number or a text. The arrays can have any number of
+//! dimensions.
 
 use crate::source::columns::{Numbers, Part};
 use crate::source::numpy::dtype::{DType, NumberKind};

@@ -1,8 +1,11 @@
 //! Checks whether the times of recordings are plausible, and says what is wrong with them.
 //!
 //! ```text
-//! vet, vet_blocks, rows        the times of a recording, of a large recording, of rows of speech
-//! sorting, trouble             the order of events; errors and notes about the clock and the order
+//! vet                          checks the times of a recording
+//! vet_blocks                   checks the times of a recording that is one large sample
+//! rows                         checks the times of spoken samples, which are rows of a file
+//! sorting                      finds out whether the events are sorted by something other than time
+//! trouble                      makes errors and notes about the clock and the order of events
 //! ```
 
 mod rows;

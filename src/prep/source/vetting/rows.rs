@@ -43,7 +43,7 @@ pub(crate) struct RowClocks {
     /// Notes about samples whose times were corrected, or accepted although their clock has a fault. The keys are the
     /// indices of the samples.
     found: Mutex<BTreeMap<u64, Vec<String>>>,
-    /// Whether a sample lasts at least [`SHORTEST`].
+    /// Whether at least one of the samples checked so far lasts at least [`SHORTEST`].
     any_long: AtomicBool,
 }
 
@@ -102,8 +102,8 @@ impl RowClocks {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(sample, notes);
     }
 
-    /// Finds the faults in the clock of a row. Returns an error if the unit is only assumed and the row lasts more than
-    /// a minute in it.
+    /// Finds the faults in the clock of a row. Returns an error if the unit is only assumed, and the row would last
+    /// more than a minute in this unit.
     fn find(&self, sample: u64, stamps: &Stamps) -> Result<Findings> {
         let mut found = Findings::of(self.time.unit, &stamps.places(None));
         if found.events >= FEW {
@@ -116,9 +116,8 @@ impl RowClocks {
         }
     }
 
-    /// Returns notes on the findings about the times of a row, or an error. A part of a row cannot be converted alone.
-    /// So where an error for a recording suggests to convert its parts, the error for a row suggests to remove all
-    /// parts except the largest.
+    /// Returns notes on the findings about the times of a row, or an error. If faults divide the row into parts, the
+    /// error suggests to remove all parts except the largest, because a part of a row cannot be converted alone.
     fn judge(
         &self,
         sample: u64,
@@ -145,9 +144,9 @@ impl RowClocks {
         })
     }
 
-    /// Returns an error if the unit is only assumed and a row has [`FEW`] events or more within less than a millisecond
-    /// in it. If the unit is given, notes such a row of a few events. Events that all have the same stored time are
-    /// accepted.
+    /// Checks that a row lasts at least a millisecond. A shorter row gets a note if the unit is given and the row has
+    /// at least [`COUNTED`] events. It is an error if the unit is only assumed and the row has at least [`FEW`]
+    /// events. A row in which all events have the same stored time is accepted.
     fn vet_brief(&self, sample: u64, times: &Times, row: Range<usize>) -> Result<()> {
         let valid = || row.clone().filter_map(|i| times.get(i));
         let lasts = valid().max().unwrap_or(0).saturating_sub(valid().min().unwrap_or(0));
@@ -162,9 +161,9 @@ impl RowClocks {
         Ok(())
     }
 
-    /// Extends an error about the times of one sample to all samples of the file that have the same kind of fault, so
-    /// that one command corrects them all. `vet` reads one sample and checks its clock. Other errors are returned
-    /// unchanged.
+    /// Extends an error about the clock of one sample to all samples of the file that have the same kind of fault, so
+    /// that one command corrects them all. `vet` reads one sample and checks its clock. Errors that are not about the
+    /// clock of a sample are returned unchanged.
     pub(crate) fn of_all_rows<T>(error: Error, samples: u64, vet: impl Fn(u64) -> Result<T>) -> Error {
         let Some(kind) = row_fault(&error).map(|(kind, _)| kind.to_owned()) else { return error };
         let errors = (0..samples).take_while(|_| !interrupt::requested()).filter_map(|sample| vet(sample).err());
@@ -186,9 +185,9 @@ impl RowClocks {
         first
     }
 
-    /// Compares the sample of an [`Error::ImplausibleTimes`] with the other samples of the file, so that the error says if
-    /// only this sample has another unit. `samples` is the number of samples, and `read` reads the times of one. Other
-    /// errors are returned unchanged.
+    /// Compares the sample of an [`Error::ImplausibleTimes`] with the other samples of the file. If only this sample
+    /// seems to be in another unit, the error says so. `samples` is the number of samples, and `read` reads the times
+    /// of one sample. Errors of other kinds are returned unchanged.
     pub(crate) fn compare_rows(&self, error: Error, samples: u64, read: impl Fn(u64) -> Result<Times>) -> Error {
         let Error::ImplausibleTimes { place, .. } = &error else { return error };
         let (mut own, mut others) = (0, Vec::new());
@@ -245,7 +244,8 @@ fn row_fault(error: &Error) -> Option<(&str, &RowEvents)> {
     }
 }
 
-/// Returns the events of a row that are not of the first clock. `times` are the times of all its events in microseconds.
+/// Returns the events of a row that are not of the first clock. `times` are the times of all events of the row in
+/// microseconds.
 fn outside(scatter: &Scatter, times: &[i64]) -> Vec<EventRange> {
     let Some(&(low, high, _)) = scatter.clocks.first() else { return Vec::new() };
     let mut ranges: Vec<EventRange> = Vec::new();

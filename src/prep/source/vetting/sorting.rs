@@ -20,9 +20,10 @@ const SHARE: u64 = 16;
 /// but a quarter of the number of events.
 const JOINT: i64 = 100;
 
-/// Number of events before a step back, and also after it, that are searched for a packet.
+/// To find the packet around a step back, this many events before the step are searched, and as many events after it.
 const PACKET: u64 = 1 << 15;
-/// A step back is in the middle of a packet only if at least this many events of one polarity are on each side of it.
+/// A step back is in the middle of a packet only if at least this many events before it have one polarity, and at
+/// least this many events after it have the other polarity.
 const SIDE: usize = 8;
 /// Parts of a recording are compared by x, y or p only if each has at least this many events. Smaller parts can differ
 /// by chance.
@@ -36,16 +37,16 @@ pub(crate) enum Sorting {
     Whole(String),
 }
 
-/// Returns why the times of a recording step back. `starts` has the indices of the events at which they do. Returns
+/// Returns why the times of a recording step back. `starts` has the index of the event after each step back. Returns
 /// `None` if the clock may be the reason. The other reasons are:
 ///
-/// - In each packet, the events are sorted by p first, and then by time. The events before and after each step back
-///   have one polarity each and cover the same times.
+/// - In each packet, the events are sorted by p first, and then by time. The events before a step back have one
+///   polarity, the events after it have the other one, and both cover the same times.
 /// - The events are sorted by p, x or y first, and then by time. Each part has other values in one of these columns
 ///   than the part before it.
 /// - Two parts are in the wrong order. The second part ends shortly before the first part begins.
-/// - The recording is stored as two parts that cover the same times. Both parts begin at about the same time and end at
-///   about the same time. They do not begin near 0, as they would after a restart of the clock.
+/// - The recording is stored as two parts that cover the same times. Both parts begin at about the same time and end
+///   at about the same time. They do not begin near 0, as they would after a restart of the clock.
 ///
 /// # Errors
 /// Errors of [`EventStream::read`].

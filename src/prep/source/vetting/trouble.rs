@@ -10,8 +10,8 @@ use crate::source::times::{Break, BreakKind, Disorder, Findings, Scatter, Timeli
 use crate::source::vetting::sorting::Sorting;
 use crate::time_unit::duration;
 
-/// Margin in microseconds of the times of a clock that an error tells to keep. Times that are to be removed are farther
-/// away.
+/// An error can suggest to keep only the times of one clock. The range that it suggests is wider than the range of the
+/// clock's times, by this many microseconds on each side.
 const MARGIN: i64 = 500_000;
 
 /// Checks the findings about the times of a recording or of one sample. Returns notes for the user. `place` names these
@@ -101,8 +101,8 @@ pub(crate) fn judge(
     Ok(notes)
 }
 
-/// Returns the remedy for stray events or other clocks all over a recording: to keep the times of one clock. The times
-/// have a margin on both sides.
+/// Returns the remedy for stray events or other clocks all over a recording: to keep the times of one clock. The range
+/// of times to keep is wider by [`MARGIN`] on both sides.
 fn keep(time: &Timeline, scatter: &Scatter) -> ClockRemedy {
     let stored = |us: i64| (us as f64 / time.unit.microseconds()).to_string();
     let times = |&(low, high, events): &(i64, i64, u64)| ClockTimes {

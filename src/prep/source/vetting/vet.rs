@@ -23,32 +23,32 @@ use crate::time_unit::{TimeUnit, duration};
 pub(crate) const SHORTEST: i64 = 1_000;
 /// Duration of the longest plausible recording, in microseconds.
 const LONGEST: i64 = 86_400_000_000;
-/// If a recording seems to last less than this, in microseconds, and its times have fractions, the assumed unit is
-/// wrong: the times are probably in seconds.
+/// A recording whose times have fractions must last at least this many microseconds. If it seems to be shorter, the
+/// assumed unit is wrong: the times are probably in seconds.
 const SHORT: i64 = 10_000;
-/// If a recording seems to last less than this, in microseconds, and a share of at least [`MANY_FRACTIONS`] of its
-/// times has fractions, the assumed unit is wrong: the times are probably in milliseconds.
+/// A recording in which a share of at least [`MANY_FRACTIONS`] of the times has fractions must last at least this many
+/// microseconds. If it seems to be shorter, the assumed unit is wrong: the times are probably in milliseconds.
 const BRIEF: i64 = 50_000;
-/// If a recording seems to last less than this, in microseconds, and a share of at least [`MANY_FRACTIONS`] of its
-/// times has fractions, the user is warned about the unit. It is no error, because cameras that count nanoseconds make
-/// such recordings too.
+/// A recording in which a share of at least [`MANY_FRACTIONS`] of the times has fractions usually lasts at least this
+/// many microseconds. If it seems to be shorter, the user is warned about the unit. It is no error, because cameras
+/// that count nanoseconds make such recordings too.
 const MOMENT: i64 = 1_000_000;
 /// Share of the times. If at least this share has fractions, the times do not come from a clock that counts
 /// microseconds.
 const MANY_FRACTIONS: f64 = 0.25;
-/// A recording with fewer than [`FEW`] events is searched for times with fractions if it seems to last less than this,
-/// in microseconds, or less than 1 us per event.
+/// A recording with fewer than [`FEW`] events is searched for times with fractions only if it seems too short: shorter
+/// than this many microseconds, or shorter than 1 us per event.
 const TICKS: i64 = 10;
 /// If a recording has at most this many gaps, they are subtracted from its duration. If it has more, nothing is
 /// subtracted: so many gaps come from a wrong unit and not from the clock.
 const MOST_GAPS: usize = 8;
-/// Minimum number of events of a recording or sample that is warned of if it lasts less than [`SHORTEST`].
+/// The user is warned of an implausible duration only if the recording or sample has at least this many events.
 pub(crate) const COUNTED: u64 = 10;
-/// The kind of the warnings about recordings and samples that last less than [`SHORTEST`] in the given unit. They are
-/// for users only if other ones last longer.
+/// The kind of the warnings about a recording or sample whose duration is implausible in the unit that was given.
+/// Callers can drop these warnings if all recordings or samples have them.
 pub(crate) const TOO_SHORT: &str = "times in another unit";
-/// If neighbouring numbers of the type of the stored times are further apart than this, in microseconds, the user is
-/// warned. It is a hundredth of the usual time window of a camera.
+/// The type of the stored times can be too coarse. The user is warned if neighbouring numbers of this type are further
+/// apart than this, in microseconds. The constant is a hundredth of the usual time window of a camera.
 const COARSE: f64 = 100.0;
 /// Number of events that are read at the start of a recording, and also at its end, to find its duration and times with
 /// fractions.
@@ -80,9 +80,9 @@ pub(crate) fn lasts(stream: &EventStream) -> Result<Option<i64>> {
     Ok(head.valid().next().zip(tail.valid().next_back()).map(|(first, last)| last.saturating_sub(first)))
 }
 
-/// Sets `alone` of an [`Error::ImplausibleTimes`] if the recording or sample that it is about has another unit than the
-/// other ones. In the assumed unit, that one lasts `lasts` microseconds and the other ones last `others`. Other errors
-/// are returned unchanged.
+/// Sets `alone` of an [`Error::ImplausibleTimes`] if only the recording or sample of the error seems to be in another
+/// unit. In the assumed unit, it lasts `lasts` microseconds, and the other recordings or samples last `others`
+/// microseconds. Errors of other kinds are returned unchanged.
 pub(crate) fn compare(mut error: Error, lasts: i64, mut others: Vec<i64>) -> Error {
     others.sort_unstable();
     let usual = others.get(others.len() / 2).copied().filter(|usual| (SHORTEST..=LONGEST).contains(usual));
@@ -168,8 +168,8 @@ pub(crate) fn observe(
 }
 
 /// Checks the findings about all times of a recording. Returns notes for the user. If the clock wraps and the user
-/// asked to undo wraps, the only note is about the wraps. The caller then undoes them and checks the times again with
-/// [`vet_unwrapped`].
+/// asked to undo wraps, no note is about other faults of the clock. The caller then undoes the wraps and checks the
+/// times again with [`vet_unwrapped`].
 ///
 /// # Errors
 /// [`Error::ImplausibleTimes`]; [`Error::ClockTrouble`]; [`Error::BadSample`] if no event has a time.
@@ -212,8 +212,8 @@ fn coarse(stream: &EventStream, found: &Findings) -> Option<String> {
     })
 }
 
-/// Returns a warning if a recording whose unit is given lasts less than a millisecond or more than a day in it. It is of
-/// the kind [`TOO_SHORT`].
+/// Returns a warning if a recording lasts less than a millisecond or more than a day in the unit that was given. The
+/// warning is of the kind [`TOO_SHORT`].
 fn odd_length(stream: &EventStream, found: &Findings) -> Option<String> {
     let (low, high) = found.extent.filter(|_| stream.time.unit_given && stream.time.left_out == 0)?;
     let (lasts, unit) = (high.saturating_sub(low), stream.time.unit);
@@ -283,10 +283,10 @@ fn vet_unit(stream: &EventStream, unit: TimeUnit, found: &Findings) -> Result<Op
     }))
 }
 
-/// Returns the duration of the recording in microseconds, without its gaps and without the jumps of stray events.
-/// If there are stray events all over the recording, or other clocks, returns the duration of its first clock.
-/// Nothing is subtracted if the clock wraps, or if there are more than [`MOST_GAPS`] such jumps. If the clock wraps or
-/// starts again, the duration is at most the sum of all steps ahead. Returns `None` if there are no events.
+/// Returns the duration of the recording in microseconds, without its gaps and without the jumps of stray events. If
+/// there are stray events all over the recording, or other clocks, returns the duration of its first clock. Nothing is
+/// subtracted if the clock wraps, or if there are more than [`MOST_GAPS`] gaps and jumps of stray events. If the clock
+/// wraps or starts again, the duration is at most the sum of all steps ahead. Returns `None` if there are no events.
 pub(crate) fn lasts_without_gaps(found: &Findings) -> Option<i64> {
     let (low, high) = found.extent?;
     if let Some((low, high, _)) = found.scatter.as_ref().and_then(|scatter| scatter.clocks.first()) {
@@ -300,9 +300,9 @@ pub(crate) fn lasts_without_gaps(found: &Findings) -> Option<i64> {
     Some(if resets.is_empty() && found.wrap.is_none() { lasts } else { lasts.min(found.progress) })
 }
 
-/// Finds out how many of the first and the last times have fractions, if the times are assumed to be in microseconds or
-/// nanoseconds. Cameras count these in whole numbers. For other units, returns `None`. If the recording is in memory,
-/// returns what was found about fractions when it was loaded.
+/// Finds out how many of the first and the last times have fractions. Cameras count microseconds and nanoseconds in
+/// whole numbers. Returns `None` for times in other units. If the recording is in memory, returns what was found about
+/// fractions when it was loaded, for times in any unit.
 fn fractions(stream: &EventStream, unit: TimeUnit) -> Result<Option<Fractions>> {
     if !matches!(unit, TimeUnit::Microseconds | TimeUnit::Nanoseconds) || stream.is_in_memory() {
         return Ok(stream.time.fractions);
