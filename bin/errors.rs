@@ -111,8 +111,9 @@ fn refuse(error: &clap::Error) -> ! {
 /// Prints an error on stderr, with advice, and returns the exit code.
 ///
 /// This function knows the exit codes and the advice for errors of the crates base, shard and report. For errors that
-/// only the calling program has, `code` and `advice` return them. Both functions are called for each error of the
-/// chain, outermost first, and return `None` for all other errors.
+/// only the calling program has, the function `code` returns the exit code, and the function `advice` returns the
+/// advice. Both functions are called for each error of the chain, outermost first. They return `None` for errors of
+/// the other crates.
 ///
 /// A closed output pipe (`| head`) is not an error: nothing is printed, and the exit code is 0.
 pub(crate) fn report(
@@ -342,7 +343,8 @@ fn lacking<'a>(classes: &str, others: &'a str) -> Vec<&'a str> {
     others.split(", ").filter(|other| classes.split(", ").all(|class| class != *other)).collect()
 }
 
-/// Whether the file is the manifest of a set, or the marker of one that is being written.
+/// Whether the file is the manifest of a set. Also true for the marker, the file that describes a set until the set
+/// is complete.
 fn describes_a_set(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == MARKER || name == MANIFEST_FILE)
 }

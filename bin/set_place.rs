@@ -19,7 +19,8 @@ pub(crate) fn url_of(place: &Path) -> Option<&str> {
     place.to_str().filter(|_| is_url(place))
 }
 
-/// Returns the words of the command line. URLs in them have no credentials, so that no message and no file gets any.
+/// Returns the words of the command line. Removes the credentials from URLs, so that credentials appear in no message
+/// and in no file.
 pub(crate) fn typed_words() -> impl Iterator<Item = OsString> {
     std::env::args_os().map(without_credentials)
 }

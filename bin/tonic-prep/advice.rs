@@ -233,7 +233,8 @@ fn typed(remedy: &Remedy) -> String {
     }
 }
 
-/// Returns what to type next after an error of the tools for sets. `None` for other errors, and if there is no advice.
+/// Returns what to type next after an error of the crate `tonic_sets`. `None` for other errors, and if there is no
+/// advice.
 pub(crate) fn sets_advice(error: &Cause) -> Option<String> {
     let SetsError::MissingParts { part, given, command, .. } = error.downcast_ref()? else { return None };
     let line = of_part(command, *part, given);
@@ -296,7 +297,7 @@ fn clock_advice(path: &Path, remedy: &ClockRemedy) -> String {
             }
         }
         ClockRemedy::Parts(parts) => {
-            /// Maximum number of parts that are listed.
+            /// How many ranges of events the advice lists at most.
             const MOST: usize = 8;
             let ranges: Vec<String> = parts.iter().take(MOST).map(|range| format!("--events {range}")).collect();
             let each = if ranges.len() == 1 { "leave the others out" } else { "convert each part by itself" };
@@ -339,7 +340,7 @@ fn without_events(rows: &[RowEvents]) -> String {
     )
 }
 
-/// Returns the line of Python that finds the events of a clock by their times `t`.
+/// Returns the line of Python that selects the events of one clock by their times `t`.
 fn mask(clock: &ClockTimes) -> String {
     format!("keep = (t >= {}) & (t <= {}) ({} events)", clock.from, clock.to, clock.events)
 }

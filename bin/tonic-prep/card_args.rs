@@ -12,7 +12,8 @@ use crate::quoted::quoted;
 use crate::set_place::url_of;
 use crate::write_args::verbosity;
 
-/// Maximum number of recordings that the command to convert a set names.
+/// The card shows a command that converts the recordings again. If there are more recordings than this, the command
+/// has the word RECORDINGS instead of their names.
 const MOST_NAMED: usize = 4;
 
 #[derive(Args)]
@@ -53,7 +54,8 @@ impl CardArgs {
     }
 }
 
-/// Returns the commands that make a set like this one, as far as its manifest tells.
+/// Returns the command that made this set. If the manifest doesn't have that command, returns a command that makes a
+/// similar set from what the manifest says.
 fn made(manifest: &Manifest, name: &str) -> Vec<String> {
     let description = &manifest.description;
     let output = quoted(&format!("shards/{name}"));

@@ -66,8 +66,9 @@ pub(crate) mod locked_pull {
 
     use super::*;
 
-    /// Fetches each set of the lock file `file` into a folder of its name in `fetch.dir`. A copy that is there already
-    /// is verified and kept. Returns the result as JSON, and as text for the user.
+    /// Fetches each set that the lock file `file` names. The set goes into a folder inside `fetch.dir` that has the
+    /// set's name. If the folder has the set already, only verifies it. Returns the result as JSON, and as text for
+    /// the user.
     pub(crate) fn run(file: &Path, fetch: &Fetch, patience: Patience) -> anyhow::Result<(Value, String)> {
         let (mut sets, mut lines) = (Vec::new(), Vec::new());
         for set in LockFile::read(file)?.sets {
@@ -80,8 +81,8 @@ pub(crate) mod locked_pull {
         Ok((json!({"sets": sets, "notes": []}), lines.join("\n")))
     }
 
-    /// Fetches a set from the first of its URLs that has it. Returns how many bytes were fetched; `None` if the set was
-    /// there already.
+    /// Tries the URLs of a set in order, and fetches the set from the first URL that has it. Returns how many bytes
+    /// were fetched; `None` if the set was there already.
     fn bring(file: &Path, set: &LockedSet, fetch: &Fetch, patience: Patience) -> anyhow::Result<Option<u64>> {
         if Manifest::read(&fetch.dir).is_ok_and(|own| own.set_id == set.id) {
             let start = |samples| Progress::start(fetch.verbosity, "verify", samples, "samples");

@@ -268,8 +268,8 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<ExitCode>
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns the exit code for an error in recordings or of the tools for sets. `None` for errors that both programs can
-/// have: `errors.rs` chooses their exit codes.
+/// Returns the exit code for an error of the crates `tonic_prep`, `tonic_sets` and `tonic_remote`. `None` for errors
+/// that both programs can have: `errors.rs` chooses their exit codes.
 fn exit_code(cause: &Cause) -> Option<u8> {
     #[cfg(feature = "remote")]
     if let Some(code) = remote_args::exit_code(cause) {
@@ -306,14 +306,14 @@ fn say(out: &mut impl Write, json: bool, value: impl Fn() -> Value, text: impl F
     Ok(out.flush()?)
 }
 
-/// Prints a result that was made as JSON and as text.
+/// Like [`say`], but takes the JSON and the text themselves, not functions that make them.
 fn say_both(out: &mut impl Write, json: bool, (value, text): (Value, String)) -> anyhow::Result<()> {
     say(out, json, || value.clone(), || text.clone())
 }
 
-/// Opens the copy of a set at the URL that `--from` gives. `dir` has the set itself. If the URL has no id, and the
-/// manifest in `dir` is intact, opens the set that has the same id as that manifest. Returns `None` if `from` has no
-/// URL.
+/// If `--from` gives a URL, opens the copy of a set at this URL. `from` has the values of `--from`, and `dir` is the
+/// directory of the damaged set. If the URL has no id, and the manifest in `dir` is intact, opens the copy with the
+/// same id as this manifest. Returns `None` if `from` has no URL.
 fn copy_at(from: &[PathBuf], dir: &Path) -> anyhow::Result<Option<Box<dyn Storage>>> {
     let Some(url) = from.iter().find_map(|place| url_of(place)) else { return Ok(None) };
     if from.len() > 1 {

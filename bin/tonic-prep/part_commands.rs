@@ -107,7 +107,7 @@ fn unbundled(typed: impl Iterator<Item = String>) -> Vec<String> {
 }
 
 /// Returns advice to make the missing part `part` of a set, with the command to type. `given` has the numbers and
-/// folders of the parts that exist, and `command` is the command that made one of them. Returns `None` if `command` is
+/// folders of the existing parts. `command` is the command that made one of them. Returns `None` if `command` is
 /// empty.
 pub(crate) fn of_part(command: &[String], part: Part, given: &[(u32, PathBuf)]) -> Option<String> {
     if command.is_empty() {
@@ -124,8 +124,9 @@ pub(crate) fn of_part(command: &[String], part: Part, given: &[(u32, PathBuf)]) 
     Some(format!("make it{place}: {} --part {}/{} -o {}", words.join(" "), part.index, part.of, quoted_path(&output)))
 }
 
-/// Returns a folder for the part `part`. If the names of the given folders are numbers in equal steps, as those of an
-/// array's tasks are, the name of the new folder continues them. Otherwise its name is the number of the part.
+/// Returns a folder for the part `part`. `given` has the numbers and folders of the existing parts. If the names of
+/// these folders are numbers in equal steps, such as the task numbers of a Slurm array, the name of the new folder
+/// continues them. Otherwise its name is the number of the part.
 fn folder_of(part: Part, given: &[(u32, PathBuf)]) -> PathBuf {
     let number = |dir: &Path| dir.file_name()?.to_str()?.parse::<i64>().ok();
     let points: Vec<(i64, i64)> =

@@ -63,8 +63,8 @@ fn limit_minutes(seconds: f64) -> u64 {
     (seconds * 3.0 / 300.0).ceil() as u64 * 5 + 5
 }
 
-/// Returns the recordings and options of a typed `plan` command, which the `convert` commands of the tasks take too.
-/// Leaves out `--output`, `--parts`, `--threads`, `--json` and `--quiet`.
+/// Returns the words of a typed `plan` command that the `convert` commands of the tasks need too: the recordings and
+/// most options. Leaves out `--output`, `--parts`, `--threads`, `--json` and `--quiet`.
 fn recordings_and_options(typed: impl Iterator<Item = String>) -> Vec<String> {
     let mut words = kept(typed, &["--output", "-o", "--parts", "--threads"], &["--json", "--quiet", "-q"]);
     if let Some(command) = words.iter().position(|word| word == "plan") {

@@ -64,8 +64,8 @@ impl DeviceArgs {
         self.choose_resumed(engine, MatmulPrecision::default())
     }
 
-    /// Like [`choose`](Self::choose), but for a run with settings from an earlier run. `precision` is the precision of
-    /// matrix products on a GPU in these settings. It is used if the user gives no precision.
+    /// Like [`choose`](Self::choose), but for a run that can be resumed. `precision` is the precision of matrix
+    /// products in the settings of the resumed run. It is used on a GPU if the user gives no precision.
     pub(crate) fn choose_resumed(&self, engine: EngineChoice, precision: MatmulPrecision) -> Result<Backend> {
         if let Some(dir) = &self.libtorch {
             set_libtorch(dir)?;

@@ -1,4 +1,4 @@
-//! The option `--lock`: training and evaluation on the sets of a lock file only.
+//! The option `--lock`: makes training and evaluation refuse sets that are not in a lock file.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;

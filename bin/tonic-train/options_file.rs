@@ -20,7 +20,7 @@ const TYPED_ONLY: [&str; 3] = ["options", "help", "version"];
 
 /// Parses options from a file as arguments of the command `fit`. `A` is the type of the arguments.
 pub(crate) struct OptionsParser<A> {
-    /// The command `fit`, as clap parses it. With `--options`, no other argument is required.
+    /// The command `fit`, as clap parses it. If `--options` is given, the other arguments are optional.
     fit: Command,
     arguments: PhantomData<A>,
 }
@@ -60,7 +60,7 @@ impl<A: Args> OptionsParser<A> {
         self.parse(file, words)
     }
 
-    /// Parses `words` as a command line of `fit`. `file` is the file that words come from, for error messages.
+    /// Parses `words` as a command line of `fit`. `file` is the file that the words come from; errors name it.
     fn parse(&mut self, file: &Path, words: Vec<OsString>) -> Result<A, BaseError> {
         let matches = self.fit.try_get_matches_from_mut(words);
         matches.and_then(|matches| A::from_arg_matches(&matches)).map_err(|error| {
