@@ -22,8 +22,9 @@ pub fn free_space(path: &Path) -> Option<u64> {
     }
 }
 
-/// Checks that the disk of `path` has room for `needed` bytes, of which `there` bytes need no free space, because they
-/// are on the disk already or will be freed. Returns no error if the system does not report the free space.
+/// Checks that an output of `needed` bytes fits on the disk of `path`. `there` of these bytes need no free space,
+/// because they are on the disk already or will be freed. If the system does not report the free space, returns no
+/// error.
 ///
 /// # Errors
 /// [`Error::NoSpace`].

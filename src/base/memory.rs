@@ -36,9 +36,8 @@ const VERSION_1: Names =
 const VERSION_2: Names =
     Names { limits: &["memory.max", "memory.high"], used: "memory.current", cached: "inactive_file" };
 
-/// Returns the free memory of a control group in bytes: the smallest number that the limit of this group, or of a group
-/// that contains it, leaves free. Returns `None` if no group has a limit. `line` is the group's line in
-/// `/proc/self/cgroup`.
+/// Calls [`left_in`] for a control group and for each group that contains it. Returns the smallest result, or `None`
+/// if no group has a limit. `line` is the line of `/proc/self/cgroup` that names the first of these groups.
 fn left_of(root: &Path, line: &str) -> Option<u64> {
     let mut fields = line.splitn(3, ':');
     let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
@@ -50,8 +49,8 @@ fn left_of(root: &Path, line: &str) -> Option<u64> {
     groups_around(root, mounts, path).filter_map(|group| left_in(&group, &names)).min()
 }
 
-/// Returns how many bytes the limit of one control group leaves free. Ignores the groups that contain it. Returns
-/// `None` if the group has no limit. `group` is the folder of the group.
+/// Returns how many bytes the limit of one control group leaves free. Ignores the limits of the groups that contain
+/// this group. Returns `None` if the group has no limit. `group` is the folder of the group.
 fn left_in(group: &Path, names: &Names) -> Option<u64> {
     let read = |name: &str| std::fs::read_to_string(group.join(name)).ok();
     let number = |name: &str| read(name)?.trim().parse::<u64>().ok();

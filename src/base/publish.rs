@@ -45,8 +45,8 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Creates a temporary file in the same directory as `target`. The name is unique: several processes can write
-    /// files for the same target at once.
+    /// Creates a temporary file in the same directory as `target`. Its name is unique, so several processes can write
+    /// to the same target at once.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be created.
@@ -224,8 +224,8 @@ fn sync_parent(path: &Path) -> Result<()> {
     File::open(parent).and_then(|d| d.sync_all()).map_err(Error::io(parent, "sync the directory"))
 }
 
-/// Removes abandoned temporary files in `dir` (see [`is_abandoned`]). `is_ours` gets the final name of each temporary
-/// file. Only files for which it returns true are removed.
+/// Removes abandoned temporary files in `dir` (see [`is_abandoned`]). Calls `is_ours` with the final name of each
+/// temporary file, and removes the file only if `is_ours` returns true.
 ///
 /// # Errors
 /// [`Error::Io`].

@@ -19,9 +19,9 @@ pub struct Spill {
 /// Consecutive bytes of a stream that are also consecutive in the file.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
-    /// Position of the first byte in the stream, in bytes.
+    /// Where the piece begins in the stream, in bytes from the start of the stream.
     start: u64,
-    /// Position of the first byte in the file, in bytes.
+    /// Where the piece begins in the file, in bytes from the start of the file.
     at: u64,
     bytes: u64,
 }

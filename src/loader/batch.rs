@@ -12,7 +12,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Creates an empty batch. The columns of its frames have these `widths`.
+    /// Creates an empty batch. `widths` says which number type each column of the frames has.
     pub fn new(widths: Widths) -> Batch {
         Batch { frames: SparseFrames::new(widths), labels: Vec::new() }
     }

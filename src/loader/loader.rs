@@ -27,7 +27,7 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Chooses a cache for `set`. Loads the whole set if this is the host cache.
+    /// Makes a loader for `set`, and chooses its cache. If this is the host cache, loads the whole set into it.
     ///
     /// # Errors
     /// Errors of [`CacheChoice::resolve`]; [`tonic_base::Error::Corrupt`] and [`tonic_base::Error::Io`] if the set
@@ -37,9 +37,9 @@ impl Loader {
         Loader::chosen(set, chosen, verbosity)
     }
 
-    /// Makes a loader with the cache that was chosen for `set`, and the message that says why. Loads the whole set if
-    /// this is the host cache. With [`CacheChoice::Device`], the caller has the samples in GPU memory, and the loader
-    /// reads nothing before it is asked for a batch.
+    /// Makes a loader for `set`. `choice` is the cache, and `why` is a message that says why it was chosen. If
+    /// `choice` is the host cache, loads the whole set into it. If `choice` is [`CacheChoice::Device`], the caller
+    /// keeps the samples in GPU memory, and the loader reads nothing until the caller asks for a batch.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`] and [`tonic_base::Error::Io`] if the set cannot be loaded.
@@ -150,9 +150,10 @@ impl Loader {
         self.read(order, batch_size, positions, |windows| ahead(|| make(windows).transpose(), each))
     }
 
-    /// Calls `work` once. From its argument, `work` gets the samples at `positions` of an epoch, in batches of
-    /// `batch_size` samples. Chunks are decoded while `work` asks for a batch, and not on a thread that runs ahead.
-    /// `positions` must be below the number of samples in the set.
+    /// Calls `work` once, with a [`Windows`] that iterates over the batches of an epoch. A batch has `batch_size`
+    /// samples. Together, the batches have the samples at `positions` in the epoch. `positions` must be below the
+    /// number of samples in the set. Chunks are decoded during the call in which `work` asks for a batch: no other
+    /// thread decodes them ahead.
     pub fn read<R>(
         &self,
         order: EpochOrder,
@@ -206,7 +207,8 @@ impl Loader {
         })
     }
 
-    /// Positions, in the epoch, of the samples of the batch with the index `first` and of all later batches.
+    /// Returns a range of positions in the epoch: from the first sample of the batch with the index `first` to the
+    /// last sample of the last batch.
     fn positions_from(&self, batch_size: usize, first: u64) -> Range<u64> {
         let samples = self.samples(batch_size);
         first.saturating_mul(batch_size as u64).min(samples)..samples

@@ -2,8 +2,9 @@
 
 use tonic_shard::Manifest;
 
-/// Returns the number of frames that all samples are padded to: the length of the longest sample, or the recipe's limit
-/// on the number of frames. The limit is used only if it is at most twice the length of the longest sample.
+/// Returns the number of frames that all samples are padded to. If the recipe limits the number of frames, and the
+/// limit is at most twice the length of the longest sample, this is the limit. Otherwise it is the length of the
+/// longest sample.
 pub fn fixed_steps(manifest: &Manifest) -> usize {
     let longest = manifest.totals.max_frames;
     let limit = manifest.description.frame_limit.filter(|&limit| limit <= longest.saturating_mul(2));

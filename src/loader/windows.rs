@@ -73,13 +73,13 @@ impl EpochSample<'_> {
         self.chunk.label(self.inside)
     }
 
-    /// The sample in packed form. Without a cache, its cells can be outside the frame: [`EpochSample::unpack`] checks
-    /// this.
+    /// The sample in packed form. If the chunk doesn't come from a cache, cells of the sample can be outside the
+    /// frame: [`EpochSample::unpack`] checks this.
     pub fn packed(&self) -> PackedSample<'_> {
         self.chunk.sample(self.inside)
     }
 
-    /// Widths of the columns of the set's frames.
+    /// The number type of each column of the set's frames.
     pub fn widths(&self) -> Widths {
         self.set.manifest().description.widths
     }
@@ -203,8 +203,8 @@ impl<'a> Windows<'a> {
         Some(DecodedWindow { order, waiting, decoded: Vec::new() })
     }
 
-    /// Decodes some chunks of the next window. If this is called after every batch, the whole next window is decoded
-    /// when the current window ends.
+    /// Decodes some chunks of the next window. If this function is called after every batch, all chunks of the next
+    /// window are decoded when the current window ends.
     fn decode_ahead(&mut self) -> Result<()> {
         if self.cache.is_some() {
             return Ok(());
