@@ -133,7 +133,7 @@ pub(super) fn percent(share: f64) -> String {
     format!("{}%", if inside { tenths.clamp(1.0, 999.0) } else { tenths } / 10.0)
 }
 
-/// Text: how many events a step lost, and which samples had no events left after the step.
+/// Returns a text that says how many events a step lost, and which samples had no events left after the step.
 fn amount(losses: &Losses, step: &StepLoss) -> String {
     let events = format!("{} of the events ({} of {})", percent(losses.share_of(step.lost)), step.lost, losses.events);
     match (step.emptied, step.first_emptied) {
@@ -152,8 +152,8 @@ fn name(recipe: &Recipe, step: Step) -> &str {
     }
 }
 
-/// Text: why a step probably lost events, and what to do. `sample` is the index of the sample that lost the most.
-/// `before` describes its events before the step.
+/// Returns a text that says why a step probably lost events, and what to do. `sample` is the index of the sample that
+/// lost the most events. `before` describes the events of this sample before the step.
 fn cause(setting: Setting<'_>, step: Step, sample: u64, before: &Passed) -> String {
     match (step, before.times) {
         (Step::Times, _) => {

@@ -28,7 +28,7 @@ const COMPRESSION: f64 = 0.07;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ChunkSizes {
     pub chunk_samples: u32,
-    /// Number of chunks per shard: a power of two, so that a small change of the recordings rarely changes it.
+    /// Number of chunks per shard: a power of two, so that small changes of the recordings rarely change this number.
     pub shard_chunks: u32,
 }
 

@@ -1,5 +1,5 @@
 //! Makes chunks from the recordings: read, transform, frame, encode. Each thread of a conversion has a `ChunkMaker`,
-//! which makes any chunk by its number. A repair uses one to make single chunks again.
+//! which makes any chunk by its number. A repair uses a `ChunkMaker` to make damaged chunks again.
 
 use std::ops::Range;
 
@@ -27,8 +27,8 @@ const MANY_FRAMES: u64 = 1_000_000;
 pub enum ChunkFailure {
     /// The recording could not be read or converted.
     Error(Error),
-    /// A cell has this many events, too many for the width of the set's counts. The conversion starts again with a
-    /// wider type.
+    /// The value is the number of events in one cell. The type of the set's counts is too narrow for this number. The
+    /// conversion starts again with a wider type.
     TooNarrow(u32),
 }
 
@@ -82,8 +82,8 @@ impl<'a> ChunkMaker<'a> {
         self.make_samples(number, start..end)
     }
 
-    /// Makes one chunk of the samples in `samples`, a range of the set. `number` is the index of the chunk, for
-    /// errors. Returns the totals of the samples and the encoded bytes. Reads large samples in blocks if the recipe
+    /// Makes one chunk of the samples in `samples`, a range of indices in the set. Errors name the chunk by its index
+    /// `number`. Returns the totals of the samples and the encoded bytes. Reads large samples in blocks if the recipe
     /// allows it.
     ///
     /// # Errors
@@ -102,8 +102,8 @@ impl<'a> ChunkMaker<'a> {
         Ok((totals, encoded))
     }
 
-    /// Returns sample `sample` of the set and what makes its frames, if it has to be read in blocks. `None` if the
-    /// sample is small, or if the recipe needs all its events at once.
+    /// If the sample with the index `sample` in the set has to be read in blocks, returns this sample, and the object
+    /// that makes its frames. Returns `None` if the sample is small, or if the recipe needs all its events at once.
     fn large(&self, sample: u64) -> Option<(LargeSample<'a>, FrameStream)> {
         let (recording, sample) = self.inputs.find(sample + self.first_sample)?;
         if recording.sample_events(sample)? <= self.sizes.above {
@@ -113,7 +113,8 @@ impl<'a> ChunkMaker<'a> {
         Some((LargeSample { recording, sample, sensor: self.inputs.sensor, sizes: self.sizes, steps }, stream))
     }
 
-    /// Reads, transforms and frames the samples in `samples`, a range of the set. Reads large samples in blocks.
+    /// Reads, transforms and frames the samples in `samples`, a range of indices in the set. Reads large samples in
+    /// blocks.
     fn frame_large_samples(&mut self, samples: Range<u64>) -> Result<LargeChunk, ChunkFailure> {
         let mut chunk = LargeChunk::new(self.description.widths, self.description.extras.len())?;
         for sample in samples {
@@ -144,7 +145,7 @@ impl<'a> ChunkMaker<'a> {
         Ok(())
     }
 
-    /// Reads, transforms and frames the samples in `samples`, a range of the set. Doesn't encode them.
+    /// Reads, transforms and frames the samples in `samples`, a range of indices in the set. Doesn't encode them.
     ///
     /// # Errors
     /// A [`ChunkFailure`], which says why the chunk could not be made.
@@ -201,8 +202,8 @@ impl<'a> ChunkMaker<'a> {
         self.inputs.read(samples.start + self.first_sample..samples.end + self.first_sample)
     }
 
-    /// Checks the events of sample `i` in `slice`, and applies the first `count` transforms. With `strict`, events
-    /// outside the sensor are an error, not left out.
+    /// Checks the events of sample `i` in `slice`, and applies the first `count` transforms. If `strict` is true, an
+    /// event outside the sensor is an error. Otherwise, such events are left out.
     fn transform(&self, slice: &RecordingSlice<'_>, i: usize, count: usize, strict: bool) -> Result<(Events, Passed)> {
         let (sample, sensor) = (slice.first + i as u64, self.inputs.sensor);
         let Admitted { mut events, non_finite, outside, first_outside, sorted } = slice.raw.admit(i, sensor);
@@ -238,8 +239,8 @@ impl<'a> ChunkMaker<'a> {
         Ok(())
     }
 
-    /// Counts the losses of a sample, and appends its label, flags, ledger and extra values to `table`. `number` is the
-    /// index of the sample in the set, `sample` that in the recording.
+    /// Counts the losses of a sample, and appends its label, flags, ledger and extra values to `table`. `number` is
+    /// the index of the sample in the set. `sample` is its index in the recording.
     fn end_sample(
         &mut self,
         table: &mut SampleTable,
@@ -274,8 +275,8 @@ fn bad_sample(recording: &Recording, sample: u64, fault: Fault) -> Error {
     Error::bad_sample(&recording.path, sample, fault.place, fault.expected, fault.got)
 }
 
-/// Returns an error if a sample is so long that it gets [`MANY_FRAMES`] frames or more. Then its times are probably not
-/// in the unit that was assumed. `sample` is its index in the recording.
+/// Returns an error if the unit of time was assumed, and a sample lasts so long in this unit that it gets
+/// [`MANY_FRAMES`] frames or more. The unit is then probably wrong. `sample` is the sample's index in the recording.
 fn check_frames(frames: u64, passed: &Passed, recipe: &Recipe, recording: &Recording, sample: u64) -> Result<()> {
     let unit = recording.assumed_unit().filter(|_| frames >= MANY_FRAMES);
     let (Some(unit), Some(step), Some((first, last))) = (unit, recipe.frames.frame_time(), passed.times) else {

@@ -33,7 +33,8 @@ pub struct Conversion {
     pub source: SourceOptions,
     /// Maximum number of samples to convert, from the start of the recordings. `None` converts all samples.
     pub limit: Option<u64>,
-    /// Part of the set to convert: a range of chunks. Parts can be merged later. `None` converts the whole set.
+    /// Which part of the set the conversion makes: a range of the set's chunks. Parts can be merged later. `None`
+    /// makes the whole set.
     pub part: Option<Part>,
     /// Number of worker threads.
     pub threads: usize,
@@ -51,8 +52,8 @@ pub struct Conversion {
     /// the table of labels, the range of events, an invalid time, the sensor's bounds, CropTime or slicing. If more
     /// events are lost, the conversion fails and the set stays incomplete. `None` is no limit.
     pub max_loss: Option<f64>,
-    /// The command that converts `part`, as words, without the output directory and the number of the part. It is
-    /// stored in the part's manifest, to show users how to make a missing part. Not used for a whole set.
+    /// The command that converts `part`, as words, but without the output directory and the number of the part. The
+    /// part's manifest stores this command, to show users how to make a missing part. Not used for a whole set.
     pub command: Vec<String>,
     /// How much progress and information is printed.
     pub verbosity: Verbosity,

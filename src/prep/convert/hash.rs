@@ -12,13 +12,14 @@ use crate::convert::inputs::{Inputs, file_bytes, size};
 use crate::error::{BaseFault, Error, Result};
 use crate::source::{LinkedPath, Recording};
 
-/// Maximum number of groups of equal files that get a warning each.
+/// Maximum number of warnings that name a group of files with the same bytes. If there are more groups, one more
+/// warning says how many.
 const MOST_EQUAL: usize = 5;
 
 impl Inputs {
-    /// Computes the BLAKE3 hashes of the recordings that a range of samples comes from, and shows progress.
-    /// [`SourceFile::samples`] is the number of samples of a recording that are in the range, and
-    /// [`SourceFile::first_sample`] is the index in the recording of the first of them.
+    /// Computes the BLAKE3 hashes of the recordings that the samples in `range` come from, and shows progress. In
+    /// each result, [`SourceFile::samples`] is the number of the recording's samples in `range`, and
+    /// [`SourceFile::first_sample`] is the index in the recording of the first of these samples.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].

@@ -50,9 +50,9 @@ pub(super) struct Rowless {
 #[derive(Debug)]
 pub(super) struct Input {
     pub recording: Recording,
-    /// Index in the recording of the first sample that is in the set.
+    /// Number of samples at the start of the recording that are not in the set.
     pub skipped: u64,
-    /// Index in the set of this recording's first sample.
+    /// Index in the set of the first sample that comes from this recording.
     pub first: u64,
     /// Number of samples of the recording that are in the set.
     pub samples: u64,
@@ -193,14 +193,14 @@ impl Inputs {
         self.inputs.iter().map(|input| &input.recording)
     }
 
-    /// Recordings with events outside all intervals of the table of labels. Each comes with a description of these
-    /// events.
+    /// Recordings with events outside all intervals of the table of labels, each with a description of these events.
     pub(super) fn unlabelled(&self) -> impl Iterator<Item = (&Recording, &Unlabelled)> {
         self.inputs.iter().filter_map(|input| Some((&input.recording, input.recording.unlabelled.as_ref()?)))
     }
 
-    /// Compares the recording of an error about implausible times with a few other recordings. If only this recording
-    /// doesn't fit the assumed unit, the error says so. Returns other errors unchanged.
+    /// If `error` is about implausible times of a recording, compares this recording with a few other recordings. If
+    /// the times of the others fit the assumed unit, adds to the error that only this recording doesn't fit. Returns
+    /// other errors unchanged.
     pub(super) fn compare(&self, error: Error) -> Error {
         if !matches!(error, Error::ImplausibleTimes { .. }) {
             return error;
@@ -213,15 +213,15 @@ impl Inputs {
         self.rowless
     }
 
-    /// Recordings with events outside the range that the user gave, with the number of these events. Empty if there is
-    /// only one recording: the range was meant for it.
+    /// Recordings with events outside the range that the user gave, and the number of these events. Empty if there is
+    /// only one recording, because the user meant the range for this recording.
     pub(super) fn out_of_range(&self) -> impl Iterator<Item = (&Recording, u64)> {
         let cut = self.inputs.iter().map(|input| (&input.recording, input.recording.out_of_range));
         cut.filter(|(_, events)| *events > 0)
     }
 
-    /// Number of events that the table of labels and the range of events leave out, and number of all events. Both
-    /// are estimates if only some samples of a recording are kept.
+    /// Returns how many events the table of labels and the range of events leave out, and the number of all events.
+    /// Both are 0 if no events are left out. Both are estimates if only some samples of a recording are kept.
     pub(super) fn left_out(&self) -> Result<(u64, u64)> {
         let (mut left, mut all) = (self.rowless.events, self.rowless.events);
         if left == 0 && self.unlabelled().next().is_none() && self.out_of_range().next().is_none() {
@@ -240,8 +240,8 @@ impl Inputs {
         Ok((left, all))
     }
 
-    /// Notes for the user about what was found in the recordings. Lists each note once, and only the first warning of
-    /// each kind.
+    /// Notes for the user about what was found in the recordings. Lists each note once. If the text before the first
+    /// colon is the same in several warnings, lists only the first of these warnings.
     pub(super) fn found(&self) -> Vec<String> {
         let mut found: Vec<(&str, String, usize)> = Vec::new();
         let mut places: HashMap<String, usize> = HashMap::new();
@@ -270,8 +270,8 @@ impl Inputs {
         said
     }
 
-    /// Text that identifies the recordings: a hash of all their names, sizes and numbers of samples. It must be the
-    /// same for all parts of a set.
+    /// Returns a text that identifies the recordings. It has a hash of the names, sizes and numbers of samples of all
+    /// recordings. The text must be the same for all parts of a set.
     pub(super) fn fingerprint(&self) -> Result<String> {
         let mut hash = blake3::Hasher::new();
         for input in &self.inputs {
@@ -327,8 +327,8 @@ impl Inputs {
         self.inputs.iter().map(|input| Ok((input.recording.events()? as f64 * input.share()) as u64)).sum()
     }
 
-    /// Recordings that a range of samples comes from. A recording without samples is treated as a source of the sample
-    /// after it or, at the end of the set, of the last sample.
+    /// Recordings that the samples in `range` come from. A recording without samples belongs to the next sample of
+    /// the set. If there is no next sample, it belongs to the last sample.
     pub(super) fn within(&self, range: &Range<u64>) -> impl Iterator<Item = &Input> {
         let end = if range.end == self.samples() { u64::MAX } else { range.end };
         let range = range.start..end;
@@ -338,8 +338,8 @@ impl Inputs {
         })
     }
 
-    /// Returns the files that hold data of a range of samples, except the recordings themselves: for example sources of
-    /// virtual datasets. Lists each file once.
+    /// Returns the files, other than the recordings, that hold data of the samples in `range`: for example the
+    /// sources of virtual datasets. Lists each file once.
     pub fn linked(&self, range: &Range<u64>) -> Vec<LinkedPath> {
         let (mut linked, mut seen) = (Vec::new(), HashSet::new());
         for input in self.within(range) {

@@ -78,8 +78,9 @@ impl<'a> Job<'a> {
         sample(chunks.start)..sample(chunks.end)
     }
 
-    /// Prepares the job to continue the unfinished set that `begun` describes. If an earlier version began the set,
-    /// takes over its sizes of chunks and shards, and its rule for which recordings the manifest lists.
+    /// Prepares the job to continue the unfinished set that `begun` describes. Earlier versions of the program chose
+    /// other sizes of chunks and shards, and listed the recordings of the whole set in the manifest of a part. If
+    /// such a version began the set, does both as that version did.
     pub(super) fn resume(&mut self, begun: &SetDescription) -> Result<()> {
         let Conversion { chunk_samples, shard_bytes, .. } = *self.conversion;
         let earlier =
@@ -91,7 +92,7 @@ impl<'a> Job<'a> {
         Ok(())
     }
 
-    /// Samples whose recordings the manifest lists as sources, as indices in the whole set.
+    /// Range of samples, as indices in the whole set. The manifest lists the recordings of these samples.
     fn listed(&self) -> Range<u64> {
         if self.lists_all { 0..self.inputs.samples() } else { self.own_samples() }
     }
@@ -101,8 +102,8 @@ impl<'a> Job<'a> {
         self.inputs.equal_files(&self.listed(), sources)
     }
 
-    /// Hashes the recordings of this conversion's samples. Hashes all recordings if an earlier version began to convert
-    /// this part.
+    /// Hashes the recordings of this conversion's samples. If an earlier version of the program began to convert this
+    /// part, hashes the recordings of the whole set.
     pub(super) fn hash(&self) -> Result<Vec<SourceFile>> {
         let own = self.own_samples();
         let mut sources = self.inputs.hash(&self.listed(), self.conversion.verbosity)?;

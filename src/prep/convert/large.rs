@@ -33,7 +33,8 @@ impl Default for BlockSizes {
 pub(super) struct Passed {
     /// Ledger of the sample. `binned` and `cut` are 0 until the framing counts them.
     pub ledger: Ledger,
-    /// Number of events that each step lost, except slicing, in the order of [`crate::convert::loss::Losses::steps`].
+    /// Number of events that each step lost, in the order of [`crate::convert::loss::Losses::steps`]. Doesn't include
+    /// slicing, which is the last step.
     pub lost: Vec<u64>,
     /// Whether the valid events were out of order.
     pub sorted: bool,

@@ -6,8 +6,8 @@ use crate::convert::causes::{left_out_warnings, percent};
 use crate::convert::inputs::Inputs;
 use crate::error::{Error, Result};
 
-/// Returns an error if the table of labels and the range of events leave out more than the share `most` of the events.
-/// `None` is no limit.
+/// Returns an error if the table of labels and the range of events leave out more than the share `most` of all
+/// events. If `most` is `None`, there is no limit.
 pub(super) fn check_left_out(output: &Path, most: Option<f64>, inputs: &Inputs) -> Result<()> {
     if most.is_none() {
         return Ok(());

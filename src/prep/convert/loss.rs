@@ -90,7 +90,7 @@ pub(super) struct Losses {
     /// Sum of `events_in` in the ledgers of the added samples.
     pub events: u64,
     steps: Vec<StepLoss>,
-    /// Samples whose ledgers don't show which step lost the events: the index in the set, and the ledger of each.
+    /// Samples whose ledgers don't show which step lost the events. Each has its index in the set, and its ledger.
     unclear: Vec<(u64, Ledger)>,
 }
 
@@ -138,8 +138,8 @@ impl Losses {
         }
     }
 
-    /// Adds the losses of a sample of which only the ledger is known. Keeps the sample for [`Losses::take_unclear`] if
-    /// the ledger doesn't show the loss of each step.
+    /// Adds the losses of a sample, given only its ledger. If the ledger doesn't show the loss of each step, keeps
+    /// the sample for [`Losses::take_unclear`].
     pub(super) fn add_ledger(&mut self, sample: u64, ledger: &Ledger) {
         match self.lost_of(ledger) {
             Some(lost) => self.add(sample, ledger, &lost),
@@ -157,7 +157,7 @@ impl Losses {
         Some(lost)
     }
 
-    /// Removes and returns the samples that must be read again: the index in the set, and the ledger of each.
+    /// Removes and returns the samples that must be read again. Each has its index in the set, and its ledger.
     pub(super) fn take_unclear(&mut self) -> Vec<(u64, Ledger)> {
         std::mem::take(&mut self.unclear)
     }

@@ -29,8 +29,8 @@ pub struct Converted {
     pub layouts: Vec<Layout>,
     /// The fields of the first recording that were read as the columns t, x, y and p.
     pub columns: TakenColumns,
-    /// Notes for the user about how the recordings were opened. The caller can print them before the conversion: the
-    /// function `opened` of [`convert`] gets them in [`Inputs::notes`].
+    /// Notes for the user about how the recordings were opened. To print these notes before the conversion starts,
+    /// print [`Inputs::notes`] in the function `opened`, which [`convert`] calls.
     pub opening_notes: Vec<String>,
     /// Notes for the user about what happened to events and samples. Names of parameters are in backticks. A note about
     /// a likely mistake begins with `warning: `, for example if many events were lost.
@@ -120,8 +120,9 @@ pub fn convert(conversion: &Conversion, opened: impl FnOnce(&Inputs)) -> Result<
     }
 }
 
-/// Makes the set, or its missing chunks. With `unknown`, the unfinished set doesn't say with which settings it was
-/// made. Then some of its chunks are made again first, and compared with the chunks in the set.
+/// Makes the whole set, or the chunks that an unfinished set doesn't have yet. If `unknown` is true, the unfinished
+/// set doesn't say with which settings it was made. Then [`check_kept`] first compares some of its chunks with the
+/// chunks that the current settings give.
 fn try_once(
     job: &Job<'_>,
     dir: OutputDir,
@@ -155,8 +156,8 @@ enum Attempt {
     TooNarrow(u32, OutputDir),
 }
 
-/// Runs the workers and the writer until the set is complete, an error occurs, or a count does not fit. `losses` has
-/// the losses of the chunks that an earlier, interrupted run made.
+/// Makes and writes chunks until the set is complete, an error occurs, or the count of a cell doesn't fit its type.
+/// `losses` has the losses of the chunks that an earlier, interrupted run made.
 fn run(job: &Job<'_>, mut writer: SetWriter, mut losses: Losses, origin: &Origin) -> Result<Attempt> {
     let conversion = job.conversion;
     let description = writer.description().clone();
@@ -198,8 +199,8 @@ fn run(job: &Job<'_>, mut writer: SetWriter, mut losses: Losses, origin: &Origin
     }
 }
 
-/// Makes some chunks of a set with unknown settings again, and compares each with the chunk in the set. It is an error
-/// if they differ.
+/// Makes some chunks of the unfinished set again, with the current settings. Returns an error if a chunk differs from
+/// the chunk in the set. Used for a set that doesn't say with which settings it was made.
 fn check_kept(job: &Job<'_>, writer: &SetWriter) -> Result<()> {
     let kept = writer.identities();
     let Some(last) = kept.len().checked_sub(1) else { return Ok(()) };
@@ -233,7 +234,7 @@ fn other_options(conversion: &Conversion, got: String) -> Error {
     Error::mismatch(output, &describing_file(output), "way of reading the recordings", expected, got)
 }
 
-/// Notes for the user: how many events and samples were left out or changed.
+/// Returns notes for the user that say how many events and samples were left out or changed.
 fn oddities(manifest: &Manifest) -> impl Iterator<Item = String> {
     let totals = &manifest.totals;
     let counts = [

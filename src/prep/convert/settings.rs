@@ -49,8 +49,8 @@ pub(super) fn settings(options: &SourceOptions, inputs: &Inputs) -> Result<BTree
     Ok(settings.map(|(name, value)| (name.into(), value)).into())
 }
 
-/// Returns the results of `value` for all recordings as one text, each result once. If they differ, the text ends with
-/// a hash of all results in order.
+/// Calls `value` for each recording, and joins the different results to one text. If there are several different
+/// results, the text ends with a hash of the results of all recordings in order.
 fn of_each(inputs: &Inputs, value: impl Fn(&Recording) -> String) -> String {
     let (mut kinds, mut all) = (Vec::new(), blake3::Hasher::new());
     for value in inputs.recordings().map(value) {
