@@ -214,7 +214,7 @@ pub enum Error {
         path: PathBuf,
         /// The part of the file that has this format. Empty for the whole file.
         place: String,
-        /// The format or content that can be read at this place.
+        /// The format or content that the file, or this part of it, should have.
         expected: String,
         /// Name of the format that was found.
         format: String,

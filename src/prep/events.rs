@@ -72,7 +72,7 @@ pub type RawEvent = (Option<i64>, i64, i64, i64);
 /// The result of [`admit`]: the valid events, and the numbers of events that were left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Admitted {
-    /// The events with a valid time inside the sensor, in ascending order of time.
+    /// The events that have a valid time and are inside the sensor, in ascending order of time.
     pub events: Events,
     /// Number of events whose time is NaN, infinite, or does not fit an `i64` in microseconds.
     pub non_finite: u64,
@@ -177,8 +177,8 @@ impl Events {
     }
 }
 
-/// Checks raw events. Keeps the events with a valid time inside the sensor, sorts them by time, and counts the events
-/// that it leaves out. An event that has an invalid time and lies outside the sensor counts as `non_finite`.
+/// Checks raw events. Keeps the events that have a valid time and are inside the sensor, and sorts them by time.
+/// Counts the other events. An event that has an invalid time and is outside the sensor counts as `non_finite`.
 pub fn admit(sensor: SensorSize, raw: impl ExactSizeIterator<Item = RawEvent>) -> Admitted {
     let mut admitted = Admitted { events: Events::with_capacity(raw.len()), ..Admitted::default() };
     let events = &mut admitted.events;

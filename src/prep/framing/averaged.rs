@@ -77,7 +77,8 @@ impl ToAveragedTimesurface {
         self.grid(sensor).into_iter().map(u64::from).product()
     }
 
-    /// Value in a surface of an event that is `age` microseconds old. `age` must be at least 0.
+    /// Returns the value that an event has in a surface if it is `age` microseconds older than the event in the
+    /// middle of this surface. `age` must be at least 0.
     fn trace(&self, age: f64) -> f64 {
         match self.decay {
             Decay::Exp => exp_nonpositive(-age / self.tau),

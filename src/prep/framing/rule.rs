@@ -14,8 +14,8 @@ const MAX_ENTRIES: usize = 1 << 28;
 /// A framing with its parameters: checks them, computes the number and shape of the frames, and builds the
 /// [`MakeFrames`] that makes the frames.
 pub(crate) trait EventFraming {
-    /// Checks that the parameters are valid for any sensor. The place of a fault is the name of the parameter, or empty
-    /// if several parameters can be the cause.
+    /// Checks that the parameters are valid for any sensor. In the returned fault, `place` is the name of the invalid
+    /// parameter. It is empty if several parameters can be the cause.
     fn check(&self) -> Checked {
         Ok(())
     }
@@ -78,9 +78,9 @@ pub struct FramedSample {
     pub cells: Vec<u32>,
     /// Value of each cell in `cells`: a number of events or, if the framing doesn't count events, a float32.
     pub counts: ColumnBuf,
-    /// Number of events in at least one frame.
+    /// Number of events that are in at least one frame.
     pub binned: u64,
-    /// Number of events in no frame.
+    /// Number of events that are in no frame.
     pub cut: u64,
 }
 

@@ -101,15 +101,15 @@ impl ToFrame {
         Ok((0..bins).map(|i| events(i * stride, count)).collect())
     }
 
-    /// Time windows, if frames are sliced by `time_window`.
+    /// The time windows that the frames are made of. `None` if the frames are not sliced by `time_window`.
     pub(super) fn windows(&self) -> Option<TimeWindows> {
         let &ToFrame { overlap, include_incomplete, start_time, end_time, .. } = self;
         let window = self.time_window? as f64;
         Some(TimeWindows { window, overlap, include_incomplete, start_time, end_time })
     }
 
-    /// The windows of this framing, for events that come in blocks. `None` if the windows depend on all events of the
-    /// sample.
+    /// The windows of this framing, if they can be computed while events come in blocks. `None` if they depend on all
+    /// events of the sample.
     pub(super) fn streamed(&self) -> Option<Windows> {
         let &ToFrame { overlap, include_incomplete, .. } = self;
         let counted = self.event_count.map(|count| Windows::Events { count, overlap, include_incomplete });

@@ -26,7 +26,8 @@ pub(crate) struct FrameStream {
     /// Time or index of the last event so far.
     last: i64,
     binned: u64,
-    /// Number of events of the sample up to the last event that a closed window contains.
+    /// Index after the last event that is in a closed window; 0 if there is no such event. When a window is closed,
+    /// only its events from this index on are added to `binned`, so that each event counts once.
     reached: u64,
     cells: Vec<u32>,
     counts: Vec<u32>,
@@ -41,7 +42,8 @@ struct Window {
     end: Bound,
     /// Start of the next window.
     next: Bound,
-    /// Whether this window comes after the sample's last window.
+    /// True if the sample already has all its frames, so this window gives no frame. Later events are then in no
+    /// frame.
     is_beyond: bool,
     /// Events of the window so far: the index of the first event, and the index after the last event.
     events: Option<(u64, u64)>,
