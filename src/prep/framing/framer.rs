@@ -21,11 +21,11 @@ impl Framer {
         Framer { maker: framing.rule().maker(sensor), sample }
     }
 
-    /// Makes the frames of one sample. A sample without events gets one empty frame or, if the framing has a fixed
-    /// number of frames, that many empty frames.
+    /// Makes the frames of one sample. If the framing has a fixed number of frames, a sample without events gets this
+    /// number of empty frames. Otherwise it gets one empty frame.
     ///
     /// # Errors
-    /// If the sample has more than 2^24 frames. With `ToFrame` and `ToTimesurface` also if its frames have more than
+    /// If the sample has more than 2^24 frames; for `ToFrame` and `ToTimesurface`, also if its frames have more than
     /// 2^28 nonzero cells in all.
     pub fn frame(&mut self, events: &Events) -> Checked<&FramedSample> {
         let out = &mut self.sample;

@@ -60,11 +60,11 @@ pub(crate) trait EventFraming {
 
 /// Makes the frames of samples, one sample at a time.
 pub(crate) trait MakeFrames {
-    /// Writes the frames of one sample to `out`, which must be empty. A sample without events gets one empty frame or,
-    /// if the framing has a fixed number of frames, that many empty frames.
+    /// Writes the frames of one sample to `out`, which must be empty. If the framing has a fixed number of frames, a
+    /// sample without events gets this number of empty frames. Otherwise it gets one empty frame.
     ///
     /// # Errors
-    /// If the sample has more than [`MAX_FRAMES`] frames. With `ToFrame` and `ToTimesurface` also if its frames have
+    /// If the sample has more than [`MAX_FRAMES`] frames; for `ToFrame` and `ToTimesurface`, also if its frames have
     /// more than [`MAX_ENTRIES`] nonzero cells in all.
     fn frame(&mut self, events: &Events, out: &mut FramedSample) -> Checked;
 }
