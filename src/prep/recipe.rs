@@ -31,7 +31,7 @@ const RANDOM: [&str; 13] = [
     "UniformNoise",
 ];
 
-/// Names of other parts of Tonic that cannot be a step of a recipe, each with what to use instead.
+/// Names in Tonic that a recipe cannot use as a step. Each name comes with what to use instead.
 const ELSEWHERE: [(&str, &str); 5] = [
     ("Compose", "the steps themselves, one [[transform]] each, in order"),
     ("NumpyAsType", "no such step: frames are stored in the narrowest type that holds them"),
@@ -143,8 +143,8 @@ impl Recipe {
         Ok(())
     }
 
-    /// Returns the transforms and the framing, which take the events of a sample block by block. If one of them needs
-    /// all events of a sample at once, returns its name as the error.
+    /// Returns the transforms and the framing in a form that takes the events of a sample block by block. If a
+    /// transform or the framing needs all events of a sample at once, returns its name as the error.
     pub(crate) fn in_blocks(&self, sensor: SensorSize) -> Result<(BlockSteps<'_>, FrameStream), &'static str> {
         let (mut sensor, mut steps) = (sensor, Vec::new());
         for (number, transform) in self.transforms.iter().enumerate() {

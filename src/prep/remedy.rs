@@ -20,8 +20,8 @@ pub enum Remedy {
     Copy {
         /// The command and its arguments.
         words: Vec<String>,
-        /// The file or folder to open afterwards: the one that the command writes, or the folder that contains it.
-        /// Empty if its name is unknown.
+        /// Path that the user opens after the command has run: the path of the new file, or of the folder that
+        /// contains the new file. Empty if this path is unknown.
         file: String,
         /// Options to give when `file` is opened.
         with: Vec<Remedy>,
@@ -51,9 +51,9 @@ pub enum ClockRemedy {
         /// Number of events that a copy loses if it has only the events of the first clock.
         removed: u64,
     },
-    /// A file with many samples, of which some have wrong times. The user has to remove events of these samples from a
-    /// copy of the file: either a few events whose times are far from all other times, or all parts of the sample
-    /// except the largest part.
+    /// Some samples of a file with many samples have wrong times. The user has to remove events of these samples from
+    /// a copy of the file. They are events whose times are far from those of most other events or, if the times of a
+    /// sample restart or jump, all parts of the sample except the largest.
     OfRows {
         /// The samples with wrong times and their events to remove, in the order of the samples. All samples have the
         /// same kind of fault.
@@ -85,7 +85,8 @@ pub struct RowEvents {
     pub row: Option<u64>,
     /// The events to remove, as ranges of their indices in the sample.
     pub events: Vec<EventRange>,
-    /// Whether `events` are whole parts of the sample, because its times restart or jump. If true, the events of the
-    /// sample may only be out of order, and then nothing has to be removed.
+    /// Whether `events` are whole parts of the sample. They are if the times of the sample restart or jump. It is
+    /// also possible that such a sample has no wrong times, and its events are only out of order. Nothing has to be
+    /// removed then.
     pub in_parts: bool,
 }

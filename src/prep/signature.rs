@@ -129,7 +129,8 @@ impl Parameter {
 
 impl Signature {
     /// Checks the parameters in `table` and makes a transform or framing from them. `table` can also have the key
-    /// `name`, which is not a parameter. The place of a fault is the name of the parameter.
+    /// `name`, which is not a parameter. If the value of a parameter is wrong or missing, the fault has the name of
+    /// the parameter as its place.
     pub(crate) fn read<T: DeserializeOwned>(&self, table: Table) -> Checked<T> {
         let named = |key: &str| self.parameters.iter().find(|p| p.name == key);
         for (key, value) in table.iter().filter(|(key, _)| *key != "name") {

@@ -14,9 +14,9 @@ use crate::source::options::SourceOptions;
 use crate::source::recording::Recording;
 use crate::source::stream::EventStream;
 
-/// Number of events whose coordinates are checked first. More events are checked only if these don't show that the
-/// coordinates are pixels. If the first [`HEAD`] polarities don't decide the check of polarities, it continues with
-/// this number of events.
+/// Number of events whose coordinates are checked first. More coordinates are checked only if these don't show that
+/// the coordinates are pixels. Polarities are checked in the same way: first [`HEAD`] of them, then this many, and
+/// then more if necessary.
 const FIRST: u64 = 1 << 16;
 
 /// Number of events whose polarities are checked first. In most recordings they decide the check, because at least one
@@ -167,8 +167,7 @@ pub(super) struct Pixels {
     /// Number of coordinates. `fractions` is the number of those that are not whole numbers.
     count: u64,
     fractions: u64,
-    /// The coordinates from -1 to 1: their number, the smallest and the largest. Normalised coordinates are in this
-    /// range.
+    /// Number, minimum and maximum of the coordinates from -1 to 1. Normalised coordinates are in this range.
     normal: (u64, f64, f64),
     /// An eighth of the sensor's width (for x) or height (for y), or 0 if the sensor is unknown. If all coordinates are
     /// below this number and some have fractions, they are probably not pixels.
@@ -196,13 +195,14 @@ impl Pixels {
         }
     }
 
-    /// Returns whether [`Pixels::judge`] is almost certain to accept the coordinates, whatever else is added.
+    /// Returns whether [`Pixels::judge`] will almost certainly accept the coordinates, no matter which further
+    /// coordinates are added.
     fn are_settled(&self) -> bool {
         self.least < self.most && !self.are_inside_one() && 2 * self.normal.0 <= self.count
     }
 
-    /// Returns whether the coordinates are probably normalised: 99 of 100 are from -1 to 1, these are not all equal,
-    /// and at least half of all coordinates have fractions.
+    /// Returns whether the coordinates are probably normalised. They are if at least 99 of 100 coordinates are from
+    /// -1 to 1, if these coordinates are not all equal, and if at least half of all coordinates have fractions.
     fn are_normalised(&self) -> bool {
         let (normal, least, most) = self.normal;
         100 * normal >= 99 * self.count && least < most && 2 * self.fractions >= self.count

@@ -29,16 +29,17 @@ impl Filler {
         Filler { skipped: events.map_or(0, |events| events.start), found: Mutex::default() }
     }
 
-    /// Searches the samples of `raw` for many equal events in a row at the start or at the end of a sample. Stores what
-    /// it finds for [`Filler::note`]. `first` is the index in the recording of the first sample in `raw`.
+    /// Searches the samples of `raw` for many equal events in a row at the start or at the end of a sample.
+    /// [`Filler::note`] reports what was found. The first sample of `raw` is sample number `first` of the recording.
     pub(super) fn look(&self, first: u64, raw: &RawSamples) {
         for (i, sample) in (0..raw.samples()).zip(first..) {
             self.look_at_block(sample, raw, i, (0, raw.count(i)));
         }
     }
 
-    /// Searches a block of consecutive events of a sample for equal events. The block is sample `i` of `raw`. `before`
-    /// is the number of the sample's events before the block, and `all` is the number of all its events.
+    /// Searches a block of consecutive events for equal events. The events belong to the sample `sample` of the
+    /// recording, and are stored as sample `i` of `raw`. The recording's sample has `all` events, of which `before`
+    /// come before the block.
     pub(super) fn look_at_block(&self, sample: u64, raw: &RawSamples, i: usize, (before, all): (u64, u64)) {
         let (start, end) = (raw.offsets[i], raw.offsets[i + 1]);
         let at = |column: &Option<Coordinates>, i| column.as_ref().map(|column| column.get(i));

@@ -173,8 +173,9 @@ impl VlenRows {
         Ok((column_of(column), offsets))
     }
 
-    /// Estimates, for each heap collection in order of address, which byte range of the file will be read. A range
-    /// begins where the collection begins. It is as long as the wanted objects and their headers together.
+    /// For each heap collection, in order of address, estimates which byte range of the file will be read. The range
+    /// begins where the collection begins. If the first wanted object is probably the first one in the collection,
+    /// the range is as long as the wanted objects and their headers. Otherwise, the range has only headers.
     fn extents<'a>(&'a self, wanted: &'a [Wanted]) -> impl Iterator<Item = Range<u64>> + 'a {
         wanted.chunk_by(|a, b| a.address == b.address).map(|objects| {
             let start = self.superblock.base.saturating_add(objects[0].address);
@@ -186,9 +187,9 @@ impl VlenRows {
         })
     }
 
-    /// Finds the wanted objects of one heap collection and copies their bytes. Returns the offset in the file of the
-    /// collection's end. The collection must begin at the offset `free_from`, where the previous collection ends, or
-    /// after it.
+    /// Finds the wanted objects of one heap collection and copies their bytes. Returns the offset in the file at
+    /// which the collection ends. The previous collection ends at the offset `free_from`. This collection must begin
+    /// there or later.
     fn read_collection(
         &self,
         window: &mut FileWindow<'_>,

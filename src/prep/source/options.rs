@@ -69,11 +69,12 @@ pub enum Cut {
     },
 }
 
-/// Where class labels come from. For layouts whose files have labels for all samples, it must be [`LabelSource::Own`].
+/// Where class labels come from. If a file of the layout has the labels of all its samples, this must be
+/// [`LabelSource::Own`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum LabelSource {
-    /// The label comes from the file, if the file has labels or the map names one. If not, and if a folder was opened,
-    /// the label is the name of the sub-folder that the file is in.
+    /// The label comes from the file, if the file has labels or the map names a label. If not, and if a folder was
+    /// opened, the label is the name of the sub-folder that the file is in.
     #[default]
     Own,
     /// All samples have this class.
@@ -139,9 +140,9 @@ impl FromStr for TableColumns {
     }
 }
 
-/// A place in a file, written `PATH` or `PATH[N]`. `PATH` is the path of an array or of a member of records. `N` counts
-/// from 0. It is the index of a column if the array has several numbers for each event, or of an element if the member
-/// is an array.
+/// What a user writes to name a field of a file: `PATH` or `PATH[N]`. `PATH` is the path of an array or of a member
+/// of records. `N` counts from 0. If the array has several numbers for each event, `N` is the index of a column. If
+/// the member is an array, `N` is the index of an element.
 pub(super) type DatasetPath = (String, Option<usize>);
 
 /// Which fields of a file are the columns of events: arrays, columns of two-dimensional arrays, or members of records.

@@ -165,9 +165,9 @@ impl Recording {
         self.reader.lasts()
     }
 
-    /// Returns how many samples to read at once, starting with sample `first`: at most `most`. The number is small
-    /// enough for samples that are cut from a recording to fit in memory, and for rows of a dataset to fit in a core's
-    /// cache.
+    /// Returns how many samples to read at once, starting with sample `first`: at most `most`. If the samples are cut
+    /// from a recording, this many fit in memory. If each sample is a row of a dataset, this many rows fit in a
+    /// core's cache.
     pub fn together(&self, first: u64, most: u64) -> u64 {
         self.reader.together(first, most)
     }

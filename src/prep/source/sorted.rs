@@ -29,8 +29,8 @@ pub(super) struct SortedEvents {
 }
 
 impl SortedEvents {
-    /// Sorts the events of consecutive blocks, which have `events` events in all. Events with equal times keep their
-    /// order. An event without a time stays behind the event before it.
+    /// Sorts the events of consecutive blocks, which have `events` events in total. Events with equal times keep
+    /// their order. An event without a time stays behind the event before it.
     ///
     /// # Errors
     /// Errors of `blocks`; [`tonic_base::Error::NoSpace`] and [`tonic_base::Error::Io`] for the temporary file.

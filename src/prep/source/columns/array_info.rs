@@ -21,7 +21,7 @@ pub(crate) trait Survey {
         None
     }
 
-    /// Returns a text for error messages: the fields that a file of this format is searched for.
+    /// Returns a text for error messages that says which fields were looked for in a file of this format.
     fn looked(&self) -> String;
 }
 

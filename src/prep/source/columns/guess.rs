@@ -10,12 +10,12 @@ pub(crate) const GUESSED_EVENTS: u64 = 1 << 16;
 /// are in `known` are returned unchanged.
 ///
 /// - p is the last column with exactly two different numbers, both usual for polarities: -1, 0, 1, or the largest
-///   number of an unsigned type. If there is no such column, p may have unusual numbers. If exactly three columns
-///   remain besides t, p is then the only one of them with at most two different numbers.
-/// - t is the column in ascending order with the highest last number. A column that only counts the events (0, 1, 2
-///   ...) is t only if no other column is in order.
-/// - x is the first of the other columns, and y is the second. If there are more than two other columns, columns that
-///   only count the events are skipped.
+///   number of an unsigned type.
+/// - t is a column in ascending order. If several columns ascend, t is the one whose last number is the highest. A
+///   column that only counts the events (0, 1, 2 ...) is t only if no other column ascends.
+/// - If more than two columns remain, columns that only count the events are dropped. If p was not found and exactly
+///   three columns remain then, p is the only one of the three with at most two different numbers.
+/// - x is the first of the columns that remain, and y is the second.
 pub(crate) fn guess(columns: &[Vec<f64>], known: [Option<usize>; 4]) -> [Option<usize>; 4] {
     let [mut t, mut x, mut y, mut p] = known;
     let free = |taken: &[Option<usize>]| -> Vec<usize> {

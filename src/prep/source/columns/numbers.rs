@@ -26,13 +26,15 @@ pub(crate) enum Numbers {
     Times(Vec<Option<i64>>),
 }
 
-/// Replaces a polarity that is not a whole number: a fraction, inf or NaN.
+/// The number that replaces a polarity if the polarity is a fraction, inf or NaN.
 pub(crate) const NO_POLARITY: i128 = i64::MIN as i128;
 
-/// Replaces a coordinate that is NaN, -inf or below the range of an `i64`. It is outside every sensor.
+/// The number that replaces a coordinate if the coordinate is NaN, -inf or below the range of an `i64`. This number
+/// is outside every sensor.
 pub(crate) const NO_PIXEL: i64 = i64::MIN;
 
-/// Replaces a coordinate that is inf or above the range of an `i64`. It is outside every sensor.
+/// The number that replaces a coordinate if the coordinate is inf or above the range of an `i64`. This number is
+/// outside every sensor.
 pub(crate) const FAR_PIXEL: i64 = i64::MAX;
 
 /// Evaluates `$body` with `$vec` bound to the vector of the column, for every variant of [`Numbers`].
@@ -160,13 +162,14 @@ fn pixel(n: f64) -> i64 {
     if n.is_nan() { NO_PIXEL } else { n.floor() as i64 }
 }
 
-/// Describes times that are not all whole numbers in the file's unit.
+/// What the fractions of a recording's times are like. Exists only if some times are not whole numbers in the unit of
+/// the file.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Fractions {
     /// Last time minus first time, in the unit of the file.
     pub span: f64,
-    /// Whether some times have more than three decimal places. Seconds that were computed from microseconds have six,
-    /// for example.
+    /// Whether some times have more than three decimal places. For example, a time in seconds has six if it was
+    /// computed from microseconds.
     pub fine: bool,
     /// Share of the times that have a fraction, from 0 to 1. The rounding errors of times that were computed as
     /// `seconds * 1e6` do not count as fractions.
@@ -191,8 +194,9 @@ impl Fractions {
     }
 }
 
-/// Returns whether a time in microseconds has a fraction. Rounding errors of `seconds * 1e6` do not count as fractions.
-/// The seconds may have been float32 or float64, or differences of seconds since 1970.
+/// Returns whether a time in microseconds has a fraction. If the time was computed as `seconds * 1e6`, its rounding
+/// error doesn't count as a fraction. This holds for seconds in float32 or float64, and for differences of seconds
+/// since 1970.
 fn has_fraction(time: f64) -> bool {
     let off = |number: f64| (number - number.round()).abs();
     let single = time as f32;

@@ -34,8 +34,8 @@ impl Role {
         }
     }
 
-    /// Returns the column that a field with the name `field` holds: t for `ts` or `time`, for example. Case is ignored.
-    /// Returns `None` if it is not a usual name of a column.
+    /// Returns the column that a field with the name `field` holds: t for `ts` or `time`, for example. Case is
+    /// ignored. Returns `None` if `field` is not a usual name of a column.
     pub(crate) fn of(field: &str) -> Option<Role> {
         Role::ALL.into_iter().find(|role| role.names().iter().any(|name| name.eq_ignore_ascii_case(field)))
     }
@@ -98,8 +98,9 @@ pub(crate) fn assign<T: Clone>(fields: &[(&str, T)]) -> Result<[Option<T>; 4], (
     Ok(of)
 }
 
-/// Makes a map of columns, `t=FIELD,x=FIELD,...`, that an error suggests to the user. `fields` are the fields of t, x,
-/// y and p. A column without a field is left out, or gets the word FIELD if it is in `needed`.
+/// Makes a map of columns, `t=FIELD,x=FIELD,...`, that an error suggests to the user. `fields` are the fields of t,
+/// x, y and p. If a column in `needed` has no field, the map has the word FIELD for it. If any other column has no
+/// field, the map leaves it out.
 pub(crate) fn map_line(fields: &[Option<String>; 4], needed: &[Role]) -> Remedy {
     let parts = Role::ALL.into_iter().filter_map(|role| {
         let field = fields[role as usize].as_deref().or(needed.contains(&role).then_some("FIELD"))?;

@@ -102,7 +102,7 @@ pub(crate) fn without_samples(path: &Path, classes: usize, arrays: impl Iterator
 }
 
 /// Makes a command that saves a copy of the file at `path` as `NAME_suffix.h5`, where NAME is the file's name without
-/// its ending. `code` makes the Python code from the paths of the file and of the copy, which it gets as Python
+/// its ending. `code` makes the Python code. Its two arguments are the paths of the file and of the copy, as Python
 /// literals. Returns `None` if `path` is not UTF-8.
 fn copy(path: &Path, suffix: &str, code: impl Fn(String, String) -> String) -> Option<Remedy> {
     let file = format!("{}_{suffix}.h5", path.file_stem()?.to_str()?);

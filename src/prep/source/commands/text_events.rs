@@ -1,6 +1,6 @@
-//! Recognises texts that have a row of numbers for each event. This crate doesn't read them, but NumPy can convert
-//! them. The error suggests a line of Python code that converts the text and loses no event. If a line of the text is
-//! not a row, the error names this line instead.
+//! Recognises texts that have a row of numbers for each event. This crate doesn't read such texts. The error for such
+//! a text suggests a line of Python code, which converts the text with NumPy and loses no event. If a line of the
+//! text is not a row, the error names this line instead.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -25,7 +25,7 @@ struct Text<'a> {
     lines: Lines,
 }
 
-/// The columns of a text, with their names in the NumPy array that it is converted to.
+/// The columns of a text, with names. NumPy converts the text to an array whose fields have these names.
 struct Named {
     /// For each column that is used: its index in the text, and its name in the array.
     fields: Vec<(usize, String)>,
@@ -68,7 +68,8 @@ fn whole_lines(head: &str) -> &[u8] {
     head.rfind('\n').map_or(head, |end| &head[..=end]).as_bytes()
 }
 
-/// Returns whether a text has rows of events: at least four cells, each of which is a number or a word for a polarity.
+/// Returns whether a text has rows of events. Such a row has at least four cells, and each cell is a number or a word
+/// for a polarity.
 pub(crate) fn has_events(head: &str) -> bool {
     Table::of(head).is_some_and(|table| table.kinds.len() >= 4 && !table.kinds.contains(&Kind::Text))
 }
@@ -118,8 +119,8 @@ impl Text<'_> {
         ))
     }
 
-    /// Returns a message about the first column that is needed but that NumPy cannot read as numbers. `None` if there
-    /// is no such column. `is_named` says whether the columns of t and x were found.
+    /// Returns a message about the first needed column that NumPy cannot read as numbers. `None` if there is no such
+    /// column. `is_named` says whether the columns of t and x were found.
     fn odd_cell(&self, is_named: bool) -> Option<String> {
         let Table { names, kinds, rows, first, .. } = &self.table;
         let is_named_so = |i: usize| names.get(i).is_some_and(|name| role_of(name).0.is_some());

@@ -42,9 +42,9 @@ impl Content {
         }
     }
 
-    /// Adds the number at the start of `line`, which is the part of a line that is not read yet. The number must have
-    /// at most 18 digits, and can have a minus sign and a decimal point. Returns what follows the number, or `None` if
-    /// there is no such number.
+    /// Reads the number at the start of `line`, and records in `self` what kind of number it is. `line` begins at the
+    /// part of the line that is not read yet. The number must have at most 18 digits, and can have a minus sign and a
+    /// decimal point. Returns what follows the number, or `None` if there is no such number.
     fn see_digits<'a>(&mut self, line: &'a [u8]) -> Option<&'a [u8]> {
         let unsigned = line.strip_prefix(b"-").unwrap_or(line);
         let (whole, mut rest) = digits(unsigned);

@@ -36,8 +36,8 @@ pub(super) struct Table<'a> {
     pub has_mark: bool,
     /// The character at the end of each line.
     pub line_end: char,
-    /// Lines before the first row that may be events, because they are neither a header nor a description: the number
-    /// of each line, counted from 1, and its text.
+    /// Lines before the first row that are neither a header nor a description, and so may be events. Each line has
+    /// its number, counted from 1, and its text.
     pub odd: Vec<(u64, &'a str)>,
 }
 
@@ -132,8 +132,9 @@ impl<'a> Table<'a> {
 }
 
 impl Kind {
-    /// Returns the number that a cell stands for. A word for OFF stands for 0, and a word for ON stands for 1. In a
-    /// column of other texts, each cell stands for 0. Returns `None` if the cell is not of this kind.
+    /// Returns the number that a cell of a column stands for. `self` is what most cells of the column contain. A word
+    /// for OFF stands for 0, and a word for ON stands for 1. In a column of other texts, each cell stands for 0.
+    /// Returns `None` if this cell contains something else.
     fn value(self, cell: &str, comma: bool) -> Option<f64> {
         let is = |word: &str| cell.trim_matches('"').eq_ignore_ascii_case(word);
         match self {

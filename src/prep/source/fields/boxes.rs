@@ -1,5 +1,5 @@
-//! Recognises files of bounding boxes, such as the labels of Prophesee's data sets. Their records have t, x and y too,
-//! but they describe objects and not events.
+//! Recognises files of bounding boxes, such as the labels of Prophesee's data sets. The records of such a file have
+//! t, x and y like events, but a record describes an object in the scene.
 
 use std::path::Path;
 

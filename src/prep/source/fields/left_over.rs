@@ -37,8 +37,8 @@ pub(crate) fn elsewhere(arrays: &[ArrayInfo], used: &[&str]) -> Vec<String> {
     places.into_iter().map(entry).collect()
 }
 
-/// Lists the arrays of an HDF5 file that are not in `used`. A dataset can have several names in the file. If it is used
-/// under one of them, it is listed under none.
+/// Lists the arrays of an HDF5 file that are not in `used`. If a dataset has several names in the file and one of
+/// these names is in `used`, the list has none of the names.
 pub(crate) fn in_hdf5(file: &File, arrays: &[ArrayInfo], used: &[&str]) -> Vec<String> {
     let token = |name: &str| file.loc_info_by_name(name).ok().map(|info| (info.fileno, info.token));
     let tokens: Vec<_> = used.iter().filter_map(|name| token(name)).collect();

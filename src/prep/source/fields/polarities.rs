@@ -14,7 +14,8 @@ use crate::source::layout::Layout;
 /// Maximum number of different float polarities that are kept for the error message.
 const MOST_FLOATS: usize = 3;
 
-/// The polarities that occur in a recording: which of 0, -1 and 1. For float polarities, also which other numbers.
+/// Which polarities occur in a recording. The fields say whether 0, -1 and 1 occur. If the polarities are floats, the
+/// fields also say which other numbers occur.
 #[derive(Debug, Default)]
 pub(crate) struct Polarities {
     zero: bool,

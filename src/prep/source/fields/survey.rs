@@ -24,7 +24,7 @@ use crate::source::options::TableColumns;
 ///
 /// - [`Error::Columns`] if several places have columns of events, if two fields of a place have names of the same
 ///   column but different numbers, or if the events seem to be in two-dimensional arrays.
-/// - [`Error::Foreign`] for bounding boxes, and for records in several dimensions.
+/// - [`Error::Foreign`] for bounding boxes, and for an array of records that has several dimensions.
 /// - [`Error::NoEvents`] for an empty array.
 /// - [`Error::UnknownLayout`] if no place has columns of events.
 ///
@@ -211,8 +211,9 @@ pub(crate) fn fields_of_length(arrays: &[ArrayInfo], len: u64) -> Vec<FieldPath>
     .collect()
 }
 
-/// Returns the names of the fields that have `len` entries, one for each event, but are not in `fields`, the fields
-/// used as columns. If there is only one event, the result is empty, because every scalar has one entry.
+/// Returns the names of the fields that could be columns of events, because they have `len` entries (one for each
+/// event), but are not used. `fields` are the fields that are used as columns. If there is only one event, the result
+/// is empty, because every scalar has one entry.
 pub(crate) fn left_over(arrays: &[ArrayInfo], fields: &Fields, len: u64) -> Vec<String> {
     let all = if len > 1 { fields_of_length(arrays, len) } else { Vec::new() };
     let taken: Vec<String> = fields.iter().flatten().map(FieldPath::to_string).collect();

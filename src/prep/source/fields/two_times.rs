@@ -75,8 +75,8 @@ fn agree((a, unit_of_a): (&[f64], TimeUnit), (b, unit_of_b): (&[f64], TimeUnit))
     pairs().all(|(a, b)| ((a - first_of_a) - (b - first_of_b)).abs() <= most)
 }
 
-/// Returns the largest rounding error that the times in a list may have, in the unit of the list: that of float32 or
-/// float64, plus 1 if all times are whole numbers.
+/// Returns the largest rounding error of the times in a list, in the unit of the list. This is the rounding error of
+/// float32 (if all times fit float32) or of float64. If all times are whole numbers, 1 is added.
 fn error(numbers: &[f64]) -> f64 {
     let finite = || numbers.iter().filter(|n| n.is_finite());
     let largest = finite().fold(0.0, |largest: f64, n| largest.max(n.abs()));

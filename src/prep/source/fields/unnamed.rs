@@ -14,23 +14,25 @@ use crate::source::fields::unusable::unusable_names;
 
 /// Maximum number of fields whose numbers are read to guess the columns.
 const MOST_GUESSED: usize = 24;
-/// Maximum number of columns of a table for which an error suggests the order `t,x,y,p,...` if it cannot guess the
-/// order. The columns of wider tables are also left out of suggested maps.
+/// If the order of a table's columns cannot be guessed, the error suggests the usual order `t,x,y,p,_,...`, but only
+/// for a table with at most this many columns. Suggested maps also leave out the columns of wider tables.
 const MOST_COLUMNS: u64 = 8;
-/// Maximum number of places (groups and arrays of records) for which an error suggests a map.
+/// Maximum number of cameras for which an error suggests a map of columns. The fields of one camera are in one group,
+/// one table or one array of records.
 const MOST_PLACES: usize = 4;
-/// Last words, in lower case, of field names such as `t_sec`. Such a field has the whole seconds of times that are
-/// stored in two fields.
+/// Some files store each time in two fields: the whole seconds in one, the rest in the other. The name of the first
+/// field ends with one of these words, as in `t_sec`. Case is ignored.
 const SECONDS: [&str; 5] = ["s", "sec", "secs", "second", "seconds"];
-/// Last words, in lower case, of field names such as `t_nsec`. Such a field has the nanoseconds of times whose whole
-/// seconds are in another field.
+/// Some files store each time in two fields: the whole seconds in one, the remaining nanoseconds in the other. The
+/// name of the second field ends with one of these words, as in `t_nsec`. Case is ignored.
 const NANOSECONDS: [&str; 7] = ["ns", "nsec", "nsecs", "nanosec", "nanosecs", "nanosecond", "nanoseconds"];
-/// Last words, in lower case, of field names such as `t_usec`. Such a field has the microseconds of times whose whole
-/// seconds are in another field.
+/// Some files store each time in two fields: the whole seconds in one, the remaining microseconds in the other. The
+/// name of the second field ends with one of these words, as in `t_usec`. Case is ignored.
 const MICROSECONDS: [&str; 5] = ["us", "usec", "usecs", "microsecond", "microseconds"];
 
-/// Makes the error for a file in which no group of arrays, and no array of records, has fields with the names of t and
-/// x. The error depends on what the file has: one table, records in several dimensions, or anything else.
+/// Makes the error for a file in which no group of arrays, and no array of records, has fields with the names of t
+/// and x. The error depends on what the file has: an empty array, an array of records with several dimensions, rows
+/// that are padded to the same length, a single table, or anything else.
 pub(crate) fn unnamed(path: &Path, file: &dyn Survey) -> Error {
     let arrays = file.arrays();
     let known = no_events(path, arrays).or_else(|| grid(path, arrays)).or_else(|| rows_of_arrays(path, arrays));
@@ -44,7 +46,8 @@ fn no_events(path: &Path, arrays: &[ArrayInfo]) -> Option<Error> {
     is_empty.then(|| Error::NoEvents { path: path.into(), got: format!("an empty array {array}") })
 }
 
-/// Makes the error for a file with records of events in several dimensions. `None` for other files.
+/// Makes the error for a file whose events are in an array of records with several dimensions. `None` for other
+/// files.
 fn grid(path: &Path, arrays: &[ArrayInfo]) -> Option<Error> {
     let is_grid = |array: &&ArrayInfo| {
         let members = array.members();
@@ -141,9 +144,10 @@ fn no_layout(path: &Path, file: &dyn Survey) -> Error {
     }
 }
 
-/// Finds times that are stored in two fields: whole seconds in one, and the nanoseconds or microseconds that follow in
-/// the other. The names of the two fields differ only in the unit at their end. Returns both names, and the Python code
-/// that converts the second field to microseconds: ` // 1000` or nothing.
+/// Finds two fields that together have the times. The first field has the whole seconds of each time, and the second
+/// field has the remaining nanoseconds or microseconds. The names of the two fields differ only in the unit at their
+/// end. Returns both names, and the Python code that converts the second field to microseconds: ` // 1000` or
+/// nothing.
 fn split_times(fields: &[Candidate<'_>]) -> Option<(String, String, &'static str)> {
     let unit = |name: &str| {
         let last = name.rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();

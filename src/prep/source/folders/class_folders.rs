@@ -23,8 +23,8 @@ pub(crate) struct FolderClasses {
     pub labels: Vec<u32>,
     /// Names of classes whose folders contain no recordings.
     pub empty: Vec<String>,
-    /// Names of empty folders that are not classes: they contain no recordings, and the caller gave a list of classes
-    /// that lacks them.
+    /// Names of folders that contain no recordings and are not in the caller's list of classes. Such a folder is not
+    /// a class.
     pub outside: Vec<String>,
 }
 

@@ -24,8 +24,8 @@ pub(crate) struct Unread {
 }
 
 impl Unread {
-    /// Marks an HDF5 or NumPy file whose name lacks the usual ending. Such a file is read, unless a copy of it with a
-    /// usual ending is read.
+    /// The entry for an HDF5 or NumPy file whose name lacks the usual ending. Such a file is left out only if a copy
+    /// of it with a usual ending is read.
     pub(crate) const RENAMED: Unread = Unread {
         format: Cow::Borrowed("HDF5 or NumPy under another ending, a copy of a recording that is read"),
         reader: Cow::Borrowed("name it otherwise to take it too"),

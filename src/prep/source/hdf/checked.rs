@@ -1,5 +1,5 @@
-//! Opens datasets and checks that none of their data is missing. Records which files, other than the HDF5 file itself,
-//! hold the data.
+//! Opens datasets and checks that none of their data is missing. Also lists the other files that hold some of this
+//! data.
 
 use std::ops::Deref;
 use std::path::Path;
@@ -56,7 +56,7 @@ impl File {
     }
 }
 
-/// Opens a dataset that the layout requires, with one entry for each sample.
+/// Opens a dataset that the layout requires. The dataset has one entry for each sample.
 ///
 /// # Errors
 /// [`Error::MissingDataset`] if the file lacks the dataset; [`Error::MissingData`] if a link to the dataset is broken,
@@ -74,8 +74,8 @@ pub(crate) fn events(path: &Path, file: &File, field: &FieldPath, layout: &'stat
     required(path, &field.array, layout, file, open(path, file, &field.array, Some(&field.part))?)
 }
 
-/// Opens a dataset that a file need not have, with one entry for each sample. Returns `None` if the file lacks the
-/// dataset.
+/// Opens a dataset that a file need not have. The dataset has one entry for each sample. Returns `None` if the file
+/// lacks the dataset.
 ///
 /// # Errors
 /// [`Error::MissingData`] if a link to the dataset is broken, or if part of its data is missing.
@@ -89,8 +89,9 @@ fn required(path: &Path, name: &str, layout: &'static str, file: &File, dataset:
     dataset.ok_or_else(missing)
 }
 
-/// Opens a dataset and checks that none of the data that is used is missing. `events` is the part that is used if the
-/// entries are events, and `None` if they are samples. Returns `None` if the file lacks the dataset.
+/// Opens a dataset and checks that none of the data that is used is missing. If the entries of the dataset are
+/// events, `events` says which part is used. If the entries are samples, `events` is `None`. Returns `None` if the
+/// file lacks the dataset.
 fn open(path: &Path, file: &File, name: &str, events: Option<&Part>) -> Result<Option<Dataset>> {
     let unreadable = |error| damaged(path, name, &error);
     let absent = |absence, what| Error::MissingData { path: path.into(), dataset: name.into(), what, absence };

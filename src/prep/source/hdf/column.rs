@@ -26,8 +26,8 @@ pub(crate) struct NumberColumn {
     /// Name of the numbers' type, for messages.
     pub kind_name: String,
     kind: NumberType,
-    /// Names on the path to the member: those of the nested records, the outermost first, and that of the member. Empty
-    /// if the column is no member of records.
+    /// If the column is a member of records: the names of the nested records that contain the member, the outermost
+    /// first, and then the name of the member. Empty for other columns.
     member: Vec<String>,
     /// Which element of the member is read, if the member is an array.
     element: Option<Element>,
@@ -99,7 +99,7 @@ impl NumberColumn {
         self.kind == NumberType::F64
     }
 
-    /// Reads the same range of entries of up to four columns. Columns that are members of the same records are read
+    /// Reads the same range of entries from up to four columns. Columns that are members of the same records are read
     /// with one call of libhdf5.
     ///
     /// # Errors

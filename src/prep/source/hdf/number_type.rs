@@ -33,8 +33,8 @@ impl NumberType {
         })
     }
 
-    /// Returns the class of 8-byte numbers to which libhdf5 converts members of this type when it reads them. Also
-    /// returns the function that converts the bits of these numbers to a column of this type.
+    /// libhdf5 reads the numbers of a member of this type as 8-byte numbers. Returns whether these are signed,
+    /// unsigned or floats, and the function that makes a column of this type from their bits.
     pub(super) fn class(self) -> (Class, fn(Vec<u64>) -> Numbers) {
         fn each<T>(bits: Vec<u64>, number: fn(u64) -> T) -> Vec<T> {
             bits.into_iter().map(number).collect()

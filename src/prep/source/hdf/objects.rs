@@ -43,7 +43,7 @@ pub(super) fn objects(file: &hdf5::File) -> Vec<ArrayInfo> {
     arrays
 }
 
-/// Text that describes a dataset without a shape in messages.
+/// How messages describe a dataset that has no shape.
 pub(super) const EMPTY: &str = "empty, without a shape, as h5py.Empty saves it";
 
 /// Returns whether a dataset has no shape and no data.
@@ -51,7 +51,7 @@ pub(super) fn is_empty(dataset: &Dataset) -> bool {
     dataset.space().is_ok_and(|space| space.is_null())
 }
 
-/// Describes a dataset: its name, shape and type. A dataset without a shape gets the shape (0).
+/// Describes a dataset: its name, shape and type. If the dataset has no shape, the description has the shape (0).
 pub(super) fn array(name: String, dataset: &Dataset) -> ArrayInfo {
     if is_empty(dataset) {
         return ArrayInfo { name, shape: vec![0], kind: ArrayKind::Other(EMPTY.into()) };

@@ -1,5 +1,6 @@
-//! Refuses datasets whose stored numbers are not the values. These are packed numbers, which have a scale factor or an
-//! offset as in NetCDF, and empty arrays of MATLAB, which store their shape.
+//! Refuses datasets in which the stored numbers are not the values that they stand for. These are packed numbers
+//! (with a scale factor or an offset, as in NetCDF) and empty arrays of MATLAB (the stored numbers are the array's
+//! shape).
 
 use std::path::Path;
 
@@ -15,8 +16,8 @@ const OFFSET: &str = "add_offset";
 /// decides what the factor means: for times, it can be the length of a tick.
 ///
 /// # Errors
-/// [`Error::WrongType`] for numbers with an offset; [`Error::NoEvents`] for an empty array of MATLAB, which stores its
-/// shape.
+/// [`Error::WrongType`] for numbers with an offset; [`Error::NoEvents`] for an empty array of MATLAB, in which the
+/// stored numbers are the array's shape.
 pub(super) fn scale_of(path: &Path, dataset: &Dataset, name: &str) -> Result<Option<f64>> {
     let number = |attribute: &str| dataset.attr(attribute).ok()?.read_raw::<f64>().ok()?.first().copied();
     if number("MATLAB_empty").is_some_and(|is| is != 0.0) {

@@ -150,8 +150,8 @@ impl Checker {
     /// Checks that the source of a piece has the entries that are read, and that their data is not missing.
     ///
     /// # Errors
-    /// The index of the first missing row of the virtual dataset, what is wrong with the source, and the kind of the
-    /// absence.
+    /// A tuple: the index of the first missing row of the virtual dataset, what is wrong with the source, and the
+    /// [`Absence`] that the user's error reports.
     fn check_source(&mut self, dataset: &Dataset, piece: &Piece) -> Result<(), (u64, String, Absence)> {
         let fault = |from: u64, wrong: &str| (from, piece.described(dataset, wrong), Absence::VirtualSource);
         let (source, path) = self.sources.open(dataset, piece).map_err(|wrong| fault(0, &wrong))?;

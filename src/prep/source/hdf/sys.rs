@@ -1,9 +1,9 @@
 //! Calls libhdf5 directly for what the crate `hdf5` cannot read: the mappings of virtual datasets, the targets of
 //! links, some types, and members of records whose names are known only at run time.
 //!
-//! The crate's `get_virtual_map` fails for selections of one block, which is how libhdf5 stores contiguous ranges. The
-//! crate has no function for the target of a link. libhdf5 picks members of records by the names in the type that it
-//! reads into, and the names in the crate's types are fixed at compile time.
+//! The crate's `get_virtual_map` fails for a selection of one block, and libhdf5 stores every contiguous range as
+//! such a selection. The crate has no function for the target of a link. To read a member of records, libhdf5 needs a
+//! type that has the name of the member, but the names in the crate's types are fixed at compile time.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, c_char, c_int};

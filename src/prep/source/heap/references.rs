@@ -75,7 +75,8 @@ pub(super) struct Reference {
     pub(super) object: u32,
 }
 
-/// The references of a dataset to the heap, which has the elements of the dataset's rows. Each row has one reference.
+/// The references of a dataset's rows. The elements of the rows are in the heap, and each row has one reference to
+/// its elements.
 #[derive(Debug)]
 pub(super) enum References {
     /// The references are uncompressed in the file. Each chunk has the references of `piece_rows` rows. `pieces` has

@@ -9,11 +9,11 @@ use crate::error::{BaseFault, Error, Result};
 
 /// Maximum number of bytes of the file that a window holds.
 const WINDOW: usize = 256 << 10;
-/// Minimum number of bytes that are read at once, except at the end of the file. It is small because of the rows that
-/// are skipped: only their headers are needed, and the bytes after a header are read in vain.
+/// Minimum number of bytes that are read at once, except at the end of the file. The number is small, because only
+/// the header is needed of a row that is skipped. The other bytes of such a read are wasted.
 const LEAST: u64 = 64;
-/// Maximum gap between two wanted ranges of the file that are read together, in bytes. Over a larger gap, the second
-/// range is read by itself.
+/// Maximum gap in bytes between two ranges of the file that are read together. If the gap is larger, each range is
+/// read by itself.
 const GAP: u64 = 512;
 
 /// A file that many threads can read at any offset.

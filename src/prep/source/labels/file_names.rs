@@ -84,9 +84,8 @@ impl FileNames {
         }
     }
 
-    /// Finds the recording for a name that begins with the path of the folder, or with its last parts, and continues
-    /// with the path of the recording. If the folder is `/data/test`, such names are `/data/test/1.npy` and
-    /// `test/1.npy`.
+    /// Finds the recording for a name that has the path of the folder (or the last parts of this path) in front of
+    /// the recording's path. If the folder is `/data/test`, such names are `/data/test/1.npy` and `test/1.npy`.
     fn below_root(&self, name: &str) -> Option<(Fit, Option<usize>)> {
         let whole = |fit: Fit| matches!(fit, Fit::Same | Fit::Path | Fit::Stem);
         name.match_indices('/').filter(|(at, _)| *at > 0).find_map(|(at, _)| {

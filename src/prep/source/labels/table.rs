@@ -17,9 +17,10 @@ pub(crate) const MAX_NAMELESS_CLASSES: u32 = 1 << 16;
 /// One row of a label table: the class of a file or of an interval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// File name, if the table has a file column.
+    /// File name. `None` if the table has no column of file names.
     pub file: Option<String>,
-    /// Start (inclusive) and end (exclusive) in microseconds, if the table has columns for them.
+    /// Start time (inclusive) and end time (exclusive) of the interval, in microseconds. `None` if the table has no
+    /// columns for them.
     pub interval: Option<(i64, i64)>,
     /// Name of the class, not empty.
     pub label: String,

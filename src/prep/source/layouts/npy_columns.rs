@@ -76,9 +76,10 @@ impl Found {
         }
     }
 
-    /// Sets the unit of the times to `told`, which is the unit that an entry of the file gives, or else to the unit in
-    /// the name of the times' field. Also checks that the times agree with other fields of times, unless the user's
-    /// map names the field of the times. Does nothing if the type of the times gives a unit.
+    /// Sets the unit of the times. `told` is the unit that an entry of the file gives. If `told` is `None`, the unit
+    /// comes from the name of the field of the times, if this name contains one. Also checks that the times agree
+    /// with other fields of times, unless the user's map names the field of the times. Does nothing if the type of
+    /// the times gives a unit.
     ///
     /// # Errors
     /// Errors of [`Told::unit`] and [`check_times`].

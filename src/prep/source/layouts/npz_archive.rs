@@ -27,7 +27,8 @@ use crate::source::times::{Entry, Told, find_told};
 
 /// Maximum number of arrays that are read from one archive. Further arrays are ignored.
 const MAX_ARRAYS: usize = 4096;
-/// Maximum size in bytes of an array with one entry that is read to find the unit of times.
+/// An array with one entry can give the unit of times. Such an array is read only if its entry has at most this many
+/// bytes.
 const MAX_TEXT: usize = 1024;
 
 /// Reads what is known about an `.npz` file without its events. Returns which fields are the columns of events, the

@@ -34,7 +34,7 @@ pub(crate) struct Field {
     pub(crate) dtype: DType,
 }
 
-/// The type of a number: its kind, its size and its byte order.
+/// The type of a number: what sort of number it is, its size in bytes and its byte order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Number {
     pub(crate) kind: NumberKind,
@@ -42,7 +42,7 @@ pub(crate) struct Number {
     pub(crate) big_endian: bool,
 }
 
-/// The kind of a number.
+/// What sort of number an element is, regardless of its size and byte order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NumberKind {
     Bool,
@@ -206,7 +206,8 @@ impl DType {
     }
 }
 
-/// Returns the kind and the size in bytes of a number type that is given by its name or its one-letter code in NumPy.
+/// Returns the type of number that NumPy calls `name`, and its size in bytes. `name` can also be NumPy's one-letter
+/// code of the type.
 fn named(name: &str) -> Option<(NumberKind, usize)> {
     use NumberKind::{Bool, Float, Int, Uint};
     Some(match name {

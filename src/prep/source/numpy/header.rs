@@ -1,5 +1,5 @@
-//! Reads the header of a NumPy array: its type, shape and memory order. Reads versions 1 to 3 of the header, any type,
-//! and both memory orders, as NumPy does.
+//! Reads the header of a NumPy array: the type of its elements, its shape and its memory order. As in NumPy, the
+//! header can have version 1, 2 or 3.
 
 use std::io::Read;
 use std::path::Path;

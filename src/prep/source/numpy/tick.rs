@@ -2,8 +2,8 @@
 
 use crate::time_unit::TimeUnit;
 
-/// NumPy's units of a fixed length. Each entry has the name, the [`TimeUnit`] that times in this unit are converted to,
-/// and the length of NumPy's unit in that [`TimeUnit`] as a fraction: numerator, denominator.
+/// NumPy's units of a fixed length. Each entry has the name of the unit, the [`TimeUnit`] that is used in its place,
+/// and how long the unit is in that [`TimeUnit`]: a fraction, given by its numerator and its denominator.
 const UNITS: [(&str, TimeUnit, i64, i64); 11] = [
     ("W", TimeUnit::Seconds, 604_800, 1),
     ("D", TimeUnit::Seconds, 86_400, 1),

@@ -17,10 +17,11 @@ use crate::source::times::{Clock, Findings, Wrap};
 use crate::source::vetting::{blocks, lasts_without_gaps, vet, vet_in_blocks, vet_unwrapped};
 use crate::time_unit::TimeUnit;
 
-/// Maximum number of events that may lie between samples that are read in one read. If there are more, each sample is
+/// Several samples are read with one read if at most this many events lie between them. Otherwise, each sample is
 /// read by itself.
 const MAX_WASTE: u64 = 1 << 16;
-/// Maximum number of events of all samples that are read together. A sample with more events is read by itself.
+/// Several samples are read together only if they have at most this many events in total. A sample with more events
+/// is read by itself.
 const MAX_TOGETHER: u64 = 1 << 22;
 
 /// Reads the samples of a recording. Each sample is a range of the recording's events.
@@ -168,7 +169,7 @@ impl Long {
         notes
     }
 
-    /// Calls `work` with the recording, which is opened and sorted first if necessary.
+    /// Opens the recording and sorts it, if necessary. Then calls `work` with it.
     fn with_stream<T>(&self, work: impl FnOnce(&EventStream) -> Result<T>) -> Result<T> {
         match (&self.access, self.sorted.get()) {
             (Access::Open(stream), _) => work(stream),
