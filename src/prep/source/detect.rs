@@ -103,7 +103,8 @@ pub(super) struct Head {
     pub sensor: Option<SensorSize>,
     /// Class of the recording, if the file gives it.
     pub label: Option<ClassLabel>,
-    /// Number of events that are used: the events in the range that the options give, or all events if they give none.
+    /// Number of events that are used. If the options give a range of events, only events in this range are used.
+    /// Otherwise, all events are used.
     pub events: u64,
     /// Number of events outside the range that the options give.
     pub out_of_range: u64,

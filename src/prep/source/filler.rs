@@ -18,7 +18,7 @@ const MANY: usize = 20;
 pub(super) struct Filler {
     /// Number of the file's events before the first event that is used.
     skipped: u64,
-    /// Description of the equal events of each sample that has some. The keys are the indices of the samples.
+    /// For each sample with many equal events: the index of the sample, and a text that describes the equal events.
     found: Mutex<BTreeMap<u64, String>>,
 }
 

@@ -152,8 +152,8 @@ const FORMATS: [(usize, &[u8], &str, Way); 63] = [
     (0, b"<html", "a web page", SERVER),
 ];
 
-/// A format that was recognised: its name, a text that says what reads it, and the command that converts or unpacks the
-/// file. The command is `None` if there is none.
+/// A format that was recognised: its name, a text that says what reads it, and the command that converts or unpacks
+/// the file. The last value is `None` if there is no such command.
 pub(super) type Recognised = (String, String, Option<Box<Remedy>>);
 
 /// Recognises the format of the file at `path` by its first bytes, `head`. If a command converts the file, the name of

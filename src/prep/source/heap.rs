@@ -49,8 +49,8 @@ pub struct VlenRows {
     rows: u64,
 }
 
-/// The elements of consecutive rows as one column, and the index in this column at which each row starts, followed by
-/// the column's length.
+/// The elements of consecutive rows in one column, and offsets, (rows + 1,). Row `i` has the elements from
+/// `offsets[i]` up to `offsets[i + 1]`, exclusive.
 type Rows<C> = (C, Vec<usize>);
 
 /// The function that reads the rows of a dataset. It depends on the number type of the elements.
@@ -107,8 +107,9 @@ impl VlenRows {
         Ok(elements)
     }
 
-    /// Reads consecutive rows as times. Returns the times of all rows as one column, and the index in this column at
-    /// which each row starts, followed by the column's length. Returns `None` if the elements are integers.
+    /// Reads consecutive rows as times. Returns the times of all rows in one column, and offsets, (rows + 1,). Row
+    /// `i` has the times from `offsets[i]` up to `offsets[i + 1]`, exclusive. Returns `None` if the elements are
+    /// integers.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`], [`Error::DamagedRecording`].
@@ -117,8 +118,9 @@ impl VlenRows {
         read(self, rows).map(Some)
     }
 
-    /// Reads consecutive rows as coordinates. Returns the coordinates of all rows as one column, and the index in this
-    /// column at which each row starts, followed by the column's length. Returns `None` if the elements are floats.
+    /// Reads consecutive rows as coordinates. Returns the coordinates of all rows in one column, and offsets, (rows +
+    /// 1,). Row `i` has the coordinates from `offsets[i]` up to `offsets[i + 1]`, exclusive. Returns `None` if the
+    /// elements are floats.
     ///
     /// Numbers above `i64::MAX` become `i64::MAX`, as in libhdf5.
     ///

@@ -1,4 +1,4 @@
-//! Sources read recordings from files of various layouts.
+//! Reads recordings from files of various layouts.
 //!
 //! A file of any layout is opened as a [`Recording`], which reads the raw events of each of its samples. Some files are
 //! datasets of many labelled samples. Files of cameras and NumPy files hold one recording each, which is opened as an
@@ -20,7 +20,7 @@
 //! vetting, check               what is wrong with the times; other checks before a recording is used
 //! layouts, detect              opens files by their layout; recognises the layout
 //! samples                      one recording as one sample or many
-//! together, twins              the unit of small recordings; recordings that are there twice
+//! together, twins              the unit of small recordings; recordings that occur twice
 //! folders, open                opens a folder, with its classes; opens a file or a folder
 //! synth                        makes up recordings
 //! ```

@@ -41,7 +41,7 @@ pub struct SourceOptions {
     /// All classes and their order. Default: the classes that are found, in alphabetical order.
     pub classes: Option<ClassList>,
     /// For a folder of recordings: the level of sub-folders whose names are the classes. Level 1 is directly in the
-    /// folder. Default: level 1, with an error if its names are probably not classes.
+    /// folder. Default: level 1, with an error if the names of these sub-folders are probably not classes.
     pub class_level: Option<usize>,
     /// Which samples of an N-TIDIGITS18 file to use.
     pub digits: Digits,

@@ -182,8 +182,9 @@ impl EventStream {
         }
     }
 
-    /// Reads x or y (`role`) for a range of events, if the file stores it as floats. `None` if it has other numbers, if
-    /// the recording lacks the column, or if its events are in memory or in a temporary file.
+    /// Reads x or y (`role`) for a range of events, if the file stores this column as floats. `None` if the file
+    /// stores other numbers, if the recording lacks the column, or if its events are in memory or in a temporary
+    /// file.
     ///
     /// # Errors
     /// Errors of [`EventStream::read`].

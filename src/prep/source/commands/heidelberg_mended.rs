@@ -1,5 +1,5 @@
-//! Commands in Python that save a corrected copy of a file in the Heidelberg layout of cochlea recordings, if its rows
-//! or labels are not stored as this layout needs.
+//! Commands in Python for files in the Heidelberg layout of cochlea recordings. If the rows or the labels of a file
+//! are not stored as this layout needs, the command saves a corrected copy of the file.
 
 use std::path::Path;
 

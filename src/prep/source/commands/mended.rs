@@ -1,5 +1,5 @@
-//! Commands in Python that save a copy of a recording, for recordings whose columns are not numbers or whose polarities
-//! are not 0 and 1.
+//! Commands in Python for recordings whose columns are not numbers, or whose polarities are not 0 and 1. The command
+//! saves a corrected copy of the recording.
 
 use std::path::Path;
 

@@ -32,9 +32,9 @@ pub(crate) struct FolderClasses {
 /// alphabetical order. A folder without recordings is a class too. If there is a `list`, such a folder is a class only
 /// if it is in the list.
 ///
-/// If `level` is `None`, the first-level folders are the classes, and they are refused if they are probably not
-/// classes. This check is skipped if all of them are in `list`. Returns `None` if `level` is `None` and no recording is
-/// in a sub-folder.
+/// If `level` is `None`, the first-level folders are the classes. They are refused if they are probably not classes,
+/// unless all of these folders are in `list`. Returns `None` if `level` is `None` and no recording is in a
+/// sub-folder.
 ///
 /// # Errors
 /// [`Error::NotClasses`] if the first-level folders are probably not classes, if a file is in no folder at `level`, or

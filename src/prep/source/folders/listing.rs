@@ -211,8 +211,8 @@ impl Listing {
         Ok(notes)
     }
 
-    /// Returns whether the set would lack the events of the file `name`, which is not read. `patterns` are the names of
-    /// all recordings without their endings and digits.
+    /// Returns whether the set would lack the events of the file `name`, which is not read. `patterns` are the names
+    /// of all recordings, with their endings and digits removed.
     ///
     /// If the file is certainly a recording, or if its name fits one of the patterns, its events are missing unless a
     /// copy of it is read. Any other file may be something else. Its events are missing only if no recording in the
@@ -225,8 +225,8 @@ impl Listing {
         }
     }
 
-    /// Returns whether a recording that is read is a copy of the file `name`. The name of a copy begins with the file's
-    /// name without its ending, followed by a dot, a slash, a hyphen or an underscore.
+    /// Returns whether a recording that is read is a copy of the file `name`. The name of a copy begins with the
+    /// file's name (without its ending) and continues with a dot, a slash, a hyphen or an underscore.
     fn has_copy(&self, name: &str) -> bool {
         let stem = &name[..stem_of(name).end];
         let is_copy = |rest: &str| rest.starts_with(['.', '/', '_', '-']);

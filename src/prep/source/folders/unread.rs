@@ -38,9 +38,9 @@ const OF_EVENTS: [&str; 5] = ["an AEDAT", "an Event Stream", "a ROS bag", "an MC
 /// The first words of the names of formats whose files can contain events or other data.
 const OF_ANYTHING: [&str; 8] =
     ["an SQLite", "a MATLAB", "a Parquet", "an Arrow", "a Feather", "a Python pickle", "a NetCDF", "an HDF4"];
-/// Endings of file names that recordings can have. They are used if the first bytes of a file show no format. Each
-/// entry has four values: the ending, whether such a file is certainly a recording, the name of the format, and a text
-/// that says what reads it.
+/// Endings that the name of a recording can have if this crate doesn't read its format. They are used if the first
+/// bytes of a file show no format. Each entry has four values: the ending, whether such a file is certainly a
+/// recording, the name of the format, and a text that says what reads it.
 const KNOWN_ENDINGS: [(&str, bool, &str, &str); 20] = [
     ("aedat", true, "a file named as AEDAT, without its first line", JAER),
     ("aedat2", true, "a file named as AEDAT 2, without its first line", JAER),
@@ -64,8 +64,8 @@ const KNOWN_ENDINGS: [(&str, bool, &str, &str); 20] = [
     ("tar", false, "a tar archive", UNPACK),
 ];
 
-/// Recognises a file that this crate does not read, but that may be a recording, by its first bytes or by its name.
-/// Returns `None` for other files.
+/// Looks at the first bytes of a file and at its name, and recognises files that may be recordings but that this
+/// crate does not read. Returns `None` for other files.
 pub(crate) fn unread(head: &[u8], name: &str) -> Option<Unread> {
     let lower = name.to_lowercase();
     let (stem, ending) = lower.rsplit_once('.').unwrap_or((&lower, ""));

@@ -34,8 +34,8 @@ pub(super) fn open(name: &str, from: &Path, prefix: &str) -> Result<(PathBuf, hd
     Err(refused.unwrap_or_else(|| "which is not there".into()))
 }
 
-/// Returns the path at which messages say that the file `name` was expected: in the folder of the HDF5 file `from`,
-/// which refers to it.
+/// Returns the path at which the file `name` was expected, for messages. The HDF5 file `from` refers to the file
+/// `name`, and the path is in the folder of `from`.
 pub(super) fn expected_at(name: &str, from: &Path) -> PathBuf {
     folder(from).join(name)
 }

@@ -9,8 +9,8 @@ use crate::error::{BaseFault, Error, Result};
 
 /// Maximum number of bytes of the file that a window holds.
 const WINDOW: usize = 256 << 10;
-/// Minimum number of bytes that are read at once, except at the end of the file. The number is small, because only
-/// the header is needed of a row that is skipped. The other bytes of such a read are wasted.
+/// Minimum number of bytes that are read at once, except at the end of the file. If a row is skipped, only its header
+/// is needed, and the other bytes of the read are wasted. So this number is small.
 const LEAST: u64 = 64;
 /// Maximum gap in bytes between two ranges of the file that are read together. If the gap is larger, each range is
 /// read by itself.

@@ -148,8 +148,9 @@ impl Hsd {
         })
     }
 
-    /// Reads the times of consecutive samples and checks the clock of each sample. Returns the times of all samples as
-    /// one column, and the index in this column at which each sample starts, followed by the column's length.
+    /// Reads the times of consecutive samples and checks the clock of each sample. Returns the times of all samples
+    /// in one column, and offsets, (samples + 1,). Sample `i` has the times from `offsets[i]` up to `offsets[i + 1]`,
+    /// exclusive.
     fn read_times(&self, samples: Range<u64>) -> Result<(Times, Vec<usize>)> {
         let (times, offsets) = self.unchecked_times(samples.clone())?;
         let arrays = |sample| ([TIMES, UNITS].map(String::from), Some(sample));
@@ -208,8 +209,8 @@ impl Hsd {
         })
     }
 
-    /// Reads consecutive variable-length rows with libhdf5. Returns the elements of all rows as one column, and the
-    /// index in this column at which each row starts, followed by the column's length.
+    /// Reads consecutive variable-length rows with libhdf5. Returns the elements of all rows in one column, and
+    /// offsets, (rows + 1,). Row `i` has the elements from `offsets[i]` up to `offsets[i + 1]`, exclusive.
     fn column<T: H5Type + Copy>(
         &self,
         dataset: &Dataset,

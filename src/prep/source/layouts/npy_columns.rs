@@ -103,8 +103,8 @@ impl Found {
         }
     }
 
-    /// Returns how the times are read. The options can give their unit. If they don't, it comes from the type of the
-    /// array or, if the type gives no unit, from the rest of the file.
+    /// Returns how the times are read. The options give the unit of the times. If they give no unit, the type of the
+    /// array gives it. If the type gives no unit either, the rest of the file does.
     pub(super) fn time(&self, options: &SourceOptions) -> Timeline {
         let own = self.unit_of_type();
         let (told, note) = self.unit.clone();

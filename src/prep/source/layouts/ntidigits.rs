@@ -64,11 +64,11 @@ pub(crate) fn detect(file: &hdf::File) -> bool {
 /// Opens one part (train or test) of a file.
 ///
 /// # Errors
-/// [`Error::NotARecording`], [`Error::MissingDataset`], [`Error::MissingData`] and [`Error::WrongType`] for the content
-/// of the file. [`Error::OddUnit`] for times in an unknown unit. [`Error::BadSample`] for a sample name without a known
-/// digit. [`Error::ImplausibleTimes`] and [`Error::ClockTrouble`] for the times of a few samples, which are checked
-/// here. [`tonic_base::Error::Usage`] if the part has no samples, or if only single digits are requested and it has
-/// none.
+/// [`Error::NotARecording`], [`Error::MissingDataset`], [`Error::MissingData`] and [`Error::WrongType`] for the
+/// content of the file. [`Error::OddUnit`] for times in an unknown unit. [`Error::BadSample`] for a sample name
+/// without a known digit. [`Error::ImplausibleTimes`] and [`Error::ClockTrouble`] for the times of a few samples,
+/// which are checked here. [`tonic_base::Error::Usage`] if the part has no samples, or if only samples of a single
+/// digit are requested and the part has no such sample.
 pub(crate) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
     let digits = options.digits;
     let file = hdf::open_cached(path)?;

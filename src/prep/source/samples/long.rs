@@ -47,8 +47,8 @@ struct Seen {
     notes: Vec<String>,
     /// The unit of the recording's times, if it was assumed and may be wrong.
     assumed: Option<TimeUnit>,
-    /// How many microseconds the recording lasts, without its gaps. `None` if it is cut into samples, or was checked or
-    /// read in blocks.
+    /// How many microseconds the recording lasts, without its gaps. `None` if the recording is cut into samples, or
+    /// if it was checked or read in blocks.
     lasts: Option<i64>,
     /// Result of the check in blocks: the wraps to undo, and whether the events are in order of time. `None` if there
     /// was no such check. A recording that is cut into samples is never checked in blocks.
