@@ -169,7 +169,7 @@ impl Long {
         notes
     }
 
-    /// Opens the recording and sorts it, if necessary. Then calls `work` with it.
+    /// If necessary, opens the recording and sorts it. Then calls `work` with it.
     fn with_stream<T>(&self, work: impl FnOnce(&EventStream) -> Result<T>) -> Result<T> {
         match (&self.access, self.sorted.get()) {
             (Access::Open(stream), _) => work(stream),
