@@ -1,4 +1,5 @@
-//! Synthetic recordings in the Heidelberg layout, with statistics similar to SSC and classes that can be learnt.
+//! Synthetic recordings in the Heidelberg layout. Their statistics are similar to those of SSC, and a network can
+//! learn their classes.
 //!
 //! A class is a set of moving formants over 700 channels. Each speaker shifts and stretches the formants, and
 //! phase-locks spikes to a pitch. A sample has about 8,000 events over 0.8 to 1.2 s, as in SSC. Classes and speakers do
@@ -32,7 +33,7 @@ struct Formant {
     duration: f64,
 }
 
-/// The formants of a class, and each formant's share of the spikes.
+/// The formants of a class, and the share of the class's spikes that each formant makes.
 struct Class {
     formants: Vec<Formant>,
     weights: WeightedIndex<f64>,

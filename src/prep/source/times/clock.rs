@@ -49,18 +49,20 @@ const BLOCK: usize = 1024;
 /// A block of times is calm if no step goes back and all steps are below this power of two, in microseconds. A step is
 /// the difference between the times of an event and the event before.
 const CALM: u64 = 1 << 10;
-/// Bounds in microseconds, for deciding which steps back are small. A step back is small, and always counts as jitter,
-/// if it is at most an eighth of the recording's duration. If this eighth is outside the bounds, the nearer bound is
-/// used.
+/// Bounds in microseconds of the length up to which a step back is small. This length is an eighth of the recording's
+/// duration. If the eighth is outside the bounds, the nearer bound is used. A small step back always counts as
+/// jitter.
 const SMALL: (i64, i64) = (1_000, 100_000);
-/// If more than this many events in order follow a step back, the times are no longer expected to return from it. In a
-/// recording of fewer than 1,024 events, the number is a sixteenth of its events, but at least [`ORDERED`].
+/// If more than this many events in order follow a step back, the times are no longer expected to return to where
+/// they were before it. In a recording of fewer than 1,024 events, a sixteenth of the number of events is used
+/// instead, but at least [`ORDERED`].
 const SETTLED: u64 = 64;
 /// A step back near the end of a recording counts as jitter if it is short and only a few events follow it. It is
 /// short if it is at most this many microseconds, and at most an eighth of the recording's duration.
 const LATE: i64 = 1_000_000;
 const HOUR: i64 = 60 * MINUTE;
-/// Maximum number of possible gaps, of resets and of stray blocks that are kept: this many of each kind.
+/// Maximum number of possible gaps that are kept. It is also the maximum number of resets, and of stray blocks
+/// (blocks of events with wrong times).
 const LISTED: usize = 16;
 
 /// A pass over the times of a recording. It looks for faults of the recording's clock.
@@ -80,14 +82,15 @@ pub(crate) struct Clock {
     low: i64,
     /// The highest time so far, in microseconds.
     high: i64,
-    /// Sum of the steps ahead, in microseconds. Steps that only return from a step back are not included.
+    /// Sum of the steps ahead, in microseconds. A step ahead that only undoes a step back is not counted.
     progress: i64,
     /// The run (consecutive events that belong together) to which the last event belongs.
     run: Run,
     /// The run (consecutive events that belong together) before the current one. `None` if the times are no longer
     /// expected to return to it.
     left: Option<Run>,
-    /// The last large jump ahead. `None` if there was none, or if the times stepped back to where they were before it.
+    /// The last large jump ahead. `None` if there was none, or if the times stepped back from the jump to where they
+    /// were before.
     leap: Option<Leap>,
     jitter: Jitter,
     turns: Turns,
@@ -95,10 +98,10 @@ pub(crate) struct Clock {
     ahead: u64,
     /// Number of steps back, including very small ones.
     backward: u64,
-    /// Number of large steps back: those that are not small (see [`SMALL`]).
+    /// Number of large steps back. A step back is large if it is not small (see [`SMALL`]).
     deep: u64,
-    /// Steps back after which the times did not return. Each entry has the step, the run (consecutive events that
-    /// belong together) after it, and the number of events in the run before it.
+    /// Steps back after which the times did not return. Each entry has the step, the run after the step, and the
+    /// number of events in the run before the step. A run is consecutive events that belong together.
     resets: Vec<(Break, Run, u64)>,
     /// The longest jumps of the times, at most [`LISTED`]: jumps ahead, and jumps back after which the times returned.
     gaps: Vec<Break>,
@@ -123,8 +126,8 @@ struct Leap {
     by: i64,
 }
 
-/// Consecutive events that belong together. A large step back usually begins a new run. It does not if it comes soon
-/// after another large step back, or if it only returns from a jump ahead.
+/// Consecutive events that belong together. A large step back usually begins a new run. A large step back begins no
+/// new run if it comes soon after another one, or if it only undoes a jump ahead.
 #[derive(Clone, Copy, Debug)]
 struct Run {
     at: u64,
@@ -167,8 +170,8 @@ impl Clock {
         }
     }
 
-    /// Counts events without a time. `missing` has their indices, from 0, in the times that the next call of
-    /// [`Clock::see`] gets.
+    /// Counts events without a time. The next call of [`Clock::see`] gets a time for each of them too, which has no
+    /// meaning. `missing` has the indices of these events in that call, counted from 0.
     pub(crate) fn miss(&mut self, missing: &[usize]) {
         if let Some(&first) = missing.first() {
             let (at, before) = self.missing.unwrap_or((self.seen + first as u64, 0));
@@ -284,9 +287,9 @@ impl Clock {
         self.run.high = time;
     }
 
-    /// Keeps a jump as a possible gap if it is longer than [`PAUSE`]. Only the [`LISTED`] longest jumps stay. If a
-    /// jump is not kept and the times returned after it, its events are counted as jitter. Their number is `late`. If
-    /// `late` is 0, it is the number of events from the jump to the return.
+    /// Keeps a jump as a possible gap if the jump is longer than [`PAUSE`]. Only the [`LISTED`] longest jumps stay.
+    /// If a jump does not stay and the times returned after it, its events are counted as jitter. `late` is the
+    /// number of these events. If `late` is 0, all events from the jump to the return are counted.
     fn leave(&mut self, jump: Break, late: u64) {
         let mut small = (jump.by <= PAUSE).then_some(jump);
         if small.is_none() {

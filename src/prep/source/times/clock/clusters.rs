@@ -1,12 +1,13 @@
-//! Recognises stray events and the events of a second clock by the values of their times. These times are far from all
-//! others, and the recording steps to them and back.
+//! Recognises stray events and the events of a second clock by the values of their times. The times of these events
+//! are far from all other times. The recording steps to them and back again.
 
 use crate::source::times::clock::bounds::{FEW, MINUTE, ORDERED, PAUSE};
 
 /// Maximum number of clusters that are kept. If there are more, clusters that are near each other are joined.
 const MOST: usize = 1 << 12;
-/// If all holes (ranges without times) are short, the times must step back across one of them at least this often. A
-/// short hole lasts at most a minute, and at most ten times as long as the largest cluster.
+/// A hole is a range without times. A short hole lasts at most a minute, and at most ten times as long as the largest
+/// cluster. If all holes of a recording are short, stray events or a second clock are recognised only if the times
+/// step back across one hole at least this often.
 const OFTEN: i64 = 8;
 
 /// The times of a recording in clusters, with long holes (ranges without times) between them.
@@ -30,13 +31,14 @@ struct Cluster {
     low: i64,
     high: i64,
     events: u64,
-    /// Index of the first event of the cluster in the file.
+    /// Index in the file of the cluster's first event.
     first: u64,
     /// Time of the last event that was added.
     latest: i64,
-    /// Number of events whose time is lower than that of the cluster's event before it.
+    /// How often an event of the cluster has a lower time than the event that was added to the cluster just before.
     backward: u64,
-    /// Number of steps back from this cluster to others, less the number of steps back from others to this one.
+    /// Number of steps back that lead from this cluster to other clusters, minus the number of steps back that lead
+    /// from other clusters to this one.
     falls: i64,
 }
 
@@ -44,15 +46,15 @@ struct Cluster {
 /// goes back and forth between these times and the times of most events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Scatter {
-    /// The lowest time, the highest time and the number of events of each clock, the one with the most events first.
-    /// Times are in microseconds. If the other events are stray, there is only one clock.
+    /// For each clock: its lowest time and its highest time in microseconds, and its number of events. The clock with
+    /// the most events comes first. If all other events are stray, this is the only clock.
     pub clocks: Vec<(i64, i64, u64)>,
-    /// Number of events that are not of the first clock.
+    /// Number of all events that do not belong to the first of `clocks`.
     pub others: u64,
-    /// Index of the first event that is not of the first clock.
+    /// Index in the file of the first event that does not belong to the first of `clocks`.
     pub at: u64,
-    /// Length in microseconds of the hole (a range without times) next to the times of the first clock. If there is a
-    /// hole on both sides, this is the shorter one.
+    /// Length in microseconds of the hole (a range without times) next to the times of the first of `clocks`. If
+    /// these times have a hole on both sides, the length of the shorter hole.
     pub hole: i64,
     /// Indices of some of the events at which the times step back across a hole.
     pub returns: Vec<u64>,
@@ -65,7 +67,7 @@ impl Default for Clusters {
 }
 
 impl Clusters {
-    /// Adds the event with index `at`, which has this time in microseconds.
+    /// Adds the event with index `at`. `time` is the time of this event in microseconds.
     pub(crate) fn see(&mut self, at: u64, time: i64) {
         if at == 0 {
             self.ends.0 = time;
@@ -77,8 +79,8 @@ impl Clusters {
         }
     }
 
-    /// Adds `events` events in order of time that continue the cluster of the last event. `time` is the last of their
-    /// times, in microseconds.
+    /// Adds `events` events to the cluster of the last event. The events are in order of time, and `time` is the last
+    /// of their times, in microseconds.
     pub(crate) fn extend_to(&mut self, time: i64, events: u64) {
         let Some(cluster) = self.all.get_mut(self.last) else { return };
         cluster.add(time, events);
@@ -86,8 +88,8 @@ impl Clusters {
         self.join_neighbours(time);
     }
 
-    /// Adds the event with index `at`, whose time is not in the range of the last event's cluster. `before` is the
-    /// time of the last event.
+    /// Adds the event with index `at`. Its time `time` is outside the range of the last event's cluster. `before` is
+    /// the time of the last event.
     fn place(&mut self, at: u64, before: i64, time: i64) {
         let from = self.all.get(self.last).copied();
         let i = self.all.partition_point(|cluster| cluster.high.saturating_add(self.apart) < time);
@@ -119,7 +121,7 @@ impl Clusters {
         self.all.partition_point(|cluster| cluster.high < time)
     }
 
-    /// Joins the cluster of the last event with its neighbours if they are now near each other. `time` is the time of
+    /// Joins the cluster of the last event with the neighbouring clusters that are now near it. `time` is the time of
     /// the last event.
     fn join_neighbours(&mut self, time: i64) {
         let near = |pair: &[Cluster]| pair[1].low.saturating_sub(pair[0].high) <= self.apart;
@@ -153,12 +155,14 @@ impl Clusters {
         (0..self.all.len()).max_by_key(|&i| self.all[i].events)
     }
 
-    /// Returns the stray events of the recording, or the events of other clocks, after all events were added. `None`
-    /// if there are none, if their number and the holes are too small to be certain, or if the events have no order.
+    /// Returns the stray events of the recording, or the events of other clocks. Call this function after all events
+    /// were added. Returns `None` if there are no such events, if they are too few or too near to be certain, or if
+    /// the events have no order.
     ///
-    /// A hole is a range without times between two clusters. Its minimum length is an eighth of the largest cluster's
-    /// duration, limited to the range from two seconds to a minute, and also 100 times the mean step of this cluster.
-    /// The times must step back across a hole more than once, or once if the recording began with stray events.
+    /// A hole is a range without times between two clusters. It must last at least an eighth of the largest cluster's
+    /// duration; this eighth is limited to the range from two seconds to a minute. It must also last at least 100
+    /// times the mean step of the largest cluster. The times must step back across a hole more than once. If the
+    /// recording began with stray events, once is enough.
     pub(crate) fn scatter(mut self) -> Option<Scatter> {
         let main = loop {
             let (main, clusters) = (self.all[self.largest()?], self.all.len());

@@ -4,7 +4,7 @@ use crate::source::times::clock::clusters::Scatter;
 use crate::source::times::clock::wrap::Wrap;
 use crate::time_unit::duration;
 
-/// Events that are out of order for a short while, after which the times return to where they were.
+/// Events that are out of order for a short while. After them, the times continue from where they were before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Jitter {
     /// Number of events out of order.
@@ -58,9 +58,9 @@ pub(crate) enum Disorder {
 pub(crate) struct Findings {
     /// Number of events.
     pub events: u64,
-    /// The lowest and the highest time, in microseconds. `None` without events.
+    /// The lowest and the highest time, in microseconds. `None` if there are no events.
     pub extent: Option<(i64, i64)>,
-    /// Sum of the steps ahead, in microseconds. Steps that only return from a step back are not included.
+    /// Sum of the steps ahead, in microseconds. A step ahead that only undoes a step back is not counted.
     pub progress: i64,
     /// The events that are out of order. `None` if there are none.
     pub jitter: Option<Jitter>,
@@ -70,7 +70,8 @@ pub(crate) struct Findings {
     pub doubt: Option<Wrap>,
     /// How the events of the whole file are out of order. `None` if they are in order, apart from single faults.
     pub disorder: Option<Disorder>,
-    /// Stray events or other clocks all over the recording. `None` if there are none. `breaks` is unreliable then.
+    /// Stray events or other clocks all over the recording. If there are any, `breaks` is unreliable. `None` if there
+    /// are none.
     pub scatter: Option<Scatter>,
     /// Resets, gaps and stray events, sorted by the index of their first event.
     pub breaks: Vec<Break>,
@@ -83,17 +84,17 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
-    /// Returns the wrap that is to be undone or refused, if there is one. It is a wrap that is certain, or a likely
-    /// wrap of a clock without other faults. If the user `asked` to undo wraps, a likely wrap is returned even if the
-    /// clock also has resets.
+    /// Returns the wrap that has to be undone or refused, if there is one. This is a certain wrap. If no wrap is
+    /// certain, it can be a likely wrap, but only if the clock has no resets, gaps or stray events. If the user
+    /// `asked` to undo wraps, a likely wrap is also returned if the clock has resets.
     pub(crate) fn wraps(&self, asked: bool) -> Option<&Wrap> {
         let resets = self.breaks.iter().all(|found| found.kind == BreakKind::Reset);
         let likely = |wrap: &&Wrap| wrap.likely && (self.breaks.is_empty() || asked && resets);
         self.wrap.as_ref().or(self.doubt.as_ref().filter(likely))
     }
 
-    /// Returns these findings without resets, without a doubtful wrap and without scatter. Each reset is counted as an
-    /// event that is out of order.
+    /// Returns a copy of these findings in which each reset is counted as one event out of order. The copy has no
+    /// resets, no doubtful wrap and no scatter.
     pub(crate) fn without_resets(&self) -> Findings {
         let mut found = self.clone();
         let mut jitter = found.jitter.unwrap_or_default();

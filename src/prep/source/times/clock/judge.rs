@@ -7,7 +7,7 @@ use crate::source::times::clock::wrap::Wrap;
 use crate::source::times::clock::{BLOCK, Clock, FEW, HOUR, LATE, MINUTE, ORDERED, SETTLED, SMALL};
 
 impl Clock {
-    /// Ends the pass and returns the faults that it found.
+    /// Ends the pass over the times and returns the faults of the clock.
     pub(crate) fn finish(mut self) -> Findings {
         let settled = (self.seen / 16).clamp(ORDERED, SETTLED);
         if settled < self.settled {
@@ -58,8 +58,8 @@ impl Clock {
         self.deep * ORDERED <= self.seen
     }
 
-    /// Returns whether the recording is checked for faults of the order. A recording of at most [`BLOCK`] events with
-    /// many large steps back has no order. Its events are only sorted.
+    /// Returns whether the recording is checked for faults of the order. A recording is not checked if it has at most
+    /// [`BLOCK`] events and many large steps back. Its events are only sorted.
     fn has_order(&self) -> bool {
         self.is_ordered() || self.seen > BLOCK as u64
     }
@@ -69,15 +69,16 @@ impl Clock {
         self.seen >= FEW && self.segments.are_swapped(self.span() / self.seen as i64)
     }
 
-    /// Returns whether some events are out of order by more than a minute, and neither packets in the wrong order nor
-    /// packets with two halves explain that.
+    /// Returns whether some events are out of order by more than a minute, although the packets are in order and the
+    /// recording does not consist of packets with two halves.
     fn is_late(&self, usual: &Usual) -> bool {
         let most = usual.mean.saturating_mul(100).max(MINUTE);
         self.jitter.largest > most && self.has_order() && !self.is_swapped() && !self.packets.are_all(self.span())
     }
 
-    /// Returns the blocks of events that are stray: they are behind the events around them by more than an eighth of
-    /// the recording's duration. Other blocks are kept as jumps back after which the times returned.
+    /// Returns the stray blocks of events. A block is stray if its times are behind those of the events around it by
+    /// more than an eighth of the recording's duration. Each other block is kept as a jump back after which the times
+    /// returned.
     fn judge_blocks(&mut self) -> Vec<Break> {
         let (ordered, span) = (self.is_ordered() && !self.is_swapped(), self.span());
         let mut stray = Vec::new();
@@ -102,8 +103,8 @@ impl Clock {
         }
     }
 
-    /// Returns the resets, and the stray events at the start of the recording. Steps back that are neither are added to
-    /// the jitter.
+    /// Returns the resets, and the stray events at the start of the recording. All other steps back are added to the
+    /// jitter.
     fn judge_resets(&mut self, usual: &Usual) -> Vec<Break> {
         let (ordered, span, swapped) = (self.is_ordered(), self.span(), self.is_swapped());
         let mut breaks = Vec::new();
@@ -161,8 +162,8 @@ impl Clock {
         }
     }
 
-    /// Returns first a wrap that is certain, and then a wrap that is in doubt. At least one of them is `None`.
-    /// `faulty` is whether the clock has another fault, which a wrap may explain.
+    /// Returns a certain wrap and a doubtful wrap, in this order. At most one of them is there. `faulty` is whether
+    /// the clock has another fault, which a wrap may explain.
     fn judge_wrap(&self, faulty: bool) -> (Option<Wrap>, Option<Wrap>) {
         let ends = (self.first.first().copied().unwrap_or(0), self.previous);
         match self.turns.wrap(self.unit, self.seen, (self.low, self.high), ends) {

@@ -1,8 +1,8 @@
 //! Recognises packets with two halves that cover the same times, such as one half for each polarity. The step back
 //! between the halves looks like a clock that starts again.
 
-/// The ranges of time that a recording covers twice, because its times step back from the end of the range to its
-/// start. If the ranges follow each other and cover at least half of the recording, they are packets with two halves.
+/// The ranges of time that a recording covers twice: the times step back from the end of such a range to its start.
+/// If the ranges follow each other and cover at least half of the recording, they are packets with two halves.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Packets {
     spans: u64,
@@ -23,8 +23,9 @@ impl Packets {
         (self.spans, self.end) = (self.spans + 1, end);
     }
 
-    /// Returns whether packets with two halves cover at least half of a recording that lasts `span` microseconds. If
-    /// instead the clock was started again several times, the ranges begin at about the same time and overlap.
+    /// Returns whether packets with two halves cover at least half of a recording that lasts `span` microseconds.
+    /// Their ranges must not overlap. If the clock was started again several times instead, the ranges begin at about
+    /// the same time and overlap.
     pub(crate) fn are_all(&self, span: i64) -> bool {
         self.spans > 1 && !self.overlap && self.covered >= span / 2
     }

@@ -6,11 +6,11 @@
 const APART: i64 = 250_000;
 /// Maximum number of segments of a recording that are kept. A segment is consecutive events with times near each other.
 const LISTED: usize = 256;
-/// A packet is recognised as being in the wrong order only if it lasts at least this many times the tolerance (see
-/// [`TOLERANCE`]).
+/// A packet is recognised as being in the wrong order only if it lasts at least as long as this many times the
+/// tolerance (see [`TOLERANCE`]).
 const LONG: i64 = 8;
-/// Bounds of the tolerance, in microseconds. Two packets follow each other without a gap if at most the tolerance lies
-/// between the end of one and the start of the other.
+/// Bounds of the tolerance, in microseconds. If the time between the end of a packet and the start of another packet
+/// is at most the tolerance, there is no gap between them.
 const TOLERANCE: (i64, i64) = (1_000, 50_000);
 
 /// The segments of a recording. A segment is consecutive events with times near each other.
@@ -23,7 +23,7 @@ pub(crate) struct Segments {
 }
 
 impl Segments {
-    /// Adds the next event of the recording, which has this time in microseconds.
+    /// Adds the next event of the recording. `time` is the time of this event in microseconds.
     pub(crate) fn see(&mut self, time: i64) {
         let is_full = self.spans.len() == LISTED;
         match self.spans.last_mut() {
@@ -42,11 +42,11 @@ impl Segments {
         }
     }
 
-    /// Returns whether the segments are packets in the wrong order. Segments that become neighbours only when all
-    /// segments are sorted by time must be long and must follow each other without a gap. The tolerance for a gap or
-    /// an overlap is 20 times `mean`, the mean time between events in microseconds, limited to the bounds
-    /// [`TOLERANCE`]. At least three segments are needed, because two can also come from a clock that was started
-    /// again.
+    /// Returns whether the segments are packets in the wrong order. The segments are sorted by time. If two segments
+    /// are neighbours now but not in the file, both must be long, and there must be no gap between them. The
+    /// tolerance for a gap or an overlap is 20 times `mean`, the mean time between events in microseconds.
+    /// [`TOLERANCE`] limits this tolerance. At least three segments are needed, because two can also come from a
+    /// clock that was started again.
     pub(crate) fn are_swapped(&self, mean: i64) -> bool {
         let tolerance = mean.saturating_mul(20).clamp(TOLERANCE.0, TOLERANCE.1);
         let mut order: Vec<usize> = (0..self.spans.len()).collect();

@@ -12,8 +12,8 @@ const USUAL: [u32; 3] = [16, 24, 32];
 /// An offset may have been added to the values of a counter. If such a counter wraps only once or twice, the wraps are
 /// certain only if it has at least this many bits.
 const RELATIVE: u32 = 20;
-/// If a counter wraps at least this many times, the average step across its end is compared with the recording's usual
-/// steps. With fewer wraps, the step is compared with the counter's period.
+/// If a counter wraps at least this many times, the average step across its end is compared with the recording's
+/// usual steps. If it wraps less often, this step is compared with the counter's period.
 const SEVERAL: u32 = 3;
 /// Length of a silence (a time without events) that is usual in any recording, in microseconds.
 const SILENCE: f64 = 100_000.0;
@@ -28,13 +28,13 @@ pub(crate) struct Wrap {
     bits: u32,
     /// The counter's period in microseconds.
     period: i64,
-    /// Pairs of an event's index and a number of periods. From this event up to the event of the next pair, this number
-    /// of periods is added to the times.
+    /// Each pair has the index of an event and a number of periods. From this event on, this number of periods is
+    /// added to the times, up to the event of the next pair.
     crossings: Vec<(u64, u32)>,
     /// Number of periods that are added to the time of the last event.
     laps: u32,
-    /// Number of steps across the counter's end, and the sum of their lengths after the wraps are undone, in
-    /// microseconds.
+    /// Number of steps across the counter's end, and the sum of the lengths of these steps in microseconds. The
+    /// lengths are those after the wraps are undone.
     across: (u32, i64),
     /// Whether the times step back exactly once, from near the top of a counter of a usual size to near 0. Such a step
     /// is probably a wrap, even if that is not certain.
@@ -46,7 +46,7 @@ pub(crate) struct Wrap {
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
     steps: Vec<Turn>,
-    /// Whether there were more than [`TURNS`] turns (possible wraps), so that `steps` lacks the later ones.
+    /// Whether there were more than [`TURNS`] turns (possible wraps). If so, `steps` has only the first of them.
     full: bool,
 }
 
@@ -59,9 +59,9 @@ struct Turn {
 }
 
 impl Turns {
-    /// Adds the step from the time `from` to the time `to` if it is long enough to be a possible wrap. `at` is the
-    /// index of the event after the step. `low` and `high` are the lowest and the highest time so far. All times are in
-    /// microseconds.
+    /// Adds the step from the time `from` to the time `to`, unless the step is too short to be a wrap. `at` is the
+    /// index of the event after the step. `low` and `high` are the lowest and the highest time so far. All times are
+    /// in microseconds.
     pub(crate) fn see(&mut self, at: u64, (from, to): (i64, i64), (low, high): (i64, i64)) {
         let step = to.abs_diff(from);
         if step > SHORTEST as u64 / 2 && step > high.abs_diff(low) / 2 {
@@ -81,16 +81,17 @@ impl Turns {
         (back, long.count() - back)
     }
 
-    /// Finds the counter whose wraps explain the turns (possible wraps) of a recording. Also returns whether the wraps
-    /// are certain. If they are not, the clock may have been reset instead. Returns `None` if no counter fits.
+    /// Finds the counter whose wraps explain the turns (possible wraps) of a recording. Also returns whether the
+    /// wraps are certain. If the wraps are not certain, the clock may have been reset instead. Returns `None` if no
+    /// counter fits.
     ///
     /// The recording has `events` events. `low` and `high` are its lowest and its highest time, and `ends` are its
     /// first and its last time, in microseconds. `unit` is the unit in which the file stores its times.
     ///
-    /// Wraps are certain if the steps across the counter's end are short after the period is added. With three wraps
-    /// or more, they are compared with the usual steps of the recording. With one or two wraps, they are compared with
-    /// the period, because a reset can look like a wrap by chance. They must be even shorter if an offset was added to
-    /// the counter's values.
+    /// Wraps are certain if the steps across the counter's end are short after the period is added. If there are
+    /// three wraps or more, these steps are compared with the usual steps of the recording. If there are one or two,
+    /// the steps are compared with the period, because a reset can look like a wrap by chance. If an offset was added
+    /// to the counter's values, the steps must be even shorter.
     pub(crate) fn wrap(
         &self,
         unit: TimeUnit,
