@@ -61,8 +61,9 @@ impl TimeUnit {
     /// many microseconds the recording lasts in that unit. In the unit `self`, its `events` events last `lasts`
     /// microseconds.
     ///
-    /// A recording of about 10 seconds with about 100,000 events per second is the most probable. The unit `likely` is
-    /// preferred to all others. Returns `None` if the recording lasts 10 ms to a day in no other unit.
+    /// A recording of about 10 seconds with about 100,000 events per second is the most probable. The unit `likely`
+    /// is preferred to all others. Only units in which the recording lasts between 10 ms and a day are possible.
+    /// Returns `None` if there is no such unit.
     pub(crate) fn probable(self, lasts: f64, events: u64, likely: Option<TimeUnit>) -> Option<(TimeUnit, f64)> {
         let in_unit = |unit: TimeUnit| lasts * unit.microseconds() / self.microseconds();
         let far = |(unit, us): &(TimeUnit, f64)| if likely == Some(*unit) { 0.0 } else { unusual(*us, events) };
@@ -71,14 +72,15 @@ impl TimeUnit {
         plausible.min_by(|a, b| far(a).total_cmp(&far(b)))
     }
 
-    /// Returns another unit like [`TimeUnit::probable`], but only if it is about as probable as `self` or more.
-    /// Otherwise, returns `None`.
+    /// Returns the result of [`TimeUnit::probable`] if the unit in it is more probable than `self`, or almost as
+    /// probable. Otherwise, returns `None`.
     pub(crate) fn rival(self, lasts: f64, events: u64) -> Option<(TimeUnit, f64)> {
         self.probable(lasts, events, None).filter(|(_, us)| unusual(*us, events) <= unusual(lasts, events) + 0.5)
     }
 
-    /// A file stores a time as a bare number. Taken in the unit `self`, this number means `us` microseconds. Returns the
-    /// unit in which the same number comes nearest to `other` microseconds, or `None` if this is `self`.
+    /// A file stores a time as a number without a unit. If the number is in the unit `self`, the time is `us`
+    /// microseconds. Returns the unit in which the time would come nearest to `other` microseconds. Returns `None` if
+    /// this unit is `self`.
     pub(crate) fn fitting(self, us: f64, other: f64) -> Option<TimeUnit> {
         let far = |unit: TimeUnit| (us * unit.microseconds() / self.microseconds() / other).abs().log10().abs();
         Self::all().min_by(|a, b| far(*a).total_cmp(&far(*b))).filter(|unit| *unit != self && far(*unit) < far(self))
@@ -181,8 +183,9 @@ impl TimeUnit {
     }
 }
 
-/// Returns how unusual it is that a recording of `events` events lasts `us` microseconds. It is 0 for 10 seconds with
-/// 100,000 events per second, and grows by 1 for each factor of ten in the duration and in the rate.
+/// Returns how unusual it is that a recording of `events` events lasts `us` microseconds. The result is 0 for 10
+/// seconds with 100,000 events per second. It grows by 1 for each factor of ten by which the duration differs from
+/// this, and by 1 for each factor of ten by which the rate differs.
 fn unusual(us: f64, events: u64) -> f64 {
     let rate = events as f64 / us * 10.0;
     (us / 1e7).log10().abs() + rate.log10().abs()

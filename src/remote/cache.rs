@@ -144,8 +144,8 @@ impl CachedShard {
         self.chunks.partition_point(|chunk| chunk.offset <= offset).saturating_sub(1)
     }
 
-    /// Returns the stored bytes of chunk `k` and the padding after them, from the cache or else from the server. If
-    /// another thread is fetching this chunk, waits for that thread.
+    /// Returns the stored bytes of chunk `k` and the padding after them. If the cache does not have these bytes,
+    /// fetches them from the server. If another thread is fetching this chunk, waits for that thread.
     fn chunk(&self, k: usize) -> Result<Vec<u8>> {
         let record = self.chunks[k];
         loop {

@@ -21,11 +21,13 @@ use crate::web::Web;
 /// Text for error messages: the schemes that the URL of a set can have.
 const SCHEMES: &str = "file://, http://, https://, s3:// or az://";
 
-/// The URLs of this process that have credentials. The key is the URL without them.
+/// The URLs of this process that have credentials. The keys are the URLs without credentials, and the values are the
+/// whole URLs.
 static WITH_CREDENTIALS: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
 
-/// Returns a URL without user, password and query, for messages and files. This process remembers the whole URL.
-/// [`Location::parse`] uses it when it gets the short form. Returns `None` if the text has nothing to leave out.
+/// Returns a URL without user, password and query, for messages and files. This process remembers the whole URL. If
+/// [`Location::parse`] gets the short URL later, it uses the whole URL instead. Returns `None` if the text has
+/// nothing to leave out.
 pub fn without_credentials(text: &str) -> Option<String> {
     let (url, id) = text.split_at(text.find('#').unwrap_or(text.len()));
     let short = plain(url);
@@ -50,8 +52,8 @@ pub struct Location {
 /// How long to wait for a server.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// A transfer that receives nothing for this long ends with an error. Within this time, it tries again after
-    /// failures.
+    /// A transfer ends with an error if nothing arrives for this long. Until then, it is tried again after each
+    /// failure.
     pub timeout: Duration,
 }
 

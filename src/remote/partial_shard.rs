@@ -26,8 +26,8 @@ pub(crate) struct PartialShard {
 
 impl PartialShard {
     /// Opens or creates the file at `path` for the shard `entry`, which has `chunks` chunks. If the file lacks the
-    /// header and index, fetches them. `parse` parses and checks these bytes. It gets the path that its errors should
-    /// name, and the bytes. Also returns the result of `parse`.
+    /// header and index, fetches them. `parse` gets a path and the bytes of the header and index, and parses and
+    /// checks them. Its errors name the path. Returns the result of `parse` too.
     pub(crate) fn open<T>(
         store: &Store,
         path: PathBuf,

@@ -18,7 +18,7 @@ use crate::text::KEPT;
 /// Maximum number of shards that are sent at the same time.
 const CONNECTIONS: usize = 4;
 
-/// How much of a set was sent by [`push`], and how much was on the server already.
+/// How much of a set [`push`] has sent, and how much was already on the server.
 #[derive(Clone, Debug, Default)]
 pub struct Pushed {
     /// Number of shards that were sent.

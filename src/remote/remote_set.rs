@@ -32,9 +32,9 @@ pub struct RemoteSet {
 }
 
 impl RemoteSet {
-    /// Finds the set that a URL means, and reads its manifest. A URL with an id after `#` means the set with this id. A
-    /// URL without an id means the latest set that was pushed to it. If nothing was pushed there, the set is the one
-    /// whose `manifest.json` is directly in the folder at the URL.
+    /// Finds the set that a URL means, and reads its manifest. A URL with an id after `#` means the set with this id.
+    /// A URL without an id means the latest set that was pushed to this URL. If nothing was pushed there, it means
+    /// the set whose `manifest.json` is directly in the folder at the URL.
     ///
     /// # Errors
     /// [`Error::OtherSet`] if the set found has another id than the one after `#`; [`tonic_shard::Error::NotASet`] if

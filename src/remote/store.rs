@@ -299,10 +299,10 @@ impl Store {
         })
     }
 
-    /// Copies the object `name` from the folder `from` to this folder. The server copies it, so its bytes don't pass
-    /// through this machine. Returns `false` if there is no such object, or if the server cannot copy. In a directory,
-    /// the copy is a hard link. If the directory has a file `name` already, also returns `false`: replacing a link of
-    /// the same file would leave a temporary link.
+    /// Copies the object `name` from the folder `from` to this folder. The server makes the copy, so the bytes do not
+    /// pass through this machine. Returns `false` if there is no such object, or if the server cannot copy. In a
+    /// directory, the copy is a hard link. If the directory already has a file `name`, the function also returns
+    /// `false`: replacing a link to the same file would leave a temporary link.
     pub(crate) fn copy(&self, from: &Store, name: &str) -> Result<bool> {
         use StoreError::{AlreadyExists, NotFound, NotImplemented, NotSupported};
         self.run(async {
@@ -376,8 +376,8 @@ async fn asked_to_stop() {
     }
 }
 
-/// Returns whether a request that failed can succeed if it is tried again. This is so for most errors of the network,
-/// but not for errors of writing the received bytes to disk.
+/// Returns whether a failed request can succeed if it is tried again. This is true for most errors of the network,
+/// and false for errors of writing the received bytes to disk.
 fn is_passing(error: &Error) -> bool {
     use std::io::ErrorKind::{AlreadyExists, InvalidInput, NotFound, PermissionDenied, ResourceBusy};
     let Error::Base(BaseError::Io { source, action: "read", .. }) = error else { return false };
@@ -407,8 +407,8 @@ impl Waits {
     }
 }
 
-/// Sends a file in parts. The outer result has the error of reading the file. The inner result has the error of the
-/// server.
+/// Sends a file in parts. The outer result has an error if the file cannot be read. The inner result has an error if
+/// the server fails.
 async fn send_parts(
     upload: &mut dyn MultipartUpload,
     file: &Path,

@@ -6,7 +6,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 use url::form_urlencoded::parse;
 
-/// Text for the error message of an interrupted transfer: what stays.
+/// Text for the error message of an interrupted transfer. It says what stays on disk.
 pub(crate) const KEPT: &str = "what has arrived is kept";
 /// Beginning of object_store's error text if the server has answered with an error status.
 const ANSWERED: &str = "Server returned non-2xx status code: ";
@@ -60,8 +60,8 @@ pub(crate) fn plain(text: &str) -> String {
     secrets.iter().fold(out, |out, secret| out.replace(secret, "***"))
 }
 
-/// Returns why a request failed, in one line without credentials. The line has the answer of the server. If the server
-/// has not answered, it has the innermost error, such as an error of the connection.
+/// Returns why a request failed, in one line without credentials. If the server has answered, the line has its
+/// answer. Otherwise, it has the innermost error, such as an error of the connection.
 pub(crate) fn reason(error: &dyn Error) -> String {
     let mut texts = vec![error.to_string()];
     let mut cause = error.source();

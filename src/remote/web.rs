@@ -1,5 +1,5 @@
-//! The HTTP client of all servers. It adds what the object stores' clients leave out. It sends the user and the
-//! password of a URL, and it waits as long as a busy server asks for in `Retry-After`.
+//! The HTTP client for all servers. It does two things that the object stores' own clients do not: it sends the user
+//! and the password of a URL, and it waits as long as a busy server asks for in `Retry-After`.
 
 use std::io::{Error as IoError, ErrorKind};
 use std::time::Duration;

@@ -58,7 +58,7 @@ impl Picture {
     }
 }
 
-/// Parses a path that must end in `.png`. So a mistyped argument cannot replace a file of another kind.
+/// Parses a path that must end in `.png`. This rule keeps a mistyped argument from replacing a file of another kind.
 ///
 /// # Errors
 /// A message that says what was expected.

@@ -1,5 +1,5 @@
-//! The surface that pictures are drawn on: every call draws into an SVG and into an image. To convert the finished SVG
-//! to an image would need another library, and the build would take longer.
+//! The surface that pictures are drawn on. Every call draws both into an SVG and into an image. The image could also
+//! be made from the finished SVG, but that would need another library and a longer build.
 
 use std::io;
 
@@ -13,8 +13,8 @@ const SCALE: u32 = 2;
 /// because the library plotters puts them on whole pixels.
 const OVERSAMPLING: u32 = 2;
 const DRAWN: u32 = SCALE * OVERSAMPLING;
-/// Corrects text in the image, so that it looks as in the SVG: a factor for the font size, and a shift downwards as a
-/// share of the font size.
+/// Corrections of text in the image, so that the text looks the same as in the SVG: a factor for the font size, and a
+/// shift downwards as a share of the font size.
 const TEXT: (f64, f64) = (0.9, 0.12);
 
 /// Draws into an SVG and into an RGB image, for the library plotters.

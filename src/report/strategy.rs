@@ -51,8 +51,8 @@ pub struct Strategy {
     pub batches_per_second: Option<f64>,
     /// Samples per second. `None` if the strategy could not be measured.
     pub samples_per_second: Option<f64>,
-    /// Bytes per sample in the place where the strategy keeps samples: the recordings, the shards or the cache. `None`
-    /// if the strategy could not be measured.
+    /// Bytes per sample in the storage that the strategy reads: the recordings, the shards or the cache. `None` if
+    /// the strategy could not be measured.
     pub bytes_per_sample: Option<f64>,
     /// Duration in seconds of an epoch of 75,466 samples, the size of the training set of Spiking Speech Commands
     /// (SSC). `None` if the strategy could not be measured.

@@ -43,7 +43,7 @@ impl LockFile {
     /// Reads the lock file at `path`.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Usage`] if it is no lock file; [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Usage`] if the file is not a lock file; [`tonic_base::Error::Io`].
     pub fn read(path: &Path) -> Result<LockFile> {
         let text = std::fs::read_to_string(path).map_err(Error::io(path, "read the lock file"))?;
         let bad = |got: String| Error::usage(path.display().to_string(), "a lock file, as `lock` writes it", got);
@@ -59,9 +59,9 @@ impl LockFile {
         Ok(file)
     }
 
-    /// Adds a set, or a further URL of a set that the file has. If the file has another set with the same name, the
-    /// new set replaces it. `fresh` has the names that the same command has added before; sets with these names are
-    /// not replaced.
+    /// Adds a set under this name. If the file has the same set under this name already, only adds the URL. If the
+    /// file has another set under this name, the new set replaces it. `fresh` has the names that the same command has
+    /// added before; sets with these names are not replaced.
     ///
     /// # Errors
     /// [`tonic_base::Error::Usage`] if `name` cannot be the name of a folder, or if it is in `fresh` and its set has
@@ -111,8 +111,8 @@ impl LockFile {
     /// file.
     ///
     /// # Errors
-    /// [`tonic_shard::Error::Mismatch`] if no set of the file has this id. The error has the id that the file has for
-    /// the name of `place`. If the file does not have this name, the error has the ids of all sets of the file.
+    /// [`tonic_shard::Error::Mismatch`] if no set of the file has this id. If the file has a set with the name of
+    /// `place`, the error says the id of that set. Otherwise, it lists the ids of all sets of the file.
     pub fn check(&self, path: &Path, place: &Path, id: Id) -> Result<(), ShardError> {
         if self.sets.iter().any(|set| set.id == id) {
             return Ok(());

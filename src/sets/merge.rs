@@ -55,8 +55,8 @@ pub fn merge(dirs: &[PathBuf], output: &Output, chunk_samples: Option<u32>) -> R
     write(&selection, description, output, dir, "merge")
 }
 
-/// Returns the description of the merged set. It lists `sources`, or if `sources` is `None`, the source files of the
-/// selected samples.
+/// Returns the description of the merged set. Its list of source files is `sources`. If `sources` is `None`, the list
+/// has the source files of the selected samples.
 fn describe(sets: &[ShardSet], selection: &Selection<'_>, sources: Option<Vec<SourceFile>>) -> SetDescription {
     let descriptions = || sets.iter().map(|set| &set.manifest().description);
     let first = &sets[0].manifest().description;
@@ -73,8 +73,8 @@ fn describe(sets: &[ShardSet], selection: &Selection<'_>, sources: Option<Vec<So
     }
 }
 
-/// Returns the first set with the most frequent value of `key`. Other sets are compared with this set, so that errors
-/// name the set that differs from most, even if that is the first set.
+/// Returns the first set that has the most frequent value of `key`. All sets are compared with this set. If the first
+/// set is the one that differs from the others, errors then name the first set.
 fn usual<K: PartialEq>(sets: &[ShardSet], key: impl Fn(&ShardSet) -> K) -> &ShardSet {
     let keys: Vec<K> = sets.iter().map(key).collect();
     let count = |i: usize| keys.iter().filter(|key| **key == keys[i]).count();

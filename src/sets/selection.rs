@@ -26,8 +26,8 @@ struct SampleSpan {
 pub(crate) struct Selection<'a> {
     sets: &'a [ShardSet],
     spans: Vec<SampleSpan>,
-    /// `starts[i]` is the number of selected samples before `spans[i]`. The last item is the number of all selected
-    /// samples.
+    /// `starts[i]` is the number of selected samples before `spans[i]`. After these numbers, there is one more: the
+    /// number of all selected samples.
     starts: Vec<u64>,
     /// `labels[i]` is the label in the new set for samples with the label `i`. `None` if labels don't change.
     labels: Option<Vec<u32>>,

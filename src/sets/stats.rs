@@ -14,10 +14,10 @@ use tonic_shard::{
 use crate::error::Result;
 use crate::text::digits;
 
-/// Maximum number of cells of a frame for which the JSON has the rate of each cell. For larger frames, the JSON has the
-/// mean rate of each row of cells.
+/// If a frame has at most this many cells, the JSON has the rate of each cell. If it has more, the JSON has the mean
+/// rate of each row of cells.
 const MOST_CELLS: u64 = 1 << 16;
-/// Maximum number of cells of a frame for which rates are computed. The limit saves memory: every thread needs a
+/// Rates are computed only if a frame has at most this many cells. The limit saves memory: every thread needs a
 /// counter for each cell.
 const MOST_COUNTED_CELLS: u64 = 1 << 23;
 
@@ -97,7 +97,7 @@ pub struct Stats {
     pub rates: Array3<f64>,
     /// Unit of `rates`: `Hz`, `events a frame`, or `share of frames` for float32 frames.
     pub rate_unit: &'static str,
-    /// Sum of the ledgers of all samples.
+    /// Sum of the ledgers of all samples. A ledger counts what happened to the events of a sample.
     pub ledger: Ledger,
 }
 

@@ -26,7 +26,7 @@ pub(crate) fn write_body(chunk: &Chunk, out: &mut Vec<u8>) {
     pad(out);
 }
 
-/// Appends the columns that come before the column `frame_sizes` to `out`. `counted` has the number of frames and the
+/// Appends to `out` the columns that come before the column `frame_sizes`. `counted` has the number of frames and the
 /// number of occupied cells of each sample.
 pub(crate) fn write_table(counted: &[(u32, u32)], table: &SampleTable, out: &mut Vec<u8>) {
     let u32_column = |out: &mut Vec<u8>, numbers: &mut dyn Iterator<Item = u32>| {
@@ -120,8 +120,8 @@ fn numbers_of<const N: usize>(column: &[u8]) -> impl Iterator<Item = [u8; N]> {
 /// Finds the columns in `body`, the decoded bytes of a chunk. Writes the start of each sample into `starts`, and one
 /// more item: the end of the last sample.
 ///
-/// `samples` is the number of samples in the chunk. It is an error if frame sizes, cells and counts would take more
-/// than `most` bytes unpacked. Doesn't check cells, labels, flags and ledgers.
+/// `samples` is the number of samples in the chunk. Returns an error if the unpacked frame sizes, cells and counts
+/// would take more than `most` bytes. Does not check cells, labels, flags and ledgers.
 pub(crate) fn locate(
     body: &[u8],
     layout: &SetLayout,

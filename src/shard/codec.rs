@@ -227,8 +227,8 @@ impl Decoder {
         stored.name.check_identity(stored.record, body)
     }
 
-    /// Like [`Decoder::decode`], but leaves cells and counts packed. Doesn't check whether cells are inside the frame:
-    /// unpacking does.
+    /// Like [`Decoder::decode`], but leaves cells and counts packed. Does not check whether cells are inside the
+    /// frame. They are checked when they are unpacked.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`].
@@ -331,8 +331,8 @@ pub(crate) fn check_samples(
     Ok(())
 }
 
-/// Checks that `label` is [`NO_LABEL`] or below `classes`. `i` is the index of the sample in its chunk of `samples`
-/// samples, for the error.
+/// Checks that `label` is [`NO_LABEL`] or below `classes`. For the error, `i` is the index of the sample in its
+/// chunk, and `samples` is the number of samples in the chunk.
 pub(crate) fn check_label(name: ChunkName<'_>, samples: usize, i: usize, label: u32, classes: usize) -> Result<()> {
     if label == NO_LABEL || (label as usize) < classes {
         return Ok(());

@@ -97,8 +97,8 @@ pub struct SourceFile {
     pub bytes: u64,
     /// Number of the set's samples that come from this file.
     pub samples: u64,
-    /// Index, in the recording, of the first sample that the set has from this recording. `None` in a whole set, and in
-    /// parts that earlier versions of this program made.
+    /// Index of the first sample that the set has from this recording, counted from the start of the recording.
+    /// `None` in a whole set, and in parts that earlier versions of this program made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_sample: Option<u64>,
     /// BLAKE3 hash of the file.

@@ -26,13 +26,13 @@ pub(crate) fn vet_together(place: &Path, files: &[PathBuf], options: &SourceOpti
 
 /// Two numbers are about equal if their base-10 logarithms differ by less than this.
 const NEAR: f64 = 0.7;
-/// A warning is given only if the recordings of about the usual duration are at least this many times as many as all
-/// others.
+/// A warning is given only if the number of recordings with about the usual duration is at least this many times the
+/// number of all other recordings.
 const MOST_ODD: usize = 2;
 
-/// Finds a recording that seems to have another time unit than the others: it has about as many events, but its
-/// duration is about a thousand or a million times longer or shorter. Returns a warning for the user. Compares only
-/// recordings that are a single sample and were read.
+/// Finds a recording that seems to have another time unit than the others, and returns a warning for the user. Such a
+/// recording has about as many events as the others, but its duration is about a thousand or a million times longer
+/// or shorter. Compares only recordings that are a single sample and were read.
 pub(crate) fn odd_unit<'a>(recordings: impl Iterator<Item = &'a Recording>) -> Option<String> {
     struct Read<'a>(&'a Recording, f64, f64);
     let read = recordings.filter_map(|recording| Some((recording, recording.lasts()?, recording.events().ok()?)));

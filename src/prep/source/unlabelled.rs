@@ -2,8 +2,9 @@
 
 use crate::time_unit::TimeUnit;
 
-/// How many events of a recording are in no sample, because they are outside the intervals in a table of labels. If the
-/// recording is cut into pieces of equal duration, an event is in a sample if it is in a piece that has a label.
+/// How many events of a recording are in no sample. If samples are the intervals in a table of labels, these are the
+/// events outside all intervals. If samples are pieces of equal duration, these are the events in pieces without a
+/// label.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Unlabelled {
     /// Number of events that are in no sample.

@@ -1,7 +1,8 @@
 //! Tonic's `EventDownsampling`: each output pixel sums the events of several input pixels and emits new events.
 //!
-//! In the ledger, all input events count as filtered, and `events_in` counts both the input and the output events. So
-//! each event, input or output, is counted exactly once.
+//! A sample's ledger counts what happened to its events. All input events of this transform count as filtered there,
+//! and `events_in` counts both the input events and the output events. So each event, input or output, is counted
+//! exactly once.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,8 +14,9 @@ use crate::transform::rule::{EventTransform, TimeSpan};
 use crate::transform::space::{check_target, check_target_within, spatial_factors};
 use tonic_shard::Ledger;
 
-/// Maximum number of emitted events per sample. So many events take about a gigabyte. If `noise_threshold` is 0, this
-/// is also the maximum of the number of steps times the number of output pixels.
+/// Maximum number of emitted events per sample. So many events take about a gigabyte. If `noise_threshold` is 0,
+/// every output pixel fires at every step. The number of steps times the number of output pixels must then be at most
+/// this number too.
 const MAX_EVENTS: u64 = 1 << 26;
 
 /// Tonic's `EventDownsampling`, from Ghosh et al. 2023, "Insect-inspired Spatio-temporal Downsampling of Event-based
@@ -32,8 +34,8 @@ pub struct EventDownsampling {
     /// Duration of a time step, in milliseconds.
     pub dt: f64,
     /// An output pixel fires when it has at least this many more events of one polarity than of the other. With 0,
-    /// every output pixel fires at every step: the polarity with more events, or both polarities if they have the same
-    /// number.
+    /// every output pixel fires at every step. It then emits an event of the polarity that has more events, or an
+    /// event of each polarity if they have the same number of events.
     #[serde(default)]
     pub noise_threshold: u32,
     /// Number of integrator steps in each step of `dt`. Only allowed with [`Method::Differentiator`]. `None` means 2.
@@ -233,8 +235,8 @@ impl Differences {
         Ok(())
     }
 
-    /// Ends the current frame. Unless this is frame 0, calls `emit` with the index of the previous frame, and with the
-    /// pixels and polarities that have more spikes in the current frame than in the previous one.
+    /// Ends the current frame. If this is not frame 0, calls `emit` with the index of the previous frame, and with
+    /// the pixels and polarities that have more spikes in the current frame than in the previous one.
     fn finish(&mut self, mut emit: impl FnMut(u64, Grown<'_>) -> Checked) -> Checked {
         self.spikes.sort_unstable();
         if self.frame == 0 { Ok(()) } else { emit(self.frame - 1, Grown { now: &self.spikes, before: &self.before }) }

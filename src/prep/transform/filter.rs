@@ -1,4 +1,4 @@
-//! Transforms that drop single events, or all events of a pixel. The results match Tonic's event for event. Comments
+//! Transforms that drop single events, or all events of a pixel. The results are exactly those of Tonic. Comments
 //! mark rules of Tonic that look like mistakes.
 
 use ndarray::Array2;
@@ -34,12 +34,12 @@ fn filter(events: &mut Events, ledger: &mut Ledger, mut keep: impl FnMut(&Events
     ledger.filtered += (before - events.len()) as u64;
 }
 
-/// Tonic's `Denoise`: drops an event if none of the four neighbouring pixels had an event within `filter_time` before
-/// it.
+/// Tonic's `Denoise`: drops an event if none of its four neighbouring pixels had an event during the last
+/// `filter_time` microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Denoise {
-    /// Microseconds after an event in which events of its four neighbouring pixels are kept.
+    /// For this many microseconds after an event, events of its four neighbouring pixels are kept.
     pub filter_time: f64,
 }
 

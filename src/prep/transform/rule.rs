@@ -12,8 +12,8 @@ pub(crate) type TimeSpan = (i64, i64);
 /// A transform with its parameters: checks them, computes the size of the sensor after the transform, and changes
 /// events.
 pub(crate) trait EventTransform {
-    /// Checks that the parameters are valid for any sensor. The place of a fault is the name of the parameter, or empty
-    /// if several parameters can be the cause.
+    /// Checks that the parameters are valid for any sensor. If a parameter is wrong, the field `place` of the fault
+    /// is the name of the parameter. If several parameters can be the cause, the field is empty.
     fn check(&self) -> Checked {
         Ok(())
     }
@@ -22,17 +22,18 @@ pub(crate) trait EventTransform {
         Ok(())
     }
 
-    /// Parameter `sensor_size`, (W, H, P). `None` if the recipe or the transform doesn't have it.
+    /// Returns the parameter `sensor_size`, (W, H, P). `None` if the transform has no such parameter, or if the
+    /// recipe does not give it.
     fn sensor_size(&self) -> Option<[u32; 3]> {
         None
     }
 
-    /// Sensor size of the output events, for input events of `sensor`.
+    /// Returns the sensor size of the output events. `sensor` is the sensor size of the input events.
     fn sensor_after(&self, sensor: SensorSize) -> SensorSize {
         sensor
     }
 
-    /// Time span of the output events, for input events in `span`. `None` means unknown.
+    /// Returns the time span of the output events. `span` is the time span of the input events. `None` means unknown.
     fn span_after(&self, span: Option<TimeSpan>) -> Option<TimeSpan> {
         span
     }
@@ -51,7 +52,7 @@ pub(crate) trait EventTransform {
 /// A function that transforms the next events of a sample and counts dropped events in the ledger.
 pub(crate) type BlockStep<'a> = Box<dyn FnMut(&mut Events, &mut Ledger) -> Checked + 'a>;
 
-/// Makes the [`BlockStep`] of a transform that treats each event without regard to other events.
+/// Makes the [`BlockStep`] of a transform for which the result of an event does not depend on other events.
 pub(super) fn each_by_itself(transform: &impl EventTransform, sensor: SensorSize) -> BlockStep<'_> {
     Box::new(move |events, ledger| transform.apply(events, sensor, ledger))
 }

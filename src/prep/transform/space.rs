@@ -35,7 +35,7 @@ impl CenterCrop {
         ],
     };
 
-    /// Number that is subtracted from each coordinate. Negative if the sensor grows.
+    /// Returns the number that is subtracted from each coordinate. It is negative if the sensor grows.
     fn offset(before: u32, after: u32) -> i64 {
         (i64::from(before) - i64::from(after)).div_euclid(2)
     }

@@ -49,9 +49,8 @@ const BLOCK: usize = 1024;
 /// A block of times is calm if no step goes back and all steps are below this power of two, in microseconds. A step is
 /// the difference between the times of an event and the event before.
 const CALM: u64 = 1 << 10;
-/// Bounds in microseconds of the length up to which a step back is small. This length is an eighth of the recording's
-/// duration. If the eighth is outside the bounds, the nearer bound is used. A small step back always counts as
-/// jitter.
+/// A step back is small if it is at most an eighth of the recording's duration. This eighth is limited to these
+/// bounds, in microseconds. A small step back always counts as jitter.
 const SMALL: (i64, i64) = (1_000, 100_000);
 /// If more than this many events in order follow a step back, the times are no longer expected to return to where
 /// they were before it. In a recording of fewer than 1,024 events, a sixteenth of the number of events is used
@@ -89,8 +88,8 @@ pub(crate) struct Clock {
     /// The run (consecutive events that belong together) before the current one. `None` if the times are no longer
     /// expected to return to it.
     left: Option<Run>,
-    /// The last large jump ahead. `None` if there was none, or if the times stepped back from the jump to where they
-    /// were before.
+    /// The last large jump ahead. `None` if there was none, or if the times have stepped back to where they were
+    /// before the jump.
     leap: Option<Leap>,
     jitter: Jitter,
     turns: Turns,
@@ -170,8 +169,8 @@ impl Clock {
         }
     }
 
-    /// Counts events without a time. The next call of [`Clock::see`] gets a time for each of them too, which has no
-    /// meaning. `missing` has the indices of these events in that call, counted from 0.
+    /// Counts events without a time. `missing` has the indices of these events in the slice of times that the next
+    /// call of [`Clock::see`] gets.
     pub(crate) fn miss(&mut self, missing: &[usize]) {
         if let Some(&first) = missing.first() {
             let (at, before) = self.missing.unwrap_or((self.seen + first as u64, 0));

@@ -1,5 +1,5 @@
-//! How the times of a recording are read: in which unit, for which range of events, and with which wraps of the clock
-//! undone. A clock wraps when it starts again from its lowest value after its highest.
+//! How the times of a recording are read: in which unit, for which range of events, and whether wraps of the clock
+//! are undone. A clock wraps when it starts again from its lowest value after its highest.
 
 use std::ops::Range;
 
@@ -31,15 +31,15 @@ pub(crate) struct Timeline {
     pub skipped: u64,
     /// Number of the file's events outside the range of events that the user gave.
     pub left_out: u64,
-    /// Index of the first event that is used, in the stored columns.
+    /// Index of the first used event in the stored columns.
     base: u64,
     /// The wraps of the clock that are undone when times are read.
     wrap: Option<Wrap>,
 }
 
 impl Timeline {
-    /// Makes a timeline with the settings of the options. Times are in the unit of the options, or else in `unit`.
-    /// `note` is a note for the user about the unit.
+    /// Makes a timeline with the settings of the options. If the options have a unit, times are in this unit.
+    /// Otherwise, they are in `unit`. `note` is a note for the user about the unit.
     pub(crate) fn new(options: &SourceOptions, unit: TimeUnit, note: Option<String>) -> Timeline {
         Timeline {
             unit: options.time_unit.unwrap_or(unit),
@@ -94,8 +94,8 @@ impl Timeline {
         self.wrap = wrap;
     }
 
-    /// Returns a copy of this timeline for times whose wraps were undone already. If such times wrap again, that is an
-    /// error.
+    /// Returns a copy of this timeline for times in which the wraps were undone already. If such times wrap once
+    /// more, the checks that use the copy return an error.
     pub(crate) fn unwrapped(&self) -> Timeline {
         Timeline { unwrap: false, ..self.clone() }
     }

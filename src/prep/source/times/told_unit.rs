@@ -63,9 +63,9 @@ pub(crate) struct Told {
     of_times: bool,
 }
 
-/// Returns the unit of the times in the field `field` of the HDF5 dataset `dataset`. Also returns a note for the user,
-/// if there is one. The unit comes from an attribute or from the name of the field. If neither gives a unit, it is
-/// `usual`. `given` is the unit that the user gave. It changes only the note and the errors.
+/// Returns the unit of the times in the field `field` of the HDF5 dataset `dataset`. Also returns a note for the
+/// user, if there is one. The unit comes from an attribute or from the name of the field. If neither gives a unit,
+/// returns `usual`. `given` is the unit that the user gave. It has an effect on the note and the errors only.
 ///
 /// # Errors
 /// Errors of [`Told::unit`].
@@ -86,10 +86,10 @@ pub(crate) fn told_unit(
     Ok((unit, (!notes.is_empty()).then(|| notes.join("; "))))
 }
 
-/// Finds the clock's ticks per second in `own`, the attributes of the dataset of times. Returns the unit that they
-/// give: microseconds for 1e6 ticks, nanoseconds for 1e9 ticks. They give no unit for times that are not in
-/// microseconds by default (`usual`). Also returns notes about a number of ticks that is not used, about an offset and
-/// about a factor. If the user gave the unit (`given`), there is no note about ticks.
+/// Searches `own`, the attributes of the dataset of times, for the clock's ticks per second. Returns the unit that
+/// the number of ticks gives: microseconds for 1e6 ticks, nanoseconds for 1e9 ticks. If `usual`, the default unit of
+/// the times, is not microseconds, the number gives no unit. Also returns notes about a number of ticks that is not
+/// used, about an offset and about a factor. If the user gave the unit (`given`), there is no note about ticks.
 fn rate_and_notes(own: &[Entry], given: Option<TimeUnit>, usual: TimeUnit) -> (Option<Told>, Vec<String>) {
     let named = |names: &'static [&str]| {
         let is = |entry: &&Entry| names.iter().any(|name| entry.name.eq_ignore_ascii_case(name));
@@ -129,7 +129,8 @@ impl Told {
         Told { name, place, text: Some(text), us, of_times: true }
     }
 
-    /// Returns what the name of a field of times says about their unit. `None` if it ends in no unit.
+    /// Returns what the name of a field of times says about the unit of the times. `None` if the name does not end in
+    /// a unit.
     pub(crate) fn by_name(field: &str) -> Option<Told> {
         let (unit, place) = (unit_in_name(field)?, format!("the name of {field}"));
         let (text, us) = (Some(unit.name().into()), Some(unit.microseconds()));
@@ -199,10 +200,10 @@ fn groups(dataset: &str) -> impl Iterator<Item = &str> {
     slashes.filter(|&at| at > 0).map(|at| &dataset[..at]).chain(["/"])
 }
 
-/// Finds the unit of times in `entries`, the entries of one dataset or group. An entry gives a unit. If no entry does,
-/// an entry can give the length of a tick. If another entry gives a factor, such as `scale_factor`, the unit is
-/// multiplied by it. `of_dataset` is true for entries of the dataset of times, and false for entries of a group that
-/// contains it.
+/// Finds the unit of times in `entries`, the entries of one dataset or group. Takes the unit that an entry gives. If
+/// another entry gives a factor, such as `scale_factor`, the unit is multiplied by this factor. If no entry gives a
+/// unit, takes the length of a tick from an entry. `of_dataset` is true for entries of the dataset of times, and
+/// false for entries of a group that contains this dataset.
 pub(crate) fn find(entries: Vec<Entry>, of_dataset: bool) -> Option<Told> {
     let of_words = |entry: &Entry, words: &[&str], alone: &[&str]| {
         let name = entry.name.to_lowercase().replace(['-', ' '], "_").replace("_of_", "_");
@@ -247,8 +248,8 @@ pub(crate) fn find(entries: Vec<Entry>, of_dataset: bool) -> Option<Told> {
     })
 }
 
-/// Reads the length of a tick from an entry: a time with a unit, or a number, which counts seconds. `names_times` is
-/// whether the name of the entry has a word for times. `of_dataset` is whether the entry belongs to the dataset of
+/// Reads the length of a tick from an entry. The entry has a time with a unit, or a number of seconds. `names_times`
+/// is whether the name of the entry has a word for times. `of_dataset` is whether the entry belongs to the dataset of
 /// times. Returns `None` if the entry says nothing, or if it is probably about something else, such as the resolution
 /// of a sensor.
 fn tick(entry: &Entry, names_times: bool, of_dataset: bool) -> Option<Told> {
@@ -274,8 +275,8 @@ fn attributes(place: &Location, name: &str) -> Vec<Entry> {
     names.into_iter().map(entry).collect()
 }
 
-/// Returns the value of an attribute that is one number, as text. If the name of the attribute ends in `base`, the
-/// value can also be a fraction, given by two numbers such as (1, 1000000).
+/// Returns the value of an attribute as text, if the value is one number. If the name of the attribute ends in
+/// `base`, the value can also be two numbers such as (1, 1000000), which are a fraction.
 fn attribute_number(attribute: &Attribute, name: &str) -> Option<String> {
     let numbers = if attribute.size() <= 2 { attribute.read_raw::<f64>().ok()? } else { return None };
     match numbers[..] {

@@ -144,9 +144,9 @@ impl RowClocks {
         })
     }
 
-    /// Checks that a row lasts at least a millisecond. A shorter row gets a note if the unit is given and the row has
-    /// at least [`COUNTED`] events. It is an error if the unit is only assumed and the row has at least [`FEW`]
-    /// events. A row in which all events have the same stored time is accepted.
+    /// Checks that a row lasts at least a millisecond. If a shorter row has at least [`COUNTED`] events and the user
+    /// gave the unit, the row gets a note. If a shorter row has at least [`FEW`] events and the unit is only assumed,
+    /// that is an error. A row in which all events have the same stored time is accepted.
     fn vet_brief(&self, sample: u64, times: &Times, row: Range<usize>) -> Result<()> {
         let valid = || row.clone().filter_map(|i| times.get(i));
         let lasts = valid().max().unwrap_or(0).saturating_sub(valid().min().unwrap_or(0));
@@ -233,8 +233,8 @@ fn place_of(sample: u64) -> String {
     format!("sample {sample}: times")
 }
 
-/// Returns the kind of the fault in a row, such as `a gap`, and the events that the error suggests to remove. `None`
-/// for errors of other kinds.
+/// Returns the kind of the fault in a row, such as `a gap`, and the events that the error suggests to remove. Returns
+/// `None` if the error is not about the clock of a row.
 fn row_fault(error: &Error) -> Option<(&str, &RowEvents)> {
     match error {
         Error::ClockTrouble { got, remedy: ClockRemedy::OfRows { rows, .. }, .. } => {
@@ -244,8 +244,8 @@ fn row_fault(error: &Error) -> Option<(&str, &RowEvents)> {
     }
 }
 
-/// Returns the events of a row that are not of the first clock. `times` are the times of all events of the row in
-/// microseconds.
+/// Returns the events of a row that do not belong to the clock with the most events. `times` are the times of all
+/// events of the row in microseconds.
 fn outside(scatter: &Scatter, times: &[i64]) -> Vec<EventRange> {
     let Some(&(low, high, _)) = scatter.clocks.first() else { return Vec::new() };
     let mut ranges: Vec<EventRange> = Vec::new();

@@ -33,8 +33,7 @@ const BRIEF: i64 = 50_000;
 /// many microseconds. If it seems to be shorter, the user is warned about the unit. It is no error, because cameras
 /// that count nanoseconds make such recordings too.
 const MOMENT: i64 = 1_000_000;
-/// Share of the times. If at least this share has fractions, the times do not come from a clock that counts
-/// microseconds.
+/// If at least this share of the times has fractions, the times do not come from a clock that counts microseconds.
 const MANY_FRACTIONS: f64 = 0.25;
 /// A recording with fewer than [`FEW`] events is searched for times with fractions only if it seems too short: shorter
 /// than this many microseconds, or shorter than 1 us per event.
@@ -44,8 +43,8 @@ const TICKS: i64 = 10;
 const MOST_GAPS: usize = 8;
 /// The user is warned of an implausible duration only if the recording or sample has at least this many events.
 pub(crate) const COUNTED: u64 = 10;
-/// The kind of the warnings about a recording or sample whose duration is implausible in the unit that was given.
-/// Callers can drop these warnings if all recordings or samples have them.
+/// Text in every warning about a recording or sample whose duration is implausible in the unit that the user gave.
+/// Callers recognise these warnings by this text, and can drop them if all recordings or samples have one.
 pub(crate) const TOO_SHORT: &str = "times in another unit";
 /// The type of the stored times can be too coarse. The user is warned if neighbouring numbers of this type are further
 /// apart than this, in microseconds. The constant is a hundredth of the usual time window of a camera.
@@ -213,7 +212,7 @@ fn coarse(stream: &EventStream, found: &Findings) -> Option<String> {
 }
 
 /// Returns a warning if a recording lasts less than a millisecond or more than a day in the unit that was given. The
-/// warning is of the kind [`TOO_SHORT`].
+/// warning contains the text [`TOO_SHORT`].
 fn odd_length(stream: &EventStream, found: &Findings) -> Option<String> {
     let (low, high) = found.extent.filter(|_| stream.time.unit_given && stream.time.left_out == 0)?;
     let (lasts, unit) = (high.saturating_sub(low), stream.time.unit);

@@ -31,7 +31,7 @@ struct Cluster {
     low: i64,
     high: i64,
     events: u64,
-    /// Index in the file of the cluster's first event.
+    /// Index of the cluster's first event.
     first: u64,
     /// Time of the last event that was added.
     latest: i64,
@@ -51,7 +51,7 @@ pub(crate) struct Scatter {
     pub clocks: Vec<(i64, i64, u64)>,
     /// Number of all events that do not belong to the first of `clocks`.
     pub others: u64,
-    /// Index in the file of the first event that does not belong to the first of `clocks`.
+    /// Index of the first event that does not belong to the first of `clocks`.
     pub at: u64,
     /// Length in microseconds of the hole (a range without times) next to the times of the first of `clocks`. If
     /// these times have a hole on both sides, the length of the shorter hole.

@@ -69,8 +69,8 @@ impl Clock {
         self.seen >= FEW && self.segments.are_swapped(self.span() / self.seen as i64)
     }
 
-    /// Returns whether some events are out of order by more than a minute, although the packets are in order and the
-    /// recording does not consist of packets with two halves.
+    /// Returns whether some events are out of order by more than a minute. Returns `false` if packets in the wrong
+    /// order, or packets with two halves, explain that.
     fn is_late(&self, usual: &Usual) -> bool {
         let most = usual.mean.saturating_mul(100).max(MINUTE);
         self.jitter.largest > most && self.has_order() && !self.is_swapped() && !self.packets.are_all(self.span())
@@ -162,8 +162,8 @@ impl Clock {
         }
     }
 
-    /// Returns a certain wrap and a doubtful wrap, in this order. At most one of them is there. `faulty` is whether
-    /// the clock has another fault, which a wrap may explain.
+    /// Returns a certain wrap and a doubtful wrap, in this order. At least one of the two is `None`. `faulty` is
+    /// whether the clock has another fault, which a wrap may explain.
     fn judge_wrap(&self, faulty: bool) -> (Option<Wrap>, Option<Wrap>) {
         let ends = (self.first.first().copied().unwrap_or(0), self.previous);
         match self.turns.wrap(self.unit, self.seen, (self.low, self.high), ends) {

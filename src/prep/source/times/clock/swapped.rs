@@ -6,8 +6,8 @@
 const APART: i64 = 250_000;
 /// Maximum number of segments of a recording that are kept. A segment is consecutive events with times near each other.
 const LISTED: usize = 256;
-/// A packet is recognised as being in the wrong order only if it lasts at least as long as this many times the
-/// tolerance (see [`TOLERANCE`]).
+/// A packet is recognised as being in the wrong order only if its duration is at least this many times the tolerance
+/// (see [`TOLERANCE`]).
 const LONG: i64 = 8;
 /// Bounds of the tolerance, in microseconds. If the time between the end of a packet and the start of another packet
 /// is at most the tolerance, there is no gap between them.
