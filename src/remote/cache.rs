@@ -36,9 +36,9 @@ const LOOK: Duration = Duration::from_millis(200);
 pub struct Cache {
     /// Folder of the cache.
     pub dir: PathBuf,
-    /// Maximum size of the cache in bytes. If a set doesn't fit when it is opened, the sets that were not used for the
-    /// longest time are removed first. Chunks that still don't fit are fetched from the server each time that they are
-    /// read.
+    /// Maximum size of the cache in bytes. If a set that is opened does not fit, the sets that were not used for the
+    /// longest time are removed first. Chunks that still do not fit are fetched from the server each time that they
+    /// are read.
     pub limit: u64,
 }
 
@@ -191,7 +191,7 @@ impl CachedShard {
     }
 }
 
-/// A shard that is shared by the threads that read its chunks and the threads that fetch them ahead.
+/// A shard that is shared by two kinds of threads: those that read its chunks, and those that fetch chunks ahead.
 #[derive(Debug)]
 struct Handle(Arc<CachedShard>);
 

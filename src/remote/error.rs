@@ -43,7 +43,7 @@ pub enum Error {
         url: String,
         /// Id of the set that was asked for.
         expected: Id,
-        /// Id of the set that is there.
+        /// Id of the set that the URL has instead.
         got: Id,
     },
     /// While this process sent a set, another process made its own set the latest one at the URL.
@@ -68,7 +68,7 @@ pub enum Error {
     },
 }
 
-/// Converts the error for functions that read sets: they return [`ShardError`], wherever the set is.
+/// Converts an error of a server to a [`ShardError`]. Functions that read sets return this type, wherever the set is.
 impl From<Error> for ShardError {
     fn from(error: Error) -> ShardError {
         match error {

@@ -82,8 +82,8 @@ impl Latest {
         }
     }
 
-    /// Returns the content of `latest.json` with `id` as the latest set. `before` is the content so far, and its latest
-    /// set becomes an older one.
+    /// Returns the content of `latest.json` with `id` as the latest set. `before` is the content so far. The set that
+    /// was the latest one in `before` becomes an older one.
     pub(crate) fn with(before: Option<Latest>, id: Id) -> Latest {
         let mut older = before
             .as_ref()

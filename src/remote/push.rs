@@ -147,8 +147,8 @@ fn is_complete(set: &RemoteSet) -> Result<bool> {
     Ok(true)
 }
 
-/// Sends the shards of a set that `folder` lacks. `donor` is the latest set on the server so far: shards that it has
-/// too are copied from it by the server.
+/// Sends the shards of a set that `folder` lacks. `donor` is the latest set on the server so far. If `donor` has a
+/// shard too, the server copies this shard from it.
 fn send(set: &ShardSet, folder: &Store, donor: Option<&RemoteSet>, verbosity: Verbosity) -> Result<Pushed> {
     let manifest: &Manifest = set.manifest();
     let progress = Progress::start(verbosity, "push", manifest.stored_bytes(), "B");

@@ -52,8 +52,8 @@ pub(crate) struct Store {
     whole_only: Arc<AtomicBool>,
 }
 
-/// The version of an object that was read. A later write uses it to check that the object wasn't replaced in the
-/// meantime.
+/// The version that an object had when it was read. A later write uses this version to check that the object was not
+/// replaced in the meantime.
 #[derive(Clone, Debug)]
 pub(crate) struct Version {
     tags: UpdateVersion,
@@ -346,9 +346,9 @@ impl Store {
         }
     }
 
-    /// Replaces an object with `content`, but only if it still has the version `before`. If `before` is `None`, creates
-    /// the object, but only if it doesn't exist yet. Returns `false`, and writes nothing, if another process has
-    /// changed or created the object in the meantime.
+    /// Replaces an object with `content`, but only if the object still has the version `before`. If `before` is
+    /// `None`, creates the object, but only if it does not exist yet. If another process has changed or created the
+    /// object in the meantime, writes nothing and returns `false`.
     pub(crate) fn swap(&self, name: &str, before: Option<&Version>, content: Bytes) -> Result<bool> {
         if let Some(dir) = &self.directory {
             let before = before.map(|version| &version.content[..]);

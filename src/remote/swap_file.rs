@@ -14,9 +14,10 @@ use crate::text::KEPT;
 /// Maximum number of times that the directory is made again after `prune` has removed it.
 const TRIES: usize = 3;
 
-/// Replaces the file `name` with `content`, but only if it still has the content `before`. If `before` is `None`,
-/// creates the file, but only if it doesn't exist yet. Returns `false`, and writes nothing, if the file has another
-/// content. Each process that writes takes the directory's lock, and waits for the process that holds it.
+/// Replaces the file `name` with `content`, but only if the file still has the content `before`. If `before` is
+/// `None`, creates the file, but only if it does not exist yet. If the file has another content, writes nothing and
+/// returns `false`. Each process that writes takes the lock of the directory. If another process holds the lock, it
+/// waits.
 pub(crate) fn swap_file(
     dir: &Path,
     name: &str,

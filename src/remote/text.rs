@@ -85,8 +85,8 @@ pub(crate) fn reason(error: &dyn Error) -> String {
     }
 }
 
-/// Returns the HTTP status of an answer, with the error code and message if an object store has sent it. Leaves out all
-/// other text of the answer.
+/// Returns the HTTP status of an answer. If an object store has sent an error code and a message, they follow the
+/// status. Leaves out all other text of the answer.
 fn answer_of_server(answer: &str) -> String {
     let (status, page) = answer.split_once(": ").unwrap_or((answer, ""));
     let field = |name: &str| Some(page.split_once(&format!("<{name}>"))?.1.split_once('<')?.0);

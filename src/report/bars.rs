@@ -149,7 +149,8 @@ pub(crate) fn power(decade: i32) -> String {
 }
 
 /// Formats a number for people, with commas between thousands: 0.123, 4.56, 78.9, 12,345. Numbers below 1 get three
-/// decimal places. Larger numbers get three significant digits, or their whole integer part if that has more digits.
+/// decimal places. Larger numbers get three significant digits. If their integer part has more than three digits, all
+/// digits of this part are kept.
 pub fn figures(value: f64) -> String {
     let places = match value.abs() {
         v if v >= 100.0 => 0,

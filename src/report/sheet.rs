@@ -9,8 +9,8 @@ use plotters_backend::{BackendColor, BackendCoord, BackendStyle, BackendTextStyl
 /// Pixels of the finished image per unit of the SVG, in each direction. With 2, the image is sharp on high-density
 /// screens.
 const SCALE: u32 = 2;
-/// The image is first drawn this many times wider and higher, then reduced. This places letters and lines more exactly,
-/// because the library plotters puts them on whole pixels.
+/// The image is first drawn this many times wider and higher, and then reduced. The library plotters puts letters and
+/// lines on whole pixels, so they are placed more exactly in a larger image.
 const OVERSAMPLING: u32 = 2;
 const DRAWN: u32 = SCALE * OVERSAMPLING;
 /// Corrections of text in the image, so that the text looks the same as in the SVG: a factor for the font size, and a

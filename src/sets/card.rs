@@ -11,8 +11,8 @@ use crate::stats::stats;
 
 /// Maximum number of rows of a table.
 const MOST_ROWS: usize = 200;
-/// Start of the last line of a card that this program has written. It is followed by a hash of the text above, which
-/// shows whether somebody has changed the card by hand.
+/// Start of the last line of a card that this program has written. The rest of the line is a hash of the text above
+/// the line. The hash shows whether somebody has changed the card by hand.
 const SEAL: &str = "<!-- written by tonic-prep card, blake3 ";
 
 /// What the user says about a set in its card. The rest of the card comes from the manifest and the samples.

@@ -10,7 +10,8 @@ use tonic_shard::{
 use crate::error::Result;
 use crate::text::digits;
 
-/// Names of the fields of a set's description that say how samples are stored, not what they contain.
+/// Names of those fields of a set's description that say how samples are stored. All other fields say what the
+/// samples contain.
 const LAYOUT: [&str; 2] = ["chunk_samples", "counts"];
 
 /// The differences between two sets, a and b.

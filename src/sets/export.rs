@@ -14,7 +14,7 @@ use crate::range::check_range;
 /// The arrays that an export wrote.
 #[derive(Clone, Debug)]
 pub struct Exported {
-    /// The samples that were written, as indices in the set that they come from.
+    /// Indices of the samples that were written. They are indices in the set from which the samples come.
     pub samples: Range<u64>,
     /// Size of all files in bytes.
     pub bytes: u64,

@@ -73,8 +73,8 @@ fn describe(sets: &[ShardSet], selection: &Selection<'_>, sources: Option<Vec<So
     }
 }
 
-/// Returns the first set that has the most frequent value of `key`. All sets are compared with this set. If the first
-/// set is the one that differs from the others, errors then name the first set.
+/// Returns the first set that has the most frequent value of `key`. Each set is compared with this set, and errors
+/// name the set that differs from it.
 fn usual<K: PartialEq>(sets: &[ShardSet], key: impl Fn(&ShardSet) -> K) -> &ShardSet {
     let keys: Vec<K> = sets.iter().map(key).collect();
     let count = |i: usize| keys.iter().filter(|key| **key == keys[i]).count();
@@ -84,7 +84,7 @@ fn usual<K: PartialEq>(sets: &[ShardSet], key: impl Fn(&ShardSet) -> K) -> &Shar
 }
 
 /// Returns an error if a part has other settings or another list of recordings than most parts. Parts that an earlier
-/// version made have no settings and are not checked.
+/// version of this program made have no settings and are not checked.
 fn check_settings(sets: &[ShardSet]) -> Result<()> {
     let usual = usual(sets, |set| set.manifest().settings.clone());
     let settings = &usual.manifest().settings;
@@ -113,11 +113,12 @@ fn linked<'a>(descriptions: impl Iterator<Item = &'a SetDescription>) -> Vec<Lin
 }
 
 /// Joins the lists of source files of all parts, in the order of the parts. A recording that is divided among parts
-/// is listed once. Returns `None` if an earlier version made the parts: their lists then name all recordings of the
-/// whole set.
+/// is listed once. Returns `None` if an earlier version of this program made the parts. The list of each such part
+/// has all recordings of the whole set.
 ///
-/// A part must begin at the start of a recording, or where the part before it ended. If it does not, the error names
-/// one of these two parts: the one whose recording is listed by fewer parts.
+/// Each part must begin at the start of a recording, or where the part before it ended. If a part does not, the error
+/// names this part. If fewer parts list the last recording of the part before, the error names the part before
+/// instead.
 fn joined(sets: &[ShardSet]) -> Result<Option<Vec<SourceFile>>> {
     let words = |source: &SourceFile, sample: u64| format!("sample {sample} of {} ({:.8})", source.name, source.blake3);
     let listed = || sets.iter().flat_map(|set| &set.manifest().description.sources);

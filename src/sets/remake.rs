@@ -9,11 +9,12 @@ use tonic_shard::{LinkedFile, Manifest, SourceFile};
 use crate::error::{BaseFault, Error, Result, ShardFault};
 use crate::repair::{Donor, Repaired, repair};
 
-/// Repairs the set in `dir` from `recordings`: the recordings that the set was converted from, in any order. `options`
-/// must be the options of the conversion. If they have no list of classes, the classes of the set are used.
+/// Repairs the set in `dir` from `recordings`: the recordings that the set was converted from, in any order.
+/// `options` must be the options of the conversion. If the options have no list of classes, the classes of the set
+/// are used.
 ///
 /// # Errors
-/// If the manifest is damaged, the error of reading it, because recordings cannot restore a manifest;
+/// The error of reading the manifest if the manifest is damaged, because recordings cannot restore a manifest;
 /// [`tonic_shard::Error::Mismatch`] if a recording or one of the set's linked files is missing; errors of opening
 /// recordings and of [`repair`].
 pub fn repair_from(

@@ -136,7 +136,7 @@ impl Output {
     /// Opens the output directory.
     ///
     /// # Errors
-    /// `Usage` if it is the directory of one of `sets`; the errors of [`OutputDir::open`].
+    /// `Usage` if the output directory is the directory of one of `sets`; the errors of [`OutputDir::open`].
     pub(crate) fn open(&self, sets: &[ShardSet]) -> Result<OutputDir> {
         let same =
             |dir: &Path| dir.canonicalize().is_ok_and(|dir| self.path.canonicalize().is_ok_and(|out| out == dir));
@@ -150,7 +150,7 @@ impl Output {
 /// Returns the software versions to record in the new set.
 ///
 /// If all `sets` have equal versions, and this program has the same version of zstd, the versions of `sets` are
-/// returned: this program then compresses to the same bytes. In all other cases, the versions of this program are
+/// returned. This program then compresses to the same bytes. In all other cases, the versions of this program are
 /// returned.
 pub(crate) fn tool_of(sets: &[ShardSet]) -> Tool {
     let this = Tool::this(sets.first().map_or(0, |set| set.manifest().description.tool.level));

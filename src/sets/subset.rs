@@ -21,7 +21,8 @@ pub struct Filter {
     pub classes: Vec<String>,
     /// Conditions on extra columns, all of which a sample must meet.
     pub conditions: Vec<Condition>,
-    /// Whether the new set lists only `classes`, with labels counted from 0. If false, it keeps all classes and labels.
+    /// Whether the new set lists only `classes`, with labels counted from 0. If false, the new set keeps all classes
+    /// and labels.
     pub renumber: bool,
 }
 

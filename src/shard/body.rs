@@ -1,5 +1,5 @@
 //! Writes and reads the decoded bytes of a chunk: its columns, one after another, before compression. FORMAT.md
-//! specifies these bytes. The functions that write trust their input; those that read check it.
+//! specifies these bytes. The functions that write trust their input. The functions that read check their input.
 
 use std::ops::Range;
 

@@ -201,8 +201,8 @@ impl Decoder {
         Decoder { decompressor, packed: None, stored: Vec::new() }
     }
 
-    /// Calls `work` with this decoder and its buffer for compressed bytes. The buffer is reused, so reading a chunk
-    /// rarely allocates memory.
+    /// Calls `work` with this decoder and with its buffer for compressed bytes. Every chunk uses the same buffer, so
+    /// reading a chunk rarely allocates memory.
     pub(crate) fn with_stored<T>(&mut self, work: impl FnOnce(&mut Decoder, &mut Vec<u8>) -> T) -> T {
         let mut stored = std::mem::take(&mut self.stored);
         let done = work(self, &mut stored);

@@ -179,7 +179,8 @@ pub enum ColumnBuf {
     F32(Vec<f32>),
 }
 
-/// Appends `number(n)` to `to` for each `n` in `from`. The compiler vectorizes this loop, but not `Vec::extend`.
+/// Appends `number(n)` to `to` for each `n` in `from`. The compiler vectorizes this loop. It does not vectorize
+/// `Vec::extend`.
 fn narrow<N: Copy + Default>(to: &mut Vec<N>, from: &[u32], number: impl Fn(u32) -> N) {
     let start = to.len();
     to.resize(start + from.len(), N::default());

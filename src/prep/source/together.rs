@@ -1,5 +1,5 @@
-//! Checks the time unit of recordings by comparing them. Recordings with too few events to be checked alone are checked
-//! together. A recording that seems to have another unit than the others is found.
+//! Checks the time unit of recordings by comparing the recordings. If they have too few events to be checked one by
+//! one, they are checked together. A recording that seems to have another unit than the others is found.
 
 use std::path::{Path, PathBuf};
 

@@ -34,8 +34,8 @@ pub struct EventDownsampling {
     /// Duration of a time step, in milliseconds.
     pub dt: f64,
     /// An output pixel fires when it has at least this many more events of one polarity than of the other. With 0,
-    /// every output pixel fires at every step. It then emits an event of the polarity that has more events, or an
-    /// event of each polarity if they have the same number of events.
+    /// every output pixel fires at every step. It then fires for the polarity that has more events. If both
+    /// polarities have the same number of events, it fires for both.
     #[serde(default)]
     pub noise_threshold: u32,
     /// Number of integrator steps in each step of `dt`. Only allowed with [`Method::Differentiator`]. `None` means 2.
@@ -48,7 +48,7 @@ pub struct EventDownsampling {
 #[serde(rename_all = "lowercase")]
 pub enum Method {
     /// A pixel emits an event when it has at least `noise_threshold` more events of one polarity than of the other.
-    /// After that, it counts from 0 again.
+    /// Then the pixel counts from 0 again.
     Integrator,
     /// A pixel emits an event when its integrator fires more often in a step of `dt` than in the previous step.
     Differentiator,

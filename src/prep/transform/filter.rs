@@ -193,8 +193,8 @@ impl EventTransform for DropPixel {
     }
 }
 
-/// Tonic's `RefractoryPeriod`: drops an event if the previous event of its pixel was at most `delta` earlier. This
-/// holds even if the previous event was dropped too.
+/// Tonic's `RefractoryPeriod`: drops an event if the previous event of its pixel was at most `delta` earlier. The
+/// previous event counts even if it was dropped too.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RefractoryPeriod {

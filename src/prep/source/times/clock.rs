@@ -56,7 +56,7 @@ const SMALL: (i64, i64) = (1_000, 100_000);
 /// they were before it. In a recording of fewer than 1,024 events, a sixteenth of the number of events is used
 /// instead, but at least [`ORDERED`].
 const SETTLED: u64 = 64;
-/// A step back near the end of a recording counts as jitter if it is short and only a few events follow it. It is
+/// If only a few events follow a short step back near the end of a recording, the step counts as jitter. A step is
 /// short if it is at most this many microseconds, and at most an eighth of the recording's duration.
 const LATE: i64 = 1_000_000;
 const HOUR: i64 = 60 * MINUTE;
@@ -71,7 +71,7 @@ pub(crate) struct Clock {
     /// The times can return from a run (consecutive events that belong together) to the run before it. After this
     /// number of events in order, that is no longer expected.
     settled: u64,
-    /// The first times of the recording, at most [`BLOCK`] of them.
+    /// The first times of the recording. At most [`BLOCK`] of them are kept.
     first: Vec<i64>,
     /// Number of events processed so far.
     seen: u64,
@@ -102,13 +102,14 @@ pub(crate) struct Clock {
     /// Steps back after which the times did not return. Each entry has the step, the run after the step, and the
     /// number of events in the run before the step. A run is consecutive events that belong together.
     resets: Vec<(Break, Run, u64)>,
-    /// The longest jumps of the times, at most [`LISTED`]: jumps ahead, and jumps back after which the times returned.
+    /// The longest jumps of the times: jumps ahead, and jumps back after which the times returned. At most [`LISTED`]
+    /// of them are kept.
     gaps: Vec<Break>,
     packets: Packets,
     segments: Segments,
     clusters: Clusters,
-    /// Blocks of consecutive events whose times are far behind those of the events around the block, at most
-    /// [`LISTED`]. Each entry has the jump to the block, and the number of events in the block.
+    /// Stray blocks: consecutive events whose times are far behind those of the events before and after the block. At
+    /// most [`LISTED`] of them are kept. Each entry has the jump to the block, and the number of events in the block.
     blocks: Vec<(Break, u64)>,
     /// Index of the first event without a time, and the number of events without a time. `None` if every event has a
     /// time.
@@ -265,8 +266,8 @@ impl Clock {
 
     /// Returns whether the current run is a stray block, and not a packet that came late. `depth` is how far the run
     /// is behind the times before it, in microseconds. A stray block is behind by more than [`LATE`], or all its
-    /// events have the same time, which is the lowest of the recording. A run is not a stray block if its events have
-    /// no order, or if its times fit into the last large jump ahead.
+    /// events have the lowest time of the recording. A run is not a stray block if its events have no order, or if
+    /// its times fit into the last large jump ahead.
     fn is_far(&self, depth: i64) -> bool {
         let Run { low, high, .. } = self.run;
         let fits = |leap: Leap| {

@@ -15,15 +15,15 @@ use crate::time_unit::TimeUnit;
 pub(crate) struct Timeline {
     /// Unit of the times in the file.
     pub unit: TimeUnit,
-    /// Whether the unit is certain, because the user or the data type gave it. It is then not checked against the
-    /// times.
+    /// Whether the unit is certain, because the user or the data type gave it. If it is certain, it is not checked
+    /// against the times.
     pub unit_given: bool,
     /// Whether wraps of the clock are undone.
     pub unwrap: bool,
     /// Whether times are taken as they are, even if the clock has faults.
     pub as_is: bool,
-    /// Describes the fractions in the times, if the recording is in memory and some of its times are not whole numbers.
-    /// Otherwise `None`.
+    /// If the recording is in memory and some of its times are not whole numbers, describes the fractions in these
+    /// times. Otherwise `None`.
     pub fractions: Option<Fractions>,
     /// Notes for the user about the unit.
     pub notes: Vec<String>,

@@ -12,11 +12,11 @@ use crate::source::columns::unit_in_name;
 use crate::source::hdf::{self, text_bytes};
 use crate::time_unit::TimeUnit;
 
-/// An entry gives the unit of times if its name is `unit` or `units`, alone or joined with one of these words, as in
-/// `time_unit`.
+/// The name of an entry that gives the unit of times is `unit` or `units`, alone or together with one of these words,
+/// as in `time_unit`.
 const OF_TIMES: [&str; 7] = ["", "t", "ts", "time", "times", "timestamp", "timestamps"];
-/// An entry gives the length of a tick if its name joins one of the words in [`OF_TIMES`] with one of these words, as
-/// in `time_base`.
+/// The name of an entry that gives the length of a tick has one of these words and one of the words in [`OF_TIMES`],
+/// as in `time_base`.
 const OF_TICKS: [&str; 6] = ["base", "scale", "scale_factor", "resolution", "tick", "ticks"];
 /// Words of [`OF_TICKS`] that can be the whole name of an entry that gives the length of a tick.
 const ALONE: [&str; 4] = ["scale_factor", "resolution", "tick", "ticks"];
@@ -45,7 +45,8 @@ pub(crate) struct Entry {
     pub(crate) name: String,
     /// Description of the entry for messages.
     pub(crate) place: String,
-    /// Value of the entry as text. `None` if it is neither a text, nor a number, nor a fraction of two integers.
+    /// Value of the entry as text. The value is a text, a number or a fraction of two integers. `None` for any other
+    /// value.
     pub(crate) text: Option<String>,
 }
 
@@ -58,8 +59,8 @@ pub(crate) struct Told {
     text: Option<String>,
     /// Length of a tick of the clock in microseconds. `None` if the value of the entry is not understood.
     us: Option<f64>,
-    /// Whether the entry is certainly about times. A value that is not understood is then an error, unless the user
-    /// gave the unit.
+    /// Whether the entry is certainly about times. If it is, and its value is not understood, that is an error,
+    /// unless the user gave the unit.
     of_times: bool,
 }
 
@@ -114,7 +115,7 @@ fn rate_and_notes(own: &[Entry], given: Option<TimeUnit>, usual: TimeUnit) -> (O
     (told, notes)
 }
 
-/// Parses a number, with or without a unit of frequency, such as `1 MHz`. Returns it in hertz.
+/// Parses a frequency such as `1 MHz`, and returns it in hertz. A number without a unit is in hertz.
 fn number(text: &str) -> Option<f64> {
     let text = text.trim().to_lowercase();
     let units = [("ghz", 1e9), ("mhz", 1e6), ("khz", 1e3), ("hz", 1.0), ("", 1.0)];
@@ -137,12 +138,13 @@ impl Told {
         Some(Told { name: field.into(), place, text, us, of_times: true })
     }
 
-    /// Returns the unit that the entry gives, or else `usual`. Also returns a note for the user if the entry is not
-    /// understood, or if it gives another unit than expected. The expected unit is `given`, the unit from the user, or
-    /// else `usual`.
+    /// Returns the unit that the entry gives. If the entry is not understood, returns `usual` and a note for the
+    /// user. Also returns a note if the entry gives another unit than expected. The expected unit is `given`, the
+    /// unit from the user. If the user gave none, it is `usual`.
     ///
     /// # Errors
-    /// [`Error::OddUnit`] if the entry gives a unit of time that is not supported, and the user gave none.
+    /// [`Error::OddUnit`] if the user gave no unit, and the entry is about times but its value is not a supported
+    /// unit.
     pub(crate) fn unit(
         self,
         path: &Path,
@@ -286,7 +288,7 @@ fn attribute_number(attribute: &Attribute, name: &str) -> Option<String> {
     }
 }
 
-/// Reads the text of an attribute that is one string, of any string type. `None` for other attributes.
+/// Reads the text of an attribute whose value is one string, of any string type. `None` for other attributes.
 pub(crate) fn attribute_text(attribute: &Attribute) -> Option<String> {
     if attribute.size() != 1 {
         return None;

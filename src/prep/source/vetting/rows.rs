@@ -25,7 +25,7 @@ use crate::source::vetting::vet::{
 const SPEECH: i64 = 60_000_000;
 /// A row that is in order of time and lasts at most this many microseconds is accepted without a check of its clock.
 const BRIEF: i64 = 2_000_000;
-/// Number of samples of a dataset that are checked when it is opened.
+/// When a dataset is opened, this many of its samples are checked.
 const PROBES: u64 = 8;
 /// Maximum number of samples that an error lists.
 const LISTED: usize = 1_000;
@@ -161,8 +161,8 @@ impl RowClocks {
         Ok(())
     }
 
-    /// Extends an error about the clock of one sample to all samples of the file that have the same kind of fault, so
-    /// that one command corrects them all. `vet` reads one sample and checks its clock. Errors that are not about the
+    /// Extends an error about the clock of one sample to all samples of the file with the same kind of fault. One
+    /// command can then correct them all. `vet` reads one sample and checks its clock. Errors that are not about the
     /// clock of a sample are returned unchanged.
     pub(crate) fn of_all_rows<T>(error: Error, samples: u64, vet: impl Fn(u64) -> Result<T>) -> Error {
         let Some(kind) = row_fault(&error).map(|(kind, _)| kind.to_owned()) else { return error };
@@ -209,7 +209,8 @@ impl RowClocks {
     }
 
     /// Returns notes for the user about the rows that were read. If several notes are of one kind, returns only the
-    /// first, with the number of samples that it holds for.
+    /// first of them, and says for how many samples it holds. If all rows are too short, leaves out the notes about
+    /// that.
     pub(crate) fn notes(&self) -> Vec<String> {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         let mut kinds: BTreeMap<&str, (u64, &String, usize)> = BTreeMap::new();

@@ -10,8 +10,8 @@ use crate::source::times::{Break, BreakKind, Disorder, Findings, Scatter, Timeli
 use crate::source::vetting::sorting::Sorting;
 use crate::time_unit::duration;
 
-/// An error can suggest to keep only the times of one clock. The range that it suggests is wider than the range of the
-/// clock's times, by this many microseconds on each side.
+/// An error can suggest to keep only the times of one clock. The suggested range of times begins this many
+/// microseconds below the lowest time of the clock, and ends this many microseconds above the highest.
 const MARGIN: i64 = 500_000;
 
 /// Checks the findings about the times of a recording or of one sample. Returns notes for the user. `place` names these
@@ -101,8 +101,8 @@ pub(crate) fn judge(
     Ok(notes)
 }
 
-/// Returns the remedy for stray events or other clocks all over a recording: to keep the times of one clock. The range
-/// of times to keep is wider by [`MARGIN`] on both sides.
+/// Returns the remedy for stray events or other clocks all over a recording. The remedy is to keep only the times of
+/// one clock. The range of times to keep is wider by [`MARGIN`] on both sides.
 fn keep(time: &Timeline, scatter: &Scatter) -> ClockRemedy {
     let stored = |us: i64| (us as f64 / time.unit.microseconds()).to_string();
     let times = |&(low, high, events): &(i64, i64, u64)| ClockTimes {
@@ -115,7 +115,7 @@ fn keep(time: &Timeline, scatter: &Scatter) -> ClockRemedy {
 }
 
 /// Returns the remedy for resets, gaps and stray times. If stray times are in the middle of the recording, the remedy
-/// is to remove all stray times. Otherwise, it is to convert the parts between the faults one by one.
+/// is to remove all stray times. Otherwise, the remedy is to convert the parts between the faults one by one.
 fn remedy(time: &Timeline, found: &Findings) -> ClockRemedy {
     let inside = |stray: &&Break| stray.until.is_some_and(|until| stray.at > 0 && until < found.events);
     if !found.breaks.iter().any(|stray| inside(&stray)) {

@@ -35,10 +35,10 @@ const BRIEF: i64 = 50_000;
 const MOMENT: i64 = 1_000_000;
 /// If at least this share of the times has fractions, the times do not come from a clock that counts microseconds.
 const MANY_FRACTIONS: f64 = 0.25;
-/// A recording with fewer than [`FEW`] events is searched for times with fractions only if it seems too short: shorter
-/// than this many microseconds, or shorter than 1 us per event.
+/// A recording with fewer than [`FEW`] events is searched for times with fractions only if it seems too short. It is
+/// too short if it lasts less than this many microseconds, or less than 1 us per event.
 const TICKS: i64 = 10;
-/// If a recording has at most this many gaps, they are subtracted from its duration. If it has more, nothing is
+/// If a recording has at most this many gaps, the gaps are subtracted from its duration. If it has more, nothing is
 /// subtracted: so many gaps come from a wrong unit and not from the clock.
 const MOST_GAPS: usize = 8;
 /// The user is warned of an implausible duration only if the recording or sample has at least this many events.
@@ -79,9 +79,9 @@ pub(crate) fn lasts(stream: &EventStream) -> Result<Option<i64>> {
     Ok(head.valid().next().zip(tail.valid().next_back()).map(|(first, last)| last.saturating_sub(first)))
 }
 
-/// Sets `alone` of an [`Error::ImplausibleTimes`] if only the recording or sample of the error seems to be in another
-/// unit. In the assumed unit, it lasts `lasts` microseconds, and the other recordings or samples last `others`
-/// microseconds. Errors of other kinds are returned unchanged.
+/// Compares the recording or sample of an [`Error::ImplausibleTimes`] with others. If only this one seems to be in
+/// another unit, sets the field `alone` of the error. In the assumed unit, this one lasts `lasts` microseconds, and
+/// the others last `others` microseconds. Errors of other kinds are returned unchanged.
 pub(crate) fn compare(mut error: Error, lasts: i64, mut others: Vec<i64>) -> Error {
     others.sort_unstable();
     let usual = others.get(others.len() / 2).copied().filter(|usual| (SHORTEST..=LONGEST).contains(usual));
@@ -141,8 +141,9 @@ pub(crate) fn vet_all(stream: &EventStream) -> Result<()> {
     Ok(())
 }
 
-/// Reads all times of a recording, in the given blocks. Returns the findings about its clock, and whether the times are
-/// in order. `before` replaces missing times at the start. If `wrap` is given, its wraps are undone in the times first.
+/// Reads all times of a recording, in the given blocks. Returns the findings about its clock, and whether the times
+/// are in order. `before` replaces missing times at the start. If `wrap` is given, the wraps of this counter are
+/// undone in the times first.
 pub(crate) fn observe(
     stream: &EventStream,
     blocks: impl Iterator<Item = Range<u64>>,
@@ -283,9 +284,10 @@ fn vet_unit(stream: &EventStream, unit: TimeUnit, found: &Findings) -> Result<Op
 }
 
 /// Returns the duration of the recording in microseconds, without its gaps and without the jumps of stray events. If
-/// there are stray events all over the recording, or other clocks, returns the duration of its first clock. Nothing is
-/// subtracted if the clock wraps, or if there are more than [`MOST_GAPS`] gaps and jumps of stray events. If the clock
-/// wraps or starts again, the duration is at most the sum of all steps ahead. Returns `None` if there are no events.
+/// there are stray events all over the recording, or other clocks, returns the duration of the clock with the most
+/// events. Nothing is subtracted if the clock wraps, or if there are more than [`MOST_GAPS`] gaps and jumps of stray
+/// events. If the clock wraps or starts again, the duration is at most the sum of all steps ahead. Returns `None` if
+/// there are no events.
 pub(crate) fn lasts_without_gaps(found: &Findings) -> Option<i64> {
     let (low, high) = found.extent?;
     if let Some((low, high, _)) = found.scatter.as_ref().and_then(|scatter| scatter.clocks.first()) {
@@ -300,8 +302,8 @@ pub(crate) fn lasts_without_gaps(found: &Findings) -> Option<i64> {
 }
 
 /// Finds out how many of the first and the last times have fractions. Cameras count microseconds and nanoseconds in
-/// whole numbers. Returns `None` for times in other units. If the recording is in memory, returns what was found about
-/// fractions when it was loaded, for times in any unit.
+/// whole numbers. Returns `None` for times in other units. If the recording is in memory, returns what was found
+/// about its fractions when it was loaded, whatever the unit is.
 fn fractions(stream: &EventStream, unit: TimeUnit) -> Result<Option<Fractions>> {
     if !matches!(unit, TimeUnit::Microseconds | TimeUnit::Nanoseconds) || stream.is_in_memory() {
         return Ok(stream.time.fractions);

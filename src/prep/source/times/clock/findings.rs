@@ -19,9 +19,9 @@ pub(crate) struct Jitter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Break {
     pub kind: BreakKind,
-    /// Index of the first event after the jump. For stray events: the index of the first of them.
+    /// Index of the first event after the jump. For stray events: the index of the first stray event.
     pub at: u64,
-    /// For stray events: the index after the last of them. `None` for a reset or a gap.
+    /// For stray events: the index of the first event after them. `None` for a reset or a gap.
     pub until: Option<u64>,
     /// Length of the jump, in microseconds.
     pub by: i64,
@@ -115,8 +115,8 @@ impl Jitter {
         }
     }
 
-    /// Describes for a message how many events are out of order and by how much. `skipped` is the number of the file's
-    /// events before the range of events that is used.
+    /// Describes for a message how many events are out of order and by how much. If only a range of the file's events
+    /// is used, `skipped` is the number of events before this range.
     pub(crate) fn describe(&self, skipped: u64) -> String {
         let (events, at, largest) = (self.events, self.at + skipped, duration(self.largest as f64));
         format!("jitter: {events} events are out of order; the largest step back is {largest}, before event {at}")
@@ -131,8 +131,8 @@ impl Jitter {
 }
 
 impl Scatter {
-    /// Describes for a message how many of the recording's `events` events are far from the others, and how far.
-    /// `skipped` is the number of the file's events before the range of events that is used.
+    /// Describes for a message how many of the recording's `events` events are far from the others, and how far. If
+    /// only a range of the file's events is used, `skipped` is the number of events before this range.
     pub(crate) fn describe(&self, events: u64, skipped: u64) -> String {
         let (others, hole, at) = (self.others, duration(self.hole as f64), self.at + skipped);
         let what = if self.clocks.len() > 1 { "second clock" } else { "stray time" };
@@ -141,8 +141,8 @@ impl Scatter {
 }
 
 impl Break {
-    /// Describes the jump for a message: what happens, and at which event. `skipped` is the number of the file's events
-    /// before the range of events that is used.
+    /// Describes the jump for a message: what happens, and at which event. If only a range of the file's events is
+    /// used, `skipped` is the number of events before this range.
     pub(crate) fn describe(&self, skipped: u64) -> String {
         let (at, by) = (self.at + skipped, duration(self.by as f64));
         match (self.kind, self.until) {

@@ -1,4 +1,4 @@
-//! Decides, after a pass over the times of a recording, which steps are faults of its clock: gaps, resets and stray
+//! After a pass over the times of a recording, decides which steps are faults of the clock: gaps, resets and stray
 //! events. Other steps are pauses or jitter. Also decides whether the events are in order, and whether the counter
 //! wraps.
 

@@ -15,8 +15,8 @@ pub(crate) struct Packets {
 }
 
 impl Packets {
-    /// Adds a range of time that is covered twice, because of a step back from `end` to `start`. An overlap with the
-    /// range added before is ignored if it is at most `small` microseconds long.
+    /// Adds a range of time that is covered twice, because the times step back from `end` to `start`. The range may
+    /// overlap the range that was added just before. An overlap of at most `small` microseconds is ignored.
     pub(crate) fn add(&mut self, start: i64, end: i64, small: i64) {
         self.overlap |= self.spans > 0 && start < self.end.saturating_sub(small);
         self.covered = self.covered.saturating_add(end.saturating_sub(start));

@@ -7,7 +7,7 @@ use super::*;
 
 mod any_times;
 
-/// Looks for faults of a clock in its times, which are in microseconds.
+/// Looks for faults of a clock. `times` are the times of its events in microseconds.
 fn observe(times: &[i64]) -> Findings {
     let mut clock = Clock::new(TimeUnit::Microseconds);
     clock.see(times);

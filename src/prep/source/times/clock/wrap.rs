@@ -15,7 +15,7 @@ const RELATIVE: u32 = 20;
 /// If a counter wraps at least this many times, the average step across its end is compared with the recording's
 /// usual steps. If it wraps less often, this step is compared with the counter's period.
 const SEVERAL: u32 = 3;
-/// Length of a silence (a time without events) that is usual in any recording, in microseconds.
+/// Length in microseconds of a silence (a time without events) that is usual in any recording.
 const SILENCE: f64 = 100_000.0;
 /// Maximum number of turns (possible wraps) that are kept.
 const TURNS: usize = 1 << 18;
@@ -23,7 +23,7 @@ const TURNS: usize = 1 << 18;
 /// A time counter that wraps (starts again from its lowest value after its highest), and the events at which it wraps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wrap {
-    /// Unit of the counter. The counter's period is 2 to the power of `bits` of this unit.
+    /// Unit of the counter. The period of the counter is 2^`bits` of these units.
     unit: TimeUnit,
     bits: u32,
     /// The counter's period in microseconds.
@@ -72,9 +72,9 @@ impl Turns {
         }
     }
 
-    /// Returns the number of turns (possible wraps) that go back and the number of those that go ahead. Counts only
-    /// turns that are longer than half of the range from `low` to `high`, the lowest and the highest time of the whole
-    /// recording.
+    /// Returns the number of turns (possible wraps) that go back, and the number of turns that go ahead. `low` and
+    /// `high` are the lowest and the highest time of the whole recording. Turns of at most half of the range between
+    /// these times are not counted.
     pub(crate) fn count(&self, low: i64, high: i64) -> (usize, usize) {
         let long = self.steps.iter().filter(|turn| turn.to.abs_diff(turn.from) > high.abs_diff(low) / 2);
         let back = long.clone().filter(|turn| turn.to < turn.from).count();
@@ -140,8 +140,9 @@ impl Turns {
 }
 
 impl Wrap {
-    /// Adds a turn (a possible wrap) to the crossings. A turn back across the counter's end adds a period to the times
-    /// from there on. A turn ahead across it removes a period. Turns of at most half a period are ignored.
+    /// Adds a turn (a possible wrap) to the crossings. If the turn goes back across the counter's end, one more
+    /// period is added to the times after the turn. If it goes ahead across the end, one period less is added. Turns
+    /// of at most half a period are ignored.
     fn cross(&mut self, turn: &Turn) {
         let step = turn.to.saturating_sub(turn.from);
         if step < -(self.period / 2) {
@@ -194,8 +195,8 @@ impl Wrap {
         format!("likely {}, if that is {across} of silence and not events in another order", self.describe(skipped))
     }
 
-    /// Describes the wraps for a message: at what value the counter wraps, how often, and before which event. `skipped`
-    /// is the number of the file's events before the range of events that is used.
+    /// Describes the wraps for a message: at what value the counter wraps, how often, and before which event. If only
+    /// a range of the file's events is used, `skipped` is the number of events before this range.
     pub(crate) fn describe(&self, skipped: u64) -> String {
         let (at, laps) = (self.crossings[0].0 + skipped, self.laps);
         let (bits, unit, period) = (self.bits, self.unit, duration(self.period as f64));
