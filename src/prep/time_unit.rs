@@ -58,8 +58,8 @@ impl TimeUnit {
     }
 
     /// Returns the most probable unit other than `self`, for times that are implausible in `self`. Also returns how
-    /// many microseconds the recording lasts in that unit. In the unit `self`, its `events` events last `lasts`
-    /// microseconds.
+    /// many microseconds the recording lasts in that unit. The recording has `events` events. In the unit `self`, it
+    /// lasts `lasts` microseconds.
     ///
     /// A recording of about 10 seconds with about 100,000 events per second is the most probable. The unit `likely`
     /// is preferred to all others. Only units in which the recording lasts between 10 ms and a day are possible.

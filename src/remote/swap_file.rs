@@ -16,7 +16,7 @@ const TRIES: usize = 3;
 
 /// Replaces the file `name` with `content`, but only if the file still has the content `before`. If `before` is
 /// `None`, creates the file, but only if it does not exist yet. If the file has another content, writes nothing and
-/// returns `false`. Each process that writes takes the lock of the directory. If another process holds the lock, it
+/// returns `false`. This function takes the lock of the directory. If another process holds the lock, the function
 /// waits.
 pub(crate) fn swap_file(
     dir: &Path,

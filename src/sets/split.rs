@@ -97,7 +97,7 @@ impl Split {
 
     /// Divides groups of samples. The samples of a group have equal values in the column [`Split::by`]. The groups
     /// are put into a row in random order, and this row is cut into parts by the shares. If a cut is inside a group,
-    /// the whole group goes to the part that contains its middle.
+    /// the whole group goes to the part that contains the middle of the group.
     fn divide_groups(&self, taken: &[Candidate], parts: &mut [Vec<usize>]) {
         let mut groups: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
         for (i, sample) in taken.iter().enumerate() {

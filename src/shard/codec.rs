@@ -228,7 +228,7 @@ impl Decoder {
     }
 
     /// Like [`Decoder::decode`], but leaves cells and counts packed. Does not check whether cells are inside the
-    /// frame. They are checked when they are unpacked.
+    /// frame. That is checked when the cells are unpacked.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`].

@@ -34,7 +34,7 @@ fn filter(events: &mut Events, ledger: &mut Ledger, mut keep: impl FnMut(&Events
     ledger.filtered += (before - events.len()) as u64;
 }
 
-/// Tonic's `Denoise`: drops an event if none of its four neighbouring pixels had an event during the last
+/// Tonic's `Denoise`: drops an event if none of the four neighbouring pixels had an event during the last
 /// `filter_time` microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -59,8 +59,8 @@ pub(crate) struct Told {
     text: Option<String>,
     /// Length of a tick of the clock in microseconds. `None` if the value of the entry is not understood.
     us: Option<f64>,
-    /// Whether the entry is certainly about times. If it is, and its value is not understood, that is an error,
-    /// unless the user gave the unit.
+    /// Whether the entry is certainly about times. If so, a value that is not understood is an error, unless the user
+    /// gave the unit.
     of_times: bool,
 }
 

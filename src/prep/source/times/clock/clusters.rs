@@ -49,12 +49,12 @@ pub(crate) struct Scatter {
     /// For each clock: its lowest time and its highest time in microseconds, and its number of events. The clock with
     /// the most events comes first. If all other events are stray, this is the only clock.
     pub clocks: Vec<(i64, i64, u64)>,
-    /// Number of all events that do not belong to the first of `clocks`.
+    /// Number of events that do not belong to the clock with the most events.
     pub others: u64,
-    /// Index of the first event that does not belong to the first of `clocks`.
+    /// Index of the first event that does not belong to the clock with the most events.
     pub at: u64,
-    /// Length in microseconds of the hole (a range without times) next to the times of the first of `clocks`. If
-    /// these times have a hole on both sides, the length of the shorter hole.
+    /// Length in microseconds of the hole (a range without times) next to the times of the clock with the most
+    /// events. If there is a hole on both sides of these times, the length of the shorter hole.
     pub hole: i64,
     /// Indices of some of the events at which the times step back across a hole.
     pub returns: Vec<u64>,
@@ -161,8 +161,9 @@ impl Clusters {
     ///
     /// A hole is a range without times between two clusters. It must last at least an eighth of the largest cluster's
     /// duration; this eighth is limited to the range from two seconds to a minute. It must also last at least 100
-    /// times the mean step of the largest cluster. The times must step back across a hole more than once. If the
-    /// recording began with stray events, once is enough.
+    /// times the mean step of the largest cluster. The times must step back across a long hole more than once. If the
+    /// recording began with stray events, once is enough. Across a short hole, the times must step back [`OFTEN`]
+    /// times.
     pub(crate) fn scatter(mut self) -> Option<Scatter> {
         let main = loop {
             let (main, clusters) = (self.all[self.largest()?], self.all.len());

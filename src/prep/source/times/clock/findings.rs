@@ -84,9 +84,9 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
-    /// Returns the wrap that has to be undone or refused, if there is one. This is a certain wrap. If no wrap is
-    /// certain, it can be a likely wrap, but only if the clock has no resets, gaps or stray events. If the user
-    /// `asked` to undo wraps, a likely wrap is also returned if the clock has resets.
+    /// Returns the wrap that has to be undone or refused, if there is one. If a wrap is certain, returns this wrap.
+    /// Otherwise, returns a likely wrap, but only if the clock has no resets, gaps or stray events. If the user
+    /// `asked` to undo wraps, the clock may have resets.
     pub(crate) fn wraps(&self, asked: bool) -> Option<&Wrap> {
         let resets = self.breaks.iter().all(|found| found.kind == BreakKind::Reset);
         let likely = |wrap: &&Wrap| wrap.likely && (self.breaks.is_empty() || asked && resets);
