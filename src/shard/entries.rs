@@ -1,9 +1,9 @@
 //! Packs the entries of a chunk. An entry is an occupied cell and its count. One byte holds the count and the gap,
 //! which is the number of empty cells between this entry and the previous entry of the frame.
 //!
-//! Gaps of 31 or more and counts of 8 or more don't fit into the byte. What exceeds the byte is in the columns
-//! `long_gaps` and `large_counts`. Compared with unpacked columns, this takes 9% less space after zstd, and zstd needs
-//! a fifth of the time.
+//! A gap of 31 or more doesn't fit into the byte: the rest of the gap is in the column `long_gaps`. A count of 8 or
+//! more doesn't fit either: its rest is in the column `large_counts`. Compared with unpacked columns, this takes 9%
+//! less space after zstd, and zstd needs a fifth of the time.
 
 use std::ops::Range;
 
@@ -11,9 +11,9 @@ use crate::frames::{Column, ColumnBuf, SparseFrames, Width, Widths};
 
 /// How many low bits of a packed byte hold the gap. The high bits hold the count minus 1.
 const GAP_BITS: u32 = 5;
-/// Value of the gap bits for a long gap, of 31 or more. The rest of the gap is in the column `long_gaps`.
+/// If a gap is 31 or more, the gap bits have this value. The rest of the gap is in the column `long_gaps`.
 const LONG_GAP: u8 = (1 << GAP_BITS) - 1;
-/// Value of the count bits for a large count, of 8 or more. The rest of the count is in the column `large_counts`.
+/// If a count is 8 or more, the count bits have this value. The rest of the count is in the column `large_counts`.
 const LARGE_COUNT: u8 = (1 << (8 - GAP_BITS)) - 1;
 
 /// The packed entries (cells and counts) of a chunk, as three columns.
@@ -87,13 +87,14 @@ pub(super) fn count_large_counts(bytes: &[u8]) -> u32 {
     count(bytes, |byte| byte >> GAP_BITS == LARGE_COUNT)
 }
 
-/// Number of bytes for which `which` is true. Works on blocks of 255 bytes: their count fits u8, so the compiler
-/// vectorizes the loop.
+/// Returns for how many bytes `which` is true. Counts them in blocks of 255 bytes: the count of one block fits u8, so
+/// the compiler vectorizes the loop.
 fn count(bytes: &[u8], which: impl Fn(u8) -> bool) -> u32 {
     bytes.chunks(255).map(|some| u32::from(some.iter().map(|&byte| u8::from(which(byte))).sum::<u8>())).sum()
 }
 
-/// Numbers in the column `large_counts` must be below this limit. `counts` is the width of the counts.
+/// Numbers in the column `large_counts` must be below this limit. The argument `counts` is the width of the unpacked
+/// counts.
 pub(super) fn largest_beyond(counts: Width) -> u32 {
     counts.max() - u32::from(LARGE_COUNT)
 }
@@ -113,7 +114,7 @@ pub(super) fn count_of(byte: u8, large_counts: &mut impl Iterator<Item = u32>) -
     (u32::from(more) + 1).wrapping_add(rest)
 }
 
-/// Unpacks cells and appends them to `cells`. Returns whether all are below `limit`.
+/// Unpacks cells and appends them to `cells`. Returns whether all unpacked cells are below `limit`.
 pub(super) fn add_cells(
     mut bytes: &[u8],
     mut long_gaps: impl Iterator<Item = u32>,
@@ -152,7 +153,7 @@ pub(super) fn add_cells(
     largest <= limit
 }
 
-/// Unpacks counts and appends them to `counts`. They must fit the width of this column.
+/// Unpacks counts and appends them to `counts`. Every unpacked count must fit the width of the column `counts`.
 pub(super) fn add_counts(bytes: &[u8], mut large_counts: impl Iterator<Item = u32>, counts: &mut ColumnBuf) {
     // Nearly all counts are small. The first loop, over all counts, is vectorized; the second corrects the large ones.
     macro_rules! widen {

@@ -59,7 +59,7 @@ impl std::fmt::Display for FrameShape {
     }
 }
 
-/// Widths of the three columns of a set's frames.
+/// Widths of the three columns of a set's frames. A width is the type of a column's numbers, such as u8 or float32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Widths {
     /// Width of `frame_sizes`, whose values are at most P * H * W.
@@ -71,8 +71,8 @@ pub struct Widths {
 }
 
 impl Widths {
-    /// The narrowest widths of `frame_sizes` and `cells` for frames of `shape`. The argument `counts` is the width of
-    /// the counts.
+    /// The narrowest widths of `frame_sizes` and `cells` for frames of `shape`, together with the given width of
+    /// `counts`.
     pub fn of(shape: FrameShape, counts: Width) -> Widths {
         let cells = shape.cells();
         Widths {

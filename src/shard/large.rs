@@ -15,11 +15,12 @@ use crate::layout::{ALIGNMENT, aligned};
 const PENDING: usize = 1 << 18;
 /// How many bytes are read from the temporary file at once.
 const PIECE: usize = 1 << 20;
-/// Number of byte planes that a column has at most: the widest numbers have four bytes.
+/// Maximum number of byte planes of a column. A byte plane has one byte of every number, and the widest numbers have
+/// four bytes.
 const PLANES: usize = 4;
 
-/// A column of the chunk that goes to the temporary file. The file has a separate stream for each byte plane of the
-/// column.
+/// A column that goes to the temporary file. The file has a separate stream for each byte plane of the column. A byte
+/// plane has one byte of every number.
 #[derive(Clone, Copy)]
 enum Stream {
     FrameSizes,
@@ -122,8 +123,7 @@ impl LargeChunk {
     /// A frame is not stored if a count of its sample doesn't fit the width of `counts`, or if the chunk has too many
     /// entries. Then [`LargeChunk::end_sample`] or the encoder returns the error.
     ///
-    /// # Errors
-    /// [`tonic_base::Error::Io`] for the temporary file.
+    /// [`tonic_base::Error::Io`] if the temporary file cannot be written.
     pub fn push_frame(&mut self, cells: &[u32], counts: &[u32]) -> Result<()> {
         self.current.0 += 1;
         self.current.1 += cells.len() as u64;
@@ -140,10 +140,11 @@ impl LargeChunk {
         if self.pending.bytes.len() >= PENDING || self.sizes.len() >= PENDING { self.flush() } else { Ok(()) }
     }
 
-    /// Appends all samples of `chunk`, which must have counts, not float32 values, and the same extra columns.
+    /// Appends all samples of `chunk`. The frames of `chunk` must have counts, not float32 values. `chunk` must have
+    /// as many extra columns as this chunk.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`] for the temporary file.
+    /// [`tonic_base::Error::Io`] if the temporary file cannot be written.
     pub fn push(&mut self, chunk: &Chunk) -> Result<()> {
         let (mut cells, mut counts) = (Vec::new(), Vec::new());
         for sample in chunk.frames.samples() {
@@ -197,8 +198,8 @@ impl LargeChunk {
         frames * widths.frame_sizes.bytes() as u64 + entries * entry
     }
 
-    /// Size of the chunk's decoded bytes. If the chunk has 2^32 occupied cells or more, returns the number of these
-    /// cells instead.
+    /// Size of the decoded chunk in bytes. If the chunk has 2^32 occupied cells or more, returns the number of
+    /// occupied cells instead.
     pub(crate) fn body_bytes(&self) -> u64 {
         if self.is_too_large() {
             return self.totals().1;

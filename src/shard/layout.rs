@@ -45,7 +45,7 @@ pub(crate) fn max_bytes(samples: u32, stored: u64) -> u64 {
 pub struct SetLayout {
     /// Shape of a frame.
     pub shape: FrameShape,
-    /// Widths of the columns of the set's frames.
+    /// Widths of the columns of the set's frames. A width is the type of a column's numbers, such as u8 or float32.
     pub widths: Widths,
     /// Number of samples per chunk, S. The last chunk of the set can have fewer.
     pub chunk_samples: u32,
@@ -100,7 +100,7 @@ impl ShardHead {
         (HEADER_BYTES + chunks * RECORD_BYTES) as u64
     }
 
-    /// Length of the shard's file in bytes, from the index record of the last chunk.
+    /// Length of the shard's file in bytes, computed from the index record of the last chunk.
     pub fn file_bytes(&self) -> u64 {
         self.chunks.last().map_or(ShardHead::bytes(0), |c| aligned(c.offset + c.stored_bytes))
     }
@@ -153,8 +153,8 @@ impl ShardHead {
         out
     }
 
-    /// Returns the number of chunks that the header at the start of `file` states, without a check. Returns 0 if `file`
-    /// is shorter than a header.
+    /// Reads the number of chunks from the header at the start of `file`, without a check. Returns 0 if `file` is
+    /// shorter than a header.
     pub(super) fn chunks_said(file: &[u8]) -> usize {
         file.first_chunk().map_or(0, |header: &[u8; HEADER_BYTES]| u32::from_le_bytes(field(header, 36)) as usize)
     }

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 /// What happened to the events of a sample or of a set. Each field is a number of events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
-    /// Events in the recording. Also counts the events that a transform made in place of events that it filtered.
+    /// Events in the recording. If a transform replaces events with new ones, the new events are counted here too,
+    /// and the replaced events are counted in `filtered`.
     pub events_in: u64,
     /// Events in at least one frame.
     pub binned: u64,

@@ -66,8 +66,8 @@ impl Totals {
         self.add_table(chunk.table());
     }
 
-    /// Adds the frames of a sample with `entries` occupied cells. `max_count` is the largest count of the sample or of
-    /// its chunk.
+    /// Adds the frames of one sample to the totals. `frames` and `entries` are the sample's numbers of frames and
+    /// occupied cells. `max_count` is the largest count of the sample or of its chunk.
     pub(crate) fn add_frames(&mut self, frames: u64, entries: u64, max_count: u32) {
         self.max_frames = self.max_frames.max(frames);
         self.frames += frames;
@@ -109,7 +109,8 @@ pub struct ShardEntry {
     pub bytes: u64,
     /// Number of samples in the shard.
     pub samples: u64,
-    /// BLAKE3 hash of the identities of the shard's chunks, in order.
+    /// BLAKE3 hash of the identities of the shard's chunks, in order. The identity of a chunk is the BLAKE3 hash of
+    /// its decoded bytes.
     pub identity: Id,
 }
 
@@ -128,18 +129,20 @@ pub struct Manifest {
     pub totals: Totals,
     /// Shards, in order.
     pub shards: Vec<ShardEntry>,
-    /// Command that made this part of a larger set, as words, without the output directory and the number of the part.
-    /// Empty in a whole set. For people only; no hash covers it.
+    /// If this set is a part of a larger set: the words of the command that made the part, without the output
+    /// directory and the number of the part. Empty in a whole set. For people only; no hash covers it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
-    /// Name and value of each setting that decides what is read from the recordings. Only a part of a larger set has
-    /// settings: parts are merged only if their settings are equal. No hash covers them.
+    /// If this set is a part of a larger set: name and value of each setting that decides what is read from the
+    /// recordings. Parts are merged only if their settings are equal. Empty in a whole set. No hash covers the
+    /// settings.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,
 }
 
 impl Manifest {
-    /// Makes the manifest of a set. `identities` has the identity of each chunk, in order.
+    /// Makes the manifest of a set. `identities` has the identity of each chunk (BLAKE3 hash of the decoded bytes),
+    /// in order.
     pub fn new(description: SetDescription, totals: Totals, shards: Vec<ShardEntry>, identities: &[[u8; 32]]) -> Self {
         let set_id = set_id(&description, identities);
         Manifest {
@@ -312,7 +315,8 @@ impl Manifest {
     }
 }
 
-/// BLAKE3 hash of a list of chunk identities, in the order of the chunks.
+/// BLAKE3 hash of chunk identities, in the order of the chunks. The identity of a chunk is the BLAKE3 hash of its
+/// decoded bytes.
 pub fn identity_of<'a>(identities: impl IntoIterator<Item = &'a [u8; 32]>) -> Id {
     let mut hash = blake3::Hasher::new();
     for identity in identities {

@@ -31,8 +31,8 @@ pub struct Window {
     pub positions: Range<u64>,
     /// Indices, in the set, of the chunks of the window. They are in the order of the epoch.
     pub chunks: Vec<u32>,
-    /// For each chunk of the window, the number of samples in the window's chunks before it. At least one more item
-    /// follows, which is not less than the number of samples in the window.
+    /// `starts[i]` is the number of samples in the chunks of the window before `chunks[i]`. The list is longer than
+    /// `chunks`: each further item is at least the number of samples in the window.
     starts: Vec<u32>,
     permutation: Option<Permutation>,
 }
@@ -78,7 +78,8 @@ impl Order {
         }
     }
 
-    /// The constants from which the order is computed, for other implementations, such as the GPU's.
+    /// The constants from which the order is computed. Other implementations, such as the GPU's, compute the same
+    /// order from them.
     pub fn parts(&self) -> OrderParts {
         OrderParts {
             slots: self.slots.clone(),

@@ -52,12 +52,12 @@ pub(crate) struct Marker {
     pub(crate) origin: Origin,
 }
 
-/// Facts about how a set is made that its description doesn't have. The marker file of an unfinished set holds them, so
-/// that a resumed run can compare them with its own.
+/// How a set is made: facts that are not in the set's description. The marker file of an unfinished set holds these
+/// facts, so that a resumed run can compare them with its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
-    /// Hash that identifies the selected samples if the set is made from other sets. If the set is a copy, the id of
-    /// the copied set. `None` if the set is made from recordings.
+    /// If the set is made from other sets: a hash that identifies the selected samples. If the set is a copy: the id
+    /// of the copied set. `None` if the set is made from recordings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selection: Option<Id>,
     /// Name and value of each setting that decides what is read from the recordings. The caller of [`OutputDir::begun`]
@@ -152,9 +152,9 @@ impl OutputDir {
         self.lock.is_none()
     }
 
-    /// Returns the description and the origin of the unfinished set in this directory. `None` if there is no such set.
-    /// With [`Existing::Auto`], also returns those of a complete set. A complete set stores its settings only if it is
-    /// a part of a larger set.
+    /// Returns the description and the origin of the unfinished set in this directory. If the directory holds a
+    /// complete set, returns them only with [`Existing::Auto`]; the origin then has settings only if the set is a
+    /// part of a larger set. `None` in all other cases.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`]; [`tonic_base::Error::Corrupt`] if the marker or the manifest cannot be parsed.
@@ -285,7 +285,7 @@ impl OutputDir {
         Ok(files)
     }
 
-    /// Removes the marker file and releases the lock. The manifest must be published before.
+    /// Removes the marker file and releases the lock. The manifest must already be published.
     pub(crate) fn release(self) -> Result<()> {
         remove_file(&self.path.join(REMOVED))?;
         Ok(remove_file(&self.path.join(MARKER))?)

@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A part of a set: consecutive chunks. The set is divided into `of` parts, and this is part number `index`.
+/// A part of a set: some consecutive chunks. The set is divided into `of` parts, and `index` is the number of this
+/// part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     /// Number of the part, from 1.

@@ -5,11 +5,12 @@ use std::ops::Range;
 
 use crate::column::ColumnBuf;
 
-/// A column that is stored as byte planes, or a range of its numbers.
+/// The numbers `start..end` of a column that is stored as byte planes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Planes<'a> {
     planes: &'a [u8],
-    /// How many numbers the whole column has. A plane has the same number of bytes.
+    /// Number of numbers in the whole column. A byte plane has one byte of each number, so this is also the size of a
+    /// plane in bytes.
     stride: usize,
     start: usize,
     end: usize,
@@ -42,7 +43,7 @@ impl<'a> Planes<'a> {
         })
     }
 
-    /// The number at index `at`, with 0 as its lowest byte.
+    /// The number at index `at`, with its lowest byte set to 0.
     fn high_bytes(self, at: usize) -> u32 {
         let planes = self.planes.chunks_exact(self.stride).skip(1);
         planes.zip([8, 16, 24]).fold(0, |number, (plane, shift)| number | u32::from(plane[at]) << shift)

@@ -27,8 +27,8 @@ impl Salvage {
         Salvage::of(file, chunks).unwrap_or(Salvage { file: None, records: Vec::new() })
     }
 
-    /// Opens the shard `entry` of a copy of the set that is in `storage`. The shard should have `chunks` chunks.
-    /// Damaged bytes count as missing.
+    /// Opens the shard `entry` of a set, from the copy of the set in `storage`. The shard should have `chunks`
+    /// chunks. Damaged bytes count as missing.
     ///
     /// # Errors
     /// Errors of the place that `storage` reads, such as network errors.
@@ -59,7 +59,7 @@ impl Salvage {
         self.read(record.offset..record.offset.saturating_add(record.stored_bytes))
     }
 
-    /// Reads a range of the file. Returns `None` if the file doesn't have it.
+    /// Reads a range of the file. Returns `None` if the file doesn't have the whole range.
     fn read(&self, range: Range<u64>) -> Result<Option<Vec<u8>>> {
         let Some(file) = self.file.as_ref().filter(|file| range.end <= file.size()) else { return Ok(None) };
         let mut bytes = Vec::new();
@@ -75,8 +75,8 @@ fn unless_damaged<T>(result: Result<T>) -> Result<Option<T>> {
     }
 }
 
-/// Checks whether stored bytes from a damaged shard are a certain chunk of a set. Reuses its decoder and buffer for all
-/// chunks.
+/// Checks whether stored bytes from a damaged shard are a certain chunk of a set. Reuses one decoder and one buffer
+/// for all chunks.
 pub struct Prover<'a> {
     description: &'a SetDescription,
     layout: SetLayout,
@@ -91,8 +91,8 @@ impl<'a> Prover<'a> {
         Prover { description, layout: description.layout(), decoder: Decoder::new(), chunk }
     }
 
-    /// Returns chunk `number` if `stored` holds this chunk, else `None`. Sizes and checksum must be those of `record`.
-    /// The identity must be `expected` or, if that is `None`, the identity in `record`.
+    /// Returns chunk `number` if `stored` holds this chunk, else `None`. Sizes and checksum must be those of
+    /// `record`. The identity must be `expected`. If `expected` is `None`, the identity must be the one in `record`.
     pub fn prove(
         &mut self,
         number: u64,

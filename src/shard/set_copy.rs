@@ -26,12 +26,12 @@ pub struct SetCopy {
 
 impl SetCopy {
     /// Starts a copy of the set with this manifest in the directory `path`, or continues a copy that was interrupted.
-    /// Returns `None` if the directory has the complete set already. With `overwrite`, removes another set from the
-    /// directory first.
+    /// Returns `None` if the directory has the complete set already. If the directory holds another set and
+    /// `overwrite` is set, removes that set first.
     ///
     /// # Errors
     /// [`tonic_base::Error::Busy`] if another process writes to the directory; [`tonic_base::Error::Exists`] if the
-    /// directory holds another set; [`tonic_base::Error::Io`].
+    /// directory holds another set and `overwrite` is not set; [`tonic_base::Error::Io`].
     pub fn start(path: &Path, manifest: Manifest, overwrite: bool) -> Result<Option<SetCopy>> {
         let dir = OutputDir::open(path, if overwrite { Existing::Overwrite } else { Existing::Auto })?;
         if dir.is_shared() {
@@ -115,8 +115,8 @@ impl SetCopy {
     /// Completes the set: writes the bytes `manifest` to the manifest file. All shards must be complete.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Corrupt`] if the id of the set doesn't follow from its chunks; [`tonic_base::Error::Io`],
-    /// also if a shard is missing.
+    /// [`tonic_base::Error::Corrupt`] if the set id in the manifest differs from the id computed from the chunks;
+    /// [`tonic_base::Error::Io`], also if a shard is missing.
     pub fn finish(self, manifest: &[u8]) -> Result<Manifest> {
         let mut identities = Vec::new();
         for (number, entry) in self.manifest.shards.iter().enumerate() {

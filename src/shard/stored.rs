@@ -38,7 +38,7 @@ impl Stored {
     /// Calls `take` with all bytes, one piece after another.
     ///
     /// # Errors
-    /// Errors of `take`; [`tonic_base::Error::Io`] for the temporary file.
+    /// Errors of `take`; [`tonic_base::Error::Io`] if the temporary file cannot be read.
     pub fn read(&self, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         match self {
             Stored::Memory(bytes) => take(bytes),

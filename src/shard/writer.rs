@@ -19,8 +19,8 @@ use crate::shard_draft::{ShardDraft, shard_entry};
 /// Text for the error message of an interrupted conversion.
 pub const KEPT: &str = "complete shards are kept";
 
-/// Called for each shard that is kept. The arguments are the index of the shard's first sample in the set, the labels
-/// and the ledgers of the shard's samples.
+/// Called for each shard that is kept. The arguments are the index, in the set, of the shard's first sample; the
+/// labels of the shard's samples; and the ledgers of the shard's samples.
 type Kept<'a> = dyn FnMut(u64, &[u32], &[Ledger]) + 'a;
 
 /// Writes the chunks of a set, in order.
@@ -35,13 +35,13 @@ pub struct SetWriter {
 }
 
 impl SetWriter {
-    /// Starts to write the described set. If `resume` is set, keeps the complete shards of an unfinished set in `dir`
-    /// and continues after them. A complete set in `dir` is kept only if `resume` is set and `dir` was opened with
-    /// `Existing::Auto`. In all other cases, the files of an old set are removed first or, with `Existing::Auto`,
-    /// replaced one by one.
+    /// Starts to write the described set. If `resume` is set and `dir` holds an unfinished set, keeps the complete
+    /// shards and continues after them. If `dir` holds a complete set, keeps it only if `resume` is set and `dir` was
+    /// opened with `Existing::Auto`. An old set that is not kept is removed first. With `Existing::Auto`, its files
+    /// are instead replaced one by one.
     ///
-    /// A continued set must have the same selection as `origin`. The settings of the continued set are replaced by those
-    /// of `origin`. Calls `kept` for each complete shard of a continued set.
+    /// A continued set must have the same selection as `origin`. The settings of the continued set are replaced by
+    /// the settings of `origin`. Calls `kept` for each complete shard of a continued set.
     ///
     /// # Errors
     /// [`crate::Error::Mismatch`] if the unfinished set in `dir` is a different one; [`tonic_base::Error::Corrupt`] if
@@ -75,7 +75,8 @@ impl SetWriter {
         &self.description
     }
 
-    /// Identity of each chunk written so far. Includes chunks that were kept from an interrupted conversion.
+    /// Identity (BLAKE3 hash of the decoded bytes) of each chunk written so far. Includes chunks that were kept from
+    /// an interrupted conversion.
     pub fn identities(&self) -> &[[u8; 32]] {
         &self.identities
     }
@@ -159,8 +160,8 @@ impl SetWriter {
         self.dir
     }
 
-    /// Keeps the intact shards in the directory, in order, up to the first missing or damaged one. If `listed` is
-    /// given, the shards must also match this list.
+    /// Keeps the intact shards before the first missing or damaged shard. If `listed` is given, the shards must also
+    /// match this list.
     fn take_up_complete_shards(&mut self, listed: Option<&[ShardEntry]>, kept: &mut Kept<'_>) -> Result<()> {
         let (mut decoder, classes) = (Decoder::new(), self.description.classes.len());
         for number in 0..self.description.shards() {
