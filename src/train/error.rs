@@ -69,7 +69,7 @@ pub enum Error {
     Diverged {
         /// Value of the loss: NaN, infinite or too large.
         loss: f64,
-        /// Loss of guessing: of predicting the same class probabilities for every sample.
+        /// Loss of guessing. A guess predicts the same class probabilities for every sample.
         guessing: f64,
         /// Number of the first unfinished epoch, counted from 1. If all epochs are finished, the number of the last
         /// epoch.

@@ -62,7 +62,7 @@ pub struct StepMeasured {
     pub threads: usize,
     /// Number of neurons of each hidden layer.
     pub hidden: Vec<usize>,
-    /// Share of cells that have events, over all frames. The empty frames of padding count too.
+    /// Share of cells that have events, over all frames. Empty frames that pad a sample count too.
     pub density: f64,
     /// Share of the pairs (neuron, time step) with a spike, before training. Mean over the hidden layers and over at
     /// most 16 samples. `None` without hidden layers.
@@ -125,7 +125,7 @@ impl Trainer {
         Ok(&mut **self.learner.insert(learner))
     }
 
-    /// Times training steps after a warm-up. Uses the largest of `batches` in turn, and no smaller batches.
+    /// Times training steps after a warm-up. Uses only the batches with the most samples, in turn.
     pub(super) fn measure(&mut self, batches: &[Batch], bench: &StepBench) -> Result<StepMeasured> {
         let largest = batches.iter().map(Batch::len).max().unwrap_or(0);
         let batches: Vec<&Batch> = batches.iter().filter(|batch| batch.len() == largest).collect();

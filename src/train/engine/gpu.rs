@@ -89,7 +89,7 @@ impl GpuEngine {
         Ok((on_device, staged))
     }
 
-    /// Returns the kernels for the column types of the batch, and compiles them if the last batch had other column
+    /// Returns the kernels for the column types of the batch. Compiles them if the previous batch had other column
     /// types.
     fn program(&mut self, inputs: usize, longest: usize, batch: &Batch) -> Result<Arc<Program>> {
         let shape = FrameShape { polarities: 1, height: 1, width: inputs as u32 };

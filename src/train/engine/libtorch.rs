@@ -115,8 +115,7 @@ impl Engine for LibtorchEngine {
 }
 
 struct DenseBatch {
-    /// Input counts, (time steps, batch, inputs). All samples have the number of time steps of the sample that runs
-    /// longest.
+    /// Input counts, (time steps, batch, inputs). All samples are padded to the same number of time steps.
     counts: Tensor,
     /// 1 while a sample runs and 0 after its last time step, (time steps, batch, 1).
     alive: Tensor,

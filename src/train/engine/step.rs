@@ -9,8 +9,8 @@ use crate::network::{Network, Parameters};
 
 /// Computes losses, logits and gradients of batches in host memory.
 ///
-/// Each sample runs for `steps` time steps, or for all its frames if it has more. Time steps after the last frame have
-/// no input. `network` must have the shape that the engine was made for.
+/// Each sample runs for `steps` time steps. Time steps after the last frame have no input. A sample with more frames
+/// than `steps` runs for all its frames. `network` must have the shape that the engine was made for.
 pub trait Engine: std::fmt::Debug {
     /// Returns the mean loss of a batch, and writes the gradient of the loss with respect to every parameter into
     /// `gradient`. Does not change the parameters: [`Adam`](crate::kernel::Adam) updates them with the gradient.

@@ -7,8 +7,8 @@ use rayon::prelude::*;
 use tonic_loader::Batch;
 use tonic_shard::{Column, FrameShape, SparseFrames, Width, Widths};
 
-/// Mean number of events of an active cell in addition to the first. In Spiking Speech Commands, an active cell has
-/// about 2 events.
+/// An active cell has one event, and on average this many more. In Spiking Speech Commands, an active cell has about
+/// 2 events.
 const MORE_EVENTS: f64 = 1.0;
 
 /// Sizes and density of random frames.

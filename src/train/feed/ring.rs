@@ -41,9 +41,9 @@ pub(crate) struct Slot {
     host_order: Pinned<DrawOrder>,
     order: Buffer<DrawOrder>,
     source: BatchSource,
-    /// CUDA event after the copy to the GPU.
+    /// CUDA event that the GPU reaches after the copy to the GPU.
     copied: Event,
-    /// CUDA event after the kernels that read the slot.
+    /// CUDA event that the GPU reaches after the kernels that read the slot.
     used: Event,
 }
 

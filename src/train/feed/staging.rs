@@ -13,7 +13,8 @@ use crate::gpu::{Buffer, Device, Pinned, Stream};
 use crate::kernel::interface::{Sample, SampleColumns};
 use crate::kernel::program::ColumnTypes;
 
-/// Minimum number of samples that a thread unpacks at a time. With fewer, waking the thread takes longer than it saves.
+/// Minimum number of samples that a thread unpacks at a time. With fewer samples, waking the thread would cost more
+/// time than the thread saves.
 const SAMPLES_PER_JOB: usize = 4;
 
 /// A number of samples, and how many frames and entries (active cells) they have in total.
@@ -183,8 +184,8 @@ impl Staging {
         self.used = Sizes::default();
     }
 
-    /// Adds samples to the buffer, which grows if needed. `base` are the sizes of the data that comes before the buffer's
-    /// content in GPU memory. Returns an error if a label is not below `classes`.
+    /// Adds samples to the buffer, which grows if needed. When the buffer is copied to the GPU, its content will
+    /// follow data of the sizes `base`. Returns an error if a label is not below `classes`.
     pub(super) fn push<S: Stage>(&mut self, samples: &[S], classes: usize, base: Sizes) -> Result<()> {
         let start = self.used;
         let mut ends = Vec::with_capacity(samples.len());
@@ -261,8 +262,8 @@ impl Staging {
         Ok(())
     }
 
-    /// Queues a copy of the buffer to the GPU memory `to`. `base` are the sizes of the data that `to` already has. The copy
-    /// is written after it.
+    /// Queues a copy of the buffer to the GPU memory `to`, which already has data of the sizes `base`. The copy is
+    /// written after this data.
     pub(crate) fn upload(&self, stream: &Stream, to: &Staged, base: Sizes) -> Result<()> {
         assert_eq!(self.column_types, to.column_types, "types of the columns");
         let ColumnTypes { frame_ends, cells, counts } = self.column_types;

@@ -122,7 +122,7 @@ fn folder_in(maps: &str, wanted: impl Fn(&str) -> bool) -> Option<PathBuf> {
     path.parent().map(Path::to_path_buf)
 }
 
-/// Opens a library and keeps it open. Later searches for a library with this file name then find it.
+/// Opens a library and keeps it open. Later searches for the same file name then find this library.
 pub(super) fn open(path: &Path) -> Result<(), String> {
     // SAFETY: the libraries that are opened here (NVRTC, its builtins, libtorch's CUDA part) are made to be loaded at
     // run time: their initialisers ask nothing of the process.

@@ -29,7 +29,8 @@ unsafe impl Sync for Module {}
 pub(crate) struct Kernel {
     name: String,
     raw: CUfunction,
-    /// Keeps the GPU's context alive, and with it the kernel's code.
+    /// The GPU whose context holds the kernel's code. As long as this value lives, the driver keeps the context and
+    /// the code.
     _device: Device,
 }
 
@@ -39,7 +40,7 @@ unsafe impl Send for Kernel {}
 unsafe impl Sync for Kernel {}
 
 impl Device {
-    /// Loads compiled code on the GPU. The driver compiles PTX to machine code.
+    /// Loads compiled code on the GPU. If the code is PTX, the driver compiles it to machine code.
     pub(crate) fn load(&self, image: &Image) -> Result<Module> {
         self.activate()?;
         let mut raw = std::ptr::null_mut();

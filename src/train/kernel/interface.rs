@@ -81,7 +81,8 @@ kernel_structs! {
         pub(crate) updates: u64,
         /// Number of samples in the current batch. 0 at the end of the epoch, or if `stopped` is 1.
         pub(crate) samples: u32,
-        /// Index of the current batch, counted from 0 at the start of the epoch or at a resume.
+        /// Index of the current batch. Index 0 is the first batch of the epoch or, after a resume, the first batch
+        /// since then.
         pub(crate) batch: u32,
         /// Number of batches drawn since the start of the epoch, or since a resume.
         pub(crate) batches: u32,
@@ -139,10 +140,10 @@ kernel_structs! {
         pub(crate) cells: u32,
         /// Maximum number of frames that a CUDA block writes. 1 if a block writes only a part of a frame.
         pub(crate) block_frames: u32,
-        /// Maximum number of cells of each frame that a CUDA block writes.
+        /// In each frame, a CUDA block writes at most this many cells.
         pub(crate) block_cells: u32,
-        /// Number of CUDA blocks per sample in earlier launches. A sample that needs more than 65,535 blocks needs
-        /// several launches.
+        /// Earlier launches ran this many CUDA blocks of each sample. A sample that needs more than 65,535 blocks
+        /// needs several launches.
         pub(crate) first_block: u32,
     }
 
@@ -187,8 +188,8 @@ kernel_structs! {
         pub(crate) neuron: NeuronArgs,
         /// The samples, which only `iaf_forward_cells` reads.
         pub(crate) columns: SampleColumns,
-        /// Dense bfloat16 input of the layer, (batch_size, time, before_width). In the first layer,
-        /// (pieces, batch_size, time, before_width). Null for `iaf_forward_cells`.
+        /// Dense bfloat16 input of the layer. The shape is (pieces, batch_size, time, before_width) in the first
+        /// layer, and (batch_size, time, before_width) in the other layers. Null for `iaf_forward_cells`.
         pub(crate) before: Address<u16>,
         /// Weight matrix W as bfloat16 pieces, (pieces, width, before_width). Null for `iaf_forward_cells`.
         pub(crate) weight_pieces: Address<u16>,
@@ -210,7 +211,8 @@ kernel_structs! {
         /// Number of inputs of the layer, rounded up to a multiple of `TILE`.
         pub(crate) before_width: u32,
         pub(crate) neurons: u32,
-        /// 1 if a CUDA block keeps its weights in shared memory. 0 if it loads them again for each tile of time steps.
+        /// 1 if a CUDA block keeps its weights in shared memory. 0 if the block loads the weights again for each tile
+        /// of time steps.
         pub(crate) resident: u32,
         /// Number of buffers for operands of the matrix product, 1 to 3.
         pub(crate) stages: u32,
@@ -263,7 +265,8 @@ kernel_structs! {
         pub(crate) width: u32,
         /// Number of neurons of the next hidden layer, rounded up to a multiple of `TILE`. 0 in the last hidden layer.
         pub(crate) above_width: u32,
-        /// 1 if a CUDA block keeps its weights in shared memory. 0 if it loads them again for each tile of time steps.
+        /// 1 if a CUDA block keeps its weights in shared memory. 0 if the block loads the weights again for each tile
+        /// of time steps.
         pub(crate) resident: u32,
         /// 1 if the results of the matrix product have their own shared memory. 0 if they reuse the memory of operands.
         pub(crate) apart: u32,
@@ -278,8 +281,8 @@ kernel_structs! {
         pub(crate) drawn: Address<Drawn>,
         /// The samples, which only `weight_gradient_cells` reads.
         pub(crate) columns: SampleColumns,
-        /// Dense bfloat16 input of the layer, (batch_size, time, before_width). In the first layer,
-        /// (pieces, batch_size, time, before_width). Null for `weight_gradient_cells`.
+        /// Dense bfloat16 input of the layer. The shape is (pieces, batch_size, time, before_width) in the first
+        /// layer, and (batch_size, time, before_width) in the other layers. Null for `weight_gradient_cells`.
         pub(crate) before: Address<u16>,
         /// Gradient of the loss with respect to the layer's input currents, (pieces, batch_size, time, width).
         pub(crate) lambda: Address<u16>,
@@ -356,11 +359,11 @@ kernel_structs! {
         pub(crate) at: u64,
         pub(crate) inputs: u32,
         pub(crate) outputs: u32,
-        /// Number of rows of each partial sum: the number of inputs, rounded up to a multiple of `TILE`. In the
-        /// readout, the number of inputs + 1.
+        /// Number of rows of each partial sum. In the readout, this is the number of inputs + 1. In a hidden layer,
+        /// it is the number of inputs rounded up to a multiple of `TILE`.
         pub(crate) input_width: u32,
-        /// Number of columns of each partial sum: the number of outputs. In a hidden layer, rounded up to a multiple of
-        /// `TILE`.
+        /// Number of columns of each partial sum. In the readout, this is the number of outputs. In a hidden layer,
+        /// it is the number of outputs rounded up to a multiple of `TILE`.
         pub(crate) output_width: u32,
         /// Number of partial sums of the gradient of W^T.
         pub(crate) splits: u32,

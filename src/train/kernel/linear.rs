@@ -126,8 +126,9 @@ impl Panels {
     }
 }
 
-/// Adds the gradients of the weights and biases of one tile of outputs to `panel` and `bias`. `lambda` is the gradient
-/// of the loss with respect to these outputs at every time step. `totals` is the layer's input summed over time.
+/// Adds the gradients of the weights and biases of one tile of outputs to `panel` and `bias`. `lambda` is the
+/// gradient of the loss with respect to these outputs, which is the same at every time step. `totals` is the layer's
+/// input summed over time.
 pub(crate) fn constant_gradient_tile(
     totals: &Activity,
     lambda: &Tile,

@@ -18,7 +18,8 @@ const RESERVED: usize = 1024;
 /// How a CUDA block that multiplies matrices uses its shared memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Product {
-    /// Whether the block keeps its weights in shared memory. If not, it loads them again for each tile of time steps.
+    /// Whether the block keeps its weights in shared memory. If not, the block loads the weights again for each tile
+    /// of time steps.
     pub(crate) resident: bool,
     /// Whether the results have their own shared memory. If not, they reuse the memory of operands.
     pub(crate) apart: bool,
@@ -38,15 +39,16 @@ impl Product {
 /// Chooses how the CUDA blocks of each kernel use their shared memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Products {
-    /// Number of bfloat16 numbers whose sum is one weight or gradient.
+    /// One weight or gradient is the sum of this many bfloat16 numbers.
     pub(crate) pieces: usize,
-    /// Maximum shared memory of one CUDA block, in bytes. A multiprocessor has about this much for all its blocks.
+    /// Maximum shared memory of one CUDA block, in bytes. A multiprocessor has about this much shared memory for all
+    /// its blocks.
     pub(crate) shared_memory: usize,
 }
 
 impl Products {
     /// Chooses how a CUDA block of `iaf_forward` or `iaf_forward_input` uses its shared memory. The layer's input is
-    /// `depth` tiles wide. `before` is the number of bfloat16 numbers whose sum is one number of the input.
+    /// `depth` tiles wide. One number of the input is the sum of `before` bfloat16 numbers.
     pub(crate) fn forward(&self, before: usize, depth: usize) -> Product {
         let (currents, pieces) = (4, self.pieces); // two planes of float32
         self.resident(currents, pieces * depth, before).unwrap_or_else(|| self.stages(currents, before + pieces))
@@ -61,8 +63,8 @@ impl Products {
             .unwrap_or_else(|| Product { apart, ..self.stages(if apart { gains } else { 0 }, 2 * pieces) })
     }
 
-    /// Chooses how a CUDA block that computes weight gradients uses its shared memory. `before` is the number of
-    /// bfloat16 numbers whose sum is one number of the layer's input.
+    /// Chooses how a CUDA block that computes weight gradients uses its shared memory. One number of the layer's
+    /// input is the sum of `before` bfloat16 numbers.
     pub(crate) fn gradient(&self, before: usize) -> Product {
         let moving = 2 * before + self.pieces; // two tiles of the input, and one of lambda
         // There is one such block for each multiprocessor of a large GPU: only one has to fit.
@@ -70,9 +72,9 @@ impl Products {
         if three.bytes <= self.shared_memory { three } else { self.stages(0, moving) }
     }
 
-    /// Returns a choice that keeps the weights in shared memory, or `None` if two such blocks don't fit on a
-    /// multiprocessor. The arguments are numbers of tiles: `weights` for the weights, `moving` for each buffer of
-    /// operands, and `fixed` for everything else.
+    /// Returns a choice that keeps the weights in shared memory. Returns `None` if two blocks with this choice don't
+    /// fit on a multiprocessor. The arguments are numbers of tiles: `weights` for the weights, `moving` for each
+    /// buffer of operands, and `fixed` for everything else.
     fn resident(&self, fixed: usize, weights: usize, moving: usize) -> Option<Product> {
         let product = |stages| Product::new(fixed + weights + stages * moving, stages);
         [3, 2]
@@ -82,9 +84,9 @@ impl Products {
             .map(|product| Product { resident: true, ..product })
     }
 
-    /// Returns a choice that doesn't keep the weights in shared memory. It has two buffers for operands if two such
-    /// blocks fit on a multiprocessor, and otherwise one buffer. The arguments are numbers of tiles: `moving` for each
-    /// buffer of operands, and `fixed` for everything else.
+    /// Returns a choice that doesn't keep the weights in shared memory. If two blocks with two buffers for operands
+    /// fit on a multiprocessor, a block has two buffers, otherwise one. The arguments are numbers of tiles: `moving`
+    /// for each buffer of operands, and `fixed` for everything else.
     fn stages(&self, fixed: usize, moving: usize) -> Product {
         let product = |stages| Product::new(fixed + stages * moving, stages);
         Some(product(2)).filter(|product| self.fits_twice(product)).unwrap_or_else(|| product(1))

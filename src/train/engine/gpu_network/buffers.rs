@@ -56,7 +56,8 @@ const MAX_DENSE_FORWARD: usize = 256;
 /// NaN.
 pub(super) const POISON: u8 = 0xff;
 
-/// Dense input of a batch, (pieces, batch, time, width). A count is the sum of `pieces` bfloat16 numbers.
+/// Dense input of a batch, (pieces, batch, time, width). Each count is stored as `pieces` bfloat16 numbers that add
+/// up to the count.
 #[derive(Debug)]
 pub(super) struct DenseInput {
     pub(super) width: usize,
@@ -93,9 +94,11 @@ pub(super) struct Hidden {
     pub(super) weights_at: usize,
     /// Index of the layer's first bias in the flat list of the network's parameters.
     pub(super) bias_at: usize,
-    /// Weight matrix W for the forward pass. Each weight is the sum of bfloat16 numbers.
+    /// Weight matrix W for the forward pass. Each weight is stored as one or more bfloat16 numbers that add up to the
+    /// weight.
     pub(super) forward: Buffer<u16>,
-    /// Transposed weight matrix W^T for the backward pass. Each weight is the sum of bfloat16 numbers.
+    /// Transposed weight matrix W^T for the backward pass. Each weight is stored as one or more bfloat16 numbers that
+    /// add up to the weight.
     pub(super) backward: Buffer<u16>,
     pub(super) v: Buffer<f32>,
     pub(super) spikes: Buffer<u16>,

@@ -12,9 +12,9 @@ use crate::kernel::product::TILE;
 use crate::kernel::program::{Entry, LONGEST_OF_BATCH, UPDATE_COLUMNS, UPDATE_ROWS, WARP};
 
 impl GpuNetwork {
-    /// Queues the kernel that chooses the samples of the next batch. Each sample will run for `steps` time steps, or
-    /// for all its frames if it has more. With `None`, the longest sample of the batch decides the number of time
-    /// steps.
+    /// Queues the kernel that chooses the samples of the next batch. Each sample will run for `steps` time steps. A
+    /// sample with more frames than `steps` will run for all its frames. If `steps` is `None`, all samples run for as
+    /// many time steps as the longest sample of the batch has frames.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda) if the GPU's driver returns an error.
