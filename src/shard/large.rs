@@ -1,4 +1,4 @@
-//! Builds a chunk of large samples. Its frames are appended one by one to a temporary file, so the chunk takes little
+//! Builds a chunk of large samples. The frames are appended one by one to a temporary file, so the chunk takes little
 //! memory.
 
 use tonic_base::Spill;
@@ -103,7 +103,7 @@ impl LargeChunk {
         &self.table
     }
 
-    /// Labels, flags, ledgers and extra columns. The caller appends one value per sample to each.
+    /// Labels, flags, ledgers and extra columns. The caller appends one value per sample to each of these lists.
     pub fn table_mut(&mut self) -> &mut SampleTable {
         &mut self.table
     }

@@ -22,8 +22,8 @@ pub const RECORD_BYTES: usize = 64;
 pub(crate) const ALIGNMENT: usize = 64;
 /// Maximum size in bytes of a decoded chunk of several samples. A chunk of one sample can be larger: see `MAX_RATIO`.
 pub(crate) const MAX_DECODED_BYTES: u32 = 1 << 28;
-/// Maximum number of decoded bytes per stored byte, for a chunk of one large sample. The limit keeps a small damaged
-/// file from making a reader allocate much memory.
+/// Maximum number of decoded bytes per stored byte, for a chunk of one large sample. With this limit, a small damaged
+/// file cannot make a reader allocate much memory.
 const MAX_RATIO: u64 = 256;
 /// Maximum number of samples in a chunk.
 pub const MAX_CHUNK_SAMPLES: u32 = 1 << 20;

@@ -60,9 +60,9 @@ pub struct Origin {
     /// of the copied set. `None` if the set is made from recordings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selection: Option<Id>,
-    /// Name and value of each setting that decides what is read from the recordings. The caller of [`OutputDir::begun`]
-    /// compares them. Empty if the set is not made from recordings, or if an earlier version of this program began the
-    /// set.
+    /// Name and value of each setting that decides what is read from the recordings. The caller of
+    /// [`OutputDir::begun`] compares the settings. Empty if the set is not made from recordings, or if an earlier
+    /// version of this program began the set.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,
 }

@@ -21,8 +21,8 @@ use crate::network::{Network, Parameters, Shape};
 /// A batch is divided into at most this many blocks of samples. One thread computes a block.
 const MAX_BLOCKS: usize = 32;
 /// Limit for the number of float32 values in the gradients of all blocks of samples together. To keep this limit, the
-/// batches of a large network are divided into fewer blocks. But a network that is so large that it needs fewer than
-/// [`MIN_BLOCKS`] exceeds the limit.
+/// batches of a large network are divided into fewer blocks, but not into fewer than [`MIN_BLOCKS`]. A very large
+/// network therefore exceeds the limit.
 const MAX_GRADIENTS: usize = 1 << 25;
 /// Minimum number of blocks for a large network. A batch with few samples can have fewer blocks.
 const MIN_BLOCKS: usize = 4;

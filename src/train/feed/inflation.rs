@@ -11,8 +11,8 @@ use crate::kernel::program::{INFLATE_BYTES, INFLATE_FRAMES, INFLATE_HEAD, MAX_GR
 
 /// Number of batches that one kernel launch writes.
 pub(crate) const LAUNCH_BATCHES: usize = 4;
-/// Number of dense buffers, which the GPU writes in turn. With this many, a buffer has left the GPU's L2 cache before
-/// it is written again.
+/// The GPU writes this many dense buffers in turn. With this many buffers, a buffer has left the GPU's L2 cache
+/// before it is written again.
 const BUFFERS: usize = 2;
 
 /// Sizes of dense batches, (batch_size, steps, P * H * W).

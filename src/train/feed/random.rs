@@ -28,7 +28,7 @@ impl RandomFrames {
     /// Makes a batch of `samples` samples. `number` seeds the random numbers: the same arguments give the same batch.
     ///
     /// # Panics
-    /// Never: counts fit into one byte.
+    /// Never, because the counts fit into one byte.
     pub fn batch(&self, number: u64, samples: usize) -> Batch {
         let shape = FrameShape { polarities: 1, height: 1, width: self.channels };
         let mut batch = Batch::new(Widths::of(shape, Width::U8));

@@ -24,7 +24,8 @@ pub(crate) struct CudaSource<'a> {
     pub(crate) defines: &'a [(String, String)],
 }
 
-/// Compiled code: a CUBIN, which is machine code, or PTX, which the driver compiles to machine code.
+/// Compiled code, either a CUBIN or PTX. A CUBIN is machine code. PTX is text that the driver compiles to machine
+/// code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Image(pub(super) Vec<u8>);
 

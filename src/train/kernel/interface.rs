@@ -268,7 +268,8 @@ kernel_structs! {
         /// 1 if a CUDA block keeps its weights in shared memory. 0 if the block loads the weights again for each tile
         /// of time steps.
         pub(crate) resident: u32,
-        /// 1 if the results of the matrix product have their own shared memory. 0 if they reuse the memory of operands.
+        /// 1 if the results of the matrix product have their own shared memory. 0 if the results overwrite operands
+        /// in shared memory.
         pub(crate) apart: u32,
         /// Number of buffers for operands of the matrix product, 1 to 3.
         pub(crate) stages: u32,

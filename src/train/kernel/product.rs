@@ -21,7 +21,7 @@ pub(crate) struct Product {
     /// Whether the block keeps its weights in shared memory. If not, the block loads the weights again for each tile
     /// of time steps.
     pub(crate) resident: bool,
-    /// Whether the results have their own shared memory. If not, they reuse the memory of operands.
+    /// Whether the results have their own shared memory. If not, the results overwrite operands in shared memory.
     pub(crate) apart: bool,
     /// Number of buffers for operands. With more than one, the block loads the next operands while it multiplies.
     pub(crate) stages: u32,

@@ -208,8 +208,8 @@ impl GpuNetwork {
         self.readout.logits.read_range(0..samples * self.shape.classes)
     }
 
-    /// Reads the predictions for the first `samples` samples of the epoch. If `Extent::kept` is 0, reads those for the
-    /// first samples of the last batch instead.
+    /// Reads the predictions for the first `samples` samples of the epoch. If `Extent::kept` is 0, reads the
+    /// predictions for the first `samples` samples of the last batch instead.
     pub(crate) fn predictions(&self, samples: usize) -> Result<Vec<Prediction>> {
         let Readout { losses, predicted, labels, .. } = &self.readout;
         let classes = predicted.read_range(0..samples)?.into_iter().zip(labels.read_range(0..samples)?);
