@@ -265,7 +265,7 @@ pub(crate) fn epoch_order<'py>(
     Ok(positions(&Order::new(id.0, samples, chunk_samples, seed, epoch), chunk_samples).into_pyarray(py))
 }
 
-/// Opens a set again, in another process. Refuses another set in its place.
+/// Opens a pickled set, usually in another process. Raises an error if `path` now has a set with another id.
 #[pyfunction]
 pub(crate) fn reopen(py: Python<'_>, path: PathBuf, cache_bytes: usize, id: &str) -> PyResult<ShardSet> {
     let set = ShardSet::new(py, path, cache_bytes)?;

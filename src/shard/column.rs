@@ -238,7 +238,8 @@ impl ColumnBuf {
         }
     }
 
-    /// Appends the numbers of `column`, which must fit the width of this column.
+    /// Appends the numbers of `column`, which may have another width. Each number must be small enough for
+    /// the width of `self`.
     pub(crate) fn extend(&mut self, column: Column<'_>) {
         match (self, column) {
             (ColumnBuf::U8(v), Column::U8(s)) => v.extend_from_slice(s),

@@ -118,8 +118,9 @@ pub struct ColumnTypes {
 }
 
 impl ColumnTypes {
-    /// Returns the smallest types for the samples of several sets. `longest` is the maximum number of frames of a
-    /// sample, and `counts` has the type of each set's counts.
+    /// Returns, for each column, the smallest number type that holds the samples of all the sets. Ends of frames get at
+    /// least two bytes. `longest` is the number of frames of the longest sample. `counts` yields one type for each set:
+    /// that of its counts.
     pub fn of(shape: FrameShape, longest: usize, counts: impl IntoIterator<Item = Width>) -> ColumnTypes {
         // At least two bytes: sets of smaller frames would gain nothing.
         let entries = shape.cells().saturating_mul(longest as u64).clamp(1 << 8, u32::MAX.into());

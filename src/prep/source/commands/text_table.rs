@@ -36,8 +36,8 @@ pub(super) struct Table<'a> {
     pub has_mark: bool,
     /// The character at the end of each line.
     pub line_end: char,
-    /// Lines before the first row that are neither a header nor a description, and so may be events. Each line has
-    /// its number, counted from 1, and its text.
+    /// Lines that come before the first row but are neither a header nor a description. They may be damaged events.
+    /// Each entry has the number of the line, counted from 1, and its text.
     pub odd: Vec<(u64, &'a str)>,
 }
 

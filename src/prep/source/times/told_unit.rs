@@ -18,7 +18,8 @@ const OF_TIMES: [&str; 7] = ["", "t", "ts", "time", "times", "timestamp", "times
 /// The name of an entry that gives the length of a tick has one of these words and one of the words in [`OF_TIMES`],
 /// as in `time_base`.
 const OF_TICKS: [&str; 6] = ["base", "scale", "scale_factor", "resolution", "tick", "ticks"];
-/// Words of [`OF_TICKS`] that can be the whole name of an entry that gives the length of a tick.
+/// These words of [`OF_TICKS`] also count without a word of [`OF_TIMES`]: an entry named `resolution` gives the length
+/// of a tick, but an entry named `base` does not.
 const ALONE: [&str; 4] = ["scale_factor", "resolution", "tick", "ticks"];
 
 /// An attribute with one of these names gives the number of ticks of the clock per second.
