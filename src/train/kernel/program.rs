@@ -6,7 +6,7 @@
 //! order.cu         draw: chooses the samples of a batch
 //! inflate.cu       inflate: a batch as dense float32
 //!                  inflate_input: a batch in bfloat16 pieces, for the first layer's products
-//! iaf.cu           used by the next three: the neuron
+//! iaf.cu           the neuron; iaf_forward.cu, iaf_backward.cu and spikes.cu use this file
 //! iaf_forward.cu   iaf_forward_cells and iaf_forward_input (first layer), iaf_forward: a layer forward in time
 //! iaf_backward.cu  iaf_backward, iaf_backward_constant (last hidden layer): a layer backward in time
 //! spikes.cu        count_spikes: spikes of each neuron, after an epoch
@@ -43,14 +43,14 @@ const SOURCES: [&str; 9] = [
 ];
 /// Number of threads per CUDA block, for most kernels.
 pub(crate) const BLOCK_THREADS: usize = 256;
-/// Number of threads per CUDA block, for `iaf_forward` and `iaf_forward_input`. [`BLOCK_THREADS`] of them multiply
-/// matrices, and the last [`TILE`] have one neuron each.
+/// Number of threads per CUDA block, for `iaf_forward` and `iaf_forward_input`. The first [`BLOCK_THREADS`] threads
+/// multiply matrices. Each of the other [`TILE`] threads computes one neuron.
 const FORWARD_THREADS: usize = BLOCK_THREADS + TILE;
-/// Maximum number of CUDA blocks of a launch in y.
+/// The grid of a kernel launch has at most this many CUDA blocks in the direction y.
 pub(crate) const MAX_GRID_Y: usize = 65_535;
 /// Number of threads in a warp. A CUDA block of `readout_gradient` computes this many results.
 pub(crate) const WARP: usize = 32;
-/// A CUDA block of `update` or `pack` handles this many rows of W^T, and [`UPDATE_COLUMNS`] columns.
+/// Each CUDA block of `update` or `pack` handles a part of W^T that has this many rows and [`UPDATE_COLUMNS`] columns.
 pub(crate) const UPDATE_ROWS: usize = 4;
 pub(crate) const UPDATE_COLUMNS: usize = 16;
 /// Number of active cells that `iaf_forward_cells` keeps at a time in the shared memory of a CUDA block.
@@ -72,7 +72,7 @@ pub(crate) const INFLATE_HEAD: usize = 16 + INFLATE_FRAMES * size_of::<u32>();
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MatmulPrecision {
-    /// About the precision of float32. Each number in a product is the sum of three bfloat16 numbers.
+    /// Nearly the precision of float32. Each number in a product is the sum of three bfloat16 numbers.
     #[default]
     Highest,
     /// Precision of 16 bits; TF32 has 11. Each number in a product is the sum of two bfloat16 numbers.
@@ -82,7 +82,7 @@ pub enum MatmulPrecision {
 }
 
 impl MatmulPrecision {
-    /// Returns the number of bfloat16 numbers whose sum is one number in a matrix product.
+    /// Returns how many bfloat16 numbers stand for one number of a matrix product. Their sum is this number.
     pub fn pieces(self) -> usize {
         match self {
             MatmulPrecision::Highest => 3,
@@ -105,7 +105,7 @@ impl FromStr for MatmulPrecision {
     }
 }
 
-/// Number types of the columns of samples in GPU memory.
+/// The number type of each column in which GPU memory stores samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ColumnTypes {
     /// Type of the ends of frames. The end of a frame is the number of active cells in this frame and all frames before
@@ -139,7 +139,8 @@ impl ColumnTypes {
             + entries * (self.cells.bytes() + self.counts.bytes()) as u64
     }
 
-    /// Returns how many bfloat16 numbers are needed to write a float32 count exactly as their sum.
+    /// The kernels read counts as float32 numbers. Returns how many bfloat16 numbers must be added to give any such
+    /// number exactly.
     pub(crate) fn input_pieces(&self) -> usize {
         match self.counts {
             Width::U8 => 1,
@@ -335,7 +336,8 @@ impl Program {
         self.variant.column_types
     }
 
-    /// Returns the number of bfloat16 numbers whose sum is one weight or gradient in a matrix product.
+    /// Returns how many bfloat16 numbers stand for one weight or gradient of a matrix product. Their sum is this
+    /// number.
     pub fn pieces(&self) -> usize {
         self.variant.precision.pieces()
     }

@@ -120,9 +120,8 @@ impl PackedNetwork {
         Ok(())
     }
 
-    /// Computes the gradients for the sample of the last call of [`forward`](Self::forward), and adds them to
-    /// `gradients`, which has an element for each layer. `gradient` is the gradient of the loss with respect to the
-    /// logits.
+    /// Computes the gradients for the sample that [`forward`](Self::forward) ran last, and adds them to `gradients`,
+    /// which has an element for each layer. `gradient` is the gradient of the loss with respect to the logits.
     pub(crate) fn backward(&self, state: &mut SampleState, gradient: &[f32], gradients: &mut [Panels]) {
         let steps = state.activities[0].steps();
         let stride = linear::stride(steps);

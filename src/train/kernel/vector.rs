@@ -23,15 +23,15 @@ pub(crate) trait Real: Copy {
     fn trunc(self) -> Self;
     /// Returns the larger of self and `bound`, or NaN if self is NaN.
     fn at_least(self, bound: Self) -> Self;
-    /// Returns self, but with 0 in each element whose `x` is at most `bound`.
+    /// Returns self, but sets element i to 0 if element i of `x` is at most element i of `bound`.
     fn zero_at_most(self, x: Self, bound: Self) -> Self;
     /// Returns 2^n, where self is n + 1.5 * 2^23 and n is an integer from -126 to 127.
     fn power_of_two(self) -> Self;
 }
 
 pub(crate) trait F32x16: Real {
-    /// Whether the instruction set has 32 registers, and one register holds a whole vector. If not, it has 16
-    /// registers, and a vector needs two.
+    /// Whether the instruction set has 32 registers that hold a whole vector each. If this is false, the instruction
+    /// set has 16 registers, and a vector takes two of them.
     const WIDE: bool;
     fn load(from: &[f32; 16]) -> Self;
     fn store(self, to: &mut [f32; 16]);

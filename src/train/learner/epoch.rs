@@ -91,9 +91,10 @@ pub trait Learner: std::fmt::Debug {
     /// [`tonic_base::Error::Interrupted`] if an interruption stops the computation of a batch. The network is then in
     /// the state after the last batch that was passed to `each`.
     ///
-    /// [`Error::Kernel`](crate::Error::Kernel) if the loss of a batch is NaN, infinite, or at least 2^24. A batch
-    /// with such a loss doesn't change the parameters, with one exception: on a GPU, a batch with a finite loss
-    /// changes them, and later batches may change them too.
+    /// [`Error::Kernel`](crate::Error::Kernel) if the loss of a batch is NaN, infinite, or at least 2^24. On the CPU,
+    /// such a batch doesn't change the parameters. On a GPU, a batch whose loss is NaN or infinite doesn't change them
+    /// either. But a batch whose loss is finite and at least 2^24 changes the parameters, and later batches may change
+    /// them too.
     ///
     /// The errors of reading the set; [`Error::Cuda`](crate::Error::Cuda).
     fn train(&mut self, feed: &Feed, epoch: &Epoch, each: &mut dyn FnMut(&BatchLoss, usize)) -> Result<()>;

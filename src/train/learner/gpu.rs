@@ -190,8 +190,8 @@ impl ScoreReader<'_> {
         self.fetch()
     }
 
-    /// Starts to download the scores of the batches queued since the last call. Passes the scores that the last call
-    /// started to download to `each`.
+    /// Starts to download the scores of the batches that were queued since the last call. Then calls `each` with the
+    /// scores of the download that the last call started.
     fn fetch(&mut self) -> Result<()> {
         let batches = self.begun..self.queued;
         self.scores.swap(0, 1);

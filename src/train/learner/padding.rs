@@ -33,8 +33,8 @@ impl Padding {
         }
     }
 
-    /// Returns the number of time steps that a batch is padded to. `longest` is the length of its longest sample, in
-    /// frames.
+    /// Returns the number of time steps that a batch is padded to. `longest` is the number of frames of the batch's
+    /// longest sample.
     pub fn of_batch(self, longest: usize) -> usize {
         self.fixed().unwrap_or(longest)
     }

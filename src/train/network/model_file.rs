@@ -140,8 +140,8 @@ fn check_neuron(neuron: &Iaf) -> Result<(), ModelError> {
     }
 }
 
-/// Returns the shape and the values of a tensor. Returns an error if it is not float32, or if a value is NaN or
-/// infinite.
+/// Returns the shape and the values of the tensor `name`. Returns an error if the tensor is not float32, or if a value
+/// is NaN or infinite.
 fn float32(tensors: &SafeTensors<'_>, name: &str) -> Result<(Vec<usize>, Vec<f32>), ModelError> {
     let view = tensors.tensor(name).map_err(|_| ModelError::Missing { name: name.to_owned() })?;
     if view.dtype() != Dtype::F32 {

@@ -41,7 +41,7 @@ impl Iaf {
 pub struct Shape {
     /// Number of inputs: the number of cells in a frame.
     pub inputs: usize,
-    /// Number of neurons of each hidden layer, the layer next to the input first.
+    /// Number of neurons of each hidden layer, in the order from the input to the readout.
     pub hidden: Vec<usize>,
     /// Number of classes: the number of outputs of the readout.
     pub classes: usize,

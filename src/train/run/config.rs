@@ -33,7 +33,7 @@ pub struct Config {
     pub seed: u64,
     /// Engine that trains.
     pub engine: EngineChoice,
-    /// The length that samples are padded to.
+    /// Whether samples are padded to a fixed number of time steps, or to the longest sample of the batch.
     pub pad: Pad,
     /// Number of time steps, T, that samples are padded to with [`Pad::Fixed`].
     pub steps: usize,
@@ -49,9 +49,9 @@ pub struct Config {
     pub class_weights: ClassWeights,
     /// Sizes and constants of the network.
     pub network: NetworkConfig,
-    /// Ids of the sets, class names and recipe.
+    /// Class names and recipe of the training set, and ids of all sets of the run.
     pub data: DataConfig,
-    /// Changes of the learning rate when the run was resumed, in the order of time.
+    /// One element for each time that a resumed run changed the learning rate, the earliest change first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lr_changes: Vec<LrChange>,
 }
@@ -175,8 +175,9 @@ impl Config {
         self.lr_changes.last().map_or(self.lr, |change| change.lr)
     }
 
-    /// Changes the learning rate from the next batch on, and records the change. `epochs_done` and `batches_done` say
-    /// how much of the run is finished. Returns false, and changes nothing, if the learning rate is `lr` already.
+    /// If the learning rate is `lr` already, changes nothing and returns false. Otherwise changes the learning rate
+    /// from the next batch on, and records the change. `epochs_done` and `batches_done` say how much of the run is
+    /// finished.
     pub(crate) fn change_lr(&mut self, epochs_done: u64, batches_done: u64, lr: f64) -> bool {
         if lr == self.current_lr() {
             return false;

@@ -86,9 +86,9 @@ impl FitOptions {
     /// until now, the result also has the validation set of the options.
     ///
     /// # Errors
-    /// [`Mismatch`](tonic_shard::Error::Mismatch) with the field `valid` or `test` if the options name another set, or
-    /// if they name no validation set and the run has one. It is no error if they name no test set: the run is then not
-    /// tested. The errors of reading the metrics.
+    /// [`Mismatch`](tonic_shard::Error::Mismatch) with the field `valid` or `test` if the options name another set.
+    /// `Mismatch` with the field `valid` if the run has a validation set and the options name none. The errors of
+    /// reading the metrics. If the options name no test set, this is no error: the run is then not tested.
     fn resumed_data(&self, stored: &DataConfig, asked: DataConfig) -> Result<DataConfig> {
         let file = self.run.join(config::FILE_NAME);
         let without_test = stored.test_set_id.as_deref().filter(|_| asked.test_set_id.is_none());

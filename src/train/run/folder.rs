@@ -26,7 +26,7 @@ use crate::run::{checkpoint, config, metrics, sets, times};
 /// Name of the file with the network after the last epoch.
 pub(crate) const MODEL: &str = "model.safetensors";
 /// Name of the file with the network of the epoch with the best validation accuracy. If several epochs have this
-/// accuracy, it is the network of the first of them.
+/// accuracy, the first of these epochs counts.
 pub(crate) const BEST: &str = "best.safetensors";
 /// Name of the file with the evaluation on the test set.
 pub(crate) const TEST: &str = "test.json";

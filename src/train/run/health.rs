@@ -4,8 +4,8 @@ use crate::learner::{ClassBalance, ClassWeights, Score, Warning};
 use crate::run::activity::LayerActivity;
 use crate::run::metrics::EpochMetrics;
 
-/// Number of standard deviations by which an accuracy must exceed p, the accuracy of guessing, to count as better. On
-/// a set of n samples, the standard deviation is sqrt(p * (1 - p) / n).
+/// An accuracy counts as better than p, the accuracy of guessing, if it exceeds p by more than this many standard
+/// deviations. On a set of n samples, the standard deviation is sqrt(p * (1 - p) / n).
 const NOISE: f64 = 3.0;
 /// An accuracy that exceeds the accuracy of guessing by more than this always counts as better. This limit matters
 /// for small sets, where [`NOISE`] standard deviations are larger.
@@ -71,20 +71,21 @@ impl Guessing {
     }
 
     /// Returns whether a mean loss is so large that training has diverged. `initial` computes the loss of the initial
-    /// weights. This takes time, so it is called only if `loss` is far above the loss of guessing.
+    /// weights, which takes time. So this function calls `initial` only if `loss` is far above the loss of guessing.
     pub(super) fn is_diverged<E>(&self, loss: f64, initial: impl FnOnce() -> Result<f64, E>) -> Result<bool, E> {
         Ok(self.is_absurd(loss) && loss > TIMES_INITIAL * initial()?)
     }
 
-    /// Returns whether a mean loss exceeds [`TIMES_GUESSING`] * ln(number of classes). A single class counts as two.
+    /// Returns whether a mean loss exceeds [`TIMES_GUESSING`] * ln(number of classes). If there is only one class,
+    /// ln(2) is used.
     pub(super) fn is_absurd(&self, loss: f64) -> bool {
         loss > TIMES_GUESSING * (self.classes.max(2) as f64).ln()
     }
 
-    /// Returns warnings about the last of `epochs`. Warnings list the hidden layers that became silent or saturated in
-    /// this epoch, and say if training became stuck in this epoch ([`is_stuck`](Self::is_stuck)). After the last epoch
-    /// of a run (`is_last`), they list all silent and all saturated layers, and say if the epoch is no better than
-    /// guessing.
+    /// Returns warnings about the last of `epochs`. The warnings list the hidden layers that became silent or saturated
+    /// in this epoch, and say if training became stuck in this epoch ([`is_stuck`](Self::is_stuck)). If `is_last` is
+    /// true, this epoch is the last of the run. The warnings then list all silent and all saturated layers, and also
+    /// say if the epoch is no better than guessing.
     pub(super) fn warnings(&self, epochs: &[EpochMetrics], is_last: bool) -> Vec<Warning> {
         let Some((last, before)) = epochs.split_last() else { return Vec::new() };
         let epoch = last.epoch;

@@ -8,9 +8,9 @@ use tonic_shard::{Existing, ShardSet};
 
 use crate::learner::{Backend, ClassWeights, Pad, Warning};
 
-/// Options of a run. If an option is `None`, a new run takes the default, and a resumed run takes the value of the
-/// run folder. A resumed run refuses any value that differs from it, unless the text of the option says that a resumed
-/// run may change it.
+/// Options of a run. If an option is `None`, a new run takes the default, and a resumed run takes the value in the run
+/// folder. A resumed run may change some options: their texts say so. If any other option has a value that differs from
+/// the run folder, a resumed run refuses the value.
 #[derive(Clone, Debug)]
 pub struct FitOptions {
     /// Folder of the training set.
@@ -45,7 +45,8 @@ pub struct FitOptions {
     pub class_weights: Option<ClassWeights>,
     /// Engine and device that train. A resumed run may change the device and the precision, but not the engine.
     pub backend: Backend,
-    /// The length that samples are padded to; [`Pad::Fixed`] by default.
+    /// Whether samples are padded to a fixed number of time steps, or to the longest sample of the batch;
+    /// [`Pad::Fixed`] by default.
     pub pad: Option<Pad>,
     /// Where samples are kept between epochs. A resumed run may change it.
     pub cache: CacheChoice,

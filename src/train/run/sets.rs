@@ -64,8 +64,9 @@ impl SetPaths {
         }
     }
 
-    /// Writes the paths of the sets in the options to `sets.toml`. If the options name no validation set or no test
-    /// set, its path in an existing file is kept. If a path is not UTF-8, the file is not changed.
+    /// Writes the paths of the sets in the options to `sets.toml`. If the options name no validation set, and an
+    /// existing `sets.toml` has its path, this path is kept. The same holds for the test set. If a path is not UTF-8,
+    /// the file is not changed.
     ///
     /// # Errors
     /// [`Io`](tonic_base::Error::Io).

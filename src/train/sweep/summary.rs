@@ -37,7 +37,8 @@ pub struct RunSummary {
     pub state: RunState,
     /// Number of the run's group, counted from 1. `None` if the run has not started or is damaged.
     pub group: Option<usize>,
-    /// Name of an earlier finished run with the same settings and seed, if any. Means then leave this run out.
+    /// Name of an earlier finished run with the same settings and the same seed. `None` if there is no such run. If
+    /// there is one, the earlier run counts in means, and this run doesn't.
     pub repeats: Option<String>,
     /// Notes for the user, such as `unfinished` or `no test`. For a damaged run, the error message.
     pub notes: Vec<String>,
