@@ -60,7 +60,8 @@ impl Bench {
         self.cluster.submit(&[&after, kill, "--cpus-per-task=1", "--mem=100", &script, "--merge", set])
     }
 
-    /// Waits until the folder `part`, which has a part of a set, has a shard, and stops the task that writes it.
+    /// `part` is the folder of one part of a set. Waits until this folder has a shard, and then stops the task that
+    /// writes the part.
     fn stop_writer(&self, part: &str) {
         let has_shard = || {
             std::fs::read_dir(self.path(part)).is_ok_and(|mut entries| {

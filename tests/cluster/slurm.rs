@@ -1,4 +1,4 @@
-//! Runs a real Slurm with four virtual nodes on this machine, in network and process namespaces of its own. Because of
+//! Runs a real Slurm with four virtual nodes on this machine, in separate network and process namespaces. Because of
 //! the namespaces, nothing listens on a port of the machine, and all processes end with the test.
 
 use std::io::{BufRead, BufReader};
@@ -138,8 +138,8 @@ impl Cluster {
         String::from_utf8(output.stdout).unwrap().trim().to_string()
     }
 
-    /// Waits until `is_so` returns true, and then stops the processes whose command line matches `programs` with
-    /// SIGSTOP. So they can't end before the test sends them another signal.
+    /// Waits until `is_so` returns true. Then sends SIGSTOP to all processes whose command line matches `programs`. A
+    /// stopped process can't end before the test sends it another signal.
     pub(crate) fn stop_when(&self, programs: &str, what: &str, mut is_so: impl FnMut() -> bool) {
         wait(what, Duration::from_millis(2), || {
             is_so() && self.run(&["pkill", "-STOP", "-f", programs]).status.success()

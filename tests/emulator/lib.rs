@@ -37,9 +37,9 @@ pub fn install() -> &'static Path {
     })
 }
 
-/// Returns the folder for compiled kernels, for the environment variable `TONIC_CACHE`. Its name depends on the
-/// emulator's sources, because compiled kernels depend on them too. `ptx` says whether the kernels run as PTX; these
-/// kernels have a folder of their own.
+/// Returns the folder for compiled kernels, for the environment variable `TONIC_CACHE`. The compiled kernels depend on
+/// the emulator's sources, so the name of the folder depends on these sources too. If `ptx` is true, the kernels run as
+/// PTX. Such kernels have another folder than kernels that run as C++.
 pub fn kernel_cache(ptx: bool) -> PathBuf {
     let mut folder = install().as_os_str().to_owned();
     folder.push(if ptx { "-ptx" } else { "-kernels" });

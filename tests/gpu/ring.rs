@@ -28,7 +28,7 @@ use crate::sets::{CHANNELS, Sample, Spec, learnable};
 const ORDER: EpochOrder = EpochOrder::Shuffled { seed: 3, epoch: 1 };
 const BATCH: usize = 3;
 
-/// A network, and the set that it is trained on, opened with a cache.
+/// A network and its training set. The set is opened with a cache.
 struct Task {
     program: Arc<Program>,
     network: Network,

@@ -1,4 +1,5 @@
-//! Tests the ledger of every file layout: it must equal a count that the tests make, event by event.
+//! Tests the ledgers of conversions from every file layout. Each ledger must equal a ledger that the tests compute
+//! event by event.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,8 @@ use super::camera::Camera;
 use super::recording::{Recording, Times, Units, samples, scratch};
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
-/// Options of `convert` for the recording of a cochlea with 40 channels. Its events have no y and no polarity.
+/// Options of `convert` for a recording of a cochlea with 40 channels. The events of the recording have no y and no
+/// polarity.
 const ROW: [&str; 2] = ["--sensor", "40"];
 const MAP: [&str; 6] = ["--sensor", "40,30,2", "--map", "t=when,x=where[0],y=where[1],p=sign", "--time-unit", "ns"];
 
@@ -45,8 +47,9 @@ type Event = (i64, i64, i64, i64);
 /// drops.
 type Step = fn(Vec<Event>) -> (Vec<Event>, u64);
 
-/// One element for each transform: its TOML, whether the ledger counts the events that it drops as cropped (`true`) or
-/// as filtered (`false`), and the same transform as a Rust function.
+/// One element for each transform: its TOML, a bool, and the same transform as a Rust function. If the bool is `true`,
+/// the ledger counts the events that the transform drops as cropped. If it is `false`, the ledger counts these events
+/// as filtered.
 const STEPS: [(&str, bool, Step); 8] = [
     ("", true, |events| (events, 0)),
     ("name = \"CropTime\"\nmin = 1000\nmax = 30000", true, |events| keep(events, |e| (1000..=30_000).contains(&e.0))),
@@ -84,8 +87,8 @@ fn keep(events: Vec<Event>, mut keep: impl FnMut(&Event) -> bool) -> (Vec<Event>
 
 /// A function that returns whether an event is in a frame. It gets the times of all events, and the index of the event.
 ///
-/// An element of [`FRAMINGS`] has a framing as TOML, whether its windows overlap, and such a function or `None`. If it
-/// is `None`, the tests compare only the sum of `binned` and `cut`, not the two numbers.
+/// An element of [`FRAMINGS`] has a framing as TOML, whether the windows of the framing overlap, and such a function or
+/// `None`. Without a function, the tests compare only the sum of `binned` and `cut`, not the two numbers.
 type InFrames = fn(&[i64], usize) -> bool;
 const FRAMINGS: [(&str, bool, Option<InFrames>); 8] = [
     ("time_window = 7000", false, Some(|t, i| t[i] - t[0] < ((t[t.len() - 1] - t[0]) / 7000 * 7000).max(7000))),

@@ -30,7 +30,7 @@ fn converted(file: &Path, set: &Path) -> Vec<Sample> {
     samples(set)
 }
 
-/// Makes a recording of 60 samples, with all events on channel 5. `row` returns the times of the sample with an index.
+/// Makes a recording of 60 samples, with all events on channel 5. `row(i)` returns the times of sample i.
 fn speech(row: impl Fn(usize) -> Vec<f64>) -> Recording {
     let sample = |i| row(i).iter().map(|t| (*t, 5)).collect();
     Recording { times_as: Times::F64, ..Recording::of((0..60).map(sample).collect()) }

@@ -1,4 +1,4 @@
-//! Writes recordings of cameras for the tests, in every layout that is read.
+//! Writes recordings of cameras for the tests, in every layout that the program can read.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,6 @@
-//! Tests of HDF5 datasets whose data is in other files or was never written: one dataset for each column, records, and
-//! two-dimensional arrays. Data in other files is read. Data that was never written is refused.
+//! Tests of HDF5 datasets whose data is in other files or was never written. Data in other files is read. Data that was
+//! never written is refused. In some tests, each column is a dataset. In others, one dataset has all columns, as
+//! records or as a two-dimensional array.
 
 use hdf5::H5Type;
 

@@ -1,5 +1,5 @@
-//! Tests that bad recordings and recipes get one clear error, with the file, the place, what was expected and what was
-//! found.
+//! Tests that bad recordings and recipes get one clear error. The error says which file is wrong, where in the file,
+//! what was expected and what was found.
 
 use std::path::{Path, PathBuf};
 

@@ -9,7 +9,7 @@ use super::camera::npy_header;
 use super::columns::{columns, hdf5_of, options, put, put_all, read, six};
 use super::recording::{Recording, Units, convert, data, fails, refuses, samples, says, scratch};
 
-/// A record of an HDF5 dataset whose fields are arrays.
+/// One event of an HDF5 dataset. Each field of the event is an array.
 #[derive(Clone, Copy, H5Type)]
 #[repr(C)]
 struct Arrays {

@@ -1,5 +1,5 @@
 //! Tests of random changes of shards and manifests. If the checksums are corrected after the change, reading gives an
-//! error or valid samples, and never panics. If they are not corrected, it always gives an error.
+//! error or valid samples, and never panics. If the checksums are not corrected, reading always gives an error.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -63,7 +63,7 @@ fn change() -> impl Strategy<Value = Change> {
     })
 }
 
-/// Returns the files `base` with `changes`. If `mend` is true, their checksums are corrected.
+/// Returns the files `base` after `changes`. If `mend` is true, the checksums of the files are corrected.
 fn changed(base: &Files, changes: &[Change], mend: bool) -> Files {
     let mut files = base.clone();
     let count = files.len();

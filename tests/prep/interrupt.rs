@@ -12,7 +12,7 @@ use super::recording::{
     NO_LOCKS, Recording, Scratch, change, contents, convert, json, program, refuses, says, scratch,
 };
 
-/// Number of samples of a recording. They give 60 shards, each of one chunk of 4 samples.
+/// Number of samples of a recording. These samples give 60 shards, each of one chunk of 4 samples.
 const SAMPLES: usize = 240;
 const SMALL: [&str; 6] = ["--chunk-samples", "4", "--shard-size", "1", "--threads", "2"];
 

@@ -111,8 +111,8 @@ fn visible(files: &Files) -> Files {
 #[derive(Clone, Debug)]
 enum Moment {
     After(Duration),
-    /// The duration after the file with this name appears (`true`) or disappears (`false`). A name that ends in a dot
-    /// stands for any file whose name begins with it, such as a temporary file.
+    /// When the file with this name has appeared (`true`) or disappeared (`false`), and then this duration has passed.
+    /// A name that ends in a dot stands for any file whose name begins with it, such as a temporary file.
     File(String, bool, Duration),
 }
 
@@ -132,8 +132,8 @@ impl Moment {
         }
     }
 
-    /// Waits for this moment and kills the child. Checks the set while it waits. Returns false if the child ended
-    /// earlier.
+    /// Waits for this moment, and then kills the child. Checks the set during the wait. Returns false if the child
+    /// ended before this moment.
     fn kill(&self, child: &mut Child, out: &Path, old: &Files, job: &Job) -> bool {
         match self {
             Moment::After(time) => std::thread::sleep(*time),

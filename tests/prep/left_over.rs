@@ -1,5 +1,5 @@
-//! Tests that a note names the data of a file that a conversion doesn't use, and that options that would have no effect
-//! are refused.
+//! Tests the notes of a conversion about data in a file that the conversion doesn't use. Also tests that options
+//! without effect are refused.
 
 use std::io::Write;
 use std::path::PathBuf;

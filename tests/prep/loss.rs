@@ -1,4 +1,5 @@
-//! Tests that a conversion that loses many events says so, with the likely cause, and that an option makes it an error.
+//! Tests of conversions that lose many events. The conversion gives a warning with the likely cause. With an option,
+//! the loss is an error.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,5 @@
-//! Tests of one recording among several, or one sample of a recording of speech, whose times have another unit than
-//! all others.
+//! Tests of times in mixed units. One of several recordings, or one sample of a recording of speech, has times in
+//! another unit than all others.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Tests of the errors for files that have no events, or whose arrays contain something else than events.
+//! Tests of the errors for files that have no events, or whose arrays contain something other than events.
 
 use super::camera::{Camera, npy_header, npz};
 use super::recording::{Scratch, change, column, data, hdf5_file, says, scratch};

@@ -1,5 +1,5 @@
-//! Tests of promises about a set. Its bytes are the same for any number of threads and on any machine, the identity of
-//! a chunk survives another compressor, and the set says where it came from.
+//! Tests of promises about a set. The bytes of the set are the same for any number of threads and on any machine. The
+//! identity of a chunk doesn't depend on the compression. The set says where it came from.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! Compares frames with digests of Tonic's own frames: all recordings of a real speech set, with the reference recipe,
-//! and every 100 ms of recordings of real cameras.
+//! Compares our frames of real recordings with digests of Tonic's frames. All samples of a speech set are compared,
+//! with the reference recipe. The recordings of cameras are cut into samples of 100 ms, and all of these are compared.
 //!
 //! The recordings are not part of the repository. The environment variable TONIC_REAL_DATA has the path of the folder
 //! that has them.

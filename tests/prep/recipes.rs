@@ -260,8 +260,8 @@ fn every_parameter_is_checked_and_named() {
     check_parameters(framings, "[frames]\n", framing);
 }
 
-/// Asserts that an error about a parameter names it. Tries an unknown parameter, and each known parameter with a value
-/// of a wrong type. `head` is the TOML before the parameters.
+/// Asserts that an error about a parameter names the parameter. Tries an unknown parameter, and each known parameter
+/// with a value of a wrong type. `head` is the TOML before the parameters.
 fn check_parameters(list: &[Signature], head: &str, place: impl Fn(&Signature) -> String) {
     for signature in list {
         let refused = |more: &str| {

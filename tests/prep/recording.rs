@@ -165,7 +165,8 @@ fn rows<T: Copy, N: H5Type + Copy>(group: &hdf5::Group, name: &str, rows: &[Vec<
     dataset.write(&rows).unwrap();
 }
 
-/// A directory that is deleted when the test ends, with methods for what tests do there. It dereferences to its path.
+/// A directory that is deleted when the test ends. Its methods write recordings and convert them. A `Scratch`
+/// dereferences to the path of the directory.
 pub(crate) struct Scratch(tempfile::TempDir);
 
 impl std::ops::Deref for Scratch {

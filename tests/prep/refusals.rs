@@ -127,7 +127,8 @@ fn what_a_recipe_cannot_say_is_refused_with_what_it_can() {
     }
 }
 
-/// Tests huge but valid numbers: for a few events, they must not take hours or all memory.
+/// Tests recipes with huge but valid numbers. If such a recipe is applied to a few events, it must not take hours or
+/// all memory.
 #[test]
 fn recipes_that_would_flood_are_stopped() {
     let sparse = || Events { t: vec![0, 1 << 40], x: vec![0, 4], y: vec![0, 3], p: vec![0, 1] };

@@ -6,13 +6,13 @@ use super::recording::{Recording, Times, convert, fails, samples, says, scratch}
 
 const HOUR: i64 = 3_600_000_000;
 
-/// Returns the numbers after each `word` in a text.
+/// In `text`, a number follows after each occurrence of `word`. Returns these numbers.
 fn after(text: &str, word: &str) -> Vec<i64> {
     let digits = |rest: &str| rest.split(|c: char| !c.is_ascii_digit() && c != '-').next().unwrap().parse().unwrap();
     text.split(word).skip(1).map(digits).collect()
 }
 
-/// Returns the events of `camera` for which `keep` of their index holds.
+/// Calls `keep` with the index of each event of `camera`. Returns the events for which `keep` returns true.
 fn kept(camera: &Camera, keep: impl Fn(usize) -> bool) -> Camera {
     let places: Vec<usize> = (0..camera.t.len()).filter(|&i| keep(i)).collect();
     let pick = |column: &[u16]| places.iter().map(|&i| column[i]).collect();

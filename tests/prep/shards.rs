@@ -53,7 +53,8 @@ impl Victim {
         result
     }
 
-    /// Changes the header or index of shard 0, corrects its checksum and checks the set. Returns the fault.
+    /// Changes the header or index of shard 0, corrects the checksum that both have together, and checks the set.
+    /// Returns the fault.
     fn with_head(&self, change: impl FnOnce(&mut Vec<u8>)) -> Error {
         let mut bytes = std::fs::read(self.shard(0)).unwrap();
         change(&mut bytes);
@@ -61,7 +62,8 @@ impl Victim {
         self.with(&self.shard(0), &bytes).expect_err("a hostile head")
     }
 
-    /// Replaces `from` by `to` in the manifest, corrects its checksum and checks the set. Returns the fault.
+    /// Replaces `from` by `to` in the manifest, corrects the manifest's checksum, and checks the set. Returns the
+    /// fault.
     fn with_manifest(&self, from: &str, to: &str) -> Error {
         let text = std::fs::read_to_string(self.set().join("manifest.json")).unwrap();
         assert_eq!(text.matches(from).count(), 1, "{from} in {text}");
@@ -282,7 +284,7 @@ static BODY: LazyLock<(Vec<u8>, SetLayout, u32)> = LazyLock::new(|| {
     (zstd::bulk::decompress(stored, record.decoded_bytes as usize).unwrap(), head.layout, record.samples)
 });
 
-/// Decodes the bytes `stored` as a chunk with a correct checksum.
+/// Decodes the bytes `stored` as a chunk. The record of the chunk gets the correct checksum of these bytes.
 fn decode(stored: &[u8], decoded_bytes: u32, samples: u32, identity: [u8; 32]) -> Result<Chunk, Error> {
     let layout = BODY.1;
     let record = ChunkRecord {

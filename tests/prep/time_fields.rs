@@ -1,5 +1,5 @@
-//! Tests of fields of times whose names have a unit, such as `t_ns`, alone or next to another field of times. Also
-//! tests attributes with a rate or an offset of the times, and warnings about coarse times.
+//! Tests of time fields whose names have a unit, such as `t_ns`. Some files also have a second time field. Also tests
+//! attributes with a rate or an offset of the times, and warnings about coarse times.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,4 @@
-//! Tests of the unit of times: units that the user gives, and times that don't fit the
-//! unit of the file's layout.
+//! Tests of the unit of times: units that the user gives, and times that don't fit the unit of the file's layout.
 
 use std::path::{Path, PathBuf};
 

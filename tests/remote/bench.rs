@@ -7,7 +7,7 @@ use assert_cmd::Command;
 use serde_json::Value;
 use tonic_toolkit::shard::Manifest;
 
-/// A temporary folder. The programs run in it, so their relative paths begin there.
+/// A temporary folder. The programs run in this folder, so their relative paths begin there.
 pub(crate) struct Bench {
     dir: tempfile::TempDir,
     /// Environment variables of the programs. If a name occurs twice, the last value counts.
@@ -84,7 +84,7 @@ pub(crate) fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
-/// Returns the names and the bytes of all files in a folder that are not hidden.
+/// Returns the names and the bytes of all files in a folder, except hidden files.
 pub(crate) fn contents(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     let named = files.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), path));

@@ -88,8 +88,8 @@ fn a_file_that_is_too_short_is_told_at_once() {
     assert_eq!(contents(&bench.path("set")), contents(&bench.path("copy")));
 }
 
-/// Starts a server for the folder `served`, which has the set `set`. When the shard [`SHARD`] is asked for the second
-/// time, the folder gets the set `other` instead.
+/// Starts a server for the folder `served`, which has the set `set`. When a client requests the shard [`SHARD`] for the
+/// second time, the folder gets the set `other` instead.
 fn replacing(bench: &Bench) -> Server {
     let [served, other, old] = ["served", "other", "old"].map(|name| bench.path(name));
     let done = AtomicBool::new(false);

@@ -8,7 +8,7 @@ use crate::server::{Fault, Kind, Server};
 const ALL: Kind = Kind { ranges: true, tags: true };
 /// A part of every credential. It is base64, as a key of Azure has to be.
 const MARKER: &str = "MARKERmarkerMARKERmarker";
-/// The marker as the password of the user `me`, as HTTP sends it.
+/// What HTTP sends for the user `me` with the marker as the password: `me:` and the marker, in base64.
 const SENT: &str = "bWU6TUFSS0VSbWFya2VyTUFSS0VSbWFya2Vy";
 
 /// The commands of `tonic-prep` that take URLs. `URL` stands for the URL, `OUT` for a new name.

@@ -19,15 +19,16 @@ pub(crate) enum Fault {
     Status(u16),
     /// Answers with this status, and asks the client to wait this many seconds.
     Busy(u16, u64),
-    /// Answers with this status, and repeats the request with its headers in the message of an object store.
+    /// Answers with this status, and with an error message in the form that object stores use. The message contains the
+    /// request and its headers.
     Echo(u16),
     /// Sends the file, and then zeros without end.
     Endless,
-    /// Changes one bit of the file, in the byte at this offset, before it sends it.
+    /// Sends the file with one bit changed, in the byte at this offset.
     Flip(u64),
-    /// Changes one bit of the byte at this offset of the file, the first time that this byte is sent.
+    /// Like [`Flip`](Fault::Flip), but changes the bit only the first time that this byte is sent.
     FlipOnce(u64),
-    /// Announces a length that is this many bytes more than it sends, and then closes the connection.
+    /// Announces this many bytes more than it sends, and then closes the connection.
     Longer(usize),
 }
 

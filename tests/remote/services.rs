@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Account and key of Azurite, which its documentation names.
 const ACCOUNT: &str = "devstoreaccount1";
 const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
-/// Makes a container in Azurite, with a request that is signed as Azure wants it.
+/// A Python script that makes a container in Azurite. The script signs its request as Azure requires.
 const MAKE_CONTAINER: &str = r#"
 import base64, hashlib, hmac, sys, urllib.request
 from email.utils import formatdate
@@ -54,7 +54,7 @@ fn installed(name: &str) -> Option<PathBuf> {
     path.exists().then_some(path)
 }
 
-/// Returns a command that starts `program` in such a way that it ends with this thread, also if the tests are killed.
+/// Returns a command that starts `program`. The program ends when this thread ends, even if the tests are killed.
 fn bound(program: impl AsRef<Path>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program.as_ref()).stdin(Stdio::null());
@@ -97,7 +97,7 @@ fn request(address: &str, method: &str, path: &str, headers: &str, body: &str) -
     answer
 }
 
-/// Starts moto with the bucket `lab` and a user, whose signatures it checks.
+/// Starts moto with the bucket `lab` and a user. The server checks the signatures of this user.
 pub(crate) fn s3() -> Option<Service> {
     let moto = installed("python/bin/moto_server")?;
     let (mut service, address) = start("http", |address, dir| {
@@ -155,8 +155,8 @@ pub(crate) fn azure() -> Option<Service> {
     Some(service)
 }
 
-/// Starts nginx for a folder. It sends ranges and ETags. Below `/closed/`, it wants the user `me` with the password
-/// `password`; `/moved/` redirects to `/`.
+/// Starts nginx for a folder. The server supports ranges and ETags. Paths below `/closed/` need the user `me` with the
+/// password `password`. Paths below `/moved/` are redirected to the same paths below `/`.
 pub(crate) fn nginx(folder: &Path) -> Option<Service> {
     let nginx = installed("nginx/usr/sbin/nginx")?;
     let (service, _) = start("http", |address, dir| {
@@ -179,7 +179,7 @@ pub(crate) fn nginx(folder: &Path) -> Option<Service> {
     Some(service)
 }
 
-/// Starts Python's `http.server` for a folder. It sends neither ranges nor ETags.
+/// Starts Python's `http.server` for a folder. The server supports neither ranges nor ETags.
 pub(crate) fn python(folder: &Path) -> Option<Service> {
     if Command::new("python3").arg("--version").output().is_err() {
         eprintln!("skipped: there is no python3");

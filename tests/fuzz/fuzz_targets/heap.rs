@@ -50,10 +50,10 @@ struct Edit {
 #[derive(Arbitrary, Debug)]
 enum Value {
     Number(u64),
-    /// Adds this difference to the number at the offset that is changed.
+    /// Adds this number to the number that is changed.
     Difference(i16),
-    /// Replaces the number by another number of the file. The two values choose one of the offsets in [`BASE`], and a
-    /// byte after it.
+    /// Replaces the number that is changed by another number of the file. The first value chooses an offset in
+    /// [`BASE`]. The second value chooses the byte after this offset at which the other number starts.
     Of(u8, u8),
 }
 
