@@ -1,5 +1,5 @@
-//! Tests of `tonic-train bench` on a GPU: its figures agree with each other, and a figure that cannot be measured has a
-//! reason.
+//! Tests of `tonic-train bench` on a GPU. Its figures agree with each other. If a figure cannot be measured, the report
+//! says why.
 
 use assert_cmd::Command;
 use serde_json::{Value, json};

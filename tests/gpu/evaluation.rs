@@ -31,7 +31,7 @@ fn by_the_cpu(dir: &Path, run: &str, data: &str) -> Value {
 }
 
 /// Asserts equal confusion matrices and nearly equal losses. In these tests, the two largest logits of a sample differ
-/// by more than rounding errors, so that CPU and GPU must predict the same classes.
+/// by more than rounding errors. So CPU and GPU must predict the same classes.
 fn assert_agree(ours: &Value, theirs: &Value) {
     for key in ["accuracy", "samples", "classes", "confusion"] {
         assert_eq!(ours[key], theirs[key], "{key}");

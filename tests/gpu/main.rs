@@ -5,8 +5,9 @@
 //! GPU of the machine.
 //!
 //! To run NVRTC's code on the emulated GPU, where every access to memory is checked, use
-//! `TONIC_EMULATED_PTX=$PWD/.deps/nvrtc/libnvrtc.so.13 cargo test --features train --test gpu`. With
-//! TONIC_EMULATED_COPIES=early, the emulator makes asynchronous copies at once; without it, as late as CUDA allows.
+//! `TONIC_EMULATED_PTX=$PWD/.deps/nvrtc/libnvrtc.so.13 cargo test --features train --test gpu`. If
+//! TONIC_EMULATED_COPIES is `early`, the emulator makes asynchronous copies at once. If it is not set, the emulator
+//! makes such copies as late as CUDA allows.
 
 #[path = "../train/agreement.rs"]
 mod agreement;

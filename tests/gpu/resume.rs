@@ -56,7 +56,7 @@ fn a_run_killed_at_any_moment_resumes_to_the_same_bits() {
     assert!(bytes(&whole, "best.safetensors") == bytes(&killed, "best.safetensors"));
 }
 
-/// Returns the kind of device and the precision of a run, from its configuration.
+/// Reads the configuration of a run. Returns whether a CPU or a GPU trained the run last, and with which precision.
 fn arithmetic(run: &Path) -> (Arithmetic, MatmulPrecision) {
     let config = Config::read(run).unwrap();
     (config.device, config.matmul_precision)

@@ -1,8 +1,8 @@
 //! Tests of the ring that prefetches batches to a GPU. A slot must not be overwritten before the work that reads it
 //! is done, however late the work is done. No slot may be lost when an epoch ends early.
 //!
-//! The emulated device does no work before something waits for it. In these tests, nothing waits for it before the
-//! end of the epoch, so all work is done as late as possible.
+//! The emulated device does no work before something waits for the device. In these tests, nothing waits for the device
+//! before the end of the epoch, so all work is done as late as possible.
 
 use std::path::Path;
 use std::sync::Arc;

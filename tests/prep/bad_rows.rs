@@ -1,4 +1,5 @@
-//! Tests that one command mends all samples of a cochlea's file that have the same kind of fault, and nothing else.
+//! Tests of a cochlea's file in which several samples have the same fault. The error message has one command that mends
+//! all of these samples and changes nothing else.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

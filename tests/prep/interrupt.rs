@@ -304,9 +304,9 @@ fn a_run_far_from_a_safe_place_ends_all_the_same() {
     says(&said, &["interrupted: complete shards are kept", "--resume"]);
 }
 
-/// Starts a command, and sends it the signal `name` as soon as it handles signals. Asserts that it ends with exit code
-/// 130 within two seconds. The signal is sent before any output is read. So a command that writes more than a pipe
-/// holds gets the signal while it waits for the reader.
+/// Starts a command, and sends it the signal `name` as soon as the command handles signals. Asserts that the command
+/// ends with exit code 130 within two seconds. The signal is sent before any output is read. So if a command writes
+/// more than a pipe holds, it is waiting for the reader when it gets the signal.
 #[cfg(target_os = "linux")]
 fn ends_by(command: &mut Command, name: &str) {
     command.env(NO_LOCKS.0, NO_LOCKS.1).stdout(Stdio::piped()).stderr(Stdio::piped());

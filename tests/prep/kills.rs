@@ -176,7 +176,7 @@ fn says_id(manifest: &[u8], id: &str) -> bool {
     String::from_utf8_lossy(manifest).contains(id)
 }
 
-/// Returns the name of the phase in which the process was killed, found from the files that it left.
+/// The files that a killed process left show in which phase it was killed. Returns the name of this phase.
 fn phase(files: &Files, job: &Job) -> &'static str {
     let has = |part: &str| files.keys().any(|name| name.contains(part));
     let drafts = |part: &str| files.keys().any(|name| name.contains(part) && name.ends_with(".tmp"));

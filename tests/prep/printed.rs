@@ -16,8 +16,8 @@ use super::recording::{Scratch, column, convert_aloud, hdf5_file, json, prep, sa
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 
-/// Returns names with characters that clear the screen, break a line, reverse the direction of the text, or colour it,
-/// and a name that fills the terminal.
+/// Returns names with characters that clear the screen, break a line, reverse the direction of the text, or colour the
+/// text. One more name is so long that it fills the terminal.
 fn hostile() -> Vec<String> {
     let names = ["\u{1b}[2J", "a\nb", "\u{202e}exe", "\u{9b}31m", "\t\u{7f}\u{200b}\r\u{2066}"];
     names.map(String::from).into_iter().chain(["x".repeat(200)]).collect()

@@ -160,7 +160,8 @@ fn read(dir: &Path) -> (Vec<Vec<Frame>>, Vec<Vec<i64>>) {
     (samples, extras)
 }
 
-/// Makes samples whose frames have `cells` cells. Their counts lie around the limits of every width up to `counts`.
+/// Makes samples whose frames have `cells` cells. The counts of the samples lie around the limits of every width up to
+/// `counts`.
 fn samples(rng: &mut ChaCha8Rng, cells: u32, counts: Width) -> Vec<Vec<Frame>> {
     let borders = [1, 2, 7, 8, 9, 254, 255, 256, 65_534, 65_535, 65_536, u32::MAX - 1, u32::MAX];
     let borders: Vec<u32> = borders.into_iter().filter(|&n| counts == Width::F32 || n <= counts.max()).collect();

@@ -247,7 +247,7 @@ fn a_disk_that_fills_leaves_nothing_that_looks_complete() {
     }
 }
 
-/// Runs a command and kills it after a time that looks random, at most `most`.
+/// Runs a command, and kills it after a pseudorandom time of at most `most`.
 fn kill(bench: &Bench, words: &[&str], number: u64, most: Duration) {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin("tonic-prep"));
     command.args(words).arg("-q").current_dir(bench.path("")).stderr(Stdio::null()).stdout(Stdio::null());

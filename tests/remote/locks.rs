@@ -2,7 +2,8 @@
 
 use crate::bench::{Bench, contents, json};
 
-/// Makes a folder with the sets `set` and `other`, which are pushed and locked as `train` and `other`.
+/// Makes a folder with the sets `set` and `other`. Pushes both sets, and locks them under the names `train` and
+/// `other`.
 fn locked() -> Bench {
     let bench = Bench::with_set();
     bench.convert("other", 60, 2);

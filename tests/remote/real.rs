@@ -6,7 +6,8 @@ use crate::services::{Service, azure, nginx, python, s3};
 /// A path with spaces and letters outside ASCII.
 const PATH: &str = "sets of März/日本 100%/ssc";
 
-/// Reads the set at `url` in all ways, and checks that it is the set in the folder `set`.
+/// Reads the set at `url` with `info`, `pull` and `verify`, and in training. Checks that it is the set in the folder
+/// `set`.
 fn read(bench: &Bench, url: &str, copy: &str) {
     let id = bench.id("set");
     assert_eq!(json(&bench.run(&["info", url, "--json"]))["set_id"], id);

@@ -6,7 +6,7 @@ use crate::bench::Bench;
 use crate::server::{Fault, Kind, Server};
 
 const ALL: Kind = Kind { ranges: true, tags: true };
-/// A part of every credential. It is base64, as a key of Azure has to be.
+/// A part of every credential. The marker is valid base64, because a key of Azure must be base64.
 const MARKER: &str = "MARKERmarkerMARKERmarker";
 /// What HTTP sends for the user `me` with the marker as the password: `me:` and the marker, in base64.
 const SENT: &str = "bWU6TUFSS0VSbWFya2VyTUFSS0VSbWFya2Vy";
@@ -53,7 +53,7 @@ const TRAINING: &[&[&str]] = &[
     &["eval", "--model", "run", "--data", "URL"],
 ];
 
-/// Panics if a file in the folder, or in a folder in it, has the marker.
+/// Panics if a file in the folder `dir`, or in any folder inside it, contains [`MARKER`] or [`SENT`].
 fn search(dir: &Path) {
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();

@@ -26,7 +26,7 @@ pub(crate) enum Fault {
     Endless,
     /// Sends the file with one bit changed, in the byte at this offset.
     Flip(u64),
-    /// Like [`Flip`](Fault::Flip), but changes the bit only the first time that this byte is sent.
+    /// Like [`Flip`](Fault::Flip), but changes the bit only the first time that the byte at this offset is sent.
     FlipOnce(u64),
     /// Announces this many bytes more than it sends, and then closes the connection.
     Longer(usize),

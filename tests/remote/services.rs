@@ -62,7 +62,7 @@ fn bound(program: impl AsRef<Path>) -> Command {
     command
 }
 
-/// Starts a server with a port of its own, and waits until it listens. `prepare` makes the command from the address and
+/// Starts a server on a free port, and waits until the server listens. `prepare` makes the command from the address and
 /// from a temporary folder.
 fn start(scheme: &str, prepare: impl Fn(&str, &Path) -> Command) -> (Service, String) {
     for _ in 0..5 {

@@ -1,8 +1,8 @@
 //! Forward and backward pass of one sample through all layers, on the CPU.
 //!
 //! Each layer runs over all time steps of the sample before the next layer starts. The readout is linear, and the loss
-//! uses its output summed over time. The readout therefore needs only the spikes summed over time, and the gradient of
-//! the loss with respect to the last hidden layer's spikes is the same at every time step.
+//! uses the readout's output summed over time. The readout therefore needs only the spikes summed over time, and the
+//! gradient of the loss with respect to the last hidden layer's spikes is the same at every time step.
 
 use tonic_shard::SampleFrames;
 
@@ -40,7 +40,8 @@ pub(crate) struct PackedNetwork {
 pub(crate) struct SampleState {
     /// The input of the network, and then the spikes of each hidden layer.
     activities: Vec<Activity>,
-    /// Membrane potentials. `potentials[layer][tile * stride + t]` has those of one tile of neurons at time step t.
+    /// Membrane potentials. `potentials[layer][tile * stride + t]` has the potentials of one tile of neurons at time
+    /// step t.
     potentials: Vec<Vec<Tile>>,
     /// One bit for each neuron of one hidden layer and each time step: 1 if the neuron spikes. [`iaf::forward`] writes
     /// the bits.

@@ -7,7 +7,7 @@
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
-/// A float32 or a vector of float32, so that one formula works for both.
+/// Operations on a float32 or on a vector of float32. A formula that uses only these operations works for both.
 pub(crate) trait Real: Copy {
     /// Returns a vector whose elements are all `x`.
     fn splat(x: f32) -> Self;

@@ -1,4 +1,4 @@
-//! The choice between CPU, GPU and libtorch. It is made in this module only.
+//! Chooses between CPU, GPU and libtorch. No other module makes this choice.
 
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ impl Backend {
         Ok(Backend { engine, device: Some(device), precision, why })
     }
 
-    /// Returns the kind of device, which decides how sums are rounded.
+    /// Returns whether a CPU or a GPU computes. CPUs and GPUs round sums differently.
     pub(crate) fn arithmetic(&self) -> Arithmetic {
         if self.device.is_some() { Arithmetic::Cuda } else { Arithmetic::Cpu }
     }

@@ -1,7 +1,9 @@
-//! The model file `model.safetensors`. Its tensors have the names of the state dict of the equivalent `nn.Sequential`.
+//! The model file `model.safetensors`. Its tensors have the same names as in the state dict of an equivalent
+//! `nn.Sequential`.
 //!
-//! `0.weight` (out, in) and `0.bias` (out,) are the parameters of the first linear layer, `2.weight` and `2.bias` those
-//! of the second. The odd numbers are the layers of neurons, which have no parameters. All tensors are float32.
+//! `0.weight` (out, in) and `0.bias` (out,) are the parameters of the first linear layer. `2.weight` and `2.bias` are
+//! the parameters of the second linear layer. The odd numbers are the layers of neurons, which have no parameters. All
+//! tensors are float32.
 //!
 //! The file's metadata has one key, `tonic_toolkit`, with a JSON object: neuron constants, class names, and number of
 //! time steps. Several keys would be written in random order, but the same network must always give the same bytes.

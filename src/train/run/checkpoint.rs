@@ -25,7 +25,7 @@ const VERSION: u32 = 1;
 const KEY: &str = "tonic_toolkit_checkpoint";
 const TENSORS: [&str; 3] = ["parameters", "adam.mean", "adam.mean_square"];
 
-/// State of a run, from which it can continue.
+/// State of a run, from which the run can continue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
     /// Number of finished epochs.
@@ -88,8 +88,9 @@ impl Checkpoint {
     /// settings, so the optimiser of the result gets `config`.
     ///
     /// # Errors
-    /// [`Io`](tonic_base::Error::Io), [`Corrupt`](tonic_base::Error::Corrupt) if the file is missing or damaged or is for
-    /// another number of parameters, [`Incompatible`](tonic_shard::Error::Incompatible) if the file has another version.
+    /// [`Io`](tonic_base::Error::Io); [`Corrupt`](tonic_base::Error::Corrupt) if the file is missing or damaged, or is
+    /// for another number of parameters; [`Incompatible`](tonic_shard::Error::Incompatible) if the file has another
+    /// version.
     pub fn read(run: &Path, parameters: usize, config: AdamConfig) -> Result<Checkpoint> {
         let path: PathBuf = run.join(FILE_NAME);
         let bytes = match std::fs::read(&path) {

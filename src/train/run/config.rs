@@ -37,7 +37,7 @@ pub struct Config {
     pub pad: Pad,
     /// Number of time steps, T, that samples are padded to with [`Pad::Fixed`].
     pub steps: usize,
-    /// Kind of device that trained last. Old files don't have this field.
+    /// Whether a CPU or a GPU trained last. Old files don't have this field.
     #[serde(default)]
     pub device: Arithmetic,
     /// Precision of matrix products on a GPU. For a run on a CPU, it is always the highest. Old files don't have this
@@ -80,7 +80,7 @@ pub struct NetworkConfig {
     pub classes: usize,
     /// Spike threshold of the neurons.
     pub theta: f32,
-    /// Lower bound of the membrane potential; `None` if it has no bound.
+    /// Lower bound of the membrane potential; `None` if there is no bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_v_mem: Option<f32>,
     /// Factor by which the initial weights of the hidden layers are multiplied. The file has this field only if the

@@ -61,10 +61,11 @@ pub(crate) struct RunFolder {
 }
 
 impl RunFolder {
-    /// Checks whether the folder `path` may be used for a run, and locks it if it exists.
+    /// Checks whether the folder `path` may be used for a run. If the folder exists, locks it.
     ///
-    /// With [`Existing::Auto`], the folder is created if it doesn't exist. If another process has locked it, calls
-    /// `wait`, and then waits until that process has ended. With any other value of `existing`, nothing is created.
+    /// With [`Existing::Auto`], the folder is created if it doesn't exist. If another process has locked the folder,
+    /// calls `wait`, and then waits until that process has ended. With any other value of `existing`, nothing is
+    /// created.
     ///
     /// # Errors
     /// [`Busy`](tonic_base::Error::Busy) if another process has locked the folder and `existing` is not

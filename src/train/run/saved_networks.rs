@@ -36,8 +36,8 @@ pub(super) fn check_best(run: &Path, config: &Config, epochs: &[EpochMetrics]) -
 /// Reads the network in the file `name` of a run.
 ///
 /// # Errors
-/// [`Error::Model`] if the file is damaged; [`Corrupt`](BaseError::Corrupt) if it changed since it was saved;
-/// [`Mismatch`](tonic_shard::Error::Mismatch) if it is of another run; [`Io`](BaseError::Io).
+/// [`Error::Model`] if the file is damaged; [`Corrupt`](BaseError::Corrupt) if the file changed since the run saved it;
+/// [`Mismatch`](tonic_shard::Error::Mismatch) if the file is of another run; [`Io`](BaseError::Io).
 pub(crate) fn read_network(run: &Path, config: &Config, name: &str) -> Result<Model> {
     let path = run.join(name);
     let model = read_model(&path)?;

@@ -17,7 +17,7 @@ use crate::run::{checkpoint, config, metrics};
 /// Names of the files that have a sum.
 const SUMMED: [&str; 6] = [config::FILE_NAME, checkpoint::FILE_NAME, metrics::FILE_NAME, BEST, MODEL, TEST];
 
-/// Removes the sums of the run in the folder `run`, calls `change`, which changes files of the run, and writes the
+/// Removes the sums of the run in the folder `run`. Then calls `change`, which changes files of the run, and writes the
 /// new sums. If `change` returns an error, the run has no sums.
 ///
 /// # Errors
@@ -64,7 +64,7 @@ pub(crate) fn check_results(run: &Path) -> Result<()> {
     [config::FILE_NAME, metrics::FILE_NAME, TEST].iter().try_for_each(|name| check(run, name))
 }
 
-/// Compares the file `name` of a run with its sum. Does nothing if the run has no sum for it. It is no error if
+/// Compares the file `name` of a run with its sum. If the run has no sum for this file, does nothing. It is no error if
 /// another process saves the run during this call.
 ///
 /// # Errors

@@ -31,8 +31,8 @@ pub(crate) struct RunTimes {
 }
 
 impl RunTimes {
-    /// Starts to measure the time of this process, which began at `started`. If a run is resumed, `run` is its
-    /// folder, and the times in its file are kept. If this file is damaged, its times are dropped.
+    /// Starts to measure the time of this process, which began at `started`. If a run is resumed, `run` is the folder
+    /// of the run, and the times in its `times.json` are kept. If `times.json` is damaged, these times are dropped.
     pub(crate) fn resume(run: Option<&Path>, started: Instant, epochs_before: u64) -> RunTimes {
         RunTimes { before: run.map_or(Vec::new(), |run| read(run).unwrap_or_default()), started, epochs_before }
     }

@@ -128,7 +128,7 @@ impl<'a> Training<'a> {
     }
 
     /// Writes the configuration of a resumed run to config.toml. If more epochs are finished than the configuration
-    /// asks for, its number of epochs becomes the number of finished epochs.
+    /// asks for, the number of finished epochs is written instead.
     pub(super) fn keep_epochs(&mut self) -> Result<()> {
         let done = self.epochs.len() as u64;
         if done > self.config.epochs {

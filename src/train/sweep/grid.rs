@@ -96,7 +96,7 @@ impl Sweep {
     }
 
     /// Writes the folder of the sweep: the options of each run, and `runs.txt`. Keeps existing files of the same sweep.
-    /// Returns whether it wrote a file.
+    /// Returns whether a file was written.
     ///
     /// # Errors
     /// [`Exists`](tonic_base::Error::Exists) if the folder has another sweep, or if it has other files but no
