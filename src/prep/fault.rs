@@ -30,7 +30,8 @@ impl Fault {
     }
 }
 
-/// Returns `Ok` if `holds` is true, and a fault at the place `parameter` if not.
+/// Returns `Ok` if `holds` is true. Otherwise returns a fault in the parameter named `parameter`, or in the whole
+/// transform or framing if this name is empty.
 pub(crate) fn ensure(holds: bool, parameter: &str, expected: &str, got: impl ToString) -> Checked {
     if holds { Ok(()) } else { Err(Fault::new(parameter, expected, got)) }
 }

@@ -14,8 +14,8 @@ use super::recording::{Recording, Scratch, Times, change, contents, manifest, pr
 
 type Files = BTreeMap<String, Vec<u8>>;
 
-/// Recipes: the name, the sensor and the TOML of each. They cover every slicing, windows with and without overlap, and
-/// every width of cells.
+/// Recipes: the name, the sensor and the TOML of each. They cover every slicing, time windows with and without overlap,
+/// and every type that the column `cells` can have: u8, u16 and u32.
 const RECIPES: [(&str, &str, &str); 8] = [
     (
         "reference",

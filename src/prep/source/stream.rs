@@ -48,7 +48,7 @@ pub(super) struct EventStream {
     pub columns: EventStore,
 }
 
-/// Text for error messages about the array that the user's map gives as the label: what this array must contain.
+/// What an array must contain if the user's map of columns names it as the label. Error messages quote this text.
 pub(super) const ONE_CLASS: &str = "one class, a number from 0 or a name";
 
 /// A class label as stored in a file.

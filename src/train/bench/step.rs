@@ -62,7 +62,8 @@ pub struct StepMeasured {
     pub threads: usize,
     /// Number of neurons of each hidden layer.
     pub hidden: Vec<usize>,
-    /// Share of cells that have events, over all frames. Empty frames that pad a sample count too.
+    /// Share of cells that have events, over all frames of the measured batches. The empty frames with which short
+    /// samples are padded are counted too.
     pub density: f64,
     /// Share of the pairs (neuron, time step) with a spike, before training. Mean over the hidden layers and over at
     /// most 16 samples. `None` without hidden layers.

@@ -141,8 +141,9 @@ impl<'a> Training<'a> {
     }
 
     /// Writes model.safetensors from the checkpoint if model.safetensors is missing or damaged, or has other weights
-    /// than the checkpoint. Does nothing if the checkpoint was saved in the middle of an epoch. In that case
-    /// model.safetensors is of an earlier epoch, and is written again when the current epoch ends.
+    /// than the checkpoint. Does nothing before the first epoch is finished, or if the checkpoint was saved in the
+    /// middle of an epoch. In the middle of a later epoch, model.safetensors is of an earlier epoch, and is written
+    /// again when the current epoch ends.
     pub(super) fn restore_model(&self) -> Result<()> {
         let network = &self.learner.state().network;
         if self.epochs.is_empty()

@@ -198,9 +198,9 @@ fn candidates(arrays: &[ArrayInfo]) -> Vec<(&str, Vec<Candidate<'_>>)> {
     places
 }
 
-/// Splits the fields of a place by camera, if their names contain the name of a camera: `left_x` and `right_x`, or
-/// `x_left` and `x_right`. Returns one list of fields for each camera. If the names contain no camera, returns all
-/// fields in one list.
+/// Splits the fields of one group of arrays, or of one array of records, by camera. This needs names that begin or end
+/// with the name of a camera: `left_x` and `right_x`, or `x_left` and `x_right`. Every camera must have the same
+/// columns, at least three. Returns one list of fields for each camera, or else all fields in one list.
 fn cameras(fields: Vec<Candidate<'_>>) -> Vec<Vec<Candidate<'_>>> {
     let joint = |c: char| !c.is_alphanumeric();
     let halves = [|(a, b)| (a, b), |(a, b)| (b, a)];

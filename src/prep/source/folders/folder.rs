@@ -1,8 +1,10 @@
 //! Opens a folder of recordings, in which each file is one recording. The classes come from the sub-folders, from a
 //! label table, from the files or from the caller.
 //!
-//! The files can have different layouts. When the folder is opened, every file is opened and checked, so that a damaged
-//! file is found before anything is converted. Most events are read later, unless the recordings are cut into samples.
+//! The files can have different layouts. When the folder is opened, every file is opened and checked, so that most
+//! damaged files are found before anything is converted. These checks read only some of the events. The rest are read
+//! during the conversion. If the recordings are to be cut into samples, each file is also cut when the folder is
+//! opened, which can read all of its events.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

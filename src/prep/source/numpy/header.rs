@@ -11,7 +11,8 @@ use crate::source::formats;
 use crate::source::numpy::dtype::{DType, Field};
 use crate::source::numpy::literal::Literal;
 
-/// Maximum length of a header in bytes. NumPy itself reads no header of more than 10,000 characters.
+/// Maximum length of a header in bytes. By default, NumPy reads headers of at most 10,000 characters, and a character
+/// has at most 4 bytes in UTF-8.
 const MAX_HEADER: usize = 40_000;
 
 /// The header of a NumPy array.

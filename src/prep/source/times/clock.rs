@@ -99,8 +99,8 @@ pub(crate) struct Clock {
     backward: u64,
     /// Number of large steps back. A step back is large if it is not small (see [`SMALL`]).
     deep: u64,
-    /// Steps back after which the times did not return. Each entry has the step, the run after the step, and the
-    /// number of events in the run before the step. A run is consecutive events that belong together.
+    /// Steps back after which the times did not jump ahead again. Each entry has the step, the run after the step, and
+    /// the number of events in the run before the step. A run is consecutive events that belong together.
     resets: Vec<(Break, Run, u64)>,
     /// The longest jumps of the times: jumps ahead, and jumps back after which the times returned. At most [`LISTED`]
     /// of them are kept.
@@ -304,8 +304,9 @@ impl Clock {
         }
     }
 
-    /// Keeps the step back from the run `left` to the current run as a possible reset, because the times did not return
-    /// to `left`.
+    /// Records a step back as a possible reset of the clock, because the times did not jump ahead again to where they
+    /// were before the step. `left` is the run of events before the step; the current run began after it. Only the
+    /// first [`LISTED`] possible resets are kept.
     fn reset(&mut self, left: Run) {
         let by = left.high.saturating_sub(self.run.start);
         let reset = Break { kind: BreakKind::Reset, at: self.run.at, until: None, by };

@@ -186,7 +186,8 @@ fn is_told(text: &str) -> bool {
     !["", "none", "unknown", "n/a"].contains(&&*text.trim().to_lowercase())
 }
 
-/// Returns whether a text that is not a unit mentions time: it contains the name of a unit, or a number.
+/// Returns whether a text is probably meant as a unit of time: it has a digit or contains the name of a unit, as in
+/// `10 us ticks`. Is called only for texts that are not a supported unit.
 fn is_of_time(text: &str) -> bool {
     text.contains(|c: char| c.is_ascii_digit()) || has_unit(text)
 }

@@ -131,8 +131,9 @@ impl Jitter {
 }
 
 impl Scatter {
-    /// Describes for a message how many of the recording's `events` events are far from the others, and how far. If
-    /// only a range of the file's events is used, `skipped` is the number of events before this range.
+    /// Describes for a message how many events have times far from the times of most events, how far at least, and
+    /// which event is the first of them. `events` is the number of all events. If only a range of the file's events is
+    /// used, `skipped` is the number of events before this range.
     pub(crate) fn describe(&self, events: u64, skipped: u64) -> String {
         let (others, hole, at) = (self.others, duration(self.hole as f64), self.at + skipped);
         let what = if self.clocks.len() > 1 { "second clock" } else { "stray time" };

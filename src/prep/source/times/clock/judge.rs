@@ -162,8 +162,9 @@ impl Clock {
         }
     }
 
-    /// Returns a certain wrap and a doubtful wrap, in this order. At least one of the two is `None`. `faulty` is
-    /// whether the clock has another fault, which a wrap may explain.
+    /// Finds the wrap of the clock's counter. Returns it as the first element if it is certain, and as the second if it
+    /// is in doubt; the other element is `None`. Without a wrap, both are `None`. A doubtful wrap that is not likely is
+    /// returned only if `faulty` is true: the clock has another fault, which the wrap may explain.
     fn judge_wrap(&self, faulty: bool) -> (Option<Wrap>, Option<Wrap>) {
         let ends = (self.first.first().copied().unwrap_or(0), self.previous);
         match self.turns.wrap(self.unit, self.seen, (self.low, self.high), ends) {
