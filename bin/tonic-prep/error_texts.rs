@@ -2,7 +2,7 @@
 //! expected, what was found, and what to type next.
 
 use std::io::{Error as IoError, ErrorKind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tonic_base::Error as Base;
 use tonic_prep::{Absence, ClockRemedy, ClockTimes, Error as Prep, FolderKind, Remedy, RowEvents, TimeUnit};
@@ -421,6 +421,90 @@ fn report() -> Vec<Case> {
     ]
 }
 
+#[cfg(feature = "remote")]
+fn remote() -> Vec<Case> {
+    use tonic_remote::Error as Remote;
+    let (url, id) = (|| words("s3://a/b"), || "0".repeat(64).parse().unwrap());
+    vec![
+        case(Remote::Base(corrupt("s3://a/b/0.shard")), &["s3://a/b/0.shard: corrupt"], "pull again"),
+        case(
+            Remote::Shard(Shard::NotASet { path: "s3://a/b".into(), got: words("no latest.json") }),
+            &["s3://a/b: ", "no latest.json"],
+            "name the URL",
+        ),
+        case(
+            Remote::BadUrl { url: url(), expected: "a scheme", got: words("none") },
+            &["s3://a/b: expected a scheme, got none"],
+            "s3://BUCKET/NAME",
+        ),
+        case(
+            Remote::ReadOnly { url: url() },
+            &["s3://a/b: expected a place that can be written"],
+            "push to the folder",
+        ),
+        case(
+            Remote::OtherSet { url: url(), expected: id(), got: id() },
+            &["s3://a/b: expected the set 0000"],
+            "names the set itself",
+        ),
+        case(
+            Remote::Overtaken { url: url(), ours: id(), theirs: words("another") },
+            &["s3://a/b: another process has made another the latest set"],
+            "push again",
+        ),
+        case(
+            Remote::BeingPruned { url: url(), id: id() },
+            &["s3://a/b: expected a set that stays", "`prune` is removing"],
+            "push again when prune has ended",
+        ),
+    ]
+}
+
+#[cfg(feature = "remote")]
+#[test]
+fn every_error_of_servers_says_what_to_type_next() {
+    has_every_variant(include_str!("../../src/remote/error.rs"), "Error", &remote());
+    let push = ["tonic-prep", "push", "set", "s3://a/b"];
+    check::<Cli>(&push, |cause| crate::remote_args::advice(cause).or_else(|| prep_advice(cause)), &remote());
+}
+
+/// Enums of errors whose variants this file and that of `tonic-train` check, each with the file that it is in.
+const CHECKED: [(&str, &str); 9] = [
+    ("base/error.rs", "Error"),
+    ("prep/error.rs", "Error"),
+    ("remote/error.rs", "Error"),
+    ("report/error.rs", "Error"),
+    ("sets/error.rs", "Error"),
+    ("shard/error.rs", "Error"),
+    ("train/error.rs", "Error"),
+    ("train/error.rs", "KernelError"),
+    ("train/error.rs", "ModelError"),
+];
+
+#[test]
+fn every_enum_of_errors_is_checked() {
+    let (root, mut found) = (Path::new(env!("CARGO_MANIFEST_DIR")), Vec::new());
+    let mut folders = vec![root.join("src"), root.join("bin")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let (source, name) = (std::fs::read_to_string(&path).unwrap(), path.strip_prefix(root).unwrap());
+                // This line itself is no derive.
+                let derives = source.split("thiserror::Error").skip(1).filter(|after| after.starts_with(")]"));
+                let after = derives.filter_map(|after| after.split_once(" enum ")?.1.split_once(' '));
+                found.extend(after.map(|(error, _)| (name.display().to_string(), error.to_string())));
+                let own = ["impl std::error::Error", "impl Error"].map(|own| [own, " for "].concat());
+                assert!(!own.iter().any(|own| source.contains(own)), "{}: an error without a derive", name.display());
+            }
+        }
+    }
+    found.sort();
+    assert_eq!(found, CHECKED.map(|(file, error)| (format!("src/{file}"), error.into())));
+}
+
 #[test]
 fn every_error_says_what_to_type_next() {
     for (source, cases) in [
@@ -435,7 +519,8 @@ fn every_error_says_what_to_type_next() {
     }
     let prep = prep();
     let (errors, remedies) = (include_str!("../../src/prep/error.rs"), include_str!("../../src/prep/remedy.rs"));
-    for (source, name) in [(errors, "Absence"), (errors, "FolderKind"), (remedies, "Remedy")] {
+    for (source, name) in [(errors, "Absence"), (errors, "FolderKind"), (remedies, "Remedy"), (remedies, "ClockRemedy")]
+    {
         has_every_variant(source, name, &prep);
     }
 }

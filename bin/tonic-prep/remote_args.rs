@@ -187,6 +187,10 @@ pub(crate) fn advice(cause: &Cause) -> Option<String> {
             format!("URL#{expected} names the set itself, if it was pushed there")
         }
         RemoteError::BeingPruned { .. } => "push again when prune has ended".into(),
+        RemoteError::BadUrl { .. } => {
+            "a URL is such as s3://BUCKET/NAME, az://CONTAINER/NAME, file:///FOLDER/NAME or https://HOST/NAME".into()
+        }
+        RemoteError::ReadOnly { .. } => "push to the folder or the bucket that this server shows".into(),
         _ => return None,
     })
 }

@@ -136,6 +136,7 @@ fn every_error_says_what_to_type_next() {
     has_every_variant(source, "Error", &cases);
     has_every_variant(source, "KernelError", &kernel());
     has_every_variant(source, "ModelError", &model());
+    has_every_variant(source, "Divergence", &cases);
     check::<Cli>(&FIT, |cause| advice(cause.downcast_ref()?), &cases);
     let evaluated = [
         case(
