@@ -17,6 +17,9 @@ pub enum TimeUnit {
     Nanoseconds,
 }
 
+/// A year in microseconds.
+pub(crate) const YEAR: f64 = 365.25 * 86_400e6;
+
 impl TimeUnit {
     /// Names of the units on the command line. Longer names come first, so that `ms` is not parsed as `s`.
     const NAMES: [(&str, TimeUnit); 4] = [
@@ -61,21 +64,25 @@ impl TimeUnit {
     /// many microseconds the recording lasts in that unit. The recording has `events` events. In the unit `self`, it
     /// lasts `lasts` microseconds.
     ///
-    /// A recording of about 10 seconds with about 100,000 events per second is the most probable. The unit `likely`
-    /// is preferred to all others. Only units in which the recording lasts between 10 ms and a day are possible.
-    /// Returns `None` if there is no such unit.
-    pub(crate) fn probable(self, lasts: f64, events: u64, likely: Option<TimeUnit>) -> Option<(TimeUnit, f64)> {
+    /// A recording of about 10 seconds with about 100,000 events per second is the most probable. Returns `None` if
+    /// there is no other unit in which the recording lasts between 10 ms and a day.
+    pub(crate) fn probable(self, lasts: f64, events: u64) -> Option<(TimeUnit, f64)> {
         let in_unit = |unit: TimeUnit| lasts * unit.microseconds() / self.microseconds();
-        let far = |(unit, us): &(TimeUnit, f64)| if likely == Some(*unit) { 0.0 } else { unusual(*us, events) };
+        let far = |(_, us): &(TimeUnit, f64)| unusual(*us, events);
         let others = Self::NAMES.into_iter().filter(|(_, unit)| *unit != self);
-        let plausible = others.map(|(_, unit)| (unit, in_unit(unit))).filter(|(_, us)| (1e4..=86_400e6).contains(us));
+        let plausible = others.map(|(_, unit)| (unit, in_unit(unit))).filter(|(_, us)| Self::lasts_plausibly(*us));
         plausible.min_by(|a, b| far(a).total_cmp(&far(b)))
+    }
+
+    /// Returns whether a recording can last `us` microseconds: 10 ms to a day.
+    pub(crate) fn lasts_plausibly(us: f64) -> bool {
+        (1e4..=86_400e6).contains(&us)
     }
 
     /// Returns the result of [`TimeUnit::probable`] if the unit in it is more probable than `self`, or almost as
     /// probable. Otherwise, returns `None`.
     pub(crate) fn rival(self, lasts: f64, events: u64) -> Option<(TimeUnit, f64)> {
-        self.probable(lasts, events, None).filter(|(_, us)| unusual(*us, events) <= unusual(lasts, events) + 0.5)
+        self.probable(lasts, events).filter(|(_, us)| unusual(*us, events) <= unusual(lasts, events) + 0.5)
     }
 
     /// A file stores a time as a number without a unit. If the number is in the unit `self`, the time is `us`
@@ -84,6 +91,13 @@ impl TimeUnit {
     pub(crate) fn fitting(self, us: f64, other: f64) -> Option<TimeUnit> {
         let far = |unit: TimeUnit| (us * unit.microseconds() / self.microseconds() / other).abs().log10().abs();
         Self::all().min_by(|a, b| far(*a).total_cmp(&far(*b))).filter(|unit| *unit != self && far(*unit) < far(self))
+    }
+
+    /// Returns the unit in which a time is one since 1970 that a recording can have: 1990 to 2070. In the unit `self`,
+    /// it is `time` microseconds. `None` if there is no such unit, or if it is `self`.
+    pub(crate) fn since_1970(self, time: f64) -> Option<TimeUnit> {
+        let year = |unit: &TimeUnit| time * unit.microseconds() / self.microseconds() / YEAR;
+        Self::all().find(|unit| (20.0..100.0).contains(&year(unit))).filter(|unit| *unit != self)
     }
 
     /// Returns the length of this unit in microseconds.
@@ -120,6 +134,7 @@ impl TimeUnit {
     /// length in microseconds. The numbers 1e-3, 1e-6 and 1e-9 without a unit are in seconds. Returns `None` for other
     /// texts.
     pub(crate) fn measure(text: &str) -> Option<f64> {
+        let text = text.replace("(s)", "s"); // second(s)
         let text = text.trim_matches(|c: char| c.is_whitespace() || "\0[](){}.".contains(c)).to_lowercase();
         let text = text.split_once(" since ").map_or(&*text, |(text, _)| text);
         let text = ["datetime64[", "timedelta64[", "ticks of", "tick of", "units of", "in "]
@@ -136,7 +151,7 @@ impl TimeUnit {
             (_, Some((base, power))) => parsed(base)?.powi(parsed(power)? as i32),
             _ => parsed(number)?,
         };
-        let unit = match name.trim().trim_end_matches("(s)") {
+        let unit = match name.trim() {
             "min" | "minute" | "minutes" => return Some(number * 60e6),
             "h" | "hour" | "hours" => return Some(number * 3600e6),
             "s" | "sec" | "secs" | "second" | "seconds" => TimeUnit::Seconds,

@@ -17,12 +17,15 @@ use crate::source::stream::EventStream;
 use crate::source::times::{Break, BreakKind, Clock, FEW, Findings, Wrap};
 use crate::source::vetting::sorting::sorting;
 use crate::source::vetting::trouble::judge;
-use crate::time_unit::{TimeUnit, duration};
+use crate::time_unit::{TimeUnit, YEAR, duration};
 
 /// Duration of the shortest plausible recording, in microseconds.
 pub(crate) const SHORTEST: i64 = 1_000;
 /// Duration of the longest plausible recording, in microseconds.
 const LONGEST: i64 = 86_400_000_000;
+/// If all times are later than this, in microseconds, the assumed unit is wrong: clocks count from their start, from 1970
+/// or, at the earliest, from 1601.
+const LATEST: i64 = 1_000 * YEAR as i64;
 /// A recording whose times have fractions must last at least this many microseconds. If it seems to be shorter, the
 /// assumed unit is wrong: the times are probably in seconds.
 const SHORT: i64 = 10_000;
@@ -62,8 +65,9 @@ pub(crate) fn vet_ends(stream: &EventStream) -> Result<()> {
     if stream.time.assumed().is_none() || stream.len < 2 {
         return Ok(());
     }
-    match lasts(stream)? {
-        Some(lasts) if !(BRIEF..=LONGEST).contains(&lasts) => vet_all(stream),
+    match ends(stream)? {
+        Some((first, last)) if !(BRIEF..=LONGEST).contains(&last.saturating_sub(first)) => vet_all(stream),
+        Some((first, _)) if first > LATEST => vet_all(stream),
         _ => Ok(()),
     }
 }
@@ -74,9 +78,14 @@ pub(crate) fn vet_ends(stream: &EventStream) -> Result<()> {
 /// # Errors
 /// Errors of [`EventStream::times`].
 pub(crate) fn lasts(stream: &EventStream) -> Result<Option<i64>> {
+    Ok(ends(stream)?.map(|(first, last)| last.saturating_sub(first)))
+}
+
+/// Returns the first and the last time of a recording, in microseconds. `None` if no event near its ends has a time.
+fn ends(stream: &EventStream) -> Result<Option<(i64, i64)>> {
     let head = stream.times(0..HEAD.min(stream.len))?;
     let tail = stream.times(stream.len.saturating_sub(HEAD)..stream.len)?;
-    Ok(head.valid().next().zip(tail.valid().next_back()).map(|(first, last)| last.saturating_sub(first)))
+    Ok(head.valid().next().zip(tail.valid().next_back()))
 }
 
 /// Compares the recording or sample of an [`Error::ImplausibleTimes`] with others. If only this one seems to be in
@@ -256,6 +265,12 @@ fn vet_unit(stream: &EventStream, unit: TimeUnit, found: &Findings) -> Result<Op
     if many && lasts > LONGEST {
         return refuse("a recording that lasts at most a day".into(), lasts as f64, None);
     }
+    if let Some((low, _)) = found.extent.filter(|(low, _)| *low > LATEST) {
+        let likely = unit.since_1970(low as f64);
+        let since = likely.map_or(String::new(), |likely| format!(" (in {likely}, they are since 1970)"));
+        let expected = format!("times of at most 1000 years{since}");
+        return refuse(expected, lasts as f64, likely);
+    }
     // What is left between gaps and strays says nothing about the shortest.
     let whole = whole && found.breaks.is_empty() && found.scatter.is_none();
     let short = lasts < SHORT && (many || lasts < TICKS.max(found.events as i64 - 1));
@@ -263,14 +278,15 @@ fn vet_unit(stream: &EventStream, unit: TimeUnit, found: &Findings) -> Result<Op
     let of_clock = fractions.filter(|found| found.share >= MANY_FRACTIONS && unit == TimeUnit::Microseconds);
     let brief = short || (of_clock.is_some() && lasts < BRIEF);
     if let Some(Fractions { span, fine, .. }) = fractions.filter(|fractions| brief && fractions.span > 0.0) {
-        let likely = (fine && short).then_some(TimeUnit::Seconds);
-        return refuse(format!("times in whole {unit}"), span * unit.microseconds(), likely);
+        let lasts = span * unit.microseconds();
+        let likely = (fine && short && TimeUnit::lasts_plausibly(span * 1e6)).then_some(TimeUnit::Seconds);
+        return refuse(format!("times in whole {unit}"), lasts, likely);
     }
     if many && whole && lasts < SHORTEST {
         return refuse("a recording that lasts at least 1 ms".into(), lasts as f64, None);
     }
     let other = match of_clock.filter(|_| many && whole) {
-        Some(_) if lasts < MOMENT => unit.probable(lasts as f64, found.events, None),
+        Some(_) if lasts < MOMENT => unit.probable(lasts as f64, found.events),
         Some(_) => unit.rival(lasts as f64, found.events),
         None => None,
     };
@@ -320,16 +336,18 @@ fn fractions(stream: &EventStream, unit: TimeUnit) -> Result<Option<Fractions>> 
 }
 
 /// Returns the error for times that are implausible in `unit`. In this unit, the recording lasts `lasts` microseconds
-/// and has `events` events. `likely` is the unit that the error prefers to suggest, if there is one.
+/// and has `events` events. `certain` is the unit that they are in if that is known; the error suggests the most
+/// probable unit otherwise.
 pub(crate) fn implausible(
     path: &Path,
     place: String,
     expected: String,
-    (unit, likely): (TimeUnit, Option<TimeUnit>),
+    (unit, certain): (TimeUnit, Option<TimeUnit>),
     lasts: f64,
     events: u64,
 ) -> Error {
-    let probable = unit.probable(lasts, events, likely);
+    let certain = certain.map(|certain| (certain, lasts * certain.microseconds() / unit.microseconds()));
+    let probable = certain.or_else(|| unit.probable(lasts, events));
     let instead = probable.map_or(String::new(), |(unit, lasts)| {
         format!("; in {unit} they would last {}, which is more probable", duration(lasts))
     });
