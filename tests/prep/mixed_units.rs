@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::bad_rows::digits;
 use super::camera::{Camera, seconds};
-use super::recording::{Recording, Times, convert, fails, samples, says, scratch};
+use super::recording::{Recording, Times, convert, fails, json, samples, says, scratch};
 use super::units::{SENSOR, notes, npy_of_floats};
 
 /// Asserts that the error message contains `words`, and that it doesn't suggest the option `--time-unit`, which would
@@ -91,6 +91,32 @@ fn one_small_file_in_another_unit_is_warned_of() {
         match lasts {
             "" => assert!(!said.contains("another unit"), "{name}: {said}"),
             _ => says(&said, &["warning: 4.npy: times in another unit: it lasts 1", lasts, "5 others last about "]),
+        }
+    }
+}
+
+#[test]
+fn one_file_in_another_unit_is_warned_of_if_it_is_cut_and_before_it_is_converted() {
+    let dir = scratch();
+    for (name, scale, warned) in [("ms", 1_000, true), ("same", 1, false)] {
+        let folder = dir.folder(name);
+        for i in 0..6 {
+            let scale = if i == 4 { scale } else { 1 };
+            let camera = Camera::random(i, 3_000, 12_000_000);
+            Camera { t: camera.t.iter().map(|t| t / scale).collect(), ..camera }.npy(&folder.join(format!("{i}.npy")));
+        }
+        let files: Vec<_> = (0..6).map(|i| folder.join(format!("{i}.npy"))).collect();
+        for cut in [&[][..], &["--sample-duration", "1s"], &["--sample-events", "500"], &["--sample-events", "9000"]] {
+            for inputs in [std::slice::from_ref(&folder.to_path_buf()), &files] {
+                for mode in ["--overwrite", "--dry-run"] {
+                    let mut command = convert(inputs, &dir.join("set"));
+                    let said = json(command.args(SENSOR).args(cut).args([mode, "--json"]));
+                    let said = said["notes"].to_string();
+                    let words =
+                        ["warning: 4.npy: times in another unit: it lasts 12 ms in us", "5 others last about 12 s"];
+                    assert!(words.iter().all(|word| said.contains(word) == warned), "{name} {cut:?} {mode}: {said}");
+                }
+            }
         }
     }
 }

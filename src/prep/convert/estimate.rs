@@ -68,8 +68,8 @@ impl Estimate {
 }
 
 impl Job<'_> {
-    /// Returns notes for the user about how the recordings were opened, and about what a conversion would lose and why.
-    /// The losses are those of the samples that were converted for `estimate`.
+    /// Returns notes for the user about how the recordings were opened, what a conversion would lose and why, and what
+    /// was found in the recordings. Losses and findings are those of the samples that were converted for `estimate`.
     ///
     /// # Errors
     /// [`crate::Error::TooMuchLost`]; errors of reading a sample again.
@@ -81,6 +81,7 @@ impl Job<'_> {
         };
         let mut notes = self.inputs.notes.clone();
         notes.extend(self.loss_notes(&description, &estimate.losses, &scope, false)?);
+        notes.extend(self.inputs.found());
         Ok(notes)
     }
 

@@ -115,8 +115,8 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
         None
     }
 
-    /// Returns how many microseconds the recording lasts, if it is a single sample. Returns `None` before the first
-    /// read, for a recording of several samples, and for a very long sample.
+    /// Returns how many microseconds the recording lasts. Returns `None` for layouts with many samples, and before the
+    /// first read of a recording that is a single sample.
     fn lasts(&self) -> Option<i64> {
         None
     }
@@ -160,7 +160,8 @@ impl Recording {
         self.reader.assumed_unit()
     }
 
-    /// Returns how many microseconds the recording lasts, if it is one sample that was read. Otherwise `None`.
+    /// Returns how many microseconds the recording lasts. `None` for layouts with many samples, and before the first
+    /// read of a recording that is one sample.
     pub(crate) fn lasts(&self) -> Option<i64> {
         self.reader.lasts()
     }

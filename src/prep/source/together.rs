@@ -32,7 +32,7 @@ const MOST_ODD: usize = 2;
 
 /// Finds a recording that seems to have another time unit than the others, and returns a warning for the user. Such a
 /// recording has about as many events as the others, but its duration is about a thousand or a million times longer
-/// or shorter. Compares only recordings that are a single sample and were read.
+/// or shorter. Compares only recordings that were read or cut into samples.
 pub(crate) fn odd_unit<'a>(recordings: impl Iterator<Item = &'a Recording>) -> Option<String> {
     struct Read<'a>(&'a Recording, f64, f64);
     let read = recordings.filter_map(|recording| Some((recording, recording.lasts()?, recording.events().ok()?)));

@@ -7,7 +7,7 @@ use crate::source::samples::bounds::{Bounds, EvenTimes, Intervals, MAX_SAMPLES, 
 use crate::source::stream::EventStream;
 use crate::source::times::{Clock, Wrap};
 use crate::source::unlabelled::ask_unit;
-use crate::source::vetting::{vet, vet_unwrapped};
+use crate::source::vetting::{lasts_without_gaps, vet, vet_unwrapped};
 use crate::time_unit::TimeUnit;
 use tonic_base::and_more;
 use tonic_shard::NO_LABEL;
@@ -32,6 +32,8 @@ pub(crate) struct Pieces {
     pub wrap: Option<Wrap>,
     /// Notes for the user about the recording's clock.
     pub clock: Vec<String>,
+    /// How many microseconds the recording lasts, without its gaps. `None` if its times were not read.
+    pub lasts: Option<i64>,
     /// Number of pieces that do not become samples, because the middle of the piece is outside every labelled interval.
     pub unlabelled: u64,
 }
@@ -114,7 +116,7 @@ pub(crate) fn cut(stream: &mut EventStream, cut: Cut, intervals: &Intervals<'_>)
         pieces.labels = vec![NO_LABEL; pieces.spans.len()];
     }
     pieces.left_out = stream.len - covered(&pieces.spans);
-    (pieces.wrap, pieces.clock) = (wrap, notes);
+    (pieces.wrap, pieces.clock, pieces.lasts) = (wrap, notes, lasts_without_gaps(&found));
     if let Some(order) = order {
         let reordered = |span: &Span| stream.was_in_order(&order, span.start..span.end).map(|in_order| !in_order);
         pieces.reordered = pieces.spans.iter().map(reordered).collect::<Result<_>>()?;

@@ -14,7 +14,7 @@ use crate::source::recording::ReadSamples;
 use crate::source::samples::cut::{Pieces, Span, left_out};
 use crate::source::stream::{EventStream, OriginalOrder};
 use crate::source::times::{Clock, Findings, Wrap};
-use crate::source::vetting::{blocks, lasts_without_gaps, vet, vet_in_blocks, vet_unwrapped};
+use crate::source::vetting::{Vetted, blocks, lasts_without_gaps, vet, vet_in_blocks, vet_unwrapped};
 use crate::time_unit::TimeUnit;
 
 /// Several samples are read with one read if at most this many events lie between them. Otherwise, each sample is
@@ -32,6 +32,8 @@ pub(crate) struct Long {
     /// The range of events of each sample. Empty if the whole recording is one sample.
     spans: Vec<Span>,
     reordered: Vec<bool>,
+    /// How many microseconds the recording lasts, without its gaps. `None` if it is one sample.
+    lasts: Option<i64>,
     /// The wraps of the clock that are undone each time the file is opened. `None` if there are none, if the file stays
     /// open, or if the recording is one sample.
     wrap: Option<Wrap>,
@@ -47,8 +49,8 @@ struct Seen {
     notes: Vec<String>,
     /// The unit of the recording's times, if it was assumed and may be wrong.
     assumed: Option<TimeUnit>,
-    /// How many microseconds the recording lasts, without its gaps. `None` if the recording is cut into samples, or
-    /// if it was checked or read in blocks.
+    /// The last time minus the first, in microseconds, without its gaps. `None` if the recording is cut into samples,
+    /// because its duration is then known already.
     lasts: Option<i64>,
     /// Result of the check in blocks: the wraps to undo, and whether the events are in order of time. `None` if there
     /// was no such check. A recording that is cut into samples is never checked in blocks.
@@ -73,6 +75,7 @@ impl Long {
             access: Access::Open(Box::new(stream)),
             spans: pieces.spans,
             reordered: pieces.reordered,
+            lasts: pieces.lasts,
             wrap: None,
             sorted: OnceLock::new(),
             seen: OnceLock::new(),
@@ -89,9 +92,18 @@ impl Long {
         (events, linked): (u64, Vec<LinkedPath>),
         pieces: Pieces,
     ) -> Long {
-        let Pieces { spans, reordered, wrap, .. } = pieces;
+        let Pieces { spans, reordered, lasts, wrap, .. } = pieces;
         let access = Access::Closed { options, events, linked };
-        Long { path: path.into(), access, spans, reordered, wrap, sorted: OnceLock::new(), seen: OnceLock::new() }
+        Long {
+            path: path.into(),
+            access,
+            spans,
+            reordered,
+            lasts,
+            wrap,
+            sorted: OnceLock::new(),
+            seen: OnceLock::new(),
+        }
     }
 
     fn read_from(&self, stream: &EventStream, samples: Range<u64>) -> Result<RawSamples> {
@@ -207,7 +219,7 @@ impl ReadSamples for Long {
     }
 
     fn lasts(&self) -> Option<i64> {
-        self.seen.get()?.lasts
+        self.lasts.or_else(|| self.seen.get()?.lasts)
     }
 
     fn reordered(&self, sample: u64) -> bool {
@@ -261,7 +273,8 @@ impl ReadSamples for Long {
             let mut found = vet_in_blocks(stream, most)?;
             found.notes.extend(self.late_notes(stream));
             let (assumed, in_order) = (stream.time.assumed(), found.in_order);
-            let seen = Seen { notes: found.notes, assumed, lasts: None, checked: Some((found.wrap, in_order)) };
+            let Vetted { notes, lasts, wrap, .. } = found;
+            let seen = Seen { notes, assumed, lasts, checked: Some((wrap, in_order)) };
             let _ = self.seen.set(seen); // another thread may have done the same
             Ok(in_order)
         })

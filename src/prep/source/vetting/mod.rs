@@ -19,4 +19,4 @@ pub(crate) use vet::{
     COUNTED, TOO_SHORT, compare, implausible, lasts, lasts_without_gaps, vet, vet_all, vet_ends, vet_small,
     vet_unwrapped,
 };
-pub(crate) use vet_blocks::{blocks, vet_in_blocks};
+pub(crate) use vet_blocks::{Vetted, blocks, vet_in_blocks};

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::error::Result;
 use crate::source::stream::{EventStore, EventStream};
 use crate::source::times::Wrap;
-use crate::source::vetting::vet::{observe, vet, vet_unwrapped};
+use crate::source::vetting::vet::{lasts_without_gaps, observe, vet, vet_unwrapped};
 
 /// Minimum number of events that are read at once from an HDF5 file. Smaller blocks would be slow, because the file's
 /// compressed chunks are always read as a whole.
@@ -15,6 +15,8 @@ const HDF_BLOCK: u64 = 1 << 20;
 pub(crate) struct Vetted {
     /// Notes for the user.
     pub notes: Vec<String>,
+    /// How many microseconds the recording lasts, without its gaps. `None` without events.
+    pub lasts: Option<i64>,
     /// The wraps of the clock that have to be undone.
     pub wrap: Option<Wrap>,
     /// Whether the events are in order of time, after wraps are undone. Events without a time don't count.
@@ -35,7 +37,7 @@ pub(crate) fn vet_in_blocks(stream: &EventStream, most: u64) -> Result<Vetted> {
         notes.extend(vet_unwrapped(stream, &found)?);
         in_order = unwrapped_in_order;
     }
-    Ok(Vetted { notes, wrap, in_order })
+    Ok(Vetted { notes, lasts: lasts_without_gaps(&found), wrap, in_order })
 }
 
 /// If no event of the first block has a time, returns the first valid time of the recording, for use in place of the
