@@ -203,7 +203,7 @@ fn intervals_of_a_table_are_samples() {
     let (classes, found, notes) = cut("class,startTime_usec,endTime_usec\n2,10,30\n10,30,35\n2,61,69\n", &[]);
     assert_eq!(classes, ["2", "10"], "numbers are in the order of their size");
     assert_eq!(found, [(0, 2, 0), (1, 1, 0), (0, 0, FLAG_EMPTY)]);
-    says(&notes, &["5 events are in no sample", "its t_offset of 1589163147368868 us is not added"]);
+    says(&notes, &["5 events are in no sample", "is not added to the times: 1589163147368868"]);
     // No column names; units, quotes and a comment. Intervals that overlap share events.
     let (classes, found, _) = cut("# mine\n0, 0.04ms, \"wave, left\"\n0.00002s,60us,clap\n", &[]);
     assert_eq!(classes, ["clap", "wave, left"]);

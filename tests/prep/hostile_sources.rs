@@ -198,6 +198,45 @@ fn archives_that_lie_are_refused() {
 }
 
 #[test]
+fn an_archive_with_a_name_twice_is_refused() {
+    let dir = scratch();
+    let camera = Camera::random(34, 400, 90_000);
+    let archive = |names: [&str; 5]| {
+        let file = dir.join("a.npz");
+        let mut zip = zip::ZipWriter::new(std::fs::File::create(&file).unwrap());
+        let bytes = |numbers: &[i64]| numbers.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>();
+        let columns = [&camera.x, &camera.y].map(|column| column.iter().map(|&n| n.into()).collect());
+        let [x, y]: [Vec<i64>; 2] = columns;
+        let p: Vec<i64> = camera.p.iter().map(|&p| p.into()).collect();
+        let off = p.iter().map(|p| 1 - p).collect();
+        for (name, column) in names.iter().zip([&camera.t, &x, &y, &p, &off]) {
+            zip.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
+            zip.write_all(&[npy_header("'<i8'", "(400,)"), bytes(column)].concat()).unwrap();
+        }
+        zip.finish().unwrap();
+        file
+    };
+    // The library that writes archives refuses two of one name.
+    let file = archive(["t.npy", "x.npy", "y.npy", "p.npy", "q.npy"]);
+    change(&file, |bytes| {
+        let places: Vec<usize> = (0..bytes.len() - 5).filter(|&i| bytes[i..].starts_with(b"q.npy")).collect();
+        places.into_iter().for_each(|i| bytes[i] = b'p');
+    });
+    let save = "np.savez(\"a_mended.npz\", **dict(np.load(";
+    refuse(&file, &[], 3, &["archive: expected each name once, got two of p.npy: NumPy takes the last;", save]);
+    let words =
+        ["archive: expected each name once, got two of p, with and without .npy: NumPy takes that without;", save];
+    refuse(&archive(["t.npy", "x.npy", "y.npy", "p.npy", "p"]), &[], 3, &words);
+    // NumPy reads arrays of files without the ending.
+    let convert = |file: &Path| {
+        convert(&[file], &dir.join("set")).args(SENSOR).arg("--overwrite").assert().success();
+        samples(&dir.join("set"))
+    };
+    let right = convert(&archive(["t.npy", "x.npy", "y.npy", "p.npy", "other.npy"]));
+    assert!(convert(&archive(["t", "x", "y.npy", "p", "other"])) == right);
+}
+
+#[test]
 fn a_compression_that_is_not_there_is_named() {
     let words = ["compression of events/t", "36559 (0x8ECF): ECF", "HDF5_PLUGIN_PATH", "hdf5_ecf", "h5repack"];
     refuse(&data("sources/unknown_filter.h5"), &[], 2, &words);

@@ -1,7 +1,11 @@
 //! Tests of time fields whose names have a unit, such as `t_ns`. Some files also have a second time field. Also tests
 //! attributes with a rate or an offset of the times, and warnings about coarse times.
 
+use std::fs::File;
+use std::io::Write;
 use std::path::PathBuf;
+
+use zip::write::SimpleFileOptions;
 
 use super::camera::{Camera, npy_header, npz};
 use super::recording::{Scratch, column, hdf5_file, samples, says, scratch};
@@ -101,9 +105,10 @@ fn rates_and_offsets_of_times_are_used_or_named() {
         (1_000, "tick_rate", "'1 GHz'", Some(format!("times are in ns, as {} says", place("tick_rate")))),
         (1, "clock_frequency", "1e6", None),
         (1, "sample_rate", "'1 MHz'", None),
-        (1, "scale", "0.001", Some(format!("{} is 0.001, by which the times are not", place("scale")))),
-        (1, "fs", "1e3", Some(format!("warning: {} is 1000, and times are taken as they are", place("fs")))),
-        (1, "offset", "250", Some(format!("{} is 250, which is not added to the times", place("offset")))),
+        (1, "scale", "0.001", Some(format!("the times are not multiplied by {}: 0.001", place("scale")))),
+        (1, "gain", "3", Some(format!("the times are not multiplied by {}: 3", place("gain")))),
+        (1, "fs", "1e3", Some(format!("warning: ticks per second: {} is 1000, and times are taken as", place("fs")))),
+        (1, "offset", "250", Some(format!("{} is not added to the times: 250", place("offset")))),
         (1, "offset", "0", None),
     ] {
         let said = notes(&file(scale, name, value), &set, &SENSOR).join("\n");
@@ -112,6 +117,112 @@ fn rates_and_offsets_of_times_are_used_or_named() {
             None => assert!(!said.contains("the attribute"), "{said}"),
         }
         assert!(samples(&set) == samples(&dir.join("right")), "{name} {value}");
+    }
+}
+
+#[test]
+fn arrays_and_datasets_beside_the_times_tell_what_attributes_do() {
+    let dir = scratch();
+    let (set, right) = (dir.join("set"), dir.join("right"));
+    let camera = Camera::random(97, 3_000, 2_000_000);
+    notes(&camera.npy(&dir.join("right.npy")), &right, &SENSOR);
+    let entry = |scale: i64, name: &str, value: f64| {
+        let t = camera.t.iter().map(|t| t * scale).collect();
+        let [_, npz_file, h5] = files(&dir, &camera, &[("t", t)]);
+        // Another array of the archive, and a dataset of each group above the times.
+        let mut zip =
+            zip::ZipWriter::new_append(File::options().read(true).write(true).open(&npz_file).unwrap()).unwrap();
+        zip.start_file(format!("{name}.npy"), SimpleFileOptions::default()).unwrap();
+        zip.write_all(&[npy_header("'<f8'", "()"), value.to_le_bytes().to_vec()].concat()).unwrap();
+        zip.finish().unwrap();
+        let above = dir.join("above.h5");
+        std::fs::copy(&h5, &above).unwrap();
+        for (file, group) in [(&h5, "events"), (&above, "/")] {
+            let file = hdf5::File::open_rw(file).unwrap();
+            file.group(group).unwrap().new_dataset::<f64>().create(name).unwrap().write_scalar(&value).unwrap();
+            file.close().unwrap();
+        }
+        [(npz_file, "array", ""), (h5, "dataset", "events/"), (above, "dataset", "")]
+    };
+    for (scale, name, value, before, after) in [
+        (1_000, "fs", 1e9, "times are in ns, as the ", " says, not in us as is usual"),
+        (1, "Sample_Rate", 1e6, "", ""),
+        (
+            1,
+            "rate",
+            1e3,
+            "warning: ticks per second: the ",
+            " is 1000, and times are taken as they are; if they count its",
+        ),
+        (1, "t0", 17.0, "the ", " is not added to the times: 17"),
+        (1, "offset", 0.5, "the ", " is not added to the times: 0.5"),
+        (1, "offset", 0.0, "", ""),
+        (1, "scale", 1e-6, "the times are not multiplied by the ", ": 0.000001"),
+        // Of frames or of a sensor as often as of times.
+        (1, "frequency", 30.0, "", ""),
+        (1, "gain", 2.0, "", ""),
+    ] {
+        for (file, what, group) in entry(scale, name, value) {
+            let said = notes(&file, &set, &SENSOR);
+            let place = format!("{what} \"{group}{name}\"");
+            match before {
+                "" => assert!(said.is_empty(), "{}: {said:?}", file.display()),
+                _ => assert!(said.len() == 1 && said[0].starts_with(&format!("{before}{place}{after}")), "{said:?}"),
+            }
+            assert!(samples(&set) == samples(&right), "{name} of {}", file.display());
+        }
+    }
+    // A unit, and ticks that no unit has.
+    for (file, what, group) in entry(1, "time_unit", 1e-5) {
+        let place =
+            format!("the {what} \"{group}time_unit\": expected a unit of time (s, ms, us or ns), got \"0.00001\"");
+        says(&refused(&file, &dir.join("none"), &SENSOR), &[&place]);
+        let said = notes(&file, &set, &[&SENSOR[..], &["--time-unit", "us"]].concat());
+        assert!(!said.concat().contains("not used"), "{said:?}");
+    }
+    // Whole files of a folder share one note.
+    let folder = dir.folder("many");
+    for i in 0..5_u8 {
+        let [(file, ..), _, _] = entry(1, "t0", f64::from(i) + 1.5);
+        std::fs::rename(file, folder.join(format!("{i}.npz"))).unwrap();
+    }
+    for cut in [&[][..], &["--sample-events", "1000"]] {
+        let said = notes(&folder, &set, &[&SENSOR[..], cut].concat());
+        let told: Vec<_> = said.iter().filter(|note| note.contains("t0")).collect();
+        assert_eq!(told, ["0.npz and 4 more: the array \"t0\" is not added to the times: 1.5"]);
+    }
+}
+
+#[test]
+fn times_of_another_age_are_in_another_unit() {
+    let dir = scratch();
+    let (set, none) = (dir.join("set"), dir.join("none"));
+    let camera = Camera::random(98, 3_000, 2_000_000);
+    notes(&camera.npy(&dir.join("right.npy")), &dir.join("right"), &SENSOR);
+    let start = 1_700_000_000_i64;
+    // Nanoseconds and hundreds of them since 1970, as us; few events are enough.
+    for n in [3_000, 5] {
+        let ns = camera.t[..n].iter().map(|t| t * 1_000 + start * 1_000_000_000).collect();
+        let few = Camera { t: Vec::new(), x: camera.x[..n].into(), y: camera.y[..n].into(), p: camera.p[..n].into() };
+        let few = Camera { t: camera.t[..n].into(), ..few };
+        for file in files(&dir, &few, &[("t", ns)]) {
+            let words = ["times of at most 1000 years (in ns, they are since 1970)", "--time-unit ns takes them"];
+            says(&refused(&file, &none, &SENSOR), &words);
+            for cut in [&[][..], &["--sample-duration", "10s"]] {
+                says(&refused(&file, &none, &[&SENSOR[..], cut].concat()), &words);
+            }
+            notes(&file, &set, &[&SENSOR[..], &["--time-unit", "ns"]].concat());
+            assert_eq!(samples(&set)[0].ledger.binned, samples(&dir.join("right"))[0].ledger.binned.min(n as u64));
+            notes(&file, &set, &[&SENSOR[..], &["--time-unit", "us"]].concat());
+        }
+    }
+    // Microseconds since 1970 and since 1601 are times.
+    for since in [start * 1_000_000, 13_300_000_000_000_000] {
+        let us = camera.t.iter().map(|t| t + since).collect();
+        for file in files(&dir, &camera, &[("t", us)]) {
+            assert!(notes(&file, &set, &SENSOR).is_empty());
+            assert!(samples(&set) == samples(&dir.join("right")), "{}", file.display());
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The input recordings of a conversion, in order. Finds the recording of each sample of the set.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use tonic_base::{and_more, some_of};
@@ -10,8 +10,8 @@ use crate::convert::sensor::unknown_sensor;
 use crate::error::{BaseFault, Error, Result};
 use crate::events::SensorSize;
 use crate::source::{
-    Layout, LinkedPath, RawSamples, Recording, SourceOptions, TOO_SHORT, TakenColumns, Unlabelled, alike,
-    compare_files, events_of, note_on, odd_unit, twins, vet_together,
+    Kind, Layout, LinkedPath, RawSamples, Recording, SourceOptions, TOO_SHORT, TakenColumns, Unlabelled, alike,
+    compare_files, events_of, kinds, odd_unit, twins, vet_together,
 };
 
 /// The input recordings of one set, in order. They have the same sensor, classes and extra columns.
@@ -84,7 +84,7 @@ impl Inputs {
     /// sensors; [`tonic_base::Error::Usage`] if the sensor size is unknown.
     pub fn open(paths: &[PathBuf], options: &SourceOptions) -> Result<Inputs> {
         let mut recordings = Vec::with_capacity(paths.len());
-        let (mut notes, mut rowless, mut small) = (Vec::new(), Rowless::default(), Vec::new());
+        let (mut told, mut rowless, mut small) = (Vec::new(), Rowless::default(), Vec::new());
         for path in paths {
             let opened = Recording::open(path, options).map_err(|error| compare_files(error, paths, options));
             let mut opened = opened?;
@@ -95,8 +95,7 @@ impl Inputs {
             let folder = path.is_dir();
             for recording in &mut opened {
                 let name = if folder { path.display().to_string() } else { recording.name.clone() };
-                let own = std::mem::take(&mut recording.notes).into_iter();
-                notes.extend(own.map(|note| if paths.len() == 1 { note } else { note_on(&name, &note) }));
+                told.extend(std::mem::take(&mut recording.notes).into_iter().map(|note| (name.clone(), note)));
             }
             small.extend(
                 opened.iter().filter(|only| !folder && !only.layout.has_samples()).map(|only| only.path.clone()),
@@ -109,6 +108,10 @@ impl Inputs {
         if let [first, _, ..] = &small[..] {
             vet_together(first, &small, options)?;
         }
+        let mut notes: Vec<String> = match paths {
+            [_] => told.into_iter().map(|(_, note)| note).collect(),
+            _ => kinds(told.iter().map(|(name, note)| (&**name, note.clone()))).iter().map(Kind::text).collect(),
+        };
         notes.extend(twins(&recordings, options));
         if rowless.recordings > 0 {
             let n = rowless.recordings;
@@ -243,26 +246,13 @@ impl Inputs {
     /// Notes for the user about what was found in the recordings. Lists each note once. If the text before the first
     /// colon is the same in several warnings, lists only the first of these warnings.
     pub(super) fn found(&self) -> Vec<String> {
-        let mut found: Vec<(&str, String, usize)> = Vec::new();
-        let mut places: HashMap<String, usize> = HashMap::new();
-        for recording in self.inputs.iter().map(|input| &input.recording) {
-            for note in recording.found() {
-                let kind = note.strip_prefix("warning: ").and_then(|warning| warning.split(':').next());
-                let at = *places.entry(kind.unwrap_or(&note).into()).or_insert(found.len());
-                if at == found.len() {
-                    found.push((&recording.name, note, 0));
-                }
-                found[at].2 += 1;
-            }
-        }
+        let notes = |recording| Recording::found(recording).into_iter().map(|note| (&*recording.name, note));
+        let mut found = kinds(self.recordings().flat_map(notes));
         let (alone, all) = (self.inputs.len() == 1, self.inputs.len());
-        found.retain(|(_, note, recordings)| {
-            *recordings < all || !note.contains(TOO_SHORT) || self.samples() > all as u64
+        found.retain(|Kind { note, count, .. }| {
+            *count < all || !note.contains(TOO_SHORT) || self.samples() > all as u64
         });
-        let said = found.into_iter().map(|(name, note, recordings)| match alone {
-            true => note,
-            false => note_on(&and_more(name, recordings - 1), &note),
-        });
+        let said = found.into_iter().map(|found| if alone { found.note } else { found.text() });
         let mut said: Vec<String> = said.collect();
         if !said.iter().any(|note| note.contains(TOO_SHORT)) {
             said.extend(odd_unit(self.recordings()));

@@ -65,7 +65,7 @@ pub(crate) use labels::alike;
 pub use labels::{ClassList, Row, number_classes, read_labels};
 pub use layout::Layout;
 pub use layouts::COCHLEA;
-pub(crate) use notes::note_on;
+pub(crate) use notes::{Kind, kinds};
 pub use options::{Cut, Digits, LabelSource, Map, SourceOptions, TableColumns};
 pub(crate) use raw::MAX_SAMPLE_EVENTS;
 pub use raw::{Coordinates, RawSamples, Times};

@@ -129,9 +129,6 @@ fn cut_recording(mut stream: EventStream, options: &SourceOptions) -> Result<Opt
     let mut notes = std::mem::take(&mut stream.notes);
     notes.append(&mut stream.time.notes);
     notes.extend(pieces.notes());
-    if let Some(offset) = stream.time_offset {
-        notes.push(format!("times are the file's own; its t_offset of {offset} us is not added"));
-    }
     Ok(Some(Recording {
         path: stream.path.clone(),
         name,

@@ -283,7 +283,7 @@ mod tests {
             let stream = || EventStream {
                 path: PathBuf::new(),
                 layout: Layout::Npy,
-                time: Timeline::new(&SourceOptions::default(), TimeUnit::Microseconds, None),
+                time: Timeline::new(&SourceOptions::default(), TimeUnit::Microseconds, Vec::new()),
                 len: n as u64,
                 sensor: None,
                 label: None,

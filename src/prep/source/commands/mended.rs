@@ -126,6 +126,14 @@ pub(crate) fn unpickled(path: &Path, shape: &[u64], has_members: bool) -> Option
     Some(Remedy::Copy { words: python(code), file, with: Vec::new() })
 }
 
+/// Returns the command that saves a copy of an npz archive in which each name is there once.
+pub(crate) fn once(path: &Path) -> Option<Remedy> {
+    let file = format!("{}_mended.npz", path.file_stem()?.to_str()?);
+    let (from, to) = (literal(path.to_str()?), literal(&file));
+    let code = format!("import numpy as np; np.savez({to}, **dict(np.load({from})))");
+    Some(Remedy::Copy { words: python(code), file, with: Vec::new() })
+}
+
 /// Returns the words of the command that runs this Python code.
 pub(crate) fn python(code: String) -> Vec<String> {
     vec!["python3".into(), "-c".into(), code]

@@ -18,4 +18,4 @@ mod text_table;
 pub(crate) use heidelberg_mended::{
     KEYS, LABELS, OddLabels, TIMES, UNITS, relabelled, rows_of_arrays, without_samples,
 };
-pub(crate) use mended::{On, literal, mended, unpickled, word_for_on};
+pub(crate) use mended::{On, literal, mended, once, unpickled, word_for_on};

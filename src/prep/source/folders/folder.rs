@@ -20,7 +20,7 @@ use crate::source::folders::listing::{LEAVE_OUT, Listing};
 use crate::source::formats::ENDINGS;
 use crate::source::labels::{ClassList, FileNames, Named, number_classes, read_labels};
 use crate::source::layout::Layout;
-use crate::source::notes::note_on;
+use crate::source::notes::{Kind, kinds, note_on};
 use crate::source::options::{Cut, LabelSource, SourceOptions};
 use crate::source::recording::Recording;
 use crate::source::samples::{Long, Pieces, cut_one_class};
@@ -75,11 +75,14 @@ pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
     let mut layouts = Vec::new();
     let classes: Option<Arc<[String]>> = labelled.classes.map(Into::into);
     let mut recordings = Vec::with_capacity(listing.files.len());
+    let mut told: Vec<(String, String)> = Vec::new();
     for ((name, label), head) in listing.files.into_iter().zip(labelled.labels).zip(heads) {
         let path = dir.join(&name);
         let options = with_layout(&mut layouts, head.layout, options);
-        let pieces = cut_file(&path, &options, label).map_err(|error| compare_files(error, &paths, &options))?;
+        let (pieces, more) =
+            cut_file(&path, &options, label).map_err(|error| compare_files(error, &paths, &options))?;
         notes.extend(pieces.notes().iter().map(|note| note_on(&name, note)));
+        told.extend(more.into_iter().map(|note| (name.clone(), note)));
         recordings.push(Recording {
             path: path.clone(),
             name,
@@ -97,6 +100,8 @@ pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
             reader: Box::new(Long::closed(&path, options, (head.events, head.linked), pieces)),
         });
     }
+    let told = kinds(told.iter().map(|(name, note)| (&**name, note.clone())));
+    notes.extend(told.iter().map(Kind::text));
     if let Some(first) = recordings.first_mut() {
         first.notes = notes;
     }
@@ -120,17 +125,16 @@ fn read_heads(dir: &Path, files: &[String], options: &SourceOptions, has_table: 
 }
 
 /// Cuts the recording in a file into samples that all have the label `label`. If the options don't ask for a cut, the
-/// whole recording is one sample.
-fn cut_file(path: &Path, options: &SourceOptions, label: u32) -> Result<Pieces> {
+/// whole recording is one sample. Also returns notes about its times, if they were read.
+fn cut_file(path: &Path, options: &SourceOptions, label: u32) -> Result<(Pieces, Vec<String>)> {
     if options.cut == Cut::Whole {
-        return Ok(Pieces::whole(label));
+        return Ok((Pieces::whole(label), Vec::new()));
     }
     let mut stream = open_stream(path, options)?;
     vet_ends(&stream)?;
     let mut pieces = cut_one_class(&mut stream, options.cut, label)?;
     pieces.left_out += stream.time.left_out;
-    pieces.clock.append(&mut stream.time.notes);
-    Ok(pieces)
+    Ok((pieces, stream.time.notes))
 }
 
 /// The class names of a folder, and the class index of each recording. `classes` is `None` if the classes have no

@@ -26,7 +26,7 @@ use crate::source::hdf::{NumberColumn, Tree};
 use crate::source::layout::Layout;
 use crate::source::options::SourceOptions;
 use crate::source::stream::{ClassLabel, EventStore, EventStream, ONE_CLASS};
-use crate::source::times::{Timeline, attribute_text, told_unit};
+use crate::source::times::{Timeline, ToldUnit, one_text, told_unit};
 use crate::time_unit::TimeUnit;
 
 /// Sensor of MVSEC's camera, a DAVIS346.
@@ -87,8 +87,9 @@ pub(crate) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Resu
         return Err(Error::wrong_type(path, &other.name, expected, other.len));
     }
     let usual = if t.is_float() { TimeUnit::Seconds } else { TimeUnit::Microseconds };
-    let (unit, note) = told_unit(path, &file, (&times.array, &times.to_string()), options.time_unit, usual)?;
-    let time = Timeline::new(options, unit, note);
+    let ToldUnit { unit, notes, dataset } =
+        told_unit(path, &file, (&times.array, &times.to_string()), options.time_unit, usual)?;
+    let time = Timeline::new(options, unit, notes);
     if options.map.is_none() {
         check_times(path, &tree, &fields, time.unit)?;
     }
@@ -100,7 +101,7 @@ pub(crate) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Resu
     let place = place(path, &file, times);
     let unused = unused(times, &place, &fields, t.len);
     let arrays = fields.iter().flatten().map(|field| &field.array).chain(label);
-    let used: Vec<&str> = arrays.chain(&unused).map(String::as_str).collect();
+    let used: Vec<&str> = arrays.chain(&unused).chain(&dataset).map(String::as_str).collect();
     let others = left_over::in_hdf5(&file, tree.arrays(), &used);
     let unusable = unusable(&place, &fields, t.len);
     let on = columns[3].as_ref().and_then(|p| p.on.clone().map(|on| (p.name.clone(), on)));
@@ -237,7 +238,7 @@ fn told_sensor(file: &hdf5::File, group: &str) -> Option<SensorSize> {
     };
     let one = |name: &str| numbers(name)?.first().copied();
     let (width, height) =
-        if let Some(geometry) = groups.iter().find_map(|group| attribute_text(&group.attr("geometry").ok()?)) {
+        if let Some(geometry) = groups.iter().find_map(|group| one_text(&*group.attr("geometry").ok()?)) {
             let (width, height) = geometry.split_once('x')?;
             (width.trim().parse().ok()?, height.trim().parse().ok()?)
         } else if let Some(&[height, width, ..]) = numbers("sensor_resolution").as_deref() {

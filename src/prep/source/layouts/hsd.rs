@@ -32,7 +32,7 @@ use crate::source::layout::Layout;
 use crate::source::options::SourceOptions;
 use crate::source::raw::{Coordinates, RawSamples, Times};
 use crate::source::recording::{ReadSamples, Recording, file_name};
-use crate::source::times::{Timeline, told_unit};
+use crate::source::times::{Timeline, ToldUnit, told_unit};
 use crate::source::vetting::{RowClocks, probe};
 use crate::time_unit::TimeUnit;
 
@@ -83,8 +83,9 @@ impl Hsd {
         let file = hdf::open(path)?;
         let times = dataset(path, &file, TIMES)?;
         let units = dataset(path, &file, UNITS)?;
-        let (told, note) = told_unit(path, &file, (TIMES, TIMES), options.time_unit, TimeUnit::Seconds)?;
-        let mut time = Timeline::new(options, told, note);
+        let ToldUnit { unit: told, notes, dataset } =
+            told_unit(path, &file, (TIMES, TIMES), options.time_unit, TimeUnit::Seconds)?;
+        let mut time = Timeline::new(options, told, notes);
         match element(path, &times, TIMES)? {
             Some(TypeDescriptor::Float(_)) => {}
             Some(TypeDescriptor::Unsigned(_) | TypeDescriptor::Integer(_))
@@ -122,7 +123,7 @@ impl Hsd {
         let direct_units = VlenRows::open(path, UNITS, &units)?;
         let used = extras.iter().map(|(name, _)| format!("extra/{name}")).collect::<Vec<_>>();
         let known = [TIMES, UNITS, LABELS, KEYS];
-        let used: Vec<&str> = known.into_iter().chain(used.iter().map(String::as_str)).collect();
+        let used: Vec<&str> = known.into_iter().chain(used.iter().chain(&dataset).map(String::as_str)).collect();
         let mut columns = TakenColumns::of_cochlea(t, x, time.unit);
         columns.others = left_over::in_hdf5(&file, Tree::of_file(path, &file).arrays(), &used);
         columns.others.retain(|name| !name.starts_with(ABOUT_SPEAKERS));

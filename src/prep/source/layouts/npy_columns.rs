@@ -32,6 +32,15 @@ pub(super) fn lane(path: &Path, header: &Header, field: &FieldPath) -> Result<La
     header.lane(&field.part).map_err(wrong)
 }
 
+/// Returns the unit that the type of the times gives, such as milliseconds for `datetime64[ms]`. `None` if the type
+/// gives no unit.
+pub(super) fn unit_of_type(lanes: &[Option<Lane>; 4]) -> Option<TimeUnit> {
+    match lanes[0]?.number.kind {
+        NumberKind::Time(tick) => Some(tick.unit()),
+        _ => None,
+    }
+}
+
 /// The columns t, x, y and p that were found in a file.
 pub(super) struct Found {
     pub(super) fields: Fields,
@@ -44,19 +53,23 @@ pub(super) struct Found {
     others: Vec<String>,
     /// Fields that have the name of a column, but whose type or shape does not fit.
     unusable: Vec<UnusableField>,
-    /// The unit of times that the file gives, and a note for the user about it. Microseconds if the file gives no unit.
-    unit: (TimeUnit, Option<String>),
+    /// The unit of times that the file gives. Microseconds if the file gives no unit.
+    unit: TimeUnit,
+    /// Notes for the user about the unit and the times.
+    notes: Vec<String>,
 }
 
 impl Found {
     /// Makes the description of the columns that were found. `label` and `unit` are the names of the arrays that give
-    /// the class and the unit of times. These arrays are used too, but not as columns.
+    /// the class and the unit of times. These arrays are used too, but not as columns. `notes` are notes for the user
+    /// about the times.
     pub(super) fn new(
         fields: Fields,
         lanes: [Option<Lane>; 4],
         arrays: &[ArrayInfo],
         label: Option<&str>,
         unit: Option<&str>,
+        notes: Vec<String>,
     ) -> Found {
         let len = lanes[0].map_or(0, |t| t.len);
         let unused = survey::left_over(arrays, &fields, len);
@@ -64,16 +77,7 @@ impl Found {
         let used: Vec<&str> = used.chain(label).chain(unit).chain(unused.iter().map(String::as_str)).collect();
         let others = elsewhere(arrays, &used);
         let unusable = unusable(arrays, &fields, len);
-        Found { fields, lanes, len, unused, others, unusable, unit: (TimeUnit::Microseconds, None) }
-    }
-
-    /// Returns the unit that the type of the times gives, such as milliseconds for `datetime64[ms]`. `None` if the type
-    /// gives no unit.
-    pub(super) fn unit_of_type(&self) -> Option<TimeUnit> {
-        match self.lanes[0]?.number.kind {
-            NumberKind::Time(tick) => Some(tick.unit()),
-            _ => None,
-        }
+        Found { fields, lanes, len, unused, others, unusable, unit: TimeUnit::Microseconds, notes }
     }
 
     /// Sets the unit of the times. `told` is the unit that an entry of the file gives. If `told` is `None`, the unit
@@ -90,12 +94,14 @@ impl Found {
         told: Option<Told>,
         options: &SourceOptions,
     ) -> Result<()> {
-        if self.unit_of_type().is_some() {
+        if unit_of_type(&self.lanes).is_some() {
             return Ok(());
         }
         let by_name = || Told::by_name(&self.fields[0].as_ref()?.to_string());
         if let Some(told) = told.or_else(by_name) {
-            self.unit = told.unit(path, options.time_unit, TimeUnit::Microseconds)?;
+            let (unit, note) = told.unit(path, options.time_unit, TimeUnit::Microseconds)?;
+            self.unit = unit;
+            self.notes.extend(note);
         }
         match &options.map {
             Some(_) => Ok(()),
@@ -106,9 +112,8 @@ impl Found {
     /// Returns how the times are read. The options give the unit of the times. If they give no unit, the type of the
     /// array gives it. If the type gives no unit either, the rest of the file does.
     pub(super) fn time(&self, options: &SourceOptions) -> Timeline {
-        let own = self.unit_of_type();
-        let (told, note) = self.unit.clone();
-        let mut time = Timeline::new(options, own.unwrap_or(told), note);
+        let own = unit_of_type(&self.lanes);
+        let mut time = Timeline::new(options, own.unwrap_or(self.unit), self.notes.clone());
         time.unit_given |= own.is_some();
         time
     }

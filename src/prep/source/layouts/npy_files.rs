@@ -53,7 +53,7 @@ pub(crate) fn open_npy(path: &Path, options: &SourceOptions) -> Result<EventStre
         None => survey::find(path, &array, options.columns.as_ref())?,
     };
     let lanes = lanes(&fields, |field| lane(path, &header, field))?;
-    let mut found = Found::new(fields, lanes, &array.info, None, None);
+    let mut found = Found::new(fields, lanes, &array.info, None, None, Vec::new());
     found.set_unit(path, &array, None, options)?;
     let columns = EventStore::Array(EventArray { path: path.into(), begin: header.bytes, lanes });
     let mut stream = found.stream(path, Layout::Npy, options, |_| columns);

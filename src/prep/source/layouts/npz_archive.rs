@@ -3,8 +3,9 @@
 //! array (such as `datetime64[ms]`) or an array with one entry gives another unit.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fs::File;
-use std::io::{BufReader, Read, Seek};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use zip::CompressionMethod;
@@ -15,15 +16,17 @@ use crate::source::check::Pixels;
 use crate::source::columns::{
     ArrayInfo, EventBlock, FieldPath, GUESSED_EVENTS, Numbers, Role, Survey, TakenColumns, list,
 };
+use crate::source::commands::once;
 use crate::source::fields::{Polarities, survey};
 use crate::source::formats;
 use crate::source::layout::Layout;
-use crate::source::layouts::npy_columns::{Found, LOOKED, lane, lanes, named_label};
+use crate::source::layouts::npy_columns::{Found, LOOKED, lane, lanes, named_label, unit_of_type};
 use crate::source::numpy::Header;
 use crate::source::options::SourceOptions;
 use crate::source::raw::MAX_SAMPLE_EVENTS;
 use crate::source::stream::{ClassLabel, EventStore, EventStream, ONE_CLASS};
 use crate::source::times::{Entry, Told, find_told};
+use crate::time_unit::TimeUnit;
 
 /// Maximum number of arrays that are read from one archive. Further arrays are ignored.
 const MAX_ARRAYS: usize = 4096;
@@ -76,12 +79,23 @@ pub(crate) fn open_npz(path: &Path, options: &SourceOptions) -> Result<EventStre
     Ok(EventStream { notes, label: archive.label(options)?, ..stream })
 }
 
+/// A zip archive that is open for reading.
+type Zip = zip::ZipArchive<BufReader<File>>;
+
 /// An open `.npz` archive, and the headers of its arrays.
 struct Archive<'a> {
     path: &'a Path,
-    zip: RefCell<zip::ZipArchive<BufReader<File>>>,
-    headers: Vec<(String, Header)>,
+    zip: RefCell<Zip>,
+    headers: Vec<(Member, Header)>,
     arrays: Vec<ArrayInfo>,
+}
+
+/// A file in an archive that is an array.
+struct Member {
+    /// Name of the array: that of the file, without its ending `.npy`.
+    name: String,
+    /// Index of the file in the archive.
+    index: usize,
 }
 
 impl<'a> Archive<'a> {
@@ -94,26 +108,49 @@ impl<'a> Archive<'a> {
             return Err(formats::foreign(path, "", &formats::head_of(path), "a NumPy archive"));
         }
         file.rewind().map_err(Error::io(path, "read the recording"))?;
-        let mut zip = zip::ZipArchive::new(BufReader::new(file)).map_err(|e| Error::damaged(path, "archive", e))?;
-        let all: Vec<String> = zip.file_names().flatten().map(String::from).collect();
+        let unreadable = |e| Error::damaged(path, "archive", e);
+        let mut zip = zip::ZipArchive::new(BufReader::new(file)).map_err(unreadable)?;
+        if zip.has_duplicate_names() {
+            let start = zip.central_directory_start();
+            let name = repeated_name(zip.into_inner(), start).map_err(Error::io(path, "read the recording"))?;
+            return Err(repeated(path, &name, "the last"));
+        }
+        let all = zip.file_names().map(|name| Ok(name?.into())).collect::<Result<Vec<String>, _>>();
+        let all = all.map_err(unreadable)?;
         // macOS adds a file of attributes for each file.
         let of_macos = |name: &str| name.starts_with("__MACOSX/") || name.starts_with("._") || name.contains("/._");
-        let names = all.iter().filter(|name| !of_macos(name)).filter_map(|name| name.strip_suffix(".npy"));
-        let names = names.take(MAX_ARRAYS);
-        let mut headers = Vec::new();
-        for name in names {
-            let mut entry = entry(path, &mut zip, name)?;
-            headers.push((name.to_string(), Header::read(path, name, &mut entry)?));
+        let names = all.iter().enumerate().filter(|(_, name)| !of_macos(name));
+        let mut headers: Vec<(Member, Header)> = Vec::new();
+        for (index, file) in names {
+            // NumPy also reads arrays whose file lacks the ending.
+            let name = match file.strip_suffix(".npy") {
+                Some(name) => name,
+                None if is_array(&mut zip, index) => file,
+                None => continue,
+            };
+            if headers.len() == MAX_ARRAYS {
+                break;
+            }
+            if headers.iter().any(|(member, _)| member.name == name) {
+                return Err(repeated(path, &format!("{name}, with and without .npy"), "that without"));
+            }
+            let member = Member { name: name.into(), index };
+            let header = Header::read(path, name, &mut entry(path, &mut zip, &member)?)?;
+            headers.push((member, header));
         }
         if headers.is_empty() {
             return Err(formats::zip_archive(path, &all));
         }
-        let arrays = headers.iter().map(|(name, header)| header.info(name)).collect();
+        let arrays = headers.iter().map(|(member, header)| header.info(&member.name)).collect();
         Ok(Archive { path, zip: RefCell::new(zip), headers, arrays })
     }
 
+    fn find_array(&self, name: &str) -> Option<&(Member, Header)> {
+        self.headers.iter().find(|(member, _)| member.name == name)
+    }
+
     fn header(&self, name: &str) -> Option<&Header> {
-        self.headers.iter().find(|(found, _)| found == name).map(|(_, header)| header)
+        self.find_array(name).map(|(_, header)| header)
     }
 
     /// Returns the header of the array `name`, or an error if the archive lacks the array or if the array has Python
@@ -158,9 +195,10 @@ impl<'a> Archive<'a> {
             let header = self.needed(&field.array)?;
             lane(path, header, field)
         })?;
-        let told = self.told();
-        let unit = told.as_ref().map(|told| told.name.as_str());
-        let mut found = Found::new(fields, lanes, &self.arrays, named_label(options), unit);
+        let given = options.time_unit.or_else(|| unit_of_type(&lanes));
+        let (told, notes) = find_told(&[(self.entries(), false)], given, TimeUnit::Microseconds);
+        let unit = told.as_ref().and_then(Told::array);
+        let mut found = Found::new(fields, lanes, &self.arrays, named_label(options), unit, notes);
         for (field, lane) in found.fields.iter().flatten().zip(lanes.iter().flatten()) {
             let wrong = |expected: String| Err(Error::wrong_type(path, &field.to_string(), expected, lane.len));
             if lane.len != found.len {
@@ -175,14 +213,14 @@ impl<'a> Archive<'a> {
         Ok(found)
     }
 
-    /// Finds what the arrays with one entry say about the unit of times. `None` if they say nothing.
-    fn told(&self) -> Option<Told> {
+    /// Reads the arrays with one entry.
+    fn entries(&self) -> Vec<Entry> {
         let one = self.headers.iter().filter(|(_, header)| header.items() == 1 && header.dtype.bytes() <= MAX_TEXT);
-        let entry = |(name, header): &(String, Header)| {
+        let entry = |(Member { name, .. }, header): &(Member, Header)| {
             let text = self.read(name).ok().and_then(|data| header.one_value(&data));
-            Entry { name: name.clone(), place: format!("the array {name:?}"), text }
+            Entry { name: name.clone(), place: format!("the array {name:?}"), array: Some(name.clone()), text }
         };
-        find_told(one.map(entry).collect(), false)
+        one.map(entry).collect()
     }
 
     /// Reads the columns t, x, y and p. An array that has several of these columns is read only once.
@@ -205,9 +243,10 @@ impl<'a> Archive<'a> {
 
     /// Reads an array's data. The buffer grows with the data, because the size in the header is not trusted.
     fn read(&self, name: &str) -> Result<Vec<u8>> {
-        let mut zip = self.zip.borrow_mut();
-        let mut entry = entry(self.path, &mut zip, name)?;
         let bad = |reason: &dyn std::fmt::Display| Error::damaged(self.path, name, reason);
+        let (member, _) = self.find_array(name).ok_or_else(|| bad(&"it is not there"))?;
+        let mut zip = self.zip.borrow_mut();
+        let mut entry = entry(self.path, &mut zip, member)?;
         let needed = Header::read(self.path, name, &mut entry)?.data_bytes();
         let mut data = Vec::new();
         entry.take(needed).read_to_end(&mut data).map_err(|e| bad(&e))?;
@@ -218,12 +257,44 @@ impl<'a> Archive<'a> {
     }
 }
 
-/// Opens the array `name` of an archive for reading.
-fn entry<'a>(
-    path: &Path,
-    zip: &'a mut zip::ZipArchive<BufReader<File>>,
-    name: &str,
-) -> Result<zip::read::ZipFile<'a, BufReader<File>>> {
+/// Returns whether a file of an archive begins as an array of NumPy does.
+fn is_array(zip: &mut Zip, index: usize) -> bool {
+    let mut head = [0; 6];
+    zip.by_index(index).is_ok_and(|mut file| file.read_exact(&mut head).is_ok()) && head == *b"\x93NUMPY"
+}
+
+/// Finds the first name that an archive has twice in its list of files, which begins at byte `start`.
+fn repeated_name(mut list: BufReader<File>, start: u64) -> std::io::Result<String> {
+    list.seek(SeekFrom::Start(start))?;
+    let mut seen = HashSet::new();
+    let mut fixed = [0; 46];
+    loop {
+        list.read_exact(&mut fixed)?;
+        let [name, extra, comment] = [28, 30, 32].map(|at| usize::from(u16::from_le_bytes([fixed[at], fixed[at + 1]])));
+        let mut bytes = vec![0; name + extra + comment];
+        list.read_exact(&mut bytes)?;
+        let name = String::from_utf8_lossy(&bytes[..name]).into_owned();
+        if let Some(twice) = seen.replace(name) {
+            return Ok(twice);
+        }
+    }
+}
+
+/// Returns the error for an archive that has the array `name` twice, of which NumPy takes the one that `taken` says.
+fn repeated(path: &Path, name: &str, taken: &str) -> Error {
+    Error::Foreign {
+        path: path.into(),
+        place: "archive".into(),
+        expected: "each name once".into(),
+        format: format!("two of {name}"),
+        reader: format!("NumPy takes {taken}; if that is right, save a copy with it alone"),
+        command: once(path).map(Box::new),
+    }
+}
+
+/// Opens an array of an archive for reading.
+fn entry<'a>(path: &Path, zip: &'a mut Zip, member: &Member) -> Result<zip::read::ZipFile<'a, BufReader<File>>> {
+    let name = &*member.name;
     let foreign = |format: String| Error::Foreign {
         path: path.into(),
         place: name.into(),
@@ -235,7 +306,7 @@ fn entry<'a>(
         ),
         command: None,
     };
-    let entry = zip.by_name(&format!("{name}.npy")).map_err(|e| match e {
+    let entry = zip.by_index(member.index).map_err(|e| match e {
         ZipError::UnsupportedArchive(_) => foreign(e.to_string()),
         e => Error::damaged(path, name, e),
     })?;

@@ -26,7 +26,7 @@ use crate::source::layout::Layout;
 use crate::source::options::SourceOptions;
 use crate::source::raw::RawSamples;
 use crate::source::recording::{ReadSamples, Recording, file_name};
-use crate::source::times::{Timeline, told_unit};
+use crate::source::times::{Timeline, ToldUnit, told_unit};
 use crate::source::vetting::{RowClocks, probe};
 use crate::time_unit::TimeUnit;
 
@@ -99,14 +99,16 @@ pub(crate) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
     };
     let (addresses, timestamps) = (format!("{part}_addresses"), format!("{part}_timestamps"));
     let first = &*format!("{timestamps}/{}", names[0]);
-    let (told, note) = told_unit(path, &file, (first, first), options.time_unit, TimeUnit::Seconds)?;
-    let mut time = Timeline::new(options, told, note);
+    let ToldUnit { unit: told, notes, dataset } =
+        told_unit(path, &file, (first, first), options.time_unit, TimeUnit::Seconds)?;
+    let mut time = Timeline::new(options, told, notes);
     let (unit, notes) = (time.unit, std::mem::take(&mut time.notes));
     let mut columns = TakenColumns::of_cochlea(
         (&timestamps, "a dataset a sample".into()),
         (&addresses, "a dataset a sample".into()),
         unit,
     );
+    others.retain(|name| Some(name) != dataset.as_ref());
     columns.others.append(&mut others);
     let notes = notes.into_iter().chain(columns.left_over_note()).collect();
     let samples = names.len() as u64;

@@ -25,7 +25,7 @@ pub(crate) struct Timeline {
     /// If the recording is in memory and some of its times are not whole numbers, describes the fractions in these
     /// times. Otherwise `None`.
     pub fractions: Option<Fractions>,
-    /// Notes for the user about the unit.
+    /// Notes for the user about the unit, and about offsets and factors that are not used.
     pub notes: Vec<String>,
     /// Number of the file's events before the first event that is used.
     pub skipped: u64,
@@ -39,15 +39,15 @@ pub(crate) struct Timeline {
 
 impl Timeline {
     /// Makes a timeline with the settings of the options. If the options have a unit, times are in this unit.
-    /// Otherwise, they are in `unit`. `note` is a note for the user about the unit.
-    pub(crate) fn new(options: &SourceOptions, unit: TimeUnit, note: Option<String>) -> Timeline {
+    /// Otherwise, they are in `unit`. `notes` are notes for the user about the unit and the times.
+    pub(crate) fn new(options: &SourceOptions, unit: TimeUnit, notes: Vec<String>) -> Timeline {
         Timeline {
             unit: options.time_unit.unwrap_or(unit),
             unit_given: options.time_unit.is_some(),
             unwrap: options.unwrap,
             as_is: options.allow_clock_trouble,
             fractions: None,
-            notes: note.into_iter().collect(),
+            notes,
             skipped: 0,
             left_out: 0,
             base: 0,

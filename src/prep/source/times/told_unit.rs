@@ -1,15 +1,15 @@
-//! Finds the unit of a file's times in entries of the file: attributes of an HDF5 dataset of times, attributes of the
-//! groups that contain the dataset, or arrays of an npz archive. An entry gives a unit (`time_unit`), or the length of
-//! a tick of the clock (`time_base`). If no entry gives either, the name of the field of times may end in a unit
-//! (`t_ns`).
+//! Finds the unit of a file's times in entries of the file: attributes of an HDF5 dataset of times, attributes and small
+//! datasets of the groups that contain the dataset, or arrays of an npz archive. An entry gives a unit (`time_unit`),
+//! the length of a tick of the clock (`time_base`), or the number of ticks per second (`fs`). If no entry gives one of
+//! these, the name of the field of times may end in a unit (`t_ns`). Entries that would change the times, but are not
+//! used (`t_offset`), become notes for the user.
 
 use std::path::Path;
 
-use hdf5::{Attribute, Location};
-
 use crate::error::{Error, Result};
 use crate::source::columns::unit_in_name;
-use crate::source::hdf::{self, text_bytes};
+use crate::source::hdf;
+use crate::source::times::entries::{Entry, of_dataset, of_group};
 use crate::time_unit::TimeUnit;
 
 /// The name of an entry that gives the unit of times is `unit` or `units`, alone or together with one of these words,
@@ -22,39 +22,54 @@ const OF_TICKS: [&str; 6] = ["base", "scale", "scale_factor", "resolution", "tic
 /// of a tick, but an entry named `base` does not.
 const ALONE: [&str; 4] = ["scale_factor", "resolution", "tick", "ticks"];
 
-/// An attribute with one of these names gives the number of ticks of the clock per second.
-const RATES: [&str; 10] = [
+/// An entry with one of these names gives the number of ticks of the clock per second.
+const RATES: [&str; 16] = [
+    "rate",
     "sampling_rate",
     "sample_rate",
+    "samplerate",
     "sampling_frequency",
     "sample_frequency",
     "clock_rate",
     "clock_frequency",
     "tick_rate",
     "ticks_per_second",
-    "frequency",
+    "timestamp_rate",
+    "time_rate",
     "fs",
+    "freq",
+    "sfreq",
+    "frequency",
 ];
-/// An attribute with one of these names gives a number that has to be added to the times.
-const OFFSETS: [&str; 5] = ["offset", "time_offset", "t_offset", "ts_offset", "timestamp_offset"];
+/// Names of entries that give what has to be added to the times.
+const OFFSETS: [&str; 14] = [
+    "offset",
+    "time_offset",
+    "t_offset",
+    "ts_offset",
+    "timestamp_offset",
+    "offset_us",
+    "offset_ns",
+    "offset_ms",
+    "offset_s",
+    "t0",
+    "t_0",
+    "ts0",
+    "t_start",
+    "start_time",
+];
 
-/// An attribute with one of these names gives a factor for the times, but not the unit of the result.
-const SCALES: [&str; 4] = ["scale", "factor", "multiplier", "gain"];
+/// Names of entries that give what the times have to be multiplied by, but not to which unit.
+const SCALES: [&str; 7] = ["scale", "factor", "multiplier", "gain", "t_factor", "time_factor", "time_multiplier"];
 
-/// An entry of a file with a name and a value: an attribute, or an array with one element.
-pub(crate) struct Entry {
-    pub(crate) name: String,
-    /// Description of the entry for messages.
-    pub(crate) place: String,
-    /// Value of the entry as text. The value is a text, a number or a fraction of two integers. `None` for any other
-    /// value.
-    pub(crate) text: Option<String>,
-}
+/// Names that say something about times only if they are attributes of the times. Those of a group, or arrays of an
+/// archive, are as often about something else, such as the frames or the sensor.
+const OF_ANYTHING: [&str; 5] = ["freq", "frequency", "factor", "multiplier", "gain"];
 
 /// What a file says about the unit of its times.
 pub(crate) struct Told {
-    /// Name of the entry that gives the unit.
-    pub(crate) name: String,
+    /// Name of the array or path of the dataset that gives the unit. `None` if an attribute or a name does.
+    array: Option<String>,
     /// Description of the entry for messages.
     place: String,
     text: Option<String>,
@@ -65,9 +80,18 @@ pub(crate) struct Told {
     of_times: bool,
 }
 
-/// Returns the unit of the times in the field `field` of the HDF5 dataset `dataset`. Also returns a note for the
-/// user, if there is one. The unit comes from an attribute or from the name of the field. If neither gives a unit,
-/// returns `usual`. `given` is the unit that the user gave. It has an effect on the note and the errors only.
+/// What an HDF5 file says about its times.
+pub(crate) struct ToldUnit {
+    pub(crate) unit: TimeUnit,
+    /// Notes for the user.
+    pub(crate) notes: Vec<String>,
+    /// Path of the dataset that gives the unit. `None` if no dataset does.
+    pub(crate) dataset: Option<String>,
+}
+
+/// Returns the unit of the times in the field `field` of the HDF5 dataset `dataset`. The unit comes from an entry or
+/// from the name of the field. If neither gives a unit, returns `usual`. `given` is the unit that the user gave. It has
+/// an effect on the notes and the errors only.
 ///
 /// # Errors
 /// Errors of [`Told::unit`].
@@ -77,25 +101,60 @@ pub(crate) fn told_unit(
     (dataset, field): (&str, &str),
     given: Option<TimeUnit>,
     usual: TimeUnit,
-) -> Result<(TimeUnit, Option<String>)> {
-    let own = file.dataset(dataset).map_or(Vec::new(), |place| attributes(&place, dataset));
-    let (rate, more) = rate_and_notes(&own, given, usual);
-    let of_group = |group| find(attributes(&*file.group(group).ok()?, group), false);
-    let found = find(own, true).or_else(|| groups(dataset).find_map(of_group)).or(rate);
-    let told = found.or_else(|| Told::by_name(field));
+) -> Result<ToldUnit> {
+    let of_group = |group| (of_group(path, file, group, is_known), false);
+    let places: Vec<_> =
+        std::iter::once((of_dataset(file, dataset), true)).chain(groups(dataset).map(of_group)).collect();
+    let (told, mut notes) = find(&places, given, usual);
+    let told = told.or_else(|| Told::by_name(field));
+    let dataset = told.as_ref().and_then(|told| told.array.clone());
     let (unit, note) = told.map_or(Ok((usual, None)), |told| told.unit(path, given, usual))?;
-    let notes: Vec<String> = more.into_iter().chain(note).collect();
-    Ok((unit, (!notes.is_empty()).then(|| notes.join("; "))))
+    notes.extend(note);
+    Ok(ToldUnit { unit, notes, dataset })
 }
 
-/// Searches `own`, the attributes of the dataset of times, for the clock's ticks per second. Returns the unit that
-/// the number of ticks gives: microseconds for 1e6 ticks, nanoseconds for 1e9 ticks. If `usual`, the default unit of
-/// the times, is not microseconds, the number gives no unit. Also returns notes about a number of ticks that is not
-/// used, about an offset and about a factor. If the user gave the unit (`given`), there is no note about ticks.
-fn rate_and_notes(own: &[Entry], given: Option<TimeUnit>, usual: TimeUnit) -> (Option<Told>, Vec<String>) {
+/// Finds what entries of a file say about its times. Each of the `places` has the entries of a dataset or group, the
+/// nearest to the times first, and whether they belong to the dataset of times itself. Returns the unit that they give,
+/// and notes for the user about rates, offsets and factors that are not used. `given` is the unit that the user gave.
+pub(crate) fn find(
+    places: &[(Vec<Entry>, bool)],
+    given: Option<TimeUnit>,
+    usual: TimeUnit,
+) -> (Option<Told>, Vec<String>) {
+    let (mut rate, mut notes) = (None, Vec::new());
+    for (entries, of_dataset) in places {
+        let (told, more) = rate_and_notes(entries, *of_dataset, given, usual);
+        rate = rate.or(told);
+        notes.extend(more);
+    }
+    (places.iter().find_map(|(entries, of_dataset)| unit_of(entries, *of_dataset)).or(rate), notes)
+}
+
+/// Returns whether an entry of this name may say something about times.
+fn is_known(name: &str) -> bool {
+    let is = |names: &[&str]| names.iter().any(|known| known.eq_ignore_ascii_case(name));
+    is(&RATES)
+        || is(&OFFSETS)
+        || is(&SCALES)
+        || of_words(name, &["units", "unit"], &["units", "unit"]).is_some()
+        || of_words(name, &OF_TICKS, &ALONE).is_some()
+}
+
+/// Finds the ticks per second among the entries of one place. They give the unit of whole numbers (`usual` is
+/// microseconds) if they are those of a microsecond or a nanosecond. Also returns notes about a rate that is not
+/// used, unless the unit is `given`, and about an offset or a factor.
+fn rate_and_notes(
+    entries: &[Entry],
+    of_dataset: bool,
+    given: Option<TimeUnit>,
+    usual: TimeUnit,
+) -> (Option<Told>, Vec<String>) {
     let named = |names: &'static [&str]| {
-        let is = |entry: &&Entry| names.iter().any(|name| entry.name.eq_ignore_ascii_case(name));
-        own.iter().filter(is).filter_map(|entry| Some((entry, number(entry.text.as_ref()?)?)))
+        let is = move |entry: &&Entry| {
+            let name = names.iter().find(|name| entry.name.eq_ignore_ascii_case(name));
+            name.is_some_and(|name| of_dataset || !OF_ANYTHING.contains(name))
+        };
+        entries.iter().filter(is).filter_map(|entry| Some((entry, number(entry.text.as_ref()?)?)))
     };
     let (mut told, mut notes) = (None, Vec::new());
     for (entry, rate) in named(&RATES).filter(|(_, rate)| *rate > 1.0) {
@@ -104,14 +163,24 @@ fn rate_and_notes(own: &[Entry], given: Option<TimeUnit>, usual: TimeUnit) -> (O
             true => told = Some(Told::of_ticks(entry, entry.text.clone().unwrap_or_default(), Some(us))),
             // Times in seconds are in seconds at any tick rate.
             false if usual == TimeUnit::Seconds || given.is_some() => {}
-            false => notes.push(format!("warning: {} is {rate}, and times are taken as they are", entry.place)),
+            false => {
+                let ticks = match TimeUnit::of_length(us) {
+                    Some(unit) => format!("`time_unit {unit}`"),
+                    None => format!("save them as us, multiplied by {us}"),
+                };
+                let place = &entry.place;
+                notes.push(format!(
+                    "warning: ticks per second: {place} is {rate}, and times are taken as they are; if they count its ticks: {ticks}"
+                ));
+            }
         }
     }
-    for (entry, offset) in named(&OFFSETS).filter(|(_, offset)| *offset != 0.0) {
-        notes.push(format!("{} is {offset}, which is not added to the times", entry.place));
+    let text = |entry: &Entry| entry.text.as_deref().unwrap_or_default().trim().to_owned();
+    for (entry, _) in named(&OFFSETS).filter(|(_, offset)| *offset != 0.0) {
+        notes.push(format!("{} is not added to the times: {}", entry.place, text(entry)));
     }
-    for (entry, scale) in named(&SCALES).filter(|(_, scale)| *scale != 1.0) {
-        notes.push(format!("{} is {scale}, by which the times are not multiplied", entry.place));
+    for (entry, _) in named(&SCALES).filter(|(_, scale)| *scale != 1.0) {
+        notes.push(format!("the times are not multiplied by {}: {}", entry.place, text(entry)));
     }
     (told, notes)
 }
@@ -127,8 +196,14 @@ fn number(text: &str) -> Option<f64> {
 impl Told {
     /// Makes a [`Told`] from an entry about ticks of the clock. `us` is the length of a tick in microseconds.
     fn of_ticks(entry: &Entry, text: String, us: Option<f64>) -> Told {
-        let (name, place) = (entry.name.clone(), entry.place.clone());
-        Told { name, place, text: Some(text), us, of_times: true }
+        let (array, place) = (entry.array.clone(), entry.place.clone());
+        Told { array, place, text: Some(text), us, of_times: true }
+    }
+
+    /// Returns the name of the array or the path of the dataset that gives the unit. `None` if an attribute or a name
+    /// does.
+    pub(crate) fn array(&self) -> Option<&str> {
+        self.array.as_deref()
     }
 
     /// Returns what the name of a field of times says about the unit of the times. `None` if the name does not end in
@@ -136,7 +211,7 @@ impl Told {
     pub(crate) fn by_name(field: &str) -> Option<Told> {
         let (unit, place) = (unit_in_name(field)?, format!("the name of {field}"));
         let (text, us) = (Some(unit.name().into()), Some(unit.microseconds()));
-        Some(Told { name: field.into(), place, text, us, of_times: true })
+        Some(Told { array: None, place, text, us, of_times: true })
     }
 
     /// Returns the unit that the entry gives. If the entry is not understood, returns `usual` and a note for the
@@ -204,23 +279,24 @@ fn groups(dataset: &str) -> impl Iterator<Item = &str> {
     slashes.filter(|&at| at > 0).map(|at| &dataset[..at]).chain(["/"])
 }
 
-/// Finds the unit of times in `entries`, the entries of one dataset or group. Takes the unit that an entry gives. If
-/// another entry gives a factor, such as `scale_factor`, the unit is multiplied by this factor. If no entry gives a
-/// unit, takes the length of a tick from an entry. `of_dataset` is true for entries of the dataset of times, and
-/// false for entries of a group that contains this dataset.
-pub(crate) fn find(entries: Vec<Entry>, of_dataset: bool) -> Option<Told> {
-    let of_words = |entry: &Entry, words: &[&str], alone: &[&str]| {
-        let name = entry.name.to_lowercase().replace(['-', ' '], "_").replace("_of_", "_");
-        // A name such as `base_time` gives the time at which the clock began.
-        let before = |word: &&str| name.strip_prefix(word).filter(|_| *word != "base");
-        let of = |word: &&str| name.strip_suffix(word).or_else(|| before(word)).map(|of| of.trim_matches('_'));
-        let found =
-            |word: &&str| of(word).filter(|of| OF_TIMES.contains(of) && (!of.is_empty() || alone.contains(word)));
-        words.iter().find_map(|word| found(word).map(|of| !of.is_empty()))
-    };
+/// Returns whether `name` is the name of an entry that joins a word of [`OF_TIMES`] with one of `words`: `Some(true)` if
+/// it names times, and `Some(false)` if it is only the word, one of `alone`. `None` for other names.
+fn of_words(name: &str, words: &[&str], alone: &[&str]) -> Option<bool> {
+    let name = name.to_lowercase().replace(['-', ' '], "_").replace("_of_", "_");
+    // A name such as `base_time` gives the time at which the clock began.
+    let before = |word: &&str| name.strip_prefix(word).filter(|_| *word != "base");
+    let of = |word: &&str| name.strip_suffix(word).or_else(|| before(word)).map(|of| of.trim_matches('_'));
+    let found = |word: &&str| of(word).filter(|of| OF_TIMES.contains(of) && (!of.is_empty() || alone.contains(word)));
+    words.iter().find_map(|word| found(word).map(|of| !of.is_empty()))
+}
+
+/// Finds what `entries`, which belong to one dataset or group, say about the unit of times: a unit, or else the length
+/// of a tick. A unit is multiplied by a factor that another entry gives, as in `units = s` with `scale_factor = 1e-6`.
+/// `of_dataset` says that the entries belong to the dataset of times, and not to a group that contains it.
+fn unit_of(entries: &[Entry], of_dataset: bool) -> Option<Told> {
     let named = |words: &'static [&'static str], alone: &'static [&'static str]| {
         let mut found: Vec<(bool, &Entry)> =
-            entries.iter().filter_map(|entry| Some((!of_words(entry, words, alone)?, entry))).collect();
+            entries.iter().filter_map(|entry| Some((!of_words(&entry.name, words, alone)?, entry))).collect();
         // Entries whose names have a word for times come before entries that may be about all columns.
         found.sort_by_key(|(generic, entry)| (*generic, &entry.name));
         found
@@ -236,14 +312,14 @@ pub(crate) fn find(entries: Vec<Entry>, of_dataset: bool) -> Option<Told> {
     let mut factors = ticks.iter().filter(scale).filter_map(|(_, entry)| Some((*entry, factor(entry)?)));
     Some(match (us, factors.next()) {
         (Some(us), Some((entry, factor))) => Told {
-            name: unit.name.clone(),
+            array: unit.array.clone(),
             place: format!("{} with {}", unit.place, entry.place),
             text: Some(format!("{factor} * {}", unit.text.as_deref().unwrap_or_default())),
             us: Some(us * factor).filter(|us| *us > 0.0),
             of_times: true,
         },
         _ => Told {
-            name: unit.name.clone(),
+            array: unit.array.clone(),
             place: unit.place.clone(),
             text: unit.text.clone(),
             us,
@@ -266,37 +342,4 @@ fn tick(entry: &Entry, names_times: bool, of_dataset: bool) -> Option<Told> {
     };
     let says = says || us.and_then(TimeUnit::of_length).is_some();
     says.then(|| Told::of_ticks(entry, text.into(), us))
-}
-
-/// Reads all attributes of a dataset or group. `name` is its path in the file.
-fn attributes(place: &Location, name: &str) -> Vec<Entry> {
-    let names = place.attr_names().unwrap_or_default();
-    let entry = |attribute: String| {
-        let told = place.attr(&attribute).ok();
-        let text = told.and_then(|told| attribute_text(&told).or_else(|| attribute_number(&told, &attribute)));
-        Entry { place: format!("the attribute {attribute:?} of {name:?}"), name: attribute, text }
-    };
-    names.into_iter().map(entry).collect()
-}
-
-/// Returns the value of an attribute as text, if the value is one number. If the name of the attribute ends in
-/// `base`, the value can also be two numbers such as (1, 1000000), which are a fraction.
-fn attribute_number(attribute: &Attribute, name: &str) -> Option<String> {
-    let numbers = if attribute.size() <= 2 { attribute.read_raw::<f64>().ok()? } else { return None };
-    match numbers[..] {
-        [number] => Some(number.to_string()),
-        [above, below] if name.to_lowercase().ends_with("base") => Some(format!("{above}/{below}")),
-        _ => None,
-    }
-}
-
-/// Reads the text of an attribute whose value is one string, of any string type. `None` for other attributes.
-pub(crate) fn attribute_text(attribute: &Attribute) -> Option<String> {
-    if attribute.size() != 1 {
-        return None;
-    }
-    let kind = attribute.dtype().ok()?.to_descriptor().ok()?;
-    let bytes = text_bytes(attribute, &kind).ok()??.pop()?;
-    // Text that is not UTF-8 is read as Latin-1, in which the micro sign is one byte.
-    Some(String::from_utf8(bytes).unwrap_or_else(|e| e.into_bytes().into_iter().map(char::from).collect()))
 }

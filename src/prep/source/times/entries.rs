@@ -1,0 +1,80 @@
+//! Reads the entries of an HDF5 file that may say something about its times: attributes, and datasets with one entry.
+
+use std::path::Path;
+
+use hdf5::types::TypeDescriptor::{Integer, Unsigned};
+use hdf5::{Container, Location};
+
+use crate::source::hdf::{self, text_bytes};
+
+/// An entry of a file with a name and a value: an attribute, or an array with one element.
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    /// Description of the entry for messages.
+    pub(crate) place: String,
+    /// Name of the array or path of the dataset that the entry is. `None` for an attribute.
+    pub(crate) array: Option<String>,
+    /// Value of the entry as text. `None` if it is neither a text, nor a number, nor a fraction of two integers.
+    pub(crate) text: Option<String>,
+}
+
+/// Reads all attributes of a dataset.
+pub(super) fn of_dataset(file: &hdf::File, dataset: &str) -> Vec<Entry> {
+    file.dataset(dataset).map_or(Vec::new(), |place| attributes(&place, dataset))
+}
+
+/// Reads all attributes of a group, and its datasets with one entry whose names are `known`.
+pub(super) fn of_group(path: &Path, file: &hdf::File, group: &str, known: fn(&str) -> bool) -> Vec<Entry> {
+    let Ok(place) = file.group(group) else { return Vec::new() };
+    let scalar = |name: String| {
+        let dataset = format!("{}/{name}", group.trim_matches('/')).trim_matches('/').to_owned();
+        // Data that is not there is no error, because it is not needed.
+        let found = hdf::optional(path, file, &dataset).ok()??;
+        let text = (found.size() == 1).then(|| text(&found, &name))?;
+        Some(Entry { place: format!("the dataset {dataset:?}"), name, array: Some(dataset), text })
+    };
+    let names = place.member_names().unwrap_or_default().into_iter().filter(|name| known(name));
+    attributes(&place, group).into_iter().chain(names.filter_map(scalar)).collect()
+}
+
+/// Reads all attributes of a dataset or group. `name` is its path in the file.
+fn attributes(place: &Location, name: &str) -> Vec<Entry> {
+    let names = place.attr_names().unwrap_or_default();
+    let entry = |attribute: String| {
+        let text = place.attr(&attribute).ok().and_then(|told| text(&told, &attribute));
+        Entry { place: format!("the attribute {attribute:?} of {name:?}"), name: attribute, array: None, text }
+    };
+    names.into_iter().map(entry).collect()
+}
+
+/// Reads the value of an attribute or dataset as text. `name` is its name.
+fn text(place: &Container, name: &str) -> Option<String> {
+    one_text(place).or_else(|| one_number(place, name))
+}
+
+/// Reads one number, as text. For a time base, it can also be a fraction of two integers, such as (1, 1000000).
+fn one_number(place: &Container, name: &str) -> Option<String> {
+    if place.size() > 2 {
+        return None;
+    }
+    let kind = place.dtype().ok()?.to_descriptor().ok()?;
+    if matches!(kind, Integer(_) | Unsigned(_)) && place.size() == 1 {
+        return Some(place.read_raw::<i64>().ok()?.first()?.to_string());
+    }
+    match place.read_raw::<f64>().ok()?[..] {
+        [number] => Some(number.to_string()),
+        [above, below] if name.to_lowercase().ends_with("base") => Some(format!("{above}/{below}")),
+        _ => None,
+    }
+}
+
+/// Reads the text of an attribute or dataset that is one string, of any string type. `None` for others.
+pub(crate) fn one_text(place: &Container) -> Option<String> {
+    if place.size() != 1 {
+        return None;
+    }
+    let kind = place.dtype().ok()?.to_descriptor().ok()?;
+    let bytes = text_bytes(place, &kind).ok()??.pop()?;
+    // What is not UTF-8 is Latin-1, in which micro is a byte of its own.
+    Some(String::from_utf8(bytes).unwrap_or_else(|e| e.into_bytes().into_iter().map(char::from).collect()))
+}
