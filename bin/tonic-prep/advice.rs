@@ -176,6 +176,8 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
         }
         PrepError::Foreign { command: Some(command), .. } => format!("type {}", typed(command)),
         PrepError::Foreign { .. } => "then convert the HDF5, .npy or .npz file that has the events".into(),
+        // What to do with a file of a folder is in the text.
+        PrepError::NotARecording { got, .. } if got.contains("`labels`") => return None,
         PrepError::NotARecording { .. } => "tonic-prep convert --help lists what is read, under --layout".into(),
         PrepError::MissingDataset { dataset, layout: "Heidelberg" | "N-TIDIGITS18", .. } => {
             format!("if it has another name, give a copy of the file this one, with h5py: f[{dataset:?}] = f[NAME]")

@@ -3,7 +3,7 @@
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyKeyboardInterrupt, PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use tonic_base::Error as BaseError;
+use tonic_base::{Error as BaseError, printable_lines};
 use tonic_shard::Error;
 
 create_exception!(
@@ -21,7 +21,8 @@ create_exception!(
 
 /// The exception for an error of a set.
 pub(crate) fn exception(error: Error) -> PyErr {
-    let text = error.to_string();
+    // A traceback prints the text as it is, with the names from files in it.
+    let text = printable_lines(&error.to_string()).into_owned();
     match error {
         Error::Incomplete { .. } => CorruptError::new_err(text),
         Error::Incompatible { .. } | Error::Mismatch { .. } => IncompatibleError::new_err(text),

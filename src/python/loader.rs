@@ -7,7 +7,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rayon::ThreadPool;
-use tonic_base::Verbosity;
+use tonic_base::{Verbosity, printable};
 use tonic_loader::{CacheChoice, EpochOrder, fixed_steps};
 
 use crate::arrays::Buffers;
@@ -230,7 +230,8 @@ impl Loader {
 
     fn __repr__(&self) -> String {
         let BatchForm { shape, steps, layout, .. } = &self.form;
-        let (dir, batches) = (self.loader.set().dir().display(), self.__len__());
+        let (dir, batches) = (self.loader.set().dir().display().to_string(), self.__len__());
+        let dir = printable(&dir);
         let form = layout
             .map_or("SparseBatch".into(), |layout| format!("{:?}", layout.batch_dims(self.batch_size, *steps, *shape)));
         format!("<Loader {dir}: {batches} batches of {form} per epoch; cache {}>", self.cache())

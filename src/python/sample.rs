@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
+use tonic_base::printable;
 use tonic_shard::{
     Column, ColumnBuf, FrameShape, FromValue, Ledger, NO_LABEL, SetDescription, SparseFrames, Width, each_width,
 };
@@ -128,6 +129,7 @@ impl Sample {
         let class = description.class_name(self.chunk.table.labels[self.inside]);
         let dtype = dtype_name(description.widths.counts);
         let [p, h, w] = shape.dims();
+        let class = printable(class);
         format!("<Sample {}: {class}, dense() ({}, {p}, {h}, {w}) {dtype}>", self.number, self.frames())
     }
 }

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 use rayon::prelude::*;
-use tonic_base::{Progress, Verbosity, human_bytes};
+use tonic_base::{Progress, Verbosity, human_bytes, printable};
 use tonic_loader::fixed_steps;
 use tonic_shard::{Decoder, Error, Id, Manifest, Order, Result, SampleTable, SetDescription, verify};
 
@@ -197,7 +197,7 @@ impl ShardSet {
         format!(
             "<ShardSet {}: {samples} samples of {classes} classes, {size}; set[i].dense() is (T, {p}, {h}, {w}) {}, T \
              at most {most}>",
-            self.set.dir().display(),
+            printable(&self.set.dir().display().to_string()),
             self.dtype(),
         )
     }

@@ -180,3 +180,20 @@ fn polarities_of_zero_and_minus_one_without_one_are_refused() {
     std::fs::copy(dir.join("u1.npz"), dir.join("folder/1.npz")).unwrap();
     refuses(convert(&[dir.join("folder")], &dir.join("none")).args(sensor), 3, &["1.npz: p: expected polarities"]);
 }
+
+#[test]
+fn polarities_without_a_number_are_named_as_such_when_they_are_left_out() {
+    let dir = scratch();
+    let numbers = |of: fn(i64) -> i64| (0..400).flat_map(|i| of(i).to_le_bytes()).collect::<Vec<u8>>();
+    let column = |name, of| (name, "'<i8'", "(400,)", numbers(of));
+    let odd = |i: i32| if i % 4 == 2 { f64::NAN } else { f64::from(i % 2) };
+    let p = (0..400).flat_map(|i| odd(i).to_le_bytes()).collect();
+    let file = dir.join("a.npz");
+    npz(
+        &file,
+        &[column("t", |i| 100 * i), column("x", |i| i % 40), column("y", |i| i % 30), ("p", "'<f8'", "(400,)", p)],
+    );
+    let said = json(convert(&[&file], &dir.join("set")).args(["--sensor", "40,30,2", "--lenient", "--json"]));
+    let words = ["event 2 of sample 0 has x = 2, y = 2, p = NaN or a fraction: save polarities as 0 and 1"];
+    says(&said["notes"].to_string(), &words);
+}

@@ -283,7 +283,14 @@ fn tables_of_hdf5_have_the_order_that_is_given() {
     refuses(
         convert(&[&file], &dir.join("none")).args(["--columns", "t,x"]),
         3,
-        &["expected one array of 2 columns", "events (uint32, shape [6, 4])"],
+        &["expected one array of 2 columns", "events (uint32, shape [6, 4])", "type --columns t,x,y,p"],
+    );
+    let records = data("sources/numpy/columns.npz");
+    let order = ["--columns", "t,x,y,p"];
+    refuses(
+        convert(&[&records], &dir.join("none")).args(order),
+        3,
+        &["one array of 4 columns", "type --map t=ts,x=x,y=y,p=pol"],
     );
     for order in ["t", "t,y", "t,x,x", "t,x,q", ""] {
         fails(convert(&[&file], &dir.join("none")).args(["--columns", order]), 2);

@@ -55,6 +55,10 @@ fn wide_arrays_get_no_order_of_columns() {
         column(file, "weights", &[1.5, 0.5]);
     });
     is_refused(&dir, "wide.h5", &["a (int64, shape [10, 500])"], "=a[");
+    // Seven forces and angles, none of which is whole.
+    let imu: Vec<u8> = (0..700_u32).flat_map(|i| (f64::from(i * 7_919 % 13) + 0.25).to_le_bytes()).collect();
+    dir.file("imu.npy", [npy_header("'<f8'", "(100, 7)"), imu].concat());
+    is_refused(&dir, "imu.npy", &["of which no column can be t", "np.savez(\"events.npz\", t=t"], "--columns t");
 }
 
 #[test]

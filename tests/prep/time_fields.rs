@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use zip::write::SimpleFileOptions;
 
 use super::camera::{Camera, npy_header, npz};
-use super::recording::{Scratch, column, hdf5_file, samples, says, scratch};
+use super::recording::{Recording, Scratch, column, hdf5_file, samples, says, scratch};
 use super::unit_evidence::tell;
 use super::units::{SENSOR, notes, refused};
 
@@ -180,7 +180,10 @@ fn arrays_and_datasets_beside_the_times_tell_what_attributes_do() {
         let said = notes(&file, &set, &[&SENSOR[..], &["--time-unit", "us"]].concat());
         assert!(!said.concat().contains("not used"), "{said:?}");
     }
-    // Whole files of a folder share one note.
+    // The channels of speech have the name of a unit, also those of a single sample.
+    let speech = Recording::random(7, 1, 30).write(&dir.join("speech.h5"));
+    assert!(notes(&speech, &set, &[]).is_empty());
+    // Files of a folder share one note.
     let folder = dir.folder("many");
     for i in 0..5_u8 {
         let [(file, ..), _, _] = entry(1, "t0", f64::from(i) + 1.5);

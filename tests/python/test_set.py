@@ -10,7 +10,7 @@ import spec_order
 import spec_reader
 
 import tonic_shards as ts
-from conftest import FROZEN
+from conftest import FROZEN, tonic_prep
 
 
 def test_samples_are_those_of_the_specification(any_set):
@@ -60,6 +60,22 @@ def test_a_set_tells_what_it_is():
     )
     assert repr(ours[2]) == "<Sample 2: class02, dense() (221, 1, 1, 100) uint8>"
     assert ts.__version__ == manifest["tool"]["tonic_toolkit"]
+
+
+def test_names_from_files_never_reach_the_terminal_as_control_characters(tmp_path):
+    folder = tmp_path / "recordings" / "\x1b[2Jwave"
+    folder.mkdir(parents=True)
+    events = np.zeros(9, [("t", "<i8"), ("x", "<i2"), ("y", "<i2"), ("p", "i1")])
+    events["t"] = np.arange(9) * 1_000
+    np.save(folder / "1.npy", events)
+    where = tmp_path / "s\x1b[31met"
+    tonic_prep("convert", folder.parent, "-o", where, "--sensor", "4,4,2")
+    ours = ts.ShardSet(where)
+    assert ours.classes == ["\x1b[2Jwave"]
+    with pytest.raises(Exception) as error:
+        ts.ShardSet(tmp_path / "\x1b[2J")
+    for text in (repr(ours), repr(ours[0]), repr(ts.Loader(where, batch_size=1)), str(error.value)):
+        assert text.isprintable() and "u{1b}" in text, text
 
 
 def test_indices_are_those_of_a_list():

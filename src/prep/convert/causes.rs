@@ -8,6 +8,7 @@ use crate::convert::chunks::ChunkMaker;
 use crate::convert::inputs::{Inputs, Rowless};
 use crate::convert::large::Passed;
 use crate::convert::loss::{Losses, Step, StepLoss};
+use crate::convert::outside::outside_cause;
 use crate::error::Result;
 use crate::framing::{Framing, ToFrame};
 use crate::recipe::Recipe;
@@ -160,12 +161,10 @@ fn cause(setting: Setting<'_>, step: Step, sample: u64, before: &Passed) -> Stri
             "these times are no numbers, or are beyond 64 bits of microseconds: is the unit another one (`time_unit`)?"
                 .into()
         }
-        (Step::Sensor, _) => {
-            let event = before.first_outside.map_or(String::new(), |(i, [x, y, p])| {
-                format!("event {i} of sample {sample} has x = {x}, y = {y}, p = {p}: ")
-            });
-            format!("{event}is the sensor another one (`sensor`)?")
-        }
+        (Step::Sensor, _) => match before.first_outside {
+            Some((i, event)) => format!("event {i} of sample {sample} has {}", outside_cause(event)),
+            None => "is the sensor another one (`sensor`)?".into(),
+        },
         (Step::Transform(i), Some(times)) => match &setting.recipe.transforms[i] {
             Transform::CropTime(crop) => crop_cause(setting, *crop, sample, times),
             _ => "it takes times beyond 64 bits of microseconds: is the unit another one (`time_unit`)?".into(),

@@ -33,14 +33,33 @@ pub(super) fn outside_error(
 
 /// Describes coordinates that were NaN, infinite or far too large in the file. `None` for other coordinates.
 fn no_pixel([x, y]: [i64; 2]) -> Option<String> {
-    let odd = |n: i64| match n {
+    odd(x).or(odd(y)).map(|_| described([x, y]))
+}
+
+/// Text for a coordinate that was NaN, infinite or far too large in the file. `None` for other coordinates.
+fn odd(n: i64) -> Option<&'static str> {
+    match n {
         NO_PIXEL => Some("NaN, -inf or -2^63"),
         // `origin` may have been subtracted.
         n if n >= FAR_PIXEL - 1 => Some("inf or 2^63"),
         _ => None,
-    };
-    let text = |n| odd(n).map_or_else(|| n.to_string(), String::from);
-    odd(x).or(odd(y)).map(|_| format!("x = {}, y = {}", text(x), text(y)))
+    }
+}
+
+fn described([x, y]: [i64; 2]) -> String {
+    let [x, y] = [x, y].map(|n| odd(n).map_or_else(|| n.to_string(), String::from));
+    format!("x = {x}, y = {y}")
+}
+
+/// Text for a warning: what an event outside the sensor has, and the likely cause.
+pub(super) fn outside_cause([x, y, p]: [i64; 3]) -> String {
+    let pixel = described([x, y]);
+    match p {
+        // Polarities that are NaN or fractions became this number.
+        i64::MIN => format!("{pixel}, p = NaN or a fraction: save polarities as 0 and 1"),
+        0 | 1 => format!("{pixel}, p = {p}: is the sensor another one (`sensor`)?"),
+        _ => format!("{pixel}, p = {p}: save polarities as 0 and 1"),
+    }
 }
 
 /// The error for an event inside the sensor whose polarity is neither 0 nor 1. `None` for other events.

@@ -189,13 +189,20 @@ fn find_table(path: &Path, file: &dyn Survey, order: &TableColumns) -> Result<Fi
         got: format!("a file with {got}"),
         remedies,
     };
+    let line = |fields: Fields| map_line(&fields.map(|field| field.map(|field| field.to_string())), &[]);
     match &tables[..] {
         [table] => Ok(map(table)),
-        [] => Err(wrong(list(file.arrays()), Vec::new())),
+        [] => {
+            let without_order = match find(path, file, None) {
+                Ok(fields) => vec![line(fields)],
+                Err(Error::Columns { remedies, .. }) => remedies,
+                Err(_) => Vec::new(),
+            };
+            Err(wrong(list(file.arrays()), without_order))
+        }
         several => {
-            let text =
-                |array: &&ArrayInfo| map_line(&map(array).map(|field| field.map(|field| field.to_string())), &[]);
-            Err(wrong(list(several.iter().copied()), several.iter().map(text).collect()))
+            let lines = several.iter().map(|array| line(map(array))).collect();
+            Err(wrong(list(several.iter().copied()), lines))
         }
     }
 }

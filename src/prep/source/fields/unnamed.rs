@@ -88,10 +88,14 @@ fn lone_table(path: &Path, file: &dyn Survey) -> Option<Error> {
     let told = told.map(|roles| roles.iter().map(|role| role.map_or("_", Role::name)).collect::<Vec<_>>().join(","));
     let columns: Option<Vec<_>> =
         (0..table.columns).map(|i| file.sample(&column(array, i, Some(table.columns)))).collect();
+    // Pixels or polarities are whole numbers; forces or angles are not.
+    let is_whole = |column: &&Vec<f64>| column.iter().all(|number| number.fract() == 0.0);
+    let has_whole = columns.as_ref().is_none_or(|columns| columns.iter().filter(is_whole).count() > 1);
     let order = told.or_else(|| guess_order(&columns?));
     let usual = || {
         let columns = ["t", "x", "y", "p"].into_iter().chain(std::iter::repeat("_"));
-        (table.columns <= MOST_COLUMNS).then(|| columns.take(table.columns as usize).collect::<Vec<_>>().join(","))
+        let is_likely = table.columns <= MOST_COLUMNS && has_whole;
+        is_likely.then(|| columns.take(table.columns as usize).collect::<Vec<_>>().join(","))
     };
     let order = order.or_else(usual);
     Some(Error::Columns {

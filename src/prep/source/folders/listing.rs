@@ -84,8 +84,8 @@ impl Listing {
             let inside = self.root.as_ref().and_then(|root| target.strip_prefix(root).ok()?.to_str());
             let listed = inside.filter(|inside| self.files.iter().any(|file| file == inside));
             if let Some(same) = listed.or_else(|| first.insert(target, name.as_str()).filter(|_| target.is_dir())) {
-                let expected = format!("each recording once {LEAVE_OUT}");
-                return Err(Error::not_a_recording(dir, expected, format!("{name}, a link to the same as {same}")));
+                let got = format!("{name}, a link to the same as {same} {LEAVE_OUT}");
+                return Err(Error::not_a_recording(dir, "each recording once", got));
             }
         }
         Ok(())
@@ -107,8 +107,9 @@ impl Listing {
                 Ok(meta) => meta,
                 Err(_) if self.root.is_some() && !hidden && (ours || ending.is_none()) && path.is_symlink() => {
                     let target = std::fs::read_link(&path).unwrap_or_default();
-                    let got = format!("{prefix}{lossy}, a link to {}, which is not there", target.display());
-                    return Err(Error::not_a_recording(dir, format!("links that lead to something {LEAVE_OUT}"), got));
+                    let got =
+                        format!("{prefix}{lossy}, a link to {}, which is not there {LEAVE_OUT}", target.display());
+                    return Err(Error::not_a_recording(dir, "links that lead to something", got));
                 }
                 Err(_) if hidden || !ours => {
                     self.skip(prefix, &lossy, ending);

@@ -23,7 +23,8 @@ impl Header {
 
     /// Returns the array's only entry as text, if it is a number or a text. `data` is the data of the array.
     pub(crate) fn one_value(&self, data: &[u8]) -> Option<String> {
-        self.one_text(data).or_else(|| Some(self.one_number(data)?.floats().first()?.to_string()))
+        let whole = || self.one_integer(data).map(|number| number.to_string());
+        self.one_text(data).or_else(whole).or_else(|| Some(self.one_number(data)?.floats().first()?.to_string()))
     }
 
     /// Returns the array's only entry, if it is a number. `data` is the data of the array.

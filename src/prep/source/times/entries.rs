@@ -23,14 +23,15 @@ pub(super) fn of_dataset(file: &hdf::File, dataset: &str) -> Vec<Entry> {
     file.dataset(dataset).map_or(Vec::new(), |place| attributes(&place, dataset))
 }
 
-/// Reads all attributes of a group, and its datasets with one entry whose names are `known`.
+/// Reads all attributes of a group, and its datasets with one number or text whose names are `known`.
 pub(super) fn of_group(path: &Path, file: &hdf::File, group: &str, known: fn(&str) -> bool) -> Vec<Entry> {
     let Ok(place) = file.group(group) else { return Vec::new() };
     let scalar = |name: String| {
         let dataset = format!("{}/{name}", group.trim_matches('/')).trim_matches('/').to_owned();
+        file.dataset(&dataset).ok().filter(|found| found.size() == 1)?;
         // Data that is not there is no error, because it is not needed.
         let found = hdf::optional(path, file, &dataset).ok()??;
-        let text = (found.size() == 1).then(|| text(&found, &name))?;
+        let text = Some(text(&found, &name)?);
         Some(Entry { place: format!("the dataset {dataset:?}"), name, array: Some(dataset), text })
     };
     let names = place.member_names().unwrap_or_default().into_iter().filter(|name| known(name));
@@ -57,9 +58,11 @@ fn one_number(place: &Container, name: &str) -> Option<String> {
     if place.size() > 2 {
         return None;
     }
-    let kind = place.dtype().ok()?.to_descriptor().ok()?;
-    if matches!(kind, Integer(_) | Unsigned(_)) && place.size() == 1 {
-        return Some(place.read_raw::<i64>().ok()?.first()?.to_string());
+    // Float64 has not all digits of nanoseconds since 1970.
+    match place.dtype().ok()?.to_descriptor().ok()? {
+        Integer(_) if place.size() == 1 => return Some(place.read_raw::<i64>().ok()?.first()?.to_string()),
+        Unsigned(_) if place.size() == 1 => return Some(place.read_raw::<u64>().ok()?.first()?.to_string()),
+        _ => {}
     }
     match place.read_raw::<f64>().ok()?[..] {
         [number] => Some(number.to_string()),
