@@ -13,6 +13,8 @@ pub enum CacheChoice {
     /// Chooses the first of these that applies:
     ///
     /// - GPU memory, if the set takes at most half of the free memory of the training GPU.
+    /// - No cache in memory, if chunks are fetched from a server and kept on disk, so that training begins before the
+    ///   whole set is there.
     /// - Host memory, if the set takes at most half of the free host memory, or if the size of the free host memory is
     ///   unknown.
     /// - No cache.
@@ -44,7 +46,8 @@ impl CacheChoice {
     /// Also returns a message that says why.
     ///
     /// With [`CacheChoice::Auto`], chooses the host cache if the set takes at most half of the free memory, or if the
-    /// size of the free memory is unknown.
+    /// size of the free memory is unknown. Doesn't choose it for a set whose chunks are fetched from a server and kept on
+    /// disk, so that training begins before the whole set is there.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] for [`CacheChoice::Device`]; [`tonic_base::Error::Usage`] if a
@@ -54,6 +57,9 @@ impl CacheChoice {
         let (size, of_free) = (human_bytes(bytes), free.map_or("an unknown amount".into(), human_bytes));
         match self {
             CacheChoice::Stream => Ok((self, "stream: as asked".into())),
+            CacheChoice::Auto if set.is_fetched_ahead() => {
+                Ok((CacheChoice::Stream, "stream: training begins before the whole set is here".into()))
+            }
             CacheChoice::Auto if free.is_none_or(|free| bytes <= free / 2) => {
                 Ok((CacheChoice::Host, format!("host: its {size} fit into half of the {of_free} free")))
             }

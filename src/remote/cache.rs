@@ -24,7 +24,7 @@ use tonic_shard::{
 
 use crate::error::{BaseFault, Error, Result};
 use crate::partial_shard::{PartialShard, TRIES, bytes_of, is_whole};
-use crate::remote_set::{RemoteSet, not_here};
+use crate::remote_set::{CONNECTIONS, RemoteSet, not_here};
 
 /// Number of threads that fetch chunks before training reads them.
 const FETCHERS: usize = 16;
@@ -85,6 +85,10 @@ impl Storage for CachedSet {
         let chunks = salvage::shard_chunks(&manifest.description, number as u64);
         let open = || CachedShard::open(&self.set, &self.dir, entry, chunks, &self.ahead);
         Ok(Box::new(Handle(Arc::new(make_folder(&self.dir, open)?))))
+    }
+
+    fn connections(&self) -> usize {
+        CONNECTIONS
     }
 }
 
@@ -238,11 +242,14 @@ impl ShardFile for Handle {
 
     fn read_ahead(&self) {}
 
-    fn will_read(&self, range: Range<u64>) -> bool {
+    fn will_read(&self, range: Range<u64>) {
         let k = self.0.chunk_at(range.start);
         if !self.0.arrived[k].load(Ordering::Relaxed) {
             self.0.ahead.push(&self.0, k);
         }
+    }
+
+    fn is_fetched_ahead(&self) -> bool {
         true
     }
 }

@@ -2,8 +2,9 @@
 //! folder of the set, but no hash covers them.
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use tonic_base::{Error as BaseError, publish};
 use tonic_shard::{CARD, CARD_PICTURE};
 
@@ -47,24 +48,33 @@ pub(crate) fn send_card(dir: &Path, folder: &Store) -> Result<u64> {
     Ok(sent)
 }
 
-/// Fetches the card of a set into `dir`, if the set has one. Files that are in `dir` already are kept, unless
+/// Reads the card of a set. Returns the files that are to be written into `dir`: those that it has already stay, unless
 /// `overwrite` is true.
 ///
 /// # Errors
-/// Errors of the server and of the disk.
-pub(crate) fn fetch_card(folder: &Store, dir: &Path, overwrite: bool) -> Result<()> {
+/// Errors of the server.
+pub(crate) fn read_card(folder: &Store, dir: &Path, overwrite: bool) -> Result<Vec<(PathBuf, Bytes)>> {
+    let mut files = Vec::new();
     for name in CARD_FILES {
         let path = dir.join(name);
         if path.exists() && !overwrite {
             continue;
         }
         match folder.get(name, MOST) {
-            Ok(Some((bytes, _))) => publish(&path, &bytes)?,
+            Ok(Some((bytes, _))) => files.push((path, bytes)),
             Ok(None) => {}
             // A store that doesn't let us list objects gives this error for an object that doesn't exist.
             Err(Error::Base(BaseError::Io { source, .. })) if source.kind() == ErrorKind::PermissionDenied => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(())
+    Ok(files)
+}
+
+/// Writes the files of a card that [`read_card`] has read.
+///
+/// # Errors
+/// Errors of the disk.
+pub(crate) fn write_card(files: &[(PathBuf, Bytes)]) -> Result<()> {
+    Ok(files.iter().try_for_each(|(path, bytes)| publish(path, bytes))?)
 }

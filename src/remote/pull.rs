@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tonic_base::{Progress, Verbosity, bytes_in, check_space, interrupt};
+use tonic_base::{Progress, Verbosity, bytes_in, check_space, in_order, interrupt};
 use tonic_shard::{ChunkRecord, Manifest, SetCopy, salvage};
 
-use crate::card::fetch_card;
+use crate::card::{read_card, write_card};
 use crate::error::{BaseFault, Error, Result};
 use crate::partial_shard::{PartialShard, TRIES, bytes_of};
 use crate::remote_set::RemoteSet;
@@ -79,36 +79,43 @@ struct Puller<'a> {
 pub fn pull(set: &RemoteSet, fetch: &Fetch) -> Result<u64> {
     let manifest: &Manifest = set.manifest();
     let Some(copy) = SetCopy::start(&fetch.dir, manifest.clone(), fetch.overwrite)? else {
-        fetch_card(set.store(), &fetch.dir, fetch.overwrite)?;
+        write_card(&read_card(set.store(), &fetch.dir, fetch.overwrite)?)?;
         return Ok(0);
     };
     check_space(&fetch.dir, manifest.stored_bytes(), bytes_in(&fetch.dir))?;
     let mut state = State::default();
-    for number in 0..manifest.shards.len() {
-        if copy.verify(number)? {
-            continue;
-        }
-        let (shard, ranges) = begin(set.store(), &copy, number)?;
-        state.wanted.extend(ranges.into_iter().map(|range| (state.shards.len(), range)));
-        state.shards.push(shard);
-    }
+    let connections = fetch.connections.max(1);
+    in_order(
+        0..manifest.shards.len() as u64,
+        connections.min(manifest.shards.len()),
+        KEPT,
+        || Ok(()),
+        |(), number| begin(set.store(), &copy, number as usize),
+        |begun: Option<(Shard, Vec<Range<u64>>)>| {
+            let Some((shard, ranges)) = begun else { return Ok(()) };
+            state.wanted.extend(ranges.into_iter().map(|range| (state.shards.len(), range)));
+            state.shards.push(shard);
+            Ok::<(), Error>(())
+        },
+    )?;
     state.left = state.shards.len();
     let arrived: Vec<usize> = (0..state.left).filter(|&index| state.shards[index].left == 0).collect();
     let total = state.wanted.iter().map(|(_, range)| range.end - range.start).sum();
     let progress = Progress::start(fetch.verbosity, "pull", total, "B");
     let puller = Puller { store: set.store(), copy, state: Mutex::new(state), progress };
     arrived.into_iter().try_for_each(|index| puller.place(index))?;
-    std::thread::scope(|scope| {
-        for _ in 0..fetch.connections.max(1) {
+    let card = std::thread::scope(|scope| {
+        for _ in 0..connections {
             scope.spawn(|| puller.work());
         }
+        read_card(set.store(), &fetch.dir, fetch.overwrite)
     });
     let Puller { copy, state, progress, .. } = puller;
     if let Some(failure) = state.into_inner().unwrap_or_else(PoisonError::into_inner).failure {
         return Err(set.replaced().unwrap_or(failure));
     }
     copy.finish(set.manifest_bytes())?;
-    fetch_card(set.store(), &fetch.dir, fetch.overwrite)?;
+    write_card(&card?)?;
     progress.finish();
     Ok(total)
 }
@@ -185,8 +192,11 @@ impl Puller<'_> {
 }
 
 /// Opens the file in which a shard is assembled. If the file lacks the shard's header and index, fetches them. Returns
-/// the shard and the ranges of bytes that are still missing.
-fn begin(store: &Store, copy: &SetCopy, number: usize) -> Result<(Shard, Vec<Range<u64>>)> {
+/// the shard and the ranges of bytes that are still missing. `None` if the shard is complete.
+fn begin(store: &Store, copy: &SetCopy, number: usize) -> Result<Option<(Shard, Vec<Range<u64>>)>> {
+    if copy.verify(number)? {
+        return Ok(None);
+    }
     let entry = &copy.manifest().shards[number];
     let chunks = salvage::shard_chunks(&copy.manifest().description, number as u64);
     let (part, head) =
@@ -198,7 +208,7 @@ fn begin(store: &Store, copy: &SetCopy, number: usize) -> Result<(Shard, Vec<Ran
         ranges.clear();
         ranges.push(part.head.len() as u64..entry.bytes); // one request reads the file from its beginning
     }
-    Ok((Shard { number, part: Arc::new(part), left: ranges.len(), rounds: 0 }, ranges))
+    Ok(Some((Shard { number, part: Arc::new(part), left: ranges.len(), rounds: 0 }, ranges)))
 }
 
 /// Returns the ranges of these chunks in the shard, each with the padding after the chunk. The ranges of neighbouring

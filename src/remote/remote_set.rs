@@ -20,6 +20,8 @@ const MOST_MANIFEST: u64 = 256 << 20;
 const PIECES: (u64, u64) = (256 << 10, 8 << 20);
 /// Number of fetched pieces of a shard that are kept in memory.
 const KEPT: usize = 4;
+/// Number of shards whose headers and indexes are fetched at the same time.
+pub(crate) const CONNECTIONS: usize = 16;
 
 /// A set at a URL, open for reading.
 #[derive(Debug)]
@@ -140,6 +142,10 @@ impl Storage for RemoteSet {
             bytes: entry.bytes,
             pieces: Mutex::default(),
         }))
+    }
+
+    fn connections(&self) -> usize {
+        CONNECTIONS
     }
 }
 

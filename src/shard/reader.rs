@@ -6,7 +6,7 @@ use crate::codec::{Decoder, check_label};
 use crate::directory::Directory;
 use crate::error::{BaseFault, Error, Result};
 use crate::layout::{ShardHead, ShardPlace};
-use crate::manifest::{Manifest, ShardEntry, identity_of};
+use crate::manifest::{Manifest, identity_of};
 use crate::mapped_file::lock_limit;
 use crate::order::Order;
 use crate::packed::PackedChunk;
@@ -14,7 +14,7 @@ use crate::shard::Shard;
 use crate::storage::Storage;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use tonic_base::human_bytes;
+use tonic_base::{human_bytes, in_order};
 
 /// A complete set, open for reading.
 #[derive(Debug)]
@@ -197,19 +197,24 @@ impl ShardSet {
         self.shards.iter().for_each(|s| s.file.read_ahead());
     }
 
-    /// Announces chunks that will be read soon, in the order of reading. Shards that are not on this machine are then
-    /// fetched ahead.
+    /// Announces chunks that will be read soon, in the order of reading. If [`ShardSet::is_fetched_ahead`], they are
+    /// fetched in this order.
     ///
     /// # Panics
     /// If a number is not below [`ShardSet::chunks`].
     pub fn will_read(&self, chunks: impl IntoIterator<Item = u64>) {
-        for number in chunks {
-            let (shard, k) = self.locate(number);
-            let record = &shard.head().chunks[k];
-            if !shard.file.will_read(record.offset..record.offset + record.stored_bytes) {
-                return;
+        if self.is_fetched_ahead() {
+            for number in chunks {
+                let (shard, k) = self.locate(number);
+                let record = &shard.head().chunks[k];
+                shard.file.will_read(record.offset..record.offset + record.stored_bytes);
             }
         }
+    }
+
+    /// Whether chunks are fetched from a server before they are read, and then kept on this machine.
+    pub fn is_fetched_ahead(&self) -> bool {
+        self.shards.first().is_some_and(|shard| shard.file.is_fetched_ahead())
     }
 
     /// Size of all shards in bytes.
@@ -268,9 +273,9 @@ impl<'a> SampleReader<'a> {
 /// Opens every shard that the manifest lists. An error names the chunks and samples that are lost with the shard.
 pub(crate) fn open_shards(storage: &dyn Storage, manifest: &Manifest) -> Vec<Result<Shard>> {
     let description = &manifest.description;
-    let open = |(i, entry): (usize, &ShardEntry)| {
+    let open = |i: usize| {
         let number = i as u64;
-        let opened = storage.shard(entry).and_then(Shard::of).and_then(|shard| {
+        let opened = storage.shard(&manifest.shards[i]).and_then(Shard::of).and_then(|shard| {
             check_listed(shard.path(), shard.head(), i, manifest)?;
             Ok(shard)
         });
@@ -285,7 +290,20 @@ pub(crate) fn open_shards(storage: &dyn Storage, manifest: &Manifest) -> Vec<Res
             fault.with_place(&format!("{}, {}", say("chunk", chunks), say("sample", samples)))
         })
     };
-    manifest.shards.iter().enumerate().map(open).collect()
+    let mut shards = Vec::new();
+    let opened = in_order(
+        0..manifest.shards.len() as u64,
+        storage.connections().min(manifest.shards.len()),
+        "nothing was changed",
+        || Ok(()),
+        |(), number| Ok::<_, Error>(open(number as usize)),
+        |shard| {
+            shards.push(shard);
+            Ok(())
+        },
+    );
+    shards.extend(opened.err().map(Err));
+    shards
 }
 
 /// Checks that a shard is the one that the manifest lists as shard `number`. Even an intact shard can belong to another

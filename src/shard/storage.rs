@@ -32,6 +32,11 @@ pub trait Storage: Debug + Send + Sync {
     /// length than `entry` says; errors of the place that holds the set, such as network errors. A set on a server can
     /// report these errors later, when the shard is read.
     fn shard(&self, entry: &ShardEntry) -> Result<Box<dyn ShardFile>>;
+
+    /// Returns how many shards to open at the same time. More than one saves time where each waits for a server.
+    fn connections(&self) -> usize {
+        1
+    }
 }
 
 /// A shard file, open for reading.
@@ -60,8 +65,11 @@ pub trait ShardFile: Debug + Send + Sync {
     fn read_ahead(&self);
 
     /// Announces that the bytes at the offsets `range`, a chunk, will be read soon. Chunks must be announced in the
-    /// order of reading. Returns `false` if announcements have no effect for this file.
-    fn will_read(&self, _range: Range<u64>) -> bool {
+    /// order of reading.
+    fn will_read(&self, _range: Range<u64>) {}
+
+    /// Returns whether announced chunks are fetched before they are read, and kept on this machine for later reads.
+    fn is_fetched_ahead(&self) -> bool {
         false
     }
 }

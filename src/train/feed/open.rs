@@ -61,11 +61,12 @@ impl Feed {
             _ if needed <= free / 2 => {
                 Ok((CacheChoice::Device, format!("device: its {size} fit into half of the {there} free there")))
             }
-            _ => Ok(match choice.resolve(set)?.0 {
-                CacheChoice::Host => {
+            _ => Ok(match choice.resolve(set)? {
+                (CacheChoice::Host, _) => {
                     (CacheChoice::Host, format!("host: its {size} exceed half of the {there} free on the device"))
                 }
-                other => {
+                ahead if set.is_fetched_ahead() => ahead,
+                (other, _) => {
                     let here = free_memory().map_or("an unknown amount".into(), human_bytes);
                     (other, format!("stream: half of the memory free, {there} there and {here} here, is less"))
                 }

@@ -4,7 +4,7 @@
 //! RUN/config.toml              everything the result depends on
 //! RUN/metrics.jsonl            one line per epoch
 //! RUN/sets.toml                where the sets are, for --resume
-//! RUN/times.json               how long each process trained the run
+//! RUN/times.json               how long each process trained the run, and when its first step was done
 //! RUN/checkpoint.safetensors   where --resume continues
 //! RUN/model.safetensors        the network after the last epoch, as the state dict of an nn.Sequential
 //! RUN/best.safetensors         the network after the first epoch with the best validation accuracy

@@ -19,6 +19,9 @@ pub(crate) struct ProcessTime {
     pub(crate) epochs_before: u64,
     /// Time from the start of the process to its last save, in seconds.
     pub(crate) seconds: f64,
+    /// Time from the start of the process to the end of its first training step, in seconds. `None` if it did no step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) first_step: Option<f64>,
 }
 
 /// The times of a run, while a process trains it.
@@ -28,13 +31,20 @@ pub(crate) struct RunTimes {
     before: Vec<ProcessTime>,
     started: Instant,
     epochs_before: u64,
+    first_step: Option<f64>,
 }
 
 impl RunTimes {
     /// Starts to measure the time of this process, which began at `started`. If a run is resumed, `run` is the folder
     /// of the run, and the times in its `times.json` are kept. If `times.json` is damaged, these times are dropped.
     pub(crate) fn resume(run: Option<&Path>, started: Instant, epochs_before: u64) -> RunTimes {
-        RunTimes { before: run.map_or(Vec::new(), |run| read(run).unwrap_or_default()), started, epochs_before }
+        let before = run.map_or(Vec::new(), |run| read(run).unwrap_or_default());
+        RunTimes { before, started, epochs_before, first_step: None }
+    }
+
+    /// Records that this process has done a training step. Steps after the first one change nothing.
+    pub(crate) fn record_step(&mut self) {
+        self.first_step.get_or_insert_with(|| self.started.elapsed().as_secs_f64());
     }
 
     /// Writes the times of all processes up to now.
@@ -45,7 +55,8 @@ impl RunTimes {
     /// # Panics
     /// Never: all times can be written as JSON.
     pub(crate) fn save(&self, run: &Path) -> Result<()> {
-        let now = ProcessTime { epochs_before: self.epochs_before, seconds: self.started.elapsed().as_secs_f64() };
+        let RunTimes { epochs_before, first_step, started, .. } = *self;
+        let now = ProcessTime { epochs_before, seconds: started.elapsed().as_secs_f64(), first_step };
         let all: Vec<ProcessTime> = self.before.iter().copied().chain([now]).collect();
         let text = serde_json::to_string(&all).expect("times are JSON") + "\n";
         Ok(publish(&run.join(FILE_NAME), text.as_bytes())?)
@@ -64,7 +75,10 @@ pub(crate) fn read(run: &Path) -> Result<Vec<ProcessTime>> {
         Ok(text) => {
             let times: Vec<ProcessTime> =
                 serde_json::from_str(&text).map_err(|e| Error::corrupt(&path, "JSON", "times of processes", e))?;
-            let is_time = |process: &ProcessTime| process.seconds.is_finite() && process.seconds >= 0.0;
+            let is_time = |process: &ProcessTime| {
+                let times = [Some(process.seconds), process.first_step];
+                times.iter().flatten().all(|time| time.is_finite() && *time >= 0.0)
+            };
             if !times.iter().all(is_time) || !times.is_sorted_by_key(|process| process.epochs_before) {
                 let expected = "times of 0 s or more, of processes in their order";
                 return Err(Error::corrupt(&path, "times", expected, text.trim_end()));

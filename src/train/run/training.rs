@@ -167,9 +167,10 @@ impl<'a> Training<'a> {
         let progress = Progress::start_bar(fit.verbosity, &label, batches - first, "batches");
         let order = EpochOrder::Shuffled { seed: self.config.seed, epoch };
         let asked = Epoch { order, batch_size, first, padding: self.padding };
-        let (running, batches_done) = (&mut self.running, &mut self.batches_done);
+        let (running, batches_done, times) = (&mut self.running, &mut self.batches_done, &mut self.times);
         let trained = self.learner.train(train, &asked, &mut |step, samples| {
             running.add(step.loss, step.correct, samples);
+            times.record_step();
             *batches_done += 1;
             let Score { loss, accuracy } = running.score();
             progress.say(|| format!("batches  loss {loss:.4}  accuracy {:.1}%", accuracy * 100.0));
