@@ -27,7 +27,7 @@ use crate::partial_shard::{PartialShard, TRIES, bytes_of, is_whole};
 use crate::remote_set::{CONNECTIONS, RemoteSet, not_here};
 
 /// Number of threads that fetch chunks before training reads them.
-const FETCHERS: usize = 16;
+const FETCHERS: usize = 32;
 /// How long a fetching thread without work waits before it checks whether the set was closed.
 const LOOK: Duration = Duration::from_millis(200);
 
