@@ -288,6 +288,10 @@ fn mismatch_advice(typed: &Typed, cause: &Cause) -> Option<String> {
                 "tonic-prep pull --lock {file} DIR fetches the sets of the file; tonic-prep lock {file} {set} adds this one"
             )
         }
+        "set id of the card" => {
+            let set = quoted_path(other.parent().unwrap_or(other));
+            format!("tonic-prep card {set} writes it anew, with the licence and the source of the old one")
+        }
         _ if typed.has("from") => {
             "--from takes a copy of this set, or the recordings that it was converted from".into()
         }

@@ -20,10 +20,10 @@ const MOST_NAMED: usize = 4;
 pub(crate) struct CardArgs {
     /// Directory of the set
     dir: PathBuf,
-    /// Licence of the recordings, such as CC-BY-4.0
+    /// Licence of the recordings, such as CC-BY-4.0 [default: that of the card that is there already]
     #[arg(long, value_name = "TEXT")]
     license: Option<String>,
-    /// Web page that the recordings come from
+    /// Web page that the recordings come from [default: that of the card that is there already]
     #[arg(long, value_name = "URL")]
     source_url: Option<String>,
     /// Replace a README.md that was written or changed by hand

@@ -52,7 +52,7 @@ use tonic_shard::{Error as ShardError, MOST_CLASSES, Manifest, Storage};
 
 use crate::cli::{Cli, Command};
 use crate::errors::{Cause, Typed};
-use crate::notes::{report_notes, report_opening, with_flags};
+use crate::notes::{card_notes, report_notes, report_opening, with_flags};
 use crate::set_place::{open_set, storage, url_of};
 use crate::subset_args::SubsetArgs;
 use crate::write_args::{threads, verbosity};
@@ -106,6 +106,7 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<ExitCode>
                 let mut converted = convert(&conversion, |inputs| report_opening(inputs, typed, quiet))?;
                 converted.opening_notes = with_flags(typed, &converted.opening_notes);
                 converted.outcome = with_flags(typed, &converted.outcome);
+                converted.outcome.extend(card_notes(&conversion.output, &converted.manifest, true));
                 if !json {
                     if !quiet {
                         let classes = converted.manifest.class_counts(MOST_CLASSES);
@@ -220,9 +221,13 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<ExitCode>
             let split = split.map(|split| split.keeping(args.split_by, args.stratify));
             let (json, output) = (args.write.json, args.write.output(args.out, quiet));
             let sets = subset(open_set(&args.dir)?, &filter, split.as_ref(), &output)?;
-            let value = || match (&sets[..], &split) {
-                ([(path, manifest)], None) => info::summary(path, manifest, &[]),
-                (sets, _) => json!({"sets": sets.iter().map(|(p, m)| info::summary(p, m, &[])).collect::<Vec<_>>()}),
+            let summary = |(path, manifest): &(PathBuf, Manifest)| {
+                info::summary(path, manifest, &card_notes(path, manifest, json))
+            };
+            let each: Vec<Value> = sets.iter().map(summary).collect();
+            let value = || match (&each[..], &split) {
+                ([one], None) => one.clone(),
+                (each, _) => json!({"sets": each}),
             };
             let line = |(path, manifest): &(PathBuf, Manifest)| format!("{}: {}", shown(path), info::line(manifest));
             say(&mut out, json, value, || sets.iter().map(line).collect::<Vec<_>>().join("\n"))?;
@@ -239,7 +244,8 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<ExitCode>
         }
         Command::Merge { out: path, sets, chunk_samples, write } => {
             let manifest = merge(&sets, &write.output(path.clone(), quiet), chunk_samples)?;
-            say(&mut out, write.json, || info::summary(&path, &manifest, &[]), || info::line(&manifest))?;
+            let notes = card_notes(&path, &manifest, write.json);
+            say(&mut out, write.json, || info::summary(&path, &manifest, &notes), || info::line(&manifest))?;
         }
         Command::Card(args) => say_both(&mut out, args.json, args.run(quiet)?)?,
         Command::Lock(args) => say_both(&mut out, args.json, args.run()?)?,

@@ -1,9 +1,13 @@
 //! Prints the notes of a conversion on stderr.
 
+use std::path::Path;
+
 use tonic_base::printable;
 use tonic_prep::Inputs;
+use tonic_shard::{Manifest, check_card};
 
 use crate::errors::Typed;
+use crate::quoted::quoted_path;
 
 /// Prints how the recordings were opened. With `quiet`, prints only the warnings.
 pub(crate) fn report_opening(inputs: &Inputs, typed: &Typed, quiet: bool) {
@@ -35,4 +39,14 @@ pub(crate) fn report_notes(notes: &[String], quiet: bool) {
 /// Replaces parameter names with flags in notes of the library, as [`Typed::with_flags`] does.
 pub(crate) fn with_flags(typed: &Typed, notes: &[String]) -> Vec<String> {
     notes.iter().map(|note| typed.with_flags(note)).collect()
+}
+
+/// Returns a note if the directory has the card of another set, and prints it unless `json` has it.
+pub(crate) fn card_notes(dir: &Path, manifest: &Manifest, json: bool) -> Vec<String> {
+    let Err(fault) = check_card(dir, manifest.set_id) else { return Vec::new() };
+    let note = format!("warning: {}; tonic-prep card {} writes it anew", fault, quoted_path(dir));
+    if !json {
+        eprintln!("{}", printable(&note));
+    }
+    vec![note]
 }

@@ -1,17 +1,18 @@
 //! The commands `push`, `pull` and `prune`, which send, fetch and remove sets on servers, and their arguments.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
-use tonic_base::human_bytes;
+use tonic_base::{BaseFault, Error as BaseError, human_bytes};
 use tonic_remote::{Error as RemoteError, Fetch, Location, Patience, RemoteSet, prune, pull, push};
 use tonic_sets::{Filter, Output, SampleRange, info, subset};
-use tonic_shard::{Existing, Id, Manifest, ShardSet};
+use tonic_shard::{Existing, Id, Manifest, ShardSet, is_url};
 
 use crate::errors::{BAD_SET, Cause, USAGE};
 use crate::lock_args::locked_pull;
+use crate::notes::card_notes;
 use crate::write_args::{threads, verbosity};
 
 /// Options of the commands that use a network.
@@ -50,9 +51,9 @@ pub(crate) struct PullArgs {
     /// Directory of the copy
     #[arg(required_unless_present = "lock")]
     dir: Option<PathBuf>,
-    /// Fetch the sets of this file, which `lock` writes. Each goes to DIR/NAME; one that is there already is verified. DIR
-    /// is the only other argument [default: .]
-    #[arg(long, value_name = "SET.toml", conflicts_with_all = ["samples", "classes", "expect", "dir"])]
+    /// Fetch the sets of this file, which `lock` writes and which has their URLs, into folders of their names in DIR
+    /// [default: .]. A set that is there already is verified
+    #[arg(long, value_name = "SET.toml", conflicts_with_all = ["samples", "classes", "expect"])]
     lock: Option<PathBuf>,
     /// Fetch only the samples of these ranges: A..B (B is excluded), A.. or ..B
     #[arg(long, value_name = "A..B,...", value_delimiter = ',')]
@@ -108,6 +109,13 @@ impl PullArgs {
     pub(crate) fn run(&self, quiet: bool) -> anyhow::Result<(Value, String)> {
         let verbosity = verbosity(quiet || self.network.json);
         let (first, connections) = (self.url.as_deref().unwrap_or("."), self.connections.into());
+        if self.lock.is_some() && (self.dir.is_some() || is_url(Path::new(first))) {
+            let got = match &self.dir {
+                Some(dir) => format!("two arguments, the second {}", dir.display()),
+                None => "a URL".into(),
+            };
+            return Err(BaseError::usage("lock", "only DIR besides it: the URLs are in the file", got).into());
+        }
         let dir = self.dir.clone().unwrap_or_else(|| first.into());
         let fetch = Fetch { dir: dir.clone(), overwrite: self.overwrite, connections, verbosity };
         if let Some(lock) = &self.lock {
@@ -131,9 +139,11 @@ impl PullArgs {
             };
             (manifest, None)
         };
+        let notes = card_notes(&dir, &manifest, self.network.json);
         let value = json!({
             "dir": dir, "url": format!("{}#{}", location.shown(), set.manifest().set_id),
             "set_id": manifest.set_id, "samples": manifest.description.samples, "fetched_bytes": fetched,
+            "notes": notes,
         });
         let there = if fetched == Some(0) { ": it was there already" } else { "" };
         Ok((value, format!("{}: {}{there}", dir.display(), info::line(&manifest))))

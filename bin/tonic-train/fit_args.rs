@@ -35,7 +35,7 @@ pub(crate) struct FitArgs {
     #[arg(long, value_name = "DIR")]
     test: Option<PathBuf>,
     #[command(flatten)]
-    lock: LockArgs,
+    pub(crate) lock: LockArgs,
     /// Run folder: settings, metrics, checkpoint and networks are written there
     #[arg(long, short, value_name = "RUN", required_unless_present = "options")]
     output: Option<PathBuf>,
@@ -149,10 +149,11 @@ impl FitArgs {
     }
 
     /// Converts the arguments to options that are only checked. No device is opened, because the run is trained later
-    /// or on another machine.
-    pub(crate) fn into_planned(self) -> Result<FitOptions, BaseError> {
+    /// or on another machine. Sets that are opened from then on have to be in the lock file of these arguments.
+    pub(crate) fn into_planned(self) -> anyhow::Result<FitOptions> {
+        self.lock.choose()?;
         let backend = Backend::cpu(self.engine.unwrap_or_default(), MatmulPrecision::default());
-        self.into_options(PathBuf::new(), backend)
+        Ok(self.into_options(PathBuf::new(), backend)?)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The option `--lock`: makes training and evaluation refuse sets that are not in a lock file.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 use clap::Args;
 use tonic_sets::LockFile;
@@ -9,8 +9,8 @@ use tonic_shard::{Result, ShardSet};
 
 use crate::set_place::open_set;
 
-/// The lock file of this process, and its path. Empty if the user has not given one.
-static LOCK: OnceLock<(PathBuf, LockFile)> = OnceLock::new();
+/// The lock file of this process, or of the run that a sweep checks, and its path. `None` if the user has not given one.
+static LOCK: Mutex<Option<(PathBuf, LockFile)>> = Mutex::new(None);
 
 #[derive(Args)]
 pub(crate) struct LockArgs {
@@ -20,12 +20,15 @@ pub(crate) struct LockArgs {
 }
 
 impl LockArgs {
+    /// Returns the path of the lock file, if the user has given one.
+    pub(crate) fn path(&self) -> Option<PathBuf> {
+        self.lock.clone()
+    }
+
     /// If the user has given a lock file, makes [`open_locked`] refuse sets that are not in this file.
     pub(crate) fn choose(&self) -> Result<(), tonic_sets::Error> {
-        if let Some(path) = &self.lock {
-            let lock = LockFile::read(path)?;
-            LOCK.get_or_init(|| (path.clone(), lock));
-        }
+        let lock = self.lock.as_ref().map(|path| Ok::<_, tonic_sets::Error>((path.clone(), LockFile::read(path)?)));
+        *LOCK.lock().unwrap_or_else(PoisonError::into_inner) = lock.transpose()?;
         Ok(())
     }
 }
@@ -36,7 +39,7 @@ impl LockArgs {
 /// [`tonic_shard::Error::Mismatch`] if the set is not in the lock file.
 pub(crate) fn open_locked(place: &Path) -> Result<ShardSet> {
     let set = open_set(place)?;
-    if let Some((path, lock)) = LOCK.get() {
+    if let Some((path, lock)) = &*LOCK.lock().unwrap_or_else(PoisonError::into_inner) {
         lock.check(path, place, set.manifest().set_id)?;
     }
     Ok(set)

@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 use tonic_base::{BaseFault, Error as BaseError, printable_json, printable_lines};
-use tonic_train::run::check_options;
+use tonic_train::run::{RunOption, check_options};
 use tonic_train::sweep::{RUNS, Sweep};
 
 use crate::fit_args::FitArgs;
 use crate::options_file::OptionsParser;
 use crate::quoted::quoted_path;
+use crate::set_place::without_credentials;
 
 /// Options that the file of a sweep cannot have, because they are given when a run is trained.
 const OF_A_RUN: [&str; 3] = ["output", "resume", "overwrite"];
@@ -33,6 +34,21 @@ pub(crate) struct SweepArgs {
     json: bool,
 }
 
+/// Refuses URLs with credentials: the options are written to the folder of each run.
+fn check_credentials(args: &SweepArgs, options: &[RunOption]) -> Result<(), BaseError> {
+    for (name, value) in options {
+        let Some(text) = value.as_str() else { continue };
+        let short = without_credentials(text.into());
+        if short != *text {
+            let what = format!("{}: {name}", args.spec.display());
+            let expected = "a URL without user, password and query, because it is written to the folders of the runs \
+                            (keys of object stores go to environment variables)";
+            return Err(BaseError::usage(what, expected, format!("{} with them", short.to_string_lossy())));
+        }
+    }
+    Ok(())
+}
+
 /// Checks and writes the sweep, and prints how to train its runs.
 pub(crate) fn run(args: &SweepArgs) -> anyhow::Result<()> {
     let sweep = Sweep::read(&args.spec)?;
@@ -46,9 +62,12 @@ pub(crate) fn run(args: &SweepArgs) -> anyhow::Result<()> {
             let what = format!("{}: train", args.spec.display());
             return Err(BaseError::usage(what, "the folder of the training set", "none").into());
         }
-        let planned = parser.run(&args.spec, &run.options)?.into_planned()?;
+        check_credentials(args, &run.options)?;
+        let parsed = parser.run(&args.spec, &run.options)?;
+        let lock = parsed.lock.path();
+        let planned = parsed.into_planned()?;
         let sets = (planned.train.clone(), planned.valid.clone(), planned.test.clone());
-        if checked.insert((sets, planned.drop_last, planned.batch_size)) {
+        if checked.insert((sets, lock, planned.drop_last, planned.batch_size)) {
             check_options(&planned).with_context(|| format!("{}: run {}", args.spec.display(), run.name))?;
         }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tonic_base::{Progress, Verbosity, in_order};
 use tonic_shard::verify::verify;
-use tonic_shard::{Error as ShardError, MANIFEST_FILE, Manifest, ShardEntry, ShardSet};
+use tonic_shard::{Error as ShardError, MANIFEST_FILE, Manifest, ShardEntry, ShardSet, check_card};
 
 use crate::card::send_card;
 use crate::error::{BaseFault, Error, Result};
@@ -46,7 +46,8 @@ impl Pushed {
 /// damaged set is shared. Shards that the server has already are not sent again.
 ///
 /// # Errors
-/// [`Error::ReadOnly`]; [`Error::BadUrl`] for a URL with an id; [`Error::Overtaken`] if another process has made its
+/// [`Error::ReadOnly`]; [`Error::BadUrl`] for a URL with an id; [`tonic_shard::Error::Mismatch`] if the card in the
+/// directory is that of another set; [`Error::Overtaken`] if another process has made its
 /// set the latest one in the meantime; [`Error::BeingPruned`]; errors of the set, of the server and of the disk. Only
 /// the last step changes which set is the latest one at the URL.
 pub fn push(dir: &Path, location: &Location, patience: Patience, verbosity: Verbosity) -> Result<Pushed> {
@@ -56,6 +57,7 @@ pub fn push(dir: &Path, location: &Location, patience: Patience, verbosity: Verb
         return Err(Error::BadUrl { url, expected, got: format!("#{id}") });
     }
     let set = ShardSet::open(dir)?;
+    check_card(dir, set.manifest().set_id)?;
     let progress = Progress::start(verbosity, "verify", set.len(), "samples");
     let fault = verify(&set, &progress).into_iter().next();
     fault.map_or(Ok(()), Err)?;

@@ -4,13 +4,18 @@
 use std::fmt::Write;
 
 use tonic_base::{Verbosity, human_bytes, printable, printable_lines, publish, remove_file};
-use tonic_shard::{CARD, CARD_PICTURE, Ledger, Manifest, ShardSet};
+use tonic_shard::{CARD, CARD_PICTURE, Ledger, Manifest, ShardSet, card_id_line};
 
 use crate::error::{BaseFault, Error, Result};
 use crate::stats::stats;
 
 /// Maximum number of rows of a table.
 const MOST_ROWS: usize = 200;
+/// Names of the lines of a card that only the user can give.
+const LICENSE: &str = "licence of the recordings";
+const SOURCE: &str = "source";
+/// Stands in such a line if the user has given nothing.
+const NOT_GIVEN: &str = "not given";
 /// Start of the last line of a card that this program has written. The rest of the line is a hash of the text above
 /// the line. The hash shows whether somebody has changed the card by hand.
 const SEAL: &str = "<!-- written by tonic-prep card, blake3 ";
@@ -20,9 +25,9 @@ const SEAL: &str = "<!-- written by tonic-prep card, blake3 ";
 pub struct Card {
     /// Name of the set, for the title.
     pub name: String,
-    /// Licence of the recordings.
+    /// Licence of the recordings. `None` keeps that of an earlier card; an empty text means none.
     pub license: Option<String>,
-    /// URL of the page that the recordings come from.
+    /// URL of the page that the recordings come from. `None` and an empty text mean the same as for the licence.
     pub source_url: Option<String>,
     /// Commands that make the set from its recordings, one per line.
     pub made: Vec<String>,
@@ -39,11 +44,12 @@ impl Card {
     /// [`tonic_base::Error::Io`]; [`tonic_report::Error::Plot`].
     pub fn write(&self, set: &ShardSet, force: bool, verbosity: Verbosity) -> Result<()> {
         let (page, picture) = (set.dir().join(CARD), set.dir().join(CARD_PICTURE));
-        let is_ours = match std::fs::read(&page) {
-            Ok(text) => is_unchanged(&text),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => !picture.exists(),
+        let earlier = match std::fs::read(&page) {
+            Ok(text) => Some(text),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
             Err(e) => return Err(Error::io(&page, "read the card")(e)),
         };
+        let is_ours = earlier.as_ref().map_or(!picture.exists(), |text| is_unchanged(text));
         if !is_ours && !force {
             let existing = if page.exists() { &page } else { &picture };
             return Err(Error::exists(existing, "it was written or changed by hand"));
@@ -51,7 +57,10 @@ impl Card {
         let found = stats(set, verbosity)?;
         remove_file(&page)?; // a failure must not leave an old page next to a new picture
         found.page(&format!("{}, {} samples", printable(&self.name), set.len()))?.write_png(&picture)?;
-        let text = self.text(set.manifest());
+        let earlier = earlier.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+        let kept = |given: &Option<String>, name: &str| given.clone().or_else(|| value_of(&earlier, name));
+        let (license, source_url) = (kept(&self.license, LICENSE), kept(&self.source_url, SOURCE));
+        let text = Card { license, source_url, ..self.clone() }.text(set.manifest());
         Ok(publish(&page, format!("{text}{SEAL}{} -->\n", blake3::hash(text.as_bytes())).as_bytes())?)
     }
 
@@ -60,17 +69,20 @@ impl Card {
         let Manifest { description, totals, set_id, .. } = manifest;
         let mut out = format!("# {}\n\n", plain(&self.name));
         out.push_str("A shard set of tonic-toolkit: event recordings as sparse frames, ready for training.\n\n");
-        let given = |text: &Option<String>| text.as_deref().map_or("not given".into(), link);
+        let _ = writeln!(out, "{}", card_id_line(*set_id));
+        let given = |text: &Option<String>| match text.as_deref() {
+            None | Some("") => NOT_GIVEN.into(),
+            Some(text) => link(text),
+        };
         let shape = format!("(P, H, W) = {}", description.shape);
         let longest = format!("{}, at most {} a sample, {shape}", totals.frames, totals.max_frames);
         for (name, value) in [
-            ("set id", format!("`{set_id}`")),
             ("samples", description.samples.to_string()),
             ("size", plain(&human_bytes(manifest.stored_bytes()))),
             ("frames", plain(&longest)),
             ("extra columns", plain(&description.extras.join(", "))),
-            ("licence of the recordings", given(&self.license)),
-            ("source", given(&self.source_url)),
+            (LICENSE, given(&self.license)),
+            (SOURCE, given(&self.source_url)),
             ("written by", plain(&description.tool.to_string())),
         ]
         .iter()
@@ -156,6 +168,24 @@ fn plain(text: &str) -> String {
     out
 }
 
+/// Returns the value that a line of a card gives. `None` if the card has no such line, or if nothing was given.
+fn value_of(card: &str, name: &str) -> Option<String> {
+    let value = card.lines().find_map(|line| line.strip_prefix("- ")?.strip_prefix(name)?.strip_prefix(": "))?;
+    if value == NOT_GIVEN {
+        return None;
+    }
+    if let Some(url) = value.strip_prefix('<').and_then(|url| url.strip_suffix('>')) {
+        return Some(url.into());
+    }
+    let mut out = String::new();
+    let mut chars = value.chars().peekable();
+    while let Some(c) = chars.next() {
+        let escaped = if c == '\\' { chars.next_if(char::is_ascii_punctuation) } else { None };
+        out.push(escaped.unwrap_or(c));
+    }
+    Some(out)
+}
+
 /// Returns a text as Markdown. If the text is a URL of a web page without unusual characters, it becomes a link. Any
 /// other text is escaped.
 fn link(text: &str) -> String {
@@ -182,6 +212,18 @@ mod tests {
         assert_eq!(link("https://a.b/> <script>"), r"https\://a.b/\> \<script\>");
         assert_eq!(link("javascript:x"), r"javascript\:x");
         assert_eq!(fenced("sh", "a ```` b\n\u{202e}"), "`````sh\na ```` b\n\\u{202e}\n`````\n");
+    }
+
+    #[test]
+    fn values_are_read_as_they_were_given() {
+        for text in ["CC-BY-4.0", "https://a.b/c_d?x=1", "a *b* \\c <d> `e`", "not given\u{200b}", "ä\u{1b}[2J"] {
+            let card = format!("# a\n\n- source: {}\n- licence: x\n", link(text));
+            let kept = value_of(&card, "source").unwrap();
+            assert_eq!(link(&kept), link(text), "{card}");
+            assert!(kept == text || text.contains(['\u{200b}', '\u{1b}']), "{kept}");
+        }
+        assert_eq!(value_of("- source: not given\n", "source"), None);
+        assert_eq!(value_of("- sources: a\n", "source"), None);
     }
 
     #[test]

@@ -15,12 +15,6 @@ use crate::part::Part;
 /// Name of the marker file, which a directory has while its set is unfinished.
 pub const MARKER: &str = ".incomplete.json";
 
-/// File name of a set's card: a page that describes the set for people. A set can be without a card, and no hash covers
-/// the card.
-pub const CARD: &str = "README.md";
-/// File name of the picture on the card of a set: see [`CARD`].
-pub const CARD_PICTURE: &str = "card.png";
-
 /// A 32-byte hash, shown and serialized as hex.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Id(pub [u8; 32]);

@@ -16,6 +16,7 @@
 // difference, error             what differs between two sets; errors
 
 mod body;
+mod card;
 mod checked;
 mod chunk;
 mod codec;
@@ -51,7 +52,8 @@ pub use checked::CheckedChunk;
 pub use chunk::{Chunk, FLAG_EMPTY, FLAG_OVERLAP, FLAG_SORTED, NO_LABEL, SampleTable};
 pub use codec::{ChunkName, Decoder, EncodedChunk, Encoder, StoredChunk, check_chunk};
 pub use column::{Column, ColumnBuf, Width};
-pub use description::{CARD, CARD_PICTURE, Id, LinkedFile, MARKER, SetDescription, SourceFile, Tool, shard_name};
+pub use card::{CARD, CARD_PICTURE, card_id_line, check_card};
+pub use description::{Id, LinkedFile, MARKER, SetDescription, SourceFile, Tool, shard_name};
 pub use difference::{differing_parts, listed};
 pub use error::{Error, Result, ShardFault};
 pub use frames::{CountTooLarge, FrameShape, FromValue, SampleFrames, SparseFrames, Widths};

@@ -39,8 +39,33 @@ fn a_card_describes_the_set_and_changes_nothing_of_it() {
     // The same command gives the same card, and a card that nobody has changed can be written anew.
     json(tool("card", &set).args(["--license", "CC-BY-4.0", "--source-url", "https://a.b/c_d", "--json"]));
     assert!(contents(&set) == after);
+    // What is not given again stays; an empty text takes it away.
+    json(tool("card", &set).args(["--source-url", "https://a.b/c_d", "--json"]));
+    assert!(contents(&set) == after);
+    json(tool("card", &set).args(["--license", "", "--json"]));
+    let card = std::fs::read_to_string(set.join("README.md")).unwrap();
+    assert!(card.contains("licence of the recordings: not given") && card.contains("<https://a.b/c_d>"), "{card}");
+}
+
+#[test]
+fn a_card_of_an_earlier_set_is_told() {
+    let dir = with_set();
+    let set = dir.join("a set");
+    json(tool("card", &set).args(["--license", "CC *BY*", "--json"]));
+    let other = Recording::random(5, 9, 13).write(&dir.join("other.h5"));
+    let convert = |more: &[&str]| {
+        let mut command = tool("convert", &other);
+        let done = command.arg("-o").arg(&set).args(["--overwrite", "--quiet"]).args(more).assert().success();
+        let output = done.get_output();
+        [&output.stderr, &output.stdout].map(|text| String::from_utf8_lossy(text).into_owned())
+    };
+    for word in ["warning", "set id of the card", "tonic-prep card"] {
+        assert!(convert(&[])[0].contains(word), "{word}");
+        assert!(convert(&["--json"])[1].contains(word), "{word}");
+    }
     json(tool("card", &set).arg("--json"));
-    assert!(std::fs::read_to_string(set.join("README.md")).unwrap().contains("licence of the recordings: not given"));
+    assert!(!convert(&[])[0].contains("warning"));
+    assert!(std::fs::read_to_string(set.join("README.md")).unwrap().contains(r"recordings: CC \*BY\*"));
 }
 
 #[test]

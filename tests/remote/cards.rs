@@ -34,6 +34,22 @@ fn a_card_travels_with_its_set_and_changes_no_id() {
 }
 
 #[test]
+fn a_card_of_another_set_is_not_sent() {
+    let bench = Bench::with_set();
+    bench.run(&["card", "set", "--license", "CC0"]);
+    bench.convert("other", 50, 2);
+    for name in ["README.md", "card.png"] {
+        std::fs::rename(bench.path("set").join(name), bench.path("other").join(name)).unwrap();
+    }
+    let said = bench.refuses(&["push", "other", &bench.url("server")], 4, &["README.md", "tonic-prep card other"]);
+    assert!(said.contains(&bench.id("set")) && said.contains(&bench.id("other")), "{said}");
+    assert!(!bench.path("server").exists());
+    bench.run(&["card", "other"]);
+    bench.run(&["push", "other", &bench.url("server")]);
+    assert!(std::fs::read_to_string(bench.path("other/README.md")).unwrap().contains("recordings: CC0"));
+}
+
+#[test]
 fn sets_without_a_card_are_pulled_from_any_server() {
     let bench = Bench::with_set();
     // A store that doesn't let us list objects answers 403, not 404.

@@ -52,7 +52,8 @@ fn a_set_without_a_url_has_to_be_there() {
     bench.run(&["lock", "sets.toml", "set"]);
     bench.refuses(&["pull", "--lock", "sets.toml", "sets"], 2, &["sets.toml: set", "a URL to fetch the set from"]);
     bench.run(&["pull", "--lock", "sets.toml"]);
-    bench.refuses(&["pull", "--lock", "sets.toml", "a", "b"], 2, &["--lock"]);
+    bench.refuses(&["pull", "--lock", "sets.toml", "a", "b"], 2, &["lock", "only DIR", "two arguments"]);
+    bench.refuses(&["pull", "--lock", "sets.toml", "https://me:secret@h/x"], 2, &["only DIR", "a URL"]);
     bench.refuses(&["lock", "sets.toml", "https://me:secret@localhost:9/x#00"], 2, &["https://localhost:9/x"]);
 }
 
@@ -81,4 +82,22 @@ fn training_refuses_sets_that_are_not_locked() {
         }
     }
     train("fit", &["--train", "set", "-o", "run", "--lock", "nothing.toml"], 1);
+}
+
+#[test]
+fn a_sweep_refuses_sets_that_are_not_locked() {
+    let bench = locked();
+    bench.convert("other", 50, 3);
+    for (options, code) in [
+        ("train = 'set'", 0),
+        ("train = 'set'\nvalid = 'other'", 4),
+        ("valid = 'other'\n[vary]\ntrain = ['set', 'other']", 4),
+    ] {
+        std::fs::write(bench.path("spec.toml"), format!("lock = 'sets.toml'\n{options}\n")).unwrap();
+        let done = bench.program("tonic-train", &["sweep", "spec.toml", "-o", "plan"]).assert().code(code);
+        let said = String::from_utf8_lossy(&done.get_output().stderr).into_owned();
+        assert_eq!(said.contains("locked set_id"), code == 4, "{said}");
+        assert_eq!(bench.path("plan").exists(), code == 0);
+        let _ = std::fs::remove_dir_all(bench.path("plan"));
+    }
 }

@@ -137,3 +137,17 @@ fn credentials_are_neither_shown_nor_written() {
     assert!(results[..4].iter().all(|succeeded| *succeeded >= 12), "{results:?}");
     assert!(results[4..].iter().all(|succeeded| *succeeded == 0), "{results:?}");
 }
+
+#[test]
+fn a_sweep_refuses_urls_with_credentials() {
+    let bench = Bench::with_set();
+    for url in [format!("http://me:{MARKER}@127.0.0.1:1/x"), format!("http://127.0.0.1:1/x?sig={MARKER}")] {
+        for options in [format!("train = '{url}'"), format!("train = 'set'\n[vary]\nvalid = ['{url}']")] {
+            std::fs::write(bench.path("spec.toml"), options).unwrap();
+            let done = bench.program("tonic-train", &["sweep", "spec.toml", "-o", "plan"]).assert().code(2);
+            let said = String::from_utf8_lossy(&done.get_output().stderr).into_owned();
+            assert!(said.contains("without user, password and query") && !said.contains(MARKER), "{said}");
+            assert!(!bench.path("plan").exists());
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The card of a set: files for people next to the manifest. No hash covers them. `tonic-sets` writes them.
+
+use std::path::Path;
+
+use crate::description::Id;
+use crate::error::{Error, ShardFault};
+use crate::manifest::MANIFEST_FILE;
+
+/// Names of the files of a set's card, which is for people: a page and a picture. They can be next to the manifest, and
+/// no hash covers them.
+pub const CARD: &str = "README.md";
+/// See [`CARD`].
+pub const CARD_PICTURE: &str = "card.png";
+/// Begins the line of a card that has the id of the set.
+const ID_LINE: &str = "- set id: `";
+
+/// Returns the line of a card that has the id of the set.
+pub fn card_id_line(id: Id) -> String {
+    format!("{ID_LINE}{id}`")
+}
+
+/// Checks that the card in the directory `dir`, if there is one, is not that of another set than `id`. Which set a card
+/// describes is not known if it has no line with an id, because somebody has written it by hand.
+///
+/// # Errors
+/// [`Error::Mismatch`], with the card as its path.
+pub fn check_card(dir: &Path, id: Id) -> Result<(), Error> {
+    let path = dir.join(CARD);
+    let Ok(text) = std::fs::read_to_string(&path) else { return Ok(()) };
+    let described = text.lines().find_map(|line| line.strip_prefix(ID_LINE)?.strip_suffix('`')?.parse::<Id>().ok());
+    match described.filter(|described| *described != id) {
+        Some(described) => {
+            let manifest = dir.join(MANIFEST_FILE);
+            Err(Error::mismatch(&path, &manifest, "set id of the card", id.to_string(), described.to_string()))
+        }
+        None => Ok(()),
+    }
+}
