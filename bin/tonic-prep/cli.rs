@@ -220,13 +220,15 @@ pub(crate) enum Command {
     Push(PushArgs),
     /// Fetch a set from a URL. Every chunk is verified; an interrupted pull goes on where it ended
     #[cfg(feature = "remote")]
-    #[command(override_usage = "tonic-prep pull [OPTIONS] <URL> <DIR>
+    #[command(
+        override_usage = "tonic-prep pull [OPTIONS] <URL> <DIR>
        tonic-prep pull [OPTIONS] --lock <SET.toml> [DIR]",
         after_help = "Examples:
   tonic-prep pull https://lab.example/ssc/train shards/train
   tonic-prep pull s3://lab/ssc/train#SETID shards/train
   tonic-prep pull s3://lab/ssc/train shards/yes-no --classes yes,no
-  tonic-prep pull --lock sets.toml shards    # each set into a folder of its name")]
+  tonic-prep pull --lock sets.toml shards    # each set into a folder of its name"
+    )]
     Pull(PullArgs),
     /// Remove old sets at a URL, but never the latest one. Shards of a push that was never completed stay: push its set
     /// again, and it can be pruned

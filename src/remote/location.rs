@@ -77,6 +77,10 @@ impl Location {
         if !["file", "http", "https", "s3", "az"].contains(&url.scheme()) {
             return Err(bad(SCHEMES, format!("{}://", url.scheme())));
         }
+        if url.scheme() == "file" && url.to_file_path().is_err() {
+            let got = format!("the host {:?}", url.host_str().unwrap_or_default());
+            return Err(bad("file:// and a full path, such as file:///srv/sets with three slashes", got));
+        }
         let fragment = url.fragment().filter(|id| !id.is_empty());
         let parse = |id: &str| {
             id.parse().map_err(|_| bad("the id of a set after #, 64 hexadecimal digits", id.to_ascii_lowercase()))
@@ -194,6 +198,16 @@ mod tests {
         assert!(Location::parse("https://host2/a").unwrap().url.username().is_empty());
         assert_eq!(without_credentials(&short), None);
         assert_eq!(without_credentials("a?b"), None);
+    }
+
+    #[test]
+    fn files_have_full_paths() {
+        for (text, path) in [("file:///srv/a%20b/", "/srv/a b/"), ("file://localhost/srv", "/srv")] {
+            assert_eq!(Location::parse(text).unwrap().directory(), Some(path.into()));
+        }
+        for text in ["file://srv/sets", "file://shards"] {
+            assert!(Location::parse(text).unwrap_err().to_string().contains("three slashes"), "{text}");
+        }
     }
 
     #[test]

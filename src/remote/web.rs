@@ -1,5 +1,5 @@
-//! The HTTP client for all servers. It does two things that the object stores' own clients do not: it sends the user
-//! and the password of a URL, and it waits as long as a busy server asks for in `Retry-After`.
+//! The HTTP client for all servers. It does two things that the object stores' own clients do not: it sends the user,
+//! the password and the query of a URL, and it waits as long as a busy server asks for in `Retry-After`.
 
 use std::io::{Error as IoError, ErrorKind};
 use std::time::Duration;
@@ -15,11 +15,14 @@ use url::Url;
 
 use crate::text::hide;
 
-/// Sends requests to servers. Has the header with the user and the password, if there are any, and the longest time to
-/// wait for a busy server.
+/// Sends requests to servers. Has what is sent with each request (user and password, query), if the URL has it, and
+/// the longest time to wait for a busy server.
 #[derive(Clone, Debug)]
 pub(crate) struct Web {
+    /// The header with the user and the password.
     authorization: Option<HeaderValue>,
+    /// The query, such as the signature of a shared folder.
+    query: Option<String>,
     timeout: Duration,
 }
 
@@ -32,7 +35,8 @@ impl Web {
         let authorization = request.and_then(|request| request.headers().get(AUTHORIZATION).cloned());
         let words = authorization.iter().flat_map(|value| value.to_str().into_iter().flat_map(|text| text.split(' ')));
         words.for_each(hide);
-        Web { authorization, timeout }
+        let query = url.query().filter(|query| is_web && !query.is_empty()).map(String::from);
+        Web { authorization, query, timeout }
     }
 }
 
@@ -63,6 +67,11 @@ impl HttpService for Client {
         Box::pin(async move {
             if let Some(value) = &self.web.authorization {
                 request.headers_mut().insert(AUTHORIZATION, value.clone());
+            }
+            if let Some(query) = &self.web.query
+                && let Ok(uri) = format!("{}?{query}", request.uri()).parse()
+            {
+                *request.uri_mut() = uri;
             }
             let response = self.client.execute(request).await?;
             if [429, 500, 502, 503, 504].contains(&response.status().as_u16())

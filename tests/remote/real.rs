@@ -100,6 +100,11 @@ fn sets_are_read_from_nginx() {
         let text = bench.refuses(&["pull", &with(user), "refused"], 1, &[&service.url, "401", "user:password@"]);
         assert!(!text.contains("secret") && !text.contains("me:"), "{text}");
     }
+    let signed = format!("{}/signed/{PATH}", service.url);
+    read(&bench, &format!("{signed}?sig=a%2Fb"), "signed");
+    for query in ["", "?sig=other"] {
+        bench.refuses(&["info", &format!("{signed}{query}")], 1, &["/signed/", "403"]);
+    }
     bench.refuses(&["info", &format!("{}/nothing", service.url)], 4, &["/nothing", "manifest.json"]);
     bench.refuses(&["push", "set", &service.url], 2, &["read only"]);
 }

@@ -156,7 +156,8 @@ pub(crate) fn azure() -> Option<Service> {
 }
 
 /// Starts nginx for a folder. The server supports ranges and ETags. Paths below `/closed/` need the user `me` with the
-/// password `password`. Paths below `/moved/` are redirected to the same paths below `/`.
+/// password `password`, and paths below `/signed/` need the query `sig=a%2Fb`. Paths below `/moved/` are redirected to
+/// the same paths below `/`.
 pub(crate) fn nginx(folder: &Path) -> Option<Service> {
     let nginx = installed("nginx/usr/sbin/nginx")?;
     let (service, _) = start("http", |address, dir| {
@@ -169,6 +170,7 @@ pub(crate) fn nginx(folder: &Path) -> Option<Service> {
             "daemon off; master_process off; pid {dir_name}/pid; error_log {dir_name}/error.log; events {{}}
              http {{ access_log off; {temporary} server {{
                  listen {address}; root '{folder}'; rewrite ^/moved/(.*)$ /$1 redirect;
+                 location /signed/ {{ if ($arg_sig != 'a%2Fb') {{ return 403; }} rewrite ^/signed/(.*)$ /$1 break; }}
                  location /closed/ {{ alias '{folder}/'; auth_basic sets; auth_basic_user_file {dir_name}/users; }} }} }}"
         );
         std::fs::write(dir.join("nginx.conf"), text).unwrap();
