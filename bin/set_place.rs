@@ -56,7 +56,13 @@ pub(crate) fn storage(url: &str) -> Result<Box<dyn Storage>> {
 
 #[cfg(not(feature = "remote"))]
 pub(crate) fn storage(_url: &str) -> Result<Box<dyn Storage>> {
-    let why = "this program was built without the feature remote (cargo install --features remote has it); copy the set to \
-               a directory first";
-    Err(tonic_base::Error::Unavailable { what: "reading from URLs".into(), why: why.into() }.into())
+    Err(without_remote("reading from URLs").into())
+}
+
+/// Returns the error of what only programs with the feature `remote` can do.
+#[cfg(not(feature = "remote"))]
+pub(crate) fn without_remote(what: &str) -> tonic_base::Error {
+    let why = "this program was built without the feature remote; releases have it, and so has cargo install --path . \
+               --features train,remote";
+    tonic_base::Error::Unavailable { what: what.into(), why: why.into() }
 }

@@ -235,6 +235,13 @@ pub(crate) enum Command {
     #[cfg(feature = "remote")]
     #[command(after_help = "Example: tonic-prep prune s3://lab/ssc/train --keep 3")]
     Prune(PruneArgs),
+    /// Not in this program: the commands of the feature `remote`
+    #[cfg(not(feature = "remote"))]
+    #[command(name = "push", aliases = ["pull", "prune"], hide = true, disable_help_flag = true)]
+    Remote {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        _words: Vec<std::ffi::OsString>,
+    },
     /// List the transforms and framings that a recipe can name, with their parameters and defaults
     #[command(after_help = "Example: tonic-prep transforms | less")]
     Transforms {

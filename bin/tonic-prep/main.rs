@@ -255,6 +255,8 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<ExitCode>
         Command::Pull(args) => say_both(&mut out, args.network.json, args.run(quiet)?)?,
         #[cfg(feature = "remote")]
         Command::Prune(args) => say_both(&mut out, args.network.json, args.run(quiet)?)?,
+        #[cfg(not(feature = "remote"))]
+        Command::Remote { .. } => return Err(set_place::without_remote("push, pull and prune").into()),
         Command::Completions { shell } => completions::print::<Cli>(shell, &mut out)?,
         Command::Transforms { json } => say(&mut out, json, || catalogue().json(), || catalogue().text())?,
         Command::Synth { output, samples, classes, seed, json } => {

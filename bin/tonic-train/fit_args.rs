@@ -105,6 +105,12 @@ pub(crate) struct FitArgs {
     #[cfg(feature = "remote")]
     #[command(flatten)]
     remote_cache: CacheArgs,
+    #[cfg(not(feature = "remote"))]
+    #[arg(long, hide = true)]
+    remote_cache: Option<PathBuf>,
+    #[cfg(not(feature = "remote"))]
+    #[arg(long, hide = true)]
+    remote_cache_limit: Option<String>,
     #[command(flatten)]
     existing: ExistingArgs,
     /// Print no progress
@@ -171,6 +177,10 @@ pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
     use_threads(args.threads)?;
     #[cfg(feature = "remote")]
     args.remote_cache.choose();
+    #[cfg(not(feature = "remote"))]
+    if args.remote_cache.is_some() || args.remote_cache_limit.is_some() {
+        return Err(crate::set_place::without_remote("--remote-cache").into());
+    }
     args.lock.choose()?;
     let existing = args.existing.existing();
     let resumes = existing == Existing::Resume || existing == Existing::Auto && Config::is_in(&output);
