@@ -26,6 +26,9 @@ use crate::text::{KEPT, kind, lacks_bucket, reason};
 
 /// Files are sent in parts of this many bytes.
 const PART: usize = 8 << 20;
+/// A try to read that brings fewer bytes is like one that brings none: a server that stalls after a few bytes each time
+/// would otherwise be asked for hours.
+const LITTLE: u64 = 4 << 10;
 /// Time between two checks whether a signal asks the program to stop.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -223,7 +226,7 @@ impl Store {
                 Err(error) if is_passing(&error) => error,
                 Err(error) => return Err(error),
             };
-            if at > before {
+            if at - before >= LITTLE {
                 waits = Waits::new(self.patience.timeout);
             }
             if !waits.again().await {

@@ -87,11 +87,11 @@ fn training_refuses_sets_that_are_not_locked() {
 #[test]
 fn a_sweep_refuses_sets_that_are_not_locked() {
     let bench = locked();
-    bench.convert("other", 50, 3);
+    bench.convert("third", 50, 3);
     for (options, code) in [
-        ("train = 'set'", 0),
-        ("train = 'set'\nvalid = 'other'", 4),
-        ("valid = 'other'\n[vary]\ntrain = ['set', 'other']", 4),
+        ("train = 'set'\nvalid = 'other'\n[vary]\nseed = [1, 2]", 0),
+        ("train = 'set'\nvalid = 'third'\n[vary]\nseed = [1, 2]", 4),
+        ("[vary]\ntrain = ['set', 'third']", 4),
     ] {
         std::fs::write(bench.path("spec.toml"), format!("lock = 'sets.toml'\n{options}\n")).unwrap();
         let done = bench.program("tonic-train", &["sweep", "spec.toml", "-o", "plan"]).assert().code(code);

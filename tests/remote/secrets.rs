@@ -142,7 +142,9 @@ fn credentials_are_neither_shown_nor_written() {
 fn a_sweep_refuses_urls_with_credentials() {
     let bench = Bench::with_set();
     for url in [format!("http://me:{MARKER}@127.0.0.1:1/x"), format!("http://127.0.0.1:1/x?sig={MARKER}")] {
-        for options in [format!("train = '{url}'"), format!("train = 'set'\n[vary]\nvalid = ['{url}']")] {
+        for options in
+            [format!("train = '{url}'\n[vary]\nseed = [1, 2]"), format!("train = 'set'\n[vary]\nvalid = ['{url}']")]
+        {
             std::fs::write(bench.path("spec.toml"), options).unwrap();
             let done = bench.program("tonic-train", &["sweep", "spec.toml", "-o", "plan"]).assert().code(2);
             let said = String::from_utf8_lossy(&done.get_output().stderr).into_owned();
