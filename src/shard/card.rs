@@ -6,12 +6,12 @@ use crate::description::Id;
 use crate::error::{Error, ShardFault};
 use crate::manifest::MANIFEST_FILE;
 
-/// Names of the files of a set's card, which is for people: a page and a picture. They can be next to the manifest, and
-/// no hash covers them.
+/// File name of a set's card: a page that describes the set for people. A set can be without a card, and no hash covers
+/// the card.
 pub const CARD: &str = "README.md";
-/// See [`CARD`].
+/// File name of the picture on the card of a set: see [`CARD`].
 pub const CARD_PICTURE: &str = "card.png";
-/// Begins the line of a card that has the id of the set.
+/// Start of the line of a card that has the id of the set.
 const ID_LINE: &str = "- set id: `";
 
 /// Returns the line of a card that has the id of the set.
