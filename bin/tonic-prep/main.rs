@@ -256,7 +256,7 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<ExitCode>
         #[cfg(feature = "remote")]
         Command::Prune(args) => say_both(&mut out, args.network.json, args.run(quiet)?)?,
         #[cfg(not(feature = "remote"))]
-        Command::Remote { .. } => return Err(set_place::without_remote("push, pull and prune").into()),
+        Command::Remote { .. } => return Err(set_place::without_remote("sending and fetching sets").into()),
         Command::Completions { shell } => completions::print::<Cli>(shell, &mut out)?,
         Command::Transforms { json } => say(&mut out, json, || catalogue().json(), || catalogue().text())?,
         Command::Synth { output, samples, classes, seed, json } => {
