@@ -14,6 +14,11 @@ use super::units::{SENSOR, notes, refused};
 
 /// Writes the events of a camera as npy, npz and HDF5. `times` has the names and the numbers of the fields of times.
 fn files(dir: &Scratch, camera: &Camera, times: &[(&str, Vec<i64>)]) -> [PathBuf; 3] {
+    files_with(dir, camera, times, |_| {})
+}
+
+/// Like [`files`]. Calls `more` with the HDF5 file.
+fn files_with(dir: &Scratch, camera: &Camera, times: &[(&str, Vec<i64>)], more: impl Fn(&hdf5::File)) -> [PathBuf; 3] {
     let of = |column: &[u16]| column.iter().map(|&n| n.into()).collect::<Vec<i64>>();
     let p = camera.p.iter().map(|&p| p.into()).collect();
     let rest = [("x", of(&camera.x)), ("y", of(&camera.y)), ("p", p)];
@@ -28,6 +33,7 @@ fn files(dir: &Scratch, camera: &Camera, times: &[(&str, Vec<i64>)]) -> [PathBuf
     let h5 = hdf5_file(&dir.join("a.h5"), |file| {
         let events = file.create_group("events").unwrap();
         all.iter().for_each(|(name, numbers)| column(&events, name, numbers));
+        more(file);
     });
     [dir.file("a.npy", npy), dir.join("a.npz"), h5]
 }
@@ -127,21 +133,23 @@ fn arrays_and_datasets_beside_the_times_tell_what_attributes_do() {
     let camera = Camera::random(97, 3_000, 2_000_000);
     notes(&camera.npy(&dir.join("right.npy")), &right, &SENSOR);
     let entry = |scale: i64, name: &str, value: f64| {
-        let t = camera.t.iter().map(|t| t * scale).collect();
-        let [_, npz_file, h5] = files(&dir, &camera, &[("t", t)]);
         // Another array of the archive, and a dataset of each group above the times.
+        let t: Vec<i64> = camera.t.iter().map(|t| t * scale).collect();
+        let of_group = |group: &str| {
+            files_with(&dir, &camera, &[("t", t.clone())], |file| {
+                let group = file.group(group).unwrap();
+                group.new_dataset::<f64>().create(name).unwrap().write_scalar(&value).unwrap();
+            })
+        };
+        let (h5, above) = (dir.join("beside.h5"), dir.join("above.h5"));
+        std::fs::rename(&of_group("events")[2], &h5).unwrap();
+        let [_, npz_file, root] = of_group("/");
+        std::fs::rename(root, &above).unwrap();
         let mut zip =
             zip::ZipWriter::new_append(File::options().read(true).write(true).open(&npz_file).unwrap()).unwrap();
         zip.start_file(format!("{name}.npy"), SimpleFileOptions::default()).unwrap();
         zip.write_all(&[npy_header("'<f8'", "()"), value.to_le_bytes().to_vec()].concat()).unwrap();
         zip.finish().unwrap();
-        let above = dir.join("above.h5");
-        std::fs::copy(&h5, &above).unwrap();
-        for (file, group) in [(&h5, "events"), (&above, "/")] {
-            let file = hdf5::File::open_rw(file).unwrap();
-            file.group(group).unwrap().new_dataset::<f64>().create(name).unwrap().write_scalar(&value).unwrap();
-            file.close().unwrap();
-        }
         [(npz_file, "array", ""), (h5, "dataset", "events/"), (above, "dataset", "")]
     };
     for (scale, name, value, before, after) in [
