@@ -5,12 +5,11 @@ use std::io::Write;
 use clap::CommandFactory;
 use clap_complete::{Shell, generate};
 
-/// Prints the script for a shell. `P` is the type of the program's arguments.
-pub(crate) fn print<P: CommandFactory>(shell: Shell, out: &mut impl Write) -> anyhow::Result<()> {
-    let name = env!("CARGO_BIN_NAME");
+/// Prints the script for a shell and a program. `P` is the type of the program's arguments.
+pub(crate) fn print<P: CommandFactory>(program: &str, shell: Shell, out: &mut impl Write) -> anyhow::Result<()> {
     let mut script = Vec::new();
-    generate(shell, &mut P::command(), name, &mut script);
+    generate(shell, &mut P::command(), program, &mut script);
     // clap_complete 4.6.11 for bash takes the hyphen of the program's name for the space before a subcommand.
-    let script = String::from_utf8(script)?.replace(&name.replace('-', "__subcmd__"), &name.replace('-', "__"));
+    let script = String::from_utf8(script)?.replace(&program.replace('-', "__subcmd__"), &program.replace('-', "__"));
     Ok(out.write_all(script.as_bytes())?)
 }

@@ -8,7 +8,6 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::Path;
-use std::process::ExitCode;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, Parser};
@@ -19,6 +18,8 @@ use tonic_shard::{Error as ShardError, MANIFEST_FILE, MARKER, is_url};
 use crate::quoted::{quoted, quoted_path};
 use crate::set_place::typed_words;
 
+/// Exit code if all went well.
+pub(crate) const DONE: u8 = 0;
 /// Exit code if the operating system or the GPU failed: no such file, no permission, disk full, GPU driver or memory.
 pub(crate) const SYSTEM: u8 = 1;
 /// Exit code for wrong arguments, or a request that cannot be carried out.
@@ -32,17 +33,21 @@ pub(crate) type Cause = dyn Error + 'static;
 
 /// The subcommand that the user typed: the arguments that it accepts, and the arguments that the user gave.
 pub(crate) struct Typed {
+    program: &'static str,
     command: Command,
     matches: ArgMatches,
 }
 
 impl Typed {
-    /// Parses the program's arguments. For `--help` and for invalid arguments, prints a text and ends the program.
-    pub(crate) fn parse<P: Parser>() -> (P, Typed) {
-        Typed::parse_from(typed_words()).unwrap_or_else(|error| refuse(&error))
+    /// Parses the arguments of `program`. For `--help` and for invalid arguments, prints a text and ends the program.
+    pub(crate) fn parse<P: Parser>(program: &'static str) -> (P, Typed) {
+        Typed::parse_from(program, typed_words()).unwrap_or_else(|error| refuse(&error))
     }
 
-    fn parse_from<P: Parser>(words: impl IntoIterator<Item = OsString>) -> clap::error::Result<(P, Typed)> {
+    fn parse_from<P: Parser>(
+        program: &'static str,
+        words: impl IntoIterator<Item = OsString>,
+    ) -> clap::error::Result<(P, Typed)> {
         let mut command = P::command();
         let mut matches = command.try_get_matches_from_mut(words)?;
         let parsed = P::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
@@ -50,7 +55,7 @@ impl Typed {
             command = command.find_subcommand(name).cloned().unwrap_or(command);
             matches = below;
         }
-        Ok((parsed, Typed { command, matches }))
+        Ok((parsed, Typed { program, command, matches }))
     }
 
     /// Whether the subcommand accepts the argument `id`.
@@ -121,12 +126,12 @@ pub(crate) fn report(
     error: &anyhow::Error,
     code: impl Fn(&Cause) -> Option<u8>,
     advice: impl Fn(&Cause) -> Option<String>,
-) -> ExitCode {
+) -> u8 {
     if error.chain().any(is_broken_pipe) {
-        return ExitCode::SUCCESS;
+        return DONE;
     }
-    eprintln!("{}: error: {}", env!("CARGO_BIN_NAME"), said(typed, error, advice));
-    ExitCode::from(error.chain().find_map(|cause| code(cause).or_else(|| shared_code(cause))).unwrap_or(SYSTEM))
+    eprintln!("{}: error: {}", typed.program, said(typed, error, advice));
+    error.chain().find_map(|cause| code(cause).or_else(|| shared_code(cause))).unwrap_or(SYSTEM)
 }
 
 /// Returns the text of an error, followed by what to type next.
@@ -151,7 +156,7 @@ fn text(typed: &Typed, error: &anyhow::Error) -> String {
     match error.chain().find_map(|cause| cause.downcast_ref()) {
         Some(fault @ (BaseError::Usage { what, .. } | BaseError::Unavailable { what, .. })) => {
             let words = fault.to_string();
-            text.replace(&words, &words.replacen(what, &typed.flag(what), 1))
+            typed.with_flags(&text.replace(&words, &words.replacen(what, &typed.flag(what), 1)))
         }
         _ => typed.with_flags(&text),
     }
@@ -380,7 +385,7 @@ pub(crate) mod tests {
 
     /// Checks the text that is shown for the error of each case. `words` is the command line that the user typed.
     pub(crate) fn check<P: Parser>(words: &[&str], advice: impl Fn(&Cause) -> Option<String>, cases: &[Case]) {
-        let (_, typed) = Typed::parse_from::<P>(words.iter().map(OsString::from)).unwrap();
+        let (_, typed) = Typed::parse_from::<P>("program", words.iter().map(OsString::from)).unwrap();
         for Case { error, words, next } in cases {
             let said = said(&typed, error, &advice);
             for word in words.iter().chain([next]) {

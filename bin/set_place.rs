@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use tonic_shard::{Result, ShardSet, Storage, is_url};
 
@@ -19,10 +20,18 @@ pub(crate) fn url_of(place: &Path) -> Option<&str> {
     place.to_str().filter(|_| is_url(place))
 }
 
+/// The words of the command line, if they are not those of the process.
+pub(crate) static WORDS: OnceLock<Vec<OsString>> = OnceLock::new();
+
+/// Returns the words of the command line, as they were typed.
+pub(crate) fn words() -> Vec<OsString> {
+    WORDS.get().cloned().unwrap_or_else(|| std::env::args_os().collect())
+}
+
 /// Returns the words of the command line. Removes the credentials from URLs, so that credentials appear in no message
 /// and in no file.
 pub(crate) fn typed_words() -> impl Iterator<Item = OsString> {
-    std::env::args_os().map(without_credentials)
+    words().into_iter().map(without_credentials)
 }
 
 /// Returns a word of a command line. If the word is a URL or an option with a URL, such as `--train=URL`, the URL is
@@ -41,17 +50,12 @@ pub(crate) fn without_credentials(word: OsString) -> OsString {
 
 /// The cache on disk through which this process reads sets at URLs. Empty if the user has not chosen a cache.
 #[cfg(feature = "remote")]
-pub(crate) static CACHE: std::sync::OnceLock<tonic_remote::Cache> = std::sync::OnceLock::new();
+pub(crate) static CACHE: OnceLock<tonic_remote::Cache> = OnceLock::new();
 
 /// Opens the set at a URL, through the cache if the user has chosen one.
 #[cfg(feature = "remote")]
 pub(crate) fn storage(url: &str) -> Result<Box<dyn Storage>> {
-    let location = tonic_remote::Location::parse(url)?;
-    let set = tonic_remote::RemoteSet::open(&location, tonic_remote::Patience::default())?;
-    Ok(match CACHE.get() {
-        Some(cache) => Box::new(tonic_remote::CachedSet::new(set, cache)?),
-        None => Box::new(set),
-    })
+    Ok(tonic_remote::open(url, CACHE.get())?)
 }
 
 #[cfg(not(feature = "remote"))]

@@ -9,8 +9,9 @@ use tonic_prep::{
 use tonic_sets::Error as SetsError;
 
 use crate::errors::Cause;
-use crate::part_commands::{of_part, part_commands};
+use crate::part_commands::{of_part, part_commands, words_as_text};
 use crate::quoted::{quoted, quoted_path};
+use crate::set_place::words;
 
 /// Returns what to type next after an error in recordings or in their conversion. `None` for other errors, and if there
 /// is no advice.
@@ -92,7 +93,7 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
             FolderKind::Parts(parts) => format!(
                 "convert each part by itself, as below; to join them, give their folders one after the other; \
                  --class-level 1 takes them as classes:{}",
-                part_commands(std::env::args(), path, parts)
+                part_commands(words_as_text(), path, parts)
             ),
             FolderKind::PartsOfEach => "--labels with a table (file,label) of one part's files converts that part; if the \
                                         outer folders are the classes, --class-level 1 joins all parts, so that test \
@@ -214,8 +215,8 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
 
 /// Whether the user gave a folder that contains the recording, and not the recording itself.
 fn is_in_folder(path: &Path) -> bool {
-    let mut given = std::env::args_os().skip(1);
-    given.all(|word| Path::new(&word) != path) && std::env::args_os().any(|word| path.starts_with(word))
+    let words = words();
+    words.iter().skip(1).all(|word| Path::new(word) != path) && words.iter().any(|word| path.starts_with(word))
 }
 
 /// Returns what the user has to type for a remedy that the library suggests.

@@ -24,7 +24,7 @@ use crate::write_args::WriteArgs;
 /// recipe, or more lost events than --max-loss allows; 4 a set that is damaged, incomplete or incompatible, a folder
 /// that is no set, or sets that differ; 130 interrupted.
 #[derive(Parser)]
-#[command(version, max_term_width = 110)]
+#[command(name = "tonic-toolkit", version, max_term_width = 110)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -8,7 +8,7 @@ use tonic_prep::{Conversion, LEVEL, SHARD_SIZE};
 use tonic_shard::{MAX_CHUNK_SAMPLES, Part};
 
 use crate::part_arg::part;
-use crate::part_commands::without_part;
+use crate::part_commands::{without_part, words_as_text};
 use crate::recipe_args::RecipeArgs;
 use crate::source_args::SourceArgs;
 use crate::write_args::{WriteArgs, threads, verbosity};
@@ -73,7 +73,7 @@ impl ConvertArgs {
             existing: self.write.existing.existing(),
             lenient: self.lenient,
             max_loss: self.max_loss,
-            command: without_part(std::env::args()),
+            command: without_part(words_as_text()),
             verbosity: verbosity(quiet || self.write.json),
         })
     }

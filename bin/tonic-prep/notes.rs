@@ -12,9 +12,7 @@ use crate::quoted::quoted_path;
 /// Prints how the recordings were opened. With `quiet`, prints only the warnings.
 pub(crate) fn report_opening(inputs: &Inputs, typed: &Typed, quiet: bool) {
     if !quiet {
-        let layouts: Vec<&str> = inputs.layouts.iter().map(|layout| layout.title()).collect();
-        eprintln!("convert: layout: {}, sensor {}", layouts.join(", "), inputs.sensor);
-        eprintln!("convert: columns: {}", printable(&inputs.columns.text()));
+        inputs.lines().iter().for_each(|line| eprintln!("convert: {}", printable(line)));
     }
     report_notes(&with_flags(typed, &inputs.notes), quiet);
 }

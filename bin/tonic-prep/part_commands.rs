@@ -5,6 +5,12 @@ use std::path::{Path, PathBuf};
 use tonic_shard::Part;
 
 use crate::quoted::{quoted, quoted_path};
+use crate::set_place::words;
+
+/// Returns the words of the command line as texts.
+pub(crate) fn words_as_text() -> impl Iterator<Item = String> {
+    words().into_iter().map(|word| word.to_string_lossy().into_owned())
+}
 
 /// Returns one command line for each of `parts`, which are sub-folders of the folder `path`. The command of a part is
 /// the command that the user typed, but it reads the folder of the part and writes to a sub-folder of the typed output.

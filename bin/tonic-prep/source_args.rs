@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use tonic_base::{BaseFault, Error};
 use tonic_prep::{
     ClassList, Cut, Digits, EventRange, LabelSource, Layout, Map, SensorSize, SourceOptions, TableColumns, TimeUnit,
 };
@@ -95,29 +94,9 @@ pub(crate) struct SourceArgs {
 impl SourceArgs {
     /// Returns these options in the form that the library takes. If `--classes` or `--classes-of` is given, reads the
     /// list of classes.
-    pub(crate) fn options(self) -> anyhow::Result<SourceOptions> {
-        let overlap = self.sample_overlap.as_deref();
-        let wrong = |expected: &str| Error::usage("--sample-overlap", expected, overlap.unwrap_or("none"));
-        let cut = match (self.sample_duration, self.sample_events) {
-            (Some(length), _) => {
-                let overlap = overlap.map_or(Some(0), |text| duration_from(text, 0).ok().filter(|&time| time < length));
-                let overlap = overlap.ok_or_else(|| wrong("a time below --sample-duration"))?;
-                Cut::Duration { length, overlap }
-            }
-            (None, Some(count)) => {
-                let overlap = overlap.map_or(Some(0), |text| text.parse().ok().filter(|&n| n < count));
-                let overlap = overlap.ok_or_else(|| wrong("a number below --sample-events"))?;
-                Cut::Events { count, overlap }
-            }
-            (None, None) if overlap.is_some() => {
-                return Err(wrong("--sample-duration or --sample-events with it").into());
-            }
-            (None, None) => Cut::Whole,
-        };
-        if self.layout == Some(Layout::Map) && self.map.is_none() && self.columns.is_none() {
-            return Err(Error::usage("--layout map", "--map with it", "none").into());
-        }
-        Ok(SourceOptions {
+    pub(crate) fn options(self) -> tonic_prep::Result<SourceOptions> {
+        let cut = Cut::of(self.sample_duration, self.sample_events, self.sample_overlap.as_deref())?;
+        let options = SourceOptions {
             layout: self.layout,
             map: self.map,
             columns: self.columns,
@@ -140,16 +119,14 @@ impl SourceArgs {
             },
             class_level: self.class_level.map(usize::from),
             digits: Digits { train: self.digits == "train", single: self.single_digits },
-        })
+        };
+        options.check()?;
+        Ok(options)
     }
 }
 
 /// Parses a positive duration such as `100ms`. Returns microseconds.
 fn duration(text: &str) -> Result<i64, String> {
-    duration_from(text, 1)
-}
-
-fn duration_from(text: &str, least: i64) -> Result<i64, String> {
-    let time = TimeUnit::Microseconds.read(text).ok().filter(|&time| time >= least);
+    let time = TimeUnit::Microseconds.read(text).ok().filter(|&time| time > 0);
     time.ok_or_else(|| "expected a time such as 100ms, 1s or 50000us".into())
 }

@@ -2,14 +2,13 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::Args;
 use tonic_base::{printable_json, printable_lines, publish};
 use tonic_report::png_path;
 use tonic_train::sweep::Comparison;
 
-use crate::errors::BAD_SET;
+use crate::errors::{BAD_SET, DONE};
 
 #[derive(Args)]
 pub(crate) struct CompareArgs {
@@ -28,7 +27,7 @@ pub(crate) struct CompareArgs {
 }
 
 /// Compares the runs and prints the table. Returns exit code 4 if a run is damaged, else 0.
-pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<u8> {
     let comparison = Comparison::of(&args.runs)?;
     if let Some(path) = &args.csv {
         publish(path, comparison.csv().as_bytes())?;
@@ -43,14 +42,14 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
         write!(out, "{}", printable_lines(&comparison.text()))?;
     }
     match comparison.damaged() {
-        0 => Ok(ExitCode::SUCCESS),
+        0 => Ok(DONE),
         damaged => {
             let runs = comparison.runs.len();
             eprintln!(
                 "tonic-train: error: {damaged} of {runs} runs cannot be read; its note says why: put the file back from \
                  a copy, or train the run again with --overwrite"
             );
-            Ok(ExitCode::from(BAD_SET))
+            Ok(BAD_SET)
         }
     }
 }

@@ -41,15 +41,21 @@ use tonic_train::run::{EvalOptions, eval};
 
 use crate::cli::{Cli, Command};
 use crate::device_args::DeviceArgs;
-use crate::errors::{Cause, Typed};
+use crate::errors::{Cause, DONE, SYSTEM, Typed};
 use crate::lock_args::open_locked;
 use crate::values::use_threads;
 
 /// Exit code if training diverged: the loss became NaN, infinite or far too large.
 const DIVERGED: u8 = 5;
 
+const PROGRAM: &str = "tonic-train";
+
 fn main() -> ExitCode {
-    let (cli, typed): (Cli, Typed) = Typed::parse();
+    ExitCode::from(exit_code_of_run())
+}
+
+fn exit_code_of_run() -> u8 {
+    let (cli, typed): (Cli, Typed) = Typed::parse(PROGRAM);
     let on_signal = if matches!(cli.command, Command::Fit(_)) { OnSignal::Stop } else { OnSignal::End };
     let ready = interrupt::install(on_signal).context("cannot listen for Ctrl-C");
     match ready.and_then(|()| run(cli.command)) {
@@ -61,11 +67,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> anyhow::Result<ExitCode> {
+fn run(command: Command) -> anyhow::Result<u8> {
     Isa::named()?;
     match command {
-        Command::Fit(args) => fit_args::run(*args).map(|()| ExitCode::SUCCESS),
-        Command::Sweep(args) => sweep_args::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Fit(args) => fit_args::run(*args).map(|()| DONE),
+        Command::Sweep(args) => sweep_args::run(&args).map(|()| DONE),
         Command::Compare(args) => compare_args::run(&args),
         Command::Eval { model, data, lock, best, png, device, threads, json } => {
             lock.choose()?;
@@ -91,13 +97,13 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 }
                 Err(error) => return Err(error.into()),
             }
-            Ok(ExitCode::SUCCESS)
+            Ok(DONE)
         }
         Command::Completions { shell } => {
-            completions::print::<Cli>(shell, &mut std::io::stdout()).map(|()| ExitCode::SUCCESS)
+            completions::print::<Cli>(PROGRAM, shell, &mut std::io::stdout()).map(|()| DONE)
         }
         Command::Check { quick, device, json } => run_check(&device, quick, json),
-        Command::Bench(args) => bench_args::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Bench(args) => bench_args::run(args).map(|()| DONE),
     }
 }
 
@@ -115,7 +121,7 @@ fn exit_code(cause: &Cause) -> Option<u8> {
 
 /// Compares the GPU kernels with the CPU's. Prints the result of each check as soon as it ends. Returns exit code 0 if
 /// all checks passed, else 1.
-fn run_check(args: &DeviceArgs, quick: bool, json: bool) -> anyhow::Result<ExitCode> {
+fn run_check(args: &DeviceArgs, quick: bool, json: bool) -> anyhow::Result<u8> {
     use_threads(None)?;
     let backend = args.choose(EngineChoice::Fused)?;
     let Some(device) = backend.device else {
@@ -136,5 +142,5 @@ fn run_check(args: &DeviceArgs, quick: bool, json: bool) -> anyhow::Result<ExitC
     if !json {
         println!("{} passed, {} failed", checked.passed, checked.failed);
     }
-    Ok(if checked.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if checked.failed == 0 { DONE } else { SYSTEM })
 }

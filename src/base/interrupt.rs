@@ -96,6 +96,16 @@ pub fn install(_on_signal: OnSignal) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Asks the run to stop, as a signal does: for a program that handles signals itself, such as Python.
+pub fn request() {
+    REQUESTED.store(true, Ordering::SeqCst);
+}
+
+/// Takes the request to stop back, after the run that it was for has ended.
+pub fn reset() {
+    REQUESTED.store(false, Ordering::SeqCst);
+}
+
 /// Whether a signal has asked the run to stop.
 pub fn requested() -> bool {
     REQUESTED.load(Ordering::SeqCst)

@@ -3,6 +3,7 @@
 
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -12,10 +13,31 @@ use crate::printable::printable;
 /// How long a task runs before its first progress line in a log. A shorter task prints only its last line.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What prints the lines of progress. `None` is stderr.
+static PRINTER: RwLock<Option<fn(&str)>> = RwLock::new(None);
+
+/// Sets what prints the lines of progress, for a process whose user doesn't see stderr, such as a notebook's. There are
+/// then no bars. `None` is stderr.
+pub fn print_with(printer: Option<fn(&str)>) {
+    *PRINTER.write().unwrap_or_else(PoisonError::into_inner) = printer;
+}
+
+/// Prints a line about the progress of a run.
+pub fn print_line(line: &str) {
+    match printer() {
+        Some(print) => print(line),
+        None => eprintln!("{line}"),
+    }
+}
+
+fn printer() -> Option<fn(&str)> {
+    *PRINTER.read().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// How much progress a run shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verbosity {
-    /// Shows a bar if stderr is a terminal, and plain lines if not.
+    /// Shows a bar if stderr is a terminal, and plain lines if not. [`print_with`] says where the lines go.
     Normal,
     /// Shows no progress and no notes.
     Quiet,
@@ -47,7 +69,7 @@ impl Progress {
         let label = printable(label).into_owned();
         let show = match verbosity {
             Verbosity::Quiet => Show::Nothing,
-            Verbosity::Normal if std::io::stderr().is_terminal() => {
+            Verbosity::Normal if printer().is_none() && std::io::stderr().is_terminal() => {
                 let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
                 let template = if unit == "B" {
                     "{prefix} {bar:32.cyan/dim} {percent:>3}%  {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left"
@@ -100,7 +122,8 @@ impl Progress {
                 let quarter = done * 4 / self.total.max(1);
                 let patient = self.started.elapsed() < PATIENCE;
                 if !patient && quarter < 4 && reported.fetch_max(quarter, Ordering::Relaxed) < quarter {
-                    eprintln!("{}: {}% ({done} of {} {})", self.label, quarter * 25, self.total, self.unit);
+                    let (percent, Progress { label, total, unit, .. }) = (quarter * 25, self);
+                    print_line(&format!("{label}: {percent}% ({done} of {total} {unit})"));
                 }
             }
             Show::Nothing => {}
@@ -122,7 +145,7 @@ impl Progress {
             } else {
                 (format!("{done} {}", self.unit), format!("{rate:.0}/s"))
             };
-            eprintln!("{}: {amount} in {seconds:.1} s ({rate})", self.label);
+            print_line(&format!("{}: {amount} in {seconds:.1} s ({rate})", self.label));
         }
         seconds
     }

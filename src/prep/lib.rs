@@ -25,8 +25,8 @@ mod transform;
 
 pub use bench::{NaiveMeasured, bench};
 pub use convert::{
-    ChunkFailure, ChunkMaker, Conversion, Converted, Division, Estimate, Inputs, Job, LEVEL, RecipeChoice, SHARD_SIZE,
-    Share, convert, hash_linked,
+    AddedLabel, AddedSamples, ChunkFailure, ChunkMaker, Conversion, Converted, Division, Estimate, Inputs, Job, LEVEL,
+    RecipeChoice, SHARD_SIZE, Share, convert, convert_added, hash_linked,
 };
 pub use error::{Absence, Error, FolderKind, Result};
 pub use event_range::EventRange;
@@ -37,8 +37,9 @@ pub use recipe::{Recipe, catalogue};
 pub use remedy::{ClockRemedy, ClockTimes, Remedy, RowEvents};
 pub use signature::{Catalogue, IfAbsent, Kind, Parameter, Signature};
 pub use source::{
-    COCHLEA, ClassList, Coordinates, Cut, Digits, LabelSource, Layout, LinkedPath, Map, RawSamples, Recording, Row,
-    SourceOptions, TableColumns, TakenColumns, Times, VlenRows, number_classes, read_labels, synth,
+    COCHLEA, ClassList, Coordinates, Cut, Digits, EventColumns, LabelSource, Layout, LinkedPath, Map, Numbers,
+    RawSamples, Recording, Row, SourceOptions, TableColumns, TakenColumns, Times, VlenRows, number_classes,
+    read_labels, synth,
 };
 pub use time_unit::TimeUnit;
 pub use transform::Transform;

@@ -78,6 +78,7 @@ pub(crate) struct Epoch {
     running: Mutex<Option<Running>>,
     form: BatchForm,
     as_torch: bool,
+    pin_memory: bool,
     course: Arc<Mutex<Course>>,
     /// Number of this iterator, in [`Course::iterators`].
     number: u64,
@@ -92,14 +93,19 @@ struct Running {
 
 impl Epoch {
     /// Starts the thread. `number` is the number of the iterator: only the last one moves the place of the loader.
-    pub(crate) fn start(job: Job, as_torch: bool, course: Arc<Mutex<Course>>, number: u64) -> PyResult<Epoch> {
+    pub(crate) fn start(
+        job: Job,
+        (as_torch, pin_memory): (bool, bool),
+        course: Arc<Mutex<Course>>,
+        number: u64,
+    ) -> PyResult<Epoch> {
         let (out, made) = bounded(AHEAD);
         let form = job.form.clone();
         let thread = std::thread::Builder::new().name("tonic_shards epoch".into());
         let thread = thread.spawn(move || job.run(&out));
         let thread = thread.map_err(|e| PyRuntimeError::new_err(format!("cannot start a thread: {e}")))?;
         let running = Mutex::new(Some(Running { made, thread }));
-        Ok(Epoch { running, form, as_torch, course, number, process: std::process::id() })
+        Ok(Epoch { running, form, as_torch, pin_memory, course, number, process: std::process::id() })
     }
 
     fn running(&self) -> std::sync::MutexGuard<'_, Option<Running>> {
@@ -129,7 +135,10 @@ impl Epoch {
         let labels = array(py, batch.labels, &[samples])?;
         let BatchForm { shape, steps, .. } = self.form;
         let torch = |array: Bound<'py, PyAny>| match self.as_torch {
-            true => FROM_NUMPY.import(py, "torch", "from_numpy")?.call1((array,)),
+            true => {
+                let tensor = FROM_NUMPY.import(py, "torch", "from_numpy")?.call1((array,))?;
+                if self.pin_memory { tensor.call_method0("pin_memory") } else { Ok(tensor) }
+            }
             false => Ok(array),
         };
         let frames = match batch.frames {

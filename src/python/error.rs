@@ -1,9 +1,10 @@
 //! Errors of the crates below as Python exceptions. The texts are those of the programs.
 
 use pyo3::create_exception;
-use pyo3::exceptions::{PyException, PyKeyboardInterrupt, PyOSError, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyException, PyFileExistsError, PyKeyboardInterrupt, PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use tonic_base::{Error as BaseError, printable_lines};
+use tonic_prep::Error as PrepError;
 use tonic_shard::Error;
 
 create_exception!(
@@ -18,6 +19,16 @@ create_exception!(
     PyException,
     "A set has a format version that this package doesn't read, or isn't the set that was expected."
 );
+
+/// The exception for an error of recordings, recipes and conversions.
+pub(crate) fn prep_exception(error: PrepError) -> PyErr {
+    let text = printable_lines(&error.to_string()).into_owned();
+    match error {
+        PrepError::Shard(error) => exception(error),
+        PrepError::Base(error) => base_exception(error, text),
+        _ => PyValueError::new_err(text),
+    }
+}
 
 /// The exception for an error of a set.
 pub(crate) fn exception(error: Error) -> PyErr {
@@ -40,6 +51,7 @@ fn base_exception(error: BaseError, text: String) -> PyErr {
             None => PyOSError::new_err(text),
         },
         BaseError::Usage { .. } => PyValueError::new_err(text),
+        BaseError::Exists { .. } => PyFileExistsError::new_err(text),
         BaseError::Interrupted { .. } => PyKeyboardInterrupt::new_err(text),
         _ => PyRuntimeError::new_err(text),
     }

@@ -3,21 +3,32 @@
 // set, sample, chunk_cache      an open set; a sample; decoded chunks, of which a bounded amount is kept
 // loader, epoch, batch          options and state; the thread that makes batches ahead; one batch
 // form, arrays                  layouts and types of numbers; arrays whose memory is used again
+// conversion, options           conversions; their options
+// writer                        a set that is made from arrays of events
 // threads                       thread pools, also after a fork; waiting that Ctrl-C ends
 // error                         errors as Python exceptions
 
 mod arrays;
 mod batch;
 mod chunk_cache;
+mod conversion;
 mod epoch;
 mod error;
 mod form;
 mod loader;
+mod options;
 mod sample;
 mod set;
 mod threads;
+mod writer;
 
 use pyo3::prelude::*;
+
+/// Does what the words of a command line of tonic-prep say. Returns the exit code.
+#[pyfunction]
+fn main(py: Python<'_>, words: Vec<std::ffi::OsString>) -> u8 {
+    py.detach(|| tonic_prep_cli::main(words))
+}
 
 /// The native part of tonic_shards. Its public names are those of the package.
 #[pymodule]
@@ -30,6 +41,11 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<sample::Sample>()?;
     module.add_class::<loader::Loader>()?;
     module.add_class::<epoch::Epoch>()?;
+    module.add_class::<writer::AddedSet>()?;
+    module.add_function(wrap_pyfunction!(main, module)?)?;
+    module.add_function(wrap_pyfunction!(conversion::convert, module)?)?;
+    module.add_function(wrap_pyfunction!(conversion::catalogue, module)?)?;
+    module.add_function(wrap_pyfunction!(conversion::check_recipe, module)?)?;
     module.add_function(wrap_pyfunction!(set::epoch_order, module)?)?;
     module.add_function(wrap_pyfunction!(set::reopen, module)?)
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyRuntimeError, PyUserWarning};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rayon::ThreadPool;
@@ -27,7 +27,7 @@ use crate::threads::{pool, shared, wait};
 /// A loader belongs to the process that made it: after a fork, make another.
 ///
 /// Parameters:
-///     path: directory of the set.
+///     path: directory of the set, or a URL.
 ///     batch_size: samples per batch, B, of this rank.
 ///     steps: frames per sample, T. None: ShardSet.steps.
 ///     seed: of the order. The order is a function of set, seed and epoch.
@@ -36,6 +36,8 @@ use crate::threads::{pool, shared, wait};
 ///     dtype: of the frames: "float32", or an integer that holds the counts of the set: "uint8", "uint16", "uint32".
 ///     sparse: True gives SparseBatch.
 ///     output: "numpy", or "torch" for tensors on the same memory.
+///     pin_memory: copies tensors to page-locked memory, from which a GPU copies while Python goes on. Without a GPU,
+///         warns and does nothing, as torch's DataLoader.
 ///     rank, world_size: of the next world_size * batch_size samples, rank r gets part r. In the last step of an epoch
 ///         the parts are smaller, and can be empty; all ranks have the same number of batches.
 ///     drop_last: leaves out that last step, if it is smaller.
@@ -60,6 +62,7 @@ pub(crate) struct Loader {
     shuffle: bool,
     drop_last: bool,
     as_torch: bool,
+    pin_memory: bool,
     course: Arc<Mutex<Course>>,
     process: u32,
 }
@@ -69,7 +72,7 @@ impl Loader {
     #[new]
     #[pyo3(signature = (
         path, batch_size, *, steps = None, seed = 0, shuffle = true, layout = "btphw", dtype = "float32",
-        sparse = false, output = "numpy", rank = 0, world_size = 1, drop_last = false, cache = "auto", threads = None
+        sparse = false, output = "numpy", pin_memory = false, rank = 0, world_size = 1, drop_last = false, cache = "auto", threads = None
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
@@ -83,6 +86,7 @@ impl Loader {
         dtype: &str,
         sparse: bool,
         output: &str,
+        pin_memory: bool,
         rank: i64,
         world_size: i64,
         drop_last: bool,
@@ -98,6 +102,10 @@ impl Loader {
             "torch" => py.import("torch").map(|_| true)?,
             _ => return Err(refused("output", "numpy or torch", output)),
         };
+        if pin_memory && (!as_torch || sparse) {
+            return Err(refused("pin_memory", "output=\"torch\" and dense frames with it", "others"));
+        }
+        let pin_memory = pin_memory && has_gpu(py)?;
         let cache: CacheChoice = match cache {
             "device" => return Err(refused("cache", "auto, host or stream", cache)),
             _ => cache.parse().map_err(|_| refused("cache", "auto, host or stream", cache))?,
@@ -134,6 +142,7 @@ impl Loader {
             shuffle,
             drop_last,
             as_torch,
+            pin_memory,
             course: Arc::new(Mutex::new(course)),
             process: std::process::id(),
         })
@@ -169,7 +178,7 @@ impl Loader {
             world_size: self.world_size,
             positions: samples..self.end_from(samples),
         };
-        Epoch::start(job, self.as_torch, self.course.clone(), course.iterators)
+        Epoch::start(job, (self.as_torch, self.pin_memory), self.course.clone(), course.iterators)
     }
 
     /// Index of the current epoch, from 0; between two epochs, of the next one.
@@ -269,6 +278,16 @@ impl Drop for Loader {
             std::mem::forget(self.pool.clone());
         }
     }
+}
+
+/// Whether torch has a GPU; warns if it has none.
+fn has_gpu(py: Python<'_>) -> PyResult<bool> {
+    let has_gpu = py.import("torch")?.getattr("cuda")?.call_method0("is_available")?.is_truthy()?;
+    if !has_gpu {
+        let text = c"pin_memory: torch has no GPU, so memory is not page-locked";
+        PyErr::warn(py, &py.get_type::<PyUserWarning>(), text, 1)?;
+    }
+    Ok(has_gpu)
 }
 
 fn at_least_one(what: &str, number: i64) -> PyResult<usize> {

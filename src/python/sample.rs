@@ -124,6 +124,55 @@ impl Sample {
         CLASS.import(py, "tonic_shards.sparse", "SparseSample")?.call1((frame?, p?, y?, x?, column(py, counts)?))
     }
 
+    /// Dense frames as a tensor of torch, on memory of its own. The parameters are those of dense().
+    #[pyo3(signature = (*, steps = None, dtype = None, layout = "tphw"))]
+    fn to_torch<'py>(
+        &self,
+        py: Python<'py>,
+        steps: Option<i64>,
+        dtype: Option<&str>,
+        layout: &str,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        py.import("torch")?.call_method1("from_numpy", (self.dense(py, steps, dtype, layout)?,))
+    }
+
+    /// The occupied cells as a scipy.sparse.csr_matrix of shape (T, P * H * W): row t is frame t.
+    ///
+    /// Parameters:
+    ///     dtype: type of the counts, as for dense().
+    #[pyo3(signature = (*, dtype = None))]
+    fn to_scipy<'py>(&self, py: Python<'py>, dtype: Option<&str>) -> PyResult<Bound<'py, PyAny>> {
+        let mut counts = ColumnBuf::new(self.width(dtype)?);
+        let (packed, shape) = (self.chunk.packed.sample(self.inside), self.description.shape);
+        let (starts, cells) = py.detach(|| {
+            let mut frames = SparseFrames::new(self.description.widths);
+            packed.unpack(&mut frames);
+            let sample = frames.sample(0);
+            convert(sample.counts, sample.entries(), &mut counts);
+            let mut starts = vec![0];
+            starts.extend(sample.frame_sizes.iter().scan(0, |end, size| {
+                *end += i64::from(size);
+                Some(*end)
+            }));
+            (starts, sample.iter().map(|(_, cell, _)| i64::from(cell)).collect::<Vec<i64>>())
+        });
+        let parts = (column(py, counts)?, column_of(py, cells)?, column_of(py, starts)?);
+        let kwargs = PyDict::new(py);
+        kwargs.set_item("shape", (self.frames(), shape.cells()))?;
+        py.import("scipy.sparse")?.call_method("csr_matrix", (parts,), Some(&kwargs))
+    }
+
+    /// DLPack of dense(), for JAX, CuPy and others: `jax.dlpack.from_dlpack(sample)`.
+    #[pyo3(signature = (**options))]
+    fn __dlpack__<'py>(&self, py: Python<'py>, options: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
+        self.dense(py, None, None, "tphw")?.call_method("__dlpack__", (), options)
+    }
+
+    /// The device of DLPack: the CPU.
+    fn __dlpack_device__(&self) -> (i32, i32) {
+        (1, 0)
+    }
+
     fn __repr__(&self) -> String {
         let (description, shape) = (&self.description, self.description.shape);
         let class = description.class_name(self.chunk.table.labels[self.inside]);

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use numpy::{IntoPyArray, PyArray1};
-use pyo3::exceptions::PyIndexError;
+use pyo3::exceptions::{PyIndexError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 use rayon::prelude::*;
 use tonic_base::{Progress, Verbosity, human_bytes, printable};
 use tonic_loader::fixed_steps;
-use tonic_shard::{Decoder, Error, Id, Manifest, Order, Result, SampleTable, SetDescription, verify};
+use tonic_shard::{Decoder, Error, Id, Manifest, Order, Result, SampleTable, SetDescription, Storage, is_url, verify};
 
 use crate::chunk_cache::{ChunkCache, DecodedChunk};
 use crate::error::{CorruptError, exception, refused};
@@ -26,7 +26,7 @@ use crate::threads::{shared, wait};
 /// place.
 ///
 /// Parameters:
-///     path: directory of the set.
+///     path: directory of the set, or a URL: file://, s3://, az://, http:// or https://.
 ///     cache_bytes: how much memory decoded chunks may take, 128 MiB by default.
 ///
 /// Raises:
@@ -36,7 +36,11 @@ use crate::threads::{shared, wait};
 ///     ValueError: if the directory has no set.
 #[pyclass(frozen, module = "tonic_shards")]
 pub(crate) struct ShardSet {
+    /// The directory or the URL that was given.
+    place: PathBuf,
     set: Arc<tonic_shard::ShardSet>,
+    /// The process that opened the set.
+    process: u32,
     description: Arc<SetDescription>,
     cache: ChunkCache,
     columns: PyOnceLock<Columns>,
@@ -48,9 +52,24 @@ struct Columns {
     extras: Py<PyDict>,
 }
 
-/// Opens a set with the GIL released.
-pub(crate) fn open(py: Python<'_>, path: &Path) -> PyResult<tonic_shard::ShardSet> {
-    py.detach(|| tonic_shard::ShardSet::open(path)).map_err(exception)
+/// Opens a set with the GIL released. `place` is a directory or a URL.
+pub(crate) fn open(py: Python<'_>, place: &Path) -> PyResult<tonic_shard::ShardSet> {
+    let open = || match place.to_str().filter(|_| is_url(place)) {
+        Some(url) => tonic_shard::ShardSet::open_in(&*storage(url)?),
+        None => tonic_shard::ShardSet::open(place),
+    };
+    py.detach(open).map_err(exception)
+}
+
+#[cfg(feature = "remote")]
+fn storage(url: &str) -> Result<Box<dyn Storage>> {
+    Ok(tonic_remote::open(url, None)?)
+}
+
+#[cfg(not(feature = "remote"))]
+fn storage(_url: &str) -> Result<Box<dyn Storage>> {
+    let why = "this package was built without the feature remote; copy the set to a directory first";
+    Err(tonic_base::Error::Unavailable { what: "reading from URLs".into(), why: why.into() }.into())
 }
 
 #[pymethods]
@@ -61,7 +80,9 @@ impl ShardSet {
         let set = open(py, &path)?;
         let description = Arc::new(set.manifest().description.clone());
         Ok(ShardSet {
+            place: path,
             set: Arc::new(set),
+            process: std::process::id(),
             description,
             cache: ChunkCache::new(cache_bytes),
             columns: PyOnceLock::new(),
@@ -78,15 +99,22 @@ impl ShardSet {
         let Some(number) = u64::try_from(number).ok().filter(|&number| number < len) else {
             return Err(PyIndexError::new_err(format!("sample {index}: the set has {len} samples")));
         };
+        self.check_process()?;
         let per_chunk = u64::from(self.description.chunk_samples);
         let chunk = self.cache.get(py, &self.set, number / per_chunk)?;
         Ok(Sample { description: self.description.clone(), chunk, inside: (number % per_chunk) as usize, number })
     }
 
-    /// Directory of the set.
+    /// Directory of the set, a Path; or its URL, a str.
     #[getter]
-    fn path(&self) -> &Path {
-        self.set.dir()
+    fn path<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let dir = self.set.dir();
+        // A Path would make one of the two slashes of a URL.
+        if is_url(dir) {
+            Ok(dir.as_os_str().into_pyobject(py)?.into_any())
+        } else {
+            Ok(dir.into_pyobject(py)?.into_any())
+        }
     }
 
     /// Id of the set, hex: a hash of its content and recipe.
@@ -186,8 +214,8 @@ impl ShardSet {
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
         let reopen = py.import("tonic_shards._native")?.getattr("reopen")?;
-        let (path, id) = (self.set.dir().to_path_buf(), self.id());
-        Ok((reopen, (path, self.cache.limit(), id).into_pyobject(py)?))
+        let place = self.place.as_os_str();
+        Ok((reopen, (place, self.cache.limit(), self.id()).into_pyobject(py)?))
     }
 
     fn __repr__(&self) -> String {
@@ -208,7 +236,19 @@ impl ShardSet {
         self.set.manifest()
     }
 
+    /// Refuses to read a set at a URL in a forked process, which has none of the threads that do it.
+    fn check_process(&self) -> PyResult<()> {
+        if self.process == std::process::id() || !is_url(&self.place) {
+            return Ok(());
+        }
+        Err(PyRuntimeError::new_err(
+            "a set at a URL belongs to the process that opened it: open it in this process, or start workers with \
+             multiprocessing_context=\"spawn\"",
+        ))
+    }
+
     fn columns(&self, py: Python<'_>) -> PyResult<&Columns> {
+        self.check_process()?;
         self.columns.get_or_try_init(py, || {
             let set = self.set.clone();
             let tables = wait(py, &*shared(py)?, move || read_tables(&set))?.map_err(exception)?;

@@ -17,7 +17,7 @@ use tonic_base::Error as BaseError;
 /// The pool of this process, with the id of the process that made it.
 static SHARED: Mutex<Option<(u32, Arc<ThreadPool>)>> = Mutex::new(None);
 /// How long Ctrl-C waits at most.
-const TICK: Duration = Duration::from_millis(50);
+pub(crate) const TICK: Duration = Duration::from_millis(50);
 
 /// Makes a pool of this many threads.
 pub(crate) fn pool(threads: usize) -> PyResult<Arc<ThreadPool>> {

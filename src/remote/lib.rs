@@ -6,6 +6,7 @@
 // swap_file                     a file of a directory, replaced unless another process has done so
 // latest                        which set at a URL is the latest one
 // remote_set, cache             a set at a URL, open for reading; the same through a cache on disk
+// open                          either of them
 // push, pull, prune             sends, fetches and removes sets
 // card                          sends and fetches what is for people: README.md and a picture
 // partial_shard                 a shard's file that is filled from a server, of a pull or of the cache
@@ -16,6 +17,7 @@ mod card;
 mod error;
 mod latest;
 mod location;
+mod open;
 mod partial_shard;
 mod prune;
 mod pull;
@@ -29,6 +31,7 @@ mod web;
 pub use cache::{Cache, CachedSet};
 pub use error::{Error, Result};
 pub use location::{Location, Patience, without_credentials};
+pub use open::open;
 pub use prune::{Pruned, prune};
 pub use pull::{Fetch, pull};
 pub use push::{Pushed, push};

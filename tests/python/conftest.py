@@ -22,9 +22,12 @@ RECIPES = {
 }
 
 
+def program():
+    return os.environ.get("TONIC_PREP", DEBUG / "tonic-prep")
+
+
 def tonic_prep(*args):
-    program = os.environ.get("TONIC_PREP", DEBUG / "tonic-prep")
-    subprocess.run([program, *map(str, args), "--quiet"], check=True)
+    subprocess.run([program(), *map(str, args), "--quiet"], check=True)
 
 
 def write_camera(folder, width, height, polarities, scale):

@@ -262,3 +262,18 @@ def test_dlpack_shares_the_memory():
     del frames
     gc.collect()
     assert shared[0, 0, 0, 0, 0] == 77
+
+
+def test_page_locked_memory():
+    torch = pytest.importorskip("torch")
+    for options in ({}, {"output": "torch", "sparse": True}):
+        with pytest.raises(ValueError, match='pin_memory: expected output="torch" and dense frames with it'):
+            ts.Loader(FROZEN, 4, pin_memory=True, **options)
+    if torch.cuda.is_available():
+        loader = ts.Loader(FROZEN, 4, output="torch", pin_memory=True)
+        assert all(frames.is_pinned() and labels.is_pinned() for frames, labels in loader)
+    else:
+        with pytest.warns(UserWarning, match="torch has no GPU"):
+            loader = ts.Loader(FROZEN, 4, output="torch", pin_memory=True)
+    for (pinned, _), (frames, _) in zip(loader, ts.Loader(FROZEN, 4)):
+        np.testing.assert_array_equal(pinned.numpy(), frames)

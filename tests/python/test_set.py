@@ -1,8 +1,13 @@
 """Sets and samples, compared with the independent reader of the format."""
 
+import functools
+import http.server
 import json
+import os
 import pathlib
 import pickle
+import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -132,3 +137,70 @@ def test_the_order_is_the_published_one(windows_set):
         ts.epoch_order("no", samples=1, chunk_samples=1, seed=0, epoch=0)
     with pytest.raises(ValueError, match="chunk_samples: expected 1 or more"):
         ts.epoch_order("09" * 32, samples=1, chunk_samples=0, seed=0, epoch=0)
+
+
+def test_samples_for_torch_scipy_and_dlpack(any_set):
+    ours = ts.ShardSet(any_set)
+    for sample in ours:
+        dense = sample.dense()
+        exported = np.from_dlpack(sample)
+        assert exported.dtype == dense.dtype
+        np.testing.assert_array_equal(exported, dense)
+    sample, dense = ours[2], ours[2].dense()
+    scipy_sparse = pytest.importorskip("scipy.sparse")
+    matrix = sample.to_scipy()
+    assert scipy_sparse.isspmatrix_csr(matrix) and matrix.dtype == dense.dtype and matrix.has_sorted_indices
+    np.testing.assert_array_equal(matrix.toarray(), dense.reshape(len(dense), -1))
+    assert sample.to_scipy(dtype="float32").dtype == np.float32
+    torch = pytest.importorskip("torch")
+    tensor = sample.to_torch(steps=3, dtype="float32", layout="tc")
+    assert tensor.dtype == torch.float32 and tensor.shape == (3, int(np.prod(ours.shape)))
+    np.testing.assert_array_equal(tensor.numpy(), sample.dense(steps=3, dtype="float32", layout="tc"))
+    assert torch.equal(torch.from_dlpack(sample), sample.to_torch())
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A web server on loopback for the files of a folder."""
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+    handler.log_message = lambda *_: None
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", tmp_path
+        server.shutdown()
+        thread.join()
+
+
+def test_a_set_at_a_url_is_read_as_one_in_a_directory(server):
+    url, folder = server
+    shutil.copytree(FROZEN, folder / "set")
+    ours, here = ts.ShardSet(f"{url}/set"), ts.ShardSet(FROZEN)
+    assert ours.path == f"{url}/set" and ours.id == here.id and ours.labels.tolist() == here.labels.tolist()
+    for one, other in zip(ours, here):
+        np.testing.assert_array_equal(one.dense(), other.dense())
+    ours.verify()
+    assert pickle.loads(pickle.dumps(ours)).id == here.id
+    assert ts.ShardDataset(f"{url}/set")[3][1] == here[3].label
+    for (frames, labels), (other, expected) in zip(ts.Loader(f"{url}/set", 4), ts.Loader(FROZEN, 4)):
+        np.testing.assert_array_equal(frames, other)
+        assert labels.tolist() == expected.tolist()
+    child = os.fork()
+    if child == 0:
+        try:
+            ours[0]
+        except RuntimeError as error:
+            os._exit(int("belongs to the process that opened it" not in str(error)))
+        os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    with pytest.raises(ValueError, match="none"):
+        ts.ShardSet(f"{url}/none")
+    shard = next((folder / "set").glob("*.shard"))
+    shard.write_bytes(shard.read_bytes()[:-100] + bytes(100))
+    with pytest.raises(ts.CorruptError):
+        ts.ShardSet(f"{url}/set").verify()
+
+
+def test_a_url_of_a_server_that_isnt_there_is_an_error():
+    with pytest.raises(OSError, match="127.0.0.1"):
+        ts.ShardSet("http://127.0.0.1:9/set")

@@ -5,8 +5,8 @@ use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 
-use tonic_base::{Progress, Verbosity, some_of};
-use tonic_shard::{Id, LinkedFile, SourceFile};
+use tonic_base::{Progress, Verbosity, interrupt, some_of};
+use tonic_shard::{Id, KEPT, LinkedFile, SourceFile};
 
 use crate::convert::inputs::{Inputs, file_bytes, size};
 use crate::error::{BaseFault, Error, Result};
@@ -29,7 +29,10 @@ impl Inputs {
         let mut sources = Vec::new();
         for input in self.within(range) {
             let Recording { path, name, .. } = &input.recording;
-            let (blake3, bytes) = hash_file(path, &progress).map_err(Error::io(path, "read the recording"))?;
+            let (blake3, bytes) = match input.recording.content() {
+                Some(content) => content,
+                None => hash_file(path, "read the recording", &progress)?,
+            };
             let (start, end) = (range.start.max(input.first), range.end.min(input.first + input.samples));
             let first_sample = Some(input.skipped + start - input.first);
             let samples = end.saturating_sub(start);
@@ -77,29 +80,31 @@ pub fn hash_linked(files: &[LinkedPath], verbosity: Verbosity) -> Result<Vec<Lin
     let progress = Progress::start(verbosity, "hash linked files", total, "B");
     let mut hashed = Vec::with_capacity(files.len());
     for LinkedPath { name, path } in files {
-        let (blake3, bytes) = hash_file(path, &progress).map_err(Error::io(path, "read the linked file"))?;
+        let (blake3, bytes) = hash_file(path, "read the linked file", &progress)?;
         hashed.push(LinkedFile { name: name.clone(), bytes, blake3 });
     }
     progress.finish();
     Ok(hashed)
 }
 
-/// Returns a file's BLAKE3 hash and its length in bytes. Doesn't map the file into memory, because the whole mapping
-/// would count as memory of the process.
-fn hash_file(path: &Path, progress: &Progress) -> std::io::Result<(Id, u64)> {
+/// Returns a file's BLAKE3 hash and its length in bytes. `action` is what was tried, for an error. Doesn't map the file
+/// into memory, because the whole mapping would count as memory of the process.
+fn hash_file(path: &Path, action: &'static str, progress: &Progress) -> Result<(Id, u64)> {
     const PIECE: u64 = 4 << 20;
-    let mut file = std::fs::File::open(path)?;
+    let failed = || Error::io(path, action);
+    let mut file = std::fs::File::open(path).map_err(failed())?;
     let mut read = |mut piece: Vec<u8>| {
         piece.clear();
         (&mut file).take(PIECE).read_to_end(&mut piece).map(|_| piece)
     };
     let (mut hash, mut bytes) = (blake3::Hasher::new(), 0);
-    let (mut piece, mut spare) = (read(Vec::new())?, Vec::new());
+    let (mut piece, mut spare) = (read(Vec::new()).map_err(failed())?, Vec::new());
     while !piece.is_empty() {
+        interrupt::check(KEPT)?;
         let (next, _) = rayon::join(|| read(spare), || hash.update_rayon(&piece));
         bytes += piece.len() as u64;
         progress.add(piece.len() as u64);
-        (spare, piece) = (piece, next?);
+        (spare, piece) = (piece, next.map_err(failed())?);
     }
     Ok((Id(*hash.finalize().as_bytes()), bytes))
 }

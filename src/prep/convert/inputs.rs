@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use tonic_base::{and_more, some_of};
 use tonic_shard::{Error as ShardError, NO_LABEL, listed};
 
+use crate::convert::added::AddedSamples;
 use crate::convert::sensor::unknown_sensor;
 use crate::error::{BaseFault, Error, Result};
 use crate::events::SensorSize;
@@ -118,6 +119,11 @@ impl Inputs {
             notes.push(format!("{n} recordings have no row in the table of labels; they were left out"));
         }
         Ok(Inputs { rowless, ..Inputs::of(recordings, notes, options)? })
+    }
+
+    /// Takes the samples that a program has added.
+    pub(super) fn of_added(added: AddedSamples, options: &SourceOptions) -> Result<Inputs> {
+        Inputs::of(vec![added.into_recording()?], Vec::new(), options)
     }
 
     fn of(mut recordings: Vec<Recording>, mut notes: Vec<String>, options: &SourceOptions) -> Result<Inputs> {
@@ -277,6 +283,13 @@ impl Inputs {
         input.recording.labels[(sample - input.first + input.skipped) as usize]
     }
 
+    /// Returns lines that say how the recordings were opened: their layouts, the sensor, and what was taken for which
+    /// column.
+    pub fn lines(&self) -> [String; 2] {
+        let layouts: Vec<&str> = self.layouts.iter().map(|layout| layout.title()).collect();
+        [format!("layout: {}, sensor {}", layouts.join(", "), self.sensor), format!("columns: {}", self.columns.text())]
+    }
+
     /// Number of samples in the set. Doesn't count samples that [`Inputs::keep`] removed.
     pub fn samples(&self) -> u64 {
         self.inputs.last().map_or(0, |last| last.first + last.samples)
@@ -389,7 +402,10 @@ fn other_columns(recordings: &[Recording]) -> Vec<String> {
 }
 
 pub(super) fn file_bytes(input: &Input) -> Result<u64> {
-    size(&input.recording.path)
+    match input.recording.content() {
+        Some((_, bytes)) => Ok(bytes),
+        None => size(&input.recording.path),
+    }
 }
 
 pub(super) fn size(path: &Path) -> Result<u64> {

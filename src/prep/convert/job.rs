@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tonic_base::{free_memory, in_order};
 use tonic_shard::{Encoder, KEPT, Part, SetDescription, SourceFile, Tool, Width, Widths};
 
+use crate::convert::added::AddedSamples;
 use crate::convert::causes::{NOTABLE, Setting, left_out_warnings, loss_notes};
 use crate::convert::chunk_sizes::ChunkSizes;
 use crate::convert::chunks::ChunkMaker;
@@ -44,7 +45,21 @@ impl<'a> Job<'a> {
     pub fn open(conversion: &'a Conversion) -> Result<Job<'a>> {
         let started = Instant::now();
         Encoder::new(conversion.level)?;
-        let mut inputs = Inputs::open(&conversion.inputs, &conversion.source)?;
+        let inputs = Inputs::open(&conversion.inputs, &conversion.source)?;
+        Job::plan(conversion, inputs, started)
+    }
+
+    /// Determines the recipe for the samples that a program has added.
+    ///
+    /// # Errors
+    /// Errors of [`Job::open`] that are not about opening recordings.
+    pub(super) fn of_added(conversion: &'a Conversion, added: AddedSamples) -> Result<Job<'a>> {
+        let started = Instant::now();
+        Encoder::new(conversion.level)?;
+        Job::plan(conversion, Inputs::of_added(added, &conversion.source)?, started)
+    }
+
+    fn plan(conversion: &'a Conversion, mut inputs: Inputs, started: Instant) -> Result<Job<'a>> {
         if let Some(limit) = conversion.limit {
             inputs.keep(0..limit);
         }

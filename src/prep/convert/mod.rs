@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! conversion   the caller's settings
+//! added        samples that a program adds, in place of recordings
 //! job          what is converted, by which recipe, into which chunks and shards
 //! estimate     how large the set will be, and how long it takes
 //! division     which part of the set each task of a cluster makes, and how long it takes
@@ -20,6 +21,7 @@
 //! pipeline     makes all chunks on all cores, and writes them in order
 //! ```
 
+mod added;
 mod causes;
 mod chunk_sizes;
 mod chunks;
@@ -38,6 +40,7 @@ mod pipeline;
 mod sensor;
 mod settings;
 
+pub use added::{AddedLabel, AddedSamples};
 pub use chunk_sizes::SHARD_SIZE;
 pub use chunks::{ChunkFailure, ChunkMaker};
 pub use conversion::{Conversion, LEVEL, RecipeChoice};
@@ -46,4 +49,4 @@ pub use estimate::Estimate;
 pub use hash::hash_linked;
 pub use inputs::Inputs;
 pub use job::Job;
-pub use pipeline::{Converted, convert};
+pub use pipeline::{Converted, convert, convert_added};

@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use tonic_base::{Error as BaseError, Progress, Verbosity, in_order};
+use tonic_base::{Error as BaseError, Progress, Verbosity, in_order, print_line};
 
+use crate::convert::added::AddedSamples;
 use crate::convert::chunks::ChunkFailure;
 use crate::convert::conversion::Conversion;
 use crate::convert::hash::hash_linked;
@@ -63,12 +64,28 @@ impl Converted {
 /// Errors of reading, transforming and writing; [`Error::TooMuchLost`](crate::Error::TooMuchLost). After an error,
 /// complete shards stay on disk, and `Existing::Resume` continues from them.
 pub fn convert(conversion: &Conversion, opened: impl FnOnce(&Inputs)) -> Result<Converted> {
-    let mut job = Job::open(conversion)?;
+    let job = Job::open(conversion)?;
     opened(&job.inputs);
+    run_job(job)
+}
+
+/// Converts the samples that a program has added. Calls `opened` as [`convert`] does. Doesn't use the paths and options
+/// of recordings in `conversion`.
+///
+/// # Errors
+/// Errors of [`convert`].
+pub fn convert_added(conversion: &Conversion, added: AddedSamples, opened: impl FnOnce(&Inputs)) -> Result<Converted> {
+    let job = Job::of_added(conversion, added)?;
+    opened(&job.inputs);
+    run_job(job)
+}
+
+fn run_job(mut job: Job<'_>) -> Result<Converted> {
+    let conversion = job.conversion;
     let mut dir = OutputDir::open(&conversion.output, conversion.existing)?;
     if dir.is_shared() && conversion.verbosity == Verbosity::Normal {
-        eprintln!(
-            "convert: another process writes this set too, perhaps of a job that was started again; both make it"
+        print_line(
+            "convert: another process writes this set too, perhaps of a job that was started again; both make it",
         );
     }
     let mut resume = conversion.existing.resumes();
@@ -102,7 +119,7 @@ pub fn convert(conversion: &Conversion, opened: impl FnOnce(&Inputs)) -> Result<
             Ok(Attempt::Finished(converted)) => return Ok(*converted),
             Ok(Attempt::TooNarrow(count, again)) => {
                 if conversion.verbosity == Verbosity::Normal {
-                    eprintln!("convert: a cell has {count} events; starting over with wider counts");
+                    print_line(&format!("convert: a cell has {count} events; starting over with wider counts"));
                 }
                 (None, again, Width::holding(count))
             }

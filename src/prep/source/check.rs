@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::events::SensorSize;
 use crate::remedy::Remedy;
-use crate::source::columns::{Role, TakenColumns, UnusableField, map_line};
+use crate::source::columns::{Numbers, Role, TakenColumns, UnusableField, map_line};
 use crate::source::commands::{On, mended};
 use crate::source::fields::Polarities;
 use crate::source::layout::Layout;
@@ -76,6 +76,36 @@ fn check_polarities(stream: &EventStream, sensor: Option<SensorSize>) -> Result<
     }
     polarities.judge(&stream.path, stream.layout, &stream.taken, sensor)?;
     Ok(polarities.note(&taken.field))
+}
+
+/// Checks the coordinates and the polarities of events that are in memory. `taken` says which fields the columns come
+/// from. Returns notes for the user.
+///
+/// # Errors
+/// [`Error::NotPixels`] if the coordinates are not pixels; errors of [`Polarities::judge`].
+pub(super) fn check_columns(
+    path: &Path,
+    layout: Layout,
+    columns: &[Option<Numbers>; 4],
+    taken: &TakenColumns,
+    sensor: Option<SensorSize>,
+) -> Result<Vec<String>> {
+    let mut notes = Vec::new();
+    for role in [Role::X, Role::Y] {
+        let i = role as usize;
+        if let (Some(Numbers::F64(coordinates)), Some(taken)) = (&columns[i], &taken.fields[i]) {
+            let mut pixels = Pixels::new(role, sensor);
+            pixels.add(coordinates);
+            notes.extend(pixels.judge(path, &taken.field)?);
+        }
+    }
+    if let Some(numbers) = &columns[Role::P as usize] {
+        let mut polarities = Polarities::default();
+        polarities.add(numbers);
+        polarities.judge(path, layout, taken, sensor)?;
+        notes.extend(taken.fields[Role::P as usize].as_ref().and_then(|p| polarities.note(&p.field)));
+    }
+    Ok(notes)
 }
 
 /// Checks that a recording has the columns that its sensor needs. If `sensor` is `None`, nothing is checked.

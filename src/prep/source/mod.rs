@@ -9,6 +9,7 @@
 //! layout, options              the names of layouts; the caller's options
 //! raw, notes, filler           raw events; the recordings that a note is about; equal events in a row
 //! columns                      the arrays of a file, the roles of their fields, the numbers in them
+//! memory, spooled              events that a program has in memory; samples in a temporary file
 //! commands                     commands in Python that save a copy of a file in which something is mended
 //! formats                      recognises formats that are not read
 //! hdf, heap, numpy             reading the file formats; hdf also checks that the data is there
@@ -38,6 +39,7 @@ mod heap;
 mod labels;
 mod layout;
 mod layouts;
+mod memory;
 mod notes;
 mod numpy;
 mod open;
@@ -46,6 +48,7 @@ mod raw;
 mod recording;
 mod samples;
 mod sorted;
+mod spooled;
 mod stream;
 mod synth;
 mod times;
@@ -55,22 +58,25 @@ mod unlabelled;
 mod vetting;
 
 pub(crate) use check::check_unknown_sensor;
-pub use columns::TakenColumns;
 pub(crate) use columns::{FAR_PIXEL, NO_PIXEL};
+pub use columns::{Numbers, TakenColumns};
 pub(crate) use detect::events_of;
 pub(crate) use fields::{listed, odd_polarities};
 pub use hdf::LinkedPath;
 pub use heap::VlenRows;
-pub(crate) use labels::alike;
 pub use labels::{ClassList, Row, number_classes, read_labels};
+pub(crate) use labels::{MAX_NAMELESS_CLASSES, alike};
 pub use layout::Layout;
 pub use layouts::COCHLEA;
-pub(crate) use notes::{Kind, kinds};
+pub use memory::EventColumns;
+pub(crate) use memory::{ADDED, open_columns};
+pub(crate) use notes::{Kind, kinds, note_on};
 pub use options::{Cut, Digits, LabelSource, Map, SourceOptions, TableColumns};
 pub(crate) use raw::MAX_SAMPLE_EVENTS;
 pub use raw::{Coordinates, RawSamples, Times};
 pub use recording::Recording;
 pub(crate) use recording::{BLOCK_EVENTS, LARGE_SAMPLE};
+pub(crate) use spooled::Spool;
 pub use synth::synth;
 pub(crate) use together::{compare_files, odd_unit, vet_together};
 pub(crate) use twins::twins;

@@ -74,7 +74,7 @@ impl Recording {
 
 /// Cuts a recording into samples according to the options. Returns `None` if there is a table of labels and it has no
 /// row for the recording.
-fn cut_recording(mut stream: EventStream, options: &SourceOptions) -> Result<Option<Recording>> {
+pub(super) fn cut_recording(mut stream: EventStream, options: &SourceOptions) -> Result<Option<Recording>> {
     vet_ends(&stream)?;
     let name = file_name(&stream.path);
     let mut classes: Option<Vec<String>> = None;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::error::{BaseFault, Error, Result};
 use crate::event_range::EventRange;
 use crate::events::SensorSize;
 use crate::source::columns::{Fields, Role, field_text, named_field};
@@ -69,6 +70,47 @@ pub enum Cut {
     },
 }
 
+impl Cut {
+    /// Makes the cut that options ask for: samples of `sample_duration` microseconds, or of `sample_events` events.
+    /// `sample_overlap` is a time such as `10ms` for the first, and a number of events for the second.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Usage`] for an overlap that isn't shorter than a sample, and for one of whole recordings.
+    pub fn of(sample_duration: Option<i64>, sample_events: Option<u64>, sample_overlap: Option<&str>) -> Result<Cut> {
+        let wrong = |expected: &str| Error::usage("sample_overlap", expected, sample_overlap.unwrap_or("none"));
+        match (sample_duration, sample_events) {
+            (Some(length), _) => {
+                let time = |text| TimeUnit::Microseconds.read(text).ok().filter(|time| (0..length).contains(time));
+                let overlap = sample_overlap.map_or(Some(0), time);
+                let overlap = overlap.ok_or_else(|| wrong("a time below `sample_duration`"))?;
+                Ok(Cut::Duration { length, overlap })
+            }
+            (None, Some(count)) => {
+                let overlap = sample_overlap.map_or(Some(0), |text| text.parse().ok().filter(|&n| n < count));
+                let overlap = overlap.ok_or_else(|| wrong("a number below `sample_events`"))?;
+                Ok(Cut::Events { count, overlap })
+            }
+            (None, None) if sample_overlap.is_some() => Err(wrong("`sample_duration` or `sample_events` with it")),
+            (None, None) => Ok(Cut::Whole),
+        }
+    }
+}
+
+impl SourceOptions {
+    /// Checks that the options say which fields are the columns, if they say that nothing else does.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Usage`].
+    pub fn check(&self) -> Result<()> {
+        match self.layout {
+            Some(Layout::Map) if self.map.is_none() && self.columns.is_none() => {
+                Err(Error::usage("layout map", "`map` with it", "none"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Where class labels come from. If a file of the layout has the labels of all its samples, this must be
 /// [`LabelSource::Own`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -124,7 +166,7 @@ impl FromStr for TableColumns {
 
     /// Parses the names of the columns in their order, separated by commas. The name `_` is for a column that is not
     /// used.
-    fn from_str(text: &str) -> Result<TableColumns, String> {
+    fn from_str(text: &str) -> std::result::Result<TableColumns, String> {
         let names: Vec<&str> = text.split(',').map(str::trim).collect();
         let mut places = [None; 4];
         for (i, name) in names.iter().enumerate().filter(|(_, name)| **name != "_") {
@@ -173,7 +215,7 @@ impl Map {
 impl FromStr for Map {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Map, String> {
+    fn from_str(text: &str) -> std::result::Result<Map, String> {
         let (mut places, mut label) = ([None, None, None, None], None);
         for part in field_text::parts(text) {
             let (key, place) = part.split_once('=').ok_or_else(|| format!("{part:?} is no t=PATH or the like"))?;
@@ -198,7 +240,7 @@ impl FromStr for Map {
 }
 
 /// Parses `PATH` or `PATH[N]`, with or without quotes around the path.
-fn column(text: &str) -> Result<DatasetPath, String> {
+fn column(text: &str) -> std::result::Result<DatasetPath, String> {
     let (name, rest) = field_text::unquote(text)?;
     let number = rest.unwrap_or(text).strip_suffix(']').and_then(|text| text.rsplit_once('['));
     match number.map(|(path, number)| (if rest.is_some() { &name } else { path }, number)) {

@@ -5,6 +5,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tonic_shard::Id;
+
 use crate::error::Result;
 use crate::events::SensorSize;
 use crate::source::columns::{NO_PIXEL, TakenColumns};
@@ -126,6 +128,11 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
         false
     }
 
+    /// Returns the hash and the length in bytes of what was recorded, if it isn't a file. `None` for a file.
+    fn content(&self) -> Option<(Id, u64)> {
+        None
+    }
+
     /// Returns the largest x and y, for error messages about an unknown sensor size. `None` if the layout gives the
     /// sensor size.
     ///
@@ -182,6 +189,11 @@ impl Recording {
         let raw = self.reader.read(samples.clone())?;
         self.filler.look(samples.start, &raw);
         Ok(self.minus_origin(raw))
+    }
+
+    /// Returns the hash and the length in bytes of what was recorded, if it isn't a file. `None` for a file.
+    pub(crate) fn content(&self) -> Option<(Id, u64)> {
+        self.reader.content()
     }
 
     /// Returns the number of events of a sample, if the sample can be read in blocks. `None` for layouts whose samples

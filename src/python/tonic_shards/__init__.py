@@ -2,15 +2,18 @@
 
     import tonic_shards as ts
 
-    train = ts.ShardSet("shards/train")
+    train = ts.convert("ssc_train.h5", "shards/train")    # or ts.ShardSet("shards/train")
     train[7].dense()                                      # (T, P, H, W)
     for frames, labels in ts.Loader("shards/train", 128, layout="btc"):
         ...                                               # (B, T, C) float32, (B,) int64
 """
 
+from . import tonic
 from ._native import CorruptError, IncompatibleError, Loader, Sample, ShardSet, __version__, epoch_order
+from .convert import convert
 from .dataset import BatchSampler, ShardDataset
 from .sparse import SparseBatch, SparseSample
+from .writer import Writer
 
 __all__ = [
     "BatchSampler",
@@ -22,6 +25,9 @@ __all__ = [
     "ShardSet",
     "SparseBatch",
     "SparseSample",
+    "Writer",
     "__version__",
+    "convert",
     "epoch_order",
+    "tonic",
 ]

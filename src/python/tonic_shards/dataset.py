@@ -42,12 +42,15 @@ class ShardDataset:
 
     def __getitem__(self, index):
         sample = self.set[index]
-        frames, label = sample.dense(**self.form), sample.label
+        frames, label = self._frames(sample), sample.label
         if self.transform is not None:
             frames = self.transform(frames)
         if self.target_transform is not None:
             label = self.target_transform(label)
         return frames, label
+
+    def _frames(self, sample):
+        return sample.dense(**self.form)
 
     def __getitems__(self, indices):
         """The samples with these indices, as a list. DataLoader calls this with the indices of a batch."""

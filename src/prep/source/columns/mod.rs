@@ -17,7 +17,8 @@ pub(crate) mod shape;
 
 pub(crate) use array_info::{ArrayInfo, ArrayKind, MemberInfo, Survey, list};
 pub(crate) use guess::{GUESSED_EVENTS, guess, guess_order};
-pub(crate) use numbers::{EventBlock, FAR_PIXEL, Fractions, NO_PIXEL, NO_POLARITY, Numbers, Stamps};
+pub use numbers::Numbers;
+pub(crate) use numbers::{EventBlock, FAR_PIXEL, Fractions, NO_PIXEL, NO_POLARITY, Stamps};
 pub use roles::TakenColumns;
 pub(crate) use roles::{
     FieldPath, Fields, Part, Role, TakenField, UnusableField, assign, element, map_line, named_field, unit_in_name,

@@ -6,7 +6,7 @@ use crate::time_unit::TimeUnit;
 
 /// A column of numbers as read from a file. The common types stay as they are; other types are converted to wider ones.
 #[derive(Clone, Debug)]
-pub(crate) enum Numbers {
+pub enum Numbers {
     /// 8-bit unsigned integers and booleans.
     U8(Vec<u8>),
     /// 8-bit signed integers.
@@ -57,6 +57,25 @@ impl Numbers {
     /// Returns the number of entries.
     pub(crate) fn len(&self) -> usize {
         each!(self, v => v.len())
+    }
+
+    /// Returns whether all entries are equal.
+    pub(crate) fn are_equal(&self) -> bool {
+        each!(self, v => v.windows(2).all(|pair| pair[0] == pair[1]))
+    }
+
+    /// Returns NumPy's name of the type.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Numbers::U8(_) => "uint8",
+            Numbers::I8(_) => "int8",
+            Numbers::U16(_) => "uint16",
+            Numbers::U32(_) => "uint32",
+            Numbers::U64(_) => "uint64",
+            Numbers::I64(_) => "int64",
+            Numbers::F64(_) => "float64",
+            Numbers::Times(_) => "datetime64",
+        }
     }
 
     /// Describes the fractions in a column of times. `None` if the column has no floats, or if all finite floats are

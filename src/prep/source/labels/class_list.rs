@@ -1,7 +1,7 @@
 //! The caller's list of classes: which classes there are, and in which order. The label of each recording is replaced
 //! by the index of its class in this list.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -71,6 +71,39 @@ impl ClassList {
             return Err(Error::usage("classes_of", expected, dir.display()));
         }
         Ok(list)
+    }
+
+    /// Takes a list of names. Error messages call it `classes`.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Usage`] for a list without names, with an empty name, or with the same name twice.
+    pub fn of_names(names: Vec<String>) -> Result<ClassList> {
+        let wrong = |expected: &str, got: String| Err(Error::usage("classes", expected, got));
+        let mut seen = HashSet::new();
+        match names.iter().find(|name| name.is_empty() || !seen.insert(name.nfc().collect::<String>())) {
+            _ if names.is_empty() => wrong("at least one name", "none".into()),
+            Some(name) if name.is_empty() => wrong("names", "an empty text".into()),
+            Some(name) => wrong("each class once", format!("{name:?} twice")),
+            None => Ok(ClassList::of(Path::new("classes"), names)),
+        }
+    }
+
+    /// Returns the names of all classes.
+    pub(crate) fn names(&self) -> Arc<[String]> {
+        Arc::clone(&self.names)
+    }
+
+    /// Returns the number of classes.
+    pub(crate) fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Returns the index of the class `name`. Error messages name `path`, the recording that has it.
+    ///
+    /// # Errors
+    /// [`Error::UnknownClass`].
+    pub(crate) fn number_of(&self, path: &Path, name: &str) -> Result<u32> {
+        self.index(name).ok_or_else(|| self.unknown(path, None, &[name.into()]))
     }
 
     fn of(path: &Path, names: Vec<String>) -> ClassList {

@@ -12,12 +12,10 @@ use zip::CompressionMethod;
 use zip::result::ZipError;
 
 use crate::error::{BaseFault, Error, Result};
-use crate::source::check::Pixels;
-use crate::source::columns::{
-    ArrayInfo, EventBlock, FieldPath, GUESSED_EVENTS, Numbers, Role, Survey, TakenColumns, list,
-};
+use crate::source::check::check_columns;
+use crate::source::columns::{ArrayInfo, EventBlock, FieldPath, GUESSED_EVENTS, Numbers, Survey, TakenColumns, list};
 use crate::source::commands::once;
-use crate::source::fields::{Polarities, survey};
+use crate::source::fields::survey;
 use crate::source::formats;
 use crate::source::layout::Layout;
 use crate::source::layouts::npy_columns::{Found, LOOKED, lane, lanes, named_label, unit_of_type};
@@ -56,22 +54,8 @@ pub(crate) fn open_npz(path: &Path, options: &SourceOptions) -> Result<EventStre
     let archive = Archive::open(path)?;
     let found = archive.find(options)?;
     let columns = archive.columns(&found)?;
-    let mut notes = Vec::new();
-    for role in [Role::X, Role::Y] {
-        let i = role as usize;
-        if let (Some(Numbers::F64(coordinates)), Some(field)) = (&columns[i], &found.fields[i]) {
-            let mut pixels = Pixels::new(role, options.sensor);
-            pixels.add(coordinates);
-            notes.extend(pixels.judge(path, &field.to_string())?);
-        }
-    }
-    if let Some(numbers) = &columns[Role::P as usize] {
-        let mut polarities = Polarities::default();
-        polarities.add(numbers);
-        let taken = found.taken(found.time(options).unit);
-        polarities.judge(path, Layout::Npz, &taken, options.sensor)?;
-        notes.extend(taken.fields[Role::P as usize].as_ref().and_then(|p| polarities.note(&p.field)));
-    }
+    let taken = found.taken(found.time(options).unit);
+    let notes = check_columns(path, Layout::Npz, &columns, &taken, options.sensor)?;
     let fractions = columns[0].as_ref().and_then(Numbers::fractions);
     let memory = |unit| EventStore::Memory(EventBlock::of(columns, unit));
     let mut stream = found.stream(path, Layout::Npz, options, memory);

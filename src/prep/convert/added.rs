@@ -1,0 +1,187 @@
+//! Samples that a program adds one by one, in place of recordings in files. Each is checked as a file with its events
+//! would be, and kept in a temporary file, so that the set can be planned from all of them.
+
+use std::collections::BTreeMap;
+
+use tonic_base::and_more;
+use tonic_shard::NO_LABEL;
+
+use crate::convert::outside::outside_error;
+use crate::error::{BaseFault, Error, Result};
+use crate::source::{
+    ADDED, EventColumns, MAX_NAMELESS_CLASSES, Recording, SourceOptions, Spool, TOO_SHORT, TakenColumns, note_on,
+    number_classes, open_columns,
+};
+
+/// Samples that a program has added.
+#[derive(Debug)]
+pub struct AddedSamples {
+    options: SourceOptions,
+    lenient: bool,
+    spool: Spool,
+    labels: Vec<u32>,
+    /// Names of classes, by label, in the order in which they came. Empty if labels are numbers, or if there is a list
+    /// of classes.
+    names: Vec<String>,
+    /// Extra values of the samples, sorted by name.
+    extras: Vec<(String, Vec<i64>)>,
+    columns: TakenColumns,
+    /// Notes for the user, by their kind: the first sample that has such a note, the note, and the number of samples.
+    notes: BTreeMap<String, (u64, String, usize)>,
+}
+
+/// The class of a sample that a program adds.
+#[derive(Clone, Copy, Debug)]
+pub enum AddedLabel<'a> {
+    /// The sample has no class.
+    None,
+    /// Number of the class.
+    Number(u32),
+    /// Name of the class.
+    Name(&'a str),
+}
+
+impl AddedSamples {
+    /// Makes an empty list of samples. `options` has the sensor, the list of classes if there is one, and how times are
+    /// read; it needs nothing else. Events outside the sensor are an error; with `lenient`, they are left out.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Io`], if there can be no temporary file.
+    pub fn new(options: SourceOptions, lenient: bool) -> Result<AddedSamples> {
+        Ok(AddedSamples {
+            options,
+            lenient,
+            spool: Spool::new()?,
+            labels: Vec::new(),
+            names: Vec::new(),
+            extras: Vec::new(),
+            columns: TakenColumns::default(),
+            notes: BTreeMap::new(),
+        })
+    }
+
+    /// Number of samples.
+    pub fn samples(&self) -> u64 {
+        self.spool.samples()
+    }
+
+    /// Adds a sample. After an error, the list is as it was. `extras` has a name and a number for each extra column, and
+    /// all samples have the same names.
+    ///
+    /// # Errors
+    /// Errors of opening a recording with these events; [`Error::OutsideSensor`] and [`Error::NoPixel`];
+    /// [`Error::UnknownClass`]; [`tonic_base::Error::Usage`] for a label or an extra that doesn't fit the samples before.
+    pub fn add(&mut self, events: EventColumns, label: AddedLabel<'_>, extras: &[(String, i64)]) -> Result<()> {
+        let number = self.samples();
+        let mut extras: Vec<&(String, i64)> = extras.iter().collect();
+        extras.sort();
+        if number > 0 && !extras.iter().map(|(name, _)| name).eq(self.extras.iter().map(|(name, _)| name)) {
+            let names = |names: Vec<&str>| if names.is_empty() { "none".into() } else { names.join(", ") };
+            let expected = names(self.extras.iter().map(|(name, _)| name.as_str()).collect());
+            let got = names(extras.iter().map(|(name, _)| name.as_str()).collect());
+            return Err(Error::usage("extras", format!("{expected}, as the samples before have"), got));
+        }
+        let (label, new_name) = self.label(label)?;
+        self.add_events(events, number).map_err(|error| of_sample(error, number))?;
+        self.labels.push(label);
+        self.names.extend(new_name);
+        if number == 0 {
+            self.extras = extras.iter().map(|(name, _)| (name.clone(), Vec::new())).collect();
+        }
+        self.extras.iter_mut().zip(extras).for_each(|((_, column), (_, value))| column.push(*value));
+        Ok(())
+    }
+
+    fn add_events(&mut self, events: EventColumns, number: u64) -> Result<()> {
+        let recording = open_columns(events, &self.options)?;
+        let raw = recording.read(0..1)?;
+        if let (false, Some(sensor)) = (self.lenient, self.options.sensor)
+            && let Some(first) = raw.admit(0, sensor).first_outside
+        {
+            return Err(outside_error(&recording, 0, first, sensor)?);
+        }
+        self.spool.push(&recording, &raw)?;
+        for note in recording.notes.iter().cloned().chain(recording.found()) {
+            let kind = note.strip_prefix("warning: ").and_then(|warning| warning.split(':').next());
+            self.notes.entry(kind.unwrap_or(&note).into()).or_insert((number, note, 0)).2 += 1;
+        }
+        if number == 0 {
+            self.columns = recording.columns;
+        }
+        Ok(())
+    }
+
+    /// Returns the number for a label, and its name if it is the first of its class.
+    fn label(&self, label: AddedLabel<'_>) -> Result<(u32, Option<String>)> {
+        let is_number = |label: &u32| *label != NO_LABEL;
+        let wrong = |expected: String, got: String| Err(Error::usage("label", expected, got));
+        match (label, &self.options.classes) {
+            (AddedLabel::None, _) => Ok((NO_LABEL, None)),
+            (AddedLabel::Number(label), Some(list)) if (label as usize) < list.len() => Ok((label, None)),
+            (AddedLabel::Number(label), Some(list)) => {
+                wrong(format!("a class, 0 to {}", list.len() - 1), label.to_string())
+            }
+            (AddedLabel::Name(name), Some(list)) => Ok((list.number_of(ADDED.as_ref(), name)?, None)),
+            (AddedLabel::Number(label), None) if !self.names.is_empty() => {
+                wrong("the name of a class, as the samples before have".into(), label.to_string())
+            }
+            (AddedLabel::Number(label), None) if label < MAX_NAMELESS_CLASSES => Ok((label, None)),
+            (AddedLabel::Number(label), None) => {
+                wrong(format!("a number below {MAX_NAMELESS_CLASSES}"), label.to_string())
+            }
+            (AddedLabel::Name(name), None) => match self.names.iter().position(|known| known == name) {
+                Some(known) => Ok((known as u32, None)),
+                None if self.names.is_empty() && self.labels.iter().any(is_number) => {
+                    wrong("the number of a class, as the samples before have".into(), name.into())
+                }
+                None => Ok((self.names.len() as u32, Some(name.into()))),
+            },
+        }
+    }
+
+    /// Makes a recording of all samples.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Usage`] if there are none.
+    pub(super) fn into_recording(mut self) -> Result<Recording> {
+        let samples = self.samples() as usize;
+        if samples == 0 {
+            return Err(Error::usage("samples", "at least one", "none"));
+        }
+        // Samples are short in another unit only if others are not.
+        self.notes.retain(|kind, (_, _, of)| kind != TOO_SHORT || *of < samples);
+        let note = |(first, note, of): (u64, String, usize)| {
+            let on = |note: &str| note_on(&and_more(&format!("sample {first}"), of - 1), note);
+            if samples == of { note } else { on(&note) }
+        };
+        let notes = self.notes.into_values().map(note).collect();
+        let classes = match &self.options.classes {
+            Some(list) => Some(list.names()),
+            None if self.names.is_empty() => None,
+            None => {
+                let (sorted, numbers) = number_classes(self.names.iter().map(String::as_str), false);
+                let labels = self.labels.iter_mut().filter(|label| **label != NO_LABEL);
+                labels.for_each(|label| *label = numbers[*label as usize]);
+                Some(sorted.into())
+            }
+        };
+        Ok(self.spool.into_recording((self.labels, classes), self.extras, self.columns, notes))
+    }
+}
+
+/// Puts the number of the sample into an error about its events.
+fn of_sample(mut error: Error, number: u64) -> Error {
+    let of = |place: &mut String| *place = format!("sample {number}: {place}");
+    match &mut error {
+        Error::BadSample { sample, .. }
+        | Error::NoPixel { sample, .. }
+        | Error::OutsideSensor { sample, .. }
+        | Error::SampleTooLarge { sample, .. } => *sample = number,
+        Error::Columns { place, .. } | Error::ImplausibleTimes { place, .. } | Error::ClockTrouble { place, .. } => {
+            of(place);
+        }
+        Error::NotPixels { field, .. } => of(field),
+        _ => {}
+    }
+    error
+}

@@ -1,0 +1,147 @@
+//! Conversions in Python: a thread of Rust does the work, and the thread that waits for it looks for Ctrl-C.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, bounded};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyUserWarning};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use tonic_base::{interrupt, print_line, print_with, printable};
+use tonic_prep::{Converted, Inputs, Recipe, Result};
+use tonic_shard::OutputDir;
+
+use crate::error::{exception, prep_exception};
+use crate::options::{EventArgs, RecipeArgs, SourceArgs, WriteArgs};
+use crate::threads::{TICK, lost, receive};
+
+/// The conversion that runs. A process runs one at a time, because a request to stop is for the whole process.
+static RUNNING: Mutex<()> = Mutex::new(());
+/// Number of the conversion that runs, 0 if there is none.
+static CURRENT: AtomicU64 = AtomicU64::new(0);
+static LAST: AtomicU64 = AtomicU64::new(0);
+/// How long an interrupted conversion has to end, before Python goes on without it.
+const GRACE: Duration = Duration::from_millis(1000);
+
+/// Converts recordings. `options` has a value for each field of the four kinds of options.
+#[pyfunction]
+pub(crate) fn convert(
+    py: Python<'_>,
+    inputs: Vec<PathBuf>,
+    output: PathBuf,
+    options: &Bound<'_, PyDict>,
+) -> PyResult<()> {
+    let source = options.extract::<SourceArgs>()?.options(options.extract::<EventArgs>()?.options()?)?;
+    let write = options.extract::<WriteArgs>()?;
+    let quiet = write.quiet();
+    let conversion = write.conversion(inputs, output, source, options.extract::<RecipeArgs>()?)?;
+    let converted = run(py, move || tonic_prep::convert(&conversion, |inputs| say_opening(inputs, quiet)))?;
+    report(py, &converted, quiet)
+}
+
+/// The transforms and framings that a recipe can name, with their parameters, as JSON.
+#[pyfunction]
+pub(crate) fn catalogue() -> String {
+    tonic_prep::catalogue().json().to_string()
+}
+
+/// Checks a recipe in TOML, and returns it as a set has it.
+#[pyfunction]
+pub(crate) fn check_recipe(text: &str) -> PyResult<String> {
+    Ok(Recipe::parse(None, text).map_err(prep_exception)?.to_toml())
+}
+
+/// Prints how the recordings were opened.
+pub(crate) fn say_opening(inputs: &Inputs, quiet: bool) {
+    if !quiet {
+        inputs.lines().iter().for_each(|line| print_line(&format!("convert: {}", printable(line))));
+    }
+}
+
+/// Warns of likely mistakes, and prints other notes.
+pub(crate) fn report(py: Python<'_>, converted: &Converted, quiet: bool) -> PyResult<()> {
+    for note in converted.opening_notes.iter().chain(&converted.outcome) {
+        match note.strip_prefix("warning: ") {
+            Some(warning) => {
+                let text = std::ffi::CString::new(warning).unwrap_or_default();
+                PyErr::warn(py, &py.get_type::<PyUserWarning>(), &text, 2)?;
+            }
+            None if !quiet => print_line(&format!("convert: note: {}", printable(note))),
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a directory that already holds a set, before there is anything to write.
+pub(crate) fn check_output(args: &WriteArgs, output: &std::path::Path) -> PyResult<()> {
+    let is_new = !output.exists();
+    let opened = OutputDir::open(output, args.existing()?).map(drop).map_err(exception);
+    if is_new {
+        let _ = std::fs::remove_dir(output); // empty
+    }
+    opened
+}
+
+/// Does the work of a conversion in a thread. After Ctrl-C, asks it to stop, and returns KeyboardInterrupt when it has,
+/// or after [`GRACE`].
+pub(crate) fn run(py: Python<'_>, work: impl FnOnce() -> Result<Converted> + Send + 'static) -> PyResult<Converted> {
+    print_with(if sees_stderr(py) { None } else { Some(print_in_python) });
+    let number = LAST.fetch_add(1, Ordering::SeqCst) + 1;
+    let (out, done) = bounded(1);
+    let task = move || {
+        let _turn = RUNNING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        CURRENT.store(number, Ordering::SeqCst);
+        let converted = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        CURRENT.store(0, Ordering::SeqCst);
+        interrupt::reset();
+        // A panic has printed its message.
+        let _ = converted.map(|converted| out.send(converted)); // after Ctrl-C, perhaps nobody waits
+    };
+    std::thread::Builder::new().name("tonic_shards convert".into()).spawn(task)?;
+    match receive(py, &done) {
+        Ok(Some(converted)) => converted.map_err(prep_exception),
+        Ok(None) => Err(lost()),
+        Err(raised) => {
+            if CURRENT.load(Ordering::SeqCst) == number {
+                interrupt::request();
+            }
+            await_end(py, &done);
+            let is_ctrl_c = raised.is_instance_of::<PyKeyboardInterrupt>(py);
+            let text = "the conversion was stopped: complete shards are kept; continue with resume=True";
+            Err(if is_ctrl_c { PyKeyboardInterrupt::new_err(text) } else { raised })
+        }
+    }
+}
+
+/// Waits until an interrupted conversion has ended, for [`GRACE`] at most, or until Ctrl-C is pressed again.
+fn await_end(py: Python<'_>, done: &Receiver<Result<Converted>>) {
+    for _ in 0..GRACE.as_millis() / TICK.as_millis() {
+        let ended = !matches!(py.detach(|| done.recv_timeout(TICK)), Err(crossbeam_channel::RecvTimeoutError::Timeout));
+        if ended || py.check_signals().is_err() {
+            return;
+        }
+    }
+}
+
+/// Whether Python's stderr is that of the process, which isn't so in a notebook.
+fn sees_stderr(py: Python<'_>) -> bool {
+    let number = py.import("sys").and_then(|sys| sys.getattr("stderr")?.call_method0("fileno")?.extract::<i32>());
+    number.is_ok_and(|number| number == 2)
+}
+
+/// Prints a line on Python's stderr.
+fn print_in_python(line: &str) {
+    let print = |py: Python<'_>| {
+        let stderr = py.import("sys")?.getattr("stderr")?;
+        if !stderr.is_none() {
+            stderr.call_method1("write", (format!("{line}\n"),))?;
+            stderr.call_method0("flush")?;
+        }
+        PyResult::Ok(())
+    };
+    // A notebook that takes no more lines is no reason to stop.
+    let _ = Python::try_attach(print);
+}

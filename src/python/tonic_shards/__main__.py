@@ -1,0 +1,18 @@
+"""The program tonic-prep: python -m tonic_shards info DIR."""
+
+import os
+import sys
+
+from . import _native
+
+
+def main():
+    """Does what the words of the command line say, and ends Python with the program's exit code."""
+    name = os.path.basename(sys.argv[0])
+    words = ["python -m tonic_shards" if name == "__main__.py" else name, *sys.argv[1:]]
+    sys.stdout.flush()
+    sys.exit(_native.main(words))
+
+
+if __name__ == "__main__":
+    main()
