@@ -52,17 +52,31 @@ def test_a_recipe_is_a_text_or_a_dict(recordings, tmp_path, recipe):
 
 def test_options_are_those_of_the_program(recordings, tmp_path):
     drive = recordings / "class0" / "0.npy"
-    options = {"sensor": SENSOR, "sample_duration": "10ms", "sample_overlap": 1000, "label": "street", "time_window": 500}
-    ours = ts.convert(drive, tmp_path / "a", events=(0, 500), map={"t": "t", "x": "x", "y": "y", "p": "p"}, **options, quiet=True)
-    typed = "--sensor 16,12,2 --sample-duration 10ms --sample-overlap 1000us --label street --time-window 500 --events 0..500"
+    options = {
+        "sensor": SENSOR,
+        "sample_duration": "10ms",
+        "sample_overlap": 1000,
+        "label": "street",
+        "time_window": 500,
+    }
+    ours = ts.convert(
+        drive, tmp_path / "a", events=(0, 500), map={"t": "t", "x": "x", "y": "y", "p": "p"}, **options, quiet=True
+    )
+    cut = "--sample-duration 10ms --sample-overlap 1000us --events 0..500"
+    typed = f"--sensor 16,12,2 {cut} --label street --time-window 500"
     command = [program(), "convert", drive, "-o", tmp_path / "b", *typed.split(), "--quiet"]
     subprocess.run(command, check=True)
     assert ours.id == ts.ShardSet(tmp_path / "b").id and ours.classes == ["street"] and len(ours) > 1
     names = ["class2", "class1", "class0"]
     (tmp_path / "names.txt").write_text("\n".join(names))
     options = {"sensor": SENSOR, "quiet": True}
-    given = [ts.convert(recordings, tmp_path / str(i), classes=classes, **options) for i, classes in enumerate((names, tmp_path / "names.txt"))]
-    assert given[0].id == given[1].id and given[0].classes == names and given[0].labels.tolist() == [2, 2, 2, 1, 1, 0, 0]
+    given = [
+        ts.convert(recordings, tmp_path / str(i), classes=classes, **options)
+        for i, classes in enumerate((names, tmp_path / "names.txt"))
+    ]
+    assert (
+        given[0].id == given[1].id and given[0].classes == names and given[0].labels.tolist() == [2, 2, 2, 1, 1, 0, 0]
+    )
     assert ts.convert(recordings, tmp_path / "of", classes_of=given[0].path, **options).id == given[0].id
     assert len(ts.convert(recordings, tmp_path / "limit", limit=2, **options)) == 2
 
@@ -76,7 +90,11 @@ def test_options_are_those_of_the_program(recordings, tmp_path):
         ({"layout": "no"}, ValueError, "layout: expected one of hsd, .* got no"),
         ({"time_unit": "h"}, ValueError, "time_unit: expected s, ms, us or ns, got h"),
         ({"recipe": "frames = 3"}, ValueError, r"recipe: frames: expected \[frames\], one table, got 3"),
-        ({"recipe": {"frames": {"n_time_bins": np.float32("nan")}}}, ValueError, "n_time_bins: expected a finite number"),
+        (
+            {"recipe": {"frames": {"n_time_bins": np.float32("nan")}}},
+            ValueError,
+            "n_time_bins: expected a finite number",
+        ),
         ({"recipe": 3}, TypeError, "recipe: expected a path, TOML, a dict or a Compose of Tonic, got int"),
         ({"recipe": "no.toml"}, FileNotFoundError, "no.toml"),
         ({"recipe": TOML, "channels": 3}, ValueError, "recipe: expected none next to channels, got both"),
@@ -84,7 +102,11 @@ def test_options_are_those_of_the_program(recordings, tmp_path):
         ({"max_loss": 2}, ValueError, "max_loss: expected a share from 0 to 1, got 2"),
         ({"shard_size": "x"}, ValueError, "shard_size: expected bytes, or a size such as 64M, 512k or 1G, got x"),
         ({"chunk_samples": 0}, ValueError, "chunk_samples: expected 1 to"),
-        ({"sample_overlap": "3ms"}, ValueError, "sample_overlap: expected `sample_duration` or `sample_events` with it"),
+        (
+            {"sample_overlap": "3ms"},
+            ValueError,
+            "sample_overlap: expected `sample_duration` or `sample_events` with it",
+        ),
         ({"classes": ["a", "a"]}, ValueError, 'classes: expected each class once, got "a" twice'),
         ({"classes": ["a"]}, ValueError, "expected classes of classes"),
         ({"origin": 2}, ValueError, "origin: expected 0 or 1, got 2"),
@@ -104,7 +126,9 @@ def test_what_is_there_is_kept(recordings, tmp_path):
     with pytest.raises(FileNotFoundError, match="none.h5"):
         ts.convert(tmp_path / "none.h5", tmp_path / "other", quiet=True)
     other = ts.convert(recordings, tmp_path / "set", sensor=SENSOR, time_window=700, overwrite=True, quiet=True)
-    assert other.id != first.id == ts.convert(recordings, tmp_path / "set", sensor=SENSOR, overwrite=True, quiet=True).id
+    assert (
+        other.id != first.id == ts.convert(recordings, tmp_path / "set", sensor=SENSOR, overwrite=True, quiet=True).id
+    )
     assert ts.convert(recordings, tmp_path / "set", sensor=SENSOR, resume="auto", quiet=True).id == first.id
 
 
@@ -176,8 +200,15 @@ def test_ctrl_c_ends_a_conversion_and_resume_continues_it(tmp_path):
     paths = [str(tmp_path / "recordings"), str(tmp_path / "set")]
     done = subprocess.run([sys.executable, "-c", INTERRUPTED, *paths], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    whole = ts.convert(paths[0], tmp_path / "whole", recipe={"transform": [{"name": "Denoise", "filter_time": 1000}], "frames": {"time_window": 1000}},
-                       sensor=(128, 128, 2), chunk_samples=1, shard_size=1, quiet=True)
+    whole = ts.convert(
+        paths[0],
+        tmp_path / "whole",
+        recipe={"transform": [{"name": "Denoise", "filter_time": 1000}], "frames": {"time_window": 1000}},
+        sensor=(128, 128, 2),
+        chunk_samples=1,
+        shard_size=1,
+        quiet=True,
+    )
     assert done.stdout.split()[0] == whole.id
 
 

@@ -199,8 +199,3 @@ def test_a_set_at_a_url_is_read_as_one_in_a_directory(server):
     shard.write_bytes(shard.read_bytes()[:-100] + bytes(100))
     with pytest.raises(ts.CorruptError):
         ts.ShardSet(f"{url}/set").verify()
-
-
-def test_a_url_of_a_server_that_isnt_there_is_an_error():
-    with pytest.raises(OSError, match="127.0.0.1"):
-        ts.ShardSet("http://127.0.0.1:9/set")

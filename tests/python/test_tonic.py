@@ -66,7 +66,12 @@ COMPOSES = {
     "merged": [T.MergePolarities(), frame((34, 28, 1), time_window=1000)],
     "refractory": [T.RefractoryPeriod(delta=700), frame(time_window=1000)],
     "aligned": [T.TimeAlignment(), T.TimeSkew(coefficient=1.5, offset=30), frame(time_window=1000)],
-    "chain": [T.Denoise(filter_time=3000), T.CropTime(max=25_000), T.Downsample(spatial_factor=0.5), frame((17, 14, 2), time_window=2000)],
+    "chain": [
+        T.Denoise(filter_time=3000),
+        T.CropTime(max=25_000),
+        T.Downsample(spatial_factor=0.5),
+        frame((17, 14, 2), time_window=2000),
+    ],
 }
 SURFACES = {
     "bina-rep": [frame(n_time_bins=16), T.ToBinaRep(n_frames=2, n_bits=8)],
@@ -107,11 +112,20 @@ def test_surfaces_are_those_of_tonic(tmp_path, name):
         ([T.CropTime(max=3)], "transform 1, CropTime: expected one that makes frames, such as ToFrame"),
         ([T.DropEvent(p=0.1), frame(n_time_bins=3)], "deterministic transforms .* got DropEvent"),
         ([T.TimeJitter(std=3)], "deterministic transforms .* got TimeJitter"),
-        ([T.RefractoryPeriod(delta=(1, 2)), frame(n_time_bins=3)], r"RefractoryPeriod.delta: expected one number .* got \[1, 2\]"),
+        (
+            [T.RefractoryPeriod(delta=(1, 2)), frame(n_time_bins=3)],
+            r"RefractoryPeriod.delta: expected one number .* got \[1, 2\]",
+        ),
         ([T.CropTime(max=1.5), frame(n_time_bins=3)], "CropTime.max: expected a whole number, got 1.5"),
         ([T.ToSparseTensor(sensor_size=SIZE, time_window=3)], "expected ToFrame under .* got ToSparseTensor"),
-        ([frame(n_time_bins=9), T.ToBinaRep(1, 8)], r"transform 2, ToBinaRep: expected ToFrame\(n_time_bins=8\) before it"),
-        ([frame(n_time_bins=9), np.float32], "transform 2, float32: expected nothing after ToFrame, because frames are stored"),
+        (
+            [frame(n_time_bins=9), T.ToBinaRep(1, 8)],
+            r"transform 2, ToBinaRep: expected ToFrame\(n_time_bins=8\) before it",
+        ),
+        (
+            [frame(n_time_bins=9), np.float32],
+            "transform 2, float32: expected nothing after ToFrame, because frames are stored",
+        ),
         ([abs, frame(n_time_bins=9)], "transform 1, abs: expected a transform of Tonic"),
         ([frame(None, n_time_bins=9, event_count=3)], "frames"),
     ],
@@ -133,7 +147,9 @@ def test_a_recipe_of_tonic_is_taken_everywhere(tmp_path):
 
 def test_a_cache_that_is_there_is_read_and_compared(tmp_path):
     dataset = Events(T.Compose([frame(time_window=1000)]))
-    first = ts.tonic.DiskCached(dataset, tmp_path / "set", transform=lambda frames: frames.sum(), target_transform=str, quiet=True)
+    first = ts.tonic.DiskCached(
+        dataset, tmp_path / "set", transform=lambda frames: frames.sum(), target_transform=str, quiet=True
+    )
     assert first.set.classes == Events.classes and first[4] == (dataset[4][0].sum(), "1")
     dataset.__class__.__getitem__, read = None, dataset.__class__.__getitem__
     try:
@@ -143,7 +159,10 @@ def test_a_cache_that_is_there_is_read_and_compared(tmp_path):
         dataset.__class__.__getitem__ = read
     assert again[4] == (1, first[4][0]) and len(alone) == 8
     assert {frames.shape for frames, _ in alone} == {(alone.set.steps, 2, 28, 34)} and alone[0][0].dtype == np.float32
-    others = {"number of samples": Events(dataset.transform, samples=9), "recipe": Events(T.Compose([frame(time_window=900)]))}
+    others = {
+        "number of samples": Events(dataset.transform, samples=9),
+        "recipe": Events(T.Compose([frame(time_window=900)])),
+    }
     for text, other in others.items():
         with pytest.raises(ts.IncompatibleError, match=f"filled with another {text}: expected"):
             ts.tonic.DiskCached(other, tmp_path / "set")
@@ -173,7 +192,9 @@ def test_batches_are_those_of_tonics_cache_and_collation(tmp_path):
     pad = tonic.collation.PadTensors()
     theirs = tonic.DiskCachedDataset(dataset, cache_path=str(tmp_path / "tonic"))
     ours = ts.tonic.DiskCached(dataset, tmp_path / "ours", quiet=True)
-    for a, b in zip(data.DataLoader(theirs, 3, collate_fn=pad), data.DataLoader(ours, 3, collate_fn=pad, num_workers=2)):
+    for a, b in zip(
+        data.DataLoader(theirs, 3, collate_fn=pad), data.DataLoader(ours, 3, collate_fn=pad, num_workers=2)
+    ):
         assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1])
     padded = ts.tonic.DiskCached(dataset, tmp_path / "ours", pad=True)
     frames, targets = next(iter(data.DataLoader(padded, 8)))

@@ -7,8 +7,8 @@ import os
 from typing import Any, Mapping, Optional, Union
 
 Recipe = Union[str, "os.PathLike[str]", Mapping[str, Any], Any]
-"""A recipe: the path of a TOML file, TOML as text, a dict of the same structure, or a Compose or a list of transforms of
-Tonic."""
+"""A recipe: the path of a TOML file, TOML as text, a dict of the same structure, or a Compose or a list of transforms
+of Tonic."""
 
 
 def read(recipe: Recipe) -> tuple[Optional[str], str]:
@@ -21,7 +21,11 @@ def read(recipe: Recipe) -> tuple[Optional[str], str]:
             return path, file.read()
     if isinstance(recipe, Mapping):
         return None, to_toml(recipe)
-    if hasattr(recipe, "transforms") or isinstance(recipe, (list, tuple)) or type(recipe).__module__.startswith("tonic."):
+    if (
+        hasattr(recipe, "transforms")
+        or isinstance(recipe, (list, tuple))
+        or type(recipe).__module__.startswith("tonic.")
+    ):
         from . import tonic
 
         return None, tonic.recipe(recipe)

@@ -41,14 +41,16 @@ def recipe(compose: Any) -> str:
     steps, last = transforms[: framed[0]] if framed else transforms, len(transforms)
     tables = [_table(number, transform, known) for number, transform in enumerate(steps, 1)]
     if not framed:
-        _native.check_recipe(to_toml({"transform": tables, "frames": {"time_window": 1}}))  # says what is wrong with a step
+        _native.check_recipe(
+            to_toml({"transform": tables, "frames": {"time_window": 1}})
+        )  # says what is wrong with a step
         raise ValueError(f"transform {last}, {_name(transforms[-1])}: expected one that makes frames, such as ToFrame")
     frames, after = _framing(framed[0] + 1, transforms[framed[0]], transforms[framed[0] + 1 :], known)
     if after:
         number, name = last - len(after) + 1, _name(after[0])
         raise ValueError(
-            f"transform {number}, {name}: expected nothing after {frames['name']}, because frames are stored; give it as "
-            "transform of ShardDataset or DiskCached, which apply it to each sample that they read"
+            f"transform {number}, {name}: expected nothing after {frames['name']}, because frames are stored; give it "
+            "as transform of ShardDataset or DiskCached, which apply it to each sample that they read"
         )
     return _native.check_recipe(to_toml({"transform": tables, "frames": frames}))
 
@@ -64,14 +66,16 @@ def _framing(number: int, framing: Any, after: list[Any], known: dict[str, Any])
     if table["name"] != "ToFrame" or before != {"n_time_bins": slices}:
         got = to_toml({"frames": before}).split("\n", 1)[1].strip().replace("\n", ", ")
         raise ValueError(
-            f"transform {number + 1}, ToBinaRep: expected ToFrame(n_time_bins={slices}) before it, n_frames * n_bits, got "
-            f"{table['name']} with {got}"
+            f"transform {number + 1}, ToBinaRep: expected ToFrame(n_time_bins={slices}) before it, n_frames * n_bits, "
+            f"got {table['name']} with {got}"
         )
     return binary, after[1:]
 
 
 def _name(transform: Any) -> str:
-    return type(transform).__name__ if _is_tonic(transform) else getattr(transform, "__name__", type(transform).__name__)
+    return (
+        type(transform).__name__ if _is_tonic(transform) else getattr(transform, "__name__", type(transform).__name__)
+    )
 
 
 def _is_tonic(transform: Any) -> bool:
@@ -83,8 +87,8 @@ def _table(number: int, transform: Any, known: dict[str, Any]) -> dict[str, Any]
     name = _name(transform)
     if not _is_tonic(transform):
         raise ValueError(
-            f"transform {number}, {name}: expected a transform of Tonic, got {transform!r}; a function of frames belongs to "
-            "transform of ShardDataset or DiskCached"
+            f"transform {number}, {name}: expected a transform of Tonic, got {transform!r}; a function of frames "
+            "belongs to transform of ShardDataset or DiskCached"
         )
     if name not in known:
         return {"name": name}  # the recipe's error says why there is none
@@ -94,7 +98,9 @@ def _table(number: int, transform: Any, known: dict[str, Any]) -> dict[str, Any]
         if value is None or (value == field.default and not parameters.get(field.name, {}).get("required")):
             continue
         if field.name not in parameters:
-            raise ValueError(f"transform {number}, {name}: {field.name}: expected its default, {field.default}, got {value}")
+            raise ValueError(
+                f"transform {number}, {name}: {field.name}: expected its default, {field.default}, got {value}"
+            )
         whole = any(word in parameters[field.name]["kind"] for word in _WHOLE)
         table[field.name] = _whole(value) if whole else value
     return table
@@ -126,8 +132,8 @@ class DiskCached(ShardDataset):
         recipe: which frames. None: those of dataset.transform. If it is given, the dataset must give events.
         sensor_size, classes: None: those of the dataset. Targets are indices into classes.
         reset_cache: fills the set anew.
-        pad: pads samples with zeros to the longest that the recipe allows, so that they can be stacked. If False, samples
-            have their own lengths, as Tonic's PadTensors expects, which pads those of a batch to the longest of them.
+        pad: pads samples with zeros to the longest that the recipe allows, so that they can be stacked. If False,
+            samples have their own lengths, as Tonic's PadTensors expects, which pads those of a batch to the longest.
         dtype: of the frames. None: int16, as Tonic's, if that holds all counts, or else int32; float32 for surfaces.
         cache_bytes: how much memory decoded chunks may take.
         quiet: shows no progress.
@@ -188,7 +194,9 @@ def _recipe_of(dataset: Any, asked: Optional[Recipe]) -> tuple[str, Any]:
     if asked is not None:
         return _native.check_recipe(read(asked)[1]), dataset
     if getattr(dataset, "transforms", None) is not None:
-        raise ValueError("dataset.transforms: expected none, because it makes frames and targets at once; use transform")
+        raise ValueError(
+            "dataset.transforms: expected none, because it makes frames and targets at once; use transform"
+        )
     if getattr(dataset, "transform", None) is None:
         raise ValueError("recipe: expected one, because the dataset has no transform, got None")
     text, events = recipe(dataset.transform), copy.copy(dataset)
@@ -210,7 +218,9 @@ def _fill(dataset: Any, writer: Writer) -> None:
             try:
                 writer.add(events, target)
             except TypeError as error:
-                raise ValueError(f"sample {number}: target: expected a class, a number or a name, got {target!r}") from error
+                raise ValueError(
+                    f"sample {number}: target: expected a class, a number or a name, got {target!r}"
+                ) from error
 
 
 def _compare(found: ShardSet, text: str, samples: int) -> None:
@@ -219,6 +229,6 @@ def _compare(found: ShardSet, text: str, samples: int) -> None:
         if expected != got:
             expected, got = (str(value).strip().replace("\n", "; ") for value in (expected, got))
             raise _native.IncompatibleError(
-                f"{found.path}: the set was filled with another {what}: expected {expected}, got {got}; reset_cache=True "
-                "fills it anew"
+                f"{found.path}: the set was filled with another {what}: expected {expected}, got {got}; "
+                "reset_cache=True fills it anew"
             )

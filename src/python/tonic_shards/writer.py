@@ -69,7 +69,9 @@ class Writer:
         max_loss: Optional[float] = None,
         quiet: bool = False,
     ) -> None:
-        given = {name: value for name, value in locals().items() if name not in ("self", "path", "sensor_size", "columns")}
+        given = {
+            name: value for name, value in locals().items() if name not in ("self", "path", "sensor_size", "columns")
+        }
         given |= {"sensor": sensor_size, "limit": None, "resume": False}
         if isinstance(classes, (str, os.PathLike)):
             raise ValueError(f"classes: expected a list of names, got {classes!r}")
