@@ -98,7 +98,9 @@ pub(crate) fn run(py: Python<'_>, work: impl FnOnce() -> Result<Converted> + Sen
         CURRENT.store(0, Ordering::SeqCst);
         interrupt::reset();
         // A panic has printed its message.
-        let _ = converted.map(|converted| out.send(converted)); // after Ctrl-C, perhaps nobody waits
+        if let Ok(converted) = converted {
+            let _ = out.send(converted); // after Ctrl-C, perhaps nobody waits
+        }
     };
     std::thread::Builder::new().name("tonic_shards convert".into()).spawn(task)?;
     match receive(py, &done) {

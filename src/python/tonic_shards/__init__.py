@@ -12,6 +12,7 @@ from . import tonic
 from ._native import CorruptError, IncompatibleError, Loader, Sample, ShardSet, __version__, epoch_order
 from .convert import convert
 from .dataset import BatchSampler, ShardDataset
+from .run import Run, load_run
 from .sparse import SparseBatch, SparseSample
 from .writer import Writer
 
@@ -20,6 +21,7 @@ __all__ = [
     "CorruptError",
     "IncompatibleError",
     "Loader",
+    "Run",
     "Sample",
     "ShardDataset",
     "ShardSet",
@@ -29,5 +31,6 @@ __all__ = [
     "__version__",
     "convert",
     "epoch_order",
+    "load_run",
     "tonic",
 ]

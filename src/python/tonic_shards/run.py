@@ -1,0 +1,124 @@
+"""The networks that tonic-train has trained."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple, Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._native import CorruptError
+
+_KEY = "tonic_toolkit"
+_MOST_HEADER = 1 << 24
+
+
+class Neuron(NamedTuple):
+    """Constants of the integrate-and-fire neurons, with Sinabs' names and meaning."""
+
+    theta: float
+    """Threshold, Sinabs' spike_threshold."""
+    min_v_mem: Union[float, None]
+    """Lowest membrane potential; None: there is none."""
+    grad_width: float
+    grad_scale: float
+
+
+class Run(NamedTuple):
+    """A trained network: linear layers with integrate-and-fire neurons between them, and a linear readout."""
+
+    path: Path
+    """Its model file."""
+    layers: list[tuple[NDArray[np.float32], NDArray[np.float32]]]
+    """For each linear layer its weight, (out, in), and its bias, (out,)."""
+    neuron: Neuron
+    classes: list[str]
+    """Names of the classes, in the order of the outputs."""
+    steps: int
+    """Number of frames per sample, T, that training padded to: Loader's `steps`."""
+    metrics: list[dict[str, Any]]
+    """A dict for each epoch, of losses and accuracies."""
+
+    def to_sinabs(self) -> Any:
+        """The network as a module of Sinabs: frames (B, T, C) to outputs (B, T, classes).
+
+        The logits of tonic-train are the sum of the outputs over time. Call sinabs.reset_states(module) before each
+        batch.
+        """
+        import sinabs.layers
+        import torch
+        from sinabs.activation import SingleExponential
+        from torch import nn
+
+        modules: list[Any] = []
+        for weight, bias in self.layers:
+            linear = nn.Linear(weight.shape[1], weight.shape[0])
+            with torch.no_grad():
+                linear.weight.copy_(torch.from_numpy(weight))
+                linear.bias.copy_(torch.from_numpy(bias))
+            surrogate = SingleExponential(grad_width=self.neuron.grad_width, grad_scale=self.neuron.grad_scale)
+            neurons = sinabs.layers.IAF(
+                spike_threshold=torch.tensor(self.neuron.theta),
+                min_v_mem=self.neuron.min_v_mem,
+                surrogate_grad_fn=surrogate,
+            )
+            modules += [linear, neurons]
+        return nn.Sequential(*modules[:-1])
+
+
+def load_run(path: Union[str, "os.PathLike[str]"], *, best: bool = False) -> Run:
+    """Loads the network of a run folder of tonic-train.
+
+    Parameters:
+        path: the run folder (-o of tonic-train fit), or a model file.
+        best: the network of the best epoch, instead of the last one.
+
+    Raises:
+        OSError: if a file cannot be read.
+        CorruptError: if the model file is damaged.
+    """
+    folder = Path(path)
+    file = folder / ("best.safetensors" if best else "model.safetensors") if folder.is_dir() else folder
+    try:
+        tensors, description = _tensors(file.read_bytes())
+        neuron = description["neuron"]
+        surrogate = neuron["surrogate"]
+        layers: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
+        while len(tensors) > 2 * len(layers):
+            weight, bias = (tensors[f"{2 * len(layers)}.{kind}"] for kind in ("weight", "bias"))
+            inputs = layers[-1][0].shape[0] if layers else weight.shape[-1]
+            if weight.ndim != 2 or weight.shape[1] != inputs or bias.shape != weight.shape[:1]:
+                raise ValueError(f"layer {len(layers)}: shapes {weight.shape} and {bias.shape} do not fit")
+            layers.append((weight, bias))
+        if not layers or len(description["classes"]) != len(layers[-1][1]):
+            raise ValueError(f"expected an output for each of the {len(description['classes'])} classes")
+        constants = (neuron["theta"], neuron["min_v_mem"], surrogate["grad_width"], surrogate["grad_scale"])
+        names, steps = list(description["classes"]), int(description["steps"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptError(f"{file}: corrupt: expected a model of tonic-train, got {error!r}") from error
+    log = folder / "metrics.jsonl"
+    lines = log.read_text(encoding="utf-8").splitlines() if folder.is_dir() and log.exists() else []
+    return Run(file, layers, Neuron(*constants), names, steps, [json.loads(line) for line in lines])
+
+
+def _tensors(data: bytes) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:
+    """The tensors of a safetensors file, and the description of the network in its header."""
+    size = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or size > min(len(data) - 8, _MOST_HEADER):
+        raise ValueError(f"a header of {size} bytes in {len(data)} bytes")
+    header, body = json.loads(data[8 : 8 + size]), memoryview(data)[8 + size :]
+    description = json.loads(header.pop("__metadata__")[_KEY])
+    tensors = {}
+    for name, entry in header.items():
+        start, end = entry["data_offsets"]
+        shape = tuple(int(n) for n in entry["shape"])
+        if entry["dtype"] != "F32" or not 0 <= start <= end <= len(body):
+            raise ValueError(f"{name}: {entry}")
+        # Copied, so that the arrays can be written to, and are aligned.
+        tensors[name] = np.frombuffer(body[start:end], "<f4").astype(np.float32).reshape(shape)
+        if not np.isfinite(tensors[name]).all():
+            raise ValueError(f"{name}: numbers that are not finite")
+    return tensors, description

@@ -1,0 +1,73 @@
+"""Networks of tonic-train, in Sinabs: they do what `tonic-train eval` found."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import tonic_shards as ts
+from conftest import ROOT
+
+FROZEN = ROOT / "tests" / "data" / "frozen"
+SET = FROZEN / "conversion" / "finished"
+RUNS = ["between_epochs", "within_epoch"]
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_has_arrays(name):
+    run = ts.load_run(FROZEN / name / "finished")
+    assert run.classes == ["north", "east", "south", "west"] and run.steps == 250
+    assert run.neuron == (1.0, None if name == "between_epochs" else -1.0, 0.5, 1.0)
+    assert [weight.shape[0] for weight, _ in run.layers][-1] == 4 and run.layers[0][0].shape[1] == 100
+    assert all(bias.shape == weight.shape[:1] and weight.dtype == np.float32 for weight, bias in run.layers)
+    assert [line["epoch"] for line in run.metrics] == list(
+        range(run.metrics[0]["epoch"], len(run.metrics) + run.metrics[0]["epoch"])
+    )
+    alone = ts.load_run(run.path)
+    assert alone.metrics == [] and all(np.array_equal(a[0], b[0]) for a, b in zip(alone.layers, run.layers))
+
+
+@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("best", [False, True])
+def test_logits_in_sinabs_are_those_that_eval_judged(name, best):
+    sinabs = pytest.importorskip("sinabs")
+    import torch
+
+    expected = json.loads((FROZEN / name / ("eval_best.json" if best else "eval.json")).read_text())
+    run = ts.load_run(FROZEN / name / "stopped", best=best)
+    model = run.to_sinabs()
+    # A run with --pad batch pads to the longest sample of a batch, and eval's has the whole set.
+    steps = run.steps if name == "between_epochs" else ts.ShardSet(SET).max_frames
+    ((frames, labels),) = ts.Loader(SET, 128, steps=steps, layout="btc", output="torch", shuffle=False)
+    sinabs.reset_states(model)
+    with torch.no_grad():
+        logits = model(frames).sum(1)
+    loss = torch.nn.functional.cross_entropy(logits, labels).item()
+    assert loss == pytest.approx(expected["loss"], rel=1e-5)
+    confusion = np.zeros((4, 4), int)
+    np.add.at(confusion, (labels.numpy(), logits.argmax(1).numpy()), 1)
+    assert confusion.tolist() == expected["confusion"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:5],
+        lambda data: data[:-4],
+        lambda data: b"\xff" * 8 + data[8:],
+        lambda data: data.replace(b'"F32"', b'"F16"'),
+        lambda data: data.replace(b"tonic_toolkit", b"tonic_tootkil"),
+        lambda data: data.replace(b"2.bias", b"9.bias"),
+        lambda data: data[:-4] + b"\xff\xff\xff\x7f",
+        lambda data: data.replace(b"[10,100]", b"[100,10]"),
+    ],
+)
+def test_a_damaged_model_is_refused(tmp_path, damage):
+    shutil.copytree(FROZEN / "within_epoch" / "finished", tmp_path / "run")
+    model = tmp_path / "run" / "model.safetensors"
+    model.write_bytes(damage(model.read_bytes()))
+    with pytest.raises(ts.CorruptError, match="model.safetensors: corrupt: expected a model of tonic-train, got"):
+        ts.load_run(tmp_path / "run")
+    with pytest.raises(FileNotFoundError, match="none"):
+        ts.load_run(tmp_path / "none")
