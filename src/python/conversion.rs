@@ -37,7 +37,8 @@ pub(crate) fn convert(
     let write = options.extract::<WriteArgs>()?;
     let quiet = write.quiet();
     let conversion = write.conversion(inputs, output, source, options.extract::<RecipeArgs>()?)?;
-    let converted = run(py, move || tonic_prep::convert(&conversion, |inputs| say_opening(inputs, quiet)))?;
+    let work = move || tonic_prep::convert(&conversion, |inputs| say_opening(inputs, quiet));
+    let converted = run(py, "complete shards are kept; continue with resume=True", work)?;
     report(py, &converted, quiet)
 }
 
@@ -86,8 +87,12 @@ pub(crate) fn check_output(args: &WriteArgs, output: &std::path::Path) -> PyResu
 }
 
 /// Does the work of a conversion in a thread. After Ctrl-C, asks it to stop, and returns KeyboardInterrupt when it has,
-/// or after [`GRACE`].
-pub(crate) fn run(py: Python<'_>, work: impl FnOnce() -> Result<Converted> + Send + 'static) -> PyResult<Converted> {
+/// or after [`GRACE`]. `saved` is the text of that error: what is left, and what to type next.
+pub(crate) fn run(
+    py: Python<'_>,
+    saved: &str,
+    work: impl FnOnce() -> Result<Converted> + Send + 'static,
+) -> PyResult<Converted> {
     print_with(if sees_stderr(py) { None } else { Some(print_in_python) });
     let number = LAST.fetch_add(1, Ordering::SeqCst) + 1;
     let (out, done) = bounded(1);
@@ -112,8 +117,7 @@ pub(crate) fn run(py: Python<'_>, work: impl FnOnce() -> Result<Converted> + Sen
             }
             await_end(py, &done);
             let is_ctrl_c = raised.is_instance_of::<PyKeyboardInterrupt>(py);
-            let text = "the conversion was stopped: complete shards are kept; continue with resume=True";
-            Err(if is_ctrl_c { PyKeyboardInterrupt::new_err(text) } else { raised })
+            Err(if is_ctrl_c { PyKeyboardInterrupt::new_err(format!("interrupted: {saved}")) } else { raised })
         }
     }
 }

@@ -79,7 +79,7 @@ impl AddedSet {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).take();
         let ((added, conversion), quiet) = (open.ok_or_else(closed)?, self.quiet);
         let work = move || tonic_prep::convert_added(&conversion, added, |inputs| say_opening(inputs, quiet));
-        report(py, &run(py, work)?, quiet)
+        report(py, &run(py, "the set is not finished; make it anew with overwrite=True", work)?, quiet)
     }
 
     /// Forgets the samples.
