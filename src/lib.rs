@@ -8,8 +8,8 @@
 //!
 //! [`prep`] makes shard sets from recordings, [`shard`] is their format, [`sets`] has tools for finished sets,
 //! [`loader`] makes batches, [`report`] draws pictures, and [`base`] is what all of these share. `train` (feature
-//! `train`) trains networks, and `remote` (feature `remote`) reads sets at URLs. Each of them is a separate crate that
-//! is re-exported here.
+//! `train`) trains networks, and `remote` (feature `remote`) pushes, pulls and reads sets at URLs. Each of them is a
+//! separate crate that is re-exported here.
 //!
 //! ```
 //! use std::path::Path;

@@ -72,7 +72,7 @@ impl CacheChoice {
                 Err(Error::usage("cache host", expected, size))
             }
             CacheChoice::Device => {
-                let why = "it is for training on a GPU with the fused engine";
+                let why = "it is for training on a GPU with tonic-train and its own kernels";
                 Err(Error::unavailable("cache device", why))
             }
         }

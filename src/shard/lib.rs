@@ -13,6 +13,7 @@
 // set_copy                      assembles a set from files that come from elsewhere
 // reader, order                 opens a set; the order of an epoch
 // verify, salvage               checks a set; recovers chunks of a damaged shard
+// card                          names of the files for people next to a set; whose card it is
 // difference, error             what differs between two sets; errors
 
 mod body;

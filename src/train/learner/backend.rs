@@ -1,4 +1,4 @@
-//! Chooses between CPU, GPU and libtorch. No other module makes this choice.
+//! Makes the engine, the learner and the evaluator for the chosen device: CPU, GPU or libtorch.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::learner::host::{HostLearner, evaluate};
 use crate::learner::padding::Padding;
 use crate::network::Network;
 
-/// The chosen engine and device. A backend makes all engines and learners.
+/// The chosen engine and device. A backend makes the engines and learners for them.
 #[derive(Clone, Debug)]
 pub struct Backend {
     /// Whether our kernels or libtorch compute.
