@@ -116,8 +116,8 @@ pub(crate) fn show(warning: &Warning, advice: fn(&Warning) -> Option<&'static st
     eprintln!("warning  {}{advice}", printable(&warning.to_string()));
 }
 
-/// Returns how to get what is missing, such as a library. `what` and `why` are the fields of
-/// [`BaseError::Unavailable`]. `None` if there is no advice.
+/// Returns advice on a library or feature that is not available: what to type to get it. `what` and `why` are the fields
+/// of [`BaseError::Unavailable`]. `None` if there is no advice.
 fn missing(what: &str, why: &str) -> Option<&'static str> {
     if what.starts_with("NVRTC") && why.starts_with("no libnvrtc") {
         Some("scripts/setup --nvrtc brings it")

@@ -24,8 +24,8 @@ use crate::values::{Hidden, batch_size, class_weights, engine, hidden, pad, use_
 
 #[derive(Args)]
 pub(crate) struct FitArgs {
-    /// Training set. A resumed run without this option takes the sets that it was started with, also for --valid and
-    /// --test
+    /// Training set. A resumed run can leave it out: it then continues with its own training set and, unless --valid or
+    /// --test names another one, with its own validation and test sets
     #[arg(long, value_name = "DIR", required_unless_present_any = ["options", "resume"])]
     train: Option<PathBuf>,
     /// Validation set, evaluated after every epoch

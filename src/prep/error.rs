@@ -170,7 +170,7 @@ pub enum Error {
     NoEvents {
         /// Path of the recording.
         path: PathBuf,
-        /// What the file has.
+        /// What the file has in place of events, such as an empty array.
         got: String,
     },
     /// Fields that cannot be read as the columns t, x, y and p: a column has no field, several fields fit one column,
@@ -238,7 +238,8 @@ pub enum Error {
         assumed: TimeUnit,
         /// The unit that the times probably have. `None` if no other unit is plausible.
         probable: Option<TimeUnit>,
-        /// Whether only this recording, or only this sample of the file, doesn't fit the assumed unit.
+        /// Whether the other recordings, or the other samples of the file, fit the assumed unit. `false` if that is not
+        /// known.
         alone: bool,
     },
     /// An attribute of a file gives a unit of time other than s, ms, us and ns.
@@ -250,7 +251,8 @@ pub enum Error {
         place: String,
         /// Value of the attribute.
         got: String,
-        /// Microseconds in one unit of the attribute: 10 for `10 us`. `None` if the unit is not understood.
+        /// Length of the unit that the attribute gives, in microseconds. This is 10 if the attribute is `10 us`. `None`
+        /// if the attribute is not understood.
         multiple: Option<f64>,
     },
     /// A recording whose times wrap, start again, jump or are out of order.
@@ -275,7 +277,7 @@ pub enum Error {
         path: PathBuf,
         /// The known layouts, and how each is recognised.
         looked: String,
-        /// What the file has.
+        /// What the file has in place of events, such as an empty array.
         has: String,
         /// Probable values for the option `map`, guessed from the content of the arrays. There is one value for each
         /// group of arrays that could be the events of a camera.

@@ -186,8 +186,8 @@ fn value_of(card: &str, name: &str) -> Option<String> {
     Some(out)
 }
 
-/// Returns a text as Markdown. If the text is a URL of a web page without unusual characters, it becomes a link. Any
-/// other text is escaped.
+/// Returns a text as Markdown. If the text is the URL of a web page, and has no unusual characters, it becomes a link.
+/// Any other text is escaped.
 fn link(text: &str) -> String {
     let is_page = text.starts_with("https://") || text.starts_with("http://");
     let is_usual = |c: char| c.is_ascii_alphanumeric() || "-._~:/?#@!$&'()*+,;=%".contains(c);

@@ -88,7 +88,8 @@ impl Recording {
         Recording::of((0..samples).map(sample).collect())
     }
 
-    /// Replaces the events of a sample by `events` events of the same time and unit.
+    /// Replaces all events of a sample. Each of the `events` new events has the time `time`, in seconds, and the unit
+    /// (channel) `unit`.
     pub(crate) fn crowd(&mut self, sample: usize, events: usize, time: f64, unit: i64) {
         (self.times[sample], self.units[sample]) = (vec![time; events], vec![unit; events]);
     }

@@ -95,7 +95,8 @@ pub(super) struct Losses {
 }
 
 impl Losses {
-    /// Creates the losses of zero samples, for a conversion with `recipe`.
+    /// Makes the losses of a conversion with `recipe` before any sample is added: every step of the conversion, with all
+    /// counts 0.
     pub(super) fn new(recipe: &Recipe) -> Losses {
         let step = |step, column, intended| StepLoss {
             step,
@@ -147,7 +148,8 @@ impl Losses {
         }
     }
 
-    /// Returns how many events of a sample each step lost, or `None` if the sample's ledger doesn't show it.
+    /// Returns the number of events that each step lost, for the sample with this ledger. Returns `None` if the ledger
+    /// doesn't show which step lost the events, because several steps count in the same column.
     fn lost_of(&self, ledger: &Ledger) -> Option<Vec<u64>> {
         let mut lost = vec![0; self.steps.len()];
         for column in Column::ALL.into_iter().filter(|column| column.count(ledger) > 0) {

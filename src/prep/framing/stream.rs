@@ -35,7 +35,8 @@ pub(crate) struct FrameStream {
 
 /// The window whose events are being counted.
 struct Window {
-    /// Time or index of the sample's first event.
+    /// Place of the sample's first event: its time in microseconds if the windows are cut by time, otherwise its index,
+    /// which is 0.
     first: i64,
     number: u64,
     from: Bound,

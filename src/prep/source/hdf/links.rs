@@ -30,15 +30,16 @@ pub(super) struct Trail {
     pub(super) broken: Option<String>,
 }
 
-/// Follows a path that begins at `group`, and the links on it.
+/// Follows the soft and external links on a path. The path starts at `group`. Returns the files that the external links
+/// lead to, and what is wrong with the broken link, if there is one.
 pub(super) fn follow(group: &Group, path: &str) -> Trail {
     let mut trail = Trail::default();
     trail.broken = walk(group, path, &mut trail.files);
     trail
 }
 
-/// Follows a path that begins at `group`, and the links on it. Adds to `files` the files that external links lead to.
-/// Returns what is wrong with a broken link, if there is one.
+/// Follows the soft and external links on a path. The path starts at `group`. Adds to `files` the files that external
+/// links lead to. Returns what is wrong with the broken link, if there is one.
 fn walk(group: &Group, path: &str, files: &mut Vec<LinkedPath>) -> Option<String> {
     let mut group = group.clone();
     let mut rest: Vec<String> = components(path);

@@ -88,8 +88,9 @@ impl Clock {
         stray
     }
 
-    /// If the recording ends before the times return from the last step back, decides what this step is: a reset, or a
-    /// few events that came late.
+    /// Judges the last step back if the times had not returned from it when the recording ended. If only a few events
+    /// follow the step, or if these events have no order, the step is kept as a jump whose times return at the end of
+    /// the recording. Otherwise it is kept as a possible reset.
     fn judge_last_run(&mut self, usual: &Usual) {
         let Some(left) = self.left else { return };
         let (until, by) = (Some(self.seen), left.high.saturating_sub(self.run.low));
