@@ -20,7 +20,8 @@ pub(crate) fn url_of(place: &Path) -> Option<&str> {
     place.to_str().filter(|_| is_url(place))
 }
 
-/// The words of the command line, if they are not those of the process.
+/// The words of the command line that the caller of `main` gave. If this is empty, the command line of the process is
+/// used.
 pub(crate) static WORDS: OnceLock<Vec<OsString>> = OnceLock::new();
 
 /// Returns the words of the command line, as they were typed.
@@ -63,7 +64,8 @@ pub(crate) fn storage(_url: &str) -> Result<Box<dyn Storage>> {
     Err(without_remote("reading from URLs").into())
 }
 
-/// Returns the error of what only programs with the feature `remote` can do.
+/// Returns the error for a request that only a program with the feature `remote` can carry out. `what` names the
+/// request.
 #[cfg(not(feature = "remote"))]
 pub(crate) fn without_remote(what: &str) -> tonic_base::Error {
     let why = "this program was built without the feature remote; releases have it, and so has cargo install --path . \

@@ -67,8 +67,9 @@ const SAFE_PLACE: OnSignal = OnSignal::StopWithin(GRACE, "complete shards are ke
 const BAD_RECORDING: u8 = 3;
 const PROGRAM: &str = "tonic-prep";
 
-/// Does what the words of a command line say, the first of which is the name of the program. Returns the exit code. A
-/// process calls it once: it sets what signals do, and ends the process for `--help` and for invalid arguments.
+/// Runs the command line `words`, whose first word is the name of the program. Returns the exit code. A process calls
+/// this function at most once, because it installs the handlers of signals, and ends the process for `--help` and for
+/// invalid arguments.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> u8 {
     WORDS.get_or_init(|| words.into_iter().collect());
     let (cli, typed): (Cli, Typed) = Typed::parse(PROGRAM);

@@ -101,7 +101,7 @@ pub fn request() {
     REQUESTED.store(true, Ordering::SeqCst);
 }
 
-/// Takes the request to stop back, after the run that it was for has ended.
+/// Withdraws the request to stop. Call this function after the run that had to stop has ended.
 pub fn reset() {
     REQUESTED.store(false, Ordering::SeqCst);
 }

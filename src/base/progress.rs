@@ -13,11 +13,11 @@ use crate::printable::printable;
 /// How long a task runs before its first progress line in a log. A shorter task prints only its last line.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What prints the lines of progress. `None` is stderr.
+/// The function that prints the lines of progress. If it is `None`, they are printed on stderr.
 static PRINTER: RwLock<Option<fn(&str)>> = RwLock::new(None);
 
-/// Sets what prints the lines of progress, for a process whose user doesn't see stderr, such as a notebook's. There are
-/// then no bars. `None` is stderr.
+/// Sets the function that prints the lines of progress, for a process whose user doesn't see stderr, such as a
+/// notebook. With such a function, no bars are shown. With `None`, the lines are printed on stderr.
 pub fn print_with(printer: Option<fn(&str)>) {
     *PRINTER.write().unwrap_or_else(PoisonError::into_inner) = printer;
 }

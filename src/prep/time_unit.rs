@@ -93,8 +93,8 @@ impl TimeUnit {
         Self::all().min_by(|a, b| far(*a).total_cmp(&far(*b))).filter(|unit| *unit != self && far(*unit) < far(self))
     }
 
-    /// Returns the unit in which a time is one since 1970 that a recording can have: 1990 to 2070. In the unit `self`,
-    /// it is `time` microseconds. `None` if there is no such unit, or if it is `self`.
+    /// Finds the unit in which a time, counted from 1970, is in the years 1990 to 2070. In the unit `self`, this time
+    /// is `time` microseconds. Returns `None` if there is no such unit, or if it is `self`.
     pub(crate) fn since_1970(self, time: f64) -> Option<TimeUnit> {
         let year = |unit: &TimeUnit| time * unit.microseconds() / self.microseconds() / YEAR;
         Self::all().find(|unit| (20.0..100.0).contains(&year(unit))).filter(|unit| *unit != self)

@@ -1,5 +1,5 @@
-//! NumPy arrays on memory of Rust, without a copy. The memory of batches is used again when Python has freed the array:
-//! the first write to fresh memory takes longer than a batch.
+//! Makes NumPy arrays that use the memory of Rust, without a copy. When Python has freed the array of a batch, its
+//! memory is used for a later batch, because the first write to fresh memory takes longer than making a batch.
 
 #![allow(unsafe_code)]
 
@@ -20,7 +20,7 @@ pub(crate) struct Buffers {
 const KEPT: usize = 4;
 
 impl Buffers {
-    /// Takes a buffer of `len` numbers. Their values are those of an earlier batch.
+    /// Takes a free buffer or makes one. The buffer has `len` numbers, with values from an earlier batch.
     pub(crate) fn take(self: &Arc<Self>, width: Width, len: usize) -> Buffer {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut numbers = free.filter(|free| free.width() == width).unwrap_or_else(|| ColumnBuf::new(width));
@@ -34,7 +34,7 @@ impl Buffers {
     }
 }
 
-/// The memory of an array. It returns to its [`Buffers`] when it is dropped.
+/// The memory of an array. When it is dropped, the memory returns to its [`Buffers`].
 #[pyclass(frozen, module = "tonic_shards._native")]
 pub(crate) struct Buffer {
     numbers: ColumnBuf,
@@ -42,19 +42,19 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
-    /// The numbers, to be written.
+    /// Returns the numbers of the buffer, for the caller to overwrite.
     pub(crate) fn numbers(&mut self) -> &mut ColumnBuf {
         &mut self.numbers
     }
 
-    /// Makes a writable array of this shape.
+    /// Makes a writable array of the shape `dims` that uses this buffer, without a copy.
     pub(crate) fn into_array<'py>(mut self, py: Python<'py>, dims: &[usize]) -> PyResult<Bound<'py, PyAny>> {
         each_width!(&mut self.numbers, ColumnBuf, numbers => {
             assert_eq!(numbers.len(), dims.iter().product::<usize>(), "an array has as many numbers as its buffer");
             let first = numbers.as_mut_ptr();
-            // SAFETY: `first` points to as many numbers as the shape has. The array keeps the buffer alive, whose vector
-            // never changes while it is a Python object: `Buffer` is frozen and has no methods in Python. Only the array
-            // gives access to the numbers, so that writing through it aliases nothing.
+            // SAFETY: `first` points to as many numbers as the shape has. The array keeps the buffer alive, whose
+            // vector never changes while it is a Python object: `Buffer` is frozen and has no methods in Python. Only
+            // the array gives access to the numbers, so that writing through it aliases nothing.
             unsafe {
                 let numbers = ArrayViewD::from_shape_ptr(dims, first);
                 Ok(PyArrayDyn::borrow_from_array(&numbers, Bound::new(py, self)?.into_any()).into_any())

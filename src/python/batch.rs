@@ -15,7 +15,8 @@ use crate::sample::{convert, label};
 #[derive(Clone, Debug)]
 pub(crate) struct BatchForm {
     pub(crate) shape: FrameShape,
-    /// Number of frames, T, that samples are padded with zeros or cut to.
+    /// Number of frames of each sample in a batch, T. Shorter samples are padded with zeros, and longer samples are
+    /// cut.
     pub(crate) steps: usize,
     /// Type of the numbers.
     pub(crate) width: Width,
@@ -38,7 +39,7 @@ pub(crate) enum Frames {
 
 /// A sparse matrix in compressed rows (CSR): a row for each frame of each sample, a column for each cell of a frame.
 pub(crate) struct SparseRows {
-    /// Where the entries of each row begin. One more item: the number of all entries.
+    /// Index of the first entry of each row. The last item is the number of all entries.
     pub(crate) indptr: Vec<i64>,
     /// Column of each entry.
     pub(crate) indices: Vec<i64>,
@@ -47,8 +48,8 @@ pub(crate) struct SparseRows {
 }
 
 impl BatchForm {
-    /// Makes a batch of the next samples of an epoch: of those that `windows` gives for its next batch, the ones with
-    /// the indices `mine`. Must run in a pool of `threads.rs`.
+    /// Makes the next batch of an epoch. `windows` gives the samples that all ranks together take in the next step. The
+    /// batch has those of them whose indices are in `mine`. Must run in a pool of `threads.rs`.
     pub(crate) fn make(&self, windows: &mut Windows<'_>, mine: Range<usize>, buffers: &Arc<Buffers>) -> Result<Batch> {
         match self.layout {
             Some(layout) => self.make_dense(windows, mine, layout, buffers),
@@ -98,7 +99,8 @@ impl BatchForm {
         Ok(Batch { labels, frames: Frames::Sparse(self.rows(frames)) })
     }
 
-    /// The rows of all samples, padded or cut to `steps` frames.
+    /// Makes the rows of a sparse batch. `frames` has the frames of its samples, or is `None` if there are no samples.
+    /// Each sample is padded or cut to `steps` frames.
     fn rows(&self, frames: Option<&SparseFrames>) -> SparseRows {
         let mut rows = SparseRows { indptr: vec![0], indices: Vec::new(), values: ColumnBuf::new(self.width) };
         for sample in frames.into_iter().flat_map(SparseFrames::samples) {
@@ -116,7 +118,8 @@ impl BatchForm {
     }
 }
 
-/// Fills a batch: calls `write` with each of the `targets` and its sample, on all threads. Returns the labels.
+/// Fills a dense batch. For each sample, calls `write` with the sample and its item of `targets`: the memory of the
+/// batch for this sample. Uses all threads. Returns the labels.
 fn fill<T: Send>(
     windows: &mut Windows<'_>,
     mine: Range<usize>,
@@ -132,7 +135,8 @@ fn fill<T: Send>(
     Ok(labels)
 }
 
-/// Calls `each` with the samples `mine` of the next batch, in one or several parts.
+/// Calls `each` with those samples of the next batch whose indices are in `mine`. If the batch arrives in several
+/// parts, calls `each` once for each part.
 fn each_part(
     windows: &mut Windows<'_>,
     mine: Range<usize>,

@@ -1,4 +1,5 @@
-//! Decoded chunks of a set, of which a bounded amount is kept: those that were used last.
+//! Keeps decoded chunks of a set in memory. If they take too much memory, the chunks that were not used for the longest
+//! time are removed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,10 +26,10 @@ impl DecodedChunk {
     }
 }
 
-/// The chunks that are kept. The lock is only taken with the GIL: see `threads.rs`.
+/// The decoded chunks that are kept in memory. The lock is taken only while the thread holds the GIL: see `threads.rs`.
 #[derive(Default)]
 pub(crate) struct ChunkCache {
-    /// How many bytes the kept chunks may take.
+    /// Maximum size in bytes of all kept chunks together.
     limit: usize,
     kept: Mutex<Kept>,
 }
@@ -37,7 +38,8 @@ pub(crate) struct ChunkCache {
 struct Kept {
     chunks: HashMap<u64, Entry>,
     bytes: usize,
-    /// How often a chunk was used. An entry has the number of its last use.
+    /// Number of requests for chunks so far. The field `used` of an entry has this number at the last request for its
+    /// chunk.
     uses: u64,
     decoders: Vec<Decoder>,
 }
@@ -48,17 +50,19 @@ struct Entry {
 }
 
 impl ChunkCache {
-    /// Makes a cache that keeps chunks of `limit` bytes in all, and at least one chunk.
+    /// Makes a cache that keeps chunks of at most `limit` bytes together. If one chunk is larger than that, the cache
+    /// keeps this chunk alone.
     pub(crate) fn new(limit: usize) -> ChunkCache {
         ChunkCache { limit, kept: Mutex::default() }
     }
 
-    /// Size that the kept chunks may have in all, in bytes.
+    /// Returns the maximum size in bytes of all kept chunks together.
     pub(crate) fn limit(&self) -> usize {
         self.limit
     }
 
-    /// Returns chunk `number` of `set`. If it isn't kept, it is decoded with the GIL released.
+    /// Returns chunk `number` of `set`. If the cache doesn't have the chunk, reads and decodes it with the GIL
+    /// released.
     pub(crate) fn get(&self, py: Python<'_>, set: &ShardSet, number: u64) -> PyResult<Arc<DecodedChunk>> {
         let decoder = {
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -85,7 +89,8 @@ impl Kept {
         Some(entry.chunk.clone())
     }
 
-    /// Adds a chunk, and removes those whose last use is longest ago until all others fit into `limit` bytes.
+    /// Adds a chunk. Then removes other chunks until all kept chunks fit into `limit` bytes. Begins with the chunks
+    /// that were not used for the longest time.
     fn keep(&mut self, number: u64, chunk: Arc<DecodedChunk>, limit: usize) {
         self.bytes += chunk.packed.bytes();
         let before = self.chunks.insert(number, Entry { chunk, used: self.uses });

@@ -1,4 +1,4 @@
-//! Conversions in Python: a thread of Rust does the work, and the thread that waits for it looks for Ctrl-C.
+//! Runs conversions for Python. A Rust thread does the work. Meanwhile, the calling thread checks for Ctrl-C.
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -17,12 +17,13 @@ use crate::error::{exception, prep_exception};
 use crate::options::{EventArgs, RecipeArgs, SourceArgs, WriteArgs};
 use crate::threads::{TICK, lost, receive};
 
-/// The conversion that runs. A process runs one at a time, because a request to stop is for the whole process.
+/// Locked while a conversion runs. A process runs one conversion at a time, because a request to stop is for the whole
+/// process.
 static RUNNING: Mutex<()> = Mutex::new(());
-/// Number of the conversion that runs, 0 if there is none.
+/// Number of the conversion that is running. 0 if none is running.
 static CURRENT: AtomicU64 = AtomicU64::new(0);
 static LAST: AtomicU64 = AtomicU64::new(0);
-/// How long an interrupted conversion has to end, before Python goes on without it.
+/// How long Python waits for an interrupted conversion to end.
 const GRACE: Duration = Duration::from_millis(1000);
 
 /// Converts recordings. `options` has a value for each field of the four kinds of options.
@@ -48,7 +49,7 @@ pub(crate) fn catalogue() -> String {
     tonic_prep::catalogue().json().to_string()
 }
 
-/// Checks a recipe in TOML, and returns it as a set has it.
+/// Checks a recipe in TOML, and returns it in the form in which a set stores it.
 #[pyfunction]
 pub(crate) fn check_recipe(text: &str) -> PyResult<String> {
     Ok(Recipe::parse(None, text).map_err(prep_exception)?.to_toml())
@@ -61,7 +62,7 @@ pub(crate) fn say_opening(inputs: &Inputs, quiet: bool) {
     }
 }
 
-/// Warns of likely mistakes, and prints other notes.
+/// Turns the warnings of a conversion into warnings of Python. Prints the other notes, unless `quiet` is true.
 pub(crate) fn report(py: Python<'_>, converted: &Converted, quiet: bool) -> PyResult<()> {
     for note in converted.opening_notes.iter().chain(&converted.outcome) {
         match note.strip_prefix("warning: ") {
@@ -76,7 +77,8 @@ pub(crate) fn report(py: Python<'_>, converted: &Converted, quiet: bool) -> PyRe
     Ok(())
 }
 
-/// Refuses a directory that already holds a set, before there is anything to write.
+/// Returns an error if the directory holds a set already and the options don't allow that. Is called before there is
+/// anything to write.
 pub(crate) fn check_output(args: &WriteArgs, output: &std::path::Path) -> PyResult<()> {
     let is_new = !output.exists();
     let opened = OutputDir::open(output, args.existing()?).map(drop).map_err(exception);
@@ -86,8 +88,9 @@ pub(crate) fn check_output(args: &WriteArgs, output: &std::path::Path) -> PyResu
     opened
 }
 
-/// Does the work of a conversion in a thread. After Ctrl-C, asks it to stop, and returns KeyboardInterrupt when it has,
-/// or after [`GRACE`]. `saved` is the text of that error: what is left, and what to type next.
+/// Runs a conversion in a thread. After Ctrl-C, asks the conversion to stop, and waits until it has stopped, but at
+/// most for [`GRACE`]. Then returns a KeyboardInterrupt with the text `saved`: what is left on disk, and what to type
+/// next.
 pub(crate) fn run(
     py: Python<'_>,
     saved: &str,
@@ -122,7 +125,7 @@ pub(crate) fn run(
     }
 }
 
-/// Waits until an interrupted conversion has ended, for [`GRACE`] at most, or until Ctrl-C is pressed again.
+/// Waits for an interrupted conversion to end. Stops waiting when [`GRACE`] has passed or Ctrl-C is pressed again.
 fn await_end(py: Python<'_>, done: &Receiver<Result<Converted>>) {
     for _ in 0..GRACE.as_millis() / TICK.as_millis() {
         let ended = !matches!(py.detach(|| done.recv_timeout(TICK)), Err(crossbeam_channel::RecvTimeoutError::Timeout));
@@ -132,7 +135,7 @@ fn await_end(py: Python<'_>, done: &Receiver<Result<Converted>>) {
     }
 }
 
-/// Whether Python's stderr is that of the process, which isn't so in a notebook.
+/// Whether Python writes to the stderr of the process. In a notebook, it writes to the notebook instead.
 fn sees_stderr(py: Python<'_>) -> bool {
     let number = py.import("sys").and_then(|sys| sys.getattr("stderr")?.call_method0("fileno")?.extract::<i32>());
     number.is_ok_and(|number| number == 2)

@@ -17,20 +17,21 @@ use crate::batch::{Batch, BatchForm, Frames};
 use crate::error::exception;
 use crate::threads::{lost, receive};
 
-/// Where a loader is: the epoch, and the number of samples of the epoch that all ranks together have been given.
+/// Position of a loader: the epoch, and how many samples of this epoch all ranks together have been given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) epoch: u64,
     pub(crate) samples: u64,
 }
 
-/// The place of a loader, which its last iterator moves on.
+/// The position of a loader. Its iterators share this value, but only the newest iterator changes the position.
 #[derive(Debug)]
 pub(crate) struct Course {
     pub(crate) place: Place,
     /// Whether no iterator has begun at `place` yet.
     pub(crate) fresh: bool,
-    /// Number of iterators so far.
+    /// Counts the iterators. The newest iterator has this number. When the loader itself changes its position, it also
+    /// adds 1, so that no running iterator has this number any more.
     pub(crate) iterators: u64,
 }
 
@@ -45,15 +46,16 @@ pub(crate) struct Job {
     pub(crate) step_samples: usize,
     pub(crate) rank: usize,
     pub(crate) world_size: usize,
-    /// Positions of the epoch that are still to be given.
+    /// Positions in the order of the epoch. The samples at these positions have not been given yet.
     pub(crate) positions: Range<u64>,
 }
 
-/// A batch, and the position of the epoch after it.
+/// A batch, and the position in the order of the epoch at which the next step begins.
 type Made = Result<(Batch, u64)>;
 
 impl Job {
-    /// Makes batch after batch until the end of the epoch, an error, or until nobody takes them.
+    /// Makes batch after batch. Stops at the end of the epoch, after an error, or when nobody receives the batches any
+    /// more.
     fn run(&self, out: &Sender<Made>) {
         self.loader.read(self.order, self.step_samples, self.positions.clone(), |windows| {
             let mut position = self.positions.start;
@@ -82,7 +84,7 @@ pub(crate) struct Epoch {
     course: Arc<Mutex<Course>>,
     /// Number of this iterator, in [`Course::iterators`].
     number: u64,
-    /// The process that has the thread.
+    /// Id of the process in which the thread runs.
     process: u32,
 }
 
@@ -92,7 +94,7 @@ struct Running {
 }
 
 impl Epoch {
-    /// Starts the thread. `number` is the number of the iterator: only the last one moves the place of the loader.
+    /// Starts the thread that makes the batches. `number` is the number of this iterator.
     pub(crate) fn start(
         job: Job,
         (as_torch, pin_memory): (bool, bool),
@@ -112,7 +114,7 @@ impl Epoch {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that the samples before `position` have been given.
+    /// Records that the samples before `position` have been given. Does nothing if this is not the newest iterator.
     fn move_to(&self, position: u64) {
         let mut course = self.course.lock().unwrap_or_else(PoisonError::into_inner);
         if course.iterators == self.number {
@@ -120,7 +122,7 @@ impl Epoch {
         }
     }
 
-    /// Notes that the epoch is over.
+    /// Records that the epoch is over. Does nothing if this is not the newest iterator.
     fn finish(&self) {
         let mut course = self.course.lock().unwrap_or_else(PoisonError::into_inner);
         if course.iterators == self.number {
@@ -189,7 +191,8 @@ impl Epoch {
 }
 
 impl Epoch {
-    /// Ends the thread, within the time of a batch. Returns whether it panicked.
+    /// Ends the thread, and waits until it has ended. This takes at most as long as making a batch. Returns whether the
+    /// thread panicked.
     fn stop(&self, py: Python<'_>) -> bool {
         let Some(Running { made, thread }) = self.running().take() else { return false };
         if self.process != std::process::id() {

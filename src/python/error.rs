@@ -1,4 +1,4 @@
-//! Errors of the crates below as Python exceptions. The texts are those of the programs.
+//! Converts errors of the Rust crates to Python exceptions. Their texts are the same as in the programs.
 
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyFileExistsError, PyKeyboardInterrupt, PyOSError, PyRuntimeError, PyValueError};

@@ -7,12 +7,13 @@ use tonic_shard::{FrameShape, Width};
 
 use crate::error::refused;
 
-/// Order of the dimensions of a dense batch: batch (B), time (T), and P, H, W or all cells of a frame in one (C).
+/// Order of the dimensions of a dense batch. These are the batch (B), the time (T) and either P, H and W or one
+/// dimension for all cells of a frame (C).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
-    /// Time before batch.
+    /// Whether the time comes before the batch.
     pub(crate) time_major: bool,
-    /// One dimension for the cells of a frame.
+    /// Whether all cells of a frame are in one dimension.
     pub(crate) flat: bool,
 }
 
@@ -62,7 +63,7 @@ pub(crate) fn dtype_name(width: Width) -> &'static str {
     }
 }
 
-/// Parses a type of numbers, which must hold those of a set: `stored` is the type of its counts.
+/// Parses a type of numbers. It must hold all counts of the set, which are stored as the type `stored`.
 pub(crate) fn dtype(text: &str, stored: Width) -> PyResult<Width> {
     let all = [Width::U8, Width::U16, Width::U32, Width::F32];
     // The widths are in ascending order, and float32 holds the counts of every set.
@@ -73,13 +74,13 @@ pub(crate) fn dtype(text: &str, stored: Width) -> PyResult<Width> {
     })
 }
 
-/// The number of frames that samples are padded with zeros or cut to.
+/// Checks the number of frames that the user asks for. Samples are padded with zeros or cut to this number.
 pub(crate) fn steps(asked: Option<i64>) -> PyResult<Option<usize>> {
     let valid = |steps: i64| usize::try_from(steps).ok().filter(|&steps| steps > 0);
     asked.map(|steps| valid(steps).ok_or_else(|| refused("steps", "1 or more", steps))).transpose()
 }
 
-/// The memory of an array that is not worth a look at the memory that is free.
+/// An array of at most this many bytes is made without a check of the free memory.
 const SMALL: u64 = 64 << 20;
 
 /// Refuses an array of this shape, with `size` bytes per number, that is larger than the free memory.

@@ -24,7 +24,7 @@ mod writer;
 
 use pyo3::prelude::*;
 
-/// Does what the words of a command line of tonic-prep say. Returns the exit code.
+/// Runs a command line of tonic-prep, given as its words. Returns the exit code.
 #[pyfunction]
 fn main(py: Python<'_>, words: Vec<std::ffi::OsString>) -> u8 {
     py.detach(|| tonic_prep_cli::main(words))

@@ -30,10 +30,12 @@ use crate::threads::{pool, shared, wait};
 ///     path: directory of the set, or a URL.
 ///     batch_size: samples per batch, B, of this rank.
 ///     steps: frames per sample, T. None: ShardSet.steps.
-///     seed: of the order. The order is a function of set, seed and epoch.
+///     seed: seed of the order of samples. The order is a function of set, seed and epoch.
 ///     shuffle: False gives the samples in the order of the set.
-///     layout: of dense frames: "btphw", "tbphw", or with all cells of a frame in one dimension "btc", "tbc".
-///     dtype: of the frames: "float32", or an integer that holds the counts of the set: "uint8", "uint16", "uint32".
+///     layout: order of the dimensions of dense frames: "btphw", "tbphw", or with all cells of a frame in one
+///         dimension "btc", "tbc".
+///     dtype: type of the counts: "float32", or an integer type that holds the counts of the set: "uint8", "uint16",
+///         "uint32".
 ///     sparse: True gives SparseBatch.
 ///     output: "numpy", or "torch" for tensors on the same memory.
 ///     pin_memory: copies tensors to page-locked memory, from which a GPU copies while Python goes on. Without a GPU,
@@ -263,7 +265,8 @@ impl Loader {
         self.batch_size.saturating_mul(self.world_size)
     }
 
-    /// Position at which an epoch ends that continues after `samples` samples.
+    /// Position in the order of the epoch at which the epoch ends, if it continues after its first `samples` samples.
+    /// If a smaller last step is left out, this is the position before that step.
     fn end_from(&self, samples: u64) -> u64 {
         let all = self.loader.set().len();
         let left = all.saturating_sub(samples);

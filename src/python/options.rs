@@ -50,7 +50,7 @@ pub(crate) struct EventArgs {
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(crate) struct RecipeArgs {
-    /// The recipe in TOML, and the file that it was read from.
+    /// The file that the recipe was read from, if there is one, and the recipe in TOML.
     recipe: Option<(Option<PathBuf>, String)>,
     recipe_of: Option<PathBuf>,
     channels: Option<u32>,

@@ -190,7 +190,7 @@ impl Sample {
     }
 }
 
-/// Appends the first `kept` numbers of `from` to `to`, whose type must hold them.
+/// Appends the first `kept` numbers of `from` to `to`. The type of `to` must be able to hold these numbers.
 pub(crate) fn convert(from: Column<'_>, kept: usize, to: &mut ColumnBuf) {
     fn append<N: FromValue>(from: Column<'_>, kept: usize, to: &mut Vec<N>) {
         each_width!(from, Column, from => to.extend(from[..kept].iter().map(|&n| N::from_value(n.into()))));

@@ -39,7 +39,7 @@ pub(crate) struct ShardSet {
     /// The directory or the URL that was given.
     place: PathBuf,
     set: Arc<tonic_shard::ShardSet>,
-    /// The process that opened the set.
+    /// Id of the process that opened the set.
     process: u32,
     description: Arc<SetDescription>,
     cache: ChunkCache,
@@ -236,7 +236,8 @@ impl ShardSet {
         self.set.manifest()
     }
 
-    /// Refuses to read a set at a URL in a forked process, which has none of the threads that do it.
+    /// Returns an error if the set is at a URL and this is a forked process. The threads that fetch the set exist only
+    /// in the process that opened it.
     fn check_process(&self) -> PyResult<()> {
         if self.process == std::process::id() || !is_url(&self.place) {
             return Ok(());
@@ -287,7 +288,7 @@ fn positions(order: &Order, chunk_samples: u32) -> Vec<i64> {
     of_window.collect()
 }
 
-/// The order of an epoch of any set, as ShardSet.order() has it: `set_id` is hex, ShardSet.id.
+/// The order of an epoch of any set, as ShardSet.order() returns it. `set_id` is ShardSet.id, in hex.
 #[pyfunction]
 #[pyo3(signature = (set_id, *, samples, chunk_samples, seed, epoch))]
 pub(crate) fn epoch_order<'py>(
@@ -313,7 +314,7 @@ pub(crate) fn reopen(py: Python<'_>, path: PathBuf, cache_bytes: usize, id: &str
     Ok(set)
 }
 
-/// Checks that a set is the one with this id.
+/// Checks that a set has the id `id`.
 pub(crate) fn check_id(set: &tonic_shard::ShardSet, id: &str) -> PyResult<()> {
     let (dir, found) = (set.dir(), set.manifest().set_id.to_string());
     let fields = [("set_id", id.to_string(), found)];

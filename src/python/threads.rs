@@ -1,9 +1,10 @@
-//! Thread pools, also in a forked process, and waiting that Ctrl-C ends.
+//! Thread pools that also work in a forked process, and functions that wait for a result and stop waiting at Ctrl-C.
 //!
 //! A forked process has none of the threads of its parent, so the pool of the parent would never do its work. Work that
-//! uses rayon must therefore run in a pool of this module, and never in rayon's global pool. Locks of this crate that a
-//! forked process uses are taken only while the thread holds the GIL, because Python's `fork` holds it too: no lock is
-//! then held by a thread that the forked process doesn't have.
+//! uses rayon must therefore run in a pool of this module, and never in rayon's global pool.
+//!
+//! If a forked process uses a lock of this crate, a thread must hold the GIL when it takes this lock. Python's `fork`
+//! holds the GIL too, so no other thread holds such a lock when the process is forked.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,9 +15,9 @@ use pyo3::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tonic_base::Error as BaseError;
 
-/// The pool of this process, with the id of the process that made it.
+/// The shared pool, and the id of the process that made it. In a forked process, this can be the pool of the parent.
 static SHARED: Mutex<Option<(u32, Arc<ThreadPool>)>> = Mutex::new(None);
-/// How long Ctrl-C waits at most.
+/// A thread that waits for a result checks for Ctrl-C each time that this much time has passed.
 pub(crate) const TICK: Duration = Duration::from_millis(50);
 
 /// Makes a pool of this many threads.
@@ -40,8 +41,8 @@ pub(crate) fn shared(_py: Python<'_>) -> PyResult<Arc<ThreadPool>> {
     Ok(made)
 }
 
-/// Does `work` in a pool and returns its result. After Ctrl-C, returns KeyboardInterrupt at once; the work then ends
-/// unseen.
+/// Does `work` in a pool and returns its result. After Ctrl-C, returns KeyboardInterrupt at once. The work then
+/// continues to its end, and its result is dropped.
 pub(crate) fn wait<T: Send + 'static>(
     py: Python<'_>,
     pool: &ThreadPool,

@@ -13,11 +13,11 @@ use crate::conversion::{check_output, report, run, say_opening};
 use crate::error::prep_exception;
 use crate::options::{EventArgs, RecipeArgs, WriteArgs};
 
-/// The native part of Writer: samples in a temporary file, and what becomes of them.
+/// The native part of Writer: keeps samples in a temporary file, and makes a set from them.
 #[pyclass(frozen, module = "tonic_shards._native")]
 pub(crate) struct AddedSet {
     quiet: bool,
-    /// `None` once the set is finished or given up.
+    /// `None` after the set is finished or given up.
     open: Mutex<Option<(AddedSamples, Conversion)>>,
 }
 
@@ -30,7 +30,7 @@ enum Label {
 
 #[pymethods]
 impl AddedSet {
-    /// Checks the options and the recipe. `options` has a value for each field of the kinds of options but SourceArgs.
+    /// Checks the options and the recipe. `options` has a value for each field of EventArgs, RecipeArgs and WriteArgs.
     #[new]
     fn new(output: PathBuf, options: &Bound<'_, PyDict>) -> PyResult<AddedSet> {
         let source = options.extract::<EventArgs>()?.options()?;
@@ -50,7 +50,7 @@ impl AddedSet {
         open.as_ref().map_or(0, |(added, _)| added.samples() as usize)
     }
 
-    /// Adds a sample: arrays of one dimension, by the names of columns.
+    /// Adds a sample. `columns` are pairs of the name of a column and an array of one dimension.
     fn add(
         &self,
         py: Python<'_>,

@@ -48,8 +48,8 @@ pub(crate) fn send_card(dir: &Path, folder: &Store) -> Result<u64> {
     Ok(sent)
 }
 
-/// Reads the card of a set. Returns the files that are to be written into `dir`: those that it has already stay, unless
-/// `overwrite` is true.
+/// Reads the card of a set. Returns the files to write into `dir`, each with its path and its bytes. Leaves out the
+/// files that `dir` has already, unless `overwrite` is true.
 ///
 /// # Errors
 /// Errors of the server.

@@ -26,8 +26,8 @@ use crate::text::{KEPT, kind, lacks_bucket, reason};
 
 /// Files are sent in parts of this many bytes.
 const PART: usize = 8 << 20;
-/// A try to read that brings fewer bytes is like one that brings none: a server that stalls after a few bytes each time
-/// would otherwise be asked for hours.
+/// If an attempt to read brings fewer bytes than this, it counts as an attempt that brought none. Otherwise, a server
+/// that stalls after a few bytes each time would be asked for hours.
 const LITTLE: u64 = 4 << 10;
 /// Time between two checks whether a signal asks the program to stop.
 const LOOK: Duration = Duration::from_millis(200);

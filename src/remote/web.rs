@@ -15,8 +15,8 @@ use url::Url;
 
 use crate::text::hide;
 
-/// Sends requests to servers. Has what is sent with each request (user and password, query), if the URL has it, and
-/// the longest time to wait for a busy server.
+/// Sends requests to servers. With each request, sends the user, the password and the query of the URL, if the URL has
+/// them. `timeout` is the longest time to wait for a busy server.
 #[derive(Clone, Debug)]
 pub(crate) struct Web {
     /// The header with the user and the password.

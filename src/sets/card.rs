@@ -11,10 +11,10 @@ use crate::stats::stats;
 
 /// Maximum number of rows of a table.
 const MOST_ROWS: usize = 200;
-/// Names of the lines of a card that only the user can give.
+/// Names of two lines of a card. The values of these lines can only come from the user.
 const LICENSE: &str = "licence of the recordings";
 const SOURCE: &str = "source";
-/// Stands in such a line if the user has given nothing.
+/// The card has this text in place of a licence or a source that the user has not given.
 const NOT_GIVEN: &str = "not given";
 /// Start of the last line of a card that this program has written. The rest of the line is a hash of the text above
 /// the line. The hash shows whether somebody has changed the card by hand.

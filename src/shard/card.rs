@@ -19,8 +19,8 @@ pub fn card_id_line(id: Id) -> String {
     format!("{ID_LINE}{id}`")
 }
 
-/// Checks that the card in the directory `dir`, if there is one, is not that of another set than `id`. Which set a card
-/// describes is not known if it has no line with an id, because somebody has written it by hand.
+/// Returns an error if the card in the directory `dir` has the id of another set than `id`. Accepts a directory without
+/// a card. Also accepts a card without an id, such as one that somebody has written by hand.
 ///
 /// # Errors
 /// [`Error::Mismatch`], with the card as its path.

@@ -197,8 +197,8 @@ impl ShardSet {
         self.shards.iter().for_each(|s| s.file.read_ahead());
     }
 
-    /// Announces chunks that will be read soon, in the order of reading. If [`ShardSet::is_fetched_ahead`], they are
-    /// fetched in this order.
+    /// Announces chunks that will be read soon, in the order of reading. If [`ShardSet::is_fetched_ahead`] is true, the
+    /// chunks are fetched in this order.
     ///
     /// # Panics
     /// If a number is not below [`ShardSet::chunks`].

@@ -33,7 +33,8 @@ pub trait Storage: Debug + Send + Sync {
     /// report these errors later, when the shard is read.
     fn shard(&self, entry: &ShardEntry) -> Result<Box<dyn ShardFile>>;
 
-    /// Returns how many shards to open at the same time. More than one saves time where each waits for a server.
+    /// Returns how many shards to open at the same time. If each shard must wait for a server, opening several at once
+    /// saves time.
     fn connections(&self) -> usize {
         1
     }

@@ -1,5 +1,6 @@
-//! Samples that a program adds one by one, in place of recordings in files. Each is checked as a file with its events
-//! would be, and kept in a temporary file, so that the set can be planned from all of them.
+//! Samples that a program adds one by one, instead of recordings in files. Each sample is checked in the same way as a
+//! file with the same events. The samples are kept in a temporary file, because the set can be planned only after the
+//! last one is added.
 
 use std::collections::BTreeMap;
 
@@ -20,13 +21,14 @@ pub struct AddedSamples {
     lenient: bool,
     spool: Spool,
     labels: Vec<u32>,
-    /// Names of classes, by label, in the order in which they came. Empty if labels are numbers, or if there is a list
-    /// of classes.
+    /// Names of the classes. A label is an index into this list. A class is appended when its first sample is added.
+    /// Empty if the labels are numbers, or if the options have a list of classes.
     names: Vec<String>,
     /// Extra values of the samples, sorted by name.
     extras: Vec<(String, Vec<i64>)>,
     columns: TakenColumns,
-    /// Notes for the user, by their kind: the first sample that has such a note, the note, and the number of samples.
+    /// Notes for the user. The key is the text that several notes share. The value has the index of the first sample
+    /// with such a note, the note on this sample, and the number of samples with such a note.
     notes: BTreeMap<String, (u64, String, usize)>,
 }
 
@@ -42,11 +44,12 @@ pub enum AddedLabel<'a> {
 }
 
 impl AddedSamples {
-    /// Makes an empty list of samples. `options` has the sensor, the list of classes if there is one, and how times are
-    /// read; it needs nothing else. Events outside the sensor are an error; with `lenient`, they are left out.
+    /// Makes an empty list of samples. `options` gives the sensor, the list of classes if there is one, and how times
+    /// and coordinates are read. Other options are not needed. With `lenient`, events outside the sensor are left out.
+    /// Without it, they are an error.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`], if there can be no temporary file.
+    /// [`tonic_base::Error::Io`] if the temporary file cannot be created.
     pub fn new(options: SourceOptions, lenient: bool) -> Result<AddedSamples> {
         Ok(AddedSamples {
             options,
@@ -65,12 +68,13 @@ impl AddedSamples {
         self.spool.samples()
     }
 
-    /// Adds a sample. After an error, the list is as it was. `extras` has a name and a number for each extra column, and
-    /// all samples have the same names.
+    /// Adds a sample. If an error is returned, the sample is not added. `extras` has the name and the number of each
+    /// extra column. All samples must have the same extra columns.
     ///
     /// # Errors
     /// Errors of opening a recording with these events; [`Error::OutsideSensor`] and [`Error::NoPixel`];
-    /// [`Error::UnknownClass`]; [`tonic_base::Error::Usage`] for a label or an extra that doesn't fit the samples before.
+    /// [`Error::UnknownClass`]; [`tonic_base::Error::Usage`] for a label that is too large, if some labels are names
+    /// and others are numbers, and if the earlier samples have other extra columns.
     pub fn add(&mut self, events: EventColumns, label: AddedLabel<'_>, extras: &[(String, i64)]) -> Result<()> {
         let number = self.samples();
         let mut extras: Vec<&(String, i64)> = extras.iter().collect();
@@ -111,7 +115,8 @@ impl AddedSamples {
         Ok(())
     }
 
-    /// Returns the number for a label, and its name if it is the first of its class.
+    /// Returns the number of the class that `label` means. If the options have no list of classes, and `label` is a
+    /// name that no earlier sample has, also returns the name.
     fn label(&self, label: AddedLabel<'_>) -> Result<(u32, Option<String>)> {
         let is_number = |label: &u32| *label != NO_LABEL;
         let wrong = |expected: String, got: String| Err(Error::usage("label", expected, got));
@@ -139,10 +144,10 @@ impl AddedSamples {
         }
     }
 
-    /// Makes a recording of all samples.
+    /// Makes a recording of all added samples.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Usage`] if there are none.
+    /// [`tonic_base::Error::Usage`] if no sample was added.
     pub(super) fn into_recording(mut self) -> Result<Recording> {
         let samples = self.samples() as usize;
         if samples == 0 {
@@ -169,7 +174,7 @@ impl AddedSamples {
     }
 }
 
-/// Puts the number of the sample into an error about its events.
+/// Puts the index of a sample into an error about the sample's events.
 fn of_sample(mut error: Error, number: u64) -> Error {
     let of = |place: &mut String| *place = format!("sample {number}: {place}");
     match &mut error {

@@ -136,8 +136,8 @@ impl Job<'_> {
         }
     }
 
-    /// Seconds that all threads of the conversion take for `samples` samples. The result is at least the time for one
-    /// chunk, because a thread makes a whole chunk.
+    /// How many seconds the conversion takes for `samples` samples, with all its threads. The result is at least the
+    /// time for one chunk, because one thread makes a whole chunk.
     fn converting(&self, seconds_per_sample: f64, samples: u64) -> f64 {
         let chunk_samples = self.chunk_samples().clamp(1, samples.max(1));
         let chunks = samples as f64 / chunk_samples as f64;

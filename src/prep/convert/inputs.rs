@@ -121,7 +121,7 @@ impl Inputs {
         Ok(Inputs { rowless, ..Inputs::of(recordings, notes, options)? })
     }
 
-    /// Takes the samples that a program has added.
+    /// Makes the inputs from the samples that a program has added.
     pub(super) fn of_added(added: AddedSamples, options: &SourceOptions) -> Result<Inputs> {
         Inputs::of(vec![added.into_recording()?], Vec::new(), options)
     }
@@ -283,8 +283,8 @@ impl Inputs {
         input.recording.labels[(sample - input.first + input.skipped) as usize]
     }
 
-    /// Returns lines that say how the recordings were opened: their layouts, the sensor, and what was taken for which
-    /// column.
+    /// Returns lines that say how the recordings were opened: their layouts, the sensor, and the field that was read as
+    /// each column.
     pub fn lines(&self) -> [String; 2] {
         let layouts: Vec<&str> = self.layouts.iter().map(|layout| layout.title()).collect();
         [format!("layout: {}, sensor {}", layouts.join(", "), self.sensor), format!("columns: {}", self.columns.text())]

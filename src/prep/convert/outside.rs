@@ -51,7 +51,7 @@ fn described([x, y]: [i64; 2]) -> String {
     format!("x = {x}, y = {y}")
 }
 
-/// Text for a warning: what an event outside the sensor has, and the likely cause.
+/// Text for a warning: the coordinates and the polarity of an event outside the sensor, and the likely cause.
 pub(super) fn outside_cause([x, y, p]: [i64; 3]) -> String {
     let pixel = described([x, y]);
     match p {

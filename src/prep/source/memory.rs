@@ -1,4 +1,4 @@
-//! Opens events that a program has in memory, as a file with the same events is opened.
+//! Opens events that a program has in memory. They are checked in the same way as the events of a file.
 
 use std::path::Path;
 
@@ -14,19 +14,20 @@ use crate::source::stream::{EventStore, EventStream};
 use crate::source::times::Timeline;
 use crate::time_unit::TimeUnit;
 
-/// Stands for a path in messages about events that are in no file.
+/// Messages about events that are in no file have this text instead of a path.
 pub(crate) const ADDED: &str = "added events";
 
-/// Columns of events in memory, by their names: t and x, y if the sensor has several rows, and p if it has several
-/// polarities. Other names that are in use, such as `ts` and `pol`, are understood as in files.
+/// Columns of events in memory, each with its name. t and x are required. y is required if the sensor has several rows,
+/// and p is required if it has several polarities. Other usual names of these columns, such as `ts` and `pol`, are
+/// accepted too, as in files.
 pub type EventColumns = Vec<(String, Numbers)>;
 
-/// Opens events as a recording that is one sample without a label. The options say the unit of times, microseconds by
-/// default, the sensor, the first pixel, and what is done about the clock.
+/// Opens events as a recording with one sample and no label. The options give the sensor, the coordinate of the first
+/// pixel, the unit of the times (microseconds by default), and how faults of the clock are treated.
 ///
 /// # Errors
-/// [`tonic_base::Error::Usage`] for columns of different lengths, for two columns of one kind, and if t or x is missing;
-/// otherwise the errors for a file with these events.
+/// [`tonic_base::Error::Usage`] for columns of different lengths, for two columns with names for the same thing (such
+/// as `t` and `ts`), and if t or x is missing; the errors of opening a file with these events.
 pub(crate) fn open_columns(columns: EventColumns, options: &SourceOptions) -> Result<Recording> {
     let (path, layout) = (Path::new(ADDED), Layout::Npy);
     let names: Vec<(&str, usize)> = columns.iter().zip(0..).map(|((name, _), i)| (name.as_str(), i)).collect();

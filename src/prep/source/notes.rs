@@ -13,7 +13,7 @@ pub(crate) fn note_on(name: &str, note: &str) -> String {
     }
 }
 
-/// Notes of one kind on one or more recordings.
+/// Notes of one kind about one or more recordings. [`kinds`] says which notes are of one kind.
 pub(crate) struct Kind<'a> {
     /// Name of the first of these recordings.
     pub(crate) name: &'a str,
@@ -24,14 +24,16 @@ pub(crate) struct Kind<'a> {
 }
 
 impl Kind<'_> {
-    /// Returns the note with the names of the recordings before it.
+    /// Returns the first note, with the name of its recording in front. If other recordings have such a note too, their
+    /// number follows the name.
     pub(crate) fn text(&self) -> String {
         note_on(&and_more(self.name, self.count - 1), &self.note)
     }
 }
 
 /// Joins notes of one kind: equal notes, warnings with the same words before their first colon, and notes that differ
-/// only in a number after their last colon. Each note comes with the name of its recording.
+/// only in a number after their last colon. Each of the `notes` is a pair: the name of a recording, and a note about
+/// it.
 pub(crate) fn kinds<'a>(notes: impl Iterator<Item = (&'a str, String)>) -> Vec<Kind<'a>> {
     let mut found: Vec<Kind<'a>> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();

@@ -71,11 +71,13 @@ pub enum Cut {
 }
 
 impl Cut {
-    /// Makes the cut that options ask for: samples of `sample_duration` microseconds, or of `sample_events` events.
-    /// `sample_overlap` is a time such as `10ms` for the first, and a number of events for the second.
+    /// Makes the cut for these options. With `sample_duration`, each sample lasts this many microseconds, and
+    /// `sample_overlap` is a time such as `10ms`. With `sample_events`, each sample has this many events, and
+    /// `sample_overlap` is a number of events. With neither, recordings are not cut.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Usage`] for an overlap that isn't shorter than a sample, and for one of whole recordings.
+    /// [`tonic_base::Error::Usage`] if the overlap is not shorter than a sample, or if an overlap is given but
+    /// recordings are not cut.
     pub fn of(sample_duration: Option<i64>, sample_events: Option<u64>, sample_overlap: Option<&str>) -> Result<Cut> {
         let wrong = |expected: &str| Error::usage("sample_overlap", expected, sample_overlap.unwrap_or("none"));
         match (sample_duration, sample_events) {
@@ -97,7 +99,8 @@ impl Cut {
 }
 
 impl SourceOptions {
-    /// Checks that the options say which fields are the columns, if they say that nothing else does.
+    /// Checks the options. If the layout is [`Layout::Map`], they must say which fields are the columns: with `map` or
+    /// with `columns`.
     ///
     /// # Errors
     /// [`tonic_base::Error::Usage`].

@@ -128,7 +128,8 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
         false
     }
 
-    /// Returns the hash and the length in bytes of what was recorded, if it isn't a file. `None` for a file.
+    /// Returns the hash and the length in bytes of the events, for samples that a program has added. `None` for a
+    /// recording in a file.
     fn content(&self) -> Option<(Id, u64)> {
         None
     }
@@ -191,7 +192,8 @@ impl Recording {
         Ok(self.minus_origin(raw))
     }
 
-    /// Returns the hash and the length in bytes of what was recorded, if it isn't a file. `None` for a file.
+    /// Returns the hash and the length in bytes of the events, for samples that a program has added. `None` for a
+    /// recording in a file.
     pub(crate) fn content(&self) -> Option<(Id, u64)> {
         self.reader.content()
     }

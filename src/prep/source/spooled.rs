@@ -1,10 +1,17 @@
-//! Samples in a temporary file, in a form that depends on their events alone: the canonical form, whose hash says what
-//! a set was made from.
+//! A temporary file for the samples that a program adds. The content of the file depends only on the events. The
+//! manifest of the set has the hash of this content, in place of the hash of a recording.
 //!
-//! For each sample: the number of its events, 8 bytes; the bytes of a number of each of the columns t, x, y and p, a
-//! byte each; then the columns one after the other. All numbers are little-endian and signed, except those of one or two
-//! bytes. Times have 8 bytes, in microseconds, and -2^63 is an event without a time. x and y have 2 bytes if all numbers
-//! of the column in this sample fit, p has 1, and otherwise 8. A column that is missing has 0 bytes.
+//! The file has for each sample, in this order:
+//!
+//! - the number of its events, in 8 bytes;
+//! - the widths of the columns t, x, y and p, one byte each: how many bytes each number of the column takes, or 0 if
+//!   the column is missing;
+//! - the columns t, x, y and p, one after the other.
+//!
+//! All numbers are little-endian. In the columns, numbers of 8 bytes are signed, and numbers of 1 or 2 bytes are
+//! unsigned. Times have 8 bytes and are in microseconds; -2^63 stands for an event without a time. x and y have 2
+//! bytes, and p has 1 byte, if all numbers of the column in this sample fit. Otherwise the column has 8 bytes per
+//! number.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -22,9 +29,9 @@ use crate::source::raw::{Coordinates, RawSamples, Times};
 use crate::source::recording::{ReadSamples, Recording};
 use crate::time_unit::TimeUnit;
 
-/// Stands for an event without a time.
+/// In the file, an event without a time has this time.
 const NO_TIME: i64 = i64::MIN;
-/// Bytes of a time.
+/// In the file, each time has this many bytes.
 const TIME: u64 = 8;
 
 /// Samples in a temporary file.
@@ -39,10 +46,10 @@ pub(crate) struct Spool {
 
 #[derive(Debug)]
 struct Sample {
-    /// Where the columns begin in the file.
+    /// Offset in bytes at which the columns of the sample begin in the file.
     at: u64,
     events: u64,
-    /// Bytes of a number of x, y and p.
+    /// Number of bytes of each number in the columns x, y and p. 0 for a column that is missing.
     widths: [u8; 3],
     in_order: bool,
 }
@@ -61,7 +68,7 @@ impl Spool {
         self.samples.len() as u64
     }
 
-    /// Appends the only sample of `recording`, whose events are `raw`.
+    /// Appends a sample. `recording` has only this sample, and `raw` has the events of the sample.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].
@@ -89,7 +96,8 @@ impl Spool {
         Ok(())
     }
 
-    /// Makes a recording of all samples. `labels` has the class of each, and `columns` are those of the first.
+    /// Makes a recording of all samples. `labels` has the class number of each sample. `columns` says where the columns
+    /// of the first sample came from.
     pub(crate) fn into_recording(
         self,
         (labels, classes): (Vec<u32>, Option<Arc<[String]>>),
@@ -188,7 +196,8 @@ impl ReadSamples for Spool {
     }
 }
 
-/// Bytes of a number of a column: `narrow` if that holds all of them as unsigned numbers, or else 8.
+/// Returns how many bytes each number of a column takes in the file: `narrow` if all numbers fit in this many bytes as
+/// unsigned numbers, or else 8.
 fn width(column: &Coordinates, narrow: u8) -> u8 {
     let fits =
         column.min().is_none_or(|least| least >= 0) && (0..column.len()).all(|i| column.get(i) < 1 << (8 * narrow));

@@ -46,7 +46,7 @@ pub(crate) enum On {
     /// polarity.
     NotNan(i128),
     /// Polarities of -1, 0 and 1 are not changed. Events with any other polarity are left out of the copy, and Python
-    /// prints their number.
+    /// prints how many events were left out.
     Known,
     /// Words for ON, such as `true`, become 1, and words for OFF become 0. If `objects` is true, the words are stored
     /// as Python objects. Otherwise, they are stored as texts.
@@ -126,7 +126,7 @@ pub(crate) fn unpickled(path: &Path, shape: &[u64], has_members: bool) -> Option
     Some(Remedy::Copy { words: python(code), file, with: Vec::new() })
 }
 
-/// Returns the command that saves a copy of an npz archive in which each name is there once.
+/// Returns the command that saves a copy of an npz archive in which each name occurs only once.
 pub(crate) fn once(path: &Path) -> Option<Remedy> {
     let file = format!("{}_mended.npz", path.file_stem()?.to_str()?);
     let (from, to) = (literal(path.to_str()?), literal(&file));

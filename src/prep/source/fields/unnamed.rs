@@ -15,7 +15,8 @@ use crate::source::fields::unusable::unusable_names;
 /// Maximum number of fields whose numbers are read to guess the columns.
 const MOST_GUESSED: usize = 24;
 /// If the order of a table's columns cannot be guessed, the error suggests the usual order `t,x,y,p,_,...`, but only
-/// for a table with at most this many columns. Suggested maps also leave out the columns of wider tables.
+/// for a table with at most this many columns. The columns of a table with more columns are not in suggested maps
+/// either.
 const MOST_COLUMNS: u64 = 8;
 /// Maximum number of cameras for which an error suggests a map of columns. The fields of one camera are in one group,
 /// one table or one array of records.

@@ -32,8 +32,8 @@ const MAX_ARRAYS: usize = 4096;
 /// bytes.
 const MAX_TEXT: usize = 1024;
 
-/// Reads what is known about an `.npz` file without its events. Returns which fields are the columns of events, the
-/// label if the user's map names one, and the number of events.
+/// Opens an `.npz` file without reading its events. Returns which fields are the columns of events, the label if the
+/// user's map names one, and the number of events.
 ///
 /// # Errors
 /// The errors of [`open_npz`] that can be found without reading events.
@@ -264,7 +264,7 @@ fn repeated_name(mut list: BufReader<File>, start: u64) -> std::io::Result<Strin
     }
 }
 
-/// Returns the error for an archive that has the array `name` twice, of which NumPy takes the one that `taken` says.
+/// Returns the error for an archive with two arrays called `name`. `taken` says which of the two NumPy reads.
 fn repeated(path: &Path, name: &str, taken: &str) -> Error {
     Error::Foreign {
         path: path.into(),

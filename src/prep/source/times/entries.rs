@@ -12,9 +12,10 @@ pub(crate) struct Entry {
     pub(crate) name: String,
     /// Description of the entry for messages.
     pub(crate) place: String,
-    /// Name of the array or path of the dataset that the entry is. `None` for an attribute.
+    /// If the entry is an array or a dataset: the name of the array or the path of the dataset. `None` for an
+    /// attribute.
     pub(crate) array: Option<String>,
-    /// Value of the entry as text. `None` if it is neither a text, nor a number, nor a fraction of two integers.
+    /// Value of the entry as text. `None` if the value is neither a text, nor a number, nor a fraction of two integers.
     pub(crate) text: Option<String>,
 }
 
@@ -23,7 +24,8 @@ pub(super) fn of_dataset(file: &hdf::File, dataset: &str) -> Vec<Entry> {
     file.dataset(dataset).map_or(Vec::new(), |place| attributes(&place, dataset))
 }
 
-/// Reads all attributes of a group, and its datasets with one number or text whose names are `known`.
+/// Reads all attributes of a group. Also reads a dataset of the group if `known` returns true for its name, and if it
+/// has one number or one text.
 pub(super) fn of_group(path: &Path, file: &hdf::File, group: &str, known: fn(&str) -> bool) -> Vec<Entry> {
     let Ok(place) = file.group(group) else { return Vec::new() };
     let scalar = |name: String| {

@@ -1,8 +1,8 @@
-//! Finds the unit of a file's times in entries of the file: attributes of an HDF5 dataset of times, attributes and small
-//! datasets of the groups that contain the dataset, or arrays of an npz archive. An entry gives a unit (`time_unit`),
-//! the length of a tick of the clock (`time_base`), or the number of ticks per second (`fs`). If no entry gives one of
-//! these, the name of the field of times may end in a unit (`t_ns`). Entries that would change the times, but are not
-//! used (`t_offset`), become notes for the user.
+//! Finds the unit of a file's times in entries of the file: attributes of an HDF5 dataset of times, attributes and
+//! small datasets of the groups that contain the dataset, or arrays of an npz archive. An entry gives a unit
+//! (`time_unit`), the length of a tick of the clock (`time_base`), or the number of ticks per second (`fs`). If no
+//! entry gives one of these, the name of the field of times may end in a unit (`t_ns`). Entries that would change the
+//! times, but are not used (`t_offset`), become notes for the user.
 
 use std::path::Path;
 
@@ -41,7 +41,7 @@ const RATES: [&str; 16] = [
     "sfreq",
     "frequency",
 ];
-/// Names of entries that give what has to be added to the times.
+/// Names of entries that give an offset, which would have to be added to the times.
 const OFFSETS: [&str; 14] = [
     "offset",
     "time_offset",
@@ -59,11 +59,12 @@ const OFFSETS: [&str; 14] = [
     "start_time",
 ];
 
-/// Names of entries that give what the times have to be multiplied by, but not to which unit.
+/// Names of entries that give a factor for the times, but not the unit of the result.
 const SCALES: [&str; 7] = ["scale", "factor", "multiplier", "gain", "t_factor", "time_factor", "time_multiplier"];
 
-/// Names that say something about times only if they are attributes of the times. Those of a group, or arrays of an
-/// archive, are as often about something else, such as the frames or the sensor.
+/// If an attribute of the dataset of times has one of these names, the attribute says something about the times.
+/// Attributes of groups, and arrays of archives, with such a name are ignored, because they are as often about
+/// something else, such as the frames or the sensor.
 const OF_ANYTHING: [&str; 5] = ["freq", "frequency", "factor", "multiplier", "gain"];
 
 /// What a file says about the unit of its times.
@@ -113,9 +114,10 @@ pub(crate) fn told_unit(
     Ok(ToldUnit { unit, notes, dataset })
 }
 
-/// Finds what entries of a file say about its times. Each of the `places` has the entries of a dataset or group, the
-/// nearest to the times first, and whether they belong to the dataset of times itself. Returns the unit that they give,
-/// and notes for the user about rates, offsets and factors that are not used. `given` is the unit that the user gave.
+/// Finds what entries of a file say about its times. Each item of `places` has the entries of a dataset or a group, and
+/// whether this is the dataset of times itself. The nearest to the times comes first. Returns the unit that the entries
+/// give, and notes for the user about rates, offsets and factors that are not used. `given` is the unit that the user
+/// gave, and `usual` is the unit of times about which the file says nothing.
 pub(crate) fn find(
     places: &[(Vec<Entry>, bool)],
     given: Option<TimeUnit>,
@@ -140,9 +142,10 @@ fn is_known(name: &str) -> bool {
         || of_words(name, &OF_TICKS, &ALONE).is_some()
 }
 
-/// Finds the ticks per second among the entries of one place. They give the unit of whole numbers (`usual` is
-/// microseconds) if they are those of a microsecond or a nanosecond. Also returns notes about a rate that is not
-/// used, unless the unit is `given`, and about an offset or a factor.
+/// Finds the entries of one dataset or group that give the number of ticks per second. If `usual` is microseconds, and
+/// a tick lasts a microsecond or a nanosecond, returns this unit. If the number of ticks is not used, returns a note
+/// about it, unless `usual` is seconds or the user has `given` a unit. Also returns notes about entries that give an
+/// offset or a factor.
 fn rate_and_notes(
     entries: &[Entry],
     of_dataset: bool,
@@ -279,8 +282,9 @@ fn groups(dataset: &str) -> impl Iterator<Item = &str> {
     slashes.filter(|&at| at > 0).map(|at| &dataset[..at]).chain(["/"])
 }
 
-/// Returns whether `name` is the name of an entry that joins a word of [`OF_TIMES`] with one of `words`: `Some(true)` if
-/// it names times, and `Some(false)` if it is only the word, one of `alone`. `None` for other names.
+/// Returns whether the name of an entry consists of one of `words` and a word of [`OF_TIMES`]. Returns `Some(true)` if
+/// the name has both words. Returns `Some(false)` if the name is only one of `words`, and this word is in `alone` too.
+/// Returns `None` for other names.
 fn of_words(name: &str, words: &[&str], alone: &[&str]) -> Option<bool> {
     let name = name.to_lowercase().replace(['-', ' '], "_").replace("_of_", "_");
     // A name such as `base_time` gives the time at which the clock began.
@@ -290,9 +294,10 @@ fn of_words(name: &str, words: &[&str], alone: &[&str]) -> Option<bool> {
     words.iter().find_map(|word| found(word).map(|of| !of.is_empty()))
 }
 
-/// Finds what `entries`, which belong to one dataset or group, say about the unit of times: a unit, or else the length
-/// of a tick. A unit is multiplied by a factor that another entry gives, as in `units = s` with `scale_factor = 1e-6`.
-/// `of_dataset` says that the entries belong to the dataset of times, and not to a group that contains it.
+/// Finds what the entries of one dataset or group say about the unit of times: a unit, or else the length of a tick. If
+/// an entry gives a unit and another entry gives a factor, multiplies the unit by the factor, as in `units = s` with
+/// `scale_factor = 1e-6`. `of_dataset` is whether the entries belong to the dataset of times itself, and not to a group
+/// that contains this dataset.
 fn unit_of(entries: &[Entry], of_dataset: bool) -> Option<Told> {
     let named = |words: &'static [&'static str], alone: &'static [&'static str]| {
         let mut found: Vec<(bool, &Entry)> =

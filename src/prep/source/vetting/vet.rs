@@ -23,8 +23,8 @@ use crate::time_unit::{TimeUnit, YEAR, duration};
 pub(crate) const SHORTEST: i64 = 1_000;
 /// Duration of the longest plausible recording, in microseconds.
 const LONGEST: i64 = 86_400_000_000;
-/// If all times are later than this, in microseconds, the assumed unit is wrong: clocks count from their start, from 1970
-/// or, at the earliest, from 1601.
+/// If all times are later than this, in microseconds, the assumed unit is wrong: clocks count from their start, from
+/// 1970 or, at the earliest, from 1601.
 const LATEST: i64 = 1_000 * YEAR as i64;
 /// A recording whose times have fractions must last at least this many microseconds. If it seems to be shorter, the
 /// assumed unit is wrong: the times are probably in seconds.
@@ -335,9 +335,9 @@ fn fractions(stream: &EventStream, unit: TimeUnit) -> Result<Option<Fractions>> 
     Ok(Numbers::F64(times).fractions())
 }
 
-/// Returns the error for times that are implausible in `unit`. In this unit, the recording lasts `lasts` microseconds
-/// and has `events` events. `certain` is the unit that they are in if that is known; the error suggests the most
-/// probable unit otherwise.
+/// Returns the error for times that are implausible in `unit`. In this unit, the recording lasts `lasts` microseconds.
+/// The recording has `events` events. If the right unit is known, `certain` is this unit, and the error suggests it.
+/// Otherwise, the error suggests the most probable unit.
 pub(crate) fn implausible(
     path: &Path,
     place: String,

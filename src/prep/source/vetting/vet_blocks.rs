@@ -40,8 +40,8 @@ pub(crate) fn vet_in_blocks(stream: &EventStream, most: u64) -> Result<Vetted> {
     Ok(Vetted { notes, lasts: lasts_without_gaps(&found), wrap, in_order })
 }
 
-/// If no event of the first block has a time, returns the first valid time of the recording, for use in place of the
-/// missing ones. Otherwise, returns `None`.
+/// If no event of the first block has a time, returns the first valid time of the recording. This time then replaces
+/// the missing times at the start of the recording. Otherwise, returns `None`.
 fn first_time(stream: &EventStream, wrap: Option<&Wrap>, most: u64) -> Result<Option<i64>> {
     for range in blocks(0..stream.len, most, stream) {
         let first = range.start;
