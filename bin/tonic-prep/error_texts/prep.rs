@@ -1,9 +1,8 @@
 //! The errors of recordings, recipes and conversions, each with what its text has to say.
 
 use tonic_prep::{Absence, ClockRemedy, ClockTimes, Error as Prep, FolderKind, Remedy, RowEvents, TimeUnit};
-use tonic_shard::Part;
 
-use super::{Base, Shard, corrupt, file, mismatch, words};
+use super::{corrupt, file, mismatch, words};
 use crate::errors::tests::{Case, case};
 
 pub(super) fn prep() -> Vec<Case> {
