@@ -10,6 +10,7 @@ use crate::compare_args::CompareArgs;
 use crate::device_args::DeviceArgs;
 use crate::fit_args::FitArgs;
 use crate::lock_args::LockArgs;
+use crate::predict_args::PredictArgs;
 use crate::sweep_args::SweepArgs;
 
 /// Trains networks of integrate-and-fire neurons from the shard sets that tonic-prep makes.
@@ -100,6 +101,17 @@ Examples:
         #[arg(long)]
         json: bool,
     },
+    /// Write the logits and the predicted class of every sample of a set, which needs no labels
+    ///
+    /// Both files have the samples in the order of the set. DIR/logits.npy is a float32 array, (samples, classes): the
+    /// outputs of the readout, summed over time, from which `eval` computes loss and accuracy. DIR/predictions.csv has
+    /// the columns sample (an index from 0), label (empty without one) and predicted, both as names of classes, and a
+    /// column with the logit of each class.
+    #[command(after_help = "Examples:
+  tonic-train predict --model runs/first --data shards/test -o predictions
+  tonic-train predict --model runs/first --data shards/unknown -o predictions --overwrite --json | jq .samples
+  python -c 'import numpy; print(numpy.load(\"predictions/logits.npy\").argmax(1))'")]
+    Predict(PredictArgs),
     /// Compare the GPU kernels with the CPU's: the exit code is 1 if they disagree
     #[command(after_help = "Examples:
   tonic-train check --device cuda:0

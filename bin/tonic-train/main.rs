@@ -19,6 +19,7 @@ mod existing_args;
 mod fit_args;
 mod lock_args;
 mod options_file;
+mod predict_args;
 #[path = "../quoted.rs"]
 mod quoted;
 #[path = "../set_place.rs"]
@@ -99,6 +100,7 @@ fn run(command: Command) -> anyhow::Result<u8> {
             }
             Ok(DONE)
         }
+        Command::Predict(args) => predict_args::run(args).map(|()| DONE),
         Command::Completions { shell } => {
             completions::print::<Cli>(PROGRAM, shell, &mut std::io::stdout()).map(|()| DONE)
         }

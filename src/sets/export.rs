@@ -1,11 +1,10 @@
 //! Writes dense frames as NumPy files.
 
-use std::io::{BufWriter, Write};
 use std::ops::Range;
 use std::path::Path;
 
-use npyz::WriterBuilder;
-use tonic_base::{Draft, Progress, Verbosity, remove_file};
+use tonic_base::{Progress, Verbosity, remove_file};
+use tonic_report::write_npy;
 use tonic_shard::{FrameShape, NO_LABEL, SampleFrames, SampleReader, ShardSet, Width};
 
 use crate::error::{BaseFault, Error, Result};
@@ -91,21 +90,4 @@ fn empty_folder(out: &Path, overwrite: bool) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Writes an array. Returns the size of the file in bytes.
-fn write_npy<T: npyz::AutoSerialize>(path: &Path, shape: &[u64], numbers: impl Iterator<Item = T>) -> Result<u64> {
-    let draft = Draft::create(path)?;
-    let mut out = BufWriter::new(&draft.file);
-    let write = || -> std::io::Result<()> {
-        let mut npy = npyz::WriteOptions::new().default_dtype().shape(shape).writer(&mut out).begin_nd()?;
-        npy.extend(numbers)?;
-        npy.finish()?;
-        out.flush()
-    };
-    write().map_err(Error::io(path, "write the array"))?;
-    drop(out);
-    let bytes = draft.file.metadata().map_err(Error::io(path, "read its size"))?.len();
-    draft.publish()?;
-    Ok(bytes)
 }

@@ -4,25 +4,28 @@ use std::path::Path;
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tonic_toolkit::shard::NO_LABEL;
 
 use crate::runs::{bytes, epochs};
-use crate::sets::{self, Sample, Spec, fails, json, learnable};
+use crate::sets::{self, Sample, Spec, argmax, fails, json, learnable, logits, predict_on};
 use crate::trainer::{eval, fitted, on_gpu};
 
 /// Makes a training set, a validation set and a test set. An evaluation has batches of 256 samples: the validation set
 /// and the test set take several batches, of which the last is smaller.
 fn task() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let short = |seed| {
-        move |i: u64| {
-            let Sample { frames, label } = learnable(seed)(i);
-            Sample { frames: frames[..3 + i as usize % 7].to_vec(), label }
-        }
-    };
     Spec::new(60, 8).write(&dir.path().join("train"), learnable(1));
     Spec::new(300, 50).write(&dir.path().join("valid"), short(2));
     Spec::new(520, 64).write(&dir.path().join("test"), short(3));
     dir
+}
+
+/// Returns a function that makes sample number `i`, with few frames.
+fn short(seed: u64) -> impl Fn(u64) -> Sample {
+    move |i| {
+        let Sample { frames, label } = learnable(seed)(i);
+        Sample { frames: frames[..3 + i as usize % 7].to_vec(), label }
+    }
 }
 
 /// Evaluates the network of a run on the CPU.
@@ -72,6 +75,27 @@ fn an_evaluation_says_what_the_cpus_says_from_every_cache() {
             assert_eq!((again["loss"].as_f64(), again["accuracy"].as_f64()), (Some(best.loss), Some(best.accuracy)));
             assert!(bytes(&run, "confusion.png").starts_with(b"\x89PNG"));
         }
+    }
+}
+
+#[test]
+fn predictions_are_the_logits_of_an_evaluation_and_need_no_labels() {
+    let dir = task();
+    fitted(dir.path(), "run", "--epochs 1");
+    Spec::new(520, 64).write(&dir.path().join("unlabelled"), |i| Sample { label: NO_LABEL, ..short(3)(i) });
+    let predicted = |device: &str, data: &str, labelled: u64| {
+        let out = format!("{device}-{data}");
+        let said = json(&mut on_gpu(predict_on(device, dir.path(), "run", data, &out)));
+        assert_eq!((said["samples"].as_u64(), said["labelled"].as_u64()), (Some(520), Some(labelled)));
+        logits(&dir.path().join(out))
+    };
+    let rows = predicted("cuda:0", "test", 520);
+    let mut confusion = vec![vec![0; 3]; 3];
+    rows.iter().enumerate().for_each(|(i, row)| confusion[i % 3][argmax(row)] += 1);
+    assert_eq!(json(&mut eval(dir.path(), "run", "test"))["confusion"], serde_json::json!(confusion));
+    assert_eq!(predicted("cuda:0", "unlabelled", 0), rows);
+    for (ours, theirs) in rows.iter().flatten().zip(predicted("cpu", "test", 520).iter().flatten()) {
+        assert!((ours - theirs).abs() <= 1e-4 * theirs.abs().max(1.0), "{ours} {theirs}");
     }
 }
 

@@ -1,13 +1,15 @@
-"""Networks of tonic-train, in Sinabs: they do what `tonic-train eval` found."""
+"""Networks and predictions of tonic-train: in Sinabs, networks do what `tonic-train eval` found."""
 
+import csv
 import json
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
 
 import tonic_shards as ts
-from conftest import ROOT
+from conftest import DEBUG, ROOT
 
 FROZEN = ROOT / "tests" / "data" / "frozen"
 SET = FROZEN / "conversion" / "finished"
@@ -71,3 +73,71 @@ def test_a_damaged_model_is_refused(tmp_path, damage):
         ts.load_run(tmp_path / "run")
     with pytest.raises(FileNotFoundError, match="none"):
         ts.load_run(tmp_path / "none")
+
+
+@pytest.fixture(scope="module")
+def predictions(tmp_path_factory):
+    """What `tonic-train predict` writes for a run and its set."""
+    out = tmp_path_factory.mktemp("predictions") / "out"
+    run = FROZEN / "between_epochs" / "stopped"
+    words = ["predict", "--model", run, "--data", SET, "-o", out, "--device", "cpu", "--quiet"]
+    subprocess.run([DEBUG / "tonic-train", *words], check=True)
+    return out
+
+
+def test_predictions_are_read(predictions):
+    found = ts.read_predictions(predictions)
+    train = ts.ShardSet(SET)
+    assert found.classes == train.classes and np.array_equal(found.labels, train.labels)
+    assert found.logits.dtype == np.float32 and found.logits.shape == (len(train), 4)
+    expected = json.loads((FROZEN / "between_epochs" / "eval.json").read_text())
+    confusion = np.zeros((4, 4), int)
+    np.add.at(confusion, (found.labels, found.predicted), 1)
+    assert confusion.tolist() == expected["confusion"]
+
+
+def _hostile(folder, names):
+    """A prediction of two samples, the second of them without a label."""
+    folder.mkdir()
+    logits = np.array([[1.5, -2.25], [0.1, 3e-8]], np.float32)
+    np.save(folder / "logits.npy", logits)
+    with open(folder / "predictions.csv", "w", newline="", encoding="utf-8") as file:
+        rows = [["sample", "label", "predicted", *names]]
+        rows += [[0, names[1], names[0], *logits[0]], [1, "", names[0], *logits[1]]]
+        csv.writer(file).writerows(rows)
+    return logits
+
+
+def test_labels_are_read_by_names_of_any_kind(tmp_path):
+    names = ['a,\r\n"b"', "\x1b[2J"]
+    logits = _hostile(tmp_path / "out", names)
+    found = ts.read_predictions(tmp_path / "out")
+    assert found.classes == names and found.labels.tolist() == [1, -1] and found.predicted.tolist() == [0, 0]
+    assert np.array_equal(found.logits, logits)
+    for number, names in enumerate([["a", "a"], ["", "a"]]):
+        _hostile(tmp_path / str(number), names)
+        with pytest.raises(ValueError, match="expected a name of its own for each class"):
+            ts.read_predictions(tmp_path / str(number))
+
+
+@pytest.mark.parametrize(
+    "file, damage",
+    [
+        ("logits.npy", lambda data: data[:-4]),
+        ("logits.npy", lambda data: b""),
+        ("logits.npy", lambda data: data[:-4] + b"\0\0\x80\x3f"),
+        ("logits.npy", lambda data: data.replace(b"<f4", b"<i4")),
+        ("predictions.csv", lambda data: b""),
+        ("predictions.csv", lambda data: data[: data.rindex(b"\r\n", 0, -2) + 2]),
+        ("predictions.csv", lambda data: data.replace(b"\r\n0,north", b"\r\n0,up").replace(b"\r\n0,", b"\r\n0,x")),
+        ("predictions.csv", lambda data: data.replace(b"predicted", b"guessed")),
+        ("predictions.csv", lambda data: data + b"12,"),
+    ],
+)
+def test_damaged_predictions_are_refused(predictions, tmp_path, file, damage):
+    shutil.copytree(predictions, tmp_path / "out")
+    (tmp_path / "out" / file).write_bytes(damage((tmp_path / "out" / file).read_bytes()))
+    with pytest.raises(ts.CorruptError, match="predictions.csv: corrupt: expected predictions of tonic-train, got"):
+        ts.read_predictions(tmp_path / "out")
+    with pytest.raises(FileNotFoundError, match="none"):
+        ts.read_predictions(tmp_path / "none")

@@ -250,6 +250,8 @@ fn a_label_beyond_the_readout_is_refused_by_training_and_evaluation() {
     // Several threads unpack chunks, so any of the faults may be found first.
     let words = ["00000.shard: corrupt: chunk ", ": label of sample ", "expected below 1, got "];
     fails(&mut eval(dir.path(), "run", "beyond"), 4, &words);
+    fails(&mut sets::predict_on("cpu", dir.path(), "run", "beyond", "out"), 4, &words);
+    assert!(!dir.path().join("out").exists());
     let before = bytes(&dir.path().join("run"), "checkpoint.safetensors");
     fails(&mut fit(dir.path(), "run", "--resume --epochs 3 --valid DIR/beyond"), 4, &words);
     assert!(bytes(&dir.path().join("run"), "checkpoint.safetensors") == before);

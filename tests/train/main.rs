@@ -13,6 +13,7 @@ mod health;
 mod hostile;
 mod loader;
 mod model_file;
+mod predict;
 mod printed;
 #[allow(dead_code)] // without libtorch, only the crate and tests/gpu use the rest
 mod random;

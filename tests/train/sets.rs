@@ -205,6 +205,28 @@ pub(crate) fn eval_on(device: &str, dir: &Path, run: &str, data: &str) -> Comman
     command
 }
 
+/// Command that writes predictions of `dir/<run>` on `dir/<data>` to `dir/<out>`.
+pub(crate) fn predict_on(device: &str, dir: &Path, run: &str, data: &str, out: &str) -> Command {
+    let mut command = train();
+    command.arg("predict").arg("--model").arg(dir.join(run)).arg("--data").arg(dir.join(data));
+    command.arg("--output").arg(dir.join(out)).args(["--threads", "2", "--device", device]);
+    command
+}
+
+/// Reads the logits that `predict` wrote to `folder`, a row for each sample.
+pub(crate) fn logits(folder: &Path) -> Vec<Vec<f32>> {
+    let bytes = std::fs::read(folder.join("logits.npy")).unwrap();
+    let array = npyz::NpyFile::new(&bytes[..]).unwrap();
+    let classes = array.shape()[1] as usize;
+    assert_eq!(array.order(), npyz::Order::C);
+    array.into_vec().unwrap().chunks(classes).map(<[f32]>::to_vec).collect()
+}
+
+/// The first class with the largest logit.
+pub(crate) fn argmax(logits: &[f32]) -> usize {
+    (0..logits.len()).rev().max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap()
+}
+
 /// Runs a command and asserts that it succeeds. Returns its stderr.
 pub(crate) fn succeeds(command: &mut Command) -> String {
     let (code, stderr) = outcome(&command.output().unwrap());

@@ -12,7 +12,7 @@ from . import tonic
 from ._native import CorruptError, IncompatibleError, Loader, Sample, ShardSet, __version__, epoch_order
 from .convert import convert
 from .dataset import BatchSampler, ShardDataset
-from .run import Run, load_run
+from .run import Predictions, Run, load_run, read_predictions
 from .sparse import SparseBatch, SparseSample
 from .writer import Writer
 
@@ -21,6 +21,7 @@ __all__ = [
     "CorruptError",
     "IncompatibleError",
     "Loader",
+    "Predictions",
     "Run",
     "Sample",
     "ShardDataset",
@@ -32,5 +33,6 @@ __all__ = [
     "convert",
     "epoch_order",
     "load_run",
+    "read_predictions",
     "tonic",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 from pathlib import Path
@@ -102,6 +103,51 @@ def load_run(path: Union[str, "os.PathLike[str]"], *, best: bool = False) -> Run
     log = folder / "metrics.jsonl"
     lines = log.read_text(encoding="utf-8").splitlines() if folder.is_dir() and log.exists() else []
     return Run(file, layers, Neuron(*constants), names, steps, [json.loads(line) for line in lines])
+
+
+class Predictions(NamedTuple):
+    """Logits of all samples of a set, in the order of the set."""
+
+    logits: NDArray[np.float32]
+    """Outputs of the network, summed over time, (samples, classes)."""
+    labels: NDArray[np.int64]
+    """Class of each sample, (samples,); -1 for a sample without a label."""
+    classes: list[str]
+    """Names of the classes, in the order of the logits."""
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """Class with the largest logit of each sample, (samples,)."""
+        return self.logits.argmax(1).astype(np.int64)
+
+
+def read_predictions(path: Union[str, "os.PathLike[str]"]) -> Predictions:
+    """Reads the folder that `tonic-train predict -o` wrote.
+
+    Raises:
+        OSError: if a file cannot be read.
+        CorruptError: if the files are damaged, or do not belong together.
+        ValueError: if two classes have the same name, or one has none: then names do not tell the labels.
+    """
+    folder = Path(path)
+    file = folder / "predictions.csv"
+    with open(folder / "logits.npy", "rb") as array, open(file, encoding="utf-8", newline="") as table:
+        try:
+            logits = np.lib.format.read_array(array, allow_pickle=False)
+            head, *rows = list(csv.reader(table, strict=True))
+            classes = head[3:]
+            cells = np.array([row[3:] for row in rows], float).reshape(-1, len(classes))
+            if head[:3] != ["sample", "label", "predicted"] or (logits.dtype, logits.shape) != ("f4", cells.shape):
+                raise ValueError(f"columns {head}, and {logits.dtype} logits {logits.shape} for {len(rows)} rows")
+            if not np.allclose(cells, logits, rtol=1e-6, atol=0):
+                raise ValueError("logits of another prediction in logits.npy")
+            names = {"": -1, **{name: number for number, name in enumerate(classes)}}
+            labels = np.array([names[row[1]] for row in rows], np.int64)
+        except (ValueError, KeyError, IndexError, csv.Error) as error:
+            raise CorruptError(f"{file}: corrupt: expected predictions of tonic-train, got {error!r}") from error
+    if len(names) != len(classes) + 1:
+        raise ValueError(f"{file}: expected a name of its own for each class, got {classes}")
+    return Predictions(logits, labels, classes)
 
 
 def _tensors(data: bytes) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:

@@ -8,7 +8,7 @@ use tonic_loader::EpochOrder;
 use tonic_shard::{Decoder, PackedChunk, ShardSet, SparseFrames, Widths};
 
 use crate::error::{BaseFault, Result};
-use crate::feed::staging::{Sizes, Stage, Staged, Staging};
+use crate::feed::staging::{Labels, Sizes, Stage, Staged, Staging};
 use crate::gpu::{Buffer, Device, Pinned, Stream};
 use crate::kernel::batch_source::BatchSource;
 use crate::kernel::interface::{DrawOrder, DrawPermutation};
@@ -103,7 +103,7 @@ impl DeviceCache {
                 .collect();
             let staging = &mut slots[g % 2];
             staging.clear();
-            staging.push(&samples, classes, base)?;
+            staging.push(&samples, Labels { classes, optional: false }, base)?;
             check_room(set, base.plus(staging.used()), sizes)?;
             staging.upload(&stream, &staged, base)?;
             base = base.plus(staging.used());

@@ -8,7 +8,7 @@ use tonic_loader::{AHEAD, EpochOrder, EpochSample, Loader, Windows};
 
 use crate::error::Result;
 use crate::feed::device_cache::device_bytes;
-use crate::feed::staging::{Sizes, Staged, Staging};
+use crate::feed::staging::{Labels, Sizes, Staged, Staging};
 use crate::gpu::{Buffer, Device, Event, Pinned, Stream};
 use crate::kernel::batch_source::BatchSource;
 use crate::kernel::interface::DrawOrder;
@@ -30,6 +30,8 @@ pub struct Ring {
     idle: Vec<Slot>,
     /// Size of the largest slot so far. New slots get this size.
     largest: Sizes,
+    /// Whether samples may have no label.
+    unlabelled: bool,
 }
 
 /// A slot of the ring: memory on the host and on the GPU for a few batches.
@@ -93,7 +95,13 @@ impl Ring {
             copies: device.stream()?,
             idle: Vec::new(),
             largest: Sizes::default(),
+            unlabelled: false,
         })
+    }
+
+    /// Allows samples without a label, for a forward pass alone.
+    pub(crate) fn allow_unlabelled(&mut self) {
+        self.unlabelled = true;
     }
 
     /// Returns a slot for the next batches, or `None` if training has ended the epoch. After the first [`SLOTS`] calls,
@@ -119,7 +127,7 @@ pub(super) fn staged_epoch(
     mut each: impl FnMut(BatchSource) -> Result<bool>,
 ) -> Result<()> {
     let set = loader.set();
-    let classes = set.manifest().description.classes.len();
+    let labels = Labels { classes: set.manifest().description.classes.len(), optional: ring.unlabelled };
     let sample_bytes = device_bytes(set, ring.column_types) / set.len().max(1);
     let batch_bytes = sample_bytes.saturating_mul(batch_size as u64);
     let together = (SLOT_BYTES / batch_bytes.max(1)).clamp(1, SLOT_BATCHES) as usize;
@@ -129,7 +137,7 @@ pub(super) fn staged_epoch(
     let make = |windows: &mut Windows<'_>| -> Result<Option<(Slot, usize)>> {
         let Some(mut slot) = ring.slot(&mut made, &used)? else { return Ok(None) };
         slot.staging.clear();
-        let push = |samples: &[EpochSample<'_>]| slot.staging.push(samples, classes, Sizes::default());
+        let push = |samples: &[EpochSample<'_>]| slot.staging.push(samples, labels, Sizes::default());
         let samples = windows.next_batches(together, push)?;
         if samples == 0 {
             ring.idle.push(slot);

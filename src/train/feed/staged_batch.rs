@@ -3,7 +3,7 @@
 use tonic_loader::Batch;
 
 use crate::error::Result;
-use crate::feed::staging::{Sizes, Stage, Staged, Staging};
+use crate::feed::staging::{Labels, Sizes, Stage, Staged, Staging};
 use crate::gpu::{Buffer, Stream};
 use crate::kernel::batch_source::BatchSource;
 use crate::kernel::interface::DrawOrder;
@@ -29,7 +29,7 @@ impl StagedBatch {
         let sizes = samples.iter().map(Stage::sizes).fold(Sizes::default(), Sizes::plus);
         let (mut staging, staged) =
             (Staging::new(device, column_types, sizes)?, Staged::new(device, column_types, sizes)?);
-        staging.push(&samples, classes, Sizes::default())?;
+        staging.push(&samples, Labels { classes, optional: false }, Sizes::default())?;
         staging.upload(stream, &staged, Sizes::default())?;
         let order = device.buffer_from(&[DrawOrder::batch(samples.len() as u64)])?;
         let source = BatchSource::new(staged.columns(), order.address());

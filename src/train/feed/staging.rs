@@ -6,7 +6,7 @@
 
 use rayon::prelude::*;
 use tonic_loader::EpochSample;
-use tonic_shard::{Column, SampleFrames, SparseFrames, Width, Widths};
+use tonic_shard::{Column, NO_LABEL, SampleFrames, SparseFrames, Width, Widths};
 
 use crate::error::{KernelError, Result};
 use crate::gpu::{Buffer, Device, Pinned, Stream};
@@ -16,6 +16,19 @@ use crate::kernel::program::ColumnTypes;
 /// Minimum number of samples that a thread unpacks at a time. With fewer samples, waking the thread would cost more
 /// time than the thread saves.
 const SAMPLES_PER_JOB: usize = 4;
+
+/// The labels that samples may have: those below `classes`, and [`NO_LABEL`] if they are `optional`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Labels {
+    pub classes: usize,
+    pub optional: bool,
+}
+
+impl Labels {
+    fn has(self, label: u32) -> bool {
+        (label as usize) < self.classes || (self.optional && label == NO_LABEL)
+    }
+}
 
 /// A number of samples, and how many frames and entries (active cells) they have in total.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -185,14 +198,15 @@ impl Staging {
     }
 
     /// Adds samples to the buffer, which grows if needed. When the buffer is copied to the GPU, its content will
-    /// follow data of the sizes `base`. Returns an error if a label is not below `classes`.
-    pub(super) fn push<S: Stage>(&mut self, samples: &[S], classes: usize, base: Sizes) -> Result<()> {
+    /// follow data of the sizes `base`. Returns an error if a label is not one of `labels`.
+    pub(super) fn push<S: Stage>(&mut self, samples: &[S], labels: Labels, base: Sizes) -> Result<()> {
         let start = self.used;
         let mut ends = Vec::with_capacity(samples.len());
         let mut end = start;
         for (i, sample) in samples.iter().enumerate() {
             let label = sample.label();
-            if label as usize >= classes {
+            if !labels.has(label) {
+                let classes = labels.classes;
                 return Err(KernelError::LabelOutsideReadout { sample: start.samples + i, label, classes }.into());
             }
             end = end.plus(sample.sizes());

@@ -107,7 +107,8 @@ KERNEL(readout, ReadoutArgs, BLOCK_THREADS) {
         const u64 index = args.by_position ? args.state->begin + b : b;
         args.labels[index] = label;
         args.predicted[index] = best == 0xffffffffu ? 0 : best;
-        args.losses[index] = log((double)sum) + (double)most - (double)logits[label];
+        // A sample without a label has no loss.
+        args.losses[index] = label < args.classes ? log((double)sum) + (double)most - (double)logits[label] : 0.0;
         return;
     }
     if (!args.row) return;

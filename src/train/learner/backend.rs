@@ -16,7 +16,8 @@ use crate::learner::epoch::{Learner, Room, TrainState};
 use crate::learner::evaluation::Evaluation;
 use crate::learner::gpu::GpuLearner;
 use crate::learner::gpu_evaluator::GpuEvaluator;
-use crate::learner::host::{HostLearner, evaluate};
+use crate::learner::host::{HostLearner, evaluate, logits};
+use crate::learner::logits::Logits;
 use crate::learner::padding::Padding;
 use crate::network::Network;
 
@@ -125,6 +126,28 @@ impl Backend {
                 GpuEvaluator::new(network, program, longest, samples)?.evaluate(network, feed, padding, progress)
             }
             None => evaluate(&mut *self.host_engine(network)?, network, feed, padding, progress),
+        }
+    }
+
+    /// Returns the logits of all samples of a set, which need no labels. They are the logits that
+    /// [`evaluate`](Self::evaluate) computes; the arguments are the same.
+    ///
+    /// # Errors
+    /// The errors of [`evaluate`](Self::evaluate), without [`Error::Unlabelled`].
+    pub fn logits(
+        &self,
+        program: Option<&Arc<Program>>,
+        network: &Network,
+        feed: &Feed,
+        (padding, longest): (Padding, usize),
+        progress: &Progress,
+    ) -> Result<Logits> {
+        match program {
+            Some(program) => {
+                let samples = feed.loader().set().len();
+                GpuEvaluator::new(network, program, longest, samples)?.logits(network, feed, padding, progress)
+            }
+            None => logits(&mut *self.host_engine(network)?, network, feed, padding, progress),
         }
     }
 

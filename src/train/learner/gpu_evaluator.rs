@@ -11,6 +11,7 @@ use crate::feed::{Feed, Ring};
 use crate::gpu::Stream;
 use crate::kernel::program::Program;
 use crate::learner::evaluation::{Evaluation, check_labelled};
+use crate::learner::logits::Logits;
 use crate::learner::padding::Padding;
 use crate::learner::recorded::Recorded;
 use crate::network::Network;
@@ -53,6 +54,41 @@ impl GpuEvaluator {
     ) -> Result<Evaluation> {
         let set = feed.loader().set();
         check_labelled(set)?;
+        self.each_batch(network, feed, padding, progress, |_| Ok(()))?;
+        Evaluation::of(set, self.network.predictions(set.len() as usize)?)
+    }
+
+    /// Returns the logits of all samples of a set.
+    pub(super) fn logits(
+        &mut self,
+        network: &Network,
+        feed: &Feed,
+        padding: Padding,
+        progress: &Progress,
+    ) -> Result<Logits> {
+        self.ring.allow_unlabelled();
+        let samples = feed.loader().set().len() as usize;
+        let mut logits = Logits::new(network.shape().classes);
+        let (mut done, batch) = (0, self.batch);
+        self.each_batch(network, feed, padding, progress, |on_device| {
+            let size = batch.min(samples - done);
+            done += size;
+            logits.add(&on_device.logits(size)?)
+        })?;
+        logits.labels.extend(self.network.predictions(samples)?.iter().map(|prediction| prediction.label));
+        Ok(logits)
+    }
+
+    /// Runs all samples of a set forward, in batches and in the order of the set. Calls `each` after each batch, when
+    /// its work is queued.
+    fn each_batch(
+        &mut self,
+        network: &Network,
+        feed: &Feed,
+        padding: Padding,
+        progress: &Progress,
+        mut each: impl FnMut(&GpuNetwork) -> Result<()>,
+    ) -> Result<()> {
         let GpuEvaluator { stream, network: on_device, batch, recorded, ring } = self;
         on_device.load(stream, network, None)?;
         on_device.begin(stream, 0, 0)?;
@@ -60,9 +96,9 @@ impl GpuEvaluator {
         feed.on_gpu(ring, stream, (EpochOrder::Sequential, *batch, 0), |source| {
             check_interrupt()?;
             recorded.run(stream, source, || on_device.forward(stream, source, steps))?;
+            each(on_device)?;
             progress.add(*batch as u64);
             Ok(true)
-        })?;
-        Evaluation::of(set, on_device.predictions(set.len() as usize)?)
+        })
     }
 }

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::feed::Feed;
 use crate::learner::epoch::{Epoch, Learner, TrainState, total};
 use crate::learner::evaluation::{Evaluation, check_labelled};
+use crate::learner::logits::Logits;
 use crate::learner::padding::Padding;
 use crate::network::{Network, Parameters};
 
@@ -87,11 +88,36 @@ pub(super) fn evaluate(
     let loader = feed.loader();
     check_labelled(loader.set())?;
     let mut predictions = Vec::with_capacity(loader.set().len() as usize);
-    loader.epoch(EpochOrder::Sequential, BATCH, 0, |batch| {
-        check_interrupt()?;
+    each_batch(feed, progress, |batch| {
         predictions.extend(predict(engine, network, batch, padding.of_batch(batch.longest()))?);
-        progress.add(batch.len() as u64);
-        Ok::<_, crate::Error>(true)
+        Ok(())
     })?;
     Evaluation::of(loader.set(), predictions)
+}
+
+/// Returns the logits of all samples of a set.
+pub(super) fn logits(
+    engine: &mut dyn Engine,
+    network: &Network,
+    feed: &Feed,
+    padding: Padding,
+    progress: &Progress,
+) -> Result<Logits> {
+    let mut logits = Logits::new(network.shape().classes);
+    each_batch(feed, progress, |batch| {
+        logits.add(engine.forward(network, batch, padding.of_batch(batch.longest()))?)?;
+        logits.labels.extend(&batch.labels);
+        Ok(())
+    })?;
+    Ok(logits)
+}
+
+/// Calls `each` with all samples of a set, in batches and in the order of the set.
+fn each_batch(feed: &Feed, progress: &Progress, mut each: impl FnMut(&Batch) -> Result<()>) -> Result<()> {
+    feed.loader().epoch(EpochOrder::Sequential, BATCH, 0, |batch| {
+        check_interrupt()?;
+        each(batch)?;
+        progress.add(batch.len() as u64);
+        Ok::<_, crate::Error>(true)
+    })
 }

@@ -10,6 +10,7 @@
 //! padding        how many time steps a sample runs for
 //! score          loss and accuracy of batches, added up
 //! balance        class sizes of a set, and class weights
+//! logits         the logits of all samples of a set
 //! evaluation     loss, accuracy and confusion matrix of a set
 //! warning        what a user must know about a result
 //! ```
@@ -21,6 +22,7 @@ mod evaluation;
 mod gpu;
 mod gpu_evaluator;
 mod host;
+mod logits;
 mod padding;
 mod recorded;
 mod score;
@@ -33,6 +35,7 @@ pub use epoch::{Epoch, Learner, Room, TrainState};
 pub(crate) use evaluation::check_labelled;
 pub use evaluation::{ClassScore, Evaluation};
 pub(crate) use host::HostLearner;
+pub use logits::Logits;
 pub use padding::{Pad, Padding, longest_steps};
 pub use score::{MacroScore, RunningScore, Score};
 pub use warning::Warning;

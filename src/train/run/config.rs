@@ -209,11 +209,21 @@ impl Config {
     /// # Errors
     /// [`Mismatch`](tonic_shard::Error::Mismatch) with the first field that differs.
     pub(crate) fn check_data(&self, run: &Path, dir: &Path, manifest: &Manifest) -> Result<()> {
+        self.check_frames(run, dir, manifest, &manifest.description.classes)
+    }
+
+    /// Like [`check_data`](Self::check_data), for a set whose labels are not needed: it may also have no classes.
+    pub(crate) fn check_unlabelled(&self, run: &Path, dir: &Path, manifest: &Manifest) -> Result<()> {
+        let classes = &manifest.description.classes;
+        self.check_frames(run, dir, manifest, if classes.is_empty() { &self.data.class_names } else { classes })
+    }
+
+    fn check_frames(&self, run: &Path, dir: &Path, manifest: &Manifest, classes: &[String]) -> Result<()> {
         let description = &manifest.description;
         let fields = [
             ("cells of a frame", self.network.inputs.to_string(), description.shape.cells().to_string()),
             ("recipe", self.data.recipe.clone(), description.recipe.clone()),
-            ("classes", listed(&self.data.class_names), listed(&description.classes)),
+            ("classes", listed(&self.data.class_names), listed(classes)),
         ];
         Ok(ShardError::refuse_difference(dir, &run.join(FILE_NAME), fields)?)
     }

@@ -1,15 +1,18 @@
 //! Evaluates the network of a run on a set.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tonic_base::{Progress, Verbosity};
 use tonic_loader::CacheChoice;
-use tonic_shard::ShardSet;
+use tonic_shard::{Manifest, ShardSet};
 
 use crate::engine::EngineChoice;
 use crate::error::Result;
 use crate::feed::Feed;
+use crate::kernel::program::Program;
 use crate::learner::{Backend, ClassBalance, ClassWeights, Evaluation, Padding, Warning, longest_steps};
+use crate::network::Network;
 use crate::run::config::{self, Config};
 use crate::run::folder::{BEST, MODEL};
 use crate::run::saved_networks::read_network;
@@ -40,20 +43,56 @@ pub struct EvalOptions {
 /// The errors of reading the run folder, the model and the set; [`tonic_shard::Error::Mismatch`] if they do not fit
 /// together; the errors of [`Learner::evaluate`](crate::learner::Learner::evaluate).
 pub fn eval(options: &EvalOptions, choose: impl FnOnce(EngineChoice) -> Result<Backend>) -> Result<Evaluation> {
-    let EvalOptions { run, data, .. } = options;
-    let config = Config::read(run)?;
-    let set = (options.open)(data)?;
-    config.check_data(run, data, set.manifest())?;
-    let trained = read_network(run, &config, if options.best { BEST } else { MODEL })?;
-    sums::check(run, config::FILE_NAME)?;
-    ClassBalance::of(&set).warnings(ClassWeights::None).iter().for_each(options.warn);
-    let backend = choose(config.engine)?;
-    let longest = longest_steps(config.steps, &[&set]);
-    let program = backend.program(&[&set], longest)?;
-    let feed = Feed::new(set, CacheChoice::Stream, program.as_deref(), options.verbosity)?;
-    let progress = Progress::start(options.verbosity, "evaluate", feed.loader().set().len(), "samples");
-    let padding = Padding { pad: config.pad, steps: config.steps };
-    let evaluation = backend.evaluate(program.as_ref(), &trained.network, &feed, (padding, longest), &progress)?;
-    progress.finish();
-    Ok(evaluation)
+    let EvalOptions { run, data, best, open, verbosity, warn } = options;
+    let trained = Trained::open(run, data, *best, *open, Config::check_data)?;
+    ClassBalance::of(&trained.set).warnings(ClassWeights::None).iter().for_each(warn);
+    trained.run(choose, *verbosity, "evaluate", Backend::evaluate)
+}
+
+/// The network of a run, and a set that fits it.
+pub(super) struct Trained {
+    pub(super) config: Config,
+    network: Network,
+    set: ShardSet,
+}
+
+/// [`Backend::evaluate`] or [`Backend::logits`].
+type Pass<T> = fn(&Backend, Option<&Arc<Program>>, &Network, &Feed, (Padding, usize), &Progress) -> Result<T>;
+
+impl Trained {
+    /// Reads the network of the run, and opens the set. `check` checks that the set fits the run.
+    pub(super) fn open(
+        run: &Path,
+        data: &Path,
+        best: bool,
+        open: fn(&Path) -> tonic_shard::Result<ShardSet>,
+        check: fn(&Config, &Path, &Path, &Manifest) -> Result<()>,
+    ) -> Result<Trained> {
+        let config = Config::read(run)?;
+        let set = open(data)?;
+        check(&config, run, data, set.manifest())?;
+        let network = read_network(run, &config, if best { BEST } else { MODEL })?.network;
+        sums::check(run, config::FILE_NAME)?;
+        Ok(Trained { config, network, set })
+    }
+
+    /// Runs all samples forward on the chosen backend. `doing` names this in the progress.
+    pub(super) fn run<T>(
+        self,
+        choose: impl FnOnce(EngineChoice) -> Result<Backend>,
+        verbosity: Verbosity,
+        doing: &'static str,
+        pass: Pass<T>,
+    ) -> Result<T> {
+        let Trained { config, network, set } = self;
+        let backend = choose(config.engine)?;
+        let longest = longest_steps(config.steps, &[&set]);
+        let program = backend.program(&[&set], longest)?;
+        let feed = Feed::new(set, CacheChoice::Stream, program.as_deref(), verbosity)?;
+        let progress = Progress::start(verbosity, doing, feed.loader().set().len(), "samples");
+        let padding = Padding { pad: config.pad, steps: config.steps };
+        let result = pass(&backend, program.as_ref(), &network, &feed, (padding, longest), &progress)?;
+        progress.finish();
+        Ok(result)
+    }
 }

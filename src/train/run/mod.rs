@@ -7,6 +7,7 @@
 //! configure        makes the configuration from the options, or for a resumed run from the run folder
 //! fit, training    trains a network: the checks before it, and the epochs
 //! eval             evaluates the network of a run on a set
+//! predict          writes the logits of every sample of a set
 //! folder           the run folder: names of its files, its lock
 //! config           config.toml: everything that the result depends on
 //! checkpoint       the state from which a run continues
@@ -29,6 +30,7 @@ mod health;
 mod metrics;
 mod options;
 mod options_file;
+mod predict;
 mod saved_networks;
 mod sets;
 mod sums;
@@ -46,6 +48,7 @@ pub(crate) use metrics::read_all as read_metrics;
 pub use options::FitOptions;
 pub use options_file::{RunOption, read_options};
 pub(crate) use options_file::{options_of, read_toml, table_at};
+pub use predict::{PredictOptions, Predicted, predict};
 pub(crate) use saved_networks::read_network;
 pub use sets::SetPaths;
 pub(crate) use sums::check_results;

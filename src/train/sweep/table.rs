@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 use tonic_base::printable;
+use tonic_report::csv_row;
 
 use super::comparison::{Comparison, RunGroup, Spread, shown};
 use super::summary::{RunState, RunSummary};
@@ -108,7 +109,7 @@ impl Comparison {
             row
         };
         let rows = [vec![head], self.runs.iter().map(row).collect()].concat();
-        rows.iter().map(|row| row.iter().map(|cell| quoted(cell)).collect::<Vec<_>>().join(",") + "\r\n").collect()
+        rows.iter().map(csv_row).collect()
     }
 }
 
@@ -175,9 +176,4 @@ fn aligned(rows: &[Vec<String>]) -> String {
         let _ = writeln!(lines, "{}", line.trim_end());
     }
     lines
-}
-
-/// Returns a field in the syntax of CSV, in quotes if needed.
-fn quoted(cell: &str) -> String {
-    if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.into() }
 }
