@@ -181,6 +181,11 @@ fn shared_code(cause: &Cause) -> Option<u8> {
 fn shared_advice(typed: &Typed, cause: &Cause) -> Option<Cow<'static, str>> {
     let damaged = match (cause.downcast_ref(), cause.downcast_ref()) {
         (Some(ShardError::Incomplete { path, .. }), _) if path.join(MANIFEST_FILE).exists() => Some(path.as_path()),
+        (_, Some(BaseError::Corrupt { path, .. })) if is_url(path) && path.ends_with("latest.json") => {
+            return Some(
+                "URL#SETID names a set without this file; to mend it, remove it and push the set again".into(),
+            );
+        }
         (_, Some(BaseError::Corrupt { path, .. })) if is_url(path) => {
             return Some("pull again; if it stays, push the set again from an intact copy".into());
         }
@@ -229,6 +234,10 @@ fn fixed_advice(typed: &Typed, cause: &Cause) -> Option<&'static str> {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Some("free some space"),
             ErrorKind::NotFound if is_on_server(path) => Some("make it, or check the name"),
             ErrorKind::PermissionDenied if is_on_server(path) => Some(credentials_of(path)),
+            ErrorKind::InvalidInput if is_on_server(path) => {
+                Some("curl -sIL with this URL shows what the server answers")
+            }
+            _ if is_on_server(path) => Some("run the same command again when the server can be reached"),
             ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory => Some("check the path, with ls"),
             ErrorKind::ReadOnlyFilesystem => Some("name another output"),
             ErrorKind::PermissionDenied => Some("check who owns it and may use it, with ls -ld"),

@@ -112,9 +112,12 @@ pub(crate) fn kind(error: &object_store::Error) -> ErrorKind {
             while let Some(inner) = cause {
                 // The server says that the request itself is wrong, so the same request would be refused again.
                 let text = inner.to_string();
-                let is_refused = text.strip_prefix(ANSWERED).is_some_and(|status| status.starts_with('4'));
+                let is_refused = text.strip_prefix(ANSWERED).is_some_and(|status| status.starts_with(['3', '4']));
                 if is_refused && !["408", "412", "429"].iter().any(|status| text[ANSWERED.len()..].starts_with(status))
                 {
+                    return ErrorKind::InvalidInput;
+                }
+                if inner.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_redirect) {
                     return ErrorKind::InvalidInput;
                 }
                 if let Some(io) = inner.downcast_ref::<std::io::Error>() {

@@ -1,19 +1,28 @@
-//! The HTTP client for all servers. It does two things that the object stores' own clients do not: it sends the user,
-//! the password and the query of a URL, and it waits as long as a busy server asks for in `Retry-After`.
+//! The HTTP client for all servers. It does what the object stores' own clients do not: it sends the user, the password
+//! and the query of a URL, waits as long as a busy server asks for in `Retry-After`, and refuses answers that are not
+//! the bytes that were asked for.
 
 use std::io::{Error as IoError, ErrorKind};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
 };
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap,
+    HeaderName, HeaderValue, RANGE, RETRY_AFTER,
+};
+use reqwest::{Method, StatusCode};
 use url::Url;
 
 use crate::text::hide;
+
+/// Maximum number of bytes that are read of a body that is not a file, such as the text of an error.
+const MOST: usize = 64 << 10;
 
 /// Sends requests to servers. With each request, sends the user, the password and the query of the URL, if the URL has
 /// them. `timeout` is the longest time to wait for a busy server.
@@ -55,7 +64,7 @@ struct Client {
 
 impl HttpService for Client {
     /// Sends a request. If the server is busy and says how long to wait, waits that long before it returns the answer.
-    /// The caller then sends the request again.
+    /// The caller then sends the request again. The body of an answer is whole only if it is that of a file.
     fn call<'a, 'async_trait>(
         &'a self,
         mut request: HttpRequest,
@@ -73,7 +82,20 @@ impl HttpService for Client {
             {
                 *request.uri_mut() = uri;
             }
-            let response = self.client.execute(request).await?;
+            let is_get = *request.method() == Method::GET;
+            if is_get {
+                request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            }
+            let range = request.headers().get(RANGE).cloned();
+            let mut response = self.client.execute(request).await?;
+            if is_get && response.status().is_success() {
+                let status = response.status();
+                return match check(status, response.headers_mut(), range.as_ref().and_then(|range| range.to_str().ok()))
+                {
+                    Ok(()) => Ok(response),
+                    Err((kind, text)) => Err(HttpError::new(HttpErrorKind::Unknown, IoError::new(kind, text))),
+                };
+            }
             if [429, 500, 502, 503, 504].contains(&response.status().as_u16())
                 && let Some(pause) = retry_after(response.headers(), Utc::now())
             {
@@ -86,9 +108,77 @@ impl HttpService for Client {
                 }
                 tokio::time::sleep(pause).await;
             }
-            Ok(response)
+            Ok(self.shortened(response).await)
         })
     }
+}
+
+impl Client {
+    /// Reads the first [`MOST`] bytes of the body of an answer and leaves out the rest.
+    async fn shortened(&self, response: HttpResponse) -> HttpResponse {
+        let (parts, body) = response.into_parts();
+        let (mut pieces, mut start) = (body.bytes_stream(), Vec::new());
+        let read = async {
+            while start.len() < MOST
+                && let Some(Ok(piece)) = pieces.next().await
+            {
+                start.extend_from_slice(&piece[..piece.len().min(MOST - start.len())]);
+            }
+        };
+        // The status says enough if the text does not arrive.
+        let _ = tokio::time::timeout(self.web.timeout, read).await;
+        HttpResponse::from_parts(parts, start.into())
+    }
+}
+
+/// Checks that the answer to a GET request is the file, or the range of it that was asked for. Adds the length if the
+/// server has not sent one: object_store needs it. Returns the error's kind and text.
+fn check(status: StatusCode, headers: &mut HeaderMap, range: Option<&str>) -> Result<(), (ErrorKind, String)> {
+    let text =
+        |name: HeaderName| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).to_lowercase());
+    let wrong = |text: String| Err((ErrorKind::InvalidInput, text));
+    if text(CONTENT_TYPE).is_some_and(|kind| kind.starts_with("text/html")) {
+        let text = "expected the file, got an HTML page, such as one to log in";
+        return Err((ErrorKind::PermissionDenied, text.into()));
+    }
+    let encoding = text(CONTENT_ENCODING).unwrap_or_default();
+    let changes = |coding: &str| ["gzip", "x-gzip", "deflate", "compress", "br", "zstd"].contains(&coding.trim());
+    if encoding.split(',').any(changes) {
+        return wrong(format!(
+            "expected the bytes of the file, got Content-Encoding {encoding:?}; turn off compression on the server"
+        ));
+    }
+    let mut length = None;
+    match (status, range) {
+        (StatusCode::OK, _) => {}
+        (StatusCode::PARTIAL_CONTENT, Some(asked)) => {
+            let got = text(CONTENT_RANGE).unwrap_or_default();
+            length = length_of(asked, &got);
+            if length.is_none() {
+                return wrong(format!("expected the range {asked}, got Content-Range {got:?}"));
+            }
+        }
+        _ => return wrong(format!("expected the file, got the status {status}")),
+    }
+    if !headers.contains_key(CONTENT_LENGTH) {
+        headers.insert(CONTENT_LENGTH, length.unwrap_or(u64::MAX).into());
+        // With a tag, object_store asks for the rest of a body that breaks off, by a range that ends at its length.
+        headers.remove(ETAG);
+    }
+    Ok(())
+}
+
+/// Returns the number of bytes in an answer with the header `Content-Range: {got}` to a request with the header
+/// `Range: {asked}`. Returns `None` if the answer has another range, except one that ends where the file ends.
+fn length_of(asked: &str, got: &str) -> Option<u64> {
+    let bounds = |text: &str| {
+        let (start, end) = text.split_once('-')?;
+        Some((start.parse::<u64>().ok()?, end.parse::<u64>().ok()?))
+    };
+    let (start, end) = bounds(asked.strip_prefix("bytes=")?)?;
+    let (got, size) = got.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let last = size.parse::<u64>().ok()?.checked_sub(1)?;
+    (bounds(got)? == (start, end.min(last)) && start <= last).then(|| end.min(last) - start + 1)
 }
 
 /// Returns how long a server asks to wait: `Retry-After` has a number of seconds or a date.
@@ -106,6 +196,26 @@ fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ranges_are_those_asked_for() {
+        for (got, length) in [
+            ("bytes 10-19/100", Some(10)),
+            ("bytes 10-14/15", Some(5)),
+            ("bytes 10-14/100", None),
+            ("bytes 11-20/100", None),
+            ("bytes 10-19/15", None),
+            ("bytes 10-19/10", None),
+            ("bytes 10-19/*", None),
+            ("bytes 10-18446744073709551615/18446744073709551615", None),
+            ("bytes */100", None),
+            ("bytes 10-19/0", None),
+            ("", None),
+        ] {
+            assert_eq!(length_of("bytes=10-19", got), length, "{got}");
+        }
+        assert_eq!(length_of("bytes=0-18446744073709551615", "bytes 0-4/5"), Some(5));
+    }
 
     #[test]
     fn pauses_are_seconds_or_dates() {

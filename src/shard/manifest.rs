@@ -247,6 +247,13 @@ impl Manifest {
         if self.totals.class_samples.len() != d.classes.len() {
             return corrupt("class_samples", d.classes.len().to_string(), self.totals.class_samples.len().to_string());
         }
+        let labelled = total(self.totals.class_samples.iter().copied());
+        if labelled.is_none_or(|labelled| labelled > d.samples) {
+            return corrupt("class_samples", format!("at most {} in all", d.samples), "more".into());
+        }
+        if total(self.shards.iter().map(|shard| shard.bytes)).is_none_or(|bytes| bytes > i64::MAX as u64) {
+            return corrupt("bytes of the shards", format!("at most {} in all", i64::MAX), "more".into());
+        }
         if let Some(name) = d.classes.iter().chain(&d.extras).find(|name| name.contains('\0')) {
             return corrupt("name of a class or an extra column", "no NUL in it".into(), format!("{name:?}"));
         }
@@ -334,6 +341,11 @@ pub(crate) fn set_id(description: &SetDescription, identities: &[[u8; 32]]) -> I
         hash.update(identity);
     }
     Id(*hash.finalize().as_bytes())
+}
+
+/// Returns the sum of the numbers. `None` if it does not fit in a `u64`.
+fn total(mut numbers: impl Iterator<Item = u64>) -> Option<u64> {
+    numbers.try_fold(0, u64::checked_add)
 }
 
 fn checksum_tail(before: &str) -> String {

@@ -4,6 +4,7 @@
 mod bench;
 mod cards;
 mod faults;
+mod hostile;
 mod locks;
 mod pull;
 mod push;

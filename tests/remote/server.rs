@@ -30,6 +30,27 @@ pub(crate) enum Fault {
     FlipOnce(u64),
     /// Announces this many bytes more than it sends, and then closes the connection.
     Longer(usize),
+    /// Answers a request for a range with the whole file and status 200.
+    Whole,
+    /// Sends the range that begins this many bytes before the one that was asked for, and says so.
+    Shifted(usize),
+    /// Adds bytes to the range that was asked for. Only the length of the answer includes them.
+    More(usize),
+    /// Sends this `Content-Range` with the bytes that were asked for.
+    ContentRange(&'static str),
+    /// Adds this header to the answer.
+    Header(&'static str),
+    /// Answers with this status and with a body that is not the file: its type and its text.
+    Page(u16, &'static str, &'static str),
+    /// Answers with this status, and with a body without end.
+    EndlessPage(u16),
+    /// Sends the client to another URL, or to another path on this server.
+    Redirect(&'static str),
+    /// Sends at most this many bytes of the file in chunks, without `Content-Length`. The boolean says whether the body
+    /// then ends as if it was complete. Otherwise, the connection is closed.
+    Chunked(usize, bool),
+    /// Sends an ETag that differs with each request, and closes the connection after this many bytes.
+    OtherTag(usize),
 }
 
 /// Returns what goes wrong with a request. The arguments are the name of the requested file, and the number of earlier
@@ -115,6 +136,19 @@ fn serve(
         answer(format!("HTTP/1.1 {status} Fault\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{text}"))?;
         return None;
     }
+    if let Some(Fault::Page(status, kind, text)) = fault {
+        let length = text.len();
+        return answer(format!(
+            "HTTP/1.1 {status} Page\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{text}"
+        ));
+    }
+    if let Some(Fault::EndlessPage(status)) = fault {
+        answer(format!("HTTP/1.1 {status} Page\r\nContent-Length: {}\r\n\r\n", 1_u64 << 50))?;
+        return zeros(stream);
+    }
+    if let Some(Fault::Redirect(to)) = fault {
+        return answer(format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n"));
+    }
     let Ok(mut body) = std::fs::read(folder.join(&name)) else {
         return answer("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".into());
     };
@@ -136,10 +170,14 @@ fn serve(
             body[at] ^= 1;
         }
     }
-    let mut head = match asked_range.filter(|_| kind.ranges) {
+    let mut head = match asked_range.filter(|_| kind.ranges && fault != Some(Fault::Whole)) {
         Some((start, end)) if start < end => {
+            let shift = if let Some(Fault::Shifted(by)) = fault { by.min(start) } else { 0 };
+            let (start, end) = (start - shift, end - shift);
             body = body[start..end].to_vec();
-            format!("HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {start}-{}/{whole}\r\n", end - 1)
+            let said = format!("bytes {start}-{}/{whole}", end - 1);
+            let said = if let Some(Fault::ContentRange(said)) = fault { said } else { &said };
+            format!("HTTP/1.1 206 Partial Content\r\nContent-Range: {said}\r\n")
         }
         Some(_) => {
             return answer(format!(
@@ -148,9 +186,23 @@ fn serve(
         }
         None => "HTTP/1.1 200 OK\r\n".into(),
     };
-    if kind.tags {
+    if let Some(Fault::OtherTag(_)) = fault {
+        head.push_str(&format!("ETag: \"{number}\"\r\n"));
+    } else if kind.tags {
         head.push_str(&format!("ETag: \"{}\"\r\n", blake3::hash(name.as_bytes()).to_hex()));
         head.push_str("Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n");
+    }
+    match fault {
+        Some(Fault::Header(line)) => head.push_str(&format!("{line}\r\n")),
+        Some(Fault::More(more)) => body.resize(body.len() + more, 7),
+        Some(Fault::Chunked(end, is_ended)) => {
+            answer(format!("{head}Transfer-Encoding: chunked\r\n\r\n"))?;
+            for piece in body[..end.min(body.len())].chunks(1000) {
+                stream.write_all(&[format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat()).ok()?;
+            }
+            return if is_ended { stream.write_all(b"0\r\n\r\n").ok() } else { closed(stream) };
+        }
+        _ => {}
     }
     let more = match fault {
         Some(Fault::Longer(more)) => more,
@@ -163,7 +215,7 @@ fn serve(
         return Some(());
     }
     let end = match fault {
-        Some(Fault::Cut(end) | Fault::Stall(end)) => end.min(body.len()),
+        Some(Fault::Cut(end) | Fault::Stall(end) | Fault::OtherTag(end)) => end.min(body.len()),
         _ => body.len(),
     };
     sent.fetch_add(end as u64, Ordering::Relaxed);
@@ -171,14 +223,23 @@ fn serve(
     if let Some(Fault::Stall(_)) = fault {
         std::thread::sleep(Duration::from_secs(600));
     }
-    while fault == Some(Fault::Endless) {
+    match fault {
+        Some(Fault::Endless) => zeros(stream),
+        _ if end < promised => closed(stream),
+        _ => Some(()),
+    }
+}
+
+/// Sends zeros until the client closes the connection.
+fn zeros(mut stream: &TcpStream) -> Option<()> {
+    loop {
         stream.write_all(&[0; 1 << 16]).ok()?;
     }
-    if end < promised {
-        let _ = stream.shutdown(std::net::Shutdown::Both);
-        return None;
-    }
-    Some(())
+}
+
+fn closed(stream: &TcpStream) -> Option<()> {
+    let _ = stream.shutdown(std::net::Shutdown::Both);
+    None
 }
 
 /// Replaces percent codes in a path, such as `%20`, by the characters that they stand for.
