@@ -42,6 +42,20 @@ fn what_this_version_has_not_is_said_before_anything_is_made() {
 }
 
 #[test]
+fn a_manifest_that_claims_endless_samples_is_refused_before_memory_is_taken() {
+    let dir = sets::task();
+    let long = dir.path().join("long");
+    let mut manifest = Spec::new(9, 4).write(&long, learnable(1));
+    (manifest.totals.max_frames, manifest.totals.frames) = (1 << 40, 1 << 40);
+    manifest.publish(&long).unwrap();
+    let words = ["expected samples that can be computed in the", "got samples of 1099511627776 frames"];
+    fails(&mut fit(dir.path(), "run", "--train DIR/long"), 2, &[&["--train: "], &words[..]].concat());
+    assert!(!dir.path().join("run").exists());
+    succeeds(&mut fit(dir.path(), "run", "--epochs 1"));
+    fails(&mut eval(dir.path(), "run", "long"), 2, &[&["--data: "], &words[..]].concat());
+}
+
+#[test]
 fn a_set_that_cannot_be_trained_on_is_named() {
     let dir = sets::task();
     let path = |name: &str| dir.path().join(name);

@@ -15,6 +15,7 @@ use crate::learner::{Backend, ClassBalance, ClassWeights, Evaluation, Padding, W
 use crate::network::Network;
 use crate::run::config::{self, Config};
 use crate::run::folder::{BEST, MODEL};
+use crate::run::memory::check_steps;
 use crate::run::saved_networks::read_network;
 use crate::run::sums;
 
@@ -87,6 +88,7 @@ impl Trained {
         let Trained { config, network, set } = self;
         let backend = choose(config.engine)?;
         let longest = longest_steps(config.steps, &[&set]);
+        check_steps("data", network.shape(), longest)?;
         let program = backend.program(&[&set], longest)?;
         let feed = Feed::new(set, CacheChoice::Stream, program.as_deref(), verbosity)?;
         let progress = Progress::start(verbosity, doing, feed.loader().set().len(), "samples");

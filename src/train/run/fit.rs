@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use tonic_base::{free_memory, human_bytes};
+use tonic_base::human_bytes;
 use tonic_shard::{MOST_CLASSES, ShardSet};
 
 use crate::error::{BaseFault, Error, Result};
@@ -12,6 +12,7 @@ use crate::learner::{ClassBalance, Evaluation, Room, Warning, longest_steps};
 use crate::run::config::Config;
 use crate::run::folder::{RunFolder, SUMS, TEST};
 use crate::run::health::Guessing;
+use crate::run::memory::{check_parameters, check_steps};
 use crate::run::metrics::{self, EpochMetrics};
 use crate::run::options::FitOptions;
 use crate::run::sets::{SetPaths, Sets};
@@ -52,7 +53,11 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     let config = fit.config(&sets, folder.resumes())?;
     let Sets { train, valid, test } = sets;
     check_batches(&config, &train)?;
-    check_memory(&config)?;
+    let sets: Vec<&ShardSet> = [Some(&train), valid.as_ref(), test.as_ref()].into_iter().flatten().collect();
+    let longest = longest_steps(config.steps, &sets);
+    let shape = config.network.shape();
+    check_parameters(&shape)?;
+    check_steps("train", &shape, longest)?;
     let classes = ClassBalance::of(&train);
     let sizes = (train.len(), train.len().div_ceil(config.batch_size as u64));
     let guessing = Guessing::new(&classes, sizes, config.class_weights);
@@ -64,8 +69,6 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     }
     warnings.iter().for_each(fit.warn);
     fit.say(|| format!("device   {}", fit.backend.why));
-    let sets: Vec<&ShardSet> = [Some(&train), valid.as_ref(), test.as_ref()].into_iter().flatten().collect();
-    let longest = longest_steps(config.steps, &sets);
     let program = fit.backend.program(&sets, longest)?;
     let evaluated = sets.iter().skip(1).map(|set| set.len()).max().unwrap_or(0);
     let train = fit.load("train", train, program.as_deref())?.drop_last(config.drop_last);
@@ -135,21 +138,6 @@ fn check_batches(config: &Config, train: &ShardSet) -> Result<()> {
         return Err(Error::usage("drop_last", expected, train.len()));
     }
     Ok(())
-}
-
-/// Returns an error if the network is too large for the free memory. This is checked before anything is written.
-fn check_memory(config: &Config) -> Result<()> {
-    /// Number of float32 values in memory for each parameter: the parameter, its gradient, two moving averages of Adam,
-    /// two packed copies, and the gradients of at least four blocks of samples.
-    const COPIES: u64 = 10;
-    let needed = (config.network.shape().parameters() as u64).saturating_mul(COPIES * size_of::<f32>() as u64);
-    match free_memory().filter(|&free| needed > free) {
-        None => Ok(()),
-        Some(free) => {
-            let expected = format!("layers that can be trained in the {} of memory that are free", human_bytes(free));
-            Err(Error::usage("hidden", expected, human_bytes(needed)))
-        }
-    }
 }
 
 impl FitOptions {

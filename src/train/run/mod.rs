@@ -13,6 +13,7 @@
 //! checkpoint       the state from which a run continues
 //! saved_networks   checks the networks in the folder of a resumed run
 //! sums             BLAKE3 sums of the files of a run
+//! memory           refuses what is too large for the free memory
 //! metrics          metrics of each epoch, and their curves
 //! times            how long each process trained the run
 //! activity         how often neurons spike
@@ -27,6 +28,7 @@ mod eval;
 mod fit;
 mod folder;
 mod health;
+mod memory;
 mod metrics;
 mod options;
 mod options_file;

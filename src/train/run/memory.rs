@@ -1,0 +1,42 @@
+//! Refuses networks and samples that are too large for the free memory, before anything is allocated or written.
+
+use tonic_base::{free_memory, human_bytes};
+
+use crate::error::{BaseFault, Error, Result};
+use crate::network::Shape;
+
+/// Checks that the network fits in the free memory.
+///
+/// # Errors
+/// [`tonic_base::Error::Usage`].
+pub(super) fn check_parameters(shape: &Shape) -> Result<()> {
+    /// Number of float32 values in memory for each parameter: the parameter, its gradient, two moving averages of Adam,
+    /// two packed copies, and the gradients of at least four blocks of samples.
+    const COPIES: u64 = 10;
+    let needed = (shape.parameters() as u64).saturating_mul(COPIES * size_of::<f32>() as u64);
+    check(needed, "hidden", "layers that can be trained", || human_bytes(needed))
+}
+
+/// Checks that one sample of `steps` frames fits in the free memory. The number of frames comes from a manifest or a
+/// model file, which can claim any number. `option` is the option that gave the set.
+///
+/// # Errors
+/// [`tonic_base::Error::Usage`].
+pub(super) fn check_steps(option: &str, shape: &Shape, steps: usize) -> Result<()> {
+    // For each frame the end of its entries, and the membrane potentials of all neurons.
+    let frame = size_of::<u64>() + size_of::<f32>() * shape.hidden.iter().sum::<usize>();
+    let needed = (steps as u64).saturating_mul(frame as u64);
+    check(needed, option, "samples that can be computed", || {
+        format!("samples of {steps} frames, which take at least {}", human_bytes(needed))
+    })
+}
+
+fn check(needed: u64, option: &str, what: &str, got: impl Fn() -> String) -> Result<()> {
+    match free_memory().filter(|&free| needed > free) {
+        None => Ok(()),
+        Some(free) => {
+            let expected = format!("{what} in the {} of memory that are free", human_bytes(free));
+            Err(Error::usage(option, expected, got()))
+        }
+    }
+}
