@@ -294,10 +294,10 @@ fn a_signal_within_a_long_batch_gives_the_batch_up() {
     let dir = tempfile::tempdir().unwrap();
     Spec::new(600, 64).write(&dir.path().join("train"), sets::learnable(1));
     let (whole, stopped) = (dir.path().join("whole"), dir.path().join("stopped"));
-    let arguments = "--epochs 1 --batch-size 600 --hidden 512,512 --threads 1 --quiet";
+    let arguments = "--epochs 1 --batch-size 600 --hidden 1536,1536 --threads 1 --quiet";
     let child = start(dir.path(), "stopped", arguments);
     wait_for("first checkpoint", || stopped.join("checkpoint.safetensors").exists());
-    std::thread::sleep(Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(150)); // the batch takes seconds
     let killed = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", child.id())).status().unwrap();
     assert!(killed.success());
     let (code, stderr) = sets::outcome(&child.wait_with_output().unwrap());
