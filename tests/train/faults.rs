@@ -50,6 +50,7 @@ fn a_manifest_that_claims_endless_samples_is_refused_before_memory_is_taken() {
     manifest.publish(&long).unwrap();
     let words = ["expected samples that can be computed in the", "got samples of 1099511627776 frames"];
     fails(&mut fit(dir.path(), "run", "--train DIR/long"), 2, &[&["--train: "], &words[..]].concat());
+    fails(&mut fit(dir.path(), "run", "--test DIR/long"), 2, &[&["--test: "], &words[..]].concat());
     assert!(!dir.path().join("run").exists());
     succeeds(&mut fit(dir.path(), "run", "--epochs 1"));
     fails(&mut eval(dir.path(), "run", "long"), 2, &[&["--data: "], &words[..]].concat());

@@ -57,7 +57,9 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     let longest = longest_steps(config.steps, &sets);
     let shape = config.network.shape();
     check_parameters(&shape)?;
-    check_steps("train", &shape, longest)?;
+    for (option, set) in [("train", Some(&train)), ("valid", valid.as_ref()), ("test", test.as_ref())] {
+        set.map_or(Ok(()), |set| check_steps(option, &shape, longest_steps(config.steps, &[set])))?;
+    }
     let classes = ClassBalance::of(&train);
     let sizes = (train.len(), train.len().div_ceil(config.batch_size as u64));
     let guessing = Guessing::new(&classes, sizes, config.class_weights);
