@@ -23,8 +23,8 @@ pub(crate) fn quoted(word: &str) -> String {
     format!("$'{}'", escaped.collect::<String>())
 }
 
-/// Quotes a path where needed, so that bash and zsh read it as one word. A path that begins with `-` gets `./` in front,
-/// so that no program reads it as a flag.
+/// Quotes a path where needed, so that bash and zsh read it as one word. A path that begins with `-` gets `./` in
+/// front, so that no program reads it as a flag.
 pub(crate) fn quoted_path(path: &Path) -> String {
     let text = path.display().to_string();
     let here = if text.starts_with('-') { "./" } else { "" };
@@ -53,7 +53,6 @@ mod tests {
         assert_eq!(quoted_path(Path::new("-my set")), "'./-my set'");
     }
 
-    /// Checks that bash turns each quoted word into the original word.
     #[test]
     fn bash_reads_the_word_back() {
         for word in ["a b", "it's", "\u{1b}[2J", "a\nb\\n", "ä \u{9b}31m \u{202e}", "\u{e0041}'"] {

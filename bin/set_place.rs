@@ -1,5 +1,5 @@
-//! Opens sets for both programs. A set can be in a directory, or at a URL if the program was built with the feature
-//! `remote`.
+//! Opens sets for `tonic-prep` and `tonic-train`. A set is in a directory or, if the program was built with the
+//! feature `remote`, at a URL.
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -317,8 +317,8 @@ fn clock_advice(path: &Path, remedy: &ClockRemedy) -> String {
     }
 }
 
-/// Returns the Python code that removes events from samples of the open HDF5 file `f`. Samples in which the same events
-/// are removed share one entry of the list in the code.
+/// Returns Python code that removes events from samples of the open HDF5 file `f`. If several samples are rows of the
+/// same two arrays and lose the same events, the code lists these events only once.
 fn without_events(rows: &[RowEvents]) -> String {
     let removed = |row: &RowEvents| format!("numpy.r_[{}]", slices(&row.events));
     if let Some(row) = rows.first().filter(|row| row.row.is_some()) {
@@ -343,7 +343,8 @@ fn without_events(rows: &[RowEvents]) -> String {
     )
 }
 
-/// Returns the line of Python that selects the events of one clock by their times `t`.
+/// Returns the Python statement that selects the events of one clock by their times `t`, followed by the number of
+/// these events.
 fn mask(clock: &ClockTimes) -> String {
     format!("keep = (t >= {}) & (t <= {}) ({} events)", clock.from, clock.to, clock.events)
 }

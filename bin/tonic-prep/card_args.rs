@@ -54,8 +54,8 @@ impl CardArgs {
     }
 }
 
-/// Returns the command that made this set. If the manifest doesn't have that command, returns a command that makes a
-/// similar set from what the manifest says.
+/// If the manifest contains the command that made the set, returns this command. Otherwise returns a `convert` command
+/// that makes a similar set, with the recipe and the chunk size of this set.
 fn made(manifest: &Manifest, name: &str) -> Vec<String> {
     let description = &manifest.description;
     let output = quoted(&format!("shards/{name}"));

@@ -204,7 +204,8 @@ fn every_error_of_servers_says_what_to_type_next() {
     check::<Cli>(&push, |cause| crate::remote_args::advice(cause).or_else(|| prep_advice(cause)), &remote());
 }
 
-/// Enums of errors whose variants this file and that of `tonic-train` check, each with the file that it is in.
+/// The file and the name of each enum of errors. The tests of `tonic-prep` and `tonic-train` check all variants of
+/// these enums.
 const CHECKED: [(&str, &str); 9] = [
     ("base/error.rs", "Error"),
     ("prep/error.rs", "Error"),

@@ -67,8 +67,8 @@ const SAFE_PLACE: OnSignal = OnSignal::StopWithin(GRACE, "complete shards are ke
 const BAD_RECORDING: u8 = 3;
 const PROGRAM: &str = "tonic-prep";
 
-/// Runs the command line `words`, whose first word is the name of the program. Returns the exit code. A process calls
-/// this function at most once, because it installs the handlers of signals, and ends the process for `--help` and for
+/// Runs the command line `words`, whose first word is the name of the program. Returns the exit code. Call this
+/// function at most once per process: it installs signal handlers, and it ends the process for `--help` and for
 /// invalid arguments.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> u8 {
     WORDS.get_or_init(|| words.into_iter().collect());
@@ -282,8 +282,8 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<u8> {
     Ok(DONE)
 }
 
-/// Returns the exit code for an error of the crates `tonic_prep`, `tonic_sets` and `tonic_remote`. `None` for errors
-/// that both programs can have: `errors.rs` chooses their exit codes.
+/// Returns the exit code for an error of the crates `tonic_prep`, `tonic_sets` and `tonic_remote`. Returns `None` for
+/// errors that `tonic-train` can have too: `errors.rs` chooses the exit codes of these errors.
 fn exit_code(cause: &Cause) -> Option<u8> {
     #[cfg(feature = "remote")]
     if let Some(code) = remote_args::exit_code(cause) {

@@ -66,8 +66,8 @@ pub(crate) mod locked_pull {
 
     use super::*;
 
-    /// Fetches each set that the lock file `file` names. The set goes into a folder inside `fetch.dir` that has the
-    /// set's name. If the folder has the set already, only verifies it. Returns the result as JSON, and as text for
+    /// Fetches all sets of the lock file `file`. Each set goes into a folder inside `fetch.dir`. The folder has the
+    /// name of the set. If the set is there already, it is only verified. Returns the result as JSON, and as text for
     /// the user.
     pub(crate) fn run(file: &Path, fetch: &Fetch, patience: Patience) -> anyhow::Result<(Value, String)> {
         let (mut sets, mut lines) = (Vec::new(), Vec::new());

@@ -9,9 +9,11 @@ use tonic_shard::Part;
 /// with the smallest number makes the first part, and so on. `variable` returns the value of an environment variable.
 ///
 /// # Errors
-/// A message that says what is wrong and what to type instead. It is returned if a variable is missing or not a number,
-/// and if the variables don't show which part this task makes: the task numbers have gaps, or the array could be a few
-/// tasks of a larger array.
+/// A message that says what is wrong and what to type instead:
+///
+/// - A variable is missing or not a number.
+/// - The task numbers have gaps, so the number of parts is unknown.
+/// - The smallest task number suggests that only some tasks of a larger array were submitted again.
 fn of_slurm(variable: impl Fn(&str) -> Option<String>) -> Result<Part, String> {
     let number = |name: &str| -> Result<u32, String> {
         let name = format!("SLURM_ARRAY_TASK_{name}");

@@ -7,7 +7,6 @@ use tonic_shard::Part;
 use crate::quoted::{quoted, quoted_path};
 use crate::set_place::words;
 
-/// Returns the words of the command line as texts.
 pub(crate) fn words_as_text() -> impl Iterator<Item = String> {
     words().into_iter().map(|word| word.to_string_lossy().into_owned())
 }

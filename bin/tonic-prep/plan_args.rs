@@ -36,7 +36,6 @@ pub(crate) fn text(division: &Division, job: &Job<'_>, typed: impl Iterator<Item
     format!("{}\n{}", division.text(job), lines(division, &job.conversion.output, typed).join("\n"))
 }
 
-/// Returns the plan as one JSON object.
 pub(crate) fn json(division: &Division, job: &Job<'_>, typed: impl Iterator<Item = String>) -> Value {
     let mut value = division.json();
     value["commands"] = json!(lines(division, &job.conversion.output, typed));

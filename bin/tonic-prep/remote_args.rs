@@ -169,7 +169,6 @@ impl PruneArgs {
     }
 }
 
-/// Parses the id of a set.
 fn set_id(text: &str) -> anyhow::Result<Id> {
     let got = || tonic_base::Error::Usage {
         what: "expect".into(),

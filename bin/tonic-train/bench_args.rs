@@ -81,7 +81,6 @@ pub(crate) struct BenchArgs {
     json: bool,
 }
 
-/// Runs the benchmark and prints the result.
 pub(crate) fn run(args: BenchArgs) -> anyhow::Result<()> {
     use_threads(args.threads)?;
     let what = StepBench {

@@ -31,7 +31,6 @@ pub(crate) struct DeviceArgs {
     libtorch: Option<PathBuf>,
 }
 
-/// The device that the user asks for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum DeviceChoice {
     Auto,

@@ -154,8 +154,9 @@ impl FitArgs {
         })
     }
 
-    /// Converts the arguments to options that are only checked. No device is opened, because the run is trained later
-    /// or on another machine. Sets that are opened from then on have to be in the lock file of these arguments.
+    /// Converts the arguments to options that are only checked. Opens no device, because the run is trained later or
+    /// on another machine. After this call, [`open_locked`] refuses sets that are not in the lock file of these
+    /// arguments.
     pub(crate) fn into_planned(self) -> anyhow::Result<FitOptions> {
         self.lock.choose()?;
         let backend = Backend::cpu(self.engine.unwrap_or_default(), MatmulPrecision::default());
@@ -167,7 +168,6 @@ fn missing(what: &str, meaning: &str) -> BaseError {
     BaseError::usage(what, format!("{meaning}, from the flag or from the file of --options"), "none")
 }
 
-/// Trains, and prints the result.
 pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
     let mut args = match args.options.clone() {
         Some(file) => with_file(&file)?,

@@ -9,7 +9,8 @@ use tonic_shard::{Result, ShardSet};
 
 use crate::set_place::open_set;
 
-/// The lock file of this process, or of the run that a sweep checks, and its path. `None` if the user has not given one.
+/// The path and the content of the lock file that [`open_locked`] uses. A sweep sets this for each run that it checks.
+/// `None` if the user has given no lock file.
 static LOCK: Mutex<Option<(PathBuf, LockFile)>> = Mutex::new(None);
 
 #[derive(Args)]
@@ -20,7 +21,6 @@ pub(crate) struct LockArgs {
 }
 
 impl LockArgs {
-    /// Returns the path of the lock file, if the user has given one.
     pub(crate) fn path(&self) -> Option<PathBuf> {
         self.lock.clone()
     }

@@ -109,8 +109,8 @@ fn run(command: Command) -> anyhow::Result<u8> {
     }
 }
 
-/// Returns the exit code for an error of training. `None` for errors that both programs can have: `errors.rs` chooses
-/// their exit codes.
+/// Returns the exit code for an error of training. Returns `None` for errors that `tonic-prep` can have too:
+/// `errors.rs` chooses the exit codes of these errors.
 fn exit_code(cause: &Cause) -> Option<u8> {
     match cause.downcast_ref()? {
         Error::Base(_) | Error::Shard(_) | Error::Report(_) => None,

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-/// Returns the folders of the control group `path` and of each group that contains it. Each group has one folder below
-/// every folder of `mounts`. In a container, some of these folders can be missing.
+/// Lists the folders of the control group `path` and of each group that contains this group. Each of these groups has
+/// one folder inside every folder of `mounts`. `mounts` has paths inside the folder `root`. In a container, some of
+/// the listed folders may not exist.
 pub(crate) fn groups_around(root: &Path, mounts: &[&str], path: &str) -> impl Iterator<Item = PathBuf> {
     let inner = Path::new(path.trim_start_matches('/'));
     mounts.iter().flat_map(move |mount| inner.ancestors().map(move |group| root.join(mount).join(group)))

@@ -37,7 +37,8 @@ fn printer() -> Option<fn(&str)> {
 /// How much progress a run shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verbosity {
-    /// Shows a bar if stderr is a terminal, and plain lines if not. [`print_with`] says where the lines go.
+    /// If [`print_with`] has set a function, passes plain lines to this function. Otherwise shows a bar if stderr is a
+    /// terminal, or prints plain lines on stderr if not.
     Normal,
     /// Shows no progress and no notes.
     Quiet,

@@ -170,7 +170,8 @@ pub fn is_abandoned(path: &Path) -> bool {
     }
 }
 
-/// The process that writes a temporary file, from the file's name: `.TARGET.HOST-PID-NUMBER.tmp`.
+/// The process that writes a temporary file. The file's name says which process this is:
+/// `.TARGET.HOST-PID-NUMBER.tmp`.
 struct Owner<'a> {
     host: &'a str,
     process: i32,

@@ -45,9 +45,10 @@ impl CacheChoice {
     /// Chooses the cache of `set` for a program that uses no GPU: [`CacheChoice::Stream`] or [`CacheChoice::Host`].
     /// Also returns a message that says why.
     ///
-    /// With [`CacheChoice::Auto`], chooses the host cache if the set takes at most half of the free memory, or if the
-    /// size of the free memory is unknown. Doesn't choose it for a set whose chunks are fetched from a server and kept on
-    /// disk, so that training begins before the whole set is there.
+    /// [`CacheChoice::Auto`] becomes [`CacheChoice::Host`] if the set takes at most half of the free memory, or if the
+    /// size of the free memory is unknown. Otherwise it becomes [`CacheChoice::Stream`]. If chunks are fetched from a
+    /// server and kept on disk, it always becomes [`CacheChoice::Stream`], so that training begins before the whole
+    /// set is there.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] for [`CacheChoice::Device`]; [`tonic_base::Error::Usage`] if a

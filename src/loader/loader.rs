@@ -27,7 +27,7 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Makes a loader for `set`, and chooses its cache. If this is the host cache, loads the whole set into it.
+    /// Makes a loader for `set`, and chooses a cache. If the host cache is chosen, loads the whole set into it.
     ///
     /// # Errors
     /// Errors of [`CacheChoice::resolve`]; [`tonic_base::Error::Corrupt`] and [`tonic_base::Error::Io`] if the set

@@ -21,8 +21,8 @@ impl Fault {
         Fault { place: place.into(), expected: expected.into(), got: got.to_string() }
     }
 
-    /// Puts the argument `place` in front of the place of the fault. For example, the argument `frames` turns the
-    /// place `size` into `frames.size`, and an empty place into `frames`.
+    /// Puts the argument `place` in front of [`Fault::place`], with a dot between them. For example, the argument
+    /// `frames` turns `size` into `frames.size`. An empty [`Fault::place`] becomes `frames`, without a dot.
     pub(crate) fn within(mut self, place: &str) -> Fault {
         let dot = if self.place.is_empty() { "" } else { "." };
         self.place = format!("{place}{dot}{}", self.place);

@@ -52,8 +52,8 @@ pub enum ClockRemedy {
         removed: u64,
     },
     /// Some samples of a file with many samples have wrong times. The user has to remove events of these samples from
-    /// a copy of the file. They are events whose times are far from those of most other events or, if the times of a
-    /// sample restart or jump, all parts of the sample except the largest.
+    /// a copy of the file. If the times of a sample restart or jump, these are all events outside the largest part of
+    /// the sample. Otherwise, they are the events whose times are far from those of most other events.
     OfRows {
         /// The samples with wrong times and their events to remove, in the order of the samples. All samples have the
         /// same kind of fault.
@@ -76,7 +76,7 @@ pub struct ClockTimes {
     pub unit: TimeUnit,
 }
 
-/// Events of one sample that have to be removed from a file with many samples, and where the file has them.
+/// The events to remove from one sample of a file with many samples, and the arrays that have these events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowEvents {
     /// Paths of the array of times and the array of channels. All samples with a `row` are in the same two arrays.
@@ -85,8 +85,7 @@ pub struct RowEvents {
     pub row: Option<u64>,
     /// The events to remove, as ranges of their indices in the sample.
     pub events: Vec<EventRange>,
-    /// Whether `events` are whole parts of the sample. They are if the times of the sample restart or jump. It is
-    /// also possible that such a sample has no wrong times, and its events are only out of order. Nothing has to be
-    /// removed then.
+    /// True if the times of the sample restart or jump. Then `events` are whole parts of the sample. Nothing has to be
+    /// removed if the times are right and the events are only out of order.
     pub in_parts: bool,
 }

@@ -128,9 +128,9 @@ impl Parameter {
 }
 
 impl Signature {
-    /// Checks the parameters in `table` and makes a transform or framing from them. `table` can also have the key
-    /// `name`, which is not a parameter. If the value of a parameter is wrong or missing, the fault has the name of
-    /// the parameter as its place.
+    /// Checks the parameters in `table`, and makes a transform or framing from them. `table` can also have the key
+    /// `name`, which is not a parameter. If a value has the wrong type or is missing, the fault's `place` is the name
+    /// of the parameter. If a parameter is unknown, or a number is out of range, `place` is empty.
     pub(crate) fn read<T: DeserializeOwned>(&self, table: Table) -> Checked<T> {
         let named = |key: &str| self.parameters.iter().find(|p| p.name == key);
         for (key, value) in table.iter().filter(|(key, _)| *key != "name") {

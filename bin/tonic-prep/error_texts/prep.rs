@@ -1,4 +1,5 @@
-//! The errors of recordings, recipes and conversions, each with what its text has to say.
+//! Test cases for the errors of recordings, recipes and conversions: each error, and the words that its text must
+//! contain.
 
 use tonic_prep::{Absence, ClockRemedy, ClockTimes, Error as Prep, FolderKind, Remedy, RowEvents, TimeUnit};
 

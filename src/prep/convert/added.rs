@@ -24,7 +24,7 @@ pub struct AddedSamples {
     /// Names of the classes. A label is an index into this list. A class is appended when its first sample is added.
     /// Empty if the labels are numbers, or if the options have a list of classes.
     names: Vec<String>,
-    /// Extra values of the samples, sorted by name.
+    /// The extra columns, sorted by name: the name of each column, and its value for each sample.
     extras: Vec<(String, Vec<i64>)>,
     columns: TakenColumns,
     /// Notes for the user. The key is the text that several notes share. The value has the index of the first sample
@@ -73,8 +73,8 @@ impl AddedSamples {
     ///
     /// # Errors
     /// Errors of opening a recording with these events; [`Error::OutsideSensor`] and [`Error::NoPixel`];
-    /// [`Error::UnknownClass`]; [`tonic_base::Error::Usage`] for a label that is too large, if some labels are names
-    /// and others are numbers, and if the earlier samples have other extra columns.
+    /// [`Error::UnknownClass`]; [`tonic_base::Error::Usage`] if the label is too large, if some labels are names and
+    /// others are numbers, or if the earlier samples have other extra columns.
     pub fn add(&mut self, events: EventColumns, label: AddedLabel<'_>, extras: &[(String, i64)]) -> Result<()> {
         let number = self.samples();
         let mut extras: Vec<&(String, i64)> = extras.iter().collect();

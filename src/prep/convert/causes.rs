@@ -18,7 +18,7 @@ use crate::transform::{CropTime, Transform};
 /// The user gets a note or a warning about a loss above this share of the events, 0 to 1.
 pub(super) const NOTABLE: f64 = 0.1;
 
-/// The settings of a conversion from which the causes of losses are guessed.
+/// The settings of a conversion that help to guess the causes of losses.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Setting<'a> {
     pub recipe: &'a Recipe,
@@ -30,10 +30,10 @@ pub(super) struct Setting<'a> {
 }
 
 /// Returns notes about steps that lost many events, or all events of a sample. A note is a warning if the recipe
-/// doesn't ask for the loss.
+/// doesn't ask for the loss. If `all` is true, each such loss gets a warning, even a small one.
 ///
-/// With `all`, each loss that the recipe doesn't ask for gets a warning, even a small one. Each note has the text
-/// `scope` after the number of lost events.
+/// Each note contains the text `scope`, which says in which samples the losses were counted. `scope` is empty if these
+/// are all samples.
 pub(super) fn loss_notes(
     losses: &Losses,
     setting: Setting<'_>,

@@ -87,8 +87,8 @@ pub fn hash_linked(files: &[LinkedPath], verbosity: Verbosity) -> Result<Vec<Lin
     Ok(hashed)
 }
 
-/// Returns a file's BLAKE3 hash and its length in bytes. `action` is what was tried, for an error. Doesn't map the file
-/// into memory, because the whole mapping would count as memory of the process.
+/// Returns a file's BLAKE3 hash and its length in bytes. `action` is the action for the error message, such as "read
+/// the recording". Doesn't map the file into memory, because the whole mapping would count as memory of the process.
 fn hash_file(path: &Path, action: &'static str, progress: &Progress) -> Result<(Id, u64)> {
     const PIECE: u64 = 4 << 20;
     let failed = || Error::io(path, action);

@@ -94,8 +94,8 @@ impl<'a> Job<'a> {
     }
 
     /// Prepares the job to continue the unfinished set that `begun` describes. Earlier versions of the program chose
-    /// other sizes of chunks and shards, and listed the recordings of the whole set in the manifest of a part. If
-    /// such a version began the set, does both as that version did.
+    /// the sizes of chunks and shards in another way, and listed the recordings of the whole set in the manifest of a
+    /// part. If an earlier version began the set, this job does the same.
     pub(super) fn resume(&mut self, begun: &SetDescription) -> Result<()> {
         let Conversion { chunk_samples, shard_bytes, .. } = *self.conversion;
         let earlier =

@@ -53,7 +53,6 @@ pub(super) struct LargeSample<'a> {
     pub sample: u64,
     pub sensor: SensorSize,
     pub sizes: BlockSizes,
-    /// The transforms that are applied.
     pub steps: BlockSteps<'a>,
 }
 

@@ -25,7 +25,8 @@ struct Whole<'a> {
 }
 
 /// Estimates the memory that the largest samples in `range`, one per thread, need at the same time. Returns an error
-/// if they need more than `free`, the free memory in bytes. Returns a note if they need more than [`NOTABLE`] bytes.
+/// if they need more than `free`, the free memory in bytes, or if a sample has more than [`MAX_SAMPLE_EVENTS`] events.
+/// Returns a note if they need more than [`NOTABLE`] bytes.
 pub(super) fn check_memory(
     inputs: &Inputs,
     range: Range<u64>,

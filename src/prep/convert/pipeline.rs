@@ -138,8 +138,8 @@ fn run_job(mut job: Job<'_>) -> Result<Converted> {
 }
 
 /// Makes the whole set, or the chunks that an unfinished set doesn't have yet. If `unknown` is true, the unfinished
-/// set doesn't say with which settings it was made. Then [`check_kept`] first compares some of its chunks with the
-/// chunks that the current settings give.
+/// set doesn't say with which settings it was made. In this case, [`check_kept`] first makes some chunks of the set
+/// again, and compares the new chunks with those in the set.
 fn try_once(
     job: &Job<'_>,
     dir: OutputDir,

@@ -63,9 +63,12 @@ fn of_each(inputs: &Inputs, value: impl Fn(&Recording) -> String) -> String {
     kinds.join(" or ") + &all
 }
 
-/// Returns an error if `settings` differ from `begun`, the settings of the unfinished set in `dir`. A resumed
-/// conversion may add the options `unwrap` and `allow_clock_trouble`. The settings `labels` and `recordings` are
-/// compared only if `same_files` is true.
+/// Returns an error if `settings` differ from `begun`, the settings of the unfinished set in `dir`. The settings
+/// `labels` and `recordings` are compared only if `same_files` is true.
+///
+/// A resumed conversion may add the option `allow_clock_trouble` or leave it out. In both cases, `settings` has this
+/// option afterwards. A resumed conversion may add the option `unwrap` if the interrupted conversion had neither of
+/// these two options.
 pub(super) fn check_settings(
     (dir, marker): (&Path, &Path),
     settings: &mut BTreeMap<String, String>,

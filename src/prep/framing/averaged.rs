@@ -77,8 +77,8 @@ impl ToAveragedTimesurface {
         self.grid(sensor).into_iter().map(u64::from).product()
     }
 
-    /// Returns the value that an event has in a surface if it is `age` microseconds older than the event in the
-    /// middle of this surface. `age` must be at least 0.
+    /// Returns the value of an earlier event in the surface of a later event. `age` is the time between these two
+    /// events in microseconds, at least 0.
     fn trace(&self, age: f64) -> f64 {
         match self.decay {
             Decay::Exp => exp_nonpositive(-age / self.tau),
@@ -131,8 +131,8 @@ impl EventFraming for ToAveragedTimesurface {
 struct Memories {
     sensor: SensorSize,
     rule: ToAveragedTimesurface,
-    /// Item `cell * P + p` is the index of the first event of this cell and polarity in the list that `sorted`
-    /// returns. The last item is the number of events.
+    /// Where the events of each cell and polarity begin in the list that `sorted` returns. Item `cell * P + p` is the
+    /// position of the first of these events. The last item is the number of all events.
     starts: Vec<u32>,
     /// Sum of the surfaces of the events of one cell and one polarity, (surface_size, surface_size).
     surface: Array2<f64>,

@@ -244,8 +244,8 @@ fn count_strides(total: u64, count: u64, overlap: f64, include_incomplete: bool)
 /// Start or end of a window: a time in microseconds, or the index of an event in the sample.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bound {
-    /// The time, rounded up, or the index. `None` for a time of magnitude 2^53 or more: float64 cannot represent every
-    /// integer of this size.
+    /// The bound as an integer: the index, or the time rounded up. `None` for a time of magnitude 2^53 or more,
+    /// because float64 cannot represent every integer of this size.
     whole: Option<i64>,
     time: f64,
 }

@@ -14,9 +14,8 @@ use crate::source::options::SourceOptions;
 use crate::source::recording::Recording;
 use crate::source::stream::EventStream;
 
-/// Number of events whose coordinates are checked first. More coordinates are checked only if these don't show that
-/// the coordinates are pixels. Polarities are checked in the same way: first [`HEAD`] of them, then this many, and
-/// then more if necessary.
+/// Number of events whose coordinates are checked first. If the result is unclear, more coordinates are checked.
+/// Polarities are checked in the same way: first [`HEAD`] of them, then this many, and then more if necessary.
 const FIRST: u64 = 1 << 16;
 
 /// Number of events whose polarities are checked first. In most recordings they decide the check, because at least one
@@ -225,8 +224,7 @@ impl Pixels {
         }
     }
 
-    /// Returns whether [`Pixels::judge`] will almost certainly accept the coordinates, no matter which further
-    /// coordinates are added.
+    /// Returns whether the coordinates are almost certainly pixels. Then no more coordinates have to be read.
     fn are_settled(&self) -> bool {
         self.least < self.most && !self.are_inside_one() && 2 * self.normal.0 <= self.count
     }
@@ -250,8 +248,8 @@ impl Pixels {
     /// warning if more than a tenth of the coordinates have fractions.
     ///
     /// # Errors
-    /// [`Error::NotPixels`] if some coordinates have fractions, the coordinates differ, and all are close together:
-    /// inside one pixel, from -1 to 1 (99 of 100 are enough), or in a corner of the sensor.
+    /// [`Error::NotPixels`] if some coordinates have fractions, the coordinates differ, and one of these is true: they
+    /// are probably normalised, or all of them are inside one pixel, from -1 to 1, or in a corner of the sensor.
     pub(super) fn judge(&self, path: &Path, field: &str) -> Result<Option<String>> {
         if self.fractions == 0 {
             return Ok(None);

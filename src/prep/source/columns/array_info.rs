@@ -8,7 +8,6 @@ const MOST_LISTED: usize = 40;
 
 /// A file whose arrays are searched for the columns of events.
 pub(crate) trait Survey {
-    /// Returns the arrays of the file.
     fn arrays(&self) -> &[ArrayInfo];
 
     /// Reads the first numbers of a field, up to [`GUESSED_EVENTS`](crate::source::columns::GUESSED_EVENTS). Returns
@@ -21,11 +20,10 @@ pub(crate) trait Survey {
         None
     }
 
-    /// Returns a text for error messages that says which fields were looked for in a file of this format.
+    /// Returns a text for error messages: which fields were looked for in a file of this format.
     fn looked(&self) -> String;
 }
 
-/// The description of an array of a file.
 #[derive(Clone, Debug)]
 pub(crate) struct ArrayInfo {
     /// Path of the array in the file. Empty if the file holds only one array, which has no name.
@@ -70,7 +68,6 @@ impl ArrayInfo {
         self.name.rsplit_once('/').unwrap_or(("", &self.name))
     }
 
-    /// Returns the path of a field that is a part of this array.
     pub(crate) fn field(&self, part: Part) -> FieldPath {
         FieldPath { array: self.name.clone(), part }
     }

@@ -13,8 +13,9 @@ pub(crate) const GUESSED_EVENTS: u64 = 1 << 16;
 ///   number of an unsigned type.
 /// - t is a column in ascending order. If several columns ascend, t is the one whose last number is the highest. A
 ///   column that only counts the events (0, 1, 2 ...) is t only if no other column ascends.
-/// - If more than two columns remain, columns that only count the events are dropped. If p was not found and exactly
-///   three columns remain then, p is the only one of the three with at most two different numbers.
+/// - If more than two columns remain, columns that only count the events are dropped.
+/// - If p is still missing, exactly three columns remain, and only one of these has at most two different numbers,
+///   this column is p.
 /// - x is the first of the columns that remain, and y is the second.
 pub(crate) fn guess(columns: &[Vec<f64>], known: [Option<usize>; 4]) -> [Option<usize>; 4] {
     let [mut t, mut x, mut y, mut p] = known;

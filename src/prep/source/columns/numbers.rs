@@ -54,12 +54,10 @@ macro_rules! each {
 }
 
 impl Numbers {
-    /// Returns the number of entries.
     pub(crate) fn len(&self) -> usize {
         each!(self, v => v.len())
     }
 
-    /// Returns whether all entries are equal.
     pub(crate) fn are_equal(&self) -> bool {
         each!(self, v => v.windows(2).all(|pair| pair[0] == pair[1]))
     }
@@ -135,8 +133,8 @@ impl Numbers {
     }
 
     /// Converts the column to polarities: 0 and -1 become 0 (off), and 1 stays 1 (on). The largest number of an
-    /// unsigned type counts as -1, because its bits are those of a signed -1. A fraction or NaN becomes `i64::MIN`.
-    /// Other numbers are kept; the check against the sensor rejects them later.
+    /// unsigned type counts as -1, because its bits are those of a signed -1. A fraction, inf or NaN becomes
+    /// `i64::MIN`. Other numbers are kept; the check against the sensor rejects them later.
     pub(crate) fn polarities(self) -> Coordinates {
         fn narrowed(numbers: impl Iterator<Item = i64> + Clone) -> Coordinates {
             let numbers = numbers.map(|n| if n == -1 { 0 } else { n });
