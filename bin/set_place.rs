@@ -20,7 +20,7 @@ pub(crate) fn url_of(place: &Path) -> Option<&str> {
     place.to_str().filter(|_| is_url(place))
 }
 
-/// The words of the command line that the caller of `main` gave. If this is empty, the command line of the process is
+/// The command line as words, if the caller of `main` passes one. If this is empty, the command line of the process is
 /// used.
 pub(crate) static WORDS: OnceLock<Vec<OsString>> = OnceLock::new();
 

@@ -1,4 +1,5 @@
-//! The command `lock`, which writes the ids of sets to a file for version control, and `pull --lock`.
+//! The command `lock` writes the ids of sets to a file for version control. `pull --lock` fetches the sets of such a
+//! file.
 
 use std::path::{Path, PathBuf};
 

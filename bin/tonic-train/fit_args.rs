@@ -1,4 +1,4 @@
-//! The arguments of `tonic-train fit`, and what it does with them.
+//! The command `tonic-train fit` and its arguments.
 
 use std::io::Write;
 use std::path::PathBuf;

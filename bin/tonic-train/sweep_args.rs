@@ -1,4 +1,4 @@
-//! The arguments of `tonic-train sweep`, and what it does with them.
+//! The command `tonic-train sweep` and its arguments.
 
 use std::collections::HashSet;
 use std::io::Write;

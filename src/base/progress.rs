@@ -13,7 +13,7 @@ use crate::printable::printable;
 /// How long a task runs before its first progress line in a log. A shorter task prints only its last line.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The function that prints the lines of progress. If it is `None`, they are printed on stderr.
+/// The function that prints the lines of progress. If this is `None`, stderr gets the lines.
 static PRINTER: RwLock<Option<fn(&str)>> = RwLock::new(None);
 
 /// Sets the function that prints the lines of progress, for a process whose user doesn't see stderr, such as a

@@ -55,7 +55,8 @@ mod tests {
 
     use super::*;
 
-    /// Sets a flag when it is dropped. `make` owns it, so the flag shows that the thread of `make` has ended.
+    /// Sets the flag when this guard is dropped. The closure `make` owns the guard, so the flag shows that the thread
+    /// of `make` has ended.
     struct Guard<'a>(&'a AtomicBool);
 
     impl Drop for Guard<'_> {

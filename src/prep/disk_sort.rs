@@ -9,7 +9,7 @@ use tonic_shard::KEPT;
 
 use crate::error::Result;
 
-/// Maximum number of bytes of a sorted part that are in memory at the same time during the merge.
+/// While the sorted parts are merged, at most this many bytes of each part are in memory.
 const WINDOW: usize = 1 << 15;
 
 /// An item: the key that it is sorted by, and `N` bytes.

@@ -58,7 +58,7 @@ pub enum ClockRemedy {
         /// The samples with wrong times and their events to remove, in the order of the samples. All samples have the
         /// same kind of fault.
         rows: Vec<RowEvents>,
-        /// Number of further samples with this kind of fault. They are not listed.
+        /// Number of samples that have the same kind of fault but are not in `rows`.
         more: u64,
     },
 }
@@ -85,7 +85,7 @@ pub struct RowEvents {
     pub row: Option<u64>,
     /// The events to remove, as ranges of their indices in the sample.
     pub events: Vec<EventRange>,
-    /// True if the times of the sample restart or jump. Then `events` are whole parts of the sample. Nothing has to be
-    /// removed if the times are right and the events are only out of order.
+    /// True if the times of the sample restart or jump. Then `events` are whole parts of the sample. If the events are
+    /// only out of order, nothing has to be removed.
     pub in_parts: bool,
 }

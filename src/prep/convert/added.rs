@@ -37,9 +37,9 @@ pub struct AddedSamples {
 pub enum AddedLabel<'a> {
     /// The sample has no class.
     None,
-    /// Number of the class.
+    /// The class as a number, counted from 0.
     Number(u32),
-    /// Name of the class.
+    /// The class as a name.
     Name(&'a str),
 }
 

@@ -12,14 +12,14 @@ use crate::convert::inputs::{Inputs, file_bytes, size};
 use crate::error::{BaseFault, Error, Result};
 use crate::source::{LinkedPath, Recording};
 
-/// Maximum number of warnings that name a group of files with the same bytes. If there are more groups, one more
-/// warning says how many.
+/// At most this many warnings name a group of files with the same bytes. If there are more groups, one more warning
+/// says how many groups are left.
 const MOST_EQUAL: usize = 5;
 
 impl Inputs {
-    /// Computes the BLAKE3 hashes of the recordings that the samples in `range` come from, and shows progress. In
-    /// each result, [`SourceFile::samples`] is the number of the recording's samples in `range`, and
-    /// [`SourceFile::first_sample`] is the index in the recording of the first of these samples.
+    /// Computes the BLAKE3 hashes of the recordings that the samples in `range` come from, and shows progress. Returns
+    /// one result per recording. [`SourceFile::samples`] is the number of the recording's samples in `range`.
+    /// [`SourceFile::first_sample`] is the first of these samples, as an index in the recording.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].

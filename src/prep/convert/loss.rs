@@ -1,5 +1,5 @@
-//! Counts how many events each step of a conversion lost: reading times, the sensor's bounds, each transform, and
-//! slicing into frames.
+//! Counts how many events each step of a conversion lost. The steps are reading times, checking the sensor's bounds,
+//! each transform, and slicing into frames.
 //!
 //! Several steps can count in the same column of a sample's ledger: CropTime and CenterCrop both count in `cropped`. A
 //! resumed conversion knows only the ledgers of finished samples. If a ledger doesn't show which step lost the events,
@@ -95,8 +95,7 @@ pub(super) struct Losses {
 }
 
 impl Losses {
-    /// Makes the losses of a conversion with `recipe` before any sample is added: every step of the conversion, with all
-    /// counts 0.
+    /// Makes the counts for a conversion with `recipe`. There is one count for each step, and all counts are 0.
     pub(super) fn new(recipe: &Recipe) -> Losses {
         let step = |step, column, intended| StepLoss {
             step,

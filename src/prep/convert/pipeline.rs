@@ -173,8 +173,8 @@ enum Attempt {
     TooNarrow(u32, OutputDir),
 }
 
-/// Makes and writes chunks until the set is complete, an error occurs, or the count of a cell doesn't fit its type.
-/// `losses` has the losses of the chunks that an earlier, interrupted run made.
+/// Makes and writes chunks until the set is complete, an error occurs, or the number of events in a cell doesn't fit
+/// the type of the set's counts. `losses` has the losses of the chunks that an earlier, interrupted run made.
 fn run(job: &Job<'_>, mut writer: SetWriter, mut losses: Losses, origin: &Origin) -> Result<Attempt> {
     let conversion = job.conversion;
     let description = writer.description().clone();

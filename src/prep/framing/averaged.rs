@@ -166,7 +166,7 @@ impl Memories {
         sorted
     }
 
-    /// Sums the surfaces of all events of one cell and one polarity in `self.surface`. `memory` has the indices of
+    /// Adds the surfaces of all events of one cell and one polarity to `self.surface`. `memory` has the indices of
     /// these events.
     fn sum(&mut self, events: &Events, memory: &[u32]) {
         let half = self.rule.surface_size as i32 / 2;

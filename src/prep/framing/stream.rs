@@ -33,7 +33,6 @@ pub(crate) struct FrameStream {
     counts: Vec<u32>,
 }
 
-/// The window whose events are being counted.
 struct Window {
     /// Place of the sample's first event: its time in microseconds if the windows are cut by time, otherwise its index,
     /// which is 0.
@@ -125,7 +124,7 @@ impl FrameStream {
         Ok(())
     }
 
-    /// Ends the sample and closes all its windows. Calls `emit` with the cells and counts of each frame.
+    /// Ends the sample and closes all its windows. Calls `emit` with the cells and counts of each remaining frame.
     pub(crate) fn finish<E>(
         &mut self,
         mut emit: impl FnMut(&[u32], &[u32]) -> Result<(), E>,
