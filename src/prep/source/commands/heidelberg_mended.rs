@@ -8,11 +8,9 @@ use crate::remedy::Remedy;
 use crate::source::columns::{ArrayInfo, ArrayKind};
 use crate::source::commands::mended::{literal, python};
 
-/// Path of the dataset with the times in the Heidelberg layout.
 pub(crate) const TIMES: &str = "spikes/times";
 /// Path of the dataset with the units (channels) in the Heidelberg layout.
 pub(crate) const UNITS: &str = "spikes/units";
-/// Path of the dataset with the labels in the Heidelberg layout.
 pub(crate) const LABELS: &str = "labels";
 /// Path of the dataset with the keys (class names) in the Heidelberg layout.
 pub(crate) const KEYS: &str = "extra/keys";

@@ -88,7 +88,8 @@ impl<'a> Table<'a> {
         Some(Table { before, header, names, rows, first, kinds, separator, comment, has_mark, line_end, odd })
     }
 
-    /// Returns whether numbers can have a comma before their decimals. They can if cells are not separated by commas.
+    /// Returns whether numbers can have a comma before their decimals. This is the case if commas do not separate the
+    /// cells.
     pub(super) fn has_comma(&self) -> bool {
         self.separator != Some(',')
     }
@@ -134,7 +135,7 @@ impl<'a> Table<'a> {
 impl Kind {
     /// Returns the number that a cell of a column stands for. `self` is what most cells of the column contain. A word
     /// for OFF stands for 0, and a word for ON stands for 1. In a column of other texts, each cell stands for 0.
-    /// Returns `None` if this cell contains something else.
+    /// Returns `None` if the cell does not fit the column, such as a word in a column of numbers.
     fn value(self, cell: &str, comma: bool) -> Option<f64> {
         let is = |word: &str| cell.trim_matches('"').eq_ignore_ascii_case(word);
         match self {
@@ -168,7 +169,7 @@ fn kind<'a>(cells: impl Iterator<Item = &'a str> + Clone, comma: bool) -> Kind {
     kinds.into_iter().find(|kind| 2 * count(kind) >= cells.clone().count()).unwrap_or(Kind::Text)
 }
 
-/// Returns the most frequent of some items. `None` if there are no items.
+/// Returns the most frequent item. `None` if there are no items.
 fn most<T: PartialEq + Copy>(items: impl Iterator<Item = T>) -> Option<T> {
     let mut counts: Vec<(T, usize)> = Vec::new();
     for item in items {

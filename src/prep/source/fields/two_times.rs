@@ -46,8 +46,8 @@ pub(crate) fn check_times(path: &Path, file: &dyn Survey, fields: &Fields, unit:
     Ok(())
 }
 
-/// Returns the name and the path of each field of numbers that is stored next to `t`: arrays with the same group and
-/// length, or members of the same records. `t` is one of them.
+/// Returns the name and the path of the field `t` and of each field of numbers next to `t`: arrays of the same length
+/// in the same group, or members of the same records.
 fn neighbours(arrays: &[ArrayInfo], t: &FieldPath) -> Vec<(String, FieldPath)> {
     let Some(own) = arrays.iter().find(|array| array.name == t.array) else { return Vec::new() };
     let fields = match t.part {

@@ -14,7 +14,6 @@ use crate::source::folders::folder_names::{FILES, are_parts, is_group, is_number
 use crate::source::folders::listing::Listing;
 use crate::source::labels::{ClassList, number_classes};
 
-/// The classes of a folder of recordings.
 #[derive(Debug)]
 pub(crate) struct FolderClasses {
     /// Class names, in alphabetical order.
@@ -33,8 +32,8 @@ pub(crate) struct FolderClasses {
 /// if it is in the list.
 ///
 /// If `level` is `None`, the first-level folders are the classes. They are refused if they are probably not classes,
-/// unless all of these folders are in `list`. Returns `None` if `level` is `None` and no recording is in a
-/// sub-folder.
+/// unless `list` has the names of all first-level folders with recordings. Returns `None` if `level` is `None` and no
+/// recording is in a sub-folder.
 ///
 /// # Errors
 /// [`Error::NotClasses`] if the first-level folders are probably not classes, if a file is in no folder at `level`, or
