@@ -17,8 +17,8 @@ use crate::source::heap::window::SharedFile;
 const LARGEST_PACKED: u64 = 64 << 20;
 const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
 
-/// What an HDF5 file's superblock tells about the rest of the file: where addresses count from, and the sizes of
-/// addresses and lengths.
+/// The part of an HDF5 file's superblock that is needed to read the rest of the file: where addresses count from, and
+/// the sizes of addresses and lengths.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Superblock {
     /// Offset of the superblock in the file, in bytes. Addresses in the file are relative to it.
@@ -151,7 +151,6 @@ impl References {
         }
     }
 
-    /// Reads the references of consecutive rows.
     pub(super) fn read(
         &self,
         file: &SharedFile,
