@@ -66,7 +66,7 @@ impl Table {
     ///
     /// - the one that a first line such as `sep=;` names
     /// - one with which `is_header` accepts the cells of the first line
-    /// - one that gives all lines the same number of cells, more than one
+    /// - one that splits all lines into the same number of cells, at least two
     /// - the one that splits the first line into the most cells
     ///
     /// # Errors

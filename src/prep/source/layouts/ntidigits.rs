@@ -133,7 +133,7 @@ pub(crate) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
 }
 
 /// Lists what is in the file but not read: groups and datasets that are not of this layout, and how many samples of
-/// `part` are not in its list of names. `listed` is the length of this list.
+/// `part` the part's list of names lacks. `listed` is the length of this list.
 fn others(file: &hdf::File, part: &str, listed: usize) -> Vec<String> {
     let kinds = ["labels", "addresses", "timestamps"];
     let known =
