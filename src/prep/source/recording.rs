@@ -39,7 +39,8 @@ pub struct Recording {
     pub columns: TakenColumns,
     /// Notes for the user about how the recording was opened.
     pub notes: Vec<String>,
-    /// How many events are in no sample, because a table of labels has no interval for them. `None` if there are none.
+    /// How many events are in no sample, because a table of labels has no interval for them. `None` if there are no
+    /// such events.
     pub(crate) unlabelled: Option<Unlabelled>,
     /// Number of events outside the range of events in the options.
     pub(crate) out_of_range: u64,
@@ -65,7 +66,7 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
     /// Errors of reading a file of the layout.
     fn read(&self, samples: Range<u64>) -> Result<RawSamples>;
 
-    /// Returns the number of events of all samples together. Most layouts give it without reading the events.
+    /// Returns the number of events of all samples together. Most layouts know this number without reading the events.
     ///
     /// # Errors
     /// Errors of reading a file of the layout.
@@ -150,8 +151,7 @@ impl Recording {
         self.labels.len() as u64
     }
 
-    /// Returns whether a sample's events are out of order in the file, so that the recording was sorted before it was
-    /// cut.
+    /// Returns whether a sample's events are out of order in the file. Such a recording was sorted before it was cut.
     pub fn reordered(&self, sample: u64) -> bool {
         self.reader.reordered(sample)
     }
@@ -181,7 +181,7 @@ impl Recording {
         self.reader.together(first, most)
     }
 
-    /// Reads the raw events of consecutive samples. Any thread may call it.
+    /// Reads the raw events of consecutive samples. Any thread may call this function.
     ///
     /// # Errors
     /// [`crate::Error::DamagedRecording`], [`crate::Error::BadSample`]. A file of a folder is opened for each read, so
@@ -205,7 +205,7 @@ impl Recording {
     }
 
     /// Checks the times of a large sample, as [`Recording::read`] does, but in blocks of at most `most` events. Returns
-    /// whether its events are in order of time.
+    /// whether the events are in order of time.
     ///
     /// # Errors
     /// Errors of [`Recording::read`].
@@ -340,7 +340,6 @@ impl Recording {
     }
 }
 
-/// Returns a file's name without its folder.
 pub(super) fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -163,7 +163,6 @@ impl EventStream {
         Ok(block)
     }
 
-    /// Returns whether the events are in memory.
     pub(super) fn is_in_memory(&self) -> bool {
         matches!(self.columns, EventStore::Memory(_))
     }
