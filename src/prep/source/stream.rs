@@ -127,7 +127,7 @@ impl EventStream {
         Ok(times)
     }
 
-    /// Reads the times of a range of events, in microseconds, without undoing wraps.
+    /// Reads the times of a range of events, in microseconds. Does not undo wraps.
     fn stored_times(&self, range: Range<u64>) -> Result<Stamps> {
         let unit = self.time.unit;
         let range = self.time.places(range);

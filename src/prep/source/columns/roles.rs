@@ -135,7 +135,7 @@ pub struct TakenColumns {
 /// in the same records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UnusableField {
-    /// The column whose name the field has.
+    /// The column (t, x, y or p) that the name of the field stands for.
     pub(crate) role: Role,
     /// Path of the field in the file.
     pub(crate) field: String,

@@ -1,7 +1,6 @@
 //! Tells from the shape of an array whether it is a column, with one number for each event, or a table, with several
 //! numbers for each event. Axes of length 1 are ignored.
 
-/// Maximum number of columns of a [`Table`].
 pub(crate) const MAX_COLUMNS: u64 = 16;
 
 /// An array with several numbers for each event: its shape is (events, columns) or (columns, events).

@@ -34,7 +34,6 @@ pub(super) struct Table<'a> {
     /// The character with which comments begin.
     pub comment: char,
     pub has_mark: bool,
-    /// The character at the end of each line.
     pub line_end: char,
     /// Lines that come before the first row but are neither a header nor a description. They may be damaged events.
     /// Each entry has the number of the line, counted from 1, and its text.
@@ -111,8 +110,8 @@ impl<'a> Table<'a> {
         is_row(&self.kinds, cells, self.has_comma())
     }
 
-    /// Returns whether a comment names the columns, but in another order than the header. The rows after such a
-    /// comment may have this other order.
+    /// Returns whether a comment names the columns in a different order from the header. The rows after such a comment
+    /// may be in this different order.
     pub(super) fn is_another_header(&self, comment: &str) -> bool {
         let names = split(comment.trim_start().trim_start_matches(['#', '%']), self.separator);
         let role = |name: &&str| role_of(name).0;

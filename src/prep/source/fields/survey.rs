@@ -207,7 +207,7 @@ fn find_table(path: &Path, file: &dyn Survey, order: &TableColumns) -> Result<Fi
     }
 }
 
-/// Returns the fields of `arrays` that have `len` entries, so that they could be columns of `len` events. Columns of
+/// Returns the fields of `arrays` that have `len` entries. Such a field could be a column of `len` events. Columns of
 /// two-dimensional arrays are left out.
 pub(crate) fn fields_of_length(arrays: &[ArrayInfo], len: u64) -> Vec<FieldPath> {
     let long = arrays.iter().filter(|array| shape::column(&array.shape) == Some(len));

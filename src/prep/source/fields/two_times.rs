@@ -10,8 +10,8 @@ use crate::source::columns::{
 };
 use crate::time_unit::TimeUnit;
 
-/// Checks that the column t agrees with other fields of times next to it, whose names give their unit (`t_ns`). These
-/// fields must contain the same times as t, but they can count from another zero. `unit` is the unit of t.
+/// Compares the column t with the fields of times next to it. Only fields whose names give a unit, such as `t_ns`, are
+/// compared. They must contain the same times as t, but can count from another zero. `unit` is the unit of t.
 ///
 /// # Errors
 /// [`Error::Columns`] if the times of such a field differ from t.

@@ -294,8 +294,8 @@ mod tests {
         assert_eq!(kind(&["x/user1/wave/1.npy", "x/user2/wave/1.npy"]), Some(FolderKind::Above(3)));
     }
 
-    /// Returns the expected result for first-level folders that all contain folders with the same `names`. They are
-    /// refused as classes, unless each of `names` is a number or the name of a person or a session.
+    /// Returns what a test expects if all first-level folders contain folders with the same `names`. The first-level
+    /// folders are refused as classes, unless each of `names` is a number or the name of a person or a session.
     fn same(names: &[&str]) -> Option<FolderKind> {
         (!names.iter().all(|name| is_group(name) || is_number(name))).then_some(FolderKind::Above(2))
     }

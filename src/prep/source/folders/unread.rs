@@ -15,7 +15,6 @@ const HDF5: &str = "open it with h5py, and save t, x, y and p with np.savez";
 /// recording.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Unread {
-    /// The format's name.
     pub(crate) format: Cow<'static, str>,
     /// Text for messages: which program reads or converts a file of this format.
     pub(crate) reader: Cow<'static, str>,

@@ -51,7 +51,7 @@ impl Superblock {
         Ok(None)
     }
 
-    /// Decodes the length that `bytes` begin with.
+    /// Decodes the length at the start of `bytes`.
     pub(super) fn length(self, bytes: &[u8]) -> u64 {
         little(&bytes[..self.lengths])
     }
@@ -87,8 +87,8 @@ pub(super) enum References {
 }
 
 impl References {
-    /// Asks libhdf5 where the file stores the heap references of a dataset. Returns `None` if only libhdf5 can read
-    /// them.
+    /// Asks libhdf5 where the file stores the heap references of a dataset. Returns `None` if only libhdf5 can read the
+    /// references.
     pub(super) fn find(
         path: &Path,
         name: &str,

@@ -115,7 +115,6 @@ impl ClassList {
         self.indices.get(name).or_else(|| self.indices.get(&name.nfc().collect::<String>())).copied()
     }
 
-    /// Returns the path of the text file or of the shard set that the list was read from.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

@@ -32,7 +32,7 @@ pub(super) enum Bounds {
 }
 
 /// Evenly spaced times. The first of them is `offset` microseconds after the time of the first event. `found` has one
-/// entry for each of these times up to the time of the last event: the index of the first event at or after it.
+/// entry for each of these times up to the time of the last event: the index of the first event at or after this time.
 pub(super) struct EvenTimes {
     /// Time of the first event.
     pub(super) first: Option<i64>,

@@ -17,8 +17,8 @@ use crate::source::times::{Clock, Findings, Wrap};
 use crate::source::vetting::{Vetted, blocks, lasts_without_gaps, vet, vet_in_blocks, vet_unwrapped};
 use crate::time_unit::TimeUnit;
 
-/// Several samples are read with one read if at most this many events lie between them. Otherwise, each sample is
-/// read by itself.
+/// Several samples are read at once if at most this many events lie between them. Otherwise, each sample is read by
+/// itself.
 const MAX_WASTE: u64 = 1 << 16;
 /// Several samples are read together only if they have at most this many events in total. A sample with more events
 /// is read by itself.

@@ -77,8 +77,8 @@ impl Clock {
     }
 
     /// Returns the stray blocks of events. A block is stray if its times are behind those of the events around it by
-    /// more than an eighth of the recording's duration. [`Clock::leave`] keeps each other block, as a jump back after
-    /// which the times returned.
+    /// more than an eighth of the recording's duration. All other blocks are passed to [`Clock::leave`], as jumps back
+    /// after which the times returned.
     fn judge_blocks(&mut self) -> Vec<Break> {
         let (ordered, span) = (self.is_ordered() && !self.is_swapped(), self.span());
         let mut stray = Vec::new();
@@ -90,7 +90,7 @@ impl Clock {
 
     /// Judges the last step back if the times had not returned from it when the recording ended. If only a few events
     /// follow the step, or if these events have no order, the step is kept as a jump whose times return at the end of
-    /// the recording. Otherwise it is kept as a possible reset.
+    /// the recording. Otherwise, the step is kept as a possible reset.
     fn judge_last_run(&mut self, usual: &Usual) {
         let Some(left) = self.left else { return };
         let (until, by) = (Some(self.seen), left.high.saturating_sub(self.run.low));
