@@ -49,7 +49,7 @@ pub(crate) enum Disorder {
     Sawtooth(u64),
     /// More than half of the events are out of order.
     Shuffled,
-    /// Some events are out of order by more than a minute.
+    /// Some events are out of order by more than a minute, and by more than 100 times the mean step.
     Late,
 }
 

@@ -47,7 +47,8 @@ impl Segments {
     /// two segments are neighbours after sorting but not in the file, both must be long, and there must be no gap
     /// between them. No two segments may overlap. The tolerance for a gap or an overlap is 20 times `mean`, the mean
     /// time between events in microseconds. [`TOLERANCE`] limits this tolerance. At least three segments are needed,
-    /// because two can also come from a clock that was started again.
+    /// because two can also come from a clock that was started again. Returns `false` if the recording has more than
+    /// [`LISTED`] segments.
     pub(crate) fn are_swapped(&self, mean: i64) -> bool {
         let tolerance = mean.saturating_mul(20).clamp(TOLERANCE.0, TOLERANCE.1);
         let mut order: Vec<usize> = (0..self.spans.len()).collect();
