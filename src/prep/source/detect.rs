@@ -120,7 +120,7 @@ pub(super) struct Head {
 /// does. A recording in an npz archive is not checked, because its events can only be read with the whole archive.
 ///
 /// # Errors
-/// Errors of [`open_stream`]; for an npz archive, only errors that its headers show.
+/// Errors of [`open_stream`]; for an npz archive, only errors that the headers of its arrays show.
 pub(super) fn read_head(path: &Path, options: &SourceOptions) -> Result<Head> {
     let layout = layout_of(path, options)?;
     if layout == Layout::Npz {

@@ -10,7 +10,7 @@ use crate::event_range::EventRange;
 use crate::source::notes::note_on;
 use crate::source::raw::{Coordinates, RawSamples};
 
-/// The user is warned of equal events in a row if there are at least this many.
+/// Minimum number of equal events in a row for a warning to the user.
 const MANY: usize = 20;
 
 /// The equal events that were found while the samples of a recording were read.

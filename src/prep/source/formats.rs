@@ -217,7 +217,6 @@ fn command(path: &Path, stem: &str, words: &[&str]) -> Option<Box<Remedy>> {
     Some(Box::new(Remedy::Copy { words: words.iter().map(word).collect(), file, with: Vec::new() }))
 }
 
-/// Returns a file's name without its folder and ending.
 fn stem_of(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -49,8 +49,8 @@ pub struct VlenRows {
     rows: u64,
 }
 
-/// The elements of consecutive rows in one column, and offsets, (rows + 1,). Row `i` has the elements from
-/// `offsets[i]` up to `offsets[i + 1]`, exclusive.
+/// A column with the elements of consecutive rows, and offsets, (rows + 1,). Row `i` has the elements from `offsets[i]`
+/// up to `offsets[i + 1]`, exclusive.
 type Rows<C> = (C, Vec<usize>);
 
 /// The function that reads the rows of a dataset. It depends on the number type of the elements.

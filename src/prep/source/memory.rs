@@ -14,7 +14,7 @@ use crate::source::stream::{EventStore, EventStream};
 use crate::source::times::Timeline;
 use crate::time_unit::TimeUnit;
 
-/// Messages about events that are in no file have this text instead of a path.
+/// If a message is about events that are in no file, this text stands in place of the path.
 pub(crate) const ADDED: &str = "added events";
 
 /// Columns of events in memory, each with its name. t and x are required. y is required if the sensor has several rows,

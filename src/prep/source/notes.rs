@@ -15,25 +15,25 @@ pub(crate) fn note_on(name: &str, note: &str) -> String {
 
 /// Notes of one kind about one or more recordings. [`kinds`] says which notes are of one kind.
 pub(crate) struct Kind<'a> {
-    /// Name of the first of these recordings.
+    /// Name of the first recording that has a note of this kind.
     pub(crate) name: &'a str,
-    /// The note on the first of these recordings.
+    /// The note on the first recording that has a note of this kind.
     pub(crate) note: String,
-    /// Number of these notes.
+    /// Number of notes of this kind.
     pub(crate) count: usize,
 }
 
 impl Kind<'_> {
-    /// Returns the first note, with the name of its recording in front. If other recordings have such a note too, their
-    /// number follows the name.
+    /// Returns the first note, with the name of its recording in front. If other recordings have a note of this kind
+    /// too, the number of these recordings follows the name.
     pub(crate) fn text(&self) -> String {
         note_on(&and_more(self.name, self.count - 1), &self.note)
     }
 }
 
-/// Joins notes of one kind: equal notes, warnings with the same words before their first colon, and notes that differ
-/// only in a number after their last colon. Each of the `notes` is a pair: the name of a recording, and a note about
-/// it.
+/// Joins notes of one kind. These are equal notes, warnings with the same words before their first colon, or notes that
+/// differ only in a number after their last colon. Each of the `notes` is a pair: the name of a recording, and a note
+/// about this recording.
 pub(crate) fn kinds<'a>(notes: impl Iterator<Item = (&'a str, String)>) -> Vec<Kind<'a>> {
     let mut found: Vec<Kind<'a>> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();

@@ -99,8 +99,8 @@ impl Cut {
 }
 
 impl SourceOptions {
-    /// Checks the options. If the layout is [`Layout::Map`], they must say which fields are the columns: with `map` or
-    /// with `columns`.
+    /// Checks the options. If the layout is [`Layout::Map`], the option `map` or `columns` must say which fields are
+    /// the columns of the events.
     ///
     /// # Errors
     /// [`tonic_base::Error::Usage`].
@@ -114,12 +114,12 @@ impl SourceOptions {
     }
 }
 
-/// Where class labels come from. If a file of the layout has the labels of all its samples, this must be
-/// [`LabelSource::Own`].
+/// Where class labels come from. If the files of a layout have the labels of all their samples, only
+/// [`LabelSource::Own`] is allowed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum LabelSource {
-    /// The label comes from the file, if the file has labels or the map names a label. If not, and if a folder was
-    /// opened, the label is the name of the sub-folder that the file is in.
+    /// The label comes from the file, if the file has labels or the map names a label. Otherwise, if a folder was
+    /// opened, the label is the name of the sub-folder with the file.
     #[default]
     Own,
     /// All samples have this class.
@@ -146,13 +146,12 @@ impl Default for Digits {
 /// The order of the columns, such as `t,x,y,p`, in a table: an array with several numbers for each event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableColumns {
-    /// For each of t, x, y and p: the index of its column in the table, from 0. `None` if the table lacks it.
+    /// For each of t, x, y and p: the index of its column in the table, from 0. `None` if the table lacks the column.
     places: [Option<usize>; 4],
     width: usize,
 }
 
 impl TableColumns {
-    /// Returns the number of columns of the table.
     pub(super) fn width(&self) -> usize {
         self.width
     }

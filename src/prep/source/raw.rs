@@ -59,7 +59,6 @@ pub enum Coordinates {
 }
 
 impl Coordinates {
-    /// Returns the entry with index `i`.
     pub(super) fn get(&self, i: usize) -> i64 {
         match self {
             Coordinates::U8(c) => c[i].into(),
@@ -82,8 +81,8 @@ impl Coordinates {
         self.len() == 0
     }
 
-    /// Returns the largest entry. Entries of `i64::MAX` stand for infinity and are ignored. `None` if no other entry is
-    /// left.
+    /// Returns the largest entry. Entries of `i64::MAX` stand for infinity and are ignored. `None` if the column has no
+    /// other entries.
     pub fn max(&self) -> Option<i64> {
         match self {
             Coordinates::U8(c) => c.iter().max().map(|&n| n.into()),
@@ -103,7 +102,6 @@ impl Coordinates {
 
     /// Returns the different entries, at most 64 of them.
     pub(super) fn distinct(&self) -> BTreeSet<i64> {
-        /// Maximum number of different entries that are collected.
         const MOST: usize = 64;
         let (mut found, mut last) = (BTreeSet::new(), None);
         for n in (0..self.len()).map(|i| self.get(i)) {
@@ -299,7 +297,6 @@ impl Times {
         Times::SomeUs(times)
     }
 
-    /// Returns the number of events.
     pub(super) fn len(&self) -> usize {
         match self {
             Times::F16(t) => t.len(),

@@ -39,7 +39,8 @@ pub struct Recording {
     pub columns: TakenColumns,
     /// Notes for the user about how the recording was opened.
     pub notes: Vec<String>,
-    /// How many events are in no sample, because a table of labels has no interval for them. `None` if there are none.
+    /// How many events are in no sample, because a table of labels has no interval for them. `None` if there are no
+    /// such events.
     pub(crate) unlabelled: Option<Unlabelled>,
     /// Number of events outside the range of events in the options.
     pub(crate) out_of_range: u64,
@@ -65,7 +66,7 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
     /// Errors of reading a file of the layout.
     fn read(&self, samples: Range<u64>) -> Result<RawSamples>;
 
-    /// Returns the number of events of all samples together. Most layouts give it without reading the events.
+    /// Returns the number of events of all samples together. Most layouts know this number without reading the events.
     ///
     /// # Errors
     /// Errors of reading a file of the layout.
@@ -78,7 +79,7 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
     }
 
     /// Checks the times of a sample, in blocks of at most `most` events. Returns whether the events are in order of
-    /// time. Only for samples whose [`ReadSamples::sample_events`] is not `None`.
+    /// time. May be called only if [`ReadSamples::sample_events`] returns a number for the sample.
     ///
     /// # Errors
     /// Errors of [`ReadSamples::read`].
@@ -150,8 +151,8 @@ impl Recording {
         self.labels.len() as u64
     }
 
-    /// Returns whether a sample's events are out of order in the file, so that the recording was sorted before it was
-    /// cut.
+    /// Returns whether a sample's events are out of order in the file. A recording with such samples was sorted before
+    /// it was cut.
     pub fn reordered(&self, sample: u64) -> bool {
         self.reader.reordered(sample)
     }
@@ -181,7 +182,7 @@ impl Recording {
         self.reader.together(first, most)
     }
 
-    /// Reads the raw events of consecutive samples. Any thread may call it.
+    /// Reads the raw events of consecutive samples. Any thread may call this function.
     ///
     /// # Errors
     /// [`crate::Error::DamagedRecording`], [`crate::Error::BadSample`]. A file of a folder is opened for each read, so
@@ -205,7 +206,7 @@ impl Recording {
     }
 
     /// Checks the times of a large sample, as [`Recording::read`] does, but in blocks of at most `most` events. Returns
-    /// whether its events are in order of time.
+    /// whether the events are in order of time.
     ///
     /// # Errors
     /// Errors of [`Recording::read`].
@@ -262,10 +263,10 @@ impl Recording {
         Ok(())
     }
 
-    /// Guesses the coordinate of the first pixel, for a recording with coordinates outside the sensor. Returns
-    /// `Some(1)` if the options give 0, but no coordinate is below 1, and the largest is exactly the sensor's width or
-    /// height. Returns `Some(0)` if the options give 1, but the smallest coordinate in the file is 0. Returns `None` in
-    /// all other cases. Of a very long recording, only about the first 2^27 events are read.
+    /// Guesses the coordinate of the first pixel, for a recording with coordinates outside the sensor. If the options
+    /// give 0, returns `Some(1)` if all coordinates are at least 1 and the largest x or y is exactly the sensor's width
+    /// or height. If the options give 1, returns `Some(0)` if the smallest coordinate in the file is 0. Returns `None`
+    /// in all other cases. Of a very long recording, only about the first 2^27 events are read.
     ///
     /// # Errors
     /// Errors of [`Recording::read`].
@@ -284,8 +285,9 @@ impl Recording {
         })
     }
 
-    /// Returns the lowest x and the lowest y in the file, if at least a tenth of the events have a negative x or y.
-    /// Otherwise returns `None`. Of a very long recording, only about the first 2^27 events are read.
+    /// If at least a tenth of the events have a negative x or y, returns the lowest x and the lowest y, counted from
+    /// the first pixel. Returns 0 for a coordinate that is never negative. Returns `None` in all other cases. Of a very
+    /// long recording, only about the first 2^27 events are read.
     ///
     /// # Errors
     /// Errors of [`Recording::read`].
@@ -340,7 +342,6 @@ impl Recording {
     }
 }
 
-/// Returns a file's name without its folder.
 pub(super) fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

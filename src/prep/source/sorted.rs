@@ -14,8 +14,8 @@ use tonic_shard::KEPT;
 const PART: usize = 1 << 19;
 /// Number of bytes that are read from the temporary file, or written to it, at a time.
 const PIECE: usize = 1 << 20;
-/// Number of bytes that the temporary file has for an event after the event's time. They are a flag (whether the
-/// event has a time), the event's index in the recording, and its x, y and p.
+/// Number of bytes that follow the time of an event in the temporary file: a flag (whether the event has a time), the
+/// event's index in the recording, and its x, y and p.
 const REST: usize = 33;
 /// Number of bytes of an event in the temporary file.
 const BYTES: u64 = 8 + REST as u64;

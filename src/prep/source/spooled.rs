@@ -63,7 +63,6 @@ impl Spool {
         Ok(Spool { spill: Spill::new(1)?, hash: blake3::Hasher::new(), samples: Vec::new(), assumed: None })
     }
 
-    /// Number of samples.
     pub(crate) fn samples(&self) -> u64 {
         self.samples.len() as u64
     }

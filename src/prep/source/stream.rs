@@ -127,7 +127,7 @@ impl EventStream {
         Ok(times)
     }
 
-    /// Reads the times of a range of events, in microseconds, without undoing wraps.
+    /// Reads the times of a range of events, in microseconds. Does not undo wraps.
     fn stored_times(&self, range: Range<u64>) -> Result<Stamps> {
         let unit = self.time.unit;
         let range = self.time.places(range);
@@ -163,7 +163,6 @@ impl EventStream {
         Ok(block)
     }
 
-    /// Returns whether the events are in memory.
     pub(super) fn is_in_memory(&self) -> bool {
         matches!(self.columns, EventStore::Memory(_))
     }

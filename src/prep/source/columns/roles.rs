@@ -41,7 +41,7 @@ impl Role {
     }
 }
 
-/// The part of an array that is a column, with one number for each event.
+/// Which part of an array is a column, with one number for each event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     /// The whole array.
@@ -86,7 +86,7 @@ pub(crate) type Fields = [Option<FieldPath>; 4];
 /// Assigns fields to the columns t, x, y and p by the fields' names. Fields with other names are ignored.
 ///
 /// # Errors
-/// If two fields have names of the same column: that column and the two fields.
+/// If two fields have names of the same column, returns this column and the second values of the two pairs in `fields`.
 pub(crate) fn assign<T: Clone>(fields: &[(&str, T)]) -> Result<[Option<T>; 4], (Role, T, T)> {
     let mut of = [None, None, None, None];
     for (name, field) in fields {
@@ -131,11 +131,11 @@ pub struct TakenColumns {
     pub(crate) unusable: Vec<UnusableField>,
 }
 
-/// A field that has the name of a column but cannot be used as one. It is stored next to the column t: in the same
-/// group or in the same records.
+/// A field that has the name of a column but cannot be used as one. The field is in the same group as the column t, or
+/// in the same records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UnusableField {
-    /// The column whose name the field has.
+    /// The column (t, x, y or p) that the name of the field stands for.
     pub(crate) role: Role,
     /// Path of the field in the file.
     pub(crate) field: String,
@@ -154,8 +154,8 @@ impl std::fmt::Display for UnusableField {
 }
 
 impl TakenColumns {
-    /// Returns the columns of a cochlea's recording, which has neither y nor p. `t` and `x` are each the path of a
-    /// field and the name of its number type.
+    /// Returns the columns of a cochlea's recording, which has neither y nor p. `t` and `x` each have two texts: the
+    /// path of a field, and the name of the type of its numbers.
     pub(crate) fn of_cochlea(t: (&str, String), x: (&str, String), unit: TimeUnit) -> TakenColumns {
         let taken = |(field, kind): (&str, String)| Some(TakenField { field: field.into(), kind });
         TakenColumns { fields: [taken(t), taken(x), None, None], unit: Some(unit), ..TakenColumns::default() }
@@ -175,7 +175,8 @@ impl TakenColumns {
         self.has(Role::P)
     }
 
-    /// Returns whether the file has unused fields that could be columns, or that have the name of a column.
+    /// Returns whether the file has fields that are not used as columns, although they could be columns or have the
+    /// name of a column.
     pub fn has_more(&self) -> bool {
         !self.unused.is_empty() || !self.unusable.is_empty()
     }
@@ -237,8 +238,8 @@ impl TakenColumns {
 }
 
 /// Finds the field that `text` names in a user's map of columns: an array (`ARRAY`) or a member of an array's records
-/// (`ARRAY.MEMBER`). With an `index`, the field is a column of the array, or an element of the member. `exists` returns
-/// whether the file has an array with a given name.
+/// (`ARRAY.MEMBER`). If there is an `index`, the field is this column of the array, or this element of the member.
+/// `exists` returns whether the file has an array with a given name.
 pub(crate) fn named_field(text: &str, index: Option<usize>, exists: impl Fn(&str) -> bool) -> FieldPath {
     if !exists(text) {
         for (dot, _) in text.rmatch_indices('.') {

@@ -1,7 +1,6 @@
 //! Tells from the shape of an array whether it is a column, with one number for each event, or a table, with several
 //! numbers for each event. Axes of length 1 are ignored.
 
-/// Maximum number of columns of a [`Table`].
 pub(crate) const MAX_COLUMNS: u64 = 16;
 
 /// An array with several numbers for each event: its shape is (events, columns) or (columns, events).
@@ -31,9 +30,9 @@ pub(crate) fn column(shape: &[u64]) -> Option<u64> {
     }
 }
 
-/// Interprets an array of shape (N, columns) or (columns, N) as a table. If `columns` is given, it is the number of
-/// columns. If it is `None`, 2 to [`MAX_COLUMNS`] columns are accepted. If both axes could be the columns, the last
-/// axis is taken. Returns `None` if the shape is not that of a table.
+/// Treats an array of shape (N, columns) or (columns, N) as a table, and finds the axis of its columns. If `columns` is
+/// given, it is the number of columns. If it is `None`, 2 to [`MAX_COLUMNS`] columns are accepted. If both axes fit,
+/// the last one is the axis of the columns. Returns `None` if the shape is not that of a table.
 pub(crate) fn table(shape: &[u64], columns: Option<u64>) -> Option<Table> {
     let mut axes: Vec<usize> = (0..shape.len()).collect();
     while axes.len() > 2 {

@@ -8,11 +8,9 @@ use crate::remedy::Remedy;
 use crate::source::columns::{ArrayInfo, ArrayKind};
 use crate::source::commands::mended::{literal, python};
 
-/// Path of the dataset with the times in the Heidelberg layout.
 pub(crate) const TIMES: &str = "spikes/times";
 /// Path of the dataset with the units (channels) in the Heidelberg layout.
 pub(crate) const UNITS: &str = "spikes/units";
-/// Path of the dataset with the labels in the Heidelberg layout.
 pub(crate) const LABELS: &str = "labels";
 /// Path of the dataset with the keys (class names) in the Heidelberg layout.
 pub(crate) const KEYS: &str = "extra/keys";
@@ -59,8 +57,8 @@ pub(crate) fn rows_of_arrays(path: &Path, arrays: &[ArrayInfo]) -> Option<Error>
     })
 }
 
-/// Makes a command that saves a copy of the file in which the labels are class indices. `labels` says how the file
-/// stores them, and `keyed` says whether the file has class names in [`KEYS`].
+/// Makes a command that saves a copy of the file. In the copy, the labels are class indices. `labels` says how the
+/// original file stores the labels, and `keyed` says whether it has class names in [`KEYS`].
 pub(crate) fn relabelled(path: &Path, labels: OddLabels, keyed: bool) -> Option<Remedy> {
     let (name, keys) = (literal(LABELS), literal(KEYS));
     let mend = match labels {
@@ -86,9 +84,8 @@ pub(crate) fn relabelled(path: &Path, labels: OddLabels, keyed: bool) -> Option<
     })
 }
 
-/// Makes a command that saves a copy of the file without the samples whose labels are not in the range from 0 to
-/// `classes` - 1. The command prints the number of these samples. `arrays` has the paths of all datasets with one row
-/// per sample.
+/// Makes a command that saves a copy of the file. The copy has only the samples with labels from 0 to `classes` - 1.
+/// The command prints the number of all other samples. `arrays` has the paths of all datasets with one row per sample.
 pub(crate) fn without_samples(path: &Path, classes: usize, arrays: impl Iterator<Item = String>) -> Option<Remedy> {
     let (labels, arrays) = (literal(LABELS), arrays.map(|array| literal(&array)).collect::<Vec<_>>().join(", "));
     copy(path, "mended", |from, to| {

@@ -53,7 +53,7 @@ pub(crate) enum On {
     Words { objects: bool },
 }
 
-/// Argument of `np.load` that lets it load Python objects.
+/// Argument of `np.load` without which NumPy refuses to load Python objects.
 const UNPICKLED: &str = "allow_pickle=True";
 
 /// Makes a command that saves a copy of the events. The copy's polarities are those of `field`, converted as `on` says.
@@ -100,7 +100,7 @@ pub(crate) fn mended(path: &Path, layout: Layout, taken: &TakenColumns, field: &
     Some(Remedy::Copy { words: python(code), file, with: with.into_iter().collect() })
 }
 
-/// Returns the word for ON among `words`, if the word for OFF of the same pair is among them too.
+/// Returns the word for ON in `words`, if `words` has both words of a pair in [`WORDS`] or [`WORDS_OF_TEXTS`].
 pub(crate) fn word_for_on<'a>(words: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
     let find = |word: &str| words.clone().find(|other| other.trim().eq_ignore_ascii_case(word));
     WORDS.iter().chain(&WORDS_OF_TEXTS).find_map(|(off, on)| find(off).and(find(on)))
@@ -126,7 +126,8 @@ pub(crate) fn unpickled(path: &Path, shape: &[u64], has_members: bool) -> Option
     Some(Remedy::Copy { words: python(code), file, with: Vec::new() })
 }
 
-/// Returns the command that saves a copy of an npz archive in which each name occurs only once.
+/// Returns the command that saves a copy of an npz archive. If several arrays of the archive have the same name, the
+/// copy has only one of them.
 pub(crate) fn once(path: &Path) -> Option<Remedy> {
     let file = format!("{}_mended.npz", path.file_stem()?.to_str()?);
     let (from, to) = (literal(path.to_str()?), literal(&file));

@@ -61,7 +61,7 @@ impl Content {
     }
 }
 
-/// Splits a text after the digits with which it begins.
+/// Splits a text into the digits at its start and the rest.
 fn digits(text: &[u8]) -> (&[u8], &[u8]) {
     text.split_at(text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len()))
 }
@@ -82,8 +82,8 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Reads all lines of a text. `table` has its first rows. Stops early at an I/O error, or at a line that is too
-    /// long.
+    /// Reads all lines of a text. `table` has the first rows of this text. Stops early at an I/O error, or at a line
+    /// that is too long.
     pub(super) fn read(table: &Table<'_>, mut text: impl BufRead) -> Lines {
         let columns = vec![Content::default(); table.kinds.len()];
         let mut lines = Lines { columns, is_utf8: true, ..Lines::default() };

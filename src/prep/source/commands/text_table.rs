@@ -34,7 +34,6 @@ pub(super) struct Table<'a> {
     /// The character with which comments begin.
     pub comment: char,
     pub has_mark: bool,
-    /// The character at the end of each line.
     pub line_end: char,
     /// Lines that come before the first row but are neither a header nor a description. They may be damaged events.
     /// Each entry has the number of the line, counted from 1, and its text.
@@ -88,7 +87,8 @@ impl<'a> Table<'a> {
         Some(Table { before, header, names, rows, first, kinds, separator, comment, has_mark, line_end, odd })
     }
 
-    /// Returns whether numbers can have a comma before their decimals. They can if cells are not separated by commas.
+    /// Returns whether numbers can have a comma before their decimals. This is the case if commas do not separate the
+    /// cells.
     pub(super) fn has_comma(&self) -> bool {
         self.separator != Some(',')
     }
@@ -110,8 +110,8 @@ impl<'a> Table<'a> {
         is_row(&self.kinds, cells, self.has_comma())
     }
 
-    /// Returns whether a comment names the columns, but in another order than the header. The rows after such a
-    /// comment may have this other order.
+    /// Returns whether a comment names the columns in a different order from the header. The rows after such a comment
+    /// may be in this different order.
     pub(super) fn is_another_header(&self, comment: &str) -> bool {
         let names = split(comment.trim_start().trim_start_matches(['#', '%']), self.separator);
         let role = |name: &&str| role_of(name).0;
@@ -134,7 +134,7 @@ impl<'a> Table<'a> {
 impl Kind {
     /// Returns the number that a cell of a column stands for. `self` is what most cells of the column contain. A word
     /// for OFF stands for 0, and a word for ON stands for 1. In a column of other texts, each cell stands for 0.
-    /// Returns `None` if this cell contains something else.
+    /// Returns `None` if the cell does not fit the column, such as a word in a column of numbers.
     fn value(self, cell: &str, comma: bool) -> Option<f64> {
         let is = |word: &str| cell.trim_matches('"').eq_ignore_ascii_case(word);
         match self {
@@ -168,7 +168,7 @@ fn kind<'a>(cells: impl Iterator<Item = &'a str> + Clone, comma: bool) -> Kind {
     kinds.into_iter().find(|kind| 2 * count(kind) >= cells.clone().count()).unwrap_or(Kind::Text)
 }
 
-/// Returns the most frequent of some items. `None` if there are no items.
+/// Returns the most frequent item. `None` if there are no items.
 fn most<T: PartialEq + Copy>(items: impl Iterator<Item = T>) -> Option<T> {
     let mut counts: Vec<(T, usize)> = Vec::new();
     for item in items {

@@ -167,8 +167,8 @@ pub(crate) fn odd_polarities(
     odd(path, taken, format!("{what}: {how}"), |field| mended(path, layout, taken, field, on?))
 }
 
-/// Makes the error for polarities that cannot be used. `got` says what is wrong with them. `command` gets the name of
-/// the field with the polarities, and returns the command that saves a copy with usable polarities.
+/// Makes the error for polarities that cannot be used. `got` says what is wrong with them. The function `command` gets
+/// the name of the field with the polarities. It returns the command that saves a copy with usable polarities.
 fn odd(path: &Path, taken: &TakenColumns, got: String, command: impl Fn(&str) -> Option<Remedy>) -> Error {
     let field = taken.fields[Role::P as usize].as_ref().map_or("p", |taken| &taken.field);
     Error::Columns {
@@ -182,7 +182,6 @@ fn odd(path: &Path, taken: &TakenColumns, got: String, command: impl Fn(&str) ->
 
 /// Lists the first few of `values`, for a message.
 pub(crate) fn listed(values: &BTreeSet<i128>) -> String {
-    /// Maximum number of values that are listed.
     const MOST: usize = 6;
     let text = |&n: &i128| if n == NO_POLARITY { "fractions or NaN".into() } else { n.to_string() };
     let shown: Vec<String> = values.iter().take(MOST).map(text).collect();

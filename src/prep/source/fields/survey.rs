@@ -39,7 +39,7 @@ pub(crate) fn find(path: &Path, file: &dyn Survey, order: Option<&TableColumns>)
 /// A group whose arrays may be columns, or an array of records.
 struct Place<'a> {
     name: String,
-    /// For each field: its name in the place, and its path in the file.
+    /// For each field: its name in the group or in the records, and its path in the file.
     fields: Vec<(&'a str, FieldPath)>,
 }
 
@@ -62,8 +62,8 @@ impl Place<'_> {
         format!("{at}{}", names.join(", "))
     }
 
-    /// Returns a map of columns (`t=FIELD,x=FIELD,...`) that an error suggests to the user. For each column, it has the
-    /// first field whose name fits.
+    /// Returns a map of columns (`t=FIELD,x=FIELD,...`) that an error suggests to the user. For each column, the map
+    /// has the first field whose name fits.
     fn map(&self) -> Remedy {
         let field = |role: Role| self.fields.iter().find(|(name, _)| Role::of(name) == Some(role));
         map_line(&Role::ALL.map(|role| field(role).map(|(_, path)| path.to_string())), &[])
@@ -207,7 +207,7 @@ fn find_table(path: &Path, file: &dyn Survey, order: &TableColumns) -> Result<Fi
     }
 }
 
-/// Returns the fields of `arrays` that have `len` entries, so that they could be columns of `len` events. Columns of
+/// Returns the fields of `arrays` that have `len` entries. Such a field could be a column of `len` events. Columns of
 /// two-dimensional arrays are left out.
 pub(crate) fn fields_of_length(arrays: &[ArrayInfo], len: u64) -> Vec<FieldPath> {
     let long = arrays.iter().filter(|array| shape::column(&array.shape) == Some(len));
@@ -218,9 +218,9 @@ pub(crate) fn fields_of_length(arrays: &[ArrayInfo], len: u64) -> Vec<FieldPath>
     .collect()
 }
 
-/// Returns the names of the fields that could be columns of events, because they have `len` entries (one for each
-/// event), but are not used. `fields` are the fields that are used as columns. If there is only one event, the result
-/// is empty, because every scalar has one entry.
+/// Returns the names of fields that are not in `fields`, the columns of the events, but could be columns too: they have
+/// `len` entries, one for each event. If there is only one event, the result is empty, because every scalar has one
+/// entry.
 pub(crate) fn left_over(arrays: &[ArrayInfo], fields: &Fields, len: u64) -> Vec<String> {
     let all = if len > 1 { fields_of_length(arrays, len) } else { Vec::new() };
     let taken: Vec<String> = fields.iter().flatten().map(FieldPath::to_string).collect();

@@ -10,8 +10,8 @@ use crate::source::columns::{
 };
 use crate::time_unit::TimeUnit;
 
-/// Checks that the column t agrees with other fields of times next to it, whose names give their unit (`t_ns`). These
-/// fields must contain the same times as t, but they can count from another zero. `unit` is the unit of t.
+/// Compares the column t with the fields of times next to it. Only fields whose names give a unit, such as `t_ns`, are
+/// compared. They must contain the same times as t, but can count from another zero. `unit` is the unit of t.
 ///
 /// # Errors
 /// [`Error::Columns`] if the times of such a field differ from t.
@@ -46,8 +46,8 @@ pub(crate) fn check_times(path: &Path, file: &dyn Survey, fields: &Fields, unit:
     Ok(())
 }
 
-/// Returns the name and the path of each field of numbers that is stored next to `t`: arrays with the same group and
-/// length, or members of the same records. `t` is one of them.
+/// Returns the name and the path of the field `t` and of each field of numbers next to `t`: arrays of the same length
+/// in the same group, or members of the same records.
 fn neighbours(arrays: &[ArrayInfo], t: &FieldPath) -> Vec<(String, FieldPath)> {
     let Some(own) = arrays.iter().find(|array| array.name == t.array) else { return Vec::new() };
     let fields = match t.part {

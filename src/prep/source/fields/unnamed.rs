@@ -15,8 +15,8 @@ use crate::source::fields::unusable::unusable_names;
 /// Maximum number of fields whose numbers are read to guess the columns.
 const MOST_GUESSED: usize = 24;
 /// If the order of a table's columns cannot be guessed, the error suggests the usual order `t,x,y,p,_,...`, but only
-/// for a table with at most this many columns. The columns of a table with more columns are not in suggested maps
-/// either.
+/// for a table with at most this many columns. A table with more columns is also left out of the maps that errors
+/// suggest.
 const MOST_COLUMNS: u64 = 8;
 /// Maximum number of cameras for which an error suggests a map of columns. The fields of one camera are in one group,
 /// one table or one array of records.
@@ -168,8 +168,8 @@ fn split_times(fields: &[Candidate<'_>]) -> Option<(String, String, &'static str
     })
 }
 
-/// Returns the path of column `i` of a two-dimensional array. `columns` is the array's number of columns, or `None` if
-/// it can be told from the shape.
+/// Returns the path of column `i` of a two-dimensional array. `columns` is the array's number of columns. It can be
+/// `None` if the shape shows this number.
 fn column(array: &ArrayInfo, i: u64, columns: Option<u64>) -> FieldPath {
     array.field(Part::Column { index: i as usize, columns })
 }
@@ -203,8 +203,8 @@ fn candidates(arrays: &[ArrayInfo]) -> Vec<(&str, Vec<Candidate<'_>>)> {
     places
 }
 
-/// Splits the fields of one group of arrays, or of one array of records, by camera. This needs names that begin or end
-/// with the name of a camera: `left_x` and `right_x`, or `x_left` and `x_right`. Every camera must have the same
+/// Splits the fields of one group of arrays, or of one array of records, by camera. The names of the fields must begin
+/// or end with the name of a camera: `left_x` and `right_x`, or `x_left` and `x_right`. Every camera must have the same
 /// columns, at least three. Returns one list of fields for each camera, or else all fields in one list.
 fn cameras(fields: Vec<Candidate<'_>>) -> Vec<Vec<Candidate<'_>>> {
     let joint = |c: char| !c.is_alphanumeric();

@@ -14,7 +14,6 @@ use crate::source::folders::folder_names::{FILES, are_parts, is_group, is_number
 use crate::source::folders::listing::Listing;
 use crate::source::labels::{ClassList, number_classes};
 
-/// The classes of a folder of recordings.
 #[derive(Debug)]
 pub(crate) struct FolderClasses {
     /// Class names, in alphabetical order.
@@ -33,8 +32,8 @@ pub(crate) struct FolderClasses {
 /// if it is in the list.
 ///
 /// If `level` is `None`, the first-level folders are the classes. They are refused if they are probably not classes,
-/// unless all of these folders are in `list`. Returns `None` if `level` is `None` and no recording is in a
-/// sub-folder.
+/// unless `list` has the names of all first-level folders with recordings. Returns `None` if `level` is `None` and no
+/// recording is in a sub-folder.
 ///
 /// # Errors
 /// [`Error::NotClasses`] if the first-level folders are probably not classes, if a file is in no folder at `level`, or
@@ -295,8 +294,8 @@ mod tests {
         assert_eq!(kind(&["x/user1/wave/1.npy", "x/user2/wave/1.npy"]), Some(FolderKind::Above(3)));
     }
 
-    /// Returns the expected result for first-level folders that all contain folders with the same `names`. They are
-    /// refused as classes, unless each of `names` is a number or the name of a person or a session.
+    /// Returns what a test expects if all first-level folders contain folders with the same `names`. The first-level
+    /// folders are refused as classes, unless each of `names` is a number or the name of a person or a session.
     fn same(names: &[&str]) -> Option<FolderKind> {
         (!names.iter().all(|name| is_group(name) || is_number(name))).then_some(FolderKind::Above(2))
     }

@@ -125,7 +125,7 @@ fn read_heads(dir: &Path, files: &[String], options: &SourceOptions, has_table: 
 }
 
 /// Cuts the recording in a file into samples that all have the label `label`. If the options don't ask for a cut, the
-/// whole recording is one sample. Also returns notes about its times, if they were read.
+/// whole recording is one sample. Also returns notes about the times of the recording, if they were read.
 fn cut_file(path: &Path, options: &SourceOptions, label: u32) -> Result<(Pieces, Vec<String>)> {
     if options.cut == Cut::Whole {
         return Ok((Pieces::whole(label), Vec::new()));

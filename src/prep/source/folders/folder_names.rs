@@ -24,7 +24,7 @@ const GROUP_LETTERS: &str = "s p u r f m";
 /// nothing about the class of the file.
 pub(super) const FILES: &str = "sample file item clip example event events data img image video v n no nr";
 
-/// Returns whether folders with these `names` are the parts of a dataset. There are three cases in which they are:
+/// Returns whether folders with these `names` are the parts of a dataset. They are in three cases:
 ///
 /// - More than half of the names are names of parts.
 /// - Exactly half are names of parts, and among them are the training part and another part.

@@ -30,11 +30,11 @@ const OTHER_ENDINGS: &str = "md rst html py ipynb m sh ini cfg log tmp png jpg j
 pub(crate) struct Listing {
     /// The recordings: files with a usual ending ([`ENDINGS`]), and files whose first bytes are those of a recording.
     pub files: Vec<String>,
-    /// Sub-folders at every depth, including empty ones. Left out are folders that are converted sets, and folders that
-    /// contain nothing but converted sets.
+    /// Sub-folders at every depth, including empty ones. The list leaves out converted sets, and folders that contain
+    /// nothing but converted sets.
     pub folders: Vec<String>,
-    /// Files that are or may be recordings, but are not read: they have another format, or are copies of recordings
-    /// that are read. The keys are the names of the files.
+    /// Files that are recordings, or may be recordings, and are not read. This crate doesn't read their format, or they
+    /// are copies of recordings that are read. The keys are the names of the files.
     unread: BTreeMap<String, Unread>,
     /// For each symbolic link in the folder: its name, and the path of the recording or folder that it leads to.
     links: Vec<(String, PathBuf)>,

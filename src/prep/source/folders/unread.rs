@@ -15,17 +15,16 @@ const HDF5: &str = "open it with h5py, and save t, x, y and p with np.savez";
 /// recording.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Unread {
-    /// The format's name.
     pub(crate) format: Cow<'static, str>,
-    /// Text for messages: which program reads or converts such a file.
+    /// Text for messages: which program reads or converts a file of this format.
     pub(crate) reader: Cow<'static, str>,
-    /// Whether such a file is certainly a recording. If `false`, it may be something else.
+    /// Whether a file of this format is certainly a recording. If `false`, the file may contain other data.
     pub(crate) has_events: bool,
 }
 
 impl Unread {
-    /// The entry for an HDF5 or NumPy file whose name lacks the usual ending. Such a file is left out only if a copy
-    /// of it with a usual ending is read.
+    /// The value for an HDF5 or NumPy file whose name lacks the usual ending. Such a file is left out only if a copy of
+    /// it with a usual ending is read.
     pub(crate) const RENAMED: Unread = Unread {
         format: Cow::Borrowed("HDF5 or NumPy under another ending, a copy of a recording that is read"),
         reader: Cow::Borrowed("name it otherwise to take it too"),
@@ -39,8 +38,8 @@ const OF_EVENTS: [&str; 5] = ["an AEDAT", "an Event Stream", "a ROS bag", "an MC
 const OF_ANYTHING: [&str; 8] =
     ["an SQLite", "a MATLAB", "a Parquet", "an Arrow", "a Feather", "a Python pickle", "a NetCDF", "an HDF4"];
 /// Endings that the name of a recording can have if this crate doesn't read its format. They are used if the first
-/// bytes of a file show no format. Each entry has four values: the ending, whether such a file is certainly a
-/// recording, the name of the format, and a text that says what reads it.
+/// bytes of a file show no format. Each entry has four values: the ending, whether a file with this ending is certainly
+/// a recording, the name of the format, and a text that says which program reads it.
 const KNOWN_ENDINGS: [(&str, bool, &str, &str); 20] = [
     ("aedat", true, "a file named as AEDAT, without its first line", JAER),
     ("aedat2", true, "a file named as AEDAT 2, without its first line", JAER),

@@ -26,14 +26,15 @@ pub(crate) struct NumberColumn {
     /// Name of the numbers' type, for messages.
     pub kind_name: String,
     kind: NumberType,
-    /// If the column is a member of records: the names of the nested records that contain the member, the outermost
-    /// first, and then the name of the member. Empty for other columns.
+    /// If the column is a member of records: the names of the nested records around the member, the outermost first,
+    /// and then the name of the member. Empty for other columns.
     member: Vec<String>,
     /// Which element of the member is read, if the member is an array.
     element: Option<Element>,
     /// Index of the dimension along which the events are stored.
     dimension: usize,
-    /// The word for ON and its number, if the entries are an enum with words for both polarities, such as ON and OFF.
+    /// If the entries are an enum with words for both polarities, such as ON and OFF: the word for ON, and its number.
+    /// Otherwise `None`.
     pub on: Option<(String, i64)>,
     /// Position of the column in the dataset: one index for each dimension. The index for the dimension of the events
     /// is not used.
@@ -94,7 +95,6 @@ impl NumberColumn {
         Ok(NumberColumn { dataset, array, name, kind_name, kind, member, element, dimension, on, place, len, scale })
     }
 
-    /// Returns whether the numbers are floats.
     pub(crate) fn is_float(&self) -> bool {
         self.kind == NumberType::F64
     }

@@ -45,7 +45,7 @@ pub(super) struct Region {
 pub(super) struct Gaps {
     /// The first range of missing rows.
     pub(super) first: Range<u64>,
-    /// Index after the last missing row.
+    /// Index of the last missing row, plus 1.
     end: u64,
     /// Number of ranges of missing rows.
     pub(super) ranges: u64,
@@ -54,7 +54,6 @@ pub(super) struct Gaps {
 }
 
 impl Strided {
-    /// Makes the selection of all entries of a range.
     pub(super) fn range(range: Range<u64>) -> Strided {
         let block = range.end.saturating_sub(range.start);
         Strided { start: range.start, stride: block.max(1), count: 1, block }
@@ -69,7 +68,6 @@ impl Strided {
         self.stride <= self.block || self.count <= 1
     }
 
-    /// Returns the number of selected entries.
     pub(super) fn len(&self) -> u64 {
         self.count.saturating_mul(self.block)
     }
@@ -104,8 +102,8 @@ impl Strided {
         }
     }
 
-    /// Returns two selections that together have the first `entries` selected entries: the whole blocks, and the
-    /// beginning of the next block.
+    /// Selects the first `entries` entries of this selection. Returns two selections that together have these entries:
+    /// the whole blocks, and the beginning of the next block.
     pub(super) fn first(&self, entries: u64) -> [Strided; 2] {
         let (blocks, rest) = (entries / self.block.max(1), entries % self.block.max(1));
         let last = self.block_range(blocks).start;
@@ -145,7 +143,8 @@ impl Selection {
     }
 }
 
-/// Returns the number of entries in all boxes together. An entry in several boxes counts once for each.
+/// Returns the number of entries in all boxes together. An entry that is in several boxes counts once for each of these
+/// boxes.
 pub(super) fn entries(boxes: &[Vec<Strided>]) -> u64 {
     let one = |axes: &Vec<Strided>| axes.iter().fold(1_u64, |product, axis| product.saturating_mul(axis.len()));
     boxes.iter().map(one).fold(0, u64::saturating_add)
@@ -218,7 +217,7 @@ fn row_gaps(rows: impl Iterator<Item = Strided>, needed: &Range<u64>, budget: &m
 }
 
 impl Gaps {
-    /// Adds a range of missing rows. It must not start before the range that was added last.
+    /// Adds a range of missing rows. The range must not start before the range that was added last.
     pub(super) fn add(&mut self, range: Range<u64>) {
         let range = range.start.max(self.end)..range.end;
         if range.is_empty() {

@@ -162,8 +162,8 @@ pub(crate) fn text_bytes(place: &Container, kind: &TypeDescriptor) -> hdf5::Resu
     }
 }
 
-/// Reads a dataset of strings, of any string type, and checks that they are UTF-8. The conversion in the crate `hdf5`
-/// doesn't check that.
+/// Reads a dataset of strings, of any string type, and checks that they are UTF-8. The crate `hdf5` converts strings
+/// without this check.
 ///
 /// # Errors
 /// [`Error::WrongType`] for a dataset of another type, and for strings that are too long or in another encoding.

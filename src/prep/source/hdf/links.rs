@@ -14,19 +14,19 @@ const MOST_LINKS: usize = 16;
 /// A file that holds data of a recording, but is not the recording's own file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkedPath {
-    /// Name of this file in the HDF5 file that refers to it: in a mapping of a virtual dataset, in a link, or in a list
+    /// The name by which the HDF5 file refers to this file: in a mapping of a virtual dataset, in a link, or in a list
     /// of raw files.
     pub name: String,
-    /// Path at which this file was found.
+    /// Path at which the file was found.
     pub path: PathBuf,
 }
 
-/// What was found by following a path in an HDF5 file.
+/// The result of following a path in an HDF5 file.
 #[derive(Debug, Default)]
 pub(super) struct Trail {
     /// The files that external links on the path lead to.
     pub(super) files: Vec<LinkedPath>,
-    /// What is wrong with the broken link on the path, for messages. `None` if no link is broken.
+    /// If a link on the path is broken: a text for messages that says what is wrong with it.
     pub(super) broken: Option<String>,
 }
 

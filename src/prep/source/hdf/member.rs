@@ -28,8 +28,8 @@ pub(super) struct Element {
 /// read, and the element to read if the member is an array.
 pub(super) type Member<'a> = (&'a [String], Class, Option<Element>);
 
-/// Reads members of the selected records. Returns one vector for each member: the bits of its numbers, each converted
-/// to 8 bytes. No two members may be in the same nested record.
+/// Reads members of the selected records. Converts the numbers to 8 bytes each. Returns one vector for each member,
+/// with the bits of its numbers. No two members may be in the same nested record.
 pub(super) fn read(dataset: &Dataset, members: &[Member<'_>], selection: Selection) -> hdf5::Result<Vec<Vec<u64>>> {
     let wanted: Vec<sys::Member<'_>> = members.iter().map(in_eight_bytes).collect();
     let width: usize = wanted.iter().map(sys::Member::numbers).sum();

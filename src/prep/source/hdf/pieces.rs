@@ -1,6 +1,6 @@
-//! Splits the mappings of a virtual dataset into pieces, each with one source dataset. A mapping has a source, a
-//! selection of the source's entries, and a selection of the virtual dataset's entries, which the source entries
-//! fill. If the source of a mapping is a numbered series, the mapping becomes one piece for each source that exists.
+//! Splits the mappings of a virtual dataset into pieces, each with one source dataset. A mapping selects entries of a
+//! source dataset, and the entries of the virtual dataset that they fill. If the source of a mapping is a numbered
+//! series, the mapping becomes one piece for each source that exists.
 
 use std::ops::Range;
 

@@ -38,7 +38,7 @@ impl Piece {
 /// Opens the sources of virtual datasets, and collects the files that they are in.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
-    /// The files that data comes from, other than the file of the virtual dataset.
+    /// The other files that hold data: files of sources, targets of links, and external raw files.
     pub(super) linked: Vec<LinkedPath>,
     seen: HashSet<PathBuf>,
     /// The source file that was opened last: its name, the file that refers to it, and its path and handle.
@@ -46,7 +46,7 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// Adds a file to the list of files that data comes from, if the list doesn't have it yet.
+    /// Adds a file to `linked`, the list of other files that hold data, if the list doesn't have the file yet.
     pub(super) fn note(&mut self, file: LinkedPath) {
         let place = file.path.canonicalize().unwrap_or_else(|_| file.path.clone());
         if self.seen.insert(place) {

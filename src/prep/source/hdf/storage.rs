@@ -43,7 +43,7 @@ impl From<hdf5::Error> for Fault {
 /// Checks that no data of datasets is missing, and collects the other files that hold their data.
 #[derive(Debug)]
 pub(super) struct Checker {
-    /// What rows of the dataset are called in messages, such as "events" or "samples".
+    /// The word for the rows of the dataset in messages, such as "events" or "samples".
     unit: &'static str,
     sources: Sources,
     /// Source datasets that were checked completely. A key is the path of the file and the name of the dataset. A
@@ -54,7 +54,7 @@ pub(super) struct Checker {
 }
 
 impl Checker {
-    /// Makes a checker. `unit` is what rows are called in messages, such as "events".
+    /// Makes a checker. `unit` is the word for rows in messages, such as "events".
     pub(super) fn new(unit: &'static str) -> Checker {
         Checker { unit, sources: Sources::default(), whole: HashMap::new(), depth: 0, too_deep: false }
     }

@@ -33,14 +33,14 @@ use crate::source::hdf::coverage::{Selection, Strided};
 
 /// Maximum size in bytes of a link's target.
 const LONGEST_LINK: usize = 64 << 10;
-/// Maximum number of blocks of an irregular selection: one that libhdf5 stores as a list of blocks.
+/// Maximum number of blocks of an irregular selection. libhdf5 stores such a selection as a list of blocks.
 const MOST_BLOCKS: u64 = 1 << 22;
 /// The number of the link class "external" (`H5L_TYPE_EXTERNAL`).
 const EXTERNAL: c_int = 64;
 /// The number of the link class "soft" (`H5L_TYPE_SOFT`).
 const SOFT: c_int = 1;
 
-/// A mapping of a virtual dataset: entries of a source dataset, and the entries of the virtual dataset that they fill.
+/// A mapping of a virtual dataset: some entries of a source dataset fill some entries of the virtual dataset.
 #[derive(Clone, Debug)]
 pub(super) struct Mapping {
     /// Name of the source file. "." is the file of the virtual dataset.

@@ -17,8 +17,8 @@ use crate::source::heap::window::SharedFile;
 const LARGEST_PACKED: u64 = 64 << 20;
 const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
 
-/// What an HDF5 file's superblock tells about the rest of the file: where addresses count from, and the sizes of
-/// addresses and lengths.
+/// The part of an HDF5 file's superblock that is needed to read the rest of the file: where addresses count from, and
+/// the sizes of addresses and lengths.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Superblock {
     /// Offset of the superblock in the file, in bytes. Addresses in the file are relative to it.
@@ -51,7 +51,7 @@ impl Superblock {
         Ok(None)
     }
 
-    /// Decodes the length that `bytes` begin with.
+    /// Decodes the length at the start of `bytes`.
     pub(super) fn length(self, bytes: &[u8]) -> u64 {
         little(&bytes[..self.lengths])
     }
@@ -87,8 +87,8 @@ pub(super) enum References {
 }
 
 impl References {
-    /// Asks libhdf5 where the file stores the heap references of a dataset. Returns `None` if only libhdf5 can read
-    /// them.
+    /// Asks libhdf5 where the file stores the heap references of a dataset. Returns `None` if only libhdf5 can read the
+    /// references.
     pub(super) fn find(
         path: &Path,
         name: &str,
@@ -151,7 +151,6 @@ impl References {
         }
     }
 
-    /// Reads the references of consecutive rows.
     pub(super) fn read(
         &self,
         file: &SharedFile,

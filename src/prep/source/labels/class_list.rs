@@ -73,7 +73,7 @@ impl ClassList {
         Ok(list)
     }
 
-    /// Takes a list of names. Error messages call it `classes`.
+    /// Makes the list from the names of the classes. Error messages call the list `classes`.
     ///
     /// # Errors
     /// [`tonic_base::Error::Usage`] for a list without names, with an empty name, or with the same name twice.
@@ -88,17 +88,15 @@ impl ClassList {
         }
     }
 
-    /// Returns the names of all classes.
     pub(crate) fn names(&self) -> Arc<[String]> {
         Arc::clone(&self.names)
     }
 
-    /// Returns the number of classes.
     pub(crate) fn len(&self) -> usize {
         self.names.len()
     }
 
-    /// Returns the index of the class `name`. Error messages name `path`, the recording that has it.
+    /// Returns the index of the class `name`. Error messages name `path`, the path of the recording.
     ///
     /// # Errors
     /// [`Error::UnknownClass`].
@@ -117,7 +115,6 @@ impl ClassList {
         self.indices.get(name).or_else(|| self.indices.get(&name.nfc().collect::<String>())).copied()
     }
 
-    /// Returns the path of the text file or of the shard set that the list was read from.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -193,8 +190,8 @@ impl ClassList {
         Ok(used.iter().map(|&label| (label, label)).collect())
     }
 
-    /// Finds the index in the list of each class in `names`. Error messages name `path`, the recording that has these
-    /// classes.
+    /// Looks up each class of `names` in the list, and returns the indices. Error messages name `path`, the path of the
+    /// recording.
     ///
     /// # Errors
     /// [`Error::UnknownClass`] if the list lacks some of the names.

@@ -24,7 +24,7 @@ enum Fit {
     EndStem,
 }
 
-/// Maps the names that a table may use to the recordings of a folder.
+/// Finds the recording of a folder that a name in a label table stands for.
 #[derive(Debug)]
 pub(crate) struct FileNames {
     /// Two absolute paths of the folder: the one that was given, and the one with symbolic links resolved.

@@ -73,7 +73,6 @@ fn bad(path: &Path, line: usize, expected: &str, got: String) -> Error {
     Error::BadTable { path: path.into(), line, expected: expected.into(), got }
 }
 
-/// The columns of a label table.
 struct LabelColumns<'a> {
     path: &'a Path,
     separator: char,
@@ -163,8 +162,8 @@ impl<'a> LabelColumns<'a> {
 /// Gives each class an index, from 0. Returns the class names in the order of their indices, and the class index of
 /// each label.
 ///
-/// The order is alphabetical. If `by_size` is `true` and all labels are whole numbers, they are ordered by value
-/// instead.
+/// The order is alphabetical. If `by_size` is `true` and all labels are whole numbers, the classes are in ascending
+/// order of these numbers instead.
 pub fn number_classes<'a>(labels: impl Iterator<Item = &'a str> + Clone, by_size: bool) -> (Vec<String>, Vec<u32>) {
     let mut names: Vec<&str> = labels.clone().collect();
     names.sort_unstable();
@@ -178,9 +177,9 @@ pub fn number_classes<'a>(labels: impl Iterator<Item = &'a str> + Clone, by_size
     (names.into_iter().map(String::from).collect(), numbers)
 }
 
-/// Finds class names that probably stand for the same class, and returns each group of them. The names of a group are
-/// numbers of the same value, such as `1`, `01` and `1.0`, or they are words that differ only in upper and lower case,
-/// in separators (blank, `-`, `_`), or in the Unicode normal form.
+/// Finds groups of names that probably stand for the same class. A group has numbers of the same value, such as `1`,
+/// `01` and `1.0`, or words that differ only in upper and lower case, in separators (blank, `-`, `_`), or in the
+/// Unicode normal form. Single letters in upper and lower case may be different classes.
 pub(crate) fn alike(classes: &[String]) -> Vec<Vec<&str>> {
     let mut groups: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for class in classes {
@@ -194,9 +193,9 @@ pub(crate) fn alike(classes: &[String]) -> Vec<Vec<&str>> {
     groups.into_values().filter(|group| group.len() > 1).collect()
 }
 
-/// Returns what each column of a table contains, according to the cells of the first line. The first line names the
-/// columns if one cell is a name for labels, and another cell is a name for files, start times or end times. Otherwise,
-/// returns `None`.
+/// If the first line of a table names the columns, returns what each column contains. `names` are the cells of the
+/// first line. They name the columns if one cell is a name for labels, and another cell is a name for files, start
+/// times or end times. Otherwise, returns `None`.
 fn named_fields(names: &[String], unit: TimeUnit) -> Option<Vec<Field>> {
     let plain = |name: &String| name.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
     let names: Vec<String> = names.iter().map(plain).collect();

@@ -51,7 +51,6 @@ pub(crate) fn read_text(path: &Path) -> Result<String> {
 /// A table that was read from a text: the cells of its lines.
 #[derive(Debug)]
 pub(crate) struct Table {
-    /// The character between the cells of a line.
     pub separator: char,
     /// The lines that have cells. For each of them: its number in the text, counted from 1, and its cells. Cells have
     /// no spaces around them and no quotes.
@@ -66,7 +65,7 @@ impl Table {
     ///
     /// - the one that a first line such as `sep=;` names
     /// - one with which `is_header` accepts the cells of the first line
-    /// - one that gives all lines the same number of cells, more than one
+    /// - one that splits all lines into the same number of cells, at least two
     /// - the one that splits the first line into the most cells
     ///
     /// # Errors

@@ -36,7 +36,7 @@ const MVSEC: &str = "davis/left/events";
 const DSEC: [&str; 4] = ["events/t", "events/x", "events/y", "events/p"];
 const E2VID: [&str; 4] = ["events/ts", "events/xs", "events/ys", "events/ps"];
 
-/// Detects which of the layouts of this module a file has. A file that fits no other layout has [`Layout::Map`].
+/// Detects the layout of a camera's HDF5 file. If no other layout fits the file, returns [`Layout::Map`].
 pub(crate) fn detect(file: &hdf::File) -> Layout {
     let has = |name: &&str| exists(file, name);
     if has(&RECORDS) {

@@ -109,8 +109,8 @@ impl Found {
         }
     }
 
-    /// Returns how the times are read. The options give the unit of the times. If they give no unit, the type of the
-    /// array gives it. If the type gives no unit either, the rest of the file does.
+    /// Returns how the times are read. The options give the unit of the times. If they give no unit, the unit comes
+    /// from the type of the times, or else from the rest of the file.
     pub(super) fn time(&self, options: &SourceOptions) -> Timeline {
         let own = unit_of_type(&self.lanes);
         let mut time = Timeline::new(options, own.unwrap_or(self.unit), self.notes.clone());

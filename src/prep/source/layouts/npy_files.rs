@@ -87,7 +87,6 @@ fn after_array(path: &Path, file: &mut BufReader<File>, end: u64, bytes: u64) ->
     Ok(Some(format!("the {rest} bytes after the array of {} are not read", path.display())))
 }
 
-/// The array of a `.npy` file.
 struct NpyArray<'a> {
     path: &'a Path,
     info: [ArrayInfo; 1],

@@ -63,7 +63,6 @@ pub(crate) fn open_npz(path: &Path, options: &SourceOptions) -> Result<EventStre
     Ok(EventStream { notes, label: archive.label(options)?, ..stream })
 }
 
-/// A zip archive that is open for reading.
 type Zip = zip::ZipArchive<BufReader<File>>;
 
 /// An open `.npz` archive, and the headers of its arrays.
@@ -76,7 +75,7 @@ struct Archive<'a> {
 
 /// A file in an archive that is an array.
 struct Member {
-    /// Name of the array: that of the file, without its ending `.npy`.
+    /// Name of the array. It is the name of the file without the ending `.npy`.
     name: String,
     /// Index of the file in the archive.
     index: usize,

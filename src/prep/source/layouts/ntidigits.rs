@@ -45,9 +45,10 @@ pub(crate) struct Ntidigits {
     clocks: RowClocks,
 }
 
-/// Returns whether a file has this layout: for at least one part (train or test), a list of sample names and a group of
-/// events. The list must contain strings, because datasets of the same name in other files can contain numbers. A
-/// broken link in place of the list or the group is accepted here, so that opening the file can report it.
+/// Returns whether a file has this layout. For at least one part (train or test), the file must have a list of sample
+/// names and a group of events. The list must contain strings, because datasets of the same name in other files can
+/// contain numbers. A broken link in place of the list or the group is accepted here, so that opening the file can
+/// report it.
 pub(crate) fn detect(file: &hdf::File) -> bool {
     use TypeDescriptor::{FixedAscii, FixedUnicode, VarLenAscii, VarLenUnicode};
     let names = |list: &str| {
@@ -132,8 +133,8 @@ pub(crate) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
     })
 }
 
-/// Lists what is in the file but not read: groups and datasets that are not of this layout, and how many samples of
-/// `part` are not in its list of names. `listed` is the length of this list.
+/// Lists what is in the file but not read: groups and datasets that are not of this layout, and samples whose names are
+/// not in `PART_labels`. `listed` is the number of names in `PART_labels`.
 fn others(file: &hdf::File, part: &str, listed: usize) -> Vec<String> {
     let kinds = ["labels", "addresses", "timestamps"];
     let known =
@@ -193,7 +194,7 @@ impl ReadSamples for Ntidigits {
 }
 
 impl Ntidigits {
-    /// Extends an error about the times of one sample, so that it covers all samples with this kind of fault.
+    /// Extends an error about the times of one sample to all samples with this kind of fault.
     fn of_all_rows(&self, error: Error) -> Error {
         let samples = self.names.len() as u64;
         let error = RowClocks::of_all_rows(error, samples, |sample| self.vetted(sample..sample + 1));
@@ -220,7 +221,7 @@ impl Ntidigits {
         Ok(EventBlock::concatenate(blocks).into_samples(&lengths, &origins))
     }
 
-    /// Reads consecutive samples and checks the clock of each.
+    /// Reads consecutive samples, and checks the clock of each sample.
     fn vetted(&self, samples: Range<u64>) -> Result<RawSamples> {
         let (first, raw) = (samples.start, self.unchecked(samples)?);
         let arrays = |sample| {

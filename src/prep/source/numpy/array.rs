@@ -20,7 +20,6 @@ pub(crate) struct Lane {
     /// Bytes from the start of one entry to the start of the next.
     stride: u64,
     pub(crate) number: Number,
-    /// Number of entries.
     pub(crate) len: u64,
 }
 
@@ -141,7 +140,6 @@ pub(crate) struct EventArray {
 }
 
 impl EventArray {
-    /// Returns whether the column `role` has floats.
     pub(crate) fn is_float(&self, role: Role) -> bool {
         self.lanes[role as usize].is_some_and(|lane| lane.number.kind == NumberKind::Float)
     }

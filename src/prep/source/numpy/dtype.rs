@@ -25,7 +25,6 @@ pub(crate) enum DType {
     Object,
 }
 
-/// A field of a record.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Field {
     pub(crate) name: String,

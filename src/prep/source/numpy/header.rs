@@ -15,11 +15,9 @@ use crate::source::numpy::literal::Literal;
 /// has at most 4 bytes in UTF-8.
 const MAX_HEADER: usize = 40_000;
 
-/// The header of a NumPy array.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Header {
     pub(crate) dtype: DType,
-    /// Length of each dimension.
     pub(crate) shape: Vec<u64>,
     /// Whether the elements are in Fortran order: the index of the first dimension varies fastest.
     pub(crate) fortran_order: bool,
@@ -122,7 +120,6 @@ impl Header {
         }
     }
 
-    /// Returns whether the elements are records.
     pub(crate) fn has_records(&self) -> bool {
         matches!(self.dtype, DType::Record { .. })
     }
@@ -132,7 +129,6 @@ impl Header {
         self.shape.iter().product()
     }
 
-    /// Returns the number of bytes of the array's data.
     pub(crate) fn data_bytes(&self) -> u64 {
         self.items() * self.dtype.bytes() as u64
     }

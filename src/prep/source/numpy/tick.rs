@@ -20,7 +20,7 @@ const UNITS: [(&str, TimeUnit, i64, i64); 11] = [
 /// The number of ticks that stands for NaT, NumPy's "not a time".
 const NAT: i64 = i64::MIN;
 
-/// What one tick of a date or a duration is: a multiple of one of the [`UNITS`].
+/// The length of one tick of a date or a duration: a multiple of one of the [`UNITS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tick {
     multiple: i64,

@@ -31,8 +31,8 @@ pub(super) enum Bounds {
     Listed(Vec<(i64, Option<u64>)>),
 }
 
-/// Evenly spaced times, beginning `offset` microseconds after the time of the first event. For each of these times that
-/// is not after the last event, `found` has the index of the first event at or after that time.
+/// Evenly spaced times. The first of them is `offset` microseconds after the time of the first event. `found` has one
+/// entry for each of these times up to the time of the last event: the index of the first event at or after this time.
 pub(super) struct EvenTimes {
     /// Time of the first event.
     pub(super) first: Option<i64>,

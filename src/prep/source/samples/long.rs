@@ -17,8 +17,8 @@ use crate::source::times::{Clock, Findings, Wrap};
 use crate::source::vetting::{Vetted, blocks, lasts_without_gaps, vet, vet_in_blocks, vet_unwrapped};
 use crate::time_unit::TimeUnit;
 
-/// Several samples are read with one read if at most this many events lie between them. Otherwise, each sample is
-/// read by itself.
+/// Several samples are read at once if at most this many events lie between them. Otherwise, each sample is read by
+/// itself.
 const MAX_WASTE: u64 = 1 << 16;
 /// Several samples are read together only if they have at most this many events in total. A sample with more events
 /// is read by itself.
@@ -32,13 +32,13 @@ pub(crate) struct Long {
     /// The range of events of each sample. Empty if the whole recording is one sample.
     spans: Vec<Span>,
     reordered: Vec<bool>,
-    /// How many microseconds the recording lasts, without its gaps. `None` if it is one sample.
+    /// How many microseconds the recording lasts, without its gaps. `None` if the recording is one sample.
     lasts: Option<i64>,
     /// The wraps of the clock that are undone each time the file is opened. `None` if there are none, if the file stays
     /// open, or if the recording is one sample.
     wrap: Option<Wrap>,
-    /// The recording sorted by time. It is kept if the file is out of order and too large to be sorted again for each
-    /// read.
+    /// The recording sorted by time. This copy exists only if the file is out of order and too large to be sorted again
+    /// for each read.
     sorted: OnceLock<EventStream>,
     seen: OnceLock<Seen>,
 }
@@ -49,8 +49,8 @@ struct Seen {
     notes: Vec<String>,
     /// The unit of the recording's times, if it was assumed and may be wrong.
     assumed: Option<TimeUnit>,
-    /// The last time minus the first, in microseconds, without its gaps. `None` if the recording is cut into samples,
-    /// because its duration is then known already.
+    /// Duration of the recording in microseconds, without its gaps. `None` if the recording is cut into samples,
+    /// because the duration was already measured for the cut.
     lasts: Option<i64>,
     /// Result of the check in blocks: the wraps to undo, and whether the events are in order of time. `None` if there
     /// was no such check. A recording that is cut into samples is never checked in blocks.
@@ -181,7 +181,7 @@ impl Long {
         notes
     }
 
-    /// If necessary, opens the recording and sorts it. Then calls `work` with it.
+    /// If necessary, opens the recording and sorts it. Then calls `work` with the recording.
     fn with_stream<T>(&self, work: impl FnOnce(&EventStream) -> Result<T>) -> Result<T> {
         match (&self.access, self.sorted.get()) {
             (Access::Open(stream), _) => work(stream),

@@ -21,7 +21,8 @@ pub(crate) struct Clusters {
     apart: i64,
     /// Time of the first and of the last event, in microseconds.
     ends: (i64, i64),
-    /// Index of the event after each step back from one cluster to another. Only the first [`ORDERED`]^2 are kept.
+    /// For each step back from one cluster to another: the index of the event after the step. Only the first
+    /// [`ORDERED`]^2 of these indices are kept.
     returns: Vec<u64>,
 }
 
@@ -35,7 +36,8 @@ struct Cluster {
     first: u64,
     /// Time of the last event that was added.
     latest: i64,
-    /// How often an event of the cluster has a lower time than the event that was added to the cluster just before.
+    /// Number of events of the cluster whose time is lower than the time of the event that was added to the cluster
+    /// just before.
     backward: u64,
     /// Number of steps back that lead from this cluster to other clusters, minus the number of steps back that lead
     /// from other clusters to this one.
@@ -47,7 +49,7 @@ struct Cluster {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Scatter {
     /// For each clock: its lowest time and its highest time in microseconds, and its number of events. The clock with
-    /// the most events comes first. If all other events are stray, this is the only clock.
+    /// the most events comes first. If all other events are stray events, the list has only this clock.
     pub clocks: Vec<(i64, i64, u64)>,
     /// Number of events that do not belong to the clock with the most events.
     pub others: u64,

@@ -7,7 +7,6 @@ use crate::time_unit::duration;
 /// Events that are out of order for a short while. After them, the times continue from where they were before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Jitter {
-    /// Number of events out of order.
     pub events: u64,
     /// The largest step back, in microseconds.
     pub largest: i64,
@@ -45,28 +44,28 @@ pub(crate) enum BreakKind {
 pub(crate) enum Disorder {
     /// The times descend: nearly all steps from one event to the next go back.
     Descending,
-    /// The times step back this many times, each time by more than half of the recording's duration, and do not return.
+    /// The number of steps back. Each of them is longer than half of the recording's duration, and the times do not
+    /// return after it.
     Sawtooth(u64),
     /// More than half of the events are out of order.
     Shuffled,
-    /// Some events are out of order by more than a minute.
+    /// Some events are out of order by more than a minute, and by more than 100 times the mean step.
     Late,
 }
 
 /// What a pass over the times of a recording has found. All times are as in the file, before wraps are undone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Findings {
-    /// Number of events.
     pub events: u64,
     /// The lowest and the highest time, in microseconds. `None` if there are no events.
     pub extent: Option<(i64, i64)>,
     /// Sum of the steps ahead, in microseconds. A step ahead that only undoes a step back is not counted.
     pub progress: i64,
-    /// The events that are out of order. `None` if there are none.
+    /// How many events are out of order, and by how much. `None` if all events are in order.
     pub jitter: Option<Jitter>,
-    /// The counter that certainly wraps. `None` if there is none.
+    /// The wraps of the clock's counter, if they are certain.
     pub wrap: Option<Wrap>,
-    /// A counter that may wrap where the times step back. `None` if a wrap is unlikely, or if it is certain.
+    /// The wraps of the clock's counter, if they are possible but not certain.
     pub doubt: Option<Wrap>,
     /// How the events of the whole file are out of order. `None` if they are in order, apart from single faults.
     pub disorder: Option<Disorder>,

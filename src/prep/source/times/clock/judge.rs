@@ -69,16 +69,16 @@ impl Clock {
         self.seen >= FEW && self.segments.are_swapped(self.span() / self.seen as i64)
     }
 
-    /// Returns whether some events are out of order by more than a minute. Returns `false` if packets in the wrong
-    /// order, or packets with two halves, explain that.
+    /// Returns whether some events are out of order by more than a minute, and by more than 100 times the mean step.
+    /// Returns `false` if packets in the wrong order, or packets with two halves, explain these events.
     fn is_late(&self, usual: &Usual) -> bool {
         let most = usual.mean.saturating_mul(100).max(MINUTE);
         self.jitter.largest > most && self.has_order() && !self.is_swapped() && !self.packets.are_all(self.span())
     }
 
     /// Returns the stray blocks of events. A block is stray if its times are behind those of the events around it by
-    /// more than an eighth of the recording's duration. Each other block is kept as a jump back after which the times
-    /// returned.
+    /// more than an eighth of the recording's duration. All other blocks are passed to [`Clock::leave`], as jumps back
+    /// after which the times returned.
     fn judge_blocks(&mut self) -> Vec<Break> {
         let (ordered, span) = (self.is_ordered() && !self.is_swapped(), self.span());
         let mut stray = Vec::new();
@@ -90,7 +90,7 @@ impl Clock {
 
     /// Judges the last step back if the times had not returned from it when the recording ended. If only a few events
     /// follow the step, or if these events have no order, the step is kept as a jump whose times return at the end of
-    /// the recording. Otherwise it is kept as a possible reset.
+    /// the recording. Otherwise, the step is kept as a possible reset.
     fn judge_last_run(&mut self, usual: &Usual) {
         let Some(left) = self.left else { return };
         let (until, by) = (Some(self.seen), left.high.saturating_sub(self.run.low));
@@ -127,7 +127,7 @@ impl Clock {
         breaks
     }
 
-    /// Sorts the longest jumps into faults and pauses. First returns the gaps and stray events, then the pauses. A
+    /// Decides what the longest jumps are. Returns two lists: the faults (gaps and stray events), and the pauses. A
     /// jump that is none of these is added to the jitter if the times returned after it.
     fn judge_gaps(&mut self, usual: &Usual) -> (Vec<Break>, Vec<Break>) {
         let (mut breaks, mut pauses, swapped) = (Vec::new(), Vec::new(), self.is_swapped());
@@ -163,9 +163,9 @@ impl Clock {
         }
     }
 
-    /// Finds the wrap of the clock's counter. Returns it as the first element if it is certain, and as the second if it
-    /// is in doubt; the other element is `None`. Without a wrap, both are `None`. A doubtful wrap that is not likely is
-    /// returned only if `faulty` is true: the clock has another fault, which the wrap may explain.
+    /// Finds the wrap of the clock's counter. Returns a pair: a wrap that is certain, and a wrap that is in doubt. At
+    /// least one of them is `None`. A doubtful wrap that is not likely is returned only if `faulty` is true: the clock
+    /// has another fault, which the wrap may explain.
     fn judge_wrap(&self, faulty: bool) -> (Option<Wrap>, Option<Wrap>) {
         let ends = (self.first.first().copied().unwrap_or(0), self.previous);
         match self.turns.wrap(self.unit, self.seen, (self.low, self.high), ends) {
@@ -186,11 +186,11 @@ struct Usual {
     progress: i64,
     /// Time from the lowest to the highest time of the recording.
     span: i64,
-    /// Duration of the recording without its jumps ahead.
+    /// Duration of the recording without its long jumps ahead.
     rest: i64,
-    /// Mean step ahead from one event to the next, without the jumps ahead.
+    /// Mean step ahead from one event to the next, without the long jumps ahead.
     mean: i64,
-    /// The largest step between the times after they are sorted. `None` if the events in the file have an order.
+    /// If the events in the file have no order: the largest step between the sorted times.
     hole: Option<i64>,
 }
 

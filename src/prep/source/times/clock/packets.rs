@@ -23,9 +23,9 @@ impl Packets {
         (self.spans, self.end) = (self.spans + 1, end);
     }
 
-    /// Returns whether packets with two halves cover at least half of a recording that lasts `span` microseconds.
-    /// Their ranges must not overlap. If the clock was started again several times instead, the ranges begin at about
-    /// the same time and overlap.
+    /// Returns whether packets with two halves cover at least half of a recording that lasts `span` microseconds. The
+    /// ranges of time of the packets must not overlap. If the clock was started again several times instead, the ranges
+    /// begin at about the same time and overlap.
     pub(crate) fn are_all(&self, span: i64) -> bool {
         self.spans > 1 && !self.overlap && self.covered >= span / 2
     }

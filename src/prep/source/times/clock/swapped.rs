@@ -4,7 +4,8 @@
 /// Consecutive events with times near each other form a segment. An event begins a new segment if its time differs from
 /// the highest time of the current segment by more than this many microseconds.
 const APART: i64 = 250_000;
-/// Maximum number of segments of a recording that are kept. A segment is consecutive events with times near each other.
+/// Maximum number of segments of a recording that are kept. A segment has consecutive events whose times are near each
+/// other.
 const LISTED: usize = 256;
 /// A packet is recognised as being in the wrong order only if its duration is at least this many times the tolerance
 /// (see [`TOLERANCE`]).
@@ -13,7 +14,7 @@ const LONG: i64 = 8;
 /// is at most the tolerance, there is no gap between them.
 const TOLERANCE: (i64, i64) = (1_000, 50_000);
 
-/// The segments of a recording. A segment is consecutive events with times near each other.
+/// The segments of a recording. A segment has consecutive events whose times are near each other.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Segments {
     /// Lowest and highest time of each segment, in the order of the file.
@@ -42,11 +43,12 @@ impl Segments {
         }
     }
 
-    /// Returns whether the segments are packets in the wrong order. The segments are sorted by time. If two segments
-    /// are neighbours now but not in the file, both must be long, and there must be no gap between them. The
-    /// tolerance for a gap or an overlap is 20 times `mean`, the mean time between events in microseconds.
-    /// [`TOLERANCE`] limits this tolerance. At least three segments are needed, because two can also come from a
-    /// clock that was started again.
+    /// Returns whether the segments are packets in the wrong order. To find out, the segments are sorted by time. If
+    /// two segments are neighbours after sorting but not in the file, both must be long, and there must be no gap
+    /// between them. No two segments may overlap. The tolerance for a gap or an overlap is 20 times `mean`, the mean
+    /// time between events in microseconds. [`TOLERANCE`] limits this tolerance. At least three segments are needed,
+    /// because two can also come from a clock that was started again. Returns `false` if the recording has more than
+    /// [`LISTED`] segments.
     pub(crate) fn are_swapped(&self, mean: i64) -> bool {
         let tolerance = mean.saturating_mul(20).clamp(TOLERANCE.0, TOLERANCE.1);
         let mut order: Vec<usize> = (0..self.spans.len()).collect();
