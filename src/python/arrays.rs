@@ -1,5 +1,6 @@
-//! Makes NumPy arrays that use the memory of Rust, without a copy. When Python has freed the array of a batch, its
-//! memory is used for a later batch, because the first write to fresh memory takes longer than making a batch.
+//! Makes NumPy arrays that use the memory of Rust, without a copy. When Python has freed the array of a batch, the
+//! array's memory is used for a later batch, because the first write to fresh memory takes longer than making a
+//! batch.
 
 #![allow(unsafe_code)]
 
@@ -34,7 +35,7 @@ impl Buffers {
     }
 }
 
-/// The memory of an array. When it is dropped, the memory returns to its [`Buffers`].
+/// The memory of an array. When the buffer is dropped, its memory returns to its [`Buffers`].
 #[pyclass(frozen, module = "tonic_shards._native")]
 pub(crate) struct Buffer {
     numbers: ColumnBuf,
@@ -42,7 +43,6 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
-    /// Returns the numbers of the buffer, for the caller to overwrite.
     pub(crate) fn numbers(&mut self) -> &mut ColumnBuf {
         &mut self.numbers
     }
@@ -74,7 +74,7 @@ impl Drop for Buffer {
     }
 }
 
-/// Makes an array of this shape from a vector, without a copy.
+/// Makes an array of the shape `dims` from a vector, without a copy.
 pub(crate) fn array<'py, N: Element>(py: Python<'py>, numbers: Vec<N>, dims: &[usize]) -> PyResult<Bound<'py, PyAny>> {
     Ok(numbers.into_pyarray(py).reshape(dims)?.into_any())
 }

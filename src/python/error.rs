@@ -57,7 +57,7 @@ fn base_exception(error: BaseError, text: String) -> PyErr {
     }
 }
 
-/// A ValueError for an argument.
+/// Makes the ValueError for an argument whose value is not accepted.
 pub(crate) fn refused(what: &str, expected: &str, got: impl std::fmt::Display) -> PyErr {
     PyValueError::new_err(format!("{what}: expected {expected}, got {got}"))
 }

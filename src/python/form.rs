@@ -83,7 +83,7 @@ pub(crate) fn steps(asked: Option<i64>) -> PyResult<Option<usize>> {
 /// An array of at most this many bytes is made without a check of the free memory.
 const SMALL: u64 = 64 << 20;
 
-/// Refuses an array of this shape, with `size` bytes per number, that is larger than the free memory.
+/// Returns an error if an array of the shape `dims`, with `size` bytes per number, is larger than the free memory.
 ///
 /// # Errors
 /// MemoryError.

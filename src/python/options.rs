@@ -50,7 +50,7 @@ pub(crate) struct EventArgs {
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(crate) struct RecipeArgs {
-    /// The file that the recipe was read from, if there is one, and the recipe in TOML.
+    /// The recipe in TOML, and the file that it was read from, if there is one.
     recipe: Option<(Option<PathBuf>, String)>,
     recipe_of: Option<PathBuf>,
     channels: Option<u32>,
