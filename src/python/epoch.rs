@@ -28,7 +28,7 @@ pub(crate) struct Place {
 #[derive(Debug)]
 pub(crate) struct Course {
     pub(crate) place: Place,
-    /// Whether no iterator has begun at `place` yet.
+    /// True until an iterator begins at `place`.
     pub(crate) fresh: bool,
     /// Number of iterators made so far. It is also the number of the newest iterator. If `set_epoch` or
     /// `load_state_dict` changes the position, this number grows by 1 too. No running iterator is then the newest.

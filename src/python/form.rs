@@ -18,7 +18,6 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Parses the layout of a batch.
     pub(crate) fn of_batch(text: &str) -> PyResult<Layout> {
         let (time_major, flat) = match text {
             "btc" => (false, true),
@@ -63,7 +62,8 @@ pub(crate) fn dtype_name(width: Width) -> &'static str {
     }
 }
 
-/// Parses a type of numbers. It must hold all counts of the set, which are stored as the type `stored`.
+/// Parses the name of a type of numbers. Returns an error if this type cannot hold all counts of the set. The set
+/// stores its counts as the type `stored`.
 pub(crate) fn dtype(text: &str, stored: Width) -> PyResult<Width> {
     let all = [Width::U8, Width::U16, Width::U32, Width::F32];
     // The widths are in ascending order, and float32 holds the counts of every set.

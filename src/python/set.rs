@@ -270,7 +270,6 @@ impl ShardSet {
     }
 }
 
-/// Reads the tables of all chunks.
 fn read_tables(set: &tonic_shard::ShardSet) -> Result<Vec<SampleTable>> {
     let read = |decoder: &mut Decoder, number| Ok(DecodedChunk::read(set, number, decoder)?.table);
     (0..set.chunks()).into_par_iter().map_init(Decoder::new, read).collect()
@@ -315,7 +314,6 @@ pub(crate) fn reopen(py: Python<'_>, path: PathBuf, cache_bytes: usize, id: &str
     Ok(set)
 }
 
-/// Checks that a set has the id `id`.
 pub(crate) fn check_id(set: &tonic_shard::ShardSet, id: &str) -> PyResult<()> {
     let (dir, found) = (set.dir(), set.manifest().set_id.to_string());
     let fields = [("set_id", id.to_string(), found)];
