@@ -11,7 +11,7 @@ use numpy::{Element, IntoPyArray, PyArrayDyn, PyArrayMethods};
 use pyo3::prelude::*;
 use tonic_shard::{ColumnBuf, Width, each_width};
 
-/// Buffers that no array uses.
+/// Free buffers: at the moment, no array uses them.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
     free: Mutex<Vec<ColumnBuf>>,
@@ -21,7 +21,7 @@ pub(crate) struct Buffers {
 const KEPT: usize = 4;
 
 impl Buffers {
-    /// Takes a free buffer or makes one. The buffer has `len` numbers, with values from an earlier batch.
+    /// Takes a free buffer or makes one. The buffer has `len` numbers. They can have values from an earlier batch.
     pub(crate) fn take(self: &Arc<Self>, width: Width, len: usize) -> Buffer {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut numbers = free.filter(|free| free.width() == width).unwrap_or_else(|| ColumnBuf::new(width));

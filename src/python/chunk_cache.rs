@@ -38,8 +38,8 @@ pub(crate) struct ChunkCache {
 struct Kept {
     chunks: HashMap<u64, Entry>,
     bytes: usize,
-    /// Number of requests for chunks so far. When a chunk is requested, this number becomes the field `used` of its
-    /// entry.
+    /// Number of requests for chunks so far. When a chunk is requested, the field `used` of the chunk's entry is set
+    /// to this number.
     uses: u64,
     decoders: Vec<Decoder>,
 }

@@ -46,7 +46,7 @@ pub(crate) struct Job {
     pub(crate) step_samples: usize,
     pub(crate) rank: usize,
     pub(crate) world_size: usize,
-    /// The part of the epoch's order that is not given yet: a range of positions in this order.
+    /// The part of the epoch's order whose samples were not given yet: a range of positions in this order.
     pub(crate) positions: Range<u64>,
 }
 

@@ -1,4 +1,5 @@
-//! Converts errors of the Rust crates to Python exceptions. Their texts are the same as in the programs.
+//! Converts errors of the Rust crates to Python exceptions. Their texts are those that the command-line programs
+//! print.
 
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyFileExistsError, PyKeyboardInterrupt, PyOSError, PyRuntimeError, PyValueError};

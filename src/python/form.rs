@@ -11,7 +11,7 @@ use crate::error::refused;
 /// dimension for all cells of a frame (C).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
-    /// Whether the time comes before the batch.
+    /// Whether the dimension of time comes before the dimension of the batch.
     pub(crate) time_major: bool,
     /// Whether all cells of a frame are in one dimension.
     pub(crate) flat: bool,

@@ -198,7 +198,7 @@ pub(crate) fn convert(from: Column<'_>, kept: usize, to: &mut ColumnBuf) {
     each_width!(to, ColumnBuf, to => append(from, kept, to));
 }
 
-/// The columns frame, p, y and x of `entries` cells.
+/// Returns four columns: the frame, p, y and x of each cell. `entries` is the number of cells.
 fn coordinates(cells: impl Iterator<Item = (usize, u32)>, entries: usize, shape: FrameShape) -> [Vec<i64>; 4] {
     let mut columns = [(); 4].map(|()| Vec::with_capacity(entries));
     for (frame, cell) in cells {

@@ -1,4 +1,4 @@
-//! Lock files: a TOML file for version control that says which sets a project uses, by their ids.
+//! Lock files. A lock file is a TOML file for version control. It has the ids of the sets that a project uses.
 
 use std::path::Path;
 

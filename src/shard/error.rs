@@ -36,7 +36,7 @@ pub enum Error {
     /// The file has a format version that this program doesn't know.
     #[error("{}: incompatible: expected format version {expected}, got {got}", .path.display())]
     Incompatible {
-        /// Path of the shard or manifest.
+        /// Path or URL of the file, such as a shard, a manifest or a checkpoint.
         path: PathBuf,
         /// Version that this program reads.
         expected: String,

@@ -81,7 +81,8 @@ pub(crate) struct Clock {
     low: i64,
     /// The highest time so far, in microseconds.
     high: i64,
-    /// Sum of the steps ahead, in microseconds. A step ahead that only undoes a step back is not counted.
+    /// Sum of the lengths of the steps ahead, in microseconds. A step ahead that only undoes a step back is not
+    /// counted.
     progress: i64,
     /// The run (see [`Run`]) to which the last event belongs.
     run: Run,
@@ -135,7 +136,7 @@ struct Run {
     low: i64,
     high: i64,
     events: u64,
-    /// Number of large steps back in the run that did not begin a new run.
+    /// Number of large steps back inside the run. These steps did not begin a new run.
     steps: u64,
 }
 
@@ -288,8 +289,8 @@ impl Clock {
     }
 
     /// Keeps a jump as a possible gap if the jump is longer than [`PAUSE`]. Only the [`LISTED`] longest jumps stay.
-    /// If a jump does not stay and the times returned after it, its events are counted as jitter. `late` is the
-    /// number of these events. If `late` is 0, all events from the jump to the return are counted.
+    /// If a jump does not stay, and the times returned after the jump, events are counted as jitter: `late` events
+    /// or, if `late` is 0, all events from the jump to the return.
     fn leave(&mut self, jump: Break, late: u64) {
         let mut small = (jump.by <= PAUSE).then_some(jump);
         if small.is_none() {

@@ -216,8 +216,8 @@ impl Told {
         Some(Told { array: None, place, text, us, of_times: true })
     }
 
-    /// Returns the unit that the entry gives. If the entry is not understood, returns `usual` and a note for the
-    /// user. Also returns a note if the entry gives another unit than expected. The expected unit is `given`, the
+    /// Returns the unit that the entry gives. If no unit can be read from the entry, returns `usual` and a note for
+    /// the user. Also returns a note if the entry gives another unit than expected. The expected unit is `given`, the
     /// unit from the user. If the user gave none, it is `usual`.
     ///
     /// # Errors

@@ -12,8 +12,9 @@ const USUAL: [u32; 3] = [16, 24, 32];
 /// An offset may have been added to the values of a counter. If such a counter wraps only once or twice, the wraps
 /// are certain only if the counter has at least this many bits.
 const RELATIVE: u32 = 20;
-/// If a counter wraps at least this many times, the average step across the counter's end is compared with the
-/// recording's usual steps. If a counter wraps less often, the average step is compared with the counter's period.
+/// Each wrap is a step across the counter's end. If a counter wraps at least this many times, the average length of
+/// these steps is compared with the recording's usual steps. If a counter wraps less often, this average is compared
+/// with the counter's period.
 const SEVERAL: u32 = 3;
 /// A silence (a time without events) of up to this many microseconds is usual in any recording.
 const SILENCE: f64 = 100_000.0;
@@ -52,7 +53,7 @@ pub(crate) struct Turns {
 
 #[derive(Clone, Copy, Debug)]
 struct Turn {
-    /// Index of the event after the step.
+    /// Index of the event after the turn (a long step in the times).
     at: u64,
     from: i64,
     to: i64,
@@ -140,9 +141,9 @@ impl Turns {
 }
 
 impl Wrap {
-    /// Adds a turn (a possible wrap) to the crossings. If the turn goes back across the counter's end, one more
-    /// period is added to the times after the turn. If it goes ahead across the end, one period less is added. Turns
-    /// of at most half a period are ignored.
+    /// Adds a turn (a possible wrap) to the field `crossings`. After a turn back across the counter's end, one more
+    /// period is added to the times. After a turn ahead across the end, one period less is added. Turns of at most
+    /// half a period are ignored.
     fn cross(&mut self, turn: &Turn) {
         let step = turn.to.saturating_sub(turn.from);
         if step < -(self.period / 2) {
