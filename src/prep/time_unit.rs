@@ -29,7 +29,6 @@ impl TimeUnit {
         ("s", TimeUnit::Seconds),
     ];
 
-    /// Returns all units.
     pub(crate) fn all() -> impl Iterator<Item = TimeUnit> {
         Self::NAMES.into_iter().map(|(_, unit)| unit)
     }
@@ -79,22 +78,21 @@ impl TimeUnit {
         (1e4..=86_400e6).contains(&us)
     }
 
-    /// Returns the result of [`TimeUnit::probable`] if the unit in it is more probable than `self`, or almost as
-    /// probable. Otherwise, returns `None`.
+    /// Returns the result of [`TimeUnit::probable`] if the unit that it found is more probable than `self`, or almost
+    /// as probable. Otherwise, returns `None`.
     pub(crate) fn rival(self, lasts: f64, events: u64) -> Option<(TimeUnit, f64)> {
         self.probable(lasts, events).filter(|(_, us)| unusual(*us, events) <= unusual(lasts, events) + 0.5)
     }
 
-    /// A file stores a time as a number without a unit. If the number is in the unit `self`, the time is `us`
-    /// microseconds. Returns the unit in which the time would come nearest to `other` microseconds. Returns `None` if
-    /// this unit is `self`.
+    /// If a stored time is in the unit `self`, it is `us` microseconds. Returns the unit in which the same number
+    /// would come nearest to `other` microseconds. Returns `None` if this unit is `self`.
     pub(crate) fn fitting(self, us: f64, other: f64) -> Option<TimeUnit> {
         let far = |unit: TimeUnit| (us * unit.microseconds() / self.microseconds() / other).abs().log10().abs();
         Self::all().min_by(|a, b| far(*a).total_cmp(&far(*b))).filter(|unit| *unit != self && far(*unit) < far(self))
     }
 
     /// Finds the unit in which a time, counted from 1970, is in the years 1990 to 2070. In the unit `self`, this time
-    /// is `time` microseconds. Returns `None` if there is no such unit, or if it is `self`.
+    /// is `time` microseconds. Returns `None` if no unit fits, or if the unit that fits is `self`.
     pub(crate) fn since_1970(self, time: f64) -> Option<TimeUnit> {
         let year = |unit: &TimeUnit| time * unit.microseconds() / self.microseconds() / YEAR;
         Self::all().find(|unit| (20.0..100.0).contains(&year(unit))).filter(|unit| *unit != self)
@@ -130,9 +128,9 @@ impl TimeUnit {
         Self::all().find(is)
     }
 
-    /// Parses a text that names a unit, or a multiple or fraction of a unit, such as `ticks of 10 us`. Returns its
-    /// length in microseconds. The numbers 1e-3, 1e-6 and 1e-9 without a unit are in seconds. Returns `None` for other
-    /// texts.
+    /// Parses a text that names a unit, or a multiple or fraction of a unit, such as `ticks of 10 us`. Returns the
+    /// length of this unit, multiple or fraction in microseconds. The numbers 1e-3, 1e-6 and 1e-9 without a unit are
+    /// in seconds. Returns `None` for other texts.
     pub(crate) fn measure(text: &str) -> Option<f64> {
         let text = text.replace("(s)", "s"); // second(s)
         let text = text.trim_matches(|c: char| c.is_whitespace() || "\0[](){}.".contains(c)).to_lowercase();
@@ -199,8 +197,8 @@ impl TimeUnit {
 }
 
 /// Returns how unusual it is that a recording of `events` events lasts `us` microseconds. The result is 0 for 10
-/// seconds with 100,000 events per second. It grows by 1 for each factor of ten by which the duration differs from
-/// this, and by 1 for each factor of ten by which the rate differs.
+/// seconds with 100,000 events per second. It grows by 1 for each factor of ten between the duration and 10 seconds,
+/// and by 1 for each factor of ten between the rate and 100,000 events per second.
 fn unusual(us: f64, events: u64) -> f64 {
     let rate = events as f64 / us * 10.0;
     (us / 1e7).log10().abs() + rate.log10().abs()

@@ -1,5 +1,6 @@
-//! Makes NumPy arrays that use the memory of Rust, without a copy. When Python has freed the array of a batch, its
-//! memory is used for a later batch, because the first write to fresh memory takes longer than making a batch.
+//! Makes NumPy arrays that use the memory of Rust, without a copy. When Python has freed the array of a batch, the
+//! array's memory is used for a later batch, because the first write to fresh memory takes longer than making a
+//! batch.
 
 #![allow(unsafe_code)]
 
@@ -10,7 +11,7 @@ use numpy::{Element, IntoPyArray, PyArrayDyn, PyArrayMethods};
 use pyo3::prelude::*;
 use tonic_shard::{ColumnBuf, Width, each_width};
 
-/// Buffers that no array uses.
+/// Free buffers: at the moment, no array uses them.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
     free: Mutex<Vec<ColumnBuf>>,
@@ -20,7 +21,7 @@ pub(crate) struct Buffers {
 const KEPT: usize = 4;
 
 impl Buffers {
-    /// Takes a free buffer or makes one. The buffer has `len` numbers, with values from an earlier batch.
+    /// Takes a free buffer or makes one. The buffer has `len` numbers. They can have values from an earlier batch.
     pub(crate) fn take(self: &Arc<Self>, width: Width, len: usize) -> Buffer {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut numbers = free.filter(|free| free.width() == width).unwrap_or_else(|| ColumnBuf::new(width));
@@ -34,7 +35,7 @@ impl Buffers {
     }
 }
 
-/// The memory of an array. When it is dropped, the memory returns to its [`Buffers`].
+/// The memory of an array. When the buffer is dropped, its memory returns to its [`Buffers`].
 #[pyclass(frozen, module = "tonic_shards._native")]
 pub(crate) struct Buffer {
     numbers: ColumnBuf,
@@ -42,7 +43,6 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
-    /// Returns the numbers of the buffer, for the caller to overwrite.
     pub(crate) fn numbers(&mut self) -> &mut ColumnBuf {
         &mut self.numbers
     }
@@ -74,7 +74,7 @@ impl Drop for Buffer {
     }
 }
 
-/// Makes an array of this shape from a vector, without a copy.
+/// Makes an array of the shape `dims` from a vector, without a copy.
 pub(crate) fn array<'py, N: Element>(py: Python<'py>, numbers: Vec<N>, dims: &[usize]) -> PyResult<Bound<'py, PyAny>> {
     Ok(numbers.into_pyarray(py).reshape(dims)?.into_any())
 }

@@ -18,21 +18,20 @@ pub(crate) struct BatchForm {
     /// Number of frames of each sample in a batch, T. Shorter samples are padded with zeros, and longer samples are
     /// cut.
     pub(crate) steps: usize,
-    /// Type of the numbers.
+    /// Type of the numbers in the frames.
     pub(crate) width: Width,
     /// Layout of a dense batch; `None` for sparse batches.
     pub(crate) layout: Option<Layout>,
 }
 
-/// A batch. Its labels are -1 where a sample has no class.
+/// A batch. The label of a sample without a class is -1.
 pub(crate) struct Batch {
     pub(crate) labels: Vec<i64>,
     pub(crate) frames: Frames,
 }
 
-/// Frames of a batch.
 pub(crate) enum Frames {
-    /// Dense frames, in this layout.
+    /// Dense frames, and their layout.
     Dense(Buffer, Layout),
     Sparse(SparseRows),
 }
@@ -48,8 +47,8 @@ pub(crate) struct SparseRows {
 }
 
 impl BatchForm {
-    /// Makes the next batch of an epoch. `windows` gives the samples that all ranks together take in the next step. The
-    /// batch has those of them whose indices are in `mine`. Must run in a pool of `threads.rs`.
+    /// Makes the next batch of an epoch. `windows` gives the samples that all ranks together take in the next step.
+    /// The batch gets only the samples of this step whose indices are in `mine`. Must run in a pool of `threads.rs`.
     pub(crate) fn make(&self, windows: &mut Windows<'_>, mine: Range<usize>, buffers: &Arc<Buffers>) -> Result<Batch> {
         match self.layout {
             Some(layout) => self.make_dense(windows, mine, layout, buffers),
@@ -99,8 +98,8 @@ impl BatchForm {
         Ok(Batch { labels, frames: Frames::Sparse(self.rows(frames)) })
     }
 
-    /// Makes the rows of a sparse batch. `frames` has the frames of its samples, or is `None` if there are no samples.
-    /// Each sample is padded or cut to `steps` frames.
+    /// Makes the rows of a sparse batch. `frames` has the frames of the batch's samples, or is `None` if the batch
+    /// has no samples. Each sample is padded or cut to `steps` frames.
     fn rows(&self, frames: Option<&SparseFrames>) -> SparseRows {
         let mut rows = SparseRows { indptr: vec![0], indices: Vec::new(), values: ColumnBuf::new(self.width) };
         for sample in frames.into_iter().flat_map(SparseFrames::samples) {
@@ -118,8 +117,8 @@ impl BatchForm {
     }
 }
 
-/// Fills a dense batch. For each sample, calls `write` with the sample and its item of `targets`: the memory of the
-/// batch for this sample. Uses all threads. Returns the labels.
+/// Fills a dense batch and returns the labels. `targets` has an item for each sample: the sample's memory in the
+/// batch. Calls `write` with each sample and its item of `targets`, in parallel.
 fn fill<T: Send>(
     windows: &mut Windows<'_>,
     mine: Range<usize>,
@@ -135,7 +134,7 @@ fn fill<T: Send>(
     Ok(labels)
 }
 
-/// Calls `each` with those samples of the next batch whose indices are in `mine`. If the batch arrives in several
+/// Calls `each` with the samples of the next step whose indices are in `mine`. If the samples arrive in several
 /// parts, calls `each` once for each part.
 fn each_part(
     windows: &mut Windows<'_>,

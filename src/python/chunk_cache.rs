@@ -38,8 +38,8 @@ pub(crate) struct ChunkCache {
 struct Kept {
     chunks: HashMap<u64, Entry>,
     bytes: usize,
-    /// Number of requests for chunks so far. The field `used` of an entry has this number at the last request for its
-    /// chunk.
+    /// Number of requests for chunks so far. When a chunk is requested, the field `used` of the chunk's entry is set
+    /// to this number.
     uses: u64,
     decoders: Vec<Decoder>,
 }
@@ -56,7 +56,6 @@ impl ChunkCache {
         ChunkCache { limit, kept: Mutex::default() }
     }
 
-    /// Returns the maximum size in bytes of all kept chunks together.
     pub(crate) fn limit(&self) -> usize {
         self.limit
     }

@@ -20,13 +20,13 @@ use crate::threads::{TICK, lost, receive};
 /// Locked while a conversion runs. A process runs one conversion at a time, because a request to stop is for the whole
 /// process.
 static RUNNING: Mutex<()> = Mutex::new(());
-/// Number of the conversion that is running. 0 if none is running.
+/// Which conversion of this process is running, counted from 1. 0 if none is running.
 static CURRENT: AtomicU64 = AtomicU64::new(0);
 static LAST: AtomicU64 = AtomicU64::new(0);
 /// How long Python waits for an interrupted conversion to end.
 const GRACE: Duration = Duration::from_millis(1000);
 
-/// Converts recordings. `options` has a value for each field of the four kinds of options.
+/// Converts recordings. `options` has a value for each field of SourceArgs, EventArgs, RecipeArgs and WriteArgs.
 #[pyfunction]
 pub(crate) fn convert(
     py: Python<'_>,
@@ -77,8 +77,8 @@ pub(crate) fn report(py: Python<'_>, converted: &Converted, quiet: bool) -> PyRe
     Ok(())
 }
 
-/// Returns an error if the directory holds a set already and the options don't allow that. Is called before there is
-/// anything to write.
+/// Returns an error if the directory already has a set and the options don't allow that. The check takes place before
+/// anything is written.
 pub(crate) fn check_output(args: &WriteArgs, output: &std::path::Path) -> PyResult<()> {
     let is_new = !output.exists();
     let opened = OutputDir::open(output, args.existing()?).map(drop).map_err(exception);

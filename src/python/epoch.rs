@@ -17,7 +17,7 @@ use crate::batch::{Batch, BatchForm, Frames};
 use crate::error::exception;
 use crate::threads::{lost, receive};
 
-/// Position of a loader: the epoch, and how many samples of this epoch all ranks together have been given.
+/// Position of a loader: the epoch, and how many samples of this epoch the loader has given to all ranks together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) epoch: u64,
@@ -28,10 +28,10 @@ pub(crate) struct Place {
 #[derive(Debug)]
 pub(crate) struct Course {
     pub(crate) place: Place,
-    /// Whether no iterator has begun at `place` yet.
+    /// True until an iterator begins at `place`.
     pub(crate) fresh: bool,
-    /// Counts the iterators. The newest iterator has this number. When the loader itself changes its position, it also
-    /// adds 1, so that no running iterator has this number any more.
+    /// Number of iterators made so far. It is also the number of the newest iterator. If `set_epoch` or
+    /// `load_state_dict` changes the position, this number grows by 1 too. No running iterator is then the newest.
     pub(crate) iterators: u64,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Job {
     pub(crate) step_samples: usize,
     pub(crate) rank: usize,
     pub(crate) world_size: usize,
-    /// Positions in the order of the epoch. The samples at these positions have not been given yet.
+    /// The part of the epoch's order whose samples were not given yet: a range of positions in this order.
     pub(crate) positions: Range<u64>,
 }
 
@@ -54,8 +54,8 @@ pub(crate) struct Job {
 type Made = Result<(Batch, u64)>;
 
 impl Job {
-    /// Makes batch after batch. Stops at the end of the epoch, after an error, or when nobody receives the batches any
-    /// more.
+    /// Makes batch after batch. Stops at the end of the epoch, after an error, or when the receiver of the batches is
+    /// dropped.
     fn run(&self, out: &Sender<Made>) {
         self.loader.read(self.order, self.step_samples, self.positions.clone(), |windows| {
             let mut position = self.positions.start;
@@ -82,7 +82,7 @@ pub(crate) struct Epoch {
     as_torch: bool,
     pin_memory: bool,
     course: Arc<Mutex<Course>>,
-    /// Number of this iterator, in [`Course::iterators`].
+    /// Number of this iterator. If it equals [`Course::iterators`], this is the newest iterator of its loader.
     number: u64,
     /// Id of the process in which the thread runs.
     process: u32,
@@ -94,7 +94,7 @@ struct Running {
 }
 
 impl Epoch {
-    /// Starts the thread that makes the batches. `number` is the number of this iterator.
+    /// Starts the thread that makes the batches. `number` is the number of the new iterator.
     pub(crate) fn start(
         job: Job,
         (as_torch, pin_memory): (bool, bool),

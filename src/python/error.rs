@@ -1,4 +1,5 @@
-//! Converts errors of the Rust crates to Python exceptions. Their texts are the same as in the programs.
+//! Converts errors of the Rust crates to Python exceptions. Their texts are those that the command-line programs
+//! print.
 
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyFileExistsError, PyKeyboardInterrupt, PyOSError, PyRuntimeError, PyValueError};
@@ -57,7 +58,7 @@ fn base_exception(error: BaseError, text: String) -> PyErr {
     }
 }
 
-/// A ValueError for an argument.
+/// Makes the ValueError for an argument whose value is not accepted.
 pub(crate) fn refused(what: &str, expected: &str, got: impl std::fmt::Display) -> PyErr {
     PyValueError::new_err(format!("{what}: expected {expected}, got {got}"))
 }

@@ -11,14 +11,13 @@ use crate::error::refused;
 /// dimension for all cells of a frame (C).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
-    /// Whether the time comes before the batch.
+    /// Whether the dimension of time comes before the dimension of the batch.
     pub(crate) time_major: bool,
     /// Whether all cells of a frame are in one dimension.
     pub(crate) flat: bool,
 }
 
 impl Layout {
-    /// Parses the layout of a batch.
     pub(crate) fn of_batch(text: &str) -> PyResult<Layout> {
         let (time_major, flat) = match text {
             "btc" => (false, true),
@@ -63,7 +62,8 @@ pub(crate) fn dtype_name(width: Width) -> &'static str {
     }
 }
 
-/// Parses a type of numbers. It must hold all counts of the set, which are stored as the type `stored`.
+/// Parses the name of a type of numbers. Returns an error if this type cannot hold all counts of the set. The set
+/// stores its counts as the type `stored`.
 pub(crate) fn dtype(text: &str, stored: Width) -> PyResult<Width> {
     let all = [Width::U8, Width::U16, Width::U32, Width::F32];
     // The widths are in ascending order, and float32 holds the counts of every set.
@@ -83,7 +83,7 @@ pub(crate) fn steps(asked: Option<i64>) -> PyResult<Option<usize>> {
 /// An array of at most this many bytes is made without a check of the free memory.
 const SMALL: u64 = 64 << 20;
 
-/// Refuses an array of this shape, with `size` bytes per number, that is larger than the free memory.
+/// Returns an error if an array of the shape `dims`, with `size` bytes per number, is larger than the free memory.
 ///
 /// # Errors
 /// MemoryError.

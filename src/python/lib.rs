@@ -30,7 +30,7 @@ fn main(py: Python<'_>, words: Vec<std::ffi::OsString>) -> u8 {
     py.detach(|| tonic_prep_cli::main(words))
 }
 
-/// The native part of tonic_shards. Its public names are those of the package.
+/// The Rust part of the package tonic_shards. Use its classes and functions through the package.
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();

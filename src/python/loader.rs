@@ -20,9 +20,10 @@ use crate::threads::{pool, shared, wait};
 
 /// Batches of a set, in the order of tonic-train. Threads of Rust read and decode ahead, without the GIL.
 ///
-/// Each `for frames, labels in loader` is an epoch: the first is epoch 0, also if it isn't finished. `labels` is an
-/// int64 array of shape (B,), -1 for a sample without a class. `frames` is a dense array in the given layout, which you
-/// may write to, or a SparseBatch. Samples are padded with zeros, or cut, to `steps` frames.
+/// Each `for frames, labels in loader` is an epoch. The first is epoch 0. If you leave the loop early, the next loop
+/// is the next epoch. `labels` is an int64 array of shape (B,), -1 for a sample without a class. `frames` is a dense
+/// array in the given layout, which you may write to, or a SparseBatch. Samples are padded with zeros, or cut, to
+/// `steps` frames.
 ///
 /// A loader belongs to the process that made it: after a fork, make another.
 ///
@@ -32,23 +33,24 @@ use crate::threads::{pool, shared, wait};
 ///     steps: frames per sample, T. None: ShardSet.steps.
 ///     seed: seed of the order of samples. The order is a function of set, seed and epoch.
 ///     shuffle: False gives the samples in the order of the set.
-///     layout: order of the dimensions of dense frames: "btphw", "tbphw", or with all cells of a frame in one
-///         dimension "btc", "tbc".
+///     layout: order of the dimensions of dense frames: "btphw" or "tbphw". "btc" and "tbc" have one dimension for all
+///         cells of a frame.
 ///     dtype: type of the counts: "float32", or an integer type that holds the counts of the set: "uint8", "uint16",
 ///         "uint32".
 ///     sparse: True gives SparseBatch.
 ///     output: "numpy", or "torch" for tensors on the same memory.
-///     pin_memory: copies tensors to page-locked memory, from which a GPU copies while Python goes on. Without a GPU,
-///         warns and does nothing, as torch's DataLoader.
-///     rank, world_size: of the next world_size * batch_size samples, rank r gets part r. In the last step of an epoch
-///         the parts are smaller, and can be empty; all ranks have the same number of batches.
-///     drop_last: leaves out that last step, if it is smaller.
+///     pin_memory: True copies tensors to page-locked memory. A GPU can copy from it while Python continues. If there
+///         is no GPU, it warns and does nothing, like torch's DataLoader.
+///     rank, world_size: in each step, all ranks together take the next world_size * batch_size samples, and rank r
+///         gets part r of them. In the last step of an epoch, the parts can be smaller or empty. All ranks have the
+///         same number of batches.
+///     drop_last: True leaves out the last step of an epoch if it has fewer samples than the other steps.
 ///     cache: "host" keeps the set in memory, packed; "stream" reads it in every epoch; "auto" takes host if the set
 ///         fits into half of the free memory.
-///     threads: threads that decode. None: those that all loaders of the process share, one for each core.
+///     threads: number of threads that decode. None: one thread for each core, shared by all loaders of the process.
 ///
 /// Raises:
-///     OSError, CorruptError, IncompatibleError: as ShardSet, here or during an epoch.
+///     OSError, CorruptError, IncompatibleError: as for ShardSet, when the loader is made or during an epoch.
 ///     ValueError: for an argument.
 ///     MemoryError: if a batch is larger than the free memory.
 #[pyclass(frozen, module = "tonic_shards")]
@@ -155,7 +157,7 @@ impl Loader {
         self.end_from(0).div_ceil(self.step_samples() as u64) as usize
     }
 
-    /// Starts the next epoch or, after load_state_dict, continues where the state was taken.
+    /// Starts the next epoch. After load_state_dict, continues where the state was taken instead.
     fn __iter__(&self) -> PyResult<Epoch> {
         if self.process != std::process::id() {
             return Err(PyRuntimeError::new_err(
@@ -183,7 +185,7 @@ impl Loader {
         Epoch::start(job, (self.as_torch, self.pin_memory), self.course.clone(), course.iterators)
     }
 
-    /// Index of the current epoch, from 0; between two epochs, of the next one.
+    /// Index of the current epoch, from 0. Between two epochs, it is the index of the next epoch.
     #[getter]
     fn epoch(&self) -> u64 {
         self.course().place.epoch
@@ -200,8 +202,8 @@ impl Loader {
         self.move_to(Place { epoch, samples: 0 });
     }
 
-    /// Where the loader is, after the last batch that it gave: a dict of numbers and texts. Take it at any time, also
-    /// within an epoch. It is the same on all ranks.
+    /// Returns where the loader is after the last batch that it gave: a dict of numbers and texts. You can call this
+    /// at any time, also within an epoch. The dict is the same on all ranks.
     fn state_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let Place { epoch, samples } = self.course().place;
         let dict = PyDict::new(py);
@@ -213,12 +215,12 @@ impl Loader {
         Ok(dict)
     }
 
-    /// Makes the next iterator continue where `state` was taken: it gives exactly the samples that are left of that
-    /// epoch. Batch size, layout, cache, threads and the number of ranks may differ.
+    /// Makes the next iterator continue where `state` was taken. It then gives exactly the samples of the epoch that
+    /// were not given yet. Batch size, layout, cache, threads and the number of ranks may differ.
     ///
     /// Raises:
-    ///     IncompatibleError: for a state of another set.
-    ///     ValueError: for a state of another seed or another shuffle, or one that isn't a state.
+    ///     IncompatibleError: if `state` is of another set.
+    ///     ValueError: if `state` is not a state of a loader, or has another seed or another value of shuffle.
     fn load_state_dict(&self, state: &Bound<'_, PyDict>) -> PyResult<()> {
         let get =
             |key: &str| state.get_item(key)?.ok_or_else(|| refused("state", &format!("a value for {key}"), "none"));
@@ -265,8 +267,9 @@ impl Loader {
         self.batch_size.saturating_mul(self.world_size)
     }
 
-    /// Position in the order of the epoch at which the epoch ends, if it continues after its first `samples` samples.
-    /// If a smaller last step is left out, this is the position before that step.
+    /// Returns the position in the order of the epoch at which the epoch ends. If `drop_last` is set, and the last
+    /// step would have too few samples, the epoch ends before that step. Steps are counted from the position
+    /// `samples`.
     fn end_from(&self, samples: u64) -> u64 {
         let all = self.loader.set().len();
         let left = all.saturating_sub(samples);
@@ -283,7 +286,7 @@ impl Drop for Loader {
     }
 }
 
-/// Whether torch has a GPU; warns if it has none.
+/// Returns whether torch has a GPU. If it has none, warns the user.
 fn has_gpu(py: Python<'_>) -> PyResult<bool> {
     let has_gpu = py.import("torch")?.getattr("cuda")?.call_method0("is_available")?.is_truthy()?;
     if !has_gpu {

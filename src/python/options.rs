@@ -50,7 +50,7 @@ pub(crate) struct EventArgs {
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(crate) struct RecipeArgs {
-    /// The file that the recipe was read from, if there is one, and the recipe in TOML.
+    /// The recipe in TOML, and the file that it was read from, if there is one.
     recipe: Option<(Option<PathBuf>, String)>,
     recipe_of: Option<PathBuf>,
     channels: Option<u32>,
@@ -75,7 +75,6 @@ pub(crate) struct WriteArgs {
 }
 
 impl EventArgs {
-    /// Returns the options for reading events.
     pub(crate) fn options(self) -> PyResult<SourceOptions> {
         if self.origin > 1 {
             return Err(refused("origin", "0 or 1", self.origin));
@@ -172,7 +171,6 @@ impl WriteArgs {
         }
     }
 
-    /// Returns the settings of a conversion to `output`.
     pub(crate) fn conversion(
         self,
         inputs: Vec<PathBuf>,
@@ -212,7 +210,6 @@ impl WriteArgs {
     }
 }
 
-/// Parses the value of an option.
 fn parsed<T: FromStr<Err: Display>>(what: &str, text: Option<&String>) -> PyResult<Option<T>> {
     let Some(text) = text else { return Ok(None) };
     text.parse().map(Some).map_err(|error: T::Err| {

@@ -31,7 +31,6 @@ pub(crate) fn label(stored: u32) -> i64 {
     if stored == NO_LABEL { -1 } else { stored.into() }
 }
 
-/// A ledger as a dict.
 pub(crate) fn ledger_dict<'py>(py: Python<'py>, ledger: &Ledger) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     Ledger::NAMES.iter().zip(ledger.columns()).try_for_each(|(name, events)| dict.set_item(name, events))?;
@@ -40,7 +39,7 @@ pub(crate) fn ledger_dict<'py>(py: Python<'py>, ledger: &Ledger) -> PyResult<Bou
 
 #[pymethods]
 impl Sample {
-    /// Index of the class, an index into ShardSet.classes; -1 if the sample has no class.
+    /// The class: an index into ShardSet.classes. -1 if the sample has no class.
     #[getter]
     fn label(&self) -> i64 {
         label(self.chunk.table.labels[self.inside])
@@ -162,13 +161,14 @@ impl Sample {
         py.import("scipy.sparse")?.call_method("csr_matrix", (parts,), Some(&kwargs))
     }
 
-    /// DLPack of dense(), for JAX, CuPy and others: `jax.dlpack.from_dlpack(sample)`.
+    /// Returns the array of dense() in the form of DLPack, for JAX, CuPy and others:
+    /// `jax.dlpack.from_dlpack(sample)`.
     #[pyo3(signature = (**options))]
     fn __dlpack__<'py>(&self, py: Python<'py>, options: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
         self.dense(py, None, None, "tphw")?.call_method("__dlpack__", (), options)
     }
 
-    /// The device of DLPack: the CPU.
+    /// Returns the device for DLPack: the CPU.
     fn __dlpack_device__(&self) -> (i32, i32) {
         (1, 0)
     }
@@ -198,7 +198,7 @@ pub(crate) fn convert(from: Column<'_>, kept: usize, to: &mut ColumnBuf) {
     each_width!(to, ColumnBuf, to => append(from, kept, to));
 }
 
-/// The columns frame, p, y and x of `entries` cells.
+/// Returns four columns: the frame, p, y and x of each cell. `entries` is the number of cells.
 fn coordinates(cells: impl Iterator<Item = (usize, u32)>, entries: usize, shape: FrameShape) -> [Vec<i64>; 4] {
     let mut columns = [(); 4].map(|()| Vec::with_capacity(entries));
     for (frame, cell) in cells {

@@ -21,9 +21,9 @@ use crate::threads::{shared, wait};
 
 /// A shard set, open for reading.
 ///
-/// `set[i]` is a Sample, `len(set)` the number of samples. The chunks that were used last stay in memory. A set can be
-/// pickled, and used in a forked process: the other process reads the same files, and refuses another set in their
-/// place.
+/// `set[i]` is a Sample, `len(set)` the number of samples. The chunks that were used last stay in memory. A set can
+/// be pickled, and used in a forked process. The other process reads the same files. If it finds another set in their
+/// place, it raises an error.
 ///
 /// Parameters:
 ///     path: directory of the set, or a URL: file://, s3://, az://, http:// or https://.
@@ -105,7 +105,7 @@ impl ShardSet {
         Ok(Sample { description: self.description.clone(), chunk, inside: (number % per_chunk) as usize, number })
     }
 
-    /// Directory of the set, a Path; or its URL, a str.
+    /// Directory of the set as a Path, or URL of the set as a str.
     #[getter]
     fn path<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let dir = self.set.dir();
@@ -117,7 +117,7 @@ impl ShardSet {
         }
     }
 
-    /// Id of the set, hex: a hash of its content and recipe.
+    /// Id of the set in hex: a hash of its content and recipe.
     #[getter]
     fn id(&self) -> String {
         self.manifest().set_id.to_string()
@@ -129,7 +129,7 @@ impl ShardSet {
         self.description.classes.clone()
     }
 
-    /// Shape of a frame: (P, H, W), polarities, rows and columns.
+    /// Shape of a frame, (P, H, W): the numbers of polarities, rows and columns.
     #[getter]
     fn shape(&self) -> (usize, usize, usize) {
         self.description.shape.dims().into()
@@ -147,8 +147,9 @@ impl ShardSet {
         self.manifest().totals.max_frames
     }
 
-    /// Number of frames that samples are padded or cut to in batches, unless you say another: the most that the recipe
-    /// allows or, if that is more than twice the longest sample, the longest sample.
+    /// Default number of frames to which a batch pads or cuts its samples. If the recipe limits the number of frames,
+    /// and the limit is at most twice the length of the longest sample, this is the limit. Otherwise it is the length
+    /// of the longest sample.
     #[getter]
     fn steps(&self) -> usize {
         fixed_steps(self.manifest())
@@ -205,8 +206,8 @@ impl ShardSet {
         }
     }
 
-    /// The order of an epoch, an int64 array of shape (samples,): the index of the sample at each position. It is the
-    /// order of Loader and of tonic-train. FORMAT.md has the formula.
+    /// Returns the order of an epoch, an int64 array of shape (samples,): the index of the sample at each position.
+    /// Loader and tonic-train use this order. FORMAT.md has the formula.
     fn order<'py>(&self, py: Python<'py>, seed: u64, epoch: u64) -> Bound<'py, PyArray1<i64>> {
         let set = &self.set;
         py.detach(|| positions(&set.order(seed, epoch), self.description.chunk_samples)).into_pyarray(py)
@@ -269,7 +270,6 @@ impl ShardSet {
     }
 }
 
-/// Reads the tables of all chunks.
 fn read_tables(set: &tonic_shard::ShardSet) -> Result<Vec<SampleTable>> {
     let read = |decoder: &mut Decoder, number| Ok(DecodedChunk::read(set, number, decoder)?.table);
     (0..set.chunks()).into_par_iter().map_init(Decoder::new, read).collect()
@@ -288,7 +288,7 @@ fn positions(order: &Order, chunk_samples: u32) -> Vec<i64> {
     of_window.collect()
 }
 
-/// The order of an epoch of any set, as ShardSet.order() returns it. `set_id` is ShardSet.id, in hex.
+/// Returns the order of an epoch of any set, as ShardSet.order() does. `set_id` is ShardSet.id, in hex.
 #[pyfunction]
 #[pyo3(signature = (set_id, *, samples, chunk_samples, seed, epoch))]
 pub(crate) fn epoch_order<'py>(
@@ -314,7 +314,6 @@ pub(crate) fn reopen(py: Python<'_>, path: PathBuf, cache_bytes: usize, id: &str
     Ok(set)
 }
 
-/// Checks that a set has the id `id`.
 pub(crate) fn check_id(set: &tonic_shard::ShardSet, id: &str) -> PyResult<()> {
     let (dir, found) = (set.dir(), set.manifest().set_id.to_string());
     let fields = [("set_id", id.to_string(), found)];

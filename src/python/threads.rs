@@ -20,7 +20,6 @@ static SHARED: Mutex<Option<(u32, Arc<ThreadPool>)>> = Mutex::new(None);
 /// A thread that waits for a result checks for Ctrl-C each time that this much time has passed.
 pub(crate) const TICK: Duration = Duration::from_millis(50);
 
-/// Makes a pool of this many threads.
 pub(crate) fn pool(threads: usize) -> PyResult<Arc<ThreadPool>> {
     // A panic was printed already; who waits for the work sees that it ended without a result.
     let builder = ThreadPoolBuilder::new().num_threads(threads).panic_handler(|_| ());
@@ -41,8 +40,8 @@ pub(crate) fn shared(_py: Python<'_>) -> PyResult<Arc<ThreadPool>> {
     Ok(made)
 }
 
-/// Does `work` in a pool and returns its result. After Ctrl-C, returns KeyboardInterrupt at once. The work then
-/// continues to its end, and its result is dropped.
+/// Does `work` in a pool and returns its result. After Ctrl-C, returns KeyboardInterrupt at once. The pool then still
+/// finishes the work, and its result is dropped.
 pub(crate) fn wait<T: Send + 'static>(
     py: Python<'_>,
     pool: &ThreadPool,

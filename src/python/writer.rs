@@ -21,7 +21,6 @@ pub(crate) struct AddedSet {
     open: Mutex<Option<(AddedSamples, Conversion)>>,
 }
 
-/// The class of a sample.
 #[derive(FromPyObject)]
 enum Label {
     Number(i64),

@@ -1,12 +1,12 @@
-//! Keeps sets at URLs in a cache on disk, for training. A chunk is fetched when training reads it, or ahead of that, in
-//! the order in which training will read the chunks. It stays in the cache for later epochs and later runs.
+//! Keeps sets at URLs in a cache on disk, for training. A chunk is fetched when training reads it, or ahead of that,
+//! in the order in which training will read the chunks. The chunk stays in the cache for later epochs and later runs.
 //!
-//! Each set has a folder in the cache, named by the set's id. The folder has one file for each shard, in which a chunk
-//! has the same offset as in the shard. Where no chunk has arrived yet, the file has a hole.
+//! Each set has a folder in the cache, named by the set's id. The folder has one file for each shard. A chunk has the
+//! same offset in this file as in the shard. Where no chunk has arrived yet, the file has a hole.
 //!
 //! The checksum of a chunk is verified when the chunk is taken from the cache. If the checksum is wrong, the chunk is
-//! fetched again, whatever the reason: a hole, a damaged file or a chunk that another process has written only in part.
-//! Several processes can therefore share a cache without locks: they write the same bytes at the same offsets.
+//! fetched again, whatever the reason: a hole, a damaged file or a chunk that another process has written only in
+//! part. Several processes can therefore share a cache without locks: they write the same bytes at the same offsets.
 
 use std::collections::{HashSet, VecDeque};
 use std::fs::File;
@@ -307,8 +307,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Makes the folder of a set in the cache, and calls `open`, which opens files in it. Tries again if another process
-/// that needs room has removed the folder before its files are open.
+/// Makes the folder of a set in the cache, and calls `open`, which opens files in the folder. Another process that
+/// needs room can remove the folder before the files are open. If that happens, makes the folder again.
 fn make_folder<T>(dir: &Path, open: impl Fn() -> Result<T>) -> Result<T> {
     let mut again = 1..TRIES;
     loop {
@@ -321,8 +321,9 @@ fn make_folder<T>(dir: &Path, open: impl Fn() -> Result<T>) -> Result<T> {
     }
 }
 
-/// Removes other sets from the cache until the set in the folder `own`, which takes `needed` bytes, fits. Begins with
-/// the sets that were not used for the longest time. Returns how many bytes can be added to the cache.
+/// Removes other sets from the cache until there is room for a set that takes `needed` bytes. This set is in the
+/// folder `own`. Begins with the sets that were not used for the longest time. Returns how many bytes can be added to
+/// the cache.
 fn make_room(cache: &Cache, own: &Path, needed: u64) -> u64 {
     let is_id = |name: &str| name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit());
     let folders = std::fs::read_dir(&cache.dir).into_iter().flatten().flatten().map(|entry| entry.path());

@@ -11,13 +11,12 @@ use tonic_shard::{CARD, CARD_PICTURE};
 use crate::error::{BaseFault, Error, Result};
 use crate::store::Store;
 
-/// The files of a card.
 pub(crate) const CARD_FILES: [&str; 2] = [CARD, CARD_PICTURE];
 /// Maximum size in bytes of each file of a card.
 const MOST: u64 = 16 << 20;
 
-/// Sends the files of the card in `dir` to the folder of the set, except those that the folder has already. Returns how
-/// many bytes were sent.
+/// Sends the files of the card in `dir` to the folder of the set. Doesn't send a file if the folder already has it
+/// with the same content. Returns how many bytes were sent.
 ///
 /// # Errors
 /// [`tonic_base::Error::Usage`] for a file of more than 16 MiB; errors of the server and of the disk.

@@ -39,7 +39,7 @@ pub fn without_credentials(text: &str) -> Option<String> {
     Some(short)
 }
 
-/// A URL of a folder on a server or on this machine, in which there are sets, or to which a set will be sent.
+/// The URL of a folder on a server or on this machine. The folder has sets, or a set will be sent to it.
 #[derive(Clone, Debug)]
 pub struct Location {
     url: Url,
@@ -52,8 +52,8 @@ pub struct Location {
 /// How long to wait for a server.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// A transfer ends with an error if nothing arrives for this long. Until then, it is tried again after each
-    /// failure.
+    /// A transfer ends with an error if nothing arrives for this long. Until then, the transfer is tried again after
+    /// each failure.
     pub timeout: Duration,
 }
 

@@ -42,14 +42,14 @@ impl Pushed {
     }
 }
 
-/// Sends the set in the directory `dir`, and makes it the latest set at the URL. The set is verified first, so that no
-/// damaged set is shared. Shards that the server has already are not sent again.
+/// Sends the set in the directory `dir`, and makes it the latest set at the URL. The set is verified first, so that
+/// no damaged set is shared. Shards that the server has already are not sent again.
 ///
 /// # Errors
 /// [`Error::ReadOnly`]; [`Error::BadUrl`] for a URL with an id; [`tonic_shard::Error::Mismatch`] if the card in the
-/// directory is that of another set; [`Error::Overtaken`] if another process has made its
-/// set the latest one in the meantime; [`Error::BeingPruned`]; errors of the set, of the server and of the disk. Only
-/// the last step changes which set is the latest one at the URL.
+/// directory is that of another set; [`Error::Overtaken`] if another process has made its set the latest one in the
+/// meantime; [`Error::BeingPruned`]; errors of the set, of the server and of the disk. Only the last step changes
+/// which set is the latest one at the URL.
 pub fn push(dir: &Path, location: &Location, patience: Patience, verbosity: Verbosity) -> Result<Pushed> {
     location.check_writable()?;
     if let Some(id) = location.pinned() {
@@ -115,8 +115,8 @@ pub fn push(dir: &Path, location: &Location, patience: Patience, verbosity: Verb
     }
 }
 
-/// Sends a set to `folder`, unless the folder has the complete set. `donor` is the folder of the latest set on the
-/// server so far.
+/// Sends a set to `folder`, unless the folder has the complete set. `donor` is the folder of the set that was the
+/// latest one on the server before this push.
 fn deliver(set: &ShardSet, dir: &Path, folder: &Store, donor: Option<&Store>, verbosity: Verbosity) -> Result<Pushed> {
     loop {
         if let Some(there) = RemoteSet::at(folder.clone())? {
@@ -149,8 +149,8 @@ fn is_complete(set: &RemoteSet) -> Result<bool> {
     Ok(true)
 }
 
-/// Sends the shards of a set that `folder` lacks. `donor` is the latest set on the server so far. If `donor` has a
-/// shard too, the server copies this shard from it.
+/// Sends the shards of a set that are missing in `folder`. `donor` is the set that was the latest one on the server
+/// before this push. If `donor` has the same shard, the server copies the shard from `donor` instead.
 fn send(set: &ShardSet, folder: &Store, donor: Option<&RemoteSet>, verbosity: Verbosity) -> Result<Pushed> {
     let manifest: &Manifest = set.manifest();
     let progress = Progress::start(verbosity, "push", manifest.stored_bytes(), "B");

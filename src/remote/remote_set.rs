@@ -114,7 +114,6 @@ impl RemoteSet {
         &self.manifest
     }
 
-    /// Returns the bytes of the manifest file.
     pub(crate) fn manifest_bytes(&self) -> &Bytes {
         &self.bytes
     }

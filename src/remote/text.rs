@@ -60,8 +60,8 @@ pub(crate) fn plain(text: &str) -> String {
     secrets.iter().fold(out, |out, secret| out.replace(secret, "***"))
 }
 
-/// Returns why a request failed, in one line without credentials. If the server has answered, the line has its
-/// answer. Otherwise, it has the innermost error, such as an error of the connection.
+/// Returns why a request failed, in one line without credentials. If the server has answered, the line has the
+/// server's answer. Otherwise, the line has the innermost error, such as an error of the connection.
 pub(crate) fn reason(error: &dyn Error) -> String {
     let mut texts = vec![error.to_string()];
     let mut cause = error.source();
@@ -100,7 +100,7 @@ pub(crate) fn lacks_bucket(error: &object_store::Error) -> bool {
     ["NoSuchBucket", "ContainerNotFound"].iter().any(|code| text.contains(code))
 }
 
-/// Converts an error of the object store to a kind of I/O error.
+/// Returns the kind of I/O error that is nearest to an error of the object store.
 pub(crate) fn kind(error: &object_store::Error) -> ErrorKind {
     use object_store::Error::{AlreadyExists, NotFound, PermissionDenied, Unauthenticated};
     match error {

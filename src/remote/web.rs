@@ -21,7 +21,8 @@ use url::Url;
 
 use crate::text::hide;
 
-/// Maximum number of bytes that are read of a body that is not a file, such as the text of an error.
+/// The body of an answer can be something else than a file, such as the text of an error. At most this many bytes of
+/// such a body are read.
 const MOST: usize = 64 << 10;
 
 /// Sends requests to servers. With each request, sends the user, the password and the query of the URL, if the URL has
@@ -63,8 +64,9 @@ struct Client {
 }
 
 impl HttpService for Client {
-    /// Sends a request. If the server is busy and says how long to wait, waits that long before it returns the answer.
-    /// The caller then sends the request again. The body of an answer is whole only if it is that of a file.
+    /// Sends a request. If the server is busy and says how long to wait, waits that long before it returns the
+    /// answer. The caller then sends the request again. If the body of the answer is not a file, only the beginning
+    /// of the body is returned.
     fn call<'a, 'async_trait>(
         &'a self,
         mut request: HttpRequest,
@@ -131,8 +133,9 @@ impl Client {
     }
 }
 
-/// Checks that the answer to a GET request is the file, or the range of it that was asked for. Adds the length if the
-/// server has not sent one: object_store needs it. Returns the error's kind and text.
+/// Checks that the answer to a GET request is the file. If only a range of the file was asked for, the answer must be
+/// this range. If the server has not sent the length of the answer, adds it, because object_store needs it. If the
+/// answer is wrong, returns the kind and the text of the error.
 fn check(status: StatusCode, headers: &mut HeaderMap, range: Option<&str>) -> Result<(), (ErrorKind, String)> {
     let text =
         |name: HeaderName| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).to_lowercase());
@@ -168,8 +171,9 @@ fn check(status: StatusCode, headers: &mut HeaderMap, range: Option<&str>) -> Re
     Ok(())
 }
 
-/// Returns the number of bytes in an answer with the header `Content-Range: {got}` to a request with the header
-/// `Range: {asked}`. Returns `None` if the answer has another range, except one that ends where the file ends.
+/// Returns how many bytes an answer has. The request had the header `Range: {asked}`, the answer has the header
+/// `Content-Range: {got}`. Returns `None` if the answer is not the range that was asked for. If the file ends before
+/// this range does, the answer must end where the file ends.
 fn length_of(asked: &str, got: &str) -> Option<u64> {
     let bounds = |text: &str| {
         let (start, end) = text.split_once('-')?;

@@ -26,7 +26,7 @@ pub(crate) struct BarColumn {
     pub hint: &'static str,
 }
 
-/// Rows of the chart with the same title and colour.
+/// A group of rows of the chart. The rows have one title and one colour.
 #[derive(Clone, Debug)]
 pub(crate) struct BarGroup {
     pub title: String,

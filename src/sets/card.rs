@@ -9,7 +9,7 @@ use tonic_shard::{CARD, CARD_PICTURE, Ledger, Manifest, ShardSet, card_id_line};
 use crate::error::{BaseFault, Error, Result};
 use crate::stats::stats;
 
-/// Maximum number of rows of a table.
+/// Maximum number of rows of a table in a card.
 const MOST_ROWS: usize = 200;
 /// Names of two lines of a card. The values of these lines can only come from the user.
 const LICENSE: &str = "licence of the recordings";
@@ -25,9 +25,11 @@ const SEAL: &str = "<!-- written by tonic-prep card, blake3 ";
 pub struct Card {
     /// Name of the set, for the title.
     pub name: String,
-    /// Licence of the recordings. `None` keeps that of an earlier card; an empty text means none.
+    /// Licence of the recordings. If it is `None`, the new card keeps the licence of an earlier card. If it is empty,
+    /// the new card has no licence.
     pub license: Option<String>,
-    /// URL of the page that the recordings come from. `None` and an empty text mean the same as for the licence.
+    /// URL of the page that the recordings come from. If it is `None`, the new card keeps the URL of an earlier card.
+    /// If it is empty, the new card has no URL.
     pub source_url: Option<String>,
     /// Commands that make the set from its recordings, one per line.
     pub made: Vec<String>,
@@ -168,7 +170,8 @@ fn plain(text: &str) -> String {
     out
 }
 
-/// Returns the value that a line of a card gives. `None` if the card has no such line, or if nothing was given.
+/// Returns the value in the line of a card that has the name `name`. `None` if the card has no such line, or if the
+/// user has not given this value.
 fn value_of(card: &str, name: &str) -> Option<String> {
     let value = card.lines().find_map(|line| line.strip_prefix("- ")?.strip_prefix(name)?.strip_prefix(": "))?;
     if value == NOT_GIVEN {

@@ -1,4 +1,4 @@
-//! Compares two sets by their decoded content, however they were compressed.
+//! Compares two sets by their decoded content. It makes no difference how the sets were compressed.
 
 use serde_json::{Map, Value, json};
 use tonic_base::{Progress, Verbosity, in_order, printable};

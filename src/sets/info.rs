@@ -15,7 +15,7 @@ fn bytes_per_sample(set: &ShardSet) -> f64 {
     set.stored_bytes() as f64 / set.len().max(1) as f64
 }
 
-/// Share of the cells of all frames that are occupied, from 0 to 1.
+/// Returns the share of occupied cells among the cells of all frames, from 0 to 1.
 fn density(set: &ShardSet) -> f64 {
     let totals = &set.manifest().totals;
     totals.entries as f64 / (totals.frames as f64 * set.manifest().description.shape.cells() as f64).max(1.0)

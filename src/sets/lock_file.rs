@@ -1,4 +1,4 @@
-//! Lock files: a TOML file for version control that says which sets a project uses, by their ids.
+//! Lock files. A lock file is a TOML file for version control. It has the ids of the sets that a project uses.
 
 use std::path::Path;
 
@@ -59,13 +59,13 @@ impl LockFile {
         Ok(file)
     }
 
-    /// Adds a set under this name. If the file has the same set under this name already, only adds the URL. If the
-    /// file has another set under this name, the new set replaces it. `fresh` has the names that the same command has
-    /// added before; sets with these names are not replaced.
+    /// Adds a set under the name `name`. If the file already has this set under this name, only adds the URL. If the
+    /// file has another set under this name, the new set replaces the other set. `fresh` has the names that the same
+    /// command has added before. Sets with these names are not replaced.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Usage`] if `name` cannot be the name of a folder, or if it is in `fresh` and its set has
-    /// another id.
+    /// [`tonic_base::Error::Usage`] if `name` cannot be the name of a folder, or if `fresh` has this name and the set
+    /// under this name has another id.
     pub fn add(&mut self, name: &str, url: Option<String>, manifest: &Manifest, fresh: &mut Vec<String>) -> Result<()> {
         if !is_name(name) {
             return Err(Error::usage("places", "a place that ends with a name, or NAME=PLACE", format!("{name:?}")));
@@ -95,7 +95,7 @@ impl LockFile {
         Ok(())
     }
 
-    /// Writes the file.
+    /// Writes the lock file to `path`.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].

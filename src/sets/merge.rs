@@ -73,8 +73,8 @@ fn describe(sets: &[ShardSet], selection: &Selection<'_>, sources: Option<Vec<So
     }
 }
 
-/// Returns the first set that has the most frequent value of `key`. Each set is compared with this set, and errors
-/// name the set that differs from it.
+/// Returns the first set whose value of `key` is the most frequent one. The other sets are compared with this set, so
+/// errors name a set that differs from most sets.
 fn usual<K: PartialEq>(sets: &[ShardSet], key: impl Fn(&ShardSet) -> K) -> &ShardSet {
     let keys: Vec<K> = sets.iter().map(key).collect();
     let count = |i: usize| keys.iter().filter(|key| **key == keys[i]).count();
@@ -113,12 +113,12 @@ fn linked<'a>(descriptions: impl Iterator<Item = &'a SetDescription>) -> Vec<Lin
 }
 
 /// Joins the lists of source files of all parts, in the order of the parts. A recording that is divided among parts
-/// is listed once. Returns `None` if an earlier version of this program made the parts. The list of each such part
-/// has all recordings of the whole set.
+/// is listed once. If an earlier version of this program made the parts, the list of each part has all recordings of
+/// the whole set. Returns `None` for such parts.
 ///
-/// Each part must begin at the start of a recording, or where the part before it ended. If a part does not, the error
-/// names this part. If fewer parts list the last recording of the part before, the error names the part before
-/// instead.
+/// Each part must begin at the start of a recording, or where the part before it ended. If it doesn't, one of these
+/// two parts is wrong. The error names the part whose recording is listed by fewer parts. If both recordings are
+/// listed equally often, the error names the later part.
 fn joined(sets: &[ShardSet]) -> Result<Option<Vec<SourceFile>>> {
     let words = |source: &SourceFile, sample: u64| format!("sample {sample} of {} ({:.8})", source.name, source.blake3);
     let listed = || sets.iter().flat_map(|set| &set.manifest().description.sources);

@@ -14,8 +14,8 @@ use crate::repair::{Donor, Repaired, repair};
 /// are used.
 ///
 /// # Errors
-/// The error of reading the manifest if the manifest is damaged, because recordings cannot restore a manifest;
-/// [`tonic_shard::Error::Mismatch`] if a recording or one of the set's linked files is missing; errors of opening
+/// The error of reading the manifest, if the manifest is damaged: recordings cannot restore a manifest.
+/// [`tonic_shard::Error::Mismatch`] if a recording or one of the set's linked files is missing. Errors of opening
 /// recordings and of [`repair`].
 pub fn repair_from(
     dir: &Path,

@@ -46,7 +46,6 @@ impl<'a> Sample<'a> {
         self.sample
     }
 
-    /// Name of the sample's class.
     pub(crate) fn class(&self) -> &str {
         self.description().class_name(self.chunk.table.labels[self.inside])
     }

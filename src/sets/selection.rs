@@ -26,15 +26,14 @@ struct SampleSpan {
 pub(crate) struct Selection<'a> {
     sets: &'a [ShardSet],
     spans: Vec<SampleSpan>,
-    /// `starts[i]` is the number of selected samples before `spans[i]`. After these numbers, there is one more: the
+    /// `starts[i]` is the number of selected samples before `spans[i]`. The last item, which has no span, is the
     /// number of all selected samples.
     starts: Vec<u64>,
-    /// `labels[i]` is the label in the new set for samples with the label `i`. `None` if labels don't change.
+    /// Samples with the label `i` get the label `labels[i]` in the new set. `None` if labels don't change.
     labels: Option<Vec<u32>>,
 }
 
 impl<'a> Selection<'a> {
-    /// Creates an empty selection from `sets`.
     pub(crate) fn of(sets: &'a [ShardSet]) -> Selection<'a> {
         Selection { sets, spans: Vec::new(), starts: vec![0], labels: None }
     }
@@ -64,7 +63,6 @@ impl<'a> Selection<'a> {
         self.starts[self.spans.len() - 1]
     }
 
-    /// Number of selected samples.
     pub(crate) fn len(&self) -> u64 {
         self.starts[self.spans.len()]
     }

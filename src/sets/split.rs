@@ -13,7 +13,6 @@ use crate::error::{BaseFault, Error, Result};
 pub(crate) struct Candidate {
     /// Index of the sample in the set.
     pub(crate) sample: u64,
-    /// Label of the sample.
     pub(crate) label: u32,
     /// Value of the sample in the extra column that [`Split::by`] names, or 0 if [`Split::by`] is `None`.
     pub(crate) by: i64,
@@ -24,7 +23,6 @@ pub(crate) struct Candidate {
 pub struct Split {
     /// Share of each part. If the shares add up to less than 1, the remaining samples are in no part.
     shares: Vec<f64>,
-    /// Name of each part.
     names: Vec<String>,
     /// Seed of the random order of the samples.
     seed: u64,

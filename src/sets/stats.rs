@@ -45,7 +45,7 @@ impl Distribution {
         [min as f64, median, sum as f64 / n as f64, max as f64]
     }
 
-    /// Returns the value at `index` in a list of the values of all samples, in ascending order.
+    /// Returns the value at `index` in the list of the values of all samples. The list is in ascending order.
     fn at(&self, index: u64) -> u64 {
         let mut before = 0;
         let mut values = self.0.iter().skip_while(|(_, n)| {
@@ -213,7 +213,7 @@ pub fn stats(set: &ShardSet, verbosity: Verbosity) -> Result<Stats> {
 }
 
 impl Stats {
-    /// Share of the cells of all frames that are occupied, from 0 to 1.
+    /// Returns the share of occupied cells among the cells of all frames, from 0 to 1.
     pub fn density(&self) -> f64 {
         self.entries as f64 / (self.all_frames as f64 * self.shape.cells() as f64).max(1.0)
     }

@@ -5,7 +5,6 @@ use tonic_report::{Panel, PanelKind, Picture, page};
 use crate::error::Result;
 use crate::stats::{Distribution, Stats};
 
-/// Number of bins of a histogram.
 const BINS: u64 = 40;
 /// Maximum number of bars in the plot of rates by channel. If there are more channels, neighbouring channels share a
 /// bar.

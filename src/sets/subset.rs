@@ -19,7 +19,7 @@ pub struct Filter {
     pub samples: Vec<SampleRange>,
     /// Classes to select from, by name or label; all classes if empty.
     pub classes: Vec<String>,
-    /// Conditions on extra columns, all of which a sample must meet.
+    /// Conditions on extra columns. A sample must meet all of them.
     pub conditions: Vec<Condition>,
     /// Whether the new set lists only `classes`, with labels counted from 0. If false, the new set keeps all classes
     /// and labels.
@@ -44,14 +44,14 @@ impl FromStr for Condition {
     }
 }
 
-/// Writes the samples of a set that `filter` selects to `output`, as a new set. If `split` is given, writes several
-/// sets: each part of the split becomes a set in a folder of its own inside `output`.
+/// Writes samples of a set to `output`, as a new set. `filter` selects the samples. If `split` is given, writes
+/// several sets: each part of the split becomes a set in a folder of its own inside `output`.
 ///
 /// Returns the directory and the manifest of each new set.
 ///
 /// # Errors
-/// [`tonic_base::Error::Usage`] for unknown classes and columns, for ranges outside the set, and if no sample meets all
-/// conditions; errors of reading and writing sets.
+/// [`tonic_base::Error::Usage`] for unknown classes and columns, for ranges outside the set, and if no sample meets
+/// all conditions; errors of reading and writing sets.
 pub fn subset(
     set: ShardSet,
     filter: &Filter,

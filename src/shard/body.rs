@@ -79,8 +79,9 @@ pub(crate) struct Located {
     pub(crate) large_counts: Range<usize>,
 }
 
-/// Start of a sample in the columns of a chunk. Each field is the index of the sample's first number in the column of
-/// that name.
+/// Where a sample starts in the columns of a chunk: the index of the sample's first number. `frames` is this index in
+/// the column `frame_sizes`, and `entries` in the column `packed`. The other fields have the names of their columns.
+/// For float32 frames, `large_counts` is the index in the column `values`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Start {
     pub(crate) frames: u32,

@@ -62,7 +62,7 @@ impl Encoder {
     }
 
     /// Encodes a chunk whose frames are in a temporary file. If [`Encoder::encode`] can encode the same samples, both
-    /// return the same bytes.
+    /// functions return the same bytes.
     ///
     /// # Errors
     /// [`Error::ChunkTooLarge`]; [`tonic_base::Error::Io`] for the temporary file.

@@ -195,7 +195,7 @@ impl SetDescription {
         if label == NO_LABEL { "no label" } else { self.classes.get(label as usize).map_or("unknown", String::as_str) }
     }
 
-    /// Returns the range of the samples that are in this range of chunks.
+    /// Returns the samples of the chunks `chunks`, as a range of indices in the set.
     pub fn samples_of(&self, chunks: Range<u64>) -> Range<u64> {
         let first = |chunk: u64| chunk.saturating_mul(self.chunk_samples.into()).min(self.samples);
         first(chunks.start)..first(chunks.end)

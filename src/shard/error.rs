@@ -20,7 +20,7 @@ pub enum Error {
     /// The directory holds no shard set.
     #[error("{}: expected a shard set, got {got}", .path.display())]
     NotASet {
-        /// Directory that was opened.
+        /// Directory or URL that was opened.
         path: PathBuf,
         /// What was found instead of a shard set.
         got: String,
@@ -28,7 +28,7 @@ pub enum Error {
     /// The set is unfinished, or shards are missing.
     #[error("{}: the set is incomplete: {missing}", .path.display())]
     Incomplete {
-        /// Directory of the set.
+        /// Directory or URL of the set.
         path: PathBuf,
         /// What is missing.
         missing: String,
@@ -36,25 +36,25 @@ pub enum Error {
     /// The file has a format version that this program doesn't know.
     #[error("{}: incompatible: expected format version {expected}, got {got}", .path.display())]
     Incompatible {
-        /// Path of the shard or manifest.
+        /// Path or URL of the file, such as a shard, a manifest or a checkpoint.
         path: PathBuf,
         /// Version that this program reads.
         expected: String,
         /// Version that the file has.
         got: String,
     },
-    /// Two sets, or a set and a model, don't match.
+    /// Two things differ that must match, such as two sets, or a set and a model.
     #[error("{}: {field} differs from {}: expected {expected}, got {got}", .path.display(), .other.display())]
     Mismatch {
-        /// Directory of the set that was refused.
+        /// What was refused, such as the directory or URL of a set, or the path of a card.
         path: PathBuf,
-        /// Set or model that the refused set was compared with.
+        /// What the refused thing was compared with, such as another set, a model or a lock file.
         other: PathBuf,
         /// Name of the first field that differs.
         field: String,
         /// Value of the field in `other`.
         expected: String,
-        /// Value of the field in the set that was refused.
+        /// Value of the field in the refused thing.
         got: String,
     },
     /// A chunk exceeds a limit of the format.

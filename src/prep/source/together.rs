@@ -1,5 +1,5 @@
-//! Checks the time unit of recordings by comparing the recordings. If they have too few events to be checked one by
-//! one, they are checked together. A recording that seems to have another unit than the others is found.
+//! Checks the time unit of recordings by comparing the recordings. Recordings with too few events to be checked one
+//! by one are checked together. If one recording seems to have another unit than the others, that recording is found.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use crate::source::recording::Recording;
 use crate::source::vetting::{COUNTED, TOO_SHORT, compare, lasts, vet_small};
 use crate::time_unit::duration;
 
-/// Maximum number of recordings whose times are read.
+/// Maximum number of recordings that [`vet_together`] reads.
 const PROBES: usize = 64;
 
 /// Checks the time unit of a few of the recordings in `files`, evenly spread over the list. `place` is the folder or
@@ -26,8 +26,8 @@ pub(crate) fn vet_together(place: &Path, files: &[PathBuf], options: &SourceOpti
 
 /// Two numbers are about equal if their base-10 logarithms differ by less than this.
 const NEAR: f64 = 0.7;
-/// A warning is given only if the number of recordings with about the usual duration is at least this many times the
-/// number of all other recordings.
+/// [`odd_unit`] returns a warning only if most recordings have about the usual duration: at least this many for each
+/// recording with another duration.
 const MOST_ODD: usize = 2;
 
 /// Finds a recording that seems to have another time unit than the others, and returns a warning for the user. Such a

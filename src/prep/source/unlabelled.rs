@@ -1,4 +1,4 @@
-//! Counts the events of a recording that are in no sample, because the intervals in a table of labels leave them out.
+//! Counts the events of a recording that are in no sample.
 
 use crate::time_unit::TimeUnit;
 
@@ -15,7 +15,7 @@ pub(crate) struct Unlabelled {
     pub(crate) intervals: (i64, i64),
     /// First and last time of the recording, in microseconds.
     pub(crate) times: (i64, i64),
-    /// The unit in which the times of the table would fit the recording better. `None` if there is no such unit.
+    /// If the times of the table would fit the recording better in another unit, this unit. Otherwise `None`.
     pub(crate) probable: Option<TimeUnit>,
 }
 
@@ -33,8 +33,8 @@ impl Unlabelled {
     }
 }
 
-/// Returns the text that asks the user about the unit of a table's times. `probable` is the most probable unit, if
-/// there is one.
+/// Returns the part of a message that asks the user for the unit of a table's times. `probable` is the most probable
+/// unit, if there is one.
 pub(crate) fn ask_unit(probable: Option<TimeUnit>) -> String {
     match probable {
         Some(unit) => format!("are they in {unit}? Their unit can be at each, as in 20{unit}"),

@@ -1,8 +1,7 @@
 //! Tonic's `EventDownsampling`: each output pixel sums the events of several input pixels and emits new events.
 //!
-//! A sample's ledger counts what happened to its events. All input events of this transform count as filtered there,
-//! and `events_in` counts both the input events and the output events. So each event, input or output, is counted
-//! exactly once.
+//! A sample's ledger counts what happened to its events. This transform counts all its input events as filtered. It
+//! also adds the number of its output events to `events_in`. So each event, input or output, is counted exactly once.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,9 +13,9 @@ use crate::transform::rule::{EventTransform, TimeSpan};
 use crate::transform::space::{check_target, check_target_within, spatial_factors};
 use tonic_shard::Ledger;
 
-/// Maximum number of emitted events per sample. So many events take about a gigabyte. If `noise_threshold` is 0,
-/// every output pixel fires at every step. The number of steps times the number of output pixels must then be at most
-/// this number too.
+/// Maximum number of emitted events per sample. That many events take about a gigabyte. If `noise_threshold` is 0,
+/// every output pixel fires at every step. Then the product of the number of steps and the number of output pixels
+/// must be at most this number too.
 const MAX_EVENTS: u64 = 1 << 26;
 
 /// Tonic's `EventDownsampling`, from Ghosh et al. 2023, "Insect-inspired Spatio-temporal Downsampling of Event-based
@@ -152,8 +151,8 @@ struct Spike {
 }
 
 impl EventDownsampling {
-    /// Sums events in steps of `dt` microseconds. For each step in which pixels fire, calls `spikes` with the index of
-    /// the step and with these pixels, in order of row and column.
+    /// Sums events in steps of `dt` microseconds. For each step in which pixels fire, calls `spikes` with the index
+    /// of the step and with the pixels that fire, sorted by row and then by column.
     fn integrate(
         &self,
         events: &Events,

@@ -9,8 +9,8 @@ use crate::fault::Checked;
 /// First and last possible time of events, in microseconds, both inclusive.
 pub(crate) type TimeSpan = (i64, i64);
 
-/// A transform with its parameters: checks them, computes the size of the sensor after the transform, and changes
-/// events.
+/// A transform with its parameters. It checks the parameters, computes the size of the sensor after the transform,
+/// and changes events.
 pub(crate) trait EventTransform {
     /// Checks that the parameters are valid for any sensor. If a parameter is wrong, the field `place` of the fault
     /// is the name of the parameter. If several parameters can be the cause, the field is empty.

@@ -78,9 +78,8 @@ impl EventTransform for CenterCrop {
 
 /// Tonic's `Downsample`: multiplies times and coordinates by factors in float64, and truncates toward zero.
 ///
-/// Integer arithmetic would give other results than Tonic. An example is `x * n / 700` in integers, which scales 700
-/// channels to n channels. For 35 of the values of n from 1 to 700, the result for some channels differs from that of
-/// Tonic.
+/// Integer arithmetic would give other results than Tonic. For example, `x * n / 700` in integers would scale 700
+/// channels to n channels. For 35 values of n from 1 to 700, some channels would get another result than in Tonic.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Downsample {

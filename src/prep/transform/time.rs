@@ -15,10 +15,10 @@ const BEYOND: f64 = 9_223_372_036_854_775_808.0;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CropTime {
-    /// First time that is kept, in microseconds.
+    /// Lowest time that is kept, in microseconds.
     #[serde(default)]
     pub min: i64,
-    /// Last time that is kept, in microseconds; `None` if there is no upper bound.
+    /// Highest time that is kept, in microseconds; `None` if there is no upper bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<i64>,
 }

@@ -3,9 +3,9 @@
 //! | finding | what the times do | an example |
 //! |---|---|---|
 //! | jitter | step back a little, or for a few events, and return | packets out of order: -99 ms for 5 events |
-//! | wrap | step back by 2^n ticks of the counter, and go on | a counter of 24 bits, after 16.8 s |
-//! | reset | step back and go on from there | the camera was started again |
-//! | gap | jump ahead by far more than the rest of the recording lasts | it begins with old events |
+//! | wrap | step back by 2^n ticks of the counter, and continue | a counter of 24 bits, after 16.8 s |
+//! | reset | step back and continue from there | the camera was started again |
+//! | gap | jump ahead by far more than the rest of the recording lasts | the first events are old ones |
 //! | stray | jump as far as a gap for a few events, or step back far for a block of events | one damaged time |
 //! | scatter | go back and forth between ranges that are far apart | damaged times all over the file; two clocks |
 //! | disorder | descend, or step back again and again without returning | a file whose events are sorted by pixel |
@@ -17,8 +17,8 @@
 //! ```text
 //! judge      decides at the end of the pass which steps are faults
 //! wrap       finds a counter that wraps, and undoes the wraps
-//! packets    recognises packets with two halves of the same times, which look like a clock that starts again
-//! bounds     bounds that several of these files share
+//! packets    recognises packets with two halves that cover the same times; a clock that starts again looks like that
+//! bounds     constants (durations, numbers of events) that several of these files share
 //! clusters   recognises stray events and other clocks by the values of their times
 //! swapped    recognises blocks of events that swapped their places in the file
 //! findings   what was found, and how messages describe it
@@ -53,7 +53,7 @@ const CALM: u64 = 1 << 10;
 /// bounds, in microseconds. A small step back always counts as jitter.
 const SMALL: (i64, i64) = (1_000, 100_000);
 /// If more than this many events in order follow a step back, the times are no longer expected to return to where
-/// they were before it. In a recording of fewer than 1,024 events, a sixteenth of the number of events is used
+/// they were before the step. In a recording of fewer than 1,024 events, a sixteenth of the number of events is used
 /// instead, but at least [`ORDERED`].
 const SETTLED: u64 = 64;
 /// If only a few events follow a short step back near the end of a recording, the step counts as jitter. A step is
@@ -68,8 +68,8 @@ const LISTED: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Clock {
     unit: TimeUnit,
-    /// The times can return from a run (consecutive events that belong together) to the run before it. After this
-    /// number of events in order, that is no longer expected.
+    /// If a run (see [`Run`]) has more than this many events, and they are in order, the times are no longer expected
+    /// to return to the run before it.
     settled: u64,
     /// The first times of the recording. At most [`BLOCK`] of them are kept.
     first: Vec<i64>,
@@ -81,12 +81,13 @@ pub(crate) struct Clock {
     low: i64,
     /// The highest time so far, in microseconds.
     high: i64,
-    /// Sum of the steps ahead, in microseconds. A step ahead that only undoes a step back is not counted.
+    /// Sum of the lengths of the steps ahead, in microseconds. A step ahead that only undoes a step back is not
+    /// counted.
     progress: i64,
-    /// The run (consecutive events that belong together) to which the last event belongs.
+    /// The run (see [`Run`]) to which the last event belongs.
     run: Run,
-    /// The run (consecutive events that belong together) before the current one. `None` if the times are no longer
-    /// expected to return to it.
+    /// The run before the current one (see [`Run`]). `None` if the times are no longer expected to return to that
+    /// run.
     left: Option<Run>,
     /// The last large jump ahead. `None` if there was none, or if the times have stepped back to where they were
     /// before the jump.
@@ -99,8 +100,8 @@ pub(crate) struct Clock {
     backward: u64,
     /// Number of large steps back. A step back is large if it is not small (see [`SMALL`]).
     deep: u64,
-    /// Steps back after which the times did not jump ahead again. Each entry has the step, the run after the step, and
-    /// the number of events in the run before the step. A run is consecutive events that belong together.
+    /// Steps back after which the times did not jump ahead again. Each entry has the step, the run (see [`Run`])
+    /// after the step, and the number of events in the run before the step.
     resets: Vec<(Break, Run, u64)>,
     /// The longest jumps of the times: jumps ahead, and jumps back after which the times returned. At most [`LISTED`]
     /// of them are kept.
@@ -126,8 +127,8 @@ struct Leap {
     by: i64,
 }
 
-/// Consecutive events that belong together. A large step back usually begins a new run. A large step back begins no
-/// new run if it comes soon after another one, or if it only undoes a jump ahead.
+/// A run: the events from one large step back to the next. Some large steps back begin no new run: those that come
+/// soon after another one, and those that only undo a jump ahead.
 #[derive(Clone, Copy, Debug)]
 struct Run {
     at: u64,
@@ -135,7 +136,7 @@ struct Run {
     low: i64,
     high: i64,
     events: u64,
-    /// Number of large steps back in the run that did not begin a new run.
+    /// Number of large steps back inside the run. These steps did not begin a new run.
     steps: u64,
 }
 
@@ -189,8 +190,8 @@ impl Clock {
         }
     }
 
-    /// Processes a block of times at once and returns `true` if the times continue the current run in short steps
-    /// ahead. Does nothing and returns `false` for any other block, and for a block whose times may return to the run
+    /// If the times of a block continue the current run in short steps ahead, processes the block at once and returns
+    /// `true`. Otherwise, does nothing and returns `false`. Also returns `false` if the times may return to the run
     /// before the current one.
     fn passes(&mut self, block: &[i64]) -> bool {
         let [first, .., last] = *block else { return false };
@@ -288,8 +289,8 @@ impl Clock {
     }
 
     /// Keeps a jump as a possible gap if the jump is longer than [`PAUSE`]. Only the [`LISTED`] longest jumps stay.
-    /// If a jump does not stay and the times returned after it, its events are counted as jitter. `late` is the
-    /// number of these events. If `late` is 0, all events from the jump to the return are counted.
+    /// If a jump does not stay, and the times returned after the jump, events are counted as jitter: `late` events
+    /// or, if `late` is 0, all events from the jump to the return.
     fn leave(&mut self, jump: Break, late: u64) {
         let mut small = (jump.by <= PAUSE).then_some(jump);
         if small.is_none() {
@@ -371,8 +372,8 @@ impl Run {
         Run { at, start: time, low: time, high: time, events: 0, steps: 0 }
     }
 
-    /// Returns whether the run has more than `settled` events and they are in order. The times are then no longer
-    /// expected to return to the run before it.
+    /// Returns whether the run has more than `settled` events, and these are in order. If so, the times are no longer
+    /// expected to return to the run before this one.
     fn is_settled(&self, settled: u64) -> bool {
         self.events > settled && !self.is_rough(settled)
     }

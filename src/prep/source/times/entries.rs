@@ -1,4 +1,5 @@
-//! Reads the entries of an HDF5 file that may say something about its times: attributes, and datasets with one entry.
+//! Reads the entries of an HDF5 file that may say something about its times: attributes, and datasets with one
+//! element.
 
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use crate::source::hdf::{self, text_bytes};
 /// An entry of a file with a name and a value: an attribute, or an array with one element.
 pub(crate) struct Entry {
     pub(crate) name: String,
-    /// Description of the entry for messages.
+    /// How messages name the entry, such as `the attribute "unit" of "events/t"`.
     pub(crate) place: String,
     /// If the entry is an array or a dataset: the name of the array or the path of the dataset. `None` for an
     /// attribute.
@@ -40,7 +41,7 @@ pub(super) fn of_group(path: &Path, file: &hdf::File, group: &str, known: fn(&st
     attributes(&place, group).into_iter().chain(names.filter_map(scalar)).collect()
 }
 
-/// Reads all attributes of a dataset or group. `name` is its path in the file.
+/// Reads all attributes of a dataset or group. `name` is the path of the dataset or group in the file.
 fn attributes(place: &Location, name: &str) -> Vec<Entry> {
     let names = place.attr_names().unwrap_or_default();
     let entry = |attribute: String| {
@@ -50,12 +51,13 @@ fn attributes(place: &Location, name: &str) -> Vec<Entry> {
     names.into_iter().map(entry).collect()
 }
 
-/// Reads the value of an attribute or dataset as text. `name` is its name.
+/// Reads the value of an attribute or dataset as text. `name` is the name of the attribute or dataset.
 fn text(place: &Container, name: &str) -> Option<String> {
     one_text(place).or_else(|| one_number(place, name))
 }
 
-/// Reads one number, as text. For a time base, it can also be a fraction of two integers, such as (1, 1000000).
+/// Reads the value of an attribute or dataset as text if it is one number. If `name` ends in `base`, as in
+/// `time_base`, the value can also be two numbers: a fraction such as (1, 1000000).
 fn one_number(place: &Container, name: &str) -> Option<String> {
     if place.size() > 2 {
         return None;
@@ -73,7 +75,8 @@ fn one_number(place: &Container, name: &str) -> Option<String> {
     }
 }
 
-/// Reads the text of an attribute or dataset that is one string, of any string type. `None` for others.
+/// Reads the text of an attribute or dataset that is one string of any string type. Returns `None` if it is anything
+/// else.
 pub(crate) fn one_text(place: &Container) -> Option<String> {
     if place.size() != 1 {
         return None;

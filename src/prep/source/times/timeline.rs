@@ -89,13 +89,12 @@ impl Timeline {
         found.wraps(self.unwrap).filter(|_| self.unwrap).cloned()
     }
 
-    /// Sets the wraps that [`Timeline::mend`] undoes from now on.
     pub(crate) fn set_wrap(&mut self, wrap: Option<Wrap>) {
         self.wrap = wrap;
     }
 
-    /// Returns a copy of this timeline for times in which the wraps were undone already. If such times wrap once
-    /// more, the checks that use the copy return an error.
+    /// Returns a copy of this timeline for times whose wraps were undone already. If such times wrap once more, the
+    /// checks that use the copy return an error.
     pub(crate) fn unwrapped(&self) -> Timeline {
         Timeline { unwrap: false, ..self.clone() }
     }

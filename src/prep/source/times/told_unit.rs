@@ -69,12 +69,14 @@ const OF_ANYTHING: [&str; 5] = ["freq", "frequency", "factor", "multiplier", "ga
 
 /// What a file says about the unit of its times.
 pub(crate) struct Told {
-    /// Name of the array or path of the dataset that gives the unit. `None` if an attribute or a name does.
+    /// If an array or a dataset gives the unit: the name of the array or the path of the dataset. `None` if an
+    /// attribute gives the unit, or the name of the field of times.
     array: Option<String>,
-    /// Description of the entry for messages.
+    /// How messages name the entry, such as `the attribute "unit" of "events/t"`.
     place: String,
     text: Option<String>,
-    /// Length of a tick of the clock in microseconds. `None` if the value of the entry is not understood.
+    /// Length of a tick of the clock in microseconds. `None` if no such length can be read from the value of the
+    /// entry.
     us: Option<f64>,
     /// Whether the entry is certainly about times. If so, a value that is not understood is an error, unless the user
     /// gave the unit.
@@ -84,15 +86,14 @@ pub(crate) struct Told {
 /// What an HDF5 file says about its times.
 pub(crate) struct ToldUnit {
     pub(crate) unit: TimeUnit,
-    /// Notes for the user.
     pub(crate) notes: Vec<String>,
     /// Path of the dataset that gives the unit. `None` if no dataset does.
     pub(crate) dataset: Option<String>,
 }
 
 /// Returns the unit of the times in the field `field` of the HDF5 dataset `dataset`. The unit comes from an entry or
-/// from the name of the field. If neither gives a unit, returns `usual`. `given` is the unit that the user gave. It has
-/// an effect on the notes and the errors only.
+/// from the name of the field. If neither gives a unit, returns `usual`. `given` is the unit that the user gave. It
+/// changes only the notes and the errors.
 ///
 /// # Errors
 /// Errors of [`Told::unit`].
@@ -114,10 +115,10 @@ pub(crate) fn told_unit(
     Ok(ToldUnit { unit, notes, dataset })
 }
 
-/// Finds what entries of a file say about its times. Each item of `places` has the entries of a dataset or a group, and
-/// whether this is the dataset of times itself. The nearest to the times comes first. Returns the unit that the entries
-/// give, and notes for the user about rates, offsets and factors that are not used. `given` is the unit that the user
-/// gave, and `usual` is the unit of times about which the file says nothing.
+/// Finds what entries of a file say about its times. Each item of `places` has the entries of a dataset or a group,
+/// and whether this is the dataset of times itself. The items nearest to the dataset of times come first. Returns the
+/// unit that the entries give, and notes for the user about rates, offsets and factors that are not used. `given` is
+/// the unit that the user gave. `usual` is the unit of the times if the file doesn't give one.
 pub(crate) fn find(
     places: &[(Vec<Entry>, bool)],
     given: Option<TimeUnit>,
@@ -142,10 +143,10 @@ fn is_known(name: &str) -> bool {
         || of_words(name, &OF_TICKS, &ALONE).is_some()
 }
 
-/// Finds the entries of one dataset or group that give the number of ticks per second. If `usual` is microseconds, and
-/// a tick lasts a microsecond or a nanosecond, returns this unit. If the number of ticks is not used, returns a note
-/// about it, unless `usual` is seconds or the user has `given` a unit. Also returns notes about entries that give an
-/// offset or a factor.
+/// Finds the entries of one dataset or group that give the number of ticks per second. If `usual` is microseconds,
+/// and a tick lasts a microsecond or a nanosecond, returns the length of a tick as the unit. Otherwise, the number of
+/// ticks is not used: returns a note about it, unless `usual` is seconds or the user has `given` a unit. Also returns
+/// notes about entries that give an offset or a factor.
 fn rate_and_notes(
     entries: &[Entry],
     of_dataset: bool,
@@ -203,8 +204,6 @@ impl Told {
         Told { array, place, text: Some(text), us, of_times: true }
     }
 
-    /// Returns the name of the array or the path of the dataset that gives the unit. `None` if an attribute or a name
-    /// does.
     pub(crate) fn array(&self) -> Option<&str> {
         self.array.as_deref()
     }
@@ -217,8 +216,8 @@ impl Told {
         Some(Told { array: None, place, text, us, of_times: true })
     }
 
-    /// Returns the unit that the entry gives. If the entry is not understood, returns `usual` and a note for the
-    /// user. Also returns a note if the entry gives another unit than expected. The expected unit is `given`, the
+    /// Returns the unit that the entry gives. If no unit can be read from the entry, returns `usual` and a note for
+    /// the user. Also returns a note if the entry gives another unit than expected. The expected unit is `given`, the
     /// unit from the user. If the user gave none, it is `usual`.
     ///
     /// # Errors
@@ -265,7 +264,7 @@ fn is_told(text: &str) -> bool {
 }
 
 /// Returns whether a text is probably meant as a unit of time: it has a digit or contains the name of a unit, as in
-/// `10 us ticks`. Is called only for texts that are not a supported unit.
+/// `10 us ticks`. `text` must not be a supported unit.
 fn is_of_time(text: &str) -> bool {
     text.contains(|c: char| c.is_ascii_digit()) || has_unit(text)
 }

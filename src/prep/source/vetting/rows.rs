@@ -30,15 +30,14 @@ const PROBES: u64 = 8;
 /// Maximum number of samples that an error lists.
 const LISTED: usize = 1_000;
 
-/// Where a sample is in the file: the paths of the two arrays with its times and its channels, and the index of its row
-/// in both arrays. The index is `None` if the arrays have only this sample.
+/// Where a sample is in the file: the path of the array of times, the path of the array of channels, and the index of
+/// the sample's row in both arrays. The index is `None` if the arrays have only this sample.
 type Place = ([String; 2], Option<u64>);
 
 /// Checks the clocks of the rows of a file, and collects notes about them.
 #[derive(Debug)]
 pub(crate) struct RowClocks {
     path: PathBuf,
-    /// How the times of the file are read, such as their unit.
     pub time: Timeline,
     /// Notes about samples whose times were corrected, or accepted although their clock has a fault. The keys are the
     /// indices of the samples.
@@ -48,14 +47,14 @@ pub(crate) struct RowClocks {
 }
 
 impl RowClocks {
-    /// Creates a check for the rows of the file at `path`. `time` says how their times are read.
     pub(crate) fn new(path: PathBuf, time: Timeline) -> RowClocks {
         RowClocks { path, time, found: Mutex::default(), any_long: AtomicBool::new(false) }
     }
 
-    /// Checks the rows of consecutive samples. `first` is the index of the first of these samples, and `times` has the
-    /// times of all of them. Row `i` has the times from `offsets[i]` up to `offsets[i + 1]`. `arrays` returns where a
-    /// sample is in the file. Returns the times, with wraps undone if the user asked for that.
+    /// Checks the rows of consecutive samples. `first` is the index of the first of these samples, and `times` has
+    /// the times of all of them. The row of sample `first + i` has the times from `offsets[i]` up to
+    /// `offsets[i + 1]`. `arrays` returns where a sample is in the file. Returns the times, with wraps undone if the
+    /// user asked for that.
     ///
     /// # Errors
     /// [`Error::ImplausibleTimes`]; [`Error::ClockTrouble`].
@@ -161,9 +160,9 @@ impl RowClocks {
         Ok(())
     }
 
-    /// Extends an error about the clock of one sample to all samples of the file with the same kind of fault. One
-    /// command can then correct them all. `vet` reads one sample and checks its clock. Errors that are not about the
-    /// clock of a sample are returned unchanged.
+    /// If an error is about the clock of one sample, extends the error to all samples of the file with the same kind
+    /// of fault. One command can then correct them all. `vet` reads one sample and checks its clock. Other errors are
+    /// returned unchanged.
     pub(crate) fn of_all_rows<T>(error: Error, samples: u64, vet: impl Fn(u64) -> Result<T>) -> Error {
         let Some(kind) = row_fault(&error).map(|(kind, _)| kind.to_owned()) else { return error };
         let errors = (0..samples).take_while(|_| !interrupt::requested()).filter_map(|sample| vet(sample).err());
@@ -208,9 +207,9 @@ impl RowClocks {
         Err(implausible(&self.path, place_of(sample), expected.into(), (unit, None), lasts as f64, events))
     }
 
-    /// Returns notes for the user about the rows that were read. If several notes are of one kind, returns only the
-    /// first of them, and says for how many samples it holds. If all rows are too short, leaves out the notes about
-    /// that.
+    /// Returns notes for the user about the rows that were read. If several samples have the same kind of note,
+    /// returns only the first of these notes, and says for how many samples it holds. If all rows are too short,
+    /// leaves out the notes about their duration.
     pub(crate) fn notes(&self) -> Vec<String> {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         let mut kinds: BTreeMap<&str, (u64, &String, usize)> = BTreeMap::new();
@@ -245,8 +244,8 @@ fn row_fault(error: &Error) -> Option<(&str, &RowEvents)> {
     }
 }
 
-/// Returns the events of a row that do not belong to the clock with the most events. `times` are the times of all
-/// events of the row in microseconds.
+/// If the times of a row come from several clocks, returns the events whose times are outside the range of the clock
+/// with the most events. `times` are the times of all events of the row in microseconds.
 fn outside(scatter: &Scatter, times: &[i64]) -> Vec<EventRange> {
     let Some(&(low, high, _)) = scatter.clocks.first() else { return Vec::new() };
     let mut ranges: Vec<EventRange> = Vec::new();
@@ -259,7 +258,6 @@ fn outside(scatter: &Scatter, times: &[i64]) -> Vec<EventRange> {
     ranges
 }
 
-/// Returns the times of a row in microseconds.
 fn stamps(times: &Times, row: Range<usize>) -> Stamps {
     let missing = (0..row.len()).filter(|i| times.get(row.start + i).is_none()).collect();
     Stamps { us: row.map(|i| times.get(i).unwrap_or(0)).collect(), missing }

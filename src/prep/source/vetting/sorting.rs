@@ -15,9 +15,9 @@ const PARTS: usize = 16;
 /// Two parts of a recording count as parts in the wrong order only if each of them has at least `1 / SHARE` of all
 /// events.
 const SHARE: u64 = 16;
-/// Two parts of a recording fit together if the time between the end of one and the start of the other is at most this
-/// many times the mean time between events. In a recording of fewer than 400 events, the factor is not this constant,
-/// but a quarter of the number of events.
+/// Two parts of a recording fit together if the time from the end of one part to the start of the other is short: at
+/// most this many times the mean time between events. In a recording of fewer than 400 events, a quarter of the
+/// number of events is used instead of this constant.
 const JOINT: i64 = 100;
 
 /// To find the packet around a step back, this many events before the step are searched, and as many events after it.
@@ -29,7 +29,7 @@ const SIDE: usize = 8;
 /// by chance.
 const TOLD: usize = 16;
 
-/// Why the times of a recording step back, although its clock is not at fault.
+/// Why the times of a recording step back if its clock has no fault.
 pub(crate) enum Sorting {
     /// In each packet, all events of one polarity come before all events of the other polarity.
     Packets,
@@ -58,8 +58,8 @@ pub(crate) fn sorting(stream: &EventStream, starts: &[u64]) -> Result<Option<Sor
     sorted_whole(stream, starts).map(|what| what.map(Sorting::Whole))
 }
 
-/// Returns the range of events of the packet around the step back at `start`: first events of one polarity, then events
-/// of the other polarity that cover the same times. `None` if the events there are not such a packet.
+/// Returns the range of events of the packet around the step back at `start`: first events of one polarity, then
+/// events of the other polarity that cover the same times. `None` if the events around `start` are not such a packet.
 fn packet(stream: &EventStream, start: u64) -> Result<Option<Range<u64>>> {
     let first = start.saturating_sub(PACKET);
     let block = stream.read(first..(start + PACKET).min(stream.len))?;

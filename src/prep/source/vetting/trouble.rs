@@ -101,8 +101,9 @@ pub(crate) fn judge(
     Ok(notes)
 }
 
-/// Returns the remedy for stray events or other clocks all over a recording. The remedy is to keep only the times of
-/// one clock. The range of times to keep is wider by [`MARGIN`] on both sides.
+/// Returns the remedy for stray events or other clocks all over a recording: to keep only the times of one clock. The
+/// range of times that is kept begins [`MARGIN`] before the clock's lowest time, and ends [`MARGIN`] after its
+/// highest time.
 fn keep(time: &Timeline, scatter: &Scatter) -> ClockRemedy {
     let stored = |us: i64| (us as f64 / time.unit.microseconds()).to_string();
     let times = |&(low, high, events): &(i64, i64, u64)| ClockTimes {

@@ -1,9 +1,9 @@
-//! Checks whether the times of a recording are plausible in the assumed unit, and whether its clock runs without wraps,
-//! resets or gaps.
+//! Checks whether the times of a recording are plausible in the assumed unit, and whether its clock runs without
+//! wraps, resets or gaps.
 //!
-//! When a recording is opened, before anything is written, its first and its last time are checked. If it is one sample
-//! with few events, all times are checked then too. Otherwise, all times are checked when they are read for another
-//! reason: when the recording is cut into samples, or when its only sample is read.
+//! When a recording is opened, before anything is written, its first and its last time are checked. If the recording
+//! is one sample with few events, all times are checked then too. In other recordings, all times are checked later,
+//! when they are read anyway: when the recording is cut into samples, or when its only sample is read.
 
 use std::ops::Range;
 use std::path::Path;
@@ -29,31 +29,33 @@ const LATEST: i64 = 1_000 * YEAR as i64;
 /// A recording whose times have fractions must last at least this many microseconds. If it seems to be shorter, the
 /// assumed unit is wrong: the times are probably in seconds.
 const SHORT: i64 = 10_000;
-/// A recording in which a share of at least [`MANY_FRACTIONS`] of the times has fractions must last at least this many
-/// microseconds. If it seems to be shorter, the assumed unit is wrong: the times are probably in milliseconds.
+/// If at least the share [`MANY_FRACTIONS`] of a recording's times has fractions, the recording must last at least
+/// this many microseconds. If it seems to be shorter, the assumed unit is wrong: the times are probably in
+/// milliseconds.
 const BRIEF: i64 = 50_000;
-/// A recording in which a share of at least [`MANY_FRACTIONS`] of the times has fractions usually lasts at least this
-/// many microseconds. If it seems to be shorter, the user is warned about the unit. It is no error, because cameras
-/// that count nanoseconds make such recordings too.
+/// If at least the share [`MANY_FRACTIONS`] of a recording's times has fractions, the recording usually lasts at
+/// least this many microseconds. If it seems to be shorter, the user is warned about the unit. That is no error,
+/// because cameras that count nanoseconds make such recordings too.
 const MOMENT: i64 = 1_000_000;
 /// If at least this share of the times has fractions, the times do not come from a clock that counts microseconds.
 const MANY_FRACTIONS: f64 = 0.25;
-/// A recording with fewer than [`FEW`] events is searched for times with fractions only if it seems too short. It is
-/// too short if it lasts less than this many microseconds, or less than 1 us per event.
+/// A recording with fewer than [`FEW`] events is searched for times with fractions only if the recording seems too
+/// short: if it lasts less than this many microseconds, or less than 1 us per event.
 const TICKS: i64 = 10;
 /// If a recording has at most this many gaps, the gaps are subtracted from its duration. If it has more, nothing is
 /// subtracted: so many gaps come from a wrong unit and not from the clock.
 const MOST_GAPS: usize = 8;
-/// The user is warned of an implausible duration only if the recording or sample has at least this many events.
+/// The user is warned about an implausible duration only if the recording or sample has at least this many events.
 pub(crate) const COUNTED: u64 = 10;
 /// Text in every warning about a recording or sample whose duration is implausible in the unit that the user gave.
-/// Callers recognise these warnings by this text, and can drop them if all recordings or samples have one.
+/// Callers recognise these warnings by this text. If all recordings or samples have such a warning, callers can drop
+/// the warnings.
 pub(crate) const TOO_SHORT: &str = "times in another unit";
 /// The type of the stored times can be too coarse. The user is warned if neighbouring numbers of this type are further
 /// apart than this, in microseconds. The constant is a hundredth of the usual time window of a camera.
 const COARSE: f64 = 100.0;
-/// Number of events that are read at the start of a recording, and also at its end, to find its duration and times with
-/// fractions.
+/// Number of events that are read at the start of a recording, and also at its end. The times of these events give
+/// the duration of the recording, and the share of its times that have fractions.
 const HEAD: u64 = 1024;
 
 /// Checks the first and the last time of a recording. If the time between them is implausible, reads and checks all
@@ -105,9 +107,9 @@ pub(crate) fn compare(mut error: Error, lasts: i64, mut others: Vec<i64>) -> Err
     error
 }
 
-/// Checks the unit of recordings that have too few events to be checked one by one, by how long they last on average.
-/// `streams` are some of the recordings, and `path` is their folder or the first file. Does nothing if one of the
-/// recordings has enough events to be checked alone.
+/// Checks the unit of recordings that have too few events to be checked one by one. The average duration of all of
+/// them must be plausible. `streams` are some of the recordings, and `path` is their folder or the first file. Does
+/// nothing if one of the recordings has enough events to be checked alone.
 ///
 /// # Errors
 /// [`Error::ImplausibleTimes`]; errors of [`EventStream::times`] and of `streams`.
@@ -151,8 +153,8 @@ pub(crate) fn vet_all(stream: &EventStream) -> Result<()> {
 }
 
 /// Reads all times of a recording, in the given blocks. Returns the findings about its clock, and whether the times
-/// are in order. `before` replaces missing times at the start. If `wrap` is given, the wraps of this counter are
-/// undone in the times first.
+/// are in order. If the first events have no time, their time is taken to be `before`. If `wrap` is given, its wraps
+/// are undone before the times are checked.
 pub(crate) fn observe(
     stream: &EventStream,
     blocks: impl Iterator<Item = Range<u64>>,
@@ -221,8 +223,8 @@ fn coarse(stream: &EventStream, found: &Findings) -> Option<String> {
     })
 }
 
-/// Returns a warning if a recording lasts less than a millisecond or more than a day in the unit that was given. The
-/// warning contains the text [`TOO_SHORT`].
+/// Returns a warning if a recording lasts less than a millisecond or more than a day in the unit that the user gave.
+/// The warning contains the text [`TOO_SHORT`].
 fn odd_length(stream: &EventStream, found: &Findings) -> Option<String> {
     let (low, high) = found.extent.filter(|_| stream.time.unit_given && stream.time.left_out == 0)?;
     let (lasts, unit) = (high.saturating_sub(low), stream.time.unit);
@@ -300,10 +302,10 @@ fn vet_unit(stream: &EventStream, unit: TimeUnit, found: &Findings) -> Result<Op
 }
 
 /// Returns the duration of the recording in microseconds, without its gaps and without the jumps of stray events. If
-/// there are stray events all over the recording, or other clocks, returns the duration of the clock with the most
-/// events. Nothing is subtracted if the clock wraps, or if there are more than [`MOST_GAPS`] gaps and jumps of stray
-/// events. If the clock wraps or starts again, the duration is at most the sum of all steps ahead. Returns `None` if
-/// there are no events.
+/// there are stray events all over the recording, or the times of several clocks, returns the duration of the clock
+/// with the most events. Nothing is subtracted if the clock wraps, or if there are more than [`MOST_GAPS`] gaps and
+/// jumps of stray events. If the clock wraps or starts again, the duration is at most the sum of all steps ahead.
+/// Returns `None` if there are no events.
 pub(crate) fn lasts_without_gaps(found: &Findings) -> Option<i64> {
     let (low, high) = found.extent?;
     if let Some((low, high, _)) = found.scatter.as_ref().and_then(|scatter| scatter.clocks.first()) {
@@ -317,9 +319,9 @@ pub(crate) fn lasts_without_gaps(found: &Findings) -> Option<i64> {
     Some(if resets.is_empty() && found.wrap.is_none() { lasts } else { lasts.min(found.progress) })
 }
 
-/// Finds out how many of the first and the last times have fractions. Cameras count microseconds and nanoseconds in
-/// whole numbers. Returns `None` for times in other units. If the recording is in memory, returns what was found
-/// about its fractions when it was loaded, whatever the unit is.
+/// Finds out how many of the first and the last times have fractions. Returns `None` if `unit` is neither
+/// microseconds nor nanoseconds, because only these are units in which cameras count whole numbers. If the recording
+/// is in memory, returns for any unit what was found about its fractions when it was loaded.
 fn fractions(stream: &EventStream, unit: TimeUnit) -> Result<Option<Fractions>> {
     if !matches!(unit, TimeUnit::Microseconds | TimeUnit::Nanoseconds) || stream.is_in_memory() {
         return Ok(stream.time.fractions);

@@ -13,17 +13,16 @@ const HDF_BLOCK: u64 = 1 << 20;
 
 /// What was found when the times of a recording were checked.
 pub(crate) struct Vetted {
-    /// Notes for the user.
     pub notes: Vec<String>,
-    /// How many microseconds the recording lasts, without its gaps. `None` without events.
+    /// How many microseconds the recording lasts, without its gaps. `None` if there are no events.
     pub lasts: Option<i64>,
-    /// The wraps of the clock that have to be undone.
+    /// If the clock wraps and the user asked to undo wraps, these wraps. Otherwise `None`.
     pub wrap: Option<Wrap>,
     /// Whether the events are in order of time, after wraps are undone. Events without a time don't count.
     pub in_order: bool,
 }
 
-/// Reads and checks all times of a recording, in blocks of about `most` events that [`blocks`] makes.
+/// Reads and checks all times of a recording in blocks of about `most` events (see [`blocks`]).
 ///
 /// # Errors
 /// Errors of [`vet`] and of [`EventStream::times`].

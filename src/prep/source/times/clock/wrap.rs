@@ -9,13 +9,14 @@ const COUNTERS: std::ops::RangeInclusive<u32> = 15..=62;
 const SHORTEST: i64 = 1 << 15;
 /// The numbers of bits that counters usually have.
 const USUAL: [u32; 3] = [16, 24, 32];
-/// An offset may have been added to the values of a counter. If such a counter wraps only once or twice, the wraps are
-/// certain only if it has at least this many bits.
+/// An offset may have been added to the values of a counter. If such a counter wraps only once or twice, the wraps
+/// are certain only if the counter has at least this many bits.
 const RELATIVE: u32 = 20;
-/// If a counter wraps at least this many times, the average step across its end is compared with the recording's
-/// usual steps. If it wraps less often, this step is compared with the counter's period.
+/// Each wrap is a step across the counter's end. If a counter wraps at least this many times, the average length of
+/// these steps is compared with the recording's usual steps. If a counter wraps less often, this average is compared
+/// with the counter's period.
 const SEVERAL: u32 = 3;
-/// Length in microseconds of a silence (a time without events) that is usual in any recording.
+/// A silence (a time without events) of up to this many microseconds is usual in any recording.
 const SILENCE: f64 = 100_000.0;
 /// Maximum number of turns (possible wraps) that are kept.
 const TURNS: usize = 1 << 18;
@@ -33,16 +34,16 @@ pub(crate) struct Wrap {
     crossings: Vec<(u64, u32)>,
     /// Number of periods that are added to the time of the last event.
     laps: u32,
-    /// Number of steps across the counter's end, and the sum of the lengths of these steps in microseconds. The
-    /// lengths are those after the wraps are undone.
+    /// How often the times step across the counter's end, and the sum of the lengths of these steps in microseconds.
+    /// The lengths are measured after the wraps are undone.
     across: (u32, i64),
     /// Whether the times step back exactly once, from near the top of a counter of a usual size to near 0. Such a step
     /// is probably a wrap, even if that is not certain.
     pub(crate) likely: bool,
 }
 
-/// The turns of a recording. A turn is a step, ahead or back, that is longer than half of the range of all times so
-/// far. It may be a wrap of a counter.
+/// The turns of a recording. A turn is a step from the time of one event to the time of the next event, ahead or
+/// back. The step is longer than half of the range of all times so far, so it may be a wrap of a counter.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
     steps: Vec<Turn>,
@@ -52,7 +53,7 @@ pub(crate) struct Turns {
 
 #[derive(Clone, Copy, Debug)]
 struct Turn {
-    /// Index of the event after the step.
+    /// Index of the event after the turn (a long step in the times).
     at: u64,
     from: i64,
     to: i64,
@@ -140,9 +141,9 @@ impl Turns {
 }
 
 impl Wrap {
-    /// Adds a turn (a possible wrap) to the crossings. If the turn goes back across the counter's end, one more
-    /// period is added to the times after the turn. If it goes ahead across the end, one period less is added. Turns
-    /// of at most half a period are ignored.
+    /// Adds a turn (a possible wrap) to the field `crossings`. After a turn back across the counter's end, one more
+    /// period is added to the times. After a turn ahead across the end, one period less is added. Turns of at most
+    /// half a period are ignored.
     fn cross(&mut self, turn: &Turn) {
         let step = turn.to.saturating_sub(turn.from);
         if step < -(self.period / 2) {
@@ -189,14 +190,15 @@ impl Wrap {
             .map(|(at, _)| *at)
     }
 
-    /// Describes for a message wraps that are probable, but not certain. `skipped` is as for [`Wrap::describe`].
+    /// Returns the text of a message about wraps that are probable, but not certain. `skipped` is as for
+    /// [`Wrap::describe`].
     pub(crate) fn describe_likely(&self, skipped: u64) -> String {
         let across = duration(self.across.1 as f64);
         format!("likely {}, if that is {across} of silence and not events in another order", self.describe(skipped))
     }
 
-    /// Describes the wraps for a message: at what value the counter wraps, how often, and before which event. If only
-    /// a range of the file's events is used, `skipped` is the number of events before this range.
+    /// Returns the text of a message about the wraps: at what value the counter wraps, how often, and before which
+    /// event. If only a range of the file's events is used, `skipped` is the number of events before this range.
     pub(crate) fn describe(&self, skipped: u64) -> String {
         let (at, laps) = (self.crossings[0].0 + skipped, self.laps);
         let (bits, unit, period) = (self.bits, self.unit, duration(self.period as f64));
@@ -204,7 +206,7 @@ impl Wrap {
         format!("wrap: its clock wraps at 2^{bits} {unit} ({period}), {times} before event {at}")
     }
 
-    /// Returns the counter's period as a number of `unit`s, as text.
+    /// Returns the counter's period in `unit`, as a number without the name of the unit.
     pub(crate) fn period_in(&self, unit: TimeUnit) -> String {
         ((1_i64 << self.bits) as f64 * (self.unit.microseconds() / unit.microseconds())).to_string()
     }
@@ -214,7 +216,7 @@ impl Wrap {
         time > self.period / 2
     }
 
-    /// Returns a text for a message about a step back: the step may be a wrap of this counter.
+    /// Returns the text with which a message about a step back says that the step may be a wrap of this counter.
     pub(crate) fn doubt(&self) -> String {
         let (bits, unit, across) =
             (self.bits, self.unit, duration(self.across.1 as f64 / f64::from(self.across.0.max(1))));
