@@ -162,7 +162,7 @@ impl Manifest {
     /// # Errors
     /// [`Error::Incomplete`] if the set hasn't been finished; [`Error::NotASet`] if `dir` isn't a set;
     /// [`Error::Incompatible`] for another format version; [`tonic_base::Error::Corrupt`] for a damaged manifest;
-    /// [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Io`] if the file cannot be read.
     pub fn read(dir: &Path) -> Result<Manifest> {
         let path = dir.join(MANIFEST_FILE);
         let bytes = match std::fs::metadata(&path) {
@@ -181,7 +181,7 @@ impl Manifest {
     /// Parses and checks the bytes of a manifest. Errors name the file by `path`.
     ///
     /// # Errors
-    /// [`Error::Incompatible`]; [`tonic_base::Error::Corrupt`].
+    /// [`Error::Incompatible`] for another format version; [`tonic_base::Error::Corrupt`] for a damaged manifest.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Manifest> {
         let corrupt = |place: &str, expected: &str, got: String| Error::corrupt(path, place, expected, got);
         let text = std::str::from_utf8(bytes).map_err(|e| corrupt("text", "UTF-8", e.to_string()))?;
@@ -264,10 +264,10 @@ impl Manifest {
         Ok(())
     }
 
-    /// Writes the manifest to `dir`, which makes the set complete.
+    /// Writes the manifest to `dir`. The set in `dir` is then complete.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Io`] if the file cannot be written.
     pub fn publish(&self, dir: &Path) -> Result<()> {
         Ok(publish(&dir.join(MANIFEST_FILE), self.to_text().as_bytes())?)
     }

@@ -31,8 +31,8 @@ pub struct Window {
     pub positions: Range<u64>,
     /// Indices, in the set, of the chunks of the window. They are in the order of the epoch.
     pub chunks: Vec<u32>,
-    /// `starts[i]` is the number of samples in the chunks of the window before `chunks[i]`. The list is longer than
-    /// `chunks`: each further item is at least the number of samples in the window.
+    /// `starts[i]` is the number of samples in the chunks of the window before `chunks[i]`. After the last chunk, the
+    /// list has one or more further items, which are at least the number of samples in the window.
     starts: Vec<u32>,
     permutation: Option<Permutation>,
 }

@@ -27,11 +27,11 @@ impl Salvage {
         Salvage::of(file, chunks).unwrap_or(Salvage { file: None, records: Vec::new() })
     }
 
-    /// Opens the shard `entry` of a set, from the copy of the set in `storage`. The shard should have `chunks`
-    /// chunks. Damaged bytes count as missing.
+    /// Opens the shard that the manifest lists as `entry`, from the copy of the set in `storage`. The shard should have
+    /// `chunks` chunks. Damaged bytes count as missing.
     ///
     /// # Errors
-    /// Errors of the place that `storage` reads, such as network errors.
+    /// Errors of `storage`, such as network errors.
     pub fn open_in(storage: &dyn Storage, entry: &ShardEntry, chunks: usize) -> Result<Salvage> {
         Salvage::of(unless_damaged(storage.shard(entry))?, chunks)
     }

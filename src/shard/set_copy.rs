@@ -86,7 +86,7 @@ impl SetCopy {
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`] if header or index are damaged or differ from the manifest;
-    /// [`Error::Incompatible`].
+    /// [`Error::Incompatible`] for another format version.
     pub fn head(&self, number: usize, path: &Path, bytes: &[u8]) -> Result<ShardHead> {
         let head = ShardHead::parse(path, bytes, self.manifest.shards[number].bytes)?;
         check_listed(path, &head, number, &self.manifest)?;

@@ -75,8 +75,8 @@ impl ShardDraft {
     /// this name.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`]. If only the sync of the directory failed, the new shard has its name already. After
-    /// any other error, a file that had this name is unchanged.
+    /// [`tonic_base::Error::Io`]. If only the last step, the sync of the directory, fails, the new file already has the
+    /// name of the shard. After any other error, an existing file with this name is unchanged.
     pub fn publish(mut self) -> Result<ShardEntry> {
         self.write_head()?;
         let entry = self.entry();

@@ -17,7 +17,7 @@ use crate::kernel::program::ColumnTypes;
 /// time than the thread saves.
 const SAMPLES_PER_JOB: usize = 4;
 
-/// The labels that samples may have: those below `classes`, and [`NO_LABEL`] if they are `optional`.
+/// The labels that samples may have: those below `classes`. If `optional` is set, a sample may also have [`NO_LABEL`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Labels {
     pub classes: usize,
