@@ -199,8 +199,8 @@ impl LargeChunk {
         frames * widths.frame_sizes.bytes() as u64 + entries * entry
     }
 
-    /// Size of the decoded chunk in bytes. If the chunk has 2^32 occupied cells or more, returns the number of
-    /// occupied cells instead.
+    /// Size of the decoded chunk in bytes. If the chunk has 2^32 occupied cells or more, returns only the number of
+    /// occupied cells: the size is at least as large, and such a chunk cannot be encoded.
     pub(crate) fn body_bytes(&self) -> u64 {
         if self.is_too_large() {
             return self.totals().1;

@@ -343,7 +343,6 @@ pub(crate) fn set_id(description: &SetDescription, identities: &[[u8; 32]]) -> I
     Id(*hash.finalize().as_bytes())
 }
 
-/// Returns the sum of the numbers. `None` if it does not fit in a `u64`.
 fn total(mut numbers: impl Iterator<Item = u64>) -> Option<u64> {
     numbers.try_fold(0, u64::checked_add)
 }

@@ -137,7 +137,8 @@ impl OutputDir {
     /// Locks an existing directory. Doesn't check what the directory holds.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Busy`], [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Busy`] if another process holds the lock; [`tonic_base::Error::Io`] if the directory cannot
+    /// be locked.
     pub fn lock(path: &Path) -> Result<OutputDir> {
         Ok(OutputDir { path: path.into(), existing: Existing::Overwrite, lock: Some(DirLock::take(path)?) })
     }
@@ -259,7 +260,7 @@ impl OutputDir {
     /// manifest first, so that no reader takes the remaining files for a complete set.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Io`] if a file cannot be removed.
     pub fn clear(&self) -> Result<()> {
         let removed = self.path.join(REMOVED);
         std::fs::File::create(&removed).map_err(Error::io(&removed, "create the file"))?;

@@ -29,8 +29,7 @@ impl ShardSet {
     /// they are read.
     ///
     /// # Errors
-    /// [`Error::NotASet`], [`Error::Incomplete`], [`Error::Incompatible`], [`tonic_base::Error::Corrupt`],
-    /// [`tonic_base::Error::Io`].
+    /// Errors of [`Manifest::read`] and [`Shard::open`]; [`Error::Incomplete`] if a shard is missing.
     pub fn open(dir: &Path) -> Result<ShardSet> {
         ShardSet::open_in(&Directory(dir.into()))
     }

@@ -91,8 +91,9 @@ impl<'a> Prover<'a> {
         Prover { description, layout: description.layout(), decoder: Decoder::new(), chunk }
     }
 
-    /// Returns chunk `number` if `stored` holds this chunk, else `None`. Sizes and checksum must be those of
-    /// `record`. The identity must be `expected`. If `expected` is `None`, the identity must be the one in `record`.
+    /// Returns chunk `number` if `stored` holds this chunk, else `None`. Sizes and checksum must be those of `record`.
+    /// The identity (BLAKE3 hash of the decoded bytes) must be `expected`. If `expected` is `None`, the identity must
+    /// be the one in `record`.
     pub fn prove(
         &mut self,
         number: u64,
