@@ -98,12 +98,13 @@ impl LargeChunk {
         })
     }
 
-    /// Labels, flags, ledgers and extra columns.
+    /// Labels, flags, ledgers and extra columns of the samples.
     pub fn table(&self) -> &SampleTable {
         &self.table
     }
 
-    /// Labels, flags, ledgers and extra columns. The caller appends one value per sample to each of these lists.
+    /// Labels, flags, ledgers and extra columns of the samples. The caller appends one value per sample to each of
+    /// these lists.
     pub fn table_mut(&mut self) -> &mut SampleTable {
         &mut self.table
     }

@@ -49,9 +49,9 @@ pub struct SetLayout {
     pub widths: Widths,
     /// Number of samples per chunk, S. The last chunk of the set can have fewer.
     pub chunk_samples: u32,
-    /// Number of extra columns, E.
+    /// Number of extra columns, E. An extra column has one more value for each sample.
     pub extras: u8,
-    /// Hash of shape, recipe, class names and names of extra columns.
+    /// Hash of frame shape, recipe (how the recordings were converted), class names and names of extra columns.
     pub recipe_id: [u8; 32],
 }
 

@@ -58,7 +58,7 @@ impl Totals {
         self.add_table(&chunk.table);
     }
 
-    /// Adds the samples of a chunk whose frames are in a temporary file.
+    /// Adds the samples of `chunk`, whose frames are in a temporary file, to the totals.
     pub fn add_large(&mut self, chunk: &LargeChunk) {
         for &(frames, entries) in chunk.counted() {
             self.add_frames(frames.into(), entries.into(), chunk.max_count());
@@ -87,7 +87,7 @@ impl Totals {
         self.sorted_samples += flagged(FLAG_SORTED);
     }
 
-    /// Adds `other`, the totals of other samples.
+    /// Adds the totals of other samples to these totals.
     pub fn merge(&mut self, other: &Totals) {
         self.max_frames = self.max_frames.max(other.max_frames);
         self.frames += other.frames;
@@ -121,7 +121,7 @@ pub struct Manifest {
     version: u16,
     /// Id of the set: a hash of its content and recipe. It doesn't depend on the compression.
     pub set_id: Id,
-    /// Geometry, recipe and sources.
+    /// Number and shape of the samples, recipe (how the recordings were converted), and source files.
     #[serde(flatten)]
     pub description: SetDescription,
     /// Sums and maxima over all samples.
@@ -306,8 +306,8 @@ impl Manifest {
         text
     }
 
-    /// Checks that this set and the set of `other` can be trained on together: shape, recipe and classes must be equal.
-    /// `dir` and `other_dir` are the two sets' directories, for the error.
+    /// Checks that this set and the set of `other` can be trained on together: frame shape, recipe (how the recordings
+    /// were converted) and classes must be equal. `dir` and `other_dir` are the two sets' directories, for the error.
     ///
     /// # Errors
     /// [`Error::Mismatch`] with the first field that differs.

@@ -140,7 +140,7 @@ impl SetCopy {
     }
 }
 
-/// Verifies all chunks of a shard. Returns the index of each damaged chunk in the shard.
+/// Verifies all chunks of a shard. Yields the indices, in the shard, of the damaged chunks.
 fn check_shard(shard: &Shard, classes: usize) -> impl Iterator<Item = usize> {
     let samples = shard.head().place.samples.into();
     let silent = Progress::start(Verbosity::Quiet, "verify", samples, "samples");

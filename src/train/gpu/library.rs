@@ -78,7 +78,7 @@ const NVRTC_CALLS: [&str; 12] = [
 /// Folder in the source tree where `scripts/setup` puts NVRTC.
 const SETUPS_NVRTC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.deps/nvrtc");
 
-/// Folder of libtorch's libraries that [`set_libtorch`] found.
+/// Folder with libtorch's libraries, if [`set_libtorch`] has set it.
 static CHOSEN_LIBTORCH: OnceLock<PathBuf> = OnceLock::new();
 
 /// Sets the folder from which this process loads NVRTC and libtorch's CUDA part. Call this before the first device is

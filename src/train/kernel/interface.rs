@@ -88,7 +88,8 @@ kernel_structs! {
         /// 1 after a loss that is NaN or infinite. All later batches are then empty, and the parameters stay as they
         /// are.
         pub(crate) stopped: u32,
-        /// 1 after a spike count above 256. Such counts are rounded, because they are stored as bfloat16.
+        /// 1 if a neuron has spiked more than 256 times in a time step. Such spike counts are rounded, because they are
+        /// stored as bfloat16.
         pub(crate) rounded: u32,
     }
 

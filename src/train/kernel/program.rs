@@ -252,7 +252,8 @@ pub struct Program {
     /// Computes logits and losses, and the gradients of the loss with respect to the logits and to the last hidden
     /// layer's spikes.
     pub(crate) readout: Entry,
-    /// Computes the gradients of the readout's parameters, and the score of the batch.
+    /// Computes the gradients of the readout's parameters, and the score (loss and number of correct predictions) of
+    /// the batch.
     pub(crate) readout_gradient: Entry,
     /// Backward pass of the last hidden layer.
     pub(crate) iaf_backward_constant: Entry,
