@@ -37,9 +37,9 @@ pub struct SetWriter {
 impl SetWriter {
     /// Starts to write the described set.
     ///
-    /// - If `resume` is set and `dir` holds the unfinished set, keeps the complete shards and continues after them.
-    /// - If `resume` is set, `dir` was opened with `Existing::Auto`, `dir` holds the complete set, and `origin` has no
-    ///   selection, keeps the intact shards.
+    /// - If `dir` holds this set unfinished and `resume` is set, keeps the complete shards and continues after them.
+    /// - If `dir` holds this set complete, keeps the intact shards. This needs `resume`, a `dir` that was opened with
+    ///   `Existing::Auto`, and an `origin` without a selection.
     /// - In all other cases, removes an old set first. With `Existing::Auto`, replaces the files of the old set one by
     ///   one instead.
     ///

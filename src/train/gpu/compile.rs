@@ -59,7 +59,7 @@ pub(crate) fn check_compiler(device: &Device) -> Result<()> {
 }
 
 /// Compiles a program to a CUBIN for the compute capability `architecture`. If NVRTC doesn't know this compute
-/// capability, compiles to PTX for an older one: the newest that NVRTC knows.
+/// capability, compiles to PTX for the closest older compute capability that NVRTC knows.
 pub(crate) fn compile(source: &CudaSource, architecture: (u32, u32)) -> Result<Image> {
     let known = known_architectures()?;
     let wanted = architecture.0 * 10 + architecture.1;

@@ -219,8 +219,8 @@ mod tests {
         assert_eq!(folder_in(maps, |name| name == "libc10.so"), None);
     }
 
-    /// `DRIVER_CALLS` and `NVRTC_CALLS` must list every function that this crate calls: cudarc panics if the library
-    /// doesn't have a function.
+    /// `DRIVER_CALLS` and `NVRTC_CALLS` must list every function that this crate calls. The functions in the lists are
+    /// looked up first, because cudarc panics if it calls a function that the library doesn't have.
     #[test]
     fn every_call_is_in_the_lists() {
         let sources = [

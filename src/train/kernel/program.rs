@@ -140,8 +140,8 @@ impl ColumnTypes {
             + entries * (self.cells.bytes() + self.counts.bytes()) as u64
     }
 
-    /// The kernels read counts as float32 numbers. Returns how many bfloat16 numbers are needed so that their sum can
-    /// be any of these numbers exactly.
+    /// Returns how many bfloat16 numbers are needed to represent every count exactly, as their sum. The kernels convert
+    /// counts to float32 first.
     pub(crate) fn input_pieces(&self) -> usize {
         match self.counts {
             Width::U8 => 1,
