@@ -71,8 +71,8 @@ pub struct Widths {
 }
 
 impl Widths {
-    /// The narrowest widths of `frame_sizes` and `cells` for frames of `shape`, together with the given width of
-    /// `counts`.
+    /// Returns the widths for frames of `shape`: the narrowest possible widths of `frame_sizes` and `cells`, and the
+    /// given width of `counts`.
     pub fn of(shape: FrameShape, counts: Width) -> Widths {
         let cells = shape.cells();
         Widths {
@@ -111,7 +111,7 @@ pub struct SparseFrames {
     entry_offsets: Vec<usize>,
 }
 
-/// Error: this count doesn't fit the width of the counts.
+/// Error: this count is too large for the width of the column `counts`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CountTooLarge(pub u32);
 

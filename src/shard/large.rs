@@ -15,12 +15,12 @@ use crate::layout::{ALIGNMENT, aligned};
 const PENDING: usize = 1 << 18;
 /// How many bytes are read from the temporary file at once.
 const PIECE: usize = 1 << 20;
-/// Maximum number of byte planes of a column. A byte plane has one byte of every number, and the widest numbers have
-/// four bytes.
+/// Maximum number of byte planes of a column. The first byte plane has the lowest byte of every number of the column,
+/// the second has the next byte, and so on. The widest numbers have four bytes.
 const PLANES: usize = 4;
 
-/// A column that goes to the temporary file. The file has a separate stream for each byte plane of the column. A byte
-/// plane has one byte of every number.
+/// A column whose numbers go to the temporary file. In the file, each byte plane of a column is a stream of its own.
+/// The first byte plane has the lowest byte of every number of the column, the second has the next byte, and so on.
 #[derive(Clone, Copy)]
 enum Stream {
     FrameSizes,
@@ -98,12 +98,13 @@ impl LargeChunk {
         })
     }
 
-    /// Labels, flags, ledgers and extra columns.
+    /// Labels, flags, ledgers and extra columns of the samples.
     pub fn table(&self) -> &SampleTable {
         &self.table
     }
 
-    /// Labels, flags, ledgers and extra columns. The caller appends one value per sample to each of these lists.
+    /// Labels, flags, ledgers and extra columns of the samples. The caller appends one value per sample to each of
+    /// these lists.
     pub fn table_mut(&mut self) -> &mut SampleTable {
         &mut self.table
     }
@@ -120,9 +121,10 @@ impl LargeChunk {
 
     /// Appends a frame to the current sample. Cells must ascend; counts must be at least 1.
     ///
-    /// A frame is not stored if a count of its sample doesn't fit the width of `counts`, or if the chunk has too many
-    /// entries. Then [`LargeChunk::end_sample`] or the encoder returns the error.
+    /// If a count of the sample doesn't fit the width of `counts`, or if the chunk has too many entries, the frame is
+    /// not stored, and this call returns no error. [`LargeChunk::end_sample`] or the encoder returns the error later.
     ///
+    /// # Errors
     /// [`tonic_base::Error::Io`] if the temporary file cannot be written.
     pub fn push_frame(&mut self, cells: &[u32], counts: &[u32]) -> Result<()> {
         self.current.0 += 1;
@@ -198,8 +200,8 @@ impl LargeChunk {
         frames * widths.frame_sizes.bytes() as u64 + entries * entry
     }
 
-    /// Size of the decoded chunk in bytes. If the chunk has 2^32 occupied cells or more, returns the number of
-    /// occupied cells instead.
+    /// Size of the decoded chunk in bytes. If the chunk has 2^32 occupied cells or more, returns only the number of
+    /// occupied cells: the size is at least as large, and such a chunk cannot be encoded.
     pub(crate) fn body_bytes(&self) -> u64 {
         if self.is_too_large() {
             return self.totals().1;

@@ -34,7 +34,7 @@ pub fn aligned(bytes: u64) -> u64 {
 }
 
 /// Maximum size in bytes of a decoded chunk, and of its unpacked columns. `samples` is the number of samples in the
-/// chunk, `stored` its compressed size in bytes.
+/// chunk. `stored` is the compressed size of the chunk in bytes.
 pub(crate) fn max_bytes(samples: u32, stored: u64) -> u64 {
     let usual = u64::from(MAX_DECODED_BYTES);
     if samples == 1 { usual.max(stored.saturating_mul(MAX_RATIO)) } else { usual }
@@ -49,9 +49,9 @@ pub struct SetLayout {
     pub widths: Widths,
     /// Number of samples per chunk, S. The last chunk of the set can have fewer.
     pub chunk_samples: u32,
-    /// Number of extra columns, E.
+    /// Number of extra columns, E. An extra column has one more value for each sample.
     pub extras: u8,
-    /// Hash of shape, recipe, class names and names of extra columns.
+    /// Hash of frame shape, recipe (how the recordings were converted), class names and names of extra columns.
     pub recipe_id: [u8; 32],
 }
 
@@ -159,8 +159,8 @@ impl ShardHead {
         file.first_chunk().map_or(0, |header: &[u8; HEADER_BYTES]| u32::from_le_bytes(field(header, 36)) as usize)
     }
 
-    /// Reads and checks header and index. `file` has the bytes of the shard up to the end of the index, or more, and
-    /// `len` is the length of the whole shard. `path` is for errors only.
+    /// Reads and checks header and index. `file` has the bytes of the shard, at least up to the end of the index. `len`
+    /// is the length of the whole shard. `path` is for errors only.
     ///
     /// # Errors
     /// [`Error::Incompatible`] for another format version; [`tonic_base::Error::Corrupt`] for any other violation of
@@ -291,7 +291,6 @@ pub(super) fn read_record(bytes: &[u8; RECORD_BYTES]) -> ChunkRecord {
     }
 }
 
-/// The `N` bytes at offset `at` of `record`.
 fn field<const N: usize>(record: &[u8], at: usize) -> [u8; N] {
     std::array::from_fn(|i| record[at + i])
 }

@@ -58,7 +58,7 @@ impl Totals {
         self.add_table(&chunk.table);
     }
 
-    /// Adds the samples of a chunk whose frames are in a temporary file.
+    /// Adds the samples of `chunk`, whose frames are in a temporary file, to the totals.
     pub fn add_large(&mut self, chunk: &LargeChunk) {
         for &(frames, entries) in chunk.counted() {
             self.add_frames(frames.into(), entries.into(), chunk.max_count());
@@ -87,7 +87,7 @@ impl Totals {
         self.sorted_samples += flagged(FLAG_SORTED);
     }
 
-    /// Adds `other`, the totals of other samples.
+    /// Adds the totals of other samples to these totals.
     pub fn merge(&mut self, other: &Totals) {
         self.max_frames = self.max_frames.max(other.max_frames);
         self.frames += other.frames;
@@ -121,7 +121,7 @@ pub struct Manifest {
     version: u16,
     /// Id of the set: a hash of its content and recipe. It doesn't depend on the compression.
     pub set_id: Id,
-    /// Geometry, recipe and sources.
+    /// Number and shape of the samples, recipe (how the recordings were converted), and source files.
     #[serde(flatten)]
     pub description: SetDescription,
     /// Sums and maxima over all samples.
@@ -162,7 +162,7 @@ impl Manifest {
     /// # Errors
     /// [`Error::Incomplete`] if the set hasn't been finished; [`Error::NotASet`] if `dir` isn't a set;
     /// [`Error::Incompatible`] for another format version; [`tonic_base::Error::Corrupt`] for a damaged manifest;
-    /// [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Io`] if the file cannot be read.
     pub fn read(dir: &Path) -> Result<Manifest> {
         let path = dir.join(MANIFEST_FILE);
         let bytes = match std::fs::metadata(&path) {
@@ -181,7 +181,7 @@ impl Manifest {
     /// Parses and checks the bytes of a manifest. Errors name the file by `path`.
     ///
     /// # Errors
-    /// [`Error::Incompatible`]; [`tonic_base::Error::Corrupt`].
+    /// [`Error::Incompatible`] for another format version; [`tonic_base::Error::Corrupt`] for a damaged manifest.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Manifest> {
         let corrupt = |place: &str, expected: &str, got: String| Error::corrupt(path, place, expected, got);
         let text = std::str::from_utf8(bytes).map_err(|e| corrupt("text", "UTF-8", e.to_string()))?;
@@ -264,10 +264,10 @@ impl Manifest {
         Ok(())
     }
 
-    /// Writes the manifest to `dir`, which makes the set complete.
+    /// Writes the manifest to `dir`. The set in `dir` is then complete.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Io`] if the file cannot be written.
     pub fn publish(&self, dir: &Path) -> Result<()> {
         Ok(publish(&dir.join(MANIFEST_FILE), self.to_text().as_bytes())?)
     }
@@ -306,8 +306,8 @@ impl Manifest {
         text
     }
 
-    /// Checks that this set and the set of `other` can be trained on together: shape, recipe and classes must be equal.
-    /// `dir` and `other_dir` are the two sets' directories, for the error.
+    /// Checks that this set and the set of `other` can be trained on together: frame shape, recipe (how the recordings
+    /// were converted) and classes must be equal. `dir` and `other_dir` are the two sets' directories, for the error.
     ///
     /// # Errors
     /// [`Error::Mismatch`] with the first field that differs.
@@ -343,7 +343,6 @@ pub(crate) fn set_id(description: &SetDescription, identities: &[[u8; 32]]) -> I
     Id(*hash.finalize().as_bytes())
 }
 
-/// Returns the sum of the numbers. `None` if it does not fit in a `u64`.
 fn total(mut numbers: impl Iterator<Item = u64>) -> Option<u64> {
     numbers.try_fold(0, u64::checked_add)
 }

@@ -19,7 +19,8 @@ pub struct Order {
     chunks: u32,
     window_chunks: u32,
     slots: Permutation,
-    /// Position of the set's last chunk in the shuffled order of the chunks. Only this chunk can have fewer samples.
+    /// Position of the set's last chunk in the shuffled order of the chunks. Only this chunk can have fewer samples
+    /// than the others.
     short_slot: u32,
 }
 
@@ -31,8 +32,8 @@ pub struct Window {
     pub positions: Range<u64>,
     /// Indices, in the set, of the chunks of the window. They are in the order of the epoch.
     pub chunks: Vec<u32>,
-    /// `starts[i]` is the number of samples in the chunks of the window before `chunks[i]`. The list is longer than
-    /// `chunks`: each further item is at least the number of samples in the window.
+    /// `starts[i]` is the number of samples in the chunks of the window before `chunks[i]`. After the last chunk, the
+    /// list has one or more further items, which are at least the number of samples in the window.
     starts: Vec<u32>,
     permutation: Option<Permutation>,
 }
@@ -145,7 +146,8 @@ pub struct OrderParts {
     pub missing: u32,
     /// Number of chunks per window. The last window can have fewer.
     pub window_chunks: u32,
-    /// Position of the set's last chunk in the shuffled order of the chunks. Only this chunk can have fewer samples.
+    /// Position of the set's last chunk in the shuffled order of the chunks. Only this chunk can have fewer samples
+    /// than the others.
     pub short_slot: u32,
 }
 
@@ -157,7 +159,7 @@ pub struct Permutation {
     pub key: [u32; 8],
     /// Half the number of bits that the network permutes: the smallest b >= 1 with 4^b >= n.
     pub half_bits: u32,
-    /// How many numbers are permuted: those from 0 to n - 1.
+    /// How many numbers are permuted. The numbers are 0 to n - 1.
     pub n: u32,
 }
 

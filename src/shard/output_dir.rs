@@ -1,9 +1,10 @@
 //! The output directory of a set: which processes may write there, and whether an existing set is continued, replaced
 //! or refused.
 //!
-//! Normally one process writes and holds the lock. But some network file systems have no locks, and a batch system can
-//! start a job again while the old process still runs. Two processes that write the same set do no harm: both make the
-//! same bytes, in temporary files of their own. A process that finds the marker file of another set stops.
+//! An unfinished set has a marker file, which describes the set. Normally one process writes and holds the lock. But
+//! some network file systems have no locks, and a batch system can start a job again while the old process still runs.
+//! Two processes that write the same set do no harm: both make the same bytes, in temporary files of their own. A
+//! process that finds the marker file of another set stops.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -94,17 +95,16 @@ pub struct OutputDir {
 }
 
 impl OutputDir {
-    /// Creates the directory if needed, and locks it. With [`Existing::Auto`], it is no error if another process holds
-    /// the lock.
+    /// Creates the directory if needed, and locks it.
     ///
     /// # Errors
-    /// - [`tonic_base::Error::Busy`] if another process holds the lock.
+    /// - [`tonic_base::Error::Busy`] if another process holds the lock. With [`Existing::Auto`], this is no error.
     /// - [`tonic_base::Error::Exists`] if `path` is a file.
     /// - [`tonic_base::Error::Exists`] with [`Existing::Refuse`] if the directory holds shards or a manifest.
     /// - [`tonic_base::Error::Exists`] with [`Existing::Resume`] if the directory holds a complete set.
     /// - [`tonic_base::Error::Exists`] if the directory holds shards but no file that describes them. With
     ///   [`Existing::Overwrite`], this is no error.
-    /// - [`tonic_base::Error::Io`].
+    /// - [`tonic_base::Error::Io`] if the directory cannot be created, locked or read.
     pub fn open(path: &Path, existing: Existing) -> Result<OutputDir> {
         if path.exists() && !path.is_dir() {
             return Err(Error::exists(path, "it is a file; give a directory"));
@@ -137,7 +137,8 @@ impl OutputDir {
     /// Locks an existing directory. Doesn't check what the directory holds.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Busy`], [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Busy`] if another process holds the lock; [`tonic_base::Error::Io`] if the directory cannot
+    /// be locked.
     pub fn lock(path: &Path) -> Result<OutputDir> {
         Ok(OutputDir { path: path.into(), existing: Existing::Overwrite, lock: Some(DirLock::take(path)?) })
     }
@@ -152,9 +153,9 @@ impl OutputDir {
         self.lock.is_none()
     }
 
-    /// Returns the description and the origin of the unfinished set in this directory. If the directory holds a
-    /// complete set, returns them only with [`Existing::Auto`]; the origin then has settings only if the set is a
-    /// part of a larger set. `None` in all other cases.
+    /// If the directory holds an unfinished set, returns the description and the origin of this set. If the directory
+    /// holds a complete set and was opened with [`Existing::Auto`], returns its description, and an origin that has
+    /// only the settings in the manifest. In all other cases, returns `None`.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`]; [`tonic_base::Error::Corrupt`] if the marker or the manifest cannot be parsed.
@@ -185,8 +186,8 @@ impl OutputDir {
         path.exists().then(|| Manifest::read(&self.path)).transpose()
     }
 
-    /// Prepares the directory for the set that `marker` describes. If `resume` is set and the directory holds this set,
-    /// keeps it. Otherwise removes the old set (except with [`Existing::Auto`]) and writes the marker file.
+    /// Prepares the directory for the set that `marker` describes. If `resume` is set and the directory holds the same
+    /// set, keeps its files. Otherwise removes the old set (except with [`Existing::Auto`]) and writes the marker file.
     pub(crate) fn begin(&self, marker: &Marker, resume: bool) -> Result<Begun> {
         if resume && let Some(found) = self.find(marker)? {
             remove_abandoned(&self.path, is_set_file)?;
@@ -208,7 +209,8 @@ impl OutputDir {
         self.find(marker).map(|found| found.unwrap_or(Begun::Nothing))
     }
 
-    /// Looks for a set that can be continued. It is an error if that set is not the one that `marker` describes.
+    /// Looks for a set that can be continued. Returns an error if the set in the directory is not the set that `marker`
+    /// describes.
     fn find(&self, marker: &Marker) -> Result<Option<Begun>> {
         if let Some(mut begun) = self.marker()? {
             // Other processes write the set with narrower counts. Each of them starts over with the wider counts and
@@ -258,7 +260,7 @@ impl OutputDir {
     /// manifest first, so that no reader takes the remaining files for a complete set.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Io`] if a file cannot be removed.
     pub fn clear(&self) -> Result<()> {
         let removed = self.path.join(REMOVED);
         std::fs::File::create(&removed).map_err(Error::io(&removed, "create the file"))?;

@@ -29,8 +29,7 @@ impl ShardSet {
     /// they are read.
     ///
     /// # Errors
-    /// [`Error::NotASet`], [`Error::Incomplete`], [`Error::Incompatible`], [`tonic_base::Error::Corrupt`],
-    /// [`tonic_base::Error::Io`].
+    /// Errors of [`Manifest::read`] and [`Shard::open`]; [`Error::Incomplete`] if a shard is missing.
     pub fn open(dir: &Path) -> Result<ShardSet> {
         ShardSet::open_in(&Directory(dir.into()))
     }
@@ -38,7 +37,7 @@ impl ShardSet {
     /// Like [`ShardSet::open`], for a set that isn't in a local directory.
     ///
     /// # Errors
-    /// Errors of [`ShardSet::open`]; errors of the place that `storage` reads, such as network errors.
+    /// Errors of [`ShardSet::open`]; other errors of `storage`, such as network errors.
     pub fn open_in(storage: &dyn Storage) -> Result<ShardSet> {
         let manifest = storage.manifest()?;
         let shards = open_shards(storage, &manifest).into_iter().collect::<Result<Vec<_>>>()?;

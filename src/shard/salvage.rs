@@ -27,11 +27,11 @@ impl Salvage {
         Salvage::of(file, chunks).unwrap_or(Salvage { file: None, records: Vec::new() })
     }
 
-    /// Opens the shard `entry` of a set, from the copy of the set in `storage`. The shard should have `chunks`
-    /// chunks. Damaged bytes count as missing.
+    /// Opens the shard that the manifest lists as `entry`, from the copy of the set in `storage`. The shard should have
+    /// `chunks` chunks. Damaged bytes count as missing.
     ///
     /// # Errors
-    /// Errors of the place that `storage` reads, such as network errors.
+    /// Errors of `storage`, such as network errors.
     pub fn open_in(storage: &dyn Storage, entry: &ShardEntry, chunks: usize) -> Result<Salvage> {
         Salvage::of(unless_damaged(storage.shard(entry))?, chunks)
     }
@@ -91,8 +91,9 @@ impl<'a> Prover<'a> {
         Prover { description, layout: description.layout(), decoder: Decoder::new(), chunk }
     }
 
-    /// Returns chunk `number` if `stored` holds this chunk, else `None`. Sizes and checksum must be those of
-    /// `record`. The identity must be `expected`. If `expected` is `None`, the identity must be the one in `record`.
+    /// Returns chunk `number` if `stored` holds this chunk, else `None`. Sizes and checksum must be those of `record`.
+    /// The identity (BLAKE3 hash of the decoded bytes) must be `expected`. If `expected` is `None`, the identity must
+    /// be the one in `record`.
     pub fn prove(
         &mut self,
         number: u64,

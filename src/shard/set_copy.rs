@@ -86,7 +86,7 @@ impl SetCopy {
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`] if header or index are damaged or differ from the manifest;
-    /// [`Error::Incompatible`].
+    /// [`Error::Incompatible`] for another format version.
     pub fn head(&self, number: usize, path: &Path, bytes: &[u8]) -> Result<ShardHead> {
         let head = ShardHead::parse(path, bytes, self.manifest.shards[number].bytes)?;
         check_listed(path, &head, number, &self.manifest)?;
@@ -140,7 +140,7 @@ impl SetCopy {
     }
 }
 
-/// Verifies all chunks of a shard. Returns the index of each damaged chunk in the shard.
+/// Verifies all chunks of a shard. Yields the indices, in the shard, of the damaged chunks.
 fn check_shard(shard: &Shard, classes: usize) -> impl Iterator<Item = usize> {
     let samples = shard.head().place.samples.into();
     let silent = Progress::start(Verbosity::Quiet, "verify", samples, "samples");

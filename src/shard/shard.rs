@@ -23,7 +23,8 @@ impl Shard {
     /// Maps the file and checks header and index. Chunks are checked when they are read.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`], [`Error::Incompatible`], [`tonic_base::Error::Corrupt`].
+    /// [`tonic_base::Error::Io`] if the file cannot be read; [`Error::Incompatible`] for another format version;
+    /// [`tonic_base::Error::Corrupt`] if header or index are damaged.
     pub fn open(path: &Path) -> Result<Shard> {
         Shard::of(Box::new(MappedFile::open(path)?))
     }

@@ -32,10 +32,10 @@ pub struct ShardDraft {
 }
 
 impl ShardDraft {
-    /// Creates a temporary file for shard `number` of the described set, which must have that shard.
+    /// Creates a temporary file for shard `number` of the described set. The set must have a shard with this number.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Io`] if the file cannot be created.
     pub fn create(dir: &Path, description: &SetDescription, number: u64) -> Result<ShardDraft> {
         let path = dir.join(shard_name(number));
         let place = description.shard_place(number);
@@ -50,7 +50,7 @@ impl ShardDraft {
     /// Appends the next chunk of the shard.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`].
+    /// [`tonic_base::Error::Io`] if the file cannot be written.
     pub fn append(&mut self, encoded: &EncodedChunk) -> Result<()> {
         self.head.chunks.push(ChunkRecord { offset: self.end, ..encoded.record });
         let unpadded = self.end + encoded.record.stored_bytes;
@@ -75,8 +75,8 @@ impl ShardDraft {
     /// this name.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`]. If only the sync of the directory failed, the new shard has its name already. After
-    /// any other error, a file that had this name is unchanged.
+    /// [`tonic_base::Error::Io`]. If only the last step, the sync of the directory, fails, the new file already has the
+    /// name of the shard. After any other error, an existing file with this name is unchanged.
     pub fn publish(mut self) -> Result<ShardEntry> {
         self.write_head()?;
         let entry = self.entry();

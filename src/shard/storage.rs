@@ -1,4 +1,5 @@
-//! Where the bytes of a set come from: a directory, or another place for which [`Storage`] is implemented.
+//! Where the bytes of a set come from: a local directory, or for example a server. [`Storage`] and [`ShardFile`] are
+//! the traits that read them.
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -13,7 +14,7 @@ pub fn is_url(place: &Path) -> bool {
     scheme.is_some_and(|(scheme, _)| scheme.len() > 1 && scheme.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
-/// A place that holds the files of one set, such as a directory or a folder on a server.
+/// Gives access to the files of one set, for example in a directory or in a folder on a server.
 pub trait Storage: Debug + Send + Sync {
     /// Returns the path of the set's directory. For a set that isn't in a local directory, returns the name that errors
     /// use, such as a URL.
@@ -22,15 +23,15 @@ pub trait Storage: Debug + Send + Sync {
     /// Reads and checks the manifest of the set.
     ///
     /// # Errors
-    /// Errors of [`Manifest::read`]; errors of the place that holds the set, such as network errors.
+    /// Errors of [`Manifest::read`]; for a set on a server, also network errors.
     fn manifest(&self) -> Result<Manifest>;
 
     /// Opens the shard that the manifest lists as `entry`.
     ///
     /// # Errors
-    /// [`crate::Error::Incomplete`] if there is no such file; [`tonic_base::Error::Corrupt`] if the file has another
-    /// length than `entry` says; errors of the place that holds the set, such as network errors. A set on a server can
-    /// report these errors later, when the shard is read.
+    /// [`crate::Error::Incomplete`] if there is no such file; [`tonic_base::Error::Corrupt`] if the length of the file
+    /// differs from the length in `entry`; for a set on a server, also network errors. A set on a server can report
+    /// these errors later, when the shard is read.
     fn shard(&self, entry: &ShardEntry) -> Result<Box<dyn ShardFile>>;
 
     /// Returns how many shards to open at the same time. If each shard must wait for a server, opening several at once
@@ -53,13 +54,13 @@ pub trait ShardFile: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`] if the file has become shorter since it was opened; [`tonic_base::Error::Io`];
-    /// errors of the place that holds the file, such as network errors.
+    /// for a file on a server, also network errors.
     fn read(&self, range: Range<u64>, out: &mut Vec<u8>) -> Result<()>;
 
     /// Reads the whole file into memory and locks it there.
     ///
     /// # Errors
-    /// An error if the limit on locked memory is too low, or if the file is not on this machine.
+    /// If the limit on locked memory is too low, or if the file is not on this machine.
     fn pin(&self) -> std::io::Result<()>;
 
     /// Asks the operating system to read the file into memory before the program needs it.

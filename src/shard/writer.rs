@@ -35,17 +35,20 @@ pub struct SetWriter {
 }
 
 impl SetWriter {
-    /// Starts to write the described set. If `resume` is set and `dir` holds an unfinished set, keeps the complete
-    /// shards and continues after them. If `dir` holds a complete set, keeps it only if `resume` is set and `dir` was
-    /// opened with `Existing::Auto`. An old set that is not kept is removed first. With `Existing::Auto`, its files
-    /// are instead replaced one by one.
+    /// Starts to write the described set.
     ///
-    /// A continued set must have the same selection as `origin`. The settings of the continued set are replaced by
-    /// the settings of `origin`. Calls `kept` for each complete shard of a continued set.
+    /// - If `dir` holds this set unfinished and `resume` is set, keeps the complete shards and continues after them.
+    /// - If `dir` holds this set complete, keeps the intact shards. This needs `resume`, a `dir` that was opened with
+    ///   `Existing::Auto`, and an `origin` without a selection.
+    /// - In all other cases, removes an old set first. With `Existing::Auto`, replaces the files of the old set one by
+    ///   one instead.
+    ///
+    /// Calls `kept` for each shard that is kept. An unfinished set must have the same selection as `origin`. The
+    /// settings of the unfinished set are replaced by the settings of `origin`.
     ///
     /// # Errors
-    /// [`crate::Error::Mismatch`] if the unfinished set in `dir` is a different one; [`tonic_base::Error::Corrupt`] if
-    /// its marker cannot be parsed; [`tonic_base::Error::Io`].
+    /// [`crate::Error::Mismatch`] if shards in `dir` would be kept, but belong to a different set;
+    /// [`tonic_base::Error::Corrupt`] if the marker of the unfinished set cannot be parsed; [`tonic_base::Error::Io`].
     pub fn start(
         dir: OutputDir,
         description: SetDescription,

@@ -31,8 +31,8 @@ pub(super) struct MeasuredCache {
 }
 
 impl MeasuredCache {
-    /// Opens the set once with each cache. If this machine cannot use a cache, the element for that cache has the
-    /// reason.
+    /// Opens the set once with each cache. For a cache that this machine cannot use, the list has the reason instead of
+    /// the opened set.
     pub(super) fn open_all(
         open: impl Fn() -> Result<ShardSet>,
         gpu: Option<&Program>,

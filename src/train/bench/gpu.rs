@@ -16,8 +16,8 @@ use crate::feed::{DeviceCache, Inflation, LAUNCH_BATCHES, StagedBatch};
 use crate::kernel::program::Program;
 use crate::learner::TrainState;
 
-/// Maximum number of training steps in a round. CUDA events time a round as a whole, because one step can be shorter
-/// than its launch.
+/// Training steps are timed in rounds of at most this many steps. CUDA events time a round as a whole, because a single
+/// step can be shorter than its launch.
 const TOGETHER: usize = 8;
 /// Time in seconds that a round of training steps should take.
 const ROUND_SECONDS: f64 = 0.02;
@@ -27,7 +27,6 @@ const STEPS_SECONDS: f64 = 10.0;
 const LEAST_ROUNDS: usize = 5;
 /// Number of dense batches that the GPU writes in each timed round.
 const INFLATED: usize = 256;
-/// Number of timed rounds of writing dense batches.
 const INFLATE_ROUNDS: usize = 15;
 /// Number of times that the benchmark loads a set into GPU memory.
 const PROMOTIONS: usize = 3;

@@ -54,8 +54,8 @@ pub struct SetMeasured {
     /// Measurements of the GPU. `None` on the CPU, or if the set doesn't fit into the GPU's memory.
     #[serde(flatten)]
     pub gpu: Option<GpuMeasured>,
-    /// Rows of the table that compares ways to load and train. First the rows of [`SetBench::beside`], then loading
-    /// from each cache, then training from each cache.
+    /// Rows of the table that compares ways to load and train. First the rows of the report [`SetBench::beside`], then
+    /// loading from each cache, then training from each cache.
     pub strategies: Vec<Strategy>,
     /// Number of samples of the set.
     pub samples: u64,

@@ -260,8 +260,8 @@ fn check_order(device: &Device) -> Result<Verdict> {
     Ok(Ok(format!("{drawn} samples drawn")))
 }
 
-/// Compares training steps whose kernels are launched one by one with training steps that replay a CUDA graph.
-/// Compares one update of the parameters with the CPU's Adam.
+/// Runs training steps in two ways, with kernels that are launched one by one and with a CUDA graph that is replayed,
+/// and compares the results. Also compares one update of the parameters with the CPU's Adam.
 fn check_training(device: &Device) -> Result<Verdict> {
     let case = Case { lengths: &[70, 20, 64], steps: 70, ..REFERENCE };
     let (batch, network) = (batch_of(&case), network_of(&case));

@@ -81,7 +81,8 @@ impl CpuEngine {
         batch.div_ceil(blocks).max(1)
     }
 
-    /// Runs each sample of a batch forward, on all threads, and calls `each` with the sample's state.
+    /// Runs each sample of a batch forward, on all threads. After each sample, calls `each` with the buffers that hold
+    /// the results of the forward pass.
     fn forward_each(
         &mut self,
         network: &Network,

@@ -17,7 +17,7 @@ use crate::kernel::program::ColumnTypes;
 /// time than the thread saves.
 const SAMPLES_PER_JOB: usize = 4;
 
-/// The labels that samples may have: those below `classes`, and [`NO_LABEL`] if they are `optional`.
+/// The labels that samples may have: those below `classes`. If `optional` is set, a sample may also have [`NO_LABEL`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Labels {
     pub classes: usize,
@@ -182,12 +182,10 @@ impl Staging {
         })
     }
 
-    /// Returns how much data is in the buffer.
     pub(super) fn used(&self) -> Sizes {
         self.used
     }
 
-    /// Returns how much data fits into the buffer.
     pub(super) fn room(&self) -> Sizes {
         self.room
     }
@@ -197,8 +195,8 @@ impl Staging {
         self.used = Sizes::default();
     }
 
-    /// Adds samples to the buffer, which grows if needed. When the buffer is copied to the GPU, its content will
-    /// follow data of the sizes `base`. Returns an error if a label is not one of `labels`.
+    /// Adds samples to the buffer, which grows if needed. `base` has the sizes of the data that will come before the
+    /// buffer's content in GPU memory. Returns an error if a label is not one of `labels`.
     pub(super) fn push<S: Stage>(&mut self, samples: &[S], labels: Labels, base: Sizes) -> Result<()> {
         let start = self.used;
         let mut ends = Vec::with_capacity(samples.len());

@@ -22,7 +22,8 @@ impl<T> Address<T> {
         self.0 == 0
     }
 
-    /// Returns the address that is `elements` elements (not bytes) after this address. Returns null for null.
+    /// Returns the address that is `elements` elements (not bytes) after this address. If this address is null, returns
+    /// null.
     #[must_use]
     #[allow(clippy::should_implement_trait)]
     pub(crate) fn add(self, elements: usize) -> Address<T> {

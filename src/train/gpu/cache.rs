@@ -72,8 +72,8 @@ fn name(source: &CudaSource, architecture: (u32, u32), nvrtc: (u32, u32)) -> Str
     format!("{}.kernels", hasher.finalize().to_hex())
 }
 
-/// Returns the folder given to [`set_kernel_cache`]. Without a call of this function, returns the first of
-/// `$TONIC_CACHE`, `$XDG_CACHE_HOME/tonic-toolkit` and `$HOME/.cache/tonic-toolkit` whose environment variable is set.
+/// If [`set_kernel_cache`] was called, returns its folder. Otherwise returns the first of `$TONIC_CACHE`,
+/// `$XDG_CACHE_HOME/tonic-toolkit` and `$HOME/.cache/tonic-toolkit` whose environment variable is set.
 fn folder() -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let chosen = CHOSEN.get().cloned();

@@ -30,7 +30,7 @@ pub(crate) struct CudaSource<'a> {
 pub(crate) struct Image(pub(super) Vec<u8>);
 
 impl Image {
-    /// Returns the code. PTX is text that ends with a NUL byte.
+    /// Returns the code. If the code is PTX, the text ends with a NUL byte.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
@@ -59,7 +59,7 @@ pub(crate) fn check_compiler(device: &Device) -> Result<()> {
 }
 
 /// Compiles a program to a CUBIN for the compute capability `architecture`. If NVRTC doesn't know this compute
-/// capability, compiles to PTX for the newest older compute capability that NVRTC knows.
+/// capability, compiles to PTX for the closest older compute capability that NVRTC knows.
 pub(crate) fn compile(source: &CudaSource, architecture: (u32, u32)) -> Result<Image> {
     let known = known_architectures()?;
     let wanted = architecture.0 * 10 + architecture.1;

@@ -18,9 +18,8 @@ pub(crate) struct Graph {
 unsafe impl Send for Graph {}
 
 impl Stream {
-    /// Calls `work`, and records a graph of the work that this call queues on this stream. The GPU doesn't execute
-    /// the recorded work yet. `work` must not allocate or free memory, read GPU memory, or wait for the GPU.
-    ///
+    /// Calls `work`, and records a graph of the work that this call queues on this stream. The GPU doesn't execute the
+    /// recorded work yet. `work` must not allocate or free memory, read GPU memory, or wait for the GPU.
     ///
     /// To include work on a second stream, the second stream must first wait for an event of this stream. In the end,
     /// this stream must wait for an event of the second stream.

@@ -78,7 +78,7 @@ const NVRTC_CALLS: [&str; 12] = [
 /// Folder in the source tree where `scripts/setup` puts NVRTC.
 const SETUPS_NVRTC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.deps/nvrtc");
 
-/// Folder of libtorch's libraries that [`set_libtorch`] found.
+/// Folder with libtorch's libraries, if [`set_libtorch`] has set it.
 static CHOSEN_LIBTORCH: OnceLock<PathBuf> = OnceLock::new();
 
 /// Sets the folder from which this process loads NVRTC and libtorch's CUDA part. Call this before the first device is
@@ -219,8 +219,8 @@ mod tests {
         assert_eq!(folder_in(maps, |name| name == "libc10.so"), None);
     }
 
-    /// `DRIVER_CALLS` and `NVRTC_CALLS` must list every function that this crate calls: cudarc panics if the library
-    /// doesn't have a function.
+    /// `DRIVER_CALLS` and `NVRTC_CALLS` must list every function that this crate calls. The functions in the lists are
+    /// looked up first, because cudarc panics if it calls a function that the library doesn't have.
     #[test]
     fn every_call_is_in_the_lists() {
         let sources = [

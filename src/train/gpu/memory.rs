@@ -153,8 +153,8 @@ unsafe impl<T: DeviceType> Sync for Pinned<T> {}
 /// Copies that may still be running, to and from a [`Pinned`] array.
 #[derive(Debug, Default)]
 struct Copies {
-    /// One mark for each stream that has copied to or from the array. The mark's event is recorded after the stream's
-    /// last copy.
+    /// One element for each stream that has copied to or from the array. The event of the element is recorded after the
+    /// last copy of the stream.
     marks: Vec<Mark>,
     /// Set if queuing a copy failed, and then waiting for the GPU failed too. The copy may then still be running.
     lost: bool,

@@ -72,8 +72,8 @@ impl Stream {
     /// Queues a kernel on `grid` CUDA blocks in x, y and z, each with `threads` threads and `shared_bytes` bytes of
     /// dynamic shared memory. Queues nothing if a number in `grid` is 0.
     ///
-    /// This function is safe, although a kernel writes to the addresses in `args`: these are null or point into a
-    /// `Buffer`, and Rust has no values in GPU memory. A GPU can also write to page-locked host memory, and some GPUs
+    /// This function is safe, although a kernel writes to the addresses in `args`: the addresses are null or point into
+    /// a `Buffer`, and Rust has no values in GPU memory. A GPU can also write to page-locked host memory, and some GPUs
     /// to any host memory. The compiler can't check whether a kernel does this, so the kernels' sources are trusted
     /// like the code in an `unsafe` block.
     pub(crate) fn launch<A: KernelStruct>(

@@ -100,8 +100,8 @@ impl Activity {
         }
     }
 
-    /// Replaces the content with the spikes of a layer. `fired` and `v` are what [`iaf::forward`](super::iaf::forward)
-    /// wrote.
+    /// Replaces the content with the spikes of a layer. `fired` and `v` are the outputs of
+    /// [`iaf::forward`](super::iaf::forward).
     pub(crate) fn set_spikes(
         &mut self,
         isa: Isa,

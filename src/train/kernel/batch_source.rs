@@ -31,8 +31,8 @@ impl From<&Permutation> for DrawPermutation {
 }
 
 impl DrawOrder {
-    /// Makes the order of a shuffled epoch, which ends after `end` samples. `window_permutations` is the address in
-    /// GPU memory where the window permutations of `parts` are.
+    /// Makes the order of a shuffled epoch, which ends after `end` samples. `window_permutations` is the address of a
+    /// copy of the window permutations of `parts` in GPU memory.
     pub(crate) fn shuffled(parts: &OrderParts, window_permutations: Address<DrawPermutation>, end: u64) -> DrawOrder {
         DrawOrder {
             window_permutations,

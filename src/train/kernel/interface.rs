@@ -54,8 +54,8 @@ kernel_structs! {
         pub(crate) slots: DrawPermutation,
         /// 1 if the samples are shuffled, 0 if they keep their order.
         pub(crate) shuffled: u32,
-        /// 1 if the samples are a single batch, which every draw repeats. 0 if each draw continues where the last one
-        /// ended.
+        /// 1 if the samples are a single batch, which every draw repeats. 0 if each draw continues where the previous
+        /// draw ended.
         pub(crate) one_batch: u32,
         /// Number of samples in each chunk of the set, except the last chunk.
         pub(crate) chunk_samples: u32,
@@ -81,15 +81,15 @@ kernel_structs! {
         pub(crate) updates: u64,
         /// Number of samples in the current batch. 0 at the end of the epoch, or if `stopped` is 1.
         pub(crate) samples: u32,
-        /// Index of the current batch. Index 0 is the first batch of the epoch or, after a resume, the first batch
-        /// since then.
+        /// Index of the current batch. Batches are counted from 0 since the start of the epoch, or since a resume.
         pub(crate) batch: u32,
         /// Number of batches drawn since the start of the epoch, or since a resume.
         pub(crate) batches: u32,
         /// 1 after a loss that is NaN or infinite. All later batches are then empty, and the parameters stay as they
         /// are.
         pub(crate) stopped: u32,
-        /// 1 after a spike count above 256. Such counts are rounded, because they are stored as bfloat16.
+        /// 1 if a neuron has spiked more than 256 times in a time step. Such spike counts are rounded, because they are
+        /// stored as bfloat16.
         pub(crate) rounded: u32,
     }
 
@@ -142,7 +142,7 @@ kernel_structs! {
         pub(crate) block_frames: u32,
         /// In each frame, a CUDA block writes at most this many cells.
         pub(crate) block_cells: u32,
-        /// Earlier launches ran this many CUDA blocks of each sample. A sample that needs more than 65,535 blocks
+        /// Number of CUDA blocks per sample that earlier launches have run. A sample that needs more than 65,535 blocks
         /// needs several launches.
         pub(crate) first_block: u32,
     }

@@ -62,7 +62,6 @@ impl Panels {
         self.outputs
     }
 
-    /// Returns the number of tiles of [`TILE_WIDTH`] outputs.
     pub(crate) fn tiles(&self) -> usize {
         self.bias.len()
     }

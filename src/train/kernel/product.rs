@@ -1,5 +1,5 @@
-//! How the CUDA blocks that multiply matrices use their shared memory. device.cuh explains the words: a product is
-//! computed in tiles, each tile as a sum of terms, and a stage holds the tiles of one term.
+//! How the CUDA blocks that multiply matrices use their shared memory. The result is computed in tiles. A tile is a sum
+//! of terms, and a stage is a buffer in shared memory for the operands of one term. device.cuh explains these words.
 
 /// Number of rows of a tile in the CUDA kernels. A tile has the same number of columns.
 pub(crate) const TILE: usize = 64;
@@ -10,7 +10,7 @@ pub(crate) const STRIDE: usize = TILE + 8;
 pub(crate) const PLANE: usize = TILE * STRIDE;
 /// Size in bytes of a tile of bfloat16 numbers in shared memory.
 pub(crate) const PLANE_BYTES: usize = PLANE * size_of::<u16>();
-/// A number of inputs, in tiles, that is so large that the weights never fit into shared memory.
+/// Number of input tiles of a very wide layer, whose weights never fit into shared memory.
 pub(crate) const WIDE: usize = 1 << 16;
 /// Shared memory in bytes that CUDA reserves in each block.
 const RESERVED: usize = 1024;
@@ -30,7 +30,7 @@ pub(crate) struct Product {
 }
 
 impl Product {
-    /// `planes` is the number of bfloat16 tiles in the block's shared memory.
+    /// Makes a choice with `planes` bfloat16 tiles in shared memory and `stages` buffers for operands.
     fn new(planes: usize, stages: usize) -> Product {
         Product { resident: false, apart: true, stages: stages as u32, bytes: planes * PLANE_BYTES }
     }

@@ -75,14 +75,15 @@ pub enum MatmulPrecision {
     /// Nearly the precision of float32. Each number in a product is the sum of three bfloat16 numbers.
     #[default]
     Highest,
-    /// Precision of 16 bits; TF32 has 11. Each number in a product is the sum of two bfloat16 numbers.
+    /// Precision of 16 bits, more than the 11 bits of TF32. Each number in a product is the sum of two bfloat16
+    /// numbers.
     High,
     /// Precision of 8 bits. Each number in a product is one bfloat16 number.
     Medium,
 }
 
 impl MatmulPrecision {
-    /// Returns how many bfloat16 numbers stand for one number of a matrix product. Their sum is this number.
+    /// Returns the number of bfloat16 numbers whose sum stands for one number of a matrix product.
     pub fn pieces(self) -> usize {
         match self {
             MatmulPrecision::Highest => 3,
@@ -119,8 +120,8 @@ pub struct ColumnTypes {
 
 impl ColumnTypes {
     /// Returns, for each column, the smallest number type that holds the samples of all the sets. Ends of frames get at
-    /// least two bytes. `longest` is the number of frames of the longest sample. `counts` yields one type for each set:
-    /// that of its counts.
+    /// least two bytes. `longest` is the number of frames of the longest sample. `counts` has the type of the counts of
+    /// each set.
     pub fn of(shape: FrameShape, longest: usize, counts: impl IntoIterator<Item = Width>) -> ColumnTypes {
         // At least two bytes: sets of smaller frames would gain nothing.
         let entries = shape.cells().saturating_mul(longest as u64).clamp(1 << 8, u32::MAX.into());
@@ -139,8 +140,8 @@ impl ColumnTypes {
             + entries * (self.cells.bytes() + self.counts.bytes()) as u64
     }
 
-    /// The kernels read counts as float32 numbers. Returns how many bfloat16 numbers must be added to give any such
-    /// number exactly.
+    /// Returns how many bfloat16 numbers are needed to represent every count exactly, as their sum. The kernels convert
+    /// counts to float32 first.
     pub(crate) fn input_pieces(&self) -> usize {
         match self.counts {
             Width::U8 => 1,
@@ -251,7 +252,8 @@ pub struct Program {
     /// Computes logits and losses, and the gradients of the loss with respect to the logits and to the last hidden
     /// layer's spikes.
     pub(crate) readout: Entry,
-    /// Computes the gradients of the readout's parameters, and the score of the batch.
+    /// Computes the gradients of the readout's parameters, and the score (loss and number of correct predictions) of
+    /// the batch.
     pub(crate) readout_gradient: Entry,
     /// Backward pass of the last hidden layer.
     pub(crate) iaf_backward_constant: Entry,
@@ -336,8 +338,7 @@ impl Program {
         self.variant.column_types
     }
 
-    /// Returns how many bfloat16 numbers stand for one weight or gradient of a matrix product. Their sum is this
-    /// number.
+    /// Returns the number of bfloat16 numbers whose sum stands for one weight or gradient in a matrix product.
     pub fn pieces(&self) -> usize {
         self.variant.precision.pieces()
     }

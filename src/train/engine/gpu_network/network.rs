@@ -135,7 +135,8 @@ impl GpuNetwork {
         stream.upload(&self.state, 0, &self.begun, 0..1)
     }
 
-    /// Queues a copy of the scores of `batches` to host memory. `batches` are indices in the epoch, from 0.
+    /// Queues a copy of the scores (loss and number of correct predictions) of `batches` to host memory. `batches` are
+    /// indices in the epoch, from 0.
     pub(crate) fn download_scores(
         &self,
         stream: &Stream,
@@ -145,7 +146,8 @@ impl GpuNetwork {
         stream.download(&self.readout.scores, batches, to, 0)
     }
 
-    /// Reads the state of training from the GPU. Returns an error if earlier work failed.
+    /// Reads the state of training, such as the position in the epoch, from the GPU. Returns an error if earlier work
+    /// failed.
     pub(crate) fn state(&self) -> Result<State> {
         Ok(self.state.read()?[0])
     }
