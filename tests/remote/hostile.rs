@@ -1,5 +1,5 @@
-//! Tests of web servers that answer something else than what was asked for. A pull gives the whole set or an error that
-//! names the object and what the server has answered, it ends soon, and it needs little memory.
+//! Tests of web servers that send something else than what was asked for. A pull gives the whole set, or an error that
+//! names the object and says what the server sent. The pull ends soon and needs little memory.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,8 @@ const ALL: Kind = Kind { ranges: true, tags: true };
 const SHARD: &str = "00001.shard";
 const LOGIN: Fault = Fault::Page(200, "text/html; charset=utf-8", "<!DOCTYPE html><title>Log in</title>");
 
-/// Whether a fault occurs: the name of the requested file, and the number of earlier requests for it.
+/// Returns whether a fault occurs. The arguments are the name of the requested file, and the number of earlier
+/// requests for this file.
 type When = fn(&str, u64) -> bool;
 
 fn shard(name: &str, _: u64) -> bool {
@@ -21,7 +22,8 @@ fn shard_later(name: &str, number: u64) -> bool {
     name.ends_with(SHARD) && number > 0
 }
 
-/// Returns a server of the set, or of the copies that were pushed, that makes the mistake `fault` at the requests `when`.
+/// Starts a server for the folder `folder` of `bench`. The server makes the mistake `fault` in its answers to those
+/// requests for which `when` returns true.
 fn server(bench: &Bench, folder: &str, when: When, fault: Fault) -> Server {
     Server::start(&bench.path(folder), ALL, move |name, number| when(name, number).then_some(fault))
 }

@@ -42,8 +42,8 @@ fn exponential_is_close_over_its_whole_range_and_underflows_to_zero() {
     assert!(exp(f32::NAN).is_nan());
 }
 
-/// Whether each sum differs from the expected sum by at most 1e-6 * `largest`, the largest absolute value that a sum
-/// can have.
+/// Returns whether each sum differs from the expected sum by at most 1e-6 * `largest`. `largest` is the largest
+/// absolute value that a sum can have.
 fn close(got: impl Iterator<Item = f64>, expected: &[f64], largest: f64) -> bool {
     let mut apart = got.zip(expected).map(|(got, expected)| (got - expected).abs());
     apart.all(|apart| apart <= 1e-6 * largest)

@@ -98,7 +98,6 @@ impl RunFolder {
         }
     }
 
-    /// Returns whether the run in the folder is resumed.
     pub(crate) fn resumes(&self) -> bool {
         self.existing == Existing::Resume
     }

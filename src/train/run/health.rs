@@ -44,12 +44,10 @@ impl Guessing {
         Guessing { accuracy, loss, samples, classes: present, batches }
     }
 
-    /// Returns the number of batches in an epoch.
     pub(super) fn batches(&self) -> u64 {
         self.batches
     }
 
-    /// Returns the loss of guessing.
     pub(super) fn loss(&self) -> f64 {
         self.loss
     }
