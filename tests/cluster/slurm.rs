@@ -160,7 +160,6 @@ impl Cluster {
         assert!(self.run(&["pkill", "-CONT", "-f", programs]).status.success());
     }
 
-    /// Waits until no job is queued or runs.
     pub(crate) fn wait_for_all(&self) {
         wait("the end of all jobs", POLL, || {
             let output = self.run(&["squeue", "-h"]);
@@ -207,7 +206,6 @@ pub(crate) fn script(name: &str) -> String {
     format!("{}/scripts/cluster/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Runs a command, and asserts that it succeeds.
 pub(crate) fn succeed(command: &mut Command) {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -20,7 +20,7 @@ fn task() -> TempDir {
     dir
 }
 
-/// Returns a function that makes samples with few frames. Its argument is the index of the sample.
+/// Returns a function that makes samples with few frames. The argument of this function is the index of the sample.
 fn short(seed: u64) -> impl Fn(u64) -> Sample {
     move |i| {
         let Sample { frames, label } = learnable(seed)(i);

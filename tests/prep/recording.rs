@@ -182,13 +182,11 @@ impl AsRef<Path> for Scratch {
 }
 
 impl Scratch {
-    /// Writes a file with this name and content. Returns its path.
     pub(crate) fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         std::fs::write(self.join(name), bytes).unwrap();
         self.join(name)
     }
 
-    /// Makes an empty directory with this name. Returns its path.
     pub(crate) fn folder(&self, name: &str) -> PathBuf {
         std::fs::create_dir(self.join(name)).unwrap();
         self.join(name)
@@ -200,7 +198,7 @@ impl Scratch {
         recordings.iter().enumerate().map(write).collect()
     }
 
-    /// Converts the files to the set `name`. Returns its path.
+    /// Converts the files to the set `name`. Returns the path of the set.
     pub(crate) fn convert<P: AsRef<Path>>(&self, inputs: &[P], name: &str, arguments: &[&str]) -> PathBuf {
         convert(inputs, &self.join(name)).args(arguments).assert().success();
         self.join(name)

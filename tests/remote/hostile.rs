@@ -28,8 +28,8 @@ fn server(bench: &Bench, folder: &str, when: When, fault: Fault) -> Server {
     Server::start(&bench.path(folder), ALL, move |name, number| when(name, number).then_some(fault))
 }
 
-/// Pulls from the server, which must fail with the exit code `code` within 10 seconds. The message must name the object
-/// `name` and contain `words`. Returns the message.
+/// Pulls the set from the server. The pull must fail with the exit code `code` within 10 seconds. The message must
+/// name the object `name` and contain `words`. Returns the message.
 fn refuses(bench: &Bench, server: &Server, code: i32, name: &str, words: &[&str]) -> String {
     let start = Instant::now();
     let text = bench.refuses(&["pull", &server.url, "copy", "--timeout", "3"], code, &[&server.url, name]);
@@ -47,7 +47,7 @@ fn refuses(bench: &Bench, server: &Server, code: i32, name: &str, words: &[&str]
     text
 }
 
-/// Pulls from the server, which must succeed.
+/// Pulls the set from the server. The pull must succeed.
 fn pulls(bench: &Bench, server: &Server) {
     bench.run(&["pull", &server.url, "copy", "--timeout", "5"]);
     assert_eq!(contents(&bench.path("set")), contents(&bench.path("copy")));

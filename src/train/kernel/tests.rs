@@ -56,7 +56,7 @@ fn run_forward(isa: Isa, neuron: &Neuron, x: &[Tile], steps: usize) -> (Vec<Tile
     (v, fired)
 }
 
-/// Returns the bits of all values, which are different for 0 and -0.
+/// Returns the bits of all values. The bits of 0 and -0 differ.
 fn bits(tiles: &[Tile]) -> Vec<u32> {
     tiles.iter().flatten().map(|x| x.to_bits()).collect()
 }

@@ -108,7 +108,8 @@ impl RunFolder {
         self.resumes() && [checkpoint::FILE_NAME, metrics::FILE_NAME].iter().any(|name| self.path.join(name).exists())
     }
 
-    /// Returns this folder if it may be used, and removes temporary files of processes that were killed.
+    /// Returns an error if the folder may not be used. Otherwise removes temporary files of processes that were
+    /// killed, and returns the folder.
     fn checked(self) -> Result<RunFolder> {
         self.refuse_present()?;
         if self.lock.is_some() {

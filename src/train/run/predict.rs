@@ -74,7 +74,6 @@ pub fn predict(options: &PredictOptions, choose: impl FnOnce(EngineChoice) -> Re
     Ok(Predicted { samples, labelled, classes })
 }
 
-/// Returns an error if `out` has any file.
 fn check_empty(out: &Path) -> Result<()> {
     match std::fs::read_dir(out).map(|mut entries| entries.next().is_none()) {
         Ok(true) => Ok(()),

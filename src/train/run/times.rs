@@ -11,7 +11,6 @@ use crate::error::{BaseFault, Error, Result};
 
 pub(crate) const FILE_NAME: &str = "times.json";
 
-/// Time of one process that trained the run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ProcessTime {
     /// Number of epochs that were finished when the process began.
