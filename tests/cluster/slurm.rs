@@ -167,8 +167,7 @@ impl Cluster {
         });
     }
 
-    /// Returns the states of a job's tasks, such as COMPLETED, FAILED or CANCELLED. A state that several tasks have
-    /// occurs only once.
+    /// Returns the states of a job's tasks, such as COMPLETED, FAILED or CANCELLED. Each state occurs only once.
     pub(crate) fn states(&self, job: &str) -> Vec<String> {
         let text = self.says(&["scontrol", "show", "job", job]);
         let mut states: Vec<String> =
@@ -211,7 +210,8 @@ pub(crate) fn succeed(command: &mut Command) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Returns a value for the environment variable `PATH`. It has the folders of our programs and of Slurm's daemons.
+/// Returns a value for the environment variable `PATH`. The value has the folders of our programs and of Slurm's
+/// daemons.
 fn path() -> String {
     let ours = Path::new(env!("CARGO_BIN_EXE_tonic-prep")).parent().unwrap();
     format!("{}:{}:/usr/sbin", ours.display(), std::env::var("PATH").unwrap())

@@ -1,4 +1,4 @@
-//! Tests that an evaluation on a GPU gives the results of the CPU: with every cache, during a run and after it.
+//! Tests that an evaluation on a GPU gives the results of the CPU, with every cache, during a run and after it.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! Tests of HDF5 files with stored numbers that are not the values themselves. An attribute says so, such as a scale
-//! factor, or a type, such as an enum. Also tests what errors suggest for fields with unusual names.
+//! Tests of HDF5 files whose stored numbers are not the values themselves, for example because of a scale factor or an
+//! enum. Also tests what errors suggest for fields with unusual names.
 
 use hdf5::H5Type;
 

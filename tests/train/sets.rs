@@ -40,7 +40,7 @@ pub(crate) struct Spec {
 }
 
 impl Spec {
-    /// Makes the description of a set of `samples` samples in chunks of `chunk_samples`, with three classes.
+    /// Describes a set of `samples` samples in chunks of `chunk_samples`, with three classes.
     pub(crate) fn new(samples: u64, chunk_samples: u32) -> Spec {
         let classes = ["low", "middle", "high"].map(String::from).to_vec();
         let recipe = "window = 4000\n".into();

@@ -50,10 +50,10 @@ struct Edit {
 #[derive(Arbitrary, Debug)]
 enum Value {
     Number(u64),
-    /// Adds this value to the number.
+    /// Adds this value to the number that the edit changes.
     Difference(i16),
-    /// Replaces the number by another number of the file. The first value chooses an offset in [`BASE`]. The second
-    /// value is the number of bytes between this offset and the other number.
+    /// Replaces the number that the edit changes by another number of the file. The first value chooses an offset in
+    /// [`BASE`]. The second value is the number of bytes between this offset and the other number.
     Of(u8, u8),
 }
 
