@@ -8,7 +8,7 @@ use std::process::Command;
 use crate::slurm::{Cluster, POLL, script, succeed, wait};
 
 /// Number of samples in each of the three recordings. Each task writes about a hundred shards, so a test has time to
-/// stop it after the first shard.
+/// stop the task after its first shard.
 const SAMPLES: usize = 520;
 
 /// Options of `convert` that make small shards slowly, with compression level 19.

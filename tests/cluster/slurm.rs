@@ -160,7 +160,6 @@ impl Cluster {
         assert!(self.run(&["pkill", "-CONT", "-f", programs]).status.success());
     }
 
-    /// Waits until no job is queued or runs.
     pub(crate) fn wait_for_all(&self) {
         wait("the end of all jobs", POLL, || {
             let output = self.run(&["squeue", "-h"]);
@@ -168,7 +167,7 @@ impl Cluster {
         });
     }
 
-    /// Returns the different states of a job's tasks: COMPLETED, FAILED, CANCELLED, ...
+    /// Returns the states of a job's tasks, such as COMPLETED, FAILED or CANCELLED. Each state occurs only once.
     pub(crate) fn states(&self, job: &str) -> Vec<String> {
         let text = self.says(&["scontrol", "show", "job", job]);
         let mut states: Vec<String> =
@@ -178,7 +177,6 @@ impl Cluster {
         states
     }
 
-    /// Returns the logs of all jobs, for the error message of a test.
     pub(crate) fn logs(&self) -> String {
         let mut text = String::new();
         for entry in std::fs::read_dir(self.work()).unwrap().map(Result::unwrap) {
@@ -207,13 +205,13 @@ pub(crate) fn script(name: &str) -> String {
     format!("{}/scripts/cluster/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Runs a command, and asserts that it succeeds.
 pub(crate) fn succeed(command: &mut Command) {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Returns a value of the environment variable `PATH` with which our programs and Slurm's daemons are found.
+/// Returns a value for the environment variable `PATH`. The value has the folders of our programs and of Slurm's
+/// daemons.
 fn path() -> String {
     let ours = Path::new(env!("CARGO_BIN_EXE_tonic-prep")).parent().unwrap();
     format!("{}:{}:/usr/sbin", ours.display(), std::env::var("PATH").unwrap())

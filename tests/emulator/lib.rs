@@ -10,8 +10,8 @@ use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 #[cfg(test)]
 mod selftest;
 
-/// Name of the environment variable for the path of a real libnvrtc.so.13. If the variable is set, kernels run as the
-/// PTX of this NVRTC, and every access to memory is checked.
+/// Name of the environment variable for the path of a real libnvrtc.so.13. If the variable is set, this NVRTC compiles
+/// the kernels to PTX. The emulator then runs the PTX and checks every access to memory.
 pub const PTX: &str = "TONIC_EMULATED_PTX";
 
 const CRATE: &str = env!("CARGO_MANIFEST_DIR");

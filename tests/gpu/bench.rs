@@ -13,7 +13,7 @@ pub(crate) fn bench(device: &str, arguments: &str) -> Command {
     command
 }
 
-/// Returns the value at the JSON pointer `pointer` in a report. It must be a positive number.
+/// Returns the value at the JSON pointer `pointer` in a report. The value must be a positive number.
 fn number(report: &Value, pointer: &str) -> f64 {
     let number = report.pointer(pointer).and_then(Value::as_f64).unwrap_or_else(|| panic!("{pointer}: {report}"));
     assert!(number > 0.0, "{pointer}: {number}");

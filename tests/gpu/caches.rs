@@ -1,5 +1,5 @@
-//! Tests that a run on a GPU gives the same bits from every cache, with any number of host threads, and in any order in
-//! which the GPU runs its blocks and threads. The losses are close to the CPU's.
+//! Tests that a run on a GPU gives the same bits with every cache and with any number of host threads. The order in
+//! which the GPU runs its blocks and threads makes no difference either. The losses are close to the CPU's.
 
 use crate::runs::{assert_same, bytes, epochs};
 use crate::sets::{self, Sample, Spec, learnable, succeeds};

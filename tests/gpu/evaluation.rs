@@ -1,4 +1,4 @@
-//! Tests that an evaluation on a GPU gives the results of the CPU, from every cache, during a run and after it.
+//! Tests that an evaluation on a GPU gives the results of the CPU, with every cache, during a run and after it.
 
 use std::path::Path;
 
@@ -10,8 +10,8 @@ use crate::runs::{bytes, epochs};
 use crate::sets::{self, Sample, Spec, argmax, fails, json, learnable, logits, predict_on};
 use crate::trainer::{eval, fitted, on_gpu};
 
-/// Makes a training set, a validation set and a test set. An evaluation has batches of 256 samples: the validation set
-/// and the test set take several batches, of which the last is smaller.
+/// Makes a training set, a validation set and a test set. An evaluation has batches of 256 samples. The validation set
+/// and the test set take several batches each, and their last batch is smaller.
 fn task() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     Spec::new(60, 8).write(&dir.path().join("train"), learnable(1));
@@ -20,7 +20,7 @@ fn task() -> TempDir {
     dir
 }
 
-/// Returns a function that makes sample number `i`, with few frames.
+/// Returns a function that makes samples with few frames. The argument of this function is the index of the sample.
 fn short(seed: u64) -> impl Fn(u64) -> Sample {
     move |i| {
         let Sample { frames, label } = learnable(seed)(i);
@@ -28,7 +28,6 @@ fn short(seed: u64) -> impl Fn(u64) -> Sample {
     }
 }
 
-/// Evaluates the network of a run on the CPU.
 fn by_the_cpu(dir: &Path, run: &str, data: &str) -> Value {
     json(&mut sets::eval(dir, run, data))
 }

@@ -1,5 +1,5 @@
-//! Tests that training on a GPU reports the same about its health as training on the CPU: activity of the layers,
-//! weights of the classes, and losses that are too large.
+//! Tests that training on a GPU reports the same as training on the CPU: activity of the layers, weights of the
+//! classes, and losses that are too large.
 
 use crate::runs::epochs;
 use crate::sets::{self, Sample, Spec, fails, learnable, succeeds};

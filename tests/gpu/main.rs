@@ -40,7 +40,6 @@ use tonic_toolkit::train::engine::EngineChoice;
 use tonic_toolkit::train::gpu::set_kernel_cache;
 use tonic_toolkit::train::learner::Backend;
 
-/// Returns whether the tests run on a real GPU.
 fn is_real() -> bool {
     std::env::var_os("TONIC_TEST_REAL_GPU").is_some()
 }
@@ -53,7 +52,6 @@ fn kernel_cache() -> PathBuf {
     tonic_emulator::kernel_cache(std::env::var_os(tonic_emulator::PTX).is_some())
 }
 
-/// Returns the backend with the GPU that the tests use.
 fn backend() -> Backend {
     set_kernel_cache(&kernel_cache());
     Backend::gpu(0, EngineChoice::Fused, MatmulPrecision::Highest).unwrap()

@@ -14,7 +14,6 @@ fn environment() -> Vec<(&'static str, OsString)> {
     if is_real() { vec![cache] } else { vec![cache, ("LD_LIBRARY_PATH", tonic_emulator::install().into())] }
 }
 
-/// Sets the variables of [`environment`] for a command.
 pub(crate) fn on_gpu(mut command: Command) -> Command {
     command.envs(environment());
     command

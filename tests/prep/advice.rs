@@ -1,5 +1,5 @@
-//! Tests the advice in error messages: a user who follows it must not lose data. The errors are about columns that
-//! cannot be used, names that aren't UTF-8, values of polarities, files with several cameras, and times that are
+//! Tests the advice in error messages: a user who follows the advice must not lose data. The errors are about columns
+//! that cannot be used, names that aren't UTF-8, values of polarities, files with several cameras, and times that are
 //! missing.
 
 use hdf5::types::{FixedAscii, VarLenAscii};
@@ -10,7 +10,6 @@ use super::recording::{Recording, convert, fails, json, refuses, samples, says, 
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 
-/// Returns the bytes of a column, as an array of int64.
 fn bytes(column: &[i64]) -> Vec<u8> {
     column.iter().flat_map(|n| n.to_le_bytes()).collect()
 }

@@ -1,4 +1,4 @@
-//! Tests of classes that the folders of the recordings name, and of messages about classes.
+//! Tests of classes that have the names of the folders of recordings, and of messages about classes.
 
 use std::path::Path;
 

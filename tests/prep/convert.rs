@@ -1,5 +1,5 @@
-//! Tests that a conversion gives the same set whichever files and number types store the recording, and that no set is
-//! overwritten by mistake.
+//! Tests conversions of speech recordings: number types of a file, labels, several files, unsorted times, and recipes.
+//! Also tests that no set is overwritten by mistake.
 
 use std::path::Path;
 

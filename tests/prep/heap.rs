@@ -22,8 +22,8 @@ struct Layout {
     gzip: bool,
 }
 
-/// Writes rows to the dataset `rows`, one at a time. `order` is the order in which they are written, and so their order
-/// in the heap.
+/// Writes rows to the dataset `rows`, one at a time. `order` is the order in which the rows are written. The rows have
+/// the same order in the heap.
 fn write<T: H5Type + Copy>(path: &Path, rows: &[Vec<T>], order: &[usize], layout: Layout) -> PathBuf {
     let draft = path.with_extension("draft");
     let options = hdf5::File::with_options()

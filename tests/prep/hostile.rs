@@ -40,8 +40,8 @@ static SETS: LazyLock<Vec<Files>> = LazyLock::new(|| {
 struct Change {
     file: Index,
     at: Index,
-    /// Whether a change of a shard stays near its start: in the header or in the first record of the index. If false,
-    /// `at` can be any offset in the file.
+    /// If true, a change of a shard is near the start of the file: in the header or in the first record of the index.
+    /// If false, `at` can be any offset in the file.
     head: bool,
     remove: usize,
     insert: Vec<u8>,

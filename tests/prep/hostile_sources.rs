@@ -1,5 +1,5 @@
-//! Tests of recordings that are damaged, claim false sizes, or need a file that is missing. Each gives an error that
-//! says so, takes little memory and never panics.
+//! Tests of recordings that are damaged, claim false sizes, or need a file that is missing. The error names the fault.
+//! Reading takes little memory and never panics.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

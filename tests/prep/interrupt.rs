@@ -280,7 +280,7 @@ fn handles_usr1(child: &Child) -> bool {
     has_signal(child, "SigCgt:", 10)
 }
 
-/// Returns whether the signal is in the set of signals that a line of a process's status shows.
+/// In the status of a process, the line `line` shows a set of signals. Returns whether `signal` is in this set.
 #[cfg(target_os = "linux")]
 fn has_signal(child: &Child, line: &str, signal: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();

@@ -80,7 +80,6 @@ impl Job {
         (shards(files) as u64 * self.shard_samples).min(SAMPLES as u64)
     }
 
-    /// Returns whether the set is complete.
     fn done(&self, files: &Files) -> bool {
         visible(files) == self.expected && !files.contains_key(MARKER)
     }
@@ -112,7 +111,8 @@ fn visible(files: &Files) -> Files {
 enum Moment {
     After(Duration),
     /// When the file with this name has appeared (`true`) or disappeared (`false`), and then this duration has passed.
-    /// A name that ends in a dot stands for any file whose name begins with it, such as a temporary file.
+    /// A name that ends in a dot stands for any file whose name begins with the same characters, such as a temporary
+    /// file.
     File(String, bool, Duration),
 }
 
@@ -176,7 +176,7 @@ fn says_id(manifest: &[u8], id: &str) -> bool {
     String::from_utf8_lossy(manifest).contains(id)
 }
 
-/// The files that a killed process left show in which phase it was killed. Returns the name of this phase.
+/// Returns the name of the phase in which a process was killed. The files that the process left show this phase.
 fn phase(files: &Files, job: &Job) -> &'static str {
     let has = |part: &str| files.keys().any(|name| name.contains(part));
     let drafts = |part: &str| files.keys().any(|name| name.contains(part) && name.ends_with(".tmp"));

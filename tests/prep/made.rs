@@ -24,10 +24,9 @@ pub(crate) struct Set {
     pub extras: Vec<String>,
     /// Number of cropped events in the ledger of each sample.
     pub cropped: u64,
-    /// One element for each sample: its label, and its value, which is the same in all extra columns. Samples after the
-    /// end of this list get default labels and values.
+    /// One element for each sample: its label, and the value that the sample has in every extra column. Samples after
+    /// the end of this list get default labels and values.
     pub rows: Vec<(u32, i64)>,
-    /// The frames of each sample.
     pub samples: Vec<Vec<Frame>>,
 }
 
@@ -41,7 +40,6 @@ impl Set {
         Set { shape, counts, chunk_samples: 2, shard_chunks: 2, classes, extras, cropped: 0, rows, samples }
     }
 
-    /// Writes the set into `dir`.
     pub(crate) fn write(&self, dir: &Path) -> Manifest {
         let description = self.description();
         let output = OutputDir::open(dir, Existing::Refuse).unwrap();

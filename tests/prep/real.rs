@@ -1,8 +1,9 @@
 //! Compares our frames of real recordings with digests of Tonic's frames. All samples of a speech set are compared,
-//! with the reference recipe. The recordings of cameras are cut into samples of 100 ms, and all of these are compared.
+//! with the reference recipe. The recordings of cameras are cut into samples of 100 ms, and all of these samples are
+//! compared.
 //!
 //! The recordings are not part of the repository. The environment variable TONIC_REAL_DATA has the path of the folder
-//! that has them.
+//! with the recordings.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

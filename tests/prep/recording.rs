@@ -94,7 +94,6 @@ impl Recording {
         (self.times[sample], self.units[sample]) = (vec![time; events], vec![unit; events]);
     }
 
-    /// Writes the recording to the file `path`.
     pub(crate) fn write(&self, path: &Path) -> PathBuf {
         hdf5_file(path, |file| self.fill(file))
     }
@@ -132,12 +131,10 @@ impl Recording {
     }
 }
 
-/// Writes `data` as a dataset.
 pub(crate) fn column<T: H5Type>(group: &hdf5::Group, name: &str, data: &[T]) {
     group.new_dataset_builder().with_data(data).create(name).unwrap();
 }
 
-/// Converts a text to an HDF5 string of a fixed length.
 pub(crate) fn ascii(text: &str) -> FixedAscii<10> {
     FixedAscii::from_ascii(text.as_bytes()).unwrap()
 }
@@ -185,13 +182,11 @@ impl AsRef<Path> for Scratch {
 }
 
 impl Scratch {
-    /// Writes a file with this name and content. Returns its path.
     pub(crate) fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         std::fs::write(self.join(name), bytes).unwrap();
         self.join(name)
     }
 
-    /// Makes an empty directory with this name. Returns its path.
     pub(crate) fn folder(&self, name: &str) -> PathBuf {
         std::fs::create_dir(self.join(name)).unwrap();
         self.join(name)
@@ -203,7 +198,7 @@ impl Scratch {
         recordings.iter().enumerate().map(write).collect()
     }
 
-    /// Converts the files to the set `name`. Returns its path.
+    /// Converts the files to the set `name`. Returns the path of the set.
     pub(crate) fn convert<P: AsRef<Path>>(&self, inputs: &[P], name: &str, arguments: &[&str]) -> PathBuf {
         convert(inputs, &self.join(name)).args(arguments).assert().success();
         self.join(name)
@@ -215,7 +210,6 @@ impl Scratch {
     }
 }
 
-/// Makes a temporary directory.
 pub(crate) fn scratch() -> Scratch {
     Scratch(tempfile::Builder::new().prefix("tonic-prep-test").tempdir().unwrap())
 }
@@ -236,7 +230,6 @@ pub(crate) fn prep() -> Command {
     command
 }
 
-/// Returns the path of the program under test.
 pub(crate) fn program() -> &'static str {
     env!("CARGO_BIN_EXE_tonic-prep")
 }
@@ -322,14 +315,12 @@ pub(crate) fn contents(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     files.map(|p| (p.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(&p).unwrap())).collect()
 }
 
-/// Changes the bytes of a file with the function `change`.
 pub(crate) fn change(file: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = std::fs::read(file).unwrap();
     change(&mut bytes);
     std::fs::write(file, bytes).unwrap();
 }
 
-/// Returns width and height of a PNG file in pixels.
 pub(crate) fn png_size(file: &Path) -> (u32, u32) {
     let bytes = std::fs::read(file).unwrap();
     assert_eq!(bytes[..8], *b"\x89PNG\r\n\x1a\n");
@@ -337,12 +328,10 @@ pub(crate) fn png_size(file: &Path) -> (u32, u32) {
     (number(16), number(20))
 }
 
-/// Returns the manifest of the set in `dir`.
 pub(crate) fn manifest(dir: &Path) -> Manifest {
     ShardSet::open(dir).unwrap().manifest().clone()
 }
 
-/// Verifies an open set. Returns its faults.
 pub(crate) fn faults(set: &ShardSet) -> Vec<tonic_toolkit::shard::Error> {
     verify(set, &Progress::start(Verbosity::Quiet, "", 0, ""))
 }
@@ -371,7 +360,6 @@ impl Sample {
     }
 }
 
-/// Decodes all samples of the set in `dir`.
 pub(crate) fn samples(dir: &Path) -> Vec<Sample> {
     let set = ShardSet::open(dir).unwrap();
     let shape = set.manifest().description.shape;

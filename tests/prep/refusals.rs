@@ -1,5 +1,5 @@
-//! Tests that an invalid recipe is refused, in one line that says what is valid. Also tests that a recipe is stopped if
-//! it would take too much time or memory.
+//! Tests that an invalid recipe is refused, with an error of one line that says what is valid. Also tests that a
+//! recipe is stopped if it would take too much time or memory.
 
 use tonic_toolkit::prep::{Events, Framer, Recipe, SensorSize};
 use tonic_toolkit::shard::Ledger;

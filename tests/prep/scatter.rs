@@ -6,7 +6,7 @@ use super::recording::{Recording, Times, convert, fails, samples, says, scratch}
 
 const HOUR: i64 = 3_600_000_000;
 
-/// In `text`, a number follows after each occurrence of `word`. Returns these numbers.
+/// Returns the numbers that follow `word` in `text`, one for each time that `word` occurs.
 fn after(text: &str, word: &str) -> Vec<i64> {
     let digits = |rest: &str| rest.split(|c: char| !c.is_ascii_digit() && c != '-').next().unwrap().parse().unwrap();
     text.split(word).skip(1).map(digits).collect()

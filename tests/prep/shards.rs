@@ -53,8 +53,8 @@ impl Victim {
         result
     }
 
-    /// Changes the header or index of shard 0, corrects the checksum that both have together, and checks the set.
-    /// Returns the fault.
+    /// Changes the header or index of shard 0, corrects the checksum of header and index, and checks the set. Returns
+    /// the fault.
     fn with_head(&self, change: impl FnOnce(&mut Vec<u8>)) -> Error {
         let mut bytes = std::fs::read(self.shard(0)).unwrap();
         change(&mut bytes);

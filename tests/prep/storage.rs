@@ -169,8 +169,8 @@ fn compact_data_and_a_user_block_are_read() {
     }
 }
 
-/// Writes an HDF5 file whose columns are stored in raw files next to it, two for each column. The last `cut` bytes of
-/// each second raw file are missing.
+/// Writes an HDF5 file whose columns are stored in raw files next to it, two for each column. The second raw file of
+/// each column lacks its last `cut` bytes.
 fn raw(dir: &Path, cut: usize) -> PathBuf {
     hdf5_file(&dir.join("raw.h5"), |file| {
         for (name, column) in columns(&camera()) {

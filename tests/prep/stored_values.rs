@@ -1,5 +1,5 @@
-//! Tests of HDF5 files whose attributes or types say that a stored number is not the value itself, such as a scale
-//! factor or an enum. Also tests what errors suggest for fields with unusual names.
+//! Tests of HDF5 files whose stored numbers are not the values themselves, for example because of a scale factor or an
+//! enum. Also tests what errors suggest for fields with unusual names.
 
 use hdf5::H5Type;
 

@@ -12,7 +12,7 @@ use super::recording::{Recording, Scratch, column, hdf5_file, samples, says, scr
 use super::unit_evidence::tell;
 use super::units::{SENSOR, notes, refused};
 
-/// Writes the events of a camera as npy, npz and HDF5. `times` has the names and the numbers of the fields of times.
+/// Writes the events of a camera as npy, npz and HDF5. `times` has the name and the numbers of each time field.
 fn files(dir: &Scratch, camera: &Camera, times: &[(&str, Vec<i64>)]) -> [PathBuf; 3] {
     files_with(dir, camera, times, |_| {})
 }

@@ -300,7 +300,8 @@ fn every_tool_refuses_damaged_and_incomplete_sets() {
     refuses(tool("diff", &dir.join("other")).arg(dir.join("damaged")), 4, &words);
 }
 
-/// Runs a command with `--json`. It must print one object on stdout, with these keys, and nothing on stderr.
+/// Runs a command with `--json`. The command must print one JSON object on stdout, and nothing on stderr. The object
+/// must have all of `keys`. Returns the object.
 fn says_json(command: &mut assert_cmd::Command, keys: &str) -> Value {
     let output = command.arg("--json").assert().success().get_output().clone();
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "", "{command:?}");

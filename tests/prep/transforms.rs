@@ -7,8 +7,8 @@ use tonic_toolkit::prep::{Error, Events, Recipe};
 
 use super::tonic::{Frames, Given, Ours, apply, goldens, sensor_size};
 
-/// Maximum difference between a value of a surface and Tonic's value, relative to the larger of the value and 1. It is
-/// not 0, because Tonic sums some values in float32.
+/// Maximum difference between a value of a surface and Tonic's value, as a share of the largest of our value, Tonic's
+/// value and 1. This share is not 0, because Tonic sums some values in float32.
 const TOLERANCE: f64 = 2e-6;
 
 #[derive(Clone, Debug, Deserialize)]

@@ -65,7 +65,6 @@ impl Bench {
         self.dir.path().join(name)
     }
 
-    /// Returns the `file://` URL of a folder in the temporary folder.
     pub(crate) fn url(&self, name: &str) -> String {
         format!("file://{}", self.path(name).display())
     }
@@ -75,7 +74,7 @@ impl Bench {
     }
 }
 
-/// Whether an environment variable of this machine could lead the programs to another server.
+/// Returns whether an environment variable of this machine could lead the programs to another server.
 fn is_of_a_server(name: &str) -> bool {
     name.starts_with("AWS_") || name.starts_with("AZUR") || name.to_lowercase().ends_with("_proxy")
 }

@@ -198,7 +198,7 @@ fn hostile_manifests_are_refused() {
     }
 }
 
-/// Returns the bytes of a manifest, with the checksum that belongs to them.
+/// Returns the bytes of a manifest, with a checksum that fits them.
 fn with_checksum(mut manifest: Value) -> Vec<u8> {
     manifest.as_object_mut().unwrap().remove("checksum");
     let text = manifest.to_string();

@@ -1,5 +1,5 @@
-//! Tests of web servers that answer something else than what was asked for. A pull gives the whole set or an error that
-//! names the object and what the server has answered, it ends soon, and it needs little memory.
+//! Tests of web servers that send something else than what was asked for. A pull gives the whole set, or an error that
+//! names the object and says what the server sent. The pull ends soon and needs little memory.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,8 @@ const ALL: Kind = Kind { ranges: true, tags: true };
 const SHARD: &str = "00001.shard";
 const LOGIN: Fault = Fault::Page(200, "text/html; charset=utf-8", "<!DOCTYPE html><title>Log in</title>");
 
-/// Whether a fault occurs: the name of the requested file, and the number of earlier requests for it.
+/// Returns whether a fault occurs. The arguments are the name of the requested file, and the number of earlier
+/// requests for this file.
 type When = fn(&str, u64) -> bool;
 
 fn shard(name: &str, _: u64) -> bool {
@@ -21,13 +22,14 @@ fn shard_later(name: &str, number: u64) -> bool {
     name.ends_with(SHARD) && number > 0
 }
 
-/// Returns a server of the set, or of the copies that were pushed, that makes the mistake `fault` at the requests `when`.
+/// Starts a server for the folder `folder` of `bench`. The server makes the mistake `fault` in its answers to those
+/// requests for which `when` returns true.
 fn server(bench: &Bench, folder: &str, when: When, fault: Fault) -> Server {
     Server::start(&bench.path(folder), ALL, move |name, number| when(name, number).then_some(fault))
 }
 
-/// Pulls from the server, which must fail with the exit code `code` within 10 seconds. The message must name the object
-/// `name` and contain `words`. Returns the message.
+/// Pulls the set from the server. The pull must fail with the exit code `code` within 10 seconds. The message must
+/// name the object `name` and contain `words`. Returns the message.
 fn refuses(bench: &Bench, server: &Server, code: i32, name: &str, words: &[&str]) -> String {
     let start = Instant::now();
     let text = bench.refuses(&["pull", &server.url, "copy", "--timeout", "3"], code, &[&server.url, name]);
@@ -45,7 +47,7 @@ fn refuses(bench: &Bench, server: &Server, code: i32, name: &str, words: &[&str]
     text
 }
 
-/// Pulls from the server, which must succeed.
+/// Pulls the set from the server. The pull must succeed.
 fn pulls(bench: &Bench, server: &Server) {
     bench.run(&["pull", &server.url, "copy", "--timeout", "5"]);
     assert_eq!(contents(&bench.path("set")), contents(&bench.path("copy")));

@@ -32,13 +32,14 @@ pub(crate) enum Fault {
     Longer(usize),
     /// Answers a request for a range with the whole file and status 200.
     Whole,
-    /// Sends the range that begins this many bytes before the one that was asked for, and says so.
+    /// Sends a range that begins this many bytes before the requested range. The `Content-Range` is correct for the
+    /// range that is sent.
     Shifted(usize),
-    /// Adds bytes to the range that was asked for. Only the length of the answer includes them.
+    /// Adds this many bytes to the requested range. `Content-Length` includes them, but `Content-Range` doesn't.
     More(usize),
-    /// Sends this `Content-Range` with the bytes that were asked for.
+    /// Sends the requested bytes with this wrong `Content-Range`.
     ContentRange(&'static str),
-    /// Adds this header to the answer.
+    /// Adds this header line to the answer.
     Header(&'static str),
     /// Answers with this status and with a body that is not the file: its type and its text.
     Page(u16, &'static str, &'static str),
@@ -46,8 +47,8 @@ pub(crate) enum Fault {
     EndlessPage(u16),
     /// Sends the client to another URL, or to another path on this server.
     Redirect(&'static str),
-    /// Sends at most this many bytes of the file in chunks, without `Content-Length`. The boolean says whether the body
-    /// then ends as if it was complete. Otherwise, the connection is closed.
+    /// Sends at most this many bytes of the file in chunks, without `Content-Length`. If the boolean is true, the body
+    /// then ends as a complete body does. If it is false, the connection is closed.
     Chunked(usize, bool),
     /// Sends an ETag that differs with each request, and closes the connection after this many bytes.
     OtherTag(usize),

@@ -110,7 +110,7 @@ fn what_is_pushed_and_pulled_while_others_prune_is_whole() {
 }
 
 /// Runs `push set` while this process holds the lock of the folder `server`. When the push waits for the lock, calls
-/// `meanwhile` and releases the lock. Returns what the push, which must succeed, prints with `--json`.
+/// `meanwhile` and releases the lock. The push must succeed. Returns what the push prints with `--json`.
 fn push_after(bench: &Bench, meanwhile: impl FnOnce()) -> Value {
     let lock = File::create(bench.path("server/.lock")).unwrap();
     lock.lock().unwrap();

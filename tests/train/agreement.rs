@@ -40,7 +40,7 @@ pub(crate) fn cases(hidden: impl Strategy<Value = Vec<usize>>, longest: usize) -
     )
 }
 
-/// Replaces counts by float32 values, as a time surface has: multiples of 2^-3, of both signs.
+/// Replaces counts by positive and negative multiples of 2^-3, as float32. A time surface has such values.
 fn surfaces(frames: &SparseFrames) -> SparseFrames {
     let mut surfaces = SparseFrames::new(Widths { counts: Width::F32, ..frames.widths() });
     for sample in frames.samples() {

@@ -1,5 +1,5 @@
-//! Tests of what training reports about its health: spikes of each layer, silent layers, accuracy no better than
-//! chance, diverging losses, and classes of different sizes.
+//! Tests of what training reports about itself: spikes of each layer, silent layers, accuracy no better than chance,
+//! diverging losses, and classes of different sizes.
 
 use std::path::Path;
 
@@ -180,8 +180,8 @@ fn classes_without_samples_and_of_very_different_sizes_are_said_at_the_start() {
     assert!(warnings(&report)[0].contains("95.0%") && warnings(&report)[1].contains("\"high\""), "{report}");
 }
 
-/// Makes a training set in which two of three classes have few samples, and a validation set with classes of equal
-/// size.
+/// Makes a training set in which two of the three classes have few samples, and a validation set in which all classes
+/// have the same size.
 fn rare() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     imbalanced(&dir.path().join("train"), [110, 5, 5]);

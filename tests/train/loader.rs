@@ -1,5 +1,5 @@
-//! Tests of the loader. With every cache, it returns each sample once, in the order that the format defines. If a set
-//! is damaged, an epoch ends with an error and doesn't hang.
+//! Tests of the loader. With every cache, the loader returns each sample once, in the order that the format defines.
+//! If a set is damaged, an epoch ends with an error and doesn't hang.
 
 use std::fs::OpenOptions;
 use std::path::Path;
@@ -42,7 +42,7 @@ fn batches(loader: &Loader, order: EpochOrder, batch_size: usize, first: u64) ->
     batches
 }
 
-/// Indices of the samples of an epoch, in the order that the format defines. Computed without a loader.
+/// Returns the indices of an epoch's samples, in the order that the format defines. Computes them without a loader.
 fn numbers(set: &ShardSet, order: EpochOrder) -> Vec<u64> {
     let EpochOrder::Shuffled { seed, epoch } = order else { return (0..set.len()).collect() };
     let order = set.order(seed, epoch);

@@ -8,17 +8,17 @@ use tonic_toolkit::shard::NO_LABEL;
 
 use crate::sets::{self, ENGINES, Sample, Spec, argmax, eval, fails, fit, learnable, predict_on, succeeds, task};
 
-/// Command that writes predictions of `dir/<run>` on `dir/<data>` to `dir/<out>`, on the CPU.
+/// Returns the command that writes predictions of `dir/<run>` on `dir/<data>` to `dir/<out>`, on the CPU.
 fn predict(dir: &Path, run: &str, data: &str, out: &str) -> Command {
     predict_on("cpu", dir, run, data, out)
 }
 
-/// The bits of the logits in `folder`, a row for each sample.
+/// Returns the bits of the logits in `folder`, a row for each sample.
 fn logits(folder: &Path) -> Vec<Vec<u32>> {
     sets::logits(folder).iter().map(|row| row.iter().map(|logit| logit.to_bits()).collect()).collect()
 }
 
-/// The cells of a CSV file without quotes.
+/// Returns the cells of predictions.csv, a row for each line. The file must have no quotes.
 fn rows(folder: &Path) -> Vec<Vec<String>> {
     let text = std::fs::read_to_string(folder.join("predictions.csv")).unwrap();
     text.lines().map(|line| line.split(',').map(String::from).collect()).collect()

@@ -59,7 +59,7 @@ pub(crate) fn bounds() -> impl Strategy<Value = Option<f32>> {
     prop_oneof![Just(None), Just(Some(-1.0)), Just(Some(-0.5)), Just(Some(0.0))]
 }
 
-/// Largest difference between `got` and `expected`, divided by the largest absolute value in `expected`.
+/// Returns the largest difference between `got` and `expected`, divided by the largest absolute value in `expected`.
 pub(crate) fn relative_error(got: impl IntoIterator<Item = f64>, expected: &[f64]) -> f64 {
     let largest = expected.iter().fold(0.0, |max: f64, x| max.max(x.abs()));
     let mut got = got.into_iter();

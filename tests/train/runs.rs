@@ -16,7 +16,7 @@ use tonic_toolkit::train::run::{Checkpoint, Config, EpochMetrics, FitOptions};
 
 use crate::sets::outcome;
 
-/// Metrics of each epoch of a run, with times and rates set to 0.
+/// Returns the metrics of each epoch of a run, with times and rates set to 0.
 pub(crate) fn epochs(run: &Path) -> Vec<EpochMetrics> {
     let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     let mut epochs: Vec<EpochMetrics> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -116,14 +116,15 @@ pub(crate) fn kill_again_and_again<R: FnOnce() -> Child>(
     kills
 }
 
-/// Number of threads of this process whose name begins with `name`. A thread without a name of its own has the name of
-/// its parent thread.
+/// Returns the number of threads of this process whose name begins with `name`. A thread without a name of its own has
+/// the name of its parent thread.
 pub(crate) fn threads(name: &str) -> usize {
     let named = |task: PathBuf| std::fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.starts_with(name));
     Path::new("/proc/self/task").read_dir().unwrap().filter(|task| named(task.as_ref().unwrap().path())).count()
 }
 
-/// Options of a small fit in this process: one hidden layer of 8 neurons, trained on the set `dir/<train>`.
+/// Returns the options of a small fit in this process: one hidden layer of 8 neurons, trained on the set
+/// `dir/<train>`.
 pub(crate) fn small_fit(dir: &Path, train: &str, lr: f64, backend: Backend) -> FitOptions {
     FitOptions {
         train: dir.join(train),

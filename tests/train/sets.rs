@@ -40,7 +40,7 @@ pub(crate) struct Spec {
 }
 
 impl Spec {
-    /// A set of `samples` samples in chunks of `chunk_samples`, with three classes.
+    /// Describes a set of `samples` samples in chunks of `chunk_samples`, with three classes.
     pub(crate) fn new(samples: u64, chunk_samples: u32) -> Spec {
         let classes = ["low", "middle", "high"].map(String::from).to_vec();
         let recipe = "window = 4000\n".into();
@@ -164,8 +164,8 @@ pub(crate) fn train() -> Command {
     command
 }
 
-/// Arguments of a small fit on `dir/train` that writes to `dir/<run>`. `others` has more arguments, which replace
-/// defaults; DIR in them stands for `dir`.
+/// Returns the arguments of a small fit on `dir/train` that writes to `dir/<run>`. `others` has more arguments, which
+/// replace defaults. In `others`, DIR stands for `dir`.
 pub(crate) fn fit_arguments(dir: &Path, run: &str, others: &str) -> Vec<String> {
     let mut line = format!("fit --output DIR/{run} {others}");
     for default in [
@@ -186,14 +186,14 @@ pub(crate) fn fit_arguments(dir: &Path, run: &str, others: &str) -> Vec<String> 
     line.split_whitespace().map(|word| word.replace("DIR", dir.to_str().unwrap())).collect()
 }
 
-/// Command of a small fit with [`fit_arguments`].
+/// Returns the command of a small fit with [`fit_arguments`].
 pub(crate) fn fit(dir: &Path, run: &str, others: &str) -> Command {
     let mut command = train();
     command.args(fit_arguments(dir, run, others));
     command
 }
 
-/// Command that evaluates `dir/<run>` on `dir/<data>` on the CPU.
+/// Returns the command that evaluates `dir/<run>` on `dir/<data>` on the CPU.
 pub(crate) fn eval(dir: &Path, run: &str, data: &str) -> Command {
     eval_on("cpu", dir, run, data)
 }
@@ -205,7 +205,7 @@ pub(crate) fn eval_on(device: &str, dir: &Path, run: &str, data: &str) -> Comman
     command
 }
 
-/// Command that writes predictions of `dir/<run>` on `dir/<data>` to `dir/<out>`.
+/// Returns the command that writes predictions of `dir/<run>` on `dir/<data>` to `dir/<out>`.
 pub(crate) fn predict_on(device: &str, dir: &Path, run: &str, data: &str, out: &str) -> Command {
     let mut command = train();
     command.arg("predict").arg("--model").arg(dir.join(run)).arg("--data").arg(dir.join(data));
@@ -222,7 +222,7 @@ pub(crate) fn logits(folder: &Path) -> Vec<Vec<f32>> {
     array.into_vec().unwrap().chunks(classes).map(<[f32]>::to_vec).collect()
 }
 
-/// The first class with the largest logit.
+/// Returns the first class with the largest logit.
 pub(crate) fn argmax(logits: &[f32]) -> usize {
     (0..logits.len()).rev().max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap()
 }
@@ -255,7 +255,7 @@ pub(crate) fn assert_says(text: &str, words: &[&str]) {
     }
 }
 
-/// Exit code and stderr of a process. Asserts that it did not panic.
+/// Returns the exit code and the stderr of a process. Asserts that the process did not panic.
 pub(crate) fn outcome(output: &Output) -> (Option<i32>, String) {
     let stderr = String::from_utf8(output.stderr.clone()).unwrap();
     assert!(!stderr.contains("panicked"), "{stderr}");

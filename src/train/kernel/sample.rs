@@ -40,8 +40,8 @@ pub(crate) struct PackedNetwork {
 pub(crate) struct SampleState {
     /// The input of the network, and then the spikes of each hidden layer.
     activities: Vec<Activity>,
-    /// Membrane potentials. `potentials[layer][tile * stride + t]` has the potentials of one tile of neurons at time
-    /// step t.
+    /// Membrane potentials of each hidden layer. `potentials[layer][tile * stride + t]` has the potentials of one tile
+    /// of neurons at time step t. `stride` is the number of time steps, rounded up by [`linear::stride`].
     potentials: Vec<Vec<Tile>>,
     /// One bit for each neuron of one hidden layer and each time step: 1 if the neuron spikes. [`iaf::forward`] writes
     /// the bits.

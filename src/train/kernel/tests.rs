@@ -42,8 +42,8 @@ fn exponential_is_close_over_its_whole_range_and_underflows_to_zero() {
     assert!(exp(f32::NAN).is_nan());
 }
 
-/// Whether each sum differs from the expected sum by at most 1e-6 * `largest`, the largest absolute value that a sum
-/// can have.
+/// Returns whether each sum differs from the expected sum by at most 1e-6 * `largest`. `largest` is the largest
+/// absolute value that a sum can have.
 fn close(got: impl Iterator<Item = f64>, expected: &[f64], largest: f64) -> bool {
     let mut apart = got.zip(expected).map(|(got, expected)| (got - expected).abs());
     apart.all(|apart| apart <= 1e-6 * largest)
@@ -56,7 +56,7 @@ fn run_forward(isa: Isa, neuron: &Neuron, x: &[Tile], steps: usize) -> (Vec<Tile
     (v, fired)
 }
 
-/// Returns the bits of all values, which are different for 0 and -0.
+/// Returns the bits of all values. The bits of 0 and -0 differ.
 fn bits(tiles: &[Tile]) -> Vec<u32> {
     tiles.iter().flatten().map(|x| x.to_bits()).collect()
 }

@@ -19,7 +19,6 @@ pub(crate) trait Real: Copy {
     fn mul_add(self, factor: Self, addend: Self) -> Self;
     fn sqrt(self) -> Self;
     fn abs(self) -> Self;
-    /// Rounds toward zero.
     fn trunc(self) -> Self;
     /// Returns the larger of self and `bound`, or NaN if self is NaN.
     fn at_least(self, bound: Self) -> Self;

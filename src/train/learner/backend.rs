@@ -21,7 +21,7 @@ use crate::learner::logits::Logits;
 use crate::learner::padding::Padding;
 use crate::network::Network;
 
-/// The chosen engine and device. A backend makes the engines and learners for them.
+/// The engine and the device that the user chose. A backend makes engines and learners for this choice.
 #[derive(Clone, Debug)]
 pub struct Backend {
     /// Whether our kernels or libtorch compute.
@@ -62,7 +62,7 @@ impl Backend {
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] if libtorch or NVRTC is missing, or if `device` is the CPU and `precision`
-    /// is not the highest. [`Error::Cuda`].
+    /// is not the highest. [`Error::Cuda`] if the driver returns an error.
     pub fn program(&self, sets: &[&ShardSet], longest: usize) -> Result<Option<Arc<Program>>> {
         let descriptions = sets.iter().map(|set| &set.manifest().description);
         let shape = descriptions.clone().map(|of| of.shape).next();
@@ -129,8 +129,8 @@ impl Backend {
         }
     }
 
-    /// Returns the logits of all samples of a set, which need no labels. They are the logits that
-    /// [`evaluate`](Self::evaluate) computes; the arguments are the same.
+    /// Returns the logits that [`evaluate`](Self::evaluate) computes for all samples of a set. The samples need no
+    /// labels. The arguments are those of [`evaluate`](Self::evaluate).
     ///
     /// # Errors
     /// The errors of [`evaluate`](Self::evaluate), without [`Error::Unlabelled`].

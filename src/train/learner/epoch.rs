@@ -18,7 +18,7 @@ pub struct Epoch {
     pub order: EpochOrder,
     /// Number of samples per batch.
     pub batch_size: usize,
-    /// Index of the first batch to train on, from 0.
+    /// Index of the first batch to train on, counted from 0.
     pub first: u64,
     /// Padding of the samples.
     pub padding: Padding,
@@ -65,8 +65,8 @@ pub(super) fn total(batches: impl IntoIterator<Item = Result<Vec<SpikeCounts>>>)
 
 /// Trains and evaluates a network in whole epochs, with the same interface on every device.
 pub trait Learner: std::fmt::Debug {
-    /// Returns the network and the optimiser. On a GPU, call [`sync`](Learner::sync) first: only `adam.step`, the
-    /// number of updates, is always current.
+    /// Returns the network and the optimiser. On a GPU, only `adam.step`, the number of updates, is always current.
+    /// Call [`sync`](Learner::sync) first to update everything else.
     fn state(&self) -> &TrainState;
 
     /// Copies the current parameters and Adam's moving averages to [`state`](Learner::state).
@@ -107,8 +107,8 @@ pub trait Learner: std::fmt::Debug {
     /// [`Error::Cuda`](crate::Error::Cuda).
     fn evaluate(&mut self, feed: &Feed, padding: Padding, progress: &Progress) -> Result<Evaluation>;
 
-    /// Sets the samples for [`spikes`](Learner::spikes). No batch of `samples` may be larger than the batches of
-    /// training.
+    /// Sets the samples that [`spikes`](Learner::spikes) runs. No batch of `samples` may have more samples than a
+    /// batch of training.
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel), [`Error::DeviceMemory`](crate::Error::DeviceMemory),

@@ -23,12 +23,13 @@ pub struct Evaluation {
     pub samples: u64,
     /// Result of each class, in the order of the classes.
     pub classes: Vec<ClassScore>,
-    /// Confusion matrix: `confusion[label][predicted]` is a number of samples.
+    /// Confusion matrix: `confusion[label][predicted]` is the number of samples of the class `label` for which the
+    /// network predicted the class `predicted`.
     pub confusion: Vec<Vec<u64>>,
     /// Macro averages of recall, precision and F1: means over the classes.
     #[serde(rename = "macro")]
     pub macros: MacroScore,
-    /// Warnings about a set with only one class, or with very different class sizes.
+    /// Warnings, if the set has only one class or if its class sizes are very different.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
 }
@@ -56,7 +57,8 @@ pub(crate) fn check_labelled(set: &ShardSet) -> Result<()> {
 }
 
 impl Evaluation {
-    /// Returns the result of an evaluation. `tested` has one prediction for each sample of `set`.
+    /// Returns the result of an evaluation. `tested` has the predictions for the samples of `set`, one for each
+    /// sample.
     ///
     /// # Errors
     /// [`Error::Kernel`] if a loss is NaN or infinite.

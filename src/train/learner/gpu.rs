@@ -23,14 +23,14 @@ use crate::learner::recorded::Recorded;
 
 /// Maximum number of batches whose scores are downloaded together.
 const MAX_GROUP: usize = 256;
-/// Wanted time between two downloads of scores. After a shorter time, the next group has twice as many batches; after
-/// a longer time, half as many. Large groups delay progress output and interruptions.
+/// Wanted time between two downloads of scores. If the time was below this range, the next group has twice as many
+/// batches. If it was above, the next group has half as many. Large groups delay progress output and interruptions.
 const GROUP_TIME: Range<Duration> = Duration::from_millis(15)..Duration::from_millis(60);
 
 #[derive(Debug)]
 pub(crate) struct GpuLearner {
-    /// Copy of the network and the optimiser in host memory. `sync` updates it from the GPU; only `adam.step` is
-    /// always current.
+    /// Copy of the network and the optimiser in host memory. `sync` updates the copy from the GPU. Without `sync`,
+    /// only `adam.step` is current.
     state: TrainState,
     stream: Stream,
     trained: GpuNetwork,
@@ -45,8 +45,8 @@ pub(crate) struct GpuLearner {
     rounded: Rounded,
 }
 
-/// Whether a spike count was above 256. The GPU rounds such counts to bfloat16. `Said` means that the user has been
-/// told.
+/// Whether a neuron spiked more than 256 times in a time step. The GPU rounds such spike counts to bfloat16. `Said`
+/// means that this happened and that the user has been told.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Rounded {
     No,

@@ -58,7 +58,6 @@ impl GpuEvaluator {
         Evaluation::of(set, self.network.predictions(set.len() as usize)?)
     }
 
-    /// Returns the logits of all samples of a set.
     pub(super) fn logits(
         &mut self,
         network: &Network,
@@ -79,8 +78,8 @@ impl GpuEvaluator {
         Ok(logits)
     }
 
-    /// Runs all samples of a set forward, in batches and in the order of the set. Calls `each` after each batch, when
-    /// its work is queued.
+    /// Runs all samples of a set forward, in batches and in the order of the set. Calls `each` as soon as the work of
+    /// a batch is queued.
     fn each_batch(
         &mut self,
         network: &Network,

@@ -77,7 +77,6 @@ impl Learner for HostLearner {
     }
 }
 
-/// Evaluates a network on all samples of a set, in the order of the set.
 pub(super) fn evaluate(
     engine: &mut dyn Engine,
     network: &Network,
@@ -95,7 +94,6 @@ pub(super) fn evaluate(
     Evaluation::of(loader.set(), predictions)
 }
 
-/// Returns the logits of all samples of a set.
 pub(super) fn logits(
     engine: &mut dyn Engine,
     network: &Network,

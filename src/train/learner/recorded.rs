@@ -6,7 +6,8 @@ use crate::error::Result;
 use crate::gpu::{Graph, Stream};
 use crate::kernel::batch_source::BatchSource;
 
-/// Recorded CUDA graphs of the same work, for example a training step: one for each source of batches.
+/// CUDA graphs that record the same work, for example a training step. Each graph takes its batches from another
+/// source.
 #[derive(Debug, Default)]
 pub(super) struct Recorded {
     graphs: HashMap<u64, Graph>,

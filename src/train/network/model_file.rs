@@ -6,7 +6,8 @@
 //! tensors are float32.
 //!
 //! The file's metadata has one key, `tonic_toolkit`, with a JSON object: neuron constants, class names, and number of
-//! time steps. Several keys would be written in random order, but the same network must always give the same bytes.
+//! time steps. There is only one key, because several keys would be written in random order, and the same network must
+//! always give the same bytes.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! How often the neurons of each hidden layer spike. It is measured after every epoch on some samples of the training
-//! set.
+//! Measures how often the neurons of each hidden layer spike. A run does this after every epoch, on some samples of
+//! the training set.
 
 use serde::{Deserialize, Serialize};
 use tonic_loader::{Batch, EpochOrder};
@@ -8,16 +8,18 @@ use crate::engine::SpikeCounts;
 use crate::error::{Error, Result};
 use crate::feed::Feed;
 
-/// One of this many training samples is measured. The forward pass of a sample takes about a third of its training
-/// step, so the measurement takes about 1% of the time of an epoch.
+/// One of this many training samples is measured. The forward pass of a sample takes about a third of the time of its
+/// training step. So the measurement takes about 1% of the time of an epoch.
 const ONE_OF: u64 = 32;
-/// Minimum and maximum number of samples that are measured.
+/// Minimum and maximum number of samples to measure. This number is then rounded up to whole batches. If the training
+/// set is smaller than the minimum, all its samples are measured.
 const SAMPLES: [u64; 2] = [16, 256];
-/// A neuron is saturated if it has at least this many spikes per time step on average. A neuron that is silent in
-/// padding can reach this average with several spikes in each step with input.
+/// A neuron is saturated if it has at least this many spikes per time step on average. The average includes padding. A
+/// neuron that is silent during padding can still reach this average by several spikes in each of the other time
+/// steps.
 const SATURATED: f64 = 0.95;
-/// A layer is saturated if at least this share of its neurons is either saturated or silent. A layer in which every
-/// neuron is silent does not count as saturated.
+/// A layer is saturated if at least this share of its neurons is either saturated or silent. A layer without any
+/// saturated neuron does not count as saturated.
 const SATURATED_LAYER: f64 = 0.95;
 
 /// Activity of a hidden layer over all time steps of the measured samples. Time steps of padding count too.
@@ -32,7 +34,6 @@ pub struct LayerActivity {
 }
 
 impl LayerActivity {
-    /// Computes the activity of a layer from its spike counts.
     pub(super) fn of(counts: &SpikeCounts) -> LayerActivity {
         let SpikeCounts { spikes, active_steps, steps } = counts;
         let (neurons, steps) = (spikes.len().max(1) as f64, (*steps).max(1) as f64);
@@ -44,7 +45,7 @@ impl LayerActivity {
         }
     }
 
-    /// Whether nearly all neurons are saturated or silent, but not all are silent.
+    /// Returns whether nearly all neurons are saturated or silent, and at least one of them is saturated.
     pub(super) fn is_saturated(&self) -> bool {
         self.saturated > 0.0 && self.silent + self.saturated >= SATURATED_LAYER
     }

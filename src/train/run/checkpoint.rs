@@ -17,7 +17,6 @@ use crate::error::{BaseFault, Error, Result};
 use crate::kernel::{Adam, AdamConfig};
 use crate::learner::RunningScore;
 
-/// Name of the checkpoint file in the run folder.
 pub(crate) const FILE_NAME: &str = "checkpoint.safetensors";
 const VERSION: u32 = 1;
 /// The only key of the file's metadata. Keys have no fixed order: with several keys, the same state could give

@@ -12,7 +12,6 @@ use crate::kernel::program::MatmulPrecision;
 use crate::learner::{ClassWeights, Pad};
 use crate::network::{Iaf, Model, Shape};
 
-/// Name of the configuration file in the run folder.
 pub(crate) const FILE_NAME: &str = "config.toml";
 
 /// The configuration of a run: everything that the result depends on.
@@ -51,7 +50,7 @@ pub struct Config {
     pub network: NetworkConfig,
     /// Class names and recipe of the training set, and ids of all sets of the run.
     pub data: DataConfig,
-    /// One element for each time that a resumed run changed the learning rate, the earliest change first.
+    /// The changes of the learning rate by resumed runs, the earliest change first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lr_changes: Vec<LrChange>,
 }

@@ -158,7 +158,7 @@ impl FitOptions {
     }
 }
 
-/// Returns a value as text, in the form that config.toml has.
+/// Formats a value as config.toml has it.
 fn word<T: Debug>(value: Option<T>) -> Option<String> {
     value.map(|value| format!("{value:?}").to_lowercase())
 }

@@ -26,8 +26,8 @@ pub struct EvalOptions {
     pub run: PathBuf,
     /// Folder of the shard set to evaluate on.
     pub data: PathBuf,
-    /// Whether to evaluate the network of the epoch with the best validation accuracy, and not that of the last
-    /// epoch.
+    /// Which network to evaluate. If true, the network of the epoch with the best validation accuracy. If false, the
+    /// network of the last epoch.
     pub best: bool,
     /// Function that opens a set, such as [`ShardSet::open`].
     pub open: fn(&Path) -> tonic_shard::Result<ShardSet>,
@@ -57,7 +57,7 @@ pub(super) struct Trained {
     set: ShardSet,
 }
 
-/// [`Backend::evaluate`] or [`Backend::logits`].
+/// A function that runs a network over a set: [`Backend::evaluate`] or [`Backend::logits`].
 type Pass<T> = fn(&Backend, Option<&Arc<Program>>, &Network, &Feed, (Padding, usize), &Progress) -> Result<T>;
 
 impl Trained {
@@ -77,7 +77,7 @@ impl Trained {
         Ok(Trained { config, network, set })
     }
 
-    /// Runs all samples forward on the chosen backend. `doing` names this in the progress.
+    /// Runs all samples forward on the chosen backend. The progress display shows `doing` as the name of this work.
     pub(super) fn run<T>(
         self,
         choose: impl FnOnce(EngineChoice) -> Result<Backend>,

@@ -24,7 +24,7 @@ use crate::run::training::Training;
 pub struct Fitted {
     /// Metrics of all epochs of the run. This includes the epochs before the run was resumed.
     pub epochs: Vec<EpochMetrics>,
-    /// Evaluation on the test set, if there is one.
+    /// Evaluation on the test set; `None` without a test set.
     pub test: Option<Evaluation>,
     /// All warnings of the run. [`FitOptions::warn`] was called with each of them.
     pub warnings: Vec<Warning>,

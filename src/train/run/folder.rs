@@ -98,7 +98,6 @@ impl RunFolder {
         }
     }
 
-    /// Returns whether the run in the folder is resumed.
     pub(crate) fn resumes(&self) -> bool {
         self.existing == Existing::Resume
     }
@@ -109,7 +108,8 @@ impl RunFolder {
         self.resumes() && [checkpoint::FILE_NAME, metrics::FILE_NAME].iter().any(|name| self.path.join(name).exists())
     }
 
-    /// Returns this folder if it may be used, and removes temporary files of processes that were killed.
+    /// Returns an error if the folder may not be used. Otherwise removes temporary files of processes that were
+    /// killed, and returns the folder.
     fn checked(self) -> Result<RunFolder> {
         self.refuse_present()?;
         if self.lock.is_some() {

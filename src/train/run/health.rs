@@ -13,7 +13,7 @@ const MOST_NOISE: f64 = 0.1;
 /// A loss counts as better than another loss if it is below this factor times the other loss. The other loss is the
 /// loss of guessing, or the loss of an earlier epoch.
 const NO_BETTER: f64 = 0.98;
-/// Number of batches at the start of a run during which it is normal that the loss doesn't fall.
+/// During this many batches at the start of a run, it is normal that the loss doesn't fall.
 const SLOW_START: u64 = 100;
 /// A mean loss is absurd if it exceeds this many times ln(number of classes), which is the loss of guessing if all
 /// classes have the same size. A run has diverged if its loss is absurd and also exceeds [`TIMES_INITIAL`] times the
@@ -44,12 +44,10 @@ impl Guessing {
         Guessing { accuracy, loss, samples, classes: present, batches }
     }
 
-    /// Returns the number of batches in an epoch.
     pub(super) fn batches(&self) -> u64 {
         self.batches
     }
 
-    /// Returns the loss of guessing.
     pub(super) fn loss(&self) -> f64 {
         self.loss
     }

@@ -18,7 +18,7 @@ pub(super) fn check_parameters(shape: &Shape) -> Result<()> {
 }
 
 /// Checks that one sample of `steps` frames fits in the free memory. The number of frames comes from a manifest or a
-/// model file, which can claim any number. `option` is the option that gave the set.
+/// model file, which can claim any number. `option` is the name of the option with the path of the set.
 ///
 /// # Errors
 /// [`tonic_base::Error::Usage`].

@@ -10,7 +10,6 @@ use crate::error::{BaseFault, Error, Result};
 use crate::learner::{MacroScore, Score};
 use crate::run::activity::LayerActivity;
 
-/// Name of the file with the metrics in the run folder.
 pub(crate) const FILE_NAME: &str = "metrics.jsonl";
 
 /// Metrics of an epoch.
@@ -18,8 +17,8 @@ pub(crate) const FILE_NAME: &str = "metrics.jsonl";
 pub struct EpochMetrics {
     /// Number of the epoch, counted from 1.
     pub epoch: u64,
-    /// Loss and accuracy over the batches of the epoch. Each batch is scored during training, with the weights before
-    /// its step.
+    /// Loss and accuracy over the batches of the epoch. Each batch is scored during training, before it changes the
+    /// weights.
     pub train: Score,
     /// Loss and accuracy on the validation set after the epoch; `None` without a validation set.
     #[serde(default, skip_serializing_if = "Option::is_none")]

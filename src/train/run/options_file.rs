@@ -48,7 +48,6 @@ pub(crate) fn options_of(path: &Path, document: &DeTable<'_>, mut table: Table) 
     Ok(options)
 }
 
-/// Returns the table at `key` in `document`; `None` if there is no such table.
 pub(crate) fn table_at<'a, 'i>(document: &'a DeTable<'i>, key: &str) -> Option<&'a DeTable<'i>> {
     match document.get(key)?.get_ref() {
         DeValue::Table(table) => Some(table),

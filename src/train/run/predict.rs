@@ -25,11 +25,12 @@ pub struct PredictOptions {
     pub run: PathBuf,
     /// Folder of the shard set. Its samples need no labels.
     pub data: PathBuf,
-    /// Folder for the files.
+    /// Folder to which logits.npy and predictions.csv are written.
     pub out: PathBuf,
-    /// Whether files of an earlier prediction in `out` are replaced. Without it, `out` must be new or empty.
+    /// Whether files of an earlier prediction in `out` are replaced. If false, `out` must be new or empty.
     pub overwrite: bool,
-    /// Whether to use the network of the epoch with the best validation accuracy, and not that of the last epoch.
+    /// Which network to use. If true, the network of the epoch with the best validation accuracy. If false, the
+    /// network of the last epoch.
     pub best: bool,
     /// Function that opens a set, such as [`ShardSet::open`].
     pub open: fn(&Path) -> tonic_shard::Result<ShardSet>,
@@ -48,12 +49,12 @@ pub struct Predicted {
     pub classes: Vec<String>,
 }
 
-/// Writes the logits of every sample of a set to `logits.npy` and `predictions.csv`, in the order of the set. They are
-/// the logits that [`eval`](fn@super::eval) computes. `choose` is that of [`eval`](fn@super::eval).
+/// Writes the logits of every sample of a set to `logits.npy` and `predictions.csv`, in the order of the set. These
+/// are the logits that [`eval`](fn@super::eval) computes. `choose` works as in [`eval`](fn@super::eval).
 ///
 /// # Errors
-/// [`tonic_base::Error::Exists`] if the output folder is not empty; the errors of [`eval`](fn@super::eval), but a set may
-/// have no labels and no classes.
+/// [`tonic_base::Error::Exists`] if the output folder is not empty. The errors of [`eval`](fn@super::eval), except
+/// that the set may have no labels and no classes.
 pub fn predict(options: &PredictOptions, choose: impl FnOnce(EngineChoice) -> Result<Backend>) -> Result<Predicted> {
     let PredictOptions { run, data, out, overwrite, best, open, verbosity } = options;
     let trained = Trained::open(run, data, *best, *open, Config::check_unlabelled)?;
@@ -73,7 +74,6 @@ pub fn predict(options: &PredictOptions, choose: impl FnOnce(EngineChoice) -> Re
     Ok(Predicted { samples, labelled, classes })
 }
 
-/// Returns an error if `out` has any file.
 fn check_empty(out: &Path) -> Result<()> {
     match std::fs::read_dir(out).map(|mut entries| entries.next().is_none()) {
         Ok(true) => Ok(()),
@@ -83,8 +83,8 @@ fn check_empty(out: &Path) -> Result<()> {
     }
 }
 
-/// Returns one row for each sample: its index, the names of its label and of the predicted class, and its logits, in
-/// as many digits as float32 needs.
+/// Returns a CSV with one row for each sample: its index, the name of its label, the name of the predicted class, and
+/// its logits. A logit has as many digits as are needed to read the same float32 back.
 fn csv(logits: &Logits, classes: &[String]) -> String {
     let head = ["sample", "label", "predicted"].into_iter().chain(classes.iter().map(String::as_str));
     let mut text = csv_row(head);

@@ -11,7 +11,7 @@ use crate::run::folder::{BEST, MODEL};
 use crate::run::metrics::EpochMetrics;
 use crate::run::sums;
 
-/// Checks best.safetensors if any epoch of the run was validated. The file must have a network that fits the run. No
+/// If any epoch of the run was validated, checks best.safetensors. The file must have a network that fits the run. No
 /// other file has this network, so the run cannot be resumed without it.
 ///
 /// # Errors
@@ -46,7 +46,8 @@ pub(crate) fn read_network(run: &Path, config: &Config, name: &str) -> Result<Mo
     Ok(model)
 }
 
-/// Returns whether model.safetensors can be read, is as it was saved, and has the network `network`.
+/// Returns whether model.safetensors can be read, has not changed since the run saved it, and has the network
+/// `network`.
 pub(super) fn is_model(run: &Path, config: &Config, network: &Network) -> bool {
     read_network(run, config, MODEL).is_ok_and(|model| model.network.parameters.flat() == network.parameters.flat())
 }

@@ -13,7 +13,6 @@ use crate::learner::check_labelled;
 use crate::run::config::DataConfig;
 use crate::run::options::FitOptions;
 
-/// Name of the file in the run folder with the paths of the sets.
 pub(super) const FILE_NAME: &str = "sets.toml";
 
 /// Absolute paths or URLs of the sets of a run.
@@ -64,8 +63,8 @@ impl SetPaths {
         }
     }
 
-    /// Writes the paths of the sets in the options to `sets.toml`. If the options name no validation set, and an
-    /// existing `sets.toml` has its path, this path is kept. The same holds for the test set. If a path is not UTF-8,
+    /// Writes the paths of the sets in the options to `sets.toml`. If the options name no validation set, the path of
+    /// the validation set in an existing `sets.toml` is kept. The same holds for the test set. If a path is not UTF-8,
     /// the file is not changed.
     ///
     /// # Errors
@@ -113,7 +112,6 @@ impl Sets {
         Ok(Sets { train, valid, test })
     }
 
-    /// Returns the part of a run's configuration that describes the sets.
     pub(super) fn data(&self) -> DataConfig {
         let [valid, test] = [&self.valid, &self.test].map(|set| set.as_ref().map(ShardSet::manifest));
         DataConfig::of(self.train.manifest(), valid, test)

@@ -9,17 +9,16 @@ use tonic_base::publish;
 
 use crate::error::{BaseFault, Error, Result};
 
-/// Name of the file with the times in the run folder.
 pub(crate) const FILE_NAME: &str = "times.json";
 
-/// Time of one process that trained the run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ProcessTime {
     /// Number of epochs that were finished when the process began.
     pub(crate) epochs_before: u64,
     /// Time from the start of the process to its last save, in seconds.
     pub(crate) seconds: f64,
-    /// Time from the start of the process to the end of its first training step, in seconds. `None` if it did no step.
+    /// Time from the start of the process to the end of its first training step, in seconds. `None` if the process did
+    /// no training step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) first_step: Option<f64>,
 }

@@ -31,7 +31,6 @@ use crate::run::times::RunTimes;
 /// safely takes milliseconds, or tenths of a second on a shared disk.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 
-/// A run in training.
 pub(super) struct Training<'a> {
     fit: &'a FitOptions,
     pub(super) config: Config,
@@ -47,11 +46,13 @@ pub(super) struct Training<'a> {
     /// Sums over the finished batches of the current epoch.
     running: RunningScore,
     best_accuracy: f64,
-    /// The network at the end of the last finished epoch. `None` if it is saved already, or if no epoch has finished.
+    /// The network at the end of the last finished epoch. `None` if this network is saved already, or if no epoch has
+    /// finished.
     ended: Option<Network>,
-    /// The network with the best validation accuracy so far. `None` if it is saved already, or if there is none.
+    /// The network with the best validation accuracy so far. `None` if this network is saved already, or if no epoch
+    /// was validated.
     best: Option<Network>,
-    /// Position of the run at the last checkpoint.
+    /// How many epochs and batches were finished at the last checkpoint.
     saved: Position,
     epoch_saved: Option<Instant>,
     pub(super) times: RunTimes,
@@ -350,7 +351,7 @@ impl<'a> Training<'a> {
     }
 }
 
-/// Returns the network as it is before the first batch.
+/// Returns the network of a new run, before the first batch.
 fn initial_network(config: &Config) -> Network {
     let NetworkConfig { gain, .. } = config.network;
     let mut network =

@@ -191,8 +191,8 @@ pub(super) fn shown(name: &str, value: &Value) -> String {
     }
 }
 
-/// Returns one evaluation for each different test set. Two test sets count as equal if they have the same classes and
-/// the same number of samples of each class, because test.json has no set id.
+/// Returns the evaluations of the runs on their test sets, but only one for each test set. Two test sets count as
+/// equal if they have the same classes and the same number of samples of each class, because test.json has no set id.
 fn test_sets<'a>(runs: &[&'a RunSummary]) -> Vec<&'a TestScore> {
     let mut sets: Vec<&TestScore> = Vec::new();
     for test in runs.iter().filter_map(|run| run.test.as_ref()) {

@@ -103,8 +103,8 @@ fn correct(files: &mut [(String, Vec<u8>)]) {
     manifest.1 = seal_manifest(&text).into_bytes();
 }
 
-/// Returns `tail` with `bytes` as the size of a shard. `tail` is the text of the manifest from the name of the shard to
-/// the end. Returns `None` if the text has no size.
+/// In the text `tail`, replaces the first size of a shard by `bytes`, and returns the result. `tail` is the text of
+/// the manifest from the name of a shard to the end. Returns `None` if `tail` has no size.
 fn corrected_entry(tail: &str, bytes: usize) -> Option<String> {
     let key = "\"bytes\": ";
     let start = tail.find(key)? + key.len();
