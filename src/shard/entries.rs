@@ -8,6 +8,7 @@
 use std::ops::Range;
 
 use crate::frames::{Column, ColumnBuf, SparseFrames, Width, Widths};
+use crate::planes::{eights, sum_bytes, sum_eight};
 
 /// How many low bits of a packed byte hold the gap. The high bits hold the count minus 1.
 const GAP_BITS: u32 = 5;
@@ -91,6 +92,28 @@ pub(super) fn count_large_counts(bytes: &[u8]) -> u32 {
 /// the compiler vectorizes the loop.
 fn count(bytes: &[u8], which: impl Fn(u8) -> bool) -> u32 {
     bytes.chunks(255).map(|some| u32::from(some.iter().map(|&byte| u8::from(which(byte))).sum::<u8>())).sum()
+}
+
+/// Returns the sum of the counts that packed bytes hold. The rests of large counts are not in it.
+pub(super) fn sum_counts(bytes: &[u8]) -> u64 {
+    bytes.len() as u64 + sum_bytes(bytes, |byte| byte >> GAP_BITS)
+}
+
+/// Returns the largest count that a packed byte holds, without the rest of a large count. 0 if there is no byte.
+pub(super) fn largest_count(bytes: &[u8]) -> u32 {
+    bytes.iter().map(|&byte| byte >> GAP_BITS).max().map_or(0, |more| u32::from(more) + 1)
+}
+
+/// Returns the sum of the gaps that the first `entries` packed bytes hold, without the rests of long gaps, and the number
+/// of long gaps.
+pub(super) fn sum_gaps(bytes: &[u8], entries: usize) -> (u64, usize) {
+    const GAPS: u64 = u64::from_ne_bytes([LONG_GAP; 8]);
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    eights(bytes, entries).fold((0, 0), |(all, long), eight| {
+        let gaps = eight & GAPS;
+        let longs = (gaps + ONES) >> GAP_BITS & ONES;
+        (all + sum_eight(gaps), long + sum_eight(longs) as usize)
+    })
 }
 
 /// Numbers in the column `large_counts` must be below this limit. The argument `counts` is the width of the unpacked
@@ -183,5 +206,32 @@ fn for_each_frame(frame_sizes: Column<'_>, mut f: impl FnMut(Range<usize>)) {
     for size in frame_sizes.iter() {
         f(start..start + size as usize);
         start += size as usize;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_of_many_bytes_equal_those_byte_by_byte() {
+        let mut state = 1_u32;
+        for len in (0..70).chain([1 << 16, (1 << 16) + 9, 200_001]) {
+            let random = (0..len).map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                // Half of the bytes have a long gap and a large count.
+                if state >> 31 == 1 { u8::MAX } else { (state >> 20) as u8 }
+            });
+            for bytes in [random.collect::<Vec<u8>>(), vec![0; len], vec![u8::MAX; len]] {
+                let counts = |&byte| count_of(byte, &mut std::iter::empty());
+                for used in [0, len / 2, len] {
+                    let gaps = |bytes: &[u8]| bytes.iter().map(|&byte| gap_of(byte, &mut std::iter::empty())).sum();
+                    let expected = (gaps(&bytes[..used]), count_long_gaps(&bytes[..used]) as usize);
+                    assert_eq!(sum_gaps(&bytes, used), expected, "{used} of {len} bytes");
+                }
+                assert_eq!(sum_counts(&bytes), bytes.iter().map(counts).map(u64::from).sum::<u64>(), "{len} bytes");
+                assert_eq!(largest_count(&bytes), bytes.iter().map(counts).max().unwrap_or(0), "{len} bytes");
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use crate::body::{BodyFault, Located, Start, cells_fault, locate, read_table};
 use crate::chunk::{Chunk, SampleTable};
-use crate::entries::{add_cells, add_counts, count_of, gap_of};
+use crate::entries::{add_cells, add_counts, count_of, gap_of, largest_count, sum_counts, sum_gaps};
 use crate::frames::{FrameShape, FromValue, SparseFrames, Width, Widths};
 use crate::layout::SetLayout;
 use crate::planes::Planes;
@@ -157,16 +157,14 @@ impl PackedSample<'_> {
 
     /// Sum of the counts. Only for frames with counts.
     pub(crate) fn events(&self) -> u64 {
-        let large: u64 = self.large_counts.iter().map(u64::from).sum();
-        self.entries.iter().map(|&byte| u64::from(count_of(byte, &mut std::iter::empty()))).sum::<u64>() + large
+        sum_counts(self.entries) + self.large_counts.iter().map(u64::from).sum::<u64>()
     }
 
     /// The largest count. 0 for float32 frames.
     pub(crate) fn max_count(&self) -> u32 {
-        let mut large = self.large_counts.iter();
         match self.widths.counts {
             Width::F32 => 0,
-            _ => self.entries.iter().map(|&byte| count_of(byte, &mut large)).max().unwrap_or(0),
+            _ => largest_count(self.entries) + self.large_counts.iter().max().unwrap_or(0),
         }
     }
 
@@ -189,18 +187,11 @@ impl PackedSample<'_> {
 
     /// Whether all cells are inside the frame.
     pub fn fits(&self) -> bool {
-        match self.long_gaps.bytes() {
-            Some(gaps) => self.gaps_fit(gaps.iter().copied().map(u32::from)),
-            None => self.gaps_fit(self.long_gaps.iter()),
-        }
-    }
-
-    fn gaps_fit(&self, mut gaps: impl Iterator<Item = u32>) -> bool {
-        let (cells, mut rest) = (self.shape.cells(), self.entries);
+        let (cells, mut entries, mut long_gaps) = (self.shape.cells(), self.entries, self.long_gaps);
         self.sizes().all(|size| {
-            let (frame, others) = rest.split_at(size);
-            rest = others;
-            frame.iter().fold(0, |next, &byte| next + gap_of(byte, &mut gaps) + 1) <= cells
+            let (gaps, long) = sum_gaps(entries, size);
+            entries = &entries[size..];
+            size as u64 + gaps + Planes::take_sum(&mut long_gaps, long) <= cells
         })
     }
 
