@@ -101,6 +101,8 @@ struct CachedShard {
     size: u64,
     /// The shard's file in the cache, which has those chunks that have arrived.
     part: PartialShard,
+    /// The bytes of the shard's header and index.
+    head: Vec<u8>,
     chunks: Vec<ChunkRecord>,
     /// For each chunk, whether this process has found it intact in the cache or has written it there.
     arrived: Vec<AtomicBool>,
@@ -121,7 +123,8 @@ impl CachedShard {
         ahead: &Arc<Ahead>,
     ) -> Result<CachedShard> {
         let store = set.store();
-        let (part, chunks) = PartialShard::open(store, dir.join(&entry.name), entry, chunks, |path, bytes| {
+        let part = PartialShard::open(dir.join(&entry.name), entry.bytes)?;
+        let (head, chunks) = part.head(store, entry, chunks, |path, bytes| {
             let head = ShardHead::parse(path, bytes, entry.bytes)?;
             let identity = identity_of(head.chunks.iter().map(|chunk| &chunk.identity));
             match identity == entry.identity {
@@ -135,6 +138,7 @@ impl CachedShard {
             url: store.url(&entry.name),
             size: entry.bytes,
             part,
+            head,
             arrived: chunks.iter().map(|_| AtomicBool::new(false)).collect(),
             chunks,
             fetching: Mutex::default(),
@@ -211,8 +215,8 @@ impl ShardFile for Handle {
     fn read(&self, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), ShardError> {
         let shard = &self.0;
         out.clear();
-        if range.end <= shard.part.head.len() as u64 {
-            out.extend_from_slice(&shard.part.head[range.start as usize..range.end as usize]);
+        if range.end <= shard.head.len() as u64 {
+            out.extend_from_slice(&shard.head[range.start as usize..range.end as usize]);
             return Ok(());
         }
         let mut at = range.start;

@@ -18,39 +18,39 @@ pub(crate) const TRIES: usize = 3;
 pub(crate) struct PartialShard {
     file: File,
     path: PathBuf,
-    /// Length of the file in bytes when it was opened. It is 0 if the file is new.
-    pub had: u64,
-    /// The bytes of the shard's header and index.
-    pub head: Vec<u8>,
+    /// Whether the file had no bytes when it was opened.
+    pub is_new: bool,
 }
 
 impl PartialShard {
-    /// Opens or creates the file at `path` for the shard `entry`, which has `chunks` chunks. If the file lacks the
-    /// header and index, fetches them. `parse` gets a path and the bytes of the header and index, and parses and
-    /// checks them. Its errors name the path. Returns the result of `parse` too.
-    pub(crate) fn open<T>(
-        store: &Store,
-        path: PathBuf,
-        entry: &ShardEntry,
-        chunks: usize,
-        parse: impl Fn(&Path, &[u8]) -> Result<T>,
-    ) -> Result<(PartialShard, T)> {
+    /// Opens or creates the file at `path` for a shard of `bytes` bytes.
+    pub(crate) fn open(path: PathBuf, bytes: u64) -> Result<PartialShard> {
         let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let file = open.map_err(Error::io(&path, "create the file"))?;
         let had = file.metadata().map_err(Error::io(&path, "create the file"))?.len();
-        let end = ShardHead::bytes(chunks).min(entry.bytes);
-        let there = read_at(&file, 0..end).ok().and_then(|head| Some((parse(&path, &head).ok()?, head)));
-        let (parsed, head) = match there {
-            Some(there) => there,
-            None => {
-                let head = store.read_bytes(&entry.name, 0..end)?;
-                let parsed = parse(&store.url(&entry.name), &head)?;
-                write_at(&file, 0, &head).map_err(Error::io(&path, "write the shard"))?;
-                (parsed, head)
-            }
-        };
-        file.set_len(entry.bytes).map_err(Error::io(&path, "write the shard"))?;
-        Ok((PartialShard { file, path, had, head }, parsed))
+        file.set_len(bytes).map_err(Error::io(&path, "write the shard"))?;
+        Ok(PartialShard { file, path, is_new: had == 0 })
+    }
+
+    /// Returns the header and index of the shard `entry`, which has `chunks` chunks: their bytes, and what `parse`
+    /// returns for them. `parse` gets a path and the bytes, and checks them. Its errors name the path. If the file
+    /// lacks the header and index, fetches them.
+    pub(crate) fn head<T>(
+        &self,
+        store: &Store,
+        entry: &ShardEntry,
+        chunks: usize,
+        parse: impl Fn(&Path, &[u8]) -> Result<T>,
+    ) -> Result<(Vec<u8>, T)> {
+        let range = head_of(entry, chunks);
+        let there = self.read(range.clone()).ok().and_then(|head| Some((parse(&self.path, &head).ok()?, head)));
+        if let Some((parsed, head)) = there {
+            return Ok((head, parsed));
+        }
+        let head = store.read_bytes(&entry.name, range)?;
+        let parsed = parse(&store.url(&entry.name), &head)?;
+        self.write(0, &head)?;
+        Ok((head, parsed))
     }
 
     /// Returns the bytes at `range` of the file.
@@ -68,6 +68,11 @@ impl PartialShard {
     pub(crate) fn write(&self, at: u64, bytes: &[u8]) -> Result<()> {
         write_at(&self.file, at, bytes).map_err(Error::io(&self.path, "write the shard"))
     }
+}
+
+/// Returns the range of the header and index of the shard `entry`, which has `chunks` chunks, as offsets in the shard.
+pub(crate) fn head_of(entry: &ShardEntry, chunks: usize) -> Range<u64> {
+    0..ShardHead::bytes(chunks).min(entry.bytes)
 }
 
 /// Returns the range of a chunk's stored bytes and of the padding after them, as offsets in the shard.

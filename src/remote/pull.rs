@@ -3,23 +3,22 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tonic_base::{Progress, Verbosity, bytes_in, check_space, in_order, interrupt};
-use tonic_shard::{ChunkRecord, Manifest, SetCopy, salvage};
+use tonic_shard::{ChunkRecord, Manifest, SetCopy};
 
 use crate::card::{read_card, write_card};
 use crate::error::{BaseFault, Error, Result};
-use crate::partial_shard::{PartialShard, TRIES, bytes_of};
+use crate::partial_shard::{PartialShard, TRIES, bytes_of, head_of};
 use crate::remote_set::RemoteSet;
 use crate::store::Store;
 use crate::text::KEPT;
 
-/// Chunks that follow one another in a shard are fetched by one request if they have at most this many bytes together.
+/// A request fetches about this many bytes of a shard, at most half as many again.
 const PIECE: u64 = 8 << 20;
-/// How long a thread waits before it looks again for something to fetch.
-const PAUSE: Duration = Duration::from_millis(5);
+/// Number of threads that verify shards. While one of them waits for the disk, the other computes on all cores.
+const VERIFIERS: usize = 2;
 
 /// How [`pull`] fetches a set, and into which directory.
 #[derive(Clone, Debug)]
@@ -48,10 +47,12 @@ struct Shard {
 /// the shard's file.
 type Wanted = (usize, Range<u64>);
 
-/// What the fetching threads share.
+/// What the threads share.
 #[derive(Default)]
 struct State {
     wanted: VecDeque<Wanted>,
+    /// Shards that have arrived as a whole and are to be verified, as indices in [`State::shards`].
+    arrived: VecDeque<usize>,
     shards: Vec<Shard>,
     /// Number of shards that are not complete yet.
     left: usize,
@@ -63,6 +64,8 @@ struct Puller<'a> {
     store: &'a Store,
     copy: SetCopy,
     state: Mutex<State>,
+    /// Notified when a thread has changed the state.
+    changed: Condvar,
     progress: Progress,
 }
 
@@ -99,14 +102,16 @@ pub fn pull(set: &RemoteSet, fetch: &Fetch) -> Result<u64> {
         },
     )?;
     state.left = state.shards.len();
-    let arrived: Vec<usize> = (0..state.left).filter(|&index| state.shards[index].left == 0).collect();
+    state.arrived = (0..state.left).filter(|&index| state.shards[index].left == 0).collect();
     let total = state.wanted.iter().map(|(_, range)| range.end - range.start).sum();
     let progress = Progress::start(fetch.verbosity, "pull", total, "B");
-    let puller = Puller { store: set.store(), copy, state: Mutex::new(state), progress };
-    arrived.into_iter().try_for_each(|index| puller.place(index))?;
+    let puller = Puller { store: set.store(), copy, state: Mutex::new(state), changed: Condvar::new(), progress };
     let card = std::thread::scope(|scope| {
         for _ in 0..connections {
-            scope.spawn(|| puller.work());
+            scope.spawn(|| puller.work(|state| puller.take(state), |(index, range)| puller.fetch(index, range)));
+        }
+        for _ in 0..VERIFIERS {
+            scope.spawn(|| puller.work(|state| state.arrived.pop_front(), |index| puller.place(index)));
         }
         read_card(set.store(), &fetch.dir, fetch.overwrite)
     });
@@ -121,45 +126,77 @@ pub fn pull(set: &RemoteSet, fetch: &Fetch) -> Result<u64> {
 }
 
 impl Puller<'_> {
-    /// Fetches ranges until all shards are complete, or until a thread fails.
-    fn work(&self) {
-        loop {
-            let mut state = self.lock();
-            if state.failure.is_some() || state.left == 0 {
-                return;
-            }
-            let Some((index, range)) = state.wanted.pop_front() else {
-                drop(state);
-                // Another thread is still verifying a shard, and may add damaged chunks to the queue.
-                std::thread::sleep(PAUSE);
+    /// Does one task after the other, until all shards are complete or a thread fails. `take` returns the next task, or
+    /// `None` if there is none at the moment. `run` does it.
+    fn work<T>(&self, take: impl Fn(&mut State) -> Option<T>, run: impl Fn(T) -> Result<()>) {
+        let mut state = self.lock();
+        while state.failure.is_none() && state.left > 0 {
+            let Some(task) = take(&mut state) else {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
             drop(state);
-            if let Err(error) = self.fetch(index, range) {
-                self.lock().failure.get_or_insert(error);
+            let done = run(task);
+            state = self.lock();
+            if let Err(error) = done {
+                state.failure.get_or_insert(error);
             }
+            self.changed.notify_all();
         }
     }
 
-    /// Fetches a range of the shard at `index` in [`State::shards`]. If this was the last missing range of the shard,
-    /// verifies the shard.
+    /// Takes the next range that is to be fetched. If the server sends only whole files, the range has all that the
+    /// shard lacks, because each request reads the file from its beginning.
+    fn take(&self, state: &mut State) -> Option<Wanted> {
+        let (index, mut range) = state.wanted.pop_front()?;
+        while self.store.sends_whole_only()
+            && let Some((_, more)) = state.wanted.front().filter(|(other, _)| *other == index)
+        {
+            range.end = more.end;
+            state.wanted.pop_front();
+            state.shards[index].left -= 1;
+        }
+        Some((index, range))
+    }
+
+    /// Fetches a range of the shard at `index` in [`State::shards`]. A damaged header or index is fetched again.
     fn fetch(&self, index: usize, range: Range<u64>) -> Result<()> {
         let (part, number) = {
             let shard = &self.lock().shards[index];
             (shard.part.clone(), shard.number)
         };
-        self.store.read(&self.copy.manifest().shards[number].name, range, &mut |at, piece| {
-            interrupt::check(KEPT)?;
-            part.write(at, piece)?;
-            self.progress.add(piece.len() as u64);
-            Ok(())
-        })?;
-        let left = {
-            let shard = &mut self.lock().shards[index];
-            shard.left -= 1;
-            shard.left
-        };
-        if left == 0 { self.place(index) } else { Ok(()) }
+        let name = &self.copy.manifest().shards[number].name;
+        let mut tries = 1..TRIES;
+        loop {
+            self.store.read(name, range.clone(), &mut |at, piece| {
+                interrupt::check(KEPT)?;
+                part.write(at, piece)?;
+                self.progress.add(piece.len() as u64);
+                Ok(())
+            })?;
+            match self.check_head(&part, number, &range) {
+                Err(_) if tries.next().is_some() => {}
+                checked => break checked?,
+            }
+        }
+        let state = &mut *self.lock();
+        state.shards[index].left -= 1;
+        if state.shards[index].left == 0 {
+            state.arrived.push_back(index);
+        }
+        Ok(())
+    }
+
+    /// Checks the header and the index of a shard, if they are in the range that has arrived.
+    fn check_head(&self, part: &PartialShard, number: usize, range: &Range<u64>) -> Result<()> {
+        if range.start > 0 {
+            return Ok(());
+        }
+        let entry = &self.copy.manifest().shards[number];
+        let url = self.store.url(&entry.name);
+        let head = part.read(head_of(entry, self.copy.chunks(number))).map_err(Error::io(&url, "read"))?;
+        self.copy.head(number, &url, &head)?;
+        Ok(())
     }
 
     /// Verifies the shard at `index` in [`State::shards`], which has arrived as a whole. If all its chunks are intact,
@@ -191,32 +228,38 @@ impl Puller<'_> {
     }
 }
 
-/// Opens the file in which a shard is assembled. If the file lacks the shard's header and index, fetches them. Returns
-/// the shard and the ranges of bytes that are still missing. `None` if the shard is complete.
+/// Opens the file in which a shard is assembled. Returns the shard and the ranges of bytes that are still missing.
+/// `None` if the shard is complete.
 fn begin(store: &Store, copy: &SetCopy, number: usize) -> Result<Option<(Shard, Vec<Range<u64>>)>> {
     if copy.verify(number)? {
         return Ok(None);
     }
     let entry = &copy.manifest().shards[number];
-    let chunks = salvage::shard_chunks(&copy.manifest().description, number as u64);
-    let (part, head) =
-        PartialShard::open(store, copy.part(number), entry, chunks, |path, bytes| Ok(copy.head(number, path, bytes)?))?;
-    let missing = |record: &&ChunkRecord| record.offset >= part.had || part.chunk(record).is_none();
-    let lacking: Vec<ChunkRecord> = head.chunks.iter().filter(missing).copied().collect();
-    let mut ranges = ranges_of(&lacking);
-    if store.sends_whole_only() && !ranges.is_empty() {
-        ranges.clear();
-        ranges.push(part.head.len() as u64..entry.bytes); // one request reads the file from its beginning
-    }
+    let part = PartialShard::open(copy.part(number), entry.bytes)?;
+    let chunks = copy.chunks(number);
+    let ranges = if part.is_new {
+        // The first range brings the header and the index. To fetch them before it would take another round trip.
+        cut(entry.bytes, head_of(entry, chunks).end)
+    } else {
+        let (_, head) = part.head(store, entry, chunks, |path, bytes| Ok(copy.head(number, path, bytes)?))?;
+        ranges_of(head.chunks.iter().filter(|record| part.chunk(record).is_none()))
+    };
     Ok(Some((Shard { number, part: Arc::new(part), left: ranges.len(), rounds: 0 }, ranges)))
+}
+
+/// Cuts a shard of `bytes` bytes into ranges of similar length. The header and the index, which end at the offset `head`,
+/// are in the first range.
+fn cut(bytes: u64, head: u64) -> Vec<Range<u64>> {
+    let count = (bytes / PIECE + u64::from(bytes % PIECE > PIECE / 2)).max(1);
+    let end = |n: u64| if n == count { bytes } else { (bytes / count * n).max(head) };
+    (0..count).map(|n| if n == 0 { 0..end(1) } else { end(n)..end(n + 1) }).filter(|range| !range.is_empty()).collect()
 }
 
 /// Returns the ranges of these chunks in the shard, each with the padding after the chunk. The ranges of neighbouring
 /// chunks are joined, up to [`PIECE`] bytes.
-fn ranges_of(chunks: &[ChunkRecord]) -> Vec<Range<u64>> {
+fn ranges_of<'a>(chunks: impl IntoIterator<Item = &'a ChunkRecord>) -> Vec<Range<u64>> {
     let mut ranges: Vec<Range<u64>> = Vec::new();
-    for chunk in chunks {
-        let here = bytes_of(chunk);
+    for here in chunks.into_iter().map(bytes_of) {
         match ranges.last_mut().filter(|range| range.end == here.start && here.end - range.start <= PIECE) {
             Some(range) => range.end = here.end,
             None => ranges.push(here),

@@ -14,6 +14,7 @@ use crate::layout::{ChunkRecord, ShardHead};
 use crate::manifest::{MANIFEST_FILE, Manifest, set_id};
 use crate::output_dir::{Existing, Marker, Origin, OutputDir};
 use crate::reader::check_listed;
+use crate::salvage::shard_chunks;
 use crate::shard::Shard;
 use crate::verify::check_chunks;
 
@@ -79,6 +80,11 @@ impl SetCopy {
     /// Returns the path of the temporary file in which shard `number` is assembled.
     pub fn part(&self, number: usize) -> PathBuf {
         self.dir.path().join(format!(".{}.part", self.manifest.shards[number].name))
+    }
+
+    /// Returns the number of chunks of shard `number`.
+    pub fn chunks(&self, number: usize) -> usize {
+        shard_chunks(&self.manifest.description, number as u64)
     }
 
     /// Checks the header and the index of shard `number`. `bytes` is the start of the shard's file. Errors name the

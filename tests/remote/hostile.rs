@@ -23,9 +23,14 @@ fn shard_later(name: &str, number: u64) -> bool {
 }
 
 /// Starts a server for the folder `folder` of `bench`. The server makes the mistake `fault` in its answers to those
-/// requests for which `when` returns true.
+/// requests for which `when` returns true. If this is only a later request for a file, the server breaks off its answer
+/// to the first request, so that the client asks for the rest.
 fn server(bench: &Bench, folder: &str, when: When, fault: Fault) -> Server {
-    Server::start(&bench.path(folder), ALL, move |name, number| when(name, number).then_some(fault))
+    Server::start(&bench.path(folder), ALL, move |name, number| match (when(name, number), when(name, number + 1)) {
+        (true, _) => Some(fault),
+        (false, true) => Some(Fault::Cut(20_000)),
+        (false, false) => None,
+    })
 }
 
 /// Pulls the set from the server. The pull must fail with the exit code `code` within 10 seconds. The message must
@@ -88,7 +93,7 @@ fn redirects_lead_to_the_bytes_or_to_an_error() {
         (shard, SHARD, "/00001.shard", 1, "redirect"),
         (shard_later, SHARD, "https://127.0.0.1:9/x", 1, "refused"),
         (shard, SHARD, "/00002.shard", 4, "corrupt"),
-        (shard_later, SHARD, "/manifest.json", 4, "file length"),
+        (shard, SHARD, "/manifest.json", 4, "file length"),
         (shard, SHARD, "file:///etc/passwd", 1, ""),
         (is_manifest, "manifest.json", "/00001.shard", 4, "corrupt"),
     ] {

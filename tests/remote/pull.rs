@@ -81,7 +81,9 @@ fn a_busy_server_is_asked_again_when_it_says() {
 #[test]
 fn a_pull_that_ended_goes_on_and_fetches_only_what_is_missing() {
     let bench = pushed();
-    let faults = |name: &str, number: u64| (name.ends_with("00002.shard") && number > 0).then_some(Fault::Status(403));
+    let faults = |name: &str, number: u64| {
+        name.ends_with("00002.shard").then_some(if number == 0 { Fault::Cut(20_000) } else { Fault::Status(403) })
+    };
     let server = Server::start(&bench.path("server"), ALL, faults);
     bench.refuses(&["pull", &server.url, "copy"], 1, &["00002.shard", "403"]);
     bench.refuses(&["verify", "copy"], 4, &["incomplete"]);
