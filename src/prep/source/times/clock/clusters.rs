@@ -151,10 +151,10 @@ impl Clusters {
         });
     }
 
-    /// Returns the index of the cluster with the most events. If several clusters have the most, returns the last of
+    /// Returns the index of the cluster with the most events. If several clusters have the most, returns the first of
     /// them.
     fn largest(&self) -> Option<usize> {
-        (0..self.all.len()).max_by_key(|&i| self.all[i].events)
+        (0..self.all.len()).rev().max_by_key(|&i| self.all[i].events)
     }
 
     /// Returns the stray events of the recording, or the events of other clocks. Call this function after all events
