@@ -7,7 +7,8 @@ use std::sync::{Mutex, PoisonError};
 
 use hdf5::Dataset;
 
-use crate::error::{Absence, Error, Result};
+use crate::error::{Error, Result};
+use crate::reason::Absence;
 use crate::source::columns::{FieldPath, Part, list, table};
 use crate::source::hdf::cause::damaged;
 use crate::source::hdf::coverage::Region;

@@ -12,7 +12,7 @@ use hdf5::Dataset;
 use hdf5::dataset::Layout;
 use hdf5::plist::DatasetCreate;
 
-use crate::error::Absence;
+use crate::reason::Absence;
 use crate::source::hdf::cause::last_words;
 use crate::source::hdf::coverage::{Gaps, Region, Selection, bounds, entries};
 use crate::source::hdf::links::LinkedPath;
