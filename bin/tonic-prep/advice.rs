@@ -8,10 +8,10 @@ use tonic_prep::{
 };
 use tonic_sets::Error as SetsError;
 
-use crate::errors::Cause;
 use crate::part_commands::{of_part, part_commands, words_as_text};
 use crate::quoted::{quoted, quoted_path};
-use crate::set_place::words;
+use crate::shared_advice::Cause;
+use crate::typed::words;
 
 /// Returns what to type next after an error in recordings or in their conversion. `None` for other errors, and if there
 /// is no advice.

@@ -28,8 +28,12 @@ mod recipe_args;
 mod remote_args;
 #[path = "../set_place.rs"]
 mod set_place;
+#[path = "../shared_advice.rs"]
+mod shared_advice;
 mod source_args;
 mod subset_args;
+#[path = "../typed.rs"]
+mod typed;
 mod write_args;
 
 use std::ffi::OsString;
@@ -52,11 +56,13 @@ use tonic_shard::verify::{verify_dir, verify_in};
 use tonic_shard::{Error as ShardError, MOST_CLASSES, Manifest, Storage};
 
 use crate::cli::{Cli, Command};
-use crate::errors::{Cause, DONE, Typed};
+use crate::errors::DONE;
 use crate::notes::{card_notes, report_notes, report_opening, with_flags};
 use crate::part_commands::words_as_text;
-use crate::set_place::{WORDS, open_set, storage, url_of};
+use crate::set_place::{open_set, storage, url_of};
+use crate::shared_advice::Cause;
 use crate::subset_args::SubsetArgs;
+use crate::typed::{Typed, WORDS};
 use crate::write_args::{threads, verbosity};
 
 /// Time that an interrupted run has to save its state and stop. After this time, the process ends even if the run has

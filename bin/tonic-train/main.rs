@@ -24,7 +24,11 @@ mod predict_args;
 mod quoted;
 #[path = "../set_place.rs"]
 mod set_place;
+#[path = "../shared_advice.rs"]
+mod shared_advice;
 mod sweep_args;
+#[path = "../typed.rs"]
+mod typed;
 mod values;
 
 use std::io::Write;
@@ -42,8 +46,10 @@ use tonic_train::run::{EvalOptions, eval};
 
 use crate::cli::{Cli, Command};
 use crate::device_args::DeviceArgs;
-use crate::errors::{Cause, DONE, SYSTEM, Typed};
+use crate::errors::{DONE, SYSTEM};
 use crate::lock_args::open_locked;
+use crate::shared_advice::Cause;
+use crate::typed::Typed;
 use crate::values::use_threads;
 
 /// Exit code if training diverged: the loss became NaN, infinite or far too large.
