@@ -8,7 +8,7 @@
 //! | the same set from every copy of a recording | `identity` |
 //! | two hashes for each chunk; ids of content, recipe and geometry | `promises::an_identity_…`, `promises::stored_bytes_…`, `shards::every_flipped_byte_…` |
 //! | all or nothing; a resume redoes no complete shard | `kills`, `interrupt`, `disk` |
-//! | a conversion that loses many events says so | `loss` |
+//! | a conversion that loses many events says so | `loss`, `left_out` |
 //! | a ledger that balances | `accounts` (every source), `ledger`, `goldens` |
 //! | provenance, and no mixing | `promises::a_set_says_…`, `promises::sets_that_do_not_…`, `convert::labels_…`, tests/train/faults.rs |
 //! | any frame | `widths`, `convert::counts_…`, `promises::threads_…` |
@@ -54,6 +54,7 @@ mod joins;
 mod kills;
 mod large;
 mod ledger;
+mod left_out;
 mod left_over;
 mod loss;
 mod made;
@@ -66,6 +67,7 @@ mod recipes;
 mod recording;
 mod refusals;
 mod repair;
+mod resumed_options;
 mod scatter;
 mod seal;
 mod shards;

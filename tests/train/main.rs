@@ -7,6 +7,7 @@ mod classes;
 #[path = "../prep/command_lines.rs"]
 mod command_lines;
 mod engines;
+mod evaluation;
 mod faults;
 mod frozen;
 mod health;
@@ -17,6 +18,7 @@ mod predict;
 mod printed;
 #[allow(dead_code)] // without libtorch, only the crate and tests/gpu use the rest
 mod random;
+mod resume;
 mod run;
 mod runs;
 mod sets;
