@@ -140,16 +140,25 @@ fn a_resumed_run_keeps_the_sets_that_it_is_evaluated_on() {
     std::fs::write(dir.path().join("run/config.toml"), old).unwrap();
     std::fs::remove_file(dir.path().join("run/sums.json")).unwrap();
     fails(&mut run("--epochs 2 --resume"), 4, &["valid differs from", "metrics.jsonl", "got none"]);
-    let said = succeeds(&mut run("--epochs 2 --resume --valid DIR/valid"));
-    assert_says(&said, &["valid    an earlier version began the run"]);
-    assert_eq!(config().data.valid_set_id, None);
+    let said = succeeds(&mut run("--epochs 2 --resume --valid DIR/valid --test DIR/valid"));
+    assert_says(&said, &["valid    an earlier version began the run", "test     an earlier version began the run"]);
+    assert_eq!((config().data.valid_set_id, config().data.test_set_id), (None, None));
 
     // A run without validation gets it with a note, and then keeps it.
     succeeds(&mut run("--epochs 1 --quiet --overwrite"));
     let said = succeeds(&mut run("--epochs 2 --resume --valid DIR/valid"));
     assert_says(&said, &["valid    the run had no validation set", "from epoch 2 on"]);
-    assert_eq!(config().data.valid_set_id, Some(id));
+    assert_eq!(config().data.valid_set_id.as_ref(), Some(&id));
     fails(&mut run("--epochs 3 --resume --valid DIR/train"), 4, &["train: valid differs from"]);
+
+    // So does a run without a test set, even if no epoch is left to train.
+    let said = succeeds(&mut run("--epochs 2 --resume --valid DIR/valid --test DIR/valid"));
+    assert_says(&said, &["test     the run had no test set"]);
+    assert_eq!(config().data.test_set_id.as_ref(), Some(&id));
+    let other = "--epochs 2 --resume --valid DIR/valid --test DIR/train";
+    fails(&mut run(other), 4, &["train: test differs from", &format!("expected {id}")]);
+    let said = succeeds(&mut run("--epochs 2 --resume --valid DIR/valid --test DIR/valid"));
+    assert!(!said.contains("the run had no test set"), "{said}");
 }
 
 #[test]
