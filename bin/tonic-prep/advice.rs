@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use tonic_base::free_name;
 use tonic_prep::{
     Absence, ClockRemedy, ClockTimes, Error as PrepError, EventRange, FolderKind, Remedy, RowEvents, TimeUnit,
 };
@@ -274,10 +275,8 @@ fn clock_advice(path: &Path, remedy: &ClockRemedy) -> String {
         }
         ClockRemedy::OfRows { rows, more } => {
             let code = without_events(rows);
-            // The name differs from that of the file, even if the file is a copy that was made in this way:
-            // `a_mended.h5` gives `a_mended_mended.h5`.
             let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-            let name = format!("{stem}_mended.h5");
+            let name = free_name(&format!("{stem}_mended"), ".h5");
             let code = format!("import h5py, numpy; f = h5py.File({name:?}, \"r+\"); {code}");
             let (from, to) = (quoted_path(path), quoted_path(Path::new(&name)));
             let which = match (rows.len(), more) {

@@ -7,6 +7,8 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
+use tonic_base::free_name;
+
 use crate::remedy::Remedy;
 use crate::source::columns::{Role, guess_order};
 use crate::source::commands::mended::{literal, python};
@@ -89,7 +91,7 @@ fn command(path: &Path, stem: &str, head: &str, lines: impl BufRead) -> Option<R
         return None;
     }
     let options: String = text.options(&used, named.as_ref()).into_iter().map(|option| format!(", {option}")).collect();
-    let out = format!("{stem}_events.npy");
+    let out = free_name(&format!("{stem}_events"), ".npy");
     let code =
         format!("import numpy as np; np.save({}, np.loadtxt({}{options}))", literal(&out), literal(path.to_str()?));
     let open = named.as_ref().is_some_and(|named| named.is_unit_open);
