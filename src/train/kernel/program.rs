@@ -50,6 +50,8 @@ const FORWARD_THREADS: usize = BLOCK_THREADS + TILE;
 pub(crate) const MAX_GRID_Y: usize = 65_535;
 /// Number of threads in a warp. A CUDA block of `readout_gradient` computes this many results.
 pub(crate) const WARP: usize = 32;
+/// Number of classes that the warps of `readout` compute at a time, two in each thread. Must be twice [`WARP`].
+const READOUT_CLASSES: usize = 2 * WARP;
 /// Each CUDA block of `update` or `pack` handles a part of W^T that has this many rows and [`UPDATE_COLUMNS`] columns.
 pub(crate) const UPDATE_ROWS: usize = 4;
 pub(crate) const UPDATE_COLUMNS: usize = 16;
@@ -184,6 +186,8 @@ impl Variant {
             ("TILE", TILE.to_string()),
             ("STRIDE", STRIDE.to_string()),
             ("PLANE", PLANE.to_string()),
+            ("WARP", WARP.to_string()),
+            ("READOUT_CLASSES", READOUT_CLASSES.to_string()),
             ("BLOCK_THREADS", BLOCK_THREADS.to_string()),
             ("FORWARD_THREADS", FORWARD_THREADS.to_string()),
             ("UPDATE_ROWS", UPDATE_ROWS.to_string()),
