@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use crate::error::{BaseFault, Error, Result};
 use crate::events::SensorSize;
 use crate::source::{
-    Kind, Layout, LinkedPath, RawSamples, Recording, SourceOptions, TOO_SHORT, TakenColumns, Unlabelled, compare_files,
-    kinds, odd_unit,
+    Kind, Kinds, Layout, LinkedPath, RawSamples, Recording, SourceOptions, TOO_SHORT, TakenColumns, Unlabelled,
+    compare_files, odd_unit,
 };
 
 /// The input recordings of one set, in order. They have the same sensor, classes and extra columns.
@@ -131,7 +131,7 @@ impl Inputs {
     /// colon is the same in several warnings, lists only the first of these warnings.
     pub(super) fn found(&self) -> Vec<String> {
         let notes = |recording| Recording::found(recording).into_iter().map(|note| (&*recording.name, note));
-        let mut found = kinds(self.recordings().flat_map(notes));
+        let mut found = self.recordings().flat_map(notes).collect::<Kinds>().into_list();
         let (alone, all) = (self.inputs.len() == 1, self.inputs.len());
         found.retain(|Kind { note, count, .. }| {
             *count < all || !note.contains(TOO_SHORT) || self.samples() > all as u64

@@ -11,7 +11,7 @@ use crate::convert::added::AddedSamples;
 use crate::convert::inputs::{Input, Inputs, Rowless};
 use crate::convert::sensor::unknown_sensor;
 use crate::error::{BaseFault, Error, Result};
-use crate::source::{Kind, Recording, SourceOptions, alike, compare_files, events_of, kinds, twins, vet_together};
+use crate::source::{Kinds, Recording, SourceOptions, alike, compare_files, events_of, twins, vet_together};
 
 impl Inputs {
     /// Opens recordings and checks that they match each other.
@@ -47,7 +47,7 @@ impl Inputs {
         }
         let mut notes: Vec<String> = match paths {
             [_] => told.into_iter().map(|(_, note)| note).collect(),
-            _ => kinds(told.iter().map(|(name, note)| (&**name, note.clone()))).iter().map(Kind::text).collect(),
+            _ => told.into_iter().collect::<Kinds>().texts().collect(),
         };
         notes.extend(twins(&recordings, options));
         if rowless.recordings > 0 {

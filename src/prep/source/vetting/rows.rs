@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use tonic_base::{and_more, interrupt};
+use tonic_base::interrupt;
 
 use crate::error::{Error, Result};
 use crate::event_range::EventRange;
 use crate::remedy::{ClockRemedy, RowEvents};
 use crate::source::columns::Stamps;
-use crate::source::notes::note_on;
+use crate::source::notes::Kinds;
 use crate::source::raw::Times;
 use crate::source::times::{FEW, Findings, Scatter, Timeline};
 use crate::source::vetting::trouble::judge;
@@ -213,19 +213,15 @@ impl RowClocks {
     /// that.
     pub(crate) fn notes(&self) -> Vec<String> {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut kinds: BTreeMap<&str, (u64, &String, usize)> = BTreeMap::new();
         let any_long = self.any_long.load(Ordering::Relaxed);
+        let mut kinds = Kinds::default();
         for (sample, note) in found.iter().flat_map(|(sample, notes)| notes.iter().map(move |note| (*sample, note))) {
-            let kind = note.split(':').find(|kind| *kind != "warning").unwrap_or_default();
-            if kind.trim_start() == TOO_SHORT && !any_long {
-                continue;
+            let kind = note.split(':').find(|kind| *kind != "warning").unwrap_or_default().trim_start();
+            if kind != TOO_SHORT || any_long {
+                kinds.add_as(kind.into(), &format!("sample {sample}"), note.clone());
             }
-            kinds.entry(kind).or_insert((sample, note, 0)).2 += 1;
         }
-        let said = kinds
-            .into_values()
-            .map(|(sample, note, samples)| note_on(&and_more(&format!("sample {sample}"), samples - 1), note));
-        said.collect()
+        kinds.texts().collect()
     }
 }
 
