@@ -2,6 +2,20 @@
 //! Python package has the same commands.
 //!
 //! Each command parses its arguments, makes one library call and prints the result.
+//!
+//! ```text
+//! cli                          the commands and their arguments
+//! convert_args, plan_args, bench_args, subset_args, card_args, lock_args, remote_args    those of single commands
+//! source_args, recipe_args, write_args, part_arg    arguments that several commands share
+//! existing_args, completions   --resume and --overwrite; what shells complete (both programs)
+//! part_commands                commands for the parts of a dataset or of a set
+//! set_place                    sets in directories and at URLs (both programs)
+//! notes                        the notes of a conversion, on stderr
+//! typed, quoted                the command line as it was typed; words for a shell (both programs)
+//! errors, shared_advice        how errors are shown, exit codes; what to type next (both programs)
+//! advice                       what to type next after an error of this program alone
+//! error_texts                  tests of all error texts
+//! ```
 
 mod advice;
 mod bench_args;

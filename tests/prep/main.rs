@@ -15,6 +15,22 @@
 //! | one changed recording changes one chunk | `promises::a_changed_sample_…` |
 //! | hostile bytes are an error | `shards`, `hostile`, `heap`, `hostile_sources`, and tests/fuzz |
 //! | a spec that a stranger can implement | `widths` (a second reader), `format` (numbers of a reader in Python) |
+//!
+//! The other modules, by what they test:
+//!
+//! ```text
+//! columns, column_data, column_refusals, column_values, left_over, not_events, stored_values    which data of a file is read
+//! storage, storage_rows, virtual_data, healthy    how HDF5 and NumPy files store it
+//! units, unit_evidence, mixed_units, time_fields  the unit of the times
+//! clocks, clock_rows, bad_rows, disorder, scatter, filler    times and events that are wrong
+//! sources, convert, cutting, large, job, resumed_options    conversions
+//! folder, classes, class_lists, tables            classes and labels
+//! recipes, framings, transforms, refusals, bench  what a recipe makes of events
+//! tools, show, subsets, repair, cards             tools for finished sets
+//! advice, faults, printed, completions, command_lines    what the program prints and parses
+//! real                                            real recordings
+//! recording, camera, made, seal, tonic            helpers: they write recordings and sets, and read goldens
+//! ```
 
 mod accounts;
 mod advice;
