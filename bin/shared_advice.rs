@@ -142,7 +142,8 @@ fn mismatch_advice(typed: &Typed, cause: &Cause) -> Option<String> {
         "locked set_id" => {
             let file = quoted_path(other);
             format!(
-                "tonic-prep pull --lock {file} DIR fetches the sets of the file; tonic-prep lock {file} {set} adds this one"
+                "tonic-prep pull --lock {file} DIR fetches the sets of the file; tonic-prep lock {file} {set} adds \
+                 this one"
             )
         }
         "set id of the card" => {
