@@ -10,12 +10,13 @@
 //! scale                        refuses numbers that have a scale factor or an offset
 //! number_type                  the types that numbers are read as
 //! links, search                soft and external links; where libhdf5 looks for other files
-//! storage, stored              checks chunks, raw files and virtual datasets
+//! storage, absent              checks chunks, raw files and virtual datasets
 //! sources, pieces              the sources of virtual datasets; which source fills which entries
 //! coverage                     finds the rows of a dataset that have no data
 //! sys                          calls libhdf5 directly for what the crate `hdf5` cannot read
 //! ```
 
+mod absent;
 mod cause;
 mod checked;
 mod column;
@@ -30,7 +31,6 @@ mod scale;
 mod search;
 mod sources;
 mod storage;
-mod stored;
 mod sys;
 mod tree;
 mod types;
