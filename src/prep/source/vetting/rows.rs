@@ -32,7 +32,7 @@ const LISTED: usize = 1_000;
 
 /// Where a sample is in the file: the paths of the two arrays with its times and its channels, and the index of its row
 /// in both arrays. The index is `None` if the arrays have only this sample.
-type Place = ([String; 2], Option<u64>);
+type RowPlace = ([String; 2], Option<u64>);
 
 /// Checks the clocks of the rows of a file, and collects notes about them.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl RowClocks {
         first: u64,
         mut times: Times,
         offsets: &[usize],
-        arrays: impl Fn(u64) -> Place,
+        arrays: impl Fn(u64) -> RowPlace,
     ) -> Result<Times> {
         for (sample, row) in (first..).zip(offsets.windows(2).map(|row| row[0]..row[1])) {
             let ends = (row.clone().find_map(|i| times.get(i)), row.clone().rev().find_map(|i| times.get(i)));
@@ -124,7 +124,7 @@ impl RowClocks {
         time: &Timeline,
         found: &Findings,
         stamps: &Stamps,
-        arrays: impl Fn(u64) -> Place,
+        arrays: impl Fn(u64) -> RowPlace,
     ) -> Result<Vec<String>> {
         judge((&self.path, &place_of(sample)), time, found, &|_| Ok(None)).map_err(|mut error| {
             if let Error::ClockTrouble { remedy, .. } = &mut error {
