@@ -3,20 +3,13 @@
 //! The libraries don't know the flags of the programs. Their errors name a parameter in the form `chunk_samples`.
 //! [`report`] shows the flag instead, in the form `--chunk-samples`, and adds what to type next.
 
-use std::borrow::Cow;
-use std::error::Error;
-use std::ffi::OsString;
 use std::io::ErrorKind;
-use std::path::Path;
 
-use clap::parser::ValueSource;
-use clap::{ArgMatches, Command, Parser};
 use tonic_base::{Error as BaseError, interrupt, printable, printable_lines};
-use tonic_report::Error as ReportError;
-use tonic_shard::{Error as ShardError, MANIFEST_FILE, MARKER, is_url};
+use tonic_shard::Error as ShardError;
 
-use crate::quoted::{quoted, quoted_path};
-use crate::set_place::typed_words;
+use crate::shared_advice::{Cause, shared_advice};
+use crate::typed::Typed;
 
 /// Exit code if all went well.
 pub(crate) const DONE: u8 = 0;
@@ -27,91 +20,6 @@ pub(crate) const USAGE: u8 = 2;
 /// Exit code for a set, run or model that is damaged, incomplete, incompatible, or inconsistent with the other inputs.
 /// Also the exit code of `tonic-prep diff` if the sets differ.
 pub(crate) const BAD_SET: u8 = 4;
-
-/// One error of a chain of errors, in which each error is the cause of the error before it.
-pub(crate) type Cause = dyn Error + 'static;
-
-/// The subcommand that the user typed: the arguments that it accepts, and the arguments that the user gave.
-pub(crate) struct Typed {
-    program: &'static str,
-    command: Command,
-    matches: ArgMatches,
-}
-
-impl Typed {
-    /// Parses the arguments of `program`. For `--help` and for invalid arguments, prints a text and ends the program.
-    pub(crate) fn parse<P: Parser>(program: &'static str) -> (P, Typed) {
-        Typed::parse_from(program, typed_words()).unwrap_or_else(|error| refuse(&error))
-    }
-
-    fn parse_from<P: Parser>(
-        program: &'static str,
-        words: impl IntoIterator<Item = OsString>,
-    ) -> clap::error::Result<(P, Typed)> {
-        let mut command = P::command();
-        let mut matches = command.try_get_matches_from_mut(words)?;
-        let parsed = P::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
-        while let Some((name, below)) = matches.remove_subcommand() {
-            command = command.find_subcommand(name).cloned().unwrap_or(command);
-            matches = below;
-        }
-        Ok((parsed, Typed { program, command, matches }))
-    }
-
-    /// Whether the subcommand accepts the argument `id`.
-    fn has(&self, id: &str) -> bool {
-        self.command.get_arguments().any(|argument| argument.get_id() == id)
-    }
-
-    /// Whether the subcommand accepts the flag `flag`, and the user did not give it.
-    fn lacks(&self, flag: &str) -> bool {
-        self.has(flag) && self.matches.value_source(flag) != Some(ValueSource::CommandLine)
-    }
-
-    /// Replaces parameter names with flags in a text of a library: `max_loss` becomes `--max-loss`. Only names in
-    /// backticks are replaced.
-    pub(crate) fn with_flags(&self, text: &str) -> String {
-        let parts: Vec<&str> = text.split('`').collect();
-        if parts.len().is_multiple_of(2) {
-            return text.into(); // a lone backtick, perhaps of a file's name
-        }
-        let shown = parts.into_iter().enumerate().map(|(i, part)| match self.flag(part) {
-            _ if i % 2 == 0 => part.to_string(),
-            flag if flag == part => format!("`{part}`"),
-            flag => flag,
-        });
-        shown.collect()
-    }
-
-    /// Returns the flag of the program for a parameter of a library. Only the first word of `name` is converted, so
-    /// that `cache host` becomes `--cache host`. If the subcommand has no such argument, returns `name` unchanged.
-    pub(crate) fn flag(&self, name: &str) -> String {
-        let (id, rest) = name.split_at(name.find(' ').unwrap_or(name.len()));
-        let argument = self.command.get_arguments().find(|argument| argument.get_id() == id);
-        let Some(argument) = argument else { return name.into() };
-        match (argument.get_long(), argument.get_value_names()) {
-            (Some(long), _) => format!("--{long}{rest}"),
-            (None, Some([place])) => format!("{place}{rest}"),
-            (None, _) => name.into(),
-        }
-    }
-}
-
-/// Prints the help text, or what is wrong with the arguments, and ends the program. Invisible characters in the
-/// arguments are printed as escapes.
-fn refuse(error: &clap::Error) -> ! {
-    let hidden = |arg: OsString| matches!(printable(&arg.to_string_lossy()), Cow::Owned(_));
-    if !typed_words().any(hidden) {
-        error.exit();
-    }
-    let text = error.render().to_string();
-    if error.use_stderr() {
-        eprint!("{}", printable_lines(&text));
-    } else {
-        print!("{}", printable_lines(&text));
-    }
-    std::process::exit(error.exit_code());
-}
 
 /// Prints an error on stderr, with advice, and returns the exit code.
 ///
@@ -136,11 +44,7 @@ pub(crate) fn report(
 
 /// Returns the text of an error, followed by what to type next.
 fn said(typed: &Typed, error: &anyhow::Error, advice: impl Fn(&Cause) -> Option<String>) -> String {
-    let advice = error.chain().find_map(|cause| {
-        advice(cause)
-            .or_else(|| mismatch_advice(typed, cause))
-            .or_else(|| shared_advice(typed, cause).map(Cow::into_owned))
-    });
+    let advice = error.chain().find_map(|cause| advice(cause).or_else(|| shared_advice(typed, cause)));
     let advice = advice.map_or(String::new(), |advice| format!("; {advice}"));
     format!("{}{}", printable(&text(typed, error)), printable_lines(&advice))
 }
@@ -178,195 +82,6 @@ fn shared_code(cause: &Cause) -> Option<u8> {
     }
 }
 
-fn shared_advice(typed: &Typed, cause: &Cause) -> Option<Cow<'static, str>> {
-    let damaged = match (cause.downcast_ref(), cause.downcast_ref()) {
-        (Some(ShardError::Incomplete { path, .. }), _) if path.join(MANIFEST_FILE).exists() => Some(path.as_path()),
-        (_, Some(BaseError::Corrupt { path, .. })) if is_url(path) && path.ends_with("latest.json") => {
-            return Some(
-                "URL#SETID names a set without this file; to mend it, remove it and push the set again".into(),
-            );
-        }
-        (_, Some(BaseError::Corrupt { path, .. })) if is_url(path) => {
-            return Some("pull again; if it stays, push the set again from an intact copy".into());
-        }
-        (_, Some(BaseError::Corrupt { path, .. })) if is_of_a_set(path) => path.parent(),
-        _ => return fixed_advice(typed, cause).map(Cow::from),
-    };
-    let set = quoted_path(damaged.filter(|set| *set != Path::new("")).unwrap_or(Path::new(".")));
-    let verify = format!("tonic-prep verify {set} lists all faults");
-    Some(format!("{verify}, tonic-prep repair {set} --from COPY mends them, from a copy or the recordings").into())
-}
-
-fn fixed_advice(typed: &Typed, cause: &Cause) -> Option<&'static str> {
-    match cause.downcast_ref() {
-        Some(ShardError::ChunkTooLarge { .. }) => return Some("use a smaller --chunk-samples"),
-        Some(ShardError::Incomplete { path, .. }) if is_url(path) => {
-            return Some("name the URL without #SETID, which means the latest set, or push this set again");
-        }
-        Some(ShardError::Incomplete { path, .. }) if !path.join(MANIFEST_FILE).exists() => {
-            return Some("run the command that wrote it again to finish it, with --resume unless it was pull");
-        }
-        Some(ShardError::NotASet { path, .. }) if is_url(path) => {
-            return Some("name the URL that a set was pushed to, or that of a folder with a set");
-        }
-        Some(ShardError::NotASet { .. }) => return Some("name the folder that tonic-prep convert wrote (-o)"),
-        Some(ShardError::Incompatible { .. }) => {
-            return Some("use the version of tonic-toolkit that wrote it, or convert the recordings again");
-        }
-        _ => {}
-    }
-    if let Some(ReportError::Plot { .. }) = cause.downcast_ref() {
-        return Some("please report it, with the command");
-    }
-    match cause.downcast_ref()? {
-        BaseError::NoSpace { path, .. } if *path == std::env::temp_dir() => {
-            Some("the folder of temporary files is TMPDIR")
-        }
-        BaseError::Io { path, source, .. } => match source.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
-                if *path == std::env::temp_dir() =>
-            {
-                Some("free some space there, or set TMPDIR to a folder with more")
-            }
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge if typed.has("resume") => {
-                Some("what is complete stays: free some space and run again with --resume")
-            }
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Some("free some space"),
-            ErrorKind::NotFound if is_on_server(path) => Some("make it, or check the name"),
-            ErrorKind::PermissionDenied if is_on_server(path) => Some(credentials_of(path)),
-            ErrorKind::InvalidInput if is_on_server(path) => {
-                Some("curl -sIL with this URL shows what the server answers")
-            }
-            _ if is_on_server(path) => Some("run the same command again when the server can be reached"),
-            ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory => Some("check the path, with ls"),
-            ErrorKind::ReadOnlyFilesystem => Some("name another output"),
-            ErrorKind::PermissionDenied => Some("check who owns it and may use it, with ls -ld"),
-            _ => None,
-        },
-        BaseError::Interrupted { .. } if typed.has("resume") => Some("run the same command with --resume to continue"),
-        BaseError::Interrupted { .. } => Some("run the same command again"),
-        BaseError::Busy { .. } => Some("wait until it has ended, or name another output"),
-        BaseError::Corrupt { .. } => Some("put the file back from a copy, or have it written again"),
-        BaseError::Exists { path, .. } if path.is_dir() && typed.has("overwrite") => Some(if typed.lacks("resume") {
-            "name another output, or continue an interrupted run with --resume; --overwrite deletes what is there"
-        } else {
-            "name another output; --overwrite deletes what is there"
-        }),
-        BaseError::Usage { what, .. } if what.starts_with("cache ") => Some("--cache stream needs no memory for them"),
-        BaseError::Unavailable { what, .. } if what == "cache device" => Some("use --cache host or --cache stream"),
-        BaseError::Exists { .. } if typed.has("force") => Some("--force replaces it"),
-        BaseError::Exists { .. } => Some("name another output"),
-        BaseError::WorkerLost { .. } => Some("please report the message above it, with the command"),
-        _ => None,
-    }
-}
-
-/// Returns what to check if the server of a URL refuses a request.
-fn credentials_of(url: &Path) -> &'static str {
-    match url.to_str().and_then(|text| text.split_once("://")) {
-        Some(("s3", _)) => "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL",
-        Some(("az", _)) => "check AZURE_STORAGE_ACCOUNT_NAME, and AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN",
-        _ => "https://user:password@host/... has the user and the password",
-    }
-}
-
-/// Whether an error's path is a URL of an object store or a web server.
-fn is_on_server(path: &Path) -> bool {
-    is_url(path) && !path.starts_with("file:")
-}
-
-/// Whether a file belongs to a shard set, judged by its name.
-fn is_of_a_set(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending == "shard") || path.file_name().is_some_and(|n| n == MANIFEST_FILE)
-}
-
-/// Advice for a user who wants to convert again instead of resuming.
-const ANEW: &str = "to convert all with other options, use --overwrite for --resume";
-
-/// Returns what to type next for [`ShardError::Mismatch`]: two sets, recordings or settings differ. `None` for other
-/// errors.
-fn mismatch_advice(typed: &Typed, cause: &Cause) -> Option<String> {
-    let Some(ShardError::Mismatch { path, other, field, expected, got }) = cause.downcast_ref() else { return None };
-    let list = "--classes FILE, a list of all classes";
-    let (set, is_set) = (quoted_path(path), other.is_dir());
-    let model = if is_set { quoted_path(other) } else { "and the set of the training".into() };
-    let again = format!("convert the recordings of {set} again with");
-    Some(match field.as_str() {
-        "list of classes" => format!("{list}, or --classes-of SET gives all recordings one"),
-        "list of extra columns" if path.is_file() => "convert each by itself".into(),
-        "sensor" if !describes_a_set(other) => "--sensor W,H,P sets one for all, which has to hold all events".into(),
-        "part" if is_set => "name every part of one set once".into(),
-        "locked set_id" => {
-            let file = quoted_path(other);
-            format!(
-                "tonic-prep pull --lock {file} DIR fetches the sets of the file; tonic-prep lock {file} {set} adds this one"
-            )
-        }
-        "set id of the card" => {
-            let set = quoted_path(other.parent().unwrap_or(other));
-            format!("tonic-prep card {set} writes it anew, with the licence and the source of the old one")
-        }
-        _ if typed.has("from") => {
-            "--from takes a copy of this set, or the recordings that it was converted from".into()
-        }
-        _ if typed.has("beside") => "measure both with the same recipe and --batch-size".into(),
-        _ if typed.has("train") && !is_set => {
-            "--resume continues with the set that the run was trained on; for another, name another --output".into()
-        }
-        "classes" if typed.has("classes_of") && !is_set && typed.has("resume") => {
-            format!("give --classes, --classes-of and the labels as it began, to continue it; {ANEW}")
-        }
-        "tool" if typed.has("resume") && !is_set => {
-            "continue it with the version that began it, or make all anew, with --overwrite for --resume".into()
-        }
-        _ if typed.has("resume") && !is_set && typed.has(field) && !["recipe", "samples"].contains(&&**field) => {
-            let flag = typed.flag(field);
-            let line = match expected.as_str() {
-                "none" => format!("leave {flag} out"),
-                "given" => format!("add {flag}"),
-                _ if field == "labels" => "give the same --labels".into(),
-                value => format!("give {flag} {}", quoted(value)),
-            };
-            format!("{line}, as it began, to continue it; {ANEW}")
-        }
-        "fields" if typed.has("resume") => {
-            format!("give --map, --columns and --layout as it began, to continue it; {ANEW}")
-        }
-        // The folder has an unfinished result that was begun with other recordings or options.
-        _ if typed.has("resume") && !is_set => {
-            "--resume continues with the same recordings and options only; for others name another --output".into()
-        }
-        _ if path.is_file() => "put the file back from a copy, or train again".into(),
-        "classes" if !lacking(expected, got).is_empty() => {
-            let (extra, has_all) = (lacking(expected, got).join(", "), lacking(got, expected).is_empty());
-            let way = match has_all && !expected.contains('"') {
-                true => format!(
-                    "to leave its samples out: tonic-prep subset NEW {set} --classes {} --renumber",
-                    quoted(&expected.replace(", ", ","))
-                ),
-                false => format!("if it is another spelling, rename it and convert the recordings of {set} again"),
-            };
-            let extra = printable(&extra);
-            format!("{} has no class {extra}: {way}; or convert both with {list}", quoted_path(other))
-        }
-        "classes" if is_set => format!("{again} --classes-of {model}, or those of both with {list}"),
-        "classes" => format!("{again} --classes-of {model}, or with {list}"),
-        "recipe" | "shape" | "cells of a frame" => format!("{again} --recipe-of {model}"),
-        _ => format!("{again} the options of {}, which tonic-prep info shows", quoted_path(other)),
-    })
-}
-
-/// Returns the classes of the list `others` that the list `classes` doesn't have.
-fn lacking<'a>(classes: &str, others: &'a str) -> Vec<&'a str> {
-    others.split(", ").filter(|other| classes.split(", ").all(|class| class != *other)).collect()
-}
-
-/// Whether the file is the manifest of a set. Also true for the marker, the file that describes a set until the set
-/// is complete.
-fn describes_a_set(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name == MARKER || name == MANIFEST_FILE)
-}
-
 fn is_broken_pipe(cause: &Cause) -> bool {
     cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
@@ -375,6 +90,9 @@ fn is_broken_pipe(cause: &Cause) -> bool {
 #[cfg(test)]
 pub(crate) mod tests {
     use std::collections::BTreeSet;
+    use std::ffi::OsString;
+
+    use clap::Parser;
 
     use super::*;
 

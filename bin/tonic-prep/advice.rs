@@ -3,15 +3,16 @@
 
 use std::path::Path;
 
+use tonic_base::free_name;
 use tonic_prep::{
     Absence, ClockRemedy, ClockTimes, Error as PrepError, EventRange, FolderKind, Remedy, RowEvents, TimeUnit,
 };
 use tonic_sets::Error as SetsError;
 
-use crate::errors::Cause;
 use crate::part_commands::{of_part, part_commands, words_as_text};
 use crate::quoted::{quoted, quoted_path};
-use crate::set_place::words;
+use crate::shared_advice::Cause;
+use crate::typed::words;
 
 /// Returns what to type next after an error in recordings or in their conversion. `None` for other errors, and if there
 /// is no advice.
@@ -44,13 +45,13 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
             format!("--origin {origin} reads coordinates that start at {origin}")
         }
         PrepError::NoPixel { .. } => {
-            "--lenient leaves out what has no pixel, and the ledger counts it as outside; or convert a copy without it: in \
-             NumPy, events[np.isfinite(x) & np.isfinite(y)]"
+            "--lenient leaves out what has no pixel, and the ledger counts it as outside; or convert a copy without \
+             it: in NumPy, events[np.isfinite(x) & np.isfinite(y)]"
                 .into()
         }
-        PrepError::NoEvents { .. } => {
-            "leave the file out; a recording that is empty is read of np.savez(\"empty.npz\", t=[], x=[], y=[], p=[])".into()
-        }
+        PrepError::NoEvents { .. } => "leave the file out; a recording that is empty is read of \
+             np.savez(\"empty.npz\", t=[], x=[], y=[], p=[])"
+            .into(),
         PrepError::OutsideSensor { lowest: Some(lowest), .. } => {
             let negative = ["x", "y"].into_iter().zip(lowest).filter(|(_, lowest)| **lowest < 0);
             let added = negative.map(|(column, lowest)| {
@@ -74,38 +75,42 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
                 "of a sensor of W by H, save floor(x * W) and floor(y * H) if 1 is its edge, round(x * (W - 1)) and \
                  round(y * (H - 1)) if 1 is the last pixel"
             }
-            (0.0.., 1.0) => "of a sensor of W by H, save round(x * (W - 1)) and round(y * (H - 1)): 1 is the last pixel",
+            (0.0.., 1.0) => {
+                "of a sensor of W by H, save round(x * (W - 1)) and round(y * (H - 1)): 1 is the last pixel"
+            }
             (-1.0.., ..=1.0) => {
-                "of a sensor of W by H, save round((x + 1) / 2 * (W - 1)) and round((y + 1) / 2 * (H - 1)), if -1 and 1 \
-                 are the first and the last pixel"
+                "of a sensor of W by H, save round((x + 1) / 2 * (W - 1)) and round((y + 1) / 2 * (H - 1)), if -1 and \
+                 1 are the first and the last pixel"
             }
             _ => {
-                "save coordinates that are numbers of pixels, from 0; if these are, save np.rint of them, or give the size \
-                 that they fill with --sensor W,H,P"
+                "save coordinates that are numbers of pixels, from 0; if these are, save np.rint of them, or give the \
+                 size that they fill with --sensor W,H,P"
             }
         }
         .into(),
         PrepError::TooLittleMemory { samples: 2.., .. } => {
             "take fewer --threads, or cut the recordings, with --sample-duration or --sample-events".into()
         }
-        PrepError::TooLittleMemory { .. } | PrepError::SampleTooLarge { .. } => "cut the recording, with --sample-duration or --sample-events".into(),
+        PrepError::TooLittleMemory { .. } | PrepError::SampleTooLarge { .. } => {
+            "cut the recording, with --sample-duration or --sample-events".into()
+        }
         PrepError::NotClasses { path, kind, .. } => match kind {
             FolderKind::Parts(parts) => format!(
                 "convert each part by itself, as below; to join them, give their folders one after the other; \
                  --class-level 1 takes them as classes:{}",
                 part_commands(words_as_text(), path, parts)
             ),
-            FolderKind::PartsOfEach => "--labels with a table (file,label) of one part's files converts that part; if the \
-                                        outer folders are the classes, --class-level 1 joins all parts, so that test \
-                                        samples are trained on"
+            FolderKind::PartsOfEach => "--labels with a table (file,label) of one part's files converts that part; if \
+                                        the outer folders are the classes, --class-level 1 joins all parts, so that \
+                                        test samples are trained on"
                 .into(),
             FolderKind::SameFiles { file, class } => format!(
                 "if files are named by their class, --labels with a table gives each file its class, in lines such as \
                  {file},{class}; --class-level 1 takes the folders as classes"
             ),
             FolderKind::Loose(level) => format!(
-                "move each file into the folder of its class ({}/{}CLASS) or away; or --labels with a table (file,label) \
-                 gives each file its class, and takes no others",
+                "move each file into the folder of its class ({}/{}CLASS) or away; or --labels with a table \
+                 (file,label) gives each file its class, and takes no others",
                 path.display(),
                 "*/".repeat(level - 1)
             ),
@@ -131,18 +136,18 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
             None => "save it as a table in UTF-8 (in a spreadsheet: CSV UTF-8)".into(),
         },
         PrepError::BadSample { what, .. } if what == "times" => {
-            "NaN says that this column was not filled: --map t=FIELD,... names another; numbers beyond 64 bits need another --time-unit"
+            "NaN says that this column was not filled: --map t=FIELD,... names another; numbers beyond 64 bits need \
+             another --time-unit"
                 .into()
         }
         PrepError::BadSample { what, .. } if what == "frames" => "--time-unit says what the times count".into(),
         PrepError::ImplausibleTimes { assumed, probable: Some(unit), alone: true, .. } => {
             let length = |unit: TimeUnit| unit.of_integer(1_000_000_000).unwrap_or(1);
             let (many, few) = (length(*unit), length(*assumed));
-            let (scaled, factor) =
-                if many > few { ("multiplied", many / few) } else { ("divided", few / many) };
+            let (scaled, factor) = if many > few { ("multiplied", many / few) } else { ("divided", few / many) };
             format!(
-                "the others are in {assumed}: leave this one out, or put in its place a copy of it in {assumed}, with its \
-                 times {scaled} by {factor}"
+                "the others are in {assumed}: leave this one out, or put in its place a copy of it in {assumed}, with \
+                 its times {scaled} by {factor}"
             )
         }
         PrepError::ImplausibleTimes { assumed, probable: Some(unit), .. } => {
@@ -155,15 +160,18 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
             let whole = (us - us.round()).abs() < us * 1e-6;
             let (factor, unit) = if whole { (us.round(), "us") } else { (us * 1e3, "ns") };
             format!(
-                "save a copy in which all times are multiplied by {factor} (t * {factor}, with h5py or NumPy), and convert it with \
-                 --time-unit {unit}"
+                "save a copy in which all times are multiplied by {factor} (t * {factor}, with h5py or NumPy), and \
+                 convert it with --time-unit {unit}"
             )
         }
         PrepError::OddUnit { multiple: None, .. } => "--time-unit s, ms, us or ns says what the times count".into(),
         PrepError::ClockTrouble { path, remedy, period, .. } => {
             let unwrapped = period.as_ref().map(|period| {
                 let kind = if period.contains('.') { "f8" } else { "i8" };
-                format!("; if its counter wrapped, save a copy with t = np.unwrap(t.astype(\"{kind}\"), period={period})")
+                format!(
+                    "; if its counter wrapped, save a copy with \
+                     t = np.unwrap(t.astype(\"{kind}\"), period={period})"
+                )
             });
             clock_advice(path, remedy) + &unwrapped.unwrap_or_default()
         }
@@ -171,8 +179,8 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
             "save t, x, y and p as numbers, one an event: in NumPy, np.savez(\"events.npz\", t=t, x=x, y=y, p=p)".into()
         }
         PrepError::Columns { .. } => {
-            "save numbers, one an event: in NumPy, np.savez(\"events.npz\", t=t, x=x, y=y, p=p); or name another column \
-             with --map"
+            "save numbers, one an event: in NumPy, np.savez(\"events.npz\", t=t, x=x, y=y, p=p); or name another \
+             column with --map"
                 .into()
         }
         PrepError::Foreign { command: Some(command), .. } => format!("type {}", typed(command)),
@@ -267,17 +275,16 @@ fn clock_advice(path: &Path, remedy: &ClockRemedy) -> String {
             };
             let unit = clocks.first().map_or(String::new(), |clock| format!("the times in {}", clock.unit));
             format!(
-                "convert a copy in which each column c is c[keep], with NumPy or h5py (t: {unit}, such as events[\"t\"] or \
-                 f[\"events/t\"][:]): {}{which}; --allow-clock-trouble takes all times as they are, sorted",
+                "convert a copy in which each column c is c[keep], with NumPy or h5py (t: {unit}, such as \
+                 events[\"t\"] or f[\"events/t\"][:]): {}{which}; --allow-clock-trouble takes all times as they are, \
+                 sorted",
                 masks.join(" or ")
             )
         }
         ClockRemedy::OfRows { rows, more } => {
             let code = without_events(rows);
-            // The name differs from that of the file, even if the file is a copy that was made in this way:
-            // `a_mended.h5` gives `a_mended_mended.h5`.
             let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-            let name = format!("{stem}_mended.h5");
+            let name = free_name(&format!("{stem}_mended"), ".h5");
             let code = format!("import h5py, numpy; f = h5py.File({name:?}, \"r+\"); {code}");
             let (from, to) = (quoted_path(path), quoted_path(Path::new(&name)));
             let which = match (rows.len(), more) {
@@ -286,8 +293,8 @@ fn clock_advice(path: &Path, remedy: &ClockRemedy) -> String {
                 (some, more) => format!("these are {some} samples; {more} more are named next"),
             };
             let mend = format!(
-                "take that out of a copy, and convert that ({which}; faults of another kind are named next): cp {from} {to} \
-                 && python3 -c {}",
+                "take that out of a copy, and convert that ({which}; faults of another kind are named next): cp {from} \
+                 {to} && python3 -c {}",
                 quoted(&code)
             );
             let in_parts = rows.first().is_some_and(|row| row.in_parts);

@@ -257,8 +257,9 @@ fn every_error_says_what_to_type_next() {
         check::<Cli>(&CONVERT, |cause| prep_advice(cause).or_else(|| sets_advice(cause)), &cases);
     }
     let prep = prep::prep();
-    let (errors, remedies) = (include_str!("../../src/prep/error.rs"), include_str!("../../src/prep/remedy.rs"));
-    for (source, name) in [(errors, "Absence"), (errors, "FolderKind"), (remedies, "Remedy"), (remedies, "ClockRemedy")]
+    let (reasons, remedies) = (include_str!("../../src/prep/reason.rs"), include_str!("../../src/prep/remedy.rs"));
+    for (source, name) in
+        [(reasons, "Absence"), (reasons, "FolderKind"), (remedies, "Remedy"), (remedies, "ClockRemedy")]
     {
         has_every_variant(source, name, &prep);
     }

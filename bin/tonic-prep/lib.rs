@@ -2,6 +2,20 @@
 //! Python package has the same commands.
 //!
 //! Each command parses its arguments, makes one library call and prints the result.
+//!
+//! ```text
+//! cli                          the commands and their arguments
+//! convert_args, plan_args, bench_args, subset_args, card_args, lock_args, remote_args    those of single commands
+//! source_args, recipe_args, write_args, part_arg    arguments that several commands share
+//! existing_args, completions   --resume and --overwrite; what shells complete (both programs)
+//! part_commands                commands for the parts of a dataset or of a set
+//! set_place                    sets in directories and at URLs (both programs)
+//! notes                        the notes of a conversion, on stderr
+//! typed, quoted                the command line as it was typed; words for a shell (both programs)
+//! errors, shared_advice        how errors are shown, exit codes; what to type next (both programs)
+//! advice                       what to type next after an error of this program alone
+//! error_texts                  tests of all error texts
+//! ```
 
 mod advice;
 mod bench_args;
@@ -28,8 +42,12 @@ mod recipe_args;
 mod remote_args;
 #[path = "../set_place.rs"]
 mod set_place;
+#[path = "../shared_advice.rs"]
+mod shared_advice;
 mod source_args;
 mod subset_args;
+#[path = "../typed.rs"]
+mod typed;
 mod write_args;
 
 use std::ffi::OsString;
@@ -52,11 +70,13 @@ use tonic_shard::verify::{verify_dir, verify_in};
 use tonic_shard::{Error as ShardError, MOST_CLASSES, Manifest, Storage};
 
 use crate::cli::{Cli, Command};
-use crate::errors::{Cause, DONE, Typed};
+use crate::errors::DONE;
 use crate::notes::{card_notes, report_notes, report_opening, with_flags};
 use crate::part_commands::words_as_text;
-use crate::set_place::{WORDS, open_set, storage, url_of};
+use crate::set_place::{open_set, storage, url_of};
+use crate::shared_advice::Cause;
 use crate::subset_args::SubsetArgs;
+use crate::typed::{Typed, WORDS};
 use crate::write_args::{threads, verbosity};
 
 /// Time that an interrupted run has to save its state and stop. After this time, the process ends even if the run has

@@ -6,8 +6,8 @@ use tonic_base::printable;
 use tonic_prep::Inputs;
 use tonic_shard::{Manifest, check_card};
 
-use crate::errors::Typed;
 use crate::quoted::quoted_path;
+use crate::typed::Typed;
 
 /// Prints how the recordings were opened. With `quiet`, prints only the warnings.
 pub(crate) fn report_opening(inputs: &Inputs, typed: &Typed, quiet: bool) {

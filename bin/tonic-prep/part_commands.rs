@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tonic_shard::Part;
 
 use crate::quoted::{quoted, quoted_path};
-use crate::set_place::words;
+use crate::typed::words;
 
 pub(crate) fn words_as_text() -> impl Iterator<Item = String> {
     words().into_iter().map(|word| word.to_string_lossy().into_owned())

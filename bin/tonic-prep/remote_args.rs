@@ -10,9 +10,10 @@ use tonic_remote::{Error as RemoteError, Fetch, Location, Patience, RemoteSet, p
 use tonic_sets::{Filter, Output, SampleRange, info, subset};
 use tonic_shard::{Existing, Id, Manifest, ShardSet, is_url};
 
-use crate::errors::{BAD_SET, Cause, USAGE};
+use crate::errors::{BAD_SET, USAGE};
 use crate::lock_args::locked_pull;
 use crate::notes::card_notes;
+use crate::shared_advice::Cause;
 use crate::write_args::{threads, verbosity};
 
 /// Options of the commands that use a network.

@@ -18,12 +18,13 @@ pub(crate) fn advice(error: &Error) -> Option<String> {
             Some(format!("continue from it with --resume and an --lr below {lr:?}"))
         }
         Error::Diverged { cause: Divergence::InitialWeights { loss, gain, theta }, .. } => Some(format!(
-            "the initial weights give {loss:.4e} already: start again with --overwrite and a --gain below {gain:?} or a \
-             --theta above {theta:?}"
+            "the initial weights give {loss:.4e} already: start again with --overwrite and a --gain below {gain:?} or \
+             a --theta above {theta:?}"
         )),
         Error::Unlabelled { samples: 0, .. } => Some("name a set that has samples".into()),
         Error::Unlabelled { labels: 0, .. } => Some(
-            "convert the recordings again, with --labels TABLE.csv or from a folder that has a sub-folder for each class"
+            "convert the recordings again, with --labels TABLE.csv or from a folder that has a sub-folder for each \
+             class"
                 .into(),
         ),
         Error::Unlabelled { path, .. } => {
@@ -42,9 +43,11 @@ pub(crate) fn advice(error: &Error) -> Option<String> {
         Error::Base(BaseError::Corrupt { path, .. }) if path.ends_with("sums.json") => {
             Some("put it back from a copy, or remove it to continue without a check of the run's files".into())
         }
-        Error::Base(BaseError::Corrupt { path, .. }) if path.ends_with("model.safetensors") => {
-            Some("put it back from a copy; tonic-train fit --resume writes it again from the checkpoint of its epoch".into())
-        }
+        Error::Base(BaseError::Corrupt { path, .. }) if path.ends_with("model.safetensors") => Some(
+            "put it back from a copy; tonic-train fit --resume writes it again from the checkpoint of its \
+                  epoch"
+                .into(),
+        ),
         Error::Base(BaseError::Corrupt { path, .. })
             if ["best.safetensors", "checkpoint.safetensors", "metrics.jsonl", "config.toml"]
                 .iter()
@@ -68,8 +71,8 @@ pub(crate) fn contradiction(error: &Error, flag: impl Fn(&str) -> String) -> Opt
     let flag = flag(field);
     if matches!(flag.as_str(), "--valid" | "--test") {
         return Some(format!(
-            "continue with {flag} DIR, the set that the run began with (tonic-prep info DIR shows its id), or name another \
-             --output to start a new run"
+            "continue with {flag} DIR, the set that the run began with (tonic-prep info DIR shows its id), or name \
+             another --output to start a new run"
         ));
     }
     flag.starts_with("--")
@@ -90,12 +93,12 @@ pub(crate) fn for_training(warning: &Warning) -> Option<&'static str> {
              frames have more events",
         ),
         Warning::SaturatedLayers { .. } => Some(
-            "start a new run with a --gain below 1 or a --theta above 1, or convert with a shorter time window, so that \
-             frames have fewer events",
+            "start a new run with a --gain below 1 or a --theta above 1, or convert with a shorter time window, so \
+             that frames have fewer events",
         ),
         Warning::AtChance { .. } => Some(
-            "try another --lr, more --epochs, a --gain or --theta with which neurons are neither silent nor saturated, or \
-             another recipe",
+            "try another --lr, more --epochs, a --gain or --theta with which neurons are neither silent nor saturated, \
+             or another recipe",
         ),
         _ => None,
     }
@@ -116,8 +119,8 @@ pub(crate) fn show(warning: &Warning, advice: fn(&Warning) -> Option<&'static st
     eprintln!("warning  {}{advice}", printable(&warning.to_string()));
 }
 
-/// Returns advice on a library or feature that is not available: what to type to get it. `what` and `why` are the fields
-/// of [`BaseError::Unavailable`]. `None` if there is no advice.
+/// Returns advice on a library or feature that is not available: what to type to get it. `what` and `why` are the
+/// fields of [`BaseError::Unavailable`]. `None` if there is no advice.
 fn missing(what: &str, why: &str) -> Option<&'static str> {
     if what.starts_with("NVRTC") && why.starts_with("no libnvrtc") {
         Some("scripts/setup --nvrtc brings it")

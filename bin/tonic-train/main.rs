@@ -1,5 +1,18 @@
 //! `tonic-train`: trains spiking networks from frame shards. Each command parses its arguments, makes one library call
 //! and prints the result.
+//!
+//! ```text
+//! cli                          the commands and their arguments
+//! fit_args, predict_args, sweep_args, compare_args, bench_args    those of single commands
+//! device_args, cache_args, lock_args, values    arguments that several commands share
+//! options_file                 fit --options FILE
+//! existing_args, completions   --resume and --overwrite; what shells complete (both programs)
+//! set_place                    sets in directories and at URLs (both programs)
+//! typed, quoted                the command line as it was typed; words for a shell (both programs)
+//! errors, shared_advice        how errors are shown, exit codes; what to type next (both programs)
+//! advice                       what to type next after an error of this program alone
+//! error_texts                  tests of all error texts
+//! ```
 
 mod advice;
 mod bench_args;
@@ -24,7 +37,11 @@ mod predict_args;
 mod quoted;
 #[path = "../set_place.rs"]
 mod set_place;
+#[path = "../shared_advice.rs"]
+mod shared_advice;
 mod sweep_args;
+#[path = "../typed.rs"]
+mod typed;
 mod values;
 
 use std::io::Write;
@@ -42,8 +59,10 @@ use tonic_train::run::{EvalOptions, eval};
 
 use crate::cli::{Cli, Command};
 use crate::device_args::DeviceArgs;
-use crate::errors::{Cause, DONE, SYSTEM, Typed};
+use crate::errors::{DONE, SYSTEM};
 use crate::lock_args::open_locked;
+use crate::shared_advice::Cause;
+use crate::typed::Typed;
 use crate::values::use_threads;
 
 /// Exit code if training diverged: the loss became NaN, infinite or far too large.

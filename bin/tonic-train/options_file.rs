@@ -13,7 +13,7 @@ use toml::Value;
 use tonic_base::{BaseFault, Error as BaseError};
 use tonic_train::run::{RunOption, read_options};
 
-use crate::set_place::{typed_words, without_credentials};
+use crate::typed::{typed_words, without_credentials};
 
 /// Arguments of `fit` that cannot be in a file with options.
 const TYPED_ONLY: [&str; 3] = ["options", "help", "version"];

@@ -13,7 +13,7 @@ use tonic_train::sweep::{RUNS, Sweep};
 use crate::fit_args::FitArgs;
 use crate::options_file::OptionsParser;
 use crate::quoted::quoted_path;
-use crate::set_place::without_credentials;
+use crate::typed::without_credentials;
 
 /// Options that the file of a sweep cannot have, because they are given when a run is trained.
 const OF_A_RUN: [&str; 3] = ["output", "resume", "overwrite"];

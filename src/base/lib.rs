@@ -3,6 +3,7 @@
 
 // error                      errors that any crate can meet
 // names, printable           lists of names in messages; text from files, safe for a terminal
+// free_name                  a name for a new file
 // progress, interrupt        progress of long tasks; signals that ask to stop
 // publish, lock              writes that are atomic; a lock on a directory
 // disk, memory, cores, spill free space, free memory, processors; bytes in a temporary file
@@ -13,6 +14,7 @@ mod cgroup;
 mod cores;
 mod disk;
 mod error;
+mod free_name;
 pub mod interrupt;
 mod lock;
 mod memory;
@@ -26,6 +28,7 @@ mod workers;
 pub use cores::cores;
 pub use disk::{check_space, free_space};
 pub use error::{BaseFault, Error, Result};
+pub use free_name::free_name;
 pub use lock::DirLock;
 pub use memory::free_memory;
 pub use names::{and_more, first_of, some_of};

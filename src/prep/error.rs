@@ -7,6 +7,7 @@ pub(crate) use tonic_base::BaseFault;
 use tonic_base::Error as BaseError;
 use tonic_shard::Error as ShardError;
 
+use crate::reason::{Absence, FolderKind};
 use crate::remedy::{ClockRemedy, Remedy};
 use crate::time_unit::TimeUnit;
 
@@ -363,44 +364,6 @@ pub enum Error {
     },
 }
 
-/// Why data that a file declares is missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Absence {
-    /// A source of a virtual dataset is missing or too small.
-    VirtualSource,
-    /// An external raw file is missing or too short.
-    RawFile,
-    /// The chunks of a dataset were never written.
-    NeverWritten,
-    /// The target of a link does not exist.
-    Link,
-}
-
-/// What the sub-folders of a folder of recordings are, if they are not classes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FolderKind {
-    /// Parts of a dataset, such as train and test. The value is the list of their names.
-    Parts(Vec<String>),
-    /// Folders that each contain the parts of a dataset, such as `wave/train` and `wave/test`.
-    PartsOfEach,
-    /// Folders of persons or sessions. They contain recordings and no folders.
-    Groups,
-    /// Folders that contain files of the same names, such as folders of sessions. The files are probably named after
-    /// their classes.
-    SameFiles {
-        /// Path of one of the files as an example, relative to the opened folder.
-        file: String,
-        /// The class that the name of `file` gives.
-        class: String,
-    },
-    /// Some recordings are not inside any class folder. The value is the level of the class folders; folders directly
-    /// inside the opened folder have level 1.
-    Loose(usize),
-    /// Folders that contain the class folders, such as folders of persons or sessions. The value is the probable level
-    /// of the class folders; folders directly inside the opened folder have level 1.
-    Above(usize),
-}
-
 impl Error {
     pub(crate) fn not_a_recording(path: &Path, expected: impl Into<String>, got: impl Into<String>) -> Error {
         Error::NotARecording { path: path.into(), expected: expected.into(), got: got.into() }
@@ -409,17 +372,6 @@ impl Error {
     pub(crate) fn wrong_type(path: &Path, dataset: &str, expected: impl Into<String>, got: impl Display) -> Error {
         let (path, dataset, expected, got) = (path.into(), dataset.into(), expected.into(), got.to_string());
         Error::WrongType { path, dataset, expected, got, mapped: true }
-    }
-
-    /// Sets `mapped` of [`Error::WrongType`] to `false`, and returns other errors unchanged. Used for layouts whose
-    /// datasets the option `map` cannot name.
-    pub(crate) fn without_map(self) -> Error {
-        match self {
-            Error::WrongType { path, dataset, expected, got, .. } => {
-                Error::WrongType { path, dataset, expected, got, mapped: false }
-            }
-            other => other,
-        }
     }
 
     pub(crate) fn damaged(path: &Path, place: impl Into<String>, reason: impl Display) -> Error {

@@ -6,7 +6,7 @@
 // events, disk_sort             events in columns; sorts more items than fit in memory
 // time_unit, event_range        units of time; a range of a recording's events
 // bench                         measures training input without a set
-// error, fault, remedy          errors of recordings and recipes, and what the user can do about them
+// error, fault, reason, remedy  errors of recordings and recipes, why they occur, and what the user can do about them
 
 mod bench;
 mod convert;
@@ -16,6 +16,7 @@ mod event_range;
 mod events;
 mod fault;
 mod framing;
+mod reason;
 mod recipe;
 mod remedy;
 mod signature;
@@ -28,11 +29,12 @@ pub use convert::{
     AddedLabel, AddedSamples, ChunkFailure, ChunkMaker, Conversion, Converted, Division, Estimate, Inputs, Job, LEVEL,
     RecipeChoice, SHARD_SIZE, Share, convert, convert_added, hash_linked,
 };
-pub use error::{Absence, Error, FolderKind, Result};
+pub use error::{Error, Result};
 pub use event_range::EventRange;
 pub use events::{Admitted, Events, RawEvent, SensorSize, admit};
 pub use fault::{Checked, Fault};
 pub use framing::{FramedSample, Framer, Framing};
+pub use reason::{Absence, FolderKind};
 pub use recipe::{Recipe, catalogue};
 pub use remedy::{ClockRemedy, ClockTimes, Remedy, RowEvents};
 pub use signature::{Catalogue, IfAbsent, Kind, Parameter, Signature};

@@ -36,7 +36,7 @@ pub(crate) struct ChunkCache {
 
 #[derive(Default)]
 struct Kept {
-    chunks: HashMap<u64, Entry>,
+    chunks: HashMap<u64, KeptChunk>,
     bytes: usize,
     /// Number of requests for chunks so far. When a chunk is requested, the field `used` of the chunk's entry is set
     /// to this number.
@@ -44,7 +44,7 @@ struct Kept {
     decoders: Vec<Decoder>,
 }
 
-struct Entry {
+struct KeptChunk {
     chunk: Arc<DecodedChunk>,
     used: u64,
 }
@@ -83,22 +83,22 @@ impl ChunkCache {
 impl Kept {
     fn get(&mut self, number: u64) -> Option<Arc<DecodedChunk>> {
         self.uses += 1;
-        let entry = self.chunks.get_mut(&number)?;
-        entry.used = self.uses;
-        Some(entry.chunk.clone())
+        let known = self.chunks.get_mut(&number)?;
+        known.used = self.uses;
+        Some(known.chunk.clone())
     }
 
     /// Adds a chunk. Then removes other chunks until all kept chunks fit into `limit` bytes. Begins with the chunks
     /// that were not used for the longest time.
     fn keep(&mut self, number: u64, chunk: Arc<DecodedChunk>, limit: usize) {
         self.bytes += chunk.packed.bytes();
-        let before = self.chunks.insert(number, Entry { chunk, used: self.uses });
-        self.bytes -= before.map_or(0, |entry| entry.chunk.packed.bytes());
+        let before = self.chunks.insert(number, KeptChunk { chunk, used: self.uses });
+        self.bytes -= before.map_or(0, |known| known.chunk.packed.bytes());
         while self.bytes > limit && self.chunks.len() > 1 {
             let others = self.chunks.iter().filter(|&(&other, _)| other != number);
-            let Some((&oldest, _)) = others.min_by_key(|(_, entry)| entry.used) else { break };
+            let Some((&oldest, _)) = others.min_by_key(|(_, known)| known.used) else { break };
             let removed = self.chunks.remove(&oldest);
-            self.bytes -= removed.map_or(0, |entry| entry.chunk.packed.bytes());
+            self.bytes -= removed.map_or(0, |known| known.chunk.packed.bytes());
         }
     }
 }

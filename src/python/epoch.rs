@@ -19,7 +19,7 @@ use crate::threads::{lost, receive};
 
 /// Position of a loader: the epoch, and how many samples of this epoch the loader has given to all ranks together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Position {
     pub(crate) epoch: u64,
     pub(crate) samples: u64,
 }
@@ -27,8 +27,8 @@ pub(crate) struct Place {
 /// The position of a loader. Its iterators share this value, but only the newest iterator changes the position.
 #[derive(Debug)]
 pub(crate) struct Course {
-    pub(crate) place: Place,
-    /// True until an iterator begins at `place`.
+    pub(crate) position: Position,
+    /// Whether no iterator has begun at `position` yet.
     pub(crate) fresh: bool,
     /// Number of iterators made so far. It is also the number of the newest iterator. If `set_epoch` or
     /// `load_state_dict` changes the position, this number grows by 1 too. No running iterator is then the newest.
@@ -118,7 +118,7 @@ impl Epoch {
     fn move_to(&self, position: u64) {
         let mut course = self.course.lock().unwrap_or_else(PoisonError::into_inner);
         if course.iterators == self.number {
-            course.place.samples = position;
+            course.position.samples = position;
         }
     }
 
@@ -126,7 +126,7 @@ impl Epoch {
     fn finish(&self) {
         let mut course = self.course.lock().unwrap_or_else(PoisonError::into_inner);
         if course.iterators == self.number {
-            (course.place, course.fresh) = (Place { epoch: course.place.epoch + 1, samples: 0 }, true);
+            (course.position, course.fresh) = (Position { epoch: course.position.epoch + 1, samples: 0 }, true);
         }
     }
 

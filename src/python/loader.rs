@@ -12,7 +12,7 @@ use tonic_loader::{CacheChoice, EpochOrder, fixed_steps};
 
 use crate::arrays::Buffers;
 use crate::batch::BatchForm;
-use crate::epoch::{Course, Epoch, Job, Place};
+use crate::epoch::{Course, Epoch, Job, Position};
 use crate::error::{exception, refused};
 use crate::form::{Layout, check_room, dtype, steps};
 use crate::set::{check_id, open};
@@ -133,7 +133,7 @@ impl Loader {
             None => check_room(&[most, form.steps], size_of::<i64>())?, // the starts of the rows
         }
         let loader = wait(py, &pool, move || tonic_loader::Loader::new(set, cache, Verbosity::Quiet))?;
-        let course = Course { place: Place::default(), fresh: true, iterators: 0 };
+        let course = Course { position: Position::default(), fresh: true, iterators: 0 };
         Ok(Loader {
             loader: Arc::new(loader.map_err(exception)?),
             pool,
@@ -166,11 +166,11 @@ impl Loader {
         }
         let mut course = self.course();
         if !course.fresh {
-            course.place = Place { epoch: course.place.epoch + 1, samples: 0 };
+            course.position = Position { epoch: course.position.epoch + 1, samples: 0 };
         }
         course.fresh = false;
         course.iterators += 1;
-        let Place { epoch, samples } = course.place;
+        let Position { epoch, samples } = course.position;
         let job = Job {
             loader: self.loader.clone(),
             pool: self.pool.clone(),
@@ -188,7 +188,7 @@ impl Loader {
     /// Index of the current epoch, from 0. Between two epochs, it is the index of the next epoch.
     #[getter]
     fn epoch(&self) -> u64 {
-        self.course().place.epoch
+        self.course().position.epoch
     }
 
     /// Which cache was chosen, and why.
@@ -199,13 +199,13 @@ impl Loader {
 
     /// Makes the next iterator start epoch `epoch`.
     fn set_epoch(&self, epoch: u64) {
-        self.move_to(Place { epoch, samples: 0 });
+        self.move_to(Position { epoch, samples: 0 });
     }
 
     /// Returns where the loader is after the last batch that it gave: a dict of numbers and texts. You can call this
     /// at any time, also within an epoch. The dict is the same on all ranks.
     fn state_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let Place { epoch, samples } = self.course().place;
+        let Position { epoch, samples } = self.course().position;
         let dict = PyDict::new(py);
         dict.set_item("set_id", self.loader.set().manifest().set_id.to_string())?;
         dict.set_item("seed", self.seed)?;
@@ -232,12 +232,12 @@ impl Loader {
         if shuffle != self.shuffle {
             return Err(refused("shuffle of the state", &self.shuffle.to_string(), shuffle));
         }
-        let place = Place { epoch: get("epoch")?.extract()?, samples: get("samples")?.extract()? };
+        let position = Position { epoch: get("epoch")?.extract()?, samples: get("samples")?.extract()? };
         let most = self.loader.set().len();
-        if place.samples > most {
-            return Err(refused("samples of the state", &format!("at most {most}"), place.samples));
+        if position.samples > most {
+            return Err(refused("samples of the state", &format!("at most {most}"), position.samples));
         }
-        self.move_to(place);
+        self.move_to(position);
         Ok(())
     }
 
@@ -256,9 +256,9 @@ impl Loader {
         self.course.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn move_to(&self, place: Place) {
+    fn move_to(&self, position: Position) {
         let mut course = self.course();
-        (course.place, course.fresh) = (place, true);
+        (course.position, course.fresh) = (position, true);
         course.iterators += 1; // no running iterator moves the loader on
     }
 

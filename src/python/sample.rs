@@ -111,12 +111,10 @@ impl Sample {
     fn sparse<'py>(&self, py: Python<'py>, dtype: Option<&str>) -> PyResult<Bound<'py, PyAny>> {
         static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let mut counts = ColumnBuf::new(self.width(dtype)?);
-        let (packed, shape) = (self.chunk.packed.sample(self.inside), self.description.shape);
+        let shape = self.description.shape;
         let indices = py.detach(|| {
-            let mut frames = SparseFrames::new(self.description.widths);
-            packed.unpack(&mut frames);
+            let frames = self.unpacked(&mut counts);
             let sample = frames.sample(0);
-            convert(sample.counts, sample.entries(), &mut counts);
             coordinates(sample.iter().map(|(frame, cell, _)| (frame, cell)), sample.entries(), shape)
         });
         let [frame, p, y, x] = indices.map(|index| column_of(py, index));
@@ -142,12 +140,10 @@ impl Sample {
     #[pyo3(signature = (*, dtype = None))]
     fn to_scipy<'py>(&self, py: Python<'py>, dtype: Option<&str>) -> PyResult<Bound<'py, PyAny>> {
         let mut counts = ColumnBuf::new(self.width(dtype)?);
-        let (packed, shape) = (self.chunk.packed.sample(self.inside), self.description.shape);
+        let shape = self.description.shape;
         let (starts, cells) = py.detach(|| {
-            let mut frames = SparseFrames::new(self.description.widths);
-            packed.unpack(&mut frames);
+            let frames = self.unpacked(&mut counts);
             let sample = frames.sample(0);
-            convert(sample.counts, sample.entries(), &mut counts);
             let mut starts = vec![0];
             starts.extend(sample.frame_sizes.iter().scan(0, |end, size| {
                 *end += i64::from(size);
@@ -184,6 +180,15 @@ impl Sample {
 }
 
 impl Sample {
+    /// Unpacks the sample, and appends its counts to `counts`.
+    fn unpacked(&self, counts: &mut ColumnBuf) -> SparseFrames {
+        let mut frames = SparseFrames::new(self.description.widths);
+        self.chunk.packed.sample(self.inside).unpack(&mut frames);
+        let sample = frames.sample(0);
+        convert(sample.counts, sample.entries(), counts);
+        frames
+    }
+
     fn width(&self, asked: Option<&str>) -> PyResult<Width> {
         let stored = self.description.widths.counts;
         asked.map_or(Ok(stored), |text| dtype(text, stored))

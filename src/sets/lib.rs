@@ -3,7 +3,7 @@
 // info, list, stats, diff       describe, list, measure and compare sets; stats_page draws the statistics
 // show, cat, export             a sample as a picture, as text, as NumPy files; sample, range: which sample
 // merge, subset, split          sets from other sets; selection writes the selected samples
-// repair, remake                repairs a set from a copy, or from its recordings
+// repair, other_copy, remake    repairs a set from a copy, or from its recordings
 // card, lock_file               describes a set for people; says which sets a project uses
 // text, error                   printed text; errors
 
@@ -16,6 +16,7 @@ pub mod info;
 pub mod list;
 mod lock_file;
 mod merge;
+mod other_copy;
 mod range;
 mod remake;
 mod repair;

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::ops::Range;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -14,17 +13,16 @@ use tonic_base::{Error as BaseError, Progress, Verbosity, interrupt, printable};
 use tonic_shard::salvage::{Prover, Salvage, belongs, hole, shard_chunks};
 use tonic_shard::verify::{check_chunks, verify_dir};
 use tonic_shard::{
-    ChunkRecord, EncodedChunk, Encoder, Error as ShardError, MARKER, Manifest, OutputDir, SetDescription, Shard,
-    ShardDraft, ShardEntry, Storage, Tool, identity_of, shard_name,
+    EncodedChunk, Encoder, Error as ShardError, MARKER, Manifest, OutputDir, SetDescription, Shard, ShardDraft,
+    Storage, identity_of, shard_name,
 };
 
 use crate::error::{BaseFault, Error, Result, ShardFault};
+use crate::other_copy::OtherCopy;
 
 /// Maximum number of chunks in a shard that is repaired. Conversions never write more. Without this limit, a damaged
 /// manifest with a much larger number could use up the memory.
 const MOST_CHUNKS: usize = 1 << 20;
-/// A chunk that arrives damaged from a server is fetched at most this many times.
-const TRIES: usize = 3;
 
 /// Whether a directory holds a set, even a damaged or incomplete one.
 pub fn holds_set(dir: &Path) -> bool {
@@ -171,78 +169,6 @@ fn check_heads(dir: &Path, other: &Path, theirs: &Manifest) -> Result<()> {
     Ok(())
 }
 
-/// Another copy of the set. Its shards can have more or fewer chunks than the shards of the set.
-struct OtherCopy<'a> {
-    dir: &'a Path,
-    /// The copy, if it is on a server.
-    server: Option<&'a dyn Storage>,
-    /// The shards as the copy's manifest lists them. Empty if the manifest cannot be read.
-    entries: Vec<ShardEntry>,
-    description: SetDescription,
-    /// Versions of the software that wrote the copy; `None` if the copy's manifest cannot be read.
-    tool: Option<Tool>,
-    opened: Option<(u64, Salvage)>,
-}
-
-impl<'a> OtherCopy<'a> {
-    fn new(
-        dir: &'a Path,
-        server: Option<&'a dyn Storage>,
-        set: &SetDescription,
-        theirs: Option<Manifest>,
-    ) -> OtherCopy<'a> {
-        let shard_chunks = theirs.as_ref().map_or(set.shard_chunks, |manifest| manifest.description.shard_chunks);
-        let description = SetDescription { shard_chunks, ..set.clone() };
-        let (tool, entries) = theirs.map(|manifest| (manifest.description.tool, manifest.shards)).unzip();
-        OtherCopy { dir, server, entries: entries.unwrap_or_default(), description, tool, opened: None }
-    }
-
-    /// Returns how often to try to read a chunk. A chunk that arrives damaged from a server can arrive undamaged at
-    /// the next try.
-    fn tries(&self) -> usize {
-        if self.server.is_some() { TRIES } else { 1 }
-    }
-
-    /// Opens the shard of the copy in which chunk `number` of the set should be. Returns the shard and the chunk's
-    /// record in the shard's index. The record is `None` if it cannot be read.
-    fn chunk(&mut self, number: u64) -> Result<(&Salvage, Option<ChunkRecord>)> {
-        let per_shard = u64::from(self.description.shard_chunks);
-        let (shard, k) = (number / per_shard, (number % per_shard) as usize);
-        let salvage = match self.opened.take().filter(|(opened, _)| *opened == shard) {
-            Some((_, salvage)) => salvage,
-            None => {
-                let chunks = shard_chunks(&self.description, shard);
-                match (self.server, self.entries.get(shard as usize)) {
-                    (Some(storage), Some(entry)) => Salvage::open_in(storage, entry, chunks)?,
-                    _ => Salvage::open(&self.dir.join(shard_name(shard)), chunks),
-                }
-            }
-        };
-        let (_, salvage) = self.opened.insert((shard, salvage));
-        Ok((salvage, salvage.record(k)))
-    }
-
-    /// Returns the identities of `chunks` in the copy's indexes, up to the first chunk that has no readable record.
-    fn identities(&mut self, chunks: Range<u64>) -> Result<Vec<[u8; 32]>> {
-        let mut identities = Vec::new();
-        for number in chunks {
-            let Some(record) = self.chunk(number)?.1 else { break };
-            identities.push(record.identity);
-        }
-        Ok(identities)
-    }
-
-    /// Reads the bytes of chunk `number` from the copy, at the position that `record` gives. Returns `None` if there
-    /// are no such bytes, or if the copy is on this machine and cannot be read.
-    fn stored(&mut self, number: u64, record: &ChunkRecord) -> Result<Option<Vec<u8>>> {
-        let is_remote = self.server.is_some();
-        match self.chunk(number)?.0.stored(record) {
-            Err(_) if !is_remote => Ok(None),
-            stored => Ok(stored?),
-        }
-    }
-}
-
 /// Repairs the shards of a set, one after the other.
 struct Repairer<'a, 'r> {
     dir: &'a Path,
@@ -312,7 +238,7 @@ impl Repairer<'_, '_> {
         if let Some(copy) = &mut self.copy {
             for _ in 0..copy.tries() {
                 if expected.is_none() {
-                    copy.opened = None;
+                    copy.forget_sent();
                     expected = Some(copy.identities(first..first + chunks as u64)?).filter(proved);
                 }
             }
@@ -370,7 +296,7 @@ impl Repairer<'_, '_> {
         let same_tool = self.copy.as_ref().is_some_and(|copy| copy.tool.as_ref() == Some(&self.description.tool));
         let here = own.and_then(|own| own.record(k));
         for _ in 0..self.copy.as_ref().map_or(1, OtherCopy::tries) {
-            let copied = self.copy.as_mut().map(|copy| copy.chunk(n)).transpose()?.and_then(|(_, record)| record);
+            let copied = self.copy.as_mut().map(|copy| copy.record(n)).transpose()?.flatten();
             for (record, is_own) in [(here, true), (copied, true), (copied, false), (here, false)] {
                 let Some(record) = record else { continue };
                 let stored = match (is_own, own, &mut self.copy) {
@@ -383,8 +309,7 @@ impl Repairer<'_, '_> {
                 let chunk = if is_own || same_tool { chunk } else { self.encoder.encode(n, self.prover.chunk())? };
                 return Ok(Ok(Found { chunk, own: is_own }));
             }
-            // What a server sent is not kept, so that the next try asks for it again.
-            self.copy.iter_mut().filter(|copy| copy.server.is_some()).for_each(|copy| copy.opened = None);
+            self.copy.iter_mut().for_each(OtherCopy::forget_sent);
         }
         let Some(remake) = &mut self.remake else { return Ok(Err("no copy of it is whole".into())) };
         Ok(match remake(n) {
@@ -400,7 +325,7 @@ impl Repairer<'_, '_> {
     /// Returns what to store in place of a lost chunk, so that the other chunks of its shard stay readable: the damaged
     /// bytes of the chunk, or zeros if these bytes are missing.
     fn keep_damage(&mut self, n: u64, k: usize, own: &Salvage, identity: [u8; 32]) -> Result<EncodedChunk> {
-        let copied = self.copy.as_mut().map(|copy| copy.chunk(n)).transpose()?.and_then(|(_, record)| record);
+        let copied = self.copy.as_mut().map(|copy| copy.record(n)).transpose()?.flatten();
         let record = own.record(k).or(copied);
         let mut kept = hole(n, self.description, record, identity);
         if let Some(stored) =

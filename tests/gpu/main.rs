@@ -8,6 +8,14 @@
 //! `TONIC_EMULATED_PTX=$PWD/.deps/nvrtc/libnvrtc.so.13 cargo test --features train --test gpu`. If
 //! TONIC_EMULATED_COPIES is `early`, the emulator makes asynchronous copies at once. If it is not set, the emulator
 //! makes such copies as late as CUDA allows.
+//!
+//! ```text
+//! engines, agreement, odd, ptx   steps compute what the CPU computes; unusual sets; compiled by NVRTC
+//! caches, ring, memory           where a set is kept; prefetching; what fits
+//! resume, evaluation, options    runs
+//! health, faults, bench, check   what training says, and how it fails; benchmarks; the self-check
+//! trainer, sets, runs, random    helpers
+//! ```
 
 #[path = "../train/agreement.rs"]
 mod agreement;

@@ -6,7 +6,7 @@ use hdf5::types::{FixedAscii, VarLenAscii};
 
 use super::camera::{npy_header, npz};
 use super::columns::{columns, hdf5_of, options, put, put_all, read, six};
-use super::recording::{Recording, convert, fails, json, refuses, samples, says, scratch};
+use super::recording::{Recording, Times, convert, fails, json, refuses, samples, says, scratch};
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 
@@ -98,6 +98,14 @@ fn names_in_hdf5_that_are_not_utf8_are_refused() {
     }
 }
 
+/// Returns the bytes of a NumPy array of six events, whose polarities are `p`.
+fn with_polarities(p: &[i64]) -> Vec<u8> {
+    let [t, x, y, _] = columns();
+    let rows = (0..6).flat_map(|i| [t[i], x[i], y[i], p[i]].map(i64::to_le_bytes));
+    let header = npy_header("[('t', '<i8'), ('x', '<i8'), ('y', '<i8'), ('p', '<i8')]", "(6,)");
+    [header, rows.flatten().collect()].concat()
+}
+
 #[test]
 fn polarities_of_other_values_are_named_and_mapped() {
     let dir = scratch();
@@ -114,9 +122,7 @@ fn polarities_of_other_values_are_named_and_mapped() {
     ] {
         let p: Vec<i64> = (0..6).map(|i| values[values.len() - 1 - i % values.len()]).collect();
         let file = dir.join("a.npy");
-        let rows = (0..6).flat_map(|i| [columns()[0][i], columns()[1][i], columns()[2][i], p[i]].map(i64::to_le_bytes));
-        let header = npy_header("[('t', '<i8'), ('x', '<i8'), ('y', '<i8'), ('p', '<i8')]", "(6,)");
-        std::fs::write(&file, [header, rows.flatten().collect()].concat()).unwrap();
+        std::fs::write(&file, with_polarities(&p)).unwrap();
         let said = fails(convert(&[&file], &dir.join("none")).args(SENSOR), 3);
         says(&said, &["a.npy: p: expected polarities -1 or 0 for off and 1 for on", got, next]);
         assert!(!said.contains("--lenient") && !said.contains("--sensor"), "{said}");
@@ -298,5 +304,28 @@ fn times_that_are_none_are_said_as_such() {
                 "--map t=FIELD,... names another",
             ],
         );
+    }
+}
+
+/// The commands of the advice must not write over a file, such as the copy that an earlier command has saved.
+#[test]
+fn the_copy_of_a_command_gets_a_free_name() {
+    let dir = scratch();
+    let labels = Recording { labels: vec![0, -1, 1], ..Recording::random(1, 3, 9) };
+    let mut clock = Recording::of(vec![(0..400).map(|i| (f64::from(i) * 2e-3, 5)).collect(); 3]);
+    clock.times_as = Times::F64;
+    clock.times[1][100] = 1e9;
+    for (file, stem, ending, sensor) in [
+        (dir.file("a.npy", with_polarities(&[1, 2, 1, 2, 1, 2])), "a_mended", ".npz", &SENSOR[..]),
+        (dir.file("b.txt", "10 3 7 1\n20 1 7 0\n"), "b_events", ".npy", &SENSOR),
+        (labels.write(&dir.join("d.h5")), "d_mended", ".h5", &[]),
+        (clock.write(&dir.join("e.h5")), "e_mended", ".h5", &[]),
+    ] {
+        for number in ["", "_2", "_3"] {
+            let name = format!("{stem}{number}{ending}");
+            let mut command = convert(&[&file], &dir.join("none"));
+            refuses(command.args(sensor).current_dir(&dir), 3, &[&name]);
+            std::fs::write(dir.join(&name), "an earlier copy").unwrap();
+        }
     }
 }

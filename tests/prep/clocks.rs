@@ -12,7 +12,7 @@ use tonic_toolkit::shard::FLAG_SORTED;
 use super::camera::Camera;
 use super::recording::{Sample, contents, convert, fails, samples, says, scratch};
 
-const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
+pub(crate) const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 pub(crate) const CUTS: [&[&str]; 3] = [&[], &["--sample-duration", "100ms"], &["--sample-events", "700"]];
 
 /// Converts `file` to `set`. Returns the samples of the set and the notes of the conversion.
@@ -329,74 +329,4 @@ fn few_events_between_wraps_short_resets_and_pauses() {
             refused(&stray.mvsec(&path("stray.h5")), &path("none"), &words);
         }
     }
-}
-
-#[test]
-fn a_refused_file_of_a_folder_costs_no_shard() {
-    let dir = scratch();
-    let path = |name: &str| dir.join(name);
-    let folder = dir.folder("folder");
-    for class in ["a", "b", "c"] {
-        std::fs::create_dir(folder.join(class)).unwrap();
-        usual(90).npy(&folder.join(class).join("1.npy"));
-    }
-    let mut wrapped = usual(91);
-    wrapped.t.iter_mut().for_each(|t| *t = (*t + (1 << 24) - 300_000) % (1 << 24));
-    wrapped.npy(&folder.join("b/1.npy"));
-    let small = ["--chunk-samples", "1", "--shard-size", "500"];
-    let said = fails(convert(&[&folder], &path("set")).args(SENSOR).args(small), 3);
-    says(&said, &["b/1.npy: times: expected a clock that goes on, got a wrap", "--unwrap"]);
-    let json: Value = serde_json::from_slice(
-        &convert(&[&folder], &path("set"))
-            .args(SENSOR)
-            .args(small)
-            .args(["--resume", "--unwrap", "--json"])
-            .assert()
-            .success()
-            .get_output()
-            .stdout,
-    )
-    .unwrap();
-    assert_eq!(json["resumed_samples"], 1);
-    // A resumed conversion must not change how the rest of the set is read, even if it adds an option that corrects
-    // the clock.
-    let table = path("table.csv");
-    std::fs::write(&table, "file,label\na/1.npy,b\nb/1.npy,c\nc/1.npy,a\n").unwrap();
-    let start = |arguments: &[&str]| {
-        std::fs::remove_dir_all(path("part")).unwrap_or_default();
-        fails(convert(&[&folder], &path("part")).args(small).args(arguments), 3);
-    };
-    for (began, resumed, words) in [
-        (&["--time-unit", "us"][..], &["--time-unit", "ms"][..], &["expected us, got ms", "give --time-unit us"][..]),
-        (&[], &["--time-unit", "s"], &["time_unit differs", "expected us, got s", "give --time-unit us, as it began"]),
-        (&[], &["--origin", "1"], &["expected 0, got 1", "give --origin 0", "--overwrite for --resume"]),
-        (&[], &["--sensor", "40,31,2"], &["give --sensor 40,30,2, as"]),
-        (&[], &["--map", "t=t,x=y,y=x,p=p"], &["t=t,x=x,y=y,p=p, got t=t,x=y,y=x,p=p", "give --map, --columns and"]),
-        (&[], &["--events", "1.."], &["expected none, got 1..", "leave --events out"]),
-        (&["--events", "1.."], &[], &["expected 1.., got none", "give --events 1.., as it"]),
-        (&[], &["--sample-duration", "9s"], &["sample_duration differs", "leave --sample-duration out"]),
-        (&[], &["--labels", table.to_str().unwrap()], &["labels differs", "give the same --labels"]),
-    ] {
-        let sensor = if resumed.contains(&"--sensor") { &[][..] } else { &SENSOR };
-        start(&[&SENSOR, began].concat());
-        let mut command = convert(&[&folder], &path("part"));
-        let said = fails(command.args(small).args(sensor).args(resumed).args(["--resume", "--unwrap"]), 4);
-        says(&said, words);
-    }
-    // A resumed conversion may give the unit that was used before. It must not leave out --unwrap.
-    start(&SENSOR);
-    let resume = |arguments: &[&str]| {
-        let mut command = convert(&[&folder], &path("part"));
-        command.args(SENSOR).args(small).arg("--resume").args(arguments);
-        command
-    };
-    let mut wrong = usual(91);
-    wrong.t[4_000..].iter_mut().for_each(|t| *t += 7_200_000_000);
-    wrong.npy(&folder.join("c/1.npy"));
-    start(&[&SENSOR[..], &["--unwrap"]].concat());
-    says(&fails(&mut resume(&["--allow-clock-trouble"]), 4), &["unwrap differs", "add --unwrap, as it began"]);
-    resume(&["--unwrap", "--time-unit", "us", "--allow-clock-trouble"]).assert().success();
-    usual(90).npy(&folder.join("c/1.npy"));
-    convert(&[&folder], &path("whole")).args(SENSOR).args(small).arg("--unwrap").assert().success();
-    assert!(contents(&path("set")) == contents(&path("whole")));
 }

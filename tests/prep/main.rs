@@ -8,13 +8,29 @@
 //! | the same set from every copy of a recording | `identity` |
 //! | two hashes for each chunk; ids of content, recipe and geometry | `promises::an_identity_…`, `promises::stored_bytes_…`, `shards::every_flipped_byte_…` |
 //! | all or nothing; a resume redoes no complete shard | `kills`, `interrupt`, `disk` |
-//! | a conversion that loses many events says so | `loss` |
+//! | a conversion that loses many events says so | `loss`, `left_out` |
 //! | a ledger that balances | `accounts` (every source), `ledger`, `goldens` |
 //! | provenance, and no mixing | `promises::a_set_says_…`, `promises::sets_that_do_not_…`, `convert::labels_…`, tests/train/faults.rs |
 //! | any frame | `widths`, `convert::counts_…`, `promises::threads_…` |
 //! | one changed recording changes one chunk | `promises::a_changed_sample_…` |
 //! | hostile bytes are an error | `shards`, `hostile`, `heap`, `hostile_sources`, and tests/fuzz |
 //! | a spec that a stranger can implement | `widths` (a second reader), `format` (numbers of a reader in Python) |
+//!
+//! The other modules, by what they test:
+//!
+//! ```text
+//! columns, column_data, column_refusals, column_values, left_over, not_events, stored_values    which data of a file is read
+//! storage, storage_rows, virtual_data, healthy    how HDF5 and NumPy files store it
+//! units, unit_evidence, mixed_units, time_fields  the unit of the times
+//! clocks, clock_rows, bad_rows, disorder, scatter, filler    times and events that are wrong
+//! sources, convert, cutting, large, job, resumed_options    conversions
+//! folder, classes, class_lists, tables            classes and labels
+//! recipes, framings, transforms, refusals, bench  what a recipe makes of events
+//! tools, show, subsets, repair, cards             tools for finished sets
+//! advice, faults, printed, completions, command_lines    what the program prints and parses
+//! real                                            real recordings
+//! recording, camera, made, seal, tonic            helpers: they write recordings and sets, and read goldens
+//! ```
 
 mod accounts;
 mod advice;
@@ -54,6 +70,7 @@ mod joins;
 mod kills;
 mod large;
 mod ledger;
+mod left_out;
 mod left_over;
 mod loss;
 mod made;
@@ -66,6 +83,7 @@ mod recipes;
 mod recording;
 mod refusals;
 mod repair;
+mod resumed_options;
 mod scatter;
 mod seal;
 mod shards;

@@ -1,5 +1,13 @@
 //! Tests of sets at URLs: sets are pushed, pulled, read and pruned, on file servers and on web servers that make
 //! mistakes.
+//!
+//! ```text
+//! push, pull, repair, together   what the commands promise, alone and at the same time
+//! faults, hostile, secrets       bad servers and full disks; credentials
+//! cards, locks, train            what travels with a set; training from a URL
+//! real, services                 real servers
+//! bench, server                  helpers: a folder with a set; a web server that makes mistakes
+//! ```
 
 mod bench;
 mod cards;

@@ -19,7 +19,7 @@ use tonic_toolkit::train::learner::Backend;
 use tonic_toolkit::train::run::fit as fit_here;
 use tonic_toolkit::train::run::{Config, LrChange};
 
-use crate::run::start;
+use crate::resume::start;
 use crate::runs::{assert_same, bytes, small_fit, threads, wait_for, where_is};
 use crate::sets::{self, Sample, Spec, assert_says, eval, fails, fit, fit_arguments, learnable, succeeds};
 

@@ -1,4 +1,14 @@
 //! Tests of `tonic-train` and its library on the CPU, in one binary.
+//!
+//! ```text
+//! run, resume, frozen, hostile   runs: whole, stopped, of earlier versions, disturbed
+//! evaluation, predict, model_file    what is done with the network of a run
+//! engines, agreement             the engines compute the same
+//! loader                         batches of a set
+//! health, classes, faults, printed    what training says, and how it fails
+//! sweeps, bench, command_lines   many runs; benchmarks; frozen command lines
+//! sets, runs, random             helpers
+//! ```
 
 #[cfg(feature = "libtorch")]
 mod agreement;
@@ -7,6 +17,7 @@ mod classes;
 #[path = "../prep/command_lines.rs"]
 mod command_lines;
 mod engines;
+mod evaluation;
 mod faults;
 mod frozen;
 mod health;
@@ -17,6 +28,7 @@ mod predict;
 mod printed;
 #[allow(dead_code)] // without libtorch, only the crate and tests/gpu use the rest
 mod random;
+mod resume;
 mod run;
 mod runs;
 mod sets;

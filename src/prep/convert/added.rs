@@ -2,15 +2,12 @@
 //! file with the same events. The samples are kept in a temporary file, because the set can be planned only after the
 //! last one is added.
 
-use std::collections::BTreeMap;
-
-use tonic_base::and_more;
 use tonic_shard::NO_LABEL;
 
 use crate::convert::outside::outside_error;
 use crate::error::{BaseFault, Error, Result};
 use crate::source::{
-    ADDED, EventColumns, MAX_NAMELESS_CLASSES, Recording, SourceOptions, Spool, TOO_SHORT, TakenColumns, note_on,
+    ADDED, EventColumns, Kind, Kinds, MAX_NAMELESS_CLASSES, Recording, SourceOptions, Spool, TOO_SHORT, TakenColumns,
     number_classes, open_columns,
 };
 
@@ -27,9 +24,8 @@ pub struct AddedSamples {
     /// The extra columns, sorted by name: the name of each column, and its value for each sample.
     extras: Vec<(String, Vec<i64>)>,
     columns: TakenColumns,
-    /// Notes for the user. The key is the text that several notes share. The value has the index of the first sample
-    /// with such a note, the note on this sample, and the number of samples with such a note.
-    notes: BTreeMap<String, (u64, String, usize)>,
+    /// Notes for the user on the samples.
+    notes: Kinds,
 }
 
 /// The class of a sample that a program adds.
@@ -59,7 +55,7 @@ impl AddedSamples {
             names: Vec::new(),
             extras: Vec::new(),
             columns: TakenColumns::default(),
-            notes: BTreeMap::new(),
+            notes: Kinds::default(),
         })
     }
 
@@ -105,10 +101,8 @@ impl AddedSamples {
             return Err(outside_error(&recording, 0, first, sensor)?);
         }
         self.spool.push(&recording, &raw)?;
-        for note in recording.notes.iter().cloned().chain(recording.found()) {
-            let kind = note.strip_prefix("warning: ").and_then(|warning| warning.split(':').next());
-            self.notes.entry(kind.unwrap_or(&note).into()).or_insert((number, note, 0)).2 += 1;
-        }
+        let name = format!("sample {number}");
+        recording.notes.iter().cloned().chain(recording.found()).for_each(|note| self.notes.add(&name, note));
         if number == 0 {
             self.columns = recording.columns;
         }
@@ -153,13 +147,11 @@ impl AddedSamples {
         if samples == 0 {
             return Err(Error::usage("samples", "at least one", "none"));
         }
+        let mut notes = self.notes.into_list();
         // Samples are short in another unit only if others are not.
-        self.notes.retain(|kind, (_, _, of)| kind != TOO_SHORT || *of < samples);
-        let note = |(first, note, of): (u64, String, usize)| {
-            let on = |note: &str| note_on(&and_more(&format!("sample {first}"), of - 1), note);
-            if samples == of { note } else { on(&note) }
-        };
-        let notes = self.notes.into_values().map(note).collect();
+        notes.retain(|Kind { note, count, .. }| *count < samples || !note.contains(TOO_SHORT));
+        let text = |kind: Kind| if kind.count == samples { kind.note } else { kind.text() };
+        let notes = notes.into_iter().map(text).collect();
         let classes = match &self.options.classes {
             Some(list) => Some(list.names()),
             None if self.names.is_empty() => None,

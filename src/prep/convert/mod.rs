@@ -7,7 +7,7 @@
 //! estimate     how large the set will be, and how long it takes
 //! division     which part of the set each task of a cluster makes, and how long it takes
 //! chunk_sizes  how many samples a chunk has, and how many chunks a shard has
-//! inputs       the recordings: finds the file, and the sample in it, for each sample of the set
+//! inputs       the recordings: opens them; finds the file, and the sample in it, for each sample of the set
 //! sensor       the error for a recording whose sensor size is unknown
 //! hash         hashes of the recordings' files
 //! chunks       makes one chunk: reads, transforms, frames, encodes

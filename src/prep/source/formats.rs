@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use tonic_base::free_name;
+
 use crate::error::Error;
 use crate::remedy::Remedy;
 use crate::source::commands::{literal, text_events};
@@ -201,12 +203,13 @@ pub(super) fn recognise(path: &Path, stem: &str, head: &[u8]) -> Option<Recognis
 /// converted file begins with `stem`. Returns `None` if there are no words, or if `path` is not UTF-8.
 fn command(path: &Path, stem: &str, words: &[&str]) -> Option<Box<Remedy>> {
     let name = path.to_str()?;
-    let out = match *words.first()? {
-        "python3" => format!("{stem}_events.npy"),
-        "nccopy" => format!("{stem}_nc4.nc"),
-        "iconv" => format!("{stem}_utf8.txt"),
-        _ => format!("{stem}.h5"),
+    let (suffix, ending) = match *words.first()? {
+        "python3" => ("_events", ".npy"),
+        "nccopy" => ("_nc4", ".nc"),
+        "iconv" => ("_utf8", ".txt"),
+        _ => ("", ".h5"),
     };
+    let out = free_name(&format!("{stem}{suffix}"), ending);
     // A command that unpacks a file names the new file itself, so `file` is empty.
     let file = if words.iter().any(|word| word.contains("OUT")) { out.clone() } else { String::new() };
     let word = |word: &&str| match *word {

@@ -70,7 +70,7 @@ pub use layout::Layout;
 pub use layouts::COCHLEA;
 pub use memory::EventColumns;
 pub(crate) use memory::{ADDED, open_columns};
-pub(crate) use notes::{Kind, kinds, note_on};
+pub(crate) use notes::{Kind, Kinds};
 pub use options::{Cut, Digits, LabelSource, Map, SourceOptions, TableColumns};
 pub(crate) use raw::MAX_SAMPLE_EVENTS;
 pub use raw::{Coordinates, RawSamples, Times};

@@ -64,7 +64,7 @@ impl Recording {
                 Layout::Ntidigits => ntidigits::open(path, options),
                 _ => Hsd::open(path, options),
             };
-            let recording = recording.map_err(Error::without_map)?;
+            let recording = recording.map_err(without_map)?;
             check_sensor(path, layout, &recording.columns, options.sensor)?;
             return Ok(vec![Recording { origin: options.origin, ..recording }]);
         }
@@ -145,4 +145,15 @@ pub(super) fn cut_recording(mut stream: EventStream, options: &SourceOptions) ->
         filler: Filler::new(options.events),
         reader: Box::new(Long::open(stream, pieces)),
     }))
+}
+
+/// Sets `mapped` of [`Error::WrongType`] to `false`, and returns other errors unchanged. Used for layouts whose datasets
+/// the option `map` cannot name.
+fn without_map(error: Error) -> Error {
+    match error {
+        Error::WrongType { path, dataset, expected, got, .. } => {
+            Error::WrongType { path, dataset, expected, got, mapped: false }
+        }
+        other => other,
+    }
 }

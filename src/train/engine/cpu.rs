@@ -15,7 +15,7 @@ use crate::error::{Error, KernelError, Result};
 use crate::kernel::isa::Isa;
 use crate::kernel::linear::Panels;
 use crate::kernel::sample::{PackedLayer, PackedNetwork, SampleState};
-use crate::kernel::{Activity, SpikeCounts, loss};
+use crate::kernel::{ActiveCells, SpikeCounts, loss};
 use crate::network::{Network, Parameters, Shape};
 
 /// A batch is divided into at most this many blocks of samples. One thread computes a block.
@@ -198,7 +198,7 @@ pub(crate) fn hidden_spikes(
     network: &Network,
     sample: SampleFrames<'_>,
     steps: usize,
-) -> Result<Vec<Activity>, KernelError> {
+) -> Result<Vec<ActiveCells>, KernelError> {
     let mut engine = CpuEngine::new(network);
     engine.pack(network);
     let mut state = SampleState::default();

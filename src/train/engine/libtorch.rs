@@ -17,7 +17,7 @@ use crate::engine::step::{BatchLoss, Engine, check_interrupt, check_loss, check_
 use crate::error::{BaseFault, Error, KernelError, Result};
 use crate::gpu::load_libtorch_cuda;
 use crate::kernel::iaf::Neuron;
-use crate::kernel::{Activity, SpikeCounts, loss};
+use crate::kernel::{ActiveCells, SpikeCounts, loss};
 use crate::network::{Network, Parameters};
 
 /// The engine of libtorch's autograd, for comparisons with the kernels. The option `--engine reference` selects this
@@ -127,13 +127,13 @@ impl DenseBatch {
         let (samples, longest) = (batch.frames.len(), batch.longest().max(steps));
         let mut counts = vec![0.0f32; longest * samples * inputs];
         let mut alive = vec![0.0f32; longest * samples];
-        let mut activity = Activity::default();
+        let mut active = ActiveCells::default();
         for (i, sample) in batch.frames.samples().enumerate() {
-            activity.set_frames(sample, inputs, steps, i)?;
-            for t in 0..activity.steps() {
+            active.set_frames(sample, inputs, steps, i)?;
+            for t in 0..active.steps() {
                 let row = t * samples + i;
                 alive[row] = 1.0;
-                for &(cell, count) in activity.step(t) {
+                for &(cell, count) in active.step(t) {
                     counts[row * inputs + cell as usize] += count;
                 }
             }

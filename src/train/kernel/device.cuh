@@ -129,7 +129,7 @@ __device__ __forceinline__ u32 column_pair(const bf16* at) {
 // If TRANSPOSED, a thread gets pairs of neighbours in a column, otherwise pairs of neighbours in a row.
 template <bool TRANSPOSED, bool DOWN>
 __device__ __forceinline__ void load_matrices(u32 (&out)[4], const bf16* plane, int row, int column) {
-    const int lane = threadIdx.x % 32;
+    const int lane = threadIdx.x % WARP;
     auto start = [&](int i) {
         return plane + (row + (DOWN ? i % 2 : i / 2) * 8) * STRIDE + column + (DOWN ? i / 2 : i % 2) * 8;
     };
@@ -161,7 +161,7 @@ struct Sums {
     enum { COUNT = 16 };
 
     __device__ __forceinline__ static int row() { return threadIdx.x / 128 * 32; }
-    __device__ __forceinline__ static int column() { return threadIdx.x / 32 % 4 * 16; }
+    __device__ __forceinline__ static int column() { return threadIdx.x / WARP % 4 * 16; }
 };
 
 __device__ __forceinline__ void clear(Sums& sums) {
@@ -232,7 +232,7 @@ __device__ __forceinline__ void multiply(Sums& sums, const bf16* a, const bf16* 
 
 // Writes the sums to a tile whose rows are `stride` elements apart.
 __device__ __forceinline__ void store(const Sums& sums, float* tile, size_t stride) {
-    const int g = threadIdx.x % 32 / 4, q = threadIdx.x % 4;
+    const int g = threadIdx.x % WARP / 4, q = threadIdx.x % 4;
 #pragma unroll
     for (int m = 0; m < 2; m++)
 #pragma unroll

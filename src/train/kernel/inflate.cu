@@ -42,7 +42,7 @@ __device__ __forceinline__ void find_frames(
 
 // Sets the frames to 0. The other warps call this.
 __device__ __forceinline__ void clear_frames(uint4* dense, u32 n) {
-    for (u32 i = threadIdx.x - 32; i < n; i += blockDim.x - 32) dense[i] = make_uint4(0, 0, 0, 0);
+    for (u32 i = threadIdx.x - WARP; i < n; i += blockDim.x - WARP) dense[i] = make_uint4(0, 0, 0, 0);
 }
 
 // Calls `write` with the frame, the cell and the count of each entry.
@@ -86,7 +86,7 @@ KERNEL(inflate, InflateArgs, BLOCK_THREADS) {
     const u32 n = frames * width;
     BlockFrames& found = *(BlockFrames*)dynamic_shared_memory();
     float* dense = (float*)(dynamic_shared_memory() + INFLATE_HEAD);
-    if (threadIdx.x < 32) {
+    if (threadIdx.x < WARP) {
         find_frames(found, args.columns, args.columns.samples[sample_at(order, position)], t0, frames);
     } else {
         clear_frames((uint4*)dense, (n + 3) / 4);
@@ -113,7 +113,7 @@ KERNEL(inflate_input, InflateInputArgs, BLOCK_THREADS) {
     const u32 frames = min(args.block_frames, args.time - t0), n = frames * args.width;
     BlockFrames& found = *(BlockFrames*)dynamic_shared_memory();
     bf16* dense = (bf16*)(dynamic_shared_memory() + INFLATE_HEAD);
-    if (threadIdx.x < 32) {
+    if (threadIdx.x < WARP) {
         find_frames(found, args.columns, drawn, t0, frames);
     } else {
         clear_frames((uint4*)dense, INPUT_PIECES * n / 8);

@@ -130,7 +130,7 @@ __device__ __forceinline__ void write_score(const ReadoutArgs& args, State& stat
     if (!(loss - loss == 0)) state.stopped = 1; // no update, and no further batch
 }
 
-// The gradients of the readout, 32 numbers per block. Each warp adds up every eighth sample, and the sums of the warps
+// The gradients of the readout, WARP numbers per block. Each warp adds up every eighth sample, and the sums of the warps
 // are added in order. The last block writes the score of the batch instead. All steps of a sample have the same
 // gradient, because the readout is summed over time.
 KERNEL(readout_gradient, ReadoutArgs, BLOCK_THREADS) {
@@ -141,10 +141,10 @@ KERNEL(readout_gradient, ReadoutArgs, BLOCK_THREADS) {
         write_score(args, state, samples);
         return;
     }
-    constexpr u32 warps = BLOCK_THREADS / 32, ahead = 16;
-    float* sums = (float*)dynamic_shared_memory(); // (warps, 32)
-    const u32 warp = threadIdx.x / 32;
-    const u64 i = (u64)blockIdx.x * 32 + threadIdx.x % 32;
+    constexpr u32 warps = BLOCK_THREADS / WARP, ahead = 16;
+    float* sums = (float*)dynamic_shared_memory(); // (warps, WARP)
+    const u32 warp = threadIdx.x / WARP;
+    const u64 i = (u64)blockIdx.x * WARP + threadIdx.x % WARP;
     const u32 h = (u32)(i / args.classes), k = (u32)(i % args.classes);
     // The sum of times(b) * gradient over the warp's samples. `ahead` numbers of each are loaded together.
     auto sum_of = [&](auto times) {
@@ -171,6 +171,6 @@ KERNEL(readout_gradient, ReadoutArgs, BLOCK_THREADS) {
     sums[threadIdx.x] = sum;
     __syncthreads();
     if (warp > 0 || h > args.neurons) return;
-    for (u32 w = 1; w < warps; w++) sum += sums[threadIdx.x + w * 32];
+    for (u32 w = 1; w < warps; w++) sum += sums[threadIdx.x + w * WARP];
     args.out[i] = sum;
 }

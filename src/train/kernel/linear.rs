@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::kernel::isa::{Isa, for_each_isa};
 use crate::kernel::vector::F32x16;
-use crate::kernel::{Activity, TILE_WIDTH, Tile, halves, halves_mut};
+use crate::kernel::{ActiveCells, TILE_WIDTH, Tile, halves, halves_mut};
 
 /// Number of time steps that [`matmul_tile`] computes together in 32 vector registers. With 16 registers, it computes
 /// half as many together.
@@ -129,7 +129,7 @@ impl Panels {
 /// gradient of the loss with respect to these outputs, which is the same at every time step. `totals` is the layer's
 /// input summed over time.
 pub(crate) fn constant_gradient_tile(
-    totals: &Activity,
+    totals: &ActiveCells,
     lambda: &Tile,
     steps: usize,
     panel: &mut [Tile],
@@ -156,14 +156,14 @@ for_each_isa! {
 
     /// Writes the input currents of all neurons to `x`: bias + sum of count * W^T\[cell\] over the active cells.
     /// `x[tile * stride + t][j]` belongs to neuron `tile * TILE_WIDTH + j` at time step t.
-    pub(crate) fn gather<V>(panels: &Panels, activity: &Activity, stride: usize, x: &mut [Tile]) {
+    pub(crate) fn gather<V>(panels: &Panels, active: &ActiveCells, stride: usize, x: &mut [Tile]) {
         let mut tile = 0;
         while tile < panels.tiles() {
             let x = &mut x[tile * stride..];
             // Two tiles at a time read each entry half as often, and their weights still fit into L1.
             tile += match panels.tiles() - tile {
-                2.. => gather_tiles::<V, 2>(panels, tile, activity, stride, x),
-                _ => gather_tiles::<V, 1>(panels, tile, activity, stride, x),
+                2.. => gather_tiles::<V, 2>(panels, tile, active, stride, x),
+                _ => gather_tiles::<V, 1>(panels, tile, active, stride, x),
             };
         }
     }
@@ -177,17 +177,17 @@ for_each_isa! {
         x
     }
 
-    /// Adds the gradients of a layer's weights and biases to `gradient`, in the order of time. `activity` is the input
+    /// Adds the gradients of a layer's weights and biases to `gradient`, in the order of time. `active` is the input
     /// of the layer. `lambda[tile * stride + t][j]` is the gradient of the loss with respect to output
     /// `tile * TILE_WIDTH + j` at time step t.
-    pub(crate) fn weight_gradient<V>(activity: &Activity, lambda: &[Tile], stride: usize, gradient: &mut Panels) {
+    pub(crate) fn weight_gradient<V>(active: &ActiveCells, lambda: &[Tile], stride: usize, gradient: &mut Panels) {
         let tiles = gradient.tiles();
         let mut tile = 0;
         while tile < tiles {
             let lambda = &lambda[tile * stride..];
             tile += match tiles - tile {
-                2.. => weight_gradient_tiles::<V, 2>(activity, lambda, stride, gradient, tile),
-                _ => weight_gradient_tiles::<V, 1>(activity, lambda, stride, gradient, tile),
+                2.. => weight_gradient_tiles::<V, 2>(active, lambda, stride, gradient, tile),
+                _ => weight_gradient_tiles::<V, 1>(active, lambda, stride, gradient, tile),
             };
         }
     }
@@ -277,15 +277,15 @@ fn gather_step<V: F32x16, const N: usize>(
 fn gather_tiles<V: F32x16, const N: usize>(
     panels: &Panels,
     first: usize,
-    activity: &Activity,
+    active: &ActiveCells,
     stride: usize,
     x: &mut [Tile],
 ) -> usize {
     let tiles: [_; N] = std::array::from_fn(|n| panels.tile(first + n));
     let mut columns = x.chunks_exact_mut(stride);
     let mut columns: [&mut [Tile]; N] = std::array::from_fn(|_| columns.next().unwrap_or_default());
-    for t in 0..activity.steps() {
-        let sums = gather_step::<V, N>(tiles.map(|(panel, _)| panel), tiles.map(|(_, bias)| bias), activity.step(t));
+    for t in 0..active.steps() {
+        let sums = gather_step::<V, N>(tiles.map(|(panel, _)| panel), tiles.map(|(_, bias)| bias), active.step(t));
         for (sums, column) in sums.into_iter().zip(&mut columns) {
             store(sums, &mut column[t]);
         }
@@ -296,7 +296,7 @@ fn gather_tiles<V: F32x16, const N: usize>(
 /// Does the work of [`weight_gradient`] for N tiles of outputs, from tile `first` on. Returns N.
 #[inline(always)]
 fn weight_gradient_tiles<V: F32x16, const N: usize>(
-    activity: &Activity,
+    active: &ActiveCells,
     lambda: &[Tile],
     stride: usize,
     gradient: &mut Panels,
@@ -304,13 +304,13 @@ fn weight_gradient_tiles<V: F32x16, const N: usize>(
 ) -> usize {
     let inputs = gradient.inputs;
     for n in 0..N {
-        add_over_time::<V>(&lambda[n * stride..][..activity.steps()], &mut gradient.bias[first + n]);
+        add_over_time::<V>(&lambda[n * stride..][..active.steps()], &mut gradient.bias[first + n]);
     }
     let mut panels = gradient.weights[first * inputs..][..N * inputs].chunks_exact_mut(inputs.max(1));
     let panels: [&mut [Tile]; N] = std::array::from_fn(|_| panels.next().unwrap_or_default());
-    for t in 0..activity.steps() {
+    for t in 0..active.steps() {
         let lambda: [[V; 2]; N] = std::array::from_fn(|n| halves(&lambda[n * stride + t]).map(V::load));
-        for &(cell, count) in activity.step(t) {
+        for &(cell, count) in active.step(t) {
             let count = V::splat(count);
             for n in 0..N {
                 let row = halves_mut(&mut panels[n][cell as usize]);

@@ -4,12 +4,11 @@
 
 // The warps divide the neurons among themselves, and compute READOUT_CLASSES classes at a time, two in each thread.
 // Thread i then has the classes i, i + BLOCK_THREADS, ...: the first of them in registers.
-#define READOUT_CLASSES 64
-#define READOUT_WARPS (BLOCK_THREADS / 32)
+#define READOUT_WARPS (BLOCK_THREADS / WARP)
 
 // Adds up the numbers of a warp, in a fixed order.
 __device__ __forceinline__ float warp_sum(float x) {
-    for (u32 lanes = 16; lanes > 0; lanes /= 2) x += __shfl_xor_sync(0xffffffffu, x, lanes);
+    for (u32 lanes = WARP / 2; lanes > 0; lanes /= 2) x += __shfl_xor_sync(0xffffffffu, x, lanes);
     return x;
 }
 
@@ -22,7 +21,7 @@ KERNEL(readout, ReadoutArgs, BLOCK_THREADS) {
     const float* totals = args.totals + (size_t)b * args.width;
     float* logits = args.logits + (size_t)b * args.classes;
     float* gradient = args.gradient + (size_t)b * args.classes;
-    const u32 warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const u32 warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
 
     // NaN is never the largest logit, but makes the sum of the powers NaN. Of equal logits, the first one counts.
     float most = __uint_as_float(0xff800000u); // negative infinity
@@ -33,7 +32,7 @@ KERNEL(readout, ReadoutArgs, BLOCK_THREADS) {
     float own = 0.0f; // the logit of class threadIdx.x, then its power, then its gradient
     for (u32 k0 = 0; k0 < args.classes; k0 += READOUT_CLASSES) {
         constexpr u32 ahead = 8; // neurons whose numbers are loaded together
-        const u32 left = min(k0 + lane, args.classes - 1), right = min(k0 + lane + 32, args.classes - 1);
+        const u32 left = min(k0 + lane, args.classes - 1), right = min(k0 + lane + WARP, args.classes - 1);
         const u32 k = k0 + threadIdx.x % READOUT_CLASSES;
         const float bias = args.bias[min(k, args.classes - 1)];
         float sums[2] = {0.0f, 0.0f};
@@ -55,7 +54,7 @@ KERNEL(readout, ReadoutArgs, BLOCK_THREADS) {
         // The totals of an absent sample are valid memory.
         if (b >= samples) return;
         if (k0 > 0) __syncthreads();
-        for (u32 i = 0; i < 2; i++) partials[warp * READOUT_CLASSES + i * 32 + lane] = sums[i];
+        for (u32 i = 0; i < 2; i++) partials[warp * READOUT_CLASSES + i * WARP + lane] = sums[i];
         __syncthreads();
         if (k % BLOCK_THREADS == threadIdx.x && k < args.classes) {
             float logit = bias * (float)steps;
@@ -66,7 +65,7 @@ KERNEL(readout, ReadoutArgs, BLOCK_THREADS) {
         }
     }
 
-    for (u32 lanes = 16; lanes > 0; lanes /= 2) {
+    for (u32 lanes = WARP / 2; lanes > 0; lanes /= 2) {
         const float other = __shfl_xor_sync(0xffffffffu, most, lanes);
         const u32 k = __shfl_xor_sync(0xffffffffu, best, lanes);
         consider(other, k);

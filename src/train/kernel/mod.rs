@@ -1,11 +1,11 @@
 //! The arithmetic of training, one operation per file, with the CUDA source next to the Rust source.
 //!
 //! ```text
-//! activity      the input of a layer in sparse form: (cell, count) of each active cell at each time step
+//! active_cells  the input of a layer in sparse form: (cell, count) of each active cell at each time step
 //! linear        linear layers: the outputs, and the gradients with respect to inputs and weights
 //! iaf           integrate-and-fire neurons, forward and backward over time
 //! spikes        spikes counted per neuron
-//! sample        forward and backward pass of one sample, built on activity, linear and iaf
+//! sample        forward and backward pass of one sample, built on active_cells, linear and iaf
 //! exp           the exponential function of the surrogate gradient and of the softmax
 //! loss          softmax cross entropy of the summed readout
 //! adam          the optimiser's update
@@ -23,7 +23,7 @@
 //! **The same bits on every CPU.** Every sum has a fixed order, which does not depend on the vector length or on the
 //! number of threads. A multiply-add is fused on all instruction sets or on none.
 
-mod activity;
+mod active_cells;
 mod adam;
 pub(crate) mod batch_source;
 mod exp;
@@ -40,7 +40,7 @@ mod spikes;
 mod tests;
 mod vector;
 
-pub(crate) use activity::Activity;
+pub(crate) use active_cells::ActiveCells;
 pub use adam::{Adam, AdamConfig};
 pub use spikes::SpikeCounts;
 

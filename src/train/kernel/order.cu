@@ -63,9 +63,9 @@ KERNEL(draw, DrawArgs, BLOCK_THREADS) {
     }
     if (args.steps == LONGEST_OF_BATCH) { // Tonic's PadTensors
         for (u32 lanes = 16; lanes > 0; lanes /= 2) most = max(most, __shfl_xor_sync(0xffffffffu, most, lanes));
-        longest[threadIdx.x / 32] = most;
+        longest[threadIdx.x / WARP] = most;
         __syncthreads();
-        for (u32 i = 0; i < blockDim.x / 32; i++) most = max(most, longest[i]);
+        for (u32 i = 0; i < blockDim.x / WARP; i++) most = max(most, longest[i]);
         for (u32 i = threadIdx.x; i < samples; i += blockDim.x) args.drawn[i].steps = most;
     }
     if (threadIdx.x == 0) {

@@ -50,6 +50,8 @@ const FORWARD_THREADS: usize = BLOCK_THREADS + TILE;
 pub(crate) const MAX_GRID_Y: usize = 65_535;
 /// Number of threads in a warp. A CUDA block of `readout_gradient` computes this many results.
 pub(crate) const WARP: usize = 32;
+/// Number of classes that the warps of `readout` compute at a time, two in each thread. Must be twice [`WARP`].
+const READOUT_CLASSES: usize = 2 * WARP;
 /// Each CUDA block of `update` or `pack` handles a part of W^T that has this many rows and [`UPDATE_COLUMNS`] columns.
 pub(crate) const UPDATE_ROWS: usize = 4;
 pub(crate) const UPDATE_COLUMNS: usize = 16;
@@ -185,6 +187,8 @@ impl Variant {
             ("TILE", TILE.to_string()),
             ("STRIDE", STRIDE.to_string()),
             ("PLANE", PLANE.to_string()),
+            ("WARP", WARP.to_string()),
+            ("READOUT_CLASSES", READOUT_CLASSES.to_string()),
             ("BLOCK_THREADS", BLOCK_THREADS.to_string()),
             ("FORWARD_THREADS", FORWARD_THREADS.to_string()),
             ("UPDATE_ROWS", UPDATE_ROWS.to_string()),
@@ -205,20 +209,20 @@ impl Variant {
 
 /// A CUDA kernel, with the number of threads per block and the shared memory per block in bytes.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct SizedKernel {
     kernel: Kernel,
     threads: u32,
     shared_bytes: usize,
 }
 
-impl Entry {
+impl SizedKernel {
     /// Queues the kernel on `stream`. `blocks` is the number of CUDA blocks in x and in y.
     pub(crate) fn launch<A: KernelStruct>(&self, stream: &Stream, blocks: [usize; 2], args: &A) -> Result<()> {
         self.launch_sized(stream, blocks, self.shared_bytes, args)
     }
 
-    /// Like [`Entry::launch`], but each CUDA block has only `shared_bytes` bytes of shared memory, so that more blocks
-    /// can run at the same time.
+    /// Like [`SizedKernel::launch`], but each CUDA block has only `shared_bytes` bytes of shared memory, so that more
+    /// blocks can run at the same time.
     pub(crate) fn launch_sized<A: KernelStruct>(
         &self,
         stream: &Stream,
@@ -237,38 +241,37 @@ pub struct Program {
     device: Device,
     variant: Variant,
     /// Chooses the samples of the next batch.
-    pub(crate) draw: Entry,
+    pub(crate) draw: SizedKernel,
     /// Writes a batch as dense float32 frames.
-    pub(crate) inflate: Entry,
+    pub(crate) inflate: SizedKernel,
     /// Writes a batch as dense bfloat16 frames, the input of `iaf_forward_input`.
-    pub(crate) inflate_input: Entry,
+    pub(crate) inflate_input: SizedKernel,
     /// Forward pass of the first layer, from sparse input.
-    pub(crate) iaf_forward_cells: Entry,
+    pub(crate) iaf_forward_cells: SizedKernel,
     /// Forward pass of the first layer, from dense input.
-    pub(crate) iaf_forward_input: Entry,
+    pub(crate) iaf_forward_input: SizedKernel,
     /// Forward pass of a hidden layer after the first.
-    pub(crate) iaf_forward: Entry,
-    pub(crate) count_spikes: Entry,
+    pub(crate) iaf_forward: SizedKernel,
+    pub(crate) count_spikes: SizedKernel,
     /// Computes logits and losses, and the gradients of the loss with respect to the logits and to the last hidden
     /// layer's spikes.
-    pub(crate) readout: Entry,
-    /// Computes the gradients of the readout's parameters, and the score (loss and number of correct predictions) of
-    /// the batch.
-    pub(crate) readout_gradient: Entry,
+    pub(crate) readout: SizedKernel,
+    /// Computes the gradients of the readout's parameters, and the score of the batch.
+    pub(crate) readout_gradient: SizedKernel,
     /// Backward pass of the last hidden layer.
-    pub(crate) iaf_backward_constant: Entry,
+    pub(crate) iaf_backward_constant: SizedKernel,
     /// Backward pass of a hidden layer before the last.
-    pub(crate) iaf_backward: Entry,
+    pub(crate) iaf_backward: SizedKernel,
     /// Weight gradient of the first layer, from sparse input.
-    pub(crate) weight_gradient_cells: Entry,
+    pub(crate) weight_gradient_cells: SizedKernel,
     /// Weight gradient of the first layer, from dense input.
-    pub(crate) weight_gradient_input: Entry,
+    pub(crate) weight_gradient_input: SizedKernel,
     /// Weight gradient of a hidden layer after the first.
-    pub(crate) weight_gradient: Entry,
+    pub(crate) weight_gradient: SizedKernel,
     /// Adds up the partial sums of the gradients, and updates the parameters with Adam.
-    pub(crate) update: Entry,
+    pub(crate) update: SizedKernel,
     /// Copies the weights to the arrays that the matrix products read.
-    pub(crate) pack: Entry,
+    pub(crate) pack: SizedKernel,
 }
 
 impl Program {
@@ -280,9 +283,9 @@ impl Program {
     pub fn new(device: &Device, column_types: ColumnTypes, precision: MatmulPrecision) -> Result<Program> {
         let (variant, image) = Program::compile(device, column_types, precision)?;
         let module = device.load(&image)?;
-        let entry = |name, threads: usize, shared_bytes| {
+        let sized = |name, threads: usize, shared_bytes| {
             let kernel = module.kernel(name, shared_bytes)?;
-            Ok::<Entry, Error>(Entry { kernel, threads: threads as u32, shared_bytes })
+            Ok::<SizedKernel, Error>(SizedKernel { kernel, threads: threads as u32, shared_bytes })
         };
         let words = BLOCK_THREADS * size_of::<u32>();
         // The shared memory of a product is chosen at each launch. It may be all that a block can have, or more if the
@@ -292,22 +295,22 @@ impl Program {
         let forward = |pieces| allowed(products.forward(pieces, WIDE));
         let from_input = allowed(products.gradient(input));
         Ok(Program {
-            draw: entry("draw", BLOCK_THREADS, words)?,
-            inflate: entry("inflate", BLOCK_THREADS, INFLATE_HEAD + INFLATE_BYTES)?,
-            inflate_input: entry("inflate_input", BLOCK_THREADS, INFLATE_HEAD + INFLATE_BYTES)?,
-            iaf_forward_cells: entry("iaf_forward_cells", BLOCK_THREADS, CELLS_BYTES)?,
-            iaf_forward_input: entry("iaf_forward_input", FORWARD_THREADS, forward(input))?,
-            iaf_forward: entry("iaf_forward", FORWARD_THREADS, forward(1))?,
-            count_spikes: entry("count_spikes", BLOCK_THREADS, 3 * words)?,
-            readout: entry("readout", BLOCK_THREADS, 4 * words)?,
-            readout_gradient: entry("readout_gradient", BLOCK_THREADS, 5 * words)?,
-            iaf_backward_constant: entry("iaf_backward_constant", BLOCK_THREADS, 4 * PLANE_BYTES)?,
-            iaf_backward: entry("iaf_backward", BLOCK_THREADS, allowed(products.backward(WIDE)))?,
-            weight_gradient_cells: entry("weight_gradient_cells", BLOCK_THREADS, from_input)?,
-            weight_gradient_input: entry("weight_gradient_input", BLOCK_THREADS, from_input)?,
-            weight_gradient: entry("weight_gradient", BLOCK_THREADS, allowed(products.gradient(1)))?,
-            update: entry("update", BLOCK_THREADS, words + 2 * size_of::<f32>())?,
-            pack: entry("pack", BLOCK_THREADS, 0)?,
+            draw: sized("draw", BLOCK_THREADS, words)?,
+            inflate: sized("inflate", BLOCK_THREADS, INFLATE_HEAD + INFLATE_BYTES)?,
+            inflate_input: sized("inflate_input", BLOCK_THREADS, INFLATE_HEAD + INFLATE_BYTES)?,
+            iaf_forward_cells: sized("iaf_forward_cells", BLOCK_THREADS, CELLS_BYTES)?,
+            iaf_forward_input: sized("iaf_forward_input", FORWARD_THREADS, forward(input))?,
+            iaf_forward: sized("iaf_forward", FORWARD_THREADS, forward(1))?,
+            count_spikes: sized("count_spikes", BLOCK_THREADS, 3 * words)?,
+            readout: sized("readout", BLOCK_THREADS, 4 * words)?,
+            readout_gradient: sized("readout_gradient", BLOCK_THREADS, 5 * words)?,
+            iaf_backward_constant: sized("iaf_backward_constant", BLOCK_THREADS, 4 * PLANE_BYTES)?,
+            iaf_backward: sized("iaf_backward", BLOCK_THREADS, allowed(products.backward(WIDE)))?,
+            weight_gradient_cells: sized("weight_gradient_cells", BLOCK_THREADS, from_input)?,
+            weight_gradient_input: sized("weight_gradient_input", BLOCK_THREADS, from_input)?,
+            weight_gradient: sized("weight_gradient", BLOCK_THREADS, allowed(products.gradient(1)))?,
+            update: sized("update", BLOCK_THREADS, words + 2 * size_of::<f32>())?,
+            pack: sized("pack", BLOCK_THREADS, 0)?,
             device: device.clone(),
             variant,
         })

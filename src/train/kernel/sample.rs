@@ -12,7 +12,7 @@ use crate::error::KernelError;
 use crate::kernel::iaf::Neuron;
 use crate::kernel::isa::Isa;
 use crate::kernel::linear::Panels;
-use crate::kernel::{Activity, TILE_WIDTH, Tile, iaf, linear};
+use crate::kernel::{ActiveCells, TILE_WIDTH, Tile, iaf, linear};
 
 /// Weights of a layer, in the order in which the kernels read them.
 #[derive(Debug)]
@@ -39,15 +39,15 @@ pub(crate) struct PackedNetwork {
 #[derive(Debug, Default)]
 pub(crate) struct SampleState {
     /// The input of the network, and then the spikes of each hidden layer.
-    activities: Vec<Activity>,
-    /// Membrane potentials of each hidden layer. `potentials[layer][tile * stride + t]` has the potentials of one tile
-    /// of neurons at time step t. `stride` is the number of time steps, rounded up by [`linear::stride`].
+    active: Vec<ActiveCells>,
+    /// Membrane potentials. `potentials[layer][tile * stride + t]` has the potentials of one tile of neurons at time
+    /// step t.
     potentials: Vec<Vec<Tile>>,
     /// One bit for each neuron of one hidden layer and each time step: 1 if the neuron spikes. [`iaf::forward`] writes
     /// the bits.
     fired: Vec<u32>,
     /// Spikes of the last hidden layer, summed over time.
-    totals: Activity,
+    totals: ActiveCells,
     sums: Vec<f32>,
     /// Gradient of the loss with respect to the input currents of one hidden layer. `lambda[tile * stride + t]` is the
     /// gradient for one tile at time step t.
@@ -60,12 +60,12 @@ pub(crate) struct SampleState {
 
 impl SampleState {
     /// Returns the spikes of each hidden layer in the last forward pass.
-    pub(crate) fn spikes(&self) -> &[Activity] {
-        &self.activities[1..]
+    pub(crate) fn spikes(&self) -> &[ActiveCells] {
+        &self.active[1..]
     }
 
-    pub(crate) fn into_spikes(mut self) -> Vec<Activity> {
-        self.activities.split_off(1)
+    pub(crate) fn into_spikes(mut self) -> Vec<ActiveCells> {
+        self.active.split_off(1)
     }
 }
 
@@ -82,17 +82,17 @@ impl PackedNetwork {
         index: usize,
         logits: &mut [f32],
     ) -> Result<(), KernelError> {
-        state.activities.resize_with(self.hidden.len() + 1, Activity::default);
+        state.active.resize_with(self.hidden.len() + 1, ActiveCells::default);
         state.potentials.resize_with(self.hidden.len(), Vec::new);
-        state.activities[0].set_frames(sample, self.inputs, steps, index)?;
-        let steps = state.activities[0].steps();
+        state.active[0].set_frames(sample, self.inputs, steps, index)?;
+        let steps = state.active[0].steps();
         let stride = linear::stride(steps);
 
         for (layer, (packed, v)) in self.hidden.iter().zip(&mut state.potentials).enumerate() {
             if interrupt::requested() {
                 return Ok(());
             }
-            let (before, after) = state.activities.split_at_mut(layer + 1);
+            let (before, after) = state.active.split_at_mut(layer + 1);
             let (before, panels) = (&before[layer], &packed.forward);
             let tiles = panels.tiles();
             v.resize(tiles * stride, [0.0; TILE_WIDTH]);
@@ -111,7 +111,7 @@ impl PackedNetwork {
         }
 
         let width = self.readout.forward.inputs();
-        state.totals.set_totals(&state.activities[self.hidden.len()], &mut state.sums, width);
+        state.totals.set_totals(&state.active[self.hidden.len()], &mut state.sums, width);
         for (tile, logits) in logits.chunks_mut(TILE_WIDTH).enumerate() {
             let (panel, bias) = self.readout.forward.tile(tile);
             let bias = bias.map(|b| b * steps as f32);
@@ -124,7 +124,7 @@ impl PackedNetwork {
     /// Computes the gradients for the sample that [`forward`](Self::forward) ran last, and adds them to `gradients`,
     /// which has an element for each layer. `gradient` is the gradient of the loss with respect to the logits.
     pub(crate) fn backward(&self, state: &mut SampleState, gradient: &[f32], gradients: &mut [Panels]) {
-        let steps = state.activities[0].steps();
+        let steps = state.active[0].steps();
         let stride = linear::stride(steps);
         let Some((readout, hidden)) = gradients.split_last_mut() else { return };
         for (tile, gradient) in gradient.chunks(TILE_WIDTH).enumerate() {
@@ -156,16 +156,16 @@ impl PackedNetwork {
                     iaf::backward_tile(self.isa, &self.neuron, v, &mut lambda[..steps]);
                 }
             }
-            let activity = &state.activities[layer];
-            if activity.is_dense(gradients.inputs()) {
-                activity.write_dense(gradients.inputs(), stride, &mut state.dense);
+            let active = &state.active[layer];
+            if active.is_dense(gradients.inputs()) {
+                active.write_dense(gradients.inputs(), stride, &mut state.dense);
                 let tiles = state.lambda.chunks_exact(stride).enumerate();
                 for (tile, lambda) in tiles.take_while(|_| !interrupt::requested()) {
                     let (panel, bias) = gradients.tile_mut(tile);
                     linear::dense_weight_gradient_tile(self.isa, &state.dense, stride, &lambda[..steps], panel, bias);
                 }
             } else {
-                linear::weight_gradient(self.isa, activity, &state.lambda, stride, gradients);
+                linear::weight_gradient(self.isa, active, &state.lambda, stride, gradients);
             }
             above = packed;
         }

@@ -1,6 +1,6 @@
 //! Spike counts per neuron, which show silent neurons and saturated neurons.
 
-use crate::kernel::Activity;
+use crate::kernel::ActiveCells;
 
 /// Spike counts of the neurons of a hidden layer, summed over all time steps of one or more samples.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,7 +18,7 @@ impl SpikeCounts {
         SpikeCounts { spikes: vec![0; neurons], active_steps: vec![0; neurons], steps: 0 }
     }
 
-    pub(crate) fn add_sample(&mut self, spikes: &Activity) {
+    pub(crate) fn add_sample(&mut self, spikes: &ActiveCells) {
         self.steps += spikes.steps() as u64;
         for &(neuron, count) in spikes.all() {
             self.add(neuron as usize, count as u64, 1);

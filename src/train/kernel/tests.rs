@@ -12,7 +12,7 @@ use crate::kernel::iaf::{self, Neuron, reference};
 use crate::kernel::isa::Isa;
 use crate::kernel::linear::{self, Panels};
 use crate::kernel::loss::{cross_entropy, predicted};
-use crate::kernel::{Activity, TILE_WIDTH, Tile};
+use crate::kernel::{ActiveCells, TILE_WIDTH, Tile};
 use crate::network::Iaf;
 use crate::random;
 
@@ -128,10 +128,10 @@ proptest! {
         largest in prop_oneof![Just(1u32), Just(3), Just(70_000)],
     ) {
         let frames = random::frames(seed, inputs, &[steps], density, largest);
-        let mut activity = Activity::default();
-        activity.set_frames(frames.sample(0), inputs, steps + extra, 0).unwrap();
+        let mut active = ActiveCells::default();
+        active.set_frames(frames.sample(0), inputs, steps + extra, 0).unwrap();
         let steps = steps + extra;
-        prop_assert_eq!(activity.steps(), steps);
+        prop_assert_eq!(active.steps(), steps);
         let stride = linear::stride(steps);
         let (weight_t, bias) = (random_values(seed ^ 1, inputs * outputs), random_values(seed ^ 2, outputs));
         let mut dense = vec![0.0f64; steps * inputs];
@@ -167,7 +167,7 @@ proptest! {
         for isa in Isa::available() {
             // Forward: by the sparse kernel, and by the dense one.
             let mut x = vec![[0.0; TILE_WIDTH]; tiles * stride];
-            linear::gather(isa, &panels, &activity, stride, &mut x);
+            linear::gather(isa, &panels, &active, stride, &mut x);
             let got = (0..steps * outputs).map(|i| at(&x, i / outputs, i % outputs));
             prop_assert!(close(got, &currents, inputs as f64 * f64::from(largest)));
             let mut multiplied = vec![[f32::NAN; TILE_WIDTH]; tiles * stride];
@@ -182,7 +182,7 @@ proptest! {
 
             // Weight gradient for a random lambda: by the sparse kernel, and by the dense one.
             let mut gradient = Panels::zeros(inputs, outputs);
-            linear::weight_gradient(isa, &activity, &lambda, stride, &mut gradient);
+            linear::weight_gradient(isa, &active, &lambda, stride, &mut gradient);
             let (mut dw, mut db) = (vec![0.0; weight_t.len()], vec![0.0; outputs]);
             gradient.unpack(&mut dw, &mut db);
             let expected: Vec<f64> = (0..inputs * outputs).map(|i| {
@@ -338,7 +338,7 @@ fn loss_of_non_finite_logits_is_not_finite() {
 #[test]
 fn a_cell_outside_the_inputs_is_refused() {
     let frames = random::frames(1, 20, &[3], 1.0, 1);
-    let error = Activity::default().set_frames(frames.sample(0), 19, 3, 7).unwrap_err();
+    let error = ActiveCells::default().set_frames(frames.sample(0), 19, 3, 7).unwrap_err();
     assert_eq!(error, KernelError::CellOutsideInputs { sample: 7, cell: 19, inputs: 19 });
     assert_eq!(error.to_string(), "sample 7 of the batch has an event in cell 19, but the network has 19 inputs");
 }
@@ -356,7 +356,7 @@ fn columns_that_do_not_fit_together_are_refused() {
         sample(&[u32::MAX, u32::MAX], &[0], &[1]),
         sample(&[], &[0], &[1]),
     ] {
-        let result = Activity::default().set_frames(sample, 4, 3, 0);
+        let result = ActiveCells::default().set_frames(sample, 4, 3, 0);
         assert!(matches!(result, Err(KernelError::RaggedSample { sample: 0, .. })));
     }
 }

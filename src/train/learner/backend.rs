@@ -120,13 +120,11 @@ impl Backend {
         (padding, longest): (Padding, usize),
         progress: &Progress,
     ) -> Result<Evaluation> {
-        match program {
-            Some(program) => {
-                let samples = feed.loader().set().len();
-                GpuEvaluator::new(network, program, longest, samples)?.evaluate(network, feed, padding, progress)
-            }
-            None => evaluate(&mut *self.host_engine(network)?, network, feed, padding, progress),
-        }
+        self.with_evaluator(
+            (program, network, feed, longest),
+            |gpu| gpu.evaluate(network, feed, padding, progress),
+            |engine| evaluate(engine, network, feed, padding, progress),
+        )
     }
 
     /// Returns the logits that [`evaluate`](Self::evaluate) computes for all samples of a set. The samples need no
@@ -142,12 +140,23 @@ impl Backend {
         (padding, longest): (Padding, usize),
         progress: &Progress,
     ) -> Result<Logits> {
+        self.with_evaluator(
+            (program, network, feed, longest),
+            |gpu| gpu.logits(network, feed, padding, progress),
+            |engine| logits(engine, network, feed, padding, progress),
+        )
+    }
+
+    /// Calls `gpu` with an evaluator for the set of `feed` if `program` has kernels, and `host` with an engine otherwise.
+    fn with_evaluator<T>(
+        &self,
+        (program, network, feed, longest): (Option<&Arc<Program>>, &Network, &Feed, usize),
+        gpu: impl FnOnce(&mut GpuEvaluator) -> Result<T>,
+        host: impl FnOnce(&mut dyn Engine) -> Result<T>,
+    ) -> Result<T> {
         match program {
-            Some(program) => {
-                let samples = feed.loader().set().len();
-                GpuEvaluator::new(network, program, longest, samples)?.logits(network, feed, padding, progress)
-            }
-            None => logits(&mut *self.host_engine(network)?, network, feed, padding, progress),
+            Some(program) => gpu(&mut GpuEvaluator::new(network, program, longest, feed.loader().set().len())?),
+            None => host(&mut *self.host_engine(network)?),
         }
     }
 

@@ -14,6 +14,7 @@ use crate::run::config::{self, Config, DataConfig, NetworkConfig};
 use crate::run::metrics;
 use crate::run::options::FitOptions;
 use crate::run::sets::Sets;
+use crate::run::sums;
 
 const EPOCHS: u64 = 20;
 const BATCH_SIZE: usize = 128;
@@ -82,8 +83,9 @@ impl FitOptions {
     }
 
     /// Checks that the options name the same validation set and test set as the run to resume. `stored` describes the
-    /// sets of the run, `asked` the sets that the options name. Returns `stored`. If the run had no validation set
-    /// until now, the result also has the validation set of the options.
+    /// sets of the run, `asked` the sets that the options name. Returns `stored`. If the run had no validation set or
+    /// no test set until now, the result also has the one of the options, except if an earlier version began the run: it
+    /// didn't store which sets it used.
     ///
     /// # Errors
     /// [`Mismatch`](tonic_shard::Error::Mismatch) with the field `valid` or `test` if the options name another set.
@@ -101,10 +103,17 @@ impl FitOptions {
                 return Err(Error::mismatch(set.as_ref().unwrap_or(&self.run), &file, field, expected, got));
             }
         }
-        if stored.test_set_id.is_none() && asked.test_set_id.is_some() {
-            self.say(|| "test     config.toml of the run names no test set: this one is used".into());
-        }
         let mut data = stored.clone();
+        if stored.test_set_id.is_none() && asked.test_set_id.is_some() {
+            if sums::exist(&self.run) {
+                self.say(|| "test     the run had no test set: it keeps this one".into());
+                data.test_set_id = asked.test_set_id;
+            } else {
+                self.say(|| {
+                    "test     an earlier version began the run: whether the set is the same isn't known".into()
+                });
+            }
+        }
         if stored.valid_set_id.is_none() {
             let epochs = metrics::read_all(&self.run)?;
             let was_validated = epochs.iter().any(|epoch| epoch.valid.is_some());

@@ -53,7 +53,12 @@ fn write(run: &Path) -> Result<()> {
 /// The errors of [`check`].
 pub(super) fn check_state(run: &Path) -> Result<bool> {
     SUMMED.iter().filter(|&&name| name != MODEL).try_for_each(|name| check(run, name))?;
-    Ok(run.join(SUMS).exists())
+    Ok(exist(run))
+}
+
+/// Returns whether the run in the folder `run` has sums. Runs that an earlier version has written last have none.
+pub(super) fn exist(run: &Path) -> bool {
+    run.join(SUMS).exists()
 }
 
 /// Compares config.toml, metrics.jsonl and test.json of a run with their sums.

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use tonic_base::free_name;
+
 use crate::error::Error;
 use crate::remedy::Remedy;
 use crate::source::columns::{ArrayInfo, ArrayKind};
@@ -99,10 +101,10 @@ pub(crate) fn without_samples(path: &Path, classes: usize, arrays: impl Iterator
 }
 
 /// Makes a command that saves a copy of the file at `path` as `NAME_suffix.h5`, where NAME is the file's name without
-/// its ending. `code` makes the Python code. Its two arguments are the paths of the file and of the copy, as Python
+/// its ending. If this name is taken, the copy gets a free one. `code` makes the Python code. Its two arguments are the paths of the file and of the copy, as Python
 /// literals. Returns `None` if `path` is not UTF-8.
 fn copy(path: &Path, suffix: &str, code: impl Fn(String, String) -> String) -> Option<Remedy> {
-    let file = format!("{}_{suffix}.h5", path.file_stem()?.to_str()?);
+    let file = free_name(&format!("{}_{suffix}", path.file_stem()?.to_str()?), ".h5");
     let words = python(code(literal(path.to_str()?), literal(&file)));
     Some(Remedy::Copy { words, file, with: Vec::new() })
 }

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use tonic_base::free_name;
+
 use crate::remedy::Remedy;
 use crate::source::columns::{Role, TakenColumns};
 use crate::source::layout::Layout;
@@ -94,7 +96,7 @@ pub(crate) fn mended(path: &Path, layout: Layout, taken: &TakenColumns, field: &
     let words: Vec<String> = pairs.iter().map(|(off, on)| format!("{off} {on}")).collect();
     let sign = format!("sign = dict(zip({}.split(), {} * [0, 1])); ", literal(&words.join(" ")), pairs.len());
     let sign = if matches!(on, On::Words { .. }) { &sign } else { "" };
-    let file = format!("{stem}_mended.npz");
+    let file = free_name(&format!("{stem}_mended"), ".npz");
     let code = format!("import {modules}; f = {load}; {rows}{known}{sign}np.savez({}, {columns})", literal(&file));
     let with = taken.unit.filter(|&unit| unit != TimeUnit::Microseconds).map(Remedy::Unit);
     Some(Remedy::Copy { words: python(code), file, with: with.into_iter().collect() })
@@ -110,7 +112,8 @@ pub(crate) fn word_for_on<'a>(words: impl Iterator<Item = &'a str> + Clone) -> O
 /// and `has_members` says whether its elements are records. Returns `None` if the file's path is not UTF-8.
 pub(crate) fn unpickled(path: &Path, shape: &[u64], has_members: bool) -> Option<Remedy> {
     let (name, stem) = (literal(path.to_str()?), path.file_stem()?.to_str()?);
-    let file = format!("{stem}_mended.{}", if has_members || matches!(shape, [] | [1]) { "npz" } else { "npy" });
+    let ending = if has_members || matches!(shape, [] | [1]) { ".npz" } else { ".npy" };
+    let file = free_name(&format!("{stem}_mended"), ending);
     let to = literal(&file);
     let save = match (has_members, shape) {
         (true, _) => format!("np.savez({to}, **{{name: np.array(f[name].tolist()) for name in f.dtype.names}})"),
@@ -129,7 +132,7 @@ pub(crate) fn unpickled(path: &Path, shape: &[u64], has_members: bool) -> Option
 /// Returns the command that saves a copy of an npz archive. If several arrays of the archive have the same name, the
 /// copy has only one of them.
 pub(crate) fn once(path: &Path) -> Option<Remedy> {
-    let file = format!("{}_mended.npz", path.file_stem()?.to_str()?);
+    let file = free_name(&format!("{}_mended", path.file_stem()?.to_str()?), ".npz");
     let (from, to) = (literal(path.to_str()?), literal(&file));
     let code = format!("import numpy as np; np.savez({to}, **dict(np.load({from})))");
     Some(Remedy::Copy { words: python(code), file, with: Vec::new() })

@@ -9,7 +9,8 @@ use std::path::Path;
 
 use tonic_base::some_of;
 
-use crate::error::{Error, FolderKind, Result};
+use crate::error::{Error, Result};
+use crate::reason::FolderKind;
 use crate::source::folders::folder_names::{FILES, are_parts, is_group, is_number, is_numbered};
 use crate::source::folders::listing::Listing;
 use crate::source::labels::{ClassList, number_classes};

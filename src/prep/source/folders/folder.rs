@@ -20,7 +20,7 @@ use crate::source::folders::listing::{LEAVE_OUT, Listing};
 use crate::source::formats::ENDINGS;
 use crate::source::labels::{ClassList, FileNames, Named, number_classes, read_labels};
 use crate::source::layout::Layout;
-use crate::source::notes::{Kind, kinds, note_on};
+use crate::source::notes::{Kinds, note_on};
 use crate::source::options::{Cut, LabelSource, SourceOptions};
 use crate::source::recording::Recording;
 use crate::source::samples::{Long, Pieces, cut_one_class};
@@ -75,14 +75,14 @@ pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
     let mut layouts = Vec::new();
     let classes: Option<Arc<[String]>> = labelled.classes.map(Into::into);
     let mut recordings = Vec::with_capacity(listing.files.len());
-    let mut told: Vec<(String, String)> = Vec::new();
+    let mut told = Kinds::default();
     for ((name, label), head) in listing.files.into_iter().zip(labelled.labels).zip(heads) {
         let path = dir.join(&name);
         let options = with_layout(&mut layouts, head.layout, options);
         let (pieces, more) =
             cut_file(&path, &options, label).map_err(|error| compare_files(error, &paths, &options))?;
         notes.extend(pieces.notes().iter().map(|note| note_on(&name, note)));
-        told.extend(more.into_iter().map(|note| (name.clone(), note)));
+        more.into_iter().for_each(|note| told.add(&name, note));
         recordings.push(Recording {
             path: path.clone(),
             name,
@@ -100,8 +100,7 @@ pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
             reader: Box::new(Long::closed(&path, options, (head.events, head.linked), pieces)),
         });
     }
-    let told = kinds(told.iter().map(|(name, note)| (&**name, note.clone())));
-    notes.extend(told.iter().map(Kind::text));
+    notes.extend(told.texts());
     if let Some(first) = recordings.first_mut() {
         first.notes = notes;
     }

@@ -7,14 +7,15 @@ use std::sync::{Mutex, PoisonError};
 
 use hdf5::Dataset;
 
-use crate::error::{Absence, Error, Result};
+use crate::error::{Error, Result};
+use crate::reason::Absence;
 use crate::source::columns::{FieldPath, Part, list, table};
+use crate::source::hdf::absent::shape;
 use crate::source::hdf::cause::damaged;
 use crate::source::hdf::coverage::Region;
 use crate::source::hdf::links::{LinkedPath, follow};
 use crate::source::hdf::objects::{EMPTY, is_empty, objects};
 use crate::source::hdf::storage::{Checker, Fault};
-use crate::source::hdf::stored::shape;
 
 /// An open HDF5 file, and the other files that hold data of its datasets.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use crate::source::columns::{FieldPath, Numbers, Part, shape};
 use crate::source::commands::word_for_on;
 use crate::source::hdf::member::{Element, Member};
 use crate::source::hdf::number_type::NumberType;
-use crate::source::hdf::{File, descriptor, events, member, packed, unreadable};
+use crate::source::hdf::{File, descriptor, events, member, scale, unreadable};
 use crate::source::raw::MAX_SAMPLE_EVENTS;
 
 /// A column of numbers, one for each event: a whole dataset, a column of a two-dimensional dataset, or a member of
@@ -54,7 +54,7 @@ impl NumberColumn {
     pub(crate) fn open(path: &Path, file: &File, field: &FieldPath, layout: &'static str) -> Result<NumberColumn> {
         let name = &field.array;
         let dataset = events(path, file, field, layout)?;
-        let scale = packed::scale_of(path, &dataset, name)?;
+        let scale = scale::scale_of(path, &dataset, name)?;
         let descriptor = descriptor(path, &dataset, name)?;
         let sizes: Vec<u64> = dataset.shape().iter().map(|&size| size as u64).collect();
         let wrong =

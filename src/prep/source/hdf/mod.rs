@@ -7,15 +7,16 @@
 //! file, cause                  opens files; errors
 //! tree, objects, types         lists the datasets of a file; describes their types
 //! column, member, checked      opens datasets and checks their data; columns, members of records
-//! packed                       refuses numbers that have a scale factor or an offset
+//! scale                        refuses numbers that have a scale factor or an offset
 //! number_type                  the types that numbers are read as
 //! links, search                soft and external links; where libhdf5 looks for other files
-//! storage, stored              checks chunks, raw files and virtual datasets
+//! storage, absent              checks chunks, raw files and virtual datasets
 //! sources, pieces              the sources of virtual datasets; which source fills which entries
 //! coverage                     finds the rows of a dataset that have no data
 //! sys                          calls libhdf5 directly for what the crate `hdf5` cannot read
 //! ```
 
+mod absent;
 mod cause;
 mod checked;
 mod column;
@@ -25,12 +26,11 @@ mod links;
 mod member;
 mod number_type;
 mod objects;
-mod packed;
 mod pieces;
+mod scale;
 mod search;
 mod sources;
 mod storage;
-mod stored;
 mod sys;
 mod tree;
 mod types;
@@ -40,5 +40,5 @@ pub(crate) use checked::{File, dataset, events, optional};
 pub(crate) use column::NumberColumn;
 pub(crate) use file::{describe, descriptor, open, open_cached, strings, text_bytes, unreadable};
 pub use links::LinkedPath;
-pub(crate) use packed::scaled;
+pub(crate) use scale::scaled;
 pub(crate) use tree::Tree;

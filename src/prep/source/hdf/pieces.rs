@@ -7,9 +7,9 @@ use std::ops::Range;
 use hdf5::plist::DatasetCreate;
 use hdf5::{Dataset, Result};
 
+use crate::source::hdf::absent::shape;
 use crate::source::hdf::coverage::{Selection, Strided, bounds};
 use crate::source::hdf::sources::{Piece, Sources};
-use crate::source::hdf::stored::shape;
 use crate::source::hdf::sys::{Mapping, mappings};
 
 /// Number of sources that are tried after the end of a numbered series. If one of them exists, a source before it is

@@ -12,13 +12,13 @@ use hdf5::Dataset;
 use hdf5::dataset::Layout;
 use hdf5::plist::DatasetCreate;
 
-use crate::error::Absence;
+use crate::reason::Absence;
+use crate::source::hdf::absent::{missing_chunks, raw_files, shape};
 use crate::source::hdf::cause::last_words;
 use crate::source::hdf::coverage::{Gaps, Region, Selection, bounds, entries};
 use crate::source::hdf::links::LinkedPath;
 use crate::source::hdf::pieces::{Missing, pieces};
 use crate::source::hdf::sources::{Piece, Sources};
-use crate::source::hdf::stored::{missing_chunks, raw_files, shape};
 
 /// Maximum depth of virtual datasets whose sources are virtual datasets too. The limit ends the check if virtual
 /// datasets form a circle.

@@ -9,7 +9,8 @@ use hdf5::Dataset;
 use hdf5::dataset::{ChunkInfo, Layout as StorageLayout};
 use hdf5::filters::Filter;
 
-use crate::error::{Absence, Error, Result};
+use crate::error::{Error, Result};
+use crate::reason::Absence;
 use crate::source::heap::window::SharedFile;
 
 /// Maximum unpacked size of a compressed chunk of heap references, in bytes. If a chunk is larger, libhdf5 reads the

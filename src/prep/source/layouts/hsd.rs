@@ -20,15 +20,15 @@ use hdf5::{Dataset, H5Type};
 
 use crate::error::{Error, Result};
 use crate::events::SensorSize;
-use crate::source::columns::{Survey, TakenColumns, shape};
-use crate::source::commands::{KEYS, LABELS, OddLabels, TIMES, UNITS, relabelled, without_samples};
+use crate::source::columns::{Survey, TakenColumns};
+use crate::source::commands::{KEYS, LABELS, TIMES, UNITS};
 use crate::source::fields::left_over;
 use crate::source::filler::Filler;
 use crate::source::hdf;
-use crate::source::hdf::{LinkedPath, Tree, damaged, describe, descriptor, strings};
+use crate::source::hdf::{LinkedPath, Tree, damaged, describe, descriptor};
 use crate::source::heap::VlenRows;
-use crate::source::labels::MAX_NAMELESS_CLASSES;
 use crate::source::layout::Layout;
+use crate::source::layouts::hsd_labels::Labels;
 use crate::source::options::SourceOptions;
 use crate::source::raw::{Coordinates, RawSamples, Times};
 use crate::source::recording::{ReadSamples, Recording, file_name};
@@ -83,7 +83,7 @@ impl Hsd {
         let file = hdf::open(path)?;
         let times = dataset(path, &file, TIMES)?;
         let units = dataset(path, &file, UNITS)?;
-        let ToldUnit { unit: told, notes, dataset } =
+        let ToldUnit { unit: told, notes, dataset: of_unit } =
             told_unit(path, &file, (TIMES, TIMES), options.time_unit, TimeUnit::Seconds)?;
         let mut time = Timeline::new(options, told, notes);
         match element(path, &times, TIMES)? {
@@ -109,21 +109,14 @@ impl Hsd {
         if unit_rows != samples {
             return Err(Error::wrong_type(path, UNITS, format!("{samples} rows, as {TIMES} has"), unit_rows));
         }
-        let labels = labels_of(path, &file)?;
-        if labels.len() != samples {
-            return Err(Error::wrong_type(path, LABELS, format!("{samples} labels, one a sample"), labels.len()));
-        }
-        let keys = hdf::optional(path, &file, KEYS)?.map(|keys| strings(path, &keys, KEYS)).transpose()?;
-        let classes = keys.as_ref().map_or(MAX_NAMELESS_CLASSES as usize, Vec::len);
-        let extras = extras(path, &file, samples)?;
-        let labels = classes_of(path, &labels, classes, keys.is_some(), &extras)?;
+        let Labels { labels, names, extras } = Labels::read(path, &file, &dataset(path, &file, LABELS)?, samples)?;
         let kind = |dataset, name| descriptor(path, dataset, name).map(|kind| kind.to_string());
         let (t, x) = ((TIMES, kind(&times, TIMES)?), (UNITS, kind(&units, UNITS)?));
         let direct_times = VlenRows::open(path, TIMES, &times)?;
         let direct_units = VlenRows::open(path, UNITS, &units)?;
         let used = extras.iter().map(|(name, _)| format!("extra/{name}")).collect::<Vec<_>>();
         let known = [TIMES, UNITS, LABELS, KEYS];
-        let used: Vec<&str> = known.into_iter().chain(used.iter().chain(&dataset).map(String::as_str)).collect();
+        let used: Vec<&str> = known.into_iter().chain(used.iter().chain(&of_unit).map(String::as_str)).collect();
         let mut columns = TakenColumns::of_cochlea(t, x, time.unit);
         columns.others = left_over::in_hdf5(&file, Tree::of_file(path, &file).arrays(), &used);
         columns.others.retain(|name| !name.starts_with(ABOUT_SPEAKERS));
@@ -137,7 +130,7 @@ impl Hsd {
             layout: Layout::Hsd,
             sensor: Some(COCHLEA),
             labels,
-            classes: keys.map(Into::into),
+            classes: names.map(Into::into),
             extras,
             columns,
             notes,
@@ -289,118 +282,4 @@ fn rows(path: &Path, dataset: &Dataset, name: &str) -> Result<usize> {
         [n] => Ok(n),
         _ => Err(Error::wrong_type(path, name, "one dimension, a sample a row", describe(path, dataset, name)?)),
     }
-}
-
-/// Reads a column of whole numbers, which can be stored as integers or as floats.
-fn integers(path: &Path, dataset: &Dataset, name: &str) -> Result<Vec<i64>> {
-    let wrong = |expected: &str| describe(path, dataset, name).map(|got| Error::wrong_type(path, name, expected, got));
-    let sizes: Vec<u64> = dataset.shape().iter().map(|&size| size as u64).collect();
-    if shape::column(&sizes).is_none() {
-        return Err(wrong("one dimension, a sample a row")?);
-    }
-    match descriptor(path, dataset, name)? {
-        TypeDescriptor::Unsigned(_) | TypeDescriptor::Integer(_) => {
-            dataset.read_raw::<i64>().map_err(|e| damaged(path, name, &e))
-        }
-        TypeDescriptor::Float(_) => {
-            let numbers = dataset.read_raw::<f64>().map_err(|e| damaged(path, name, &e))?;
-            let whole = numbers.iter().map(|&n| (n.fract() == 0.0).then_some(n as i64)).collect::<Option<_>>();
-            whole.map_or_else(|| Err(wrong("whole numbers")?), Ok)
-        }
-        _ => Err(wrong("integers")?),
-    }
-}
-
-/// Reads the labels.
-///
-/// # Errors
-/// Errors of [`integers`]; [`Error::Columns`] for labels that are names, or that are one-hot: one number for each
-/// class. This error suggests a command that converts them.
-fn labels_of(path: &Path, file: &hdf::File) -> Result<Vec<i64>> {
-    use TypeDescriptor::{FixedAscii, FixedUnicode, Float, Integer, Unsigned, VarLenAscii, VarLenUnicode};
-    let labels = dataset(path, file, LABELS)?;
-    let sizes: Vec<u64> = labels.shape().iter().map(|&size| size as u64).collect();
-    let odd = match (descriptor(path, &labels, LABELS)?, shape::column(&sizes)) {
-        (FixedAscii(_) | FixedUnicode(_) | VarLenAscii | VarLenUnicode, Some(_)) => Some(OddLabels::Names),
-        (Unsigned(_) | Integer(_) | Float(_), None) if sizes.len() == 2 => Some(OddLabels::OneHot),
-        _ => None,
-    };
-    let keyed = hdf::optional(path, file, KEYS)?.is_some();
-    let Some(remedy) = odd.and_then(|odd| relabelled(path, odd, keyed)) else { return integers(path, &labels, LABELS) };
-    Err(Error::Columns {
-        path: path.into(),
-        place: LABELS.into(),
-        expected: "a number for each sample, that of its class".into(),
-        got: describe(path, &labels, LABELS)?,
-        remedies: vec![remedy],
-    })
-}
-
-/// Converts labels to class numbers, which must be below `classes`. `keyed` says whether the file has names of the
-/// classes. `extras` are the file's extra columns, for the command in the error.
-///
-/// # Errors
-/// [`Error::Columns`] for labels that are not class numbers. The error suggests a command that corrects all of them or
-/// drops their samples.
-fn classes_of(
-    path: &Path,
-    labels: &[i64],
-    classes: usize,
-    keyed: bool,
-    extras: &[(String, Vec<i64>)],
-) -> Result<Vec<u32>> {
-    let class = |&label: &i64| u32::try_from(label).ok().filter(|&label| (label as usize) < classes);
-    let mut bad = (0..labels.len()).filter(|&i| class(&labels[i]).is_none());
-    let Some(first) = bad.next() else { return Ok(labels.iter().filter_map(class).collect()) };
-    let more = match bad.count() {
-        0 => String::new(),
-        1 => "; another sample has such a label too".into(),
-        others => format!("; {others} other samples have such labels too"),
-    };
-    let (least, most) =
-        (labels.iter().min(), labels.iter().max().map_or(0, |&most| usize::try_from(most).unwrap_or(0)));
-    let remedy = match keyed {
-        true if (least, most) == (Some(&1), classes) => relabelled(path, OddLabels::FromOne, keyed),
-        false if most >= classes => relabelled(path, OddLabels::Names, keyed),
-        _ => {
-            let extras = extras.iter().map(|(name, _)| format!("extra/{name}"));
-            without_samples(path, classes, [TIMES, UNITS, LABELS].map(String::from).into_iter().chain(extras))
-        }
-    };
-    let last = classes.saturating_sub(1);
-    Err(Error::Columns {
-        path: path.into(),
-        place: format!("sample {first}: label"),
-        expected: match keyed {
-            true => format!("0 to {last}, as {KEYS} names"),
-            false => format!("a class, 0 to {last} in a file without {KEYS}"),
-        },
-        got: format!("{}{more}", labels[first]),
-        remedies: remedy.into_iter().collect(),
-    })
-}
-
-/// Reads the columns in `extra/` that have one integer per sample. Returns their names and numbers.
-fn extras(path: &Path, file: &hdf::File, samples: usize) -> Result<Vec<(String, Vec<i64>)>> {
-    let Ok(group) = file.group("extra") else {
-        // Returns an error if `extra` is a broken link.
-        return hdf::optional(path, file, "extra").map(|_| Vec::new());
-    };
-    let mut names = group.member_names().map_err(|e| damaged(path, "extra", &e))?;
-    names.sort();
-    let mut extras = Vec::new();
-    for name in names {
-        let full = format!("extra/{name}");
-        let other = |dataset: Dataset| {
-            let descriptor = dataset.dtype().and_then(|t| t.to_descriptor());
-            !matches!(descriptor, Ok(TypeDescriptor::Unsigned(_) | TypeDescriptor::Integer(_)))
-        };
-        if group.dataset(&name).is_ok_and(other) {
-            continue;
-        }
-        if let Some(dataset) = hdf::optional(path, file, &full)?.filter(|dataset| dataset.shape() == [samples]) {
-            extras.push((name, integers(path, &dataset, &full)?));
-        }
-    }
-    Ok(extras)
 }

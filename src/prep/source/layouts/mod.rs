@@ -1,7 +1,7 @@
 //! Opens files by their layout.
 //!
 //! ```text
-//! hsd, ntidigits               many labelled samples in a file
+//! hsd, hsd_labels, ntidigits   many labelled samples in a file; hsd_labels has the classes and extra columns of hsd
 //! camera                       one recording in an HDF5 file
 //! npy_files, npz_archive       one recording in a NumPy file
 //! npy_columns                  the columns of events that were found in a NumPy file
@@ -9,6 +9,7 @@
 
 pub(crate) mod camera;
 pub(crate) mod hsd;
+mod hsd_labels;
 mod npy_columns;
 pub(crate) mod npy_files;
 pub(crate) mod npz_archive;

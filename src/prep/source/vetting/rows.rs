@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use tonic_base::{and_more, interrupt};
+use tonic_base::interrupt;
 
 use crate::error::{Error, Result};
 use crate::event_range::EventRange;
 use crate::remedy::{ClockRemedy, RowEvents};
 use crate::source::columns::Stamps;
-use crate::source::notes::note_on;
+use crate::source::notes::Kinds;
 use crate::source::raw::Times;
 use crate::source::times::{FEW, Findings, Scatter, Timeline};
 use crate::source::vetting::trouble::judge;
@@ -30,9 +30,9 @@ const PROBES: u64 = 8;
 /// Maximum number of samples that an error lists.
 const LISTED: usize = 1_000;
 
-/// Where a sample is in the file: the path of the array of times, the path of the array of channels, and the index of
-/// the sample's row in both arrays. The index is `None` if the arrays have only this sample.
-type Place = ([String; 2], Option<u64>);
+/// Where a sample is in the file: the paths of the two arrays with its times and its channels, and the index of its row
+/// in both arrays. The index is `None` if the arrays have only this sample.
+type RowPlace = ([String; 2], Option<u64>);
 
 /// Checks the clocks of the rows of a file, and collects notes about them.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl RowClocks {
         first: u64,
         mut times: Times,
         offsets: &[usize],
-        arrays: impl Fn(u64) -> Place,
+        arrays: impl Fn(u64) -> RowPlace,
     ) -> Result<Times> {
         for (sample, row) in (first..).zip(offsets.windows(2).map(|row| row[0]..row[1])) {
             let ends = (row.clone().find_map(|i| times.get(i)), row.clone().rev().find_map(|i| times.get(i)));
@@ -123,7 +123,7 @@ impl RowClocks {
         time: &Timeline,
         found: &Findings,
         stamps: &Stamps,
-        arrays: impl Fn(u64) -> Place,
+        arrays: impl Fn(u64) -> RowPlace,
     ) -> Result<Vec<String>> {
         judge((&self.path, &place_of(sample)), time, found, &|_| Ok(None)).map_err(|mut error| {
             if let Error::ClockTrouble { remedy, .. } = &mut error {
@@ -212,19 +212,15 @@ impl RowClocks {
     /// leaves out the notes about their duration.
     pub(crate) fn notes(&self) -> Vec<String> {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut kinds: BTreeMap<&str, (u64, &String, usize)> = BTreeMap::new();
         let any_long = self.any_long.load(Ordering::Relaxed);
+        let mut kinds = Kinds::default();
         for (sample, note) in found.iter().flat_map(|(sample, notes)| notes.iter().map(move |note| (*sample, note))) {
-            let kind = note.split(':').find(|kind| *kind != "warning").unwrap_or_default();
-            if kind.trim_start() == TOO_SHORT && !any_long {
-                continue;
+            let kind = note.split(':').find(|kind| *kind != "warning").unwrap_or_default().trim_start();
+            if kind != TOO_SHORT || any_long {
+                kinds.add_as(kind.into(), &format!("sample {sample}"), note.clone());
             }
-            kinds.entry(kind).or_insert((sample, note, 0)).2 += 1;
         }
-        let said = kinds
-            .into_values()
-            .map(|(sample, note, samples)| note_on(&and_more(&format!("sample {sample}"), samples - 1), note));
-        said.collect()
+        kinds.texts().collect()
     }
 }
 

@@ -127,8 +127,9 @@ pub(super) struct Readout {
     pub(super) scores: Buffer<BatchScore>,
 }
 
+/// Where a hidden layer is in the network.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct LayerPosition {
     pub(super) first: bool,
     pub(super) last: bool,
     /// Whether the forward pass of the layer reads dense input.
@@ -167,7 +168,7 @@ impl Hidden {
     pub(super) fn new(
         program: &Program,
         extent: Extent,
-        Place { first, last, dense }: Place,
+        LayerPosition { first, last, dense }: LayerPosition,
         (inputs, outputs): (usize, usize),
         at: usize,
     ) -> Result<Hidden> {

@@ -9,7 +9,7 @@ use crate::kernel::interface::{
     BackwardArgs, DrawArgs, ForwardArgs, GradientArgs, InflateInputArgs, ReadoutArgs, SpikesArgs, UpdateArgs,
 };
 use crate::kernel::product::TILE;
-use crate::kernel::program::{Entry, LONGEST_OF_BATCH, UPDATE_COLUMNS, UPDATE_ROWS, WARP};
+use crate::kernel::program::{LONGEST_OF_BATCH, SizedKernel, UPDATE_COLUMNS, UPDATE_ROWS, WARP};
 
 impl GpuNetwork {
     /// Queues the kernel that chooses the samples of the next batch. Each sample will run for `steps` time steps. A
@@ -210,7 +210,7 @@ impl GpuNetwork {
         kernel.launch_sized(stream, blocks, product.bytes, &args)
     }
 
-    pub(super) fn launch_parameters(&self, stream: &Stream, kernel: &Entry) -> Result<()> {
+    pub(super) fn launch_parameters(&self, stream: &Stream, kernel: &SizedKernel) -> Result<()> {
         let AdamState { mean, mean_square, lr, settings } = &self.adam;
         let [beta1, beta2, eps] = settings.unwrap_or_default();
         let moment = |buffer: &Buffer<f32>| settings.map_or(Address::null(), |_| buffer.address());

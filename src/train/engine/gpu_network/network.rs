@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::engine::gpu_network::buffers::{
-    AdamState, CountedSpikes, DenseInput, Extent, Hidden, POISON, Place, Readout,
+    AdamState, CountedSpikes, DenseInput, Extent, Hidden, LayerPosition, POISON, Readout,
 };
 use crate::engine::step::Prediction;
 use crate::error::Result;
@@ -52,8 +52,8 @@ impl GpuNetwork {
         let mut hidden = Vec::new();
         let mut at = 0;
         for (i, (inputs, outputs)) in shape.linears().take(shape.hidden.len()).enumerate() {
-            let place = Place { first: i == 0, last: i + 1 == shape.hidden.len(), dense: i > 0 || dense };
-            hidden.push(Hidden::new(&program, extent, place, (inputs, outputs), at)?);
+            let position = LayerPosition { first: i == 0, last: i + 1 == shape.hidden.len(), dense: i > 0 || dense };
+            hidden.push(Hidden::new(&program, extent, position, (inputs, outputs), at)?);
             at += (inputs + 1) * outputs;
         }
         let readout = Readout::new(device, extent, &shape, at)?;

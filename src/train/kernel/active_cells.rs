@@ -17,7 +17,7 @@ const FEW_INPUTS: usize = 128;
 /// The input of a layer in sparse form: the active cells of each time step, and their counts. In later layers, a cell
 /// is a neuron of the layer before, and a count is a number of spikes.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Activity {
+pub(crate) struct ActiveCells {
     /// For each time step, the index in `entries` of the step's first active cell. The last element is the length of
     /// `entries`.
     offsets: Vec<usize>,
@@ -29,7 +29,7 @@ pub(crate) struct Activity {
     cells: Vec<u32>,
 }
 
-impl Activity {
+impl ActiveCells {
     pub(crate) fn steps(&self) -> usize {
         self.offsets.len().saturating_sub(1)
     }
@@ -117,7 +117,7 @@ impl Activity {
 
     /// Replaces the content with a single time step: the counts of `other`, summed over time. `totals` is scratch
     /// memory.
-    pub(crate) fn set_totals(&mut self, other: &Activity, totals: &mut Vec<f32>, cells: usize) {
+    pub(crate) fn set_totals(&mut self, other: &ActiveCells, totals: &mut Vec<f32>, cells: usize) {
         totals.clear();
         totals.resize(cells, 0.0);
         for &(cell, count) in &other.entries {
@@ -143,12 +143,12 @@ for_each_isa! {
         neurons: usize,
         stride: usize,
         neuron: &Neuron,
-        activity: &mut Activity,
+        active: &mut ActiveCells,
     ) {
         /// For each tile and time step, at least this many entries are written, even if fewer neurons spike. This
         /// avoids a branch. The next tile overwrites surplus entries.
         const ANYWAY: usize = 2;
-        let Activity { offsets, entries, .. } = activity;
+        let ActiveCells { offsets, entries, .. } = active;
         let tiles = neurons.div_ceil(TILE_WIDTH).max(1);
         // A padded neuron can spike only if a count is not finite: 0 times infinity is NaN.
         let last = u32::MAX.checked_shr((tiles * TILE_WIDTH - neurons) as u32).unwrap_or(0);

@@ -1,0 +1,33 @@
+//! Names for new files, next to what is there already.
+
+use std::path::Path;
+
+/// Returns the name of a new file: `stem` and `ending`, such as `a_mended` and `.npz`. If something of this name exists,
+/// a number is put between them: `a_mended_2.npz`. A relative name is looked for in the current directory.
+pub fn free_name(stem: &str, ending: &str) -> String {
+    let mut name = format!("{stem}{ending}");
+    let mut number = 1;
+    while Path::new(&name).symlink_metadata().is_ok() {
+        number += 1;
+        name = format!("{stem}_{number}{ending}");
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::free_name;
+
+    #[test]
+    fn a_name_that_is_taken_gets_a_number() {
+        let dir = tempfile::tempdir().unwrap();
+        let stem = dir.path().join("a").to_str().unwrap().to_owned();
+        assert_eq!(free_name(&stem, ".npz"), format!("{stem}.npz"));
+        std::fs::write(format!("{stem}.npz"), "").unwrap();
+        assert_eq!(free_name(&stem, ".npz"), format!("{stem}_2.npz"));
+        std::fs::create_dir(format!("{stem}_2.npz")).unwrap();
+        std::os::unix::fs::symlink("nowhere", format!("{stem}_3.npz")).unwrap();
+        assert_eq!(free_name(&stem, ".npz"), format!("{stem}_4.npz"));
+        assert_eq!(free_name(&stem, ".npy"), format!("{stem}.npy"));
+    }
+}
