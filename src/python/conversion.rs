@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, bounded};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyUserWarning};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use tonic_base::{interrupt, print_line, print_with, printable};
+use tonic_base::{Printer, interrupt, print_line, print_with, printable};
 use tonic_prep::{Converted, Inputs, Recipe, Result};
 use tonic_shard::OutputDir;
 
@@ -96,7 +96,7 @@ pub(crate) fn run(
     saved: &str,
     work: impl FnOnce() -> Result<Converted> + Send + 'static,
 ) -> PyResult<Converted> {
-    print_with(if sees_stderr(py) { None } else { Some(print_in_python) });
+    print_with(printer(py)?);
     let number = LAST.fetch_add(1, Ordering::SeqCst) + 1;
     let (out, done) = bounded(1);
     let task = move || {
@@ -135,22 +135,27 @@ fn await_end(py: Python<'_>, done: &Receiver<Result<Converted>>) {
     }
 }
 
-/// Whether Python writes to the stderr of the process. In a notebook, it writes to the notebook instead.
-fn sees_stderr(py: Python<'_>) -> bool {
-    let number = py.import("sys").and_then(|sys| sys.getattr("stderr")?.call_method0("fileno")?.extract::<i32>());
-    number.is_ok_and(|number| number == 2)
+/// What prints progress on Python's stderr. `None` if that is the stderr of the process.
+fn printer(py: Python<'_>) -> PyResult<Option<Printer>> {
+    let stderr = py.import("sys")?.getattr("stderr")?;
+    let number = stderr.call_method0("fileno").and_then(|number| number.extract::<i32>());
+    if number.is_ok_and(|number| number == 2) {
+        return Ok(None);
+    }
+    let replaces = stderr.get_type().module()?.to_cow()?.starts_with("ipykernel"); // a notebook
+    Ok(Some(Printer { write: write_in_python, replaces }))
 }
 
-/// Prints a line on Python's stderr.
-fn print_in_python(line: &str) {
-    let print = |py: Python<'_>| {
+/// Writes text to Python's stderr.
+fn write_in_python(text: &str) {
+    let write = |py: Python<'_>| {
         let stderr = py.import("sys")?.getattr("stderr")?;
         if !stderr.is_none() {
-            stderr.call_method1("write", (format!("{line}\n"),))?;
+            stderr.call_method1("write", (text,))?;
             stderr.call_method0("flush")?;
         }
         PyResult::Ok(())
     };
     // A notebook that takes no more lines is no reason to stop.
-    let _ = Python::try_attach(print);
+    let _ = Python::try_attach(write);
 }

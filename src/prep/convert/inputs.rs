@@ -401,7 +401,7 @@ fn other_columns(recordings: &[Recording]) -> Vec<String> {
     kinds.iter().skip(1).map(note).collect()
 }
 
-pub(super) fn file_bytes(input: &Input) -> Result<u64> {
+fn file_bytes(input: &Input) -> Result<u64> {
     match input.recording.content() {
         Some((_, bytes)) => Ok(bytes),
         None => size(&input.recording.path),
