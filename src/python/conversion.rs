@@ -9,12 +9,13 @@ use crossbeam_channel::{Receiver, bounded};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyUserWarning};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use tonic_base::{Printer, interrupt, print_line, print_with, printable};
+use tonic_base::{interrupt, print_line, printable};
 use tonic_prep::{Converted, Inputs, Recipe, Result};
 use tonic_shard::OutputDir;
 
 use crate::error::{exception, prep_exception};
 use crate::options::{EventArgs, RecipeArgs, SourceArgs, WriteArgs};
+use crate::progress::show_in_python;
 use crate::threads::{TICK, lost, receive};
 
 /// Locked while a conversion runs. A process runs one conversion at a time, because a request to stop is for the whole
@@ -96,7 +97,7 @@ pub(crate) fn run(
     saved: &str,
     work: impl FnOnce() -> Result<Converted> + Send + 'static,
 ) -> PyResult<Converted> {
-    print_with(printer(py)?);
+    show_in_python(py)?;
     let number = LAST.fetch_add(1, Ordering::SeqCst) + 1;
     let (out, done) = bounded(1);
     let task = move || {
@@ -133,29 +134,4 @@ fn await_end(py: Python<'_>, done: &Receiver<Result<Converted>>) {
             return;
         }
     }
-}
-
-/// What prints progress on Python's stderr. `None` if that is the stderr of the process.
-fn printer(py: Python<'_>) -> PyResult<Option<Printer>> {
-    let stderr = py.import("sys")?.getattr("stderr")?;
-    let number = stderr.call_method0("fileno").and_then(|number| number.extract::<i32>());
-    if number.is_ok_and(|number| number == 2) {
-        return Ok(None);
-    }
-    let replaces = stderr.get_type().module()?.to_cow()?.starts_with("ipykernel"); // a notebook
-    Ok(Some(Printer { write: write_in_python, replaces }))
-}
-
-/// Writes text to Python's stderr.
-fn write_in_python(text: &str) {
-    let write = |py: Python<'_>| {
-        let stderr = py.import("sys")?.getattr("stderr")?;
-        if !stderr.is_none() {
-            stderr.call_method1("write", (text,))?;
-            stderr.call_method0("flush")?;
-        }
-        PyResult::Ok(())
-    };
-    // A notebook that takes no more lines is no reason to stop.
-    let _ = Python::try_attach(write);
 }

@@ -5,6 +5,7 @@ import asyncio
 import io
 import re
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -89,6 +90,38 @@ def test_a_line_of_progress_ends_where_the_conversion_fails(recordings, tmp_path
     with ts.Writer(tmp_path / "one", sensor_size=SENSOR) as out:
         out.add(outside[:-1])
     assert "\r" not in sys.stderr.getvalue() and "hash" not in sys.stderr.getvalue()
+
+
+class Slow:
+    """A dataset of which each sample takes a while."""
+
+    def __init__(self, broken=None):
+        self.broken = broken
+
+    def __len__(self):
+        return 80
+
+    def __getitem__(self, index):
+        time.sleep(0.02)
+        if index == self.broken:
+            raise RuntimeError("broken")
+        return {"t": np.arange(5) * 900, "x": np.arange(5)}, 0
+
+
+def test_filling_a_cache_shows_progress(tmp_path, monkeypatch):
+    options = {"recipe": {"frames": {"time_window": 1000, "include_incomplete": True}}, "sensor_size": 10}
+    monkeypatch.setattr(sys, "stderr", Stream())
+    assert len(ts.tonic.DiskCached(Slow(), tmp_path / "set", **options)) == 80
+    text = sys.stderr.getvalue()
+    assert re.search(r"^read: \d+% of 80 samples, \d\d:\d\d:\d\d left", text), text
+    assert re.fullmatch(r"read: 80 samples in \d\.\d s \(\d+/s\)", seen(text)[0]), text
+    sys.stderr = Stream()
+    with pytest.raises(RuntimeError, match="broken"):
+        ts.tonic.DiskCached(Slow(60), tmp_path / "broken", **options)
+    assert sys.stderr.getvalue().endswith("left\n") and not (tmp_path / "broken").exists()
+    sys.stderr = Stream()
+    ts.tonic.DiskCached(Slow(), tmp_path / "quiet", **options, quiet=True)
+    assert sys.stderr.getvalue() == ""
 
 
 def test_a_kernel_converts_and_is_interrupted(recordings, tmp_path):
