@@ -69,13 +69,26 @@ pub(crate) fn report(py: Python<'_>, converted: &Converted, quiet: bool) -> PyRe
         match note.strip_prefix("warning: ") {
             Some(warning) => {
                 let text = std::ffi::CString::new(warning).unwrap_or_default();
-                PyErr::warn(py, &py.get_type::<PyUserWarning>(), &text, 2)?;
+                PyErr::warn(py, &py.get_type::<PyUserWarning>(), &text, callers_level(py)?)?;
             }
             None if !quiet => print_line(&format!("convert: note: {}", printable(note))),
             None => {}
         }
     }
     Ok(())
+}
+
+/// The `stacklevel` of a warning about the line outside this package that has called it.
+fn callers_level(py: Python<'_>) -> PyResult<i32> {
+    let (mut frame, mut level) = (py.import("sys")?.call_method0("_getframe")?, 1);
+    while !frame.is_none() {
+        let module = frame.getattr("f_globals")?.get_item("__name__").and_then(|name| name.extract::<String>());
+        if !module.is_ok_and(|name| name.split('.').next() == Some("tonic_shards")) {
+            break;
+        }
+        (frame, level) = (frame.getattr("f_back")?, level + 1);
+    }
+    Ok(level)
 }
 
 /// Returns an error if the directory holds a set already and the options don't allow that. Is called before there is

