@@ -1,44 +1,77 @@
-//! Shows the progress of long tasks: a bar on a terminal, a few plain lines in a log. Also formats sizes, and parses
-//! sizes and ranges that users type.
+//! Shows the progress of long tasks: a bar on a terminal, a line that is replaced in a notebook, a few plain lines in a
+//! log. Also formats sizes, and parses sizes and ranges that users type.
 
 use std::io::IsTerminal;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{FormattedDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::printable::printable;
 
 /// How long a task runs before its first progress line in a log. A shorter task prints only its last line.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The function that prints the lines of progress. If this is `None`, stderr gets the lines.
-static PRINTER: RwLock<Option<fn(&str)>> = RwLock::new(None);
+/// How often a line of a notebook is replaced.
+const PACE: Duration = Duration::from_millis(500);
 
-/// Sets the function that prints the lines of progress, for a process whose user doesn't see stderr, such as a
-/// notebook. With such a function, no bars are shown. With `None`, the lines are printed on stderr.
-pub fn print_with(printer: Option<fn(&str)>) {
+/// What prints the lines of progress. If it is `None`, they are printed on stderr.
+static PRINTER: RwLock<Option<Printer>> = RwLock::new(None);
+/// Number of characters of the line that the printer has written last, if that line is to be replaced, or else 0.
+static REPLACED: AtomicUsize = AtomicUsize::new(0);
+
+/// Prints the lines of progress of a process whose user doesn't see stderr, such as a notebook.
+#[derive(Clone, Copy, Debug)]
+pub struct Printer {
+    /// Writes text. A line ends with `\n`.
+    pub write: fn(&str),
+    /// Whether text after `\r` replaces the line, as on a terminal. If not, progress is shown as in a log.
+    pub replaces: bool,
+}
+
+impl Printer {
+    /// Prints a line in place of the one that is to be replaced, if any. If `end` is empty, this line is to be replaced
+    /// too.
+    fn print(self, line: &str, end: &str) {
+        let kept = if end.is_empty() { line.chars().count() } else { 0 };
+        // Not locked while `write` waits for Python: its other threads print too.
+        match REPLACED.swap(kept, Ordering::Relaxed) {
+            0 => (self.write)(&format!("{line}{end}")),
+            width => (self.write)(&format!("\r{line:width$}{end}")),
+        }
+    }
+
+    /// Ends the line that was to be replaced, if any.
+    fn end_line(self) {
+        if REPLACED.swap(0, Ordering::Relaxed) > 0 {
+            (self.write)("\n");
+        }
+    }
+}
+
+/// Sets what prints the lines of progress. With a printer, no bars are shown. With `None`, the lines are printed on
+/// stderr.
+pub fn print_with(printer: Option<Printer>) {
     *PRINTER.write().unwrap_or_else(PoisonError::into_inner) = printer;
 }
 
 /// Prints a line about the progress of a run.
 pub fn print_line(line: &str) {
     match printer() {
-        Some(print) => print(line),
+        Some(printer) => printer.print(line, "\n"),
         None => eprintln!("{line}"),
     }
 }
 
-fn printer() -> Option<fn(&str)> {
+fn printer() -> Option<Printer> {
     *PRINTER.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How much progress a run shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verbosity {
-    /// If [`print_with`] has set a function, passes plain lines to this function. Otherwise shows a bar if stderr is a
-    /// terminal, or prints plain lines on stderr if not.
+    /// Shows a bar if stderr is a terminal, and plain lines if not. [`print_with`] changes that.
     Normal,
     /// Shows no progress and no notes.
     Quiet,
@@ -60,6 +93,8 @@ enum Show {
     Bar(ProgressBar),
     /// Plain lines, for a log. The number (0 to 3) is how many quarters of the task have been reported.
     Lines(AtomicU64),
+    /// A line that is replaced. The number says how often [`PACE`] had passed when it was written.
+    Line(Printer, AtomicU64),
     Nothing,
 }
 
@@ -85,7 +120,10 @@ impl Progress {
                 bar.enable_steady_tick(Duration::from_millis(200));
                 Show::Bar(bar)
             }
-            Verbosity::Normal => Show::Lines(AtomicU64::new(0)),
+            Verbosity::Normal => match printer() {
+                Some(printer) if printer.replaces => Show::Line(printer, AtomicU64::new(0)),
+                _ => Show::Lines(AtomicU64::new(0)),
+            },
         };
         Progress { label, unit, total, done: AtomicU64::new(0), started: Instant::now(), show }
     }
@@ -94,7 +132,7 @@ impl Progress {
     /// for each task would fill a log.
     pub fn start_bar(verbosity: Verbosity, label: &str, total: u64, unit: &'static str) -> Progress {
         let mut progress = Progress::start(verbosity, label, total, unit);
-        if matches!(progress.show, Show::Lines(_)) {
+        if !matches!(progress.show, Show::Bar(_)) {
             progress.show = Show::Nothing;
         }
         progress
@@ -127,8 +165,25 @@ impl Progress {
                     print_line(&format!("{label}: {percent}% ({done} of {total} {unit})"));
                 }
             }
+            Show::Line(printer, written) => {
+                let elapsed = self.started.elapsed();
+                let pace = (elapsed.as_millis() / PACE.as_millis()) as u64;
+                if (1..self.total).contains(&done) && written.fetch_max(pace, Ordering::Relaxed) < pace {
+                    printer.print(&self.line(done, elapsed), "");
+                }
+            }
             Show::Nothing => {}
         }
+    }
+
+    fn line(&self, done: u64, elapsed: Duration) -> String {
+        let share = done as f64 / self.total as f64;
+        let left = FormattedDuration(elapsed.mul_f64(1.0 / share - 1.0));
+        format!("{}: {:.0}% of {}, {left} left", self.label, share * 100.0, self.amount(self.total))
+    }
+
+    fn amount(&self, n: u64) -> String {
+        if self.unit == "B" { human_bytes(n) } else { format!("{n} {}", self.unit) }
     }
 
     /// Ends the task and removes its bar. Prints a line with the rate, if this task shows progress. Returns the
@@ -141,14 +196,18 @@ impl Progress {
         }
         if !matches!(self.show, Show::Nothing) {
             let rate = done as f64 / seconds.max(1e-9);
-            let (amount, rate) = if self.unit == "B" {
-                (human_bytes(done), format!("{}/s", human_bytes(rate as u64)))
-            } else {
-                (format!("{done} {}", self.unit), format!("{rate:.0}/s"))
-            };
-            print_line(&format!("{}: {amount} in {seconds:.1} s ({rate})", self.label));
+            let rate = if self.unit == "B" { human_bytes(rate as u64) } else { format!("{rate:.0}") };
+            print_line(&format!("{}: {} in {seconds:.1} s ({rate}/s)", self.label, self.amount(done)));
         }
         seconds
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Show::Line(printer, _) = self.show {
+            printer.end_line();
+        }
     }
 }
 

@@ -9,12 +9,13 @@ use crossbeam_channel::{Receiver, bounded};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyUserWarning};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use tonic_base::{interrupt, print_line, print_with, printable};
+use tonic_base::{interrupt, print_line, printable};
 use tonic_prep::{Converted, Inputs, Recipe, Result};
 use tonic_shard::OutputDir;
 
 use crate::error::{exception, prep_exception};
 use crate::options::{EventArgs, RecipeArgs, SourceArgs, WriteArgs};
+use crate::progress::show_in_python;
 use crate::threads::{TICK, lost, receive};
 
 /// Locked while a conversion runs. A process runs one conversion at a time, because a request to stop is for the whole
@@ -68,7 +69,7 @@ pub(crate) fn report(py: Python<'_>, converted: &Converted, quiet: bool) -> PyRe
         match note.strip_prefix("warning: ") {
             Some(warning) => {
                 let text = std::ffi::CString::new(warning).unwrap_or_default();
-                PyErr::warn(py, &py.get_type::<PyUserWarning>(), &text, 2)?;
+                PyErr::warn(py, &py.get_type::<PyUserWarning>(), &text, callers_level(py)?)?;
             }
             None if !quiet => print_line(&format!("convert: note: {}", printable(note))),
             None => {}
@@ -77,8 +78,21 @@ pub(crate) fn report(py: Python<'_>, converted: &Converted, quiet: bool) -> PyRe
     Ok(())
 }
 
-/// Returns an error if the directory already has a set and the options don't allow that. The check takes place before
-/// anything is written.
+/// The `stacklevel` of a warning about the line outside this package that has called it.
+fn callers_level(py: Python<'_>) -> PyResult<i32> {
+    let (mut frame, mut level) = (py.import("sys")?.call_method0("_getframe")?, 1);
+    while !frame.is_none() {
+        let module = frame.getattr("f_globals")?.get_item("__name__").and_then(|name| name.extract::<String>());
+        if !module.is_ok_and(|name| name.split('.').next() == Some("tonic_shards")) {
+            break;
+        }
+        (frame, level) = (frame.getattr("f_back")?, level + 1);
+    }
+    Ok(level)
+}
+
+/// Returns an error if the directory holds a set already and the options don't allow that. Is called before there is
+/// anything to write.
 pub(crate) fn check_output(args: &WriteArgs, output: &std::path::Path) -> PyResult<()> {
     let is_new = !output.exists();
     let opened = OutputDir::open(output, args.existing()?).map(drop).map_err(exception);
@@ -96,7 +110,7 @@ pub(crate) fn run(
     saved: &str,
     work: impl FnOnce() -> Result<Converted> + Send + 'static,
 ) -> PyResult<Converted> {
-    print_with(if sees_stderr(py) { None } else { Some(print_in_python) });
+    show_in_python(py)?;
     let number = LAST.fetch_add(1, Ordering::SeqCst) + 1;
     let (out, done) = bounded(1);
     let task = move || {
@@ -133,24 +147,4 @@ fn await_end(py: Python<'_>, done: &Receiver<Result<Converted>>) {
             return;
         }
     }
-}
-
-/// Whether Python writes to the stderr of the process. In a notebook, it writes to the notebook instead.
-fn sees_stderr(py: Python<'_>) -> bool {
-    let number = py.import("sys").and_then(|sys| sys.getattr("stderr")?.call_method0("fileno")?.extract::<i32>());
-    number.is_ok_and(|number| number == 2)
-}
-
-/// Prints a line on Python's stderr.
-fn print_in_python(line: &str) {
-    let print = |py: Python<'_>| {
-        let stderr = py.import("sys")?.getattr("stderr")?;
-        if !stderr.is_none() {
-            stderr.call_method1("write", (format!("{line}\n"),))?;
-            stderr.call_method0("flush")?;
-        }
-        PyResult::Ok(())
-    };
-    // A notebook that takes no more lines is no reason to stop.
-    let _ = Python::try_attach(print);
 }

@@ -4,6 +4,7 @@
 // loader, epoch, batch          options and state; the thread that makes batches ahead; one batch
 // form, arrays                  layouts and types of numbers; arrays whose memory is used again
 // conversion, options           conversions; their options
+// progress                      progress on a terminal, in a notebook, in a log
 // writer                        a set that is made from arrays of events
 // threads                       thread pools, also after a fork; waiting that Ctrl-C ends
 // error                         errors as Python exceptions
@@ -17,6 +18,7 @@ mod error;
 mod form;
 mod loader;
 mod options;
+mod progress;
 mod sample;
 mod set;
 mod threads;
@@ -42,6 +44,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<loader::Loader>()?;
     module.add_class::<epoch::Epoch>()?;
     module.add_class::<writer::AddedSet>()?;
+    module.add_class::<progress::Progress>()?;
     module.add_function(wrap_pyfunction!(main, module)?)?;
     module.add_function(wrap_pyfunction!(conversion::convert, module)?)?;
     module.add_function(wrap_pyfunction!(conversion::catalogue, module)?)?;

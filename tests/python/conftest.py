@@ -2,12 +2,16 @@
 
 import os
 import pathlib
+import signal
 import subprocess
 
 import numpy as np
 import pytest
 
 import tonic_shards as ts
+
+# A shell has jobs in the background ignore Ctrl-C, and so would the processes that the tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEBUG = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"

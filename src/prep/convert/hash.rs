@@ -8,7 +8,7 @@ use std::path::Path;
 use tonic_base::{Progress, Verbosity, interrupt, some_of};
 use tonic_shard::{Id, KEPT, LinkedFile, SourceFile};
 
-use crate::convert::inputs::{Inputs, file_bytes, size};
+use crate::convert::inputs::{Inputs, size};
 use crate::error::{BaseFault, Error, Result};
 use crate::source::{LinkedPath, Recording};
 
@@ -24,8 +24,11 @@ impl Inputs {
     /// # Errors
     /// [`tonic_base::Error::Io`].
     pub fn hash(&self, range: &Range<u64>, verbosity: Verbosity) -> Result<Vec<SourceFile>> {
-        let total = self.within(range).map(file_bytes).sum::<Result<u64>>()?;
-        let progress = Progress::start(verbosity, "hash", total, "B");
+        // Samples that a program has added have their hash already.
+        let files = self.within(range).map(|input| &input.recording).filter(|recording| recording.content().is_none());
+        let total = files.map(|recording| size(&recording.path)).sum::<Result<u64>>()?;
+        let shown = if total == 0 { Verbosity::Quiet } else { verbosity };
+        let progress = Progress::start(shown, "hash", total, "B");
         let mut sources = Vec::new();
         for input in self.within(range) {
             let Recording { path, name, .. } = &input.recording;

@@ -255,7 +255,7 @@ impl Inputs {
     }
 }
 
-pub(super) fn file_bytes(input: &Input) -> Result<u64> {
+fn file_bytes(input: &Input) -> Result<u64> {
     match input.recording.content() {
         Some((_, bytes)) => Ok(bytes),
         None => size(&input.recording.path),

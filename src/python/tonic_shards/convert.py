@@ -68,8 +68,8 @@ def convert(
     """Converts recordings into a set, and opens it.
 
     Does what `tonic-prep convert` does, and gives the same bytes. An option is the program's flag of the same name.
-    Progress is drawn on a terminal, and printed as lines in a notebook. Other Python threads go on meanwhile. Ctrl-C
-    ends the conversion; resume=True continues it. Likely mistakes, such as many events lost, are UserWarnings.
+    Progress is drawn on a terminal and in a notebook. Other Python threads go on meanwhile. Ctrl-C ends the conversion;
+    resume=True continues it. Likely mistakes, such as many events lost, are UserWarnings.
 
     Parameters:
         source: a recording, a folder with a sub-folder for each class, or a list of either.

@@ -170,7 +170,7 @@ class DiskCached(ShardDataset):
                 if size is None:
                     raise ValueError("sensor_size: expected (W, H, P), because the dataset has none, got None")
                 options |= {"classes": classes or _classes_of(dataset), "overwrite": reset_cache, "quiet": quiet}
-                _fill(dataset, Writer(path, size, recipe=text, **options))
+                _fill(dataset, Writer(path, size, recipe=text, **options), quiet)
         super().__init__(ShardSet(path, cache_bytes=cache_bytes), transform, target_transform)
         self.transforms = transforms
         if dataset is not None:
@@ -211,8 +211,8 @@ def _classes_of(dataset: Any) -> Optional[list[str]]:
     return names if names and len(set(names)) == len(names) and all(names) else None
 
 
-def _fill(dataset: Any, writer: Writer) -> None:
-    with writer:
+def _fill(dataset: Any, writer: Writer, quiet: bool) -> None:
+    with writer, _native.Progress("read", len(dataset), quiet) as progress:
         for number in range(len(dataset)):
             events, target = dataset[number]
             try:
@@ -221,6 +221,7 @@ def _fill(dataset: Any, writer: Writer) -> None:
                 raise ValueError(
                     f"sample {number}: target: expected a class, a number or a name, got {target!r}"
                 ) from error
+            progress.add()
 
 
 def _compare(found: ShardSet, text: str, samples: int) -> None:
