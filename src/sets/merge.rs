@@ -176,8 +176,8 @@ fn part_index(set: &ShardSet) -> u32 {
     part_of(set).map_or(0, |part| part.index)
 }
 
-/// Whether `sets` are the parts of one set. Returns an error if a part is missing or repeated, or if only some are
-/// parts.
+/// Whether `sets` are the parts of one set. Returns an error if a part is missing or repeated, or if
+/// the sets don't belong together.
 fn check_parts(sets: &[ShardSet], out: &Path) -> Result<bool> {
     let say = |set: &ShardSet| part_of(set).map_or("no part".into(), |part| part.to_string());
     if sets.iter().all(|set| part_of(set).is_none()) {

@@ -149,6 +149,7 @@ pub(crate) fn tool_of(sets: &[ShardSet]) -> Tool {
     let this = Tool::this(sets.first().map_or(0, |set| set.manifest().description.tool.level));
     let theirs = |set: &ShardSet| set.manifest().description.tool.clone();
     match sets.first().map(theirs) {
+        // This program then compresses to the same bytes.
         Some(tool) if tool.zstd == this.zstd && sets.iter().all(|set| theirs(set) == tool) => tool,
         _ => this,
     }
