@@ -164,7 +164,7 @@ fn plain(text: &str) -> String {
     out
 }
 
-/// Returns the value of the line `name` of a card. `None` without such a line, or if the user has not given the value.
+/// Returns the value that a card has for `name`, or `None` if the user has not given it.
 fn value_of(card: &str, name: &str) -> Option<String> {
     let value = card.lines().find_map(|line| line.strip_prefix("- ")?.strip_prefix(name)?.strip_prefix(": "))?;
     if value == NOT_GIVEN {

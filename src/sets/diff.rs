@@ -20,8 +20,7 @@ pub struct Difference {
     pub fields: Vec<(&'static str, String, String)>,
     /// Indices of the chunks of set a that have differing samples.
     pub chunks: Vec<u64>,
-    /// Number of compared samples, including samples of chunks with equal identities. 0 if the sets have different
-    /// frame shapes or different extra columns.
+    /// Number of compared samples. 0 if the sets have different frame shapes or different extra columns.
     pub compared: u64,
     /// Number of samples that differ.
     pub differing: u64,
@@ -121,7 +120,7 @@ impl SampleDifference {
 
 /// Compares two sets. The result lists at most `list` samples that differ.
 ///
-/// Does not read chunks with equal identities, so it does not find damage in them.
+/// Chunks with equal identities (hashes of their content) are not read, so damage in them is not found.
 ///
 /// # Errors
 /// [`tonic_base::Error::Corrupt`] if a chunk that has to be read is damaged.

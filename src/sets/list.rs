@@ -88,8 +88,7 @@ fn flags(flags: u8) -> Vec<&'static str> {
     names.into_iter().filter(|(flag, _)| flags & flag != 0).map(|(_, name)| name).collect()
 }
 
-/// Lists the shards, and the samples, the stored and decoded bytes and the identity (a hash) of each chunk. Writes a
-/// table, or one JSON object per chunk.
+/// Lists the shards and their chunks, as a table or as one JSON object per chunk.
 ///
 /// # Errors
 /// [`tonic_base::Error::Io`].

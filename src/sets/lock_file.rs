@@ -25,7 +25,7 @@ pub struct LockFile {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LockedSet {
-    /// Name of the set and of the folder for its copy. Different for all sets of the file.
+    /// Name of the set and of the folder for its copy. Unique in the file.
     pub name: String,
     /// Id of the set.
     pub id: Id,

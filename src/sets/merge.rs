@@ -80,8 +80,7 @@ fn usual<K: PartialEq>(sets: &[ShardSet], key: impl Fn(&ShardSet) -> K) -> &Shar
     &sets[most.unwrap_or(0)]
 }
 
-/// Returns an error if a part's settings differ from those of most parts. Parts of earlier versions have no settings
-/// and are not checked.
+/// Returns an error if the settings of a part differ from those of most parts. Parts without settings are not checked.
 fn check_settings(sets: &[ShardSet]) -> Result<()> {
     let usual = usual(sets, |set| set.manifest().settings.clone());
     let settings = &usual.manifest().settings;
@@ -109,7 +108,7 @@ fn linked<'a>(descriptions: impl Iterator<Item = &'a SetDescription>) -> Vec<Lin
     all
 }
 
-/// Joins the parts' lists of source files. `None` if an earlier version made the parts.
+/// Joins the parts' lists of source files. `None` if a source file has no `first_sample`.
 ///
 /// Returns an error if a part begins neither at the start of a recording nor where the part before it ended.
 fn joined(sets: &[ShardSet]) -> Result<Option<Vec<SourceFile>>> {

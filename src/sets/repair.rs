@@ -1,7 +1,7 @@
 //! Repairs a damaged set from another copy or from its recordings.
 //!
-//! A chunk is used only if it has the expected identity: the hash in the index of its shard. The manifest has a hash
-//! of each shard's identities, which shows whether the index is intact. A damaged shard is replaced as a whole.
+//! A chunk is used only if its content has the expected identity (BLAKE3 hash). A damaged shard is replaced as a
+//! whole.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -166,7 +166,6 @@ fn check_heads(dir: &Path, other: &Path, theirs: &Manifest) -> Result<()> {
     Ok(())
 }
 
-/// Repairs the shards of a set, one after the other.
 struct Repairer<'a, 'r> {
     dir: &'a Path,
     description: &'a SetDescription,

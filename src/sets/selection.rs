@@ -230,7 +230,7 @@ pub(crate) fn made_before(
     Ok(whole.then(|| set.manifest().clone()))
 }
 
-/// Makes the chunks of the new set. Each thread has a copier of its own.
+/// Makes the chunks of the new set.
 pub(crate) struct ChunkCopier<'a> {
     selection: &'a Selection<'a>,
     description: &'a SetDescription,

@@ -89,8 +89,8 @@ impl Split {
             .collect()
     }
 
-    /// Divides groups of samples with equal values in the column [`Split::by`]. A group stays whole: its middle
-    /// decides the part.
+    /// Divides groups of samples with equal values in the column [`Split::by`]. A group at a border goes to the part
+    /// that contains its middle.
     fn divide_groups(&self, taken: &[Candidate], parts: &mut [Vec<usize>]) {
         let mut groups: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
         for (i, sample) in taken.iter().enumerate() {
@@ -109,7 +109,8 @@ impl Split {
         }
     }
 
-    /// Returns the start of each part and the end of the last part, for `n` samples in a row. These can be fractions.
+    /// Returns the positions, possibly fractions, at which `n` samples in a row are cut: the start of each part and
+    /// the end of the last part.
     fn borders(&self, n: f64) -> Vec<f64> {
         let mut sum = 0.0;
         let ends = self.shares.iter().map(|share| {

@@ -1,4 +1,4 @@
-//! The card of a set: files for people next to the manifest, which no hash covers. `tonic-sets` writes them.
+//! The card of a set: files for people next to the manifest. No hash covers them.
 
 use std::path::Path;
 

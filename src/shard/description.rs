@@ -89,8 +89,8 @@ pub struct SourceFile {
     pub bytes: u64,
     /// Number of the set's samples that come from this file.
     pub samples: u64,
-    /// Index, in the recording, of its first sample that is in this set. `None` in a whole set, and in a part of an
-    /// earlier version.
+    /// Number of samples of the recording before the first one in this part of a set. `None` in a whole set, and in
+    /// parts that older versions made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_sample: Option<u64>,
     /// BLAKE3 hash of the file.

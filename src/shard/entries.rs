@@ -11,9 +11,9 @@ use crate::planes::{eights, sum_bytes, sum_eight};
 
 /// Number of low bits of a packed byte that hold the gap. The high bits hold the count minus 1.
 const GAP_BITS: u32 = 5;
-/// Gap bits of a gap of 31 or more, the rest of which is in the column `long_gaps`.
+/// Gap bits of a gap of 31 or more. The rest of the gap is in the column `long_gaps`.
 const LONG_GAP: u8 = (1 << GAP_BITS) - 1;
-/// Count bits of a count of 8 or more, the rest of which is in the column `large_counts`.
+/// Count bits of a count of 8 or more. The rest of the count is in the column `large_counts`.
 const LARGE_COUNT: u8 = (1 << (8 - GAP_BITS)) - 1;
 
 /// The packed entries (cells and counts) of a chunk, as three columns.
@@ -103,7 +103,7 @@ pub(super) fn largest_count(bytes: &[u8]) -> u32 {
     bytes.iter().map(|&byte| byte >> GAP_BITS).max().map_or(0, |more| u32::from(more) + 1)
 }
 
-/// Returns the sum of the gaps in the first `entries` packed bytes, without the rests of long gaps; and the number of
+/// Returns the sum of the gaps in the first `entries` packed bytes, without the rests of long gaps, and the number of
 /// long gaps.
 pub(super) fn sum_gaps(bytes: &[u8], entries: usize) -> (u64, usize) {
     const GAPS: u64 = u64::from_ne_bytes([LONG_GAP; 8]);

@@ -117,8 +117,8 @@ impl LargeChunk {
 
     /// Appends a frame to the current sample. Cells must ascend; counts must be at least 1.
     ///
-    /// A count that is too large, or too many entries, are no error here: [`LargeChunk::end_sample`] or the encoder
-    /// returns the error.
+    /// Counts that are too large, or too many entries, give an error later: from [`LargeChunk::end_sample`] or from
+    /// the encoder.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`] if the temporary file cannot be written.

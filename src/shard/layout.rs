@@ -18,8 +18,8 @@ pub const RECORD_BYTES: usize = 64;
 pub(crate) const ALIGNMENT: usize = 64;
 /// Maximum size in bytes of a decoded chunk of several samples. For a chunk of one sample, see [`max_bytes`].
 pub(crate) const MAX_DECODED_BYTES: u32 = 1 << 28;
-/// Maximum number of decoded bytes per stored byte of a chunk of one large sample. Protects memory from a small
-/// damaged file.
+/// Maximum ratio of decoded to stored bytes, for a chunk of one large sample. Protects memory from a small damaged
+/// file.
 const MAX_RATIO: u64 = 256;
 /// Maximum number of samples in a chunk.
 pub const MAX_CHUNK_SAMPLES: u32 = 1 << 20;

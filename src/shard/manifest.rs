@@ -127,8 +127,8 @@ pub struct Manifest {
     pub totals: Totals,
     /// Shards, in order.
     pub shards: Vec<ShardEntry>,
-    /// In a part of a larger set: the words of the command that made the part, without the output directory and the
-    /// number of the part. For people only; no hash covers it.
+    /// In a part of a larger set: the command that made the part, without output directory and part number. For people
+    /// only; no hash covers it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
     /// In a part of a larger set: name and value of each setting that decides what is read from the recordings. Parts
@@ -281,7 +281,7 @@ impl Manifest {
     }
 
     /// Returns the number of classes, and the numbers of samples of the first `most` classes: `2: no (12), yes (9)`.
-    /// Adds the numbers of other classes, of classes without samples, and of samples without a label.
+    /// Also counts classes that are not listed, classes without samples, and samples without a label.
     pub fn class_counts(&self, most: usize) -> String {
         let (names, counts) = (&self.description.classes, &self.totals.class_samples);
         let listed: Vec<String> =
@@ -301,8 +301,8 @@ impl Manifest {
         text
     }
 
-    /// Checks that this set and the set of `other` can be trained on together: frame shape, recipe and classes must be
-    /// equal. `dir` and `other_dir` are the sets' directories, for the error.
+    /// Checks that this set and the set with the manifest `other` can be trained on together: frame shape, recipe and
+    /// classes must be equal. Errors name the sets by `dir` and `other_dir`.
     ///
     /// # Errors
     /// [`Error::Mismatch`] with the first field that differs.

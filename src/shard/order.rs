@@ -18,7 +18,7 @@ pub struct Order {
     chunks: u32,
     window_chunks: u32,
     slots: Permutation,
-    /// Position, in the shuffled order of the chunks, of the set's last chunk. Only this chunk can have fewer samples.
+    /// Index of the set's last chunk in the shuffled order of the chunks. Only this chunk can have fewer samples.
     short_slot: u32,
 }
 
@@ -140,12 +140,12 @@ pub struct OrderParts {
     pub missing: u32,
     /// Number of chunks per window. The last window can have fewer.
     pub window_chunks: u32,
-    /// Position, in the shuffled order of the chunks, of the set's last chunk. Only this chunk can have fewer samples.
+    /// Index of the set's last chunk in the shuffled order of the chunks. Only this chunk can have fewer samples.
     pub short_slot: u32,
 }
 
-/// A permutation of the numbers 0 to n - 1. A Feistel network (eight rounds of a keyed function, as in block ciphers)
-/// permutes the numbers of 2 * `half_bits` bits. It is applied again while the result is n or more (cycle walking).
+/// A permutation of the numbers 0 to n - 1. A Feistel network with eight rounds, as in block ciphers, permutes all
+/// numbers of 2 * `half_bits` bits. Results of n or more are permuted again (cycle walking).
 #[derive(Clone, Debug)]
 pub struct Permutation {
     /// Keys of the eight rounds of the Feistel network.

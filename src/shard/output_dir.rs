@@ -1,8 +1,8 @@
 //! The output directory of a set: which processes may write there, and whether an existing set is continued, replaced
 //! or refused.
 //!
-//! A lock admits one writer. If there are more, because a network file system has no locks or a batch system starts a
-//! job twice, all must write the same set. They make the same bytes, in temporary files of their own.
+//! With [`Existing::Auto`], or on a file system without locks, several processes can write the same set. All make the
+//! same bytes, in temporary files of their own. A process that finds the marker file of another set stops.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -54,12 +54,12 @@ pub(crate) struct Marker {
 /// How a set is made: facts in the marker file of an unfinished set that are not in the set's description.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
-    /// Set made from other sets: hash of the selected samples. Copy: id of the copied set. Set made from recordings:
-    /// `None`.
+    /// Hash of the selected samples of other sets; in a copy, the id of the copied set. `None` if the set is made from
+    /// recordings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selection: Option<Id>,
-    /// Name and value of each setting that decides what is read from the recordings. [`OutputDir::begun`] returns them
-    /// for a comparison. Empty without recordings, and in sets that an earlier version began.
+    /// Name and value of each setting that decides what is read from the recordings. Empty without recordings, and in
+    /// sets that older versions began.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,
 }
@@ -181,7 +181,8 @@ impl OutputDir {
         path.exists().then(|| Manifest::read(&self.path)).transpose()
     }
 
-    /// Prepares the directory for the set that `marker` describes. With `resume`, keeps the files of the same set.
+    /// Prepares the directory for the set that `marker` describes. With `resume`, keeps the same set. Otherwise
+    /// removes the old set, except with [`Existing::Auto`].
     pub(crate) fn begin(&self, marker: &Marker, resume: bool) -> Result<Begun> {
         if resume && let Some(found) = self.find(marker)? {
             remove_abandoned(&self.path, is_set_file)?;

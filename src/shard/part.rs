@@ -21,8 +21,8 @@ impl Part {
         (1..=self.of).contains(&self.index)
     }
 
-    /// Range of this part's chunks in a whole set of `chunks` chunks. Parts differ by at most one chunk, and can be
-    /// empty.
+    /// Range of this part's chunks in a whole set of `chunks` chunks. Part sizes differ by at most one chunk. A part
+    /// can be empty.
     ///
     /// ```
     /// use tonic_shard::Part;

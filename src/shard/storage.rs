@@ -32,7 +32,7 @@ pub trait Storage: Debug + Send + Sync {
     /// shard is read.
     fn shard(&self, entry: &ShardEntry) -> Result<Box<dyn ShardFile>>;
 
-    /// Returns how many shards to open at the same time. More than one saves time on a server.
+    /// Returns how many shards to open at the same time.
     fn connections(&self) -> usize {
         1
     }
