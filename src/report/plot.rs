@@ -9,17 +9,16 @@ use crate::error::Result;
 use crate::picture::{FAINT, INK, Picture, SERIES, draw, label, text};
 use crate::sheet::Sheet;
 
-/// One mark of a raster plot. It stands for the occupied cells in one column and one row of the raster.
+/// One mark of a raster plot, for all occupied cells in one column and one row of the raster.
 #[derive(Clone, Copy, Debug)]
 pub struct RasterPoint {
-    /// Column of the raster, counted from 0. A column is one frame, or several frames of a long sample.
+    /// Column of the raster, from 0. In a long sample, several frames share a column.
     pub frame: usize,
-    /// Row of the raster, counted from 0 at the bottom. A row is a channel of a cochlea, or a row of pixels of a
-    /// camera.
+    /// Row of the raster, from 0 at the bottom: a channel of a cochlea, or a row of pixels of a camera.
     pub row: u32,
-    /// Number of events in the cells. For float32 frames, such as time surfaces, the sum of the cells' values.
+    /// Number of events in the cells. For float32 frames (such as time surfaces), the sum of the cells' values.
     pub value: f64,
-    /// Whether to draw the mark in the second colour, which is for polarity 0 of a camera.
+    /// Whether to draw the mark in the second colour (polarity 0 of a camera).
     pub second: bool,
 }
 
@@ -32,13 +31,13 @@ pub struct RasterAxes {
     pub frames: usize,
     /// Number of rows in the raster.
     pub rows: u32,
-    /// Length of a column on the time axis, and the label of this axis: `(4.0, "time (ms)")`.
+    /// Length of a column on the time axis, and the label of this axis, such as `(4.0, "time (ms)")`.
     pub frame_length: (f64, &'static str),
     /// Label of the vertical axis.
     pub row_name: &'static str,
 }
 
-/// Draws the raster of a sample: a mark for each of the `points`. More events make a mark darker.
+/// Draws the raster of a sample. Marks with more events are darker.
 ///
 /// # Errors
 /// [`Error::Plot`](crate::Error::Plot).
@@ -86,8 +85,7 @@ pub struct Curve {
     pub points: Vec<(f64, f64)>,
 }
 
-/// Draws curves over epochs. `y_range` is the range of the vertical axis. If it is `None`, the axis runs from 0 to just
-/// above the largest value.
+/// Draws curves over epochs. The vertical axis covers `y_range`; by default, 0 to just above the largest value.
 ///
 /// # Errors
 /// [`Error::Plot`](crate::Error::Plot).
@@ -130,10 +128,10 @@ pub fn curves(title: &str, y_name: &str, y_range: Option<(f64, f64)>, curves: &[
     })
 }
 
-/// Grid and axes of a chart over epochs, as the library plotters describes them.
+/// Style of the grid and the axes of a chart over epochs.
 type EpochMesh<'a, 'b, 'c> = MeshStyle<'a, 'b, RangedCoordf64, RangedCoordf64, Sheet<'c>>;
 
-/// Sets the style of the grid and the axes of a chart over epochs. `last` is the number of the last epoch.
+/// Sets the style of a chart over epochs. `last` is the number of the last epoch.
 pub(crate) fn over_epochs<'m, 'a, 'b, 'c>(
     mesh: &'m mut EpochMesh<'a, 'b, 'c>,
     y_name: &str,
@@ -155,11 +153,11 @@ fn whole(value: &f64) -> String {
     format!("{value:.0}")
 }
 
-/// Maximum number of characters of a class name in a confusion matrix. Longer names are cut.
+/// Maximum number of characters of a class name in a confusion matrix.
 const MOST_LETTERS: usize = 22;
 
-/// Draws a confusion matrix. `matrix[t][p]` is the number of samples of class `t` that were predicted as class `p`. A
-/// darker square stands for a larger share of the samples of class `t`.
+/// Draws a confusion matrix. `matrix[t][p]` is the number of samples of class `t` that were predicted as class `p`.
+/// The darkness of a square shows its share of the samples of class `t`.
 ///
 /// # Errors
 /// [`Error::Plot`](crate::Error::Plot).

@@ -1,23 +1,20 @@
-//! The surface that pictures are drawn on. Every call draws both into an SVG and into an image. The image could also
-//! be made from the finished SVG, but that would need another library and a longer build.
+//! The surface that pictures are drawn on: an SVG and an image at the same time. Making the image from the finished
+//! SVG would need another library.
 
 use std::io;
 
 use plotters::prelude::*;
 use plotters_backend::{BackendColor, BackendCoord, BackendStyle, BackendTextStyle, DrawingErrorKind};
 
-/// Pixels of the finished image per unit of the SVG, in each direction. With 2, the image is sharp on high-density
-/// screens.
+/// Pixels of the finished image per unit of the SVG, in each direction.
 const SCALE: u32 = 2;
-/// The image is first drawn this many times wider and higher, and then reduced. The library plotters puts letters and
-/// lines on whole pixels, so they are placed more exactly in a larger image.
+/// The image is first drawn this many times larger, because plotters places letters and lines on whole pixels.
 const OVERSAMPLING: u32 = 2;
 const DRAWN: u32 = SCALE * OVERSAMPLING;
-/// Corrections of text in the image, so that the text looks the same as in the SVG: a factor for the font size, and a
-/// shift downwards as a share of the font size.
+/// Makes text in the image look as in the SVG: (factor for the font size, downward shift as a share of the font size).
 const TEXT: (f64, f64) = (0.9, 0.12);
 
-/// Draws into an SVG and into an RGB image, for the library plotters.
+/// An SVG and an RGB image that plotters draws into.
 pub(crate) struct Sheet<'a> {
     svg: SVGBackend<'a>,
     image: BitMapBackend<'a>,
@@ -25,7 +22,7 @@ pub(crate) struct Sheet<'a> {
 
 type Drawn = Result<(), DrawingErrorKind<io::Error>>;
 
-/// An image. `size` is its width and height in pixels. `pixels` has RGB bytes, (height, width, 3).
+/// RGB image: `size` is (width, height), and `pixels` has the shape (height, width, 3).
 #[derive(Clone, Debug)]
 pub(crate) struct Image {
     pub size: (u32, u32),
@@ -33,13 +30,13 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// Creates a black image for a [`Sheet`] of this width and height in units of the SVG.
+    /// Creates a black image for a [`Sheet`] of this size in units of the SVG.
     pub(crate) fn of_sheet((width, height): (u32, u32)) -> Image {
         let size = (width * DRAWN, height * DRAWN);
         Image { size, pixels: vec![0; size.0 as usize * size.1 as usize * 3] }
     }
 
-    /// Reduces the image to its final size. Each new pixel is the mean of the pixels that it replaces.
+    /// Reduces the image to its final size: averages blocks of pixels.
     pub(crate) fn averaged(self) -> Image {
         let over = OVERSAMPLING as usize;
         let (width, size) = (self.size.0 as usize, (self.size.0 / OVERSAMPLING, self.size.1 / OVERSAMPLING));

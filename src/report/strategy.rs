@@ -1,7 +1,6 @@
 //! Measurements of loading strategies, with their table and chart.
 //!
-//! A loading strategy is a place from which samples are loaded: the recordings (`tonic-prep bench`), or the shards, the
-//! host cache or the device cache (`tonic-train bench`).
+//! A loading strategy says where samples come from: the recordings, the shards, the host cache or the device cache.
 
 use std::fmt::Write;
 use std::io::Read;
@@ -15,10 +14,9 @@ use crate::error::{BaseFault, Error, Result};
 use crate::picture::Picture;
 use tonic_base::printable;
 
-/// Number of samples in the training set of Spiking Speech Commands (SSC). Reports give the time of an epoch of this
-/// size.
+/// Number of samples in the training set of Spiking Speech Commands (SSC).
 const SSC_SAMPLES: f64 = 75_466.0;
-/// Maximum size in bytes of the dense batches of all threads together. Each thread has one batch.
+/// Maximum size in bytes of the dense batches of all threads together.
 const MAX_DENSE: u64 = 4 << 30;
 /// Maximum size in bytes of a report file.
 const MAX_REPORT: u64 = 1 << 20;
@@ -26,36 +24,33 @@ const MAX_STRATEGIES: usize = 32;
 /// Maximum number of characters of [`Strategy::name`] in a report.
 const MAX_NAME: usize = 48;
 const MAX_REASON: usize = 400;
-/// Largest measured value that a report can have. The smallest one is 1 / `LARGEST`.
+/// Largest valid value in a report. The smallest is 1 / `LARGEST`.
 const LARGEST: f64 = 1e12;
 
-/// What a benchmark does with the batches while it measures.
+/// What a benchmark does with batches while it measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Work {
-    /// Batches are loaded and converted to dense float32, (B, T, P, H, W). Nothing is trained.
+    /// Loading to dense float32, (B, T, P, H, W), without training.
     Loading,
-    /// Batches are loaded and trained on, for whole epochs.
+    /// Loading and training, for whole epochs.
     Training,
 }
 
-/// Measurements of a loading strategy, that is, of a place from which samples are loaded. If the strategy could not be
-/// measured, `reason` says why.
+/// Measurements of a loading strategy, or the reason why it could not be measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Strategy {
     /// Name, such as "stream" or "host cache".
     pub name: String,
     /// What was measured: loading alone, or loading with training.
     pub work: Work,
-    /// Batches per second. `None` if the strategy could not be measured.
+    /// Batches per second; `None` if not measured.
     pub batches_per_second: Option<f64>,
-    /// Samples per second. `None` if the strategy could not be measured.
+    /// Samples per second; `None` if not measured.
     pub samples_per_second: Option<f64>,
-    /// Bytes per sample in the storage that the strategy reads: the recordings, the shards or the cache. `None` if
-    /// the strategy could not be measured.
+    /// Bytes per sample in the recordings, shards or cache that the strategy reads; `None` if not measured.
     pub bytes_per_sample: Option<f64>,
-    /// Duration in seconds of an epoch of 75,466 samples, the size of the training set of Spiking Speech Commands
-    /// (SSC). `None` if the strategy could not be measured.
+    /// Seconds per epoch of 75,466 samples, the training set of Spiking Speech Commands (SSC); `None` if not measured.
     pub epoch_seconds_at_ssc: Option<f64>,
     /// Why the strategy could not be measured. `None` if it was measured.
     pub reason: Option<String>,
@@ -96,8 +91,8 @@ const FIGURES: [Figure; 4] = [
 ];
 
 impl Strategy {
-    /// Makes a [`Strategy`] from a measurement: `batches` batches with `samples` samples in total took `seconds`.
-    /// `bytes` is the number of bytes per sample.
+    /// Makes a [`Strategy`]: `batches` batches with `samples` samples in total took `seconds` seconds. `bytes` is the
+    /// size of a sample in bytes.
     pub fn measured(name: &str, work: Work, (batches, samples): (u64, u64), seconds: f64, bytes: f64) -> Strategy {
         let samples_per_second = samples as f64 / seconds;
         Strategy {
@@ -111,8 +106,7 @@ impl Strategy {
         }
     }
 
-    /// Makes a [`Strategy`] without measurements. `reason` says why the strategy is not available in this build or on
-    /// this machine.
+    /// Makes a [`Strategy`] without measurements. `reason` says why it could not be measured.
     pub fn unavailable(name: &str, work: Work, reason: &str) -> Strategy {
         Strategy {
             name: name.into(),
@@ -126,7 +120,7 @@ impl Strategy {
     }
 }
 
-/// The report of `tonic-prep bench --json`, which `tonic-train bench` reads. `S` is the type of the frame shape.
+/// The report of `tonic-prep bench --json`. `S` is the type of the frame shape.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Report<S> {
     /// Number of samples per batch.
@@ -185,8 +179,8 @@ impl<S: DeserializeOwned> Report<S> {
     }
 }
 
-/// Checks that dense float32 batches take at most 4 GiB together. Each of `threads` threads has one batch of `batch`
-/// samples. A sample has `steps` frames of `cells` cells.
+/// Checks that `threads` dense float32 batches take at most 4 GiB together. A batch has `batch` samples, and a sample
+/// has `steps` frames of `cells` cells.
 ///
 /// # Errors
 /// [`tonic_base::Error::Usage`], which says how many samples a batch can have at most.
@@ -203,14 +197,13 @@ pub fn check_dense(batch: u64, steps: u64, cells: u64, threads: usize) -> tonic_
     Err(tonic_base::Error::usage("batch_size", expected, batch))
 }
 
-/// Sorts `values` and returns the median. If two values are in the middle, returns the larger one. Returns NaN if there
-/// are no values.
+/// Sorts `values` and returns the median: of two values in the middle, the larger one. Without values, NaN.
 pub fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Groups the strategies by kind of work, with a title for each group. Leaves out empty groups.
+/// Groups the strategies by [`Work`]: returns the title and the strategies of each group that isn't empty.
 fn by_work(strategies: &[Strategy]) -> impl Iterator<Item = (&'static str, Vec<&Strategy>)> {
     [(Work::Loading, "loading alone, to dense float32"), (Work::Training, "loading and training")]
         .into_iter()

@@ -1,5 +1,4 @@
-//! Writes the card of a set: a page for people, `README.md`, and a picture, next to the manifest. No hash of the set
-//! covers the card.
+//! Writes the card of a set next to the manifest: `README.md`, a page for people, and a picture.
 
 use std::fmt::Write;
 
@@ -11,25 +10,22 @@ use crate::stats::stats;
 
 /// Maximum number of rows of a table in a card.
 const MOST_ROWS: usize = 200;
-/// Names of two lines of a card. The values of these lines can only come from the user.
+/// Names of the two lines of a card whose values come from the user.
 const LICENSE: &str = "licence of the recordings";
 const SOURCE: &str = "source";
-/// The card has this text in place of a licence or a source that the user has not given.
+/// Value of a licence or a source that the user has not given.
 const NOT_GIVEN: &str = "not given";
-/// Start of the last line of a card that this program has written. The rest of the line is a hash of the text above
-/// the line. The hash shows whether somebody has changed the card by hand.
+/// Start of the last line of a card. The line has a hash of the text above it, which shows changes made by hand.
 const SEAL: &str = "<!-- written by tonic-prep card, blake3 ";
 
-/// What the user says about a set in its card. The rest of the card comes from the manifest and the samples.
+/// What the user says about a set in its card.
 #[derive(Clone, Debug, Default)]
 pub struct Card {
     /// Name of the set, for the title.
     pub name: String,
-    /// Licence of the recordings. If it is `None`, the new card keeps the licence of an earlier card. If it is empty,
-    /// the new card has no licence.
+    /// Licence of the recordings. `None` keeps the licence of the old card; an empty text removes it.
     pub license: Option<String>,
-    /// URL of the page that the recordings come from. If it is `None`, the new card keeps the URL of an earlier card.
-    /// If it is empty, the new card has no URL.
+    /// URL of the page that the recordings come from. `None` keeps the URL of the old card; an empty text removes it.
     pub source_url: Option<String>,
     /// Commands that make the set from its recordings, one per line.
     pub made: Vec<String>,
@@ -39,7 +35,7 @@ pub struct Card {
 
 impl Card {
     /// Writes the card of `set` into the directory of the set. Reads all samples, for the picture. A card that was
-    /// written by hand, or changed since this program wrote it, is replaced only with `force`.
+    /// written or changed by hand is replaced only with `force`.
     ///
     /// # Errors
     /// [`tonic_base::Error::Exists`] for a card that was written or changed by hand; [`tonic_base::Error::Corrupt`];
@@ -123,8 +119,7 @@ fn classes(manifest: &Manifest, out: &mut String) {
     say_more(classes.len(), out);
 }
 
-/// If a table has more than [`MOST_ROWS`] rows, adds a line that says how many are left out. `rows` is the number of
-/// all rows.
+/// If a table of `rows` rows has more than [`MOST_ROWS`], adds a line that says how many are left out.
 fn say_more(rows: usize, out: &mut String) {
     if rows > MOST_ROWS {
         let _ = writeln!(out, "\nAnd {} more, which the manifest lists.", rows - MOST_ROWS);
@@ -155,8 +150,7 @@ fn is_unchanged(card: &[u8]) -> bool {
     seal == format!("{} -->\n", blake3::hash(text.as_bytes()))
 }
 
-/// Escapes all characters that have a meaning in Markdown, and all hidden characters, so that the text is one line
-/// and is shown as it is.
+/// Escapes Markdown and hidden characters, so that the text is shown unchanged on one line.
 fn plain(text: &str) -> String {
     let mut out = String::new();
     for c in printable(text).chars() {
@@ -170,8 +164,7 @@ fn plain(text: &str) -> String {
     out
 }
 
-/// Returns the value in the line of a card that has the name `name`. `None` if the card has no such line, or if the
-/// user has not given this value.
+/// Returns the value that a card has for `name`, or `None` if the user has not given it.
 fn value_of(card: &str, name: &str) -> Option<String> {
     let value = card.lines().find_map(|line| line.strip_prefix("- ")?.strip_prefix(name)?.strip_prefix(": "))?;
     if value == NOT_GIVEN {
@@ -189,15 +182,14 @@ fn value_of(card: &str, name: &str) -> Option<String> {
     Some(out)
 }
 
-/// Returns a text as Markdown. If the text is the URL of a web page, and has no unusual characters, it becomes a link.
-/// Any other text is escaped.
+/// Returns a text as Markdown: a URL of a web page as a link, any other text escaped.
 fn link(text: &str) -> String {
     let is_page = text.starts_with("https://") || text.starts_with("http://");
     let is_usual = |c: char| c.is_ascii_alphanumeric() || "-._~:/?#@!$&'()*+,;=%".contains(c);
     if is_page && text.chars().all(is_usual) { format!("<{text}>") } else { plain(text) }
 }
 
-/// Returns a block of code in Markdown. Its fence has more backquotes than any row of backquotes in the text.
+/// Returns a code block in Markdown. Its fence is longer than any run of backquotes in the text.
 fn fenced(language: &str, text: &str) -> String {
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);

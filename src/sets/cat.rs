@@ -10,8 +10,7 @@ use crate::text::{digits, stdout_error};
 use tonic_base::printable_json;
 
 impl Sample<'_> {
-    /// Writes a header line, and then one line for each occupied cell: `frame`, `p`, `y`, `x` and `count`, separated by
-    /// tabs.
+    /// Writes a header line, then one line per occupied cell: `frame`, `p`, `y`, `x` and `count`, separated by tabs.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].
@@ -24,8 +23,8 @@ impl Sample<'_> {
         Ok(())
     }
 
-    /// Writes the occupied cells as one JSON object. Its field `entries` has one array for each occupied cell: frame,
-    /// p, y, x, count.
+    /// Writes the occupied cells as one JSON object. Its field `entries` has one array per cell: frame, p, y, x,
+    /// count.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].

@@ -1,4 +1,4 @@
-//! Compares two sets by their decoded content. It makes no difference how the sets were compressed.
+//! Compares two sets by their decoded content, not by their compressed bytes.
 
 use serde_json::{Map, Value, json};
 use tonic_base::{Progress, Verbosity, in_order, printable};
@@ -10,19 +10,17 @@ use tonic_shard::{
 use crate::error::Result;
 use crate::text::digits;
 
-/// Names of those fields of a set's description that say how samples are stored. All other fields say what the
-/// samples contain.
+/// Fields of a set's description that say how samples are stored, not what they contain.
 const LAYOUT: [&str; 2] = ["chunk_samples", "counts"];
 
 /// The differences between two sets, a and b.
 #[derive(Clone, Debug, Default)]
 pub struct Difference {
-    /// One item for each field of the description that differs: its name, its value in set a, its value in set b.
+    /// Each field of the description that differs: its name, its value in set a, its value in set b.
     pub fields: Vec<(&'static str, String, String)>,
     /// Indices of the chunks of set a that have differing samples.
     pub chunks: Vec<u64>,
-    /// Number of samples that were compared. Samples of chunks with equal identities count as compared. 0 if the
-    /// samples cannot be compared, because the sets have different frame shapes or different extra columns.
+    /// Number of compared samples. 0 if the sets have different frame shapes or different extra columns.
     pub compared: u64,
     /// Number of samples that differ.
     pub differing: u64,
@@ -30,28 +28,26 @@ pub struct Difference {
     pub samples: Vec<SampleDifference>,
 }
 
-/// The differences between two samples with the same index, one of set a and one of set b.
+/// The differences between the samples with the same index in set a and set b.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SampleDifference {
     /// Index of the sample, which is the same in both sets.
     pub sample: u64,
-    /// One item for each field that differs: its name, its value in set a, its value in set b. The name is `label`,
-    /// `flags`, `number of frames`, a column of the ledger or an extra column.
+    /// Each field that differs: its name, its value in set a, its value in set b. The name is `label`, `flags`,
+    /// `number of frames`, a column of the ledger or an extra column.
     pub fields: Vec<(String, Value, Value)>,
-    /// The first cell that differs: its place (frame, p, y, x), its value in set a, its value in set b. An empty cell
-    /// has the value 0. `None` if all cells are equal.
+    /// The first cell that differs: its position (frame, p, y, x), its value in set a, its value in set b. Empty cells
+    /// have the value 0. `None` if all cells are equal.
     pub entry: Option<([u64; 4], f64, f64)>,
 }
 
 impl Difference {
-    /// Whether the sets are equal: no differences were found.
+    /// Whether no differences were found.
     pub fn is_none(&self) -> bool {
         self.fields.is_empty() && self.differing == 0
     }
 
-    /// Whether the sets have equal samples but store them differently: with different numbers of samples per chunk, or
-    /// with different widths of counts. If the ids of these sets differ, training visits their samples in different
-    /// orders.
+    /// Whether the sets have equal samples, but different numbers of samples per chunk or different widths of counts.
     pub fn only_layout(&self) -> bool {
         !self.is_none() && self.differing == 0 && self.fields.iter().all(|(name, ..)| LAYOUT.contains(name))
     }
@@ -124,8 +120,7 @@ impl SampleDifference {
 
 /// Compares two sets. The result lists at most `list` samples that differ.
 ///
-/// Chunks with equal identities have equal content and are not read. So damage in these chunks is not found; `verify`
-/// finds it.
+/// Chunks with equal identities (hashes of their content) are not read, so damage in them is not found.
 ///
 /// # Errors
 /// [`tonic_base::Error::Corrupt`] if a chunk that has to be read is damaged.
@@ -178,8 +173,7 @@ fn record(set: &ShardSet, number: u64) -> &ChunkRecord {
     &shard.head().chunks[k]
 }
 
-/// Compares the descriptions of two sets, a and b. Returns one item for each field that differs: its name, its value in
-/// a, its value in b.
+/// Returns each field of the descriptions that differs: its name, its value in a, its value in b.
 fn fields(a: &SetDescription, b: &SetDescription) -> Vec<(&'static str, String, String)> {
     let widths = |d: &SetDescription| format!("{:?}", d.widths.counts).to_lowercase();
     let recipes = differing_parts(&a.recipe, &b.recipe);
@@ -218,8 +212,7 @@ fn compare_samples(d: &SetDescription, sample: u64, a: Decoded<'_>, b: Decoded<'
     (!fields.is_empty() || entry.is_some()).then_some(SampleDifference { sample, fields, entry })
 }
 
-/// Returns the first cell in which the frames of two samples, a and b, differ: its place (frame, p, y, x), its value in
-/// a, its value in b. `None` if all cells are equal.
+/// Returns the first cell that differs: its position (frame, p, y, x), its value in a, its value in b.
 fn first_entry(d: &SetDescription, a: SampleFrames<'_>, b: SampleFrames<'_>) -> Option<([u64; 4], f64, f64)> {
     let position = |(frame, cell, _): (usize, u32, f64)| (frame, cell);
     let (mut a, mut b) = (a.iter(), b.iter());
@@ -238,7 +231,7 @@ fn first_entry(d: &SetDescription, a: SampleFrames<'_>, b: SampleFrames<'_>) -> 
     Some(([at.0 as u64, p.into(), row.into(), column.into()], value(x), value(y)))
 }
 
-/// Formats `numbers`, which must be in ascending order. Consecutive numbers form a range: `3, 5 to 9, 12`.
+/// Formats ascending numbers, with ranges of consecutive ones: `3, 5 to 9, 12`.
 pub(crate) fn ranges(numbers: &[u64]) -> String {
     let mut ranges: Vec<(u64, u64)> = Vec::new();
     for &n in numbers {

@@ -15,7 +15,7 @@ fn bytes_per_sample(set: &ShardSet) -> f64 {
     set.stored_bytes() as f64 / set.len().max(1) as f64
 }
 
-/// Returns the share of occupied cells among the cells of all frames, from 0 to 1.
+/// Returns the share of occupied cells in all frames, from 0 to 1.
 fn density(set: &ShardSet) -> f64 {
     let totals = &set.manifest().totals;
     totals.entries as f64 / (totals.frames as f64 * set.manifest().description.shape.cells() as f64).max(1.0)
@@ -27,8 +27,8 @@ pub fn line(manifest: &Manifest) -> String {
     format!("{samples} samples, {stored}, set {:.16}", manifest.set_id.to_string())
 }
 
-/// Returns a description of a new set as one JSON object. The fields have the same names as in the JSON of a
-/// conversion. `notes` are messages for the user.
+/// Describes a new set as one JSON object, with the same field names as a conversion. `notes` are messages for the
+/// user.
 pub fn summary(path: &Path, manifest: &Manifest, notes: &[String]) -> Value {
     let Manifest { description, totals, set_id, .. } = manifest;
     json!({

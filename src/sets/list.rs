@@ -11,12 +11,10 @@ use crate::error::Result;
 use crate::range::check_range;
 use crate::text::stdout_error;
 
-/// Maximum width of the column of class names, in characters. A longer name is not cut; it shifts the rest of its line
-/// to the right.
+/// Maximum width of the column of class names, in characters. Longer names are not cut.
 const NAME_WIDTH: usize = 24;
 
-/// Lists the samples of a range. If `class` is given, lists only the samples of the range that have this class. Writes
-/// a table, or one JSON object per line.
+/// Lists the samples of a range, or only those of one class, as a table or as one JSON object per line.
 ///
 /// # Errors
 /// [`tonic_base::Error::Usage`] for a range outside the set, [`tonic_base::Error::Corrupt`], [`tonic_base::Error::Io`].
@@ -90,8 +88,7 @@ fn flags(flags: u8) -> Vec<&'static str> {
     names.into_iter().filter(|(flag, _)| flags & flag != 0).map(|(_, name)| name).collect()
 }
 
-/// Lists the shards, and for each chunk of a shard its samples, its stored and decoded sizes in bytes, and its identity
-/// (a hash). Writes a table, or one JSON object per chunk.
+/// Lists the shards and their chunks, as a table or as one JSON object per chunk.
 ///
 /// # Errors
 /// [`tonic_base::Error::Io`].

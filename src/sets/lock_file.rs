@@ -1,4 +1,4 @@
-//! Lock files. A lock file is a TOML file for version control. It has the ids of the sets that a project uses.
+//! Lock files: TOML files with the ids of the sets that a project uses.
 
 use std::path::Path;
 
@@ -25,12 +25,11 @@ pub struct LockFile {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LockedSet {
-    /// Name of the set, and of the folder in which a copy of the set is kept. No other set of the file has this name.
+    /// Name of the set and of the folder for its copy. Unique in the file.
     pub name: String,
     /// Id of the set.
     pub id: Id,
-    /// URLs of the set, without credentials and without the id after `#`. Empty if only directories of the set were
-    /// given.
+    /// URLs of the set, without credentials and without the id after `#`. Can be empty.
     #[serde(default)]
     pub urls: Vec<String>,
     /// Number of samples.
@@ -59,9 +58,9 @@ impl LockFile {
         Ok(file)
     }
 
-    /// Adds a set under the name `name`. If the file already has this set under this name, only adds the URL. If the
-    /// file has another set under this name, the new set replaces the other set. `fresh` has the names that the same
-    /// command has added before. Sets with these names are not replaced.
+    /// Adds a set under the name `name`, or only its URL if the file already has the set under this name. Replaces
+    /// another set of this name, unless `fresh` has the name. Adds `name` to `fresh`, the names that this command has
+    /// added.
     ///
     /// # Errors
     /// [`tonic_base::Error::Usage`] if `name` cannot be the name of a folder, or if `fresh` has this name and the set
@@ -107,12 +106,11 @@ impl LockFile {
         Ok(publish(path, format!("{HEAD}{text}").as_bytes())?)
     }
 
-    /// Checks that the set at `place` is in this lock file. `id` is the id of the set, `path` the path of the lock
-    /// file.
+    /// Checks that the set with this id, at `place`, is in this lock file. `path` is the path of the lock file.
     ///
     /// # Errors
-    /// [`tonic_shard::Error::Mismatch`] if no set of the file has this id. If the file has a set with the name of
-    /// `place`, the error says the id of that set. Otherwise, it lists the ids of all sets of the file.
+    /// [`tonic_shard::Error::Mismatch`] if the id is not in the file. The error has the id of the set with the same
+    /// name, or else all ids.
     pub fn check(&self, path: &Path, place: &Path, id: Id) -> Result<(), ShardError> {
         if self.sets.iter().any(|set| set.id == id) {
             return Ok(());
@@ -133,7 +131,7 @@ pub fn name_of(place: &Path) -> String {
     path.trim_end_matches('/').rsplit('/').next().unwrap_or_default().into()
 }
 
-/// Returns the name of a directory. For a path such as `.`, this is the name in the full path.
+/// Returns the name of a directory, also for a path such as `.`.
 pub fn directory_name(dir: &Path) -> String {
     let whole = dir.canonicalize().unwrap_or_else(|_| dir.into());
     whole.file_name().unwrap_or(whole.as_os_str()).to_string_lossy().into_owned()

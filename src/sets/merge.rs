@@ -12,11 +12,10 @@ use tonic_shard::{
 use crate::error::{BaseFault, Error, Result, ShardFault};
 use crate::selection::{Output, Selection, made_before, tool_of, write};
 
-/// Merges whole sets in the given order, or the parts of one set in the order of their part numbers. A merge of all
-/// parts gives the same bytes as a conversion without parts.
+/// Merges whole sets in the given order, or the parts of one set by their numbers. Merging all parts gives the same
+/// bytes as a conversion without parts.
 ///
-/// The chunks of the merged set have `chunk_samples` samples. If `chunk_samples` is `None`, they have as many samples
-/// as the chunks of the first set.
+/// The merged set has `chunk_samples` samples per chunk; by default, as many as the first set.
 ///
 /// # Errors
 /// [`tonic_shard::Error::Mismatch`] for sets with different recipes or classes, and for parts that don't belong
@@ -55,8 +54,7 @@ pub fn merge(dirs: &[PathBuf], output: &Output, chunk_samples: Option<u32>) -> R
     write(&selection, description, output, dir, "merge")
 }
 
-/// Returns the description of the merged set. Its list of source files is `sources`. If `sources` is `None`, the list
-/// has the source files of the selected samples.
+/// Returns the description of the merged set. Without `sources`, it lists the source files of the selected samples.
 fn describe(sets: &[ShardSet], selection: &Selection<'_>, sources: Option<Vec<SourceFile>>) -> SetDescription {
     let descriptions = || sets.iter().map(|set| &set.manifest().description);
     let first = &sets[0].manifest().description;
@@ -73,8 +71,7 @@ fn describe(sets: &[ShardSet], selection: &Selection<'_>, sources: Option<Vec<So
     }
 }
 
-/// Returns the first set whose value of `key` is the most frequent one. The other sets are compared with this set, so
-/// errors name a set that differs from most sets.
+/// Returns the first set with the most frequent value of `key`, so that errors name a set that differs from most sets.
 fn usual<K: PartialEq>(sets: &[ShardSet], key: impl Fn(&ShardSet) -> K) -> &ShardSet {
     let keys: Vec<K> = sets.iter().map(key).collect();
     let count = |i: usize| keys.iter().filter(|key| **key == keys[i]).count();
@@ -83,8 +80,7 @@ fn usual<K: PartialEq>(sets: &[ShardSet], key: impl Fn(&ShardSet) -> K) -> &Shar
     &sets[most.unwrap_or(0)]
 }
 
-/// Returns an error if a part has other settings or another list of recordings than most parts. Parts that an earlier
-/// version of this program made have no settings and are not checked.
+/// Returns an error if the settings of a part differ from those of most parts. Parts without settings are not checked.
 fn check_settings(sets: &[ShardSet]) -> Result<()> {
     let usual = usual(sets, |set| set.manifest().settings.clone());
     let settings = &usual.manifest().settings;
@@ -101,7 +97,7 @@ fn check_settings(sets: &[ShardSet]) -> Result<()> {
     Ok(())
 }
 
-/// Returns the linked files of all sets. A file that several sets have is listed once.
+/// Returns the linked files of all sets, each file once.
 fn linked<'a>(descriptions: impl Iterator<Item = &'a SetDescription>) -> Vec<LinkedFile> {
     let mut all: Vec<LinkedFile> = Vec::new();
     for file in descriptions.flat_map(|description| &description.linked_files) {
@@ -112,13 +108,9 @@ fn linked<'a>(descriptions: impl Iterator<Item = &'a SetDescription>) -> Vec<Lin
     all
 }
 
-/// Joins the lists of source files of all parts, in the order of the parts. A recording that is divided among parts
-/// is listed once. If an earlier version of this program made the parts, the list of each part has all recordings of
-/// the whole set. Returns `None` for such parts.
+/// Joins the parts' lists of source files. `None` if a source file has no `first_sample`.
 ///
-/// Each part must begin at the start of a recording, or where the part before it ended. If it doesn't, one of these
-/// two parts is wrong. The error names the part whose recording is listed by fewer parts. If both recordings are
-/// listed equally often, the error names the later part.
+/// Returns an error if a part begins neither at the start of a recording nor where the part before it ended.
 fn joined(sets: &[ShardSet]) -> Result<Option<Vec<SourceFile>>> {
     let words = |source: &SourceFile, sample: u64| format!("sample {sample} of {} ({:.8})", source.name, source.blake3);
     let listed = || sets.iter().flat_map(|set| &set.manifest().description.sources);
@@ -133,6 +125,7 @@ fn joined(sets: &[ShardSet]) -> Result<Option<Vec<SourceFile>>> {
                 Some(last) if end == first && last.is_same_file(source) => last.samples += source.samples,
                 last => {
                     let before = sets[i.saturating_sub(1)].dir();
+                    // One of the two parts is wrong: rather the one whose recording fewer parts list.
                     let is_rarer = last.as_ref().is_some_and(|last| parts_with(last) < parts_with(source));
                     let (end, start) =
                         (last.map_or("the start of a recording".into(), |last| words(last, end)), words(source, first));
@@ -148,8 +141,7 @@ fn joined(sets: &[ShardSet]) -> Result<Option<Vec<SourceFile>>> {
     Ok(Some(all))
 }
 
-/// Joins several lists of the same source files into one list. The number of samples of each file is the sum over the
-/// lists. Returns `None` if the lists name different files.
+/// Adds up the numbers of samples in several lists of the same source files. `None` if the lists name different files.
 fn sum_listed<'a>(mut lists: impl Iterator<Item = &'a [SourceFile]>) -> Option<Vec<SourceFile>> {
     let mut sum = lists.next()?.to_vec();
     for list in lists {
@@ -162,8 +154,7 @@ fn sum_listed<'a>(mut lists: impl Iterator<Item = &'a [SourceFile]>) -> Option<V
     Some(sum)
 }
 
-/// Returns an error if `set` has another recipe, frame shape, kind of frames, list of classes or list of extra columns
-/// than `first`.
+/// Returns an error if `set` cannot be merged with `first`, for example because the recipes differ.
 fn check_same(set: &ShardSet, first: &ShardSet) -> Result<()> {
     set.manifest().check_compatible(set.dir(), first.manifest(), first.dir())?;
     let (mine, theirs) = (&set.manifest().description, &first.manifest().description);
@@ -184,8 +175,8 @@ fn part_index(set: &ShardSet) -> u32 {
     part_of(set).map_or(0, |part| part.index)
 }
 
-/// Returns whether `sets` are the parts of one set. Returns an error if a part is missing or given twice, or if parts
-/// are mixed with whole sets.
+/// Whether `sets` are the parts of one set. Returns an error if a part is missing or repeated, or if
+/// the sets don't belong together.
 fn check_parts(sets: &[ShardSet], out: &Path) -> Result<bool> {
     let say = |set: &ShardSet| part_of(set).map_or("no part".into(), |part| part.to_string());
     if sets.iter().all(|set| part_of(set).is_none()) {
@@ -224,8 +215,7 @@ fn check_parts(sets: &[ShardSet], out: &Path) -> Result<bool> {
     Err(Error::MissingParts { path: out.into(), missing, part: Part { index, of }, given, command })
 }
 
-/// Returns an error if a part doesn't have as many samples as its share of the whole set. In that case, the parts were
-/// converted from different recordings.
+/// Returns an error if a part has more or fewer samples than its share: it was made from other recordings.
 fn check_shares(sets: &[ShardSet], whole: &SetDescription) -> Result<()> {
     for set in sets {
         let share = part_of(set).map_or(0..0, |part| part.chunks(whole.chunks()));

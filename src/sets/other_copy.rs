@@ -1,4 +1,4 @@
-//! The other copy of a set that a repair takes chunks from: a directory, or a set on a server.
+//! Another copy of a set, in a directory or on a server, from which a repair takes chunks.
 
 use std::ops::Range;
 use std::path::Path;
@@ -8,15 +8,15 @@ use tonic_shard::{ChunkRecord, Manifest, SetDescription, ShardEntry, Storage, To
 
 use crate::error::Result;
 
-/// A chunk that arrives damaged from a server is fetched at most this many times.
+/// Maximum number of times that a chunk is fetched from a server if it arrives damaged.
 const TRIES: usize = 3;
 
-/// Another copy of the set. Its shards can have more or fewer chunks than the shards of the set.
+/// Another copy of the set. It can have another number of chunks per shard.
 pub(crate) struct OtherCopy<'a> {
     dir: &'a Path,
     /// The copy, if it is on a server.
     server: Option<&'a dyn Storage>,
-    /// The shards as the copy's manifest lists them. Empty if the manifest cannot be read.
+    /// The shards in the copy's manifest. Empty if the manifest cannot be read.
     entries: Vec<ShardEntry>,
     description: SetDescription,
     /// Versions of the software that wrote the copy; `None` if the copy's manifest cannot be read.
@@ -38,24 +38,23 @@ impl<'a> OtherCopy<'a> {
         OtherCopy { dir, server, entries: entries.unwrap_or_default(), description, tool, opened: None }
     }
 
-    /// Returns how often to try to read a chunk. A chunk that arrives damaged from a server can arrive undamaged at
-    /// the next try.
+    /// Returns how often to try to read a chunk.
     pub(crate) fn tries(&self) -> usize {
         if self.server.is_some() { TRIES } else { 1 }
     }
 
-    /// Forgets what a server sent, so that the next try asks for it again.
+    /// Forgets the opened shard if it came from a server.
     pub(crate) fn forget_sent(&mut self) {
         self.opened.take_if(|_| self.server.is_some());
     }
 
-    /// Returns the record of chunk `number` of the set in the copy's indexes. `None` if it cannot be read.
+    /// Returns the copy's index record of chunk `number` of the set. `None` if it cannot be read.
     pub(crate) fn record(&mut self, number: u64) -> Result<Option<ChunkRecord>> {
         Ok(self.chunk(number)?.1)
     }
 
-    /// Opens the shard of the copy in which chunk `number` of the set should be. Returns the shard and the chunk's
-    /// record in the shard's index. The record is `None` if it cannot be read.
+    /// Opens the copy's shard for chunk `number` of the set. Also returns the chunk's index record, or `None` if it
+    /// cannot be read.
     fn chunk(&mut self, number: u64) -> Result<(&Salvage, Option<ChunkRecord>)> {
         let per_shard = u64::from(self.description.shard_chunks);
         let (shard, k) = (number / per_shard, (number % per_shard) as usize);
@@ -73,7 +72,7 @@ impl<'a> OtherCopy<'a> {
         Ok((salvage, salvage.record(k)))
     }
 
-    /// Returns the identities of `chunks` in the copy's indexes, up to the first chunk that has no readable record.
+    /// Returns the identities of `chunks` in the copy's indexes, up to the first record that cannot be read.
     pub(crate) fn identities(&mut self, chunks: Range<u64>) -> Result<Vec<[u8; 32]>> {
         let mut identities = Vec::new();
         for number in chunks {
@@ -83,8 +82,8 @@ impl<'a> OtherCopy<'a> {
         Ok(identities)
     }
 
-    /// Reads the bytes of chunk `number` from the copy, at the position that `record` gives. Returns `None` if there
-    /// are no such bytes, or if the copy is on this machine and cannot be read.
+    /// Reads the stored bytes that `record` points to. `None` if they are missing, or if a copy on this machine cannot
+    /// be read.
     pub(crate) fn stored(&mut self, number: u64, record: &ChunkRecord) -> Result<Option<Vec<u8>>> {
         let is_remote = self.server.is_some();
         match self.chunk(number)?.0.stored(record) {

@@ -15,7 +15,7 @@ pub struct SampleRange {
 }
 
 impl SampleRange {
-    /// Returns the range as indices of samples in `set`. Doesn't check whether `set` has these samples.
+    /// Returns the indices of the samples, without a check that `set` has these samples.
     pub fn of(self, set: &ShardSet) -> Range<u64> {
         self.start..self.end.unwrap_or(set.len())
     }
@@ -39,7 +39,7 @@ pub(crate) fn check_range(set: &ShardSet, samples: &Range<u64>) -> Result<()> {
     Ok(())
 }
 
-/// Returns the label of a class, given the name of the class or the label as text.
+/// Returns the label of a class, given its name, or its label as text.
 ///
 /// # Errors
 /// [`tonic_base::Error::Usage`] for an unknown class.

@@ -1,8 +1,7 @@
 //! Repairs a damaged set from another copy or from its recordings.
 //!
-//! A chunk is used for the repair only if its content has the expected identity (BLAKE3 hash). The index of a shard has
-//! the identities of the shard's chunks. The manifest has a hash of these identities, which shows whether the index is
-//! intact. A damaged shard is replaced as a whole. Undamaged shards stay as they are.
+//! A chunk is used only if its content has the expected identity (BLAKE3 hash). A damaged shard is replaced as a
+//! whole.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -20,8 +19,7 @@ use tonic_shard::{
 use crate::error::{BaseFault, Error, Result, ShardFault};
 use crate::other_copy::OtherCopy;
 
-/// Maximum number of chunks in a shard that is repaired. Conversions never write more. Without this limit, a damaged
-/// manifest with a much larger number could use up the memory.
+/// Maximum number of chunks in a shard. Protects memory from a wrong number in a damaged manifest.
 const MOST_CHUNKS: usize = 1 << 20;
 
 /// Whether a directory holds a set, even a damaged or incomplete one.
@@ -29,14 +27,14 @@ pub fn holds_set(dir: &Path) -> bool {
     !matches!(Manifest::read(dir), Err(ShardError::NotASet { .. } | ShardError::Base(BaseError::Io { .. })))
 }
 
-/// Function that converts one chunk of the set again. Its argument is the index of the chunk in the set.
+/// Converts one chunk again, given its index in the set.
 pub type Remake<'a> = &'a mut dyn FnMut(u64) -> Result<EncodedChunk>;
 
-/// Where a repair takes undamaged chunks from, apart from the set itself.
+/// Where a repair finds undamaged chunks, apart from the set itself.
 pub enum Donor<'a> {
-    /// Directory of another copy of the set. If the copy is damaged too, only its undamaged chunks are used.
+    /// Directory of another copy of the set. Only its undamaged chunks are used.
     Copy(&'a Path),
-    /// Another copy of the set, on a server. Only the indexes of damaged shards and the damaged chunks are read.
+    /// Another copy on a server. Only the indexes of damaged shards and the damaged chunks are read.
     Server(&'a dyn Storage),
     /// The recordings of the set, as a function that converts one chunk again.
     Remake(Remake<'a>),
@@ -47,9 +45,9 @@ pub enum Donor<'a> {
 pub struct Repaired {
     /// Whether the manifest was replaced.
     pub manifest: bool,
-    /// One item for each replaced shard: its name, and the indices (in the set) of its restored chunks.
+    /// Name of each replaced shard, and the indices, in the set, of its restored chunks.
     pub shards: Vec<(String, Vec<u64>)>,
-    /// One item for each chunk that could not be repaired: its index in the set, and the reason.
+    /// Index, in the set, of each chunk that could not be repaired, and the reason.
     pub lost: Vec<(u64, String)>,
     /// Errors that a full verification found after the repair.
     pub faults: Vec<ShardError>,
@@ -94,7 +92,7 @@ impl Repaired {
     }
 }
 
-/// Repairs the set in `dir`. Chunks that could not be repaired are not an error: the result lists them.
+/// Repairs the set in `dir`. The result lists the chunks that could not be repaired.
 ///
 /// # Errors
 /// - [`tonic_shard::Error::Mismatch`] if `donor` is a copy of another set.
@@ -154,8 +152,7 @@ pub fn repair(dir: &Path, donor: Donor<'_>, verbosity: Verbosity) -> Result<Repa
     Ok(repaired)
 }
 
-/// Returns an error if an undamaged shard in `dir` doesn't match `theirs`, the manifest of the copy in `other`. The
-/// copy is then a copy of another set.
+/// Returns an error if an undamaged shard in `dir` doesn't match `theirs`, the manifest of the copy in `other`.
 fn check_heads(dir: &Path, other: &Path, theirs: &Manifest) -> Result<()> {
     for (i, entry) in theirs.shards.iter().enumerate() {
         let Ok(shard) = Shard::open(&dir.join(&entry.name)) else { continue };
@@ -169,7 +166,6 @@ fn check_heads(dir: &Path, other: &Path, theirs: &Manifest) -> Result<()> {
     Ok(())
 }
 
-/// Repairs the shards of a set, one after the other.
 struct Repairer<'a, 'r> {
     dir: &'a Path,
     description: &'a SetDescription,
@@ -179,7 +175,7 @@ struct Repairer<'a, 'r> {
     remake: Option<Remake<'r>>,
 }
 
-/// An undamaged chunk. `own` is true if the chunk comes from the set that is repaired.
+/// An undamaged chunk. `own` is true if it comes from the set that is repaired.
 struct Found {
     chunk: EncodedChunk,
     own: bool,
@@ -215,8 +211,7 @@ impl Repairer<'_, '_> {
         Ok(())
     }
 
-    /// Repairs as many chunks of shard `number` as possible. `opened` says whether the header and index of the shard
-    /// are intact.
+    /// Repairs as many chunks of shard `number` as possible. `opened` says whether its header and index are intact.
     fn repair_shard(
         &mut self,
         number: u64,
@@ -284,8 +279,8 @@ impl Repairer<'_, '_> {
         Ok(())
     }
 
-    /// Finds an undamaged version of chunk `n`: in the set itself, in the copy, or by converting the recordings again.
-    /// `k` is the index of the chunk in its shard. The inner `Err` says why none was found.
+    /// Finds an undamaged version of chunk `n` of the set, which is chunk `k` of its shard. The inner `Err` says why
+    /// there is none.
     fn find(
         &mut self,
         n: u64,
@@ -322,8 +317,7 @@ impl Repairer<'_, '_> {
         })
     }
 
-    /// Returns what to store in place of a lost chunk, so that the other chunks of its shard stay readable: the damaged
-    /// bytes of the chunk, or zeros if these bytes are missing.
+    /// Returns what to store for a lost chunk: its damaged bytes, or zeros if these bytes are missing.
     fn keep_damage(&mut self, n: u64, k: usize, own: &Salvage, identity: [u8; 32]) -> Result<EncodedChunk> {
         let copied = self.copy.as_mut().map(|copy| copy.record(n)).transpose()?.flatten();
         let record = own.record(k).or(copied);

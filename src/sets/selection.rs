@@ -1,7 +1,6 @@
-//! Writes a new set from selected samples of other sets. The modules `merge` and `subset` use it.
+//! Writes a new set from selected samples of other sets, for the modules `merge` and `subset`.
 //!
-//! If a chunk of the new set is a whole chunk of another set, its stored bytes are copied. Other chunks are encoded
-//! again.
+//! Chunks that stay the same are copied. Other chunks are encoded again.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -14,7 +13,7 @@ use tonic_shard::{
 
 use crate::error::{BaseFault, Error, Result};
 
-/// A range of samples in one of several sets. `set` is the index of this set.
+/// A range of samples in the set with the index `set`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct SampleSpan {
     set: usize,
@@ -26,10 +25,10 @@ struct SampleSpan {
 pub(crate) struct Selection<'a> {
     sets: &'a [ShardSet],
     spans: Vec<SampleSpan>,
-    /// `starts[i]` is the number of selected samples before `spans[i]`. The last item, which has no span, is the
-    /// number of all selected samples.
+    /// Number of selected samples before each item of `spans`. One more item at the end: the number of all selected
+    /// samples.
     starts: Vec<u64>,
-    /// Samples with the label `i` get the label `labels[i]` in the new set. `None` if labels don't change.
+    /// New label of each old label. `None` if labels don't change.
     labels: Option<Vec<u32>>,
 }
 
@@ -38,7 +37,7 @@ impl<'a> Selection<'a> {
         Selection { sets, spans: Vec::new(), starts: vec![0], labels: None }
     }
 
-    /// Sets how samples are labelled in the new set: samples with the label `i` get the label `labels[i]`.
+    /// Gives samples with the label `i` the label `labels[i]` in the new set.
     pub(crate) fn relabel(&mut self, labels: Vec<u32>) {
         self.labels = Some(labels);
     }
@@ -67,11 +66,10 @@ impl<'a> Selection<'a> {
         self.starts[self.spans.len()]
     }
 
-    /// Returns the source files of the selected samples. Each file is listed once, with the number of samples selected
-    /// from it.
+    /// Returns the source files of the selected samples, each with its number of selected samples.
     ///
-    /// This function assumes that the samples of a set are in the order of the set's list of sources. A merge of sets
-    /// that share a file can have another order. The numbers of samples per file are then not exact, but their sum is.
+    /// The numbers are exact only if the samples of each set are in the order of its sources. Their sum is always
+    /// exact.
     pub(crate) fn sources(&self) -> Vec<SourceFile> {
         let mut sources: Vec<SourceFile> = Vec::new();
         for span in &self.spans {
@@ -91,7 +89,7 @@ impl<'a> Selection<'a> {
         sources
     }
 
-    /// Hash that identifies the selected samples. A resumed run compares it with the hash of the interrupted run.
+    /// Hash that identifies the selected samples.
     fn id(&self) -> Id {
         let mut hash = blake3::Hasher::new();
         for set in self.sets {
@@ -145,21 +143,19 @@ impl Output {
     }
 }
 
-/// Returns the software versions to record in the new set.
-///
-/// If all `sets` have equal versions, and this program has the same version of zstd, the versions of `sets` are
-/// returned. This program then compresses to the same bytes. In all other cases, the versions of this program are
-/// returned.
+/// Returns the versions of `sets` if they are all equal and have this program's zstd. Otherwise, returns the versions
+/// of this program.
 pub(crate) fn tool_of(sets: &[ShardSet]) -> Tool {
     let this = Tool::this(sets.first().map_or(0, |set| set.manifest().description.tool.level));
     let theirs = |set: &ShardSet| set.manifest().description.tool.clone();
     match sets.first().map(theirs) {
+        // This program then compresses to the same bytes.
         Some(tool) if tool.zstd == this.zstd && sets.iter().all(|set| theirs(set) == tool) => tool,
         _ => this,
     }
 }
 
-/// Writes the selected samples as a new set, which `description` describes.
+/// Writes the selected samples as a new set.
 ///
 /// # Errors
 /// `Corrupt` for a damaged chunk, `Mismatch` if the set to resume is a different one, `Io`, `ChunkTooLarge`,
@@ -195,9 +191,7 @@ pub(crate) fn write(
     Ok(writer.finish()?)
 }
 
-/// Returns the manifest of the new set if an earlier run has completed this set. To find out, every chunk is made again
-/// and compared. Returns `None` if the output directory has no complete set, if one of its chunks is damaged, or if
-/// `output` doesn't ask to resume.
+/// If `output` asks to resume and its directory holds this set, complete and undamaged, returns the manifest.
 ///
 /// # Errors
 /// `Exists` if the directory has a different complete set; errors of reading.
@@ -236,18 +230,17 @@ pub(crate) fn made_before(
     Ok(whole.then(|| set.manifest().clone()))
 }
 
-/// Makes the chunks of the new set from chunks of other sets. Each thread has a copier of its own.
+/// Makes the chunks of the new set.
 pub(crate) struct ChunkCopier<'a> {
     selection: &'a Selection<'a>,
     description: &'a SetDescription,
     encoder: Encoder,
-    /// The set that was read last: its index in the list of sets, and a reader of it. `None` until a chunk is read.
+    /// The set that was read last: its index and a reader.
     reader: Option<(usize, SampleReader<'a>)>,
 }
 
 impl<'a> ChunkCopier<'a> {
-    /// Creates a copier for the set that `description` describes. Returns an error if zstd doesn't have the compression
-    /// level.
+    /// Creates a copier for the described set. Returns an error if zstd doesn't have the compression level.
     pub(crate) fn new(selection: &'a Selection<'a>, description: &'a SetDescription) -> Result<ChunkCopier<'a>> {
         let encoder = Encoder::new(description.tool.level)?;
         Ok(ChunkCopier { selection, description, encoder, reader: None })

@@ -9,16 +9,14 @@ use tonic_report::{Picture, RasterAxes, RasterPoint, raster};
 use crate::error::Result;
 use crate::sample::Sample;
 
-/// Maximum width of a raster in the terminal, in characters. `ROWS` is the maximum height. A character is 2 dots wide
-/// and 4 dots high.
+/// Maximum width of a raster in the terminal, in characters of 2 x 4 dots. `ROWS` is the maximum height.
 const COLUMNS: usize = 96;
 const ROWS: usize = 24;
-/// Maximum number of columns of a raster in a picture. If the sample has more frames, several frames share a column.
+/// Maximum number of columns of a raster in a picture.
 const FRAMES_DRAWN: usize = 400;
 
 impl Sample<'_> {
-    /// Returns the length of a frame on the time axis, and the label of this axis. The length is in milliseconds. If
-    /// the recipe gives frames no fixed length, the length is 1, and the axis counts frames.
+    /// Returns the length of a frame on the time axis, and the label of this axis.
     fn frame_length(&self) -> (f64, &'static str) {
         let recipe = Recipe::parse(None, &self.description().recipe);
         match recipe.map(|r| r.frames.frame_time()) {
@@ -27,8 +25,7 @@ impl Sample<'_> {
         }
     }
 
-    /// Returns the number of rows of the raster, and the word for a row in singular and plural. A row is a channel of
-    /// a cochlea, or a row of pixels of a camera.
+    /// Returns the number of rows of the raster, and the word for a row in singular and plural.
     fn rows(&self) -> (u32, [&'static str; 2]) {
         let shape = self.shape();
         if shape.height == 1 {
@@ -66,9 +63,9 @@ impl Sample<'_> {
         Ok(raster(&RasterAxes { title: self.title(), frames, rows, frame_length, row_name }, &points)?)
     }
 
-    /// Draws the raster in braille characters, with row 0 at the bottom. The last line explains the axes.
+    /// Draws the raster in braille characters. The last line explains the axes.
     pub fn braille(&self) -> String {
-        /// Bit of each dot of a braille character, by row and column of the dot, as Unicode defines it.
+        /// Bit of each dot of a braille character in Unicode, by the dot's row and column.
         const DOTS: [[u8; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
         let (rows, [_, names]) = self.rows();
         let (frames, rows) = (self.frames().frames(), rows as usize);

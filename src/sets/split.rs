@@ -1,7 +1,6 @@
 //! Divides samples at random into parts, such as train, valid and test.
 //!
-//! Usually, the random order of the samples depends only on the seed and on the indices of the samples in the set. If
-//! samples are divided by an extra column, the order depends only on the seed and on the values of this column. So sets
+//! The random order depends only on the seed and on the samples' indices or their values in an extra column. So sets
 //! of the same recordings are divided into the same parts, even if their recipes differ.
 
 use std::collections::BTreeMap;
@@ -14,23 +13,21 @@ pub(crate) struct Candidate {
     /// Index of the sample in the set.
     pub(crate) sample: u64,
     pub(crate) label: u32,
-    /// Value of the sample in the extra column that [`Split::by`] names, or 0 if [`Split::by`] is `None`.
+    /// Value of the sample in the extra column [`Split::by`]; 0 without such a column.
     pub(crate) by: i64,
 }
 
 /// How samples are divided into parts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Split {
-    /// Share of each part. If the shares add up to less than 1, the remaining samples are in no part.
+    /// Share of each part. If the sum is below 1, the remaining samples are in no part.
     shares: Vec<f64>,
     names: Vec<String>,
     /// Seed of the random order of the samples.
     seed: u64,
-    /// Name of an extra column: samples with equal values in this column go to the same part. If `by` is `None`,
-    /// samples are divided one by one.
+    /// Name of an extra column: samples with equal values in it stay together.
     pub(crate) by: Option<String>,
-    /// Whether the samples of each class are divided separately by the shares. If false, all samples are divided
-    /// together.
+    /// Whether each class is divided by the shares separately.
     stratify: bool,
 }
 
@@ -55,14 +52,13 @@ impl Split {
         Ok(Split { shares, names, seed, by: None, stratify: false })
     }
 
-    /// Sets two conditions of the split. If `together` is the name of an extra column, samples with equal values in
-    /// this column go to the same part. If `classes` is true, each class is divided by the shares.
+    /// Keeps samples with equal values in the extra column `together` in one part. With `classes`, divides each class
+    /// by the shares.
     pub fn keeping(self, together: Option<String>, classes: bool) -> Split {
         Split { by: together, stratify: classes, ..self }
     }
 
-    /// Divides the samples. Returns the name and the samples of each part, in the order of the parts. Returns an error
-    /// if a part gets no samples.
+    /// Divides the samples. Returns the name and the samples of each part, or an error if a part gets no samples.
     pub(crate) fn divide(&self, taken: &[Candidate]) -> Result<Vec<(&str, Vec<Candidate>)>> {
         let mut parts: Vec<Vec<usize>> = vec![Vec::new(); self.shares.len()];
         if self.by.is_some() {
@@ -93,9 +89,8 @@ impl Split {
             .collect()
     }
 
-    /// Divides groups of samples. The samples of a group have equal values in the column [`Split::by`]. The groups
-    /// are put into a row in random order, and this row is cut into parts by the shares. If a cut is inside a group,
-    /// the whole group goes to the part that contains the middle of the group.
+    /// Divides groups of samples with equal values in the column [`Split::by`]. A group at a border goes to the part
+    /// that contains its middle.
     fn divide_groups(&self, taken: &[Candidate], parts: &mut [Vec<usize>]) {
         let mut groups: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
         for (i, sample) in taken.iter().enumerate() {
@@ -114,8 +109,8 @@ impl Split {
         }
     }
 
-    /// Returns the positions at which `n` samples in a row are cut into parts: the start of each part, and the end of
-    /// the last part. Positions are numbers of samples, and can be fractions.
+    /// Returns the positions, possibly fractions, at which `n` samples in a row are cut: the start of each part and
+    /// the end of the last part.
     fn borders(&self, n: f64) -> Vec<f64> {
         let mut sum = 0.0;
         let ends = self.shares.iter().map(|share| {
@@ -125,8 +120,7 @@ impl Split {
         std::iter::once(0.0).chain(ends).collect()
     }
 
-    /// Returns a random number that depends only on the seed and on `of`: the index of a sample, or a value of the
-    /// column [`Split::by`].
+    /// Returns a random number from the seed and `of`: a sample's index, or a value of the column [`Split::by`].
     fn draw(&self, of: u64) -> u64 {
         let mut hash = blake3::Hasher::new();
         hash.update(b"tonic-shards split 1\0").update(&self.seed.to_le_bytes()).update(&of.to_le_bytes());

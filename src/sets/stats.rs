@@ -14,14 +14,12 @@ use tonic_shard::{
 use crate::error::Result;
 use crate::text::digits;
 
-/// If a frame has at most this many cells, the JSON has the rate of each cell. If it has more, the JSON has the mean
-/// rate of each row of cells.
+/// Maximum number of cells of a frame for which the JSON has the rate of each cell.
 const MOST_CELLS: u64 = 1 << 16;
-/// Rates are computed only if a frame has at most this many cells. The limit saves memory: every thread needs a
-/// counter for each cell.
+/// Maximum number of cells of a frame for which rates are computed. Every thread needs a counter for each cell.
 const MOST_COUNTED_CELLS: u64 = 1 << 23;
 
-/// Distribution of a quantity over the samples of a set. Maps each value to the number of samples with this value.
+/// Distribution of a quantity: maps each value to the number of samples with this value.
 #[derive(Clone, Debug, Default)]
 pub struct Distribution(BTreeMap<u64, u64>);
 
@@ -45,7 +43,7 @@ impl Distribution {
         [min as f64, median, sum as f64 / n as f64, max as f64]
     }
 
-    /// Returns the value at `index` in the list of the values of all samples. The list is in ascending order.
+    /// Returns the value at `index` in the ascending list of all samples' values.
     fn at(&self, index: u64) -> u64 {
         let mut before = 0;
         let mut values = self.0.iter().skip_while(|(_, n)| {
@@ -55,8 +53,8 @@ impl Distribution {
         values.next().map_or(0, |(&value, _)| value)
     }
 
-    /// Returns a histogram of at most `bins` bins of equal width. Each item is (from, to, number of samples); `to` is
-    /// not in the bin.
+    /// Returns a histogram of at most `bins` bins of equal width, each as (from, to, number of samples). `to` is not
+    /// in the bin.
     pub fn histogram(&self, bins: u64) -> Vec<(f64, f64, f64)> {
         let [min, .., max] = self.summary();
         let width = (((max - min + 1.0) / bins as f64).ceil()).max(1.0);
@@ -89,15 +87,15 @@ pub struct Stats {
     pub all_frames: u64,
     /// Number of occupied cells, summed over all frames.
     pub entries: u64,
-    /// Number of occupied cells for each range of counts: 1, 2, 3 to 4, 5 to 8, and so on. Empty for float32 frames.
+    /// Number of occupied cells with a count of 1, 2, 3 to 4, 5 to 8, and so on. Empty for float32 frames.
     pub counts: Vec<u64>,
-    /// Minimum, mean and maximum value of occupied cells in float32 frames, such as time surfaces; `None` for counts.
+    /// Minimum, mean and maximum value of the occupied cells of float32 frames; `None` for counts.
     pub values: Option<[f64; 3]>,
     /// Rate of each cell, (P, H, W), in the unit `rate_unit`. Empty for frames of more than 2^23 cells.
     pub rates: Array3<f64>,
     /// Unit of `rates`: `Hz`, `events a frame`, or `share of frames` for float32 frames.
     pub rate_unit: &'static str,
-    /// Sum of the ledgers of all samples. A ledger counts what happened to the events of a sample.
+    /// Sum of the ledgers of all samples.
     pub ledger: Ledger,
 }
 
@@ -108,12 +106,11 @@ struct Tally {
     events: Distribution,
     frames: Distribution,
     counts: Vec<u64>,
-    /// Number of events in each cell, (P, H, W), in all frames together. For float32 frames, the number of frames in
-    /// which the cell is occupied.
+    /// Number of events in each cell, summed over all frames, (P, H, W). For float32 frames, number of frames in which
+    /// the cell is occupied.
     cells: Array3<u64>,
-    /// For float32 frames, one item for each chunk: its index in the set, and the minimum, sum and maximum of its
-    /// values. The sums of the chunks are added at the end in the order of the chunks, because a sum of floats depends
-    /// on the order.
+    /// For float32 frames: index of each chunk, and the minimum, sum and maximum of its values. Kept per chunk,
+    /// because a sum of floats depends on the order.
     values: Vec<(u64, [f64; 3])>,
 }
 
@@ -213,12 +210,12 @@ pub fn stats(set: &ShardSet, verbosity: Verbosity) -> Result<Stats> {
 }
 
 impl Stats {
-    /// Returns the share of occupied cells among the cells of all frames, from 0 to 1.
+    /// Returns the share of occupied cells in all frames, from 0 to 1.
     pub fn density(&self) -> f64 {
         self.entries as f64 / (self.all_frames as f64 * self.shape.cells() as f64).max(1.0)
     }
 
-    /// Returns the smallest and the largest count in the range of item `i` of [`Stats::counts`].
+    /// Returns the smallest and the largest count of item `i` of [`Stats::counts`].
     fn bin(i: usize) -> (u64, u64) {
         if i == 0 { (1, 1) } else { ((1 << (i - 1)) + 1, 1 << i) }
     }
@@ -233,8 +230,8 @@ impl Stats {
         ([at(0), median, sum / n as f64, at(n - 1)], sorted.iter().filter(|&&rate| rate == 0.0).count())
     }
 
-    /// Returns the statistics as one JSON object. Rates are given per cell, (P, H, W). If a frame has more than 65,536
-    /// cells, the mean rate of each row of cells is given instead, (P, H).
+    /// Returns the statistics as one JSON object. It has the rate of each cell, (P, H, W). If a frame has more than
+    /// 65,536 cells, it has the mean rate of each row of cells, (P, H).
     pub fn json(&self) -> Value {
         let spread =
             |[min, median, mean, max]: [f64; 4]| json!({"min": min, "median": median, "mean": mean, "max": max});

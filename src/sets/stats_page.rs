@@ -6,15 +6,13 @@ use crate::error::Result;
 use crate::stats::{Distribution, Stats};
 
 const BINS: u64 = 40;
-/// Maximum number of bars in the plot of rates by channel. If there are more channels, neighbouring channels share a
-/// bar.
+/// Maximum number of bars in the plot of rates by channel. With more channels, neighbouring channels share a bar.
 const CHANNEL_BARS: usize = 240;
 /// Maximum number of polarities whose rates are plotted.
 const POLARITIES: usize = 4;
 
 impl Stats {
-    /// Draws plots of the samples per class, of the events and frames per sample, and of the rates. Rates are drawn by
-    /// channel for a cochlea, and as a map of pixels for each polarity of a camera.
+    /// Draws plots of the samples per class, the events and frames per sample, and the rates.
     ///
     /// # Errors
     /// [`tonic_report::Error::Plot`].

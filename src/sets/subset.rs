@@ -21,8 +21,7 @@ pub struct Filter {
     pub classes: Vec<String>,
     /// Conditions on extra columns. A sample must meet all of them.
     pub conditions: Vec<Condition>,
-    /// Whether the new set lists only `classes`, with labels counted from 0. If false, the new set keeps all classes
-    /// and labels.
+    /// Whether the new set lists only `classes`, with labels from 0. Otherwise it keeps all classes and labels.
     pub renumber: bool,
 }
 
@@ -44,14 +43,14 @@ impl FromStr for Condition {
     }
 }
 
-/// Writes samples of a set to `output`, as a new set. `filter` selects the samples. If `split` is given, writes
-/// several sets: each part of the split becomes a set in a folder of its own inside `output`.
+/// Writes the samples that `filter` selects as a new set. With `split`, each part becomes a set in a folder of its own
+/// inside `output`.
 ///
 /// Returns the directory and the manifest of each new set.
 ///
 /// # Errors
-/// [`tonic_base::Error::Usage`] for unknown classes and columns, for ranges outside the set, and if no sample meets
-/// all conditions; errors of reading and writing sets.
+/// [`tonic_base::Error::Usage`] for unknown classes and columns, for ranges outside the set, and if no sample is
+/// selected; errors of reading and writing sets.
 pub fn subset(
     set: ShardSet,
     filter: &Filter,
@@ -83,8 +82,7 @@ pub fn subset(
     write_all(&sets, described)
 }
 
-/// Writes all new sets. All output directories are opened first, so that nothing is written if one of them cannot be
-/// opened.
+/// Writes all new sets, after it has opened all output directories.
 fn write_all(
     sets: &[ShardSet],
     described: Vec<(Output, Selection<'_>, SetDescription)>,
@@ -176,8 +174,7 @@ fn take(
     Ok(all)
 }
 
-/// Sorts ranges of samples, and joins ranges that overlap or touch. If no range is given, returns the range of all
-/// samples.
+/// Returns the given ranges, sorted and joined. Without any, returns the range of all samples.
 fn ranges(set: &ShardSet, given: &[SampleRange]) -> Result<Vec<Range<u64>>> {
     let mut ranges: Vec<Range<u64>> = given.iter().map(|range| range.of(set)).collect();
     ranges.iter().try_for_each(|range| check_range(set, range))?;
@@ -195,8 +192,7 @@ fn ranges(set: &ShardSet, given: &[SampleRange]) -> Result<Vec<Range<u64>>> {
     Ok(joined)
 }
 
-/// Returns the description of the new set. If `classes` is given, the new set has only these classes, numbered from 0
-/// in their order in `set`. The samples of `selection` then get the new labels.
+/// Returns the description of the new set. With `classes`, gives these classes labels from 0, in their order in `set`.
 fn describe(set: &ShardSet, selection: &mut Selection<'_>, classes: Option<&[u32]>) -> SetDescription {
     let whole = &set.manifest().description;
     let mut names = whole.classes.clone();

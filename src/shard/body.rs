@@ -1,5 +1,5 @@
-//! Writes and reads the decoded bytes of a chunk: its columns, one after another, before compression. FORMAT.md
-//! specifies these bytes. The functions that write trust their input. The functions that read check their input.
+//! Writes and reads the decoded bytes of a chunk: its columns before compression. FORMAT.md specifies these bytes. The
+//! functions that write trust their input; the functions that read check theirs.
 
 use std::ops::Range;
 
@@ -26,8 +26,8 @@ pub(crate) fn write_body(chunk: &Chunk, out: &mut Vec<u8>) {
     pad(out);
 }
 
-/// Appends to `out` the columns that come before the column `frame_sizes`. `counted` has the number of frames and the
-/// number of occupied cells of each sample.
+/// Appends the columns with one number per sample to `out`. `counted` has the numbers of frames and of occupied cells
+/// of each sample.
 pub(crate) fn write_table(counted: &[(u32, u32)], table: &SampleTable, out: &mut Vec<u8>) {
     let u32_column = |out: &mut Vec<u8>, numbers: &mut dyn Iterator<Item = u32>| {
         numbers.for_each(|n| out.extend_from_slice(&n.to_le_bytes()));
@@ -55,7 +55,7 @@ fn pad(out: &mut Vec<u8>) {
 /// Error: the decoded bytes of a chunk break a rule of the format.
 #[derive(Debug)]
 pub(crate) struct BodyFault {
-    /// Where the wrong bytes are: the name of a column, or of another part of the chunk.
+    /// Where the wrong bytes are, such as the name of a column.
     pub place: String,
     pub expected: String,
     pub got: String,
@@ -79,9 +79,8 @@ pub(crate) struct Located {
     pub(crate) large_counts: Range<usize>,
 }
 
-/// Where a sample starts in the columns of a chunk: the index of the sample's first number. `frames` is this index in
-/// the column `frame_sizes`, and `entries` in the column `packed`. The other fields have the names of their columns.
-/// For float32 frames, `large_counts` is the index in the column `values`.
+/// Index of a sample's first number in each column: `frame_sizes`, `packed`, `long_gaps`, and `large_counts` or
+/// `values`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Start {
     pub(crate) frames: u32,
@@ -97,8 +96,7 @@ struct ColumnReader<'a> {
 }
 
 impl ColumnReader<'_> {
-    /// Takes the next column: `numbers` numbers of `width` bytes each. Returns its byte range without padding; padding
-    /// that isn't zero is an error.
+    /// Takes the next column: `numbers` numbers of `width` bytes each. Returns its byte range without padding.
     fn take(&mut self, name: &str, numbers: u64, width: usize) -> Result<Range<usize>, BodyFault> {
         let (bytes, left) = (numbers * width as u64, self.body.len() - self.at);
         let padded = aligned(bytes);
@@ -118,11 +116,11 @@ fn numbers_of<const N: usize>(column: &[u8]) -> impl Iterator<Item = [u8; N]> {
     column.as_chunks().0.iter().copied()
 }
 
-/// Finds the columns in `body`, the decoded bytes of a chunk. Writes the start of each sample into `starts`, and one
-/// more item: the end of the last sample.
+/// Finds the columns in `body`, the decoded bytes of a chunk of `samples` samples. Writes the start of each sample,
+/// and the end of the last sample, into `starts`.
 ///
-/// `samples` is the number of samples in the chunk. Returns an error if the unpacked frame sizes, cells and counts
-/// would take more than `most` bytes. Does not check cells, labels, flags and ledgers.
+/// Returns an error if the unpacked frame sizes, cells and counts would take more than `most` bytes. Does not check
+/// cells, labels, flags and ledgers.
 pub(crate) fn locate(
     body: &[u8],
     layout: &SetLayout,

@@ -1,4 +1,4 @@
-//! The card of a set: files for people next to the manifest. No hash covers them. `tonic-sets` writes them.
+//! The card of a set: files for people next to the manifest. No hash covers them.
 
 use std::path::Path;
 
@@ -6,10 +6,9 @@ use crate::description::Id;
 use crate::error::{Error, ShardFault};
 use crate::manifest::MANIFEST_FILE;
 
-/// File name of a set's card: a page that describes the set for people. A set can be without a card, and no hash covers
-/// the card.
+/// File name of a set's card: a page that describes the set for people. A set can be without a card.
 pub const CARD: &str = "README.md";
-/// File name of the picture on the card of a set: see [`CARD`].
+/// File name of the picture on the card of a set.
 pub const CARD_PICTURE: &str = "card.png";
 /// Start of the line of a card that has the id of the set.
 const ID_LINE: &str = "- set id: `";
@@ -19,8 +18,8 @@ pub fn card_id_line(id: Id) -> String {
     format!("{ID_LINE}{id}`")
 }
 
-/// Returns an error if the card in the directory `dir` has the id of another set than `id`. Accepts a directory without
-/// a card. Also accepts a card without an id, such as one that somebody has written by hand.
+/// Returns an error if the card in the directory `dir` has the id of another set. Accepts a directory without a card,
+/// and a card without an id.
 ///
 /// # Errors
 /// [`Error::Mismatch`], with the card as its path.

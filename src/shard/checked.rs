@@ -1,5 +1,4 @@
-//! Checks that chunks follow every rule of the format. The entries (occupied cells and their counts) stay packed,
-//! because packed entries take less memory.
+//! Checks that chunks follow every rule of the format, without unpacking their entries (occupied cells and counts).
 
 use crate::body::cells_fault;
 use crate::chunk::SampleTable;
@@ -14,7 +13,7 @@ use crate::shard::Shard;
 /// A chunk that [`Shard::check`] has read and checked.
 #[derive(Debug)]
 pub struct CheckedChunk {
-    /// Frames of the samples. Their cells and counts are packed.
+    /// Frames of the samples, with packed cells and counts.
     pub frames: PackedChunk,
     /// Labels, flags, ledgers and extra columns of the samples.
     pub table: SampleTable,
@@ -38,8 +37,8 @@ impl CheckedChunk {
 }
 
 impl Shard {
-    /// Reads chunk `k` of this shard into `chunk`, and checks everything that the format requires of the chunk:
-    /// checksum, identity, columns, ledgers and padding. `classes` is the number of classes of the set.
+    /// Reads chunk `k` of this shard into `chunk`, and checks everything that the format requires of the chunk.
+    /// `classes` is the number of classes of the set.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`]; [`tonic_base::Error::Io`].

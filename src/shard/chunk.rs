@@ -9,7 +9,7 @@ pub const NO_LABEL: u32 = u32::MAX;
 pub const FLAG_SORTED: u8 = 1;
 /// Flag of a sample: it has no events to bin, and all its frames are empty.
 pub const FLAG_EMPTY: u8 = 2;
-/// Flag of a sample: the time windows of its frames overlap, so one event can be counted in several frames.
+/// Flag of a sample: its frames overlap in time, so one event can be counted in several frames.
 pub const FLAG_OVERLAP: u8 = 4;
 
 /// Labels, flags, ledgers and extra columns of the samples of a chunk. All columns have one value per sample.
@@ -21,8 +21,7 @@ pub struct SampleTable {
     pub flags: Vec<u8>,
     /// Ledger of each sample: what happened to its events.
     pub ledgers: Vec<Ledger>,
-    /// Extra columns, such as the speaker, in the order of their names in the manifest. Each column has one value per
-    /// sample.
+    /// Extra columns, such as the speaker, in the order of their names in the manifest.
     pub extras: Vec<Vec<i64>>,
 }
 
@@ -46,7 +45,7 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// Creates an empty chunk with `extras` extra columns. The columns of its frames have these `widths`.
+    /// Creates an empty chunk with frames of these `widths` and with `extras` extra columns.
     pub fn new(widths: Widths, extras: usize) -> Chunk {
         Chunk {
             frames: SparseFrames::new(widths),

@@ -1,5 +1,4 @@
-//! Encodes and decodes chunks. An encoded chunk is the bytes of its columns, compressed with zstd. The decoder doesn't
-//! trust its input: damaged bytes are an error.
+//! Encodes and decodes chunks. An encoded chunk is the bytes of its columns, compressed with zstd.
 
 use crate::body::{BodyFault, write_body};
 use crate::chunk::{Chunk, FLAG_EMPTY, FLAG_OVERLAP, FLAG_SORTED, NO_LABEL, SampleTable};
@@ -25,7 +24,7 @@ pub struct EncodedChunk {
     pub record: ChunkRecord,
 }
 
-/// Encodes chunks. Each thread needs an encoder of its own, because an encoder reuses its compressor and buffer.
+/// Encodes chunks. Reuses its compressor and its buffer.
 pub struct Encoder {
     level: i32,
     compressor: Compressor<'static>,
@@ -61,8 +60,7 @@ impl Encoder {
         self.encode_body(number, chunk.len() as u32)
     }
 
-    /// Encodes a chunk whose frames are in a temporary file. If [`Encoder::encode`] can encode the same samples, both
-    /// functions return the same bytes.
+    /// Encodes a chunk whose frames are in a temporary file, to the same bytes as [`Encoder::encode`].
     ///
     /// # Errors
     /// [`Error::ChunkTooLarge`]; [`tonic_base::Error::Io`] for the temporary file.
@@ -141,7 +139,7 @@ impl ChunkName<'_> {
         Error::corrupt(self.shard, format!("{}: {place}", self.samples(samples)), expected, got)
     }
 
-    /// Text for error messages: the index of the chunk, and the indices of its first and last samples.
+    /// Text for error messages: the indices of the chunk and of its first and last samples.
     pub(crate) fn samples(&self, samples: u32) -> String {
         let last = self.first_sample + u64::from(samples).saturating_sub(1);
         format!("chunk {} (samples {} to {last})", self.number, self.first_sample)
@@ -180,11 +178,11 @@ pub struct StoredChunk<'a> {
     pub layout: &'a SetLayout,
     /// Index record of the chunk.
     pub record: &'a ChunkRecord,
-    /// The stored bytes, not yet checked: the chunk, compressed with zstd.
+    /// The stored bytes, not yet checked.
     pub bytes: &'a [u8],
 }
 
-/// Decodes chunks. Each thread needs a decoder of its own, because a decoder reuses its decompressor and buffers.
+/// Decodes chunks. Reuses its decompressor and its buffers.
 pub struct Decoder {
     decompressor: Decompressor<'static>,
     packed: Option<PackedChunk>,
@@ -201,8 +199,7 @@ impl Decoder {
         Decoder { decompressor, packed: None, stored: Vec::new() }
     }
 
-    /// Calls `work` with this decoder and with its buffer for compressed bytes. Every chunk uses the same buffer, so
-    /// reading a chunk rarely allocates memory.
+    /// Calls `work` with this decoder and with its buffer for compressed bytes.
     pub(crate) fn with_stored<T>(&mut self, work: impl FnOnce(&mut Decoder, &mut Vec<u8>) -> T) -> T {
         let mut stored = std::mem::take(&mut self.stored);
         let done = work(self, &mut stored);
@@ -227,8 +224,8 @@ impl Decoder {
         stored.name.check_identity(stored.record, body)
     }
 
-    /// Like [`Decoder::decode`], but leaves cells and counts packed. Does not check whether cells are inside the
-    /// frame. That is checked when the cells are unpacked.
+    /// Like [`Decoder::decode`], but leaves cells and counts packed, and does not check whether cells are inside the
+    /// frame.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`].
@@ -331,8 +328,8 @@ pub(crate) fn check_samples(
     Ok(())
 }
 
-/// Checks that `label` is [`NO_LABEL`] or below `classes`. For the error, `i` is the index of the sample in its
-/// chunk, and `samples` is the number of samples in the chunk.
+/// Checks that `label` is [`NO_LABEL`] or below `classes`. The error names sample `i` of the chunk's `samples`
+/// samples.
 pub(crate) fn check_label(name: ChunkName<'_>, samples: usize, i: usize, label: u32, classes: usize) -> Result<()> {
     if label == NO_LABEL || (label as usize) < classes {
         return Ok(());

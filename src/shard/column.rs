@@ -1,7 +1,4 @@
-//! Columns of numbers. A column uses 1, 2 or 4 bytes per number, as few as possible, because memory bandwidth limits
-//! the speed of training.
-//!
-//! "Surfaces" are time surfaces and similar frames. Their cells have float32 values instead of counts.
+//! Columns of numbers. A column uses 1, 2 or 4 bytes per number, as few as possible.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +12,7 @@ pub enum Width {
     U16,
     /// Unsigned integers of four bytes, up to 4,294,967,295.
     U32,
-    /// Float32, four bytes. For the values of time surfaces and similar frames.
+    /// Float32, for the values of time surfaces and similar frames.
     F32,
 }
 
@@ -75,8 +72,8 @@ pub enum Column<'a> {
     F32(&'a [f32]),
 }
 
-/// Macro for a column whose numbers can have any type: evaluates `$body`, in which `$slice` is the slice or vector of
-/// the numbers. `$kind` is the enum of the column, `Column` or `ColumnBuf`.
+/// Evaluates `$body` for a column of any width, with `$slice` as the slice or vector of its numbers. `$kind` is the
+/// enum of the column, `Column` or `ColumnBuf`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! each_width {
@@ -126,8 +123,7 @@ impl<'a> Column<'a> {
         each_width!(self, Column, s => Box::new(s.iter().map(|&v| f64::from(v))))
     }
 
-    /// Replaces the content of `out` with the numbers as u32. Loops that visit the numbers many times run faster over
-    /// `out` than over [`Column::iter`].
+    /// Replaces the content of `out` with the numbers as u32.
     pub fn widen_into(self, out: &mut Vec<u32>) {
         out.clear();
         match self {
@@ -179,9 +175,9 @@ pub enum ColumnBuf {
     F32(Vec<f32>),
 }
 
-/// Appends `number(n)` to `to` for each `n` in `from`. The compiler vectorizes this loop. It does not vectorize
-/// `Vec::extend`.
+/// Appends `number(n)` to `to` for each `n` in `from`.
 fn narrow<N: Copy + Default>(to: &mut Vec<N>, from: &[u32], number: impl Fn(u32) -> N) {
+    // The compiler vectorizes this loop, but not `Vec::extend`.
     let start = to.len();
     to.resize(start + from.len(), N::default());
     to[start..].iter_mut().zip(from).for_each(|(to, &from)| *to = number(from));
@@ -228,7 +224,7 @@ impl ColumnBuf {
         each_width!(self, ColumnBuf, v => v.clear());
     }
 
-    /// Appends one number. A number that is too large for the column's width becomes the largest number of that width.
+    /// Appends one number. If it doesn't fit, appends the largest number that fits.
     pub(crate) fn push(&mut self, value: u32) {
         match self {
             ColumnBuf::U8(v) => v.push(value.min(0xff) as u8),
@@ -238,8 +234,7 @@ impl ColumnBuf {
         }
     }
 
-    /// Appends the numbers of `column`, which may have another width. Each number must be small enough for
-    /// the width of `self`.
+    /// Appends the numbers of `column`. They must fit the width of `self`.
     pub(crate) fn extend(&mut self, column: Column<'_>) {
         match (self, column) {
             (ColumnBuf::U8(v), Column::U8(s)) => v.extend_from_slice(s),
@@ -254,7 +249,7 @@ impl ColumnBuf {
     }
 
     /// Appends the column to `out` as byte planes: first the lowest bytes of all numbers, then their second-lowest
-    /// bytes, and so on. Byte planes compress better than whole numbers.
+    /// bytes, and so on.
     pub fn write_planes(&self, out: &mut Vec<u8>) {
         for byte in 0..self.width().bytes() {
             each_width!(self, ColumnBuf, v => out.extend(v.iter().map(|n| n.to_le_bytes()[byte])));

@@ -1,5 +1,4 @@
-//! The description of a set: those fields of its manifest that are known before the first chunk is written. The marker
-//! file of an unfinished set has the same fields.
+//! The description of a set: the fields of its manifest that are known before the first chunk is written.
 
 use std::fmt;
 use std::ops::Range;
@@ -12,7 +11,7 @@ use crate::frames::{FrameShape, Widths};
 use crate::layout::{SetLayout, ShardPlace};
 use crate::part::Part;
 
-/// Name of the marker file, which a directory has while its set is unfinished.
+/// Name of the marker file of an unfinished set.
 pub const MARKER: &str = ".incomplete.json";
 
 /// A 32-byte hash, shown and serialized as hex.
@@ -45,7 +44,7 @@ impl FromStr for Id {
     }
 }
 
-/// Geometry, recipe and sources of a set: all that is known before its first chunk is written.
+/// Geometry, recipe and sources of a set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetDescription {
     /// Number of samples in the set.
@@ -58,8 +57,7 @@ pub struct SetDescription {
     pub shape: FrameShape,
     /// Widths of the columns of the set's frames.
     pub widths: Widths,
-    /// Recipe: how the recordings were converted, as TOML. `tonic-prep` parses it. The trainer only compares it with
-    /// the recipes of other sets.
+    /// Recipe as TOML: how the recordings were converted.
     pub recipe: String,
     /// Hash of shape, recipe, class names and names of extra columns.
     pub recipe_id: Id,
@@ -67,7 +65,7 @@ pub struct SetDescription {
     pub classes: Vec<String>,
     /// Names of the extra columns, in the order of the columns.
     pub extras: Vec<String>,
-    /// Maximum number of frames that the recipe allows for a sample. `None` if the recipe sets no limit.
+    /// Maximum number of frames per sample in the recipe. `None` if the recipe sets no limit.
     pub frame_limit: Option<u64>,
     /// Recordings that the set was made from.
     pub sources: Vec<SourceFile>,
@@ -91,8 +89,8 @@ pub struct SourceFile {
     pub bytes: u64,
     /// Number of the set's samples that come from this file.
     pub samples: u64,
-    /// Index of the first sample that the set has from this recording, counted from the start of the recording.
-    /// `None` in a whole set, and in parts that earlier versions of this program made.
+    /// Number of samples of the recording before the first one in this part of a set. `None` in a whole set, and in
+    /// parts that older versions made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_sample: Option<u64>,
     /// BLAKE3 hash of the file.
@@ -106,7 +104,7 @@ impl SourceFile {
     }
 }
 
-/// A file that a recording refers to. It holds some of the recording's data.
+/// A file that holds some of a recording's data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkedFile {
     /// Name of the file, as the recording gives it.
@@ -117,7 +115,7 @@ pub struct LinkedFile {
     pub blake3: Id,
 }
 
-/// Versions of the software that wrote a set. Other versions of zstd can compress the same content to other bytes.
+/// Versions of the software that wrote a set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tool {
     /// Version of tonic-toolkit.
@@ -182,8 +180,7 @@ impl SetDescription {
         self.chunks().div_ceil(self.shard_chunks.into())
     }
 
-    /// Position of shard `number` in the set, and its number of samples. `number` must be below
-    /// [`SetDescription::shards`].
+    /// Position and number of samples of shard `number`, which must be below [`SetDescription::shards`].
     pub fn shard_place(&self, number: u64) -> ShardPlace {
         let first_sample = number * u64::from(self.shard_chunks) * u64::from(self.chunk_samples);
         let end = self.samples_of(0..(number + 1) * u64::from(self.shard_chunks)).end;
@@ -201,8 +198,8 @@ impl SetDescription {
         first(chunks.start)..first(chunks.end)
     }
 
-    /// Sets the number of samples per chunk. Also changes the number of chunks per shard, so that shards keep about the
-    /// same size.
+    /// Sets the number of samples per chunk. Changes the number of chunks per shard, so that shards stay about as
+    /// large.
     pub fn resize_chunks(&mut self, chunk_samples: u32) {
         let shard_samples = u64::from(self.shard_chunks) * u64::from(self.chunk_samples);
         self.shard_chunks = (shard_samples / u64::from(chunk_samples.max(1))).clamp(1, 1 << 20) as u32;

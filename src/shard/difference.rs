@@ -1,10 +1,10 @@
-//! Finds what differs between two texts, for errors and reports. Two recipes are compared key by key.
+//! Finds what differs between two texts, for errors and reports.
 
 /// Returns two texts of one line each: what only `a` has, and what only `b` has.
 ///
-/// Texts of at most one line are returned whole. Longer texts are compared as TOML: the keys that differ are returned
-/// with their values, such as `time_window = 4000`. If a key's table has a name, the name comes first, as in
-/// `CropTime.max = 5000`. If only the order of keys differs, the two orders are returned.
+/// - Texts of at most one line are returned whole.
+/// - Other texts are recipes in TOML. Returns the keys that differ, with their values: `CropTime.max = 5000`.
+/// - If only the order of the keys differs, returns the two orders.
 pub fn differing_parts(a: &str, b: &str) -> (String, String) {
     let (a, b) = (a.trim(), b.trim());
     if a.lines().count() <= 1 && b.lines().count() <= 1 {
@@ -19,8 +19,7 @@ pub fn differing_parts(a: &str, b: &str) -> (String, String) {
     (words(only.0), words(only.1))
 }
 
-/// Joins names with commas. A name that is empty, or has a comma, a semicolon or a quote, is put in quotes. Different
-/// lists therefore give different texts.
+/// Joins names with commas. Quotes unusual names, so that different lists give different texts.
 pub fn listed(names: &[String]) -> String {
     let quote = |name: &String| {
         let is_plain = !name.is_empty() && !name.contains([',', ';', '"']);
@@ -29,8 +28,8 @@ pub fn listed(names: &[String]) -> String {
     names.iter().map(quote).collect::<Vec<_>>().join(", ")
 }
 
-/// Returns each key of a TOML text with its value: `time_window = 4000`. A table with `name = "CropTime"` gives
-/// `CropTime`, then items such as `CropTime.max = 5000`.
+/// Returns each key of a recipe with its value, such as `time_window = 4000`, or `CropTime.max = 5000` in a table with
+/// a name.
 fn parts(text: &str) -> Vec<String> {
     let mut parts = Vec::new();
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).peekable();
@@ -51,7 +50,7 @@ fn parts(text: &str) -> Vec<String> {
     parts
 }
 
-/// Returns the items of `a` that are not in `b`. If `a` has an item more often than `b`, the surplus is returned.
+/// Returns the items of `a` that remain after each item of `b` is removed once.
 fn without<'a>(a: &'a [String], b: &[String]) -> Vec<&'a str> {
     let mut others: Vec<&String> = b.iter().collect();
     let is_new = |part: &&String| match others.iter().position(|other| other == part) {
@@ -64,8 +63,7 @@ fn without<'a>(a: &'a [String], b: &[String]) -> Vec<&'a str> {
     a.iter().filter(is_new).map(String::as_str).collect()
 }
 
-/// Takes two lists with the same items. Returns the part of each list in which the orders differ, as text, or `None` if
-/// the orders are equal.
+/// Returns the sections in which the orders of `a` and `b` differ. `a` and `b` must have the same items.
 fn in_other_order(a: &[String], b: &[String]) -> Option<(String, String)> {
     let differs = |(a, b): (&String, &String)| a != b;
     let first = a.iter().zip(b).position(differs)?;

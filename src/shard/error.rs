@@ -71,7 +71,7 @@ pub enum Error {
 
 impl Error {
     /// Appends `words`, in parentheses, to the field `place` of a [`tonic_base::Error::Corrupt`] or to the field
-    /// `missing` of an [`Error::Incomplete`]. Other errors stay unchanged.
+    /// `missing` of an [`Error::Incomplete`].
     pub fn with_place(self, words: &str) -> Error {
         match self {
             Error::Base(BaseError::Corrupt { path, place, expected, got }) => {
@@ -83,7 +83,7 @@ impl Error {
     }
 
     /// Compares fields of the set at `path` with those of the set or model at `other`. Each field is (name, value in
-    /// `other`, value in `path`). If two recipes differ, the error shows only the keys that differ.
+    /// `other`, value in `path`).
     ///
     /// # Errors
     /// [`Error::Mismatch`] with the first field that differs.
@@ -102,8 +102,7 @@ impl Error {
     }
 }
 
-/// Constructors for variants of [`Error`]. They return the error type of the calling crate, which must implement
-/// `From<Error>`.
+/// Constructors for variants of [`Error`], converted to the error type of the calling crate.
 pub trait ShardFault: From<Error> {
     /// Makes an [`Error::Mismatch`].
     fn mismatch(

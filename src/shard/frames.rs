@@ -1,7 +1,7 @@
 //! Sparse frames: how samples are represented from binning to the first layer of the network.
 //!
-//! A sample is T frames of shape (P, H, W). Most cells are empty, so a frame is stored as a list of its occupied cells
-//! and their counts. A sample with N occupied cells in all its frames is three columns:
+//! A sample is T frames of shape (P, H, W). A frame is stored as a list of its occupied cells and their counts. A
+//! sample with N occupied cells in all its frames is three columns:
 //!
 //! ```text
 //! frame_sizes   T numbers    number of occupied cells in each frame
@@ -9,9 +9,8 @@
 //! counts        N numbers    events in each occupied cell, at least 1; in time surfaces, a value other than 0
 //! ```
 //!
-//! [`SparseFrames`] holds the columns of several samples, one sample after another. Chunks in memory and batches have
-//! this form. On disk and in the host cache, the entries (cells and their counts) are packed more tightly: see
-//! `entries.rs`.
+//! [`SparseFrames`] holds the columns of several samples. On disk and in the host cache, chunks are packed more
+//! tightly: see `entries.rs`.
 
 use serde::{Deserialize, Serialize};
 
@@ -59,20 +58,19 @@ impl std::fmt::Display for FrameShape {
     }
 }
 
-/// Widths of the three columns of a set's frames. A width is the type of a column's numbers, such as u8 or float32.
+/// Widths of the three columns of a set's frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Widths {
     /// Width of `frame_sizes`, whose values are at most P * H * W.
     pub frame_sizes: Width,
     /// Width of `cells`, whose values are at most P * H * W - 1.
     pub cells: Width,
-    /// Width of `counts`. It is chosen for each set, and is float32 for time surfaces and similar frames.
+    /// Width of `counts`; float32 for time surfaces and similar frames.
     pub counts: Width,
 }
 
 impl Widths {
-    /// Returns the widths for frames of `shape`: the narrowest possible widths of `frame_sizes` and `cells`, and the
-    /// given width of `counts`.
+    /// Returns the narrowest widths for frames of `shape`, with the given width of `counts`.
     pub fn of(shape: FrameShape, counts: Width) -> Widths {
         let cells = shape.cells();
         Widths {
@@ -83,7 +81,7 @@ impl Widths {
     }
 }
 
-/// Frames of several samples, as three columns that hold one sample after another.
+/// Frames of several samples in three columns, one sample after another.
 ///
 /// ```
 /// use tonic_shard::{Column, FrameShape, SparseFrames, Width, Widths};
@@ -101,13 +99,11 @@ pub struct SparseFrames {
     pub frame_sizes: ColumnBuf,
     /// Indices of the occupied cells.
     pub cells: ColumnBuf,
-    /// Number of events in each occupied cell. For float32 frames, such as time surfaces, the value of the cell.
+    /// Number of events in each occupied cell. For float32 frames (such as time surfaces), the value of the cell.
     pub counts: ColumnBuf,
-    /// Index of each sample's first frame in `frame_sizes`. At the end, one more item: the number of frames of all
-    /// samples.
+    /// Index of each sample's first frame in `frame_sizes`. One more item at the end: the number of all frames.
     frame_offsets: Vec<usize>,
-    /// Index of each sample's first cell in `cells` and `counts`. At the end, one more item: the number of cells of all
-    /// samples.
+    /// Index of each sample's first cell in `cells` and `counts`. One more item at the end: the number of all cells.
     entry_offsets: Vec<usize>,
 }
 
@@ -151,8 +147,8 @@ impl SparseFrames {
         self.entry_offsets.truncate(1);
     }
 
-    /// Appends a sample with T frames and N occupied cells. `frame_sizes` has T numbers, `cells` and `counts` have N
-    /// numbers.
+    /// Appends a sample. `frame_sizes` has one number per frame. `cells` and `counts` have one number per occupied
+    /// cell.
     ///
     /// # Errors
     /// [`CountTooLarge`] if a count doesn't fit the width of `counts`; nothing is appended then.
@@ -183,7 +179,7 @@ impl SparseFrames {
         self.end_sample();
     }
 
-    /// Ends a sample. Call this after its numbers have been appended to the columns.
+    /// Ends a sample whose numbers have been appended to the columns.
     pub(crate) fn end_sample(&mut self) {
         self.frame_offsets.push(self.frame_sizes.len());
         self.entry_offsets.push(self.cells.len());
@@ -225,7 +221,8 @@ pub struct SampleFrames<'a> {
     pub frame_sizes: Column<'a>,
     /// Indices of the occupied cells, ascending within a frame, (N,).
     pub cells: Column<'a>,
-    /// Number of events in each occupied cell, (N,). For float32 frames, such as time surfaces, the value of the cell.
+    /// Number of events in each occupied cell, (N,). For float32 frames (such as time surfaces), the value of the
+    /// cell.
     pub counts: Column<'a>,
 }
 
@@ -240,20 +237,20 @@ impl SampleFrames<'_> {
         self.cells.len()
     }
 
-    /// Sum of the counts in all frames; 0 for float32 frames, such as time surfaces.
+    /// Sum of the counts in all frames; 0 for float32 frames.
     pub fn events(&self) -> u64 {
         self.counts.sum()
     }
 
-    /// Iterates over the occupied cells, in order, as `(frame, cell, count)`. For float32 frames, such as time
-    /// surfaces, `count` is the value of the cell.
+    /// Iterates over the occupied cells as `(frame, cell, count)`. For float32 frames, `count` is the value of the
+    /// cell.
     pub fn iter(&self) -> impl Iterator<Item = (usize, u32, f64)> {
         let frames = self.frame_sizes.iter().enumerate().flat_map(|(t, n)| std::iter::repeat_n(t, n as usize));
         frames.zip(self.cells.iter().zip(self.counts.values())).map(|(t, (cell, count))| (t, cell, count))
     }
 
-    /// Writes the counts into `out` as dense frames, (T, P, H, W). `out` must be all zeros. The length of `out` sets T:
-    /// longer samples are cut off, and shorter samples leave zeros at the end.
+    /// Writes the counts into `out` as dense frames, (T, P, H, W). `out` must be all zeros. Its length sets T: longer
+    /// samples are cut.
     pub fn write_dense<N: FromValue>(&self, shape: FrameShape, out: &mut [N]) {
         let frames = out.chunks_exact_mut(shape.cells() as usize).zip(self.frame_sizes.iter());
         each_width!(self.cells, Column, cells => each_width!(self.counts, Column, counts => {
@@ -276,10 +273,10 @@ impl SampleFrames<'_> {
 
 /// A number type for the values of dense frames.
 pub trait FromValue: Copy + Default {
-    /// Converts a count, or the value of a cell in a float32 frame, to this type.
+    /// Converts a count or a float32 value of a cell.
     fn from_value(value: f64) -> Self;
 
-    /// Converts a count to this type.
+    /// Converts a count.
     fn from_count(count: u32) -> Self;
 }
 

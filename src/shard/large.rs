@@ -1,5 +1,4 @@
-//! Builds a chunk of large samples. The frames are appended one by one to a temporary file, so the chunk takes little
-//! memory.
+//! Builds a chunk of large samples in a temporary file, to save memory.
 
 use tonic_base::Spill;
 
@@ -11,16 +10,14 @@ use crate::error::Result;
 use crate::frames::{CountTooLarge, Widths};
 use crate::layout::{ALIGNMENT, aligned};
 
-/// How many entries (occupied cells) or frames are collected in memory before they go to the temporary file.
+/// Maximum number of entries (occupied cells), or of frames, that wait in memory for the temporary file.
 const PENDING: usize = 1 << 18;
 /// How many bytes are read from the temporary file at once.
 const PIECE: usize = 1 << 20;
-/// Maximum number of byte planes of a column. The first byte plane has the lowest byte of every number of the column,
-/// the second has the next byte, and so on. The widest numbers have four bytes.
+/// Maximum number of byte planes of a column. The widest numbers have four bytes.
 const PLANES: usize = 4;
 
-/// A column whose numbers go to the temporary file. In the file, each byte plane of a column is a stream of its own.
-/// The first byte plane has the lowest byte of every number of the column, the second has the next byte, and so on.
+/// A column in the temporary file. Each of its byte planes (see `planes.rs`) is a stream of the file.
 #[derive(Clone, Copy)]
 enum Stream {
     FrameSizes,
@@ -103,8 +100,7 @@ impl LargeChunk {
         &self.table
     }
 
-    /// Labels, flags, ledgers and extra columns of the samples. The caller appends one value per sample to each of
-    /// these lists.
+    /// Labels, flags, ledgers and extra columns. The caller appends one value per sample to each of these lists.
     pub fn table_mut(&mut self) -> &mut SampleTable {
         &mut self.table
     }
@@ -121,8 +117,8 @@ impl LargeChunk {
 
     /// Appends a frame to the current sample. Cells must ascend; counts must be at least 1.
     ///
-    /// If a count of the sample doesn't fit the width of `counts`, or if the chunk has too many entries, the frame is
-    /// not stored, and this call returns no error. [`LargeChunk::end_sample`] or the encoder returns the error later.
+    /// Counts that are too large, or too many entries, give an error later: from [`LargeChunk::end_sample`] or from
+    /// the encoder.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`] if the temporary file cannot be written.
@@ -142,8 +138,8 @@ impl LargeChunk {
         if self.pending.bytes.len() >= PENDING || self.sizes.len() >= PENDING { self.flush() } else { Ok(()) }
     }
 
-    /// Appends all samples of `chunk`. The frames of `chunk` must have counts, not float32 values. `chunk` must have
-    /// as many extra columns as this chunk.
+    /// Appends all samples of `chunk`, which must have counts (not float32 values) and as many extra columns as this
+    /// chunk.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`] if the temporary file cannot be written.
@@ -200,8 +196,7 @@ impl LargeChunk {
         frames * widths.frame_sizes.bytes() as u64 + entries * entry
     }
 
-    /// Size of the decoded chunk in bytes. If the chunk has 2^32 occupied cells or more, returns only the number of
-    /// occupied cells: the size is at least as large, and such a chunk cannot be encoded.
+    /// Size of the decoded chunk in bytes. With 2^32 occupied cells or more, only a lower bound.
     pub(crate) fn body_bytes(&self) -> u64 {
         if self.is_too_large() {
             return self.totals().1;
@@ -256,8 +251,7 @@ impl LargeChunk {
         self.counted.iter().fold(self.current, add)
     }
 
-    /// Whether the chunk has 2^32 occupied cells or more. Such a chunk cannot be encoded: each cell takes at least a
-    /// byte, and a decoded chunk has fewer than 2^32 bytes.
+    /// Whether the chunk has 2^32 occupied cells or more, so that it cannot be encoded.
     fn is_too_large(&self) -> bool {
         self.totals().1 > u32::MAX.into()
     }
@@ -298,7 +292,7 @@ mod tests {
 
     const SHAPE: FrameShape = FrameShape { polarities: 1, height: 1 << 10, width: 1 << 10 };
 
-    /// Encodes a chunk whose unpacked columns take more than [`MAX_DECODED_BYTES`]. Each sample has 40 full frames.
+    /// Encodes a chunk whose unpacked columns take more than [`MAX_DECODED_BYTES`].
     fn encoded(samples: usize, count: impl Fn(u32) -> u32) -> Result<EncodedChunk> {
         let mut chunk = LargeChunk::new(Widths::of(SHAPE, Width::U32), 0).unwrap();
         let cells: Vec<u32> = (0..SHAPE.cells() as u32).collect();

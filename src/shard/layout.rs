@@ -1,7 +1,4 @@
 //! Header and index of a shard: the structs, and their bytes. FORMAT.md, "Shard", specifies the bytes.
-//!
-//! [`ShardHead::parse`] reads header and index from untrusted bytes. It checks the limits of every field, and that the
-//! chunks fill the file without gaps or overlap.
 
 use crate::error::{BaseFault, Error, Result};
 use crate::frames::{FrameShape, Width, Widths};
@@ -9,8 +6,7 @@ use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-/// The first eight bytes of a shard. As in PNG, they show whether a transfer has converted line ends or cleared the
-/// highest bit of each byte.
+/// The first eight bytes of a shard. As in PNG, they show damage by a transfer as text.
 pub(crate) const MAGIC: [u8; 8] = *b"\x89TNC\r\n\x1a\n";
 /// Format version that this program writes and reads.
 pub(crate) const VERSION: u16 = 2;
@@ -20,10 +16,10 @@ pub const HEADER_BYTES: usize = 128;
 pub const RECORD_BYTES: usize = 64;
 /// Alignment of columns and chunks in bytes.
 pub(crate) const ALIGNMENT: usize = 64;
-/// Maximum size in bytes of a decoded chunk of several samples. A chunk of one sample can be larger: see `MAX_RATIO`.
+/// Maximum size in bytes of a decoded chunk of several samples. For a chunk of one sample, see [`max_bytes`].
 pub(crate) const MAX_DECODED_BYTES: u32 = 1 << 28;
-/// Maximum number of decoded bytes per stored byte, for a chunk of one large sample. With this limit, a small damaged
-/// file cannot make a reader allocate much memory.
+/// Maximum ratio of decoded to stored bytes, for a chunk of one large sample. Protects memory from a small damaged
+/// file.
 const MAX_RATIO: u64 = 256;
 /// Maximum number of samples in a chunk.
 pub const MAX_CHUNK_SAMPLES: u32 = 1 << 20;
@@ -33,8 +29,7 @@ pub fn aligned(bytes: u64) -> u64 {
     bytes.next_multiple_of(ALIGNMENT as u64)
 }
 
-/// Maximum size in bytes of a decoded chunk, and of its unpacked columns. `samples` is the number of samples in the
-/// chunk. `stored` is the compressed size of the chunk in bytes.
+/// Maximum size in bytes of a decoded chunk, and of its unpacked columns. `stored` is its compressed size in bytes.
 pub(crate) fn max_bytes(samples: u32, stored: u64) -> u64 {
     let usual = u64::from(MAX_DECODED_BYTES);
     if samples == 1 { usual.max(stored.saturating_mul(MAX_RATIO)) } else { usual }
@@ -45,13 +40,13 @@ pub(crate) fn max_bytes(samples: u32, stored: u64) -> u64 {
 pub struct SetLayout {
     /// Shape of a frame.
     pub shape: FrameShape,
-    /// Widths of the columns of the set's frames. A width is the type of a column's numbers, such as u8 or float32.
+    /// Widths of the columns of the set's frames.
     pub widths: Widths,
     /// Number of samples per chunk, S. The last chunk of the set can have fewer.
     pub chunk_samples: u32,
-    /// Number of extra columns, E. An extra column has one more value for each sample.
+    /// Number of extra columns, E.
     pub extras: u8,
-    /// Hash of frame shape, recipe (how the recordings were converted), class names and names of extra columns.
+    /// Hash of frame shape, recipe, class names and names of extra columns.
     pub recipe_id: [u8; 32],
 }
 
@@ -95,7 +90,7 @@ pub struct ShardHead {
 }
 
 impl ShardHead {
-    /// Size of header and index in bytes, for `chunks` chunks. The first chunk begins at this offset.
+    /// Size in bytes of the header and of an index with `chunks` records.
     pub fn bytes(chunks: usize) -> u64 {
         (HEADER_BYTES + chunks * RECORD_BYTES) as u64
     }
@@ -153,14 +148,13 @@ impl ShardHead {
         out
     }
 
-    /// Reads the number of chunks from the header at the start of `file`, without a check. Returns 0 if `file` is
-    /// shorter than a header.
+    /// Reads the number of chunks from the header at the start of `file`, without a check; 0 if `file` is too short.
     pub(super) fn chunks_said(file: &[u8]) -> usize {
         file.first_chunk().map_or(0, |header: &[u8; HEADER_BYTES]| u32::from_le_bytes(field(header, 36)) as usize)
     }
 
-    /// Reads and checks header and index. `file` has the bytes of the shard, at least up to the end of the index. `len`
-    /// is the length of the whole shard. `path` is for errors only.
+    /// Reads and checks header and index. `file` has at least these bytes. `len` is the length of the whole shard.
+    /// Errors name the shard by `path`.
     ///
     /// # Errors
     /// [`Error::Incompatible`] for another format version; [`tonic_base::Error::Corrupt`] for any other violation of

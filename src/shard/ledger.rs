@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 /// What happened to the events of a sample or of a set. Each field is a number of events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
-    /// Events in the recording. If a transform replaces events with new ones, the new events are counted here too,
-    /// and the replaced events are counted in `filtered`.
+    /// Events in the recording. If a transform replaces events, the new events are counted here too, and the old ones
+    /// in `filtered`.
     pub events_in: u64,
     /// Events in at least one frame.
     pub binned: u64,
@@ -51,7 +51,7 @@ impl Ledger {
 }
 
 impl std::ops::AddAssign for Ledger {
-    /// Adds field by field. A sum that is too large becomes the largest u64: the numbers can come from a hostile file.
+    /// Adds field by field. A sum that is too large becomes the largest u64.
     fn add_assign(&mut self, other: Ledger) {
         let (mine, theirs) = (self.columns(), other.columns());
         *self = Ledger::from_columns(std::array::from_fn(|i| mine[i].saturating_add(theirs[i])));

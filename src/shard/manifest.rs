@@ -1,5 +1,4 @@
-//! `manifest.json`: description, totals and shards of a set. It is written last, so a directory with a manifest holds a
-//! complete set.
+//! `manifest.json`: description, totals and shards of a set. It is written last: a set with a manifest is complete.
 
 use crate::chunk::{Chunk, FLAG_EMPTY, FLAG_SORTED, NO_LABEL, SampleTable};
 use crate::description::{Id, MARKER, SetDescription, shard_name};
@@ -66,8 +65,8 @@ impl Totals {
         self.add_table(chunk.table());
     }
 
-    /// Adds the frames of one sample to the totals. `frames` and `entries` are the sample's numbers of frames and
-    /// occupied cells. `max_count` is the largest count of the sample or of its chunk.
+    /// Adds a sample with these numbers of frames and occupied cells. `max_count` is the largest count of the sample
+    /// or of its chunk.
     pub(crate) fn add_frames(&mut self, frames: u64, entries: u64, max_count: u32) {
         self.max_frames = self.max_frames.max(frames);
         self.frames += frames;
@@ -109,8 +108,7 @@ pub struct ShardEntry {
     pub bytes: u64,
     /// Number of samples in the shard.
     pub samples: u64,
-    /// BLAKE3 hash of the identities of the shard's chunks, in order. The identity of a chunk is the BLAKE3 hash of
-    /// its decoded bytes.
+    /// BLAKE3 hash of the identities of the shard's chunks (BLAKE3 hashes of their decoded bytes), in order.
     pub identity: Id,
 }
 
@@ -119,9 +117,9 @@ pub struct ShardEntry {
 pub struct Manifest {
     format: String,
     version: u16,
-    /// Id of the set: a hash of its content and recipe. It doesn't depend on the compression.
+    /// Id of the set: a hash of its content and recipe, which doesn't depend on the compression.
     pub set_id: Id,
-    /// Number and shape of the samples, recipe (how the recordings were converted), and source files.
+    /// Number and shape of the samples, recipe, and source files.
     #[serde(flatten)]
     pub description: SetDescription,
     /// Sums and maxima over all samples.
@@ -129,20 +127,18 @@ pub struct Manifest {
     pub totals: Totals,
     /// Shards, in order.
     pub shards: Vec<ShardEntry>,
-    /// If this set is a part of a larger set: the words of the command that made the part, without the output
-    /// directory and the number of the part. Empty in a whole set. For people only; no hash covers it.
+    /// In a part of a larger set: the command that made the part, without output directory and part number. For people
+    /// only; no hash covers it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
-    /// If this set is a part of a larger set: name and value of each setting that decides what is read from the
-    /// recordings. Parts are merged only if their settings are equal. Empty in a whole set. No hash covers the
-    /// settings.
+    /// In a part of a larger set: name and value of each setting that decides what is read from the recordings. Parts
+    /// can be merged only if their settings are equal. No hash covers the settings.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,
 }
 
 impl Manifest {
-    /// Makes the manifest of a set. `identities` has the identity of each chunk (BLAKE3 hash of the decoded bytes),
-    /// in order.
+    /// Makes the manifest of a set. `identities` has the identity (BLAKE3 hash of the decoded bytes) of each chunk.
     pub fn new(description: SetDescription, totals: Totals, shards: Vec<ShardEntry>, identities: &[[u8; 32]]) -> Self {
         let set_id = set_id(&description, identities);
         Manifest {
@@ -212,7 +208,7 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Checks that the fields agree with each other. A manifest with a correct checksum can still have wrong fields.
+    /// Checks that the fields agree with each other.
     fn check(&self, path: &Path) -> Result<()> {
         let d = &self.description;
         let corrupt = |place: &str, expected: String, got: String| Err(Error::corrupt(path, place, expected, got));
@@ -284,9 +280,8 @@ impl Manifest {
         self.shards.iter().map(|shard| shard.bytes).sum()
     }
 
-    /// Returns the number of classes, then the number of samples of the first `most` classes: `2: no (12), yes (9)`.
-    /// Also tells how many classes are not listed, how many classes have no samples, and how many samples have no
-    /// label.
+    /// Returns the number of classes, and the numbers of samples of the first `most` classes: `2: no (12), yes (9)`.
+    /// Also counts classes that are not listed, classes without samples, and samples without a label.
     pub fn class_counts(&self, most: usize) -> String {
         let (names, counts) = (&self.description.classes, &self.totals.class_samples);
         let listed: Vec<String> =
@@ -306,8 +301,8 @@ impl Manifest {
         text
     }
 
-    /// Checks that this set and the set of `other` can be trained on together: frame shape, recipe (how the recordings
-    /// were converted) and classes must be equal. `dir` and `other_dir` are the two sets' directories, for the error.
+    /// Checks that this set and the set with the manifest `other` can be trained on together: frame shape, recipe and
+    /// classes must be equal. Errors name the sets by `dir` and `other_dir`.
     ///
     /// # Errors
     /// [`Error::Mismatch`] with the first field that differs.
@@ -322,8 +317,7 @@ impl Manifest {
     }
 }
 
-/// BLAKE3 hash of chunk identities, in the order of the chunks. The identity of a chunk is the BLAKE3 hash of its
-/// decoded bytes.
+/// BLAKE3 hash of the chunks' identities (BLAKE3 hashes of decoded bytes), in the order of the chunks.
 pub fn identity_of<'a>(identities: impl IntoIterator<Item = &'a [u8; 32]>) -> Id {
     let mut hash = blake3::Hasher::new();
     for identity in identities {

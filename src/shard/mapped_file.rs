@@ -1,8 +1,7 @@
 //! A memory-mapped shard file. All `unsafe` code for memory mapping is here.
 //!
-//! Training uses the mapping only to lock the file in memory and to read it ahead. The bytes are read with
-//! [`MappedFile::read`], which returns an error if another program has cut the file short. In that case, an access
-//! through the mapping would kill the process.
+//! The mapping only locks the file in memory and reads it ahead. [`MappedFile::read`] doesn't use the mapping: if
+//! another program has cut the file short, an access through the mapping would kill the process.
 
 #![allow(unsafe_code)]
 
@@ -81,8 +80,7 @@ impl ShardFile for MappedFile {
     }
 }
 
-/// Maximum number of bytes that this process can lock in memory (`ulimit -l`). `None` if there is no maximum, or if it
-/// is unknown.
+/// Maximum number of bytes that this process can lock in memory (`ulimit -l`). `None` if unlimited or unknown.
 pub(crate) fn lock_limit() -> Option<u64> {
     #[cfg(unix)]
     return rustix::process::getrlimit(rustix::process::Resource::Memlock).current;

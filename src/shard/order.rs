@@ -1,9 +1,8 @@
 //! The order of an epoch: a permutation of a set's samples that is computed, not stored. FORMAT.md, "Order", has the
 //! formulas.
 //!
-//! First the chunks are shuffled: the position of a chunk in the shuffled order is its slot. Consecutive slots with at
-//! most 8,192 samples form a window, and the samples of each window are shuffled. A reader decodes each chunk once per
-//! epoch and keeps one window in memory.
+//! First the chunks are shuffled. Consecutive chunks of the shuffled order form windows of at most 8,192 samples, and
+//! the samples of each window are shuffled. So a reader keeps only one window in memory.
 
 use std::ops::Range;
 
@@ -19,21 +18,19 @@ pub struct Order {
     chunks: u32,
     window_chunks: u32,
     slots: Permutation,
-    /// Position of the set's last chunk in the shuffled order of the chunks. Only this chunk can have fewer samples
-    /// than the others.
+    /// Index of the set's last chunk in the shuffled order of the chunks. Only this chunk can have fewer samples.
     short_slot: u32,
 }
 
-/// A window: chunks that are next to each other in the order of an epoch. An epoch visits all samples of a window,
-/// shuffled or in the order of the set, before it visits the next window.
+/// A window: consecutive chunks of an epoch, whose samples are all visited before the next window.
 #[derive(Clone, Debug)]
 pub struct Window {
     /// Positions in the epoch that the window covers.
     pub positions: Range<u64>,
-    /// Indices, in the set, of the chunks of the window. They are in the order of the epoch.
+    /// Indices, in the set, of the window's chunks, in the order of the epoch.
     pub chunks: Vec<u32>,
-    /// `starts[i]` is the number of samples in the chunks of the window before `chunks[i]`. After the last chunk, the
-    /// list has one or more further items, which are at least the number of samples in the window.
+    /// Number of samples in the window before each chunk. Further items at the end are at least the number of samples
+    /// in the window.
     starts: Vec<u32>,
     permutation: Option<Permutation>,
 }
@@ -79,8 +76,7 @@ impl Order {
         }
     }
 
-    /// The constants from which the order is computed. Other implementations, such as the GPU's, compute the same
-    /// order from them.
+    /// The constants from which the order is computed, for other implementations such as the GPU's.
     pub fn parts(&self) -> OrderParts {
         OrderParts {
             slots: self.slots.clone(),
@@ -104,8 +100,7 @@ impl Order {
 }
 
 impl Window {
-    /// Window number `w`, counted from 0, of an epoch that isn't shuffled. `samples` is the number of samples in the
-    /// set. `None` if the epoch has no such window.
+    /// Window number `w`, from 0, of an epoch in the order of the set. `None` if the epoch has no such window.
     pub fn sequential(w: u32, samples: u64, chunk_samples: u32) -> Option<Window> {
         let per_chunk = u64::from(chunk_samples);
         let window_chunks = u64::from((WINDOW_SAMPLES / chunk_samples).max(1));
@@ -117,8 +112,8 @@ impl Window {
         (!positions.is_empty()).then_some(Window { positions, chunks, starts, permutation: None })
     }
 
-    /// The sample at `position` of the epoch, as (index of its chunk in [`Window::chunks`], index of the sample in that
-    /// chunk).
+    /// The sample at `position` of the epoch: the index of its chunk in [`Window::chunks`], and its index in the
+    /// chunk.
     ///
     /// # Panics
     /// If `position` is not in [`Window::positions`].
@@ -134,11 +129,10 @@ impl Window {
 /// The constants from which an [`Order`] is computed.
 #[derive(Clone, Debug)]
 pub struct OrderParts {
-    /// Maps a slot to the index of its chunk. A slot is a position in the shuffled order of the chunks. Slots and
-    /// chunks are counted from 0.
+    /// Maps a slot to the index of a chunk. A slot is a position in the shuffled order of the chunks.
     pub slots: Permutation,
-    /// For each window, the permutation of its samples, which maps a position in the window to the index of a sample.
-    /// The samples of a window are counted from 0, chunk after chunk in shuffled order.
+    /// For each window, maps a position in the window to the index of a sample. Samples are counted from 0, chunk
+    /// after chunk in shuffled order.
     pub window_permutations: Vec<Permutation>,
     /// Number of samples per chunk.
     pub chunk_samples: u32,
@@ -146,20 +140,19 @@ pub struct OrderParts {
     pub missing: u32,
     /// Number of chunks per window. The last window can have fewer.
     pub window_chunks: u32,
-    /// Position of the set's last chunk in the shuffled order of the chunks. Only this chunk can have fewer samples
-    /// than the others.
+    /// Index of the set's last chunk in the shuffled order of the chunks. Only this chunk can have fewer samples.
     pub short_slot: u32,
 }
 
-/// A permutation of the numbers 0..n that depends on a key: an eight-round Feistel network over 2 * `half_bits` bits.
-/// The network is repeated until the result is below n (cycle walking).
+/// A permutation of the numbers 0 to n - 1. A Feistel network with eight rounds, as in block ciphers, permutes all
+/// numbers of 2 * `half_bits` bits. Results of n or more are permuted again (cycle walking).
 #[derive(Clone, Debug)]
 pub struct Permutation {
-    /// Keys of the eight rounds.
+    /// Keys of the eight rounds of the Feistel network.
     pub key: [u32; 8],
-    /// Half the number of bits that the network permutes: the smallest b >= 1 with 4^b >= n.
+    /// Half the number of bits of a number that the Feistel network permutes: the smallest b >= 1 with 4^b >= n.
     pub half_bits: u32,
-    /// How many numbers are permuted. The numbers are 0 to n - 1.
+    /// How many numbers are permuted: 0 to n - 1.
     pub n: u32,
 }
 

@@ -1,10 +1,8 @@
 //! The output directory of a set: which processes may write there, and whether an existing set is continued, replaced
 //! or refused.
 //!
-//! An unfinished set has a marker file, which describes the set. Normally one process writes and holds the lock. But
-//! some network file systems have no locks, and a batch system can start a job again while the old process still runs.
-//! Two processes that write the same set do no harm: both make the same bytes, in temporary files of their own. A
-//! process that finds the marker file of another set stops.
+//! With [`Existing::Auto`], or on a file system without locks, several processes can write the same set. All make the
+//! same bytes, in temporary files of their own. A process that finds the marker file of another set stops.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,8 +17,8 @@ use crate::difference::{differing_parts, listed};
 use crate::error::{BaseFault, Error, Result};
 use crate::manifest::{MANIFEST_FILE, Manifest, ShardEntry};
 
-/// Name of an empty file that exists while an old set is being removed. If the process is killed meanwhile, this file
-/// shows that the shards in the directory belong to a removed set.
+/// Name of an empty file that exists while an old set is being removed. If it is still there, the shards in the
+/// directory belong to a removed set.
 const REMOVED: &str = ".removed";
 
 /// What to do if the output directory already holds files of a set.
@@ -30,8 +28,8 @@ pub enum Existing {
     Refuse,
     /// Continue an unfinished set. It is an error if the set is complete.
     Resume,
-    /// Continue an unfinished set, or start a new one. A complete set is only checked. Another process can write the
-    /// same set at the same time.
+    /// Continue an unfinished set, or start a new one. Check a complete set. Other processes can write the same set at
+    /// the same time.
     Auto,
     /// Remove the old set first.
     Overwrite,
@@ -53,17 +51,15 @@ pub(crate) struct Marker {
     pub(crate) origin: Origin,
 }
 
-/// How a set is made: facts that are not in the set's description. The marker file of an unfinished set holds these
-/// facts, so that a resumed run can compare them with its own.
+/// How a set is made: facts in the marker file of an unfinished set that are not in the set's description.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
-    /// If the set is made from other sets: a hash that identifies the selected samples. If the set is a copy: the id
-    /// of the copied set. `None` if the set is made from recordings.
+    /// Hash of the selected samples of other sets; in a copy, the id of the copied set. `None` if the set is made from
+    /// recordings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selection: Option<Id>,
-    /// Name and value of each setting that decides what is read from the recordings. The caller of
-    /// [`OutputDir::begun`] compares the settings. Empty if the set is not made from recordings, or if an earlier
-    /// version of this program began the set.
+    /// Name and value of each setting that decides what is read from the recordings. Empty without recordings, and in
+    /// sets that older versions began.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,
 }
@@ -77,11 +73,11 @@ impl Marker {
 /// What a writer finds in its output directory.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Begun {
-    /// Nothing to continue. The marker file of the new set is now in the directory.
+    /// Nothing to continue. The marker file of the new set has been written.
     Nothing,
-    /// An unfinished set that is the same as the new one. Its complete shards can be kept.
+    /// The same set, unfinished. Its complete shards can be kept.
     Shards,
-    /// A complete set with the same description as the new one. The value is the manifest's list of shards.
+    /// A complete set with the same description, and its list of shards.
     Complete(Vec<ShardEntry>),
 }
 
@@ -90,7 +86,7 @@ pub(crate) enum Begun {
 pub struct OutputDir {
     path: PathBuf,
     existing: Existing,
-    /// Lock on the directory, released on drop. `None` if another process holds it, which [`Existing::Auto`] allows.
+    /// Lock on the directory, released on drop. `None` if another process holds it.
     lock: Option<DirLock>,
 }
 
@@ -98,12 +94,12 @@ impl OutputDir {
     /// Creates the directory if needed, and locks it.
     ///
     /// # Errors
-    /// - [`tonic_base::Error::Busy`] if another process holds the lock. With [`Existing::Auto`], this is no error.
+    /// - [`tonic_base::Error::Busy`] if another process holds the lock, except with [`Existing::Auto`].
     /// - [`tonic_base::Error::Exists`] if `path` is a file.
     /// - [`tonic_base::Error::Exists`] with [`Existing::Refuse`] if the directory holds shards or a manifest.
     /// - [`tonic_base::Error::Exists`] with [`Existing::Resume`] if the directory holds a complete set.
-    /// - [`tonic_base::Error::Exists`] if the directory holds shards but no file that describes them. With
-    ///   [`Existing::Overwrite`], this is no error.
+    /// - [`tonic_base::Error::Exists`] if the directory holds shards but no file that describes them, except with
+    ///   [`Existing::Overwrite`].
     /// - [`tonic_base::Error::Io`] if the directory cannot be created, locked or read.
     pub fn open(path: &Path, existing: Existing) -> Result<OutputDir> {
         if path.exists() && !path.is_dir() {
@@ -134,7 +130,7 @@ impl OutputDir {
         Ok(dir)
     }
 
-    /// Locks an existing directory. Doesn't check what the directory holds.
+    /// Locks an existing directory, whatever it holds.
     ///
     /// # Errors
     /// [`tonic_base::Error::Busy`] if another process holds the lock; [`tonic_base::Error::Io`] if the directory cannot
@@ -153,9 +149,8 @@ impl OutputDir {
         self.lock.is_none()
     }
 
-    /// If the directory holds an unfinished set, returns the description and the origin of this set. If the directory
-    /// holds a complete set and was opened with [`Existing::Auto`], returns its description, and an origin that has
-    /// only the settings in the manifest. In all other cases, returns `None`.
+    /// Returns the description and origin of the unfinished set in the directory. With [`Existing::Auto`], also of a
+    /// complete set; its origin has only the settings. `None` if there is no such set.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`]; [`tonic_base::Error::Corrupt`] if the marker or the manifest cannot be parsed.
@@ -186,8 +181,8 @@ impl OutputDir {
         path.exists().then(|| Manifest::read(&self.path)).transpose()
     }
 
-    /// Prepares the directory for the set that `marker` describes. If `resume` is set and the directory holds the same
-    /// set, keeps its files. Otherwise removes the old set (except with [`Existing::Auto`]) and writes the marker file.
+    /// Prepares the directory for the set that `marker` describes. With `resume`, keeps the same set. Otherwise
+    /// removes the old set, except with [`Existing::Auto`].
     pub(crate) fn begin(&self, marker: &Marker, resume: bool) -> Result<Begun> {
         if resume && let Some(found) = self.find(marker)? {
             remove_abandoned(&self.path, is_set_file)?;
@@ -209,8 +204,7 @@ impl OutputDir {
         self.find(marker).map(|found| found.unwrap_or(Begun::Nothing))
     }
 
-    /// Looks for a set that can be continued. Returns an error if the set in the directory is not the set that `marker`
-    /// describes.
+    /// Looks for a set that can be continued. Returns an error if it is not the set that `marker` describes.
     fn find(&self, marker: &Marker) -> Result<Option<Begun>> {
         if let Some(mut begun) = self.marker()? {
             // Other processes write the set with narrower counts. Each of them starts over with the wider counts and
@@ -236,15 +230,13 @@ impl OutputDir {
         Ok(marker.origin.selection.is_none().then_some(Begun::Complete(shards)))
     }
 
-    /// Makes a complete set unfinished, because one of its shards is damaged. Writes the marker file and removes the
-    /// manifest.
+    /// Makes a complete set unfinished: writes the marker file and removes the manifest.
     pub(crate) fn reopen(&self, marker: &Marker) -> Result<()> {
         publish(&self.path.join(MARKER), marker.text().as_bytes())?;
         Ok(remove_file(&self.path.join(MANIFEST_FILE))?)
     }
 
-    /// Checks that no other process has begun a different set in this directory. `description` describes the set that
-    /// this process writes.
+    /// Returns an error if another process has begun a different set than `description` in this directory.
     pub(crate) fn check_owned(&self, description: &SetDescription) -> Result<()> {
         let there = match self.marker()? {
             Some(marker) => Some(marker.description),
@@ -256,8 +248,7 @@ impl OutputDir {
         Err(BaseError::Busy { path: self.path.clone() }.into())
     }
 
-    /// Removes the files of the set. Keeps all other files, and temporary files of running processes. Removes the
-    /// manifest first, so that no reader takes the remaining files for a complete set.
+    /// Removes the files of the set, but no other files and no temporary files of running processes.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`] if a file cannot be removed.
@@ -294,7 +285,7 @@ impl OutputDir {
     }
 }
 
-/// Path of the file that describes the set in `dir`: the marker file, or the manifest of a complete set.
+/// Path of the file that describes the set in `dir`: the marker file, or else the manifest.
 pub fn describing_file(dir: &Path) -> PathBuf {
     Some(dir.join(MARKER)).filter(|marker| marker.exists()).unwrap_or_else(|| dir.join(MANIFEST_FILE))
 }
@@ -333,8 +324,7 @@ fn other_files(files: &[SourceFile], others: &[SourceFile]) -> String {
     }
 }
 
-/// Checks that the new set (`mine`) is the same as the set in the directory (`begun`). Doesn't compare settings: the
-/// caller of [`OutputDir::begun`] does.
+/// Returns an error if the new set (`mine`) is not the set in the directory (`begun`). Doesn't compare settings.
 fn check_same(dir: &Path, mine: &Marker, begun: &Marker) -> Result<()> {
     let of = |marker: &Marker| serde_json::to_value(marker).expect("a description has string keys");
     let sources = [&begun.description.sources, &mine.description.sources];
@@ -363,7 +353,7 @@ fn check_same(dir: &Path, mine: &Marker, begun: &Marker) -> Result<()> {
     }
 }
 
-/// Text for error messages: the value of the field called `field`. `description` and `marker` describe the same set.
+/// Text for error messages: the value of the field `field`. `description` and `marker` describe the same set.
 fn shown(field: &str, description: &SetDescription, marker: &serde_json::Value) -> String {
     let names = |names: &[String]| if names.is_empty() { "none".into() } else { listed(names) };
     match field {

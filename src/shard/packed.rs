@@ -1,8 +1,4 @@
-//! A chunk as training keeps it: decompressed and checked, with its entries packed. An entry is an occupied cell and
-//! its count.
-//!
-//! Packed entries take about half the memory of unpacked ones. A sample is unpacked to columns or to dense frames in
-//! one pass.
+//! A chunk as training keeps it: decompressed and checked, with its entries (occupied cells and counts) still packed.
 
 use std::ops::Range;
 
@@ -13,11 +9,10 @@ use crate::frames::{FrameShape, FromValue, SparseFrames, Width, Widths};
 use crate::layout::SetLayout;
 use crate::planes::Planes;
 
-/// About how many numbers of a dense sample are set to 0 at a time. Counts are written while these numbers are in the
-/// L1 cache.
+/// About how many numbers of a dense sample are set to 0 at a time. Should fit the L1 cache.
 const ZEROED: usize = 4096;
 
-/// A decompressed chunk. Its cells and counts are still packed.
+/// A decompressed chunk with packed cells and counts.
 #[derive(Clone, Debug)]
 pub struct PackedChunk {
     /// The decoded bytes of the chunk, as FORMAT.md specifies them.
@@ -47,8 +42,8 @@ impl PackedChunk {
         PackedChunk { body: Vec::new(), at, widths: layout.widths, shape: layout.shape, starts }
     }
 
-    /// Finds and checks the columns in `body`. It is an error if frame sizes, cells and counts would take more than
-    /// `most` bytes unpacked. Doesn't check whether cells are inside the frame.
+    /// Finds and checks the columns in `body`, but not whether cells are inside the frame. Returns an error if the
+    /// unpacked columns would take more than `most` bytes.
     pub(crate) fn index(&mut self, layout: &SetLayout, samples: u32, most: u64) -> Result<(), BodyFault> {
         (self.widths, self.shape) = (layout.widths, layout.shape);
         let located = locate(&self.body, layout, (samples, most), &mut self.starts);
@@ -168,7 +163,8 @@ impl PackedSample<'_> {
         }
     }
 
-    /// Calls `each` with the cell and the count of every occupied cell, in order. For float32 frames, the count is 1.
+    /// Calls `each` with the cell and the count of every occupied cell. For float32 frames, the count is 1.
+    ///
     /// The cells must be inside the frame.
     pub fn for_each(&self, mut each: impl FnMut(u32, u32)) {
         let surface = self.widths.counts == Width::F32;
@@ -196,7 +192,7 @@ impl PackedSample<'_> {
     }
 
     /// Unpacks the sample and appends it to `frames`. Returns whether all cells are inside the frame. If not, the
-    /// caller must discard the appended sample.
+    /// appended sample must be discarded.
     pub fn unpack(&self, frames: &mut SparseFrames) -> bool {
         self.frame_sizes.append_to(&mut frames.frame_sizes);
         let (sizes, cells) = (self.sizes(), self.shape.cells());
@@ -216,17 +212,17 @@ impl PackedSample<'_> {
         inside
     }
 
-    /// Writes the sample into `out` as dense frames, (T, P, H, W). The length of `out` sets T: shorter samples are
-    /// padded with zeros, longer ones are cut. Returns whether all written cells are inside the frame.
+    /// Writes the sample into `out` as dense frames, (T, P, H, W). The length of `out` sets T: the sample is padded
+    /// with zeros or cut. Returns whether all written cells are inside the frame.
     ///
-    /// `N` must be able to hold the counts of the set. For float32 frames, `N` must be f32.
+    /// `N` must be able to hold the counts of the set; for float32 frames, it must be f32.
     pub fn write_dense<N: FromValue>(&self, out: &mut [N]) -> bool {
         let cells = self.shape.cells() as usize;
         self.write_blocks(out.chunks_mut(cells * (ZEROED / cells).max(1)))
     }
 
-    /// Like [`PackedSample::write_dense`], but writes the frames into separate blocks of memory. Each block has space
-    /// for one or more frames. All blocks together have space for T frames.
+    /// Like [`PackedSample::write_dense`], but writes into separate blocks of memory, which hold one or more frames
+    /// each.
     pub fn write_blocks<'b, N: FromValue + 'b>(&self, blocks: impl Iterator<Item = &'b mut [N]>) -> bool {
         let (gaps, large) = (self.long_gaps, self.large_counts);
         if self.widths.counts == Width::F32 {
@@ -276,14 +272,13 @@ impl PackedSample<'_> {
         true
     }
 
-    /// Number of occupied cells in each frame. These numbers add up to the number of entries: `locate` has checked
-    /// this.
+    /// Number of occupied cells in each frame.
     fn sizes(&self) -> impl Iterator<Item = usize> {
         self.frame_sizes.iter().map(|size| size as usize)
     }
 }
 
-/// Sets all numbers to 0. Not inlined, so that the compiler emits one `memset` instead of a loop.
+/// Sets all numbers to 0. Not inlined, so that it compiles to `memset`.
 #[inline(never)]
 fn zero<N: FromValue>(out: &mut [N]) {
     out.fill(N::default());

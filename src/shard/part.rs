@@ -1,4 +1,4 @@
-//! A part of a set: the share that one of several machines converts. Merging all parts gives the same set as one
+//! A part of a set: the chunks that one of several machines converts. Merging all parts gives the same set as a
 //! conversion without parts.
 
 use std::ops::Range;
@@ -6,8 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A part of a set: some consecutive chunks. The set is divided into `of` parts, and `index` is the number of this
-/// part.
+/// A part of a set: consecutive chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     /// Number of the part, from 1.
@@ -22,8 +21,8 @@ impl Part {
         (1..=self.of).contains(&self.index)
     }
 
-    /// Range of this part's chunks in the whole set, which has `chunks` chunks. Part sizes differ by at most one chunk.
-    /// If there are more parts than chunks, some parts are empty.
+    /// Range of this part's chunks in a whole set of `chunks` chunks. Part sizes differ by at most one chunk. A part
+    /// can be empty.
     ///
     /// ```
     /// use tonic_shard::Part;

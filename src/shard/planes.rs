@@ -9,8 +9,7 @@ use crate::column::ColumnBuf;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Planes<'a> {
     planes: &'a [u8],
-    /// Number of numbers in the whole column. A byte plane has one byte of each number, so this is also the size of a
-    /// plane in bytes.
+    /// Number of numbers in the whole column, which is the size of a plane in bytes.
     stride: usize,
     start: usize,
     end: usize,
@@ -80,17 +79,17 @@ impl<'a> Planes<'a> {
     }
 }
 
-/// Returns the sum of what `part` takes of each byte. A block of 2^16 bytes sums to less than 2^32, so that the inner sum
-/// vectorizes with 32-bit lanes.
+/// Returns the sum of `part` over all bytes.
 #[inline(always)]
 pub(crate) fn sum_bytes(bytes: &[u8], part: impl Fn(u8) -> u8) -> u64 {
+    // 2^16 bytes sum to less than 2^32, so the inner sum vectorizes with 32-bit lanes.
     bytes.chunks(1 << 16).map(|some| u64::from(some.iter().map(|&byte| u32::from(part(byte))).sum::<u32>())).sum()
 }
 
-/// Takes the first `n` bytes eight at a time, as numbers. The last number is filled up with zeros. For a few bytes, this
-/// is faster than a loop over bytes, whose end the processor cannot predict.
+/// Takes the first `n` bytes as numbers of eight bytes. The last number is filled up with zeros.
 #[inline(always)]
 pub(crate) fn eights(bytes: &[u8], n: usize) -> impl Iterator<Item = u64> {
+    // For a few bytes, faster than a loop over bytes, whose end the processor cannot predict.
     (0..n).step_by(8).map(move |at| {
         let eight = match bytes[at..].first_chunk() {
             Some(&eight) => u64::from_le_bytes(eight),

@@ -1,4 +1,4 @@
-//! Opens a complete set for reading, and checks every shard against the manifest.
+//! Opens a complete set for reading. Checks every shard against the manifest.
 
 use crate::body::cells_fault;
 use crate::chunk::Chunk;
@@ -25,8 +25,7 @@ pub struct ShardSet {
 }
 
 impl ShardSet {
-    /// Opens the set in `dir`. Checks the manifest, and the header and index of every shard. Chunks are checked when
-    /// they are read.
+    /// Opens the set in `dir`. Checks the manifest, and header and index of every shard, but not the chunks.
     ///
     /// # Errors
     /// Errors of [`Manifest::read`] and [`Shard::open`]; [`Error::Incomplete`] if a shard is missing.
@@ -54,7 +53,7 @@ impl ShardSet {
         Ok(ShardSet { dir: dir.into(), manifest, shards })
     }
 
-    /// Directory of the set. For a set that isn't in a local directory, the name that errors use, such as a URL.
+    /// Directory of the set. If it isn't local, the name in errors, such as a URL.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
@@ -111,7 +110,7 @@ impl ShardSet {
     }
 
     /// Reads, checks and decompresses chunk `number`, but leaves cells and counts packed. Replaces the content of
-    /// `packed`. Doesn't check whether cells are inside the frame: unpacking or [`ShardSet::check_cells`] does.
+    /// `packed`. Doesn't check whether cells are inside the frame.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`], which names shard, chunk and samples; [`tonic_base::Error::Io`].
@@ -126,8 +125,8 @@ impl ShardSet {
         (0..packed.len()).try_for_each(|i| check_label(name, packed.len(), i, packed.label(i), classes))
     }
 
-    /// Checks that all cells of a packed chunk are inside the frame. `number` is the index of the chunk in the set, for
-    /// the error.
+    /// Checks that all cells of a packed chunk are inside the frame. `number` is the index of the chunk, for the
+    /// error.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`], which names shard, chunk and samples.
@@ -196,8 +195,8 @@ impl ShardSet {
         self.shards.iter().for_each(|s| s.file.read_ahead());
     }
 
-    /// Announces chunks that will be read soon, in the order of reading. If [`ShardSet::is_fetched_ahead`] is true, the
-    /// chunks are fetched in this order.
+    /// Announces chunks that will be read soon, in the order of reading. Has no effect if
+    /// [`ShardSet::is_fetched_ahead`] is false.
     ///
     /// # Panics
     /// If a number is not below [`ShardSet::chunks`].
@@ -222,8 +221,7 @@ impl ShardSet {
     }
 }
 
-/// Reads samples by their index in the set. Keeps the last decoded chunk, so that the next samples of this chunk need
-/// no decoding.
+/// Reads samples by their index in the set. Keeps the last decoded chunk.
 pub struct SampleReader<'a> {
     set: &'a ShardSet,
     decoder: Decoder,
@@ -255,8 +253,7 @@ impl<'a> SampleReader<'a> {
         Ok(&self.chunk)
     }
 
-    /// Reads sample `number`. Returns the fully verified chunk that holds the sample, and the index of the sample in
-    /// that chunk.
+    /// Reads sample `number`. Returns its chunk, fully verified, and the index of the sample in the chunk.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`]; [`tonic_base::Error::Io`].
@@ -269,7 +266,7 @@ impl<'a> SampleReader<'a> {
     }
 }
 
-/// Opens every shard that the manifest lists. An error names the chunks and samples that are lost with the shard.
+/// Opens every shard in the manifest. Errors name the chunks and samples that are lost with a shard.
 pub(crate) fn open_shards(storage: &dyn Storage, manifest: &Manifest) -> Vec<Result<Shard>> {
     let description = &manifest.description;
     let open = |i: usize| {
@@ -305,8 +302,7 @@ pub(crate) fn open_shards(storage: &dyn Storage, manifest: &Manifest) -> Vec<Res
     shards
 }
 
-/// Checks that a shard is the one that the manifest lists as shard `number`. Even an intact shard can belong to another
-/// set or have a wrong name.
+/// Checks that a shard is the one that the manifest lists as shard `number`.
 pub(crate) fn check_listed(path: &Path, head: &ShardHead, number: usize, manifest: &Manifest) -> Result<()> {
     let corrupt = |place: &str, expected: String, got: String| Err(Error::corrupt(path, place, expected, got));
     let (entry, layout) = (&manifest.shards[number], manifest.description.layout());

@@ -12,7 +12,7 @@ use crate::manifest::ShardEntry;
 use crate::mapped_file::MappedFile;
 use crate::storage::{ShardFile, Storage};
 
-/// A shard file that can be damaged or missing, and the index records of its chunks. The records can be wrong.
+/// A shard file that can be damaged or missing, and its chunks' index records, which can be wrong.
 #[derive(Debug)]
 pub struct Salvage {
     file: Option<Box<dyn ShardFile>>,
@@ -20,15 +20,14 @@ pub struct Salvage {
 }
 
 impl Salvage {
-    /// Opens the file at `path`, which should be a shard of `chunks` chunks. This never fails: what cannot be read
-    /// counts as missing.
+    /// Opens the file at `path`, which should be a shard of `chunks` chunks. What cannot be read counts as missing.
     pub fn open(path: &Path, chunks: usize) -> Salvage {
         let file = MappedFile::open(path).ok().map(|file| Box::new(file) as Box<dyn ShardFile>);
         Salvage::of(file, chunks).unwrap_or(Salvage { file: None, records: Vec::new() })
     }
 
-    /// Opens the shard that the manifest lists as `entry`, from the copy of the set in `storage`. The shard should have
-    /// `chunks` chunks. Damaged bytes count as missing.
+    /// Opens the shard `entry` of the set in `storage`, which should have `chunks` chunks. Damaged bytes count as
+    /// missing.
     ///
     /// # Errors
     /// Errors of `storage`, such as network errors.
@@ -54,12 +53,12 @@ impl Salvage {
     /// The stored bytes that `record` points to, unchecked; `None` if they aren't in the file.
     ///
     /// # Errors
-    /// Errors of [`ShardFile::read`]. It is no error if the file is damaged or missing.
+    /// Errors of [`ShardFile::read`], but no error if the file is damaged or missing.
     pub fn stored(&self, record: &ChunkRecord) -> Result<Option<Vec<u8>>> {
         self.read(record.offset..record.offset.saturating_add(record.stored_bytes))
     }
 
-    /// Reads a range of the file. Returns `None` if the file doesn't have the whole range.
+    /// Reads a range of the file; `None` if the file doesn't have the whole range.
     fn read(&self, range: Range<u64>) -> Result<Option<Vec<u8>>> {
         let Some(file) = self.file.as_ref().filter(|file| range.end <= file.size()) else { return Ok(None) };
         let mut bytes = Vec::new();
@@ -75,8 +74,7 @@ fn unless_damaged<T>(result: Result<T>) -> Result<Option<T>> {
     }
 }
 
-/// Checks whether stored bytes from a damaged shard are a certain chunk of a set. Reuses one decoder and one buffer
-/// for all chunks.
+/// Checks whether stored bytes from a damaged shard are a certain chunk of a set.
 pub struct Prover<'a> {
     description: &'a SetDescription,
     layout: SetLayout,
@@ -91,9 +89,8 @@ impl<'a> Prover<'a> {
         Prover { description, layout: description.layout(), decoder: Decoder::new(), chunk }
     }
 
-    /// Returns chunk `number` if `stored` holds this chunk, else `None`. Sizes and checksum must be those of `record`.
-    /// The identity (BLAKE3 hash of the decoded bytes) must be `expected`. If `expected` is `None`, the identity must
-    /// be the one in `record`.
+    /// Returns chunk `number` if `stored` holds this chunk. Sizes and checksum must be those of `record`. The identity
+    /// (BLAKE3 hash of the decoded bytes) must be `expected`, or by default the one in `record`.
     pub fn prove(
         &mut self,
         number: u64,
@@ -121,9 +118,8 @@ impl<'a> Prover<'a> {
     }
 }
 
-/// Makes a placeholder of zeros for chunk `number`, which is lost. With the placeholder, all other samples keep their
-/// indices in the set. Decoding the placeholder is an error. `known` is the lost chunk's index record, if it could be
-/// read.
+/// Makes a placeholder of zeros for the lost chunk `number`, so that other samples keep their indices. It cannot be
+/// decoded. `known` is the lost chunk's index record.
 pub fn hole(number: u64, description: &SetDescription, known: Option<ChunkRecord>, identity: [u8; 32]) -> EncodedChunk {
     let samples = description.samples_of(number..number + 1);
     let samples = (samples.end - samples.start) as u32;

@@ -1,8 +1,7 @@
 //! Assembles a copy of a set in a directory. The caller writes the bytes of the shards in any order.
 //!
-//! Each shard is assembled in a temporary file, such as `.00003.shard.part`, which stays if the process is killed.
-//! After all chunks of the shard are verified, the file gets the name of the shard. The manifest is written last, with
-//! the bytes of the original.
+//! Each shard is assembled in a temporary file, such as `.00003.shard.part`. The verified file gets the name of the
+//! shard. The manifest is written last.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -26,9 +25,8 @@ pub struct SetCopy {
 }
 
 impl SetCopy {
-    /// Starts a copy of the set with this manifest in the directory `path`, or continues a copy that was interrupted.
-    /// Returns `None` if the directory has the complete set already. If the directory holds another set and
-    /// `overwrite` is set, removes that set first.
+    /// Starts a copy of the set with this manifest in the directory `path`, or continues an interrupted copy. Returns
+    /// `None` if the set there is complete. With `overwrite`, removes another set first.
     ///
     /// # Errors
     /// [`tonic_base::Error::Busy`] if another process writes to the directory; [`tonic_base::Error::Exists`] if the
@@ -63,7 +61,7 @@ impl SetCopy {
     }
 
     /// Verifies shard `number`. Returns whether it is complete and intact. A shard with damaged chunks is renamed to
-    /// the temporary file [`SetCopy::part`], so that the caller can replace the chunks.
+    /// the temporary file [`SetCopy::part`].
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`] if a damaged shard cannot be renamed.
@@ -87,8 +85,7 @@ impl SetCopy {
         shard_chunks(&self.manifest.description, number as u64)
     }
 
-    /// Checks the header and the index of shard `number`. `bytes` is the start of the shard's file. Errors name the
-    /// file by `path`.
+    /// Checks header and index of shard `number`. `bytes` is the start of its file. Errors name the file by `path`.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`] if header or index are damaged or differ from the manifest;
@@ -99,8 +96,8 @@ impl SetCopy {
         Ok(head)
     }
 
-    /// Verifies shard `number` in its temporary file [`SetCopy::part`]. If all chunks are intact, gives the file the
-    /// name of the shard and returns an empty list. If not, returns the index records of the damaged chunks.
+    /// Verifies shard `number` in its temporary file [`SetCopy::part`], and returns the index records of damaged
+    /// chunks. If there are none, gives the file the name of the shard.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`] if header or index are damaged or differ from the manifest;
@@ -146,7 +143,7 @@ impl SetCopy {
     }
 }
 
-/// Verifies all chunks of a shard. Yields the indices, in the shard, of the damaged chunks.
+/// Verifies all chunks of a shard. Yields the indices of damaged chunks in the shard.
 fn check_shard(shard: &Shard, classes: usize) -> impl Iterator<Item = usize> {
     let samples = shard.head().place.samples.into();
     let silent = Progress::start(Verbosity::Quiet, "verify", samples, "samples");

@@ -20,7 +20,7 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Maps the file and checks header and index. Chunks are checked when they are read.
+    /// Maps the file, and checks header and index but not the chunks.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`] if the file cannot be read; [`Error::Incompatible`] for another format version;
@@ -95,8 +95,8 @@ impl Shard {
         name.index(packed, &self.head.layout, record)
     }
 
-    /// Returns the stored bytes and the index record of chunk `k` of this shard, to copy them to another set. Doesn't
-    /// check the bytes: call [`Shard::decode_and_verify`] first.
+    /// Returns the stored bytes and the index record of chunk `k`, to copy them to another set. Doesn't check the
+    /// bytes: call [`Shard::decode_and_verify`] first.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`] if the file has been cut short since it was opened; [`tonic_base::Error::Io`].
@@ -109,7 +109,7 @@ impl Shard {
         Ok(EncodedChunk { stored: stored.into(), record: self.head.chunks[k] })
     }
 
-    /// Like [`Shard::decode`], but also checks the identity of the chunk, the padding after the chunk, and what
+    /// Like [`Shard::decode`], but also checks the chunk's identity, the padding after it, and what
     /// [`check_chunk`](crate::codec::check_chunk) checks. `classes` is the number of classes of the set.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! A shard that is being written. Its chunks go to a temporary file, which gets the name of the shard at the end.
+//! A shard that is being written to a temporary file, which gets the name of the shard at the end.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -32,7 +32,7 @@ pub struct ShardDraft {
 }
 
 impl ShardDraft {
-    /// Creates a temporary file for shard `number` of the described set. The set must have a shard with this number.
+    /// Creates a temporary file for shard `number` of the described set.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`] if the file cannot be created.
@@ -71,12 +71,10 @@ impl ShardDraft {
         shard_entry(self.head.place.number.into(), &self.head)
     }
 
-    /// Writes header and index, and renames the temporary file to the name of the shard. Replaces an existing file with
-    /// this name.
+    /// Writes header and index, and gives the temporary file the name of the shard. Replaces an existing file.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`]. If only the last step, the sync of the directory, fails, the new file already has the
-    /// name of the shard. After any other error, an existing file with this name is unchanged.
+    /// [`tonic_base::Error::Io`]. An existing file stays unchanged, unless only the sync of the directory fails.
     pub fn publish(mut self) -> Result<ShardEntry> {
         self.write_head()?;
         let entry = self.entry();
@@ -84,8 +82,7 @@ impl ShardDraft {
         Ok(entry)
     }
 
-    /// Like [`ShardDraft::publish`], but keeps an existing shard with the same bytes. Calls `check` first, which
-    /// returns an error if another process has begun a different set.
+    /// Like [`ShardDraft::publish`], but keeps an existing shard with the same bytes, and calls `check` first.
     pub(crate) fn publish_new(mut self, check: impl Fn() -> Result<()>) -> Result<ShardEntry> {
         self.write_head()?;
         let entry = self.entry();

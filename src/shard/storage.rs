@@ -1,5 +1,4 @@
-//! Where the bytes of a set come from: a local directory, or for example a server. [`Storage`] and [`ShardFile`] are
-//! the traits that read them.
+//! Where the bytes of a set come from: a local directory, or for example a server.
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -8,16 +7,15 @@ use std::path::Path;
 use crate::error::Result;
 use crate::manifest::{Manifest, ShardEntry};
 
-/// Whether `place` is a URL. If not, it is the path of a directory.
+/// Whether `place` is a URL, not the path of a directory.
 pub fn is_url(place: &Path) -> bool {
     let scheme = place.to_str().and_then(|text| text.split_once("://"));
     scheme.is_some_and(|(scheme, _)| scheme.len() > 1 && scheme.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
-/// Gives access to the files of one set, for example in a directory or in a folder on a server.
+/// Access to the files of one set, for example in a directory or on a server.
 pub trait Storage: Debug + Send + Sync {
-    /// Returns the path of the set's directory. For a set that isn't in a local directory, returns the name that errors
-    /// use, such as a URL.
+    /// Returns the path of the set's directory. If it isn't local, returns the name in errors, such as a URL.
     fn path(&self) -> &Path;
 
     /// Reads and checks the manifest of the set.
@@ -29,13 +27,12 @@ pub trait Storage: Debug + Send + Sync {
     /// Opens the shard that the manifest lists as `entry`.
     ///
     /// # Errors
-    /// [`crate::Error::Incomplete`] if there is no such file; [`tonic_base::Error::Corrupt`] if the length of the file
-    /// differs from the length in `entry`; for a set on a server, also network errors. A set on a server can report
-    /// these errors later, when the shard is read.
+    /// [`crate::Error::Incomplete`] if there is no such file; [`tonic_base::Error::Corrupt`] if its length is not the
+    /// one in `entry`; for a set on a server, also network errors. A set on a server can report these errors when the
+    /// shard is read.
     fn shard(&self, entry: &ShardEntry) -> Result<Box<dyn ShardFile>>;
 
-    /// Returns how many shards to open at the same time. If each shard must wait for a server, opening several at once
-    /// saves time.
+    /// Returns how many shards to open at the same time.
     fn connections(&self) -> usize {
         1
     }
@@ -43,8 +40,7 @@ pub trait Storage: Debug + Send + Sync {
 
 /// A shard file, open for reading.
 pub trait ShardFile: Debug + Send + Sync {
-    /// Returns the path of the file. For a file that is not on this machine, returns the name that errors use, such as
-    /// a URL.
+    /// Returns the path of the file. If it isn't on this machine, returns the name in errors, such as a URL.
     fn path(&self) -> &Path;
 
     /// Length of the file in bytes when it was opened.
@@ -66,8 +62,8 @@ pub trait ShardFile: Debug + Send + Sync {
     /// Asks the operating system to read the file into memory before the program needs it.
     fn read_ahead(&self);
 
-    /// Announces that the bytes at the offsets `range`, a chunk, will be read soon. Chunks must be announced in the
-    /// order of reading.
+    /// Announces that the bytes at the offsets `range`, a chunk, will be read soon. Chunks are announced in the order
+    /// of reading.
     fn will_read(&self, _range: Range<u64>) {}
 
     /// Returns whether announced chunks are fetched before they are read, and kept on this machine for later reads.

@@ -1,5 +1,4 @@
-//! The stored (compressed) bytes of a chunk before they are written to a shard. They are in memory or, for a large
-//! chunk, in a temporary file.
+//! The stored (compressed) bytes of a chunk before they are written to a shard: in memory or in a temporary file.
 
 use std::io::Write;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Decompresses large chunks piece by piece, so that the compressed bytes are never all in memory.
+//! Decompresses large chunks without all compressed bytes in memory.
 
 use std::io::Read;
 
@@ -39,16 +39,16 @@ pub(crate) fn decompress(
     }
 }
 
-/// Whether the compressed chunk is so large that it is read piece by piece.
+/// Whether the compressed chunk is so large that it is not read at once.
 pub(crate) fn is_large(record: &ChunkRecord) -> bool {
     record.stored_bytes > 8 * PIECE
 }
 
-/// Reads the compressed bytes of a chunk piece by piece, and computes their checksum.
+/// Reads the compressed bytes of a chunk in pieces of [`PIECE`] bytes, and computes their checksum.
 struct StoredReader<'a> {
     file: &'a dyn ShardFile,
     record: &'a ChunkRecord,
-    /// Offset of the next piece in the file, in bytes.
+    /// Offset, in the file, of the bytes that are read next.
     next: u64,
     hash: Xxh3,
     piece: Vec<u8>,
@@ -58,7 +58,7 @@ struct StoredReader<'a> {
 }
 
 impl StoredReader<'_> {
-    /// Reads the next piece of the chunk. Returns `false` at the end of the chunk.
+    /// Reads the next [`PIECE`] bytes of the chunk, or fewer at its end. Returns `false` after the end of the chunk.
     fn refill(&mut self) -> std::io::Result<bool> {
         let end = self.record.offset + self.record.stored_bytes;
         let range = self.next..(self.next + PIECE).min(end);

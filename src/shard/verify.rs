@@ -16,9 +16,6 @@ use tonic_base::Progress;
 
 /// Verifies every chunk of an open set. If all are intact, also verifies the totals and the set id in the manifest.
 /// Returns all errors, in the order of the chunks.
-///
-/// [`ShardSet::open`] has already checked the manifest and the headers and indexes of the shards. `verify --quick`
-/// checks nothing more.
 pub fn verify(set: &ShardSet, progress: &Progress) -> Vec<Error> {
     let manifest = set.manifest();
     let classes = manifest.description.classes.len();
@@ -36,11 +33,9 @@ pub fn verify(set: &ShardSet, progress: &Progress) -> Vec<Error> {
     faults
 }
 
-/// Verifies the set in `dir`, even if shards are missing or damaged. Returns all errors. If the manifest cannot be
-/// read, returns only that error.
+/// Verifies the set in `dir`, even if shards are missing or damaged. Returns all errors.
 ///
-/// `progress` gets the number of samples to check and returns the progress bar. If `progress` is `None`, chunks are not
-/// read.
+/// `progress` makes the progress bar for a number of samples. If it is `None`, chunks are not read.
 pub fn verify_dir(dir: &Path, progress: Option<&dyn Fn(u64) -> Progress>) -> Vec<Error> {
     verify_in(&Directory(dir.into()), progress)
 }
@@ -72,8 +67,8 @@ pub fn verify_in(storage: &dyn Storage, progress: Option<&dyn Fn(u64) -> Progres
     faults
 }
 
-/// Verifies every chunk of these shards on all cores. Returns one item per chunk: its index in the set, and its totals
-/// or error.
+/// Verifies every chunk of these shards on all cores. Returns the index of each chunk in the set, and its totals or
+/// error.
 pub fn check_chunks(shards: &[Shard], classes: usize, progress: &Progress) -> Vec<(u64, Result<Totals>)> {
     let fresh = || (Decoder::new(), None);
     let check = |(decoder, chunk): &mut (Decoder, Option<CheckedChunk>), (shard, k): (&Shard, usize)| {
@@ -87,8 +82,7 @@ pub fn check_chunks(shards: &[Shard], classes: usize, progress: &Progress) -> Ve
     all.into_par_iter().map_init(fresh, check).collect()
 }
 
-/// Compares the totals and the set id in the manifest with those computed from the chunks. Returns the first
-/// difference.
+/// Returns the first difference between the totals and set id in the manifest and those computed from the chunks.
 fn check_sums(set: &ShardSet, totals: &Totals) -> Option<Error> {
     let manifest = set.manifest();
     let path = set.dir().join(crate::manifest::MANIFEST_FILE);

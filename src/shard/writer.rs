@@ -1,5 +1,5 @@
-//! Writes a set. Shards are published one by one, the manifest last. So a kill or a full disk never leaves a directory
-//! that looks like a complete set. For several writers in one directory, see `output_dir.rs`.
+//! Writes a set. The manifest is published last, so that an interrupted conversion doesn't look like a complete set.
+//! For several writers in one directory, see `output_dir.rs`.
 
 use std::collections::BTreeMap;
 
@@ -19,8 +19,7 @@ use crate::shard_draft::{ShardDraft, shard_entry};
 /// Text for the error message of an interrupted conversion.
 pub const KEPT: &str = "complete shards are kept";
 
-/// Called for each shard that is kept. The arguments are the index, in the set, of the shard's first sample; the
-/// labels of the shard's samples; and the ledgers of the shard's samples.
+/// Called for each shard that is kept: (index, in the set, of its first sample; labels and ledgers of its samples).
 type Kept<'a> = dyn FnMut(u64, &[u32], &[Ledger]) + 'a;
 
 /// Writes the chunks of a set, in order.
@@ -37,14 +36,14 @@ pub struct SetWriter {
 impl SetWriter {
     /// Starts to write the described set.
     ///
-    /// - If `dir` holds this set unfinished and `resume` is set, keeps the complete shards and continues after them.
-    /// - If `dir` holds this set complete, keeps the intact shards. This needs `resume`, a `dir` that was opened with
-    ///   `Existing::Auto`, and an `origin` without a selection.
-    /// - In all other cases, removes an old set first. With `Existing::Auto`, replaces the files of the old set one by
-    ///   one instead.
+    /// - If `dir` holds this set unfinished and `resume` is set, keeps the complete shards. The selections must be
+    ///   equal; the settings of `origin` replace the old ones.
+    /// - If `dir` holds this set complete, keeps the intact shards. This needs `resume`,
+    ///   [`Existing::Auto`](crate::Existing::Auto) and an `origin` without a selection.
+    /// - In all other cases, removes an old set first. With [`Existing::Auto`](crate::Existing::Auto), replaces its
+    ///   files one by one instead.
     ///
-    /// Calls `kept` for each shard that is kept. An unfinished set must have the same selection as `origin`. The
-    /// settings of the unfinished set are replaced by the settings of `origin`.
+    /// Calls `kept` for each shard that is kept.
     ///
     /// # Errors
     /// [`crate::Error::Mismatch`] if shards in `dir` would be kept, but belong to a different set;
@@ -78,19 +77,18 @@ impl SetWriter {
         &self.description
     }
 
-    /// Identity (BLAKE3 hash of the decoded bytes) of each chunk written so far. Includes chunks that were kept from
-    /// an interrupted conversion.
+    /// Identities (BLAKE3 hashes of the decoded bytes) of all chunks so far, including those kept from an interrupted
+    /// conversion.
     pub fn identities(&self) -> &[[u8; 32]] {
         &self.identities
     }
 
-    /// Number of chunks written so far. Includes chunks that were kept from an interrupted conversion.
+    /// Number of chunks so far, including those kept from an interrupted conversion.
     pub fn chunks_done(&self) -> u64 {
         self.identities.len() as u64
     }
 
-    /// Appends the next chunk: writes the bytes of `encoded`. `chunk` is the same chunk, decoded. Its samples are added
-    /// to the totals.
+    /// Appends the next chunk: `chunk`, and the same chunk as `encoded`.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].
@@ -100,7 +98,7 @@ impl SetWriter {
         self.write_counted(&totals, encoded)
     }
 
-    /// Appends the next chunk: writes the bytes of `encoded`. `totals` has the totals of the chunk's samples.
+    /// Appends the next chunk. `totals` has the totals of its samples.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].
@@ -134,8 +132,7 @@ impl SetWriter {
         self.finish_part(&[], BTreeMap::new())
     }
 
-    /// Like [`SetWriter::finish`], for a part of a set. Stores `command` and `settings` in the manifest: see
-    /// [`Manifest::command`] and [`Manifest::settings`].
+    /// Like [`SetWriter::finish`], for a part of a set. Also stores [`Manifest::command`] and [`Manifest::settings`].
     ///
     /// # Errors
     /// Errors of [`SetWriter::finish`].
@@ -158,13 +155,13 @@ impl SetWriter {
         Ok(manifest)
     }
 
-    /// Stops writing and returns the directory, still locked, so that the caller can start again.
+    /// Stops writing and returns the directory, still locked.
     pub fn abandon(self) -> OutputDir {
         self.dir
     }
 
-    /// Keeps the intact shards before the first missing or damaged shard. If `listed` is given, the shards must also
-    /// match this list.
+    /// Keeps the intact shards before the first missing or damaged one. With `listed`, the shards must also match this
+    /// list.
     fn take_up_complete_shards(&mut self, listed: Option<&[ShardEntry]>, kept: &mut Kept<'_>) -> Result<()> {
         let (mut decoder, classes) = (Decoder::new(), self.description.classes.len());
         for number in 0..self.description.shards() {

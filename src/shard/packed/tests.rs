@@ -16,7 +16,7 @@ fn packed(chunk: &Chunk, layout: &SetLayout) -> Result<PackedChunk, BodyFault> {
     packed.index(layout, chunk.len() as u32, 1 << 20).map(|()| packed)
 }
 
-/// Returns a chunk of two samples. Its gaps and counts are just below and just above the limits of a packed byte.
+/// Returns a chunk of two samples, with gaps and counts around the limits of a packed byte.
 fn chunk(width: u32, counts: Width) -> Chunk {
     let mut chunk = Chunk::new(layout(width, counts).widths, 0);
     let largest = counts.max();

@@ -1,7 +1,7 @@
-//! Times whole epochs from each cache of a set (stream, host, device): loading alone, and loading with training.
+//! Times whole epochs from each cache of a set (stream, host, device), with and without training.
 //!
-//! Each round times one epoch from every cache. Every second round goes through the caches in reverse order, so that a
-//! machine that becomes slower affects all caches equally.
+//! Each round times one epoch from every cache. Every second round reverses the order of the caches, so that a machine
+//! that becomes slower affects all caches equally.
 
 use std::time::Instant;
 
@@ -31,8 +31,7 @@ pub(super) struct MeasuredCache {
 }
 
 impl MeasuredCache {
-    /// Opens the set once with each cache. For a cache that this machine cannot use, the list has the reason instead of
-    /// the opened set.
+    /// Opens the set once with each cache.
     pub(super) fn open_all(
         open: impl Fn() -> Result<ShardSet>,
         gpu: Option<&Program>,
@@ -53,7 +52,7 @@ impl MeasuredCache {
         CACHES.into_iter().map(cache).collect()
     }
 
-    /// Returns the row of the report for this cache and for `work`, which is loading or training.
+    /// Returns the row of the report for this cache and for `work`.
     pub(super) fn strategy(&self, work: Work, batch_size: usize) -> Strategy {
         let feed = match &self.feed {
             Ok(feed) => feed,

@@ -16,8 +16,7 @@ use crate::feed::{DeviceCache, Inflation, LAUNCH_BATCHES, StagedBatch};
 use crate::kernel::program::Program;
 use crate::learner::TrainState;
 
-/// Training steps are timed in rounds of at most this many steps. CUDA events time a round as a whole, because a single
-/// step can be shorter than its launch.
+/// Maximum number of training steps that are timed together, because one step can be shorter than its launch.
 const TOGETHER: usize = 8;
 /// Time in seconds that a round of training steps should take.
 const ROUND_SECONDS: f64 = 0.02;
@@ -36,8 +35,8 @@ const PROMOTIONS: usize = 3;
 pub struct GpuMeasured {
     /// Speed of writing dense float32 batches from the device cache.
     pub inflate: Inflated,
-    /// Speed of loading the set into GPU memory, from shards that are in the page cache. `None` if the GPU has no room
-    /// for a second copy of the set next to the device cache.
+    /// Speed of loading the set into GPU memory, from shards in the page cache. `None` if the GPU has no room for a
+    /// second copy of the set.
     pub promote: Option<Promoted>,
     /// GPU memory that the device cache, training and everything else use.
     pub device_memory: DeviceMemory,
@@ -59,7 +58,7 @@ pub struct Inflated {
 /// Speed of loading a set into GPU memory.
 #[derive(Clone, Debug, Serialize)]
 pub struct Promoted {
-    /// Median time of a load, in seconds. A load reads, checks, decodes and copies the set.
+    /// Median time of a load (reading, checking, decoding and copying the set), in seconds.
     pub seconds: f64,
     /// Time of the fastest load, in seconds.
     pub seconds_min: f64,
@@ -76,8 +75,7 @@ pub struct Promoted {
 pub struct DeviceMemory {
     /// Size of the device cache in bytes.
     pub cache_bytes: usize,
-    /// GPU memory in bytes that training takes in addition to the device cache: network, activations, and batches that
-    /// are being copied to the GPU.
+    /// Additional GPU memory that training takes, in bytes: network, activations, and batches that are being copied.
     pub beyond_cache_bytes: u64,
     /// GPU memory in bytes that the driver, the kernels and other processes used before the benchmark.
     pub context_bytes: u64,
@@ -91,8 +89,7 @@ pub(super) struct StepTimes {
     pub(super) free: u64,
 }
 
-/// Times training steps in `rounds` rounds, or in fewer if the steps take long. Pads samples to `time_steps` time
-/// steps.
+/// Times training steps in at most `rounds` rounds. Pads samples to `time_steps` time steps.
 pub(super) fn step_times(
     program: &Arc<Program>,
     initial: &TrainState,
@@ -147,8 +144,8 @@ pub(super) fn step_times(
     Ok(StepTimes { seconds, last_loss, free })
 }
 
-/// Measures how fast a GPU writes dense batches and how fast a set is loaded into GPU memory, and the memory that is
-/// used. `free` is the free GPU memory in bytes before the benchmark allocated anything.
+/// Measures the speed of writing dense batches and of loading a set, and the used GPU memory. `free` is the free GPU
+/// memory in bytes before the benchmark.
 pub(super) fn measure(
     program: &Program,
     cache: &DeviceCache,
@@ -167,8 +164,7 @@ pub(super) fn measure(
     Ok(GpuMeasured { inflate, promote: measure_promotion(program, set)?, device_memory })
 }
 
-/// Times loading `set` into GPU memory. Returns `None` if the GPU has no room for a second copy next to the device
-/// cache.
+/// Times loading `set` into GPU memory. `None` if the GPU has no room for a second copy.
 fn measure_promotion(program: &Program, set: &ShardSet) -> Result<Option<Promoted>> {
     let mut times = Vec::new();
     let mut bytes = 0;

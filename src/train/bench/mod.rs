@@ -1,4 +1,4 @@
-//! Benchmarks: training steps alone, and whole epochs from each cache of a set, with and without training.
+//! Benchmarks: training steps alone, and whole epochs from each cache of a set.
 //!
 //! ```text
 //! set       benchmark of a set: steps, then epochs

@@ -9,8 +9,7 @@ use crate::feed::RandomFrames;
 use crate::kernel::program::ColumnTypes;
 use crate::learner::Room;
 
-/// Number of random batches that the steps use in turn. With this many, a batch is no longer in the processor's caches
-/// when its turn comes again.
+/// Number of random batches that the steps use in turn: so many that the processor's caches don't hold them.
 const BATCHES: usize = 4;
 /// Maximum of samples * time steps * channels in a batch.
 const MAX_CELLS: usize = 1 << 32;

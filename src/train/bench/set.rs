@@ -18,15 +18,15 @@ use crate::learner::{Room, check_labelled, longest_steps};
 /// Maximum number of different batches for timing training steps.
 const STEP_BATCHES: usize = 16;
 
-/// Measurements of a set. Rates are medians over whole epochs. A field is `None` if this build or machine cannot
-/// measure it.
+/// Measurements of a set. Rates are medians over whole epochs. Fields are `None` if this build or machine cannot
+/// measure them.
 #[derive(Clone, Debug, Serialize)]
 pub struct SetMeasured {
-    /// Batches per second of loading from the shards, without training. Loading reads, checks and decodes samples, and
-    /// ends with dense float32 arrays, (batch, time steps, P * H * W).
+    /// Batches per second of loading from the shards to dense float32, (batch, time steps, P * H * W), without
+    /// training.
     pub stream_batches_per_second: Option<f64>,
-    /// Batches per second of loading from the host cache, without training. Loading unpacks samples, and ends with
-    /// dense float32 arrays, (batch, time steps, P * H * W).
+    /// Batches per second of loading from the host cache to dense float32, (batch, time steps, P * H * W), without
+    /// training.
     pub host_batches_per_second: Option<f64>,
     /// Size of the host cache per sample, in bytes.
     pub host_bytes_per_sample: Option<f64>,
@@ -34,8 +34,7 @@ pub struct SetMeasured {
     pub stream_train_batches_per_second: Option<f64>,
     /// Batches per second of training from the host cache.
     pub host_train_batches_per_second: Option<f64>,
-    /// Time of a training epoch from the shards, divided by the time of a training epoch from the host cache. Median
-    /// over the rounds of the benchmark.
+    /// Time of a training epoch from the shards, divided by the time from the host cache. Median over the rounds.
     pub stream_epoch_over_host: Option<f64>,
     /// Batches per second of training from the device cache.
     pub device_train_batches_per_second: Option<f64>,
@@ -54,8 +53,8 @@ pub struct SetMeasured {
     /// Measurements of the GPU. `None` on the CPU, or if the set doesn't fit into the GPU's memory.
     #[serde(flatten)]
     pub gpu: Option<GpuMeasured>,
-    /// Rows of the table that compares ways to load and train. First the rows of the report [`SetBench::beside`], then
-    /// loading from each cache, then training from each cache.
+    /// Rows of the table of loading strategies: first those of the report [`SetBench::beside`], then loading from each
+    /// cache, then training from each cache.
     pub strategies: Vec<Strategy>,
     /// Number of samples of the set.
     pub samples: u64,
@@ -69,17 +68,16 @@ pub struct SetMeasured {
 pub struct SetBench {
     /// Options of the benchmark of training steps: network, batch size and device.
     pub step: StepBench,
-    /// Number of timed epochs for each cache: this many of loading, and this many of training.
+    /// Number of timed epochs of loading, and of training, for each cache.
     pub epochs: u64,
-    /// Path of a report that `tonic-prep bench --json` wrote. [`SetMeasured::strategies`] begins with the rows of this
-    /// report.
+    /// Path of a report of `tonic-prep bench --json`, whose rows are added to [`SetMeasured::strategies`].
     pub beside: Option<PathBuf>,
     /// Whether the benchmark shows its progress.
     pub verbosity: Verbosity,
 }
 
-/// Measures training steps on a set, and then whole epochs from each cache. Calls `open` several times. `open` must
-/// open the same set each time.
+/// Measures training steps on a set, and then whole epochs from each cache. `open` must open the same set at each
+/// call.
 ///
 /// # Errors
 /// The errors of `open` and of reading the set; [`Error::Unlabelled`] if the set has no samples, or a sample without a
@@ -145,8 +143,7 @@ pub fn bench_set(open: impl Fn() -> Result<ShardSet>, bench: &SetBench) -> Resul
     })
 }
 
-/// Reads the rows of the report at `path`. Returns an error if the report has another recipe, frame shape or batch size
-/// than this benchmark.
+/// Reads the rows of the report at `path`, which must have the recipe, frame shape and batch size of this benchmark.
 fn beside_set(path: &Path, set: &ShardSet, batch_size: usize) -> Result<Vec<Strategy>> {
     let report = Report::<FrameShape>::read(path)?;
     let description = &set.manifest().description;
@@ -170,16 +167,14 @@ fn some_batches(set: ShardSet, batch_size: usize) -> Result<Vec<Batch>> {
     Ok(batches)
 }
 
-/// Returns the time of a training epoch in seconds, as `[median, fastest, slowest]`. Returns `None` if no epoch was
-/// measured.
+/// Returns the time of a training epoch in seconds, as `[median, fastest, slowest]`.
 fn epoch_of(caches: &[MeasuredCache], choice: CacheChoice) -> Option<[f64; 3]> {
     let mut seconds = caches.iter().find(|cache| cache.choice == choice)?.seconds(Work::Training).to_vec();
     let median = median(&mut seconds);
     Some([median, *seconds.first()?, *seconds.last()?])
 }
 
-/// Returns [`SetMeasured::stream_epoch_over_host`], or `None` if the benchmark did not measure the shards or the host
-/// cache.
+/// Returns [`SetMeasured::stream_epoch_over_host`].
 fn stream_over_host(caches: &[MeasuredCache]) -> Option<f64> {
     let seconds =
         |choice| caches.iter().find(|cache| cache.choice == choice).map(|cache| cache.seconds(Work::Training));
