@@ -1,5 +1,4 @@
-//! Opens sets for `tonic-prep` and `tonic-train`. A set is in a directory or, if the program was built with the
-//! feature `remote`, at a URL.
+//! Opens sets in directories and, with the feature `remote`, at URLs.
 
 use std::path::Path;
 
@@ -33,8 +32,7 @@ pub(crate) fn storage(_url: &str) -> Result<Box<dyn Storage>> {
     Err(without_remote("reading from URLs").into())
 }
 
-/// Returns the error for a request that only a program with the feature `remote` can carry out. `what` names the
-/// request.
+/// Returns the error for a request that needs the feature `remote`. `what` names the request.
 #[cfg(not(feature = "remote"))]
 pub(crate) fn without_remote(what: &str) -> tonic_base::Error {
     let why = "this program was built without the feature remote; releases have it, and so has cargo install --path . \

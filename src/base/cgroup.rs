@@ -2,9 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-/// Lists the folders of the control group `path` and of each group that contains this group. Each of these groups has
-/// one folder inside every folder of `mounts`. `mounts` has paths inside the folder `root`. In a container, some of
-/// the listed folders may not exist.
+/// Lists the folders of the control group `path` and of each group around it, inside each of `mounts` in the folder
+/// `root`. Some of these folders may not exist.
 pub(crate) fn groups_around(root: &Path, mounts: &[&str], path: &str) -> impl Iterator<Item = PathBuf> {
     let inner = Path::new(path.trim_start_matches('/'));
     mounts.iter().flat_map(move |mount| inner.ancestors().map(move |group| root.join(mount).join(group)))

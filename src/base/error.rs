@@ -91,8 +91,7 @@ pub enum Error {
     },
 }
 
-/// Constructors for variants of [`Error`], such as `Error::io(path, action)`. They return the error type of the calling
-/// crate, which must implement `From<Error>`.
+/// Constructors for variants of [`Error`], such as `Error::io(path, action)`, in the error type of the calling crate.
 pub trait BaseFault: From<Error> {
     /// Returns a closure for `map_err`. It makes an [`Error::Io`] from an error of the operating system.
     fn io(path: impl Into<PathBuf>, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {

@@ -1,5 +1,4 @@
-//! Shows the progress of long tasks: a bar on a terminal, a few plain lines in a log. Also formats sizes, and parses
-//! sizes and ranges that users type.
+//! Shows the progress of long tasks: a bar on a terminal, a few plain lines in a log. Also formats and parses sizes.
 
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,8 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The function that prints the lines of progress. If this is `None`, stderr gets the lines.
 static PRINTER: RwLock<Option<fn(&str)>> = RwLock::new(None);
 
-/// Sets the function that prints the lines of progress, for a process whose user doesn't see stderr, such as a
-/// notebook. With such a function, no bars are shown. With `None`, the lines are printed on stderr.
+/// Sets a function that prints the lines of progress, for a notebook. No bars are shown then. `None` means stderr
+/// again.
 pub fn print_with(printer: Option<fn(&str)>) {
     *PRINTER.write().unwrap_or_else(PoisonError::into_inner) = printer;
 }
@@ -37,8 +36,8 @@ fn printer() -> Option<fn(&str)> {
 /// How much progress a run shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verbosity {
-    /// If [`print_with`] has set a function, passes plain lines to this function. Otherwise shows a bar if stderr is a
-    /// terminal, or prints plain lines on stderr if not.
+    /// Shows a bar if stderr is a terminal, else prints plain lines. A function of [`print_with`] always gets plain
+    /// lines.
     Normal,
     /// Shows no progress and no notes.
     Quiet,
@@ -64,8 +63,8 @@ enum Show {
 }
 
 impl Progress {
-    /// Starts a task of `total` units. `unit` is the name of the unit in the shown text, such as "samples". If `unit`
-    /// is "B" (bytes), the text has larger units, such as MiB or MB.
+    /// Starts a task of `total` units. `unit` is the unit's name in the shown text, such as "samples", or "B" for
+    /// bytes.
     pub fn start(verbosity: Verbosity, label: &str, total: u64, unit: &'static str) -> Progress {
         let label = printable(label).into_owned();
         let show = match verbosity {
@@ -90,8 +89,7 @@ impl Progress {
         Progress { label, unit, total, done: AtomicU64::new(0), started: Instant::now(), show }
     }
 
-    /// Like [`Progress::start`], but shows nothing if stderr is not a terminal. Use it if a run has many tasks: a line
-    /// for each task would fill a log.
+    /// Like [`Progress::start`], but shows nothing if stderr is not a terminal. Use it for a run with many tasks.
     pub fn start_bar(verbosity: Verbosity, label: &str, total: u64, unit: &'static str) -> Progress {
         let mut progress = Progress::start(verbosity, label, total, unit);
         if matches!(progress.show, Show::Lines(_)) {
@@ -131,8 +129,7 @@ impl Progress {
         }
     }
 
-    /// Ends the task and removes its bar. Prints a line with the rate, if this task shows progress. Returns the
-    /// duration of the task in seconds.
+    /// Ends the task, removes its bar and prints a line with the rate. Returns the duration of the task in seconds.
     pub fn finish(self) -> f64 {
         let seconds = self.started.elapsed().as_secs_f64();
         let done = self.done.load(Ordering::Relaxed);

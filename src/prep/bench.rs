@@ -1,8 +1,4 @@
-//! Measures training input without a shard set: every epoch reads the recordings and makes all frames again. This is
-//! the cost that shards avoid.
-//!
-//! The measurement runs the code of a conversion on one sample at a time, in shuffled order. Nothing is encoded or
-//! written.
+//! Measures training input without a shard set: every epoch reads the recordings and makes all frames again.
 
 use std::time::Instant;
 use tonic_base::{Progress, in_order};
