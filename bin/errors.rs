@@ -1,7 +1,6 @@
 //! Shows errors for both programs and chooses their exit codes. README.md lists the codes.
 //!
-//! Errors of the libraries name a parameter, such as `chunk_samples`. [`report`] shows the flag instead,
-//! `--chunk-samples`.
+//! Errors of the libraries name a parameter, such as `chunk_samples`. [`report`] shows the flag: `--chunk-samples`.
 
 use std::io::ErrorKind;
 
@@ -17,8 +16,7 @@ pub(crate) const DONE: u8 = 0;
 pub(crate) const SYSTEM: u8 = 1;
 /// Exit code for wrong arguments, or a request that cannot be carried out.
 pub(crate) const USAGE: u8 = 2;
-/// Exit code for a damaged, incomplete or incompatible set, run or model, and for sets that differ in `tonic-prep
-/// diff`.
+/// Exit code for a damaged, incomplete or incompatible set, run or model, and for sets that `diff` finds different.
 pub(crate) const BAD_SET: u8 = 4;
 
 /// Prints an error on stderr, with advice, and returns the exit code. For a closed output pipe (`| head`), prints

@@ -17,7 +17,7 @@ pub(crate) fn url_of(place: &Path) -> Option<&str> {
     place.to_str().filter(|_| is_url(place))
 }
 
-/// The cache on disk through which this process reads sets at URLs. Empty if the user has not chosen a cache.
+/// The cache on disk for sets at URLs, if the user has chosen one.
 #[cfg(feature = "remote")]
 pub(crate) static CACHE: std::sync::OnceLock<tonic_remote::Cache> = std::sync::OnceLock::new();
 

@@ -346,8 +346,7 @@ fn without_events(rows: &[RowEvents]) -> String {
     )
 }
 
-/// Returns the Python statement that selects the events of one clock by their times `t`, and the number of these
-/// events.
+/// Returns the Python statement that selects the events of one clock by their times `t`.
 fn mask(clock: &ClockTimes) -> String {
     format!("keep = (t >= {}) & (t <= {}) ({} events)", clock.from, clock.to, clock.events)
 }

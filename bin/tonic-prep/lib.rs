@@ -329,7 +329,7 @@ fn bytes_of(file: &Path) -> Option<u64> {
     file.metadata().ok().map(|meta| meta.len())
 }
 
-/// Prints a result as one JSON object if `json` is true, or else as text. Invisible characters in names become escapes.
+/// Prints a result as one JSON object or as text. Invisible characters in names become escapes.
 fn say(out: &mut impl Write, json: bool, value: impl Fn() -> Value, text: impl Fn() -> String) -> anyhow::Result<()> {
     if json {
         writeln!(out, "{}", printable_json(&value().to_string()))?;
@@ -344,8 +344,7 @@ fn say_both(out: &mut impl Write, json: bool, (value, text): (Value, String)) ->
     say(out, json, || value.clone(), || text.clone())
 }
 
-/// Opens the copy of a set at the URL in `from`, or returns `None` if `from` has no URL. If the URL has no id, and the
-/// manifest in `dir` is intact, opens the copy with the id of this manifest.
+/// Opens the copy at the URL in `from`, by default with the id of the set in `dir`. `None` if `from` has no URL.
 fn copy_at(from: &[PathBuf], dir: &Path) -> anyhow::Result<Option<Box<dyn Storage>>> {
     let Some(url) = from.iter().find_map(|place| url_of(place)) else { return Ok(None) };
     if from.len() > 1 {
@@ -357,7 +356,7 @@ fn copy_at(from: &[PathBuf], dir: &Path) -> anyhow::Result<Option<Box<dyn Storag
     }))
 }
 
-/// Returns a path as text for one line. Invisible characters become escapes.
+/// Returns a path as text on one line, with invisible characters as escapes.
 fn shown(path: &Path) -> String {
     printable(&path.display().to_string()).into_owned()
 }

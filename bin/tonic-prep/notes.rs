@@ -19,7 +19,7 @@ pub(crate) fn report_opening(inputs: &Inputs, typed: &Typed, quiet: bool) {
 
 /// Prints notes and warnings. With `quiet`, prints only the warnings.
 pub(crate) fn report_notes(notes: &[String], quiet: bool) {
-    /// At most this many warnings and at most this many notes are printed. The JSON has all of them.
+    /// Maximum number of warnings, and maximum number of notes, that are printed.
     const MOST: usize = 12;
     let (warnings, notes): (Vec<_>, Vec<_>) = notes.iter().partition(|note| note.starts_with("warning: "));
     let show = |kind: &str, notes: &[&String], mark: &str| {

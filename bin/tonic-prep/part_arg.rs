@@ -4,8 +4,7 @@ use std::str::FromStr;
 
 use tonic_shard::Part;
 
-/// Returns the part that this task of a Slurm array makes. `variable` returns the value of an environment variable.
-/// Fails if the array has gaps, or could be some tasks of a larger array that were submitted again.
+/// Returns the part that this task of a Slurm array makes. `variable` reads an environment variable.
 fn of_slurm(variable: impl Fn(&str) -> Option<String>) -> Result<Part, String> {
     let number = |name: &str| -> Result<u32, String> {
         let name = format!("SLURM_ARRAY_TASK_{name}");

@@ -11,8 +11,7 @@ pub(crate) fn words_as_text() -> impl Iterator<Item = String> {
     words().into_iter().map(|word| word.to_string_lossy().into_owned())
 }
 
-/// Returns one command line for each of `parts`, which are sub-folders of `path`, with the options that the user typed.
-/// The training part comes first, because the other parts take its classes (`--classes-of`).
+/// Returns the typed command for each of the sub-folders `parts` of `path`, the training part first.
 pub(crate) fn part_commands(typed: impl Iterator<Item = String>, path: &Path, parts: &[String]) -> String {
     let split = |word: String| match word.strip_prefix("--class-level=") {
         Some(level) => vec!["--class-level".into(), level.into()],
@@ -66,8 +65,7 @@ pub(crate) fn without_part(typed: impl Iterator<Item = String>) -> Vec<String> {
     words
 }
 
-/// Returns a typed command without the program's name, without the flags in `valued` and their values, and without the
-/// flags in `single`.
+/// Returns the typed words without the program's name, the flags `valued` with their values, and the flags `single`.
 pub(crate) fn kept(typed: impl Iterator<Item = String>, valued: &[&str], single: &[&str]) -> Vec<String> {
     let mut words = Vec::new();
     let mut typed = unbundled(typed.skip(1)).into_iter();
@@ -107,8 +105,7 @@ fn unbundled(typed: impl Iterator<Item = String>) -> Vec<String> {
     words
 }
 
-/// Returns advice to make the missing part `part`, with the command. `None` if `command`, which made another part, is
-/// empty. `given` has the numbers and folders of the existing parts.
+/// Returns advice on the missing part `part`: the command to type, made from `command`. `None` if `command` is empty.
 pub(crate) fn of_part(command: &[String], part: Part, given: &[(u32, PathBuf)]) -> Option<String> {
     if command.is_empty() {
         return None;
@@ -124,8 +121,7 @@ pub(crate) fn of_part(command: &[String], part: Part, given: &[(u32, PathBuf)]) 
     Some(format!("make it{place}: {} --part {}/{} -o {}", words.join(" "), part.index, part.of, quoted_path(&output)))
 }
 
-/// Returns a folder for the part `part`. `given` has the numbers and folders of the existing parts. If these folders
-/// have numbers as names, the new folder's name continues them.
+/// Returns a folder for the part `part`. If the folders in `given` have numbers as names, continues these numbers.
 fn folder_of(part: Part, given: &[(u32, PathBuf)]) -> PathBuf {
     let number = |dir: &Path| dir.file_name()?.to_str()?.parse::<i64>().ok();
     let points: Vec<(i64, i64)> =

@@ -62,8 +62,7 @@ pub(crate) fn advice(error: &Error) -> Option<String> {
     }
 }
 
-/// Returns what to type next if an option contradicts the settings of the resumed run. `None` for other errors. `flag`
-/// converts the name of a setting to its flag.
+/// Returns what to type next if an option contradicts the settings of the resumed run. `None` for other errors.
 pub(crate) fn contradiction(error: &Error, flag: impl Fn(&str) -> String) -> Option<String> {
     let Error::Shard(ShardError::Mismatch { field, .. }) = error else { return None };
     let flag = flag(field);
@@ -117,8 +116,7 @@ pub(crate) fn show(warning: &Warning, advice: fn(&Warning) -> Option<&'static st
     eprintln!("warning  {}{advice}", printable(&warning.to_string()));
 }
 
-/// Returns how to get a library or feature that is not available. The arguments are the fields of
-/// [`BaseError::Unavailable`].
+/// Returns how to get a missing library or feature. `what` and `why` are from [`BaseError::Unavailable`].
 fn missing(what: &str, why: &str) -> Option<&'static str> {
     if what.starts_with("NVRTC") && why.starts_with("no libnvrtc") {
         Some("scripts/setup --nvrtc brings it")

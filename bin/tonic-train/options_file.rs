@@ -58,7 +58,7 @@ impl<A: Args> OptionsParser<A> {
         self.parse(file, words)
     }
 
-    /// Parses `words` as a command line of `fit`. `file` is the file that the words come from; errors name it.
+    /// Parses `words`, which come from `file`, as a command line of `fit`.
     fn parse(&mut self, file: &Path, words: Vec<OsString>) -> Result<A, BaseError> {
         let matches = self.fit.try_get_matches_from_mut(words);
         matches.and_then(|matches| A::from_arg_matches(&matches)).map_err(|error| {
@@ -72,8 +72,7 @@ impl<A: Args> OptionsParser<A> {
         self.fit.get_arguments().find(|argument| argument.get_id() == name && !TYPED_ONLY.contains(&name))
     }
 
-    /// Converts an option in `file` to a word of the command line, such as `--epochs=24`. `None` for a flag that the
-    /// file sets to false. Fails if there is no such flag, or if the flag doesn't take the value.
+    /// Converts an option to a word of the command line, such as `--epochs=24`. `None` for a flag that is false.
     fn word(&mut self, file: &Path, (name, value): &RunOption) -> Result<Option<OsString>, BaseError> {
         let refused = |expected: String, got: String| {
             let key = name.replace('_', "-");

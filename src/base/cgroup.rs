@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// Lists the folders of the control group `path` and of each group around it, inside each of `mounts` in the folder
-/// `root`. Some of these folders may not exist.
+/// Lists the possible folders of the control group `path` and of the groups around it, in the `mounts` below `root`.
 pub(crate) fn groups_around(root: &Path, mounts: &[&str], path: &str) -> impl Iterator<Item = PathBuf> {
     let inner = Path::new(path.trim_start_matches('/'));
     mounts.iter().flat_map(move |mount| inner.ancestors().map(move |group| root.join(mount).join(group)))

@@ -34,8 +34,7 @@ fn count(list: &str) -> Option<usize> {
     ranges.sum()
 }
 
-/// Returns the smallest CPU quota, in processors, of the control group in a line of `/proc/self/cgroup` and of the
-/// groups around it.
+/// Smallest CPU quota, in processors, of a control group and of those around it. `line` is from `/proc/self/cgroup`.
 fn quota(root: &Path, line: &str) -> Option<f64> {
     let mut fields = line.splitn(3, ':');
     let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);

@@ -15,7 +15,7 @@ pub enum Error {
     Io {
         /// Path of the file or directory.
         path: PathBuf,
-        /// What was tried, as text that follows the word "cannot" in the message. Example: `"read the manifest"`.
+        /// What was tried, as text that follows the word "cannot" in the message: `"read the manifest"`.
         action: &'static str,
         /// Error of the operating system.
         source: std::io::Error,
@@ -86,7 +86,7 @@ pub enum Error {
     /// A worker thread panicked. The message of the panic has already been printed.
     #[error("a worker thread ended unexpectedly while it had to {doing}")]
     WorkerLost {
-        /// Work of the thread, as text that follows the words "had to" in the message. Example: `"load batches"`.
+        /// Work of the thread, as text that follows the words "had to" in the message: `"load batches"`.
         doing: &'static str,
     },
 }

@@ -1,4 +1,4 @@
-//! Names for new files, next to what is there already.
+//! Chooses a name for a new file, so that the file replaces no other.
 
 use std::path::Path;
 

@@ -66,7 +66,7 @@ impl DirLock {
 }
 
 impl Drop for DirLock {
-    /// Removes the lock file. A killed process doesn't do this; then the next process reuses the file.
+    /// Removes the lock file.
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.path);
     }

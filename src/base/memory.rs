@@ -1,5 +1,4 @@
-//! Finds out how much memory this process can still use, from the free memory of the machine and the limits of its
-//! cgroups.
+//! Finds out how much memory this process can still use. Takes the limits of control groups (cgroups) into account.
 
 use std::path::Path;
 
@@ -13,7 +12,7 @@ pub fn free_memory() -> Option<u64> {
     free_at(Path::new("/"))
 }
 
-/// Like [`free_memory`], but reads `proc` and `sys` in the folder `root`. `root` is `/`, except in tests.
+/// Like [`free_memory`], but reads `proc` and `sys` in the folder `root`.
 fn free_at(root: &Path) -> Option<u64> {
     let machine = std::fs::read_to_string(root.join("proc/meminfo")).ok();
     let machine = machine.and_then(|text| Some(number_after(&text, "MemAvailable:")? * 1024));
@@ -34,8 +33,7 @@ const VERSION_1: Names =
 const VERSION_2: Names =
     Names { limits: &["memory.max", "memory.high"], used: "memory.current", cached: "inactive_file" };
 
-/// Returns the smallest result of [`left_in`] for the control group in a line of `/proc/self/cgroup` and for the groups
-/// around it.
+/// Smallest result of [`left_in`] for a control group and those around it. `line` is from `/proc/self/cgroup`.
 fn left_of(root: &Path, line: &str) -> Option<u64> {
     let mut fields = line.splitn(3, ':');
     let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
@@ -47,8 +45,7 @@ fn left_of(root: &Path, line: &str) -> Option<u64> {
     groups_around(root, mounts, path).filter_map(|group| left_in(&group, &names)).min()
 }
 
-/// Returns how many bytes the limit of the control group in the folder `group` leaves free. `None` if there is no
-/// limit.
+/// Bytes that the limit of the control group in the folder `group` leaves free. `None` if there is no limit.
 fn left_in(group: &Path, names: &Names) -> Option<u64> {
     let read = |name: &str| std::fs::read_to_string(group.join(name)).ok();
     let number = |name: &str| read(name)?.trim().parse::<u64>().ok();

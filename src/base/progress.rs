@@ -9,14 +9,13 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::printable::printable;
 
-/// How long a task runs before its first progress line in a log. A shorter task prints only its last line.
+/// How long a task runs before its first progress line in a log.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The function that prints the lines of progress. If this is `None`, stderr gets the lines.
+/// The function that prints the lines of progress instead of stderr, if [`print_with`] has set one.
 static PRINTER: RwLock<Option<fn(&str)>> = RwLock::new(None);
 
-/// Sets a function that prints the lines of progress, for a notebook. No bars are shown then. `None` means stderr
-/// again.
+/// Sets a function that prints the lines of progress. With it, there are no bars, and stderr gets no lines.
 pub fn print_with(printer: Option<fn(&str)>) {
     *PRINTER.write().unwrap_or_else(PoisonError::into_inner) = printer;
 }
@@ -36,8 +35,7 @@ fn printer() -> Option<fn(&str)> {
 /// How much progress a run shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verbosity {
-    /// Shows a bar if stderr is a terminal, else prints plain lines. A function of [`print_with`] always gets plain
-    /// lines.
+    /// Shows a bar on a terminal, else plain lines. A function of [`print_with`] always gets plain lines.
     Normal,
     /// Shows no progress and no notes.
     Quiet,
@@ -63,8 +61,7 @@ enum Show {
 }
 
 impl Progress {
-    /// Starts a task of `total` units. `unit` is the unit's name in the shown text, such as "samples", or "B" for
-    /// bytes.
+    /// Starts a task of `total` units. `unit` is their name in the shown text, such as "samples", or "B" for bytes.
     pub fn start(verbosity: Verbosity, label: &str, total: u64, unit: &'static str) -> Progress {
         let label = printable(label).into_owned();
         let show = match verbosity {

@@ -21,8 +21,7 @@ fn drafts() -> MutexGuard<'static, Vec<PathBuf>> {
     DRAFTS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Deletes all temporary files of this process. The process must end then: creating or dropping a [`Draft`] would wait
-/// forever.
+/// Deletes all temporary files of this process before it ends. Creating or dropping a [`Draft`] then waits forever.
 #[cfg(unix)]
 pub(crate) fn discard_drafts() {
     let drafts = drafts();
@@ -138,8 +137,8 @@ pub fn bytes_in(dir: &Path) -> u64 {
     entries.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
 }
 
-/// Returns NAME if `name` is `.NAME.HOST-PID-NUMBER.tmp`, the name of a temporary file, or `.NAME.tmp` as in earlier
-/// versions. `None` for other names.
+/// Returns the final name of a temporary file: NAME for `.NAME.HOST-PID-NUMBER.tmp` and, as in earlier versions,
+/// `.NAME.tmp`. `None` for other names.
 pub fn drafted(name: &str) -> Option<&str> {
     let name = name.strip_prefix('.')?.strip_suffix(".tmp")?;
     Some(Owner::of(name).map_or(name, |(target, _)| target))

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use crate::error::{BaseFault, Error, Result};
 
-/// Several streams of bytes in one temporary file, which is in the folder `std::env::temp_dir()` (`$TMPDIR`). The file
-/// is gone when this value is dropped or the process ends.
+/// Several streams of bytes in a temporary file, in the folder `std::env::temp_dir()`. Dropping this value removes the
+/// file.
 #[derive(Debug)]
 pub struct Spill {
     file: File,

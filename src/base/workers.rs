@@ -1,5 +1,4 @@
-//! Runs numbered tasks on several threads. [`in_order`] takes the results in the order of the numbers, with only a few
-//! in memory at a time.
+//! Runs numbered tasks on several threads, and takes their results in the order of the numbers ([`in_order`]).
 
 use std::collections::BTreeMap;
 use std::ops::Range;

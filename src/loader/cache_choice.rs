@@ -14,8 +14,7 @@ pub enum CacheChoice {
     ///
     /// - [`CacheChoice::Device`], if the set takes at most half of the free memory of the training GPU.
     /// - [`CacheChoice::Stream`], if chunks are fetched from a server and kept on disk.
-    /// - [`CacheChoice::Host`], if the set takes at most half of the free host memory, or if the system doesn't report
-    ///   it.
+    /// - [`CacheChoice::Host`], if the set takes at most half of the free host memory, or if this memory is unknown.
     /// - [`CacheChoice::Stream`].
     Auto,
     /// No cache: chunks are read, checked and decoded in every epoch.

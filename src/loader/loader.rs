@@ -90,8 +90,7 @@ impl Loader {
         self.samples(batch_size).div_ceil(batch_size as u64)
     }
 
-    /// Number of samples per epoch, for batches of `batch_size` samples, without those that [`Loader::drop_last`]
-    /// leaves out.
+    /// Number of samples per epoch. Samples that [`Loader::drop_last`] leaves out don't count.
     pub fn samples(&self, batch_size: usize) -> u64 {
         let samples = self.set.len();
         if self.drop_last { samples - samples % batch_size as u64 } else { samples }
@@ -149,9 +148,8 @@ impl Loader {
         self.read(order, batch_size, positions, |windows| ahead(|| make(windows).transpose(), each))
     }
 
-    /// Calls `work` once, with a [`Windows`] that iterates over batches of `batch_size` samples. The batches have the
-    /// samples at `positions` in the epoch, which must be below the number of samples in the set. Nothing is decoded
-    /// ahead.
+    /// Calls `work` with a [`Windows`] that iterates over the batches of the samples at `positions` in the epoch. All
+    /// positions must be below the number of samples in the set. Nothing is decoded ahead.
     pub fn read<R>(
         &self,
         order: EpochOrder,

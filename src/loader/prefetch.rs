@@ -56,8 +56,7 @@ mod tests {
         }
     }
 
-    /// Calls [`ahead`] with a `make` that returns 0 to 3, then the result of `fifth`. Also returns the number of calls
-    /// of `each`.
+    /// Calls [`ahead`] with a `make` that returns 0 to 3, then `fifth()`. Also returns the number of calls of `each`.
     fn numbers(
         fifth: fn() -> Option<Result<u32>>,
         each: fn(u32) -> Result<bool>,

@@ -147,8 +147,7 @@ struct Worker<'a> {
     dense: Array5<f32>,
 }
 
-/// Counts for one batch, or for all batches of a pass. `longest` is the number of frames of the longest sample; the
-/// other fields are sums.
+/// Counts for one batch or for a pass. `longest` is the number of frames of the longest sample; the others are sums.
 #[derive(Clone, Copy, Debug, Default)]
 struct Made {
     samples: u64,
@@ -170,8 +169,7 @@ impl<'a> Naive<'a> {
         self.order.len().div_ceil(self.batch_size) as u64
     }
 
-    /// Makes `batches` batches on `threads` threads, over several epochs if needed. If `steps` is given, also writes
-    /// each batch as dense frames, and pads each sample to `steps` frames.
+    /// Makes `batches` batches on `threads` threads. With `steps`, also makes them dense, padded to `steps` frames.
     fn pass(&self, threads: usize, batches: u64, steps: Option<u64>, progress: &Progress) -> Result<Made> {
         let mut all = Made::default();
         in_order(

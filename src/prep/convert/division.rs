@@ -44,8 +44,7 @@ pub struct Division {
 }
 
 impl Division {
-    /// Divides a conversion into `parts` parts and estimates how long each takes. For the estimate, reads some of the
-    /// recordings and converts a few samples on this machine.
+    /// Divides a conversion into `parts` parts. Converts a few samples here to estimate the duration of each part.
     ///
     /// # Errors
     /// [`tonic_base::Error::Usage`] if the set has fewer chunks than parts; errors of [`Job::estimate`].
@@ -121,8 +120,7 @@ impl Division {
     }
 }
 
-/// Measures how fast the recordings are read and hashed, in bytes per second. A conversion reads and hashes at the
-/// same time, so the slower of the two counts.
+/// Measures how fast the recordings are read and hashed, in bytes per second: the slower of the two speeds.
 fn read_speed(job: &Job<'_>) -> Result<f64> {
     const PIECE: u64 = 4 << 20;
     let (mut reading, mut hashing, mut bytes) = (Duration::ZERO, Duration::ZERO, 0);
