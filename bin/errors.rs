@@ -43,7 +43,7 @@ fn said(typed: &Typed, error: &anyhow::Error, advice: impl Fn(&Cause) -> Option<
     format!("{}{}", printable(&text(typed, error)), printable_lines(&advice))
 }
 
-/// Returns the texts of an error and its causes in one line. A cause is left out if the line already contains its text.
+/// Returns the texts of an error and its causes in one line, without repeated texts.
 fn text(typed: &Typed, error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for words in error.chain().map(ToString::to_string) {

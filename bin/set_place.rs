@@ -12,7 +12,7 @@ pub(crate) fn open_set(place: &Path) -> Result<ShardSet> {
     }
 }
 
-/// Returns `place` as a text if it is a URL. `None` if it is the path of a directory.
+/// Returns `place` as text if it is a URL, else `None`.
 pub(crate) fn url_of(place: &Path) -> Option<&str> {
     place.to_str().filter(|_| is_url(place))
 }

@@ -16,7 +16,7 @@ pub(crate) fn words() -> Vec<OsString> {
     WORDS.get().cloned().unwrap_or_else(|| std::env::args_os().collect())
 }
 
-/// Returns the words of the command line, with URLs without credentials.
+/// Returns the words of the command line, without the credentials in URLs.
 pub(crate) fn typed_words() -> impl Iterator<Item = OsString> {
     words().into_iter().map(without_credentials)
 }

@@ -42,8 +42,7 @@ pub(crate) fn json(division: &Division, job: &Job<'_>, typed: impl Iterator<Item
     value
 }
 
-/// Returns two commands for Slurm: the first submits the tasks that make the parts, the second the job that merges
-/// them.
+/// Returns two commands for Slurm: one submits the tasks that make the parts, one the job that merges the parts.
 fn lines(division: &Division, output: &Path, typed: impl Iterator<Item = String>) -> [String; 2] {
     let minutes = limit_minutes(division.longest_seconds());
     let (parts, time) = (division.shares.len(), format!("{:02}:{:02}:00", minutes / 60, minutes % 60));

@@ -66,7 +66,6 @@ impl DirLock {
 }
 
 impl Drop for DirLock {
-    /// Removes the lock file.
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.path);
     }
@@ -85,7 +84,7 @@ fn has_no_locks(error: &std::io::Error) -> bool {
     }
 }
 
-/// Whether the open file `file` is still the file at `path`. Another process can have removed it.
+/// Whether the open file `file` is still the file at `path`.
 fn is_at(file: &File, path: &Path) -> bool {
     #[cfg(unix)]
     {

@@ -20,7 +20,7 @@ fn free_at(root: &Path) -> Option<u64> {
     groups.lines().filter_map(|line| left_of(root, line)).chain(machine).min()
 }
 
-/// Names of the files in which a control group reports its memory. `cached` is the name of a line in `memory.stat`.
+/// Names of the files in which a control group reports its memory. `cached` is a line in `memory.stat`.
 struct Names {
     limits: &'static [&'static str],
     used: &'static str,

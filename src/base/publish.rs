@@ -216,7 +216,8 @@ fn sync_parent(path: &Path) -> Result<()> {
     File::open(parent).and_then(|d| d.sync_all()).map_err(Error::io(parent, "sync the directory"))
 }
 
-/// Removes the abandoned temporary files in `dir` (see [`is_abandoned`]) for whose final names `is_ours` returns true.
+/// Removes abandoned temporary files in `dir` ([`is_abandoned`]). Keeps a file if `is_ours` is false for its final
+/// name.
 ///
 /// # Errors
 /// [`Error::Io`].

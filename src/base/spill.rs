@@ -6,8 +6,7 @@ use std::path::PathBuf;
 
 use crate::error::{BaseFault, Error, Result};
 
-/// Several streams of bytes in a temporary file, in the folder `std::env::temp_dir()`. Dropping this value removes the
-/// file.
+/// Several streams of bytes in a temporary file in `std::env::temp_dir()`. Dropping this value removes the file.
 #[derive(Debug)]
 pub struct Spill {
     file: File,

@@ -37,8 +37,8 @@ impl Loader {
         Loader::chosen(set, chosen, verbosity)
     }
 
-    /// Makes a loader for `set` with the cache `choice`. `why` is a message that says why this cache was chosen. Loads
-    /// the whole set into a host cache. With [`CacheChoice::Device`], the caller keeps the samples in GPU memory.
+    /// Makes a loader for `set` with the cache `choice`. `why` is a message that says why this cache was chosen. A host
+    /// cache is loaded at once. With [`CacheChoice::Device`], the caller keeps the samples in GPU memory.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`] and [`tonic_base::Error::Io`] if the set cannot be loaded.
@@ -131,8 +131,8 @@ impl Loader {
         })
     }
 
-    /// Like [`Loader::epoch`], but for batches of any type. `make` runs on another thread. It builds the next batch,
-    /// and returns `None` at the end of the epoch.
+    /// Like [`Loader::epoch`], but for batches of any type. `make` builds the next batch on another thread, and returns
+    /// `None` at the end of the epoch.
     ///
     /// # Errors
     /// Any error of `make` or `each`; [`tonic_base::Error::WorkerLost`] if `make` panicked.

@@ -17,7 +17,7 @@ use tonic_shard::{FrameShape, SetDescription, Width};
 
 /// Number of timed passes for each number of threads. The median duration of these passes is reported.
 const ROUNDS: u64 = 3;
-/// Minimum number of batches per thread in a timed pass. If there are too few samples, they are used several times.
+/// Minimum number of batches per thread in a timed pass.
 const BATCHES_A_THREAD: u64 = 2;
 
 /// Speed of training input without a shard set: the result of [`bench()`].

@@ -1,6 +1,6 @@
 //! Describes in words which events a conversion lost, and guesses the cause from the sample that lost the most events.
 //!
-//! In these texts, names in backticks are parameters of the library. The program replaces them by its options.
+//! In these texts, names in backticks are parameters of the library. The program replaces these names by its options.
 
 use crate::convert::chunks::ChunkMaker;
 use crate::convert::inputs::{Inputs, Rowless};
@@ -27,7 +27,7 @@ pub(super) struct Setting<'a> {
 }
 
 /// Returns notes about steps that lost many events, or all events of a sample. With `all`, also about small losses that
-/// the recipe doesn't ask for. `scope` says in the notes which samples were counted.
+/// the recipe doesn't ask for. `scope` is a text that says which samples were counted.
 pub(super) fn loss_notes(
     losses: &Losses,
     setting: Setting<'_>,
@@ -146,7 +146,7 @@ fn name(recipe: &Recipe, step: Step) -> &str {
     }
 }
 
-/// Returns why a step probably lost events, and what to do. `before` describes the sample `sample` before the step.
+/// Returns why a step probably lost events, and what to do. `before` describes the sample before the step.
 fn cause(setting: Setting<'_>, step: Step, sample: u64, before: &Passed) -> String {
     match (step, before.times) {
         (Step::Times, _) => {

@@ -51,8 +51,7 @@ pub struct ChunkMaker<'a> {
 
 impl<'a> ChunkMaker<'a> {
     /// Makes a chunk maker for the set that `description` describes. The first sample of the set is sample
-    /// `first_sample` of `inputs`. With `lenient`, events outside the sensor are no error: they are left out and
-    /// counted.
+    /// `first_sample` of `inputs`. With `lenient`, events outside the sensor are left out and counted.
     ///
     /// # Errors
     /// [`tonic_base::Error::Usage`] if zstd doesn't have the compression level of `description`.

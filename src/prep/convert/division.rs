@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 
 /// How many bytes of the recordings are read to measure the speed of reading and hashing.
 const MEASURED: u64 = 64 << 20;
-/// Assumed speed in bytes per second if the recordings are too small to measure it. Few disks and networks are slower.
+/// Assumed speed in bytes per second if the recordings are too small to measure it.
 const ASSUMED: f64 = 100e6;
 
 /// The part of a conversion that one task of a cluster makes.
@@ -44,7 +44,7 @@ pub struct Division {
 }
 
 impl Division {
-    /// Divides a conversion into `parts` parts. Converts a few samples here to estimate the duration of each part.
+    /// Divides a conversion into `parts` parts. Converts a few samples to estimate the duration of each part.
     ///
     /// # Errors
     /// [`tonic_base::Error::Usage`] if the set has fewer chunks than parts; errors of [`Job::estimate`].

@@ -89,7 +89,7 @@ impl<'a> Job<'a> {
         sample(chunks.start)..sample(chunks.end)
     }
 
-    /// Prepares the job to continue the unfinished set `begun`, which an earlier version of the program may have begun.
+    /// Adapts the job to the unfinished set `begun`, if an earlier version of the program began this set.
     pub(super) fn resume(&mut self, begun: &SetDescription) -> Result<()> {
         let Conversion { chunk_samples, shard_bytes, .. } = *self.conversion;
         let earlier =

@@ -1,5 +1,4 @@
-//! Reads a large sample in blocks. Events that are out of order are sorted on disk. The results are the same as for a
-//! sample in memory.
+//! Reads a large sample in blocks, with the same results as in memory. Events that are out of order are sorted on disk.
 
 use tonic_base::interrupt;
 

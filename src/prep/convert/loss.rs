@@ -92,7 +92,6 @@ pub(super) struct Losses {
 }
 
 impl Losses {
-    /// Makes the counts for a conversion with `recipe`. There is one count for each step, and all counts are 0.
     pub(super) fn new(recipe: &Recipe) -> Losses {
         let step = |step, column, intended| StepLoss {
             step,
@@ -157,7 +156,7 @@ impl Losses {
         std::mem::take(&mut self.unclear)
     }
 
-    /// Adds the losses of other samples with the same recipe. The order of additions doesn't matter.
+    /// Adds the losses of other samples with the same recipe.
     pub(super) fn merge(&mut self, other: Losses) {
         self.events += other.events;
         self.unclear.extend(other.unclear);
