@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::CommandFactory;
 use clap_complete::{Shell, generate};
 
-/// Prints the script for a shell and a program. `P` is the type of the program's arguments.
+/// Prints the script for a shell and for the program whose arguments have the type `P`.
 pub(crate) fn print<P: CommandFactory>(program: &str, shell: Shell, out: &mut impl Write) -> anyhow::Result<()> {
     let mut script = Vec::new();
     generate(shell, &mut P::command(), program, &mut script);

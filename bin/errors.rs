@@ -1,7 +1,6 @@
 //! Shows errors for both programs and chooses their exit codes. README.md lists the codes.
 //!
-//! The libraries don't know the flags of the programs. Their errors name a parameter in the form `chunk_samples`.
-//! [`report`] shows the flag instead, in the form `--chunk-samples`, and adds what to type next.
+//! Errors of the libraries name a parameter, such as `chunk_samples`. [`report`] shows the flag: `--chunk-samples`.
 
 use std::io::ErrorKind;
 
@@ -17,18 +16,13 @@ pub(crate) const DONE: u8 = 0;
 pub(crate) const SYSTEM: u8 = 1;
 /// Exit code for wrong arguments, or a request that cannot be carried out.
 pub(crate) const USAGE: u8 = 2;
-/// Exit code for a set, run or model that is damaged, incomplete, incompatible, or inconsistent with the other inputs.
-/// Also the exit code of `tonic-prep diff` if the sets differ.
+/// Exit code for a damaged, incomplete or incompatible set, run or model, and for sets that `diff` finds different.
 pub(crate) const BAD_SET: u8 = 4;
 
-/// Prints an error on stderr, with advice, and returns the exit code.
+/// Prints an error on stderr, with advice, and returns the exit code. For a closed output pipe (`| head`), prints
+/// nothing and returns 0.
 ///
-/// This function knows the exit codes and the advice for errors of the crates base, shard and report. For errors that
-/// only the calling program has, the function `code` returns the exit code, and the function `advice` returns the
-/// advice. Both functions are called for each error of the chain, outermost first. They return `None` for errors of
-/// the other crates.
-///
-/// A closed output pipe (`| head`) is not an error: nothing is printed, and the exit code is 0.
+/// `code` and `advice` return the exit code and the advice for errors that only the calling program has, else `None`.
 pub(crate) fn report(
     typed: &Typed,
     error: &anyhow::Error,
@@ -49,7 +43,7 @@ fn said(typed: &Typed, error: &anyhow::Error, advice: impl Fn(&Cause) -> Option<
     format!("{}{}", printable(&text(typed, error)), printable_lines(&advice))
 }
 
-/// Returns the texts of an error and its causes in one line. A cause is left out if the line already contains its text.
+/// Returns the texts of an error and its causes in one line, without repeated texts.
 fn text(typed: &Typed, error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for words in error.chain().map(ToString::to_string) {
@@ -96,16 +90,14 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// A test case: an error, the words that its shown text must contain, and the words that the advice after this text
-    /// must contain.
+    /// A test case: an error, words of its text, and words of the advice after this text.
     pub(crate) struct Case {
         pub error: anyhow::Error,
         pub words: Vec<&'static str>,
         pub next: &'static str,
     }
 
-    /// Makes a case. The shown text must contain `words`, and the advice must contain `next`. `next` is empty if the
-    /// error needs no advice, because its text already says what to do.
+    /// Makes a case. `next` is empty if the error needs no advice.
     pub(crate) fn case(error: impl Into<anyhow::Error>, words: &[&'static str], next: &'static str) -> Case {
         Case { error: error.into(), words: words.into(), next }
     }
@@ -126,8 +118,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// Checks that each variant of the error enum `name` occurs in one of the cases. `source` is the Rust source text
-    /// of the enum.
+    /// Checks that each variant of the error enum `name` occurs in a case. `source` is the Rust source of the enum.
     pub(crate) fn has_every_variant(source: &str, name: &str, cases: &[Case]) {
         let body = source.split_once(&format!("pub enum {name} {{\n")).unwrap().1.split_once("\n}\n").unwrap().0;
         let names = body

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use tonic_base::printable;
 
-/// Quotes a word so that bash and zsh read exactly this word. Inside the quotes, control characters and other invisible
-/// characters are written as escapes.
+/// Quotes a word so that bash and zsh read exactly this word. Writes invisible characters as escapes.
 pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./,:=+@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -23,8 +22,7 @@ pub(crate) fn quoted(word: &str) -> String {
     format!("$'{}'", escaped.collect::<String>())
 }
 
-/// Quotes a path where needed, so that bash and zsh read it as one word. A path that begins with `-` gets `./` in
-/// front, so that no program reads it as a flag.
+/// Quotes a path so that bash and zsh read it as one word, and no program reads it as a flag.
 pub(crate) fn quoted_path(path: &Path) -> String {
     let text = path.display().to_string();
     let here = if text.starts_with('-') { "./" } else { "" };

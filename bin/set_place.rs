@@ -1,5 +1,4 @@
-//! Opens sets for `tonic-prep` and `tonic-train`. A set is in a directory or, if the program was built with the
-//! feature `remote`, at a URL.
+//! Opens sets in directories and, with the feature `remote`, at URLs.
 
 use std::path::Path;
 
@@ -13,12 +12,12 @@ pub(crate) fn open_set(place: &Path) -> Result<ShardSet> {
     }
 }
 
-/// Returns `place` as a text if it is a URL. `None` if it is the path of a directory.
+/// Returns `place` as text if it is a URL, else `None`.
 pub(crate) fn url_of(place: &Path) -> Option<&str> {
     place.to_str().filter(|_| is_url(place))
 }
 
-/// The cache on disk through which this process reads sets at URLs. Empty if the user has not chosen a cache.
+/// The cache on disk for sets at URLs, if the user has chosen one.
 #[cfg(feature = "remote")]
 pub(crate) static CACHE: std::sync::OnceLock<tonic_remote::Cache> = std::sync::OnceLock::new();
 
@@ -33,8 +32,7 @@ pub(crate) fn storage(_url: &str) -> Result<Box<dyn Storage>> {
     Err(without_remote("reading from URLs").into())
 }
 
-/// Returns the error for a request that only a program with the feature `remote` can carry out. `what` names the
-/// request.
+/// Returns the error for a request that needs the feature `remote`. `what` names the request.
 #[cfg(not(feature = "remote"))]
 pub(crate) fn without_remote(what: &str) -> tonic_base::Error {
     let why = "this program was built without the feature remote; releases have it, and so has cargo install --path . \

@@ -12,11 +12,10 @@ use tonic_shard::{Error as ShardError, MANIFEST_FILE, MARKER, is_url};
 use crate::quoted::{quoted, quoted_path};
 use crate::typed::Typed;
 
-/// One error of a chain of errors, in which each error is the cause of the error before it.
+/// An error, or one of its causes.
 pub(crate) type Cause = dyn Error + 'static;
 
-/// Returns what to type next after an error. `None` if it is not an error of these crates, or if its text already says
-/// what to do.
+/// Returns what to type next after an error of the crates base, shard and report. `None` if there is no advice.
 pub(crate) fn shared_advice(typed: &Typed, cause: &Cause) -> Option<String> {
     mismatch_advice(typed, cause).or_else(|| repair_advice(typed, cause).map(Cow::into_owned))
 }
@@ -126,8 +125,7 @@ fn is_of_a_set(path: &Path) -> bool {
 /// Advice for a user who wants to convert again instead of resuming.
 const ANEW: &str = "to convert all with other options, use --overwrite for --resume";
 
-/// Returns what to type next for [`ShardError::Mismatch`]: two sets, recordings or settings differ. `None` for other
-/// errors.
+/// Returns what to type next for [`ShardError::Mismatch`]. `None` for other errors.
 fn mismatch_advice(typed: &Typed, cause: &Cause) -> Option<String> {
     let Some(ShardError::Mismatch { path, other, field, expected, got }) = cause.downcast_ref() else { return None };
     let list = "--classes FILE, a list of all classes";
@@ -205,8 +203,7 @@ fn lacking<'a>(classes: &str, others: &'a str) -> Vec<&'a str> {
     others.split(", ").filter(|other| classes.split(", ").all(|class| class != *other)).collect()
 }
 
-/// Whether the file is the manifest of a set. Also true for the marker, the file that describes a set until the set
-/// is complete.
+/// Whether the file is the manifest of a set, or the marker of an unfinished set.
 fn describes_a_set(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == MARKER || name == MANIFEST_FILE)
 }

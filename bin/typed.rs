@@ -1,5 +1,4 @@
-//! The command line as the user typed it: its words, and the subcommand with its arguments. Errors and advice name the
-//! arguments as they were typed, and never show credentials.
+//! The command line as the user typed it. Errors and advice name its arguments, and never show credentials.
 
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -9,8 +8,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, Parser};
 use tonic_base::{printable, printable_lines};
 
-/// The words of the command line that the caller of `main` gave. If this is empty, the command line of the process is
-/// used.
+/// The command line that the caller of `main` gave. If this is empty, the command line of the process is used.
 pub(crate) static WORDS: OnceLock<Vec<OsString>> = OnceLock::new();
 
 /// Returns the words of the command line, as they were typed.
@@ -18,14 +16,12 @@ pub(crate) fn words() -> Vec<OsString> {
     WORDS.get().cloned().unwrap_or_else(|| std::env::args_os().collect())
 }
 
-/// Returns the words of the command line. Removes the credentials from URLs, so that credentials appear in no message
-/// and in no file.
+/// Returns the words of the command line, without the credentials in URLs.
 pub(crate) fn typed_words() -> impl Iterator<Item = OsString> {
     words().into_iter().map(without_credentials)
 }
 
-/// Returns a word of a command line. If the word is a URL or an option with a URL, such as `--train=URL`, the URL is
-/// returned without credentials.
+/// Removes the credentials from a word that is a URL, or an option with a URL, such as `--train=URL`.
 pub(crate) fn without_credentials(word: OsString) -> OsString {
     #[cfg(feature = "remote")]
     if let Some(text) = word.to_str()
@@ -75,8 +71,7 @@ impl Typed {
         self.has(flag) && self.matches.value_source(flag) != Some(ValueSource::CommandLine)
     }
 
-    /// Replaces parameter names with flags in a text of a library: `max_loss` becomes `--max-loss`. Only names in
-    /// backticks are replaced.
+    /// Replaces parameter names in a text of a library with flags. Only names in backticks are replaced.
     pub(crate) fn with_flags(&self, text: &str) -> String {
         let parts: Vec<&str> = text.split('`').collect();
         if parts.len().is_multiple_of(2) {
@@ -90,8 +85,7 @@ impl Typed {
         shown.collect()
     }
 
-    /// Returns the flag of the program for a parameter of a library. Only the first word of `name` is converted, so
-    /// that `cache host` becomes `--cache host`. If the subcommand has no such argument, returns `name` unchanged.
+    /// Returns the flag for a parameter of a library: `--cache host` for `cache host`. Returns `name` if there is none.
     pub(crate) fn flag(&self, name: &str) -> String {
         let (id, rest) = name.split_at(name.find(' ').unwrap_or(name.len()));
         let argument = self.command.get_arguments().find(|argument| argument.get_id() == id);
@@ -104,8 +98,7 @@ impl Typed {
     }
 }
 
-/// Prints the help text, or what is wrong with the arguments, and ends the program. Invisible characters in the
-/// arguments are printed as escapes.
+/// Prints clap's help or error, with invisible characters as escapes, and ends the program.
 fn refuse(error: &clap::Error) -> ! {
     let hidden = |arg: OsString| matches!(printable(&arg.to_string_lossy()), Cow::Owned(_));
     if !typed_words().any(hidden) {

@@ -19,7 +19,7 @@ fn main() {
     }
 }
 
-/// Returns the folder of libtorch that torch-sys links against. Finds it by the rules of torch-sys.
+/// Returns the folder of libtorch that torch-sys links against.
 fn libtorch_lib() -> Result<PathBuf, String> {
     let lib = if env::var_os("LIBTORCH_USE_PYTORCH").is_some() {
         pytorch_lib()?

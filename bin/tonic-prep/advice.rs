@@ -1,5 +1,4 @@
-//! Says what to type next after an error. The texts are not in the libraries, because the libraries don't know the
-//! flags of the program.
+//! What to type next after errors of recordings, conversions and sets.
 
 use std::path::Path;
 
@@ -14,8 +13,7 @@ use crate::quoted::{quoted, quoted_path};
 use crate::shared_advice::Cause;
 use crate::typed::words;
 
-/// Returns what to type next after an error in recordings or in their conversion. `None` for other errors, and if there
-/// is no advice.
+/// Returns what to type next after an error in recordings or in their conversion. `None` if there is no advice.
 pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
     Some(match error.downcast_ref()? {
         PrepError::UnknownLayout { maps, .. } if !maps.is_empty() => {
@@ -244,8 +242,7 @@ fn typed(remedy: &Remedy) -> String {
     }
 }
 
-/// Returns what to type next after an error of the crate `tonic_sets`. `None` for other errors, and if there is no
-/// advice.
+/// Returns what to type next if parts of a set are missing. `None` for other errors.
 pub(crate) fn sets_advice(error: &Cause) -> Option<String> {
     let SetsError::MissingParts { part, given, command, .. } = error.downcast_ref()? else { return None };
     let line = of_part(command, *part, given);
@@ -324,8 +321,7 @@ fn clock_advice(path: &Path, remedy: &ClockRemedy) -> String {
     }
 }
 
-/// Returns Python code that removes events from samples of the open HDF5 file `f`. If several samples are rows of the
-/// same two arrays and lose the same events, the code lists these events only once.
+/// Returns Python code that removes events from samples of the open HDF5 file `f`.
 fn without_events(rows: &[RowEvents]) -> String {
     let removed = |row: &RowEvents| format!("numpy.r_[{}]", slices(&row.events));
     if let Some(row) = rows.first().filter(|row| row.row.is_some()) {
@@ -350,8 +346,7 @@ fn without_events(rows: &[RowEvents]) -> String {
     )
 }
 
-/// Returns the Python statement that selects the events of one clock by their times `t`, followed by the number of
-/// these events.
+/// Returns the Python statement that selects the events of one clock by their times `t`.
 fn mask(clock: &ClockTimes) -> String {
     format!("keep = (t >= {}) & (t <= {}) ({} events)", clock.from, clock.to, clock.events)
 }

@@ -38,8 +38,7 @@ pub(crate) struct BenchArgs {
 }
 
 impl BenchArgs {
-    /// Returns the conversion that the benchmark measures. The benchmark makes the frames of this conversion, but
-    /// writes no set.
+    /// Returns the conversion whose frames the benchmark makes.
     pub(crate) fn conversion(self, quiet: bool) -> anyhow::Result<Conversion> {
         Ok(Conversion {
             inputs: self.files,

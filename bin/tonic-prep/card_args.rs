@@ -12,8 +12,7 @@ use crate::quoted::quoted;
 use crate::set_place::url_of;
 use crate::write_args::verbosity;
 
-/// The card shows a command that converts the recordings again. If there are more recordings than this, the command
-/// has the word RECORDINGS instead of their names.
+/// If there are more recordings than this, the command in the card has the word RECORDINGS instead of their names.
 const MOST_NAMED: usize = 4;
 
 #[derive(Args)]
@@ -54,8 +53,7 @@ impl CardArgs {
     }
 }
 
-/// If the manifest contains the command that made the set, returns this command. Otherwise returns a `convert` command
-/// that makes a similar set, with the recipe and the chunk size of this set.
+/// Returns the command that made the set or, if the manifest doesn't contain it, a command that makes a similar set.
 fn made(manifest: &Manifest, name: &str) -> Vec<String> {
     let description = &manifest.description;
     let output = quoted(&format!("shards/{name}"));

@@ -1,5 +1,4 @@
-//! Tests the text of every error that `tonic-prep` can show. The text has to say what happened, where, what was
-//! expected, what was found, and what to type next.
+//! Tests the text of every error that `tonic-prep` can show: what happened, where, and what to type next.
 
 mod prep;
 
@@ -204,8 +203,7 @@ fn every_error_of_servers_says_what_to_type_next() {
     check::<Cli>(&push, |cause| crate::remote_args::advice(cause).or_else(|| prep_advice(cause)), &remote());
 }
 
-/// The file and the name of each enum of errors. The tests of `tonic-prep` and `tonic-train` check all variants of
-/// these enums.
+/// File and name of each enum of errors whose variants must all have a test case.
 const CHECKED: [(&str, &str); 9] = [
     ("base/error.rs", "Error"),
     ("prep/error.rs", "Error"),

@@ -79,17 +79,17 @@ use crate::subset_args::SubsetArgs;
 use crate::typed::{Typed, WORDS};
 use crate::write_args::{threads, verbosity};
 
-/// Time that an interrupted run has to save its state and stop. After this time, the process ends even if the run has
-/// not stopped. The time is short, because batch systems often give a job 30 seconds or less.
+/// Time that an interrupted run has to stop by itself, before the process ends.
 const GRACE: Duration = Duration::from_millis(1000);
 const SAFE_PLACE: OnSignal = OnSignal::StopWithin(GRACE, "complete shards are kept; continue with --resume");
 /// Exit code for a bad recording or recipe, or for more lost events than `--max-loss` allows.
 const BAD_RECORDING: u8 = 3;
 const PROGRAM: &str = "tonic-prep";
 
-/// Runs the command line `words`, whose first word is the name of the program. Returns the exit code. Call this
-/// function at most once per process: it installs signal handlers, and it ends the process for `--help` and for
-/// invalid arguments.
+/// Runs the command line `words`, which begins with the name of the program. Returns the exit code.
+///
+/// Call this function at most once per process, because it installs signal handlers. For `--help` and for invalid
+/// arguments, the process ends.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> u8 {
     WORDS.get_or_init(|| words.into_iter().collect());
     let (cli, typed): (Cli, Typed) = Typed::parse(PROGRAM);
@@ -302,8 +302,7 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<u8> {
     Ok(DONE)
 }
 
-/// Returns the exit code for an error of the crates `tonic_prep`, `tonic_sets` and `tonic_remote`. Returns `None` for
-/// errors that `tonic-train` can have too: `errors.rs` chooses the exit codes of these errors.
+/// Returns the exit code for an error that only `tonic-prep` has. `None` for errors that `tonic-train` can have too.
 fn exit_code(cause: &Cause) -> Option<u8> {
     #[cfg(feature = "remote")]
     if let Some(code) = remote_args::exit_code(cause) {
@@ -330,7 +329,7 @@ fn bytes_of(file: &Path) -> Option<u64> {
     file.metadata().ok().map(|meta| meta.len())
 }
 
-/// Prints a result as one JSON object if `json` is true, or else as text. Invisible characters in names become escapes.
+/// Prints a result as one JSON object or as text. Invisible characters in names become escapes.
 fn say(out: &mut impl Write, json: bool, value: impl Fn() -> Value, text: impl Fn() -> String) -> anyhow::Result<()> {
     if json {
         writeln!(out, "{}", printable_json(&value().to_string()))?;
@@ -345,9 +344,7 @@ fn say_both(out: &mut impl Write, json: bool, (value, text): (Value, String)) ->
     say(out, json, || value.clone(), || text.clone())
 }
 
-/// If `--from` gives a URL, opens the copy of a set at this URL. `from` has the values of `--from`, and `dir` is the
-/// directory of the damaged set. If the URL has no id, and the manifest in `dir` is intact, opens the copy with the
-/// same id as this manifest. Returns `None` if `from` has no URL.
+/// Opens the copy at the URL in `from`, by default with the id of the set in `dir`. `None` if `from` has no URL.
 fn copy_at(from: &[PathBuf], dir: &Path) -> anyhow::Result<Option<Box<dyn Storage>>> {
     let Some(url) = from.iter().find_map(|place| url_of(place)) else { return Ok(None) };
     if from.len() > 1 {
@@ -359,13 +356,12 @@ fn copy_at(from: &[PathBuf], dir: &Path) -> anyhow::Result<Option<Box<dyn Storag
     }))
 }
 
-/// Returns a path as text for one line. Invisible characters become escapes.
+/// Returns a path as text on one line, with invisible characters as escapes.
 fn shown(path: &Path) -> String {
     printable(&path.display().to_string()).into_owned()
 }
 
-/// Returns the first error as `Err`, so that the caller shows it, and prints the other errors on stderr. Returns `Ok`
-/// if there are no errors.
+/// Returns the first error, and prints the others on stderr. Returns `Ok` if there are no errors.
 fn refuse(faults: Vec<ShardError>) -> anyhow::Result<()> {
     let mut faults = faults.into_iter();
     let Some(first) = faults.next() else { return Ok(()) };

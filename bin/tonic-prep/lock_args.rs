@@ -1,5 +1,4 @@
-//! The command `lock` writes the ids of sets to a file for version control. `pull --lock` fetches the sets of such a
-//! file.
+//! The command `lock`, which writes the ids of sets to a file, and `pull --lock`, which fetches these sets.
 
 use std::path::{Path, PathBuf};
 
@@ -45,8 +44,7 @@ impl LockArgs {
     }
 }
 
-/// Reads the manifest of the set in a directory or at a URL. If `place` is a URL, also returns this URL without
-/// credentials, for the lock file.
+/// Reads the manifest of a set. If `place` is a URL, also returns this URL without credentials.
 fn read(place: &Path) -> anyhow::Result<(Option<String>, Manifest)> {
     let Some(url) = url_of(place) else { return Ok((None, ShardSet::open(place)?.manifest().clone())) };
     let manifest = storage(url)?.manifest()?;
@@ -67,9 +65,7 @@ pub(crate) mod locked_pull {
 
     use super::*;
 
-    /// Fetches all sets of the lock file `file`. Each set goes into a folder inside `fetch.dir`. The folder has the
-    /// name of the set. If the set is there already, it is only verified. Returns the result as JSON, and as text for
-    /// the user.
+    /// Fetches each set of a lock file to a folder inside `fetch.dir`. Returns the result as JSON and as text.
     pub(crate) fn run(file: &Path, fetch: &Fetch, patience: Patience) -> anyhow::Result<(Value, String)> {
         let (mut sets, mut lines) = (Vec::new(), Vec::new());
         for set in LockFile::read(file)?.sets {
@@ -82,8 +78,7 @@ pub(crate) mod locked_pull {
         Ok((json!({"sets": sets, "notes": []}), lines.join("\n")))
     }
 
-    /// Tries the URLs of a set in order, and fetches the set from the first URL that has it. Returns how many bytes
-    /// were fetched; `None` if the set was there already.
+    /// Fetches a set from the first URL that has it. Returns the number of bytes; `None` if the set was there already.
     fn bring(file: &Path, set: &LockedSet, fetch: &Fetch, patience: Patience) -> anyhow::Result<Option<u64>> {
         if Manifest::read(&fetch.dir).is_ok_and(|own| own.set_id == set.id) {
             let start = |samples| Progress::start(fetch.verbosity, "verify", samples, "samples");

@@ -19,7 +19,7 @@ pub(crate) fn report_opening(inputs: &Inputs, typed: &Typed, quiet: bool) {
 
 /// Prints notes and warnings. With `quiet`, prints only the warnings.
 pub(crate) fn report_notes(notes: &[String], quiet: bool) {
-    /// At most this many warnings and at most this many notes are printed. The JSON has all of them.
+    /// Maximum number of warnings, and maximum number of notes, that are printed.
     const MOST: usize = 12;
     let (warnings, notes): (Vec<_>, Vec<_>) = notes.iter().partition(|note| note.starts_with("warning: "));
     let show = |kind: &str, notes: &[&String], mark: &str| {
@@ -39,8 +39,7 @@ pub(crate) fn with_flags(typed: &Typed, notes: &[String]) -> Vec<String> {
     notes.iter().map(|note| typed.with_flags(note)).collect()
 }
 
-/// If the directory has the card of another set, returns a note about this card. Also prints the note, unless `json` is
-/// true, because the JSON then contains it.
+/// Returns a note if the directory has the card of another set. Prints this note too, unless `json` is true.
 pub(crate) fn card_notes(dir: &Path, manifest: &Manifest, json: bool) -> Vec<String> {
     let Err(fault) = check_card(dir, manifest.set_id) else { return Vec::new() };
     let note = format!("warning: {}; tonic-prep card {} writes it anew", fault, quoted_path(dir));

@@ -1,19 +1,10 @@
-//! Parses `--part`: which part of a set a conversion makes. The value is `I/N`, or `slurm`. With `slurm`, the part
-//! follows from the environment variables that Slurm sets for a task of an array.
+//! Parses the values of `--part`: `I/N` and `slurm`.
 
 use std::str::FromStr;
 
 use tonic_shard::Part;
 
-/// Returns the part that this task of a Slurm array makes, from the environment variables that Slurm sets. The task
-/// with the smallest number makes the first part, and so on. `variable` returns the value of an environment variable.
-///
-/// # Errors
-/// A message that says what is wrong and what to type instead:
-///
-/// - A variable is missing or not a number.
-/// - The task numbers have gaps, so the number of parts is unknown.
-/// - The smallest task number suggests that only some tasks of a larger array were submitted again.
+/// Returns the part that this task of a Slurm array makes. `variable` reads an environment variable.
 fn of_slurm(variable: impl Fn(&str) -> Option<String>) -> Result<Part, String> {
     let number = |name: &str| -> Result<u32, String> {
         let name = format!("SLURM_ARRAY_TASK_{name}");
@@ -56,8 +47,7 @@ pub(crate) fn part(text: &str) -> Result<Part, String> {
 mod tests {
     use super::*;
 
-    /// Returns the index of the part and the number of parts for task `id` of an array of `count` tasks. The tasks have
-    /// the numbers from `min` to `max` in steps of `step`.
+    /// Returns the index of the part and the number of parts for the task `id` of an array.
     fn task(id: &str, [min, max, count, step]: [u32; 4]) -> Result<(u32, u32), String> {
         let part = of_slurm(|name| {
             Some(match name.strip_prefix("SLURM_ARRAY_TASK_")? {

@@ -11,11 +11,7 @@ pub(crate) fn words_as_text() -> impl Iterator<Item = String> {
     words().into_iter().map(|word| word.to_string_lossy().into_owned())
 }
 
-/// Returns one command line for each of `parts`, which are sub-folders of the folder `path`. The command of a part is
-/// the command that the user typed, but it reads the folder of the part and writes to a sub-folder of the typed output.
-///
-/// The training part comes first. If the user typed no list of classes, the other commands take the classes of the
-/// training part, with `--classes-of`.
+/// Returns the typed command for each of the sub-folders `parts` of `path`, the training part first.
 pub(crate) fn part_commands(typed: impl Iterator<Item = String>, path: &Path, parts: &[String]) -> String {
     let split = |word: String| match word.strip_prefix("--class-level=") {
         Some(level) => vec!["--class-level".into(), level.into()],
@@ -62,16 +58,14 @@ pub(crate) fn part_commands(typed: impl Iterator<Item = String>, path: &Path, pa
     lines
 }
 
-/// Returns the words of a typed command, without `--output`, `--part`, `--resume`, `--overwrite`, `--json` and
-/// `--quiet`, and without the values of these options.
+/// Returns a typed command without its output, its part, `--resume`, `--overwrite`, `--json` and `--quiet`.
 pub(crate) fn without_part(typed: impl Iterator<Item = String>) -> Vec<String> {
     let mut words = vec![String::from("tonic-prep")];
     words.extend(kept(typed, &["--output", "-o", "--part"], &["--resume", "--overwrite", "--json", "--quiet", "-q"]));
     words
 }
 
-/// Returns the words of a typed command. Leaves out the program's name, the flags in `valued` with their values, and
-/// the flags in `single`. Words after `--` are file names: those that begin with `-` get `./` in front.
+/// Returns the typed words without the program's name, the flags `valued` with their values, and the flags `single`.
 pub(crate) fn kept(typed: impl Iterator<Item = String>, valued: &[&str], single: &[&str]) -> Vec<String> {
     let mut words = Vec::new();
     let mut typed = unbundled(typed.skip(1)).into_iter();
@@ -111,9 +105,7 @@ fn unbundled(typed: impl Iterator<Item = String>) -> Vec<String> {
     words
 }
 
-/// Returns advice to make the missing part `part` of a set, with the command to type. `given` has the numbers and
-/// folders of the existing parts. `command` is the command that made one of them. Returns `None` if `command` is
-/// empty.
+/// Returns advice on the missing part `part`: the command to type, made from `command`. `None` if `command` is empty.
 pub(crate) fn of_part(command: &[String], part: Part, given: &[(u32, PathBuf)]) -> Option<String> {
     if command.is_empty() {
         return None;
@@ -129,9 +121,7 @@ pub(crate) fn of_part(command: &[String], part: Part, given: &[(u32, PathBuf)]) 
     Some(format!("make it{place}: {} --part {}/{} -o {}", words.join(" "), part.index, part.of, quoted_path(&output)))
 }
 
-/// Returns a folder for the part `part`. `given` has the numbers and folders of the existing parts. If the names of
-/// these folders are numbers in equal steps, such as the task numbers of a Slurm array, the name of the new folder
-/// continues them. Otherwise its name is the number of the part.
+/// Returns a folder for the part `part`. If the folders in `given` have numbers as names, continues these numbers.
 fn folder_of(part: Part, given: &[(u32, PathBuf)]) -> PathBuf {
     let number = |dir: &Path| dir.file_name()?.to_str()?.parse::<i64>().ok();
     let points: Vec<(i64, i64)> =

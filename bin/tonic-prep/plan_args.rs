@@ -42,8 +42,7 @@ pub(crate) fn json(division: &Division, job: &Job<'_>, typed: impl Iterator<Item
     value
 }
 
-/// Returns two command lines for Slurm. The first submits the tasks that make the parts. The second submits the job
-/// that merges the parts. `typed` has the words of the `plan` command that the user typed.
+/// Returns two commands for Slurm: one submits the tasks that make the parts, one the job that merges the parts.
 fn lines(division: &Division, output: &Path, typed: impl Iterator<Item = String>) -> [String; 2] {
     let minutes = limit_minutes(division.longest_seconds());
     let (parts, time) = (division.shares.len(), format!("{:02}:{:02}:00", minutes / 60, minutes % 60));
@@ -56,14 +55,12 @@ fn lines(division: &Division, output: &Path, typed: impl Iterator<Item = String>
     ]
 }
 
-/// Returns the time limit of a task in minutes, given the expected duration in seconds. The limit is three times this
-/// duration, rounded up to a multiple of 5 minutes, plus 5 minutes. This leaves room for slow disks.
+/// Returns a generous time limit for a task in minutes, given its expected duration in seconds.
 fn limit_minutes(seconds: f64) -> u64 {
     (seconds * 3.0 / 300.0).ceil() as u64 * 5 + 5
 }
 
-/// Returns the words of a typed `plan` command that the `convert` commands of the tasks need too: the recordings and
-/// most options. Leaves out `--output`, `--parts`, `--threads`, `--json` and `--quiet`.
+/// Returns the words of a typed `plan` command that the `convert` commands of the tasks need too.
 fn recordings_and_options(typed: impl Iterator<Item = String>) -> Vec<String> {
     let mut words = kept(typed, &["--output", "-o", "--parts", "--threads"], &["--json", "--quiet", "-q"]);
     if let Some(command) = words.iter().position(|word| word == "plan") {

@@ -188,8 +188,7 @@ pub(crate) fn exit_code(cause: &Cause) -> Option<u8> {
     }
 }
 
-/// Returns what the user can do after an error that only [`tonic_remote`] has. `None` if there is no advice for the
-/// error.
+/// Returns what the user can do after an error that only [`tonic_remote`] has. `None` if there is no advice.
 pub(crate) fn advice(cause: &Cause) -> Option<String> {
     Some(match cause.downcast_ref()? {
         RemoteError::Overtaken { .. } => "push again to make it the latest; URL#SETID names it as it is".into(),

@@ -92,8 +92,7 @@ pub(crate) struct SourceArgs {
 }
 
 impl SourceArgs {
-    /// Returns these options in the form that the library takes. If `--classes` or `--classes-of` is given, reads the
-    /// list of classes.
+    /// Returns these options in the form that the library takes. Reads the list of classes, if the user gave one.
     pub(crate) fn options(self) -> tonic_prep::Result<SourceOptions> {
         let cut = Cut::of(self.sample_duration, self.sample_events, self.sample_overlap.as_deref())?;
         let options = SourceOptions {

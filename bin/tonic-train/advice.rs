@@ -1,5 +1,4 @@
-//! Says what to type next after an error or a warning of training. The texts are not in the library, because the
-//! library knows neither the flags of the program nor the scripts.
+//! What to type next after an error or a warning of training.
 
 use std::io::ErrorKind;
 
@@ -63,9 +62,7 @@ pub(crate) fn advice(error: &Error) -> Option<String> {
     }
 }
 
-/// Returns what to type next if the error says that an option contradicts the settings of the resumed run. `None` for
-/// other errors. `flag` converts the name of a setting to its flag, and returns the name unchanged if there is no such
-/// flag.
+/// Returns what to type next if an option contradicts the settings of the resumed run. `None` for other errors.
 pub(crate) fn contradiction(error: &Error, flag: impl Fn(&str) -> String) -> Option<String> {
     let Error::Shard(ShardError::Mismatch { field, .. }) = error else { return None };
     let flag = flag(field);
@@ -119,8 +116,7 @@ pub(crate) fn show(warning: &Warning, advice: fn(&Warning) -> Option<&'static st
     eprintln!("warning  {}{advice}", printable(&warning.to_string()));
 }
 
-/// Returns advice on a library or feature that is not available: what to type to get it. `what` and `why` are the
-/// fields of [`BaseError::Unavailable`]. `None` if there is no advice.
+/// Returns how to get a missing library or feature. `what` and `why` are from [`BaseError::Unavailable`].
 fn missing(what: &str, why: &str) -> Option<&'static str> {
     if what.starts_with("NVRTC") && why.starts_with("no libnvrtc") {
         Some("scripts/setup --nvrtc brings it")

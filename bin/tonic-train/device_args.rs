@@ -57,14 +57,12 @@ impl FromStr for DeviceChoice {
 }
 
 impl DeviceArgs {
-    /// Chooses the device and the engine that compute the training steps. With `--device auto`, the fused engine uses
-    /// the CPU if no GPU can be used, and the reference engine always uses the CPU.
+    /// Chooses the device and the engine that compute the training steps.
     pub(crate) fn choose(&self, engine: EngineChoice) -> Result<Backend> {
         self.choose_resumed(engine, MatmulPrecision::default())
     }
 
-    /// Like [`choose`](Self::choose), but for a run that can be resumed. `precision` is the precision of matrix
-    /// products in the settings of the resumed run. It is used on a GPU if the user gives no precision.
+    /// Like [`choose`](Self::choose). On a GPU, `precision` is used if the user gives no precision.
     pub(crate) fn choose_resumed(&self, engine: EngineChoice, precision: MatmulPrecision) -> Result<Backend> {
         if let Some(dir) = &self.libtorch {
             set_libtorch(dir)?;

@@ -1,5 +1,4 @@
-//! Tests the text of every error of training. The text has to say what happened, where, what was expected, what was
-//! found, and what to type next.
+//! Tests the text of every error of training: what happened, where, and what to type next.
 
 use std::path::PathBuf;
 

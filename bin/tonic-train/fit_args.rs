@@ -122,11 +122,7 @@ pub(crate) struct FitArgs {
 }
 
 impl FitArgs {
-    /// Converts the arguments to the options of a run in the folder `run`. `backend` has the engine and the device to
-    /// train with.
-    ///
-    /// # Errors
-    /// [`Usage`](BaseError::Usage) if no training set is given.
+    /// Converts the arguments to the options of a run in the folder `run`. Fails if no training set is given.
     fn into_options(self, run: PathBuf, backend: Backend) -> Result<FitOptions, BaseError> {
         Ok(FitOptions {
             train: self.train.ok_or_else(|| missing("train", "the training set"))?,
@@ -154,9 +150,8 @@ impl FitArgs {
         })
     }
 
-    /// Converts the arguments to options that are only checked. Opens no device, because the run is trained later or
-    /// on another machine. After this call, [`open_locked`] refuses sets that are not in the lock file of these
-    /// arguments.
+    /// Converts the arguments to options that are only checked: opens no device. Makes [`open_locked`] use the lock
+    /// file of these arguments.
     pub(crate) fn into_planned(self) -> anyhow::Result<FitOptions> {
         self.lock.choose()?;
         let backend = Backend::cpu(self.engine.unwrap_or_default(), MatmulPrecision::default());

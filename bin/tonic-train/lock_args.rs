@@ -9,8 +9,7 @@ use tonic_shard::{Result, ShardSet};
 
 use crate::set_place::open_set;
 
-/// The path and the content of the lock file that [`open_locked`] uses. A sweep sets this for each run that it checks.
-/// `None` if the user has given no lock file.
+/// The path and the content of the lock file that [`open_locked`] uses, if the user has given one.
 static LOCK: Mutex<Option<(PathBuf, LockFile)>> = Mutex::new(None);
 
 #[derive(Args)]
@@ -33,10 +32,7 @@ impl LockArgs {
     }
 }
 
-/// Opens a set, in a directory or at a URL.
-///
-/// # Errors
-/// [`tonic_shard::Error::Mismatch`] if the set is not in the lock file.
+/// Opens a set, in a directory or at a URL. Fails if the set is not in the lock file.
 pub(crate) fn open_locked(place: &Path) -> Result<ShardSet> {
     let set = open_set(place)?;
     if let Some((path, lock)) = &*LOCK.lock().unwrap_or_else(PoisonError::into_inner) {

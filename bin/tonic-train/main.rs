@@ -128,8 +128,7 @@ fn run(command: Command) -> anyhow::Result<u8> {
     }
 }
 
-/// Returns the exit code for an error of training. Returns `None` for errors that `tonic-prep` can have too:
-/// `errors.rs` chooses the exit codes of these errors.
+/// Returns the exit code for an error of training. `None` for errors that `tonic-prep` can have too.
 fn exit_code(cause: &Cause) -> Option<u8> {
     match cause.downcast_ref()? {
         Error::Base(_) | Error::Shard(_) | Error::Report(_) => None,
@@ -140,8 +139,7 @@ fn exit_code(cause: &Cause) -> Option<u8> {
     }
 }
 
-/// Compares the GPU kernels with the CPU's. Prints the result of each check as soon as it ends. Returns exit code 0 if
-/// all checks passed, else 1.
+/// Compares the GPU kernels with the CPU's and prints the results. Returns exit code 0 if all checks passed, else 1.
 fn run_check(args: &DeviceArgs, quick: bool, json: bool) -> anyhow::Result<u8> {
     use_threads(None)?;
     let backend = args.choose(EngineChoice::Fused)?;

@@ -1,5 +1,4 @@
-//! `fit --options FILE`: turns the options in a TOML file into words of the command line. Each word is parsed as if it
-//! was typed, so that options in a file accept the same values as flags.
+//! `fit --options FILE`: parses the options in a TOML file as if they were typed on the command line.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -25,8 +24,7 @@ pub(crate) struct OptionsParser<A> {
     arguments: PhantomData<A>,
 }
 
-/// Parses the command line of this process again, together with the options in `file`. A typed option wins over the
-/// same option in the file.
+/// Parses the command line of this process again, with the options in `file`. Typed options win over those in the file.
 pub(crate) fn with_file<A: Args>(file: &Path) -> anyhow::Result<A> {
     let mut parser = OptionsParser::<A>::new();
     let typed: Vec<OsString> = typed_words().skip(1).collect();
@@ -60,7 +58,7 @@ impl<A: Args> OptionsParser<A> {
         self.parse(file, words)
     }
 
-    /// Parses `words` as a command line of `fit`. `file` is the file that the words come from; errors name it.
+    /// Parses `words`, which come from `file`, as a command line of `fit`.
     fn parse(&mut self, file: &Path, words: Vec<OsString>) -> Result<A, BaseError> {
         let matches = self.fit.try_get_matches_from_mut(words);
         matches.and_then(|matches| A::from_arg_matches(&matches)).map_err(|error| {
@@ -74,11 +72,7 @@ impl<A: Args> OptionsParser<A> {
         self.fit.get_arguments().find(|argument| argument.get_id() == name && !TYPED_ONLY.contains(&name))
     }
 
-    /// Converts an option in `file` to a word of the command line, such as `--epochs=24`. Returns `None` if the option
-    /// is a flag without a value and the file sets it to false.
-    ///
-    /// # Errors
-    /// [`Usage`](BaseError::Usage) if there is no such flag, or if the flag doesn't take the value.
+    /// Converts an option to a word of the command line, such as `--epochs=24`. `None` for a flag that is false.
     fn word(&mut self, file: &Path, (name, value): &RunOption) -> Result<Option<OsString>, BaseError> {
         let refused = |expected: String, got: String| {
             let key = name.replace('_', "-");
@@ -114,7 +108,7 @@ impl<A: Args> OptionsParser<A> {
     }
 }
 
-/// Returns the first words of a command line of `fit` that takes options from `file`.
+/// Returns the words `fit --options FILE`.
 fn with_options(file: &Path) -> Vec<OsString> {
     ["fit".into(), "--options".into(), file.into()].to_vec()
 }

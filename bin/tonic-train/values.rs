@@ -24,8 +24,7 @@ pub(crate) fn class_weights() -> impl TypedValueParser<Value = ClassWeights> {
 #[derive(Clone)]
 pub(crate) struct Hidden(pub(crate) Vec<usize>);
 
-/// Parses the numbers of neurons of the hidden layers. `128` gives three layers of 128 neurons, as in the reference
-/// network. `256,128` gives a layer of 256 and a layer of 128 neurons. `256,` gives one layer.
+/// Parses the numbers of neurons of the hidden layers. `128` gives three layers, `256,128` two, and `256,` one.
 pub(crate) fn hidden(text: &str) -> Result<Hidden, String> {
     let sizes: Option<Vec<usize>> = text
         .strip_suffix(',')

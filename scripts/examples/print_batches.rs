@@ -1,8 +1,7 @@
-//! Prints a line for each batch of an epoch: the BLAKE3 hash of the batch's dense float32 frames, (B, T, P * H * W),
-//! and its labels. The batches are read as in tonic-train. tests/python compares these lines with the batches of the
-//! Python package.
+//! Prints the BLAKE3 hash of each batch of an epoch (dense float32 frames, (B, T, P * H * W)) and the batch's labels.
+//! tests/python compares these lines with the batches of the Python package.
 //!
-//!     cargo run --release --example print_batches -- SET BATCH_SIZE STEPS SEED EPOCH
+//! cargo run --release --example print_batches -- SET BATCH_SIZE STEPS SEED EPOCH
 
 use std::path::Path;
 

@@ -2,9 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// Lists the folders of the control group `path` and of each group that contains this group. Each of these groups has
-/// one folder inside every folder of `mounts`. `mounts` has paths inside the folder `root`. In a container, some of
-/// the listed folders may not exist.
+/// Lists the possible folders of the control group `path` and of the groups around it, in the `mounts` below `root`.
 pub(crate) fn groups_around(root: &Path, mounts: &[&str], path: &str) -> impl Iterator<Item = PathBuf> {
     let inner = Path::new(path.trim_start_matches('/'));
     mounts.iter().flat_map(move |mount| inner.ancestors().map(move |group| root.join(mount).join(group)))

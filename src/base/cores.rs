@@ -1,15 +1,14 @@
-//! Finds out how many threads this process can run at once. Takes the affinity mask and the CPU quota of control groups
-//! (cgroups) of Linux into account.
+//! Finds out how many threads this process can run at once, from the affinity mask and the CPU quota of its cgroups.
 
 use std::path::Path;
 
 use crate::cgroup::groups_around;
 
-/// Returns the number of threads that can run at once, at least 1.
+/// Returns the number of threads that can run at once, at least 1. This is the first of these that is known:
 ///
-/// If the environment variable `RAYON_NUM_THREADS` is set, returns its value. Otherwise, on Linux, returns the smaller
-/// of two numbers: the processors in the affinity mask, and the smallest CPU quota of the process's control groups,
-/// rounded to whole processors. On other systems, returns what [`std::thread::available_parallelism`] reports.
+/// - The value of the environment variable `RAYON_NUM_THREADS`.
+/// - On Linux, the number of processors in the affinity mask, or the CPU quota of the control groups if it is smaller.
+/// - The result of [`std::thread::available_parallelism`].
 pub fn cores() -> usize {
     let asked = std::env::var("RAYON_NUM_THREADS").ok().and_then(|n| n.parse().ok()).filter(|&n| n > 0);
     asked
@@ -17,8 +16,7 @@ pub fn cores() -> usize {
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
-/// Like [`cores`], but reads `proc` and `sys` in the folder `root`. `None` if `proc` does not list the processors of
-/// the affinity mask.
+/// Like [`cores`], but only reads `proc` and `sys` in the folder `root`. `None` if they list no affinity mask.
 fn cores_at(root: &Path) -> Option<usize> {
     let status = std::fs::read_to_string(root.join("proc/self/status")).ok()?;
     let allowed = count(status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?)?;
@@ -36,8 +34,7 @@ fn count(list: &str) -> Option<usize> {
     ranges.sum()
 }
 
-/// Returns the smallest CPU quota of a control group and of the groups that contain it, in processors. `line` is the
-/// group's line in `/proc/self/cgroup`.
+/// Smallest CPU quota, in processors, of a control group and of those around it. `line` is from `/proc/self/cgroup`.
 fn quota(root: &Path, line: &str) -> Option<f64> {
     let mut fields = line.splitn(3, ':');
     let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);

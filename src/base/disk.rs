@@ -5,8 +5,7 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::progress::human_bytes;
 
-/// Returns the number of free bytes on the disk of `path`, or `None` if the system does not report it. If `path`
-/// doesn't exist yet, takes the nearest existing folder above it.
+/// Returns the free bytes on the disk of `path`, which need not exist yet. `None` if the system doesn't report it.
 pub fn free_space(path: &Path) -> Option<u64> {
     #[cfg(unix)]
     {
@@ -22,9 +21,8 @@ pub fn free_space(path: &Path) -> Option<u64> {
     }
 }
 
-/// Checks that an output of `needed` bytes fits on the disk of `path`. `there` of these bytes need no free space,
-/// because they are on the disk already or will be freed. If the system does not report the free space, returns no
-/// error.
+/// Checks that an output of `needed` bytes fits on the disk of `path`. `there` of these bytes need no free space. If
+/// the free space is unknown, returns no error.
 ///
 /// # Errors
 /// [`Error::NoSpace`].

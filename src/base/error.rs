@@ -15,7 +15,7 @@ pub enum Error {
     Io {
         /// Path of the file or directory.
         path: PathBuf,
-        /// What was tried, as text that follows the word "cannot" in the message. Example: `"read the manifest"`.
+        /// What was tried, as text that follows the word "cannot" in the message: `"read the manifest"`.
         action: &'static str,
         /// Error of the operating system.
         source: std::io::Error,
@@ -86,13 +86,12 @@ pub enum Error {
     /// A worker thread panicked. The message of the panic has already been printed.
     #[error("a worker thread ended unexpectedly while it had to {doing}")]
     WorkerLost {
-        /// Work of the thread, as text that follows the words "had to" in the message. Example: `"load batches"`.
+        /// Work of the thread, as text that follows the words "had to" in the message: `"load batches"`.
         doing: &'static str,
     },
 }
 
-/// Constructors for variants of [`Error`], such as `Error::io(path, action)`. They return the error type of the calling
-/// crate, which must implement `From<Error>`.
+/// Constructors for variants of [`Error`], such as `Error::io(path, action)`, in the error type of the calling crate.
 pub trait BaseFault: From<Error> {
     /// Returns a closure for `map_err`. It makes an [`Error::Io`] from an error of the operating system.
     fn io(path: impl Into<PathBuf>, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {

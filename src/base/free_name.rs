@@ -1,9 +1,8 @@
-//! Names for new files, next to what is there already.
+//! Chooses a name for a new file, so that the file replaces no other.
 
 use std::path::Path;
 
-/// Returns the name of a new file: `stem` and `ending`, such as `a_mended` and `.npz`. If something of this name exists,
-/// a number is put between them: `a_mended_2.npz`. A relative name is looked for in the current directory.
+/// Returns `stem` and `ending` as the name of a new file. If this name exists, puts a number between them: `a_2.npz`.
 pub fn free_name(stem: &str, ending: &str) -> String {
     let mut name = format!("{stem}{ending}");
     let mut number = 1;

@@ -1,7 +1,7 @@
 //! Handles signals that ask a run to stop: Ctrl-C, and the signals of a batch system when a job's time is over.
 //!
-//! The run then saves its state and stops as soon as it safely can. With [`OnSignal::StopWithin`], the process ends
-//! anyway if this takes too long. This damages no file, because files are written atomically.
+//! The run then saves its state and stops. With [`OnSignal::StopWithin`], the process ends anyway if this takes too
+//! long. This damages no file, because files are written atomically.
 
 #[cfg(unix)]
 use std::io::Write;
@@ -25,14 +25,15 @@ pub enum OnSignal {
     End,
     /// Asks the run to stop, and gives it unlimited time.
     Stop,
-    /// Asks the run to stop. If the process still runs after this duration, prints the text and ends the process. The
-    /// text says what is saved and how to continue.
+    /// Asks the run to stop. If the process still runs after this duration, prints the text and ends the process.
     StopWithin(Duration, &'static str),
 }
 
-/// Installs a handler for SIGINT, SIGTERM, SIGHUP and SIGUSR1. The first signal does what `on_signal` says. A later
-/// SIGINT ends the process at once. Other later signals change nothing, because batch systems send several. If SIGHUP
-/// is ignored already, as under `nohup`, it stays ignored.
+/// Installs a handler for SIGINT, SIGTERM, SIGHUP and SIGUSR1:
+///
+/// - The first signal does what `on_signal` says.
+/// - A later SIGINT ends the process at once. Other later signals do nothing.
+/// - If SIGHUP is ignored already, as under `nohup`, it stays ignored.
 ///
 /// A process that the handler ends has the exit code [`INTERRUPTED`] and leaves no temporary file.
 ///
@@ -74,8 +75,7 @@ fn ignores_hangup() -> bool {
     ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 != 0)
 }
 
-/// Prints a line and ends the process. Doesn't run the exit handlers of libraries, because other threads still use
-/// these libraries.
+/// Prints a line and ends the process, without the exit handlers of libraries that other threads still use.
 #[cfg(unix)]
 fn end(said: &str) -> ! {
     discard_drafts();
@@ -89,8 +89,7 @@ fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// Does nothing: on systems other than Unix, a signal ends the process at once. This damages no file, because files are
-/// written atomically.
+/// Does nothing: on systems other than Unix, a signal ends the process at once.
 #[cfg(not(unix))]
 pub fn install(_on_signal: OnSignal) -> std::io::Result<()> {
     Ok(())

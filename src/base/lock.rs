@@ -11,10 +11,9 @@ use crate::interrupt;
 
 const LOCK_FILE: &str = ".lock";
 
-/// A lock on a directory, held until this value is dropped. If the process is killed, the system releases the lock.
+/// A lock on a directory, held until this value is dropped or the process ends.
 ///
-/// Some network file systems don't support locks. There, [`DirLock::take`] always succeeds, even if another process has
-/// a lock on the same directory.
+/// On a file system without locks, [`DirLock::take`] always succeeds.
 #[derive(Debug)]
 pub struct DirLock {
     path: PathBuf,
@@ -47,11 +46,12 @@ impl DirLock {
         }
     }
 
-    /// Like [`DirLock::take`], but waits for at most the time `patience` while another process holds the lock. If a
-    /// signal asks the program to stop, returns an error with the text `saved`, which says what was saved.
+    /// Like [`DirLock::take`], but waits for at most `patience` while another process holds the lock. `saved` is the
+    /// text of [`Error::Interrupted`].
     ///
     /// # Errors
-    /// [`Error::Busy`] if another process still holds the lock after this time; [`Error::Interrupted`]; [`Error::Io`].
+    /// [`Error::Busy`] if another process still holds the lock after this time; [`Error::Interrupted`] if a signal asks
+    /// the program to stop; [`Error::Io`].
     pub fn take_within(dir: &Path, patience: Duration, saved: &str) -> Result<DirLock> {
         const PAUSE: Duration = Duration::from_millis(10);
         let start = Instant::now();
@@ -66,7 +66,6 @@ impl DirLock {
 }
 
 impl Drop for DirLock {
-    /// Removes the lock file. A killed process doesn't do this; then the next process reuses the file.
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.path);
     }
@@ -85,7 +84,7 @@ fn has_no_locks(error: &std::io::Error) -> bool {
     }
 }
 
-/// Whether the open file `file` is still the file at `path`. Another process can have removed it.
+/// Whether the open file `file` is still the file at `path`.
 fn is_at(file: &File, path: &Path) -> bool {
     #[cfg(unix)]
     {

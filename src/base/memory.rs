@@ -1,5 +1,4 @@
-//! Finds out how much memory this process can still use: the free memory of the machine, or less if a control group
-//! (cgroup) limits it. Batch systems and containers set such limits.
+//! Finds out how much memory this process can still use. Takes the limits of control groups (cgroups) into account.
 
 use std::path::Path;
 
@@ -7,14 +6,13 @@ use crate::cgroup::groups_around;
 
 /// Returns the number of bytes of memory that this process can still use. `None` if the system doesn't report it.
 ///
-/// This is the smallest of several numbers: the free memory of the machine (`MemAvailable`), and the free memory of
-/// each control group (cgroup) that contains the process. The free memory of a group is its limit minus the memory that
-/// it uses. Memory for cached files counts as free. Versions 1 and 2 of control groups are supported.
+/// This is the free memory of the machine (`MemAvailable`) or, if smaller, what the limit of a control group (cgroup)
+/// leaves free. Memory for cached files counts as free.
 pub fn free_memory() -> Option<u64> {
     free_at(Path::new("/"))
 }
 
-/// Like [`free_memory`], but reads `proc` and `sys` in the folder `root`. `root` is `/`, except in tests.
+/// Like [`free_memory`], but reads `proc` and `sys` in the folder `root`.
 fn free_at(root: &Path) -> Option<u64> {
     let machine = std::fs::read_to_string(root.join("proc/meminfo")).ok();
     let machine = machine.and_then(|text| Some(number_after(&text, "MemAvailable:")? * 1024));
@@ -22,8 +20,7 @@ fn free_at(root: &Path) -> Option<u64> {
     groups.lines().filter_map(|line| left_of(root, line)).chain(machine).min()
 }
 
-/// Names of the files in which a control group reports its memory. If several files in `limits` have a limit, the
-/// lowest limit counts. `cached` is the name of the line in `memory.stat` with the memory for cached files.
+/// Names of the files in which a control group reports its memory. `cached` is a line in `memory.stat`.
 struct Names {
     limits: &'static [&'static str],
     used: &'static str,
@@ -36,8 +33,7 @@ const VERSION_1: Names =
 const VERSION_2: Names =
     Names { limits: &["memory.max", "memory.high"], used: "memory.current", cached: "inactive_file" };
 
-/// Calls [`left_in`] for a control group and for each group that contains it. Returns the smallest result, or `None`
-/// if no group has a limit. `line` is the line of `/proc/self/cgroup` that names the first of these groups.
+/// Smallest result of [`left_in`] for a control group and those around it. `line` is from `/proc/self/cgroup`.
 fn left_of(root: &Path, line: &str) -> Option<u64> {
     let mut fields = line.splitn(3, ':');
     let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
@@ -49,8 +45,7 @@ fn left_of(root: &Path, line: &str) -> Option<u64> {
     groups_around(root, mounts, path).filter_map(|group| left_in(&group, &names)).min()
 }
 
-/// Returns how many bytes the limit of one control group leaves free. Ignores the limits of the groups that contain
-/// this group. Returns `None` if the group has no limit. `group` is the folder of the group.
+/// Bytes that the limit of the control group in the folder `group` leaves free. `None` if there is no limit.
 fn left_in(group: &Path, names: &Names) -> Option<u64> {
     let read = |name: &str| std::fs::read_to_string(group.join(name)).ok();
     let number = |name: &str| read(name)?.trim().parse::<u64>().ok();

@@ -3,28 +3,19 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// Returns the text on one line, with hidden characters as escapes such as `\n`, `\u{1b}` and `\u{202e}`. Use this
-/// function for a name, a path or a value from a file.
+/// Returns a text from a file on one line, with hidden characters as escapes such as `\n`, `\u{1b}` and `\u{202e}`.
 ///
-/// Hidden characters are control characters, line breaks and format characters. Format characters are invisible, or
-/// change the order of the text around them.
-///
-/// Escapes are longer than the characters that they replace. To align the text in a table, measure the result of this
-/// function, not the original text.
+/// Hidden characters are control characters, line breaks and format characters. The result can be longer than `text`.
 pub fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, is_hidden, |escapes, c| escapes.extend(c.escape_default()))
 }
 
-/// Like [`printable`], but keeps line feeds. Use it for a text of several lines that this program has made. Pass names
-/// from files through [`printable`] before you put them into this text.
+/// Like [`printable`], but keeps line feeds. Names from files need [`printable`] before they are put into the text.
 pub fn printable_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| is_hidden(c) && c != '\n', |escapes, c| escapes.extend(c.escape_default()))
 }
 
-/// Replaces hidden characters in a JSON text with JSON's own escapes (`\u202e`). This doesn't change the value that a
-/// JSON parser reads.
-///
-/// Line breaks and tabs stay as they are: valid JSON has them only between values, never inside strings.
+/// Replaces hidden characters in a JSON text, except line breaks and tabs, with JSON's escapes, such as `\u202e`.
 pub fn printable_json(json: &str) -> Cow<'_, str> {
     let between = |c| matches!(c, '\n' | '\r' | '\t');
     escaped(

@@ -10,7 +10,7 @@ use indicatif::{FormattedDuration, ProgressBar, ProgressDrawTarget, ProgressStyl
 
 use crate::printable::printable;
 
-/// How long a task runs before its first progress line in a log. A shorter task prints only its last line.
+/// How long a task runs before its first progress line in a log.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often a line of a notebook is replaced.
@@ -99,8 +99,7 @@ enum Show {
 }
 
 impl Progress {
-    /// Starts a task of `total` units. `unit` is the name of the unit in the shown text, such as "samples". If `unit`
-    /// is "B" (bytes), the text has larger units, such as MiB or MB.
+    /// Starts a task of `total` units. `unit` is their name in the shown text, such as "samples", or "B" for bytes.
     pub fn start(verbosity: Verbosity, label: &str, total: u64, unit: &'static str) -> Progress {
         let label = printable(label).into_owned();
         let show = match verbosity {
@@ -128,8 +127,7 @@ impl Progress {
         Progress { label, unit, total, done: AtomicU64::new(0), started: Instant::now(), show }
     }
 
-    /// Like [`Progress::start`], but shows nothing if stderr is not a terminal. Use it if a run has many tasks: a line
-    /// for each task would fill a log.
+    /// Like [`Progress::start`], but shows nothing if stderr is not a terminal. Use it for a run with many tasks.
     pub fn start_bar(verbosity: Verbosity, label: &str, total: u64, unit: &'static str) -> Progress {
         let mut progress = Progress::start(verbosity, label, total, unit);
         if !matches!(progress.show, Show::Bar(_)) {

@@ -1,8 +1,7 @@
 //! Atomic writes: a file appears whole or not at all.
 //!
-//! Every file that outlives a run is written to a temporary file in the same directory, synced, and renamed to its
-//! final name. So a killed process leaves the old file or the new one. Programs that have mapped the old file into
-//! memory keep its content.
+//! A file is written under a temporary name in the same directory, synced, and renamed. So a killed process leaves the
+//! old file or the new one.
 
 use crate::error::BaseFault;
 use std::ffi::OsString;
@@ -22,8 +21,7 @@ fn drafts() -> MutexGuard<'static, Vec<PathBuf>> {
     DRAFTS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Deletes all temporary files of this process, which is about to end. Threads that create or drop a [`Draft`] later
-/// wait forever.
+/// Deletes all temporary files of this process before it ends. Creating or dropping a [`Draft`] then waits forever.
 #[cfg(unix)]
 pub(crate) fn discard_drafts() {
     let drafts = drafts();
@@ -33,8 +31,7 @@ pub(crate) fn discard_drafts() {
     std::mem::forget(drafts);
 }
 
-/// A file that is being written under a temporary name. If the draft is dropped before it is published, the file is
-/// deleted.
+/// A file under a temporary name. Dropping the draft deletes the file, unless it was published.
 #[derive(Debug)]
 pub struct Draft {
     /// Temporary file, open for reading and writing.
@@ -45,8 +42,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Creates a temporary file in the same directory as `target`. Its name is unique, so several processes can write
-    /// to the same target at once.
+    /// Creates a temporary file with a unique name in the directory of `target`.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be created.
@@ -76,8 +72,7 @@ impl Draft {
         self.file.write_all(bytes).map_err(Error::io(&self.target, "write the file"))
     }
 
-    /// Syncs the temporary file, gives it the name of the target, syncs the directory and returns true. If the target
-    /// exists already, changes nothing and returns false.
+    /// Like [`Draft::publish`], but if the target exists already, changes nothing and returns false.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -97,8 +92,7 @@ impl Draft {
     /// Syncs the temporary file, renames it to its target and syncs the directory.
     ///
     /// # Errors
-    /// [`Error::Io`]. If only the sync of the directory failed, the target has been replaced. After any other error,
-    /// the target is unchanged.
+    /// [`Error::Io`]. The target is unchanged, unless only the sync of the directory failed.
     pub fn publish(mut self) -> Result<()> {
         self.file.sync_all().map_err(Error::io(&self.temporary, "write to disk"))?;
         std::fs::rename(&self.temporary, &self.target).map_err(Error::io(&self.target, "bring the file into place"))?;
@@ -119,8 +113,7 @@ impl Drop for Draft {
 /// Writes `bytes` to `target` atomically.
 ///
 /// # Errors
-/// [`Error::Io`]. If only the sync of the directory failed, the target has been replaced. After any other error, the
-/// target is unchanged.
+/// [`Error::Io`]. The target is unchanged, unless only the sync of the directory failed.
 pub fn publish(target: &Path, bytes: &[u8]) -> Result<()> {
     let mut draft = Draft::create(target)?;
     draft.write(bytes)?;
@@ -144,8 +137,8 @@ pub fn bytes_in(dir: &Path) -> u64 {
     entries.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
 }
 
-/// Returns the final name of a temporary file: NAME if `name` is `.NAME.HOST-PID-NUMBER.tmp`, or `.NAME.tmp` as in
-/// earlier versions. Returns `None` for other names. Use this function to find the temporary files of killed processes.
+/// Returns the final name of a temporary file: NAME for `.NAME.HOST-PID-NUMBER.tmp` and, as in earlier versions,
+/// `.NAME.tmp`. `None` for other names.
 pub fn drafted(name: &str) -> Option<&str> {
     let name = name.strip_prefix('.')?.strip_suffix(".tmp")?;
     Some(Owner::of(name).map_or(name, |(target, _)| target))
@@ -170,16 +163,14 @@ pub fn is_abandoned(path: &Path) -> bool {
     }
 }
 
-/// The process that writes a temporary file. The file's name says which process this is:
-/// `.TARGET.HOST-PID-NUMBER.tmp`.
+/// The process that writes a temporary file, as the file's name gives it: `.TARGET.HOST-PID-NUMBER.tmp`.
 struct Owner<'a> {
     host: &'a str,
     process: i32,
 }
 
 impl Owner<'_> {
-    /// Splits the name of a temporary file, without the first dot and `.tmp`, into the target's name and the owner.
-    /// Returns `None` if the name has no owner.
+    /// Splits `TARGET.HOST-PID-NUMBER` into the target's name and the owner. `None` if the name has no owner.
     fn of(name: &str) -> Option<(&str, Owner<'_>)> {
         let (target, owner) = name.rsplit_once('.')?;
         let (rest, number) = owner.rsplit_once('-')?;
@@ -225,8 +216,8 @@ fn sync_parent(path: &Path) -> Result<()> {
     File::open(parent).and_then(|d| d.sync_all()).map_err(Error::io(parent, "sync the directory"))
 }
 
-/// Removes abandoned temporary files in `dir` (see [`is_abandoned`]). Calls `is_ours` with the final name of each
-/// temporary file, and removes the file only if `is_ours` returns true.
+/// Removes abandoned temporary files in `dir` ([`is_abandoned`]). Keeps a file if `is_ours` is false for its final
+/// name.
 ///
 /// # Errors
 /// [`Error::Io`].

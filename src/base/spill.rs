@@ -6,8 +6,7 @@ use std::path::PathBuf;
 
 use crate::error::{BaseFault, Error, Result};
 
-/// Several streams of bytes in one temporary file. The file is in the folder `std::env::temp_dir()` (`$TMPDIR`) and has
-/// no name, so it is gone when this value is dropped or the process ends. A killed process leaves no file either.
+/// Several streams of bytes in a temporary file in `std::env::temp_dir()`. Dropping this value removes the file.
 #[derive(Debug)]
 pub struct Spill {
     file: File,

@@ -1,5 +1,4 @@
-//! Runs numbered tasks on several threads. [`in_order`] takes the results in the order of the numbers, so output
-//! doesn't depend on the number of threads. Only a few results are in memory at a time.
+//! Runs numbered tasks on several threads, and takes their results in the order of the numbers ([`in_order`]).
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,13 +10,13 @@ use crossbeam_channel::unbounded;
 use crate::error::Error;
 use crate::interrupt;
 
-/// Calls `make` for every number in `numbers`, on `threads` worker threads. Calls `take` with each result, on the
-/// calling thread and in the order of the numbers. Each worker thread makes a state with `fresh`, and passes it to its
-/// calls of `make`.
+/// Calls `make` for every number in `numbers`, on worker threads. Calls `take` with each result, on the calling thread
+/// and in the order of the numbers. With `fresh`, each worker thread makes a state for its calls of `make`.
 ///
 /// # Errors
-/// The first error of `make` or `take` in the order of the numbers, or an error of `fresh`; [`Error::Interrupted`] with
-/// the text `saved` after Ctrl-C or another signal to stop; [`Error::WorkerLost`] if `fresh` or `make` panicked.
+/// - The first error of `make` or `take` in the order of the numbers, or an error of `fresh`.
+/// - [`Error::Interrupted`] with the text `saved` after Ctrl-C or another signal to stop.
+/// - [`Error::WorkerLost`] if `fresh` or `make` panicked.
 pub fn in_order<S, T: Send, E: From<Error> + Send>(
     numbers: Range<u64>,
     threads: usize,
@@ -83,12 +82,11 @@ fn outcome<T, E: From<Error>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, 
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(LOST.into()))
 }
 
-/// Calls `add` once for every number from 0 to `count` - 1, on all cores. Each thread makes a state with `fresh`, and
-/// passes it to its calls of `add`. Returns the states of all threads, in no particular order.
+/// Calls `add` once for every number below `count`, on all cores. With `fresh`, each thread makes a state for its calls
+/// of `add`. Returns the states of all threads, in no particular order.
 ///
 /// # Errors
-/// The error of `add`. If several calls fail, the error for the lowest number. After an error, no further calls of
-/// `add` are started.
+/// The error of `add`. If several calls fail, the error for the lowest number.
 pub fn gather<S: Send, E: Send>(
     count: u64,
     fresh: impl Fn() -> S + Sync,

@@ -12,12 +12,10 @@ use crate::host_cache::host_bytes;
 pub enum CacheChoice {
     /// Chooses the first of these that applies:
     ///
-    /// - GPU memory, if the set takes at most half of the free memory of the training GPU.
-    /// - No cache in memory, if chunks are fetched from a server and kept on disk, so that training begins before the
-    ///   whole set is there.
-    /// - Host memory, if the set takes at most half of the free host memory, or if the size of the free host memory is
-    ///   unknown.
-    /// - No cache.
+    /// - [`CacheChoice::Device`], if the set takes at most half of the free memory of the training GPU.
+    /// - [`CacheChoice::Stream`], if chunks are fetched from a server and kept on disk.
+    /// - [`CacheChoice::Host`], if the set takes at most half of the free host memory, or if this memory is unknown.
+    /// - [`CacheChoice::Stream`].
     Auto,
     /// No cache: chunks are read, checked and decoded in every epoch.
     Stream,
@@ -42,13 +40,9 @@ impl FromStr for CacheChoice {
 }
 
 impl CacheChoice {
-    /// Chooses the cache of `set` for a program that uses no GPU: [`CacheChoice::Stream`] or [`CacheChoice::Host`].
-    /// Also returns a message that says why.
+    /// Chooses the cache of `set` for a program that uses no GPU. Also returns a message that says why.
     ///
-    /// [`CacheChoice::Auto`] becomes [`CacheChoice::Host`] if the set takes at most half of the free memory, or if the
-    /// size of the free memory is unknown. Otherwise it becomes [`CacheChoice::Stream`]. If chunks are fetched from a
-    /// server and kept on disk, it always becomes [`CacheChoice::Stream`], so that training begins before the whole
-    /// set is there.
+    /// [`CacheChoice::Auto`] becomes [`CacheChoice::Stream`] or [`CacheChoice::Host`], by the rules of that variant.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] for [`CacheChoice::Device`]; [`tonic_base::Error::Usage`] if a

@@ -1,5 +1,4 @@
-//! The host cache: all chunks of a set in memory, decompressed and checked once. Cells and counts stay in the packed
-//! form that FORMAT.md specifies.
+//! The host cache: all chunks of a set in memory, decompressed and checked once, in the packed form of FORMAT.md.
 
 use rayon::prelude::*;
 
@@ -44,8 +43,7 @@ impl HostCache {
     }
 }
 
-/// Estimates the size of the host cache of `set` in bytes, without loading the set. Returns the larger of two
-/// estimates: one from the shards' indexes, one from the manifest's totals.
+/// Estimates the size of the host cache of `set` in bytes, without loading the set.
 pub fn host_bytes(set: &ShardSet) -> u64 {
     let (description, totals) = (&set.manifest().description, &set.manifest().totals);
     let chunks = set.shards().iter().flat_map(|shard| &shard.head().chunks);

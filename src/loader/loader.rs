@@ -37,9 +37,8 @@ impl Loader {
         Loader::chosen(set, chosen, verbosity)
     }
 
-    /// Makes a loader for `set`. `choice` is the cache, and `why` is a message that says why it was chosen. If
-    /// `choice` is the host cache, loads the whole set into it. If `choice` is [`CacheChoice::Device`], the caller
-    /// keeps the samples in GPU memory, and the loader reads nothing until the caller asks for a batch.
+    /// Makes a loader for `set` with the cache `choice`. `why` is a message that says why this cache was chosen. A host
+    /// cache is loaded at once. With [`CacheChoice::Device`], the caller keeps the samples in GPU memory.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`] and [`tonic_base::Error::Io`] if the set cannot be loaded.
@@ -67,8 +66,7 @@ impl Loader {
         &self.why
     }
 
-    /// Locks the pages of the shards in memory (`mlock`) and returns the number of locked bytes. With a host cache,
-    /// locks nothing and returns 0, because the shards are not read again.
+    /// Locks the pages of the shards in memory (`mlock`) and returns the number of locked bytes: 0 with a host cache.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] if the limit on locked memory is too low.
@@ -92,20 +90,20 @@ impl Loader {
         self.samples(batch_size).div_ceil(batch_size as u64)
     }
 
-    /// Number of samples per epoch, for batches of `batch_size` samples. Doesn't count samples that
-    /// [`Loader::drop_last`] leaves out.
+    /// Number of samples per epoch. Samples that [`Loader::drop_last`] leaves out don't count.
     pub fn samples(&self, batch_size: usize) -> u64 {
         let samples = self.set.len();
         if self.drop_last { samples - samples % batch_size as u64 } else { samples }
     }
 
     /// Calls `each` with the batches of an epoch, from the batch with the index `first` on. Stops when `each` returns
-    /// false. While `each` runs, another thread makes the next batches. That thread has ended when this function
-    /// returns.
+    /// false. While `each` runs, another thread makes the next batches.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Corrupt`], which names the chunk that could not be decoded; [`tonic_base::Error::Io`];
-    /// [`tonic_base::Error::WorkerLost`] if the other thread panicked; any error of `each`.
+    /// - [`tonic_base::Error::Corrupt`], which names the chunk that could not be decoded.
+    /// - [`tonic_base::Error::Io`].
+    /// - [`tonic_base::Error::WorkerLost`] if the other thread panicked.
+    /// - Any error of `each`.
     pub fn epoch<E: From<Error> + From<BaseError> + Send>(
         &self,
         order: EpochOrder,
@@ -133,8 +131,8 @@ impl Loader {
         })
     }
 
-    /// Like [`Loader::epoch`], but for batches of any type. `make` runs on another thread. It builds the next batch
-    /// from samples of the epoch, and returns `None` at the end of the epoch.
+    /// Like [`Loader::epoch`], but for batches of any type. `make` builds the next batch on another thread, and returns
+    /// `None` at the end of the epoch.
     ///
     /// # Errors
     /// Any error of `make` or `each`; [`tonic_base::Error::WorkerLost`] if `make` panicked.
@@ -150,10 +148,8 @@ impl Loader {
         self.read(order, batch_size, positions, |windows| ahead(|| make(windows).transpose(), each))
     }
 
-    /// Calls `work` once, with a [`Windows`] that iterates over the batches of an epoch. A batch has `batch_size`
-    /// samples. Together, the batches have the samples at `positions` in the epoch. `positions` must be below the
-    /// number of samples in the set. Chunks are decoded during the call in which `work` asks for a batch: no other
-    /// thread decodes them ahead.
+    /// Calls `work` with a [`Windows`] that iterates over the batches of the samples at `positions` in the epoch. All
+    /// positions must be below the number of samples in the set. Nothing is decoded ahead.
     pub fn read<R>(
         &self,
         order: EpochOrder,
@@ -171,8 +167,7 @@ impl Loader {
     /// Calls `each` with the batches of an epoch, from the batch with the index `first` on. Stops when `each` returns
     /// false. A batch is dense float32 frames, (B, T, P * H * W), and labels, (B,).
     ///
-    /// T is `steps`: shorter samples are padded with zeros, longer ones are cut. All worker threads fill one batch
-    /// together. No batch is made while `each` runs.
+    /// T is `steps`: shorter samples are padded with zeros, longer ones are cut. No batch is made while `each` runs.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`], which names the chunk that could not be decoded; [`tonic_base::Error::Io`]; any
@@ -207,8 +202,7 @@ impl Loader {
         })
     }
 
-    /// Returns a range of positions in the epoch: from the first sample of the batch with the index `first` to the
-    /// last sample of the last batch.
+    /// Positions in the epoch of all samples from the batch with the index `first` on.
     fn positions_from(&self, batch_size: usize, first: u64) -> Range<u64> {
         let samples = self.samples(batch_size);
         first.saturating_mul(batch_size as u64).min(samples)..samples

@@ -1,5 +1,4 @@
-//! Prefetching: a thread makes batches ahead of the training step. The thread ends before the call that started it
-//! returns.
+//! Prefetching: a thread makes batches ahead of the training step.
 
 use crossbeam_channel::bounded;
 
@@ -8,15 +7,8 @@ use tonic_base::Error;
 /// Maximum number of finished batches that wait for the training step.
 pub const AHEAD: usize = 2;
 
-/// Calls `each` with every value that `make` returns, in order. `make` runs ahead, on another thread, which has ended
-/// when this function returns. Stops when `make` returns `None` or `each` returns false.
-///
-/// # Errors
-/// The first error of `make` or `each`. [`Error::WorkerLost`] if `make` panicked, because a panic must not look like
-/// the end of the data.
-///
-/// # Panics
-/// If `each` panics. The other thread has ended by then.
+/// Calls `each` with every value that `make` returns on another thread, in order. Stops when `make` returns `None` or
+/// `each` returns false. Returns [`Error::WorkerLost`] if `make` panicked.
 pub(crate) fn ahead<T: Send, E: From<Error> + Send>(
     mut make: impl FnMut() -> Option<Result<T, E>> + Send,
     mut each: impl FnMut(T) -> Result<bool, E>,
@@ -55,8 +47,7 @@ mod tests {
 
     use super::*;
 
-    /// Sets the flag when this guard is dropped. The closure `make` owns the guard, so the flag shows that the thread
-    /// of `make` has ended.
+    /// Sets the flag when the closure `make`, which owns this guard, is dropped.
     struct Guard<'a>(&'a AtomicBool);
 
     impl Drop for Guard<'_> {
@@ -65,8 +56,7 @@ mod tests {
         }
     }
 
-    /// Calls [`ahead`] with a `make` that returns 0, 1, 2, 3, then the result of `fifth`. Returns the result of
-    /// [`ahead`] and the number of calls of `each`.
+    /// Calls [`ahead`] with a `make` that returns 0 to 3, then `fifth()`. Also returns the number of calls of `each`.
     fn numbers(
         fifth: fn() -> Option<Result<u32>>,
         each: fn(u32) -> Result<bool>,

@@ -1,8 +1,4 @@
-//! Measures training input without a shard set: every epoch reads the recordings and makes all frames again. This is
-//! the cost that shards avoid.
-//!
-//! The measurement runs the code of a conversion on one sample at a time, in shuffled order. Nothing is encoded or
-//! written.
+//! Measures training input without a shard set: every epoch reads the recordings and makes all frames again.
 
 use std::time::Instant;
 use tonic_base::{Progress, in_order};
@@ -21,7 +17,7 @@ use tonic_shard::{FrameShape, SetDescription, Width};
 
 /// Number of timed passes for each number of threads. The median duration of these passes is reported.
 const ROUNDS: u64 = 3;
-/// Minimum number of batches per thread in a timed pass. If there are too few samples, they are used several times.
+/// Minimum number of batches per thread in a timed pass.
 const BATCHES_A_THREAD: u64 = 2;
 
 /// Speed of training input without a shard set: the result of [`bench()`].
@@ -151,8 +147,7 @@ struct Worker<'a> {
     dense: Array5<f32>,
 }
 
-/// Counts for one batch, or for all batches of a pass. `longest` is the number of frames of the longest sample; the
-/// other fields are sums.
+/// Counts for one batch or for a pass. `longest` is the number of frames of the longest sample; the others are sums.
 #[derive(Clone, Copy, Debug, Default)]
 struct Made {
     samples: u64,
@@ -174,8 +169,7 @@ impl<'a> Naive<'a> {
         self.order.len().div_ceil(self.batch_size) as u64
     }
 
-    /// Makes `batches` batches on `threads` threads, over several epochs if needed. If `steps` is given, also writes
-    /// each batch as dense frames, and pads each sample to `steps` frames.
+    /// Makes `batches` batches on `threads` threads. With `steps`, also makes them dense, padded to `steps` frames.
     fn pass(&self, threads: usize, batches: u64, steps: Option<u64>, progress: &Progress) -> Result<Made> {
         let mut all = Made::default();
         in_order(

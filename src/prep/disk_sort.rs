@@ -1,5 +1,4 @@
-//! Sorts more items than fit in memory: sorts parts in memory, writes the sorted parts to a temporary file, and merges
-//! them.
+//! Sorts more items than fit in memory: sorts parts in memory, and merges them from a temporary file.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -29,8 +28,7 @@ impl<const N: usize> DiskSort<N> {
     /// Size of an item in the temporary file, in bytes.
     const BYTES: usize = 8 + N;
 
-    /// Starts to sort, with at most `most` items in memory. Returns an error if the disk for temporary files has no
-    /// room for `expected` items.
+    /// Starts to sort, with at most `most` items in memory. Fails if the disk has no room for `expected` items.
     pub(crate) fn new(most: usize, expected: u64) -> Result<Self> {
         let (path, needed) = (std::env::temp_dir(), expected.saturating_mul(Self::BYTES as u64));
         check_space(&path, needed, 0)?;

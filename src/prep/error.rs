@@ -148,8 +148,7 @@ pub enum Error {
         expected: String,
         /// The event's coordinates.
         got: String,
-        /// A value for the option `origin`, 0 or 1, with which the recording would fit the sensor. `None` if a change
-        /// of `origin` would not help.
+        /// A value for the option `origin`, 0 or 1, with which the recording would fit the sensor.
         origin: Option<u8>,
         /// The lowest x and the lowest y of the recording, if many of its events have a negative x or y.
         lowest: Option<[i64; 2]>,
@@ -174,8 +173,7 @@ pub enum Error {
         /// What the file has in place of events, such as an empty array.
         got: String,
     },
-    /// Fields that cannot be read as the columns t, x, y and p: a column has no field, several fields fit one column,
-    /// or the values of a field cannot be used.
+    /// Fields that cannot be read as the columns t, x, y and p.
     #[error("{}: {place}: expected {expected}, got {got}", .path.display())]
     Columns {
         /// The file.
@@ -189,8 +187,7 @@ pub enum Error {
         /// Ways to avoid the error. Empty if none is known.
         remedies: Vec<Remedy>,
     },
-    /// Coordinates that are fractions and lie all inside one pixel, or all in a corner of the sensor. They are not
-    /// pixels; often they were normalised to the range 0 to 1.
+    /// Coordinates that are not pixels: fractions that all lie inside one pixel, or all in a corner of the sensor.
     #[error(
         "{}: {field}: expected pixels, got fractions from {least} to {most}: fractions inside one pixel or a corner of the sensor are not pixels",
         .path.display()
@@ -239,8 +236,7 @@ pub enum Error {
         assumed: TimeUnit,
         /// The unit that the times probably have. `None` if no other unit is plausible.
         probable: Option<TimeUnit>,
-        /// Whether the other recordings, or the other samples of the file, fit the assumed unit. `false` if that is not
-        /// known.
+        /// Whether the other recordings, or the other samples of the file, fit the assumed unit. `false` if unknown.
         alone: bool,
     },
     /// An attribute of a file gives a unit of time other than s, ms, us and ns.
@@ -252,8 +248,7 @@ pub enum Error {
         place: String,
         /// Value of the attribute.
         got: String,
-        /// Length of the unit that the attribute gives, in microseconds. This is 10 if the attribute is `10 us`. `None`
-        /// if the attribute is not understood.
+        /// Length of the unit in microseconds: 10 if the attribute is `10 us`. `None` for an unclear attribute.
         multiple: Option<f64>,
     },
     /// A recording whose times wrap, start again, jump or are out of order.
@@ -267,8 +262,7 @@ pub enum Error {
         got: String,
         /// What the user can do about the times.
         remedy: ClockRemedy,
-        /// Period of the counter, if a counter that wraps can have made these times. The period is a number in the
-        /// file's unit of time. It has a decimal point if it isn't whole.
+        /// Period, in the file's unit of time, of a counter whose wraps can have made these times.
         period: Option<Box<str>>,
     },
     /// A file whose layout is not recognised.
@@ -280,8 +274,7 @@ pub enum Error {
         looked: String,
         /// What the file has in place of events, such as an empty array.
         has: String,
-        /// Probable values for the option `map`, guessed from the content of the arrays. There is one value for each
-        /// group of arrays that could be the events of a camera.
+        /// Probable values for the option `map`, one for each group of arrays that could be the events of a camera.
         maps: Vec<Remedy>,
     },
     /// A folder whose sub-folders are probably not its classes.
@@ -343,8 +336,7 @@ pub enum Error {
         got: String,
         /// What each step lost, and the likely causes.
         reasons: String,
-        /// Whether all samples were converted before the error was found. If true, only the manifest is missing: a
-        /// resumed conversion with a larger `max_loss` writes it. If false, no sample was converted.
+        /// Whether all samples were converted, and only the manifest is missing. If false, no sample was converted.
         converted: bool,
     },
     /// A recipe that cannot be parsed or is invalid.

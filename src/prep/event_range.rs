@@ -3,8 +3,7 @@
 use std::ops::Range;
 use std::str::FromStr;
 
-/// A range of a recording's events, by their index in the file: `A..B`, `A..` or `..B`. B is exclusive, and can lie
-/// beyond the recording's end.
+/// A range of a recording's events: `A..B`, `A..` or `..B`. B is exclusive, and can lie beyond the recording's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventRange {
     /// Index of the first event.

@@ -1,5 +1,4 @@
-//! Events in columns: time, x, y and polarity. Sources read them, transforms change them, and framings turn them into
-//! frames.
+//! Events in columns: time, x, y and polarity.
 
 use serde::{Deserialize, Serialize};
 
@@ -65,8 +64,7 @@ pub struct Events {
     pub p: Vec<u8>,
 }
 
-/// An event that isn't checked against the sensor yet: (time, x, y, p). The time is in microseconds, or `None` if the
-/// time in the file is invalid.
+/// An event before it is checked: (time in microseconds, x, y, p). The time is `None` if it is invalid in the file.
 pub type RawEvent = (Option<i64>, i64, i64, i64);
 
 /// The result of [`admit`]: the valid events, and the numbers of events that were left out.
@@ -177,8 +175,8 @@ impl Events {
     }
 }
 
-/// Checks raw events. Keeps the events that have a valid time and are inside the sensor, and sorts them by time.
-/// Counts the other events. An event that has an invalid time and is outside the sensor counts as `non_finite`.
+/// Keeps the raw events that have a valid time and are inside the sensor, sorts them by time, and counts the others. If
+/// both the time and the coordinates are wrong, the event counts as `non_finite`.
 pub fn admit(sensor: SensorSize, raw: impl ExactSizeIterator<Item = RawEvent>) -> Admitted {
     let mut admitted = Admitted { events: Events::with_capacity(raw.len()), ..Admitted::default() };
     let events = &mut admitted.events;
@@ -201,8 +199,7 @@ pub fn admit(sensor: SensorSize, raw: impl ExactSizeIterator<Item = RawEvent>) -
     admitted
 }
 
-/// Converts seconds to whole microseconds, truncated. `None` for infinities, NaN, and times that do not fit an `i64`: a
-/// cast would give wrong numbers for these.
+/// Converts seconds to whole microseconds, truncated. `None` if the result is not finite or does not fit an `i64`.
 pub(crate) fn microseconds(seconds: f64) -> Option<i64> {
     whole(seconds * 1e6)
 }

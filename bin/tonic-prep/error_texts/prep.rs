@@ -1,5 +1,4 @@
-//! Test cases for the errors of recordings, recipes and conversions: each error, and the words that its text must
-//! contain.
+//! Test cases for the errors of recordings, recipes and conversions.
 
 use tonic_prep::{Absence, ClockRemedy, ClockTimes, Error as Prep, FolderKind, Remedy, RowEvents, TimeUnit};
 

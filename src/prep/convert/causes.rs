@@ -1,8 +1,6 @@
-//! Describes in words which events a conversion lost, and the likely cause. The cause is guessed from the sample that
-//! lost the most events.
+//! Describes in words which events a conversion lost, and guesses the cause from the sample that lost the most events.
 //!
-//! In these texts, names in backticks are parameters of the library. The program replaces them by the options that the
-//! user types.
+//! In these texts, names in backticks are parameters of the library. The program replaces these names by its options.
 
 use crate::convert::chunks::ChunkMaker;
 use crate::convert::inputs::{Inputs, Rowless};
@@ -22,18 +20,14 @@ pub(super) const NOTABLE: f64 = 0.1;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Setting<'a> {
     pub recipe: &'a Recipe,
-    /// Whether the recipe is the default one. The user can change the default recipe with `crop_time` and
-    /// `time_window`.
+    /// Whether the recipe is the default one, which the user can change with `crop_time` and `time_window`.
     pub usual: bool,
     pub layout: Layout,
     pub cut: Cut,
 }
 
-/// Returns notes about steps that lost many events, or all events of a sample. A note is a warning if the recipe
-/// doesn't ask for the loss. If `all` is true, each such loss gets a warning, even a small one.
-///
-/// Each note contains the text `scope`, which says in which samples the losses were counted. `scope` is empty if these
-/// are all samples.
+/// Returns notes about steps that lost many events, or all events of a sample. With `all`, also about small losses that
+/// the recipe doesn't ask for. `scope` is a text that says which samples were counted.
 pub(super) fn loss_notes(
     losses: &Losses,
     setting: Setting<'_>,
@@ -70,8 +64,7 @@ pub(super) fn loss_notes(
     Ok(notes)
 }
 
-/// Returns warnings about events that the table of labels or the range of events leaves out. Shares of events up to
-/// `limit` (0 to 1) get no warning.
+/// Returns warnings if the labels or the range of events leave out more than the share `limit` (0 to 1) of the events.
 pub(super) fn left_out_warnings(inputs: &Inputs, limit: f64) -> Result<Vec<String>> {
     let too_much = inputs.unlabelled().filter(|(_, left)| left.events as f64 > limit * left.of as f64 + 1e-6);
     let warning = |(recording, left): (&Recording, &Unlabelled)| {
@@ -153,8 +146,7 @@ fn name(recipe: &Recipe, step: Step) -> &str {
     }
 }
 
-/// Returns a text that says why a step probably lost events, and what to do. `sample` is the index of the sample that
-/// lost the most events. `before` describes the events of this sample before the step.
+/// Returns why a step probably lost events, and what to do. `before` describes the sample before the step.
 fn cause(setting: Setting<'_>, step: Step, sample: u64, before: &Passed) -> String {
     match (step, before.times) {
         (Step::Times, _) => {

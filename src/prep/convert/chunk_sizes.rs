@@ -1,19 +1,15 @@
-//! Decides how many samples go into a chunk and how many chunks into a shard, before the first event is read.
+//! Decides how many samples go into a chunk and how many chunks into a shard.
 //!
-//! Both sizes depend only on the numbers of samples and events, the kind of sensor and the user's options. So copies
-//! of a recording give the same set, whatever their file format, and with any number of threads or interruptions.
+//! Both sizes depend only on the numbers of samples and events, the kind of sensor and the user's options. So copies of
+//! a recording give the same set, whatever their file format.
 
 use crate::events::SensorSize;
 
-/// Default number of samples per chunk, if samples are not large. Larger chunks compress about 1% better; smaller
-/// chunks shuffle better.
+/// Default number of samples per chunk. Larger chunks compress better; smaller chunks shuffle better.
 const CHUNK_SAMPLES: u32 = 64;
-/// Maximum number of bytes that the samples of a chunk take in the recordings. This limits memory, because each worker
-/// holds a whole chunk. Ignored if the user gives the number of samples per chunk.
+/// Maximum number of bytes that the samples of a chunk take in the recordings, unless the user sets `chunk_samples`.
 const CHUNK_SOURCE_BYTES: f64 = 16e6;
 /// Assumed bytes per event in a cochlea's recording: a float16 time, a uint16 channel, and a share of HDF5's heap.
-///
-/// With this number, the datasets SSC and SHD get chunks of 64 samples and shards of 512 chunks.
 const COCHLEA_EVENT_BYTES: f64 = 4.25;
 /// Assumed bytes per event in a camera's recording: int16 x and y, an int64 time and a bool, as in Tonic's arrays.
 const CAMERA_EVENT_BYTES: f64 = 13.0;
@@ -21,8 +17,7 @@ const CAMERA_EVENT_BYTES: f64 = 13.0;
 const SAMPLE_BYTES: f64 = 128.0;
 /// Default approximate size of a shard, written as on the command line: 64 MiB.
 pub const SHARD_SIZE: &str = "64M";
-/// Assumed ratio of the size of the shards to the size of the recordings. For example, a sample of SSC takes 2.4 kB in
-/// a shard and 33.9 kB in the recording.
+/// Assumed ratio of the size of the shards to the size of the recordings: that of SSC.
 const COMPRESSION: f64 = 0.07;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +28,7 @@ pub(super) struct ChunkSizes {
 }
 
 impl ChunkSizes {
-    /// Chooses the sizes for `samples` samples with `events` events in all. If `chunk_samples` is `None`, chunks have
-    /// 64 samples, or fewer if the samples are large.
+    /// Chooses the sizes for `samples` samples with `events` events in all.
     pub(super) fn new(
         samples: u64,
         events: u64,
@@ -47,8 +41,7 @@ impl ChunkSizes {
         ChunkSizes::of_bytes(samples, source_bytes, chunk_samples, shard_bytes)
     }
 
-    /// Chooses the sizes from the size of the recordings in bytes. Earlier versions did this, and their unfinished sets
-    /// need the same sizes to continue.
+    /// Chooses the sizes for recordings of `source_bytes` bytes: an estimate or, in earlier versions, the real size.
     pub(super) fn of_bytes(
         samples: u64,
         source_bytes: f64,

@@ -1,5 +1,4 @@
-//! Makes chunks from the recordings: read, transform, frame, encode. Each thread of a conversion has a `ChunkMaker`,
-//! which makes any chunk by its number. A repair uses a `ChunkMaker` to make damaged chunks again.
+//! Makes chunks, each by its number, from the recordings: read, transform, frame, encode.
 
 use std::ops::Range;
 
@@ -18,8 +17,7 @@ use tonic_shard::{
     SetDescription, Totals,
 };
 
-/// A sample with this many frames or more is refused, because the unit of its times is probably wrong. Only checked if
-/// the unit was assumed.
+/// If the unit of times was assumed, a sample with this many frames or more is refused.
 const MANY_FRAMES: u64 = 1_000_000;
 
 /// Why a chunk could not be made.
@@ -27,8 +25,7 @@ const MANY_FRAMES: u64 = 1_000_000;
 pub enum ChunkFailure {
     /// The recording could not be read or converted.
     Error(Error),
-    /// The value is the number of events in one cell. The type of the set's counts is too narrow for this number. The
-    /// conversion starts again with a wider type.
+    /// The type of the set's counts cannot hold this number of events in a cell.
     TooNarrow(u32),
 }
 
@@ -54,8 +51,7 @@ pub struct ChunkMaker<'a> {
 
 impl<'a> ChunkMaker<'a> {
     /// Makes a chunk maker for the set that `description` describes. The first sample of the set is sample
-    /// `first_sample` of `inputs`. With `lenient`, events outside the sensor are counted and left out. Otherwise, they
-    /// are an error.
+    /// `first_sample` of `inputs`. With `lenient`, events outside the sensor are left out and counted.
     ///
     /// # Errors
     /// [`tonic_base::Error::Usage`] if zstd doesn't have the compression level of `description`.
@@ -82,9 +78,8 @@ impl<'a> ChunkMaker<'a> {
         self.make_samples(number, start..end)
     }
 
-    /// Makes one chunk of the samples in `samples`, a range of indices in the set. Errors name the chunk by its index
-    /// `number`. Returns the totals of the samples and the encoded bytes. Reads large samples in blocks if the recipe
-    /// allows it.
+    /// Makes one chunk of the samples in `samples`, a range of indices in the set. `number` is the chunk's index, for
+    /// errors. Returns the totals of the samples and the encoded bytes.
     ///
     /// # Errors
     /// A [`ChunkFailure`], which says why the chunk could not be made.
@@ -102,8 +97,7 @@ impl<'a> ChunkMaker<'a> {
         Ok((totals, encoded))
     }
 
-    /// If the sample with the index `sample` in the set has to be read in blocks, returns this sample, and the object
-    /// that makes its frames. Returns `None` if the sample is small, or if the recipe needs all its events at once.
+    /// Returns sample `sample` of the set and its frame stream, if the sample has to be read in blocks.
     fn large(&self, sample: u64) -> Option<(LargeSample<'a>, FrameStream)> {
         let (recording, sample) = self.inputs.find(sample + self.first_sample)?;
         if recording.sample_events(sample)? <= self.sizes.above {
@@ -113,8 +107,7 @@ impl<'a> ChunkMaker<'a> {
         Some((LargeSample { recording, sample, sensor: self.inputs.sensor, sizes: self.sizes, steps }, stream))
     }
 
-    /// Reads, transforms and frames the samples in `samples`, a range of indices in the set. Reads large samples in
-    /// blocks.
+    /// Makes a chunk of the samples in `samples`, a range of indices in the set. Reads large samples in blocks.
     fn frame_large_samples(&mut self, samples: Range<u64>) -> Result<LargeChunk, ChunkFailure> {
         let mut chunk = LargeChunk::new(self.description.widths, self.description.extras.len())?;
         for sample in samples {
@@ -167,8 +160,7 @@ impl<'a> ChunkMaker<'a> {
         std::mem::replace(&mut self.losses, Losses::new(self.recipe))
     }
 
-    /// Reads and transforms a sample again, and returns how many events each step loses. The slicing step is not run
-    /// again: its loss is taken from `ledger`.
+    /// Reads a sample again, and returns how many events each step loses. Takes the loss of slicing from `ledger`.
     pub(super) fn lost_again(&self, sample: u64, ledger: &Ledger) -> Result<Vec<u64>> {
         let mut lost = self.again(sample, self.recipe.transforms.len())?.lost;
         lost.push(ledger.cut);
@@ -202,8 +194,8 @@ impl<'a> ChunkMaker<'a> {
         self.inputs.read(samples.start + self.first_sample..samples.end + self.first_sample)
     }
 
-    /// Checks the events of sample `i` in `slice`, and applies the first `count` transforms. If `strict` is true, an
-    /// event outside the sensor is an error. Otherwise, such events are left out.
+    /// Checks the events of sample `i` in `slice`, and applies the first `count` transforms. With `strict`, an event
+    /// outside the sensor is an error.
     fn transform(&self, slice: &RecordingSlice<'_>, i: usize, count: usize, strict: bool) -> Result<(Events, Passed)> {
         let (sample, sensor) = (slice.first + i as u64, self.inputs.sensor);
         let Admitted { mut events, non_finite, outside, first_outside, sorted } = slice.raw.admit(i, sensor);
@@ -219,8 +211,7 @@ impl<'a> ChunkMaker<'a> {
         Ok((events, passed))
     }
 
-    /// Transforms and frames sample `i` in `slice`, and appends it to the chunk. `number` is the sample's index in the
-    /// set.
+    /// Adds sample `i` in `slice` to the chunk. `number` is the index of the sample in the set.
     fn add_sample(
         &mut self,
         chunk: &mut Chunk,
@@ -239,8 +230,7 @@ impl<'a> ChunkMaker<'a> {
         Ok(())
     }
 
-    /// Counts the losses of a sample, and appends its label, flags, ledger and extra values to `table`. `number` is
-    /// the index of the sample in the set. `sample` is its index in the recording.
+    /// Counts the losses of a sample, and appends its row. `number` is the index in the set, `sample` in the recording.
     fn end_sample(
         &mut self,
         table: &mut SampleTable,
@@ -275,8 +265,7 @@ fn bad_sample(recording: &Recording, sample: u64, fault: Fault) -> Error {
     Error::bad_sample(&recording.path, sample, fault.place, fault.expected, fault.got)
 }
 
-/// Returns an error if the unit of time was assumed, and a sample lasts so long in this unit that it gets
-/// [`MANY_FRAMES`] frames or more. The unit is then probably wrong. `sample` is the sample's index in the recording.
+/// Returns an error if a sample gets [`MANY_FRAMES`] frames or more because of an assumed unit of time.
 fn check_frames(frames: u64, passed: &Passed, recipe: &Recipe, recording: &Recording, sample: u64) -> Result<()> {
     let unit = recording.assumed_unit().filter(|_| frames >= MANY_FRAMES);
     let (Some(unit), Some(step), Some((first, last))) = (unit, recipe.frames.frame_time(), passed.times) else {

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 
 /// How many bytes of the recordings are read to measure the speed of reading and hashing.
 const MEASURED: u64 = 64 << 20;
-/// Assumed speed in bytes per second if the recordings are too small to measure it. Few disks and networks are slower.
+/// Assumed speed in bytes per second if the recordings are too small to measure it.
 const ASSUMED: f64 = 100e6;
 
 /// The part of a conversion that one task of a cluster makes.
@@ -44,8 +44,7 @@ pub struct Division {
 }
 
 impl Division {
-    /// Divides a conversion into `parts` parts and estimates how long each takes. For the estimate, reads some of the
-    /// recordings and converts a few samples on this machine.
+    /// Divides a conversion into `parts` parts. Converts a few samples to estimate the duration of each part.
     ///
     /// # Errors
     /// [`tonic_base::Error::Usage`] if the set has fewer chunks than parts; errors of [`Job::estimate`].
@@ -121,8 +120,7 @@ impl Division {
     }
 }
 
-/// Measures how fast the recordings are read and hashed, in bytes per second. A conversion reads and hashes at the
-/// same time, so the slower of the two counts.
+/// Measures how fast the recordings are read and hashed, in bytes per second: the slower of the two speeds.
 fn read_speed(job: &Job<'_>) -> Result<f64> {
     const PIECE: u64 = 4 << 20;
     let (mut reading, mut hashing, mut bytes) = (Duration::ZERO, Duration::ZERO, 0);

@@ -1,5 +1,4 @@
-//! Estimates the size and the duration of a conversion: converts a few samples in memory. Checks that the disk has room
-//! for the set.
+//! Estimates the size and the duration of a conversion. Checks that the disk has room for the set.
 
 use std::time::Instant;
 
@@ -85,7 +84,7 @@ impl Job<'_> {
         Ok(notes)
     }
 
-    /// Estimates the size and the duration of the conversion. Converts a few samples in memory and extrapolates.
+    /// Converts a few samples in memory, and extrapolates the size and the duration of the conversion.
     ///
     /// # Errors
     /// Errors of converting these samples.
@@ -136,8 +135,7 @@ impl Job<'_> {
         }
     }
 
-    /// How many seconds the conversion takes for `samples` samples, with all its threads. The result is at least the
-    /// time for one chunk, because one thread makes a whole chunk.
+    /// Seconds that all threads take to convert `samples` samples. At least the time for one chunk.
     fn converting(&self, seconds_per_sample: f64, samples: u64) -> f64 {
         let chunk_samples = self.chunk_samples().clamp(1, samples.max(1));
         let chunks = samples as f64 / chunk_samples as f64;

@@ -31,8 +31,7 @@ pub struct Job<'a> {
     sizes: ChunkSizes,
     /// How long it took to open the recordings.
     pub(super) opening: Duration,
-    /// Whether the manifest of a part lists the recordings of the whole set, as in earlier versions. If false, it lists
-    /// only the recordings of the part.
+    /// Whether the manifest of a part lists the recordings of the whole set, as in earlier versions.
     lists_all: bool,
 }
 
@@ -40,8 +39,9 @@ impl<'a> Job<'a> {
     /// Opens the recordings and determines the recipe.
     ///
     /// # Errors
-    /// Errors of opening and of the recipe; [`Error::TooMuchLost`] if the table of labels or the range of events leaves
-    /// out too much; [`tonic_base::Error::Usage`] for a level that zstd doesn't have, and for more parts than chunks.
+    /// - Errors of opening and of the recipe.
+    /// - [`Error::TooMuchLost`] if the table of labels or the range of events leaves out too much.
+    /// - [`tonic_base::Error::Usage`] for a level that zstd doesn't have, and for more parts than chunks.
     pub fn open(conversion: &'a Conversion) -> Result<Job<'a>> {
         let started = Instant::now();
         Encoder::new(conversion.level)?;
@@ -50,9 +50,6 @@ impl<'a> Job<'a> {
     }
 
     /// Determines the recipe for the samples that a program has added.
-    ///
-    /// # Errors
-    /// Errors of [`Job::open`] that are not about opening recordings.
     pub(super) fn of_added(conversion: &'a Conversion, added: AddedSamples) -> Result<Job<'a>> {
         let started = Instant::now();
         Encoder::new(conversion.level)?;
@@ -80,8 +77,7 @@ impl<'a> Job<'a> {
         Ok(job)
     }
 
-    /// Samples that this conversion makes, as indices in the whole set: all samples or, if the conversion makes a
-    /// part, the samples of this part.
+    /// Samples that this conversion makes, as indices in the whole set.
     pub(super) fn own_samples(&self) -> Range<u64> {
         self.conversion.part.map_or(0..self.inputs.samples(), |part| self.samples_of(part))
     }
@@ -93,9 +89,7 @@ impl<'a> Job<'a> {
         sample(chunks.start)..sample(chunks.end)
     }
 
-    /// Prepares the job to continue the unfinished set that `begun` describes. Earlier versions of the program chose
-    /// the sizes of chunks and shards in another way, and listed the recordings of the whole set in the manifest of a
-    /// part. If an earlier version began the set, this job does the same.
+    /// Adapts the job to the unfinished set `begun`, if an earlier version of the program began this set.
     pub(super) fn resume(&mut self, begun: &SetDescription) -> Result<()> {
         let Conversion { chunk_samples, shard_bytes, .. } = *self.conversion;
         let earlier =
@@ -107,7 +101,7 @@ impl<'a> Job<'a> {
         Ok(())
     }
 
-    /// Range of samples, as indices in the whole set. The manifest lists the recordings of these samples.
+    /// Samples whose recordings the manifest lists, as indices in the whole set.
     fn listed(&self) -> Range<u64> {
         if self.lists_all { 0..self.inputs.samples() } else { self.own_samples() }
     }
@@ -117,8 +111,7 @@ impl<'a> Job<'a> {
         self.inputs.equal_files(&self.listed(), sources)
     }
 
-    /// Hashes the recordings of this conversion's samples. If an earlier version of the program began to convert this
-    /// part, hashes the recordings of the whole set.
+    /// Hashes the recordings that the manifest lists.
     pub(super) fn hash(&self) -> Result<Vec<SourceFile>> {
         let own = self.own_samples();
         let mut sources = self.inputs.hash(&self.listed(), self.conversion.verbosity)?;
@@ -133,8 +126,7 @@ impl<'a> Job<'a> {
         Ok(sources)
     }
 
-    /// Returns the linked files of the recordings that [`Job::hash`] hashes. Linked files are other files that hold
-    /// some of the recordings' data.
+    /// Returns other files that hold some of the data of the recordings that [`Job::hash`] hashes.
     pub(super) fn linked(&self) -> Vec<LinkedPath> {
         self.inputs.linked(&self.listed())
     }
@@ -184,8 +176,7 @@ impl<'a> Job<'a> {
         self.inputs.samples().div_ceil(self.sizes.chunk_samples.into())
     }
 
-    /// Returns notes for the user about what a conversion lost and why. A note begins with `warning: ` if the loss is
-    /// large and the recipe doesn't ask for it.
+    /// Returns notes for the user about what a conversion lost, and why.
     pub(super) fn judge(&self, description: &SetDescription, mut losses: Losses) -> Result<Vec<String>> {
         let unclear = losses.take_unclear();
         in_order(

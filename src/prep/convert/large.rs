@@ -1,5 +1,4 @@
-//! Reads the events of a large sample in blocks, checks them against the sensor and transforms them. The results are
-//! the same as for a sample in memory. Events that are out of order are sorted in a temporary file.
+//! Reads a large sample in blocks, with the same results as in memory. Events that are out of order are sorted on disk.
 
 use tonic_base::interrupt;
 
@@ -33,8 +32,7 @@ impl Default for BlockSizes {
 pub(super) struct Passed {
     /// Ledger of the sample. `binned` and `cut` are 0 until the framing counts them.
     pub ledger: Ledger,
-    /// Number of events that each step lost, in the order of [`crate::convert::loss::Losses::steps`]. Doesn't include
-    /// slicing, which is the last step.
+    /// Number of events that each step lost, in the order of [`crate::convert::loss::Losses::steps`]. Excludes slicing.
     pub lost: Vec<u64>,
     /// Whether the valid events were out of order.
     pub sorted: bool,
@@ -60,8 +58,7 @@ pub(super) struct LargeSample<'a> {
 type EventSort = DiskSort<5>;
 
 impl LargeSample<'_> {
-    /// Applies the transforms to the sample, and calls `take` with blocks of events in order of time. With `strict`, an
-    /// event outside the sensor is an error. Otherwise, such events are left out.
+    /// Calls `take` with blocks of transformed events, by time. With `strict`, an event outside the sensor is an error.
     pub(super) fn pass(mut self, strict: bool, mut take: impl FnMut(&Events) -> Result<()>) -> Result<Passed> {
         let in_order = self.recording.check_in_blocks(self.sample, self.sizes.events)?;
         let events = self.recording.sample_events(self.sample).unwrap_or(0);

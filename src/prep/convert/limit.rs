@@ -6,8 +6,7 @@ use crate::convert::causes::{left_out_warnings, percent};
 use crate::convert::inputs::Inputs;
 use crate::error::{Error, Result};
 
-/// Returns an error if the table of labels and the range of events leave out more than the share `most` of all
-/// events. If `most` is `None`, there is no limit.
+/// Returns an error if the table of labels and the range of events leave out more than the share `most` of all events.
 pub(super) fn check_left_out(output: &Path, most: Option<f64>, inputs: &Inputs) -> Result<()> {
     if most.is_none() {
         return Ok(());
@@ -28,8 +27,7 @@ pub(super) struct Excess<'a> {
 }
 
 impl<'a> Excess<'a> {
-    /// Compares a loss of `lost` out of `of` events with the limit `most`. Returns `None` if the loss is within the
-    /// limit, or if there is no limit.
+    /// Compares a loss of `lost` out of `of` events with the limit `most`. `None` if the loss is within the limit.
     pub(super) fn of(output: &'a Path, most: Option<f64>, lost: u64, of: u64) -> Option<Excess<'a>> {
         let most = most?;
         // Allow a millionth of an event more, because a share such as 10.1% is rounded in binary.
@@ -37,8 +35,7 @@ impl<'a> Excess<'a> {
         exceeds.then_some(Excess { output, most, lost, of })
     }
 
-    /// The error for this loss, with the warnings in `notes` as reasons. `converted` says whether all samples have been
-    /// converted.
+    /// The error for this loss, with the warnings in `notes` as reasons.
     pub(super) fn error(&self, notes: &[String], converted: bool) -> Error {
         let &Excess { output, most, lost, of } = self;
         let got = format!("{} ({lost} of {of})", percent(lost as f64 / of as f64));

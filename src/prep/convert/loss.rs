@@ -1,9 +1,7 @@
-//! Counts how many events each step of a conversion lost. The steps are reading times, checking the sensor's bounds,
-//! each transform, and slicing into frames.
+//! Counts how many events each step of a conversion lost.
 //!
 //! Several steps can count in the same column of a sample's ledger: CropTime and CenterCrop both count in `cropped`. A
-//! resumed conversion knows only the ledgers of finished samples. If a ledger doesn't show which step lost the events,
-//! the sample is read again.
+//! resumed conversion knows only the ledgers of finished samples, so it reads such samples again.
 
 use tonic_shard::Ledger;
 
@@ -77,8 +75,7 @@ pub(super) struct StepLoss {
 }
 
 impl StepLoss {
-    /// Index in the set of the sample that lost the most events in this step. If several samples lost the same number,
-    /// returns the first of them.
+    /// Index in the set of the sample that lost the most events in this step, the first if there are several.
     pub(super) fn worst_sample(&self) -> u64 {
         self.worst.1
     }
@@ -90,12 +87,11 @@ pub(super) struct Losses {
     /// Sum of `events_in` in the ledgers of the added samples.
     pub events: u64,
     steps: Vec<StepLoss>,
-    /// Samples whose ledgers don't show which step lost the events. Each has its index in the set, and its ledger.
+    /// Samples whose ledgers don't show which step lost the events: index in the set, and ledger.
     unclear: Vec<(u64, Ledger)>,
 }
 
 impl Losses {
-    /// Makes the counts for a conversion with `recipe`. There is one count for each step, and all counts are 0.
     pub(super) fn new(recipe: &Recipe) -> Losses {
         let step = |step, column, intended| StepLoss {
             step,
@@ -121,8 +117,7 @@ impl Losses {
         &self.steps
     }
 
-    /// Adds the losses of the sample with index `sample` in the set. `lost` has the number of events that each step
-    /// lost.
+    /// Adds the losses of a sample. `sample` is its index in the set. `lost` has the number of lost events per step.
     pub(super) fn add(&mut self, sample: u64, ledger: &Ledger, lost: &[u64]) {
         self.events += ledger.events_in;
         for (step, &lost) in self.steps.iter_mut().zip(lost) {
@@ -138,8 +133,7 @@ impl Losses {
         }
     }
 
-    /// Adds the losses of a sample, given only its ledger. If the ledger doesn't show the loss of each step, keeps
-    /// the sample for [`Losses::take_unclear`].
+    /// Adds the losses of a sample, as its ledger shows them. Keeps unclear samples for [`Losses::take_unclear`].
     pub(super) fn add_ledger(&mut self, sample: u64, ledger: &Ledger) {
         match self.lost_of(ledger) {
             Some(lost) => self.add(sample, ledger, &lost),
@@ -147,8 +141,7 @@ impl Losses {
         }
     }
 
-    /// Returns the number of events that each step lost, for the sample with this ledger. Returns `None` if the ledger
-    /// doesn't show which step lost the events, because several steps count in the same column.
+    /// Returns the number of events that each step lost. `None` if several of the steps count in the same column.
     fn lost_of(&self, ledger: &Ledger) -> Option<Vec<u64>> {
         let mut lost = vec![0; self.steps.len()];
         for column in Column::ALL.into_iter().filter(|column| column.count(ledger) > 0) {
@@ -158,12 +151,12 @@ impl Losses {
         Some(lost)
     }
 
-    /// Removes and returns the samples that must be read again. Each has its index in the set, and its ledger.
+    /// Removes and returns the samples that must be read again: index in the set, and ledger.
     pub(super) fn take_unclear(&mut self) -> Vec<(u64, Ledger)> {
         std::mem::take(&mut self.unclear)
     }
 
-    /// Adds the losses of other samples with the same recipe. The order of additions doesn't matter.
+    /// Adds the losses of other samples with the same recipe.
     pub(super) fn merge(&mut self, other: Losses) {
         self.events += other.events;
         self.unclear.extend(other.unclear);

@@ -1,5 +1,4 @@
-//! Checks before a conversion whether there is enough memory for its largest samples. This matters only if the recipe
-//! needs all events of a sample at once.
+//! Checks whether there is enough memory for the largest samples, if the recipe needs all their events at once.
 
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -24,9 +23,8 @@ struct Whole<'a> {
     events: u64,
 }
 
-/// Estimates the memory that the largest samples in `range`, one per thread, need at the same time. Returns an error
-/// if they need more than `free`, the free memory in bytes, or if a sample has more than [`MAX_SAMPLE_EVENTS`] events.
-/// Returns a note if they need more than [`NOTABLE`] bytes.
+/// Returns an error if the largest samples in `range`, one per thread, need more memory together than `free` bytes, or
+/// if a sample has more than [`MAX_SAMPLE_EVENTS`] events. Returns a note if they need more than [`NOTABLE`] bytes.
 pub(super) fn check_memory(
     inputs: &Inputs,
     range: Range<u64>,

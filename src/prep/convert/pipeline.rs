@@ -1,5 +1,4 @@
-//! Runs a conversion: read, transform, frame, encode, write. Worker threads make chunks in parallel. The calling
-//! thread writes the chunks in order.
+//! Runs a conversion. Worker threads make chunks in parallel, and the calling thread writes them in order.
 
 use std::collections::BTreeSet;
 
@@ -30,11 +29,10 @@ pub struct Converted {
     pub layouts: Vec<Layout>,
     /// The fields of the first recording that were read as the columns t, x, y and p.
     pub columns: TakenColumns,
-    /// Notes for the user about how the recordings were opened. To print these notes before the conversion starts,
-    /// print [`Inputs::notes`] in the function `opened`, which [`convert`] calls.
+    /// Notes for the user about how the recordings were opened, the same as [`Inputs::notes`].
     pub opening_notes: Vec<String>,
     /// Notes for the user about what happened to events and samples. Names of parameters are in backticks. A note about
-    /// a likely mistake begins with `warning: `, for example if many events were lost.
+    /// a likely mistake begins with `warning: `.
     pub outcome: Vec<String>,
     /// Number of samples that were already converted when the conversion resumed.
     pub resumed_samples: u64,
@@ -69,7 +67,7 @@ pub fn convert(conversion: &Conversion, opened: impl FnOnce(&Inputs)) -> Result<
     run_job(job)
 }
 
-/// Converts the samples that a program has added. Calls `opened` as [`convert`] does. Doesn't use the paths and options
+/// Converts the samples that a program has added. Calls `opened` as [`convert`] does. Ignores the paths and the options
 /// of recordings in `conversion`.
 ///
 /// # Errors
@@ -137,9 +135,7 @@ fn run_job(mut job: Job<'_>) -> Result<Converted> {
     }
 }
 
-/// Makes the whole set, or the chunks that an unfinished set doesn't have yet. If `unknown` is true, the unfinished
-/// set doesn't say with which settings it was made. In this case, [`check_kept`] first makes some chunks of the set
-/// again, and compares the new chunks with those in the set.
+/// Makes the missing chunks. If `unknown` is true, calls [`check_kept`] first: the set doesn't have its settings.
 fn try_once(
     job: &Job<'_>,
     dir: OutputDir,
@@ -173,8 +169,7 @@ enum Attempt {
     TooNarrow(u32, OutputDir),
 }
 
-/// Makes and writes chunks until the set is complete, an error occurs, or the number of events in a cell doesn't fit
-/// the type of the set's counts. `losses` has the losses of the chunks that an earlier, interrupted run made.
+/// Makes and writes the missing chunks. `losses` has the losses of the chunks that an interrupted run made.
 fn run(job: &Job<'_>, mut writer: SetWriter, mut losses: Losses, origin: &Origin) -> Result<Attempt> {
     let conversion = job.conversion;
     let description = writer.description().clone();
@@ -216,8 +211,7 @@ fn run(job: &Job<'_>, mut writer: SetWriter, mut losses: Losses, origin: &Origin
     }
 }
 
-/// Makes some chunks of the unfinished set again, with the current settings. Returns an error if a chunk differs from
-/// the chunk in the set. Used for a set that doesn't say with which settings it was made.
+/// Makes some chunks of the unfinished set again, and returns an error if one differs from the chunk in the set.
 fn check_kept(job: &Job<'_>, writer: &SetWriter) -> Result<()> {
     let kept = writer.identities();
     let Some(last) = kept.len().checked_sub(1) else { return Ok(()) };

@@ -3,7 +3,6 @@
 use crate::error::{BaseFault, Error, Result};
 use crate::source::{Recording, check_unknown_sensor};
 
-/// The error for a recording whose sensor size is unknown. It suggests a size that the user can give.
 pub(super) fn unknown_sensor(recording: &Recording) -> Result<Error> {
     /// Sensor sizes of common cameras: width, height and name.
     const CAMERAS: [(u32, u32, &str); 6] = [

@@ -1,5 +1,4 @@
-//! The settings of a conversion that decide which values are read from the recordings. A resumed conversion must have
-//! the same settings as the interrupted one.
+//! The settings that decide which values are read from the recordings. A resumed conversion must not change them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,8 +13,7 @@ use crate::source::{Cut, LabelSource, Recording, SourceOptions};
 const NONE: &str = "none";
 const GIVEN: &str = "given";
 
-/// Returns the settings of a conversion, by the names of their options. Includes the unit of time, the fields and the
-/// sensor size that were found in the recordings.
+/// Returns the settings by the names of their options, with the unit of time, the fields and the sensor size as found.
 pub(super) fn settings(options: &SourceOptions, inputs: &Inputs) -> Result<BTreeMap<String, String>> {
     let given = |given: bool| if given { GIVEN } else { NONE }.to_string();
     let number = |number: Option<i64>, unit: &str| number.map_or(NONE.into(), |number| format!("{number}{unit}"));
@@ -49,8 +47,7 @@ pub(super) fn settings(options: &SourceOptions, inputs: &Inputs) -> Result<BTree
     Ok(settings.map(|(name, value)| (name.into(), value)).into())
 }
 
-/// Calls `value` for each recording, and joins the different results to one text. If there are several different
-/// results, the text ends with a hash of the results of all recordings in order.
+/// Joins the different results of `value` for the recordings. Adds a hash of all results if they differ.
 fn of_each(inputs: &Inputs, value: impl Fn(&Recording) -> String) -> String {
     let (mut kinds, mut all) = (Vec::new(), blake3::Hasher::new());
     for value in inputs.recordings().map(value) {
@@ -63,12 +60,11 @@ fn of_each(inputs: &Inputs, value: impl Fn(&Recording) -> String) -> String {
     kinds.join(" or ") + &all
 }
 
-/// Returns an error if `settings` differ from `begun`, the settings of the unfinished set in `dir`. The settings
-/// `labels` and `recordings` are compared only if `same_files` is true.
+/// Returns an error if `settings` differ from `begun`, the settings of the unfinished set in `dir`. These may differ:
 ///
-/// A resumed conversion may add the option `allow_clock_trouble` or leave it out. In both cases, `settings` has this
-/// option afterwards. A resumed conversion may add the option `unwrap` if the interrupted conversion had neither of
-/// these two options.
+/// - `labels` and `recordings`, if `same_files` is false
+/// - `allow_clock_trouble`: `settings` has this option afterwards
+/// - `unwrap`, if `begun` has neither of these two options
 pub(super) fn check_settings(
     (dir, marker): (&Path, &Path),
     settings: &mut BTreeMap<String, String>,

@@ -1,5 +1,4 @@
-//! Tests that large samples give the same result when they are read in blocks of a few events and when they are read
-//! whole.
+//! Tests that large samples give the same result when they are read in blocks and when they are read whole.
 
 use std::path::{Path, PathBuf};
 
@@ -119,8 +118,7 @@ fn recipes(random: &mut ChaCha8Rng) -> Vec<String> {
     made
 }
 
-/// The results of converting all samples to one chunk: the chunk, the losses of each step, what was found when the
-/// samples were read again, and the notes.
+/// The results of converting all samples to one chunk, and of reading samples again.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     made: Result<(ChunkRecord, Vec<u8>, Totals), String>,
