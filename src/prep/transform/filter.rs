@@ -1,5 +1,4 @@
-//! Transforms that drop single events, or all events of a pixel. The results are exactly those of Tonic. Comments
-//! mark rules of Tonic that look like mistakes.
+//! Transforms that drop single events, or all events of a pixel, exactly as Tonic does.
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
@@ -10,7 +9,7 @@ use crate::signature::{Kind, Parameter, Signature};
 use crate::transform::rule::{BlockStep, EventTransform, each_by_itself};
 use tonic_shard::Ledger;
 
-/// Makes an array (H, W) with `value` at each pixel. H and W are just large enough for the largest y and x of `events`.
+/// Makes an array (H, W) of `value`. H and W are just large enough for the largest y and x of `events`.
 fn per_pixel<T: Clone>(events: &Events, value: T) -> Array2<T> {
     let size = |column: &[u16]| column.iter().max().map_or(0, |&v| usize::from(v) + 1);
     Array2::from_elem((size(&events.y), size(&events.x)), value)

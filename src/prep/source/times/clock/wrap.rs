@@ -180,15 +180,14 @@ impl Wrap {
             .map(|(at, _)| *at)
     }
 
-    /// Returns the text of a message about wraps that are probable, but not certain. `skipped` is as for
-    /// [`Wrap::describe`].
+    /// Returns the text of a message about probable wraps. `skipped` is as for [`Wrap::describe`].
     pub(crate) fn describe_likely(&self, skipped: u64) -> String {
         let across = duration(self.across.1 as f64);
         format!("likely {}, if that is {across} of silence and not events in another order", self.describe(skipped))
     }
 
-    /// Returns the text of a message about the wraps: at what value the counter wraps, how often, and before which
-    /// event. If only a range of the file's events is used, `skipped` is the number of events before this range.
+    /// Returns the text of a message about the wraps. `skipped` is the number of the file's events before the range
+    /// that is used.
     pub(crate) fn describe(&self, skipped: u64) -> String {
         let (at, laps) = (self.crossings[0].0 + skipped, self.laps);
         let (bits, unit, period) = (self.bits, self.unit, duration(self.period as f64));
@@ -206,7 +205,7 @@ impl Wrap {
         time > self.period / 2
     }
 
-    /// Returns the text with which a message about a step back says that the step may be a wrap of this counter.
+    /// Returns the text that says that a step back may be a wrap of this counter.
     pub(crate) fn doubt(&self) -> String {
         let (bits, unit, across) =
             (self.bits, self.unit, duration(self.across.1 as f64 / f64::from(self.across.0.max(1))));
