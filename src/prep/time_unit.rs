@@ -59,10 +59,9 @@ impl TimeUnit {
         Self::NAMES.iter().find(|(_, unit)| *unit == self).map_or("", |(name, _)| name)
     }
 
-    /// Returns the most probable other unit for times that are implausible in `self`: a recording of about 10 seconds
-    /// with about 100,000 events per second is the most probable. Also returns the duration in that unit, in
-    /// microseconds. The recording has `events` events and lasts `lasts` microseconds in the unit `self`. `None` if no
-    /// other unit gives a duration between 10 ms and a day.
+    /// Finds the most probable unit other than `self`, and the duration of a recording in that unit, in microseconds.
+    /// `lasts` is its duration in the unit `self`, and `events` is its number of events. `None` if no other unit gives
+    /// a duration between 10 ms and a day.
     pub(crate) fn probable(self, lasts: f64, events: u64) -> Option<(TimeUnit, f64)> {
         let in_unit = |unit: TimeUnit| lasts * unit.microseconds() / self.microseconds();
         let far = |(_, us): &(TimeUnit, f64)| unusual(*us, events);
@@ -81,8 +80,8 @@ impl TimeUnit {
         self.probable(lasts, events).filter(|(_, us)| unusual(*us, events) <= unusual(lasts, events) + 0.5)
     }
 
-    /// Returns the unit in which a stored time comes nearest to `other` microseconds. In the unit `self`, it is `us`
-    /// microseconds. `None` if this unit is `self`.
+    /// Returns the unit in which a stored time comes nearest to `other` microseconds, if it is not `self`. In the unit
+    /// `self`, the stored time is `us` microseconds.
     pub(crate) fn fitting(self, us: f64, other: f64) -> Option<TimeUnit> {
         let far = |unit: TimeUnit| (us * unit.microseconds() / self.microseconds() / other).abs().log10().abs();
         Self::all().min_by(|a, b| far(*a).total_cmp(&far(*b))).filter(|unit| *unit != self && far(*unit) < far(self))

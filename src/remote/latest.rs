@@ -56,9 +56,8 @@ impl Latest {
         Ok(Some((latest, version)))
     }
 
-    /// Replaces the content of `latest.json` by the result of `change`, which gets the content (`None` without a file)
-    /// and returns `None` to leave the file as it is. If another process replaces the file in the meantime, calls
-    /// `change` again.
+    /// Replaces the content of `latest.json` by what `change` returns for it, unless that is `None`. Without a file,
+    /// `change` gets `None`. It is called again if another process replaces the file in the meantime.
     ///
     /// # Errors
     /// [`tonic_base::Error::Busy`] if other processes replace the file until the timeout has passed; errors of `change`
@@ -81,8 +80,8 @@ impl Latest {
         }
     }
 
-    /// Returns the content of `latest.json` with `id` as the latest set. The latest set in `before` becomes an older
-    /// one.
+    /// Returns the content of `latest.json` with `id` as the latest set, made from the content `before`. The set that
+    /// was the latest one becomes an older one.
     pub(crate) fn with(before: Option<Latest>, id: Id) -> Latest {
         let mut older = before
             .as_ref()

@@ -31,8 +31,8 @@ impl PartialShard {
         Ok(PartialShard { file, path, is_new: had == 0 })
     }
 
-    /// Returns the header and index of the shard `entry`, which has `chunks` chunks: their bytes, and the result of
-    /// `parse`. Fetches them if the file lacks them. `parse` gets a path for its errors, and the bytes.
+    /// Returns the bytes of the header and index of the shard `entry`, and what `parse` returns for them. Fetches them
+    /// if the file lacks them. `chunks` is the shard's number of chunks.
     pub(crate) fn head<T>(
         &self,
         store: &Store,

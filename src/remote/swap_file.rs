@@ -14,8 +14,8 @@ use crate::text::KEPT;
 /// Maximum number of times that the directory is made again after `prune` has removed it.
 const TRIES: usize = 3;
 
-/// Replaces the file `name` with `content` if the file has the content `before`, or does not exist and `before` is
-/// `None`. Otherwise returns `false`. Waits for the lock of the directory.
+/// Replaces the content `before` of the file `name` with `content`, or creates the file if `before` is `None`. Returns
+/// `false` if the file has other content. Waits for the lock of the directory.
 pub(crate) fn swap_file(
     dir: &Path,
     name: &str,
@@ -68,7 +68,7 @@ fn remove_named(dir: &Path, is_old: impl Fn(&str) -> bool) {
     }
 }
 
-/// Removes a directory of a set if it is empty, apart from temporary files of the manifest.
+/// Removes a directory of a set that has no files, apart from temporary files of the manifest.
 pub(crate) fn remove_if_empty(dir: &Path) {
     if let Ok(lock) = DirLock::take(dir) {
         remove_drafts(dir, MANIFEST_FILE);

@@ -167,8 +167,8 @@ fn check(status: StatusCode, headers: &mut HeaderMap, range: Option<&str>) -> Re
     Ok(())
 }
 
-/// Returns how many bytes the answer to `Range: {asked}` with the header `Content-Range: {got}` has. `None` if the
-/// answer is not the range that was asked for, up to the end of the file.
+/// Returns the number of bytes of an answer with `Content-Range: {got}` to a request with `Range: {asked}`. `None` if
+/// the answer is not the range that was asked for, as far as the file has it.
 fn length_of(asked: &str, got: &str) -> Option<u64> {
     let bounds = |text: &str| {
         let (start, end) = text.split_once('-')?;

@@ -16,8 +16,7 @@ use crate::time_unit::TimeUnit;
 pub struct SourceOptions {
     /// The layout of the files. Default: detected from their content.
     pub layout: Option<Layout>,
-    /// For HDF5 and NumPy files: which fields are the columns t, x, y and p of the events. Default: found by their
-    /// names.
+    /// For HDF5 and NumPy files: which fields are the columns t, x, y and p of the events. Default: found by name.
     pub map: Option<Map>,
     /// For files whose events are in one table (an array with several numbers for each event): the order of its
     /// columns.

@@ -72,9 +72,8 @@ impl Store {
         }
     }
 
-    /// Reads a range of an object piece by piece. Calls `take` with the offset in the object and the bytes of each
-    /// piece. Continues after a broken connection, and fails if nothing arrives within the timeout. Works also with
-    /// servers that cannot send a range.
+    /// Reads a range of an object. Calls `take` with the offset in the object and the bytes of each piece. Continues
+    /// after a broken connection, and fails if nothing arrives within the timeout.
     ///
     /// # Errors
     /// [`tonic_shard::Error::Incomplete`] if there is no such object; [`tonic_base::Error::Io`]; errors of `take`.

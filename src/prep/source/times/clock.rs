@@ -274,9 +274,8 @@ impl Clock {
         self.run.high = time;
     }
 
-    /// Keeps a jump as a possible gap if it is one of the [`LISTED`] longest and longer than [`PAUSE`]. If the times
-    /// returned after another jump, counts `late` events as jitter or, if `late` is 0, all events from the jump to the
-    /// return.
+    /// Keeps the [`LISTED`] longest jumps above [`PAUSE`] as possible gaps. If the times returned after another jump,
+    /// its events count as jitter: `late` events or, if `late` is 0, all up to the return.
     fn leave(&mut self, jump: Break, late: u64) {
         let mut small = (jump.by <= PAUSE).then_some(jump);
         if small.is_none() {

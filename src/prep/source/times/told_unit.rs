@@ -140,9 +140,8 @@ fn is_known(name: &str) -> bool {
         || of_words(name, &OF_TICKS, &ALONE).is_some()
 }
 
-/// Finds the entries of one dataset or group that give the number of ticks per second. Returns the length of a tick
-/// only if `usual` is microseconds and a tick lasts a microsecond or a nanosecond. Also returns notes for the user
-/// about rates, offsets and factors that are not used.
+/// Returns the length of a tick from an entry with the number of ticks per second, if `usual` is microseconds and a
+/// tick lasts a microsecond or a nanosecond. Also returns notes for the user about entries that are not used.
 fn rate_and_notes(
     entries: &[Entry],
     of_dataset: bool,
@@ -285,9 +284,8 @@ fn of_words(name: &str, words: &[&str], alone: &[&str]) -> Option<bool> {
     words.iter().find_map(|word| found(word).map(|of| !of.is_empty()))
 }
 
-/// Finds what the entries of one dataset or group say about the unit of times: a unit, multiplied by the factor of
-/// another entry, or else the length of a tick. `of_dataset` is whether the entries belong to the dataset of times
-/// itself.
+/// Finds the unit of times in the entries of one dataset or group, or else the length of a tick. `of_dataset` is
+/// whether they are entries of the dataset of times itself.
 fn unit_of(entries: &[Entry], of_dataset: bool) -> Option<Told> {
     let named = |words: &'static [&'static str], alone: &'static [&'static str]| {
         let mut found: Vec<(bool, &Entry)> =
@@ -323,9 +321,8 @@ fn unit_of(entries: &[Entry], of_dataset: bool) -> Option<Told> {
     })
 }
 
-/// Reads the length of a tick from an entry: a time with a unit, or a number of seconds. `names_times` is whether the
-/// entry's name has a word for times. `of_dataset` is whether the entry belongs to the dataset of times. `None` if the
-/// entry is probably about something else.
+/// Reads the length of a tick from an entry that is probably about times. `names_times` is whether the entry's name has
+/// a word for times. `of_dataset` is whether the entry belongs to the dataset of times.
 fn tick(entry: &Entry, names_times: bool, of_dataset: bool) -> Option<Told> {
     let text = entry.text.as_deref()?;
     let us = TimeUnit::measure(text).or_else(|| TimeUnit::measure(&format!("{text} s")));

@@ -43,9 +43,8 @@ const TICKS: i64 = 10;
 const MOST_GAPS: usize = 8;
 /// The user is warned about an implausible duration only if the recording or sample has at least this many events.
 pub(crate) const COUNTED: u64 = 10;
-/// Text by which callers recognise a warning about a recording or sample whose duration is implausible in the unit that
-/// the user gave. If all recordings or samples have this warning, callers can drop it: such durations are usual in this
-/// set.
+/// Callers recognise warnings about an implausible duration in the unit that the user gave by this text. If all
+/// recordings or samples have such a warning, callers can drop the warnings: such durations are usual in this set.
 pub(crate) const TOO_SHORT: &str = "times in another unit";
 /// The user is warned if neighbouring numbers of the type of the stored times are further apart than this, in
 /// microseconds.
@@ -82,9 +81,8 @@ fn ends(stream: &EventStream) -> Result<Option<(i64, i64)>> {
     Ok(head.valid().next().zip(tail.valid().next_back()))
 }
 
-/// Sets the field `alone` of an [`Error::ImplausibleTimes`], if only its recording or sample seems to be in another
-/// unit. In the assumed unit, this one lasts `lasts` microseconds, and the others last `others` microseconds. Returns
-/// other errors unchanged.
+/// Sets `alone` in an [`Error::ImplausibleTimes`] if only its recording or sample seems to be in another unit. In the
+/// assumed unit, this one lasts `lasts` microseconds, and other ones last `others` microseconds.
 pub(crate) fn compare(mut error: Error, lasts: i64, mut others: Vec<i64>) -> Error {
     others.sort_unstable();
     let usual = others.get(others.len() / 2).copied().filter(|usual| (SHORTEST..=LONGEST).contains(usual));
@@ -99,9 +97,8 @@ pub(crate) fn compare(mut error: Error, lasts: i64, mut others: Vec<i64>) -> Err
     error
 }
 
-/// Checks the unit of recordings that have too few events to be checked one by one: their average duration must be
-/// plausible. `path` is their folder or the first file. Does nothing if one of them has enough events to be checked
-/// alone.
+/// Checks the average duration of recordings that have too few events to be checked one by one. `path` is their folder
+/// or the first file. Does nothing if one of them has enough events to be checked alone.
 ///
 /// # Errors
 /// [`Error::ImplausibleTimes`]; errors of [`EventStream::times`] and of `streams`.
@@ -144,9 +141,8 @@ pub(crate) fn vet_all(stream: &EventStream) -> Result<()> {
     Ok(())
 }
 
-/// Reads all times of a recording, in the given blocks. Returns the findings about its clock, and whether the times are
-/// in order. If the first events have no time, their time is taken to be `before`. The wraps in `wrap` are undone
-/// first.
+/// Reads all times of a recording in the given blocks, with the wraps in `wrap` undone. Returns the findings about its
+/// clock, and whether the times are in order. `before` stands for missing times at the start.
 pub(crate) fn observe(
     stream: &EventStream,
     blocks: impl Iterator<Item = Range<u64>>,
@@ -294,10 +290,9 @@ fn vet_unit(stream: &EventStream, unit: TimeUnit, found: &Findings) -> Result<Op
 /// Returns the duration of the recording in microseconds, without its gaps and stray events. `None` if there are no
 /// events.
 ///
-/// - With the times of several clocks: the duration of the clock with the most events.
-/// - With more than [`MOST_GAPS`] gaps and stray events: nothing is subtracted.
-/// - With wraps: nothing is subtracted, and the duration is at most the sum of all steps ahead. With resets too, it is
-///   at most this sum.
+/// - With several clocks: the duration of the clock with the most events.
+/// - With wraps, or with more than [`MOST_GAPS`] gaps and stray events: nothing is subtracted.
+/// - With wraps or resets: at most the sum of all steps ahead.
 pub(crate) fn lasts_without_gaps(found: &Findings) -> Option<i64> {
     let (low, high) = found.extent?;
     if let Some((low, high, _)) = found.scatter.as_ref().and_then(|scatter| scatter.clocks.first()) {

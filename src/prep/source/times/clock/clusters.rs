@@ -5,9 +5,8 @@ use crate::source::times::clock::bounds::{FEW, MINUTE, ORDERED, PAUSE};
 
 /// Maximum number of clusters that are kept. If there are more, clusters that are near each other are joined.
 const MOST: usize = 1 << 12;
-/// If all holes (ranges without times) are short, stray events or a second clock are recognised only if the times step
-/// back across one hole at least this often. A short hole lasts at most a minute, and at most ten times as long as the
-/// largest cluster.
+/// Minimum number of steps back across a short hole (a range without times) that shows stray events or a second clock.
+/// A short hole lasts at most a minute, and at most ten times as long as the largest cluster.
 const OFTEN: i64 = 8;
 
 /// The times of a recording in clusters, with long holes (ranges without times) between them.
@@ -154,16 +153,7 @@ impl Clusters {
     }
 
     /// Returns the stray events of the recording, or the events of other clocks. Call this function after all events
-    /// were added. `None` if there are no such events, if they are too few or too near to be certain, or if the events
-    /// have no order.
-    ///
-    /// The hole (a range without times) between two clusters must last at least
-    ///
-    /// - an eighth of the largest cluster's duration, limited to the range from two seconds to a minute, and
-    /// - 100 times the mean step of the largest cluster.
-    ///
-    /// The times must step back across the hole more than once, or at least [`OFTEN`] times if the hole is short. If
-    /// the recording began with stray events, once is enough across a long hole.
+    /// were added. `None` if there are none, or if they are too few or too near to be certain.
     pub(crate) fn scatter(mut self) -> Option<Scatter> {
         let main = loop {
             let (main, clusters) = (self.all[self.largest()?], self.all.len());

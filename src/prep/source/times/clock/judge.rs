@@ -219,10 +219,10 @@ impl Usual {
     }
 }
 
-/// Returns whether a jump is longer than a running sensor can be silent: background activity makes events every few
-/// milliseconds. `rest` is the recording's duration without gaps, and `mean` is its mean time between events, in
-/// microseconds.
+/// Returns whether a jump is longer than a running sensor can be silent. `rest` is the recording's duration without
+/// gaps, and `mean` is its mean time between events, in microseconds.
 fn is_gap(jump: i64, rest: i64, mean: i64) -> bool {
+    // A running sensor has background activity: it makes events every few milliseconds, even in darkness.
     jump > rest.saturating_mul(10) || (jump > HOUR && jump > mean.saturating_mul(100))
 }
 

@@ -42,8 +42,7 @@ impl Segments {
     }
 
     /// Returns whether the segments are packets in the wrong order: sorted by time, they follow each other without gaps
-    /// and overlaps. `mean` is the mean time between events in microseconds. `false` for fewer than three segments, and
-    /// for more than [`LISTED`].
+    /// and overlaps. `mean` is the mean time between events in microseconds.
     pub(crate) fn are_swapped(&self, mean: i64) -> bool {
         let tolerance = mean.saturating_mul(20).clamp(TOLERANCE.0, TOLERANCE.1);
         let mut order: Vec<usize> = (0..self.spans.len()).collect();

@@ -58,8 +58,8 @@ struct Turn {
 }
 
 impl Turns {
-    /// Adds the step from the time `from` to the time `to`, if the step may be a wrap. `at` is the index of the event
-    /// after the step. `low` and `high` are the lowest and the highest time so far. All times are in microseconds.
+    /// Adds the step between two times, in microseconds, if it may be a wrap. `at` is the index of the event after the
+    /// step. `low` and `high` are the lowest and the highest time so far.
     pub(crate) fn see(&mut self, at: u64, (from, to): (i64, i64), (low, high): (i64, i64)) {
         let step = to.abs_diff(from);
         if step > SHORTEST as u64 / 2 && step > high.abs_diff(low) / 2 {
@@ -83,8 +83,6 @@ impl Turns {
     ///
     /// `low` and `high` are the lowest and the highest time of the `events` events, and `ends` are their first and last
     /// time, in microseconds. `unit` is the unit in which the file stores its times.
-    ///
-    /// Wraps are certain if the steps across the counter's end are short after the period is added.
     pub(crate) fn wrap(
         &self,
         unit: TimeUnit,
