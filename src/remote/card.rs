@@ -14,8 +14,8 @@ pub(crate) const CARD_FILES: [&str; 2] = [CARD, CARD_PICTURE];
 /// Maximum size in bytes of each file of a card.
 const MOST: u64 = 16 << 20;
 
-/// Sends the files of the card in `dir` to the folder of the set, unless it has the same files already. Returns the
-/// number of bytes sent.
+/// Sends the files of the card in `dir`, except those that the folder of the set has already. Returns the number of
+/// bytes sent.
 ///
 /// # Errors
 /// [`tonic_base::Error::Usage`] for a file of more than 16 MiB; errors of the server and of the disk.

@@ -56,8 +56,8 @@ impl Latest {
         Ok(Some((latest, version)))
     }
 
-    /// Replaces the content of `latest.json` by what `change` returns for it, unless that is `None`. Without a file,
-    /// `change` gets `None`. It is called again if another process replaces the file in the meantime.
+    /// Calls `change` with the content of `latest.json` (`None` without a file), and writes the result (`None`: writes
+    /// nothing). If another process replaces the file in the meantime, calls `change` again.
     ///
     /// # Errors
     /// [`tonic_base::Error::Busy`] if other processes replace the file until the timeout has passed; errors of `change`

@@ -51,7 +51,6 @@ impl PartialShard {
         Ok((head, parsed))
     }
 
-    /// Returns the bytes at `range` of the file.
     pub(crate) fn read(&self, range: Range<u64>) -> std::io::Result<Vec<u8>> {
         read_at(&self.file, range)
     }
@@ -62,7 +61,6 @@ impl PartialShard {
         self.read(bytes_of(record)).ok().filter(|bytes| is_whole(bytes, record))
     }
 
-    /// Writes bytes to the file at the offset `at`.
     pub(crate) fn write(&self, at: u64, bytes: &[u8]) -> Result<()> {
         write_at(&self.file, at, bytes).map_err(Error::io(&self.path, "write the shard"))
     }

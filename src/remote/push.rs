@@ -150,8 +150,8 @@ fn is_complete(set: &RemoteSet) -> Result<bool> {
     Ok(true)
 }
 
-/// Sends the shards that are missing in `folder`. The server copies shards that `donor` has, the set that was the
-/// latest one before this push.
+/// Sends the shards of a set that are missing in `folder`. If `donor`, the set that was the latest one before this
+/// push, has a shard, the server copies it from there.
 fn send(set: &ShardSet, folder: &Store, donor: Option<&RemoteSet>, verbosity: Verbosity) -> Result<Pushed> {
     let manifest: &Manifest = set.manifest();
     let progress = Progress::start(verbosity, "push", manifest.stored_bytes(), "B");

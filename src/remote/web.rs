@@ -168,7 +168,7 @@ fn check(status: StatusCode, headers: &mut HeaderMap, range: Option<&str>) -> Re
 }
 
 /// Returns the number of bytes of an answer with `Content-Range: {got}` to a request with `Range: {asked}`. `None` if
-/// the answer is not the range that was asked for, as far as the file has it.
+/// the answer is not the range that was asked for, cut at the end of the file.
 fn length_of(asked: &str, got: &str) -> Option<u64> {
     let bounds = |text: &str| {
         let (start, end) = text.split_once('-')?;

@@ -38,8 +38,7 @@ pub struct Recording {
     pub columns: TakenColumns,
     /// Notes for the user about how the recording was opened.
     pub notes: Vec<String>,
-    /// Count of the events that are in no sample, because no interval of a table of labels has them. `None` if there
-    /// are none.
+    /// The events that are in no sample, because they are outside all labelled intervals. `None` if there are none.
     pub(crate) unlabelled: Option<Unlabelled>,
     /// Number of events outside the range of events in the options.
     pub(crate) out_of_range: u64,

@@ -78,7 +78,6 @@ impl SortedEvents {
         Ok(SortedEvents { spill, has_y, has_p })
     }
 
-    /// Reads a range of the sorted events.
     pub(super) fn read(&self, range: Range<u64>) -> Result<EventBlock> {
         let n = (range.end - range.start) as usize;
         let (mut t, mut columns) = (Stamps::default(), [const { Vec::new() }; 3]);
@@ -96,7 +95,6 @@ impl SortedEvents {
         Ok(EventBlock { t, x, y: self.has_y.then_some(y), p: self.has_p.then_some(p) })
     }
 
-    /// Reads the times of a range of the sorted events.
     pub(super) fn times(&self, range: Range<u64>) -> Result<Stamps> {
         self.read(range).map(|block| block.t)
     }

@@ -53,7 +53,6 @@ struct Sample {
 }
 
 impl Spool {
-    /// Makes an empty temporary file.
     pub(crate) fn new() -> Result<Spool> {
         Ok(Spool { spill: Spill::new(1)?, hash: blake3::Hasher::new(), samples: Vec::new(), assumed: None })
     }

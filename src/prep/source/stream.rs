@@ -208,8 +208,8 @@ impl EventStream {
         Ok(order)
     }
 
-    /// Returns whether a range of the sorted events was in this order before [`EventStream::sort`], which returned
-    /// `order`.
+    /// Returns whether a range of the sorted events had the same order before [`EventStream::sort`]. `order` is the
+    /// result of `sort`.
     pub(super) fn was_in_order(&self, order: &OriginalOrder, range: Range<u64>) -> Result<bool> {
         match (order, &self.columns) {
             (OriginalOrder::InMemory(order), _) => Ok(order[range.start as usize..range.end as usize].is_sorted()),

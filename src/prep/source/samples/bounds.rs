@@ -47,8 +47,8 @@ impl EvenTimes {
         EvenTimes { first: None, offset, stride, next: None, found: Vec::new(), most, too_many: None }
     }
 
-    /// Adds `i` to `found` for each of the evenly spaced times that event `i`, at `time`, is the first to reach.
-    /// Returns `false` if `found` would become longer than `most`.
+    /// If event `i`, at `time`, is the first event at or after some of the evenly spaced times, adds `i` to `found` for
+    /// each of them. Returns `false` if `found` would become longer than `most`.
     fn see(&mut self, i: u64, time: i64) -> bool {
         if self.too_many.is_some() {
             return false;

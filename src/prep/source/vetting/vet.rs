@@ -43,8 +43,8 @@ const TICKS: i64 = 10;
 const MOST_GAPS: usize = 8;
 /// The user is warned about an implausible duration only if the recording or sample has at least this many events.
 pub(crate) const COUNTED: u64 = 10;
-/// Callers recognise warnings about an implausible duration in the unit that the user gave by this text. If all
-/// recordings or samples have such a warning, callers can drop the warnings: such durations are usual in this set.
+/// Text in every warning about a duration that is implausible in its time unit. If all recordings or samples have this
+/// warning, callers can drop it: such durations are usual in this set.
 pub(crate) const TOO_SHORT: &str = "times in another unit";
 /// The user is warned if neighbouring numbers of the type of the stored times are further apart than this, in
 /// microseconds.
