@@ -59,12 +59,9 @@ impl TimeUnit {
         Self::NAMES.iter().find(|(_, unit)| *unit == self).map_or("", |(name, _)| name)
     }
 
-    /// Returns the most probable unit other than `self`, for times that are implausible in `self`. Also returns how
-    /// many microseconds the recording lasts in that unit. The recording has `events` events. In the unit `self`, it
-    /// lasts `lasts` microseconds.
-    ///
-    /// A recording of about 10 seconds with about 100,000 events per second is the most probable. Returns `None` if
-    /// there is no other unit in which the recording lasts between 10 ms and a day.
+    /// Finds the most probable unit other than `self`, and the duration of a recording in that unit, in microseconds.
+    /// `lasts` is its duration in the unit `self`, and `events` is its number of events. `None` if no other unit gives
+    /// a duration between 10 ms and a day.
     pub(crate) fn probable(self, lasts: f64, events: u64) -> Option<(TimeUnit, f64)> {
         let in_unit = |unit: TimeUnit| lasts * unit.microseconds() / self.microseconds();
         let far = |(_, us): &(TimeUnit, f64)| unusual(*us, events);
@@ -78,21 +75,20 @@ impl TimeUnit {
         (1e4..=86_400e6).contains(&us)
     }
 
-    /// Returns the result of [`TimeUnit::probable`] if the unit that it found is more probable than `self`, or almost
-    /// as probable. Otherwise, returns `None`.
+    /// Returns the unit from [`TimeUnit::probable`], if it is more probable than `self` or almost as probable.
     pub(crate) fn rival(self, lasts: f64, events: u64) -> Option<(TimeUnit, f64)> {
         self.probable(lasts, events).filter(|(_, us)| unusual(*us, events) <= unusual(lasts, events) + 0.5)
     }
 
-    /// If a stored time is in the unit `self`, it is `us` microseconds. Returns the unit in which the same number
-    /// would come nearest to `other` microseconds. Returns `None` if this unit is `self`.
+    /// Returns the unit in which a stored time comes nearest to `other` microseconds, if it is not `self`. In the unit
+    /// `self`, the stored time is `us` microseconds.
     pub(crate) fn fitting(self, us: f64, other: f64) -> Option<TimeUnit> {
         let far = |unit: TimeUnit| (us * unit.microseconds() / self.microseconds() / other).abs().log10().abs();
         Self::all().min_by(|a, b| far(*a).total_cmp(&far(*b))).filter(|unit| *unit != self && far(*unit) < far(self))
     }
 
-    /// Finds the unit in which a time, counted from 1970, is in the years 1990 to 2070. In the unit `self`, this time
-    /// is `time` microseconds. Returns `None` if no unit fits, or if the unit that fits is `self`.
+    /// Finds the unit in which a time, counted from 1970, is in the years 1990 to 2070. In the unit `self`, it is
+    /// `time` microseconds. `None` if no unit fits, or if `self` fits.
     pub(crate) fn since_1970(self, time: f64) -> Option<TimeUnit> {
         let year = |unit: &TimeUnit| time * unit.microseconds() / self.microseconds() / YEAR;
         Self::all().find(|unit| (20.0..100.0).contains(&year(unit))).filter(|unit| *unit != self)
@@ -121,16 +117,14 @@ impl TimeUnit {
         Self::of_length(Self::measure(text)?)
     }
 
-    /// Returns the unit that is `us` microseconds long, up to the rounding error of a float32. `None` if there is no
-    /// such unit.
+    /// Returns the unit that is `us` microseconds long, up to the rounding error of a float32, if there is one.
     pub(crate) fn of_length(us: f64) -> Option<TimeUnit> {
         let is = |unit: &TimeUnit| (us / unit.microseconds() - 1.0).abs() < 1e-7;
         Self::all().find(is)
     }
 
-    /// Parses a text that names a unit, or a multiple or fraction of a unit, such as `ticks of 10 us`. Returns the
-    /// length of this unit, multiple or fraction in microseconds. The numbers 1e-3, 1e-6 and 1e-9 without a unit are
-    /// in seconds. Returns `None` for other texts.
+    /// Parses a unit, or a multiple or fraction of a unit, such as `ticks of 10 us`, and returns its length in
+    /// microseconds. The numbers 1e-3, 1e-6 and 1e-9 without a unit are in seconds. `None` for other texts.
     pub(crate) fn measure(text: &str) -> Option<f64> {
         let text = text.replace("(s)", "s"); // second(s)
         let text = text.trim_matches(|c: char| c.is_whitespace() || "\0[](){}.".contains(c)).to_lowercase();
@@ -196,9 +190,8 @@ impl TimeUnit {
     }
 }
 
-/// Returns how unusual it is that a recording of `events` events lasts `us` microseconds. The result is 0 for 10
-/// seconds with 100,000 events per second. It grows by 1 for each factor of ten between the duration and 10 seconds,
-/// and by 1 for each factor of ten between the rate and 100,000 events per second.
+/// Returns how unusual it is that a recording of `events` events lasts `us` microseconds: 1 for each factor of ten
+/// between its duration and 10 seconds, plus 1 for each factor of ten between its rate and 100,000 events per second.
 fn unusual(us: f64, events: u64) -> f64 {
     let rate = events as f64 / us * 10.0;
     (us / 1e7).log10().abs() + rate.log10().abs()

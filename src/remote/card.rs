@@ -1,5 +1,4 @@
-//! Sends and fetches the card of a set: README.md and a picture, which describe the set to people. They are in the
-//! folder of the set, but no hash covers them.
+//! Sends and fetches the card of a set: README.md and a picture, which describe the set to people.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -15,8 +14,8 @@ pub(crate) const CARD_FILES: [&str; 2] = [CARD, CARD_PICTURE];
 /// Maximum size in bytes of each file of a card.
 const MOST: u64 = 16 << 20;
 
-/// Sends the files of the card in `dir` to the folder of the set. Doesn't send a file if the folder already has it
-/// with the same content. Returns how many bytes were sent.
+/// Sends the files of the card in `dir`, except those that the folder of the set has already. Returns the number of
+/// bytes sent.
 ///
 /// # Errors
 /// [`tonic_base::Error::Usage`] for a file of more than 16 MiB; errors of the server and of the disk.
@@ -47,11 +46,8 @@ pub(crate) fn send_card(dir: &Path, folder: &Store) -> Result<u64> {
     Ok(sent)
 }
 
-/// Reads the card of a set. Returns the files to write into `dir`, each with its path and its bytes. Leaves out the
-/// files that `dir` has already, unless `overwrite` is true.
-///
-/// # Errors
-/// Errors of the server.
+/// Reads the card of a set. Returns the path in `dir` and the bytes of each file, without the files that `dir` has
+/// already, unless `overwrite` is true.
 pub(crate) fn read_card(folder: &Store, dir: &Path, overwrite: bool) -> Result<Vec<(PathBuf, Bytes)>> {
     let mut files = Vec::new();
     for name in CARD_FILES {
@@ -71,9 +67,6 @@ pub(crate) fn read_card(folder: &Store, dir: &Path, overwrite: bool) -> Result<V
 }
 
 /// Writes the files of a card that [`read_card`] has read.
-///
-/// # Errors
-/// Errors of the disk.
 pub(crate) fn write_card(files: &[(PathBuf, Bytes)]) -> Result<()> {
     Ok(files.iter().try_for_each(|(path, bytes)| publish(path, bytes))?)
 }

@@ -7,12 +7,11 @@ use tonic_shard::{Error as ShardError, Id};
 /// Result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An error of sending, fetching or reading a set on a server. The URLs in it don't contain credentials.
+/// An error of sending, fetching or reading a set on a server. It shows URLs without credentials.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An error that is not specific to servers. An error of the network is `Io`, with the URL of the object as its
-    /// path.
+    /// An error that is not specific to servers. For an error of the network, it is `Io` with the URL as its path.
     #[error("{0}")]
     Base(#[from] BaseError),
     /// An error of the set itself, such as damaged bytes.
@@ -68,7 +67,7 @@ pub enum Error {
     },
 }
 
-/// Converts an error of a server to a [`ShardError`]. Functions that read sets return this type, wherever the set is.
+/// Converts an error of a server to the error type of functions that read sets.
 impl From<Error> for ShardError {
     fn from(error: Error) -> ShardError {
         match error {

@@ -1,5 +1,4 @@
-//! Reads and replaces `latest.json`, the file that names the latest set at a URL and the older sets there. The file is
-//! replaced as a whole, and only if no other process has replaced it since it was read.
+//! Reads and replaces `latest.json`, the file that names the latest set at a URL and the older sets there.
 
 use std::time::Instant;
 
@@ -22,7 +21,7 @@ const MOST: u64 = 1 << 20;
 pub(crate) struct Latest {
     format: String,
     version: u64,
-    /// Id of the latest set. The folder that holds the set has this id as its name.
+    /// Id of the latest set, which is also the name of its folder.
     pub set_id: Id,
     /// Ids of the older sets, the newest first.
     #[serde(default)]
@@ -30,14 +29,14 @@ pub(crate) struct Latest {
     /// Ids of the sets that `prune` is removing, or was removing when it was interrupted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pruned: Vec<Id>,
-    /// Number of calls of `prune` so far. If this number has changed since a push began, the push checks again whether
-    /// its set is complete.
+    /// Number of calls of `prune` so far. If it changes during a push, the push checks again whether its set is
+    /// complete.
     #[serde(default)]
     pub prunes: u64,
 }
 
 impl Latest {
-    /// Reads `latest.json`. Returns `None` if there is no such file at the URL.
+    /// Reads `latest.json`. `None` if there is no such file at the URL.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`]; [`tonic_shard::Error::Incompatible`] if the file has another version; errors of
@@ -57,9 +56,8 @@ impl Latest {
         Ok(Some((latest, version)))
     }
 
-    /// Changes `latest.json`. Calls `change` with the content of the file, or with `None` if there is no file yet.
-    /// `change` returns the new content, or `None` to leave the file as it is. If another process replaces the file in
-    /// the meantime, reads the file again and calls `change` again.
+    /// Calls `change` with the content of `latest.json` (`None` without a file), and writes the result (`None`: writes
+    /// nothing). If another process replaces the file in the meantime, calls `change` again.
     ///
     /// # Errors
     /// [`tonic_base::Error::Busy`] if other processes replace the file until the timeout has passed; errors of `change`
@@ -82,8 +80,8 @@ impl Latest {
         }
     }
 
-    /// Returns the content of `latest.json` with `id` as the latest set. `before` is the content so far. The set that
-    /// was the latest one in `before` becomes an older one.
+    /// Returns the content of `latest.json` with `id` as the latest set, made from the content `before`. The set that
+    /// was the latest one becomes an older one.
     pub(crate) fn with(before: Option<Latest>, id: Id) -> Latest {
         let mut older = before
             .as_ref()

@@ -21,13 +21,11 @@ use crate::web::Web;
 /// Text for error messages: the schemes that the URL of a set can have.
 const SCHEMES: &str = "file://, http://, https://, s3:// or az://";
 
-/// The URLs of this process that have credentials. The keys are the URLs without credentials, and the values are the
-/// whole URLs.
+/// Whole URLs that have credentials, by the same URLs without credentials.
 static WITH_CREDENTIALS: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
 
-/// Returns a URL without user, password and query, for messages and files. This process remembers the whole URL. If
-/// [`Location::parse`] gets the short URL later, it uses the whole URL instead. Returns `None` if the text has
-/// nothing to leave out.
+/// Returns a URL without user, password and query, for messages and files. `None` if there is nothing to leave out. If
+/// [`Location::parse`] gets the short URL later in this process, it uses the whole URL instead.
 pub fn without_credentials(text: &str) -> Option<String> {
     let (url, id) = text.split_at(text.find('#').unwrap_or(text.len()));
     let short = plain(url);
@@ -39,21 +37,20 @@ pub fn without_credentials(text: &str) -> Option<String> {
     Some(short)
 }
 
-/// The URL of a folder on a server or on this machine. The folder has sets, or a set will be sent to it.
+/// The URL of a folder for sets, on a server or on this machine.
 #[derive(Clone, Debug)]
 pub struct Location {
     url: Url,
     /// The URL without credentials, query and fragment, and without a slash at its end.
     shown: String,
-    /// The id after `#` in the URL. `None` means the latest set at the URL.
+    /// The id after `#` in the URL. `None` means the latest set.
     pinned: Option<Id>,
 }
 
 /// How long to wait for a server.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// A transfer ends with an error if nothing arrives for this long. Until then, the transfer is tried again after
-    /// each failure.
+    /// A transfer fails if nothing arrives for this long. Until then, it is tried again.
     pub timeout: Duration,
 }
 
@@ -67,8 +64,7 @@ impl Location {
     /// Parses a URL such as `s3://bucket/ssc/train` or `https://host/train#SETID`.
     ///
     /// # Errors
-    /// [`Error::BadUrl`] if the text is not a URL, if its scheme is not supported, or if the text after `#` is not an
-    /// id.
+    /// [`Error::BadUrl`] for a text that is not a URL, an unsupported scheme, or a text after `#` that is not an id.
     pub fn parse(text: &str) -> Result<Location> {
         let bad = |expected, got: String| Error::BadUrl { url: plain(text), expected, got };
         let known = WITH_CREDENTIALS.lock().unwrap_or_else(PoisonError::into_inner).get(text).cloned();
@@ -99,7 +95,7 @@ impl Location {
         &self.shown
     }
 
-    /// Returns the id of a set after `#` in the URL. `None` means the latest set at the URL.
+    /// Returns the id of a set after `#` in the URL. `None` means the latest set.
     pub fn pinned(&self) -> Option<Id> {
         self.pinned
     }
@@ -109,10 +105,7 @@ impl Location {
         (self.url.scheme() == "file").then(|| self.url.to_file_path().ok()).flatten()
     }
 
-    /// Checks that sets can be sent to the URL. Web servers are read only.
-    ///
-    /// # Errors
-    /// [`Error::ReadOnly`].
+    /// Returns [`Error::ReadOnly`] for the URL of a web server, to which no set can be sent.
     pub(crate) fn check_writable(&self) -> Result<()> {
         match self.url.scheme() {
             "http" | "https" => Err(Error::ReadOnly { url: self.shown.clone() }),
@@ -120,9 +113,8 @@ impl Location {
         }
     }
 
-    /// Returns the object store that the URL belongs to, and the path of the URL in this store. Credentials and
-    /// endpoints come from the usual environment variables (`AWS_*`, `AZURE_STORAGE_*`). For web servers, credentials
-    /// come from the URL.
+    /// Returns the object store of the URL, and the path in this store. Credentials and endpoints come from environment
+    /// variables (`AWS_*`, `AZURE_STORAGE_*`), credentials for a web server from the URL.
     pub(crate) fn store(&self, patience: Patience) -> Result<(Arc<dyn ObjectStore>, ObjectPath)> {
         let bad = |e: &object_store::Error| Error::BadUrl {
             url: self.shown.clone(),

@@ -1,5 +1,4 @@
-//! A shard's file on this machine that is filled from a server, chunk by chunk. A pull fills it until it is complete.
-//! The cache fills it as far as training needs.
+//! A shard's file on this machine that is filled from a server, chunk by chunk.
 
 use std::fs::{File, OpenOptions};
 use std::ops::Range;
@@ -13,7 +12,7 @@ use crate::store::Store;
 /// A chunk that arrives damaged is fetched at most this many times.
 pub(crate) const TRIES: usize = 3;
 
-/// A shard's file on this machine. Where nothing has arrived yet, it has a hole. Many threads can use it.
+/// A shard's file on this machine, with holes where nothing has arrived yet. Many threads can use it.
 #[derive(Debug)]
 pub(crate) struct PartialShard {
     file: File,
@@ -32,9 +31,8 @@ impl PartialShard {
         Ok(PartialShard { file, path, is_new: had == 0 })
     }
 
-    /// Returns the header and index of the shard `entry`, which has `chunks` chunks: their bytes, and what `parse`
-    /// returns for them. `parse` gets a path and the bytes, and checks them. Its errors name the path. If the file
-    /// lacks the header and index, fetches them.
+    /// Returns the bytes of the header and index of the shard `entry`, and what `parse` returns for them. Fetches them
+    /// if the file lacks them. `chunks` is the shard's number of chunks.
     pub(crate) fn head<T>(
         &self,
         store: &Store,
@@ -53,29 +51,27 @@ impl PartialShard {
         Ok((head, parsed))
     }
 
-    /// Returns the bytes at `range` of the file.
     pub(crate) fn read(&self, range: Range<u64>) -> std::io::Result<Vec<u8>> {
         read_at(&self.file, range)
     }
 
-    /// Returns the stored bytes of a chunk and the padding after them. `None` if the chunk has not arrived, or is
+    /// Returns the stored bytes of a chunk and the padding after them. `None` if the chunk has not arrived or is
     /// damaged.
     pub(crate) fn chunk(&self, record: &ChunkRecord) -> Option<Vec<u8>> {
         self.read(bytes_of(record)).ok().filter(|bytes| is_whole(bytes, record))
     }
 
-    /// Writes bytes to the file at the offset `at`.
     pub(crate) fn write(&self, at: u64, bytes: &[u8]) -> Result<()> {
         write_at(&self.file, at, bytes).map_err(Error::io(&self.path, "write the shard"))
     }
 }
 
-/// Returns the range of the header and index of the shard `entry`, which has `chunks` chunks, as offsets in the shard.
+/// Returns the byte range of the header and index in the shard `entry`, which has `chunks` chunks.
 pub(crate) fn head_of(entry: &ShardEntry, chunks: usize) -> Range<u64> {
     0..ShardHead::bytes(chunks).min(entry.bytes)
 }
 
-/// Returns the range of a chunk's stored bytes and of the padding after them, as offsets in the shard.
+/// Returns the byte range of a chunk and of the padding after it in the shard.
 pub(crate) fn bytes_of(record: &ChunkRecord) -> Range<u64> {
     record.offset..aligned(record.offset + record.stored_bytes)
 }

@@ -19,11 +19,11 @@ pub struct Pruned {
     pub kept: Vec<Id>,
 }
 
-/// Removes the old sets at a URL and keeps the `keep` newest ones. The latest set is never removed.
+/// Removes the old sets at a URL and keeps the `keep` newest ones. The latest set is never removed. After an error,
+/// another call with the same arguments completes the removal.
 ///
 /// # Errors
-/// [`Error::ReadOnly`]; [`tonic_shard::Error::NotASet`] if the URL has no `latest.json`; errors of the server. After an
-/// error, another call with the same arguments completes the removal.
+/// [`Error::ReadOnly`]; [`tonic_shard::Error::NotASet`] if the URL has no `latest.json`; errors of the server.
 pub fn prune(location: &Location, keep: usize, patience: Patience, verbosity: Verbosity) -> Result<Pruned> {
     location.check_writable()?;
     let root = Store::open(location, patience)?;

@@ -1,4 +1,4 @@
-//! Fetches a set into a directory. After an interruption, another call fetches only the chunks that are still missing.
+//! Fetches a set into a directory. After an interruption, another call fetches only the missing chunks.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -15,9 +15,9 @@ use crate::remote_set::RemoteSet;
 use crate::store::Store;
 use crate::text::KEPT;
 
-/// A request fetches about this many bytes of a shard, at most half as many again.
+/// A request fetches about this many bytes of a shard, and at most 1.5 times as many.
 const PIECE: u64 = 8 << 20;
-/// Number of threads that verify shards. While one of them waits for the disk, the other computes on all cores.
+/// Number of threads that verify shards.
 const VERIFIERS: usize = 2;
 
 /// How [`pull`] fetches a set, and into which directory.
@@ -39,19 +39,18 @@ struct Shard {
     part: Arc<PartialShard>,
     /// Number of the shard's byte ranges that are still to be fetched.
     left: usize,
-    /// Number of times that the shard had arrived as a whole but had damaged chunks.
+    /// Number of times that the shard had arrived as a whole, but with damaged chunks.
     rounds: usize,
 }
 
-/// A range of bytes that is to be fetched: the index of the shard in [`State::shards`], and the offsets of the bytes in
-/// the shard's file.
+/// A range of bytes to fetch: the index of the shard in [`State::shards`], and the byte range in the shard's file.
 type Wanted = (usize, Range<u64>);
 
 /// What the threads share.
 #[derive(Default)]
 struct State {
     wanted: VecDeque<Wanted>,
-    /// Shards that have arrived as a whole and are to be verified, as indices in [`State::shards`].
+    /// Indices in [`State::shards`] of shards that have arrived as a whole and are to be verified.
     arrived: VecDeque<usize>,
     shards: Vec<Shard>,
     /// Number of shards that are not complete yet.
@@ -69,16 +68,17 @@ struct Puller<'a> {
     progress: Progress,
 }
 
-/// Fetches a set into a directory. Every chunk is verified before the file of its shard gets its final name. The
-/// manifest is written after the shards, and the card of the set, if it has one, last. Returns the number of bytes that
-/// were missing and have been fetched. It is 0 if the directory has the complete set already.
+/// Fetches a set into a directory, with its card. Returns the number of bytes fetched: 0 if the directory has the
+/// complete set already. After an error, another call with the same arguments continues where this one stopped.
 ///
 /// # Errors
-/// [`tonic_base::Error::NoSpace`]; [`tonic_base::Error::Busy`] if another process writes to the directory;
-/// [`tonic_base::Error::Exists`] if the directory holds another set; [`tonic_base::Error::Corrupt`] for a chunk that
-/// arrives damaged each time; [`Error::OtherSet`] if somebody has replaced the set on the server meanwhile;
-/// [`tonic_base::Error::Interrupted`]; errors of the server and of the disk. After an error,
-/// another call with the same arguments continues where this one stopped.
+/// - [`tonic_base::Error::NoSpace`].
+/// - [`tonic_base::Error::Busy`] if another process writes to the directory.
+/// - [`tonic_base::Error::Exists`] if the directory holds another set.
+/// - [`tonic_base::Error::Corrupt`] for a chunk that arrives damaged each time.
+/// - [`Error::OtherSet`] if somebody has replaced the set on the server meanwhile.
+/// - [`tonic_base::Error::Interrupted`].
+/// - Errors of the server and of the disk.
 pub fn pull(set: &RemoteSet, fetch: &Fetch) -> Result<u64> {
     let manifest: &Manifest = set.manifest();
     let Some(copy) = SetCopy::start(&fetch.dir, manifest.clone(), fetch.overwrite)? else {
@@ -126,8 +126,8 @@ pub fn pull(set: &RemoteSet, fetch: &Fetch) -> Result<u64> {
 }
 
 impl Puller<'_> {
-    /// Does one task after the other, until all shards are complete or a thread fails. `take` returns the next task, or
-    /// `None` if there is none at the moment. `run` does it.
+    /// Calls `run` with one task after the other from `take`, until all shards are complete or a thread fails. If
+    /// `take` returns `None`, waits until the state changes.
     fn work<T>(&self, take: impl Fn(&mut State) -> Option<T>, run: impl Fn(T) -> Result<()>) {
         let mut state = self.lock();
         while state.failure.is_none() && state.left > 0 {
@@ -145,8 +145,7 @@ impl Puller<'_> {
         }
     }
 
-    /// Takes the next range that is to be fetched. If the server sends only whole files, the range has all that the
-    /// shard lacks, because each request reads the file from its beginning.
+    /// Takes the next range to fetch. If the server sends only whole files, the range has all that the shard lacks.
     fn take(&self, state: &mut State) -> Option<Wanted> {
         let (index, mut range) = state.wanted.pop_front()?;
         while self.store.sends_whole_only()
@@ -199,8 +198,8 @@ impl Puller<'_> {
         Ok(())
     }
 
-    /// Verifies the shard at `index` in [`State::shards`], which has arrived as a whole. If all its chunks are intact,
-    /// gives its file the final name. Otherwise, adds the damaged chunks to the ranges that are to be fetched.
+    /// Verifies the shard at `index` in [`State::shards`], which has arrived as a whole, and gives its file the final
+    /// name. Damaged chunks are fetched again.
     fn place(&self, index: usize) -> Result<()> {
         let number = self.lock().shards[index].number;
         let damaged = self.copy.place(number)?;
@@ -228,8 +227,8 @@ impl Puller<'_> {
     }
 }
 
-/// Opens the file in which a shard is assembled. Returns the shard and the ranges of bytes that are still missing.
-/// `None` if the shard is complete.
+/// Opens the file in which a shard is assembled. Returns the shard and the byte ranges that are still missing. `None`
+/// if the shard is complete.
 fn begin(store: &Store, copy: &SetCopy, number: usize) -> Result<Option<(Shard, Vec<Range<u64>>)>> {
     if copy.verify(number)? {
         return Ok(None);
@@ -247,16 +246,16 @@ fn begin(store: &Store, copy: &SetCopy, number: usize) -> Result<Option<(Shard, 
     Ok(Some((Shard { number, part: Arc::new(part), left: ranges.len(), rounds: 0 }, ranges)))
 }
 
-/// Cuts a shard of `bytes` bytes into ranges of similar length. The header and the index, which end at the offset `head`,
-/// are in the first range.
+/// Cuts a shard of `bytes` bytes into ranges of similar length. The first range contains the header and the index,
+/// which end at the offset `head`.
 fn cut(bytes: u64, head: u64) -> Vec<Range<u64>> {
     let count = (bytes / PIECE + u64::from(bytes % PIECE > PIECE / 2)).max(1);
     let end = |n: u64| if n == count { bytes } else { (bytes / count * n).max(head) };
     (0..count).map(|n| if n == 0 { 0..end(1) } else { end(n)..end(n + 1) }).filter(|range| !range.is_empty()).collect()
 }
 
-/// Returns the ranges of these chunks in the shard, each with the padding after the chunk. The ranges of neighbouring
-/// chunks are joined, up to [`PIECE`] bytes.
+/// Returns the byte ranges of these chunks in the shard, with the padding. Neighbouring ranges are joined, up to
+/// [`PIECE`] bytes.
 fn ranges_of<'a>(chunks: impl IntoIterator<Item = &'a ChunkRecord>) -> Vec<Range<u64>> {
     let mut ranges: Vec<Range<u64>> = Vec::new();
     for here in chunks.into_iter().map(bytes_of) {

@@ -1,5 +1,4 @@
-//! Sends a set to a URL. First writes an immutable copy to a folder that has the set's id as its name. Then makes the
-//! set the latest one in `latest.json`.
+//! Sends a set to a URL: an immutable copy in a folder named after the set's id, and then its id in `latest.json`.
 
 use std::path::Path;
 
@@ -42,14 +41,16 @@ impl Pushed {
     }
 }
 
-/// Sends the set in the directory `dir`, and makes it the latest set at the URL. The set is verified first, so that
-/// no damaged set is shared. Shards that the server has already are not sent again.
+/// Verifies the set in the directory `dir`, sends it, and makes it the latest set at the URL. Shards that the server
+/// has already are not sent again. A push that fails does not change which set is the latest one.
 ///
 /// # Errors
-/// [`Error::ReadOnly`]; [`Error::BadUrl`] for a URL with an id; [`tonic_shard::Error::Mismatch`] if the card in the
-/// directory is that of another set; [`Error::Overtaken`] if another process has made its set the latest one in the
-/// meantime; [`Error::BeingPruned`]; errors of the set, of the server and of the disk. Only the last step changes
-/// which set is the latest one at the URL.
+/// - [`Error::ReadOnly`].
+/// - [`Error::BadUrl`] for a URL with an id.
+/// - [`tonic_shard::Error::Mismatch`] if the card in the directory is that of another set.
+/// - [`Error::Overtaken`] if another process has made its set the latest one in the meantime.
+/// - [`Error::BeingPruned`].
+/// - Errors of the set, of the server and of the disk.
 pub fn push(dir: &Path, location: &Location, patience: Patience, verbosity: Verbosity) -> Result<Pushed> {
     location.check_writable()?;
     if let Some(id) = location.pinned() {
@@ -115,8 +116,8 @@ pub fn push(dir: &Path, location: &Location, patience: Patience, verbosity: Verb
     }
 }
 
-/// Sends a set to `folder`, unless the folder has the complete set. `donor` is the folder of the set that was the
-/// latest one on the server before this push.
+/// Sends a set to `folder`, unless it has the complete set. `donor` is the folder of the set that was the latest one on
+/// the server before this push.
 fn deliver(set: &ShardSet, dir: &Path, folder: &Store, donor: Option<&Store>, verbosity: Verbosity) -> Result<Pushed> {
     loop {
         if let Some(there) = RemoteSet::at(folder.clone())? {
@@ -149,8 +150,8 @@ fn is_complete(set: &RemoteSet) -> Result<bool> {
     Ok(true)
 }
 
-/// Sends the shards of a set that are missing in `folder`. `donor` is the set that was the latest one on the server
-/// before this push. If `donor` has the same shard, the server copies the shard from `donor` instead.
+/// Sends the shards of a set that are missing in `folder`. If `donor`, the set that was the latest one before this
+/// push, has a shard, the server copies it from there.
 fn send(set: &ShardSet, folder: &Store, donor: Option<&RemoteSet>, verbosity: Verbosity) -> Result<Pushed> {
     let manifest: &Manifest = set.manifest();
     let progress = Progress::start(verbosity, "push", manifest.stored_bytes(), "B");
@@ -199,8 +200,8 @@ fn send_shard(
     Ok(Pushed { sent: 1, sent_bytes: entry.bytes, ..Pushed::default() })
 }
 
-/// Returns whether the folder has the shard `entry`: a file of the same size that begins with the header and index
-/// `head`.
+/// Returns whether the folder has the shard `entry`: a file of the same size that begins with `head`, the shard's
+/// header and index.
 fn has_same(folder: &Store, entry: &ShardEntry, head: &[u8]) -> Result<bool> {
     if folder.size(&entry.name)? != Some(entry.bytes) {
         return Ok(false);

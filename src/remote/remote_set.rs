@@ -16,7 +16,7 @@ use crate::store::Store;
 /// Maximum size of a manifest file in bytes.
 const MOST_MANIFEST: u64 = 256 << 20;
 /// Lowest and highest number of bytes that are fetched at once, unless the reader asks for more. While a shard is read
-/// in order, each fetch gets four times as many bytes as the one before.
+/// in order, each fetch is four times as large as the one before.
 const PIECES: (u64, u64) = (256 << 10, 8 << 20);
 /// Number of fetched pieces of a shard that are kept in memory.
 const KEPT: usize = 4;
@@ -34,14 +34,17 @@ pub struct RemoteSet {
 }
 
 impl RemoteSet {
-    /// Finds the set that a URL means, and reads its manifest. A URL with an id after `#` means the set with this id.
-    /// A URL without an id means the latest set that was pushed to this URL. If nothing was pushed there, it means
-    /// the set whose `manifest.json` is directly in the folder at the URL.
+    /// Finds the set that a URL means, and reads its manifest:
+    ///
+    /// - the set with the id after `#`;
+    /// - without an id, the latest set that was pushed to the URL;
+    /// - if none was pushed, the set whose `manifest.json` is directly in the folder at the URL.
     ///
     /// # Errors
-    /// [`Error::OtherSet`] if the set found has another id than the one after `#`; [`tonic_shard::Error::NotASet`] if
-    /// no set is there; [`tonic_shard::Error::Incomplete`] if `latest.json` names a set that is not there; errors of
-    /// the manifest; errors of the server.
+    /// - [`Error::OtherSet`] if the set has another id than the one after `#`.
+    /// - [`tonic_shard::Error::NotASet`] if no set is there.
+    /// - [`tonic_shard::Error::Incomplete`] if `latest.json` names a set that is not there.
+    /// - Errors of the manifest and of the server.
     pub fn open(location: &Location, patience: Patience) -> Result<RemoteSet> {
         let root = Store::open(location, patience)?;
         let pinned = location.pinned();
@@ -64,7 +67,7 @@ impl RemoteSet {
         }
     }
 
-    /// Opens the set that `latest.json` names. Returns `None` if there is no such file.
+    /// Opens the set that `latest.json` names. `None` if there is no such file.
     fn latest(root: &Store) -> Result<Option<RemoteSet>> {
         let mut missing = None;
         while let Some((Latest { set_id, .. }, _)) = Latest::read(root)? {
@@ -81,7 +84,7 @@ impl RemoteSet {
         Ok(None)
     }
 
-    /// Opens the set whose manifest is in the folder `store`. Returns `None` if the folder has no manifest.
+    /// Opens the set whose manifest is in the folder `store`. `None` if the folder has no manifest.
     pub(crate) fn at(store: Store) -> Result<Option<RemoteSet>> {
         let Some((bytes, _)) = store.get(MANIFEST_FILE, MOST_MANIFEST)? else { return Ok(None) };
         let manifest = Manifest::parse(&store.url(MANIFEST_FILE), &bytes)?;
@@ -92,7 +95,7 @@ impl RemoteSet {
     /// Checks that the set has the id `id`.
     ///
     /// # Errors
-    /// [`Error::OtherSet`] if the set has another id.
+    /// [`Error::OtherSet`].
     pub fn expect(&self, id: Id) -> Result<()> {
         if self.manifest.set_id == id { Ok(()) } else { Err(self.refuse(id)) }
     }
@@ -102,8 +105,8 @@ impl RemoteSet {
         Error::OtherSet { url, expected, got: self.manifest.set_id }
     }
 
-    /// Returns [`Error::OtherSet`] if the folder on the server now has another set, because somebody has replaced the
-    /// set since it was opened. Returns `None` if the folder has the same set, or if it cannot be read.
+    /// Returns [`Error::OtherSet`] if the folder on the server now has another set. `None` if it has the same set or
+    /// cannot be read.
     pub(crate) fn replaced(&self) -> Option<Error> {
         let now = RemoteSet::at(self.store.clone()).ok()??;
         now.expect(self.manifest.set_id).err()
@@ -155,7 +158,7 @@ struct RemoteShard {
     url: PathBuf,
     name: String,
     bytes: u64,
-    /// The pieces of the shard that were fetched last, at most [`KEPT`]. The newest one comes first.
+    /// The pieces of the shard that were fetched last, at most [`KEPT`], the newest first.
     pieces: Mutex<VecDeque<Arc<Piece>>>,
 }
 
@@ -172,14 +175,14 @@ impl Piece {
 }
 
 impl RemoteShard {
-    /// Returns a piece in memory that contains the whole range. `None` if there is no such piece.
+    /// Returns a piece in memory that contains the whole range, if there is one.
     fn kept(&self, range: &Range<u64>) -> Option<Arc<Piece>> {
         let pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
         pieces.iter().find(|piece| piece.start <= range.start && range.end <= piece.end()).cloned()
     }
 
-    /// Returns how many bytes to fetch from the offset `start` on. The number is larger if the bytes directly before
-    /// `start` are in memory, because then the shard is being read in order.
+    /// Returns how many bytes to fetch from the offset `start` on: more if the bytes directly before `start` are in
+    /// memory.
     fn reach(&self, start: u64) -> u64 {
         let pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
         let before = pieces.iter().find(|piece| piece.start < start && start <= piece.end());
@@ -222,7 +225,7 @@ impl ShardFile for RemoteShard {
     fn read_ahead(&self) {}
 }
 
-/// Returns the error of [`ShardFile::pin`] for a shard that is not on this machine and thus cannot be locked in memory.
+/// Returns the error of [`ShardFile::pin`] for a shard that is not on this machine.
 pub(crate) fn not_here() -> std::io::Error {
     std::io::Error::new(std::io::ErrorKind::Unsupported, "the set is not on this machine; pull it first")
 }

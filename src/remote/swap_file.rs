@@ -1,5 +1,5 @@
-//! Replaces a file in a directory, on this machine or on a file server, unless another process has replaced the file in
-//! the meantime. Also removes the temporary files that killed processes have left.
+//! Replaces a file in a directory, unless another process has replaced it in the meantime. Also removes the temporary
+//! files that killed processes have left.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -14,10 +14,8 @@ use crate::text::KEPT;
 /// Maximum number of times that the directory is made again after `prune` has removed it.
 const TRIES: usize = 3;
 
-/// Replaces the file `name` with `content`, but only if the file still has the content `before`. If `before` is
-/// `None`, creates the file, but only if it does not exist yet. If the file has another content, writes nothing and
-/// returns `false`. This function takes the lock of the directory. If another process holds the lock, the function
-/// waits.
+/// Replaces the content `before` of the file `name` with `content`, or creates the file if `before` is `None`. Returns
+/// `false` if the file has other content. Waits for the lock of the directory.
 pub(crate) fn swap_file(
     dir: &Path,
     name: &str,
@@ -48,21 +46,20 @@ pub(crate) fn swap_file(
     Ok(true)
 }
 
-/// Removes the temporary files that killed processes have left for the file `name`. The caller holds the directory's
-/// lock, so no process is writing one.
+/// Removes the temporary files that killed processes have left for the file `name`. The caller must hold the
+/// directory's lock.
 fn remove_drafts(dir: &Path, name: &str) {
     remove_named(dir, |file| drafted(file) == Some(name));
 }
 
-/// Removes the temporary files of shards that killed processes have left. The library object_store gives them names
-/// such as `00000.shard#1`.
+/// Removes the temporary files of shards that killed processes have left. object_store gives them names such as
+/// `00000.shard#1`.
 pub(crate) fn remove_uploads(dir: &Path) {
     let is_number = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
     remove_named(dir, |file| file.split_once(".shard#").is_some_and(|(_, number)| is_number(number)));
 }
 
-/// Removes the files for whose names `is_old` returns true. Ignores files that cannot be removed, because they do no
-/// harm.
+/// Removes the files for whose names `is_old` returns true, if they can be removed.
 fn remove_named(dir: &Path, is_old: impl Fn(&str) -> bool) {
     for file in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         if file.file_name().to_str().is_some_and(&is_old) {
@@ -71,7 +68,7 @@ fn remove_named(dir: &Path, is_old: impl Fn(&str) -> bool) {
     }
 }
 
-/// Removes a directory of a set if it is empty. Temporary files of the manifest are removed first.
+/// Removes a directory of a set that has no files, apart from temporary files of the manifest.
 pub(crate) fn remove_if_empty(dir: &Path) {
     if let Ok(lock) = DirLock::take(dir) {
         remove_drafts(dir, MANIFEST_FILE);

@@ -1,4 +1,4 @@
-//! Texts of messages. Removes credentials from URLs and from errors of servers, so that messages can show them.
+//! Removes credentials from URLs and from errors of servers, so that messages can show them.
 
 use std::error::Error;
 use std::io::ErrorKind;
@@ -13,7 +13,7 @@ const ANSWERED: &str = "Server returned non-2xx status code: ";
 /// Maximum number of characters of a server's error that a message shows.
 const MOST: usize = 300;
 
-/// The secrets that this process knows. Servers can repeat them in their errors.
+/// The secrets that this process knows.
 static SECRETS: LazyLock<Mutex<Vec<String>>> = LazyLock::new(|| {
     let is_secret = |name: &str| {
         (name.starts_with("AWS_") || name.starts_with("AZURE_"))
@@ -23,9 +23,8 @@ static SECRETS: LazyLock<Mutex<Vec<String>>> = LazyLock::new(|| {
     Mutex::new(variables.flat_map(|(_, value)| forms(&value)).collect())
 });
 
-/// Returns the forms in which a text can show a secret: the secret itself and, if the secret is the query of a URL, the
-/// value of each parameter, both encoded and decoded. Leaves out forms of fewer than 6 bytes, because they also occur
-/// in ordinary words.
+/// Returns the forms in which a text can show a secret: the secret itself and the values of a URL's query, encoded and
+/// decoded. Leaves out forms of fewer than 6 bytes, because they also occur in ordinary words.
 fn forms(secret: &str) -> Vec<String> {
     let query = secret.trim_start_matches('?');
     let values = query.split('&').filter_map(|pair| Some(pair.split_once('=')?.1.to_string()));
@@ -39,8 +38,7 @@ pub(crate) fn hide(secret: &str) {
     SECRETS.lock().unwrap_or_else(PoisonError::into_inner).extend(forms(secret));
 }
 
-/// Returns the text without secrets. Removes the secrets of the environment and of this process's URLs, and the user,
-/// password, query and fragment of every URL in the text.
+/// Returns the text without known secrets, and without user, password, query and fragment of the URLs in it.
 pub(crate) fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -60,8 +58,8 @@ pub(crate) fn plain(text: &str) -> String {
     secrets.iter().fold(out, |out, secret| out.replace(secret, "***"))
 }
 
-/// Returns why a request failed, in one line without credentials. If the server has answered, the line has the
-/// server's answer. Otherwise, the line has the innermost error, such as an error of the connection.
+/// Returns why a request failed, in one line without credentials: the server's answer or, without one, the innermost
+/// error.
 pub(crate) fn reason(error: &dyn Error) -> String {
     let mut texts = vec![error.to_string()];
     let mut cause = error.source();
@@ -85,8 +83,7 @@ pub(crate) fn reason(error: &dyn Error) -> String {
     }
 }
 
-/// Returns the HTTP status of an answer. If an object store has sent an error code and a message, they follow the
-/// status. Leaves out all other text of the answer.
+/// Returns the HTTP status of an answer, with an object store's error code and message if there are any.
 fn answer_of_server(answer: &str) -> String {
     let (status, page) = answer.split_once(": ").unwrap_or((answer, ""));
     let field = |name: &str| Some(page.split_once(&format!("<{name}>"))?.1.split_once('<')?.0);

@@ -1,6 +1,5 @@
-//! The HTTP client for all servers. It does what the object stores' own clients do not: it sends the user, the password
-//! and the query of a URL, waits as long as a busy server asks for in `Retry-After`, and refuses answers that are not
-//! the bytes that were asked for.
+//! The HTTP client for all servers. Unlike the object stores' own clients, it sends the user, the password and the
+//! query of a URL, obeys `Retry-After`, and refuses answers that are not the bytes that were asked for.
 
 use std::io::{Error as IoError, ErrorKind};
 use std::time::Duration;
@@ -21,12 +20,11 @@ use url::Url;
 
 use crate::text::hide;
 
-/// The body of an answer can be something else than a file, such as the text of an error. At most this many bytes of
-/// such a body are read.
+/// Maximum number of bytes that are read of a body that is not a file, such as the text of an error.
 const MOST: usize = 64 << 10;
 
-/// Sends requests to servers. With each request, sends the user, the password and the query of the URL, if the URL has
-/// them. `timeout` is the longest time to wait for a busy server.
+/// Sends requests to servers, each with the user, the password and the query of the URL. `timeout` is the longest time
+/// to wait for a busy server.
 #[derive(Clone, Debug)]
 pub(crate) struct Web {
     /// The header with the user and the password.
@@ -64,9 +62,8 @@ struct Client {
 }
 
 impl HttpService for Client {
-    /// Sends a request. If the server is busy and says how long to wait, waits that long before it returns the
-    /// answer. The caller then sends the request again. If the body of the answer is not a file, only the beginning
-    /// of the body is returned.
+    /// Sends a request. If the server is busy and says how long to wait, returns its answer after that time; the caller
+    /// then sends the request again.
     fn call<'a, 'async_trait>(
         &'a self,
         mut request: HttpRequest,
@@ -116,7 +113,7 @@ impl HttpService for Client {
 }
 
 impl Client {
-    /// Reads the first [`MOST`] bytes of the body of an answer and leaves out the rest.
+    /// Cuts the body of an answer to its first [`MOST`] bytes.
     async fn shortened(&self, response: HttpResponse) -> HttpResponse {
         let (parts, body) = response.into_parts();
         let (mut pieces, mut start) = (body.bytes_stream(), Vec::new());
@@ -133,9 +130,8 @@ impl Client {
     }
 }
 
-/// Checks that the answer to a GET request is the file. If only a range of the file was asked for, the answer must be
-/// this range. If the server has not sent the length of the answer, adds it, because object_store needs it. If the
-/// answer is wrong, returns the kind and the text of the error.
+/// Checks that the answer to a GET request is the file or the range of it that was asked for. Adds the length if it is
+/// missing, because object_store needs it. Returns the kind and the text of an error.
 fn check(status: StatusCode, headers: &mut HeaderMap, range: Option<&str>) -> Result<(), (ErrorKind, String)> {
     let text =
         |name: HeaderName| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).to_lowercase());
@@ -171,9 +167,8 @@ fn check(status: StatusCode, headers: &mut HeaderMap, range: Option<&str>) -> Re
     Ok(())
 }
 
-/// Returns how many bytes an answer has. The request had the header `Range: {asked}`, the answer has the header
-/// `Content-Range: {got}`. Returns `None` if the answer is not the range that was asked for. If the file ends before
-/// this range does, the answer must end where the file ends.
+/// Returns the number of bytes of an answer with `Content-Range: {got}` to a request with `Range: {asked}`. `None` if
+/// the answer is not the range that was asked for, cut at the end of the file.
 fn length_of(asked: &str, got: &str) -> Option<u64> {
     let bounds = |text: &str| {
         let (start, end) = text.split_once('-')?;

@@ -1,4 +1,4 @@
-//! Horizontal bar charts: one row per item, one column per measured quantity. Each column has its own logarithmic axis.
+//! Horizontal bar charts: one row per item, one column with its own logarithmic axis per measured quantity.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -6,7 +6,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use crate::error::Result;
 use crate::picture::{FAINT, INK, Picture, SERIES, draw, label, text};
 
-/// Width in pixels of a column of bars. The last `FIGURE` pixels are kept free for the number next to the longest bar.
+/// Width in pixels of a column of bars. The last `FIGURE` pixels are kept free for a number.
 const COLUMN: i32 = 236;
 const FIGURE: i32 = 62;
 const GAP: i32 = 22;
@@ -14,7 +14,7 @@ const ROW: i32 = 30;
 const BAR: i32 = 20;
 const MARGIN: i32 = 18;
 const TOP: i32 = 92;
-/// Maximum number of characters of the name to the left of a bar. Longer names are cut.
+/// Maximum number of characters of a row's name. Longer names are cut.
 const MOST_LETTERS: usize = 48;
 
 /// Heading of a column of bars.
@@ -26,14 +26,14 @@ pub(crate) struct BarColumn {
     pub hint: &'static str,
 }
 
-/// A group of rows of the chart. The rows have one title and one colour.
+/// A group of rows of the chart, with one title and one colour.
 #[derive(Clone, Debug)]
 pub(crate) struct BarGroup {
     pub title: String,
     pub rows: Vec<BarRow>,
 }
 
-/// A row of the chart: the name of an item, and its value in each column.
+/// A row of the chart: the name and the values of an item.
 #[derive(Clone, Debug)]
 pub(crate) struct BarRow {
     /// Text to the left of the bars.
@@ -107,10 +107,10 @@ pub(crate) fn bars(title: &str, columns: &[BarColumn], groups: &[BarGroup]) -> R
     })
 }
 
-/// Horizontal, logarithmic axis of a column of bars. It begins at a power of 10 below the smallest value.
+/// Horizontal, logarithmic axis of a column of bars.
 struct Axis {
     left: i32,
-    /// Base-10 logarithm of the value at the left end of the axis. `to` is the logarithm at the right end.
+    /// Base-10 logarithm of the value at the left end of the axis; `to` is that of the right end.
     from: f64,
     to: f64,
 }
@@ -148,9 +148,8 @@ pub(crate) fn power(decade: i32) -> String {
     }
 }
 
-/// Formats a number for people, with commas between thousands: 0.123, 4.56, 78.9, 12,345. Numbers below 1 get three
-/// decimal places. Larger numbers get three significant digits. If their integer part has more than three digits, all
-/// digits of this part are kept.
+/// Formats a number with commas between thousands: 0.123, 4.56, 78.9, 12,345. Numbers below 1 get three decimal places,
+/// larger numbers at least three significant digits.
 pub fn figures(value: f64) -> String {
     let places = match value.abs() {
         v if v >= 100.0 => 0,

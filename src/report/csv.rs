@@ -5,7 +5,6 @@ pub fn csv_row<T: AsRef<str>>(cells: impl IntoIterator<Item = T>) -> String {
     cells.into_iter().map(|cell| quoted(cell.as_ref())).collect::<Vec<_>>().join(",") + "\r\n"
 }
 
-/// Returns a cell in the syntax of CSV, in quotes if needed.
 fn quoted(cell: &str) -> String {
     if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.into() }
 }

@@ -27,8 +27,8 @@ type Points = Vec<(f64, f64)>;
 pub struct CurveGroup {
     /// Name in the legend.
     pub name: String,
-    /// For each plot, the curves of this group. A curve is a list of points (epoch, value). Points whose value is NaN
-    /// or infinite are not drawn.
+    /// For each plot, the curves of this group as points (epoch, value). Points whose value is NaN or infinite are not
+    /// drawn.
     pub panels: Vec<Vec<Vec<(f64, f64)>>>,
 }
 
@@ -41,11 +41,8 @@ pub enum Scale {
     Auto,
 }
 
-/// Draws a picture with several plots, two in each row. Every plot has curves of all groups. `y_axes` has the label and
-/// the scale of each plot's vertical axis.
-///
-/// The first seven groups have a colour each; all further groups are grey. If a group has several curves in a plot,
-/// their mean is drawn as a thick line.
+/// Draws several plots, two in each row. `y_axes` has the label and the scale of each plot's vertical axis. The first
+/// seven groups have a colour each; others are grey. The mean of several curves of a group is drawn as a thick line.
 ///
 /// # Errors
 /// [`Error::Plot`](crate::Error::Plot).
@@ -79,7 +76,7 @@ pub fn curve_groups(title: &str, y_axes: &[(&str, Scale)], groups: &[CurveGroup]
 /// Colour of all groups after the first seven.
 const OTHERS: RGBColor = RGBColor(176, 182, 190);
 
-/// Draws one plot. `groups` has the curves of each group in this plot.
+/// Draws one plot with the curves of each group.
 fn panel(area: &Drawing<'_>, (y_name, scale): (&str, Scale), groups: &[&[Points]]) -> DrawResult {
     let finite = |points: &Points| -> Points { points.iter().copied().filter(|p| p.1.is_finite()).collect() };
     let groups: Vec<Vec<Points>> = groups.iter().map(|curves| curves.iter().map(finite).collect()).collect();

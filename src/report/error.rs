@@ -10,7 +10,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An error that isn't about pictures, such as an error of the operating system or an invalid benchmark report.
+    /// An error that isn't about pictures, such as an I/O error or an invalid benchmark report.
     #[error("{0}")]
     Base(#[from] BaseError),
     /// A picture could not be drawn.

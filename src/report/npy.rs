@@ -6,7 +6,7 @@ use std::path::Path;
 use npyz::{AutoSerialize, WriteOptions, WriterBuilder};
 use tonic_base::{BaseFault, Draft, Error, Result};
 
-/// Writes an array to a `.npy` file. `numbers` are its elements in C order. Returns the size of the file in bytes.
+/// Writes an array to a `.npy` file. `numbers` has its elements in C order. Returns the size of the file in bytes.
 ///
 /// # Errors
 /// [`Error::Io`].

@@ -9,7 +9,7 @@ use crate::picture::{DrawResult, Drawing, FAINT, INK, Picture, SERIES, draw, lab
 const PANEL: (u32, u32) = (480, 300);
 /// Maximum number of squares in a row of a heat map. On a wider sensor, a square shows the mean of several pixels.
 const HEAT_COLUMNS: usize = 128;
-/// Maximum number of bars that have names on the axis. With more bars, the axis has numbers.
+/// Maximum number of bars that have names on the axis.
 const NAMED_BARS: usize = 40;
 /// Maximum number of characters of a bar's name. Longer names are cut.
 const MOST_LETTERS: usize = 14;
@@ -28,8 +28,8 @@ pub struct Panel {
 pub enum PanelKind {
     /// Bar chart. Each item is the name and the height of a bar.
     Bars(Vec<(String, f64)>),
-    /// Histogram: the bins in ascending order, each as (lower bound, upper bound, height), and the label of the
-    /// horizontal axis.
+    /// Histogram: (lower bound, upper bound, height) of each bin in ascending order, and the label of the horizontal
+    /// axis.
     Histogram(Vec<(f64, f64, f64)>, String),
     /// Heat map of a sensor.
     Heat {

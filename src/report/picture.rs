@@ -1,7 +1,5 @@
-//! A picture: drawn once, written as SVG or PNG.
-//!
-//! The PNG uses a built-in font, so it looks the same on every machine. The SVG uses the font `sans-serif` of the
-//! program that shows it.
+//! A picture: drawn once, written as SVG or PNG. Only the PNG looks the same on every machine, because it uses a
+//! built-in font.
 
 use std::path::{Path, PathBuf};
 use std::sync::Once;
@@ -20,8 +18,8 @@ pub(crate) const FAINT: RGBColor = RGBColor(228, 231, 236);
 /// Four colours that colour-blind readers can tell apart, from the palette of Okabe and Ito.
 pub(crate) const SERIES: [RGBColor; 4] =
     [RGBColor(0, 114, 178), RGBColor(213, 94, 0), RGBColor(0, 158, 115), RGBColor(204, 121, 167)];
-/// Seven colours that colour-blind readers can tell apart: six from the palette of Okabe and Ito, and the colour of
-/// text.
+/// Seven colours that colour-blind readers can tell apart: six from the palette of Okabe and Ito, and the text's
+/// colour.
 pub(crate) const GROUPS: [RGBColor; 7] =
     [SERIES[0], SERIES[1], SERIES[2], SERIES[3], RGBColor(230, 159, 0), RGBColor(86, 180, 233), INK];
 
@@ -41,7 +39,7 @@ impl Picture {
         Ok(publish(path, self.svg.as_bytes())?)
     }
 
-    /// Writes the picture as PNG. In pixels, it is twice as wide and twice as high as the SVG.
+    /// Writes the picture as PNG, in pixels twice as wide and twice as high as the SVG.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`]; [`Error::Plot`] if the image cannot be encoded.
@@ -58,7 +56,7 @@ impl Picture {
     }
 }
 
-/// Parses a path that must end in `.png`. This rule keeps a mistyped argument from replacing a file of another kind.
+/// Parses a path that must end in `.png`.
 ///
 /// # Errors
 /// A message that says what was expected.
@@ -91,8 +89,8 @@ pub(crate) fn text(size: usize) -> TextStyle<'static> {
     (FONT, size as i32).into_font().color(&INK)
 }
 
-/// Prepares a text for a picture: replaces hidden characters with escapes. A text of more than `room` characters is cut
-/// to `room` characters with "..." at the end.
+/// Prepares a text for a picture: escapes hidden characters, and cuts a text of more than `room` characters to `room`
+/// characters with "..." at the end.
 pub(crate) fn label(words: &str, room: usize) -> String {
     let words = printable(words);
     if words.chars().count() <= room {

@@ -20,8 +20,8 @@ use crate::source::unlabelled::Unlabelled;
 use crate::source::vetting::{vet_all, vet_ends};
 use crate::time_unit::TimeUnit;
 
-/// If a recording is a single sample and has at most this many events, all its times are checked when it is opened,
-/// before anything is written. The times are then read twice: for this check, and later with the sample.
+/// If a recording is a single sample with at most this many events, its times are read twice: when the recording is
+/// opened, to check them, and later with the sample.
 const MAX_TWICE: u64 = 1 << 20;
 
 impl Recording {
@@ -37,8 +37,7 @@ impl Recording {
         Ok(recordings)
     }
 
-    /// Opens recordings, with the classes that are found in files, folders and tables. The caller applies
-    /// `options.classes`.
+    /// Opens recordings, with the classes that files, folders and tables give. The caller applies `options.classes`.
     fn open_as_found(path: &Path, options: &SourceOptions) -> Result<Vec<Recording>> {
         if path.is_dir() {
             return folder::open(path, options);
@@ -72,8 +71,7 @@ impl Recording {
     }
 }
 
-/// Cuts a recording into samples according to the options. Returns `None` if there is a table of labels and it has no
-/// row for the recording.
+/// Cuts a recording into samples. `None` if a table of labels has no row for the recording.
 pub(super) fn cut_recording(mut stream: EventStream, options: &SourceOptions) -> Result<Option<Recording>> {
     vet_ends(&stream)?;
     let name = file_name(&stream.path);
@@ -147,8 +145,7 @@ pub(super) fn cut_recording(mut stream: EventStream, options: &SourceOptions) ->
     }))
 }
 
-/// Sets `mapped` of [`Error::WrongType`] to `false`, and returns other errors unchanged. Used for layouts whose datasets
-/// the option `map` cannot name.
+/// Sets `mapped` of [`Error::WrongType`] to `false`, for layouts whose datasets the option `map` cannot name.
 fn without_map(error: Error) -> Error {
     match error {
         Error::WrongType { path, dataset, expected, got, .. } => {

@@ -16,10 +16,10 @@ use crate::time_unit::TimeUnit;
 pub struct SourceOptions {
     /// The layout of the files. Default: detected from their content.
     pub layout: Option<Layout>,
-    /// Which fields are the columns of events (t, x, y and p), for HDF5 and NumPy files. Default: the fields are found
-    /// by their names.
+    /// For HDF5 and NumPy files: which fields are the columns t, x, y and p of the events. Default: found by name.
     pub map: Option<Map>,
-    /// The order of the columns, for files whose events are in one table: an array with several numbers for each event.
+    /// For files whose events are in one table (an array with several numbers for each event): the order of its
+    /// columns.
     pub columns: Option<TableColumns>,
     /// The coordinate of the first pixel, 0 or 1. It is subtracted from x and y.
     pub origin: u8,
@@ -29,11 +29,10 @@ pub struct SourceOptions {
     pub sensor: Option<SensorSize>,
     /// Which range of a recording's events is used. Default: all events.
     pub events: Option<EventRange>,
-    /// Whether to undo wraps of a recording's clock: overflows of a counter, which then starts again from 0. If false,
-    /// a wrap is an error.
+    /// Whether to undo wraps (counter overflows) of a recording's clock. If false, a wrap is an error.
     pub unwrap: bool,
-    /// Whether to accept the times unchanged, even if the clock wraps, starts again or jumps, or if the times are
-    /// implausible in the assumed unit. If false, such times are an error.
+    /// Whether to accept the times unchanged if the clock has wraps, resets or jumps, or if the assumed unit is
+    /// implausible. If false, such times are an error.
     pub allow_clock_trouble: bool,
     /// How recordings are cut into samples.
     pub cut: Cut,
@@ -41,8 +40,8 @@ pub struct SourceOptions {
     pub labels: LabelSource,
     /// All classes and their order. Default: the classes that are found, in alphabetical order.
     pub classes: Option<ClassList>,
-    /// For a folder of recordings: the level of sub-folders whose names are the classes. Level 1 is directly in the
-    /// folder. Default: level 1, with an error if the names of these sub-folders are probably not classes.
+    /// For a folder of recordings: the level of the sub-folders whose names are the classes. Level 1 is directly in the
+    /// folder. Default: level 1, with an error if its names are probably not classes.
     pub class_level: Option<usize>,
     /// Which samples of an N-TIDIGITS18 file to use.
     pub digits: Digits,
@@ -71,13 +70,13 @@ pub enum Cut {
 }
 
 impl Cut {
-    /// Makes the cut for these options. With `sample_duration`, each sample lasts this many microseconds, and
-    /// `sample_overlap` is a time such as `10ms`. With `sample_events`, each sample has this many events, and
-    /// `sample_overlap` is a number of events. With neither, recordings are not cut.
+    /// Makes the cut for these options. If neither of the first two is given, recordings are not cut.
+    ///
+    /// - `sample_duration`: duration of each sample in microseconds; `sample_overlap` is a time, such as `10ms`.
+    /// - `sample_events`: number of events of each sample; `sample_overlap` is a number of events.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Usage`] if the overlap is not shorter than a sample, or if an overlap is given but
-    /// recordings are not cut.
+    /// [`tonic_base::Error::Usage`] if the overlap is not shorter than a sample, or if only an overlap is given.
     pub fn of(sample_duration: Option<i64>, sample_events: Option<u64>, sample_overlap: Option<&str>) -> Result<Cut> {
         let wrong = |expected: &str| Error::usage("sample_overlap", expected, sample_overlap.unwrap_or("none"));
         match (sample_duration, sample_events) {
@@ -99,8 +98,7 @@ impl Cut {
 }
 
 impl SourceOptions {
-    /// Checks the options. If the layout is [`Layout::Map`], the option `map` or `columns` must say which fields are
-    /// the columns of the events.
+    /// Checks that [`Layout::Map`] comes with the option `map` or `columns`.
     ///
     /// # Errors
     /// [`tonic_base::Error::Usage`].
@@ -114,17 +112,15 @@ impl SourceOptions {
     }
 }
 
-/// Where class labels come from. If the files of a layout have the labels of all their samples, only
-/// [`LabelSource::Own`] is allowed.
+/// Where class labels come from. If a layout's files label all samples, only [`LabelSource::Own`] is allowed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum LabelSource {
-    /// The label comes from the file, if the file has labels or the map names a label. Otherwise, if a folder was
-    /// opened, the label is the name of the sub-folder with the file.
+    /// The label in the file or, without one, the name of the file's sub-folder in the folder that was opened.
     #[default]
     Own,
     /// All samples have this class.
     One(String),
-    /// The labels are in a CSV file, which has one label for each recording, or for each interval of a recording.
+    /// The labels in a CSV file, one for each recording or for each interval of a recording.
     Csv(PathBuf),
 }
 
@@ -146,7 +142,7 @@ impl Default for Digits {
 /// The order of the columns, such as `t,x,y,p`, in a table: an array with several numbers for each event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableColumns {
-    /// For each of t, x, y and p: the index of its column in the table, from 0. `None` if the table lacks the column.
+    /// Index of each of the columns t, x, y and p in the table, from 0. `None` if the table lacks the column.
     places: [Option<usize>; 4],
     width: usize,
 }
@@ -156,8 +152,7 @@ impl TableColumns {
         self.width
     }
 
-    /// Returns the indices, from 0, of the columns t, x, y and p in the table. `None` for a column that the table
-    /// lacks.
+    /// Returns the index of each of the columns t, x, y and p in the table. `None` if the table lacks the column.
     pub(super) fn places(&self) -> [Option<usize>; 4] {
         self.places
     }
@@ -166,8 +161,7 @@ impl TableColumns {
 impl FromStr for TableColumns {
     type Err = String;
 
-    /// Parses the names of the columns in their order, separated by commas. The name `_` is for a column that is not
-    /// used.
+    /// Parses column names, separated by commas. The name `_` stands for an unused column.
     fn from_str(text: &str) -> std::result::Result<TableColumns, String> {
         let names: Vec<&str> = text.split(',').map(str::trim).collect();
         let mut places = [None; 4];
@@ -184,9 +178,8 @@ impl FromStr for TableColumns {
     }
 }
 
-/// What a user writes to name a field of a file: `PATH` or `PATH[N]`. `PATH` is the path of an array or of a member
-/// of records. `N` counts from 0. If the array has several numbers for each event, `N` is the index of a column. If
-/// the member is an array, `N` is the index of an element.
+/// The name of a field as a user writes it: `PATH` or `PATH[N]`. `N`, from 0, is a column of a two-dimensional array,
+/// or an element of an array in a record.
 pub(super) type DatasetPath = (String, Option<usize>);
 
 /// Which fields of a file are the columns of events: arrays, columns of two-dimensional arrays, or members of records.
@@ -198,16 +191,15 @@ pub struct Map {
     pub x: DatasetPath,
     /// Path of the field with the pixel row of each event. `None` for a sensor of one row.
     pub y: Option<DatasetPath>,
-    /// Path of the field with the polarity of each event. In the file, 0 or -1 is off and 1 is on. `None` if the events
-    /// have no polarity.
+    /// Path of the field with the polarity of each event: 0 or -1 is off, 1 is on. `None` if the events have no
+    /// polarity.
     pub p: Option<DatasetPath>,
     /// Path of an array with one number or one name: the recording's class.
     pub label: Option<String>,
 }
 
 impl Map {
-    /// Converts the paths of the map to fields of a file. `exists` returns whether the file has an array with a given
-    /// name.
+    /// Converts the map to fields of a file. `exists` returns whether the file has an array of a given name.
     pub(super) fn fields(&self, exists: impl Fn(&str) -> bool) -> Fields {
         let field = |place: &DatasetPath| named_field(&place.0, place.1, &exists);
         [Some(&self.t), Some(&self.x), self.y.as_ref(), self.p.as_ref()].map(|place| place.map(field))

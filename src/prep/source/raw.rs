@@ -1,8 +1,7 @@
 //! Raw events as read from files: columns of various types, with the events of consecutive samples concatenated.
 //!
-//! Times of Heidelberg files (SHD, SSC) that are floats in seconds stay as stored until [`RawSamples::admit`] converts
-//! them. All other times are in microseconds. `admit` also checks the events against the sensor, sample by sample, on
-//! the worker threads.
+//! Times are in microseconds, except float times of Heidelberg files (SHD, SSC): [`RawSamples::admit`] converts them
+//! from seconds.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -24,7 +23,7 @@ pub struct RawSamples {
     /// Pixel column or channel of each event, (events,), unchecked: it may lie outside the sensor.
     pub x: Coordinates,
     /// Pixel row of each event, (events,), unchecked: it may lie outside the sensor. `None` if the recording has no
-    /// rows, such as that of a cochlea.
+    /// rows.
     pub y: Option<Coordinates>,
     /// Polarity of each event, (events,), unchecked. `None` if the recording has no polarities.
     pub p: Option<Coordinates>,
@@ -81,8 +80,7 @@ impl Coordinates {
         self.len() == 0
     }
 
-    /// Returns the largest entry. Entries of `i64::MAX` stand for infinity and are ignored. `None` if the column has no
-    /// other entries.
+    /// Returns the largest entry below `i64::MAX`, which stands for infinity. `None` if there is no such entry.
     pub fn max(&self) -> Option<i64> {
         match self {
             Coordinates::U8(c) => c.iter().max().map(|&n| n.into()),
@@ -129,7 +127,7 @@ impl Coordinates {
         }
     }
 
-    /// Returns the entries of a range of events. `None` if any entry is negative, or is `size` or more.
+    /// Returns the entries of a range of events, if all are from 0 to `size` - 1.
     fn inside(&self, range: Range<usize>, size: u32) -> Option<Vec<u16>> {
         match self {
             Coordinates::U8(c) => {
@@ -241,15 +239,14 @@ impl RawSamples {
 /// The number that stands for an invalid time.
 const NO_TIME: i64 = i64::MIN;
 
-/// The result of [`microseconds`] for each of the 65,536 float16 values, indexed by the value's bits. A look-up is
-/// faster than a conversion of each event.
+/// The result of [`microseconds`] for each float16 value, indexed by the value's bits.
 static F16_MICROSECONDS: LazyLock<Vec<i64>> = LazyLock::new(|| {
     let number = |bits| microseconds(f16::from_bits(bits).to_f64()).unwrap_or(NO_TIME);
     (0..=u16::MAX).map(number).collect()
 });
 
 impl Times {
-    /// Converts times that were read as floats in `unit` to microseconds. Floats in seconds stay as they are.
+    /// Converts floats in `unit` to microseconds. Seconds stay as they are.
     pub(super) fn of_unit(self, unit: TimeUnit) -> Times {
         if unit == TimeUnit::Seconds {
             return self;
@@ -289,8 +286,8 @@ impl Times {
         }
     }
 
-    /// Returns the times in microseconds, with the times of the events in `range` replaced by `us`. Events without a
-    /// valid time stay without one.
+    /// Returns the times in microseconds, with the times of the events in `range` replaced by `us`. Invalid times stay
+    /// invalid.
     pub(super) fn replaced(self, range: Range<usize>, us: &[i64]) -> Times {
         let mut times: Vec<Option<i64>> = (0..self.len()).map(|i| self.get(i)).collect();
         times[range.clone()].iter_mut().zip(us).for_each(|(time, us)| *time = time.and(Some(*us)));
@@ -307,8 +304,8 @@ impl Times {
         }
     }
 
-    /// Returns whether all events of a range have the same stored time, and so the same time in every unit. Always
-    /// false for times that were converted to microseconds when they were read.
+    /// Returns whether all events of a range have the same stored time. Always false for [`Times::Us`] and
+    /// [`Times::SomeUs`].
     pub(super) fn are_one(&self, range: Range<usize>) -> bool {
         fn equal<T: PartialEq>(times: &[T]) -> bool {
             times.windows(2).all(|pair| pair[0] == pair[1])
@@ -321,7 +318,7 @@ impl Times {
         }
     }
 
-    /// Returns the times of a range of events in microseconds. `None` if any of these times is invalid.
+    /// Returns the times of a range of events in microseconds. `None` if any of them is invalid.
     fn microseconds(&self, range: Range<usize>) -> Option<Vec<i64>> {
         let seconds = |t: f64| microseconds(t).unwrap_or(NO_TIME);
         let times: Vec<i64> = match self {

@@ -22,8 +22,7 @@ use crate::time_unit::TimeUnit;
 pub struct Recording {
     /// Path of the file.
     pub path: PathBuf,
-    /// Name in a set's manifest: the path relative to the folder that was opened, or the name of the file that was
-    /// opened.
+    /// Name in a set's manifest: the path relative to the opened folder, or the name of the opened file.
     pub name: String,
     /// Layout of the file.
     pub layout: Layout,
@@ -33,14 +32,13 @@ pub struct Recording {
     pub labels: Vec<u32>,
     /// Names of the classes, by class number. `None` if the classes have no names.
     pub classes: Option<Arc<[String]>>,
-    /// Extra columns of the file, sorted by name. Each has its name, and one number for each sample, (samples,).
+    /// Extra columns of the file, sorted by name: the name, and one number for each sample, (samples,).
     pub extras: Vec<(String, Vec<i64>)>,
     /// Which fields of the file were taken for the columns of events.
     pub columns: TakenColumns,
     /// Notes for the user about how the recording was opened.
     pub notes: Vec<String>,
-    /// How many events are in no sample, because a table of labels has no interval for them. `None` if there are no
-    /// such events.
+    /// The events that are in no sample, because they are outside all labelled intervals. `None` if there are none.
     pub(crate) unlabelled: Option<Unlabelled>,
     /// Number of events outside the range of events in the options.
     pub(crate) out_of_range: u64,
@@ -55,53 +53,40 @@ pub(crate) const LARGE_SAMPLE: u64 = 1 << 22;
 /// Number of events that are read at a time from a large sample.
 pub(crate) const BLOCK_EVENTS: u64 = 1 << 18;
 
-/// Number of samples that are read at once if each sample is a row of a dataset. In SSC, 8 rows take about 300 kB.
+/// Number of samples that are read at once if each sample is a row of a dataset.
 const ROWS_TOGETHER: u64 = 8;
 
-/// Reads the events of a recording. Each layout has an implementation, which any thread can use.
+/// Reads the events of a recording. Each layout has an implementation.
 pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
     /// Reads the raw events of consecutive samples.
-    ///
-    /// # Errors
-    /// Errors of reading a file of the layout.
     fn read(&self, samples: Range<u64>) -> Result<RawSamples>;
 
-    /// Returns the number of events of all samples together. Most layouts know this number without reading the events.
-    ///
-    /// # Errors
-    /// Errors of reading a file of the layout.
+    /// Returns the number of events of all samples together.
     fn events(&self) -> Result<u64>;
 
-    /// Returns the number of events of a sample, if the sample can be read in blocks. `None` for layouts whose samples
-    /// all fit in memory.
+    /// Returns the number of events of a sample. `None` if the sample cannot be read in blocks.
     fn sample_events(&self, _sample: u64) -> Option<u64> {
         None
     }
 
-    /// Checks the times of a sample, in blocks of at most `most` events. Returns whether the events are in order of
-    /// time. May be called only if [`ReadSamples::sample_events`] returns a number for the sample.
-    ///
-    /// # Errors
-    /// Errors of [`ReadSamples::read`].
+    /// Checks the times of a sample in blocks of at most `most` events. Returns whether the events are in order of
+    /// time. [`ReadSamples::sample_events`] must return a number for the sample.
     fn check_in_blocks(&self, _sample: u64, _most: u64) -> Result<bool> {
         Ok(true)
     }
 
-    /// Reads the raw events of a sample in the file's order, in blocks of at most `most` events. Calls `take` with each
-    /// block. [`ReadSamples::check_in_blocks`] must have accepted the sample.
-    ///
-    /// # Errors
-    /// Errors of [`ReadSamples::read`] and of `take`.
+    /// Calls `take` with consecutive blocks of a sample's raw events in the file's order, at most `most` events each.
+    /// Call [`ReadSamples::check_in_blocks`] first.
     fn read_in_blocks(&self, sample: u64, _most: u64, take: &mut dyn FnMut(RawSamples) -> Result<()>) -> Result<()> {
         take(self.read(sample..sample + 1)?)
     }
 
-    /// Returns how many samples to read at once, starting with sample `first`: at most `most`.
+    /// Returns how many samples to read at once from sample `first` on: at most `most`.
     fn together(&self, _first: u64, most: u64) -> u64 {
         most.min(ROWS_TOGETHER)
     }
 
-    /// Returns the other files that the recording's data comes from. Empty if all data is in the recording's own file.
+    /// Returns the other files that hold data of the recording.
     fn linked(&self) -> Vec<LinkedPath> {
         Vec::new()
     }
@@ -111,14 +96,13 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
         Vec::new()
     }
 
-    /// Returns the unit that the file's times are assumed to have. `None` if the unit is certain, because the user or
-    /// the data type gave it, or if the user accepts implausible times. Some layouts return `None` before the first
-    /// read.
+    /// Returns the assumed unit of the file's times. `None` if the unit is certain, or if the user accepts implausible
+    /// times. Some layouts return `None` before the first read.
     fn assumed_unit(&self) -> Option<TimeUnit> {
         None
     }
 
-    /// Returns how many microseconds the recording lasts. Returns `None` for layouts with many samples, and before the
+    /// Returns the duration of the recording in microseconds. `None` for layouts with many samples, and before the
     /// first read of a recording that is a single sample.
     fn lasts(&self) -> Option<i64> {
         None
@@ -129,17 +113,13 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
         false
     }
 
-    /// Returns the hash and the length in bytes of the events, for samples that a program has added. `None` for a
-    /// recording in a file.
+    /// Returns the hash of the events and their length in bytes, for samples that a program has added. Otherwise
+    /// `None`.
     fn content(&self) -> Option<(Id, u64)> {
         None
     }
 
-    /// Returns the largest x and y, for error messages about an unknown sensor size. `None` if the layout gives the
-    /// sensor size.
-    ///
-    /// # Errors
-    /// Errors of reading.
+    /// Returns the largest x and y. `None` if the layout gives the sensor size.
     fn extent(&self) -> Result<Option<(i64, i64)>> {
         Ok(None)
     }
@@ -151,74 +131,63 @@ impl Recording {
         self.labels.len() as u64
     }
 
-    /// Returns whether a sample's events are out of order in the file. A recording with such samples was sorted before
-    /// it was cut.
+    /// Returns whether a sample's events are out of order in the file.
     pub fn reordered(&self, sample: u64) -> bool {
         self.reader.reordered(sample)
     }
 
-    /// Returns notes for the user about what was found while samples were read. If a very long recording is one sample,
-    /// its clock is checked when the sample is read, and not when the recording is opened.
+    /// Returns notes for the user about what was found while samples were read.
     pub fn found(&self) -> Vec<String> {
         self.reader.notes().into_iter().chain(self.filler.note()).collect()
     }
 
-    /// Returns the unit that the file's times are assumed to have. `None` if the unit is certain, or if the user
-    /// accepts implausible times. Some layouts return `None` before the first read.
+    /// Returns the assumed unit of the file's times. `None` if the unit is certain, or if the user accepts implausible
+    /// times. Some layouts return `None` before the first read.
     pub(crate) fn assumed_unit(&self) -> Option<TimeUnit> {
         self.reader.assumed_unit()
     }
 
-    /// Returns how many microseconds the recording lasts. `None` for layouts with many samples, and before the first
-    /// read of a recording that is one sample.
+    /// Returns the duration of the recording in microseconds. `None` for layouts with many samples, and before the
+    /// first read of a recording that is a single sample.
     pub(crate) fn lasts(&self) -> Option<i64> {
         self.reader.lasts()
     }
 
-    /// Returns how many samples to read at once, starting with sample `first`: at most `most`. If the samples are cut
-    /// from a recording, this many fit in memory. If each sample is a row of a dataset, this many rows fit in a
-    /// core's cache.
+    /// Returns how many samples to read at once from sample `first` on: at most `most`.
     pub fn together(&self, first: u64, most: u64) -> u64 {
         self.reader.together(first, most)
     }
 
-    /// Reads the raw events of consecutive samples. Any thread may call this function.
+    /// Reads the raw events of consecutive samples.
     ///
     /// # Errors
-    /// [`crate::Error::DamagedRecording`], [`crate::Error::BadSample`]. A file of a folder is opened for each read, so
-    /// errors of [`Recording::open`] are possible too.
+    /// [`crate::Error::DamagedRecording`], [`crate::Error::BadSample`]; errors of [`Recording::open`], because a file
+    /// of a folder is opened for each read.
     pub fn read(&self, samples: Range<u64>) -> Result<RawSamples> {
         let raw = self.reader.read(samples.clone())?;
         self.filler.look(samples.start, &raw);
         Ok(self.minus_origin(raw))
     }
 
-    /// Returns the hash and the length in bytes of the events, for samples that a program has added. `None` for a
-    /// recording in a file.
+    /// Returns the hash of the events and their length in bytes, for samples that a program has added. Otherwise
+    /// `None`.
     pub(crate) fn content(&self) -> Option<(Id, u64)> {
         self.reader.content()
     }
 
-    /// Returns the number of events of a sample, if the sample can be read in blocks. `None` for layouts whose samples
-    /// all fit in memory.
+    /// Returns the number of events of a sample. `None` if the sample cannot be read in blocks.
     pub(crate) fn sample_events(&self, sample: u64) -> Option<u64> {
         self.reader.sample_events(sample)
     }
 
-    /// Checks the times of a large sample, as [`Recording::read`] does, but in blocks of at most `most` events. Returns
-    /// whether the events are in order of time.
-    ///
-    /// # Errors
-    /// Errors of [`Recording::read`].
+    /// Checks the times of a large sample in blocks of at most `most` events. Returns whether the events are in order
+    /// of time.
     pub(crate) fn check_in_blocks(&self, sample: u64, most: u64) -> Result<bool> {
         self.reader.check_in_blocks(sample, most)
     }
 
-    /// Reads the raw events of a sample in the file's order, in blocks of at most `most` events. Calls `take` with each
-    /// block. [`Recording::check_in_blocks`] must have accepted the sample.
-    ///
-    /// # Errors
-    /// Errors of [`Recording::read`] and of `take`.
+    /// Calls `take` with consecutive blocks of a sample's raw events in the file's order, at most `most` events each.
+    /// Call [`Recording::check_in_blocks`] first.
     pub(crate) fn read_in_blocks(
         &self,
         sample: u64,
@@ -239,7 +208,7 @@ impl Recording {
         RawSamples { times, x: x.minus_origin(self.origin), y, p, offsets }
     }
 
-    /// Calls `look` with blocks of the recording's events, until `look` has seen about [`MAX_SAMPLE_EVENTS`] events.
+    /// Calls `look` with blocks of the recording's events, up to about [`MAX_SAMPLE_EVENTS`] events.
     fn look_at(&self, mut look: impl FnMut(&RawSamples)) -> Result<()> {
         let (mut events, mut next) = (0, 0);
         while next < self.samples() && events < MAX_SAMPLE_EVENTS {
@@ -263,10 +232,13 @@ impl Recording {
         Ok(())
     }
 
-    /// Guesses the coordinate of the first pixel, for a recording with coordinates outside the sensor. If the options
-    /// give 0, returns `Some(1)` if all coordinates are at least 1 and the largest x or y is exactly the sensor's width
-    /// or height. If the options give 1, returns `Some(0)` if the smallest coordinate in the file is 0. Returns `None`
-    /// in all other cases. Of a very long recording, only about the first 2^27 events are read.
+    /// Guesses the coordinate of the first pixel, for a recording with coordinates outside the sensor. Reads only about
+    /// the first 2^27 events.
+    ///
+    /// - `Some(1)` if the options give 0, all coordinates are at least 1, and the largest x or y is exactly the
+    ///   sensor's width or height.
+    /// - `Some(0)` if the options give 1 and the smallest coordinate in the file is 0.
+    /// - `None` otherwise.
     ///
     /// # Errors
     /// Errors of [`Recording::read`].
@@ -285,12 +257,8 @@ impl Recording {
         })
     }
 
-    /// If at least a tenth of the events have a negative x or y, returns the lowest x and the lowest y, counted from
-    /// the first pixel. Returns 0 for a coordinate that is never negative. Returns `None` in all other cases. Of a very
-    /// long recording, only about the first 2^27 events are read.
-    ///
-    /// # Errors
-    /// Errors of [`Recording::read`].
+    /// Returns the lowest x and the lowest y of about the first 2^27 events, or 0 for a coordinate that is never
+    /// negative. `None` if less than a tenth of the events have a negative x or y.
     pub(crate) fn lowest(&self) -> Result<Option<[i64; 2]>> {
         let (mut lowest, mut negative, mut events) = ([0; 2], 0, 0);
         self.look_at(|raw| {
@@ -305,11 +273,7 @@ impl Recording {
         Ok((10 * negative >= events && negative > 0).then_some(lowest))
     }
 
-    /// Returns the different polarities of the events, with -1 converted to 0. Of a very long recording, only about the
-    /// first 2^27 events are read.
-    ///
-    /// # Errors
-    /// Errors of [`Recording::read`].
+    /// Returns the different polarities of about the first 2^27 events, with -1 converted to 0.
     pub(crate) fn polarities(&self) -> Result<BTreeSet<i128>> {
         let mut values = BTreeSet::new();
         self.look_at(|raw| values.extend(raw.p.iter().flat_map(Coordinates::distinct).map(i128::from)))?;
@@ -322,8 +286,7 @@ impl Recording {
         self.reader.linked()
     }
 
-    /// Returns the number of events of all samples together. The number does not depend on how the file is compressed
-    /// or stored. No events are read, except in a Heidelberg file whose row lengths only libhdf5 can find.
+    /// Returns the number of events of all samples together.
     ///
     /// # Errors
     /// Errors of [`Recording::read`].
@@ -331,8 +294,7 @@ impl Recording {
         self.reader.events()
     }
 
-    /// Returns the largest x and y, counted from 0, for a recording whose sensor size is unknown. `None` if the layout
-    /// gives the sensor size.
+    /// Returns the largest x and y, counted from 0. `None` if the layout gives the sensor size.
     ///
     /// # Errors
     /// Errors of reading.

@@ -14,8 +14,8 @@ use tonic_shard::KEPT;
 const PART: usize = 1 << 19;
 /// Number of bytes that are read from the temporary file, or written to it, at a time.
 const PIECE: usize = 1 << 20;
-/// Number of bytes that follow the time of an event in the temporary file: a flag (whether the event has a time), the
-/// event's index in the recording, and its x, y and p.
+/// Number of bytes after the time of an event in the temporary file: whether the event has a time, its index in the
+/// recording, x, y and p.
 const REST: usize = 33;
 /// Number of bytes of an event in the temporary file.
 const BYTES: u64 = 8 + REST as u64;
@@ -29,8 +29,8 @@ pub(super) struct SortedEvents {
 }
 
 impl SortedEvents {
-    /// Sorts the events of consecutive blocks, which have `events` events in total. Events with equal times keep
-    /// their order. An event without a time stays behind the event before it.
+    /// Sorts the events of consecutive blocks, `events` in total. Events with equal times keep their order. An event
+    /// without a time stays behind the event before it.
     ///
     /// # Errors
     /// Errors of `blocks`; [`tonic_base::Error::NoSpace`] and [`tonic_base::Error::Io`] for the temporary file.
@@ -78,10 +78,6 @@ impl SortedEvents {
         Ok(SortedEvents { spill, has_y, has_p })
     }
 
-    /// Reads a range of the sorted events.
-    ///
-    /// # Errors
-    /// [`tonic_base::Error::Io`].
     pub(super) fn read(&self, range: Range<u64>) -> Result<EventBlock> {
         let n = (range.end - range.start) as usize;
         let (mut t, mut columns) = (Stamps::default(), [const { Vec::new() }; 3]);
@@ -99,18 +95,11 @@ impl SortedEvents {
         Ok(EventBlock { t, x, y: self.has_y.then_some(y), p: self.has_p.then_some(p) })
     }
 
-    /// Reads the times of a range of the sorted events.
-    ///
-    /// # Errors
-    /// [`tonic_base::Error::Io`].
     pub(super) fn times(&self, range: Range<u64>) -> Result<Stamps> {
         self.read(range).map(|block| block.t)
     }
 
     /// Returns whether a range of the sorted events had the same order in the recording.
-    ///
-    /// # Errors
-    /// [`tonic_base::Error::Io`].
     pub(super) fn was_in_order(&self, range: Range<u64>) -> Result<bool> {
         let (mut last, mut in_order) = (-1, true);
         self.each(range, |_, _, rest| {
@@ -121,7 +110,7 @@ impl SortedEvents {
         Ok(in_order)
     }
 
-    /// Calls `take` for each event of a range, with the event's index in the range, its time and its other bytes.
+    /// Calls `take` with the index in the range, the time and the other bytes of each event.
     fn each(&self, range: Range<u64>, mut take: impl FnMut(usize, i64, &[u8])) -> Result<()> {
         let most = PIECE as u64 / BYTES;
         let mut bytes = Vec::new();

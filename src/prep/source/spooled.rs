@@ -1,17 +1,15 @@
-//! A temporary file for the samples that a program adds. The content of the file depends only on the events. The
-//! manifest of the set has the hash of this content, in place of the hash of a recording.
+//! A temporary file for the samples that a program adds. Its content depends only on the events; the set's manifest has
+//! the hash of this content in place of the hash of a recording.
 //!
 //! The file has for each sample, in this order:
 //!
 //! - the number of its events, in 8 bytes;
-//! - the widths of the columns t, x, y and p, one byte each: how many bytes each number of the column takes, or 0 if
-//!   the column is missing;
+//! - the widths of the columns t, x, y and p, one byte each: the bytes per number, or 0 for a missing column;
 //! - the columns t, x, y and p, one after the other.
 //!
-//! All numbers are little-endian. In the columns, numbers of 8 bytes are signed, and numbers of 1 or 2 bytes are
-//! unsigned. Times have 8 bytes and are in microseconds; -2^63 stands for an event without a time. x and y have 2
-//! bytes, and p has 1 byte, if all numbers of the column in this sample fit. Otherwise the column has 8 bytes per
-//! number.
+//! All numbers are little-endian: signed with 8 bytes, unsigned with 1 or 2 bytes. Times are in microseconds and have 8
+//! bytes; -2^63 stands for an event without a time. x and y have 2 bytes, and p has 1 byte, if all numbers of the
+//! column in this sample fit. Otherwise the column has 8 bytes per number.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -31,7 +29,7 @@ use crate::time_unit::TimeUnit;
 
 /// In the file, an event without a time has this time.
 const NO_TIME: i64 = i64::MIN;
-/// In the file, each time has this many bytes.
+/// Number of bytes of a time in the file.
 const TIME: u64 = 8;
 
 /// Samples in a temporary file.
@@ -55,10 +53,6 @@ struct Sample {
 }
 
 impl Spool {
-    /// Makes an empty temporary file.
-    ///
-    /// # Errors
-    /// [`tonic_base::Error::Io`].
     pub(crate) fn new() -> Result<Spool> {
         Ok(Spool { spill: Spill::new(1)?, hash: blake3::Hasher::new(), samples: Vec::new(), assumed: None })
     }
@@ -67,10 +61,7 @@ impl Spool {
         self.samples.len() as u64
     }
 
-    /// Appends a sample. `recording` has only this sample, and `raw` has the events of the sample.
-    ///
-    /// # Errors
-    /// [`tonic_base::Error::Io`].
+    /// Appends the only sample of `recording`. `raw` has the events of the sample.
     pub(crate) fn push(&mut self, recording: &Recording, raw: &RawSamples) -> Result<()> {
         let RawSamples { times, x, y, p, .. } = raw;
         let events = times.len() as u64;
@@ -95,7 +86,7 @@ impl Spool {
         Ok(())
     }
 
-    /// Makes a recording of all samples. `labels` has the class number of each sample. `columns` says where the columns
+    /// Makes a recording of all samples. `labels` has the class number of each sample; `columns` says where the columns
     /// of the first sample came from.
     pub(crate) fn into_recording(
         self,
@@ -195,8 +186,7 @@ impl ReadSamples for Spool {
     }
 }
 
-/// Returns how many bytes each number of a column takes in the file: `narrow` if all numbers fit in this many bytes as
-/// unsigned numbers, or else 8.
+/// Returns the bytes per number of a column in the file: `narrow` if all numbers fit as unsigned numbers, or else 8.
 fn width(column: &Coordinates, narrow: u8) -> u8 {
     let fits =
         column.min().is_none_or(|least| least >= 0) && (0..column.len()).all(|i| column.get(i) < 1 << (8 * narrow));

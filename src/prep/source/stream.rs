@@ -17,10 +17,10 @@ use crate::source::times::Timeline;
 
 /// Number of events that are read at a time when a whole recording is scanned.
 const STRIDE: u64 = 1 << 20;
-/// A recording with more events than this is sorted in a temporary file, and not in memory.
+/// A recording with more events than this is sorted in a temporary file instead of in memory.
 const MAX_IN_MEMORY: u64 = 1 << 22;
-/// Maximum number of events per byte of a file. No compression reaches this ratio, so a file that claims more events is
-/// damaged. Reading its empty chunks would take years.
+/// Maximum number of events per byte of a file. No compression reaches this ratio, so a file that claims more is
+/// damaged.
 const MAX_EVENTS_A_BYTE: u64 = 4096;
 
 /// A file with one recording, open for reading ranges of its events.
@@ -48,7 +48,7 @@ pub(super) struct EventStream {
     pub columns: EventStore,
 }
 
-/// What an array must contain if the user's map of columns names it as the label. Error messages quote this text.
+/// What an array must contain if the user's map names it as the label. Error messages quote this text.
 pub(super) const ONE_CLASS: &str = "one class, a number from 0 or a name";
 
 /// A class label as stored in a file.
@@ -70,7 +70,7 @@ impl ClassLabel {
 /// Where the events of a recording are stored.
 #[derive(Debug)]
 pub(super) enum EventStore {
-    /// The events are in an HDF5 file. The value has the columns t, x, y and p; t and x are not `None`.
+    /// The events are in an HDF5 file: the columns t, x, y and p. t and x are not `None`.
     Hdf5(Box<[Option<NumberColumn>; 4]>),
     /// The events are in a NumPy array in a file: an array of records, or one with several numbers for each event.
     Array(EventArray),
@@ -89,10 +89,7 @@ pub(super) enum OriginalOrder {
 }
 
 impl EventStream {
-    /// Returns an error if the file claims more events than its size can hold.
-    ///
-    /// # Errors
-    /// [`Error::DamagedRecording`]; [`tonic_base::Error::Io`] if the size of the file cannot be read.
+    /// Returns [`Error::DamagedRecording`] if the file claims more events than its size can hold.
     pub(super) fn check_length(self) -> Result<EventStream> {
         let size =
             |path: &Path| std::fs::metadata(path).map(|m| m.len()).map_err(Error::io(path, "read the recording"));
@@ -105,7 +102,7 @@ impl EventStream {
         Ok(self)
     }
 
-    /// Limits the stream to the range of events that the user gave. Changes nothing if `events` is `None`.
+    /// Limits the stream to the range of events that the user gave, if any.
     ///
     /// # Errors
     /// [`tonic_base::Error::Usage`] if the recording has events, but none of them is in the range.
@@ -117,9 +114,6 @@ impl EventStream {
     }
 
     /// Reads the times of a range of events, in microseconds, with wraps undone.
-    ///
-    /// # Errors
-    /// [`Error::DamagedRecording`], [`tonic_base::Error::Unavailable`], [`tonic_base::Error::Io`].
     pub(super) fn times(&self, range: Range<u64>) -> Result<Stamps> {
         let first = range.start;
         let mut times = self.stored_times(range)?;
@@ -148,9 +142,6 @@ impl EventStream {
     }
 
     /// Reads a range of events.
-    ///
-    /// # Errors
-    /// [`Error::DamagedRecording`], [`tonic_base::Error::Unavailable`], [`tonic_base::Error::Io`].
     pub(super) fn read(&self, range: Range<u64>) -> Result<EventBlock> {
         let (path, first, range) = (&self.path, range.start, self.time.places(range));
         let mut block = match &self.columns {
@@ -167,11 +158,8 @@ impl EventStream {
         matches!(self.columns, EventStore::Memory(_))
     }
 
-    /// Reads a range of one column, as the file stores it. `None` if the recording lacks the column `role`, or if its
-    /// events are in memory or in a temporary file.
-    ///
-    /// # Errors
-    /// Errors of [`EventStream::read`].
+    /// Reads a range of one column as the file stores it. `None` if the recording lacks the column, or if its events
+    /// are in memory or in a temporary file.
     pub(super) fn stored(&self, role: Role, range: Range<u64>) -> Result<Option<Numbers>> {
         let range = self.time.places(range);
         match &self.columns {
@@ -181,12 +169,7 @@ impl EventStream {
         }
     }
 
-    /// Reads x or y (`role`) for a range of events, if the file stores this column as floats. `None` if the file
-    /// stores other numbers, if the recording lacks the column, or if its events are in memory or in a temporary
-    /// file.
-    ///
-    /// # Errors
-    /// Errors of [`EventStream::read`].
+    /// Reads x or y (`role`) for a range of events. `None` if the file does not store this column as floats.
     pub(super) fn float_coordinates(&self, role: Role, range: Range<u64>) -> Result<Option<Vec<f64>>> {
         let are_floats = match &self.columns {
             EventStore::Hdf5(columns) => columns[role as usize].as_ref().is_some_and(NumberColumn::is_float),
@@ -203,11 +186,7 @@ impl EventStream {
         (0..len.div_ceil(STRIDE)).map(move |i| i * STRIDE..len.min((i + 1) * STRIDE))
     }
 
-    /// Sorts the recording by time: in memory or, if it is large, in a temporary file. Events with equal times keep
-    /// their order. Returns the original order.
-    ///
-    /// # Errors
-    /// Errors of [`EventStream::read`]; errors of [`SortedEvents::new`].
+    /// Sorts the recording by time and returns the original order. Events with equal times keep their order.
     pub(super) fn sort(&mut self) -> Result<OriginalOrder> {
         self.sort_above(MAX_IN_MEMORY)
     }
@@ -229,11 +208,8 @@ impl EventStream {
         Ok(order)
     }
 
-    /// Returns whether a range of the sorted events had the same order before the recording was sorted. `order` is the
-    /// result of [`EventStream::sort`].
-    ///
-    /// # Errors
-    /// Errors of reading the temporary file.
+    /// Returns whether a range of the sorted events had the same order before [`EventStream::sort`]. `order` is the
+    /// result of `sort`.
     pub(super) fn was_in_order(&self, order: &OriginalOrder, range: Range<u64>) -> Result<bool> {
         match (order, &self.columns) {
             (OriginalOrder::InMemory(order), _) => Ok(order[range.start as usize..range.end as usize].is_sorted()),
@@ -242,11 +218,7 @@ impl EventStream {
         }
     }
 
-    /// Returns the largest x and y. Of a very long recording, only about the first [`MAX_SAMPLE_EVENTS`] events are
-    /// read.
-    ///
-    /// # Errors
-    /// Errors of [`EventStream::read`].
+    /// Returns the largest x and y of about the first [`MAX_SAMPLE_EVENTS`] events.
     pub(super) fn extent(&self) -> Result<(i64, i64)> {
         let (mut x, mut y) = (0, 0);
         for range in self.strides().take_while(|range| range.start < MAX_SAMPLE_EVENTS) {

@@ -1,9 +1,9 @@
-//! Synthetic recordings in the Heidelberg layout. Their statistics are similar to those of SSC, and a network can
-//! learn their classes.
+//! Synthetic recordings in the Heidelberg layout. Their statistics are similar to those of SSC, and a network can learn
+//! their classes.
 //!
-//! A class is a set of moving formants over 700 channels. Each speaker shifts and stretches the formants, and
-//! phase-locks spikes to a pitch. A sample has about 8,000 events over 0.8 to 1.2 s, as in SSC. Classes and speakers do
-//! not depend on the seed, so two files with different seeds can be the train set and the test set of one task.
+//! A class is a set of formants that move over 700 channels. Each speaker shifts and stretches the formants. Classes
+//! and speakers do not depend on the seed, so two files with different seeds can be the train set and the test set of
+//! one task.
 
 use std::path::Path;
 use tonic_base::{Draft, Progress};
@@ -101,7 +101,7 @@ fn write(path: &Path, samples: usize, classes: u32, seed: u64, progress: &Progre
 }
 
 impl Class {
-    /// Draws the formants of class number `label`. They are the same in every file.
+    /// Draws the formants of class number `label`, the same in every file.
     fn draw(label: u32) -> Class {
         let mut rng = ChaCha8Rng::seed_from_u64(1000 + u64::from(label));
         let mut onsets: Vec<f64> = (0..FORMANTS).map(|_| rng.random_range(0.05..0.55)).collect();
@@ -120,7 +120,7 @@ impl Class {
         Class { formants, weights: weights.expect("durations are positive") }
     }
 
-    /// Draws one sample. Returns the times of its spikes in seconds, and their channels, in order of time.
+    /// Draws one sample: the times of its spikes in seconds, and their channels, in order of time.
     fn sample(&self, speaker: &Speaker, rng: &mut ChaCha8Rng) -> (Vec<f16>, Vec<u16>) {
         let normal = |mean: f64, deviation: f64| Normal::new(mean, deviation).expect("a finite deviation");
         let total: f64 = rng.random_range(0.8..1.2);
@@ -149,7 +149,7 @@ impl Class {
 }
 
 impl Speaker {
-    /// Draws the properties of speaker number `number`. They are the same in every file.
+    /// Draws the properties of speaker number `number`, the same in every file.
     fn draw(number: u64) -> Speaker {
         let mut rng = ChaCha8Rng::seed_from_u64(5000 + number);
         let shift = Normal::new(0.0, 12.0).expect("a finite deviation").sample(&mut rng);

@@ -1,5 +1,4 @@
-//! Checks the time unit of recordings by comparing the recordings. Recordings with too few events to be checked one
-//! by one are checked together. If one recording seems to have another unit than the others, that recording is found.
+//! Checks the time unit of recordings by comparing them with each other.
 
 use std::path::{Path, PathBuf};
 
@@ -13,9 +12,8 @@ use crate::time_unit::duration;
 /// Maximum number of recordings that [`vet_together`] reads.
 const PROBES: usize = 64;
 
-/// Checks the time unit of a few of the recordings in `files`, evenly spread over the list. `place` is the folder or
-/// the first file, for the error message. If one of the recordings has enough events to be checked alone, no error is
-/// returned.
+/// Checks the time unit of a few of the recordings in `files`. `place` is the folder or the first file, for the error
+/// message. Does nothing if one of these recordings has enough events to be checked alone.
 ///
 /// # Errors
 /// [`crate::Error::ImplausibleTimes`]; errors of opening a file.
@@ -26,13 +24,12 @@ pub(crate) fn vet_together(place: &Path, files: &[PathBuf], options: &SourceOpti
 
 /// Two numbers are about equal if their base-10 logarithms differ by less than this.
 const NEAR: f64 = 0.7;
-/// [`odd_unit`] returns a warning only if most recordings have about the usual duration: at least this many for each
+/// [`odd_unit`] returns a warning only if at least this many recordings have about the usual duration for each
 /// recording with another duration.
 const MOST_ODD: usize = 2;
 
-/// Finds a recording that seems to have another time unit than the others, and returns a warning for the user. Such a
-/// recording has about as many events as the others, but its duration is about a thousand or a million times longer
-/// or shorter. Compares only recordings that were read or cut into samples.
+/// Returns a warning if a recording seems to have another time unit than the others: it has about as many events, but
+/// its duration is about a thousand or a million times longer or shorter.
 pub(crate) fn odd_unit<'a>(recordings: impl Iterator<Item = &'a Recording>) -> Option<String> {
     struct Read<'a>(&'a Recording, f64, f64);
     let read = recordings.filter_map(|recording| Some((recording, recording.lasts()?, recording.events().ok()?)));
@@ -68,7 +65,7 @@ pub(crate) fn odd_unit<'a>(recordings: impl Iterator<Item = &'a Recording>) -> O
 const COMPARED: usize = 8;
 
 /// Compares the recording of an [`Error::ImplausibleTimes`] with a few of the other recordings in `files`. If only this
-/// recording doesn't fit the assumed unit, the error says so. Other errors are returned unchanged.
+/// one doesn't fit the assumed unit, the error says so. Other errors are returned unchanged.
 pub(crate) fn compare_files(error: Error, files: &[PathBuf], options: &SourceOptions) -> Error {
     let Error::ImplausibleTimes { path, .. } = &error else { return error };
     let lasts = |file: &PathBuf| lasts(&open_stream(file, options).ok()?).ok()?;

@@ -1,5 +1,5 @@
-//! Compares recordings whose file names differ only in the ending, such as `1.npy` and `1.npz`. They are probably the
-//! same recording, saved in two formats.
+//! Compares recordings whose file names differ only in the ending, such as `1.npy` and `1.npz`: probably one recording
+//! in two formats.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,8 +15,8 @@ use crate::source::stream::EventStream;
 /// Number of events that are compared at the start of two recordings, and also at their end.
 const COMPARED: u64 = 1 << 16;
 
-/// Returns warnings about recordings whose file names differ only in the ending. The warnings say which of these
-/// recordings have the same events, and which have different events.
+/// Returns warnings about recordings whose file names differ only in the ending. The warnings say which have the same
+/// events.
 pub(crate) fn twins(recordings: &[Recording], options: &SourceOptions) -> Vec<String> {
     let mut named: BTreeMap<PathBuf, Vec<&Recording>> = BTreeMap::new();
     for recording in recordings.iter().filter(|recording| !recording.layout.has_samples()) {
@@ -45,8 +45,7 @@ pub(crate) fn twins(recordings: &[Recording], options: &SourceOptions) -> Vec<St
 }
 
 /// Returns whether two recordings have the same number of events, and equal events at the start and at the end. Times
-/// that differ by 1 microsecond, because of rounding, count as equal. A column that only one recording has is not
-/// compared.
+/// may differ by 1 microsecond. A column that only one recording has is not compared.
 fn have_same_events(a: &EventStream, b: &EventStream) -> bool {
     let tail = a.len.saturating_sub(COMPARED).max(COMPARED.min(a.len));
     let are_equal = |range: std::ops::Range<u64>| match (a.read(range.clone()), b.read(range)) {

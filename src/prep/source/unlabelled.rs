@@ -2,26 +2,25 @@
 
 use crate::time_unit::TimeUnit;
 
-/// How many events of a recording are in no sample. If samples are the intervals in a table of labels, these are the
-/// events outside all intervals. If samples are pieces of equal duration, these are the events in pieces without a
+/// How many events of a recording are in no sample: they are outside all labelled intervals, or in pieces without a
 /// label.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Unlabelled {
     /// Number of events that are in no sample.
     pub(crate) events: u64,
-    /// Number of all events of the recording. If the user gave a range of events, only the events in this range count.
+    /// Number of all events of the recording in the range of events that the user gave.
     pub(crate) of: u64,
     /// The earliest start and the latest end of the intervals, in microseconds.
     pub(crate) intervals: (i64, i64),
     /// First and last time of the recording, in microseconds.
     pub(crate) times: (i64, i64),
-    /// If the times of the table would fit the recording better in another unit, this unit. Otherwise `None`.
+    /// The unit in which the times of the table would fit the recording better, if there is one.
     pub(crate) probable: Option<TimeUnit>,
 }
 
 impl Unlabelled {
-    /// Describes a recording of `of` events, of which `events` are in no sample. `intervals` and `times` are as in
-    /// [`Unlabelled`], and `unit` is the unit in which the table's times were read. Returns `None` if `events` is 0.
+    /// Describes a recording of `of` events, of which `events` are in no sample. `unit` is the unit in which the
+    /// table's times were read. `None` if `events` is 0.
     pub(crate) fn new(
         (events, of): (u64, u64),
         intervals: (i64, i64),
@@ -33,8 +32,7 @@ impl Unlabelled {
     }
 }
 
-/// Returns the part of a message that asks the user for the unit of a table's times. `probable` is the most probable
-/// unit, if there is one.
+/// Returns the text that asks the user for the unit of a table's times. `probable` is the most probable unit.
 pub(crate) fn ask_unit(probable: Option<TimeUnit>) -> String {
     match probable {
         Some(unit) => format!("are they in {unit}? Their unit can be at each, as in 20{unit}"),

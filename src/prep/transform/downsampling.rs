@@ -1,7 +1,6 @@
 //! Tonic's `EventDownsampling`: each output pixel sums the events of several input pixels and emits new events.
 //!
-//! A sample's ledger counts what happened to its events. This transform counts all its input events as filtered. It
-//! also adds the number of its output events to `events_in`. So each event, input or output, is counted exactly once.
+//! A sample's ledger counts all input events of this transform as filtered, and adds its output events to `events_in`.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,13 +12,12 @@ use crate::transform::rule::{EventTransform, TimeSpan};
 use crate::transform::space::{check_target, check_target_within, spatial_factors};
 use tonic_shard::Ledger;
 
-/// Maximum number of emitted events per sample. That many events take about a gigabyte. If `noise_threshold` is 0,
-/// every output pixel fires at every step. Then the product of the number of steps and the number of output pixels
-/// must be at most this number too.
+/// Maximum number of emitted events per sample, about a gigabyte. If `noise_threshold` is 0, this is also the maximum
+/// product of steps and output pixels.
 const MAX_EVENTS: u64 = 1 << 26;
 
 /// Tonic's `EventDownsampling`, from Ghosh et al. 2023, "Insect-inspired Spatio-temporal Downsampling of Event-based
-/// Input". The time of an output event is the time since the first input event.
+/// Input". Output times count from the first input event.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventDownsampling {
@@ -32,9 +30,8 @@ pub struct EventDownsampling {
     pub downsampling_method: Method,
     /// Duration of a time step, in milliseconds.
     pub dt: f64,
-    /// An output pixel fires when it has at least this many more events of one polarity than of the other. With 0,
-    /// every output pixel fires at every step. It then fires for the polarity that has more events. If both
-    /// polarities have the same number of events, it fires for both.
+    /// An output pixel fires when it has at least this many more events of one polarity than of the other. With 0, it
+    /// fires at every step: for the polarity with more events or, if the numbers are equal, for both.
     #[serde(default)]
     pub noise_threshold: u32,
     /// Number of integrator steps in each step of `dt`. Only allowed with [`Method::Differentiator`]. `None` means 2.
@@ -142,8 +139,7 @@ impl EventTransform for EventDownsampling {
     }
 }
 
-/// An output pixel that fires in a time step, and the polarities of its events. It emits events of both polarities
-/// only if `noise_threshold` is 0.
+/// An output pixel that fires in a time step, and the polarities of its events.
 struct Spike {
     cell: u32,
     on: bool,
@@ -151,8 +147,8 @@ struct Spike {
 }
 
 impl EventDownsampling {
-    /// Sums events in steps of `dt` microseconds. For each step in which pixels fire, calls `spikes` with the index
-    /// of the step and with the pixels that fire, sorted by row and then by column.
+    /// Sums events in steps of `dt` microseconds. Calls `spikes` with the index of each step in which pixels fire, and
+    /// with these pixels, sorted by row and then by column.
     fn integrate(
         &self,
         events: &Events,
@@ -205,8 +201,7 @@ impl EventDownsampling {
     }
 }
 
-/// Finds the pixels and polarities that have more spikes in a frame than in the previous frame. A frame is one step of
-/// `dt`.
+/// Finds the pixels and polarities that have more spikes in a frame (one step of `dt`) than in the previous frame.
 #[derive(Default)]
 struct Differences {
     /// Index of the current frame, from 0.
@@ -234,8 +229,8 @@ impl Differences {
         Ok(())
     }
 
-    /// Ends the current frame. If this is not frame 0, calls `emit` with the index of the previous frame, and with
-    /// the pixels and polarities that have more spikes in the current frame than in the previous one.
+    /// Ends the current frame. Unless it is frame 0, calls `emit` with the index of the previous frame, and with the
+    /// pixels and polarities that have more spikes in the current frame.
     fn finish(&mut self, mut emit: impl FnMut(u64, Grown<'_>) -> Checked) -> Checked {
         self.spikes.sort_unstable();
         if self.frame == 0 { Ok(()) } else { emit(self.frame - 1, Grown { now: &self.spikes, before: &self.before }) }
@@ -284,8 +279,7 @@ impl Emitted {
     }
 }
 
-/// Divides positive floats as Python's `//` does: the floor of the exact quotient, even where `a / b` rounds up to the
-/// next integer.
+/// Divides positive floats as Python's `//` does: the floor of the exact quotient.
 fn floor_divided(a: f64, b: f64) -> f64 {
     let quotient = (a - a % b) / b;
     let floor = quotient.floor();

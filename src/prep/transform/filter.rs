@@ -1,5 +1,4 @@
-//! Transforms that drop single events, or all events of a pixel. The results are exactly those of Tonic. Comments
-//! mark rules of Tonic that look like mistakes.
+//! Transforms that drop single events, or all events of a pixel, exactly as Tonic does.
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
@@ -10,7 +9,7 @@ use crate::signature::{Kind, Parameter, Signature};
 use crate::transform::rule::{BlockStep, EventTransform, each_by_itself};
 use tonic_shard::Ledger;
 
-/// Makes an array (H, W) with `value` at each pixel. H and W are just large enough for the largest y and x of `events`.
+/// Makes an array (H, W) of `value`. H and W are just large enough for the largest y and x of `events`.
 fn per_pixel<T: Clone>(events: &Events, value: T) -> Array2<T> {
     let size = |column: &[u16]| column.iter().max().map_or(0, |&v| usize::from(v) + 1);
     Array2::from_elem((size(&events.y), size(&events.x)), value)
@@ -25,8 +24,7 @@ fn pixel(events: &Events, i: usize) -> [usize; 2] {
     [events.y[i].into(), events.x[i].into()]
 }
 
-/// Keeps the events for which `keep` returns true and counts the others as filtered. Calls `keep` once for each event,
-/// in order of time.
+/// Keeps the events for which `keep` returns true, and counts the others as filtered. Calls `keep` in order of time.
 fn filter(events: &mut Events, ledger: &mut Ledger, mut keep: impl FnMut(&Events, usize) -> bool) {
     let before = events.len();
     let kept: Vec<bool> = (0..before).map(|i| keep(events, i)).collect();
@@ -74,7 +72,7 @@ impl EventTransform for Denoise {
     }
 }
 
-/// Tonic's `Decimation`: keeps every `n`th event of each pixel. Both polarities count together.
+/// Tonic's `Decimation`: keeps every `n`th event of each pixel, counted over both polarities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Decimation {
@@ -119,16 +117,15 @@ impl EventTransform for Decimation {
     }
 }
 
-/// Tonic's `DropPixel`: drops all events of listed pixels, or of pixels with too many events per second. Exactly one of
-/// the two parameters must be given.
+/// Tonic's `DropPixel`: drops all events of listed pixels, or of pixels with too many events per second.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DropPixel {
     /// Pixels to drop, as (x, y). `None` if `hot_pixel_frequency` is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coordinates: Option<Vec<[u32; 2]>>,
-    /// Maximum number of events per second of a pixel, on average over the duration of the sample. If a pixel has
-    /// more, all its events are dropped. `None` if `coordinates` is given.
+    /// Maximum number of events per second of a pixel, on average over the duration of the sample. Pixels with more are
+    /// dropped. `None` if `coordinates` is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hot_pixel_frequency: Option<f64>,
 }
@@ -193,8 +190,8 @@ impl EventTransform for DropPixel {
     }
 }
 
-/// Tonic's `RefractoryPeriod`: drops an event if the previous event of its pixel was at most `delta` earlier. The
-/// previous event counts even if it was dropped too.
+/// Tonic's `RefractoryPeriod`: drops an event if the previous event of its pixel, kept or dropped, was at most `delta`
+/// earlier.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RefractoryPeriod {

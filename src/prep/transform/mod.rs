@@ -1,4 +1,4 @@
-//! Event transforms, with Tonic's names, parameters and defaults.
+//! Event transforms, with Tonic's names, parameters and defaults. All are deterministic.
 //!
 //! ```text
 //! named, rule      the list of transforms; the trait that every transform implements
@@ -7,10 +7,8 @@
 //! downsampling     EventDownsampling, which sums the events of several pixels
 //! ```
 //!
-//! All transforms are deterministic. Random augmentation belongs to training, where every epoch draws new values.
-//!
-//! A transform is a type that implements [`rule::EventTransform`]. To add a transform, write such a type, and add its
-//! variant, match arm and signature to `named.rs`.
+//! To add a transform, write a type that implements [`rule::EventTransform`], and add its variant, match arm and
+//! signature to `named.rs`.
 
 mod downsampling;
 mod filter;

@@ -9,11 +9,10 @@ use crate::fault::Checked;
 /// First and last possible time of events, in microseconds, both inclusive.
 pub(crate) type TimeSpan = (i64, i64);
 
-/// A transform with its parameters. It checks the parameters, computes the size of the sensor after the transform,
-/// and changes events.
+/// A transform with its parameters.
 pub(crate) trait EventTransform {
-    /// Checks that the parameters are valid for any sensor. If a parameter is wrong, the field `place` of the fault
-    /// is the name of the parameter. If several parameters can be the cause, the field is empty.
+    /// Checks that the parameters are valid for any sensor. The field `place` of the fault is the name of the wrong
+    /// parameter, or empty if several parameters can be the cause.
     fn check(&self) -> Checked {
         Ok(())
     }
@@ -22,28 +21,26 @@ pub(crate) trait EventTransform {
         Ok(())
     }
 
-    /// Returns the parameter `sensor_size`, (W, H, P). `None` if the transform has no such parameter, or if the
-    /// recipe does not give it.
+    /// Returns the parameter `sensor_size`, (W, H, P), if the transform has it and the recipe gives it.
     fn sensor_size(&self) -> Option<[u32; 3]> {
         None
     }
 
-    /// Returns the sensor size of the output events. `sensor` is the sensor size of the input events.
+    /// Returns the sensor size of the output events for the sensor size of the input events.
     fn sensor_after(&self, sensor: SensorSize) -> SensorSize {
         sensor
     }
 
-    /// Returns the time span of the output events. `span` is the time span of the input events. `None` means unknown.
+    /// Returns the time span of the output events for the time span of the input events. `None` means unknown.
     fn span_after(&self, span: Option<TimeSpan>) -> Option<TimeSpan> {
         span
     }
 
-    /// Transforms the events of one sample and counts dropped events in `ledger`. The events are in ascending order of
-    /// time, before and after the transform.
+    /// Transforms the events of one sample, which are and stay in order of time. Counts dropped events in `ledger`.
     fn apply(&self, events: &mut Events, sensor: SensorSize, ledger: &mut Ledger) -> Checked;
 
-    /// Returns a function that transforms the events of one sample block by block, in order of time. `None` if the
-    /// transform needs all events of the sample at once.
+    /// Returns a function that transforms the events of one sample block by block. `None` if the transform needs all
+    /// events of the sample at once.
     fn in_blocks(&self, _sensor: SensorSize) -> Option<BlockStep<'_>> {
         None
     }

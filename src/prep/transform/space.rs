@@ -12,8 +12,8 @@ use tonic_shard::Ledger;
 /// Maximum width or height of a sensor, because coordinates have 16 bits.
 const MAX_SIZE: u32 = 1 << 16;
 
-/// Tonic's `CenterCrop`: keeps the centre of the sensor. If `size` is larger than the sensor, the events move to the
-/// centre of the larger sensor.
+/// Tonic's `CenterCrop`: keeps the centre of the sensor. If `size` is larger, the events move to the centre of the
+/// larger sensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CenterCrop {
@@ -76,10 +76,8 @@ impl EventTransform for CenterCrop {
     }
 }
 
-/// Tonic's `Downsample`: multiplies times and coordinates by factors in float64, and truncates toward zero.
-///
-/// Integer arithmetic would give other results than Tonic. For example, `x * n / 700` in integers would scale 700
-/// channels to n channels. For 35 values of n from 1 to 700, some channels would get another result than in Tonic.
+/// Tonic's `Downsample`: multiplies times and coordinates by factors in float64, and truncates toward zero. Integer
+/// arithmetic would give other results than Tonic.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Downsample {

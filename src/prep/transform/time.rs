@@ -146,7 +146,7 @@ impl EventTransform for TimeSkew {
 }
 
 /// Returns `t * coefficient + offset`, truncated toward zero, or `None` if it does not fit an `i64`. As in Tonic,
-/// computes in integers if `coefficient` and `offset` are whole numbers, else in float64.
+/// computes in integers if `coefficient` and `offset` are whole numbers, or else in float64.
 pub(super) fn skewed(t: i64, coefficient: f64, offset: f64) -> Option<i64> {
     let whole = |v: f64| (v.fract() == 0.0 && v.abs() < BEYOND).then_some(v as i128);
     if let (Some(coefficient), Some(offset)) = (whole(coefficient), whole(offset)) {
@@ -156,8 +156,7 @@ pub(super) fn skewed(t: i64, coefficient: f64, offset: f64) -> Option<i64> {
     (time.abs() < BEYOND).then_some(time as i64)
 }
 
-/// Replaces each time by the result of [`skewed`]. Drops events whose new time does not fit an `i64`, and returns their
-/// number.
+/// Replaces each time by the result of [`skewed`]. Drops events for which it is `None`, and returns their number.
 pub(super) fn skew(events: &mut Events, coefficient: f64, offset: f64) -> u64 {
     change(events, |t| skewed(t, coefficient, offset))
 }

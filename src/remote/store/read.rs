@@ -1,4 +1,4 @@
-//! Reads objects, whole or by range. After a failure of the network, reading goes on where it stopped.
+//! Reads objects, whole or by range. After a failure of the network, reading continues where it stopped.
 
 use std::ops::Range;
 use std::sync::atomic::Ordering;
@@ -15,13 +15,13 @@ use crate::error::{BaseFault, Error, Result};
 use crate::store::{Store, Version};
 use crate::text::lacks_bucket;
 
-/// If an attempt to read brings fewer bytes than this, it counts as an attempt that brought none. Otherwise, a server
-/// that stalls after a few bytes each time would be asked for hours.
+/// An attempt to read that brings fewer bytes than this counts as one that brings none. Otherwise, a server that stalls
+/// after a few bytes each time would be asked for hours.
 const LITTLE: u64 = 4 << 10;
 
 impl Store {
-    /// Reads a whole object into memory. Returns `None` if there is no such object. After a failure of the network,
-    /// tries again until the timeout has passed.
+    /// Reads a whole object into memory. `None` if there is no such object. After a failure of the network, tries again
+    /// until the timeout has passed.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`] if the object has more than `most` bytes; [`tonic_base::Error::Io`].
@@ -55,8 +55,8 @@ impl Store {
         Ok(Some((content.clone(), Version { tags, content })))
     }
 
-    /// Returns the next bytes of the object `name` from `stream`, or `None` at its end. Returns an error if nothing
-    /// arrives within the timeout.
+    /// Returns the next bytes of the object `name` from `stream`, or `None` at its end. Fails if nothing arrives within
+    /// the timeout.
     async fn next(
         &self,
         stream: &mut (impl futures_util::Stream<Item = object_store::Result<Bytes>> + Unpin),
@@ -72,16 +72,11 @@ impl Store {
         }
     }
 
-    /// Reads a range of an object piece by piece. Calls `take` with the offset of each piece in the object and with its
-    /// bytes. If the connection breaks, continues at the offset where it broke. Returns an error if nothing arrives
-    /// within the timeout.
-    ///
-    /// Some web servers cannot send a range. From these servers, the object is read from its beginning, and the bytes
-    /// before the range are dropped.
+    /// Reads a range of an object. Calls `take` with the offset in the object and the bytes of each piece. Continues
+    /// after a broken connection, and fails if nothing arrives within the timeout.
     ///
     /// # Errors
-    /// [`tonic_shard::Error::Incomplete`] if there is no such object, because the manifest names every object that is
-    /// read in this way; [`tonic_base::Error::Io`]; errors of `take`.
+    /// [`tonic_shard::Error::Incomplete`] if there is no such object; [`tonic_base::Error::Io`]; errors of `take`.
     pub(crate) fn read(
         &self,
         name: &str,
@@ -177,8 +172,7 @@ impl Store {
     }
 }
 
-/// Returns whether a failed request can succeed if it is tried again. This is true for most errors of the network,
-/// and false for errors of writing the received bytes to disk.
+/// Returns whether a failed request can succeed if it is tried again.
 fn is_passing(error: &Error) -> bool {
     use std::io::ErrorKind::{AlreadyExists, InvalidInput, NotFound, PermissionDenied, ResourceBusy};
     let Error::Base(BaseError::Io { source, .. }) = error else { return false };
@@ -191,8 +185,7 @@ fn is_of_server(error: &Error) -> bool {
     matches!(error, Error::Base(BaseError::Io { action: "read", .. }))
 }
 
-/// The pauses between the tries of a request. Each pause is twice as long as the one before, up to five seconds. The
-/// tries end when the timeout has passed.
+/// The pauses between the tries of a request: each is twice as long as the one before, up to five seconds.
 struct Waits {
     end: Instant,
     next: Duration,
@@ -203,7 +196,7 @@ impl Waits {
         Waits { end: Instant::now() + timeout, next: Duration::from_millis(100) }
     }
 
-    /// Waits before the next try, and returns `true`. Returns `false` at once if the timeout has passed.
+    /// Waits before the next try and returns `true`, or returns `false` at once if the timeout has passed.
     async fn again(&mut self) -> bool {
         if Instant::now() >= self.end {
             return false;

@@ -1,5 +1,4 @@
-//! Reads the header of a NumPy array: the type of its elements, its shape and its memory order. As in NumPy, the
-//! header can have version 1, 2 or 3.
+//! Reads the header (version 1, 2 or 3) of a NumPy array: the type of its elements, its shape and its memory order.
 
 use std::io::Read;
 use std::path::Path;
@@ -11,26 +10,24 @@ use crate::source::formats;
 use crate::source::numpy::dtype::{DType, Field};
 use crate::source::numpy::literal::Literal;
 
-/// Maximum length of a header in bytes. By default, NumPy reads headers of at most 10,000 characters, and a character
-/// has at most 4 bytes in UTF-8.
+/// Maximum length of a header in bytes: NumPy's default limit of 10,000 characters, with 4 bytes each.
 const MAX_HEADER: usize = 40_000;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Header {
     pub(crate) dtype: DType,
     pub(crate) shape: Vec<u64>,
-    /// Whether the elements are in Fortran order: the index of the first dimension varies fastest.
+    /// Whether the elements are in Fortran order (column-major).
     pub(crate) fortran_order: bool,
     /// Number of bytes before the array's data.
     pub(crate) bytes: u64,
 }
 
 impl Header {
-    /// Reads an array's header and leaves the reader at the start of the data.
+    /// Reads an array's header. Afterwards, `reader` is at the start of the data.
     ///
     /// # Errors
-    /// [`Error::DamagedRecording`] for a header that is incomplete or not valid; [`Error::Foreign`] for a file of
-    /// another format.
+    /// [`Error::DamagedRecording`] for an invalid header; [`Error::Foreign`] for a file of another format.
     pub(crate) fn read(path: &Path, place: &str, reader: &mut impl Read) -> Result<Header> {
         let bad = |reason: &dyn std::fmt::Display| Error::damaged(path, place, reason);
         let mut head = [0; 10];
@@ -72,11 +69,8 @@ impl Header {
         parsed.map_err(|why| bad(&format!("its header makes no sense: {why}")))
     }
 
-    /// Returns an error if the array has Python objects. `name` is the array's name in an archive, or empty for a
-    /// `.npy` file.
-    ///
-    /// # Errors
-    /// [`Error::Foreign`].
+    /// Returns [`Error::Foreign`] if the array has Python objects. `name` is the array's name in an archive, or empty
+    /// for a `.npy` file.
     pub(crate) fn check_unpickled(&self, path: &Path, name: &str) -> Result<()> {
         if !self.dtype.is_pickled() {
             return Ok(());
@@ -146,8 +140,7 @@ impl Header {
     }
 }
 
-/// Lists the members of a record, including the members of nested records and the elements of arrays. All names in the
-/// list begin with `prefix`.
+/// Lists the members of a record, also of nested records, and the elements of arrays. Each name begins with `prefix`.
 fn members(record: &DType, prefix: &str) -> Vec<MemberInfo> {
     let DType::Record { fields, .. } = record else { return Vec::new() };
     let of = |field: &Field| {

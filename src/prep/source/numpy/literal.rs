@@ -1,6 +1,6 @@
 //! Parses the Python literals in NumPy's headers: strings, integers, booleans, None, tuples, lists and dicts.
 
-/// Maximum depth of nested brackets. The headers that NumPy writes stay far below it.
+/// Maximum depth of nested brackets.
 const MAX_DEPTH: usize = 32;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -15,10 +15,7 @@ pub(super) enum Literal {
 }
 
 impl Literal {
-    /// Parses a text that is one literal.
-    ///
-    /// # Errors
-    /// A text that says what was expected and where.
+    /// Parses a text that is one literal. The error says what was expected and where.
     pub(super) fn parse(text: &str) -> Result<Literal, String> {
         let mut parser = Parser { text, at: 0 };
         let literal = parser.literal(MAX_DEPTH)?;
@@ -26,7 +23,7 @@ impl Literal {
         if parser.at < text.len() { Err(parser.expected("the end")) } else { Ok(literal) }
     }
 
-    /// Returns the value of `key` in a dict. `None` if the dict lacks the key, or if the literal is not a dict.
+    /// Returns the value of `key`, if the literal is a dict with this key.
     pub(super) fn get(&self, key: &str) -> Option<&Literal> {
         let Literal::Dict(entries) = self else { return None };
         entries.iter().find(|(name, _)| matches!(name, Literal::Text(name) if name == key)).map(|(_, value)| value)
@@ -54,7 +51,7 @@ impl Parser<'_> {
         self.at += self.rest().len() - self.rest().trim_start().len();
     }
 
-    /// Skips spaces, and then `token` if it comes next. Returns whether `token` was skipped.
+    /// Skips spaces and then `token`. Returns whether `token` was there.
     fn take(&mut self, token: &str) -> bool {
         self.skip_spaces();
         let found = self.rest().starts_with(token);
@@ -156,8 +153,8 @@ impl Parser<'_> {
         Some(letter)
     }
 
-    /// Reads the part of an escape sequence after its backslash, and returns the character. `None` for a line break,
-    /// which adds no character to the string.
+    /// Reads the rest of an escape sequence, after its backslash. `None` for a line break, which stands for no
+    /// character.
     fn escaped(&mut self) -> Result<Option<char>, String> {
         let digits = match self.next() {
             Some('\n') => return Ok(None),

@@ -1,7 +1,6 @@
-//! Converts C's long double of x86 processors: 80 bits and padding. NumPy calls it float96 or float128, by its size in
-//! memory.
+//! Converts C's long double of x86 processors, which NumPy calls float96 or float128.
 
-/// Returns the float64 nearest to a long double of 12 or 16 bytes, little-endian.
+/// Returns the float64 nearest to a little-endian long double of 12 or 16 bytes.
 pub(super) fn nearest<const N: usize>(bytes: [u8; N]) -> f64 {
     // Padding may be anything.
     let bits = bytes[..10].iter().rev().fold(0_u128, |bits, &byte| bits << 8 | u128::from(byte));

@@ -1,5 +1,4 @@
-//! Reads the entry of NumPy arrays that have exactly one entry, a number or a text. The arrays can have any number of
-//! dimensions.
+//! Reads the only entry of a NumPy array that has one entry: a number or a text.
 
 use crate::source::columns::{Numbers, Part};
 use crate::source::numpy::dtype::{DType, NumberKind};

@@ -2,8 +2,8 @@
 
 use crate::time_unit::TimeUnit;
 
-/// NumPy's units of a fixed length. Each entry has the name of the unit, the [`TimeUnit`] that is used in its place,
-/// and how long the unit is in that [`TimeUnit`]: a fraction, given by its numerator and its denominator.
+/// NumPy's units of a fixed length. Each has its name, a [`TimeUnit`], and its length in this [`TimeUnit`] as numerator
+/// and denominator.
 const UNITS: [(&str, TimeUnit, i64, i64); 11] = [
     ("W", TimeUnit::Seconds, 604_800, 1),
     ("D", TimeUnit::Seconds, 86_400, 1),
@@ -28,8 +28,8 @@ pub(crate) struct Tick {
 }
 
 impl Tick {
-    /// Parses the text in the brackets of a type such as `datetime64[10us]`. `None` for years and months, which have no
-    /// fixed length, and for texts that are no unit.
+    /// Parses the text in the brackets of a type such as `datetime64[10us]`. `None` for unknown units, and for years
+    /// and months.
     pub(super) fn parse(text: &str) -> Option<Tick> {
         let digits = text.find(|c: char| !c.is_ascii_digit())?;
         let (multiple, name) = text.split_at(digits);
@@ -42,8 +42,7 @@ impl Tick {
         UNITS[self.unit].1
     }
 
-    /// Converts a number of ticks to a time in [`Tick::unit`], truncated toward zero. `None` for NaT, and for a time
-    /// that doesn't fit an `i64`.
+    /// Converts a number of ticks to a time in [`Tick::unit`], truncated toward zero. `None` for NaT and on overflow.
     pub(super) fn time(self, ticks: i64) -> Option<i64> {
         let (.., times, over) = UNITS[self.unit];
         let time = i128::from(ticks) * i128::from(self.multiple) * i128::from(times) / i128::from(over);
@@ -62,8 +61,8 @@ impl std::fmt::Display for Tick {
 mod tests {
     use super::*;
 
-    /// The expected times are those of `np.array(ticks, f"m8[{text}]").astype("m8[us]").astype(int)`. `None` stands for
-    /// NaT and for a time that overflows.
+    /// The expected times are those of `np.array(ticks, f"m8[{text}]").astype("m8[us]").astype(int)`, with `None` for
+    /// NaT and on overflow.
     #[test]
     fn ticks_are_the_times_of_numpy() {
         for (text, ticks, us) in [

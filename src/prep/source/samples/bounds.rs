@@ -1,8 +1,5 @@
-//! Finds where samples begin and end in a recording.
-//!
-//! One pass over the times, in blocks that fit in memory, finds where every sample begins and ends. The times are read
-//! again after wraps of the clock are undone, and again after events are sorted. Only the times are used: other data in
-//! the file, such as a millisecond index, can be wrong.
+//! Finds where samples begin and end in a recording. Only the times are used: other data in the file, such as a
+//! millisecond index, can be wrong.
 
 use crate::error::{BaseFault, Error, Result};
 use crate::source::labels::Row;
@@ -12,8 +9,8 @@ use crate::source::times::Clock;
 
 /// Maximum number of samples that one recording is cut into.
 pub(super) const MAX_SAMPLES: u64 = 1 << 24;
-/// A recording that is cut into more samples than this must have at least one event per sample. Otherwise, one corrupt
-/// time, far from all others, would give very many empty samples.
+/// If a recording is cut into more samples than this, it must have at least one event per sample. Otherwise, one
+/// corrupt time would give very many empty samples.
 const MAX_SPARSE_SAMPLES: u64 = 1 << 20;
 
 /// Intervals of a recording that become samples: rows of a label table, each with the index of its class.
@@ -22,28 +19,26 @@ pub(crate) type Intervals<'a> = [(&'a Row, u32)];
 /// The times at which samples begin and end. For each time, [`scan`] finds the first event at or after it.
 pub(super) enum Bounds {
     None,
-    /// The start times and the end times of pieces that all have the same duration. The first piece starts at the time
-    /// of the first event.
+    /// Start times and end times of pieces of equal duration. The first piece starts at the first event.
     Even(EvenTimes, EvenTimes),
-    /// The start times and the end times of all intervals, together in one list, in microseconds and in ascending
-    /// order. Each time comes with the index of the first event at or after it. The index is `None` until [`scan`]
-    /// finds this event.
+    /// Start and end times of all intervals in one ascending list, in microseconds. Each has the index of the first
+    /// event at or after it, or `None` before [`scan`] finds this event.
     Listed(Vec<(i64, Option<u64>)>),
 }
 
-/// Evenly spaced times. The first of them is `offset` microseconds after the time of the first event. `found` has one
-/// entry for each of these times up to the time of the last event: the index of the first event at or after this time.
+/// Evenly spaced times, the first of them `offset` microseconds after the first event. `found` has the index of the
+/// first event at or after each of these times, up to the time of the last event.
 pub(super) struct EvenTimes {
     /// Time of the first event.
     pub(super) first: Option<i64>,
     offset: i64,
     pub(super) stride: i64,
     /// The first of the evenly spaced times that no event has reached yet, in microseconds. `None` before the first
-    /// event, or if the time overflows an `i64`.
+    /// event and on overflow.
     next: Option<i64>,
     pub(super) found: Vec<u64>,
     most: u64,
-    /// Time of the event that would have made `found` longer than the limit `most`. `None` if there is no such event.
+    /// Time of the event that would have made `found` longer than `most`, if there is one.
     too_many: Option<i64>,
 }
 
@@ -52,9 +47,8 @@ impl EvenTimes {
         EvenTimes { first: None, offset, stride, next: None, found: Vec::new(), most, too_many: None }
     }
 
-    /// Processes event `i`, which has the time `time`. If the event is the first one at or after some of the evenly
-    /// spaced times, adds `i` to `found` once for each of these times. If `found` would become longer than `most`, adds
-    /// nothing and returns `false`.
+    /// If event `i`, at `time`, is the first event at or after some of the evenly spaced times, adds `i` to `found` for
+    /// each of them. Returns `false` if `found` would become longer than `most`.
     fn see(&mut self, i: u64, time: i64) -> bool {
         if self.too_many.is_some() {
             return false;
@@ -109,9 +103,8 @@ impl Bounds {
     }
 }
 
-/// Reads the times of a recording, passes them to `clock`, and fills `bounds` as long as the times are in order.
-/// Returns whether all times are in order. If there is no `clock`, stops at the first block of times that is out of
-/// order.
+/// Fills `bounds` and `clock` from the times of a recording. Returns whether all times are in order. Without a `clock`,
+/// stops at the first block of times that is out of order.
 pub(super) fn scan(stream: &EventStream, bounds: &mut Bounds, mut clock: Option<&mut Clock>) -> Result<bool> {
     let (mut last, mut listed, mut in_order) = (None, 0, true);
     for range in stream.strides() {
@@ -154,8 +147,8 @@ pub(super) fn scan(stream: &EventStream, bounds: &mut Bounds, mut clock: Option<
     Ok(in_order)
 }
 
-/// Returns the error for too many pieces. `time` is the time of the event at which there were too many. The error
-/// suggests that this time may be wrong. `time` is `None` if the recording is cut by number of events.
+/// Returns the error for too many pieces. `time` is the time of the event at which there were too many, or `None` if
+/// the recording is cut by number of events.
 pub(super) fn too_many(stream: &EventStream, time: Option<i64>) -> Error {
     let stray = time.map_or(String::new(), |time| format!(" (or one of its times is stray: {time} us?)"));
     let got = format!("more in {}: give longer ones{stray}", stream.path.display());

@@ -18,13 +18,11 @@ const LAST: u64 = 1024;
 /// The samples that a recording is cut into.
 #[derive(Debug, Default)]
 pub(crate) struct Pieces {
-    /// Range of events and start time of each sample. Empty if the recording was not cut: it is one sample, and its
-    /// times were not read.
+    /// Range of events and start time of each sample. Empty if the whole recording is one sample.
     pub spans: Vec<Span>,
     /// Class index of each sample.
     pub labels: Vec<u32>,
-    /// For each sample, whether its events were out of order in the file. Empty if the events of the whole file are in
-    /// order.
+    /// For each sample, whether its events were out of order in the file. Empty if all events of the file are in order.
     pub reordered: Vec<bool>,
     /// Number of events that are in no sample.
     pub left_out: u64,
@@ -34,7 +32,7 @@ pub(crate) struct Pieces {
     pub clock: Vec<String>,
     /// How many microseconds the recording lasts, without its gaps. `None` if its times were not read.
     pub lasts: Option<i64>,
-    /// Number of pieces that do not become samples, because the middle of the piece is outside every labelled interval.
+    /// Number of pieces that are no samples, because their middle is outside every labelled interval.
     pub unlabelled: u64,
 }
 
@@ -61,7 +59,7 @@ impl Pieces {
     }
 }
 
-/// Returns the note for the user about events that are in no sample. `None` if there are no such events.
+/// Returns the note for the user about `events` events that are in no sample. `None` for 0.
 pub(crate) fn left_out(events: u64) -> Option<String> {
     (events > 0).then(|| format!("{events} events are in no sample"))
 }
@@ -77,13 +75,12 @@ pub(crate) struct Span {
     pub zero: Option<i64>,
 }
 
-/// Cuts a recording into samples, by the rule `cut` and by the `intervals` of a label table. If the times of the
-/// recording are out of order, its events are sorted first.
+/// Cuts a recording into samples by the rule `cut` and the `intervals` of a label table. Sorts the events first if they
+/// are out of order.
 ///
 /// # Errors
-/// Errors of [`EventStream::read`] and [`EventStream::sort`]; errors of [`vet`] for a clock with faults;
 /// [`tonic_base::Error::Usage`] for too many samples, if the intervals contain no event, or if an interval begins after
-/// the last event.
+/// the last event; errors of [`vet`] for a clock with faults.
 pub(crate) fn cut(stream: &mut EventStream, cut: Cut, intervals: &Intervals<'_>) -> Result<Pieces> {
     let mut bounds = Bounds::new(stream, cut, intervals);
     let mut order = None;
@@ -125,9 +122,6 @@ pub(crate) fn cut(stream: &mut EventStream, cut: Cut, intervals: &Intervals<'_>)
 }
 
 /// Cuts a recording into samples that all have one class.
-///
-/// # Errors
-/// Errors of [`cut`].
 pub(crate) fn cut_one_class(stream: &mut EventStream, rule: Cut, class: u32) -> Result<Pieces> {
     if rule == Cut::Whole {
         return Ok(Pieces::whole(class));
@@ -137,8 +131,8 @@ pub(crate) fn cut_one_class(stream: &mut EventStream, rule: Cut, class: u32) -> 
     Ok(pieces)
 }
 
-/// Cuts the recording into pieces that each last `length` microseconds and together contain every event. If there are
-/// intervals, keeps only the pieces whose middle is in an interval.
+/// Cuts the recording into pieces of `length` microseconds. With `intervals`, keeps only pieces whose middle is in an
+/// interval.
 fn stepped(
     stream: &EventStream,
     starts: EvenTimes,
@@ -203,8 +197,7 @@ fn nowhere(stream: &EventStream, intervals: &Intervals<'_>) -> Error {
     Error::usage("labels", expected, format!("{from} to {to} us: {unit}"))
 }
 
-/// Returns an error if an interval begins after the last event of the recording, because a sample of this interval
-/// would have no events. The times of the recording must be in order.
+/// Returns an error if an interval begins after the last event. The times of the recording must be in order.
 fn check_begun(stream: &EventStream, intervals: &Intervals<'_>) -> Result<()> {
     let times =
         if intervals.is_empty() { None } else { Some(stream.times(stream.len.saturating_sub(LAST)..stream.len)?) };
@@ -220,8 +213,8 @@ fn check_begun(stream: &EventStream, intervals: &Intervals<'_>) -> Result<()> {
     Err(Error::usage("labels", expected, format!("{from} to {to} us in {more}: {advice}")))
 }
 
-/// Returns two pairs of times in microseconds: the first start and the last end of `intervals`, and the first and the
-/// last time of the recording. The times of the recording must be in order.
+/// Returns the first start and the last end of `intervals`, and the first and the last time of the recording, in
+/// microseconds. The times of the recording must be in order.
 pub(crate) fn extents(stream: &EventStream, intervals: &Intervals<'_>) -> Result<((i64, i64), (i64, i64))> {
     let both = intervals.iter().filter_map(|(row, _)| row.interval);
     let intervals = both.fold((i64::MAX, i64::MIN), |(from, to), (start, end)| (from.min(start), to.max(end)));
@@ -229,8 +222,8 @@ pub(crate) fn extents(stream: &EventStream, intervals: &Intervals<'_>) -> Result
     Ok((intervals, (time(0..stream.len.min(1))?, time(stream.len.saturating_sub(1)..stream.len)?)))
 }
 
-/// Cuts the recording into pieces of `count` events. Each piece begins with the last `overlap` events of the piece
-/// before it. The last piece can be shorter.
+/// Cuts the recording into pieces of `count` events. Consecutive pieces share `overlap` events; the last piece can be
+/// shorter.
 fn counted(stream: &EventStream, count: u64, overlap: u64) -> Result<Pieces> {
     let stride = count - overlap;
     let pieces = stream.len.saturating_sub(overlap).div_ceil(stride).max(1);

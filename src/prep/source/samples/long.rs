@@ -1,4 +1,4 @@
-//! Reads the samples of a file that holds one recording. The recording is one sample or is cut into many samples.
+//! Reads the samples of a file that holds one recording.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -17,11 +17,9 @@ use crate::source::times::{Clock, Findings, Wrap};
 use crate::source::vetting::{Vetted, blocks, lasts_without_gaps, vet, vet_in_blocks, vet_unwrapped};
 use crate::time_unit::TimeUnit;
 
-/// Several samples are read at once if at most this many events lie between them. Otherwise, each sample is read by
-/// itself.
+/// Several samples are read at once if at most this many events lie between them.
 const MAX_WASTE: u64 = 1 << 16;
-/// Several samples are read together only if they have at most this many events in total. A sample with more events
-/// is read by itself.
+/// Several samples are read together only if they have at most this many events in total.
 const MAX_TOGETHER: u64 = 1 << 22;
 
 /// Reads the samples of a recording. Each sample is a range of the recording's events.
@@ -34,11 +32,10 @@ pub(crate) struct Long {
     reordered: Vec<bool>,
     /// How many microseconds the recording lasts, without its gaps. `None` if the recording is one sample.
     lasts: Option<i64>,
-    /// The wraps of the clock that are undone each time the file is opened. `None` if there are none, if the file stays
-    /// open, or if the recording is one sample.
+    /// The wraps of the clock to undo each time the file is opened. `None` if there are none, if the file stays open,
+    /// or if the recording is one sample.
     wrap: Option<Wrap>,
-    /// The recording sorted by time. This copy exists only if the file is out of order and too large to be sorted again
-    /// for each read.
+    /// The recording sorted by time, if the file is out of order and too large to be sorted again for each read.
     sorted: OnceLock<EventStream>,
     seen: OnceLock<Seen>,
 }
@@ -49,11 +46,9 @@ struct Seen {
     notes: Vec<String>,
     /// The unit of the recording's times, if it was assumed and may be wrong.
     assumed: Option<TimeUnit>,
-    /// Duration of the recording in microseconds, without its gaps. `None` if the recording is cut into samples,
-    /// because the duration was already measured for the cut.
+    /// Duration of the recording in microseconds, without its gaps. `None` if the recording is cut into samples.
     lasts: Option<i64>,
-    /// Result of the check in blocks: the wraps to undo, and whether the events are in order of time. `None` if there
-    /// was no such check. A recording that is cut into samples is never checked in blocks.
+    /// Result of the check in blocks, if there was one: the wraps to undo, and whether the events are in order of time.
     checked: Option<(Option<Wrap>, bool)>,
 }
 
@@ -62,8 +57,8 @@ struct Seen {
 enum Access {
     /// The file stays open.
     Open(Box<EventStream>),
-    /// The file is one of many, so it is opened for each read and closed again. `events` is its number of events.
-    /// `linked` are the other files that hold parts of its data.
+    /// The file is opened for each read and closed again. `events` is its number of events; `linked` are the other
+    /// files that hold its data.
     Closed { options: Arc<SourceOptions>, events: u64, linked: Vec<LinkedPath> },
 }
 
@@ -82,10 +77,8 @@ impl Long {
         }
     }
 
-    /// Makes a reader that opens the file for each read. `options` must name the recording's layout.
-    ///
-    /// `events` is the number of events, and `linked` are the other files that hold data of the recording. `pieces` are
-    /// the samples that the recording was cut into. If `pieces` has no spans, the recording is one sample.
+    /// Makes a reader that opens the file for each read. `options` must name the recording's layout. `linked` are the
+    /// other files that hold its data. If `pieces` has no spans, the recording is one sample.
     pub(crate) fn closed(
         path: &Path,
         options: Arc<SourceOptions>,
@@ -154,8 +147,8 @@ impl Long {
 }
 
 impl Long {
-    /// Checks the times of a recording that is one sample. Undoes the wraps of its clock, if the options ask for that.
-    /// Returns notes for the user, and how many microseconds the recording lasts, without its gaps.
+    /// Checks the times of a recording that is one sample, and undoes wraps if the options ask for that. Returns notes
+    /// for the user and the duration in microseconds without gaps.
     fn vet_whole(&self, stream: &EventStream, block: &mut EventBlock) -> Result<(Vec<String>, Option<i64>)> {
         let mut clock = Clock::new(stream.time.unit);
         clock.miss(&block.t.missing);
@@ -170,8 +163,7 @@ impl Long {
         Ok((notes, lasts_without_gaps(&found)))
     }
 
-    /// Returns notes about how the file was opened. Empty if the file stays open, because then the user has these notes
-    /// already.
+    /// Returns notes about how the file was opened. Empty if the file stays open: the user has these notes already.
     fn late_notes(&self, stream: &EventStream) -> Vec<String> {
         let mut notes = Vec::new();
         if matches!(self.access, Access::Closed { .. }) {
@@ -181,7 +173,7 @@ impl Long {
         notes
     }
 
-    /// If necessary, opens the recording and sorts it. Then calls `work` with the recording.
+    /// Calls `work` with the recording, opened and sorted if necessary.
     fn with_stream<T>(&self, work: impl FnOnce(&EventStream) -> Result<T>) -> Result<T> {
         match (&self.access, self.sorted.get()) {
             (Access::Open(stream), _) => work(stream),

@@ -10,10 +10,6 @@
 //! | scatter | go back and forth between ranges that are far apart | damaged times all over the file; two clocks |
 //! | disorder | descend, or step back again and again without returning | a file whose events are sorted by pixel |
 //!
-//! The pass needs constant memory, apart from a few bytes for each wrap. It takes the times in blocks. Nearly all
-//! blocks are calm: no step goes back, and all steps are short. A calm block is processed at once, with very little
-//! work per event.
-//!
 //! ```text
 //! judge      decides at the end of the pass which steps are faults
 //! wrap       finds a counter that wraps, and undoes the wraps
@@ -44,34 +40,32 @@ use packets::Packets;
 use swapped::Segments;
 use wrap::Turns;
 
-/// The times are processed in blocks of this many consecutive events.
+/// Number of consecutive events whose times are processed as one block.
 const BLOCK: usize = 1024;
-/// A block of times is calm if no step goes back and all steps are below this power of two, in microseconds. A step is
-/// the difference between the times of an event and the event before.
+/// A block of times is calm, and processed at once, if no step from one event to the next goes back and all steps are
+/// below this power of two, in microseconds.
 const CALM: u64 = 1 << 10;
-/// A step back is small if it is at most an eighth of the recording's duration. This eighth is limited to these
-/// bounds, in microseconds. A small step back always counts as jitter.
+/// Bounds in microseconds of an eighth of the recording's duration. A step back of at most this length is small: it
+/// always counts as jitter.
 const SMALL: (i64, i64) = (1_000, 100_000);
-/// If more than this many events in order follow a step back, the times are no longer expected to return to where
-/// they were before the step. In a recording of fewer than 1,024 events, a sixteenth of the number of events is used
-/// instead, but at least [`ORDERED`].
+/// If more than this many events in order follow a step back, the times are no longer expected to return. Recordings of
+/// fewer than 1,024 events use a sixteenth of their number of events, but at least [`ORDERED`].
 const SETTLED: u64 = 64;
-/// If only a few events follow a short step back near the end of a recording, the step counts as jitter. A step is
-/// short if it is at most this many microseconds, and at most an eighth of the recording's duration.
+/// If only a few events follow a step back near the end of a recording, the step counts as jitter if it is at most this
+/// many microseconds, and at most an eighth of the recording's duration.
 const LATE: i64 = 1_000_000;
 const HOUR: i64 = 60 * MINUTE;
-/// Maximum number of possible gaps that are kept. It is also the maximum number of resets, and of stray blocks
-/// (blocks of events with wrong times).
+/// Maximum numbers of possible gaps, of resets and of stray blocks that are kept.
 const LISTED: usize = 16;
 
-/// A pass over the times of a recording. It looks for faults of the recording's clock.
+/// A pass over the times of a recording, which looks for faults of its clock.
 #[derive(Debug)]
 pub(crate) struct Clock {
     unit: TimeUnit,
     /// If a run (see [`Run`]) has more than this many events, and they are in order, the times are no longer expected
     /// to return to the run before it.
     settled: u64,
-    /// The first times of the recording. At most [`BLOCK`] of them are kept.
+    /// The first times of the recording, at most [`BLOCK`].
     first: Vec<i64>,
     /// Number of events processed so far.
     seen: u64,
@@ -81,16 +75,13 @@ pub(crate) struct Clock {
     low: i64,
     /// The highest time so far, in microseconds.
     high: i64,
-    /// Sum of the lengths of the steps ahead, in microseconds. A step ahead that only undoes a step back is not
-    /// counted.
+    /// Sum of the steps ahead in microseconds, without those that only undo a step back.
     progress: i64,
     /// The run (see [`Run`]) to which the last event belongs.
     run: Run,
-    /// The run before the current one (see [`Run`]). `None` if the times are no longer expected to return to that
-    /// run.
+    /// The run before the current one (see [`Run`]). `None` if the times are no longer expected to return to it.
     left: Option<Run>,
-    /// The last large jump ahead. `None` if there was none, or if the times have stepped back to where they were
-    /// before the jump.
+    /// The last large jump ahead. `None` if the times have stepped back to where they were before it.
     leap: Option<Leap>,
     jitter: Jitter,
     turns: Turns,
@@ -98,22 +89,20 @@ pub(crate) struct Clock {
     ahead: u64,
     /// Number of steps back, including very small ones.
     backward: u64,
-    /// Number of large steps back. A step back is large if it is not small (see [`SMALL`]).
+    /// Number of steps back that are not small (see [`SMALL`]).
     deep: u64,
-    /// Steps back after which the times did not jump ahead again. Each entry has the step, the run (see [`Run`])
-    /// after the step, and the number of events in the run before the step.
+    /// Steps back after which the times did not jump ahead again: the step, the run (see [`Run`]) after it, and the
+    /// number of events in the run before it.
     resets: Vec<(Break, Run, u64)>,
-    /// The longest jumps of the times: jumps ahead, and jumps back after which the times returned. At most [`LISTED`]
-    /// of them are kept.
+    /// The [`LISTED`] longest jumps: jumps ahead, and jumps back after which the times returned.
     gaps: Vec<Break>,
     packets: Packets,
     segments: Segments,
     clusters: Clusters,
-    /// Stray blocks: consecutive events whose times are far behind those of the events before and after the block. At
-    /// most [`LISTED`] of them are kept. Each entry has the jump to the block, and the number of events in the block.
+    /// Jumps to stray blocks (consecutive events whose times are far behind those around them), each with the number of
+    /// events in the block. At most [`LISTED`] are kept.
     blocks: Vec<(Break, u64)>,
-    /// Index of the first event without a time, and the number of events without a time. `None` if every event has a
-    /// time.
+    /// Index of the first event without a time, and the number of such events. `None` if every event has a time.
     missing: Option<(u64, u64)>,
 }
 
@@ -127,8 +116,8 @@ struct Leap {
     by: i64,
 }
 
-/// A run: the events from one large step back to the next. Some large steps back begin no new run: those that come
-/// soon after another one, and those that only undo a jump ahead.
+/// A run: the events from one large step back to the next. A large step back begins no new run if it comes soon after
+/// another one, or only undoes a jump ahead.
 #[derive(Clone, Copy, Debug)]
 struct Run {
     at: u64,
@@ -136,7 +125,7 @@ struct Run {
     low: i64,
     high: i64,
     events: u64,
-    /// Number of large steps back inside the run. These steps did not begin a new run.
+    /// Number of large steps back inside the run.
     steps: u64,
 }
 
@@ -171,8 +160,8 @@ impl Clock {
         }
     }
 
-    /// Counts events without a time. `missing` has the indices of these events in the slice of times that the next
-    /// call of [`Clock::see`] gets.
+    /// Counts events without a time. `missing` has their indices in the slice of times for the next call of
+    /// [`Clock::see`].
     pub(crate) fn miss(&mut self, missing: &[usize]) {
         if let Some(&first) = missing.first() {
             let (at, before) = self.missing.unwrap_or((self.seen + first as u64, 0));
@@ -190,9 +179,8 @@ impl Clock {
         }
     }
 
-    /// If the times of a block continue the current run in short steps ahead, processes the block at once and returns
-    /// `true`. Otherwise, does nothing and returns `false`. Also returns `false` if the times may return to the run
-    /// before the current one.
+    /// If a block of times continues the current run in short steps ahead, processes it at once and returns `true`.
+    /// Otherwise, does nothing and returns `false`.
     fn passes(&mut self, block: &[i64]) -> bool {
         let [first, .., last] = *block else { return false };
         if self.seen == 0 || self.previous != self.run.high || last < self.previous {
@@ -265,10 +253,8 @@ impl Clock {
         self.advance(time, jump);
     }
 
-    /// Returns whether the current run is a stray block, and not a packet that came late. `depth` is how far the run
-    /// is behind the times before it, in microseconds. A stray block is behind by more than [`LATE`], or all its
-    /// events have the lowest time of the recording. A run is not a stray block if its events have no order, or if
-    /// its times fit into the last large jump ahead.
+    /// Returns whether the current run is a stray block, and not a packet that came late. `depth` is how far the run is
+    /// behind the times before it, in microseconds.
     fn is_far(&self, depth: i64) -> bool {
         let Run { low, high, .. } = self.run;
         let fits = |leap: Leap| {
@@ -288,9 +274,8 @@ impl Clock {
         self.run.high = time;
     }
 
-    /// Keeps a jump as a possible gap if the jump is longer than [`PAUSE`]. Only the [`LISTED`] longest jumps stay.
-    /// If a jump does not stay, and the times returned after the jump, events are counted as jitter: `late` events
-    /// or, if `late` is 0, all events from the jump to the return.
+    /// Keeps the [`LISTED`] longest jumps above [`PAUSE`] as possible gaps. If the times returned after another jump,
+    /// its events count as jitter: `late` events or, if `late` is 0, all up to the return.
     fn leave(&mut self, jump: Break, late: u64) {
         let mut small = (jump.by <= PAUSE).then_some(jump);
         if small.is_none() {
@@ -305,9 +290,8 @@ impl Clock {
         }
     }
 
-    /// Records a step back as a possible reset of the clock, because the times did not jump ahead again to where they
-    /// were before the step. `left` is the run of events before the step; the current run began after it. Only the
-    /// first [`LISTED`] possible resets are kept.
+    /// Records the step back from the run `left` to the current run as a possible reset of the clock. Only the first
+    /// [`LISTED`] possible resets are kept.
     fn reset(&mut self, left: Run) {
         let by = left.high.saturating_sub(self.run.start);
         let reset = Break { kind: BreakKind::Reset, at: self.run.at, until: None, by };
@@ -350,16 +334,14 @@ impl Clock {
         }
     }
 
-    /// Returns the length in microseconds up to which a step back always counts as jitter: an eighth of the
-    /// recording's duration so far, limited to the bounds [`SMALL`].
+    /// Returns the length in microseconds up to which a step back always counts as jitter (see [`SMALL`]).
     fn small(&self) -> i64 {
         (self.high.saturating_sub(self.low) / 8).clamp(SMALL.0, SMALL.1)
     }
 }
 
 impl Findings {
-    /// Looks for faults in all `times` of a recording, in microseconds. `unit` is the unit in which the file stores the
-    /// times.
+    /// Looks for faults in all `times` of a recording, in microseconds. `unit` is the unit of the times in the file.
     pub(crate) fn of(unit: TimeUnit, times: &[i64]) -> Findings {
         let mut clock = Clock::new(unit);
         clock.see(times);
@@ -372,14 +354,12 @@ impl Run {
         Run { at, start: time, low: time, high: time, events: 0, steps: 0 }
     }
 
-    /// Returns whether the run has more than `settled` events, and these are in order. If so, the times are no longer
-    /// expected to return to the run before this one.
+    /// Returns whether the run has more than `settled` events, and these are in order.
     fn is_settled(&self, settled: u64) -> bool {
         self.events > settled && !self.is_rough(settled)
     }
 
-    /// Returns whether the times of the run have no order: on average, more than one large step back in `settled`
-    /// events.
+    /// Returns whether the times of the run have no order: more than one large step back per `settled` events.
     fn is_rough(&self, settled: u64) -> bool {
         self.steps > 0 && self.steps * settled > self.events
     }

@@ -1,5 +1,4 @@
-//! Reads the entries of an HDF5 file that may say something about its times: attributes, and datasets with one
-//! element.
+//! Reads the entries of an HDF5 file that may tell the unit of its times: attributes, and datasets with one element.
 
 use std::path::Path;
 
@@ -13,10 +12,9 @@ pub(crate) struct Entry {
     pub(crate) name: String,
     /// How messages name the entry, such as `the attribute "unit" of "events/t"`.
     pub(crate) place: String,
-    /// If the entry is an array or a dataset: the name of the array or the path of the dataset. `None` for an
-    /// attribute.
+    /// Name of the array, or path of the dataset. `None` for an attribute.
     pub(crate) array: Option<String>,
-    /// Value of the entry as text. `None` if the value is neither a text, nor a number, nor a fraction of two integers.
+    /// Value of the entry as text. `None` unless the value is a text, a number or a fraction of two integers.
     pub(crate) text: Option<String>,
 }
 
@@ -25,8 +23,8 @@ pub(super) fn of_dataset(file: &hdf::File, dataset: &str) -> Vec<Entry> {
     file.dataset(dataset).map_or(Vec::new(), |place| attributes(&place, dataset))
 }
 
-/// Reads all attributes of a group. Also reads a dataset of the group if `known` returns true for its name, and if it
-/// has one number or one text.
+/// Reads all attributes of a group, and each of its datasets that has one number or one text and for whose name `known`
+/// returns true.
 pub(super) fn of_group(path: &Path, file: &hdf::File, group: &str, known: fn(&str) -> bool) -> Vec<Entry> {
     let Ok(place) = file.group(group) else { return Vec::new() };
     let scalar = |name: String| {
@@ -41,7 +39,7 @@ pub(super) fn of_group(path: &Path, file: &hdf::File, group: &str, known: fn(&st
     attributes(&place, group).into_iter().chain(names.filter_map(scalar)).collect()
 }
 
-/// Reads all attributes of a dataset or group. `name` is the path of the dataset or group in the file.
+/// Reads all attributes of a dataset or group. `name` is its path in the file.
 fn attributes(place: &Location, name: &str) -> Vec<Entry> {
     let names = place.attr_names().unwrap_or_default();
     let entry = |attribute: String| {
@@ -51,13 +49,13 @@ fn attributes(place: &Location, name: &str) -> Vec<Entry> {
     names.into_iter().map(entry).collect()
 }
 
-/// Reads the value of an attribute or dataset as text. `name` is the name of the attribute or dataset.
+/// Reads the value of an attribute or dataset named `name` as text.
 fn text(place: &Container, name: &str) -> Option<String> {
     one_text(place).or_else(|| one_number(place, name))
 }
 
-/// Reads the value of an attribute or dataset as text if it is one number. If `name` ends in `base`, as in
-/// `time_base`, the value can also be two numbers: a fraction such as (1, 1000000).
+/// Reads the value of an attribute or dataset as text if it is one number. If `name` ends in `base`, the value can also
+/// be two numbers: a fraction such as (1, 1000000).
 fn one_number(place: &Container, name: &str) -> Option<String> {
     if place.size() > 2 {
         return None;
@@ -75,8 +73,7 @@ fn one_number(place: &Container, name: &str) -> Option<String> {
     }
 }
 
-/// Reads the text of an attribute or dataset that is one string of any string type. Returns `None` if it is anything
-/// else.
+/// Reads the text of an attribute or dataset that is one string. Otherwise `None`.
 pub(crate) fn one_text(place: &Container) -> Option<String> {
     if place.size() != 1 {
         return None;

@@ -1,5 +1,5 @@
-//! How the times of a recording are read: in which unit, for which range of events, and whether wraps of the clock
-//! are undone. A clock wraps when it starts again from its lowest value after its highest.
+//! How the times of a recording are read: in which unit, for which range of events, and whether wraps of the clock are
+//! undone.
 
 use std::ops::Range;
 
@@ -15,15 +15,14 @@ use crate::time_unit::TimeUnit;
 pub(crate) struct Timeline {
     /// Unit of the times in the file.
     pub unit: TimeUnit,
-    /// Whether the unit is certain, because the user or the data type gave it. If it is certain, it is not checked
-    /// against the times.
+    /// Whether the unit is certain, because the user or the data type gave it. Such a unit is not checked against the
+    /// times.
     pub unit_given: bool,
     /// Whether wraps of the clock are undone.
     pub unwrap: bool,
     /// Whether times are taken as they are, even if the clock has faults.
     pub as_is: bool,
-    /// If the recording is in memory and some of its times are not whole numbers, describes the fractions in these
-    /// times. Otherwise `None`.
+    /// The fractions in the times of a recording in memory. `None` if all times are whole numbers.
     pub fractions: Option<Fractions>,
     /// Notes for the user about the unit, and about offsets and factors that are not used.
     pub notes: Vec<String>,
@@ -38,8 +37,8 @@ pub(crate) struct Timeline {
 }
 
 impl Timeline {
-    /// Makes a timeline with the settings of the options. If the options have a unit, times are in this unit.
-    /// Otherwise, they are in `unit`. `notes` are notes for the user about the unit and the times.
+    /// Makes a timeline with the settings of the options. `unit` is used if the options have no unit. `notes` are notes
+    /// for the user about the unit and the times.
     pub(crate) fn new(options: &SourceOptions, unit: TimeUnit, notes: Vec<String>) -> Timeline {
         Timeline {
             unit: options.time_unit.unwrap_or(unit),
@@ -55,8 +54,7 @@ impl Timeline {
         }
     }
 
-    /// Limits a recording of `len` events to the events in the range `events`. Returns the number of events in the
-    /// range.
+    /// Limits a recording of `len` events to `events`, and returns the number of events in this range.
     ///
     /// # Errors
     /// [`tonic_base::Error::Usage`] if the recording has events, but none of them is in the range.
@@ -83,8 +81,7 @@ impl Timeline {
         }
     }
 
-    /// Returns the wraps to undo in a recording with these findings. `None` if there are no wraps, or if the user did
-    /// not ask to undo them.
+    /// Returns the wraps to undo, if there are wraps and the user asked to undo them.
     pub(crate) fn wrap_to_undo(&self, found: &Findings) -> Option<Wrap> {
         found.wraps(self.unwrap).filter(|_| self.unwrap).cloned()
     }
@@ -93,19 +90,17 @@ impl Timeline {
         self.wrap = wrap;
     }
 
-    /// Returns a copy of this timeline for times whose wraps were undone already. If such times wrap once more, the
-    /// checks that use the copy return an error.
+    /// Returns a copy for times whose wraps were undone already. If such times wrap once more, checks fail.
     pub(crate) fn unwrapped(&self) -> Timeline {
         Timeline { unwrap: false, ..self.clone() }
     }
 
-    /// Adapts the timeline to new stored columns. The new columns have only the used events, and times whose wraps
-    /// were undone.
+    /// Adapts the timeline to new stored columns, which have only the used events, with wraps undone.
     pub(crate) fn settle(&mut self) {
         (self.base, self.wrap) = (0, None);
     }
 
-    /// Returns the unit if it is only assumed. `None` if the unit is certain, or if the user accepts implausible times.
+    /// Returns the unit if it is only assumed. `None` if it is certain, or if the user accepts implausible times.
     pub(crate) fn assumed(&self) -> Option<TimeUnit> {
         (!self.unit_given && !self.as_is).then_some(self.unit)
     }

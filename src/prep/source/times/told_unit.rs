@@ -1,8 +1,9 @@
-//! Finds the unit of a file's times in entries of the file: attributes of an HDF5 dataset of times, attributes and
-//! small datasets of the groups that contain the dataset, or arrays of an npz archive. An entry gives a unit
-//! (`time_unit`), the length of a tick of the clock (`time_base`), or the number of ticks per second (`fs`). If no
-//! entry gives one of these, the name of the field of times may end in a unit (`t_ns`). Entries that would change the
-//! times, but are not used (`t_offset`), become notes for the user.
+//! Finds the unit of a file's times in its entries: attributes and small datasets of an HDF5 file, or arrays of an npz
+//! archive.
+//!
+//! An entry gives a unit (`time_unit`), the length of a tick of the clock (`time_base`), or the number of ticks per
+//! second (`fs`). Without such an entry, the name of the field of times may end in a unit (`t_ns`). Offsets
+//! (`t_offset`) and factors are not used; they become notes for the user.
 
 use std::path::Path;
 
@@ -12,14 +13,11 @@ use crate::source::hdf;
 use crate::source::times::entries::{Entry, of_dataset, of_group};
 use crate::time_unit::TimeUnit;
 
-/// The name of an entry that gives the unit of times is `unit` or `units`, alone or together with one of these words,
-/// as in `time_unit`.
+/// An entry named `unit` or `units`, alone or with one of these words (`time_unit`), gives the unit of times.
 const OF_TIMES: [&str; 7] = ["", "t", "ts", "time", "times", "timestamp", "timestamps"];
-/// The name of an entry that gives the length of a tick has one of these words and one of the words in [`OF_TIMES`],
-/// as in `time_base`.
+/// An entry named by one of these words and one of [`OF_TIMES`], such as `time_base`, gives the length of a tick.
 const OF_TICKS: [&str; 6] = ["base", "scale", "scale_factor", "resolution", "tick", "ticks"];
-/// These words of [`OF_TICKS`] also count without a word of [`OF_TIMES`]: an entry named `resolution` gives the length
-/// of a tick, but an entry named `base` does not.
+/// An entry whose whole name is one of these words, such as `resolution`, gives the length of a tick too.
 const ALONE: [&str; 4] = ["scale_factor", "resolution", "tick", "ticks"];
 
 /// An entry with one of these names gives the number of ticks of the clock per second.
@@ -41,7 +39,7 @@ const RATES: [&str; 16] = [
     "sfreq",
     "frequency",
 ];
-/// Names of entries that give an offset, which would have to be added to the times.
+/// Names of entries that give an offset, which is not added to the times.
 const OFFSETS: [&str; 14] = [
     "offset",
     "time_offset",
@@ -62,24 +60,22 @@ const OFFSETS: [&str; 14] = [
 /// Names of entries that give a factor for the times, but not the unit of the result.
 const SCALES: [&str; 7] = ["scale", "factor", "multiplier", "gain", "t_factor", "time_factor", "time_multiplier"];
 
-/// If an attribute of the dataset of times has one of these names, the attribute says something about the times.
-/// Attributes of groups, and arrays of archives, with such a name are ignored, because they are as often about
-/// something else, such as the frames or the sensor.
+/// Names that count only for attributes of the dataset of times. Elsewhere, entries with such names are as often about
+/// something else, such as the sensor.
 const OF_ANYTHING: [&str; 5] = ["freq", "frequency", "factor", "multiplier", "gain"];
 
 /// What a file says about the unit of its times.
 pub(crate) struct Told {
-    /// If an array or a dataset gives the unit: the name of the array or the path of the dataset. `None` if an
-    /// attribute gives the unit, or the name of the field of times.
+    /// Name of the array, or path of the dataset, that gives the unit. `None` if an attribute or the name of the field
+    /// gives it.
     array: Option<String>,
     /// How messages name the entry, such as `the attribute "unit" of "events/t"`.
     place: String,
     text: Option<String>,
-    /// Length of a tick of the clock in microseconds. `None` if no such length can be read from the value of the
-    /// entry.
+    /// Length of a tick of the clock in microseconds. `None` if the entry's value is not understood.
     us: Option<f64>,
-    /// Whether the entry is certainly about times. If so, a value that is not understood is an error, unless the user
-    /// gave the unit.
+    /// Whether the entry is certainly about times. If so and the user gave no unit, a value that is not understood is
+    /// an error.
     of_times: bool,
 }
 
@@ -91,9 +87,8 @@ pub(crate) struct ToldUnit {
     pub(crate) dataset: Option<String>,
 }
 
-/// Returns the unit of the times in the field `field` of the HDF5 dataset `dataset`. The unit comes from an entry or
-/// from the name of the field. If neither gives a unit, returns `usual`. `given` is the unit that the user gave. It
-/// changes only the notes and the errors.
+/// Returns the unit of the times in the field `field` of the HDF5 dataset `dataset`: the unit from an entry or from the
+/// name of the field, or else `usual`. `given`, the unit from the user, changes only the notes and the errors.
 ///
 /// # Errors
 /// Errors of [`Told::unit`].
@@ -115,10 +110,12 @@ pub(crate) fn told_unit(
     Ok(ToldUnit { unit, notes, dataset })
 }
 
-/// Finds what entries of a file say about its times. Each item of `places` has the entries of a dataset or a group,
-/// and whether this is the dataset of times itself. The items nearest to the dataset of times come first. Returns the
-/// unit that the entries give, and notes for the user about rates, offsets and factors that are not used. `given` is
-/// the unit that the user gave. `usual` is the unit of the times if the file doesn't give one.
+/// Finds what entries of a file say about the unit of its times. Also returns notes for the user.
+///
+/// - `places`: the entries of each dataset or group, nearest to the dataset of times first, and whether it is this
+///   dataset itself.
+/// - `given`: the unit that the user gave.
+/// - `usual`: the unit of the times if the file doesn't give one.
 pub(crate) fn find(
     places: &[(Vec<Entry>, bool)],
     given: Option<TimeUnit>,
@@ -143,10 +140,8 @@ fn is_known(name: &str) -> bool {
         || of_words(name, &OF_TICKS, &ALONE).is_some()
 }
 
-/// Finds the entries of one dataset or group that give the number of ticks per second. If `usual` is microseconds,
-/// and a tick lasts a microsecond or a nanosecond, returns the length of a tick as the unit. Otherwise, the number of
-/// ticks is not used: returns a note about it, unless `usual` is seconds or the user has `given` a unit. Also returns
-/// notes about entries that give an offset or a factor.
+/// Returns the length of a tick from an entry with the number of ticks per second, if `usual` is microseconds and a
+/// tick lasts a microsecond or a nanosecond. Also returns notes for the user about entries that are not used.
 fn rate_and_notes(
     entries: &[Entry],
     of_dataset: bool,
@@ -189,7 +184,7 @@ fn rate_and_notes(
     (told, notes)
 }
 
-/// Parses a frequency such as `1 MHz`, and returns it in hertz. A number without a unit is in hertz.
+/// Parses a frequency such as `1 MHz`, and returns it in hertz, the default unit.
 fn number(text: &str) -> Option<f64> {
     let text = text.trim().to_lowercase();
     let units = [("ghz", 1e9), ("mhz", 1e6), ("khz", 1e3), ("hz", 1.0), ("", 1.0)];
@@ -208,21 +203,18 @@ impl Told {
         self.array.as_deref()
     }
 
-    /// Returns what the name of a field of times says about the unit of the times. `None` if the name does not end in
-    /// a unit.
+    /// Returns the unit at the end of the name of a field of times, such as `t_ns`. `None` if there is none.
     pub(crate) fn by_name(field: &str) -> Option<Told> {
         let (unit, place) = (unit_in_name(field)?, format!("the name of {field}"));
         let (text, us) = (Some(unit.name().into()), Some(unit.microseconds()));
         Some(Told { array: None, place, text, us, of_times: true })
     }
 
-    /// Returns the unit that the entry gives. If no unit can be read from the entry, returns `usual` and a note for
-    /// the user. Also returns a note if the entry gives another unit than expected. The expected unit is `given`, the
-    /// unit from the user. If the user gave none, it is `usual`.
+    /// Returns the unit that the entry gives, or `usual` if no unit can be read from it. Also returns a note for the
+    /// user if the entry is not understood, or gives another unit than expected (`given` by the user, or else `usual`).
     ///
     /// # Errors
-    /// [`Error::OddUnit`] if the user gave no unit, and the entry is about times but its value is not a supported
-    /// unit.
+    /// [`Error::OddUnit`] if the user gave no unit, and the entry is about times but its value is not a supported unit.
     pub(crate) fn unit(
         self,
         path: &Path,
@@ -263,8 +255,8 @@ fn is_told(text: &str) -> bool {
     !["", "none", "unknown", "n/a"].contains(&&*text.trim().to_lowercase())
 }
 
-/// Returns whether a text is probably meant as a unit of time: it has a digit or contains the name of a unit, as in
-/// `10 us ticks`. `text` must not be a supported unit.
+/// Returns whether a text that is not a supported unit is probably meant as a unit of time: it has a digit or the name
+/// of a unit.
 fn is_of_time(text: &str) -> bool {
     text.contains(|c: char| c.is_ascii_digit()) || has_unit(text)
 }
@@ -281,9 +273,8 @@ fn groups(dataset: &str) -> impl Iterator<Item = &str> {
     slashes.filter(|&at| at > 0).map(|at| &dataset[..at]).chain(["/"])
 }
 
-/// Returns whether the name of an entry consists of one of `words` and a word of [`OF_TIMES`]. Returns `Some(true)` if
-/// the name has both words. Returns `Some(false)` if the name is only one of `words`, and this word is in `alone` too.
-/// Returns `None` for other names.
+/// Returns `Some(true)` if the name of an entry consists of one of `words` and a word of [`OF_TIMES`], and
+/// `Some(false)` if it is only one of the words in `alone`. `None` for other names.
 fn of_words(name: &str, words: &[&str], alone: &[&str]) -> Option<bool> {
     let name = name.to_lowercase().replace(['-', ' '], "_").replace("_of_", "_");
     // A name such as `base_time` gives the time at which the clock began.
@@ -293,10 +284,8 @@ fn of_words(name: &str, words: &[&str], alone: &[&str]) -> Option<bool> {
     words.iter().find_map(|word| found(word).map(|of| !of.is_empty()))
 }
 
-/// Finds what the entries of one dataset or group say about the unit of times: a unit, or else the length of a tick. If
-/// an entry gives a unit and another entry gives a factor, multiplies the unit by the factor, as in `units = s` with
-/// `scale_factor = 1e-6`. `of_dataset` is whether the entries belong to the dataset of times itself, and not to a group
-/// that contains this dataset.
+/// Finds the unit of times in the entries of one dataset or group, or else the length of a tick. `of_dataset` is
+/// whether they are entries of the dataset of times itself.
 fn unit_of(entries: &[Entry], of_dataset: bool) -> Option<Told> {
     let named = |words: &'static [&'static str], alone: &'static [&'static str]| {
         let mut found: Vec<(bool, &Entry)> =
@@ -332,10 +321,8 @@ fn unit_of(entries: &[Entry], of_dataset: bool) -> Option<Told> {
     })
 }
 
-/// Reads the length of a tick from an entry. The entry has a time with a unit, or a number of seconds. `names_times`
-/// is whether the name of the entry has a word for times. `of_dataset` is whether the entry belongs to the dataset of
-/// times. Returns `None` if the entry says nothing, or if it is probably about something else, such as the resolution
-/// of a sensor.
+/// Reads the length of a tick from an entry that is probably about times. `names_times` is whether the entry's name has
+/// a word for times. `of_dataset` is whether the entry belongs to the dataset of times.
 fn tick(entry: &Entry, names_times: bool, of_dataset: bool) -> Option<Told> {
     let text = entry.text.as_deref()?;
     let us = TimeUnit::measure(text).or_else(|| TimeUnit::measure(&format!("{text} s")));

@@ -1,5 +1,5 @@
 //! Finds out why the times of a recording step back: its events are sorted by something other than time, or its clock
-//! started again. A part of the recording is its events from one step back to the next.
+//! started again. A part of the recording is the events from one step back to the next.
 
 use std::ops::Range;
 
@@ -9,47 +9,37 @@ use crate::source::stream::EventStream;
 
 /// Number of events that are read at the start of each part of a recording.
 const SEEN: u64 = 1 << 12;
-/// Maximum number of parts of a recording that are compared. A part is the events from one step back in time to the
-/// next.
+/// Maximum number of parts of a recording that are compared.
 const PARTS: usize = 16;
-/// Two parts of a recording count as parts in the wrong order only if each of them has at least `1 / SHARE` of all
-/// events.
+/// Two parts of a recording count as swapped only if each has at least `1 / SHARE` of all events.
 const SHARE: u64 = 16;
-/// Two parts of a recording fit together if the time from the end of one part to the start of the other is short: at
-/// most this many times the mean time between events. In a recording of fewer than 400 events, a quarter of the
-/// number of events is used instead of this constant.
+/// Two parts of a recording fit together if the time between them is at most this many times the mean time between
+/// events. In a recording of fewer than 400 events, a quarter of the number of events is used instead.
 const JOINT: i64 = 100;
 
-/// To find the packet around a step back, this many events before the step are searched, and as many events after it.
+/// Number of events before a step back, and also after it, in which the packet around the step is searched.
 const PACKET: u64 = 1 << 15;
-/// A step back is in the middle of a packet only if at least this many events before it have one polarity, and at
-/// least this many events after it have the other polarity.
+/// A step back is in the middle of a packet only if at least this many events before it have one polarity, and at least
+/// this many events after it have the other one.
 const SIDE: usize = 8;
-/// Parts of a recording are compared by x, y or p only if each has at least this many events. Smaller parts can differ
-/// by chance.
+/// Parts of a recording are compared by x, y or p only if each has at least this many events.
 const TOLD: usize = 16;
 
 /// Why the times of a recording step back if its clock has no fault.
 pub(crate) enum Sorting {
     /// In each packet, all events of one polarity come before all events of the other polarity.
     Packets,
-    /// The events of the whole file are not in order of time. The text says in which order they are.
+    /// The events of the whole file have another order, which the text describes.
     Whole(String),
 }
 
-/// Returns why the times of a recording step back. `starts` has the index of the event after each step back. Returns
-/// `None` if the clock may be the reason. The other reasons are:
+/// Returns why the times of a recording step back, or `None` if the clock may be the reason. `starts` has the index of
+/// the event after each step back. The other reasons are:
 ///
-/// - In each packet, the events are sorted by p first, and then by time. The events before a step back have one
-///   polarity, the events after it have the other one, and both cover the same times.
-/// - The events are sorted by p, x or y first, and then by time. Each part has other values in one of these columns
-///   than the part before it.
-/// - Two parts are in the wrong order. The second part ends shortly before the first part begins.
-/// - The recording is stored as two parts that cover the same times. Both parts begin at about the same time and end
-///   at about the same time. They do not begin near 0, as they would after a restart of the clock.
-///
-/// # Errors
-/// Errors of [`EventStream::read`].
+/// - The events of each packet are sorted by p first, and then by time.
+/// - The events of the recording are sorted by p, x or y first, and then by time.
+/// - Two parts are in the wrong order: the second part ends shortly before the first part begins.
+/// - Two parts cover the same times, and do not begin near 0, as they would after a restart of the clock.
 pub(crate) fn sorting(stream: &EventStream, starts: &[u64]) -> Result<Option<Sorting>> {
     let packets = starts.iter().take(PARTS).map(|&start| packet(stream, start)).collect::<Result<Option<Vec<_>>>>()?;
     if packets.is_some_and(|packets| packets.iter().any(|packet| *packet != (0..stream.len))) {
@@ -58,8 +48,8 @@ pub(crate) fn sorting(stream: &EventStream, starts: &[u64]) -> Result<Option<Sor
     sorted_whole(stream, starts).map(|what| what.map(Sorting::Whole))
 }
 
-/// Returns the range of events of the packet around the step back at `start`: first events of one polarity, then
-/// events of the other polarity that cover the same times. `None` if the events around `start` are not such a packet.
+/// Returns the range of events of the packet around the step back at `start`: first events of one polarity, then events
+/// of the other polarity that cover the same times. `None` if there is no such packet.
 fn packet(stream: &EventStream, start: u64) -> Result<Option<Range<u64>>> {
     let first = start.saturating_sub(PACKET);
     let block = stream.read(first..(start + PACKET).min(stream.len))?;

@@ -1,5 +1,5 @@
 //! Decides which faults of a recording's clock are errors, and which remedy an error suggests. Other faults become
-//! notes for the user.
+//! notes.
 
 use std::path::Path;
 
@@ -10,18 +10,15 @@ use crate::source::times::{Break, BreakKind, Disorder, Findings, Scatter, Timeli
 use crate::source::vetting::sorting::Sorting;
 use crate::time_unit::duration;
 
-/// An error can suggest to keep only the times of one clock. The suggested range of times begins this many
-/// microseconds below the lowest time of the clock, and ends this many microseconds above the highest.
+/// If an error suggests to keep only the times of one clock, the suggested range exceeds these times by this many
+/// microseconds on each side.
 const MARGIN: i64 = 500_000;
 
-/// Checks the findings about the times of a recording or of one sample. Returns notes for the user. `place` names these
-/// times in messages.
+/// Checks the findings about the times of a recording or of one sample, which messages call `place`. Returns notes for
+/// the user. If wraps are to be undone, the only note is about the wraps.
 ///
-/// `sorting` finds out from the other columns whether the events are sorted by something other than time. It gets the
-/// indices of the events at which the times step back.
-///
-/// If the clock wraps and the user asked to undo wraps, the only note is about the wraps. Other findings are unreliable
-/// until the wraps are undone.
+/// `sorting` gets the indices of the events at which the times step back. It returns whether the events are sorted by
+/// something other than time.
 ///
 /// # Errors
 /// [`Error::ClockTrouble`]; errors of `sorting`.
@@ -101,9 +98,7 @@ pub(crate) fn judge(
     Ok(notes)
 }
 
-/// Returns the remedy for stray events or other clocks all over a recording: to keep only the times of one clock. The
-/// range of times that is kept begins [`MARGIN`] before the clock's lowest time, and ends [`MARGIN`] after its
-/// highest time.
+/// Returns the remedy for stray events or other clocks all over a recording: to keep only the times of one clock.
 fn keep(time: &Timeline, scatter: &Scatter) -> ClockRemedy {
     let stored = |us: i64| (us as f64 / time.unit.microseconds()).to_string();
     let times = |&(low, high, events): &(i64, i64, u64)| ClockTimes {
@@ -115,8 +110,8 @@ fn keep(time: &Timeline, scatter: &Scatter) -> ClockRemedy {
     ClockRemedy::Keep { clocks: scatter.clocks.iter().map(times).collect(), removed: scatter.others }
 }
 
-/// Returns the remedy for resets, gaps and stray times. If stray times are in the middle of the recording, the remedy
-/// is to remove all stray times. Otherwise, the remedy is to convert the parts between the faults one by one.
+/// Returns the remedy for resets, gaps and stray times: to remove all stray times if some are in the middle of the
+/// recording, or else to convert the parts between the faults one by one.
 fn remedy(time: &Timeline, found: &Findings) -> ClockRemedy {
     let inside = |stray: &&Break| stray.until.is_some_and(|until| stray.at > 0 && until < found.events);
     if !found.breaks.iter().any(|stray| inside(&stray)) {
@@ -126,8 +121,7 @@ fn remedy(time: &Timeline, found: &Findings) -> ClockRemedy {
     ClockRemedy::TakeOut(stray.map(|(start, end)| EventRange { start, end: Some(end) }).collect())
 }
 
-/// Returns the ranges of events between resets, gaps and stray times, the largest range first. Events with stray times
-/// are in no range.
+/// Returns the ranges of events between resets, gaps and stray times, the largest range first.
 fn pieces(time: &Timeline, found: &Findings) -> Vec<EventRange> {
     let skipped = time.skipped;
     let mut places: Vec<u64> = found.breaks.iter().flat_map(|found| [Some(found.at), found.until]).flatten().collect();

@@ -1,9 +1,8 @@
-//! Checks whether the times of a recording are plausible in the assumed unit, and whether its clock runs without
-//! wraps, resets or gaps.
+//! Checks whether the times of a recording are plausible in the assumed unit, and whether its clock runs without wraps,
+//! resets or gaps.
 //!
-//! When a recording is opened, before anything is written, its first and its last time are checked. If the recording
-//! is one sample with few events, all times are checked then too. In other recordings, all times are checked later,
-//! when they are read anyway: when the recording is cut into samples, or when its only sample is read.
+//! When a recording is opened, its first and its last time are checked. All times are checked when they are read, or at
+//! once if the recording is one sample with few events.
 
 use std::ops::Range;
 use std::path::Path;
@@ -26,40 +25,35 @@ const LONGEST: i64 = 86_400_000_000;
 /// If all times are later than this, in microseconds, the assumed unit is wrong: clocks count from their start, from
 /// 1970 or, at the earliest, from 1601.
 const LATEST: i64 = 1_000 * YEAR as i64;
-/// A recording whose times have fractions must last at least this many microseconds. If it seems to be shorter, the
-/// assumed unit is wrong: the times are probably in seconds.
+/// Minimum duration in microseconds of a recording whose times have fractions. The times of a shorter one are probably
+/// in seconds.
 const SHORT: i64 = 10_000;
-/// If at least the share [`MANY_FRACTIONS`] of a recording's times has fractions, the recording must last at least
-/// this many microseconds. If it seems to be shorter, the assumed unit is wrong: the times are probably in
-/// milliseconds.
+/// Minimum duration in microseconds of a recording if at least the share [`MANY_FRACTIONS`] of its times has fractions.
+/// The times of a shorter one are probably in milliseconds.
 const BRIEF: i64 = 50_000;
-/// If at least the share [`MANY_FRACTIONS`] of a recording's times has fractions, the recording usually lasts at
-/// least this many microseconds. If it seems to be shorter, the user is warned about the unit. That is no error,
-/// because cameras that count nanoseconds make such recordings too.
+/// The user is warned about the unit if at least the share [`MANY_FRACTIONS`] of the times of a recording has
+/// fractions, and the recording lasts less than this many microseconds.
 const MOMENT: i64 = 1_000_000;
 /// If at least this share of the times has fractions, the times do not come from a clock that counts microseconds.
 const MANY_FRACTIONS: f64 = 0.25;
-/// A recording with fewer than [`FEW`] events is searched for times with fractions only if the recording seems too
-/// short: if it lasts less than this many microseconds, or less than 1 us per event.
+/// A recording with fewer than [`FEW`] events is searched for times with fractions only if it lasts less than this many
+/// microseconds, or less than 1 us per event.
 const TICKS: i64 = 10;
-/// If a recording has at most this many gaps, the gaps are subtracted from its duration. If it has more, nothing is
-/// subtracted: so many gaps come from a wrong unit and not from the clock.
+/// If a recording has more gaps than this, they come from a wrong unit, and are not subtracted from its duration.
 const MOST_GAPS: usize = 8;
 /// The user is warned about an implausible duration only if the recording or sample has at least this many events.
 pub(crate) const COUNTED: u64 = 10;
-/// Text in every warning about a recording or sample whose duration is implausible in the unit that the user gave.
-/// Callers recognise these warnings by this text. If all recordings or samples have such a warning, callers can drop
-/// the warnings.
+/// Text in every warning about a duration that is implausible in its time unit. If all recordings or samples have this
+/// warning, callers can drop it: such durations are usual in this set.
 pub(crate) const TOO_SHORT: &str = "times in another unit";
-/// The type of the stored times can be too coarse. The user is warned if neighbouring numbers of this type are further
-/// apart than this, in microseconds. The constant is a hundredth of the usual time window of a camera.
+/// The user is warned if neighbouring numbers of the type of the stored times are further apart than this, in
+/// microseconds.
 const COARSE: f64 = 100.0;
-/// Number of events that are read at the start of a recording, and also at its end. The times of these events give
-/// the duration of the recording, and the share of its times that have fractions.
+/// Number of events that are read at the start of a recording, and also at its end, to find its duration and the share
+/// of times that have fractions.
 const HEAD: u64 = 1024;
 
-/// Checks the first and the last time of a recording. If the time between them is implausible, reads and checks all
-/// times to find out what is wrong.
+/// Checks the first and the last time of a recording. If the time between them is implausible, checks all times.
 ///
 /// # Errors
 /// Errors of [`vet`] and of [`EventStream::times`].
@@ -76,9 +70,6 @@ pub(crate) fn vet_ends(stream: &EventStream) -> Result<()> {
 
 /// Returns the last time of a recording minus its first time, in microseconds. `None` if no event near its ends has a
 /// time.
-///
-/// # Errors
-/// Errors of [`EventStream::times`].
 pub(crate) fn lasts(stream: &EventStream) -> Result<Option<i64>> {
     Ok(ends(stream)?.map(|(first, last)| last.saturating_sub(first)))
 }
@@ -90,9 +81,8 @@ fn ends(stream: &EventStream) -> Result<Option<(i64, i64)>> {
     Ok(head.valid().next().zip(tail.valid().next_back()))
 }
 
-/// Compares the recording or sample of an [`Error::ImplausibleTimes`] with others. If only this one seems to be in
-/// another unit, sets the field `alone` of the error. In the assumed unit, this one lasts `lasts` microseconds, and
-/// the others last `others` microseconds. Errors of other kinds are returned unchanged.
+/// Sets `alone` in an [`Error::ImplausibleTimes`] if only its recording or sample seems to be in another unit. In the
+/// assumed unit, this one lasts `lasts` microseconds, and other ones last `others` microseconds.
 pub(crate) fn compare(mut error: Error, lasts: i64, mut others: Vec<i64>) -> Error {
     others.sort_unstable();
     let usual = others.get(others.len() / 2).copied().filter(|usual| (SHORTEST..=LONGEST).contains(usual));
@@ -107,9 +97,8 @@ pub(crate) fn compare(mut error: Error, lasts: i64, mut others: Vec<i64>) -> Err
     error
 }
 
-/// Checks the unit of recordings that have too few events to be checked one by one. The average duration of all of
-/// them must be plausible. `streams` are some of the recordings, and `path` is their folder or the first file. Does
-/// nothing if one of the recordings has enough events to be checked alone.
+/// Checks the average duration of recordings that have too few events to be checked one by one. `path` is their folder
+/// or the first file. Does nothing if one of them has enough events to be checked alone.
 ///
 /// # Errors
 /// [`Error::ImplausibleTimes`]; errors of [`EventStream::times`] and of `streams`.
@@ -152,9 +141,8 @@ pub(crate) fn vet_all(stream: &EventStream) -> Result<()> {
     Ok(())
 }
 
-/// Reads all times of a recording, in the given blocks. Returns the findings about its clock, and whether the times
-/// are in order. If the first events have no time, their time is taken to be `before`. If `wrap` is given, its wraps
-/// are undone before the times are checked.
+/// Reads all times of a recording in the given blocks, with the wraps in `wrap` undone. Returns the findings about its
+/// clock, and whether the times are in order. `before` stands for missing times at the start.
 pub(crate) fn observe(
     stream: &EventStream,
     blocks: impl Iterator<Item = Range<u64>>,
@@ -178,9 +166,8 @@ pub(crate) fn observe(
     Ok((clock.finish(), in_order))
 }
 
-/// Checks the findings about all times of a recording. Returns notes for the user. If the clock wraps and the user
-/// asked to undo wraps, no note is about other faults of the clock. The caller then undoes the wraps and checks the
-/// times again with [`vet_unwrapped`].
+/// Checks the findings about all times of a recording. Returns notes for the user. If there are wraps to undo, the
+/// caller must undo them and check the times again with [`vet_unwrapped`].
 ///
 /// # Errors
 /// [`Error::ImplausibleTimes`]; [`Error::ClockTrouble`]; [`Error::BadSample`] if no event has a time.
@@ -203,8 +190,8 @@ pub(crate) fn vet(stream: &EventStream, found: &Findings) -> Result<Vec<String>>
     Ok(notes)
 }
 
-/// Returns a warning if the type of the stored times is too coarse for a recording: if two neighbouring numbers of the
-/// type are further apart than a thousandth of the recording's duration, or than [`COARSE`].
+/// Returns a warning if two neighbouring numbers of the type of the stored times are further apart than a thousandth of
+/// the recording's duration, or than [`COARSE`].
 fn coarse(stream: &EventStream, found: &Findings) -> Option<String> {
     let kind = &stream.taken.fields[Role::T as usize].as_ref()?.kind;
     let bits = if kind.contains("float16") { 10 } else { 23 };
@@ -223,8 +210,8 @@ fn coarse(stream: &EventStream, found: &Findings) -> Option<String> {
     })
 }
 
-/// Returns a warning if a recording lasts less than a millisecond or more than a day in the unit that the user gave.
-/// The warning contains the text [`TOO_SHORT`].
+/// Returns a warning with the text [`TOO_SHORT`] if a recording lasts less than a millisecond or more than a day in the
+/// unit that the user gave.
 fn odd_length(stream: &EventStream, found: &Findings) -> Option<String> {
     let (low, high) = found.extent.filter(|_| stream.time.unit_given && stream.time.left_out == 0)?;
     let (lasts, unit) = (high.saturating_sub(low), stream.time.unit);
@@ -235,8 +222,7 @@ fn odd_length(stream: &EventStream, found: &Findings) -> Option<String> {
     }
 }
 
-/// Returns the warning about a recording or sample that lasts only `lasts` microseconds in `unit`, while others last
-/// longer.
+/// Returns the warning about a recording or sample that lasts only `lasts` microseconds in `unit`.
 pub(crate) fn short_warning(unit: TimeUnit, lasts: i64) -> String {
     odd_warning(unit, lasts, "last longer")
 }
@@ -256,8 +242,8 @@ pub(crate) fn vet_unwrapped(stream: &EventStream, found: &Findings) -> Result<Ve
     judge((&stream.path, "times without wraps"), &stream.time.unwrapped(), found, &|_| Ok(None))
 }
 
-/// Returns an error if a recording lasts so long, or so short, that the unit must be wrong. Returns a warning for the
-/// user if another unit is about as probable.
+/// Returns an error if the duration of a recording shows that the unit must be wrong, and a warning for the user if
+/// another unit is about as probable.
 fn vet_unit(stream: &EventStream, unit: TimeUnit, found: &Findings) -> Result<Option<String>> {
     let Some(lasts) = lasts_without_gaps(found) else { return Ok(None) };
     let (many, whole) = (found.events >= FEW, stream.time.left_out == 0);
@@ -301,11 +287,12 @@ fn vet_unit(stream: &EventStream, unit: TimeUnit, found: &Findings) -> Result<Op
     }))
 }
 
-/// Returns the duration of the recording in microseconds, without its gaps and without the jumps of stray events. If
-/// there are stray events all over the recording, or the times of several clocks, returns the duration of the clock
-/// with the most events. Nothing is subtracted if the clock wraps, or if there are more than [`MOST_GAPS`] gaps and
-/// jumps of stray events. If the clock wraps or starts again, the duration is at most the sum of all steps ahead.
-/// Returns `None` if there are no events.
+/// Returns the duration of the recording in microseconds, without its gaps and stray events. `None` if there are no
+/// events.
+///
+/// - With several clocks: the duration of the clock with the most events.
+/// - With wraps, or with more than [`MOST_GAPS`] gaps and stray events: nothing is subtracted.
+/// - With wraps or resets: at most the sum of all steps ahead.
 pub(crate) fn lasts_without_gaps(found: &Findings) -> Option<i64> {
     let (low, high) = found.extent?;
     if let Some((low, high, _)) = found.scatter.as_ref().and_then(|scatter| scatter.clocks.first()) {
@@ -319,9 +306,8 @@ pub(crate) fn lasts_without_gaps(found: &Findings) -> Option<i64> {
     Some(if resets.is_empty() && found.wrap.is_none() { lasts } else { lasts.min(found.progress) })
 }
 
-/// Finds out how many of the first and the last times have fractions. Returns `None` if `unit` is neither
-/// microseconds nor nanoseconds, because only these are units in which cameras count whole numbers. If the recording
-/// is in memory, returns for any unit what was found about its fractions when it was loaded.
+/// Finds out how many of the first and the last times have fractions. `None` if `unit` is neither microseconds nor
+/// nanoseconds. For a recording in memory, returns what was found when it was loaded, in any unit.
 fn fractions(stream: &EventStream, unit: TimeUnit) -> Result<Option<Fractions>> {
     if !matches!(unit, TimeUnit::Microseconds | TimeUnit::Nanoseconds) || stream.is_in_memory() {
         return Ok(stream.time.fractions);
@@ -337,9 +323,8 @@ fn fractions(stream: &EventStream, unit: TimeUnit) -> Result<Option<Fractions>> 
     Ok(Numbers::F64(times).fractions())
 }
 
-/// Returns the error for times that are implausible in `unit`. In this unit, the recording lasts `lasts` microseconds.
-/// The recording has `events` events. If the right unit is known, `certain` is this unit, and the error suggests it.
-/// Otherwise, the error suggests the most probable unit.
+/// Returns the error for the times of `events` events that last an implausible `lasts` microseconds in `unit`. The
+/// error suggests the unit `certain` or, if it is `None`, the most probable unit.
 pub(crate) fn implausible(
     path: &Path,
     place: String,

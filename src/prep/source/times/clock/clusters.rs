@@ -1,13 +1,12 @@
-//! Recognises stray events and the events of a second clock by the values of their times. The times of these events
-//! are far from all other times. The recording steps to them and back again.
+//! Recognises stray events and the events of a second clock: the recording steps to times far from all others, and back
+//! again.
 
 use crate::source::times::clock::bounds::{FEW, MINUTE, ORDERED, PAUSE};
 
 /// Maximum number of clusters that are kept. If there are more, clusters that are near each other are joined.
 const MOST: usize = 1 << 12;
-/// A hole is a range without times. A short hole lasts at most a minute, and at most ten times as long as the largest
-/// cluster. If all holes of a recording are short, stray events or a second clock are recognised only if the times
-/// step back across one hole at least this often.
+/// Minimum number of steps back across a short hole (a range without times) that shows stray events or a second clock.
+/// A short hole lasts at most a minute, and at most ten times as long as the largest cluster.
 const OFTEN: i64 = 8;
 
 /// The times of a recording in clusters, with long holes (ranges without times) between them.
@@ -17,12 +16,11 @@ pub(crate) struct Clusters {
     all: Vec<Cluster>,
     /// Index of the cluster of the last event.
     last: usize,
-    /// Clusters with at most this many microseconds between them are joined. Longer ranges without times are holes.
+    /// Clusters with at most this many microseconds between them are joined.
     apart: i64,
     /// Time of the first and of the last event, in microseconds.
     ends: (i64, i64),
-    /// For each step back from one cluster to another: the index of the event after the step. Only the first
-    /// [`ORDERED`]^2 of these indices are kept.
+    /// Index of the event after each step back from one cluster to another, for the first [`ORDERED`]^2 of these steps.
     returns: Vec<u64>,
 }
 
@@ -39,24 +37,23 @@ struct Cluster {
     /// Number of events of the cluster whose time is lower than the time of the event that was added to the cluster
     /// just before.
     backward: u64,
-    /// Number of steps back that lead from this cluster to other clusters, minus the number of steps back that lead
-    /// from other clusters to this one.
+    /// Number of steps back from this cluster to other clusters, minus the number of steps back from others to this
+    /// one.
     falls: i64,
 }
 
-/// Events whose times are far from those of most events: stray events, or the events of other clocks. The recording
-/// goes back and forth between these times and the times of most events.
+/// Events whose times are far from those of most events: stray events, or the events of other clocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Scatter {
-    /// For each clock: its lowest time and its highest time in microseconds, and its number of events. The clock with
-    /// the most events comes first. If all other events are stray events, the list has only this clock.
+    /// Lowest time and highest time of each clock in microseconds, and its number of events. The clock with the most
+    /// events comes first. It is the only one if all other events are stray.
     pub clocks: Vec<(i64, i64, u64)>,
     /// Number of events that do not belong to the clock with the most events.
     pub others: u64,
     /// Index of the first event that does not belong to the clock with the most events.
     pub at: u64,
-    /// Length in microseconds of the hole (a range without times) next to the times of the clock with the most
-    /// events. If there is a hole on both sides of these times, the length of the shorter hole.
+    /// Length in microseconds of the shorter hole (a range without times) next to the times of the clock with the most
+    /// events.
     pub hole: i64,
     /// Indices of some of the events at which the times step back across a hole.
     pub returns: Vec<u64>,
@@ -69,7 +66,7 @@ impl Default for Clusters {
 }
 
 impl Clusters {
-    /// Adds the event with index `at`. `time` is the time of this event in microseconds.
+    /// Adds event `at`. `time` is in microseconds.
     pub(crate) fn see(&mut self, at: u64, time: i64) {
         if at == 0 {
             self.ends.0 = time;
@@ -81,8 +78,8 @@ impl Clusters {
         }
     }
 
-    /// Adds `events` events to the cluster of the last event. The events are in order of time, and `time` is the last
-    /// of their times, in microseconds.
+    /// Adds `events` events in order of time to the cluster of the last event. `time` is the last of their times, in
+    /// microseconds.
     pub(crate) fn extend_to(&mut self, time: i64, events: u64) {
         let Some(cluster) = self.all.get_mut(self.last) else { return };
         cluster.add(time, events);
@@ -90,8 +87,8 @@ impl Clusters {
         self.join_neighbours(time);
     }
 
-    /// Adds the event with index `at`. Its time `time` is outside the range of the last event's cluster. `before` is
-    /// the time of the last event.
+    /// Adds event `at`, whose time `time` is outside the cluster of the last event. The last event has the time
+    /// `before`.
     fn place(&mut self, at: u64, before: i64, time: i64) {
         let from = self.all.get(self.last).copied();
         let i = self.all.partition_point(|cluster| cluster.high.saturating_add(self.apart) < time);
@@ -123,8 +120,7 @@ impl Clusters {
         self.all.partition_point(|cluster| cluster.high < time)
     }
 
-    /// Joins the cluster of the last event with the neighbouring clusters that are now near it. `time` is the time of
-    /// the last event.
+    /// Joins the cluster of the last event, at `time`, with the neighbouring clusters that are now near it.
     fn join_neighbours(&mut self, time: i64) {
         let near = |pair: &[Cluster]| pair[1].low.saturating_sub(pair[0].high) <= self.apart;
         let around = self.last.saturating_sub(1)..(self.last + 2).min(self.all.len());
@@ -151,21 +147,13 @@ impl Clusters {
         });
     }
 
-    /// Returns the index of the cluster with the most events. If several clusters have the most, returns the first of
-    /// them.
+    /// Returns the index of the cluster with the most events. If several have the most, returns the first.
     fn largest(&self) -> Option<usize> {
         (0..self.all.len()).rev().max_by_key(|&i| self.all[i].events)
     }
 
     /// Returns the stray events of the recording, or the events of other clocks. Call this function after all events
-    /// were added. Returns `None` if there are no such events, if they are too few or too near to be certain, or if
-    /// the events have no order.
-    ///
-    /// A hole is a range without times between two clusters. It must last at least an eighth of the largest cluster's
-    /// duration; this eighth is limited to the range from two seconds to a minute. It must also last at least 100
-    /// times the mean step of the largest cluster. The times must step back across a long hole more than once. If the
-    /// recording began with stray events, once is enough. Across a short hole, the times must step back [`OFTEN`]
-    /// times.
+    /// were added. `None` if there are none, or if they are too few or too near to be certain.
     pub(crate) fn scatter(mut self) -> Option<Scatter> {
         let main = loop {
             let (main, clusters) = (self.all[self.largest()?], self.all.len());

@@ -4,7 +4,7 @@ use crate::source::times::clock::clusters::Scatter;
 use crate::source::times::clock::wrap::Wrap;
 use crate::time_unit::duration;
 
-/// Events that are out of order for a short while. After them, the times continue from where they were before.
+/// Events that are out of order for a short while, after which the times continue from where they were before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Jitter {
     pub events: u64,
@@ -42,14 +42,14 @@ pub(crate) enum BreakKind {
 /// How the events of a whole file are out of order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Disorder {
-    /// The times descend: nearly all steps from one event to the next go back.
+    /// Nearly all steps from one event to the next go back.
     Descending,
-    /// The number of steps back. Each of them is longer than half of the recording's duration, and the times do not
-    /// return after it.
+    /// Number of steps back that are longer than half of the recording's duration and after which the times do not
+    /// return.
     Sawtooth(u64),
     /// More than half of the events are out of order.
     Shuffled,
-    /// Some events are out of order by more than a minute, and by more than 100 times the mean step.
+    /// Some events are out of order by more than a minute and more than 100 times the mean step.
     Late,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct Findings {
     pub events: u64,
     /// The lowest and the highest time, in microseconds. `None` if there are no events.
     pub extent: Option<(i64, i64)>,
-    /// Sum of the steps ahead, in microseconds. A step ahead that only undoes a step back is not counted.
+    /// Sum of the steps ahead in microseconds, without those that only undo a step back.
     pub progress: i64,
     /// How many events are out of order, and by how much. `None` if all events are in order.
     pub jitter: Option<Jitter>,
@@ -69,31 +69,27 @@ pub(crate) struct Findings {
     pub doubt: Option<Wrap>,
     /// How the events of the whole file are out of order. `None` if they are in order, apart from single faults.
     pub disorder: Option<Disorder>,
-    /// Stray events or other clocks all over the recording. If there are any, `breaks` is unreliable. `None` if there
-    /// are none.
+    /// Stray events or other clocks all over the recording. If there are any, `breaks` is unreliable.
     pub scatter: Option<Scatter>,
     /// Resets, gaps and stray events, sorted by the index of their first event.
     pub breaks: Vec<Break>,
-    /// Index of the first event without a time, and the number of events without a time. `None` if every event has a
-    /// time.
+    /// Index of the first event without a time, and the number of such events. `None` if every event has a time.
     pub missing: Option<(u64, u64)>,
-    /// Long jumps that are not faults in a recording of a camera, such as pauses between trials. Notes mention them. In
-    /// a spoken sample, such jumps are gaps.
+    /// Long jumps that are no faults in a recording of a camera, such as pauses between trials. In a spoken sample,
+    /// such jumps are gaps.
     pub pauses: Vec<Break>,
 }
 
 impl Findings {
-    /// Returns the wrap that has to be undone or refused, if there is one. If a wrap is certain, returns this wrap.
-    /// Otherwise, returns a likely wrap, but only if the clock has no resets, gaps or stray events. If the user
-    /// `asked` to undo wraps, the clock may have resets.
+    /// Returns the wrap to undo or to refuse: a certain wrap or, if the clock has no resets, gaps or stray events, a
+    /// likely one. If the user `asked` to undo wraps, the clock may have resets.
     pub(crate) fn wraps(&self, asked: bool) -> Option<&Wrap> {
         let resets = self.breaks.iter().all(|found| found.kind == BreakKind::Reset);
         let likely = |wrap: &&Wrap| wrap.likely && (self.breaks.is_empty() || asked && resets);
         self.wrap.as_ref().or(self.doubt.as_ref().filter(likely))
     }
 
-    /// Returns a copy of these findings in which each reset is counted as one event out of order. The copy has no
-    /// resets, no doubtful wrap and no scatter.
+    /// Returns these findings with each reset counted as one event out of order, and without doubtful wrap and scatter.
     pub(crate) fn without_resets(&self) -> Findings {
         let mut found = self.clone();
         let mut jitter = found.jitter.unwrap_or_default();
@@ -105,8 +101,8 @@ impl Findings {
 }
 
 impl Jitter {
-    /// Adds `events` events that are out of order because of a step back. `at` is the index of the event after the
-    /// step, and `depth` is the step's length in microseconds.
+    /// Adds `events` events that are out of order because of a step back of `depth` microseconds. `at` is the index of
+    /// the event after the step.
     pub(crate) fn add(&mut self, at: u64, depth: i64, events: u64) {
         self.events += events;
         if depth > self.largest {
@@ -114,15 +110,13 @@ impl Jitter {
         }
     }
 
-    /// Describes for a message how many events are out of order and by how much. If only a range of the file's events
-    /// is used, `skipped` is the number of events before this range.
+    /// Describes the jitter for a message. `skipped` is the number of the file's events before the range that is used.
     pub(crate) fn describe(&self, skipped: u64) -> String {
         let (events, at, largest) = (self.events, self.at + skipped, duration(self.largest as f64));
         format!("jitter: {events} events are out of order; the largest step back is {largest}, before event {at}")
     }
 
-    /// Describes the disorder of a file for a message: how many of its `events` events are out of order, and by how
-    /// much.
+    /// Describes for a message the disorder of a file of `events` events.
     pub(crate) fn describe_disorder(&self, events: u64) -> String {
         let largest = duration(self.largest as f64);
         format!("disorder: {} of {events} events are out of place, by up to {largest}; they were sorted", self.events)
@@ -130,9 +124,8 @@ impl Jitter {
 }
 
 impl Scatter {
-    /// Describes for a message how many events have times far from the times of most events, how far at least, and
-    /// which event is the first of them. `events` is the number of all events. If only a range of the file's events is
-    /// used, `skipped` is the number of events before this range.
+    /// Describes the scatter for a message. `events` is the number of all events, and `skipped` is the number of the
+    /// file's events before the range that is used.
     pub(crate) fn describe(&self, events: u64, skipped: u64) -> String {
         let (others, hole, at) = (self.others, duration(self.hole as f64), self.at + skipped);
         let what = if self.clocks.len() > 1 { "second clock" } else { "stray time" };
@@ -141,8 +134,7 @@ impl Scatter {
 }
 
 impl Break {
-    /// Describes the jump for a message: what happens, and at which event. If only a range of the file's events is
-    /// used, `skipped` is the number of events before this range.
+    /// Describes the jump for a message. `skipped` is the number of the file's events before the range that is used.
     pub(crate) fn describe(&self, skipped: u64) -> String {
         let (at, by) = (self.at + skipped, duration(self.by as f64));
         match (self.kind, self.until) {

@@ -1,6 +1,5 @@
-//! After a pass over the times of a recording, decides which steps are faults of the clock: gaps, resets and stray
-//! events. Other steps are pauses or jitter. Also decides whether the events are in order, and whether the counter
-//! wraps.
+//! Decides after a pass over the times which steps are faults of the clock (gaps, resets, stray events), whether the
+//! events are in order, and whether the counter wraps.
 
 use crate::source::times::clock::findings::{Break, BreakKind, Disorder, Findings, Jitter};
 use crate::source::times::clock::wrap::Wrap;
@@ -58,8 +57,8 @@ impl Clock {
         self.deep * ORDERED <= self.seen
     }
 
-    /// Returns whether the recording is checked for faults of the order. A recording is not checked if it has at most
-    /// [`BLOCK`] events and many large steps back. Its events are only sorted.
+    /// Returns whether the recording is checked for faults of the order. A recording of at most [`BLOCK`] events with
+    /// many large steps back is only sorted.
     fn has_order(&self) -> bool {
         self.is_ordered() || self.seen > BLOCK as u64
     }
@@ -69,16 +68,15 @@ impl Clock {
         self.seen >= FEW && self.segments.are_swapped(self.span() / self.seen as i64)
     }
 
-    /// Returns whether some events are out of order by more than a minute, and by more than 100 times the mean step.
-    /// Returns `false` if packets in the wrong order, or packets with two halves, explain these events.
+    /// Returns whether some events are out of order by more than a minute and more than 100 times the mean step, and
+    /// packets of events do not explain this.
     fn is_late(&self, usual: &Usual) -> bool {
         let most = usual.mean.saturating_mul(100).max(MINUTE);
         self.jitter.largest > most && self.has_order() && !self.is_swapped() && !self.packets.are_all(self.span())
     }
 
-    /// Returns the stray blocks of events. A block is stray if its times are behind those of the events around it by
-    /// more than an eighth of the recording's duration. All other blocks are passed to [`Clock::leave`], as jumps back
-    /// after which the times returned.
+    /// Returns the stray blocks of events: their times are more than an eighth of the recording's duration behind those
+    /// around them. Passes the other blocks to [`Clock::leave`].
     fn judge_blocks(&mut self) -> Vec<Break> {
         let (ordered, span) = (self.is_ordered() && !self.is_swapped(), self.span());
         let mut stray = Vec::new();
@@ -88,9 +86,7 @@ impl Clock {
         stray
     }
 
-    /// Judges the last step back if the times had not returned from it when the recording ended. If only a few events
-    /// follow the step, or if these events have no order, the step is kept as a jump whose times return at the end of
-    /// the recording. Otherwise, the step is kept as a possible reset.
+    /// Judges the last step back, if the times had not returned from it when the recording ended.
     fn judge_last_run(&mut self, usual: &Usual) {
         let Some(left) = self.left else { return };
         let (until, by) = (Some(self.seen), left.high.saturating_sub(self.run.low));
@@ -104,8 +100,7 @@ impl Clock {
         }
     }
 
-    /// Returns the resets, and the stray events at the start of the recording. All other steps back are added to the
-    /// jitter.
+    /// Returns the resets, and the stray events at the start of the recording. Adds all other steps back to the jitter.
     fn judge_resets(&mut self, usual: &Usual) -> Vec<Break> {
         let (ordered, span, swapped) = (self.is_ordered(), self.span(), self.is_swapped());
         let mut breaks = Vec::new();
@@ -127,8 +122,7 @@ impl Clock {
         breaks
     }
 
-    /// Decides what the longest jumps are. Returns two lists: the faults (gaps and stray events), and the pauses. A
-    /// jump that is none of these is added to the jitter if the times returned after it.
+    /// Decides which of the longest jumps are faults (gaps and stray events) and which are pauses. Returns both lists.
     fn judge_gaps(&mut self, usual: &Usual) -> (Vec<Break>, Vec<Break>) {
         let (mut breaks, mut pauses, swapped) = (Vec::new(), Vec::new(), self.is_swapped());
         for gap in std::mem::take(&mut self.gaps) {
@@ -150,8 +144,8 @@ impl Clock {
         (breaks, pauses)
     }
 
-    /// Returns how the events of the whole file are out of order. `None` if they are not. `breaks` is the number of
-    /// resets, gaps and stray events.
+    /// Returns how the events of the whole file are out of order, if they are. `breaks` is the number of resets, gaps
+    /// and stray events.
     fn disorder(&self, breaks: usize) -> Option<Disorder> {
         let (back, ahead) = self.turns.count(self.low, self.high);
         if self.backward > 10 * self.ahead.max(1) {
@@ -163,9 +157,8 @@ impl Clock {
         }
     }
 
-    /// Finds the wrap of the clock's counter. Returns a pair: a wrap that is certain, and a wrap that is in doubt. At
-    /// least one of them is `None`. A doubtful wrap that is not likely is returned only if `faulty` is true: the clock
-    /// has another fault, which the wrap may explain.
+    /// Finds the wrap of the clock's counter: returns a certain wrap and a doubtful wrap, at most one of them. A
+    /// doubtful wrap that is not likely is returned only if the clock has another fault (`faulty`).
     fn judge_wrap(&self, faulty: bool) -> (Option<Wrap>, Option<Wrap>) {
         let ends = (self.first.first().copied().unwrap_or(0), self.previous);
         match self.turns.wrap(self.unit, self.seen, (self.low, self.high), ends) {
@@ -179,7 +172,7 @@ impl Clock {
     }
 }
 
-/// The duration and the usual steps of a recording, with which its jumps are compared. All times are in microseconds.
+/// The duration and the usual steps of a recording, in microseconds.
 struct Usual {
     events: u64,
     /// Sum of the steps ahead.
@@ -190,7 +183,7 @@ struct Usual {
     rest: i64,
     /// Mean step ahead from one event to the next, without the long jumps ahead.
     mean: i64,
-    /// If the events in the file have no order: the largest step between the sorted times.
+    /// The largest step between the sorted times, if the events in the file have no order.
     hole: Option<i64>,
 }
 
@@ -220,24 +213,20 @@ impl Usual {
         }
     }
 
-    /// Returns whether a jump is long enough for stray events: as long as a gap and, in a recording of fewer than
-    /// [`FEW`] events, longer than a minute.
+    /// Returns whether a jump is long enough for stray events.
     fn is_stray(&self, jump: i64) -> bool {
         self.is_gap(jump) && (jump > MINUTE || !self.few())
     }
 }
 
-/// Returns whether a jump is longer than a running sensor can be silent. Without its gaps, the recording lasts `rest`
-/// microseconds and has `mean` microseconds between events on average.
-///
-/// A running sensor always has background activity: it makes events every few milliseconds, even in darkness. A jump
-/// is therefore a gap if it is longer than ten times `rest`, or longer than both an hour and a hundred times `mean`.
-/// The callers also check that a gap is longer than [`MINUTE`], because sensors are stopped between trials.
+/// Returns whether a jump is longer than a running sensor can be silent. `rest` is the recording's duration without
+/// gaps, and `mean` is its mean time between events, in microseconds.
 fn is_gap(jump: i64, rest: i64, mean: i64) -> bool {
+    // A running sensor has background activity: it makes events every few milliseconds, even in darkness.
     jump > rest.saturating_mul(10) || (jump > HOUR && jump > mean.saturating_mul(100))
 }
 
-/// Returns the sum of the steps ahead, except for the largest quarter of these steps, which may be gaps.
+/// Returns the sum of the steps ahead, without the largest quarter of these steps, which may be gaps.
 fn usual_steps(times: &[i64]) -> i64 {
     let steps = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
     let mut steps: Vec<i64> = steps.filter(|step| *step > 0).collect();

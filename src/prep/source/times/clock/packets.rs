@@ -2,7 +2,6 @@
 //! between the halves looks like a clock that starts again.
 
 /// The ranges of time that a recording covers twice: the times step back from the end of such a range to its start.
-/// If the ranges follow each other and cover at least half of the recording, they are packets with two halves.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Packets {
     spans: u64,
@@ -10,22 +9,21 @@ pub(crate) struct Packets {
     end: i64,
     /// Sum of the lengths of all ranges of time that the recording covers twice, in microseconds.
     covered: i64,
-    /// Whether a range of time that the recording covers twice overlaps the range added before it.
+    /// Whether one of these ranges overlaps the range added before it.
     overlap: bool,
 }
 
 impl Packets {
-    /// Adds a range of time that is covered twice, because the times step back from `end` to `start`. The range may
-    /// overlap the range that was added just before. An overlap of at most `small` microseconds is ignored.
+    /// Adds the range of time from `start` to `end`, which is covered twice. If it overlaps the range added just before
+    /// by at most `small` microseconds, the overlap is ignored.
     pub(crate) fn add(&mut self, start: i64, end: i64, small: i64) {
         self.overlap |= self.spans > 0 && start < self.end.saturating_sub(small);
         self.covered = self.covered.saturating_add(end.saturating_sub(start));
         (self.spans, self.end) = (self.spans + 1, end);
     }
 
-    /// Returns whether packets with two halves cover at least half of a recording that lasts `span` microseconds. The
-    /// ranges of time of the packets must not overlap. If the clock was started again several times instead, the ranges
-    /// begin at about the same time and overlap.
+    /// Returns whether packets with two halves cover at least half of a recording of `span` microseconds, without
+    /// overlaps. After several restarts of the clock, the ranges would overlap.
     pub(crate) fn are_all(&self, span: i64) -> bool {
         self.spans > 1 && !self.overlap && self.covered >= span / 2
     }

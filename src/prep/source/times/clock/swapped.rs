@@ -1,20 +1,18 @@
 //! Recognises large packets of events that were written in the wrong order. Their times look like stray events, or
 //! like a clock that starts again.
 
-/// Consecutive events with times near each other form a segment. An event begins a new segment if its time differs from
-/// the highest time of the current segment by more than this many microseconds.
+/// An event begins a new segment if its time differs from the highest time of the current segment by more than this
+/// many microseconds.
 const APART: i64 = 250_000;
-/// Maximum number of segments of a recording that are kept. A segment has consecutive events whose times are near each
-/// other.
+/// Maximum number of segments of a recording that are kept.
 const LISTED: usize = 256;
-/// A packet is recognised as being in the wrong order only if its duration is at least this many times the tolerance
-/// (see [`TOLERANCE`]).
+/// A packet in the wrong order must last at least this many times the tolerance (see [`TOLERANCE`]).
 const LONG: i64 = 8;
-/// Bounds of the tolerance, in microseconds. If the time between the end of a packet and the start of another packet
-/// is at most the tolerance, there is no gap between them.
+/// Bounds of the tolerance, in microseconds. If the time from one packet to the next is at most the tolerance, there is
+/// no gap.
 const TOLERANCE: (i64, i64) = (1_000, 50_000);
 
-/// The segments of a recording. A segment has consecutive events whose times are near each other.
+/// The segments of a recording: consecutive events whose times are near each other.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Segments {
     /// Lowest and highest time of each segment, in the order of the file.
@@ -24,7 +22,7 @@ pub(crate) struct Segments {
 }
 
 impl Segments {
-    /// Adds the next event of the recording. `time` is the time of this event in microseconds.
+    /// Adds the next event of the recording. `time` is in microseconds.
     pub(crate) fn see(&mut self, time: i64) {
         let is_full = self.spans.len() == LISTED;
         match self.spans.last_mut() {
@@ -43,12 +41,8 @@ impl Segments {
         }
     }
 
-    /// Returns whether the segments are packets in the wrong order. To find out, the segments are sorted by time. If
-    /// two segments are neighbours after sorting but not in the file, both must be long, and there must be no gap
-    /// between them. No two segments may overlap. The tolerance for a gap or an overlap is 20 times `mean`, the mean
-    /// time between events in microseconds. [`TOLERANCE`] limits this tolerance. At least three segments are needed,
-    /// because two can also come from a clock that was started again. Returns `false` if the recording has more than
-    /// [`LISTED`] segments.
+    /// Returns whether the segments are packets in the wrong order: sorted by time, they follow each other without gaps
+    /// and overlaps. `mean` is the mean time between events in microseconds.
     pub(crate) fn are_swapped(&self, mean: i64) -> bool {
         let tolerance = mean.saturating_mul(20).clamp(TOLERANCE.0, TOLERANCE.1);
         let mut order: Vec<usize> = (0..self.spans.len()).collect();

@@ -7,7 +7,7 @@ use super::*;
 
 mod any_times;
 
-/// Looks for faults of a clock. `times` are the times of its events in microseconds.
+/// Looks for faults of a clock. `times` are in microseconds.
 fn observe(times: &[i64]) -> Findings {
     let mut clock = Clock::new(TimeUnit::Microseconds);
     clock.see(times);
@@ -22,7 +22,7 @@ fn gap(at: u64, by: i64) -> Break {
     Break { kind: BreakKind::Gap, at, until: None, by }
 }
 
-/// Makes the times of `n` events. The steps between them are random, from 0 to `step` microseconds.
+/// Makes the times of `n` events with random steps of 0 to `step` microseconds.
 fn steady(seed: u64, n: usize, step: i64) -> Vec<i64> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let steps = (0..n).map(|_| rng.random_range(0..=step));
@@ -125,7 +125,7 @@ fn one_time_from_another_lap_is_no_wrap() {
     assert_eq!((found.wrap, found.breaks, found.jitter), (None, vec![stray], None));
 }
 
-/// Makes random times of `n` events, sorted, from 0 to just below `lasts` microseconds.
+/// Makes sorted random times of `n` events, from 0 to just below `lasts` microseconds.
 fn random(seed: u64, n: usize, lasts: i64) -> Vec<i64> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut times: Vec<i64> = (0..n).map(|_| rng.random_range(0..lasts)).collect();

@@ -1,5 +1,5 @@
-//! Finds out whether a recording's time counter wraps, and undoes the wraps. A counter with few bits wraps: after its
-//! highest value, it starts again from its lowest.
+//! Finds and undoes the wraps of a recording's time counter: after its highest value, a counter starts again from its
+//! lowest.
 
 use crate::time_unit::{TimeUnit, duration};
 
@@ -9,12 +9,11 @@ const COUNTERS: std::ops::RangeInclusive<u32> = 15..=62;
 const SHORTEST: i64 = 1 << 15;
 /// The numbers of bits that counters usually have.
 const USUAL: [u32; 3] = [16, 24, 32];
-/// An offset may have been added to the values of a counter. If such a counter wraps only once or twice, the wraps
-/// are certain only if the counter has at least this many bits.
+/// If a counter wraps only once or twice, and an offset may have been added to its values, the wraps are certain only
+/// if the counter has at least this many bits.
 const RELATIVE: u32 = 20;
-/// Each wrap is a step across the counter's end. If a counter wraps at least this many times, the average length of
-/// these steps is compared with the recording's usual steps. If a counter wraps less often, this average is compared
-/// with the counter's period.
+/// If a counter wraps at least this often, the steps across its end are compared with the recording's usual steps.
+/// Otherwise, they are compared with the counter's period.
 const SEVERAL: u32 = 3;
 /// A silence (a time without events) of up to this many microseconds is usual in any recording.
 const SILENCE: f64 = 100_000.0;
@@ -29,40 +28,38 @@ pub(crate) struct Wrap {
     bits: u32,
     /// The counter's period in microseconds.
     period: i64,
-    /// Each pair has the index of an event and a number of periods. From this event on, this number of periods is
-    /// added to the times, up to the event of the next pair.
+    /// Pairs of the index of an event and a number of periods. From this event to the event of the next pair, this
+    /// number of periods is added to the times.
     crossings: Vec<(u64, u32)>,
     /// Number of periods that are added to the time of the last event.
     laps: u32,
-    /// How often the times step across the counter's end, and the sum of the lengths of these steps in microseconds.
-    /// The lengths are measured after the wraps are undone.
+    /// Number of steps across the counter's end, and the sum of their lengths in microseconds after the wraps are
+    /// undone.
     across: (u32, i64),
-    /// Whether the times step back exactly once, from near the top of a counter of a usual size to near 0. Such a step
-    /// is probably a wrap, even if that is not certain.
+    /// Whether the times step back exactly once, from near the top of a counter of a usual size to near 0.
     pub(crate) likely: bool,
 }
 
-/// The turns of a recording. A turn is a step from the time of one event to the time of the next event, ahead or
-/// back. The step is longer than half of the range of all times so far, so it may be a wrap of a counter.
+/// The turns of a recording: steps, ahead or back, that may be wraps of a counter, because they are longer than half of
+/// the range of all times so far.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
     steps: Vec<Turn>,
-    /// Whether there were more than [`TURNS`] turns (possible wraps). If so, `steps` has only the first of them.
+    /// Whether there were more than [`TURNS`] turns. If so, `steps` has only the first of them.
     full: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Turn {
-    /// Index of the event after the turn (a long step in the times).
+    /// Index of the event after the turn.
     at: u64,
     from: i64,
     to: i64,
 }
 
 impl Turns {
-    /// Adds the step from the time `from` to the time `to`, unless the step is too short to be a wrap. `at` is the
-    /// index of the event after the step. `low` and `high` are the lowest and the highest time so far. All times are
-    /// in microseconds.
+    /// Adds the step between two times, in microseconds, if it may be a wrap. `at` is the index of the event after the
+    /// step. `low` and `high` are the lowest and the highest time so far.
     pub(crate) fn see(&mut self, at: u64, (from, to): (i64, i64), (low, high): (i64, i64)) {
         let step = to.abs_diff(from);
         if step > SHORTEST as u64 / 2 && step > high.abs_diff(low) / 2 {
@@ -73,26 +70,19 @@ impl Turns {
         }
     }
 
-    /// Returns the number of turns (possible wraps) that go back, and the number of turns that go ahead. `low` and
-    /// `high` are the lowest and the highest time of the whole recording. Turns of at most half of the range between
-    /// these times are not counted.
+    /// Returns the number of turns (possible wraps) that go back, and the number of turns that go ahead. Ignores turns
+    /// of at most half of the range from `low` to `high`, the lowest and the highest time of the recording.
     pub(crate) fn count(&self, low: i64, high: i64) -> (usize, usize) {
         let long = self.steps.iter().filter(|turn| turn.to.abs_diff(turn.from) > high.abs_diff(low) / 2);
         let back = long.clone().filter(|turn| turn.to < turn.from).count();
         (back, long.count() - back)
     }
 
-    /// Finds the counter whose wraps explain the turns (possible wraps) of a recording. Also returns whether the
-    /// wraps are certain. If the wraps are not certain, the clock may have been reset instead. Returns `None` if no
-    /// counter fits.
+    /// Finds the counter whose wraps explain the turns (possible wraps) of a recording. Also returns whether the wraps
+    /// are certain. `None` if no counter fits.
     ///
-    /// The recording has `events` events. `low` and `high` are its lowest and its highest time, and `ends` are its
-    /// first and its last time, in microseconds. `unit` is the unit in which the file stores its times.
-    ///
-    /// Wraps are certain if the steps across the counter's end are short after the period is added. If there are
-    /// three wraps or more, these steps are compared with the usual steps of the recording. If there are one or two,
-    /// the steps are compared with the period, because a reset can look like a wrap by chance. If an offset was added
-    /// to the counter's values, the steps must be even shorter.
+    /// `low` and `high` are the lowest and the highest time of the `events` events, and `ends` are their first and last
+    /// time, in microseconds. `unit` is the unit in which the file stores its times.
     pub(crate) fn wrap(
         &self,
         unit: TimeUnit,
@@ -141,9 +131,8 @@ impl Turns {
 }
 
 impl Wrap {
-    /// Adds a turn (a possible wrap) to the field `crossings`. After a turn back across the counter's end, one more
-    /// period is added to the times. After a turn ahead across the end, one period less is added. Turns of at most
-    /// half a period are ignored.
+    /// Adds a turn of more than half a period to `crossings`: one more period after a turn back, one less after a turn
+    /// ahead.
     fn cross(&mut self, turn: &Turn) {
         let step = turn.to.saturating_sub(turn.from);
         if step < -(self.period / 2) {
@@ -164,8 +153,7 @@ impl Wrap {
         raw.saturating_add(ticks.and_then(|ticks| self.unit.of_integer(ticks)).unwrap_or(i64::MAX))
     }
 
-    /// Undoes the wraps in the times of consecutive events, in microseconds. `first` is the index of the first of these
-    /// events.
+    /// Undoes the wraps in the times of consecutive events, in microseconds. `first` is the index of the first event.
     pub(crate) fn unwrap(&self, first: u64, times: &mut [i64]) {
         let mut next = self.crossings.partition_point(|(at, _)| *at <= first);
         let mut laps = next.checked_sub(1).map_or(0, |i| self.crossings[i].1);
@@ -190,15 +178,14 @@ impl Wrap {
             .map(|(at, _)| *at)
     }
 
-    /// Returns the text of a message about wraps that are probable, but not certain. `skipped` is as for
-    /// [`Wrap::describe`].
+    /// Returns the text of a message about probable wraps. `skipped` is as for [`Wrap::describe`].
     pub(crate) fn describe_likely(&self, skipped: u64) -> String {
         let across = duration(self.across.1 as f64);
         format!("likely {}, if that is {across} of silence and not events in another order", self.describe(skipped))
     }
 
-    /// Returns the text of a message about the wraps: at what value the counter wraps, how often, and before which
-    /// event. If only a range of the file's events is used, `skipped` is the number of events before this range.
+    /// Returns the text of a message about the wraps. `skipped` is the number of the file's events before the range
+    /// that is used.
     pub(crate) fn describe(&self, skipped: u64) -> String {
         let (at, laps) = (self.crossings[0].0 + skipped, self.laps);
         let (bits, unit, period) = (self.bits, self.unit, duration(self.period as f64));
@@ -216,7 +203,7 @@ impl Wrap {
         time > self.period / 2
     }
 
-    /// Returns the text with which a message about a step back says that the step may be a wrap of this counter.
+    /// Returns the text that says that a step back may be a wrap of this counter.
     pub(crate) fn doubt(&self) -> String {
         let (bits, unit, across) =
             (self.bits, self.unit, duration(self.across.1 as f64 / f64::from(self.across.0.max(1))));
