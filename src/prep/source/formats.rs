@@ -18,11 +18,11 @@ pub(super) const READ: &str = "a recording in HDF5 or NumPy's formats";
 /// Text for error messages: what the user should do with a compressed file or an archive.
 pub(super) const UNPACK: &str = "unpack it first";
 
-/// Advice for files of one format: a text that says what reads the format, and the words of a command that converts or
-/// unpacks a file. The list of words is empty if there is no such command.
+/// What the user can do with a file of some format. The first item says which programs read the format. The second item
+/// is a command that converts or unpacks the file: a program and its arguments, or nothing.
 ///
-/// In the words, FILE stands for the path of the file, and OUT for the path of the converted file. In Python code, FILE
-/// and OUT become string literals.
+/// In an argument, FILE stands for the path of the file, and OUT for the path of the converted file. If the argument is
+/// Python code, the paths are written as string literals.
 pub(super) type Way = (&'static str, &'static [&'static str]);
 
 const AEDAT_1: Way = ("jAER reads it; save t, x, y and p with np.savez", &[]);
