@@ -95,8 +95,7 @@ impl Framing {
         windows.map(|windows| FrameStream::new(sensor, windows))
     }
 
-    /// Type of a cell's value: float32, or uint8 for event counts. A conversion takes a wider type for counts above
-    /// 255.
+    /// Type of a cell's value: float32, or uint8 for event counts. A conversion stores larger counts in a wider type.
     pub fn values(&self) -> Width {
         self.rule().values()
     }

@@ -39,8 +39,7 @@ pub(crate) trait EventFraming {
         None
     }
 
-    /// Type of a cell's value: float32, or uint8 for event counts. A conversion takes a wider type for counts above
-    /// 255.
+    /// Type of a cell's value: float32, or uint8 for event counts. A conversion stores larger counts in a wider type.
     fn values(&self) -> Width {
         Width::F32
     }

@@ -16,8 +16,8 @@ pub(crate) fn parts(map: &str) -> Vec<&str> {
     map.split(is_comma).collect()
 }
 
-/// Splits the text of a field into its quoted name and the text after the closing quote. If there is no opening quote,
-/// all of it is the name. The error is a message about a missing closing quote.
+/// Splits the text of a field into its quoted name and the text after the closing quote. Without an opening quote, the
+/// whole text is the name. The error is a message about a missing closing quote.
 pub(crate) fn unquote(field: &str) -> Result<(String, Option<&str>), String> {
     let Some(inner) = field.strip_prefix('"') else { return Ok((field.into(), None)) };
     let (mut name, mut chars) = (String::new(), inner.char_indices());

@@ -11,9 +11,9 @@ pub(crate) const GUESSED_EVENTS: u64 = 1 << 16;
 /// - p is the last column with exactly two different numbers, both usual for polarities.
 /// - t is the ascending column with the highest last number. A column that only counts the events (0, 1, 2 ...) is t
 ///   only if no other column ascends.
-/// - If three other columns remain and p is missing, p is the only one of them with at most two different numbers.
-/// - x and y are the first two columns that remain. If more than two remain, those that count the events are dropped
-///   first.
+/// - If more than two columns remain, those that only count the events are dropped.
+/// - If p is missing and three columns remain, p is the only one of them with at most two different numbers.
+/// - x and y are the first two columns that remain.
 pub(crate) fn guess(columns: &[Vec<f64>], known: [Option<usize>; 4]) -> [Option<usize>; 4] {
     let [mut t, mut x, mut y, mut p] = known;
     let free = |taken: &[Option<usize>]| -> Vec<usize> {

@@ -312,8 +312,8 @@ impl EventBlock {
         EventBlock { t, x, y: column(|block| block.y.as_ref()), p: column(|block| block.p.as_ref()) }
     }
 
-    /// Splits the block into samples with these numbers of events. Subtracts each sample's zero, a time in
-    /// microseconds, from its times.
+    /// Splits the block into consecutive samples with `lengths` events. Subtracts `zeros`, one time in microseconds per
+    /// sample, from the times.
     pub(crate) fn into_samples(self, lengths: &[usize], zeros: &[Option<i64>]) -> RawSamples {
         let Stamps { mut us, mut missing } = self.t;
         let mut offsets = Vec::with_capacity(lengths.len() + 1);

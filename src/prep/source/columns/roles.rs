@@ -40,7 +40,7 @@ impl Role {
     }
 }
 
-/// Which part of an array is a column, with one number for each event.
+/// The part of an array that is a column of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     /// The whole array.
@@ -147,8 +147,8 @@ impl std::fmt::Display for UnusableField {
 }
 
 impl TakenColumns {
-    /// Returns the columns of a cochlea's recording. `t` and `x` each have the path of a field and the name of its
-    /// type.
+    /// Returns the columns of a cochlea's recording. `t` and `x` each have the path of a field and the name of the
+    /// field's type.
     pub(crate) fn of_cochlea(t: (&str, String), x: (&str, String), unit: TimeUnit) -> TakenColumns {
         let taken = |(field, kind): (&str, String)| Some(TakenField { field: field.into(), kind });
         TakenColumns { fields: [taken(t), taken(x), None, None], unit: Some(unit), ..TakenColumns::default() }

@@ -125,8 +125,8 @@ impl<'a> Table<'a> {
 }
 
 impl Kind {
-    /// Returns the number that a cell stands for in a column of this kind: 0 for OFF, 1 for ON, 0 for other texts.
-    /// `None` if the cell does not fit the column.
+    /// Returns the number that a cell of a column stands for: 0 for OFF, 1 for ON, and 0 in a column of other texts.
+    /// `self` is the kind of the column. `None` if the cell does not fit the column.
     fn value(self, cell: &str, comma: bool) -> Option<f64> {
         let is = |word: &str| cell.trim_matches('"').eq_ignore_ascii_case(word);
         match self {

@@ -1,5 +1,5 @@
-//! Checks the polarities of a recording. Off is stored as -1 in some files and as 0 in others, so a file that has both
-//! but no 1 is unclear.
+//! Checks the polarities of a recording. Off is stored as -1 in some files and as 0 in others. If a file has both but
+//! no 1, it is unknown which events are on.
 
 use std::collections::BTreeSet;
 use std::path::Path;

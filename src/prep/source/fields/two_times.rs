@@ -9,8 +9,8 @@ use crate::source::columns::{
 };
 use crate::time_unit::TimeUnit;
 
-/// Compares the column t, in `unit`, with fields next to it whose names are those of times in a unit, such as `t_ns`.
-/// The fields can count from another zero.
+/// Compares the column t, in `unit`, with fields next to it whose names give a unit, such as `t_ns`. The fields can
+/// count from another zero.
 ///
 /// # Errors
 /// [`Error::Columns`] if the times of such a field differ from t.

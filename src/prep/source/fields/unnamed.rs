@@ -26,8 +26,7 @@ const NANOSECONDS: [&str; 7] = ["ns", "nsec", "nsecs", "nanosec", "nanosecs", "n
 /// ignored.
 const MICROSECONDS: [&str; 5] = ["us", "usec", "usecs", "microsecond", "microseconds"];
 
-/// Makes the error for a file in which no group of arrays, and no array of records, has fields with the names of t and
-/// x.
+/// Makes the error for a file in which no group of arrays, and no array of records, has fields named like t and x.
 pub(crate) fn unnamed(path: &Path, file: &dyn Survey) -> Error {
     let arrays = file.arrays();
     let known = no_events(path, arrays).or_else(|| grid(path, arrays)).or_else(|| rows_of_arrays(path, arrays));

@@ -176,8 +176,8 @@ fn check(dir: &Path, files: &[&str], top: &[&str], above: usize) -> Result<()> {
     Ok(())
 }
 
-/// Finds a file that several folders have, such as `wave.npy` in `lab/wave.npy` and `led/wave.npy`, if these folders
-/// contain about the same files. Returns its path and its name without the ending. Numbered files are ignored.
+/// If several folders contain about the same files, such as `lab/wave.npy` and `led/wave.npy`, returns the path of one
+/// of these files, and its name without the ending. Ignores numbered files.
 fn repeated_file<'a>(files: &[&'a str]) -> Option<(&'a str, &'a str)> {
     let mut inside: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     let mut first = None;

@@ -11,8 +11,8 @@ const MOST_COLUMNS: usize = 4096;
 /// Value of `Strided::count` and `Strided::block` that means unlimited.
 const UNLIMITED: u64 = u64::MAX;
 
-/// A selection on one axis: `count` blocks of `block` entries. The first block starts at `start`, and each following
-/// block starts `stride` entries after the previous block's start.
+/// A selection on one axis: `count` blocks of `block` entries. The first block starts at `start`. The starts of
+/// neighbouring blocks are `stride` entries apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Strided {
     pub(super) start: u64,

@@ -94,8 +94,8 @@ impl FileNames {
         })
     }
 
-    /// Returns the index of the only recording whose name differs from `name` just in the ending. `None` if it isn't
-    /// the only one.
+    /// Returns the index of the recording whose name differs from `name` only in the ending. `None` if there is no such
+    /// recording, or more than one.
     pub(crate) fn of_another_ending(&self, name: &str) -> Option<usize> {
         match self.find(stem(name)) {
             Named::One(i) => Some(i),

@@ -101,8 +101,7 @@ impl Found {
         }
     }
 
-    /// Returns how the times are read. Their unit comes from the options, or else from their type, or else from the
-    /// file.
+    /// Returns how the times are read. Their unit comes from the options, their type or the file, in this order.
     pub(super) fn time(&self, options: &SourceOptions) -> Timeline {
         let own = unit_of_type(&self.lanes);
         let mut time = Timeline::new(options, own.unwrap_or(self.unit), self.notes.clone());
