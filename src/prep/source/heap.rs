@@ -185,7 +185,7 @@ impl VlenRows {
     }
 
     /// Copies the bytes of the wanted objects in one heap collection. The collection must not begin before the offset
-    /// `free_from`. Returns the offset in the file at which it ends.
+    /// `free_from`. Returns the offset of the collection's end in the file.
     fn read_collection(
         &self,
         window: &mut FileWindow<'_>,

@@ -17,13 +17,11 @@ const MOST_GUESSED: usize = 24;
 const MOST_COLUMNS: u64 = 8;
 /// Maximum number of cameras in a file for which an error suggests a map of columns.
 const MOST_PLACES: usize = 4;
-/// Endings of the name of a field that has only the whole seconds of the times, as in `t_sec`. Case is ignored.
+/// Endings of a field's name, as in `t_sec`, if the field has the whole seconds of each time. Case is ignored.
 const SECONDS: [&str; 5] = ["s", "sec", "secs", "second", "seconds"];
-/// Endings of the name of a field that has only the nanoseconds after the whole seconds, as in `t_nsec`. Case is
-/// ignored.
+/// Endings of a field's name, as in `t_nsec`, if the field has the nanoseconds after whole seconds. Case is ignored.
 const NANOSECONDS: [&str; 7] = ["ns", "nsec", "nsecs", "nanosec", "nanosecs", "nanosecond", "nanoseconds"];
-/// Endings of the name of a field that has only the microseconds after the whole seconds, as in `t_usec`. Case is
-/// ignored.
+/// Endings of a field's name, as in `t_usec`, if the field has the microseconds after whole seconds. Case is ignored.
 const MICROSECONDS: [&str; 5] = ["us", "usec", "usecs", "microsecond", "microseconds"];
 
 /// Makes the error for a file in which no group of arrays, and no array of records, has fields named like t and x.

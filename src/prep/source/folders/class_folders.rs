@@ -23,8 +23,7 @@ pub(crate) struct FolderClasses {
     pub labels: Vec<u32>,
     /// Names of classes whose folders contain no recordings.
     pub empty: Vec<String>,
-    /// Names of folders that are no classes, because they contain no recordings and the caller's list of classes lacks
-    /// them.
+    /// Names of folders that contain no recordings and are not in the caller's list of classes.
     pub outside: Vec<String>,
 }
 

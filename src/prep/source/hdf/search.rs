@@ -10,7 +10,8 @@ pub(super) const VIRTUAL_PREFIX: &str = "HDF5_VDS_PREFIX";
 pub(super) const LINK_PREFIX: &str = "HDF5_EXT_PREFIX";
 /// The environment variable that names the folder of external raw files.
 const RAW_PREFIX: &str = "HDF5_EXTFILE_PREFIX";
-/// Text that stands for the folder of the HDF5 file at the beginning of the values of these environment variables.
+/// Text that stands for the folder of the HDF5 file, at the start of the value of a variable such as
+/// [`VIRTUAL_PREFIX`].
 const ORIGIN: &str = "${ORIGIN}";
 
 /// Finds and opens the HDF5 file `name`, to which the HDF5 file `from` refers. `prefix` is the environment variable
