@@ -1,5 +1,4 @@
-//! The error type for recipe parameters and for the frames of a sample. It has no path: the caller knows the file and
-//! adds its path.
+//! The error type for recipe parameters and for the frames of a sample. The caller adds the path of the file.
 
 /// An error in a recipe, or in the frames that a recipe makes from a sample.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +20,7 @@ impl Fault {
         Fault { place: place.into(), expected: expected.into(), got: got.to_string() }
     }
 
-    /// Puts the argument `place` in front of [`Fault::place`], with a dot between them. For example, the argument
-    /// `frames` turns `size` into `frames.size`. An empty [`Fault::place`] becomes `frames`, without a dot.
+    /// Adds the argument and a dot in front of [`Fault::place`]: the argument `frames` turns `size` into `frames.size`.
     pub(crate) fn within(mut self, place: &str) -> Fault {
         let dot = if self.place.is_empty() { "" } else { "." };
         self.place = format!("{place}{dot}{}", self.place);
@@ -30,8 +28,7 @@ impl Fault {
     }
 }
 
-/// Returns `Ok` if `holds` is true. Otherwise returns a fault in the parameter named `parameter`, or in the whole
-/// transform or framing if this name is empty.
+/// Returns a fault if `holds` is false. An empty `parameter` stands for the whole transform or framing.
 pub(crate) fn ensure(holds: bool, parameter: &str, expected: &str, got: impl ToString) -> Checked {
     if holds { Ok(()) } else { Err(Fault::new(parameter, expected, got)) }
 }

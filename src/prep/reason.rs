@@ -1,5 +1,4 @@
-//! Why a recording or a folder was refused, for errors that can have more than one reason. The caller chooses the advice
-//! by the reason.
+//! Why a recording or a folder was refused, for errors that can have more than one reason.
 
 /// Why data that a file declares is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,10 +30,10 @@ pub enum FolderKind {
         /// The class that the name of `file` gives.
         class: String,
     },
-    /// Some recordings are not inside any class folder. The value is the level of the class folders; folders directly
-    /// inside the opened folder have level 1.
+    /// Some recordings are outside the class folders. The value is the level of the class folders: 1 for folders
+    /// directly inside the opened folder.
     Loose(usize),
-    /// Folders that contain the class folders, such as folders of persons or sessions. The value is the probable level
-    /// of the class folders; folders directly inside the opened folder have level 1.
+    /// Folders that contain the class folders, such as folders of persons. The value is the probable level of the class
+    /// folders: 2 if they are directly inside the folders of persons.
     Above(usize),
 }

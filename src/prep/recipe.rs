@@ -31,7 +31,7 @@ const RANDOM: [&str; 13] = [
     "UniformNoise",
 ];
 
-/// Names in Tonic that a recipe cannot use as a step. Each name comes with what to use instead.
+/// Names in Tonic that a recipe cannot use as a step, each with what to use instead.
 const ELSEWHERE: [(&str, &str); 5] = [
     ("Compose", "the steps themselves, one [[transform]] each, in order"),
     ("NumpyAsType", "no such step: frames are stored in the narrowest type that holds them"),
@@ -121,8 +121,7 @@ impl Recipe {
         self.apply_first(self.transforms.len(), events, sensor, ledger, |_| {})
     }
 
-    /// Applies the first `count` transforms. After each transform, calls `lost` with the number of events that it
-    /// dropped.
+    /// Applies the first `count` transforms. Calls `lost` with the number of dropped events of each transform.
     pub(crate) fn apply_first(
         &self,
         count: usize,
@@ -143,8 +142,8 @@ impl Recipe {
         Ok(())
     }
 
-    /// Returns the transforms and the framing in a form that takes the events of a sample block by block. If a
-    /// transform or the framing needs all events of a sample at once, returns its name as the error.
+    /// Returns the recipe in a form that takes the events of a sample block by block. The error is the name of a
+    /// transform or framing that needs all events at once.
     pub(crate) fn in_blocks(&self, sensor: SensorSize) -> Result<(BlockSteps<'_>, FrameStream), &'static str> {
         let (mut sensor, mut steps) = (sensor, Vec::new());
         for (number, transform) in self.transforms.iter().enumerate() {
@@ -270,8 +269,7 @@ fn read_frames(mut frames: Table) -> Checked<Framing> {
     Ok(framing)
 }
 
-/// Finds the signature called `name` in a list of transforms or framings. If the list has no such signature, the fault
-/// says what to use instead, or lists the names.
+/// Finds the signature called `name`. If there is none, the fault says what to use instead, or lists the names.
 fn find(list: &'static [Signature], name: &str) -> Checked<&'static Signature> {
     let named = |list: &'static [Signature]| list.iter().find(|signature| signature.name == name);
     if let Some(signature) = named(list) {

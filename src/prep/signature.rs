@@ -1,5 +1,4 @@
-//! The signature of a transform or framing: its name, and the types and defaults of its parameters. Signatures are
-//! used to parse recipes, and to write error messages and help texts.
+//! The signature of a transform or framing: its name, and the types and defaults of its parameters.
 
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -47,7 +46,7 @@ pub enum IfAbsent {
 pub enum Kind {
     /// A number: an integer or a float.
     Number,
-    /// A single number. Tonic also takes a range and draws a random number from it; a recipe can't have a range.
+    /// A single number. Tonic also takes a range, and draws a random number from it.
     FixedNumber,
     /// One number for both x and y, or a pair with one number for each.
     Numbers,
@@ -65,7 +64,7 @@ pub enum Kind {
     Pixels,
     /// True or false.
     Flag,
-    /// One of the words in this list.
+    /// One of the strings in this list.
     Word(&'static [&'static str]),
 }
 
@@ -128,9 +127,8 @@ impl Parameter {
 }
 
 impl Signature {
-    /// Checks the parameters in `table`, and makes a transform or framing from them. `table` can also have the key
-    /// `name`, which is not a parameter. If a value has the wrong type or is missing, the fault's `place` is the name
-    /// of the parameter. If a parameter is unknown, or a number is out of range, `place` is empty.
+    /// Checks the parameters in `table`, and makes a transform or framing from them. Ignores the key `name`. The
+    /// `place` of a fault is a parameter's name, or empty for an unknown parameter or a number out of range.
     pub(crate) fn read<T: DeserializeOwned>(&self, table: Table) -> Checked<T> {
         let named = |key: &str| self.parameters.iter().find(|p| p.name == key);
         for (key, value) in table.iter().filter(|(key, _)| *key != "name") {

@@ -1,5 +1,4 @@
-//! Frames from slices of events: counts per cell (`ToFrame`, `ToImage`) and bit codes (`ToBinaRep`). Only the counters
-//! of the current frame are dense; the output frames are sparse.
+//! Frames from slices of events: counts per cell (`ToFrame`, `ToImage`) and bit codes (`ToBinaRep`).
 
 use serde::{Deserialize, Serialize};
 
@@ -96,9 +95,8 @@ impl EventFraming for ToImage {
 
 /// Tonic's `ToBinaRep`, applied to the frames of `ToFrame` with `n_time_bins = n_frames * n_bits`.
 ///
-/// The value of a cell is a binary number of `n_bits` bits. Each bit stands for a slice of time: it is 1 if the cell
-/// had an event in the slice. The first slice is the highest bit. The number is divided by its maximum, 2^n_bits - 1,
-/// so values are from 0 to 1.
+/// The value of a cell is a binary number of `n_bits` bits, divided by its maximum 2^n_bits - 1. Each bit stands for a
+/// slice of time, the highest bit for the first slice. A bit is 1 if the cell had an event in this slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ToBinaRep {

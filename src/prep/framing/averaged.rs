@@ -1,10 +1,9 @@
 //! Tonic's `ToAveragedTimesurface`: histograms of averaged time surfaces (HATS), Sironi et al. 2018.
 //!
-//! The sensor is divided into squares with sides of `cell_size` pixels. As in the paper, these squares are called
-//! cells. Each event has a surface: an image of the pixels around it, which shows the earlier events of the same
-//! polarity and cell. The older an earlier event, the smaller its value. There is one frame per cell. For each
-//! polarity, the frame has the mean of the surfaces of all events of the cell. So the output has the shape (cells, P,
-//! surface_size, surface_size).
+//! The sensor is divided into cells, which are squares of `cell_size` by `cell_size` pixels. Each event has a surface:
+//! an image of the pixels around it that shows earlier events of the same polarity and cell. The value of an earlier
+//! event decays with its age. Each cell gives one frame: for each polarity, the mean surface of its events. The output
+//! has the shape (cells, P, surface_size, surface_size).
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
@@ -77,8 +76,7 @@ impl ToAveragedTimesurface {
         self.grid(sensor).into_iter().map(u64::from).product()
     }
 
-    /// Returns the value of an earlier event in the surface of a later event. `age` is the time between these two
-    /// events in microseconds, at least 0.
+    /// Returns the value of an earlier event in a surface. Its `age` is in microseconds, at least 0.
     fn trace(&self, age: f64) -> f64 {
         match self.decay {
             Decay::Exp => exp_nonpositive(-age / self.tau),
@@ -126,17 +124,16 @@ impl EventFraming for ToAveragedTimesurface {
     }
 }
 
-/// Makes the frames of [`ToAveragedTimesurface`]. A memory, as in the paper, is the list of the events of one cell and
-/// one polarity.
+/// Makes the frames of [`ToAveragedTimesurface`]. As in the paper, a memory is the events of one cell and polarity.
 struct Memories {
     sensor: SensorSize,
     rule: ToAveragedTimesurface,
-    /// Where the events of each cell and polarity begin in the list that `sorted` returns. Item `cell * P + p` is the
-    /// position of the first of these events. The last item is the number of all events.
+    /// Item `cell * P + p` is the position of the first event of this cell and polarity in the list that `sorted`
+    /// returns. The last item is the number of all events.
     starts: Vec<u32>,
     /// Sum of the surfaces of the events of one cell and one polarity, (surface_size, surface_size).
     surface: Array2<f64>,
-    /// Flat indices of the elements of `surface` to which a value was added. An index can occur several times.
+    /// Flat indices of the elements of `surface` to which a value was added, with repetitions.
     touched: Vec<u32>,
 }
 
@@ -166,8 +163,7 @@ impl Memories {
         sorted
     }
 
-    /// Adds the surfaces of all events of one cell and one polarity to `self.surface`. `memory` has the indices of
-    /// these events.
+    /// Adds the surfaces of the events with the indices `memory`, all of one cell and polarity, to `self.surface`.
     fn sum(&mut self, events: &Events, memory: &[u32]) {
         let half = self.rule.surface_size as i32 / 2;
         let surface = self.surface.as_slice_mut().expect("an array in standard layout");

@@ -1,5 +1,4 @@
-//! Counters for the cells of one frame. Bit masks mark the cells in use, so cells are read in ascending order without a
-//! sort, and empty cells are skipped.
+//! Counters for the cells of one frame, which are read in ascending order without a sort.
 
 use crate::events::SensorSize;
 
@@ -9,7 +8,7 @@ pub(super) struct Cells {
     counters: Vec<u32>,
     /// One bit per counter: whether it is in use.
     used: Vec<u64>,
-    /// One bit per word of `used`. If the bit is 0, the word is 0.
+    /// One bit per item of `used`. If the bit is 0, the item is 0.
     words: Vec<u64>,
 }
 
@@ -29,10 +28,10 @@ impl Cells {
         &mut self.counters[cell]
     }
 
-    /// Adds 1 to the counter of each cell in `cells`. For a sensor of at most 128 cells, keeps `used` in registers,
-    /// which is faster.
+    /// Adds 1 to the counter of each cell in `cells`.
     pub(super) fn count(&mut self, cells: impl Iterator<Item = u32>) {
         if let [low, high] = self.used[..] {
+            // With at most 128 cells, `used` fits in registers, which is faster.
             let mut marks = u128::from(high) << 64 | u128::from(low);
             for cell in cells {
                 marks |= 1 << (cell % u128::BITS);

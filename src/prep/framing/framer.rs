@@ -7,7 +7,7 @@ use crate::fault::Checked;
 use crate::framing::named::Framing;
 use crate::framing::rule::{FramedSample, MakeFrames};
 
-/// Makes the frames of samples. Each thread needs a framer of its own, because a framer reuses its buffers.
+/// Makes the frames of samples. Each thread needs a framer of its own.
 pub struct Framer {
     maker: Box<dyn MakeFrames>,
     sample: FramedSample,
@@ -21,8 +21,8 @@ impl Framer {
         Framer { maker: framing.rule().maker(sensor), sample }
     }
 
-    /// Makes the frames of one sample. If the framing has a fixed number of frames, a sample without events gets this
-    /// number of empty frames. Otherwise it gets one empty frame.
+    /// Makes the frames of one sample. A sample without events gets empty frames: the framing's fixed number of frames,
+    /// or else one.
     ///
     /// # Errors
     /// If the sample has more than 2^24 frames; for `ToFrame` and `ToTimesurface`, also if its frames have more than

@@ -80,14 +80,12 @@ impl Framing {
         self.rule().overlaps()
     }
 
-    /// Time from the start of a frame to the start of the next frame, in microseconds. `None` if this time depends on
-    /// the sample.
+    /// Time between the starts of consecutive frames, in microseconds. `None` if it depends on the sample.
     pub fn frame_time(&self) -> Option<f64> {
         self.rule().frame_time()
     }
 
-    /// Returns an object that makes frames from blocks of events of `sensor`. `None` if the framing needs all events
-    /// of a sample at once.
+    /// Returns an object that makes frames from blocks of events. `None` if the framing needs a whole sample at once.
     pub(crate) fn stream(&self, sensor: SensorSize) -> Option<FrameStream> {
         let windows = match self {
             Framing::ToFrame(rule) => rule.streamed(),
@@ -97,8 +95,7 @@ impl Framing {
         windows.map(|windows| FrameStream::new(sensor, windows))
     }
 
-    /// Type of a cell's value: uint8 for event counts, float32 for everything else. A conversion takes a wider type if
-    /// a count doesn't fit uint8.
+    /// Type of a cell's value: float32, or uint8 for event counts. A conversion stores larger counts in a wider type.
     pub fn values(&self) -> Width {
         self.rule().values()
     }

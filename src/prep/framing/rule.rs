@@ -1,5 +1,4 @@
-//! The traits that every framing implements, and the type of the frames of one sample. [`EventFraming`] has the
-//! parameters of a framing and checks them; [`MakeFrames`] makes the frames.
+//! The traits that every framing implements, and the type of the frames of one sample.
 
 use tonic_shard::{ColumnBuf, FrameShape, Width};
 
@@ -7,15 +6,12 @@ use crate::events::{Events, SensorSize};
 use crate::fault::{Checked, Fault};
 use crate::framing::slicing::MAX_FRAMES;
 
-/// Maximum number of nonzero cells of a sample, over all its frames. A sample with this number of cells takes two
-/// gigabytes.
+/// Maximum number of nonzero cells of a sample, over all its frames. So many cells take two gigabytes.
 const MAX_ENTRIES: usize = 1 << 28;
 
-/// A framing with its parameters: checks them, computes the number and shape of the frames, and builds the
-/// [`MakeFrames`] that makes the frames.
+/// A framing with its parameters.
 pub(crate) trait EventFraming {
-    /// Checks that the parameters are valid for any sensor. In the returned fault, `place` is the name of the invalid
-    /// parameter. It is empty if several parameters can be the cause.
+    /// Checks that the parameters are valid for any sensor. The `place` of a fault is a parameter's name, or empty.
     fn check(&self) -> Checked {
         Ok(())
     }
@@ -24,7 +20,7 @@ pub(crate) trait EventFraming {
         Ok(())
     }
 
-    /// Parameter `sensor_size`, (W, H, P). `None` if the recipe or the framing doesn't have it.
+    /// Parameter `sensor_size`, (W, H, P). `None` if it is absent.
     fn sensor_size(&self) -> Option<[u32; 3]> {
         None
     }
@@ -35,17 +31,15 @@ pub(crate) trait EventFraming {
     }
 
     /// Maximum number of frames per sample. `None` if there is no maximum, or if it is above [`MAX_FRAMES`]. `span` is
-    /// the first and last possible time in microseconds, if known.
+    /// the first and last possible time in microseconds.
     fn frame_limit(&self, span: Option<(i64, i64)>, sensor: SensorSize) -> Option<u64>;
 
-    /// Time from the start of a frame to the start of the next frame, in microseconds. `None` if this time depends on
-    /// the sample.
+    /// Time between the starts of consecutive frames, in microseconds. `None` if it depends on the sample.
     fn frame_time(&self) -> Option<f64> {
         None
     }
 
-    /// Type of a cell's value: uint8 for event counts, float32 for everything else. A conversion takes a wider type if
-    /// a count doesn't fit uint8.
+    /// Type of a cell's value: float32, or uint8 for event counts. A conversion stores larger counts in a wider type.
     fn values(&self) -> Width {
         Width::F32
     }
@@ -60,8 +54,8 @@ pub(crate) trait EventFraming {
 
 /// Makes the frames of samples, one sample at a time.
 pub(crate) trait MakeFrames {
-    /// Writes the frames of one sample to `out`, which must be empty. If the framing has a fixed number of frames, a
-    /// sample without events gets this number of empty frames. Otherwise it gets one empty frame.
+    /// Writes the frames of one sample to `out`, which must be empty. A sample without events gets empty frames: the
+    /// framing's fixed number of frames, or else one.
     ///
     /// # Errors
     /// If the sample has more than [`MAX_FRAMES`] frames; for `ToFrame` and `ToTimesurface`, also if its frames have
@@ -89,8 +83,7 @@ pub(super) fn too_many(frames: f64) -> Fault {
     Fault::new("frames", expected, format!("{frames:.0}"))
 }
 
-/// Returns an error if a sample has more than [`MAX_ENTRIES`] nonzero cells, because so many cells could fill the
-/// memory.
+/// Returns an error if a sample has more than [`MAX_ENTRIES`] nonzero cells.
 pub(super) fn check_entries(entries: usize) -> Checked {
     let expected = "at most 2^28 entries a sample (crop the time, or take fewer frames)";
     if entries <= MAX_ENTRIES { Ok(()) } else { Err(Fault::new("frames", expected, entries)) }

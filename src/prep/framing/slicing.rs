@@ -1,8 +1,7 @@
-//! Tonic's four slicings of a sample: by time window, event count, time bins or event bins. The slices contain exactly
-//! the same events as Tonic's.
+//! Tonic's four slicings of a sample: by time window, event count, time bins or event bins.
 //!
-//! A slice is a range of event indices. The times of windows are computed in float64, as in Tonic. A window contains
-//! its start time but not its end time.
+//! A slice is a range of event indices, with exactly the same events as in Tonic. So the times of windows are float64.
+//! A window contains its start time but not its end time.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -11,8 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::signature::{Kind, Parameter, Signature};
 
-/// Maximum number of frames of a sample: 18 hours at 4 ms per frame. Without a maximum, one corrupt time could create
-/// a huge number of frames.
+/// Maximum number of frames of a sample, as a guard against corrupt times. At 4 ms per frame, it is 18 hours.
 pub(crate) const MAX_FRAMES: u64 = 1 << 24;
 
 /// Tonic's `ToFrame`. Exactly one of `time_window`, `event_count`, `n_time_bins` and `n_event_bins` must be given; the
@@ -32,8 +30,8 @@ pub struct ToFrame {
     /// Number of frames into which the events of each sample are divided. Each frame has the same number of events.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub n_event_bins: Option<u64>,
-    /// Overlap of neighbouring frames: in microseconds with `time_window`, in events with `event_count`, and as a share
-    /// of a bin with `n_time_bins` or `n_event_bins`.
+    /// Overlap of neighbouring frames: in microseconds with `time_window`, in events with `event_count`, otherwise as a
+    /// share of a bin.
     pub overlap: f64,
     /// Whether to keep a last frame that is too small: shorter than `time_window`, or with fewer events than
     /// `event_count`.
@@ -73,8 +71,8 @@ impl ToFrame {
         ],
     };
 
-    /// Returns the range of event indices of each frame. If there are more than [`MAX_FRAMES`] frames, returns their
-    /// number as the error. `t` has the times of the events in microseconds, in ascending order. It must not be empty.
+    /// Returns the range of event indices of each frame, or the number of frames as the error if it is above
+    /// [`MAX_FRAMES`]. `t` has the event times in microseconds, ascending. It must not be empty.
     pub(super) fn slices(&self, t: &[i64]) -> Result<Vec<Range<usize>>, f64> {
         let events = |start: u64, count: u64| {
             let clamp = |i: u64| i.min(t.len() as u64) as usize;
@@ -101,15 +99,14 @@ impl ToFrame {
         Ok((0..bins).map(|i| events(i * stride, count)).collect())
     }
 
-    /// The time windows that the frames are made of. `None` if the frames are not sliced by `time_window`.
+    /// The time windows, if the frames are sliced by `time_window`.
     pub(super) fn windows(&self) -> Option<TimeWindows> {
         let &ToFrame { overlap, include_incomplete, start_time, end_time, .. } = self;
         let window = self.time_window? as f64;
         Some(TimeWindows { window, overlap, include_incomplete, start_time, end_time })
     }
 
-    /// The windows of this framing, if they can be computed while events come in blocks. `None` if they depend on all
-    /// events of the sample.
+    /// The windows of this framing. `None` if they cannot be computed before all events of the sample are known.
     pub(super) fn streamed(&self) -> Option<Windows> {
         let &ToFrame { overlap, include_incomplete, .. } = self;
         let counted = self.event_count.map(|count| Windows::Events { count, overlap, include_incomplete });
@@ -117,7 +114,7 @@ impl ToFrame {
         self.windows().map(Windows::Time).or(counted).or(all)
     }
 
-    /// Fixed number of frames per sample: `n_time_bins` or `n_event_bins`. `None` if neither is given.
+    /// Fixed number of frames per sample, if the parameters give it.
     pub(super) fn bins(&self) -> Option<u64> {
         self.n_time_bins.or(self.n_event_bins)
     }
@@ -134,8 +131,8 @@ pub(crate) struct TimeWindows {
 }
 
 impl TimeWindows {
-    /// Returns the range of event indices of each window. If there are more than [`MAX_FRAMES`] windows, returns their
-    /// number as the error. `t` has the times of the events in microseconds, in ascending order. It must not be empty.
+    /// Returns the range of event indices of each window, or the number of windows as the error if it is above
+    /// [`MAX_FRAMES`]. `t` has the event times in microseconds, ascending. It must not be empty.
     pub(crate) fn slices<'a>(
         &self,
         t: &'a [i64],
@@ -161,7 +158,7 @@ impl TimeWindows {
     }
 
     /// Maximum number of windows per sample. `None` if there is no maximum, or if it is above [`MAX_FRAMES`]. `span` is
-    /// the first and last possible time in microseconds, if known.
+    /// the first and last possible time in microseconds.
     pub(crate) fn limit(&self, span: Option<(i64, i64)>) -> Option<u64> {
         let start = self.start_time.or(span.map(|(lo, _)| lo))?;
         let end = self.end_time.or(span.map(|(_, hi)| hi))?;
@@ -169,8 +166,7 @@ impl TimeWindows {
     }
 }
 
-/// Windows for events that come in blocks. A window is a range of places. The place of an event is its time in
-/// microseconds or, for windows with a fixed number of events, its index in the sample.
+/// Windows for events that come in blocks: ranges of times in microseconds, or ranges of event indices.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Windows {
     /// Windows of equal duration.
@@ -182,8 +178,7 @@ pub(super) enum Windows {
 }
 
 impl Windows {
-    /// Places (times or indices) of consecutive events with times `t`. `before` is the number of earlier events in the
-    /// sample.
+    /// Times or indices of the consecutive events with times `t`. The first of them has the index `before`.
     pub(super) fn places<'a>(&self, t: &'a [i64], before: u64) -> Cow<'a, [i64]> {
         match self {
             Windows::Time(_) => t.into(),
@@ -193,7 +188,7 @@ impl Windows {
         }
     }
 
-    /// Start and end of window `number`. `first` is the place (time or index) of the sample's first event.
+    /// Start and end of window `number`. `first` is the time or index of the sample's first event.
     pub(super) fn bounds(&self, first: i64, number: u64) -> (Bound, Bound) {
         match *self {
             Windows::Time(windows) => {
@@ -210,8 +205,8 @@ impl Windows {
         }
     }
 
-    /// Number of windows of the sample. `None` if later events can change it. `first` is the place (time or index) of
-    /// the sample's first event.
+    /// Number of windows of the sample. `None` if later events can change it. `first` is the time or index of the
+    /// sample's first event.
     pub(super) fn fixed_count(&self, first: i64) -> Option<f64> {
         match *self {
             Windows::Time(TimeWindows { end_time: Some(_), .. }) => Some(self.count(first, first, 1)),
@@ -219,8 +214,8 @@ impl Windows {
         }
     }
 
-    /// Number of windows of a sample with `events` events, at least 1. `first` and `last` are the places (times or
-    /// indices) of its first and last event.
+    /// Number of windows of a sample with `events` events, at least 1. `first` and `last` are the times or indices of
+    /// its first and last event.
     pub(super) fn count(&self, first: i64, last: i64, events: u64) -> f64 {
         match *self {
             Windows::Time(windows) => {
@@ -244,8 +239,7 @@ fn count_strides(total: u64, count: u64, overlap: f64, include_incomplete: bool)
 /// Start or end of a window: a time in microseconds, or the index of an event in the sample.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bound {
-    /// The bound as an integer: the index, or the time rounded up. `None` for a time of magnitude 2^53 or more,
-    /// because float64 cannot represent every integer of this size.
+    /// The bound as an integer, rounded up. `None` for a magnitude of 2^53 or more, where float64 lacks some integers.
     whole: Option<i64>,
     time: f64,
 }
@@ -262,7 +256,7 @@ impl Bound {
         Bound { whole: Some(index.min(i64::MAX as u64) as i64), time: 0.0 }
     }
 
-    /// Whether `place`, the time or the index of an event, is at or after this bound.
+    /// Whether an event with this time or index is at or after the bound.
     #[inline]
     pub(super) fn is_reached_by(self, place: i64) -> bool {
         match self.whole {
@@ -272,8 +266,7 @@ impl Bound {
     }
 }
 
-/// Finds the events of one window after another. The starts and the ends of the windows must ascend. Then each event
-/// is visited at most twice.
+/// Finds the events of one window after another. The starts and the ends of the windows must ascend.
 struct Slicer<'a> {
     t: &'a [i64],
     last: Range<usize>,
@@ -296,7 +289,7 @@ impl Slicer<'_> {
     }
 }
 
-/// Number of events with a time before `time`. The first `known` events must be before `time`.
+/// Number of events with a time before `time`. The first `known` events must be among them.
 fn before(t: &[i64], known: usize, time: f64) -> usize {
     let (rest, bound) = (&t[known..], Bound::of(time));
     let more = match bound.whole {

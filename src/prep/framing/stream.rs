@@ -1,8 +1,5 @@
 //! Makes frames of event counts from events that come in blocks, so that a large sample doesn't have to be in memory.
 //! The frames are the same as those that [`ToFrame`] makes of the whole sample.
-//!
-//! Each event is counted when it comes. A window is closed when the first event after its end comes. Events are kept
-//! only if the next window needs them too.
 
 use std::collections::VecDeque;
 
@@ -19,31 +16,28 @@ pub(crate) struct FrameStream {
     counters: Cells,
     /// The window whose events are being counted. `None` before the sample's first event.
     current: Option<Window>,
-    /// Events that the next window needs too. Each has its time or index, and its cell.
+    /// Time or index, and cell, of each event that the next window needs too.
     kept: VecDeque<(i64, u32)>,
     /// Number of events of the sample so far.
     events: u64,
     /// Time or index of the last event so far.
     last: i64,
     binned: u64,
-    /// Index after the last event that is in a closed window; 0 if there is no such event. When a window is closed,
-    /// only its events from this index on are added to `binned`, so that each event counts once.
+    /// Index after the last event of all closed windows, or 0. Events before it are not added to `binned` again.
     reached: u64,
     cells: Vec<u32>,
     counts: Vec<u32>,
 }
 
 struct Window {
-    /// Place of the sample's first event: its time in microseconds if the windows are cut by time, otherwise its index,
-    /// which is 0.
+    /// Time or index of the sample's first event.
     first: i64,
     number: u64,
     from: Bound,
     end: Bound,
     /// Start of the next window.
     next: Bound,
-    /// True if the sample already has all its frames, so this window gives no frame. Later events are then in no
-    /// frame.
+    /// True if the sample already has all its frames, so that the events of this window are in no frame.
     is_beyond: bool,
     /// Events of the window so far: the index of the first event, and the index after the last event.
     events: Option<(u64, u64)>,
@@ -80,8 +74,7 @@ impl FrameStream {
         (self.current, self.events, self.binned, self.reached) = (None, 0, 0, 0);
     }
 
-    /// Adds the next events of the sample, in order of time. Calls `emit` with the cells and counts of each finished
-    /// frame.
+    /// Adds the next events of the sample, in order of time. Calls `emit` with each finished frame (cells, counts).
     pub(crate) fn push<E>(
         &mut self,
         events: &Events,
@@ -124,7 +117,7 @@ impl FrameStream {
         Ok(())
     }
 
-    /// Ends the sample and closes all its windows. Calls `emit` with the cells and counts of each remaining frame.
+    /// Ends the sample. Calls `emit` with each remaining frame (cells, counts).
     pub(crate) fn finish<E>(
         &mut self,
         mut emit: impl FnMut(&[u32], &[u32]) -> Result<(), E>,
@@ -147,7 +140,7 @@ impl FrameStream {
         Ok(framed)
     }
 
-    /// Whether the next event, at `place` (a time or an index), closes the current window.
+    /// Whether an event with this time or index closes the current window.
     fn is_closed_by(&self, place: i64) -> bool {
         let Some(window) = &self.current else { return false };
         window.end.is_reached_by(place)
@@ -199,8 +192,8 @@ mod tests {
 
     const SENSOR: SensorSize = SensorSize { width: 5, height: 3, polarities: 2 };
 
-    /// The frames of a sample: the number of cells of each frame, the cells, the counts, the number of events in at
-    /// least one frame, and the number of events in no frame. The error is the text of a fault.
+    /// Frames of a sample (cells per frame, cells, counts, events in a frame, events in no frame), or the text of a
+    /// fault.
     type Frames = Result<(Vec<u32>, Vec<u32>, Vec<u32>, u64, u64), String>;
 
     fn whole(framing: &Framing, events: &Events) -> Frames {

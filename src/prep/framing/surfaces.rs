@@ -1,5 +1,5 @@
-//! Time surfaces and voxel grids over the whole sensor. Values are computed in float64, as in Tonic, and rounded to
-//! float32 at the end. Only the buffers for the current frame are dense; the output frames are sparse.
+//! Time surfaces and voxel grids over the whole sensor. As in Tonic, values are computed in float64 and then rounded to
+//! float32.
 
 use ndarray::{Array2, Array3};
 use serde::{Deserialize, Serialize};
@@ -193,7 +193,7 @@ struct Voxels {
     bins: u32,
     /// Value of each pixel in the current time bin, (H, W).
     sums: Array2<f64>,
-    /// Flat indices of the elements of `sums` to which a value was added. An index can occur several times.
+    /// Flat indices of the elements of `sums` to which a value was added, with repetitions.
     cells: Vec<u32>,
 }
 

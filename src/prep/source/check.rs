@@ -1,5 +1,4 @@
-//! Checks an open recording before its events are used. The recording must have the columns that its sensor needs. Its
-//! coordinates must be pixels, and its polarities must tell ON events from OFF events.
+//! Checks the columns, coordinates and polarities of an open recording before its events are used.
 
 use std::path::Path;
 
@@ -14,12 +13,10 @@ use crate::source::options::SourceOptions;
 use crate::source::recording::Recording;
 use crate::source::stream::EventStream;
 
-/// Number of events whose coordinates are checked first. If the result is unclear, more coordinates are checked.
-/// Polarities are checked in the same way: first [`HEAD`] of them, then this many, and then more if necessary.
+/// Number of events whose coordinates are checked first. If the result is unclear, more events are checked.
 const FIRST: u64 = 1 << 16;
 
-/// Number of events whose polarities are checked first. In most recordings they decide the check, because at least one
-/// of them is an ON event.
+/// Number of events whose polarities are checked first. Most recordings have an ON event among them.
 const HEAD: u64 = 1 << 10;
 
 /// Maximum number of fields that an error suggests for one column.
@@ -27,11 +24,6 @@ const MOST_OFFERED: usize = 3;
 
 /// Checks that a recording has the columns that its sensor needs, and that its coordinates and polarities are usable.
 /// Returns notes for the user.
-///
-/// # Errors
-/// [`Error::Columns`] if p is missing for a sensor of two polarities, if y is missing for a sensor of several rows, or
-/// if the polarities don't tell ON events from OFF events; [`Error::NotPixels`] if the coordinates are not pixels;
-/// errors of reading.
 pub(super) fn check(stream: &EventStream, options: &SourceOptions) -> Result<Vec<String>> {
     let sensor = options.sensor.or(stream.sensor);
     check_sensor(&stream.path, stream.layout, &stream.taken, sensor)?;
@@ -53,13 +45,8 @@ pub(super) fn check(stream: &EventStream, options: &SourceOptions) -> Result<Vec
     Ok(notes)
 }
 
-/// Checks the polarities of a recording. Returns a note for the user, if there is something to say. Checks nothing if
-/// the events are in memory.
-///
-/// Polarities that cannot be read are no error here. They become an error when the events are read.
-///
-/// # Errors
-/// Errors of [`Polarities::judge`].
+/// Checks the polarities of a recording whose events are not in memory. Returns a note for the user. Ignores errors of
+/// reading, which occur again when the events are read.
 fn check_polarities(stream: &EventStream, sensor: Option<SensorSize>) -> Result<Option<String>> {
     let Some(taken) = &stream.taken.fields[Role::P as usize] else { return Ok(None) };
     let mut polarities = Polarities::default();
@@ -77,11 +64,8 @@ fn check_polarities(stream: &EventStream, sensor: Option<SensorSize>) -> Result<
     Ok(polarities.note(&taken.field))
 }
 
-/// Checks the coordinates and the polarities of events that are in memory. `taken` says which fields the columns come
-/// from. Returns notes for the user.
-///
-/// # Errors
-/// [`Error::NotPixels`] if the coordinates are not pixels; errors of [`Polarities::judge`].
+/// Checks the coordinates and polarities of events in memory. `taken` says which fields the columns come from. Returns
+/// notes for the user.
 pub(super) fn check_columns(
     path: &Path,
     layout: Layout,
@@ -107,10 +91,7 @@ pub(super) fn check_columns(
     Ok(notes)
 }
 
-/// Checks that a recording has the columns that its sensor needs. If `sensor` is `None`, nothing is checked.
-///
-/// # Errors
-/// [`Error::Columns`] if p is missing for a sensor of two polarities, or if y is missing for a sensor of several rows.
+/// Checks that a recording has the columns that `sensor` needs. Without a sensor, checks nothing.
 pub(super) fn check_sensor(
     path: &Path,
     layout: Layout,
@@ -130,9 +111,8 @@ pub(super) fn check_sensor(
     Err(lacking(path, layout, taken, expected, sensor))
 }
 
-/// Returns the error for a recording that lacks the column y or p and whose sensor size is unknown. `size` is the
-/// smallest width and height that contain all events. Returns `None` if the recording has both columns, or if the file
-/// has no other field that could be meant as a column.
+/// Returns the error for a recording of unknown sensor size that lacks y or p, if another field of the file could be
+/// the column. `size` is the smallest width and height that contain all events.
 pub(crate) fn check_unknown_sensor(recording: &Recording, size: (u32, u32)) -> Option<Error> {
     let Recording { path, layout, columns: taken, .. } = recording;
     let expected = match (taken.has(Role::Y), taken.has(Role::P)) {
@@ -147,9 +127,7 @@ pub(crate) fn check_unknown_sensor(recording: &Recording, size: (u32, u32)) -> O
     taken.has_more().then(|| lacking(path, *layout, taken, expected.into(), sensor))
 }
 
-/// Returns the error for a recording without the columns that `sensor` needs. The error suggests what the user can do:
-/// take an unused field as the column, save a copy of the recording in which the column has numbers, or give a sensor
-/// with only one row or one polarity.
+/// Returns the error for a recording without the columns that `sensor` needs.
 fn lacking(path: &Path, layout: Layout, taken: &TakenColumns, expected: String, sensor: SensorSize) -> Error {
     let [lacks_y, lacks_p] =
         [(Role::Y, sensor.height), (Role::P, sensor.polarities)].map(|(role, n)| n > 1 && !taken.has(role));
@@ -187,8 +165,8 @@ fn lacking(path: &Path, layout: Layout, taken: &TakenColumns, expected: String, 
     Error::Columns { path, place, expected, got, remedies }
 }
 
-/// The range of the x or y coordinates of a recording, and how many coordinates have fractions. Used only for
-/// coordinates that are stored as floats.
+/// The range of the x or y coordinates of a recording, and how many have fractions. Only for coordinates that are
+/// floats.
 #[derive(Debug)]
 pub(super) struct Pixels {
     least: f64,
@@ -198,20 +176,19 @@ pub(super) struct Pixels {
     fractions: u64,
     /// Number, minimum and maximum of the coordinates from -1 to 1. Normalised coordinates are in this range.
     normal: (u64, f64, f64),
-    /// An eighth of the sensor's width (for x) or height (for y), or 0 if the sensor is unknown. If all coordinates are
-    /// below this number and some have fractions, they are probably not pixels.
+    /// An eighth of the sensor's width (for x) or height (for y). 0 if the sensor is unknown.
     few: f64,
 }
 
 impl Pixels {
-    /// Makes an empty range. `role` says whether x or y coordinates will be added.
+    /// Makes an empty range, for coordinates x or y.
     pub(super) fn new(role: Role, sensor: Option<SensorSize>) -> Pixels {
         let size = sensor.map_or(0, |sensor| if role == Role::X { sensor.width } else { sensor.height });
         let (least, most) = (f64::INFINITY, f64::NEG_INFINITY);
         Pixels { least, most, count: 0, fractions: 0, normal: (0, least, most), few: f64::from(size) / 8.0 }
     }
 
-    /// Adds coordinates. Infinite and NaN coordinates are skipped, because they are outside every sensor.
+    /// Adds coordinates. Skips infinite and NaN coordinates.
     pub(super) fn add(&mut self, coordinates: &[f64]) {
         for &n in coordinates.iter().filter(|n| n.is_finite()) {
             (self.least, self.most) = (self.least.min(n), self.most.max(n));
@@ -224,32 +201,28 @@ impl Pixels {
         }
     }
 
-    /// Returns whether the coordinates are almost certainly pixels. Then no more coordinates have to be read.
+    /// Returns whether the coordinates are almost certainly pixels.
     fn are_settled(&self) -> bool {
         self.least < self.most && !self.are_inside_one() && 2 * self.normal.0 <= self.count
     }
 
-    /// Returns whether the coordinates are probably normalised. They are if at least 99 of 100 coordinates are from
-    /// -1 to 1, if these coordinates are not all equal, and if at least half of all coordinates have fractions.
+    /// Returns whether the coordinates are probably normalised: almost all are from -1 to 1, and many have fractions.
     fn are_normalised(&self) -> bool {
         let (normal, least, most) = self.normal;
         100 * normal >= 99 * self.count && least < most && 2 * self.fractions >= self.count
     }
 
-    /// Returns whether the coordinates look too close together for pixels. They do if all are inside one pixel, if all
-    /// are from -1 to 1 (normalised coordinates), or if all are in a corner of the sensor, within an eighth of its
-    /// size.
+    /// Returns whether the coordinates look too close together for pixels: all inside one pixel, from -1 to 1, or in a
+    /// corner of the sensor.
     fn are_inside_one(&self) -> bool {
         let normalised = self.least >= -1.0 && self.most <= 1.0;
         self.least.floor() == self.most.floor() || normalised || self.least.abs().max(self.most) < self.few
     }
 
-    /// Checks the coordinates that were added. Returns a note for the user if some have fractions. The note is a
-    /// warning if more than a tenth of the coordinates have fractions.
+    /// Checks the coordinates that were added. Returns a note for the user if some have fractions.
     ///
     /// # Errors
-    /// [`Error::NotPixels`] if some coordinates have fractions, the coordinates differ, and one of these is true: they
-    /// are probably normalised, or all of them are inside one pixel, from -1 to 1, or in a corner of the sensor.
+    /// [`Error::NotPixels`] if some have fractions, and they are probably normalised or too close together for pixels.
     pub(super) fn judge(&self, path: &Path, field: &str) -> Result<Option<String>> {
         if self.fractions == 0 {
             return Ok(None);

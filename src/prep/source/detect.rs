@@ -17,8 +17,8 @@ use crate::source::stream::{ClassLabel, EventStream};
 /// file has [`Layout::Map`] if the options name its columns, or if no other layout fits.
 ///
 /// # Errors
-/// [`tonic_base::Error::Io`]; [`Error::NotARecording`] for a file that is neither an HDF5 file nor a NumPy file;
-/// [`tonic_base::Error::Usage`] if the layout in the options contradicts the other options or the file's first bytes.
+/// [`Error::NotARecording`] for a file that is neither HDF5 nor NumPy; [`tonic_base::Error::Usage`] if the layout in
+/// the options contradicts the other options or the file.
 pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> {
     let asked = options.layout.filter(|&layout| layout != Layout::Map);
     let are_named = options.map.is_some() || options.columns.is_some();
@@ -68,11 +68,7 @@ fn numpy_layout(path: &Path) -> Result<Option<Layout>> {
     })
 }
 
-/// Opens a file that holds one recording, and checks it.
-///
-/// # Errors
-/// Errors of the function that opens files of this layout, and of [`check`]; [`tonic_base::Error::Usage`] for a layout
-/// with many samples per file.
+/// Opens and checks a file that holds one recording. A layout with many samples per file is an error.
 pub(super) fn open_stream(path: &Path, options: &SourceOptions) -> Result<EventStream> {
     let stream = match layout_of(path, options)? {
         Layout::Npy => npy_files::open_npy(path, options)?,
@@ -89,8 +85,8 @@ pub(super) fn open_stream(path: &Path, options: &SourceOptions) -> Result<EventS
     Ok(stream)
 }
 
-/// Returns the number of events in a file that holds one recording. If the options give a range of events, only events
-/// in the range are counted.
+/// Returns the number of events in a file that holds one recording. Counts only events in the range that the options
+/// give.
 pub(crate) fn events_of(path: &Path, options: &SourceOptions) -> Result<u64> {
     Ok(open_stream(path, options)?.len)
 }
@@ -103,8 +99,7 @@ pub(super) struct Head {
     pub sensor: Option<SensorSize>,
     /// Class of the recording, if the file gives it.
     pub label: Option<ClassLabel>,
-    /// Number of events that are used. If the options give a range of events, only events in this range are used.
-    /// Otherwise, all events are used.
+    /// Number of events in the range that the options give, or else of all events.
     pub events: u64,
     /// Number of events outside the range that the options give.
     pub out_of_range: u64,
@@ -116,11 +111,8 @@ pub(super) struct Head {
     pub notes: Vec<String>,
 }
 
-/// Opens a file that holds one recording, without reading all of its events. Checks the recording as [`open_stream`]
-/// does. A recording in an npz archive is not checked, because its events can only be read with the whole archive.
-///
-/// # Errors
-/// Errors of [`open_stream`]; for an npz archive, only errors that the headers of its arrays show.
+/// Opens and checks a file like [`open_stream`], without reading all of its events. The events in an npz archive are
+/// not checked.
 pub(super) fn read_head(path: &Path, options: &SourceOptions) -> Result<Head> {
     let layout = layout_of(path, options)?;
     if layout == Layout::Npz {

@@ -1,5 +1,5 @@
-//! Finds equal events in a row at the start or at the end of a sample. They are probably not events but filler, such as
-//! the zeros of an array that was allocated for more events.
+//! Finds equal events in a row at the start or at the end of a sample. They are probably filler, such as the zeros of
+//! an array that was allocated for more events.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -18,28 +18,26 @@ const MANY: usize = 20;
 pub(super) struct Filler {
     /// Number of the file's events before the first event that is used.
     skipped: u64,
-    /// For each sample with many equal events: the index of the sample, and a text that describes the equal events.
+    /// Text about the equal events of each sample that has many of them. The keys are the indices of the samples.
     found: Mutex<BTreeMap<u64, String>>,
 }
 
 impl Filler {
-    /// Starts the search in a recording. `events` is the range of the recording's events that is used, and `None`
-    /// stands for all events.
+    /// Starts the search in a recording. `events` is the range of events that is used, or `None` for all events.
     pub(super) fn new(events: Option<EventRange>) -> Filler {
         Filler { skipped: events.map_or(0, |events| events.start), found: Mutex::default() }
     }
 
-    /// Searches the samples of `raw` for many equal events in a row at the start or at the end of a sample.
-    /// [`Filler::note`] reports what was found. The first sample of `raw` is sample number `first` of the recording.
+    /// Searches samples for many equal events in a row. The first sample of `raw` has the index `first` in the
+    /// recording.
     pub(super) fn look(&self, first: u64, raw: &RawSamples) {
         for (i, sample) in (0..raw.samples()).zip(first..) {
             self.look_at_block(sample, raw, i, (0, raw.count(i)));
         }
     }
 
-    /// Searches a block of consecutive events for equal events. The events belong to the sample `sample` of the
-    /// recording, and are stored as sample `i` of `raw`. The recording's sample has `all` events, of which `before`
-    /// come before the block.
+    /// Searches a block of the recording's sample `sample` for equal events. The block is stored as sample `i` of
+    /// `raw`. `all` is the number of events of the sample, and `before` the number of those before the block.
     pub(super) fn look_at_block(&self, sample: u64, raw: &RawSamples, i: usize, (before, all): (u64, u64)) {
         let (start, end) = (raw.offsets[i], raw.offsets[i + 1]);
         let at = |column: &Option<Coordinates>, i| column.as_ref().map(|column| column.get(i));

@@ -18,11 +18,11 @@ pub(super) const READ: &str = "a recording in HDF5 or NumPy's formats";
 /// Text for error messages: what the user should do with a compressed file or an archive.
 pub(super) const UNPACK: &str = "unpack it first";
 
-/// Advice for files of one format: a text that says what reads the format, and the words of a command that converts or
-/// unpacks a file. The list of words is empty if there is no such command.
+/// What the user can do with a file of some format. The first item says which programs read the format. The second item
+/// is a command that converts or unpacks the file: a program and its arguments, or an empty list.
 ///
-/// In the words, FILE stands for the path of the file, and OUT for the path of the converted file. In Python code, FILE
-/// and OUT become string literals.
+/// In an argument, FILE stands for the path of the file, and OUT for the path of the converted file. If the argument is
+/// Python code, the paths are written as string literals.
 pub(super) type Way = (&'static str, &'static [&'static str]);
 
 const AEDAT_1: Way = ("jAER reads it; save t, x, y and p with np.savez", &[]);
@@ -154,8 +154,8 @@ const FORMATS: [(usize, &[u8], &str, Way); 63] = [
     (0, b"<html", "a web page", SERVER),
 ];
 
-/// A format that was recognised: its name, a text that says what reads it, and the command that converts or unpacks
-/// the file. The last value is `None` if there is no such command.
+/// A format that was recognised: its name, a text that says what reads it, and the command that converts or unpacks the
+/// file, if there is one.
 pub(super) type Recognised = (String, String, Option<Box<Remedy>>);
 
 /// Recognises the format of the file at `path` by its first bytes, `head`. If a command converts the file, the name of
@@ -199,8 +199,8 @@ pub(super) fn recognise(path: &Path, stem: &str, head: &[u8]) -> Option<Recognis
     is_text(head).then(|| text_events::described(path, stem, &String::from_utf8_lossy(head)))
 }
 
-/// Makes the command that converts or unpacks the file at `path`, from the words of a [`Way`]. The name of the
-/// converted file begins with `stem`. Returns `None` if there are no words, or if `path` is not UTF-8.
+/// Makes the command that converts or unpacks the file at `path`. `words` are the program and the arguments in a
+/// [`Way`]. The name of the converted file begins with `stem`. `None` if `words` is empty, or if `path` is not UTF-8.
 fn command(path: &Path, stem: &str, words: &[&str]) -> Option<Box<Remedy>> {
     let name = path.to_str()?;
     let (suffix, ending) = match *words.first()? {

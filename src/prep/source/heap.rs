@@ -49,11 +49,11 @@ pub struct VlenRows {
     rows: u64,
 }
 
-/// A column with the elements of consecutive rows, and offsets, (rows + 1,). Row `i` has the elements from `offsets[i]`
-/// up to `offsets[i + 1]`, exclusive.
+/// A column with the elements of consecutive rows, and offsets, (rows + 1,). Row `i` has the elements
+/// `offsets[i]..offsets[i + 1]`.
 type Rows<C> = (C, Vec<usize>);
 
-/// The function that reads the rows of a dataset. It depends on the number type of the elements.
+/// The function that reads the rows of a dataset of some number type.
 #[derive(Clone, Copy, Debug)]
 enum ReadRows {
     Floats(fn(&VlenRows, Range<u64>) -> Result<Rows<Times>>),
@@ -73,9 +73,8 @@ struct Wanted {
 }
 
 impl VlenRows {
-    /// Opens the dataset `name` of the file at `path`. If a link leads to another file, the dataset is read from that
-    /// other file. Returns `None` if only libhdf5 can read the dataset. Examples: its numbers are big-endian or of an
-    /// unusual type; it is compact, virtual or stored in external files; it has a filter other than gzip and shuffle.
+    /// Opens the dataset `name` of the file at `path`, or of the file that a link leads to. Returns `None` if only
+    /// libhdf5 can read the dataset, for example because its numbers are big-endian.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`], [`Error::DamagedRecording`] if references lie outside the file,
@@ -107,9 +106,8 @@ impl VlenRows {
         Ok(elements)
     }
 
-    /// Reads consecutive rows as times. Returns the times of all rows in one column, and offsets, (rows + 1,). Row
-    /// `i` has the times from `offsets[i]` up to `offsets[i + 1]`, exclusive. Returns `None` if the elements are
-    /// integers.
+    /// Reads consecutive rows as times. Returns the times of all rows in one column, and offsets, (rows + 1,). Row `i`
+    /// has the times `offsets[i]..offsets[i + 1]`. Returns `None` if the elements are integers.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`], [`Error::DamagedRecording`].
@@ -119,8 +117,7 @@ impl VlenRows {
     }
 
     /// Reads consecutive rows as coordinates. Returns the coordinates of all rows in one column, and offsets, (rows +
-    /// 1,). Row `i` has the coordinates from `offsets[i]` up to `offsets[i + 1]`, exclusive. Returns `None` if the
-    /// elements are floats.
+    /// 1,). Row `i` has the coordinates `offsets[i]..offsets[i + 1]`. Returns `None` if the elements are floats.
     ///
     /// Numbers above `i64::MAX` become `i64::MAX`, as in libhdf5.
     ///
@@ -131,8 +128,8 @@ impl VlenRows {
         read(self, rows).map(Some)
     }
 
-    /// Reads consecutive rows whose elements have `N` bytes each. `element` decodes one element from its bytes, and
-    /// `column_of` makes a column from all decoded elements.
+    /// Reads consecutive rows. `element` decodes one element of `N` bytes, and `column_of` makes a column from all
+    /// elements.
     fn read_as<const N: usize, T: Copy + Default, C>(
         &self,
         rows: Range<u64>,
@@ -175,9 +172,7 @@ impl VlenRows {
         Ok((column_of(column), offsets))
     }
 
-    /// For each heap collection, in order of address, estimates which byte range of the file will be read. The range
-    /// begins where the collection begins. If the first wanted object is probably the first one in the collection,
-    /// the range is as long as the wanted objects and their headers. Otherwise, the range has only headers.
+    /// Estimates the byte range of the file that will be read for each heap collection, in order of address.
     fn extents<'a>(&'a self, wanted: &'a [Wanted]) -> impl Iterator<Item = Range<u64>> + 'a {
         wanted.chunk_by(|a, b| a.address == b.address).map(|objects| {
             let start = self.superblock.base.saturating_add(objects[0].address);
@@ -189,9 +184,8 @@ impl VlenRows {
         })
     }
 
-    /// Finds the wanted objects of one heap collection and copies their bytes. Returns the offset in the file at
-    /// which the collection ends. The previous collection ends at the offset `free_from`. This collection must begin
-    /// there or later.
+    /// Copies the bytes of the wanted objects in one heap collection. The collection must not begin before the offset
+    /// `free_from`. Returns the offset of the collection's end in the file.
     fn read_collection(
         &self,
         window: &mut FileWindow<'_>,

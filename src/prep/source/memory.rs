@@ -17,17 +17,16 @@ use crate::time_unit::TimeUnit;
 /// If a message is about events that are in no file, this text stands in place of the path.
 pub(crate) const ADDED: &str = "added events";
 
-/// Columns of events in memory, each with its name. t and x are required. y is required if the sensor has several rows,
-/// and p is required if it has several polarities. Other usual names of these columns, such as `ts` and `pol`, are
-/// accepted too, as in files.
+/// Columns of events in memory, each with its name: t, x, y, p, or another usual name such as `ts` or `pol`. y can be
+/// missing if the sensor has one row, and p if it has one polarity.
 pub type EventColumns = Vec<(String, Numbers)>;
 
-/// Opens events as a recording with one sample and no label. The options give the sensor, the coordinate of the first
-/// pixel, the unit of the times (microseconds by default), and how faults of the clock are treated.
+/// Opens events as a recording with one sample and no label. Times are in microseconds, unless the options give another
+/// unit.
 ///
 /// # Errors
-/// [`tonic_base::Error::Usage`] for columns of different lengths, for two columns with names for the same thing (such
-/// as `t` and `ts`), and if t or x is missing; the errors of opening a file with these events.
+/// [`tonic_base::Error::Usage`] for columns of different lengths, for two names of the same column (such as `t` and
+/// `ts`), and if t or x is missing; the errors of opening a file with these events.
 pub(crate) fn open_columns(columns: EventColumns, options: &SourceOptions) -> Result<Recording> {
     let (path, layout) = (Path::new(ADDED), Layout::Npy);
     let names: Vec<(&str, usize)> = columns.iter().zip(0..).map(|((name, _), i)| (name.as_str(), i)).collect();

@@ -1,5 +1,4 @@
-//! Describes a file's arrays: path, shape and element type, without the data. The module `fields::survey` searches
-//! these descriptions for the columns of events.
+//! Describes a file's arrays: path, shape and element type, without the data.
 
 use crate::source::columns::roles::{FieldPath, Part};
 
@@ -10,17 +9,17 @@ const MOST_LISTED: usize = 40;
 pub(crate) trait Survey {
     fn arrays(&self) -> &[ArrayInfo];
 
-    /// Reads the first numbers of a field, up to [`GUESSED_EVENTS`](crate::source::columns::GUESSED_EVENTS). Returns
-    /// `None` if they cannot be read.
+    /// Reads the first numbers of a field, up to [`GUESSED_EVENTS`](crate::source::columns::GUESSED_EVENTS). `None` if
+    /// they cannot be read.
     fn sample(&self, field: &FieldPath) -> Option<Vec<f64>>;
 
-    /// Returns the names of a table's columns. A table is an array with several numbers for each event. Returns `None`
-    /// if the file doesn't give the names.
+    /// Returns the column names of a table, which is an array with several numbers per event. `None` if the file lacks
+    /// them.
     fn column_names(&self, _table: &ArrayInfo) -> Option<Vec<String>> {
         None
     }
 
-    /// Returns a text for error messages: which fields were looked for in a file of this format.
+    /// Text for error messages: which fields were looked for in the file.
     fn looked(&self) -> String;
 }
 
@@ -32,24 +31,23 @@ pub(crate) struct ArrayInfo {
     pub(crate) kind: ArrayKind,
 }
 
-/// The type of an array's elements. A broken link is listed as an array too, with the type `Nowhere`.
+/// The type of an array's elements. A broken link is listed as an array too.
 #[derive(Clone, Debug)]
 pub(crate) enum ArrayKind {
     /// Numbers. The string names their type.
     Number(String),
-    /// Records, with the list of their members. Members of nested records are in the list too.
+    /// Records, with the list of their members. The list includes the members of nested records.
     Record(Vec<MemberInfo>),
-    /// A broken link: the object that it leads to doesn't exist. The string says what is wrong with the link.
+    /// A broken link. The string says what is wrong with it.
     Nowhere(String),
-    /// Elements of any other type, which cannot be a column. The string names the type.
+    /// Elements of any other type. The string names the type.
     Other(String),
 }
 
 /// A member of the records of an array.
 #[derive(Clone, Debug)]
 pub(crate) struct MemberInfo {
-    /// Name of the member. For a member of a nested record, the names of all levels are joined with dots, such as
-    /// `pos.x`.
+    /// Name of the member. The names of nested records are joined with dots, such as `pos.x`.
     pub(crate) name: String,
     /// Name of the member's type, for messages.
     pub(crate) kind: String,
@@ -57,13 +55,12 @@ pub(crate) struct MemberInfo {
 }
 
 impl ArrayInfo {
-    /// Describes a broken link at the path `name`. `wrong` is the text that says what is wrong with the link.
+    /// Describes a broken link at the path `name`. The text `wrong` says what is wrong with it.
     pub(crate) fn nowhere(name: String, wrong: String) -> ArrayInfo {
         ArrayInfo { name, shape: Vec::new(), kind: ArrayKind::Nowhere(wrong) }
     }
 
-    /// Splits the path of the array into the path of its group and its name in that group. The path of the root group
-    /// is empty.
+    /// Splits the path of the array into its group (empty for the root group) and its name.
     pub(crate) fn group_and_name(&self) -> (&str, &str) {
         self.name.rsplit_once('/').unwrap_or(("", &self.name))
     }
@@ -72,8 +69,7 @@ impl ArrayInfo {
         FieldPath { array: self.name.clone(), part }
     }
 
-    /// Returns the name and the path of each member that is a number. The list is empty if the array's elements are not
-    /// records.
+    /// Returns the name and the path of each member that is a number. Empty if the elements are not records.
     pub(crate) fn members(&self) -> Vec<(&str, FieldPath)> {
         let ArrayKind::Record(members) = &self.kind else { return Vec::new() };
         let numbers = members.iter().filter(|member| member.is_number);

@@ -1,11 +1,9 @@
-//! Reads and writes the names of fields in a user's map of columns. The map says which field of the file is which
-//! column: `t=FIELD,x=FIELD,...`.
+//! Reads and writes the names of fields in a user's map of columns: `t=FIELD,x=FIELD,...`.
 //!
 //! A field's name is in double quotes if it contains a comma, ends with `]`, begins with a quote, or has spaces around
-//! it: `t="time, s",x="a[0]"[2]`. In a quoted name, a backslash is written before each quote and each backslash.
+//! it: `t="time, s",x="a[0]"[2]`. Inside the quotes, a backslash comes before each quote and each backslash.
 
-/// Splits a map of columns into parts such as `t=FIELD`, at the commas outside quotes. A quoted name begins after `=`.
-/// Spaces after `=` are allowed.
+/// Splits a map of columns into parts such as `t=FIELD`, at the commas outside quotes.
 pub(crate) fn parts(map: &str) -> Vec<&str> {
     let (mut quoted, mut escaped, mut before) = (false, false, ' ');
     let is_comma = |c: char| {
@@ -18,11 +16,8 @@ pub(crate) fn parts(map: &str) -> Vec<&str> {
     map.split(is_comma).collect()
 }
 
-/// Splits the text of a field into the name in quotes and the text after the closing quote. If `field` doesn't begin
-/// with a quote, all of it is the name, and the second value is `None`.
-///
-/// # Errors
-/// A message for the user if the closing quote is missing.
+/// Splits the text of a field into its quoted name and the text after the closing quote. Without an opening quote, the
+/// whole text is the name. The error is a message about a missing closing quote.
 pub(crate) fn unquote(field: &str) -> Result<(String, Option<&str>), String> {
     let Some(inner) = field.strip_prefix('"') else { return Ok((field.into(), None)) };
     let (mut name, mut chars) = (String::new(), inner.char_indices());

@@ -1,22 +1,19 @@
-//! Guesses which columns are t, x, y and p, from the numbers in the columns. Guesses are only suggested to the user,
-//! never used directly.
+//! Guesses which columns are t, x, y and p, from their numbers. Guesses are only suggested to the user, never used
+//! directly.
 
 use crate::source::columns::roles::Role;
 
 /// Maximum number of events of a recording that are read for a guess.
 pub(crate) const GUESSED_EVENTS: u64 = 1 << 16;
 
-/// Guesses which of `columns` are t, x, y and p. Returns the index of each, or `None` if it is not found. Indices that
-/// are in `known` are returned unchanged.
+/// Guesses which of `columns` are t, x, y and p. Returns the index of each. Indices in `known` are returned unchanged.
 ///
-/// - p is the last column with exactly two different numbers, both usual for polarities: -1, 0, 1, or the largest
-///   number of an unsigned type.
-/// - t is a column in ascending order. If several columns ascend, t is the one whose last number is the highest. A
-///   column that only counts the events (0, 1, 2 ...) is t only if no other column ascends.
-/// - If more than two columns remain, columns that only count the events are dropped.
-/// - If p is still missing, exactly three columns remain, and only one of these has at most two different numbers,
-///   this column is p.
-/// - x is the first of the columns that remain, and y is the second.
+/// - p is the last column with exactly two different numbers, both usual for polarities.
+/// - t is the ascending column with the highest last number. A column that only counts the events (0, 1, 2 ...) is t
+///   only if no other column ascends.
+/// - If more than two columns remain, those that only count the events are dropped.
+/// - If p is missing and three columns remain, p is the only one of them with at most two different numbers.
+/// - x and y are the first two columns that remain.
 pub(crate) fn guess(columns: &[Vec<f64>], known: [Option<usize>; 4]) -> [Option<usize>; 4] {
     let [mut t, mut x, mut y, mut p] = known;
     let free = |taken: &[Option<usize>]| -> Vec<usize> {
@@ -55,8 +52,8 @@ pub(crate) fn guess(columns: &[Vec<f64>], known: [Option<usize>; 4]) -> [Option<
     [t, x, y, p]
 }
 
-/// Guesses the order of a table's columns, such as `x,y,t,p`. `_` stands for a column that is not t, x, y or p. Returns
-/// `None` if t or x is not found.
+/// Guesses the order of a table's columns, such as `x,y,_,t,p`. A `_` is any other column. `None` if t or x is not
+/// found.
 pub(crate) fn guess_order(columns: &[Vec<f64>]) -> Option<String> {
     let found = guess(columns, [None; 4]);
     let name = |i| Some(Role::ALL.into_iter().find(|&role| found[role as usize] == Some(i)).map_or("_", Role::name));

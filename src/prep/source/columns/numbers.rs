@@ -1,5 +1,4 @@
-//! Columns of numbers in the types found in files, and their conversion to times in whole microseconds, pixel
-//! coordinates and polarities.
+//! Columns of numbers in the types found in files, and their conversion to times, coordinates and polarities.
 
 use crate::source::raw::{Coordinates, RawSamples, Times};
 use crate::time_unit::TimeUnit;
@@ -29,12 +28,10 @@ pub enum Numbers {
 /// The number that replaces a polarity if the polarity is a fraction, inf or NaN.
 pub(crate) const NO_POLARITY: i128 = i64::MIN as i128;
 
-/// The number that replaces a coordinate if the coordinate is NaN, -inf or below the range of an `i64`. This number
-/// is outside every sensor.
+/// The number that replaces a coordinate below the range of an `i64`, or NaN. It is outside every sensor.
 pub(crate) const NO_PIXEL: i64 = i64::MIN;
 
-/// The number that replaces a coordinate if the coordinate is inf or above the range of an `i64`. This number is
-/// outside every sensor.
+/// The number that replaces a coordinate above the range of an `i64`. It is outside every sensor.
 pub(crate) const FAR_PIXEL: i64 = i64::MAX;
 
 /// Evaluates `$body` with `$vec` bound to the vector of the column, for every variant of [`Numbers`].
@@ -76,15 +73,14 @@ impl Numbers {
         }
     }
 
-    /// Describes the fractions in a column of times. `None` if the column has no floats, or if all finite floats are
-    /// whole numbers.
+    /// Describes the fractions in a column of times. `None` if all finite times are whole numbers.
     pub(crate) fn fractions(&self) -> Option<Fractions> {
         let Numbers::F64(numbers) = self else { return None };
         Fractions::of(numbers.iter().copied().filter(|n| n.is_finite()))
     }
 
-    /// Converts a column of times in `unit` to microseconds. Values that are not times (NaN, NaT), or that do not fit
-    /// 64 bits, are listed in [`Stamps::missing`].
+    /// Converts a column of times in `unit` to microseconds. [`Stamps::missing`] lists NaN, NaT and times that do not
+    /// fit 64 bits.
     pub(crate) fn times(self, unit: TimeUnit) -> Stamps {
         fn fallible(times: impl Iterator<Item = Option<i64>>) -> Stamps {
             let mut stamps = Stamps::default();
@@ -117,8 +113,7 @@ impl Numbers {
         }
     }
 
-    /// Converts the column to pixel coordinates. A float becomes the pixel that it lies in. A number above `i64::MAX`
-    /// becomes `i64::MAX`, which is outside every sensor.
+    /// Converts the column to pixel coordinates. A float becomes the pixel that it lies in.
     pub(crate) fn pixels(self) -> Coordinates {
         match self {
             Numbers::U8(v) => Coordinates::U8(v),
@@ -132,9 +127,8 @@ impl Numbers {
         }
     }
 
-    /// Converts the column to polarities: 0 and -1 become 0 (off), and 1 stays 1 (on). The largest number of an
-    /// unsigned type counts as -1, because its bits are those of a signed -1. A fraction, inf or NaN becomes
-    /// `i64::MIN`. Other numbers are kept; the check against the sensor rejects them later.
+    /// Converts the column to polarities. 0 and -1 become 0 (off), and 1 stays 1 (on). The largest number of an
+    /// unsigned type counts as -1. A fraction, inf or NaN becomes [`NO_POLARITY`]. Other numbers are kept.
     pub(crate) fn polarities(self) -> Coordinates {
         fn narrowed(numbers: impl Iterator<Item = i64> + Clone) -> Coordinates {
             let numbers = numbers.map(|n| if n == -1 { 0 } else { n });
@@ -174,22 +168,19 @@ impl Numbers {
     }
 }
 
-/// Returns the pixel that a float lies in. NaN becomes `i64::MIN`, which is outside every sensor.
+/// Returns the pixel that a float lies in, or [`NO_PIXEL`] for NaN.
 fn pixel(n: f64) -> i64 {
     if n.is_nan() { NO_PIXEL } else { n.floor() as i64 }
 }
 
-/// What the fractions of a recording's times are like. Exists only if some times are not whole numbers in the unit of
-/// the file.
+/// The fractions of a recording's times. Exists only if some times are not whole numbers in the unit of the file.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Fractions {
     /// Last time minus first time, in the unit of the file.
     pub span: f64,
-    /// Whether some times have more than three decimal places. For example, a time in seconds has six if it was
-    /// computed from microseconds.
+    /// Whether some times have more than three decimal places.
     pub fine: bool,
-    /// Share of the times that have a fraction, from 0 to 1. The rounding errors of times that were computed as
-    /// `seconds * 1e6` do not count as fractions.
+    /// Share of the times that have a fraction, from 0 to 1. Rounding errors of `seconds * 1e6` do not count.
     pub share: f64,
 }
 
@@ -211,9 +202,7 @@ impl Fractions {
     }
 }
 
-/// Returns whether a time in microseconds has a fraction. If the time was computed as `seconds * 1e6`, its rounding
-/// error doesn't count as a fraction. This holds for seconds in float32 or float64, and for differences of seconds
-/// since 1970.
+/// Returns whether a time in microseconds has a fraction. The rounding error of `seconds * 1e6` does not count.
 fn has_fraction(time: f64) -> bool {
     let off = |number: f64| (number - number.round()).abs();
     let single = time as f32;
@@ -229,14 +218,13 @@ fn has_fraction(time: f64) -> bool {
 pub(crate) struct Stamps {
     /// Time of each event in microseconds; 0 if it is missing.
     pub us: Vec<i64>,
-    /// Indices of the events whose time is missing, ascending. A time is missing if it is not finite or out of range.
+    /// Indices of the events whose time is missing (not finite, or out of range), ascending.
     pub missing: Vec<usize>,
 }
 
 impl Stamps {
-    /// Returns the time of each event. A missing time becomes the time of the event before it, so that the event keeps
-    /// its neighbours when the recording is sorted or cut. Missing times at the start become `before`. If `before` is
-    /// `None`, they become the first time that is not missing.
+    /// Returns the time of each event. A missing time becomes the time of the previous event. At the start, it becomes
+    /// `before` or, if this is `None`, the first time that is not missing.
     pub(crate) fn places(&self, before: Option<i64>) -> std::borrow::Cow<'_, [i64]> {
         if self.missing.is_empty() {
             return self.us.as_slice().into();
@@ -258,7 +246,7 @@ impl Stamps {
         (0..self.us.len()).filter(|i| self.missing.binary_search(i).is_err()).map(|i| self.us[i])
     }
 
-    /// Returns the first time in a range of indices that is not missing. `None` if all times in the range are missing.
+    /// Returns the first time in a range of indices that is not missing.
     pub(crate) fn first(&self, range: std::ops::Range<usize>) -> Option<i64> {
         let missing = |i: &usize| self.missing.binary_search(i).is_ok();
         range.into_iter().find(|i| !missing(i)).map(|i| self.us[i])
@@ -274,14 +262,13 @@ pub(crate) struct EventBlock {
     pub x: Coordinates,
     /// Pixel row of each event, as in the file, (events,). `None` if the recording has no rows.
     pub y: Option<Coordinates>,
-    /// Polarity of each event, (events,): 0 is off, 1 is on, and other numbers are not valid. `None` if the recording
-    /// has no polarities.
+    /// Polarity of each event, (events,): 0 is off, 1 is on, others are not valid. `None` if the recording has no
+    /// polarities.
     pub p: Option<Coordinates>,
 }
 
 impl EventBlock {
-    /// Makes a block from the columns t, x, y and p as read from a file. `unit` is the unit of the times in the file. t
-    /// and x must not be `None`.
+    /// Makes a block from the columns t, x, y and p of a file. t and x must not be `None`. The times are in `unit`.
     pub(crate) fn of(columns: [Option<Numbers>; 4], unit: TimeUnit) -> EventBlock {
         let none = || Numbers::U8(Vec::new());
         let [t, x, y, p] = columns;
@@ -309,8 +296,7 @@ impl EventBlock {
         EventBlock { t, x: self.x.pick(places.clone()), y: column(&self.y), p: column(&self.p) }
     }
 
-    /// Concatenates blocks in order. The result has a column y only if all blocks have one, and a column p only if all
-    /// blocks have one.
+    /// Concatenates blocks in order. The result has the column y or p only if all blocks have it.
     pub(crate) fn concatenate(blocks: Vec<EventBlock>) -> EventBlock {
         let mut t = Stamps::default();
         for block in &blocks {
@@ -326,9 +312,8 @@ impl EventBlock {
         EventBlock { t, x, y: column(|block| block.y.as_ref()), p: column(|block| block.p.as_ref()) }
     }
 
-    /// Splits the block into consecutive samples. `lengths` has the number of events of each sample. `zeros` has one
-    /// time for each sample, in microseconds, which is subtracted from the sample's times. If a sample's zero is
-    /// `None`, its times stay as they are.
+    /// Splits the block into consecutive samples with `lengths` events. Subtracts `zeros`, one time in microseconds per
+    /// sample, from the times.
     pub(crate) fn into_samples(self, lengths: &[usize], zeros: &[Option<i64>]) -> RawSamples {
         let Stamps { mut us, mut missing } = self.t;
         let mut offsets = Vec::with_capacity(lengths.len() + 1);

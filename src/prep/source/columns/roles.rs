@@ -34,23 +34,20 @@ impl Role {
         }
     }
 
-    /// Returns the column that a field with the name `field` holds: t for `ts` or `time`, for example. Case is
-    /// ignored. Returns `None` if `field` is not a usual name of a column.
+    /// Returns the column that a field with this name usually holds, such as t for `ts` or `time`. Ignores case.
     pub(crate) fn of(field: &str) -> Option<Role> {
         Role::ALL.into_iter().find(|role| role.names().iter().any(|name| name.eq_ignore_ascii_case(field)))
     }
 }
 
-/// Which part of an array is a column, with one number for each event.
+/// The part of an array that is a column of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     /// The whole array.
     Whole,
-    /// A member of the array's records. For a member of a nested record, the names of all levels are joined with dots,
-    /// such as `pos.x`. If the member is an array itself, the index of one of its elements follows, such as `xy[0]`.
+    /// A member of the array's records, such as `x`, `pos.x` (in a nested record) or `xy[0]` (an element of an array).
     Member(String),
-    /// Column `index`, counted from 0, of a table: a two-dimensional array with several numbers for each event.
-    /// `columns` is the table's number of columns, or `None` if it is not known.
+    /// Column `index`, counted from 0, of a two-dimensional array. `columns` is its number of columns, if known.
     Column { index: usize, columns: Option<u64> },
 }
 
@@ -80,13 +77,11 @@ impl std::fmt::Display for FieldPath {
     }
 }
 
-/// For each of the columns t, x, y and p, the field that is used as this column. `None` if the file lacks the column.
+/// The field that is used as each of the columns t, x, y and p. `None` if the file lacks the column.
 pub(crate) type Fields = [Option<FieldPath>; 4];
 
-/// Assigns fields to the columns t, x, y and p by the fields' names. Fields with other names are ignored.
-///
-/// # Errors
-/// If two fields have names of the same column, returns this column and the second values of the two pairs in `fields`.
+/// Assigns fields to the columns t, x, y and p by the fields' names. Ignores other names. The error has two fields for
+/// the same column.
 pub(crate) fn assign<T: Clone>(fields: &[(&str, T)]) -> Result<[Option<T>; 4], (Role, T, T)> {
     let mut of = [None, None, None, None];
     for (name, field) in fields {
@@ -98,9 +93,8 @@ pub(crate) fn assign<T: Clone>(fields: &[(&str, T)]) -> Result<[Option<T>; 4], (
     Ok(of)
 }
 
-/// Makes a map of columns, `t=FIELD,x=FIELD,...`, that an error suggests to the user. `fields` are the fields of t,
-/// x, y and p. If a column in `needed` has no field, the map has the word FIELD for it. If any other column has no
-/// field, the map leaves it out.
+/// Makes a map of columns, `t=FIELD,x=FIELD,...`, to suggest to the user. A column without a field gets the word FIELD
+/// if it is in `needed`. Otherwise it is left out.
 pub(crate) fn map_line(fields: &[Option<String>; 4], needed: &[Role]) -> Remedy {
     let parts = Role::ALL.into_iter().filter_map(|role| {
         let field = fields[role as usize].as_deref().or(needed.contains(&role).then_some("FIELD"))?;
@@ -131,8 +125,7 @@ pub struct TakenColumns {
     pub(crate) unusable: Vec<UnusableField>,
 }
 
-/// A field that has the name of a column but cannot be used as one. The field is in the same group as the column t, or
-/// in the same records.
+/// A field that has the name of a column but cannot be used as one. It is next to the column t in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UnusableField {
     /// The column (t, x, y or p) that the name of the field stands for.
@@ -154,8 +147,8 @@ impl std::fmt::Display for UnusableField {
 }
 
 impl TakenColumns {
-    /// Returns the columns of a cochlea's recording, which has neither y nor p. `t` and `x` each have two texts: the
-    /// path of a field, and the name of the type of its numbers.
+    /// Returns the columns of a cochlea's recording. `t` and `x` each have the path of a field and the name of the
+    /// field's type.
     pub(crate) fn of_cochlea(t: (&str, String), x: (&str, String), unit: TimeUnit) -> TakenColumns {
         let taken = |(field, kind): (&str, String)| Some(TakenField { field: field.into(), kind });
         TakenColumns { fields: [taken(t), taken(x), None, None], unit: Some(unit), ..TakenColumns::default() }
@@ -175,8 +168,7 @@ impl TakenColumns {
         self.has(Role::P)
     }
 
-    /// Returns whether the file has fields that are not used as columns, although they could be columns or have the
-    /// name of a column.
+    /// Returns whether the file has unused fields that could be columns or have the name of a column.
     pub fn has_more(&self) -> bool {
         !self.unused.is_empty() || !self.unusable.is_empty()
     }
@@ -237,9 +229,8 @@ impl TakenColumns {
     }
 }
 
-/// Finds the field that `text` names in a user's map of columns: an array (`ARRAY`) or a member of an array's records
-/// (`ARRAY.MEMBER`). If there is an `index`, the field is this column of the array, or this element of the member.
-/// `exists` returns whether the file has an array with a given name.
+/// Finds the field that `text` (`ARRAY` or `ARRAY.MEMBER`) names in a user's map of columns. An `index` selects a
+/// column of the array, or an element of the member.
 pub(crate) fn named_field(text: &str, index: Option<usize>, exists: impl Fn(&str) -> bool) -> FieldPath {
     if !exists(text) {
         for (dot, _) in text.rmatch_indices('.') {
@@ -254,16 +245,14 @@ pub(crate) fn named_field(text: &str, index: Option<usize>, exists: impl Fn(&str
     FieldPath { array: text.into(), part }
 }
 
-/// Splits the name of a member's element, such as `xy[0]`, into the member's name and the index. `None` for any other
-/// name.
+/// Splits the name of a member's element, such as `xy[0]`, into the member's name and the index.
 pub(crate) fn element(member: &str) -> Option<(&str, usize)> {
     let (name, index) = member.strip_suffix(']')?.rsplit_once('[')?;
     Some((name, index.parse().ok()?))
 }
 
-/// Returns the time unit at the end of a field's name, such as `t_ns`, `timestampUs` or `time [ms]`. The text before
-/// the unit must be a usual name of the column t. Returns `None` for all other names. The names of groups and records
-/// before the field's name are ignored.
+/// Returns the time unit at the end of a field's name, such as `t_ns`, `timestampUs` or `time [ms]`. `None` unless the
+/// text before the unit is a usual name of t. Ignores the names of groups and records.
 pub(crate) fn unit_in_name(field: &str) -> Option<TimeUnit> {
     let field = field.trim_matches('"');
     let name = field.rsplit(['/', '.']).next()?.to_lowercase();

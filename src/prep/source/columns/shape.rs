@@ -1,15 +1,15 @@
-//! Tells from the shape of an array whether it is a column, with one number for each event, or a table, with several
-//! numbers for each event. Axes of length 1 are ignored.
+//! Tells from the shape of an array whether it is a column (one number per event) or a table (several numbers per
+//! event). Axes of length 1 are ignored.
 
 pub(crate) const MAX_COLUMNS: u64 = 16;
 
-/// An array with several numbers for each event: its shape is (events, columns) or (columns, events).
+/// The shape of an array with several numbers for each event: (events, columns) or (columns, events).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Table {
     /// Number of events.
     pub(crate) len: u64,
     pub(crate) columns: u64,
-    /// Two indices into the array's shape: the axis of the events, then the axis of the columns.
+    /// Axis of the events, and axis of the columns.
     pub(crate) axes: [usize; 2],
 }
 
@@ -20,8 +20,7 @@ impl Table {
     }
 }
 
-/// Returns the number of events if the shape is that of a column: (N,), (N, 1), (1, N), (1, 1, N) and so on. `None` for
-/// other shapes.
+/// Returns the number of events if the shape is that of a column, such as (N,), (N, 1) or (1, N).
 pub(crate) fn column(shape: &[u64]) -> Option<u64> {
     let mut long = shape.iter().filter(|&&size| size != 1);
     match (shape, long.next(), long.next()) {
@@ -30,9 +29,8 @@ pub(crate) fn column(shape: &[u64]) -> Option<u64> {
     }
 }
 
-/// Treats an array of shape (N, columns) or (columns, N) as a table, and finds the axis of its columns. If `columns` is
-/// given, it is the number of columns. If it is `None`, 2 to [`MAX_COLUMNS`] columns are accepted. If both axes fit,
-/// the last one is the axis of the columns. Returns `None` if the shape is not that of a table.
+/// Returns the table of an array of shape (N, columns) or (columns, N). If `columns` is `None`, accepts 2 to
+/// [`MAX_COLUMNS`] columns. If both axes fit, the last one is the axis of the columns.
 pub(crate) fn table(shape: &[u64], columns: Option<u64>) -> Option<Table> {
     let mut axes: Vec<usize> = (0..shape.len()).collect();
     while axes.len() > 2 {

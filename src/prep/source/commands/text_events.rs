@@ -220,8 +220,8 @@ impl Text<'_> {
         options
     }
 
-    /// Returns the argument of `np.loadtxt` that converts words for polarities and numbers with a comma before their
-    /// decimals. `None` if the text has neither.
+    /// Returns the argument `converters` of `np.loadtxt`. It converts columns that have words for polarities, and
+    /// columns that have numbers with a decimal comma. `None` if there are no such columns.
     fn converters(&self, used: &[usize]) -> Option<String> {
         let has_comma = |i: usize| self.lines.columns[i].comma.is_some();
         let comma = used.iter().any(|&i| has_comma(i));

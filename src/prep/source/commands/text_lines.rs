@@ -1,5 +1,4 @@
-//! Reads all lines of a text with events once, in constant memory. Collects what the columns contain, and which lines
-//! are not rows of events.
+//! Reads all lines of a text with events, and collects what the columns contain and which lines are not rows.
 
 use std::borrow::Cow;
 use std::io::{BufRead, Read};
@@ -8,7 +7,7 @@ use crate::source::commands::text_table::{Kind, Table, number};
 
 /// Maximum length of a row in bytes. Longer lines are not rows.
 const LONGEST: u64 = 1 << 16;
-/// Number of characters of a line that an error shows, if the line is not a row.
+/// Number of characters that an error shows of a line that is not a row.
 const SHOWN: usize = 60;
 
 /// What the cells of one column contain, in all rows of a text.
@@ -42,9 +41,8 @@ impl Content {
         }
     }
 
-    /// Reads the number at the start of `line`, and records in `self` what kind of number it is. `line` begins at the
-    /// part of the line that is not read yet. The number must have at most 18 digits, and can have a minus sign and a
-    /// decimal point. Returns what follows the number, or `None` if there is no such number.
+    /// Records the kind of the number at the start of `line`, and returns the rest of the line. `None` if `line`
+    /// doesn't start with a plain number of at most 18 digits.
     fn see_digits<'a>(&mut self, line: &'a [u8]) -> Option<&'a [u8]> {
         let unsigned = line.strip_prefix(b"-").unwrap_or(line);
         let (whole, mut rest) = digits(unsigned);
@@ -82,8 +80,8 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Reads all lines of a text. `table` has the first rows of this text. Stops early at an I/O error, or at a line
-    /// that is too long.
+    /// Reads all lines of a text whose first rows are `table`. Stops early at an I/O error, or at a line that is too
+    /// long.
     pub(super) fn read(table: &Table<'_>, mut text: impl BufRead) -> Lines {
         let columns = vec![Content::default(); table.kinds.len()];
         let mut lines = Lines { columns, is_utf8: true, ..Lines::default() };
@@ -111,8 +109,8 @@ impl Lines {
         lines
     }
 
-    /// Adds a line of plain numbers and words, and returns `true`. This is the fast path. For any other line, returns
-    /// `false`, and the caller adds the line with [`Lines::see`].
+    /// Adds a line of plain numbers and words. Returns `false` for any other line, which the caller adds with
+    /// [`Lines::see`].
     fn see_plain(&mut self, table: &Table<'_>, line: &[u8]) -> bool {
         let separator = table.separator.map_or(b' ', |separator| separator as u8);
         let mut rest = line;

@@ -1,5 +1,4 @@
-//! Finds the rows of events in the first lines of a text: the separator of the cells, the header, and what each column
-//! contains.
+//! Finds the rows of events in the first lines of a text, the header, and what each column contains.
 
 use crate::source::columns::Role;
 use crate::source::commands::mended::WORDS;
@@ -12,13 +11,12 @@ const SEPARATORS: [char; 3] = [';', '\t', ','];
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Kind {
     Numbers,
-    /// Words for polarities: the word for OFF, then the word for ON, both in lower case. The text may have only one of
-    /// them.
+    /// Words for polarities, in lower case: first OFF, then ON. The text may have only one of them.
     Words(&'static str, &'static str),
     Text,
 }
 
-/// The first rows of a text that has one row of cells for each event. All rows have the same number of cells.
+/// The first rows of a text with one row of cells for each event. All rows have the same number of cells.
 pub(super) struct Table<'a> {
     /// Number of lines before the first row.
     pub before: usize,
@@ -35,14 +33,12 @@ pub(super) struct Table<'a> {
     pub comment: char,
     pub has_mark: bool,
     pub line_end: char,
-    /// Lines that come before the first row but are neither a header nor a description. They may be damaged events.
-    /// Each entry has the number of the line, counted from 1, and its text.
+    /// Lines before the first row that may be damaged events: the number of the line, counted from 1, and its text.
     pub odd: Vec<(u64, &'a str)>,
 }
 
 impl<'a> Table<'a> {
-    /// Finds the rows in the first lines of a text. Returns `None` if there are no rows with at least two columns of
-    /// numbers.
+    /// Finds the rows in the first lines of a text. `None` if there are no rows with at least two columns of numbers.
     pub(super) fn of(text: &'a str) -> Option<Table<'a>> {
         let head = text.trim_start_matches('\u{feff}');
         let line_end = if head.contains('\r') && !head.contains('\n') { '\r' } else { '\n' };
@@ -87,8 +83,7 @@ impl<'a> Table<'a> {
         Some(Table { before, header, names, rows, first, kinds, separator, comment, has_mark, line_end, odd })
     }
 
-    /// Returns whether numbers can have a comma before their decimals. This is the case if commas do not separate the
-    /// cells.
+    /// Returns whether numbers can have a decimal comma.
     pub(super) fn has_comma(&self) -> bool {
         self.separator != Some(',')
     }
@@ -99,8 +94,7 @@ impl<'a> Table<'a> {
         if line.trim().is_empty() { Vec::new() } else { split(line, self.separator) }
     }
 
-    /// Returns whether NumPy skips a line, because it is empty or a comment. NumPy skips a line of blanks only if cells
-    /// are separated by blanks.
+    /// Returns whether NumPy skips a line, because it is empty or a comment.
     pub(super) fn is_skipped(&self, line: &str) -> bool {
         let line = uncommented(line, self.comment);
         line.is_empty() || self.separator.is_none() && line.trim().is_empty()
@@ -110,8 +104,7 @@ impl<'a> Table<'a> {
         is_row(&self.kinds, cells, self.has_comma())
     }
 
-    /// Returns whether a comment names the columns in a different order from the header. The rows after such a comment
-    /// may be in this different order.
+    /// Returns whether a comment names the columns in a different order from the header.
     pub(super) fn is_another_header(&self, comment: &str) -> bool {
         let names = split(comment.trim_start().trim_start_matches(['#', '%']), self.separator);
         let role = |name: &&str| role_of(name).0;
@@ -132,9 +125,8 @@ impl<'a> Table<'a> {
 }
 
 impl Kind {
-    /// Returns the number that a cell of a column stands for. `self` is what most cells of the column contain. A word
-    /// for OFF stands for 0, and a word for ON stands for 1. In a column of other texts, each cell stands for 0.
-    /// Returns `None` if the cell does not fit the column, such as a word in a column of numbers.
+    /// Returns the number that a cell of a column stands for: 0 for OFF, 1 for ON, and 0 in a column of other texts.
+    /// `self` is the kind of the column. `None` if the cell does not fit the column.
     fn value(self, cell: &str, comma: bool) -> Option<f64> {
         let is = |word: &str| cell.trim_matches('"').eq_ignore_ascii_case(word);
         match self {
@@ -161,7 +153,7 @@ fn split(line: &str, separator: Option<char>) -> Vec<&str> {
     }
 }
 
-/// Finds out what most cells of a column are. If `comma` is true, numbers can have a comma before their decimals.
+/// Finds out what most cells of a column are. Numbers can have a decimal comma if `comma` is true.
 fn kind<'a>(cells: impl Iterator<Item = &'a str> + Clone, comma: bool) -> Kind {
     let kinds = std::iter::once(Kind::Numbers).chain(WORDS.into_iter().map(|(off, on)| Kind::Words(off, on)));
     let count = |kind: &Kind| cells.clone().filter(|cell| kind.value(cell, comma).is_some()).count();
@@ -180,16 +172,14 @@ fn most<T: PartialEq + Copy>(items: impl Iterator<Item = T>) -> Option<T> {
     counts.into_iter().max_by_key(|(_, count)| *count).map(|(item, _)| item)
 }
 
-/// Parses the number in a cell, with or without quotes. If `comma` is true, the number can have a comma before its
-/// decimals. Returns `None` if the cell has no finite number.
+/// Parses the finite number in a cell, with or without quotes. The number can have a decimal comma if `comma` is true.
 pub(super) fn number(cell: &str, comma: bool) -> Option<f64> {
     let cell = cell.trim_matches('"');
     let number = if comma { cell.replace(',', ".").parse() } else { cell.parse() };
     number.ok().filter(|n: &f64| n.is_finite())
 }
 
-/// Returns which column of events (t, x, y or p) is meant by a name such as `t_us`, `Timestamp [s]` or `pol`. If it is
-/// the column of times, also returns the unit in the name.
+/// Returns the column that a name such as `t_us`, `Timestamp [s]` or `pol` means, and the unit of times in the name.
 pub(super) fn role_of(name: &str) -> (Option<Role>, Option<TimeUnit>) {
     let name = name.trim_matches(|c: char| c == '"' || c == '\u{feff}' || c.is_whitespace());
     let parts = name.split(|c: char| !c.is_alphanumeric() && c != '\u{b5}').filter(|part| !part.is_empty());

@@ -1,12 +1,11 @@
-//! Recognises files of bounding boxes, such as the labels of Prophesee's data sets. The records of such a file have
-//! t, x and y like events, but a record describes an object in the scene.
+//! Recognises files of bounding boxes, such as the labels of Prophesee's data sets. Their records have t, x and y like
+//! events.
 
 use std::path::Path;
 
 use crate::error::Error;
 
-/// Names, in lower case, of the fields that give the position and the size of a box. Each entry is one usual set of
-/// names.
+/// Usual names, in lower case, of the four fields that give the position and the size of a box.
 const BOXES: [[&str; 4]; 4] =
     [["x", "y", "w", "h"], ["x", "y", "width", "height"], ["x1", "y1", "x2", "y2"], ["xmin", "ymin", "xmax", "ymax"]];
 /// Names, in lower case, of fields that say what is in a box.
@@ -19,8 +18,7 @@ pub(super) fn are_boxes(fields: &[&str]) -> bool {
     BOXES.into_iter().any(|names| names.into_iter().all(has)) && OBJECTS.into_iter().any(has)
 }
 
-/// Makes the error for a file that has boxes but no events. `place` is the group or array with the boxes, and `fields`
-/// are the names of their fields.
+/// Makes the error for a file that has boxes but no events. `place` is the group or array with the boxes.
 pub(super) fn boxes(path: &Path, place: &str, fields: &[&str]) -> Error {
     Error::Foreign {
         path: path.into(),

@@ -5,15 +5,14 @@ use std::collections::BTreeMap;
 use crate::source::columns::{ArrayInfo, ArrayKind};
 use crate::source::hdf::File;
 
-/// Names of datasets that are never listed as unused. They are indexes of the events by time, or the start time of the
-/// recording.
+/// Datasets that are never listed as unused: indexes of the events by time, and the start time of the recording.
 const INDEXES: [&str; 4] = ["ms_to_idx", "ms_map_idx", "indexes", "t_offset"];
 
 /// Names, in lower case, of arrays that may hold the recording's class.
 const LABELS: [&str; 6] = ["label", "labels", "target", "targets", "class", "classes"];
 
-/// Lists the arrays that are not in `used`. An array with at most one number is listed only if its name is in
-/// [`LABELS`]. If a group has no used array, its arrays share one entry, such as `events_right/ (4 arrays)`.
+/// Lists the arrays that are not in `used`. Leaves out arrays with at most one number, unless their name is in
+/// [`LABELS`]. A group without used arrays is one entry, such as `events_right/ (4 arrays)`.
 pub(crate) fn elsewhere(arrays: &[ArrayInfo], used: &[&str]) -> Vec<String> {
     let mut places: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for ArrayInfo { name, shape, kind } in arrays {
@@ -37,8 +36,7 @@ pub(crate) fn elsewhere(arrays: &[ArrayInfo], used: &[&str]) -> Vec<String> {
     places.into_iter().map(entry).collect()
 }
 
-/// Lists the arrays of an HDF5 file that are not in `used`. If a dataset has several names in the file and one of
-/// these names is in `used`, the list has none of the names.
+/// Lists the arrays of an HDF5 file that are not in `used` under any of their names.
 pub(crate) fn in_hdf5(file: &File, arrays: &[ArrayInfo], used: &[&str]) -> Vec<String> {
     let token = |name: &str| file.loc_info_by_name(name).ok().map(|info| (info.fileno, info.token));
     let tokens: Vec<_> = used.iter().filter_map(|name| token(name)).collect();

@@ -1,5 +1,5 @@
-//! Checks the polarities of a recording. Off is stored as -1 in some files and as 0 in others. If a file has both -1
-//! and 0 but no 1, it is unknown which of its events are on.
+//! Checks the polarities of a recording. Off is stored as -1 in some files and as 0 in others. If a file has both but
+//! no 1, it is unknown which events are on.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,16 +14,14 @@ use crate::source::layout::Layout;
 /// Maximum number of different float polarities that are kept for the error message.
 const MOST_FLOATS: usize = 3;
 
-/// Which polarities occur in a recording. The fields say whether 0, -1 and 1 occur. If the polarities are floats, the
-/// fields also say which other numbers occur.
+/// Which polarities occur in a recording: 0, -1, 1 and, if the polarities are floats, other numbers.
 #[derive(Debug, Default)]
 pub(crate) struct Polarities {
     zero: bool,
     /// How -1 is stored: as -1, or as the largest number of an unsigned type. `None` if -1 does not occur.
     minus_one: Option<i128>,
     one: bool,
-    /// The different floats that occur, without NaN and inf, in ascending order. At most [`MOST_FLOATS`] are kept,
-    /// among them the smallest and the largest.
+    /// Finite floats that occur, ascending: at most [`MOST_FLOATS`], among them the smallest and the largest.
     floats: Vec<f64>,
     fraction: bool,
     nan: bool,
@@ -68,8 +66,7 @@ impl Polarities {
         }
     }
 
-    /// Returns whether a 1 has occurred. After that, [`Polarities::are_doubtful`] stays `false`, so no more polarities
-    /// need to be read.
+    /// Returns whether a 1 has occurred. Then no more polarities need to be read.
     pub(crate) fn are_settled(&self) -> bool {
         self.one
     }
@@ -79,17 +76,13 @@ impl Polarities {
         self.zero && self.minus_one.is_some() && !self.one
     }
 
-    /// If a column has -1, 0 and 1, returns a note for the user that both -1 and 0 are taken as off. A column of an
-    /// unsigned type gets no note. `field` is the name of the column.
+    /// Returns a note for the user that -1 and 0 are both taken as off, if the column `field` has -1, 0 and 1.
     pub(crate) fn note(&self, field: &str) -> Option<String> {
         let three = self.zero && self.one && self.minus_one == Some(-1);
         three.then(|| format!("{field} has -1, 0 and 1: both -1 and 0 are taken as off"))
     }
 
-    /// Returns an error if it is unknown which events are on. There is no error for a sensor with only one polarity.
-    ///
-    /// # Errors
-    /// [`Error::Columns`] if there are fractions but no 1, or if there are 0 and -1 but no 1.
+    /// Returns [`Error::Columns`] if it is unknown which events are on, unless the sensor has only one polarity.
     pub(crate) fn judge(
         &self,
         path: &Path,
@@ -129,9 +122,8 @@ impl Polarities {
     }
 }
 
-/// Makes the error for a recording whose polarities cannot be used, because it is unknown which are off and which are
-/// on. `values` has the polarities that occur, and `what` describes them for the message. `taken` says which fields of
-/// the file were taken for the columns t, x, y and p.
+/// Makes the error for a recording in which it is unknown which events are on. `values` are the polarities that occur,
+/// and `what` describes them in the message.
 pub(crate) fn odd_polarities(
     path: &Path,
     layout: Layout,
@@ -167,8 +159,8 @@ pub(crate) fn odd_polarities(
     odd(path, taken, format!("{what}: {how}"), |field| mended(path, layout, taken, field, on?))
 }
 
-/// Makes the error for polarities that cannot be used. `got` says what is wrong with them. The function `command` gets
-/// the name of the field with the polarities. It returns the command that saves a copy with usable polarities.
+/// Makes the error for polarities that cannot be used. `got` says what is wrong with them. `command` gets the field's
+/// name and returns the command that saves a copy with usable polarities.
 fn odd(path: &Path, taken: &TakenColumns, got: String, command: impl Fn(&str) -> Option<Remedy>) -> Error {
     let field = taken.fields[Role::P as usize].as_ref().map_or("p", |taken| &taken.field);
     Error::Columns {

@@ -1,9 +1,8 @@
 //! Finds the columns of events, t, x, y and p, in a file of any structure, by the names of its fields.
 //!
-//! A *place* is a group whose arrays are columns, or an array of records. The file must have exactly one place whose
-//! fields have the names of the columns. A table is one array with several numbers for each event. Its columns have no
-//! names, so the caller gives their order. If no place fits, or if several places fit, the error suggests options to
-//! type.
+//! A *place* is a group whose arrays are columns, or an array of records. Exactly one place of the file must have
+//! fields with the names of the columns. A table is one array with several numbers for each event. Its columns have no
+//! names, so the caller gives their order.
 
 use std::path::Path;
 
@@ -16,19 +15,14 @@ use crate::source::fields::boxes::{are_boxes, boxes};
 use crate::source::fields::unnamed::unnamed;
 use crate::source::options::TableColumns;
 
-/// Finds the fields of a file that are the columns of events. If the events are in a table (an array with several
-/// numbers for each event), `order` is the order of its columns. If `order` is `None`, tables are ignored.
+/// Finds the fields of a file that are the columns of events. With an `order`, these are the columns of a table (an
+/// array with several numbers for each event). Otherwise, they are arrays of a group, or members of records.
 ///
 /// # Errors
-/// A place is a group of arrays, or an array of records. Without `order`:
-///
-/// - [`Error::Columns`] if several places have columns of events, if two fields of a place have names of the same
-///   column but different numbers, or if the events seem to be in two-dimensional arrays.
+/// - [`Error::Columns`] if several groups, records or tables could have the events, or if no table fits `order`.
 /// - [`Error::Foreign`] for bounding boxes, and for an array of records that has several dimensions.
 /// - [`Error::NoEvents`] for an empty array.
-/// - [`Error::UnknownLayout`] if no place has columns of events.
-///
-/// With `order`: [`Error::Columns`] if no table has this number of columns, or if several tables have it.
+/// - [`Error::UnknownLayout`] for any other file without columns of events.
 pub(crate) fn find(path: &Path, file: &dyn Survey, order: Option<&TableColumns>) -> Result<Fields> {
     match order {
         Some(order) => find_table(path, file, order),
@@ -62,17 +56,15 @@ impl Place<'_> {
         format!("{at}{}", names.join(", "))
     }
 
-    /// Returns a map of columns (`t=FIELD,x=FIELD,...`) that an error suggests to the user. For each column, the map
-    /// has the first field whose name fits.
+    /// Returns a map of columns for an error to suggest. Each column has the first field whose name fits.
     fn map(&self) -> Remedy {
         let field = |role: Role| self.fields.iter().find(|(name, _)| Role::of(name) == Some(role));
         map_line(&Role::ALL.map(|role| field(role).map(|(_, path)| path.to_string())), &[])
     }
 }
 
-/// Lists the places of a file. A place is a group whose arrays can be columns of one event stream, or an array of
-/// records. If `same_length` is set, arrays of different lengths in one group form separate places. A broken link with
-/// the name of a column is listed as a field of its group, so that the link is reported when the field is opened.
+/// Lists the places of a file. If `same_length` is set, arrays of different lengths in one group form separate places.
+/// A broken link with the name of a column is a field too.
 fn places(arrays: &[ArrayInfo], same_length: bool) -> Vec<Place<'_>> {
     let mut groups: Vec<(Option<u64>, Place<'_>)> = Vec::new();
     for array in arrays {
@@ -207,8 +199,7 @@ fn find_table(path: &Path, file: &dyn Survey, order: &TableColumns) -> Result<Fi
     }
 }
 
-/// Returns the fields of `arrays` that have `len` entries. Such a field could be a column of `len` events. Columns of
-/// two-dimensional arrays are left out.
+/// Returns the fields that could be a column of `len` events, except columns of two-dimensional arrays.
 pub(crate) fn fields_of_length(arrays: &[ArrayInfo], len: u64) -> Vec<FieldPath> {
     let long = arrays.iter().filter(|array| shape::column(&array.shape) == Some(len));
     long.flat_map(|array| match &array.kind {
@@ -218,9 +209,7 @@ pub(crate) fn fields_of_length(arrays: &[ArrayInfo], len: u64) -> Vec<FieldPath>
     .collect()
 }
 
-/// Returns the names of fields that are not in `fields`, the columns of the events, but could be columns too: they have
-/// `len` entries, one for each event. If there is only one event, the result is empty, because every scalar has one
-/// entry.
+/// Returns the names of fields that are not in `fields` but could be a column of the `len` events. Empty if `len` is 1.
 pub(crate) fn left_over(arrays: &[ArrayInfo], fields: &Fields, len: u64) -> Vec<String> {
     let all = if len > 1 { fields_of_length(arrays, len) } else { Vec::new() };
     let taken: Vec<String> = fields.iter().flatten().map(FieldPath::to_string).collect();

@@ -1,5 +1,4 @@
-//! Compares the column t of a file with other fields of times next to it. The names of these fields give their unit,
-//! such as `t_ns`.
+//! Compares the column t of a file with fields next to it that have the same times in another unit, such as `t_ns`.
 
 use std::path::Path;
 
@@ -10,8 +9,8 @@ use crate::source::columns::{
 };
 use crate::time_unit::TimeUnit;
 
-/// Compares the column t with the fields of times next to it. Only fields whose names give a unit, such as `t_ns`, are
-/// compared. They must contain the same times as t, but can count from another zero. `unit` is the unit of t.
+/// Compares the column t, in `unit`, with fields next to it whose names give a unit, such as `t_ns`. The fields can
+/// count from another zero.
 ///
 /// # Errors
 /// [`Error::Columns`] if the times of such a field differ from t.
@@ -46,8 +45,8 @@ pub(crate) fn check_times(path: &Path, file: &dyn Survey, fields: &Fields, unit:
     Ok(())
 }
 
-/// Returns the name and the path of the field `t` and of each field of numbers next to `t`: arrays of the same length
-/// in the same group, or members of the same records.
+/// Returns the name and the path of `t` and of each field of numbers next to it: arrays of the same length in the same
+/// group, or members of the same records.
 fn neighbours(arrays: &[ArrayInfo], t: &FieldPath) -> Vec<(String, FieldPath)> {
     let Some(own) = arrays.iter().find(|array| array.name == t.array) else { return Vec::new() };
     let fields = match t.part {
@@ -65,8 +64,7 @@ fn neighbours(arrays: &[ArrayInfo], t: &FieldPath) -> Vec<(String, FieldPath)> {
     fields.into_iter().map(|field: FieldPath| (field.to_string(), field)).collect()
 }
 
-/// Returns whether two lists contain the same times in two units. The lists can count from different zeros. Small
-/// differences are allowed, because times are rounded to whole numbers or to floats.
+/// Returns whether two lists contain the same times in two units, apart from different zeros and rounding errors.
 fn agree((a, unit_of_a): (&[f64], TimeUnit), (b, unit_of_b): (&[f64], TimeUnit)) -> bool {
     let [us_of_a, us_of_b] = [unit_of_a.microseconds(), unit_of_b.microseconds()];
     let pairs = || a.iter().zip(b).map(|(a, b)| (a * us_of_a, b * us_of_b)).filter(|(a, b)| (a - b).is_finite());
@@ -75,8 +73,7 @@ fn agree((a, unit_of_a): (&[f64], TimeUnit), (b, unit_of_b): (&[f64], TimeUnit))
     pairs().all(|(a, b)| ((a - first_of_a) - (b - first_of_b)).abs() <= most)
 }
 
-/// Returns the largest rounding error of the times in a list, in the unit of the list. This is the rounding error of
-/// float32 (if all times fit float32) or of float64. If all times are whole numbers, 1 is added.
+/// Returns the largest rounding error of the times in a list, in the unit of the list.
 fn error(numbers: &[f64]) -> f64 {
     let finite = || numbers.iter().filter(|n| n.is_finite());
     let largest = finite().fold(0.0, |largest: f64, n| largest.max(n.abs()));

@@ -1,5 +1,4 @@
-//! Makes the error for a file whose fields don't have the names of columns. The error says what the file has, and
-//! suggests an option to type.
+//! Makes the error for a file whose fields don't have the names of columns. The error suggests an option.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,26 +13,18 @@ use crate::source::fields::unusable::unusable_names;
 
 /// Maximum number of fields whose numbers are read to guess the columns.
 const MOST_GUESSED: usize = 24;
-/// If the order of a table's columns cannot be guessed, the error suggests the usual order `t,x,y,p,_,...`, but only
-/// for a table with at most this many columns. A table with more columns is also left out of the maps that errors
-/// suggest.
+/// Maximum number of columns of a table for which errors suggest the order `t,x,y,p,_,...` or a map.
 const MOST_COLUMNS: u64 = 8;
-/// Maximum number of cameras for which an error suggests a map of columns. The fields of one camera are in one group,
-/// one table or one array of records.
+/// Maximum number of cameras in a file for which an error suggests a map of columns.
 const MOST_PLACES: usize = 4;
-/// Some files store each time in two fields: the whole seconds in one, the rest in the other. The name of the first
-/// field ends with one of these words, as in `t_sec`. Case is ignored.
+/// Endings of a field's name, as in `t_sec`, if the field has the whole seconds of each time. Case is ignored.
 const SECONDS: [&str; 5] = ["s", "sec", "secs", "second", "seconds"];
-/// Some files store each time in two fields: the whole seconds in one, the remaining nanoseconds in the other. The
-/// name of the second field ends with one of these words, as in `t_nsec`. Case is ignored.
+/// Endings of a field's name, as in `t_nsec`, if the field has the nanoseconds after whole seconds. Case is ignored.
 const NANOSECONDS: [&str; 7] = ["ns", "nsec", "nsecs", "nanosec", "nanosecs", "nanosecond", "nanoseconds"];
-/// Some files store each time in two fields: the whole seconds in one, the remaining microseconds in the other. The
-/// name of the second field ends with one of these words, as in `t_usec`. Case is ignored.
+/// Endings of a field's name, as in `t_usec`, if the field has the microseconds after whole seconds. Case is ignored.
 const MICROSECONDS: [&str; 5] = ["us", "usec", "usecs", "microsecond", "microseconds"];
 
-/// Makes the error for a file in which no group of arrays, and no array of records, has fields with the names of t
-/// and x. The error depends on what the file has: an empty array, an array of records with several dimensions, rows
-/// that are padded to the same length, a single table, or anything else.
+/// Makes the error for a file in which no group of arrays, and no array of records, has fields named like t and x.
 pub(crate) fn unnamed(path: &Path, file: &dyn Survey) -> Error {
     let arrays = file.arrays();
     let known = no_events(path, arrays).or_else(|| grid(path, arrays)).or_else(|| rows_of_arrays(path, arrays));
@@ -47,8 +38,7 @@ fn no_events(path: &Path, arrays: &[ArrayInfo]) -> Option<Error> {
     is_empty.then(|| Error::NoEvents { path: path.into(), got: format!("an empty array {array}") })
 }
 
-/// Makes the error for a file whose events are in an array of records with several dimensions. `None` for other
-/// files.
+/// Makes the error for a file whose events are in an array of records with several dimensions. `None` for other files.
 fn grid(path: &Path, arrays: &[ArrayInfo]) -> Option<Error> {
     let is_grid = |array: &&ArrayInfo| {
         let members = array.members();
@@ -68,7 +58,7 @@ fn grid(path: &Path, arrays: &[ArrayInfo]) -> Option<Error> {
 }
 
 /// Makes the error for a file with one table (an array with several numbers for each event) and nothing else that could
-/// be events. The error suggests the likely order of the table's columns. `None` for other files.
+/// be events. `None` for other files.
 fn lone_table(path: &Path, file: &dyn Survey) -> Option<Error> {
     let arrays = file.arrays();
     let mut tables = arrays
@@ -111,8 +101,7 @@ fn lone_table(path: &Path, file: &dyn Survey) -> Option<Error> {
     })
 }
 
-/// Makes the error for a file of no known layout. For each group of arrays that could hold the events of one camera,
-/// the error suggests a value of the option `map`: which array is t, x, y and p.
+/// Makes the error for a file of no known layout. The error suggests a map of columns for each camera.
 fn no_layout(path: &Path, file: &dyn Survey) -> Error {
     let arrays = file.arrays();
     let places = candidates(arrays);
@@ -149,10 +138,8 @@ fn no_layout(path: &Path, file: &dyn Survey) -> Error {
     }
 }
 
-/// Finds two fields that together have the times. The first field has the whole seconds of each time, and the second
-/// field has the remaining nanoseconds or microseconds. The names of the two fields differ only in the unit at their
-/// end. Returns both names, and the Python code that converts the second field to microseconds: ` // 1000` or
-/// nothing.
+/// Finds a field with whole seconds and a field with the nanoseconds or microseconds after them. Returns both names,
+/// and the Python code that converts the second field to microseconds: ` // 1000` or nothing.
 fn split_times(fields: &[Candidate<'_>]) -> Option<(String, String, &'static str)> {
     let unit = |name: &str| {
         let last = name.rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
@@ -168,8 +155,8 @@ fn split_times(fields: &[Candidate<'_>]) -> Option<(String, String, &'static str
     })
 }
 
-/// Returns the path of column `i` of a two-dimensional array. `columns` is the array's number of columns. It can be
-/// `None` if the shape shows this number.
+/// Returns the path of column `i` of a two-dimensional array. `columns` can be `None` if the shape shows the number of
+/// columns.
 fn column(array: &ArrayInfo, i: u64, columns: Option<u64>) -> FieldPath {
     array.field(Part::Column { index: i as usize, columns })
 }
@@ -177,8 +164,7 @@ fn column(array: &ArrayInfo, i: u64, columns: Option<u64>) -> FieldPath {
 /// A field that may be a column: its name, its number of entries, and its path in the file.
 type Candidate<'a> = (&'a str, u64, FieldPath);
 
-/// Lists the places where a file may have columns: groups of arrays, two-dimensional arrays, and arrays of records.
-/// Each entry has the name of the place and the fields in it.
+/// Lists the groups and arrays of a file that may have the columns, each with its name and fields.
 fn candidates(arrays: &[ArrayInfo]) -> Vec<(&str, Vec<Candidate<'_>>)> {
     let mut places: Vec<(&str, Vec<Candidate<'_>>)> = Vec::new();
     for array in arrays {
@@ -203,9 +189,8 @@ fn candidates(arrays: &[ArrayInfo]) -> Vec<(&str, Vec<Candidate<'_>>)> {
     places
 }
 
-/// Splits the fields of one group of arrays, or of one array of records, by camera. The names of the fields must begin
-/// or end with the name of a camera: `left_x` and `right_x`, or `x_left` and `x_right`. Every camera must have the same
-/// columns, at least three. Returns one list of fields for each camera, or else all fields in one list.
+/// Splits fields by the camera in their names, such as `left_x` and `right_x`. Returns all fields in one list if there
+/// are no cameras with the same columns.
 fn cameras(fields: Vec<Candidate<'_>>) -> Vec<Vec<Candidate<'_>>> {
     let joint = |c: char| !c.is_alphanumeric();
     let halves = [|(a, b)| (a, b), |(a, b)| (b, a)];
@@ -239,8 +224,7 @@ fn axis(name: &str) -> Option<Role> {
     })
 }
 
-/// Guesses which of `fields` are t, x, y and p, by their names and by their numbers. Only the fields with the most
-/// entries are considered.
+/// Guesses which of `fields` are t, x, y and p, by names and numbers. Considers only the fields with the most entries.
 fn guess_fields(file: &dyn Survey, mut fields: Vec<Candidate<'_>>) -> Fields {
     let longest = fields.iter().map(|(_, len, _)| *len).max();
     fields.retain(|(_, len, _)| Some(*len) == longest);

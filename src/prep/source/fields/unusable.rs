@@ -5,9 +5,8 @@ use crate::source::columns::{ArrayInfo, ArrayKind, FieldPath, Fields, MemberInfo
 /// Name of the type of Python objects, as `DType` writes it.
 const OBJECTS: &str = "objects";
 
-/// Finds fields that have the name of a missing column but cannot be used as that column. Gives the reason for each of
-/// them. `fields` has the columns that are not missing, and `len` is the number of events. Only fields in the same
-/// group or the same records as t are considered.
+/// Finds fields next to t that have the name of a missing column but cannot be used as that column. `fields` has the
+/// columns that are not missing, and `len` is the number of events.
 pub(crate) fn unusable(arrays: &[ArrayInfo], fields: &Fields, len: u64) -> Vec<UnusableField> {
     let Some(t) = &fields[0] else { return Vec::new() };
     let group = t.array.rsplit_once('/').map_or("", |(group, _)| group);
@@ -51,8 +50,8 @@ pub(crate) fn is_text(kind: &str) -> bool {
     numpy || kind.starts_with("string") || kind.starts_with("unicode")
 }
 
-/// Returns the paths of fields that have a usual name of t or x but contain no numbers. Such a field is the array
-/// itself, or a member of its records.
+/// Returns the paths of fields with a usual name of t or x but without numbers: the array itself, or members of its
+/// records.
 pub(crate) fn unusable_names(array: &ArrayInfo) -> Vec<String> {
     let needed = |name: &str| matches!(Role::of(name), Some(Role::T | Role::X));
     match &array.kind {

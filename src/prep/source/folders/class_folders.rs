@@ -1,8 +1,8 @@
 //! Decides which sub-folders of a folder of recordings are its classes.
 //!
 //! All class folders are at the same level. It is the first level, as in torchvision's ImageFolder, unless the caller
-//! gives another level. First-level folders are refused if they are probably not classes. They may be the parts of a
-//! dataset (train, test), persons (user01, user02), dates, or sessions that all contain the same files.
+//! gives another level. First-level folders are refused if they are probably not classes but parts of a dataset (train,
+//! test), persons, dates or sessions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -23,18 +23,16 @@ pub(crate) struct FolderClasses {
     pub labels: Vec<u32>,
     /// Names of classes whose folders contain no recordings.
     pub empty: Vec<String>,
-    /// Names of folders that contain no recordings and are not in the caller's list of classes. Such a folder is not
-    /// a class.
+    /// Names of folders that contain no recordings and are not in the caller's list of classes.
     pub outside: Vec<String>,
 }
 
 /// Takes the classes of recordings from the names of the folders at `level`, counted from 1. Classes are numbered in
-/// alphabetical order. A folder without recordings is a class too. If there is a `list`, such a folder is a class only
-/// if it is in the list.
+/// alphabetical order. If there is a `list`, a folder without recordings is a class only if the list has it.
 ///
 /// If `level` is `None`, the first-level folders are the classes. They are refused if they are probably not classes,
-/// unless `list` has the names of all first-level folders with recordings. Returns `None` if `level` is `None` and no
-/// recording is in a sub-folder.
+/// unless `list` has the names of all first-level folders with recordings. Returns `None` if no recording is in a
+/// sub-folder.
 ///
 /// # Errors
 /// [`Error::NotClasses`] if the first-level folders are probably not classes, if a file is in no folder at `level`, or
@@ -86,16 +84,15 @@ pub(crate) fn by_folder(
     Ok(Some(FolderClasses { names, labels, empty, outside }))
 }
 
-/// If the folders at `level` (counted from 1) are the parts of a dataset, such as `train` and `test`, returns their
-/// names. Otherwise, returns `None`. Folders without recordings are ignored.
+/// Returns the names of the folders at `level` (counted from 1) if these are parts of a dataset, such as `train` and
+/// `test`.
 pub(crate) fn parts_at(files: &[String], level: usize) -> Option<Vec<&str>> {
     let names: BTreeSet<&str> = files.iter().filter_map(|name| folder_of(name, level)).collect();
     let names: Vec<&str> = names.into_iter().collect();
     (names.len() > 1 && are_parts(&names)).then_some(names)
 }
 
-/// Returns the name of the folder at `level` (counted from 1) that contains a file. `None` if the file is in no folder
-/// at this level.
+/// Returns the name of the folder at `level` (counted from 1) that contains a file. `None` if there is no such folder.
 fn folder_of(file: &str, level: usize) -> Option<&str> {
     let (folders, _) = file.rsplit_once('/')?;
     folders.split('/').nth(level - 1)
@@ -107,9 +104,8 @@ fn folders_at(folders: &[String], level: usize) -> Vec<&str> {
     at.collect::<BTreeSet<&str>>().into_iter().collect()
 }
 
-/// Returns [`Error::NotClasses`] if the folders directly in `dir` are probably not classes. `dir` is `above` levels
-/// below the folder that the user opened. `files` are paths of recordings relative to `dir`, and `top` are the names of
-/// the folders directly in `dir`.
+/// Returns [`Error::NotClasses`] if the folders `top`, directly in `dir`, are probably not classes. `dir` is `above`
+/// levels below the folder that the user opened. `files` are paths relative to `dir`.
 fn check(dir: &Path, files: &[&str], top: &[&str], above: usize) -> Result<()> {
     let refused = |got: String, kind: FolderKind| Err(Error::NotClasses { path: dir.into(), got, kind });
     // For each first-level folder: its sub-folders with recordings.
@@ -179,9 +175,8 @@ fn check(dir: &Path, files: &[&str], top: &[&str], above: usize) -> Result<()> {
     Ok(())
 }
 
-/// Finds out whether several folders contain about the same files, such as `lab/wave.npy` and `led/wave.npy`. If so,
-/// returns the path of the first such file, and the file's name without the ending. Numbered files are ignored, such as
-/// `001.npy` and `sample_2.npy`.
+/// If several folders contain about the same files, such as `lab/wave.npy` and `led/wave.npy`, returns the path of one
+/// of these files, and its name without the ending. Ignores numbered files.
 fn repeated_file<'a>(files: &[&'a str]) -> Option<(&'a str, &'a str)> {
     let mut inside: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     let mut first = None;
@@ -295,8 +290,7 @@ mod tests {
         assert_eq!(kind(&["x/user1/wave/1.npy", "x/user2/wave/1.npy"]), Some(FolderKind::Above(3)));
     }
 
-    /// Returns what a test expects if all first-level folders contain folders with the same `names`. The first-level
-    /// folders are refused as classes, unless each of `names` is a number or the name of a person or a session.
+    /// Returns the expected result for first-level folders that all contain folders with the same `names`.
     fn same(names: &[&str]) -> Option<FolderKind> {
         (!names.iter().all(|name| is_group(name) || is_number(name))).then_some(FolderKind::Above(2))
     }

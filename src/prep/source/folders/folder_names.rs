@@ -3,32 +3,23 @@
 
 /// Words in the names of folders that hold the training part of a dataset.
 const TRAINING: &str = "train training trn trainval";
-/// Two lists of short words: for the training part of a dataset, and for all other parts. A class folder can have such
-/// a name too: `tr` and `te` are also codes of languages.
+/// Short words for the training part of a dataset, and for all other parts. They can also be the names of classes.
 const SHORT_PARTS: [&str; 2] = ["tr", "te ts va vl"];
-/// Words for numbered parts of a dataset. In a folder's name, a number or a letter follows the word, as in `fold1` and
-/// `split_a`.
+/// Words for numbered parts of a dataset, as in `fold1` and `split_a`.
 const NUMBERED_PARTS: &str = "fold kfold split partition part cv";
 /// Words in the names of folders that hold a part of a dataset other than the training part.
 const OTHER_PARTS: &str = "test testing tst val valid validation validate validating eval evaluation evaluate dev \
                            devel development holdout heldout";
-/// Words for persons, sessions and similar groups. In a folder's name, a number or a letter follows the word, as in
-/// `user01` and `subject_3`.
+/// Words for persons, sessions and similar groups, as in `user01` and `subject_3`.
 const GROUPS: &str = "user subject subj sub sbj speaker spk spkr participant person people actor signer patient \
                       volunteer session sess ses trial take run rep recording rec seq sequence day date block batch \
                       camera cam room";
-/// Letters for persons, sessions and similar groups. In a folder's name, a number follows the letter, as in `s01` and
-/// `p3`.
+/// Letters for persons, sessions and similar groups, as in `s01` and `p3`.
 const GROUP_LETTERS: &str = "s p u r f m";
-/// Words in the names of numbered files. A number or a letter follows the word, as in `sample_0003`. Such a name says
-/// nothing about the class of the file.
+/// Words in the names of numbered files, as in `sample_0003`. Such a name says nothing about the class of the file.
 pub(super) const FILES: &str = "sample file item clip example event events data img image video v n no nr";
 
-/// Returns whether folders with these `names` are the parts of a dataset. They are in three cases:
-///
-/// - More than half of the names are names of parts.
-/// - Exactly half are names of parts, and among them are the training part and another part.
-/// - All are names or short names of parts, and among them are the training part and another part.
+/// Returns whether folders with these `names` are the parts of a dataset.
 pub(super) fn are_parts(names: &[&str]) -> bool {
     let training = names.iter().filter(|name| is_part(name, TRAINING)).count();
     let other = names.iter().filter(|name| is_part(name, OTHER_PARTS)).count();
@@ -41,9 +32,8 @@ pub(super) fn are_parts(names: &[&str]) -> bool {
         || (parts + short_training + short_other == all && training + short_training > 0 && other + short_other > 0)
 }
 
-/// Returns whether the name of a folder has one of the words in `parts`, which are separated by spaces. Ignores case. A
-/// number or an ending such as `set` may follow the word (`val2017`, `trainset`). Other words may stand before or after
-/// it (`dvs_train`, `Test-Set`, `ibmGestureTrain`).
+/// Returns whether a folder's name has one of the words in `parts`, as `val2017`, `dvs_train` and `ibmGestureTrain` do.
+/// The words in `parts` are separated by spaces.
 fn is_part(name: &str, parts: &str) -> bool {
     let words = words(name);
     let joined = words.concat();
@@ -56,8 +46,7 @@ fn is_part(name: &str, parts: &str) -> bool {
     })
 }
 
-/// Splits a name into words, in lower case. A new word begins after every character that is not a letter or digit, and
-/// at every capital letter that follows a lower-case letter.
+/// Splits a name into words, in lower case. The words of `ibmGesture-Train` are `ibm`, `gesture` and `train`.
 fn words(name: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut before = ' ';
@@ -93,8 +82,8 @@ fn is_date(name: &str) -> bool {
     }
 }
 
-/// Returns whether a name begins with one of `words` (separated by spaces) and continues with a number, or with a
-/// single letter.
+/// Returns whether a name begins with one of `words`, and continues with a number or a single letter. `words` are
+/// separated by spaces.
 pub(super) fn is_numbered(name: &str, words: &str) -> bool {
     let name = name.to_lowercase();
     let (word, rest) = name.split_at(name.find(|c: char| !c.is_alphabetic()).unwrap_or(name.len()));

@@ -19,42 +19,40 @@ const SYSTEM_FOLDERS: [&str; 6] =
 
 /// Text for error messages: how the user can leave a file out of the set.
 pub(crate) const LEAVE_OUT: &str = "(or leave it out: move it, or list the files to take in `labels`)";
-/// Endings of files that contain no events, separated by spaces. If a file with such an ending is skipped, there is no
-/// warning, even if its name is otherwise like that of a recording.
+/// Endings of files that contain no events, separated by spaces. Such files are skipped without a warning.
 const OTHER_ENDINGS: &str = "md rst html py ipynb m sh ini cfg log tmp png jpg jpeg gif bmp tif tiff svg webp pdf avi \
                              mov mp4 mkv webm wav flac mp3 ogg";
 
-/// The contents of a folder. Names are paths relative to the folder, with `/` between their parts. The lists of names
-/// are sorted.
+/// The contents of a folder. Names are paths relative to the folder, separated by `/`. Lists of names are sorted.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     /// The recordings: files with a usual ending ([`ENDINGS`]), and files whose first bytes are those of a recording.
     pub files: Vec<String>,
-    /// Sub-folders at every depth, including empty ones. The list leaves out converted sets, and folders that contain
-    /// nothing but converted sets.
+    /// Sub-folders at every depth, including empty ones. Converted sets, and folders of only converted sets, are left
+    /// out.
     pub folders: Vec<String>,
-    /// Files that are recordings, or may be recordings, and are not read. This crate doesn't read their format, or they
-    /// are copies of recordings that are read. The keys are the names of the files.
+    /// The names of files that are or may be recordings but are not read. Either this crate doesn't read their format,
+    /// or they are copies of recordings that are read.
     unread: BTreeMap<String, Unread>,
     /// For each symbolic link in the folder: its name, and the path of the recording or folder that it leads to.
     links: Vec<(String, PathBuf)>,
     /// Symbolic links to folders that are already listed under their own names.
     doubles: Vec<String>,
-    /// The path of the folder, with symbolic links resolved. `None` if a table lists the files to take, because links
-    /// are not checked then.
+    /// The path of the folder, with symbolic links resolved. `None` if a table lists the files to take: then links need
+    /// no check, because they cannot add files to the set.
     root: Option<PathBuf>,
     /// Skipped files whose ending doesn't show whether they contain events.
     others: Vec<String>,
     /// Number of converted sets in the folder.
     sets: u64,
-    /// Number of skipped files of each kind. The kind is the file's ending or, for a hidden file, the whole name.
-    /// Skipped hidden folders and [`SYSTEM_FOLDERS`] are also counted, by their names.
+    /// Number of skipped files for each ending. Hidden files, hidden folders and [`SYSTEM_FOLDERS`] have their whole
+    /// names as keys.
     skipped: BTreeMap<String, u64>,
 }
 
 impl Listing {
-    /// Lists the folder `dir`. `known` are files that the options name, such as a table of labels. They don't count as
-    /// skipped files of the folder. `has_table` says whether a table lists the files to take.
+    /// Lists the folder `dir`. `known` are files that the options name, which don't count as skipped. `has_table` says
+    /// whether a table lists the files to take.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`]; [`Error::NotARecording`] for folders nested too deeply, for names that are not UTF-8,
@@ -76,8 +74,8 @@ impl Listing {
         Ok(listing)
     }
 
-    /// Returns an error if recordings would be taken twice because of a symbolic link: a link to a recording in the
-    /// folder, or a second link to the same folder. Does nothing if a table lists the files to take.
+    /// Returns an error if a symbolic link would let a recording be taken twice, unless a table lists the files to
+    /// take.
     fn check_links(&self, dir: &Path) -> Result<()> {
         let mut first = HashMap::new();
         for (name, target) in self.links.iter().filter(|_| self.root.is_some()) {
@@ -164,12 +162,10 @@ impl Listing {
     }
 
     /// Checks the files that are or may be recordings, but are not read. Returns notes for the user about these files
-    /// and about skipped links. A note about files is a warning, unless the files are copies of recordings that are
-    /// read, or a table lists the files to take.
+    /// and about skipped links.
     ///
     /// # Errors
-    /// [`Error::Foreign`] if the set would lack the events of such a file. There is no error if a table lists the files
-    /// to take.
+    /// [`Error::Foreign`] if the set would lack the events of such a file, unless a table lists the files to take.
     pub(crate) fn check_unread(&self, dir: &Path) -> Result<Vec<String>> {
         let has_table = self.root.is_none();
         let patterns: HashSet<String> = self.files.iter().map(|file| pattern(file)).collect();
@@ -212,22 +208,19 @@ impl Listing {
         Ok(notes)
     }
 
-    /// Returns whether the set would lack the events of the file `name`, which is not read. `patterns` are the names
-    /// of all recordings, with their endings and digits removed.
-    ///
-    /// If the file is certainly a recording, or if its name fits one of the patterns, its events are missing unless a
-    /// copy of it is read. Any other file may be something else. Its events are missing only if no recording in the
-    /// same first-level folder is read.
+    /// Returns whether the set would lack the events of the file `name`, which is not read. `patterns` has the
+    /// [`pattern`] of each recording.
     fn lacks(&self, name: &str, unread: &Unread, patterns: &HashSet<String>) -> bool {
         match name.split_once('/') {
             _ if unread.has_events || patterns.contains(&pattern(name)) => !self.has_copy(name),
+            // Other files may not be recordings, unless no recording in the same first-level folder is read.
             None => self.files.is_empty(),
             Some((class, _)) => self.beginning_with(&format!("{class}/")).next().is_none(),
         }
     }
 
-    /// Returns whether a recording that is read is a copy of the file `name`. The name of a copy begins with the
-    /// file's name (without its ending) and continues with a dot, a slash, a hyphen or an underscore.
+    /// Returns whether a recording that is read is a copy of the file `name`: `a.npy`, `a_1.h5` and `a/1.h5` are copies
+    /// of `a.mat`.
     fn has_copy(&self, name: &str) -> bool {
         let stem = &name[..stem_of(name).end];
         let is_copy = |rest: &str| rest.starts_with(['.', '/', '_', '-']);
@@ -254,8 +247,7 @@ impl Listing {
         *self.skipped.entry(kind).or_default() += 1;
     }
 
-    /// Returns a text such as `3 (2 .txt, 1 .DS_Store)`: how many files were skipped, and how many of each kind. `None`
-    /// if no file was skipped.
+    /// Returns the numbers of skipped files as text, such as `3 (2 .txt, 1 .DS_Store)`. `None` if no file was skipped.
     pub(crate) fn skipped(&self) -> Option<String> {
         let mut kinds: Vec<(&String, &u64)> = self.skipped.iter().collect();
         kinds.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
@@ -265,14 +257,13 @@ impl Listing {
     }
 }
 
-/// Returns the byte range of the file's name in a path. The range ends at the first dot of the name.
+/// Returns the byte range of the file's name in a path, up to the first dot of the name.
 fn stem_of(path: &str) -> Range<usize> {
     let start = path.rfind('/').map_or(0, |slash| slash + 1);
     start..path[start..].find('.').map_or(path.len(), |dot| start + dot)
 }
 
-/// Returns the name of a file without its ending and its digits. The files of a numbered series all have the same
-/// pattern.
+/// Returns a file's name without its ending and its digits. It is the same for all files of a numbered series.
 fn pattern(path: &str) -> String {
     path[stem_of(path)].chars().filter(|c| !c.is_ascii_digit()).collect()
 }

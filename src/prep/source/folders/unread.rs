@@ -1,5 +1,4 @@
-//! Recognises recordings in formats that this crate does not read, so that the user learns that a folder contains such
-//! files.
+//! Recognises recordings in formats that this crate does not read.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -11,8 +10,7 @@ const ATIS: &str = "read it with Tonic (tonic.io.read_mnist_file), and save t, x
 const JAER: &str = "read it with Tonic (tonic.io.read_aedat4, read_dvs_128...), and save t, x, y and p with np.savez";
 const HDF5: &str = "open it with h5py, and save t, x, y and p with np.savez";
 
-/// The format of a file that this crate does not read. The file is in a folder of recordings, and is or may be a
-/// recording.
+/// The format of a file that is or may be a recording but that this crate does not read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Unread {
     pub(crate) format: Cow<'static, str>,
@@ -23,8 +21,7 @@ pub(crate) struct Unread {
 }
 
 impl Unread {
-    /// The value for an HDF5 or NumPy file whose name lacks the usual ending. Such a file is left out only if a copy of
-    /// it with a usual ending is read.
+    /// The value for an HDF5 or NumPy file whose name lacks the usual ending.
     pub(crate) const RENAMED: Unread = Unread {
         format: Cow::Borrowed("HDF5 or NumPy under another ending, a copy of a recording that is read"),
         reader: Cow::Borrowed("name it otherwise to take it too"),
@@ -32,14 +29,13 @@ impl Unread {
     };
 }
 
-/// The first words of the names of formats whose files contain nothing but events.
+/// First words of format names, for formats whose files contain nothing but events.
 const OF_EVENTS: [&str; 5] = ["an AEDAT", "an Event Stream", "a ROS bag", "an MCAP", "a Prophesee"];
-/// The first words of the names of formats whose files can contain events or other data.
+/// First words of format names, for formats whose files can contain events or other data.
 const OF_ANYTHING: [&str; 8] =
     ["an SQLite", "a MATLAB", "a Parquet", "an Arrow", "a Feather", "a Python pickle", "a NetCDF", "an HDF4"];
-/// Endings that the name of a recording can have if this crate doesn't read its format. They are used if the first
-/// bytes of a file show no format. Each entry has four values: the ending, whether a file with this ending is certainly
-/// a recording, the name of the format, and a text that says which program reads it.
+/// Endings of recordings in formats that this crate doesn't read. Each entry has the ending, whether a file with this
+/// ending is certainly a recording, the name of the format, and which program reads it.
 const KNOWN_ENDINGS: [(&str, bool, &str, &str); 20] = [
     ("aedat", true, "a file named as AEDAT, without its first line", JAER),
     ("aedat2", true, "a file named as AEDAT 2, without its first line", JAER),
@@ -63,8 +59,7 @@ const KNOWN_ENDINGS: [(&str, bool, &str, &str); 20] = [
     ("tar", false, "a tar archive", UNPACK),
 ];
 
-/// Looks at the first bytes of a file and at its name, and recognises files that may be recordings but that this
-/// crate does not read. Returns `None` for other files.
+/// Recognises a file that may be a recording but that this crate does not read, by its first bytes and its name.
 pub(crate) fn unread(head: &[u8], name: &str) -> Option<Unread> {
     let lower = name.to_lowercase();
     let (stem, ending) = lower.rsplit_once('.').unwrap_or((&lower, ""));

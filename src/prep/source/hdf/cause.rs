@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::error::Error;
 
-/// Returns the last part of the text of a libhdf5 error. This part gives the cause of the error.
+/// Returns the last part of the text of a libhdf5 error, which gives the cause.
 pub(crate) fn last_words(error: &hdf5::Error) -> String {
     let text = error.to_string();
     text.rsplit(": ").next().unwrap_or(&text).to_string()

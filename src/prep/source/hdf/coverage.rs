@@ -6,8 +6,7 @@ use std::ops::Range;
 
 /// Maximum number of ranges of rows that one check merges. It limits the time for a file that claims absurd sizes.
 const MOST_RANGES: u64 = 1 << 28;
-/// Maximum number of columns that one check of a virtual dataset looks at. These are the first column, and the columns
-/// at which a mapping begins or ends.
+/// Maximum number of columns that one check of a virtual dataset looks at.
 const MOST_COLUMNS: usize = 4096;
 /// Value of `Strided::count` and `Strided::block` that means unlimited.
 const UNLIMITED: u64 = u64::MAX;
@@ -29,7 +28,7 @@ pub(super) struct Strided {
 pub(super) enum Selection {
     /// All entries of the dataset.
     All,
-    /// The entries in a list of boxes. Each inner vector is one box: a [`Strided`] for each axis.
+    /// The entries in a list of boxes. A box has a [`Strided`] for each axis.
     Boxes(Vec<Vec<Strided>>),
 }
 
@@ -102,8 +101,7 @@ impl Strided {
         }
     }
 
-    /// Selects the first `entries` entries of this selection. Returns two selections that together have these entries:
-    /// the whole blocks, and the beginning of the next block.
+    /// Selects the first `entries` entries of this selection: the whole blocks, and the beginning of the next block.
     pub(super) fn first(&self, entries: u64) -> [Strided; 2] {
         let (blocks, rest) = (entries / self.block.max(1), entries % self.block.max(1));
         let last = self.block_range(blocks).start;
@@ -125,8 +123,7 @@ impl Strided {
 }
 
 impl Selection {
-    /// Returns the selected boxes. Each inner vector is one box: a [`Strided`] for each axis. `All` becomes one box
-    /// that covers `shape`.
+    /// Returns the selected boxes. A box has a [`Strided`] for each axis. `All` becomes one box that covers `shape`.
     pub(super) fn boxes(&self, shape: &[u64]) -> Vec<Vec<Strided>> {
         match self {
             Selection::All => vec![shape.iter().map(|&length| Strided::range(0..length)).collect()],
@@ -143,8 +140,7 @@ impl Selection {
     }
 }
 
-/// Returns the number of entries in all boxes together. An entry that is in several boxes counts once for each of these
-/// boxes.
+/// Returns the number of entries in all boxes together. Entries that are in several boxes count several times.
 pub(super) fn entries(boxes: &[Vec<Strided>]) -> u64 {
     let one = |axes: &Vec<Strided>| axes.iter().fold(1_u64, |product, axis| product.saturating_mul(axis.len()));
     boxes.iter().map(one).fold(0, u64::saturating_add)
@@ -172,9 +168,8 @@ impl Region {
             && axes.get(1).is_none_or(|columns| overlaps(columns, &self.columns))
     }
 
-    /// Finds the first column of the region that the boxes don't fill, and returns the rows that are missing in this
-    /// column. Returns no rows if the boxes fill the whole region. Returns `None` if there are too many boxes to
-    /// check.
+    /// Returns the rows that are missing in the first column of the region that the boxes don't fill. Returns no rows
+    /// if the boxes fill the region, and `None` if there are too many boxes to check.
     pub(super) fn gaps(&self, boxes: &[Vec<Strided>]) -> Option<Gaps> {
         let mut cuts = vec![self.columns.start];
         for columns in boxes.iter().filter_map(|axes| axes.get(1)) {
@@ -199,8 +194,8 @@ impl Region {
     }
 }
 
-/// Returns the rows in `needed` that no selection in `rows` contains. `budget` is the number of ranges that this
-/// function may still merge. Each merged range reduces `budget` by one. Returns `None` when `budget` is used up.
+/// Returns the rows in `needed` that no selection in `rows` contains. Each merged range reduces `budget` by one.
+/// Returns `None` when `budget` is used up.
 fn row_gaps(rows: impl Iterator<Item = Strided>, needed: &Range<u64>, budget: &mut u64) -> Option<Gaps> {
     let mut ranges: Vec<_> = rows.map(Strided::ranges).collect();
     let first = ranges.iter_mut().enumerate().filter_map(|(i, own)| own.next().map(|r| Reverse((r.start, r.end, i))));

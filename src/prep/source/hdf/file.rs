@@ -1,5 +1,4 @@
-//! Opens HDF5 files, inspects their datasets, and makes errors for damage and for compression filters whose plugin is
-//! not installed.
+//! Opens HDF5 files, inspects their datasets, and makes errors for damage and for missing compression filters.
 
 use std::ops::Range;
 use std::panic;
@@ -16,8 +15,8 @@ use crate::source::hdf::cause::{damaged, last_words};
 use crate::source::hdf::checked::File;
 use crate::source::hdf::types;
 
-/// Size in bytes of libhdf5's cache of decompressed chunks, per dataset. A chunk has several samples. Without the
-/// cache, libhdf5 would decompress the chunk again for each sample.
+/// Size in bytes of libhdf5's cache of decompressed chunks, per dataset. Without it, libhdf5 would decompress a chunk
+/// again for each of its samples.
 const CHUNK_CACHE: usize = 16 << 20;
 /// Number of slots in the hash table of libhdf5's cache of decompressed chunks. libhdf5 recommends a prime.
 const CHUNK_SLOTS: usize = 4_099;
@@ -47,9 +46,6 @@ pub(crate) fn open(path: &Path) -> Result<File> {
 }
 
 /// Opens an HDF5 file with a cache of decompressed chunks, for reads of many small ranges.
-///
-/// # Errors
-/// Errors of [`open`].
 pub(crate) fn open_cached(path: &Path) -> Result<File> {
     let mut options = hdf5::File::with_options();
     options.with_fapl(|plist| plist.chunk_cache(CHUNK_SLOTS, CHUNK_CACHE, 0.75));
@@ -99,8 +95,8 @@ pub(crate) fn descriptor(path: &Path, dataset: &Dataset, name: &str) -> Result<T
     })
 }
 
-/// Makes the error for a range of a dataset that cannot be read. The cause is a compression filter that is not
-/// installed, or damage.
+/// Makes the error for a range of a dataset that cannot be read: a compression filter is missing, or the file is
+/// damaged.
 pub(crate) fn unreadable(path: &Path, dataset: &Dataset, name: &str, range: Range<u64>, error: &hdf5::Error) -> Error {
     let lacks_filter = error.stack().is_some_and(|stack| {
         stack.iter().any(|frame| frame.desc().contains("filter") && frame.desc().contains("not registered"))
@@ -147,8 +143,8 @@ pub(crate) fn describe(path: &Path, dataset: &Dataset, name: &str) -> Result<Str
 /// Maximum length in bytes of the fixed-length strings that are read.
 const LONGEST_TEXT: usize = 256;
 
-/// Reads the strings in a dataset or an attribute as bytes. `kind` is the type of the entries. Returns `None` if the
-/// entries are no strings, or strings of a fixed length above [`LONGEST_TEXT`].
+/// Reads the strings in a dataset or an attribute as bytes. `None` if the type `kind` is no string, or a string of a
+/// fixed length above [`LONGEST_TEXT`].
 pub(crate) fn text_bytes(place: &Container, kind: &TypeDescriptor) -> hdf5::Result<Option<Vec<Vec<u8>>>> {
     fn read<T: hdf5::H5Type + AsRef<[u8]>>(place: &Container) -> hdf5::Result<Option<Vec<Vec<u8>>>> {
         Ok(Some(place.read_raw::<T>()?.iter().map(|text| text.as_ref().to_vec()).collect()))
@@ -162,8 +158,7 @@ pub(crate) fn text_bytes(place: &Container, kind: &TypeDescriptor) -> hdf5::Resu
     }
 }
 
-/// Reads a dataset of strings, of any string type, and checks that they are UTF-8. The crate `hdf5` converts strings
-/// without this check.
+/// Reads a dataset of strings, of any string type, and checks that they are UTF-8.
 ///
 /// # Errors
 /// [`Error::WrongType`] for a dataset of another type, and for strings that are too long or in another encoding.

@@ -1,5 +1,4 @@
-//! Follows the soft and external links on a path in an HDF5 file. Finds the files that the external links lead to, and
-//! the broken link, if there is one.
+//! Follows the soft and external links on a path in an HDF5 file.
 
 use std::path::PathBuf;
 
@@ -14,8 +13,7 @@ const MOST_LINKS: usize = 16;
 /// A file that holds data of a recording, but is not the recording's own file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkedPath {
-    /// The name by which the HDF5 file refers to this file: in a mapping of a virtual dataset, in a link, or in a list
-    /// of raw files.
+    /// The name by which the HDF5 file refers to this file.
     pub name: String,
     /// Path at which the file was found.
     pub path: PathBuf,
@@ -30,16 +28,15 @@ pub(super) struct Trail {
     pub(super) broken: Option<String>,
 }
 
-/// Follows the soft and external links on a path. The path starts at `group`. Returns the files that the external links
-/// lead to, and what is wrong with the broken link, if there is one.
+/// Follows the soft and external links on a path that starts at `group`.
 pub(super) fn follow(group: &Group, path: &str) -> Trail {
     let mut trail = Trail::default();
     trail.broken = walk(group, path, &mut trail.files);
     trail
 }
 
-/// Follows the soft and external links on a path. The path starts at `group`. Adds to `files` the files that external
-/// links lead to. Returns what is wrong with the broken link, if there is one.
+/// Follows the soft and external links on a path that starts at `group`. Adds the linked files to `files`. Returns what
+/// is wrong with the broken link, if there is one.
 fn walk(group: &Group, path: &str, files: &mut Vec<LinkedPath>) -> Option<String> {
     let mut group = group.clone();
     let mut rest: Vec<String> = components(path);

@@ -20,16 +20,16 @@ pub(super) struct Element {
     index: usize,
     /// Number of elements of the array, at most [`MAX_COLUMNS`].
     of: usize,
-    /// Number of axes of the array. If the array has several axes, each has length 1.
+    /// Number of axes of the array. If there are several, each has length 1.
     axes: usize,
 }
 
-/// A member to read: the names on the path from the outermost record to the member, the type in which its numbers are
-/// read, and the element to read if the member is an array.
+/// A member to read: the names on the path to the member, the type in which its numbers are read, and the element to
+/// read if the member is an array.
 pub(super) type Member<'a> = (&'a [String], Class, Option<Element>);
 
-/// Reads members of the selected records. Converts the numbers to 8 bytes each. Returns one vector for each member,
-/// with the bits of its numbers. No two members may be in the same nested record.
+/// Reads members of the selected records, as 8 bytes per number. Returns the bits of the numbers of each member. No two
+/// members may be in the same nested record.
 pub(super) fn read(dataset: &Dataset, members: &[Member<'_>], selection: Selection) -> hdf5::Result<Vec<Vec<u64>>> {
     let wanted: Vec<sys::Member<'_>> = members.iter().map(in_eight_bytes).collect();
     let width: usize = wanted.iter().map(sys::Member::numbers).sum();
@@ -57,9 +57,8 @@ fn in_eight_bytes<'a>(&(names, class, element): &Member<'a>) -> sys::Member<'a> 
     sys::Member { names, number, shape }
 }
 
-/// Returns the type of an array's elements, their number, and the number of the array's axes. `None` for a type that is
-/// no array, for an array of more than [`MAX_COLUMNS`] elements, and for an array with several axes and several
-/// elements.
+/// Returns the type of an array's elements, their number, and the number of axes. `None` for other types, for more than
+/// [`MAX_COLUMNS`] elements, and for several elements on several axes.
 pub(super) fn elements(array: &TypeDescriptor) -> Option<(&TypeDescriptor, usize, usize)> {
     let TypeDescriptor::FixedArray(element, n) = array else { return None };
     match (elements(element), &**element) {
@@ -77,9 +76,8 @@ pub(super) fn shape(ty: &TypeDescriptor) -> Vec<usize> {
     }
 }
 
-/// Finds a member of a record by its name. Dots separate the names of nested records and members, as in `pixel.x`.
-/// `xy[0]` is one element of a member that is an array. Returns the names on the path, the type of the number, and the
-/// element.
+/// Finds a member of a record by its name, such as `pixel.x` (in a nested record) or `xy[0]` (an element of an array).
+/// Returns the names on the path, the type of the number, and the element.
 pub(super) fn find<'a>(
     record: &'a TypeDescriptor,
     name: &str,

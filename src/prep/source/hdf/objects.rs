@@ -14,8 +14,8 @@ use crate::source::hdf::types;
 /// Maximum number of objects that are listed. It limits the time to open a file with very many objects.
 pub(super) const MAX_OBJECTS: usize = 4096;
 
-/// Lists the datasets of a whole file, those near the root first. A dataset with several names is listed once. Datasets
-/// that cannot be opened are left out. Broken links are listed.
+/// Lists the datasets of a whole file, those near the root first. Each dataset is listed once. Datasets that cannot be
+/// opened are left out. Broken links are listed.
 pub(super) fn objects(file: &hdf5::File) -> Vec<ArrayInfo> {
     let mut arrays = Vec::new();
     let mut seen: Vec<(u64, LocationToken)> = Vec::new();
@@ -51,7 +51,7 @@ pub(super) fn is_empty(dataset: &Dataset) -> bool {
     dataset.space().is_ok_and(|space| space.is_null())
 }
 
-/// Describes a dataset: its name, shape and type. If the dataset has no shape, the description has the shape (0).
+/// Describes a dataset: its name, shape and type. A dataset without a shape gets the shape (0).
 pub(super) fn array(name: String, dataset: &Dataset) -> ArrayInfo {
     if is_empty(dataset) {
         return ArrayInfo { name, shape: vec![0], kind: ArrayKind::Other(EMPTY.into()) };
@@ -66,8 +66,7 @@ pub(super) fn array(name: String, dataset: &Dataset) -> ArrayInfo {
     ArrayInfo { name, shape, kind }
 }
 
-/// Lists the members of a record, including the members of nested records and the elements of arrays. All names in the
-/// list begin with `prefix`.
+/// Lists the members of a record and of its nested records, and the elements of arrays. All names begin with `prefix`.
 fn members(record: &TypeDescriptor, prefix: &str) -> Vec<MemberInfo> {
     let TypeDescriptor::Compound(record) = record else { return Vec::new() };
     let of = |field: &CompoundField| {

@@ -10,15 +10,12 @@ pub(super) const VIRTUAL_PREFIX: &str = "HDF5_VDS_PREFIX";
 pub(super) const LINK_PREFIX: &str = "HDF5_EXT_PREFIX";
 /// The environment variable that names the folder of external raw files.
 const RAW_PREFIX: &str = "HDF5_EXTFILE_PREFIX";
-/// Text that stands for the folder of the HDF5 file. It can be at the beginning of the values of the environment
-/// variables `HDF5_VDS_PREFIX`, `HDF5_EXT_PREFIX` and `HDF5_EXTFILE_PREFIX`.
+/// Text that stands for the folder of the HDF5 file, at the start of the value of a variable such as
+/// [`VIRTUAL_PREFIX`].
 const ORIGIN: &str = "${ORIGIN}";
 
 /// Finds and opens the HDF5 file `name`, to which the HDF5 file `from` refers. `prefix` is the environment variable
-/// that names the folders to search first.
-///
-/// # Errors
-/// What is wrong with the file, as text that follows the file's name in a message.
+/// that names the folders to search first. The error is a text that follows the file's name in a message.
 pub(super) fn open(name: &str, from: &Path, prefix: &str) -> Result<(PathBuf, hdf5::File), String> {
     let mut refused = None;
     for path in candidates(name, from, std::env::var(prefix).ok().as_deref()) {
@@ -34,15 +31,12 @@ pub(super) fn open(name: &str, from: &Path, prefix: &str) -> Result<(PathBuf, hd
     Err(refused.unwrap_or_else(|| "which is not there".into()))
 }
 
-/// Returns the path at which the file `name` was expected, for messages. The HDF5 file `from` refers to the file
-/// `name`, and the path is in the folder of `from`.
+/// Returns the path at which the file `name` was expected, for messages. The HDF5 file `from` refers to it.
 pub(super) fn expected_at(name: &str, from: &Path) -> PathBuf {
     folder(from).join(name)
 }
 
-/// Returns the path of the external raw file `name`, to which the HDF5 file `from` refers. A relative `name` is in the
-/// folder that the environment variable `HDF5_EXTFILE_PREFIX` gives, or in the current folder if the variable is not
-/// set.
+/// Returns the path of the external raw file `name`, to which the HDF5 file `from` refers.
 pub(super) fn raw_file(name: &str, from: &Path) -> PathBuf {
     let prefix = std::env::var(RAW_PREFIX).unwrap_or_default();
     with_origin(&prefix, from).join(name)

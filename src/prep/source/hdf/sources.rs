@@ -19,13 +19,12 @@ pub(super) struct Piece {
     pub(super) dataset: String,
     /// The entries of the source dataset that are read.
     pub(super) source: Selection,
-    /// Where the source entries are in the virtual dataset. Each inner vector is one box: a [`Strided`] for each axis.
+    /// Where the source entries are in the virtual dataset: a list of boxes, each with a [`Strided`] for each axis.
     pub(super) target: Vec<Vec<Strided>>,
 }
 
 impl Piece {
-    /// Returns a text for messages: the name of the source, and `wrong`, which says what is wrong with the source.
-    /// `dataset` is the virtual dataset.
+    /// Describes a fault of the source in a message. `wrong` says what the fault is. `dataset` is the virtual dataset.
     pub(super) fn described(&self, dataset: &Dataset, wrong: &str) -> String {
         let file = match &self.file[..] {
             "." => "the file itself".to_string(),
@@ -46,7 +45,7 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// Adds a file to `linked`, the list of other files that hold data, if the list doesn't have the file yet.
+    /// Adds a file to `linked`, if it isn't there yet.
     pub(super) fn note(&mut self, file: LinkedPath) {
         let place = file.path.canonicalize().unwrap_or_else(|_| file.path.clone());
         if self.seen.insert(place) {
@@ -54,11 +53,8 @@ impl Sources {
         }
     }
 
-    /// Opens the source of a piece of the virtual dataset `dataset`. Returns the source dataset, and the path of its
-    /// file.
-    ///
-    /// # Errors
-    /// What is wrong with the source, as text that follows the source's name in a message.
+    /// Opens the source of a piece of the virtual dataset `dataset`. Returns the source dataset and the path of its
+    /// file. The error is a text that follows the source's name in a message.
     pub(super) fn open(&mut self, dataset: &Dataset, piece: &Piece) -> Result<(Dataset, PathBuf), String> {
         let unreadable = |error: hdf5::Error| format!("which cannot be read ({})", last_words(&error));
         let from = PathBuf::from(dataset.filename());

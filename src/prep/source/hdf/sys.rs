@@ -1,9 +1,8 @@
 //! Calls libhdf5 directly for what the crate `hdf5` cannot read: the mappings of virtual datasets, the targets of
 //! links, some types, and members of records whose names are known only at run time.
 //!
-//! The crate's `get_virtual_map` fails for a selection of one block, and libhdf5 stores every contiguous range as
-//! such a selection. The crate has no function for the target of a link. To read a member of records, libhdf5 needs a
-//! type that has the name of the member, but the names in the crate's types are fixed at compile time.
+//! The crate's `get_virtual_map` fails for contiguous ranges. The crate has no function for the target of a link. The
+//! names of members in the crate's types are fixed at compile time.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, c_char, c_int};
@@ -33,7 +32,7 @@ use crate::source::hdf::coverage::{Selection, Strided};
 
 /// Maximum size in bytes of a link's target.
 const LONGEST_LINK: usize = 64 << 10;
-/// Maximum number of blocks of an irregular selection. libhdf5 stores such a selection as a list of blocks.
+/// Maximum number of blocks of an irregular selection.
 const MOST_BLOCKS: u64 = 1 << 22;
 /// The number of the link class "external" (`H5L_TYPE_EXTERNAL`).
 const EXTERNAL: c_int = 64;
@@ -235,8 +234,8 @@ impl Member<'_> {
     }
 }
 
-/// Reads members of the selected records. Returns the bits of the numbers, which libhdf5 converts to 8 bytes each.
-/// First come the numbers of the first record, in the order of `members`, then those of the second record, and so on.
+/// Reads members of the selected records. Returns the bits of the numbers, 8 bytes each: record after record, and
+/// within a record in the order of `members`.
 pub(super) fn read_members(dataset: &Dataset, members: &[Member<'_>], selection: hdf5::Selection) -> Result<Vec<u64>> {
     let file = dataset.space()?.select(selection)?;
     let (records, width) = (file.selection_size(), members.iter().map(Member::numbers).sum::<usize>());
@@ -275,8 +274,7 @@ fn record(numbers: usize) -> Result<Datatype> {
     unsafe { from_id(h5check(H5Tcreate(H5T_class_t::H5T_COMPOUND, numbers * 8))?) }
 }
 
-/// Adds a member to a record's type. The member begins after `offset` numbers of 8 bytes. libhdf5 refuses a member
-/// beyond the record's end.
+/// Adds a member to a record's type. The member begins after `offset` numbers of 8 bytes.
 fn insert(record: &Datatype, name: &str, offset: usize, ty: &Datatype) -> Result<()> {
     let name = CString::new(name).map_err(|_| Error::from("a name with a NUL"))?;
     // SAFETY: both types are valid, and `name` ends with a NUL.

@@ -5,9 +5,8 @@ use hdf5::types::{CompoundField, CompoundType, FloatSize, TypeDescriptor};
 
 use crate::source::hdf::sys::{Odd, odd};
 
-/// Returns the description of a type. A float of a size that Rust doesn't have becomes float64, because libhdf5
-/// converts it to float64. An array of several dimensions becomes an array of arrays. If the type of a record's
-/// member cannot be described, this member is left out.
+/// Returns the description of a type. A float of a size that Rust doesn't have becomes float64. An array of several
+/// dimensions becomes an array of arrays. Members of unknown types are left out of records.
 ///
 /// # Errors
 /// The error of libhdf5 for a type that is no number, record, array or text.

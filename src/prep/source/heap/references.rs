@@ -13,13 +13,12 @@ use crate::error::{Error, Result};
 use crate::reason::Absence;
 use crate::source::heap::window::SharedFile;
 
-/// Maximum unpacked size of a compressed chunk of heap references, in bytes. If a chunk is larger, libhdf5 reads the
-/// rows instead.
+/// Maximum unpacked size in bytes of a compressed chunk of heap references. If a chunk is larger, libhdf5 reads the
+/// rows.
 const LARGEST_PACKED: u64 = 64 << 20;
 const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
 
-/// The part of an HDF5 file's superblock that is needed to read the rest of the file: where addresses count from, and
-/// the sizes of addresses and lengths.
+/// The sizes of addresses and lengths in an HDF5 file, and where addresses count from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Superblock {
     /// Offset of the superblock in the file, in bytes. Addresses in the file are relative to it.
@@ -31,8 +30,8 @@ pub(super) struct Superblock {
 }
 
 impl Superblock {
-    /// Looks for the superblock at the offsets that the format allows: 0, 512, 1024, 2048 and so on. Returns `None` if
-    /// there is no superblock, or if its version or its sizes are unknown.
+    /// Looks for the superblock at the offsets 0, 512, 1024, 2048 and so on. `None` if there is no superblock of a
+    /// known version with known sizes.
     pub(super) fn find(file: &SharedFile) -> Result<Option<Superblock>> {
         let mut base = 0;
         let mut head = [0; 16];
@@ -67,8 +66,8 @@ fn little(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte))
 }
 
-/// A reference to one row in the heap: the row's number of elements, the address of the heap collection that contains
-/// the row, and the row's object number in this collection. If the address is 0, the row is empty.
+/// A reference to one row in the heap: the row's number of elements, the address of its heap collection (0 for an empty
+/// row), and its object number in this collection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reference {
     pub(super) length: u32,
@@ -76,20 +75,18 @@ pub(super) struct Reference {
     pub(super) object: u32,
 }
 
-/// The references of a dataset's rows. The elements of the rows are in the heap, and each row has one reference to
-/// its elements.
+/// The references of a dataset's rows to their elements in the heap.
 #[derive(Debug)]
 pub(super) enum References {
-    /// The references are uncompressed in the file. Each chunk has the references of `piece_rows` rows. `pieces` has
-    /// the offset of each chunk in the file.
+    /// Uncompressed references in the file. Each chunk has the references of `piece_rows` rows. `pieces` has the offset
+    /// of each chunk in the file.
     InFile { piece_rows: u64, pieces: Vec<u64> },
-    /// The references are compressed in the file. The vector has their unpacked bytes.
+    /// The unpacked bytes of references that are compressed in the file.
     InMemory(Vec<u8>),
 }
 
 impl References {
-    /// Asks libhdf5 where the file stores the heap references of a dataset. Returns `None` if only libhdf5 can read the
-    /// references.
+    /// Finds the heap references of a dataset in the file. `None` if only libhdf5 can read them.
     pub(super) fn find(
         path: &Path,
         name: &str,
@@ -183,8 +180,8 @@ impl References {
     }
 }
 
-/// Reads and unpacks all chunks of compressed references. Sizes in bytes: an unpacked chunk has `chunk_bytes`, all
-/// references together have `bytes`, and one reference has `size`. Returns `None` if a filter is unknown or fails.
+/// Reads and unpacks all chunks of compressed references. `chunk_bytes` is the unpacked size of a chunk, `bytes` that
+/// of all references, and `size` that of one reference. `None` if a filter is unknown or fails.
 fn unpack_all(
     file: &SharedFile,
     filters: &[Filter],
@@ -220,8 +217,8 @@ fn unpack_all(
     Ok(Some(References::InMemory(all)))
 }
 
-/// Undoes HDF5's shuffle filter, which stores the first bytes of all elements, then the second bytes of all elements,
-/// and so on. `size` is the size of an element in bytes.
+/// Undoes HDF5's shuffle filter, which stores the first bytes of all elements, then their second bytes, and so on. An
+/// element has `size` bytes.
 fn unshuffled(bytes: &[u8], size: usize) -> Vec<u8> {
     let n = bytes.len() / size;
     let mut out = Vec::with_capacity(bytes.len());

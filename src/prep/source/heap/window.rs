@@ -1,5 +1,4 @@
-//! Reads parts of a file from many threads, in blocks large enough for few system calls and small enough for a CPU
-//! cache.
+//! Reads parts of a file from many threads, each through a small buffer.
 
 use std::fs::File;
 use std::ops::Range;
@@ -9,11 +8,10 @@ use crate::error::{BaseFault, Error, Result};
 
 /// Maximum number of bytes of the file that a window holds.
 const WINDOW: usize = 256 << 10;
-/// Minimum number of bytes that are read at once, except at the end of the file. If a row is skipped, only its header
-/// is needed, and the other bytes of the read are wasted. So this number is small.
+/// Minimum number of bytes that are read at once, except at the end of the file. It is small because only the header of
+/// a skipped row is needed.
 const LEAST: u64 = 64;
-/// Maximum gap in bytes between two ranges of the file that are read together. If the gap is larger, each range is
-/// read by itself.
+/// Maximum gap in bytes between two ranges of the file that are read together.
 const GAP: u64 = 512;
 
 /// A file that many threads can read at any offset.
@@ -75,8 +73,7 @@ impl<'a> FileWindow<'a> {
         FileWindow { file, bytes: vec![0; WINDOW], holds: 0..0, until: 0 }
     }
 
-    /// Tells the window which byte ranges of the file will be read, in order. Ranges that lie close together are then
-    /// read at once.
+    /// Plans reads of the given byte ranges of the file, in order. Ranges that lie close together are read at once.
     pub(super) fn plan(&mut self, mut extents: impl Iterator<Item = Range<u64>>) {
         let Some(first) = extents.next() else { return };
         if self.holds.start <= first.start && first.end <= self.holds.end {
@@ -103,8 +100,8 @@ impl<'a> FileWindow<'a> {
         Ok(&self.bytes[first..first + len])
     }
 
-    /// Reads the `size` bytes at offset `at` of the file in consecutive pieces. Calls `piece` for each piece, with the
-    /// index of its first element and its bytes. A piece has only whole elements, of `element` bytes each.
+    /// Reads the `size` bytes at offset `at` of the file in pieces of whole elements, of `element` bytes each. Calls
+    /// `piece` with the index of the first element of each piece, and with its bytes.
     pub(super) fn copy(
         &mut self,
         at: u64,

@@ -1,26 +1,23 @@
-//! Finds the recording that a row of a label table names. The name can be a path or only the last parts of a path, with
-//! or without the file's ending. Its parts can be separated by slashes or backslashes. Its letters can be in any
-//! Unicode normal form.
+//! Finds the recording that a row of a label table names by its path, or by the last parts of its path.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use unicode_normalization::UnicodeNormalization;
 
-/// How well a name in a label table fits a recording, from the best fit to the worst. If a name fits several
-/// recordings, it names the one that it fits best.
+/// How well a name in a label table fits a recording, from the best fit to the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fit {
     /// The name is the path of the recording relative to the folder, byte for byte.
     Same,
-    /// The name is the path of the recording relative to the folder, after both are brought to Unicode normal form C.
+    /// The name is the path of the recording relative to the folder, in another Unicode normal form or with
+    /// backslashes.
     Path,
     /// The name is only the last parts of the recording's path, such as `b/1.npy` for `a/b/1.npy`.
     End,
     /// The name is the recording's path without the ending of the file, such as `a/b/1` for `a/b/1.npy`.
     Stem,
-    /// The name is only the last parts of the recording's path, without the ending of the file, such as `b/1` for
-    /// `a/b/1.npy`.
+    /// The name is only the last parts of the recording's path without its ending, such as `b/1` for `a/b/1.npy`.
     EndStem,
 }
 
@@ -29,8 +26,8 @@ enum Fit {
 pub(crate) struct FileNames {
     /// Two absolute paths of the folder: the one that was given, and the one with symbolic links resolved.
     roots: Vec<String>,
-    /// For each name that a table may use: how well it fits, and the index of the recording that it fits best. The
-    /// index is `None` if the name fits several recordings equally well.
+    /// For each name that a table may use: how well it fits, and the index of the recording. `None` if several
+    /// recordings fit equally well.
     places: HashMap<String, (Fit, Option<usize>)>,
 }
 
@@ -84,8 +81,8 @@ impl FileNames {
         }
     }
 
-    /// Finds the recording for a name that has the path of the folder (or the last parts of this path) in front of
-    /// the recording's path. If the folder is `/data/test`, such names are `/data/test/1.npy` and `test/1.npy`.
+    /// Finds the recording for a name that begins with the folder's path or its last parts. In the folder `/data/test`,
+    /// such names are `/data/test/1.npy` and `test/1.npy`.
     fn below_root(&self, name: &str) -> Option<(Fit, Option<usize>)> {
         let whole = |fit: Fit| matches!(fit, Fit::Same | Fit::Path | Fit::Stem);
         name.match_indices('/').filter(|(at, _)| *at > 0).find_map(|(at, _)| {

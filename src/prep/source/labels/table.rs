@@ -1,4 +1,4 @@
-//! Reads label tables in CSV. A row gives the label of a file (file, label), or of an interval of a recording (start,
+//! Reads label tables in CSV. A row has the label of a file (file, label), or of an interval of a recording (start,
 //! end, label).
 
 use std::collections::{BTreeMap, HashMap};
@@ -10,8 +10,7 @@ use crate::error::{Error, Result};
 use crate::source::labels::text::{Table, read_text};
 use crate::time_unit::TimeUnit;
 
-/// Maximum number of classes of a file without class names. Because of this limit, one corrupt label cannot create a
-/// huge number of classes.
+/// Maximum number of classes of a file without class names, as a guard against corrupt labels.
 pub(crate) const MAX_NAMELESS_CLASSES: u32 = 1 << 16;
 
 /// One row of a label table: the class of a file or of an interval.
@@ -38,8 +37,7 @@ enum Field {
     Other,
 }
 
-/// Names that the column of file names can have, the most preferred first. Names are compared by their letters and
-/// digits only, in lower case.
+/// Names of the column of file names, the most preferred first. Only letters and digits are compared, without case.
 const FILES: [&str; 10] =
     ["path", "filepath", "file", "filename", "files", "fname", "name", "recording", "sample", "video"];
 /// Names that the column of labels can have. The second list is used only if no column has a name in the first list.
@@ -52,8 +50,11 @@ const LABELS: [&[&str]; 2] = [
 ///
 /// Cells are separated by commas, semicolons or tabs. The first line can name the columns in any order: file, start,
 /// end, label, or names such as those of DVS Gesture (`class,startTime_usec,endTime_usec`). Other columns are ignored.
-/// If the first line has no names, the number of columns decides what they are. Two columns are file and label. Three
-/// are start, end and label. Four are file, start, end and label.
+/// If the first line has no names, the number of columns decides what they are:
+///
+/// - 2: file, label
+/// - 3: start, end, label
+/// - 4: file, start, end, label
 ///
 /// The unit of a time is the one in its cell, or else the one in the name of its column, or else `unit`.
 ///
@@ -82,8 +83,7 @@ struct LabelColumns<'a> {
 }
 
 impl<'a> LabelColumns<'a> {
-    /// Finds out what the columns contain: from the names in the first line or, if there are none, from the number of
-    /// columns.
+    /// Finds out what the columns contain, from the names in the first line or else from the number of columns.
     fn of(path: &'a Path, table: &Table, unit: TimeUnit) -> Result<LabelColumns<'a>> {
         let Some((line, first)) = table.rows.first() else {
             return Err(bad(path, 1, "a row for each file or interval", "none".into()));
@@ -162,8 +162,7 @@ impl<'a> LabelColumns<'a> {
 /// Gives each class an index, from 0. Returns the class names in the order of their indices, and the class index of
 /// each label.
 ///
-/// The order is alphabetical. If `by_size` is `true` and all labels are whole numbers, the classes are in ascending
-/// order of these numbers instead.
+/// The order is alphabetical. With `by_size`, labels that are all whole numbers are in ascending order instead.
 pub fn number_classes<'a>(labels: impl Iterator<Item = &'a str> + Clone, by_size: bool) -> (Vec<String>, Vec<u32>) {
     let mut names: Vec<&str> = labels.clone().collect();
     names.sort_unstable();
@@ -177,9 +176,7 @@ pub fn number_classes<'a>(labels: impl Iterator<Item = &'a str> + Clone, by_size
     (names.into_iter().map(String::from).collect(), numbers)
 }
 
-/// Finds groups of names that probably stand for the same class. A group has numbers of the same value, such as `1`,
-/// `01` and `1.0`, or words that differ only in upper and lower case, in separators (blank, `-`, `_`), or in the
-/// Unicode normal form. Single letters in upper and lower case may be different classes.
+/// Finds groups of names that probably stand for the same class, such as `1` and `01`, or `Left-Arm` and `left arm`.
 pub(crate) fn alike(classes: &[String]) -> Vec<Vec<&str>> {
     let mut groups: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for class in classes {
@@ -193,9 +190,8 @@ pub(crate) fn alike(classes: &[String]) -> Vec<Vec<&str>> {
     groups.into_values().filter(|group| group.len() > 1).collect()
 }
 
-/// If the first line of a table names the columns, returns what each column contains. `names` are the cells of the
-/// first line. They name the columns if one cell is a name for labels, and another cell is a name for files, start
-/// times or end times. Otherwise, returns `None`.
+/// Returns what each column contains, if `names` (the cells of the first line) are names of columns. They are if one is
+/// a name for labels, and another is a name for files, start times or end times.
 fn named_fields(names: &[String], unit: TimeUnit) -> Option<Vec<Field>> {
     let plain = |name: &String| name.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
     let names: Vec<String> = names.iter().map(plain).collect();
@@ -212,8 +208,8 @@ fn named_fields(names: &[String], unit: TimeUnit) -> Option<Vec<Field>> {
     fields.iter().any(|field| !matches!(field, Field::Label | Field::Other)).then_some(fields)
 }
 
-/// Returns whether a column with this name contains start times or end times, and in which unit. The unit is the one in
-/// the name, or else `unit`. Returns [`Field::Other`] for all other names.
+/// Returns whether a column with this name contains start times or end times, in the unit in the name or else in
+/// `unit`. Other names give [`Field::Other`].
 fn time_field(name: &str, unit: TimeUnit) -> Field {
     let ends = ["start", "begin", "end", "stop"].into_iter().find_map(|end| Some((end, name.strip_prefix(end)?)));
     let Some((end, rest)) = ends else { return Field::Other };

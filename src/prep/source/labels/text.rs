@@ -7,11 +7,10 @@ use crate::error::{BaseFault, Error, Result};
 /// Separators between cells. If several fit a table, the first one in this list is used.
 const SEPARATORS: [char; 3] = ['\t', ';', ','];
 
-/// Reads a text file in UTF-8. Removes a byte order mark at the start. Converts all line endings to `\n`.
+/// Reads a text file in UTF-8. Removes a byte order mark at the start, and converts all line endings to `\n`.
 ///
 /// # Errors
-/// [`tonic_base::Error::Io`]; [`Error::NotUtf8`] for a text in another encoding, with the number of the first line that
-/// is not UTF-8.
+/// [`tonic_base::Error::Io`]; [`Error::NotUtf8`], with the number of the first line in another encoding.
 pub(crate) fn read_text(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path).map_err(Error::io(path, "read the table"))?;
     let refused = |line, got: String, encoding| Err(Error::NotUtf8 { path: path.into(), line, got, encoding });
@@ -52,8 +51,8 @@ pub(crate) fn read_text(path: &Path) -> Result<String> {
 #[derive(Debug)]
 pub(crate) struct Table {
     pub separator: char,
-    /// The lines that have cells. For each of them: its number in the text, counted from 1, and its cells. Cells have
-    /// no spaces around them and no quotes.
+    /// The lines that have cells: the number in the text, counted from 1, and the cells without outer spaces and
+    /// quotes.
     pub rows: Vec<(usize, Vec<String>)>,
 }
 
@@ -109,8 +108,7 @@ fn separator(lines: &[(usize, &str)], is_header: impl Fn(&[String]) -> bool) -> 
     found.or_else(|| SEPARATORS.into_iter().max_by_key(most)).unwrap_or(',')
 }
 
-/// Splits a line into cells. In a cell with quotes around it, separators are part of the text, and `""` stands for a
-/// quote. Returns `None` if a quote is not closed.
+/// Splits a line into cells, which can be in quotes. `None` if a quote is not closed.
 fn cells(line: &str, separator: char) -> Option<Vec<String>> {
     let (mut cells, mut cell, mut quoted) = (Vec::new(), String::new(), false);
     let mut letters = line.chars().peekable();

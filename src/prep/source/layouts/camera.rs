@@ -60,10 +60,8 @@ fn exists(file: &hdf::File, name: &str) -> bool {
 /// Opens a file with one of the layouts of this module.
 ///
 /// # Errors
-/// [`Error::NotARecording`] and [`Error::MissingDataset`]; [`Error::WrongType`], which also reports columns of
-/// different lengths; [`Error::DamagedRecording`]; [`Error::Columns`] and [`Error::UnknownLayout`] if it is not clear
-/// which fields are the columns t, x, y and p; [`Error::Columns`] also if polarities are an enum in which the value
-/// for ON is not 1.
+/// [`Error::Columns`] and [`Error::UnknownLayout`] if it is not clear which fields are the columns t, x, y and p;
+/// [`Error::WrongType`] also for columns of different lengths; other errors for missing or damaged data.
 pub(crate) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Result<EventStream> {
     let file = hdf::open_cached(path)?;
     let tree = Tree::of_file(path, &file);
@@ -144,8 +142,7 @@ fn is_word_array(tree: &Tree<'_>, field: &FieldPath) -> bool {
     field.part == Part::Whole && tree.arrays().iter().any(is)
 }
 
-/// Finds the fields that are the columns t, x, y and p: by the layout, by the options, or else by the names in the
-/// file.
+/// Finds the fields that are the columns t, x, y and p.
 fn fields(
     (path, file, tree): (&Path, &hdf::File, &Tree<'_>),
     layout: Layout,
@@ -177,17 +174,15 @@ fn fields(
     }
 }
 
-/// Returns the number of columns of `davis/left/events`, the two-dimensional array of an MVSEC file. Some copies of
-/// MVSEC have more columns than x, y, t and p.
+/// Returns the number of columns of `davis/left/events` in an MVSEC file. Some copies have more than x, y, t and p.
 fn mvsec_width(file: &hdf::File) -> u64 {
     let shape = file.dataset(MVSEC).map_or(Vec::new(), |table| table.shape());
     let shape: Vec<u64> = shape.into_iter().map(|size| size as u64).collect();
     shape::likely_table(&shape).map_or(4, |table| table.columns.max(4))
 }
 
-/// Returns the fields that could be columns of the events but are not used. In an MVSEC file, these are the columns of
-/// `davis/left/events` after the first four. In other layouts, they are all fields in the arrays of `place` that have
-/// `len` entries and are not in `fields`.
+/// Returns the fields that could be columns of the events but are not used. `place` has the arrays next to t, and `len`
+/// is the number of events.
 fn unused(t: &FieldPath, place: &[ArrayInfo], fields: &Fields, len: u64) -> Vec<String> {
     match t.part {
         Part::Column { columns, .. } if t.array == MVSEC => {
@@ -197,9 +192,8 @@ fn unused(t: &FieldPath, place: &[ArrayInfo], fields: &Fields, len: u64) -> Vec<
     }
 }
 
-/// Returns the arrays that are stored together with the events. If t is a member of records, this is the array of
-/// records. If t is a whole array, these are all arrays in the same HDF5 group. Empty if t is a column of a
-/// two-dimensional array.
+/// Returns the arrays next to t: the array of records that has t, or else all arrays in the group of t. Empty if t is a
+/// column of a two-dimensional array.
 fn place(path: &Path, file: &hdf::File, t: &FieldPath) -> Vec<ArrayInfo> {
     let tree = match t.part {
         Part::Member(_) => Tree::of_dataset(path, file, &t.array),
@@ -226,9 +220,8 @@ fn scalar_label(path: &Path, file: &hdf::File, name: &str) -> Result<ClassLabel>
     names.into_iter().next().map(ClassLabel::Name).ok_or_else(|| wrong("none".into()))
 }
 
-/// Reads the sensor size from attributes. They are looked for in the root group, in the groups `events` and `CD`, and
-/// in `group`, which has the events. The attributes are `geometry` ("640x480"), `sensor_resolution` (height, width), or
-/// `width` and `height`.
+/// Reads the sensor size from attributes: `geometry` ("640x480"), `sensor_resolution` (height, width), or `width` and
+/// `height`. `group` has the events.
 fn told_sensor(file: &hdf5::File, group: &str) -> Option<SensorSize> {
     let groups = ["events", "CD", group].into_iter().filter_map(|name| file.group(name).ok());
     let groups: Vec<hdf5::Group> = file.as_group().ok().into_iter().chain(groups).collect();

@@ -37,8 +37,7 @@ use crate::source::vetting::{RowClocks, probe};
 use crate::time_unit::TimeUnit;
 
 const LAYOUT: &str = "Heidelberg";
-/// The group of SHD with data about each speaker. Its arrays are not listed as unused, because they are not about
-/// samples.
+/// The group of SHD with data about each speaker. Its arrays are not about samples.
 const ABOUT_SPEAKERS: &str = "extra/meta_info/";
 /// Number of rows that are read at a time to count their events, if only libhdf5 can read the rows.
 const ROWS_COUNTED: u64 = 64;
@@ -52,16 +51,16 @@ pub(crate) struct Hsd {
     path: PathBuf,
     times: Dataset,
     units: Dataset,
-    /// Reader of the times that doesn't use libhdf5. `None` if the times are stored in an unusual way.
+    /// Reads the times without libhdf5. `None` if they are stored in an unusual way.
     direct_times: Option<VlenRows>,
-    /// Reader of the units (channels) that doesn't use libhdf5. `None` if the units are stored in an unusual way.
+    /// Reads the units (channels) without libhdf5. `None` if they are stored in an unusual way.
     direct_units: Option<VlenRows>,
     linked: Vec<LinkedPath>,
     clocks: RowClocks,
 }
 
-/// Returns whether a file has the Heidelberg layout: the dataset of its times or of its units has rows of variable
-/// length, or is a broken link.
+/// Returns whether a file has the Heidelberg layout: its times or units have rows of variable length, or are a broken
+/// link.
 pub(crate) fn detect(file: &hdf::File) -> bool {
     let rows = |name: &&str| {
         let kind = file.dataset(name).and_then(|dataset| dataset.dtype()?.to_descriptor());
@@ -142,9 +141,8 @@ impl Hsd {
         })
     }
 
-    /// Reads the times of consecutive samples and checks the clock of each sample. Returns the times of all samples
-    /// in one column, and offsets, (samples + 1,). Sample `i` has the times from `offsets[i]` up to `offsets[i + 1]`,
-    /// exclusive.
+    /// Reads the times of consecutive samples and checks the clock of each sample. Returns the times of all samples in
+    /// one column, and offsets, (samples + 1,). Sample `i` has the times `offsets[i]..offsets[i + 1]`.
     fn read_times(&self, samples: Range<u64>) -> Result<(Times, Vec<usize>)> {
         let (times, offsets) = self.unchecked_times(samples.clone())?;
         let arrays = |sample| ([TIMES, UNITS].map(String::from), Some(sample));
@@ -204,7 +202,7 @@ impl Hsd {
     }
 
     /// Reads consecutive variable-length rows with libhdf5. Returns the elements of all rows in one column, and
-    /// offsets, (rows + 1,). Row `i` has the elements from `offsets[i]` up to `offsets[i + 1]`, exclusive.
+    /// offsets, (rows + 1,). Row `i` has the elements `offsets[i]..offsets[i + 1]`.
     fn column<T: H5Type + Copy>(
         &self,
         dataset: &Dataset,
@@ -267,8 +265,7 @@ fn dataset(path: &Path, file: &hdf::File, name: &str) -> Result<Dataset> {
     hdf::dataset(path, file, name, LAYOUT)
 }
 
-/// Returns the type of the elements in the variable-length rows of a dataset. `None` if the rows are not of variable
-/// length.
+/// Returns the type of the elements in a dataset's rows. `None` if the rows are not of variable length.
 fn element(path: &Path, dataset: &Dataset, name: &str) -> Result<Option<TypeDescriptor>> {
     match descriptor(path, dataset, name)? {
         TypeDescriptor::VarLenArray(element) => Ok(Some(*element)),

@@ -1,5 +1,4 @@
-//! Reads what a file with the Heidelberg layout has about each sample besides its events: the class and the extra
-//! columns. Labels that are not class numbers are an error, which suggests a command that converts them.
+//! Reads the classes and the extra columns of the samples in a file with the Heidelberg layout.
 
 use std::path::Path;
 
@@ -24,8 +23,8 @@ pub(crate) struct Labels {
 }
 
 impl Labels {
-    /// Reads the labels in the dataset `labels`, which must have one for each of the `samples`, and the names and extra
-    /// columns of the file.
+    /// Reads the labels in the dataset `labels`, one for each of the `samples`, and the class names and extra columns
+    /// of the file.
     ///
     /// # Errors
     /// [`Error::WrongType`]; [`Error::Columns`] for labels that are not classes; errors of reading.
@@ -42,11 +41,8 @@ impl Labels {
     }
 }
 
-/// Reads the labels.
-///
-/// # Errors
-/// Errors of [`integers`]; [`Error::Columns`] for labels that are names, or that are one-hot: one number for each
-/// class. This error suggests a command that converts them.
+/// Reads the labels. For names and for one-hot labels, the error [`Error::Columns`] suggests a command that converts
+/// them.
 fn numbers(path: &Path, file: &hdf::File, labels: &Dataset) -> Result<Vec<i64>> {
     use TypeDescriptor::{FixedAscii, FixedUnicode, Float, Integer, Unsigned, VarLenAscii, VarLenUnicode};
     let sizes: Vec<u64> = labels.shape().iter().map(|&size| size as u64).collect();
@@ -66,12 +62,8 @@ fn numbers(path: &Path, file: &hdf::File, labels: &Dataset) -> Result<Vec<i64>> 
     })
 }
 
-/// Converts labels to class numbers, which must be below `classes`. `keyed` says whether the file has names of the
-/// classes. `extras` are the file's extra columns, for the command in the error.
-///
-/// # Errors
-/// [`Error::Columns`] for labels that are not class numbers. The error suggests a command that corrects all of them or
-/// drops their samples.
+/// Converts labels to class numbers, which must be below `classes`. The other arguments are for the error: `keyed` says
+/// whether the file has class names, and `extras` are its extra columns.
 fn classes_of(
     path: &Path,
     labels: &[i64],

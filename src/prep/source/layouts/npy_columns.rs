@@ -20,8 +20,7 @@ pub(super) fn named_label(options: &SourceOptions) -> Option<&str> {
     options.map.as_ref().and_then(|map| map.label.as_deref())
 }
 
-/// Finds where the values of the fields t, x, y and p lie in the data of their arrays. `None` stands for a field that
-/// the recording lacks. `lane` does this for one field.
+/// Finds where the columns t, x, y and p are in the data of their arrays. `lane` does this for one field.
 pub(super) fn lanes(fields: &Fields, lane: impl Fn(&FieldPath) -> Result<Lane>) -> Result<[Option<Lane>; 4]> {
     let [t, x, y, p] = fields.each_ref().map(|field| field.as_ref().map(&lane).transpose());
     Ok([t?, x?, y?, p?])
@@ -32,8 +31,7 @@ pub(super) fn lane(path: &Path, header: &Header, field: &FieldPath) -> Result<La
     header.lane(&field.part).map_err(wrong)
 }
 
-/// Returns the unit that the type of the times gives, such as milliseconds for `datetime64[ms]`. `None` if the type
-/// gives no unit.
+/// Returns the unit that the type of the times gives, such as milliseconds for `datetime64[ms]`, if it gives one.
 pub(super) fn unit_of_type(lanes: &[Option<Lane>; 4]) -> Option<TimeUnit> {
     match lanes[0]?.number.kind {
         NumberKind::Time(tick) => Some(tick.unit()),
@@ -53,16 +51,15 @@ pub(super) struct Found {
     others: Vec<String>,
     /// Fields that have the name of a column, but whose type or shape does not fit.
     unusable: Vec<UnusableField>,
-    /// The unit of times that the file gives. Microseconds if the file gives no unit.
+    /// The unit of times that the file gives, or else microseconds.
     unit: TimeUnit,
     /// Notes for the user about the unit and the times.
     notes: Vec<String>,
 }
 
 impl Found {
-    /// Makes the description of the columns that were found. `label` and `unit` are the names of the arrays that give
-    /// the class and the unit of times. These arrays are used too, but not as columns. `notes` are notes for the user
-    /// about the times.
+    /// Describes the columns that were found. `label` and `unit` are the names of the arrays with the class and the
+    /// unit of times. `notes` are for the user.
     pub(super) fn new(
         fields: Fields,
         lanes: [Option<Lane>; 4],
@@ -80,13 +77,8 @@ impl Found {
         Found { fields, lanes, len, unused, others, unusable, unit: TimeUnit::Microseconds, notes }
     }
 
-    /// Sets the unit of the times. `told` is the unit that an entry of the file gives. If `told` is `None`, the unit
-    /// comes from the name of the field of the times, if this name contains one. Also checks that the times agree
-    /// with other fields of times, unless the user's map names the field of the times. Does nothing if the type of
-    /// the times gives a unit.
-    ///
-    /// # Errors
-    /// Errors of [`Told::unit`] and [`check_times`].
+    /// Sets the unit of the times: `told`, or else the unit in the name of the field t. Checks that t agrees with other
+    /// fields of times. Does nothing if the type of t gives a unit.
     pub(super) fn set_unit(
         &mut self,
         path: &Path,
@@ -109,8 +101,7 @@ impl Found {
         }
     }
 
-    /// Returns how the times are read. The options give the unit of the times. If they give no unit, the unit comes
-    /// from the type of the times, or else from the rest of the file.
+    /// Returns how the times are read. Their unit comes from the options, their type or the file, in this order.
     pub(super) fn time(&self, options: &SourceOptions) -> Timeline {
         let own = unit_of_type(&self.lanes);
         let mut time = Timeline::new(options, own.unwrap_or(self.unit), self.notes.clone());

@@ -1,6 +1,6 @@
-//! Opens NumPy files (`.npy`) of events. A file has one array. This is an array of records, or a table: an array with
-//! several numbers for each event. Times are in microseconds, unless the caller or the type of the array (such as
-//! `datetime64[ms]`) gives another unit.
+//! Opens NumPy files (`.npy`) with one array: an array of records, or a table (an array with several numbers for each
+//! event). Times are in microseconds, unless the caller or the type of the array (such as `datetime64[ms]`) gives
+//! another unit.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -18,11 +18,11 @@ use crate::source::stream::{EventStore, EventStream};
 /// Opens a `.npy` file.
 ///
 /// # Errors
-/// [`tonic_base::Error::Io`]. [`Error::Columns`] and [`Error::UnknownLayout`] if the columns cannot be found.
-/// [`Error::WrongType`] if a field in the user's map is not a column of numbers. [`Error::Foreign`] for Python objects,
-/// for another file format, and for a second array in the file. [`Error::DamagedRecording`] if the header cannot be
-/// parsed, or if the file is shorter than the header says. [`tonic_base::Error::Usage`] if the user's map names a
-/// label, because the only array of the file has the events.
+/// - [`Error::Columns`] and [`Error::UnknownLayout`] if the columns cannot be found.
+/// - [`Error::WrongType`] if a field in the user's map is not a column of numbers.
+/// - [`Error::Foreign`] for Python objects, another file format, or a second array.
+/// - [`Error::DamagedRecording`] for a damaged header or a file that is too short.
+/// - [`tonic_base::Error::Usage`] if the user's map names a label.
 pub(crate) fn open_npy(path: &Path, options: &SourceOptions) -> Result<EventStream> {
     if let Some(label) = named_label(options) {
         let expected = format!("no label for {}, which is one array and has no class", path.display());
@@ -61,8 +61,7 @@ pub(crate) fn open_npy(path: &Path, options: &SourceOptions) -> Result<EventStre
     Ok(stream)
 }
 
-/// Checks whether a `.npy` file has bytes after its array. The array ends at byte `end`, and the file has `bytes`
-/// bytes. Returns a note for the user if there are such bytes.
+/// Returns a note for the user if bytes follow the array, which ends at byte `end` of `bytes`.
 ///
 /// # Errors
 /// [`Error::Foreign`] if a second array follows; [`tonic_base::Error::Io`].

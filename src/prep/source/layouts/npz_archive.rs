@@ -1,6 +1,6 @@
-//! Opens NumPy archives (`.npz`) of events. An archive has one array for each column, or one array of records, or one
-//! table (an array with several numbers for each event). Times are in microseconds, unless the caller, the type of the
-//! array (such as `datetime64[ms]`) or an array with one entry gives another unit.
+//! Opens NumPy archives (`.npz`) of events: one array for each column, one array of records, or one table (an array
+//! with several numbers for each event). Times are in microseconds, unless the caller, the type of the array (such as
+//! `datetime64[ms]`) or an array with one entry gives another unit.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -28,15 +28,11 @@ use crate::time_unit::TimeUnit;
 
 /// Maximum number of arrays that are read from one archive. Further arrays are ignored.
 const MAX_ARRAYS: usize = 4096;
-/// An array with one entry can give the unit of times. Such an array is read only if its entry has at most this many
-/// bytes.
+/// Maximum size in bytes of an array with one entry that can give the unit of times.
 const MAX_TEXT: usize = 1024;
 
-/// Opens an `.npz` file without reading its events. Returns which fields are the columns of events, the label if the
-/// user's map names one, and the number of events.
-///
-/// # Errors
-/// The errors of [`open_npz`] that can be found without reading events.
+/// Opens an `.npz` file without reading its events. Returns the fields that are the columns, the label if the user's
+/// map names one, and the number of events.
 pub(crate) fn npz_head(path: &Path, options: &SourceOptions) -> Result<(TakenColumns, Option<ClassLabel>, u64)> {
     let archive = Archive::open(path)?;
     let found = archive.find(options)?;
@@ -46,10 +42,10 @@ pub(crate) fn npz_head(path: &Path, options: &SourceOptions) -> Result<(TakenCol
 /// Opens a `.npz` file and reads its events into memory.
 ///
 /// # Errors
-/// Errors of `open_npy` except [`tonic_base::Error::Usage`]. [`Error::MissingDataset`] if the archive lacks an array
-/// of the user's map. [`Error::WrongType`] also for columns of different lengths, for more than [`MAX_SAMPLE_EVENTS`]
-/// events, and for a label that is not one class. [`Error::NotPixels`] and [`Error::Columns`] for coordinates and
-/// polarities that cannot be used.
+/// - Errors of `open_npy` except [`tonic_base::Error::Usage`].
+/// - [`Error::MissingDataset`] if the archive lacks an array of the user's map.
+/// - [`Error::WrongType`] for columns of different lengths, too many events, or a label that is not one class.
+/// - [`Error::NotPixels`] and [`Error::Columns`] for unusable coordinates and polarities.
 pub(crate) fn open_npz(path: &Path, options: &SourceOptions) -> Result<EventStream> {
     let archive = Archive::open(path)?;
     let found = archive.find(options)?;
@@ -75,7 +71,7 @@ struct Archive<'a> {
 
 /// A file in an archive that is an array.
 struct Member {
-    /// Name of the array. It is the name of the file without the ending `.npy`.
+    /// Name of the array: the name of the file without the ending `.npy`.
     name: String,
     /// Index of the file in the archive.
     index: usize,
@@ -136,7 +132,7 @@ impl<'a> Archive<'a> {
         self.find_array(name).map(|(_, header)| header)
     }
 
-    /// Returns the header of the array `name`, or an error if the archive lacks the array or if the array has Python
+    /// Returns the header of the array `name`. Fails if the archive lacks the array, or if the array has Python
     /// objects.
     fn needed(&self, name: &str) -> Result<&Header> {
         let header = self.header(name).ok_or_else(|| Error::MissingDataset {
@@ -149,8 +145,7 @@ impl<'a> Archive<'a> {
         Ok(header)
     }
 
-    /// Reads the recording's class from the array that the user's map gives as the label. `None` if the map has no
-    /// label.
+    /// Reads the recording's class, if the user's map gives an array as the label.
     fn label(&self, options: &SourceOptions) -> Result<Option<ClassLabel>> {
         let Some(name) = named_label(options) else { return Ok(None) };
         let header = self.needed(name)?;

@@ -45,10 +45,8 @@ pub(crate) struct Ntidigits {
     clocks: RowClocks,
 }
 
-/// Returns whether a file has this layout. For at least one part (train or test), the file must have a list of sample
-/// names and a group of events. The list must contain strings, because datasets of the same name in other files can
-/// contain numbers. A broken link in place of the list or the group is accepted here, so that opening the file can
-/// report it.
+/// Returns whether a file has, for train or test, a list of sample names and a group of events. The list must contain
+/// strings. Broken links count, so that opening the file can report them.
 pub(crate) fn detect(file: &hdf::File) -> bool {
     use TypeDescriptor::{FixedAscii, FixedUnicode, VarLenAscii, VarLenUnicode};
     let names = |list: &str| {
@@ -65,11 +63,11 @@ pub(crate) fn detect(file: &hdf::File) -> bool {
 /// Opens one part (train or test) of a file.
 ///
 /// # Errors
-/// [`Error::NotARecording`], [`Error::MissingDataset`], [`Error::MissingData`] and [`Error::WrongType`] for the
-/// content of the file. [`Error::OddUnit`] for times in an unknown unit. [`Error::BadSample`] for a sample name
-/// without a known digit. [`Error::ImplausibleTimes`] and [`Error::ClockTrouble`] for the times of a few samples,
-/// which are checked here. [`tonic_base::Error::Usage`] if the part has no samples, or if only samples of a single
-/// digit are requested and the part has no such sample.
+/// - [`Error::OddUnit`] for times in an unknown unit.
+/// - [`Error::BadSample`] for a sample name without a known digit.
+/// - [`Error::ImplausibleTimes`] and [`Error::ClockTrouble`] for the times of the few samples that are checked here.
+/// - [`tonic_base::Error::Usage`] if the part has none of the requested samples.
+/// - Other errors for missing datasets and for those of wrong types.
 pub(crate) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
     let digits = options.digits;
     let file = hdf::open_cached(path)?;
@@ -133,8 +131,8 @@ pub(crate) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
     })
 }
 
-/// Lists what is in the file but not read: groups and datasets that are not of this layout, and samples whose names are
-/// not in `PART_labels`. `listed` is the number of names in `PART_labels`.
+/// Lists what is in the file but not read: other groups and datasets, and samples whose names are not in `PART_labels`.
+/// `listed` is the number of names in `PART_labels`.
 fn others(file: &hdf::File, part: &str, listed: usize) -> Vec<String> {
     let kinds = ["labels", "addresses", "timestamps"];
     let known =

@@ -24,10 +24,8 @@ pub(crate) struct Lane {
 }
 
 impl Header {
-    /// Finds where the numbers of a column are in the array's data. `part` says which part of the array is the column.
-    ///
-    /// # Errors
-    /// The type or the shape that was expected of the array, as text for a message.
+    /// Finds where the numbers of the column `part` are in the array's data. The error is a text: the expected type or
+    /// shape.
     pub(crate) fn lane(&self, part: &Part) -> Result<Lane, String> {
         let numbers = || "integers or floats".to_string();
         let stride = self.dtype.bytes() as u64;
@@ -56,9 +54,8 @@ impl Header {
     }
 }
 
-/// Finds a member of a record by its name. Dots separate the names of nested fields, as in `pixel.x`. `xy[0]` is one
-/// element of a field that is an array; the index counts in C order. Returns the member's offset in the record, in
-/// bytes, and its type.
+/// Finds a member of a record by its name, such as `pixel.x` (in a nested record) or `xy[0]` (an element in C order).
+/// Returns the member's offset in the record in bytes, and its type.
 fn member<'a>(dtype: &'a DType, name: &str) -> Option<(usize, &'a DType)> {
     let DType::Record { fields, .. } = dtype else { return None };
     let field = |name: &str| fields.iter().find(|field| field.name == name);
@@ -86,8 +83,8 @@ impl Lane {
         start..start + last.map_or(0, |last| last * self.stride + self.number.bytes as u64)
     }
 
-    /// Converts the entries of the column that are in `data` to numbers. The first entry is at byte `offset` of `data`.
-    /// An incomplete entry at the end is ignored.
+    /// Converts the entries of the column in `data` to numbers, from byte `offset` on. Ignores an incomplete last
+    /// entry.
     fn numbers(&self, data: &[u8], offset: usize) -> Numbers {
         fn each<const N: usize, T>(lane: &Lane, data: &[u8], stride: usize, number: fn([u8; N]) -> T) -> Vec<T> {
             let entries = data.chunks(stride.max(1)).filter_map(|entry| entry.first_chunk::<N>());
@@ -145,17 +142,11 @@ impl EventArray {
     }
 
     /// Reads a range of the events. `unit` is the unit of the times in the file.
-    ///
-    /// # Errors
-    /// [`tonic_base::Error::Io`].
     pub(crate) fn read(&self, range: Range<u64>, unit: TimeUnit) -> Result<EventBlock> {
         Ok(EventBlock::of(self.columns(range)?, unit))
     }
 
     /// Reads a range of entries of one column. `None` if the array lacks the column.
-    ///
-    /// # Errors
-    /// [`tonic_base::Error::Io`].
     pub(crate) fn column(&self, role: Role, range: Range<u64>) -> Result<Option<Numbers>> {
         let mut lanes = [None; 4];
         lanes[role as usize] = self.lanes[role as usize];

@@ -1,8 +1,6 @@
 //! NumPy's types of array elements, as headers describe them (`descr`).
 //!
-//! A type is a number, a record of named fields, an array of numbers or records, a Python object, or other bytes that
-//! are not read as numbers: strings, padding, complex numbers. A field may have a title next to its name:
-//! `(('title', 'name'), ...)`. Titles are not used.
+//! The titles of fields, as in `(('title', 'name'), ...)`, are ignored.
 
 use crate::source::numpy::literal::Literal;
 use crate::source::numpy::tick::Tick;
@@ -143,8 +141,8 @@ impl DType {
         Ok(DType::Record { fields, bytes: offset })
     }
 
-    /// Makes the type of a sub-array of the given shape, with elements of this type. Returns this type unchanged if the
-    /// sub-array has only one element, or if the elements are Python objects.
+    /// Makes the type of a sub-array of this shape, with elements of this type. Returns this type itself for only one
+    /// element, or for Python objects.
     fn repeated(self, shape: &Literal) -> Result<DType, String> {
         let sizes = match shape {
             Literal::Integer(size) => vec![*size],
@@ -205,8 +203,7 @@ impl DType {
     }
 }
 
-/// Returns the type of number that NumPy calls `name`, and its size in bytes. `name` can also be NumPy's one-letter
-/// code of the type.
+/// Returns the type of number that NumPy calls `name`, and its size in bytes. `name` can also be a one-letter code.
 fn named(name: &str) -> Option<(NumberKind, usize)> {
     use NumberKind::{Bool, Float, Int, Uint};
     Some(match name {
