@@ -1,7 +1,6 @@
 //! A ring buffer that prefetches batches to the GPU, for sets larger than GPU memory.
 //!
-//! Each slot of the ring has host and GPU memory for a few batches. While the GPU trains on one slot, a thread fills
-//! other slots and queues their copies to the GPU on a separate stream.
+//! While the GPU trains on one slot of the ring, a thread fills other slots and queues their copies to the GPU.
 
 use crossbeam_channel::{Receiver, bounded};
 use tonic_loader::{AHEAD, EpochOrder, EpochSample, Loader, Windows};
@@ -65,8 +64,7 @@ impl Slot {
         })
     }
 
-    /// Queues the copy to the GPU, after the kernels that read the slot's previous batches. `first` is the index of
-    /// the slot's first sample in the order of the epoch.
+    /// Queues the copy to the GPU. `first` is the index of the slot's first sample in the order of the epoch.
     fn send(&mut self, ring: (&Device, ColumnTypes, &Stream), first: u64) -> Result<()> {
         let (device, column_types, copies) = ring;
         if self.room != self.staging.room() {
@@ -104,8 +102,7 @@ impl Ring {
         self.unlabelled = true;
     }
 
-    /// Returns a slot for the next batches, or `None` if training has ended the epoch. After the first [`SLOTS`] calls,
-    /// waits until training gives a slot back.
+    /// Returns a slot for the next batches, after waiting for one if necessary. Returns `None` if training has ended.
     fn slot(&mut self, made: &mut usize, back: &Receiver<Slot>) -> Result<Option<Slot>> {
         let slot = match self.idle.pop() {
             Some(slot) => Some(slot),
@@ -117,8 +114,7 @@ impl Ring {
     }
 }
 
-/// Copies the batches of an epoch to the GPU, starting with batch `first` (counted from 0), and calls `each` for every
-/// batch until `each` returns false. `each` must queue its work on `stream`.
+/// Does the work of `Feed::on_gpu` for a set that is not in the device cache.
 pub(super) fn staged_epoch(
     loader: &Loader,
     ring: &mut Ring,
