@@ -56,8 +56,7 @@ impl Adam {
         Adam { config, step: 0, mean: vec![0.0; parameters], mean_square: vec![0.0; parameters] }
     }
 
-    /// Updates every parameter and its moving averages once. `gradients[i]` is the gradient of the loss with respect to
-    /// `parameters[i]`.
+    /// Updates every parameter and its moving averages once. `gradients[i]` is the gradient for `parameters[i]`.
     ///
     /// # Panics
     /// If `parameters` or `gradients` doesn't have the length that [`Adam::new`] was called with.

@@ -1,13 +1,12 @@
-//! Vectors of sixteen float32 for each instruction set. The kernels are written with these vectors, because compilers
-//! turn plain loops into slow code for some instruction sets. Every operation rounds like the same operation on
-//! [`f32`], so all instruction sets give the same bits.
+//! Vectors of sixteen float32 for each instruction set. Every operation rounds as for [`f32`], so all instruction
+//! sets give the same bits.
 
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
-/// Operations on a float32 or on a vector of float32. A formula that uses only these operations works for both.
+/// Operations on a float32 or on a vector of float32.
 pub(crate) trait Real: Copy {
     /// Returns a vector whose elements are all `x`.
     fn splat(x: f32) -> Self;
@@ -29,8 +28,7 @@ pub(crate) trait Real: Copy {
 }
 
 pub(crate) trait F32x16: Real {
-    /// Whether the instruction set has 32 registers that hold a whole vector each. If this is false, the instruction
-    /// set has 16 registers, and a vector takes two of them.
+    /// Whether the instruction set has 32 registers for a whole vector each, instead of 16 registers for half a vector.
     const WIDE: bool;
     fn load(from: &[f32; 16]) -> Self;
     fn store(self, to: &mut [f32; 16]);
