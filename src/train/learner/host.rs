@@ -12,8 +12,8 @@ use crate::learner::logits::Logits;
 use crate::learner::padding::Padding;
 use crate::network::{Network, Parameters};
 
-/// Number of samples per batch of an evaluation. Don't change it: with [`Pad::Batch`](super::Pad), a sample's result
-/// depends on its batch.
+/// Number of samples per batch in evaluations. Not to be changed: [`Pad::Batch`](super::Pad) makes results depend on
+/// it.
 const BATCH: usize = 128;
 
 /// Trains a network with an engine that takes batches from host memory.
