@@ -14,7 +14,7 @@ use crate::kernel::batch_source::BatchSource;
 use crate::kernel::interface::{DrawOrder, DrawPermutation};
 use crate::kernel::program::ColumnTypes;
 
-/// Approximate number of samples that are decoded together. While the GPU receives one group, the CPU decodes the next.
+/// Approximate number of samples that are decoded together.
 const GROUP_SAMPLES: u64 = 2048;
 
 #[derive(Debug)]

@@ -63,8 +63,7 @@ impl Inflation {
         (0..BUFFERS).map(|_| program.device().buffer(len)).collect()
     }
 
-    /// Writes all batches of an epoch to the buffers `dense` in turn, and waits for the GPU. Calls `each` for each
-    /// batch.
+    /// Writes all batches of an epoch to `dense` in turn, calling `each` for each batch, and waits for the GPU.
     pub(crate) fn epoch(
         &self,
         program: &Program,

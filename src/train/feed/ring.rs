@@ -20,14 +20,14 @@ const SLOT_BATCHES: u64 = 4;
 /// Approximate maximum size of the batches in a slot, in bytes. A slot has at least one batch.
 const SLOT_BYTES: u64 = 16 << 20;
 
-/// A ring buffer of batches for the GPU. It keeps its memory from epoch to epoch.
+/// A ring buffer of batches for the GPU.
 #[derive(Debug)]
 pub struct Ring {
     device: Device,
     column_types: ColumnTypes,
     copies: Stream,
     idle: Vec<Slot>,
-    /// Size of the largest slot so far. New slots get this size.
+    /// Size of the largest slot so far, and of new slots.
     largest: Sizes,
     /// Whether samples may have no label.
     unlabelled: bool,
@@ -82,7 +82,7 @@ impl Slot {
 }
 
 impl Ring {
-    /// Makes a ring. The first epoch allocates its memory.
+    /// Makes a ring without slots.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda) if the GPU's driver returns an error.

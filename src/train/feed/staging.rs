@@ -186,7 +186,7 @@ impl Staging {
         self.room
     }
 
-    /// Removes all samples. The memory stays allocated.
+    /// Removes all samples, but keeps the memory.
     pub(super) fn clear(&mut self) {
         self.used = Sizes::default();
     }

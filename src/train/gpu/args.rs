@@ -122,8 +122,7 @@ pub(crate) unsafe trait KernelStruct: DeviceType {
     fn declaration() -> String;
 }
 
-/// Defines structs in Rust, and a function `declarations` with their CUDA C++ text. Each struct must follow those it
-/// uses.
+/// Defines structs in Rust and CUDA C++ (function `declarations`). Each struct must follow the structs that it uses.
 macro_rules! kernel_structs {
     ($(
         $(#[$attribute:meta])*

@@ -15,7 +15,7 @@ use crate::gpu::device::Device;
 /// Folder that [`set_kernel_cache`] was called with.
 static CHOSEN: OnceLock<PathBuf> = OnceLock::new();
 
-/// Sets this process's folder of compiled kernels. Call it before loading programs; only the first call has an effect.
+/// Sets the folder of compiled kernels for programs that this process loads later. Only the first call has an effect.
 pub fn set_kernel_cache(folder: &Path) {
     CHOSEN.get_or_init(|| folder.into());
 }

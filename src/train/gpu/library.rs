@@ -87,7 +87,7 @@ static CHOSEN_LIBTORCH: OnceLock<PathBuf> = OnceLock::new();
 /// Sets the folder from which this process loads NVRTC and libtorch's CUDA part. Call this before the first device
 /// is opened; only the first call has an effect.
 ///
-/// `dir` is the folder of a libtorch, of libtorch's libraries, or the one that contains the Python package `torch`.
+/// `dir` is the folder of a libtorch, the folder of its libraries, or the folder with the Python package `torch`.
 ///
 /// # Errors
 /// [`Usage`](tonic_base::Error::Usage) if `dir` has no libtorch.

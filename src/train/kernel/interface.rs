@@ -40,8 +40,7 @@ kernel_structs! {
         pub(crate) n: u32,
     }
 
-    /// The order of the samples in an epoch: chunks are shuffled, then samples in each window of chunks
-    /// (`shard/order.rs`).
+    /// The order of the samples in an epoch, computed as in `shard/order.rs`.
     pub(crate) struct DrawOrder {
         /// One permutation for the samples of each window (a group of chunks). Null if `shuffled` is 0.
         pub(crate) window_permutations: Address<DrawPermutation>,
@@ -178,8 +177,8 @@ kernel_structs! {
         pub(crate) neuron: NeuronArgs,
         /// The samples, which only `iaf_forward_cells` reads.
         pub(crate) columns: SampleColumns,
-        /// Dense bfloat16 input of the layer, (batch_size, time, before_width). In the first layer, (pieces,
-        /// batch_size, time, before_width). Null for `iaf_forward_cells`.
+        /// Dense bfloat16 input, (batch_size, time, before_width), or (pieces, batch_size, time, before_width) in
+        /// the first layer. Null with sparse input.
         pub(crate) before: Address<u16>,
         /// Weight matrix W as bfloat16 pieces, (pieces, width, before_width). Null for `iaf_forward_cells`.
         pub(crate) weight_pieces: Address<u16>,
@@ -264,8 +263,8 @@ kernel_structs! {
         pub(crate) drawn: Address<Drawn>,
         /// The samples, which only `weight_gradient_cells` reads.
         pub(crate) columns: SampleColumns,
-        /// Dense bfloat16 input of the layer, (batch_size, time, before_width). In the first layer, (pieces,
-        /// batch_size, time, before_width). Null for `weight_gradient_cells`.
+        /// Dense bfloat16 input, (batch_size, time, before_width), or (pieces, batch_size, time, before_width) in
+        /// the first layer. Null with sparse input.
         pub(crate) before: Address<u16>,
         /// Gradient of the loss with respect to the layer's input currents, (pieces, batch_size, time, width).
         pub(crate) lambda: Address<u16>,
@@ -314,8 +313,7 @@ kernel_structs! {
         pub(crate) width: u32,
         pub(crate) neurons: u32,
         pub(crate) classes: u32,
-        /// 1 if `losses`, `predicted` and `labels` have an element per sample of the epoch, 0 if per sample of the
-        /// batch.
+        /// 1 if `losses`, `predicted` and `labels` are per sample of the epoch, 0 if per sample of the batch.
         pub(crate) by_position: u32,
     }
 

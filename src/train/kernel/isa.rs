@@ -38,7 +38,7 @@ impl Isa {
         sets
     }
 
-    /// Returns the instruction set that the variable `TONIC_ISA` names, or the fastest one if this variable is not set.
+    /// Returns the instruction set in the environment variable `TONIC_ISA`, or the fastest one without this variable.
     ///
     /// # Errors
     /// [`Usage`](tonic_base::Error::Usage) if `TONIC_ISA` names an instruction set that this machine doesn't support.
@@ -70,7 +70,7 @@ impl Isa {
     }
 }
 
-/// Compiles functions for each instruction set, whose vector type is `V`. The first argument is the [`Isa`].
+/// Compiles functions for each instruction set, whose vector type is `V`. Their first argument is the [`Isa`].
 macro_rules! for_each_isa {
     ($(
         $(#[$attribute:meta])*

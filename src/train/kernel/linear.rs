@@ -10,9 +10,9 @@ use crate::kernel::isa::{Isa, for_each_isa};
 use crate::kernel::vector::F32x16;
 use crate::kernel::{ActiveCells, TILE_WIDTH, Tile, halves, halves_mut};
 
-/// Number of time steps that [`matmul_tile`] computes together in 32 vector registers. Half as many in 16 registers.
+/// Number of time steps that [`matmul_tile`] computes together in 32 vector registers, half as many in 16.
 const STEPS: usize = 12;
-/// Number of input cells that [`dense_weight_gradient_tile`] computes together. Half as many in 16 registers.
+/// Like [`STEPS`], but for the input cells that [`dense_weight_gradient_tile`] computes together.
 const CELLS: usize = 8;
 /// Number of elements of `Panels::weights` that one parallel task of [`Panels::add`] adds.
 const ROWS: usize = 64;

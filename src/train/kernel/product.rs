@@ -43,8 +43,7 @@ pub(crate) struct Products {
 }
 
 impl Products {
-    /// Returns the choice for `iaf_forward` and `iaf_forward_input`. The input is `depth` tiles wide; each number is
-    /// the sum of `before` bfloat16 numbers.
+    /// Returns the choice for `iaf_forward` and `iaf_forward_input`. The input has `depth` tiles and `before` pieces.
     pub(crate) fn forward(&self, before: usize, depth: usize) -> Product {
         let (currents, pieces) = (4, self.pieces); // two planes of float32
         self.resident(currents, pieces * depth, before).unwrap_or_else(|| self.stages(currents, before + pieces))
@@ -59,7 +58,7 @@ impl Products {
             .unwrap_or_else(|| Product { apart, ..self.stages(if apart { gains } else { 0 }, 2 * pieces) })
     }
 
-    /// Returns the choice for weight gradients. Each number of the input is the sum of `before` bfloat16 numbers.
+    /// Returns the choice for weight gradients. The input has `before` bfloat16 pieces.
     pub(crate) fn gradient(&self, before: usize) -> Product {
         let moving = 2 * before + self.pieces; // two tiles of the input, and one of lambda
         // There is one such block for each multiprocessor of a large GPU: only one has to fit.
@@ -78,8 +77,7 @@ impl Products {
             .map(|product| Product { resident: true, ..product })
     }
 
-    /// Returns a choice without weights kept in shared memory. Both arguments are numbers of tiles, `moving` per
-    /// buffer.
+    /// Returns a choice without weights kept in shared memory. Arguments are numbers of tiles, `moving` per buffer.
     fn stages(&self, fixed: usize, moving: usize) -> Product {
         let product = |stages| Product::new(fixed + stages * moving, stages);
         Some(product(2)).filter(|product| self.fits_twice(product)).unwrap_or_else(|| product(1))

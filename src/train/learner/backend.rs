@@ -127,8 +127,7 @@ impl Backend {
         )
     }
 
-    /// Returns the logits of all samples of a set, which need no labels. See [`evaluate`](Self::evaluate) for the
-    /// arguments.
+    /// Like [`evaluate`](Self::evaluate), but returns the logits of all samples, which need no labels.
     ///
     /// # Errors
     /// The errors of [`evaluate`](Self::evaluate), without [`Error::Unlabelled`].

@@ -16,7 +16,7 @@ use crate::learner::padding::Padding;
 use crate::learner::recorded::Recorded;
 use crate::network::Network;
 
-/// Maximum number of samples per batch. Not to be changed: [`Pad::Batch`](super::Pad) makes results depend on it.
+/// Maximum samples per batch. Not to be changed: results with [`Pad::Batch`](super::Pad) depend on this number.
 const BATCH: u64 = 256;
 
 #[derive(Debug)]

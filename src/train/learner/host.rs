@@ -12,8 +12,7 @@ use crate::learner::logits::Logits;
 use crate::learner::padding::Padding;
 use crate::network::{Network, Parameters};
 
-/// Number of samples per batch in evaluations. Not to be changed: [`Pad::Batch`](super::Pad) makes results depend on
-/// it.
+/// Samples per batch in evaluations. Not to be changed: results with [`Pad::Batch`](super::Pad) depend on this number.
 const BATCH: usize = 128;
 
 /// Trains a network with an engine that takes batches from host memory.

@@ -33,8 +33,7 @@ impl Padding {
         }
     }
 
-    /// Returns the number of time steps that a batch is padded to. `longest` is the length of its longest sample in
-    /// frames.
+    /// Returns the number of time steps that a batch is padded to. Its longest sample has `longest` frames.
     pub fn of_batch(self, longest: usize) -> usize {
         self.fixed().unwrap_or(longest)
     }

@@ -15,8 +15,7 @@ pub(super) struct Recorded {
 }
 
 impl Recorded {
-    /// Queues `work` for a batch from `source`. Except for the very first call, records `work` once per source and
-    /// replays it.
+    /// Queues `work` for a batch from `source`, as a graph recorded once per source, except in the very first call.
     pub(super) fn run(&mut self, stream: &Stream, source: BatchSource, work: impl Fn() -> Result<()>) -> Result<()> {
         if !self.loaded {
             self.loaded = true;

@@ -282,15 +282,14 @@ pub(super) fn padded(n: usize) -> usize {
     n.next_multiple_of(TILE)
 }
 
-/// Returns the number of partial sums of a weight gradient. It must not depend on the GPU, because it decides the
-/// order of additions.
+/// Returns the number of partial sums of a weight gradient. The number must not depend on the GPU.
 fn splits(batch: usize, before_width: usize, width: usize) -> usize {
     let most = (MAX_PARTIALS / (before_width * width)).max(1);
     // Two samples for each sum at least: more sums take longer to add than they save.
     (GRADIENT_BLOCKS / tile_pairs(before_width, width)).min(most).min(batch / 2).max(1)
 }
 
-/// Returns the number of CUDA blocks for one partial sum of a weight gradient. A block computes two tiles.
+/// Returns the number of CUDA blocks for one partial sum of a weight gradient.
 pub(super) fn tile_pairs(before_width: usize, width: usize) -> usize {
     (before_width / TILE).div_ceil(2) * (width / TILE)
 }
