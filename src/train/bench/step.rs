@@ -81,7 +81,6 @@ pub(super) struct Trainer {
 }
 
 impl Trainer {
-    /// Makes a trainer with a new network.
     pub(super) fn new(
         bench: &StepBench,
         program: Option<Arc<Program>>,

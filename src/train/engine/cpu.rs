@@ -36,7 +36,6 @@ pub struct CpuEngine {
     states: Mutex<Vec<SampleState>>,
 }
 
-/// Results of a block of samples.
 #[derive(Debug)]
 struct GradientBlock {
     gradients: Vec<Panels>,
@@ -235,7 +234,6 @@ impl GradientBlock {
     }
 }
 
-/// Takes an unused state, or makes a new one.
 fn take(states: &Mutex<Vec<SampleState>>) -> SampleState {
     // A poisoned lock does no harm: every forward pass overwrites the state.
     states.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()

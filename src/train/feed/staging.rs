@@ -186,7 +186,6 @@ impl Staging {
         self.room
     }
 
-    /// Removes all samples, but keeps the memory.
     pub(super) fn clear(&mut self) {
         self.used = Sizes::default();
     }

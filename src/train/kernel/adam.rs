@@ -122,7 +122,7 @@ impl Factors {
     }
 }
 
-/// Returns base^exponent. `f64::powi` rounds in an unspecified way, but a resumed run must give the same bits.
+/// Returns base^exponent with the same bits on every machine, unlike `f64::powi`.
 fn power(base: f64, exponent: u64) -> f64 {
     let (mut result, mut square, mut left) = (1.0, base, exponent);
     while left > 0 {

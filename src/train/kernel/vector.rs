@@ -21,7 +21,7 @@ pub(crate) trait Real: Copy {
     fn trunc(self) -> Self;
     /// Returns the larger of self and `bound`, or NaN if self is NaN.
     fn at_least(self, bound: Self) -> Self;
-    /// Returns self, but sets element i to 0 if element i of `x` is at most element i of `bound`.
+    /// Returns self with 0 in each element where `x` is at most `bound`.
     fn zero_at_most(self, x: Self, bound: Self) -> Self;
     /// Returns 2^n, where self is n + 1.5 * 2^23 and n is an integer from -126 to 127.
     fn power_of_two(self) -> Self;

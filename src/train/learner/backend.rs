@@ -52,7 +52,6 @@ impl Backend {
         Ok(Backend { engine, device: Some(device), precision, why })
     }
 
-    /// Returns whether a CPU or a GPU computes.
     pub(crate) fn arithmetic(&self) -> Arithmetic {
         if self.device.is_some() { Arithmetic::Cuda } else { Arithmetic::Cpu }
     }

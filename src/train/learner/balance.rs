@@ -5,7 +5,7 @@ use tonic_shard::ShardSet;
 
 use crate::learner::warning::Warning;
 
-/// The user gets a warning if the largest class has more than this many times the samples of the smallest class.
+/// The user gets a warning if the largest class is more than this many times as large as the smallest class.
 const IMBALANCED: u64 = 10;
 
 /// Weights of the classes in the training loss.

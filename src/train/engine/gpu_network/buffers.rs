@@ -28,7 +28,7 @@ impl Extent {
         padded(self.longest.max(1))
     }
 
-    /// Returns the number of time steps of all samples of a batch together, including padding.
+    /// Returns the number of time steps of a whole batch, including padding.
     pub(super) fn rows(&self) -> usize {
         self.batch * self.time()
     }
