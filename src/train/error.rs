@@ -71,11 +71,9 @@ pub enum Error {
         loss: f64,
         /// Loss of guessing. A guess predicts the same class probabilities for every sample.
         guessing: f64,
-        /// Number of the first unfinished epoch, counted from 1. If all epochs are finished, the number of the last
-        /// epoch.
+        /// First unfinished epoch, counted from 1, or the last epoch if all are finished.
         epoch: u64,
-        /// Number of the first unfinished batch in this epoch, counted from 1. If all batches are finished, the number
-        /// of the last batch.
+        /// First unfinished batch of the epoch, counted from 1, or the last batch if all are finished.
         batch: u64,
         /// Text for the error message: which checkpoint is the last good one.
         saved: String,
@@ -131,8 +129,7 @@ pub enum KernelError {
         /// Number of inputs of the network.
         inputs: usize,
     },
-    /// The columns of a sample don't fit together. The sum of the frame sizes, the number of cells and the number of
-    /// counts must be equal.
+    /// The lengths of a sample's columns don't fit together.
     #[error("sample {sample} of the batch is inconsistent: frames of {sizes} cells, {cells} cells, {counts} counts")]
     RaggedSample {
         /// Index of the sample in the batch, from 0.

@@ -26,17 +26,17 @@ const SPIKE_SAMPLES: usize = 16;
 pub struct StepBench {
     /// Number of samples per batch.
     pub batch_size: usize,
-    /// Number of timed training steps on the CPU. On a GPU, the maximum number of timed rounds of one or more steps.
+    /// Number of timed training steps on the CPU, or maximum number of timed rounds of steps on a GPU.
     pub steps: usize,
     /// Number of neurons of each hidden layer.
     pub hidden: Vec<usize>,
-    /// Factor for the initial weights of the hidden layers. With a larger factor, neurons usually spike more often.
+    /// Factor for the initial weights of the hidden layers.
     pub gain: f32,
     /// The chosen engine and device.
     pub backend: Backend,
 }
 
-/// Measurements of training steps. A step computes the loss and the gradients, and does Adam's update.
+/// Times, memory and loss of training steps.
 #[derive(Clone, Debug, Serialize)]
 pub struct StepMeasured {
     /// Median time of a step, in seconds.
@@ -47,7 +47,7 @@ pub struct StepMeasured {
     pub step_seconds_max: f64,
     /// Loss of the last step.
     pub last_loss: f64,
-    /// GPU memory in bytes that the steps use, with the batches. `None` on the CPU.
+    /// GPU memory of steps and batches, in bytes. `None` on the CPU.
     pub device_memory_bytes: Option<u64>,
     /// Samples per second, computed from the median time of a step.
     pub samples_per_second: f64,
@@ -62,11 +62,9 @@ pub struct StepMeasured {
     pub threads: usize,
     /// Number of neurons of each hidden layer.
     pub hidden: Vec<usize>,
-    /// Share of cells that have events, over all frames of the measured batches. The empty frames with which short
-    /// samples are padded are counted too.
+    /// Share of cells that have events, over all frames of the measured batches, including padding.
     pub density: f64,
-    /// Share of the pairs (neuron, time step) with a spike, before training. Mean over the hidden layers and over at
-    /// most 16 samples. `None` without hidden layers.
+    /// Share of the pairs (neuron, time step) with a spike, before training. `None` without hidden layers.
     pub spike_density: Option<f64>,
 }
 
@@ -83,7 +81,6 @@ pub(super) struct Trainer {
 }
 
 impl Trainer {
-    /// Makes a trainer with a new network. The same options always give the same initial weights.
     pub(super) fn new(
         bench: &StepBench,
         program: Option<Arc<Program>>,
@@ -126,7 +123,7 @@ impl Trainer {
         Ok(&mut **self.learner.insert(learner))
     }
 
-    /// Times training steps after a warm-up. Uses only the batches with the most samples, in turn.
+    /// Times training steps on the largest batches, after a warm-up.
     pub(super) fn measure(&mut self, batches: &[Batch], bench: &StepBench) -> Result<StepMeasured> {
         let largest = batches.iter().map(Batch::len).max().unwrap_or(0);
         let batches: Vec<&Batch> = batches.iter().filter(|batch| batch.len() == largest).collect();

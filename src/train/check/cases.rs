@@ -1,5 +1,4 @@
-//! Test cases of the self-check: networks and batches of unusual shapes. Weights and counts are chosen so that float32
-//! sums are exact.
+//! Test cases of the self-check: networks and batches for which float32 sums are exact.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -10,13 +9,13 @@ use crate::feed::RandomFrames;
 use crate::kernel::program::ColumnTypes;
 use crate::network::{Iaf, Network, Shape};
 
-/// A network and a batch for comparing a training step on the GPU with the same step on the CPU.
+/// A network and a batch, for comparing training steps on GPU and CPU.
 pub(super) struct Case {
     pub(super) name: &'static str,
     pub(super) inputs: u32,
     pub(super) hidden: &'static [usize],
     pub(super) classes: usize,
-    /// Number of frames of each sample. The batch repeats these samples `times` times.
+    /// Number of frames of each sample. The batch has `times` copies of these samples.
     pub(super) lengths: &'static [usize],
     pub(super) times: usize,
     pub(super) steps: usize,
@@ -119,8 +118,7 @@ fn large(count: u32, i: usize, width: Width) -> u32 {
     }
 }
 
-/// Returns the network of a case. Its weights are multiples of 1/64, or of a smaller power of two, so that float32
-/// sums are exact.
+/// Returns the network of a case. Its weights are multiples of a power of two, so that float32 sums are exact.
 pub(super) fn network_of(case: &Case) -> Network {
     let shape = Shape { inputs: case.inputs as usize, hidden: case.hidden.to_vec(), classes: case.classes };
     let neuron = Iaf { min_v_mem: case.min_v_mem, ..Iaf::default() };

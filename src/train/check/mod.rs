@@ -1,7 +1,6 @@
-//! The self-check of a GPU: compares every kernel with the same kernel on the CPU, on random data of unusual shapes.
+//! The self-check of a GPU: compares the results of every kernel with the CPU's.
 //!
-//! Weights and counts are multiples of a power of two, so spikes and logits must have the same bits on GPU and CPU.
-//! Gradients may differ slightly, because GPU and CPU round the exponential function differently.
+//! Spikes and logits must have the same bits. Gradients may differ slightly, because GPU and CPU round e^x differently.
 
 mod cases;
 
@@ -68,8 +67,7 @@ pub struct Check {
 const PRECISIONS: [(MatmulPrecision, f64); 3] =
     [(MatmulPrecision::Highest, 1e-5), (MatmulPrecision::High, 1e-3), (MatmulPrecision::Medium, 3e-2)];
 
-/// Runs all checks on a GPU. `quick` leaves out the large cases. Calls `each` after every check, with all results so
-/// far.
+/// Runs the checks on a GPU, without large cases if `quick` is set. Calls `each` after every check, with all results.
 ///
 /// # Errors
 /// [`Unavailable`](tonic_base::Error::Unavailable) if the checks cannot run, for example without NVRTC. A failed check
@@ -129,7 +127,7 @@ fn facts(device: &Device) -> Result<DeviceFacts> {
     })
 }
 
-/// Result of a check: `Ok` says how well GPU and CPU agree, `Err` says how they differ.
+/// Result of a check: how well GPU and CPU agree (`Ok`), or how they differ (`Err`).
 type Verdict = Result<String, String>;
 
 fn check_step(device: &Device, precision: MatmulPrecision, case: &Case, tolerance: f64) -> Result<Verdict> {
@@ -260,8 +258,7 @@ fn check_order(device: &Device) -> Result<Verdict> {
     Ok(Ok(format!("{drawn} samples drawn")))
 }
 
-/// Runs training steps in two ways, with kernels that are launched one by one and with a CUDA graph that is replayed,
-/// and compares the results. Also compares one update of the parameters with the CPU's Adam.
+/// Compares training steps with and without a CUDA graph, and one parameter update with the CPU's Adam.
 fn check_training(device: &Device) -> Result<Verdict> {
     let case = Case { lengths: &[70, 20, 64], steps: 70, ..REFERENCE };
     let (batch, network) = (batch_of(&case), network_of(&case));

@@ -1,8 +1,7 @@
 //! The engine of our kernels on the CPU: computes samples in parallel, and sums gradients in a fixed order.
 //!
-//! A batch is divided into blocks of consecutive samples. The number of blocks depends on the sizes of batch and
-//! network, not on the number of threads. Gradients are added in the order of the samples within a block, and then in
-//! the order of the blocks. A step therefore gives the same bits with any number of threads.
+//! A batch is divided into blocks of consecutive samples. The division doesn't depend on the number of threads, so a
+//! step gives the same bits with any number of threads.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -18,13 +17,11 @@ use crate::kernel::sample::{PackedLayer, PackedNetwork, SampleState};
 use crate::kernel::{ActiveCells, SpikeCounts, loss};
 use crate::network::{Network, Parameters, Shape};
 
-/// A batch is divided into at most this many blocks of samples. One thread computes a block.
+/// Maximum number of blocks of samples in a batch.
 const MAX_BLOCKS: usize = 32;
-/// Limit for the number of float32 values in the gradients of all blocks of samples together. To keep this limit, the
-/// batches of a large network are divided into fewer blocks, but not into fewer than [`MIN_BLOCKS`]. A very large
-/// network therefore exceeds the limit.
+/// Maximum number of float32 values in the gradients of all blocks, unless [`MIN_BLOCKS`] needs more.
 const MAX_GRADIENTS: usize = 1 << 25;
-/// Minimum number of blocks for a large network. A batch with few samples can have fewer blocks.
+/// Minimum number of blocks of samples in a batch, if the batch has enough samples.
 const MIN_BLOCKS: usize = 4;
 
 /// The engine of our kernels on the CPU, for networks of one shape.
@@ -39,8 +36,6 @@ pub struct CpuEngine {
     states: Mutex<Vec<SampleState>>,
 }
 
-/// Results of a block of samples: the sum of the gradients, the weighted loss of each sample, and the number of correct
-/// predictions.
 #[derive(Debug)]
 struct GradientBlock {
     gradients: Vec<Panels>,
@@ -81,8 +76,7 @@ impl CpuEngine {
         batch.div_ceil(blocks).max(1)
     }
 
-    /// Runs each sample of a batch forward, on all threads. After each sample, calls `each` with the buffers that hold
-    /// the results of the forward pass.
+    /// Runs the samples of a batch forward in parallel, and calls `each` with the buffers of each sample.
     fn forward_each(
         &mut self,
         network: &Network,
@@ -240,8 +234,8 @@ impl GradientBlock {
     }
 }
 
-/// Takes an unused state, or makes a new one. Ignores a poisoned lock, because every forward pass overwrites the state.
 fn take(states: &Mutex<Vec<SampleState>>) -> SampleState {
+    // A poisoned lock does no harm: every forward pass overwrites the state.
     states.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
 }
 

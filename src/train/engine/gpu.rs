@@ -1,5 +1,4 @@
-//! The engine of our kernels on a GPU, for batches in host memory. The tests and the self-check compare it with the
-//! other engines; training on a GPU uses `learner/gpu.rs`.
+//! The engine of our kernels on a GPU, for tests and for the self-check. Training on a GPU uses `learner/gpu.rs`.
 
 use std::sync::Arc;
 
@@ -28,7 +27,7 @@ pub struct GpuEngine {
 }
 
 impl GpuEngine {
-    /// Makes an engine on a device. The engine allocates new buffers for every batch.
+    /// Makes an engine on a device.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda) if the GPU's driver returns an error.
@@ -67,8 +66,7 @@ impl GpuEngine {
         Ok(if is_step { check_loss(result) } else { finite(result) }?)
     }
 
-    /// Copies a network and a batch to the device. `trains` says whether to allocate the buffers that only training
-    /// needs.
+    /// Copies a network and a batch to the device. `trains` says whether to allocate the buffers for training.
     fn load(
         &mut self,
         network: &Network,
@@ -89,8 +87,7 @@ impl GpuEngine {
         Ok((on_device, staged))
     }
 
-    /// Returns the kernels for the column types of the batch. Compiles them if the previous batch had other column
-    /// types.
+    /// Returns the kernels for the column types of the batch.
     fn program(&mut self, inputs: usize, longest: usize, batch: &Batch) -> Result<Arc<Program>> {
         let shape = FrameShape { polarities: 1, height: 1, width: inputs as u32 };
         let counts = batch.frames.samples().map(|sample| sample.counts.width());
@@ -134,7 +131,7 @@ impl Engine for GpuEngine {
     }
 }
 
-/// Returns a copy of a batch with 0 for every label. The kernels need valid labels even for a forward pass.
+/// Returns a copy of a batch with 0 for every label, because the kernels need valid labels.
 fn labelled(batch: &Batch) -> Batch {
     Batch { frames: batch.frames.clone(), labels: vec![0; batch.frames.len()] }
 }

@@ -1,5 +1,4 @@
-//! The engine of libtorch's autograd: the same network on dense input, one time step after the other. It is slow, but
-//! independent of the kernels, so the tests compare the kernels with it.
+//! The engine of libtorch's autograd, with which the tests compare the kernels.
 //!
 //! tch cannot define autograd functions. The code therefore computes the spike count s as
 //!
@@ -7,8 +6,7 @@
 //! s = spikes(v) + (f - f.detach())    with f = sigma(v).detach() * v
 //! ```
 //!
-//! The value of s is exactly the spike count, because f - f is 0. The gradient of s with respect to v is sigma(v), the
-//! surrogate gradient.
+//! The value of s is exactly the spike count, because f - f is 0. ds/dv is the surrogate gradient sigma(v).
 
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
 use tonic_loader::Batch;
@@ -20,8 +18,7 @@ use crate::kernel::iaf::Neuron;
 use crate::kernel::{ActiveCells, SpikeCounts, loss};
 use crate::network::{Network, Parameters};
 
-/// The engine of libtorch's autograd, for comparisons with the kernels. The option `--engine reference` selects this
-/// engine.
+/// The engine of libtorch's autograd (option `--engine reference`), for comparisons with the kernels.
 #[derive(Debug)]
 pub struct LibtorchEngine {
     device: Device,
@@ -156,8 +153,7 @@ fn leaves(network: &Network, device: Device) -> Vec<Tensor> {
     pairs.flatten().collect()
 }
 
-/// Runs the network forward. Returns the logits, (batch, classes), and the spike counts of each hidden layer, (time
-/// steps, batch, neurons).
+/// Returns the logits, (batch, classes), and the spike counts of each hidden layer, (time steps, batch, neurons).
 fn output(network: &Network, input: &DenseBatch, leaves: &[Tensor]) -> Result<(Tensor, Vec<Tensor>)> {
     let neuron = network.neuron.constants();
     let mut activity = input.counts.shallow_clone();

@@ -1,4 +1,4 @@
-//! One training step: the same network on our kernels for the CPU, on our kernels for a GPU, or in libtorch.
+//! Engines: each computes the loss and the gradients of a batch in host memory.
 //!
 //! | engine | file | what it is |
 //! |---|---|---|
@@ -6,9 +6,7 @@
 //! | [`GpuEngine`] | `gpu.rs` | our kernels on a GPU, with the buffers and launches of [`GpuNetwork`] |
 //! | `LibtorchEngine` | `libtorch.rs` | libtorch's autograd, to compare the kernels with (feature `libtorch`) |
 //!
-//! An engine takes a batch from host memory and returns the loss of the batch. `step.rs` has the trait [`Engine`],
-//! `choice.rs` has the names of the engines, and `learner/backend.rs` makes the chosen engine. Training on a GPU uses
-//! [`GpuNetwork`] without an engine (`learner/gpu.rs`).
+//! `step.rs` has the trait [`Engine`]. Training on a GPU uses [`GpuNetwork`] without an engine (`learner/gpu.rs`).
 
 mod choice;
 mod cpu;

@@ -9,34 +9,34 @@ use crate::network::{Network, Parameters};
 
 /// Computes losses, logits and gradients of batches in host memory.
 ///
-/// Each sample runs for `steps` time steps. Time steps after the last frame have no input. A sample with more frames
-/// than `steps` runs for all its frames. `network` must have the shape that the engine was made for.
+/// Each sample runs for `steps` time steps, or for all its frames if it has more. `network` must have the shape that
+/// the engine was made for.
 pub trait Engine: std::fmt::Debug {
-    /// Returns the mean loss of a batch, and writes the gradient of the loss with respect to every parameter into
-    /// `gradient`. Does not change the parameters: [`Adam`](crate::kernel::Adam) updates them with the gradient.
+    /// Returns the mean loss of a batch, and writes the gradient of the loss for every parameter into `gradient`.
+    /// Doesn't change the parameters.
     ///
     /// # Errors
-    /// [`Error::Kernel`](crate::Error::Kernel) if the batch does not fit the network, or if the loss is NaN, infinite,
-    /// or at least 2^24. [`Interrupted`](tonic_base::Error::Interrupted) if an interruption, for example Ctrl-C, stops
-    /// the computation. After an error, the content of `gradient` is unspecified.
+    /// - [`Error::Kernel`](crate::Error::Kernel) if the batch does not fit the network, or if the loss is NaN,
+    ///   infinite, or at least 2^24.
+    /// - [`Interrupted`](tonic_base::Error::Interrupted) after an interruption, for example Ctrl-C.
+    ///
+    /// After an error, the content of `gradient` is unspecified.
     ///
     /// # Panics
     /// If the shapes of `network`, `gradient` and the engine differ.
     fn step(&mut self, network: &Network, batch: &Batch, steps: usize, gradient: &mut Parameters) -> Result<BatchLoss>;
 
-    /// Returns the logits of a batch, (batch, classes): the output of the readout, summed over time. Does not read the
-    /// labels.
+    /// Returns the logits of a batch, (batch, classes). Doesn't read the labels.
     ///
     /// # Errors
-    /// [`Error::Kernel`](crate::Error::Kernel) if a sample does not fit the network.
-    /// [`Interrupted`](tonic_base::Error::Interrupted) if an interruption, for example Ctrl-C, stops the computation.
+    /// - [`Error::Kernel`](crate::Error::Kernel) if a sample does not fit the network.
+    /// - [`Interrupted`](tonic_base::Error::Interrupted) after an interruption, for example Ctrl-C.
     ///
     /// # Panics
     /// If the shapes of `network` and the engine differ.
     fn forward(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<&[f32]>;
 
-    /// Returns the spike counts of a batch for each hidden layer, the layer next to the input first. Does not read the
-    /// labels.
+    /// Returns the spike counts of each hidden layer for a batch, from input to output. Doesn't read the labels.
     ///
     /// # Errors
     /// The errors of [`Engine::forward`].
@@ -45,20 +45,20 @@ pub trait Engine: std::fmt::Debug {
     /// If the shapes of `network` and the engine differ.
     fn spikes(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<Vec<SpikeCounts>>;
 
-    /// Sets the weight of each class for later calls of [`step`](Engine::step). The loss of a batch is then
-    /// sum(weights\[label\] * loss) / sum(weights\[label\]) over the samples, as in PyTorch's `CrossEntropyLoss`. With
-    /// `None`, the loss is the plain mean. [`evaluate`](Engine::evaluate) always returns the plain mean.
+    /// Sets the class weights for later calls of [`step`](Engine::step), or the plain mean with `None`. With
+    /// weights, the loss is sum(weights\[label\] * loss) / sum(weights\[label\]), as in PyTorch's
+    /// `CrossEntropyLoss`. [`evaluate`](Engine::evaluate) ignores the weights.
     fn set_class_weights(&mut self, weights: Option<Vec<f32>>);
 
     /// Returns the logits of the last batch, (batch, classes).
     fn logits(&self) -> &[f32];
 
-    /// Returns the mean loss of a batch without computing gradients. [`Engine::logits`] then returns the logits of the
-    /// batch.
+    /// Returns the mean loss of a batch without computing gradients, and keeps the logits for [`Engine::logits`].
     ///
     /// # Errors
-    /// [`Error::Kernel`](crate::Error::Kernel) if the batch does not fit the network, or if a loss is NaN or infinite.
-    /// [`Interrupted`](tonic_base::Error::Interrupted) if an interruption, for example Ctrl-C, stops the computation.
+    /// - [`Error::Kernel`](crate::Error::Kernel) if the batch does not fit the network, or if a loss is NaN or
+    ///   infinite.
+    /// - [`Interrupted`](tonic_base::Error::Interrupted) after an interruption, for example Ctrl-C.
     ///
     /// # Panics
     /// If the shapes of `network` and the engine differ.
@@ -140,8 +140,7 @@ pub(crate) fn check_labels(batch: &Batch, classes: usize) -> Result<(), KernelEr
     }
 }
 
-/// Weights of a batch's samples in the mean loss. The weight of a sample is the class weight of its label, or 1 without
-/// class weights.
+/// Weights of a batch's samples in the mean loss: the class weights of their labels, or 1 without class weights.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SampleWeights<'a> {
     class_weights: Option<&'a [f32]>,
@@ -178,8 +177,7 @@ impl SampleWeights<'_> {
     }
 }
 
-/// Training stops if the loss of a batch reaches this number. Logits of this size are too coarse in float32 to tell
-/// classes apart.
+/// Training stops if the loss of a batch reaches this number, at which float32 logits are too coarse.
 pub(crate) const MAX_LOSS: f64 = (1 << 24) as f64;
 
 /// Returns `result`, or an error if the loss is NaN, infinite, or at least [`MAX_LOSS`].

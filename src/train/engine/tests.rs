@@ -1,6 +1,5 @@
-//! Compares neurons and engines with results of Sinabs 3.1.3 and PyTorch 2.11. scripts/goldens/sinabs_iaf.py and
-//! scripts/goldens/torch_class_weights.py recorded these results. Spikes must be equal; gradients may differ by a
-//! relative error of 1e-5.
+//! Compares neurons and engines with results of Sinabs 3.1.3 and PyTorch 2.11, recorded by
+//! scripts/goldens/sinabs_iaf.py and scripts/goldens/torch_class_weights.py.
 
 use safetensors::SafeTensors;
 use tonic_loader::Batch;

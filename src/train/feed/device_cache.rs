@@ -14,7 +14,7 @@ use crate::kernel::batch_source::BatchSource;
 use crate::kernel::interface::{DrawOrder, DrawPermutation};
 use crate::kernel::program::ColumnTypes;
 
-/// Approximate number of samples that are decoded together. While the GPU receives one group, the CPU decodes the next.
+/// Approximate number of samples that are decoded together.
 const GROUP_SAMPLES: u64 = 2048;
 
 #[derive(Debug)]
@@ -33,7 +33,7 @@ struct HostOrder {
     window_permutations: Pinned<DrawPermutation>,
 }
 
-/// A sample of a decoded chunk, whose cells are already checked.
+/// A sample of a decoded chunk, after a check of its cells.
 struct CheckedSample<'a> {
     chunk: &'a PackedChunk,
     inside: usize,
@@ -60,7 +60,7 @@ impl Stage for CheckedSample<'_> {
     }
 }
 
-/// Computes from the manifest how many bytes a device cache of `set` would have.
+/// Returns the size in bytes that a device cache of `set` would have.
 pub(crate) fn device_bytes(set: &ShardSet, column_types: ColumnTypes) -> u64 {
     let Sizes { samples, frames, entries } = sizes_of(set);
     column_types.bytes(samples as u64, frames as u64, entries as u64)
@@ -145,7 +145,7 @@ impl DeviceCache {
     }
 }
 
-/// Returns an error if `got`, the sizes read so far, exceeds `room`, the sizes in the manifest.
+/// Returns an error if the sizes read so far (`got`) exceed the sizes in the manifest (`room`).
 fn check_room(set: &ShardSet, got: Sizes, room: Sizes) -> Result<()> {
     if got.fits(room) {
         return Ok(());

@@ -11,8 +11,7 @@ use crate::kernel::program::{INFLATE_BYTES, INFLATE_FRAMES, INFLATE_HEAD, MAX_GR
 
 /// Number of batches that one kernel launch writes.
 pub(crate) const LAUNCH_BATCHES: usize = 4;
-/// The GPU writes this many dense buffers in turn. With this many buffers, a buffer has left the GPU's L2 cache
-/// before it is written again.
+/// Number of dense buffers that are written in turn, so that no buffer is in the GPU's L2 cache at its next write.
 const BUFFERS: usize = 2;
 
 /// Sizes of dense batches, (batch_size, steps, P * H * W).
@@ -23,8 +22,7 @@ pub(crate) struct Inflation {
 }
 
 impl Inflation {
-    /// Queues the kernel that fills `dense` with batches. The first batch begins at index `position` in the order of
-    /// the epoch.
+    /// Queues the kernel that fills `dense` with batches, from index `position` in the order of the epoch on.
     pub(crate) fn launch(
         &self,
         program: &Program,
@@ -65,8 +63,7 @@ impl Inflation {
         (0..BUFFERS).map(|_| program.device().buffer(len)).collect()
     }
 
-    /// Writes all batches of an epoch to the buffers `dense` in turn, and waits for the GPU. Calls `each` for each
-    /// batch.
+    /// Writes all batches of an epoch to `dense` in turn, calling `each` for each batch, and waits for the GPU.
     pub(crate) fn epoch(
         &self,
         program: &Program,

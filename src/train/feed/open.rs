@@ -11,8 +11,7 @@ use crate::gpu::Stream;
 use crate::kernel::batch_source::BatchSource;
 use crate::kernel::program::Program;
 
-/// A shard set that is open for training or evaluation: streamed from the shards, in the host cache, or in the device
-/// cache.
+/// A shard set that is open for training or evaluation, streamed from the shards or in a cache.
 #[derive(Debug)]
 pub struct Feed {
     loader: Loader,
@@ -24,8 +23,9 @@ impl Feed {
     /// `None` on the CPU.
     ///
     /// # Errors
-    /// The errors of [`Feed::choose_cache`]. [`tonic_base::Error::Corrupt`] if the set is damaged. [`Error::Cuda`] if
-    /// the GPU's driver returns an error.
+    /// - The errors of [`Feed::choose_cache`].
+    /// - [`tonic_base::Error::Corrupt`] if the set is damaged.
+    /// - [`Error::Cuda`] if the GPU's driver returns an error.
     pub fn new(set: ShardSet, choice: CacheChoice, gpu: Option<&Program>, verbosity: Verbosity) -> Result<Feed> {
         let chosen = Feed::choose_cache(choice, &set, gpu)?;
         let device_cache = match gpu.filter(|_| chosen.0 == CacheChoice::Device) {
@@ -40,8 +40,8 @@ impl Feed {
         Ok(Feed { loader: Loader::chosen(set, chosen, verbosity)?, device_cache })
     }
 
-    /// Returns the cache to use for a set, and a message that says why. Doesn't fill the cache. `choice` is what the
-    /// user asks for. `gpu` has the compiled GPU kernels, or is `None` on the CPU.
+    /// Returns the cache to use for a set, and a message that says why. `choice` is what the user asks for. `gpu`
+    /// has the compiled GPU kernels, or is `None` on the CPU.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] if the user asks for the device cache without a GPU.
@@ -90,8 +90,7 @@ impl Feed {
         self.device_cache.as_ref()
     }
 
-    /// Locks the pages of streamed shards in memory (`mlock`), and returns the number of locked bytes. Returns 0 if the
-    /// set is in a cache.
+    /// Locks the pages of streamed shards in memory (`mlock`). Returns the number of locked bytes, 0 with a cache.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] if the limit on locked memory is too low.
@@ -99,13 +98,13 @@ impl Feed {
         if self.device_cache.is_some() { Ok(0) } else { Ok(self.loader.pin()?) }
     }
 
-    /// Calls `each` for every batch of an epoch, starting with batch `first` (counted from 0), until `each` returns
-    /// false. `each` gets the source from which the kernels draw the batch, and must queue its work on `stream`. `ring`
-    /// copies the batches to the GPU if the set is not in the device cache.
+    /// Calls `each` with the source of every batch of an epoch, from batch `first` (counted from 0) on, until `each`
+    /// returns false. `each` must queue its work on `stream`. If the set is not in the device cache, `ring` copies
+    /// the batches to the GPU.
     ///
     /// # Errors
-    /// The errors of loading the batches. [`Error::Cuda`] if the GPU's driver returns an error. The error of `each`, if
-    /// it returns one.
+    /// - The errors of loading the batches, and of `each`.
+    /// - [`Error::Cuda`] if the GPU's driver returns an error.
     pub fn on_gpu(
         &self,
         ring: &mut Ring,

@@ -7,8 +7,7 @@ use rayon::prelude::*;
 use tonic_loader::Batch;
 use tonic_shard::{Column, FrameShape, SparseFrames, Width, Widths};
 
-/// An active cell has one event, and on average this many more. In Spiking Speech Commands, an active cell has about
-/// 2 events.
+/// Mean number of events of an active cell, beyond its first event, as in Spiking Speech Commands.
 const MORE_EVENTS: f64 = 1.0;
 
 /// Sizes and density of random frames.
@@ -25,7 +24,7 @@ pub struct RandomFrames {
 }
 
 impl RandomFrames {
-    /// Makes a batch of `samples` samples. `number` seeds the random numbers: the same arguments give the same batch.
+    /// Makes a batch of `samples` samples. `number` is the random seed.
     ///
     /// # Panics
     /// Never, because the counts fit into one byte.

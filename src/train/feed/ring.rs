@@ -1,7 +1,6 @@
 //! A ring buffer that prefetches batches to the GPU, for sets larger than GPU memory.
 //!
-//! Each slot of the ring has host and GPU memory for a few batches. While the GPU trains on one slot, a thread fills
-//! other slots and queues their copies to the GPU on a separate stream.
+//! While the GPU trains on one slot of the ring, a thread fills other slots and queues their copies to the GPU.
 
 use crossbeam_channel::{Receiver, bounded};
 use tonic_loader::{AHEAD, EpochOrder, EpochSample, Loader, Windows};
@@ -21,14 +20,14 @@ const SLOT_BATCHES: u64 = 4;
 /// Approximate maximum size of the batches in a slot, in bytes. A slot has at least one batch.
 const SLOT_BYTES: u64 = 16 << 20;
 
-/// A ring buffer of batches for the GPU. It keeps its memory from epoch to epoch.
+/// A ring buffer of batches for the GPU.
 #[derive(Debug)]
 pub struct Ring {
     device: Device,
     column_types: ColumnTypes,
     copies: Stream,
     idle: Vec<Slot>,
-    /// Size of the largest slot so far. New slots get this size.
+    /// Size of the largest slot so far, and of new slots.
     largest: Sizes,
     /// Whether samples may have no label.
     unlabelled: bool,
@@ -65,8 +64,7 @@ impl Slot {
         })
     }
 
-    /// Queues the copy to the GPU, after the kernels that read the slot's previous batches. `first` is the index of
-    /// the slot's first sample in the order of the epoch.
+    /// Queues the copy to the GPU. `first` is the index of the slot's first sample in the order of the epoch.
     fn send(&mut self, ring: (&Device, ColumnTypes, &Stream), first: u64) -> Result<()> {
         let (device, column_types, copies) = ring;
         if self.room != self.staging.room() {
@@ -84,7 +82,7 @@ impl Slot {
 }
 
 impl Ring {
-    /// Makes a ring. The first epoch allocates its memory.
+    /// Makes a ring without slots.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda) if the GPU's driver returns an error.
@@ -104,8 +102,7 @@ impl Ring {
         self.unlabelled = true;
     }
 
-    /// Returns a slot for the next batches, or `None` if training has ended the epoch. After the first [`SLOTS`] calls,
-    /// waits until training gives a slot back.
+    /// Returns a slot for the next batches, after waiting for one if necessary. Returns `None` if training has ended.
     fn slot(&mut self, made: &mut usize, back: &Receiver<Slot>) -> Result<Option<Slot>> {
         let slot = match self.idle.pop() {
             Some(slot) => Some(slot),
@@ -117,8 +114,7 @@ impl Ring {
     }
 }
 
-/// Copies the batches of an epoch to the GPU, starting with batch `first` (counted from 0), and calls `each` for every
-/// batch until `each` returns false. `each` must queue its work on `stream`.
+/// Does the work of `Feed::on_gpu` for a set that is not in the device cache.
 pub(super) fn staged_epoch(
     loader: &Loader,
     ring: &mut Ring,

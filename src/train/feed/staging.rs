@@ -1,8 +1,6 @@
-//! Staging: the CPU unpacks samples into page-locked host memory, in the types that the kernels read, and then copies
-//! them to a GPU.
+//! Staging: the CPU unpacks samples into page-locked host memory, and then copies them to a GPU.
 //!
-//! All threads fill one buffer together, each sample in its own range. While the GPU receives this buffer, the threads
-//! fill another.
+//! All threads fill one buffer together. While the GPU receives this buffer, the threads fill another.
 
 use rayon::prelude::*;
 use tonic_loader::EpochSample;
@@ -13,11 +11,10 @@ use crate::gpu::{Buffer, Device, Pinned, Stream};
 use crate::kernel::interface::{Sample, SampleColumns};
 use crate::kernel::program::ColumnTypes;
 
-/// Minimum number of samples that a thread unpacks at a time. With fewer samples, waking the thread would cost more
-/// time than the thread saves.
+/// Minimum number of samples that a thread unpacks at a time.
 const SAMPLES_PER_JOB: usize = 4;
 
-/// The labels that samples may have: those below `classes`. If `optional` is set, a sample may also have [`NO_LABEL`].
+/// The valid labels: those below `classes` and, if `optional` is set, [`NO_LABEL`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Labels {
     pub classes: usize,
@@ -30,7 +27,7 @@ impl Labels {
     }
 }
 
-/// A number of samples, and how many frames and entries (active cells) they have in total.
+/// A number of samples, and their total numbers of frames and entries (active cells).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sizes {
     pub samples: usize,
@@ -49,8 +46,7 @@ impl Sizes {
         }
     }
 
-    /// Adds a quarter to the numbers of frames and entries, so that memory of this size also fits slightly larger
-    /// batches.
+    /// Returns these sizes with a quarter more frames and entries.
     fn with_a_quarter_more(self) -> Sizes {
         let more = |n: usize| n + n / 4;
         Sizes { samples: self.samples, frames: more(self.frames), entries: more(self.entries) }
@@ -190,13 +186,11 @@ impl Staging {
         self.room
     }
 
-    /// Removes all samples. The memory stays allocated.
     pub(super) fn clear(&mut self) {
         self.used = Sizes::default();
     }
 
-    /// Adds samples to the buffer, which grows if needed. `base` has the sizes of the data that will come before the
-    /// buffer's content in GPU memory. Returns an error if a label is not one of `labels`.
+    /// Adds samples to the buffer, whose content will follow data of the sizes `base` in GPU memory.
     pub(super) fn push<S: Stage>(&mut self, samples: &[S], labels: Labels, base: Sizes) -> Result<()> {
         let start = self.used;
         let mut ends = Vec::with_capacity(samples.len());
@@ -274,8 +268,7 @@ impl Staging {
         Ok(())
     }
 
-    /// Queues a copy of the buffer to the GPU memory `to`, which already has data of the sizes `base`. The copy is
-    /// written after this data.
+    /// Queues a copy of the buffer to `to` in GPU memory, behind data of the sizes `base`.
     pub(crate) fn upload(&self, stream: &Stream, to: &Staged, base: Sizes) -> Result<()> {
         assert_eq!(self.column_types, to.column_types, "types of the columns");
         let ColumnTypes { frame_ends, cells, counts } = self.column_types;
@@ -291,7 +284,7 @@ impl Staging {
     }
 }
 
-/// Writes the end of each frame of a sample: the number of entries in this frame and all frames before it.
+/// Writes for each frame the number of entries up to the end of the frame.
 fn write_ends(sizes: Column<'_>, width: Width, to: &mut [u8]) {
     let mut end = 0;
     let ends = sizes.iter().map(|size| {

@@ -1,11 +1,10 @@
-//! Arguments of kernels. A kernel takes one struct by value. The struct in CUDA C++ is generated from the struct in
-//! Rust, so the two have the same fields.
+//! Arguments of kernels: structs that are defined once, for Rust and for CUDA C++.
 
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::size_of;
 
-/// An address in GPU memory, or null. A kernel receives it as a `T*`. An address doesn't own the memory.
+/// An address in GPU memory, or null. A kernel receives it as a `T*`.
 #[repr(transparent)]
 pub(crate) struct Address<T>(u64, PhantomData<T>);
 
@@ -22,8 +21,7 @@ impl<T> Address<T> {
         self.0 == 0
     }
 
-    /// Returns the address that is `elements` elements (not bytes) after this address. If this address is null, returns
-    /// null.
+    /// Returns the address that is `elements` elements (not bytes) after this address, or null for null.
     #[must_use]
     #[allow(clippy::should_implement_trait)]
     pub(crate) fn add(self, elements: usize) -> Address<T> {
@@ -74,7 +72,7 @@ pub(crate) unsafe trait DeviceType: Copy + Send + Sync + 'static {
     fn declare(name: &str) -> String;
 }
 
-/// Implements [`DeviceType`] for number types. Each Rust type is followed by its name in CUDA C++.
+/// Implements [`DeviceType`] for number types, each followed by its name in CUDA C++.
 macro_rules! numbers {
     ($($rust:ty: $cuda:literal),* $(,)?) => {$(
         // SAFETY: a number of the same width and kind on both sides; any bits are one.
@@ -120,13 +118,11 @@ unsafe impl<T: DeviceType, const N: usize> DeviceType for [T; N] {
 pub(crate) unsafe trait KernelStruct: DeviceType {
     const NAME: &'static str;
 
-    /// Returns the definition of the struct in CUDA C++. Assertions in the text stop the compilation if the layout
-    /// differs from Rust's.
+    /// Returns the definition of the struct in CUDA C++, with assertions that its layout is that of the Rust struct.
     fn declaration() -> String;
 }
 
-/// Defines structs both in Rust and in CUDA C++, and a function `declarations` that returns the CUDA C++ text. A struct
-/// must come after the structs that it uses.
+/// Defines structs in Rust and CUDA C++ (function `declarations`). Each struct must follow the structs that it uses.
 macro_rules! kernel_structs {
     ($(
         $(#[$attribute:meta])*
@@ -184,8 +180,7 @@ const OFFSET: &str = "#ifndef TONIC_OFFSET
 #endif
 ";
 
-/// Returns the text of [`KernelStruct::declaration`]. Each field is (name, declaration in CUDA C++, offset in bytes in
-/// Rust).
+/// Returns the text of [`KernelStruct::declaration`]. Each field is (name, CUDA C++ declaration, offset in bytes).
 pub(crate) fn definition<T: KernelStruct>(fields: &[(&str, String, usize)]) -> String {
     let name = T::NAME;
     let mut text = format!("struct {name} {{\n");

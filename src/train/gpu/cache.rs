@@ -1,8 +1,7 @@
-//! A cache of compiled kernels on disk. Compiling takes seconds, so a machine compiles each program only once.
+//! A cache of compiled kernels on disk.
 //!
-//! The cache is a folder with one file for each program. The file's name is a hash of everything that the compiled code
-//! depends on. The file contains the code, followed by a hash of the code. A missing or damaged file is written again.
-//! Errors in writing are ignored.
+//! Each file contains the code of one program, followed by a hash of the code. The file's name is a hash of
+//! everything that the code depends on.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -16,8 +15,7 @@ use crate::gpu::device::Device;
 /// Folder that [`set_kernel_cache`] was called with.
 static CHOSEN: OnceLock<PathBuf> = OnceLock::new();
 
-/// Sets the folder of the cache of compiled kernels, for this process. Call this before the first program is loaded;
-/// later calls have no effect.
+/// Sets the folder of compiled kernels for programs that this process loads later. Only the first call has an effect.
 pub fn set_kernel_cache(folder: &Path) {
     CHOSEN.get_or_init(|| folder.into());
 }
@@ -72,8 +70,7 @@ fn name(source: &CudaSource, architecture: (u32, u32), nvrtc: (u32, u32)) -> Str
     format!("{}.kernels", hasher.finalize().to_hex())
 }
 
-/// If [`set_kernel_cache`] was called, returns its folder. Otherwise returns the first of `$TONIC_CACHE`,
-/// `$XDG_CACHE_HOME/tonic-toolkit` and `$HOME/.cache/tonic-toolkit` whose environment variable is set.
+/// Returns the folder of the cache: the one from [`set_kernel_cache`], or one that environment variables name.
 fn folder() -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let chosen = CHOSEN.get().cloned();

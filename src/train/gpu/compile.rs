@@ -8,10 +8,10 @@ use crate::error::{BaseFault, Error, Result};
 use crate::gpu::device::Device;
 use crate::gpu::library;
 
-/// Compiler options for every GPU. `-default-device` treats functions without annotation as `__device__` functions.
-/// With `--fmad=false`, the compiler fuses a multiplication and an addition only where the source text calls `fmaf`.
+/// Compiler options for every GPU.
+// With --fmad=false, only explicit calls of `fmaf` fuse a multiplication and an addition.
 pub(super) const NVRTC_OPTIONS: [&str; 3] = ["--std=c++17", "-default-device", "--fmad=false"];
-/// Name of the source text in the compiler's messages. There is no such file.
+/// Name of the source text in the compiler's messages.
 const NAME: &CStr = c"kernels.cu";
 /// Maximum number of lines of the compiler's log in an error message.
 const LOG_LINES: usize = 12;
@@ -24,8 +24,7 @@ pub(crate) struct CudaSource<'a> {
     pub(crate) defines: &'a [(String, String)],
 }
 
-/// Compiled code, either a CUBIN or PTX. A CUBIN is machine code. PTX is text that the driver compiles to machine
-/// code.
+/// Compiled code: a CUBIN (machine code), or PTX (text that the driver compiles to machine code).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Image(pub(super) Vec<u8>);
 
@@ -58,8 +57,8 @@ pub(crate) fn check_compiler(device: &Device) -> Result<()> {
     Err(Error::unavailable(format!("device cuda:{}", device.ordinal()), why))
 }
 
-/// Compiles a program to a CUBIN for the compute capability `architecture`. If NVRTC doesn't know this compute
-/// capability, compiles to PTX for the closest older compute capability that NVRTC knows.
+/// Compiles a program to a CUBIN. If NVRTC doesn't know the compute capability `architecture`, compiles to PTX for
+/// the closest older compute capability.
 pub(crate) fn compile(source: &CudaSource, architecture: (u32, u32)) -> Result<Image> {
     let known = known_architectures()?;
     let wanted = architecture.0 * 10 + architecture.1;
@@ -145,8 +144,7 @@ impl Compilation {
         }
     }
 
-    /// Returns a result of the compilation, such as the code or the log. `size` and `text` are the NVRTC functions that
-    /// return the size and the bytes of this result.
+    /// Returns a result of the compilation. `size` and `text` are the NVRTC functions for its size and its bytes.
     fn get(&self, size: GetSize, text: Get) -> Result<Vec<u8>> {
         let doing = || self.doing.clone();
         let mut bytes = 0;
@@ -178,7 +176,7 @@ impl Drop for Compilation {
     }
 }
 
-/// Converts a status code of NVRTC to a result. `doing` returns the text that follows "cannot" in the error message.
+/// Converts a status code of NVRTC to a result. `doing` returns the text after "cannot" in the error message.
 fn check(code: nvrtcResult, doing: impl FnOnce() -> String) -> Result<()> {
     match code {
         nvrtcResult::NVRTC_SUCCESS => Ok(()),

@@ -11,8 +11,7 @@ use crate::gpu::memory::{Buffer, Pinned};
 use crate::gpu::stream::Stream;
 
 impl Stream {
-    /// Queues a copy of `from[range]` in host memory to `to[at..]` in GPU memory. The next use of `from` waits for the
-    /// copy. Returns an error while the stream records a graph.
+    /// Queues a copy of `from[range]` (host memory) to `to[at..]` (GPU memory). Fails while the stream records a graph.
     pub(crate) fn upload<T: DeviceType>(
         &self,
         to: &Buffer<T>,
@@ -30,8 +29,7 @@ impl Stream {
         })
     }
 
-    /// Queues a copy of `from[range]` in GPU memory to `to[at..]` in host memory. The next use of `to` waits for the
-    /// copy. Returns an error while the stream records a graph.
+    /// Queues a copy of `from[range]` (GPU memory) to `to[at..]` (host memory). Fails while the stream records a graph.
     pub(crate) fn download<T: DeviceType>(
         &self,
         from: &Buffer<T>,

@@ -27,7 +27,7 @@ struct Open {
     multiprocessors: usize,
     shared_memory_limit: usize,
     total_memory: u64,
-    /// Locked during the recording of a graph, and during calls that would break the recording of another thread.
+    /// Locked while a graph is recorded, and during calls that would break a recording.
     recording: ReentrantMutex<()>,
 }
 
@@ -169,8 +169,7 @@ impl Device {
         check(unsafe { sys::cuCtxSynchronize() }, || format!("finish the work on {self}"))
     }
 
-    /// Locks `recording`. Call this before recording a graph, and before a call of the driver that would break another
-    /// thread's recording. Until the returned guard is dropped, other threads wait in this function.
+    /// Locks `recording`, as needed for recording a graph and for every driver call that would break a recording.
     pub(super) fn alone(&self) -> impl Drop {
         self.0.recording.lock()
     }
@@ -229,8 +228,7 @@ fn driver_version() -> Result<(u32, u32)> {
     Ok((version as u32 / 1000, version as u32 % 1000 / 10))
 }
 
-/// Converts a status code of the driver to a result. `doing` returns the text that follows "cannot" in the error
-/// message.
+/// Converts a status code of the driver to a result. `doing` returns the text after "cannot" in the error message.
 pub(super) fn check(code: CUresult, doing: impl FnOnce() -> String) -> Result<()> {
     match code {
         CUresult::CUDA_SUCCESS => Ok(()),
@@ -238,8 +236,7 @@ pub(super) fn check(code: CUresult, doing: impl FnOnce() -> String) -> Result<()
     }
 }
 
-/// Describes a status code of the driver, for example "CUDA_ERROR_ILLEGAL_ADDRESS: an illegal memory access was
-/// encountered".
+/// Returns the name and the meaning of a status code of the driver.
 fn describe(code: CUresult) -> String {
     let (mut name, mut words) = (std::ptr::null(), std::ptr::null());
     // SAFETY: the driver is there; it writes the address of a constant text, or null for a code that it does not know.

@@ -5,7 +5,7 @@ use cudarc::driver::sys::{self, CUevent};
 use crate::error::Result;
 use crate::gpu::device::{Device, check};
 
-/// A CUDA event: a point in the work of a stream. Other streams and the host can wait until the GPU reaches this point.
+/// A CUDA event: a point in the work of a stream, for which other streams and the host can wait.
 #[derive(Debug)]
 pub(crate) struct Event {
     device: Device,
@@ -40,8 +40,7 @@ impl Event {
         check(unsafe { sys::cuEventSynchronize(self.raw) }, || format!("finish the work on {}", self.device))
     }
 
-    /// Returns the time from the event `since` to this event, in milliseconds. Both events must have been made with
-    /// `timing`, and the GPU must have reached both.
+    /// Returns the milliseconds from `since` to this event. Both need `timing`, and the GPU must have reached both.
     pub(crate) fn elapsed_ms(&self, since: &Event) -> Result<f32> {
         self.device.activate()?;
         let mut elapsed = 0.0;

@@ -1,5 +1,4 @@
-//! CUDA graphs: sequences of kernel launches that are recorded once and replayed many times, each time with one call of
-//! the driver.
+//! CUDA graphs: kernel launches that are recorded once and replayed with one call of the driver.
 
 use cudarc::driver::sys::{self, CUgraph, CUgraphExec, CUgraphInstantiate_flags, CUstreamCaptureMode};
 
@@ -18,11 +17,11 @@ pub(crate) struct Graph {
 unsafe impl Send for Graph {}
 
 impl Stream {
-    /// Calls `work`, and records a graph of the work that this call queues on this stream. The GPU doesn't execute the
-    /// recorded work yet. `work` must not allocate or free memory, read GPU memory, or wait for the GPU.
+    /// Records a graph of the work that `work` queues on this stream. The GPU doesn't execute this work yet. `work`
+    /// must not allocate or free memory, read GPU memory, or wait for the GPU.
     ///
-    /// To include work on a second stream, the second stream must first wait for an event of this stream. In the end,
-    /// this stream must wait for an event of the second stream.
+    /// To include a second stream, make the second stream wait for an event of this stream first, and this stream
+    /// wait for an event of the second stream at the end.
     pub(crate) fn capture(&self, work: impl FnOnce() -> Result<()>) -> Result<Graph> {
         self.device().activate()?;
         // The documentation allows other threads to do anything meanwhile. But some drivers broke a recording when
@@ -45,7 +44,7 @@ impl Stream {
     }
 }
 
-/// A stream that is recording a graph. Dropping this value ends the recording, also during a panic.
+/// A stream that is recording a graph. Dropping this value ends the recording.
 struct Capture<'a> {
     stream: &'a Stream,
 }

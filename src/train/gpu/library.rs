@@ -1,7 +1,10 @@
-//! Finds the CUDA driver and NVRTC at run time, because the crate cudarc panics if it calls a library that is missing.
+//! Finds the CUDA driver and NVRTC at run time. The crate cudarc panics if it calls a missing library.
 //!
-//! The search for NVRTC is in this order: the folder given to [`set_libtorch`], the folders of the system's loader, the
-//! folder of the loaded libtorch, and the folder where `scripts/setup` puts NVRTC.
+//! These folders are searched for NVRTC, in this order:
+//! 1. the folder given to [`set_libtorch`]
+//! 2. the folders of the system's loader
+//! 3. the folder of the loaded libtorch
+//! 4. the folder where `scripts/setup` puts NVRTC
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -81,11 +84,10 @@ const SETUPS_NVRTC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.deps/nvr
 /// Folder with libtorch's libraries, if [`set_libtorch`] has set it.
 static CHOSEN_LIBTORCH: OnceLock<PathBuf> = OnceLock::new();
 
-/// Sets the folder from which this process loads NVRTC and libtorch's CUDA part. Call this before the first device is
-/// opened; later calls have no effect.
+/// Sets the folder from which this process loads NVRTC and libtorch's CUDA part. Call this before the first device
+/// is opened; only the first call has an effect.
 ///
-/// `dir` is the folder of a libtorch, the folder that contains the Python package `torch`, or the folder of libtorch's
-/// libraries.
+/// `dir` is the folder of a libtorch, the folder of its libraries, or the folder with the Python package `torch`.
 ///
 /// # Errors
 /// [`Usage`](tonic_base::Error::Usage) if `dir` has no libtorch.
@@ -114,15 +116,14 @@ fn loaded(wanted: impl Fn(&str) -> bool) -> Option<PathBuf> {
     folder_in(&std::fs::read_to_string("/proc/self/maps").ok()?, wanted)
 }
 
-/// Searches `maps`, the text of /proc/self/maps. Returns the folder of the first library whose file name `wanted`
-/// accepts.
+/// Returns the folder of the first library whose file name `wanted` accepts. `maps` is the text of /proc/self/maps.
 fn folder_in(maps: &str, wanted: impl Fn(&str) -> bool) -> Option<PathBuf> {
     let mut paths = maps.lines().filter_map(|line| Some(Path::new(&line[line.find('/')?..])));
     let path = paths.find(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(&wanted))?;
     path.parent().map(Path::to_path_buf)
 }
 
-/// Opens a library and keeps it open. Later searches for the same file name then find this library.
+/// Opens a library and keeps it open, so that later searches for the same file name find this library.
 pub(super) fn open(path: &Path) -> Result<(), String> {
     // SAFETY: the libraries that are opened here (NVRTC, its builtins, libtorch's CUDA part) are made to be loaded at
     // run time: their initialisers ask nothing of the process.
@@ -177,7 +178,7 @@ pub(super) fn nvrtc() -> Result<()> {
     Ok(())
 }
 
-/// Opens NVRTC, so that the crate cudarc finds it by file name. The error text lists the searched folders.
+/// Opens NVRTC, so that the crate cudarc finds it by file name.
 fn find_nvrtc() -> Result<(), String> {
     let mut folders: Vec<PathBuf> = chosen_libtorch().map(nvrtc_folders).into_iter().flatten().collect();
     folders.retain(|folder| !opens_in(folder));
@@ -199,7 +200,7 @@ fn opens_in(folder: &Path) -> bool {
     ["libnvrtc.so.13", "libnvrtc.so.12"].iter().any(|name| open(&folder.join(name)).is_ok())
 }
 
-/// Returns the folders in which a libtorch can have its NVRTC. `libtorch` is the folder of libtorch's libraries.
+/// Returns the folders that can have NVRTC. `libtorch` is the folder of libtorch's libraries.
 fn nvrtc_folders(libtorch: &Path) -> Vec<PathBuf> {
     ["", "../../nvidia/cu13/lib", "../../nvidia/cuda_nvrtc/lib"].iter().map(|place| libtorch.join(place)).collect()
 }
@@ -219,8 +220,7 @@ mod tests {
         assert_eq!(folder_in(maps, |name| name == "libc10.so"), None);
     }
 
-    /// `DRIVER_CALLS` and `NVRTC_CALLS` must list every function that this crate calls. The functions in the lists are
-    /// looked up first, because cudarc panics if it calls a function that the library doesn't have.
+    /// The listed functions are looked up first, because cudarc panics if it calls a missing function.
     #[test]
     fn every_call_is_in_the_lists() {
         let sources = [

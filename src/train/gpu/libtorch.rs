@@ -1,6 +1,4 @@
-//! Loads libtorch's CUDA part, which only the reference engine on a GPU needs.
-//!
-//! The library is opened at run time, so that the program also runs on machines without a GPU.
+//! Loads libtorch's CUDA part at run time, for the reference engine on a GPU.
 
 use std::path::Path;
 
@@ -10,8 +8,7 @@ use crate::gpu::library;
 /// Version of libtorch that the crate `tch` needs.
 const VERSION: &str = "2.11.0";
 
-/// Opens libtorch_cuda.so. Call this before tch asks libtorch whether CUDA is available, because libtorch remembers the
-/// answer.
+/// Opens libtorch_cuda.so. Must come before tch asks whether CUDA is available, because libtorch remembers the answer.
 pub(crate) fn load_libtorch_cuda() -> Result<()> {
     let unavailable = |why: String| Error::unavailable("libtorch's CUDA part", why);
     let chosen = library::chosen_libtorch();
@@ -37,8 +34,7 @@ pub(crate) fn load_libtorch_cuda() -> Result<()> {
     library::open(&path).map_err(|words| unavailable(words.lines().collect::<Vec<_>>().join(" ")))
 }
 
-/// Returns the version of the libtorch whose libraries are in `folder`, without a suffix such as `+cu130`. Reads a file
-/// in the parent folder.
+/// Returns the version of the libtorch whose libraries are in `folder`, without a suffix such as `+cu130`.
 fn version(folder: &Path) -> Option<String> {
     let beside = |name: &str| std::fs::read_to_string(folder.parent()?.join(name)).ok();
     let text = match beside("build-version") {

@@ -135,8 +135,7 @@ impl<T: DeviceType> Drop for Buffer<T> {
     }
 }
 
-/// An array in page-locked host memory, for copies to and from the GPU. Using or freeing the array first waits for its
-/// copies.
+/// An array in page-locked host memory. Using or freeing the array first waits for its copies to and from the GPU.
 #[derive(Debug)]
 pub(crate) struct Pinned<T: DeviceType> {
     device: Device,
@@ -153,10 +152,9 @@ unsafe impl<T: DeviceType> Sync for Pinned<T> {}
 /// Copies that may still be running, to and from a [`Pinned`] array.
 #[derive(Debug, Default)]
 struct Copies {
-    /// One element for each stream that has copied to or from the array. The event of the element is recorded after the
-    /// last copy of the stream.
+    /// For each stream with copies of the array, an event after the last copy.
     marks: Vec<Mark>,
-    /// Set if queuing a copy failed, and then waiting for the GPU failed too. The copy may then still be running.
+    /// Set if a copy may still be running after an error.
     lost: bool,
 }
 
@@ -190,8 +188,7 @@ impl<T: DeviceType> Pinned<T> {
         unsafe { self.start.as_ptr().add(range.start) }
     }
 
-    /// Calls `copy`, which queues a copy to or from this array on `stream`. The next use of the array waits for the
-    /// copy.
+    /// Calls `copy`, which queues a copy to or from this array. The next use of the array waits for this copy.
     pub(super) fn during(&self, stream: &Stream, copy: impl FnOnce() -> Result<()>) -> Result<()> {
         let mut copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
         let at = match copies.marks.iter().position(|mark| mark.stream == stream.id()) {

@@ -15,7 +15,7 @@
 //! libtorch   libtorch's own CUDA part, for the reference engine (feature `libtorch`)
 //! ```
 //!
-//! The driver and NVRTC are opened at run time. The same program also runs without them, and says what is missing.
+//! The driver and NVRTC are opened at run time, so the program also runs without them.
 //!
 //! **All `unsafe` code for the GPU is in this folder.** It is sound for three reasons:
 //!

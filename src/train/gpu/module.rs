@@ -12,8 +12,7 @@ use crate::gpu::device::{Device, check};
 /// Maximum dynamic shared memory of a CUDA block in bytes, unless the kernel asks the driver for more.
 const SHARED_WITHOUT_ASKING: usize = 48 << 10;
 
-/// Compiled code on a GPU. Dropping this value doesn't unload the code, because a [`Graph`](super::Graph) may still run
-/// its kernels.
+/// Compiled code on a GPU. Stays loaded after a drop, because a [`Graph`](super::Graph) may still run its kernels.
 #[derive(Clone, Debug)]
 pub(crate) struct Module {
     device: Device,
@@ -29,8 +28,7 @@ unsafe impl Sync for Module {}
 pub(crate) struct Kernel {
     name: String,
     raw: CUfunction,
-    /// The GPU whose context holds the kernel's code. As long as this value lives, the driver keeps the context and
-    /// the code.
+    /// Keeps the CUDA context of the kernel's code alive.
     _device: Device,
 }
 
@@ -40,7 +38,7 @@ unsafe impl Send for Kernel {}
 unsafe impl Sync for Kernel {}
 
 impl Device {
-    /// Loads compiled code on the GPU. If the code is PTX, the driver compiles it to machine code.
+    /// Loads compiled code on the GPU.
     pub(crate) fn load(&self, image: &Image) -> Result<Module> {
         self.activate()?;
         let mut raw = std::ptr::null_mut();

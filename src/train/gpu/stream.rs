@@ -15,20 +15,17 @@ use crate::gpu::module::Kernel;
 /// Maximum size of the arguments of a kernel, in bytes.
 const ARGUMENTS_LIMIT: usize = 32764;
 
-/// Memory for the arguments of any kernel. The driver reads as many bytes as the kernel declares, even if the caller's
-/// struct is smaller.
+/// Memory for the arguments of any kernel. The driver may read more bytes than the caller's struct has.
 #[repr(C, align(16))]
 struct Padded([MaybeUninit<u8>; ARGUMENTS_LIMIT]);
 
-/// A queue of work for a GPU. The GPU does the work of one stream in order, and the work of several streams at the same
-/// time. A call returns when its work is queued, not when the work is done. If work fails, a later call returns the
-/// error.
+/// A queue of work for a GPU. The work of a stream runs in order, the work of several streams at the same time. A
+/// call returns when its work is queued. If work fails, a later call returns the error.
 #[derive(Debug)]
 pub struct Stream {
     device: Device,
     raw: CUstream,
-    /// Number of the stream, unique in the process. `raw` is not unique: the driver can give a new stream the handle of
-    /// a destroyed stream.
+    /// Number of the stream, unique in the process, unlike the handle `raw`.
     id: u64,
 }
 
@@ -71,11 +68,6 @@ impl Stream {
 
     /// Queues a kernel on `grid` CUDA blocks in x, y and z, each with `threads` threads and `shared_bytes` bytes of
     /// dynamic shared memory. Queues nothing if a number in `grid` is 0.
-    ///
-    /// This function is safe, although a kernel writes to the addresses in `args`: the addresses are null or point into
-    /// a `Buffer`, and Rust has no values in GPU memory. A GPU can also write to page-locked host memory, and some GPUs
-    /// to any host memory. The compiler can't check whether a kernel does this, so the kernels' sources are trusted
-    /// like the code in an `unsafe` block.
     pub(crate) fn launch<A: KernelStruct>(
         &self,
         kernel: &Kernel,
@@ -95,7 +87,9 @@ impl Stream {
         let shared = u32::try_from(shared_bytes).unwrap_or(u32::MAX);
         let ([x, y, z], none) = (grid, std::ptr::null_mut());
         // SAFETY: the padded bytes have room for the arguments, and for those of any kernel. The context is current,
-        // and the driver reads the arguments before it returns.
+        // and the driver reads the arguments before it returns. The addresses in `args` are null or point into a
+        // `Buffer`, and Rust has no values in GPU memory. A kernel could also write to host memory; the compiler can't
+        // check this, so the kernels' sources are trusted like the code in an `unsafe` block.
         let code = unsafe {
             pointer.cast::<A>().write(*args);
             sys::cuLaunchKernel(kernel.raw(), x, y, z, threads, 1, 1, shared, self.raw, params.as_mut_ptr(), none)

@@ -1,5 +1,4 @@
-//! Tests that need no GPU: layouts of structs, the compiler's errors, the cache of compiled kernels, and a machine
-//! without a driver.
+//! Tests that need no GPU: structs, the compiler, the cache of compiled kernels, and a machine without a driver.
 
 use std::fs::{read, read_dir, write};
 use std::mem::size_of;

@@ -1,5 +1,4 @@
-//! The input of a layer in sparse form: the active cells of each time step, and their counts. An active cell is a cell
-//! whose count is not 0.
+//! The input of a layer in sparse form: the active cells (those with a count) of each time step.
 
 use tonic_shard::{Column, FromValue, SampleFrames, each_width};
 
@@ -8,18 +7,15 @@ use crate::kernel::iaf::Neuron;
 use crate::kernel::isa::{Isa, for_each_isa};
 use crate::kernel::{TILE_WIDTH, Tile};
 
-/// If more than this share of a layer's inputs is active, the dense kernels are faster. The first number is for layers
-/// with at most [`FEW_INPUTS`] inputs, the second for layers with more.
+/// Share of active inputs above which the dense kernels are faster: with up to [`FEW_INPUTS`] inputs, and with more.
 const DENSE: [f64; 2] = [0.6, 0.3];
 /// Up to this number of inputs, the weights of 2 * [`TILE_WIDTH`] neurons fit into the L1 cache.
 const FEW_INPUTS: usize = 128;
 
-/// The input of a layer in sparse form: the active cells of each time step, and their counts. In later layers, a cell
-/// is a neuron of the layer before, and a count is a number of spikes.
+/// The active cells of each time step, and their counts. For later layers, these are neurons and spike counts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ActiveCells {
-    /// For each time step, the index in `entries` of the step's first active cell. The last element is the length of
-    /// `entries`.
+    /// Index in `entries` of the first active cell of each time step. The last element is the length of `entries`.
     offsets: Vec<usize>,
     /// `(cell, count)` of every active cell, ordered by time step.
     entries: Vec<(u32, f32)>,
@@ -50,8 +46,7 @@ impl ActiveCells {
         self.entries.len()
     }
 
-    /// Replaces the content with the frames of a sample, and adds empty time steps up to `steps`. `index` is the index
-    /// of the sample in the batch, for error messages.
+    /// Replaces the content with the frames of a sample, padded to `steps` time steps. `index` is for error messages.
     pub(crate) fn set_frames(
         &mut self,
         sample: SampleFrames<'_>,
@@ -88,8 +83,8 @@ impl ActiveCells {
         self.entries.len() as f64 > share * (self.steps() * inputs) as f64
     }
 
-    /// Writes the counts of all inputs to `dense`. `dense[tile * stride + t][j]` is the count of input
-    /// `tile * TILE_WIDTH + j` at time step t.
+    /// Writes the counts to `dense`: `dense[tile * stride + t][j]` is the count of input `tile * TILE_WIDTH + j` at
+    /// time step t.
     pub(crate) fn write_dense(&self, inputs: usize, stride: usize, dense: &mut Vec<Tile>) {
         dense.clear();
         dense.resize(inputs.div_ceil(TILE_WIDTH) * stride, [0.0; TILE_WIDTH]);
@@ -100,8 +95,7 @@ impl ActiveCells {
         }
     }
 
-    /// Replaces the content with the spikes of a layer. `fired` and `v` are the outputs of
-    /// [`iaf::forward`](super::iaf::forward).
+    /// Replaces the content with the spikes of a layer, from the outputs of [`iaf::forward`](super::iaf::forward).
     pub(crate) fn set_spikes(
         &mut self,
         isa: Isa,
@@ -115,8 +109,7 @@ impl ActiveCells {
         append_spikes(isa, fired, v, neurons, stride, neuron, self);
     }
 
-    /// Replaces the content with a single time step: the counts of `other`, summed over time. `totals` is scratch
-    /// memory.
+    /// Replaces the content with one time step: the counts of `other`, summed over time. `totals` is scratch memory.
     pub(crate) fn set_totals(&mut self, other: &ActiveCells, totals: &mut Vec<f32>, cells: usize) {
         totals.clear();
         totals.resize(cells, 0.0);
@@ -145,8 +138,7 @@ for_each_isa! {
         neuron: &Neuron,
         active: &mut ActiveCells,
     ) {
-        /// For each tile and time step, at least this many entries are written, even if fewer neurons spike. This
-        /// avoids a branch. The next tile overwrites surplus entries.
+        /// Number of entries that are always written, to avoid a branch. The next tile overwrites surplus entries.
         const ANYWAY: usize = 2;
         let ActiveCells { offsets, entries, .. } = active;
         let tiles = neurons.div_ceil(TILE_WIDTH).max(1);

@@ -56,8 +56,7 @@ impl Adam {
         Adam { config, step: 0, mean: vec![0.0; parameters], mean_square: vec![0.0; parameters] }
     }
 
-    /// Updates every parameter and its moving averages once. `gradients[i]` is the gradient of the loss with respect to
-    /// `parameters[i]`.
+    /// Updates every parameter and its moving averages once. `gradients[i]` is the gradient for `parameters[i]`.
     ///
     /// # Panics
     /// If `parameters` or `gradients` doesn't have the length that [`Adam::new`] was called with.
@@ -123,7 +122,7 @@ impl Factors {
     }
 }
 
-/// Returns base^exponent. `f64::powi` rounds in an unspecified way, but a resumed run must give the same bits.
+/// Returns base^exponent with the same bits on every machine, unlike `f64::powi`.
 fn power(base: f64, exponent: u64) -> f64 {
     let (mut result, mut square, mut left) = (1.0, base, exponent);
     while left > 0 {

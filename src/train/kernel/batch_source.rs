@@ -10,8 +10,7 @@ use crate::kernel::interface::{DrawOrder, DrawPermutation, SampleColumns};
 /// Where the CUDA kernels get the samples of batches: samples in GPU memory, and their order.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchSource {
-    /// Number of this source, unique in the process. The recorded CUDA graph of this source is stored under this
-    /// number.
+    /// Number of this source, unique in the process. Its recorded CUDA graph is stored under this number.
     pub(crate) id: u64,
     pub(crate) columns: SampleColumns,
     pub(crate) order: Address<DrawOrder>,
@@ -31,8 +30,7 @@ impl From<&Permutation> for DrawPermutation {
 }
 
 impl DrawOrder {
-    /// Makes the order of a shuffled epoch, which ends after `end` samples. `window_permutations` is the address of a
-    /// copy of the window permutations of `parts` in GPU memory.
+    /// Makes the order of a shuffled epoch of `end` samples. `window_permutations` has those of `parts` on the GPU.
     pub(crate) fn shuffled(parts: &OrderParts, window_permutations: Address<DrawPermutation>, end: u64) -> DrawOrder {
         DrawOrder {
             window_permutations,
@@ -54,8 +52,7 @@ impl DrawOrder {
         DrawOrder { one_batch: 1, ..DrawOrder::sequential(0, samples) }
     }
 
-    /// Makes an order of `samples` samples without shuffling. `first` is the position in the epoch at which the order
-    /// starts.
+    /// Makes an unshuffled order of `samples` samples, which starts at position `first` in the epoch.
     pub(crate) fn sequential(first: u64, samples: u64) -> DrawOrder {
         DrawOrder {
             window_permutations: Address::null(),

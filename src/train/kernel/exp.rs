@@ -1,5 +1,4 @@
-//! The exponential function e^x for x <= 0, for a number or a vector. Unlike the function of the C library, it gives
-//! the same bits on every machine.
+//! The function e^x for x <= 0, for a number or a vector, with the same bits on every machine.
 
 use crate::kernel::vector::Real;
 
@@ -7,8 +6,7 @@ use crate::kernel::vector::Real;
 const UNDERFLOW: f32 = -87.336_54;
 /// 1.5 * 2^23. Adding and then subtracting this number rounds a float32 x to the nearest integer, for |x| < 2^22.
 const ROUND: f32 = 12_582_912.0;
-/// High part of ln 2, with so few bits that its product with an integer up to 126 is exact. [`LN2_LOW`] is the low
-/// part.
+/// High part of ln 2, whose product with an integer up to 126 is exact.
 const LN2_HIGH: f32 = 0.693_359_4;
 const LN2_LOW: f32 = -2.121_944_4e-4;
 /// Coefficients of r^2 to r^7 in the polynomial for e^r, which begins with 1 + r.
@@ -31,8 +29,7 @@ pub(super) const SHARED: [(&str, f32); 11] = [
 
 /// Returns e^x for x <= 0, with a relative error below 1.5e-7. Returns 0 for x <= -87.33654, and NaN for NaN.
 ///
-/// x is split into n ln 2 + r, with an integer n (Cody and Waite's reduction). The result is 2^n e^r. A polynomial of
-/// degree 7 gives e^r (coefficients of Cephes' expf).
+/// Uses Cody and Waite's reduction x = n ln 2 + r, and the polynomial for e^r of Cephes' expf.
 #[inline(always)]
 pub(super) fn exp<R: Real>(x: R) -> R {
     let c = R::splat;

@@ -35,8 +35,7 @@ pub(crate) struct Neuron {
 }
 
 impl Neuron {
-    /// Returns the number of spikes at membrane potential `v`. Returns NaN for NaN, so that the loss of a diverged
-    /// network is NaN too.
+    /// Returns the number of spikes at membrane potential `v`, or NaN for NaN.
     #[inline(always)]
     pub(crate) fn spikes<R: Real>(&self, v: R) -> R {
         v.div(R::splat(self.theta)).at_least(R::splat(0.0)).trunc()
@@ -49,9 +48,10 @@ impl Neuron {
 }
 
 for_each_isa! {
-    /// Runs a layer of neurons forward over time, and replaces the input currents in `v` with membrane potentials.
-    /// `v[tile * stride + t][j]` belongs to neuron `tile * TILE_WIDTH + j` at time step t. If this neuron spikes, sets
-    /// bit j of `fired[t * tiles + tile]`.
+    /// Runs a layer forward over time. Replaces the input currents in `v` with membrane potentials.
+    ///
+    /// `v[tile * stride + t][j]` belongs to neuron `tile * TILE_WIDTH + j` at time step t. Bit j of
+    /// `fired[t * tiles + tile]` is set if this neuron spikes.
     pub(crate) fn forward<V>(neuron: &Neuron, v: &mut [Tile], stride: usize, steps: usize, fired: &mut [u32]) {
         match (neuron.min_v_mem.is_some(), neuron.has_exact_reciprocal()) {
             (false, true) => forward_tiles::<V, false, true>(neuron, v, stride, steps, fired),
@@ -61,8 +61,7 @@ for_each_isa! {
         }
     }
 
-    /// Runs [`TILE_WIDTH`](super::TILE_WIDTH) neurons backward over time. `lambda` must have the gradient of the loss
-    /// with respect to the spikes. The function replaces it with the gradient with respect to the input currents.
+    /// Runs one tile of neurons backward over time. Replaces dL/d(spikes) in `lambda` with dL/d(input currents).
     pub(crate) fn backward_tile<V>(neuron: &Neuron, v: &[Tile], lambda: &mut [Tile]) {
         if neuron.min_v_mem.is_some() {
             backward_steps::<V, true>(neuron, v, lambda, |own| *own);
@@ -71,8 +70,7 @@ for_each_isa! {
         }
     }
 
-    /// Like [`backward_tile`], but the gradient with respect to the spikes is `row` at every time step. The last hidden
-    /// layer needs this, because the readout is summed over time.
+    /// Like [`backward_tile`], but dL/d(spikes) is `row` at every time step.
     pub(crate) fn backward_tile_constant<V>(neuron: &Neuron, v: &[Tile], row: &Tile, lambda: &mut [Tile]) {
         if neuron.min_v_mem.is_some() {
             backward_steps::<V, true>(neuron, v, lambda, |_| *row);
@@ -82,8 +80,7 @@ for_each_isa! {
     }
 }
 
-/// Does the work of [`forward`] for two tiles of neurons at a time. While one tile waits for the result of its previous
-/// time step, the processor computes the other tile.
+/// Does the work of [`forward`], two tiles of neurons at a time.
 #[inline(always)]
 fn forward_tiles<V: F32x16, const BOUNDED: bool, const RECIPROCAL: bool>(
     neuron: &Neuron,
@@ -186,8 +183,7 @@ pub(crate) mod reference {
         (spikes, potentials)
     }
 
-    /// Returns lambda, the gradient of the loss with respect to the input current. `v` is the membrane potential, and
-    /// `g` the gradient of the loss with respect to the spikes.
+    /// Returns lambda for the membrane potential `v` and the gradient `g` of the loss with respect to the spikes.
     pub(crate) fn backward(neuron: &Neuron, v: &[f64], g: &[f64]) -> Vec<f64> {
         let theta = f64::from(neuron.theta);
         let mut lambda = vec![0.0; v.len()];

@@ -1,8 +1,8 @@
-//! Structs that the host and the CUDA kernels exchange. Each struct is defined once, in Rust; its definition in CUDA
-//! C++ is generated.
+//! Structs that the host and the CUDA kernels exchange. Their definitions in CUDA C++ are generated.
 //!
-//! Shapes such as (batch, time, width) use the names of fields. "Pieces" are bfloat16 numbers (here `u16`) whose sum is
-//! one number of higher precision. lambda is the gradient of the loss with respect to the input currents of a layer.
+//! Shapes such as (batch, time, width) use the names of fields. "Pieces" are bfloat16 numbers (here `u16`) whose sum
+//! is one number of higher precision. lambda is the gradient of the loss with respect to the input currents of a
+//! layer.
 
 use crate::gpu::{Address, kernel_structs};
 
@@ -18,7 +18,7 @@ kernel_structs! {
         pub(crate) label: u32,
     }
 
-    /// Samples in GPU memory, as one array per column. Three columns are declared as `u8`, but have the types in
+    /// Samples in GPU memory, as one array per column. Columns declared as `u8` have the types in
     /// [`ColumnTypes`](super::program::ColumnTypes).
     pub(crate) struct SampleColumns {
         /// For each frame, the number of the sample's active cells up to the end of this frame.
@@ -40,11 +40,9 @@ kernel_structs! {
         pub(crate) n: u32,
     }
 
-    /// The order of the samples in an epoch, computed as in `shard/order.rs`. The chunks of the set are shuffled.
-    /// Consecutive chunks then form windows, and the samples of each window are shuffled.
+    /// The order of the samples in an epoch, computed as in `shard/order.rs`.
     pub(crate) struct DrawOrder {
-        /// One permutation for the samples of each window (a group of consecutive shuffled chunks). Null if `shuffled`
-        /// is 0.
+        /// One permutation for the samples of each window (a group of chunks). Null if `shuffled` is 0.
         pub(crate) window_permutations: Address<DrawPermutation>,
         /// Number of samples that the epoch draws.
         pub(crate) end: u64,
@@ -54,19 +52,17 @@ kernel_structs! {
         pub(crate) slots: DrawPermutation,
         /// 1 if the samples are shuffled, 0 if they keep their order.
         pub(crate) shuffled: u32,
-        /// 1 if the samples are a single batch, which every draw repeats. 0 if each draw continues where the previous
-        /// draw ended.
+        /// 1 if the samples are a single batch, which every draw repeats.
         pub(crate) one_batch: u32,
         /// Number of samples in each chunk of the set, except the last chunk.
         pub(crate) chunk_samples: u32,
         /// `chunk_samples` minus the number of samples in the last chunk of the set.
         pub(crate) missing: u32,
-        /// Number of chunks in each window, except the last window. The samples of a window are shuffled together.
+        /// Number of chunks in each window, except the last window.
         pub(crate) window_chunks: u32,
-        /// Number of windows in the epoch. The samples of a window are shuffled together.
+        /// Number of windows in the epoch.
         pub(crate) windows: u32,
-        /// Position of the set's last chunk among the shuffled chunks. This chunk can have fewer samples than the
-        /// others.
+        /// Position of the set's last chunk, which can be shorter, among the shuffled chunks.
         pub(crate) short_slot: u32,
     }
 
@@ -76,20 +72,17 @@ kernel_structs! {
         pub(crate) next: u64,
         /// Where the current batch begins: an index in the order of the epoch.
         pub(crate) begin: u64,
-        /// Number of updates of the parameters since the start of training, including the update with the current
-        /// batch.
+        /// Number of parameter updates since the start of training, including the current batch's update.
         pub(crate) updates: u64,
         /// Number of samples in the current batch. 0 at the end of the epoch, or if `stopped` is 1.
         pub(crate) samples: u32,
-        /// Index of the current batch. Batches are counted from 0 since the start of the epoch, or since a resume.
+        /// Index of the current batch, counted from 0 at the start of the epoch or at a resume.
         pub(crate) batch: u32,
         /// Number of batches drawn since the start of the epoch, or since a resume.
         pub(crate) batches: u32,
-        /// 1 after a loss that is NaN or infinite. All later batches are then empty, and the parameters stay as they
-        /// are.
+        /// 1 after a loss that is NaN or infinite. Later batches are then empty, and the parameters don't change.
         pub(crate) stopped: u32,
-        /// 1 if a neuron has spiked more than 256 times in a time step. Such spike counts are rounded, because they are
-        /// stored as bfloat16.
+        /// 1 if a neuron spiked more than 256 times in a time step, so that its spike count was rounded to bfloat16.
         pub(crate) rounded: u32,
     }
 
@@ -121,8 +114,8 @@ kernel_structs! {
         /// Output: the samples of the chosen batch, (batch_size,).
         pub(crate) drawn: Address<Drawn>,
         pub(crate) batch_size: u32,
-        /// Number of time steps of each sample, or [`LONGEST_OF_BATCH`](super::program::LONGEST_OF_BATCH). A sample
-        /// with more frames runs for all its frames.
+        /// Number of time steps per sample, or [`LONGEST_OF_BATCH`](super::program::LONGEST_OF_BATCH). Longer
+        /// samples run for all their frames.
         pub(crate) steps: u32,
     }
 
@@ -134,16 +127,14 @@ kernel_structs! {
         pub(crate) dense: Address<f32>,
         /// Where the batch begins: an index in the order of the epoch.
         pub(crate) position: u64,
-        /// Number of frames per sample in the output. Longer samples are cut, and shorter samples are padded with
-        /// zeros.
+        /// Number of frames per sample in the output. Longer samples are cut, shorter samples are padded with zeros.
         pub(crate) steps: u32,
         pub(crate) cells: u32,
         /// Maximum number of frames that a CUDA block writes. 1 if a block writes only a part of a frame.
         pub(crate) block_frames: u32,
         /// In each frame, a CUDA block writes at most this many cells.
         pub(crate) block_cells: u32,
-        /// Number of CUDA blocks per sample that earlier launches have run. A sample that needs more than 65,535 blocks
-        /// needs several launches.
+        /// Number of CUDA blocks per sample that earlier launches for the same batches have run.
         pub(crate) first_block: u32,
     }
 
@@ -175,21 +166,19 @@ kernel_structs! {
         pub(crate) peak: f32,
         /// Decay rate of the surrogate gradient: sigma(v) = peak * exp(-rate * |v - theta|).
         pub(crate) rate: f32,
-        /// 1 if v * (1 / theta) and v / theta have the same bits for every v. The kernels then multiply instead of
-        /// dividing.
+        /// 1 if v * (1 / theta) and v / theta have the same bits for every v.
         pub(crate) exact: u32,
     }
 
-    /// Arguments of the kernels that run a layer forward in time. `iaf_forward_cells` and `iaf_forward_input` are for
-    /// the first layer, `iaf_forward` is for the others.
+    /// Arguments of `iaf_forward_cells` and `iaf_forward_input` (first layer), and of `iaf_forward` (other layers).
     pub(crate) struct ForwardArgs {
         pub(crate) state: Address<State>,
         pub(crate) drawn: Address<Drawn>,
         pub(crate) neuron: NeuronArgs,
         /// The samples, which only `iaf_forward_cells` reads.
         pub(crate) columns: SampleColumns,
-        /// Dense bfloat16 input of the layer. The shape is (pieces, batch_size, time, before_width) in the first
-        /// layer, and (batch_size, time, before_width) in the other layers. Null for `iaf_forward_cells`.
+        /// Dense bfloat16 input, (batch_size, time, before_width), or (pieces, batch_size, time, before_width) in
+        /// the first layer. Null with sparse input.
         pub(crate) before: Address<u16>,
         /// Weight matrix W as bfloat16 pieces, (pieces, width, before_width). Null for `iaf_forward_cells`.
         pub(crate) weight_pieces: Address<u16>,
@@ -211,8 +200,7 @@ kernel_structs! {
         /// Number of inputs of the layer, rounded up to a multiple of `TILE`.
         pub(crate) before_width: u32,
         pub(crate) neurons: u32,
-        /// 1 if a CUDA block keeps its weights in shared memory. 0 if the block loads the weights again for each tile
-        /// of time steps.
+        /// 1 if a CUDA block keeps its weights in shared memory during all time steps.
         pub(crate) resident: u32,
         /// Number of buffers for operands of the matrix product, 1 to 3.
         pub(crate) stages: u32,
@@ -236,27 +224,23 @@ kernel_structs! {
         pub(crate) neurons: u32,
     }
 
-    /// Arguments of the kernels that run a layer backward in time. `iaf_backward_constant` is for the last hidden
-    /// layer, `iaf_backward` is for the others.
+    /// Arguments of `iaf_backward_constant` (last hidden layer) and `iaf_backward` (other hidden layers).
     pub(crate) struct BackwardArgs {
         pub(crate) state: Address<State>,
         pub(crate) drawn: Address<Drawn>,
         pub(crate) neuron: NeuronArgs,
-        /// Gradient of the loss with respect to the next hidden layer's input currents,
-        /// (pieces, batch_size, time, above_width). Null in the last hidden layer.
+        /// Gradient for the input currents of the next hidden layer, (pieces, batch_size, time, above_width). Null
+        /// in the last hidden layer.
         pub(crate) above: Address<u16>,
-        /// Transposed weight matrix W^T of the next hidden layer, (pieces, width, above_width). Null in the last hidden
-        /// layer.
+        /// W^T of the next hidden layer, (pieces, width, above_width). Null in the last hidden layer.
         pub(crate) weight_pieces: Address<u16>,
-        /// Gradient of the loss with respect to the last hidden layer's spikes, (batch_size, width). It is the same at
-        /// every time step. Only `iaf_backward_constant` reads it.
+        /// Gradient for the last hidden layer's spikes, the same at every time step, (batch_size, width).
         pub(crate) row: Address<f32>,
         /// Membrane potentials of the layer, (batch_size, time, width).
         pub(crate) v: Address<f32>,
         /// Output: gradient of the loss with respect to the layer's input currents, (pieces, batch_size, time, width).
         pub(crate) lambda: Address<u16>,
-        /// Output: gradient of the loss with respect to the layer's input currents, summed over time,
-        /// (batch_size, width).
+        /// Output: `lambda` summed over time, (batch_size, width).
         pub(crate) totals: Address<f32>,
         pub(crate) batch_size: u32,
         /// Maximum number of time steps per sample, rounded up to a multiple of `TILE`.
@@ -265,30 +249,26 @@ kernel_structs! {
         pub(crate) width: u32,
         /// Number of neurons of the next hidden layer, rounded up to a multiple of `TILE`. 0 in the last hidden layer.
         pub(crate) above_width: u32,
-        /// 1 if a CUDA block keeps its weights in shared memory. 0 if the block loads the weights again for each tile
-        /// of time steps.
+        /// 1 if a CUDA block keeps its weights in shared memory during all time steps.
         pub(crate) resident: u32,
-        /// 1 if the results of the matrix product have their own shared memory. 0 if the results overwrite operands
-        /// in shared memory.
+        /// 1 if the results of the matrix product don't overwrite operands in shared memory.
         pub(crate) apart: u32,
         /// Number of buffers for operands of the matrix product, 1 to 3.
         pub(crate) stages: u32,
     }
 
-    /// Arguments of the kernels that compute a weight gradient. `weight_gradient_input` and `weight_gradient_cells` are
-    /// for the first layer, `weight_gradient` is for other hidden layers.
+    /// Arguments of `weight_gradient_input` and `weight_gradient_cells` (first layer), and `weight_gradient` (others).
     pub(crate) struct GradientArgs {
         pub(crate) state: Address<State>,
         pub(crate) drawn: Address<Drawn>,
         /// The samples, which only `weight_gradient_cells` reads.
         pub(crate) columns: SampleColumns,
-        /// Dense bfloat16 input of the layer. The shape is (pieces, batch_size, time, before_width) in the first
-        /// layer, and (batch_size, time, before_width) in the other layers. Null for `weight_gradient_cells`.
+        /// Dense bfloat16 input, (batch_size, time, before_width), or (pieces, batch_size, time, before_width) in
+        /// the first layer. Null with sparse input.
         pub(crate) before: Address<u16>,
         /// Gradient of the loss with respect to the layer's input currents, (pieces, batch_size, time, width).
         pub(crate) lambda: Address<u16>,
-        /// Output: partial sums of the gradient of W^T, (splits, before_width, width). Each partial sum is over a part
-        /// of the samples.
+        /// Output: partial sums of the gradient of W^T over groups of samples, (splits, before_width, width).
         pub(crate) partials: Address<f32>,
         pub(crate) batch_size: u32,
         /// Maximum number of time steps per sample, rounded up to a multiple of `TILE`.
@@ -301,8 +281,7 @@ kernel_structs! {
         pub(crate) stages: u32,
     }
 
-    /// Arguments of the kernels `readout`, which computes logits and losses, and `readout_gradient`, which computes the
-    /// gradients of the readout's parameters.
+    /// Arguments of `readout` (logits and losses) and `readout_gradient` (gradients of the readout's parameters).
     pub(crate) struct ReadoutArgs {
         pub(crate) state: Address<State>,
         pub(crate) drawn: Address<Drawn>,
@@ -322,49 +301,39 @@ kernel_structs! {
         pub(crate) predicted: Address<u32>,
         /// Output of `readout`: label of each sample of the epoch or of the batch, see `by_position`.
         pub(crate) labels: Address<u32>,
-        /// Output of `readout`: gradient of the loss with respect to the last hidden layer's spikes, (batch, width).
-        /// Null in an evaluation.
+        /// Output of `readout`: gradient for the last hidden layer's spikes, (batch, width). Null in an evaluation.
         pub(crate) row: Address<f32>,
-        /// Output of `readout_gradient`: gradient of the loss with respect to W^T and, in the last row, the biases,
-        /// (neurons + 1, classes).
+        /// Output of `readout_gradient`: gradients of W^T and, in the last row, of the biases, (neurons + 1, classes).
         pub(crate) out: Address<f32>,
         /// Weight of each class in the loss, (classes,). Null if the loss is the plain mean.
         pub(crate) class_weights: Address<f32>,
-        /// Output of `readout_gradient`: loss and correct predictions of each batch of the epoch, (batches,). Each
-        /// launch writes the element of its batch.
+        /// Output of `readout_gradient`: loss and correct predictions of each batch of the epoch, (batches,).
         pub(crate) scores: Address<BatchScore>,
         /// Number of neurons of the last hidden layer, rounded up to a multiple of `TILE`.
         pub(crate) width: u32,
         pub(crate) neurons: u32,
         pub(crate) classes: u32,
-        /// 1 if `losses`, `predicted` and `labels` have an element for each sample of the epoch. 0 if they have one for
-        /// each sample of the batch.
+        /// 1 if `losses`, `predicted` and `labels` are per sample of the epoch, 0 if per sample of the batch.
         pub(crate) by_position: u32,
     }
 
     /// A linear layer, for the kernels `update` and `pack`: sizes, gradients, and copies of the weights.
     pub(crate) struct Layer {
-        /// Copy of W for the forward pass as bfloat16 pieces, (pieces, output_width, input_width). Null in the
-        /// readout, and in a first layer that doesn't use `iaf_forward_input`.
+        /// Copy of W for the forward pass, (pieces, output_width, input_width). Null if no kernel reads it.
         pub(crate) forward: Address<u16>,
-        /// Copy of W^T for the backward pass as bfloat16 pieces, (pieces, input_width, output_width). Null in the first
-        /// layer, in the readout, and in an evaluation.
+        /// Copy of W^T for the backward pass, (pieces, input_width, output_width). Null if no kernel reads it.
         pub(crate) backward: Address<u16>,
-        /// Partial sums of the gradient of W^T, (splits, input_width, output_width). Each partial sum is over a part of
-        /// the samples.
+        /// Partial sums of the gradient of W^T over groups of samples, (splits, input_width, output_width).
         pub(crate) partials: Address<f32>,
-        /// Gradient of the bias for each sample, (batch, output_width). Null in the readout, where `partials` has this
-        /// gradient.
+        /// Gradient of the bias for each sample, (batch, output_width). Null in the readout.
         pub(crate) bias_sums: Address<f32>,
         /// Index of the layer's first weight in the flat list of the network's parameters.
         pub(crate) at: u64,
         pub(crate) inputs: u32,
         pub(crate) outputs: u32,
-        /// Number of rows of each partial sum. In the readout, this is the number of inputs + 1. In a hidden layer,
-        /// it is the number of inputs rounded up to a multiple of `TILE`.
+        /// Number of rows of a partial sum: inputs + 1 in the readout, else inputs rounded up to a multiple of `TILE`.
         pub(crate) input_width: u32,
-        /// Number of columns of each partial sum. In the readout, this is the number of outputs. In a hidden layer,
-        /// it is the number of outputs rounded up to a multiple of `TILE`.
+        /// Number of columns of a partial sum: outputs in the readout, else outputs rounded up to a multiple of `TILE`.
         pub(crate) output_width: u32,
         /// Number of partial sums of the gradient of W^T.
         pub(crate) splits: u32,
@@ -372,8 +341,7 @@ kernel_structs! {
         pub(crate) readout: u32,
     }
 
-    /// Arguments of the kernels `update`, which updates the parameters with Adam, and `pack`, which copies the weights
-    /// for the matrix products.
+    /// Arguments of `update` (Adam's update of the parameters) and `pack` (copies of the weights for matrix products).
     pub(crate) struct UpdateArgs {
         /// State of training, which only `update` reads.
         pub(crate) state: Address<State>,

@@ -11,8 +11,7 @@ const VARIABLE: &str = "TONIC_ISA";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Isa(pub(super) Set);
 
-/// The instruction sets that the kernels are compiled for. All give the same bits, because each rounds a fused
-/// multiply-add only once.
+/// The instruction sets that the kernels are compiled for. All give the same bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Set {
     Portable,
@@ -39,8 +38,7 @@ impl Isa {
         sets
     }
 
-    /// Returns the instruction set that the environment variable `TONIC_ISA` names. Without this variable, returns the
-    /// fastest instruction set of this machine.
+    /// Returns the instruction set in the environment variable `TONIC_ISA`, or the fastest one without this variable.
     ///
     /// # Errors
     /// [`Usage`](tonic_base::Error::Usage) if `TONIC_ISA` names an instruction set that this machine doesn't support.
@@ -72,8 +70,7 @@ impl Isa {
     }
 }
 
-/// Compiles functions once for each instruction set. The first argument of a compiled function is the [`Isa`] to run
-/// on. In the body, `V` is the vector type ([`F32x16`](super::vector::F32x16)) of this instruction set.
+/// Compiles functions for each instruction set, whose vector type is `V`. Their first argument is the [`Isa`].
 macro_rules! for_each_isa {
     ($(
         $(#[$attribute:meta])*

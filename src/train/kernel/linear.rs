@@ -1,9 +1,8 @@
 //! Linear layers: the outputs, and the gradients of the loss with respect to the inputs and the weights.
 //!
-//! W^T is the transposed weight matrix, with one row for each input cell. A sparse kernel reads only the rows of active
-//! cells. A dense kernel reads all rows, which is faster if many cells are active. Both add the products in the same
-//! order, so they give the same bits for finite values. lambda, the gradient of the loss with respect to the outputs,
-//! is always dense.
+//! W^T is the transposed weight matrix, with one row per input cell. Sparse kernels read only the rows of active
+//! cells, dense kernels read all rows. Both add in the same order, so they give the same bits for finite values.
+//! lambda is the gradient of the loss with respect to the outputs.
 
 use rayon::prelude::*;
 
@@ -11,11 +10,9 @@ use crate::kernel::isa::{Isa, for_each_isa};
 use crate::kernel::vector::F32x16;
 use crate::kernel::{ActiveCells, TILE_WIDTH, Tile, halves, halves_mut};
 
-/// Number of time steps that [`matmul_tile`] computes together in 32 vector registers. With 16 registers, it computes
-/// half as many together.
+/// Number of time steps that [`matmul_tile`] computes together in 32 vector registers, half as many in 16.
 const STEPS: usize = 12;
-/// Number of input cells that [`dense_weight_gradient_tile`] computes together in 32 vector registers. With 16
-/// registers, it computes half as many together.
+/// Like [`STEPS`], but for the input cells that [`dense_weight_gradient_tile`] computes together.
 const CELLS: usize = 8;
 /// Number of elements of `Panels::weights` that one parallel task of [`Panels::add`] adds.
 const ROWS: usize = 64;
@@ -25,8 +22,7 @@ pub(crate) fn stride(steps: usize) -> usize {
     steps.max(1).next_multiple_of(STEPS)
 }
 
-/// The weights and biases of a layer, or their gradients, in the order in which the kernels read them. A panel has the
-/// weights from all inputs to one tile of [`TILE_WIDTH`] outputs; the last tile is padded with zeros.
+/// The weights and biases of a layer, or their gradients, in tiles of [`TILE_WIDTH`] outputs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Panels {
     inputs: usize,
@@ -66,8 +62,7 @@ impl Panels {
         self.bias.len()
     }
 
-    /// Copies a layer's parameters to these panels. `weight_t` is the transposed weight matrix, (in, out), and `bias`
-    /// is (out,).
+    /// Copies a layer's parameters to these panels. `weight_t` is W^T, (in, out), and `bias` is (out,).
     pub(crate) fn pack(&mut self, weight_t: &[f32], bias: &[f32]) {
         let outputs = bias.len();
         for (tile, panel) in self.weights.chunks_exact_mut(self.inputs.max(1)).enumerate() {
@@ -81,8 +76,7 @@ impl Panels {
         }
     }
 
-    /// Copies a layer's weights to these panels. The inputs of these panels are the layer's outputs, and the outputs of
-    /// these panels are the layer's inputs. `weight_t` is the layer's transposed weight matrix, (in, out).
+    /// Copies W of a layer to these panels, whose inputs are the outputs of the layer. `weight_t` is W^T, (in, out).
     pub(crate) fn pack_transposed(&mut self, weight_t: &[f32]) {
         for (output, weights) in weight_t.chunks_exact(self.inputs.max(1)).enumerate() {
             let panel = &mut self.weights[output / TILE_WIDTH * self.inputs..][..self.inputs];
@@ -92,8 +86,7 @@ impl Panels {
         }
     }
 
-    /// Copies these panels to a layer's parameters. `weight_t` is the transposed weight matrix, (in, out), and `bias`
-    /// is (out,).
+    /// Copies these panels to a layer's parameters. `weight_t` is W^T, (in, out), and `bias` is (out,).
     pub(crate) fn unpack(&self, weight_t: &mut [f32], bias: &mut [f32]) {
         let outputs = bias.len();
         for (tile, panel) in self.weights.chunks_exact(self.inputs.max(1)).enumerate() {
@@ -107,7 +100,7 @@ impl Panels {
         }
     }
 
-    /// Adds all `others` to these panels, in the order of `others`. The result doesn't depend on the number of threads.
+    /// Adds all `others` to these panels, in order.
     pub(crate) fn add(&mut self, isa: Isa, others: &[&Panels]) {
         self.weights.par_chunks_mut(ROWS).enumerate().for_each(|(chunk, sums)| {
             others.iter().for_each(|other| add_tiles(isa, sums, &other.weights[chunk * ROWS..][..sums.len()]));
@@ -125,9 +118,8 @@ impl Panels {
     }
 }
 
-/// Adds the gradients of the weights and biases of one tile of outputs to `panel` and `bias`. `lambda` is the
-/// gradient of the loss with respect to these outputs, which is the same at every time step. `totals` is the layer's
-/// input summed over time.
+/// Adds the gradients for one tile of outputs to `panel` (weights) and `bias`. `lambda` is the same at every time
+/// step. `totals` is the layer's input summed over time.
 pub(crate) fn constant_gradient_tile(
     totals: &ActiveCells,
     lambda: &Tile,
@@ -169,7 +161,6 @@ for_each_isa! {
     }
 
     /// Returns the outputs of one tile at one time step: bias + sum of count * W^T\[cell\] over the active cells.
-    /// `panel` has W^T for this tile.
     pub(crate) fn product<V>(panel: &[Tile], bias: &Tile, active: &[(u32, f32)]) -> Tile {
         let [sums] = gather_step::<V, 1>([panel], [bias], active);
         let mut x = [0.0; TILE_WIDTH];
@@ -177,9 +168,8 @@ for_each_isa! {
         x
     }
 
-    /// Adds the gradients of a layer's weights and biases to `gradient`, in the order of time. `active` is the input
-    /// of the layer. `lambda[tile * stride + t][j]` is the gradient of the loss with respect to output
-    /// `tile * TILE_WIDTH + j` at time step t.
+    /// Adds the gradients of a layer's weights and biases to `gradient`. `active` is the layer's input.
+    /// `lambda[tile * stride + t][j]` belongs to output `tile * TILE_WIDTH + j` at time step t.
     pub(crate) fn weight_gradient<V>(active: &ActiveCells, lambda: &[Tile], stride: usize, gradient: &mut Panels) {
         let tiles = gradient.tiles();
         let mut tile = 0;
@@ -192,9 +182,8 @@ for_each_isa! {
         }
     }
 
-    /// Writes bias + a W^T for one tile of outputs to `out`, which has one element for each time step. `panel` has W^T
-    /// for this tile. `stride` must come from the function [`stride`]. `a[tile * stride + t][j]` is input
-    /// `tile * TILE_WIDTH + j` at time step t.
+    /// Writes bias + a W^T to `out`, for one tile of outputs and every time step. `a[tile * stride + t][j]` is input
+    /// `tile * TILE_WIDTH + j` at time step t. `stride` must come from the function [`stride`].
     pub(crate) fn matmul_tile<V>(a: &[Tile], stride: usize, panel: &[Tile], bias: &Tile, out: &mut [Tile]) {
         assert!(out.len() == stride && stride.is_multiple_of(STEPS) && stride > 0, "{} steps, stride {stride}", out.len());
         if V::WIDE {
@@ -215,8 +204,7 @@ for_each_isa! {
         }
     }
 
-    /// Like [`weight_gradient`], for one tile of outputs and a dense input `a`. `a[tile * stride + t][j]` is the count
-    /// of input `tile * TILE_WIDTH + j` at time step t.
+    /// Like [`weight_gradient`], for one tile of outputs and a dense input `a`, with the layout of [`matmul_tile`].
     pub(crate) fn dense_weight_gradient_tile<V>(
         a: &[Tile],
         stride: usize,
@@ -334,8 +322,7 @@ fn add_over_time<V: F32x16>(lambda: &[Tile], sum: &mut Tile) {
     store(sums, sum);
 }
 
-/// Does the work of [`matmul_tile`] for I time steps from step `first` on, and for P halves of a tile of outputs.
-/// `parts` has the index of each half, 0 or 1.
+/// Does the work of [`matmul_tile`] for I time steps from `first` on, and for the P halves of the tile in `parts`.
 #[inline(always)]
 fn matmul_block<V: F32x16, const I: usize, const P: usize>(
     a: &[Tile],
@@ -361,8 +348,7 @@ fn matmul_block<V: F32x16, const I: usize, const P: usize>(
     sums
 }
 
-/// Does the work of [`dense_weight_gradient_tile`] for I input cells from cell `first` on, and for P halves of a tile
-/// of outputs. `parts` has the index of each half, 0 or 1.
+/// Does the work of [`dense_weight_gradient_tile`] for I cells from `first` on, and for the P halves in `parts`.
 #[inline(always)]
 fn dense_gradient_block<V: F32x16, const I: usize, const P: usize>(
     a: &[Tile],

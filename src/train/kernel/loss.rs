@@ -2,8 +2,7 @@
 
 use crate::kernel::exp::exp;
 
-/// Returns the loss of a sample, -log softmax(logits)\[label\]. Writes the gradient of the loss with respect to the
-/// logits, multiplied by `scale`, to `gradient`.
+/// Returns the loss of a sample, -log softmax(logits)\[label\], and writes its gradient times `scale` to `gradient`.
 pub(crate) fn cross_entropy(logits: &[f32], label: usize, scale: f32, gradient: &mut [f32]) -> f64 {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let mut sum = 0.0;
@@ -18,7 +17,7 @@ pub(crate) fn cross_entropy(logits: &[f32], label: usize, scale: f32, gradient: 
     f64::from(sum).ln() + f64::from(largest) - f64::from(logits[label])
 }
 
-/// Returns the index of the largest logit. If several logits are equally large, returns the first index.
+/// Returns the index of the largest logit, or the first index if several logits are equally large.
 pub(crate) fn predicted(logits: &[f32]) -> usize {
     let mut best = 0;
     for (class, logit) in logits.iter().enumerate() {

@@ -17,8 +17,7 @@
 //! program       the CUDA kernels, compiled and loaded
 //! ```
 //!
-//! The CPU kernels handle neurons in tiles of [`TILE_WIDTH`] neighbouring neurons, so that potentials stay in registers
-//! and weights in the L1 cache. Weights of zero fill the last tile of a layer.
+//! The CPU kernels handle neurons in tiles of [`TILE_WIDTH`] neurons. Weights of zero fill the last tile of a layer.
 //!
 //! **The same bits on every CPU.** Every sum has a fixed order, which does not depend on the vector length or on the
 //! number of threads. A multiply-add is fused on all instruction sets or on none.

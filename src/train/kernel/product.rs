@@ -1,10 +1,8 @@
-//! How the CUDA blocks that multiply matrices use their shared memory. The result is computed in tiles. A tile is a sum
-//! of terms, and a stage is a buffer in shared memory for the operands of one term. device.cuh explains these words.
+//! How CUDA blocks use their shared memory for matrix products. device.cuh explains tiles and stages.
 
 /// Number of rows of a tile in the CUDA kernels. A tile has the same number of columns.
 pub(crate) const TILE: usize = 64;
-/// Distance between the starts of two rows of a tile in shared memory, in elements. The gap of 8 elements avoids bank
-/// conflicts.
+/// Distance between the starts of two rows of a tile in shared memory, in elements. The gap avoids bank conflicts.
 pub(crate) const STRIDE: usize = TILE + 8;
 /// Number of elements of a tile in shared memory, including the gaps between the rows.
 pub(crate) const PLANE: usize = TILE * STRIDE;
@@ -18,12 +16,11 @@ const RESERVED: usize = 1024;
 /// How a CUDA block that multiplies matrices uses its shared memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Product {
-    /// Whether the block keeps its weights in shared memory. If not, the block loads the weights again for each tile
-    /// of time steps.
+    /// Whether the block keeps its weights in shared memory during all time steps.
     pub(crate) resident: bool,
-    /// Whether the results have their own shared memory. If not, the results overwrite operands in shared memory.
+    /// Whether the results have their own shared memory, instead of overwriting operands.
     pub(crate) apart: bool,
-    /// Number of buffers for operands. With more than one, the block loads the next operands while it multiplies.
+    /// Number of buffers for operands.
     pub(crate) stages: u32,
     /// Shared memory of the block, in bytes.
     pub(crate) bytes: usize,
@@ -41,20 +38,18 @@ impl Product {
 pub(crate) struct Products {
     /// One weight or gradient is the sum of this many bfloat16 numbers.
     pub(crate) pieces: usize,
-    /// Maximum shared memory of one CUDA block, in bytes. A multiprocessor has about this much shared memory for all
-    /// its blocks.
+    /// Maximum shared memory of one CUDA block, in bytes.
     pub(crate) shared_memory: usize,
 }
 
 impl Products {
-    /// Chooses how a CUDA block of `iaf_forward` or `iaf_forward_input` uses its shared memory. The layer's input is
-    /// `depth` tiles wide. One number of the input is the sum of `before` bfloat16 numbers.
+    /// Returns the choice for `iaf_forward` and `iaf_forward_input`. The input has `depth` tiles and `before` pieces.
     pub(crate) fn forward(&self, before: usize, depth: usize) -> Product {
         let (currents, pieces) = (4, self.pieces); // two planes of float32
         self.resident(currents, pieces * depth, before).unwrap_or_else(|| self.stages(currents, before + pieces))
     }
 
-    /// Chooses how a CUDA block of `iaf_backward` uses its shared memory. The next layer has `depth` tiles of neurons.
+    /// Returns the choice for `iaf_backward`. The next layer has `depth` tiles of neurons.
     pub(crate) fn backward(&self, depth: usize) -> Product {
         let (gains, pieces) = (4, self.pieces); // two planes of float32
         // With two pieces or more, the gains fit into a stage.
@@ -63,8 +58,7 @@ impl Products {
             .unwrap_or_else(|| Product { apart, ..self.stages(if apart { gains } else { 0 }, 2 * pieces) })
     }
 
-    /// Chooses how a CUDA block that computes weight gradients uses its shared memory. One number of the layer's
-    /// input is the sum of `before` bfloat16 numbers.
+    /// Returns the choice for weight gradients. The input has `before` bfloat16 pieces.
     pub(crate) fn gradient(&self, before: usize) -> Product {
         let moving = 2 * before + self.pieces; // two tiles of the input, and one of lambda
         // There is one such block for each multiprocessor of a large GPU: only one has to fit.
@@ -72,9 +66,8 @@ impl Products {
         if three.bytes <= self.shared_memory { three } else { self.stages(0, moving) }
     }
 
-    /// Returns a choice that keeps the weights in shared memory. Returns `None` if two blocks with this choice don't
-    /// fit on a multiprocessor. The arguments are numbers of tiles: `weights` for the weights, `moving` for each
-    /// buffer of operands, and `fixed` for everything else.
+    /// Returns a choice that keeps the weights in shared memory, or `None` if two blocks don't fit on a
+    /// multiprocessor. All arguments are numbers of tiles, `moving` per buffer of operands.
     fn resident(&self, fixed: usize, weights: usize, moving: usize) -> Option<Product> {
         let product = |stages| Product::new(fixed + weights + stages * moving, stages);
         [3, 2]
@@ -84,9 +77,7 @@ impl Products {
             .map(|product| Product { resident: true, ..product })
     }
 
-    /// Returns a choice that doesn't keep the weights in shared memory. If two blocks with two buffers for operands
-    /// fit on a multiprocessor, a block has two buffers, otherwise one. The arguments are numbers of tiles: `moving`
-    /// for each buffer of operands, and `fixed` for everything else.
+    /// Returns a choice without weights kept in shared memory. Arguments are numbers of tiles, `moving` per buffer.
     fn stages(&self, fixed: usize, moving: usize) -> Product {
         let product = |stages| Product::new(fixed + stages * moving, stages);
         Some(product(2)).filter(|product| self.fits_twice(product)).unwrap_or_else(|| product(1))

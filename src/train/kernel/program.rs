@@ -1,5 +1,4 @@
-//! The CUDA program: the CUDA sources of this folder, compiled for one device, one choice of column types and one
-//! precision.
+//! The CUDA program: all CUDA sources of this folder, compiled for one device, its column types and its precision.
 //!
 //! ```text
 //! device.cuh       used by the other files: explains their words; bfloat16 pieces, products of tiles
@@ -43,8 +42,7 @@ const SOURCES: [&str; 9] = [
 ];
 /// Number of threads per CUDA block, for most kernels.
 pub(crate) const BLOCK_THREADS: usize = 256;
-/// Number of threads per CUDA block, for `iaf_forward` and `iaf_forward_input`. The first [`BLOCK_THREADS`] threads
-/// multiply matrices. Each of the other [`TILE`] threads computes one neuron.
+/// Number of threads per CUDA block, for `iaf_forward` and `iaf_forward_input`.
 const FORWARD_THREADS: usize = BLOCK_THREADS + TILE;
 /// The grid of a kernel launch has at most this many CUDA blocks in the direction y.
 pub(crate) const MAX_GRID_Y: usize = 65_535;
@@ -52,18 +50,16 @@ pub(crate) const MAX_GRID_Y: usize = 65_535;
 pub(crate) const WARP: usize = 32;
 /// Number of classes that the warps of `readout` compute at a time, two in each thread. Must be twice [`WARP`].
 const READOUT_CLASSES: usize = 2 * WARP;
-/// Each CUDA block of `update` or `pack` handles a part of W^T that has this many rows and [`UPDATE_COLUMNS`] columns.
+/// Number of rows of W^T that a CUDA block of `update` or `pack` handles.
 pub(crate) const UPDATE_ROWS: usize = 4;
 pub(crate) const UPDATE_COLUMNS: usize = 16;
 /// Number of active cells that `iaf_forward_cells` keeps at a time in the shared memory of a CUDA block.
 const ENTRIES: usize = 2048;
-/// Special value of `steps` in [`DrawArgs`](crate::kernel::interface::DrawArgs): the longest sample of the batch
-/// decides the number of time steps.
+/// Value of `steps` in [`DrawArgs`](crate::kernel::interface::DrawArgs) that means the longest sample of the batch.
 pub(crate) const LONGEST_OF_BATCH: u32 = u32::MAX;
 /// Shared memory of a CUDA block of `iaf_forward_cells`, in bytes: input currents, starts of frames, and active cells.
 const CELLS_BYTES: usize = 2 * PLANE_BYTES + 2 * (TILE + 4) * size_of::<u32>() + ENTRIES * 2 * size_of::<u32>();
-/// Maximum number of frames that a CUDA block of `inflate` or `inflate_input` writes. Must be a power of two and at
-/// most [`WARP`].
+/// Maximum number of frames that a CUDA block of `inflate` or `inflate_input` writes: a power of two up to [`WARP`].
 pub(crate) const INFLATE_FRAMES: usize = 32;
 /// Maximum size in bytes of the frames in the shared memory of a CUDA block of `inflate` or `inflate_input`.
 pub(crate) const INFLATE_BYTES: usize = 32 << 10;
@@ -77,8 +73,7 @@ pub enum MatmulPrecision {
     /// Nearly the precision of float32. Each number in a product is the sum of three bfloat16 numbers.
     #[default]
     Highest,
-    /// Precision of 16 bits, more than the 11 bits of TF32. Each number in a product is the sum of two bfloat16
-    /// numbers.
+    /// Precision of 16 bits (TF32 has 11). Each number in a product is the sum of two bfloat16 numbers.
     High,
     /// Precision of 8 bits. Each number in a product is one bfloat16 number.
     Medium,
@@ -111,8 +106,7 @@ impl FromStr for MatmulPrecision {
 /// The number type of each column in which GPU memory stores samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ColumnTypes {
-    /// Type of the ends of frames. The end of a frame is the number of active cells in this frame and all frames before
-    /// it.
+    /// Type of the end of a frame: the number of active cells in this frame and all frames before it.
     pub frame_ends: Width,
     /// Type of the indices of cells.
     pub cells: Width,
@@ -121,9 +115,8 @@ pub struct ColumnTypes {
 }
 
 impl ColumnTypes {
-    /// Returns, for each column, the smallest number type that holds the samples of all the sets. Ends of frames get at
-    /// least two bytes. `longest` is the number of frames of the longest sample. `counts` has the type of the counts of
-    /// each set.
+    /// Returns the smallest number types that hold all samples; ends of frames get at least two bytes. `longest` is
+    /// the number of frames of the longest sample. `counts` has the type of each set's counts.
     pub fn of(shape: FrameShape, longest: usize, counts: impl IntoIterator<Item = Width>) -> ColumnTypes {
         // At least two bytes: sets of smaller frames would gain nothing.
         let entries = shape.cells().saturating_mul(longest as u64).clamp(1 << 8, u32::MAX.into());
@@ -134,16 +127,14 @@ impl ColumnTypes {
         }
     }
 
-    /// Returns the size of samples in GPU memory, in bytes. `frames` and `entries` are the total numbers of frames and
-    /// of active cells.
+    /// Returns the size of samples in GPU memory, in bytes. `frames` and `entries` (active cells) are totals.
     pub fn bytes(&self, samples: u64, frames: u64, entries: u64) -> u64 {
         samples * size_of::<Sample>() as u64
             + frames * self.frame_ends.bytes() as u64
             + entries * (self.cells.bytes() + self.counts.bytes()) as u64
     }
 
-    /// Returns how many bfloat16 numbers are needed to represent every count exactly, as their sum. The kernels convert
-    /// counts to float32 first.
+    /// Returns how many bfloat16 numbers represent any count exactly, after its conversion to float32.
     pub(crate) fn input_pieces(&self) -> usize {
         match self.counts {
             Width::U8 => 1,
@@ -221,8 +212,7 @@ impl SizedKernel {
         self.launch_sized(stream, blocks, self.shared_bytes, args)
     }
 
-    /// Like [`SizedKernel::launch`], but each CUDA block has only `shared_bytes` bytes of shared memory, so that more
-    /// blocks can run at the same time.
+    /// Like [`SizedKernel::launch`], with less shared memory per CUDA block, so that more blocks run at the same time.
     pub(crate) fn launch_sized<A: KernelStruct>(
         &self,
         stream: &Stream,
@@ -253,8 +243,7 @@ pub struct Program {
     /// Forward pass of a hidden layer after the first.
     pub(crate) iaf_forward: SizedKernel,
     pub(crate) count_spikes: SizedKernel,
-    /// Computes logits and losses, and the gradients of the loss with respect to the logits and to the last hidden
-    /// layer's spikes.
+    /// Computes logits and losses, and the gradients for the logits and for the last hidden layer's spikes.
     pub(crate) readout: SizedKernel,
     /// Computes the gradients of the readout's parameters, and the score of the batch.
     pub(crate) readout_gradient: SizedKernel,

@@ -1,8 +1,7 @@
 //! Forward and backward pass of one sample through all layers, on the CPU.
 //!
-//! Each layer runs over all time steps of the sample before the next layer starts. The readout is linear, and the loss
-//! uses the readout's output summed over time. The readout therefore needs only the spikes summed over time, and the
-//! gradient of the loss with respect to the last hidden layer's spikes is the same at every time step.
+//! Each layer runs over all time steps before the next layer starts. The loss uses the output of the linear readout,
+//! summed over time. The gradient for the last hidden layer's spikes is therefore the same at every time step.
 
 use tonic_shard::SampleFrames;
 
@@ -19,8 +18,7 @@ use crate::kernel::{ActiveCells, TILE_WIDTH, Tile, iaf, linear};
 pub(crate) struct PackedLayer {
     /// Weights for the forward pass (W^T, with one row per input), and biases.
     pub(crate) forward: Panels,
-    /// Weights for the gradient with respect to the layer's inputs (W, with one row per output). `None` in the first
-    /// layer.
+    /// Weights for the gradient with respect to the layer's inputs (W). `None` in the first layer.
     pub(crate) transposed: Option<Panels>,
 }
 
@@ -40,19 +38,16 @@ pub(crate) struct PackedNetwork {
 pub(crate) struct SampleState {
     /// The input of the network, and then the spikes of each hidden layer.
     active: Vec<ActiveCells>,
-    /// Membrane potentials. `potentials[layer][tile * stride + t]` has the potentials of one tile of neurons at time
-    /// step t.
+    /// Membrane potentials: `potentials[layer][tile * stride + t]` belongs to one tile of neurons at time step t.
     potentials: Vec<Vec<Tile>>,
-    /// One bit for each neuron of one hidden layer and each time step: 1 if the neuron spikes. [`iaf::forward`] writes
-    /// the bits.
+    /// One bit for each neuron of one hidden layer and each time step: whether the neuron spikes.
     fired: Vec<u32>,
     /// Spikes of the last hidden layer, summed over time.
     totals: ActiveCells,
     sums: Vec<f32>,
-    /// Gradient of the loss with respect to the input currents of one hidden layer. `lambda[tile * stride + t]` is the
-    /// gradient for one tile at time step t.
+    /// Gradient for the input currents of one hidden layer: `lambda[tile * stride + t]` is for one tile at time step t.
     lambda: Vec<Tile>,
-    /// Gradient of the loss with respect to the input currents of the next hidden layer, ordered like `lambda`.
+    /// Like `lambda`, for the next hidden layer.
     above: Vec<Tile>,
     /// Dense input of one layer: `dense[tile * stride + t]` has the counts of one tile of inputs at time step t.
     dense: Vec<Tile>,
@@ -70,8 +65,7 @@ impl SampleState {
 }
 
 impl PackedNetwork {
-    /// Runs a sample forward, and writes the readout's output, summed over time, to `logits`. `index` is the index of
-    /// the sample in the batch, for error messages.
+    /// Runs a sample forward, and writes the summed output of the readout to `logits`. `index` is for error messages.
     ///
     /// After an interruption, this function and [`backward`](Self::backward) return early with invalid results.
     pub(crate) fn forward(
@@ -121,8 +115,8 @@ impl PackedNetwork {
         Ok(())
     }
 
-    /// Computes the gradients for the sample that [`forward`](Self::forward) ran last, and adds them to `gradients`,
-    /// which has an element for each layer. `gradient` is the gradient of the loss with respect to the logits.
+    /// Adds the gradients for the last sample of [`forward`](Self::forward) to `gradients`, which has an element for
+    /// each layer. `gradient` is the gradient of the loss with respect to the logits.
     pub(crate) fn backward(&self, state: &mut SampleState, gradient: &[f32], gradients: &mut [Panels]) {
         let steps = state.active[0].steps();
         let stride = linear::stride(steps);

@@ -25,8 +25,7 @@ impl SpikeCounts {
         }
     }
 
-    /// Adds `spikes` spikes in `active_steps` time steps to one neuron. The sum of spikes stops at the largest `u64`,
-    /// which only a diverged network reaches.
+    /// Adds `spikes` spikes in `active_steps` time steps to one neuron.
     pub(crate) fn add(&mut self, neuron: usize, spikes: u64, active_steps: u64) {
         self.spikes[neuron] = self.spikes[neuron].saturating_add(spikes);
         self.active_steps[neuron] += active_steps;

@@ -42,8 +42,7 @@ fn exponential_is_close_over_its_whole_range_and_underflows_to_zero() {
     assert!(exp(f32::NAN).is_nan());
 }
 
-/// Returns whether each sum differs from the expected sum by at most 1e-6 * `largest`. `largest` is the largest
-/// absolute value that a sum can have.
+/// Returns whether each sum differs from the expected sum by at most 1e-6 * `largest`.
 fn close(got: impl Iterator<Item = f64>, expected: &[f64], largest: f64) -> bool {
     let mut apart = got.zip(expected).map(|(got, expected)| (got - expected).abs());
     apart.all(|apart| apart <= 1e-6 * largest)
@@ -56,7 +55,7 @@ fn run_forward(isa: Isa, neuron: &Neuron, x: &[Tile], steps: usize) -> (Vec<Tile
     (v, fired)
 }
 
-/// Returns the bits of all values. The bits of 0 and -0 differ.
+/// Returns the bits of all values.
 fn bits(tiles: &[Tile]) -> Vec<u32> {
     tiles.iter().flatten().map(|x| x.to_bits()).collect()
 }
@@ -240,10 +239,7 @@ proptest! {
     }
 }
 
-/// Compares lambda, the gradient of the loss with respect to the input currents, with numerical differentiation.
-///
-/// The spike count is a step function, whose derivative is 0. The test therefore replaces the spike count by a smooth
-/// function of v with the derivative sigma(v). At the recorded v, this function equals the recorded spike count.
+/// Compares lambda with numerical differentiation of a neuron whose spike count is smooth, with slope sigma(v).
 #[test]
 fn lambda_is_the_derivative_of_the_smoothed_neuron() {
     let mut rng = ChaCha8Rng::seed_from_u64(11);

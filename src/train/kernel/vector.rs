@@ -1,13 +1,12 @@
-//! Vectors of sixteen float32 for each instruction set. The kernels are written with these vectors, because compilers
-//! turn plain loops into slow code for some instruction sets. Every operation rounds like the same operation on
-//! [`f32`], so all instruction sets give the same bits.
+//! Vectors of sixteen float32 for each instruction set. Every operation rounds as for [`f32`], so all instruction
+//! sets give the same bits.
 
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
-/// Operations on a float32 or on a vector of float32. A formula that uses only these operations works for both.
+/// Operations on a float32 or on a vector of float32.
 pub(crate) trait Real: Copy {
     /// Returns a vector whose elements are all `x`.
     fn splat(x: f32) -> Self;
@@ -22,15 +21,14 @@ pub(crate) trait Real: Copy {
     fn trunc(self) -> Self;
     /// Returns the larger of self and `bound`, or NaN if self is NaN.
     fn at_least(self, bound: Self) -> Self;
-    /// Returns self, but sets element i to 0 if element i of `x` is at most element i of `bound`.
+    /// Returns self with 0 in each element where `x` is at most `bound`.
     fn zero_at_most(self, x: Self, bound: Self) -> Self;
     /// Returns 2^n, where self is n + 1.5 * 2^23 and n is an integer from -126 to 127.
     fn power_of_two(self) -> Self;
 }
 
 pub(crate) trait F32x16: Real {
-    /// Whether the instruction set has 32 registers that hold a whole vector each. If this is false, the instruction
-    /// set has 16 registers, and a vector takes two of them.
+    /// Whether the instruction set has 32 registers for a whole vector each, instead of 16 registers for half a vector.
     const WIDE: bool;
     fn load(from: &[f32; 16]) -> Self;
     fn store(self, to: &mut [f32; 16]);

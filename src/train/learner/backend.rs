@@ -21,7 +21,7 @@ use crate::learner::logits::Logits;
 use crate::learner::padding::Padding;
 use crate::network::Network;
 
-/// The engine and the device that the user chose. A backend makes engines and learners for this choice.
+/// The engine and the device that the user chose.
 #[derive(Clone, Debug)]
 pub struct Backend {
     /// Whether our kernels or libtorch compute.
@@ -52,7 +52,6 @@ impl Backend {
         Ok(Backend { engine, device: Some(device), precision, why })
     }
 
-    /// Returns whether a CPU or a GPU computes. CPUs and GPUs round sums differently.
     pub(crate) fn arithmetic(&self) -> Arithmetic {
         if self.device.is_some() { Arithmetic::Cuda } else { Arithmetic::Cpu }
     }
@@ -127,8 +126,7 @@ impl Backend {
         )
     }
 
-    /// Returns the logits that [`evaluate`](Self::evaluate) computes for all samples of a set. The samples need no
-    /// labels. The arguments are those of [`evaluate`](Self::evaluate).
+    /// Like [`evaluate`](Self::evaluate), but returns the logits of all samples, which need no labels.
     ///
     /// # Errors
     /// The errors of [`evaluate`](Self::evaluate), without [`Error::Unlabelled`].
@@ -147,7 +145,7 @@ impl Backend {
         )
     }
 
-    /// Calls `gpu` with an evaluator for the set of `feed` if `program` has kernels, and `host` with an engine otherwise.
+    /// Calls `gpu` with an evaluator if `program` has kernels, and `host` with an engine otherwise.
     fn with_evaluator<T>(
         &self,
         (program, network, feed, longest): (Option<&Arc<Program>>, &Network, &Feed, usize),

@@ -5,7 +5,7 @@ use tonic_shard::ShardSet;
 
 use crate::learner::warning::Warning;
 
-/// The user gets a warning if the largest class has more than this many times the samples of the smallest class.
+/// The user gets a warning if the largest class is more than this many times as large as the smallest class.
 const IMBALANCED: u64 = 10;
 
 /// Weights of the classes in the training loss.
@@ -50,8 +50,7 @@ impl ClassBalance<'_> {
         ClassBalance { set, samples: &set.manifest().totals.class_samples }
     }
 
-    /// Returns the accuracy and the mean cross entropy of guessing. A guess gives every sample the same class
-    /// probabilities: the shares of the classes in the set.
+    /// Returns the accuracy and the mean cross entropy of predicting the shares of the classes for every sample.
     pub(crate) fn guessing(&self) -> (f64, f64) {
         let total: u64 = self.samples.iter().sum();
         let shares = self.samples.iter().filter(|&&n| n > 0).map(|&n| n as f64 / total as f64);
@@ -91,8 +90,7 @@ impl ClassBalance<'_> {
         }]
     }
 
-    /// Returns the [`warnings`](Self::warnings) about a training set, and a warning if classes have no samples or if no
-    /// sample has events.
+    /// Returns the [`warnings`](Self::warnings), and warnings about classes without samples and sets without events.
     pub(crate) fn training_warnings(&self, weights: ClassWeights) -> Vec<Warning> {
         let names = self.set.manifest().description.classes.iter();
         let missing: Vec<String> =

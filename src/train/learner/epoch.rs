@@ -65,8 +65,7 @@ pub(super) fn total(batches: impl IntoIterator<Item = Result<Vec<SpikeCounts>>>)
 
 /// Trains and evaluates a network in whole epochs, with the same interface on every device.
 pub trait Learner: std::fmt::Debug {
-    /// Returns the network and the optimiser. On a GPU, only `adam.step`, the number of updates, is always current.
-    /// Call [`sync`](Learner::sync) first to update everything else.
+    /// Returns the network and the optimiser. On a GPU, only `adam.step` is current without a [`sync`](Learner::sync).
     fn state(&self) -> &TrainState;
 
     /// Copies the current parameters and Adam's moving averages to [`state`](Learner::state).
@@ -88,15 +87,11 @@ pub trait Learner: std::fmt::Debug {
     /// number of samples of every batch.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Interrupted`] if an interruption stops the computation of a batch. The network is then in
-    /// the state after the last batch that was passed to `each`.
-    ///
-    /// [`Error::Kernel`](crate::Error::Kernel) if the loss of a batch is NaN, infinite, or at least 2^24. On the CPU,
-    /// such a batch doesn't change the parameters. On a GPU, a batch whose loss is NaN or infinite doesn't change them
-    /// either. But a batch whose loss is finite and at least 2^24 changes the parameters, and later batches may change
-    /// them too.
-    ///
-    /// The errors of reading the set; [`Error::Cuda`](crate::Error::Cuda).
+    /// - [`tonic_base::Error::Interrupted`] if an interruption stops the computation of a batch. The network then
+    ///   has the state after the last batch that was passed to `each`.
+    /// - [`Error::Kernel`](crate::Error::Kernel) if the loss of a batch is NaN, infinite, or at least 2^24. If the
+    ///   loss is finite on a GPU, this batch and later batches may have changed the parameters.
+    /// - The errors of reading the set, and [`Error::Cuda`](crate::Error::Cuda).
     fn train(&mut self, feed: &Feed, epoch: &Epoch, each: &mut dyn FnMut(&BatchLoss, usize)) -> Result<()>;
 
     /// Evaluates the network on all samples of a set.

@@ -23,8 +23,7 @@ pub struct Evaluation {
     pub samples: u64,
     /// Result of each class, in the order of the classes.
     pub classes: Vec<ClassScore>,
-    /// Confusion matrix: `confusion[label][predicted]` is the number of samples of the class `label` for which the
-    /// network predicted the class `predicted`.
+    /// Confusion matrix: `confusion[label][predicted]` is a number of samples.
     pub confusion: Vec<Vec<u64>>,
     /// Macro averages of recall, precision and F1: means over the classes.
     #[serde(rename = "macro")]
@@ -43,7 +42,7 @@ pub struct ClassScore {
     pub samples: u64,
     /// Number of correct predictions, divided by the number of samples of the class.
     pub recall: f64,
-    /// Number of correct predictions, divided by the number of samples that were predicted as this class.
+    /// Number of correct predictions, divided by the number of samples predicted as this class.
     pub precision: f64,
 }
 
@@ -57,8 +56,7 @@ pub(crate) fn check_labelled(set: &ShardSet) -> Result<()> {
 }
 
 impl Evaluation {
-    /// Returns the result of an evaluation. `tested` has the predictions for the samples of `set`, one for each
-    /// sample.
+    /// Returns the result of an evaluation. `tested` has one prediction for each sample of `set`.
     ///
     /// # Errors
     /// [`Error::Kernel`] if a loss is NaN or infinite.

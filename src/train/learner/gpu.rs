@@ -1,5 +1,4 @@
-//! Training on a GPU. The GPU replays a recorded step for every batch. Meanwhile the host prepares the next batches and
-//! reads the scores of earlier batches.
+//! Training on a GPU, which replays a recorded step for every batch.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -23,14 +22,12 @@ use crate::learner::recorded::Recorded;
 
 /// Maximum number of batches whose scores are downloaded together.
 const MAX_GROUP: usize = 256;
-/// Wanted time between two downloads of scores. If the time was below this range, the next group has twice as many
-/// batches. If it was above, the next group has half as many. Large groups delay progress output and interruptions.
+/// Wanted time between two downloads of scores. A longer time would delay progress output and interruptions.
 const GROUP_TIME: Range<Duration> = Duration::from_millis(15)..Duration::from_millis(60);
 
 #[derive(Debug)]
 pub(crate) struct GpuLearner {
-    /// Copy of the network and the optimiser in host memory. `sync` updates the copy from the GPU. Without `sync`,
-    /// only `adam.step` is current.
+    /// Copy of the network and the optimiser in host memory. Until `sync` is called, only `adam.step` is current.
     state: TrainState,
     stream: Stream,
     trained: GpuNetwork,
@@ -45,8 +42,7 @@ pub(crate) struct GpuLearner {
     rounded: Rounded,
 }
 
-/// Whether a neuron spiked more than 256 times in a time step. The GPU rounds such spike counts to bfloat16. `Said`
-/// means that this happened and that the user has been told.
+/// Whether a neuron spiked more than 256 times in a time step, and whether the user has been told (`Said`).
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Rounded {
     No,
@@ -190,8 +186,7 @@ impl ScoreReader<'_> {
         self.fetch()
     }
 
-    /// Starts to download the scores of the batches that were queued since the last call. Then calls `each` with the
-    /// scores of the download that the last call started.
+    /// Starts to download the scores of newly queued batches. Calls `each` with the scores of the previous download.
     fn fetch(&mut self) -> Result<()> {
         let batches = self.begun..self.queued;
         self.scores.swap(0, 1);

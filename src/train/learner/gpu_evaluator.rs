@@ -1,4 +1,4 @@
-//! Evaluation on a GPU. The losses and predictions of a whole set stay in GPU memory until the last batch is done.
+//! Evaluation on a GPU.
 
 use std::sync::Arc;
 
@@ -16,8 +16,7 @@ use crate::learner::padding::Padding;
 use crate::learner::recorded::Recorded;
 use crate::network::Network;
 
-/// Maximum number of samples per batch. Don't change it: with [`Pad::Batch`](super::Pad), a sample's result depends
-/// on its batch.
+/// Maximum samples per batch. Not to be changed: results with [`Pad::Batch`](super::Pad) depend on this number.
 const BATCH: u64 = 256;
 
 #[derive(Debug)]
@@ -78,8 +77,7 @@ impl GpuEvaluator {
         Ok(logits)
     }
 
-    /// Runs all samples of a set forward, in batches and in the order of the set. Calls `each` as soon as the work of
-    /// a batch is queued.
+    /// Runs all samples of a set forward, in batches and in the order of the set. Calls `each` once per queued batch.
     fn each_batch(
         &mut self,
         network: &Network,

@@ -12,8 +12,7 @@ use crate::learner::logits::Logits;
 use crate::learner::padding::Padding;
 use crate::network::{Network, Parameters};
 
-/// Number of samples per batch of an evaluation. Don't change it: with [`Pad::Batch`](super::Pad), a sample's result
-/// depends on its batch.
+/// Samples per batch in evaluations. Not to be changed: results with [`Pad::Batch`](super::Pad) depend on this number.
 const BATCH: usize = 128;
 
 /// Trains a network with an engine that takes batches from host memory.

@@ -19,8 +19,7 @@ impl Logits {
         Logits { classes, values: Vec::new(), labels: Vec::new() }
     }
 
-    /// Adds the logits of a batch, (batch, classes). Returns an error if a logit is NaN or infinite, as an evaluation
-    /// does.
+    /// Adds the logits of a batch, (batch, classes). Returns an error if a logit is NaN or infinite.
     pub(super) fn add(&mut self, batch: &[f32]) -> Result<()> {
         if batch.iter().any(|logit| !logit.is_finite()) {
             return Err(KernelError::NonFiniteLoss { loss: f64::NAN }.into());

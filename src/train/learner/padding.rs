@@ -7,8 +7,8 @@ use tonic_shard::ShardSet;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Pad {
-    /// All samples have the same number of time steps, so a sample's result doesn't depend on its batch.
-    /// [`fixed_steps`](tonic_loader::fixed_steps) computes this number from the training set.
+    /// All samples have the same number of time steps, computed from the training set by
+    /// [`fixed_steps`](tonic_loader::fixed_steps).
     #[default]
     Fixed,
     /// Each batch is padded to the number of frames of its longest sample, as with Tonic's PadTensors.
@@ -33,8 +33,7 @@ impl Padding {
         }
     }
 
-    /// Returns the number of time steps that a batch is padded to. `longest` is the number of frames of the batch's
-    /// longest sample.
+    /// Returns the number of time steps that a batch is padded to. Its longest sample has `longest` frames.
     pub fn of_batch(self, longest: usize) -> usize {
         self.fixed().unwrap_or(longest)
     }

@@ -1,4 +1,4 @@
-//! Records work on a GPU as a CUDA graph, once for each source of batches, and then replays the graph.
+//! Records work on a GPU as a CUDA graph, and replays the graph.
 
 use std::collections::HashMap;
 
@@ -6,19 +6,16 @@ use crate::error::Result;
 use crate::gpu::{Graph, Stream};
 use crate::kernel::batch_source::BatchSource;
 
-/// CUDA graphs that record the same work, for example a training step. Each graph takes its batches from another
-/// source.
+/// CUDA graphs of the same work, for example a training step: one graph for each source of batches.
 #[derive(Debug, Default)]
 pub(super) struct Recorded {
     graphs: HashMap<u64, Graph>,
-    /// Whether `run` was called before. The driver loads the kernels during the first call, which therefore records
-    /// nothing.
+    /// Whether `run` was called before. The first call loads the kernels and records nothing.
     loaded: bool,
 }
 
 impl Recorded {
-    /// Queues the work for a batch from `source`. The very first call only runs `work`. Later calls record `work` once
-    /// for each source, and replay the recording.
+    /// Queues `work` for a batch from `source`, as a graph recorded once per source, except in the very first call.
     pub(super) fn run(&mut self, stream: &Stream, source: BatchSource, work: impl Fn() -> Result<()>) -> Result<()> {
         if !self.loaded {
             self.loaded = true;

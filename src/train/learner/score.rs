@@ -22,7 +22,7 @@ pub struct MacroScore {
     pub f1: f64,
 }
 
-/// Sums over the finished batches of an epoch. The loss and the accuracy of the epoch are computed from these sums.
+/// Sums over the finished batches of an epoch, for its loss and accuracy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunningScore {
     /// Sum of (mean loss * number of samples) over the batches.

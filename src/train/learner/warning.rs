@@ -56,8 +56,7 @@ pub enum Warning {
         /// Numbers of the silent hidden layers, counted from 1.
         layers: Vec<usize>,
     },
-    /// In some hidden layers, nearly all neurons are saturated or silent: they spike at nearly every time step, or
-    /// never.
+    /// In some hidden layers, nearly all neurons spike at nearly every time step or never.
     SaturatedLayers {
         /// Number of the epoch, counted from 1.
         epoch: u64,

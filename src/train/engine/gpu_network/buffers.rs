@@ -14,10 +14,9 @@ pub struct Extent {
     pub batch: usize,
     /// Maximum number of time steps that a sample runs for.
     pub longest: usize,
-    /// Whether the network trains: whether to allocate the buffers that only training needs.
+    /// Whether to allocate the buffers that only training needs.
     pub trains: bool,
-    /// The buffers keep the predictions for this many samples of an epoch. If 0, they keep only the predictions for the
-    /// last batch.
+    /// Number of samples of an epoch whose predictions are kept. If 0, only those of the last batch are kept.
     pub kept: u64,
     /// Maximum number of batches in an epoch.
     pub batches: u64,
@@ -29,7 +28,7 @@ impl Extent {
         padded(self.longest.max(1))
     }
 
-    /// Returns the number of time steps of all samples of a batch together, including padding.
+    /// Returns the number of time steps of a whole batch, including padding.
     pub(super) fn rows(&self) -> usize {
         self.batch * self.time()
     }
@@ -40,24 +39,20 @@ impl Extent {
     }
 }
 
-/// Target for the number of CUDA blocks that compute the gradient of one weight matrix. A large matrix needs more
-/// blocks.
+/// Wanted number of CUDA blocks for the gradient of one weight matrix.
 const GRADIENT_BLOCKS: usize = 128;
 /// Maximum number of float32 values in all partial sums of the gradient of one weight matrix.
 const MAX_PARTIALS: usize = 1 << 26;
 
-/// Maximum size of the dense input in bytes. If the dense input would be larger, the first layer reads sparse input.
+/// Maximum size of the dense input, in bytes.
 const MAX_DENSE_INPUT: usize = 1 << 30;
-/// Maximum number of cells in a frame for a first layer that reads dense input. With more cells, adding the weights of
-/// the active cells is faster than a matrix product.
+/// Maximum number of cells in a frame if the first layer reads dense input in the forward pass.
 const MAX_DENSE_FORWARD: usize = 256;
 
-/// Byte with which [`GpuNetwork::poison`](super::GpuNetwork::poison) fills buffers. A float whose bytes are all 0xff is
-/// NaN.
+/// Byte with which [`GpuNetwork::poison`](super::GpuNetwork::poison) fills buffers. A float of such bytes is NaN.
 pub(super) const POISON: u8 = 0xff;
 
-/// Dense input of a batch, (pieces, batch, time, width). Each count is stored as `pieces` bfloat16 numbers that add
-/// up to the count.
+/// Dense input of a batch, (pieces, batch, time, width). A count is the sum of its bfloat16 pieces.
 #[derive(Debug)]
 pub(super) struct DenseInput {
     pub(super) width: usize,
@@ -66,8 +61,7 @@ pub(super) struct DenseInput {
     pub(super) values: Buffer<u16>,
 }
 
-/// Spike counts of each sample and neuron of one hidden layer, (batch, width). The hidden layers use these buffers in
-/// turn.
+/// Buffers for the spike counts of one hidden layer at a time, (batch, width).
 #[derive(Debug)]
 pub(super) struct CountedSpikes {
     pub(super) spikes: Buffer<f64>,
@@ -83,8 +77,7 @@ pub(super) struct AdamState {
     pub(super) settings: Option<[f64; 3]>,
 }
 
-/// Buffers of a hidden layer. `width` and `before_width` are the layer's numbers of neurons and inputs, rounded up to
-/// multiples of [`TILE`].
+/// Buffers of a hidden layer. `width` and `before_width` count neurons and inputs, rounded up to multiples of [`TILE`].
 #[derive(Debug)]
 pub(super) struct Hidden {
     pub(super) neurons: usize,
@@ -94,11 +87,9 @@ pub(super) struct Hidden {
     pub(super) weights_at: usize,
     /// Index of the layer's first bias in the flat list of the network's parameters.
     pub(super) bias_at: usize,
-    /// Weight matrix W for the forward pass. Each weight is stored as one or more bfloat16 numbers that add up to the
-    /// weight.
+    /// Weight matrix W for the forward pass. A weight is the sum of one or more bfloat16 numbers.
     pub(super) forward: Buffer<u16>,
-    /// Transposed weight matrix W^T for the backward pass. Each weight is stored as one or more bfloat16 numbers that
-    /// add up to the weight.
+    /// Weight matrix W^T for the backward pass. A weight is the sum of one or more bfloat16 numbers.
     pub(super) backward: Buffer<u16>,
     pub(super) v: Buffer<f32>,
     pub(super) spikes: Buffer<u16>,
@@ -137,8 +128,7 @@ pub(super) struct LayerPosition {
 }
 
 impl DenseInput {
-    /// Allocates the dense input for frames of `cells` cells. Returns `None` if the network doesn't need dense input,
-    /// or if a size limit forbids it.
+    /// Allocates the dense input. Returns `None` if the network doesn't need it, or if it would be too large.
     pub(super) fn new(program: &Program, extent: Extent, cells: usize) -> Result<Option<DenseInput>> {
         let (width, pieces) = (padded(cells), program.column_types().input_pieces());
         let block_frames = (INFLATE_BYTES / (pieces * width * size_of::<u16>())).min(INFLATE_FRAMES);
@@ -152,7 +142,7 @@ impl DenseInput {
         Ok(Some(DenseInput { width, pieces, block_frames, values }))
     }
 
-    /// Whether the first layer reads dense input in the forward pass. If not, it reads sparse input.
+    /// Whether the first layer reads dense input in the forward pass.
     pub(super) fn feeds_forward(&self) -> bool {
         self.width <= MAX_DENSE_FORWARD
     }
@@ -199,7 +189,7 @@ impl Hidden {
         [spikes, lambda].into_iter().try_for_each(|buffer| stream.fill(buffer, POISON))
     }
 
-    /// Returns the number of CUDA blocks in x and y: one block for each sample of the batch and each tile of neurons.
+    /// Returns the number of CUDA blocks in x and y: one block for each sample and each tile of neurons.
     pub(super) fn blocks(&self, batch: usize) -> [usize; 2] {
         [batch, self.width / TILE]
     }
@@ -292,16 +282,14 @@ pub(super) fn padded(n: usize) -> usize {
     n.next_multiple_of(TILE)
 }
 
-/// Returns the number of partial sums of the gradient of a weight matrix. The number must not depend on the GPU,
-/// because it decides the order of additions.
+/// Returns the number of partial sums of a weight gradient. The number must not depend on the GPU.
 fn splits(batch: usize, before_width: usize, width: usize) -> usize {
     let most = (MAX_PARTIALS / (before_width * width)).max(1);
     // Two samples for each sum at least: more sums take longer to add than they save.
     (GRADIENT_BLOCKS / tile_pairs(before_width, width)).min(most).min(batch / 2).max(1)
 }
 
-/// Returns the number of CUDA blocks for one partial sum of the gradient of a weight matrix. Each block computes two
-/// tiles.
+/// Returns the number of CUDA blocks for one partial sum of a weight gradient.
 pub(super) fn tile_pairs(before_width: usize, width: usize) -> usize {
     (before_width / TILE).div_ceil(2) * (width / TILE)
 }

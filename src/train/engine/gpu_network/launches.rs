@@ -12,9 +12,10 @@ use crate::kernel::product::TILE;
 use crate::kernel::program::{LONGEST_OF_BATCH, SizedKernel, UPDATE_COLUMNS, UPDATE_ROWS, WARP};
 
 impl GpuNetwork {
-    /// Queues the kernel that chooses the samples of the next batch. Each sample will run for `steps` time steps. A
-    /// sample with more frames than `steps` will run for all its frames. If `steps` is `None`, all samples run for as
-    /// many time steps as the longest sample of the batch has frames.
+    /// Queues the kernel that chooses the samples of the next batch.
+    ///
+    /// Each sample will run for `steps` time steps, or for all its frames if it has more. If `steps` is `None`, the
+    /// longest sample of the batch decides the number of time steps.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda) if the GPU's driver returns an error.
@@ -30,8 +31,7 @@ impl GpuNetwork {
         self.program.draw.launch(stream, [1, 1], &args)
     }
 
-    /// Queues the kernels that choose the samples of the next batch, run them forward, and write their losses and
-    /// predictions. [`draw`](Self::draw) explains `steps`.
+    /// Queues the kernels that choose and evaluate the next batch. [`draw`](Self::draw) explains `steps`.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda) if the GPU's driver returns an error.
@@ -113,8 +113,8 @@ impl GpuNetwork {
         self.program.count_spikes.launch(stream, layer.blocks(self.extent.batch), &args)
     }
 
-    /// Queues the kernels of a training step on the next batch. Updates the parameters if [`load`](Self::load) got an
-    /// optimiser. [`draw`](Self::draw) explains `steps`.
+    /// Queues the kernels of a training step on the next batch. Without an optimiser in [`load`](Self::load), the
+    /// parameters stay unchanged. [`draw`](Self::draw) explains `steps`.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda) if the GPU's driver returns an error.

@@ -39,8 +39,8 @@ pub struct GpuNetwork {
 }
 
 impl GpuNetwork {
-    /// Allocates buffers for networks with the shape of `network`, which must have at least one hidden layer. Call
-    /// [`load`](Self::load) to copy the parameters to the GPU.
+    /// Allocates buffers for networks with the shape of `network`, which must have a hidden layer.
+    /// [`load`](Self::load) copies the parameters.
     ///
     /// # Errors
     /// [`Error::DeviceMemory`](crate::Error::DeviceMemory) if the GPU has too little free memory.
@@ -82,8 +82,8 @@ impl GpuNetwork {
         })
     }
 
-    /// Copies the parameters of `network` and the optimiser's state to the GPU. Without `adam`, a training step
-    /// computes gradients but doesn't update the parameters.
+    /// Copies the network's parameters and the optimiser's state to the GPU. Without `adam`, training steps compute
+    /// only gradients.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda) if the GPU's driver returns an error.
@@ -107,15 +107,13 @@ impl GpuNetwork {
         self.launch_parameters(stream, &self.program.pack)
     }
 
-    /// Sets the weight of each class in the loss, for training steps that are queued or recorded later. With `None`,
-    /// the loss is the plain mean.
+    /// Sets the class weights of the loss for steps that are queued or recorded later. `None`: the plain mean.
     pub(crate) fn set_class_weights(&mut self, weights: Option<&[f32]>) -> Result<()> {
         self.readout.class_weights = self.program.device().buffer_from(weights.unwrap_or_default())?;
         Ok(())
     }
 
-    /// Fills the outputs of a training step with NaN, so that tests notice a kernel that reads memory before it is
-    /// written.
+    /// Fills the outputs of a step with NaN, so that tests notice reads of memory that no kernel wrote.
     pub(crate) fn poison(&self, stream: &Stream) -> Result<()> {
         self.hidden.iter().try_for_each(|layer| layer.poison(stream))?;
         self.input.iter().try_for_each(|input| stream.fill(&input.values, POISON))?;
@@ -124,8 +122,7 @@ impl GpuNetwork {
         stream.fill(&self.gradients, POISON)
     }
 
-    /// Sets the state of training: the next batch starts at position `next` in the order of the epoch, and the
-    /// parameters have been updated `updates` times.
+    /// Sets the next batch's position in the epoch (`next`) and the number of parameter updates so far (`updates`).
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda) if the GPU's driver returns an error.
@@ -135,8 +132,7 @@ impl GpuNetwork {
         stream.upload(&self.state, 0, &self.begun, 0..1)
     }
 
-    /// Queues a copy of the scores (loss and number of correct predictions) of `batches` to host memory. `batches` are
-    /// indices in the epoch, from 0.
+    /// Queues a download of the scores of `batches`, which are indices in the epoch, from 0.
     pub(crate) fn download_scores(
         &self,
         stream: &Stream,
@@ -146,8 +142,7 @@ impl GpuNetwork {
         stream.download(&self.readout.scores, batches, to, 0)
     }
 
-    /// Reads the state of training, such as the position in the epoch, from the GPU. Returns an error if earlier work
-    /// failed.
+    /// Reads the state of training from the GPU. Returns an error if earlier work failed.
     pub(crate) fn state(&self) -> Result<State> {
         Ok(self.state.read()?[0])
     }
@@ -165,8 +160,8 @@ impl GpuNetwork {
         Ok([self.adam.mean.read()?, self.adam.mean_square.read()?])
     }
 
-    /// Runs a batch forward and returns the spike counts of each hidden layer. Needs the buffers for training
-    /// (`Extent::trains`). Call [`begin`](Self::begin) before the next training step.
+    /// Returns the spike counts of each hidden layer for a batch. Needs the buffers for training (`Extent::trains`).
+    /// Call [`begin`](Self::begin) before the next training step.
     pub(crate) fn spikes(
         &mut self,
         stream: &Stream,
@@ -210,8 +205,7 @@ impl GpuNetwork {
         self.readout.logits.read_range(0..samples * self.shape.classes)
     }
 
-    /// Reads the predictions for the first `samples` samples of the epoch. If `Extent::kept` is 0, reads the
-    /// predictions for the first `samples` samples of the last batch instead.
+    /// Reads the predictions for the first `samples` samples of the epoch, or of the last batch if `Extent::kept` is 0.
     pub(crate) fn predictions(&self, samples: usize) -> Result<Vec<Prediction>> {
         let Readout { losses, predicted, labels, .. } = &self.readout;
         let classes = predicted.read_range(0..samples)?.into_iter().zip(labels.read_range(0..samples)?);
