@@ -7,12 +7,15 @@
 //! cli                          the commands and their arguments
 //! convert_args, plan_args, bench_args, subset_args, card_args, lock_args, remote_args    those of single commands
 //! source_args, recipe_args, write_args, part_arg    arguments that several commands share
-//! existing_args, completions   --resume and --overwrite; what shells complete (both programs)
+//! existing_args                --resume and --overwrite (both programs)
+//! completions                  what shells complete (both programs)
 //! part_commands                commands for the parts of a dataset or of a set
 //! set_place                    sets in directories and at URLs (both programs)
 //! notes                        the notes of a conversion, on stderr
-//! typed, quoted                the command line as it was typed; words for a shell (both programs)
-//! errors, shared_advice        how errors are shown, exit codes; what to type next (both programs)
+//! typed                        the command line as it was typed (both programs)
+//! quoted                       words for a shell (both programs)
+//! errors                       how errors are shown, and exit codes (both programs)
+//! shared_advice                what to type next after an error (both programs)
 //! advice                       what to type next after an error of this program alone
 //! error_texts                  tests of all error texts
 //! ```

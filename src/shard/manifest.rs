@@ -280,8 +280,9 @@ impl Manifest {
         self.shards.iter().map(|shard| shard.bytes).sum()
     }
 
-    /// Returns the number of classes, and the numbers of samples of the first `most` classes: `2: no (12), yes (9)`.
-    /// Also counts classes that are not listed, classes without samples, and samples without a label.
+    /// Returns the classes as text: their number, and how many samples each of the first `most` classes has, such as
+    /// `2: no (12), yes (9)`. The end of the text says how many more classes there are, how many classes have no
+    /// samples, and how many samples have no label.
     pub fn class_counts(&self, most: usize) -> String {
         let (names, counts) = (&self.description.classes, &self.totals.class_samples);
         let listed: Vec<String> =

@@ -69,7 +69,7 @@ impl Input {
 pub struct RecordingSlice<'a> {
     /// The recording that the samples belong to.
     pub recording: &'a Recording,
-    /// Index in the recording of the first sample of the slice.
+    /// Number of samples of the recording that come before the slice.
     pub first: u64,
     /// Raw events of the samples.
     pub raw: RawSamples,

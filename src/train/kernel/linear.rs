@@ -76,7 +76,8 @@ impl Panels {
         }
     }
 
-    /// Copies W of a layer to these panels, whose inputs are the outputs of the layer. `weight_t` is W^T, (in, out).
+    /// Fills these panels for the product with W^T, which a layer needs in its backward pass. `weight_t` is W^T,
+    /// (in, out).
     pub(crate) fn pack_transposed(&mut self, weight_t: &[f32]) {
         for (output, weights) in weight_t.chunks_exact(self.inputs.max(1)).enumerate() {
             let panel = &mut self.weights[output / TILE_WIDTH * self.inputs..][..self.inputs];

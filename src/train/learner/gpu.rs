@@ -42,7 +42,8 @@ pub(crate) struct GpuLearner {
     rounded: Rounded,
 }
 
-/// Whether a neuron spiked more than 256 times in a time step, and whether the user has been told (`Said`).
+/// Whether a neuron has spiked more than 256 times in a time step, so that its count was rounded: `No`, `Yes`, or
+/// `Said` after the user was told.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Rounded {
     No,

@@ -37,7 +37,8 @@ impl File {
         File { file, linked: Mutex::default() }
     }
 
-    /// Returns the other files that hold data of the datasets that were opened so far.
+    /// Returns the files besides this one that hold data of its datasets. Knows only the datasets that were opened so
+    /// far.
     pub(crate) fn linked(&self) -> Vec<LinkedPath> {
         self.linked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

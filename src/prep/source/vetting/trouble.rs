@@ -98,7 +98,7 @@ pub(crate) fn judge(
     Ok(notes)
 }
 
-/// Returns the remedy for stray events or other clocks all over a recording: to keep only the times of one clock.
+/// Returns the remedy for a recording in which events of other clocks are everywhere: keep only the times of one clock.
 fn keep(time: &Timeline, scatter: &Scatter) -> ClockRemedy {
     let stored = |us: i64| (us as f64 / time.unit.microseconds()).to_string();
     let times = |&(low, high, events): &(i64, i64, u64)| ClockTimes {

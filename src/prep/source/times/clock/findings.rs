@@ -75,8 +75,8 @@ pub(crate) struct Findings {
     pub breaks: Vec<Break>,
     /// Index of the first event without a time, and the number of such events. `None` if every event has a time.
     pub missing: Option<(u64, u64)>,
-    /// Long jumps that are no faults in a recording of a camera, such as pauses between trials. In a spoken sample,
-    /// such jumps are gaps.
+    /// Long jumps forward. In a recording of a camera they are pauses, for example between trials, and no faults. In a
+    /// spoken sample they are faults.
     pub pauses: Vec<Break>,
 }
 

@@ -6,7 +6,7 @@
 const APART: i64 = 250_000;
 /// Maximum number of segments of a recording that are kept.
 const LISTED: usize = 256;
-/// A packet in the wrong order must last at least this many times the tolerance (see [`TOLERANCE`]).
+/// Packets count as swapped only if each of them lasts at least this many times the tolerance (see [`TOLERANCE`]).
 const LONG: i64 = 8;
 /// Bounds of the tolerance, in microseconds. If the time from one packet to the next is at most the tolerance, there is
 /// no gap.
