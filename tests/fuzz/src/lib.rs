@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use made::Set;
 use tonic_toolkit::shard::{Chunk, Width};
 
-/// The files of a set: name and bytes of each file. They are sorted by name, so that shards come before the manifest.
+/// The name and bytes of each file of a set, sorted by name. The manifest is last.
 pub type Files = Vec<(String, Vec<u8>)>;
 
 /// Initial inputs: small sets, one for each width of counts, and the frozen set of format version 2.
