@@ -28,8 +28,7 @@ struct Change {
     regions: [Region; 2],
 }
 
-/// Returns whether an error says that the set is damaged or incompatible. Other errors are about the system or the
-/// request.
+/// Returns whether an error says that the set is damaged or incompatible.
 fn is_of_the_set(error: &Error) -> bool {
     match error {
         Error::Base(error) => matches!(error, BaseError::Corrupt { .. }),

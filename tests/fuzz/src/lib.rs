@@ -66,7 +66,7 @@ fn files(dir: &Path) -> Files {
     files
 }
 
-/// A temporary directory of this process, for inputs that have to be files. It is in memory if `/dev/shm` exists.
+/// A temporary directory of this process, in memory if `/dev/shm` exists.
 pub static DIR: LazyLock<PathBuf> = LazyLock::new(|| {
     let memory = Path::new("/dev/shm");
     let parent = if memory.is_dir() { memory.into() } else { std::env::temp_dir() };
