@@ -6,7 +6,7 @@ use super::recording::{Recording, Times, convert, fails, samples, says, scratch}
 
 const HOUR: i64 = 3_600_000_000;
 
-/// Returns the number after each `word` in `text`.
+/// Returns the numbers that follow the occurrences of `word` in `text`.
 fn after(text: &str, word: &str) -> Vec<i64> {
     let digits = |rest: &str| rest.split(|c: char| !c.is_ascii_digit() && c != '-').next().unwrap().parse().unwrap();
     text.split(word).skip(1).map(digits).collect()

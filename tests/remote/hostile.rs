@@ -20,8 +20,8 @@ fn shard_later(name: &str, number: u64) -> bool {
     name.ends_with(SHARD) && number > 0
 }
 
-/// Starts a server with the fault `fault` in the answers for which `when` returns true. If a second answer has the
-/// fault, the first one is cut off, so that the client asks again.
+/// Starts a server with the fault `fault` in the answers for which `when` returns true. The answer before such an
+/// answer is cut off, so that the client asks again.
 fn server(bench: &Bench, folder: &str, when: When, fault: Fault) -> Server {
     Server::start(&bench.path(folder), ALL, move |name, number| match (when(name, number), when(name, number + 1)) {
         (true, _) => Some(fault),

@@ -120,8 +120,7 @@ pub(crate) fn push(frames: &mut SparseFrames, sample: &Sample) {
     frames.push(&sizes, &cells, column).unwrap();
 }
 
-/// Returns a function that makes sample number `i`. Four channels have more events than the others, depending on the
-/// class.
+/// Returns a function that makes sample number `i`. The class decides which four channels have more events.
 pub(crate) fn learnable(seed: u64) -> impl Fn(u64) -> Sample {
     move |i| {
         let mut rng = ChaCha8Rng::seed_from_u64(seed << 32 | i);
@@ -161,8 +160,8 @@ pub(crate) fn train() -> Command {
     command
 }
 
-/// Returns the arguments of a small fit on `dir/train` that writes to `dir/<run>`. In `others`, which replaces
-/// defaults, DIR stands for `dir`.
+/// Returns the arguments of a small fit on `dir/train` that writes to `dir/<run>`. The arguments in `others` replace
+/// defaults, and DIR in them stands for `dir`.
 pub(crate) fn fit_arguments(dir: &Path, run: &str, others: &str) -> Vec<String> {
     let mut line = format!("fit --output DIR/{run} {others}");
     for default in [

@@ -20,8 +20,8 @@ const EPOCHS: u64 = 20;
 const BATCH_SIZE: usize = 128;
 
 impl FitOptions {
-    /// Returns the configuration of a new run, or of a run to resume. For a run to resume, options that contradict its
-    /// config.toml are an error.
+    /// Returns the configuration of the run to train. If `resume` is true, options that contradict its config.toml are
+    /// an error.
     pub(super) fn config(&self, sets: &Sets, resume: bool) -> Result<Config> {
         if resume { self.resumed(sets) } else { Ok(self.new_config(sets)) }
     }
@@ -85,13 +85,14 @@ impl FitOptions {
     /// the validation set and the test set:
     ///
     /// - If the run has this set, the options must name the same set. They may also name no test set.
-    /// - If the run has no such set, the set in the options is added to the result.
-    /// - If an earlier version began the run, it is unknown whether the set is the same. Nothing is added to the
-    ///   result.
+    /// - If the run has had no such set, the set in the options is added to the result.
+    /// - If an earlier version may have used such a set without storing its id, any set is accepted, and none is added.
     ///
     /// # Errors
-    /// [`Mismatch`](tonic_shard::Error::Mismatch) with the field `valid` or `test`, also if the finished epochs were
-    /// validated and the options name no validation set. The errors of reading the metrics.
+    /// - [`Mismatch`](tonic_shard::Error::Mismatch) with the field `valid` or `test` if the options name another set
+    /// - [`Mismatch`](tonic_shard::Error::Mismatch) with the field `valid` if the run has been validated and the
+    ///   options name no validation set
+    /// - the errors of reading the metrics
     fn resumed_data(&self, stored: &DataConfig, asked: DataConfig) -> Result<DataConfig> {
         let file = self.run.join(config::FILE_NAME);
         let without_test = stored.test_set_id.as_deref().filter(|_| asked.test_set_id.is_none());

@@ -4,8 +4,8 @@ use crate::learner::{ClassBalance, ClassWeights, Score, Warning};
 use crate::run::activity::LayerActivity;
 use crate::run::metrics::EpochMetrics;
 
-/// An accuracy is better than guessing if it exceeds the accuracy of guessing, p, by this many standard deviations. For
-/// n samples, the standard deviation is sqrt(p * (1 - p) / n).
+/// An accuracy is better than guessing if it exceeds p, the accuracy of guessing, by this many standard deviations. For
+/// n samples, a standard deviation is sqrt(p * (1 - p) / n).
 const NOISE: f64 = 3.0;
 /// An accuracy that exceeds the accuracy of guessing by more than this is always better, even on a small set.
 const MOST_NOISE: f64 = 0.1;
@@ -30,7 +30,7 @@ pub(super) struct Guessing {
 }
 
 impl Guessing {
-    /// Makes the guess for a training set with this number of samples, and of batches per epoch. `weights` are the
+    /// Computes accuracy and loss of guessing. `batches` is the number of batches per epoch, and `weights` are the
     /// class weights of the training loss.
     pub(super) fn new(classes: &ClassBalance<'_>, (samples, batches): (u64, u64), weights: ClassWeights) -> Guessing {
         let (accuracy, loss) = classes.guessing();
@@ -74,7 +74,7 @@ impl Guessing {
     }
 
     /// Returns warnings about the last of `epochs`: new silent or saturated layers, and training that became stuck. If
-    /// `is_last` is true, returns warnings about all such layers, and about an accuracy no better than guessing.
+    /// `is_last` is true, the warnings cover all silent and saturated layers, and an epoch no better than guessing.
     pub(super) fn warnings(&self, epochs: &[EpochMetrics], is_last: bool) -> Vec<Warning> {
         let Some((last, before)) = epochs.split_last() else { return Vec::new() };
         let epoch = last.epoch;

@@ -28,7 +28,7 @@ pub struct EpochMetrics {
     /// Activity of each hidden layer after the epoch, measured on some samples of the training set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity: Option<Vec<LayerActivity>>,
-    /// Time of training in seconds, only since the last resume.
+    /// Time of training in seconds. Only the time since the last resume counts.
     pub seconds: f64,
     /// Batches per second of training.
     pub batches_per_second: f64,

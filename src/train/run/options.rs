@@ -11,8 +11,9 @@ use crate::learner::{Backend, ClassWeights, Pad, Warning};
 /// Options of a run. If an option is `None`:
 ///
 /// - A new run takes the default.
-/// - A resumed run takes the value in the run folder. It refuses any other value, except where the option's text says
-///   that it may change.
+/// - A resumed run takes the value in the run folder.
+///
+/// A resumed run refuses any other value, unless the text of the option allows a change.
 #[derive(Clone, Debug)]
 pub struct FitOptions {
     /// Folder of the training set.

@@ -63,8 +63,8 @@ impl SetPaths {
         }
     }
 
-    /// Writes the paths of the sets in the options to `sets.toml`. An existing path stays if the options name no such
-    /// set. Writes nothing if a path is not UTF-8.
+    /// Writes the paths of the sets in the options to `sets.toml`. If the options name no validation set or no test
+    /// set, an existing path stays. If a path is not UTF-8, writes nothing.
     pub(super) fn publish(fit: &FitOptions) -> Result<()> {
         let absolute = |set: &PathBuf| match is_url(set) {
             true => Ok(set.clone()),

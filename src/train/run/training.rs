@@ -135,8 +135,8 @@ impl<'a> Training<'a> {
         sums::update(&self.fit.run, || self.config.publish(&self.fit.run))
     }
 
-    /// Writes model.safetensors from a checkpoint at the end of an epoch, if the file doesn't have the checkpoint's
-    /// weights.
+    /// Writes model.safetensors from the checkpoint if the file is missing or differs. In the middle of an epoch, does
+    /// nothing.
     pub(super) fn restore_model(&self) -> Result<()> {
         let network = &self.learner.state().network;
         if self.epochs.is_empty()

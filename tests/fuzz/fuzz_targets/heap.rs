@@ -10,7 +10,7 @@ use tonic_toolkit::base::{Progress, Verbosity};
 use tonic_toolkit::prep::{COCHLEA, Layout, Recording, SourceOptions, synth};
 use tonic_toolkit_fuzz::DIR;
 
-/// The bytes of a small recording, and the offsets of all references and headers in them. Each has 16 bytes.
+/// The bytes of a small recording, and the offsets of its references and headers, which have 16 bytes each.
 static BASE: LazyLock<(Vec<u8>, Vec<usize>)> = LazyLock::new(|| {
     let path = DIR.join("base.h5");
     synth(&path, 4, 2, 1, &Progress::start(Verbosity::Quiet, "", 0, "")).unwrap();
@@ -47,8 +47,8 @@ enum Value {
     Number(u64),
     /// Adds this value to the old number.
     Difference(i16),
-    /// Copies another number of the file: an index of an offset in [`BASE`], and the distance from that offset in
-    /// bytes.
+    /// Replaces the old number by another number of the file. The values are an index of an offset in [`BASE`], and a
+    /// distance from that offset in bytes.
     Of(u8, u8),
 }
 
