@@ -35,7 +35,7 @@ impl Pair {
         std::fs::write(self.path(set).join(name), bytes).unwrap();
     }
 
-    /// Flips two bits of the byte at offset `at` in a file of the set `set`.
+    /// Writes the intact file `name` to the set `set`, with two bits flipped in the byte at offset `at`.
     fn flip(&self, set: &str, name: &str, at: usize) {
         let mut bytes = self.whole[name].clone();
         bytes[at] ^= 0x41;

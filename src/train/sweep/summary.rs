@@ -54,7 +54,7 @@ pub struct RunSummary {
     /// Test result of the network after the last epoch. `None` if the network was not tested.
     pub test: Option<TestScore>,
     /// Sum of the times of the run's processes in seconds, including loading, validation and test. See
-    /// [`epochs_of_training_time`](Self::epochs_of_training_time).
+    /// [`RunSummary::epochs_of_training_time`].
     pub seconds: f64,
     /// Number of epochs that count in `seconds` with their training time only. An earlier version trained them.
     pub epochs_of_training_time: u64,
