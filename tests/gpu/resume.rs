@@ -1,4 +1,4 @@
-//! Tests of resuming on a GPU: the same bits, also on another device, for more epochs or at another learning rate.
+//! Tests of resuming on a GPU: with the same bits, on another device, for more epochs, or at another learning rate.
 
 use std::path::Path;
 use std::time::Duration;
