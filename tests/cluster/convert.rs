@@ -1,5 +1,4 @@
-//! Tests conversions by the tasks of a Slurm array: the merged parts have the same bytes as a set that one process
-//! converts, even if tasks are killed, cancelled or started again.
+//! Tests conversions by the tasks of a Slurm array: the merged set has the bytes of a set that one process converts.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,15 +6,13 @@ use std::process::Command;
 
 use crate::slurm::{Cluster, POLL, script, succeed, wait};
 
-/// Number of samples in each of the three recordings. Each task writes about a hundred shards, so a test has time to
-/// stop the task after its first shard.
+/// Number of samples in each recording: enough to stop a task after its first shard.
 const SAMPLES: usize = 520;
 
 /// Options of `convert` that make small shards slowly, with compression level 19.
 const OPTIONS: [&str; 6] = ["--chunk-samples", "8", "--shard-size", "1", "--level", "19"];
 
-/// A cluster with recordings, and the set that one process converted from them. The tests expect the same set from
-/// Slurm jobs.
+/// A cluster with recordings, and the set that one process converted from them.
 struct Bench {
     cluster: Cluster,
     files: Vec<String>,
@@ -42,8 +39,7 @@ impl Bench {
         self.cluster.work().join(name)
     }
 
-    /// Submits an array job of four tasks. Each task converts its part of the recordings to a part of `set`, with one
-    /// thread. Returns the number of the job.
+    /// Submits an array job of four tasks, each of which converts one part of `set`. Returns the number of the job.
     fn submit_array(&self, set: &str, more: &[&str]) -> String {
         let script = script("convert.sbatch");
         let files: Vec<&str> = self.files.iter().map(String::as_str).collect();
@@ -51,8 +47,8 @@ impl Bench {
         self.cluster.submit(&[&sbatch[..], &files, &OPTIONS].concat())
     }
 
-    /// Submits a job that merges the parts of `set`. The merge starts when the job `job`, which converts the parts, has
-    /// succeeded. Returns the number of the new job.
+    /// Submits a job that merges the parts of `set` after the job `job` has succeeded. Returns the number of the new
+    /// job.
     fn submit_merge(&self, job: &str, set: &str) -> String {
         let after = format!("--dependency=afterok:{job}");
         let script = script("convert.sbatch");
@@ -60,8 +56,7 @@ impl Bench {
         self.cluster.submit(&[&after, kill, "--cpus-per-task=1", "--mem=100", &script, "--merge", set])
     }
 
-    /// `part` is the folder of one part of a set. Waits until this folder has a shard, and then stops the task that
-    /// writes the part.
+    /// Stops the process that writes the folder `part` as soon as the folder has a shard.
     fn stop_writer(&self, part: &str) {
         let has_shard = || {
             std::fs::read_dir(self.path(part)).is_ok_and(|mut entries| {
@@ -71,7 +66,7 @@ impl Bench {
         self.cluster.stop_when(&writer(part), &format!("a shard of {part}: {}", self.cluster.logs()), has_shard);
     }
 
-    /// Waits for all jobs. Checks that the merged set has the same bytes as the set that one process converted.
+    /// Waits for all jobs, and asserts that the set has the expected bytes.
     fn assert_merged(&self, merge: &str, set: &str) {
         self.cluster.wait_for_all();
         assert_eq!(self.cluster.states(merge), ["COMPLETED"], "{}", self.cluster.logs());

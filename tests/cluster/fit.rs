@@ -1,5 +1,4 @@
-//! Tests training in Slurm jobs: a job that is killed or started again gives the same bits as a run without an
-//! interruption, and the tasks of an array train the runs of a sweep.
+//! Tests training in Slurm jobs: runs that are killed or started again, and sweeps by the tasks of an array.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

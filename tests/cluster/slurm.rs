@@ -1,5 +1,4 @@
-//! Runs a real Slurm with four virtual nodes on this machine, in separate network and process namespaces. Because of
-//! the namespaces, nothing listens on a port of the machine, and all processes end with the test.
+//! Runs a real Slurm with four virtual nodes on this machine, in separate network and process namespaces.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -7,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// Maximum time that a test waits for one condition. It is long, because a busy machine is slow.
+/// Maximum time that a test waits for one condition.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Time between two checks of a condition, if each check runs a program.
+/// Time between two checks of a condition.
 pub(crate) const POLL: Duration = Duration::from_millis(50);
 
 pub(crate) struct Cluster {
@@ -22,8 +21,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts Slurm's daemons. If Slurm is not installed, or if this user may not create namespaces, prints a message
-    /// and returns `None`.
+    /// Starts Slurm's daemons. Returns `None` if Slurm is not installed or this user may not create namespaces.
     pub(crate) fn start() -> Option<Cluster> {
         let missing: Vec<&str> = ["slurmctld", "slurmd", "munged", "unshare", "nsenter", "ip"]
             .into_iter()
@@ -105,8 +103,7 @@ impl Cluster {
         self.daemons.push(child.unwrap());
     }
 
-    /// Returns a command that runs in the namespaces of Slurm's daemons, with the folder of the jobs as its working
-    /// directory.
+    /// Returns a command that runs in the namespaces and working directory of the jobs.
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["--target", &self.first_process, "--net", "--pid", "--mount"]);
@@ -116,7 +113,7 @@ impl Cluster {
         command
     }
 
-    /// Returns the folder in which jobs run. Their logs are there too.
+    /// Returns the folder of the jobs and their logs.
     pub(crate) fn work(&self) -> PathBuf {
         self.dir.path().join("work")
     }
@@ -125,7 +122,7 @@ impl Cluster {
         self.command(words).output().unwrap()
     }
 
-    /// Runs a command. Returns what it prints on stdout, without the line break at the end.
+    /// Runs a command. Returns its stdout without the last line break.
     pub(crate) fn says(&self, words: &[&str]) -> String {
         let output = self.run(words);
         String::from_utf8(output.stdout).unwrap().trim().to_string()
@@ -138,16 +135,14 @@ impl Cluster {
         String::from_utf8(output.stdout).unwrap().trim().to_string()
     }
 
-    /// Waits until `is_so` returns true. Then sends SIGSTOP to all processes whose command line matches `programs`. A
-    /// stopped process can't end before the test sends it another signal.
+    /// Waits until `is_so` returns true. Then sends SIGSTOP to all processes whose command line matches `programs`.
     pub(crate) fn stop_when(&self, programs: &str, what: &str, mut is_so: impl FnMut() -> bool) {
         wait(what, Duration::from_millis(2), || {
             is_so() && self.run(&["pkill", "-STOP", "-f", programs]).status.success()
         });
     }
 
-    /// Waits until the stopped processes that match `programs` have a pending signal, and then continues them with
-    /// SIGCONT.
+    /// Waits until the stopped processes that match `programs` have a pending signal. Then continues them.
     pub(crate) fn continue_when_signalled(&self, programs: &str) {
         wait("a signal", POLL, || {
             let ids = self.says(&["pgrep", "-f", programs]);
@@ -167,7 +162,7 @@ impl Cluster {
         });
     }
 
-    /// Returns the states of a job's tasks, such as COMPLETED, FAILED or CANCELLED. Each state occurs only once.
+    /// Returns the states of a job's tasks, such as COMPLETED, without repetitions.
     pub(crate) fn states(&self, job: &str) -> Vec<String> {
         let text = self.says(&["scontrol", "show", "job", job]);
         let mut states: Vec<String> =
@@ -210,8 +205,7 @@ pub(crate) fn succeed(command: &mut Command) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Returns a value for the environment variable `PATH`. The value has the folders of our programs and of Slurm's
-/// daemons.
+/// Returns a `PATH` with the folders of our programs and of Slurm's daemons.
 fn path() -> String {
     let ours = Path::new(env!("CARGO_BIN_EXE_tonic-prep")).parent().unwrap();
     format!("{}:{}:/usr/sbin", ours.display(), std::env::var("PATH").unwrap())

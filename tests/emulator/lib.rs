@@ -10,14 +10,13 @@ use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 #[cfg(test)]
 mod selftest;
 
-/// Name of the environment variable for the path of a real libnvrtc.so.13. If the variable is set, this NVRTC compiles
-/// the kernels to PTX. The emulator then runs the PTX and checks every access to memory.
+/// Name of the environment variable for the path of a real libnvrtc.so.13. If it is set, the emulator runs the PTX that
+/// this NVRTC compiles.
 pub const PTX: &str = "TONIC_EMULATED_PTX";
 
 const CRATE: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Loads the emulated driver and NVRTC into this process, in place of CUDA. Compiles them first if needed. Must be
-/// called before the first CUDA call of the process.
+/// Loads the emulated driver and NVRTC into this process, in place of CUDA. Must be called before the first CUDA call.
 ///
 /// Returns the folder of the libraries, for `LD_LIBRARY_PATH` of child processes.
 ///
@@ -37,17 +36,16 @@ pub fn install() -> &'static Path {
     })
 }
 
-/// Returns the folder for compiled kernels, for the environment variable `TONIC_CACHE`. The compiled kernels depend on
-/// the emulator's sources, so the name of the folder depends on these sources too. If `ptx` is true, the kernels run as
-/// PTX. Such kernels have another folder than kernels that run as C++.
+/// Returns a folder for compiled kernels, for the environment variable `TONIC_CACHE`. `ptx` says whether the kernels
+/// are PTX or C++.
 pub fn kernel_cache(ptx: bool) -> PathBuf {
     let mut folder = install().as_os_str().to_owned();
     folder.push(if ptx { "-ptx" } else { "-kernels" });
     folder.into()
 }
 
-/// Returns the path of the real NVRTC that `scripts/setup` downloads, for the environment variable [`PTX`]. If this
-/// NVRTC or Python is missing, prints what is missing and returns `None`.
+/// Returns the path of the real NVRTC that `scripts/setup` downloads. Prints what is missing and returns `None` if it
+/// can't be used.
 pub fn real_nvrtc() -> Option<PathBuf> {
     let nvrtc = Path::new(CRATE).join("../../.deps/nvrtc/libnvrtc.so.13");
     let python = Command::new("python3").arg("--version").output().is_ok_and(|output| output.status.success());
@@ -59,8 +57,7 @@ pub fn real_nvrtc() -> Option<PathBuf> {
     None
 }
 
-/// Compiles the emulated driver and NVRTC into a folder that is named after a hash of their sources. Several processes
-/// can call this at the same time.
+/// Compiles the emulated driver and NVRTC, and returns their folder.
 fn build() -> PathBuf {
     let root = Path::new(env!("OUT_DIR"));
     let folder = root.join(format!("emulator-{}", hash_of_sources()));
@@ -94,8 +91,7 @@ fn hash_of_sources() -> String {
     hasher.finalize().to_hex()[..16].into()
 }
 
-/// Compiles a library to the file `<name>.<version>`. Also makes a library `<name>`, which loads that file: programs
-/// look for `<name>` first, and would otherwise find a real driver.
+/// Compiles a library to the file `<name>.<version>`, and a library `<name>` that loads that file.
 fn compile_library(folder: &Path, name: &str, version: &str, arguments: &[&str]) {
     let versioned = format!("{name}.{version}");
     let output = folder.join(&versioned);

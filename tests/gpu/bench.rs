@@ -1,5 +1,4 @@
-//! Tests of `tonic-train bench` on a GPU. Its figures agree with each other. If a figure cannot be measured, the report
-//! says why.
+//! Tests of `tonic-train bench` on a GPU.
 
 use assert_cmd::Command;
 use serde_json::{Value, json};
@@ -13,7 +12,7 @@ pub(crate) fn bench(device: &str, arguments: &str) -> Command {
     command
 }
 
-/// Returns the value at the JSON pointer `pointer` in a report. The value must be a positive number.
+/// Returns the positive number at the JSON pointer `pointer` in a report.
 fn number(report: &Value, pointer: &str) -> f64 {
     let number = report.pointer(pointer).and_then(Value::as_f64).unwrap_or_else(|| panic!("{pointer}: {report}"));
     assert!(number > 0.0, "{pointer}: {number}");

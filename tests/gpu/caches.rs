@@ -1,5 +1,4 @@
-//! Tests that a run on a GPU gives the same bits with every cache and with any number of host threads. The order in
-//! which the GPU runs its blocks and threads makes no difference either. The losses are close to the CPU's.
+//! Tests that a run on a GPU gives the same bits with every cache and any number of host threads.
 
 use crate::runs::{assert_same, bytes, epochs};
 use crate::sets::{self, Sample, Spec, learnable, succeeds};
@@ -44,8 +43,7 @@ fn a_run_is_close_to_the_cpus() {
     assert!(gpu[1].train.loss < 0.6 * gpu[0].train.loss, "{gpu:?}");
 }
 
-/// Makes sample number `i`. Most samples have three frames, but every 16th sample is far longer and has more events.
-/// The first long sample has number 15, so that the first batches have only short samples.
+/// Makes sample number `i`. From number 15 on, every 16th sample is far longer than the others.
 fn growing(i: u64) -> Sample {
     let sample = learnable(3)(i);
     let frames = if i % 16 == 15 { 10 + 5 * i as usize } else { 3 };

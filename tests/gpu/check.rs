@@ -6,8 +6,7 @@ use crate::is_real;
 use crate::sets::{self, fails};
 use crate::trainer::on_gpu;
 
-/// Runs the self-check. Returns its exit code and its reports. The self-check prints a report after each check, and the
-/// report has the results of all checks so far. On the emulated GPU, which is slow, the large cases are left out.
+/// Runs the self-check. Returns its exit code and its reports, one after each check.
 fn checked(memory_bytes: Option<u64>) -> (Option<i32>, Vec<Value>) {
     let mut command = on_gpu(sets::train());
     command.args(["check", "--device", "cuda:0", "--json"]).args((!is_real()).then_some("--quick"));

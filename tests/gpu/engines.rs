@@ -33,9 +33,8 @@ proptest! {
     }
 }
 
-/// Tests a gradient that is a sum over thousands of steps. Tensor cores truncate the low bits of a sum instead of
-/// rounding them. Over so many steps, the error of truncation would exceed the rounding error of float32. To prevent
-/// this, the kernels start a new sum from time to time.
+/// Tests a gradient that is a sum over thousands of steps. Tensor cores truncate the low bits of a sum, so the kernels
+/// must start a new sum from time to time.
 #[test]
 fn a_gradient_of_thousands_of_steps_is_as_close_as_float32_gets() {
     let shape = Shape { inputs: 20, hidden: vec![64, 64], classes: 5 };
@@ -52,8 +51,7 @@ fn a_gradient_of_thousands_of_steps_is_as_close_as_float32_gets() {
     }
 }
 
-/// Tests potentials above 2^22, the limit of the kernels' fast way to count spikes. No useful network has so many
-/// spikes, but GPU and CPU must still count the same number.
+/// Tests potentials above 2^22, the limit of the kernels' fast way to count spikes.
 #[test]
 fn millions_of_spikes_in_a_step_are_counted_exactly() {
     let shape = Shape { inputs: 1, hidden: vec![70], classes: 3 };

@@ -10,8 +10,7 @@ use crate::runs::{bytes, epochs};
 use crate::sets::{self, Sample, Spec, argmax, fails, json, learnable, logits, predict_on};
 use crate::trainer::{eval, fitted, on_gpu};
 
-/// Makes a training set, a validation set and a test set. An evaluation has batches of 256 samples. The validation set
-/// and the test set take several batches each, and their last batch is smaller.
+/// Makes a training set, a validation set and a test set. The last two take several batches of 256 samples each.
 fn task() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     Spec::new(60, 8).write(&dir.path().join("train"), learnable(1));
@@ -20,7 +19,7 @@ fn task() -> TempDir {
     dir
 }
 
-/// Returns a function that makes samples with few frames. The argument of this function is the index of the sample.
+/// Returns a function that makes sample number `i`, with few frames.
 fn short(seed: u64) -> impl Fn(u64) -> Sample {
     move |i| {
         let Sample { frames, label } = learnable(seed)(i);
@@ -32,8 +31,7 @@ fn by_the_cpu(dir: &Path, run: &str, data: &str) -> Value {
     json(&mut sets::eval(dir, run, data))
 }
 
-/// Asserts equal confusion matrices and nearly equal losses. In these tests, the two largest logits of a sample differ
-/// by more than rounding errors. So CPU and GPU must predict the same classes.
+/// Asserts equal confusion matrices and nearly equal losses.
 fn assert_agree(ours: &Value, theirs: &Value) {
     for key in ["accuracy", "samples", "classes", "confusion"] {
         assert_eq!(ours[key], theirs[key], "{key}");

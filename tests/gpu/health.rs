@@ -1,5 +1,4 @@
-//! Tests that training on a GPU reports the same as training on the CPU: activity of the layers, weights of the
-//! classes, and losses that are too large.
+//! Tests that training on a GPU reports the same activity, class weights and large losses as on the CPU.
 
 use crate::runs::epochs;
 use crate::sets::{self, Sample, Spec, fails, learnable, succeeds};

@@ -1,13 +1,12 @@
-//! Tests of training on a GPU, in one binary.
+//! Tests of training on a GPU, in one binary. By default they run on an emulated GPU, with the kernels compiled as C++.
 //!
-//! The tests run on an emulated GPU, with the kernels compiled as C++. If the environment variable TONIC_TEST_REAL_GPU
-//! is set, they run on the first GPU of the machine instead. `scripts/test` runs them on the emulated GPU, and on each
-//! GPU of the machine.
+//! The environment variables of the tests:
 //!
-//! To run NVRTC's code on the emulated GPU, where every access to memory is checked, use
-//! `TONIC_EMULATED_PTX=$PWD/.deps/nvrtc/libnvrtc.so.13 cargo test --features train --test gpu`. If
-//! TONIC_EMULATED_COPIES is `early`, the emulator makes asynchronous copies at once. If it is not set, the emulator
-//! makes such copies as late as CUDA allows.
+//! - TONIC_TEST_REAL_GPU: if it is set, the tests run on the first GPU of the machine
+//! - TONIC_EMULATED_PTX: path of a libnvrtc.so.13, such as `$PWD/.deps/nvrtc/libnvrtc.so.13`, that compiles the kernels
+//!   for the emulated GPU
+//! - TONIC_EMULATED_COPIES: if it is `early`, the emulator makes asynchronous copies at once, otherwise as late as CUDA
+//!   allows
 //!
 //! ```text
 //! engines, agreement, odd, ptx   steps compute what the CPU computes; unusual sets; compiled by NVRTC
@@ -52,7 +51,7 @@ fn is_real() -> bool {
     std::env::var_os("TONIC_TEST_REAL_GPU").is_some()
 }
 
-/// Returns the folder of the kernels that tests compile. The emulated GPU and a real GPU have different folders.
+/// Returns the folder of the kernels that tests compile.
 fn kernel_cache() -> PathBuf {
     if is_real() {
         return concat!(env!("CARGO_TARGET_TMPDIR"), "/kernels").into();

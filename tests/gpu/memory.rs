@@ -1,5 +1,4 @@
-//! Tests of GPU memory. Sets and networks that don't fit are refused with sizes and advice, and leave no files. Steps
-//! after the first allocate no memory.
+//! Tests of GPU memory: what doesn't fit is refused with sizes and advice, and later steps allocate no memory.
 
 use std::path::Path;
 
@@ -18,8 +17,7 @@ fn with_memory(mut command: Command, memory_bytes: u64) -> Command {
     command
 }
 
-/// Writes a set of large frames in which every cell is occupied. The set takes 5.8 MB of device memory. The small
-/// networks of these tests take 4 MB, or 14 MB if they are evaluated on such a set.
+/// Writes a set that takes 5.8 MB of device memory. A network takes 4 MB, or 14 MB if it is evaluated on such a set.
 fn write_large(dir: &Path) {
     let full = |i: u64| {
         let frame: Vec<_> = (0..200).map(|cell| (cell, 1 + (cell + i as u32) % 2)).collect();
@@ -85,8 +83,8 @@ fn a_network_that_does_not_fit_leaves_nothing_behind_and_spoils_nothing() {
     assert_same(&folder, &fitted(dir.path(), "whole", "--epochs 3"));
 }
 
-/// Runs a fit. Returns three numbers: how often it allocated device memory, allocated page-locked host memory, and
-/// recorded a CUDA graph.
+/// Runs a fit. Returns how often it allocated device memory, allocated page-locked host memory, and recorded a CUDA
+/// graph.
 fn taken(dir: &Path, epochs: u64, others: &str) -> [u64; 3] {
     let report = dir.join("report.json");
     let mut command = fit(dir, "run", &format!("--overwrite --quiet --hidden 8,8 --epochs {epochs} {others}"));

@@ -1,5 +1,4 @@
-//! Tests of very small and unusual sets. Training on a GPU gives nearly the losses of the CPU, and the same bits with
-//! each cache.
+//! Tests of very small and unusual sets on a GPU: nearly the losses of the CPU, and the same bits with each cache.
 
 use tempfile::TempDir;
 use tonic_toolkit::shard::Width;
@@ -20,8 +19,7 @@ fn sets_of((train, train_sample): (Spec, Samples), (test, test_sample): (Spec, S
     dir
 }
 
-/// Trains on the GPU with two different caches, and on the CPU. Asserts that both runs on the GPU have the same bits,
-/// and that the losses are close to the CPU's.
+/// Trains on the GPU with two caches, and on the CPU. Asserts equal bits on the GPU, and losses close to the CPU's.
 fn agree(dir: &TempDir, others: &str) {
     let words = format!("--test DIR/test --valid DIR/test --hidden 9,70 --overwrite {others}");
     let run = |cache: &str| fitted(dir.path(), cache, &format!("{words} --cache {cache}"));

@@ -1,5 +1,4 @@
-//! Tests of the GPU's options: they are applied, printed and stored in the run's configuration. An option that is not
-//! available is refused with a message of one line, before anything is written.
+//! Tests of the GPU's options: they are applied, printed, stored in the run's configuration, or refused.
 
 use tonic_toolkit::train::MatmulPrecision;
 use tonic_toolkit::train::engine::Arithmetic;

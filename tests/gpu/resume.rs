@@ -1,5 +1,4 @@
-//! Tests of resuming on a GPU: a run that was stopped by Ctrl-C or a kill continues with the same bits. It can also
-//! continue on another device, for more epochs or at another learning rate.
+//! Tests of resuming on a GPU: with the same bits, on another device, for more epochs, or at another learning rate.
 
 use std::path::Path;
 use std::time::Duration;
@@ -56,7 +55,7 @@ fn a_run_killed_at_any_moment_resumes_to_the_same_bits() {
     assert!(bytes(&whole, "best.safetensors") == bytes(&killed, "best.safetensors"));
 }
 
-/// Reads the configuration of a run. Returns whether a CPU or a GPU trained the run last, and with which precision.
+/// Returns whether a CPU or a GPU trained the run last, and with which precision.
 fn arithmetic(run: &Path) -> (Arithmetic, MatmulPrecision) {
     let config = Config::read(run).unwrap();
     (config.device, config.matmul_precision)

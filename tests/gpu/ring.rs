@@ -1,8 +1,6 @@
-//! Tests of the ring that prefetches batches to a GPU. A slot must not be overwritten before the work that reads it
-//! is done, however late the work is done. No slot may be lost when an epoch ends early.
+//! Tests of the ring that prefetches batches to a GPU: no slot is overwritten too early, and none is lost.
 //!
-//! The emulated device does no work before something waits for the device. In these tests, nothing waits for the device
-//! before the end of the epoch, so all work is done as late as possible.
+//! The emulated device does no work before something waits for it. Here, nothing waits before the end of the epoch.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -28,7 +26,7 @@ use crate::sets::{CHANNELS, Sample, Spec, learnable};
 const ORDER: EpochOrder = EpochOrder::Shuffled { seed: 3, epoch: 1 };
 const BATCH: usize = 3;
 
-/// A network and its training set. The set is opened with a cache.
+/// A network and its training set.
 struct Task {
     program: Arc<Program>,
     network: Network,
@@ -78,8 +76,7 @@ impl Task {
     }
 }
 
-/// Returns a sample. All samples have the same size, so that no slot of the ring has to grow: growing a slot would wait
-/// for the device.
+/// Returns sample number `i`. All samples have the same size, so that no slot of the ring has to grow.
 fn same_size(i: u64) -> Sample {
     let frames = (0..6).map(|t| vec![((i as u32 * 5 + t) % CHANNELS, 1 + i as u32 % 2)]).collect();
     Sample { frames, label: (i % 3) as u32 }

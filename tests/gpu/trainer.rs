@@ -8,7 +8,7 @@ use assert_cmd::Command;
 
 use crate::{is_real, kernel_cache, sets};
 
-/// Returns the environment variables that tell a child process the GPU and the kernel cache of the tests.
+/// Returns the environment variables for the GPU and the kernel cache of the tests.
 fn environment() -> Vec<(&'static str, OsString)> {
     let cache = ("TONIC_CACHE", kernel_cache().into());
     if is_real() { vec![cache] } else { vec![cache, ("LD_LIBRARY_PATH", tonic_emulator::install().into())] }
@@ -29,15 +29,14 @@ pub(crate) fn eval(dir: &Path, run: &str, data: &str) -> Command {
     on_gpu(sets::eval_on("cuda:0", dir, run, data))
 }
 
-/// Starts a quiet fit on the GPU as a child process, and doesn't wait for it. Its stderr is a pipe that is read after
-/// the process has ended.
+/// Starts a quiet fit on the GPU as a child process. Its stderr is a pipe.
 pub(crate) fn start(dir: &Path, run: &str, others: &str) -> Child {
     let arguments = sets::fit_arguments(dir, run, &format!("--device cuda:0 --quiet {others}"));
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tonic-train"));
     command.envs(environment()).args(arguments).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// Runs a fit on the GPU, and asserts that it succeeds. Returns the run's folder.
+/// Runs a fit on the GPU, which must succeed. Returns the run's folder.
 pub(crate) fn fitted(dir: &Path, run: &str, others: &str) -> PathBuf {
     sets::succeeds(&mut fit(dir, run, &format!("--quiet {others}")));
     dir.join(run)

@@ -1,5 +1,4 @@
-//! Tests the ledgers of conversions from every file layout. Each ledger must equal a ledger that the tests compute
-//! event by event.
+//! Compares the ledgers of conversions from every file layout with ledgers that the tests compute event by event.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -11,13 +10,11 @@ use super::camera::Camera;
 use super::recording::{Recording, Times, Units, samples, scratch};
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
-/// Options of `convert` for a recording of a cochlea with 40 channels. The events of the recording have no y and no
-/// polarity.
+/// Options of `convert` for a cochlea's recording with 40 channels, without y and polarities.
 const ROW: [&str; 2] = ["--sensor", "40"];
 const MAP: [&str; 6] = ["--sensor", "40,30,2", "--map", "t=when,x=where[0],y=where[1],p=sign", "--time-unit", "ns"];
 
-/// A file layout: its name, a function that writes a recording in this layout, options of `convert`, and whether the
-/// layout has y and p. To test another layout in the same way, add it to [`SOURCES`].
+/// A file layout: name, function that writes a recording, options of `convert`, and whether the layout has y and p.
 type Source = (&'static str, fn(&Camera, &Path) -> PathBuf, &'static [&'static str], bool);
 
 const SOURCES: [Source; 8] = [
@@ -31,25 +28,23 @@ const SOURCES: [Source; 8] = [
     ("npz", Camera::npz, &SENSOR, true),
 ];
 
-/// Writes t and x of the events as the recording of a cochlea, in the layout of SHD. This layout has neither y nor p.
+/// Writes t and x of the events in the layout of SHD.
 fn heidelberg(camera: &Camera, path: &Path) -> PathBuf {
     // Half a microsecond is added, which reading truncates. So rounding errors cannot change the microsecond.
     let events = camera.t.iter().zip(&camera.x).map(|(&t, &x)| ((t as f64 + 0.5) / 1e6, x.into())).collect();
     Recording { times_as: Times::F64, units_as: Units::I64, ..Recording::of(vec![events]) }.write(path)
 }
 
-/// Option of `convert` that accepts events in any order of time. The conversion sorts them.
+/// Option of `convert` that accepts unsorted events.
 const AS_IS: &str = "--allow-clock-trouble";
 
 /// An event: (t, x, y, p).
 type Event = (i64, i64, i64, i64);
-/// A transform as a Rust function. It returns the events that the transform keeps, and the number of events that it
-/// drops.
+/// A transform as a Rust function. It returns the events to keep, and the number of dropped events.
 type Step = fn(Vec<Event>) -> (Vec<Event>, u64);
 
-/// One element for each transform: its TOML, a bool, and the same transform as a Rust function. If the bool is `true`,
-/// the ledger counts the events that the transform drops as cropped. If it is `false`, the ledger counts these events
-/// as filtered.
+/// Each transform: its TOML, whether the ledger counts dropped events as cropped (not as filtered), and a Rust
+/// function.
 const STEPS: [(&str, bool, Step); 8] = [
     ("", true, |events| (events, 0)),
     ("name = \"CropTime\"\nmin = 1000\nmax = 30000", true, |events| keep(events, |e| (1000..=30_000).contains(&e.0))),
@@ -85,10 +80,8 @@ fn keep(events: Vec<Event>, mut keep: impl FnMut(&Event) -> bool) -> (Vec<Event>
     (kept, dropped)
 }
 
-/// A function that returns whether an event is in a frame. It gets the times of all events, and the index of the event.
-///
-/// An element of [`FRAMINGS`] has a framing as TOML, whether the windows of the framing overlap, and such a function or
-/// `None`. Without a function, the tests compare only the sum of `binned` and `cut`, not the two numbers.
+/// Returns whether an event is in a frame, from the times of all events and the index of the event. In [`FRAMINGS`],
+/// the bool says whether windows overlap.
 type InFrames = fn(&[i64], usize) -> bool;
 const FRAMINGS: [(&str, bool, Option<InFrames>); 8] = [
     ("time_window = 7000", false, Some(|t, i| t[i] - t[0] < ((t[t.len() - 1] - t[0]) / 7000 * 7000).max(7000))),
@@ -116,8 +109,8 @@ const FRAMINGS: [(&str, bool, Option<InFrames>); 8] = [
     ("name = \"ToTimesurface\"\ndt = 5000.0\ntau = 3000.0", false, None),
 ];
 
-/// Counts the events one by one. Returns the expected ledger, and the number of events that are in a frame. This number
-/// is `None` if the framing has no function in [`FRAMINGS`].
+/// Returns the expected ledger, and the number of events in frames. This number is `None` if the framing has no
+/// function.
 fn account(events: &[Event], step: usize, framing: usize) -> (Ledger, Option<u64>) {
     let mut ledger = Ledger { events_in: events.len() as u64, ..Ledger::default() };
     let (mut inside, outside) = keep(events.to_vec(), |e| e.1 < 40 && e.2 < 30);

@@ -1,6 +1,4 @@
-//! Tests the advice in error messages: a user who follows the advice must not lose data. The errors are about columns
-//! that cannot be used, names that aren't UTF-8, values of polarities, files with several cameras, and times that are
-//! missing.
+//! Tests the advice in error messages: a user who follows it must not lose data.
 
 use hdf5::types::{FixedAscii, VarLenAscii};
 
@@ -98,7 +96,7 @@ fn names_in_hdf5_that_are_not_utf8_are_refused() {
     }
 }
 
-/// Returns the bytes of a NumPy array of six events, whose polarities are `p`.
+/// Returns a NumPy array of six events with the polarities `p`.
 fn with_polarities(p: &[i64]) -> Vec<u8> {
     let [t, x, y, _] = columns();
     let rows = (0..6).flat_map(|i| [t[i], x[i], y[i], p[i]].map(i64::to_le_bytes));
@@ -307,7 +305,7 @@ fn times_that_are_none_are_said_as_such() {
     }
 }
 
-/// The commands of the advice must not write over a file, such as the copy that an earlier command has saved.
+/// The commands of the advice must not write over an existing file.
 #[test]
 fn the_copy_of_a_command_gets_a_free_name() {
     let dir = scratch();

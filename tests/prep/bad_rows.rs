@@ -1,5 +1,4 @@
-//! Tests of a cochlea's file in which several samples have the same fault. The error message has one command that mends
-//! all of these samples and changes nothing else.
+//! Tests of a cochlea's file in which several samples have the same fault: one command mends them all.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,8 +9,8 @@ use super::recording::{
     Keys, Recording, Sample, Scratch, Times, column, convert, hdf5_file, refuses, samples, scratch,
 };
 
-/// Runs the command in the error message `said`, in the directory `dir`. The command begins with `start` and saves
-/// `file`. Returns the path of `file`, or `None` if there is no Python with h5py.
+/// Runs the command that begins with `start` in the error message `said`. Returns the path of `file`, which the command
+/// saves, or `None` without h5py.
 fn mended(dir: &Scratch, said: &str, start: &str, file: &str) -> Option<PathBuf> {
     let shell = |line: &str| Command::new("sh").args(["-c", line]).current_dir(dir.join("")).output().unwrap();
     if !shell("python3 -c 'import h5py'").status.success() {

@@ -21,7 +21,7 @@ fn measured(arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// Asserts that `bench` makes the same frames as the set that `convert` makes with these arguments.
+/// Asserts that `bench` makes the frames that `convert` makes with these arguments.
 fn assert_frames_of_the_set(folder: &Scratch, recording: &Path, arguments: &[&str]) {
     let out = folder.convert(&[recording], "set", &[&["--overwrite"], arguments].concat());
     let before = std::fs::read_dir(folder).unwrap().count();

@@ -43,7 +43,7 @@ impl Camera {
         }
     }
 
-    /// Makes one event at each of `times`. Each event is in a cell of its own.
+    /// Makes one event at each of `times`. Up to 1,200 events are in different cells.
     pub(crate) fn at(times: &[i64]) -> Camera {
         let n = times.len();
         Camera {
@@ -106,7 +106,7 @@ impl Camera {
         })
     }
 
-    /// Writes an HDF5 file whose columns have unusual names. Times are in nanoseconds.
+    /// Writes an HDF5 file whose columns have unusual names, with times in nanoseconds.
     pub(crate) fn strange(&self, path: &Path) -> PathBuf {
         hdf5_file(path, |file| {
             let when: Vec<u64> = self.t.iter().map(|t| (t * 1000 + 999) as u64).collect();
@@ -120,7 +120,7 @@ impl Camera {
         })
     }
 
-    /// Writes a structured NumPy array. Its fields have the types that Tonic's readers give, and the order x, y, t, p.
+    /// Writes a structured NumPy array with the field types of Tonic's readers, in the order x, y, t, p.
     pub(crate) fn npy(&self, path: &Path) -> PathBuf {
         std::fs::write(path, self.npy_bytes()).unwrap();
         path.into()
@@ -156,7 +156,7 @@ impl Camera {
     }
 }
 
-/// Returns a time in seconds that gives exactly `us` microseconds if it is multiplied by 10^6 and truncated.
+/// Returns a time in seconds whose product with 10^6, truncated, is exactly `us`.
 pub(crate) fn seconds(us: i64) -> f64 {
     let seconds = us as f64 / 1e6;
     if (seconds * 1e6).trunc() as i64 == us { seconds } else { seconds.next_up() }

@@ -1,4 +1,4 @@
-//! Tests of the list of classes: given by the user with `--classes`, taken from another set, and compared between sets.
+//! Tests of the list of classes: given with `--classes`, taken from another set, and compared between sets.
 
 use super::classes::{SENSOR, labels, said};
 use super::folder::Folder;

@@ -1,4 +1,4 @@
-//! Tests of classes that have the names of the folders of recordings, and of messages about classes.
+//! Tests of classes that are named after the folders of recordings.
 
 use std::path::Path;
 
@@ -11,8 +11,7 @@ use super::recording::{convert, hdf5_file, prep, refuses, samples, says, scratch
 
 pub(crate) const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 
-/// Converts `input` with `arguments` twice, without and with `--json`. Returns the stderr of the first run, and the
-/// JSON of the second.
+/// Converts `input` twice. Returns the stderr without `--json`, and the JSON with it.
 pub(crate) fn said(input: &Path, set: &Path, arguments: &[&str]) -> (String, Value) {
     let run = |more: &[&str]| {
         let mut command = prep();

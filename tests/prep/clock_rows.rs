@@ -1,4 +1,4 @@
-//! Tests of faulty clocks in recordings whose samples are HDF5 rows, such as speech, and in recordings with few events.
+//! Tests of faulty clocks in recordings whose samples are HDF5 rows, and in recordings with few events.
 
 use hdf5::types::VarLenUnicode;
 use serde_json::Value;

@@ -1,5 +1,4 @@
-//! Tests of recordings with faulty clocks: the messages about wraps, resets and gaps, and the options that
-//! correct them.
+//! Tests of recordings with faulty clocks: wraps, resets and gaps, and the options that correct them.
 
 use std::path::Path;
 
@@ -24,7 +23,7 @@ pub(crate) fn converted(file: &Path, set: &Path, arguments: &[&str]) -> (Vec<Sam
     (samples(set), notes)
 }
 
-/// Asserts that the conversion is refused before anything is written, for every way of cutting in [`CUTS`].
+/// Asserts that the conversion is refused, for every way of cutting in [`CUTS`].
 pub(crate) fn refused(file: &Path, set: &Path, words: &[&str]) {
     for cut in CUTS {
         let said = fails(convert(&[file], set).args(SENSOR).args(cut), 3);

@@ -1,6 +1,4 @@
-//! Tests of HDF5 datasets whose data is in other files or was never written. Data in other files is read. Data that was
-//! never written is refused. In some tests, each column is a dataset. In others, one dataset has all columns, as
-//! records or as a two-dimensional array.
+//! Tests of HDF5 datasets of one or all columns, whose data is in other files or was never written.
 
 use hdf5::H5Type;
 

@@ -1,6 +1,4 @@
-//! Tests of files that are refused because it is unclear which columns to read, which pixels the sensor has, or which
-//! format the file has. The error has the command line to type. Also tests the messages about the columns that were
-//! found.
+//! Tests of files that are refused because their columns, sensor or format are unclear.
 
 use std::path::Path;
 

@@ -1,5 +1,4 @@
-//! Tests of the values in columns: coordinates that are not pixels, coordinates that start at 1, and polarities whose
-//! meaning is unclear.
+//! Tests of unusual coordinates and polarities.
 
 use tonic_toolkit::prep::SourceOptions;
 

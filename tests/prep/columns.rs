@@ -1,5 +1,4 @@
-//! Tests which fields of a file are read as t, x, y and p: by their names, by `--map`, or by their order in a
-//! two-dimensional array.
+//! Tests which fields of a file are read as t, x, y and p.
 
 use std::path::{Path, PathBuf};
 
@@ -85,7 +84,7 @@ pub(crate) fn hdf5_of(fill: impl Fn(&hdf5::File)) -> (Scratch, PathBuf) {
     (dir, file)
 }
 
-/// Writes a column as an int64 dataset of shape `shape`. Creates the groups in `path` if they are missing.
+/// Writes a column as an int64 dataset of shape `shape`, and creates missing groups.
 pub(crate) fn put(file: &hdf5::File, path: &str, column: &[i64], shape: &[usize]) {
     if let Some((groups, _)) = path.rsplit_once('/') {
         let mut at = String::new();

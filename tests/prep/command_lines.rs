@@ -4,8 +4,7 @@ use std::process::Command;
 
 const FROZEN: &str = include_str!("../data/frozen/command_lines.txt");
 
-/// Asserts that the executable file `executable` parses every frozen command line of `program`. The commands run in an
-/// empty folder, so most of them end with an error about a missing file.
+/// Asserts that `executable` parses every frozen command line of `program`.
 pub(crate) fn assert_all_parse(program: &str, executable: &str) {
     let dir = tempfile::tempdir().unwrap();
     let refused = |words: &str| {

@@ -1,5 +1,4 @@
-//! Tests conversions of speech recordings: number types of a file, labels, several files, unsorted times, and recipes.
-//! Also tests that no set is overwritten by mistake.
+//! Tests conversions of speech recordings.
 
 use std::path::Path;
 

@@ -1,5 +1,4 @@
-//! Tests of long recordings that are cut into samples: start, end and class of each sample, and an account of every
-//! event.
+//! Tests of long recordings that are cut into samples: start, end and class of each sample, and every event.
 
 use std::path::Path;
 
@@ -16,8 +15,7 @@ use super::sources::plainly;
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 
-/// Opens `file`, cut into samples as `cut` says. Returns the recording, and the times of the events of each sample in
-/// microseconds.
+/// Opens `file` with a cut. Returns the recording, and the times of each sample's events in microseconds.
 fn pieces(file: &Path, cut: Cut) -> (Recording, Vec<Vec<i64>>) {
     let options = SourceOptions { cut, allow_clock_trouble: true, ..SourceOptions::default() };
     let recording = Recording::open(file, &options).unwrap().remove(0);
@@ -69,8 +67,7 @@ fn an_uncut_recording_keeps_its_times() {
     assert_eq!(whole, [[1_000, 5_000]]);
 }
 
-/// Computes the expected samples of a cut by duration, event by event. Returns the times of the events of each sample,
-/// counted from the start of the sample.
+/// Computes a cut by duration event by event. Returns the times of each sample's events since the start of the sample.
 fn cut_plainly(times: &[i64], length: i64, overlap: i64) -> Vec<Vec<i64>> {
     let mut sorted = times.to_vec();
     sorted.sort();

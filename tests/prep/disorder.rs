@@ -1,4 +1,4 @@
-//! Tests of recordings whose events are out of order: a few late events, or a whole file in another order.
+//! Tests of recordings whose events are out of order.
 
 use std::path::Path;
 
@@ -32,7 +32,7 @@ fn jitter_is_sorted_and_described() {
     says(&said, &[&format!("convert: note: late.h5 and 1 more: {words}")]);
 }
 
-/// Returns the events of `camera`, sorted by `key`. `key` gets the index of an event in `camera`.
+/// Sorts the events of `camera` by `key`, which gets the index of an event.
 fn by_key<K: Ord>(camera: &Camera, key: impl Fn(usize) -> K) -> Camera {
     let mut order: Vec<usize> = (0..camera.t.len()).collect();
     order.sort_by_key(|&i| key(i));

@@ -1,5 +1,4 @@
-//! Tests that bad recordings and recipes get one clear error. The error says which file is wrong, where in the file,
-//! what was expected and what was found.
+//! Tests that bad recordings and recipes get one clear error.
 
 use std::path::{Path, PathBuf};
 
@@ -20,8 +19,7 @@ fn spoilt(dir: &Scratch, spoil: impl FnOnce(&hdf5::File)) -> PathBuf {
     })
 }
 
-/// Asserts that the conversion fails with exit code `code` and leaves no set, and that the error names the file and has
-/// all of `words`.
+/// Asserts that the conversion fails with exit code `code`, leaves no set, and names the file and all of `words`.
 fn refuse(dir: &Scratch, file: &Path, arguments: &[&str], code: i32, words: &[&str]) {
     let out = dir.join("set");
     let name = file.file_name().unwrap().to_str().unwrap();
@@ -116,8 +114,7 @@ fn a_missing_dataset_is_named() {
 /// A function that creates a dataset with a given name.
 type Replacement = Box<dyn Fn(&hdf5::File, &str)>;
 
-/// Returns a function that makes a dataset of type `T` and of shape `shape`. The dataset's storage is allocated, but
-/// nothing is written to it.
+/// Returns a function that makes an allocated dataset without data, of type `T` and of shape `shape`.
 fn empty<T: H5Type>(shape: impl Into<Extents>) -> Replacement {
     let (shape, early) = (shape.into(), Some(hdf5::dataset::AllocTime::Early));
     Box::new(move |file, name| {

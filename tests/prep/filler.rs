@@ -1,5 +1,5 @@
-//! Tests of warnings about events that a file doesn't store as they were recorded: equal events in a row, times that
-//! are rounded because of their type, and coordinates that are counted from the middle of the sensor.
+//! Tests of warnings about repeated events, rounded times, and coordinates that are counted from the middle of the
+//! sensor.
 
 use std::path::Path;
 

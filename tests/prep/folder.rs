@@ -1,5 +1,4 @@
-//! Tests of folders of recordings. Classes come from the subfolders or from a table. Every file is named by its path
-//! inside the folder.
+//! Tests of folders of recordings.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +15,7 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// Makes a folder with recordings of these names. The first recording has 10 events, the second 20, and so on.
+    /// Makes a folder with recordings of these names. They have 10, 20, ... events.
     pub(crate) fn of(names: &[&str]) -> Folder {
         let dir = scratch();
         let root = dir.join("data");
@@ -37,8 +36,8 @@ impl Folder {
         };
     }
 
-    /// Converts the folder. Returns three lists: (label, number of events) of each sample, the names of the classes,
-    /// and the names of the sources.
+    /// Converts the folder. Returns (label, number of events) of each sample, the class names, and the names of the
+    /// sources.
     pub(crate) fn convert(&self, arguments: &[&str]) -> (Vec<(u32, u64)>, Vec<String>, Vec<String>) {
         let set = self.dir.convert(&[&self.root], "set", &[&SENSOR[..], &["--overwrite"], arguments].concat());
         let description = manifest(&set).description;

@@ -1,4 +1,4 @@
-//! Tests a frozen set: every later version of this program must open it and read the same content.
+//! Tests a frozen set, which every later version of this program must read.
 //!
 //! The expected numbers come from a reader in Python that was written from FORMAT.md.
 

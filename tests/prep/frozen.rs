@@ -1,5 +1,5 @@
-//! Tests that this version finishes interrupted conversions of earlier versions (tests/data/frozen) with the bytes that
-//! the earlier version would have written.
+//! Tests that this version finishes interrupted conversions of earlier versions (tests/data/frozen) with the same
+//! bytes.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,4 @@
-//! Compares frames with Tonic's, bit by bit, for every case that Tonic 1.7.0 could compute. Each case that differs on
-//! purpose says how.
+//! Compares frames with Tonic's, bit by bit. Each case that differs on purpose says how.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -49,15 +48,13 @@ impl Case {
     }
 }
 
-/// Returns whether the case has times that are not whole microseconds. Recordings and recipes have whole microseconds
-/// only.
+/// Returns whether the case has times that are not whole microseconds. Our recipes can't have them.
 fn has_fractions(case: &Case) -> bool {
     let whole = |key: &str| case.to_frame.get(key).is_none_or(serde_json::Value::is_i64);
     !["time_window", "start_time", "end_time"].into_iter().all(whole)
 }
 
-/// Returns whether the case has time bounds but doesn't slice by time window. Tonic ignores such bounds. We refuse
-/// them, because they have no effect.
+/// Returns whether the case has time bounds without effect. Tonic ignores such bounds, and we refuse them.
 fn has_idle_bounds(case: &Case) -> bool {
     let has = |key: &str| case.to_frame.get(key).is_some();
     !has("time_window") && (has("start_time") || has("end_time"))
@@ -98,8 +95,7 @@ fn every_case_is_tonics_or_differs_on_purpose() {
     assert_eq!(idle, 25);
 }
 
-/// Compares frames of 2.5 microseconds with Tonic's. A recipe has whole microseconds only, so all times are doubled: a
-/// window is then 5 half microseconds. Doubling a float64 is exact.
+/// Compares frames of 2.5 microseconds with Tonic's. All times are doubled, because a recipe has whole microseconds.
 #[test]
 fn half_microseconds_cut_as_tonic_cuts_them() {
     let mut compared = 0;

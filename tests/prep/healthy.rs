@@ -1,5 +1,4 @@
-//! Tests of valid files whose shapes and types are rare. h5py and NumPy read such files. None of them is refused, and
-//! all give the right events.
+//! Tests of valid files whose shapes and types are rare.
 
 use hdf5::types::VarLenUnicode;
 use hdf5::{Dataset, H5Type};
@@ -25,8 +24,7 @@ fn arrays(file: &hdf5::File) -> Dataset {
     file.new_dataset_builder().with_data(&(0..6).map(of).collect::<Vec<_>>()).create("e").unwrap()
 }
 
-/// Writes the events of `columns::six` as rows of t, x, y and p, to a compressed dataset. `shape` is the shape of the
-/// dataset, and `chunk` is the shape of its chunks.
+/// Writes the events of `columns::six` to a compressed dataset of shape `shape`, with HDF5 chunks of shape `chunk`.
 fn table(file: &hdf5::File, shape: &[usize], chunk: &[usize]) {
     let columns = columns();
     let rows: Vec<i64> = (0..6).flat_map(|i| columns.each_ref().map(|column| column[i])).collect();

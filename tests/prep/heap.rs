@@ -22,8 +22,7 @@ struct Layout {
     gzip: bool,
 }
 
-/// Writes rows to the dataset `rows`, one at a time. `order` is the order in which the rows are written. The rows have
-/// the same order in the heap.
+/// Writes rows to the dataset `rows` one at a time, in the order `order`. The heap gets the same order.
 fn write<T: H5Type + Copy>(path: &Path, rows: &[Vec<T>], order: &[usize], layout: Layout) -> PathBuf {
     let draft = path.with_extension("draft");
     let options = hdf5::File::with_options()
@@ -50,7 +49,7 @@ fn write<T: H5Type + Copy>(path: &Path, rows: &[Vec<T>], order: &[usize], layout
     path.into()
 }
 
-/// Rows of numbers of any type: the bits of all numbers in one list, and the offset of each row in this list.
+/// The bits of all numbers of a dataset's rows, and the offset of each row in this list.
 type Numbers = (Vec<u64>, Vec<usize>);
 
 fn ours(rows: &VlenRows, range: Range<u64>) -> Result<Numbers> {
@@ -92,7 +91,7 @@ fn libhdf5s(dataset: &Dataset, range: Range<u64>) -> hdf5::Result<Numbers> {
     }
 }
 
-/// Asserts that our reader and libhdf5 read the same rows of a dataset: all rows at once, and `piece` rows at a time.
+/// Asserts that our reader and libhdf5 read the same rows of a dataset, at once and `piece` rows at a time.
 fn agrees(path: &Path, name: &str, piece: usize) {
     let file = hdf5::File::open(path).unwrap();
     let dataset = file.dataset(name).unwrap();
@@ -107,14 +106,13 @@ fn agrees(path: &Path, name: &str, piece: usize) {
     assert_eq!(ours(&rows, 1..1).unwrap(), (vec![], vec![0]));
 }
 
-/// Makes one row for each of `lengths`. `number` makes each number of the rows from an integer.
+/// Makes rows of these lengths. `number` makes each number of the rows from an integer.
 fn rows<T>(lengths: &[usize], number: impl Fn(u64) -> T) -> Vec<Vec<T>> {
     let row = |(i, &n): (usize, &usize)| (0..n).map(|k| number((i * 7919 + k * 31) as u64)).collect();
     lengths.iter().enumerate().map(row).collect()
 }
 
-/// Lengths of rows: empty, tiny, as large as a collection of the heap, larger than a collection, and larger than all
-/// buffers.
+/// Lengths of rows: from empty to larger than all buffers.
 const LENGTHS: [usize; 14] = [3, 0, 1, 700, 2040, 0, 5, 2056, 9, 40_000, 1, 300_000, 0, 12];
 
 #[test]
@@ -222,8 +220,7 @@ fn many_threads_read_at_once() {
     });
 }
 
-/// Reads a damaged file, and returns whether its rows could be read. If they could, asserts that libhdf5 reads the same
-/// rows. If not, asserts that the error names the dataset.
+/// Returns whether a damaged file can be read. If so, asserts that libhdf5 reads the same rows.
 fn holds(bytes: &[u8], path: &Path, what: &str) -> bool {
     std::fs::write(path, bytes).unwrap();
     let Ok(file) = hdf5::File::open(path) else { return false };
@@ -253,8 +250,7 @@ fn holds(bytes: &[u8], path: &Path, what: &str) -> bool {
     true
 }
 
-/// Writes a small file with three heap collections: one of many tiny rows, one with free space, and one of a single
-/// row.
+/// Writes a small file with three heap collections: many tiny rows, free space, and a single row.
 fn small() -> (Scratch, PathBuf, Vec<u8>) {
     let dir = scratch();
     let rows = rows(&[4, 0, 30, 1, 7, 3_000, 2, 11], |v| v as u16);
@@ -263,7 +259,7 @@ fn small() -> (Scratch, PathBuf, Vec<u8>) {
     (dir, path, bytes)
 }
 
-/// Returns the offsets of all bytes in the references, and in the headers of heap collections and their objects.
+/// Returns the offsets of all bytes in references, and in headers of collections and objects.
 fn records(bytes: &[u8], path: &Path) -> Vec<usize> {
     let references = hdf5::File::open(path).unwrap().dataset("rows").unwrap().offset().unwrap() as usize;
     let mut places: Vec<usize> = (references..references + 8 * 16).collect();

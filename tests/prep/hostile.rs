@@ -1,5 +1,4 @@
-//! Tests of random changes of shards and manifests. If the checksums are corrected after the change, reading gives an
-//! error or valid samples, and never panics. If the checksums are not corrected, reading always gives an error.
+//! Tests of random changes of shards and manifests. With corrected checksums, reading gives an error or valid samples.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -16,7 +15,7 @@ use super::seal;
 
 type Files = Vec<(String, Vec<u8>)>;
 
-/// Small sets, one for each width of counts. A set is a list of file names and bytes, with the manifest last.
+/// Small sets, one for each width of counts.
 static SETS: LazyLock<Vec<Files>> = LazyLock::new(|| {
     let samples = |cells: u32, largest: f64| -> Vec<Vec<Frame>> {
         let frame = |i: u32| vec![(i % (cells - 1), 1.0), (cells - 1, largest)];
@@ -40,8 +39,7 @@ static SETS: LazyLock<Vec<Files>> = LazyLock::new(|| {
 struct Change {
     file: Index,
     at: Index,
-    /// If true, a change of a shard is near the start of the file: in the header or in the first record of the index.
-    /// If false, `at` can be any offset in the file.
+    /// Whether a shard is changed in its header or first index record, instead of anywhere.
     head: bool,
     remove: usize,
     insert: Vec<u8>,
@@ -63,7 +61,7 @@ fn change() -> impl Strategy<Value = Change> {
     })
 }
 
-/// Returns the files `base` after `changes`. If `mend` is true, the checksums of the files are corrected.
+/// Applies `changes` to the files `base`. If `mend` is true, corrects the checksums.
 fn changed(base: &Files, changes: &[Change], mend: bool) -> Files {
     let mut files = base.clone();
     let count = files.len();
@@ -91,7 +89,7 @@ fn mend_all(files: &mut Files) {
     }
 }
 
-/// Opens and decodes the set, asserts that decoded samples are valid, and verifies the set. Returns the first fault.
+/// Opens, decodes and verifies the set. Asserts that decoded samples are valid. Returns the first fault.
 fn read(dir: &Path) -> Result<(), Error> {
     let set = ShardSet::open(dir)?;
     let cells = set.manifest().description.shape.cells();

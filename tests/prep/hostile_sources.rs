@@ -1,5 +1,4 @@
-//! Tests of recordings that are damaged, claim false sizes, or need a file that is missing. The error names the fault.
-//! Reading takes little memory and never panics.
+//! Tests of recordings that are damaged, claim false sizes, or need a missing file.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -14,7 +13,7 @@ use super::recording::{
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 
-/// Asserts that `convert` fails with exit code `code` and leaves no set, and that the error has all of `words`.
+/// Asserts that `convert` fails with exit code `code`, leaves no set, and prints all of `words`.
 fn refuse(file: &Path, arguments: &[&str], code: i32, words: &[&str]) {
     let dir = scratch();
     refuses(convert(&[file], &dir.join("set")).args(SENSOR).args(arguments), code, words);
@@ -31,7 +30,7 @@ fn spoilt(spoil: impl Fn(&hdf5::File)) -> (Scratch, PathBuf) {
     (dir, file)
 }
 
-/// Removes a dataset and calls `with` to create another one in its place.
+/// Replaces a dataset by the one that `with` creates.
 fn replace(file: &hdf5::File, name: &str, with: impl Fn(hdf5::DatasetBuilder)) {
     file.unlink(name).unwrap();
     with(file.new_dataset_builder());

@@ -1,5 +1,4 @@
-//! Tests that copies of a recording in any compression or file format give the same set. Chunks and shards are planned
-//! by the number of events, not by the size of the file.
+//! Tests that copies of a recording in any compression or file format give the same set.
 
 use std::path::{Path, PathBuf};
 
@@ -13,13 +12,12 @@ use super::recording::{Recording, Times, contents, convert, data, hdf5_file, man
 const SENSOR: [&str; 2] = ["--sensor", "346,260,2"];
 const PIECES: [&str; 2] = ["--sample-duration", "100ms"];
 
-/// Makes a recording with 40,000 events in every 100 ms. So many events take 520 kB in an uncompressed array, and less
-/// in a compressed file.
+/// Makes a recording with 40,000 events in every 100 ms, which take 520 kB in an uncompressed array.
 fn camera() -> Camera {
     Camera::random(500, 400_000, 1_000_000)
 }
 
-/// Writes a file with the columns of DSEC's layout. `stored` chooses how each column is stored.
+/// Writes the columns of DSEC's layout. `stored` chooses how each column is stored.
 fn columns(camera: &Camera, path: &Path, stored: fn(hdf5::DatasetBuilder) -> hdf5::DatasetBuilder) -> PathBuf {
     fn column<T: H5Type>(builder: hdf5::DatasetBuilder, data: &[T], name: &str) {
         builder.with_data(data).create(name).unwrap();
@@ -102,10 +100,10 @@ fn a_folder_and_its_copy_are_the_same_set() {
     }
 }
 
-/// A function that chooses how a dataset of rows of variable length is stored.
+/// Chooses how a dataset of rows of variable length is stored.
 type Stored = fn(hdf5::DatasetBuilderEmpty) -> hdf5::DatasetBuilderEmpty;
 
-/// Writes `recording` in the layout of SHD. `stored` chooses how the datasets of times and of units are stored.
+/// Writes `recording` in the layout of SHD. `stored` chooses how times and units are stored.
 fn cochlea(path: &Path, recording: &Recording, stored: Stored) {
     fn rows<T: Copy, N: H5Type + Copy>(
         builder: hdf5::DatasetBuilderEmptyShape,

@@ -1,5 +1,4 @@
-//! Tests that a kill, Ctrl-C or a second writer never leaves an incomplete set that looks complete, and that --resume
-//! gives the same bytes as an uninterrupted run.
+//! Tests that a kill, Ctrl-C or a second writer leaves no incomplete set that looks complete.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,14 +11,14 @@ use super::recording::{
     NO_LOCKS, Recording, Scratch, change, contents, convert, json, program, refuses, says, scratch,
 };
 
-/// Number of samples of a recording. These samples give 60 shards, each of one chunk of 4 samples.
+/// Number of samples of a recording: 60 shards of one chunk of 4 samples.
 const SAMPLES: usize = 240;
 const SMALL: [&str; 6] = ["--chunk-samples", "4", "--shard-size", "1", "--threads", "2"];
 
 struct Job {
     dir: Scratch,
     file: PathBuf,
-    /// The files of the set that a run without interruption makes: the bytes of each file, by name.
+    /// The bytes of each file of an uninterrupted set, by name.
     expected: std::collections::BTreeMap<String, Vec<u8>>,
 }
 
@@ -280,7 +279,7 @@ fn handles_usr1(child: &Child) -> bool {
     has_signal(child, "SigCgt:", 10)
 }
 
-/// In the status of a process, the line `line` shows a set of signals. Returns whether `signal` is in this set.
+/// Returns whether a process has `signal` in the set `line` of its /proc/PID/status, such as `SigCgt:`.
 #[cfg(target_os = "linux")]
 fn has_signal(child: &Child, line: &str, signal: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
@@ -310,9 +309,8 @@ fn a_run_far_from_a_safe_place_ends_all_the_same() {
     says(&said, &["interrupted: complete shards are kept", "--resume"]);
 }
 
-/// Starts a command, and sends it the signal `name` as soon as the command handles signals. Asserts that the command
-/// ends with exit code 130 within two seconds. The signal is sent before any output is read. So if a command writes
-/// more than a pipe holds, it is waiting for the reader when it gets the signal.
+/// Starts a command, and sends it the signal `name` before any output is read. Asserts that the command ends with exit
+/// code 130 within two seconds.
 #[cfg(target_os = "linux")]
 fn ends_by(command: &mut Command, name: &str) {
     command.env(NO_LOCKS.0, NO_LOCKS.1).stdout(Stdio::piped()).stderr(Stdio::piped());

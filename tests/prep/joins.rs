@@ -7,7 +7,7 @@ use tonic_toolkit::shard::{Part, Width};
 
 use super::recording::{Recording, Scratch, change, contents, manifest, refuses, samples, scratch, shell, tool};
 
-/// A directory with recordings, which the tests convert in chunks of 2 samples.
+/// A directory with recordings, which are converted in chunks of 2 samples.
 pub(crate) struct Bench {
     dir: Scratch,
     files: Vec<PathBuf>,
@@ -33,7 +33,7 @@ impl Bench {
         self.dir.convert(files, name, &[&["--chunk-samples", "2"], size, arguments].concat())
     }
 
-    /// Converts each file to a set of its own.
+    /// Converts each file to a separate set.
     pub(crate) fn convert_each(&self, arguments: &[&str]) -> Vec<PathBuf> {
         let each = self.files.iter().enumerate();
         each.map(|(i, file)| self.convert_files(std::slice::from_ref(file), &format!("s{i}"), arguments)).collect()
@@ -67,8 +67,7 @@ pub(crate) fn sources(dir: &Path) -> Vec<(String, u64)> {
     manifest(dir).description.sources.into_iter().map(|s| (s.name, s.samples)).collect()
 }
 
-/// Returns the index of each sample in its recording. The index comes from the extra column `speaker`, because sample
-/// `i` of a recording has speaker `100 + i`.
+/// Returns the index of each sample in its recording, from the extra column `speaker`.
 pub(crate) fn speakers(dir: &Path) -> Vec<i64> {
     samples(dir).iter().map(|s| s.extras[0] - 100).collect()
 }

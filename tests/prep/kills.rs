@@ -1,10 +1,7 @@
-//! Tests SIGKILL at hundreds of random moments: readers see a complete set or none, and a resume gives the same bytes
-//! as an uninterrupted run.
+//! Tests SIGKILL at hundreds of random moments: readers see a complete set or none, and a resume gives the same bytes.
 //!
-//! Some runs are killed after a random time. Others are killed when a certain file appears or disappears, so that
-//! kills also happen during renames, while the manifest is written, and while an old set is removed. To repeat the
-//! random choices of an earlier test, set the environment variable `TONIC_TEST_SEED` to the number that the test
-//! printed. The machine's timing cannot be repeated.
+//! To repeat the random choices of a test, set the environment variable `TONIC_TEST_SEED` to the number that the test
+//! printed.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -22,7 +19,7 @@ use tonic_toolkit::shard::{Error, ShardSet};
 
 use super::recording::{NO_LOCKS, Recording, contents, convert, faults, json, manifest, program, scratch};
 
-/// Minimum number of kills. On a fast machine there are up to twice as many.
+/// Minimum number of kills.
 const KILLS: u32 = 300;
 const QUICK: Duration = Duration::from_secs(30);
 const SAMPLES: usize = 36;
@@ -84,7 +81,7 @@ impl Job {
         visible(files) == self.expected && !files.contains_key(MARKER)
     }
 
-    /// Returns the column widths of the set in `files`, which is complete or unfinished.
+    /// Returns the column widths of the complete or unfinished set in `files`.
     fn widths(&self, files: &Files) -> Option<Value> {
         let text = files.get(MARKER).or_else(|| files.get(MANIFEST))?;
         Some(serde_json::from_slice::<Value>(text).unwrap()["widths"].clone())
@@ -96,12 +93,12 @@ fn shards(files: &Files) -> usize {
     (0..).take_while(|n| files.contains_key(&format!("{n:05}.shard"))).count()
 }
 
-/// Returns the files of a set's directory. Returns no files if the directory doesn't exist.
+/// Returns the files of a set's directory, or no files if it doesn't exist.
 fn look(out: &Path) -> Files {
     if out.exists() { contents(out) } else { Files::new() }
 }
 
-/// Returns the files that readers open. The names of all other files begin with a dot.
+/// Returns the files whose names don't begin with a dot.
 fn visible(files: &Files) -> Files {
     files.iter().filter(|(name, _)| !name.starts_with('.')).map(|(name, bytes)| (name.clone(), bytes.clone())).collect()
 }
@@ -110,9 +107,8 @@ fn visible(files: &Files) -> Files {
 #[derive(Clone, Debug)]
 enum Moment {
     After(Duration),
-    /// When the file with this name has appeared (`true`) or disappeared (`false`), and then this duration has passed.
-    /// A name that ends in a dot stands for any file whose name begins with the same characters, such as a temporary
-    /// file.
+    /// The file with this name has appeared (`true`) or disappeared (`false`), and then this duration has passed. A
+    /// name that ends in a dot is the start of a file name.
     File(String, bool, Duration),
 }
 
@@ -132,8 +128,7 @@ impl Moment {
         }
     }
 
-    /// Waits for this moment, and then kills the child. Checks the set during the wait. Returns false if the child
-    /// ended before this moment.
+    /// Checks the set until this moment, and then kills the child. Returns false if the child ended earlier.
     fn kill(&self, child: &mut Child, out: &Path, old: &Files, job: &Job) -> bool {
         match self {
             Moment::After(time) => std::thread::sleep(*time),
@@ -176,7 +171,7 @@ fn says_id(manifest: &[u8], id: &str) -> bool {
     String::from_utf8_lossy(manifest).contains(id)
 }
 
-/// Returns the name of the phase in which a process was killed. The files that the process left show this phase.
+/// Returns the phase in which a process was killed, judged by the files that it left.
 fn phase(files: &Files, job: &Job) -> &'static str {
     let has = |part: &str| files.keys().any(|name| name.contains(part));
     let drafts = |part: &str| files.keys().any(|name| name.contains(part) && name.ends_with(".tmp"));
@@ -195,8 +190,8 @@ fn phase(files: &Files, job: &Job) -> &'static str {
     }
 }
 
-/// Asserts that readers find no set, an incomplete set or a complete set after a kill, and that every published file is
-/// complete. Returns the files.
+/// Asserts that readers find no set, an incomplete set or a complete set, and that published files are complete.
+/// Returns the files.
 fn check_left(job: &Job, out: &Path, old: &Files) -> Files {
     let files = look(out);
     let names: Vec<&String> = files.keys().collect();
@@ -223,7 +218,7 @@ fn check_left(job: &Job, out: &Path, old: &Files) -> Files {
     files
 }
 
-/// Returns the inodes of the first published shards. A shard that is written again has another inode.
+/// Returns the inodes of the first shards, which change if a shard is written again.
 fn inodes(out: &Path, shards: usize) -> Vec<u64> {
     (0..shards).map(|n| std::fs::metadata(out.join(format!("{n:05}.shard"))).unwrap().ino()).collect()
 }
@@ -296,8 +291,8 @@ fn kills_at_random_moments_leave_nothing_or_an_incomplete_set_that_resumes() {
     }
 }
 
-/// Returns the flag for the next run: none if the directory has no files, `--overwrite` while the old set is complete,
-/// and otherwise `--resume`.
+/// Returns the flag for the next run: none for an empty directory, `--overwrite` for a complete old set, else
+/// `--resume`.
 fn how(left: &Files, old: &Files) -> Option<&'static str> {
     match left.is_empty() {
         true => None,

@@ -1,5 +1,4 @@
-//! Tests of samples that are too large to be read at once. Unit tests of the crate compare small samples, read in
-//! blocks of a few events, with the same samples read at once.
+//! Tests of samples that are too large to be read at once.
 
 use std::path::{Path, PathBuf};
 
@@ -13,8 +12,7 @@ use super::recording::{change, convert, json, refuses, samples, scratch, shell, 
 const EVENTS: i64 = (1 << 22) + 100_000;
 const SENSOR: [&str; 2] = ["--sensor", "8,4,2"];
 
-/// Writes a recording of [`EVENTS`] events. If `in_order` is false, the times step back by up to 5 ms. If it is true,
-/// the same events are in order of time.
+/// Writes a recording of [`EVENTS`] events. Unless `in_order` is true, the times step back by up to 5 ms.
 fn recording(path: &Path, in_order: bool) -> PathBuf {
     let mut noise = 1_u64;
     let mut events: Vec<(i64, [u8; 3])> = (0..EVENTS)

@@ -1,5 +1,4 @@
-//! Tests that the ledger accounts for every event of any recording. The expected ledger comes from a slow and simple
-//! conversion that is written here.
+//! Tests that the ledger accounts for every event, against a slow and simple conversion that is written here.
 
 use half::f16;
 use proptest::prelude::*;
@@ -9,7 +8,7 @@ use tonic_toolkit::shard::{Existing, FLAG_EMPTY, FLAG_SORTED, Ledger, ShardSet};
 
 use super::recording::{Recording, Sample, Times, Units, faults, reference_recipe, samples, scratch};
 
-/// Generates times in seconds: usual times, times on the bounds of windows and of the crop, and invalid times.
+/// Generates times in seconds: usual, invalid, and on the bounds of windows and of the crop.
 fn seconds() -> impl Strategy<Value = f64> {
     prop_oneof![
         6 => (0..300_u32).prop_map(|n| f64::from(n) * 0.004),
@@ -38,7 +37,7 @@ fn recordings() -> impl Strategy<Value = Recording> {
     )
 }
 
-/// Applies the reference recipe to the events of one sample, step by step, with dense frames.
+/// Applies the reference recipe to the events of one sample, step by step.
 fn plainly(times: &[f64], units: &[i64], label: u32, speaker: i64) -> Sample {
     let mut ledger = Ledger { events_in: times.len() as u64, ..Ledger::default() };
     let mut events: Vec<(i64, usize)> = Vec::new();
@@ -131,8 +130,7 @@ proptest! {
     }
 }
 
-/// Computes trunc(t * 10^6) of a float16 time t in integers only, from its sign, mantissa and exponent. Returns `None`
-/// if t isn't finite.
+/// Computes trunc(t * 10^6) of a float16 time t in integers only. Returns `None` if t isn't finite.
 fn exact_microseconds(half: u16) -> Option<i64> {
     let (exponent, fraction) = (i32::from(half >> 10 & 31), i128::from(half & 1023));
     let (mantissa, power) = match exponent {

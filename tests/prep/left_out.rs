@@ -1,5 +1,4 @@
-//! Tests of events that are in no sample because the options leave them out: those outside the intervals of a table of
-//! labels or outside a range of events, and what follows the array in a file. They count as lost, too.
+//! Tests of events that are in no sample because the options leave them out. They count as lost.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,4 @@
-//! Tests the notes of a conversion about data in a file that the conversion doesn't use. Also tests that options
-//! without effect are refused.
+//! Tests the notes of a conversion about unused data, and the refusal of options without effect.
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -1,5 +1,4 @@
-//! Tests of conversions whose recipe loses many events. The conversion gives a warning with the likely cause. With an
-//! option, the loss is an error.
+//! Tests of conversions whose recipe loses many events: a warning with the likely cause, or an error.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +11,7 @@ use super::recording::{
 
 pub(crate) const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 
-/// A directory with the recording of a camera, in which the tests write sets.
+/// A directory with the recording of a camera.
 pub(crate) struct Bench {
     pub(crate) dir: Scratch,
     pub(crate) file: PathBuf,
@@ -41,7 +40,7 @@ impl Bench {
     }
 }
 
-/// Runs a conversion, and asserts that it succeeds. Returns its notes.
+/// Runs a conversion, which must succeed. Returns its notes.
 pub(crate) fn notes(command: &mut assert_cmd::Command) -> Vec<String> {
     let said = json(command.arg("--json"));
     said["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap().into()).collect()

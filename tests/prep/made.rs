@@ -10,7 +10,7 @@ use tonic_toolkit::shard::{
 /// The recipe of all sets that this module writes.
 const RECIPE: &str = "[frames]\ntime_window = 10000\n";
 
-/// The occupied cells of one frame, as pairs (cell, count or value). The cells ascend.
+/// The occupied cells of one frame in ascending order, as pairs (cell, count or value).
 pub(crate) type Frame = Vec<(u32, f64)>;
 
 /// The content of a set, as a reader should find it.
@@ -24,8 +24,8 @@ pub(crate) struct Set {
     pub extras: Vec<String>,
     /// Number of cropped events in the ledger of each sample.
     pub cropped: u64,
-    /// One element for each sample: its label, and the value that the sample has in every extra column. Samples after
-    /// the end of this list get default labels and values.
+    /// Label of each sample, and the value of all its extra columns. Samples after the end of this list get default
+    /// values.
     pub rows: Vec<(u32, i64)>,
     pub samples: Vec<Vec<Frame>>,
 }

@@ -1,5 +1,4 @@
-//! Tests of times in mixed units. One of several recordings, or one sample of a recording of speech, has times in
-//! another unit than all others.
+//! Tests of recordings or samples whose times are in another unit than all others.
 
 use std::path::PathBuf;
 
@@ -8,8 +7,7 @@ use super::camera::{Camera, seconds};
 use super::recording::{Recording, Times, convert, fails, json, samples, says, scratch};
 use super::units::{SENSOR, notes, npy_of_floats};
 
-/// Asserts that the error message contains `words`, and that it doesn't suggest the option `--time-unit`, which would
-/// set the unit of all recordings and samples.
+/// Asserts that the error message contains `words` and doesn't suggest `--time-unit`.
 fn says_alone(said: &str, words: &[&str]) {
     says(said, words);
     assert!(!said.contains("--time-unit"), "{said}");

@@ -1,11 +1,10 @@
-//! Tests of the errors for files that have no events, or whose arrays contain something other than events.
+//! Tests of the errors for files without events.
 
 use super::camera::{Camera, npy_header, npz};
 use super::recording::{Scratch, change, column, data, hdf5_file, says, scratch};
 use super::units::{SENSOR, notes, refused};
 
-/// Asserts that the conversion of the file `name` is refused, and that the error contains all of `words` but not
-/// `absent`.
+/// Asserts that the conversion of the file `name` is refused, with all of `words` but not `absent` in the error.
 #[track_caller]
 fn is_refused(dir: &Scratch, name: &str, words: &[&str], absent: &str) {
     let said = refused(&dir.join(name), &dir.join("none"), &SENSOR);

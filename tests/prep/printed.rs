@@ -16,14 +16,13 @@ use super::recording::{Scratch, column, convert_aloud, hdf5_file, json, prep, sa
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 
-/// Returns names with characters that clear the screen, break a line, reverse the direction of the text, or colour the
-/// text. One more name is so long that it fills the terminal.
+/// Returns names that clear the screen, break a line, reverse or colour the text, or fill the terminal.
 fn hostile() -> Vec<String> {
     let names = ["\u{1b}[2J", "a\nb", "\u{202e}exe", "\u{9b}31m", "\t\u{7f}\u{200b}\r\u{2066}"];
     names.map(String::from).into_iter().chain(["x".repeat(200)]).collect()
 }
 
-/// Returns whether a character is visible. Control characters and format characters are not.
+/// Returns whether a character is visible.
 fn is_shown(c: char) -> bool {
     let invisible = [0x200b..=0x200f, 0x2028..=0x202e, 0x2060..=0x206f, 0xfeff..=0xfeff];
     !c.is_control() && !invisible.iter().any(|range| range.contains(&(c as u32)))
@@ -34,8 +33,8 @@ fn assert_shown(text: &str) {
     assert!(hidden.is_empty(), "{hidden:?} in {text:?}");
 }
 
-/// Runs a command, and asserts that it ends with exit code `code` and that its output has no hidden characters. Returns
-/// stdout and stderr.
+/// Runs a command. Asserts that it ends with exit code `code` and prints no hidden characters. Returns stdout and
+/// stderr.
 fn said(command: &mut Command, code: i32) -> [String; 2] {
     let output = command.output().unwrap();
     let texts = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
@@ -44,14 +43,13 @@ fn said(command: &mut Command, code: i32) -> [String; 2] {
     texts
 }
 
-/// Makes a folder with a class for each hostile name. Each class has one recording, of the same name.
+/// Makes a folder with a class and a recording for each hostile name.
 fn folder() -> Folder {
     let names: Vec<String> = hostile().iter().map(|name| format!("{name}/{name}.npy")).collect();
     Folder::of(&names.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// Makes a set whose classes and extra columns have the names that [`hostile`] returns. Calls `changed` to modify the
-/// set, writes it, and returns its path.
+/// Writes a set with hostile names of classes and extra columns, after `changed` has modified it. Returns its path.
 fn made(dir: &Scratch, name: &str, changed: impl FnOnce(&mut Set)) -> std::path::PathBuf {
     let samples = (0..hostile().len()).map(|i| vec![vec![(i as u32, 1.0)]]).collect();
     let rows = (0..hostile().len()).map(|i| (i as u32, i as i64)).collect();

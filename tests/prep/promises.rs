@@ -1,5 +1,4 @@
-//! Tests of promises about a set. The bytes of the set are the same for any number of threads and on any machine. The
-//! identity of a chunk doesn't depend on the compression. The set says where it came from.
+//! Tests of promises about a set: its bytes, the identity of a chunk, and where the set came from.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,8 +13,7 @@ use super::recording::{Recording, Scratch, Times, change, contents, manifest, pr
 
 type Files = BTreeMap<String, Vec<u8>>;
 
-/// Recipes: the name, the sensor and the TOML of each. They cover every slicing, time windows with and without overlap,
-/// and every type that the column `cells` can have: u8, u16 and u32.
+/// Name, sensor and TOML of recipes with every slicing and every type of the column `cells`.
 const RECIPES: [(&str, &str, &str); 8] = [
     (
         "reference",
@@ -35,7 +33,7 @@ const RECIPES: [(&str, &str, &str); 8] = [
     ("large", "1280,720,2", "[frames]\nn_time_bins = 3\n"),
 ];
 
-/// Converts `file` with a recipe for a sensor, and with the options `others`. Returns the set's directory and files.
+/// Converts `file` with a recipe and other options. Returns the set's directory and files.
 fn made(dir: &Scratch, file: &Path, (name, sensor, recipe): (&str, &str, &str), others: &[&str]) -> (PathBuf, Files) {
     let path = dir.file(&format!("{name}.toml"), recipe);
     let arguments = ["--recipe", path.to_str().unwrap(), "--sensor", sensor];

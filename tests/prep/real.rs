@@ -1,9 +1,6 @@
-//! Compares our frames of real recordings with digests of Tonic's frames. All samples of a speech set are compared,
-//! with the reference recipe. The recordings of cameras are cut into samples of 100 ms, and all of these samples are
-//! compared.
+//! Compares our frames of real recordings with digests of Tonic's frames.
 //!
-//! The recordings are not part of the repository. The environment variable TONIC_REAL_DATA has the path of the folder
-//! with the recordings.
+//! The environment variable TONIC_REAL_DATA has the path of the folder with the recordings.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,8 +11,8 @@ use tonic_toolkit::shard::{Decoder, ShardSet};
 use super::recording::{samples, scratch};
 use super::tonic::goldens;
 
-/// Returns the folder of the recordings, and the digests of Tonic's frames from the golden file `digests`. If the
-/// environment variable TONIC_REAL_DATA is not set, prints that the folder needs `files`, and returns `None`.
+/// Returns the folder of the recordings, and Tonic's digests from the file `digests`. Returns `None` without
+/// TONIC_REAL_DATA.
 fn recordings<T: DeserializeOwned>(digests: &str, files: &str) -> Option<(PathBuf, BTreeMap<String, Vec<T>>)> {
     let Some(folder) = std::env::var_os("TONIC_REAL_DATA") else {
         println!("skipped: TONIC_REAL_DATA is not set to a folder with {files}");

@@ -1,5 +1,4 @@
-//! Tests random recipes on random events. Every event is accounted for, and a recipe that is written and read again
-//! stays the same. A recipe that makes no sense is refused in one line. Nothing panics.
+//! Tests random recipes on random events: the ledger, reading a written recipe, and refusals.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -10,12 +9,12 @@ use super::recording::{prep, says, stdout};
 
 const SENSOR: SensorSize = SensorSize { width: 12, height: 9, polarities: 2 };
 
-/// Returns two lists of signatures: those of the transforms, and those of the framings.
+/// Returns the signatures of the transforms, and those of the framings.
 fn lists() -> [&'static [Signature]; 2] {
     [catalogue().transforms, catalogue().framings]
 }
 
-/// Generates usual numbers, and numbers that make no sense.
+/// Generates numbers, some of which make no sense.
 fn number() -> impl Strategy<Value = Value> {
     prop_oneof![
         8 => (0..4000_i64).prop_map(|n| json!(n)),
@@ -37,8 +36,7 @@ fn pair() -> impl Strategy<Value = Value> {
     (1..14_i64, 1..11_i64).prop_map(|(x, y)| json!([x, y]))
 }
 
-/// Generates the TOML of a transform or framing, with some of these parameters. Each parameter has a name, the
-/// probability in tenths that it is given, and the values that it can have.
+/// Generates the TOML of a transform or framing. Each parameter has a name, its probability in tenths, and its values.
 fn table(name: &'static str, parameters: Vec<(&'static str, u32, BoxedStrategy<Value>)>) -> BoxedStrategy<Value> {
     let given: Vec<_> = parameters
         .into_iter()
@@ -122,7 +120,7 @@ fn frames() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// Generates events (t, x, y, p). Some events have the same time. Sometimes, a time is far from all others.
+/// Generates events (t, x, y, p), some of them at the same time or far from all others.
 fn events() -> impl Strategy<Value = Vec<(i64, i64, i64, i64)>> {
     let time = prop_oneof![
         30 => 0..3000_i64,
@@ -143,8 +141,8 @@ fn read(text: &str) -> Result<Recipe, Error> {
     Ok(recipe)
 }
 
-/// Applies the recipe to one sample. Asserts that the ledger accounts for all events, that events lie inside the
-/// sensor, and that there are no more frames than the recipe's limit.
+/// Applies the recipe to one sample. Asserts that the ledger balances, that events lie inside the sensor, and that
+/// there are not too many frames.
 fn accounts(recipe: &Recipe, list: &[(i64, i64, i64, i64)]) -> Result<(), TestCaseError> {
     let raw: Vec<_> = list.iter().map(|&(t, x, y, p)| (Some(t), x, y, p)).collect();
     let mut events: Events = admit(SENSOR, raw.into_iter()).events;
@@ -208,7 +206,7 @@ proptest! {
     }
 }
 
-/// Checks all names in Tonic 1.7.0's `tonic.transforms`. Names that we don't have are refused with the reason.
+/// Checks all names in Tonic 1.7.0's `tonic.transforms`.
 #[test]
 fn everything_of_tonic_is_known_or_refused_with_its_reason() {
     let random = "deterministic transforms (random augmentation belongs to training, fresh every epoch)";
@@ -260,8 +258,7 @@ fn every_parameter_is_checked_and_named() {
     check_parameters(framings, "[frames]\n", framing);
 }
 
-/// Asserts that an error about a parameter names the parameter. Tries an unknown parameter, and each known parameter
-/// with a value of a wrong type. `head` is the TOML before the parameters.
+/// Asserts that an error about a parameter names the parameter. `head` is the TOML before the parameters.
 fn check_parameters(list: &[Signature], head: &str, place: impl Fn(&Signature) -> String) {
     for signature in list {
         let refused = |more: &str| {
@@ -297,7 +294,6 @@ fn the_list_is_printed_for_people_and_for_programs() {
     assert_eq!((&delta["name"], &delta["default"], &delta["required"]), (&json!("delta"), &Value::Null, &json!(true)));
 }
 
-/// Tests that a missing parameter gets the default that the printed list names.
 #[test]
 fn defaults_are_those_of_the_list() {
     use tonic_toolkit::prep::IfAbsent;

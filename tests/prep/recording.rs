@@ -46,7 +46,7 @@ pub(crate) enum Keys {
     None,
 }
 
-/// A recording in the layout of SHD, before it is written to a file. Tests may change its fields.
+/// A recording in the layout of SHD, before it is written to a file.
 #[derive(Clone, Debug)]
 pub(crate) struct Recording {
     pub times: Vec<Vec<f64>>,
@@ -75,8 +75,7 @@ impl Recording {
         }
     }
 
-    /// Makes a recording of `samples` random samples with about `events` events each. Times are float16 numbers below
-    /// 1.1 seconds.
+    /// Makes random samples with about `events` events each. Times are float16 numbers below 1.1 seconds.
     pub(crate) fn random(seed: u64, samples: usize, events: usize) -> Recording {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let sample = |_| {
@@ -88,8 +87,8 @@ impl Recording {
         Recording::of((0..samples).map(sample).collect())
     }
 
-    /// Replaces all events of a sample. Each of the `events` new events has the time `time`, in seconds, and the unit
-    /// (channel) `unit`.
+    /// Replaces the events of a sample by `events` equal events, with the time `time` in seconds and the unit (channel)
+    /// `unit`.
     pub(crate) fn crowd(&mut self, sample: usize, events: usize, time: f64, unit: i64) {
         (self.times[sample], self.units[sample]) = (vec![time; events], vec![unit; events]);
     }
@@ -139,8 +138,8 @@ pub(crate) fn ascii(text: &str) -> FixedAscii<10> {
     FixedAscii::from_ascii(text.as_bytes()).unwrap()
 }
 
-/// Makes an HDF5 file under a temporary name, and copies it to `path`. The reason is that libhdf5 locks the file that
-/// it writes, and programs that other tests start meanwhile inherit this lock. The copy has no lock.
+/// Makes an HDF5 file under a temporary name, and copies it to `path`, because programs that other tests start inherit
+/// libhdf5's lock on the first file.
 pub(crate) fn hdf5_file(path: &Path, fill: impl FnOnce(&hdf5::File)) -> PathBuf {
     hdf5_file_with(&hdf5::File::with_options(), path, fill)
 }
@@ -163,8 +162,7 @@ fn rows<T: Copy, N: H5Type + Copy>(group: &hdf5::Group, name: &str, rows: &[Vec<
     dataset.write(&rows).unwrap();
 }
 
-/// A directory that is deleted when the test ends. Its methods write recordings and convert them. A `Scratch`
-/// dereferences to the path of the directory.
+/// A directory that is deleted when the test ends.
 pub(crate) struct Scratch(tempfile::TempDir);
 
 impl std::ops::Deref for Scratch {
@@ -192,13 +190,13 @@ impl Scratch {
         self.join(name)
     }
 
-    /// Writes each recording to a file: `0.h5`, `1.h5` and so on. Returns the paths.
+    /// Writes the recordings to `0.h5`, `1.h5` and so on. Returns the paths.
     pub(crate) fn recordings(&self, recordings: &[Recording]) -> Vec<PathBuf> {
         let write = |(i, recording): (usize, &Recording)| recording.write(&self.join(format!("{i}.h5")));
         recordings.iter().enumerate().map(write).collect()
     }
 
-    /// Converts the files to the set `name`. Returns the path of the set.
+    /// Converts the files to the set `name`. Returns the set's path.
     pub(crate) fn convert<P: AsRef<Path>>(&self, inputs: &[P], name: &str, arguments: &[&str]) -> PathBuf {
         convert(inputs, &self.join(name)).args(arguments).assert().success();
         self.join(name)
@@ -219,8 +217,7 @@ pub(crate) fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
 }
 
-/// Environment variable that turns libhdf5's file locks off, and its value. With locks, tests would disturb each other:
-/// a program that a test starts inherits the locks of all files that this process has open.
+/// Environment variable that turns off libhdf5's file locks, which programs that a test starts would inherit.
 pub(crate) const NO_LOCKS: (&str, &str) = ("HDF5_USE_FILE_LOCKING", "FALSE");
 
 /// Returns the command of the program under test, without arguments.
@@ -234,14 +231,14 @@ pub(crate) fn program() -> &'static str {
     env!("CARGO_BIN_EXE_tonic-prep")
 }
 
-/// Returns the command `tonic-prep NAME PATH`. Callers may add arguments.
+/// Returns the command `tonic-prep NAME PATH`.
 pub(crate) fn tool(name: &str, path: &Path) -> Command {
     let mut command = prep();
     command.arg(name).arg(path);
     command
 }
 
-/// Returns the command `tonic-prep convert INPUT... -o OUTPUT --quiet`. Callers may add arguments.
+/// Returns the command `tonic-prep convert INPUT... -o OUTPUT --quiet`.
 pub(crate) fn convert<P: AsRef<Path>>(inputs: &[P], output: &Path) -> Command {
     let mut command = convert_aloud(inputs, output);
     command.arg("--quiet");
@@ -255,33 +252,32 @@ pub(crate) fn convert_aloud<P: AsRef<Path>>(inputs: &[P], output: &Path) -> Comm
     command
 }
 
-/// Runs a command, and asserts that it succeeds. Returns its stdout.
+/// Runs a command, which must succeed. Returns its stdout.
 pub(crate) fn stdout(command: &mut Command) -> String {
     String::from_utf8(command.assert().success().get_output().stdout.clone()).unwrap()
 }
 
-/// Runs a command, and asserts that it succeeds. Returns its stderr.
+/// Runs a command, which must succeed. Returns its stderr.
 pub(crate) fn stderr(command: &mut Command) -> String {
     String::from_utf8(command.assert().success().get_output().stderr.clone()).unwrap()
 }
 
-/// Runs a command, and asserts that it succeeds and prints one JSON value on one line. Returns the value.
+/// Runs a command, which must succeed and print one JSON value on one line. Returns the value.
 pub(crate) fn json(command: &mut Command) -> Value {
     let text = stdout(command);
     assert_eq!(text.trim_end().lines().count(), 1, "one value, one line: {text}");
     serde_json::from_str(&text).unwrap()
 }
 
-/// Returns the command that runs a script in `sh` or `bash`. In the script, `$0` is the path of the program under test,
-/// and `$1`, `$2` and so on are `arguments`.
+/// Returns the command that runs a script in `sh` or `bash`, with the program under test as `$0` and `arguments` as
+/// `$1`, `$2` and so on.
 pub(crate) fn shell<A: AsRef<std::ffi::OsStr>>(shell: &str, script: &str, arguments: &[A]) -> Command {
     let mut command = Command::new(shell);
     command.args(["-c", script, program()]).args(arguments);
     command
 }
 
-/// Runs a command, and asserts that it fails with exit code `code` and one clear error, without a panic. Returns its
-/// stderr.
+/// Runs a command, which must fail with exit code `code` and one clear error. Returns its stderr.
 #[track_caller]
 pub(crate) fn fails(command: &mut Command, code: i32) -> String {
     let output = command.output().unwrap();
@@ -292,8 +288,7 @@ pub(crate) fn fails(command: &mut Command, code: i32) -> String {
     said
 }
 
-/// Runs a command, and asserts that it fails with exit code `code` and that its error has all of `words`. Returns its
-/// stderr.
+/// Runs a command, which must fail with exit code `code` and all of `words` in its error. Returns its stderr.
 #[track_caller]
 pub(crate) fn refuses(command: &mut Command, code: i32, words: &[&str]) -> String {
     let said = fails(command, code);
@@ -309,7 +304,7 @@ pub(crate) fn says(message: &str, words: &[&str]) {
     }
 }
 
-/// Returns the bytes of each file in a directory, by the name of the file.
+/// Returns the bytes of each file in a directory, by name.
 pub(crate) fn contents(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let files = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path());
     files.map(|p| (p.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(&p).unwrap())).collect()

@@ -1,5 +1,4 @@
-//! Tests that an invalid recipe is refused, with an error of one line that says what is valid. Also tests that a
-//! recipe is stopped if it would take too much time or memory.
+//! Tests that invalid recipes are refused with an error of one line, and huge ones are stopped.
 
 use tonic_toolkit::prep::{Events, Framer, Recipe, SensorSize};
 use tonic_toolkit::shard::Ledger;
@@ -127,8 +126,7 @@ fn what_a_recipe_cannot_say_is_refused_with_what_it_can() {
     }
 }
 
-/// Tests recipes with huge but valid numbers. If such a recipe is applied to a few events, it must not take hours or
-/// all memory.
+/// Tests that recipes with huge but valid numbers don't take hours or all memory.
 #[test]
 fn recipes_that_would_flood_are_stopped() {
     let sparse = || Events { t: vec![0, 1 << 40], x: vec![0, 4], y: vec![0, 3], p: vec![0, 1] };

@@ -1,5 +1,4 @@
-//! Tests of repair: every damaged part of a set is restored byte for byte, from a copy or from the recordings, or is
-//! reported as lost.
+//! Tests of repair: every damaged byte of a set is restored from a copy or the recordings, or reported as lost.
 
 use std::path::{Path, PathBuf};
 
@@ -36,7 +35,7 @@ impl Pair {
         std::fs::write(self.path(set).join(name), bytes).unwrap();
     }
 
-    /// Writes a file of the set `set`, with two bits of the byte at `at` flipped.
+    /// Writes the intact file `name` to the set `set`, with two bits flipped in the byte at offset `at`.
     fn flip(&self, set: &str, name: &str, at: usize) {
         let mut bytes = self.whole[name].clone();
         bytes[at] ^= 0x41;

@@ -1,4 +1,4 @@
-//! Tests of the options of a resumed conversion. It must read the rest of the recordings as it read the first ones.
+//! Tests of the options of a resumed conversion.
 
 use std::path::PathBuf;
 
@@ -7,8 +7,7 @@ use super::recording::{Scratch, contents, convert, fails, json, says, scratch};
 
 const SMALL: [&str; 4] = ["--chunk-samples", "1", "--shard-size", "500"];
 
-/// Makes a folder of three classes with one recording each. The clock of the second one wraps, so that a conversion
-/// without `--unwrap` stops after the first shard.
+/// Makes a folder of three recordings, each with another class. The clock of the second recording wraps.
 fn folder(dir: &Scratch) -> PathBuf {
     let folder = dir.folder("folder");
     for class in ["a", "b", "c"] {

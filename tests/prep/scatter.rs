@@ -1,4 +1,4 @@
-//! Tests of recordings with stray events all over the file, or with the events of two clocks.
+//! Tests of recordings with stray events, or with the events of two clocks.
 
 use super::camera::Camera;
 use super::clocks::{converted, refused, usual};
@@ -6,13 +6,13 @@ use super::recording::{Recording, Times, convert, fails, samples, says, scratch}
 
 const HOUR: i64 = 3_600_000_000;
 
-/// Returns the numbers that follow `word` in `text`, one for each time that `word` occurs.
+/// Returns the numbers that follow the occurrences of `word` in `text`.
 fn after(text: &str, word: &str) -> Vec<i64> {
     let digits = |rest: &str| rest.split(|c: char| !c.is_ascii_digit() && c != '-').next().unwrap().parse().unwrap();
     text.split(word).skip(1).map(digits).collect()
 }
 
-/// Calls `keep` with the index of each event of `camera`. Returns the events for which `keep` returns true.
+/// Returns the events of `camera` for whose index `keep` returns true.
 fn kept(camera: &Camera, keep: impl Fn(usize) -> bool) -> Camera {
     let places: Vec<usize> = (0..camera.t.len()).filter(|&i| keep(i)).collect();
     let pick = |column: &[u16]| places.iter().map(|&i| column[i]).collect();

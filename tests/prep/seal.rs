@@ -1,5 +1,5 @@
-//! Corrects the checksums of changed files as FORMAT.md defines them, so that tests reach the code behind the checks.
-//! The fuzz targets of tests/fuzz use this file too.
+//! Corrects the checksums of changed files, so that tests reach the code behind the checks. The fuzz targets of
+//! tests/fuzz use this file too.
 
 use serde_json::Value;
 use tonic_toolkit::shard::{HEADER_BYTES, RECORD_BYTES, SetDescription, ShardHead, chunk_checksum};
@@ -35,7 +35,7 @@ pub(crate) fn shard(bytes: &mut [u8]) {
     head(bytes);
 }
 
-/// Returns the text of a manifest with its checksum corrected, and its recipe id too if it can be computed.
+/// Returns a manifest with its checksum corrected, and also its recipe id if that can be computed.
 pub(crate) fn manifest(text: &str) -> String {
     let before = without_checksum(text);
     checksum(&with_recipe_id(before).unwrap_or_else(|| before.into()))

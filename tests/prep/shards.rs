@@ -1,5 +1,4 @@
-//! Tests of damaged and hostile sets: every flipped byte and every truncation is found and named. Nothing panics or
-//! allocates much memory.
+//! Tests of damaged and hostile sets: every flipped byte and every truncation is found and named.
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -14,7 +13,7 @@ use tonic_toolkit::shard::{
 use super::recording::{Recording, Scratch, change, contents, faults, refuses, says, scratch, shell, tool};
 use super::seal;
 
-/// A set that the tests damage. It has 3 shards with 2, 2 and 1 chunks of 2 samples.
+/// A set to damage. It has 3 shards with 2, 2 and 1 chunks of 2 samples.
 struct Victim {
     dir: Scratch,
 }
@@ -44,7 +43,7 @@ impl Victim {
         faults(&set).into_iter().next().map_or(Ok(()), Err)
     }
 
-    /// Replaces the bytes of one file, checks the set, and restores the file. Returns the fault that was found.
+    /// Checks the set with one file replaced. Returns the fault that was found.
     fn with(&self, file: &Path, bytes: &[u8]) -> Result<(), Error> {
         let before = std::fs::read(file).unwrap();
         std::fs::write(file, bytes).unwrap();
@@ -53,8 +52,7 @@ impl Victim {
         result
     }
 
-    /// Changes the header or index of shard 0, corrects the checksum of header and index, and checks the set. Returns
-    /// the fault.
+    /// Checks the set with a changed header or index of shard 0, and a correct checksum. Returns the fault.
     fn with_head(&self, change: impl FnOnce(&mut Vec<u8>)) -> Error {
         let mut bytes = std::fs::read(self.shard(0)).unwrap();
         change(&mut bytes);
@@ -62,8 +60,7 @@ impl Victim {
         self.with(&self.shard(0), &bytes).expect_err("a hostile head")
     }
 
-    /// Replaces `from` by `to` in the manifest, corrects the manifest's checksum, and checks the set. Returns the
-    /// fault.
+    /// Checks the set with `from` replaced by `to` in the manifest, and a correct checksum. Returns the fault.
     fn with_manifest(&self, from: &str, to: &str) -> Error {
         let text = std::fs::read_to_string(self.set().join("manifest.json")).unwrap();
         assert_eq!(text.matches(from).count(), 1, "{from} in {text}");
@@ -274,7 +271,7 @@ fn a_shard_cut_under_an_open_set_is_an_error() {
     says(&fault.to_string(), &["00000.shard: corrupt: file length", "got 100"]);
 }
 
-/// A chunk of a valid set: its decoded bytes, the layout of the set, and its number of samples.
+/// The decoded bytes, layout and number of samples of a valid chunk.
 static BODY: LazyLock<(Vec<u8>, SetLayout, u32)> = LazyLock::new(|| {
     let victim = Victim::of(70);
     let set = ShardSet::open(&victim.set()).unwrap();
@@ -284,7 +281,7 @@ static BODY: LazyLock<(Vec<u8>, SetLayout, u32)> = LazyLock::new(|| {
     (zstd::bulk::decompress(stored, record.decoded_bytes as usize).unwrap(), head.layout, record.samples)
 });
 
-/// Decodes the bytes `stored` as a chunk. The record of the chunk gets the correct checksum of these bytes.
+/// Decodes the bytes `stored` as a chunk, with their correct checksum.
 fn decode(stored: &[u8], decoded_bytes: u32, samples: u32, identity: [u8; 32]) -> Result<Chunk, Error> {
     let layout = BODY.1;
     let record = ChunkRecord {

@@ -1,4 +1,4 @@
-//! Tests of the tools that show a set to people and scripts: pictures, arrays, numbers.
+//! Tests of the tools that show a set as pictures, arrays and numbers.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Tests that a recording gives the same set in every layout, with the sensor, unit, polarities and labels of the file.
+//! Tests that a recording gives the same set in every layout.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,13 +16,12 @@ use super::recording::{
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 const MAP: [&str; 4] = ["--map", "t=when,x=where[0],y=where[1],p=sign", "--time-unit", "ns"];
 
-/// Returns the shards of a set. The manifest is left out, because it has the recording's name.
+/// Returns the shards of a set, without the manifest, which has the recording's name.
 fn shards(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     contents(dir).into_iter().filter(|(name, _)| name.ends_with(".shard")).collect()
 }
 
-/// Computes dense frames of 10 ms in the simplest way, from the events with the indices `from..to`. The first frame
-/// starts at the first of these events.
+/// Computes dense frames of 10 ms in the simplest way, from the events with the indices `from..to`.
 pub(crate) fn plainly(camera: &Camera, from: usize, to: usize) -> Vec<u32> {
     let t = &camera.t[from..to];
     let duration = t[t.len() - 1] - t[0];
@@ -84,13 +83,13 @@ fn a_camera_without_a_sensor_is_refused_with_what_would_do() {
     refuses(convert(&[&file], &dir.join("set")).args(["--sensor", "39,30,2"]), 3, &words);
 }
 
-/// Writes an HDF5 file with the columns that `fill` writes, and converts it. Returns the samples of the set.
+/// Converts an HDF5 file with the columns that `fill` writes. Returns the samples.
 fn mapped(fill: impl Fn(&hdf5::File), arguments: &[&str]) -> Vec<Sample> {
     let dir = scratch();
     samples(&dir.convert(&[hdf5_file(&dir.join("a.h5"), fill)], "set", arguments))
 }
 
-/// Converts four events with the polarities `p`, each in a cell of its own. Returns the sample.
+/// Converts four events with the polarities `p`, each in another cell. Returns the sample.
 fn of_polarities<T: H5Type>(p: [T; 4]) -> Sample {
     let fill = |file: &hdf5::File| {
         ["t", "x", "y"].iter().for_each(|name| column(file, name, &[0_u16, 1, 2, 3]));
@@ -127,7 +126,7 @@ fn polarities_of_all_kinds_are_off_and_on() {
 }
 
 /// Converts three events with the times `t` into frames of 1 ms. Returns the number of events in each frame, and the
-/// number of events with an invalid time.
+/// number of invalid times.
 fn frames_of<T: H5Type>(t: [T; 3], unit: &[&str]) -> (Vec<u32>, u64) {
     let fill = |file: &hdf5::File| {
         column(file, "t", &t);

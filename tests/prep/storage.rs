@@ -1,5 +1,4 @@
-//! Tests of HDF5 data that is in other files or was never written. Data in other files is read; data that was never
-//! written is refused.
+//! Tests of HDF5 data that is in other files or was never written.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -18,8 +17,7 @@ pub(crate) fn camera() -> Camera {
     Camera::random(7, EVENTS, 90_000)
 }
 
-/// Asserts that the conversion of a file is refused before anything is written, with and without `--lenient`. Returns
-/// the message.
+/// Asserts that the conversion of a file is refused, with and without `--lenient`. Returns the message.
 pub(crate) fn refused(input: &Path, arguments: &[&str]) -> String {
     let dir = scratch();
     let set = dir.join("set");
@@ -30,7 +28,7 @@ pub(crate) fn refused(input: &Path, arguments: &[&str]) -> String {
     said
 }
 
-/// Asserts that the file `input` converts to the same set as the file `plain`. Returns the linked files of the set.
+/// Asserts that the file `input` converts to the same set as the file `plain`. Returns the set's linked files.
 pub(crate) fn same(input: &Path, plain: &Path, arguments: &[&str]) -> Vec<LinkedFile> {
     let dir = scratch();
     let [made, expected] = ["made", "expected"].map(|name| dir.join(name));
@@ -59,7 +57,7 @@ pub(crate) fn hashed(linked: &[LinkedFile], dir: &Path) {
     }
 }
 
-/// Returns the columns of a camera in DSEC's layout, as int64 for simplicity.
+/// Returns the columns of a camera in DSEC's layout, as int64.
 pub(crate) fn columns(camera: &Camera) -> [(&'static str, Vec<i64>); 4] {
     [
         ("t", camera.t.clone()),
@@ -69,7 +67,7 @@ pub(crate) fn columns(camera: &Camera) -> [(&'static str, Vec<i64>); 4] {
     ]
 }
 
-/// Writes a file with a range of the events. Its datasets have HDF5 chunks of 100 events.
+/// Writes a file with a range of the events, in HDF5 chunks of 100 events.
 pub(crate) fn part(path: &Path, camera: &Camera, range: Range<usize>) -> PathBuf {
     hdf5_file(path, |file| {
         for (name, column) in columns(camera) {
@@ -79,8 +77,7 @@ pub(crate) fn part(path: &Path, camera: &Camera, range: Range<usize>) -> PathBuf
     })
 }
 
-/// Makes a folder with a file of all events, and two files with half of the events each. Returns the folder and the
-/// path of the file with all events.
+/// Makes a file of all events, and two files with half of the events each. Returns the folder and the first file.
 pub(crate) fn halves() -> (Scratch, PathBuf) {
     let dir = scratch();
     let camera = camera();
@@ -90,8 +87,8 @@ pub(crate) fn halves() -> (Scratch, PathBuf) {
     (dir, plain)
 }
 
-/// Writes a file with columns for `events` events. Only the ranges `written` of the columns are written. `latest`
-/// chooses the format of the file, as in [`format`].
+/// Writes a file with columns for `events` events, but with data only in the ranges `written`. For `latest`, see
+/// [`format`].
 pub(crate) fn unwritten(path: &Path, latest: bool, events: usize, written: &[(usize, usize)]) -> PathBuf {
     hdf5_file_with(&format(latest), path, |file| {
         for (name, column) in columns(&camera()) {
@@ -169,8 +166,7 @@ fn compact_data_and_a_user_block_are_read() {
     }
 }
 
-/// Writes an HDF5 file whose columns are stored in raw files next to it, two for each column. The second raw file of
-/// each column lacks its last `cut` bytes.
+/// Writes an HDF5 file with two raw files for each column, the second of them without its last `cut` bytes.
 fn raw(dir: &Path, cut: usize) -> PathBuf {
     hdf5_file(&dir.join("raw.h5"), |file| {
         for (name, column) in columns(&camera()) {

@@ -1,5 +1,4 @@
-//! Tests of HDF5 files whose stored numbers are not the values themselves, for example because of a scale factor or an
-//! enum. Also tests what errors suggest for fields with unusual names.
+//! Tests of HDF5 files whose stored numbers are not the values themselves, such as enums.
 
 use hdf5::H5Type;
 
@@ -61,7 +60,7 @@ fn packed_numbers_and_empty_arrays_of_matlab_are_refused() {
     }
 }
 
-/// Writes the polarities of the events of `columns::six` as an enum. `off` and `on` are the values of the enum.
+/// Writes the polarities of the events of `columns::six` as an enum with the values `off` and `on`.
 fn put_words<T: H5Type + Copy>(f: &hdf5::File, [off, on]: [T; 2]) {
     let p: Vec<T> = columns()[3].iter().map(|&p| if p == 1 { on } else { off }).collect();
     f.new_dataset_builder().with_data(&p).create("p").unwrap();

@@ -1,4 +1,4 @@
-//! Tests of `subset`: a subset has the selected samples, and the parts of a split share none.
+//! Tests of `subset`: selected samples, and splits.
 
 use std::collections::BTreeSet;
 

@@ -20,7 +20,7 @@ impl Labelled {
     }
 
     /// Converts the folder with `text` as the table of labels. Returns (label, number of events) of each sample, and
-    /// the names of the classes.
+    /// the class names.
     fn convert(&self, text: impl AsRef<[u8]>) -> (Vec<(u32, u64)>, Vec<String>) {
         std::fs::write(&self.table, text).unwrap();
         let (found, classes, _) = self.folder.convert(&["--labels", self.table.to_str().unwrap()]);

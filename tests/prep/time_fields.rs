@@ -1,5 +1,4 @@
-//! Tests of time fields whose names have a unit, such as `t_ns`. Some files also have a second time field. Also tests
-//! attributes with a rate or an offset of the times, and warnings about coarse times.
+//! Tests of time fields whose names or attributes have a unit, a rate or an offset, and of coarse times.
 
 use std::fs::File;
 use std::io::Write;
@@ -12,12 +11,12 @@ use super::recording::{Recording, Scratch, column, hdf5_file, samples, says, scr
 use super::unit_evidence::tell;
 use super::units::{SENSOR, notes, refused};
 
-/// Writes the events of a camera as npy, npz and HDF5. `times` has the name and the numbers of each time field.
+/// Writes the events of a camera as npy, npz and HDF5, with these names and numbers of time fields.
 fn files(dir: &Scratch, camera: &Camera, times: &[(&str, Vec<i64>)]) -> [PathBuf; 3] {
     files_with(dir, camera, times, |_| {})
 }
 
-/// Like [`files`]. Calls `more` with the HDF5 file.
+/// Like [`files`], and calls `more` with the HDF5 file.
 fn files_with(dir: &Scratch, camera: &Camera, times: &[(&str, Vec<i64>)], more: impl Fn(&hdf5::File)) -> [PathBuf; 3] {
     let of = |column: &[u16]| column.iter().map(|&n| n.into()).collect::<Vec<i64>>();
     let p = camera.p.iter().map(|&p| p.into()).collect();

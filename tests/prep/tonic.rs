@@ -10,10 +10,10 @@ pub(crate) fn goldens<T: DeserializeOwned>(name: &str) -> T {
     serde_json::from_slice(&std::fs::read(super::recording::data("goldens").join(name)).unwrap()).unwrap()
 }
 
-/// Events, as columns. If column y or p is missing, its values are 0.
+/// Events, as columns. A missing column y or p stands for zeros.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Given {
-    /// How many times each event occurs. `None` means once.
+    /// Number of times that each event occurs; 1 by default.
     repeat: Option<usize>,
     pub t: Vec<i64>,
     pub x: Vec<i64>,
@@ -36,7 +36,7 @@ pub(crate) struct Frames {
     pub entries: Vec<(usize, u32, f64)>,
 }
 
-/// What we compute for the events of one case of the golden files.
+/// Our result for the events of one case of the golden files.
 pub(crate) struct Ours {
     pub admitted: Admitted,
     /// Events after the transforms.
@@ -49,8 +49,7 @@ pub(crate) fn sensor_size([width, height, polarities]: [u32; 3]) -> SensorSize {
     SensorSize { width, height, polarities }
 }
 
-/// Applies a recipe to the events `given` of the case `name`. Asserts that every event is accounted for: the events in
-/// the frames and the events that were left out add up to the events in `given`.
+/// Applies a recipe to the events of the case `name`. Asserts that the ledger accounts for every event.
 pub(crate) fn apply(name: &str, recipe: &Recipe, sensor: [u32; 3], given: &Given) -> Ours {
     let sensor = sensor_size(sensor);
     let raw = given.raw();

@@ -1,4 +1,4 @@
-//! Tests of `diff`, `ls`, `stats` and `cat`: their output agrees with the content of the set.
+//! Tests of `diff`, `ls`, `stats` and `cat`.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use super::recording::{
 /// A sample: label, speaker, and its entries (frame, cell, value) in ascending order.
 type Made = (u32, i64, Vec<(u32, u32, f32)>);
 
-/// Writes a set of the samples `made`, in chunks of 2 samples. Each sample has `frames` frames.
+/// Writes a set of these samples, in chunks of 2 samples. Each sample has `frames` frames.
 fn make_set(dir: &Path, counts: Width, frames: u32, made: &[Made]) {
     let frame = |entries: &[(u32, u32, f32)], t| -> Frame {
         entries.iter().filter(|entry| entry.0 == t).map(|entry| (entry.1, entry.2.into())).collect()
@@ -43,7 +43,7 @@ fn surfaces() -> Vec<Made> {
     made
 }
 
-/// Runs `diff` on two sets that differ. Returns its output as JSON and as text.
+/// Compares two sets that differ. Returns the output of `diff` as JSON and as text.
 fn difference(a: &Path, b: &Path) -> (Value, String) {
     let run = |arguments: &[&str]| {
         let output = prep().arg("diff").arg(a).arg(b).args(arguments).assert().code(4).get_output().clone();
@@ -300,8 +300,7 @@ fn every_tool_refuses_damaged_and_incomplete_sets() {
     refuses(tool("diff", &dir.join("other")).arg(dir.join("damaged")), 4, &words);
 }
 
-/// Runs a command with `--json`. The command must print one JSON object on stdout, and nothing on stderr. The object
-/// must have all of `keys`. Returns the object.
+/// Runs a command with `--json`. Returns the JSON object that it prints, which must have all of `keys`.
 fn says_json(command: &mut assert_cmd::Command, keys: &str) -> Value {
     let output = command.arg("--json").assert().success().get_output().clone();
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "", "{command:?}");

@@ -1,5 +1,4 @@
-//! Compares transforms and framings with Tonic's for every case that Tonic 1.7.0 could compute. Each case that differs
-//! on purpose says how.
+//! Compares transforms and framings with Tonic's. Each case that differs on purpose says how.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -7,8 +6,8 @@ use tonic_toolkit::prep::{Error, Events, Recipe};
 
 use super::tonic::{Frames, Given, Ours, apply, goldens, sensor_size};
 
-/// Maximum difference between a value of a surface and Tonic's value, as a share of the largest of our value, Tonic's
-/// value and 1. This share is not 0, because Tonic sums some values in float32.
+/// Maximum difference from a value of Tonic's surfaces, relative to the largest of both values and 1. Tonic sums some
+/// values in float32.
 const TOLERANCE: f64 = 2e-6;
 
 #[derive(Clone, Debug, Deserialize)]
@@ -54,12 +53,12 @@ impl Case {
         Ok(Made::Frames(frames))
     }
 
-    /// Returns whether the case expects frames of a sample without events. Tonic cannot compute these.
+    /// Returns whether the case expects frames of a sample without events, which Tonic cannot compute.
     fn asks_for_frames(&self) -> bool {
         self.ours.as_ref().is_some_and(|ours| ours.get("shape").is_some())
     }
 
-    /// Describes how our result differs from `expected`. Returns `None` if it doesn't differ.
+    /// Describes how our result differs from `expected`, if it does.
     fn difference(&self, expected: &Made) -> Option<String> {
         let ours = match self.run() {
             Ok(ours) => ours,
@@ -79,8 +78,7 @@ fn of_events(events: &Events) -> Made {
     }
 }
 
-/// Compares events and counts exactly. Compares values of float32 frames within [`TOLERANCE`]. A value below the
-/// tolerance may be missing in one of the results.
+/// Compares events and counts exactly, and float32 values within [`TOLERANCE`]. A smaller value may be missing.
 fn equal(ours: &Made, expected: &Made) -> bool {
     let (Made::Frames(ours), Made::Frames(expected)) = (ours, expected) else { return ours == expected };
     let counts = |frames: &Frames| frames.entries.iter().all(|(.., value)| value.fract() == 0.0);
@@ -97,7 +95,7 @@ fn equal(ours: &Made, expected: &Made) -> bool {
     ours.shape == expected.shape && all.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)).all(near)
 }
 
-/// Compares our results with those of the cases. Returns how many are equal, and how many differ on purpose.
+/// Returns how many of our results are equal to those of the cases, and how many differ on purpose.
 fn compare(cases: &[Case]) -> (usize, usize) {
     let (mut equal, mut differ, mut faults) = (0, 0, Vec::new());
     for case in cases {
@@ -134,8 +132,7 @@ fn every_transform_and_framing_is_tonics_or_differs_on_purpose() {
     assert_eq!(compare(&goldens::<Vec<Case>>("tonic_transforms.json")), (469, 31));
 }
 
-/// Compares thousands of other cases, if the environment variable TONIC_GOLDENS_EXTRA has the path of a file with
-/// them. `scripts/goldens/tonic_transforms.py --each N` writes this file.
+/// Compares the cases in the file at TONIC_GOLDENS_EXTRA, which `scripts/goldens/tonic_transforms.py --each N` writes.
 #[test]
 fn every_generated_case_is_tonics() {
     let Some(path) = std::env::var_os("TONIC_GOLDENS_EXTRA") else { return };

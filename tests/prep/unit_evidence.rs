@@ -1,5 +1,4 @@
-//! Tests of how the unit of times is found if the user doesn't give it: from fractions in the times, from attributes
-//! and arrays of a file that give the length of a tick, and from several recordings together.
+//! Tests of how the unit of times is found if the user doesn't give it.
 
 use hdf5::types::{FixedAscii, FixedUnicode, VarLenAscii, VarLenUnicode};
 
@@ -115,8 +114,7 @@ fn recordings_given_one_by_one_are_judged_together() {
     of(&[&kilo[..], &[many]].concat()).assert().success();
 }
 
-/// Writes an attribute with the value that `value` describes: a number, several numbers with commas between them, or a
-/// text.
+/// Writes an attribute that is a number, several numbers with commas between them, or a text, as `value` has it.
 pub(crate) fn tell(place: &hdf5::Location, name: &str, value: &str) {
     let numbers: Option<Vec<f64>> = value.split(',').map(|number| number.parse().ok()).collect();
     match numbers.as_deref() {

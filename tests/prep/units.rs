@@ -1,4 +1,4 @@
-//! Tests of the unit of times: units that the user gives, and times that don't fit the unit of the file's layout.
+//! Tests of units of times that the user gives, or that don't fit the file's layout.
 
 use std::path::{Path, PathBuf};
 
@@ -28,7 +28,7 @@ pub(crate) fn npy_of_floats(camera: &Camera, path: &Path, time: impl Fn(i64) -> 
     path.into()
 }
 
-/// Writes the columns of e2vid's layout. `fill` writes the times.
+/// Writes the columns of e2vid's layout, with the times that `fill` writes.
 pub(crate) fn e2vid_of(camera: &Camera, path: &Path, fill: impl Fn(&hdf5::Group)) -> PathBuf {
     hdf5_file(path, |file| {
         let events = file.create_group("events").unwrap();
@@ -48,7 +48,7 @@ pub(crate) fn notes(file: &Path, set: &Path, arguments: &[&str]) -> Vec<String> 
     json["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap().to_string()).collect()
 }
 
-/// Asserts that the conversion is refused before anything is written. Returns the message.
+/// Asserts that the conversion is refused. Returns the message.
 pub(crate) fn refused(file: &Path, set: &Path, arguments: &[&str]) -> String {
     let said = fails(convert(&[file], set).args(arguments), 3);
     assert!(!set.exists(), "{said}");

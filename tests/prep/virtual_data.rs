@@ -1,5 +1,4 @@
-//! Tests of virtual HDF5 datasets: they are read from their source files, and the manifest lists these files. Missing
-//! source files are refused.
+//! Tests of virtual HDF5 datasets, which are read from their source files.
 
 use std::path::{Path, PathBuf};
 
@@ -15,12 +14,10 @@ fn slab(start: usize, step: usize, count: usize) -> Selection {
     Hyperslab::from(vec![SliceOrIndex::SliceCount { start, step, count, block: 1 }]).into()
 }
 
-/// A mapping of a virtual HDF5 column: the source file, the length of the source column, and the part of the virtual
-/// column that the source column fills.
+/// Source file, length of the source column, and selection of the virtual column that it fills.
 type Mapped<'a> = (&'a str, usize, Selection);
 
-/// Writes a file with virtual columns, which take their events from other files as `mappings` say. The source columns
-/// have the same names as the virtual columns.
+/// Writes a file whose virtual columns take their events from columns of the same names in other files.
 fn virtual_file(path: &Path, mappings: &[Mapped<'_>]) -> PathBuf {
     hdf5_file(path, |file| {
         for name in ["t", "x", "y", "p"] {
@@ -160,8 +157,7 @@ fn mapped(group: &str) -> [String; 6] {
     ["--map".into(), map, SENSOR[0].into(), SENSOR[1].into(), "--time-unit".into(), "us".into()]
 }
 
-/// Copies the file `virtual.h5` to a folder. h5py wrote this file. The selections of its virtual columns are unlimited
-/// or irregular.
+/// Copies h5py's file `virtual.h5` to a folder. Its virtual columns have unlimited or irregular selections.
 fn unlimited(dir: &Path) -> PathBuf {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/sources/virtual.h5");
     std::fs::copy(fixture, dir.join("virtual.h5")).unwrap();

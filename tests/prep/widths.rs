@@ -1,5 +1,4 @@
-//! Tests every width of every column, with values around the limits of the widths. The values pass through the writer,
-//! the reader, and a second reader that is written from FORMAT.md alone.
+//! Tests every width of every column, with a second reader that is written from FORMAT.md alone.
 
 use std::path::Path;
 
@@ -11,8 +10,7 @@ use tonic_toolkit::shard::{Decoder, ShardSet, Width, chunk_checksum};
 use super::made::{Frame, Set};
 use super::recording::{data, faults, scratch};
 
-/// A second reader of the format: it reads numbers from bytes as FORMAT.md says. It shares only the hash functions with
-/// the crate's reader.
+/// A second reader of the format, which shares only the hash functions with the crate's reader.
 struct Stranger<'a>(&'a [u8]);
 
 impl Stranger<'_> {
@@ -27,8 +25,7 @@ impl Stranger<'_> {
         numbers
     }
 
-    /// Reads the next column, which is stored as byte planes: the first bytes of all numbers, then the second bytes,
-    /// and so on.
+    /// Reads the next column, stored as byte planes: the first bytes of all numbers, then the second bytes, and so on.
     fn planes(&mut self, n: u64, width: usize) -> Vec<u64> {
         let n = n as usize;
         let number = |i| (0..width).rev().fold(0, |sum, plane| sum << 8 | u64::from(self.0[plane * n + i]));
@@ -160,8 +157,7 @@ fn read(dir: &Path) -> (Vec<Vec<Frame>>, Vec<Vec<i64>>) {
     (samples, extras)
 }
 
-/// Makes samples whose frames have `cells` cells. The counts of the samples lie around the limits of every width up to
-/// `counts`.
+/// Makes samples whose frames have `cells` cells, with counts around the limits of every width up to `counts`.
 fn samples(rng: &mut ChaCha8Rng, cells: u32, counts: Width) -> Vec<Vec<Frame>> {
     let borders = [1, 2, 7, 8, 9, 254, 255, 256, 65_534, 65_535, 65_536, u32::MAX - 1, u32::MAX];
     let borders: Vec<u32> = borders.into_iter().filter(|&n| counts == Width::F32 || n <= counts.max()).collect();

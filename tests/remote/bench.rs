@@ -7,7 +7,7 @@ use assert_cmd::Command;
 use serde_json::Value;
 use tonic_toolkit::shard::Manifest;
 
-/// A temporary folder. The programs run in this folder, so their relative paths begin there.
+/// A temporary folder, which is the working directory of the programs.
 pub(crate) struct Bench {
     dir: tempfile::TempDir,
     /// Environment variables of the programs. If a name occurs twice, the last value counts.
@@ -22,7 +22,7 @@ impl Bench {
         bench
     }
 
-    /// Makes a synthetic recording of `samples` samples, and converts it to a set in the folder `name`.
+    /// Converts a synthetic recording of `samples` samples to a set in the folder `name`.
     pub(crate) fn convert(&self, name: &str, samples: u64, seed: u64) {
         let recording = format!("{name}.h5");
         let numbers = (samples.to_string(), seed.to_string());
@@ -46,14 +46,14 @@ impl Bench {
         command
     }
 
-    /// Runs `tonic-prep`, which must succeed. Returns what it prints on stdout.
+    /// Runs `tonic-prep`, which must succeed. Returns its stdout.
     pub(crate) fn run(&self, arguments: &[&str]) -> String {
         let done = self.tool(arguments).assert().success();
         String::from_utf8(done.get_output().stdout.clone()).unwrap()
     }
 
-    /// Runs `tonic-prep`, which must end with the exit code `code`. Returns what it prints on stderr, which must
-    /// contain all of `words`.
+    /// Runs `tonic-prep`, which must end with the exit code `code` and all of `words` in its stderr. Returns the
+    /// stderr.
     pub(crate) fn refuses(&self, arguments: &[&str], code: i32, words: &[&str]) -> String {
         let done = self.tool(arguments).timeout(std::time::Duration::from_secs(60)).assert().code(code);
         let text = String::from_utf8(done.get_output().stderr.clone()).unwrap();

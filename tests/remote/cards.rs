@@ -1,4 +1,4 @@
-//! Tests that `push` and `pull` transfer the card of a set, README.md and its picture, without changes.
+//! Tests that `push` and `pull` transfer the card of a set without changes.
 
 use crate::bench::{Bench, contents};
 use crate::server::{Fault, Kind, Server};

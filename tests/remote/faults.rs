@@ -1,6 +1,4 @@
-//! Tests of what can go wrong: connections cut at random bytes, bodies without end, files of wrong lengths, sets that
-//! are replaced meanwhile, hostile manifests, full disks and kills. Nothing may be lost, and nothing incomplete may
-//! look complete.
+//! Tests of broken connections, wrong answers, full disks and kills: nothing incomplete may look complete.
 
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -88,8 +86,8 @@ fn a_file_that_is_too_short_is_told_at_once() {
     assert_eq!(contents(&bench.path("set")), contents(&bench.path("copy")));
 }
 
-/// Starts a server for the folder `served`, which has the set `set`. When a client has requested the shard [`SHARD`]
-/// `before` times and requests it again, the folder gets the set `other` instead.
+/// Starts a server for the folder `served`. After the given number of requests for the shard [`SHARD`], the next such
+/// request replaces the folder's set by the set `other`.
 fn replacing(bench: &Bench, before: u64) -> Server {
     let [served, other, old] = ["served", "other", "old"].map(|name| bench.path(name));
     let done = AtomicBool::new(false);
@@ -206,7 +204,7 @@ fn with_checksum(mut manifest: Value) -> Vec<u8> {
     format!("{before}\"checksum\": \"{}\"\n}}\n", blake3::hash(before.as_bytes()).to_hex()).into_bytes()
 }
 
-/// Runs a shell script, in which `$0` is the program and `$@` are `words`. Returns its exit code and stderr.
+/// Runs a shell script with the program as `$0` and `words` as `$@`. Returns its exit code and stderr.
 fn shell(bench: &Bench, script: &str, words: &[&str]) -> (Option<i32>, String) {
     let program = assert_cmd::cargo::cargo_bin("tonic-prep");
     let done = Command::new("sh").arg("-c").arg(script).arg(program).args(words).current_dir(bench.path("")).output();

@@ -1,5 +1,4 @@
-//! Tests of web servers that send something else than what was asked for. A pull gives the whole set, or an error that
-//! names the object and says what the server sent. The pull ends soon and needs little memory.
+//! Tests of web servers that send something else than what was asked for.
 
 use std::time::{Duration, Instant};
 
@@ -10,8 +9,7 @@ const ALL: Kind = Kind { ranges: true, tags: true };
 const SHARD: &str = "00001.shard";
 const LOGIN: Fault = Fault::Page(200, "text/html; charset=utf-8", "<!DOCTYPE html><title>Log in</title>");
 
-/// Returns whether a fault occurs. The arguments are the name of the requested file, and the number of earlier
-/// requests for this file.
+/// Returns whether a fault occurs, from the name of the requested file and the number of earlier requests for it.
 type When = fn(&str, u64) -> bool;
 
 fn shard(name: &str, _: u64) -> bool {
@@ -22,9 +20,8 @@ fn shard_later(name: &str, number: u64) -> bool {
     name.ends_with(SHARD) && number > 0
 }
 
-/// Starts a server for the folder `folder` of `bench`. The server makes the mistake `fault` in its answers to those
-/// requests for which `when` returns true. If this is only a later request for a file, the server breaks off its answer
-/// to the first request, so that the client asks for the rest.
+/// Starts a server with the fault `fault` in the answers for which `when` returns true. The answer before such an
+/// answer is cut off, so that the client asks again.
 fn server(bench: &Bench, folder: &str, when: When, fault: Fault) -> Server {
     Server::start(&bench.path(folder), ALL, move |name, number| match (when(name, number), when(name, number + 1)) {
         (true, _) => Some(fault),
@@ -33,8 +30,8 @@ fn server(bench: &Bench, folder: &str, when: When, fault: Fault) -> Server {
     })
 }
 
-/// Pulls the set from the server. The pull must fail with the exit code `code` within 10 seconds. The message must
-/// name the object `name` and contain `words`. Returns the message.
+/// Pulls the set. Asserts that this fails with exit code `code` within 10 seconds, and that the message names the
+/// object `name` and has `words`. Returns the message.
 fn refuses(bench: &Bench, server: &Server, code: i32, name: &str, words: &[&str]) -> String {
     let start = Instant::now();
     let text = bench.refuses(&["pull", &server.url, "copy", "--timeout", "3"], code, &[&server.url, name]);
@@ -52,7 +49,7 @@ fn refuses(bench: &Bench, server: &Server, code: i32, name: &str, words: &[&str]
     text
 }
 
-/// Pulls the set from the server. The pull must succeed.
+/// Pulls the set, and asserts that the copy is equal.
 fn pulls(bench: &Bench, server: &Server) {
     bench.run(&["pull", &server.url, "copy", "--timeout", "5"]);
     assert_eq!(contents(&bench.path("set")), contents(&bench.path("copy")));

@@ -2,8 +2,7 @@
 
 use crate::bench::{Bench, contents, json};
 
-/// Makes a folder with the sets `set` and `other`. Pushes both sets, and locks them under the names `train` and
-/// `other`.
+/// Pushes the sets `set` and `other`, and locks them under the names `train` and `other`.
 fn locked() -> Bench {
     let bench = Bench::with_set();
     bench.convert("other", 60, 2);

@@ -1,5 +1,4 @@
-//! Tests of sets at URLs: sets are pushed, pulled, read and pruned, on file servers and on web servers that make
-//! mistakes.
+//! Tests of sets at URLs, on file servers and on web servers that make mistakes.
 //!
 //! ```text
 //! push, pull, repair, together   what the commands promise, alone and at the same time

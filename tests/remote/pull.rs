@@ -1,5 +1,4 @@
-//! Tests of `pull` from servers that cut connections, stall, refuse requests and change bytes. Every byte of the copy
-//! is verified.
+//! Tests of `pull` from servers that cut connections, stall, refuse requests and change bytes.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};

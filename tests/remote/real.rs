@@ -6,8 +6,7 @@ use crate::services::{Service, azure, nginx, python, s3};
 /// A path with spaces and letters outside ASCII.
 const PATH: &str = "sets of März/日本 100%/ssc";
 
-/// Reads the set at `url` with `info`, `pull` and `verify`, and in training. Checks that it is the set in the folder
-/// `set`.
+/// Reads the set at `url` with `info`, `pull`, `verify` and training. Asserts that it is the set `set`.
 fn read(bench: &Bench, url: &str, copy: &str) {
     let id = bench.id("set");
     assert_eq!(json(&bench.run(&["info", url, "--json"]))["set_id"], id);

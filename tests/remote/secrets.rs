@@ -1,4 +1,4 @@
-//! Tests that credentials stay secret: no command, whether it succeeds or fails, prints them or writes them to a file.
+//! Tests that no command prints credentials or writes them to a file.
 
 use std::path::Path;
 
@@ -6,9 +6,9 @@ use crate::bench::Bench;
 use crate::server::{Fault, Kind, Server};
 
 const ALL: Kind = Kind { ranges: true, tags: true };
-/// A part of every credential. The marker is valid base64, because a key of Azure must be base64.
+/// A part of every credential. It is valid base64, as a key of Azure must be.
 const MARKER: &str = "MARKERmarkerMARKERmarker";
-/// What HTTP sends for the user `me` with the marker as the password: `me:` and the marker, in base64.
+/// What HTTP sends for the user `me` with the password [`MARKER`], in base64.
 const SENT: &str = "bWU6TUFSS0VSbWFya2VyTUFSS0VSbWFya2Vy";
 
 /// The commands of `tonic-prep` that take URLs. `URL` stands for the URL, `OUT` for a new name.
@@ -53,7 +53,7 @@ const TRAINING: &[&[&str]] = &[
     &["eval", "--model", "run", "--data", "URL"],
 ];
 
-/// Panics if a file in the folder `dir`, or in any folder inside it, contains [`MARKER`] or [`SENT`].
+/// Panics if a file below the folder `dir` contains [`MARKER`] or [`SENT`].
 fn search(dir: &Path) {
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
@@ -68,7 +68,7 @@ fn search(dir: &Path) {
 }
 
 /// Runs all commands with the set at `url`. Returns how many of them succeeded. `made` counts the commands of all
-/// calls, and numbers the output folders.
+/// calls.
 fn run_all(bench: &Bench, url: &str, made: &mut usize) -> usize {
     let (mut commands, mut succeeded) = (COMMANDS.iter().map(|words| ("tonic-prep", *words)).collect::<Vec<_>>(), 0);
     if cfg!(feature = "train") {

@@ -1,5 +1,4 @@
-//! A web server for tests, which serves a folder on this machine only. It can make mistakes: it cuts connections,
-//! stalls, refuses requests and changes the bytes of files.
+//! A web server for tests, which can make mistakes.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -13,52 +12,50 @@ use std::time::Duration;
 pub(crate) enum Fault {
     /// Closes the connection after it has sent this many bytes of the file.
     Cut(usize),
-    /// Sends this many bytes of the file, and then nothing more, while the connection stays open.
+    /// Sends this many bytes of the file, and keeps the connection open.
     Stall(usize),
     /// Answers with this HTTP status, and without the file.
     Status(u16),
     /// Answers with this status, and asks the client to wait this many seconds.
     Busy(u16, u64),
-    /// Answers with this status, and with an error message in the form that object stores use. The message contains the
-    /// request and its headers.
+    /// Answers with this status, and an object store's error message that repeats the request's headers.
     Echo(u16),
     /// Sends the file, and then zeros without end.
     Endless,
-    /// Sends the file with one bit changed, in the byte at this offset.
+    /// Flips a bit in the byte at this offset of the file.
     Flip(u64),
-    /// Like [`Flip`](Fault::Flip), but changes the bit only the first time that the byte at this offset is sent.
+    /// Like [`Flip`](Fault::Flip), but only the first time that this byte is sent.
     FlipOnce(u64),
     /// Announces this many bytes more than it sends, and then closes the connection.
     Longer(usize),
     /// Answers a request for a range with the whole file and status 200.
     Whole,
-    /// Sends a range that begins this many bytes before the requested range. The `Content-Range` is correct for the
-    /// range that is sent.
+    /// Sends a range that begins this many bytes earlier than the requested range, with the correct `Content-Range`.
     Shifted(usize),
-    /// Adds this many bytes to the requested range. `Content-Length` includes them, but `Content-Range` doesn't.
+    /// Sends this many bytes after the requested range. Only `Content-Length` includes them.
     More(usize),
     /// Sends the requested bytes with this wrong `Content-Range`.
     ContentRange(&'static str),
     /// Adds this header line to the answer.
     Header(&'static str),
-    /// Answers with this status and with a body that is not the file: its type and its text.
+    /// Answers with this status, and with a body of this type and text.
     Page(u16, &'static str, &'static str),
     /// Answers with this status, and with a body without end.
     EndlessPage(u16),
     /// Sends the client to another URL, or to another path on this server.
     Redirect(&'static str),
-    /// Sends at most this many bytes of the file in chunks, without `Content-Length`. If the boolean is true, the body
-    /// then ends as a complete body does. If it is false, the connection is closed.
+    /// Sends at most this many bytes in chunks, and then ends the body if the boolean is true, or else closes the
+    /// connection.
     Chunked(usize, bool),
     /// Sends an ETag that differs with each request, and closes the connection after this many bytes.
     OtherTag(usize),
 }
 
-/// Returns what goes wrong with a request. The arguments are the name of the requested file, and the number of earlier
-/// requests for this file.
+/// Returns what goes wrong with a request, from the name of the requested file and the number of earlier requests for
+/// it.
 type Faults = dyn Fn(&str, u64) -> Option<Fault> + Send + Sync;
 
-/// A running server. It runs until the process of the tests ends.
+/// A running server.
 pub(crate) struct Server {
     pub url: String,
     /// Number of bytes of files that the server has sent.
@@ -73,7 +70,7 @@ pub(crate) struct Kind {
 }
 
 impl Server {
-    /// Starts a server for a folder. The server supports ranges and ETags, and makes no mistakes.
+    /// Starts a server for a folder, with ranges and ETags, and without mistakes.
     pub(crate) fn of(folder: &Path) -> Server {
         Server::start(folder, Kind { ranges: true, tags: true }, |_, _| None)
     }
@@ -243,7 +240,7 @@ fn closed(stream: &TcpStream) -> Option<()> {
     None
 }
 
-/// Replaces percent codes in a path, such as `%20`, by the characters that they stand for.
+/// Decodes percent codes in a path, such as `%20`.
 fn decoded(path: &str) -> String {
     let (mut out, mut bytes) = (Vec::new(), path.bytes());
     while let Some(byte) = bytes.next() {

@@ -1,6 +1,4 @@
-//! Starts real servers, each on a port of loopback: moto (S3), Azurite (Azure Blob Storage), nginx, and Python's
-//! `http.server`. `scripts/setup --servers` installs the first three. The tests of a server that is not installed are
-//! skipped.
+//! Starts real servers, which `scripts/setup --servers` installs. Tests of missing servers are skipped.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -8,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Maximum time that a server needs to start. It is long, because a busy machine is slow.
+/// Maximum time that a server needs to start.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Account and key of Azurite, which its documentation names.
+/// Azurite's account and key, from its documentation.
 const ACCOUNT: &str = "devstoreaccount1";
 const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
-/// A Python script that makes a container in Azurite. The script signs its request as Azure requires.
+/// A Python script that makes a container in Azurite.
 const MAKE_CONTAINER: &str = r#"
 import base64, hashlib, hmac, sys, urllib.request
 from email.utils import formatdate
@@ -44,8 +42,7 @@ impl Drop for Service {
     }
 }
 
-/// Returns the path of a program or file that `scripts/setup --servers` has installed. If it is not there, prints that
-/// the test is skipped, and returns `None`.
+/// Returns the path of a program or file that `scripts/setup --servers` installs. `None` if it is missing.
 fn installed(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(".deps/servers").join(name);
     if !path.exists() {
@@ -54,7 +51,7 @@ fn installed(name: &str) -> Option<PathBuf> {
     path.exists().then_some(path)
 }
 
-/// Returns a command that starts `program`. The program ends when this thread ends, even if the tests are killed.
+/// Returns a command that starts `program`. The program ends when this thread ends.
 fn bound(program: impl AsRef<Path>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program.as_ref()).stdin(Stdio::null());
@@ -62,8 +59,8 @@ fn bound(program: impl AsRef<Path>) -> Command {
     command
 }
 
-/// Starts a server on a free port, and waits until the server listens. `prepare` makes the command from the address and
-/// from a temporary folder.
+/// Starts a server on a free port, and waits until it listens. `prepare` makes the command from the address and a
+/// temporary folder.
 fn start(scheme: &str, prepare: impl Fn(&str, &Path) -> Command) -> (Service, String) {
     for _ in 0..5 {
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
@@ -84,7 +81,7 @@ fn start(scheme: &str, prepare: impl Fn(&str, &Path) -> Command) -> (Service, St
     panic!("the server ends at once");
 }
 
-/// Sends a request to a server. Returns its answer, which must have the status 200.
+/// Sends a request to a server. Returns the answer, which must have status 200.
 fn request(address: &str, method: &str, path: &str, headers: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     let length = body.len();
@@ -97,7 +94,7 @@ fn request(address: &str, method: &str, path: &str, headers: &str, body: &str) -
     answer
 }
 
-/// Starts moto with the bucket `lab` and a user. The server checks the signatures of this user.
+/// Starts moto with the bucket `lab` and a user.
 pub(crate) fn s3() -> Option<Service> {
     let moto = installed("python/bin/moto_server")?;
     let (mut service, address) = start("http", |address, dir| {
@@ -155,9 +152,11 @@ pub(crate) fn azure() -> Option<Service> {
     Some(service)
 }
 
-/// Starts nginx for a folder. The server supports ranges and ETags. Paths below `/closed/` need the user `me` with the
-/// password `password`, and paths below `/signed/` need the query `sig=a%2Fb`. Paths below `/moved/` are redirected to
-/// the same paths below `/`.
+/// Starts nginx for a folder, with ranges and ETags:
+///
+/// - Paths below `/closed/` need the user `me` with the password `password`.
+/// - Paths below `/signed/` need the query `sig=a%2Fb`.
+/// - Paths below `/moved/` are redirected to the same paths below `/`.
 pub(crate) fn nginx(folder: &Path) -> Option<Service> {
     let nginx = installed("nginx/usr/sbin/nginx")?;
     let (service, _) = start("http", |address, dir| {
@@ -181,7 +180,7 @@ pub(crate) fn nginx(folder: &Path) -> Option<Service> {
     Some(service)
 }
 
-/// Starts Python's `http.server` for a folder. The server supports neither ranges nor ETags.
+/// Starts Python's `http.server` for a folder, without ranges and ETags.
 pub(crate) fn python(folder: &Path) -> Option<Service> {
     if Command::new("python3").arg("--version").output().is_err() {
         eprintln!("skipped: there is no python3");

@@ -9,7 +9,7 @@ use serde_json::{Value, json as value};
 
 use crate::bench::{Bench, contents, json};
 
-/// Runs these commands at the same time. Each must end with exit code 0 or 4. Returns which of them had exit code 0.
+/// Runs these commands at the same time. Each must end with exit code 0 or 4. Returns whether each ended with 0.
 fn run_together(bench: &Bench, commands: &[&[&str]]) -> Vec<bool> {
     let start = Barrier::new(commands.len());
     let done: Vec<Output> = std::thread::scope(|scope| {
@@ -28,8 +28,7 @@ fn run_together(bench: &Bench, commands: &[&[&str]]) -> Vec<bool> {
     codes.iter().map(|code| *code == Some(0)).collect()
 }
 
-/// Returns the ids of the sets in `server/latest.json`, the latest first. All of them must be complete and intact, and
-/// the processes must have left neither locks nor temporary files.
+/// Returns the ids of the sets in `server/latest.json`, the latest first, and asserts that all are complete.
 fn listed(bench: &Bench) -> Vec<String> {
     let latest = json(&std::fs::read_to_string(bench.path("server/latest.json")).unwrap());
     let older = latest["older"].as_array().unwrap();
@@ -109,8 +108,8 @@ fn what_is_pushed_and_pulled_while_others_prune_is_whole() {
     }
 }
 
-/// Runs `push set` while this process holds the lock of the folder `server`. When the push waits for the lock, calls
-/// `meanwhile` and releases the lock. The push must succeed. Returns what the push prints with `--json`.
+/// Starts `push set` while the folder `server` is locked, and calls `meanwhile` before the lock is released. Returns
+/// the JSON that the push prints.
 fn push_after(bench: &Bench, meanwhile: impl FnOnce()) -> Value {
     let lock = File::create(bench.path("server/.lock")).unwrap();
     lock.lock().unwrap();

@@ -1,5 +1,4 @@
-//! Tests of training from sets at URLs, with and without a cache on disk. The trained network has the same bits as one
-//! that was trained from a directory.
+//! Tests of training from sets at URLs: the network has the same bits as with the set in a directory.
 
 use std::sync::atomic::Ordering;
 
@@ -8,8 +7,7 @@ use crate::server::{Fault, Kind, Server};
 
 const ALL: Kind = Kind { ranges: true, tags: true };
 
-/// Trains a network for two epochs on the set at `train`. `more` has further arguments for `tonic-train fit`. Returns
-/// what the program prints on stderr, and the network.
+/// Trains a network for two epochs on the set at `train`. Returns the program's stderr, and the network.
 pub(crate) fn fit(bench: &Bench, train: &str, run: &str, more: &[&str]) -> (String, Vec<u8>) {
     let words = ["fit", "--train", train, "-o", run, "--epochs", "2", "--hidden", "16", "--quiet"];
     let done = bench.program("tonic-train", &[&words, more].concat()).assert().success();

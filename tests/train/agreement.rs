@@ -1,4 +1,4 @@
-//! Compares a training step of two engines. The tests of the CPU and the tests of the GPU share this module.
+//! Compares a training step of two engines, for the tests of the CPU and of the GPU.
 
 use proptest::prelude::*;
 use tonic_toolkit::loader::Batch;
@@ -8,7 +8,7 @@ use tonic_toolkit::train::network::{Iaf, Network, Parameters, Shape};
 
 use crate::random::{self, relative_error, wide};
 
-/// A batch and a network with values that float32 adds exactly, in any order.
+/// A batch and a network with values whose float32 sums are exact in any order.
 #[derive(Debug)]
 pub(crate) struct Case {
     pub network: Network,
@@ -40,7 +40,7 @@ pub(crate) fn cases(hidden: impl Strategy<Value = Vec<usize>>, longest: usize) -
     )
 }
 
-/// Replaces counts by positive and negative multiples of 2^-3, as float32. A time surface has such values.
+/// Replaces counts by positive and negative multiples of 2^-3, as float32.
 fn surfaces(frames: &SparseFrames) -> SparseFrames {
     let mut surfaces = SparseFrames::new(Widths { counts: Width::F32, ..frames.widths() });
     for sample in frames.samples() {
@@ -60,8 +60,8 @@ impl Case {
     }
 }
 
-/// Checks that the logits are equal, that the losses differ by at most 1e-6 * max(loss, 1), and that the relative error
-/// of the gradients is below 1e-5. If the loss is small, a larger error of the gradients is allowed.
+/// Asserts equal logits, losses within 1e-6 * max(loss, 1), and gradients with a relative error below 1e-5. For small
+/// losses, the error of the gradients may be larger.
 pub(crate) fn agree(got: &Stepped, expected: &Stepped) -> Result<(), TestCaseError> {
     let limit = (4.0 * f64::from(f32::EPSILON) / expected.loss.loss.abs()).max(1e-5);
     // The values are multiples of a power of two, so sums are exact, and every spike and logit must be equal.

@@ -1,5 +1,4 @@
-//! Tests of `tonic-train bench`: its figures agree with each other, invalid options are refused, and a report given
-//! with --beside is validated.
+//! Tests of `tonic-train bench`.
 
 use std::path::Path;
 

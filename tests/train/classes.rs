@@ -1,4 +1,4 @@
-//! Tests of classes: a fit prints the classes of its sets, and refuses two sets with different classes.
+//! Tests that a fit prints the classes of its sets, and refuses sets with different classes.
 
 use crate::sets::{Spec, eval, fails, fit, learnable, succeeds, task};
 

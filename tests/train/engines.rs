@@ -1,4 +1,4 @@
-//! Compares the fused engine with libtorch's autograd, for any number of threads. Also trains a network that diverges.
+//! Compares the fused engine with libtorch's autograd, for any number of threads.
 
 #[cfg(feature = "libtorch")]
 use proptest::prelude::*;
@@ -43,8 +43,7 @@ proptest! {
     }
 }
 
-/// Tests that class weights give PyTorch's `CrossEntropyLoss(weight=...)`: sum(weight[label] * loss) /
-/// sum(weight[label]).
+/// Tests that class weights give PyTorch's `CrossEntropyLoss(weight=...)`.
 #[test]
 fn class_weights_give_the_weighted_mean_of_the_samples_losses_and_gradients() {
     let frames = random::frames(4, 20, &[30, 12, 25, 30, 7], 0.2, 2);

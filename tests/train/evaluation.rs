@@ -1,4 +1,4 @@
-//! Tests of evaluation: it says what the run said about the same set, and a sample's result depends on no other sample.
+//! Tests that an evaluation agrees with the run, and that a sample's result depends on no other sample.
 
 use tonic_toolkit::base::Verbosity;
 use tonic_toolkit::loader::{Batch, CacheChoice, EpochOrder, Loader};

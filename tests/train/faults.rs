@@ -1,5 +1,4 @@
-//! Tests of faults of a set, a run folder, an argument or the disk. The trainer ends with the right exit code and one
-//! line that says what is wrong and where. It never panics or damages a run.
+//! Tests of faults of a set, a run folder, an argument or the disk: the exit code, and one line about the fault.
 
 use std::fs::{read, write};
 use std::path::Path;
@@ -146,7 +145,7 @@ fn a_damaged_chunk_is_named_by_shard_chunk_and_samples() {
     assert!(model("stream") == model("plain"));
 }
 
-/// Trains a run of one epoch on the sets of [`sets::task`]. Returns the folder that has the sets and the run.
+/// Trains a run of one epoch on the sets of [`sets::task`]. Returns the folder of the sets and the run.
 fn trained() -> TempDir {
     let dir = sets::task();
     succeeds(&mut fit(dir.path(), "run", "--epochs 1 --quiet"));

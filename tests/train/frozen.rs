@@ -1,5 +1,4 @@
-//! Tests of runs that an earlier version left unfinished (tests/data/frozen). This version finishes them with the same
-//! bits.
+//! Tests that this version finishes runs of earlier versions (tests/data/frozen) with the same bits.
 
 use std::path::{Path, PathBuf};
 
@@ -11,8 +10,7 @@ fn frozen(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/frozen").join(name)
 }
 
-/// Evaluates the frozen run `name`, then resumes it with its original options. Compares both results with the results
-/// that are stored with the frozen run.
+/// Evaluates and resumes the frozen run `name` with its options. Compares both results with the stored ones.
 fn assert_finishes(name: &str, options: &str) {
     let (dir, set, frozen_run) = (tempfile::tempdir().unwrap(), frozen("conversion/finished"), frozen(name));
     let run = dir.path().join("run");
@@ -48,7 +46,7 @@ fn assert_finishes(name: &str, options: &str) {
     assert_eq!(scores(&finished), scores(&run));
 }
 
-/// Removes the keys that later versions appended to the JSON of an evaluation.
+/// Removes the keys of later versions from the JSON of an evaluation.
 fn before_new_keys(evaluation: Vec<u8>) -> Vec<u8> {
     let text = String::from_utf8(evaluation).unwrap();
     let (old, _) = text.split_once(",\"macro\":").unwrap();

@@ -1,5 +1,4 @@
-//! Tests of what training reports about itself: spikes of each layer, silent layers, accuracy no better than chance,
-//! diverging losses, and classes of different sizes.
+//! Tests of what training reports about spikes, accuracies, losses and class sizes.
 
 use std::path::Path;
 
@@ -12,7 +11,7 @@ use tonic_toolkit::train::run::Config;
 use crate::runs::{assert_same, bytes, epochs};
 use crate::sets::{self, Sample, Spec, assert_says, eval, fails, fit, json, learnable, succeeds, train};
 
-/// Writes a set of three classes. `samples` has the number of samples of each class.
+/// Writes a set with these numbers of samples in its three classes.
 fn imbalanced(dir: &Path, samples: [u64; 3]) {
     let labels: Vec<u32> = (0..3).flat_map(|class| vec![class; samples[class as usize] as usize]).collect();
     Spec::new(labels.len() as u64, 8).write(dir, |i| {
@@ -180,8 +179,7 @@ fn classes_without_samples_and_of_very_different_sizes_are_said_at_the_start() {
     assert!(warnings(&report)[0].contains("95.0%") && warnings(&report)[1].contains("\"high\""), "{report}");
 }
 
-/// Makes a training set in which two of the three classes have few samples, and a validation set in which all classes
-/// have the same size.
+/// Makes a training set in which two of the three classes are small, and a validation set with equal classes.
 fn rare() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     imbalanced(&dir.path().join("train"), [110, 5, 5]);

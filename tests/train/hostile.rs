@@ -1,5 +1,4 @@
 //! Tests of sets that change during training, folders that two runs write to, diverging losses, and threads that panic.
-//! A run continues with the same bits, or ends with one line that says what is wrong and where.
 
 use std::fs::{OpenOptions, read, write};
 use std::os::unix::fs::FileExt;

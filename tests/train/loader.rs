@@ -1,5 +1,4 @@
-//! Tests of the loader. With every cache, the loader returns each sample once, in the order that the format defines.
-//! If a set is damaged, an epoch ends with an error and doesn't hang.
+//! Tests of the loader: each sample once, in the order that the format defines, and an error for a damaged set.
 
 use std::fs::OpenOptions;
 use std::path::Path;
@@ -14,8 +13,7 @@ use tonic_toolkit::shard::{Error, Manifest, Result, ShardSet, WINDOW_SAMPLES};
 
 use crate::sets::{self, CHANNELS, Sample, Spec};
 
-/// Makes a sample that encodes `i`: up to two empty frames, then a frame with one occupied cell whose count is `i` plus
-/// 1.
+/// Makes a sample of up to three frames that encodes `i` as a count.
 fn numbered(i: u64) -> Sample {
     let mut frames = vec![vec![]; (i % 3) as usize];
     frames.push(vec![(i as u32 % CHANNELS, i as u32 + 1)]);
@@ -42,7 +40,7 @@ fn batches(loader: &Loader, order: EpochOrder, batch_size: usize, first: u64) ->
     batches
 }
 
-/// Returns the indices of an epoch's samples, in the order that the format defines. Computes them without a loader.
+/// Computes the indices of an epoch's samples without a loader, in the order that the format defines.
 fn numbers(set: &ShardSet, order: EpochOrder) -> Vec<u64> {
     let EpochOrder::Shuffled { seed, epoch } = order else { return (0..set.len()).collect() };
     let order = set.order(seed, epoch);

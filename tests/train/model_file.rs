@@ -44,7 +44,7 @@ struct Tensor {
 
 type Tensors = BTreeMap<String, Tensor>;
 
-/// Writes a model file, changes its tensors and metadata with `change`, and returns the error of reading it.
+/// Returns the error of reading a model file whose tensors and metadata `change` has changed.
 fn changed(change: impl FnOnce(&mut Tensors, &mut HashMap<String, String>)) -> ModelError {
     let bytes = to_bytes(&model()).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();

@@ -1,4 +1,4 @@
-//! Tests of `predict`: its logits are those from which `eval` computes loss and accuracy, in the order of the set.
+//! Tests that `predict` writes the logits from which `eval` computes loss and accuracy.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ fn logits(folder: &Path) -> Vec<Vec<u32>> {
     sets::logits(folder).iter().map(|row| row.iter().map(|logit| logit.to_bits()).collect()).collect()
 }
 
-/// Returns the cells of predictions.csv, a row for each line. The file must have no quotes.
+/// Returns the cells of predictions.csv, a row for each line.
 fn rows(folder: &Path) -> Vec<Vec<String>> {
     let text = std::fs::read_to_string(folder.join("predictions.csv")).unwrap();
     text.lines().map(|line| line.split(',').map(String::from).collect()).collect()

@@ -1,4 +1,4 @@
-//! Tests that training prints no control characters from names of sets and runs, on a terminal or in a picture.
+//! Tests that training prints no control characters from names of sets and runs.
 
 use std::path::Path;
 

@@ -7,8 +7,8 @@ use tonic_loader::Batch;
 use tonic_shard::{Column, FrameShape, SparseFrames, Width, Widths};
 use tonic_train::network::{Iaf, Network, Parameters, Shape};
 
-/// Makes one sample for each number of frames in `lengths`. A cell is occupied with probability `density` and then has
-/// a count from 1 to `largest`.
+/// Makes samples with these numbers of frames. A cell is occupied with probability `density`, and then has a count from
+/// 1 to `largest`.
 pub(crate) fn frames(seed: u64, inputs: usize, lengths: &[usize], density: f64, largest: u32) -> SparseFrames {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let shape = FrameShape { polarities: 1, height: 1, width: inputs as u32 };
@@ -26,8 +26,7 @@ pub(crate) fn frames(seed: u64, inputs: usize, lengths: &[usize], density: f64, 
     frames
 }
 
-/// Makes a network whose parameters are multiples of 2^-6: float32 sums are exact in any order, so spikes don't depend
-/// on the order.
+/// Makes a network whose parameters are multiples of 2^-6, so that float32 sums are exact in any order.
 pub(crate) fn dyadic_network(seed: u64, shape: Shape, neuron: Iaf) -> Network {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut parameters = Parameters::zeros(shape);

@@ -1,5 +1,4 @@
-//! Tests of runs that end before their time and are resumed: by a signal, a kill or the user. A resumed run comes to the
-//! same bits as one that was never stopped, on the same sets, or it is refused.
+//! Tests that a run that was stopped comes to the same bits when it is resumed, or is refused.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -12,8 +11,7 @@ use tonic_toolkit::train::run::Config;
 use crate::runs::{assert_same, bytes, epochs, interrupted, kill_again_and_again, wait_for, where_is};
 use crate::sets::{self, Spec, assert_says, fails, fit, fit_arguments, succeeds};
 
-/// Starts a fit as a child process, and doesn't wait for it. Its stderr is a pipe that is read after the process has
-/// ended.
+/// Starts a fit as a child process. Its stderr is a pipe.
 pub(crate) fn start(dir: &Path, run: &str, others: &str) -> Child {
     start_on("", dir, run, others)
 }
@@ -102,7 +100,7 @@ fn a_run_is_gone_on_with_replaced_or_refused() {
     fails(&mut run("--resume --overwrite"), 2, &["cannot be used with"]);
 }
 
-/// The validation set and the test set must stay the same, so that all epochs are compared on the same samples.
+/// The validation set and the test set must stay the same.
 #[test]
 fn a_resumed_run_keeps_the_sets_that_it_is_evaluated_on() {
     let dir = sets::task();
@@ -193,8 +191,7 @@ fn the_networks_of_a_complete_run_are_mended_or_missed() {
     }
 }
 
-/// Tests a signal during a batch that takes seconds. The batch is given up, and the run is saved as it was before the
-/// batch.
+/// A signal gives up the batch, and the run is saved as it was before the batch.
 #[test]
 fn a_signal_within_a_long_batch_gives_the_batch_up() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,5 +1,4 @@
-//! Tests of a whole run: it learns, writes all its files, and gives the same bits with any number of threads, any cache
-//! and any instruction set.
+//! Tests of a whole run: learning, its files, and the same bits with any threads, cache and instruction set.
 
 use tonic_toolkit::shard::ShardSet;
 use tonic_toolkit::train::Isa;

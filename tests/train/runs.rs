@@ -1,5 +1,4 @@
-//! Helpers for tests of runs on any device: a small fit, the files and progress of a run, interruptions, and the
-//! threads of this process.
+//! Helpers for tests of runs on any device.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -49,8 +48,7 @@ pub(crate) fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
     }
 }
 
-/// Reads the checkpoint of a run. Returns the number of finished epochs, and the number of finished batches of the
-/// unfinished epoch.
+/// Returns the number of finished epochs, and of finished batches of the unfinished epoch, in a run's checkpoint.
 pub(crate) fn where_is(run: &Path) -> (u64, u64) {
     let parameters = Config::read(run).unwrap().network.shape().parameters();
     let checkpoint = Checkpoint::read(run, parameters, AdamConfig::default()).unwrap();
@@ -63,9 +61,8 @@ fn handles_interrupts(process: u32) -> bool {
     caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 2 != 0)
 }
 
-/// Starts a run and stops it with Ctrl-C. If the run is then saved between two epochs, resumes it and stops it again,
-/// until it is saved in the middle of an epoch. `start(false)` starts the run, `start(true)` resumes it. Returns the
-/// stderr of the process that was stopped last.
+/// Starts a run with `start(false)` and stops it with Ctrl-C. Then resumes it with `start(true)` and stops it again,
+/// until it is saved in the middle of an epoch. Returns the stderr of the last process.
 pub(crate) fn interrupted(mut start: impl FnMut(bool) -> Child, run: &Path, after: Duration) -> String {
     for tries in 1..20 {
         let child = start(tries > 1);
@@ -86,9 +83,8 @@ pub(crate) fn interrupted(mut start: impl FnMut(bool) -> Child, run: &Path, afte
     panic!("the run always stopped between two epochs");
 }
 
-/// Kills the process of a run after a random time below `pause` milliseconds, and starts the next process of
-/// `resumes`, again and again. Stops when a process ends by itself, or when `resumes` has no more items. Returns the
-/// number of kills.
+/// Kills the process of a run after a random time below `pause` milliseconds and starts the next item of `resumes`,
+/// until a process ends by itself or there is no next item. Returns the number of kills.
 pub(crate) fn kill_again_and_again<R: FnOnce() -> Child>(
     mut child: Child,
     run: &Path,
@@ -116,15 +112,14 @@ pub(crate) fn kill_again_and_again<R: FnOnce() -> Child>(
     kills
 }
 
-/// Returns the number of threads of this process whose name begins with `name`. A thread without a name of its own has
-/// the name of its parent thread.
+/// Returns the number of threads of this process whose name begins with `name`. A thread inherits the name of its
+/// parent.
 pub(crate) fn threads(name: &str) -> usize {
     let named = |task: PathBuf| std::fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.starts_with(name));
     Path::new("/proc/self/task").read_dir().unwrap().filter(|task| named(task.as_ref().unwrap().path())).count()
 }
 
-/// Returns the options of a small fit in this process: one hidden layer of 8 neurons, trained on the set
-/// `dir/<train>`.
+/// Returns the options of a small fit in this process, on the set `dir/<train>`.
 pub(crate) fn small_fit(dir: &Path, train: &str, lr: f64, backend: Backend) -> FitOptions {
     FitOptions {
         train: dir.join(train),

@@ -1,5 +1,4 @@
-//! Helpers for the tests of loading and training: small shard sets, written in milliseconds without recordings, and the
-//! trainer as a child process.
+//! Helpers for the tests of loading and training: small shard sets, and the trainer as a child process.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -62,7 +61,7 @@ impl Spec {
         writer.finish().unwrap()
     }
 
-    /// Starts to write the set to `dir`. Returns a writer that has written no chunk yet.
+    /// Returns a writer for the set in `dir` that has written no chunk yet.
     pub(crate) fn start(&self, dir: &Path) -> SetWriter {
         let output = OutputDir::open(dir, Existing::Refuse).unwrap();
         SetWriter::start(output, self.description(), Origin::default(), false, &mut |_, _, _| {}).unwrap()
@@ -111,8 +110,7 @@ fn chunk(widths: Widths, samples: impl Iterator<Item = Sample>) -> Chunk {
     chunk
 }
 
-/// Appends a sample to `frames`. If `frames` has float32 values, as for time surfaces, replaces the counts by values of
-/// both signs.
+/// Appends a sample to `frames`. Counts become values of both signs if `frames` has float32 values.
 pub(crate) fn push(frames: &mut SparseFrames, sample: &Sample) {
     let sizes: Vec<u32> = sample.frames.iter().map(|frame| frame.len() as u32).collect();
     let (cells, counts): (Vec<u32>, Vec<u32>) = sample.frames.iter().flatten().copied().unzip();
@@ -122,8 +120,7 @@ pub(crate) fn push(frames: &mut SparseFrames, sample: &Sample) {
     frames.push(&sizes, &cells, column).unwrap();
 }
 
-/// Returns a function that makes sample number `i`. In each class, four channels have more events than the others, so
-/// that a network can learn the class.
+/// Returns a function that makes sample number `i`. The class decides which four channels have more events.
 pub(crate) fn learnable(seed: u64) -> impl Fn(u64) -> Sample {
     move |i| {
         let mut rng = ChaCha8Rng::seed_from_u64(seed << 32 | i);
@@ -146,8 +143,7 @@ pub(crate) fn task() -> TempDir {
     dir
 }
 
-/// Makes a folder with two sets of one class. The chunks of `train` have only label 0. The chunks of `beyond` also have
-/// the labels 1 and 2, which are invalid.
+/// Makes a folder with two sets of one class. The chunks of `beyond` also have the invalid labels 1 and 2.
 pub(crate) fn with_a_label_beyond() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let one = || Spec { classes: vec!["one".into()], ..Spec::new(9, 4) };
@@ -164,8 +160,8 @@ pub(crate) fn train() -> Command {
     command
 }
 
-/// Returns the arguments of a small fit on `dir/train` that writes to `dir/<run>`. `others` has more arguments, which
-/// replace defaults. In `others`, DIR stands for `dir`.
+/// Returns the arguments of a small fit on `dir/train` that writes to `dir/<run>`. The arguments in `others` replace
+/// defaults, and DIR in them stands for `dir`.
 pub(crate) fn fit_arguments(dir: &Path, run: &str, others: &str) -> Vec<String> {
     let mut line = format!("fit --output DIR/{run} {others}");
     for default in [
@@ -227,14 +223,14 @@ pub(crate) fn argmax(logits: &[f32]) -> usize {
     (0..logits.len()).rev().max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap()
 }
 
-/// Runs a command and asserts that it succeeds. Returns its stderr.
+/// Runs a command, which must succeed. Returns its stderr.
 pub(crate) fn succeeds(command: &mut Command) -> String {
     let (code, stderr) = outcome(&command.output().unwrap());
     assert_eq!(code, Some(0), "{stderr}");
     stderr
 }
 
-/// Runs a command. Asserts that it ends with exit code `code` and writes all of `words` to stderr. Returns its stderr.
+/// Runs a command, which must end with exit code `code` and all of `words` in its stderr. Returns its stderr.
 pub(crate) fn fails(command: &mut Command, code: i32, words: &[&str]) -> String {
     let (got, stderr) = outcome(&command.output().unwrap());
     assert_eq!(got, Some(code), "{stderr}");
@@ -242,7 +238,7 @@ pub(crate) fn fails(command: &mut Command, code: i32, words: &[&str]) -> String 
     stderr
 }
 
-/// Runs a command with `--json`. Asserts that it succeeds and writes nothing to stderr. Returns the JSON.
+/// Runs a command with `--json`, which must succeed and write nothing to stderr. Returns the JSON.
 pub(crate) fn json(command: &mut Command) -> Value {
     let output = command.arg("--json").output().unwrap();
     assert_eq!(outcome(&output), (Some(0), String::new()));
@@ -255,7 +251,7 @@ pub(crate) fn assert_says(text: &str, words: &[&str]) {
     }
 }
 
-/// Returns the exit code and the stderr of a process. Asserts that the process did not panic.
+/// Returns the exit code and the stderr of a process, which must not have panicked.
 pub(crate) fn outcome(output: &Output) -> (Option<i32>, String) {
     let stderr = String::from_utf8(output.stderr.clone()).unwrap();
     assert!(!stderr.contains("panicked"), "{stderr}");

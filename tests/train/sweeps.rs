@@ -1,5 +1,4 @@
-//! Tests of `fit --options`, `sweep` and `compare`. The runs of a sweep are trained with the command line that `sweep`
-//! prints.
+//! Tests of `fit --options`, `sweep` and `compare`.
 
 use std::path::Path;
 
@@ -73,7 +72,7 @@ fn a_file_of_options_is_refused_with_the_key_and_the_value() {
 const PLAIN: &str = "train = \"train\"\nvalid = \"valid\"\ntest = \"valid\"\ndevice = \"cpu\"\nepochs = 2\n\
                      batch-size = 16\nquiet = true\n";
 
-/// Writes a sweep of two learning rates and two seeds, and trains it with the command line that `sweep` prints.
+/// Makes a sweep of two learning rates and two seeds, and trains it with the command line that `sweep` prints.
 fn trained_sweep() -> TempDir {
     let dir = sets::task();
     let path = dir.path();
@@ -354,7 +353,6 @@ fn a_damaged_run_is_named_and_the_others_are_shown() {
     fails(&mut program(path, "compare train"), 2, &["train: expected the folder of a run or of a sweep"]);
 }
 
-/// Tests that the example in scripts/cluster is a valid sweep.
 #[test]
 fn the_example_is_a_sweep() {
     let dir = sets::task();

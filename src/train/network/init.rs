@@ -6,11 +6,10 @@ use rand_chacha::ChaCha8Rng;
 use crate::network::parameters::{Iaf, Network, Parameters, Shape};
 
 impl Network {
-    /// Makes a network with random parameters, as in PyTorch's `nn.Linear.reset_parameters`: each weight and bias of a
-    /// layer with n inputs is uniform in (-1/sqrt(n), 1/sqrt(n)).
+    /// Makes a network with random parameters. In a layer with n inputs, each weight and bias is uniform in
+    /// (-1/sqrt(n), 1/sqrt(n)), as in PyTorch's `nn.Linear.reset_parameters`.
     ///
-    /// The random numbers come from ChaCha8, which gives the same numbers on every machine. PyTorch draws other numbers
-    /// for the same seed.
+    /// PyTorch draws other numbers for the same seed.
     pub fn new(shape: Shape, neuron: Iaf, rng: &mut ChaCha8Rng) -> Network {
         let mut parameters = Parameters::zeros(shape);
         for layer in parameters.layers_mut() {

@@ -1,13 +1,8 @@
-//! The model file `model.safetensors`. Its tensors have the same names as in the state dict of an equivalent
-//! `nn.Sequential`.
+//! The model file `model.safetensors`: the state dict of an equivalent `nn.Sequential`, in float32.
 //!
-//! `0.weight` (out, in) and `0.bias` (out,) are the parameters of the first linear layer. `2.weight` and `2.bias` are
-//! the parameters of the second linear layer. The odd numbers are the layers of neurons, which have no parameters. All
-//! tensors are float32.
-//!
-//! The file's metadata has one key, `tonic_toolkit`, with a JSON object: neuron constants, class names, and number of
-//! time steps. There is only one key, because several keys would be written in random order, and the same network must
-//! always give the same bytes.
+//! - `0.weight` (out, in) and `0.bias` (out,): first linear layer
+//! - `2.weight` and `2.bias`: second linear layer, and so on
+//! - key `tonic_toolkit` of the metadata: a JSON object with neuron constants, class names and number of time steps
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -143,8 +138,7 @@ fn check_neuron(neuron: &Iaf) -> Result<(), ModelError> {
     }
 }
 
-/// Returns the shape and the values of the tensor `name`. Returns an error if the tensor is not float32, or if a value
-/// is NaN or infinite.
+/// Returns the shape and the values of the tensor `name`.
 fn float32(tensors: &SafeTensors<'_>, name: &str) -> Result<(Vec<usize>, Vec<f32>), ModelError> {
     let view = tensors.tensor(name).map_err(|_| ModelError::Missing { name: name.to_owned() })?;
     if view.dtype() != Dtype::F32 {

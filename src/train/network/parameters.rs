@@ -67,19 +67,17 @@ impl Shape {
     }
 }
 
-/// All weights and biases of a network, or one gradient for each of them.
+/// All weights and biases of a network, or their gradients.
 ///
-/// The values are one flat list, in the order of the state dict of the equivalent `nn.Sequential` (`0.weight`,
-/// `0.bias`, `2.weight`, ...). Weight matrices are transposed, (in, out) row-major, so that the weights of one input
-/// are contiguous.
+/// They are one flat list, in the order of the state dict of the equivalent `nn.Sequential` (`0.weight`, `0.bias`,
+/// `2.weight`, ...). Weight matrices are transposed: (in, out) row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameters {
     shape: Shape,
     values: Vec<f32>,
 }
 
-/// The weights and biases of one linear layer, as parts of the flat list in [`Parameters`]. `Numbers` is `&[f32]` or
-/// `&mut [f32]`.
+/// The weights and biases of one linear layer. `Numbers` is `&[f32]` or `&mut [f32]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Linear<Numbers> {
     /// Number of inputs.
@@ -130,8 +128,7 @@ impl Parameters {
         &mut self.values
     }
 
-    /// Returns the linear layers, the readout last. Layer i, from 0, is element 2 * i of the equivalent
-    /// `nn.Sequential`.
+    /// Returns the linear layers, the readout last.
     pub fn layers(&self) -> impl Iterator<Item = Linear<&[f32]>> {
         let mut rest = self.values.as_slice();
         self.shape.linears().map(move |(inputs, outputs)| {

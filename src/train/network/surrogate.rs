@@ -1,5 +1,4 @@
-//! The surrogate gradient, which the backward pass uses instead of the derivative of the spike count. The spike count
-//! is a step function, whose derivative is 0 or infinite.
+//! The surrogate gradient, which the backward pass uses instead of the derivative of the spike count.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// This is Sinabs' `SingleExponential` (Shrestha and Orchard 2018). The default values are those of Sinabs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SingleExponential {
-    /// Width of the curve, as a multiple of theta. At this distance from theta, sigma(v) is 1/e of its maximum.
+    /// Width of the curve, as a multiple of theta.
     pub grad_width: f32,
     /// Half of the area under the curve sigma(v).
     pub grad_scale: f32,

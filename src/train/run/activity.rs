@@ -1,5 +1,4 @@
-//! Measures how often the neurons of each hidden layer spike. A run does this after every epoch, on some samples of
-//! the training set.
+//! Measures how often the neurons of each hidden layer spike, on some samples of the training set.
 
 use serde::{Deserialize, Serialize};
 use tonic_loader::{Batch, EpochOrder};
@@ -8,18 +7,13 @@ use crate::engine::SpikeCounts;
 use crate::error::{Error, Result};
 use crate::feed::Feed;
 
-/// One of this many training samples is measured. The forward pass of a sample takes about a third of the time of its
-/// training step. So the measurement takes about 1% of the time of an epoch.
+/// One of this many training samples is measured, so that measuring takes about 1% of the time of an epoch.
 const ONE_OF: u64 = 32;
-/// Minimum and maximum number of samples to measure. This number is then rounded up to whole batches. If the training
-/// set is smaller than the minimum, all its samples are measured.
+/// Minimum and maximum number of samples to measure, before rounding up to whole batches.
 const SAMPLES: [u64; 2] = [16, 256];
-/// A neuron is saturated if it has at least this many spikes per time step on average. The average includes padding. A
-/// neuron that is silent during padding can still reach this average by several spikes in each of the other time
-/// steps.
+/// A neuron is saturated if it has at least this many spikes per time step on average. Padding counts too.
 const SATURATED: f64 = 0.95;
-/// A layer is saturated if at least this share of its neurons is either saturated or silent. A layer without any
-/// saturated neuron does not count as saturated.
+/// Minimum share of saturated and silent neurons in a saturated layer.
 const SATURATED_LAYER: f64 = 0.95;
 
 /// Activity of a hidden layer over all time steps of the measured samples. Time steps of padding count too.
@@ -29,7 +23,7 @@ pub struct LayerActivity {
     pub spikes: f64,
     /// Share of neurons that never spiked.
     pub silent: f64,
-    /// Share of neurons with at least 0.95 spikes per time step. The spikes of such neurons say little about the input.
+    /// Share of neurons with at least 0.95 spikes per time step.
     pub saturated: f64,
 }
 
@@ -51,7 +45,7 @@ impl LayerActivity {
     }
 }
 
-/// Loads the samples that are measured after every epoch: the first samples in the order of the first epoch.
+/// Loads the samples that are measured after every epoch.
 pub(super) fn measured_samples(train: &Feed, seed: u64, batch_size: usize) -> Result<Vec<Batch>> {
     let samples = train.loader().set().len();
     let wanted = (samples / ONE_OF).clamp(SAMPLES[0], SAMPLES[1]).min(samples);

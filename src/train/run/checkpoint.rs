@@ -1,8 +1,7 @@
 //! Checkpoints: the state from which a run continues with the same bits as if it had never stopped.
 //!
-//! A checkpoint is one safetensors file with the parameters and Adam's moving averages. The metadata of the file says
-//! how many epochs and batches are done. A new checkpoint replaces the file atomically, so a run that is killed always
-//! leaves a complete checkpoint.
+//! A checkpoint is one safetensors file with the parameters and Adam's moving averages. Its metadata says how many
+//! epochs and batches are done.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -19,8 +18,7 @@ use crate::learner::RunningScore;
 
 pub(crate) const FILE_NAME: &str = "checkpoint.safetensors";
 const VERSION: u32 = 1;
-/// The only key of the file's metadata. Keys have no fixed order: with several keys, the same state could give
-/// different bytes.
+/// The only key of the file's metadata. With several keys, their order would be random.
 const KEY: &str = "tonic_toolkit_checkpoint";
 const TENSORS: [&str; 3] = ["parameters", "adam.mean", "adam.mean_square"];
 
@@ -41,7 +39,7 @@ pub struct Checkpoint {
     pub adam: Adam,
 }
 
-/// The metadata of a checkpoint, stored as JSON. Floating-point numbers are written with all their bits.
+/// The metadata of a checkpoint, stored as JSON.
 #[derive(Serialize, Deserialize)]
 struct Metadata {
     version: u32,
@@ -83,13 +81,13 @@ impl Checkpoint {
         Ok(publish(&path, &file)?)
     }
 
-    /// Reads the checkpoint of a run folder, for a network of `parameters` parameters. The file doesn't have Adam's
-    /// settings, so the optimiser of the result gets `config`.
+    /// Reads the checkpoint of a run folder. `parameters` is the number of parameters of the network. `config` has
+    /// Adam's settings, which the file doesn't store.
     ///
     /// # Errors
-    /// [`Io`](tonic_base::Error::Io); [`Corrupt`](tonic_base::Error::Corrupt) if the file is missing or damaged, or is
-    /// for another number of parameters; [`Incompatible`](tonic_shard::Error::Incompatible) if the file has another
-    /// version.
+    /// - [`Io`](tonic_base::Error::Io)
+    /// - [`Corrupt`](tonic_base::Error::Corrupt) if the file is missing or damaged, or has another number of parameters
+    /// - [`Incompatible`](tonic_shard::Error::Incompatible) if the file has another version
     pub fn read(run: &Path, parameters: usize, config: AdamConfig) -> Result<Checkpoint> {
         let path: PathBuf = run.join(FILE_NAME);
         let bytes = match std::fs::read(&path) {

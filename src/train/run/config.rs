@@ -22,8 +22,7 @@ pub struct Config {
     pub epochs: u64,
     /// Number of samples per batch.
     pub batch_size: usize,
-    /// Whether the last batch of an epoch is left out if it has fewer samples than the other batches. Old files don't
-    /// have this field.
+    /// Whether an incomplete last batch of an epoch is left out.
     #[serde(default)]
     pub drop_last: bool,
     /// Learning rate of Adam at the start of the run.
@@ -32,18 +31,17 @@ pub struct Config {
     pub seed: u64,
     /// Engine that trains.
     pub engine: EngineChoice,
-    /// Whether samples are padded to a fixed number of time steps, or to the longest sample of the batch.
+    /// Whether samples are padded to `steps` time steps, or to the longest sample of the batch.
     pub pad: Pad,
-    /// Number of time steps, T, that samples are padded to with [`Pad::Fixed`].
+    /// Number of time steps per sample with [`Pad::Fixed`].
     pub steps: usize,
-    /// Whether a CPU or a GPU trained last. Old files don't have this field.
+    /// Whether a CPU or a GPU trained last.
     #[serde(default)]
     pub device: Arithmetic,
-    /// Precision of matrix products on a GPU. For a run on a CPU, it is always the highest. Old files don't have this
-    /// field.
+    /// Precision of matrix products on a GPU. A run on a CPU always has the highest.
     #[serde(default)]
     pub matmul_precision: MatmulPrecision,
-    /// Weights of the classes in the training loss. The file has this field only if a run uses class weights.
+    /// Weights of the classes in the training loss.
     #[serde(default, skip_serializing_if = "ClassWeights::is_none")]
     pub class_weights: ClassWeights,
     /// Sizes and constants of the network.
@@ -71,19 +69,18 @@ pub struct LrChange {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkConfig {
-    /// Number of inputs, which is the number of cells in a frame.
+    /// Number of cells in a frame.
     pub inputs: usize,
     /// Number of neurons of each hidden layer.
     pub hidden: Vec<usize>,
-    /// Number of outputs of the readout, which is the number of classes.
+    /// Number of classes.
     pub classes: usize,
     /// Spike threshold of the neurons.
     pub theta: f32,
     /// Lower bound of the membrane potential; `None` if there is no bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_v_mem: Option<f32>,
-    /// Factor by which the initial weights of the hidden layers are multiplied. The file has this field only if the
-    /// factor is not 1.
+    /// Factor by which the initial weights of the hidden layers are multiplied.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub gain: f64,
 }
@@ -102,10 +99,10 @@ fn is_one(gain: &f64) -> bool {
 pub struct DataConfig {
     /// Id of the training set.
     pub set_id: String,
-    /// Id of the validation set; `None` without one. Old files don't have this field.
+    /// Id of the validation set; `None` without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_set_id: Option<String>,
-    /// Id of the test set; `None` if the run began without one. Old files don't have this field.
+    /// Id of the test set; `None` without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_set_id: Option<String>,
     /// Names of the classes.
@@ -174,9 +171,8 @@ impl Config {
         self.lr_changes.last().map_or(self.lr, |change| change.lr)
     }
 
-    /// If the learning rate is `lr` already, changes nothing and returns false. Otherwise changes the learning rate
-    /// from the next batch on, and records the change. `epochs_done` and `batches_done` say how much of the run is
-    /// finished.
+    /// Changes the learning rate from the next batch on, and records the change. Returns whether `lr` is a new learning
+    /// rate.
     pub(crate) fn change_lr(&mut self, epochs_done: u64, batches_done: u64, lr: f64) -> bool {
         if lr == self.current_lr() {
             return false;
@@ -203,7 +199,7 @@ impl Config {
         Ok(publish(&run.join(FILE_NAME), text.as_bytes())?)
     }
 
-    /// Checks that a set fits the run: the number of cells, the recipe and the classes must be the same.
+    /// Checks that a set has the cells, recipe and classes of the run.
     ///
     /// # Errors
     /// [`Mismatch`](tonic_shard::Error::Mismatch) with the first field that differs.
@@ -211,7 +207,7 @@ impl Config {
         self.check_frames(run, dir, manifest, &manifest.description.classes)
     }
 
-    /// Like [`check_data`](Self::check_data), for a set whose labels are not needed: it may also have no classes.
+    /// Like [`check_data`](Self::check_data), but also accepts a set without classes.
     pub(crate) fn check_unlabelled(&self, run: &Path, dir: &Path, manifest: &Manifest) -> Result<()> {
         let classes = &manifest.description.classes;
         self.check_frames(run, dir, manifest, if classes.is_empty() { &self.data.class_names } else { classes })
@@ -227,7 +223,7 @@ impl Config {
         Ok(ShardError::refuse_difference(dir, &run.join(FILE_NAME), fields)?)
     }
 
-    /// Checks that a model file fits the run: the network, the classes and the number of time steps must be the same.
+    /// Checks that a model file has the network, classes and time steps of the run.
     ///
     /// # Errors
     /// [`Mismatch`](tonic_shard::Error::Mismatch) with the first field that differs.

@@ -20,9 +20,8 @@ const EPOCHS: u64 = 20;
 const BATCH_SIZE: usize = 128;
 
 impl FitOptions {
-    /// Returns the configuration of the run to train. If `resume` is false, this is the configuration of a new run.
-    /// If `resume` is true, the configuration is read from the run folder, and options that contradict it are an
-    /// error.
+    /// Returns the configuration of the run to train. If `resume` is true, options that contradict its config.toml are
+    /// an error.
     pub(super) fn config(&self, sets: &Sets, resume: bool) -> Result<Config> {
         if resume { self.resumed(sets) } else { Ok(self.new_config(sets)) }
     }
@@ -82,15 +81,18 @@ impl FitOptions {
         Ok(config)
     }
 
-    /// Checks that the options name the same validation set and test set as the run to resume. `stored` describes the
-    /// sets of the run, `asked` the sets that the options name. Returns `stored`. If the run had no validation set or
-    /// no test set until now, the result also has the one of the options, except if an earlier version began the run: it
-    /// didn't store which sets it used.
+    /// Returns `stored`, the sets of the run to resume, after comparing them with `asked`, the sets in the options. For
+    /// the validation set and the test set:
+    ///
+    /// - If the run has this set, the options must name the same set. They may also name no test set.
+    /// - If the run has had no such set, the set in the options is added to the result.
+    /// - If an earlier version may have used such a set without storing its id, any set is accepted, and none is added.
     ///
     /// # Errors
-    /// [`Mismatch`](tonic_shard::Error::Mismatch) with the field `valid` or `test` if the options name another set.
-    /// `Mismatch` with the field `valid` if the run has a validation set and the options name none. The errors of
-    /// reading the metrics. If the options name no test set, this is no error: the run is then not tested.
+    /// - [`Mismatch`](tonic_shard::Error::Mismatch) with the field `valid` or `test` if the options name another set
+    /// - [`Mismatch`](tonic_shard::Error::Mismatch) with the field `valid` if the run has been validated and the
+    ///   options name no validation set
+    /// - the errors of reading the metrics
     fn resumed_data(&self, stored: &DataConfig, asked: DataConfig) -> Result<DataConfig> {
         let file = self.run.join(config::FILE_NAME);
         let without_test = stored.test_set_id.as_deref().filter(|_| asked.test_set_id.is_none());

@@ -26,19 +26,17 @@ pub struct EvalOptions {
     pub run: PathBuf,
     /// Folder of the shard set to evaluate on.
     pub data: PathBuf,
-    /// Which network to evaluate. If true, the network of the epoch with the best validation accuracy. If false, the
-    /// network of the last epoch.
+    /// Whether to evaluate the network with the best validation accuracy, instead of the network after the last epoch.
     pub best: bool,
     /// Function that opens a set, such as [`ShardSet::open`].
     pub open: fn(&Path) -> tonic_shard::Result<ShardSet>,
     /// Whether progress is shown.
     pub verbosity: Verbosity,
-    /// Function that is called with each warning about the set, before the evaluation starts.
+    /// Function that is called with each warning about the set.
     pub warn: fn(&Warning),
 }
 
-/// Evaluates the network of a run on a set. `choose` gets the run's choice of engine and returns the backend that
-/// computes.
+/// Evaluates the network of a run on a set. `choose` gets the engine of the run and returns the backend that computes.
 ///
 /// # Errors
 /// The errors of reading the run folder, the model and the set; [`tonic_shard::Error::Mismatch`] if they do not fit
@@ -77,7 +75,7 @@ impl Trained {
         Ok(Trained { config, network, set })
     }
 
-    /// Runs all samples forward on the chosen backend. The progress display shows `doing` as the name of this work.
+    /// Runs all samples forward on the chosen backend. The progress display shows the text `doing`.
     pub(super) fn run<T>(
         self,
         choose: impl FnOnce(EngineChoice) -> Result<Backend>,

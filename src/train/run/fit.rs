@@ -22,22 +22,23 @@ use crate::run::training::Training;
 /// Result of training.
 #[derive(Clone, Debug)]
 pub struct Fitted {
-    /// Metrics of all epochs of the run. This includes the epochs before the run was resumed.
+    /// Metrics of all epochs of the run, including those before a resume.
     pub epochs: Vec<EpochMetrics>,
     /// Evaluation on the test set; `None` without a test set.
     pub test: Option<Evaluation>,
-    /// All warnings of the run. [`FitOptions::warn`] was called with each of them.
+    /// All warnings of the run.
     pub warnings: Vec<Warning>,
-    /// Time of the whole call in seconds, including loading, training, validation and test.
+    /// Time of the whole call in seconds.
     pub seconds: f64,
 }
 
 /// Trains a network and writes the run folder.
 ///
 /// # Errors
-/// The errors of reading the sets and of reading and writing the run folder; [`Busy`](tonic_base::Error::Busy) if
-/// another process writes to the folder; [`Error::Diverged`]; [`Interrupted`](tonic_base::Error::Interrupted), after
-/// the run was saved.
+/// - the errors of reading the sets, and of reading and writing the run folder
+/// - [`Busy`](tonic_base::Error::Busy) if another process writes to the folder
+/// - [`Error::Diverged`]
+/// - [`Interrupted`](tonic_base::Error::Interrupted), after the run was saved
 pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     let started = Instant::now();
     let sets = Sets::open(fit)?;
@@ -120,20 +121,19 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     Ok(Fitted { epochs: run.epochs, test, warnings, seconds })
 }
 
-/// Checks the options and the sets of a new run, and writes nothing. Doesn't check the device, the memory and the run
-/// folder.
+/// Checks the options and the sets of a new run. Doesn't check the device, the memory and the run folder.
 ///
 /// # Errors
-/// The errors of reading the sets; [`Mismatch`](tonic_shard::Error::Mismatch) if they don't fit together;
-/// [`Error::Unlabelled`]; [`Usage`](tonic_base::Error::Usage) if [`FitOptions::drop_last`] is set and the training set
-/// has fewer samples than a batch.
+/// - the errors of reading the sets
+/// - [`Mismatch`](tonic_shard::Error::Mismatch) if the sets don't fit together
+/// - [`Error::Unlabelled`]
+/// - [`Usage`](tonic_base::Error::Usage) if an epoch would have no batch because of [`FitOptions::drop_last`]
 pub fn check_options(fit: &FitOptions) -> Result<()> {
     let sets = Sets::open(fit)?;
     check_batches(&fit.config(&sets, false)?, &sets.train)
 }
 
-/// Returns an error if an epoch would have no batch. With `drop_last`, this is the case if the training set has fewer
-/// samples than a batch.
+/// Returns an error if an epoch would have no batch.
 fn check_batches(config: &Config, train: &ShardSet) -> Result<()> {
     if config.drop_last && train.len() < config.batch_size as u64 {
         let expected = format!("a training set of at least a batch, {} samples", config.batch_size);
@@ -143,8 +143,7 @@ fn check_batches(config: &Config, train: &ShardSet) -> Result<()> {
 }
 
 impl FitOptions {
-    /// Opens a set for training or evaluation, and prints where the samples are kept. `name` is the name of the set in
-    /// the output.
+    /// Opens the set with this name for training or evaluation, and prints where its samples are kept.
     fn load(&self, name: &str, set: ShardSet, program: Option<&Program>) -> Result<Feed> {
         let feed = Feed::new(set, self.cache, program, self.verbosity)?;
         self.say(|| format!("cache    {name}  {}", feed.loader().why()));

@@ -1,4 +1,4 @@
-//! The run folder: names of its files, its lock, and the check whether a new run may replace the run in the folder.
+//! The run folder: names of its files, its lock, and the check whether a new run may replace an old one.
 //!
 //! ```text
 //! RUN/config.toml              everything the result depends on
@@ -25,16 +25,14 @@ use crate::run::{checkpoint, config, metrics, sets, times};
 
 /// Name of the file with the network after the last epoch.
 pub(crate) const MODEL: &str = "model.safetensors";
-/// Name of the file with the network of the epoch with the best validation accuracy. If several epochs have this
-/// accuracy, the first of these epochs counts.
+/// Name of the file with the network of the first epoch with the best validation accuracy.
 pub(crate) const BEST: &str = "best.safetensors";
 /// Name of the file with the evaluation on the test set.
 pub(crate) const TEST: &str = "test.json";
 /// Name of the file with the BLAKE3 sums of other files in the folder.
 pub(super) const SUMS: &str = "sums.json";
-/// Names of the files of a run. A folder with any of these files holds a run. Before a new run begins in the folder,
-/// the files of the old run are removed in this order: the checkpoint first, so that a run whose files are partly
-/// removed cannot be resumed.
+/// Names of the files of a run, in the order in which they are removed. The checkpoint is first, so that a partly
+/// removed run cannot be resumed.
 const FILES: [&str; 9] = [
     checkpoint::FILE_NAME,
     metrics::FILE_NAME,
@@ -52,7 +50,7 @@ pub(crate) fn holds_run(folder: &Path) -> bool {
     FILES.iter().any(|name| folder.join(name).exists())
 }
 
-/// The folder of a run. If the folder exists, it is locked against other processes for as long as this value lives.
+/// The folder of a run. An existing folder stays locked while this value lives.
 #[derive(Debug)]
 pub(crate) struct RunFolder {
     path: PathBuf,
@@ -61,16 +59,14 @@ pub(crate) struct RunFolder {
 }
 
 impl RunFolder {
-    /// Checks whether the folder `path` may be used for a run. If the folder exists, locks it.
-    ///
-    /// With [`Existing::Auto`], the folder is created if it doesn't exist. If another process has locked the folder,
-    /// calls `wait`, and then waits until that process has ended. With any other value of `existing`, nothing is
-    /// created.
+    /// Checks whether the folder `path` may be used for a run, and locks the folder if it exists. With
+    /// [`Existing::Auto`], creates a missing folder. Then, if another process has the lock, calls `wait` and waits for
+    /// that process.
     ///
     /// # Errors
-    /// [`Busy`](tonic_base::Error::Busy) if another process has locked the folder and `existing` is not
-    /// [`Existing::Auto`], [`Exists`](tonic_base::Error::Exists) if the folder has a run and `existing` does not allow
-    /// that, [`Io`](tonic_base::Error::Io), [`Interrupted`](tonic_base::Error::Interrupted).
+    /// - [`Busy`](tonic_base::Error::Busy) if another process has the lock, except with [`Existing::Auto`]
+    /// - [`Exists`](tonic_base::Error::Exists) if the folder has a run and `existing` does not allow that
+    /// - [`Io`](tonic_base::Error::Io), [`Interrupted`](tonic_base::Error::Interrupted)
     pub(super) fn find(path: &Path, existing: Existing, wait: impl FnOnce()) -> Result<RunFolder> {
         if existing == Existing::Auto {
             std::fs::create_dir_all(path).map_err(Error::io(path, "create the run folder"))?;
@@ -83,9 +79,6 @@ impl RunFolder {
     }
 
     /// Creates and locks the folder if it doesn't exist. Removes the files of an old run if a new run begins.
-    ///
-    /// # Errors
-    /// The errors of [`RunFolder::find`].
     pub(super) fn make(&mut self) -> Result<()> {
         if self.lock.is_none() {
             std::fs::create_dir_all(&self.path).map_err(Error::io(&self.path, "create the run folder"))?;
@@ -102,14 +95,12 @@ impl RunFolder {
         self.existing == Existing::Resume
     }
 
-    /// Returns whether a run is resumed and the folder has its checkpoint or metrics. If the folder has neither, the
-    /// run was killed before its first checkpoint, and starts from the beginning.
+    /// Returns whether a run is resumed and the folder has its checkpoint or metrics.
     pub(crate) fn has_begun(&self) -> bool {
         self.resumes() && [checkpoint::FILE_NAME, metrics::FILE_NAME].iter().any(|name| self.path.join(name).exists())
     }
 
-    /// Returns an error if the folder may not be used. Otherwise removes temporary files of processes that were
-    /// killed, and returns the folder.
+    /// Removes temporary files of killed processes. Returns an error if the folder may not be used.
     fn checked(self) -> Result<RunFolder> {
         self.refuse_present()?;
         if self.lock.is_some() {
@@ -131,7 +122,7 @@ impl RunFolder {
     }
 }
 
-/// Locks the folder. If another process has locked it, calls `wait` once, and waits until that process has ended.
+/// Locks the folder. If another process has the lock, calls `wait` once, and waits until that process has ended.
 fn take_when_free(path: &Path, wait: impl FnOnce()) -> Result<DirLock> {
     match DirLock::take(path) {
         Err(BaseError::Busy { .. }) => {

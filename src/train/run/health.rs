@@ -4,26 +4,21 @@ use crate::learner::{ClassBalance, ClassWeights, Score, Warning};
 use crate::run::activity::LayerActivity;
 use crate::run::metrics::EpochMetrics;
 
-/// An accuracy counts as better than p, the accuracy of guessing, if it exceeds p by more than this many standard
-/// deviations. On a set of n samples, the standard deviation is sqrt(p * (1 - p) / n).
+/// An accuracy is better than guessing if it exceeds p, the accuracy of guessing, by this many standard deviations. For
+/// n samples, a standard deviation is sqrt(p * (1 - p) / n).
 const NOISE: f64 = 3.0;
-/// An accuracy that exceeds the accuracy of guessing by more than this always counts as better. This limit matters
-/// for small sets, where [`NOISE`] standard deviations are larger.
+/// An accuracy that exceeds the accuracy of guessing by more than this is always better, even on a small set.
 const MOST_NOISE: f64 = 0.1;
-/// A loss counts as better than another loss if it is below this factor times the other loss. The other loss is the
-/// loss of guessing, or the loss of an earlier epoch.
+/// A loss is better than another loss if it is below this factor times the other loss.
 const NO_BETTER: f64 = 0.98;
 /// During this many batches at the start of a run, it is normal that the loss doesn't fall.
 const SLOW_START: u64 = 100;
-/// A mean loss is absurd if it exceeds this many times ln(number of classes), which is the loss of guessing if all
-/// classes have the same size. A run has diverged if its loss is absurd and also exceeds [`TIMES_INITIAL`] times the
-/// loss of the initial weights.
+/// A mean loss is absurd if it exceeds this many times ln(number of classes).
 const TIMES_GUESSING: f64 = 1e4;
-/// A run has diverged if its mean loss exceeds this many times the loss of the initial weights. The loss must also be
-/// absurd: see [`TIMES_GUESSING`].
+/// A run has diverged if its mean loss is absurd and exceeds this many times the loss of the initial weights.
 const TIMES_INITIAL: f64 = 100.0;
 
-/// Accuracy and loss of guessing on a training set. A guess predicts the same class probabilities for every sample.
+/// Accuracy and loss on a training set if the same class probabilities are predicted for every sample.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Guessing {
     accuracy: f64,
@@ -35,8 +30,8 @@ pub(super) struct Guessing {
 }
 
 impl Guessing {
-    /// Computes accuracy and loss of guessing on a training set with `samples` samples and `batches` batches per epoch.
-    /// `weights` are the class weights of the training loss.
+    /// Computes accuracy and loss of guessing. `batches` is the number of batches per epoch, and `weights` are the
+    /// class weights of the training loss.
     pub(super) fn new(classes: &ClassBalance<'_>, (samples, batches): (u64, u64), weights: ClassWeights) -> Guessing {
         let (accuracy, loss) = classes.guessing();
         let present = classes.present();
@@ -52,15 +47,14 @@ impl Guessing {
         self.loss
     }
 
-    /// Returns whether the score of an epoch is no better than the score of guessing. Always `false` if the set has
-    /// only one class.
+    /// Returns whether a score is no better than guessing. Always `false` if the set has only one class.
     fn is_chance(&self, score: &Score) -> bool {
         let noise = (NOISE * (self.accuracy * (1.0 - self.accuracy) / self.samples as f64).sqrt()).min(MOST_NOISE);
         self.classes > 1 && score.accuracy <= self.accuracy + noise && score.loss >= NO_BETTER * self.loss
     }
 
-    /// Returns whether the last three epochs are no better than guessing, and the loss didn't fall during them. Always
-    /// `false` during the first [`SLOW_START`] batches of a run.
+    /// Returns whether the last three epochs are no better than guessing and their loss didn't fall. Always `false`
+    /// during the first [`SLOW_START`] batches of a run.
     fn is_stuck(&self, epochs: &[EpochMetrics]) -> bool {
         let Some(three @ [first, _, last]) = epochs.last_chunk::<3>() else { return false };
         let falls = last.train.loss < NO_BETTER * first.train.loss;
@@ -69,21 +63,18 @@ impl Guessing {
     }
 
     /// Returns whether a mean loss is so large that training has diverged. `initial` computes the loss of the initial
-    /// weights, which takes time. So this function calls `initial` only if `loss` is far above the loss of guessing.
+    /// weights. It is slow, and is only called if `loss` is absurd.
     pub(super) fn is_diverged<E>(&self, loss: f64, initial: impl FnOnce() -> Result<f64, E>) -> Result<bool, E> {
         Ok(self.is_absurd(loss) && loss > TIMES_INITIAL * initial()?)
     }
 
-    /// Returns whether a mean loss exceeds [`TIMES_GUESSING`] * ln(number of classes). If there is only one class,
-    /// ln(2) is used.
+    /// Returns whether a mean loss exceeds [`TIMES_GUESSING`] * ln(number of classes).
     pub(super) fn is_absurd(&self, loss: f64) -> bool {
         loss > TIMES_GUESSING * (self.classes.max(2) as f64).ln()
     }
 
-    /// Returns warnings about the last of `epochs`. The warnings list the hidden layers that became silent or saturated
-    /// in this epoch, and say if training became stuck in this epoch ([`is_stuck`](Self::is_stuck)). If `is_last` is
-    /// true, this epoch is the last of the run. The warnings then list all silent and all saturated layers, and also
-    /// say if the epoch is no better than guessing.
+    /// Returns warnings about the last of `epochs`: new silent or saturated layers, and training that became stuck. If
+    /// `is_last` is true, the warnings cover all silent and saturated layers, and an epoch no better than guessing.
     pub(super) fn warnings(&self, epochs: &[EpochMetrics], is_last: bool) -> Vec<Warning> {
         let Some((last, before)) = epochs.split_last() else { return Vec::new() };
         let epoch = last.epoch;

@@ -5,10 +5,7 @@ use tonic_base::{free_memory, human_bytes};
 use crate::error::{BaseFault, Error, Result};
 use crate::network::Shape;
 
-/// Checks that the network fits in the free memory.
-///
-/// # Errors
-/// [`tonic_base::Error::Usage`].
+/// Returns an error if the network doesn't fit in the free memory.
 pub(super) fn check_parameters(shape: &Shape) -> Result<()> {
     /// Number of float32 values in memory for each parameter: the parameter, its gradient, two moving averages of Adam,
     /// two packed copies, and the gradients of at least four blocks of samples.
@@ -17,11 +14,7 @@ pub(super) fn check_parameters(shape: &Shape) -> Result<()> {
     check(needed, "hidden", "layers that can be trained", || human_bytes(needed))
 }
 
-/// Checks that one sample of `steps` frames fits in the free memory. The number of frames comes from a manifest or a
-/// model file, which can claim any number. `option` is the name of the option with the path of the set.
-///
-/// # Errors
-/// [`tonic_base::Error::Usage`].
+/// Returns an error if a sample of `steps` frames doesn't fit in the free memory. The error names `option`.
 pub(super) fn check_steps(option: &str, shape: &Shape, steps: usize) -> Result<()> {
     // For each frame the end of its entries, and the membrane potentials of all neurons.
     let frame = size_of::<u64>() + size_of::<f32>() * shape.hidden.iter().sum::<usize>();

@@ -17,34 +17,29 @@ pub(crate) const FILE_NAME: &str = "metrics.jsonl";
 pub struct EpochMetrics {
     /// Number of the epoch, counted from 1.
     pub epoch: u64,
-    /// Loss and accuracy over the batches of the epoch. Each batch is scored during training, before it changes the
-    /// weights.
+    /// Loss and accuracy over the batches of the epoch. Each batch is scored before it changes the weights.
     pub train: Score,
     /// Loss and accuracy on the validation set after the epoch; `None` without a validation set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid: Option<Score>,
-    /// Macro averages on the validation set after the epoch; `None` without a validation set. Old files don't have this
-    /// field.
+    /// Macro averages on the validation set after the epoch; `None` without a validation set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_macro: Option<MacroScore>,
-    /// Activity of each hidden layer after the epoch, measured on some samples of the training set. Old files don't
-    /// have this field.
+    /// Activity of each hidden layer after the epoch, measured on some samples of the training set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity: Option<Vec<LayerActivity>>,
-    /// Time of training in seconds. If the run was resumed in the middle of this epoch, only the time after the resume
-    /// counts.
+    /// Time of training in seconds. Only the time since the last resume counts.
     pub seconds: f64,
-    /// Batches per second of training, over the time `seconds`.
+    /// Batches per second of training.
     pub batches_per_second: f64,
-    /// Samples per second of training, over the time `seconds`.
+    /// Samples per second of training.
     pub samples_per_second: f64,
 }
 
-/// Reads the metrics of the first `epochs` epochs of a run from its `metrics.jsonl`.
+/// Reads the metrics of the first `epochs` epochs of a run.
 ///
 /// # Errors
-/// [`Io`](tonic_base::Error::Io); [`Corrupt`](tonic_base::Error::Corrupt) if a line cannot be parsed, or if the file
-/// has fewer lines than `epochs`.
+/// [`Io`](tonic_base::Error::Io); [`Corrupt`](tonic_base::Error::Corrupt) if a line is damaged or missing.
 pub(super) fn read(run: &Path, epochs: usize) -> Result<Vec<EpochMetrics>> {
     let read = read_up_to(run, epochs)?;
     if read.len() < epochs {
@@ -53,12 +48,11 @@ pub(super) fn read(run: &Path, epochs: usize) -> Result<Vec<EpochMetrics>> {
     Ok(read)
 }
 
-/// Reads the metrics of all epochs in `metrics.jsonl`. If a run has no such file, no epoch is finished, and the list is
-/// empty.
+/// Reads the metrics of all finished epochs of a run.
 ///
 /// # Errors
-/// [`Io`](tonic_base::Error::Io); [`Corrupt`](tonic_base::Error::Corrupt) if a line cannot be parsed, or if the epochs
-/// are not numbered 1, 2, 3, ...
+/// [`Io`](tonic_base::Error::Io); [`Corrupt`](tonic_base::Error::Corrupt) if a line is damaged, or if the epochs are
+/// not numbered 1, 2, 3, ...
 pub(crate) fn read_all(run: &Path) -> Result<Vec<EpochMetrics>> {
     let path = run.join(FILE_NAME);
     if !path.exists() {
@@ -84,21 +78,12 @@ fn read_up_to(run: &Path, epochs: usize) -> Result<Vec<EpochMetrics>> {
 }
 
 /// Writes the metrics of the finished epochs of a run.
-///
-/// # Errors
-/// [`Io`](tonic_base::Error::Io).
-///
-/// # Panics
-/// Never: all metrics can be written as JSON.
 pub(super) fn write(run: &Path, epochs: &[EpochMetrics]) -> Result<()> {
     let line = |epoch| serde_json::to_string(epoch).expect("metrics are JSON") + "\n";
     Ok(publish(&run.join(FILE_NAME), epochs.iter().map(line).collect::<String>().as_bytes())?)
 }
 
 /// Draws the curves of loss and accuracy over the epochs, as PNG and SVG files in the run folder.
-///
-/// # Errors
-/// [`Plot`](tonic_report::Error::Plot), [`Io`](tonic_base::Error::Io).
 pub(super) fn draw(run: &Path, epochs: &[EpochMetrics]) -> Result<()> {
     let both = |pick: fn(&Score) -> f64| {
         let train = epochs.iter().map(|e| (e.epoch as f64, pick(&e.train))).collect();

@@ -8,16 +8,19 @@ use tonic_shard::{Existing, ShardSet};
 
 use crate::learner::{Backend, ClassWeights, Pad, Warning};
 
-/// Options of a run. If an option is `None`, a new run takes the default, and a resumed run takes the value in the run
-/// folder. A resumed run may change some options: their texts say so. If any other option has a value that differs from
-/// the run folder, a resumed run refuses the value.
+/// Options of a run. If an option is `None`:
+///
+/// - A new run takes the default.
+/// - A resumed run takes the value in the run folder.
+///
+/// A resumed run refuses any other value, unless the text of the option allows a change.
 #[derive(Clone, Debug)]
 pub struct FitOptions {
     /// Folder of the training set.
     pub train: PathBuf,
-    /// Folder of the validation set. The network is evaluated on this set after every epoch.
+    /// Folder of the validation set, for an evaluation after every epoch.
     pub valid: Option<PathBuf>,
-    /// Folder of the test set. The network is evaluated on this set once, at the end.
+    /// Folder of the test set, for an evaluation at the end.
     pub test: Option<PathBuf>,
     /// Folder of the run.
     pub run: PathBuf,
@@ -25,15 +28,14 @@ pub struct FitOptions {
     pub epochs: Option<u64>,
     /// Number of samples per batch; 128 by default.
     pub batch_size: Option<usize>,
-    /// Whether the last batch of an epoch is left out if it has fewer samples than the other batches. For a resumed
-    /// run, `false` means the value of the run folder.
+    /// Whether an incomplete last batch of an epoch is left out. For a resumed run, `false` means the value in the run
+    /// folder.
     pub drop_last: bool,
     /// Number of neurons of each hidden layer; three layers of 128 by default.
     pub hidden: Option<Vec<usize>>,
     /// Spike threshold; 1 by default.
     pub theta: Option<f32>,
-    /// Factor by which the initial weights of the hidden layers are multiplied; 1 by default. Biases are not
-    /// multiplied.
+    /// Factor by which the initial weights of the hidden layers are multiplied; 1 by default.
     pub gain: Option<f64>,
     /// Lower bound of the membrane potential; none by default.
     pub min_v_mem: Option<f32>,
@@ -50,8 +52,7 @@ pub struct FitOptions {
     pub pad: Option<Pad>,
     /// Where samples are kept between epochs. A resumed run may change it.
     pub cache: CacheChoice,
-    /// Whether the pages of streamed shards are locked in memory, so that they stay there. A resumed run may change
-    /// it.
+    /// Whether the pages of streamed shards are locked in memory. A resumed run may change it.
     pub pin: bool,
     /// What to do if the run folder holds a run already.
     pub existing: Existing,
@@ -59,7 +60,7 @@ pub struct FitOptions {
     pub open: fn(&Path) -> tonic_shard::Result<ShardSet>,
     /// Whether progress is shown.
     pub verbosity: Verbosity,
-    /// Function that is called with each warning as soon as it is known, even if `verbosity` is quiet.
+    /// Function that is called with each warning, even if `verbosity` is quiet.
     pub warn: fn(&Warning),
 }
 

@@ -13,14 +13,14 @@ pub type RunOption = (String, Value);
 /// Reads the options in a TOML file, in the order of the file. Hyphens in names become underscores.
 ///
 /// # Errors
-/// [`Io`](tonic_base::Error::Io); [`Usage`](tonic_base::Error::Usage) if the file is not TOML, or if it names an
-/// option twice, once with hyphens and once with underscores.
+/// [`Io`](tonic_base::Error::Io); [`Usage`](tonic_base::Error::Usage) if the file is not TOML, or names an option both
+/// with hyphens and with underscores.
 pub fn read_options(path: &Path) -> Result<Vec<RunOption>> {
     read_toml(path, |document, table| options_of(path, document, table))
 }
 
-/// Reads a TOML file, and parses it in two ways. Calls `take` with both results: the document has the position of each
-/// key in the file, the table has the values.
+/// Reads a TOML file, and calls `take` with the document, which has the position of each key, and with the table of
+/// values.
 pub(crate) fn read_toml<T>(path: &Path, take: impl FnOnce(&DeTable<'_>, Table) -> Result<T>) -> Result<T> {
     let text = std::fs::read_to_string(path).map_err(Error::io(path, "read the options"))?;
     let refused = |error: toml::de::Error| {
@@ -31,8 +31,7 @@ pub(crate) fn read_toml<T>(path: &Path, take: impl FnOnce(&DeTable<'_>, Table) -
     take(document.get_ref(), toml::from_str(&text).map_err(refused)?)
 }
 
-/// Returns the options in `table`, in the order of the keys in `document`. Both are the same table of the file `path`,
-/// parsed in two ways.
+/// Returns the options in `table`, in the order of the file. `document` is the same table with positions.
 pub(crate) fn options_of(path: &Path, document: &DeTable<'_>, mut table: Table) -> Result<Vec<RunOption>> {
     let mut keys: Vec<_> = document.keys().collect();
     keys.sort_by_key(|key| key.span().start);

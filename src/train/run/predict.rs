@@ -29,8 +29,7 @@ pub struct PredictOptions {
     pub out: PathBuf,
     /// Whether files of an earlier prediction in `out` are replaced. If false, `out` must be new or empty.
     pub overwrite: bool,
-    /// Which network to use. If true, the network of the epoch with the best validation accuracy. If false, the
-    /// network of the last epoch.
+    /// Whether to use the network with the best validation accuracy, instead of the network after the last epoch.
     pub best: bool,
     /// Function that opens a set, such as [`ShardSet::open`].
     pub open: fn(&Path) -> tonic_shard::Result<ShardSet>,
@@ -49,12 +48,12 @@ pub struct Predicted {
     pub classes: Vec<String>,
 }
 
-/// Writes the logits of every sample of a set to `logits.npy` and `predictions.csv`, in the order of the set. These
-/// are the logits that [`eval`](fn@super::eval) computes. `choose` works as in [`eval`](fn@super::eval).
+/// Writes the logits of every sample of a set to `logits.npy` and `predictions.csv`, in the order of the set. `choose`
+/// gets the engine of the run and returns the backend that computes.
 ///
 /// # Errors
-/// [`tonic_base::Error::Exists`] if the output folder is not empty. The errors of [`eval`](fn@super::eval), except
-/// that the set may have no labels and no classes.
+/// [`tonic_base::Error::Exists`] if the output folder is not empty. The errors of [`eval`](fn@super::eval), except that
+/// the set may have no labels and no classes.
 pub fn predict(options: &PredictOptions, choose: impl FnOnce(EngineChoice) -> Result<Backend>) -> Result<Predicted> {
     let PredictOptions { run, data, out, overwrite, best, open, verbosity } = options;
     let trained = Trained::open(run, data, *best, *open, Config::check_unlabelled)?;
@@ -83,8 +82,8 @@ fn check_empty(out: &Path) -> Result<()> {
     }
 }
 
-/// Returns a CSV with one row for each sample: its index, the name of its label, the name of the predicted class, and
-/// its logits. A logit has as many digits as are needed to read the same float32 back.
+/// Returns a CSV with one row for each sample: index, label, predicted class, and logits. Logits have enough digits to
+/// read the same float32 back.
 fn csv(logits: &Logits, classes: &[String]) -> String {
     let head = ["sample", "label", "predicted"].into_iter().chain(classes.iter().map(String::as_str));
     let mut text = csv_row(head);

@@ -11,8 +11,7 @@ use crate::run::folder::{BEST, MODEL};
 use crate::run::metrics::EpochMetrics;
 use crate::run::sums;
 
-/// If any epoch of the run was validated, checks best.safetensors. The file must have a network that fits the run. No
-/// other file has this network, so the run cannot be resumed without it.
+/// If any epoch of the run was validated, checks that best.safetensors has a network that fits the run.
 ///
 /// # Errors
 /// [`Corrupt`](BaseError::Corrupt) if the file is missing, damaged or of another network; [`Io`](BaseError::Io).
@@ -36,8 +35,10 @@ pub(super) fn check_best(run: &Path, config: &Config, epochs: &[EpochMetrics]) -
 /// Reads the network in the file `name` of a run.
 ///
 /// # Errors
-/// [`Error::Model`] if the file is damaged; [`Corrupt`](BaseError::Corrupt) if the file changed since the run saved it;
-/// [`Mismatch`](tonic_shard::Error::Mismatch) if the file is of another run; [`Io`](BaseError::Io).
+/// - [`Error::Model`] if the file is damaged
+/// - [`Corrupt`](BaseError::Corrupt) if the file changed since the run saved it
+/// - [`Mismatch`](tonic_shard::Error::Mismatch) if the file is of another run
+/// - [`Io`](BaseError::Io)
 pub(crate) fn read_network(run: &Path, config: &Config, name: &str) -> Result<Model> {
     let path = run.join(name);
     let model = read_model(&path)?;
@@ -46,8 +47,7 @@ pub(crate) fn read_network(run: &Path, config: &Config, name: &str) -> Result<Mo
     Ok(model)
 }
 
-/// Returns whether model.safetensors can be read, has not changed since the run saved it, and has the network
-/// `network`.
+/// Returns whether model.safetensors is intact and has the network `network`.
 pub(super) fn is_model(run: &Path, config: &Config, network: &Network) -> bool {
     read_network(run, config, MODEL).is_ok_and(|model| model.network.parameters.flat() == network.parameters.flat())
 }

@@ -1,5 +1,4 @@
-//! Opens the sets of a run, and checks that they fit together. Writes their paths to `sets.toml` in the run folder,
-//! from which a resumed run reads them.
+//! Opens the sets of a run, checks that they fit together, and stores their paths in `sets.toml`.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -30,12 +29,13 @@ pub struct SetPaths {
 }
 
 impl SetPaths {
-    /// Reads the paths of the sets of the run in the folder `run`, and checks that the sets exist.
+    /// Reads the paths of the sets of a run, and checks that sets on this machine exist.
     ///
     /// # Errors
-    /// [`Usage`](tonic_base::Error::Usage) with the field `train`, `valid` or `test` if this set no longer exists.
-    /// [`Usage`](tonic_base::Error::Usage) with the field `train` if the folder has no `sets.toml`, because an
-    /// earlier version began the run. The errors of reading a file of the run.
+    /// - [`Usage`](tonic_base::Error::Usage) with the field `train`, `valid` or `test` if this set no longer exists
+    /// - [`Usage`](tonic_base::Error::Usage) with the field `train` if an earlier version began the run and wrote no
+    ///   `sets.toml`
+    /// - the errors of reading a file of the run
     pub fn read(run: &Path) -> Result<SetPaths> {
         let Some(paths) = SetPaths::stored(run)? else {
             let expected = format!("the training set, which {} does not name (no {FILE_NAME})", run.display());
@@ -63,12 +63,8 @@ impl SetPaths {
         }
     }
 
-    /// Writes the paths of the sets in the options to `sets.toml`. If the options name no validation set, the path of
-    /// the validation set in an existing `sets.toml` is kept. The same holds for the test set. If a path is not UTF-8,
-    /// the file is not changed.
-    ///
-    /// # Errors
-    /// [`Io`](tonic_base::Error::Io).
+    /// Writes the paths of the sets in the options to `sets.toml`. If the options name no validation set or no test
+    /// set, an existing path stays. If a path is not UTF-8, writes nothing.
     pub(super) fn publish(fit: &FitOptions) -> Result<()> {
         let absolute = |set: &PathBuf| match is_url(set) {
             true => Ok(set.clone()),
@@ -86,7 +82,7 @@ impl SetPaths {
     }
 }
 
-/// The sets of a run. They fit together, and their samples have labels.
+/// The sets of a run. All samples have labels.
 pub(super) struct Sets {
     pub(super) train: ShardSet,
     pub(super) valid: Option<ShardSet>,

@@ -1,8 +1,7 @@
-//! The BLAKE3 sums of the files of a run, in `sums.json`. When the run is resumed, evaluated or compared, the sums
-//! show whether a byte of a file has changed.
+//! The BLAKE3 sums of the files of a run, in `sums.json`. They show whether a byte of a file has changed.
 //!
-//! The sums are removed before a file changes, and are written after the last change. If the process is killed in
-//! between, the run has no sums. Runs of earlier versions have no sums either.
+//! The sums are removed before a file changes, and written after the last change. A run has no sums if its process was
+//! killed in between, or if an earlier version of this program wrote it.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -17,11 +16,8 @@ use crate::run::{checkpoint, config, metrics};
 /// Names of the files that have a sum.
 const SUMMED: [&str; 6] = [config::FILE_NAME, checkpoint::FILE_NAME, metrics::FILE_NAME, BEST, MODEL, TEST];
 
-/// Removes the sums of the run in the folder `run`. Then calls `change`, which changes files of the run, and writes the
-/// new sums. If `change` returns an error, the run has no sums.
-///
-/// # Errors
-/// Errors of `change`; [`Io`](tonic_base::Error::Io).
+/// Calls `change`, which changes files of the run in the folder `run`, and renews the sums. If `change` returns an
+/// error, the run has no sums.
 pub(super) fn update(run: &Path, change: impl FnOnce() -> Result<()>) -> Result<()> {
     remove_file(&run.join(SUMS))?;
     change()?;
@@ -29,12 +25,6 @@ pub(super) fn update(run: &Path, change: impl FnOnce() -> Result<()>) -> Result<
 }
 
 /// Writes the sums of the files in the folder `run`.
-///
-/// # Errors
-/// [`Io`](tonic_base::Error::Io).
-///
-/// # Panics
-/// Never: names and sums can be written as JSON.
 fn write(run: &Path) -> Result<()> {
     let mut sums = BTreeMap::new();
     for name in SUMMED {
@@ -46,8 +36,7 @@ fn write(run: &Path) -> Result<()> {
     Ok(publish(&run.join(SUMS), text.as_bytes())?)
 }
 
-/// Compares the files of a run with their sums. Leaves out model.safetensors, which can be written again from the
-/// checkpoint. Returns false if the run has no sums.
+/// Compares the files of a run with their sums, except model.safetensors. Returns false if the run has no sums.
 ///
 /// # Errors
 /// The errors of [`check`].
@@ -56,7 +45,7 @@ pub(super) fn check_state(run: &Path) -> Result<bool> {
     Ok(exist(run))
 }
 
-/// Returns whether the run in the folder `run` has sums. Runs that an earlier version has written last have none.
+/// Returns whether the run in the folder `run` has sums.
 pub(super) fn exist(run: &Path) -> bool {
     run.join(SUMS).exists()
 }
@@ -69,8 +58,8 @@ pub(crate) fn check_results(run: &Path) -> Result<()> {
     [config::FILE_NAME, metrics::FILE_NAME, TEST].iter().try_for_each(|name| check(run, name))
 }
 
-/// Compares the file `name` of a run with its sum. If the run has no sum for this file, does nothing. It is no error if
-/// another process saves the run during this call.
+/// Compares the file `name` of a run with its sum. Does nothing if the file has no sum. Another process may save the
+/// run meanwhile.
 ///
 /// # Errors
 /// [`Corrupt`](tonic_base::Error::Corrupt) if the file is missing or has another sum, or if the sums cannot be read;
@@ -86,7 +75,7 @@ pub(super) fn check(run: &Path, name: &str) -> Result<()> {
     Err(Error::corrupt(&run.join(name), "blake3", format!("{expected}, as in {SUMS}"), got))
 }
 
-/// Reads the sums of a run. If the run has no sums, the map is empty.
+/// Reads the sums of a run. The map is empty if there are none.
 fn read(run: &Path) -> Result<BTreeMap<String, String>> {
     let path = run.join(SUMS);
     match std::fs::read(&path) {

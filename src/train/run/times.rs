@@ -1,5 +1,4 @@
-//! How long each process trained a run, in `times.json`. The times include loading, validation and test. A run that
-//! was resumed has one entry for each process.
+//! How long each process trained a run, in `times.json`. The times include loading, validation and test.
 
 use std::path::Path;
 use std::time::Instant;
@@ -13,12 +12,11 @@ pub(crate) const FILE_NAME: &str = "times.json";
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ProcessTime {
-    /// Number of epochs that were finished when the process began.
+    /// Number of finished epochs when the process began.
     pub(crate) epochs_before: u64,
     /// Time from the start of the process to its last save, in seconds.
     pub(crate) seconds: f64,
-    /// Time from the start of the process to the end of its first training step, in seconds. `None` if the process did
-    /// no training step.
+    /// Time from the start of the process to the end of its first training step, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) first_step: Option<f64>,
 }
@@ -34,25 +32,18 @@ pub(crate) struct RunTimes {
 }
 
 impl RunTimes {
-    /// Starts to measure the time of this process, which began at `started`. If a run is resumed, `run` is the folder
-    /// of the run, and the times in its `times.json` are kept. If `times.json` is damaged, these times are dropped.
+    /// Starts to measure the time of this process, which began at `started`. For a resumed run, `run` is its folder.
     pub(crate) fn resume(run: Option<&Path>, started: Instant, epochs_before: u64) -> RunTimes {
         let before = run.map_or(Vec::new(), |run| read(run).unwrap_or_default());
         RunTimes { before, started, epochs_before, first_step: None }
     }
 
-    /// Records that this process has done a training step. Steps after the first one change nothing.
+    /// Records the time of the first training step. Later calls change nothing.
     pub(crate) fn record_step(&mut self) {
         self.first_step.get_or_insert_with(|| self.started.elapsed().as_secs_f64());
     }
 
     /// Writes the times of all processes up to now.
-    ///
-    /// # Errors
-    /// [`Io`](tonic_base::Error::Io).
-    ///
-    /// # Panics
-    /// Never: all times can be written as JSON.
     pub(crate) fn save(&self, run: &Path) -> Result<()> {
         let RunTimes { epochs_before, first_step, started, .. } = *self;
         let now = ProcessTime { epochs_before, seconds: started.elapsed().as_secs_f64(), first_step };
@@ -62,7 +53,7 @@ impl RunTimes {
     }
 }
 
-/// Reads the times of the processes of a run. Runs of earlier versions have no times: the list is then empty.
+/// Reads the times of the processes of a run. The list is empty for runs of earlier versions.
 ///
 /// # Errors
 /// [`Io`](tonic_base::Error::Io); [`Corrupt`](tonic_base::Error::Corrupt).

@@ -1,5 +1,4 @@
-//! The epochs of a run: training, validation, and saving to the run folder. A run that was stopped or killed can be
-//! resumed.
+//! The epochs of a run: training, validation, and saving to the run folder.
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,8 +26,7 @@ use crate::run::saved_networks;
 use crate::run::sums;
 use crate::run::times::RunTimes;
 
-/// Minimum time between two saves at ends of epochs, so that several short epochs are saved together. Writing a file
-/// safely takes milliseconds, or tenths of a second on a shared disk.
+/// Minimum time between two saves at ends of epochs. Writing a file safely can take tenths of a second.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) struct Training<'a> {
@@ -46,11 +44,9 @@ pub(super) struct Training<'a> {
     /// Sums over the finished batches of the current epoch.
     running: RunningScore,
     best_accuracy: f64,
-    /// The network at the end of the last finished epoch. `None` if this network is saved already, or if no epoch has
-    /// finished.
+    /// The network after the last finished epoch, until it is saved.
     ended: Option<Network>,
-    /// The network with the best validation accuracy so far. `None` if this network is saved already, or if no epoch
-    /// was validated.
+    /// The network with the best validation accuracy so far, until it is saved.
     best: Option<Network>,
     /// How many epochs and batches were finished at the last checkpoint.
     saved: Position,
@@ -73,8 +69,7 @@ impl fmt::Display for Position {
 }
 
 impl<'a> Training<'a> {
-    /// Prepares a run. If `resume` is false, the run starts with a new network. If `resume` is true, the run
-    /// continues from the checkpoint in the run folder. `started` is when this process began to work on the run.
+    /// Prepares a new run, or with `resume` continues from the checkpoint. `started` is when this process began.
     pub(super) fn start(
         fit: &'a FitOptions,
         mut config: Config,
@@ -128,8 +123,7 @@ impl<'a> Training<'a> {
         })
     }
 
-    /// Writes the configuration of a resumed run to config.toml. If more epochs are finished than the configuration
-    /// asks for, the number of finished epochs is written instead.
+    /// Writes the configuration of a resumed run, with at least as many epochs as are finished.
     pub(super) fn keep_epochs(&mut self) -> Result<()> {
         let done = self.epochs.len() as u64;
         if done > self.config.epochs {
@@ -141,10 +135,8 @@ impl<'a> Training<'a> {
         sums::update(&self.fit.run, || self.config.publish(&self.fit.run))
     }
 
-    /// Writes model.safetensors from the checkpoint if model.safetensors is missing or damaged, or has other weights
-    /// than the checkpoint. Does nothing before the first epoch is finished, or if the checkpoint was saved in the
-    /// middle of an epoch. In the middle of a later epoch, model.safetensors is of an earlier epoch, and is written
-    /// again when the current epoch ends.
+    /// Writes model.safetensors from the checkpoint if the file is missing or differs. In the middle of an epoch, does
+    /// nothing.
     pub(super) fn restore_model(&self) -> Result<()> {
         let network = &self.learner.state().network;
         if self.epochs.is_empty()
@@ -230,9 +222,8 @@ impl<'a> Training<'a> {
         self.learner.watch(self.measured.clone())
     }
 
-    /// Saves everything that is not saved yet, the checkpoint last. If the process is killed before the checkpoint is
-    /// written, metrics.jsonl can have lines for epochs that are not in the checkpoint. A resumed run drops these
-    /// lines.
+    /// Saves everything that is not saved yet, the checkpoint last. If the process is killed in between, metrics.jsonl
+    /// can have more epochs than the checkpoint.
     pub(super) fn save(&mut self) -> Result<()> {
         let fit = self.fit;
         sums::update(&fit.run, || self.save_files())
@@ -283,8 +274,7 @@ impl<'a> Training<'a> {
         Ok(evaluation)
     }
 
-    /// Returns the error to report to the user. A loss that is NaN, infinite or too large becomes [`Error::Diverged`].
-    /// If `error` is an interruption, saves the run first. Other errors stay as they are.
+    /// Returns the error to report to the user. After an interruption, saves the run first.
     fn explain(&mut self, error: Error) -> Error {
         match error {
             Error::Kernel(KernelError::NonFiniteLoss { loss } | KernelError::HugeLoss { loss }) => {
@@ -309,15 +299,13 @@ impl<'a> Training<'a> {
         }
     }
 
-    /// Returns an error if a parameter is NaN or infinite. With such a parameter, the next loss would be NaN or
-    /// infinite too, and the run could not be resumed.
+    /// Returns an error if a parameter is NaN or infinite.
     fn check_finite(&mut self) -> Result<()> {
         let finite = self.learner.state().network.parameters.flat().iter().all(|w| w.is_finite());
         if finite { Ok(()) } else { Err(self.explain(KernelError::NonFiniteLoss { loss: f64::NAN }.into())) }
     }
 
-    /// Returns an error if `loss` is so large that training has diverged. `loss` is the mean over an epoch or over a
-    /// set.
+    /// Returns an error if `loss`, the mean over an epoch or a set, is so large that training has diverged.
     fn check_size(&mut self, loss: f64) -> Result<()> {
         if self.guessing.is_diverged(loss, || self.initial_loss())? {
             return Err(self.explain(KernelError::HugeLoss { loss }.into()));
@@ -325,8 +313,7 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Returns the mean loss of the initial weights on the samples whose spikes are counted. Returns infinity if the
-    /// loss is NaN or infinite.
+    /// Returns the mean loss of the initial weights on the samples whose spikes are counted. Infinity replaces NaN.
     fn initial_loss(&self) -> Result<f64> {
         let network = initial_network(&self.config);
         let mut engine = CpuEngine::new(&network);

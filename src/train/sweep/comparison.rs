@@ -23,26 +23,25 @@ pub struct Comparison {
     pub runs: Vec<RunSummary>,
     /// Groups of runs whose settings are equal except for the seed.
     pub groups: Vec<RunGroup>,
-    /// Messages for the user that say why the results are hard to compare.
+    /// Messages for the user about differences that make the results hard to compare.
     pub warnings: Vec<String>,
 }
 
-/// Runs whose settings are equal except for the seed. Only finished runs count in the means and standard deviations.
-/// If several finished runs have the same seed, only the first of them counts.
+/// Runs whose settings are equal except for the seed. Means and standard deviations are over the finished runs, one for
+/// each seed.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunGroup {
     /// Number of the group, counted from 1.
     pub number: usize,
-    /// Settings of the group that differ between the compared runs, by name. The seed is left out.
+    /// The settings in [`Comparison::differing`] by name, without the seed.
     pub settings: Map<String, Value>,
     /// Names of all runs of the group, including unfinished runs.
     pub runs: Vec<String>,
-    /// Validation accuracy in the best epoch, as mean and standard deviation over the runs. `None` without validation.
+    /// Validation accuracy in the best epoch. `None` without validation.
     pub valid_accuracy: Option<Spread>,
-    /// Test accuracy of the network after the last epoch, as mean and standard deviation over the runs. `None` without
-    /// tests, or if the test sets differ.
+    /// Test accuracy of the network after the last epoch. `None` without tests, or if the test sets differ.
     pub test_accuracy: Option<Spread>,
-    /// [`RunSummary::seconds`], as mean and standard deviation over the runs. `None` if no run has finished.
+    /// [`RunSummary::seconds`]. `None` if no run has finished.
     pub seconds: Option<Spread>,
 }
 
@@ -67,12 +66,13 @@ impl Spread {
 }
 
 impl Comparison {
-    /// Reads and compares runs. Each of `folders` is a run folder, or the folder of a sweep: then all runs of the
-    /// sweep are compared. A run that is given twice counts once. A damaged run gets the state [`RunState::Damaged`].
+    /// Reads and compares runs. Each of `folders` is a run folder, or the folder of a sweep, which stands for all its
+    /// runs. A run that is given twice counts once. A damaged run gets the state [`RunState::Damaged`].
     ///
     /// # Errors
-    /// [`Io`](tonic_base::Error::Io) if a folder is missing; [`Usage`](tonic_base::Error::Usage) if a folder has
-    /// neither a run nor a sweep; [`Corrupt`](tonic_base::Error::Corrupt) if the `runs.txt` of a sweep is damaged.
+    /// - [`Io`](tonic_base::Error::Io) if a folder is missing
+    /// - [`Usage`](tonic_base::Error::Usage) if a folder has neither a run nor a sweep
+    /// - [`Corrupt`](tonic_base::Error::Corrupt) if the `runs.txt` of a sweep is damaged
     pub fn of(folders: &[PathBuf]) -> Result<Comparison> {
         let mut found = Vec::new();
         for folder in folders {
@@ -191,8 +191,8 @@ pub(super) fn shown(name: &str, value: &Value) -> String {
     }
 }
 
-/// Returns the evaluations of the runs on their test sets, but only one for each test set. Two test sets count as
-/// equal if they have the same classes and the same number of samples of each class, because test.json has no set id.
+/// Returns one evaluation for each test set of the runs. Test sets with the same classes and class sizes count as
+/// equal.
 fn test_sets<'a>(runs: &[&'a RunSummary]) -> Vec<&'a TestScore> {
     let mut sets: Vec<&TestScore> = Vec::new();
     for test in runs.iter().filter_map(|run| run.test.as_ref()) {
@@ -203,7 +203,7 @@ fn test_sets<'a>(runs: &[&'a RunSummary]) -> Vec<&'a TestScore> {
     sets
 }
 
-/// Returns warnings for the user about runs with different training sets, test sets or classes.
+/// Returns warnings about runs with different training sets, test sets or classes.
 fn warnings(runs: &[RunSummary]) -> Vec<String> {
     let started: Vec<&RunSummary> = runs.iter().filter(|run| !run.settings.is_empty()).collect();
     let mut sets: Vec<&Value> = started.iter().map(|run| &run.settings["set_id"]).collect();

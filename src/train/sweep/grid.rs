@@ -1,4 +1,4 @@
-//! Plans a sweep: reads which options vary, makes a run for every combination, and writes the folder of the sweep.
+//! Plans a sweep: reads which options vary, plans a run for every combination, and writes the folder of the sweep.
 //!
 //! ```text
 //! DIR/runs.txt         folder of each run, one per line
@@ -25,7 +25,7 @@ const MOST_LETTERS: usize = 80;
 /// A planned sweep: many runs with different options.
 #[derive(Clone, Debug)]
 pub struct Sweep {
-    /// The runs, in the order of their numbers. The last option of the table `[vary]` changes fastest.
+    /// The runs, in the order of their numbers. The last option that varies changes fastest.
     pub runs: Vec<PlannedRun>,
 }
 
@@ -39,12 +39,13 @@ pub struct PlannedRun {
 }
 
 impl Sweep {
-    /// Reads a sweep from a TOML file. Keys outside the table `[vary]` are options of all runs. The table `[vary]`
-    /// has a list of values for each option that varies.
+    /// Reads a sweep from a TOML file. The table `[vary]` has a list of values for each option that varies. All other
+    /// keys are options of all runs.
     ///
     /// # Errors
-    /// [`Io`](tonic_base::Error::Io); [`Usage`](tonic_base::Error::Usage) if the file is not TOML or not a sweep, if a
-    /// list is empty or has a value twice, or if the sweep has more than 10,000 runs.
+    /// - [`Io`](tonic_base::Error::Io)
+    /// - [`Usage`](tonic_base::Error::Usage) if the file is not TOML or not a sweep, if a list is empty or has a value
+    ///   twice, or if there are more than 10,000 runs
     pub fn read(spec: &Path) -> Result<Sweep> {
         let (plain, varied) = read_toml(spec, |document, mut table| {
             let varied = match (table.remove(VARY), table_at(document, VARY)) {
@@ -95,13 +96,12 @@ impl Sweep {
         Ok(Sweep { runs: (0..count).map(run).collect() })
     }
 
-    /// Writes the folder of the sweep: the options of each run, and `runs.txt`. Keeps existing files of the same sweep.
-    /// Returns whether a file was written.
+    /// Writes the folder of the sweep. Keeps existing files of the same sweep. Returns whether a file was written.
     ///
     /// # Errors
-    /// [`Exists`](tonic_base::Error::Exists) if the folder has another sweep, or if it has other files but no
-    /// `runs.txt`; [`Usage`](tonic_base::Error::Usage) if the path of the folder is not UTF-8 or has a line break;
-    /// [`Io`](tonic_base::Error::Io).
+    /// - [`Exists`](tonic_base::Error::Exists) if the folder has another sweep, or other files but no `runs.txt`
+    /// - [`Usage`](tonic_base::Error::Usage) if the path of the folder is not UTF-8 or has a line break
+    /// - [`Io`](tonic_base::Error::Io)
     pub fn write(&self, dir: &Path) -> Result<bool> {
         let Some(folder) = dir.to_str().filter(|text| !text.contains(['\n', '\r'])) else {
             return Err(Error::usage("output", "a path of UTF-8 in one line", format!("{dir:?}")));
@@ -156,8 +156,7 @@ impl PlannedRun {
     }
 }
 
-/// Reads the names of a sweep's runs from `runs.txt`. Uses only the last part of each path in this file, so that the
-/// folder of a sweep can be moved.
+/// Reads the names of a sweep's runs from `runs.txt`.
 pub(super) fn listed(dir: &Path) -> Result<Vec<String>> {
     let list = dir.join(RUNS);
     let text = std::fs::read_to_string(&list).map_err(Error::io(&list, "read the list of runs"))?;

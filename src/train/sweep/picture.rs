@@ -12,8 +12,8 @@ impl Comparison {
     /// Draws accuracy and loss over the epochs: validation in the upper panels, training in the lower panels. Without
     /// validation, draws training alone.
     ///
-    /// The legend lists the groups of runs from best to worst. The score of a group is the mean of the best
-    /// validation accuracies of its runs. Groups without validation come last.
+    /// The legend lists the groups by the mean of their best validation accuracies, highest first. Groups without
+    /// validation come last.
     ///
     /// # Errors
     /// [`Usage`](tonic_base::Error::Usage) if no run has a finished epoch; [`Plot`](tonic_report::Error::Plot).

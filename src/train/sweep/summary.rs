@@ -22,7 +22,7 @@ pub enum RunState {
     Unfinished,
     /// The run belongs to a sweep and has not started.
     NotStarted,
-    /// A file of the run is missing or damaged. [`RunSummary::notes`] says which.
+    /// A file of the run is missing or damaged. [`RunSummary::notes`] has the error message.
     Damaged,
 }
 
@@ -33,17 +33,15 @@ pub struct RunSummary {
     pub folder: PathBuf,
     /// Name of the run in tables and pictures.
     pub name: String,
-    /// Whether the run is finished, unfinished, not started or damaged.
+    /// State of the run.
     pub state: RunState,
     /// Number of the run's group, counted from 1. `None` if the run has not started or is damaged.
     pub group: Option<usize>,
-    /// Name of an earlier finished run with the same settings and the same seed. `None` if there is no such run. If
-    /// there is one, the earlier run counts in means, and this run doesn't.
+    /// Name of an earlier finished run with the same settings and seed. That run counts in means, and this run doesn't.
     pub repeats: Option<String>,
     /// Notes for the user, such as `unfinished` or `no test`. For a damaged run, the error message.
     pub notes: Vec<String>,
-    /// Settings of the run by name: everything that the result depends on. Empty if the run has not started or is
-    /// damaged.
+    /// Settings of the run by name. Empty if the run has not started or is damaged.
     pub settings: Map<String, Value>,
     /// Number of finished epochs.
     pub epochs_done: u64,
@@ -55,11 +53,10 @@ pub struct RunSummary {
     pub last_train: Option<Score>,
     /// Test result of the network after the last epoch. `None` if the network was not tested.
     pub test: Option<TestScore>,
-    /// Sum of the times of the run's processes, in seconds. The time of a process includes loading, validation and
-    /// test, and ends with its last save. Epochs that an earlier version of this program trained count with their
-    /// training time only.
+    /// Sum of the times of the run's processes in seconds, including loading, validation and test. See
+    /// [`RunSummary::epochs_of_training_time`].
     pub seconds: f64,
-    /// Number of epochs that count in `seconds` with their training time only.
+    /// Number of epochs that count in `seconds` with their training time only. An earlier version trained them.
     pub epochs_of_training_time: u64,
     /// Metrics of each finished epoch.
     pub epochs: Vec<EpochMetrics>,
@@ -96,7 +93,7 @@ pub(super) struct TestClass {
 }
 
 impl RunSummary {
-    /// Summarises the run in `folder`. A run that is damaged or has not started has no settings.
+    /// Summarises the run in `folder`.
     pub(super) fn of(folder: &Path, name: String) -> RunSummary {
         let mut run = RunSummary {
             folder: folder.into(),
@@ -223,7 +220,7 @@ fn settings(config: &Config) -> Map<String, Value> {
     }
 }
 
-/// Converts a float32 to JSON without extra digits: 0.1 stays 0.1 and doesn't become 0.10000000149.
+/// Converts a float32 to JSON without extra digits, such as 0.1 and not 0.10000000149.
 fn number(value: f32) -> Value {
     serde_json::from_str(&format!("{value:?}")).unwrap_or(Value::Null)
 }

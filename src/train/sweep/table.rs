@@ -129,7 +129,7 @@ fn group_row(group: &RunGroup) -> Vec<String> {
     ]
 }
 
-/// Returns one text: whether the run is damaged, the notes, and the run that this run repeats.
+/// Returns the last cell of a run's row: whether the run is damaged, its notes, and the run that it repeats.
 fn remarks(run: &RunSummary) -> String {
     let damaged = (run.state == RunState::Damaged).then(|| "damaged".to_string());
     let repeats = run.repeats.as_ref().map(|other| format!("repeats {other}, not counted"));
@@ -159,8 +159,7 @@ fn cut(name: &str) -> String {
     letters[..half].iter().chain(&['.'; 3]).chain(&letters[letters.len() - half..]).collect()
 }
 
-/// Returns a table as aligned lines of text. A row may have more cells than the first row: the extra cells are remarks
-/// at the end of the line.
+/// Returns a table as aligned lines of text. Cells beyond the length of the first row are remarks at the end of a line.
 fn aligned(rows: &[Vec<String>]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();

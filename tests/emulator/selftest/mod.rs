@@ -1,11 +1,11 @@
-//! Tests of the emulator itself. Each test compiles and runs a C++ program that calls the emulated driver and NVRTC.
+//! Tests of the emulator itself, by C++ programs that call the emulated driver and NVRTC.
 
 use std::path::Path;
 use std::process::Command;
 
 use crate::{PTX, build, compile, real_nvrtc};
 
-/// Compiles and runs a C++ program, and asserts that it succeeds. `environment` has environment variables.
+/// Compiles and runs a C++ program with these environment variables, and asserts that it succeeds.
 fn passes(source: &str, environment: &[(&str, &Path)]) {
     let scratch = tempfile::tempdir().expect("a temporary folder");
     let program = scratch.path().join("selftest");

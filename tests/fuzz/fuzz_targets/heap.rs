@@ -1,8 +1,4 @@
-//! Fuzzes the reader of HDF5 rows of variable length. HDF5 stores such rows in global heaps, and finds each row by a
-//! reference. This fuzz target changes the references and the headers in the heaps.
-//!
-//! Everything else in the file stays as it is. libhdf5 is not tested here, so the bytes that libhdf5 reads are not
-//! changed. The events are not changed either.
+//! Fuzzes the reader of HDF5 rows of variable length, by changes of the rows' references and of the heaps' headers.
 
 #![no_main]
 
@@ -14,8 +10,7 @@ use tonic_toolkit::base::{Progress, Verbosity};
 use tonic_toolkit::prep::{COCHLEA, Layout, Recording, SourceOptions, synth};
 use tonic_toolkit_fuzz::DIR;
 
-/// The bytes of a small recording, and the offsets of everything that this fuzz target changes: references to rows,
-/// headers of heap collections, and headers of the objects in the collections. A reference or a header has 16 bytes.
+/// The bytes of a small recording, and the offsets of its references and headers, which have 16 bytes each.
 static BASE: LazyLock<(Vec<u8>, Vec<usize>)> = LazyLock::new(|| {
     let path = DIR.join("base.h5");
     synth(&path, 4, 2, 1, &Progress::start(Verbosity::Quiet, "", 0, "")).unwrap();
@@ -50,10 +45,10 @@ struct Edit {
 #[derive(Arbitrary, Debug)]
 enum Value {
     Number(u64),
-    /// Adds this value to the number that the edit changes.
+    /// Adds this value to the old number.
     Difference(i16),
-    /// Replaces the number that the edit changes by another number of the file. The first value chooses an offset in
-    /// [`BASE`]. The second value is the number of bytes between this offset and the other number.
+    /// Replaces the old number by another number of the file. The values are an index of an offset in [`BASE`], and a
+    /// distance from that offset in bytes.
     Of(u8, u8),
 }
 

@@ -47,8 +47,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// Makes an npz archive from `bytes`. Each of the first four NumPy magic numbers in `bytes` begins a file of the
-/// archive.
+/// Makes an npz archive from `bytes`. Each of the first four NumPy magic numbers begins a file of the archive.
 fn archive(bytes: &[u8]) -> Vec<u8> {
     let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);

@@ -6,8 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use tonic_toolkit::prep::{Events, Framer, Recipe, SensorSize};
 use tonic_toolkit::shard::Ledger;
 
-/// A recipe is applied to events only if it gives at most `FRAMES` frames, of at most `CELLS` cells each. Other recipes
-/// are only parsed, to save time.
+/// Maximum number of frames, and of cells per frame, of recipes that are applied to events.
 const FRAMES: u64 = 1 << 12;
 const CELLS: u64 = 1 << 20;
 

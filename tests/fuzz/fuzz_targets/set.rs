@@ -1,7 +1,6 @@
 //! Fuzzes a whole set on disk: changes two regions, then opens, verifies, decodes and shows the set.
 //!
-//! For some inputs, the checksums are corrected after the change. Then every chunk that decodes must be valid. For all
-//! other inputs, the checksums are not corrected. Then verification must find the change.
+//! If the checksums are corrected, every chunk that decodes must be valid. Otherwise verification must find the change.
 
 #![no_main]
 
@@ -29,8 +28,7 @@ struct Change {
     regions: [Region; 2],
 }
 
-/// Returns whether an error says that the set is damaged or incompatible. Other errors are about the system or the
-/// request.
+/// Returns whether an error says that the set is damaged or incompatible.
 fn is_of_the_set(error: &Error) -> bool {
     match error {
         Error::Base(error) => matches!(error, BaseError::Corrupt { .. }),
@@ -103,8 +101,8 @@ fn correct(files: &mut [(String, Vec<u8>)]) {
     manifest.1 = seal_manifest(&text).into_bytes();
 }
 
-/// In the text `tail`, replaces the first size of a shard by `bytes`, and returns the result. `tail` is the text of
-/// the manifest from the name of a shard to the end. Returns `None` if `tail` has no size.
+/// Returns `tail`, the end of a manifest, with its first size of a shard replaced by `bytes`. `None` if there is no
+/// size.
 fn corrected_entry(tail: &str, bytes: usize) -> Option<String> {
     let key = "\"bytes\": ";
     let start = tail.find(key)? + key.len();

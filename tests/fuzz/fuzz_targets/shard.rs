@@ -1,7 +1,4 @@
-//! Fuzzes the shard reader: header, index, zstd frames and the decoded content.
-//!
-//! Half of the mutations change the file. Most of the other mutations change the decoded content of a chunk and
-//! compress it again. A few replace the input with a shard of a valid set. All checksums are corrected before reading.
+//! Fuzzes the shard reader with correct checksums: header, index, zstd frames and the decoded content.
 
 #![no_main]
 

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use made::Set;
 use tonic_toolkit::shard::{Chunk, Width};
 
-/// The files of a set: name and bytes of each file. They are sorted by name, so that shards come before the manifest.
+/// The name and bytes of each file of a set, sorted by name. The manifest is last.
 pub type Files = Vec<(String, Vec<u8>)>;
 
 /// Initial inputs: small sets, one for each width of counts, and the frozen set of format version 2.
@@ -66,7 +66,7 @@ fn files(dir: &Path) -> Files {
     files
 }
 
-/// A temporary directory of this process, for inputs that have to be files. It is in memory if `/dev/shm` exists.
+/// A temporary directory of this process, in memory if `/dev/shm` exists.
 pub static DIR: LazyLock<PathBuf> = LazyLock::new(|| {
     let memory = Path::new("/dev/shm");
     let parent = if memory.is_dir() { memory.into() } else { std::env::temp_dir() };
