@@ -26,6 +26,7 @@ mod quoted;
 mod recipe_args;
 #[cfg(feature = "remote")]
 mod remote_args;
+mod set_description;
 #[path = "../set_place.rs"]
 mod set_place;
 mod source_args;
@@ -55,6 +56,7 @@ use crate::cli::{Cli, Command};
 use crate::errors::{Cause, DONE, Typed};
 use crate::notes::{card_notes, report_notes, report_opening, with_flags};
 use crate::part_commands::words_as_text;
+pub use crate::set_description::description_of;
 use crate::set_place::{WORDS, open_set, storage, url_of};
 use crate::subset_args::SubsetArgs;
 use crate::write_args::{threads, verbosity};

@@ -19,7 +19,7 @@ use crate::threads::{lost, receive};
 
 /// Position of a loader: the epoch, and how many samples of this epoch all ranks together have been given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Position {
     pub(crate) epoch: u64,
     pub(crate) samples: u64,
 }
@@ -27,8 +27,8 @@ pub(crate) struct Place {
 /// The position of a loader. Its iterators share this value, but only the newest iterator changes the position.
 #[derive(Debug)]
 pub(crate) struct Course {
-    pub(crate) place: Place,
-    /// Whether no iterator has begun at `place` yet.
+    pub(crate) position: Position,
+    /// Whether no iterator has begun at `position` yet.
     pub(crate) fresh: bool,
     /// Counts the iterators. The newest iterator has this number. When the loader itself changes its position, it also
     /// adds 1, so that no running iterator has this number any more.
@@ -118,7 +118,7 @@ impl Epoch {
     fn move_to(&self, position: u64) {
         let mut course = self.course.lock().unwrap_or_else(PoisonError::into_inner);
         if course.iterators == self.number {
-            course.place.samples = position;
+            course.position.samples = position;
         }
     }
 
@@ -126,7 +126,7 @@ impl Epoch {
     fn finish(&self) {
         let mut course = self.course.lock().unwrap_or_else(PoisonError::into_inner);
         if course.iterators == self.number {
-            (course.place, course.fresh) = (Place { epoch: course.place.epoch + 1, samples: 0 }, true);
+            (course.position, course.fresh) = (Position { epoch: course.position.epoch + 1, samples: 0 }, true);
         }
     }
 
@@ -135,7 +135,7 @@ impl Epoch {
         static FROM_NUMPY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let samples = batch.labels.len();
         let labels = array(py, batch.labels, &[samples])?;
-        let BatchForm { shape, steps, .. } = self.form;
+        let (shape, steps) = (self.form.shape, batch.steps);
         let torch = |array: Bound<'py, PyAny>| match self.as_torch {
             true => {
                 let tensor = FROM_NUMPY.import(py, "torch", "from_numpy")?.call1((array,))?;

@@ -10,9 +10,10 @@ use tonic_prep::{
     ClassList, Conversion, Cut, Digits, LEVEL, LabelSource, Recipe, RecipeChoice, SHARD_SIZE, SensorSize,
     SourceOptions, TimeUnit,
 };
+use tonic_prep_cli::description_of;
 use tonic_shard::{Existing, MAX_CHUNK_SAMPLES};
 
-use crate::error::{prep_exception, refused};
+use crate::error::{exception, prep_exception, refused};
 
 /// How recordings are read, cut and labelled.
 #[derive(FromPyObject)]
@@ -105,7 +106,7 @@ impl SourceArgs {
         let cut = Cut::of(duration.transpose()?, self.sample_events, self.sample_overlap.as_deref());
         let class_list = match (self.classes_file, self.classes_of) {
             (Some(file), _) => Some(ClassList::read(&file)),
-            (None, Some(set)) => Some(ClassList::of_set(&set)),
+            (None, Some(set)) => Some(ClassList::of_set(&set, &description_of(&set).map_err(exception)?)),
             (None, None) => None,
         };
         let train = match self.digits.as_str() {
@@ -140,7 +141,10 @@ impl RecipeArgs {
             (Some((path, text)), _) => {
                 RecipeChoice::Recipe(Recipe::parse(path.as_deref(), &text).map_err(prep_exception)?)
             }
-            (None, Some(dir)) => RecipeChoice::Of(dir),
+            (None, Some(place)) => {
+                let description = description_of(&place).map_err(exception)?;
+                RecipeChoice::Of(place, Box::new(description))
+            }
             (None, None) => RecipeChoice::Usual {
                 channels: self.channels,
                 crop_time: self.crop_time,
