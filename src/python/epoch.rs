@@ -9,7 +9,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use rayon::ThreadPool;
-use tonic_loader::{AHEAD, EpochOrder, Loader};
+use tonic_loader::{EpochOrder, Loader};
 use tonic_shard::Result;
 
 use crate::arrays::{Buffers, array, column};
@@ -49,6 +49,10 @@ pub(crate) struct Job {
     /// Positions in the order of the epoch. The samples at these positions have not been given yet.
     pub(crate) positions: Range<u64>,
 }
+
+/// Maximum number of finished batches that wait for Python. Each more would take memory, also of the processor's cache:
+/// another batch is in the making, and Python holds one.
+const AHEAD: usize = 1;
 
 /// A batch, and the position in the order of the epoch at which the next step begins.
 type Made = Result<(Batch, u64)>;

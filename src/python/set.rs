@@ -265,7 +265,15 @@ fn positions(order: &Order, chunk_samples: u32) -> Vec<i64> {
     of_window.collect()
 }
 
-/// The order of an epoch of any set, as ShardSet.order() returns it. `set_id` is ShardSet.id, in hex.
+/// The order of an epoch of any set, as ShardSet.order() returns it: an int64 array of shape (samples,).
+///
+/// Parameters:
+///     set_id: id of the set, ShardSet.id, 64 hex digits.
+///     samples, chunk_samples: number of samples of the set, and of a chunk: in ShardSet.info().
+///     seed, epoch: as in ShardSet.order().
+///
+/// Raises:
+///     ValueError: for an argument.
 #[pyfunction]
 #[pyo3(signature = (set_id, *, samples, chunk_samples, seed, epoch))]
 pub(crate) fn epoch_order<'py>(

@@ -19,7 +19,8 @@ use std::time::{Duration, SystemTime};
 
 use tonic_base::{Error as BaseError, interrupt};
 use tonic_shard::{
-    ChunkRecord, Error as ShardError, Manifest, ShardEntry, ShardFile, ShardHead, Storage, identity_of, salvage,
+    ChunkRecord, Error as ShardError, Manifest, ShardEntry, ShardFile, ShardHead, Storage, identity_of, refuse_url,
+    salvage,
 };
 
 use crate::error::{BaseFault, Error, Result};
@@ -54,8 +55,9 @@ impl CachedSet {
     /// Opens a set through a cache on disk. If the cache has no room for the set, removes other sets from the cache.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`] if the cache cannot be written.
+    /// [`tonic_base::Error::Io`] if the cache cannot be written; [`tonic_base::Error::Usage`] if its folder is a URL.
     pub fn new(set: RemoteSet, cache: &Cache) -> Result<CachedSet> {
+        refuse_url("remote_cache", &cache.dir)?;
         let id = set.manifest().set_id.to_string();
         let dir = cache.dir.join(&id);
         make_folder(&dir, || {

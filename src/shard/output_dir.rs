@@ -17,6 +17,7 @@ use crate::description::{Id, MARKER, SetDescription, SourceFile, shard_name};
 use crate::difference::{differing_parts, listed};
 use crate::error::{BaseFault, Error, Result};
 use crate::manifest::{MANIFEST_FILE, Manifest, ShardEntry};
+use crate::storage::refuse_url;
 
 /// Name of an empty file that exists while an old set is being removed. If the process is killed meanwhile, this file
 /// shows that the shards in the directory belong to a removed set.
@@ -104,8 +105,10 @@ impl OutputDir {
     /// - [`tonic_base::Error::Exists`] with [`Existing::Resume`] if the directory holds a complete set.
     /// - [`tonic_base::Error::Exists`] if the directory holds shards but no file that describes them. With
     ///   [`Existing::Overwrite`], this is no error.
+    /// - [`tonic_base::Error::Usage`] if `path` is a URL.
     /// - [`tonic_base::Error::Io`].
     pub fn open(path: &Path, existing: Existing) -> Result<OutputDir> {
+        refuse_url("output", path)?;
         if path.exists() && !path.is_dir() {
             return Err(Error::exists(path, "it is a file; give a directory"));
         }

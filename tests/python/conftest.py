@@ -1,8 +1,12 @@
 """Sets that the tests read. They are made by `tonic-prep` of this repository (TONIC_PREP: another one)."""
 
+import functools
+import http.server
+import multiprocessing
 import os
 import pathlib
 import subprocess
+import threading
 
 import numpy as np
 import pytest
@@ -83,3 +87,33 @@ def copy(tmp_path):
     for file in FROZEN.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
     return folder
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A web server on loopback for the files of a folder; the last item counts the requests of each path."""
+    asked = {}
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self):
+            asked[self.path] = asked.get(self.path, 0) + 1
+            super().do_GET()
+
+        def log_message(self, *_):
+            pass
+
+    folder = tmp_path / "www"
+    folder.mkdir()
+    handler = functools.partial(Handler, directory=folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", folder, asked
+        server.shutdown()
+        thread.join()
+
+
+def in_child(work, *arguments):
+    """The result of `work` in a forked process; TimeoutError if it hangs."""
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        return pool.apply_async(work, arguments).get(timeout=60)

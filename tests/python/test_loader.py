@@ -75,6 +75,68 @@ def test_sparse_batches_are_the_dense_ones(any_set):
             np.testing.assert_array_equal(matrix, expected.reshape(matrix.shape))
 
 
+@pytest.mark.parametrize("layout", ["btphw", "tbphw", "btc", "tbc"])
+@pytest.mark.parametrize("cache", ["stream", "host"])
+def test_batches_padded_to_their_longest_sample(any_set, layout, cache):
+    ours = ts.ShardSet(any_set)
+    lengths = [sample.frames for sample in ours]
+    assert len(set(lengths)) > 1 or ours.dtype == "uint32"
+    options = {"seed": 5, "dtype": ours.dtype, "cache": cache}
+    loader = ts.Loader(any_set, 3, pad="batch", layout=layout, **options)
+    fixed = ts.Loader(any_set, 3, steps=max(lengths), layout=layout, **options)
+    order = ours.order(5, 0).tolist()
+    time = layout.index("t")
+    for k, ((frames, labels), (padded, classes)) in enumerate(zip(loader, fixed, strict=True)):
+        longest = max(lengths[i] for i in order[3 * k : 3 * k + 3])
+        assert frames.shape[time] == longest and frames.flags.c_contiguous and frames.dtype == ours.dtype
+        np.testing.assert_array_equal(frames, padded.take(range(longest), axis=time))
+        assert not padded.take(range(longest, max(lengths)), axis=time).any()
+        assert labels.tolist() == classes.tolist()
+    sparse = ts.Loader(any_set, 3, pad="batch", sparse=True, **options)
+    dense = ts.Loader(any_set, 3, pad="batch", **options)
+    for (batch, _), (frames, _) in zip(sparse, dense, strict=True):
+        assert batch.shape == frames.shape
+        np.testing.assert_array_equal(batch.dense(), frames)
+
+
+def test_padding_is_that_of_tonic():
+    collation = pytest.importorskip("tonic.collation")
+    samples = [(sample.dense(), sample.label) for sample in ts.ShardSet(FROZEN)]
+    frames, labels = collation.PadTensors(batch_first=True)(samples)
+    (ours, classes), = ts.Loader(FROZEN, 6, shuffle=False, pad="batch", output="torch")
+    assert ours.shape == frames.shape and (ours == frames).all() and classes.tolist() == list(labels)
+
+
+def test_ranks_without_samples_get_empty_batches_of_any_form():
+    for options in ({}, {"pad": "batch"}, {"layout": "tbc"}, {"sparse": True}, {"layout": "tbphw", "pad": "batch"}):
+        last = [list(ts.Loader(FROZEN, 1, rank=rank, world_size=4, **options))[-1] for rank in range(4)]
+        assert [len(labels) for _, labels in last] == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("layout", ["btphw", "tbphw", "btc", "tbc"])
+@pytest.mark.parametrize("shape", [(1, 9, 1), (1, 1, 1), (7, 9, 1), (7, 9, 2)])
+def test_squeezed_batches_lack_the_dimensions_of_one(tmp_path, shape, layout):
+    width, height, polarities = shape
+    with ts.Writer(tmp_path / "set", shape, recipe={"frames": {"n_time_bins": 3}}, quiet=True) as out:
+        for i in range(3):
+            t = np.arange(40) * 100
+            out.add({"t": t, "x": t % width, "y": t % height, "p": t % polarities}, i)
+    for batch_size in (3, 1):  # a batch of one keeps its dimension
+        whole = ts.Loader(tmp_path / "set", batch_size, layout=layout)
+        ours = ts.Loader(tmp_path / "set", batch_size, layout=layout, squeeze=True)
+        for (frames, _), (expected, _) in zip(ours, whole, strict=True):
+            kept = expected.shape[:2] + tuple(n for n in expected.shape[2:] if n != 1)
+            assert frames.shape == kept
+            np.testing.assert_array_equal(frames.ravel(), expected.ravel())
+    sample = ts.ShardSet(tmp_path / "set")[0]
+    for layout in ("tphw", "tc"):
+        dense = sample.dense(layout=layout)
+        kept = dense.shape[:1] + tuple(n for n in dense.shape[1:] if n != 1)
+        assert sample.dense(layout=layout, squeeze=True).shape == kept
+        dataset = ts.ShardDataset(tmp_path / "set", layout=layout, squeeze=True)
+        assert dataset[0][0].shape == kept
+
+
 def test_sparse_batches_for_scipy():
     pytest.importorskip("scipy.sparse")
     for (batch, _), (dense, _) in zip(ts.Loader(FROZEN, 4, sparse=True), ts.Loader(FROZEN, 4, layout="btc")):
@@ -214,6 +276,10 @@ def test_a_state_of_something_else_is_refused(any_set):
         ({"threads": 0}, "threads: expected 1 or more, got 0"),
         ({"cache": "device"}, "cache: expected auto, host or stream, got device"),
         ({"output": "jax"}, "output: expected numpy or torch, got jax"),
+        ({"pad": "longest"}, "pad: expected fixed or batch, got longest"),
+        ({"pad": "batch", "steps": 3}, 'steps: expected none next to pad="batch", got both'),
+        ({"sparse": True, "layout": "tbc"}, "layout: expected btphw without squeeze, .* got tbc"),
+        ({"sparse": True, "squeeze": True}, "layout: expected btphw without squeeze"),
     ],
 )
 def test_arguments_are_checked(options, text):

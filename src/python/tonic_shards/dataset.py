@@ -114,7 +114,7 @@ class BatchSampler:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        found = getattr(dataset, "set", dataset)
+        found: Any = getattr(dataset, "set", dataset)
         self.set: ShardSet = ShardSet(found) if isinstance(found, (str, os.PathLike)) else found
         if batch_size < 1 or world_size < 1:
             raise ValueError(f"batch_size, world_size: expected 1 or more, got {batch_size}, {world_size}")

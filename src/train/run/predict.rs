@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use tonic_base::{Verbosity, publish, remove_file};
 use tonic_report::{csv_row, write_npy};
-use tonic_shard::{NO_LABEL, ShardSet};
+use tonic_shard::{NO_LABEL, ShardSet, refuse_url};
 
 use crate::engine::EngineChoice;
 use crate::error::{BaseFault, Error, Result};
@@ -52,10 +52,11 @@ pub struct Predicted {
 /// the logits that [`eval`](fn@super::eval) computes. `choose` is that of [`eval`](fn@super::eval).
 ///
 /// # Errors
-/// [`tonic_base::Error::Exists`] if the output folder is not empty; the errors of [`eval`](fn@super::eval), but a set may
+/// [`tonic_base::Error::Exists`] if the output folder is not empty; [`tonic_base::Error::Usage`] if it is a URL; the errors of [`eval`](fn@super::eval), but a set may
 /// have no labels and no classes.
 pub fn predict(options: &PredictOptions, choose: impl FnOnce(EngineChoice) -> Result<Backend>) -> Result<Predicted> {
     let PredictOptions { run, data, out, overwrite, best, open, verbosity } = options;
+    refuse_url("output", out)?;
     let trained = Trained::open(run, data, *best, *open, Config::check_unlabelled)?;
     let classes = trained.config.data.class_names.clone();
     if !overwrite {
