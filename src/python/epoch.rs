@@ -122,7 +122,8 @@ impl Epoch {
     fn move_to(&self, position: u64) {
         let mut course = self.course.lock().unwrap_or_else(PoisonError::into_inner);
         if course.iterators == self.number {
-            course.position.samples = position;
+            // Two threads that take batches of one iterator may come here in any order.
+            course.position.samples = course.position.samples.max(position);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The form of arrays: types of numbers, and the order of the dimensions.
 
-use pyo3::exceptions::PyMemoryError;
+use pyo3::exceptions::{PyMemoryError, PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use tonic_base::{free_memory, human_bytes};
 use tonic_shard::{FrameShape, Width};
@@ -55,6 +55,17 @@ impl Layout {
         dims.insert(usize::from(self.time_major), samples);
         dims
     }
+}
+
+/// Converts an argument to a whole number from 0 to 2^64 - 1.
+///
+/// # Errors
+/// ValueError for another whole number; TypeError for what is no whole number.
+pub(crate) fn natural(number: &Bound<'_, PyAny>) -> PyResult<u64> {
+    number.extract().map_err(|error: PyErr| match error.is_instance_of::<PyOverflowError>(number.py()) {
+        true => PyValueError::new_err(format!("expected a number from 0 to 2^64 - 1, got {number}")),
+        false => error,
+    })
 }
 
 /// NumPy's name of a type of numbers.

@@ -14,7 +14,7 @@ use crate::arrays::Buffers;
 use crate::batch::BatchForm;
 use crate::epoch::{Course, Epoch, Job, Position};
 use crate::error::{exception, refused};
-use crate::form::{Layout, check_room, dtype, steps};
+use crate::form::{Layout, check_room, dtype, natural, steps};
 use crate::place::{Place, SizeText, check_id};
 use crate::threads::{pool, shared, wait};
 
@@ -88,7 +88,7 @@ impl Loader {
         batch_size: i64,
         steps: Option<i64>,
         pad: &str,
-        seed: u64,
+        #[pyo3(from_py_with = natural)] seed: u64,
         shuffle: bool,
         layout: &str,
         squeeze: bool,
@@ -215,7 +215,7 @@ impl Loader {
     }
 
     /// Makes the next iterator start epoch `epoch`.
-    fn set_epoch(&self, epoch: u64) {
+    fn set_epoch(&self, #[pyo3(from_py_with = natural)] epoch: u64) {
         self.move_to(Position { epoch, samples: 0 });
     }
 
@@ -242,14 +242,15 @@ impl Loader {
         let get =
             |key: &str| state.get_item(key)?.ok_or_else(|| refused("state", &format!("a value for {key}"), "none"));
         check_id(self.loader.set(), &get("set_id")?.extract::<String>()?)?;
-        let (seed, shuffle): (u64, bool) = (get("seed")?.extract()?, get("shuffle")?.extract()?);
+        let number = |key| natural(&get(key)?);
+        let (seed, shuffle): (u64, bool) = (number("seed")?, get("shuffle")?.extract()?);
         if seed != self.seed {
             return Err(refused("seed of the state", &self.seed.to_string(), seed));
         }
         if shuffle != self.shuffle {
             return Err(refused("shuffle of the state", &self.shuffle.to_string(), shuffle));
         }
-        let position = Position { epoch: get("epoch")?.extract()?, samples: get("samples")?.extract()? };
+        let position = Position { epoch: number("epoch")?, samples: number("samples")? };
         let most = self.loader.set().len();
         if position.samples > most {
             return Err(refused("samples of the state", &format!("at most {most}"), position.samples));

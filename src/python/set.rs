@@ -15,7 +15,7 @@ use tonic_shard::{Decoder, Error, Id, Manifest, Order, Result, SampleTable, SetD
 
 use crate::chunk_cache::{ChunkCache, DecodedChunk};
 use crate::error::{CorruptError, exception, refused};
-use crate::form::{dtype_name, sample_form};
+use crate::form::{dtype_name, natural, sample_form};
 use crate::place::{OpenSet, Place, RemoteCache, SizeText};
 use crate::sample::{Sample, label, ledger_dict};
 use crate::threads::{shared, wait};
@@ -60,11 +60,11 @@ impl ShardSet {
     fn new(
         py: Python<'_>,
         path: PathBuf,
-        cache_bytes: usize,
+        #[pyo3(from_py_with = natural)] cache_bytes: u64,
         remote_cache: Option<PathBuf>,
         remote_cache_limit: Option<SizeText>,
     ) -> PyResult<ShardSet> {
-        ShardSet::open(py, Place::new(path, remote_cache, remote_cache_limit)?, cache_bytes, None)
+        ShardSet::open(py, Place::new(path, remote_cache, remote_cache_limit)?, cache_bytes as usize, None)
     }
 
     fn __len__(&self) -> usize {
@@ -184,7 +184,12 @@ impl ShardSet {
 
     /// The order of an epoch, an int64 array of shape (samples,): the index of the sample at each position. It is the
     /// order of Loader and of tonic-train. FORMAT.md has the formula.
-    fn order<'py>(&self, py: Python<'py>, seed: u64, epoch: u64) -> Bound<'py, PyArray1<i64>> {
+    fn order<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = natural)] seed: u64,
+        #[pyo3(from_py_with = natural)] epoch: u64,
+    ) -> Bound<'py, PyArray1<i64>> {
         let set = self.described();
         py.detach(|| positions(&set.order(seed, epoch), self.description.chunk_samples)).into_pyarray(py)
     }
@@ -279,10 +284,10 @@ fn positions(order: &Order, chunk_samples: u32) -> Vec<i64> {
 pub(crate) fn epoch_order<'py>(
     py: Python<'py>,
     set_id: &str,
-    samples: u64,
+    #[pyo3(from_py_with = natural)] samples: u64,
     chunk_samples: u32,
-    seed: u64,
-    epoch: u64,
+    #[pyo3(from_py_with = natural)] seed: u64,
+    #[pyo3(from_py_with = natural)] epoch: u64,
 ) -> PyResult<Bound<'py, PyArray1<i64>>> {
     let id: Id = set_id.parse().map_err(|_| refused("set_id", "64 hex digits", set_id))?;
     if chunk_samples == 0 || samples.div_ceil(chunk_samples.into()) > u64::from(u32::MAX) {

@@ -2,6 +2,7 @@
 
 import gc
 import subprocess
+import threading
 
 import blake3
 import numpy as np
@@ -271,6 +272,8 @@ def test_a_state_of_something_else_is_refused(any_set):
         ({"steps": -1}, "steps: expected 1 or more, got -1"),
         ({"layout": "bct"}, "layout: expected btc, tbc, btphw or tbphw, got bct"),
         ({"dtype": "int8"}, r"dtype: expected a type .* \(uint8, uint16, uint32, float32\), got int8"),
+        ({"seed": -1}, r"expected a number from 0 to 2\^64 - 1, got -1"),
+        ({"seed": 2**64}, r"expected a number from 0 to 2\^64 - 1, got 18446744073709551616"),
         ({"rank": 2, "world_size": 2}, "rank: expected 0 to 1, got 2"),
         ({"world_size": 0}, "world_size: expected 1 or more, got 0"),
         ({"threads": 0}, "threads: expected 1 or more, got 0"),
@@ -343,3 +346,36 @@ def test_page_locked_memory():
             loader = ts.Loader(FROZEN, 4, output="torch", pin_memory=True)
     for (pinned, _), (frames, _) in zip(loader, ts.Loader(FROZEN, 4)):
         np.testing.assert_array_equal(pinned.numpy(), frames)
+
+
+def test_threads_that_share_an_iterator_get_each_batch_once(windows_set):
+    loader = ts.Loader(windows_set, 100, steps=4, layout="btc", shuffle=False)
+    batches, found = iter(loader), []
+
+    def take():
+        found.extend(frames.tobytes() for frames, _ in batches)
+
+    takers = [threading.Thread(target=take) for _ in range(4)]
+    for taker in takers:
+        taker.start()
+    for taker in takers:
+        taker.join(timeout=60)
+    assert sorted(found) == sorted(labelled(batch) for batch in loader)
+    assert loader.epoch == 2
+
+
+def test_numbers_out_of_range_are_value_errors():
+    ours, loader = ts.ShardSet(FROZEN), ts.Loader(FROZEN, 2)
+    for use in (
+        lambda: loader.set_epoch(-1),
+        lambda: loader.load_state_dict(loader.state_dict() | {"epoch": -1}),
+        lambda: ours.order(-1, 0),
+        lambda: ours.order(0, 2**64),
+        lambda: ts.epoch_order("09" * 32, samples=-1, chunk_samples=1, seed=0, epoch=0),
+        lambda: ts.ShardSet(FROZEN, cache_bytes=-1),
+        lambda: ts.BatchSampler(FROZEN, 2, seed=-1),
+    ):
+        with pytest.raises(ValueError, match="expected a number from 0 to 2"):
+            use()
+    with pytest.raises(TypeError):
+        loader.set_epoch("1")

@@ -1,8 +1,11 @@
 """Sets at URLs, from a web server on loopback: read as those in directories, through a cache on disk, and after a fork."""
 
+import gc
 import os
+import pathlib
 import pickle
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -202,3 +205,46 @@ def test_errors_of_servers_are_errors():
         ts.ShardSet("http://127.0.0.1:1/set")
     with pytest.raises(ValueError):
         ts.ShardSet("gopher://127.0.0.1/set")
+
+
+def test_a_set_replaced_between_epochs_keeps_its_content_or_is_an_error(server, tmp_path, any_set):
+    url, folder, _ = server
+    place = f"{url}/{copied(folder)}"
+    for cache in ({}, {"remote_cache": tmp_path / "cache"}):
+        loader = ts.Loader(place, 6, shuffle=False, cache="stream", **cache)
+        (expected, _), = loader
+        shutil.rmtree(folder / "set")
+        copied(folder, of=any_set)
+        shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+        try:
+            (found, _), = loader
+        except (ts.CorruptError, ts.IncompatibleError, OSError):
+            pass
+        else:
+            np.testing.assert_array_equal(found, expected)
+        shutil.rmtree(folder / "set")
+        copied(folder)
+
+
+def test_dropped_sets_leave_no_thread_and_no_file(server, tmp_path):
+    url, folder, _ = server
+    place = f"{url}/{copied(folder)}"
+
+    def fetchers():
+        tasks = pathlib.Path("/proc/self/task").iterdir()
+        return [task for task in tasks if (task / "comm").read_text().startswith("fetch")]
+
+    def files():
+        links = pathlib.Path("/proc/self/fd").iterdir()
+        return [link for link in links if str(tmp_path / "cache") in os.path.realpath(link)]
+
+    loader = ts.Loader(place, 2, cache="stream", remote_cache=tmp_path / "cache")
+    next(iter(loader))
+    assert fetchers() and files()
+    del loader
+    gc.collect()
+    for _ in range(100):
+        if not fetchers() and not files():
+            break
+        time.sleep(0.1)
+    assert not fetchers() and not files()

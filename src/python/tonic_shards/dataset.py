@@ -120,6 +120,8 @@ class BatchSampler:
             raise ValueError(f"batch_size, world_size: expected 1 or more, got {batch_size}, {world_size}")
         if not 0 <= rank < world_size:
             raise ValueError(f"rank: expected 0 to {world_size - 1}, got {rank}")
+        if not 0 <= seed < 1 << 64:
+            raise ValueError(f"seed: expected a number from 0 to 2^64 - 1, got {seed}")
         self.batch_size, self.rank, self.world_size = batch_size, rank, world_size
         self.seed, self.shuffle, self.drop_last = seed, shuffle, drop_last
         self.epoch = 0
