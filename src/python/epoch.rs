@@ -186,26 +186,29 @@ impl Epoch {
                 self.stop(py);
                 Err(exception(error))
             }
-            None if self.stop(py) => Err(lost()),
-            None => {
-                self.finish();
-                Ok(None)
-            }
+            None => match self.stop(py) {
+                Some(true) => Err(lost()),
+                Some(false) => {
+                    self.finish();
+                    Ok(None)
+                }
+                None => Ok(None),
+            },
         }
     }
 }
 
 impl Epoch {
     /// Ends the thread, and waits until it has ended. This takes at most as long as making a batch. Returns whether the
-    /// thread panicked.
-    fn stop(&self, py: Python<'_>) -> bool {
-        let Some(Running { made, thread }) = self.running().take() else { return false };
+    /// thread panicked; `None` if another call has ended it.
+    fn stop(&self, py: Python<'_>) -> Option<bool> {
+        let Running { made, thread } = self.running().take()?;
         if self.process != std::process::id() {
             std::mem::forget((made, thread)); // a forked process doesn't have the thread
-            return false;
+            return None;
         }
         drop(made);
-        py.detach(|| thread.join().is_err())
+        Some(py.detach(|| thread.join().is_err()))
     }
 }
 

@@ -91,8 +91,6 @@ def test_a_forked_process_refuses_another_set_at_the_url(server, any_set):
         in_child(sums, ours)
     with pytest.raises(ts.IncompatibleError):
         pickle.loads(pickle.dumps(ours))
-    with pytest.raises((ts.CorruptError, ts.IncompatibleError, OSError)):
-        sums(ours)
 
 
 @pytest.mark.parametrize("start", ["fork", "spawn"])

@@ -197,7 +197,8 @@ class _Batches:
         together = self._order[self._samples : min(self._samples + step, self._end)]
         self._samples += len(together)
         first, end = (len(together) * rank // sampler.world_size for rank in (sampler.rank, sampler.rank + 1))
-        return [int(index) for index in together[first:end]]
+        indices: list[int] = together[first:end].tolist()
+        return indices
 
     def _begin(self, epoch: int, samples: int) -> None:
         sampler = self._sampler
