@@ -184,6 +184,25 @@ def test_recipe_and_classes_of_a_set_at_a_url(server, tmp_path, by):
             ts.convert(tmp_path / "recordings", tmp_path / "no", **{option: f"{url}/none"}, sensor=size, quiet=True)
 
 
+class Dataset:
+    """A dataset of Tonic with the samples of FROZEN, that nobody reads."""
+
+    def __len__(self):
+        return 6
+
+
+def test_tonics_disk_cache_at_a_url(server):
+    url, folder, _ = server
+    place, recipe = f"{url}/{copied(folder)}", ts.ShardSet(FROZEN).recipe
+    for dataset in (None, Dataset()):
+        cached = ts.tonic.DiskCached(dataset, place, recipe=recipe)
+        assert [target for _, target in cached] == ts.ShardSet(FROZEN).labels.tolist()
+    with pytest.raises(ts.IncompatibleError, match="filled with another recipe"):
+        ts.tonic.DiskCached(Dataset(), place, recipe="[frames]\ntime_window = 77\n")
+    with pytest.raises(ValueError, match="expected a directory"):
+        ts.tonic.DiskCached(Dataset(), place, recipe=recipe, sensor_size=(1, 1, 1), reset_cache=True)
+
+
 def test_a_set_is_not_written_to_a_url(server, tmp_path, monkeypatch):
     url, _, _ = server
     monkeypatch.chdir(tmp_path)
