@@ -65,6 +65,7 @@ def test_sparse_batches_are_the_dense_ones(any_set):
         dense = ts.Loader(any_set, 3, steps=steps, dtype=ours.dtype)
         sparse = ts.Loader(any_set, 3, steps=steps, dtype=ours.dtype, sparse=True)
         for (expected, classes), (batch, labels) in zip(dense, sparse):
+            assert isinstance(batch, ts.SparseBatch)
             assert batch.shape == expected.shape and batch.values.dtype == ours.dtype
             np.testing.assert_array_equal(batch.dense(), expected)
             assert labels.tolist() == classes.tolist()

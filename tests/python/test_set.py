@@ -30,6 +30,7 @@ def test_samples_are_those_of_the_specification(any_set):
             assert padded.dtype == np.float32
             np.testing.assert_array_equal(padded, spec.dense(i, steps).reshape(steps, -1))
         sparse = sample.sparse()
+        assert isinstance(sample, ts.Sample) and isinstance(sparse, ts.SparseSample)
         assert sparse.count.dtype == ours.dtype and sparse.frame.dtype == np.int64
         np.testing.assert_array_equal(sparse.frame, expected["frame"])
         np.testing.assert_array_equal(np.ravel_multi_index(sparse[1:4], ours.shape), expected["cell"])
