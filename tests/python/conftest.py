@@ -140,3 +140,10 @@ def in_child(work, *arguments):
     if error is not None:
         raise error
     return result
+
+
+def together(*many):
+    """zip(), for iterables of one length. zip(strict=True) is newer than the oldest Python that the package is for."""
+    many = [list(each) for each in many]
+    assert len({len(each) for each in many}) == 1, [len(each) for each in many]
+    return zip(*many)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tonic_shards as ts
-from conftest import FROZEN, tonic_prep
+from conftest import FROZEN, together, tonic_prep
 
 
 def test_items_are_samples_that_can_be_stacked(any_set):
@@ -122,14 +122,14 @@ def test_states_of_sampler_and_loader_continue_each_other(windows_set, shuffle, 
         loader.load_state_dict(state)
         there = ts.BatchSampler(windows_set, 500, drop_last=drop_last, **options)
         there.load_state_dict(loader.state_dict())
-        steps = zip(loader, there, strict=True)
+        steps = together(loader, there)
         assert all(len(labels) == len(indices) for (_, labels), indices in steps)
         assert loader.state_dict() == there.state_dict()
         ranks = [ts.BatchSampler(windows_set, 7, rank=rank, world_size=2, **options) for rank in range(2)]
         for rank in ranks:
             rank.load_state_dict(state)
-        together = sum((part for step in zip(*ranks, strict=True) for part in step), [])
-        assert together[: len(whole) - len(before)] == whole[len(before) :]
+        both = sum((part for step in together(*ranks) for part in step), [])
+        assert both[: len(whole) - len(before)] == whole[len(before) :]
 
 
 def test_a_state_of_something_else_is_refused(any_set):

@@ -11,7 +11,7 @@ import spec_order
 import spec_reader
 
 import tonic_shards as ts
-from conftest import DEBUG, FROZEN
+from conftest import DEBUG, FROZEN, together
 
 
 def expected_batches(path, batch_size, steps, seed, epoch):
@@ -88,7 +88,7 @@ def test_batches_padded_to_their_longest_sample(any_set, layout, cache):
     fixed = ts.Loader(any_set, 3, steps=max(lengths), layout=layout, **options)
     order = ours.order(5, 0).tolist()
     time = layout.index("t")
-    for k, ((frames, labels), (padded, classes)) in enumerate(zip(loader, fixed, strict=True)):
+    for k, ((frames, labels), (padded, classes)) in enumerate(together(loader, fixed)):
         longest = max(lengths[i] for i in order[3 * k : 3 * k + 3])
         assert frames.shape[time] == longest and frames.flags.c_contiguous and frames.dtype == ours.dtype
         np.testing.assert_array_equal(frames, padded.take(range(longest), axis=time))
@@ -96,7 +96,7 @@ def test_batches_padded_to_their_longest_sample(any_set, layout, cache):
         assert labels.tolist() == classes.tolist()
     sparse = ts.Loader(any_set, 3, pad="batch", sparse=True, **options)
     dense = ts.Loader(any_set, 3, pad="batch", **options)
-    for (batch, _), (frames, _) in zip(sparse, dense, strict=True):
+    for (batch, _), (frames, _) in together(sparse, dense):
         assert batch.shape == frames.shape
         np.testing.assert_array_equal(batch.dense(), frames)
 
@@ -126,7 +126,7 @@ def test_squeezed_batches_lack_the_dimensions_of_one(tmp_path, shape, layout):
     for batch_size in (3, 1):  # a batch of one keeps its dimension
         whole = ts.Loader(tmp_path / "set", batch_size, layout=layout)
         ours = ts.Loader(tmp_path / "set", batch_size, layout=layout, squeeze=True)
-        for (frames, _), (expected, _) in zip(ours, whole, strict=True):
+        for (frames, _), (expected, _) in together(ours, whole):
             kept = expected.shape[:2] + tuple(n for n in expected.shape[2:] if n != 1)
             assert frames.shape == kept
             np.testing.assert_array_equal(frames.ravel(), expected.ravel())

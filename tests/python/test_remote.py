@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tonic_shards as ts
-from conftest import FROZEN, RECIPES, in_child, tonic_prep, write_camera
+from conftest import FROZEN, RECIPES, in_child, together, tonic_prep, write_camera
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 
@@ -26,7 +26,7 @@ def sums(ours):
 
 
 def assert_same_batches(one, other):
-    for (frames, labels), (expected, classes) in zip(one, other, strict=True):
+    for (frames, labels), (expected, classes) in together(one, other):
         np.testing.assert_array_equal(frames, expected)
         assert labels.tolist() == classes.tolist()
 
