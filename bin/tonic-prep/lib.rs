@@ -43,6 +43,7 @@ mod quoted;
 mod recipe_args;
 #[cfg(feature = "remote")]
 mod remote_args;
+mod set_description;
 #[path = "../set_place.rs"]
 mod set_place;
 #[path = "../shared_advice.rs"]
@@ -76,6 +77,7 @@ use crate::cli::{Cli, Command};
 use crate::errors::DONE;
 use crate::notes::{card_notes, report_notes, report_opening, with_flags};
 use crate::part_commands::words_as_text;
+pub use crate::set_description::description_of;
 use crate::set_place::{open_set, storage, url_of};
 use crate::shared_advice::Cause;
 use crate::subset_args::SubsetArgs;

@@ -6,6 +6,8 @@ use clap::Args;
 use tonic_base::BaseFault;
 use tonic_prep::{Error, Recipe, RecipeChoice, Result};
 
+use crate::set_description::description_of;
+
 /// Options that choose the recipe.
 #[derive(Args)]
 pub(crate) struct RecipeArgs {
@@ -13,8 +15,9 @@ pub(crate) struct RecipeArgs {
     /// transforms and framings that a recipe can name
     #[arg(long, conflicts_with_all = ["channels", "crop_time", "time_window"])]
     recipe: Option<PathBuf>,
-    /// Set whose recipe is used again, so that a network can be trained on that set and on the new one
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["recipe", "channels", "crop_time", "time_window"])]
+    /// Set whose recipe is used again, so that a network can be trained on that set and on the new one: a directory or a
+    /// URL
+    #[arg(long, value_name = "SET", conflicts_with_all = ["recipe", "channels", "crop_time", "time_window"])]
     recipe_of: Option<PathBuf>,
     /// Number of channels to downsample a cochlea to [default: 100, if the cochlea has more]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
@@ -36,7 +39,10 @@ impl RecipeArgs {
                 let text = std::fs::read_to_string(&path).map_err(Error::io(&path, "read the recipe"))?;
                 RecipeChoice::Recipe(Recipe::parse(Some(&path), &text)?)
             }
-            (None, Some(dir)) => RecipeChoice::Of(dir),
+            (None, Some(place)) => {
+                let description = description_of(&place)?;
+                RecipeChoice::Of(place, Box::new(description))
+            }
             (None, None) => RecipeChoice::Usual {
                 channels: self.channels,
                 crop_time: self.crop_time,

@@ -7,6 +7,8 @@ use tonic_prep::{
     ClassList, Cut, Digits, EventRange, LabelSource, Layout, Map, SensorSize, SourceOptions, TableColumns, TimeUnit,
 };
 
+use crate::set_description::description_of;
+
 /// Heading in `--help` of the arguments for reading recordings.
 const HEADING: &str = "Recordings";
 
@@ -76,7 +78,8 @@ pub(crate) struct SourceArgs {
     /// classes found, sorted by name]
     #[arg(long, value_name = "FILE", help_heading = HEADING)]
     classes: Option<PathBuf>,
-    /// Set whose list of classes is used again, so that a network can be trained on that set and on the new one
+    /// Set whose list of classes is used again, so that a network can be trained on that set and on the new one: a
+    /// directory or a URL
     #[arg(long, value_name = "SET", conflicts_with = "classes", help_heading = HEADING)]
     classes_of: Option<PathBuf>,
     /// Level of the sub-folders that are the classes: 1 for DIR/CLASS/a.npy, 2 for DIR/user01/CLASS/a.npy [default: 1,
@@ -113,7 +116,7 @@ impl SourceArgs {
             },
             classes: match (self.classes, self.classes_of) {
                 (Some(file), _) => Some(ClassList::read(&file)?),
-                (None, Some(set)) => Some(ClassList::of_set(&set)?),
+                (None, Some(set)) => Some(ClassList::of_set(&set, &description_of(&set)?)?),
                 (None, None) => None,
             },
             class_level: self.class_level.map(usize::from),

@@ -88,6 +88,12 @@ def ssc_like(folder, samples):
     return path
 
 
+def write_for_loaders(npy, out, *options):
+    """Writes the frames of `tonic-prep export --npy` as peers/loaders.py stores them."""
+    command = [peers_python("peers-remote"), HERE / "peers" / "loaders.py", "write", npy, out, *options]
+    subprocess.run([str(word) for word in command], check=True)
+
+
 def dense_operations(point):
     """Floating-point operations of a step's matrix products if nothing is skipped, without the gradient by the input."""
     hidden = point["hidden"]

@@ -1,7 +1,7 @@
 //! Reads the samples of an epoch in order, from the host cache or from the shards.
 //!
 //! A window is a group of chunks whose samples are shuffled together. Without a cache, two windows are in memory.
-//! Batches are made from the current window. After each batch, some chunks of the next window are decoded, so that no
+//! Batches are made from the current window. Between two batches, some chunks of the next window are decoded, so that no
 //! batch waits for a whole window.
 
 use std::collections::VecDeque;
@@ -141,6 +141,8 @@ impl<'a> Windows<'a> {
         batches: usize,
         mut each: impl FnMut(&[EpochSample<'_>]) -> Result<(), E>,
     ) -> Result<usize, E> {
+        // Not after the batch: who takes it need not wait for this.
+        self.decode_ahead()?;
         let (mut samples, wanted) = (0, batches.saturating_mul(self.batch_size));
         while samples < wanted && !self.positions.is_empty() {
             let position = self.positions.start;
@@ -153,7 +155,6 @@ impl<'a> Windows<'a> {
             samples += batch.len();
             self.positions.start = end;
         }
-        self.decode_ahead()?;
         Ok(samples)
     }
 
@@ -203,7 +204,7 @@ impl<'a> Windows<'a> {
         Some(DecodedWindow { order, waiting, decoded: Vec::new() })
     }
 
-    /// Decodes some chunks of the next window. If this function is called after every batch, all chunks of the next
+    /// Decodes some chunks of the next window. If this function is called before every batch, all chunks of the next
     /// window are decoded when the current window ends.
     fn decode_ahead(&mut self) -> Result<()> {
         if self.cache.is_some() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 use tonic_loader::{EpochSample, Windows};
-use tonic_shard::{Column, ColumnBuf, FrameShape, FromValue, Result, SparseFrames, Width, each_width};
+use tonic_shard::{Column, ColumnBuf, FrameShape, FromValue, Result, SampleFrames, SparseFrames, Width, each_width};
 
 use crate::arrays::{Buffer, Buffers};
 use crate::form::Layout;
@@ -16,9 +16,9 @@ use crate::sample::{convert, label};
 pub(crate) struct BatchForm {
     pub(crate) shape: FrameShape,
     /// Number of frames of each sample in a batch, T. Shorter samples are padded with zeros, and longer samples are
-    /// cut.
-    pub(crate) steps: usize,
-    /// Type of the numbers in the frames.
+    /// cut. `None` pads each batch to its longest sample, as Tonic's PadTensors.
+    pub(crate) steps: Option<usize>,
+    /// Type of the numbers.
     pub(crate) width: Width,
     /// Layout of a dense batch; `None` for sparse batches.
     pub(crate) layout: Option<Layout>,
@@ -27,6 +27,8 @@ pub(crate) struct BatchForm {
 /// A batch. The label of a sample without a class is -1.
 pub(crate) struct Batch {
     pub(crate) labels: Vec<i64>,
+    /// Number of frames of each sample, T.
+    pub(crate) steps: usize,
     pub(crate) frames: Frames,
 }
 
@@ -50,9 +52,10 @@ impl BatchForm {
     /// Makes the next batch of an epoch. `windows` gives the samples that all ranks together take in the next step.
     /// The batch gets only the samples of this step whose indices are in `mine`. Must run in a pool of `threads.rs`.
     pub(crate) fn make(&self, windows: &mut Windows<'_>, mine: Range<usize>, buffers: &Arc<Buffers>) -> Result<Batch> {
-        match self.layout {
-            Some(layout) => self.make_dense(windows, mine, layout, buffers),
-            None => self.make_sparse(windows, mine),
+        match (self.layout, self.steps) {
+            (Some(layout), Some(steps)) => self.make_dense(windows, mine, (layout, steps), buffers),
+            (Some(layout), None) => self.make_padded(windows, mine, layout, buffers),
+            (None, _) => self.make_sparse(windows, mine),
         }
     }
 
@@ -60,51 +63,83 @@ impl BatchForm {
         &self,
         windows: &mut Windows<'_>,
         mine: Range<usize>,
+        (layout, steps): (Layout, usize),
+        buffers: &Arc<Buffers>,
+    ) -> Result<Batch> {
+        let (samples, sample_len) = (mine.len(), steps * self.shape.cells() as usize);
+        let take = || buffers.take(self.width, samples * sample_len);
+        let (mut labels, mut buffer) = (Vec::with_capacity(samples), None);
+        each_part(windows, mine, |part| {
+            // Taken late: Python may free an array until then, whose memory is still in the processor's cache.
+            let buffer: &mut Buffer = buffer.get_or_insert_with(take);
+            let done = labels.len();
+            labels.extend(part.iter().map(|sample| label(sample.label())));
+            each_width!(buffer.numbers(), ColumnBuf, numbers => match layout.time_major {
+                false => {
+                    let targets = numbers.par_chunks_exact_mut(sample_len).skip(done);
+                    targets.zip(part).try_for_each(|(out, sample)| sample.unpack(|packed| packed.write_dense(out)))
+                }
+                true => {
+                    let targets = self.frames_of_samples(numbers, layout, (samples, steps)).into_par_iter().skip(done);
+                    targets.zip(part).try_for_each(|(out, sample)| {
+                        sample.unpack(|packed| packed.write_blocks(out.into_iter()))
+                    })
+                }
+            })
+        })?;
+        Ok(Batch { labels, steps, frames: Frames::Dense(buffer.unwrap_or_else(take), layout) })
+    }
+
+    /// Makes a dense batch that is padded to its longest sample. How long that is, is known only after all parts of the
+    /// batch have arrived.
+    fn make_padded(
+        &self,
+        windows: &mut Windows<'_>,
+        mine: Range<usize>,
         layout: Layout,
         buffers: &Arc<Buffers>,
     ) -> Result<Batch> {
-        let sample_len = self.steps * self.shape.cells() as usize;
-        let mut buffer = buffers.take(self.width, mine.len() * sample_len);
-        let labels = each_width!(buffer.numbers(), ColumnBuf, numbers => match layout.time_major {
-            false => fill(windows, mine, numbers.chunks_exact_mut(sample_len).collect(), |out, sample| {
-                sample.unpack(|packed| packed.write_dense(out))
-            }),
-            true => fill(windows, mine.clone(), self.frames_of_samples(numbers, mine.len()), |out, sample| {
-                sample.unpack(|packed| packed.write_blocks(out.into_iter()))
-            }),
-        })?;
-        Ok(Batch { labels, frames: Frames::Dense(buffer, layout) })
+        let (labels, frames) = unpack(windows, mine)?;
+        let samples: Vec<SampleFrames<'_>> = frames.iter().flat_map(SparseFrames::samples).collect();
+        let steps = longest(&samples);
+        let mut buffer = buffers.take(self.width, samples.len() * steps * self.shape.cells() as usize);
+        each_width!(buffer.numbers(), ColumnBuf, numbers => {
+            numbers.fill(Default::default());
+            let targets = self.frames_of_samples(numbers, layout, (samples.len(), steps));
+            targets.into_par_iter().zip(&samples).for_each(|(mut out, sample)| {
+                sample.iter().for_each(|(t, cell, value)| out[t][cell as usize] = FromValue::from_value(value));
+            });
+        });
+        Ok(Batch { labels, steps, frames: Frames::Dense(buffer, layout) })
     }
 
-    /// Divides a time-major batch of `samples` samples into the frames of each sample.
-    fn frames_of_samples<'a, N: FromValue>(&self, batch: &'a mut [N], samples: usize) -> Vec<Vec<&'a mut [N]>> {
-        let mut frames: Vec<Vec<_>> = (0..samples).map(|_| Vec::with_capacity(self.steps)).collect();
+    /// Divides a batch of `samples` samples of `steps` frames into the frames of each sample.
+    fn frames_of_samples<'a, N: FromValue>(
+        &self,
+        batch: &'a mut [N],
+        layout: Layout,
+        (samples, steps): (usize, usize),
+    ) -> Vec<Vec<&'a mut [N]>> {
+        let mut frames: Vec<Vec<_>> = (0..samples).map(|_| Vec::with_capacity(steps)).collect();
         for (i, frame) in batch.chunks_exact_mut(self.shape.cells() as usize).enumerate() {
-            frames[i % samples].push(frame);
+            frames[if layout.time_major { i % samples } else { i / steps }].push(frame);
         }
         frames
     }
 
     fn make_sparse(&self, windows: &mut Windows<'_>, mine: Range<usize>) -> Result<Batch> {
-        let (mut labels, mut frames) = (Vec::with_capacity(mine.len()), None);
-        each_part(windows, mine, |part| {
-            labels.extend(part.iter().map(|sample| label(sample.label())));
-            part.iter().try_for_each(|sample| {
-                let frames = frames.get_or_insert_with(|| SparseFrames::new(sample.widths()));
-                sample.unpack(|packed| packed.unpack(frames))
-            })
-        })?;
-        let frames = frames.as_ref();
-        Ok(Batch { labels, frames: Frames::Sparse(self.rows(frames)) })
+        let (labels, frames) = unpack(windows, mine)?;
+        let samples: Vec<SampleFrames<'_>> = frames.iter().flat_map(SparseFrames::samples).collect();
+        let steps = self.steps.unwrap_or_else(|| longest(&samples));
+        Ok(Batch { labels, steps, frames: Frames::Sparse(self.rows(&samples, steps)) })
     }
 
-    /// Makes the rows of a sparse batch. `frames` has the frames of the batch's samples, or is `None` if the batch
-    /// has no samples. Each sample is padded or cut to `steps` frames.
-    fn rows(&self, frames: Option<&SparseFrames>) -> SparseRows {
+    /// Makes the rows of a sparse batch. Each sample is padded or cut to `steps` frames.
+    fn rows(&self, samples: &[SampleFrames<'_>], steps: usize) -> SparseRows {
         let mut rows = SparseRows { indptr: vec![0], indices: Vec::new(), values: ColumnBuf::new(self.width) };
-        for sample in frames.into_iter().flat_map(SparseFrames::samples) {
+        for sample in samples {
             let start = rows.indices.len() as i64;
-            let sizes = sample.frame_sizes.iter().map(i64::from).chain(std::iter::repeat(0)).take(self.steps);
+            let sizes = sample.frame_sizes.iter().map(i64::from).chain(std::iter::repeat(0)).take(steps);
             rows.indptr.extend(sizes.scan(start, |end, size| {
                 *end += size;
                 Some(*end)
@@ -117,21 +152,23 @@ impl BatchForm {
     }
 }
 
-/// Fills a dense batch and returns the labels. `targets` has an item for each sample: the sample's memory in the
-/// batch. Calls `write` with each sample and its item of `targets`, in parallel.
-fn fill<T: Send>(
-    windows: &mut Windows<'_>,
-    mine: Range<usize>,
-    targets: Vec<T>,
-    write: impl Fn(T, &EpochSample<'_>) -> Result<()> + Sync,
-) -> Result<Vec<i64>> {
-    let (mut labels, mut targets) = (Vec::with_capacity(mine.len()), targets.into_iter());
+/// Number of frames of the longest sample; 0 if there is none.
+fn longest(samples: &[SampleFrames<'_>]) -> usize {
+    samples.iter().map(SampleFrames::frames).max().unwrap_or(0)
+}
+
+/// Unpacks those samples of the next batch whose indices are in `mine`. Returns their labels and frames. There are no
+/// frames if there are no samples.
+fn unpack(windows: &mut Windows<'_>, mine: Range<usize>) -> Result<(Vec<i64>, Option<SparseFrames>)> {
+    let (mut labels, mut frames) = (Vec::with_capacity(mine.len()), None);
     each_part(windows, mine, |part| {
         labels.extend(part.iter().map(|sample| label(sample.label())));
-        let targets: Vec<T> = targets.by_ref().take(part.len()).collect();
-        targets.into_par_iter().zip(part).try_for_each(|(target, sample)| write(target, sample))
+        part.iter().try_for_each(|sample| {
+            let frames = frames.get_or_insert_with(|| SparseFrames::new(sample.widths()));
+            sample.unpack(|packed| packed.unpack(frames))
+        })
     })?;
-    Ok(labels)
+    Ok((labels, frames))
 }
 
 /// Calls `each` with the samples of the next step whose indices are in `mine`. If the samples arrive in several

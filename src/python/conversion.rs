@@ -35,10 +35,10 @@ pub(crate) fn convert(
     output: PathBuf,
     options: &Bound<'_, PyDict>,
 ) -> PyResult<()> {
-    let source = options.extract::<SourceArgs>()?.options(options.extract::<EventArgs>()?.options()?)?;
+    let source = options.extract::<SourceArgs>()?.options(py, options.extract::<EventArgs>()?.options()?)?;
     let write = options.extract::<WriteArgs>()?;
     let quiet = write.quiet();
-    let conversion = write.conversion(inputs, output, source, options.extract::<RecipeArgs>()?)?;
+    let conversion = write.conversion(py, inputs, output, source, options.extract::<RecipeArgs>()?)?;
     let work = move || tonic_prep::convert(&conversion, |inputs| say_opening(inputs, quiet));
     let converted = run(py, "complete shards are kept; continue with resume=True", work)?;
     report(py, &converted, quiet)

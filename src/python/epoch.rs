@@ -9,7 +9,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use rayon::ThreadPool;
-use tonic_loader::{AHEAD, EpochOrder, Loader};
+use tonic_loader::{EpochOrder, Loader};
 use tonic_shard::Result;
 
 use crate::arrays::{Buffers, array, column};
@@ -49,6 +49,10 @@ pub(crate) struct Job {
     /// The part of the epoch's order whose samples were not given yet: a range of positions in this order.
     pub(crate) positions: Range<u64>,
 }
+
+/// Maximum number of finished batches that wait for Python. Each more would take memory, also of the processor's cache:
+/// another batch is in the making, and Python holds one.
+const AHEAD: usize = 1;
 
 /// A batch, and the position in the order of the epoch at which the next step begins.
 type Made = Result<(Batch, u64)>;
@@ -118,7 +122,8 @@ impl Epoch {
     fn move_to(&self, position: u64) {
         let mut course = self.course.lock().unwrap_or_else(PoisonError::into_inner);
         if course.iterators == self.number {
-            course.position.samples = position;
+            // Two threads that take batches of one iterator may come here in any order.
+            course.position.samples = course.position.samples.max(position);
         }
     }
 
@@ -135,7 +140,7 @@ impl Epoch {
         static FROM_NUMPY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let samples = batch.labels.len();
         let labels = array(py, batch.labels, &[samples])?;
-        let BatchForm { shape, steps, .. } = self.form;
+        let (shape, steps) = (self.form.shape, batch.steps);
         let torch = |array: Bound<'py, PyAny>| match self.as_torch {
             true => {
                 let tensor = FROM_NUMPY.import(py, "torch", "from_numpy")?.call1((array,))?;
@@ -181,26 +186,29 @@ impl Epoch {
                 self.stop(py);
                 Err(exception(error))
             }
-            None if self.stop(py) => Err(lost()),
-            None => {
-                self.finish();
-                Ok(None)
-            }
+            None => match self.stop(py) {
+                Some(true) => Err(lost()),
+                Some(false) => {
+                    self.finish();
+                    Ok(None)
+                }
+                None => Ok(None),
+            },
         }
     }
 }
 
 impl Epoch {
     /// Ends the thread, and waits until it has ended. This takes at most as long as making a batch. Returns whether the
-    /// thread panicked.
-    fn stop(&self, py: Python<'_>) -> bool {
-        let Some(Running { made, thread }) = self.running().take() else { return false };
+    /// thread panicked; `None` if another call has ended it.
+    fn stop(&self, py: Python<'_>) -> Option<bool> {
+        let Running { made, thread } = self.running().take()?;
         if self.process != std::process::id() {
             std::mem::forget((made, thread)); // a forked process doesn't have the thread
-            return false;
+            return None;
         }
         drop(made);
-        py.detach(|| thread.join().is_err())
+        Some(py.detach(|| thread.join().is_err()))
     }
 }
 

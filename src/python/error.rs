@@ -51,7 +51,7 @@ fn base_exception(error: BaseError, text: String) -> PyErr {
             Some(number) => PyOSError::new_err((number, text)),
             None => PyOSError::new_err(text),
         },
-        BaseError::Usage { .. } => PyValueError::new_err(text),
+        BaseError::Usage { .. } | BaseError::Unavailable { .. } => PyValueError::new_err(text),
         BaseError::Exists { .. } => PyFileExistsError::new_err(text),
         BaseError::Interrupted { .. } => PyKeyboardInterrupt::new_err(text),
         _ => PyRuntimeError::new_err(text),

@@ -1,6 +1,6 @@
 //! The form of arrays: types of numbers, and the order of the dimensions.
 
-use pyo3::exceptions::PyMemoryError;
+use pyo3::exceptions::{PyMemoryError, PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use tonic_base::{free_memory, human_bytes};
 use tonic_shard::{FrameShape, Width};
@@ -15,10 +15,13 @@ pub(crate) struct Layout {
     pub(crate) time_major: bool,
     /// Whether all cells of a frame are in one dimension.
     pub(crate) flat: bool,
+    /// Whether those of the dimensions of a frame that are 1 are left out.
+    pub(crate) squeezed: bool,
 }
 
 impl Layout {
-    pub(crate) fn of_batch(text: &str) -> PyResult<Layout> {
+    /// Parses the layout of a batch.
+    pub(crate) fn of_batch(text: &str, squeezed: bool) -> PyResult<Layout> {
         let (time_major, flat) = match text {
             "btc" => (false, true),
             "tbc" => (true, true),
@@ -26,21 +29,23 @@ impl Layout {
             "tbphw" => (true, false),
             _ => return Err(refused("layout", "btc, tbc, btphw or tbphw", text)),
         };
-        Ok(Layout { time_major, flat })
+        Ok(Layout { time_major, flat, squeezed })
     }
 
     /// Parses the layout of a sample, which has no dimension for the batch.
-    pub(crate) fn of_sample(text: &str) -> PyResult<Layout> {
-        match text {
-            "tc" => Ok(Layout { time_major: false, flat: true }),
-            "tphw" => Ok(Layout { time_major: false, flat: false }),
-            _ => Err(refused("layout", "tc or tphw", text)),
-        }
+    fn of_sample(text: &str, squeezed: bool) -> PyResult<Layout> {
+        let flat = match text {
+            "tc" => true,
+            "tphw" => false,
+            _ => return Err(refused("layout", "tc or tphw", text)),
+        };
+        Ok(Layout { time_major: false, flat, squeezed })
     }
 
     /// Shape of a dense sample of `steps` frames.
     pub(crate) fn sample_dims(self, steps: usize, shape: FrameShape) -> Vec<usize> {
-        let cells = if self.flat { vec![shape.cells() as usize] } else { shape.dims().to_vec() };
+        let mut cells = if self.flat { vec![shape.cells() as usize] } else { shape.dims().to_vec() };
+        cells.retain(|&n| n != 1 || !self.squeezed);
         [vec![steps], cells].concat()
     }
 
@@ -50,6 +55,17 @@ impl Layout {
         dims.insert(usize::from(self.time_major), samples);
         dims
     }
+}
+
+/// Converts an argument to a whole number from 0 to 2^64 - 1.
+///
+/// # Errors
+/// ValueError for another whole number; TypeError for what is no whole number.
+pub(crate) fn natural(number: &Bound<'_, PyAny>) -> PyResult<u64> {
+    number.extract().map_err(|error: PyErr| match error.is_instance_of::<PyOverflowError>(number.py()) {
+        true => PyValueError::new_err(format!("expected a number from 0 to 2^64 - 1, got {number}")),
+        false => error,
+    })
 }
 
 /// NumPy's name of a type of numbers.
@@ -78,6 +94,19 @@ pub(crate) fn dtype(text: &str, stored: Width) -> PyResult<Width> {
 pub(crate) fn steps(asked: Option<i64>) -> PyResult<Option<usize>> {
     let valid = |steps: i64| usize::try_from(steps).ok().filter(|&steps| steps > 0);
     asked.map(|steps| valid(steps).ok_or_else(|| refused("steps", "1 or more", steps))).transpose()
+}
+
+/// Checks the arguments for the dense frames of a sample. `stored` is the type of the counts in the set. Returns the
+/// number of frames if the user has given one, the layout and the type of the numbers.
+pub(crate) fn sample_form(
+    steps: Option<i64>,
+    dtype: Option<&str>,
+    layout: &str,
+    squeeze: bool,
+    stored: Width,
+) -> PyResult<(Option<usize>, Layout, Width)> {
+    let width = dtype.map_or(Ok(stored), |text| self::dtype(text, stored))?;
+    Ok((self::steps(steps)?, Layout::of_sample(layout, squeeze)?, width))
 }
 
 /// An array of at most this many bytes is made without a check of the free memory.

@@ -1,5 +1,6 @@
 #![doc = include_str!("README.md")]
 
+// place                         a directory or a URL; a set that is open, also after a fork
 // set, sample, chunk_cache      an open set; a sample; decoded chunks, of which a bounded amount is kept
 // loader, epoch, batch          options and state; the thread that makes batches ahead; one batch
 // form, arrays                  layouts and types of numbers; arrays whose memory is used again
@@ -18,6 +19,7 @@ mod error;
 mod form;
 mod loader;
 mod options;
+mod place;
 mod progress;
 mod sample;
 mod set;
@@ -50,5 +52,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(conversion::catalogue, module)?)?;
     module.add_function(wrap_pyfunction!(conversion::check_recipe, module)?)?;
     module.add_function(wrap_pyfunction!(set::epoch_order, module)?)?;
+    module.add_function(wrap_pyfunction!(set::check_id, module)?)?;
+    module.add_function(wrap_pyfunction!(set::check_sample_form, module)?)?;
     module.add_function(wrap_pyfunction!(set::reopen, module)?)
 }

@@ -14,8 +14,8 @@ use crate::arrays::Buffers;
 use crate::batch::BatchForm;
 use crate::epoch::{Course, Epoch, Job, Position};
 use crate::error::{exception, refused};
-use crate::form::{Layout, check_room, dtype, steps};
-use crate::set::{check_id, open};
+use crate::form::{Layout, check_room, dtype, natural, steps};
+use crate::place::{Place, SizeText, check_id};
 use crate::threads::{pool, shared, wait};
 
 /// Batches of a set, in the order of tonic-train. Threads of Rust read and decode ahead, without the GIL.
@@ -29,15 +29,19 @@ use crate::threads::{pool, shared, wait};
 ///
 /// Parameters:
 ///     path: directory of the set, or a URL.
+///     remote_cache, remote_cache_limit: as in ShardSet.
 ///     batch_size: samples per batch, B, of this rank.
 ///     steps: frames per sample, T. None: ShardSet.steps.
+///     pad: "fixed" pads or cuts all samples to `steps` frames; "batch" pads those of a batch to the longest of them, as
+///         Tonic's PadTensors, so that T differs from batch to batch.
 ///     seed: seed of the order of samples. The order is a function of set, seed and epoch.
 ///     shuffle: False gives the samples in the order of the set.
-///     layout: order of the dimensions of dense frames: "btphw" or "tbphw". "btc" and "tbc" have one dimension for all
-///         cells of a frame.
+///     layout: order of the dimensions of dense frames: "btphw", "tbphw", or with all cells of a frame in one
+///         dimension "btc", "tbc".
+///     squeeze: True leaves out those of the dimensions P, H, W and C that are 1.
 ///     dtype: type of the counts: "float32", or an integer type that holds the counts of the set: "uint8", "uint16",
 ///         "uint32".
-///     sparse: True gives SparseBatch.
+///     sparse: True gives SparseBatch, which has its own layout.
 ///     output: "numpy", or "torch" for tensors on the same memory.
 ///     pin_memory: True copies tensors to page-locked memory. A GPU can copy from it while Python continues. If there
 ///         is no GPU, it warns and does nothing, like torch's DataLoader.
@@ -75,8 +79,9 @@ pub(crate) struct Loader {
 impl Loader {
     #[new]
     #[pyo3(signature = (
-        path, batch_size, *, steps = None, seed = 0, shuffle = true, layout = "btphw", dtype = "float32",
-        sparse = false, output = "numpy", pin_memory = false, rank = 0, world_size = 1, drop_last = false, cache = "auto", threads = None
+        path, batch_size, *, steps = None, pad = "fixed", seed = 0, shuffle = true, layout = "btphw", squeeze = false,
+        dtype = "float32", sparse = false, output = "numpy", pin_memory = false, rank = 0, world_size = 1,
+        drop_last = false, cache = "auto", threads = None, remote_cache = None, remote_cache_limit = None
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
@@ -84,9 +89,11 @@ impl Loader {
         path: PathBuf,
         batch_size: i64,
         steps: Option<i64>,
-        seed: u64,
+        pad: &str,
+        #[pyo3(from_py_with = natural)] seed: u64,
         shuffle: bool,
         layout: &str,
+        squeeze: bool,
         dtype: &str,
         sparse: bool,
         output: &str,
@@ -96,6 +103,8 @@ impl Loader {
         drop_last: bool,
         cache: &str,
         threads: Option<i64>,
+        remote_cache: Option<PathBuf>,
+        remote_cache_limit: Option<SizeText>,
     ) -> PyResult<Loader> {
         let batch_size = at_least_one("batch_size", batch_size)?;
         let world_size = at_least_one("world_size", world_size)?;
@@ -118,19 +127,29 @@ impl Loader {
             Some(threads) => pool(at_least_one("threads", threads)?)?,
             None => shared(py)?,
         };
-        let (layout, steps) = (Layout::of_batch(layout)?, self::steps(steps)?);
-        let set = open(py, &path)?;
+        if sparse && (layout != "btphw" || squeeze) {
+            return Err(refused("layout", "btphw without squeeze, which a SparseBatch has", layout));
+        }
+        let (layout, steps) = (Layout::of_batch(layout, squeeze)?, self::steps(steps)?);
+        let to_longest = match pad {
+            "fixed" => false,
+            "batch" if steps.is_some() => return Err(refused("steps", "none next to pad=\"batch\"", "both")),
+            "batch" => true,
+            _ => return Err(refused("pad", "fixed or batch", pad)),
+        };
+        let set = Place::new(path, remote_cache, remote_cache_limit)?.open(py)?;
         let description = &set.manifest().description;
         let form = BatchForm {
             shape: description.shape,
-            steps: steps.unwrap_or(fixed_steps(set.manifest()).max(1)),
+            steps: (!to_longest).then(|| steps.unwrap_or(fixed_steps(set.manifest()).max(1))),
             width: self::dtype(dtype, description.widths.counts)?,
             layout: (!sparse).then_some(layout),
         };
         let most = batch_size.min(set.len() as usize);
+        let longest = form.steps.unwrap_or(set.manifest().totals.max_frames as usize);
         match form.layout {
-            Some(layout) => check_room(&layout.batch_dims(most, form.steps, form.shape), form.width.bytes())?,
-            None => check_room(&[most, form.steps], size_of::<i64>())?, // the starts of the rows
+            Some(layout) => check_room(&layout.batch_dims(most, longest, form.shape), form.width.bytes())?,
+            None => check_room(&[most, longest], size_of::<i64>())?, // the starts of the rows
         }
         let loader = wait(py, &pool, move || tonic_loader::Loader::new(set, cache, Verbosity::Quiet))?;
         let course = Course { position: Position::default(), fresh: true, iterators: 0 };
@@ -198,7 +217,7 @@ impl Loader {
     }
 
     /// Makes the next iterator start epoch `epoch`.
-    fn set_epoch(&self, epoch: u64) {
+    fn set_epoch(&self, #[pyo3(from_py_with = natural)] epoch: u64) {
         self.move_to(Position { epoch, samples: 0 });
     }
 
@@ -225,14 +244,15 @@ impl Loader {
         let get =
             |key: &str| state.get_item(key)?.ok_or_else(|| refused("state", &format!("a value for {key}"), "none"));
         check_id(self.loader.set(), &get("set_id")?.extract::<String>()?)?;
-        let (seed, shuffle): (u64, bool) = (get("seed")?.extract()?, get("shuffle")?.extract()?);
+        let number = |key| natural(&get(key)?);
+        let (seed, shuffle): (u64, bool) = (number("seed")?, get("shuffle")?.extract()?);
         if seed != self.seed {
             return Err(refused("seed of the state", &self.seed.to_string(), seed));
         }
         if shuffle != self.shuffle {
             return Err(refused("shuffle of the state", &self.shuffle.to_string(), shuffle));
         }
-        let position = Position { epoch: get("epoch")?.extract()?, samples: get("samples")?.extract()? };
+        let position = Position { epoch: number("epoch")?, samples: number("samples")? };
         let most = self.loader.set().len();
         if position.samples > most {
             return Err(refused("samples of the state", &format!("at most {most}"), position.samples));
@@ -245,8 +265,10 @@ impl Loader {
         let BatchForm { shape, steps, layout, .. } = &self.form;
         let (dir, batches) = (self.loader.set().dir().display().to_string(), self.__len__());
         let dir = printable(&dir);
-        let form = layout
-            .map_or("SparseBatch".into(), |layout| format!("{:?}", layout.batch_dims(self.batch_size, *steps, *shape)));
+        let most = self.loader.set().manifest().totals.max_frames as usize;
+        let dims = |layout: &Layout| layout.batch_dims(self.batch_size, steps.unwrap_or(most), *shape);
+        let form = layout.as_ref().map_or("SparseBatch".into(), |layout| format!("{:?}", dims(layout)));
+        let form = if steps.is_some() { form } else { format!("at most {form}") };
         format!("<Loader {dir}: {batches} batches of {form} per epoch; cache {}>", self.cache())
     }
 }
@@ -279,9 +301,10 @@ impl Loader {
 
 impl Drop for Loader {
     fn drop(&mut self) {
-        // A forked process has no threads of the pool, so it must not tell them to end.
+        // A forked process has neither the threads of the pool nor those that fetch from a URL, so it must not tell them
+        // to end.
         if self.process != std::process::id() {
-            std::mem::forget(self.pool.clone());
+            std::mem::forget((self.pool.clone(), self.loader.clone()));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Options of conversions, from a dict with the names of the program's flags.
 
 use std::fmt::Display;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use pyo3::prelude::*;
@@ -10,9 +10,10 @@ use tonic_prep::{
     ClassList, Conversion, Cut, Digits, LEVEL, LabelSource, Recipe, RecipeChoice, SHARD_SIZE, SensorSize,
     SourceOptions, TimeUnit,
 };
-use tonic_shard::{Existing, MAX_CHUNK_SAMPLES};
+use tonic_prep_cli::description_of;
+use tonic_shard::{Existing, MAX_CHUNK_SAMPLES, SetDescription};
 
-use crate::error::{prep_exception, refused};
+use crate::error::{exception, prep_exception, refused};
 
 /// How recordings are read, cut and labelled.
 #[derive(FromPyObject)]
@@ -93,7 +94,7 @@ impl EventArgs {
 
 impl SourceArgs {
     /// Adds these options to those for reading events.
-    pub(crate) fn options(self, events: SourceOptions) -> PyResult<SourceOptions> {
+    pub(crate) fn options(self, py: Python<'_>, events: SourceOptions) -> PyResult<SourceOptions> {
         let duration = self.sample_duration.map(|text| {
             let time = TimeUnit::Microseconds.read(&text).ok().filter(|&time| time > 0);
             time.ok_or_else(|| refused("sample_duration", "microseconds, or a time such as 100ms or 1s", &text))
@@ -104,7 +105,7 @@ impl SourceArgs {
         let cut = Cut::of(duration.transpose()?, self.sample_events, self.sample_overlap.as_deref());
         let class_list = match (self.classes_file, self.classes_of) {
             (Some(file), _) => Some(ClassList::read(&file)),
-            (None, Some(set)) => Some(ClassList::of_set(&set)),
+            (None, Some(set)) => Some(ClassList::of_set(&set, &description(py, &set)?)),
             (None, None) => None,
         };
         let train = match self.digits.as_str() {
@@ -134,12 +135,15 @@ impl SourceArgs {
 }
 
 impl RecipeArgs {
-    fn choice(self) -> PyResult<RecipeChoice> {
+    fn choice(self, py: Python<'_>) -> PyResult<RecipeChoice> {
         Ok(match (self.recipe, self.recipe_of) {
             (Some((path, text)), _) => {
                 RecipeChoice::Recipe(Recipe::parse(path.as_deref(), &text).map_err(prep_exception)?)
             }
-            (None, Some(dir)) => RecipeChoice::Of(dir),
+            (None, Some(place)) => {
+                let description = description(py, &place)?;
+                RecipeChoice::Of(place, Box::new(description))
+            }
             (None, None) => RecipeChoice::Usual {
                 channels: self.channels,
                 crop_time: self.crop_time,
@@ -173,6 +177,7 @@ impl WriteArgs {
 
     pub(crate) fn conversion(
         self,
+        py: Python<'_>,
         inputs: Vec<PathBuf>,
         output: PathBuf,
         source: SourceOptions,
@@ -192,7 +197,7 @@ impl WriteArgs {
         Ok(Conversion {
             inputs,
             source,
-            recipe: recipe.choice()?,
+            recipe: recipe.choice(py)?,
             limit: self.limit,
             part: None,
             threads: self.threads.unwrap_or_else(cores),
@@ -210,6 +215,12 @@ impl WriteArgs {
     }
 }
 
+/// Reads the description of a set, which may be at a URL, with the GIL released.
+fn description(py: Python<'_>, place: &Path) -> PyResult<SetDescription> {
+    py.detach(|| description_of(place)).map_err(exception)
+}
+
+/// Parses the value of an option.
 fn parsed<T: FromStr<Err: Display>>(what: &str, text: Option<&String>) -> PyResult<Option<T>> {
     let Some(text) = text else { return Ok(None) };
     text.parse().map(Some).map_err(|error: T::Err| {

@@ -12,7 +12,7 @@ use tonic_shard::{
 
 use crate::arrays::{array, column};
 use crate::chunk_cache::DecodedChunk;
-use crate::form::{Layout, check_room, dtype, dtype_name, steps};
+use crate::form::{check_room, dtype, dtype_name, sample_form};
 
 /// One sample of a ShardSet. It keeps its chunk in memory.
 #[pyclass(frozen, module = "tonic_shards")]
@@ -78,22 +78,23 @@ impl Sample {
     ///     steps: T; a shorter sample is padded with zeros, a longer one is cut. None: the frames of the sample.
     ///     dtype: "uint8", "uint16", "uint32" or "float32". None: ShardSet.dtype, the narrowest that holds all counts.
     ///     layout: "tphw" or "tc".
+    ///     squeeze: True leaves out those of the dimensions P, H, W and C that are 1.
     ///
     /// Raises:
-    ///     ValueError: if dtype does not hold the counts of the set.
+    ///     ValueError: for an argument, also a dtype that does not hold the counts of the set.
     ///     MemoryError: if the array is larger than the free memory.
-    #[pyo3(signature = (*, steps = None, dtype = None, layout = "tphw"))]
+    #[pyo3(signature = (*, steps = None, dtype = None, layout = "tphw", squeeze = false))]
     fn dense<'py>(
         &self,
         py: Python<'py>,
         steps: Option<i64>,
         dtype: Option<&str>,
         layout: &str,
+        squeeze: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (packed, shape) = (self.chunk.packed.sample(self.inside), self.description.shape);
-        let frames = self::steps(steps)?.unwrap_or(packed.frames());
-        let dims = Layout::of_sample(layout)?.sample_dims(frames, shape);
-        let width = self.width(dtype)?;
+        let (steps, layout, width) = sample_form(steps, dtype, layout, squeeze, self.description.widths.counts)?;
+        let dims = layout.sample_dims(steps.unwrap_or(packed.frames()), shape);
         check_room(&dims, width.bytes())?;
         let mut numbers = ColumnBuf::new(width);
         each_width!(&mut numbers, ColumnBuf, numbers => py.detach(|| {
@@ -122,15 +123,16 @@ impl Sample {
     }
 
     /// Dense frames as a tensor of torch, on memory of its own. The parameters are those of dense().
-    #[pyo3(signature = (*, steps = None, dtype = None, layout = "tphw"))]
+    #[pyo3(signature = (*, steps = None, dtype = None, layout = "tphw", squeeze = false))]
     fn to_torch<'py>(
         &self,
         py: Python<'py>,
         steps: Option<i64>,
         dtype: Option<&str>,
         layout: &str,
+        squeeze: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
-        py.import("torch")?.call_method1("from_numpy", (self.dense(py, steps, dtype, layout)?,))
+        py.import("torch")?.call_method1("from_numpy", (self.dense(py, steps, dtype, layout, squeeze)?,))
     }
 
     /// The occupied cells as a scipy.sparse.csr_matrix of shape (T, P * H * W): row t is frame t.
@@ -161,7 +163,7 @@ impl Sample {
     /// `jax.dlpack.from_dlpack(sample)`.
     #[pyo3(signature = (**options))]
     fn __dlpack__<'py>(&self, py: Python<'py>, options: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
-        self.dense(py, None, None, "tphw")?.call_method("__dlpack__", (), options)
+        self.dense(py, None, None, "tphw", false)?.call_method("__dlpack__", (), options)
     }
 
     /// Returns the device for DLPack: the CPU.

@@ -1,33 +1,38 @@
 //! A shard set, open for reading in Python.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use numpy::{IntoPyArray, PyArray1};
-use pyo3::exceptions::{PyIndexError, PyRuntimeError};
+use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 use rayon::prelude::*;
 use tonic_base::{Progress, Verbosity, human_bytes, printable};
 use tonic_loader::fixed_steps;
-use tonic_shard::{Decoder, Error, Id, Manifest, Order, Result, SampleTable, SetDescription, Storage, is_url, verify};
+use tonic_shard::{Decoder, Error, Id, Manifest, Order, Result, SampleTable, SetDescription, is_url, verify};
 
 use crate::chunk_cache::{ChunkCache, DecodedChunk};
 use crate::error::{CorruptError, exception, refused};
-use crate::form::dtype_name;
+use crate::form::{dtype_name, natural, sample_form};
+use crate::place::{OpenSet, Place, RemoteCache, SizeText};
 use crate::sample::{Sample, label, ledger_dict};
 use crate::threads::{shared, wait};
 
 /// A shard set, open for reading.
 ///
-/// `set[i]` is a Sample, `len(set)` the number of samples. The chunks that were used last stay in memory. A set can
-/// be pickled, and used in a forked process. The other process reads the same files. If it finds another set in their
-/// place, it raises an error.
+/// `set[i]` is a Sample, `len(set)` the number of samples. The chunks that were used last stay in memory. A set can be
+/// pickled, and used in a forked process: the other process reads the same files, and refuses another set in their
+/// place. A set at a URL is opened again there.
 ///
 /// Parameters:
 ///     path: directory of the set, or a URL: file://, s3://, az://, http:// or https://.
 ///     cache_bytes: how much memory decoded chunks may take, 128 MiB by default.
+///     remote_cache: folder in which chunks of sets at URLs are kept, as by `tonic-train fit --remote-cache`. Several
+///         processes can share it. None: every read asks the server. Sets in directories don't use it.
+///     remote_cache_limit: maximum size of that folder: bytes, or a text such as "64M". None: 50 GiB. The sets that were
+///         not used for the longest time are removed first.
 ///
 /// Raises:
 ///     OSError: if a file cannot be read.
@@ -36,11 +41,7 @@ use crate::threads::{shared, wait};
 ///     ValueError: if the directory has no set.
 #[pyclass(frozen, module = "tonic_shards")]
 pub(crate) struct ShardSet {
-    /// The directory or the URL that was given.
-    place: PathBuf,
-    set: Arc<tonic_shard::ShardSet>,
-    /// Id of the process that opened the set.
-    process: u32,
+    set: OpenSet,
     description: Arc<SetDescription>,
     cache: ChunkCache,
     columns: PyOnceLock<Columns>,
@@ -52,63 +53,39 @@ struct Columns {
     extras: Py<PyDict>,
 }
 
-/// Opens a set with the GIL released. `place` is a directory or a URL.
-pub(crate) fn open(py: Python<'_>, place: &Path) -> PyResult<tonic_shard::ShardSet> {
-    let open = || match place.to_str().filter(|_| is_url(place)) {
-        Some(url) => tonic_shard::ShardSet::open_in(&*storage(url)?),
-        None => tonic_shard::ShardSet::open(place),
-    };
-    py.detach(open).map_err(exception)
-}
-
-#[cfg(feature = "remote")]
-fn storage(url: &str) -> Result<Box<dyn Storage>> {
-    Ok(tonic_remote::open(url, None)?)
-}
-
-#[cfg(not(feature = "remote"))]
-fn storage(_url: &str) -> Result<Box<dyn Storage>> {
-    let why = "this package was built without the feature remote; copy the set to a directory first";
-    Err(tonic_base::Error::Unavailable { what: "reading from URLs".into(), why: why.into() }.into())
-}
-
 #[pymethods]
 impl ShardSet {
     #[new]
-    #[pyo3(signature = (path, *, cache_bytes = 134_217_728))]
-    fn new(py: Python<'_>, path: PathBuf, cache_bytes: usize) -> PyResult<ShardSet> {
-        let set = open(py, &path)?;
-        let description = Arc::new(set.manifest().description.clone());
-        Ok(ShardSet {
-            place: path,
-            set: Arc::new(set),
-            process: std::process::id(),
-            description,
-            cache: ChunkCache::new(cache_bytes),
-            columns: PyOnceLock::new(),
-        })
+    #[pyo3(signature = (path, *, cache_bytes = 134_217_728, remote_cache = None, remote_cache_limit = None))]
+    fn new(
+        py: Python<'_>,
+        path: PathBuf,
+        #[pyo3(from_py_with = natural)] cache_bytes: u64,
+        remote_cache: Option<PathBuf>,
+        remote_cache_limit: Option<SizeText>,
+    ) -> PyResult<ShardSet> {
+        ShardSet::open(py, Place::new(path, remote_cache, remote_cache_limit)?, cache_bytes as usize, None)
     }
 
     fn __len__(&self) -> usize {
-        self.set.len() as usize
+        self.described().len() as usize
     }
 
     fn __getitem__(&self, py: Python<'_>, index: isize) -> PyResult<Sample> {
-        let (len, asked) = (self.set.len(), index as i64);
+        let (len, asked) = (self.described().len(), index as i64);
         let number = if asked < 0 { asked.checked_add_unsigned(len).unwrap_or(asked) } else { asked };
         let Some(number) = u64::try_from(number).ok().filter(|&number| number < len) else {
             return Err(PyIndexError::new_err(format!("sample {index}: the set has {len} samples")));
         };
-        self.check_process()?;
         let per_chunk = u64::from(self.description.chunk_samples);
-        let chunk = self.cache.get(py, &self.set, number / per_chunk)?;
+        let chunk = self.cache.get(py, &*self.set.readable(py)?, number / per_chunk)?;
         Ok(Sample { description: self.description.clone(), chunk, inside: (number % per_chunk) as usize, number })
     }
 
     /// Directory of the set as a Path, or URL of the set as a str.
     #[getter]
     fn path<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let dir = self.set.dir();
+        let dir = self.described().dir();
         // A Path would make one of the two slashes of a URL.
         if is_url(dir) {
             Ok(dir.as_os_str().into_pyobject(py)?.into_any())
@@ -193,7 +170,7 @@ impl ShardSet {
     /// Raises:
     ///     CorruptError: with a line for each fault: shard, chunk, samples, expected and got.
     fn verify(&self, py: Python<'_>) -> PyResult<()> {
-        let set = self.set.clone();
+        let set = self.set.readable(py)?;
         let check = move || verify::verify(&set, &Progress::start(Verbosity::Quiet, "verify", set.len(), "samples"));
         let faults = wait(py, &*shared(py)?, check)?;
         match faults.len() {
@@ -206,53 +183,58 @@ impl ShardSet {
         }
     }
 
-    /// Returns the order of an epoch, an int64 array of shape (samples,): the index of the sample at each position.
-    /// Loader and tonic-train use this order. FORMAT.md has the formula.
-    fn order<'py>(&self, py: Python<'py>, seed: u64, epoch: u64) -> Bound<'py, PyArray1<i64>> {
-        let set = &self.set;
+    /// The order of an epoch, an int64 array of shape (samples,): the index of the sample at each position. It is the
+    /// order of Loader and of tonic-train. FORMAT.md has the formula.
+    fn order<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = natural)] seed: u64,
+        #[pyo3(from_py_with = natural)] epoch: u64,
+    ) -> Bound<'py, PyArray1<i64>> {
+        let set = self.described();
         py.detach(|| positions(&set.order(seed, epoch), self.description.chunk_samples)).into_pyarray(py)
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
         let reopen = py.import("tonic_shards._native")?.getattr("reopen")?;
-        let place = self.place.as_os_str();
-        Ok((reopen, (place, self.cache.limit(), self.id()).into_pyobject(py)?))
+        let Place { path, remote_cache } = &self.set.place;
+        let cache = remote_cache.as_ref().map(|cache| (cache.dir.as_os_str(), cache.limit));
+        Ok((reopen, (path.as_os_str(), cache, self.cache.limit(), self.id()).into_pyobject(py)?))
     }
 
     fn __repr__(&self) -> String {
         let [p, h, w] = self.description.shape.dims();
-        let (samples, classes, most) = (self.set.len(), self.description.classes.len(), self.max_frames());
-        let size = human_bytes(self.set.stored_bytes());
+        let set = self.described();
+        let (samples, classes, most) = (set.len(), self.description.classes.len(), self.max_frames());
+        let size = human_bytes(set.stored_bytes());
         format!(
             "<ShardSet {}: {samples} samples of {classes} classes, {size}; set[i].dense() is (T, {p}, {h}, {w}) {}, T \
              at most {most}>",
-            printable(&self.set.dir().display().to_string()),
+            printable(&set.dir().display().to_string()),
             self.dtype(),
         )
     }
 }
 
 impl ShardSet {
-    fn manifest(&self) -> &Manifest {
-        self.set.manifest()
+    /// Opens a set. If `id` is given, refuses a set with another id.
+    fn open(py: Python<'_>, place: Place, cache_bytes: usize, id: Option<&str>) -> PyResult<ShardSet> {
+        let set = OpenSet::open(py, place, id)?;
+        let description = Arc::new(set.described().manifest().description.clone());
+        Ok(ShardSet { set, description, cache: ChunkCache::new(cache_bytes), columns: PyOnceLock::new() })
     }
 
-    /// Returns an error if the set is at a URL and this is a forked process. The threads that fetch the set exist only
-    /// in the process that opened it.
-    fn check_process(&self) -> PyResult<()> {
-        if self.process == std::process::id() || !is_url(&self.place) {
-            return Ok(());
-        }
-        Err(PyRuntimeError::new_err(
-            "a set at a URL belongs to the process that opened it: open it in this process, or start workers with \
-             multiprocessing_context=\"spawn\"",
-        ))
+    fn described(&self) -> &tonic_shard::ShardSet {
+        self.set.described()
+    }
+
+    fn manifest(&self) -> &Manifest {
+        self.described().manifest()
     }
 
     fn columns(&self, py: Python<'_>) -> PyResult<&Columns> {
-        self.check_process()?;
         self.columns.get_or_try_init(py, || {
-            let set = self.set.clone();
+            let set = self.set.readable(py)?;
             let tables = wait(py, &*shared(py)?, move || read_tables(&set))?.map_err(exception)?;
             let read_only = |numbers: Vec<i64>| {
                 let array = numbers.into_pyarray(py);
@@ -288,16 +270,24 @@ fn positions(order: &Order, chunk_samples: u32) -> Vec<i64> {
     of_window.collect()
 }
 
-/// Returns the order of an epoch of any set, as ShardSet.order() does. `set_id` is ShardSet.id, in hex.
+/// The order of an epoch of any set, as ShardSet.order() returns it: an int64 array of shape (samples,).
+///
+/// Parameters:
+///     set_id: id of the set, ShardSet.id, 64 hex digits.
+///     samples, chunk_samples: number of samples of the set, and of a chunk: in ShardSet.info().
+///     seed, epoch: as in ShardSet.order().
+///
+/// Raises:
+///     ValueError: for an argument.
 #[pyfunction]
 #[pyo3(signature = (set_id, *, samples, chunk_samples, seed, epoch))]
 pub(crate) fn epoch_order<'py>(
     py: Python<'py>,
     set_id: &str,
-    samples: u64,
+    #[pyo3(from_py_with = natural)] samples: u64,
     chunk_samples: u32,
-    seed: u64,
-    epoch: u64,
+    #[pyo3(from_py_with = natural)] seed: u64,
+    #[pyo3(from_py_with = natural)] epoch: u64,
 ) -> PyResult<Bound<'py, PyArray1<i64>>> {
     let id: Id = set_id.parse().map_err(|_| refused("set_id", "64 hex digits", set_id))?;
     if chunk_samples == 0 || samples.div_ceil(chunk_samples.into()) > u64::from(u32::MAX) {
@@ -308,14 +298,32 @@ pub(crate) fn epoch_order<'py>(
 
 /// Opens a pickled set, usually in another process. Raises an error if `path` now has a set with another id.
 #[pyfunction]
-pub(crate) fn reopen(py: Python<'_>, path: PathBuf, cache_bytes: usize, id: &str) -> PyResult<ShardSet> {
-    let set = ShardSet::new(py, path, cache_bytes)?;
-    check_id(&set.set, id)?;
-    Ok(set)
+pub(crate) fn reopen(
+    py: Python<'_>,
+    path: PathBuf,
+    remote_cache: Option<(PathBuf, u64)>,
+    cache_bytes: usize,
+    id: &str,
+) -> PyResult<ShardSet> {
+    let remote_cache = remote_cache.map(|(dir, limit)| RemoteCache { dir, limit });
+    ShardSet::open(py, Place { path, remote_cache }, cache_bytes, Some(id))
 }
 
-pub(crate) fn check_id(set: &tonic_shard::ShardSet, id: &str) -> PyResult<()> {
-    let (dir, found) = (set.dir(), set.manifest().set_id.to_string());
-    let fields = [("set_id", id.to_string(), found)];
-    Error::refuse_difference(dir, Path::new("the set as it was before"), fields).map_err(exception)
+/// Refuses a set whose id is not `id`.
+#[pyfunction]
+pub(crate) fn check_id(set: &ShardSet, id: &str) -> PyResult<()> {
+    crate::place::check_id(set.described(), id)
+}
+
+/// Refuses arguments of Sample.dense() that no sample of the set can have.
+#[pyfunction]
+#[pyo3(signature = (set, *, steps, dtype, layout, squeeze))]
+pub(crate) fn check_sample_form(
+    set: &ShardSet,
+    steps: Option<i64>,
+    dtype: Option<&str>,
+    layout: &str,
+    squeeze: bool,
+) -> PyResult<()> {
+    sample_form(steps, dtype, layout, squeeze, set.description.widths.counts).map(drop)
 }

@@ -36,7 +36,8 @@ impl AddedSet {
         let write = options.extract::<WriteArgs>()?;
         let (quiet, lenient) = (write.quiet(), write.lenient());
         check_output(&write, &output)?;
-        let conversion = write.conversion(Vec::new(), output, source.clone(), options.extract::<RecipeArgs>()?)?;
+        let conversion =
+            write.conversion(options.py(), Vec::new(), output, source.clone(), options.extract::<RecipeArgs>()?)?;
         if let (tonic_prep::RecipeChoice::Recipe(recipe), Some(sensor)) = (&conversion.recipe, source.sensor) {
             recipe.check_sensor(sensor).map_err(prep_exception)?;
         }

@@ -19,7 +19,8 @@ use std::time::{Duration, SystemTime};
 
 use tonic_base::{Error as BaseError, interrupt};
 use tonic_shard::{
-    ChunkRecord, Error as ShardError, Manifest, ShardEntry, ShardFile, ShardHead, Storage, identity_of, salvage,
+    ChunkRecord, Error as ShardError, Manifest, ShardEntry, ShardFile, ShardHead, Storage, identity_of, refuse_url,
+    salvage,
 };
 
 use crate::error::{BaseFault, Error, Result};
@@ -54,8 +55,9 @@ impl CachedSet {
     /// Opens a set through a cache on disk. If the cache has no room for the set, removes other sets from the cache.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`] if the cache cannot be written.
+    /// [`tonic_base::Error::Io`] if the cache cannot be written; [`tonic_base::Error::Usage`] if its folder is a URL.
     pub fn new(set: RemoteSet, cache: &Cache) -> Result<CachedSet> {
+        refuse_url("remote_cache", &cache.dir)?;
         let id = set.manifest().set_id.to_string();
         let dir = cache.dir.join(&id);
         make_folder(&dir, || {
@@ -64,8 +66,7 @@ impl CachedSet {
             used.map_err(Error::io(&dir, "write the cache"))
         })?;
         let room = make_room(cache, &dir, set.manifest().stored_bytes());
-        let ahead =
-            Ahead { queue: Mutex::default(), more: Condvar::new(), started: Once::new(), room: AtomicU64::new(room) };
+        let ahead = Ahead { queue: Arc::default(), started: Once::new(), room: AtomicU64::new(room) };
         Ok(CachedSet { set: Arc::new(set), dir, ahead: Arc::new(ahead) })
     }
 }
@@ -258,52 +259,61 @@ impl ShardFile for Handle {
     }
 }
 
-/// The queue of chunks that are to be fetched before training reads them, and the room that the cache has for them.
+/// Fetches chunks before training reads them, into the room that the cache has for them.
 #[derive(Debug)]
 struct Ahead {
-    queue: Mutex<VecDeque<(Arc<CachedShard>, usize)>>,
-    /// Notified when a chunk is added to the queue.
-    more: Condvar,
+    queue: Arc<Queue>,
     started: Once,
     /// Number of bytes that can still be written to the cache.
     room: AtomicU64,
+}
+
+/// The chunks that are to be fetched. It doesn't keep their set open.
+#[derive(Debug, Default)]
+struct Queue {
+    chunks: Mutex<VecDeque<(Weak<CachedShard>, usize)>>,
+    /// Notified when a chunk is added.
+    more: Condvar,
 }
 
 impl Ahead {
     fn push(self: &Arc<Ahead>, shard: &Arc<CachedShard>, k: usize) {
         self.started.call_once(|| {
             for _ in 0..FETCHERS {
-                let ahead = Arc::downgrade(self);
+                let (queue, ahead) = (self.queue.clone(), Arc::downgrade(self));
                 // If no thread can be started, chunks are fetched when they are read.
-                let _ = std::thread::Builder::new().name("fetch ahead".into()).spawn(move || Ahead::work(&ahead));
+                let _ = std::thread::Builder::new().name("fetch ahead".into()).spawn(move || queue.work(&ahead));
             }
         });
-        lock(&self.queue).push_back((shard.clone(), k));
-        self.more.notify_one();
-    }
-
-    /// Fetches the chunks in the queue until the set is closed. Ignores errors, because a thread that needs the chunk
-    /// fetches it again and reports the error.
-    fn work(ahead: &Weak<Ahead>) {
-        while let Some(ahead) = ahead.upgrade() {
-            let mut queue = lock(&ahead.queue);
-            if queue.is_empty() {
-                queue = ahead.more.wait_timeout(queue, LOOK).unwrap_or_else(PoisonError::into_inner).0;
-            }
-            let next = queue.pop_front();
-            drop(queue);
-            let Some((shard, k)) = next else { continue };
-            let full = ahead.room.load(Ordering::Relaxed) < shard.chunks[k].stored_bytes;
-            if !full && !interrupt::requested() && !shard.arrived[k].load(Ordering::Relaxed) {
-                let _ = shard.chunk(k);
-            }
-        }
+        lock(&self.queue.chunks).push_back((Arc::downgrade(shard), k));
+        self.queue.more.notify_one();
     }
 
     /// Reserves this many bytes of the cache. Returns `false`, and reserves nothing, if the cache has less room.
     fn take_room(&self, bytes: u64) -> bool {
         let take = |room: u64| room.checked_sub(bytes);
         self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+    }
+}
+
+impl Queue {
+    /// Fetches the chunks in the queue until the set is closed. Ignores errors, because a thread that needs the chunk
+    /// fetches it again and reports the error.
+    fn work(&self, ahead: &Weak<Ahead>) {
+        // A thread that waits must not keep the set open, or the threads would do so in turn.
+        while ahead.strong_count() > 0 {
+            let mut chunks = lock(&self.chunks);
+            if chunks.is_empty() {
+                chunks = self.more.wait_timeout(chunks, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+            }
+            let next = chunks.pop_front();
+            drop(chunks);
+            let Some((shard, k)) = next.and_then(|(shard, k)| Some((shard.upgrade()?, k))) else { continue };
+            let full = shard.ahead.room.load(Ordering::Relaxed) < shard.chunks[k].stored_bytes;
+            if !full && !interrupt::requested() && !shard.arrived[k].load(Ordering::Relaxed) {
+                let _ = shard.chunk(k);
+            }
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 // location, text                URLs; texts without credentials
 // web                           the HTTP client: credentials of URLs, pauses that servers ask for
+// runtime                       the threads of transfers, in each process
 // store                         the objects below a URL, read and written by calls that block
 // swap_file                     a file of a directory, replaced unless another process has done so
 // latest                        which set at a URL is the latest one
@@ -23,6 +24,7 @@ mod prune;
 mod pull;
 mod push;
 mod remote_set;
+mod runtime;
 mod store;
 mod swap_file;
 mod text;

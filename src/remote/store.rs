@@ -3,8 +3,8 @@
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use tonic_base::interrupt;
 
 use crate::error::{BaseFault, Error, Result};
 use crate::location::{Location, Patience};
+use crate::runtime::runtime;
 use crate::swap_file::{remove_if_empty, remove_uploads, swap_file};
 use crate::text::{KEPT, kind, reason};
 
@@ -25,15 +26,6 @@ mod read;
 const PART: usize = 8 << 20;
 /// Time between two checks whether a signal asks the program to stop.
 const LOOK: Duration = Duration::from_millis(200);
-
-/// The asynchronous runtime that runs all transfers. Its two threads only move bytes. The threads that call this crate
-/// compute the hashes.
-static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
-    // Fails only if a provider is there already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    runtime.worker_threads(2).enable_all().build().expect("the system has two threads for transfers")
-});
 
 /// The objects below one URL: the files of a folder, a web server or an object store.
 #[derive(Clone, Debug)]
@@ -59,7 +51,7 @@ pub(crate) struct Version {
 
 impl Store {
     pub(crate) fn open(location: &Location, patience: Patience) -> Result<Store> {
-        LazyLock::force(&RUNTIME);
+        runtime();
         let (store, root) = location.store(patience)?;
         let (shown, directory) = (location.shown().to_string(), location.directory());
         Ok(Store { store, root, shown, directory, patience, whole_only: Arc::default() })
@@ -97,7 +89,7 @@ impl Store {
 
     /// Runs a transfer until it ends, or until a signal asks the program to stop.
     fn run<T>(&self, transfer: impl Future<Output = Result<T>>) -> Result<T> {
-        RUNTIME.block_on(async {
+        runtime().block_on(async {
             tokio::select! {
                 result = transfer => result,
                 () = asked_to_stop() => Err(Error::interrupted(KEPT)),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tonic_base::{Progress, Verbosity, remove_file};
 use tonic_report::write_npy;
-use tonic_shard::{FrameShape, NO_LABEL, SampleFrames, SampleReader, ShardSet, Width};
+use tonic_shard::{FrameShape, NO_LABEL, SampleFrames, SampleReader, ShardSet, Width, refuse_url};
 
 use crate::error::{BaseFault, Error, Result};
 use crate::range::check_range;
@@ -77,6 +77,7 @@ fn dense<'a>(frames: &'a SampleFrames<'a>, shape: FrameShape) -> impl Iterator<I
 /// Creates the folder `out`, or removes the arrays of an earlier export from it. Without `overwrite`, returns an error
 /// if the folder isn't empty.
 fn empty_folder(out: &Path, overwrite: bool) -> Result<()> {
+    refuse_url("npy", out)?;
     std::fs::create_dir_all(out).map_err(Error::io(out, "create the directory"))?;
     for entry in std::fs::read_dir(out).map_err(Error::io(out, "list the directory"))? {
         let path = entry.map_err(Error::io(out, "list the directory"))?.path();

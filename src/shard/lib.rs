@@ -73,6 +73,6 @@ pub use reader::{SampleReader, ShardSet};
 pub use set_copy::SetCopy;
 pub use shard::Shard;
 pub use shard_draft::ShardDraft;
-pub use storage::{ShardFile, Storage, is_url};
+pub use storage::{ShardFile, Storage, is_url, refuse_url};
 pub use stored::Stored;
 pub use writer::{KEPT, SetWriter};

@@ -16,6 +16,7 @@ use crate::description::{Id, MARKER, SetDescription, SourceFile, shard_name};
 use crate::difference::{differing_parts, listed};
 use crate::error::{BaseFault, Error, Result};
 use crate::manifest::{MANIFEST_FILE, Manifest, ShardEntry};
+use crate::storage::refuse_url;
 
 /// Name of an empty file that exists while an old set is being removed. If it is still there, the shards in the
 /// directory belong to a removed set.
@@ -100,8 +101,10 @@ impl OutputDir {
     /// - [`tonic_base::Error::Exists`] with [`Existing::Resume`] if the directory holds a complete set.
     /// - [`tonic_base::Error::Exists`] if the directory holds shards but no file that describes them, except with
     ///   [`Existing::Overwrite`].
+    /// - [`tonic_base::Error::Usage`] if `path` is a URL.
     /// - [`tonic_base::Error::Io`] if the directory cannot be created, locked or read.
     pub fn open(path: &Path, existing: Existing) -> Result<OutputDir> {
+        refuse_url("output", path)?;
         if path.exists() && !path.is_dir() {
             return Err(Error::exists(path, "it is a file; give a directory"));
         }

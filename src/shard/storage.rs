@@ -4,13 +4,22 @@ use std::fmt::Debug;
 use std::ops::Range;
 use std::path::Path;
 
-use crate::error::Result;
+use crate::error::{BaseFault, Error, Result};
 use crate::manifest::{Manifest, ShardEntry};
 
 /// Whether `place` is a URL, not the path of a directory.
 pub fn is_url(place: &Path) -> bool {
     let scheme = place.to_str().and_then(|text| text.split_once("://"));
     scheme.is_some_and(|(scheme, _)| scheme.len() > 1 && scheme.bytes().all(|b| b.is_ascii_alphanumeric()))
+}
+
+/// Refuses a URL where a directory is written to, which would be named `s3:`. `what` names the directory.
+///
+/// # Errors
+/// [`tonic_base::Error::Usage`].
+pub fn refuse_url(what: &str, dir: &Path) -> Result<()> {
+    let expected = "a directory on this machine (tonic-prep push sends sets to URLs)";
+    if is_url(dir) { Err(Error::usage(what, expected, "a URL")) } else { Ok(()) }
 }
 
 /// Access to the files of one set, for example in a directory or on a server.

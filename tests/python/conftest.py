@@ -1,9 +1,14 @@
 """Sets that the tests read. They are made by `tonic-prep` of this repository (TONIC_PREP: another one)."""
 
+import functools
+import http.server
 import os
 import pathlib
+import pickle
+import select
 import signal
 import subprocess
+import threading
 
 import numpy as np
 import pytest
@@ -87,3 +92,61 @@ def copy(tmp_path):
     for file in FROZEN.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
     return folder
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A web server on loopback for the files of a folder; the last item counts the requests of each path."""
+    asked = {}
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self):
+            asked[self.path] = asked.get(self.path, 0) + 1
+            super().do_GET()
+
+        def log_message(self, *_):
+            pass
+
+    folder = tmp_path / "www"
+    folder.mkdir()
+    handler = functools.partial(Handler, directory=folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", folder, asked
+        server.shutdown()
+        thread.join()
+
+
+def in_child(work, *arguments):
+    """The result of `work` in a forked process, which has the arguments as they are here, not pickled. TimeoutError if it
+    hangs."""
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            try:
+                result = work(*arguments), None
+            except Exception as error:
+                result = None, error
+            with open(theirs, "wb") as pipe:
+                pickle.dump(result, pipe)
+        finally:
+            os._exit(0)
+    os.close(theirs)
+    with open(ours, "rb") as pipe:
+        if not select.select([pipe], [], [], 60)[0]:
+            os.kill(child, signal.SIGKILL)
+            raise TimeoutError("the forked process hangs")
+        result, error = pickle.load(pipe)
+    os.waitpid(child, 0)
+    if error is not None:
+        raise error
+    return result
+
+
+def together(*many):
+    """zip(), for iterables of one length. zip(strict=True) is newer than the oldest Python that the package is for."""
+    many = [list(each) for each in many]
+    assert len({len(each) for each in many}) == 1, [len(each) for each in many]
+    return zip(*many)

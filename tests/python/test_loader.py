@@ -2,6 +2,7 @@
 
 import gc
 import subprocess
+import threading
 
 import blake3
 import numpy as np
@@ -10,7 +11,7 @@ import spec_order
 import spec_reader
 
 import tonic_shards as ts
-from conftest import DEBUG, FROZEN
+from conftest import DEBUG, FROZEN, together
 
 
 def expected_batches(path, batch_size, steps, seed, epoch):
@@ -64,6 +65,7 @@ def test_sparse_batches_are_the_dense_ones(any_set):
         dense = ts.Loader(any_set, 3, steps=steps, dtype=ours.dtype)
         sparse = ts.Loader(any_set, 3, steps=steps, dtype=ours.dtype, sparse=True)
         for (expected, classes), (batch, labels) in zip(dense, sparse):
+            assert isinstance(batch, ts.SparseBatch)
             assert batch.shape == expected.shape and batch.values.dtype == ours.dtype
             np.testing.assert_array_equal(batch.dense(), expected)
             assert labels.tolist() == classes.tolist()
@@ -73,6 +75,68 @@ def test_sparse_batches_are_the_dense_ones(any_set):
                 assert (np.diff(batch.indices[entries]) > 0).all()
                 matrix[row, batch.indices[entries]] = batch.values[entries]
             np.testing.assert_array_equal(matrix, expected.reshape(matrix.shape))
+
+
+@pytest.mark.parametrize("layout", ["btphw", "tbphw", "btc", "tbc"])
+@pytest.mark.parametrize("cache", ["stream", "host"])
+def test_batches_padded_to_their_longest_sample(any_set, layout, cache):
+    ours = ts.ShardSet(any_set)
+    lengths = [sample.frames for sample in ours]
+    assert len(set(lengths)) > 1 or ours.dtype == "uint32"
+    options = {"seed": 5, "dtype": ours.dtype, "cache": cache}
+    loader = ts.Loader(any_set, 3, pad="batch", layout=layout, **options)
+    fixed = ts.Loader(any_set, 3, steps=max(lengths), layout=layout, **options)
+    order = ours.order(5, 0).tolist()
+    time = layout.index("t")
+    for k, ((frames, labels), (padded, classes)) in enumerate(together(loader, fixed)):
+        longest = max(lengths[i] for i in order[3 * k : 3 * k + 3])
+        assert frames.shape[time] == longest and frames.flags.c_contiguous and frames.dtype == ours.dtype
+        np.testing.assert_array_equal(frames, padded.take(range(longest), axis=time))
+        assert not padded.take(range(longest, max(lengths)), axis=time).any()
+        assert labels.tolist() == classes.tolist()
+    sparse = ts.Loader(any_set, 3, pad="batch", sparse=True, **options)
+    dense = ts.Loader(any_set, 3, pad="batch", **options)
+    for (batch, _), (frames, _) in together(sparse, dense):
+        assert batch.shape == frames.shape
+        np.testing.assert_array_equal(batch.dense(), frames)
+
+
+def test_padding_is_that_of_tonic():
+    collation = pytest.importorskip("tonic.collation")
+    samples = [(sample.dense(), sample.label) for sample in ts.ShardSet(FROZEN)]
+    frames, labels = collation.PadTensors(batch_first=True)(samples)
+    (ours, classes), = ts.Loader(FROZEN, 6, shuffle=False, pad="batch", output="torch")
+    assert ours.shape == frames.shape and (ours == frames).all() and classes.tolist() == list(labels)
+
+
+def test_ranks_without_samples_get_empty_batches_of_any_form():
+    for options in ({}, {"pad": "batch"}, {"layout": "tbc"}, {"sparse": True}, {"layout": "tbphw", "pad": "batch"}):
+        last = [list(ts.Loader(FROZEN, 1, rank=rank, world_size=4, **options))[-1] for rank in range(4)]
+        assert [len(labels) for _, labels in last] == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("layout", ["btphw", "tbphw", "btc", "tbc"])
+@pytest.mark.parametrize("shape", [(1, 9, 1), (1, 1, 1), (7, 9, 1), (7, 9, 2)])
+def test_squeezed_batches_lack_the_dimensions_of_one(tmp_path, shape, layout):
+    width, height, polarities = shape
+    with ts.Writer(tmp_path / "set", shape, recipe={"frames": {"n_time_bins": 3}}, quiet=True) as out:
+        for i in range(3):
+            t = np.arange(40) * 100
+            out.add({"t": t, "x": t % width, "y": t % height, "p": t % polarities}, i)
+    for batch_size in (3, 1):  # a batch of one keeps its dimension
+        whole = ts.Loader(tmp_path / "set", batch_size, layout=layout)
+        ours = ts.Loader(tmp_path / "set", batch_size, layout=layout, squeeze=True)
+        for (frames, _), (expected, _) in together(ours, whole):
+            kept = expected.shape[:2] + tuple(n for n in expected.shape[2:] if n != 1)
+            assert frames.shape == kept
+            np.testing.assert_array_equal(frames.ravel(), expected.ravel())
+    sample = ts.ShardSet(tmp_path / "set")[0]
+    for layout in ("tphw", "tc"):
+        dense = sample.dense(layout=layout)
+        kept = dense.shape[:1] + tuple(n for n in dense.shape[1:] if n != 1)
+        assert sample.dense(layout=layout, squeeze=True).shape == kept
+        dataset = ts.ShardDataset(tmp_path / "set", layout=layout, squeeze=True)
+        assert dataset[0][0].shape == kept
 
 
 def test_sparse_batches_for_scipy():
@@ -209,11 +273,17 @@ def test_a_state_of_something_else_is_refused(any_set):
         ({"steps": -1}, "steps: expected 1 or more, got -1"),
         ({"layout": "bct"}, "layout: expected btc, tbc, btphw or tbphw, got bct"),
         ({"dtype": "int8"}, r"dtype: expected a type .* \(uint8, uint16, uint32, float32\), got int8"),
+        ({"seed": -1}, r"expected a number from 0 to 2\^64 - 1, got -1"),
+        ({"seed": 2**64}, r"expected a number from 0 to 2\^64 - 1, got 18446744073709551616"),
         ({"rank": 2, "world_size": 2}, "rank: expected 0 to 1, got 2"),
         ({"world_size": 0}, "world_size: expected 1 or more, got 0"),
         ({"threads": 0}, "threads: expected 1 or more, got 0"),
         ({"cache": "device"}, "cache: expected auto, host or stream, got device"),
         ({"output": "jax"}, "output: expected numpy or torch, got jax"),
+        ({"pad": "longest"}, "pad: expected fixed or batch, got longest"),
+        ({"pad": "batch", "steps": 3}, 'steps: expected none next to pad="batch", got both'),
+        ({"sparse": True, "layout": "tbc"}, "layout: expected btphw without squeeze, .* got tbc"),
+        ({"sparse": True, "squeeze": True}, "layout: expected btphw without squeeze"),
     ],
 )
 def test_arguments_are_checked(options, text):
@@ -277,3 +347,36 @@ def test_page_locked_memory():
             loader = ts.Loader(FROZEN, 4, output="torch", pin_memory=True)
     for (pinned, _), (frames, _) in zip(loader, ts.Loader(FROZEN, 4)):
         np.testing.assert_array_equal(pinned.numpy(), frames)
+
+
+def test_threads_that_share_an_iterator_get_each_batch_once(windows_set):
+    loader = ts.Loader(windows_set, 100, steps=4, layout="btc", shuffle=False)
+    batches, found = iter(loader), []
+
+    def take():
+        found.extend(frames.tobytes() for frames, _ in batches)
+
+    takers = [threading.Thread(target=take) for _ in range(4)]
+    for taker in takers:
+        taker.start()
+    for taker in takers:
+        taker.join(timeout=60)
+    assert sorted(found) == sorted(labelled(batch) for batch in loader)
+    assert loader.epoch == 2
+
+
+def test_numbers_out_of_range_are_value_errors():
+    ours, loader = ts.ShardSet(FROZEN), ts.Loader(FROZEN, 2)
+    for use in (
+        lambda: loader.set_epoch(-1),
+        lambda: loader.load_state_dict(loader.state_dict() | {"epoch": -1}),
+        lambda: ours.order(-1, 0),
+        lambda: ours.order(0, 2**64),
+        lambda: ts.epoch_order("09" * 32, samples=-1, chunk_samples=1, seed=0, epoch=0),
+        lambda: ts.ShardSet(FROZEN, cache_bytes=-1),
+        lambda: ts.BatchSampler(FROZEN, 2, seed=-1),
+    ):
+        with pytest.raises(ValueError, match="expected a number from 0 to 2"):
+            use()
+    with pytest.raises(TypeError):
+        loader.set_epoch("1")

@@ -1,7 +1,6 @@
 """Damage, signals, forks and leaks: errors and ends, never a hang or a crash."""
 
 import gc
-import multiprocessing
 import os
 import pathlib
 import pickle
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 
 import tonic_shards as ts
-from conftest import FROZEN
+from conftest import FROZEN, in_child
 
 
 def flip(file, at):
@@ -143,12 +142,6 @@ def test_python_ends_in_the_middle_of_an_epoch(ending):
     script = "import sys, tonic_shards as ts; batches = iter(ts.Loader(sys.argv[1], 1)); next(batches)\n"
     done = subprocess.run([sys.executable, "-c", script + ending, FROZEN], capture_output=True, timeout=60)
     assert (done.returncode, done.stderr) == (3 if ending else 0, b"")
-
-
-def in_child(work, *arguments):
-    """The result of `work` in a forked process; TimeoutError if it hangs."""
-    with multiprocessing.get_context("fork").Pool(1) as pool:
-        return pool.apply_async(work, arguments).get(timeout=60)
 
 
 def read_all(ours, path):

@@ -19,6 +19,7 @@ RUNS = ["between_epochs", "within_epoch"]
 @pytest.mark.parametrize("name", RUNS)
 def test_a_run_has_arrays(name):
     run = ts.load_run(FROZEN / name / "finished")
+    assert isinstance(run, ts.Run)
     assert run.classes == ["north", "east", "south", "west"] and run.steps == 250
     assert run.neuron == (1.0, None if name == "between_epochs" else -1.0, 0.5, 1.0)
     assert [weight.shape[0] for weight, _ in run.layers][-1] == 4 and run.layers[0][0].shape[1] == 100
@@ -87,6 +88,7 @@ def predictions(tmp_path_factory):
 
 def test_predictions_are_read(predictions):
     found = ts.read_predictions(predictions)
+    assert isinstance(found, ts.Predictions)
     train = ts.ShardSet(SET)
     assert found.classes == train.classes and np.array_equal(found.labels, train.labels)
     assert found.logits.dtype == np.float32 and found.logits.shape == (len(train), 4)

@@ -1,13 +1,8 @@
 """Sets and samples, compared with the independent reader of the format."""
 
-import functools
-import http.server
 import json
-import os
 import pathlib
 import pickle
-import shutil
-import threading
 
 import numpy as np
 import pytest
@@ -35,6 +30,7 @@ def test_samples_are_those_of_the_specification(any_set):
             assert padded.dtype == np.float32
             np.testing.assert_array_equal(padded, spec.dense(i, steps).reshape(steps, -1))
         sparse = sample.sparse()
+        assert isinstance(sample, ts.Sample) and isinstance(sparse, ts.SparseSample)
         assert sparse.count.dtype == ours.dtype and sparse.frame.dtype == np.int64
         np.testing.assert_array_equal(sparse.frame, expected["frame"])
         np.testing.assert_array_equal(np.ravel_multi_index(sparse[1:4], ours.shape), expected["cell"])
@@ -157,45 +153,3 @@ def test_samples_for_torch_scipy_and_dlpack(any_set):
     assert tensor.dtype == torch.float32 and tensor.shape == (3, int(np.prod(ours.shape)))
     np.testing.assert_array_equal(tensor.numpy(), sample.dense(steps=3, dtype="float32", layout="tc"))
     assert torch.equal(torch.from_dlpack(sample), sample.to_torch())
-
-
-@pytest.fixture
-def server(tmp_path):
-    """A web server on loopback for the files of a folder."""
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
-    handler.log_message = lambda *_: None
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", tmp_path
-        server.shutdown()
-        thread.join()
-
-
-def test_a_set_at_a_url_is_read_as_one_in_a_directory(server):
-    url, folder = server
-    shutil.copytree(FROZEN, folder / "set")
-    ours, here = ts.ShardSet(f"{url}/set"), ts.ShardSet(FROZEN)
-    assert ours.path == f"{url}/set" and ours.id == here.id and ours.labels.tolist() == here.labels.tolist()
-    for one, other in zip(ours, here):
-        np.testing.assert_array_equal(one.dense(), other.dense())
-    ours.verify()
-    assert pickle.loads(pickle.dumps(ours)).id == here.id
-    assert ts.ShardDataset(f"{url}/set")[3][1] == here[3].label
-    for (frames, labels), (other, expected) in zip(ts.Loader(f"{url}/set", 4), ts.Loader(FROZEN, 4)):
-        np.testing.assert_array_equal(frames, other)
-        assert labels.tolist() == expected.tolist()
-    child = os.fork()
-    if child == 0:
-        try:
-            ours[0]
-        except RuntimeError as error:
-            os._exit(int("belongs to the process that opened it" not in str(error)))
-        os._exit(2)
-    assert os.waitpid(child, 0)[1] == 0
-    with pytest.raises(ValueError, match="none"):
-        ts.ShardSet(f"{url}/none")
-    shard = next((folder / "set").glob("*.shard"))
-    shard.write_bytes(shard.read_bytes()[:-100] + bytes(100))
-    with pytest.raises(ts.CorruptError):
-        ts.ShardSet(f"{url}/set").verify()

@@ -6,7 +6,9 @@ use assert_cmd::Command;
 use serde_json::{Value, json};
 use tonic_toolkit::shard::NO_LABEL;
 
-use crate::sets::{self, ENGINES, Sample, Spec, argmax, eval, fails, fit, learnable, predict_on, succeeds, task};
+use crate::sets::{
+    self, ENGINES, Sample, Spec, argmax, eval, fails, fit, learnable, predict_on, succeeds, task, train,
+};
 
 /// Returns the command that writes predictions of `dir/<run>` on `dir/<data>` to `dir/<out>`, on the CPU.
 fn predict(dir: &Path, run: &str, data: &str, out: &str) -> Command {
@@ -122,4 +124,20 @@ fn names_of_classes_are_quoted_as_csv() {
     let [first, second] = ["\"\u{1b}[2J,\"", "\"a\r\n\"\"b\"\"\""];
     assert!(text.starts_with(&format!("sample,label,predicted,{first},{second},label\r\n0,{first},")), "{text:?}");
     assert!(text.contains(&format!("\r\n1,{second},")) && text.contains("\r\n2,label,"), "{text:?}");
+}
+
+#[test]
+fn outputs_at_urls_are_refused() {
+    let dir = task();
+    succeeds(&mut fit(dir.path(), "run", "--epochs 1 --quiet"));
+    let words = ["output: expected a directory on this machine (tonic-prep push sends sets to URLs), got a URL"];
+    let mut command = train();
+    command.current_dir(dir.path()).args(["predict", "--model", "run", "--data", "train", "-o", "s3://bucket/out"]);
+    fails(&mut command, 2, &words);
+    for existing in ["--threads=1", "--resume=auto"] {
+        let mut command = train();
+        command.current_dir(dir.path()).args(["fit", "--train", "train", "-o", "s3://bucket/run", existing]);
+        fails(&mut command, 2, &words);
+    }
+    assert!(!dir.path().join("s3:").exists());
 }

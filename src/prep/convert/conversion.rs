@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use tonic_base::Verbosity;
-use tonic_shard::{Existing, Manifest, Part};
+use tonic_shard::{Existing, Part, SetDescription};
 
 use crate::convert::inputs::Inputs;
 use crate::error::{BaseFault, Error, Result};
@@ -64,8 +64,9 @@ pub struct Conversion {
 pub enum RecipeChoice {
     /// A recipe that the caller gives.
     Recipe(Recipe),
-    /// The recipe of the set in this directory. The frames of the new set must have the same shape as in that set.
-    Of(PathBuf),
+    /// The recipe of the set at this place, a directory or a URL, which has this description. The frames of the new set
+    /// must have the same shape as in that set.
+    Of(PathBuf, Box<SetDescription>),
     /// The default recipe for the sensor, changed by the values that are given here.
     ///
     /// For a cochlea, the default recipe drops events after the first second, and a frame is 4 ms. A cochlea with more
@@ -85,13 +86,12 @@ impl RecipeChoice {
         let sensor = inputs.sensor;
         match self {
             RecipeChoice::Recipe(recipe) => Ok(recipe.clone()),
-            RecipeChoice::Of(dir) => {
-                let description = Manifest::read(dir)?.description;
-                let recipe = Recipe::parse(Some(dir), &description.recipe)?;
+            RecipeChoice::Of(place, description) => {
+                let recipe = Recipe::parse(Some(place), &description.recipe)?;
                 let made = recipe.frames.shape(recipe.sensor_after(sensor));
                 if made != description.shape {
                     let got = format!("{made}, of a sensor of {sensor}");
-                    let expected = format!("frames of {}, as {} has", description.shape, dir.display());
+                    let expected = format!("frames of {}, as {} has", description.shape, place.display());
                     return Err(Error::usage("recipe_of", expected, got));
                 }
                 Ok(recipe)

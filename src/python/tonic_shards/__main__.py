@@ -1,12 +1,15 @@
 """The program tonic-prep: python -m tonic_shards info DIR."""
 
+from __future__ import annotations
+
 import os
 import sys
+from typing import NoReturn
 
 from . import _native
 
 
-def main():
+def main() -> NoReturn:
     """Does what the words of the command line say, and ends Python with the program's exit code."""
     name = os.path.basename(sys.argv[0])
     words = ["python -m tonic_shards" if name == "__main__.py" else name, *sys.argv[1:]]

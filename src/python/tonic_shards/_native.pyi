@@ -11,11 +11,19 @@ __version__: str
 class CorruptError(Exception): ...
 class IncompatibleError(Exception): ...
 
+_Place = Union[str, PathLike[str]]
 _Dtype = Literal["uint8", "uint16", "uint32", "float32"]
 
 @final
 class ShardSet:
-    def __new__(cls, path: Union[str, PathLike[str]], *, cache_bytes: int = 134217728) -> ShardSet: ...
+    def __new__(
+        cls,
+        path: _Place,
+        *,
+        cache_bytes: int = 134217728,
+        remote_cache: Optional[_Place] = None,
+        remote_cache_limit: Union[int, str, None] = None,
+    ) -> ShardSet: ...
     def __len__(self) -> int: ...
     def __getitem__(self, key: int, /) -> Sample: ...
     @property
@@ -59,11 +67,21 @@ class Sample:
     @property
     def ledger(self) -> dict[str, int]: ...
     def dense(
-        self, *, steps: Optional[int] = None, dtype: Optional[_Dtype] = None, layout: Literal["tphw", "tc"] = "tphw"
+        self,
+        *,
+        steps: Optional[int] = None,
+        dtype: Optional[_Dtype] = None,
+        layout: Literal["tphw", "tc"] = "tphw",
+        squeeze: bool = False,
     ) -> NDArray[Any]: ...
     def sparse(self, *, dtype: Optional[_Dtype] = None) -> SparseSample: ...
     def to_torch(
-        self, *, steps: Optional[int] = None, dtype: Optional[_Dtype] = None, layout: Literal["tphw", "tc"] = "tphw"
+        self,
+        *,
+        steps: Optional[int] = None,
+        dtype: Optional[_Dtype] = None,
+        layout: Literal["tphw", "tc"] = "tphw",
+        squeeze: bool = False,
     ) -> Any: ...
     def to_scipy(self, *, dtype: Optional[_Dtype] = None) -> Any: ...
     def __dlpack__(self, **options: Any) -> Any: ...
@@ -73,13 +91,15 @@ class Sample:
 class Loader:
     def __new__(
         cls,
-        path: Union[str, PathLike[str]],
+        path: _Place,
         batch_size: int,
         *,
         steps: Optional[int] = None,
+        pad: Literal["fixed", "batch"] = "fixed",
         seed: int = 0,
         shuffle: bool = True,
         layout: Literal["btphw", "tbphw", "btc", "tbc"] = "btphw",
+        squeeze: bool = False,
         dtype: _Dtype = "float32",
         sparse: bool = False,
         output: Literal["numpy", "torch"] = "numpy",
@@ -89,6 +109,8 @@ class Loader:
         drop_last: bool = False,
         cache: Literal["auto", "host", "stream"] = "auto",
         threads: Optional[int] = None,
+        remote_cache: Optional[_Place] = None,
+        remote_cache_limit: Union[int, str, None] = None,
     ) -> Loader: ...
     def __len__(self) -> int: ...
     def __iter__(self) -> Epoch: ...
@@ -109,6 +131,11 @@ class Epoch:
 
 def epoch_order(set_id: str, *, samples: int, chunk_samples: int, seed: int, epoch: int) -> NDArray[np.int64]: ...
 
+def check_id(set: ShardSet, id: str) -> None: ...
+def check_sample_form(
+    set: ShardSet, *, steps: Optional[int], dtype: Optional[str], layout: str, squeeze: bool
+) -> None: ...
+def reopen(path: _Place, remote_cache: Optional[tuple[_Place, int]], cache_bytes: int, id: str) -> ShardSet: ...
 def main(words: list[str]) -> int: ...
 def catalogue() -> str: ...
 def check_recipe(text: str) -> str: ...

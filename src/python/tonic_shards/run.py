@@ -118,7 +118,7 @@ class Predictions(NamedTuple):
     @property
     def predicted(self) -> NDArray[np.int64]:
         """Class with the largest logit of each sample, (samples,)."""
-        return self.logits.argmax(1).astype(np.int64)
+        return np.asarray(self.logits.argmax(1), np.int64)
 
 
 def read_predictions(path: Union[str, "os.PathLike[str]"]) -> Predictions:
@@ -137,7 +137,8 @@ def read_predictions(path: Union[str, "os.PathLike[str]"]) -> Predictions:
             head, *rows = list(csv.reader(table, strict=True))
             classes = head[3:]
             cells = np.array([row[3:] for row in rows], float).reshape(-1, len(classes))
-            if head[:3] != ["sample", "label", "predicted"] or (logits.dtype, logits.shape) != ("f4", cells.shape):
+            fit = logits.dtype == np.float32 and logits.shape == cells.shape
+            if head[:3] != ["sample", "label", "predicted"] or not fit:
                 raise ValueError(f"columns {head}, and {logits.dtype} logits {logits.shape} for {len(rows)} rows")
             if not np.allclose(cells, logits, rtol=1e-6, atol=0):
                 raise ValueError("logits of another prediction in logits.npy")

@@ -1,18 +1,21 @@
 """Sparse samples and batches: arrays of occupied cells, and the same as matrices of SciPy and PyTorch."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 class SparseSample(NamedTuple):
     """The occupied cells of a sample, in order: five arrays of shape (N,). The indices are int64."""
 
-    frame: np.ndarray
-    p: np.ndarray
-    y: np.ndarray
-    x: np.ndarray
-    count: np.ndarray  # type: ignore[assignment]  # hides a method of tuple
+    frame: NDArray[np.int64]
+    p: NDArray[np.int64]
+    y: NDArray[np.int64]
+    x: NDArray[np.int64]
+    count: NDArray[Any]  # type: ignore[assignment]  # hides a method of tuple
 
 
 class SparseBatch(NamedTuple):
@@ -22,41 +25,45 @@ class SparseBatch(NamedTuple):
     indptr[r] to indptr[r + 1].
     """
 
-    indptr: np.ndarray
+    indptr: NDArray[np.int64]
     """Where the entries of each row begin, (B * T + 1,), int64."""
-    indices: np.ndarray
+    indices: NDArray[np.int64]
     """Column of each entry, (N,), int64."""
-    values: np.ndarray
+    values: NDArray[Any]
     """Count of each entry, (N,), in the dtype of the loader."""
-    shape: tuple
+    shape: tuple[int, int, int, int, int]
     """Shape of the dense batch: (B, T, P, H, W)."""
 
     @property
-    def matrix_shape(self):
+    def matrix_shape(self) -> tuple[int, int]:
         """Shape of the matrix: (B * T, P * H * W)."""
         b, t, p, h, w = self.shape
         return b * t, p * h * w
 
-    def coordinates(self):
+    def coordinates(self) -> NDArray[np.int64]:
         """The coordinates of all entries (COO): an int64 array of shape (5, N), with the rows b, t, p, y and x."""
         rows = np.repeat(np.arange(len(self.indptr) - 1), np.diff(self.indptr))
         _, t, p, h, w = self.shape
         return np.stack([*np.divmod(rows, t), *np.unravel_index(self.indices, (p, h, w))])
 
-    def dense(self):
+    def dense(self) -> NDArray[Any]:
         """The dense batch, a new array of shape (B, T, P, H, W)."""
         out = np.zeros(self.shape, self.values.dtype)
         out[tuple(self.coordinates())] = self.values
         return out
 
-    def to_scipy(self):
+    def to_scipy(self) -> Any:
         """A scipy.sparse.csr_matrix of shape (B * T, P * H * W)."""
         import scipy.sparse
 
         return scipy.sparse.csr_matrix((self.values, self.indices, self.indptr), shape=self.matrix_shape)
 
-    def to_torch(self, layout="csr"):
-        """A sparse tensor of torch: "csr", a matrix (B * T, P * H * W), or "coo", of shape (B, T, P, H, W)."""
+    def to_torch(self, layout: Literal["csr", "coo"] = "csr") -> Any:
+        """A sparse tensor of torch: "csr", a matrix (B * T, P * H * W), or "coo", of shape (B, T, P, H, W).
+
+        Raises:
+            ValueError: for another layout.
+        """
         import torch
 
         values = torch.from_numpy(self.values)

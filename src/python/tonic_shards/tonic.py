@@ -126,7 +126,7 @@ class DiskCached(ShardDataset):
     Parameters:
         dataset: a map-style dataset of (events, target), with targets that are numbers or names of classes. None: the
             set must be there.
-        path: directory of the set.
+        path: directory of the set; or the URL of one that is there.
         transform, target_transform: functions of the frames and of the target, for each sample that is read.
         transforms: a function of both.
         recipe: which frames. None: those of dataset.transform. If it is given, the dataset must give events.
@@ -162,7 +162,7 @@ class DiskCached(ShardDataset):
         quiet: bool = False,
         **options: Any,
     ) -> None:
-        is_there = os.path.exists(os.path.join(path, "manifest.json"))
+        is_there = "://" in os.fspath(path) or os.path.exists(os.path.join(path, "manifest.json"))
         if dataset is not None:
             text, dataset = _recipe_of(dataset, recipe)
             if reset_cache or not is_there:

@@ -7,6 +7,7 @@ import os
 from typing import Any, Literal, Mapping, Optional, Sequence, Union
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import _native
 from ._native import ShardSet
@@ -130,7 +131,7 @@ class Writer:
             raise ValueError(f"events: expected shape (N, {len(self._columns)}), got {events.shape}")
         return [(name, events[:, i]) for i, name in enumerate(self._columns) if name != "_"]
 
-    def _numbers(self, name: str, column: Any) -> tuple[str, np.ndarray]:
+    def _numbers(self, name: str, column: Any) -> tuple[str, NDArray[Any]]:
         column = np.asarray(column)
         if column.ndim != 1:
             raise ValueError(f"{name}: expected one dimension, got shape {column.shape}")

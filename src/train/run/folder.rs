@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tonic_base::{DirLock, Error as BaseError, remove_abandoned, remove_file};
-use tonic_shard::{Existing, MANIFEST_FILE, MARKER};
+use tonic_shard::{Existing, MANIFEST_FILE, MARKER, refuse_url};
 
 use crate::error::{BaseFault, Error, Result};
 use crate::run::config::Config;
@@ -66,8 +66,10 @@ impl RunFolder {
     /// # Errors
     /// - [`Busy`](tonic_base::Error::Busy) if another process has the lock, except with [`Existing::Auto`]
     /// - [`Exists`](tonic_base::Error::Exists) if the folder has a run and `existing` does not allow that
+    /// - [`Usage`](tonic_base::Error::Usage) if `path` is a URL
     /// - [`Io`](tonic_base::Error::Io), [`Interrupted`](tonic_base::Error::Interrupted)
     pub(super) fn find(path: &Path, existing: Existing, wait: impl FnOnce()) -> Result<RunFolder> {
+        refuse_url("output", path)?;
         if existing == Existing::Auto {
             std::fs::create_dir_all(path).map_err(Error::io(path, "create the run folder"))?;
             let lock = Some(take_when_free(path, wait)?);

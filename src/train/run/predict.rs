@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use tonic_base::{Verbosity, publish, remove_file};
 use tonic_report::{csv_row, write_npy};
-use tonic_shard::{NO_LABEL, ShardSet};
+use tonic_shard::{NO_LABEL, ShardSet, refuse_url};
 
 use crate::engine::EngineChoice;
 use crate::error::{BaseFault, Error, Result};
@@ -52,10 +52,12 @@ pub struct Predicted {
 /// gets the engine of the run and returns the backend that computes.
 ///
 /// # Errors
-/// [`tonic_base::Error::Exists`] if the output folder is not empty. The errors of [`eval`](fn@super::eval), except that
+/// [`tonic_base::Error::Exists`] if the output folder is not empty. [`tonic_base::Error::Usage`] if it is a
+/// URL. The errors of [`eval`](fn@super::eval), except that
 /// the set may have no labels and no classes.
 pub fn predict(options: &PredictOptions, choose: impl FnOnce(EngineChoice) -> Result<Backend>) -> Result<Predicted> {
     let PredictOptions { run, data, out, overwrite, best, open, verbosity } = options;
+    refuse_url("output", out)?;
     let trained = Trained::open(run, data, *best, *open, Config::check_unlabelled)?;
     let classes = trained.config.data.class_names.clone();
     if !overwrite {

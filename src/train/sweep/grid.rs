@@ -9,6 +9,7 @@ use std::path::Path;
 
 use toml::{Table, Value};
 use tonic_base::publish;
+use tonic_shard::refuse_url;
 
 use crate::error::{BaseFault, Error, Result};
 use crate::run::{RunOption, options_of, read_toml, table_at};
@@ -131,6 +132,7 @@ impl Sweep {
                 Err(error) => return Err(Error::io(&path, "read the options")(error)),
             }
         }
+        refuse_url("output", dir)?;
         for (path, text) in &missing {
             let folder = path.parent().unwrap_or(dir);
             std::fs::create_dir_all(folder).map_err(Error::io(folder, "create the run folder"))?;

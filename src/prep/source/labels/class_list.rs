@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tonic_base::some_of;
-use tonic_shard::{Manifest, NO_LABEL};
+use tonic_shard::{NO_LABEL, SetDescription};
 use unicode_normalization::UnicodeNormalization;
 
 use crate::error::{BaseFault, Error, Result};
@@ -55,20 +55,21 @@ impl ClassList {
         Ok(ClassList::of(path, names))
     }
 
-    /// Takes the list of classes of an existing shard set.
+    /// Takes the list of classes of an existing shard set. Error messages name `place`, the directory or the URL of the
+    /// set.
     ///
     /// # Errors
-    /// Errors of [`Manifest::read`]; [`tonic_base::Error::Usage`] for a set without classes, or with two classes whose
-    /// names differ only in their Unicode normal form.
-    pub fn of_set(dir: &Path) -> Result<ClassList> {
-        let names = Manifest::read(dir)?.description.classes;
+    /// [`tonic_base::Error::Usage`] for a set without classes, or with two classes whose names differ only in their
+    /// Unicode normal form.
+    pub fn of_set(place: &Path, description: &SetDescription) -> Result<ClassList> {
+        let names = description.classes.clone();
         if names.is_empty() {
-            return Err(Error::usage("classes_of", "a set with classes", format!("none in {}", dir.display())));
+            return Err(Error::usage("classes_of", "a set with classes", format!("none in {}", place.display())));
         }
-        let list = ClassList::of(dir, names);
+        let list = ClassList::of(place, names);
         if list.indices.len() < list.names.len() {
             let expected = "classes that differ in more than the Unicode normal form of their names";
-            return Err(Error::usage("classes_of", expected, dir.display()));
+            return Err(Error::usage("classes_of", expected, place.display()));
         }
         Ok(list)
     }
