@@ -133,6 +133,8 @@ impl CachedShard {
                 false => Err(Error::corrupt(path, "identities of the chunks", entry.identity, identity)),
             }
         })?;
+        // On a full disk, the head is fetched by each run.
+        let _ = part.write(0, &head);
         Ok(CachedShard {
             set: set.clone(),
             name: entry.name.clone(),

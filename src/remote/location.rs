@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -115,7 +116,13 @@ impl Location {
 
     /// Returns the object store of the URL, and the path in this store. Credentials and endpoints come from environment
     /// variables (`AWS_*`, `AZURE_STORAGE_*`), credentials for a web server from the URL.
-    pub(crate) fn store(&self, patience: Patience) -> Result<(Arc<dyn ObjectStore>, ObjectPath)> {
+    ///
+    /// `sends_ranges` is set when an answer has shown that the server can send a range of a file.
+    pub(crate) fn store(
+        &self,
+        patience: Patience,
+        sends_ranges: &Arc<AtomicBool>,
+    ) -> Result<(Arc<dyn ObjectStore>, ObjectPath)> {
         let bad = |e: &object_store::Error| Error::BadUrl {
             url: self.shown.clone(),
             expected: "a URL and environment variables that fit it",
@@ -134,10 +141,13 @@ impl Location {
             .with_connect_timeout(patience.timeout.min(Duration::from_secs(10)))
             .with_read_timeout(patience.timeout.min(Duration::from_secs(20)))
             .with_timeout_disabled();
-        let web = Web::new(&self.url, patience.timeout);
+        let web = Web::new(&self.url, patience.timeout, sends_ranges.clone());
         let path = |path: &str| ObjectPath::from_url_path(path.trim_end_matches('/')).map_err(|e| bad(&e.into()));
         let built: Arc<dyn ObjectStore> = match self.url.scheme() {
-            "file" => Arc::new(LocalFileSystem::new().with_fsync(true)),
+            "file" => {
+                sends_ranges.store(true, Ordering::Relaxed);
+                Arc::new(LocalFileSystem::new().with_fsync(true))
+            }
             "s3" => {
                 let builder =
                     AmazonS3Builder::from_env().with_url(self.url.as_str()).with_retry(retry).with_http_connector(web);

@@ -45,10 +45,14 @@ impl PartialShard {
         if let Some((parsed, head)) = there {
             return Ok((head, parsed));
         }
-        let head = store.read_bytes(&entry.name, range)?;
-        let parsed = parse(&store.url(&entry.name), &head)?;
-        self.write(0, &head)?;
-        Ok((head, parsed))
+        let mut left = 1..TRIES;
+        loop {
+            let head = store.read_bytes(&entry.name, range.clone())?;
+            match parse(&store.url(&entry.name), &head) {
+                Err(_) if left.next().is_some() => {}
+                parsed => return Ok((head, parsed?)),
+            }
+        }
     }
 
     pub(crate) fn read(&self, range: Range<u64>) -> std::io::Result<Vec<u8>> {

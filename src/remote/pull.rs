@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -53,6 +54,8 @@ struct State {
     /// Indices in [`State::shards`] of shards that have arrived as a whole and are to be verified.
     arrived: VecDeque<usize>,
     shards: Vec<Shard>,
+    /// Whether a range has been asked for.
+    has_asked: bool,
     /// Number of shards that are not complete yet.
     left: usize,
     failure: Option<Error>,
@@ -107,11 +110,19 @@ pub fn pull(set: &RemoteSet, fetch: &Fetch) -> Result<u64> {
     let progress = Progress::start(fetch.verbosity, "pull", total, "B");
     let puller = Puller { store: set.store(), copy, state: Mutex::new(state), changed: Condvar::new(), progress };
     let card = std::thread::scope(|scope| {
-        for _ in 0..connections {
-            scope.spawn(|| puller.work(|state| puller.take(state), |(index, range)| puller.fetch(index, range)));
-        }
-        for _ in 0..VERIFIERS {
-            scope.spawn(|| puller.work(|state| state.arrived.pop_front(), |index| puller.place(index)));
+        let fetch_all = || puller.work(|state| puller.take(state), |(index, range)| puller.fetch(index, range));
+        let verify_all = || puller.work(|state| state.arrived.pop_front(), |index| puller.place(index));
+        for number in 0..connections + VERIFIERS {
+            let thread = std::thread::Builder::new();
+            let begun = match number < VERIFIERS {
+                true => thread.spawn_scoped(scope, verify_all),
+                false => thread.spawn_scoped(scope, fetch_all),
+            };
+            if let Err(e) = begun {
+                puller.lock().failure = Some(Error::io(&fetch.dir, "start a thread for the files of")(e));
+                puller.changed.notify_all();
+                break;
+            }
         }
         read_card(set.store(), &fetch.dir, fetch.overwrite)
     });
@@ -136,19 +147,33 @@ impl Puller<'_> {
                 continue;
             };
             drop(state);
-            let done = run(task);
+            let done = catch_unwind(AssertUnwindSafe(|| run(task)));
             state = self.lock();
-            if let Err(error) = done {
-                state.failure.get_or_insert(error);
+            match done {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => _ = state.failure.get_or_insert(error),
+                Err(panic) => {
+                    // Ends the other threads, which would wait for ever.
+                    state.left = 0;
+                    self.changed.notify_all();
+                    resume_unwind(panic);
+                }
             }
             self.changed.notify_all();
         }
     }
 
-    /// Takes the next range to fetch. If the server sends only whole files, the range has all that the shard lacks.
+    /// Takes the next range to fetch. If the server sends only whole files, the range has all that the shard lacks,
+    /// because each request reads the file from its beginning. Returns `None` while the first answer will show whether
+    /// the server is of this kind.
     fn take(&self, state: &mut State) -> Option<Wanted> {
+        let sends_ranges = self.store.sends_ranges();
+        if sends_ranges.is_none() && state.has_asked {
+            return None;
+        }
         let (index, mut range) = state.wanted.pop_front()?;
-        while self.store.sends_whole_only()
+        state.has_asked = true;
+        while sends_ranges != Some(true)
             && let Some((_, more)) = state.wanted.front().filter(|(other, _)| *other == index)
         {
             range.end = more.end;
@@ -169,6 +194,12 @@ impl Puller<'_> {
         loop {
             self.store.read(name, range.clone(), &mut |at, piece| {
                 interrupt::check(KEPT)?;
+                if self.lock().failure.is_some() {
+                    return Err(Error::interrupted(KEPT)); // the failure of another thread is told
+                }
+                if at == range.start {
+                    self.changed.notify_all(); // `take` knows now what the server can send
+                }
                 part.write(at, piece)?;
                 self.progress.add(piece.len() as u64);
                 Ok(())
@@ -240,7 +271,8 @@ fn begin(store: &Store, copy: &SetCopy, number: usize) -> Result<Option<(Shard, 
         // The first range brings the header and the index. To fetch them before it would take another round trip.
         cut(entry.bytes, head_of(entry, chunks).end)
     } else {
-        let (_, head) = part.head(store, entry, chunks, |path, bytes| Ok(copy.head(number, path, bytes)?))?;
+        let (bytes, head) = part.head(store, entry, chunks, |path, bytes| Ok(copy.head(number, path, bytes)?))?;
+        part.write(0, &bytes)?;
         ranges_of(head.chunks.iter().filter(|record| part.chunk(record).is_none()))
     };
     Ok(Some((Shard { number, part: Arc::new(part), left: ranges.len(), rounds: 0 }, ranges)))
@@ -265,4 +297,24 @@ fn ranges_of<'a>(chunks: impl IntoIterator<Item = &'a ChunkRecord>) -> Vec<Range
         }
     }
     ranges
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shard_is_cut_without_gaps_and_its_head_is_in_the_first_range() {
+        for bytes in [0, 1, 100, PIECE, PIECE + 1, PIECE * 3 / 2, PIECE * 3 / 2 + 1, 9 * PIECE - 7, 1 << 36] {
+            for head in [0, 1, 4096, PIECE, 3 * PIECE].map(|head| head.min(bytes)) {
+                let ranges = cut(bytes, head);
+                assert_eq!(ranges.first().map_or(0, |range| range.start), 0);
+                assert_eq!(ranges.last().map_or(0, |range| range.end), bytes);
+                assert!(ranges.windows(2).all(|pair| pair[0].end == pair[1].start), "{bytes} {head}");
+                assert!(ranges.first().is_none_or(|range| range.end >= head), "{bytes} {head}");
+                let longest = ranges.iter().map(|range| range.end - range.start).max().unwrap_or(0);
+                assert!(longest <= head.max(PIECE * 3 / 2), "{bytes} {head}: {longest}");
+            }
+        }
+    }
 }

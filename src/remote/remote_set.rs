@@ -223,6 +223,12 @@ impl ShardFile for RemoteShard {
     }
 
     fn read_ahead(&self) {}
+
+    fn forget(&self, range: Range<u64>) -> bool {
+        let mut pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
+        pieces.retain(|piece| piece.end() <= range.start || range.end <= piece.start);
+        true
+    }
 }
 
 /// Returns the error of [`ShardFile::pin`] for a shard that is not on this machine.

@@ -39,6 +39,8 @@ pub(crate) struct Store {
     patience: Patience,
     /// Whether the server has answered a request for a range of a file with the whole file.
     whole_only: Arc<AtomicBool>,
+    /// Whether an answer has shown that the server can send a range of a file.
+    sends_ranges: Arc<AtomicBool>,
 }
 
 /// The version that an object had when it was read. A later write uses this version to check that the object was not
@@ -52,9 +54,10 @@ pub(crate) struct Version {
 impl Store {
     pub(crate) fn open(location: &Location, patience: Patience) -> Result<Store> {
         runtime();
-        let (store, root) = location.store(patience)?;
+        let sends_ranges = Arc::default();
+        let (store, root) = location.store(patience, &sends_ranges)?;
         let (shown, directory) = (location.shown().to_string(), location.directory());
-        Ok(Store { store, root, shown, directory, patience, whole_only: Arc::default() })
+        Ok(Store { store, root, shown, directory, patience, whole_only: Arc::default(), sends_ranges })
     }
 
     /// Returns the objects below the folder `folder` of this URL.
@@ -108,9 +111,12 @@ impl Store {
         })
     }
 
-    /// Returns whether the server has answered a request for a range of a file with the whole file.
-    pub(crate) fn sends_whole_only(&self) -> bool {
-        self.whole_only.load(Ordering::Relaxed)
+    /// Returns whether the server can send a range of a file. Returns `None` until an answer has shown it.
+    pub(crate) fn sends_ranges(&self) -> Option<bool> {
+        match self.whole_only.load(Ordering::Relaxed) {
+            true => Some(false),
+            false => self.sends_ranges.load(Ordering::Relaxed).then_some(true),
+        }
     }
 
     /// Sends a file in parts and writes it as the object `name`. Other processes see the whole object or none. After

@@ -2,6 +2,8 @@
 //! query of a URL, obeys `Retry-After`, and refuses answers that are not the bytes that were asked for.
 
 use std::io::{Error as IoError, ErrorKind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -12,8 +14,8 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
 };
 use reqwest::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap,
-    HeaderName, HeaderValue, RANGE, RETRY_AFTER,
+    ACCEPT_ENCODING, ACCEPT_RANGES, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    HeaderMap, HeaderName, HeaderValue, RANGE, RETRY_AFTER,
 };
 use reqwest::{Method, StatusCode};
 use url::Url;
@@ -32,10 +34,12 @@ pub(crate) struct Web {
     /// The query, such as the signature of a shared folder.
     query: Option<String>,
     timeout: Duration,
+    /// Whether an answer of the server has shown that it can send a range of a file.
+    sends_ranges: Arc<AtomicBool>,
 }
 
 impl Web {
-    pub(crate) fn new(url: &Url, timeout: Duration) -> Web {
+    pub(crate) fn new(url: &Url, timeout: Duration, sends_ranges: Arc<AtomicBool>) -> Web {
         let is_web = ["http", "https"].contains(&url.scheme());
         let has_user = is_web && (!url.username().is_empty() || url.password().is_some());
         // reqwest makes the header from the URL.
@@ -44,7 +48,7 @@ impl Web {
         let words = authorization.iter().flat_map(|value| value.to_str().into_iter().flat_map(|text| text.split(' ')));
         words.for_each(hide);
         let query = url.query().filter(|query| is_web && !query.is_empty()).map(String::from);
-        Web { authorization, query, timeout }
+        Web { authorization, query, timeout, sends_ranges }
     }
 }
 
@@ -89,6 +93,11 @@ impl HttpService for Client {
             let mut response = self.client.execute(request).await?;
             if is_get && response.status().is_success() {
                 let status = response.status();
+                if status == StatusCode::PARTIAL_CONTENT
+                    || response.headers().get(ACCEPT_RANGES).is_some_and(|unit| unit == "bytes")
+                {
+                    self.web.sends_ranges.store(true, Ordering::Relaxed);
+                }
                 return match check(status, response.headers_mut(), range.as_ref().and_then(|range| range.to_str().ok()))
                 {
                     Ok(()) => Ok(response),

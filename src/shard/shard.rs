@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::path::Path;
 
+use tonic_base::Error as BaseError;
+
 use crate::chunk::Chunk;
 use crate::codec::{ChunkName, Decoder, EncodedChunk, StoredChunk, check_chunk};
 use crate::error::{Error, Result};
@@ -11,6 +13,9 @@ use crate::mapped_file::MappedFile;
 use crate::packed::PackedChunk;
 use crate::storage::ShardFile;
 use crate::streamed::{decompress, is_large};
+
+/// Maximum number of times that a damaged chunk of a server is fetched.
+const TRIES: usize = 3;
 
 /// An open shard whose header and index have been checked.
 #[derive(Debug)]
@@ -32,11 +37,16 @@ impl Shard {
     /// Checks header and index of a shard file.
     pub(crate) fn of(file: Box<dyn ShardFile>) -> Result<Shard> {
         let (len, mut head) = (file.size(), Vec::new());
-        file.read(0..len.min(HEADER_BYTES as u64), &mut head)?;
-        let bytes = ShardHead::bytes(ShardHead::chunks_said(&head)).min(len);
-        file.read(0..bytes, &mut head)?;
-        let head = ShardHead::parse(file.path(), &head, len)?;
-        Ok(Shard { file, head })
+        let mut left = 1..TRIES;
+        loop {
+            file.read(0..len.min(HEADER_BYTES as u64), &mut head)?;
+            let bytes = ShardHead::bytes(ShardHead::chunks_said(&head)).min(len);
+            file.read(0..bytes, &mut head)?;
+            match ShardHead::parse(file.path(), &head, len) {
+                Err(_) if left.next().is_some() && file.forget(0..bytes) => {}
+                head => return Ok(Shard { head: head?, file }),
+            }
+        }
     }
 
     /// Header and index.
@@ -81,18 +91,40 @@ impl Shard {
     /// # Panics
     /// If the shard has no chunk `k`.
     pub fn decode(&self, k: usize, decoder: &mut Decoder, chunk: &mut Chunk) -> Result<()> {
-        decoder.with_stored(|decoder, bytes| decoder.decode(self.read_stored(k, bytes)?, chunk))
+        self.again(k, || decoder.with_stored(|decoder, bytes| decoder.decode(self.read_stored(k, bytes)?, chunk)))
+    }
+
+    /// Calls `read`, which reads chunk `k`. If the chunk is damaged and comes from a server, says so and calls `read`
+    /// again.
+    fn again(&self, k: usize, mut read: impl FnMut() -> Result<()>) -> Result<()> {
+        let record = &self.head.chunks[k];
+        let mut left = 1..TRIES;
+        loop {
+            match read() {
+                Err(Error::Base(BaseError::Corrupt { .. }))
+                    if left.next().is_some()
+                        && self.file.forget(record.offset..aligned(record.offset + record.stored_bytes)) =>
+                {
+                    let url = self.file.path().display();
+                    eprintln!("{url}: chunk {k} of the shard arrived damaged; it is fetched again");
+                }
+                done => return done,
+            }
+        }
     }
 
     /// Like [`Shard::decode`], but leaves cells and counts packed. Doesn't check whether cells are inside the frame.
     pub(crate) fn decode_packed(&self, k: usize, decoder: &mut Decoder, packed: &mut PackedChunk) -> Result<()> {
-        let (name, record) = (self.name(k), &self.head.chunks[k]);
-        if !is_large(record) {
-            return decoder.with_stored(|decoder, bytes| decoder.decode_packed(self.read_stored(k, bytes)?, packed));
-        }
-        packed.clear();
-        decompress(&*self.file, record, name, &mut packed.body)?;
-        name.index(packed, &self.head.layout, record)
+        self.again(k, || {
+            let (name, record) = (self.name(k), &self.head.chunks[k]);
+            if !is_large(record) {
+                return decoder
+                    .with_stored(|decoder, bytes| decoder.decode_packed(self.read_stored(k, bytes)?, packed));
+            }
+            packed.clear();
+            decompress(&*self.file, record, name, &mut packed.body)?;
+            name.index(packed, &self.head.layout, record)
+        })
     }
 
     /// Returns the stored bytes and the index record of chunk `k`, to copy them to another set. Doesn't check the
@@ -118,7 +150,9 @@ impl Shard {
     /// # Panics
     /// If the shard has no chunk `k`.
     pub fn decode_and_verify(&self, k: usize, classes: usize, decoder: &mut Decoder, chunk: &mut Chunk) -> Result<()> {
-        decoder.with_stored(|decoder, bytes| decoder.decode_and_identify(self.read_stored(k, bytes)?, chunk))?;
+        self.again(k, || {
+            decoder.with_stored(|decoder, bytes| decoder.decode_and_identify(self.read_stored(k, bytes)?, chunk))
+        })?;
         check_chunk(self.name(k), chunk, classes)?;
         self.check_padding(k)
     }

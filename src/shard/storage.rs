@@ -75,6 +75,12 @@ pub trait ShardFile: Debug + Send + Sync {
     /// of reading.
     fn will_read(&self, _range: Range<u64>) {}
 
+    /// Forgets the bytes at the offsets `range`, which have arrived damaged, so that the next read fetches them again.
+    /// Returns whether that can help.
+    fn forget(&self, _range: Range<u64>) -> bool {
+        false
+    }
+
     /// Returns whether announced chunks are fetched before they are read, and kept on this machine for later reads.
     fn is_fetched_ahead(&self) -> bool {
         false

@@ -98,14 +98,34 @@ fn a_pull_that_ended_goes_on_and_fetches_only_what_is_missing() {
 #[test]
 fn a_chunk_that_arrives_damaged_is_fetched_again() {
     let bench = pushed();
-    let at = std::fs::metadata(bench.path("set/00001.shard")).unwrap().len() / 2;
-    let once = move |name: &str, _: u64| name.ends_with("00001.shard").then_some(Fault::FlipOnce(at));
-    bench.run(&["pull", &Server::start(&bench.path("server"), ALL, once).url, "copy"]);
-    assert_eq!(contents(&bench.path("set")), contents(&bench.path("copy")));
-    let always = move |name: &str, _: u64| name.ends_with("00001.shard").then_some(Fault::Flip(at));
-    let server = Server::start(&bench.path("server"), ALL, always);
-    bench.refuses(&["pull", &server.url, "damaged"], 4, &["00001.shard", "corrupt", "on the server"]);
-    bench.refuses(&["verify", "damaged"], 4, &["incomplete"]);
+    let middle = std::fs::metadata(bench.path("set/00001.shard")).unwrap().len() / 2;
+    // In the header, in the index and in a chunk.
+    for (at, said) in [(20, ""), (200, ""), (middle, "on the server")] {
+        let once = move |name: &str, _: u64| name.ends_with("00001.shard").then_some(Fault::FlipOnce(at));
+        let copy = format!("copy-{at}");
+        bench.run(&["pull", &Server::start(&bench.path("server"), ALL, once).url, &copy]);
+        assert_eq!(contents(&bench.path("set")), contents(&bench.path(&copy)), "byte {at}");
+        let always = move |name: &str, _: u64| name.ends_with("00001.shard").then_some(Fault::Flip(at));
+        let (server, damaged) = (Server::start(&bench.path("server"), ALL, always), format!("damaged-{at}"));
+        bench.refuses(&["pull", &server.url, &damaged], 4, &[&server.url, "00001.shard", "corrupt", said]);
+        bench.refuses(&["verify", &damaged], 4, &["incomplete"]);
+    }
+}
+
+#[test]
+fn a_set_that_is_read_at_its_url_is_fetched_again_where_it_arrives_damaged() {
+    let bench = Bench::with_set();
+    let middle = std::fs::metadata(bench.path("set/00001.shard")).unwrap().len() / 2;
+    for at in [20, 200, middle] {
+        for (command, more) in [("verify", &[][..]), ("stats", &["--json"]), ("cat", &["--sample", "150"])] {
+            let once = move |name: &str, _: u64| (name == "00001.shard").then_some(Fault::FlipOnce(at));
+            let server = Server::start(&bench.path("set"), ALL, once);
+            bench.run(&[&[command, &server.url], more].concat());
+        }
+        let always = move |name: &str, _: u64| (name == "00001.shard").then_some(Fault::Flip(at));
+        let server = Server::start(&bench.path("set"), ALL, always);
+        bench.refuses(&["verify", &server.url], 4, &["00001.shard", "corrupt"]);
+    }
 }
 
 #[test]
@@ -141,10 +161,36 @@ fn what_is_not_there_is_named_with_its_url() {
 #[test]
 fn a_subset_is_fetched_by_ranges() {
     let bench = pushed();
-    bench.run(&["subset", "part", "set", "--samples", "100..116"]);
-    let server = Server::of(&bench.path("server"));
-    bench.run(&["pull", &server.url, "copy", "--samples", "100..116"]);
-    assert_eq!(contents(&bench.path("part")), contents(&bench.path("copy")));
+    for (name, choice) in [("samples", ["--samples", "100..116"]), ("classes", ["--classes", "0,3"])] {
+        let [part, copy] = ["part", "copy"].map(|kind| format!("{kind}-{name}"));
+        bench.run(&["subset", &part, "set", choice[0], choice[1]]);
+        let server = Server::of(&bench.path("server"));
+        bench.run(&["pull", &server.url, &copy, choice[0], choice[1]]);
+        assert_eq!(contents(&bench.path(&part)), contents(&bench.path(&copy)), "{name}");
+    }
+}
+
+#[test]
+fn a_large_shard_is_fetched_once_from_every_kind_of_server() {
+    let bench = Bench::with_set();
+    bench.run(&["synth", "-o", "large.h5", "--samples", "7000", "--seed", "2"]);
+    bench.run(&["convert", "large.h5", "-o", "large"]);
+    let bytes = std::fs::metadata(bench.path("large/00000.shard")).unwrap().len();
+    assert!(bytes > 12 << 20, "{bytes} bytes are fetched by one request");
+    let stored: u64 = contents(&bench.path("large")).values().map(|file| file.len() as u64).sum();
+    for ranges in [true, false] {
+        let server = Server::start(&bench.path("large"), Kind { ranges, tags: true }, |_, _| None);
+        let copy = format!("copy-{ranges}");
+        bench.run(&["pull", &server.url, &copy]);
+        assert_eq!(contents(&bench.path("large")), contents(&bench.path(&copy)), "ranges {ranges}");
+        // The server may have sent some more before it sees that a connection was closed.
+        let sent = server.sent.load(Ordering::Relaxed);
+        assert!(sent < stored + stored / 2, "ranges {ranges}: {sent} of {stored}");
+    }
+    let server = Server::of(&bench.path("large"));
+    bench.run(&["pull", &server.url, "few", "--samples", "100..116"]);
+    let sent = server.sent.load(Ordering::Relaxed);
+    assert!(sent < stored / 4, "{sent} of {stored} for 16 of 7,000 samples");
 }
 
 #[test]

@@ -216,8 +216,10 @@ fn serve(
         Some(Fault::Cut(end) | Fault::Stall(end) | Fault::OtherTag(end)) => end.min(body.len()),
         _ => body.len(),
     };
-    sent.fetch_add(end as u64, Ordering::Relaxed);
-    stream.write_all(&body[..end]).ok()?;
+    for piece in body[..end].chunks(1 << 16) {
+        stream.write_all(piece).ok()?;
+        sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
+    }
     if let Some(Fault::Stall(_)) = fault {
         std::thread::sleep(Duration::from_secs(600));
     }
