@@ -205,6 +205,14 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
         PrepError::DamagedRecording { .. } => {
             "compare its size or checksum with the original's; if h5py or NumPy reads it, save it anew with them".into()
         }
+        PrepError::DamagedBytes { events: 0, .. } => {
+            "compare its size or checksum with the original's, and copy or record it again".into()
+        }
+        PrepError::DamagedBytes { .. } => {
+            "--lenient reads the events before the damage; or compare its size or checksum \
+                                           with the original's, and copy it again"
+                .into()
+        }
         PrepError::BadSample { .. } => {
             "look at it with h5py or NumPy, and convert a copy in which it is corrected".into()
         }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use tonic_prep::{Conversion, LEVEL};
+use tonic_prep::{Conversion, LEVEL, SourceOptions};
 use tonic_shard::Existing;
 
 use crate::recipe_args::RecipeArgs;
@@ -29,7 +29,8 @@ pub(crate) struct BenchArgs {
     /// Number of threads of the second measurement; the first has one thread [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Leave out events outside the sensor and count them, instead of refusing the recording
+    /// Leave out events outside the sensor and count them, and read a damaged file of a camera up to the damage,
+    /// instead of refusing the recording
     #[arg(long)]
     lenient: bool,
     /// Print the result as one JSON object on stdout
@@ -42,7 +43,7 @@ impl BenchArgs {
     pub(crate) fn conversion(self, quiet: bool) -> anyhow::Result<Conversion> {
         Ok(Conversion {
             inputs: self.files,
-            source: self.source.options()?,
+            source: SourceOptions { lenient: self.lenient, ..self.source.options()? },
             output: PathBuf::new(),
             recipe: self.recipe.choice()?,
             limit: Some(self.samples),

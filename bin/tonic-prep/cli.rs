@@ -249,6 +249,13 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// List the layouts of recordings that are read, and what tells them apart
+    #[command(after_help = "Example: tonic-prep layouts")]
+    Layouts {
+        /// Print the result as one JSON object on stdout
+        #[arg(long)]
+        json: bool,
+    },
     /// Make a synthetic recording in the Heidelberg layout, with the statistics of SSC and with classes that can be
     /// learned
     #[command(after_help = "Example: tonic-prep synth -o made_up.h5 --samples 500")]

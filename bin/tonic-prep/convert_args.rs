@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use tonic_base::parse_bytes;
-use tonic_prep::{Conversion, LEVEL, SHARD_SIZE};
+use tonic_prep::{Conversion, LEVEL, SHARD_SIZE, SourceOptions};
 use tonic_shard::{MAX_CHUNK_SAMPLES, Part};
 
 use crate::part_arg::part;
@@ -46,7 +46,8 @@ pub(crate) struct ConvertArgs {
     /// Estimate from a few samples how large the set will be and how long it will take. Nothing is written
     #[arg(long, conflicts_with_all = ["resume", "overwrite"])]
     pub(crate) dry_run: bool,
-    /// Leave out events outside the sensor and count them, instead of refusing the recording
+    /// Leave out events outside the sensor and count them, and read a damaged file of a camera up to the damage,
+    /// instead of refusing the recording
     #[arg(long)]
     pub(crate) lenient: bool,
     /// Largest share of the events, such as 0.1 or 10%, that the conversion is allowed to lose. An event counts as lost
@@ -61,7 +62,7 @@ impl ConvertArgs {
     pub(crate) fn conversion(self, quiet: bool) -> anyhow::Result<Conversion> {
         Ok(Conversion {
             inputs: self.files,
-            source: self.source.options()?,
+            source: SourceOptions { lenient: self.lenient, ..self.source.options()? },
             output: self.output,
             recipe: self.recipe.choice()?,
             limit: self.limit,

@@ -64,7 +64,7 @@ use serde_json::{Value, json};
 use tonic_base::interrupt::{self, OnSignal};
 use tonic_base::{BaseFault, Error as BaseError, Progress, cores, printable, printable_json, printable_lines};
 use tonic_prep::Error as PrepError;
-use tonic_prep::{Division, Job, bench, catalogue, convert, synth};
+use tonic_prep::{Division, Job, Layout, bench, catalogue, convert, synth};
 use tonic_sets::Error as SetsError;
 use tonic_sets::{
     Donor, Exported, Filter, Sample, Split, class_number, diff, export_npy, holds_set, info, list, merge, repair,
@@ -290,6 +290,7 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<u8> {
         Command::Remote { .. } => return Err(set_place::without_remote("sending and fetching sets").into()),
         Command::Completions { shell } => completions::print::<Cli>(PROGRAM, shell, &mut out)?,
         Command::Transforms { json } => say(&mut out, json, || catalogue().json(), || catalogue().text())?,
+        Command::Layouts { json } => say(&mut out, json, Layout::json, Layout::text)?,
         Command::Synth { output, samples, classes, seed, json } => {
             let progress = Progress::start(verbosity(quiet || json), "synth", samples, "samples");
             synth(&output, samples, classes, seed, &progress)?;

@@ -24,7 +24,7 @@ pub enum Error {
     /// An error of a shard set.
     #[error("{0}")]
     Shard(#[from] ShardError),
-    /// A file that is neither HDF5 nor NumPy, or a folder that doesn't hold recordings with one class each.
+    /// A file in no format that is read, or a folder that doesn't hold recordings with one class each.
     #[error("{}: expected {expected}, got {got}", .path.display())]
     NotARecording {
         /// The file or folder.
@@ -69,6 +69,20 @@ pub enum Error {
         place: String,
         /// Why the data cannot be read, for example libhdf5's message.
         reason: String,
+    },
+    /// A file of a camera with damaged bytes, or one that was cut short.
+    #[error("{}: byte {at}: expected {expected}, got {got}; the {events} events before it are whole", .path.display())]
+    DamagedBytes {
+        /// Path of the recording.
+        path: PathBuf,
+        /// Place of the damaged bytes in the file, counted from 0.
+        at: u64,
+        /// What the format requires at this place.
+        expected: String,
+        /// What the file has at this place.
+        got: String,
+        /// Number of events before the damage.
+        events: u64,
     },
     /// Data that a file declares but does not contain. libhdf5 would read the fill value instead, usually zero.
     #[error("{}: {dataset}: {what}", .path.display())]

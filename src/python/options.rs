@@ -196,7 +196,7 @@ impl WriteArgs {
         let shard_size = self.shard_size.as_deref().unwrap_or(SHARD_SIZE);
         Ok(Conversion {
             inputs,
-            source,
+            source: SourceOptions { lenient: self.lenient, ..source },
             recipe: recipe.choice(py)?,
             limit: self.limit,
             part: None,

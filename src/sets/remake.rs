@@ -30,8 +30,8 @@ pub fn repair_from(
     })?;
     let description = &manifest.description;
     let classes = options.classes.clone().or_else(|| ClassList::of_set(dir, description).ok());
-    // The conversion accepted the times of these recordings, so the repair accepts them too.
-    let options = &SourceOptions { classes, allow_clock_trouble: true, ..options.clone() };
+    // The conversion accepted the times and the damage of these recordings, so the repair accepts them too.
+    let options = &SourceOptions { classes, allow_clock_trouble: true, lenient: true, ..options.clone() };
     let given = Inputs::open(recordings, options)?;
     let all = 0..given.samples();
     let found = given.hash(&all, verbosity)?;

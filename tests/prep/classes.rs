@@ -183,7 +183,7 @@ fn each_file_tells_its_own_layout() {
     assert_eq!(found[0], (0, 50));
     assert_eq!(said(&folder.root, &folder.dir.join("set"), &[]).1["samples"], 5);
     std::fs::write(folder.root.join("a/5.npy"), "not one").unwrap();
-    let words = "a/5.npy: expected a recording in HDF5 or NumPy's formats, got a text that begins with \"not one\"";
+    let words = "a/5.npy: expected a recording in HDF5, NumPy's formats or those of cameras, got a text that begins with \"not one\"";
     folder.refuses(&[], 3, &[words]);
 }
 
@@ -253,14 +253,14 @@ fn recordings_that_are_not_read_are_refused_or_named() {
     let events = b"t,x,y,p\n10,2,3,1\n20,2,3,0\n";
     for (name, bytes, words) in [
         (
-            "roll/1.aedat4",
-            &b"#!AER-DAT4.0\r\n\0"[..],
-            "roll/1.aedat4: expected a recording in HDF5 or NumPy's formats, got an AEDAT 4 file",
+            "roll/1.aedat",
+            &b"#!AER-DAT1.0\r\n\0"[..],
+            "roll/1.aedat: expected a recording in HDF5, NumPy's formats or those of cameras, got an AEDAT 1 file",
         ),
         ("wave/9.aedat", b"x", "got a file named as AEDAT"),
         ("wave/9.bag", b"#ROSBAG V2.0\n", "got a ROS bag"),
-        ("clap/9.raw", b"% evt 3.0\n", "got a Prophesee RAW file"),
-        ("clap/9.dat", b"% Data file containing CD events.\n", "got a Prophesee DAT file"),
+        ("clap/9.raw", b"% serial_number 1\n\0", "got a Prophesee RAW file: its header does not name evt2"),
+        ("clap/9.dat", b"\0\x01\x02", "got a file named as Prophesee DAT, without its header"),
         ("clap/9.npy.gz", b"\x1f\x8b\x08", "got a gzip archive: unpack it first"),
         ("clap/9.csv", events, "got a table of events in text: NumPy reads it"),
         ("roll/1.bin", b"\0\x01\x02", "got a binary file, of N-MNIST or N-Caltech101 perhaps"),
@@ -313,7 +313,7 @@ fn recordings_that_are_not_read_are_refused_or_named() {
     says(&json["notes"].to_string(), &[alike, "skipped: 5 ("]);
     let dir = scratch();
     dir.file("a.es", "Event Stream");
-    refuses(&mut convert(&[&*dir], &dir.join("none")), 3, &["got an Event Stream file (.es): loris and faery read it"]);
+    refuses(&mut convert(&[&*dir], &dir.join("none")), 3, &["a.es: byte 12: expected the 4 bytes of the version"]);
 
     // HDF5 and NumPy files are read whatever their ending, except copies of recordings.
     let folder = Folder::of(&["wave/1.npy", "clap/2.h5", "clap/3.h5"]);

@@ -37,7 +37,7 @@ fn what_is_no_hdf5_is_refused() {
         &[],
         3,
         &[
-            "expected a recording in HDF5 or NumPy's formats, got a text that begins with \"time,x\"",
+            "expected a recording in HDF5, NumPy's formats or those of cameras, got a text that begins with \"time,x\"",
             "np.loadtxt(",
             "dtype=[(\"t\", \"f8\"), (\"x\", \"i8\")]",
         ],

@@ -23,13 +23,14 @@
 //! storage, storage_rows, virtual_data, healthy    how HDF5 and NumPy files store it
 //! units, unit_evidence, mixed_units, time_fields  the unit of the times
 //! clocks, clock_rows, bad_rows, disorder, scatter, filler    times and events that are wrong
+//! camera_formats                                  files as cameras write them
 //! sources, convert, cutting, large, job, resumed_options    conversions
 //! folder, classes, class_lists, tables            classes and labels
 //! recipes, framings, transforms, refusals, bench  what a recipe makes of events
 //! tools, show, subsets, repair, cards             tools for finished sets
 //! advice, faults, printed, completions, command_lines    what the program prints and parses
-//! real                                            real recordings
-//! recording, camera, made, seal, tonic            helpers: they write recordings and sets, and read goldens
+//! real, camera_real                               real recordings
+//! recording, camera, camera_files, made, seal, tonic            helpers: they write recordings and sets, and read goldens
 //! ```
 
 mod accounts;
@@ -37,6 +38,9 @@ mod advice;
 mod bad_rows;
 mod bench;
 mod camera;
+mod camera_files;
+mod camera_formats;
+mod camera_real;
 mod cards;
 mod class_lists;
 mod classes;

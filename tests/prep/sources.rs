@@ -42,7 +42,7 @@ fn every_layout_gives_the_same_frames() {
     let dir = scratch();
     let camera = Camera::random(1, 5_000, 200_000);
     let path = |name: &str| dir.join(name);
-    let layouts: [(&str, &str, PathBuf, Vec<&str>); 7] = [
+    let layouts: [(&str, &str, PathBuf, Vec<&str>); 16] = [
         ("dsec", "camera (DSEC)", camera.dsec(&path("a.h5")), SENSOR.to_vec()),
         ("e2vid", "camera (e2vid)", camera.e2vid(&path("b.h5")), vec![]),
         ("mvsec", "camera (MVSEC)", camera.mvsec(&path("c.hdf5")), SENSOR.to_vec()),
@@ -50,6 +50,15 @@ fn every_layout_gives_the_same_frames() {
         ("map", "columns by name", camera.strange(&path("e.h5")), [&SENSOR[..], &MAP].concat()),
         ("npy", "NumPy array", camera.npy(&path("f.npy")), SENSOR.to_vec()),
         ("npz", "NumPy archive", camera.npz(&path("g.npz")), SENSOR.to_vec()),
+        ("evt2", "Prophesee RAW (EVT 2)", camera.evt2(&path("h.raw")), vec![]),
+        ("evt21", "Prophesee RAW (EVT 2.1)", camera.evt21(&path("i.raw")), vec![]),
+        ("evt3", "Prophesee RAW (EVT 3)", camera.evt3(&path("j.raw")), vec![]),
+        ("dat", "Prophesee DAT", camera.dat(&path("k.dat")), vec![]),
+        ("es", "Event Stream", camera.es(&path("l.es")), vec![]),
+        ("aedat2", "AEDAT 2", camera.aedat2(&path("m.aedat")), SENSOR.to_vec()),
+        ("aedat3", "AEDAT 3.1", camera.aedat3(&path("n.aedat")), SENSOR.to_vec()),
+        ("aedat4", "AEDAT 4", camera.aedat4_lz4(&path("o.aedat4")), vec![]),
+        ("nmnist", "N-MNIST (.bin)", camera.nmnist(&path("p.bin")), SENSOR.to_vec()),
     ];
     for cut in [&[][..], &["--sample-duration", "30ms"], &["--sample-events", "700"]] {
         let mut first: Option<BTreeMap<String, Vec<u8>>> = None;

@@ -170,6 +170,16 @@ pub(super) fn prep() -> Vec<Case> {
             &["in.h5: there: cannot be read: no filter"],
             "save it anew",
         ),
+        case(
+            Prep::DamagedBytes { path: file(), at: 9, expected: words("an event"), got: words("x"), events: 8 },
+            &["in.h5: byte 9: expected an event, got x; the 8 events before it are whole"],
+            "--lenient reads",
+        ),
+        case(
+            Prep::DamagedBytes { path: file(), at: 9, expected: words("an event"), got: words("x"), events: 0 },
+            &["in.h5: byte 9: expected an event, got x; the 0 events before it are whole"],
+            "record it again",
+        ),
         missing(Absence::VirtualSource, "HDF5_VDS_PREFIX"),
         missing(Absence::RawFile, "HDF5_EXTFILE_PREFIX"),
         missing(Absence::NeverWritten, "look for a copy"),

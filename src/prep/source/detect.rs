@@ -4,40 +4,62 @@ use std::path::Path;
 
 use crate::error::{BaseFault, Error, Result};
 use crate::events::SensorSize;
+use crate::source::cameras;
 use crate::source::check::check;
 use crate::source::columns::TakenColumns;
+use crate::source::formats;
 use crate::source::hdf;
 use crate::source::hdf::LinkedPath;
 use crate::source::layout::Layout;
 use crate::source::layouts::{camera, hsd, npy_files, npz_archive, ntidigits};
+use crate::source::marks;
 use crate::source::options::SourceOptions;
 use crate::source::stream::{ClassLabel, EventStream};
+use crate::source::times::Timeline;
+use crate::time_unit::TimeUnit;
 
 /// Returns the layout of a file: the one in `options`, or else the first layout that fits the file's content. An HDF5
 /// file has [`Layout::Map`] if the options name its columns, or if no other layout fits.
 ///
 /// # Errors
-/// [`Error::NotARecording`] for a file that is neither HDF5 nor NumPy; [`tonic_base::Error::Usage`] if the layout in
+/// [`Error::NotARecording`] for a file that is neither HDF5, nor NumPy, nor a camera's; [`tonic_base::Error::Usage`] if the layout in
 /// the options contradicts the other options or the file.
 pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> {
     let asked = options.layout.filter(|&layout| layout != Layout::Map);
     let are_named = options.map.is_some() || options.columns.is_some();
-    if let Some(asked) = asked.filter(|layout| are_named && !matches!(layout, Layout::Npy | Layout::Npz)) {
+    let has_names = |layout: &Layout| are_named && !matches!(layout, Layout::Npy | Layout::Npz);
+    let named_twice = |layout: Layout| {
         let expected = "map, or none, where the columns are named";
-        return Err(Error::usage("layout", expected, format!("{}, whose columns have their own names", asked.name())));
+        Err(Error::usage("layout", expected, format!("{}, whose columns have their own names", layout.name())))
+    };
+    if let Some(asked) = asked.filter(has_names) {
+        return named_twice(asked);
     }
-    match (asked, numpy_layout(path)?) {
-        (Some(Layout::Npy | Layout::Npz), Some(found)) if asked != Some(found) => {
+    let head = head(path)?;
+    match (asked, numpy_layout(&head).or_else(|| marks::marked(&head))) {
+        (Some(asked), Some(found))
+            if asked != found && (matches!(asked, Layout::Npy | Layout::Npz) || asked.is_of_camera()) =>
+        {
             let expected = format!("{}, as the bytes of {} tell", found.name(), path.display());
-            return Err(Error::usage("layout", expected, asked.map_or("", Layout::name)));
+            return Err(Error::usage("layout", expected, asked.name()));
         }
         (Some(asked), _) => return Ok(asked),
+        (None, Some(found)) if has_names(&found) => return named_twice(found),
         (None, Some(found)) => return Ok(found),
         (None, None) => {}
     }
+    if let Some(found) = marks::probable(path, &head).filter(|layout| options.layout.is_none() && !has_names(layout)) {
+        return Ok(found);
+    }
     let file = hdf::open(path).map_err(|fault| match fault {
         Error::NotARecording { path, expected, got } => {
-            Error::NotARecording { path, expected, got: format!("{got}; it is no NumPy file either") }
+            let camera = match path.extension().and_then(|ending| ending.to_str()) {
+                Some("bin" | "dat" | "raw") => {
+                    ", and no mark of a camera's file; `layout` names its layout if it is one"
+                }
+                _ => "",
+            };
+            Error::NotARecording { path, expected, got: format!("{got}; it is no NumPy file either{camera}") }
         }
         fault => fault,
     })?;
@@ -52,20 +74,24 @@ pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> 
     })
 }
 
-/// Returns the layout of a NumPy file, recognised by its first bytes. `None` for any other file.
-fn numpy_layout(path: &Path) -> Result<Option<Layout>> {
+/// Returns the first bytes of a file.
+fn head(path: &Path) -> Result<Vec<u8>> {
     // Opening a pipe would wait until another process writes to it.
     let kind = std::fs::metadata(path).map_err(Error::io(path, "open the recording"))?.file_type();
     if !kind.is_file() && !kind.is_dir() {
         return Err(Error::not_a_recording(path, "a regular file", "a pipe, a socket or a device"));
     }
-    let mut head = [0; 4];
-    let file = std::fs::File::open(path).map_err(Error::io(path, "open the recording"))?;
-    Ok(match std::io::Read::read_exact(&mut &file, &mut head).is_ok().then_some(&head) {
+    std::fs::File::open(path).map_err(Error::io(path, "open the recording"))?;
+    Ok(formats::head_of(path))
+}
+
+/// Returns the layout of a NumPy file, recognised by its first bytes. `None` for any other file.
+fn numpy_layout(head: &[u8]) -> Option<Layout> {
+    match head.first_chunk::<4>() {
         Some(b"\x93NUM") => Some(Layout::Npy),
         Some(b"PK\x03\x04" | b"PK\x05\x06") => Some(Layout::Npz),
         _ => None,
-    })
+    }
 }
 
 /// Opens and checks a file that holds one recording. A layout with many samples per file is an error.
@@ -73,6 +99,7 @@ pub(super) fn open_stream(path: &Path, options: &SourceOptions) -> Result<EventS
     let stream = match layout_of(path, options)? {
         Layout::Npy => npy_files::open_npy(path, options)?,
         Layout::Npz => npz_archive::open_npz(path, options)?,
+        layout if layout.is_of_camera() => cameras::open(path, layout, options)?,
         layout if layout.has_samples() => {
             let expected = format!("one recording a file in a folder; give {} by itself", path.display());
             return Err(Error::usage("layout", expected, layout.title()));
@@ -122,6 +149,13 @@ pub(super) fn read_head(path: &Path, options: &SourceOptions) -> Result<Head> {
         let events = used.end.saturating_sub(used.start);
         let (out_of_range, linked) = (len - events, Vec::new());
         return Ok(Head { layout, sensor: None, label, events, out_of_range, linked, taken, notes });
+    }
+    if layout.is_of_camera() {
+        let (sensor, taken, notes, len) = cameras::head(path, layout, options)?;
+        let mut time = Timeline::new(options, TimeUnit::Microseconds, Vec::new());
+        let events = options.events.map_or(Ok(len), |events| time.restrict(events, path, len))?;
+        let (out_of_range, linked) = (time.left_out, Vec::new());
+        return Ok(Head { layout, sensor, label: None, events, out_of_range, linked, taken, notes });
     }
     let EventStream { sensor, label, len, time, linked, taken, notes, .. } = open_stream(path, options)?;
     Ok(Head { layout, sensor, label, events: len, out_of_range: time.left_out, linked, taken, notes })

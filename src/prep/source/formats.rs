@@ -1,5 +1,5 @@
-//! Recognises formats that this crate does not read, by the first bytes of a file. Errors then name the format and say
-//! what reads or converts it.
+//! Recognises formats by the first bytes of a file, so that errors can name a format that is not read, or not expected,
+//! and say what reads or converts it.
 
 use std::path::Path;
 
@@ -8,13 +8,14 @@ use tonic_base::free_name;
 use crate::error::Error;
 use crate::remedy::Remedy;
 use crate::source::commands::{literal, text_events};
+use crate::source::marks;
 
 /// File name extensions of the recordings that this crate reads.
 pub(super) const ENDINGS: [&str; 5] = ["h5", "hdf5", "hdf", "npy", "npz"];
 /// Number of bytes at the start of a file from which its format is recognised.
 const HEAD: usize = 1 << 14;
 /// Text for error messages: what this crate reads.
-pub(super) const READ: &str = "a recording in HDF5 or NumPy's formats";
+pub(super) const READ: &str = "a recording in HDF5, NumPy's formats or those of cameras";
 /// Text for error messages: what the user should do with a compressed file or an archive.
 pub(super) const UNPACK: &str = "unpack it first";
 
@@ -26,32 +27,9 @@ pub(super) const UNPACK: &str = "unpack it first";
 pub(super) type Way = (&'static str, &'static [&'static str]);
 
 const AEDAT_1: Way = ("jAER reads it; save t, x, y and p with np.savez", &[]);
-pub(super) const AEDAT_2: Way = (
-    "tonic.io.read_dvs_128 reads those of a DVS128, jAER all",
-    &["python3", "-c", "import numpy as np, tonic.io; np.save(OUT, tonic.io.read_dvs_128(FILE)[1])"],
-);
-const AEDAT_3: Way = (
-    "tonic.io.read_dvs_ibm reads those of DVS Gesture, jAER and DV all",
-    &["python3", "-c", "import numpy as np, tonic.io; np.save(OUT, tonic.io.read_dvs_ibm(FILE)[1])"],
-);
-pub(super) const AEDAT_4: Way =
-    ("dv-processing, faery and the Python package aedat read it; save t, x, y and p with np.savez", &[]);
-pub(super) const STREAM: Way = ("loris and faery read it; save t, x, y and p with np.savez", &[]);
+const AEDAT_3: Way = ("jAER and DV read it; only version 3.1 is read here", &[]);
 pub(super) const BAG: Way = ("the Python package rosbags reads it; save t, x, y and p with np.savez", &[]);
-const METAVISION: Way =
-    ("the Metavision SDK converts it to HDF5 beside it", &["metavision_file_to_hdf5", "-i", "FILE"]);
-pub(super) const DAT: Way = (
-    "expelliarmus and the Metavision SDK (metavision_file_to_hdf5) read it",
-    &["python3", "-c", "import numpy as np, expelliarmus; np.save(OUT, expelliarmus.Wizard(\"dat\").read(FILE))"],
-);
-const EVT2: Way = (
-    "expelliarmus and the Metavision SDK (metavision_file_to_hdf5) read it",
-    &["python3", "-c", "import numpy as np, expelliarmus; np.save(OUT, expelliarmus.Wizard(\"evt2\").read(FILE))"],
-);
-const EVT3: Way = (
-    "expelliarmus and the Metavision SDK (metavision_file_to_hdf5) read it",
-    &["python3", "-c", "import numpy as np, expelliarmus; np.save(OUT, expelliarmus.Wizard(\"evt3\").read(FILE))"],
-);
+const RAW: Way = ("its header does not name evt2, evt21 or evt3: name that layout", &[]);
 const MATLAB: Way = (
     "MATLAB saves it as version 7.3 (save -v7.3), which is HDF5; scipy.io.loadmat reads it in Python: save t, x, y and \
      p with np.savez",
@@ -69,17 +47,18 @@ const NAMED: Way = ("name another layout, or none", &[]);
 const NOTHING: Way = ("it has no events", &[]);
 
 /// Commands that write the converted or unpacked file into the same folder as the original file.
-const BESIDE: [&str; 7] = ["metavision_file_to_hdf5", "gunzip", "bunzip2", "unxz", "unzstd", "unlz4", "git"];
+const BESIDE: [&str; 6] = ["gunzip", "bunzip2", "unxz", "unzstd", "unlz4", "git"];
 
 /// Formats that have a mark: fixed bytes near the beginning of the file. For each: the offset of the mark in the file,
 /// the mark, the format's name, and advice.
-const FORMATS: [(usize, &[u8], &str, Way); 63] = [
-    (0, b"#!AER-DAT4", "an AEDAT 4 file", AEDAT_4),
+const FORMATS: [(usize, &[u8], &str, Way); 64] = [
+    (0, b"#!AER-DAT4", "an AEDAT 4 file", NAMED),
+    (0, b"#!AER-DAT3.1", "an AEDAT 3.1 file", NAMED),
     (0, b"#!AER-DAT3", "an AEDAT 3 file", AEDAT_3),
-    (0, b"#!AER-DAT2", "an AEDAT 2 file", AEDAT_2),
+    (0, b"#!AER-DAT2", "an AEDAT 2 file", NAMED),
     (0, b"#!AER-DAT1", "an AEDAT 1 file", AEDAT_1),
     (0, b"#!AER-DAT", "an AEDAT file", AEDAT_1),
-    (0, b"Event Stream", "an Event Stream file (.es)", STREAM),
+    (0, b"Event Stream", "an Event Stream file (.es)", NAMED),
     (0, b"#ROSBAG", "a ROS bag", BAG),
     (0, b"\x89MCAP", "an MCAP file, a bag of ROS 2", BAG),
     (0, b"SQLite format 3\0", "an SQLite database, a bag of ROS 2 perhaps", BAG),
@@ -173,25 +152,15 @@ pub(super) fn recognise(path: &Path, stem: &str, head: &[u8]) -> Option<Recognis
         return known(name, *way);
     }
     // Prophesee's files begin with lines such as "% evt 3.0" or "% Data file containing CD events".
+    if let Some(layout) = marks::marked(head) {
+        return known(&format!("a {} file", layout.title()), NAMED);
+    }
     let has = |words: &[&str]| words.iter().any(|word| head.windows(word.len()).any(|part| part == word.as_bytes()));
-    if head.starts_with(b"% ") {
-        if has(&["% Data file containing", "% Version ", "% Height ", "% Width "]) {
-            return known("a Prophesee DAT file", DAT);
-        }
-        if has(&["% evt 3.0", "% format EVT3"]) {
-            return known("a Prophesee RAW file (EVT3)", EVT3);
-        }
-        if has(&["% evt 2.1", "% format EVT21"]) {
-            return known("a Prophesee RAW file (EVT2.1)", METAVISION);
-        }
-        if has(&["% evt 2.0", "% format EVT2"]) {
-            return known("a Prophesee RAW file (EVT2)", EVT2);
-        }
-        if has(&["integrator_name ", "% serial_number ", "% system_ID ", "% plugin_name ", "% firmware_version "])
-            || !is_text(head)
-        {
-            return known("a Prophesee RAW file", METAVISION);
-        }
+    if head.starts_with(b"% ")
+        && (has(&["integrator_name ", "% serial_number ", "% system_ID ", "% plugin_name ", "% firmware_version "])
+            || !is_text(head))
+    {
+        return known("a Prophesee RAW file", RAW);
     }
     if is_matlab_4(head) {
         return known("a MATLAB file of version 4", MATLAB);
@@ -261,11 +230,13 @@ pub(super) fn is_text(head: &[u8]) -> bool {
     !head.is_empty() && head.iter().all(plain) && (utf8 || 10 * ascii > 9 * head.len())
 }
 
-/// Returns whether `head` is the beginning of a NumPy array or an HDF5 file. An HDF5 file can begin with 512, 1024 or
-/// 2048 bytes of other data.
-pub(super) fn is_read(head: &[u8]) -> bool {
+/// Returns whether `head` is the beginning of a NumPy array, an HDF5 file or a camera's file. An HDF5 file can begin
+/// with 512, 1024 or 2048 bytes of other data. `name` is the name of the file, which tells those without a mark.
+pub(super) fn is_read(head: &[u8], name: &Path) -> bool {
     let hdf5 = |at| head.get(at..).is_some_and(|rest: &[u8]| rest.starts_with(b"\x89HDF\r\n\x1a\n"));
-    head.starts_with(b"\x93NUMPY") || [0, 512, 1024, 2048].into_iter().any(hdf5)
+    head.starts_with(b"\x93NUMPY")
+        || [0, 512, 1024, 2048].into_iter().any(hdf5)
+        || marks::marked(head).or_else(|| marks::probable(name, head)).is_some()
 }
 
 /// Reads the first [`HEAD`] bytes of a file. Returns no bytes if the file cannot be read.
@@ -320,17 +291,14 @@ mod tests {
         tar[257..262].copy_from_slice(b"ustar");
         let matlab_4 = [&[0; 4][..], b"\x01\0\0\0\xd0\x07\0\0\0\0\0\0\x02\0\0\0t\0", &[0; 40]].concat();
         for (head, name, next) in [
-            (&b"#!AER-DAT3.1\r\n"[..], "an AEDAT 3 file", "read_dvs_ibm(\"a.bin\")"),
-            (b"#!AER-DAT2.0\r\n", "an AEDAT 2 file", "np.save(\"a_events.npy\", tonic.io.read_dvs_128"),
+            (&b"#!AER-DAT3.1\r\n"[..], "an AEDAT 3.1 file", "name another layout"),
+            (b"#!AER-DAT3.0\r\n", "an AEDAT 3 file", "jAER"),
+            (b"#!AER-DAT2.0\r\n", "an AEDAT 2 file", "name another layout"),
             (b"#!AER-DAT1.0\r\n", "an AEDAT 1 file", "jAER"),
-            (b"#!AER-DAT4.0\r\n", "an AEDAT 4 file", "dv-processing"),
-            (b"% date 2020-01-01\n% evt 3.0\n\x00\x01\xff", "a Prophesee RAW file (EVT3)", "Wizard(\"evt3\")"),
-            (b"% evt 2.0\n\x00\x01\xff", "a Prophesee RAW file (EVT2)", "Wizard(\"evt2\")"),
-            (b"% format EVT21;height=720\n\x00", "a Prophesee RAW file (EVT2.1)", "metavision_file_to_hdf5 -i a.bin"),
-            (b"% date 2020-01-01\n\x00\x01\xff", "a Prophesee RAW file", "metavision_file_to_hdf5 -i a.bin"),
-            (b"% Data file containing CD events.\n% Version 2\n", "a Prophesee DAT file", "Wizard(\"dat\")"),
-            (b"% Date 2014-02-21\n% Version 2\n\x0c\x08", "a Prophesee DAT file", "Wizard(\"dat\")"),
-            (b"Event Stream\x02", "an Event Stream file", "loris"),
+            (b"% date 2020-01-01\n% evt 3.0\n\x00\x01\xff", "a Prophesee RAW (EVT 3) file", "name another layout"),
+            (b"% date 2020-01-01\n\x00\x01\xff", "a Prophesee RAW file", "name that layout"),
+            (b"% Data file containing CD events.\n% Version 2\n", "a Prophesee DAT file", "name another layout"),
+            (b"Event Stream\x02", "an Event Stream file", "name another layout"),
             (b"#ROSBAG V2.0\n", "a ROS bag", "rosbags"),
             (b"MATLAB 5.0 MAT-file, Platform", "a MATLAB file of version 5", "scipy.io.loadmat"),
             (&matlab_4, "a MATLAB file of version 4", "scipy.io.loadmat"),

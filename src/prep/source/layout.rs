@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use serde_json::{Value, json};
+
 /// How a file stores its events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
@@ -21,13 +23,31 @@ pub enum Layout {
     Npy,
     /// An archive of NumPy arrays (`.npz`).
     Npz,
+    /// Prophesee RAW in EVT 2.
+    Evt2,
+    /// Prophesee RAW in EVT 2.1.
+    Evt21,
+    /// Prophesee RAW in EVT 3.
+    Evt3,
+    /// Prophesee DAT.
+    Dat,
+    /// AEDAT 2 of jAER, from a DVS128 or a DAVIS.
+    Aedat2,
+    /// AEDAT 3.1 of cAER.
+    Aedat3,
+    /// AEDAT 4 of DV.
+    Aedat4,
+    /// Event Stream (`.es`).
+    Es,
+    /// The `.bin` files of N-MNIST and N-Caltech101.
+    Nmnist,
     /// Any HDF5 file whose columns are given by a [`Map`](crate::Map) or found by their names.
     Map,
 }
 
 impl Layout {
     /// For each layout: its name, and the dataset or other property by which its files are recognised.
-    pub const ALL: [(Layout, &str, &str); 9] = [
+    pub const ALL: [(Layout, &str, &str); 18] = [
         (Layout::Hsd, "hsd", "spikes/times"),
         (Layout::Ntidigits, "ntidigits", "train_labels"),
         (Layout::Dsec, "dsec", "events/t"),
@@ -36,6 +56,15 @@ impl Layout {
         (Layout::Prophesee, "prophesee", "CD/events"),
         (Layout::Npy, "npy", "a NumPy array"),
         (Layout::Npz, "npz", "a NumPy archive"),
+        (Layout::Evt2, "evt2", "% evt 2.0"),
+        (Layout::Evt21, "evt21", "% evt 2.1"),
+        (Layout::Evt3, "evt3", "% evt 3.0"),
+        (Layout::Dat, "dat", "% Version, or .dat with plausible events"),
+        (Layout::Aedat2, "aedat2", "#!AER-DAT2"),
+        (Layout::Aedat3, "aedat3", "#!AER-DAT3.1"),
+        (Layout::Aedat4, "aedat4", "#!AER-DAT4"),
+        (Layout::Es, "es", "Event Stream"),
+        (Layout::Nmnist, "nmnist", ".bin with plausible events"),
         (Layout::Map, "map", "columns that are named"),
     ];
 
@@ -46,12 +75,40 @@ impl Layout {
 
     /// Returns whether files of the layout are recognised by the name of an HDF5 dataset.
     pub(crate) fn has_dataset(self) -> bool {
-        !matches!(self, Layout::Npy | Layout::Npz | Layout::Map)
+        !matches!(self, Layout::Npy | Layout::Npz | Layout::Map) && !self.is_of_camera()
+    }
+
+    /// Returns whether files of the layout are as a camera writes them. They are decoded as a whole.
+    pub fn is_of_camera(self) -> bool {
+        matches!(
+            self,
+            Layout::Evt2
+                | Layout::Evt21
+                | Layout::Evt3
+                | Layout::Dat
+                | Layout::Aedat2
+                | Layout::Aedat3
+                | Layout::Aedat4
+                | Layout::Es
+                | Layout::Nmnist
+        )
     }
 
     /// Returns the names of several layouts, separated by commas.
     pub(crate) fn names(layouts: &[Layout]) -> String {
         layouts.iter().map(|layout| layout.name()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Returns all layouts as lines of text: name, title, and what tells the files apart.
+    pub fn text() -> String {
+        let line = |(layout, name, told): &(Layout, &str, &str)| format!("{name:<12}{:<26}{told}\n", layout.title());
+        Self::ALL.iter().map(line).collect()
+    }
+
+    /// Returns all layouts as a JSON object with the key `layouts`.
+    pub fn json() -> Value {
+        let entry = |(layout, name, told): &(Layout, &str, &str)| json!({"name": name, "title": layout.title(), "recognised_by": told});
+        json!({"layouts": Self::ALL.iter().map(entry).collect::<Vec<_>>()})
     }
 
     /// Returns the name of the layout in messages.
@@ -65,6 +122,15 @@ impl Layout {
             Layout::Prophesee => "camera (Prophesee)",
             Layout::Npy => "NumPy array",
             Layout::Npz => "NumPy archive",
+            Layout::Evt2 => "Prophesee RAW (EVT 2)",
+            Layout::Evt21 => "Prophesee RAW (EVT 2.1)",
+            Layout::Evt3 => "Prophesee RAW (EVT 3)",
+            Layout::Dat => "Prophesee DAT",
+            Layout::Aedat2 => "AEDAT 2",
+            Layout::Aedat3 => "AEDAT 3.1",
+            Layout::Aedat4 => "AEDAT 4",
+            Layout::Es => "Event Stream",
+            Layout::Nmnist => "N-MNIST (.bin)",
             Layout::Map => "columns by name",
         }
     }

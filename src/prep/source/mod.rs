@@ -11,21 +11,22 @@
 //! columns                      the arrays of a file, the roles of their fields, the numbers in them
 //! memory, spooled              events that a program has in memory; samples in a temporary file
 //! commands                     commands in Python that save a copy of a file in which something is mended
-//! formats                      recognises formats that are not read
+//! formats, marks               recognise formats: those that are not read, those of cameras
 //! hdf, heap, numpy             reading the file formats; hdf also checks that the data is there
 //! recording, unlabelled        an open recording; events in no sample
 //! labels                       tables of labels, the list of classes
 //! times                        how times are read: unit, clock
 //! fields                       which fields of a file are t, x, y and p
-//! stream, sorted               one recording as a sequence of events; its events in a sorted temporary file
+//! stream, stored, sorted       one recording as a sequence of events; its events in a temporary file; sorted there
 //! vetting, check               what is wrong with the times; other checks before a recording is used
-//! layouts, detect              opens files by their layout; recognises the layout
+//! layouts, cameras, detect     opens files by their layout: HDF5 and NumPy, files as cameras write them
 //! samples                      one recording as one sample or many
 //! together, twins              the unit of small recordings; recordings that occur twice
 //! folders, open                opens a folder, with its classes; opens a file or a folder
 //! synth                        makes up recordings
 //! ```
 
+mod cameras;
 mod check;
 mod columns;
 mod commands;
@@ -39,6 +40,7 @@ mod heap;
 mod labels;
 mod layout;
 mod layouts;
+mod marks;
 mod memory;
 mod notes;
 mod numpy;
@@ -49,6 +51,7 @@ mod recording;
 mod samples;
 mod sorted;
 mod spooled;
+mod stored;
 mod stream;
 mod synth;
 mod times;

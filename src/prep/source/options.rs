@@ -34,6 +34,8 @@ pub struct SourceOptions {
     /// Whether to accept the times unchanged if the clock has wraps, resets or jumps, or if the assumed unit is
     /// implausible. If false, such times are an error.
     pub allow_clock_trouble: bool,
+    /// Whether a damaged file of a camera is read up to the damage, with a warning. If false, the damage is an error.
+    pub lenient: bool,
     /// How recordings are cut into samples.
     pub cut: Cut,
     /// Where class labels come from.

@@ -8,24 +8,23 @@ use crate::disk_sort::DiskSort;
 use crate::error::Result;
 use crate::source::columns::{EventBlock, Stamps};
 use crate::source::raw::Coordinates;
+use crate::source::stored::StoredEvents;
 use tonic_shard::KEPT;
 
 /// Number of events that are sorted in memory at a time.
 const PART: usize = 1 << 19;
-/// Number of bytes that are read from the temporary file, or written to it, at a time.
-const PIECE: usize = 1 << 20;
-/// Number of bytes after the time of an event in the temporary file: whether the event has a time, its index in the
+/// Number of sorted events that are written to the temporary file at a time.
+const PIECE: usize = 1 << 15;
+/// Number of bytes of an event that are sorted along with its time: whether the event has a time, its index in the
 /// recording, x, y and p.
 const REST: usize = 33;
-/// Number of bytes of an event in the temporary file.
-const BYTES: u64 = 8 + REST as u64;
 
 /// Events in order of time, in a temporary file.
 #[derive(Debug)]
 pub(super) struct SortedEvents {
-    spill: Spill,
-    has_y: bool,
-    has_p: bool,
+    events: StoredEvents,
+    /// The index that each event had before, in 8 bytes.
+    order: Spill,
 }
 
 impl SortedEvents {
@@ -64,65 +63,74 @@ impl SortedEvents {
             before = if none_yet { None } else { places.last().copied().or(before) };
         }
         early.drain(..).try_for_each(|rest| sort.push((0, rest)))?;
-        let (mut spill, mut bytes) = (Spill::new(1)?, Vec::with_capacity(PIECE + BYTES as usize));
+        let mut piece = Piece::new(has_y, has_p);
+        let (mut events, mut order) = (StoredEvents::like(&piece.block(), true)?, Spill::new(1)?);
         sort.finish(|(place, rest)| {
-            bytes.extend_from_slice(&place.to_le_bytes());
-            bytes.extend_from_slice(&rest);
-            if bytes.len() >= PIECE {
-                spill.append(0, &bytes)?;
-                bytes.clear();
-            }
-            Ok(())
+            piece.push(place, &rest);
+            if piece.order.len() >= 8 * PIECE { piece.write(&mut events, &mut order) } else { Ok(()) }
         })?;
-        spill.append(0, &bytes)?;
-        Ok(SortedEvents { spill, has_y, has_p })
+        piece.write(&mut events, &mut order)?;
+        Ok(SortedEvents { events, order })
     }
 
     pub(super) fn read(&self, range: Range<u64>) -> Result<EventBlock> {
-        let n = (range.end - range.start) as usize;
-        let (mut t, mut columns) = (Stamps::default(), [const { Vec::new() }; 3]);
-        t.us.reserve_exact(n);
-        columns.iter_mut().for_each(|column| column.reserve_exact(n));
-        self.each(range, |i, place, rest| {
-            let missing = rest[0] != 0;
-            if missing {
-                t.missing.push(i);
-            }
-            t.us.push(if missing { 0 } else { place });
-            columns.iter_mut().zip(rest[9..].chunks_exact(8)).for_each(|(column, bytes)| column.push(number(bytes)));
-        })?;
-        let [x, y, p] = columns.map(Coordinates::I64);
-        Ok(EventBlock { t, x, y: self.has_y.then_some(y), p: self.has_p.then_some(p) })
+        self.events.read(range)
     }
 
     pub(super) fn times(&self, range: Range<u64>) -> Result<Stamps> {
-        self.read(range).map(|block| block.t)
+        self.events.times(range)
     }
 
     /// Returns whether a range of the sorted events had the same order in the recording.
     pub(super) fn was_in_order(&self, range: Range<u64>) -> Result<bool> {
-        let (mut last, mut in_order) = (-1, true);
-        self.each(range, |_, _, rest| {
-            let index = number(&rest[1..9]);
-            in_order &= index > last;
-            last = index;
-        })?;
-        Ok(in_order)
-    }
-
-    /// Calls `take` with the index in the range, the time and the other bytes of each event.
-    fn each(&self, range: Range<u64>, mut take: impl FnMut(usize, i64, &[u8])) -> Result<()> {
-        let most = PIECE as u64 / BYTES;
-        let mut bytes = Vec::new();
-        for start in range.clone().step_by(most as usize) {
-            let end = range.end.min(start + most);
-            bytes.resize(((end - start) * BYTES) as usize, 0);
-            self.spill.read(0, start * BYTES, &mut bytes)?;
-            for (i, event) in bytes.chunks_exact(BYTES as usize).enumerate() {
-                take((start - range.start) as usize + i, number(&event[..8]), &event[8..]);
+        let mut last = -1;
+        for start in range.clone().step_by(PIECE) {
+            let mut bytes = vec![0; 8 * (range.end - start).min(PIECE as u64) as usize];
+            self.order.read(0, 8 * start, &mut bytes)?;
+            for index in bytes.chunks_exact(8).map(number) {
+                if index <= last {
+                    return Ok(false);
+                }
+                last = index;
             }
         }
-        Ok(())
+        Ok(true)
+    }
+}
+
+/// Sorted events that are not in the temporary file yet.
+struct Piece {
+    t: Stamps,
+    columns: [Vec<i64>; 3],
+    order: Vec<u8>,
+    has: [bool; 2],
+}
+
+impl Piece {
+    fn new(has_y: bool, has_p: bool) -> Piece {
+        Piece { t: Stamps::default(), columns: [const { Vec::new() }; 3], order: Vec::new(), has: [has_y, has_p] }
+    }
+
+    fn push(&mut self, place: i64, rest: &[u8; REST]) {
+        let missing = rest[0] != 0;
+        if missing {
+            self.t.missing.push(self.t.us.len());
+        }
+        self.t.us.push(if missing { 0 } else { place });
+        self.order.extend_from_slice(&rest[1..9]);
+        self.columns.iter_mut().zip(rest[9..].chunks_exact(8)).for_each(|(column, bytes)| column.push(number(bytes)));
+    }
+
+    /// Takes the events out of the piece.
+    fn block(&mut self) -> EventBlock {
+        let [x, y, p] = std::mem::take(&mut self.columns).map(Coordinates::I64);
+        let [has_y, has_p] = self.has;
+        EventBlock { t: std::mem::take(&mut self.t), x, y: has_y.then_some(y), p: has_p.then_some(p) }
+    }
+
+    fn write(&mut self, events: &mut StoredEvents, order: &mut Spill) -> Result<()> {
+        order.append(0, &std::mem::take(&mut self.order))?;
+        events.append(&self.block())
     }
 }
 

@@ -13,12 +13,13 @@ use crate::source::layout::Layout;
 use crate::source::numpy::EventArray;
 use crate::source::raw::MAX_SAMPLE_EVENTS;
 use crate::source::sorted::SortedEvents;
+use crate::source::stored::StoredEvents;
 use crate::source::times::Timeline;
 
 /// Number of events that are read at a time when a whole recording is scanned.
 const STRIDE: u64 = 1 << 20;
-/// A recording with more events than this is sorted in a temporary file instead of in memory.
-const MAX_IN_MEMORY: u64 = 1 << 22;
+/// A recording with more events than this is sorted, or decoded, in a temporary file instead of in memory.
+pub(super) const MAX_IN_MEMORY: u64 = 1 << 22;
 /// Maximum number of events per byte of a file. No compression reaches this ratio, so a file that claims more is
 /// damaged.
 const MAX_EVENTS_A_BYTE: u64 = 4096;
@@ -76,6 +77,8 @@ pub(super) enum EventStore {
     Array(EventArray),
     /// The events are in memory, with times in microseconds.
     Memory(EventBlock),
+    /// The events are in a temporary file, in the order of the recording, with times in microseconds.
+    Stored(StoredEvents),
     /// The events are in a temporary file, sorted by time.
     Sorted(SortedEvents),
 }
@@ -132,6 +135,7 @@ impl EventStream {
                 let missing = block.t.missing[first..].iter().take_while(|&&i| i < range.end);
                 Stamps { missing: missing.map(|i| i - range.start).collect(), us: block.t.us[range.clone()].to_vec() }
             }
+            EventStore::Stored(events) => events.times(range)?,
             EventStore::Sorted(events) => events.times(range)?,
             EventStore::Hdf5(columns) => match &columns[0] {
                 Some(t) => t.read(&self.path, range)?.times(unit),
@@ -148,6 +152,7 @@ impl EventStream {
             EventStore::Hdf5(columns) => EventBlock::of(NumberColumn::read_each(columns, path, range)?, self.time.unit),
             EventStore::Array(array) => array.read(range, self.time.unit)?,
             EventStore::Memory(block) => block.pick(range.start as usize..range.end as usize),
+            EventStore::Stored(events) => events.read(range)?,
             EventStore::Sorted(events) => events.read(range)?,
         };
         self.time.mend(first, &mut block.t);
@@ -165,7 +170,7 @@ impl EventStream {
         match &self.columns {
             EventStore::Hdf5(columns) => columns[role as usize].as_ref().map(|c| c.read(&self.path, range)).transpose(),
             EventStore::Array(array) => array.column(role, range),
-            EventStore::Memory(_) | EventStore::Sorted(_) => Ok(None),
+            EventStore::Memory(_) | EventStore::Stored(_) | EventStore::Sorted(_) => Ok(None),
         }
     }
 
@@ -174,10 +179,15 @@ impl EventStream {
         let are_floats = match &self.columns {
             EventStore::Hdf5(columns) => columns[role as usize].as_ref().is_some_and(NumberColumn::is_float),
             EventStore::Array(array) => array.is_float(role),
-            EventStore::Memory(_) | EventStore::Sorted(_) => false,
+            EventStore::Memory(_) | EventStore::Stored(_) | EventStore::Sorted(_) => false,
         };
         let numbers = if are_floats { self.stored(role, range)? } else { None };
         Ok(numbers.map(Numbers::floats))
+    }
+
+    /// Returns whether the events are in a temporary file, which is made each time the recording is opened.
+    pub(super) fn is_on_disk(&self) -> bool {
+        matches!(self.columns, EventStore::Stored(_) | EventStore::Sorted(_))
     }
 
     /// Splits the recording into consecutive ranges of events that fit in memory.

@@ -64,10 +64,13 @@ pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
     let labelled = labelled.map_or_else(|| by_file(dir, &listing, &heads), Ok)?;
     let sensor = heads.iter().find_map(|head| head.sensor);
     let sensor_of = |head: &Head| options.sensor.or(head.sensor).or(sensor);
+    let mut told = Kinds::default();
     for (name, head) in listing.files.iter().zip(&heads) {
         check_sensor(&dir.join(name), head.layout, &head.taken, sensor_of(head))?;
         for note in &head.notes {
-            if !notes.contains(note) {
+            if head.layout.is_of_camera() {
+                told.add(name, note.clone());
+            } else if !notes.contains(note) {
                 notes.push(note.clone());
             }
         }
@@ -75,7 +78,6 @@ pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
     let mut layouts = Vec::new();
     let classes: Option<Arc<[String]>> = labelled.classes.map(Into::into);
     let mut recordings = Vec::with_capacity(listing.files.len());
-    let mut told = Kinds::default();
     for ((name, label), head) in listing.files.into_iter().zip(labelled.labels).zip(heads) {
         let path = dir.join(&name);
         let options = with_layout(&mut layouts, head.layout, options);

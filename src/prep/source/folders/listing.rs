@@ -119,7 +119,7 @@ impl Listing {
             let mut foreign = None;
             if meta.is_file() && !ours && !hidden && !is_known() {
                 let head = formats::head_of(&path);
-                foreign = if formats::is_read(&head) { Some(Unread::RENAMED) } else { unread(&head, &lossy) };
+                foreign = if formats::is_read(&head, &path) { Some(Unread::RENAMED) } else { unread(&head, &lossy) };
             }
             if meta.is_dir() && is_set(&path) {
                 self.sets += 1;

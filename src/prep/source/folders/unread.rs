@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use crate::source::commands::text_events;
-use crate::source::formats::{self, AEDAT_4, BAG, DAT, ENDINGS, PANDAS, PICKLE, STREAM, TORCH, UNPACK, recognise};
+use crate::source::formats::{self, BAG, ENDINGS, PANDAS, PICKLE, TORCH, UNPACK, recognise};
 
-const ATIS: &str = "read it with Tonic (tonic.io.read_mnist_file), and save t, x, y and p with np.savez";
-const JAER: &str = "read it with Tonic (tonic.io.read_aedat4, read_dvs_128...), and save t, x, y and p with np.savez";
+const NAMED: &str = "if it has events, convert it by itself and name its layout";
+const LOST: &str = "look for a copy whose first bytes are there";
 const HDF5: &str = "open it with h5py, and save t, x, y and p with np.savez";
 
 /// The format of a file that is or may be a recording but that this crate does not read.
@@ -21,9 +21,10 @@ pub(crate) struct Unread {
 }
 
 impl Unread {
-    /// The value for an HDF5 or NumPy file whose name lacks the usual ending.
+    /// The value for a camera's file, or an HDF5 or NumPy file whose name lacks the usual ending, that is left out because
+    /// a copy of it is read.
     pub(crate) const RENAMED: Unread = Unread {
-        format: Cow::Borrowed("HDF5 or NumPy under another ending, a copy of a recording that is read"),
+        format: Cow::Borrowed("HDF5 or NumPy under another ending, or of a camera, a copy of a recording that is read"),
         reader: Cow::Borrowed("name it otherwise to take it too"),
         has_events: true,
     };
@@ -37,15 +38,15 @@ const OF_ANYTHING: [&str; 8] =
 /// Endings of recordings in formats that this crate doesn't read. Each entry has the ending, whether a file with this
 /// ending is certainly a recording, the name of the format, and which program reads it.
 const KNOWN_ENDINGS: [(&str, bool, &str, &str); 20] = [
-    ("aedat", true, "a file named as AEDAT, without its first line", JAER),
-    ("aedat2", true, "a file named as AEDAT 2, without its first line", JAER),
-    ("aedat4", true, "a file named as AEDAT 4, without its first line", AEDAT_4.0),
-    ("es", false, "a file named as Event Stream, without its first bytes", STREAM.0),
+    ("aedat", true, "a file named as AEDAT, without its first line", LOST),
+    ("aedat2", true, "a file named as AEDAT 2, without its first line", LOST),
+    ("aedat4", true, "a file named as AEDAT 4, without its first line", LOST),
+    ("es", false, "a file named as Event Stream, without its first bytes", LOST),
     ("bag", true, "a file named as a ROS bag, without its first bytes", BAG.0),
     ("mcap", true, "a file named as MCAP, without its first bytes", BAG.0),
-    ("raw", false, "a file named as Prophesee RAW, without its header", DAT.0),
-    ("dat", false, "a file named as Prophesee DAT, without its header", DAT.0),
-    ("bin", false, "a binary file, of N-MNIST or N-Caltech101 perhaps", ATIS),
+    ("raw", false, "a file named as Prophesee RAW, without its header", NAMED),
+    ("dat", false, "a file named as Prophesee DAT, without its header", NAMED),
+    ("bin", false, "a binary file, of N-MNIST or N-Caltech101 perhaps", NAMED),
     ("mat", false, "a file named as MATLAB's, without its header", HDF5),
     ("nc", false, "a file named as NetCDF, without its first bytes", HDF5),
     ("h5py", false, "a file named as HDF5, without its first bytes", HDF5),

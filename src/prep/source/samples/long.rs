@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::error::{Error, Result};
 use crate::source::columns::EventBlock;
@@ -12,7 +12,7 @@ use crate::source::options::SourceOptions;
 use crate::source::raw::{MAX_SAMPLE_EVENTS, RawSamples};
 use crate::source::recording::ReadSamples;
 use crate::source::samples::cut::{Pieces, Span, left_out};
-use crate::source::stream::{EventStream, OriginalOrder};
+use crate::source::stream::EventStream;
 use crate::source::times::{Clock, Findings, Wrap};
 use crate::source::vetting::{Vetted, blocks, lasts_without_gaps, vet, vet_in_blocks, vet_unwrapped};
 use crate::time_unit::TimeUnit;
@@ -35,8 +35,8 @@ pub(crate) struct Long {
     /// The wraps of the clock to undo each time the file is opened. `None` if there are none, if the file stays open,
     /// or if the recording is one sample.
     wrap: Option<Wrap>,
-    /// The recording sorted by time, if the file is out of order and too large to be sorted again for each read.
-    sorted: OnceLock<EventStream>,
+    /// The open recording, if its events are in a temporary file. Kept until the last sample was read.
+    kept: Mutex<Option<Arc<EventStream>>>,
     seen: OnceLock<Seen>,
 }
 
@@ -72,7 +72,7 @@ impl Long {
             reordered: pieces.reordered,
             lasts: pieces.lasts,
             wrap: None,
-            sorted: OnceLock::new(),
+            kept: Mutex::default(),
             seen: OnceLock::new(),
         }
     }
@@ -87,16 +87,7 @@ impl Long {
     ) -> Long {
         let Pieces { spans, reordered, lasts, wrap, .. } = pieces;
         let access = Access::Closed { options, events, linked };
-        Long {
-            path: path.into(),
-            access,
-            spans,
-            reordered,
-            lasts,
-            wrap,
-            sorted: OnceLock::new(),
-            seen: OnceLock::new(),
-        }
+        Long { path: path.into(), access, spans, reordered, lasts, wrap, kept: Mutex::default(), seen: OnceLock::new() }
     }
 
     fn read_from(&self, stream: &EventStream, samples: Range<u64>) -> Result<RawSamples> {
@@ -173,23 +164,35 @@ impl Long {
         notes
     }
 
-    /// Calls `work` with the recording, opened and sorted if necessary.
-    fn with_stream<T>(&self, work: impl FnOnce(&EventStream) -> Result<T>) -> Result<T> {
-        match (&self.access, self.sorted.get()) {
-            (Access::Open(stream), _) => work(stream),
-            (_, Some(sorted)) => work(sorted),
-            (Access::Closed { options, .. }, None) => {
+    /// Calls `work` with the recording, opened and sorted if necessary. `end` is the end of the range of samples that
+    /// are read.
+    fn with_stream<T>(&self, end: u64, work: impl FnOnce(&EventStream) -> Result<T>) -> Result<T> {
+        let options = match &self.access {
+            Access::Open(stream) => return work(stream),
+            Access::Closed { options, .. } => options,
+        };
+        // While one thread decodes or sorts the file, others wait for the result.
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let stream = match &*kept {
+            Some(stream) => Arc::clone(stream),
+            None => {
                 let mut stream = open_stream(&self.path, options)?;
                 stream.time.set_wrap(self.wrap.clone());
-                if self.reordered.is_empty() {
-                    return work(&stream);
+                if !self.reordered.is_empty() {
+                    stream.sort()?;
                 }
-                match stream.sort()? {
-                    OriginalOrder::InMemory(_) => work(&stream),
-                    OriginalOrder::OnDisk => work(self.sorted.get_or_init(|| stream)),
+                let stream = Arc::new(stream);
+                if stream.is_on_disk() {
+                    *kept = Some(Arc::clone(&stream));
                 }
+                stream
             }
+        };
+        if end >= self.spans.len().max(1) as u64 {
+            *kept = None;
         }
+        drop(kept);
+        work(&stream)
     }
 }
 
@@ -243,7 +246,7 @@ impl ReadSamples for Long {
     }
 
     fn read(&self, samples: Range<u64>) -> Result<RawSamples> {
-        self.with_stream(|stream| self.read_from(stream, samples))
+        self.with_stream(samples.end, |stream| self.read_from(stream, samples))
     }
 
     fn sample_events(&self, sample: u64) -> Option<u64> {
@@ -261,7 +264,7 @@ impl ReadSamples for Long {
         if let Some(in_order) = self.seen.get().and_then(checked) {
             return Ok(in_order);
         }
-        self.with_stream(|stream| {
+        self.with_stream(0, |stream| {
             let mut found = vet_in_blocks(stream, most)?;
             found.notes.extend(self.late_notes(stream));
             let (assumed, in_order) = (stream.time.assumed(), found.in_order);
@@ -273,7 +276,7 @@ impl ReadSamples for Long {
     }
 
     fn read_in_blocks(&self, sample: u64, most: u64, take: &mut dyn FnMut(RawSamples) -> Result<()>) -> Result<()> {
-        self.with_stream(|stream| {
+        self.with_stream(sample + 1, |stream| {
             let span = self.spans.get(sample as usize);
             self.seen.get_or_init(|| Seen {
                 notes: Vec::new(),

@@ -1,0 +1,95 @@
+//! AEDAT 2 files of jAER: after a text header, events of 8 bytes, big-endian: an address and a time in microseconds,
+//! which wraps after 2^32. Source: "AEDAT file formats" of iniVation, and the AedatTools of the same.
+//!
+//! | bits of an address | DVS128 | DAVIS |
+//! |---|---|---|
+//! | polarity | 0, where 0 is on | 11 |
+//! | x | 1 to 7 | 12 to 21 |
+//! | y | 8 to 14 | 22 to 30 |
+//! | no event of change | 15: a trigger or synchronisation | 31: a sample of an image or of the IMU; 10: a trigger |
+//!
+//! Both cameras count x and y from the lower right corner. They are turned, so that they begin at the upper left, as DV
+//! and Tonic's `read_davis_346` do. Which camera it is, the header says (`# AEChip: ...`). Without that, a file whose
+//! first addresses have at most 16 bits is one of a DVS128. The size of another DAVIS has to be given.
+
+use crate::error::{Error, Result};
+use crate::events::SensorSize;
+use crate::source::cameras::block::Decoded;
+use crate::source::cameras::dat::Clock32;
+use crate::source::cameras::input::Input;
+
+/// Number of bytes whose addresses are looked at if the header names no camera.
+const LOOKED: usize = 1 << 16;
+
+/// Decodes a file. `given` is the size of the sensor in the options.
+///
+/// # Errors
+/// Those of [`Input::words`] and [`Decoded::settle`]; [`Error::NotARecording`] if the size of the sensor is not known.
+pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded, given: Option<SensorSize>) -> Result<()> {
+    let mut size = None;
+    let mut is_dvs = None;
+    while let Some(line) = input.line("#")? {
+        if line.contains("End Of ASCII Header") {
+            break;
+        }
+        if let Some((_, chip)) = line.split_once("AEChip:") {
+            size = chip_size(chip);
+            is_dvs = Some(chip.to_ascii_uppercase().contains("DVS128"));
+        }
+    }
+    let is_dvs = match is_dvs {
+        Some(is_dvs) => is_dvs,
+        None => input.peek(LOOKED)?.as_chunks::<8>().0.iter().all(|event| event[..2] == [0, 0]),
+    };
+    let given = given.map(|size| (size.width, size.height));
+    let size = if is_dvs { Some((128, 128)) } else { size.or(given) };
+    let Some((width, height)) = size else {
+        let expected = "a line \"# AEChip\" that names a DVS128, DAVIS240, DAVIS346 or DAVIS640, or the size of the \
+                        sensor (`sensor`), by which x and y are turned";
+        return Err(Error::not_a_recording(input.path(), expected, "none"));
+    };
+    out.set_sensor(width.into(), height.into());
+    let (mut clock, mut triggers, mut samples) = (Clock32::default(), 0, 0);
+    let last = [(width - 1) as u16, (height - 1) as u16];
+    let result = input.words::<8>("an event", |events, _| {
+        for event in events {
+            let event = u64::from_be_bytes(*event);
+            let (address, t) = ((event >> 32) as u32, clock.time(event as u32));
+            let (x, y, p) = if is_dvs {
+                if address >> 15 != 0 {
+                    triggers += 1;
+                    continue;
+                }
+                (address >> 1 & 0x7f, address >> 8 & 0x7f, !address & 1)
+            } else if address >> 31 != 0 {
+                samples += 1;
+                continue;
+            } else if address >> 10 & 1 != 0 {
+                triggers += 1;
+                continue;
+            } else {
+                (address >> 12 & 0x3ff, address >> 22 & 0x1ff, address >> 11 & 1)
+            };
+            // A pixel outside the sensor becomes one far outside, so that it is told.
+            out.block.push(t, last[0].wrapping_sub(x as u16), last[1].wrapping_sub(y as u16), p as u8);
+        }
+        out.settle()
+    });
+    out.not_read(triggers, "triggers and other special events");
+    out.not_read(samples, "samples of images and of the IMU");
+    result
+}
+
+/// Returns the size of the sensor of a camera of iniVation, by its name.
+pub(super) fn chip_size(name: &str) -> Option<(u32, u32)> {
+    let name = name.to_ascii_uppercase();
+    let sizes = [
+        ("DVS128", (128, 128)),
+        ("DAVIS240", (240, 180)),
+        ("DAVIS346", (346, 260)),
+        ("DAVIS640", (640, 480)),
+        ("DVXPLORER_LITE", (320, 240)),
+        ("DVXPLORER", (640, 480)),
+    ];
+    sizes.iter().find(|(chip, _)| name.contains(chip)).map(|(_, size)| *size)
+}

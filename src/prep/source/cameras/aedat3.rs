@@ -1,0 +1,98 @@
+//! AEDAT 3.1 files of cAER: after a text header that ends with `#!END-HEADER`, packets. A packet has a header of 28
+//! bytes and then events. All numbers are little-endian. Source: "AEDAT file formats" of iniVation.
+//!
+//! | bytes of a packet's header | meaning |
+//! |---|---|
+//! | 0 to 1 | kind of events: 0 special, 1 polarity, 2 frames, 3 and 4 IMU, others |
+//! | 4 to 7, 8 to 11 | size of an event; place of its time |
+//! | 12 to 15 | how many times the clock of 31 bits has wrapped |
+//! | 16 to 19, 20 to 23 | number of events for which there is room; number of events |
+//!
+//! An event of polarity has 32 bits and then the time in microseconds: bit 0 is 1 if it is valid, bit 1 is the
+//! polarity, bits 2 to 16 are y, bits 17 to 31 are x. Invalid events and packets of other kinds are counted.
+
+use crate::error::{Error, Result};
+use crate::source::cameras::aedat2::chip_size;
+use crate::source::cameras::block::Decoded;
+use crate::source::cameras::input::Input;
+
+/// Decodes a file.
+///
+/// # Errors
+/// Those of [`Input::words`] and [`Decoded::settle`]; [`Error::Foreign`] for compressed packets;
+/// [`Error::DamagedBytes`] for packets that are cut short or contradict themselves.
+pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
+    while let Some(line) = input.line("#")? {
+        if line.contains("!END-HEADER") {
+            break;
+        }
+        if let Some(format) = line.strip_prefix("#Format:").map(str::trim).filter(|&format| format != "RAW") {
+            return Err(Error::Foreign {
+                path: input.path().into(),
+                place: String::new(),
+                expected: "packets as they are (#Format: RAW)".into(),
+                format: format!("{format} packets of AEDAT 3"),
+                reader: "DV reads them; save t, x, y and p with np.savez".into(),
+                command: None,
+            });
+        }
+        if let Some((width, height)) = line.strip_prefix("#Source").and_then(chip_size) {
+            out.set_sensor(width.into(), height.into());
+        }
+    }
+    let mut counts = [0; 5];
+    let result = packets(input, out, &mut counts);
+    let [special, invalid, frames, imu, other] = counts;
+    out.not_read(special, "special events, such as triggers,");
+    out.not_read(invalid, "events that the camera marked as not valid");
+    out.not_read(frames, "frames");
+    out.not_read(imu, "samples of the IMU");
+    out.not_read(other, "events of other kinds");
+    result
+}
+
+fn packets(
+    input: &mut Input<'_>,
+    out: &mut Decoded,
+    [special, invalid, frames, imu, other]: &mut [u64; 5],
+) -> Result<()> {
+    loop {
+        let at = input.at();
+        let Some(header) = input.array::<28>("a packet's header")? else { return Ok(()) };
+        let number = |i: usize| u32::from_le_bytes([header[i], header[i + 1], header[i + 2], header[i + 3]]);
+        let [size, time, wraps, room, events] = [4, 8, 12, 16, 20].map(number);
+        let kind = u16::from_le_bytes([header[0], header[1]]);
+        if events > room {
+            return Err(input.damaged(at, format!("at most {room} events, as the packet has room for"), events));
+        }
+        if kind != 1 {
+            *match kind {
+                0 => &mut *special,
+                2 => &mut *frames,
+                3 | 4 => &mut *imu,
+                _ => &mut *other,
+            } += u64::from(events);
+            input.pass(u64::from(size) * u64::from(room), "a packet")?;
+            continue;
+        }
+        if (size, time) != (8, 4) {
+            let got = format!("{size} bytes, with the time at {time}");
+            return Err(input.damaged(at, "events of 8 bytes, with the time at 4", got));
+        }
+        let base = i64::from(wraps) << 31;
+        input.some_words::<8>(events.into(), "a packet's events", |events, _| {
+            for event in events {
+                let event = u64::from_le_bytes(*event);
+                if event & 1 == 0 {
+                    *invalid += 1;
+                    continue;
+                }
+                let t = base + i64::from((event >> 32) as u32 & 0x7fff_ffff);
+                let (x, y) = ((event >> 17 & 0x7fff) as u16, (event >> 2 & 0x7fff) as u16);
+                out.block.push(t, x, y, (event >> 1 & 1) as u8);
+            }
+            out.settle()
+        })?;
+        input.pass(8 * u64::from(room - events), "a packet")?;
+    }
+}

@@ -1,0 +1,138 @@
+//! AEDAT 4 files of DV: after the line `#!AER-DAT4.0`, a header, packets of several streams, and a table of the packets.
+//! All of these are FlatBuffers that begin with their size. Source: "AEDAT file formats" of iniVation, and the schemas
+//! of dv-processing.
+//!
+//! | | |
+//! |---|---|
+//! | header, `IOHE` | compression (none, LZ4, LZ4 high, zstd, zstd high), place of the table (-1: none), streams in XML |
+//! | packet | stream and size, 4 bytes each, and then the compressed packet |
+//! | packet of events, `EVTS` | events of 16 bytes: time in microseconds (8), x (2), y (2), polarity (1), 3 unused |
+//!
+//! The first stream of events is read. Packets of others, of frames, IMU and triggers are counted. A file whose
+//! recording was not ended has no table: it is read to its end.
+
+use std::io::Read;
+
+use crate::error::{Error, Result};
+use crate::source::cameras::aedat4_streams::{Stream, streams};
+use crate::source::cameras::block::{Decoded, ROOM};
+use crate::source::cameras::flatbuffer::Table;
+use crate::source::cameras::input::Input;
+
+/// Maximum number of bytes of a header and of a packet, compressed and not.
+const MAX_BYTES: u64 = 1 << 28;
+
+/// Decodes a file.
+///
+/// # Errors
+/// Those of [`Input::bytes`] and [`Decoded::settle`]; [`Error::NoEvents`] for a file without a stream of events;
+/// [`Error::DamagedBytes`] for packets that are cut short or contradict themselves.
+pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
+    input.line("#!AER-DAT4")?;
+    let begin = input.at();
+    let mut bytes = Vec::new();
+    let size = input.needed::<4>("the header's size")?;
+    let size_of = u32::from_le_bytes(size).into();
+    if size_of > MAX_BYTES {
+        return Err(input.damaged(begin, format!("a header of at most {MAX_BYTES} bytes"), size_of));
+    }
+    input.bytes(size_of, "the header", &mut bytes)?;
+    bytes.splice(..0, size);
+    let Some(header) = Table::root(&bytes, b"IOHE") else {
+        return Err(input.damaged(begin, "a header (IOHE)", "other bytes"));
+    };
+    let compression = header.i32(0).unwrap_or(0);
+    if !(0..=4).contains(&compression) {
+        return Err(input.damaged(begin, "a compression from 0 to 4", compression));
+    }
+    let end = header.i64(1).and_then(|end| u64::try_from(end).ok());
+    let streams = streams(&String::from_utf8_lossy(header.list(2, 1).unwrap_or_default()));
+    let Some(taken) = streams.iter().find(|stream| stream.kind == "EVTS") else {
+        let kinds: Vec<&str> = streams.iter().map(|stream| stream.kind.as_str()).collect();
+        let got = if kinds.is_empty() { "no stream".into() } else { format!("streams of {}", kinds.join(", ")) };
+        return Err(Error::NoEvents { path: input.path().into(), got });
+    };
+    if let Some((width, height)) = taken.size {
+        out.set_sensor(width, height);
+    }
+    let mut packets = vec![0; streams.len()];
+    let result = read_packets(input, out, (compression, end), (&streams, taken), &mut packets);
+    for (stream, packets) in streams.iter().zip(packets).filter(|(stream, _)| stream.id != taken.id) {
+        let (id, name) = (stream.id, &stream.name);
+        let name = if name.is_empty() { String::new() } else { format!(" ({name})") };
+        out.not_read(packets, &format!("packets of {} in stream {id}{name}", stream.contents()));
+    }
+    result
+}
+
+/// Reads the packets until `end`, the place of the table of packets. `None` if there is no table.
+fn read_packets(
+    input: &mut Input<'_>,
+    out: &mut Decoded,
+    (compression, end): (i32, Option<u64>),
+    (streams, taken): (&[Stream], &Stream),
+    packets: &mut [u64],
+) -> Result<()> {
+    let (mut packed, mut bytes) = (Vec::new(), Vec::new());
+    while end.is_none_or(|end| input.at() < end) {
+        let at = input.at();
+        let Some([a, b, c, d, size @ ..]) = input.array::<8>("a packet's stream and size")? else {
+            return match end {
+                None => Ok(()),
+                Some(end) => {
+                    Err(input.damaged(at, format!("packets until the table at byte {end}"), "the end of the file"))
+                }
+            };
+        };
+        let (id, size) = (i32::from_le_bytes([a, b, c, d]), i32::from_le_bytes(size));
+        let Some(i) = streams.iter().position(|stream| stream.id == id) else {
+            let ids: Vec<String> = streams.iter().map(|stream| stream.id.to_string()).collect();
+            return Err(input.damaged(at, format!("a packet of the streams {}", ids.join(", ")), id));
+        };
+        let Some(size) = u64::try_from(size).ok().filter(|&size| size <= MAX_BYTES) else {
+            return Err(input.damaged(at + 4, format!("a packet of at most {MAX_BYTES} bytes"), size));
+        };
+        if id != taken.id {
+            input.pass(size, "a packet")?;
+            packets[i] += 1;
+            continue;
+        }
+        input.bytes(size, "a packet", &mut packed)?;
+        let plain = match compression {
+            0 => &packed,
+            _ => match unpack(compression, &packed, &mut bytes) {
+                Ok(()) => &bytes,
+                Err(e) => {
+                    let name = if compression < 3 { "LZ4" } else { "zstd" };
+                    return Err(input.damaged(at + 8, format!("a packet in {name}"), e));
+                }
+            },
+        };
+        let table = Table::root(plain, b"EVTS");
+        let Some(events) = table.and_then(|table| if table.has(0) { table.list(0, 16) } else { Some(&[]) }) else {
+            return Err(input.damaged(at + 8, "a packet of events (EVTS)", "other bytes"));
+        };
+        for events in events.as_chunks::<16>().0.chunks(ROOM) {
+            for event in events {
+                let event = u128::from_le_bytes(*event);
+                let (x, y) = ((event >> 64) as u16, (event >> 80) as u16);
+                out.block.push(event as i64, x, y, (event >> 96) as u8);
+            }
+            out.settle()?;
+        }
+    }
+    Ok(())
+}
+
+/// Decompresses a packet.
+fn unpack(compression: i32, packed: &[u8], bytes: &mut Vec<u8>) -> std::io::Result<()> {
+    bytes.clear();
+    let read = match compression {
+        1 | 2 => lz4_flex::frame::FrameDecoder::new(packed).take(MAX_BYTES + 1).read_to_end(bytes)?,
+        _ => zstd::Decoder::with_buffer(packed)?.take(MAX_BYTES + 1).read_to_end(bytes)?,
+    };
+    match read as u64 > MAX_BYTES {
+        true => Err(std::io::Error::other(format!("more than {MAX_BYTES} bytes"))),
+        false => Ok(()),
+    }
+}

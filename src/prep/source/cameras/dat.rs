@@ -1,0 +1,75 @@
+//! Prophesee DAT files: after a text header, the kind and the size of an event in a byte each, and then events of 8
+//! bytes, little-endian. Source: "DAT File Format" in the documentation of the Metavision SDK; for versions below 2,
+//! the MATLAB scripts that Prophesee distributed with its data sets (load_atis_data.m).
+//!
+//! | bytes | meaning |
+//! |---|---|
+//! | 0 to 3 | time in microseconds, which wraps after 2^32 |
+//! | 4 to 7 | bits 0 to 13: x, 14 to 27: y, 28 to 31: polarity; below version 2, bits 0 to 8, 9 to 16, and 17 |
+//!
+//! Events are of kind 0 (2D) or 12 (CD), which are the same. A file without a header is of version 0 and has no kind and
+//! no size.
+
+use crate::error::Result;
+use crate::source::cameras::block::Decoded;
+use crate::source::cameras::input::Input;
+use crate::source::marks::PercentHeader;
+
+/// Size of the sensor of files below version 2, an ATIS.
+const ATIS: (u64, u64) = (304, 240);
+
+/// Decodes a file.
+///
+/// # Errors
+/// Those of [`Input::words`] and [`Decoded::settle`]; [`crate::Error::DamagedBytes`] for events of another kind or size.
+pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
+    let header = PercentHeader::read(|| input.line("%"))?;
+    let is_old = header.version.unwrap_or(0) < 2;
+    if let Some((width, height)) = header.sensor().or(is_old.then_some(ATIS)) {
+        out.set_sensor(width, height);
+    }
+    if header.lines > 0 {
+        let at = input.at();
+        let [kind, size] = input.needed("the kind and the size of an event")?;
+        if !matches!((kind, size), (0 | 12, 8)) {
+            let got = format!("kind {kind} of {size} bytes");
+            return Err(input.damaged(at, "events of kind 0 (2D) or 12 (CD), of 8 bytes", got));
+        }
+    }
+    match is_old {
+        true => events(input, out, [0x1ff, 9, 0xff, 17, 1]),
+        false => events(input, out, [0x3fff, 14, 0x3fff, 28, 0xf]),
+    }
+}
+
+/// Decodes the events. The numbers are the mask of x, and the shifts and masks of y and of the polarity.
+#[inline(always)]
+fn events(input: &mut Input<'_>, out: &mut Decoded, [x_mask, y, y_mask, p, p_mask]: [u32; 5]) -> Result<()> {
+    let mut clock = Clock32::default();
+    input.words::<8>("an event", |words, _| {
+        for word in words {
+            let word = u64::from_le_bytes(*word);
+            let (t, address) = (clock.time(word as u32), (word >> 32) as u32);
+            let pixel = [(address & x_mask) as u16, (address >> y & y_mask) as u16];
+            out.block.push(t, pixel[0], pixel[1], (address >> p & p_mask) as u8);
+        }
+        out.settle()
+    })
+}
+
+/// A clock of 32 bits, which wraps: where it steps back by half of its range or more.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Clock32 {
+    before: u32,
+    wraps: i64,
+}
+
+impl Clock32 {
+    /// Returns the time in microseconds of the next event.
+    #[inline(always)]
+    pub(super) fn time(&mut self, t: u32) -> i64 {
+        self.wraps += i64::from(self.before.saturating_sub(t) >= 1 << 31);
+        self.before = t;
+        (self.wraps << 32) + i64::from(t)
+    }
+}

@@ -1,0 +1,117 @@
+//! Prophesee RAW files in EVT 2 and EVT 2.1: little-endian words of 32 and 64 bits, after a text header. Source: "EVT
+//! 2.0 Format" and "EVT 2.1 Format" in the documentation of the Metavision SDK.
+//!
+//! | bits of EVT 2, and of the higher half of EVT 2.1 | CD (kind 0: off, 1: on) | TIME_HIGH (kind 8) |
+//! |---|---|---|
+//! | 28 to 31 | kind | kind |
+//! | 22 to 27 | bits 0 to 5 of the time in microseconds | bits 6 to 33 of the time, in bits 0 to 27 |
+//! | 11 to 21 | x | |
+//! | 0 to 10 | y | |
+//!
+//! In EVT 2.1, the lower half of a CD word is a vector: bit i is an event at x + i. Headers with `endianness=legacy`
+//! mean words with their halves the other way round. Kind 0xA is an external trigger; 0xE and 0xF are messages of the
+//! camera. Events before the first TIME_HIGH have no time and are left out, as the Metavision SDK does; a note says how
+//! many. The clock of 34 bits wraps after 4.8 hours: where TIME_HIGH steps back by all of its range but 10 ms, as the
+//! Metavision SDK has it. A smaller step back is one of the clock.
+
+use crate::error::Result;
+use crate::source::cameras::block::{Block, Decoded};
+use crate::source::cameras::input::Input;
+use crate::source::marks::PercentHeader;
+
+/// Number of values of TIME_HIGH.
+const HIGHS: i64 = 1 << 28;
+/// A step back of TIME_HIGH by at least this much is a wrap.
+const WRAP: i64 = HIGHS - 1 - 10_000 / 64;
+
+/// Decodes a file in EVT 2.
+///
+/// # Errors
+/// Those of [`Input::words`] and [`Decoded::settle`].
+pub(super) fn decode_2(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
+    let header = PercentHeader::read(|| input.line("%"))?;
+    decode::<4>(input, out, &header, "a word of EVT 2", |word| (u32::from_le_bytes(word), 1))
+}
+
+/// Decodes a file in EVT 2.1.
+///
+/// # Errors
+/// Those of [`Input::words`] and [`Decoded::settle`].
+pub(super) fn decode_21(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
+    let header = PercentHeader::read(|| input.line("%"))?;
+    let what = "a word of EVT 2.1";
+    match header.is_legacy {
+        true => decode::<8>(input, out, &header, what, |word| halves(u64::from_le_bytes(word).rotate_left(32))),
+        false => decode::<8>(input, out, &header, what, |word| halves(u64::from_le_bytes(word))),
+    }
+}
+
+fn halves(word: u64) -> (u32, u32) {
+    ((word >> 32) as u32, word as u32)
+}
+
+/// Decodes words of `N` bytes. `split` returns the kind and its values, and the vector of a CD word.
+fn decode<const N: usize>(
+    input: &mut Input<'_>,
+    out: &mut Decoded,
+    header: &PercentHeader,
+    what: &str,
+    split: impl Fn([u8; N]) -> (u32, u32),
+) -> Result<()> {
+    if let Some((width, height)) = header.sensor() {
+        out.set_sensor(width, height);
+    }
+    let mut state = State::default();
+    let result = input.words::<N>(what, |words, _| {
+        let mut now = state.clone();
+        words.iter().for_each(|&word| now.add(split(word), &mut out.block));
+        state = now;
+        out.settle()
+    });
+    out.not_read(state.early, "events before the first TIME_HIGH");
+    out.not_read(state.triggers, "external triggers");
+    out.not_read(state.messages, "messages of the camera (OTHERS and CONTINUED)");
+    out.not_read(state.unknown, "words of unknown kinds");
+    result
+}
+
+/// What the words so far have set.
+#[derive(Clone, Default)]
+struct State {
+    /// The last value of TIME_HIGH. `None` before the first.
+    high: Option<i64>,
+    /// Time of the wraps and of TIME_HIGH, in microseconds.
+    base: i64,
+    wraps: i64,
+    early: u64,
+    triggers: u64,
+    messages: u64,
+    unknown: u64,
+}
+
+impl State {
+    #[inline(always)]
+    fn add(&mut self, (word, vector): (u32, u32), block: &mut Block) {
+        match word >> 28 {
+            kind @ (0 | 1) if self.high.is_some() => {
+                let t = self.base + i64::from(word >> 22 & 0x3f);
+                let (x, y) = ((word >> 11 & 0x7ff) as u16, (word & 0x7ff) as u16);
+                let mut bits = vector;
+                while bits != 0 {
+                    block.push(t, x + bits.trailing_zeros() as u16, y, kind as u8);
+                    bits &= bits - 1;
+                }
+            }
+            0 | 1 => self.early += u64::from(vector.count_ones()),
+            0x8 => {
+                let value = i64::from(word & 0xfff_ffff);
+                self.wraps += i64::from(self.high.is_some_and(|before| before - value >= WRAP));
+                self.high = Some(value);
+                self.base = (self.wraps * HIGHS + value) << 6;
+            }
+            0xa => self.triggers += 1,
+            0xe | 0xf => self.messages += 1,
+            _ => self.unknown += 1,
+        }
+    }
+}

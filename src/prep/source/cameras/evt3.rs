@@ -1,0 +1,150 @@
+//! Prophesee RAW files in EVT 3: words of 16 bits, little-endian, after a text header. The four highest bits are the
+//! kind of a word, the twelve others its value. Source: "EVT 3.0 Format" in the documentation of the Metavision SDK.
+//!
+//! | kind | word | value |
+//! |---|---|---|
+//! | 0x0 | ADDR_Y | bits 0 to 10: the row of all events that follow |
+//! | 0x2 | ADDR_X | an event; bits 0 to 10: x, bit 11: polarity |
+//! | 0x3 | VECT_BASE_X | as ADDR_X, but for the vectors that follow |
+//! | 0x4 | VECT_12 | bit i: an event at base + i; then the base moves by 12 |
+//! | 0x5 | VECT_8 | the same with 8 bits |
+//! | 0x6 | TIME_LOW | bits 0 to 11 of the time in microseconds |
+//! | 0x8 | TIME_HIGH | bits 12 to 23 of the time |
+//! | 0xA | EXT_TRIGGER | an edge at an input |
+//! | 0xE, 0x7, 0xF | OTHERS, CONTINUED_4, CONTINUED_12 | messages of the camera |
+//!
+//! The time is what the last two words of time say, also if it steps back: it is sorted later. Where TIME_HIGH changes,
+//! the lower bits are 0 until TIME_LOW follows. Where TIME_HIGH steps back by half of its range or more, the clock of
+//! 24 bits has wrapped. Events before the first TIME_HIGH and ADDR_Y have no time or no row; they are left out, as the
+//! Metavision SDK does with those before the first TIME_HIGH, and a note says how many.
+
+use crate::error::Result;
+use crate::source::cameras::block::{Block, Decoded};
+use crate::source::cameras::input::Input;
+use crate::source::marks::PercentHeader;
+
+/// Number of values of TIME_HIGH.
+const HIGHS: i64 = 1 << 12;
+
+/// Decodes a file.
+///
+/// # Errors
+/// Those of [`Input::words`] and [`Decoded::settle`].
+pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
+    if let Some((width, height)) = PercentHeader::read(|| input.line("%"))?.sensor() {
+        out.set_sensor(width, height);
+    }
+    let mut state = State::default();
+    let result = input.words::<2>("a word of EVT 3", |mut words, _| {
+        if !state.has_begun() {
+            words = state.begin(words);
+        }
+        state.decode(words, &mut out.block);
+        out.settle()
+    });
+    out.not_read(state.early, "events before the first TIME_HIGH and ADDR_Y");
+    out.not_read(state.triggers, "external triggers");
+    out.not_read(state.messages, "messages of the camera (OTHERS and CONTINUED)");
+    out.not_read(state.unknown, "words of unknown kinds");
+    result
+}
+
+/// What the words so far have set.
+#[derive(Clone, Default)]
+struct State {
+    /// Time of the wraps and of TIME_HIGH, in microseconds.
+    base: i64,
+    /// The last value of TIME_HIGH. `None` before the first.
+    high: Option<i64>,
+    wraps: i64,
+    low: i64,
+    y: Option<u16>,
+    x: u16,
+    p: u8,
+    early: u64,
+    triggers: u64,
+    messages: u64,
+    unknown: u64,
+}
+
+impl State {
+    fn has_begun(&self) -> bool {
+        self.high.is_some() && self.y.is_some()
+    }
+
+    /// Reads words until the time and the row are known. Returns the words after them.
+    fn begin<'w>(&mut self, words: &'w [[u8; 2]]) -> &'w [[u8; 2]] {
+        for (i, word) in words.iter().enumerate() {
+            let word = u16::from_le_bytes(*word);
+            match word >> 12 {
+                0x0 => self.y = Some(word & 0x7ff),
+                0x2 => self.early += 1,
+                0x4 => self.early += u64::from((word & 0xfff).count_ones()),
+                0x5 => self.early += u64::from((word & 0xff).count_ones()),
+                _ => self.other(word),
+            }
+            if self.has_begun() {
+                return &words[i + 1..];
+            }
+        }
+        &[]
+    }
+
+    /// Decodes words into events.
+    fn decode(&mut self, words: &[[u8; 2]], block: &mut Block) {
+        // A copy in registers: the compiler cannot know that `block` is not part of `self`.
+        let mut now = self.clone();
+        let (mut t, mut y) = (now.base + now.low, now.y.unwrap_or(0));
+        for word in words {
+            let word = u16::from_le_bytes(*word);
+            match word >> 12 {
+                0x0 => y = word & 0x7ff,
+                0x2 => block.push(t, word & 0x7ff, y, (word >> 11 & 1) as u8),
+                0x4 => {
+                    vector(block, t, (now.x, y, now.p), word & 0xfff);
+                    now.x = now.x.saturating_add(12);
+                }
+                0x5 => {
+                    vector(block, t, (now.x, y, now.p), word & 0xff);
+                    now.x = now.x.saturating_add(8);
+                }
+                _ => {
+                    now.other(word);
+                    t = now.base + now.low;
+                }
+            }
+        }
+        now.y = now.y.map(|_| y);
+        *self = now;
+    }
+
+    /// Reads a word that is neither a row nor events.
+    #[inline(always)]
+    fn other(&mut self, word: u16) {
+        let value = i64::from(word & 0xfff);
+        match word >> 12 {
+            0x3 => (self.x, self.p) = (word & 0x7ff, (word >> 11 & 1) as u8),
+            0x6 => self.low = value,
+            0x8 => {
+                self.wraps += i64::from(self.high.is_some_and(|before| before - value >= HIGHS / 2));
+                if self.high.replace(value) != Some(value) {
+                    self.low = 0;
+                }
+                self.base = (self.wraps * HIGHS + value) << 12;
+            }
+            0xa => self.triggers += 1,
+            0x7 | 0xe | 0xf => self.messages += 1,
+            _ => self.unknown += 1,
+        }
+    }
+}
+
+/// Adds an event for each bit of a vector.
+#[inline(always)]
+fn vector(block: &mut Block, t: i64, (x, y, p): (u16, u16, u8), bits: u16) {
+    let mut bits = bits;
+    while bits != 0 {
+        block.push(t, x.saturating_add(bits.trailing_zeros() as u16), y, p);
+        bits &= bits - 1;
+    }
+}

@@ -1,0 +1,230 @@
+//! Reads a camera's file once, from its beginning to its end, through a buffer of a fixed size. Knows the place of
+//! every byte, for error messages.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use tonic_base::interrupt;
+use tonic_shard::KEPT;
+
+use crate::error::{BaseFault, Error, Result};
+
+/// Size of the buffer in bytes.
+const BUFFER: usize = 1 << 18;
+/// Number of bytes that a decoder gets at a time. With at most 12 events in 2 bytes, its events fit in
+/// [`Block`](super::block::Block).
+const PIECE: usize = 1 << 13;
+/// Maximum number of bytes of a line of a header.
+const MAX_LINE: usize = 1 << 12;
+
+/// A file that is read from its beginning to its end.
+pub(crate) struct Input<'a> {
+    path: &'a Path,
+    file: File,
+    buffer: Vec<u8>,
+    /// The part of the buffer that was read from the file and not used yet.
+    begin: usize,
+    end: usize,
+    /// Place in the file of the first unused byte.
+    at: u64,
+}
+
+impl<'a> Input<'a> {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Io`].
+    pub(crate) fn open(path: &'a Path) -> Result<Input<'a>> {
+        let file = File::open(path).map_err(Error::io(path, "open the recording"))?;
+        Ok(Input { path, file, buffer: vec![0; BUFFER], begin: 0, end: 0, at: 0 })
+    }
+
+    pub(crate) fn path(&self) -> &'a Path {
+        self.path
+    }
+
+    /// Place in the file of the next byte.
+    pub(crate) fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// Reads ahead, until `least` bytes are in the buffer or the file ends. Returns the bytes that are in the buffer.
+    /// `least` is at most [`BUFFER`].
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Io`], [`tonic_base::Error::Interrupted`].
+    pub(crate) fn peek(&mut self, least: usize) -> Result<&[u8]> {
+        if self.end - self.begin < least {
+            interrupt::check(KEPT)?;
+            self.buffer.copy_within(self.begin..self.end, 0);
+            (self.begin, self.end) = (0, self.end - self.begin);
+            while self.end < least.min(BUFFER) {
+                match self.file.read(&mut self.buffer[self.end..]) {
+                    Ok(0) => break,
+                    Ok(bytes) => self.end += bytes,
+                    Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                    Err(e) => return Err(Error::io(self.path, "read the recording")(e)),
+                }
+            }
+        }
+        Ok(&self.buffer[self.begin..self.end])
+    }
+
+    /// Passes over bytes that [`Input::peek`] has returned.
+    pub(crate) fn skip(&mut self, bytes: usize) {
+        debug_assert!(bytes <= self.end - self.begin);
+        self.begin += bytes;
+        self.at += bytes as u64;
+    }
+
+    /// Reads the next `N` bytes. `None` if the file ends here.
+    ///
+    /// # Errors
+    /// Those of [`Input::peek`]; [`Error::DamagedBytes`] if the file ends inside these bytes. `what` says what they are.
+    pub(crate) fn array<const N: usize>(&mut self, what: &str) -> Result<Option<[u8; N]>> {
+        let there = self.peek(N)?;
+        match (there.first_chunk::<N>().copied(), there.len()) {
+            (Some(bytes), _) => {
+                self.skip(N);
+                Ok(Some(bytes))
+            }
+            (None, 0) => Ok(None),
+            (None, _) => Err(self.ends_early(self.at, N as u64, what, (self.end - self.begin) as u64)),
+        }
+    }
+
+    /// Reads the next `N` bytes.
+    ///
+    /// # Errors
+    /// Those of [`Input::array`]; [`Error::DamagedBytes`] also if the file ends here.
+    pub(crate) fn needed<const N: usize>(&mut self, what: &str) -> Result<[u8; N]> {
+        self.array(what)?.ok_or_else(|| self.ends_early(self.at, N as u64, what, 0))
+    }
+
+    /// Reads `size` bytes to `out`, which grows with the bytes that are really there.
+    ///
+    /// # Errors
+    /// Those of [`Input::peek`]; [`Error::DamagedBytes`] if the file ends before.
+    pub(crate) fn bytes(&mut self, size: u64, what: &str, out: &mut Vec<u8>) -> Result<()> {
+        out.clear();
+        let begin = self.at;
+        while (out.len() as u64) < size {
+            let missing = size - out.len() as u64;
+            let there = self.peek(1)?;
+            let taken = there.len().min(usize::try_from(missing).unwrap_or(usize::MAX));
+            if taken == 0 {
+                return Err(self.ends_early(begin, size, what, out.len() as u64));
+            }
+            out.extend_from_slice(&there[..taken]);
+            self.skip(taken);
+        }
+        Ok(())
+    }
+
+    /// Reads a line of a text header, without the end of the line. Returns `None`, and reads nothing, if the next bytes
+    /// are not a line of printable text that begins with `mark`.
+    ///
+    /// # Errors
+    /// Those of [`Input::peek`].
+    pub(crate) fn line(&mut self, mark: &str) -> Result<Option<String>> {
+        let there = self.peek(MAX_LINE)?;
+        let head = &there[..there.len().min(MAX_LINE)];
+        let Some(end) = head.iter().position(|&byte| byte == b'\n') else { return Ok(None) };
+        let line = head[..end].strip_suffix(b"\r").unwrap_or(&head[..end]);
+        let is_text = std::str::from_utf8(line).is_ok_and(|line| !line.contains(|c: char| c.is_control() && c != '\t'));
+        if !line.starts_with(mark.as_bytes()) || !is_text {
+            return Ok(None);
+        }
+        let line = String::from_utf8_lossy(line).into_owned();
+        self.skip(end + 1);
+        Ok(Some(line))
+    }
+
+    /// Calls `take` with the rest of the file: words of `N` bytes, in pieces of at most [`PIECE`] bytes. The second
+    /// argument is the place of the first word in the file.
+    ///
+    /// # Errors
+    /// Those of [`Input::peek`] and of `take`; [`Error::DamagedBytes`] if the file ends inside a word.
+    pub(crate) fn words<const N: usize>(
+        &mut self,
+        what: &str,
+        mut take: impl FnMut(&[[u8; N]], u64) -> Result<()>,
+    ) -> Result<()> {
+        while self.piece(u64::MAX, what, &mut take)? > 0 {}
+        Ok(())
+    }
+
+    /// Calls `take` with the next `count` words of `N` bytes, as [`Input::words`] does.
+    ///
+    /// # Errors
+    /// Those of [`Input::words`]; [`Error::DamagedBytes`] if the file has fewer words.
+    pub(crate) fn some_words<const N: usize>(
+        &mut self,
+        count: u64,
+        what: &str,
+        mut take: impl FnMut(&[[u8; N]], u64) -> Result<()>,
+    ) -> Result<()> {
+        let mut missing = count;
+        while missing > 0 {
+            match self.piece(missing, what, &mut take)? {
+                0 => return Err(self.damaged(self.at, format!("{missing} more of {what}"), "the end of the file")),
+                words => missing -= words,
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls `take` with one piece of at most `most` words. Returns the number of words, which is 0 at the end.
+    fn piece<const N: usize>(
+        &mut self,
+        most: u64,
+        what: &str,
+        take: &mut impl FnMut(&[[u8; N]], u64) -> Result<()>,
+    ) -> Result<u64> {
+        let (at, path) = (self.at, self.path);
+        let there = self.peek(PIECE)?;
+        let (words, rest) = there[..there.len().min(PIECE)].as_chunks::<N>();
+        let words = &words[..words.len().min(usize::try_from(most).unwrap_or(usize::MAX))];
+        if words.is_empty() && !rest.is_empty() {
+            let got = format!("{} and the end of the file", rest.len());
+            return Err(damaged(path, at, format!("the {N} bytes of {what}"), got));
+        }
+        take(words, at)?;
+        let count = words.len();
+        self.skip(count * N);
+        Ok(count as u64)
+    }
+
+    /// Passes over `size` bytes.
+    ///
+    /// # Errors
+    /// Those of [`Input::peek`]; [`Error::DamagedBytes`] if the file ends before.
+    pub(crate) fn pass(&mut self, size: u64, what: &str) -> Result<()> {
+        let (begin, mut missing) = (self.at, size);
+        while missing > 0 {
+            let there = self.peek(1)?.len();
+            let taken = there.min(usize::try_from(missing).unwrap_or(usize::MAX));
+            if taken == 0 {
+                return Err(self.ends_early(begin, size, what, size - missing));
+            }
+            self.skip(taken);
+            missing -= taken as u64;
+        }
+        Ok(())
+    }
+
+    fn ends_early(&self, begin: u64, size: u64, what: &str, got: u64) -> Error {
+        self.damaged(begin, format!("the {size} bytes of {what}"), format!("{got} and the end of the file"))
+    }
+
+    /// Makes the error for damaged bytes at the place `at` of the file.
+    pub(crate) fn damaged(&self, at: u64, expected: impl Into<String>, got: impl std::fmt::Display) -> Error {
+        damaged(self.path, at, expected, got)
+    }
+}
+
+/// Makes the error for damaged bytes at the place `at` of a file.
+pub(crate) fn damaged(path: &Path, at: u64, expected: impl Into<String>, got: impl std::fmt::Display) -> Error {
+    Error::DamagedBytes { path: path.into(), at, expected: expected.into(), got: got.to_string(), events: 0 }
+}

@@ -1,0 +1,132 @@
+//! Opens files as cameras write them. Each file is read once, from its beginning to its end, and decoded into columns:
+//! in memory or, if there are many events, in a temporary file.
+//!
+//! ```text
+//! evt3, evt2, dat              Prophesee: RAW in EVT 3, in EVT 2 and 2.1, and DAT
+//! aedat2, aedat3, aedat4       iniVation: jAER, cAER, DV; aedat4_streams and flatbuffer read parts of aedat4
+//! event_stream, nmnist         Event Stream (.es); .bin of N-MNIST and N-Caltech101
+//! input, block                 the bytes of a file in order; decoded events on their way to memory or disk
+//! ```
+//!
+//! Times are in microseconds, with the wraps of the format's clock undone. What is not an event of change, such as
+//! triggers and frames, is counted, and a note says so.
+
+mod aedat2;
+mod aedat3;
+mod aedat4;
+mod aedat4_streams;
+mod block;
+mod dat;
+mod event_stream;
+mod evt2;
+mod evt3;
+mod flatbuffer;
+mod input;
+mod nmnist;
+
+use std::path::Path;
+
+use crate::error::{BaseFault, Error, Result};
+use crate::events::{Events, SensorSize};
+use crate::source::cameras::block::{Decoded, Target};
+use crate::source::cameras::input::Input;
+use crate::source::columns::{TakenColumns, TakenField};
+use crate::source::formats;
+use crate::source::layout::Layout;
+use crate::source::marks::marked;
+use crate::source::options::SourceOptions;
+use crate::source::stream::{EventStore, EventStream};
+use crate::source::times::Timeline;
+use crate::time_unit::TimeUnit;
+
+/// Number of bytes of the longest mark.
+const MARK: usize = 16;
+
+/// Opens a camera's file and decodes it.
+///
+/// # Errors
+/// [`tonic_base::Error::Io`]; [`Error::DamagedBytes`], unless the options say that the events before the damage are
+/// enough; [`tonic_base::Error::Usage`] for a unit other than microseconds; errors of the decoders.
+pub(crate) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Result<EventStream> {
+    let (sensor, notes, columns, len) = decode(path, layout, options, Target::Memory(Events::default()))?;
+    let mut time = Timeline::new(options, TimeUnit::Microseconds, Vec::new());
+    time.unit_given = true;
+    Ok(EventStream {
+        path: path.into(),
+        layout,
+        time,
+        len,
+        sensor,
+        label: None,
+        taken: taken(),
+        time_offset: None,
+        linked: Vec::new(),
+        notes,
+        columns,
+    })
+}
+
+/// Counts the events of a camera's file. Also returns the size of its sensor, if it tells it, its columns and notes.
+///
+/// # Errors
+/// Those of [`open`].
+pub(crate) fn head(
+    path: &Path,
+    layout: Layout,
+    options: &SourceOptions,
+) -> Result<(Option<SensorSize>, TakenColumns, Vec<String>, u64)> {
+    let (sensor, notes, _, len) = decode(path, layout, options, Target::Count)?;
+    Ok((sensor, taken(), notes, len))
+}
+
+/// The columns of all files of cameras.
+fn taken() -> TakenColumns {
+    let column = |field: &str, kind: &str| Some(TakenField { field: field.into(), kind: kind.into() });
+    let fields = [column("t", "int64"), column("x", "uint16"), column("y", "uint16"), column("p", "uint8")];
+    TakenColumns { fields, unit: Some(TimeUnit::Microseconds), ..TakenColumns::default() }
+}
+
+fn decode(
+    path: &Path,
+    layout: Layout,
+    options: &SourceOptions,
+    target: Target,
+) -> Result<(Option<SensorSize>, Vec<String>, EventStore, u64)> {
+    if let Some(unit) = options.time_unit.filter(|&unit| unit != TimeUnit::Microseconds) {
+        let expected = format!("us, or none, for {}, which counts microseconds", path.display());
+        return Err(Error::usage("time_unit", expected, unit.name()));
+    }
+    let (mut input, mut out) = (Input::open(path)?, Decoded::new(target));
+    let head = input.peek(MARK)?;
+    if matches!(layout, Layout::Es | Layout::Aedat2 | Layout::Aedat3 | Layout::Aedat4) && marked(head) != Some(layout) {
+        return Err(formats::foreign(path, "", head, layout.title()));
+    }
+    let result = match layout {
+        Layout::Evt3 => evt3::decode(&mut input, &mut out),
+        Layout::Evt2 => evt2::decode_2(&mut input, &mut out),
+        Layout::Evt21 => evt2::decode_21(&mut input, &mut out),
+        Layout::Dat => dat::decode(&mut input, &mut out),
+        Layout::Es => event_stream::decode(&mut input, &mut out),
+        Layout::Aedat2 => aedat2::decode(&mut input, &mut out, options.sensor),
+        Layout::Aedat3 => aedat3::decode(&mut input, &mut out),
+        Layout::Aedat4 => aedat4::decode(&mut input, &mut out),
+        _ => nmnist::decode(&mut input, &mut out),
+    };
+    match result {
+        Ok(()) => {}
+        Err(Error::DamagedBytes { at, expected, got, .. }) => {
+            let events = out.events();
+            if !options.lenient {
+                return Err(Error::DamagedBytes { path: path.into(), at, expected, got, events });
+            }
+            out.notes.push(format!(
+                "warning: damaged: at byte {at}, expected {expected}, got {got}; only the {events} events before it are \
+                 read"
+            ));
+        }
+        Err(error) => return Err(error),
+    }
+    let (sensor, notes) = (out.sensor, std::mem::take(&mut out.notes));
+    let (store, len) = out.finish()?;
+    Ok((sensor, notes, store, len))
+}

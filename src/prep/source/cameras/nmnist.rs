@@ -1,0 +1,30 @@
+//! The `.bin` files of N-MNIST and N-Caltech101: events of 40 bits, without a header. Source: the description of the
+//! data sets (garrickorchard.com/datasets/n-mnist) and Tonic's reader, with whose events ours are equal.
+//!
+//! | bits, from the first byte on | meaning |
+//! |---|---|
+//! | 0 to 7 | x |
+//! | 8 to 15 | y; 240 marks an overflow of the clock: it and all later events are 2^13 us later |
+//! | 16 | polarity |
+//! | 17 to 39 | time in microseconds |
+
+use crate::error::Result;
+use crate::source::cameras::block::Decoded;
+use crate::source::cameras::input::Input;
+use crate::source::marks::nmnist_time;
+
+/// Decodes a file.
+///
+/// # Errors
+/// Those of [`Input::words`] and [`Decoded::settle`].
+pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
+    let mut added = 0;
+    input.words::<5>("an event", |events, _| {
+        for event in events {
+            if let Some(t) = nmnist_time(event, &mut added) {
+                out.block.push(t, event[0].into(), event[1].into(), event[2] >> 7);
+            }
+        }
+        out.settle()
+    })
+}

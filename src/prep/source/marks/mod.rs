@@ -1,0 +1,78 @@
+//! Recognises files as cameras write them by their first bytes, or by the ending of the name and plausible events.
+
+mod percent_header;
+
+use std::path::Path;
+
+use crate::source::layout::Layout;
+pub(crate) use percent_header::PercentHeader;
+
+/// The first bytes of an Event Stream.
+pub(crate) const EVENT_STREAM: &[u8] = b"Event Stream";
+/// Fewer events may be plausible by chance.
+const LEAST: usize = 16;
+/// The row of an event that is no event but an overflow of the clock.
+const OVERFLOW: u8 = 240;
+const OVERFLOW_US: i64 = 1 << 13;
+
+/// Recognises a camera's file by its first bytes. `None` for other files, and for those that have no mark.
+pub(crate) fn marked(head: &[u8]) -> Option<Layout> {
+    let begins = |mark: &[u8]| head.starts_with(mark);
+    if begins(b"#!AER-DAT4") {
+        return Some(Layout::Aedat4);
+    }
+    if begins(b"#!AER-DAT3.1") {
+        return Some(Layout::Aedat3);
+    }
+    if begins(b"#!AER-DAT2") {
+        return Some(Layout::Aedat2);
+    }
+    if begins(EVENT_STREAM) {
+        return Some(Layout::Es);
+    }
+    if begins(b"%") {
+        let header = PercentHeader::of_head(head);
+        let is_dat = header.is_dat || (header.may_be_dat && is_binary(head));
+        return header.encoding.or(is_dat.then_some(Layout::Dat));
+    }
+    None
+}
+
+/// Recognises a camera's file without a mark, by the ending of its name and by whether its first events are plausible.
+pub(crate) fn probable(path: &Path, head: &[u8]) -> Option<Layout> {
+    match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+        "bin" => is_nmnist(head).then_some(Layout::Nmnist),
+        "dat" => is_dat(head).then_some(Layout::Dat),
+        _ => None,
+    }
+}
+
+/// Returns whether there are bytes that no text has.
+fn is_binary(head: &[u8]) -> bool {
+    head.iter().any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace())
+}
+
+/// Returns the time of an event of N-MNIST. `None` for an overflow, which adds to `added`.
+#[inline(always)]
+pub(crate) fn nmnist_time(&[_, y, high, middle, low]: &[u8; 5], added: &mut i64) -> Option<i64> {
+    if y == OVERFLOW {
+        *added += OVERFLOW_US;
+        return None;
+    }
+    Some(*added + (i64::from(high & 0x7f) << 16 | i64::from(middle) << 8 | i64::from(low)))
+}
+
+/// Returns whether `head` may be the beginning of a file of N-MNIST: the times of its events are in order.
+fn is_nmnist(head: &[u8]) -> bool {
+    let (events, mut added) = (head.as_chunks::<5>().0, 0);
+    events.len() >= LEAST && events.iter().filter_map(|event| nmnist_time(event, &mut added)).is_sorted()
+}
+
+/// Returns whether `head` may be the beginning of a DAT file without a header: its times are in order, and no address has
+/// bits of a later version.
+fn is_dat(head: &[u8]) -> bool {
+    let events = head.as_chunks::<8>().0;
+    let times = events.iter().map(|event| u32::from_le_bytes([event[0], event[1], event[2], event[3]]));
+    let fits = |event: &[u8; 8]| event[7] == 0 && event[6] < 4;
+    events.len() >= LEAST && times.is_sorted() && events.iter().all(fits)
+}

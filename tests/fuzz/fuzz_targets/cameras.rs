@@ -1,0 +1,42 @@
+//! Fuzzes the decoders of files as cameras write them.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tonic_toolkit::prep::{Cut, Layout, Recording, SensorSize, SourceOptions};
+use tonic_toolkit_fuzz::DIR;
+
+const SENSOR: SensorSize = SensorSize { width: 640, height: 480, polarities: 2 };
+const LAYOUTS: [Layout; 9] = [
+    Layout::Evt2,
+    Layout::Evt21,
+    Layout::Evt3,
+    Layout::Dat,
+    Layout::Aedat2,
+    Layout::Aedat3,
+    Layout::Aedat4,
+    Layout::Es,
+    Layout::Nmnist,
+];
+
+fuzz_target!(|data: &[u8]| {
+    let [kind, lenient, bytes @ ..] = data else { return };
+    let path = DIR.join("camera.bin");
+    std::fs::write(&path, bytes).unwrap();
+    let options = SourceOptions {
+        // Without a layout, the file is recognised by its bytes.
+        layout: LAYOUTS.get(usize::from(kind % 10)).copied(),
+        sensor: Some(SENSOR),
+        lenient: lenient % 2 == 1,
+        allow_clock_trouble: true,
+        cut: Cut::Whole,
+        ..SourceOptions::default()
+    };
+    let Ok(recordings) = Recording::open(&path, &options) else { return };
+    for recording in recordings {
+        let Ok(raw) = recording.read(0..1) else { return };
+        let admitted = raw.admit(0, SENSOR);
+        let accounted = admitted.events.len() as u64 + admitted.non_finite + admitted.outside;
+        assert_eq!(accounted, raw.count(0));
+    }
+});

@@ -1,0 +1,67 @@
+//! Compares the events of real files of cameras with those of their twins in other formats, event by event. The files
+//! are in the folder that TONIC_REAL_DATA names.
+
+use std::path::PathBuf;
+
+use tonic_toolkit::prep::SensorSize;
+
+use super::camera::Camera;
+use super::camera_formats::events_of;
+
+const EVK4: SensorSize = SensorSize { width: 1280, height: 720, polarities: 2 };
+const DAVIS346: SensorSize = SensorSize { width: 346, height: 260, polarities: 2 };
+
+/// Returns the folder of real recordings. `None` without it.
+fn folder() -> Option<PathBuf> {
+    let folder = std::env::var_os("TONIC_REAL_DATA").map(PathBuf::from).filter(|folder| folder.join("raw").is_dir());
+    if folder.is_none() {
+        println!("skipped: TONIC_REAL_DATA is not set to a folder with raw/");
+    }
+    folder
+}
+
+/// Asserts that two recordings have the same events. The times of `a` are later by a constant, which is returned.
+fn equal_but_for_a_constant(a: &Camera, b: &Camera) -> i64 {
+    assert_eq!(a.t.len(), b.t.len());
+    assert!(a.x == b.x && a.y == b.y && a.p == b.p, "the same pixels");
+    let constant = a.t[0] - b.t[0];
+    assert!(a.t.iter().zip(&b.t).all(|(a, b)| a - b == constant), "the same times, but for a constant");
+    constant
+}
+
+#[test]
+fn files_of_a_prophesee_camera_have_the_events_of_their_twin() {
+    let Some(folder) = folder() else { return };
+    let (_, expected) = events_of(&folder.join("gen4_evk4_1280x720_dseclayout.h5"), Some(EVK4));
+    assert_eq!(expected.t.len(), 1_218_618);
+    let (dat, found) = events_of(&folder.join("raw/evk4_td.dat"), None);
+    assert_eq!((dat.sensor, equal_but_for_a_constant(&found, &expected)), (Some(EVK4), 0));
+    let (raw, found) = events_of(&folder.join("raw/evk4_evt3.raw"), None);
+    assert_eq!(raw.sensor, Some(EVK4));
+    assert!(equal_but_for_a_constant(&found, &expected) > 0);
+}
+
+#[test]
+fn aedat_4_files_have_the_events_of_their_twins() {
+    let Some(folder) = folder() else { return };
+    let (_, expected) = events_of(&folder.join("davis346_dseclayout.h5"), Some(DAVIS346));
+    let (davis, found) = events_of(&folder.join("raw/davis346.aedat4"), None);
+    let offset = hdf5::File::open(folder.join("davis346_dseclayout.h5")).unwrap().dataset("t_offset").unwrap();
+    let offset = offset.read_raw::<i64>().unwrap()[0];
+    assert_eq!((davis.sensor, equal_but_for_a_constant(&found, &expected)), (Some(DAVIS346), offset));
+    let (clip, found) = events_of(&folder.join("raw/clip.aedat4"), None);
+    let (_, expected) = events_of(&folder.join("raw/clip_aedat4.npy"), clip.sensor);
+    assert_eq!((found.t.len(), equal_but_for_a_constant(&found, &expected)), (6_676, 0));
+}
+
+#[test]
+fn an_event_stream_and_a_sample_of_n_mnist_have_the_events_of_their_twins() {
+    let Some(folder) = folder() else { return };
+    let (stream, found) = events_of(&folder.join("raw/dvs_304x240.es"), None);
+    let (_, expected) = events_of(&folder.join("raw/dvs_304x240_es.npz"), stream.sensor);
+    assert_eq!((found.t.len(), equal_but_for_a_constant(&found, &expected)), (473_225, 0));
+    let sensor = Some(SensorSize { width: 34, height: 34, polarities: 2 });
+    let (_, found) = events_of(&folder.join("raw/nmnist_sample.bin"), sensor);
+    let (_, expected) = events_of(&folder.join("raw/nmnist_sample_bin.npy"), sensor);
+    assert_eq!(equal_but_for_a_constant(&found, &expected), 0);
+}
