@@ -73,7 +73,7 @@ def samples_per_s(read, numbers):
 
 
 def floats(batches):
-    """Tonic's batches as dense float32, as the others are."""
+    """The batches of a DataLoader as dense float32, as those of Loader are."""
     return (frames.float() for frames, _ in batches)
 
 
@@ -100,7 +100,9 @@ def outside_the_step(path):
 def measure(recordings, path, ssc_sized, cache, repeats):
     """The medians of all figures."""
     on_disk = tonic.DiskCachedDataset(reference.Heidelberg(recordings, reference.recipe()), cache_path=cache)
-    kept, cold, dataset = ts.ShardSet(path), ts.ShardSet(path, cache_bytes=0), ts.ShardDataset(path)
+    kept, cold = ts.ShardSet(path), ts.ShardSet(path, cache_bytes=0)
+    # As of the peers, workers hand over uint8, and this process makes floats of it.
+    dataset = ts.ShardDataset(path, dtype="uint8")
     for number, _ in enumerate(kept):
         on_disk[number]  # fills the cache
     sampler = ts.BatchSampler(dataset, reference.BATCH, drop_last=True)
@@ -121,7 +123,7 @@ def measure(recordings, path, ssc_sized, cache, repeats):
         _, hosted = fresh(ssc_sized, "host")
         rounds.append({
             "tonic_batches_per_s": batches_per_s(floats(tonics)),
-            "dataset_batches_per_s": batches_per_s(ours),
+            "dataset_batches_per_s": batches_per_s(floats(ours)),
             # Several epochs, so that a pass takes about as long as one of the others.
             "stream_batches_per_s": batches_per_s(itertools.chain(*itertools.repeat(loaders["stream"], 5))),
             "host_batches_per_s": batches_per_s(itertools.chain(*itertools.repeat(loaders["host"], 5))),
