@@ -5,9 +5,10 @@
 //! faults, hostile, secrets       bad servers and full disks; credentials
 //! cards, locks, train            what travels with a set; training from a URL
 //! real, services                 real servers
-//! bench, server                  helpers: a folder with a set; a web server that makes mistakes
+//! bench, server, bad_line        helpers: a folder with a set; a web server that makes mistakes; a line that breaks
 //! ```
 
+mod bad_line;
 mod bench;
 mod cards;
 mod faults;

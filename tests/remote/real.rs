@@ -1,5 +1,6 @@
 //! Tests of sets on real servers: object stores (moto, Azurite) and web servers (nginx, Python's `http.server`).
 
+use crate::bad_line::BadLine;
 use crate::bench::{Bench, contents, json};
 use crate::services::{Service, azure, nginx, python, s3};
 
@@ -114,4 +115,31 @@ fn sets_are_read_from_a_server_without_ranges() {
     let Some(service) = python(&bench.path("server")) else { return };
     read(&bench, &format!("{}/{PATH}", service.url), "copy");
     bench.refuses(&["info", &format!("{}/nothing", service.url)], 4, &["/nothing", "manifest.json"]);
+}
+
+#[test]
+fn lines_to_real_servers_may_break_at_any_byte() {
+    let mut bench = pushed();
+    let folder = bench.path("server");
+    let services = [("s3", s3()), ("azure", azure()), ("nginx", nginx(&folder)), ("python", python(&folder))];
+    for (name, service) in services {
+        let Some(service) = service else { continue };
+        let line = BadLine::to(&service.address);
+        let service = service.through(&line.address);
+        bench.variables.clone_from(&service.variables);
+        let url = format!("{}/{PATH}", service.url);
+        if ["s3", "azure"].contains(&name) {
+            line.spoil(8);
+            // A push that ends is repeated by the user.
+            let push = || bench.tool(&["push", "set", &url, "--timeout", "3"]).output().unwrap().status.success();
+            assert!((0..10).any(|_| push()), "{name}");
+        }
+        for round in 0..3 {
+            line.spoil(8);
+            let copy = format!("{name}-{round}");
+            bench.run(&["pull", &url, &copy, "--timeout", "3"]);
+            assert_eq!(contents(&bench.path("set")), contents(&bench.path(&copy)), "{copy}");
+            assert!(line.left() < 8, "{copy}: no connection was bad");
+        }
+    }
 }

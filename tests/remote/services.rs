@@ -29,10 +29,21 @@ urllib.request.urlopen(urllib.request.Request(url, method="PUT", headers=headers
 pub(crate) struct Service {
     process: Child,
     _dir: tempfile::TempDir,
+    /// Host and port of the server.
+    pub address: String,
     /// URL of a bucket, a container or a web server, without a slash at its end.
     pub url: String,
     /// The environment variables with which the programs reach the server.
     pub variables: Vec<(&'static str, String)>,
+}
+
+impl Service {
+    /// Leads the programs to the server through the proxy at this address.
+    pub(crate) fn through(mut self, proxy: &str) -> Service {
+        let (url, variables) = (&mut self.url, self.variables.iter_mut().map(|(_, value)| value));
+        variables.chain([url]).for_each(|text| *text = text.replace(&self.address, proxy));
+        self
+    }
 }
 
 impl Drop for Service {
@@ -67,7 +78,7 @@ fn start(scheme: &str, prepare: impl Fn(&str, &Path) -> Command) -> (Service, St
         let dir = tempfile::tempdir().unwrap();
         let process = prepare(&free, dir.path()).spawn().unwrap();
         let url = format!("{scheme}://{free}");
-        let mut service = Service { process, _dir: dir, url, variables: Vec::new() };
+        let mut service = Service { process, _dir: dir, address: free.clone(), url, variables: Vec::new() };
         let begun = Instant::now();
         while service.process.try_wait().unwrap().is_none() {
             if TcpStream::connect(&free).is_ok() {

@@ -29,6 +29,11 @@ fn a_run_from_a_url_is_that_from_a_directory() {
     for run in ["host", "stream", "cached"] {
         assert_eq!(network(&bench, "local"), network(&bench, run), "{run}");
     }
+    let result = |place: &str, run: &str| {
+        fit(&bench, "set", run, &["--cache", "stream", "--valid", place, "--test", place]);
+        ["best.safetensors", "test.json"].map(|name| std::fs::read(bench.path(run).join(name)).unwrap())
+    };
+    assert_eq!(result("set", "local-tested"), result(&server.url, "tested"));
     let evaluate = |data: &str| {
         let done = bench.program("tonic-train", &["eval", "--model", "local", "--data", data, "--json"]).assert();
         done.success().get_output().stdout.clone()
