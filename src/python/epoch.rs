@@ -118,10 +118,11 @@ impl Epoch {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records that the samples before `position` have been given. Does nothing if this is not the newest iterator.
+    /// Records that the samples before `position` have been given. Does nothing if this is not the newest iterator, or if
+    /// another thread has recorded the end of the epoch.
     fn move_to(&self, position: u64) {
         let mut course = self.course.lock().unwrap_or_else(PoisonError::into_inner);
-        if course.iterators == self.number {
+        if course.iterators == self.number && !course.fresh {
             // Two threads that take batches of one iterator may come here in any order.
             course.position.samples = course.position.samples.max(position);
         }

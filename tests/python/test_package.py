@@ -13,7 +13,9 @@ import tonic_shards as ts
 PACKAGE = pathlib.Path(ts.__file__).parent
 TESTS = pathlib.Path(__file__).parent
 # Not for users, but in the native module: other names of the package call them.
-PRIVATE = {"main", "catalogue", "check_id", "check_recipe", "check_sample_form", "convert", "reopen", "AddedSet", "Epoch"}
+PRIVATE = {
+    "main", "catalogue", "check_id", "check_recipe", "check_sample_form", "convert", "reopen", "AddedSet", "Epoch", "Progress",
+}
 
 
 def public():
