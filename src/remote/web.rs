@@ -34,7 +34,7 @@ pub(crate) struct Web {
     /// The query, such as the signature of a shared folder.
     query: Option<String>,
     timeout: Duration,
-    /// Whether an answer of the server has shown that it can send a range of a file.
+    /// Set when an answer says, in `Accept-Ranges`, that the server can send a range of a file.
     sends_ranges: Arc<AtomicBool>,
 }
 
@@ -93,9 +93,7 @@ impl HttpService for Client {
             let mut response = self.client.execute(request).await?;
             if is_get && response.status().is_success() {
                 let status = response.status();
-                if status == StatusCode::PARTIAL_CONTENT
-                    || response.headers().get(ACCEPT_RANGES).is_some_and(|unit| unit == "bytes")
-                {
+                if response.headers().get(ACCEPT_RANGES).is_some_and(|unit| unit == "bytes") {
                     self.web.sends_ranges.store(true, Ordering::Relaxed);
                 }
                 return match check(status, response.headers_mut(), range.as_ref().and_then(|range| range.to_str().ok()))

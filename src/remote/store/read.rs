@@ -144,7 +144,12 @@ impl Store {
                 self.whole_only.store(true, Ordering::Relaxed);
                 self.store.get(&path).await
             }
-            got => got,
+            got => {
+                if got.is_ok() {
+                    self.sends_ranges.store(true, Ordering::Relaxed);
+                }
+                got
+            }
         }
         .map_err(|e| match e {
             StoreError::NotFound { .. } => {
