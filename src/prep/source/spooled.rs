@@ -25,6 +25,7 @@ use crate::source::layout::Layout;
 use crate::source::memory::ADDED;
 use crate::source::raw::{Coordinates, RawSamples, Times};
 use crate::source::recording::{ReadSamples, Recording};
+use crate::source::stored::coordinates;
 use crate::time_unit::TimeUnit;
 
 /// In the file, an event without a time has this time.
@@ -115,19 +116,13 @@ impl Spool {
 
     /// Reads a range of the events of a sample.
     fn block(&self, sample: &Sample, events: Range<u64>) -> Result<(Vec<i64>, [Option<Coordinates>; 3])> {
-        let mut bytes = Vec::new();
         let mut start = sample.at;
         let mut column = |width: u8| -> Result<Option<Coordinates>> {
-            let width = u64::from(width);
-            bytes.resize(((events.end - events.start) * width) as usize, 0);
-            self.spill.read(0, start + events.start * width, &mut bytes)?;
-            start += sample.events * width;
-            Ok(match width {
-                0 => None,
-                1 => Some(Coordinates::U8(bytes.clone())),
-                2 => Some(Coordinates::U16(numbers(&bytes, u16::from_le_bytes))),
-                _ => Some(Coordinates::I64(numbers(&bytes, i64::from_le_bytes))),
-            })
+            let bytes_each = u64::from(width);
+            let mut bytes = vec![0; ((events.end - events.start) * bytes_each) as usize];
+            self.spill.read(0, start + events.start * bytes_each, &mut bytes)?;
+            start += sample.events * bytes_each;
+            Ok(coordinates(width.into(), bytes))
         };
         let times = match column(TIME as u8)? {
             Some(Coordinates::I64(times)) => times,
@@ -191,10 +186,6 @@ fn width(column: &Coordinates, narrow: u8) -> u8 {
     let fits =
         column.min().is_none_or(|least| least >= 0) && (0..column.len()).all(|i| column.get(i) < 1 << (8 * narrow));
     if fits { narrow } else { 8 }
-}
-
-fn numbers<const N: usize, T>(bytes: &[u8], number: fn([u8; N]) -> T) -> Vec<T> {
-    bytes.as_chunks().0.iter().map(|&bytes| number(bytes)).collect()
 }
 
 fn raw(times: Vec<i64>, [x, y, p]: [Option<Coordinates>; 3], offsets: Vec<usize>) -> RawSamples {

@@ -74,13 +74,8 @@ impl StoredEvents {
     /// [`tonic_base::Error::Io`].
     pub(super) fn read(&self, range: Range<u64>) -> Result<EventBlock> {
         let column = |i: usize| -> Result<Option<Coordinates>> {
-            let bytes = |width| self.bytes(i + 1, width, &range);
-            Ok(match self.widths[i] {
-                0 => None,
-                1 => Some(Coordinates::U8(bytes(1)?)),
-                2 => Some(Coordinates::U16(numbers(&bytes(2)?, u16::from_le_bytes))),
-                _ => Some(Coordinates::I64(numbers(&bytes(8)?, i64::from_le_bytes))),
-            })
+            let width = self.widths[i];
+            Ok(coordinates(width, self.bytes(i + 1, width, &range)?))
         };
         let (x, y, p) = (column(0)?, column(1)?, column(2)?);
         Ok(EventBlock { t: self.times(range.clone())?, x: x.unwrap_or(Coordinates::U8(Vec::new())), y, p })
@@ -108,6 +103,16 @@ fn bytes_of<T: Copy, const N: usize>(numbers: &[T], to_bytes: fn(T) -> [u8; N]) 
     let mut bytes = vec![0; numbers.len() * N];
     bytes.as_chunks_mut::<N>().0.iter_mut().zip(numbers).for_each(|(bytes, &number)| *bytes = to_bytes(number));
     bytes
+}
+
+/// Returns the column whose entries are stored in `bytes`, with `width` bytes each. `None` if `width` is 0.
+pub(super) fn coordinates(width: usize, bytes: Vec<u8>) -> Option<Coordinates> {
+    match width {
+        0 => None,
+        1 => Some(Coordinates::U8(bytes)),
+        2 => Some(Coordinates::U16(numbers(&bytes, u16::from_le_bytes))),
+        _ => Some(Coordinates::I64(numbers(&bytes, i64::from_le_bytes))),
+    }
 }
 
 fn numbers<T, const N: usize>(bytes: &[u8], of_bytes: fn([u8; N]) -> T) -> Vec<T> {

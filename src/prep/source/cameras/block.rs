@@ -39,6 +39,15 @@ impl Block {
         (self.t[i], self.x[i], self.y[i], self.p[i]) = (t, x, y, p);
         self.len += 1;
     }
+
+    /// Adds an event at `x + i` for each bit i of `bits`.
+    #[inline(always)]
+    pub(crate) fn push_vector(&mut self, t: i64, (x, y, p): (u16, u16, u8), mut bits: u32) {
+        while bits != 0 {
+            self.push(t, x.saturating_add(bits.trailing_zeros() as u16), y, p);
+            bits &= bits - 1;
+        }
+    }
 }
 
 /// Where decoded events go.

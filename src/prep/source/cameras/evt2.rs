@@ -16,8 +16,8 @@
 
 use crate::error::Result;
 use crate::source::cameras::block::{Block, Decoded};
+use crate::source::cameras::evt::{NotRead, read_header};
 use crate::source::cameras::input::Input;
-use crate::source::marks::PercentHeader;
 
 /// Number of values of TIME_HIGH.
 const HIGHS: i64 = 1 << 28;
@@ -29,8 +29,8 @@ const WRAP: i64 = HIGHS - 1 - 10_000 / 64;
 /// # Errors
 /// Those of [`Input::words`] and [`Decoded::settle`].
 pub(super) fn decode_2(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
-    let header = PercentHeader::read(|| input.line("%"))?;
-    decode::<4>(input, out, &header, "a word of EVT 2", |word| (u32::from_le_bytes(word), 1))
+    read_header(input, out)?;
+    decode::<4>(input, out, "a word of EVT 2", |word| (u32::from_le_bytes(word), 1))
 }
 
 /// Decodes a file in EVT 2.1.
@@ -38,11 +38,10 @@ pub(super) fn decode_2(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
 /// # Errors
 /// Those of [`Input::words`] and [`Decoded::settle`].
 pub(super) fn decode_21(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
-    let header = PercentHeader::read(|| input.line("%"))?;
     let what = "a word of EVT 2.1";
-    match header.is_legacy {
-        true => decode::<8>(input, out, &header, what, |word| halves(u64::from_le_bytes(word).rotate_left(32))),
-        false => decode::<8>(input, out, &header, what, |word| halves(u64::from_le_bytes(word))),
+    match read_header(input, out)?.is_legacy {
+        true => decode::<8>(input, out, what, |word| halves(u64::from_le_bytes(word).rotate_left(32))),
+        false => decode::<8>(input, out, what, |word| halves(u64::from_le_bytes(word))),
     }
 }
 
@@ -54,13 +53,9 @@ fn halves(word: u64) -> (u32, u32) {
 fn decode<const N: usize>(
     input: &mut Input<'_>,
     out: &mut Decoded,
-    header: &PercentHeader,
     what: &str,
     split: impl Fn([u8; N]) -> (u32, u32),
 ) -> Result<()> {
-    if let Some((width, height)) = header.sensor() {
-        out.set_sensor(width, height);
-    }
     let mut state = State::default();
     let result = input.words::<N>(what, |words, _| {
         let mut now = state.clone();
@@ -68,10 +63,7 @@ fn decode<const N: usize>(
         state = now;
         out.settle()
     });
-    out.not_read(state.early, "events before the first TIME_HIGH");
-    out.not_read(state.triggers, "external triggers");
-    out.not_read(state.messages, "messages of the camera (OTHERS and CONTINUED)");
-    out.not_read(state.unknown, "words of unknown kinds");
+    state.not_read.note("TIME_HIGH", out);
     result
 }
 
@@ -83,10 +75,7 @@ struct State {
     /// Time of the wraps and of TIME_HIGH, in microseconds.
     base: i64,
     wraps: i64,
-    early: u64,
-    triggers: u64,
-    messages: u64,
-    unknown: u64,
+    not_read: NotRead,
 }
 
 impl State {
@@ -96,22 +85,18 @@ impl State {
             kind @ (0 | 1) if self.high.is_some() => {
                 let t = self.base + i64::from(word >> 22 & 0x3f);
                 let (x, y) = ((word >> 11 & 0x7ff) as u16, (word & 0x7ff) as u16);
-                let mut bits = vector;
-                while bits != 0 {
-                    block.push(t, x + bits.trailing_zeros() as u16, y, kind as u8);
-                    bits &= bits - 1;
-                }
+                block.push_vector(t, (x, y, kind as u8), vector);
             }
-            0 | 1 => self.early += u64::from(vector.count_ones()),
+            0 | 1 => self.not_read.early += u64::from(vector.count_ones()),
             0x8 => {
                 let value = i64::from(word & 0xfff_ffff);
                 self.wraps += i64::from(self.high.is_some_and(|before| before - value >= WRAP));
                 self.high = Some(value);
                 self.base = (self.wraps * HIGHS + value) << 6;
             }
-            0xa => self.triggers += 1,
-            0xe | 0xf => self.messages += 1,
-            _ => self.unknown += 1,
+            0xa => self.not_read.triggers += 1,
+            0xe | 0xf => self.not_read.messages += 1,
+            _ => self.not_read.unknown += 1,
         }
     }
 }

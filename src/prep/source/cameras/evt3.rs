@@ -20,8 +20,8 @@
 
 use crate::error::Result;
 use crate::source::cameras::block::{Block, Decoded};
+use crate::source::cameras::evt::{NotRead, read_header};
 use crate::source::cameras::input::Input;
-use crate::source::marks::PercentHeader;
 
 /// Number of values of TIME_HIGH.
 const HIGHS: i64 = 1 << 12;
@@ -31,9 +31,7 @@ const HIGHS: i64 = 1 << 12;
 /// # Errors
 /// Those of [`Input::words`] and [`Decoded::settle`].
 pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
-    if let Some((width, height)) = PercentHeader::read(|| input.line("%"))?.sensor() {
-        out.set_sensor(width, height);
-    }
+    read_header(input, out)?;
     let mut state = State::default();
     let result = input.words::<2>("a word of EVT 3", |mut words, _| {
         if !state.has_begun() {
@@ -42,10 +40,7 @@ pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
         state.decode(words, &mut out.block);
         out.settle()
     });
-    out.not_read(state.early, "events before the first TIME_HIGH and ADDR_Y");
-    out.not_read(state.triggers, "external triggers");
-    out.not_read(state.messages, "messages of the camera (OTHERS and CONTINUED)");
-    out.not_read(state.unknown, "words of unknown kinds");
+    state.not_read.note("TIME_HIGH and ADDR_Y", out);
     result
 }
 
@@ -61,10 +56,7 @@ struct State {
     y: Option<u16>,
     x: u16,
     p: u8,
-    early: u64,
-    triggers: u64,
-    messages: u64,
-    unknown: u64,
+    not_read: NotRead,
 }
 
 impl State {
@@ -78,9 +70,9 @@ impl State {
             let word = u16::from_le_bytes(*word);
             match word >> 12 {
                 0x0 => self.y = Some(word & 0x7ff),
-                0x2 => self.early += 1,
-                0x4 => self.early += u64::from((word & 0xfff).count_ones()),
-                0x5 => self.early += u64::from((word & 0xff).count_ones()),
+                0x2 => self.not_read.early += 1,
+                0x4 => self.not_read.early += u64::from((word & 0xfff).count_ones()),
+                0x5 => self.not_read.early += u64::from((word & 0xff).count_ones()),
                 _ => self.other(word),
             }
             if self.has_begun() {
@@ -101,11 +93,11 @@ impl State {
                 0x0 => y = word & 0x7ff,
                 0x2 => block.push(t, word & 0x7ff, y, (word >> 11 & 1) as u8),
                 0x4 => {
-                    vector(block, t, (now.x, y, now.p), word & 0xfff);
+                    block.push_vector(t, (now.x, y, now.p), (word & 0xfff).into());
                     now.x = now.x.saturating_add(12);
                 }
                 0x5 => {
-                    vector(block, t, (now.x, y, now.p), word & 0xff);
+                    block.push_vector(t, (now.x, y, now.p), (word & 0xff).into());
                     now.x = now.x.saturating_add(8);
                 }
                 _ => {
@@ -132,19 +124,9 @@ impl State {
                 }
                 self.base = (self.wraps * HIGHS + value) << 12;
             }
-            0xa => self.triggers += 1,
-            0x7 | 0xe | 0xf => self.messages += 1,
-            _ => self.unknown += 1,
+            0xa => self.not_read.triggers += 1,
+            0x7 | 0xe | 0xf => self.not_read.messages += 1,
+            _ => self.not_read.unknown += 1,
         }
-    }
-}
-
-/// Adds an event for each bit of a vector.
-#[inline(always)]
-fn vector(block: &mut Block, t: i64, (x, y, p): (u16, u16, u8), bits: u16) {
-    let mut bits = bits;
-    while bits != 0 {
-        block.push(t, x.saturating_add(bits.trailing_zeros() as u16), y, p);
-        bits &= bits - 1;
     }
 }

@@ -2,7 +2,7 @@
 //! in memory or, if there are many events, in a temporary file.
 //!
 //! ```text
-//! evt3, evt2, dat              Prophesee: RAW in EVT 3, in EVT 2 and 2.1, and DAT
+//! evt3, evt2, dat              Prophesee: RAW in EVT 3, in EVT 2 and 2.1, and DAT; evt is common to all RAW
 //! aedat2, aedat3, aedat4       iniVation: jAER, cAER, DV; aedat4_streams and flatbuffer read parts of aedat4
 //! event_stream, nmnist         Event Stream (.es); .bin of N-MNIST and N-Caltech101
 //! input, block                 the bytes of a file in order; decoded events on their way to memory or disk
@@ -18,6 +18,7 @@ mod aedat4_streams;
 mod block;
 mod dat;
 mod event_stream;
+mod evt;
 mod evt2;
 mod evt3;
 mod flatbuffer;
