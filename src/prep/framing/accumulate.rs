@@ -6,7 +6,7 @@ use crate::events::{Events, SensorSize};
 use crate::fault::{Checked, ensure};
 use crate::framing::cells::Cells;
 use crate::framing::rule::{EventFraming, FramedSample, MakeFrames, check_entries, too_many};
-use crate::framing::slicing::{MAX_FRAMES, ToFrame};
+use crate::framing::slicing::{MAX_FRAMES, Sliced, ToFrame};
 use crate::signature::{Kind, Parameter, Signature};
 use tonic_shard::{ColumnBuf, Width};
 
@@ -162,7 +162,7 @@ impl MakeFrames for Counts {
             return Ok(());
         }
         let ColumnBuf::U32(counts) = &mut out.counts else { unreachable!("Framer takes uint32 for counts") };
-        let mut seen = 0; // slices ascend, so every event before this index that is in a slice has been counted
+        let mut sliced = Sliced::default();
         for slice in self.to_frame.slices(&events.t).map_err(too_many)? {
             let first = out.cells.len();
             if self.sensor.height == 1 && self.sensor.polarities == 1 {
@@ -175,8 +175,7 @@ impl MakeFrames for Counts {
                 counts.push(count);
             });
             out.frame_sizes.push((out.cells.len() - first) as u32);
-            out.binned += slice.end.saturating_sub(slice.start.max(seen)) as u64;
-            seen = seen.max(slice.end);
+            out.binned += sliced.new_in(&slice);
             check_entries(out.cells.len())?;
         }
         out.cut = events.len() as u64 - out.binned;
@@ -200,13 +199,13 @@ impl MakeFrames for Bits {
             self.to_frame.slices(&events.t).map_err(too_many)?
         };
         let largest = ((1_u32 << self.n_bits) - 1) as f32;
-        let mut cells = Vec::new();
+        let (mut cells, mut sliced) = (Vec::new(), Sliced::default());
         for frame in slices.chunks(self.n_bits as usize) {
             for (slice, bit) in frame.iter().zip((0..self.n_bits).rev()) {
                 for i in slice.clone() {
                     *self.bits.counter(events.cell(i, self.sensor)) |= 1 << bit;
                 }
-                out.binned += slice.len() as u64;
+                out.binned += sliced.new_in(slice);
             }
             self.bits.drain(|cell, bits| cells.push((cell, bits as f32 / largest)));
             out.push_surface(cells.drain(..));

@@ -289,6 +289,23 @@ impl Slicer<'_> {
     }
 }
 
+/// Counts events that are in at least one slice. Slices overlap if they are meant to, or if float64 cannot tell the
+/// windows of very large times apart, as in Tonic.
+#[derive(Default)]
+pub(super) struct Sliced {
+    /// Index after the last event of all slices so far.
+    end: usize,
+}
+
+impl Sliced {
+    /// Number of events in the next slice that were in no slice before. Slices must ascend.
+    pub(super) fn new_in(&mut self, slice: &Range<usize>) -> u64 {
+        let new = slice.end.saturating_sub(slice.start.max(self.end));
+        self.end = self.end.max(slice.end);
+        new as u64
+    }
+}
+
 /// Number of events with a time before `time`. The first `known` events must be among them.
 fn before(t: &[i64], known: usize, time: f64) -> usize {
     let (rest, bound) = (&t[known..], Bound::of(time));

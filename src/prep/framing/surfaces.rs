@@ -8,7 +8,7 @@ use crate::events::{Events, SensorSize};
 use crate::fault::{Checked, ensure};
 use crate::framing::exp::exp_nonpositive;
 use crate::framing::rule::{EventFraming, FramedSample, MakeFrames, check_entries, too_many};
-use crate::framing::slicing::{MAX_FRAMES, TimeWindows};
+use crate::framing::slicing::{MAX_FRAMES, Sliced, TimeWindows};
 use crate::signature::{Kind, Parameter, Signature};
 use tonic_shard::FrameShape;
 
@@ -101,7 +101,7 @@ impl MakeFrames for LastTimes {
         }
         let start = events.t[0] as f64;
         let last = self.last.as_slice_mut().expect("an array in standard layout");
-        let mut seen = 0;
+        let mut sliced = Sliced::default();
         for (frame, slice) in self.rule.windows().slices(&events.t).map_err(too_many)?.enumerate() {
             let before = self.fired.len();
             for i in slice.clone() {
@@ -126,8 +126,7 @@ impl MakeFrames for LastTimes {
             }));
             self.fired.clear();
             self.fired.extend_from_slice(&out.cells[first..]);
-            out.binned += slice.end.saturating_sub(slice.start.max(seen)) as u64;
-            seen = seen.max(slice.end);
+            out.binned += sliced.new_in(&slice);
             check_entries(out.cells.len())?;
         }
         self.fired.drain(..).for_each(|cell| last[cell as usize] = f64::NEG_INFINITY);
