@@ -68,6 +68,11 @@ impl PartialShard {
     pub(crate) fn write(&self, at: u64, bytes: &[u8]) -> Result<()> {
         write_at(&self.file, at, bytes).map_err(Error::io(&self.path, "write the shard"))
     }
+
+    /// Waits until everything that was written is on the disk.
+    pub(crate) fn write_to_disk(&self) -> Result<()> {
+        self.file.sync_data().map_err(Error::io(&self.path, "write the shard"))
+    }
 }
 
 /// Returns the byte range of the header and index in the shard `entry`, which has `chunks` chunks.

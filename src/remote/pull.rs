@@ -17,9 +17,9 @@ use crate::store::Store;
 use crate::text::KEPT;
 
 /// A request fetches about this many bytes of a shard, and at most 1.5 times as many.
-const PIECE: u64 = 8 << 20;
-/// Number of threads that verify shards.
-const VERIFIERS: usize = 2;
+const PIECE: u64 = 16 << 20;
+/// Number of threads that verify shards. While one of them waits for the disk, another goes on.
+const VERIFIERS: usize = 4;
 
 /// How [`pull`] fetches a set, and into which directory.
 #[derive(Clone, Debug)]
@@ -209,10 +209,14 @@ impl Puller<'_> {
                 checked => break checked?,
             }
         }
-        let state = &mut *self.lock();
+        let mut state = self.lock();
         state.shards[index].left -= 1;
         if state.shards[index].left == 0 {
             state.arrived.push_back(index);
+            drop(state);
+            self.changed.notify_all();
+            // While another thread verifies it.
+            part.write_to_disk()?;
         }
         Ok(())
     }

@@ -173,10 +173,10 @@ fn a_subset_is_fetched_by_ranges() {
 #[test]
 fn a_large_shard_is_fetched_once_from_every_kind_of_server() {
     let bench = Bench::with_set();
-    bench.run(&["synth", "-o", "large.h5", "--samples", "7000", "--seed", "2"]);
+    bench.run(&["synth", "-o", "large.h5", "--samples", "13000", "--seed", "2"]);
     bench.run(&["convert", "large.h5", "-o", "large"]);
     let bytes = std::fs::metadata(bench.path("large/00000.shard")).unwrap().len();
-    assert!(bytes > 12 << 20, "{bytes} bytes are fetched by one request");
+    assert!(bytes > 24 << 20, "{bytes} bytes are fetched by one request");
     let stored: u64 = contents(&bench.path("large")).values().map(|file| file.len() as u64).sum();
     for ranges in [true, false] {
         let server = Server::start(&bench.path("large"), Kind { ranges, tags: true }, |_, _| None);
@@ -190,7 +190,7 @@ fn a_large_shard_is_fetched_once_from_every_kind_of_server() {
     let server = Server::of(&bench.path("large"));
     bench.run(&["pull", &server.url, "few", "--samples", "100..116"]);
     let sent = server.sent.load(Ordering::Relaxed);
-    assert!(sent < stored / 4, "{sent} of {stored} for 16 of 7,000 samples");
+    assert!(sent < stored / 4, "{sent} of {stored} for 16 of 13,000 samples");
 }
 
 #[test]
