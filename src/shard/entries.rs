@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use crate::frames::{Column, ColumnBuf, SparseFrames, Width, Widths};
-use crate::planes::{eights, sum_bytes, sum_eight};
+use crate::planes::{each_block, sum_bytes, sum_eight};
 
 /// Number of low bits of a packed byte that hold the gap. The high bits hold the count minus 1.
 const GAP_BITS: u32 = 5;
@@ -105,14 +105,19 @@ pub(super) fn largest_count(bytes: &[u8]) -> u32 {
 
 /// Returns the sum of the gaps in the first `entries` packed bytes, without the rests of long gaps, and the number of
 /// long gaps.
+#[inline(always)]
 pub(super) fn sum_gaps(bytes: &[u8], entries: usize) -> (u64, usize) {
     const GAPS: u64 = u64::from_ne_bytes([LONG_GAP; 8]);
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    eights(bytes, entries).fold((0, 0), |(all, long), eight| {
-        let gaps = eight & GAPS;
-        let longs = (gaps + ONES) >> GAP_BITS & ONES;
-        (all + sum_eight(gaps), long + sum_eight(longs) as usize)
-    })
+    let (mut all, mut long) = (0, 0);
+    each_block(bytes, entries, |block| {
+        let gaps = block.map(|eight| eight & GAPS);
+        let longs = gaps.map(|gaps| (gaps + ONES) >> GAP_BITS & ONES);
+        // Four gaps fit in a byte.
+        all += sum_eight(gaps.iter().sum());
+        long += sum_eight(longs.iter().sum()) as usize;
+    });
+    (all, long)
 }
 
 /// Limit that all numbers in the column `large_counts` must be below. `counts` is the width of the unpacked counts.

@@ -58,12 +58,16 @@ impl<'a> Planes<'a> {
     }
 
     /// Sum of the next `n` numbers of `rest`, which are taken from it. Missing numbers count as 0.
+    #[inline(always)]
     pub(crate) fn take_sum(rest: &mut Planes<'_>, n: usize) -> u64 {
         let end = rest.end.min(rest.start + n);
         let taken = Planes { end, ..*rest };
         rest.start = end;
         match taken.bytes() {
-            Some(_) => eights(&taken.planes[taken.start..], taken.len()).map(sum_eight).sum(),
+            Some(bytes) => match taken.planes[taken.start..].first_chunk() {
+                Some(&eight) if n <= 8 => sum_eight(u64::from_le_bytes(eight) & MASKS[bytes.len()][0]),
+                _ => sum_bytes(bytes, |byte| byte),
+            },
             None => taken.iter().map(u64::from).sum(),
         }
     }
@@ -86,17 +90,45 @@ pub(crate) fn sum_bytes(bytes: &[u8], part: impl Fn(u8) -> u8) -> u64 {
     bytes.chunks(1 << 16).map(|some| u64::from(some.iter().map(|&byte| u32::from(part(byte))).sum::<u32>())).sum()
 }
 
-/// Takes the first `n` bytes as numbers of eight bytes. The last number is filled up with zeros.
+/// 32 bytes as numbers of eight bytes.
+pub(crate) type Block = [u64; 4];
+
+const BLOCK: usize = 32;
+
+/// `MASKS[n]` keeps the first `n` bytes of a block.
+const MASKS: [Block; BLOCK + 1] = {
+    let mut masks = [[0; 4]; BLOCK + 1];
+    let mut at = 0;
+    while at < 4 * (BLOCK + 1) {
+        let (n, word) = (at / 4, at % 4);
+        let kept = if n < 8 * word { 0 } else { n - 8 * word };
+        masks[n][word] = if kept < 8 { (1 << (8 * kept)) - 1 } else { u64::MAX };
+        at += 1;
+    }
+    masks
+};
+
+/// Calls `each` with blocks of the first `n` bytes. The last block is filled up with zeros.
 #[inline(always)]
-pub(crate) fn eights(bytes: &[u8], n: usize) -> impl Iterator<Item = u64> {
-    // For a few bytes, faster than a loop over bytes, whose end the processor cannot predict.
-    (0..n).step_by(8).map(move |at| {
-        let eight = match bytes[at..].first_chunk() {
-            Some(&eight) => u64::from_le_bytes(eight),
-            None => bytes[at..].iter().rev().fold(0, |eight, &byte| eight << u8::BITS | u64::from(byte)),
-        };
-        eight & u64::MAX >> (64 - 8 * (n - at).min(8))
-    })
+pub(crate) fn each_block(bytes: &[u8], n: usize, mut each: impl FnMut(Block)) {
+    let mut at = 0;
+    loop {
+        // Whole blocks are read and masked: a loop over the bytes of a frame has an end that the processor cannot
+        // predict. Most frames have fewer than 32.
+        let block = bytes[at..].first_chunk().map_or_else(|| padded(&bytes[at..]), |&block| block);
+        let (words, mask) = (block.as_chunks().0, &MASKS[(n - at).min(BLOCK)]);
+        each(std::array::from_fn(|i| u64::from_le_bytes(words[i]) & mask[i]));
+        at += BLOCK;
+        if at >= n {
+            break;
+        }
+    }
+}
+
+/// Fewer bytes than a block has, and zeros after them.
+#[cold]
+fn padded(bytes: &[u8]) -> [u8; BLOCK] {
+    std::array::from_fn(|i| bytes.get(i).copied().unwrap_or(0))
 }
 
 /// Returns the sum of the eight bytes of a number.
