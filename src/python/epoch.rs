@@ -50,10 +50,6 @@ pub(crate) struct Job {
     pub(crate) positions: Range<u64>,
 }
 
-/// Maximum number of finished batches that wait for Python. Each more would take memory, also of the processor's cache:
-/// another batch is in the making, and Python holds one.
-const AHEAD: usize = 1;
-
 /// A batch, and the position in the order of the epoch at which the next step begins.
 type Made = Result<(Batch, u64)>;
 
@@ -105,7 +101,8 @@ impl Epoch {
         course: Arc<Mutex<Course>>,
         number: u64,
     ) -> PyResult<Epoch> {
-        let (out, made) = bounded(AHEAD);
+        // One finished batch waits in the thread. Each more would take memory, also of the processor's cache.
+        let (out, made) = bounded(0);
         let form = job.form.clone();
         let thread = std::thread::Builder::new().name("tonic_shards epoch".into());
         let thread = thread.spawn(move || job.run(&out));

@@ -41,13 +41,13 @@ pub(crate) fn ledger_dict<'py>(py: Python<'py>, ledger: &Ledger) -> PyResult<Bou
 impl Sample {
     /// The class: an index into ShardSet.classes. -1 if the sample has no class.
     #[getter]
-    fn label(&self) -> i64 {
+    pub(crate) fn label(&self) -> i64 {
         label(self.chunk.table.labels[self.inside])
     }
 
     /// Number of frames, T.
     #[getter]
-    fn frames(&self) -> usize {
+    pub(crate) fn frames(&self) -> usize {
         self.chunk.packed.sample(self.inside).frames()
     }
 
@@ -92,14 +92,13 @@ impl Sample {
         layout: &str,
         squeeze: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let (packed, shape) = (self.chunk.packed.sample(self.inside), self.description.shape);
         let (steps, layout, width) = sample_form(steps, dtype, layout, squeeze, self.description.widths.counts)?;
-        let dims = layout.sample_dims(steps.unwrap_or(packed.frames()), shape);
+        let dims = layout.sample_dims(steps.unwrap_or(self.frames()), self.description.shape);
         check_room(&dims, width.bytes())?;
         let mut numbers = ColumnBuf::new(width);
         each_width!(&mut numbers, ColumnBuf, numbers => py.detach(|| {
             numbers.resize(dims.iter().product(), Default::default());
-            packed.write_dense(numbers);
+            self.write_dense(numbers);
         }));
         each_width!(numbers, ColumnBuf, numbers => array(py, numbers, &dims))
     }
@@ -182,6 +181,11 @@ impl Sample {
 }
 
 impl Sample {
+    /// Writes the dense frames to `out`, whose length sets T: the sample is padded with zeros, or cut.
+    pub(crate) fn write_dense<N: FromValue>(&self, out: &mut [N]) {
+        self.chunk.packed.sample(self.inside).write_dense(out);
+    }
+
     /// Unpacks the sample, and appends its counts to `counts`.
     fn unpacked(&self, counts: &mut ColumnBuf) -> SparseFrames {
         let mut frames = SparseFrames::new(self.description.widths);

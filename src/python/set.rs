@@ -11,11 +11,14 @@ use pyo3::types::{PyDict, PyTuple};
 use rayon::prelude::*;
 use tonic_base::{Progress, Verbosity, human_bytes, printable};
 use tonic_loader::fixed_steps;
-use tonic_shard::{Decoder, Error, Id, Manifest, Order, Result, SampleTable, SetDescription, is_url, verify};
+use tonic_shard::{
+    ColumnBuf, Decoder, Error, Id, Manifest, Order, Result, SampleTable, SetDescription, each_width, is_url, verify,
+};
 
+use crate::arrays::array;
 use crate::chunk_cache::{ChunkCache, DecodedChunk};
 use crate::error::{CorruptError, exception, refused};
-use crate::form::{dtype_name, natural, sample_form};
+use crate::form::{check_room, dtype_name, natural, sample_form};
 use crate::place::{OpenSet, Place, RemoteCache, SizeText};
 use crate::sample::{Sample, label, ledger_dict};
 use crate::threads::{shared, wait};
@@ -46,6 +49,9 @@ pub(crate) struct ShardSet {
     cache: ChunkCache,
     columns: PyOnceLock<Columns>,
 }
+
+/// Number of samples that [`ShardSet::batch`] writes without the GIL, at a time.
+const TOGETHER: usize = 16;
 
 /// Values of all samples, as read-only arrays of shape (samples,).
 struct Columns {
@@ -80,6 +86,52 @@ impl ShardSet {
         let per_chunk = u64::from(self.description.chunk_samples);
         let chunk = self.cache.get(py, &*self.set.readable(py)?, number / per_chunk)?;
         Ok(Sample { description: self.description.clone(), chunk, inside: (number % per_chunk) as usize, number })
+    }
+
+    /// Dense frames of several samples, and their labels: a new array of shape (B, T, P, H, W), or (B, T, P * H * W) with
+    /// layout="tc", and an int64 array of shape (B,). The samples may be in any order, and occur more than once.
+    ///
+    /// Parameters:
+    ///     steps: T; shorter samples are padded with zeros, longer ones are cut. None: the frames of the longest of these
+    ///         samples.
+    ///     dtype, layout, squeeze: as in Sample.dense().
+    ///
+    /// Raises:
+    ///     IndexError, CorruptError: as for `set[i]`.
+    ///     ValueError, MemoryError: as for Sample.dense().
+    #[pyo3(signature = (indices, *, steps = None, dtype = None, layout = "tphw", squeeze = false))]
+    fn batch<'py>(
+        &self,
+        py: Python<'py>,
+        indices: Vec<isize>,
+        steps: Option<i64>,
+        dtype: Option<&str>,
+        layout: &str,
+        squeeze: bool,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyArray1<i64>>)> {
+        let (steps, layout, width) = sample_form(steps, dtype, layout, squeeze, self.description.widths.counts)?;
+        let steps = match steps {
+            Some(steps) => steps,
+            None => self.longest(py, &indices)?,
+        };
+        let mut dims = layout.sample_dims(steps, self.description.shape);
+        let sample_len: usize = dims.iter().product();
+        dims.insert(0, indices.len());
+        check_room(&dims, width.bytes())?;
+        let (mut numbers, mut labels) = (ColumnBuf::new(width), Vec::with_capacity(indices.len()));
+        each_width!(&mut numbers, ColumnBuf, numbers => {
+            numbers.resize(dims.iter().product(), Default::default());
+            // Some samples at a time, because each holds its chunk in memory.
+            for (part, out) in indices.chunks(TOGETHER).zip(numbers.chunks_mut((TOGETHER * sample_len).max(1))) {
+                let samples: Vec<Sample> = part.iter().map(|&i| self.__getitem__(py, i)).collect::<PyResult<_>>()?;
+                labels.extend(samples.iter().map(Sample::label));
+                py.detach(|| {
+                    let targets = out.chunks_mut(sample_len.max(1));
+                    samples.iter().zip(targets).for_each(|(sample, out)| sample.write_dense(out));
+                });
+            }
+        });
+        Ok((each_width!(numbers, ColumnBuf, numbers => array(py, numbers, &dims))?, labels.into_pyarray(py)))
     }
 
     /// Directory of the set as a Path, or URL of the set as a str.
@@ -222,6 +274,11 @@ impl ShardSet {
         let set = OpenSet::open(py, place, id)?;
         let description = Arc::new(set.described().manifest().description.clone());
         Ok(ShardSet { set, description, cache: ChunkCache::new(cache_bytes), columns: PyOnceLock::new() })
+    }
+
+    /// Number of frames of the longest of these samples, 0 without any.
+    fn longest(&self, py: Python<'_>, indices: &[isize]) -> PyResult<usize> {
+        indices.iter().try_fold(0, |most, &i| Ok(most.max(self.__getitem__(py, i)?.frames())))
     }
 
     fn described(&self) -> &tonic_shard::ShardSet {

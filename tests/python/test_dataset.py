@@ -18,8 +18,10 @@ def test_items_are_samples_that_can_be_stacked(any_set):
         assert frames.shape == (ours.steps, *ours.shape) and frames.dtype == np.float32
         np.testing.assert_array_equal(frames, ours[i].dense(steps=ours.steps, dtype="float32"))
         assert label == ours[i].label
-    for got, index in zip(dataset.__getitems__([5, 0, -1]), (5, 0, 6)):
-        np.testing.assert_array_equal(got[0], dataset[index][0])
+    for each in (dataset, ts.ShardDataset(any_set, pad=False)):
+        for got, index in zip(each.__getitems__([5, 0, -1]), (5, 0, 6)):
+            np.testing.assert_array_equal(got[0], each[index][0])
+            assert got[1] == each[index][1] and type(got[1]) is int
     flat = ts.ShardDataset(ours, steps=2, dtype=ours.dtype, layout="tc")
     assert flat.set is ours and flat[0][0].shape == (2, np.prod(ours.shape)) and flat[0][0].dtype == ours.dtype
     assert repr(flat) == f"<ShardDataset of {ours!r}>"
@@ -27,7 +29,16 @@ def test_items_are_samples_that_can_be_stacked(any_set):
 
 def test_transforms_are_applied():
     dataset = ts.ShardDataset(FROZEN, transform=np.sum, target_transform=str)
-    assert dataset[1] == (12_353, "1")
+    assert dataset[1] == (12_353, "1") and dataset.__getitems__([1, 1]) == [dataset[1]] * 2
+
+
+def test_a_subclass_with_its_own_items_has_them_in_batches_too():
+    class Numbered(ts.ShardDataset):
+        def __getitem__(self, index):
+            return index, super().__getitem__(index)[1]
+
+    dataset = Numbered(FROZEN)
+    assert dataset.__getitems__([3, 1]) == [dataset[3], dataset[1]] and dataset[3][0] == 3
 
 
 def test_a_pickled_dataset_reads_the_same_samples():

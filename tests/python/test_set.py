@@ -39,6 +39,27 @@ def test_samples_are_those_of_the_specification(any_set):
     ours.verify()
 
 
+def test_several_samples_are_one_array(any_set):
+    ours = ts.ShardSet(any_set)
+    asked = [5, 0, -1, 5, 3] * 8  # more than are written at a time
+    for steps in (1, ours.max_frames + 2, None):
+        longest = max(ours[i].frames for i in asked)
+        frames, labels = ours.batch(asked, steps=steps, dtype="float32")
+        assert frames.shape == (40, steps or longest, *ours.shape) and frames.flags.c_contiguous
+        assert labels.dtype == np.int64 and labels.tolist() == [ours[i].label for i in asked]
+        for got, i in zip(frames, asked):
+            np.testing.assert_array_equal(got, ours[i].dense(steps=steps or longest, dtype="float32"))
+    flat, _ = ours.batch(np.array([1, 2]), steps=3, layout="tc")
+    assert flat.dtype == ours.dtype and flat.shape == (2, 3, np.prod(ours.shape))
+    assert ours.batch([], steps=3)[0].shape == (0, 3, *ours.shape) and ours.batch([])[1].shape == (0,)
+    with pytest.raises(IndexError, match="sample 7: the set has 7 samples"):
+        ours.batch([0, 7])
+    with pytest.raises(ValueError, match="steps: expected 1 or more, got 0"):
+        ours.batch([0], steps=0)
+    with pytest.raises(MemoryError, match="an array of shape .*: expected at most the .* that are free, got"):
+        ours.batch([0], steps=1 << 50)
+
+
 def test_a_set_tells_what_it_is():
     ours, manifest = ts.ShardSet(str(FROZEN)), json.loads((FROZEN / "manifest.json").read_text())
     spec = spec_reader.Set(FROZEN)

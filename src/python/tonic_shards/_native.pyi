@@ -1,5 +1,5 @@
 from os import PathLike
-from typing import Any, Literal, Optional, Union, final
+from typing import Any, Literal, Optional, Sequence, Union, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,15 @@ class ShardSet:
     ) -> ShardSet: ...
     def __len__(self) -> int: ...
     def __getitem__(self, key: int, /) -> Sample: ...
+    def batch(
+        self,
+        indices: Sequence[int],
+        *,
+        steps: Optional[int] = None,
+        dtype: Optional[_Dtype] = None,
+        layout: Literal["tphw", "tc"] = "tphw",
+        squeeze: bool = False,
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]: ...
     @property
     def path(self) -> Union[PathLike[str], str]: ...
     @property

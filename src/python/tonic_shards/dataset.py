@@ -65,7 +65,9 @@ class ShardDataset:
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         sample = self.set[index]
-        frames, label = self._frames(sample), sample.label
+        return self._transformed(self._frames(sample), sample.label)
+
+    def _transformed(self, frames: Any, label: Any) -> tuple[Any, Any]:
         if self.transform is not None:
             frames = self.transform(frames)
         if self.target_transform is not None:
@@ -76,8 +78,12 @@ class ShardDataset:
         return sample.dense(**self.form)
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[Any, Any]]:
-        """The samples with these indices, as a list. DataLoader calls this with the indices of a batch."""
-        return [self[index] for index in indices]
+        """The samples with these indices, as a list. DataLoader calls this with the indices of a batch. Frames of the
+        same length are parts of one array."""
+        if type(self).__getitem__ is not ShardDataset.__getitem__ or self.form["steps"] is None:
+            return [self[index] for index in indices]
+        frames, labels = self.set.batch(indices, **self.form)
+        return [self._transformed(*sample) for sample in zip(frames, labels.tolist())]
 
     def __repr__(self) -> str:
         return f"<ShardDataset of {self.set!r}>"
