@@ -256,6 +256,17 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// List the data sets that Tonic knows: sensor, samples, classes, size, format, licence, and how each is fetched
+    #[command(after_help = "Examples:
+  tonic-prep datasets
+  tonic-prep datasets nmnist")]
+    Datasets {
+        /// Only this data set, with its files
+        name: Option<String>,
+        /// Print the result as one JSON object on stdout
+        #[arg(long)]
+        json: bool,
+    },
     /// Make a synthetic recording in the Heidelberg layout, with the statistics of SSC and with classes that can be
     /// learned
     #[command(after_help = "Example: tonic-prep synth -o made_up.h5 --samples 500")]

@@ -64,7 +64,7 @@ use serde_json::{Value, json};
 use tonic_base::interrupt::{self, OnSignal};
 use tonic_base::{BaseFault, Error as BaseError, Progress, cores, printable, printable_json, printable_lines};
 use tonic_prep::Error as PrepError;
-use tonic_prep::{Division, Job, Layout, bench, catalogue, convert, synth};
+use tonic_prep::{Dataset, Division, Job, Layout, bench, catalogue, convert, synth};
 use tonic_sets::Error as SetsError;
 use tonic_sets::{
     Donor, Exported, Filter, Sample, Split, class_number, diff, export_npy, holds_set, info, list, merge, repair,
@@ -291,6 +291,11 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<u8> {
         Command::Completions { shell } => completions::print::<Cli>(PROGRAM, shell, &mut out)?,
         Command::Transforms { json } => say(&mut out, json, || catalogue().json(), || catalogue().text())?,
         Command::Layouts { json } => say(&mut out, json, Layout::json, Layout::text)?,
+        Command::Datasets { name: None, json } => say(&mut out, json, Dataset::json_of_all, Dataset::text)?,
+        Command::Datasets { name: Some(name), json } => {
+            let set = dataset(&name)?;
+            say(&mut out, json, || set.json(), || set.details())?;
+        }
         Command::Synth { output, samples, classes, seed, json } => {
             let progress = Progress::start(verbosity(quiet || json), "synth", samples, "samples");
             synth(&output, samples, classes, seed, &progress)?;
@@ -306,6 +311,11 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<u8> {
     }
     out.flush()?;
     Ok(DONE)
+}
+
+/// Returns the data set with this name.
+fn dataset(name: &str) -> Result<&'static Dataset, BaseError> {
+    Dataset::named(name).ok_or_else(|| BaseError::usage("NAME", format!("one of {}", Dataset::names()), name))
 }
 
 /// Returns the exit code for an error that only `tonic-prep` has. `None` for errors that `tonic-train` can have too.
