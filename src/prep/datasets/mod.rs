@@ -1,5 +1,7 @@
 //! The data sets that Tonic knows: what each holds, and where it is downloaded from.
 
+mod unpack;
+
 use std::sync::LazyLock;
 
 use serde::{Deserialize, Deserializer};
@@ -7,6 +9,7 @@ use serde_json::{Value, json};
 use tonic_base::human_bytes;
 
 use crate::events::SensorSize;
+pub use unpack::{Unpacked, is_archive, unpack};
 
 static TABLE: LazyLock<Table> =
     LazyLock::new(|| toml::from_str(include_str!("datasets.toml")).expect("a test parses the table"));
