@@ -1,10 +1,12 @@
 //! Names of data sets, and the commands that convert them.
 
+#[cfg(feature = "remote")]
 use std::path::Path;
 
 use tonic_base::{BaseFault, Error as BaseError};
 use tonic_prep::Dataset;
 
+#[cfg(feature = "remote")]
 use crate::quoted::{quoted, quoted_path};
 
 /// Returns the data set with this name.

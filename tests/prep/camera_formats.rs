@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use tonic_toolkit::prep::{Cut, Layout, Recording, SensorSize, SourceOptions};
+use tonic_toolkit::prep::{Cut, Layout, Recording, SensorSize, SourceOptions, decode_camera};
 
 use super::camera::Camera;
 use super::recording::{change, convert, convert_aloud, json, prep, refuses, samples, says, scratch, stderr, stdout};
@@ -62,6 +62,9 @@ fn events_of_every_format_are_those_that_were_written_also_across_wraps() {
             let (recording, found) = events_of(&file, Some(SIZE));
             assert_eq!(recording.layout, layout, "{number}");
             assert_equal(&found, &camera, &format!("format {number} from {start}"));
+            let all = decode_camera(&file, &SourceOptions { sensor: Some(SIZE), ..SourceOptions::default() }).unwrap();
+            let all = Camera { t: all.t, x: all.x, y: all.y, p: all.p };
+            assert_equal(&all, &camera, &format!("all of format {number} from {start}"));
         }
     }
 }

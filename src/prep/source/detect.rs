@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::{BaseFault, Error, Result};
-use crate::events::SensorSize;
+use crate::events::{Events, SensorSize};
 use crate::source::cameras;
 use crate::source::check::check;
 use crate::source::columns::TakenColumns;
@@ -110,6 +110,18 @@ pub(super) fn open_stream(path: &Path, options: &SourceOptions) -> Result<EventS
     let notes = check(&stream, options)?;
     stream.notes.extend(notes);
     Ok(stream)
+}
+
+/// Decodes a file as a camera writes it into columns in memory, of whatever size. The events are in the order of the
+/// file, and are not checked against the sensor.
+///
+/// # Errors
+/// [`tonic_base::Error::Usage`] for a file of another layout; [`Error::DamagedBytes`]; [`tonic_base::Error::Io`].
+pub fn decode_camera(path: &Path, options: &SourceOptions) -> Result<Events> {
+    match layout_of(path, options)? {
+        layout if layout.is_of_camera() => cameras::decode_all(path, layout, options),
+        layout => Err(Error::usage("layout", "that of a camera's file", layout.title())),
+    }
 }
 
 /// Returns the number of events in a file that holds one recording. Counts only events in the range that the options

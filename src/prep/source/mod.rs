@@ -63,6 +63,7 @@ mod vetting;
 pub(crate) use check::check_unknown_sensor;
 pub(crate) use columns::{FAR_PIXEL, NO_PIXEL};
 pub use columns::{Numbers, TakenColumns};
+pub use detect::decode_camera;
 pub(crate) use detect::events_of;
 pub(crate) use fields::{listed, odd_polarities};
 pub use hdf::LinkedPath;

@@ -6,7 +6,7 @@ use crate::events::{Events, SensorSize};
 use crate::source::columns::{EventBlock, Stamps};
 use crate::source::raw::Coordinates;
 use crate::source::stored::StoredEvents;
-use crate::source::stream::{EventStore, MAX_IN_MEMORY};
+use crate::source::stream::EventStore;
 
 /// Number of events that fit in a block.
 const SIZE: usize = 1 << 17;
@@ -54,8 +54,8 @@ impl Block {
 pub(crate) enum Target {
     /// The events are counted.
     Count,
-    /// The events are in memory.
-    Memory(Events),
+    /// The events are in memory. If they become more than this number, they go to a temporary file.
+    Memory(Events, u64),
     /// The events are in a temporary file, because there are many.
     Disk(StoredEvents),
 }
@@ -109,12 +109,12 @@ impl Decoded {
         let Block { t, x, y, p, .. } = &self.block;
         match &mut self.target {
             Target::Count => {}
-            Target::Memory(events) => {
+            Target::Memory(events, most) => {
                 events.t.extend_from_slice(&t[..n]);
                 events.x.extend_from_slice(&x[..n]);
                 events.y.extend_from_slice(&y[..n]);
                 events.p.extend_from_slice(&p[..n]);
-                if events.len() as u64 > MAX_IN_MEMORY {
+                if events.len() as u64 > *most {
                     let events = columns(std::mem::take(events));
                     let mut stored = StoredEvents::like(&events, false)?;
                     stored.append(&events)?;
@@ -139,7 +139,7 @@ impl Decoded {
         self.flush()?;
         let store = match self.target {
             Target::Count => EventStore::Memory(columns(Events::default())),
-            Target::Memory(events) => EventStore::Memory(columns(events)),
+            Target::Memory(events, _) => EventStore::Memory(columns(events)),
             Target::Disk(stored) => EventStore::Stored(stored),
         };
         Ok((store, self.events))

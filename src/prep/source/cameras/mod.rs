@@ -31,12 +31,13 @@ use crate::error::{BaseFault, Error, Result};
 use crate::events::{Events, SensorSize};
 use crate::source::cameras::block::{Decoded, Target};
 use crate::source::cameras::input::Input;
-use crate::source::columns::{TakenColumns, TakenField};
+use crate::source::columns::{EventBlock, TakenColumns, TakenField};
 use crate::source::formats;
 use crate::source::layout::Layout;
 use crate::source::marks::marked;
 use crate::source::options::SourceOptions;
-use crate::source::stream::{EventStore, EventStream};
+use crate::source::raw::Coordinates;
+use crate::source::stream::{EventStore, EventStream, MAX_IN_MEMORY};
 use crate::source::times::Timeline;
 use crate::time_unit::TimeUnit;
 
@@ -49,7 +50,8 @@ const MARK: usize = 16;
 /// [`tonic_base::Error::Io`]; [`Error::DamagedBytes`], unless the options say that the events before the damage are
 /// enough; [`tonic_base::Error::Usage`] for a unit other than microseconds; errors of the decoders.
 pub(crate) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Result<EventStream> {
-    let (sensor, notes, columns, len) = decode(path, layout, options, Target::Memory(Events::default()))?;
+    let (sensor, notes, columns, len) =
+        decode(path, layout, options, Target::Memory(Events::default(), MAX_IN_MEMORY))?;
     let mut time = Timeline::new(options, TimeUnit::Microseconds, Vec::new());
     time.unit_given = true;
     Ok(EventStream {
@@ -78,6 +80,23 @@ pub(crate) fn head(
 ) -> Result<(Option<SensorSize>, TakenColumns, Vec<String>, u64)> {
     let (sensor, notes, _, len) = decode(path, layout, options, Target::Count)?;
     Ok((sensor, taken(), notes, len))
+}
+
+/// Decodes a camera's file into columns in memory, of whatever size. The events are in the order of the file.
+///
+/// # Errors
+/// Those of [`open`].
+pub(crate) fn decode_all(path: &Path, layout: Layout, options: &SourceOptions) -> Result<Events> {
+    let (_, _, store, _) = decode(path, layout, options, Target::Memory(Events::default(), u64::MAX))?;
+    match store {
+        EventStore::Memory(EventBlock {
+            t,
+            x: Coordinates::U16(x),
+            y: Some(Coordinates::U16(y)),
+            p: Some(Coordinates::U8(p)),
+        }) => Ok(Events { t: t.us, x, y, p }),
+        _ => unreachable!("decoders make columns of these types, and nothing goes to a file"),
+    }
 }
 
 /// The columns of all files of cameras.
