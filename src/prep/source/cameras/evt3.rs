@@ -25,6 +25,8 @@ use crate::source::cameras::input::Input;
 
 /// Number of values of TIME_HIGH.
 const HIGHS: i64 = 1 << 12;
+/// The kinds ADDR_Y, ADDR_X and TIME_LOW, one bit each.
+const USUAL: u16 = 1 << 0x0 | 1 << 0x2 | 1 << 0x6;
 
 /// Decodes a file.
 ///
@@ -89,9 +91,15 @@ impl State {
         let (mut t, mut y) = (now.base + now.low, now.y.unwrap_or(0));
         for word in words {
             let word = u16::from_le_bytes(*word);
-            match word >> 12 {
-                0x0 => y = word & 0x7ff,
-                0x2 => block.push(t, word & 0x7ff, y, (word >> 11 & 1) as u8),
+            let kind = word >> 12;
+            if USUAL >> kind & 1 == 1 {
+                // Rows, times and events follow each other in no order that a processor could guess.
+                y = if kind == 0x0 { word & 0x7ff } else { y };
+                t = if kind == 0x6 { now.base + i64::from(word & 0xfff) } else { t };
+                block.push_if(kind == 0x2, t, word & 0x7ff, y, (word >> 11 & 1) as u8);
+                continue;
+            }
+            match kind {
                 0x4 => {
                     block.push_vector(t, (now.x, y, now.p), (word & 0xfff).into());
                     now.x = now.x.saturating_add(12);
@@ -101,12 +109,14 @@ impl State {
                     now.x = now.x.saturating_add(8);
                 }
                 _ => {
+                    now.low = t - now.base;
                     now.other(word);
                     t = now.base + now.low;
                 }
             }
         }
         now.y = now.y.map(|_| y);
+        now.low = t - now.base;
         *self = now;
     }
 

@@ -14,7 +14,7 @@ use crate::error::{BaseFault, Error, Result};
 const BUFFER: usize = 1 << 18;
 /// Number of bytes that a decoder gets at a time. With at most 12 events in 2 bytes, its events fit in
 /// [`Block`](super::block::Block).
-const PIECE: usize = 1 << 13;
+const PIECE: usize = 1 << 11;
 /// Maximum number of bytes of a line of a header.
 const MAX_LINE: usize = 1 << 12;
 
