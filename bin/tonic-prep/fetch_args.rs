@@ -123,7 +123,7 @@ impl FetchArgs {
         Ok((value, text))
     }
 
-    /// Returns the names of the chosen splits, and the files of the chosen splits and recordings.
+    /// Returns the names of the chosen splits and recordings, and their files.
     fn chosen(&self, set: &Dataset) -> Result<(Vec<String>, Vec<Download>), BaseError> {
         let (mut splits, mut downloads) = (Vec::new(), Vec::new());
         let mut unused: Vec<&String> = self.split.iter().collect();
@@ -138,6 +138,9 @@ impl FetchArgs {
             for download in split.downloads() {
                 unused.retain(|chosen| **chosen != download.recording);
                 if whole || named(&download.recording) {
+                    if !whole && !splits.contains(&download.recording) {
+                        splits.push(download.recording.clone());
+                    }
                     downloads.push(download);
                 }
             }

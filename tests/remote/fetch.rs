@@ -70,7 +70,10 @@ fn a_data_set_is_fetched_unpacked_and_not_fetched_again() {
         let dir = format!("data{}", url.len());
         let said = json(&bench.run(&[&fetch(&url, &dir)[..], &["--json"]].concat()));
         assert_eq!((&said["fetched"], &said["unpacked_files"], &said["there"]), (&value!(2), &value!(2), &value!(0)));
-        assert_eq!(said["next"], value!([format!("tonic-prep convert --dataset dsec {dir} -o shards/dsec")]));
+        assert_eq!(
+            said["next"],
+            value!([format!("tonic-prep convert --dataset dsec {dir} -o shards/dsec-thun_00_a --split thun_00_a")])
+        );
         check_unpacked(&bench, &dir, 100_000);
         let said = json(&bench.run(&[&fetch(&url, &dir)[..], &["--json"]].concat()));
         assert_eq!((&said["fetched"], &said["there"], &said["fetched_bytes"]), (&value!(0), &value!(2), &value!(0)));
