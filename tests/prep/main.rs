@@ -98,6 +98,7 @@ mod storage_rows;
 mod stored_values;
 mod subsets;
 mod tables;
+mod texts;
 mod time_fields;
 mod tonic;
 mod tools;

@@ -11,10 +11,11 @@ use crate::source::formats;
 use crate::source::hdf;
 use crate::source::hdf::LinkedPath;
 use crate::source::layout::Layout;
-use crate::source::layouts::{camera, hsd, npy_files, npz_archive, ntidigits};
+use crate::source::layouts::{camera, hsd, npy_files, npz_archive, ntidigits, text};
 use crate::source::marks;
 use crate::source::options::SourceOptions;
 use crate::source::stream::{ClassLabel, EventStream};
+use crate::source::text::Table;
 use crate::source::times::Timeline;
 use crate::time_unit::TimeUnit;
 
@@ -27,7 +28,7 @@ use crate::time_unit::TimeUnit;
 pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> {
     let asked = options.layout.filter(|&layout| layout != Layout::Map);
     let are_named = options.map.is_some() || options.columns.is_some();
-    let has_names = |layout: &Layout| are_named && !matches!(layout, Layout::Npy | Layout::Npz);
+    let has_names = |layout: &Layout| are_named && !matches!(layout, Layout::Npy | Layout::Npz | Layout::Csv);
     let named_twice = |layout: Layout| {
         let expected = "map, or none, where the columns are named";
         Err(Error::usage("layout", expected, format!("{}, whose columns have their own names", layout.name())))
@@ -38,7 +39,7 @@ pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> 
     let head = head(path)?;
     match (asked, numpy_layout(&head).or_else(|| marks::marked(&head))) {
         (Some(asked), Some(found))
-            if asked != found && (matches!(asked, Layout::Npy | Layout::Npz) || asked.is_of_camera()) =>
+            if asked != found && (matches!(asked, Layout::Npy | Layout::Npz | Layout::Csv) || asked.is_of_camera()) =>
         {
             let expected = format!("{}, as the bytes of {} tell", found.name(), path.display());
             return Err(Error::usage("layout", expected, asked.name()));
@@ -50,6 +51,9 @@ pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> 
     }
     if let Some(found) = marks::probable(path, &head).filter(|layout| options.layout.is_none() && !has_names(layout)) {
         return Ok(found);
+    }
+    if formats::is_text(&head) && Table::of(&String::from_utf8_lossy(&head)).is_some() {
+        return Ok(Layout::Csv);
     }
     let file = hdf::open(path).map_err(|fault| match fault {
         Error::NotARecording { path, expected, got } => {
@@ -99,6 +103,7 @@ pub(super) fn open_stream(path: &Path, options: &SourceOptions) -> Result<EventS
     let stream = match layout_of(path, options)? {
         Layout::Npy => npy_files::open_npy(path, options)?,
         Layout::Npz => npz_archive::open_npz(path, options)?,
+        Layout::Csv => text::open_text(path, options)?,
         layout if layout.is_of_camera() => cameras::open(path, layout, options)?,
         layout if layout.has_samples() => {
             let expected = format!("one recording a file in a folder; give {} by itself", path.display());
@@ -106,6 +111,11 @@ pub(super) fn open_stream(path: &Path, options: &SourceOptions) -> Result<EventS
         }
         layout => camera::open(path, layout, options)?,
     };
+    checked(stream, options)
+}
+
+/// Limits an open recording to the range of events that the options give, and checks it.
+fn checked(stream: EventStream, options: &SourceOptions) -> Result<EventStream> {
     let mut stream = stream.restrict(options.events)?;
     let notes = check(&stream, options)?;
     stream.notes.extend(notes);
@@ -157,6 +167,10 @@ pub(super) fn read_head(path: &Path, options: &SourceOptions) -> Result<Head> {
         let (out_of_range, linked) = (time.left_out, Vec::new());
         return Ok(Head { layout, sensor, label: None, events, out_of_range, linked, taken, notes });
     }
-    let EventStream { sensor, label, len, time, linked, taken, notes, .. } = open_stream(path, options)?;
+    let stream = match layout {
+        Layout::Csv => checked(text::count_text(path, options)?, options)?,
+        _ => open_stream(path, options)?,
+    };
+    let EventStream { sensor, label, len, time, linked, taken, notes, .. } = stream;
     Ok(Head { layout, sensor, label, events: len, out_of_range: time.left_out, linked, taken, notes })
 }

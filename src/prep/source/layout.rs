@@ -41,13 +41,15 @@ pub enum Layout {
     Es,
     /// The `.bin` files of N-MNIST and N-Caltech101.
     Nmnist,
+    /// A text with a row of cells for each event, such as CSV.
+    Csv,
     /// Any HDF5 file whose columns are given by a [`Map`](crate::Map) or found by their names.
     Map,
 }
 
 impl Layout {
     /// For each layout: its name, and the dataset or other property by which its files are recognised.
-    pub const ALL: [(Layout, &str, &str); 18] = [
+    pub const ALL: [(Layout, &str, &str); 19] = [
         (Layout::Hsd, "hsd", "spikes/times"),
         (Layout::Ntidigits, "ntidigits", "train_labels"),
         (Layout::Dsec, "dsec", "events/t"),
@@ -65,6 +67,7 @@ impl Layout {
         (Layout::Aedat4, "aedat4", "#!AER-DAT4"),
         (Layout::Es, "es", "Event Stream"),
         (Layout::Nmnist, "nmnist", ".bin with plausible events"),
+        (Layout::Csv, "csv", "lines of numbers, with names of columns"),
         (Layout::Map, "map", "columns that are named"),
     ];
 
@@ -75,7 +78,7 @@ impl Layout {
 
     /// Returns whether files of the layout are recognised by the name of an HDF5 dataset.
     pub(crate) fn has_dataset(self) -> bool {
-        !matches!(self, Layout::Npy | Layout::Npz | Layout::Map) && !self.is_of_camera()
+        !matches!(self, Layout::Npy | Layout::Npz | Layout::Csv | Layout::Map) && !self.is_of_camera()
     }
 
     /// Returns whether files of the layout are as a camera writes them. They are decoded as a whole.
@@ -131,6 +134,7 @@ impl Layout {
             Layout::Aedat4 => "AEDAT 4",
             Layout::Es => "Event Stream",
             Layout::Nmnist => "N-MNIST (.bin)",
+            Layout::Csv => "text (CSV)",
             Layout::Map => "columns by name",
         }
     }

@@ -17,7 +17,9 @@
 //! labels                       tables of labels, the list of classes
 //! times                        how times are read: unit, clock
 //! fields                       which fields of a file are t, x, y and p
+//! text                         texts with a row of cells for each event
 //! stream, stored, sorted       one recording as a sequence of events; its events in a temporary file; sorted there
+//! target                       where decoded events go
 //! vetting, check               what is wrong with the times; other checks before a recording is used
 //! layouts, cameras, detect     opens files by their layout: HDF5 and NumPy, files as cameras write them
 //! samples                      one recording as one sample or many
@@ -54,6 +56,8 @@ mod spooled;
 mod stored;
 mod stream;
 mod synth;
+mod target;
+mod text;
 mod times;
 mod together;
 mod twins;
