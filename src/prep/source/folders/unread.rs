@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::source::commands::text_events;
 use crate::source::formats::{self, BAG, ENDINGS, PANDAS, PICKLE, TORCH, UNPACK, recognise};
+use crate::source::matlab;
 
 const NAMED: &str = "if it has events, convert it by itself and name its layout";
 const LOST: &str = "look for a copy whose first bytes are there";
@@ -27,6 +28,13 @@ impl Unread {
         format: Cow::Borrowed("HDF5 or NumPy under another ending, or of a camera, a copy of a recording that is read"),
         reader: Cow::Borrowed("name it otherwise to take it too"),
         has_events: true,
+    };
+
+    /// The value for a MATLAB file that is left out because it has another name than the recordings.
+    pub(crate) const MATLAB: Unread = Unread {
+        format: Cow::Borrowed("a MATLAB file, named otherwise than the recordings"),
+        reader: Cow::Borrowed("convert it by itself if it has events"),
+        has_events: false,
     };
 }
 
@@ -70,6 +78,9 @@ pub(crate) fn unread(head: &[u8], name: &str) -> Option<Unread> {
     if formats::is_text(head) && text_events::has_events(&text) {
         let reader = text_events::reader(Path::new(name), &text);
         return Some(Unread { format: "a table of events in text".into(), reader, has_events: true });
+    }
+    if matlab::is_marked(head) {
+        return Some(Unread::MATLAB);
     }
     if let Some((format, reader, _)) = recognise(Path::new(name), stem, head) {
         let is_archive = reader == UNPACK;
