@@ -247,6 +247,9 @@ fn files_with_labels_of_their_own_keep_them_in_a_folder() {
     assert_ne!(labels(&folder.dir.join("set"))[0], NO_LABEL);
 }
 
+/// The beginning of a MATLAB file of version 4: a row of 2 doubles, t.
+const MATLAB_4: &[u8] = b"\0\0\0\0\x01\0\0\0\x02\0\0\0\0\0\0\0\x02\0\0\0t\0";
+
 #[test]
 fn recordings_that_are_not_read_are_refused_or_named() {
     let npy = |folder: &Folder, name: &str| std::fs::read(folder.root.join(name)).unwrap();
@@ -263,10 +266,10 @@ fn recordings_that_are_not_read_are_refused_or_named() {
         ("clap/9.npy.gz", b"\x1f\x8b\x08", "got a gzip archive: unpack it first"),
         ("clap/9.csv", b"1,2,3,4.5\n5,2,3,4.5\n", "got a text with columns of numbers: if it has events"),
         ("roll/1.bin", b"\0\x01\x02", "got a binary file, of N-MNIST or N-Caltech101 perhaps"),
-        ("roll/1.mat", b"MATLAB 5.0 MAT-file", "got a MATLAB file of version 5: MATLAB saves it as version 7.3"),
+        ("roll/1.mat", MATLAB_4, "got a MATLAB file of version 4: MATLAB saves it as version 7.3"),
         ("roll/1.nc", b"CDF\x01", "got a NetCDF 3 file: nccopy converts it to NetCDF 4"),
         // Named as the recordings are.
-        ("clap/9.mat", b"MATLAB 5.0 MAT-file", "got a MATLAB file of version 5"),
+        ("clap/9.mat", MATLAB_4, "got a MATLAB file of version 4"),
         ("clap/9.parquet", b"PAR1", "got a Parquet file: pandas reads it"),
         ("clap/9.pkl", b"\x80\x04\x95", "got a Python pickle"),
         ("clap/9.bin", b"\0\x01\x02", "got a binary file, of N-MNIST"),

@@ -23,14 +23,14 @@
 //! storage, storage_rows, virtual_data, healthy    how HDF5 and NumPy files store it
 //! units, unit_evidence, mixed_units, time_fields  the unit of the times
 //! clocks, clock_rows, bad_rows, disorder, scatter, filler    times and events that are wrong
-//! camera_formats                                  files as cameras write them
+//! camera_formats, matlab                          files as cameras write them; MATLAB files
 //! sources, convert, cutting, large, job, resumed_options    conversions
 //! folder, classes, class_lists, tables            classes and labels
 //! recipes, framings, transforms, refusals, bench  what a recipe makes of events
 //! tools, show, subsets, repair, cards             tools for finished sets
 //! advice, faults, printed, completions, command_lines    what the program prints and parses
 //! real, camera_real                               real recordings
-//! recording, camera, camera_files, made, seal, tonic            helpers: they write recordings and sets, and read goldens
+//! recording, camera, camera_files, matlab_files, made, seal, tonic    helpers: they write recordings and sets, and read goldens
 //! ```
 
 mod accounts;
@@ -78,6 +78,8 @@ mod left_out;
 mod left_over;
 mod loss;
 mod made;
+mod matlab;
+mod matlab_files;
 mod mixed_units;
 mod not_events;
 mod printed;

@@ -11,8 +11,9 @@ use crate::source::formats;
 use crate::source::hdf;
 use crate::source::hdf::LinkedPath;
 use crate::source::layout::Layout;
-use crate::source::layouts::{camera, hsd, npy_files, npz_archive, ntidigits, text};
+use crate::source::layouts::{camera, hsd, mat_file, npy_files, npz_archive, ntidigits, text};
 use crate::source::marks;
+use crate::source::matlab;
 use crate::source::options::SourceOptions;
 use crate::source::stream::{ClassLabel, EventStream};
 use crate::source::text::Table;
@@ -28,7 +29,7 @@ use crate::time_unit::TimeUnit;
 pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> {
     let asked = options.layout.filter(|&layout| layout != Layout::Map);
     let are_named = options.map.is_some() || options.columns.is_some();
-    let has_names = |layout: &Layout| are_named && !matches!(layout, Layout::Npy | Layout::Npz | Layout::Csv);
+    let has_names = |layout: &Layout| are_named && !(layout.has_arrays() || *layout == Layout::Csv);
     let named_twice = |layout: Layout| {
         let expected = "map, or none, where the columns are named";
         Err(Error::usage("layout", expected, format!("{}, whose columns have their own names", layout.name())))
@@ -37,9 +38,9 @@ pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> 
         return named_twice(asked);
     }
     let head = head(path)?;
-    match (asked, numpy_layout(&head).or_else(|| marks::marked(&head))) {
+    match (asked, layout_of_arrays(&head).or_else(|| marks::marked(&head))) {
         (Some(asked), Some(found))
-            if asked != found && (matches!(asked, Layout::Npy | Layout::Npz | Layout::Csv) || asked.is_of_camera()) =>
+            if asked != found && (asked.has_arrays() || asked == Layout::Csv || asked.is_of_camera()) =>
         {
             let expected = format!("{}, as the bytes of {} tell", found.name(), path.display());
             return Err(Error::usage("layout", expected, asked.name()));
@@ -89,12 +90,12 @@ fn head(path: &Path) -> Result<Vec<u8>> {
     Ok(formats::head_of(path))
 }
 
-/// Returns the layout of a NumPy file, recognised by its first bytes. `None` for any other file.
-fn numpy_layout(head: &[u8]) -> Option<Layout> {
+/// Returns the layout of a NumPy or MATLAB file, recognised by its first bytes. `None` for any other file.
+fn layout_of_arrays(head: &[u8]) -> Option<Layout> {
     match head.first_chunk::<4>() {
         Some(b"\x93NUM") => Some(Layout::Npy),
         Some(b"PK\x03\x04" | b"PK\x05\x06") => Some(Layout::Npz),
-        _ => None,
+        _ => matlab::is_marked(head).then_some(Layout::Mat),
     }
 }
 
@@ -104,6 +105,7 @@ pub(super) fn open_stream(path: &Path, options: &SourceOptions) -> Result<EventS
         Layout::Npy => npy_files::open_npy(path, options)?,
         Layout::Npz => npz_archive::open_npz(path, options)?,
         Layout::Csv => text::open_text(path, options)?,
+        Layout::Mat => mat_file::open_mat(path, options)?,
         layout if layout.is_of_camera() => cameras::open(path, layout, options)?,
         layout if layout.has_samples() => {
             let expected = format!("one recording a file in a folder; give {} by itself", path.display());
@@ -148,12 +150,13 @@ pub(super) struct Head {
     pub notes: Vec<String>,
 }
 
-/// Opens and checks a file like [`open_stream`], without reading all of its events. The events in an npz archive are
-/// not checked.
+/// Opens and checks a file like [`open_stream`], without reading all of its events. The events in an npz archive and in
+/// a MATLAB file are not checked.
 pub(super) fn read_head(path: &Path, options: &SourceOptions) -> Result<Head> {
     let layout = layout_of(path, options)?;
-    if layout == Layout::Npz {
-        let (taken, label, len) = npz_archive::npz_head(path, options)?;
+    if matches!(layout, Layout::Npz | Layout::Mat) {
+        let head = if layout == Layout::Npz { npz_archive::npz_head } else { mat_file::mat_head };
+        let (taken, label, len) = head(path, options)?;
         let notes = taken.left_over_note().into_iter().collect();
         let used = options.events.map_or(0..len, |events| events.of(len));
         let events = used.end.saturating_sub(used.start);

@@ -23,6 +23,8 @@ pub enum Layout {
     Npy,
     /// An archive of NumPy arrays (`.npz`).
     Npz,
+    /// A MATLAB file of version 5.
+    Mat,
     /// Prophesee RAW in EVT 2.
     Evt2,
     /// Prophesee RAW in EVT 2.1.
@@ -49,7 +51,7 @@ pub enum Layout {
 
 impl Layout {
     /// For each layout: its name, and the dataset or other property by which its files are recognised.
-    pub const ALL: [(Layout, &str, &str); 19] = [
+    pub const ALL: [(Layout, &str, &str); 20] = [
         (Layout::Hsd, "hsd", "spikes/times"),
         (Layout::Ntidigits, "ntidigits", "train_labels"),
         (Layout::Dsec, "dsec", "events/t"),
@@ -58,6 +60,7 @@ impl Layout {
         (Layout::Prophesee, "prophesee", "CD/events"),
         (Layout::Npy, "npy", "a NumPy array"),
         (Layout::Npz, "npz", "a NumPy archive"),
+        (Layout::Mat, "mat", "MATLAB 5.0 MAT-file"),
         (Layout::Evt2, "evt2", "% evt 2.0"),
         (Layout::Evt21, "evt21", "% evt 2.1"),
         (Layout::Evt3, "evt3", "% evt 3.0"),
@@ -78,7 +81,12 @@ impl Layout {
 
     /// Returns whether files of the layout are recognised by the name of an HDF5 dataset.
     pub(crate) fn has_dataset(self) -> bool {
-        !matches!(self, Layout::Npy | Layout::Npz | Layout::Csv | Layout::Map) && !self.is_of_camera()
+        !self.has_arrays() && !matches!(self, Layout::Csv | Layout::Map) && !self.is_of_camera()
+    }
+
+    /// Returns whether files of the layout have arrays in which the columns are found, or which the options name.
+    pub(crate) fn has_arrays(self) -> bool {
+        matches!(self, Layout::Npy | Layout::Npz | Layout::Mat)
     }
 
     /// Returns whether files of the layout are as a camera writes them. They are decoded as a whole.
@@ -125,6 +133,7 @@ impl Layout {
             Layout::Prophesee => "camera (Prophesee)",
             Layout::Npy => "NumPy array",
             Layout::Npz => "NumPy archive",
+            Layout::Mat => "MATLAB 5",
             Layout::Evt2 => "Prophesee RAW (EVT 2)",
             Layout::Evt21 => "Prophesee RAW (EVT 2.1)",
             Layout::Evt3 => "Prophesee RAW (EVT 3)",

@@ -63,7 +63,13 @@ impl Listing {
         let mut listing = Listing { root, ..Listing::default() };
         listing.add(dir, "", &known, MAX_DEPTH)?;
         listing.files.sort_unstable();
-        let is_taken = |(name, found): &(&String, &Unread)| **found == Unread::RENAMED && !listing.has_copy(name);
+        let patterns = listing.patterns();
+        // A MATLAB file may have other data than events.
+        let is_named_alike = |name: &str, found: &Unread| has_table || listing.lacks(name, found, &patterns);
+        let is_taken = |(name, found): &(&String, &Unread)| {
+            (**found == Unread::RENAMED && !listing.has_copy(name))
+                || (**found == Unread::MATLAB && is_named_alike(name, found))
+        };
         let taken: Vec<String> = listing.unread.iter().filter(is_taken).map(|(name, _)| name.clone()).collect();
         taken.iter().for_each(|name| drop(listing.unread.remove(name)));
         listing.files.extend(taken);
@@ -168,7 +174,7 @@ impl Listing {
     /// [`Error::Foreign`] if the set would lack the events of such a file, unless a table lists the files to take.
     pub(crate) fn check_unread(&self, dir: &Path) -> Result<Vec<String>> {
         let has_table = self.root.is_none();
-        let patterns: HashSet<String> = self.files.iter().map(|file| pattern(file)).collect();
+        let patterns = self.patterns();
         let missing = self.unread.iter().filter(|(name, unread)| !has_table && self.lacks(name, unread, &patterns));
         let missing: Vec<(&String, &Unread)> = missing.collect();
         if let Some((name, unread)) = missing.first() {
@@ -206,6 +212,11 @@ impl Listing {
             )
         }));
         Ok(notes)
+    }
+
+    /// Returns the [`pattern`] of each recording.
+    fn patterns(&self) -> HashSet<String> {
+        self.files.iter().map(|file| pattern(file)).collect()
     }
 
     /// Returns whether the set would lack the events of the file `name`, which is not read. `patterns` has the

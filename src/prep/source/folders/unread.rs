@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use crate::source::formats::{self, BAG, ENDINGS, PANDAS, PICKLE, TORCH, UNPACK, recognise};
+use crate::source::matlab;
 use crate::source::text::Table;
 
 const COLUMNS: &str = "if it has events, convert it by itself and name its columns";
@@ -30,6 +31,13 @@ impl Unread {
         ),
         reader: Cow::Borrowed("name it otherwise to take it too"),
         has_events: true,
+    };
+
+    /// The value for a MATLAB file that is left out because it has another name than the recordings.
+    pub(crate) const MATLAB: Unread = Unread {
+        format: Cow::Borrowed("a MATLAB file, named otherwise than the recordings"),
+        reader: Cow::Borrowed("convert it by itself if it has events"),
+        has_events: false,
     };
 }
 
@@ -72,6 +80,9 @@ pub(crate) fn unread(head: &[u8], name: &str) -> Option<Unread> {
     if formats::is_text(head) && Table::of(&String::from_utf8_lossy(head)).is_some_and(|table| table.is_open()) {
         let (format, reader) = ("a text with columns of numbers".into(), COLUMNS.into());
         return Some(Unread { format, reader, has_events: false });
+    }
+    if matlab::is_marked(head) {
+        return Some(Unread::MATLAB);
     }
     if let Some((format, reader, _)) = recognise(Path::new(name), stem, head) {
         let is_archive = reader == UNPACK;

@@ -4,13 +4,16 @@
 //! hsd, hsd_labels, ntidigits   many labelled samples in a file; hsd_labels has the classes and extra columns of hsd
 //! camera                       one recording in an HDF5 file
 //! npy_files, npz_archive       one recording in a NumPy file
+//! mat_file                     one recording in a MATLAB file of version 5
+//! named_arrays, npy_columns    what archives of NumPy and MATLAB files share; the columns of events that were found
 //! text, text_plan              one recording in a text; text_plan has its columns
-//! npy_columns                  the columns of events that were found in a NumPy file
 //! ```
 
 pub(crate) mod camera;
 pub(crate) mod hsd;
 mod hsd_labels;
+pub(crate) mod mat_file;
+mod named_arrays;
 mod npy_columns;
 pub(crate) mod npy_files;
 pub(crate) mod npz_archive;

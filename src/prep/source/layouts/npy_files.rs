@@ -11,7 +11,7 @@ use crate::source::columns::{ArrayInfo, FieldPath, GUESSED_EVENTS, Part, Role, S
 use crate::source::fields::survey;
 use crate::source::layout::Layout;
 use crate::source::layouts::npy_columns::{Found, LOOKED, lane, lanes, named_label};
-use crate::source::numpy::{EventArray, Header};
+use crate::source::numpy::{ArrayData, EventArray, Header};
 use crate::source::options::SourceOptions;
 use crate::source::stream::{EventStore, EventStream};
 
@@ -55,7 +55,8 @@ pub(crate) fn open_npy(path: &Path, options: &SourceOptions) -> Result<EventStre
     let lanes = lanes(&fields, |field| lane(path, &header, field))?;
     let mut found = Found::new(fields, lanes, &array.info, None, None, Vec::new());
     found.set_unit(path, &array, None, options)?;
-    let columns = EventStore::Array(EventArray { path: path.into(), begin: header.bytes, lanes });
+    let data = ArrayData::File { path: path.into(), begin: header.bytes };
+    let columns = EventStore::Array(EventArray::new(data, lanes));
     let mut stream = found.stream(path, Layout::Npy, options, |_| columns);
     stream.notes.extend(after_array(path, &mut file, header.bytes + header.data_bytes(), bytes)?);
     Ok(stream)
@@ -99,8 +100,8 @@ impl Survey for NpyArray<'_> {
 
     fn sample(&self, field: &FieldPath) -> Option<Vec<f64>> {
         let lane = self.header.lane(&field.part).ok()?;
-        let array =
-            EventArray { path: self.path.into(), begin: self.header.bytes, lanes: [Some(lane), None, None, None] };
+        let data = ArrayData::File { path: self.path.into(), begin: self.header.bytes };
+        let array = EventArray::new(data, [Some(lane), None, None, None]);
         Some(array.column(Role::T, 0..lane.len.min(GUESSED_EVENTS)).ok()??.floats())
     }
 
