@@ -3,6 +3,7 @@
 // source, transform, framing    recordings to events, events to events, events to frames
 // recipe, signature             lists of transforms with a framing; their parameters and defaults
 // convert                       recordings to sets
+// datasets                      the data sets that Tonic knows
 // events, disk_sort             events in columns; sorts more items than fit in memory
 // time_unit, event_range        units of time; a range of a recording's events
 // bench                         measures training input without a set
@@ -10,6 +11,7 @@
 
 mod bench;
 mod convert;
+mod datasets;
 mod disk_sort;
 mod error;
 mod event_range;
@@ -29,6 +31,7 @@ pub use convert::{
     AddedLabel, AddedSamples, ChunkFailure, ChunkMaker, Conversion, Converted, Division, Estimate, Inputs, Job, LEVEL,
     RecipeChoice, SHARD_SIZE, Share, convert, convert_added, hash_linked,
 };
+pub use datasets::{ByHand, Dataset, Download, Split, Unpacked, is_archive, unpack};
 pub use error::{Error, Result};
 pub use event_range::EventRange;
 pub use events::{Admitted, Events, RawEvent, SensorSize, admit};
