@@ -34,6 +34,12 @@ pub(crate) struct SourceArgs {
     /// Coordinate of the first pixel: 0 or 1. If it is 1, 1 is subtracted from every x and y
     #[arg(long, value_name = "0|1", default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=1), help_heading = HEADING)]
     origin: u8,
+    /// Count rows from below: y becomes the height of the sensor - 1 - y
+    #[arg(long, help_heading = HEADING)]
+    flip_y: bool,
+    /// Move each sample so that its lowest x and its lowest y are 0
+    #[arg(long, help_heading = HEADING)]
+    to_zero: bool,
     /// Unit of the times: s, ms, us or ns [default: what an attribute of the file says; else us for integers and NumPy
     /// files, s for floats in HDF5]
     #[arg(long, value_name = "UNIT", help_heading = HEADING)]
@@ -104,6 +110,8 @@ impl SourceArgs {
             map: self.map,
             columns: self.columns,
             origin: self.origin,
+            flip_y: self.flip_y,
+            to_zero: self.to_zero,
             time_unit: self.time_unit,
             sensor: self.sensor,
             events: self.events,

@@ -42,8 +42,8 @@ pub use recipe::{Recipe, catalogue};
 pub use remedy::{ClockRemedy, ClockTimes, Remedy, RowEvents};
 pub use signature::{Catalogue, IfAbsent, Kind, Parameter, Signature};
 pub use source::{
-    COCHLEA, ClassList, Coordinates, Cut, Digits, EventColumns, LabelSource, Layout, LinkedPath, Map, Numbers,
-    RawSamples, Recording, Row, SourceOptions, TableColumns, TakenColumns, Times, VlenRows, number_classes,
+    COCHLEA, ClassList, Coordinates, Cut, Digits, EventColumns, LabelSource, Layout, LinkedPath, ListedFiles, Map,
+    Numbers, RawSamples, Recording, Row, SourceOptions, TableColumns, TakenColumns, Times, VlenRows, number_classes,
     read_labels, synth,
 };
 pub use time_unit::TimeUnit;

@@ -11,7 +11,7 @@ use crate::source::formats;
 use crate::source::hdf;
 use crate::source::hdf::LinkedPath;
 use crate::source::layout::Layout;
-use crate::source::layouts::{camera, hsd, mat_file, npy_files, npz_archive, ntidigits, text};
+use crate::source::layouts::{camera, hsd, mat_file, npy_files, npz_archive, ntidigits, smnist, stmnist, text};
 use crate::source::marks;
 use crate::source::matlab;
 use crate::source::options::SourceOptions;
@@ -38,7 +38,7 @@ pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> 
         return named_twice(asked);
     }
     let head = head(path)?;
-    match (asked, layout_of_arrays(&head).or_else(|| marks::marked(&head))) {
+    match (asked, layout_of_arrays(&head).or_else(|| marks::marked(&head)).or_else(|| images(&head))) {
         (Some(asked), Some(found))
             if asked != found && (asked.has_arrays() || asked == Layout::Csv || asked.is_of_camera()) =>
         {
@@ -99,6 +99,11 @@ fn layout_of_arrays(head: &[u8]) -> Option<Layout> {
     }
 }
 
+/// Returns the layout of a file of images.
+fn images(head: &[u8]) -> Option<Layout> {
+    smnist::detect(head).then_some(Layout::Smnist)
+}
+
 /// Opens and checks a file that holds one recording. A layout with many samples per file is an error.
 pub(super) fn open_stream(path: &Path, options: &SourceOptions) -> Result<EventStream> {
     let stream = match layout_of(path, options)? {
@@ -106,6 +111,7 @@ pub(super) fn open_stream(path: &Path, options: &SourceOptions) -> Result<EventS
         Layout::Npz => npz_archive::open_npz(path, options)?,
         Layout::Csv => text::open_text(path, options)?,
         Layout::Mat => mat_file::open_mat(path, options)?,
+        Layout::Stmnist => stmnist::open(path, options)?,
         layout if layout.is_of_camera() => cameras::open(path, layout, options)?,
         layout if layout.has_samples() => {
             let expected = format!("one recording a file in a folder; give {} by itself", path.display());

@@ -43,15 +43,21 @@ pub enum Layout {
     Es,
     /// The `.bin` files of N-MNIST and N-Caltech101.
     Nmnist,
+    /// Images of MNIST, as spiking sequential MNIST.
+    Smnist,
     /// A text with a row of cells for each event, such as CSV.
     Csv,
+    /// ST-MNIST: a matrix of spikes in a MATLAB file.
+    Stmnist,
+    /// EBSSA: many recordings in an HDF5 file.
+    Ebssa,
     /// Any HDF5 file whose columns are given by a [`Map`](crate::Map) or found by their names.
     Map,
 }
 
 impl Layout {
     /// For each layout: its name, and the dataset or other property by which its files are recognised.
-    pub const ALL: [(Layout, &str, &str); 20] = [
+    pub const ALL: [(Layout, &str, &str); 23] = [
         (Layout::Hsd, "hsd", "spikes/times"),
         (Layout::Ntidigits, "ntidigits", "train_labels"),
         (Layout::Dsec, "dsec", "events/t"),
@@ -70,7 +76,10 @@ impl Layout {
         (Layout::Aedat4, "aedat4", "#!AER-DAT4"),
         (Layout::Es, "es", "Event Stream"),
         (Layout::Nmnist, "nmnist", ".bin with plausible events"),
+        (Layout::Smnist, "smnist", "an IDX file of images of 28 by 28"),
         (Layout::Csv, "csv", "lines of numbers, with names of columns"),
+        (Layout::Stmnist, "stmnist", "only by --layout or --dataset"),
+        (Layout::Ebssa, "ebssa", "only by --layout or --dataset"),
         (Layout::Map, "map", "columns that are named"),
     ];
 
@@ -81,7 +90,9 @@ impl Layout {
 
     /// Returns whether files of the layout are recognised by the name of an HDF5 dataset.
     pub(crate) fn has_dataset(self) -> bool {
-        !self.has_arrays() && !matches!(self, Layout::Csv | Layout::Map) && !self.is_of_camera()
+        !self.has_arrays()
+            && !matches!(self, Layout::Csv | Layout::Smnist | Layout::Stmnist | Layout::Map)
+            && !self.is_of_camera()
     }
 
     /// Returns whether files of the layout have arrays in which the columns are found, or which the options name.
@@ -143,14 +154,17 @@ impl Layout {
             Layout::Aedat4 => "AEDAT 4",
             Layout::Es => "Event Stream",
             Layout::Nmnist => "N-MNIST (.bin)",
+            Layout::Smnist => "MNIST images (spiking sequential MNIST)",
             Layout::Csv => "text (CSV)",
+            Layout::Stmnist => "ST-MNIST",
+            Layout::Ebssa => "EBSSA",
             Layout::Map => "columns by name",
         }
     }
 
     /// Returns whether a file of this layout holds many samples with labels, instead of one recording.
     pub(crate) fn has_samples(self) -> bool {
-        matches!(self, Layout::Hsd | Layout::Ntidigits)
+        matches!(self, Layout::Hsd | Layout::Ntidigits | Layout::Smnist | Layout::Ebssa)
     }
 }
 

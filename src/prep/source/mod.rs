@@ -8,6 +8,7 @@
 //! ```text
 //! layout, options              the names of layouts; the caller's options
 //! raw, notes, filler           raw events; the recordings that a note is about; equal events in a row
+//! placing                      how x and y of a file become pixels
 //! columns                      the arrays of a file, the roles of their fields, the numbers in them
 //! memory, spooled              events that a program has in memory; samples in a temporary file
 //! commands                     commands in Python that save a copy of a file in which something is mended
@@ -49,6 +50,7 @@ mod notes;
 mod numpy;
 mod open;
 mod options;
+mod placing;
 mod raw;
 mod recording;
 mod samples;
@@ -72,10 +74,11 @@ pub(crate) use detect::events_of;
 pub(crate) use fields::{listed, odd_polarities};
 pub use hdf::LinkedPath;
 pub use heap::VlenRows;
-pub use labels::{ClassList, Row, number_classes, read_labels};
-pub(crate) use labels::{MAX_NAMELESS_CLASSES, alike};
+pub use labels::{ClassList, ListedFiles, Row, number_classes, read_labels};
+pub(crate) use labels::{ListedFile, MAX_NAMELESS_CLASSES, alike};
 pub use layout::Layout;
 pub use layouts::COCHLEA;
+pub(crate) use layouts::DIGITS;
 pub use memory::EventColumns;
 pub(crate) use memory::{ADDED, open_columns};
 pub(crate) use notes::{Kind, Kinds};

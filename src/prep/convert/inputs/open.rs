@@ -11,7 +11,7 @@ use crate::convert::added::AddedSamples;
 use crate::convert::inputs::{Input, Inputs, Rowless};
 use crate::convert::sensor::unknown_sensor;
 use crate::error::{BaseFault, Error, Result};
-use crate::source::{Kinds, Recording, SourceOptions, alike, compare_files, events_of, twins, vet_together};
+use crate::source::{Kinds, Layout, Recording, SourceOptions, alike, compare_files, events_of, twins, vet_together};
 
 impl Inputs {
     /// Opens recordings and checks that they match each other.
@@ -103,7 +103,9 @@ impl Inputs {
                 .then(|| format!("warning: different classes that may be meant to be one: {}", some_of(&alike))),
         );
         let (extras, layout, columns) = (names(first), first.layout, first.columns.clone());
-        let flat = |r: &Recording| !r.columns.has_more() && r.sensor.is_none_or(|told| told.height == 1);
+        let is_image = |r: &Recording| r.layout == Layout::Smnist;
+        let flat =
+            |r: &Recording| !r.columns.has_more() && !is_image(r) && r.sensor.is_none_or(|told| told.height == 1);
         let cochlea = sensor.height == 1 && recordings.iter().all(flat);
         notes.extend(other_columns(&recordings));
         let mut layouts = vec![layout];

@@ -72,7 +72,7 @@ pub(crate) fn mended(path: &Path, layout: Layout, taken: &TakenColumns, field: &
             ("numpy as np", format!("np.load({name}, {UNPICKLED})"))
         }
         Layout::Npy | Layout::Npz => ("numpy as np", format!("np.load({name})")),
-        Layout::Csv => return None,
+        Layout::Csv | Layout::Stmnist | Layout::Ebssa | Layout::Smnist => return None,
         Layout::Mat => ("numpy as np, scipy.io", format!("scipy.io.loadmat({name}, simplify_cells=True)")),
         _ => ("numpy as np, h5py", format!("h5py.File({name})")),
     };

@@ -18,12 +18,12 @@ use crate::source::filler::Filler;
 use crate::source::folders::class_folders::{by_folder, parts_at};
 use crate::source::folders::listing::{LEAVE_OUT, Listing};
 use crate::source::formats::ENDINGS;
-use crate::source::labels::{ClassList, FileNames, Named, number_classes, read_labels};
+use crate::source::labels::{ClassList, FileNames, Named, Row, number_classes, read_labels};
 use crate::source::layout::Layout;
 use crate::source::notes::{Kinds, note_on};
 use crate::source::options::{Cut, LabelSource, SourceOptions};
 use crate::source::recording::Recording;
-use crate::source::samples::{Long, Pieces, cut_one_class};
+use crate::source::samples::{Long, Pieces, cut, cut_one_class};
 use crate::source::stream::ClassLabel;
 use crate::source::together::{compare_files, vet_together};
 use crate::source::vetting::vet_ends;
@@ -43,7 +43,14 @@ pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
         _ => None,
     };
     let known: Vec<&Path> = table.into_iter().chain(options.classes.as_ref().map(ClassList::path)).collect();
-    let mut listing = Listing::of(dir, &known, table.is_some())?;
+    let listed = match &options.labels {
+        LabelSource::Listed(listed) => Some(&**listed),
+        _ => None,
+    };
+    let mut listing = match listed {
+        Some(listed) => Listing::taken(listed.files.iter().map(|file| file.name.clone()).collect()),
+        None => Listing::of(dir, &known, table.is_some())?,
+    };
     let unread = listing.check_unread(dir)?;
     if listing.files.is_empty() {
         let got = listing.skipped().map_or("none".into(), |skipped| format!("none, and other files: {skipped}"));
@@ -53,7 +60,7 @@ pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
     let mut notes = unread;
     notes.extend(listing.skipped().map(|skipped| format!("files that are no recordings were skipped: {skipped}")));
     let labelled = label_files(dir, &mut listing, options, &mut notes)?;
-    let parts = parts_at(&listing.files, 1).filter(|_| options.class_level.is_none());
+    let parts = parts_at(&listing.files, 1).filter(|_| options.class_level.is_none() && listed.is_none());
     notes.extend(parts.map(|parts| format!("the parts of a dataset, {}, are all in this set", some_of(&parts))));
     let heads = read_heads(dir, &listing.files, options, table.is_some())?;
     let paths: Vec<PathBuf> = listing.files.iter().map(|name| dir.join(name)).collect();
@@ -78,11 +85,17 @@ pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
     let mut layouts = Vec::new();
     let classes: Option<Arc<[String]>> = labelled.classes.map(Into::into);
     let mut recordings = Vec::with_capacity(listing.files.len());
-    for ((name, label), head) in listing.files.into_iter().zip(labelled.labels).zip(heads) {
+    let mut outside = 0;
+    for (i, ((name, label), head)) in listing.files.into_iter().zip(labelled.labels).zip(heads).enumerate() {
         let path = dir.join(&name);
         let options = with_layout(&mut layouts, head.layout, options);
-        let (pieces, more) =
-            cut_file(&path, &options, label).map_err(|error| compare_files(error, &paths, &options))?;
+        let placing = options.placing(&path, sensor_of(&head))?;
+        let intervals = listed.map_or(&[][..], |listed| &listed.files[i].intervals);
+        let cut = cut_file(&path, &options, label, intervals);
+        let (mut pieces, more) = cut.map_err(|error| compare_files(error, &paths, &options))?;
+        if !intervals.is_empty() {
+            outside += std::mem::take(&mut pieces.left_out);
+        }
         notes.extend(pieces.notes().iter().map(|note| note_on(&name, note)));
         more.into_iter().for_each(|note| told.add(&name, note));
         recordings.push(Recording {
@@ -95,13 +108,14 @@ pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
             extras: Vec::new(),
             columns: head.taken,
             notes: Vec::new(),
-            origin: options.origin,
+            placing,
             unlabelled: None,
             out_of_range: head.out_of_range,
             filler: Filler::new(options.events),
             reader: Box::new(Long::closed(&path, options, (head.events, head.linked), pieces)),
         });
     }
+    notes.extend((outside > 0).then(|| format!("{outside} events are outside the labelled intervals, in no sample")));
     notes.extend(told.texts());
     if let Some(first) = recordings.first_mut() {
         first.notes = notes;
@@ -125,15 +139,25 @@ fn read_heads(dir: &Path, files: &[String], options: &SourceOptions, has_table: 
     heads.into_iter().collect()
 }
 
-/// Cuts the recording in a file into samples that all have the label `label`. If the options don't ask for a cut, the
-/// whole recording is one sample. Also returns notes about the times of the recording, if they were read.
-fn cut_file(path: &Path, options: &SourceOptions, label: u32) -> Result<(Pieces, Vec<String>)> {
-    if options.cut == Cut::Whole {
+/// Cuts the recording in a file into samples that have the labels of `intervals` or, if there are none, the label
+/// `label`. If the options don't ask for a cut, the whole recording or each interval is one sample. Also returns notes
+/// about the times of the recording, if they were read.
+fn cut_file(
+    path: &Path,
+    options: &SourceOptions,
+    label: u32,
+    intervals: &[(Row, u32)],
+) -> Result<(Pieces, Vec<String>)> {
+    if options.cut == Cut::Whole && intervals.is_empty() {
         return Ok((Pieces::whole(label), Vec::new()));
     }
     let mut stream = open_stream(path, options)?;
     vet_ends(&stream)?;
-    let mut pieces = cut_one_class(&mut stream, options.cut, label)?;
+    let intervals: Vec<(&Row, u32)> = intervals.iter().map(|(row, class)| (row, *class)).collect();
+    let mut pieces = match intervals[..] {
+        [] => cut_one_class(&mut stream, options.cut, label)?,
+        _ => cut(&mut stream, options.cut, &intervals)?,
+    };
     pieces.left_out += stream.time.left_out;
     Ok((pieces, stream.time.notes))
 }
@@ -164,6 +188,11 @@ fn label_files(
     match &options.labels {
         LabelSource::One(label) => return Ok(Some(Labelled::all(listing, Some(vec![label.clone()]), 0))),
         LabelSource::Csv(table) => return by_table(table, dir, listing, options, notes).map(Some),
+        LabelSource::Listed(listed) => {
+            notes.extend(listed.notes.iter().cloned());
+            let classes = (!listed.classes.is_empty()).then(|| listed.classes.clone());
+            return Ok(Some(Labelled { classes, labels: listed.files.iter().map(|file| file.class).collect() }));
+        }
         LabelSource::Own if options.map.as_ref().is_some_and(|map| map.label.is_some()) => return Ok(None),
         LabelSource::Own => {}
     }

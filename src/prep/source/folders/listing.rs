@@ -80,6 +80,11 @@ impl Listing {
         Ok(listing)
     }
 
+    /// A listing of exactly these recordings, which need not be sorted.
+    pub(crate) fn taken(files: Vec<String>) -> Listing {
+        Listing { files, ..Listing::default() }
+    }
+
     /// Returns an error if a symbolic link would let a recording be taken twice, unless a table lists the files to
     /// take.
     fn check_links(&self, dir: &Path) -> Result<()> {
