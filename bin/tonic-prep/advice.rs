@@ -38,6 +38,10 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
             };
             format!("type {}{}{others}", lines.join(" or "), smaller.unwrap_or_default())
         }
+        PrepError::NotADownload { dataset, dir, .. } => format!(
+            "name the folder that the data set was unpacked into; or tonic-prep fetch {dataset} {} downloads it there",
+            quoted_path(dir)
+        ),
         PrepError::MissingData { absence, .. } => missing_advice(*absence).into(),
         PrepError::OutsideSensor { origin: Some(origin), .. } => {
             format!("--origin {origin} reads coordinates that start at {origin}")

@@ -60,9 +60,10 @@ pub(crate) struct ConvertArgs {
 
 impl ConvertArgs {
     pub(crate) fn conversion(self, quiet: bool) -> anyhow::Result<Conversion> {
+        let (inputs, source) = self.source.resolve(self.files)?;
         Ok(Conversion {
-            inputs: self.files,
-            source: SourceOptions { lenient: self.lenient, ..self.source.options()? },
+            inputs,
+            source: SourceOptions { lenient: self.lenient, ..source },
             output: self.output,
             recipe: self.recipe.choice()?,
             limit: self.limit,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tonic_prep::{
     ClassList, Cut, Digits, EventRange, LabelSource, Layout, Map, SensorSize, SourceOptions, TableColumns, TimeUnit,
+    dataset_source,
 };
 
 use crate::set_description::description_of;
@@ -15,10 +16,19 @@ const HEADING: &str = "Recordings";
 /// Options for reading, cutting and labelling recordings.
 #[derive(Args)]
 pub(crate) struct SourceArgs {
+    /// The data set that the folder is the download of, such as nmnist, dvsgesture or ssc. Its files, classes, sensor
+    /// and units are then known. `tonic-prep datasets` lists the names
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["origin", "digits"], help_heading = HEADING)]
+    dataset: Option<String>,
+    /// Part of the data set to convert, such as test, or one of its recordings [default: train, or all if the set has no
+    /// parts]
+    #[arg(long, value_name = "NAME", requires = "dataset", help_heading = HEADING)]
+    split: Option<String>,
     /// Layout of the recordings, instead of the one recognised by their content: hsd (SHD, SSC), ntidigits
     /// (N-TIDIGITS18), dsec (DSEC, TUM-VIE: events/t), e2vid (events/ts), mvsec (davis/left/events), prophesee
     /// (CD/events), npy, npz, map; of cameras: evt2, evt21, evt3 (Prophesee RAW), dat, aedat2, aedat3, aedat4, es
-    /// (Event Stream), nmnist (.bin), csv (text). `tonic-prep layouts` says what tells them apart
+    /// (Event Stream), nmnist (.bin), csv (text); of data sets: smnist (images of MNIST), stmnist, ebssa.
+    /// `tonic-prep layouts` says what tells them apart
     #[arg(long, value_name = "NAME", help_heading = HEADING)]
     layout: Option<Layout>,
     /// Fields of an HDF5 or NumPy file to read as columns, instead of those found by their names: t=FIELD,x=FIELD and,
@@ -102,8 +112,18 @@ pub(crate) struct SourceArgs {
 }
 
 impl SourceArgs {
-    /// Returns these options in the form that the library takes. Reads the list of classes, if the user gave one.
-    pub(crate) fn options(self) -> tonic_prep::Result<SourceOptions> {
+    /// Returns the recordings to open, and these options in the form that the library takes. Finds the recordings of a
+    /// data set. Reads the list of classes, if the user gave one.
+    pub(crate) fn resolve(mut self, files: Vec<PathBuf>) -> tonic_prep::Result<(Vec<PathBuf>, SourceOptions)> {
+        let (dataset, split) = (self.dataset.take(), self.split.take());
+        let options = self.options()?;
+        match dataset {
+            None => Ok((files, options)),
+            Some(dataset) => dataset_source(&dataset, split.as_deref(), &files, options),
+        }
+    }
+
+    fn options(self) -> tonic_prep::Result<SourceOptions> {
         let cut = Cut::of(self.sample_duration, self.sample_events, self.sample_overlap.as_deref())?;
         let options = SourceOptions {
             layout: self.layout,

@@ -34,6 +34,22 @@ pub enum Error {
         /// What was found instead.
         got: String,
     },
+    /// A folder that is not the download of a data set, or not all of it.
+    #[error("{}: expected {expected}, as in the download of {title}, got {got}", .path.display())]
+    NotADownload {
+        /// The file or folder that is not as expected.
+        path: PathBuf,
+        /// The folder that the user has named.
+        dir: PathBuf,
+        /// Name of the data set on the command line.
+        dataset: &'static str,
+        /// Name of the data set.
+        title: &'static str,
+        /// What the download has at this place.
+        expected: String,
+        /// What was found instead.
+        got: String,
+    },
     /// A recording that lacks a dataset of its layout.
     #[error("{}: expected a dataset {dataset} ({layout} layout), got none; the file has {present}", .path.display())]
     MissingDataset {

@@ -82,6 +82,7 @@ mod matlab;
 mod matlab_files;
 mod mixed_units;
 mod not_events;
+mod presets;
 mod printed;
 mod promises;
 mod real;

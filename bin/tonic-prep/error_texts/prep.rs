@@ -269,6 +269,18 @@ pub(super) fn prep() -> Vec<Case> {
             ClockRemedy::Parts(vec![events("..9"), events("9..")]),
             "convert each part by itself, with --events ..9 or --events 9..",
         ),
+        case(
+            Prep::NotADownload {
+                path: file(),
+                dir: "a b".into(),
+                dataset: "nmnist",
+                title: "N-MNIST",
+                expected: expected.clone(),
+                got: got.clone(),
+            },
+            &["in.h5: expected this, as in the download of N-MNIST, got that"],
+            "tonic-prep fetch nmnist 'a b'",
+        ),
         unknown(Vec::new(), "np.savez"),
         unknown(vec![Remedy::Map("t=a,x=b".into()), Remedy::Map("t=c,x=d".into())], "--map t=a,x=b or --map t=c,x=d"),
         folder(FolderKind::Parts(Vec::new()), "--class-level 1"),
