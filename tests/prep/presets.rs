@@ -168,6 +168,7 @@ fn a_split_that_is_not_whole_is_warned_of() {
     assert!(said.contains("warning: N-MNIST train has 60000 samples, of which 20 are here"), "{said}");
     let (dir, _) = unpack("tumvie");
     let said = stderr(convert_aloud(&[&*dir], &dir.join("b")).args(["--dataset", "tumvie"]));
+    assert!(said.contains("note: TUM-VIE all: 3 recordings"), "{said}");
     assert!(said.contains("recordings of all that are not there: mocap-desk, mocap-desk2"), "{said}");
 }
 

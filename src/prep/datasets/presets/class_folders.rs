@@ -185,7 +185,7 @@ impl ClassFolders {
             }
         }
         let names = classes.into_iter().map(|(_, name)| name).collect();
-        let listed = ListedFiles { classes: names, notes: data.lacks(files.len()).into_iter().collect(), files };
+        let listed = ListedFiles { classes: names, notes: data.notes(files.len()), files };
         let source = SourceOptions {
             layout: self.layout,
             columns: self.columns.map(columns).transpose()?,

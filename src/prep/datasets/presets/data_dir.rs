@@ -77,11 +77,14 @@ impl DataDir<'_> {
         paths.find(|path| path.exists()).ok_or_else(|| self.missing(self.dir, names.join(" or ")))
     }
 
-    /// Returns a note if the split has fewer samples than the data set was published with.
-    pub(super) fn lacks(&self, samples: usize) -> Option<String> {
-        let split = self.dataset.splits.iter().find(|split| split.name == self.split)?;
-        let all = split.samples.filter(|&all| samples < all as usize)?;
-        Some(format!("warning: {} {} has {all} samples, of which {samples} are here", self.dataset.title, split.name))
+    /// Returns notes for the user: which split it is, and whether it has fewer samples than were published. `recordings`
+    /// is the number of recordings that were found.
+    pub(super) fn notes(&self, recordings: usize) -> Vec<String> {
+        let (title, name) = (&self.dataset.title, self.split);
+        let split = self.dataset.splits.iter().find(|split| split.name == name);
+        let all = split.and_then(|split| split.samples).filter(|&all| recordings < all as usize);
+        let lacks = all.map(|all| format!("warning: {title} {name} has {all} samples, of which {recordings} are here"));
+        std::iter::once(format!("{title} {name}: {recordings} recordings")).chain(lacks).collect()
     }
 
     /// Returns the error for something that is not in `place`.

@@ -51,7 +51,7 @@ pub(super) fn find(data: &DataDir<'_>) -> Result<Found> {
         let files = trials(data, &dir, &found)?;
         (dir, files, SourceOptions { layout: Some(Layout::Aedat3), ..SourceOptions::default() })
     };
-    let listed = ListedFiles { classes: CLASSES.map(String::from).into(), files, notes: Vec::new() };
+    let listed = ListedFiles { classes: CLASSES.map(String::from).into(), notes: data.notes(files.len()), files };
     Ok((dir, SourceOptions { sensor: data.dataset.sensor, labels: LabelSource::Listed(Arc::new(listed)), ..source }))
 }
 

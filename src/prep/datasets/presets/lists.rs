@@ -65,7 +65,7 @@ pub(super) fn nerdd(data: &DataDir<'_>) -> Result<Found> {
 
 /// The options for files without labels, whose times are microseconds.
 fn unlabelled(data: &DataDir<'_>, files: Vec<String>) -> SourceOptions {
-    let notes = data.lacks(files.len()).into_iter().collect();
+    let notes = data.notes(files.len());
     let files = files.into_iter().map(|name| ListedFile::whole(name, NO_LABEL)).collect();
     SourceOptions {
         sensor: data.dataset.sensor,

@@ -95,8 +95,9 @@ impl Recordings {
                 None => absent.push(one.1.as_str()),
             }
         }
+        let mut notes = vec![format!("{} {}: {} recordings", data.dataset.title, data.split, files.len())];
         let lacks = || format!("warning: recordings of {} that are not there: {}", data.split, some_of(&absent));
-        let notes = (!absent.is_empty()).then(lacks).into_iter().collect();
+        notes.extend((!absent.is_empty()).then(lacks));
         let source = SourceOptions {
             layout: form.layout,
             columns: form.columns.map(columns).transpose()?,
