@@ -270,7 +270,7 @@ fn images_and_labels_of_mnist_have_to_fit() {
     let (dir, _) = unpack("smnist");
     let (images, labels) = ("smnist/train-images-idx3-ubyte", "smnist/train-labels-idx1-ubyte");
     let said = stderr(convert_aloud(&[dir.join(images)], &dir.join("set")).args(["--time-window", "1000"]));
-    assert!(said.contains("MNIST images") && !said.contains("warning"), "{said}");
+    assert!(said.contains("MNIST (sequential)") && !said.contains("warning"), "{said}");
     let made = manifest(&dir.join("set"));
     assert_eq!((made.totals.ledger.cropped, made.description.classes.len()), (0, 10));
     assert!(made.description.linked_files.iter().any(|file| file.name == "train-labels-idx1-ubyte"));

@@ -154,7 +154,7 @@ impl Layout {
             Layout::Aedat4 => "AEDAT 4",
             Layout::Es => "Event Stream",
             Layout::Nmnist => "N-MNIST (.bin)",
-            Layout::Smnist => "MNIST images (spiking sequential MNIST)",
+            Layout::Smnist => "MNIST (sequential)",
             Layout::Csv => "text (CSV)",
             Layout::Stmnist => "ST-MNIST",
             Layout::Ebssa => "EBSSA",
