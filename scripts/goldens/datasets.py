@@ -55,6 +55,10 @@ def sample(file, target, t, x, y, p):
     return {"file": file, "target": target, "t": column(t), "x": column(x), "y": column(y), "p": column(p)}
 
 
+def unlabelled(file, read):
+    return sample(file, None, read["t"], read["x"], read["y"], read["p"])
+
+
 def samples(data, folder):
     """What a class of Tonic reads, with the name of each sample's file below `folder`."""
     found = []
@@ -179,8 +183,8 @@ def cifar10dvs(root, rng):
 
 def aedat2(t, x, y, p):
     head = b"#!AER-DAT2.0\r\n# This is a raw AE data file - do not edit\r\n# AEChip: ch.unizh.ini.jaer.chip.retina.DVS128\r\n"
-    words = [struct.pack(">II", int(y[i]) << 8 | (127 - int(x[i])) << 1 | (1 - int(p[i])), int(t[i])) for i in range(len(t))]
-    return head + b"".join(words)
+    word = lambda i: int(y[i]) << 8 | (127 - int(x[i])) << 1 | (1 - int(p[i]))
+    return head + b"".join(struct.pack(">II", word(i), int(t[i])) for i in range(len(t)))
 
 
 @maker
@@ -206,14 +210,15 @@ def ncaltech101(root, rng):
     names = ["BACKGROUND_Google", "Faces", "Faces_easy", "Leopards", "Motorbikes"] + [f"class_{i:02}" for i in range(96)]
     for i, name in enumerate(names):
         t, x, y, p = events(rng, 6, 100 + i, 80 + i % 99)
-        write(f"{root}/NCALTECH101/Caltech101/{name}/image_0001.bin", mnist_bin(t, x + 20, y + i % 2, p, [3] if i % 40 == 0 else []))
+        content = mnist_bin(t, x + 20, y + i % 2, p, [3] if i % 40 == 0 else [])
+        write(f"{root}/NCALTECH101/Caltech101/{name}/image_0001.bin", content)
     return {"all": samples(loaded(datasets.NCALTECH101, root), f"{root}/NCALTECH101/Caltech101")}
 
 
 def dat(t, x, y, p):
     head = b"% Data file containing TD events.\n% Version 2\n% Date 2018-03-27 14:47:42\n"
-    words = [struct.pack("<II", int(t[i]), int(x[i]) | int(y[i]) << 14 | int(p[i]) << 28) for i in range(len(t))]
-    return head + bytes([0, 8]) + b"".join(words)
+    word = lambda i: int(x[i]) | int(y[i]) << 14 | int(p[i]) << 28
+    return head + bytes([0, 8]) + b"".join(struct.pack("<II", int(t[i]), word(i)) for i in range(len(t)))
 
 
 @maker
@@ -303,7 +308,8 @@ def ntidigits18(root, rng):
     found = {}
     for split in said:
         data = loaded(datasets.NTIDIGITS18, root, train=split == "train")
-        found[split] = [sample(None, target, read["t"], read["x"], None, read["p"] - 1) for read, target in (data[i] for i in range(len(data)))]
+        read = [data[i] for i in range(len(data))]
+        found[split] = [sample(None, target, one["t"], one["x"], None, one["p"] - 1) for one, target in read]
     return found
 
 
@@ -320,7 +326,8 @@ def pokerdvs(root, rng):
     for split, part in (("train", "pips_train"), ("test", "pips_test")):
         data = loaded(datasets.POKERDVS, root, train=split == "train")
         # This class keeps arrays, not names. It walks the folders in the order of the file system.
-        files = [os.path.join(path, file) for path, _, files in os.walk(f"{root}/POKERDVS/{part}") for file in sorted(files)]
+        folders = os.walk(f"{root}/POKERDVS/{part}")
+        files = [os.path.join(path, file) for path, _, files in folders for file in sorted(files)]
         found[split] = []
         for i, path in enumerate(files):
             read, target = data[i]
@@ -406,7 +413,7 @@ def tumvie(root, rng):
                 write(f"{folder}/{side}_images/image_timestamps_{side}.txt", b"# us\n5\n")
             data = loaded(datasets.TUMVIE, other, recording=name)
             read = data[datasets.TUMVIE.recordings.index(name)][0]["events_left"]
-            found.append(sample(f"{name}/{name}-events_left.h5", None, read["t"], read["x"], read["y"], read["p"]))
+            found.append(unlabelled(f"{name}/{name}-events_left.h5", read))
     return {"all": found}
 
 
@@ -426,7 +433,7 @@ def threeet_eyetracking(root, rng):
         found[split] = []
         for i, name in enumerate(recordings):
             read = data[i][0]
-            found[split].append(sample(f"data/{name}.h5", None, read["t"], read["x"], read["y"], read["p"]))
+            found[split].append(unlabelled(f"data/{name}.h5", read))
     return found
 
 
@@ -443,7 +450,7 @@ def nerdd(root, rng):
     for i in range(len(data)):
         read = data[i][0]
         file = os.path.relpath(data.data[i][0], f"{root}/DATA")
-        found.append(sample(file, None, read["t"], read["x"], read["y"], read["p"]))
+        found.append(unlabelled(file, read))
     return {"all": sorted(found, key=lambda one: one["file"])}
 
 
@@ -536,8 +543,11 @@ def bag(path, rng, topics, others):
             t, x, y, p = events(rng, 16, width, height)
             for first in (0, 9):
                 part = range(first, 9 if first == 0 else 16)
-                each = [TYPES["dvs_msgs/msg/Event"](x=int(x[i]), y=int(y[i]), ts=time(start + int(t[i]) * 1000), polarity=bool(p[i])) for i in part]
-                array = TYPES["dvs_msgs/msg/EventArray"](header=header(first, start), height=height, width=width, events=each)
+                stamp = lambda i: time(start + int(t[i]) * 1000)
+                event = TYPES["dvs_msgs/msg/Event"]
+                each = [event(x=int(x[i]), y=int(y[i]), ts=stamp(i), polarity=bool(p[i])) for i in part]
+                array = TYPES["dvs_msgs/msg/EventArray"]
+                array = array(header=header(first, start), height=height, width=width, events=each)
                 writer.write(connection, start + first, STORE.serialize_ros1(array, "dvs_msgs/msg/EventArray"))
         for i, topic in enumerate(others):
             if topic.endswith("imu"):
@@ -545,7 +555,8 @@ def bag(path, rng, topics, others):
             else:
                 kind = "sensor_msgs/msg/Image"
                 pixels = np.zeros(12, np.uint8)
-                message = TYPES[kind](header=header(0, start), height=2, width=2, encoding="rgb8", is_bigendian=0, step=6, data=pixels)
+                shape = {"height": 2, "width": 2, "encoding": "rgb8", "is_bigendian": 0, "step": 6}
+                message = TYPES[kind](header=header(0, start), data=pixels, **shape)
             connection = writer.add_connection(topic, kind, typestore=STORE)
             writer.write(connection, start + i, STORE.serialize_ros1(message, kind))
 
@@ -568,7 +579,7 @@ def davisdata_bag(root, rng):
         bag(f"{root}/DAVISDATA/{name}.bag", rng, {"/dvs/events": (240, 180)}, ["/dvs/imu", "/dvs/image_raw"])
     data = loaded(datasets.DAVISDATA, root, recording=names)
     read = [data[i][0][0] for i in range(2)]
-    return {"all": [sample(f"{name}.bag", None, one["t"], one["x"], one["y"], one["p"]) for name, one in zip(names, read)]}
+    return {"all": [unlabelled(f"{name}.bag", one) for name, one in zip(names, read)]}
 
 
 @maker
@@ -579,20 +590,24 @@ def mvsec_bag(root, rng):
     mended_bags()
     whole, found = module.importRosbag, {}
     nothing = {"frames": [np.zeros((2, 2))]}
-    module.importRosbag = lambda path, log: {**dict.fromkeys(OF_MVSEC, nothing), **(whole(path, log=log) if "_gt" not in path else {})}
-    for scene, names in (("motorcycle", ["motorcycle_data"]), ("outdoor_day", ["outdoor_day1_data", "outdoor_day2_data"])):
+    of = lambda path: {} if "_gt" in path else whole(path, log="ERROR")
+    module.importRosbag = lambda path, log: {**dict.fromkeys(OF_MVSEC, nothing), **of(path)}
+    scenes = {"motorcycle": ["motorcycle_data"], "outdoor_day": ["outdoor_day1_data", "outdoor_day2_data"]}
+    for scene, names in scenes.items():
         for name in names:
             sides = {f"/davis/{side}/events": (346, 260) for side in ("left", "right")}
             bag(f"{root}/MVSEC/{scene}/{name}.bag", rng, sides, ["/davis/left/imu"])
         data = loaded(datasets.MVSEC, root, scene=scene)
         read = [data[i][0][0] for i in range(len(data))]
-        found[scene] = [sample(f"{scene}/{name}.bag", None, one["t"], one["x"], one["y"], one["p"]) for name, one in zip(names, read)]
+        found[scene] = [unlabelled(f"{scene}/{name}.bag", one) for name, one in zip(names, read)]
     module.importRosbag = whole
     return found
 
 
 OF_MVSEC = ["/davis/left/imu", "/davis/right/imu", "/davis/left/pose"] + [
-    f"/davis/{side}/{topic}" for side in ("left", "right") for topic in ("image_raw", "depth_image_raw", "depth_image_rect")
+    f"/davis/{side}/{topic}"
+    for side in ("left", "right")
+    for topic in ("image_raw", "depth_image_raw", "depth_image_rect")
 ]
 
 
@@ -606,7 +621,7 @@ def vpr(root, rng):
     data, found = kind(root), []
     for i, ((name, _), _) in enumerate(datasets.VPR.recordings):
         read = data[i][0][0]
-        found.append(sample(name, None, read["t"], read["x"], read["y"], read["p"]))
+        found.append(unlabelled(name, read))
     return {"all": found}
 
 
@@ -623,7 +638,8 @@ def mvsec(root, rng):
                 columns = np.stack([x, y, t / 1e6, 2 * p - 1], axis=1) if side == "left" else np.zeros((3, 4))
                 file[f"davis/{side}/events"] = columns
             read = file["davis/left/events"][()]
-        found[scene] = [sample(f"{scene}/{name}.hdf5", None, np.trunc(read[:, 2] * 1e6), read[:, 0], read[:, 1], read[:, 3] > 0)]
+        x, y, t, p = read.T
+        found[scene] = [sample(f"{scene}/{name}.hdf5", None, np.trunc(t * 1e6), x, y, p > 0)]
     return found | {"oracle": "h5py", "why": "Tonic's class takes the bags"}
 
 

@@ -62,8 +62,8 @@ impl Entries {
 }
 
 impl DataDir<'_> {
-    /// The folders that the data may be in: that of the download, and those that the data set's archive or Tonic make in
-    /// it.
+    /// The folders that the data may be in: that of the download, and those that the data set's archive or Tonic make
+    /// in it.
     pub(super) fn places(&self) -> impl Iterator<Item = PathBuf> {
         std::iter::once(self.dir.into()).chain(self.folders.iter().map(|folder| self.dir.join(folder)))
     }
@@ -77,8 +77,8 @@ impl DataDir<'_> {
         paths.find(|path| path.exists()).ok_or_else(|| self.missing(self.dir, names.join(" or ")))
     }
 
-    /// Returns notes for the user: which split it is, and whether it has fewer samples than were published. `recordings`
-    /// is the number of recordings that were found.
+    /// Returns notes for the user: which split it is, and whether it has fewer samples than were published.
+    /// `recordings` is the number of recordings that were found.
     pub(super) fn notes(&self, recordings: usize) -> Vec<String> {
         let (title, name) = (&self.dataset.title, self.split);
         let split = self.dataset.splits.iter().find(|split| split.name == name);

@@ -35,8 +35,8 @@ enum Preset {
     Nerdd,
 }
 
-/// The name of a data set, the folders that Tonic or the set's archive put its data into, below the folder that the user
-/// names, and its preset.
+/// The name of a data set, the folders that Tonic or the set's archive put its data into, below the folder that the
+/// user names, and its preset.
 type Known = (&'static str, &'static [&'static str], Preset);
 
 /// The presets of all data sets.

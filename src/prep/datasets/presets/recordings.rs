@@ -1,5 +1,5 @@
-//! Data sets of long recordings whose labels are no classes: poses, flow, depth, boxes. Each recording is read without a
-//! label, of the left camera if there are two.
+//! Data sets of long recordings whose labels are no classes: poses, flow, depth, boxes. Each recording is read without
+//! a label, of the left camera if there are two.
 //!
 //! | set | recording | labels that are not read |
 //! |---|---|---|

@@ -8,8 +8,8 @@
 //! | `...labels-idx1-ubyte`, next to it | 2 big-endian numbers (2049, images), and a byte for each label |
 //!
 //! Channel 99 - i has the upward crossings of threshold i of 49, channel 50 - i the downward ones, and channel 0 an
-//! event for each white pixel. A step from one pixel to the next takes 2 ms; each event is there at its beginning and at
-//! its middle.
+//! event for each white pixel. A step from one pixel to the next takes 2 ms; each event is there at its beginning and
+//! at its middle.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -71,7 +71,7 @@ pub(crate) fn detect(head: &[u8]) -> bool {
 /// Opens a file of images, and that of its labels.
 ///
 /// # Errors
-/// [`tonic_base::Error::Io`]; [`Error::NotARecording`] for files that are not of this format or whose lengths are wrong.
+/// [`tonic_base::Error::Io`]; [`Error::NotARecording`] for files that are not of this format, or of wrong lengths.
 pub(crate) fn open(path: &Path) -> Result<Recording> {
     let name = file_name(path);
     let of_labels = name.replace("images", "labels").replace("idx3", "idx1");

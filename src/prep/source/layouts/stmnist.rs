@@ -1,5 +1,5 @@
-//! The files of ST-MNIST: MATLAB files of version 5 with a matrix of spikes. Source: the description of the data set, and
-//! the reader of earlier versions of Tonic, with whose events ours are equal.
+//! The files of ST-MNIST: MATLAB files of version 5 with a matrix of spikes. Source: the description of the data set,
+//! and the reader of earlier versions of Tonic, with whose events ours are equal.
 //!
 //! | variable | shape | meaning |
 //! |---|---|---|
