@@ -23,7 +23,8 @@
 //! storage, storage_rows, virtual_data, healthy    how HDF5 and NumPy files store it
 //! units, unit_evidence, mixed_units, time_fields  the unit of the times
 //! clocks, clock_rows, bad_rows, disorder, scatter, filler    times and events that are wrong
-//! camera_formats, matlab                          files as cameras write them; MATLAB files
+//! camera_formats                                  files as cameras write them
+//! matlab, matlab_hdf5                             MATLAB files of version 5, and of 7.3
 //! sources, convert, cutting, large, job, resumed_options    conversions
 //! folder, classes, class_lists, tables            classes and labels
 //! recipes, framings, transforms, refusals, bench  what a recipe makes of events
@@ -80,6 +81,7 @@ mod loss;
 mod made;
 mod matlab;
 mod matlab_files;
+mod matlab_hdf5;
 mod mixed_units;
 mod not_events;
 mod printed;
