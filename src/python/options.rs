@@ -22,6 +22,7 @@ pub(crate) struct SourceArgs {
     layout: Option<String>,
     map: Option<String>,
     columns: Option<String>,
+    topic: Option<String>,
     events: Option<String>,
     sample_duration: Option<String>,
     sample_events: Option<u64>,
@@ -117,6 +118,7 @@ impl SourceArgs {
             layout: parsed("layout", self.layout.as_ref())?,
             map: parsed("map", self.map.as_ref())?,
             columns: parsed("columns", self.columns.as_ref())?,
+            topic: self.topic,
             events: parsed("events", self.events.as_ref())?,
             cut: cut.map_err(prep_exception)?,
             labels: match (self.label, self.labels) {

@@ -42,7 +42,7 @@ fn every_layout_gives_the_same_frames() {
     let dir = scratch();
     let camera = Camera::random(1, 5_000, 200_000);
     let path = |name: &str| dir.join(name);
-    let layouts: [(&str, &str, PathBuf, Vec<&str>); 17] = [
+    let layouts: [(&str, &str, PathBuf, Vec<&str>); 18] = [
         ("dsec", "camera (DSEC)", camera.dsec(&path("a.h5")), SENSOR.to_vec()),
         ("e2vid", "camera (e2vid)", camera.e2vid(&path("b.h5")), vec![]),
         ("mvsec", "camera (MVSEC)", camera.mvsec(&path("c.hdf5")), SENSOR.to_vec()),
@@ -59,6 +59,7 @@ fn every_layout_gives_the_same_frames() {
         ("aedat3", "AEDAT 3.1", camera.aedat3(&path("n.aedat")), SENSOR.to_vec()),
         ("aedat4", "AEDAT 4", camera.aedat4_lz4(&path("o.aedat4")), vec![]),
         ("mat", "MATLAB 5", camera.mat(&path("q.mat")), SENSOR.to_vec()),
+        ("rosbag", "ROS bag", camera.bag(&path("r.bag")), vec![]),
         ("nmnist", "N-MNIST (.bin)", camera.nmnist(&path("p.bin")), SENSOR.to_vec()),
     ];
     for cut in [&[][..], &["--sample-duration", "30ms"], &["--sample-events", "700"]] {

@@ -38,6 +38,7 @@ def convert(
     layout: Optional[str] = None,
     map: Union[str, Mapping[str, str], None] = None,
     columns: Optional[str] = None,
+    topic: Optional[str] = None,
     origin: int = 0,
     time_unit: Optional[Literal["s", "ms", "us", "ns"]] = None,
     events: Union[str, tuple[int, int], None] = None,
@@ -83,9 +84,10 @@ def convert(
         layout: of the recordings; None: recognised by their content.
         map: the fields that are the columns of events, {"t": "events/t", "x": ...} or "t=events/t,x=...".
         columns: the order of the columns of a table, "t,x,y,p"; "_" is a column that isn't used.
+        topic: of a ROS bag, whose events are read; None: the first topic with events.
         origin: coordinate of the first pixel, 0 or 1.
         time_unit: of the times in the files: "s", "ms", "us" or "ns". None: what the file says, or else us, in HDF5 s
-            for floats.
+            for floats, and s for fractions in files of MATLAB.
         events: only these events of each recording: (A, B) or "A..B", B excluded.
         unwrap: undoes wraps of a clock. allow_clock_trouble: takes times as they are, sorted.
         sensor: channels of a cochlea, or (W, H, P): width, height, polarities. None: what the file says.
