@@ -26,15 +26,16 @@ pub(crate) struct SourceArgs {
     split: Option<String>,
     /// Layout of the recordings, instead of the one recognised by their content: hsd (SHD, SSC), ntidigits
     /// (N-TIDIGITS18), dsec (DSEC, TUM-VIE: events/t), e2vid (events/ts), mvsec (davis/left/events), prophesee
-    /// (CD/events), npy, npz, map; of cameras: evt2, evt21, evt3 (Prophesee RAW), dat, aedat2, aedat3, aedat4, es
-    /// (Event Stream), nmnist (.bin), csv (text); of data sets: smnist (images of MNIST), stmnist, ebssa.
-    /// `tonic-prep layouts` says what tells them apart
+    /// (CD/events), npy, npz, mat (MATLAB 5), map; of cameras: evt2, evt21, evt3 (Prophesee RAW), dat, aedat2, aedat3,
+    /// aedat4, rosbag, es (Event Stream), nmnist (.bin), csv (text); of data sets: smnist (images of MNIST), stmnist,
+    /// ebssa. `tonic-prep layouts` says what tells them apart
     #[arg(long, value_name = "NAME", help_heading = HEADING)]
     layout: Option<Layout>,
-    /// Fields of an HDF5 or NumPy file to read as columns, instead of those found by their names: t=FIELD,x=FIELD and,
-    /// if the file has them, y=FIELD,p=FIELD,label=FIELD. A field is a dataset or array (`events/t`), a member of
-    /// records (`events.t`; in .npy `t`) or a column of a table (`events[2]`). The field for label has one number or
-    /// one name: the class of the file. Put a name with a comma or brackets in double quotes: 't="time, s",x=col'
+    /// Fields of an HDF5, NumPy or MATLAB file to read as columns, instead of those found by their names:
+    /// t=FIELD,x=FIELD and, if the file has them, y=FIELD,p=FIELD,label=FIELD. A field is a dataset or array
+    /// (`events/t`; of a struct `TD/ts`), a member of records (`events.t`; in .npy `t`) or a column of a table
+    /// (`events[2]`). The field for label has one number or one name: the class of the file. Put a name with a comma or
+    /// brackets in double quotes: 't="time, s",x=col'
     #[arg(long, value_name = "t=FIELD,...", help_heading = HEADING)]
     map: Option<Map>,
     /// Order of the columns of a table (a plain array of numbers, with one event per row or per column): t,x,y,p or
@@ -51,9 +52,12 @@ pub(crate) struct SourceArgs {
     #[arg(long, help_heading = HEADING)]
     to_zero: bool,
     /// Unit of the times: s, ms, us or ns [default: what an attribute of the file says; else us for integers and NumPy
-    /// files, s for floats in HDF5]
+    /// files, s for floats in HDF5 and for fractions in MATLAB's files]
     #[arg(long, value_name = "UNIT", help_heading = HEADING)]
     time_unit: Option<TimeUnit>,
+    /// Topic of a ROS bag whose events are read [default: the first with events, in the order of names]
+    #[arg(long, value_name = "NAME", help_heading = HEADING)]
+    topic: Option<String>,
     /// Use only this range of each recording's events, counted from 0 in the order of the file: A..B (B is excluded),
     /// A.. or ..B. All other events are left out
     #[arg(long, value_name = "A..B", help_heading = HEADING)]
@@ -134,6 +138,7 @@ impl SourceArgs {
             to_zero: self.to_zero,
             time_unit: self.time_unit,
             sensor: self.sensor,
+            topic: self.topic,
             events: self.events,
             unwrap: self.unwrap,
             allow_clock_trouble: self.allow_clock_trouble,

@@ -26,6 +26,7 @@ pub(crate) struct SourceArgs {
     layout: Option<String>,
     map: Option<String>,
     columns: Option<String>,
+    topic: Option<String>,
     events: Option<String>,
     sample_duration: Option<String>,
     sample_events: Option<u64>,
@@ -142,6 +143,7 @@ impl SourceArgs {
             columns: parsed("columns", self.columns.as_ref())?,
             flip_y: self.flip_y,
             to_zero: self.to_zero,
+            topic: self.topic,
             events: parsed("events", self.events.as_ref())?,
             cut: cut.map_err(prep_exception)?,
             labels: match (self.label, self.labels) {

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use tonic_toolkit::prep::{Recording, SensorSize, SourceOptions, TimeUnit};
 
+use super::bag_files::{Bag, packet};
 use super::camera::Camera;
 use super::camera_formats::events_of;
+use super::recording::scratch;
 
 const EVK4: SensorSize = SensorSize { width: 1280, height: 720, polarities: 2 };
 const DAVIS346: SensorSize = SensorSize { width: 346, height: 260, polarities: 2 };
@@ -39,6 +41,24 @@ fn files_of_a_prophesee_camera_have_the_events_of_their_twin() {
     let (raw, found) = events_of(&folder.join("raw/evk4_evt3.raw"), None);
     assert_eq!(raw.sensor, Some(EVK4));
     assert!(equal_but_for_a_constant(&found, &expected) > 0);
+}
+
+#[test]
+fn a_bag_of_raw_packets_has_the_events_of_the_raw_file() {
+    let Some(folder) = folder() else { return };
+    let dir = scratch();
+    let (raw, expected) = events_of(&folder.join("raw/evk4_evt3.raw"), None);
+    let bytes = std::fs::read(folder.join("raw/evk4_evt3.raw")).unwrap();
+    let mut begin = 0;
+    while bytes[begin] == b'%' {
+        begin += bytes[begin..].iter().position(|&byte| byte == b'\n').unwrap() + 1;
+    }
+    let mut bag = Bag::new("lz4");
+    let events = bag.connect("/event_camera/events", "event_camera_msgs/EventPacket");
+    bytes[begin..].chunks(20_000).for_each(|words| bag.message(events, &packet("evt3", 0, words)));
+    let file = dir.file("a.bag", bag.bytes(true));
+    let (_, found) = events_of(&file, raw.sensor);
+    assert_eq!(equal_but_for_a_constant(&found, &expected), 0);
 }
 
 #[test]

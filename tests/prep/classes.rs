@@ -260,7 +260,7 @@ fn recordings_that_are_not_read_are_refused_or_named() {
             "roll/1.aedat: expected a recording in HDF5, NumPy's formats, text or those of cameras, got an AEDAT 1 file",
         ),
         ("wave/9.aedat", b"x", "got a file named as AEDAT"),
-        ("wave/9.bag", b"#ROSBAG V2.0\n", "got a ROS bag"),
+        ("wave/9.bag", b"#ROSBAG V1.2\n", "got a ROS bag of an old version: rosbag fix"),
         ("clap/9.raw", b"% serial_number 1\n\0", "got a Prophesee RAW file: its header does not name evt2"),
         ("clap/9.dat", b"\0\x01\x02", "got a file named as Prophesee DAT, without its header"),
         ("clap/9.npy.gz", b"\x1f\x8b\x08", "got a gzip archive: unpack it first"),

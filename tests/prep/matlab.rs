@@ -255,6 +255,23 @@ fn a_file_that_was_cut_short_is_refused_wherever_it_ends() {
 }
 
 #[test]
+fn every_flipped_byte_is_an_error_or_another_recording() {
+    let dir = scratch();
+    for bytes in small_files() {
+        for at in 124..bytes.len() {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut bytes = bytes.clone();
+                bytes[at] ^= flip;
+                let path = dir.file("a.mat", bytes);
+                let Ok(recordings) = Recording::open(&path, &options()) else { continue };
+                let Ok(raw) = recordings[0].read(0..1) else { continue };
+                assert!(raw.count(0) <= 64, "{at}: as many events as its bytes hold");
+            }
+        }
+    }
+}
+
+#[test]
 fn sizes_that_no_file_holds_are_not_believed() {
     let dir = scratch();
     let mat = Mat::default();

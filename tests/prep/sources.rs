@@ -59,6 +59,7 @@ fn every_layout_gives_the_same_frames() {
         ("aedat3", "AEDAT 3.1", camera.aedat3(&path("n.aedat")), SENSOR.to_vec()),
         ("aedat4", "AEDAT 4", camera.aedat4_lz4(&path("o.aedat4")), vec![]),
         ("mat", "MATLAB 5", camera.mat(&path("q.mat")), SENSOR.to_vec()),
+        ("rosbag", "ROS bag", camera.bag(&path("r.bag")), vec![]),
         ("nmnist", "N-MNIST (.bin)", camera.nmnist(&path("p.bin")), SENSOR.to_vec()),
         ("csv", "text (CSV)", camera.csv(&path("q.csv")), vec![]),
     ];

@@ -27,6 +27,17 @@ use crate::time_unit::TimeUnit;
 /// [`Error::NotARecording`] for a file that is neither HDF5, nor NumPy, nor a camera's; [`tonic_base::Error::Usage`] if the layout in
 /// the options contradicts the other options or the file.
 pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> {
+    let layout = found_layout(path, options)?;
+    match &options.topic {
+        Some(topic) if layout != Layout::Rosbag => {
+            let expected = format!("none for {}, which is no ROS bag ({})", path.display(), layout.name());
+            Err(Error::usage("topic", expected, topic))
+        }
+        _ => Ok(layout),
+    }
+}
+
+fn found_layout(path: &Path, options: &SourceOptions) -> Result<Layout> {
     let asked = options.layout.filter(|&layout| layout != Layout::Map);
     let are_named = options.map.is_some() || options.columns.is_some();
     let has_names = |layout: &Layout| are_named && !(layout.has_arrays() || *layout == Layout::Csv);

@@ -29,6 +29,7 @@ pub(super) type Way = (&'static str, &'static [&'static str]);
 
 const AEDAT_1: Way = ("jAER reads it; save t, x, y and p with np.savez", &[]);
 const AEDAT_3: Way = ("jAER and DV read it; only version 3.1 is read here", &[]);
+const OLD_BAG: Way = ("rosbag fix, of ROS 1, writes it as version 2.0, which is read", &[]);
 pub(super) const BAG: Way = ("the Python package rosbags reads it; save t, x, y and p with np.savez", &[]);
 const RAW: Way = ("its header does not name evt2, evt21 or evt3: name that layout", &[]);
 const MATLAB: Way = (
@@ -54,7 +55,7 @@ const BESIDE: [&str; 6] = ["gunzip", "bunzip2", "unxz", "unzstd", "unlz4", "git"
 
 /// Formats that have a mark: fixed bytes near the beginning of the file. For each: the offset of the mark in the file,
 /// the mark, the format's name, and advice.
-const FORMATS: [(usize, &[u8], &str, Way); 64] = [
+const FORMATS: [(usize, &[u8], &str, Way); 65] = [
     (0, b"#!AER-DAT4", "an AEDAT 4 file", NAMED),
     (0, b"#!AER-DAT3.1", "an AEDAT 3.1 file", NAMED),
     (0, b"#!AER-DAT3", "an AEDAT 3 file", AEDAT_3),
@@ -62,7 +63,8 @@ const FORMATS: [(usize, &[u8], &str, Way); 64] = [
     (0, b"#!AER-DAT1", "an AEDAT 1 file", AEDAT_1),
     (0, b"#!AER-DAT", "an AEDAT file", AEDAT_1),
     (0, b"Event Stream", "an Event Stream file (.es)", NAMED),
-    (0, b"#ROSBAG", "a ROS bag", BAG),
+    (0, b"#ROSBAG V2.0\n", "a ROS bag", NAMED),
+    (0, b"#ROSBAG", "a ROS bag of an old version", OLD_BAG),
     (0, b"\x89MCAP", "an MCAP file, a bag of ROS 2", BAG),
     (0, b"SQLite format 3\0", "an SQLite database, a bag of ROS 2 perhaps", BAG),
     (0, b"MATLAB 5.0 MAT-file", "a MATLAB file of version 5", NAMED),
@@ -306,7 +308,8 @@ mod tests {
             (b"% date 2020-01-01\n\x00\x01\xff", "a Prophesee RAW file", "name that layout"),
             (b"% Data file containing CD events.\n% Version 2\n", "a Prophesee DAT file", "name another layout"),
             (b"Event Stream\x02", "an Event Stream file", "name another layout"),
-            (b"#ROSBAG V2.0\n", "a ROS bag", "rosbags"),
+            (b"#ROSBAG V2.0\n", "a ROS bag", "name another layout"),
+            (b"#ROSBAG V1.2\n", "a ROS bag of an old version", "rosbag fix"),
             (b"MATLAB 5.0 MAT-file, Platform", "a MATLAB file of version 5", "name another layout"),
             (&matlab_4, "a MATLAB file of version 4", "scipy.io.loadmat"),
             (b"CDF\x02\0", "a NetCDF 3 file", "nccopy -k nc4 a.bin a_nc4.nc"),

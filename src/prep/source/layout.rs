@@ -39,6 +39,8 @@ pub enum Layout {
     Aedat3,
     /// AEDAT 4 of DV.
     Aedat4,
+    /// A bag of ROS 1.
+    Rosbag,
     /// Event Stream (`.es`).
     Es,
     /// The `.bin` files of N-MNIST and N-Caltech101.
@@ -57,7 +59,7 @@ pub enum Layout {
 
 impl Layout {
     /// For each layout: its name, and the dataset or other property by which its files are recognised.
-    pub const ALL: [(Layout, &str, &str); 23] = [
+    pub const ALL: [(Layout, &str, &str); 24] = [
         (Layout::Hsd, "hsd", "spikes/times"),
         (Layout::Ntidigits, "ntidigits", "train_labels"),
         (Layout::Dsec, "dsec", "events/t"),
@@ -74,6 +76,7 @@ impl Layout {
         (Layout::Aedat2, "aedat2", "#!AER-DAT2"),
         (Layout::Aedat3, "aedat3", "#!AER-DAT3.1"),
         (Layout::Aedat4, "aedat4", "#!AER-DAT4"),
+        (Layout::Rosbag, "rosbag", "#ROSBAG V2.0"),
         (Layout::Es, "es", "Event Stream"),
         (Layout::Nmnist, "nmnist", ".bin with plausible events"),
         (Layout::Smnist, "smnist", "an IDX file of images of 28 by 28"),
@@ -111,6 +114,7 @@ impl Layout {
                 | Layout::Aedat2
                 | Layout::Aedat3
                 | Layout::Aedat4
+                | Layout::Rosbag
                 | Layout::Es
                 | Layout::Nmnist
         )
@@ -152,6 +156,7 @@ impl Layout {
             Layout::Aedat2 => "AEDAT 2",
             Layout::Aedat3 => "AEDAT 3.1",
             Layout::Aedat4 => "AEDAT 4",
+            Layout::Rosbag => "ROS bag",
             Layout::Es => "Event Stream",
             Layout::Nmnist => "N-MNIST (.bin)",
             Layout::Smnist => "MNIST (sequential)",

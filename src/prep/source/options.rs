@@ -33,6 +33,8 @@ pub struct SourceOptions {
     pub time_unit: Option<TimeUnit>,
     /// The sensor size. Needed if the files give no sensor size, or a wrong one.
     pub sensor: Option<SensorSize>,
+    /// For bags of ROS: the topic whose events are read. Default: the first topic with events.
+    pub topic: Option<String>,
     /// Which range of a recording's events is used. Default: all events.
     pub events: Option<EventRange>,
     /// Whether to undo wraps (counter overflows) of a recording's clock. If false, a wrap is an error.

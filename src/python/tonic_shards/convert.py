@@ -40,6 +40,7 @@ def convert(
     layout: Optional[str] = None,
     map: Union[str, Mapping[str, str], None] = None,
     columns: Optional[str] = None,
+    topic: Optional[str] = None,
     origin: int = 0,
     flip_y: bool = False,
     to_zero: bool = False,
@@ -89,10 +90,11 @@ def convert(
         layout: of the recordings; None: recognised by their content.
         map: the fields that are the columns of events, {"t": "events/t", "x": ...} or "t=events/t,x=...".
         columns: the order of the columns of a table, "t,x,y,p"; "_" is a column that isn't used.
+        topic: of a ROS bag, whose events are read; None: the first topic with events.
         origin: coordinate of the first pixel, 0 or 1. flip_y: counts rows from below. to_zero: moves each sample so
             that its lowest x and its lowest y are 0.
         time_unit: of the times in the files: "s", "ms", "us" or "ns". None: what the file says, or else us, in HDF5 s
-            for floats.
+            for floats, and s for fractions in files of MATLAB.
         events: only these events of each recording: (A, B) or "A..B", B excluded.
         unwrap: undoes wraps of a clock. allow_clock_trouble: takes times as they are, sorted.
         sensor: channels of a cochlea, or (W, H, P): width, height, polarities. None: what the file says.

@@ -52,6 +52,8 @@ pub(crate) struct Decoded {
     pub(crate) block: Block,
     /// Size of the sensor, if the file tells it.
     pub(crate) sensor: Option<SensorSize>,
+    /// The part of the file that the events are in, if it has several: the topic of a bag.
+    pub(crate) place: Option<String>,
     /// Notes for the user: what was found besides events and is not read.
     pub(crate) notes: Vec<String>,
     target: Target,
@@ -60,7 +62,7 @@ pub(crate) struct Decoded {
 
 impl Decoded {
     pub(crate) fn new(target: Target) -> Decoded {
-        Decoded { block: Block::new(), sensor: None, notes: Vec::new(), target, events: 0 }
+        Decoded { block: Block::new(), sensor: None, place: None, notes: Vec::new(), target, events: 0 }
     }
 
     /// Number of events so far.

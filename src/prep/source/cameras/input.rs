@@ -2,7 +2,7 @@
 //! every byte, for error messages.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use tonic_base::interrupt;
@@ -36,8 +36,17 @@ impl<'a> Input<'a> {
     /// # Errors
     /// [`tonic_base::Error::Io`].
     pub(crate) fn open(path: &'a Path) -> Result<Input<'a>> {
-        let file = File::open(path).map_err(Error::io(path, "open the recording"))?;
-        Ok(Input { path, file, buffer: vec![0; BUFFER], begin: 0, end: 0, at: 0 })
+        Input::open_at(path, 0)
+    }
+
+    /// Opens a file, to read it from the place `at` on.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Io`].
+    pub(crate) fn open_at(path: &'a Path, at: u64) -> Result<Input<'a>> {
+        let mut file = File::open(path).map_err(Error::io(path, "open the recording"))?;
+        file.seek(SeekFrom::Start(at)).map_err(Error::io(path, "read the recording"))?;
+        Ok(Input { path, file, buffer: vec![0; BUFFER], begin: 0, end: 0, at })
     }
 
     pub(crate) fn path(&self) -> &'a Path {

@@ -105,7 +105,7 @@ mod tests {
         for (name, head, has_events) in [
             ("a.bin", &b"#!AER-DAT4.0\r\n\x00"[..], Some(true)),
             ("a.AEDAT", b"\x00\x01", Some(true)),
-            ("a", b"#ROSBAG V2.0\n", Some(true)),
+            ("a", b"#ROSBAG V1.2\n", Some(true)),
             ("a.raw", b"% evt 3.0\n\x00\xff", Some(true)),
             ("a.raw", b"\x00\xff", Some(false)),
             ("a.bin", b"\x00\xff", Some(false)),

@@ -27,6 +27,9 @@ pub(crate) fn marked(head: &[u8]) -> Option<Layout> {
     if begins(b"#!AER-DAT2") {
         return Some(Layout::Aedat2);
     }
+    if begins(b"#ROSBAG V2.0\n") {
+        return Some(Layout::Rosbag);
+    }
     if begins(EVENT_STREAM) {
         return Some(Layout::Es);
     }

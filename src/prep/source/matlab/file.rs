@@ -105,12 +105,12 @@ impl<'a> MatFile<'a> {
             (Content::Numbers(place), DType::Number(number)) => (place, number),
             _ => return Err(Error::damaged(self.path, name, "its elements are no numbers")),
         };
-        let is_before =
-            |bytes: &Bytes<'_>| bytes.packed_at() == place.packed.map(|(begin, _)| begin) && bytes.at() <= place.at;
-        if self.last.borrow().as_ref().is_some_and(|bytes| !is_before(bytes)) {
+        let packed_at = place.packed.map(|(begin, _)| begin);
+        // A variable is read to its end before another one is, because its checksum is there.
+        if self.last.borrow().as_ref().is_some_and(|bytes| bytes.packed_at() != packed_at) {
             self.finish()?;
         }
-        let before = self.last.take();
+        let before = self.last.take().filter(|bytes| bytes.at() <= place.at);
         let mut bytes = match (before, place.packed) {
             (Some(bytes), _) => bytes,
             (None, Some((begin, size))) => Bytes::packed(self.path, begin, size, self.big_endian)?,
@@ -128,7 +128,9 @@ impl<'a> MatFile<'a> {
             convert(piece, place.stored, *number, &mut converted);
             take(&converted)
         })?;
-        self.last.replace(Some(bytes));
+        if most == u64::MAX {
+            self.last.replace(Some(bytes));
+        }
         Ok(())
     }
 

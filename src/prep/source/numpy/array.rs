@@ -146,9 +146,12 @@ pub(crate) enum ArrayData {
     Spill(Spill),
 }
 
+/// Reads the bytes at a place to a buffer.
+type ReadAt<'d> = Box<dyn FnMut(u64, &mut [u8]) -> Result<()> + 'd>;
+
 impl ArrayData {
     /// Returns a function that reads ranges of the bytes.
-    fn reader(&self) -> Result<Box<dyn FnMut(u64, &mut [u8]) -> Result<()> + '_>> {
+    fn reader(&self) -> Result<ReadAt<'_>> {
         match self {
             ArrayData::Spill(spill) => Ok(Box::new(|start, data| Ok(spill.read(0, start, data)?))),
             ArrayData::File { path, begin } => {
