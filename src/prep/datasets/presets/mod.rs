@@ -40,7 +40,7 @@ enum Preset {
 type Known = (&'static str, &'static [&'static str], Preset);
 
 /// The presets of all data sets.
-static PRESETS: [Known; 20] = [
+static PRESETS: [Known; 21] = [
     ("nmnist", &["NMNIST"], Preset::ClassFolders(class_folders::NMNIST)),
     ("dvsgesture", &["DVSGesture", "DvsGesture"], Preset::Gestures),
     ("cifar10dvs", &["CIFAR10DVS"], Preset::ClassFolders(class_folders::CIFAR10DVS)),
@@ -67,6 +67,7 @@ static PRESETS: [Known; 20] = [
     ("nerdd", &["NeRDD"], Preset::Nerdd),
     ("dsec", &["DSEC"], Preset::Recordings(recordings::DSEC)),
     ("davisdata", &["DAVISDATA"], Preset::Recordings(recordings::DAVISDATA)),
+    ("vpr", &["VPR"], Preset::Recordings(recordings::VPR)),
     ("mvsec", &["MVSEC"], Preset::Recordings(recordings::MVSEC)),
     ("tumvie", &["TUMVIE"], Preset::Recordings(recordings::TUMVIE)),
 ];
@@ -151,6 +152,7 @@ fn joined(dataset: &Dataset, given: SourceOptions, set: SourceOptions) -> Result
         ("class_level", given.class_level.is_some()),
         ("layout", given.layout.is_some_and(|layout| set.layout != Some(layout))),
         ("map", given.map.is_some() && given.map != set.map),
+        ("topic", given.topic.is_some() && given.topic != set.topic),
         ("columns", given.columns.is_some() && given.columns != set.columns),
         ("time_unit", given.time_unit.is_some_and(|unit| set.time_unit != Some(unit))),
         ("sensor", given.sensor.zip(set.sensor).is_some_and(|(given, set)| given != set)),
@@ -166,6 +168,7 @@ fn joined(dataset: &Dataset, given: SourceOptions, set: SourceOptions) -> Result
     Ok(SourceOptions {
         layout: set.layout,
         map: set.map,
+        topic: set.topic,
         columns: set.columns,
         time_unit: set.time_unit,
         sensor: set.sensor.or(given.sensor),

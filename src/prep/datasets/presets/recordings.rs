@@ -4,8 +4,9 @@
 //! | set | recording | labels that are not read |
 //! |---|---|---|
 //! | DSEC | `thun_00_a/events_left/events.h5`; times without `t_offset` | disparity, optical flow |
-//! | the Event-Camera Dataset | `shapes_6dof/events.txt` | poses |
-//! | MVSEC | `indoor_flying/indoor_flying1_data.hdf5` | depth, poses |
+//! | the Event-Camera Dataset | `shapes_6dof.bag` or `shapes_6dof/events.txt` | poses |
+//! | MVSEC | `indoor_flying/indoor_flying1_data.bag` or `.hdf5` | depth, poses |
+//! | Brisbane-Event-VPR | `dvs_vpr_2020-04-21-17-03-03.bag` | GPS positions |
 //! | TUM-VIE | `bike-easy/bike-easy-events_left.h5` | poses |
 
 use std::path::Path;
@@ -29,31 +30,44 @@ pub(super) struct Recordings(&'static [Form]);
 struct Form {
     /// Path of a recording. `{r}` is its name, `{s}` its split.
     path: &'static str,
-    /// Layout of the files, if their bytes don't tell it.
-    layout: Option<Layout>,
+    layout: Layout,
     /// Order of the columns of a text, whose times are in seconds.
     columns: Option<&'static str>,
+    /// Topic of the events in a bag.
+    topic: Option<&'static str>,
 }
 
-const fn form(path: &'static str, layout: Option<Layout>) -> Form {
-    Form { path, layout, columns: None }
+const fn form(path: &'static str, layout: Layout) -> Form {
+    Form { path, layout, columns: None, topic: None }
+}
+
+const fn bag(path: &'static str, topic: &'static str) -> Form {
+    Form { path, layout: Layout::Rosbag, columns: None, topic: Some(topic) }
 }
 
 pub(super) const DSEC: Recordings = Recordings(&[
-    form("{r}/events_left/events.h5", Some(Layout::Dsec)),
-    form("{s}/{r}/events_left/events.h5", Some(Layout::Dsec)),
-    form("{r}/events/left/events.h5", Some(Layout::Dsec)),
-    form("{s}/{r}/events/left/events.h5", Some(Layout::Dsec)),
+    form("{r}/events_left/events.h5", Layout::Dsec),
+    form("{s}/{r}/events_left/events.h5", Layout::Dsec),
+    form("{r}/events/left/events.h5", Layout::Dsec),
+    form("{s}/{r}/events/left/events.h5", Layout::Dsec),
 ]);
 
 pub(super) const TUMVIE: Recordings =
-    Recordings(&[form("{r}/{r}-events_left.h5", Some(Layout::Dsec)), form("{r}-events_left.h5", Some(Layout::Dsec))]);
+    Recordings(&[form("{r}/{r}-events_left.h5", Layout::Dsec), form("{r}-events_left.h5", Layout::Dsec)]);
 
-pub(super) const DAVISDATA: Recordings =
-    Recordings(&[Form { path: "{r}/events.txt", layout: Some(Layout::Csv), columns: Some("t,x,y,p") }]);
+pub(super) const DAVISDATA: Recordings = Recordings(&[
+    bag("{r}.bag", "/dvs/events"),
+    Form { path: "{r}/events.txt", layout: Layout::Csv, columns: Some("t,x,y,p"), topic: None },
+]);
 
-pub(super) const MVSEC: Recordings =
-    Recordings(&[form("{s}/{r}.hdf5", Some(Layout::Mvsec)), form("{r}.hdf5", Some(Layout::Mvsec))]);
+pub(super) const MVSEC: Recordings = Recordings(&[
+    bag("{s}/{r}.bag", "/davis/left/events"),
+    bag("{r}.bag", "/davis/left/events"),
+    form("{s}/{r}.hdf5", Layout::Mvsec),
+    form("{r}.hdf5", Layout::Mvsec),
+]);
+
+pub(super) const VPR: Recordings = Recordings(&[bag("{r}.bag", "/dvs/events")]);
 
 /// Returns the names of the splits, and then those of single recordings.
 pub(super) fn splits(dataset: &Dataset) -> Vec<String> {
@@ -99,7 +113,8 @@ impl Recordings {
         let lacks = || format!("warning: recordings of {} that are not there: {}", data.split, some_of(&absent));
         notes.extend((!absent.is_empty()).then(lacks));
         let source = SourceOptions {
-            layout: form.layout,
+            layout: Some(form.layout),
+            topic: form.topic.map(String::from),
             columns: form.columns.map(columns).transpose()?,
             time_unit: form.columns.map(|_| TimeUnit::Seconds),
             sensor: data.dataset.sensor,
