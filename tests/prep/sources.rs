@@ -42,7 +42,7 @@ fn every_layout_gives_the_same_frames() {
     let dir = scratch();
     let camera = Camera::random(1, 5_000, 200_000);
     let path = |name: &str| dir.join(name);
-    let layouts: [(&str, &str, PathBuf, Vec<&str>); 18] = [
+    let layouts: [(&str, &str, PathBuf, Vec<&str>); 19] = [
         ("dsec", "camera (DSEC)", camera.dsec(&path("a.h5")), SENSOR.to_vec()),
         ("e2vid", "camera (e2vid)", camera.e2vid(&path("b.h5")), vec![]),
         ("mvsec", "camera (MVSEC)", camera.mvsec(&path("c.hdf5")), SENSOR.to_vec()),
