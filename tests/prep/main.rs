@@ -80,6 +80,7 @@ mod loss;
 mod made;
 mod mixed_units;
 mod not_events;
+mod packed;
 mod printed;
 mod promises;
 mod real;

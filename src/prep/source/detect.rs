@@ -14,10 +14,14 @@ use crate::source::layout::Layout;
 use crate::source::layouts::{camera, hsd, npy_files, npz_archive, ntidigits, text};
 use crate::source::marks;
 use crate::source::options::SourceOptions;
+use crate::source::packed;
 use crate::source::stream::{ClassLabel, EventStream};
 use crate::source::text::Table;
 use crate::source::times::Timeline;
 use crate::time_unit::TimeUnit;
+
+/// Note for the user about files that are read at any offset, which packed bytes cannot be.
+const UNPACKED: &str = "HDF5 and NumPy files that are packed are unpacked into temporary files";
 
 /// Returns the layout of a file: the one in `options`, or else the first layout that fits the file's content. An HDF5
 /// file has [`Layout::Map`] if the options name its columns, or if no other layout fits.
@@ -78,15 +82,18 @@ pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> 
     })
 }
 
-/// Returns the first bytes of a file.
+/// Returns the first bytes of a file, unpacked.
 fn head(path: &Path) -> Result<Vec<u8>> {
+    if packed::member(path).is_some() {
+        return formats::head(path);
+    }
     // Opening a pipe would wait until another process writes to it.
     let kind = std::fs::metadata(path).map_err(Error::io(path, "open the recording"))?.file_type();
-    if !kind.is_file() && !kind.is_dir() {
-        return Err(Error::not_a_recording(path, "a regular file", "a pipe, a socket or a device"));
+    match kind.is_file() {
+        true => formats::head(path),
+        false if kind.is_dir() => Ok(Vec::new()),
+        false => Err(Error::not_a_recording(path, "a regular file", "a pipe, a socket or a device")),
     }
-    std::fs::File::open(path).map_err(Error::io(path, "open the recording"))?;
-    Ok(formats::head_of(path))
 }
 
 /// Returns the layout of a NumPy file, recognised by its first bytes. `None` for any other file.
@@ -119,6 +126,9 @@ fn checked(stream: EventStream, options: &SourceOptions) -> Result<EventStream> 
     let mut stream = stream.restrict(options.events)?;
     let notes = check(&stream, options)?;
     stream.notes.extend(notes);
+    if stream.is_unpacked() {
+        stream.notes.push(UNPACKED.into());
+    }
     Ok(stream)
 }
 

@@ -114,6 +114,10 @@ fn decode(
         Layout::Aedat4 => aedat4::decode(&mut input, &mut out),
         _ => nmnist::decode(&mut input, &mut out),
     };
+    let result = match result {
+        Ok(()) | Err(Error::DamagedBytes { .. }) => input.fault().map_or(result, Err),
+        Err(error) => Err(error),
+    };
     match result {
         Ok(()) => {}
         Err(Error::DamagedBytes { at, expected, got, .. }) => {

@@ -10,6 +10,7 @@ use crate::source::columns::{EventBlock, Numbers, Part, Role, element, shape};
 use crate::source::numpy::dtype::{DType, Field, Number, NumberKind};
 use crate::source::numpy::header::Header;
 use crate::source::numpy::longdouble::nearest;
+use crate::source::packed::Local;
 use crate::time_unit::TimeUnit;
 
 /// Where the entries of a column are in an array's data, and the type of their numbers.
@@ -130,6 +131,8 @@ impl Lane {
 #[derive(Debug)]
 pub(crate) struct EventArray {
     pub(crate) path: PathBuf,
+    /// By which the file is opened.
+    pub(crate) local: Local,
     /// Offset of the data in the file, in bytes.
     pub(crate) begin: u64,
     /// Where t, x, y and p are in the array's data. `None` for a column that is missing or not read.
@@ -150,14 +153,14 @@ impl EventArray {
     pub(crate) fn column(&self, role: Role, range: Range<u64>) -> Result<Option<Numbers>> {
         let mut lanes = [None; 4];
         lanes[role as usize] = self.lanes[role as usize];
-        let only = EventArray { path: self.path.clone(), begin: self.begin, lanes };
+        let only = EventArray { path: self.path.clone(), local: self.local.clone(), begin: self.begin, lanes };
         let [t, x, y, p] = only.columns(range)?;
         Ok(t.or(x).or(y).or(p))
     }
 
     fn columns(&self, range: Range<u64>) -> Result<[Option<Numbers>; 4]> {
         let failed = || Error::io(&self.path, "read the recording");
-        let mut file = File::open(&self.path).map_err(failed())?;
+        let mut file = File::open(&*self.local).map_err(failed())?;
         let mut read = |span: Range<u64>| -> Result<Vec<u8>> {
             file.seek(SeekFrom::Start(self.begin + span.start)).map_err(failed())?;
             let mut data = vec![0; (span.end - span.start) as usize];
