@@ -213,6 +213,14 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
                                            with the original's, and copy it again"
                 .into()
         }
+        PrepError::BadRow { events: 0, .. } => {
+            "correct that line in a copy, or delete it if it is no event, and convert the copy".into()
+        }
+        PrepError::BadRow { .. } => {
+            "correct that line in a copy, or delete it if it is no event, and convert the copy; \
+                                     --lenient reads the events before it"
+                .into()
+        }
         PrepError::BadSample { .. } => {
             "look at it with h5py or NumPy, and convert a copy in which it is corrected".into()
         }

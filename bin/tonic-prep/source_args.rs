@@ -18,7 +18,7 @@ pub(crate) struct SourceArgs {
     /// Layout of the recordings, instead of the one recognised by their content: hsd (SHD, SSC), ntidigits
     /// (N-TIDIGITS18), dsec (DSEC, TUM-VIE: events/t), e2vid (events/ts), mvsec (davis/left/events), prophesee
     /// (CD/events), npy, npz, mat (MATLAB 5), map; of cameras: evt2, evt21, evt3 (Prophesee RAW), dat, aedat2, aedat3,
-    /// aedat4, rosbag, es (Event Stream), nmnist (.bin). `tonic-prep layouts` says what tells them apart
+    /// aedat4, rosbag, es (Event Stream), nmnist (.bin), csv (text). `tonic-prep layouts` says what tells them apart
     #[arg(long, value_name = "NAME", help_heading = HEADING)]
     layout: Option<Layout>,
     /// Fields of an HDF5, NumPy or MATLAB file to read as columns, instead of those found by their names:

@@ -84,6 +84,25 @@ pub enum Error {
         /// Number of events before the damage.
         events: u64,
     },
+    /// A line of a text that is no event.
+    #[error(
+        "{}: line {line}{place}: expected {expected}, got {got}; the {events} events before it are whole",
+        .path.display()
+    )]
+    BadRow {
+        /// Path of the recording.
+        path: PathBuf,
+        /// Number of the line, counted from 1.
+        line: u64,
+        /// The column, such as `, column x`. Empty for the whole line.
+        place: String,
+        /// What the line, or the column, should have.
+        expected: String,
+        /// What it has.
+        got: String,
+        /// Number of events before the line.
+        events: u64,
+    },
     /// Data that a file declares but does not contain. libhdf5 would read the fill value instead, usually zero.
     #[error("{}: {dataset}: {what}", .path.display())]
     MissingData {

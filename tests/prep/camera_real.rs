@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use tonic_toolkit::prep::SensorSize;
+use tonic_toolkit::prep::{Recording, SensorSize, SourceOptions, TimeUnit};
 
 use super::bag_files::{Bag, packet};
 use super::camera::Camera;
@@ -80,6 +80,15 @@ fn an_event_stream_and_a_sample_of_n_mnist_have_the_events_of_their_twins() {
     let (stream, found) = events_of(&folder.join("raw/dvs_304x240.es"), None);
     let (_, expected) = events_of(&folder.join("raw/dvs_304x240_es.npz"), stream.sensor);
     assert_eq!((found.t.len(), equal_but_for_a_constant(&found, &expected)), (473_225, 0));
+    // The head of the same as a text lasts less than a millisecond, which is accepted if the unit is given.
+    let options = SourceOptions { time_unit: Some(TimeUnit::Microseconds), ..SourceOptions::default() };
+    let csv = Recording::open(&folder.join("raw/dvs_head.csv"), &options).unwrap().remove(0);
+    assert_eq!(csv.sensor, Some(SensorSize { width: 320, height: 240, polarities: 2 }));
+    let head = csv.read(0..1).unwrap().admit(0, csv.sensor.unwrap()).events;
+    let n = head.t.len();
+    let twin = (&expected.t[..n], &expected.x[..n], &expected.y[..n], &expected.p[..n]);
+    assert_eq!(n, 28_452);
+    assert!((&head.t[..], &head.x[..], &head.y[..], &head.p[..]) == twin, "the head of the text's twin");
     let sensor = Some(SensorSize { width: 34, height: 34, polarities: 2 });
     let (_, found) = events_of(&folder.join("raw/nmnist_sample.bin"), sensor);
     let (_, expected) = events_of(&folder.join("raw/nmnist_sample_bin.npy"), sensor);

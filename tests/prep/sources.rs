@@ -17,7 +17,7 @@ const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 const MAP: [&str; 4] = ["--map", "t=when,x=where[0],y=where[1],p=sign", "--time-unit", "ns"];
 
 /// Returns the shards of a set, without the manifest, which has the recording's name.
-fn shards(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn shards(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     contents(dir).into_iter().filter(|(name, _)| name.ends_with(".shard")).collect()
 }
 
@@ -42,7 +42,7 @@ fn every_layout_gives_the_same_frames() {
     let dir = scratch();
     let camera = Camera::random(1, 5_000, 200_000);
     let path = |name: &str| dir.join(name);
-    let layouts: [(&str, &str, PathBuf, Vec<&str>); 18] = [
+    let layouts: [(&str, &str, PathBuf, Vec<&str>); 19] = [
         ("dsec", "camera (DSEC)", camera.dsec(&path("a.h5")), SENSOR.to_vec()),
         ("e2vid", "camera (e2vid)", camera.e2vid(&path("b.h5")), vec![]),
         ("mvsec", "camera (MVSEC)", camera.mvsec(&path("c.hdf5")), SENSOR.to_vec()),
@@ -61,6 +61,7 @@ fn every_layout_gives_the_same_frames() {
         ("mat", "MATLAB 5", camera.mat(&path("q.mat")), SENSOR.to_vec()),
         ("rosbag", "ROS bag", camera.bag(&path("r.bag")), vec![]),
         ("nmnist", "N-MNIST (.bin)", camera.nmnist(&path("p.bin")), SENSOR.to_vec()),
+        ("csv", "text (CSV)", camera.csv(&path("q.csv")), vec![]),
     ];
     for cut in [&[][..], &["--sample-duration", "30ms"], &["--sample-events", "700"]] {
         let mut first: Option<BTreeMap<String, Vec<u8>>> = None;

@@ -11,13 +11,18 @@ use crate::source::formats;
 use crate::source::hdf;
 use crate::source::hdf::LinkedPath;
 use crate::source::layout::Layout;
-use crate::source::layouts::{camera, hsd, mat_file, npy_files, npz_archive, ntidigits};
+use crate::source::layouts::{camera, hsd, mat_file, npy_files, npz_archive, ntidigits, text};
 use crate::source::marks;
 use crate::source::matlab;
 use crate::source::options::SourceOptions;
+use crate::source::packed;
 use crate::source::stream::{ClassLabel, EventStream};
+use crate::source::text::Table;
 use crate::source::times::Timeline;
 use crate::time_unit::TimeUnit;
+
+/// Note for the user about files that are read at any offset, which packed bytes cannot be.
+const UNPACKED: &str = "HDF5, NumPy and MATLAB files that are packed are unpacked into temporary files";
 
 /// Returns the layout of a file: the one in `options`, or else the first layout that fits the file's content. An HDF5
 /// file has [`Layout::Map`] if the options name its columns, or if no other layout fits.
@@ -61,6 +66,9 @@ fn found_layout(path: &Path, options: &SourceOptions) -> Result<Layout> {
     if let Some(found) = marks::probable(path, &head).filter(|layout| options.layout.is_none() && !has_names(layout)) {
         return Ok(found);
     }
+    if formats::is_text(&head) && Table::of(&String::from_utf8_lossy(&head)).is_some() {
+        return Ok(Layout::Csv);
+    }
     let file = hdf::open(path).map_err(|fault| match fault {
         Error::NotARecording { path, expected, got } => {
             let camera = match path.extension().and_then(|ending| ending.to_str()) {
@@ -84,15 +92,18 @@ fn found_layout(path: &Path, options: &SourceOptions) -> Result<Layout> {
     })
 }
 
-/// Returns the first bytes of a file.
+/// Returns the first bytes of a file, unpacked.
 fn head(path: &Path) -> Result<Vec<u8>> {
+    if packed::member(path).is_some() {
+        return formats::head(path);
+    }
     // Opening a pipe would wait until another process writes to it.
     let kind = std::fs::metadata(path).map_err(Error::io(path, "open the recording"))?.file_type();
-    if !kind.is_file() && !kind.is_dir() {
-        return Err(Error::not_a_recording(path, "a regular file", "a pipe, a socket or a device"));
+    match kind.is_file() {
+        true => formats::head(path),
+        false if kind.is_dir() => Ok(Vec::new()),
+        false => Err(Error::not_a_recording(path, "a regular file", "a pipe, a socket or a device")),
     }
-    std::fs::File::open(path).map_err(Error::io(path, "open the recording"))?;
-    Ok(formats::head_of(path))
 }
 
 /// Returns the layout of a NumPy or MATLAB file, recognised by its first bytes. `None` for any other file.
@@ -110,6 +121,7 @@ pub(super) fn open_stream(path: &Path, options: &SourceOptions) -> Result<EventS
         Layout::Npy => npy_files::open_npy(path, options)?,
         Layout::Npz => npz_archive::open_npz(path, options)?,
         Layout::Mat => mat_file::open_mat(path, options)?,
+        Layout::Csv => text::open_text(path, options)?,
         layout if layout.is_of_camera() => cameras::open(path, layout, options)?,
         layout if layout.has_samples() => {
             let expected = format!("one recording a file in a folder; give {} by itself", path.display());
@@ -117,9 +129,17 @@ pub(super) fn open_stream(path: &Path, options: &SourceOptions) -> Result<EventS
         }
         layout => camera::open(path, layout, options)?,
     };
+    checked(stream, options)
+}
+
+/// Limits an open recording to the range of events that the options give, and checks it.
+fn checked(stream: EventStream, options: &SourceOptions) -> Result<EventStream> {
     let mut stream = stream.restrict(options.events)?;
     let notes = check(&stream, options)?;
     stream.notes.extend(notes);
+    if stream.is_unpacked() {
+        stream.notes.push(UNPACKED.into());
+    }
     Ok(stream)
 }
 
@@ -169,6 +189,10 @@ pub(super) fn read_head(path: &Path, options: &SourceOptions) -> Result<Head> {
         let (out_of_range, linked) = (time.left_out, Vec::new());
         return Ok(Head { layout, sensor, label: None, events, out_of_range, linked, taken, notes });
     }
-    let EventStream { sensor, label, len, time, linked, taken, notes, .. } = open_stream(path, options)?;
+    let stream = match layout {
+        Layout::Csv => checked(text::count_text(path, options)?, options)?,
+        _ => open_stream(path, options)?,
+    };
+    let EventStream { sensor, label, len, time, linked, taken, notes, .. } = stream;
     Ok(Head { layout, sensor, label, events: len, out_of_range: time.left_out, linked, taken, notes })
 }

@@ -45,13 +45,15 @@ pub enum Layout {
     Es,
     /// The `.bin` files of N-MNIST and N-Caltech101.
     Nmnist,
+    /// A text with a row of cells for each event, such as CSV.
+    Csv,
     /// Any HDF5 file whose columns are given by a [`Map`](crate::Map) or found by their names.
     Map,
 }
 
 impl Layout {
     /// For each layout: its name, and the dataset or other property by which its files are recognised.
-    pub const ALL: [(Layout, &str, &str); 20] = [
+    pub const ALL: [(Layout, &str, &str); 21] = [
         (Layout::Hsd, "hsd", "spikes/times"),
         (Layout::Ntidigits, "ntidigits", "train_labels"),
         (Layout::Dsec, "dsec", "events/t"),
@@ -71,6 +73,7 @@ impl Layout {
         (Layout::Rosbag, "rosbag", "#ROSBAG V2.0"),
         (Layout::Es, "es", "Event Stream"),
         (Layout::Nmnist, "nmnist", ".bin with plausible events"),
+        (Layout::Csv, "csv", "lines of numbers, with names of columns"),
         (Layout::Map, "map", "columns that are named"),
     ];
 
@@ -84,9 +87,10 @@ impl Layout {
         !self.has_arrays() && self != Layout::Map && !self.is_of_camera()
     }
 
-    /// Returns whether files of the layout have arrays in which the columns are found, or which the options name.
+    /// Returns whether files of the layout have arrays or columns in which those of events are found, or which the options
+    /// name.
     pub(crate) fn has_arrays(self) -> bool {
-        matches!(self, Layout::Npy | Layout::Npz | Layout::Mat)
+        matches!(self, Layout::Npy | Layout::Npz | Layout::Mat | Layout::Csv)
     }
 
     /// Returns whether files of the layout are as a camera writes them. They are decoded as a whole.
@@ -145,6 +149,7 @@ impl Layout {
             Layout::Rosbag => "ROS bag",
             Layout::Es => "Event Stream",
             Layout::Nmnist => "N-MNIST (.bin)",
+            Layout::Csv => "text (CSV)",
             Layout::Map => "columns by name",
         }
     }

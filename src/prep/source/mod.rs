@@ -8,6 +8,7 @@
 //! ```text
 //! layout, options              the names of layouts; the caller's options
 //! raw, notes, filler           raw events; the recordings that a note is about; equal events in a row
+//! packed                       files in gzip, and members of zip archives
 //! columns                      the arrays of a file, the roles of their fields, the numbers in them
 //! memory, spooled              events that a program has in memory; samples in a temporary file
 //! commands                     commands in Python that save a copy of a file in which something is mended
@@ -17,7 +18,9 @@
 //! labels                       tables of labels, the list of classes
 //! times                        how times are read: unit, clock
 //! fields                       which fields of a file are t, x, y and p
+//! text                         texts with a row of cells for each event
 //! stream, stored, sorted       one recording as a sequence of events; its events in a temporary file; sorted there
+//! target                       where decoded events go
 //! vetting, check               what is wrong with the times; other checks before a recording is used
 //! layouts, cameras, detect     opens files by their layout: HDF5 and NumPy, files as cameras write them
 //! samples                      one recording as one sample or many
@@ -47,6 +50,7 @@ mod notes;
 mod numpy;
 mod open;
 mod options;
+mod packed;
 mod raw;
 mod recording;
 mod samples;
@@ -55,6 +59,8 @@ mod spooled;
 mod stored;
 mod stream;
 mod synth;
+mod target;
+mod text;
 mod times;
 mod together;
 mod twins;
@@ -76,6 +82,7 @@ pub use memory::EventColumns;
 pub(crate) use memory::{ADDED, open_columns};
 pub(crate) use notes::{Kind, Kinds};
 pub use options::{Cut, Digits, LabelSource, Map, SourceOptions, TableColumns};
+pub(crate) use packed::{Raw, failed, raw};
 pub(crate) use raw::MAX_SAMPLE_EVENTS;
 pub use raw::{Coordinates, RawSamples, Times};
 pub use recording::Recording;

@@ -1,12 +1,9 @@
-//! A block of decoded events, and where it goes: into memory, into a temporary file, or nowhere if the events are only
-//! counted.
+//! A block of decoded events, on its way to where they go.
 
 use crate::error::Result;
-use crate::events::{Events, SensorSize};
-use crate::source::columns::{EventBlock, Stamps};
-use crate::source::raw::Coordinates;
-use crate::source::stored::StoredEvents;
-use crate::source::stream::{EventStore, MAX_IN_MEMORY};
+use crate::events::SensorSize;
+use crate::source::stream::EventStore;
+use crate::source::target::{Entries, Slices, Target};
 
 /// Number of events that fit in a block.
 const SIZE: usize = 1 << 17;
@@ -48,16 +45,6 @@ impl Block {
             bits &= bits - 1;
         }
     }
-}
-
-/// Where decoded events go.
-pub(crate) enum Target {
-    /// The events are counted.
-    Count,
-    /// The events are in memory.
-    Memory(Events),
-    /// The events are in a temporary file, because there are many.
-    Disk(StoredEvents),
 }
 
 /// The events that a decoder has found in a file, and what else it has found.
@@ -109,25 +96,8 @@ impl Decoded {
     fn flush(&mut self) -> Result<()> {
         let n = self.block.len.min(SIZE);
         let Block { t, x, y, p, .. } = &self.block;
-        match &mut self.target {
-            Target::Count => {}
-            Target::Memory(events) => {
-                events.t.extend_from_slice(&t[..n]);
-                events.x.extend_from_slice(&x[..n]);
-                events.y.extend_from_slice(&y[..n]);
-                events.p.extend_from_slice(&p[..n]);
-                if events.len() as u64 > MAX_IN_MEMORY {
-                    let events = columns(std::mem::take(events));
-                    let mut stored = StoredEvents::like(&events, false)?;
-                    stored.append(&events)?;
-                    self.target = Target::Disk(stored);
-                }
-            }
-            Target::Disk(stored) => {
-                let block = Events { t: t[..n].into(), x: x[..n].into(), y: y[..n].into(), p: p[..n].into() };
-                stored.append(&columns(block))?;
-            }
-        }
+        let (x, y, p) = (Entries::U16(&x[..n]), Entries::U16(&y[..n]), Entries::U8(&p[..n]));
+        self.target.append(Slices { t: &t[..n], x, y: Some(y), p: Some(p) })?;
         self.events += n as u64;
         self.block.len = 0;
         Ok(())
@@ -139,17 +109,6 @@ impl Decoded {
     /// [`tonic_base::Error::Io`] for the temporary file.
     pub(crate) fn finish(mut self) -> Result<(EventStore, u64)> {
         self.flush()?;
-        let store = match self.target {
-            Target::Count => EventStore::Memory(columns(Events::default())),
-            Target::Memory(events) => EventStore::Memory(columns(events)),
-            Target::Disk(stored) => EventStore::Stored(stored),
-        };
-        Ok((store, self.events))
+        Ok((self.target.into_store(), self.events))
     }
-}
-
-fn columns(events: Events) -> EventBlock {
-    let Events { t, x, y, p } = events;
-    let t = Stamps { us: t, missing: Vec::new() };
-    EventBlock { t, x: Coordinates::U16(x), y: Some(Coordinates::U16(y)), p: Some(Coordinates::U8(p)) }
 }

@@ -31,8 +31,8 @@ mod rosbag;
 use std::path::Path;
 
 use crate::error::{BaseFault, Error, Result};
-use crate::events::{Events, SensorSize};
-use crate::source::cameras::block::{Decoded, Target};
+use crate::events::SensorSize;
+use crate::source::cameras::block::Decoded;
 use crate::source::cameras::input::Input;
 use crate::source::columns::{TakenColumns, TakenField};
 use crate::source::formats;
@@ -40,6 +40,7 @@ use crate::source::layout::Layout;
 use crate::source::marks::marked;
 use crate::source::options::SourceOptions;
 use crate::source::stream::{EventStore, EventStream};
+use crate::source::target::Target;
 use crate::source::times::Timeline;
 use crate::time_unit::TimeUnit;
 
@@ -52,7 +53,7 @@ const MARK: usize = 16;
 /// [`tonic_base::Error::Io`]; [`Error::DamagedBytes`], unless the options say that the events before the damage are
 /// enough; [`tonic_base::Error::Usage`] for a unit other than microseconds; errors of the decoders.
 pub(crate) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Result<EventStream> {
-    let File { sensor, taken, notes, columns, len } = decode(path, layout, options, Target::Memory(Events::default()))?;
+    let File { sensor, taken, notes, columns, len } = decode(path, layout, options, Target::Memory(None))?;
     let mut time = Timeline::new(options, TimeUnit::Microseconds, Vec::new());
     time.unit_given = true;
     Ok(EventStream {
@@ -124,6 +125,10 @@ fn decode(path: &Path, layout: Layout, options: &SourceOptions, target: Target) 
         Layout::Aedat4 => aedat4::decode(&mut input, &mut out),
         Layout::Rosbag => rosbag::decode(&mut input, &mut out, options.topic.as_deref()),
         _ => nmnist::decode(&mut input, &mut out),
+    };
+    let result = match result {
+        Ok(()) | Err(Error::DamagedBytes { .. }) => input.fault().map_or(result, Err),
+        Err(error) => Err(error),
     };
     match result {
         Ok(()) => {}

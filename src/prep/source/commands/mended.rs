@@ -59,7 +59,7 @@ pub(crate) enum On {
 const UNPICKLED: &str = "allow_pickle=True";
 
 /// Makes a command that saves a copy of the events. The copy's polarities are those of `field`, converted as `on` says.
-/// Returns `None` if the file's path is not UTF-8.
+/// Returns `None` for a text, and if the file's path is not UTF-8.
 pub(crate) fn mended(path: &Path, layout: Layout, taken: &TakenColumns, field: &str, on: On) -> Option<Remedy> {
     let (name, stem) = (literal(path.to_str()?), path.file_stem()?.to_str()?);
     // Cells and arrays of structs have other names in Python.
@@ -73,6 +73,7 @@ pub(crate) fn mended(path: &Path, layout: Layout, taken: &TakenColumns, field: &
         }
         Layout::Npy | Layout::Npz => ("numpy as np", format!("np.load({name})")),
         Layout::Mat => ("numpy as np, scipy.io", format!("scipy.io.loadmat({name}, simplify_cells=True)")),
+        Layout::Csv => return None,
         _ => ("numpy as np, h5py", format!("h5py.File({name})")),
     };
     let mut columns: Vec<String> = [Role::T, Role::X, Role::Y]

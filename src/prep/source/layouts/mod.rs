@@ -5,6 +5,7 @@
 //! camera                       one recording in an HDF5 file
 //! npy_files, npz_archive       one recording in a NumPy file
 //! mat_file                     one recording in a MATLAB file of version 5
+//! text, text_plan              one recording in a text; text_plan has its columns
 //! named_arrays, npy_columns    what archives of NumPy and MATLAB files share; the columns of events that were found
 //! ```
 
@@ -17,6 +18,8 @@ mod npy_columns;
 pub(crate) mod npy_files;
 pub(crate) mod npz_archive;
 pub(crate) mod ntidigits;
+pub(crate) mod text;
+mod text_plan;
 
 pub use hsd::COCHLEA;
 pub(crate) use hsd::Hsd;
