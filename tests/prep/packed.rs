@@ -285,7 +285,7 @@ fn odd_archives_are_refused() {
     refused(&stored(&[("a/data.pkl", b"\x80\x04".to_vec())]), &["got a PyTorch file"]);
     // A member of another format next to recordings.
     let mut members = vec![("wave/1.csv", csv.clone()), ("clap/1.csv", csv.clone())];
-    members.push(("wave/2.bag", b"#ROSBAG V2.0\n".to_vec()));
+    members.push(("wave/2.bag", b"#ROSBAG V1.2\n".to_vec()));
     refused(&stored(&members), &["wave/2.bag", "got a ROS bag"]);
     // Names of Windows.
     let archive = stored(&[("wave\\1.csv", csv.clone()), ("clap\\2.csv", csv)]);

@@ -115,10 +115,11 @@ impl Layout {
         layouts.iter().map(|layout| layout.name()).collect::<Vec<_>>().join(", ")
     }
 
-    /// Returns all layouts as lines of text: name, title, and what tells the files apart.
+    /// Returns all layouts as lines of text: name, title, and what tells the files apart. The last line is about all.
     pub fn text() -> String {
         let line = |(layout, name, told): &(Layout, &str, &str)| format!("{name:<12}{:<26}{told}\n", layout.title());
-        Self::ALL.iter().map(line).collect()
+        Self::ALL.iter().map(line).collect::<String>()
+            + "A recording of any layout may be in gzip or in a zip archive.\n"
     }
 
     /// Returns all layouts as a JSON object with the key `layouts`.

@@ -104,7 +104,7 @@ fn open_listed(dir: &Path, mut listing: Listing, options: &SourceOptions) -> Res
     for (name, head) in listing.files.iter().zip(&heads) {
         check_sensor(&path_in(dir, name), head.layout, &head.taken, sensor_of(head))?;
         for note in &head.notes {
-            if head.layout.is_of_camera() {
+            if head.layout.is_of_camera() || head.layout == Layout::Csv {
                 told.add(name, note.clone());
             } else if !notes.contains(note) {
                 notes.push(note.clone());

@@ -12,7 +12,7 @@ use flate2::read::DeflateDecoder;
 use zip::CompressionMethod;
 
 use crate::error::{BaseFault, Error, Result};
-use crate::source::packed::{MOST_RATIO, Raw, SMALL, too_large};
+use crate::source::packed::limit::{MOST_RATIO, SMALL, too_large};
 
 /// Maximum number of members.
 const MOST_MEMBERS: usize = 1 << 22;
@@ -26,6 +26,12 @@ pub(crate) struct Archive {
     /// Names of the folders and of the files, separated by slashes. Names of folders end with one.
     pub(crate) names: Vec<String>,
     members: HashMap<String, Member>,
+}
+
+/// The bytes of a file or a member, and their number. gzip is not unpacked.
+pub(crate) struct Raw {
+    pub(crate) bytes: Box<dyn Read + Send>,
+    pub(crate) len: u64,
 }
 
 #[derive(Debug)]

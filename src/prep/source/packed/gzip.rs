@@ -4,7 +4,7 @@ use std::io::{BufReader, Read, Result};
 
 use flate2::bufread::MultiGzDecoder;
 
-use crate::source::packed::{MOST_RATIO, SMALL, too_large};
+use crate::source::packed::limit::{MOST_RATIO, SMALL, too_large};
 
 /// Size of the buffer of packed bytes.
 const BUFFER: usize = 1 << 16;

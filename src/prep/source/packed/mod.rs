@@ -5,12 +5,13 @@
 //!
 //! ```text
 //! archive                      lists the members of a zip archive, and opens them
-//! gzip                         unpacks gzip
+//! gzip, limit                  unpacks gzip; how much data may unpack to
 //! local                        unpacks into temporary files
 //! ```
 
 mod archive;
 mod gzip;
+mod limit;
 mod local;
 
 use std::fs::File;
@@ -18,14 +19,9 @@ use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
 use crate::error::{BaseFault, Error, Result};
-pub(crate) use archive::{Archive, repeated_name};
+pub(crate) use archive::{Archive, Raw, repeated_name};
 use gzip::Gzip;
 pub(crate) use local::{Local, local, open_local};
-
-/// A file unpacks to at most this many times its size, or to [`SMALL`] bytes. Recordings stay far below; archives that
-/// are made to fill disks are above.
-const MOST_RATIO: u64 = 500;
-const SMALL: u64 = 64 << 20;
 
 /// Returns the archive and the name of the member that a path stands for. `None` for the path of a file.
 pub(crate) fn member(path: &Path) -> Option<(PathBuf, &str)> {
@@ -43,12 +39,6 @@ pub(crate) fn path_in(dir: &Path, name: &str) -> PathBuf {
     path.push(":");
     path.push(name);
     path.into()
-}
-
-/// The bytes of a file or a member, and their number. gzip is not unpacked.
-pub(crate) struct Raw {
-    pub(crate) bytes: Box<dyn Read + Send>,
-    pub(crate) len: u64,
 }
 
 /// Opens a file or a member of an archive. gzip is not unpacked.
@@ -132,9 +122,4 @@ fn is_gzip(head: &[u8]) -> bool {
 fn first(bytes: &mut impl Read) -> std::io::Result<Vec<u8>> {
     let mut head = Vec::with_capacity(3);
     bytes.take(3).read_to_end(&mut head).map(|_| head)
-}
-
-fn too_large(most: u64) -> std::io::Error {
-    let text = format!("it unpacks to more than {most} bytes, {MOST_RATIO} times its size");
-    std::io::Error::new(std::io::ErrorKind::InvalidData, text)
 }
