@@ -26,8 +26,8 @@ const SOURCES: [Source; 10] = [
     ("map", Camera::strange, &MAP, true),
     ("npy", Camera::npy, &SENSOR, true),
     ("npz", Camera::npz, &SENSOR, true),
-    ("csv", Camera::csv, &SENSOR, true),
     ("mat", Camera::mat, &SENSOR, true),
+    ("csv", Camera::csv, &SENSOR, true),
 ];
 
 /// Writes t and x of the events in the layout of SHD.

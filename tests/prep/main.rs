@@ -85,6 +85,7 @@ mod matlab_files;
 mod matlab_hdf5;
 mod mixed_units;
 mod not_events;
+mod packed;
 mod presets;
 mod printed;
 mod promises;

@@ -208,7 +208,14 @@ fn a_recording_that_does_not_fit_in_memory_is_read_from_disk() {
         let (recording, found) = events_of(&file, Some(SIZE));
         assert!(found.t == camera.t && found.x == camera.x && found.y == camera.y && found.p == camera.p, "{name}");
         assert_eq!(recording.layout, Layout::Mat);
-        std::fs::remove_file(file).unwrap();
+        // In a folder, the file is opened again for the conversion.
+        let folder = dir.folder(&format!("of-{name}"));
+        std::fs::create_dir_all(folder.join("wave")).unwrap();
+        std::fs::rename(file, folder.join("wave/a.mat")).unwrap();
+        let arguments = ["--sensor", "40,30,2", "--sample-duration", "300ms", "--time-window", "100000"];
+        let samples = samples(&dir.convert(&[&folder], &format!("set-{name}"), &arguments));
+        assert_eq!(samples.iter().map(|sample| sample.ledger.events_in).sum::<u64>(), n as u64, "{name}");
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }
 

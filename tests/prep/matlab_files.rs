@@ -109,4 +109,11 @@ impl Camera {
         std::fs::write(path, mat.bytes(&columns(mat, self, [(6, 9), (11, 4), (9, 2), (8, 1)], true))).unwrap();
         path.into()
     }
+
+    /// A big-endian MATLAB file with a variable for each column, which is not compressed.
+    pub(crate) fn mat_plain(&self, path: &Path) -> PathBuf {
+        let mat = Mat { big_endian: true, packed: false };
+        std::fs::write(path, mat.bytes(&columns(mat, self, [(6, 9), (11, 4), (9, 2), (8, 1)], true))).unwrap();
+        path.into()
+    }
 }

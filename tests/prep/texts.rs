@@ -230,6 +230,8 @@ fn texts_in_a_folder_are_recordings_by_their_content() {
     assert_eq!(samples(&dir.join("set")).len(), 4);
     dir.file("data/wave/3.csv", "t,x,y,p\n1,2,3,1\n2,2,3\n3,2,3,1\n");
     refuses(convert(&[&root], &dir.join("none")).args(SENSOR), 3, &["wave/3.csv: line 3: expected 4 cells"]);
+    let said = stderr(convert_aloud(&[&root], &dir.join("set")).args(SENSOR).args(["--lenient", "--overwrite"]));
+    says(&said, &["wave/3.csv", "line 3: expected 4 cells", "only the 1 events before it are read"]);
 }
 
 #[test]

@@ -15,10 +15,14 @@ use crate::source::layouts::{camera, hsd, mat_file, npy_files, npz_archive, ntid
 use crate::source::marks;
 use crate::source::matlab;
 use crate::source::options::SourceOptions;
+use crate::source::packed;
 use crate::source::stream::{ClassLabel, EventStream};
 use crate::source::text::Table;
 use crate::source::times::Timeline;
 use crate::time_unit::TimeUnit;
+
+/// Note for the user about files that are read at any offset, which packed bytes cannot be.
+const UNPACKED: &str = "HDF5, NumPy and MATLAB files that are packed are unpacked into temporary files";
 
 /// Returns the layout of a file: the one in `options`, or else the first layout that fits the file's content. An HDF5
 /// file has [`Layout::Map`] if the options name its columns, or if no other layout fits.
@@ -40,7 +44,7 @@ pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> 
 fn found_layout(path: &Path, options: &SourceOptions) -> Result<Layout> {
     let asked = options.layout.filter(|&layout| layout != Layout::Map);
     let are_named = options.map.is_some() || options.columns.is_some();
-    let has_names = |layout: &Layout| are_named && !(layout.has_arrays() || *layout == Layout::Csv);
+    let has_names = |layout: &Layout| are_named && !layout.has_arrays();
     let named_twice = |layout: Layout| {
         let expected = "map, or none, where the columns are named";
         Err(Error::usage("layout", expected, format!("{}, whose columns have their own names", layout.name())))
@@ -50,9 +54,7 @@ fn found_layout(path: &Path, options: &SourceOptions) -> Result<Layout> {
     }
     let head = head(path)?;
     match (asked, layout_of_arrays(&head).or_else(|| marks::marked(&head)).or_else(|| images(&head))) {
-        (Some(asked), Some(found))
-            if asked != found && (asked.has_arrays() || asked == Layout::Csv || asked.is_of_camera()) =>
-        {
+        (Some(asked), Some(found)) if asked != found && (asked.has_arrays() || asked.is_of_camera()) => {
             let expected = format!("{}, as the bytes of {} tell", found.name(), path.display());
             return Err(Error::usage("layout", expected, asked.name()));
         }
@@ -90,15 +92,18 @@ fn found_layout(path: &Path, options: &SourceOptions) -> Result<Layout> {
     })
 }
 
-/// Returns the first bytes of a file.
+/// Returns the first bytes of a file, unpacked.
 fn head(path: &Path) -> Result<Vec<u8>> {
+    if packed::member(path).is_some() {
+        return formats::head(path);
+    }
     // Opening a pipe would wait until another process writes to it.
     let kind = std::fs::metadata(path).map_err(Error::io(path, "open the recording"))?.file_type();
-    if !kind.is_file() && !kind.is_dir() {
-        return Err(Error::not_a_recording(path, "a regular file", "a pipe, a socket or a device"));
+    match kind.is_file() {
+        true => formats::head(path),
+        false if kind.is_dir() => Ok(Vec::new()),
+        false => Err(Error::not_a_recording(path, "a regular file", "a pipe, a socket or a device")),
     }
-    std::fs::File::open(path).map_err(Error::io(path, "open the recording"))?;
-    Ok(formats::head_of(path))
 }
 
 /// Returns the layout of a NumPy or MATLAB file, recognised by its first bytes. `None` for any other file.
@@ -120,8 +125,8 @@ pub(super) fn open_stream(path: &Path, options: &SourceOptions) -> Result<EventS
     let stream = match layout_of(path, options)? {
         Layout::Npy => npy_files::open_npy(path, options)?,
         Layout::Npz => npz_archive::open_npz(path, options)?,
-        Layout::Csv => text::open_text(path, options)?,
         Layout::Mat => mat_file::open_mat(path, options)?,
+        Layout::Csv => text::open_text(path, options)?,
         Layout::Stmnist => stmnist::open(path, options)?,
         layout if layout.is_of_camera() => cameras::open(path, layout, options)?,
         layout if layout.has_samples() => {
@@ -138,6 +143,9 @@ fn checked(stream: EventStream, options: &SourceOptions) -> Result<EventStream> 
     let mut stream = stream.restrict(options.events)?;
     let notes = check(&stream, options)?;
     stream.notes.extend(notes);
+    if stream.is_unpacked() {
+        stream.notes.push(UNPACKED.into());
+    }
     Ok(stream)
 }
 

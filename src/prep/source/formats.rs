@@ -5,10 +5,11 @@ use std::path::Path;
 
 use tonic_base::free_name;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::remedy::Remedy;
 use crate::source::commands::literal;
 use crate::source::marks;
+use crate::source::packed;
 use crate::source::text::Table;
 
 /// File name extensions of the recordings that this crate reads.
@@ -248,13 +249,23 @@ pub(super) fn is_read(head: &[u8], name: &Path) -> bool {
         || is_text(head) && Table::of(&String::from_utf8_lossy(head)).is_some_and(|table| table.has_events())
 }
 
-/// Reads the first [`HEAD`] bytes of a file. Returns no bytes if the file cannot be read.
+/// Reads the first [`HEAD`] bytes of a file, unpacked.
+///
+/// # Errors
+/// Those of [`packed::head`].
+pub(super) fn head(path: &Path) -> Result<Vec<u8>> {
+    packed::head(path, HEAD)
+}
+
+/// Reads the first [`HEAD`] bytes of a file, unpacked if that is possible. Returns no bytes if the file cannot be read.
 pub(super) fn head_of(path: &Path) -> Vec<u8> {
-    let mut head = Vec::new();
-    if let Ok(file) = std::fs::File::open(path) {
-        let _ = std::io::Read::read_to_end(&mut std::io::Read::take(file, HEAD as u64), &mut head);
-    }
-    head
+    head(path).unwrap_or_else(|_| {
+        let mut head = Vec::new();
+        if let Ok(file) = std::fs::File::open(path) {
+            let _ = std::io::Read::read_to_end(&mut std::io::Read::take(file, HEAD as u64), &mut head);
+        }
+        head
+    })
 }
 
 /// Returns the error for a file in a format that is recognised but not read. `None` if the format is not recognised.
@@ -262,6 +273,12 @@ pub(super) fn recognised(path: &Path, head: &[u8]) -> Option<Error> {
     let (format, reader, command) = recognise(path, &stem_of(path), head)?;
     let (place, expected) = (String::new(), READ.into());
     Some(Error::Foreign { path: path.into(), place, expected, format, reader, command })
+}
+
+/// Returns whether the files of a zip archive are those of a spreadsheet or of PyTorch.
+pub(super) fn is_document(files: &[String]) -> bool {
+    let has = |name: &str| files.iter().any(|file| file == name || file.ends_with(&format!("/{name}")));
+    has("workbook.xml") || has("data.pkl")
 }
 
 /// Returns the error for a zip archive without NumPy arrays. `files` are the names of the files in the archive.

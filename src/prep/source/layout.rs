@@ -93,14 +93,13 @@ impl Layout {
 
     /// Returns whether files of the layout are recognised by the name of an HDF5 dataset.
     pub(crate) fn has_dataset(self) -> bool {
-        !self.has_arrays()
-            && !matches!(self, Layout::Csv | Layout::Smnist | Layout::Stmnist | Layout::Map)
-            && !self.is_of_camera()
+        !self.has_arrays() && !matches!(self, Layout::Smnist | Layout::Stmnist | Layout::Map) && !self.is_of_camera()
     }
 
-    /// Returns whether files of the layout have arrays in which the columns are found, or which the options name.
+    /// Returns whether files of the layout have arrays or columns in which those of events are found, or which the options
+    /// name.
     pub(crate) fn has_arrays(self) -> bool {
-        matches!(self, Layout::Npy | Layout::Npz | Layout::Mat)
+        matches!(self, Layout::Npy | Layout::Npz | Layout::Mat | Layout::Csv)
     }
 
     /// Returns whether files of the layout are as a camera writes them. They are decoded as a whole.
@@ -125,10 +124,11 @@ impl Layout {
         layouts.iter().map(|layout| layout.name()).collect::<Vec<_>>().join(", ")
     }
 
-    /// Returns all layouts as lines of text: name, title, and what tells the files apart.
+    /// Returns all layouts as lines of text: name, title, and what tells the files apart. The last line is about all.
     pub fn text() -> String {
         let line = |(layout, name, told): &(Layout, &str, &str)| format!("{name:<12}{:<26}{told}\n", layout.title());
-        Self::ALL.iter().map(line).collect()
+        Self::ALL.iter().map(line).collect::<String>()
+            + "A recording of any layout may be in gzip or in a zip archive.\n"
     }
 
     /// Returns all layouts as a JSON object with the key `layouts`.

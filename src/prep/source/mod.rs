@@ -8,6 +8,7 @@
 //! ```text
 //! layout, options              the names of layouts; the caller's options
 //! raw, notes, filler           raw events; the recordings that a note is about; equal events in a row
+//! packed                       files in gzip, and members of zip archives
 //! placing                      how x and y of a file become pixels
 //! columns                      the arrays of a file, the roles of their fields, the numbers in them
 //! memory, spooled              events that a program has in memory; samples in a temporary file
@@ -50,6 +51,7 @@ mod notes;
 mod numpy;
 mod open;
 mod options;
+mod packed;
 mod placing;
 mod raw;
 mod recording;
@@ -83,6 +85,7 @@ pub use memory::EventColumns;
 pub(crate) use memory::{ADDED, open_columns};
 pub(crate) use notes::{Kind, Kinds};
 pub use options::{Cut, Digits, LabelSource, Map, SourceOptions, TableColumns};
+pub(crate) use packed::{Raw, failed, raw};
 pub(crate) use raw::MAX_SAMPLE_EVENTS;
 pub use raw::{Coordinates, RawSamples, Times};
 pub use recording::Recording;

@@ -8,11 +8,12 @@ use crate::error::{BaseFault, Error, Result};
 use crate::source::check::check_sensor;
 use crate::source::detect::{layout_of, open_stream};
 use crate::source::filler::Filler;
-use crate::source::folders::folder;
+use crate::source::folders::folder::{self, Archived};
 use crate::source::labels::{FileNames, Named, Row, number_classes, read_labels};
 use crate::source::layout::Layout;
 use crate::source::layouts::{Hsd, ebssa, ntidigits, smnist};
 use crate::source::options::{Cut, LabelSource, SourceOptions};
+use crate::source::packed::Archive;
 use crate::source::recording::{Recording, file_name};
 use crate::source::samples::{Long, cut, cut_one_class, extents};
 use crate::source::stream::{ClassLabel, EventStream};
@@ -41,6 +42,15 @@ impl Recording {
     fn open_as_found(path: &Path, options: &SourceOptions) -> Result<Vec<Recording>> {
         if path.is_dir() {
             return folder::open(path, options);
+        }
+        if Archive::is(path)
+            && options.layout != Some(Layout::Npz)
+            && let Some(archive) = Archive::of_recordings(path)?
+        {
+            return match folder::open_archive(path, &archive, options)? {
+                Archived::One(only) => Recording::open_as_found(&only, options),
+                Archived::Many(recordings) => Ok(recordings),
+            };
         }
         if let Some(level) = options.class_level {
             return Err(Error::usage("class_level", format!("a folder, unlike {}", path.display()), level));

@@ -13,6 +13,7 @@ use crate::source::columns::{NO_PIXEL, TakenColumns};
 use crate::source::filler::Filler;
 use crate::source::hdf::LinkedPath;
 use crate::source::layout::Layout;
+use crate::source::packed;
 use crate::source::placing::{self, Placing};
 use crate::source::raw::{Coordinates, MAX_SAMPLE_EVENTS, RawSamples};
 use crate::source::unlabelled::Unlabelled;
@@ -312,6 +313,10 @@ impl Recording {
     }
 }
 
+/// Returns the name of a file or, for a member of an archive, that of the archive and the member: `a.zip:b/c.csv`.
 pub(super) fn file_name(path: &Path) -> String {
+    if let Some((archive, name)) = packed::member(path) {
+        return format!("{}:{name}", file_name(&archive));
+    }
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

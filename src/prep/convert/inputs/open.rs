@@ -29,7 +29,7 @@ impl Inputs {
                 rowless.recordings += 1;
                 rowless.events += events_of(path, options)?;
             }
-            let folder = path.is_dir();
+            let folder = path.is_dir() || opened.len() > 1;
             for recording in &mut opened {
                 let name = if folder { path.display().to_string() } else { recording.name.clone() };
                 told.extend(std::mem::take(&mut recording.notes).into_iter().map(|note| (name.clone(), note)));
@@ -140,7 +140,7 @@ impl Inputs {
 /// Returns an error if a recording is given twice, even by two different paths.
 fn check_once(recordings: &[Recording]) -> Result<()> {
     let mut seen = HashSet::new();
-    let twice = recordings.iter().find(|r| r.path.canonicalize().is_ok_and(|path| !seen.insert(path)));
+    let twice = recordings.iter().find(|r| !seen.insert(r.path.canonicalize().unwrap_or_else(|_| r.path.clone())));
     let Some(twice) = twice else { return Ok(()) };
     Err(Error::usage("recordings", "each recording once", format!("{} twice", twice.path.display())))
 }

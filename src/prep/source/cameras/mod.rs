@@ -126,6 +126,10 @@ fn decode(path: &Path, layout: Layout, options: &SourceOptions, target: Target) 
         Layout::Rosbag => rosbag::decode(&mut input, &mut out, options.topic.as_deref()),
         _ => nmnist::decode(&mut input, &mut out),
     };
+    let result = match result {
+        Ok(()) | Err(Error::DamagedBytes { .. }) => input.fault().map_or(result, Err),
+        Err(error) => Err(error),
+    };
     match result {
         Ok(()) => {}
         Err(Error::DamagedBytes { at, expected, got, .. }) => {

@@ -1,4 +1,4 @@
-//! Opens a folder of recordings, in which each file is one recording. The classes come from the sub-folders, from a
+//! Opens a folder of recordings, or a zip archive of them, in which each file is one recording. The classes come from the sub-folders, from a
 //! label table, from the files or from the caller.
 //!
 //! The files can have different layouts. When the folder is opened, every file is opened and checked, so that most
@@ -17,12 +17,13 @@ use crate::source::detect::{Head, open_stream, read_head};
 use crate::source::filler::Filler;
 use crate::source::folders::class_folders::{by_folder, parts_at};
 use crate::source::folders::listing::{LEAVE_OUT, Listing};
-use crate::source::formats::ENDINGS;
+use crate::source::formats::{self, ENDINGS};
 use crate::source::labels::{ClassList, FileNames, Named, Row, number_classes, read_labels};
 use crate::source::layout::Layout;
 use crate::source::notes::{Kinds, note_on};
 use crate::source::options::{Cut, LabelSource, SourceOptions};
-use crate::source::recording::Recording;
+use crate::source::packed::{Archive, path_in};
+use crate::source::recording::{Recording, file_name};
 use crate::source::samples::{Long, Pieces, cut, cut_one_class};
 use crate::source::stream::ClassLabel;
 use crate::source::together::{compare_files, vet_together};
@@ -38,18 +39,53 @@ use tonic_shard::NO_LABEL;
 /// sub-folders that are probably not classes; [`Error::BadTable`] for a table that doesn't fit the folder; errors of
 /// opening a file.
 pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>> {
+    open_listed(dir, list(dir, options)?, options)
+}
+
+/// Lists a folder or a zip archive.
+fn list(dir: &Path, options: &SourceOptions) -> Result<Listing> {
     let table = match &options.labels {
         LabelSource::Csv(path) => Some(path.as_path()),
         _ => None,
     };
     let known: Vec<&Path> = table.into_iter().chain(options.classes.as_ref().map(ClassList::path)).collect();
+    match &options.labels {
+        LabelSource::Listed(listed) => Ok(Listing::taken(listed.files.iter().map(|file| file.name.clone()).collect())),
+        _ => Listing::of(dir, &known, table.is_some()),
+    }
+}
+
+/// Opens a zip archive, which is like a folder. Returns the path of its recording instead, if it has only one.
+///
+/// # Errors
+/// Those of [`open`]; [`Error::Foreign`] for a spreadsheet and the like.
+pub(crate) fn open_archive(path: &Path, archive: &Archive, options: &SourceOptions) -> Result<Archived> {
+    if formats::is_document(&archive.names) {
+        return Err(formats::zip_archive(path, &archive.names));
+    }
+    let listing = list(path, options)?;
+    Ok(match &listing.files[..] {
+        [only] if listing.has_no_unread() => Archived::One(path_in(path, only)),
+        _ => Archived::Many(open_listed(path, listing, options)?),
+    })
+}
+
+/// The recordings of a zip archive.
+pub(crate) enum Archived {
+    /// The path of the only one.
+    One(PathBuf),
+    Many(Vec<Recording>),
+}
+
+/// Opens the recordings of a folder, or of a zip archive, that were listed.
+///
+/// # Errors
+/// Those of [`open`].
+fn open_listed(dir: &Path, mut listing: Listing, options: &SourceOptions) -> Result<Vec<Recording>> {
+    let has_table = matches!(options.labels, LabelSource::Csv(_));
     let listed = match &options.labels {
         LabelSource::Listed(listed) => Some(&**listed),
         _ => None,
-    };
-    let mut listing = match listed {
-        Some(listed) => Listing::taken(listed.files.iter().map(|file| file.name.clone()).collect()),
-        None => Listing::of(dir, &known, table.is_some())?,
     };
     let unread = listing.check_unread(dir)?;
     if listing.files.is_empty() {
@@ -62,8 +98,8 @@ pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
     let labelled = label_files(dir, &mut listing, options, &mut notes)?;
     let parts = parts_at(&listing.files, 1).filter(|_| options.class_level.is_none() && listed.is_none());
     notes.extend(parts.map(|parts| format!("the parts of a dataset, {}, are all in this set", some_of(&parts))));
-    let heads = read_heads(dir, &listing.files, options, table.is_some())?;
-    let paths: Vec<PathBuf> = listing.files.iter().map(|name| dir.join(name)).collect();
+    let heads = read_heads(dir, &listing.files, options, has_table)?;
+    let paths: Vec<PathBuf> = listing.files.iter().map(|name| path_in(dir, name)).collect();
     if let Some(first) = paths.first() {
         vet_ends(&open_stream(first, options)?).map_err(|error| compare_files(error, &paths, options))?;
     }
@@ -73,9 +109,9 @@ pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
     let sensor_of = |head: &Head| options.sensor.or(head.sensor).or(sensor);
     let mut told = Kinds::default();
     for (name, head) in listing.files.iter().zip(&heads) {
-        check_sensor(&dir.join(name), head.layout, &head.taken, sensor_of(head))?;
+        check_sensor(&path_in(dir, name), head.layout, &head.taken, sensor_of(head))?;
         for note in &head.notes {
-            if head.layout.is_of_camera() {
+            if head.layout.is_of_camera() || head.layout == Layout::Csv {
                 told.add(name, note.clone());
             } else if !notes.contains(note) {
                 notes.push(note.clone());
@@ -87,7 +123,7 @@ pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
     let mut recordings = Vec::with_capacity(listing.files.len());
     let mut outside = 0;
     for (i, ((name, label), head)) in listing.files.into_iter().zip(labelled.labels).zip(heads).enumerate() {
-        let path = dir.join(&name);
+        let path = path_in(dir, &name);
         let options = with_layout(&mut layouts, head.layout, options);
         let placing = options.placing(&path, sensor_of(&head))?;
         let intervals = listed.map_or(&[][..], |listed| &listed.files[i].intervals);
@@ -100,7 +136,7 @@ pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
         more.into_iter().for_each(|note| told.add(&name, note));
         recordings.push(Recording {
             path: path.clone(),
-            name,
+            name: if dir.is_dir() { name } else { file_name(&path) },
             layout: head.layout,
             sensor: sensor_of(&head),
             labels: pieces.labels.clone(),
@@ -127,7 +163,7 @@ pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
 /// the file out, unless a table lists the files.
 fn read_heads(dir: &Path, files: &[String], options: &SourceOptions, has_table: bool) -> Result<Vec<Head>> {
     let head_of = |name: &String| {
-        read_head(&dir.join(name), options).map_err(|fault| match fault {
+        read_head(&path_in(dir, name), options).map_err(|fault| match fault {
             Error::UnknownLayout { path, looked, has, maps } if !has_table => {
                 Error::UnknownLayout { path, looked, has: format!("{has} {LEAVE_OUT}"), maps }
             }

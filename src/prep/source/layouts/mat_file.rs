@@ -41,7 +41,8 @@ pub(crate) fn open_mat(path: &Path, options: &SourceOptions) -> Result<EventStre
     let label = named_arrays::label(&file, options)?;
     let direct = found.each_lane(|field, lane| Some(lane.at(file.place(&field.array)?)));
     if direct.iter().flatten().count() == found.lanes.iter().flatten().count() {
-        let columns = EventStore::Array(EventArray::new(ArrayData::File { path: path.into(), begin: 0 }, direct));
+        let data = ArrayData::File { path: path.into(), local: file.local().clone(), begin: 0 };
+        let columns = EventStore::Array(EventArray::new(data, direct));
         return Ok(EventStream { label, ..found.stream(path, Layout::Mat, options, |_| columns) });
     }
     if found.len > MAX_IN_MEMORY {

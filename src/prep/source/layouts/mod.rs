@@ -8,8 +8,8 @@
 //! camera                       one recording in an HDF5 file
 //! npy_files, npz_archive       one recording in a NumPy file
 //! mat_file                     one recording in a MATLAB file of version 5
-//! named_arrays, npy_columns    what archives of NumPy and MATLAB files share; the columns of events that were found
 //! text, text_plan              one recording in a text; text_plan has its columns
+//! named_arrays, npy_columns    what archives of NumPy and MATLAB files share; the columns of events that were found
 //! ```
 
 pub(crate) mod camera;

@@ -3,9 +3,8 @@
 //! `datetime64[ms]`) or an array with one entry gives another unit.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
 use zip::CompressionMethod;
@@ -21,6 +20,7 @@ use crate::source::layouts::named_arrays::{self, NamedArrays};
 use crate::source::layouts::npy_columns::LOOKED;
 use crate::source::numpy::{Header, Lane};
 use crate::source::options::SourceOptions;
+use crate::source::packed::{local, repeated_name};
 use crate::source::raw::MAX_SAMPLE_EVENTS;
 use crate::source::stream::{ClassLabel, EventStore, EventStream};
 use crate::time_unit::TimeUnit;
@@ -77,7 +77,7 @@ struct Member {
 impl<'a> Archive<'a> {
     /// Opens an archive and reads the headers of its arrays.
     fn open(path: &'a Path) -> Result<Archive<'a>> {
-        let mut file = File::open(path).map_err(Error::io(path, "open the recording"))?;
+        let mut file = File::open(&*local(path)?).map_err(Error::io(path, "open the recording"))?;
         let mut head = [0; 2];
         let zipped = file.read_exact(&mut head).is_ok() && head == *b"PK";
         if !zipped {
@@ -172,23 +172,6 @@ impl NamedArrays for Archive<'_> {
 fn is_array(zip: &mut Zip, index: usize) -> bool {
     let mut head = [0; 6];
     zip.by_index(index).is_ok_and(|mut file| file.read_exact(&mut head).is_ok()) && head == *b"\x93NUMPY"
-}
-
-/// Finds the first name that an archive has twice in its list of files, which begins at byte `start`.
-fn repeated_name(mut list: BufReader<File>, start: u64) -> std::io::Result<String> {
-    list.seek(SeekFrom::Start(start))?;
-    let mut seen = HashSet::new();
-    let mut fixed = [0; 46];
-    loop {
-        list.read_exact(&mut fixed)?;
-        let [name, extra, comment] = [28, 30, 32].map(|at| usize::from(u16::from_le_bytes([fixed[at], fixed[at + 1]])));
-        let mut bytes = vec![0; name + extra + comment];
-        list.read_exact(&mut bytes)?;
-        let name = String::from_utf8_lossy(&bytes[..name]).into_owned();
-        if let Some(twice) = seen.replace(name) {
-            return Ok(twice);
-        }
-    }
 }
 
 /// Returns the error for an archive with two arrays called `name`. `taken` says which of the two NumPy reads.

@@ -4,7 +4,6 @@
 //! Times are in microseconds if they are integers and in seconds if they are floats, unless the name of the column
 //! (`t_ns`, `time [ms]`) or the caller gives another unit.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -12,7 +11,7 @@ use rayon::prelude::*;
 use tonic_base::interrupt;
 use tonic_shard::KEPT;
 
-use crate::error::{BaseFault, Error, Result};
+use crate::error::{Error, Result};
 use crate::source::check::Pixels;
 use crate::source::columns::{Numbers, Role};
 use crate::source::fields::Polarities;
@@ -20,6 +19,7 @@ use crate::source::formats;
 use crate::source::layout::Layout;
 use crate::source::layouts::text_plan::{Plan, bad_row};
 use crate::source::options::SourceOptions;
+use crate::source::packed;
 use crate::source::raw::Coordinates;
 use crate::source::stream::EventStream;
 use crate::source::target::{Entries, Slices, Target};
@@ -124,7 +124,7 @@ impl<'a> Events<'a> {
             }
             (spare, piece) = (piece, next?);
         }
-        Ok(None)
+        pieces.fault.map_or(Ok(()), |fault| self.damaged(fault)).map(|()| None)
     }
 
     /// Parses a piece, in shares that each end with a line.
@@ -166,15 +166,22 @@ impl<'a> Events<'a> {
 
     /// Returns the error for a damaged text, or notes it if the events before the damage are enough.
     fn damaged(&mut self, fault: Error) -> Result<()> {
-        let Error::BadRow { path, line, place, expected, got, .. } = fault else { return Err(fault) };
-        let events = self.len;
+        let all = self.len;
+        let (fault, said) = match fault {
+            Error::BadRow { path, line, place, expected, got, .. } => {
+                let said = format!("line {line}{place}: expected {expected}, got {got}");
+                (Error::BadRow { path, line, place, expected, got, events: all }, said)
+            }
+            Error::DamagedBytes { path, at, expected, got, .. } => {
+                let said = format!("at byte {at}, expected {expected}, got {got}");
+                (Error::DamagedBytes { path, at, expected, got, events: all }, said)
+            }
+            fault => return Err(fault),
+        };
         if !self.options.lenient {
-            return Err(Error::BadRow { path, line, place, expected, got, events });
+            return Err(fault);
         }
-        self.notes.push(format!(
-            "warning: damaged: line {line}{place}: expected {expected}, got {got}; only the {events} events before it \
-             are read"
-        ));
+        self.notes.push(format!("warning: damaged: {said}; only the {all} events before it are read"));
         Ok(())
     }
 
@@ -247,12 +254,16 @@ struct Pieces<'a> {
     rest: Vec<u8>,
     plan: &'a Plan,
     is_first: bool,
+    /// Number of bytes that were read.
+    at: u64,
+    /// Why no more bytes can be unpacked.
+    fault: Option<Error>,
 }
 
 impl<'a> Pieces<'a> {
     fn open(path: &'a Path, plan: &'a Plan) -> Result<Pieces<'a>> {
-        let file = File::open(path).map_err(Error::io(path, "open the recording"))?;
-        Ok(Pieces { path, bytes: Box::new(file), rest: Vec::new(), plan, is_first: true })
+        let bytes = packed::open(path)?;
+        Ok(Pieces { path, bytes, rest: Vec::new(), plan, is_first: true, at: 0, fault: None })
     }
 
     /// Reads the next lines into `piece`, whose content is overwritten. Empty at the end of the text. The last line gets
@@ -262,14 +273,25 @@ impl<'a> Pieces<'a> {
             piece.clear();
             piece.append(&mut self.rest);
             let (begin, missing) = (piece.len(), PIECE - piece.len());
-            let read = (&mut self.bytes).take(missing as u64).read_to_end(&mut piece);
-            let read = read.map_err(Error::io(self.path, "read the recording"))?;
+            if self.fault.is_none()
+                && let Err(e) = (&mut self.bytes).take(missing as u64).read_to_end(&mut piece)
+            {
+                // The bytes before the damage are used first.
+                match packed::failed(self.path, self.at + (piece.len() - begin) as u64, e) {
+                    fault @ Error::DamagedBytes { .. } => self.fault = Some(fault),
+                    fault => return Err(fault),
+                }
+            }
+            let read = piece.len() - begin;
+            self.at += read as u64;
             if self.plan.line_end == b'\r' {
                 piece[begin..].iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b'\n');
             }
             let end = piece.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
             if read == missing && end > 0 {
                 self.rest.extend_from_slice(&piece[end..]);
+                piece.truncate(end);
+            } else if self.fault.is_some() {
                 piece.truncate(end);
             } else if end < piece.len() {
                 piece.push(b'\n');

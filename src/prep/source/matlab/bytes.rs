@@ -29,15 +29,15 @@ enum Source {
 }
 
 impl<'a> Bytes<'a> {
-    /// Opens a file, to read it from the place `at` on.
-    pub(super) fn plain(path: &'a Path, at: u64, big_endian: bool) -> Result<Bytes<'a>> {
-        let source = Source::Plain(BufReader::new(open(path, at)?));
+    /// Opens a file by the path `local`, to read it from the place `at` on.
+    pub(super) fn plain(path: &'a Path, local: &Path, at: u64, big_endian: bool) -> Result<Bytes<'a>> {
+        let source = Source::Plain(BufReader::new(open(path, local, at)?));
         Ok(Bytes { path, source, at, packed_at: None, big_endian })
     }
 
-    /// Opens a file, to read the variable that is compressed in `size` bytes from the place `at` on.
-    pub(super) fn packed(path: &'a Path, at: u64, size: u64, big_endian: bool) -> Result<Bytes<'a>> {
-        let decoder = ZlibDecoder::new(BufReader::new(open(path, at)?.take(size)));
+    /// Opens a file by the path `local`, to read the variable that is compressed in the bytes `at.0..at.0 + at.1`.
+    pub(super) fn packed(path: &'a Path, local: &Path, (at, size): (u64, u64), big_endian: bool) -> Result<Bytes<'a>> {
+        let decoder = ZlibDecoder::new(BufReader::new(open(path, local, at)?.take(size)));
         Ok(Bytes { path, source: Source::Packed(Box::new(decoder)), at: 0, packed_at: Some(at), big_endian })
     }
 
@@ -123,8 +123,8 @@ impl<'a> Bytes<'a> {
     }
 }
 
-fn open(path: &Path, at: u64) -> Result<File> {
-    let mut file = File::open(path).map_err(Error::io(path, "open the recording"))?;
+fn open(path: &Path, local: &Path, at: u64) -> Result<File> {
+    let mut file = File::open(local).map_err(Error::io(path, "open the recording"))?;
     file.seek(SeekFrom::Start(at)).map_err(Error::io(path, "read the recording"))?;
     Ok(file)
 }

@@ -11,9 +11,11 @@ use crate::source::matlab::bytes::Bytes;
 use crate::source::matlab::variables::{Content, Place, Variable, variables};
 use crate::source::matlab::{HEADER, order};
 use crate::source::numpy::{DType, Header, Number, NumberKind};
+use crate::source::packed::{Local, local};
 
 pub(crate) struct MatFile<'a> {
     path: &'a Path,
+    local: Local,
     variables: Vec<Variable>,
     arrays: Vec<ArrayInfo>,
     /// The bytes after the array that was read last. Arrays that are read in the order of the file are unpacked once.
@@ -25,10 +27,11 @@ impl<'a> MatFile<'a> {
     /// Opens a file and lists its arrays.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`]; [`Error::DamagedRecording`] for a file that is cut short or contradicts itself;
+    /// Errors of [`local`]; [`Error::DamagedRecording`] for a file that is cut short or contradicts itself;
     /// [`Error::Columns`] for two arrays of the same name.
     pub(crate) fn open(path: &'a Path) -> Result<MatFile<'a>> {
-        let mut file = File::open(path).map_err(Error::io(path, "open the recording"))?;
+        let local = local(path)?;
+        let mut file = File::open(&*local).map_err(Error::io(path, "open the recording"))?;
         let size = file.metadata().map_err(Error::io(path, "read the recording"))?.len();
         let mut head = Vec::new();
         file.by_ref().take(HEADER as u64).read_to_end(&mut head).map_err(Error::io(path, "read the recording"))?;
@@ -37,7 +40,7 @@ impl<'a> MatFile<'a> {
             let expected = "the 128 bytes of the header of a MATLAB file of version 5";
             return Err(Error::damaged(path, "byte 0", format!("expected {expected}, got {got}")));
         };
-        let mut variables = variables(path, size, big_endian)?;
+        let mut variables = variables(path, &local, size, big_endian)?;
         let mut names: Vec<&str> = variables.iter().map(|variable| variable.name.as_str()).collect();
         names.sort_unstable();
         if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -51,11 +54,16 @@ impl<'a> MatFile<'a> {
         }
         variables.iter_mut().for_each(Variable::settle);
         let arrays = variables.iter().map(|variable| variable.header.info(&variable.name)).collect();
-        Ok(MatFile { path, variables, arrays, last: RefCell::new(None), big_endian })
+        Ok(MatFile { path, local, variables, arrays, last: RefCell::new(None), big_endian })
     }
 
     pub(crate) fn path(&self) -> &'a Path {
         self.path
+    }
+
+    /// Returns the path by which the file is opened.
+    pub(crate) fn local(&self) -> &Local {
+        &self.local
     }
 
     pub(crate) fn arrays(&self) -> &[ArrayInfo] {
@@ -113,8 +121,8 @@ impl<'a> MatFile<'a> {
         let before = self.last.take().filter(|bytes| bytes.at() <= place.at);
         let mut bytes = match (before, place.packed) {
             (Some(bytes), _) => bytes,
-            (None, Some((begin, size))) => Bytes::packed(self.path, begin, size, self.big_endian)?,
-            (None, None) => Bytes::plain(self.path, place.at, self.big_endian)?,
+            (None, Some(packed)) => Bytes::packed(self.path, &self.local, packed, self.big_endian)?,
+            (None, None) => Bytes::plain(self.path, &self.local, place.at, self.big_endian)?,
         };
         bytes.pass_to("the arrays before", place.at)?;
         let size = variable.header.items().min(most / number.bytes as u64) * place.stored.bytes as u64;

@@ -49,9 +49,9 @@ pub(super) struct Place {
     pub(super) stored: Number,
 }
 
-/// Lists the arrays of a file of `size` bytes, in the order of the file.
-pub(super) fn variables(path: &Path, size: u64, big_endian: bool) -> Result<Vec<Variable>> {
-    let mut bytes = Bytes::plain(path, HEADER as u64, big_endian)?;
+/// Lists the arrays of a file of `size` bytes, which is opened by the path `local`, in the order of the file.
+pub(super) fn variables(path: &Path, local: &Path, size: u64, big_endian: bool) -> Result<Vec<Variable>> {
+    let mut bytes = Bytes::plain(path, local, HEADER as u64, big_endian)?;
     let mut found = Vec::new();
     while bytes.at() < size && found.len() < MAX_ARRAYS {
         let element = Element::read(&mut bytes, size, "a variable")?;
@@ -59,7 +59,7 @@ pub(super) fn variables(path: &Path, size: u64, big_endian: bool) -> Result<Vec<
             MATRIX => List { bytes: &mut bytes, packed: None, found: &mut found }.array(&element, "", 0)?,
             COMPRESSED => {
                 let packed = (element.data, element.size);
-                let mut bytes = Bytes::packed(path, element.data, element.size, big_endian)?;
+                let mut bytes = Bytes::packed(path, local, packed, big_endian)?;
                 let element = Element::read(&mut bytes, u64::MAX, "a variable")?;
                 if element.kind != MATRIX {
                     let got = format!("an element of type {}", element.kind);

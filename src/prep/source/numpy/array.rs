@@ -12,6 +12,7 @@ use crate::source::columns::{EventBlock, Numbers, Part, Role, element, shape};
 use crate::source::numpy::dtype::{DType, Field, Number, NumberKind};
 use crate::source::numpy::header::Header;
 use crate::source::numpy::longdouble::nearest;
+use crate::source::packed::Local;
 use crate::time_unit::TimeUnit;
 
 /// Where the entries of a column are in an array's data, and the type of their numbers.
@@ -140,8 +141,8 @@ impl Lane {
 /// Where the data of arrays is.
 #[derive(Debug)]
 pub(crate) enum ArrayData {
-    /// In a file, from the byte `begin` on.
-    File { path: PathBuf, begin: u64 },
+    /// In a file, which is opened by the path `local`, from the byte `begin` on.
+    File { path: PathBuf, local: Local, begin: u64 },
     /// In the first stream of a temporary file.
     Spill(Spill),
 }
@@ -154,9 +155,9 @@ impl ArrayData {
     fn reader(&self) -> Result<ReadAt<'_>> {
         match self {
             ArrayData::Spill(spill) => Ok(Box::new(|start, data| Ok(spill.read(0, start, data)?))),
-            ArrayData::File { path, begin } => {
+            ArrayData::File { path, local, begin } => {
                 let failed = move || Error::io(path, "read the recording");
-                let mut file = File::open(path).map_err(failed())?;
+                let mut file = File::open(&**local).map_err(failed())?;
                 Ok(Box::new(move |start, data| {
                     file.seek(SeekFrom::Start(begin + start)).map_err(failed())?;
                     file.read_exact(data).map_err(failed())
@@ -177,6 +178,11 @@ pub(crate) struct EventArray {
 impl EventArray {
     pub(crate) fn new(data: ArrayData, lanes: [Option<Lane>; 4]) -> EventArray {
         EventArray { data, lanes }
+    }
+
+    /// Returns whether the data is in a temporary file of its own.
+    pub(crate) fn is_spilled(&self) -> bool {
+        matches!(self.data, ArrayData::Spill(_))
     }
 
     pub(crate) fn is_float(&self, role: Role) -> bool {

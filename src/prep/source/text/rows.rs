@@ -71,12 +71,13 @@ pub(crate) struct Rows {
     pub(crate) wrong: Option<Wrong>,
 }
 
-fn empty(store: Store, role: Role) -> Numbers {
+/// Makes an empty column with room for `most` numbers.
+fn empty(store: Store, role: Role, most: usize) -> Numbers {
     match (store, role) {
-        (Store::Float, _) => Numbers::F64(Vec::new()),
-        (Store::Wide, _) => Numbers::I64(Vec::new()),
-        (_, Role::P) => Numbers::I8(Vec::new()),
-        _ => Numbers::U16(Vec::new()),
+        (Store::Float, _) => Numbers::F64(Vec::with_capacity(most)),
+        (Store::Wide, _) => Numbers::I64(Vec::with_capacity(most)),
+        (_, Role::P) => Numbers::I8(Vec::with_capacity(most)),
+        _ => Numbers::U16(Vec::with_capacity(most)),
     }
 }
 
@@ -93,17 +94,21 @@ fn push(column: &mut Numbers, number: i64) {
 }
 
 impl Rows {
-    fn new(format: &RowFormat) -> Rows {
-        let of =
-            |role: Role| format.slots.iter().find(|slot| slot.role == Some(role)).map(|slot| empty(slot.store, role));
+    /// Makes empty columns with room for about as many rows as `text` has.
+    fn new(format: &RowFormat, text: &[u8]) -> Rows {
+        let line = text.iter().position(|&byte| byte == b'\n').unwrap_or(text.len()) + 1;
+        let most = text.len() / line * 9 / 8 + 1;
+        let of = |role: Role| {
+            format.slots.iter().find(|slot| slot.role == Some(role)).map(|slot| empty(slot.store, role, most))
+        };
         let x = of(Role::X).unwrap_or(Numbers::U16(Vec::new()));
         let (y, p) = (of(Role::Y), of(Role::P));
-        Rows { t: Vec::new(), floats: Vec::new(), x, y, p, lines: 0, headers: 0, wrong: None }
+        Rows { t: Vec::with_capacity(most), floats: Vec::new(), x, y, p, lines: 0, headers: 0, wrong: None }
     }
 
     /// Parses lines. `text` ends with the end of a line.
     pub(crate) fn parse(format: &RowFormat, text: &[u8]) -> Rows {
-        let mut rows = Rows::new(format);
+        let mut rows = Rows::new(format, text);
         let (mut rest, keeps_floats) = (text, format.keeps_floats());
         while !rest.is_empty() {
             let mut values = [0; 4];
