@@ -40,6 +40,7 @@ pub(crate) enum Command {
     /// Convert recordings of cochleas or cameras (HDF5, NumPy, or folders of such files) into a shard set
     #[command(after_help = "Examples:
   tonic-prep convert ssc_train.h5 -o shards/train
+  tonic-prep convert --dataset nmnist NMNIST/ -o shards/test --split test
   tonic-prep convert drive.h5 -o shards/drive --sensor 640,480,2 --sample-duration 100ms
   tonic-prep convert gestures/ -o shards/gestures --sensor 128,128,2    # gestures/wave/1.npy, gestures/clap/2.npy
   tonic-prep convert odd.h5 -o shards/odd --map t=when,x=place[0],y=place[1] --time-unit ns --sensor 64,64,1")]

@@ -274,7 +274,10 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<u8> {
             let repaired = match (&from[..], copy_at(&from, &dir)?) {
                 (_, Some(storage)) => repair(&dir, Donor::Server(&*storage), verbosity)?,
                 ([copy], _) if holds_set(copy) => repair(&dir, Donor::Copy(copy), verbosity)?,
-                (recordings, _) => repair_from(&dir, recordings, &source.options()?, verbosity)?,
+                _ => {
+                    let (recordings, source) = source.resolve(from.clone())?;
+                    repair_from(&dir, &recordings, &source, verbosity)?
+                }
             };
             say(&mut out, json, || with(repaired.json(), json!({"path": dir, "notes": []})), || repaired.text())?;
             refuse(repaired.faults)?;

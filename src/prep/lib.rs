@@ -31,7 +31,7 @@ pub use convert::{
     AddedLabel, AddedSamples, ChunkFailure, ChunkMaker, Conversion, Converted, Division, Estimate, Inputs, Job, LEVEL,
     RecipeChoice, SHARD_SIZE, Share, convert, convert_added, hash_linked,
 };
-pub use datasets::{ByHand, Dataset, Download, Split, Unpacked, is_archive, unpack};
+pub use datasets::{ByHand, Dataset, Download, Split, Unpacked, dataset_source, is_archive, unpack};
 pub use error::{Error, Result};
 pub use event_range::EventRange;
 pub use events::{Admitted, Events, RawEvent, SensorSize, admit};
@@ -42,8 +42,8 @@ pub use recipe::{Recipe, catalogue};
 pub use remedy::{ClockRemedy, ClockTimes, Remedy, RowEvents};
 pub use signature::{Catalogue, IfAbsent, Kind, Parameter, Signature};
 pub use source::{
-    COCHLEA, ClassList, Coordinates, Cut, Digits, EventColumns, LabelSource, Layout, LinkedPath, Map, Numbers,
-    RawSamples, Recording, Row, SourceOptions, TableColumns, TakenColumns, Times, VlenRows, decode_camera,
+    COCHLEA, ClassList, Coordinates, Cut, Digits, EventColumns, LabelSource, Layout, LinkedPath, ListedFiles, Map,
+    Numbers, RawSamples, Recording, Row, SourceOptions, TableColumns, TakenColumns, Times, VlenRows, decode_camera,
     number_classes, read_labels, synth,
 };
 pub use time_unit::TimeUnit;

@@ -1,5 +1,7 @@
-//! The data sets that Tonic knows: what each holds, and where it is downloaded from.
+//! The data sets that Tonic knows: what each holds, where it is downloaded from, and how a download is converted
+//! (`presets`).
 
+mod presets;
 mod unpack;
 
 use std::sync::LazyLock;
@@ -9,6 +11,7 @@ use serde_json::{Value, json};
 use tonic_base::human_bytes;
 
 use crate::events::SensorSize;
+pub use presets::dataset_source;
 pub use unpack::{Unpacked, is_archive, unpack};
 
 static TABLE: LazyLock<Table> =

@@ -1,5 +1,4 @@
-//! A block of decoded events, and where it goes: into memory, into a temporary file, or nowhere if the events are only
-//! counted.
+//! A block of decoded events, on its way to where they go.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -7,11 +6,9 @@ use std::thread::JoinHandle;
 use tonic_base::Error as BaseError;
 
 use crate::error::{Error, Result};
-use crate::events::{Events, SensorSize};
-use crate::source::columns::{EventBlock, Stamps};
-use crate::source::raw::Coordinates;
-use crate::source::stored::StoredEvents;
+use crate::events::SensorSize;
 use crate::source::stream::EventStore;
+use crate::source::target::{Entries, Slices, Target};
 
 /// Number of events that fit in a block. With 13 bytes each, they stay in the L2 cache.
 const SIZE: usize = 1 << 15;
@@ -40,6 +37,12 @@ fn zeros<T: Clone + Default>() -> Box<[T; SIZE]> {
 impl Block {
     fn new() -> Block {
         Block { t: zeros(), x: zeros(), y: zeros(), p: zeros(), len: 0 }
+    }
+
+    fn slices(&self) -> Slices<'_> {
+        let n = self.len.min(SIZE);
+        let (x, y, p) = (Entries::U16(&self.x[..n]), Entries::U16(&self.y[..n]), Entries::U8(&self.p[..n]));
+        Slices { t: &self.t[..n], x, y: Some(y), p: Some(p) }
     }
 
     /// Adds an event. At most [`ROOM`] events may be added between two calls of [`Decoded::settle`].
@@ -76,44 +79,6 @@ impl Block {
     }
 }
 
-/// Where decoded events go.
-pub(crate) enum Target {
-    /// The events are counted.
-    Count,
-    /// The events are in memory. If they become more than this number, they go to a temporary file.
-    Memory(Events, u64),
-    /// The events are in a temporary file, because there are many.
-    Disk(StoredEvents),
-}
-
-impl Target {
-    /// Appends the events of a block.
-    fn append(&mut self, block: &Block) -> Result<()> {
-        let n = block.len.min(SIZE);
-        let Block { t, x, y, p, .. } = block;
-        match self {
-            Target::Count => {}
-            Target::Memory(events, most) => {
-                events.t.extend_from_slice(&t[..n]);
-                events.x.extend_from_slice(&x[..n]);
-                events.y.extend_from_slice(&y[..n]);
-                events.p.extend_from_slice(&p[..n]);
-                if events.len() as u64 > *most {
-                    let events = columns(std::mem::take(events));
-                    let mut stored = StoredEvents::like(&events, false)?;
-                    stored.append(&events)?;
-                    *self = Target::Disk(stored);
-                }
-            }
-            Target::Disk(stored) => {
-                let block = Events { t: t[..n].into(), x: x[..n].into(), y: y[..n].into(), p: p[..n].into() };
-                stored.append(&columns(block))?;
-            }
-        }
-        Ok(())
-    }
-}
-
 /// Appends blocks to a target, in a thread of its own: the decoder goes on meanwhile.
 struct Appender {
     /// `None` once the last block is sent.
@@ -130,7 +95,7 @@ impl Appender {
         let thread = std::thread::spawn(move || {
             let mut target = target;
             for mut block in blocks {
-                target.append(&block)?;
+                target.append(block.slices())?;
                 block.len = 0;
                 // The decoder takes no more blocks when it has sent the last one.
                 let _ = back.send(block);
@@ -179,6 +144,8 @@ pub(crate) struct Decoded {
     pub(crate) block: Block,
     /// Size of the sensor, if the file tells it.
     pub(crate) sensor: Option<SensorSize>,
+    /// The part of the file that the events are in, if it has several: the topic of a bag.
+    pub(crate) place: Option<String>,
     /// Notes for the user: what was found besides events and is not read.
     pub(crate) notes: Vec<String>,
     sink: Sink,
@@ -187,7 +154,14 @@ pub(crate) struct Decoded {
 
 impl Decoded {
     pub(crate) fn new(target: Target) -> Decoded {
-        Decoded { block: Block::new(), sensor: None, notes: Vec::new(), sink: Sink::Here(target), events: 0 }
+        Decoded {
+            block: Block::new(),
+            sensor: None,
+            place: None,
+            notes: Vec::new(),
+            sink: Sink::Here(target),
+            events: 0,
+        }
     }
 
     /// Number of events so far.
@@ -222,7 +196,7 @@ impl Decoded {
         self.events += self.block.len as u64;
         match &mut self.sink {
             Sink::Here(target) => {
-                target.append(&self.block)?;
+                target.append(self.block.slices())?;
                 self.block.len = 0;
                 if self.events >= MANY && !matches!(target, Target::Count) {
                     let target = std::mem::replace(target, Target::Count);
@@ -244,17 +218,6 @@ impl Decoded {
             Sink::Here(target) => target,
             Sink::There(mut appender) => appender.end()?,
         };
-        let store = match target {
-            Target::Count => EventStore::Memory(columns(Events::default())),
-            Target::Memory(events, _) => EventStore::Memory(columns(events)),
-            Target::Disk(stored) => EventStore::Stored(stored),
-        };
-        Ok((store, self.events))
+        Ok((target.into_store(), self.events))
     }
-}
-
-fn columns(events: Events) -> EventBlock {
-    let Events { t, x, y, p } = events;
-    let t = Stamps { us: t, missing: Vec::new() };
-    EventBlock { t, x: Coordinates::U16(x), y: Some(Coordinates::U16(y)), p: Some(Coordinates::U8(p)) }
 }

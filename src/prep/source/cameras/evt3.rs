@@ -19,7 +19,7 @@
 //! Metavision SDK does with those before the first TIME_HIGH, and a note says how many.
 
 use crate::error::Result;
-use crate::source::cameras::block::{Block, Decoded};
+use crate::source::cameras::block::{Block, Decoded, ROOM};
 use crate::source::cameras::evt::{NotRead, read_header};
 use crate::source::cameras::input::Input;
 
@@ -35,20 +35,14 @@ const USUAL: u16 = 1 << 0x0 | 1 << 0x2 | 1 << 0x6;
 pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
     read_header(input, out)?;
     let mut state = State::default();
-    let result = input.words::<2>("a word of EVT 3", |mut words, _| {
-        if !state.has_begun() {
-            words = state.begin(words);
-        }
-        state.decode(words, &mut out.block);
-        out.settle()
-    });
-    state.not_read.note("TIME_HIGH and ADDR_Y", out);
+    let result = input.words::<2>("a word of EVT 3", |words, _| state.decode(words, out));
+    state.note(out);
     result
 }
 
 /// What the words so far have set.
 #[derive(Clone, Default)]
-struct State {
+pub(super) struct State {
     /// Time of the wraps and of TIME_HIGH, in microseconds.
     base: i64,
     /// The last value of TIME_HIGH. `None` before the first.
@@ -62,6 +56,27 @@ struct State {
 }
 
 impl State {
+    /// Decodes words, any number of them, to `out`.
+    ///
+    /// # Errors
+    /// Those of [`Decoded::settle`].
+    pub(super) fn decode(&mut self, words: &[[u8; 2]], out: &mut Decoded) -> Result<()> {
+        // A word has at most 12 events.
+        for mut words in words.chunks(ROOM / 12) {
+            if !self.has_begun() {
+                words = self.begin(words);
+            }
+            self.decode_some(words, &mut out.block);
+            out.settle()?;
+        }
+        Ok(())
+    }
+
+    /// Adds notes about what was in the words besides events.
+    pub(super) fn note(&self, out: &mut Decoded) {
+        self.not_read.note("TIME_HIGH and ADDR_Y", out);
+    }
+
     fn has_begun(&self) -> bool {
         self.high.is_some() && self.y.is_some()
     }
@@ -84,8 +99,8 @@ impl State {
         &[]
     }
 
-    /// Decodes words into events.
-    fn decode(&mut self, words: &[[u8; 2]], block: &mut Block) {
+    /// Decodes words into events, which have to fit in the block.
+    fn decode_some(&mut self, words: &[[u8; 2]], block: &mut Block) {
         // A copy in registers: the compiler cannot know that `block` is not part of `self`.
         let mut now = self.clone();
         let (mut t, mut y) = (now.base + now.low, now.y.unwrap_or(0));
