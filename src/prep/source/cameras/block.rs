@@ -90,7 +90,7 @@ struct Appender {
 
 impl Appender {
     fn start(target: Target) -> Appender {
-        let ((full, blocks), (back, empty)) = (sync_channel(BLOCKS), sync_channel(BLOCKS));
+        let ((full, blocks), (back, empty)) = (sync_channel::<Block>(BLOCKS), sync_channel(BLOCKS));
         (0..BLOCKS).for_each(|_| back.send(Block::new()).unwrap_or_else(|_| unreachable!("it has room for them")));
         let thread = std::thread::spawn(move || {
             let mut target = target;
