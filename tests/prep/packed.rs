@@ -32,7 +32,8 @@ fn zip(to: &Path, members: &[(&str, Vec<u8>)]) -> PathBuf {
 
 fn zip_with(to: &Path, method: zip::CompressionMethod, members: &[(&str, Vec<u8>)]) -> PathBuf {
     let mut archive = zip::ZipWriter::new(std::fs::File::create(to).unwrap());
-    let options = SimpleFileOptions::default().compression_method(method);
+    let level = (method == zip::CompressionMethod::Deflated).then_some(9);
+    let options = SimpleFileOptions::default().compression_method(method).compression_level(level);
     for (name, bytes) in members {
         match name.strip_suffix('/') {
             Some(folder) => archive.add_directory(folder, options).unwrap(),
@@ -136,7 +137,7 @@ fn folders_of_packed_recordings_and_archives_of_folders_give_the_same_set() {
     for arguments in [&[][..], &["--sample-duration", "20ms"], &["--labels", table.to_str().unwrap()]] {
         let mut first = None;
         for (i, root) in roots.iter().enumerate() {
-            let set = dir.join(&format!("set{i}"));
+            let set = dir.join(format!("set{i}"));
             let said = stderr(convert_aloud(&[root], &set).args(SENSOR).args(arguments).arg("--overwrite"));
             let labels: Vec<u32> = samples(&set).iter().map(|sample| sample.label).collect();
             let found = (shards(&set), labels, manifest(&set).description.classes);
@@ -166,7 +167,7 @@ fn parts_of_an_archive_are_merged_and_an_interrupted_conversion_goes_on() {
         let parts = [part("1/2"), part("2/2")];
         let merged = dir.join("merged");
         let _ = std::fs::remove_dir_all(&merged);
-        prep().arg("merge").args(&parts).arg("-o").arg(&merged).assert().success();
+        prep().arg("merge").arg(&merged).args(&parts).assert().success();
         assert_eq!(shards(&merged), expected);
         // Too many events are lost, but the chunks are kept.
         let crop = [&sensor[..], &["--crop-time", "30000", "--max-loss"]].concat();
@@ -185,7 +186,7 @@ fn damaged_gzip_is_refused_and_read_to_there_if_asked() {
     let camera = Camera::runs(60_000, 900, 37);
     for plain in [camera.csv(&dir.join("a.csv")), camera.es(&dir.join("a.es")), camera.nmnist(&dir.join("a.bin"))] {
         let name = plain.file_name().unwrap().to_str().unwrap();
-        let file = gzip(&plain, &dir.join(&format!("{name}.gz")));
+        let file = gzip(&plain, &dir.join(format!("{name}.gz")));
         let whole = std::fs::read(&file).unwrap();
         let events = |words: &[&str]| {
             refuses(
