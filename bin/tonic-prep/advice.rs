@@ -38,6 +38,10 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
             };
             format!("type {}{}{others}", lines.join(" or "), smaller.unwrap_or_default())
         }
+        PrepError::NotADownload { dataset, dir, .. } => format!(
+            "name the folder that the data set was unpacked into; or tonic-prep fetch {dataset} {} downloads it there",
+            quoted_path(dir)
+        ),
         PrepError::MissingData { absence, .. } => missing_advice(*absence).into(),
         PrepError::OutsideSensor { origin: Some(origin), .. } => {
             format!("--origin {origin} reads coordinates that start at {origin}")
@@ -211,6 +215,14 @@ pub(crate) fn prep_advice(error: &Cause) -> Option<String> {
         PrepError::DamagedBytes { .. } => {
             "--lenient reads the events before the damage; or compare its size or checksum \
                                            with the original's, and copy it again"
+                .into()
+        }
+        PrepError::BadRow { events: 0, .. } => {
+            "correct that line in a copy, or delete it if it is no event, and convert the copy".into()
+        }
+        PrepError::BadRow { .. } => {
+            "correct that line in a copy, or delete it if it is no event, and convert the copy; \
+                                     --lenient reads the events before it"
                 .into()
         }
         PrepError::BadSample { .. } => {

@@ -41,9 +41,10 @@ pub(crate) struct BenchArgs {
 impl BenchArgs {
     /// Returns the conversion whose frames the benchmark makes.
     pub(crate) fn conversion(self, quiet: bool) -> anyhow::Result<Conversion> {
+        let (inputs, source) = self.source.resolve(self.files)?;
         Ok(Conversion {
-            inputs: self.files,
-            source: SourceOptions { lenient: self.lenient, ..self.source.options()? },
+            inputs,
+            source: SourceOptions { lenient: self.lenient, ..source },
             output: PathBuf::new(),
             recipe: self.recipe.choice()?,
             limit: Some(self.samples),

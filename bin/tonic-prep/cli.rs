@@ -10,6 +10,8 @@ use tonic_shard::MAX_CHUNK_SAMPLES;
 use crate::bench_args::BenchArgs;
 use crate::card_args::CardArgs;
 use crate::convert_args::ConvertArgs;
+#[cfg(feature = "remote")]
+use crate::fetch_args::FetchArgs;
 use crate::lock_args::LockArgs;
 use crate::plan_args::PlanArgs;
 #[cfg(feature = "remote")]
@@ -38,6 +40,7 @@ pub(crate) enum Command {
     /// Convert recordings of cochleas or cameras (HDF5, NumPy, or folders of such files) into a shard set
     #[command(after_help = "Examples:
   tonic-prep convert ssc_train.h5 -o shards/train
+  tonic-prep convert --dataset nmnist NMNIST/ -o shards/test --split test
   tonic-prep convert drive.h5 -o shards/drive --sensor 640,480,2 --sample-duration 100ms
   tonic-prep convert gestures/ -o shards/gestures --sensor 128,128,2    # gestures/wave/1.npy, gestures/clap/2.npy
   tonic-prep convert odd.h5 -o shards/odd --map t=when,x=place[0],y=place[1] --time-unit ns --sensor 64,64,1")]
@@ -235,9 +238,17 @@ pub(crate) enum Command {
     #[cfg(feature = "remote")]
     #[command(after_help = "Example: tonic-prep prune s3://lab/ssc/train --keep 3")]
     Prune(PruneArgs),
+    /// Download a data set that Tonic knows, and unpack it: an interrupted download goes on where it ended, and hashes are
+    /// checked. Sets that no program can download are named with what to do by hand
+    #[cfg(feature = "remote")]
+    #[command(after_help = "Examples:
+  tonic-prep fetch nmnist data/nmnist
+  tonic-prep fetch dsec data/dsec --split thun_00_a
+  tonic-prep fetch ssc --from https://compneuro.net/datasets    # a mirror")]
+    Fetch(FetchArgs),
     /// Not in this program: the commands of the feature `remote`
     #[cfg(not(feature = "remote"))]
-    #[command(name = "push", aliases = ["pull", "prune"], hide = true, disable_help_flag = true)]
+    #[command(name = "push", aliases = ["pull", "prune", "fetch"], hide = true, disable_help_flag = true)]
     Remote {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         _words: Vec<std::ffi::OsString>,
@@ -252,6 +263,17 @@ pub(crate) enum Command {
     /// List the layouts of recordings that are read, and what tells them apart
     #[command(after_help = "Example: tonic-prep layouts")]
     Layouts {
+        /// Print the result as one JSON object on stdout
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the data sets that Tonic knows: sensor, samples, classes, size, format, licence, and how each is fetched
+    #[command(after_help = "Examples:
+  tonic-prep datasets
+  tonic-prep datasets nmnist")]
+    Datasets {
+        /// Only this data set, with its files
+        name: Option<String>,
         /// Print the result as one JSON object on stdout
         #[arg(long)]
         json: bool,

@@ -15,7 +15,7 @@ use crate::write_args::{WriteArgs, threads, verbosity};
 
 #[derive(Args)]
 pub(crate) struct ConvertArgs {
-    /// Recordings: files, or folders with one sub-folder per class. Several recordings become one set
+    /// Recordings: files, also in gzip, or folders or zip archives with one sub-folder per class. Several recordings become one set
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
@@ -60,9 +60,10 @@ pub(crate) struct ConvertArgs {
 
 impl ConvertArgs {
     pub(crate) fn conversion(self, quiet: bool) -> anyhow::Result<Conversion> {
+        let (inputs, source) = self.source.resolve(self.files)?;
         Ok(Conversion {
-            inputs: self.files,
-            source: SourceOptions { lenient: self.lenient, ..self.source.options()? },
+            inputs,
+            source: SourceOptions { lenient: self.lenient, ..source },
             output: self.output,
             recipe: self.recipe.choice()?,
             limit: self.limit,

@@ -5,7 +5,9 @@
 //!
 //! ```text
 //! cli                          the commands and their arguments
-//! convert_args, plan_args, bench_args, subset_args, card_args, lock_args, remote_args    those of single commands
+//! convert_args, plan_args, bench_args, subset_args, card_args, lock_args, remote_args, fetch_args    those of single
+//!                              commands
+//! dataset_args                 names of data sets
 //! source_args, recipe_args, write_args, part_arg    arguments that several commands share
 //! existing_args                --resume and --overwrite (both programs)
 //! completions                  what shells complete (both programs)
@@ -27,12 +29,15 @@ mod cli;
 #[path = "../completions.rs"]
 mod completions;
 mod convert_args;
+mod dataset_args;
 #[cfg(test)]
 mod error_texts;
 #[path = "../errors.rs"]
 mod errors;
 #[path = "../existing_args.rs"]
 mod existing_args;
+#[cfg(feature = "remote")]
+mod fetch_args;
 mod lock_args;
 mod notes;
 mod part_arg;
@@ -64,7 +69,7 @@ use serde_json::{Value, json};
 use tonic_base::interrupt::{self, OnSignal};
 use tonic_base::{BaseFault, Error as BaseError, Progress, cores, printable, printable_json, printable_lines};
 use tonic_prep::Error as PrepError;
-use tonic_prep::{Division, Job, Layout, bench, catalogue, convert, synth};
+use tonic_prep::{Dataset, Division, Job, Layout, bench, catalogue, convert, synth};
 use tonic_sets::Error as SetsError;
 use tonic_sets::{
     Donor, Exported, Filter, Sample, Split, class_number, diff, export_npy, holds_set, info, list, merge, repair,
@@ -74,6 +79,7 @@ use tonic_shard::verify::{verify_dir, verify_in};
 use tonic_shard::{Error as ShardError, MOST_CLASSES, Manifest, Storage};
 
 use crate::cli::{Cli, Command};
+use crate::dataset_args::dataset;
 use crate::errors::DONE;
 use crate::notes::{card_notes, report_notes, report_opening, with_flags};
 use crate::part_commands::words_as_text;
@@ -109,7 +115,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(code) => code,
         Err(e) => errors::report(&typed, &e, exit_code, |cause| {
             #[cfg(feature = "remote")]
-            if let Some(advice) = remote_args::advice(cause) {
+            if let Some(advice) = remote_args::advice(cause).or_else(|| fetch_args::advice(cause)) {
                 return Some(advice);
             }
             advice::prep_advice(cause).or_else(|| advice::sets_advice(cause))
@@ -268,7 +274,10 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<u8> {
             let repaired = match (&from[..], copy_at(&from, &dir)?) {
                 (_, Some(storage)) => repair(&dir, Donor::Server(&*storage), verbosity)?,
                 ([copy], _) if holds_set(copy) => repair(&dir, Donor::Copy(copy), verbosity)?,
-                (recordings, _) => repair_from(&dir, recordings, &source.options()?, verbosity)?,
+                _ => {
+                    let (recordings, source) = source.resolve(from.clone())?;
+                    repair_from(&dir, &recordings, &source, verbosity)?
+                }
             };
             say(&mut out, json, || with(repaired.json(), json!({"path": dir, "notes": []})), || repaired.text())?;
             refuse(repaired.faults)?;
@@ -286,11 +295,18 @@ fn run(command: Command, quiet: bool, typed: &Typed) -> anyhow::Result<u8> {
         Command::Pull(args) => say_both(&mut out, args.network.json, args.run(quiet)?)?,
         #[cfg(feature = "remote")]
         Command::Prune(args) => say_both(&mut out, args.network.json, args.run(quiet)?)?,
+        #[cfg(feature = "remote")]
+        Command::Fetch(args) => say_both(&mut out, args.network.json, args.run(quiet)?)?,
         #[cfg(not(feature = "remote"))]
-        Command::Remote { .. } => return Err(set_place::without_remote("sending and fetching sets").into()),
+        Command::Remote { .. } => return Err(set_place::without_remote("sending and fetching").into()),
         Command::Completions { shell } => completions::print::<Cli>(PROGRAM, shell, &mut out)?,
         Command::Transforms { json } => say(&mut out, json, || catalogue().json(), || catalogue().text())?,
         Command::Layouts { json } => say(&mut out, json, Layout::json, Layout::text)?,
+        Command::Datasets { name: None, json } => say(&mut out, json, Dataset::json_of_all, Dataset::text)?,
+        Command::Datasets { name: Some(name), json } => {
+            let set = dataset(&name)?;
+            say(&mut out, json, || set.json(), || set.details())?;
+        }
         Command::Synth { output, samples, classes, seed, json } => {
             let progress = Progress::start(verbosity(quiet || json), "synth", samples, "samples");
             synth(&output, samples, classes, seed, &progress)?;

@@ -28,7 +28,7 @@ pub(crate) struct NetworkArgs {
 }
 
 impl NetworkArgs {
-    fn patience(&self) -> Patience {
+    pub(crate) fn patience(&self) -> Patience {
         Patience { timeout: Duration::from_secs(self.timeout) }
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tonic_prep::{
     ClassList, Cut, Digits, EventRange, LabelSource, Layout, Map, SensorSize, SourceOptions, TableColumns, TimeUnit,
+    dataset_source,
 };
 
 use crate::set_description::description_of;
@@ -15,16 +16,26 @@ const HEADING: &str = "Recordings";
 /// Options for reading, cutting and labelling recordings.
 #[derive(Args)]
 pub(crate) struct SourceArgs {
+    /// The data set that the folder is the download of, such as nmnist, dvsgesture or ssc. Its files, classes, sensor
+    /// and units are then known. `tonic-prep datasets` lists the names
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["origin", "digits"], help_heading = HEADING)]
+    dataset: Option<String>,
+    /// Part of the data set to convert, such as test, or one of its recordings [default: train, or all if the set has no
+    /// parts]
+    #[arg(long, value_name = "NAME", requires = "dataset", help_heading = HEADING)]
+    split: Option<String>,
     /// Layout of the recordings, instead of the one recognised by their content: hsd (SHD, SSC), ntidigits
     /// (N-TIDIGITS18), dsec (DSEC, TUM-VIE: events/t), e2vid (events/ts), mvsec (davis/left/events), prophesee
-    /// (CD/events), npy, npz, map; of cameras: evt2, evt21, evt3 (Prophesee RAW), dat, aedat2, aedat3, aedat4, es
-    /// (Event Stream), nmnist (.bin). `tonic-prep layouts` says what tells them apart
+    /// (CD/events), npy, npz, mat (MATLAB 5), map; of cameras: evt2, evt21, evt3 (Prophesee RAW), dat, aedat2, aedat3,
+    /// aedat4, rosbag, es (Event Stream), nmnist (.bin), csv (text); of data sets: smnist (images of MNIST), stmnist,
+    /// ebssa. `tonic-prep layouts` says what tells them apart
     #[arg(long, value_name = "NAME", help_heading = HEADING)]
     layout: Option<Layout>,
-    /// Fields of an HDF5 or NumPy file to read as columns, instead of those found by their names: t=FIELD,x=FIELD and,
-    /// if the file has them, y=FIELD,p=FIELD,label=FIELD. A field is a dataset or array (`events/t`), a member of
-    /// records (`events.t`; in .npy `t`) or a column of a table (`events[2]`). The field for label has one number or
-    /// one name: the class of the file. Put a name with a comma or brackets in double quotes: 't="time, s",x=col'
+    /// Fields of an HDF5, NumPy or MATLAB file to read as columns, instead of those found by their names:
+    /// t=FIELD,x=FIELD and, if the file has them, y=FIELD,p=FIELD,label=FIELD. A field is a dataset or array
+    /// (`events/t`; of a struct `TD/ts`), a member of records (`events.t`; in .npy `t`) or a column of a table
+    /// (`events[2]`). The field for label has one number or one name: the class of the file. Put a name with a comma or
+    /// brackets in double quotes: 't="time, s",x=col'
     #[arg(long, value_name = "t=FIELD,...", help_heading = HEADING)]
     map: Option<Map>,
     /// Order of the columns of a table (a plain array of numbers, with one event per row or per column): t,x,y,p or
@@ -34,10 +45,19 @@ pub(crate) struct SourceArgs {
     /// Coordinate of the first pixel: 0 or 1. If it is 1, 1 is subtracted from every x and y
     #[arg(long, value_name = "0|1", default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=1), help_heading = HEADING)]
     origin: u8,
+    /// Count rows from below: y becomes the height of the sensor - 1 - y
+    #[arg(long, help_heading = HEADING)]
+    flip_y: bool,
+    /// Move each sample so that its lowest x and its lowest y are 0
+    #[arg(long, help_heading = HEADING)]
+    to_zero: bool,
     /// Unit of the times: s, ms, us or ns [default: what an attribute of the file says; else us for integers and NumPy
-    /// files, s for floats in HDF5]
+    /// files, s for floats in HDF5 and for fractions in MATLAB's files]
     #[arg(long, value_name = "UNIT", help_heading = HEADING)]
     time_unit: Option<TimeUnit>,
+    /// Topic of a ROS bag whose events are read [default: the first with events, in the order of names]
+    #[arg(long, value_name = "NAME", help_heading = HEADING)]
+    topic: Option<String>,
     /// Use only this range of each recording's events, counted from 0 in the order of the file: A..B (B is excluded),
     /// A.. or ..B. All other events are left out
     #[arg(long, value_name = "A..B", help_heading = HEADING)]
@@ -96,16 +116,29 @@ pub(crate) struct SourceArgs {
 }
 
 impl SourceArgs {
-    /// Returns these options in the form that the library takes. Reads the list of classes, if the user gave one.
-    pub(crate) fn options(self) -> tonic_prep::Result<SourceOptions> {
+    /// Returns the recordings to open, and these options in the form that the library takes. Finds the recordings of a
+    /// data set. Reads the list of classes, if the user gave one.
+    pub(crate) fn resolve(mut self, files: Vec<PathBuf>) -> tonic_prep::Result<(Vec<PathBuf>, SourceOptions)> {
+        let (dataset, split) = (self.dataset.take(), self.split.take());
+        let options = self.options()?;
+        match dataset {
+            None => Ok((files, options)),
+            Some(dataset) => dataset_source(&dataset, split.as_deref(), &files, options),
+        }
+    }
+
+    fn options(self) -> tonic_prep::Result<SourceOptions> {
         let cut = Cut::of(self.sample_duration, self.sample_events, self.sample_overlap.as_deref())?;
         let options = SourceOptions {
             layout: self.layout,
             map: self.map,
             columns: self.columns,
             origin: self.origin,
+            flip_y: self.flip_y,
+            to_zero: self.to_zero,
             time_unit: self.time_unit,
             sensor: self.sensor,
+            topic: self.topic,
             events: self.events,
             unwrap: self.unwrap,
             allow_clock_trouble: self.allow_clock_trouble,

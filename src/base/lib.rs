@@ -23,6 +23,7 @@ mod printable;
 mod progress;
 mod publish;
 mod spill;
+mod temporary;
 mod workers;
 
 pub use cores::cores;
@@ -36,4 +37,5 @@ pub use printable::{printable, printable_json, printable_lines};
 pub use progress::{Printer, Progress, Verbosity, human_bytes, parse_bytes, parse_range, print_line, print_with};
 pub use publish::{Draft, bytes_in, drafted, is_abandoned, publish, remove_abandoned, remove_file};
 pub use spill::Spill;
+pub use temporary::TemporaryFile;
 pub use workers::{gather, in_order};

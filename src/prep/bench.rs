@@ -128,6 +128,7 @@ impl NaiveMeasured {
 fn kind(layout: Layout) -> &'static str {
     match layout {
         Layout::Npy | Layout::Npz => "naive NumPy",
+        Layout::Mat => "naive MATLAB",
         layout if layout.is_of_camera() => "naive decoding",
         _ => "naive HDF5",
     }

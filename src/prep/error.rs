@@ -34,6 +34,22 @@ pub enum Error {
         /// What was found instead.
         got: String,
     },
+    /// A folder that is not the download of a data set, or not all of it.
+    #[error("{}: expected {expected}, as in the download of {title}, got {got}", .path.display())]
+    NotADownload {
+        /// The file or folder that is not as expected.
+        path: PathBuf,
+        /// The folder that the user has named.
+        dir: PathBuf,
+        /// Name of the data set on the command line.
+        dataset: &'static str,
+        /// Name of the data set.
+        title: &'static str,
+        /// What the download has at this place.
+        expected: String,
+        /// What was found instead.
+        got: String,
+    },
     /// A recording that lacks a dataset of its layout.
     #[error("{}: expected a dataset {dataset} ({layout} layout), got none; the file has {present}", .path.display())]
     MissingDataset {
@@ -82,6 +98,25 @@ pub enum Error {
         /// What the file has at this place.
         got: String,
         /// Number of events before the damage.
+        events: u64,
+    },
+    /// A line of a text that is no event.
+    #[error(
+        "{}: line {line}{place}: expected {expected}, got {got}; the {events} events before it are whole",
+        .path.display()
+    )]
+    BadRow {
+        /// Path of the recording.
+        path: PathBuf,
+        /// Number of the line, counted from 1.
+        line: u64,
+        /// The column, such as `, column x`. Empty for the whole line.
+        place: String,
+        /// What the line, or the column, should have.
+        expected: String,
+        /// What it has.
+        got: String,
+        /// Number of events before the line.
         events: u64,
     },
     /// Data that a file declares but does not contain. libhdf5 would read the fill value instead, usually zero.

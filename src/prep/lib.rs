@@ -3,6 +3,7 @@
 // source, transform, framing    recordings to events, events to events, events to frames
 // recipe, signature             lists of transforms with a framing; their parameters and defaults
 // convert                       recordings to sets
+// datasets                      the data sets that Tonic knows
 // events, disk_sort             events in columns; sorts more items than fit in memory
 // time_unit, event_range        units of time; a range of a recording's events
 // bench                         measures training input without a set
@@ -10,6 +11,7 @@
 
 mod bench;
 mod convert;
+mod datasets;
 mod disk_sort;
 mod error;
 mod event_range;
@@ -29,6 +31,7 @@ pub use convert::{
     AddedLabel, AddedSamples, ChunkFailure, ChunkMaker, Conversion, Converted, Division, Estimate, Inputs, Job, LEVEL,
     RecipeChoice, SHARD_SIZE, Share, convert, convert_added, hash_linked,
 };
+pub use datasets::{ByHand, Dataset, Download, Split, Unpacked, dataset_source, is_archive, unpack};
 pub use error::{Error, Result};
 pub use event_range::EventRange;
 pub use events::{Admitted, Events, RawEvent, SensorSize, admit};
@@ -39,9 +42,9 @@ pub use recipe::{Recipe, catalogue};
 pub use remedy::{ClockRemedy, ClockTimes, Remedy, RowEvents};
 pub use signature::{Catalogue, IfAbsent, Kind, Parameter, Signature};
 pub use source::{
-    COCHLEA, ClassList, Coordinates, Cut, Digits, EventColumns, LabelSource, Layout, LinkedPath, Map, Numbers,
-    RawSamples, Recording, Row, SourceOptions, TableColumns, TakenColumns, Times, VlenRows, number_classes,
-    read_labels, synth,
+    COCHLEA, ClassList, Coordinates, Cut, Digits, EventColumns, LabelSource, Layout, LinkedPath, ListedFiles, Map,
+    Numbers, RawSamples, Recording, Row, SourceOptions, TableColumns, TakenColumns, Times, VlenRows, decode_camera,
+    number_classes, read_labels, synth,
 };
 pub use time_unit::TimeUnit;
 pub use transform::Transform;

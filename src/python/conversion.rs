@@ -35,7 +35,8 @@ pub(crate) fn convert(
     output: PathBuf,
     options: &Bound<'_, PyDict>,
 ) -> PyResult<()> {
-    let source = options.extract::<SourceArgs>()?.options(py, options.extract::<EventArgs>()?.options()?)?;
+    let events = options.extract::<EventArgs>()?.options()?;
+    let (inputs, source) = options.extract::<SourceArgs>()?.resolve(py, inputs, events)?;
     let write = options.extract::<WriteArgs>()?;
     let quiet = write.quiet();
     let conversion = write.conversion(py, inputs, output, source, options.extract::<RecipeArgs>()?)?;

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use tonic_base::{Verbosity, cores, parse_bytes};
 use tonic_prep::{
     ClassList, Conversion, Cut, Digits, LEVEL, LabelSource, Recipe, RecipeChoice, SHARD_SIZE, SensorSize,
-    SourceOptions, TimeUnit,
+    SourceOptions, TimeUnit, dataset_source,
 };
 use tonic_prep_cli::description_of;
 use tonic_shard::{Existing, MAX_CHUNK_SAMPLES, SetDescription};
@@ -19,9 +19,14 @@ use crate::error::{exception, prep_exception, refused};
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(crate) struct SourceArgs {
+    dataset: Option<String>,
+    split: Option<String>,
+    flip_y: bool,
+    to_zero: bool,
     layout: Option<String>,
     map: Option<String>,
     columns: Option<String>,
+    topic: Option<String>,
     events: Option<String>,
     sample_duration: Option<String>,
     sample_events: Option<u64>,
@@ -93,8 +98,27 @@ impl EventArgs {
 }
 
 impl SourceArgs {
-    /// Adds these options to those for reading events.
-    pub(crate) fn options(self, py: Python<'_>, events: SourceOptions) -> PyResult<SourceOptions> {
+    /// Returns the recordings to open, and these options with those for reading events. Finds the recordings of a data
+    /// set.
+    pub(crate) fn resolve(
+        mut self,
+        py: Python<'_>,
+        inputs: Vec<PathBuf>,
+        events: SourceOptions,
+    ) -> PyResult<(Vec<PathBuf>, SourceOptions)> {
+        let (dataset, split) = (self.dataset.take(), self.split.take());
+        let options = self.options(py, events)?;
+        match dataset {
+            Some(dataset) => {
+                let find = || dataset_source(&dataset, split.as_deref(), &inputs, options);
+                py.detach(find).map_err(prep_exception)
+            }
+            None if split.is_some() => Err(refused("split", "none without `dataset`", split.unwrap_or_default())),
+            None => Ok((inputs, options)),
+        }
+    }
+
+    fn options(self, py: Python<'_>, events: SourceOptions) -> PyResult<SourceOptions> {
         let duration = self.sample_duration.map(|text| {
             let time = TimeUnit::Microseconds.read(&text).ok().filter(|&time| time > 0);
             time.ok_or_else(|| refused("sample_duration", "microseconds, or a time such as 100ms or 1s", &text))
@@ -117,6 +141,9 @@ impl SourceArgs {
             layout: parsed("layout", self.layout.as_ref())?,
             map: parsed("map", self.map.as_ref())?,
             columns: parsed("columns", self.columns.as_ref())?,
+            flip_y: self.flip_y,
+            to_zero: self.to_zero,
+            topic: self.topic,
             events: parsed("events", self.events.as_ref())?,
             cut: cut.map_err(prep_exception)?,
             labels: match (self.label, self.labels) {

@@ -65,6 +65,20 @@ pub enum Error {
         /// Id of the set.
         id: Id,
     },
+    /// A file that cannot be downloaded.
+    #[error("{url}: {why}")]
+    NotFetched {
+        /// The URL of the file.
+        url: String,
+        /// What the server did.
+        why: String,
+    },
+    /// A file on a server that was replaced while it was read.
+    #[error("{url}: expected the file that was there before, got another one: it was replaced meanwhile")]
+    Replaced {
+        /// The URL of the file.
+        url: String,
+    },
 }
 
 /// Converts an error of a server to the error type of functions that read sets.

@@ -10,11 +10,13 @@
 // open                          either of them
 // push, pull, prune             sends, fetches and removes sets
 // card                          sends and fetches what is for people: README.md and a picture
+// download                      single files, such as those of a data set
 // partial_shard                 a shard's file that is filled from a server, of a pull or of the cache
 // error                         the errors of all this
 
 mod cache;
 mod card;
+mod download;
 mod error;
 mod latest;
 mod location;
@@ -31,8 +33,9 @@ mod text;
 mod web;
 
 pub use cache::{Cache, CachedSet};
+pub use download::{RemoteFile, md5_of};
 pub use error::{Error, Result};
-pub use location::{Location, Patience, without_credentials};
+pub use location::{Location, Patience, below, without_credentials};
 pub use open::open;
 pub use prune::{Pruned, prune};
 pub use pull::{Fetch, pull};

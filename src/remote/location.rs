@@ -38,6 +38,18 @@ pub fn without_credentials(text: &str) -> Option<String> {
     Some(short)
 }
 
+/// Returns the URL of a file below the folder that `folder` names, with the credentials and the query of the folder.
+/// `file` is a path with `/`.
+///
+/// # Errors
+/// [`Error::BadUrl`] for a text that is not a URL.
+pub fn below(folder: &str, file: &str) -> Result<String> {
+    let mut url = Location::parse(folder)?.url;
+    let bad = || Error::BadUrl { url: plain(folder), expected: SCHEMES, got: "a URL without a path".into() };
+    url.path_segments_mut().map_err(|()| bad())?.pop_if_empty().extend(file.split('/'));
+    Ok(url.into())
+}
+
 /// The URL of a folder for sets, on a server or on this machine.
 #[derive(Clone, Debug)]
 pub struct Location {
@@ -200,6 +212,18 @@ mod tests {
         assert!(Location::parse("https://host2/a").unwrap().url.username().is_empty());
         assert_eq!(without_credentials(&short), None);
         assert_eq!(without_credentials("a?b"), None);
+    }
+
+    #[test]
+    fn a_file_below_a_folder_keeps_the_credentials() {
+        for (folder, url) in [
+            ("https://me:secret@host/a/?sig=x", "https://me:secret@host/a/b/c%20d.zip?sig=x"),
+            ("file:///srv", "file:///srv/b/c%20d.zip"),
+            ("s3://bucket", "s3://bucket/b/c%20d.zip"),
+        ] {
+            assert_eq!(below(folder, "b/c d.zip").unwrap(), url);
+        }
+        assert!(below("nowhere", "x").is_err());
     }
 
     #[test]

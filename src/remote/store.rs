@@ -80,8 +80,9 @@ impl Store {
         PathBuf::from(if name.is_empty() { self.shown.clone() } else { format!("{}/{name}", self.shown) })
     }
 
+    /// Returns the path of the object `name`. If `name` is empty, the URL is that of the object itself.
     fn path(&self, name: &str) -> ObjectPath {
-        self.root.clone().join(name)
+        if name.is_empty() { self.root.clone() } else { self.root.clone().join(name) }
     }
 
     /// Returns a closure that converts the error of a request for the object `name`.

@@ -17,7 +17,7 @@ const MAP: [&str; 6] = ["--sensor", "40,30,2", "--map", "t=when,x=where[0],y=whe
 /// A file layout: name, function that writes a recording, options of `convert`, and whether the layout has y and p.
 type Source = (&'static str, fn(&Camera, &Path) -> PathBuf, &'static [&'static str], bool);
 
-const SOURCES: [Source; 8] = [
+const SOURCES: [Source; 10] = [
     ("hsd", heidelberg, &ROW, false),
     ("dsec", Camera::dsec, &SENSOR, true),
     ("e2vid", Camera::e2vid, &SENSOR, true),
@@ -26,6 +26,8 @@ const SOURCES: [Source; 8] = [
     ("map", Camera::strange, &MAP, true),
     ("npy", Camera::npy, &SENSOR, true),
     ("npz", Camera::npz, &SENSOR, true),
+    ("mat", Camera::mat, &SENSOR, true),
+    ("csv", Camera::csv, &SENSOR, true),
 ];
 
 /// Writes t and x of the events in the layout of SHD.

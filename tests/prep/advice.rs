@@ -315,7 +315,6 @@ fn the_copy_of_a_command_gets_a_free_name() {
     clock.times[1][100] = 1e9;
     for (file, stem, ending, sensor) in [
         (dir.file("a.npy", with_polarities(&[1, 2, 1, 2, 1, 2])), "a_mended", ".npz", &SENSOR[..]),
-        (dir.file("b.txt", "10 3 7 1\n20 1 7 0\n"), "b_events", ".npy", &SENSOR),
         (labels.write(&dir.join("d.h5")), "d_mended", ".h5", &[]),
         (clock.write(&dir.join("e.h5")), "e_mended", ".h5", &[]),
     ] {

@@ -138,6 +138,14 @@ impl Camera {
         bytes
     }
 
+    /// Writes a text with a header, as faery does.
+    pub(crate) fn csv(&self, path: &Path) -> PathBuf {
+        let row = |i: usize| format!("{},{},{},{}\n", self.t[i], self.x[i], self.y[i], self.p[i]);
+        let rows: String = (0..self.t.len()).map(row).collect();
+        std::fs::write(path, format!("t,x@40,y@30,on\n{rows}")).unwrap();
+        path.into()
+    }
+
     /// Writes a compressed npz archive with one array for each column.
     pub(crate) fn npz(&self, path: &Path) -> PathBuf {
         let mut archive = zip::ZipWriter::new(std::fs::File::create(path).unwrap());

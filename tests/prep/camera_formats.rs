@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use tonic_toolkit::prep::{Cut, Layout, Recording, SensorSize, SourceOptions};
+use tonic_toolkit::prep::{Cut, Layout, Recording, SensorSize, SourceOptions, decode_camera};
 
 use super::camera::Camera;
 use super::recording::{change, convert, convert_aloud, json, prep, refuses, samples, says, scratch, stderr, stdout};
@@ -15,7 +15,7 @@ const SIZE: SensorSize = SensorSize { width: 40, height: 30, polarities: 2 };
 /// microseconds, or 0 if it has no wraps.
 type Format = (Layout, &'static str, fn(&Camera, &Path) -> PathBuf, i64);
 
-const FORMATS: [Format; 15] = [
+const FORMATS: [Format; 19] = [
     (Layout::Evt3, "raw", Camera::evt3, 1 << 24),
     (Layout::Evt2, "raw", Camera::evt2, 1 << 34),
     (Layout::Evt21, "raw", Camera::evt21, 1 << 34),
@@ -31,6 +31,10 @@ const FORMATS: [Format; 15] = [
     (Layout::Aedat4, "aedat4", Camera::aedat4, 0),
     (Layout::Aedat4, "aedat4", Camera::aedat4_lz4, 0),
     (Layout::Aedat4, "aedat4", Camera::aedat4_zstd, 0),
+    (Layout::Rosbag, "bag", Camera::bag, 0),
+    (Layout::Rosbag, "bag", Camera::bag_bz2, 0),
+    (Layout::Rosbag, "bag", Camera::bag_mono_lz4, 0),
+    (Layout::Rosbag, "bag", Camera::bag_evt3, 1 << 24),
 ];
 
 /// Reads all events of a file. The options must not cut it.
@@ -62,6 +66,9 @@ fn events_of_every_format_are_those_that_were_written_also_across_wraps() {
             let (recording, found) = events_of(&file, Some(SIZE));
             assert_eq!(recording.layout, layout, "{number}");
             assert_equal(&found, &camera, &format!("format {number} from {start}"));
+            let all = decode_camera(&file, &SourceOptions { sensor: Some(SIZE), ..SourceOptions::default() }).unwrap();
+            let all = Camera { t: all.t, x: all.x, y: all.y, p: all.p };
+            assert_equal(&all, &camera, &format!("all of format {number} from {start}"));
         }
     }
 }

@@ -3,10 +3,12 @@
 
 use std::path::PathBuf;
 
-use tonic_toolkit::prep::SensorSize;
+use tonic_toolkit::prep::{Recording, SensorSize, SourceOptions, TimeUnit};
 
+use super::bag_files::{Bag, packet};
 use super::camera::Camera;
 use super::camera_formats::events_of;
+use super::recording::scratch;
 
 const EVK4: SensorSize = SensorSize { width: 1280, height: 720, polarities: 2 };
 const DAVIS346: SensorSize = SensorSize { width: 346, height: 260, polarities: 2 };
@@ -42,6 +44,24 @@ fn files_of_a_prophesee_camera_have_the_events_of_their_twin() {
 }
 
 #[test]
+fn a_bag_of_raw_packets_has_the_events_of_the_raw_file() {
+    let Some(folder) = folder() else { return };
+    let dir = scratch();
+    let (raw, expected) = events_of(&folder.join("raw/evk4_evt3.raw"), None);
+    let bytes = std::fs::read(folder.join("raw/evk4_evt3.raw")).unwrap();
+    let mut begin = 0;
+    while bytes[begin] == b'%' {
+        begin += bytes[begin..].iter().position(|&byte| byte == b'\n').unwrap() + 1;
+    }
+    let mut bag = Bag::new("lz4");
+    let events = bag.connect("/event_camera/events", "event_camera_msgs/EventPacket");
+    bytes[begin..].chunks(20_000).for_each(|words| bag.message(events, &packet("evt3", 0, words)));
+    let file = dir.file("a.bag", bag.bytes(true));
+    let (_, found) = events_of(&file, raw.sensor);
+    assert_eq!(equal_but_for_a_constant(&found, &expected), 0);
+}
+
+#[test]
 fn aedat_4_files_have_the_events_of_their_twins() {
     let Some(folder) = folder() else { return };
     let (_, expected) = events_of(&folder.join("davis346_dseclayout.h5"), Some(DAVIS346));
@@ -60,6 +80,15 @@ fn an_event_stream_and_a_sample_of_n_mnist_have_the_events_of_their_twins() {
     let (stream, found) = events_of(&folder.join("raw/dvs_304x240.es"), None);
     let (_, expected) = events_of(&folder.join("raw/dvs_304x240_es.npz"), stream.sensor);
     assert_eq!((found.t.len(), equal_but_for_a_constant(&found, &expected)), (473_225, 0));
+    // The head of the same as a text lasts less than a millisecond, which is accepted if the unit is given.
+    let options = SourceOptions { time_unit: Some(TimeUnit::Microseconds), ..SourceOptions::default() };
+    let csv = Recording::open(&folder.join("raw/dvs_head.csv"), &options).unwrap().remove(0);
+    assert_eq!(csv.sensor, Some(SensorSize { width: 320, height: 240, polarities: 2 }));
+    let head = csv.read(0..1).unwrap().admit(0, csv.sensor.unwrap()).events;
+    let n = head.t.len();
+    let twin = (&expected.t[..n], &expected.x[..n], &expected.y[..n], &expected.p[..n]);
+    assert_eq!(n, 28_452);
+    assert!((&head.t[..], &head.x[..], &head.y[..], &head.p[..]) == twin, "the head of the text's twin");
     let sensor = Some(SensorSize { width: 34, height: 34, polarities: 2 });
     let (_, found) = events_of(&folder.join("raw/nmnist_sample.bin"), sensor);
     let (_, expected) = events_of(&folder.join("raw/nmnist_sample_bin.npy"), sensor);

@@ -33,13 +33,12 @@ fn what_is_no_hdf5_is_refused() {
     let dir = scratch();
     refuse(
         &dir,
-        &dir.file("bad.h5", b"time,x\n0.1,5\n"),
+        &dir.file("bad.h5", b"Dear all,\nsee the other file.\n"),
         &[],
         3,
         &[
-            "expected a recording in HDF5, NumPy's formats or those of cameras, got a text that begins with \"time,x\"",
-            "np.loadtxt(",
-            "dtype=[(\"t\", \"f8\"), (\"x\", \"i8\")]",
+            "expected a recording in HDF5, NumPy's formats, text or those of cameras, got a text that begins with \"Dear all,\"",
+            "np.savez(",
         ],
     );
     let words = ["expected an HDF5 file, got a file that begins with", "it is no NumPy file either"];

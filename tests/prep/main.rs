@@ -23,19 +23,21 @@
 //! storage, storage_rows, virtual_data, healthy    how HDF5 and NumPy files store it
 //! units, unit_evidence, mixed_units, time_fields  the unit of the times
 //! clocks, clock_rows, bad_rows, disorder, scatter, filler    times and events that are wrong
-//! camera_formats                                  files as cameras write them
+//! camera_formats, rosbags                         files as cameras write them, bags of ROS
+//! matlab, matlab_hdf5                             MATLAB files of version 5, and of 7.3
 //! sources, convert, cutting, large, job, resumed_options    conversions
 //! folder, classes, class_lists, tables            classes and labels
 //! recipes, framings, transforms, refusals, bench  what a recipe makes of events
 //! tools, show, subsets, repair, cards             tools for finished sets
 //! advice, faults, printed, completions, command_lines    what the program prints and parses
 //! real, camera_real                               real recordings
-//! recording, camera, camera_files, made, seal, tonic            helpers: they write recordings and sets, and read goldens
+//! recording, camera, camera_files, matlab_files, bag_files, made, seal, tonic    helpers: they write recordings and sets, and read goldens
 //! ```
 
 mod accounts;
 mod advice;
 mod bad_rows;
+mod bag_files;
 mod bench;
 mod camera;
 mod camera_files;
@@ -78,8 +80,13 @@ mod left_out;
 mod left_over;
 mod loss;
 mod made;
+mod matlab;
+mod matlab_files;
+mod matlab_hdf5;
 mod mixed_units;
 mod not_events;
+mod packed;
+mod presets;
 mod printed;
 mod promises;
 mod real;
@@ -88,6 +95,7 @@ mod recording;
 mod refusals;
 mod repair;
 mod resumed_options;
+mod rosbags;
 mod scatter;
 mod seal;
 mod shards;
@@ -98,6 +106,7 @@ mod storage_rows;
 mod stored_values;
 mod subsets;
 mod tables;
+mod texts;
 mod time_fields;
 mod tonic;
 mod tools;

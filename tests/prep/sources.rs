@@ -17,7 +17,7 @@ const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 const MAP: [&str; 4] = ["--map", "t=when,x=where[0],y=where[1],p=sign", "--time-unit", "ns"];
 
 /// Returns the shards of a set, without the manifest, which has the recording's name.
-fn shards(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn shards(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     contents(dir).into_iter().filter(|(name, _)| name.ends_with(".shard")).collect()
 }
 
@@ -42,7 +42,7 @@ fn every_layout_gives_the_same_frames() {
     let dir = scratch();
     let camera = Camera::random(1, 5_000, 200_000);
     let path = |name: &str| dir.join(name);
-    let layouts: [(&str, &str, PathBuf, Vec<&str>); 16] = [
+    let layouts: [(&str, &str, PathBuf, Vec<&str>); 19] = [
         ("dsec", "camera (DSEC)", camera.dsec(&path("a.h5")), SENSOR.to_vec()),
         ("e2vid", "camera (e2vid)", camera.e2vid(&path("b.h5")), vec![]),
         ("mvsec", "camera (MVSEC)", camera.mvsec(&path("c.hdf5")), SENSOR.to_vec()),
@@ -58,7 +58,10 @@ fn every_layout_gives_the_same_frames() {
         ("aedat2", "AEDAT 2", camera.aedat2(&path("m.aedat")), SENSOR.to_vec()),
         ("aedat3", "AEDAT 3.1", camera.aedat3(&path("n.aedat")), SENSOR.to_vec()),
         ("aedat4", "AEDAT 4", camera.aedat4_lz4(&path("o.aedat4")), vec![]),
+        ("mat", "MATLAB 5", camera.mat(&path("q.mat")), SENSOR.to_vec()),
+        ("rosbag", "ROS bag", camera.bag(&path("r.bag")), vec![]),
         ("nmnist", "N-MNIST (.bin)", camera.nmnist(&path("p.bin")), SENSOR.to_vec()),
+        ("csv", "text (CSV)", camera.csv(&path("q.csv")), vec![]),
     ];
     for cut in [&[][..], &["--sample-duration", "30ms"], &["--sample-events", "700"]] {
         let mut first: Option<BTreeMap<String, Vec<u8>>> = None;

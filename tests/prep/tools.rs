@@ -358,9 +358,13 @@ fn every_command_that_writes_says_what_it_wrote_as_json() {
 #[cfg(not(feature = "remote"))]
 #[test]
 fn commands_for_servers_say_which_build_has_them() {
-    for words in
-        [&["push", "set", "s3://lab/x"][..], &["pull", "--lock", "x.toml"], &["prune", "x"], &["info", "s3://a/b"]]
-    {
+    for words in [
+        &["push", "set", "s3://lab/x"][..],
+        &["pull", "--lock", "x.toml"],
+        &["prune", "x"],
+        &["fetch", "nmnist"],
+        &["info", "s3://a/b"],
+    ] {
         refuses(prep().args(words), 2, &["feature remote", "--features train,remote"]);
     }
 }

@@ -1,9 +1,11 @@
 """ts.convert: the sets of tonic-prep, recipes of any form, progress, Ctrl-C, errors."""
 
 import json
+import pathlib
 import subprocess
 import sys
 import threading
+import zipfile
 
 import numpy as np
 import pytest
@@ -218,3 +220,18 @@ def test_conversions_in_two_threads_take_turns(recordings, tmp_path):
 def test_the_catalogue_is_that_of_the_program():
     told = subprocess.run([program(), "transforms", "--json"], check=True, capture_output=True, text=True).stdout
     assert json.loads(ts._native.catalogue()) == json.loads(told)
+
+
+def test_a_data_set_is_known_by_name(tmp_path):
+    stand_in = pathlib.Path(__file__).parent.parent / "data" / "datasets" / "nmnist.zip"
+    with zipfile.ZipFile(stand_in) as archive:
+        archive.extractall(tmp_path / "download")
+    ours = ts.convert(tmp_path / "download", tmp_path / "test", dataset="N-MNIST", split="test", quiet=True)
+    assert len(ours) == 10 and ours.classes[3] == "3 - three"
+    assert sorted(ours.labels) == list(range(10))
+    with pytest.raises(ValueError, match="split: expected one of train, test for N-MNIST, got valid"):
+        ts.convert(tmp_path / "download", tmp_path / "a", dataset="nmnist", split="valid", quiet=True)
+    with pytest.raises(ValueError, match="sensor: expected none next to `dataset`"):
+        ts.convert(tmp_path / "download", tmp_path / "b", dataset="nmnist", sensor=(64, 64, 2), quiet=True)
+    with pytest.raises(ValueError, match="split: expected none without `dataset`"):
+        ts.convert(tmp_path / "download", tmp_path / "c", split="test", quiet=True)

@@ -15,9 +15,13 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
+    pub(crate) fn empty() -> Bench {
+        Bench { dir: tempfile::tempdir().unwrap(), variables: Vec::new() }
+    }
+
     /// Makes a temporary folder with a set of several shards in the folder `set`.
     pub(crate) fn with_set() -> Bench {
-        let bench = Bench { dir: tempfile::tempdir().unwrap(), variables: Vec::new() };
+        let bench = Bench::empty();
         bench.convert("set", 300, 1);
         bench
     }

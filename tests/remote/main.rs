@@ -12,6 +12,7 @@ mod bad_line;
 mod bench;
 mod cards;
 mod faults;
+mod fetch;
 mod hostile;
 mod locks;
 mod pull;

@@ -69,6 +69,13 @@ pub(crate) struct Kind {
     pub tags: bool,
 }
 
+/// What the ETag of a file is made of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Tagged {
+    Name,
+    Content,
+}
+
 impl Server {
     /// Starts a server for a folder, with ranges and ETags, and without mistakes.
     pub(crate) fn of(folder: &Path) -> Server {
@@ -78,6 +85,23 @@ impl Server {
     pub(crate) fn start(
         folder: &Path,
         kind: Kind,
+        faults: impl Fn(&str, u64) -> Option<Fault> + Send + Sync + 'static,
+    ) -> Server {
+        Server::start_as(folder, kind, Tagged::Name, faults)
+    }
+
+    /// Starts a server with ranges, whose ETags change with the content of the files.
+    pub(crate) fn start_tagging(
+        folder: &Path,
+        faults: impl Fn(&str, u64) -> Option<Fault> + Send + Sync + 'static,
+    ) -> Server {
+        Server::start_as(folder, Kind { ranges: true, tags: true }, Tagged::Content, faults)
+    }
+
+    fn start_as(
+        folder: &Path,
+        kind: Kind,
+        tagged: Tagged,
         faults: impl Fn(&str, u64) -> Option<Fault> + Send + Sync + 'static,
     ) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -91,7 +115,7 @@ impl Server {
                 let (folder, faults) = (folder.clone(), faults.clone());
                 let (sent, flipped, asked) = (sent.clone(), flipped.clone(), asked.clone());
                 std::thread::spawn(move || {
-                    while serve(&stream, &folder, kind, &*faults, (&sent, &flipped), &asked).is_some() {}
+                    while serve(&stream, &folder, (kind, tagged), &*faults, (&sent, &flipped), &asked).is_some() {}
                 });
             }
         });
@@ -103,7 +127,7 @@ impl Server {
 fn serve(
     mut stream: &TcpStream,
     folder: &Path,
-    kind: Kind,
+    (kind, tagged): (Kind, Tagged),
     faults: &Faults,
     (sent, flipped): (&AtomicU64, &AtomicBool),
     asked: &Mutex<Vec<String>>,
@@ -156,6 +180,7 @@ fn serve(
         *byte ^= 1;
     }
     let whole = body.len();
+    let tag = blake3::hash(if tagged == Tagged::Name { name.as_bytes() } else { &body }).to_hex();
     let asked_range = headers.iter().find_map(|line| {
         let range = line.to_lowercase().strip_prefix("range: bytes=")?.to_string();
         let (start, end) = range.split_once('-')?;
@@ -187,7 +212,7 @@ fn serve(
     if let Some(Fault::OtherTag(_)) = fault {
         head.push_str(&format!("ETag: \"{number}\"\r\n"));
     } else if kind.tags {
-        head.push_str(&format!("ETag: \"{}\"\r\n", blake3::hash(name.as_bytes()).to_hex()));
+        head.push_str(&format!("ETag: \"{tag}\"\r\n"));
         head.push_str("Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n");
     }
     match fault {

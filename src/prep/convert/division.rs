@@ -1,6 +1,5 @@
 //! Divides a conversion among the tasks of a cluster. Estimates what each task reads and how long it takes.
 
-use std::fs::File;
 use std::io::Read;
 use std::time::{Duration, Instant};
 
@@ -12,6 +11,7 @@ use crate::convert::estimate::Estimate;
 use crate::convert::inputs::size;
 use crate::convert::job::Job;
 use crate::error::{Error, Result};
+use crate::source::raw;
 
 /// How many bytes of the recordings are read to measure the speed of reading and hashing.
 const MEASURED: u64 = 64 << 20;
@@ -131,7 +131,7 @@ fn read_speed(job: &Job<'_>) -> Result<f64> {
         }
         let read = |e| Error::io(&recording.path, "read the recording")(e);
         let opened = Instant::now();
-        let mut file = File::open(&recording.path).map_err(read)?;
+        let mut file = raw(&recording.path)?.bytes;
         reading += opened.elapsed();
         while bytes < MEASURED {
             piece.clear();

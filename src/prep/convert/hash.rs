@@ -9,8 +9,8 @@ use tonic_base::{Progress, Verbosity, interrupt, some_of};
 use tonic_shard::{Id, KEPT, LinkedFile, SourceFile};
 
 use crate::convert::inputs::{Inputs, size};
-use crate::error::{BaseFault, Error, Result};
-use crate::source::{LinkedPath, Recording};
+use crate::error::Result;
+use crate::source::{LinkedPath, Raw, Recording, failed, raw};
 
 /// At most this many warnings name a group of files with the same bytes. If there are more groups, one more warning
 /// says how many groups are left.
@@ -34,7 +34,7 @@ impl Inputs {
             let Recording { path, name, .. } = &input.recording;
             let (blake3, bytes) = match input.recording.content() {
                 Some(content) => content,
-                None => hash_file(path, "read the recording", &progress)?,
+                None => hash_file(path, &progress)?,
             };
             let (start, end) = (range.start.max(input.first), range.end.min(input.first + input.samples));
             let first_sample = Some(input.skipped + start - input.first);
@@ -83,31 +83,31 @@ pub fn hash_linked(files: &[LinkedPath], verbosity: Verbosity) -> Result<Vec<Lin
     let progress = Progress::start(verbosity, "hash linked files", total, "B");
     let mut hashed = Vec::with_capacity(files.len());
     for LinkedPath { name, path } in files {
-        let (blake3, bytes) = hash_file(path, "read the linked file", &progress)?;
+        let (blake3, bytes) = hash_file(path, &progress)?;
         hashed.push(LinkedFile { name: name.clone(), bytes, blake3 });
     }
     progress.finish();
     Ok(hashed)
 }
 
-/// Returns a file's BLAKE3 hash and its length in bytes. `action` is the action for the error message, such as "read
-/// the recording". Doesn't map the file into memory, because the whole mapping would count as memory of the process.
-fn hash_file(path: &Path, action: &'static str, progress: &Progress) -> Result<(Id, u64)> {
+/// Returns the BLAKE3 hash and the length in bytes of a file, or of a member of an archive, unpacked. A file in gzip is
+/// not unpacked. Doesn't map the file into memory, because the whole mapping would count as memory of the process.
+fn hash_file(path: &Path, progress: &Progress) -> Result<(Id, u64)> {
     const PIECE: u64 = 4 << 20;
-    let failed = || Error::io(path, action);
-    let mut file = std::fs::File::open(path).map_err(failed())?;
+    let Raw { bytes: mut file, .. } = raw(path)?;
     let mut read = |mut piece: Vec<u8>| {
         piece.clear();
         (&mut file).take(PIECE).read_to_end(&mut piece).map(|_| piece)
     };
     let (mut hash, mut bytes) = (blake3::Hasher::new(), 0);
-    let (mut piece, mut spare) = (read(Vec::new()).map_err(failed())?, Vec::new());
+    let wrong = |at, e| failed(path, at, e);
+    let (mut piece, mut spare) = (read(Vec::new()).map_err(|e| wrong(0, e))?, Vec::new());
     while !piece.is_empty() {
         interrupt::check(KEPT)?;
         let (next, _) = rayon::join(|| read(spare), || hash.update_rayon(&piece));
         bytes += piece.len() as u64;
         progress.add(piece.len() as u64);
-        (spare, piece) = (piece, next.map_err(failed())?);
+        (spare, piece) = (piece, next.map_err(|e| wrong(bytes, e))?);
     }
     Ok((Id(*hash.finalize().as_bytes()), bytes))
 }

@@ -6,11 +6,11 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use crate::error::{BaseFault, Error, Result};
+use crate::error::{Error, Result};
 use crate::events::SensorSize;
 use crate::source::{
     Kind, Kinds, Layout, LinkedPath, RawSamples, Recording, SourceOptions, TOO_SHORT, TakenColumns, Unlabelled,
-    compare_files, odd_unit,
+    compare_files, odd_unit, raw,
 };
 
 /// The input recordings of one set, in order. They have the same sensor, classes and extra columns.
@@ -263,5 +263,5 @@ fn file_bytes(input: &Input) -> Result<u64> {
 }
 
 pub(super) fn size(path: &Path) -> Result<u64> {
-    std::fs::metadata(path).map(|m| m.len()).map_err(Error::io(path, "read the recording"))
+    Ok(raw(path)?.len)
 }

@@ -26,13 +26,23 @@ pub(super) fn settings(options: &SourceOptions, inputs: &Inputs) -> Result<BTree
     for label in inputs.recordings().flat_map(|recording| &recording.labels) {
         labels.update(&label.to_le_bytes());
     }
-    if let LabelSource::Csv(table) = &options.labels {
-        labels.update(&std::fs::read(table).map_err(Error::io(table, "read the table of labels"))?);
+    match &options.labels {
+        LabelSource::Csv(table) => {
+            labels.update(&std::fs::read(table).map_err(Error::io(table, "read the table of labels"))?);
+        }
+        LabelSource::Listed(listed) => {
+            for (from, to) in listed.intervals() {
+                labels.update(&from.to_le_bytes()).update(&to.to_le_bytes());
+            }
+        }
+        LabelSource::One(_) | LabelSource::Own => {}
     }
     let settings = [
         ("time_unit", of_each(inputs, |recording| recording.columns.unit_name().into())),
         ("fields", of_each(inputs, |recording| recording.columns.names())),
         ("origin", options.origin.to_string()),
+        ("flip_y", given(options.flip_y)),
+        ("to_zero", given(options.to_zero)),
         ("sensor", inputs.sensor.to_string().replace('x', ",")),
         ("events", options.events.map_or(NONE.into(), |events| events.to_string())),
         ("sample_duration", number(duration, "us")),

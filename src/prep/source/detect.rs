@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::{BaseFault, Error, Result};
-use crate::events::SensorSize;
+use crate::events::{Events, SensorSize};
 use crate::source::cameras;
 use crate::source::check::check;
 use crate::source::columns::TakenColumns;
@@ -11,12 +11,18 @@ use crate::source::formats;
 use crate::source::hdf;
 use crate::source::hdf::LinkedPath;
 use crate::source::layout::Layout;
-use crate::source::layouts::{camera, hsd, npy_files, npz_archive, ntidigits};
+use crate::source::layouts::{camera, hsd, mat_file, npy_files, npz_archive, ntidigits, smnist, stmnist, text};
 use crate::source::marks;
+use crate::source::matlab;
 use crate::source::options::SourceOptions;
+use crate::source::packed;
 use crate::source::stream::{ClassLabel, EventStream};
+use crate::source::text::Table;
 use crate::source::times::Timeline;
 use crate::time_unit::TimeUnit;
+
+/// Note for the user about files that are read at any offset, which packed bytes cannot be.
+const UNPACKED: &str = "HDF5, NumPy and MATLAB files that are packed are unpacked into temporary files";
 
 /// Returns the layout of a file: the one in `options`, or else the first layout that fits the file's content. An HDF5
 /// file has [`Layout::Map`] if the options name its columns, or if no other layout fits.
@@ -25,9 +31,20 @@ use crate::time_unit::TimeUnit;
 /// [`Error::NotARecording`] for a file that is neither HDF5, nor NumPy, nor a camera's; [`tonic_base::Error::Usage`] if the layout in
 /// the options contradicts the other options or the file.
 pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> {
+    let layout = found_layout(path, options)?;
+    match &options.topic {
+        Some(topic) if layout != Layout::Rosbag => {
+            let expected = format!("none for {}, which is no ROS bag ({})", path.display(), layout.name());
+            Err(Error::usage("topic", expected, topic))
+        }
+        _ => Ok(layout),
+    }
+}
+
+fn found_layout(path: &Path, options: &SourceOptions) -> Result<Layout> {
     let asked = options.layout.filter(|&layout| layout != Layout::Map);
     let are_named = options.map.is_some() || options.columns.is_some();
-    let has_names = |layout: &Layout| are_named && !matches!(layout, Layout::Npy | Layout::Npz);
+    let has_names = |layout: &Layout| are_named && !layout.has_arrays();
     let named_twice = |layout: Layout| {
         let expected = "map, or none, where the columns are named";
         Err(Error::usage("layout", expected, format!("{}, whose columns have their own names", layout.name())))
@@ -36,10 +53,8 @@ pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> 
         return named_twice(asked);
     }
     let head = head(path)?;
-    match (asked, numpy_layout(&head).or_else(|| marks::marked(&head))) {
-        (Some(asked), Some(found))
-            if asked != found && (matches!(asked, Layout::Npy | Layout::Npz) || asked.is_of_camera()) =>
-        {
+    match (asked, layout_of_arrays(&head).or_else(|| marks::marked(&head)).or_else(|| images(&head))) {
+        (Some(asked), Some(found)) if asked != found && (asked.has_arrays() || asked.is_of_camera()) => {
             let expected = format!("{}, as the bytes of {} tell", found.name(), path.display());
             return Err(Error::usage("layout", expected, asked.name()));
         }
@@ -50,6 +65,9 @@ pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> 
     }
     if let Some(found) = marks::probable(path, &head).filter(|layout| options.layout.is_none() && !has_names(layout)) {
         return Ok(found);
+    }
+    if formats::is_text(&head) && Table::of(&String::from_utf8_lossy(&head)).is_some() {
+        return Ok(Layout::Csv);
     }
     let file = hdf::open(path).map_err(|fault| match fault {
         Error::NotARecording { path, expected, got } => {
@@ -74,24 +92,32 @@ pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> 
     })
 }
 
-/// Returns the first bytes of a file.
+/// Returns the first bytes of a file, unpacked.
 fn head(path: &Path) -> Result<Vec<u8>> {
+    if packed::member(path).is_some() {
+        return formats::head(path);
+    }
     // Opening a pipe would wait until another process writes to it.
     let kind = std::fs::metadata(path).map_err(Error::io(path, "open the recording"))?.file_type();
-    if !kind.is_file() && !kind.is_dir() {
-        return Err(Error::not_a_recording(path, "a regular file", "a pipe, a socket or a device"));
+    match kind.is_file() {
+        true => formats::head(path),
+        false if kind.is_dir() => Ok(Vec::new()),
+        false => Err(Error::not_a_recording(path, "a regular file", "a pipe, a socket or a device")),
     }
-    std::fs::File::open(path).map_err(Error::io(path, "open the recording"))?;
-    Ok(formats::head_of(path))
 }
 
-/// Returns the layout of a NumPy file, recognised by its first bytes. `None` for any other file.
-fn numpy_layout(head: &[u8]) -> Option<Layout> {
+/// Returns the layout of a NumPy or MATLAB file, recognised by its first bytes. `None` for any other file.
+fn layout_of_arrays(head: &[u8]) -> Option<Layout> {
     match head.first_chunk::<4>() {
         Some(b"\x93NUM") => Some(Layout::Npy),
         Some(b"PK\x03\x04" | b"PK\x05\x06") => Some(Layout::Npz),
-        _ => None,
+        _ => matlab::is_marked(head).then_some(Layout::Mat),
     }
+}
+
+/// Returns the layout of a file of images.
+fn images(head: &[u8]) -> Option<Layout> {
+    smnist::detect(head).then_some(Layout::Smnist)
 }
 
 /// Opens and checks a file that holds one recording. A layout with many samples per file is an error.
@@ -99,6 +125,9 @@ pub(super) fn open_stream(path: &Path, options: &SourceOptions) -> Result<EventS
     let stream = match layout_of(path, options)? {
         Layout::Npy => npy_files::open_npy(path, options)?,
         Layout::Npz => npz_archive::open_npz(path, options)?,
+        Layout::Mat => mat_file::open_mat(path, options)?,
+        Layout::Csv => text::open_text(path, options)?,
+        Layout::Stmnist => stmnist::open(path, options)?,
         layout if layout.is_of_camera() => cameras::open(path, layout, options)?,
         layout if layout.has_samples() => {
             let expected = format!("one recording a file in a folder; give {} by itself", path.display());
@@ -106,10 +135,30 @@ pub(super) fn open_stream(path: &Path, options: &SourceOptions) -> Result<EventS
         }
         layout => camera::open(path, layout, options)?,
     };
+    checked(stream, options)
+}
+
+/// Limits an open recording to the range of events that the options give, and checks it.
+fn checked(stream: EventStream, options: &SourceOptions) -> Result<EventStream> {
     let mut stream = stream.restrict(options.events)?;
     let notes = check(&stream, options)?;
     stream.notes.extend(notes);
+    if stream.is_unpacked() {
+        stream.notes.push(UNPACKED.into());
+    }
     Ok(stream)
+}
+
+/// Decodes a file as a camera writes it into columns in memory, of whatever size. The events are in the order of the
+/// file, and are not checked against the sensor.
+///
+/// # Errors
+/// [`tonic_base::Error::Usage`] for a file of another layout; [`Error::DamagedBytes`]; [`tonic_base::Error::Io`].
+pub fn decode_camera(path: &Path, options: &SourceOptions) -> Result<Events> {
+    match layout_of(path, options)? {
+        layout if layout.is_of_camera() => cameras::decode_all(path, layout, options),
+        layout => Err(Error::usage("layout", "that of a camera's file", layout.title())),
+    }
 }
 
 /// Returns the number of events in a file that holds one recording. Counts only events in the range that the options
@@ -138,12 +187,13 @@ pub(super) struct Head {
     pub notes: Vec<String>,
 }
 
-/// Opens and checks a file like [`open_stream`], without reading all of its events. The events in an npz archive are
-/// not checked.
+/// Opens and checks a file like [`open_stream`], without reading all of its events. The events in an npz archive and in
+/// a MATLAB file are not checked.
 pub(super) fn read_head(path: &Path, options: &SourceOptions) -> Result<Head> {
     let layout = layout_of(path, options)?;
-    if layout == Layout::Npz {
-        let (taken, label, len) = npz_archive::npz_head(path, options)?;
+    if matches!(layout, Layout::Npz | Layout::Mat) {
+        let head = if layout == Layout::Npz { npz_archive::npz_head } else { mat_file::mat_head };
+        let (taken, label, len) = head(path, options)?;
         let notes = taken.left_over_note().into_iter().collect();
         let used = options.events.map_or(0..len, |events| events.of(len));
         let events = used.end.saturating_sub(used.start);
@@ -157,6 +207,10 @@ pub(super) fn read_head(path: &Path, options: &SourceOptions) -> Result<Head> {
         let (out_of_range, linked) = (time.left_out, Vec::new());
         return Ok(Head { layout, sensor, label: None, events, out_of_range, linked, taken, notes });
     }
-    let EventStream { sensor, label, len, time, linked, taken, notes, .. } = open_stream(path, options)?;
+    let stream = match layout {
+        Layout::Csv => checked(text::count_text(path, options)?, options)?,
+        _ => open_stream(path, options)?,
+    };
+    let EventStream { sensor, label, len, time, linked, taken, notes, .. } = stream;
     Ok(Head { layout, sensor, label, events: len, out_of_range: time.left_out, linked, taken, notes })
 }

@@ -5,17 +5,19 @@ use std::path::Path;
 
 use tonic_base::free_name;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::remedy::Remedy;
-use crate::source::commands::{literal, text_events};
+use crate::source::commands::literal;
 use crate::source::marks;
+use crate::source::packed;
+use crate::source::text::Table;
 
 /// File name extensions of the recordings that this crate reads.
 pub(super) const ENDINGS: [&str; 5] = ["h5", "hdf5", "hdf", "npy", "npz"];
 /// Number of bytes at the start of a file from which its format is recognised.
 const HEAD: usize = 1 << 14;
 /// Text for error messages: what this crate reads.
-pub(super) const READ: &str = "a recording in HDF5, NumPy's formats or those of cameras";
+pub(super) const READ: &str = "a recording in HDF5, NumPy's formats, text or those of cameras";
 /// Text for error messages: what the user should do with a compressed file or an archive.
 pub(super) const UNPACK: &str = "unpack it first";
 
@@ -28,6 +30,7 @@ pub(super) type Way = (&'static str, &'static [&'static str]);
 
 const AEDAT_1: Way = ("jAER reads it; save t, x, y and p with np.savez", &[]);
 const AEDAT_3: Way = ("jAER and DV read it; only version 3.1 is read here", &[]);
+const OLD_BAG: Way = ("rosbag fix, of ROS 1, writes it as version 2.0, which is read", &[]);
 pub(super) const BAG: Way = ("the Python package rosbags reads it; save t, x, y and p with np.savez", &[]);
 const RAW: Way = ("its header does not name evt2, evt21 or evt3: name that layout", &[]);
 const MATLAB: Way = (
@@ -44,6 +47,8 @@ const FRAMES: Way = ("it has frames, no events; v2e makes events of frames", &[]
 const SOUND: Way = ("it has sound, no events; a model of a cochlea such as lauscher makes spikes of it", &[]);
 const SERVER: Way = ("download the recording again: this is what the server said instead of it", &[]);
 const NAMED: Way = ("name another layout, or none", &[]);
+/// Text for error messages: what the user can do with a text in which no rows of events are found.
+const TEXT: &str = "read it in Python and save the columns: np.savez(\"events.npz\", t=t, x=x, y=y, p=p)";
 const NOTHING: Way = ("it has no events", &[]);
 
 /// Commands that write the converted or unpacked file into the same folder as the original file.
@@ -51,7 +56,7 @@ const BESIDE: [&str; 6] = ["gunzip", "bunzip2", "unxz", "unzstd", "unlz4", "git"
 
 /// Formats that have a mark: fixed bytes near the beginning of the file. For each: the offset of the mark in the file,
 /// the mark, the format's name, and advice.
-const FORMATS: [(usize, &[u8], &str, Way); 64] = [
+const FORMATS: [(usize, &[u8], &str, Way); 65] = [
     (0, b"#!AER-DAT4", "an AEDAT 4 file", NAMED),
     (0, b"#!AER-DAT3.1", "an AEDAT 3.1 file", NAMED),
     (0, b"#!AER-DAT3", "an AEDAT 3 file", AEDAT_3),
@@ -59,10 +64,11 @@ const FORMATS: [(usize, &[u8], &str, Way); 64] = [
     (0, b"#!AER-DAT1", "an AEDAT 1 file", AEDAT_1),
     (0, b"#!AER-DAT", "an AEDAT file", AEDAT_1),
     (0, b"Event Stream", "an Event Stream file (.es)", NAMED),
-    (0, b"#ROSBAG", "a ROS bag", BAG),
+    (0, b"#ROSBAG V2.0\n", "a ROS bag", NAMED),
+    (0, b"#ROSBAG", "a ROS bag of an old version", OLD_BAG),
     (0, b"\x89MCAP", "an MCAP file, a bag of ROS 2", BAG),
     (0, b"SQLite format 3\0", "an SQLite database, a bag of ROS 2 perhaps", BAG),
-    (0, b"MATLAB 5.0 MAT-file", "a MATLAB file of version 5", MATLAB),
+    (0, b"MATLAB 5.0 MAT-file", "a MATLAB file of version 5", NAMED),
     (0, b"PAR1", "a Parquet file", PANDAS),
     (0, b"ARROW1", "an Arrow file", PANDAS),
     (0, b"FEA1", "a Feather file", PANDAS),
@@ -165,7 +171,10 @@ pub(super) fn recognise(path: &Path, stem: &str, head: &[u8]) -> Option<Recognis
     if is_matlab_4(head) {
         return known("a MATLAB file of version 4", MATLAB);
     }
-    is_text(head).then(|| text_events::described(path, stem, &String::from_utf8_lossy(head)))
+    is_text(head).then(|| {
+        let line: String = String::from_utf8_lossy(head).lines().next().unwrap_or("").chars().take(40).collect();
+        (format!("a text that begins with {line:?}"), TEXT.into(), None)
+    })
 }
 
 /// Makes the command that converts or unpacks the file at `path`. `words` are the program and the arguments in a
@@ -230,22 +239,33 @@ pub(super) fn is_text(head: &[u8]) -> bool {
     !head.is_empty() && head.iter().all(plain) && (utf8 || 10 * ascii > 9 * head.len())
 }
 
-/// Returns whether `head` is the beginning of a NumPy array, an HDF5 file or a camera's file. An HDF5 file can begin
+/// Returns whether `head` is the beginning of a NumPy array, an HDF5 file, a camera's file or a text with events. An HDF5 file can begin
 /// with 512, 1024 or 2048 bytes of other data. `name` is the name of the file, which tells those without a mark.
 pub(super) fn is_read(head: &[u8], name: &Path) -> bool {
     let hdf5 = |at| head.get(at..).is_some_and(|rest: &[u8]| rest.starts_with(b"\x89HDF\r\n\x1a\n"));
     head.starts_with(b"\x93NUMPY")
         || [0, 512, 1024, 2048].into_iter().any(hdf5)
         || marks::marked(head).or_else(|| marks::probable(name, head)).is_some()
+        || is_text(head) && Table::of(&String::from_utf8_lossy(head)).is_some_and(|table| table.has_events())
 }
 
-/// Reads the first [`HEAD`] bytes of a file. Returns no bytes if the file cannot be read.
+/// Reads the first [`HEAD`] bytes of a file, unpacked.
+///
+/// # Errors
+/// Those of [`packed::head`].
+pub(super) fn head(path: &Path) -> Result<Vec<u8>> {
+    packed::head(path, HEAD)
+}
+
+/// Reads the first [`HEAD`] bytes of a file, unpacked if that is possible. Returns no bytes if the file cannot be read.
 pub(super) fn head_of(path: &Path) -> Vec<u8> {
-    let mut head = Vec::new();
-    if let Ok(file) = std::fs::File::open(path) {
-        let _ = std::io::Read::read_to_end(&mut std::io::Read::take(file, HEAD as u64), &mut head);
-    }
-    head
+    head(path).unwrap_or_else(|_| {
+        let mut head = Vec::new();
+        if let Ok(file) = std::fs::File::open(path) {
+            let _ = std::io::Read::read_to_end(&mut std::io::Read::take(file, HEAD as u64), &mut head);
+        }
+        head
+    })
 }
 
 /// Returns the error for a file in a format that is recognised but not read. `None` if the format is not recognised.
@@ -253,6 +273,12 @@ pub(super) fn recognised(path: &Path, head: &[u8]) -> Option<Error> {
     let (format, reader, command) = recognise(path, &stem_of(path), head)?;
     let (place, expected) = (String::new(), READ.into());
     Some(Error::Foreign { path: path.into(), place, expected, format, reader, command })
+}
+
+/// Returns whether the files of a zip archive are those of a spreadsheet or of PyTorch.
+pub(super) fn is_document(files: &[String]) -> bool {
+    let has = |name: &str| files.iter().any(|file| file == name || file.ends_with(&format!("/{name}")));
+    has("workbook.xml") || has("data.pkl")
 }
 
 /// Returns the error for a zip archive without NumPy arrays. `files` are the names of the files in the archive.
@@ -299,8 +325,9 @@ mod tests {
             (b"% date 2020-01-01\n\x00\x01\xff", "a Prophesee RAW file", "name that layout"),
             (b"% Data file containing CD events.\n% Version 2\n", "a Prophesee DAT file", "name another layout"),
             (b"Event Stream\x02", "an Event Stream file", "name another layout"),
-            (b"#ROSBAG V2.0\n", "a ROS bag", "rosbags"),
-            (b"MATLAB 5.0 MAT-file, Platform", "a MATLAB file of version 5", "scipy.io.loadmat"),
+            (b"#ROSBAG V2.0\n", "a ROS bag", "name another layout"),
+            (b"#ROSBAG V1.2\n", "a ROS bag of an old version", "rosbag fix"),
+            (b"MATLAB 5.0 MAT-file, Platform", "a MATLAB file of version 5", "name another layout"),
             (&matlab_4, "a MATLAB file of version 4", "scipy.io.loadmat"),
             (b"CDF\x02\0", "a NetCDF 3 file", "nccopy -k nc4 a.bin a_nc4.nc"),
             (b"PAR1\x15", "a Parquet file", "pandas"),
@@ -314,8 +341,7 @@ mod tests {
             (b"\n <!DocType html>", "a web page", "download"),
             (b" [{\"t\": 1}]", "a JSON text", "pandas"),
             (b"\xfe\xff\0t", "a text in UTF-16", "iconv -f UTF-16 -t UTF-8 -o a_utf8.txt a.bin"),
-            (b"t,x,y,p\n1,2,3,1\n", "a text that begins with \"t,x,y,p\"", "loadtxt(\"a.bin\""),
-            (b"% mine\n1 2 3 1\n", "a text that begins with \"% mine\"", "comments=\"%\""),
+            (b"t,x,y,p\n1,2,3,1\n", "a text that begins with \"t,x,y,p\"", "np.savez"),
             (b"Dear all,\n", "a text that begins with \"Dear all,\"", "np.savez"),
             ("h\u{e9}".as_bytes(), "a text", ""),
             (&"\u{e9}\u{e9}".as_bytes()[..3], "a text", ""),

@@ -28,6 +28,7 @@ use hdf5::types::VarLenArray;
 use hdf5::{Dataset, Datatype, H5Type};
 
 use crate::error::{Error, Result};
+use crate::source::packed::local;
 use crate::source::raw::{Coordinates, Times};
 use references::{Reference, References, Superblock};
 use window::{FileWindow, SharedFile};
@@ -81,7 +82,8 @@ impl VlenRows {
     /// [`Error::MissingData`] if some references were never written.
     pub fn open(path: &Path, name: &str, dataset: &Dataset) -> Result<Option<VlenRows>> {
         let holder = PathBuf::from(dataset.filename());
-        let file = SharedFile::open(if holder.as_os_str().is_empty() { path } else { &holder })?;
+        // A file that was unpacked has no name any more.
+        let file = if holder.is_file() { SharedFile::open(&holder)? } else { SharedFile::open(&local(path)?)? };
         let Some(read) = dataset.dtype().ok().as_ref().and_then(ReadRows::of) else { return Ok(None) };
         let Some(superblock) = Superblock::find(&file)? else { return Ok(None) };
         let Some(references) = References::find(path, name, dataset, &file, superblock)? else { return Ok(None) };

@@ -23,6 +23,8 @@ pub enum Layout {
     Npy,
     /// An archive of NumPy arrays (`.npz`).
     Npz,
+    /// A MATLAB file of version 5.
+    Mat,
     /// Prophesee RAW in EVT 2.
     Evt2,
     /// Prophesee RAW in EVT 2.1.
@@ -37,17 +39,27 @@ pub enum Layout {
     Aedat3,
     /// AEDAT 4 of DV.
     Aedat4,
+    /// A bag of ROS 1.
+    Rosbag,
     /// Event Stream (`.es`).
     Es,
     /// The `.bin` files of N-MNIST and N-Caltech101.
     Nmnist,
+    /// Images of MNIST, as spiking sequential MNIST.
+    Smnist,
+    /// A text with a row of cells for each event, such as CSV.
+    Csv,
+    /// ST-MNIST: a matrix of spikes in a MATLAB file.
+    Stmnist,
+    /// EBSSA: many recordings in an HDF5 file.
+    Ebssa,
     /// Any HDF5 file whose columns are given by a [`Map`](crate::Map) or found by their names.
     Map,
 }
 
 impl Layout {
     /// For each layout: its name, and the dataset or other property by which its files are recognised.
-    pub const ALL: [(Layout, &str, &str); 18] = [
+    pub const ALL: [(Layout, &str, &str); 24] = [
         (Layout::Hsd, "hsd", "spikes/times"),
         (Layout::Ntidigits, "ntidigits", "train_labels"),
         (Layout::Dsec, "dsec", "events/t"),
@@ -56,6 +68,7 @@ impl Layout {
         (Layout::Prophesee, "prophesee", "CD/events"),
         (Layout::Npy, "npy", "a NumPy array"),
         (Layout::Npz, "npz", "a NumPy archive"),
+        (Layout::Mat, "mat", "MATLAB 5.0 MAT-file"),
         (Layout::Evt2, "evt2", "% evt 2.0"),
         (Layout::Evt21, "evt21", "% evt 2.1"),
         (Layout::Evt3, "evt3", "% evt 3.0"),
@@ -63,8 +76,13 @@ impl Layout {
         (Layout::Aedat2, "aedat2", "#!AER-DAT2"),
         (Layout::Aedat3, "aedat3", "#!AER-DAT3.1"),
         (Layout::Aedat4, "aedat4", "#!AER-DAT4"),
+        (Layout::Rosbag, "rosbag", "#ROSBAG V2.0"),
         (Layout::Es, "es", "Event Stream"),
         (Layout::Nmnist, "nmnist", ".bin with plausible events"),
+        (Layout::Smnist, "smnist", "an IDX file of images of 28 by 28"),
+        (Layout::Csv, "csv", "lines of numbers, with names of columns"),
+        (Layout::Stmnist, "stmnist", "only by --layout or --dataset"),
+        (Layout::Ebssa, "ebssa", "only by --layout or --dataset"),
         (Layout::Map, "map", "columns that are named"),
     ];
 
@@ -75,7 +93,13 @@ impl Layout {
 
     /// Returns whether files of the layout are recognised by the name of an HDF5 dataset.
     pub(crate) fn has_dataset(self) -> bool {
-        !matches!(self, Layout::Npy | Layout::Npz | Layout::Map) && !self.is_of_camera()
+        !self.has_arrays() && !matches!(self, Layout::Smnist | Layout::Stmnist | Layout::Map) && !self.is_of_camera()
+    }
+
+    /// Returns whether files of the layout have arrays or columns in which those of events are found, or which the options
+    /// name.
+    pub(crate) fn has_arrays(self) -> bool {
+        matches!(self, Layout::Npy | Layout::Npz | Layout::Mat | Layout::Csv)
     }
 
     /// Returns whether files of the layout are as a camera writes them. They are decoded as a whole.
@@ -89,6 +113,7 @@ impl Layout {
                 | Layout::Aedat2
                 | Layout::Aedat3
                 | Layout::Aedat4
+                | Layout::Rosbag
                 | Layout::Es
                 | Layout::Nmnist
         )
@@ -99,10 +124,11 @@ impl Layout {
         layouts.iter().map(|layout| layout.name()).collect::<Vec<_>>().join(", ")
     }
 
-    /// Returns all layouts as lines of text: name, title, and what tells the files apart.
+    /// Returns all layouts as lines of text: name, title, and what tells the files apart. The last line is about all.
     pub fn text() -> String {
         let line = |(layout, name, told): &(Layout, &str, &str)| format!("{name:<12}{:<26}{told}\n", layout.title());
-        Self::ALL.iter().map(line).collect()
+        Self::ALL.iter().map(line).collect::<String>()
+            + "A recording of any layout may be in gzip or in a zip archive.\n"
     }
 
     /// Returns all layouts as a JSON object with the key `layouts`.
@@ -122,6 +148,7 @@ impl Layout {
             Layout::Prophesee => "camera (Prophesee)",
             Layout::Npy => "NumPy array",
             Layout::Npz => "NumPy archive",
+            Layout::Mat => "MATLAB 5",
             Layout::Evt2 => "Prophesee RAW (EVT 2)",
             Layout::Evt21 => "Prophesee RAW (EVT 2.1)",
             Layout::Evt3 => "Prophesee RAW (EVT 3)",
@@ -129,15 +156,20 @@ impl Layout {
             Layout::Aedat2 => "AEDAT 2",
             Layout::Aedat3 => "AEDAT 3.1",
             Layout::Aedat4 => "AEDAT 4",
+            Layout::Rosbag => "ROS bag",
             Layout::Es => "Event Stream",
             Layout::Nmnist => "N-MNIST (.bin)",
+            Layout::Smnist => "MNIST (sequential)",
+            Layout::Csv => "text (CSV)",
+            Layout::Stmnist => "ST-MNIST",
+            Layout::Ebssa => "EBSSA",
             Layout::Map => "columns by name",
         }
     }
 
     /// Returns whether a file of this layout holds many samples with labels, instead of one recording.
     pub(crate) fn has_samples(self) -> bool {
-        matches!(self, Layout::Hsd | Layout::Ntidigits)
+        matches!(self, Layout::Hsd | Layout::Ntidigits | Layout::Smnist | Layout::Ebssa)
     }
 }
 

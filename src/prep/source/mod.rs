@@ -8,16 +8,20 @@
 //! ```text
 //! layout, options              the names of layouts; the caller's options
 //! raw, notes, filler           raw events; the recordings that a note is about; equal events in a row
+//! packed                       files in gzip, and members of zip archives
+//! placing                      how x and y of a file become pixels
 //! columns                      the arrays of a file, the roles of their fields, the numbers in them
 //! memory, spooled              events that a program has in memory; samples in a temporary file
 //! commands                     commands in Python that save a copy of a file in which something is mended
 //! formats, marks               recognise formats: those that are not read, those of cameras
-//! hdf, heap, numpy             reading the file formats; hdf also checks that the data is there
+//! hdf, heap, numpy, matlab      reading the file formats; hdf also checks that the data is there
 //! recording, unlabelled        an open recording; events in no sample
 //! labels                       tables of labels, the list of classes
 //! times                        how times are read: unit, clock
 //! fields                       which fields of a file are t, x, y and p
+//! text                         texts with a row of cells for each event
 //! stream, stored, sorted       one recording as a sequence of events; its events in a temporary file; sorted there
+//! target                       where decoded events go
 //! vetting, check               what is wrong with the times; other checks before a recording is used
 //! layouts, cameras, detect     opens files by their layout: HDF5 and NumPy, files as cameras write them
 //! samples                      one recording as one sample or many
@@ -41,11 +45,14 @@ mod labels;
 mod layout;
 mod layouts;
 mod marks;
+mod matlab;
 mod memory;
 mod notes;
 mod numpy;
 mod open;
 mod options;
+mod packed;
+mod placing;
 mod raw;
 mod recording;
 mod samples;
@@ -54,6 +61,8 @@ mod spooled;
 mod stored;
 mod stream;
 mod synth;
+mod target;
+mod text;
 mod times;
 mod together;
 mod twins;
@@ -63,18 +72,21 @@ mod vetting;
 pub(crate) use check::check_unknown_sensor;
 pub(crate) use columns::{FAR_PIXEL, NO_PIXEL};
 pub use columns::{Numbers, TakenColumns};
+pub use detect::decode_camera;
 pub(crate) use detect::events_of;
 pub(crate) use fields::{listed, odd_polarities};
 pub use hdf::LinkedPath;
 pub use heap::VlenRows;
-pub use labels::{ClassList, Row, number_classes, read_labels};
-pub(crate) use labels::{MAX_NAMELESS_CLASSES, alike};
+pub use labels::{ClassList, ListedFiles, Row, number_classes, read_labels};
+pub(crate) use labels::{ListedFile, MAX_NAMELESS_CLASSES, alike};
 pub use layout::Layout;
 pub use layouts::COCHLEA;
+pub(crate) use layouts::DIGITS;
 pub use memory::EventColumns;
 pub(crate) use memory::{ADDED, open_columns};
 pub(crate) use notes::{Kind, Kinds};
 pub use options::{Cut, Digits, LabelSource, Map, SourceOptions, TableColumns};
+pub(crate) use packed::{Raw, failed, raw};
 pub(crate) use raw::MAX_SAMPLE_EVENTS;
 pub use raw::{Coordinates, RawSamples, Times};
 pub use recording::Recording;

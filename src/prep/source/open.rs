@@ -8,11 +8,12 @@ use crate::error::{BaseFault, Error, Result};
 use crate::source::check::check_sensor;
 use crate::source::detect::{layout_of, open_stream};
 use crate::source::filler::Filler;
-use crate::source::folders::folder;
+use crate::source::folders::folder::{self, Archived};
 use crate::source::labels::{FileNames, Named, Row, number_classes, read_labels};
 use crate::source::layout::Layout;
-use crate::source::layouts::{Hsd, ntidigits};
+use crate::source::layouts::{Hsd, ebssa, ntidigits, smnist};
 use crate::source::options::{Cut, LabelSource, SourceOptions};
+use crate::source::packed::Archive;
 use crate::source::recording::{Recording, file_name};
 use crate::source::samples::{Long, cut, cut_one_class, extents};
 use crate::source::stream::{ClassLabel, EventStream};
@@ -42,6 +43,15 @@ impl Recording {
         if path.is_dir() {
             return folder::open(path, options);
         }
+        if Archive::is(path)
+            && options.layout != Some(Layout::Npz)
+            && let Some(archive) = Archive::of_recordings(path)?
+        {
+            return match folder::open_archive(path, &archive, options)? {
+                Archived::One(only) => Recording::open_as_found(&only, options),
+                Archived::Many(recordings) => Ok(recordings),
+            };
+        }
         if let Some(level) = options.class_level {
             return Err(Error::usage("class_level", format!("a folder, unlike {}", path.display()), level));
         }
@@ -49,7 +59,7 @@ impl Recording {
         if layout.has_samples() {
             let given = match (&options.labels, options.cut) {
                 (LabelSource::One(_), _) => Some("label"),
-                (LabelSource::Csv(_), _) => Some("labels"),
+                (LabelSource::Csv(_) | LabelSource::Listed(_), _) => Some("labels"),
                 (_, Cut::Duration { .. }) => Some("sample_duration"),
                 (_, Cut::Events { .. }) => Some("sample_events"),
                 _ if options.events.is_some() => Some("events"),
@@ -61,11 +71,14 @@ impl Recording {
             }
             let recording = match layout {
                 Layout::Ntidigits => ntidigits::open(path, options),
+                Layout::Smnist => smnist::open(path),
+                Layout::Ebssa => ebssa::open(path, options),
                 _ => Hsd::open(path, options),
             };
             let recording = recording.map_err(without_map)?;
             check_sensor(path, layout, &recording.columns, options.sensor)?;
-            return Ok(vec![Recording { origin: options.origin, ..recording }]);
+            let placing = options.placing(path, recording.sensor)?;
+            return Ok(vec![Recording { placing, ..recording }]);
         }
         cut_recording(open_stream(path, options)?, options).map(|recording| recording.into_iter().collect())
     }
@@ -108,7 +121,7 @@ pub(super) fn cut_recording(mut stream: EventStream, options: &SourceOptions) ->
             classes = Some(vec![label.clone()]);
             cut_one_class(&mut stream, options.cut, 0)?
         }
-        LabelSource::Own => {
+        LabelSource::Own | LabelSource::Listed(_) => {
             let class = match stream.label.take() {
                 Some(ClassLabel::Number(class)) => class,
                 Some(ClassLabel::Name(name)) => {
@@ -137,7 +150,7 @@ pub(super) fn cut_recording(mut stream: EventStream, options: &SourceOptions) ->
         extras: Vec::new(),
         columns: stream.taken.clone(),
         notes,
-        origin: options.origin,
+        placing: options.placing(&stream.path, stream.sensor)?,
         unlabelled,
         out_of_range: stream.time.left_out,
         filler: Filler::new(options.events),

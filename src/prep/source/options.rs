@@ -1,14 +1,16 @@
 //! Options for opening recordings: the layout, where classes come from, and how a long recording is cut into samples.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::error::{BaseFault, Error, Result};
 use crate::event_range::EventRange;
 use crate::events::SensorSize;
 use crate::source::columns::{Fields, Role, field_text, named_field};
-use crate::source::labels::ClassList;
+use crate::source::labels::{ClassList, ListedFiles};
 use crate::source::layout::Layout;
+use crate::source::placing::Placing;
 use crate::time_unit::TimeUnit;
 
 /// Options for opening recordings. They add to the information in the files, or replace it.
@@ -23,10 +25,16 @@ pub struct SourceOptions {
     pub columns: Option<TableColumns>,
     /// The coordinate of the first pixel, 0 or 1. It is subtracted from x and y.
     pub origin: u8,
+    /// Whether the rows of the files are counted from below: y becomes the sensor's height - 1 - y.
+    pub flip_y: bool,
+    /// Whether each sample is moved so that its lowest x and its lowest y are 0.
+    pub to_zero: bool,
     /// The unit of the times in the files. Default: the unit that the file or the layout gives.
     pub time_unit: Option<TimeUnit>,
     /// The sensor size. Needed if the files give no sensor size, or a wrong one.
     pub sensor: Option<SensorSize>,
+    /// For bags of ROS: the topic whose events are read. Default: the first topic with events.
+    pub topic: Option<String>,
     /// Which range of a recording's events is used. Default: all events.
     pub events: Option<EventRange>,
     /// Whether to undo wraps (counter overflows) of a recording's clock. If false, a wrap is an error.
@@ -112,6 +120,22 @@ impl SourceOptions {
             _ => Ok(()),
         }
     }
+
+    /// Returns how x and y of the recording `path` become pixels. `sensor` is the size that the file tells.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Usage`] if rows are counted from below and the height of the sensor is unknown.
+    pub(super) fn placing(&self, path: &Path, sensor: Option<SensorSize>) -> Result<Placing> {
+        let flip = match (self.flip_y, self.sensor.or(sensor)) {
+            (false, _) => None,
+            (true, Some(sensor)) => Some(sensor.height),
+            (true, None) => {
+                let expected = format!("one with `flip_y`, because {} does not tell it", path.display());
+                return Err(Error::usage("sensor", expected, "none"));
+            }
+        };
+        Ok(Placing { origin: self.origin, flip, to_zero: self.to_zero })
+    }
 }
 
 /// Where class labels come from. If a layout's files label all samples, only [`LabelSource::Own`] is allowed.
@@ -124,6 +148,8 @@ pub enum LabelSource {
     One(String),
     /// The labels in a CSV file, one for each recording or for each interval of a recording.
     Csv(PathBuf),
+    /// A list of recordings and classes, which [`dataset_source`](crate::dataset_source) makes.
+    Listed(Arc<ListedFiles>),
 }
 
 /// Which samples of an N-TIDIGITS18 file to use.

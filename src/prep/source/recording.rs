@@ -13,6 +13,8 @@ use crate::source::columns::{NO_PIXEL, TakenColumns};
 use crate::source::filler::Filler;
 use crate::source::hdf::LinkedPath;
 use crate::source::layout::Layout;
+use crate::source::packed;
+use crate::source::placing::{self, Placing};
 use crate::source::raw::{Coordinates, MAX_SAMPLE_EVENTS, RawSamples};
 use crate::source::unlabelled::Unlabelled;
 use crate::time_unit::TimeUnit;
@@ -42,8 +44,8 @@ pub struct Recording {
     pub(crate) unlabelled: Option<Unlabelled>,
     /// Number of events outside the range of events in the options.
     pub(crate) out_of_range: u64,
-    /// The coordinate of the first pixel, which is subtracted from x and y.
-    pub(super) origin: u8,
+    /// How x and y become pixels.
+    pub(super) placing: Placing,
     pub(super) reader: Box<dyn ReadSamples>,
     pub(super) filler: Filler,
 }
@@ -166,7 +168,7 @@ impl Recording {
     pub fn read(&self, samples: Range<u64>) -> Result<RawSamples> {
         let raw = self.reader.read(samples.clone())?;
         self.filler.look(samples.start, &raw);
-        Ok(self.minus_origin(raw))
+        Ok(self.placing.place(raw))
     }
 
     /// Returns the hash of the events and their length in bytes, for samples that a program has added. Otherwise
@@ -194,18 +196,25 @@ impl Recording {
         most: u64,
         mut take: impl FnMut(RawSamples) -> Result<()>,
     ) -> Result<()> {
+        let mut lowest = None;
+        if self.placing.to_zero {
+            let below = |a: Option<i64>, b: Option<i64>| a.into_iter().chain(b).min();
+            self.reader.read_in_blocks(sample, most, &mut |raw| {
+                let raw = self.placing.place_block(raw, [0; 2]);
+                let events = 0..raw.x.len();
+                let [x, y] = lowest.unwrap_or_default();
+                let of_y = raw.y.as_ref().and_then(|y| placing::lowest(y, events.clone()));
+                lowest = Some([below(x, placing::lowest(&raw.x, events)), below(y, of_y)]);
+                Ok(())
+            })?;
+        }
+        let lowest = lowest.unwrap_or_default().map(Option::unwrap_or_default);
         let (mut before, all) = (0, self.sample_events(sample).unwrap_or(0));
         self.reader.read_in_blocks(sample, most, &mut |raw| {
             self.filler.look_at_block(sample, &raw, 0, (before, all));
             before += raw.count(0);
-            take(self.minus_origin(raw))
+            take(self.placing.place_block(raw, lowest))
         })
-    }
-
-    fn minus_origin(&self, raw: RawSamples) -> RawSamples {
-        let RawSamples { times, x, y, p, offsets } = raw;
-        let y = y.map(|y| y.minus_origin(self.origin));
-        RawSamples { times, x: x.minus_origin(self.origin), y, p, offsets }
     }
 
     /// Calls `look` with blocks of the recording's events, up to about [`MAX_SAMPLE_EVENTS`] events.
@@ -251,7 +260,7 @@ impl Recording {
                 (lowest, excess) = (lowest.min(least), excess.max(most - i64::from(size)));
             }
         })?;
-        Ok(match self.origin {
+        Ok(match self.placing.origin {
             0 => (lowest >= 1 && excess == 0).then_some(1),
             origin => (lowest == -i64::from(origin)).then_some(0),
         })
@@ -299,11 +308,15 @@ impl Recording {
     /// # Errors
     /// Errors of reading.
     pub fn extent(&self) -> Result<Option<(i64, i64)>> {
-        let origin = i64::from(self.origin);
+        let origin = i64::from(self.placing.origin);
         Ok(self.reader.extent()?.map(|(x, y)| (x - origin, y - origin)))
     }
 }
 
+/// Returns the name of a file or, for a member of an archive, that of the archive and the member: `a.zip:b/c.csv`.
 pub(super) fn file_name(path: &Path) -> String {
+    if let Some((archive, name)) = packed::member(path) {
+        return format!("{}:{name}", file_name(&archive));
+    }
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

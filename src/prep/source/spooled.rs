@@ -23,6 +23,7 @@ use crate::source::columns::TakenColumns;
 use crate::source::filler::Filler;
 use crate::source::layout::Layout;
 use crate::source::memory::ADDED;
+use crate::source::placing::Placing;
 use crate::source::raw::{Coordinates, RawSamples, Times};
 use crate::source::recording::{ReadSamples, Recording};
 use crate::source::stored::coordinates;
@@ -108,7 +109,7 @@ impl Spool {
             notes,
             unlabelled: None,
             out_of_range: 0,
-            origin: 0,
+            placing: Placing::default(),
             filler: Filler::default(),
             reader: Box::new(self),
         }

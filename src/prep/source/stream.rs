@@ -11,6 +11,7 @@ use crate::source::hdf::{LinkedPath, NumberColumn};
 use crate::source::labels::MAX_NAMELESS_CLASSES;
 use crate::source::layout::Layout;
 use crate::source::numpy::EventArray;
+use crate::source::packed::{is_packed, local};
 use crate::source::raw::MAX_SAMPLE_EVENTS;
 use crate::source::sorted::SortedEvents;
 use crate::source::stored::StoredEvents;
@@ -94,8 +95,9 @@ pub(super) enum OriginalOrder {
 impl EventStream {
     /// Returns [`Error::DamagedRecording`] if the file claims more events than its size can hold.
     pub(super) fn check_length(self) -> Result<EventStream> {
-        let size =
-            |path: &Path| std::fs::metadata(path).map(|m| m.len()).map_err(Error::io(path, "read the recording"));
+        let size = |path: &Path| {
+            std::fs::metadata(&*local(path)?).map(|m| m.len()).map_err(Error::io(path, "read the recording"))
+        };
         let linked = self.linked.iter().map(|file| size(&file.path)).sum::<Result<u64>>()?;
         let bytes = size(&self.path)? + linked;
         if self.len > bytes.saturating_mul(MAX_EVENTS_A_BYTE) {
@@ -187,7 +189,17 @@ impl EventStream {
 
     /// Returns whether the events are in a temporary file, which is made each time the recording is opened.
     pub(super) fn is_on_disk(&self) -> bool {
-        matches!(self.columns, EventStore::Stored(_) | EventStore::Sorted(_))
+        let is_stored = match &self.columns {
+            EventStore::Stored(_) | EventStore::Sorted(_) => true,
+            EventStore::Array(array) => array.is_spilled(),
+            EventStore::Hdf5(_) | EventStore::Memory(_) => false,
+        };
+        is_stored || self.is_unpacked()
+    }
+
+    /// Returns whether the file was unpacked into a temporary file.
+    pub(super) fn is_unpacked(&self) -> bool {
+        matches!(self.columns, EventStore::Hdf5(_) | EventStore::Array(_)) && is_packed(&self.path)
     }
 
     /// Splits the recording into consecutive ranges of events that fit in memory.

@@ -35,10 +35,15 @@ def convert(
     channels: Optional[int] = None,
     crop_time: Optional[int] = None,
     time_window: Optional[int] = None,
+    dataset: Optional[str] = None,
+    split: Optional[str] = None,
     layout: Optional[str] = None,
     map: Union[str, Mapping[str, str], None] = None,
     columns: Optional[str] = None,
+    topic: Optional[str] = None,
     origin: int = 0,
+    flip_y: bool = False,
+    to_zero: bool = False,
     time_unit: Optional[Literal["s", "ms", "us", "ns"]] = None,
     events: Union[str, tuple[int, int], None] = None,
     unwrap: bool = False,
@@ -80,12 +85,16 @@ def convert(
         channels, crop_time, time_window: channels to downsample a cochlea to, 100 by default; the last microsecond
             that is kept, 1,000,000 by default for a cochlea; microseconds per frame, 4,000 by default for a cochlea and
             10,000 for a camera.
+        dataset, split: the data set that source is the download of, such as "nmnist", and the part of it. None: train,
+            or all if the data set has no parts.
         layout: of the recordings; None: recognised by their content.
         map: the fields that are the columns of events, {"t": "events/t", "x": ...} or "t=events/t,x=...".
         columns: the order of the columns of a table, "t,x,y,p"; "_" is a column that isn't used.
-        origin: coordinate of the first pixel, 0 or 1.
+        topic: of a ROS bag, whose events are read; None: the first topic with events.
+        origin: coordinate of the first pixel, 0 or 1. flip_y: counts rows from below. to_zero: moves each sample so
+            that its lowest x and its lowest y are 0.
         time_unit: of the times in the files: "s", "ms", "us" or "ns". None: what the file says, or else us, in HDF5 s
-            for floats.
+            for floats, and s for fractions in files of MATLAB.
         events: only these events of each recording: (A, B) or "A..B", B excluded.
         unwrap: undoes wraps of a clock. allow_clock_trouble: takes times as they are, sorted.
         sensor: channels of a cochlea, or (W, H, P): width, height, polarities. None: what the file says.

@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use object_store::{Error as StoreError, GetOptions, GetRange, GetResult, ObjectStore, ObjectStoreExt, UpdateVersion};
+use object_store::{
+    Error as StoreError, GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt, UpdateVersion,
+};
 use tokio::time::timeout;
 use tonic_base::Error as BaseError;
 use tonic_shard::Error as ShardError;
 
+use crate::download::FileVersion;
 use crate::error::{BaseFault, Error, Result};
 use crate::store::{Store, Version};
 use crate::text::lacks_bucket;
@@ -83,7 +86,34 @@ impl Store {
         range: Range<u64>,
         take: &mut (dyn FnMut(u64, &[u8]) -> Result<()> + Send),
     ) -> Result<()> {
-        self.run(self.read_on(name, range, take))
+        self.read_version(name, range, None, take)
+    }
+
+    /// Like [`Store::read`], but of one version of the object only.
+    ///
+    /// # Errors
+    /// Also [`Error::Replaced`] if the object has another version.
+    pub(crate) fn read_version(
+        &self,
+        name: &str,
+        range: Range<u64>,
+        version: Option<&FileVersion>,
+        take: &mut (dyn FnMut(u64, &[u8]) -> Result<()> + Send),
+    ) -> Result<()> {
+        self.run(self.read_on(name, range, version, take))
+    }
+
+    /// Returns the version of an object, by a request for its first byte: many servers answer no HEAD.
+    pub(crate) fn version(&self, name: &str) -> Result<FileVersion> {
+        self.run(async {
+            let mut waits = Waits::new(self.patience.timeout);
+            loop {
+                match self.get_range(name, 0..1).await {
+                    Err(error) if is_passing(&error) && waits.again().await => {}
+                    got => return got.map(|got| FileVersion::of(&got.meta)),
+                }
+            }
+        })
     }
 
     /// Reads a range of an object into memory, like [`Store::read`].
@@ -100,6 +130,7 @@ impl Store {
         &self,
         name: &str,
         range: Range<u64>,
+        version: Option<&FileVersion>,
         take: &mut (dyn FnMut(u64, &[u8]) -> Result<()> + Send),
     ) -> Result<()> {
         let (mut at, mut waits) = (range.start, Waits::new(self.patience.timeout));
@@ -109,7 +140,7 @@ impl Store {
                 at = offset + piece.len() as u64;
                 take(offset, piece)
             };
-            let tried = self.read_once(name, before..range.end, &mut count).await;
+            let tried = self.read_once(name, before..range.end, version, &mut count).await;
             let failure = match tried {
                 Ok(()) if at >= range.end => return Ok(()),
                 Ok(()) => {
@@ -131,15 +162,11 @@ impl Store {
         Ok(())
     }
 
-    async fn read_once(
-        &self,
-        name: &str,
-        range: Range<u64>,
-        take: &mut (dyn FnMut(u64, &[u8]) -> Result<()> + Send),
-    ) -> Result<()> {
+    /// Asks for a range of an object. The answer is the whole object if the server sends no ranges.
+    async fn get_range(&self, name: &str, range: Range<u64>) -> Result<GetResult> {
         let path = self.path(name);
-        let part = GetOptions { range: Some(GetRange::Bounded(range.clone())), ..GetOptions::default() };
-        let got: GetResult = match self.store.get_opts(&path, part).await {
+        let part = GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
+        match self.store.get_opts(&path, part).await {
             Err(StoreError::NotSupported { .. }) => {
                 self.whole_only.store(true, Ordering::Relaxed);
                 self.store.get(&path).await
@@ -157,7 +184,20 @@ impl Store {
                 ShardError::Incomplete { path: self.url(""), missing }.into()
             }
             e => self.fault(name, "read")(e),
-        })?;
+        })
+    }
+
+    async fn read_once(
+        &self,
+        name: &str,
+        range: Range<u64>,
+        version: Option<&FileVersion>,
+        take: &mut (dyn FnMut(u64, &[u8]) -> Result<()> + Send),
+    ) -> Result<()> {
+        let got = self.get_range(name, range.clone()).await?;
+        if version.is_some_and(|version| *version != FileVersion::of(&got.meta)) {
+            return Err(Error::Replaced { url: self.url(name).display().to_string() });
+        }
         if got.meta.size < range.end {
             let (expected, got) = (format!("at least {} bytes", range.end), got.meta.size);
             return Err(Error::corrupt(&self.url(name), "file length", expected, got));
@@ -174,6 +214,12 @@ impl Store {
             }
         }
         Ok(())
+    }
+}
+
+impl FileVersion {
+    fn of(meta: &ObjectMeta) -> FileVersion {
+        FileVersion { bytes: meta.size, tag: meta.e_tag.clone(), changed: meta.last_modified.timestamp() }
     }
 }
 

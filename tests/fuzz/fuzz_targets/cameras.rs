@@ -7,7 +7,7 @@ use tonic_toolkit::prep::{Cut, Layout, Recording, SensorSize, SourceOptions};
 use tonic_toolkit_fuzz::DIR;
 
 const SENSOR: SensorSize = SensorSize { width: 640, height: 480, polarities: 2 };
-const LAYOUTS: [Layout; 9] = [
+const LAYOUTS: [Layout; 10] = [
     Layout::Evt2,
     Layout::Evt21,
     Layout::Evt3,
@@ -17,6 +17,7 @@ const LAYOUTS: [Layout; 9] = [
     Layout::Aedat4,
     Layout::Es,
     Layout::Nmnist,
+    Layout::Rosbag,
 ];
 
 fuzz_target!(|data: &[u8]| {
@@ -25,7 +26,7 @@ fuzz_target!(|data: &[u8]| {
     std::fs::write(&path, bytes).unwrap();
     let options = SourceOptions {
         // Without a layout, the file is recognised by its bytes.
-        layout: LAYOUTS.get(usize::from(kind % 10)).copied(),
+        layout: LAYOUTS.get(usize::from(kind % 11)).copied(),
         sensor: Some(SENSOR),
         lenient: lenient % 2 == 1,
         allow_clock_trouble: true,

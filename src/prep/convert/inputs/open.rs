@@ -11,7 +11,7 @@ use crate::convert::added::AddedSamples;
 use crate::convert::inputs::{Input, Inputs, Rowless};
 use crate::convert::sensor::unknown_sensor;
 use crate::error::{BaseFault, Error, Result};
-use crate::source::{Kinds, Recording, SourceOptions, alike, compare_files, events_of, twins, vet_together};
+use crate::source::{Kinds, Layout, Recording, SourceOptions, alike, compare_files, events_of, twins, vet_together};
 
 impl Inputs {
     /// Opens recordings and checks that they match each other.
@@ -29,7 +29,7 @@ impl Inputs {
                 rowless.recordings += 1;
                 rowless.events += events_of(path, options)?;
             }
-            let folder = path.is_dir();
+            let folder = path.is_dir() || opened.len() > 1;
             for recording in &mut opened {
                 let name = if folder { path.display().to_string() } else { recording.name.clone() };
                 told.extend(std::mem::take(&mut recording.notes).into_iter().map(|note| (name.clone(), note)));
@@ -103,7 +103,9 @@ impl Inputs {
                 .then(|| format!("warning: different classes that may be meant to be one: {}", some_of(&alike))),
         );
         let (extras, layout, columns) = (names(first), first.layout, first.columns.clone());
-        let flat = |r: &Recording| !r.columns.has_more() && r.sensor.is_none_or(|told| told.height == 1);
+        let is_image = |r: &Recording| r.layout == Layout::Smnist;
+        let flat =
+            |r: &Recording| !r.columns.has_more() && !is_image(r) && r.sensor.is_none_or(|told| told.height == 1);
         let cochlea = sensor.height == 1 && recordings.iter().all(flat);
         notes.extend(other_columns(&recordings));
         let mut layouts = vec![layout];
@@ -138,7 +140,7 @@ impl Inputs {
 /// Returns an error if a recording is given twice, even by two different paths.
 fn check_once(recordings: &[Recording]) -> Result<()> {
     let mut seen = HashSet::new();
-    let twice = recordings.iter().find(|r| r.path.canonicalize().is_ok_and(|path| !seen.insert(path)));
+    let twice = recordings.iter().find(|r| !seen.insert(r.path.canonicalize().unwrap_or_else(|_| r.path.clone())));
     let Some(twice) = twice else { return Ok(()) };
     Err(Error::usage("recordings", "each recording once", format!("{} twice", twice.path.display())))
 }

@@ -176,6 +176,8 @@ fn blocks_give_what_the_whole_sample_gives() {
         let source = SourceOptions {
             sensor: Some("6,4,2".parse().unwrap()),
             origin: u8::from(round % 11 == 10),
+            flip_y: round % 13 == 4,
+            to_zero: round % 9 == 4,
             events: (round % 7 == 6).then_some(EventRange { start: 20, end: Some(700) }),
             unwrap: round % 3 == 0,
             allow_clock_trouble: round % 3 == 1,

@@ -1,17 +1,25 @@
-//! A block of decoded events, and where it goes: into memory, into a temporary file, or nowhere if the events are only
-//! counted.
+//! A block of decoded events, on its way to where they go.
 
-use crate::error::Result;
-use crate::events::{Events, SensorSize};
-use crate::source::columns::{EventBlock, Stamps};
-use crate::source::raw::Coordinates;
-use crate::source::stored::StoredEvents;
-use crate::source::stream::{EventStore, MAX_IN_MEMORY};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 
-/// Number of events that fit in a block.
-const SIZE: usize = 1 << 17;
+use tonic_base::Error as BaseError;
+
+use crate::error::{Error, Result};
+use crate::events::SensorSize;
+use crate::source::stream::EventStore;
+use crate::source::target::{Entries, Slices, Target};
+
+/// Number of events that fit in a block. With 13 bytes each, they stay in the L2 cache.
+const SIZE: usize = 1 << 15;
 /// Number of events for which a block has room at least, after each [`Decoded::settle`].
 pub(crate) const ROOM: usize = SIZE / 2;
+
+/// From this number of events on, a thread of its own appends them.
+const MANY: u64 = 1 << 17;
+/// Number of blocks between the decoder and that thread.
+const BLOCKS: usize = 3;
+const LOST: BaseError = BaseError::WorkerLost { doing: "store the events of a recording" };
 
 /// Columns of decoded events, of a fixed size: to add an event takes no allocation and no check.
 pub(crate) struct Block {
@@ -31,6 +39,12 @@ impl Block {
         Block { t: zeros(), x: zeros(), y: zeros(), p: zeros(), len: 0 }
     }
 
+    fn slices(&self) -> Slices<'_> {
+        let n = self.len.min(SIZE);
+        let (x, y, p) = (Entries::U16(&self.x[..n]), Entries::U16(&self.y[..n]), Entries::U8(&self.p[..n]));
+        Slices { t: &self.t[..n], x, y: Some(y), p: Some(p) }
+    }
+
     /// Adds an event. At most [`ROOM`] events may be added between two calls of [`Decoded::settle`].
     #[inline(always)]
     pub(crate) fn push(&mut self, t: i64, x: u16, y: u16, p: u8) {
@@ -38,6 +52,21 @@ impl Block {
         let i = self.len % SIZE;
         (self.t[i], self.x[i], self.y[i], self.p[i]) = (t, x, y, p);
         self.len += 1;
+    }
+
+    /// Adds an event if `is_event`. The cost is the same if not, without a branch that a processor could guess wrongly.
+    #[inline(always)]
+    pub(crate) fn push_if(&mut self, is_event: bool, t: i64, x: u16, y: u16, p: u8) {
+        self.push(t, x, y, p);
+        self.len -= usize::from(!is_event);
+    }
+
+    /// Adds `n` events, at most [`ROOM`], and returns their columns t, x, y and p, which the caller fills.
+    #[inline(always)]
+    pub(crate) fn add(&mut self, n: usize) -> (&mut [i64], &mut [u16], &mut [u16], &mut [u8]) {
+        let new = self.len..self.len + n;
+        self.len += n;
+        (&mut self.t[new.clone()], &mut self.x[new.clone()], &mut self.y[new.clone()], &mut self.p[new])
     }
 
     /// Adds an event at `x + i` for each bit i of `bits`.
@@ -50,14 +79,64 @@ impl Block {
     }
 }
 
-/// Where decoded events go.
-pub(crate) enum Target {
-    /// The events are counted.
-    Count,
-    /// The events are in memory.
-    Memory(Events),
-    /// The events are in a temporary file, because there are many.
-    Disk(StoredEvents),
+/// Appends blocks to a target, in a thread of its own: the decoder goes on meanwhile.
+struct Appender {
+    /// `None` once the last block is sent.
+    full: Option<SyncSender<Block>>,
+    empty: Receiver<Block>,
+    /// `None` once it has ended.
+    thread: Option<JoinHandle<Result<Target>>>,
+}
+
+impl Appender {
+    fn start(target: Target) -> Appender {
+        let ((full, blocks), (back, empty)) = (sync_channel::<Block>(BLOCKS), sync_channel(BLOCKS));
+        (0..BLOCKS).for_each(|_| back.send(Block::new()).unwrap_or_else(|_| unreachable!("it has room for them")));
+        let thread = std::thread::spawn(move || {
+            let mut target = target;
+            for mut block in blocks {
+                target.append(block.slices())?;
+                block.len = 0;
+                // The decoder takes no more blocks when it has sent the last one.
+                let _ = back.send(block);
+            }
+            Ok(target)
+        });
+        Appender { full: Some(full), empty, thread: Some(thread) }
+    }
+
+    /// Appends the block, and puts an empty one in its place.
+    fn append(&mut self, block: &mut Block) -> Result<()> {
+        let Ok(empty) = self.empty.recv() else { return Err(self.failure()) };
+        let full = std::mem::replace(block, empty);
+        let is_sent = self.full.as_ref().is_some_and(|blocks| blocks.send(full).is_ok());
+        if is_sent { Ok(()) } else { Err(self.failure()) }
+    }
+
+    /// Returns why the thread has ended.
+    fn failure(&mut self) -> Error {
+        self.end().err().unwrap_or_else(|| LOST.into())
+    }
+
+    /// Waits until all blocks are appended.
+    fn end(&mut self) -> Result<Target> {
+        self.full = None;
+        self.thread.take().ok_or(LOST)?.join().map_err(|_| LOST)?
+    }
+}
+
+impl Drop for Appender {
+    fn drop(&mut self) {
+        let _ = self.end();
+    }
+}
+
+/// Where the blocks of a decoder go.
+enum Sink {
+    /// They are appended by the decoder's thread.
+    Here(Target),
+    /// They are appended by another thread, because there are many.
+    There(Appender),
 }
 
 /// The events that a decoder has found in a file, and what else it has found.
@@ -65,15 +144,24 @@ pub(crate) struct Decoded {
     pub(crate) block: Block,
     /// Size of the sensor, if the file tells it.
     pub(crate) sensor: Option<SensorSize>,
+    /// The part of the file that the events are in, if it has several: the topic of a bag.
+    pub(crate) place: Option<String>,
     /// Notes for the user: what was found besides events and is not read.
     pub(crate) notes: Vec<String>,
-    target: Target,
+    sink: Sink,
     events: u64,
 }
 
 impl Decoded {
     pub(crate) fn new(target: Target) -> Decoded {
-        Decoded { block: Block::new(), sensor: None, notes: Vec::new(), target, events: 0 }
+        Decoded {
+            block: Block::new(),
+            sensor: None,
+            place: None,
+            notes: Vec::new(),
+            sink: Sink::Here(target),
+            events: 0,
+        }
     }
 
     /// Number of events so far.
@@ -105,29 +193,18 @@ impl Decoded {
     }
 
     fn flush(&mut self) -> Result<()> {
-        let n = self.block.len.min(SIZE);
-        let Block { t, x, y, p, .. } = &self.block;
-        match &mut self.target {
-            Target::Count => {}
-            Target::Memory(events) => {
-                events.t.extend_from_slice(&t[..n]);
-                events.x.extend_from_slice(&x[..n]);
-                events.y.extend_from_slice(&y[..n]);
-                events.p.extend_from_slice(&p[..n]);
-                if events.len() as u64 > MAX_IN_MEMORY {
-                    let events = columns(std::mem::take(events));
-                    let mut stored = StoredEvents::like(&events, false)?;
-                    stored.append(&events)?;
-                    self.target = Target::Disk(stored);
+        self.events += self.block.len as u64;
+        match &mut self.sink {
+            Sink::Here(target) => {
+                target.append(self.block.slices())?;
+                self.block.len = 0;
+                if self.events >= MANY && !matches!(target, Target::Count) {
+                    let target = std::mem::replace(target, Target::Count);
+                    self.sink = Sink::There(Appender::start(target));
                 }
             }
-            Target::Disk(stored) => {
-                let block = Events { t: t[..n].into(), x: x[..n].into(), y: y[..n].into(), p: p[..n].into() };
-                stored.append(&columns(block))?;
-            }
+            Sink::There(appender) => appender.append(&mut self.block)?,
         }
-        self.events += n as u64;
-        self.block.len = 0;
         Ok(())
     }
 
@@ -137,17 +214,10 @@ impl Decoded {
     /// [`tonic_base::Error::Io`] for the temporary file.
     pub(crate) fn finish(mut self) -> Result<(EventStore, u64)> {
         self.flush()?;
-        let store = match self.target {
-            Target::Count => EventStore::Memory(columns(Events::default())),
-            Target::Memory(events) => EventStore::Memory(columns(events)),
-            Target::Disk(stored) => EventStore::Stored(stored),
+        let target = match self.sink {
+            Sink::Here(target) => target,
+            Sink::There(mut appender) => appender.end()?,
         };
-        Ok((store, self.events))
+        Ok((target.into_store(), self.events))
     }
-}
-
-fn columns(events: Events) -> EventBlock {
-    let Events { t, x, y, p } = events;
-    let t = Stamps { us: t, missing: Vec::new() };
-    EventBlock { t, x: Coordinates::U16(x), y: Some(Coordinates::U16(y)), p: Some(Coordinates::U8(p)) }
 }

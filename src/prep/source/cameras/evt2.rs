@@ -30,7 +30,23 @@ const WRAP: i64 = HIGHS - 1 - 10_000 / 64;
 /// Those of [`Input::words`] and [`Decoded::settle`].
 pub(super) fn decode_2(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
     read_header(input, out)?;
-    decode::<4>(input, out, "a word of EVT 2", |word| (u32::from_le_bytes(word), 1))
+    let mut state = State::default();
+    let result = input.words::<4>("a word of EVT 2", |mut words, _| {
+        while let [first, rest @ ..] = words {
+            let events = words.iter().take_while(|word| word[3] >> 4 <= 1).count();
+            if events == 0 || state.high.is_none() {
+                state.add((u32::from_le_bytes(*first), 1), &mut out.block);
+                words = rest;
+                continue;
+            }
+            let (run, rest) = words.split_at(events);
+            state.add_run(run, &mut out.block);
+            words = rest;
+        }
+        out.settle()
+    });
+    state.not_read.note("TIME_HIGH", out);
+    result
 }
 
 /// Decodes a file in EVT 2.1.
@@ -79,6 +95,17 @@ struct State {
 }
 
 impl State {
+    /// Adds the events of CD words of EVT 2, after a TIME_HIGH.
+    fn add_run(&self, run: &[[u8; 4]], block: &mut Block) {
+        // A loop for each column: the compiler makes vector instructions of them.
+        let (ts, xs, ys, ps) = block.add(run.len());
+        let words = || run.iter().map(|word| u32::from_le_bytes(*word));
+        words().zip(ts).for_each(|(word, t)| *t = self.base + i64::from(word >> 22 & 0x3f));
+        words().zip(xs).for_each(|(word, x)| *x = (word >> 11 & 0x7ff) as u16);
+        words().zip(ys).for_each(|(word, y)| *y = (word & 0x7ff) as u16);
+        words().zip(ps).for_each(|(word, p)| *p = (word >> 28) as u8);
+    }
+
     #[inline(always)]
     fn add(&mut self, (word, vector): (u32, u32), block: &mut Block) {
         match word >> 28 {

@@ -19,12 +19,14 @@
 //! Metavision SDK does with those before the first TIME_HIGH, and a note says how many.
 
 use crate::error::Result;
-use crate::source::cameras::block::{Block, Decoded};
+use crate::source::cameras::block::{Block, Decoded, ROOM};
 use crate::source::cameras::evt::{NotRead, read_header};
 use crate::source::cameras::input::Input;
 
 /// Number of values of TIME_HIGH.
 const HIGHS: i64 = 1 << 12;
+/// The kinds ADDR_Y, ADDR_X and TIME_LOW, one bit each.
+const USUAL: u16 = 1 << 0x0 | 1 << 0x2 | 1 << 0x6;
 
 /// Decodes a file.
 ///
@@ -33,20 +35,14 @@ const HIGHS: i64 = 1 << 12;
 pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
     read_header(input, out)?;
     let mut state = State::default();
-    let result = input.words::<2>("a word of EVT 3", |mut words, _| {
-        if !state.has_begun() {
-            words = state.begin(words);
-        }
-        state.decode(words, &mut out.block);
-        out.settle()
-    });
-    state.not_read.note("TIME_HIGH and ADDR_Y", out);
+    let result = input.words::<2>("a word of EVT 3", |words, _| state.decode(words, out));
+    state.note(out);
     result
 }
 
 /// What the words so far have set.
 #[derive(Clone, Default)]
-struct State {
+pub(super) struct State {
     /// Time of the wraps and of TIME_HIGH, in microseconds.
     base: i64,
     /// The last value of TIME_HIGH. `None` before the first.
@@ -60,6 +56,27 @@ struct State {
 }
 
 impl State {
+    /// Decodes words, any number of them, to `out`.
+    ///
+    /// # Errors
+    /// Those of [`Decoded::settle`].
+    pub(super) fn decode(&mut self, words: &[[u8; 2]], out: &mut Decoded) -> Result<()> {
+        // A word has at most 12 events.
+        for mut words in words.chunks(ROOM / 12) {
+            if !self.has_begun() {
+                words = self.begin(words);
+            }
+            self.decode_some(words, &mut out.block);
+            out.settle()?;
+        }
+        Ok(())
+    }
+
+    /// Adds notes about what was in the words besides events.
+    pub(super) fn note(&self, out: &mut Decoded) {
+        self.not_read.note("TIME_HIGH and ADDR_Y", out);
+    }
+
     fn has_begun(&self) -> bool {
         self.high.is_some() && self.y.is_some()
     }
@@ -82,16 +99,22 @@ impl State {
         &[]
     }
 
-    /// Decodes words into events.
-    fn decode(&mut self, words: &[[u8; 2]], block: &mut Block) {
+    /// Decodes words into events, which have to fit in the block.
+    fn decode_some(&mut self, words: &[[u8; 2]], block: &mut Block) {
         // A copy in registers: the compiler cannot know that `block` is not part of `self`.
         let mut now = self.clone();
         let (mut t, mut y) = (now.base + now.low, now.y.unwrap_or(0));
         for word in words {
             let word = u16::from_le_bytes(*word);
-            match word >> 12 {
-                0x0 => y = word & 0x7ff,
-                0x2 => block.push(t, word & 0x7ff, y, (word >> 11 & 1) as u8),
+            let kind = word >> 12;
+            if USUAL >> kind & 1 == 1 {
+                // Rows, times and events follow each other in no order that a processor could guess.
+                y = if kind == 0x0 { word & 0x7ff } else { y };
+                t = if kind == 0x6 { now.base + i64::from(word & 0xfff) } else { t };
+                block.push_if(kind == 0x2, t, word & 0x7ff, y, (word >> 11 & 1) as u8);
+                continue;
+            }
+            match kind {
                 0x4 => {
                     block.push_vector(t, (now.x, y, now.p), (word & 0xfff).into());
                     now.x = now.x.saturating_add(12);
@@ -101,12 +124,14 @@ impl State {
                     now.x = now.x.saturating_add(8);
                 }
                 _ => {
+                    now.low = t - now.base;
                     now.other(word);
                     t = now.base + now.low;
                 }
             }
         }
         now.y = now.y.map(|_| y);
+        now.low = t - now.base;
         *self = now;
     }
 

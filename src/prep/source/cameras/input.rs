@@ -2,46 +2,69 @@
 //! every byte, for error messages.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use tonic_base::interrupt;
 use tonic_shard::KEPT;
 
 use crate::error::{BaseFault, Error, Result};
+use crate::source::packed;
 
 /// Size of the buffer in bytes.
 const BUFFER: usize = 1 << 18;
 /// Number of bytes that a decoder gets at a time. With at most 12 events in 2 bytes, its events fit in
 /// [`Block`](super::block::Block).
-const PIECE: usize = 1 << 13;
+const PIECE: usize = 1 << 11;
 /// Maximum number of bytes of a line of a header.
 const MAX_LINE: usize = 1 << 12;
 
 /// A file that is read from its beginning to its end.
 pub(crate) struct Input<'a> {
     path: &'a Path,
-    file: File,
+    bytes: Box<dyn Read + Send>,
     buffer: Vec<u8>,
     /// The part of the buffer that was read from the file and not used yet.
     begin: usize,
     end: usize,
     /// Place in the file of the first unused byte.
     at: u64,
+    /// Why no more bytes can be unpacked.
+    fault: Option<Error>,
 }
 
 impl<'a> Input<'a> {
-    /// Opens a file.
+    /// Opens a file, which is unpacked.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`].
+    /// Those of [`packed::open`].
     pub(crate) fn open(path: &'a Path) -> Result<Input<'a>> {
-        let file = File::open(path).map_err(Error::io(path, "open the recording"))?;
-        Ok(Input { path, file, buffer: vec![0; BUFFER], begin: 0, end: 0, at: 0 })
+        let (bytes, buffer) = (packed::open(path)?, vec![0; BUFFER]);
+        Ok(Input { path, bytes, buffer, begin: 0, end: 0, at: 0, fault: None })
+    }
+
+    /// Opens a file, which is unpacked, to read it from the place `at` on.
+    ///
+    /// # Errors
+    /// Those of [`packed::open`] and [`Input::pass`].
+    pub(crate) fn open_at(path: &'a Path, at: u64) -> Result<Input<'a>> {
+        if packed::is_packed(path) {
+            let mut input = Input::open(path)?;
+            input.pass(at, "the bytes before the index")?;
+            return Ok(input);
+        }
+        let mut file = File::open(path).map_err(Error::io(path, "open the recording"))?;
+        file.seek(SeekFrom::Start(at)).map_err(Error::io(path, "read the recording"))?;
+        Ok(Input { path, bytes: Box::new(file), buffer: vec![0; BUFFER], begin: 0, end: 0, at, fault: None })
     }
 
     pub(crate) fn path(&self) -> &'a Path {
         self.path
+    }
+
+    /// Returns why no more bytes can be unpacked, if that is why the input has ended.
+    pub(crate) fn fault(&mut self) -> Option<Error> {
+        self.fault.take()
     }
 
     /// Place in the file of the next byte.
@@ -59,12 +82,16 @@ impl<'a> Input<'a> {
             interrupt::check(KEPT)?;
             self.buffer.copy_within(self.begin..self.end, 0);
             (self.begin, self.end) = (0, self.end - self.begin);
-            while self.end < least.min(BUFFER) {
-                match self.file.read(&mut self.buffer[self.end..]) {
+            while self.end < least.min(BUFFER) && self.fault.is_none() {
+                match self.bytes.read(&mut self.buffer[self.end..]) {
                     Ok(0) => break,
                     Ok(bytes) => self.end += bytes,
                     Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                    Err(e) => return Err(Error::io(self.path, "read the recording")(e)),
+                    // The bytes before the damage are used first.
+                    Err(e) => match packed::failed(self.path, self.at + self.end as u64, e) {
+                        fault @ Error::DamagedBytes { .. } => self.fault = Some(fault),
+                        fault => return Err(fault),
+                    },
                 }
             }
         }

@@ -5,6 +5,7 @@
 //! evt3, evt2, dat              Prophesee: RAW in EVT 3, in EVT 2 and 2.1, and DAT; evt is common to all RAW
 //! aedat2, aedat3, aedat4       iniVation: jAER, cAER, DV; aedat4_streams and flatbuffer read parts of aedat4
 //! event_stream, nmnist         Event Stream (.es); .bin of N-MNIST and N-Caltech101
+//! rosbag, ros_messages         bags of ROS 1, and the messages of events in them
 //! input, block                 the bytes of a file in order; decoded events on their way to memory or disk
 //! ```
 //!
@@ -24,19 +25,23 @@ mod evt3;
 mod flatbuffer;
 mod input;
 mod nmnist;
+mod ros_messages;
+mod rosbag;
 
 use std::path::Path;
 
 use crate::error::{BaseFault, Error, Result};
 use crate::events::{Events, SensorSize};
-use crate::source::cameras::block::{Decoded, Target};
+use crate::source::cameras::block::Decoded;
 use crate::source::cameras::input::Input;
-use crate::source::columns::{TakenColumns, TakenField};
+use crate::source::columns::{EventBlock, TakenColumns, TakenField};
 use crate::source::formats;
 use crate::source::layout::Layout;
 use crate::source::marks::marked;
 use crate::source::options::SourceOptions;
+use crate::source::raw::Coordinates;
 use crate::source::stream::{EventStore, EventStream};
+use crate::source::target::Target;
 use crate::source::times::Timeline;
 use crate::time_unit::TimeUnit;
 
@@ -49,7 +54,7 @@ const MARK: usize = 16;
 /// [`tonic_base::Error::Io`]; [`Error::DamagedBytes`], unless the options say that the events before the damage are
 /// enough; [`tonic_base::Error::Usage`] for a unit other than microseconds; errors of the decoders.
 pub(crate) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Result<EventStream> {
-    let (sensor, notes, columns, len) = decode(path, layout, options, Target::Memory(Events::default()))?;
+    let File { sensor, taken, notes, columns, len } = decode(path, layout, options, Target::memory())?;
     let mut time = Timeline::new(options, TimeUnit::Microseconds, Vec::new());
     time.unit_given = true;
     Ok(EventStream {
@@ -59,7 +64,7 @@ pub(crate) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Resu
         len,
         sensor,
         label: None,
-        taken: taken(),
+        taken,
         time_offset: None,
         linked: Vec::new(),
         notes,
@@ -76,30 +81,56 @@ pub(crate) fn head(
     layout: Layout,
     options: &SourceOptions,
 ) -> Result<(Option<SensorSize>, TakenColumns, Vec<String>, u64)> {
-    let (sensor, notes, _, len) = decode(path, layout, options, Target::Count)?;
-    Ok((sensor, taken(), notes, len))
+    let File { sensor, taken, notes, len, .. } = decode(path, layout, options, Target::Count)?;
+    Ok((sensor, taken, notes, len))
 }
 
-/// The columns of all files of cameras.
-fn taken() -> TakenColumns {
-    let column = |field: &str, kind: &str| Some(TakenField { field: field.into(), kind: kind.into() });
+/// Decodes a camera's file into columns in memory, of whatever size. The events are in the order of the file.
+///
+/// # Errors
+/// Those of [`open`].
+pub(crate) fn decode_all(path: &Path, layout: Layout, options: &SourceOptions) -> Result<Events> {
+    let File { columns, len, .. } = decode(path, layout, options, Target::Memory(None, u64::MAX))?;
+    match columns {
+        _ if len == 0 => Ok(Events::default()),
+        EventStore::Memory(EventBlock {
+            t,
+            x: Coordinates::U16(x),
+            y: Some(Coordinates::U16(y)),
+            p: Some(Coordinates::U8(p)),
+        }) => Ok(Events { t: t.us, x, y, p }),
+        _ => unreachable!("decoders make columns of these types, and nothing goes to a file"),
+    }
+}
+
+/// The columns of all files of cameras. If the file has several parts, the events are in `place`.
+fn taken(place: Option<&str>) -> TakenColumns {
+    let place = place.map_or(String::new(), |place| format!("{place}."));
+    let column = |field: &str, kind: &str| Some(TakenField { field: format!("{place}{field}"), kind: kind.into() });
     let fields = [column("t", "int64"), column("x", "uint16"), column("y", "uint16"), column("p", "uint8")];
     TakenColumns { fields, unit: Some(TimeUnit::Microseconds), ..TakenColumns::default() }
 }
 
-fn decode(
-    path: &Path,
-    layout: Layout,
-    options: &SourceOptions,
-    target: Target,
-) -> Result<(Option<SensorSize>, Vec<String>, EventStore, u64)> {
+/// What is in a camera's file.
+struct File {
+    /// Size of the sensor, if the file tells it.
+    sensor: Option<SensorSize>,
+    taken: TakenColumns,
+    notes: Vec<String>,
+    /// Where the events are, and their number.
+    columns: EventStore,
+    len: u64,
+}
+
+fn decode(path: &Path, layout: Layout, options: &SourceOptions, target: Target) -> Result<File> {
     if let Some(unit) = options.time_unit.filter(|&unit| unit != TimeUnit::Microseconds) {
         let expected = format!("us, or none, for {}, which counts microseconds", path.display());
         return Err(Error::usage("time_unit", expected, unit.name()));
     }
     let (mut input, mut out) = (Input::open(path)?, Decoded::new(target));
     let head = input.peek(MARK)?;
-    if matches!(layout, Layout::Es | Layout::Aedat2 | Layout::Aedat3 | Layout::Aedat4) && marked(head) != Some(layout) {
+    let has_mark = matches!(layout, Layout::Es | Layout::Aedat2 | Layout::Aedat3 | Layout::Aedat4 | Layout::Rosbag);
+    if has_mark && marked(head) != Some(layout) {
         return Err(formats::foreign(path, "", head, layout.title()));
     }
     let result = match layout {
@@ -111,7 +142,12 @@ fn decode(
         Layout::Aedat2 => aedat2::decode(&mut input, &mut out, options.sensor),
         Layout::Aedat3 => aedat3::decode(&mut input, &mut out),
         Layout::Aedat4 => aedat4::decode(&mut input, &mut out),
+        Layout::Rosbag => rosbag::decode(&mut input, &mut out, options.topic.as_deref()),
         _ => nmnist::decode(&mut input, &mut out),
+    };
+    let result = match result {
+        Ok(()) | Err(Error::DamagedBytes { .. }) => input.fault().map_or(result, Err),
+        Err(error) => Err(error),
     };
     match result {
         Ok(()) => {}
@@ -127,7 +163,7 @@ fn decode(
         }
         Err(error) => return Err(error),
     }
-    let (sensor, notes) = (out.sensor, std::mem::take(&mut out.notes));
-    let (store, len) = out.finish()?;
-    Ok((sensor, notes, store, len))
+    let (sensor, taken, notes) = (out.sensor, taken(out.place.as_deref()), std::mem::take(&mut out.notes));
+    let (columns, len) = out.finish()?;
+    Ok(File { sensor, taken, notes, columns, len })
 }

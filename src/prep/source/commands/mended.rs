@@ -59,14 +59,21 @@ pub(crate) enum On {
 const UNPICKLED: &str = "allow_pickle=True";
 
 /// Makes a command that saves a copy of the events. The copy's polarities are those of `field`, converted as `on` says.
-/// Returns `None` if the file's path is not UTF-8.
+/// Returns `None` for a text, and if the file's path is not UTF-8.
 pub(crate) fn mended(path: &Path, layout: Layout, taken: &TakenColumns, field: &str, on: On) -> Option<Remedy> {
     let (name, stem) = (literal(path.to_str()?), path.file_stem()?.to_str()?);
+    // Cells and arrays of structs have other names in Python.
+    let mut fields = taken.fields.iter().flatten().map(|taken| taken.field.as_str()).chain([field]);
+    if layout == Layout::Mat && fields.any(|field| field.contains(['{', '('])) {
+        return None;
+    }
     let (modules, load) = match layout {
         Layout::Npy | Layout::Npz if on == (On::Words { objects: true }) => {
             ("numpy as np", format!("np.load({name}, {UNPICKLED})"))
         }
         Layout::Npy | Layout::Npz => ("numpy as np", format!("np.load({name})")),
+        Layout::Csv | Layout::Stmnist | Layout::Ebssa | Layout::Smnist => return None,
+        Layout::Mat => ("numpy as np, scipy.io", format!("scipy.io.loadmat({name}, simplify_cells=True)")),
         _ => ("numpy as np, h5py", format!("h5py.File({name})")),
     };
     let mut columns: Vec<String> = [Role::T, Role::X, Role::Y]
@@ -155,7 +162,9 @@ fn column(layout: Layout, field: &str) -> String {
     let group = if layout == Layout::Npy { 0 } else { array.rfind('/').map_or(0, |slash| slash + 1) };
     let mut members = array[group..].split('.');
     let first = format!("{}{}", &array[..group], members.next().unwrap_or_default());
-    let names = std::iter::once(&*first).chain(members).filter(|name| !name.is_empty());
+    // A field of a struct of MATLAB is an item of a dict.
+    let first = first.split(if layout == Layout::Mat { "/" } else { "\0" });
+    let names = first.chain(members).filter(|name| !name.is_empty());
     let place: String = names.map(|name| format!("[{}]", literal(name))).collect();
     match index {
         Some((_, index)) => format!("rows(f{place})[:, {index}]"),
@@ -175,6 +184,7 @@ mod tests {
             (Layout::Npy, "[3]", "rows(f)[:, 3]"),
             (Layout::Npz, "p", "f[\"p\"][:]"),
             (Layout::Npz, "events[3]", "rows(f[\"events\"])[:, 3]"),
+            (Layout::Mat, "TD/p", "f[\"TD\"][\"p\"][:]"),
             (Layout::Map, "a.b/events/p", "f[\"a.b/events/p\"][:]"),
             (Layout::Prophesee, "CD/events.p", "f[\"CD/events\"][\"p\"][:]"),
             (Layout::Map, "it\"s/p", "f[\"it\\\"s/p\"][:]"),

@@ -1,4 +1,4 @@
-//! Opens a folder of recordings, in which each file is one recording. The classes come from the sub-folders, from a
+//! Opens a folder of recordings, or a zip archive of them, in which each file is one recording. The classes come from the sub-folders, from a
 //! label table, from the files or from the caller.
 //!
 //! The files can have different layouts. When the folder is opened, every file is opened and checked, so that most
@@ -17,13 +17,14 @@ use crate::source::detect::{Head, open_stream, read_head};
 use crate::source::filler::Filler;
 use crate::source::folders::class_folders::{by_folder, parts_at};
 use crate::source::folders::listing::{LEAVE_OUT, Listing};
-use crate::source::formats::ENDINGS;
-use crate::source::labels::{ClassList, FileNames, Named, number_classes, read_labels};
+use crate::source::formats::{self, ENDINGS};
+use crate::source::labels::{ClassList, FileNames, Named, Row, number_classes, read_labels};
 use crate::source::layout::Layout;
 use crate::source::notes::{Kinds, note_on};
 use crate::source::options::{Cut, LabelSource, SourceOptions};
-use crate::source::recording::Recording;
-use crate::source::samples::{Long, Pieces, cut_one_class};
+use crate::source::packed::{Archive, path_in};
+use crate::source::recording::{Recording, file_name};
+use crate::source::samples::{Long, Pieces, cut, cut_one_class};
 use crate::source::stream::ClassLabel;
 use crate::source::together::{compare_files, vet_together};
 use crate::source::vetting::vet_ends;
@@ -38,12 +39,54 @@ use tonic_shard::NO_LABEL;
 /// sub-folders that are probably not classes; [`Error::BadTable`] for a table that doesn't fit the folder; errors of
 /// opening a file.
 pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>> {
+    open_listed(dir, list(dir, options)?, options)
+}
+
+/// Lists a folder or a zip archive.
+fn list(dir: &Path, options: &SourceOptions) -> Result<Listing> {
     let table = match &options.labels {
         LabelSource::Csv(path) => Some(path.as_path()),
         _ => None,
     };
     let known: Vec<&Path> = table.into_iter().chain(options.classes.as_ref().map(ClassList::path)).collect();
-    let mut listing = Listing::of(dir, &known, table.is_some())?;
+    match &options.labels {
+        LabelSource::Listed(listed) => Ok(Listing::taken(listed.files.iter().map(|file| file.name.clone()).collect())),
+        _ => Listing::of(dir, &known, table.is_some()),
+    }
+}
+
+/// Opens a zip archive, which is like a folder. Returns the path of its recording instead, if it has only one.
+///
+/// # Errors
+/// Those of [`open`]; [`Error::Foreign`] for a spreadsheet and the like.
+pub(crate) fn open_archive(path: &Path, archive: &Archive, options: &SourceOptions) -> Result<Archived> {
+    if formats::is_document(&archive.names) {
+        return Err(formats::zip_archive(path, &archive.names));
+    }
+    let listing = list(path, options)?;
+    Ok(match &listing.files[..] {
+        [only] if listing.has_no_unread() => Archived::One(path_in(path, only)),
+        _ => Archived::Many(open_listed(path, listing, options)?),
+    })
+}
+
+/// The recordings of a zip archive.
+pub(crate) enum Archived {
+    /// The path of the only one.
+    One(PathBuf),
+    Many(Vec<Recording>),
+}
+
+/// Opens the recordings of a folder, or of a zip archive, that were listed.
+///
+/// # Errors
+/// Those of [`open`].
+fn open_listed(dir: &Path, mut listing: Listing, options: &SourceOptions) -> Result<Vec<Recording>> {
+    let has_table = matches!(options.labels, LabelSource::Csv(_));
+    let listed = match &options.labels {
+        LabelSource::Listed(listed) => Some(&**listed),
+        _ => None,
+    };
     let unread = listing.check_unread(dir)?;
     if listing.files.is_empty() {
         let got = listing.skipped().map_or("none".into(), |skipped| format!("none, and other files: {skipped}"));
@@ -53,10 +96,10 @@ pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
     let mut notes = unread;
     notes.extend(listing.skipped().map(|skipped| format!("files that are no recordings were skipped: {skipped}")));
     let labelled = label_files(dir, &mut listing, options, &mut notes)?;
-    let parts = parts_at(&listing.files, 1).filter(|_| options.class_level.is_none());
+    let parts = parts_at(&listing.files, 1).filter(|_| options.class_level.is_none() && listed.is_none());
     notes.extend(parts.map(|parts| format!("the parts of a dataset, {}, are all in this set", some_of(&parts))));
-    let heads = read_heads(dir, &listing.files, options, table.is_some())?;
-    let paths: Vec<PathBuf> = listing.files.iter().map(|name| dir.join(name)).collect();
+    let heads = read_heads(dir, &listing.files, options, has_table)?;
+    let paths: Vec<PathBuf> = listing.files.iter().map(|name| path_in(dir, name)).collect();
     if let Some(first) = paths.first() {
         vet_ends(&open_stream(first, options)?).map_err(|error| compare_files(error, &paths, options))?;
     }
@@ -66,9 +109,9 @@ pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
     let sensor_of = |head: &Head| options.sensor.or(head.sensor).or(sensor);
     let mut told = Kinds::default();
     for (name, head) in listing.files.iter().zip(&heads) {
-        check_sensor(&dir.join(name), head.layout, &head.taken, sensor_of(head))?;
+        check_sensor(&path_in(dir, name), head.layout, &head.taken, sensor_of(head))?;
         for note in &head.notes {
-            if head.layout.is_of_camera() {
+            if head.layout.is_of_camera() || head.layout == Layout::Csv {
                 told.add(name, note.clone());
             } else if !notes.contains(note) {
                 notes.push(note.clone());
@@ -78,16 +121,22 @@ pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
     let mut layouts = Vec::new();
     let classes: Option<Arc<[String]>> = labelled.classes.map(Into::into);
     let mut recordings = Vec::with_capacity(listing.files.len());
-    for ((name, label), head) in listing.files.into_iter().zip(labelled.labels).zip(heads) {
-        let path = dir.join(&name);
+    let mut outside = 0;
+    for (i, ((name, label), head)) in listing.files.into_iter().zip(labelled.labels).zip(heads).enumerate() {
+        let path = path_in(dir, &name);
         let options = with_layout(&mut layouts, head.layout, options);
-        let (pieces, more) =
-            cut_file(&path, &options, label).map_err(|error| compare_files(error, &paths, &options))?;
+        let placing = options.placing(&path, sensor_of(&head))?;
+        let intervals = listed.map_or(&[][..], |listed| &listed.files[i].intervals);
+        let cut = cut_file(&path, &options, label, intervals);
+        let (mut pieces, more) = cut.map_err(|error| compare_files(error, &paths, &options))?;
+        if !intervals.is_empty() {
+            outside += std::mem::take(&mut pieces.left_out);
+        }
         notes.extend(pieces.notes().iter().map(|note| note_on(&name, note)));
         more.into_iter().for_each(|note| told.add(&name, note));
         recordings.push(Recording {
             path: path.clone(),
-            name,
+            name: if dir.is_dir() { name } else { file_name(&path) },
             layout: head.layout,
             sensor: sensor_of(&head),
             labels: pieces.labels.clone(),
@@ -95,13 +144,14 @@ pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
             extras: Vec::new(),
             columns: head.taken,
             notes: Vec::new(),
-            origin: options.origin,
+            placing,
             unlabelled: None,
             out_of_range: head.out_of_range,
             filler: Filler::new(options.events),
             reader: Box::new(Long::closed(&path, options, (head.events, head.linked), pieces)),
         });
     }
+    notes.extend((outside > 0).then(|| format!("{outside} events are outside the labelled intervals, in no sample")));
     notes.extend(told.texts());
     if let Some(first) = recordings.first_mut() {
         first.notes = notes;
@@ -113,7 +163,7 @@ pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>
 /// the file out, unless a table lists the files.
 fn read_heads(dir: &Path, files: &[String], options: &SourceOptions, has_table: bool) -> Result<Vec<Head>> {
     let head_of = |name: &String| {
-        read_head(&dir.join(name), options).map_err(|fault| match fault {
+        read_head(&path_in(dir, name), options).map_err(|fault| match fault {
             Error::UnknownLayout { path, looked, has, maps } if !has_table => {
                 Error::UnknownLayout { path, looked, has: format!("{has} {LEAVE_OUT}"), maps }
             }
@@ -125,15 +175,25 @@ fn read_heads(dir: &Path, files: &[String], options: &SourceOptions, has_table: 
     heads.into_iter().collect()
 }
 
-/// Cuts the recording in a file into samples that all have the label `label`. If the options don't ask for a cut, the
-/// whole recording is one sample. Also returns notes about the times of the recording, if they were read.
-fn cut_file(path: &Path, options: &SourceOptions, label: u32) -> Result<(Pieces, Vec<String>)> {
-    if options.cut == Cut::Whole {
+/// Cuts the recording in a file into samples that have the labels of `intervals` or, if there are none, the label
+/// `label`. If the options don't ask for a cut, the whole recording or each interval is one sample. Also returns notes
+/// about the times of the recording, if they were read.
+fn cut_file(
+    path: &Path,
+    options: &SourceOptions,
+    label: u32,
+    intervals: &[(Row, u32)],
+) -> Result<(Pieces, Vec<String>)> {
+    if options.cut == Cut::Whole && intervals.is_empty() {
         return Ok((Pieces::whole(label), Vec::new()));
     }
     let mut stream = open_stream(path, options)?;
     vet_ends(&stream)?;
-    let mut pieces = cut_one_class(&mut stream, options.cut, label)?;
+    let intervals: Vec<(&Row, u32)> = intervals.iter().map(|(row, class)| (row, *class)).collect();
+    let mut pieces = match intervals[..] {
+        [] => cut_one_class(&mut stream, options.cut, label)?,
+        _ => cut(&mut stream, options.cut, &intervals)?,
+    };
     pieces.left_out += stream.time.left_out;
     Ok((pieces, stream.time.notes))
 }
@@ -164,6 +224,11 @@ fn label_files(
     match &options.labels {
         LabelSource::One(label) => return Ok(Some(Labelled::all(listing, Some(vec![label.clone()]), 0))),
         LabelSource::Csv(table) => return by_table(table, dir, listing, options, notes).map(Some),
+        LabelSource::Listed(listed) => {
+            notes.extend(listed.notes.iter().cloned());
+            let classes = (!listed.classes.is_empty()).then(|| listed.classes.clone());
+            return Ok(Some(Labelled { classes, labels: listed.files.iter().map(|file| file.class).collect() }));
+        }
         LabelSource::Own if options.map.as_ref().is_some_and(|map| map.label.is_some()) => return Ok(None),
         LabelSource::Own => {}
     }

@@ -1,6 +1,6 @@
 //! Lists a folder: its recordings, its sub-folders, and the files that are skipped because they are not recordings.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use tonic_shard::{MANIFEST_FILE, MARKER};
 use crate::error::{BaseFault, Error, Result};
 use crate::source::folders::unread::{Unread, unread};
 use crate::source::formats::{self, ENDINGS};
+use crate::source::packed::{Archive, path_in};
 
 /// Maximum depth of nested folders. This limit ends loops of symbolic links.
 const MAX_DEPTH: usize = 16;
@@ -23,7 +24,7 @@ pub(crate) const LEAVE_OUT: &str = "(or leave it out: move it, or list the files
 const OTHER_ENDINGS: &str = "md rst html py ipynb m sh ini cfg log tmp png jpg jpeg gif bmp tif tiff svg webp pdf avi \
                              mov mp4 mkv webm wav flac mp3 ogg";
 
-/// The contents of a folder. Names are paths relative to the folder, separated by `/`. Lists of names are sorted.
+/// The contents of a folder, or of a zip archive. Names are paths relative to the folder, separated by `/`. Lists of names are sorted.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     /// The recordings: files with a usual ending ([`ENDINGS`]), and files whose first bytes are those of a recording.
@@ -61,9 +62,18 @@ impl Listing {
         let known: Vec<PathBuf> = known.iter().filter_map(|path| path.canonicalize().ok()).collect();
         let root = if has_table { None } else { dir.canonicalize().ok() };
         let mut listing = Listing { root, ..Listing::default() };
-        listing.add(dir, "", &known, MAX_DEPTH)?;
+        match Archive::is(dir) {
+            true => listing.add_archive(dir, &*Archive::open(dir)?)?,
+            false => listing.add(dir, "", &known, MAX_DEPTH)?,
+        }
         listing.files.sort_unstable();
-        let is_taken = |(name, found): &(&String, &Unread)| **found == Unread::RENAMED && !listing.has_copy(name);
+        let patterns = listing.patterns();
+        // A MATLAB file may have other data than events.
+        let is_named_alike = |name: &str, found: &Unread| has_table || listing.lacks(name, found, &patterns);
+        let is_taken = |(name, found): &(&String, &Unread)| {
+            (**found == Unread::RENAMED && !listing.has_copy(name))
+                || (**found == Unread::MATLAB && is_named_alike(name, found))
+        };
         let taken: Vec<String> = listing.unread.iter().filter(is_taken).map(|(name, _)| name.clone()).collect();
         taken.iter().for_each(|name| drop(listing.unread.remove(name)));
         listing.files.extend(taken);
@@ -72,6 +82,11 @@ impl Listing {
         listing.links.sort_unstable();
         listing.check_links(dir)?;
         Ok(listing)
+    }
+
+    /// A listing of exactly these recordings, which need not be sorted.
+    pub(crate) fn taken(files: Vec<String>) -> Listing {
+        Listing { files, ..Listing::default() }
     }
 
     /// Returns an error if a symbolic link would let a recording be taken twice, unless a table lists the files to
@@ -161,6 +176,46 @@ impl Listing {
         Ok(())
     }
 
+    /// Adds the members of an archive.
+    fn add_archive(&mut self, path: &Path, archive: &Archive) -> Result<()> {
+        let mut folders = BTreeSet::new();
+        for name in &archive.names {
+            let is_hidden = |part: &str| part.starts_with('.') || SYSTEM_FOLDERS.contains(&part);
+            let (folder, own) = name.trim_end_matches('/').rsplit_once('/').unwrap_or(("", name));
+            if let Some(hidden) = folder.split('/').find(|part| is_hidden(part)) {
+                *self.skipped.entry(format!("{hidden}/")).or_default() += 1;
+                continue;
+            }
+            let above = folder.match_indices('/').map(|(at, _)| &folder[..at]).chain([folder]);
+            let above = above.chain(name.strip_suffix('/')).filter(|folder| !folder.is_empty());
+            folders.extend(above.map(String::from));
+            if name.ends_with('/') {
+                continue;
+            }
+            let ending = own.rsplit_once('.').map(|(_, ending)| ending.to_lowercase());
+            if own.starts_with('.') {
+                self.skip(&format!("{folder}/"), own, ending);
+            } else if ending.as_ref().is_some_and(|ending| ENDINGS.contains(&ending.as_str())) {
+                self.files.push(name.clone());
+            } else {
+                let head = formats::head(&path_in(path, name))?;
+                let found =
+                    if formats::is_read(&head, Path::new(name)) { Some(Unread::RENAMED) } else { unread(&head, own) };
+                match found {
+                    Some(found) => _ = self.unread.insert(name.clone(), found),
+                    None => self.skip(&format!("{folder}/"), own, ending),
+                }
+            }
+        }
+        self.folders.extend(folders);
+        Ok(())
+    }
+
+    /// Returns whether all files that may be recordings are read.
+    pub(crate) fn has_no_unread(&self) -> bool {
+        self.unread.is_empty()
+    }
+
     /// Checks the files that are or may be recordings, but are not read. Returns notes for the user about these files
     /// and about skipped links.
     ///
@@ -168,7 +223,7 @@ impl Listing {
     /// [`Error::Foreign`] if the set would lack the events of such a file, unless a table lists the files to take.
     pub(crate) fn check_unread(&self, dir: &Path) -> Result<Vec<String>> {
         let has_table = self.root.is_none();
-        let patterns: HashSet<String> = self.files.iter().map(|file| pattern(file)).collect();
+        let patterns = self.patterns();
         let missing = self.unread.iter().filter(|(name, unread)| !has_table && self.lacks(name, unread, &patterns));
         let missing: Vec<(&String, &Unread)> = missing.collect();
         if let Some((name, unread)) = missing.first() {
@@ -176,7 +231,7 @@ impl Listing {
                 0 => String::new(),
                 more => format!(" (and {more} more files that are not read)"),
             };
-            let path = dir.join(name);
+            let path = path_in(dir, name);
             return Err(Error::Foreign {
                 command: formats::command_in_folder(dir, &path),
                 path,
@@ -206,6 +261,11 @@ impl Listing {
             )
         }));
         Ok(notes)
+    }
+
+    /// Returns the [`pattern`] of each recording.
+    fn patterns(&self) -> HashSet<String> {
+        self.files.iter().map(|file| pattern(file)).collect()
     }
 
     /// Returns whether the set would lack the events of the file `name`, which is not read. `patterns` has the

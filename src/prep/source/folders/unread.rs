@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use crate::source::commands::text_events;
 use crate::source::formats::{self, BAG, ENDINGS, PANDAS, PICKLE, TORCH, UNPACK, recognise};
+use crate::source::matlab;
+use crate::source::text::Table;
 
+const COLUMNS: &str = "if it has events, convert it by itself and name its columns";
 const NAMED: &str = "if it has events, convert it by itself and name its layout";
 const LOST: &str = "look for a copy whose first bytes are there";
 const HDF5: &str = "open it with h5py, and save t, x, y and p with np.savez";
@@ -21,12 +23,21 @@ pub(crate) struct Unread {
 }
 
 impl Unread {
-    /// The value for a camera's file, or an HDF5 or NumPy file whose name lacks the usual ending, that is left out because
+    /// The value for a camera's file, a text with events, or an HDF5 or NumPy file whose name lacks the usual ending, that is left out because
     /// a copy of it is read.
     pub(crate) const RENAMED: Unread = Unread {
-        format: Cow::Borrowed("HDF5 or NumPy under another ending, or of a camera, a copy of a recording that is read"),
+        format: Cow::Borrowed(
+            "HDF5 or NumPy under another ending, a text, or of a camera, a copy of a recording that is read",
+        ),
         reader: Cow::Borrowed("name it otherwise to take it too"),
         has_events: true,
+    };
+
+    /// The value for a MATLAB file that is left out because it has another name than the recordings.
+    pub(crate) const MATLAB: Unread = Unread {
+        format: Cow::Borrowed("a MATLAB file, named otherwise than the recordings"),
+        reader: Cow::Borrowed("convert it by itself if it has events"),
+        has_events: false,
     };
 }
 
@@ -66,10 +77,12 @@ pub(crate) fn unread(head: &[u8], name: &str) -> Option<Unread> {
     let (stem, ending) = lower.rsplit_once('.').unwrap_or((&lower, ""));
     let is_recording = |ending: &str| ENDINGS.contains(&ending) || KNOWN_ENDINGS.iter().any(|known| known.0 == ending);
     let has = |names: &[&str], format: &str| names.iter().any(|name| format.starts_with(name));
-    let text = String::from_utf8_lossy(head);
-    if formats::is_text(head) && text_events::has_events(&text) {
-        let reader = text_events::reader(Path::new(name), &text);
-        return Some(Unread { format: "a table of events in text".into(), reader, has_events: true });
+    if formats::is_text(head) && Table::of(&String::from_utf8_lossy(head)).is_some_and(|table| table.is_open()) {
+        let (format, reader) = ("a text with columns of numbers".into(), COLUMNS.into());
+        return Some(Unread { format, reader, has_events: false });
+    }
+    if matlab::is_marked(head) {
+        return Some(Unread::MATLAB);
     }
     if let Some((format, reader, _)) = recognise(Path::new(name), stem, head) {
         let is_archive = reader == UNPACK;
@@ -92,7 +105,7 @@ mod tests {
         for (name, head, has_events) in [
             ("a.bin", &b"#!AER-DAT4.0\r\n\x00"[..], Some(true)),
             ("a.AEDAT", b"\x00\x01", Some(true)),
-            ("a", b"#ROSBAG V2.0\n", Some(true)),
+            ("a", b"#ROSBAG V1.2\n", Some(true)),
             ("a.raw", b"% evt 3.0\n\x00\xff", Some(true)),
             ("a.raw", b"\x00\xff", Some(false)),
             ("a.bin", b"\x00\xff", Some(false)),
@@ -103,8 +116,8 @@ mod tests {
             ("a.jsonl", b"{\"t\": 1}\n", Some(false)),
             ("a.tar.gz", b"\x1f\x8b\x08", Some(true)),
             ("docs.gz", b"\x1f\x8b\x08", Some(false)),
-            ("a.csv", b"t,x,y,p\n1,2,3,0\n5,2,3,1\n", Some(true)),
-            ("a.txt", b"# v2e\n0.5 2 3 1\n0.6 2 3 -1\n", Some(true)),
+            ("a.csv", b"1,2,3,4.5\n5,2,3,4.5\n", Some(false)),
+            ("a.csv", b"t,x,y,z\n5,2,3,4.5\n", Some(false)),
             ("labels.csv", b"class,start,end\n1,2000,3000\n", None),
             ("table.tsv", b"file\tlabel\n1.npy\twave\n", None),
             ("README.txt", b"mine", None),

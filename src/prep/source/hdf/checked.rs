@@ -16,12 +16,15 @@ use crate::source::hdf::coverage::Region;
 use crate::source::hdf::links::{LinkedPath, follow};
 use crate::source::hdf::objects::{EMPTY, is_empty, objects};
 use crate::source::hdf::storage::{Checker, Fault};
+use crate::source::packed::Local;
 
 /// An open HDF5 file, and the other files that hold data of its datasets.
 #[derive(Debug)]
 pub(crate) struct File {
     file: hdf5::File,
     linked: Mutex<Vec<LinkedPath>>,
+    /// The path by which the file was opened. libhdf5 gives it as the name of the file.
+    _local: Local,
 }
 
 impl Deref for File {
@@ -33,8 +36,8 @@ impl Deref for File {
 }
 
 impl File {
-    pub(super) fn new(file: hdf5::File) -> File {
-        File { file, linked: Mutex::default() }
+    pub(super) fn new(file: hdf5::File, local: Local) -> File {
+        File { file, linked: Mutex::default(), _local: local }
     }
 
     /// Returns the files besides this one that hold data of its datasets. Knows only the datasets that were opened so

@@ -11,7 +11,7 @@ use crate::source::columns::{FieldPath, Numbers, Part, shape};
 use crate::source::commands::word_for_on;
 use crate::source::hdf::member::{Element, Member};
 use crate::source::hdf::number_type::NumberType;
-use crate::source::hdf::{File, descriptor, events, member, scale, unreadable};
+use crate::source::hdf::{File, class_of, descriptor, events, matlab, member, scale, unreadable};
 use crate::source::raw::MAX_SAMPLE_EVENTS;
 
 /// A column of numbers, one for each event: a whole dataset, a column of a two-dimensional dataset, or a member of
@@ -50,13 +50,16 @@ impl NumberColumn {
     ///
     /// # Errors
     /// [`Error::WrongType`] if the entries are no numbers, if the numbers have an offset, if records lack the member,
-    /// or if the shape is not that of a column; [`Error::NoEvents`] for an empty array of MATLAB; errors of [`events`].
+    /// or if the shape is not that of a column; errors of [`events`].
     pub(crate) fn open(path: &Path, file: &File, field: &FieldPath, layout: &'static str) -> Result<NumberColumn> {
         let name = &field.array;
         let dataset = events(path, file, field, layout)?;
         let scale = scale::scale_of(path, &dataset, name)?;
         let descriptor = descriptor(path, &dataset, name)?;
-        let sizes: Vec<u64> = dataset.shape().iter().map(|&size| size as u64).collect();
+        let sizes: Vec<u64> = match matlab::is_empty(&dataset) {
+            true => vec![0],
+            false => dataset.shape().iter().map(|&size| size as u64).collect(),
+        };
         let wrong =
             |expected: &str| Error::wrong_type(path, name, expected, format!("{descriptor} of shape {sizes:?}"));
         let (member, number, element) = match &field.part {
@@ -93,6 +96,11 @@ impl NumberColumn {
         };
         let (name, kind_name, array) = (field.to_string(), number.to_string(), field.array.clone());
         Ok(NumberColumn { dataset, array, name, kind_name, kind, member, element, dimension, on, place, len, scale })
+    }
+
+    /// Returns whether MATLAB wrote the numbers, as an array of its own.
+    pub(crate) fn is_of_matlab(&self) -> bool {
+        class_of(&self.dataset).is_some()
     }
 
     pub(crate) fn is_float(&self) -> bool {
@@ -135,6 +143,9 @@ impl NumberColumn {
     /// # Errors
     /// [`Error::DamagedRecording`]; [`tonic_base::Error::Unavailable`] if the compression filter is not installed.
     pub(crate) fn read(&self, path: &Path, range: Range<u64>) -> Result<Numbers> {
+        if range.is_empty() {
+            return Ok((self.kind.class().1)(Vec::new()));
+        }
         let read = match self.kind {
             _ if !self.member.is_empty() => {
                 let (class, numbers) = self.kind.class();

@@ -14,6 +14,7 @@ use crate::source::formats;
 use crate::source::hdf::cause::{damaged, last_words};
 use crate::source::hdf::checked::File;
 use crate::source::hdf::types;
+use crate::source::packed::{member, open_local};
 
 /// Size in bytes of libhdf5's cache of decompressed chunks, per dataset. Without it, libhdf5 would decompress a chunk
 /// again for each of its samples.
@@ -53,7 +54,8 @@ pub(crate) fn open_cached(path: &Path) -> Result<File> {
 }
 
 fn open_with(path: &Path, options: &hdf5::FileBuilder) -> Result<File> {
-    let file = std::fs::File::open(path).map_err(Error::io(path, "open the recording"))?;
+    let file = std::fs::File::open(member(path).map_or(path.into(), |(archive, _)| archive))
+        .map_err(Error::io(path, "open the recording"))?;
     let meta = file.metadata().map_err(Error::io(path, "open the recording"))?;
     let not_hdf5 = |got: String| Error::not_a_recording(path, "an HDF5 file", got);
     if meta.is_dir() {
@@ -62,7 +64,8 @@ fn open_with(path: &Path, options: &hdf5::FileBuilder) -> Result<File> {
     if meta.len() == 0 {
         return Err(not_hdf5("an empty file".into()));
     }
-    options.open(path).map(File::new).map_err(|e| {
+    let (opened, local) = open_local(path, |path| options.open(path))?;
+    opened.map(|file| File::new(file, local)).map_err(|e| {
         if e.to_string().contains("unable to lock file") {
             let why = "it is locked: another program writes it, or its file system has no locks \
                        (with HDF5_USE_FILE_LOCKING=FALSE in the environment, it is read all the same)";

@@ -8,6 +8,7 @@
 //! tree, objects, types         lists the datasets of a file; describes their types
 //! column, member, checked      opens datasets and checks their data; columns, members of records
 //! scale                        refuses numbers that have a scale factor or an offset
+//! matlab                       classes, texts, empty arrays and cells of MATLAB
 //! number_type                  the types that numbers are read as
 //! links, search                soft and external links; where libhdf5 looks for other files
 //! storage, absent              checks chunks, raw files and virtual datasets
@@ -23,6 +24,7 @@ mod column;
 mod coverage;
 mod file;
 mod links;
+mod matlab;
 mod member;
 mod number_type;
 mod objects;
@@ -40,5 +42,6 @@ pub(crate) use checked::{File, dataset, events, optional};
 pub(crate) use column::NumberColumn;
 pub(crate) use file::{describe, descriptor, open, open_cached, strings, text_bytes, unreadable};
 pub use links::LinkedPath;
+pub(crate) use matlab::{class_of, letters};
 pub(crate) use scale::scaled;
 pub(crate) use tree::Tree;

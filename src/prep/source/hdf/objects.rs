@@ -7,6 +7,7 @@ use hdf5::{Dataset, Group, LocationToken};
 
 use crate::source::columns::{ArrayInfo, ArrayKind, MemberInfo};
 use crate::source::hdf::links::follow;
+use crate::source::hdf::matlab;
 use crate::source::hdf::member::elements;
 use crate::source::hdf::number_type::is_number;
 use crate::source::hdf::types;
@@ -17,9 +18,30 @@ pub(super) const MAX_OBJECTS: usize = 4096;
 /// Lists the datasets of a whole file, those near the root first. Each dataset is listed once. Datasets that cannot be
 /// opened are left out. Broken links are listed.
 pub(super) fn objects(file: &hdf5::File) -> Vec<ArrayInfo> {
+    objects_in(file.as_group().into_iter().map(|root| (String::new(), root)).collect())
+}
+
+/// Lists the datasets that the cells of a MATLAB file refer to, and those in groups that they refer to.
+pub(super) fn objects_in_cells(file: &hdf5::File) -> Vec<ArrayInfo> {
+    let dataset = |array: &ArrayInfo| file.dataset(&array.name).ok();
+    let is_cell = |dataset: &Dataset| matlab::class_of(dataset).as_deref() == Some("cell");
+    let (mut arrays, mut groups) = (Vec::new(), VecDeque::new());
+    let cells: Vec<Dataset> = objects(file).iter().filter_map(dataset).filter(is_cell).collect();
+    for path in matlab::in_cells(file, &cells, MAX_OBJECTS) {
+        match (file.dataset(&path), file.group(&path)) {
+            (Ok(dataset), _) => arrays.push(array(path, &dataset)),
+            (_, Ok(group)) => groups.push_back((path + "/", group)),
+            _ => {}
+        }
+    }
+    arrays.extend(objects_in(groups));
+    arrays
+}
+
+/// Lists the datasets of groups, each with the beginning of the names of its members.
+fn objects_in(mut groups: VecDeque<(String, Group)>) -> Vec<ArrayInfo> {
     let mut arrays = Vec::new();
     let mut seen: Vec<(u64, LocationToken)> = Vec::new();
-    let mut groups: VecDeque<(String, Group)> = file.as_group().into_iter().map(|root| (String::new(), root)).collect();
     while let Some((prefix, group)) = groups.pop_front() {
         for member in group.member_names().unwrap_or_default() {
             let name = format!("{prefix}{member}");
@@ -56,8 +78,12 @@ pub(super) fn array(name: String, dataset: &Dataset) -> ArrayInfo {
     if is_empty(dataset) {
         return ArrayInfo { name, shape: vec![0], kind: ArrayKind::Other(EMPTY.into()) };
     }
-    let shape = dataset.shape().iter().map(|&size| size as u64).collect();
+    let shape = match matlab::is_empty(dataset) {
+        true => vec![0],
+        false => dataset.shape().iter().map(|&size| size as u64).collect(),
+    };
     let kind = match dataset.dtype().and_then(|dtype| types::describe(&dtype)) {
+        Ok(_) if matlab::class_of(dataset).as_deref() == Some("char") => ArrayKind::Other("letters".into()),
         Ok(descriptor) if is_number(&descriptor) => ArrayKind::Number(descriptor.to_string()),
         Ok(descriptor @ TypeDescriptor::Compound(_)) => ArrayKind::Record(members(&descriptor, "")),
         Ok(descriptor) => ArrayKind::Other(descriptor.to_string()),

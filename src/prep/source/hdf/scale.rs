@@ -1,6 +1,5 @@
-//! Refuses datasets in which the stored numbers are not the values that they stand for. These are packed numbers
-//! (with a scale factor or an offset, as in NetCDF) and empty arrays of MATLAB (the stored numbers are the array's
-//! shape).
+//! Refuses datasets in which the stored numbers are not the values that they stand for: packed numbers, with a scale
+//! factor or an offset, as in NetCDF.
 
 use std::path::Path;
 
@@ -16,13 +15,9 @@ const OFFSET: &str = "add_offset";
 /// decides what the factor means: for times, it can be the length of a tick.
 ///
 /// # Errors
-/// [`Error::WrongType`] for numbers with an offset; [`Error::NoEvents`] for an empty array of MATLAB, in which the
-/// stored numbers are the array's shape.
+/// [`Error::WrongType`] for numbers with an offset.
 pub(super) fn scale_of(path: &Path, dataset: &Dataset, name: &str) -> Result<Option<f64>> {
     let number = |attribute: &str| dataset.attr(attribute).ok()?.read_raw::<f64>().ok()?.first().copied();
-    if number("MATLAB_empty").is_some_and(|is| is != 0.0) {
-        return Err(Error::NoEvents { path: path.into(), got: format!("an empty array of MATLAB, {name}") });
-    }
     match number(OFFSET).filter(|value| *value != 0.0) {
         Some(offset) => Err(refusal(path, name, OFFSET, offset)),
         None => Ok(number(SCALE).filter(|value| *value != 1.0)),

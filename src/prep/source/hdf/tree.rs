@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::source::columns::{ArrayInfo, FieldPath, GUESSED_EVENTS, Survey};
-use crate::source::hdf::objects::{MAX_OBJECTS, array, objects};
+use crate::source::hdf::objects::{MAX_OBJECTS, array, objects, objects_in_cells};
 use crate::source::hdf::{File, NumberColumn, text_bytes};
 use crate::source::layout::Layout;
 
@@ -21,6 +21,11 @@ impl<'a> Tree<'a> {
     /// Lists the datasets of the whole file.
     pub(crate) fn of_file(path: &'a Path, file: &'a File) -> Tree<'a> {
         Tree { path, file, arrays: objects(file) }
+    }
+
+    /// Lists the datasets that the cells of a MATLAB file refer to.
+    pub(crate) fn of_cells(path: &'a Path, file: &'a File) -> Tree<'a> {
+        Tree { path, file, arrays: objects_in_cells(file) }
     }
 
     /// Lists only the dataset `name`. The list is empty if the dataset cannot be opened.

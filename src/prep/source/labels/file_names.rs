@@ -50,17 +50,21 @@ impl FileNames {
         let mut places: HashMap<String, (Fit, Option<usize>)> = HashMap::new();
         for fit in [Fit::Same, Fit::Path, Fit::End, Fit::Stem, Fit::EndStem] {
             for (i, file) in files.iter().enumerate() {
-                let path: String = if fit == Fit::Same { file.clone() } else { file.nfc().collect() };
-                let path = if fit >= Fit::Stem { stem(&path) } else { &path };
+                let whole: String = if fit == Fit::Same { file.clone() } else { file.nfc().collect() };
+                let path = if fit >= Fit::Stem { stem(&whole) } else { &whole };
+                // A file in gzip has two endings.
+                let inner = (fit >= Fit::Stem && whole.ends_with(".gz")).then(|| stem(path));
                 let mut put = |name: &str| {
                     let place = places.entry(name.to_string()).or_insert((fit, Some(i)));
                     if *place != (fit, Some(i)) && place.0 == fit {
                         place.1 = None;
                     }
                 };
-                match fit {
-                    Fit::Same | Fit::Path | Fit::Stem => put(path),
-                    Fit::End | Fit::EndStem => path.match_indices('/').for_each(|(at, _)| put(&path[at + 1..])),
+                for path in [Some(path), inner].into_iter().flatten() {
+                    match fit {
+                        Fit::Same | Fit::Path | Fit::Stem => put(path),
+                        Fit::End | Fit::EndStem => path.match_indices('/').for_each(|(at, _)| put(&path[at + 1..])),
+                    }
                 }
             }
         }
@@ -124,7 +128,8 @@ mod tests {
 
     #[test]
     fn a_name_finds_the_recording_that_it_fits_best() {
-        let files = ["1.npy", "sub/1.npy", "sub/2.npy", "sub/é.npy", "x/y/3.v2.npz", "z/4.npy", "z/4.npz"];
+        let files =
+            ["1.npy", "sub/1.npy", "sub/2.npy", "sub/é.npy", "x/y/3.v2.npz", "z/4.npy", "z/4.npz", "z/5.csv.gz"];
         let names = FileNames::new(Path::new("/data/test"), &files.map(String::from));
         for (name, expected) in [
             ("1.npy", Named::One(0)),
@@ -142,6 +147,9 @@ mod tests {
             ("3", Named::Nothing),
             ("4", Named::Several),
             ("4.npz", Named::One(6)),
+            ("z/5.csv.gz", Named::One(7)),
+            ("5.csv", Named::One(7)),
+            ("5", Named::One(7)),
             ("test/1.npy", Named::One(0)),
             ("test/sub/1.npy", Named::One(1)),
             ("/data/test/1.npy", Named::One(0)),
@@ -155,6 +163,6 @@ mod tests {
             assert_eq!(names.find(name), expected, "{name:?}");
         }
         assert_eq!(names.of_another_ending("sub/2.wav"), Some(2));
-        assert_eq!(names.of_another_ending("5.wav"), None);
+        assert_eq!(names.of_another_ending("6.wav"), None);
     }
 }

@@ -5,14 +5,18 @@
 //! text                         reads the text of a table, and splits it into cells
 //! file_names                   finds the recordings that the rows name
 //! class_list                   the classes and their order
+//! listed                       recordings and classes as the preset of a data set lists them
 //! ```
 
 mod class_list;
 mod file_names;
+mod listed;
 mod table;
 mod text;
 
 pub use class_list::ClassList;
 pub(crate) use file_names::{FileNames, Named};
+pub(crate) use listed::ListedFile;
+pub use listed::ListedFiles;
 pub(crate) use table::{MAX_NAMELESS_CLASSES, alike};
 pub use table::{Row, number_classes, read_labels};

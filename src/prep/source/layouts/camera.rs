@@ -9,7 +9,7 @@
 //! | `map` | columns that the options name, or else columns with usual names ([`survey`]) | |
 //!
 //! In every layout, integer times are microseconds and float times are seconds, unless an attribute or the options give
-//! another unit. `t_offset` is not added: the times are those in the file. The index datasets `ms_to_idx` and `indexes`
+//! another unit. MATLAB's numbers are floats anyway: those without fractions are microseconds. `t_offset` is not added: the times are those in the file. The index datasets `ms_to_idx` and `indexes`
 //! are not used.
 
 use std::path::Path;
@@ -18,7 +18,9 @@ use hdf5::types::TypeDescriptor;
 
 use crate::error::{Error, Result};
 use crate::events::SensorSize;
-use crate::source::columns::{ArrayInfo, ArrayKind, FieldPath, Fields, Part, Survey, TakenColumns, TakenField, shape};
+use crate::source::columns::{
+    ArrayInfo, ArrayKind, FieldPath, Fields, GUESSED_EVENTS, Part, Survey, TakenColumns, TakenField, shape,
+};
 use crate::source::commands::{On, mended};
 use crate::source::fields::{check_times, left_over, survey, unusable};
 use crate::source::hdf;
@@ -84,7 +86,7 @@ pub(crate) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Resu
         let expected = format!("{} events, as {} has", t.len, t.name);
         return Err(Error::wrong_type(path, &other.name, expected, other.len));
     }
-    let usual = if t.is_float() { TimeUnit::Seconds } else { TimeUnit::Microseconds };
+    let usual = if t.is_float() && !has_whole_floats(path, t)? { TimeUnit::Seconds } else { TimeUnit::Microseconds };
     let ToldUnit { unit, notes, dataset } =
         told_unit(path, &file, (&times.array, &times.to_string()), options.time_unit, usual)?;
     let time = Timeline::new(options, unit, notes);
@@ -134,6 +136,12 @@ pub(crate) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Resu
     stream.check_length()
 }
 
+/// Returns whether the first times are floats of MATLAB without fractions.
+fn has_whole_floats(path: &Path, t: &NumberColumn) -> Result<bool> {
+    let times = if t.is_of_matlab() { t.read(path, 0..t.len.min(GUESSED_EVENTS))?.floats() } else { return Ok(false) };
+    Ok(times.iter().all(|time| !time.is_finite() || time.fract() == 0.0))
+}
+
 /// Returns whether `field` is an array of texts.
 fn is_word_array(tree: &Tree<'_>, field: &FieldPath) -> bool {
     let is = |array: &ArrayInfo| {
@@ -170,7 +178,15 @@ fn fields(
             }
         }
         (_, Some(map)) => Ok(map.fields(|name| exists(file, name))),
-        (_, None) => survey::find(path, tree, options.columns.as_ref()),
+        (_, None) => {
+            let found = survey::find(path, tree, options.columns.as_ref());
+            let Err(Error::UnknownLayout { .. }) = &found else { return found };
+            // Perhaps the columns are in a cell of MATLAB.
+            match survey::find(path, &Tree::of_cells(path, file), options.columns.as_ref()) {
+                Err(Error::UnknownLayout { .. }) => found,
+                found => found,
+            }
+        }
     }
 }
 
@@ -208,6 +224,9 @@ fn scalar_label(path: &Path, file: &hdf::File, name: &str) -> Result<ClassLabel>
     let dataset = hdf::dataset(path, file, name, Layout::Map.name())?;
     let wrong = |got: String| Error::wrong_type(path, name, ONE_CLASS, got);
     let descriptor = hdf::descriptor(path, &dataset, name)?;
+    if let Some(text) = hdf::letters(&dataset).filter(|text| !text.is_empty()) {
+        return Ok(ClassLabel::Name(text));
+    }
     if dataset.size() != 1 {
         return Err(wrong(format!("{descriptor} of shape {:?}", dataset.shape())));
     }
@@ -215,6 +234,11 @@ fn scalar_label(path: &Path, file: &hdf::File, name: &str) -> Result<ClassLabel>
         let number = dataset.read_raw::<i64>().map_err(|e| hdf::unreadable(path, &dataset, name, 0..1, &e))?;
         let class = number.first().and_then(|&number| ClassLabel::of_number(number));
         return class.ok_or_else(|| wrong(format!("{number:?}")));
+    }
+    if matches!(descriptor, TypeDescriptor::Float(_)) && hdf::class_of(&dataset).is_some() {
+        let number = dataset.read_raw::<f64>().map_err(|e| hdf::unreadable(path, &dataset, name, 0..1, &e))?;
+        let whole = number.first().filter(|number| number.fract() == 0.0).map(|&number| number as i64);
+        return whole.and_then(ClassLabel::of_number).ok_or_else(|| wrong(format!("{number:?}")));
     }
     let names = hdf::strings(path, &dataset, name)?;
     names.into_iter().next().map(ClassLabel::Name).ok_or_else(|| wrong("none".into()))

@@ -30,6 +30,7 @@ use crate::source::heap::VlenRows;
 use crate::source::layout::Layout;
 use crate::source::layouts::hsd_labels::Labels;
 use crate::source::options::SourceOptions;
+use crate::source::placing::Placing;
 use crate::source::raw::{Coordinates, RawSamples, Times};
 use crate::source::recording::{ReadSamples, Recording, file_name};
 use crate::source::times::{Timeline, ToldUnit, told_unit};
@@ -133,7 +134,7 @@ impl Hsd {
             extras,
             columns,
             notes,
-            origin: 0,
+            placing: Placing::default(),
             unlabelled: None,
             out_of_range: 0,
             filler: Filler::default(),

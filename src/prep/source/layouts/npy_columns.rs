@@ -1,4 +1,4 @@
-//! The columns of events that were found in a NumPy file, and the stream of events that they give.
+//! The columns of events that were found in a NumPy or MATLAB file, and the stream of events that they give.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::source::stream::{EventStore, EventStream};
 use crate::source::times::{Timeline, Told};
 use crate::time_unit::TimeUnit;
 
-/// Text for error messages: the fields that were expected in a NumPy file.
+/// Text for error messages: the fields that were expected in the file.
 pub(super) const LOOKED: &str = "fields t and x, and y and p if there are any, by their usual names";
 
 /// Returns the name of the array that the user's map gives as the label.
@@ -51,8 +51,8 @@ pub(super) struct Found {
     others: Vec<String>,
     /// Fields that have the name of a column, but whose type or shape does not fit.
     unusable: Vec<UnusableField>,
-    /// The unit of times that the file gives, or else microseconds.
-    unit: TimeUnit,
+    /// The unit of times that the file gives, or else the usual one: microseconds at first.
+    pub(super) unit: TimeUnit,
     /// Notes for the user about the unit and the times.
     notes: Vec<String>,
 }
@@ -77,6 +77,11 @@ impl Found {
         Found { fields, lanes, len, unused, others, unusable, unit: TimeUnit::Microseconds, notes }
     }
 
+    /// Returns `lane` of each column's field and lane.
+    pub(super) fn each_lane(&self, lane: impl Fn(&FieldPath, Lane) -> Option<Lane>) -> [Option<Lane>; 4] {
+        [0, 1, 2, 3].map(|i| lane(self.fields[i].as_ref()?, self.lanes[i]?))
+    }
+
     /// Sets the unit of the times: `told`, or else the unit in the name of the field t. Checks that t agrees with other
     /// fields of times. Does nothing if the type of t gives a unit.
     pub(super) fn set_unit(
@@ -91,7 +96,7 @@ impl Found {
         }
         let by_name = || Told::by_name(&self.fields[0].as_ref()?.to_string());
         if let Some(told) = told.or_else(by_name) {
-            let (unit, note) = told.unit(path, options.time_unit, TimeUnit::Microseconds)?;
+            let (unit, note) = told.unit(path, options.time_unit, self.unit)?;
             self.unit = unit;
             self.notes.extend(note);
         }

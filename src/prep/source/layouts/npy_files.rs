@@ -11,8 +11,9 @@ use crate::source::columns::{ArrayInfo, FieldPath, GUESSED_EVENTS, Part, Role, S
 use crate::source::fields::survey;
 use crate::source::layout::Layout;
 use crate::source::layouts::npy_columns::{Found, LOOKED, lane, lanes, named_label};
-use crate::source::numpy::{EventArray, Header};
+use crate::source::numpy::{ArrayData, EventArray, Header};
 use crate::source::options::SourceOptions;
+use crate::source::packed::{Local, local};
 use crate::source::stream::{EventStore, EventStream};
 
 /// Opens a `.npy` file.
@@ -28,7 +29,8 @@ pub(crate) fn open_npy(path: &Path, options: &SourceOptions) -> Result<EventStre
         let expected = format!("no label for {}, which is one array and has no class", path.display());
         return Err(Error::usage("map", expected, format!("label={label}")));
     }
-    let mut file = BufReader::new(File::open(path).map_err(Error::io(path, "open the recording"))?);
+    let local = local(path)?;
+    let mut file = BufReader::new(File::open(&*local).map_err(Error::io(path, "open the recording"))?);
     let header = Header::read(path, "header", &mut file)?;
     header.check_unpickled(path, "")?;
     let bytes = file.get_ref().metadata().map_err(Error::io(path, "read the recording"))?.len();
@@ -37,7 +39,7 @@ pub(crate) fn open_npy(path: &Path, options: &SourceOptions) -> Result<EventStre
         let reason = format!("its header promises {items} items of {item} bytes, the file has {bytes} bytes");
         return Err(Error::damaged(path, "array", reason));
     }
-    let array = NpyArray { path, info: [header.info("")], header: &header };
+    let array = NpyArray { path, local: &local, info: [header.info("")], header: &header };
     let fields = match &options.map {
         // The array has no name, so each name in a map is the name of a field.
         Some(map) => map.fields(|name| name.is_empty()).map(|field| {
@@ -55,7 +57,8 @@ pub(crate) fn open_npy(path: &Path, options: &SourceOptions) -> Result<EventStre
     let lanes = lanes(&fields, |field| lane(path, &header, field))?;
     let mut found = Found::new(fields, lanes, &array.info, None, None, Vec::new());
     found.set_unit(path, &array, None, options)?;
-    let columns = EventStore::Array(EventArray { path: path.into(), begin: header.bytes, lanes });
+    let data = ArrayData::File { path: path.into(), local: local.clone(), begin: header.bytes };
+    let columns = EventStore::Array(EventArray::new(data, lanes));
     let mut stream = found.stream(path, Layout::Npy, options, |_| columns);
     stream.notes.extend(after_array(path, &mut file, header.bytes + header.data_bytes(), bytes)?);
     Ok(stream)
@@ -88,6 +91,7 @@ fn after_array(path: &Path, file: &mut BufReader<File>, end: u64, bytes: u64) ->
 
 struct NpyArray<'a> {
     path: &'a Path,
+    local: &'a Local,
     info: [ArrayInfo; 1],
     header: &'a Header,
 }
@@ -99,8 +103,9 @@ impl Survey for NpyArray<'_> {
 
     fn sample(&self, field: &FieldPath) -> Option<Vec<f64>> {
         let lane = self.header.lane(&field.part).ok()?;
-        let array =
-            EventArray { path: self.path.into(), begin: self.header.bytes, lanes: [Some(lane), None, None, None] };
+        let (path, local) = (self.path.into(), self.local.clone());
+        let data = ArrayData::File { path, local, begin: self.header.bytes };
+        let array = EventArray::new(data, [Some(lane), None, None, None]);
         Some(array.column(Role::T, 0..lane.len.min(GUESSED_EVENTS)).ok()??.floats())
     }
 

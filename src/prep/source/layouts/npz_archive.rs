@@ -3,9 +3,8 @@
 //! `datetime64[ms]`) or an array with one entry gives another unit.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
 use zip::CompressionMethod;
@@ -13,30 +12,28 @@ use zip::result::ZipError;
 
 use crate::error::{BaseFault, Error, Result};
 use crate::source::check::check_columns;
-use crate::source::columns::{ArrayInfo, EventBlock, FieldPath, GUESSED_EVENTS, Numbers, Survey, TakenColumns, list};
+use crate::source::columns::{ArrayInfo, EventBlock, FieldPath, GUESSED_EVENTS, Numbers, Survey, TakenColumns};
 use crate::source::commands::once;
-use crate::source::fields::survey;
 use crate::source::formats;
 use crate::source::layout::Layout;
-use crate::source::layouts::npy_columns::{Found, LOOKED, lane, lanes, named_label, unit_of_type};
-use crate::source::numpy::Header;
+use crate::source::layouts::named_arrays::{self, NamedArrays};
+use crate::source::layouts::npy_columns::LOOKED;
+use crate::source::numpy::{Header, Lane};
 use crate::source::options::SourceOptions;
+use crate::source::packed::{local, repeated_name};
 use crate::source::raw::MAX_SAMPLE_EVENTS;
-use crate::source::stream::{ClassLabel, EventStore, EventStream, ONE_CLASS};
-use crate::source::times::{Entry, Told, find_told};
+use crate::source::stream::{ClassLabel, EventStore, EventStream};
 use crate::time_unit::TimeUnit;
 
 /// Maximum number of arrays that are read from one archive. Further arrays are ignored.
 const MAX_ARRAYS: usize = 4096;
-/// Maximum size in bytes of an array with one entry that can give the unit of times.
-const MAX_TEXT: usize = 1024;
 
 /// Opens an `.npz` file without reading its events. Returns the fields that are the columns, the label if the user's
 /// map names one, and the number of events.
 pub(crate) fn npz_head(path: &Path, options: &SourceOptions) -> Result<(TakenColumns, Option<ClassLabel>, u64)> {
     let archive = Archive::open(path)?;
-    let found = archive.find(options)?;
-    Ok((found.taken(found.time(options).unit), archive.label(options)?, found.len))
+    let found = named_arrays::find(&archive, options)?;
+    Ok((found.taken(found.time(options).unit), named_arrays::label(&archive, options)?, found.len))
 }
 
 /// Opens a `.npz` file and reads its events into memory.
@@ -48,15 +45,15 @@ pub(crate) fn npz_head(path: &Path, options: &SourceOptions) -> Result<(TakenCol
 /// - [`Error::NotPixels`] and [`Error::Columns`] for unusable coordinates and polarities.
 pub(crate) fn open_npz(path: &Path, options: &SourceOptions) -> Result<EventStream> {
     let archive = Archive::open(path)?;
-    let found = archive.find(options)?;
-    let columns = archive.columns(&found)?;
+    let found = named_arrays::find(&archive, options)?;
+    let columns = named_arrays::columns(&archive, &found)?;
     let taken = found.taken(found.time(options).unit);
     let notes = check_columns(path, Layout::Npz, &columns, &taken, options.sensor)?;
     let fractions = columns[0].as_ref().and_then(Numbers::fractions);
     let memory = |unit| EventStore::Memory(EventBlock::of(columns, unit));
     let mut stream = found.stream(path, Layout::Npz, options, memory);
     stream.time.fractions = fractions;
-    Ok(EventStream { notes, label: archive.label(options)?, ..stream })
+    Ok(EventStream { notes, label: named_arrays::label(&archive, options)?, ..stream })
 }
 
 type Zip = zip::ZipArchive<BufReader<File>>;
@@ -80,7 +77,7 @@ struct Member {
 impl<'a> Archive<'a> {
     /// Opens an archive and reads the headers of its arrays.
     fn open(path: &'a Path) -> Result<Archive<'a>> {
-        let mut file = File::open(path).map_err(Error::io(path, "open the recording"))?;
+        let mut file = File::open(&*local(path)?).map_err(Error::io(path, "open the recording"))?;
         let mut head = [0; 2];
         let zipped = file.read_exact(&mut head).is_ok() && head == *b"PK";
         if !zipped {
@@ -127,96 +124,32 @@ impl<'a> Archive<'a> {
     fn find_array(&self, name: &str) -> Option<&(Member, Header)> {
         self.headers.iter().find(|(member, _)| member.name == name)
     }
+}
+
+impl NamedArrays for Archive<'_> {
+    fn path(&self) -> &Path {
+        self.path
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::Npz
+    }
 
     fn header(&self, name: &str) -> Option<&Header> {
         self.find_array(name).map(|(_, header)| header)
     }
 
-    /// Returns the header of the array `name`. Fails if the archive lacks the array, or if the array has Python
-    /// objects.
-    fn needed(&self, name: &str) -> Result<&Header> {
-        let header = self.header(name).ok_or_else(|| Error::MissingDataset {
-            path: self.path.into(),
-            dataset: name.into(),
-            layout: Layout::Npz.name(),
-            present: list(&self.arrays),
-        })?;
-        header.check_unpickled(self.path, name)?;
-        Ok(header)
+    /// An archive has to be in memory as a whole.
+    fn most_events(&self) -> u64 {
+        MAX_SAMPLE_EVENTS
     }
 
-    /// Reads the recording's class, if the user's map gives an array as the label.
-    fn label(&self, options: &SourceOptions) -> Result<Option<ClassLabel>> {
-        let Some(name) = named_label(options) else { return Ok(None) };
-        let header = self.needed(name)?;
-        let wrong = |got: String| Error::wrong_type(self.path, name, ONE_CLASS, got);
-        if header.items() != 1 {
-            return Err(wrong(header.info("").to_string()));
-        }
-        let data = self.read(name)?;
-        let class = match (header.one_integer(&data), header.one_text(&data)) {
-            (Some(number), _) => ClassLabel::of_number(number).ok_or_else(|| wrong(number.to_string()))?,
-            (_, Some(text)) if !text.is_empty() => ClassLabel::Name(text),
-            _ => return Err(wrong(header.info("").to_string())),
-        };
-        Ok(Some(class))
+    fn usual_unit(&self, _times: &FieldPath, _lane: Lane) -> TimeUnit {
+        TimeUnit::Microseconds
     }
 
-    /// Finds the columns of events, and checks that they have the same length.
-    fn find(&self, options: &SourceOptions) -> Result<Found> {
-        let path = self.path;
-        let fields = match &options.map {
-            Some(map) => map.fields(|name| self.header(name).is_some()),
-            None => survey::find(path, self, options.columns.as_ref())?,
-        };
-        let lanes = lanes(&fields, |field| {
-            let header = self.needed(&field.array)?;
-            lane(path, header, field)
-        })?;
-        let given = options.time_unit.or_else(|| unit_of_type(&lanes));
-        let (told, notes) = find_told(&[(self.entries(), false)], given, TimeUnit::Microseconds);
-        let unit = told.as_ref().and_then(Told::array);
-        let mut found = Found::new(fields, lanes, &self.arrays, named_label(options), unit, notes);
-        for (field, lane) in found.fields.iter().flatten().zip(lanes.iter().flatten()) {
-            let wrong = |expected: String| Err(Error::wrong_type(path, &field.to_string(), expected, lane.len));
-            if lane.len != found.len {
-                return wrong(format!("{} events, as t has", found.len));
-            }
-            if lane.len > MAX_SAMPLE_EVENTS {
-                let why = "because an archive has to be in memory as a whole";
-                return wrong(format!("at most {MAX_SAMPLE_EVENTS} events, {why}"));
-            }
-        }
-        found.set_unit(path, self, told, options)?;
-        Ok(found)
-    }
-
-    /// Reads the arrays with one entry.
-    fn entries(&self) -> Vec<Entry> {
-        let one = self.headers.iter().filter(|(_, header)| header.items() == 1 && header.dtype.bytes() <= MAX_TEXT);
-        let entry = |(Member { name, .. }, header): &(Member, Header)| {
-            let text = self.read(name).ok().and_then(|data| header.one_value(&data));
-            Entry { name: name.clone(), place: format!("the array {name:?}"), array: Some(name.clone()), text }
-        };
-        one.map(entry).collect()
-    }
-
-    /// Reads the columns t, x, y and p. An array that has several of these columns is read only once.
-    fn columns(&self, found: &Found) -> Result<[Option<Numbers>; 4]> {
-        let mut columns = [None, None, None, None];
-        let mut data: Option<(&str, Vec<u8>)> = None;
-        let mut order = [0, 1, 2, 3];
-        order.sort_by_key(|&i| found.fields[i].as_ref().map(|field| field.array.clone()));
-        for i in order {
-            let (Some(field), Some(lane)) = (&found.fields[i], &found.lanes[i]) else { continue };
-            let bytes = match data.take().filter(|(name, _)| *name == field.array) {
-                Some((_, bytes)) => bytes,
-                None => self.read(&field.array)?,
-            };
-            columns[i] = Some(lane.of_array(&bytes, u64::MAX));
-            data = Some((&field.array, bytes));
-        }
-        Ok(columns)
+    fn tells(&self, _times: &str) -> Vec<Vec<(String, String)>> {
+        vec![self.headers.iter().map(|(member, _)| (member.name.clone(), member.name.clone())).collect()]
     }
 
     /// Reads an array's data. The buffer grows with the data, because the size in the header is not trusted.
@@ -239,23 +172,6 @@ impl<'a> Archive<'a> {
 fn is_array(zip: &mut Zip, index: usize) -> bool {
     let mut head = [0; 6];
     zip.by_index(index).is_ok_and(|mut file| file.read_exact(&mut head).is_ok()) && head == *b"\x93NUMPY"
-}
-
-/// Finds the first name that an archive has twice in its list of files, which begins at byte `start`.
-fn repeated_name(mut list: BufReader<File>, start: u64) -> std::io::Result<String> {
-    list.seek(SeekFrom::Start(start))?;
-    let mut seen = HashSet::new();
-    let mut fixed = [0; 46];
-    loop {
-        list.read_exact(&mut fixed)?;
-        let [name, extra, comment] = [28, 30, 32].map(|at| usize::from(u16::from_le_bytes([fixed[at], fixed[at + 1]])));
-        let mut bytes = vec![0; name + extra + comment];
-        list.read_exact(&mut bytes)?;
-        let name = String::from_utf8_lossy(&bytes[..name]).into_owned();
-        if let Some(twice) = seen.replace(name) {
-            return Ok(twice);
-        }
-    }
 }
 
 /// Returns the error for an archive with two arrays called `name`. `taken` says which of the two NumPy reads.

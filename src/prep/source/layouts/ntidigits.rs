@@ -24,6 +24,7 @@ use crate::source::hdf::{LinkedPath, NumberColumn};
 use crate::source::labels::number_classes;
 use crate::source::layout::Layout;
 use crate::source::options::SourceOptions;
+use crate::source::placing::Placing;
 use crate::source::raw::RawSamples;
 use crate::source::recording::{ReadSamples, Recording, file_name};
 use crate::source::times::{Timeline, ToldUnit, told_unit};
@@ -123,7 +124,7 @@ pub(crate) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
         extras: Vec::new(),
         columns,
         notes,
-        origin: 0,
+        placing: Placing::default(),
         unlabelled: None,
         out_of_range: 0,
         filler: Filler::default(),

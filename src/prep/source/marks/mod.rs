@@ -5,6 +5,7 @@ mod percent_header;
 use std::path::Path;
 
 use crate::source::layout::Layout;
+use crate::source::packed::without_gz;
 pub(crate) use percent_header::PercentHeader;
 
 /// The first bytes of an Event Stream.
@@ -27,6 +28,9 @@ pub(crate) fn marked(head: &[u8]) -> Option<Layout> {
     if begins(b"#!AER-DAT2") {
         return Some(Layout::Aedat2);
     }
+    if begins(b"#ROSBAG V2.0\n") {
+        return Some(Layout::Rosbag);
+    }
     if begins(EVENT_STREAM) {
         return Some(Layout::Es);
     }
@@ -40,6 +44,7 @@ pub(crate) fn marked(head: &[u8]) -> Option<Layout> {
 
 /// Recognises a camera's file without a mark, by the ending of its name and by whether its first events are plausible.
 pub(crate) fn probable(path: &Path, head: &[u8]) -> Option<Layout> {
+    let path = without_gz(path);
     match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
         "bin" => is_nmnist(head).then_some(Layout::Nmnist),
         "dat" => is_dat(head).then_some(Layout::Dat),

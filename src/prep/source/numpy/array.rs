@@ -5,11 +5,14 @@ use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::PathBuf;
 
+use tonic_base::Spill;
+
 use crate::error::{BaseFault, Error, Result};
 use crate::source::columns::{EventBlock, Numbers, Part, Role, element, shape};
 use crate::source::numpy::dtype::{DType, Field, Number, NumberKind};
 use crate::source::numpy::header::Header;
 use crate::source::numpy::longdouble::nearest;
+use crate::source::packed::Local;
 use crate::time_unit::TimeUnit;
 
 /// Where the entries of a column are in an array's data, and the type of their numbers.
@@ -76,6 +79,11 @@ fn member<'a>(dtype: &'a DType, name: &str) -> Option<(usize, &'a DType)> {
 }
 
 impl Lane {
+    /// Returns the column of an array whose data begins at byte `begin` of the data at hand.
+    pub(crate) fn at(self, begin: u64) -> Lane {
+        Lane { offset: self.offset + begin, ..self }
+    }
+
     /// Returns the byte range in the array's data that contains the entries `range` of the column.
     fn span(&self, range: Range<u64>) -> Range<u64> {
         let start = self.offset + range.start * self.stride;
@@ -119,59 +127,96 @@ impl Lane {
         }
     }
 
+    /// Returns the number of bytes of an array's data up to the entry `most`, or up to the last.
+    pub(crate) fn bytes(&self, most: u64) -> u64 {
+        self.span(0..self.len.min(most)).end
+    }
+
     /// Converts at most `most` entries from the start of the column to numbers. `data` is the data of the whole array.
     pub(crate) fn of_array(&self, data: &[u8], most: u64) -> Numbers {
-        let span = self.span(0..self.len.min(most));
-        self.numbers(data.get(..span.end as usize).unwrap_or(data), self.offset as usize)
+        self.numbers(data.get(..self.bytes(most) as usize).unwrap_or(data), self.offset as usize)
     }
 }
 
-/// A NumPy array of events in a file, which is read in ranges.
+/// Where the data of arrays is.
+#[derive(Debug)]
+pub(crate) enum ArrayData {
+    /// In a file, which is opened by the path `local`, from the byte `begin` on.
+    File { path: PathBuf, local: Local, begin: u64 },
+    /// In the first stream of a temporary file.
+    Spill(Spill),
+}
+
+/// Reads the bytes at a place to a buffer.
+type ReadAt<'d> = Box<dyn FnMut(u64, &mut [u8]) -> Result<()> + 'd>;
+
+impl ArrayData {
+    /// Returns a function that reads ranges of the bytes.
+    fn reader(&self) -> Result<ReadAt<'_>> {
+        match self {
+            ArrayData::Spill(spill) => Ok(Box::new(|start, data| Ok(spill.read(0, start, data)?))),
+            ArrayData::File { path, local, begin } => {
+                let failed = move || Error::io(path, "read the recording");
+                let mut file = File::open(&**local).map_err(failed())?;
+                Ok(Box::new(move |start, data| {
+                    file.seek(SeekFrom::Start(begin + start)).map_err(failed())?;
+                    file.read_exact(data).map_err(failed())
+                }))
+            }
+        }
+    }
+}
+
+/// Arrays of events, which are read in ranges.
 #[derive(Debug)]
 pub(crate) struct EventArray {
-    pub(crate) path: PathBuf,
-    /// Offset of the data in the file, in bytes.
-    pub(crate) begin: u64,
-    /// Where t, x, y and p are in the array's data. `None` for a column that is missing or not read.
-    pub(crate) lanes: [Option<Lane>; 4],
+    data: ArrayData,
+    /// Where t, x, y and p are in the data. `None` for a column that is missing.
+    lanes: [Option<Lane>; 4],
 }
 
 impl EventArray {
+    pub(crate) fn new(data: ArrayData, lanes: [Option<Lane>; 4]) -> EventArray {
+        EventArray { data, lanes }
+    }
+
+    /// Returns whether the data is in a temporary file of its own.
+    pub(crate) fn is_spilled(&self) -> bool {
+        matches!(self.data, ArrayData::Spill(_))
+    }
+
     pub(crate) fn is_float(&self, role: Role) -> bool {
         self.lanes[role as usize].is_some_and(|lane| lane.number.kind == NumberKind::Float)
     }
 
     /// Reads a range of the events. `unit` is the unit of the times in the file.
     pub(crate) fn read(&self, range: Range<u64>, unit: TimeUnit) -> Result<EventBlock> {
-        Ok(EventBlock::of(self.columns(range)?, unit))
+        Ok(EventBlock::of(self.columns(&self.lanes, range)?, unit))
     }
 
     /// Reads a range of entries of one column. `None` if the array lacks the column.
     pub(crate) fn column(&self, role: Role, range: Range<u64>) -> Result<Option<Numbers>> {
         let mut lanes = [None; 4];
         lanes[role as usize] = self.lanes[role as usize];
-        let only = EventArray { path: self.path.clone(), begin: self.begin, lanes };
-        let [t, x, y, p] = only.columns(range)?;
+        let [t, x, y, p] = self.columns(&lanes, range)?;
         Ok(t.or(x).or(y).or(p))
     }
 
-    fn columns(&self, range: Range<u64>) -> Result<[Option<Numbers>; 4]> {
-        let failed = || Error::io(&self.path, "read the recording");
-        let mut file = File::open(&self.path).map_err(failed())?;
+    fn columns(&self, all: &[Option<Lane>; 4], range: Range<u64>) -> Result<[Option<Numbers>; 4]> {
+        let mut reader = self.data.reader()?;
         let mut read = |span: Range<u64>| -> Result<Vec<u8>> {
-            file.seek(SeekFrom::Start(self.begin + span.start)).map_err(failed())?;
             let mut data = vec![0; (span.end - span.start) as usize];
-            file.read_exact(&mut data).map_err(failed())?;
+            reader(span.start, &mut data)?;
             Ok(data)
         };
-        let lanes = || self.lanes.iter().flatten();
+        let lanes = || all.iter().flatten();
         let stride = lanes().map(|lane| lane.stride).max().unwrap_or(0);
         // Records are read once, planes one by one.
         let records = lanes().all(|lane| lane.stride == stride && lane.offset + lane.number.bytes as u64 <= stride);
         let mut columns = [None, None, None, None];
         let end = lanes().map(|lane| lane.span(range.clone()).end).max().unwrap_or(0);
         let shared = if records && !range.is_empty() { read(range.start * stride..end)? } else { Vec::new() };
-        for (column, lane) in columns.iter_mut().zip(&self.lanes) {
+        for (column, lane) in columns.iter_mut().zip(all) {
             let Some(lane) = lane else { continue };
             *column = Some(match records {
                 true => lane.numbers(&shared, lane.offset as usize),

@@ -14,6 +14,6 @@ mod longdouble;
 mod scalar;
 mod tick;
 
-pub(crate) use array::{EventArray, Lane};
-pub(crate) use dtype::NumberKind;
+pub(crate) use array::{ArrayData, EventArray, Lane};
+pub(crate) use dtype::{DType, Number, NumberKind};
 pub(crate) use header::Header;

@@ -5,7 +5,7 @@ use std::path::Path;
 use hdf5::types::TypeDescriptor::{Integer, Unsigned};
 use hdf5::{Container, Location};
 
-use crate::source::hdf::{self, text_bytes};
+use crate::source::hdf::{self, letters, text_bytes};
 
 /// An entry of a file with a name and a value: an attribute, or an array with one element.
 pub(crate) struct Entry {
@@ -29,7 +29,7 @@ pub(super) fn of_group(path: &Path, file: &hdf::File, group: &str, known: fn(&st
     let Ok(place) = file.group(group) else { return Vec::new() };
     let scalar = |name: String| {
         let dataset = format!("{}/{name}", group.trim_matches('/')).trim_matches('/').to_owned();
-        file.dataset(&dataset).ok().filter(|found| found.size() == 1)?;
+        file.dataset(&dataset).ok().filter(|found| found.size() == 1 || letters(found).is_some())?;
         // Data that is not there is no error, because it is not needed.
         let found = hdf::optional(path, file, &dataset).ok()??;
         let text = Some(text(&found, &name)?);
@@ -51,7 +51,7 @@ fn attributes(place: &Location, name: &str) -> Vec<Entry> {
 
 /// Reads the value of an attribute or dataset named `name` as text.
 fn text(place: &Container, name: &str) -> Option<String> {
-    one_text(place).or_else(|| one_number(place, name))
+    letters(place).or_else(|| one_text(place)).or_else(|| one_number(place, name))
 }
 
 /// Reads the value of an attribute or dataset as text if it is one number. If `name` ends in `base`, the value can also

@@ -307,7 +307,7 @@ pub(crate) fn lasts_without_gaps(found: &Findings) -> Option<i64> {
 }
 
 /// Finds out how many of the first and the last times have fractions. `None` if `unit` is neither microseconds nor
-/// nanoseconds. For a recording in memory, returns what was found when it was loaded, in any unit.
+/// nanoseconds. For a recording that was decoded, returns what was found then, in any unit.
 fn fractions(stream: &EventStream, unit: TimeUnit) -> Result<Option<Fractions>> {
     if !matches!(unit, TimeUnit::Microseconds | TimeUnit::Nanoseconds) || stream.is_in_memory() {
         return Ok(stream.time.fractions);
@@ -317,7 +317,7 @@ fn fractions(stream: &EventStream, unit: TimeUnit) -> Result<Option<Fractions>> 
     for range in [0..HEAD.min(stream.len), tail..stream.len] {
         match stream.stored(Role::T, range)? {
             Some(Numbers::F64(floats)) => times.extend(floats),
-            _ => return Ok(None),
+            _ => return Ok(stream.time.fractions),
         }
     }
     Ok(Numbers::F64(times).fractions())

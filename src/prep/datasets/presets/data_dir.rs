@@ -1,0 +1,113 @@
+//! The folder of a data set: what is looked for in it, and the error if it is not there.
+
+use std::path::{Path, PathBuf};
+
+use tonic_base::some_of;
+
+use crate::datasets::Dataset;
+use crate::error::{BaseFault, Error, Result};
+use crate::source::{SourceOptions, TableColumns};
+
+/// Folders that archives and systems leave beside the data.
+const OTHER_FOLDERS: [&str; 2] = ["__MACOSX", "__pycache__"];
+
+/// What a preset has found: the file or folder to open, and the options that the data set needs.
+pub(super) type Found = (PathBuf, SourceOptions);
+
+/// Parses the order of the columns of a data set.
+pub(super) fn columns(order: &str) -> Result<TableColumns> {
+    order.parse().map_err(|expected: String| Error::usage("columns", expected, order))
+}
+
+/// The folder that a data set was unpacked into, and the split that is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DataDir<'a> {
+    pub dataset: &'static Dataset,
+    /// The folder that the user names.
+    pub dir: &'a Path,
+    /// Folders below it that the data may be in.
+    pub folders: &'static [&'static str],
+    pub split: &'a str,
+}
+
+/// The names in a folder, sorted. Hidden ones are left out.
+#[derive(Debug, Default)]
+pub(super) struct Entries {
+    pub files: Vec<String>,
+    pub folders: Vec<String>,
+}
+
+impl Entries {
+    pub(super) fn of(dir: &Path) -> Result<Entries> {
+        let mut entries = Entries::default();
+        for entry in std::fs::read_dir(dir).map_err(Error::io(dir, "list the folder"))? {
+            let entry = entry.map_err(Error::io(dir, "list the folder"))?;
+            let (path, kind) = (entry.path(), entry.file_type().map_err(Error::io(dir, "list the folder"))?);
+            let Some(name) = path.file_name().and_then(|name| name.to_str()).map(String::from) else { continue };
+            if name.starts_with('.') || OTHER_FOLDERS.contains(&name.as_str()) {
+                continue;
+            }
+            let is_folder = kind.is_dir() || (kind.is_symlink() && path.is_dir());
+            if is_folder { entries.folders.push(name) } else { entries.files.push(name) }
+        }
+        entries.files.sort_unstable();
+        entries.folders.sort_unstable();
+        Ok(entries)
+    }
+
+    /// Returns the files with the ending `ending`.
+    pub(super) fn ending_with(&self, ending: &str) -> impl Iterator<Item = &String> {
+        self.files.iter().filter(move |name| name.rsplit_once('.').is_some_and(|(_, end)| end == ending))
+    }
+}
+
+impl DataDir<'_> {
+    /// The folders that the data may be in: that of the download, and those that the data set's archive or Tonic make
+    /// in it.
+    pub(super) fn places(&self) -> impl Iterator<Item = PathBuf> {
+        std::iter::once(self.dir.into()).chain(self.folders.iter().map(|folder| self.dir.join(folder)))
+    }
+
+    /// Returns the first existing path of `names` in the folders that the data may be in.
+    ///
+    /// # Errors
+    /// [`Error::NotADownload`].
+    pub(super) fn find(&self, names: &[&str]) -> Result<PathBuf> {
+        let mut paths = self.places().flat_map(|place| names.iter().map(move |name| place.join(name)));
+        paths.find(|path| path.exists()).ok_or_else(|| self.missing(self.dir, names.join(" or ")))
+    }
+
+    /// Returns notes for the user: which split it is, and whether it has fewer samples than were published.
+    /// `recordings` is the number of recordings that were found.
+    pub(super) fn notes(&self, recordings: usize) -> Vec<String> {
+        let (title, name) = (&self.dataset.title, self.split);
+        let split = self.dataset.splits.iter().find(|split| split.name == name);
+        let all = split.and_then(|split| split.samples).filter(|&all| recordings < all as usize);
+        let lacks = all.map(|all| format!("warning: {title} {name} has {all} samples, of which {recordings} are here"));
+        std::iter::once(format!("{title} {name}: {recordings} recordings")).chain(lacks).collect()
+    }
+
+    /// Returns the error for something that is not in `place`.
+    pub(super) fn missing(&self, place: &Path, expected: impl Into<String>) -> Error {
+        let entries = Entries::of(place).unwrap_or_default();
+        let names: Vec<String> = entries.folders.into_iter().map(|name| name + "/").chain(entries.files).collect();
+        let got = match (place.exists(), &names[..]) {
+            (false, _) => "no such folder".into(),
+            (true, []) => "an empty folder".into(),
+            (true, names) => some_of(names),
+        };
+        self.unlike(place, expected, got)
+    }
+
+    /// Returns the error for a download that is not as it should be.
+    pub(super) fn unlike(&self, place: &Path, expected: impl Into<String>, got: impl Into<String>) -> Error {
+        Error::NotADownload {
+            path: place.into(),
+            dir: self.dir.into(),
+            dataset: &self.dataset.name,
+            title: &self.dataset.title,
+            expected: expected.into(),
+            got: got.into(),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What MATLAB says of its arrays in attributes: files of version 7.3 are HDF5.
+//!
+//! | array | how it is stored |
+//! |---|---|
+//! | numbers | a dataset, its axes in reverse order; attribute `MATLAB_class`: double, uint8, logical ... |
+//! | text | letters of 16 bits; `MATLAB_class` is char |
+//! | struct | a group with a dataset for each field |
+//! | cell | references to objects in the group `#refs#` |
+//! | without elements | the shape, as numbers; `MATLAB_empty` is 1 |
+
+use hdf5::types::FixedAscii;
+use hdf5::{Container, Dataset, Location, LocationToken, ObjectReference1, ReferencedObject};
+
+/// Group of the objects in cells.
+const REFERRED: &str = "#refs#";
+/// Maximum number of letters of a text that is read.
+const MAX_TEXT: usize = 1024;
+
+/// Returns the class of an array, such as `double`. `None` for one that MATLAB did not write.
+pub(crate) fn class_of(place: &Location) -> Option<String> {
+    let class = place.attr("MATLAB_class").ok().filter(|class| class.size() == 1)?;
+    Some(class.read_raw::<FixedAscii<32>>().ok()?.first()?.as_str().into())
+}
+
+/// Returns whether a dataset has the shape of an array without elements instead of its elements.
+pub(super) fn is_empty(place: &Location) -> bool {
+    let number = || place.attr("MATLAB_empty").ok()?.read_raw::<f64>().ok()?.first().copied();
+    number().is_some_and(|is| is != 0.0)
+}
+
+/// Reads a text. `None` for an array of another class, for a long text and for one of several rows.
+pub(crate) fn letters(place: &Container) -> Option<String> {
+    let long = place.shape().iter().filter(|&&length| length != 1).count();
+    let is_text = class_of(place).as_deref() == Some("char") && !is_empty(place);
+    if long > 1 || place.size() > MAX_TEXT || !is_text {
+        return None;
+    }
+    Some(String::from_utf16_lossy(&place.read_raw::<u16>().ok()?))
+}
+
+/// Returns the paths of the objects that the given cells refer to, at most `most`.
+pub(super) fn in_cells(file: &hdf5::File, cells: &[Dataset], most: usize) -> Vec<String> {
+    let Ok(group) = file.group(REFERRED) else { return Vec::new() };
+    let mut found: Vec<(LocationToken, String)> = Vec::new();
+    for name in group.member_names().unwrap_or_default().into_iter().take(most) {
+        if let Ok(info) = group.loc_info_by_name(&name) {
+            found.push((info.token, format!("{REFERRED}/{name}")));
+        }
+    }
+    let references = cells.iter().filter(|cell| cell.size() <= most && !is_empty(cell));
+    let references = references.flat_map(|cell| cell.read_raw::<ObjectReference1>().unwrap_or_default());
+    let token = |reference: ObjectReference1| match file.dereference(&reference).ok()? {
+        ReferencedObject::Dataset(dataset) => dataset.loc_info().ok().map(|info| info.token),
+        ReferencedObject::Group(group) => group.loc_info().ok().map(|info| info.token),
+        ReferencedObject::Datatype(_) => None,
+    };
+    let referred: Vec<LocationToken> = references.take(most).filter_map(token).collect();
+    found.into_iter().filter(|(token, _)| referred.contains(token)).map(|(_, path)| path).collect()
+}

@@ -1,0 +1,310 @@
+//! Opens texts with a row of cells for each event, such as CSV. A text is read once, in pieces that are parsed on all
+//! cores, and its events go into memory or, if there are many, into a temporary file.
+//!
+//! Times are in microseconds if they are integers and in seconds if they are floats, unless the name of the column
+//! (`t_ns`, `time [ms]`) or the caller gives another unit.
+
+use std::io::Read;
+use std::path::Path;
+
+use rayon::prelude::*;
+use tonic_base::interrupt;
+use tonic_shard::KEPT;
+
+use crate::error::{Error, Result};
+use crate::source::check::Pixels;
+use crate::source::columns::{Numbers, Role};
+use crate::source::fields::Polarities;
+use crate::source::formats;
+use crate::source::layout::Layout;
+use crate::source::layouts::text_plan::{Plan, bad_row};
+use crate::source::options::SourceOptions;
+use crate::source::packed;
+use crate::source::raw::Coordinates;
+use crate::source::stream::EventStream;
+use crate::source::target::{Entries, Slices, Target};
+use crate::source::text::{MARK, Rows, Store, Table, Wrong};
+use crate::source::times::Timeline;
+
+/// Number of bytes that are read at a time. A line is not longer.
+const PIECE: usize = 1 << 22;
+/// A piece is parsed on several cores if each gets at least this many bytes.
+const LEAST_SHARE: usize = 1 << 17;
+/// Number of times, at the beginning and at the end of the text, that are searched for fractions.
+const SAMPLED: usize = 1024;
+
+/// Opens a text and reads its events.
+///
+/// # Errors
+/// - [`Error::Foreign`] for a text without rows of events.
+/// - [`Error::BadRow`] for a line that is no event, unless the options say that the events before it are enough.
+/// - [`Error::Columns`], [`Error::OddUnit`] for columns and units that are not certain.
+/// - [`Error::NotPixels`] and [`Error::Columns`] for unusable coordinates and polarities.
+pub(crate) fn open_text(path: &Path, options: &SourceOptions) -> Result<EventStream> {
+    read(path, options, || Target::memory())
+}
+
+/// Opens a text and counts its events, without keeping them.
+///
+/// # Errors
+/// Those of [`open_text`].
+pub(crate) fn count_text(path: &Path, options: &SourceOptions) -> Result<EventStream> {
+    read(path, options, || Target::Count)
+}
+
+fn read(path: &Path, options: &SourceOptions, target: impl Fn() -> Target) -> Result<EventStream> {
+    let head = formats::head_of(path);
+    let text = String::from_utf8_lossy(&head);
+    let table =
+        Table::of(&text).ok_or_else(|| formats::foreign(path, "", &head, "a text with a row for each event"))?;
+    let mut plan = Plan::of(path, &table, options)?;
+    loop {
+        let mut events = Events::new(path, &plan, options, target());
+        match events.read_all()? {
+            Some((slot, store)) => plan.widen(path, options, slot, store)?,
+            None => return events.into_stream(),
+        }
+    }
+}
+
+/// The events of a text, as they are read.
+struct Events<'a> {
+    path: &'a Path,
+    plan: &'a Plan,
+    options: &'a SourceOptions,
+    target: Target,
+    len: u64,
+    lines: u64,
+    headers: u64,
+    notes: Vec<String>,
+    polarities: Polarities,
+    pixels: [Pixels; 2],
+    /// The first times and the last times, if fractions in them matter.
+    floats: [Vec<f64>; 2],
+}
+
+impl<'a> Events<'a> {
+    fn new(path: &'a Path, plan: &'a Plan, options: &'a SourceOptions, target: Target) -> Events<'a> {
+        let sensor = options.sensor.or(plan.sensor);
+        Events {
+            path,
+            plan,
+            options,
+            target,
+            len: 0,
+            lines: plan.before,
+            headers: 0,
+            notes: plan.notes.clone(),
+            polarities: Polarities::default(),
+            pixels: [Role::X, Role::Y].map(|role| Pixels::new(role, sensor)),
+            floats: [Vec::new(), Vec::new()],
+        }
+    }
+
+    /// Reads the text to its end. Returns a column whose type has to be widened, and its new type, if there is one.
+    fn read_all(&mut self) -> Result<Option<(usize, Store)>> {
+        let mut pieces = Pieces::open(self.path, self.plan)?;
+        let mut piece = pieces.next(Vec::new())?;
+        let mut spare = Vec::new();
+        while !piece.is_empty() {
+            interrupt::check(KEPT)?;
+            // The next piece is read while this one is parsed.
+            let (parsed, next) = rayon::join(|| self.parse(&piece), || pieces.next(spare));
+            for rows in parsed {
+                let wrong = rows.wrong.clone();
+                self.add(rows)?;
+                match wrong {
+                    None => {}
+                    Some(Wrong::Store(slot, store)) => return Ok(Some((slot, store))),
+                    Some(Wrong::Line(column, expected, got)) => {
+                        let name = column.map(|i| &*self.plan.format.slots[i].name);
+                        return self.damaged(bad_row(self.path, self.lines + 1, name, expected, got)).map(|()| None);
+                    }
+                }
+            }
+            (spare, piece) = (piece, next?);
+        }
+        pieces.fault.map_or(Ok(()), |fault| self.damaged(fault)).map(|()| None)
+    }
+
+    /// Parses a piece, in shares that each end with a line.
+    fn parse(&self, piece: &[u8]) -> Vec<Rows> {
+        let format = &self.plan.format;
+        let shares = (piece.len() / LEAST_SHARE).clamp(1, rayon::current_num_threads());
+        let (mut parts, mut rest) = (Vec::new(), piece);
+        for left in (1..=shares).rev() {
+            let end = if left == 1 { rest.len() } else { line_end(rest, rest.len() / left) };
+            let (part, after) = rest.split_at(end);
+            parts.push(part);
+            rest = after;
+        }
+        match parts[..] {
+            [only] => vec![Rows::parse(format, only)],
+            _ => parts.into_par_iter().map(|part| Rows::parse(format, part)).collect(),
+        }
+    }
+
+    fn add(&mut self, rows: Rows) -> Result<()> {
+        let Rows { t, floats, x, y, p, lines, headers, .. } = rows;
+        (self.len, self.lines, self.headers) = (self.len + t.len() as u64, self.lines + lines, self.headers + headers);
+        let [first, last] = &mut self.floats;
+        first.extend(floats.iter().take(SAMPLED - first.len().min(SAMPLED)));
+        last.extend(floats.iter().skip(floats.len().saturating_sub(SAMPLED)));
+        last.drain(..last.len().saturating_sub(SAMPLED));
+        for (column, pixels) in [Some(&x), y.as_ref()].into_iter().zip(&mut self.pixels) {
+            if let Some(Numbers::F64(coordinates)) = column {
+                pixels.add(coordinates);
+            }
+        }
+        p.iter().for_each(|p| self.polarities.add(p));
+        if matches!(self.target, Target::Count) {
+            return Ok(());
+        }
+        let (x, y, p) = (pixels(x), y.map(pixels), p.map(signs));
+        self.target.append(Slices { t: &t, x: entries(&x), y: y.as_ref().map(entries), p: p.as_ref().map(entries) })
+    }
+
+    /// Returns the error for a damaged text, or notes it if the events before the damage are enough.
+    fn damaged(&mut self, fault: Error) -> Result<()> {
+        let all = self.len;
+        let (fault, said) = match fault {
+            Error::BadRow { path, line, place, expected, got, .. } => {
+                let said = format!("line {line}{place}: expected {expected}, got {got}");
+                (Error::BadRow { path, line, place, expected, got, events: all }, said)
+            }
+            Error::DamagedBytes { path, at, expected, got, .. } => {
+                let said = format!("at byte {at}, expected {expected}, got {got}");
+                (Error::DamagedBytes { path, at, expected, got, events: all }, said)
+            }
+            fault => return Err(fault),
+        };
+        if !self.options.lenient {
+            return Err(fault);
+        }
+        self.notes.push(format!("warning: damaged: {said}; only the {all} events before it are read"));
+        Ok(())
+    }
+
+    fn into_stream(self) -> Result<EventStream> {
+        let Events { path, plan, options, mut notes, headers, .. } = self;
+        let (sensor, taken) = (options.sensor.or(plan.sensor), plan.taken());
+        let field = |role: Role| taken.fields[role as usize].as_ref().map(|taken| &*taken.field);
+        for (role, pixels) in [Role::X, Role::Y].into_iter().zip(&self.pixels) {
+            notes.extend(field(role).map_or(Ok(None), |field| pixels.judge(path, field))?);
+        }
+        self.polarities.judge(path, Layout::Csv, &taken, sensor)?;
+        notes.extend(field(Role::P).and_then(|p| self.polarities.note(p)));
+        if headers > 0 {
+            notes.push(format!("the header occurs {headers} more times, and is skipped"));
+        }
+        let mut time = Timeline::new(options, plan.format.unit, Vec::new());
+        let [mut floats, last] = self.floats;
+        if self.len > SAMPLED as u64 {
+            floats.extend(last);
+        }
+        time.fractions = Numbers::F64(floats).fractions();
+        Ok(EventStream {
+            path: path.into(),
+            layout: Layout::Csv,
+            time,
+            len: self.len,
+            sensor: plan.sensor,
+            label: None,
+            taken,
+            time_offset: None,
+            linked: Vec::new(),
+            notes,
+            columns: self.target.into_store(),
+        })
+    }
+}
+
+/// Converts a column to coordinates. All blocks of the column get the same type.
+fn pixels(column: Numbers) -> Coordinates {
+    column.pixels()
+}
+
+/// Converts a column to polarities. All blocks of the column get the same type.
+fn signs(column: Numbers) -> Coordinates {
+    let is_narrow = matches!(column, Numbers::I8(_));
+    match column.polarities() {
+        Coordinates::U8(column) if !is_narrow => Coordinates::I64(column.into_iter().map(i64::from).collect()),
+        column => column,
+    }
+}
+
+fn entries(column: &Coordinates) -> Entries<'_> {
+    match column {
+        Coordinates::U8(column) => Entries::U8(column),
+        Coordinates::U16(column) => Entries::U16(column),
+        Coordinates::I64(column) => Entries::I64(column),
+    }
+}
+
+/// Returns the place after the first end of a line at or after the place `from`.
+fn line_end(text: &[u8], from: usize) -> usize {
+    text[from..].iter().position(|&byte| byte == b'\n').map_or(text.len(), |end| from + end + 1)
+}
+
+/// The bytes of a text, in pieces of whole lines.
+struct Pieces<'a> {
+    path: &'a Path,
+    bytes: Box<dyn Read + Send>,
+    /// The beginning of a line whose end was not read yet.
+    rest: Vec<u8>,
+    plan: &'a Plan,
+    is_first: bool,
+    /// Number of bytes that were read.
+    at: u64,
+    /// Why no more bytes can be unpacked.
+    fault: Option<Error>,
+}
+
+impl<'a> Pieces<'a> {
+    fn open(path: &'a Path, plan: &'a Plan) -> Result<Pieces<'a>> {
+        let bytes = packed::open(path)?;
+        Ok(Pieces { path, bytes, rest: Vec::new(), plan, is_first: true, at: 0, fault: None })
+    }
+
+    /// Reads the next lines into `piece`, whose content is overwritten. Empty at the end of the text. The last line gets
+    /// an end if it has none.
+    fn next(&mut self, mut piece: Vec<u8>) -> Result<Vec<u8>> {
+        loop {
+            piece.clear();
+            piece.append(&mut self.rest);
+            let (begin, missing) = (piece.len(), PIECE - piece.len());
+            if self.fault.is_none()
+                && let Err(e) = (&mut self.bytes).take(missing as u64).read_to_end(&mut piece)
+            {
+                // The bytes before the damage are used first.
+                match packed::failed(self.path, self.at + (piece.len() - begin) as u64, e) {
+                    fault @ Error::DamagedBytes { .. } => self.fault = Some(fault),
+                    fault => return Err(fault),
+                }
+            }
+            let read = piece.len() - begin;
+            self.at += read as u64;
+            if self.plan.line_end == b'\r' {
+                piece[begin..].iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b'\n');
+            }
+            let end = piece.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+            if read == missing && end > 0 {
+                self.rest.extend_from_slice(&piece[end..]);
+                piece.truncate(end);
+            } else if self.fault.is_some() {
+                piece.truncate(end);
+            } else if end < piece.len() {
+                piece.push(b'\n');
+            }
+            if std::mem::take(&mut self.is_first) {
+                let mut start = if self.plan.has_mark { MARK.len() } else { 0 };
+                (0..self.plan.before).for_each(|_| start = line_end(&piece, start));
+                piece.drain(..start);
+                if piece.is_empty() && read == missing {
+                    continue;
+                }
+            }
+            return Ok(piece);
+        }
+    }
+}

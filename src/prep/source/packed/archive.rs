@@ -1,0 +1,224 @@
+//! Lists the members of a zip archive, and opens them.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use flate2::Crc;
+use flate2::read::DeflateDecoder;
+use zip::CompressionMethod;
+
+use crate::error::{BaseFault, Error, Result};
+use crate::source::packed::limit::{MOST_RATIO, SMALL, too_large};
+
+/// Maximum number of members.
+const MOST_MEMBERS: usize = 1 << 22;
+/// Text for error messages: what the user should do with a member that is not read.
+const UNPACK: &str = "unpack the archive, and convert the folder";
+
+/// A zip archive: its members, in the order of its list.
+#[derive(Debug)]
+pub(crate) struct Archive {
+    path: PathBuf,
+    /// Names of the folders and of the files, separated by slashes. Names of folders end with one.
+    pub(crate) names: Vec<String>,
+    members: HashMap<String, Member>,
+}
+
+/// The bytes of a file or a member, and their number. gzip is not unpacked.
+pub(crate) struct Raw {
+    pub(crate) bytes: Box<dyn Read + Send>,
+    pub(crate) len: u64,
+}
+
+#[derive(Debug)]
+struct Member {
+    /// Place of the packed bytes in the archive, and their number.
+    at: u64,
+    packed: u64,
+    /// Number of unpacked bytes, and their checksum.
+    size: u64,
+    crc: u32,
+    method: CompressionMethod,
+    is_encrypted: bool,
+}
+
+/// The archive that was opened last: its size, time of change, and members.
+type Opened = (u64, Option<SystemTime>, Arc<Archive>);
+
+/// Its list of members is read once, not once for each member.
+static OPENED: Mutex<Option<Opened>> = Mutex::new(None);
+
+impl Archive {
+    /// Returns whether a file is a zip archive, by its first bytes.
+    pub(crate) fn is(path: &Path) -> bool {
+        let mut head = [0; 4];
+        let mut read = || File::open(path).and_then(|mut file| file.read_exact(&mut head));
+        // Opening a pipe would wait.
+        path.is_file() && read().is_ok() && matches!(&head, b"PK\x03\x04" | b"PK\x05\x06")
+    }
+
+    /// Opens an archive of recordings. `None` for an archive of NumPy, and for one that only its reader says more about:
+    /// that is empty or damaged.
+    ///
+    /// # Errors
+    /// Those of [`Archive::open`], except damage.
+    pub(crate) fn of_recordings(path: &Path) -> Result<Option<Arc<Archive>>> {
+        match Archive::open(path) {
+            Ok(archive) => Ok(Some(archive).filter(|archive| !archive.is_npz())),
+            Err(Error::DamagedRecording { .. }) => Ok(None),
+            Err(_) if named_npz(path) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns whether the archive is one of NumPy: each file in it is an array, and it is named so or has no folders.
+    fn is_npz(&self) -> bool {
+        let mut files = self.names.iter().filter(|name| !name.starts_with("__MACOSX/")).peekable();
+        named_npz(&self.path)
+            || files.peek().is_none()
+            || files.all(|name| name.ends_with(".npy") && !name.contains('/'))
+    }
+
+    /// Reads the list of members.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Io`]; [`Error::DamagedRecording`] for a damaged archive; [`Error::Foreign`] for two members
+    /// of one name, for too many, and for names that lead out of the archive.
+    pub(crate) fn open(path: &Path) -> Result<Arc<Archive>> {
+        let file = File::open(path).map_err(Error::io(path, "open the archive"))?;
+        let meta = file.metadata().map_err(Error::io(path, "open the archive"))?;
+        let (len, changed) = (meta.len(), meta.modified().ok());
+        let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of_len, of_changed, archive)) = &*opened
+            && (*of_len, *of_changed, archive.path.as_path()) == (len, changed, path)
+        {
+            return Ok(Arc::clone(archive));
+        }
+        let archive = Arc::new(Archive::list(path, file)?);
+        *opened = Some((len, changed, Arc::clone(&archive)));
+        Ok(archive)
+    }
+
+    fn list(path: &Path, file: File) -> Result<Archive> {
+        let unreadable = |e: zip::result::ZipError| Error::damaged(path, "archive", e);
+        let foreign = |place: &str, expected: &str, format: String| Error::Foreign {
+            path: path.into(),
+            place: place.into(),
+            expected: expected.into(),
+            format,
+            reader: UNPACK.into(),
+            command: None,
+        };
+        let mut zip = zip::ZipArchive::new(BufReader::new(file)).map_err(unreadable)?;
+        if zip.has_duplicate_names() {
+            let start = zip.central_directory_start();
+            let name = repeated_name(zip.into_inner(), start).map_err(Error::io(path, "read the archive"))?;
+            return Err(foreign("archive", "each name once", format!("two of {name}")));
+        }
+        if zip.len() > MOST_MEMBERS {
+            return Err(foreign("archive", "at most 2^22 members", zip.len().to_string()));
+        }
+        let (mut names, mut members) = (Vec::new(), HashMap::new());
+        for i in 0..zip.len() {
+            let member = zip.by_index_raw(i).map_err(unreadable)?;
+            let name = member.name().map_err(unreadable)?.replace('\\', "/");
+            if member.enclosed_name().is_none() || name.split('/').any(|part| part == "..") || name.starts_with('/') {
+                return Err(foreign("archive", "names inside the archive", format!("{name:?}")));
+            }
+            let at = member.data_start().ok_or_else(|| Error::damaged(path, &*name, "its place is unknown"))?;
+            let (packed, size, crc) = (member.compressed_size(), member.size(), member.crc32());
+            let (method, is_encrypted) = (member.compression(), member.encrypted());
+            names.push(name.clone());
+            members.insert(name, Member { at, packed, size, crc, method, is_encrypted });
+        }
+        Ok(Archive { path: path.into(), names, members })
+    }
+
+    /// Opens a member.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Io`], also for a member that is not there; [`Error::Foreign`] for a member that is encrypted,
+    /// or compressed with another method than deflate; [`Error::DamagedRecording`] for an absurd size.
+    pub(crate) fn read(&self, name: &str) -> Result<Raw> {
+        let foreign = |expected: &str, format: String| Error::Foreign {
+            path: self.path.clone(),
+            place: name.into(),
+            expected: expected.into(),
+            format,
+            reader: UNPACK.into(),
+            command: None,
+        };
+        let Some(member) = self.members.get(name) else {
+            let missing = std::io::Error::new(ErrorKind::NotFound, format!("the archive has no member {name}"));
+            return Err(Error::io(&self.path, "open the recording")(missing));
+        };
+        if member.is_encrypted {
+            return Err(foreign("a member without a password", "an encrypted one".into()));
+        }
+        if member.size > SMALL && member.size / MOST_RATIO > member.packed {
+            let most = member.packed * MOST_RATIO;
+            return Err(Error::damaged(&self.path, name, too_large(most)));
+        }
+        let mut file = File::open(&self.path).map_err(Error::io(&self.path, "open the archive"))?;
+        file.seek(SeekFrom::Start(member.at)).map_err(Error::io(&self.path, "read the archive"))?;
+        let packed = file.take(member.packed);
+        let bytes: Box<dyn Read + Send> = match member.method {
+            CompressionMethod::STORE => Box::new(packed),
+            CompressionMethod::DEFLATE => Box::new(DeflateDecoder::new(packed)),
+            other => return Err(foreign("deflate as its compression", format!("another method ({other})"))),
+        };
+        let checked = Checked { bytes, crc: Crc::new(), got: 0, size: member.size, expected: member.crc };
+        Ok(Raw { bytes: Box::new(checked), len: member.size })
+    }
+}
+
+fn named_npz(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npz"))
+}
+
+/// The unpacked bytes of a member. The end is an error if their number or their checksum is wrong.
+struct Checked {
+    bytes: Box<dyn Read + Send>,
+    crc: Crc,
+    got: u64,
+    size: u64,
+    expected: u32,
+}
+
+impl Read for Checked {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.bytes.read(out)?;
+        self.crc.update(&out[..read]);
+        self.got += read as u64;
+        let (got, is_end) = (self.got, read == 0 && !out.is_empty());
+        let wrong = |text: String| Err(std::io::Error::new(ErrorKind::InvalidData, text));
+        if got > self.size || is_end && got < self.size {
+            return wrong(format!("the archive's list promises {} bytes, there are {got}", self.size));
+        }
+        if is_end && self.crc.sum() != self.expected {
+            return wrong("its checksum is not that of the archive's list".into());
+        }
+        Ok(read)
+    }
+}
+
+/// Finds the first name that an archive has twice in its list of files, which begins at byte `start`.
+pub(crate) fn repeated_name(mut list: BufReader<File>, start: u64) -> std::io::Result<String> {
+    list.seek(SeekFrom::Start(start))?;
+    let mut seen = HashSet::new();
+    let mut fixed = [0; 46];
+    loop {
+        list.read_exact(&mut fixed)?;
+        let [name, extra, comment] = [28, 30, 32].map(|at| usize::from(u16::from_le_bytes([fixed[at], fixed[at + 1]])));
+        let mut bytes = vec![0; name + extra + comment];
+        list.read_exact(&mut bytes)?;
+        let name = String::from_utf8_lossy(&bytes[..name]).into_owned();
+        if let Some(twice) = seen.replace(name) {
+            return Ok(twice);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Unpacks files into temporary files, for what reads them at any offset.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::SystemTime;
+
+use tonic_base::{TemporaryFile, check_space, interrupt};
+use tonic_shard::KEPT;
+
+use crate::error::{BaseFault, Error, Result};
+use crate::source::packed::{failed, is_packed, member, open, raw};
+
+/// Number of bytes that are unpacked at a time.
+const PIECE: usize = 1 << 20;
+
+/// A path by which a file can be opened for reading at any offset, as long as this value exists.
+#[derive(Clone, Debug)]
+pub(crate) struct Local {
+    path: PathBuf,
+    _temporary: Option<Arc<TemporaryFile>>,
+}
+
+impl Deref for Local {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// A file that was unpacked: its path, size and time of change, and the temporary file.
+type Unpacked = (PathBuf, (u64, Option<SystemTime>), Weak<TemporaryFile>);
+
+/// The files that are unpacked now.
+static UNPACKED: Mutex<Vec<Unpacked>> = Mutex::new(Vec::new());
+
+/// Returns a path by which a file can be opened: its own, or that of a temporary file into which it is unpacked, which
+/// has no name.
+///
+/// # Errors
+/// [`tonic_base::Error::NoSpace`], [`tonic_base::Error::Io`]; [`Error::DamagedBytes`] for damaged packed data; errors of
+/// [`open`].
+pub(crate) fn local(path: &Path) -> Result<Local> {
+    if !is_packed(path) {
+        return Ok(Local { path: path.into(), _temporary: None });
+    }
+    let version = version(path)?;
+    let unpacked = UNPACKED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut known = unpacked.iter().filter(|(known, of, _)| known == path && *of == version);
+    if let Some(temporary) = known.find_map(|(.., temporary)| temporary.upgrade()) {
+        return Ok(Local { path: temporary.path().into(), _temporary: Some(temporary) });
+    }
+    drop(unpacked);
+    let temporary = unpack(path)?;
+    Ok(keep(path, version, temporary))
+}
+
+/// Calls `open` with the path of a file, or with that of a temporary file into which it is unpacked, which has a name
+/// during the call. libhdf5 needs one.
+///
+/// # Errors
+/// Those of [`local`].
+pub(crate) fn open_local<T>(path: &Path, open: impl FnOnce(&Path) -> T) -> Result<(T, Local)> {
+    if !is_packed(path) {
+        return Ok((open(path), Local { path: path.into(), _temporary: None }));
+    }
+    let (version, temporary) = (version(path)?, unpack(path)?);
+    let opened = open(temporary.path());
+    Ok((opened, keep(path, version, temporary)))
+}
+
+fn keep(path: &Path, version: (u64, Option<SystemTime>), mut temporary: TemporaryFile) -> Local {
+    temporary.unname();
+    let temporary = Arc::new(temporary);
+    let mut unpacked = UNPACKED.lock().unwrap_or_else(PoisonError::into_inner);
+    unpacked.retain(|(.., temporary)| temporary.strong_count() > 0);
+    unpacked.push((path.into(), version, Arc::downgrade(&temporary)));
+    Local { path: temporary.path().into(), _temporary: Some(temporary) }
+}
+
+/// Returns the size and the time of change of a file, or of the archive that it is in.
+fn version(path: &Path) -> Result<(u64, Option<SystemTime>)> {
+    let file = member(path).map_or_else(|| path.into(), |(archive, _)| archive);
+    let meta = std::fs::metadata(&file).map_err(Error::io(path, "open the recording"))?;
+    Ok((meta.len(), meta.modified().ok()))
+}
+
+/// Returns about how many bytes a file unpacks to, at least: what a member's archive says, or the end of a gzip file,
+/// which has the lowest 32 bits of their number.
+fn least_size(path: &Path) -> Result<u64> {
+    let len = raw(path)?.len;
+    let mut end = [0; 4];
+    let mut read = || -> std::io::Result<()> {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::End(-4))?;
+        file.read_exact(&mut end)
+    };
+    let is_told = member(path).is_none() && read().is_ok();
+    Ok(if is_told { len.max(u32::from_le_bytes(end).into()) } else { len })
+}
+
+fn unpack(path: &Path) -> Result<TemporaryFile> {
+    let dir = std::env::temp_dir();
+    check_space(&dir, least_size(path)?, 0)?;
+    let (mut bytes, temporary) = (open(path)?, TemporaryFile::create()?);
+    let (mut piece, mut at) = (vec![0; PIECE], 0);
+    loop {
+        interrupt::check(KEPT)?;
+        match bytes.read(&mut piece).map_err(|e| failed(path, at, e))? {
+            0 => return Ok(temporary),
+            read => {
+                temporary.file().write_all(&piece[..read]).map_err(Error::io(&dir, "write a temporary file"))?;
+                at += read as u64;
+            }
+        }
+    }
+}

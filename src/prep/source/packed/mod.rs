@@ -1,0 +1,125 @@
+//! Files in gzip, and members of zip archives. Both are told by their first bytes.
+//!
+//! A member is named by a path of its own, `archive.zip:dir/member`. What reads a file from its beginning to its end
+//! gets the unpacked bytes as they come. What reads it at any offset gets a temporary file.
+//!
+//! ```text
+//! archive                      lists the members of a zip archive, and opens them
+//! gzip, limit                  unpacks gzip; how much data may unpack to
+//! local                        unpacks into temporary files
+//! ```
+
+mod archive;
+mod gzip;
+mod limit;
+mod local;
+
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::path::{Path, PathBuf};
+
+use crate::error::{BaseFault, Error, Result};
+pub(crate) use archive::{Archive, Raw, repeated_name};
+use gzip::Gzip;
+pub(crate) use local::{Local, local, open_local};
+
+/// Returns the archive and the name of the member that a path stands for. `None` for the path of a file.
+pub(crate) fn member(path: &Path) -> Option<(PathBuf, &str)> {
+    let text = path.to_str().filter(|text| text.contains(':') && !path.exists())?;
+    let split = text.match_indices(':').map(|(at, _)| (&text[..at], &text[at + 1..]));
+    split.into_iter().find(|(archive, _)| Path::new(archive).is_file()).map(|(archive, name)| (archive.into(), name))
+}
+
+/// Returns the path of a file in a folder, or of a member of an archive.
+pub(crate) fn path_in(dir: &Path, name: &str) -> PathBuf {
+    if !dir.is_file() {
+        return dir.join(name);
+    }
+    let mut path = dir.as_os_str().to_owned();
+    path.push(":");
+    path.push(name);
+    path.into()
+}
+
+/// Opens a file or a member of an archive. gzip is not unpacked.
+///
+/// # Errors
+/// [`tonic_base::Error::Io`]; errors of [`Archive::open`] and [`Archive::read`].
+pub(crate) fn raw(path: &Path) -> Result<Raw> {
+    if let Some((archive, name)) = member(path) {
+        return Archive::open(&archive)?.read(name);
+    }
+    let file = File::open(path).map_err(Error::io(path, "open the recording"))?;
+    let len = file.metadata().map_err(Error::io(path, "open the recording"))?.len();
+    Ok(Raw { bytes: Box::new(file), len })
+}
+
+/// Opens a file or a member of an archive, unpacked.
+///
+/// # Errors
+/// Those of [`raw`].
+pub(crate) fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
+    if member(path).is_none() {
+        let mut file = File::open(path).map_err(Error::io(path, "open the recording"))?;
+        if !is_gzip(&first(&mut file).map_err(Error::io(path, "read the recording"))?) {
+            file.rewind().map_err(Error::io(path, "read the recording"))?;
+            return Ok(Box::new(file));
+        }
+    }
+    let Raw { mut bytes, len } = raw(path)?;
+    let head = first(&mut bytes).map_err(|e| failed(path, 0, e))?;
+    let is_gzip = is_gzip(&head);
+    let bytes = std::io::Cursor::new(head).chain(bytes);
+    Ok(if is_gzip { Box::new(Gzip::new(bytes, len)) } else { Box::new(bytes) })
+}
+
+/// Returns whether a file is in gzip or a member of an archive.
+pub(crate) fn is_packed(path: &Path) -> bool {
+    member(path).is_some() || File::open(path).and_then(|mut file| first(&mut file)).is_ok_and(|head| is_gzip(&head))
+}
+
+/// Reads the first bytes of a file, unpacked: at most `most`.
+///
+/// # Errors
+/// Those of [`open`]; [`Error::DamagedBytes`] if no byte can be unpacked.
+pub(crate) fn head(path: &Path, most: usize) -> Result<Vec<u8>> {
+    let mut head = Vec::new();
+    let read = open(path)?.take(most as u64).read_to_end(&mut head);
+    match read {
+        Err(e) if head.is_empty() => Err(failed(path, 0, e)),
+        _ => Ok(head),
+    }
+}
+
+/// Makes the error for bytes that cannot be read. `at` is the place of the next unpacked byte.
+pub(crate) fn failed(path: &Path, at: u64, error: std::io::Error) -> Error {
+    use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    match error.kind() {
+        InvalidData | InvalidInput | UnexpectedEof => Error::DamagedBytes {
+            path: path.into(),
+            at,
+            expected: "packed data that is whole".into(),
+            got: format!("after {at} unpacked bytes: {error}"),
+            events: 0,
+        },
+        _ => Error::io(path, "read the recording")(error),
+    }
+}
+
+/// Returns the name of a file without the ending of gzip.
+pub(crate) fn without_gz(path: &Path) -> PathBuf {
+    match path.extension() {
+        Some(ending) if ending.eq_ignore_ascii_case("gz") => path.with_extension(""),
+        _ => path.into(),
+    }
+}
+
+fn is_gzip(head: &[u8]) -> bool {
+    head.starts_with(b"\x1f\x8b\x08")
+}
+
+/// Reads the first three bytes.
+fn first(bytes: &mut impl Read) -> std::io::Result<Vec<u8>> {
+    let mut head = Vec::with_capacity(3);
+    bytes.take(3).read_to_end(&mut head).map(|_| head)
+}

@@ -1,0 +1,32 @@
+//! Fuzzes the reader of MATLAB files of version 5, with columns found by their names or by an order.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tonic_toolkit::prep::{Cut, Layout, Recording, SensorSize, SourceOptions};
+use tonic_toolkit_fuzz::DIR;
+
+const SENSOR: SensorSize = SensorSize { width: 40, height: 30, polarities: 2 };
+
+fuzz_target!(|data: &[u8]| {
+    let [kind, bytes @ ..] = data else { return };
+    let path = DIR.join("a.mat");
+    std::fs::write(&path, bytes).unwrap();
+    let options = SourceOptions {
+        // Without a layout, the file is recognised by its bytes.
+        layout: (kind % 2 == 1).then_some(Layout::Mat),
+        columns: (kind / 2 % 2 == 1).then(|| "t,x,y,p".parse().unwrap()),
+        map: (kind / 4 % 4 == 3).then(|| "t=TD/ts,x=TD/x,label=class".parse().unwrap()),
+        sensor: Some(SENSOR),
+        allow_clock_trouble: true,
+        cut: Cut::Whole,
+        ..SourceOptions::default()
+    };
+    let Ok(recordings) = Recording::open(&path, &options) else { return };
+    for recording in recordings {
+        let Ok(raw) = recording.read(0..1) else { return };
+        let admitted = raw.admit(0, SENSOR);
+        let accounted = admitted.events.len() as u64 + admitted.non_finite + admitted.outside;
+        assert_eq!(accounted, raw.count(0));
+    }
+});
