@@ -32,7 +32,8 @@ fn zip(to: &Path, members: &[(&str, Vec<u8>)]) -> PathBuf {
 
 fn zip_with(to: &Path, method: zip::CompressionMethod, members: &[(&str, Vec<u8>)]) -> PathBuf {
     let mut archive = zip::ZipWriter::new(std::fs::File::create(to).unwrap());
-    let options = SimpleFileOptions::default().compression_method(method);
+    let level = (method == zip::CompressionMethod::Deflated).then_some(9);
+    let options = SimpleFileOptions::default().compression_method(method).compression_level(level);
     for (name, bytes) in members {
         match name.strip_suffix('/') {
             Some(folder) => archive.add_directory(folder, options).unwrap(),
@@ -169,7 +170,7 @@ fn parts_of_an_archive_are_merged_and_an_interrupted_conversion_goes_on() {
         let parts = [part("1/2"), part("2/2")];
         let merged = dir.join("merged");
         let _ = std::fs::remove_dir_all(&merged);
-        prep().arg("merge").args(&parts).arg("-o").arg(&merged).assert().success();
+        prep().arg("merge").arg(&merged).args(&parts).assert().success();
         assert_eq!(shards(&merged), expected);
         // Too many events are lost, but the chunks are kept.
         let crop = [&sensor[..], &["--crop-time", "30000", "--max-loss"]].concat();
