@@ -209,6 +209,7 @@ fn formats_that_are_not_read_are_named_with_what_reads_them() {
         (b"#ROSBAG V1.2\n", "a ROS bag of an old version", "rosbag fix"),
         (b"\x80\x04\x95\x10\x00", "a Python pickle", "np.savez"),
         (b"PAR1\x15\x04", "a Parquet file", "pandas"),
+        (b"BZh91AY&SY", "a bzip2 archive", "unpack it"),
     ];
     for (bytes, format, reader) in files {
         for name in ["a.bin", "a.h5", "a.npy"] {
