@@ -267,7 +267,7 @@ mod tests {
     fn rows_and_headers_are_found() {
         for (text, names, width, before, has_events) in [
             ("t,x,y,p\n1,2,3,0\n", &["t", "x", "y", "p"][..], 4, 1, true),
-            ("# x y p t\n3\t7\t1\t10\n1\t7\t0\t20\n", &["x", "y", "p", "t"], 4, 1, true),
+            ("# x\ty\tp\tt\n3\t7\t1\t10\n1\t7\t0\t20\n", &["x", "y", "p", "t"], 4, 1, true),
             ("240 180\n0.5 3 7 1\n0.75 1 7 0\n", &[], 4, 1, true),
             ("%geometry:640,480\n3,7,1,10\n1,7,0,20\n", &[], 4, 1, true),
             ("\u{feff}\"t [ms]\";x\r\n0,5;2\r\n", &["t [ms]", "x"], 2, 1, true),
