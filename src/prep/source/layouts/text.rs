@@ -41,7 +41,7 @@ const SAMPLED: usize = 1024;
 /// - [`Error::Columns`], [`Error::OddUnit`] for columns and units that are not certain.
 /// - [`Error::NotPixels`] and [`Error::Columns`] for unusable coordinates and polarities.
 pub(crate) fn open_text(path: &Path, options: &SourceOptions) -> Result<EventStream> {
-    read(path, options, || Target::memory())
+    read(path, options, Target::memory)
 }
 
 /// Opens a text and counts its events, without keeping them.
