@@ -192,6 +192,16 @@ fn remote() -> Vec<Case> {
             &["s3://a/b: expected a set that stays", "`prune` is removing"],
             "push again when prune has ended",
         ),
+        case(
+            Remote::NotFetched { url: url(), why: words("the server has no such file") },
+            &["s3://a/b: the server has no such file"],
+            "--from URL takes a mirror",
+        ),
+        case(
+            Remote::Replaced { url: url() },
+            &["s3://a/b: expected the file that was there before, got another one"],
+            "run the same command again",
+        ),
     ]
 }
 
@@ -200,7 +210,10 @@ fn remote() -> Vec<Case> {
 fn every_error_of_servers_says_what_to_type_next() {
     has_every_variant(include_str!("../../src/remote/error.rs"), "Error", &remote());
     let push = ["tonic-prep", "push", "set", "s3://a/b"];
-    check::<Cli>(&push, |cause| crate::remote_args::advice(cause).or_else(|| prep_advice(cause)), &remote());
+    let advice = |cause: &crate::shared_advice::Cause| {
+        crate::remote_args::advice(cause).or_else(|| crate::fetch_args::advice(cause))
+    };
+    check::<Cli>(&push, |cause| advice(cause).or_else(|| prep_advice(cause)), &remote());
 }
 
 /// File and name of each enum of errors whose variants must all have a test case.

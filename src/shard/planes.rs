@@ -101,7 +101,7 @@ const MASKS: [Block; BLOCK + 1] = {
     let mut at = 0;
     while at < 4 * (BLOCK + 1) {
         let (n, word) = (at / 4, at % 4);
-        let kept = if n < 8 * word { 0 } else { n - 8 * word };
+        let kept = n.saturating_sub(8 * word);
         masks[n][word] = if kept < 8 { (1 << (8 * kept)) - 1 } else { u64::MAX };
         at += 1;
     }

@@ -202,7 +202,7 @@ fn what_was_taken_for_what_is_said() {
 #[test]
 fn formats_that_are_not_read_are_named_with_what_reads_them() {
     let dir = scratch();
-    let files: [(&[u8], &str, &str); 6] = [
+    let files: [(&[u8], &str, &str); 7] = [
         (b"#!AER-DAT1.0\r\n# created\r\n", "an AEDAT 1 file", "jAER"),
         (b"#!AER-DAT3.0\r\n", "an AEDAT 3 file", "jAER and DV"),
         (b"% date 2023-01-01\n% serial_number 1\n\x01\x02", "a Prophesee RAW file", "name that layout"),
