@@ -18,7 +18,7 @@
 //! quoted                       words for a shell (both programs)
 //! errors                       how errors are shown, and exit codes (both programs)
 //! shared_advice                what to type next after an error (both programs)
-//! advice                       what to type next after an error of this program alone
+//! advice, clock_advice         what to type next after an error of this program alone; of times that wrap or jump
 //! error_texts                  tests of all error texts
 //! ```
 
@@ -26,6 +26,7 @@ mod advice;
 mod bench_args;
 mod card_args;
 mod cli;
+mod clock_advice;
 #[path = "../completions.rs"]
 mod completions;
 mod convert_args;
