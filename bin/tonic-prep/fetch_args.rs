@@ -15,11 +15,11 @@ use crate::remote_args::NetworkArgs;
 use crate::shared_advice::Cause;
 use crate::write_args::verbosity;
 
-/// The file that says what has been fetched and unpacked.
+/// File in the directory of the data set: which files were fetched, and what they were unpacked to.
 const RECORD: &str = ".fetched.json";
-/// Text of an interrupted command.
+/// Text of the message if the command is interrupted.
 const KEPT: &str = "what has arrived is kept";
-/// Number of servers' answers about sizes that are waited for at the same time.
+/// Number of files whose sizes are asked for at the same time.
 const ASKED: usize = 8;
 
 #[derive(Args)]
@@ -38,7 +38,7 @@ pub(crate) struct FetchArgs {
     pub(crate) network: NetworkArgs,
 }
 
-/// What has been fetched to a directory, by the names of the files.
+/// The files that have been fetched to a directory, by their names.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(transparent)]
 struct Record(BTreeMap<String, Fetched>);
@@ -56,7 +56,7 @@ impl Record {
         std::fs::read(dir.join(RECORD)).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
     }
 
-    /// Returns whether a file has been fetched, and is still there or unpacked.
+    /// Returns whether a file has been fetched and it, or what it was unpacked to, is still there.
     fn has(&self, dir: &Path, download: &Download) -> bool {
         self.0.get(&download.file).is_some_and(|fetched| match is_archive(&download.file) {
             true => fetched.unpacked.iter().all(|name| dir.join(&download.into).join(name).exists()),
@@ -72,6 +72,7 @@ struct Fetch<'a> {
     record: Record,
     bytes: u64,
     files: u64,
+    notes: Vec<String>,
 }
 
 impl FetchArgs {
@@ -87,7 +88,7 @@ impl FetchArgs {
         }
         std::fs::create_dir_all(&dir).map_err(BaseError::io(&dir, "create the directory"))?;
         let _lock = DirLock::take(&dir)?;
-        let mut fetch = Fetch { set, dir: &dir, record: Record::read(&dir), bytes: 0, files: 0 };
+        let mut fetch = Fetch { set, dir: &dir, record: Record::read(&dir), bytes: 0, files: 0, notes: Vec::new() };
         let total = downloads.len();
         downloads.retain(|download| !fetch.record.has(&dir, download));
         let there = total - downloads.len();
@@ -109,8 +110,11 @@ impl FetchArgs {
         let value = json!({
             "dataset": set.name, "dir": dir, "fetched_bytes": fetch.bytes, "fetched": missing.len(),
             "brought": brought.len(), "there": there, "unpacked_files": fetch.files, "files": files, "next": next,
-            "notes": [],
+            "notes": fetch.notes,
         });
+        if !quiet {
+            fetch.notes.iter().for_each(|note| eprintln!("fetch: note: {note}"));
+        }
         let brought = if brought.is_empty() { String::new() } else { format!(", {} brought by hand", brought.len()) };
         let text = format!(
             "{}: {} files fetched ({}){brought}, {there} there already, {} files unpacked\n{}",
@@ -166,7 +170,7 @@ impl Fetch<'_> {
         self.keep(download, md5)
     }
 
-    /// Unpacks a file that is there, if it is an archive, and writes down that it is done.
+    /// Unpacks a fetched file, if it is an archive, and adds it to the record.
     fn keep(&mut self, download: &Download, md5: String) -> anyhow::Result<()> {
         let mut unpacked = Vec::new();
         if is_archive(&download.file) {
@@ -174,11 +178,14 @@ impl Fetch<'_> {
             self.files += done.files;
             unpacked = done.names;
         }
+        if download.md5.is_none() {
+            self.notes.push(format!("no md5 of {} is known; it has {md5}", download.file));
+        }
         self.record.0.insert(download.file.clone(), Fetched { md5, unpacked });
         Ok(publish(&self.dir.join(RECORD), &serde_json::to_vec_pretty(&self.record)?)?)
     }
 
-    /// Says what has to be fetched by hand, if anything.
+    /// Returns an error with instructions if some of the `missing` files have to be fetched by hand.
     fn check_by_hand(&self, missing: &[&Download]) -> Result<(), BaseError> {
         let files: Vec<String> =
             missing.iter().filter(|file| file.url.is_empty()).map(|file| file.file.clone()).collect();
@@ -217,10 +224,12 @@ impl Fetch<'_> {
             progress.say(|| download.file.clone());
             let md5 = file.fetch(&target, download.md5.as_deref(), &progress)?;
             self.bytes += file.bytes();
-            if download.md5.is_none() && !quiet {
-                eprintln!("fetch: note: no md5 of {} is known; it has {md5}", download.file);
+            let kept = self.keep(download, md5);
+            if kept.is_err() && download.md5.is_none() {
+                // The next run would take it for a file that was brought by hand.
+                std::fs::remove_file(&target).map_err(BaseError::io(&target, "remove the damaged file"))?;
             }
-            self.keep(download, md5)?;
+            kept?;
             if is_archive(&download.file) {
                 std::fs::remove_file(&target).map_err(BaseError::io(&target, "remove the archive"))?;
             }

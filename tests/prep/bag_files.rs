@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::camera::Camera;
 
-/// A bag that is written: chunks of connections and messages.
+/// A bag in memory: its chunks of connections and messages.
 pub(crate) struct Bag {
     compression: &'static str,
     chunks: Vec<Vec<u8>>,

@@ -282,7 +282,12 @@ impl Camera {
             [b"#!AER-DAT4.0\r\n", &(header.len() as u32).to_le_bytes()[..], &header].concat()
         };
         let end = header(0).len() + packets.len();
-        write(path, &header(end as i64), packets.into_iter().chain(*b"a table"))
+        let table = match compression {
+            0 => [&[24, 0, 0, 0, 8, 0, 0, 0][..], b"FTAB"].concat(),
+            1 | 2 => 0x184d_2204_u32.to_le_bytes().into(),
+            _ => 0xfd2f_b528_u32.to_le_bytes().to_vec(),
+        };
+        write(path, &header(end as i64), packets.into_iter().chain(table))
     }
 
     fn packet_4(&self, compression: i32, stream: i32, events: std::ops::Range<usize>) -> Vec<u8> {

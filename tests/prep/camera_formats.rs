@@ -164,6 +164,16 @@ fn files_that_are_not_what_their_layout_says_are_refused() {
         bytes[at] = 14;
     });
     refuse(&dat, &[], 3, &["expected events of kind 0 (2D) or 12 (CD), of 8 bytes, got kind 14 of 8 bytes"]);
+    // The place of the table of packets, in the header, is too early.
+    for early in [camera.aedat4(&dir.join("i.aedat4")), camera.aedat4_lz4(&dir.join("j.aedat4"))] {
+        change(&early, |bytes| {
+            let places = bytes.len() as u64 - 12..bytes.len() as u64;
+            let found = |eight: &[u8]| places.contains(&u64::from_le_bytes(eight.try_into().unwrap()));
+            let at = bytes.windows(8).position(found).unwrap();
+            bytes[at..at + 8].fill(0);
+        });
+        refuse(&early, &[], 3, &["the table of packets at byte 0"]);
+    }
     // An event outside the sensor of the header.
     let outside = Camera { t: vec![1, 2], x: vec![1, 40], y: vec![1, 2], p: vec![0, 1] };
     refuse(&outside.dat(&dir.join("f.dat")), &[], 3, &["inside the sensor, 40x30x2, got 40, 2, 1"]);
@@ -172,6 +182,16 @@ fn files_that_are_not_what_their_layout_says_are_refused() {
     refuses(&mut convert(&[&davis], &dir.join("none")), 3, &["a line \"# AEChip\" that names", "--sensor"]);
     let none = dir.file("h.aedat4", "#!AER-DAT4.0\r\n");
     refuse(&none, &[], 3, &["byte 14: expected the 4 bytes of the header's size"]);
+}
+
+#[test]
+fn a_dat_file_of_a_large_sensor_without_a_version_is_of_version_2() {
+    let dir = scratch();
+    let camera = Camera { t: vec![1, 2], x: vec![600, 40], y: vec![1, 300], p: vec![0, 1] };
+    let file = camera.dat(&dir.join("a.dat"));
+    let text = b"% Data file containing CD events.\n% Version 2\n% Height 30\n% Width 40\n";
+    change(&file, |bytes| _ = bytes.splice(..text.len(), *b"% Height 480\n% Width 640\n"));
+    assert_equal(&events_of(&file, None).1, &camera, "without a version");
 }
 
 #[test]

@@ -80,7 +80,8 @@ fn an_event_stream_and_a_sample_of_n_mnist_have_the_events_of_their_twins() {
     let (stream, found) = events_of(&folder.join("raw/dvs_304x240.es"), None);
     let (_, expected) = events_of(&folder.join("raw/dvs_304x240_es.npz"), stream.sensor);
     assert_eq!((found.t.len(), equal_but_for_a_constant(&found, &expected)), (473_225, 0));
-    // The head of the same as a text lasts less than a millisecond, which is accepted if the unit is given.
+    // A text has the first events of the same recording. They last less than a millisecond, which is accepted if the
+    // unit is given.
     let options = SourceOptions { time_unit: Some(TimeUnit::Microseconds), ..SourceOptions::default() };
     let csv = Recording::open(&folder.join("raw/dvs_head.csv"), &options).unwrap().remove(0);
     assert_eq!(csv.sensor, Some(SensorSize { width: 320, height: 240, polarities: 2 }));

@@ -23,7 +23,8 @@
 //! storage, storage_rows, virtual_data, healthy    how HDF5 and NumPy files store it
 //! units, unit_evidence, mixed_units, time_fields  the unit of the times
 //! clocks, clock_rows, bad_rows, disorder, scatter, filler    times and events that are wrong
-//! camera_formats, rosbags                         files as cameras write them, bags of ROS
+//! camera_formats, rosbags, texts, packed           files as cameras write them, bags of ROS, texts; gzip and zip
+//! presets                                         data sets by name
 //! matlab, matlab_hdf5                             MATLAB files of version 5, and of 7.3
 //! sources, convert, cutting, large, job, resumed_options    conversions
 //! folder, classes, class_lists, tables            classes and labels

@@ -141,11 +141,11 @@ fn columns_in_cells_are_found_if_they_are_nowhere_else() {
     };
     let found = events_of(&of(&|file| cell(file, "TD", &["#refs#/b"])), Some(SIZE)).1;
     assert_eq!((found.t, found.x), (camera.t.clone(), camera.x.clone()));
-    // Two that fit.
+    // Two cells fit, so a map has to choose one.
     let path = of(&|file| cell(file, "TD", &["#refs#/b", "#refs#/c"]));
     let words = ["--map 't=#refs#/b/ts,x=#refs#/b/x,y=#refs#/b/y,p=#refs#/b/p'", "--map 't=#refs#/c/ts"];
     refuses(convert(&[&path], &dir.join("none")).args(SENSOR), 3, &words);
-    // What is not in a cell comes first.
+    // Columns outside of cells are preferred.
     let path = of(&|file| {
         cell(file, "more", &["#refs#/c"]);
         structure(file, "events", &camera, |t| t as f64);

@@ -81,7 +81,7 @@ fn a_packed_recording_gives_the_same_set() {
             let source = &manifest(&set).description.sources[0];
             let bytes = std::fs::read(&in_gzip).unwrap();
             assert_eq!((source.bytes, source.blake3.0), (bytes.len() as u64, *blake3::hash(&bytes).as_bytes()));
-            // A name of two endings, and one without a folder.
+            // A member without a folder, and one in folders with a dot.
             let bytes = std::fs::read(&plain).unwrap();
             for member in [name, "data/x.y/NAME"].map(|member| member.replace("NAME", name)) {
                 let archive = zip(&file("packed.zip"), &[("data/", Vec::new()), (&member, bytes.clone())]);
@@ -96,7 +96,7 @@ fn a_packed_recording_gives_the_same_set() {
             }
         }
     }
-    // Told by the bytes, not by the name. A note says what needs a temporary file.
+    // gzip is recognised by the bytes, not by the name. A note says that a temporary file is used.
     let hidden = gzip(&file("a.csv"), &file("a"));
     says(&stderr(convert_aloud(&[&hidden], &file("set")).args(SENSOR)), &["layout: text (CSV)"]);
     let hidden = gzip(&file("d.h5"), &file("d"));
@@ -231,6 +231,19 @@ fn damaged_gzip_is_refused_and_read_to_there_if_asked() {
     refuses(convert(&[&twice], &dir.join("none")).args(SENSOR), 3, &["got a gzip archive", "unpack it first"]);
 }
 
+/// The index of a bag and the table of an AEDAT 4 file are behind the events.
+#[test]
+fn the_checksum_behind_the_last_event_is_checked() {
+    let dir = scratch();
+    let camera = Camera::runs(700, 900, 37);
+    for plain in [camera.bag(&dir.join("a.bag")), camera.aedat4(&dir.join("a.aedat4")), camera.dat(&dir.join("a.dat"))]
+    {
+        let file = gzip(&plain, &dir.join("a.gz"));
+        change(&file, |bytes| *bytes.iter_mut().nth_back(7).unwrap() ^= 1);
+        refuses(convert(&[&file], &dir.join("none")).args(SENSOR), 3, &["checksum", "the 700 events before it"]);
+    }
+}
+
 #[test]
 fn what_unpacks_to_an_absurd_size_is_refused() {
     let dir = scratch();
@@ -265,10 +278,10 @@ fn odd_archives_are_refused() {
     let one = || stored(&[("xx/1.csv", csv.clone())]);
     replace(&one(), b"xx/1.csv", b"../1.csv");
     refused(&dir.join("b.zip"), &["expected names inside the archive, got \"../1.csv\""]);
-    // A byte of the data.
+    // A changed byte of the data.
     replace(&one(), b"t,x@40", b"t,x@41");
     refused(&dir.join("b.zip"), &["its checksum is not that of the archive's list"]);
-    // The flag of encryption, in both headers.
+    // An encrypted member: both headers have the flag.
     one();
     for mark in [&b"PK\x03\x04"[..], b"PK\x01\x02"] {
         change(&dir.join("b.zip"), |bytes| {
@@ -288,6 +301,7 @@ fn odd_archives_are_refused() {
     let mut members = vec![("wave/1.csv", csv.clone()), ("clap/1.csv", csv.clone())];
     members.push(("wave/2.bag", b"#ROSBAG V1.2\n".to_vec()));
     refused(&stored(&members), &["wave/2.bag", "got a ROS bag"]);
+    refused(&stored(&[("a\\1.csv", csv.clone()), ("a/1.csv", csv.clone())]), &["got two of \"a/1.csv\""]);
     // Names of Windows.
     let archive = stored(&[("wave\\1.csv", csv.clone()), ("clap\\2.csv", csv)]);
     let set = dir.convert(&[&archive], "set", &SENSOR);

@@ -86,7 +86,7 @@ fn agrees(dataset: &str, stand_in: &str, single: bool) {
                 assert_eq!((read.outside, read.non_finite), (0, 0), "{place}");
                 if stand_in.ends_with("bag") || stand_in == "vpr" {
                     let first = read.events.t[0];
-                    // Tonic computes with floats of 2^-22 s, and cuts.
+                    // Tonic's times are floats with a resolution of 2^-22 s, and are truncated.
                     let is_near = |(ours, theirs): (&i64, &i64)| (0..=1).contains(&(ours - first - theirs));
                     assert_eq!(read.events.t.len(), expected.t.len(), "{place}");
                     assert!(read.events.t.iter().zip(&expected.t).all(is_near), "{place}: {:?}", read.events.t);
@@ -190,7 +190,7 @@ fn what_contradicts_a_data_set_is_refused_by_name() {
     dataset(&["nmnist", "--time-unit", "ms"], &["--time-unit", "N-MNIST"]);
     dataset(&["nmnist", "--origin", "1"], &["--dataset", "--origin"]);
     dataset(&["nmnist", "--flip-y"], &["--flip-y", "N-MNIST"]);
-    // What agrees with the data set, and what it doesn't know, is taken.
+    // Options that agree with the data set, and options that it doesn't set, are accepted.
     let set = dir.join("set");
     let agreeing = ["--dataset", "nmnist", "--sensor", "34,34,2", "--sample-events", "6"];
     convert(&[&*dir], &set).args(agreeing).assert().success();

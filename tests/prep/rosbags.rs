@@ -116,6 +116,25 @@ fn a_damaged_index_is_an_error_after_the_events() {
     assert_eq!(samples(&dir.join("set"))[0].ledger.events_in, 700);
 }
 
+/// Of a bag whose header names another place, the events behind that place must not be lost.
+#[test]
+fn an_index_at_another_place_is_refused() {
+    let dir = scratch();
+    let file = Camera::runs(700, 900, 37).bag(&dir.join("a.bag"));
+    let number = |bytes: &[u8], at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+    change(&file, |bytes| {
+        let header = 13 + 4 + number(bytes, 13);
+        let first = header + 4 + number(bytes, header);
+        let at = bytes.windows(10).position(|name| name == b"index_pos=").unwrap() + 10;
+        bytes[at..at + 8].copy_from_slice(&(first as u64).to_le_bytes());
+    });
+    for topic in [None, Some("/dvs/events")] {
+        let mut command = convert(&[&file], &dir.join("none"));
+        let command = topic.into_iter().fold(&mut command, |command, topic| command.args(["--topic", topic]));
+        refuses(command, 3, &["the index of the bag at byte"]);
+    }
+}
+
 #[test]
 fn every_cut_or_flipped_byte_is_an_error_or_other_events() {
     let dir = scratch();

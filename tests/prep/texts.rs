@@ -103,12 +103,12 @@ fn a_column_takes_a_wider_type_if_a_later_row_needs_it() {
     assert_eq!(events("400005,7.0,4,1\n"), (MANY + 2, vec![400_005, 400_007], vec![7, 3]));
     assert_eq!(events("400005,7,4.0,-1\n"), (MANY + 2, vec![400_005, 400_007], vec![7, 3]));
     assert_eq!(events("400005,7,4,1e0\n"), (MANY + 2, vec![400_005, 400_007], vec![7, 3]));
-    // A coordinate far outside is counted as outside, in its own words.
+    // A coordinate far outside the sensor is reported with its number, and counted as outside.
     let file = dir.file("a.csv", text("400005,-70000,4,1\n"));
     refuses(convert(&[&file], &dir.join("set")).args(SENSOR), 3, &["inside the sensor, 40x30x2", "-70000"]);
     let said = json(convert(&[&file], &dir.join("set")).args(SENSOR).args(["--lenient", "--json"]));
     assert_eq!(said["ledger"]["outside"], 1, "{said}");
-    // Times become seconds, which is told by the duration.
+    // One fraction makes all times seconds. The implausible duration shows the mistake.
     let file = dir.file("b.csv", text("400005.5,7,4,1\n"));
     refuses(convert(&[&file], &dir.join("none")).args(SENSOR), 3, &["lasts at most a day", "--time-unit us"]);
 }
@@ -195,7 +195,7 @@ fn columns_and_units_that_are_not_certain_are_asked_for() {
     refused("t,x,y,p\n1,2,3,2\n2,2,3,1\n3,1,1,2\n", &[], &["polarities", "1 and 2"]);
     refused("t,x,y,p\n1,2,3,0\n2,2,3,-1\n3,1,1,0\n", &[], &["polarities", "no 1"]);
     refused("t,x,y,p\n1,0.2,0.3,0\n2,0.4,0.5,1\n3,0.7,0.9,0\n", &[], &["pixels"]);
-    // Microseconds with fractions, as in HDF5.
+    // Microseconds with fractions are refused, as in HDF5.
     let mut text = String::from("t_us,x,y,p\n");
     (0..300).for_each(|i| writeln!(text, "{}.5,3,7,1", i * 10).unwrap());
     refused(&text, &[], &["times in whole us"]);
@@ -247,7 +247,7 @@ fn a_large_text_is_cut_into_samples() {
     assert_eq!(events, [1_000_000, 1_000_000, 1_000_000, 1_000_000, n as u64 - 4_000_000]);
 }
 
-/// Reads the times of a text with a column of times, in the slow way. `None` if the program must refuse it.
+/// Reads the times of a text with a column of times, with the standard library. `None` if the program must refuse it.
 fn slowly(cells: &[String], unit: TimeUnit) -> Option<Vec<i64>> {
     let are_whole = cells.iter().all(|cell| cell.parse::<i64>().is_ok());
     let time = |cell: &String| match cell.parse::<i64>() {
@@ -324,6 +324,9 @@ fn a_text_of_another_kind_is_refused() {
         let said = fails(convert(&[dir.file("a.csv", bytes)], &dir.join("none")).args(SENSOR), 3);
         says(&said, &[words]);
     }
+    let map = ["--map", "t=t,x=x,y=y,p=p,label=p"];
+    let csv = Camera::random(60, 900, 60_000).csv(&dir.join("d.csv"));
+    refuses(convert(&[&csv], &dir.join("none")).args(SENSOR).args(map), 2, &["expected no label for", "got label=p"]);
     let npy = Camera::random(1, 90, 5_000).npy(&dir.join("a.csv"));
     refuses(convert(&[&npy], &dir.join("none")).args(["--layout", "csv"]), 2, &["expected npy, as the bytes"]);
     refuses(

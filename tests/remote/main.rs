@@ -3,6 +3,7 @@
 //! ```text
 //! push, pull, repair, together   what the commands promise, alone and at the same time
 //! faults, hostile, secrets       bad servers and full disks; credentials
+//! fetch                          downloads of data sets
 //! cards, locks, train            what travels with a set; training from a URL
 //! real, services                 real servers
 //! bench, server, bad_line        helpers: a folder with a set; a web server that makes mistakes; a line that breaks

@@ -45,7 +45,7 @@ pub enum Layout {
     Es,
     /// The `.bin` files of N-MNIST and N-Caltech101.
     Nmnist,
-    /// Images of MNIST, as spiking sequential MNIST.
+    /// Images of MNIST (IDX), encoded as spiking sequential MNIST.
     Smnist,
     /// A text with a row of cells for each event, such as CSV.
     Csv,
@@ -93,11 +93,13 @@ impl Layout {
 
     /// Returns whether files of the layout are recognised by the name of an HDF5 dataset.
     pub(crate) fn has_dataset(self) -> bool {
-        !self.has_arrays() && !matches!(self, Layout::Smnist | Layout::Stmnist | Layout::Map) && !self.is_of_camera()
+        !self.has_arrays()
+            && !matches!(self, Layout::Smnist | Layout::Stmnist | Layout::Ebssa | Layout::Map)
+            && !self.is_of_camera()
     }
 
-    /// Returns whether files of the layout have arrays or columns in which those of events are found, or which the options
-    /// name.
+    /// Returns whether the columns t, x, y and p of the layout's files are found by their names or numbers, or named by
+    /// the options.
     pub(crate) fn has_arrays(self) -> bool {
         matches!(self, Layout::Npy | Layout::Npz | Layout::Mat | Layout::Csv)
     }
@@ -124,7 +126,8 @@ impl Layout {
         layouts.iter().map(|layout| layout.name()).collect::<Vec<_>>().join(", ")
     }
 
-    /// Returns all layouts as lines of text: name, title, and what tells the files apart. The last line is about all.
+    /// Returns all layouts as lines of text: name, title, and what tells the files apart. The last line is about all
+    /// layouts.
     pub fn text() -> String {
         let line = |(layout, name, told): &(Layout, &str, &str)| format!("{name:<12}{:<26}{told}\n", layout.title());
         Self::ALL.iter().map(line).collect::<String>()

@@ -34,7 +34,8 @@ pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded, given: Option<Sen
         }
         if let Some((_, chip)) = line.split_once("AEChip:") {
             size = chip_size(chip);
-            is_dvs = Some(chip.to_ascii_uppercase().contains("DVS128"));
+            let chip = chip.to_ascii_uppercase();
+            is_dvs = Some(chip.contains("DVS128") || chip.contains("TMPDIFF128"));
         }
     }
     let is_dvs = match is_dvs {

@@ -115,7 +115,7 @@ fn read_packets(
             return Err(input.damaged(at + 8, "a packet of events (EVTS)", "other bytes"));
         };
         for events in events.as_chunks::<16>().0.chunks(ROOM) {
-            // A loop for each column: the compiler makes vector instructions of them.
+            // One loop per column, which the compiler can vectorise.
             let (ts, xs, ys, ps) = out.block.add(events.len());
             let two = |event: &[u8; 16], at: usize| u16::from_le_bytes([event[at], event[at + 1]]);
             events.iter().zip(ts).for_each(|(event, t)| *t = u128::from_le_bytes(*event) as i64);
@@ -125,10 +125,25 @@ fn read_packets(
             out.settle()?;
         }
     }
-    Ok(())
+    end.map_or(Ok(()), |end| check_table(input, end, compression))
 }
 
-/// Decompresses packets. Its buffers are made once: those for LZ4 can be larger than a packet.
+/// Checks that the table of packets begins at the place `end`, where the header says. Otherwise there may be more packets.
+fn check_table(input: &mut Input<'_>, end: u64, compression: i32) -> Result<()> {
+    let at = input.at();
+    let there = input.peek(12)?;
+    let is_table = match compression {
+        0 => there.get(8..12) == Some(b"FTAB"),
+        1 | 2 => there.starts_with(&0x184d_2204_u32.to_le_bytes()),
+        _ => there.starts_with(&0xfd2f_b528_u32.to_le_bytes()),
+    };
+    if at == end && is_table {
+        return Ok(());
+    }
+    Err(input.damaged(at, format!("the table of packets at byte {end}"), "other bytes"))
+}
+
+/// Decompresses packets. The buffers are reused, because those of LZ4 can be larger than a packet.
 struct Unpacker {
     lz4: FrameDecoder<Cursor<Vec<u8>>>,
     bytes: Vec<u8>,
@@ -139,7 +154,7 @@ impl Unpacker {
         Unpacker { lz4: FrameDecoder::new(Cursor::default()), bytes: Vec::new() }
     }
 
-    /// Returns the decompressed packet. `packed` becomes a buffer with other bytes.
+    /// Returns the decompressed packet. The content of `packed` is unspecified afterwards.
     fn unpack(&mut self, compression: i32, packed: &mut Vec<u8>) -> std::io::Result<&[u8]> {
         self.bytes.clear();
         if compression < 3 {
@@ -154,7 +169,7 @@ impl Unpacker {
     }
 }
 
-/// Appends all that a reader has to `bytes`.
+/// Appends the rest of a reader to `bytes`. Fails if they become more than [`MAX_BYTES`].
 fn collect(reader: &mut impl BufRead, bytes: &mut Vec<u8>) -> std::io::Result<()> {
     loop {
         let piece = reader.fill_buf()?;

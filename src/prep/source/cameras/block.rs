@@ -1,4 +1,4 @@
-//! A block of decoded events, on its way to where they go.
+//! Collects decoded events in blocks, and appends the blocks to memory or disk.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -15,7 +15,7 @@ const SIZE: usize = 1 << 15;
 /// Number of events for which a block has room at least, after each [`Decoded::settle`].
 pub(crate) const ROOM: usize = SIZE / 2;
 
-/// From this number of events on, a thread of its own appends them.
+/// From this number of events on, a separate thread appends the blocks.
 const MANY: u64 = 1 << 17;
 /// Number of blocks between the decoder and that thread.
 const BLOCKS: usize = 3;
@@ -54,7 +54,7 @@ impl Block {
         self.len += 1;
     }
 
-    /// Adds an event if `is_event`. The cost is the same if not, without a branch that a processor could guess wrongly.
+    /// Adds an event if `is_event`, without a branch that the processor could mispredict.
     #[inline(always)]
     pub(crate) fn push_if(&mut self, is_event: bool, t: i64, x: u16, y: u16, p: u8) {
         self.push(t, x, y, p);
@@ -79,12 +79,12 @@ impl Block {
     }
 }
 
-/// Appends blocks to a target, in a thread of its own: the decoder goes on meanwhile.
+/// Appends blocks to a target in a thread of its own, while the decoder continues.
 struct Appender {
     /// `None` once the last block is sent.
     full: Option<SyncSender<Block>>,
     empty: Receiver<Block>,
-    /// `None` once it has ended.
+    /// `None` once the thread was joined.
     thread: Option<JoinHandle<Result<Target>>>,
 }
 
@@ -97,7 +97,7 @@ impl Appender {
             for mut block in blocks {
                 target.append(block.slices())?;
                 block.len = 0;
-                // The decoder takes no more blocks when it has sent the last one.
+                // This fails after the last block, because the decoder takes no more.
                 let _ = back.send(block);
             }
             Ok(target)
@@ -131,11 +131,11 @@ impl Drop for Appender {
     }
 }
 
-/// Where the blocks of a decoder go.
+/// What appends the blocks of a decoder.
 enum Sink {
-    /// They are appended by the decoder's thread.
+    /// The decoder's own thread.
     Here(Target),
-    /// They are appended by another thread, because there are many.
+    /// Another thread, because there are many events.
     There(Appender),
 }
 

@@ -24,7 +24,9 @@ const ATIS: (u64, u64) = (304, 240);
 /// Those of [`Input::words`] and [`Decoded::settle`]; [`crate::Error::DamagedBytes`] for events of another kind or size.
 pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
     let header = PercentHeader::read(|| input.line("%"))?;
-    let is_old = header.version.unwrap_or(0) < 2;
+    // Without a version, larger sensors than the ATIS have the addresses of version 2.
+    let is_larger = header.sensor().is_some_and(|(width, height)| width > ATIS.0 || height > ATIS.1);
+    let is_old = header.version.map_or(!is_larger, |version| version < 2);
     if let Some((width, height)) = header.sensor().or(is_old.then_some(ATIS)) {
         out.set_sensor(width, height);
     }
@@ -47,7 +49,7 @@ pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
 fn events(input: &mut Input<'_>, out: &mut Decoded, [x_mask, y, y_mask, p, p_mask]: [u32; 5]) -> Result<()> {
     let mut clock = Clock32::default();
     input.words::<8>("an event", |words, _| {
-        // A loop for each column: the compiler makes vector instructions of them.
+        // One loop per column, which the compiler can vectorise.
         let (ts, xs, ys, ps) = out.block.add(words.len());
         let address = |word: &[u8; 8]| (u64::from_le_bytes(*word) >> 32) as u32;
         clock.times(words.iter().map(|word| u64::from_le_bytes(*word) as u32), ts);
@@ -66,7 +68,7 @@ pub(super) struct Clock32 {
 }
 
 impl Clock32 {
-    /// Writes the times in microseconds of the next events.
+    /// Writes the times in microseconds of the next events. Stamps without a wrap take a loop that can be vectorised.
     #[inline(always)]
     fn times(&mut self, stamps: impl ExactSizeIterator<Item = u32> + Clone, out: &mut [i64]) {
         let pairs = stamps.clone().zip(stamps.clone().skip(1));

@@ -95,9 +95,9 @@ struct State {
 }
 
 impl State {
-    /// Adds the events of CD words of EVT 2, after a TIME_HIGH.
+    /// Adds the events of `run`, which has only CD words of EVT 2. A TIME_HIGH must have come before.
     fn add_run(&self, run: &[[u8; 4]], block: &mut Block) {
-        // A loop for each column: the compiler makes vector instructions of them.
+        // One loop per column, which the compiler can vectorise.
         let (ts, xs, ys, ps) = block.add(run.len());
         let words = || run.iter().map(|word| u32::from_le_bytes(*word));
         words().zip(ts).for_each(|(word, t)| *t = self.base + i64::from(word >> 22 & 0x3f));

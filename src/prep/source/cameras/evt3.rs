@@ -56,7 +56,7 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Decodes words, any number of them, to `out`.
+    /// Decodes any number of words to `out`.
     ///
     /// # Errors
     /// Those of [`Decoded::settle`].
@@ -72,7 +72,7 @@ impl State {
         Ok(())
     }
 
-    /// Adds notes about what was in the words besides events.
+    /// Adds notes about the words that were not read.
     pub(super) fn note(&self, out: &mut Decoded) {
         self.not_read.note("TIME_HIGH and ADDR_Y", out);
     }
@@ -108,7 +108,7 @@ impl State {
             let word = u16::from_le_bytes(*word);
             let kind = word >> 12;
             if USUAL >> kind & 1 == 1 {
-                // Rows, times and events follow each other in no order that a processor could guess.
+                // The order of these kinds is unpredictable, so there is no branch between them.
                 y = if kind == 0x0 { word & 0x7ff } else { y };
                 t = if kind == 0x6 { now.base + i64::from(word & 0xfff) } else { t };
                 block.push_if(kind == 0x2, t, word & 0x7ff, y, (word >> 11 & 1) as u8);

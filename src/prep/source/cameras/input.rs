@@ -29,12 +29,12 @@ pub(crate) struct Input<'a> {
     end: usize,
     /// Place in the file of the first unused byte.
     at: u64,
-    /// Why no more bytes can be unpacked.
+    /// The error after which no more bytes can be unpacked.
     fault: Option<Error>,
 }
 
 impl<'a> Input<'a> {
-    /// Opens a file, which is unpacked.
+    /// Opens a file. The bytes of a packed file are unpacked.
     ///
     /// # Errors
     /// Those of [`packed::open`].
@@ -43,7 +43,7 @@ impl<'a> Input<'a> {
         Ok(Input { path, bytes, buffer, begin: 0, end: 0, at: 0, fault: None })
     }
 
-    /// Opens a file, which is unpacked, to read it from the place `at` on.
+    /// Opens a file like [`Input::open`], to read it from the (unpacked) byte `at` on.
     ///
     /// # Errors
     /// Those of [`packed::open`] and [`Input::pass`].
@@ -62,7 +62,7 @@ impl<'a> Input<'a> {
         self.path
     }
 
-    /// Returns why no more bytes can be unpacked, if that is why the input has ended.
+    /// Takes the error of unpacking, if the input ended because of it.
     pub(crate) fn fault(&mut self) -> Option<Error> {
         self.fault.take()
     }
@@ -221,6 +221,19 @@ impl<'a> Input<'a> {
         let count = words.len();
         self.skip(count * N);
         Ok(count as u64)
+    }
+
+    /// Reads the rest of the file, and drops it.
+    ///
+    /// # Errors
+    /// Those of [`Input::peek`].
+    pub(crate) fn to_end(&mut self) -> Result<()> {
+        loop {
+            match self.peek(1)?.len() {
+                0 => return Ok(()),
+                bytes => self.skip(bytes),
+            }
+        }
     }
 
     /// Passes over `size` bytes.

@@ -85,7 +85,7 @@ pub(crate) fn head(
     Ok((sensor, taken, notes, len))
 }
 
-/// Decodes a camera's file into columns in memory, of whatever size. The events are in the order of the file.
+/// Decodes a camera's file into columns in memory, however many events it has. The events are in the order of the file.
 ///
 /// # Errors
 /// Those of [`open`].
@@ -103,7 +103,8 @@ pub(crate) fn decode_all(path: &Path, layout: Layout, options: &SourceOptions) -
     }
 }
 
-/// The columns of all files of cameras. If the file has several parts, the events are in `place`.
+/// Returns the columns, which are the same for all cameras' files. `place` is the part of the file with the events, if
+/// it has several.
 fn taken(place: Option<&str>) -> TakenColumns {
     let place = place.map_or(String::new(), |place| format!("{place}."));
     let column = |field: &str, kind: &str| Some(TakenField { field: format!("{place}{field}"), kind: kind.into() });
@@ -111,13 +112,13 @@ fn taken(place: Option<&str>) -> TakenColumns {
     TakenColumns { fields, unit: Some(TimeUnit::Microseconds), ..TakenColumns::default() }
 }
 
-/// What is in a camera's file.
+/// A decoded file of a camera.
 struct File {
     /// Size of the sensor, if the file tells it.
     sensor: Option<SensorSize>,
     taken: TakenColumns,
     notes: Vec<String>,
-    /// Where the events are, and their number.
+    /// The events, and their number.
     columns: EventStore,
     len: u64,
 }
@@ -145,6 +146,8 @@ fn decode(path: &Path, layout: Layout, options: &SourceOptions, target: Target) 
         Layout::Rosbag => rosbag::decode(&mut input, &mut out, options.topic.as_deref()),
         _ => nmnist::decode(&mut input, &mut out),
     };
+    // The checksum of a packed file is behind its last byte, which may be behind its last event.
+    let result = result.and_then(|()| input.to_end());
     let result = match result {
         Ok(()) | Err(Error::DamagedBytes { .. }) => input.fault().map_or(result, Err),
         Err(error) => Err(error),

@@ -1,7 +1,7 @@
 //! Messages of events in bags of ROS 1, little-endian and without padding. Sources: the packages `dvs_msgs`,
 //! `prophesee_event_msgs` and `event_camera_msgs`.
 //!
-//! | `EventArray` of `dvs_msgs` and `prophesee_event_msgs` | `EventPacket` of `event_camera_msgs`, once `event_array_msgs` |
+//! | `EventArray`: `dvs_msgs`, `prophesee_event_msgs` | `EventPacket`: `event_camera_msgs` (once `event_array_msgs`) |
 //! |---|---|
 //! | header: number (4), seconds and nanoseconds (4, 4), name of the frame (4 and its letters) | the same |
 //! | height (4), width (4) | the same |
@@ -10,11 +10,11 @@
 //!
 //! The bytes of a packet are in an encoding:
 //!
-//! - `evt3`: EVT 3, which goes on from packet to packet. Times are those of the camera, as in a RAW file.
+//! - `evt3`: EVT 3, which continues from packet to packet. Times are those of the camera, as in a RAW file.
 //! - `mono`: words of 64 bits: nanoseconds after the base (32), x (16), y (15), polarity (1). Times are those of the
 //!   camera, too.
 //!
-//! Times of an `EventArray` are in microseconds since 1970, if the driver gives them so.
+//! Times of an `EventArray` become microseconds. They count from 1970 if the driver stamps them so.
 
 use crate::error::Result;
 use crate::source::cameras::block::{Decoded, ROOM};
@@ -23,7 +23,7 @@ use crate::source::cameras::evt3;
 const ARRAYS: [&str; 2] = ["dvs_msgs/EventArray", "prophesee_event_msgs/EventArray"];
 const PACKETS: [&str; 2] = ["event_camera_msgs/EventPacket", "event_array_msgs/EventArray"];
 
-/// Decodes the messages of a topic.
+/// Decodes the messages of a topic, with the state that EVT 3 keeps between packets.
 #[derive(Default)]
 pub(super) struct Messages {
     evt3: evt3::State,
@@ -48,7 +48,7 @@ impl Messages {
         if ARRAYS.contains(&kind) { array(rest, out) } else { self.packet(rest, out) }
     }
 
-    /// Adds notes about what else was in the packets.
+    /// Adds notes about what was in the packets and was not read.
     pub(super) fn note(&self, out: &mut Decoded) {
         self.evt3.note(out);
     }
@@ -109,7 +109,7 @@ fn array(mut rest: Rest<'_>, out: &mut Decoded) -> Result<Result<(), String>> {
     Ok(Ok(()))
 }
 
-/// The rest of a message.
+/// The bytes of a message that were not read yet.
 struct Rest<'m>(&'m [u8]);
 
 impl<'m> Rest<'m> {
@@ -123,7 +123,7 @@ impl<'m> Rest<'m> {
         self.array().map(u32::from_le_bytes)
     }
 
-    /// Reads bytes after their number.
+    /// Reads a number of 4 bytes, and then that many bytes.
     fn bytes(&mut self) -> Option<&'m [u8]> {
         let size = self.u32()? as usize;
         let (bytes, rest) = self.0.split_at_checked(size)?;

@@ -1,5 +1,5 @@
-//! Bags of ROS 1: after the line `#ROSBAG V2.0`, records of a header and data, each with its size before it. Source: "Bags
-//! Version 2.0" in the wiki of ROS.
+//! Reads bags of ROS 1: after the line `#ROSBAG V2.0`, records of a header and data, each with its size before it.
+//! Source: "Bags Version 2.0" in the wiki of ROS.
 //!
 //! | kind (`op`) | fields of the header | data |
 //! |---|---|---|
@@ -9,8 +9,9 @@
 //! | message (2) | `conn` | the message |
 //! | index, summary of a chunk (4, 6) | | not read |
 //!
-//! The messages of one topic are read: the one that the options name, or the first with events, in the order of names. In
-//! a bag without an index, this is the one whose messages begin first. Messages of other topics are counted.
+//! The messages of one topic are read: the topic that the options name, or the first one with events, in the order of
+//! names. In a bag without an index, it is the first one with events in the order of the file. Messages of other topics
+//! are counted.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -33,12 +34,12 @@ const CHUNK: u8 = 5;
 const SUMMARY: u8 = 6;
 const CONNECTION: u8 = 7;
 
-/// Decodes a file. `topic` is the topic that is read.
+/// Decodes a file. `topic` is the topic to read.
 ///
 /// # Errors
 /// Those of [`Input::bytes`] and [`Decoded::settle`]; [`Error::NoEvents`] for a bag without a topic of events;
-/// [`tonic_base::Error::Usage`] if it lacks `topic`; [`Error::DamagedBytes`] for records that are cut short or contradict
-/// themselves, and for a bag whose recording was not ended.
+/// [`tonic_base::Error::Usage`] if it lacks `topic`; [`Error::DamagedBytes`] for records that are cut short or
+/// contradict themselves, and for a bag whose recording was not ended.
 pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded, topic: Option<&str>) -> Result<()> {
     input.line("#ROSBAG V2.0")?;
     let mut bag = Bag {
@@ -126,7 +127,7 @@ impl Bag {
         }
     }
 
-    /// Reads the records until the index, and sets `end` to its place, which the bag's header gives.
+    /// Reads the records until the index. Sets `end` to the place of the index, which the bag's header gives.
     fn records(&mut self, input: &mut Input<'_>, out: &mut Decoded, end: &mut Option<u64>) -> Result<()> {
         let (mut header, mut packed, mut data) = (Vec::new(), Vec::new(), Vec::new());
         let mut index = Ok(());
@@ -170,11 +171,29 @@ impl Bag {
                 _ => return Err(input.damaged(at, "a record of kind 2 to 7", format!("kind {kind:?}"))),
             }
         }
-        // The events are whole nevertheless.
+        self.check_index(input, end.unwrap_or(0), &mut header)?;
+        // An error in the index comes last: the events are whole in spite of it.
         index
     }
 
-    /// Reads the header of the bag. Returns the place of the index, and what is wrong with the index.
+    /// Checks that the index begins at the place `end`, where the bag's header says. Otherwise there may be more events.
+    fn check_index(&self, input: &mut Input<'_>, end: u64, header: &mut Vec<u8>) -> Result<()> {
+        let at = input.at();
+        let expected = format!("the index of the bag at byte {end}");
+        if at != end {
+            return Err(input.damaged(at, expected, "the end of a record"));
+        }
+        let Some(size) = input.array::<4>("the size of a record's header")? else {
+            return Err(input.damaged(at, expected, "the end of the file"));
+        };
+        read_sized(input, size, MAX_HEADER, "a record's header", header)?;
+        match kind(header) {
+            Some(CONNECTION | SUMMARY) => Ok(()),
+            kind => Err(input.damaged(at, expected, format!("a record of kind {kind:?}"))),
+        }
+    }
+
+    /// Reads the header of the bag. Returns the place of the index, and the result of reading the index.
     fn begin(&mut self, input: &Input<'_>, at: u64, header: &[u8]) -> Result<(u64, Result<()>)> {
         let place = field(header, "index_pos").and_then(|place| place.try_into().ok()).map(u64::from_le_bytes);
         let (Some(place), Some(count)) = (place, number(header, "conn_count")) else {
@@ -187,8 +206,8 @@ impl Bag {
         Ok((place, if is_chosen { Ok(()) } else { self.choose(input.path(), place, count) }))
     }
 
-    /// Chooses the topic with events whose name is the first, of those of the index, which begins with `count`
-    /// connections at the place `at`.
+    /// Chooses the first topic with events, in the order of names. The index, at the place `at`, begins with `count`
+    /// connections.
     fn choose(&mut self, path: &Path, at: u64, count: u32) -> Result<()> {
         let (mut input, mut header, mut data) = (Input::open_at(path, at)?, Vec::new(), Vec::new());
         for _ in 0..count {
@@ -251,7 +270,7 @@ impl Bag {
         }
     }
 
-    /// Adds a connection. The first topic with events is read, or the one that is asked for.
+    /// Adds a connection. The topic to read is the one that `asked` names or, without one, the first one with events.
     fn connect(&mut self, number: u32, header: &[u8], data: &[u8]) {
         if self.connections.contains_key(&number) {
             return;
@@ -269,7 +288,7 @@ impl Bag {
     }
 }
 
-/// Reads the bytes whose number is `size`.
+/// Reads as many bytes as the little-endian number `size` says, but at most `most`.
 fn read_sized(input: &mut Input<'_>, size: [u8; 4], most: u64, what: &str, out: &mut Vec<u8>) -> Result<()> {
     let (at, size) = (input.at() - 4, u64::from(u32::from_le_bytes(size)));
     if size > most {
@@ -278,7 +297,7 @@ fn read_sized(input: &mut Input<'_>, size: [u8; 4], most: u64, what: &str, out: 
     input.bytes(size, what, out)
 }
 
-/// Splits bytes, the first four of which are the number of those that follow and are returned first.
+/// Reads a little-endian number of 4 bytes. Returns that many bytes, and the rest.
 fn sized(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (size, rest) = bytes.split_first_chunk::<4>()?;
     rest.split_at_checked(u32::from_le_bytes(*size) as usize)

@@ -1,6 +1,6 @@
-//! Spiking sequential MNIST: images of the MNIST format (IDX), whose pixels are read one after the other. Each of 99
-//! channels has a threshold, and has an event wherever the grey value crosses it. Source: Tonic's `SMNIST` with its
-//! defaults, with whose events ours are equal.
+//! Spiking sequential MNIST: images of the MNIST format (IDX), whose pixels are read one after the other. Each of 49
+//! thresholds has two channels: one with an event wherever the grey value crosses it upwards, one for downwards.
+//! Source: Tonic's `SMNIST` with its defaults, which makes the same events.
 //!
 //! | file | content |
 //! |---|---|
@@ -8,8 +8,8 @@
 //! | `...labels-idx1-ubyte`, next to it | 2 big-endian numbers (2049, images), and a byte for each label |
 //!
 //! Channel 99 - i has the upward crossings of threshold i of 49, channel 50 - i the downward ones, and channel 0 an
-//! event for each white pixel. A step from one pixel to the next takes 2 ms; each event is there at its beginning and
-//! at its middle.
+//! event for each white pixel. A step from one pixel to the next takes 2 ms. Each event occurs twice: at the beginning
+//! and at the middle of the step.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -22,6 +22,7 @@ use crate::source::columns::TakenColumns;
 use crate::source::filler::Filler;
 use crate::source::hdf::LinkedPath;
 use crate::source::layout::Layout;
+use crate::source::packed::local;
 use crate::source::placing::Placing;
 use crate::source::raw::{Coordinates, RawSamples, Times};
 use crate::source::recording::{ReadSamples, Recording, file_name};
@@ -63,7 +64,7 @@ struct Smnist {
     ranks: [u16; 256],
 }
 
-/// Returns whether a file begins as one of images of 28 by 28 pixels.
+/// Returns whether `head` is the header of a file of images of 28 by 28 pixels.
 pub(crate) fn detect(head: &[u8]) -> bool {
     head.len() >= HEADER as usize && head.starts_with(&IMAGES) && head[8..12] == SIDE && head[12..16] == SIDE
 }
@@ -77,7 +78,7 @@ pub(crate) fn open(path: &Path) -> Result<Recording> {
     let of_labels = name.replace("images", "labels").replace("idx3", "idx1");
     let labels_path = path.with_file_name(&of_labels);
     let bytes = |path: &Path, head: &mut [u8]| {
-        let mut file = File::open(path).map_err(Error::io(path, "open the images or their labels"))?;
+        let mut file = File::open(&*local(path)?).map_err(Error::io(path, "open the images"))?;
         file.read_exact(head).map_err(Error::io(path, "read the header"))?;
         file.metadata().map(|meta| meta.len()).map_err(Error::io(path, "read the header"))
     };
@@ -95,7 +96,7 @@ pub(crate) fn open(path: &Path) -> Result<Recording> {
         let expected = format!("a file of labels next to {name}, such as train-labels-idx1-ubyte");
         return Err(Error::not_a_recording(&labels_path, expected, "none"));
     }
-    let labels = std::fs::read(&labels_path).map_err(Error::io(&labels_path, "read the labels"))?;
+    let labels = std::fs::read(&*local(&labels_path)?).map_err(Error::io(&labels_path, "read the labels"))?;
     let numbers = labels.strip_prefix(&LABELS).and_then(|rest| rest.strip_prefix(&head[4..8]));
     let Some(numbers) = numbers.filter(|numbers| numbers.len() as u64 == images) else {
         let expected = format!("a header (IDX, 2049), and {images} labels, as {name} has images");
@@ -133,7 +134,7 @@ fn ranks() -> [u16; 256] {
     std::array::from_fn(|grey| (0..THRESHOLDS).filter(|&i| usize::from(threshold(i)) <= grey).count() as u16)
 }
 
-/// Adds the events from `first` on, which are at the beginning of a step, again at its middle.
+/// Repeats the events from `first` on, which are at the beginning of the step `step`, at its middle.
 fn repeat(step: usize, first: usize, times: &mut Vec<i64>, channels: &mut Vec<u16>) {
     let events = first..channels.len();
     times.extend(events.clone().map(|_| (2 * step as i64 + 1) * HALF_STEP));
@@ -143,13 +144,14 @@ fn repeat(step: usize, first: usize, times: &mut Vec<i64>, channels: &mut Vec<u1
 impl Smnist {
     fn pixels(&self, images: Range<u64>) -> Result<Vec<u8>> {
         let mut pixels = vec![0; (images.end - images.start) as usize * PIXELS];
-        let mut file = File::open(&self.path).map_err(Error::io(&self.path, "open the images"))?;
-        file.seek(SeekFrom::Start(HEADER + images.start * PIXELS as u64)).map_err(Error::io(&self.path, "read"))?;
+        let mut file = File::open(&*local(&self.path)?).map_err(Error::io(&self.path, "open the images"))?;
+        file.seek(SeekFrom::Start(HEADER + images.start * PIXELS as u64))
+            .map_err(Error::io(&self.path, "read the images"))?;
         file.read_exact(&mut pixels).map_err(Error::io(&self.path, "read the images"))?;
         Ok(pixels)
     }
 
-    /// Calls `see` with the channels of the events of each step of an image, in ascending order.
+    /// Calls `see` with the step and the channel of each event of an image, both in ascending order.
     fn encode(&self, image: &[u8], mut see: impl FnMut(usize, u16)) {
         for (step, &grey) in image.iter().enumerate() {
             if grey == u8::MAX {

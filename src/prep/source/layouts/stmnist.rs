@@ -1,5 +1,5 @@
 //! The files of ST-MNIST: MATLAB files of version 5 with a matrix of spikes. Source: the description of the data set,
-//! and the reader of earlier versions of Tonic, with whose events ours are equal.
+//! and the reader of earlier versions of Tonic, which reads the same events.
 //!
 //! | variable | shape | meaning |
 //! |---|---|---|
@@ -54,6 +54,9 @@ pub(crate) fn open(path: &Path, options: &SourceOptions) -> Result<EventStream> 
     let unit = options.time_unit.unwrap_or(TimeUnit::Seconds);
     let (mut t, mut x, mut y, mut p) = (Stamps::default(), Vec::new(), Vec::new(), Vec::new());
     for column in numbers.chunks_exact(TAXELS + 1) {
+        if column[..TAXELS].iter().any(|spike| spike.is_nan()) {
+            return Err(wrong("spikes, which are numbers"));
+        }
         let time = unit.of_float(column[TAXELS]);
         for (taxel, spike) in column[..TAXELS].iter().enumerate().filter(|(_, spike)| **spike != 0.0) {
             if time.is_none() {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::{BaseFault, Error, Result};
 use crate::events::SensorSize;
 use crate::remedy::Remedy;
 use crate::source::columns::{
@@ -90,7 +90,7 @@ impl Plan {
         Ok(())
     }
 
-    /// Widens the type of a column, because a later row needs that. The plan is that of the same text.
+    /// Widens the type of a column, because a later row needs that. `path` and `options` are those of [`Plan::of`].
     pub(super) fn widen(&mut self, path: &Path, options: &SourceOptions, slot: usize, store: Store) -> Result<()> {
         let slot = &mut self.format.slots[slot];
         slot.store = store;
@@ -163,10 +163,15 @@ fn ordered(path: &Path, table: &Table<'_>, order: &TableColumns) -> Result<Place
 
 /// Takes the columns with the names, or the indices, that the user gave.
 fn mapped(path: &Path, table: &Table<'_>, map: &Map) -> Result<Places> {
+    if let Some(label) = &map.label {
+        let expected = format!("no label for {}, which is one recording and has no class", path.display());
+        return Err(Error::usage("map", expected, format!("label={label}")));
+    }
     let place = |(name, index): &(String, Option<usize>)| {
         let found = match index {
             Some(index) if name.is_empty() => Some(*index).filter(|&i| i < table.kinds.len()),
-            _ => table.names.iter().position(|own| own == name),
+            Some(_) => None,
+            None => table.names.iter().position(|own| own == name),
         };
         found.map(Some).ok_or_else(|| {
             let names: Vec<String> = (0..table.kinds.len()).map(|i| self::name(table, i)).collect();
@@ -270,7 +275,7 @@ fn slot(path: &Path, table: &Table<'_>, i: usize, role: Option<Role>) -> Result<
     Ok(slot(store))
 }
 
-/// The first rows of a text as an array of records.
+/// The first rows of a text as an array of records, to check the times like those of other files.
 struct Head<'a, 'b> {
     table: &'a Table<'b>,
     info: [ArrayInfo; 1],

@@ -35,7 +35,7 @@ impl<'a> Bytes<'a> {
         Ok(Bytes { path, source, at, packed_at: None, big_endian })
     }
 
-    /// Opens a file by the path `local`, to read the variable that is compressed in the bytes `at.0..at.0 + at.1`.
+    /// Opens a file by the path `local`, to read the variable that is compressed in its bytes `at..at + size`.
     pub(super) fn packed(path: &'a Path, local: &Path, (at, size): (u64, u64), big_endian: bool) -> Result<Bytes<'a>> {
         let decoder = ZlibDecoder::new(BufReader::new(open(path, local, at)?.take(size)));
         Ok(Bytes { path, source: Source::Packed(Box::new(decoder)), at: 0, packed_at: Some(at), big_endian })

@@ -1,6 +1,6 @@
-//! Elements, of which MATLAB files consist: a type and a size of 4 bytes each, and data, which is filled up to 8 bytes.
-//! An element of up to 4 bytes can be small: its size in the upper half of the first 4 bytes, its type in the lower, and
-//! then its data.
+//! Reads the elements that MATLAB files consist of: a type and a size of 4 bytes each, and data, which is padded to a
+//! multiple of 8 bytes. Data of up to 4 bytes can be in a small element: its first 4 bytes have the size in the upper
+//! half and the type in the lower half, and the data follows.
 
 use crate::error::Result;
 use crate::source::matlab::bytes::Bytes;
@@ -38,7 +38,7 @@ impl Element {
             0 => {
                 let size = u64::from(number(bytes, what)?);
                 let data = begin + 8;
-                // Compressed variables are not filled up. Neither is the last element of some files.
+                // Compressed variables are not padded. Neither is the last element of some files.
                 let filled = if first == COMPRESSED { data + size } else { data + size.next_multiple_of(8) };
                 (first, size, data, filled.min(end.max(data + size)))
             }
@@ -68,7 +68,7 @@ impl Element {
         Some(Number { kind, bytes, big_endian })
     }
 
-    /// Reads the element's data, of which there may be at most `most` bytes, and passes over what fills it up.
+    /// Reads the element's data, at most `most` bytes, and passes over the padding.
     pub(super) fn data(&self, bytes: &mut Bytes<'_>, most: u64, what: &str) -> Result<Vec<u8>> {
         if self.size > most {
             return Err(bytes.damaged(self.begin, format!("{what} of at most {most} bytes"), self.size));
@@ -80,7 +80,7 @@ impl Element {
     }
 }
 
-/// Reads the next element as `what`: numbers of 4 bytes and of type `kind`, at most `most`.
+/// Reads the next element: at most `most` numbers of 4 bytes, of type `kind`. `what` says what they are.
 pub(super) fn numbers(bytes: &mut Bytes<'_>, end: u64, kind: u32, most: u64, what: &str) -> Result<Vec<u32>> {
     let element = Element::read(bytes, end, what)?;
     if element.kind != kind || element.size % 4 != 0 {

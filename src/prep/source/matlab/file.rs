@@ -114,7 +114,7 @@ impl<'a> MatFile<'a> {
             _ => return Err(Error::damaged(self.path, name, "its elements are no numbers")),
         };
         let packed_at = place.packed.map(|(begin, _)| begin);
-        // A variable is read to its end before another one is, because its checksum is there.
+        // The checksum of a variable is at its end, so it is read to there before another variable is.
         if self.last.borrow().as_ref().is_some_and(|bytes| bytes.packed_at() != packed_at) {
             self.finish()?;
         }
@@ -142,7 +142,7 @@ impl<'a> MatFile<'a> {
         Ok(())
     }
 
-    /// Reads the compressed variable that was read last to its end, where it has a checksum.
+    /// Reads the rest of the compressed variable that was read last, because its checksum is at the end.
     ///
     /// # Errors
     /// [`Error::DamagedRecording`].
@@ -152,7 +152,8 @@ impl<'a> MatFile<'a> {
 }
 
 impl Variable {
-    /// Numbers that are stored as others are converted to little-endian ones.
+    /// Sets the header to little-endian if the numbers are stored as another type: [`convert`] makes them so when they
+    /// are read.
     fn settle(&mut self) {
         if let (Content::Numbers(place), DType::Number(number)) = (&self.content, &mut self.header.dtype)
             && !is_stored_as(place, number)

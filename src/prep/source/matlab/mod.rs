@@ -15,7 +15,8 @@ mod variables;
 
 pub(crate) use file::MatFile;
 
-/// Size of a file's header: a text, the place of data of MATLAB's own, the version, and the mark of the byte order.
+/// Size of a file's header in bytes: a text, the place of MATLAB's own data, the version, and the mark of the byte
+/// order.
 const HEADER: usize = 128;
 
 /// Returns whether `head` is the beginning of a MATLAB file of version 5. The text at its start need not be there.

@@ -10,13 +10,17 @@ use crate::source::numpy::{DType, Header, Number, NumberKind};
 
 /// Maximum number of arrays that are listed. Further arrays are ignored.
 const MAX_ARRAYS: usize = 4096;
-/// Maximum depth of structs and cells in each other.
+/// Maximum depth of nested structs and cells.
 const MAX_DEPTH: usize = 32;
-/// Maximum number of dimensions of an array, and of bytes of a name, of the names of a struct's fields and of a text
-/// that is read.
+/// Maximum number of dimensions of an array.
 const MAX_AXES: u64 = 32;
+/// Maximum number of bytes of a name.
 const MAX_NAME: u64 = 4096;
+/// Maximum number of bytes of the names of a struct's fields.
 const MAX_FIELDS: u64 = 1 << 20;
+/// Maximum number of bytes of the name of a field. MATLAB writes at most 64.
+const MAX_FIELD_NAME: usize = 256;
+/// Maximum number of bytes of a text that is read.
 const MAX_TEXT: u64 = 1024;
 
 /// An array of a file.
@@ -45,7 +49,7 @@ pub(super) struct Place {
     pub(super) packed: Option<(u64, u64)>,
     /// Place of the first number: in the file, or in the unpacked bytes of the variable.
     pub(super) at: u64,
-    /// Type of the numbers as they are stored. MATLAB stores whole numbers of any type in the smallest one.
+    /// Type of the numbers as they are stored. MATLAB stores whole numbers in the smallest type that fits.
     pub(super) stored: Number,
 }
 
@@ -80,7 +84,7 @@ pub(super) fn variables(path: &Path, local: &Path, size: u64, big_endian: bool) 
     Ok(found)
 }
 
-/// The arrays that were found so far, and the bytes in which further ones are looked for.
+/// The arrays that were found so far, and the bytes to search for more.
 struct List<'b, 'a> {
     bytes: &'b mut Bytes<'a>,
     packed: Option<(u64, u64)>,
@@ -156,7 +160,7 @@ impl List<'_, '_> {
         Ok(String::from_utf8_lossy(&element.data(self.bytes, most, what)?).into_owned())
     }
 
-    /// Adds the arrays in a cell. That of a 1x1 cell has the name of the cell.
+    /// Adds the arrays in a cell, under names such as `TD{2}`. The array in a 1x1 cell has the name of the cell.
     fn cell(&mut self, end: u64, name: &str, shape: &[u64], depth: usize) -> Result<()> {
         let items = items(shape);
         let mut next = self.bytes.at();
@@ -168,14 +172,14 @@ impl List<'_, '_> {
         Ok(())
     }
 
-    /// Adds the arrays in the fields of a struct. Each element of an array of structs has a number.
+    /// Adds the arrays in the fields of a struct, under names such as `TD/ts`, or `TD(2)/ts` in an array of structs.
     fn fields(&mut self, end: u64, name: &str, shape: &[u64], depth: usize) -> Result<()> {
         let at = self.bytes.at();
         let length = numbers(self.bytes, end, INT32, 1, "the length of the names of fields")?;
         let length = length.first().map_or(0, |&length| length as usize);
         let names = self.text(end, MAX_FIELDS, "the names of fields")?;
-        if length == 0 && !names.is_empty() {
-            return Err(self.bytes.damaged(at, "the length of the names of fields", length));
+        if length > MAX_FIELD_NAME || length == 0 && !names.is_empty() {
+            return Err(self.bytes.damaged(at, format!("names of fields of 1 to {MAX_FIELD_NAME} bytes"), length));
         }
         let names = names.as_bytes().chunks(length.max(1));
         let names: Vec<String> = names
@@ -236,7 +240,7 @@ impl List<'_, '_> {
         self.add(name, DType::Number(Number { big_endian, ..number }), shape, Content::Numbers(place))
     }
 
-    /// Adds an array of letters: a text, unless it has several rows or is long.
+    /// Adds an array of letters. Its text is read if it has one row and is short.
     fn letters(&mut self, end: u64, name: &str, shape: Vec<u64>) -> Result<()> {
         let element = Element::read(self.bytes, end, "the letters of a text")?;
         let one_row = shape.iter().filter(|&&length| length != 1).count() <= 1;

@@ -46,10 +46,10 @@ struct Member {
     is_encrypted: bool,
 }
 
-/// The archive that was opened last: its size, time of change, and members.
+/// An open archive, with the size of its file and the time of its last change.
 type Opened = (u64, Option<SystemTime>, Arc<Archive>);
 
-/// Its list of members is read once, not once for each member.
+/// The archive that was opened last, so that its list of members is not read again for each member.
 static OPENED: Mutex<Option<Opened>> = Mutex::new(None);
 
 impl Archive {
@@ -61,8 +61,8 @@ impl Archive {
         path.is_file() && read().is_ok() && matches!(&head, b"PK\x03\x04" | b"PK\x05\x06")
     }
 
-    /// Opens an archive of recordings. `None` for an archive of NumPy, and for one that only its reader says more about:
-    /// that is empty or damaged.
+    /// Opens an archive of recordings. `None` for a NumPy archive, and for an empty or damaged one: the reader of NumPy
+    /// archives makes the error for these.
     ///
     /// # Errors
     /// Those of [`Archive::open`], except damage.
@@ -75,7 +75,8 @@ impl Archive {
         }
     }
 
-    /// Returns whether the archive is one of NumPy: each file in it is an array, and it is named so or has no folders.
+    /// Returns whether the archive is left to the reader of NumPy archives: it is named `.npz`, it has only arrays and
+    /// no folders, or it is empty.
     fn is_npz(&self) -> bool {
         let mut files = self.names.iter().filter(|name| !name.starts_with("__MACOSX/")).peekable();
         named_npz(&self.path)
@@ -133,7 +134,10 @@ impl Archive {
             let (packed, size, crc) = (member.compressed_size(), member.size(), member.crc32());
             let (method, is_encrypted) = (member.compression(), member.encrypted());
             names.push(name.clone());
-            members.insert(name, Member { at, packed, size, crc, method, is_encrypted });
+            let member = Member { at, packed, size, crc, method, is_encrypted };
+            if let Some(_other) = members.insert(name.clone(), member) {
+                return Err(foreign("archive", "each name once", format!("two of {name:?}")));
+            }
         }
         Ok(Archive { path: path.into(), names, members })
     }
@@ -141,8 +145,8 @@ impl Archive {
     /// Opens a member.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`], also for a member that is not there; [`Error::Foreign`] for a member that is encrypted,
-    /// or compressed with another method than deflate; [`Error::DamagedRecording`] for an absurd size.
+    /// [`tonic_base::Error::Io`], also for a member that is not there; [`Error::Foreign`] for a member that is
+    /// encrypted, or compressed with another method than deflate; [`Error::DamagedRecording`] for an absurd size.
     pub(crate) fn read(&self, name: &str) -> Result<Raw> {
         let foreign = |expected: &str, format: String| Error::Foreign {
             path: self.path.clone(),

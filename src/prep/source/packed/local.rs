@@ -1,4 +1,4 @@
-//! Unpacks files into temporary files, for what reads them at any offset.
+//! Unpacks files into temporary files, for code that reads them at any offset.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -37,12 +37,12 @@ type Unpacked = (PathBuf, (u64, Option<SystemTime>), Weak<TemporaryFile>);
 /// The files that are unpacked now.
 static UNPACKED: Mutex<Vec<Unpacked>> = Mutex::new(Vec::new());
 
-/// Returns a path by which a file can be opened: its own, or that of a temporary file into which it is unpacked, which
-/// has no name.
+/// Returns a path by which a file can be opened: its own or, for a packed file, that of an unnamed temporary file with
+/// the unpacked bytes.
 ///
 /// # Errors
-/// [`tonic_base::Error::NoSpace`], [`tonic_base::Error::Io`]; [`Error::DamagedBytes`] for damaged packed data; errors of
-/// [`open`].
+/// [`tonic_base::Error::NoSpace`], [`tonic_base::Error::Io`]; [`Error::DamagedBytes`] for damaged packed data; errors
+/// of [`open`].
 pub(crate) fn local(path: &Path) -> Result<Local> {
     if !is_packed(path) {
         return Ok(Local { path: path.into(), _temporary: None });
@@ -58,8 +58,8 @@ pub(crate) fn local(path: &Path) -> Result<Local> {
     Ok(keep(path, version, temporary))
 }
 
-/// Calls `open` with the path of a file, or with that of a temporary file into which it is unpacked, which has a name
-/// during the call. libhdf5 needs one.
+/// Calls `open` with the path of a file or, for a packed file, with that of a temporary file with the unpacked bytes.
+/// The temporary file has a name during the call, because libhdf5 needs one.
 ///
 /// # Errors
 /// Those of [`local`].
@@ -88,8 +88,8 @@ fn version(path: &Path) -> Result<(u64, Option<SystemTime>)> {
     Ok((meta.len(), meta.modified().ok()))
 }
 
-/// Returns about how many bytes a file unpacks to, at least: what a member's archive says, or the end of a gzip file,
-/// which has the lowest 32 bits of their number.
+/// Returns an estimate from below of the number of unpacked bytes: the size of a member in the archive's list, or the
+/// last 4 bytes of a gzip file, which are the size modulo 2^32.
 fn least_size(path: &Path) -> Result<u64> {
     let len = raw(path)?.len;
     let mut end = [0; 4];

@@ -1,7 +1,7 @@
-//! Files in gzip, and members of zip archives. Both are told by their first bytes.
+//! Opens files in gzip, and members of zip archives. Both are recognised by their first bytes.
 //!
-//! A member is named by a path of its own, `archive.zip:dir/member`. What reads a file from its beginning to its end
-//! gets the unpacked bytes as they come. What reads it at any offset gets a temporary file.
+//! A member is named by a path of its own, `archive.zip:dir/member`. Code that reads a file from beginning to end gets
+//! the unpacked bytes as they come. Code that reads at any offset gets a temporary file.
 //!
 //! ```text
 //! archive                      lists the members of a zip archive, and opens them
