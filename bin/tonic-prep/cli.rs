@@ -238,8 +238,8 @@ pub(crate) enum Command {
     #[cfg(feature = "remote")]
     #[command(after_help = "Example: tonic-prep prune s3://lab/ssc/train --keep 3")]
     Prune(PruneArgs),
-    /// Download a data set that Tonic knows, and unpack it: an interrupted download goes on where it ended, and hashes are
-    /// checked. Sets that no program can download are named with what to do by hand
+    /// Download a data set that Tonic knows, and unpack it: an interrupted download goes on where it ended, and hashes
+    /// are checked. Sets that no program can download are named with what to do by hand
     #[cfg(feature = "remote")]
     #[command(after_help = "Examples:
   tonic-prep fetch nmnist data/nmnist

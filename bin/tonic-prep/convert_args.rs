@@ -15,7 +15,8 @@ use crate::write_args::{WriteArgs, threads, verbosity};
 
 #[derive(Args)]
 pub(crate) struct ConvertArgs {
-    /// Recordings: files, also in gzip, or folders or zip archives with one sub-folder per class. Several recordings become one set
+    /// Recordings: files, also in gzip, or folders or zip archives with one sub-folder per class. Several recordings
+    /// become one set
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]

@@ -20,8 +20,8 @@ pub(crate) struct SourceArgs {
     /// and units are then known. `tonic-prep datasets` lists the names
     #[arg(long, value_name = "NAME", conflicts_with_all = ["origin", "digits"], help_heading = HEADING)]
     dataset: Option<String>,
-    /// Part of the data set to convert, such as test, or one of its recordings [default: train, or all if the set has no
-    /// parts]
+    /// Part of the data set to convert, such as test, or one of its recordings [default: train, or all if the set has
+    /// no parts]
     #[arg(long, value_name = "NAME", requires = "dataset", help_heading = HEADING)]
     split: Option<String>,
     /// Layout of the recordings, instead of the one recognised by their content: hsd (SHD, SSC), ntidigits

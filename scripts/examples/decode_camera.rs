@@ -1,4 +1,4 @@
-//! Decodes a file as a camera writes it into columns, and prints how many events it has and how long that took.
+//! Decodes a file of an event camera into columns. Prints the number of events and the seconds that each repeat took.
 //!
 //! ```sh
 //! cargo run --release --example decode_camera -- recording.raw 5    # five times
@@ -18,7 +18,7 @@ fn main() -> anyhow::Result<()> {
         let start = Instant::now();
         let events = decode_camera(&path, &SourceOptions::default())?;
         seconds.push(start.elapsed().as_secs_f64());
-        // Other readers can be compared by this sum.
+        // The sum of all coordinates shows whether another reader found the same events.
         sum = (events.len(), events.x.iter().chain(&events.y).map(|&n| u64::from(n)).sum());
     }
     println!("{}", serde_json::json!({"events": sum.0, "sum": sum.1, "seconds": seconds}));

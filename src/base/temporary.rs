@@ -1,4 +1,4 @@
-//! A temporary file that other parts of this process open by a path.
+//! A temporary file that this process can open again by its path.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -43,7 +43,7 @@ pub enum Error {
         dir: PathBuf,
         /// Name of the data set on the command line.
         dataset: &'static str,
-        /// Name of the data set.
+        /// Name of the data set in its publication.
         title: &'static str,
         /// What the download has at this place.
         expected: String,

@@ -101,7 +101,8 @@ impl Epoch {
         course: Arc<Mutex<Course>>,
         number: u64,
     ) -> PyResult<Epoch> {
-        // One finished batch waits in the thread. Each more would take memory, also of the processor's cache.
+        // The channel has no room: one finished batch waits in the thread. More batches would take memory, also in the
+        // processor's cache.
         let (out, made) = bounded(0);
         let form = job.form.clone();
         let thread = std::thread::Builder::new().name("tonic_shards epoch".into());

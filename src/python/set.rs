@@ -50,7 +50,7 @@ pub(crate) struct ShardSet {
     columns: PyOnceLock<Columns>,
 }
 
-/// Number of samples that [`ShardSet::batch`] writes without the GIL, at a time.
+/// Number of samples that [`ShardSet::batch`] writes at a time, without the GIL.
 const TOGETHER: usize = 16;
 
 /// Values of all samples, as read-only arrays of shape (samples,).
@@ -88,12 +88,12 @@ impl ShardSet {
         Ok(Sample { description: self.description.clone(), chunk, inside: (number % per_chunk) as usize, number })
     }
 
-    /// Dense frames of several samples, and their labels: a new array of shape (B, T, P, H, W), or (B, T, P * H * W) with
-    /// layout="tc", and an int64 array of shape (B,). The samples may be in any order, and occur more than once.
+    /// Dense frames of several samples, and their labels: a new array of shape (B, T, P, H, W), or (B, T, P * H * W)
+    /// with layout="tc", and an int64 array of shape (B,). Indices may be in any order, and occur more than once.
     ///
     /// Parameters:
-    ///     steps: T; shorter samples are padded with zeros, longer ones are cut. None: the frames of the longest of these
-    ///         samples.
+    ///     steps: T; shorter samples are padded with zeros, longer ones are cut. None: the frames of the longest of
+    ///         these samples.
     ///     dtype, layout, squeeze: as in Sample.dense().
     ///
     /// Raises:

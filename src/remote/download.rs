@@ -13,7 +13,7 @@ use crate::error::{BaseFault, Error, Result};
 use crate::location::{Location, Patience};
 use crate::store::Store;
 
-/// A file that changes on the server while it is fetched is begun anew at most this many times.
+/// Maximum number of attempts for a file that changes on the server while it is fetched.
 const TRIES: usize = 3;
 
 /// A file on a server.
@@ -27,14 +27,14 @@ pub struct RemoteFile {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FileVersion {
     pub bytes: u64,
-    /// ETag.
+    /// ETag. `None` if the server sends none.
     pub tag: Option<String>,
     /// Time of the last change, in seconds since 1970. 0 if the server doesn't say it.
     pub changed: i64,
 }
 
 impl FileVersion {
-    /// Whether two answers are surely about the same bytes.
+    /// Returns whether two versions certainly have the same bytes.
     fn is_surely(&self, other: &FileVersion) -> bool {
         self == other && (self.tag.is_some() || self.changed != 0)
     }

@@ -18,7 +18,7 @@ use crate::text::KEPT;
 
 /// A request fetches about this many bytes of a shard, and at most 1.5 times as many.
 const PIECE: u64 = 16 << 20;
-/// Number of threads that verify shards. While one of them waits for the disk, another goes on.
+/// Number of threads that verify shards. While one of them waits for the disk, another continues.
 const VERIFIERS: usize = 4;
 
 /// How [`pull`] fetches a set, and into which directory.
@@ -215,7 +215,7 @@ impl Puller<'_> {
             state.arrived.push_back(index);
             drop(state);
             self.changed.notify_all();
-            // While another thread verifies it.
+            // Another thread verifies the shard meanwhile.
             part.write_to_disk()?;
         }
         Ok(())

@@ -80,7 +80,7 @@ impl Store {
         PathBuf::from(if name.is_empty() { self.shown.clone() } else { format!("{}/{name}", self.shown) })
     }
 
-    /// Returns the path of the object `name`. If `name` is empty, the URL is that of the object itself.
+    /// Returns the path of the object `name`. If `name` is empty, returns the path that the URL of the store names.
     fn path(&self, name: &str) -> ObjectPath {
         if name.is_empty() { self.root.clone() } else { self.root.clone().join(name) }
     }

@@ -113,7 +113,7 @@ pub(super) fn sum_gaps(bytes: &[u8], entries: usize) -> (u64, usize) {
     each_block(bytes, entries, |block| {
         let gaps = block.map(|eight| eight & GAPS);
         let longs = gaps.map(|gaps| (gaps + ONES) >> GAP_BITS & ONES);
-        // Four gaps fit in a byte.
+        // The sum of four gaps fits in a byte.
         all += sum_eight(gaps.iter().sum());
         long += sum_eight(longs.iter().sum()) as usize;
     });

@@ -90,7 +90,7 @@ pub(crate) fn sum_bytes(bytes: &[u8], part: impl Fn(u8) -> u8) -> u64 {
     bytes.chunks(1 << 16).map(|some| u64::from(some.iter().map(|&byte| u32::from(part(byte))).sum::<u32>())).sum()
 }
 
-/// 32 bytes as numbers of eight bytes.
+/// 32 bytes, as four words.
 pub(crate) type Block = [u64; 4];
 
 const BLOCK: usize = 32;
@@ -114,7 +114,7 @@ pub(crate) fn each_block(bytes: &[u8], n: usize, mut each: impl FnMut(Block)) {
     let mut at = 0;
     loop {
         // Whole blocks are read and masked: a loop over the bytes of a frame has an end that the processor cannot
-        // predict. Most frames have fewer than 32.
+        // predict. Most frames have fewer than 32 bytes.
         let block = bytes[at..].first_chunk().map_or_else(|| padded(&bytes[at..]), |&block| block);
         let (words, mask) = (block.as_chunks().0, &MASKS[(n - at).min(BLOCK)]);
         each(std::array::from_fn(|i| u64::from_le_bytes(words[i]) & mask[i]));
@@ -125,7 +125,7 @@ pub(crate) fn each_block(bytes: &[u8], n: usize, mut each: impl FnMut(Block)) {
     }
 }
 
-/// Fewer bytes than a block has, and zeros after them.
+/// Returns a block of `bytes`, which are fewer than 32, and zeros after them.
 #[cold]
 fn padded(bytes: &[u8]) -> [u8; BLOCK] {
     std::array::from_fn(|i| bytes.get(i).copied().unwrap_or(0))

@@ -32,7 +32,8 @@ fn zipped(name: &str, bytes: &[u8]) -> Vec<u8> {
     zip.finish().unwrap().into_inner()
 }
 
-/// Returns the mistake of a server that dies after `bytes` bytes: `number` is that of the request.
+/// Returns the mistake of a server that dies after `bytes` bytes of the first request. `number` is the number of the
+/// request.
 fn broken_after(bytes: usize, number: u64) -> Fault {
     if number == 1 { Fault::Cut(bytes) } else { Fault::Status(503) }
 }
@@ -128,7 +129,7 @@ fn an_interrupted_download_goes_on_where_it_ended() {
 
 #[test]
 fn a_file_that_is_replaced_is_begun_anew() {
-    // In the middle of a download, and between two.
+    // The file is replaced in the middle of a download, and between two calls.
     let bench = Bench::empty();
     mirror(&bench, 400_000);
     std::fs::create_dir(bench.path("served")).unwrap();
@@ -140,7 +141,7 @@ fn a_file_that_is_replaced_is_begun_anew() {
     std::fs::write(&file, &old).unwrap();
     let done = AtomicBool::new(false);
     let (path, bytes) = (file.clone(), new.clone());
-    // The tags of this server are those of its files' content.
+    // The ETags of this server change with the content.
     let replacing = move |name: &str, number: u64| {
         let is_left = name == NAME;
         if is_left && number == 2 && !done.swap(true, Ordering::Relaxed) {
@@ -195,7 +196,7 @@ fn servers_that_fail_are_told_with_what_to_do() {
     }
 }
 
-/// Fetches a file of a server by the library.
+/// Fetches a file of a server with the library.
 fn get(server: &Server, name: &str, target: &Path, md5: Option<&str>) -> Result<String, String> {
     let patience = Patience { timeout: Duration::from_secs(1) };
     let file = RemoteFile::open(&format!("{}/{name}", server.url), patience).map_err(|e| e.to_string())?;

@@ -45,13 +45,13 @@ pub struct Dataset {
     pub format: String,
     /// Size of the whole download in bytes, rounded.
     pub bytes: Option<u64>,
-    /// Licence.
+    /// Name of the licence, such as `CC BY 4.0`.
     pub licence: Option<String>,
-    /// The page that describes it.
+    /// URL of the page that describes it.
     pub page: String,
     /// Why no program can download it. `None` if `fetch` can.
     pub by_hand: Option<ByHand>,
-    /// Its parts.
+    /// Parts of the data set, such as train and test.
     #[serde(rename = "split")]
     pub splits: Vec<Split>,
 }
@@ -62,7 +62,7 @@ pub struct Dataset {
 pub struct ByHand {
     /// Why no program can download it.
     pub why: String,
-    /// Where a browser finds it.
+    /// URL to open in a browser.
     pub from: String,
 }
 
@@ -72,9 +72,9 @@ pub struct ByHand {
 pub struct Split {
     /// Name of the part.
     pub name: String,
-    /// Number of its samples or recordings.
+    /// Number of samples or recordings in the part.
     pub samples: Option<u32>,
-    /// Address below which the files without a URL are.
+    /// Beginning of the URLs of files that have no `url` of their own.
     #[serde(default)]
     base: String,
     #[serde(default)]
@@ -90,7 +90,8 @@ struct ListedFile {
     url: Option<String>,
 }
 
-/// Files of several recordings, one for each recording and each kind. `{r}` and `{k}` stand for them in the texts.
+/// Files of several recordings, one for each recording and each kind. In the texts, `{r}` stands for the recording and
+/// `{k}` for the kind.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Each {
@@ -105,11 +106,11 @@ struct Each {
 /// A file to download.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Download {
-    /// Where it is. Empty if it has to be downloaded by hand.
+    /// URL of the file. Empty if it has to be downloaded by hand.
     pub url: String,
     /// Its path below the directory of the data set.
     pub file: String,
-    /// MD5 of its bytes, in lower-case hexadecimal digits.
+    /// MD5 of the file, in lower-case hexadecimal digits. `None` if it is unknown.
     pub md5: Option<String>,
     /// Folder below the directory of the data set that an archive is unpacked into. Empty for the directory itself.
     pub into: String,
@@ -154,7 +155,7 @@ fn sensor_size<'de, D: Deserializer<'de>>(numbers: D) -> Result<Option<SensorSiz
     Ok(Some(SensorSize { width, height, polarities }))
 }
 
-/// Returns the name of a file without its folder and its ending.
+/// Returns the name of a file without its folder, up to the first dot.
 fn recording_of(file: &str) -> &str {
     let name = file.rsplit('/').next().unwrap_or(file);
     name.split('.').next().unwrap_or(name)
@@ -199,7 +200,7 @@ impl Dataset {
         json!({"datasets": Dataset::all().iter().map(Dataset::json).collect::<Vec<_>>()})
     }
 
-    /// Returns what is known of the data set, for people.
+    /// Returns the facts about the data set as lines of text.
     pub fn details(&self) -> String {
         let [_, sensor, classes, samples, size, format, licence, ..] = self.row();
         let labels =
@@ -223,7 +224,7 @@ impl Dataset {
         lines.join("\n")
     }
 
-    /// Returns what is known of the data set as a JSON object. What is unknown is null.
+    /// Returns the facts about the data set as a JSON object. Unknown facts are null.
     pub fn json(&self) -> Value {
         let split = |split: &Split| {
             let file = |file: &Download| {

@@ -10,13 +10,13 @@ use tonic_base::{BaseFault, check_space, human_bytes, interrupt};
 
 use crate::error::{Error, Result};
 
-/// An archive may be this many times as large as its file. DEFLATE reaches 1,032.
+/// Maximum ratio of unpacked to packed bytes. DEFLATE reaches 1,032.
 const MOST_GROWTH: u64 = 250;
-/// Smaller contents are never refused for their growth.
+/// Up to this many unpacked bytes are accepted at any ratio.
 const SMALL: u64 = 1 << 30;
-/// Archives of more members are refused.
+/// Maximum number of members of an archive.
 const MOST_MEMBERS: u64 = 10_000_000;
-/// Text of an interrupted command.
+/// Text of the message if the command is interrupted.
 const KEPT: &str = "the archive is kept";
 
 /// What was unpacked.
@@ -24,23 +24,24 @@ const KEPT: &str = "the archive is kept";
 pub struct Unpacked {
     /// Number of files.
     pub files: u64,
-    /// Names of the files and folders in the directory that they are in.
+    /// Names of the files and folders that are directly in the directory.
     pub names: Vec<String>,
 }
 
-/// Returns whether a file is an archive that [`unpack`] unpacks, by its name.
+/// Returns whether [`unpack`] unpacks a file with this name.
 pub fn is_archive(name: &str) -> bool {
     is_many(name) || name.to_lowercase().ends_with(".gz")
 }
 
-/// Returns whether the name is that of an archive of many files.
+/// Returns whether a file with this name is an archive of many files.
 fn is_many(name: &str) -> bool {
     let name = name.to_lowercase();
     [".zip", ".tar", ".tar.gz", ".tgz"].iter().any(|ending| name.ends_with(ending))
 }
 
-/// Unpacks an archive into the directory `into`, which it creates. Archives in the archive are unpacked too, next to
-/// themselves. Files get their places only when all are unpacked; files of the same name are replaced.
+/// Unpacks an archive into the directory `into`, which it creates. Archives in the archive are unpacked into the folder
+/// that they are in, and removed. Files are moved into `into` only when all are unpacked. They replace files of the
+/// same name.
 ///
 /// # Errors
 /// - [`Error::DamagedRecording`] for damaged bytes, names that lead out of the directory or occur twice, members that
@@ -66,7 +67,7 @@ pub fn unpack(archive: &Path, into: &Path) -> Result<Unpacked> {
     Ok(Unpacked { files, names: place(&staging.0, into)? })
 }
 
-/// A hidden directory that is removed with all it holds.
+/// A hidden directory. Dropping this value removes it and its contents.
 struct Staging(PathBuf);
 
 impl Staging {
@@ -91,8 +92,9 @@ struct Unpacker<'a> {
     into: &'a Path,
     /// Number of files that were written.
     files: u64,
-    /// Their bytes, and the most that they may have.
+    /// Number of bytes that were written.
     bytes: u64,
+    /// Maximum number of bytes that may be written.
     most: u64,
 }
 
@@ -203,7 +205,7 @@ impl Unpacker<'_> {
         std::fs::create_dir_all(&path).map_err(Error::io(path, "create the directory"))
     }
 
-    /// Writes a member, which must have `size` bytes.
+    /// Writes a member. If `size` is given, the member must have that many bytes.
     fn write(&mut self, path: &Path, size: Option<u64>, content: &mut dyn Read) -> Result<()> {
         interrupt::check(KEPT)?;
         let name = path.display().to_string();
@@ -257,7 +259,7 @@ impl Unpacker<'_> {
     }
 }
 
-/// Tells an error of reading from one of writing.
+/// A reader that keeps the text of its error, to tell errors of reading from errors of writing.
 struct Reading<'a> {
     content: &'a mut dyn Read,
     failed: Option<String>,

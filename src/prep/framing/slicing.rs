@@ -293,12 +293,12 @@ impl Slicer<'_> {
 /// windows of very large times apart, as in Tonic.
 #[derive(Default)]
 pub(super) struct Sliced {
-    /// Index after the last event of all slices so far.
+    /// Index after the last event in the slices so far.
     end: usize,
 }
 
 impl Sliced {
-    /// Number of events in the next slice that were in no slice before. Slices must ascend.
+    /// Returns how many events of the next slice were in no slice before. Slices must be in ascending order.
     pub(super) fn new_in(&mut self, slice: &Range<usize>) -> u64 {
         let new = slice.end.saturating_sub(slice.start.max(self.end));
         self.end = self.end.max(slice.end);

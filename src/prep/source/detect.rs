@@ -21,14 +21,14 @@ use crate::source::text::Table;
 use crate::source::times::Timeline;
 use crate::time_unit::TimeUnit;
 
-/// Note for the user about files that are read at any offset, which packed bytes cannot be.
+/// Note for the user about packed files of formats that are read at any offset.
 const UNPACKED: &str = "HDF5, NumPy and MATLAB files that are packed are unpacked into temporary files";
 
 /// Returns the layout of a file: the one in `options`, or else the first layout that fits the file's content. An HDF5
 /// file has [`Layout::Map`] if the options name its columns, or if no other layout fits.
 ///
 /// # Errors
-/// [`Error::NotARecording`] for a file that is neither HDF5, nor NumPy, nor a camera's; [`tonic_base::Error::Usage`] if the layout in
+/// [`Error::NotARecording`] for a file that is in no format that is read; [`tonic_base::Error::Usage`] if the layout in
 /// the options contradicts the other options or the file.
 pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> {
     let layout = found_layout(path, options)?;
@@ -115,7 +115,7 @@ fn layout_of_arrays(head: &[u8]) -> Option<Layout> {
     }
 }
 
-/// Returns the layout of a file of images.
+/// Returns [`Layout::Smnist`] if the first bytes are those of images of MNIST.
 fn images(head: &[u8]) -> Option<Layout> {
     smnist::detect(head).then_some(Layout::Smnist)
 }
@@ -149,8 +149,8 @@ fn checked(stream: EventStream, options: &SourceOptions) -> Result<EventStream> 
     Ok(stream)
 }
 
-/// Decodes a file as a camera writes it into columns in memory, of whatever size. The events are in the order of the
-/// file, and are not checked against the sensor.
+/// Decodes a camera's file into columns in memory, however many events it has. The events keep the order of the file.
+/// Their coordinates are not checked against the sensor.
 ///
 /// # Errors
 /// [`tonic_base::Error::Usage`] for a file of another layout; [`Error::DamagedBytes`]; [`tonic_base::Error::Io`].

@@ -239,8 +239,9 @@ pub(super) fn is_text(head: &[u8]) -> bool {
     !head.is_empty() && head.iter().all(plain) && (utf8 || 10 * ascii > 9 * head.len())
 }
 
-/// Returns whether `head` is the beginning of a NumPy array, an HDF5 file, a camera's file or a text with events. An HDF5 file can begin
-/// with 512, 1024 or 2048 bytes of other data. `name` is the name of the file, which tells those without a mark.
+/// Returns whether `head` is the beginning of a NumPy array, an HDF5 file, a camera's file or a text with events. An
+/// HDF5 file can begin with 512, 1024 or 2048 bytes of other data. `name` is the name of the file: camera's files
+/// without a mark are recognised by it.
 pub(super) fn is_read(head: &[u8], name: &Path) -> bool {
     let hdf5 = |at| head.get(at..).is_some_and(|rest: &[u8]| rest.starts_with(b"\x89HDF\r\n\x1a\n"));
     head.starts_with(b"\x93NUMPY")

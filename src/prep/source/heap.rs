@@ -82,7 +82,7 @@ impl VlenRows {
     /// [`Error::MissingData`] if some references were never written.
     pub fn open(path: &Path, name: &str, dataset: &Dataset) -> Result<Option<VlenRows>> {
         let holder = PathBuf::from(dataset.filename());
-        // A file that was unpacked has no name any more.
+        // The temporary file of a packed file has no name any more.
         let file = if holder.is_file() { SharedFile::open(&holder)? } else { SharedFile::open(&local(path)?)? };
         let Some(read) = dataset.dtype().ok().as_ref().and_then(ReadRows::of) else { return Ok(None) };
         let Some(superblock) = Superblock::find(&file)? else { return Ok(None) };

@@ -14,7 +14,7 @@
 //! memory, spooled              events that a program has in memory; samples in a temporary file
 //! commands                     commands in Python that save a copy of a file in which something is mended
 //! formats, marks               recognise formats: those that are not read, those of cameras
-//! hdf, heap, numpy, matlab      reading the file formats; hdf also checks that the data is there
+//! hdf, heap, numpy, matlab     reading the file formats; hdf also checks that the data is there
 //! recording, unlabelled        an open recording; events in no sample
 //! labels                       tables of labels, the list of classes
 //! times                        how times are read: unit, clock

@@ -63,7 +63,7 @@ impl Slices<'_> {
 }
 
 impl Target {
-    /// Returns a target in memory, for as many events as may be there.
+    /// Returns a target in memory. More than [`MAX_IN_MEMORY`] events go to a temporary file.
     pub(crate) fn memory() -> Target {
         Target::Memory(None, MAX_IN_MEMORY)
     }
@@ -93,7 +93,7 @@ impl Target {
         Ok(())
     }
 
-    /// Returns where the events are. If they were only counted, they are nowhere.
+    /// Returns the store of the events. It is empty if they were only counted.
     pub(crate) fn into_store(self) -> EventStore {
         match self {
             Target::Disk(stored) => EventStore::Stored(stored),

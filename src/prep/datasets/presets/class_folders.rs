@@ -28,7 +28,7 @@ pub(super) struct ClassFolders {
     /// Names of the splits, with the folder of each. A data set without splits has one, `all`.
     pub splits: &'static [(&'static str, &'static str)],
     classes: Classes,
-    /// Endings of the recordings. The first one of which there is a file is taken.
+    /// Endings of the recordings. The first ending that a file has is used.
     endings: &'static [&'static str],
     /// Size of the sensor, if the table of data sets doesn't have it.
     sensor: Option<SensorSize>,
@@ -49,11 +49,11 @@ pub(super) struct ClassFolders {
 enum Classes {
     /// The folders of the classes, in their order, and their names.
     Named(&'static [(&'static str, &'static str)]),
-    /// Ten digits, with Tonic's names of them.
+    /// The ten digits, with Tonic's names.
     Digits,
-    /// Words in alphabetical order, separated by spaces: folders and names.
+    /// Words in alphabetical order, separated by spaces. Each names a class and its folder.
     Words(&'static str),
-    /// This number of folders, in alphabetical order.
+    /// Any folders, in alphabetical order. There must be this many.
     Found(usize),
 }
 
@@ -128,7 +128,7 @@ pub(super) const POKERDVS: ClassFolders = ClassFolders {
     ..USUAL
 };
 
-/// Tonic counts all letters, but signs that move, j and z, are not in the data set.
+/// Tonic numbers all 26 letters, but the data set lacks j and z, whose signs move.
 pub(super) const ASLDVS: ClassFolders = ClassFolders {
     splits: &[("all", "")],
     classes: Classes::Words("a b c d e f g h i j k l m n o p q r s t u v w x y z"),
@@ -200,8 +200,8 @@ impl ClassFolders {
         Ok((dir, source))
     }
 
-    /// Returns the folder of a split, with the folders of the classes in it. Of some sets there are archives in which
-    /// the folder has another of the split's name in it.
+    /// Returns the folder that contains the class folders of a split. In some archives, that is a folder with the name
+    /// of the split inside `folder`.
     fn folder(&self, data: &DataDir<'_>, folder: &str) -> Result<PathBuf> {
         if folder.is_empty() {
             let classes: Vec<&str> = self.first_class().into_iter().collect();

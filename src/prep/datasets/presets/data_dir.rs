@@ -1,4 +1,4 @@
-//! The folder of a data set: what is looked for in it, and the error if it is not there.
+//! Finds files in the folder of a data set, and makes the error for what is missing.
 
 use std::path::{Path, PathBuf};
 
@@ -8,13 +8,13 @@ use crate::datasets::Dataset;
 use crate::error::{BaseFault, Error, Result};
 use crate::source::{SourceOptions, TableColumns};
 
-/// Folders that archives and systems leave beside the data.
+/// Folders that archives and operating systems leave next to the data.
 const OTHER_FOLDERS: [&str; 2] = ["__MACOSX", "__pycache__"];
 
 /// What a preset has found: the file or folder to open, and the options that the data set needs.
 pub(super) type Found = (PathBuf, SourceOptions);
 
-/// Parses the order of the columns of a data set.
+/// Parses an order of columns, such as `t,x,y,p`.
 pub(super) fn columns(order: &str) -> Result<TableColumns> {
     order.parse().map_err(|expected: String| Error::usage("columns", expected, order))
 }
@@ -23,7 +23,7 @@ pub(super) fn columns(order: &str) -> Result<TableColumns> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DataDir<'a> {
     pub dataset: &'static Dataset,
-    /// The folder that the user names.
+    /// The folder that the user names: that of the download.
     pub dir: &'a Path,
     /// Folders below it that the data may be in.
     pub folders: &'static [&'static str],
@@ -62,8 +62,8 @@ impl Entries {
 }
 
 impl DataDir<'_> {
-    /// The folders that the data may be in: that of the download, and those that the data set's archive or Tonic make
-    /// in it.
+    /// The folders that the data may be in: that of the download, and those in it that the data set's archive or Tonic
+    /// create.
     pub(super) fn places(&self) -> impl Iterator<Item = PathBuf> {
         std::iter::once(self.dir.into()).chain(self.folders.iter().map(|folder| self.dir.join(folder)))
     }
@@ -77,8 +77,8 @@ impl DataDir<'_> {
         paths.find(|path| path.exists()).ok_or_else(|| self.missing(self.dir, names.join(" or ")))
     }
 
-    /// Returns notes for the user: which split it is, and whether it has fewer samples than were published.
-    /// `recordings` is the number of recordings that were found.
+    /// Returns notes for the user: the split, and a warning if it has fewer samples than were published. `recordings`
+    /// is the number of recordings that were found.
     pub(super) fn notes(&self, recordings: usize) -> Vec<String> {
         let (title, name) = (&self.dataset.title, self.split);
         let split = self.dataset.splits.iter().find(|split| split.name == name);
@@ -99,7 +99,7 @@ impl DataDir<'_> {
         self.unlike(place, expected, got)
     }
 
-    /// Returns the error for a download that is not as it should be.
+    /// Returns the error for a download that differs from the published data set.
     pub(super) fn unlike(&self, place: &Path, expected: impl Into<String>, got: impl Into<String>) -> Error {
         Error::NotADownload {
             path: place.into(),

@@ -55,7 +55,7 @@ pub(super) fn find(data: &DataDir<'_>) -> Result<Found> {
     Ok((dir, SourceOptions { sensor: data.dataset.sensor, labels: LabelSource::Listed(Arc::new(listed)), ..source }))
 }
 
-/// Lists the files of Tonic's download: a folder for each person and light, a file for each gesture.
+/// Lists the files of Tonic's download: a folder for each person and lighting, a file for each gesture.
 fn gestures(data: &DataDir<'_>, dir: &Path) -> Result<Vec<ListedFile>> {
     let mut files = Vec::new();
     for folder in Entries::of(dir)?.folders {
@@ -75,7 +75,7 @@ fn gestures(data: &DataDir<'_>, dir: &Path) -> Result<Vec<ListedFile>> {
     }
 }
 
-/// Lists the recordings of the original that `list` names, with the intervals of their gestures.
+/// Lists the original recordings that the file `list` names, with the intervals of their gestures.
 fn trials(data: &DataDir<'_>, dir: &Path, list: &PathBuf) -> Result<Vec<ListedFile>> {
     let text = std::fs::read_to_string(list).map_err(Error::io(list, "read the list of recordings"))?;
     let mut files = Vec::new();

@@ -1,4 +1,5 @@
-//! Data sets whose recordings are listed in a text, or are all that is found: 3ET, NeRDD. Their labels are no classes.
+//! Data sets without classes. 3ET lists the recordings of a split in a text file. NeRDD has no list: all recordings
+//! that are found are taken.
 //!
 //! | set | recordings | columns | labels that are not read |
 //! |---|---|---|---|

@@ -35,8 +35,8 @@ enum Preset {
     Nerdd,
 }
 
-/// The name of a data set, the folders that Tonic or the set's archive put its data into, below the folder that the
-/// user names, and its preset.
+/// The name of a data set; the folders, below the one that the user names, into which Tonic or the archive put the
+/// data; the preset.
 type Known = (&'static str, &'static [&'static str], Preset);
 
 /// The presets of all data sets.
@@ -73,7 +73,7 @@ static PRESETS: [Known; 21] = [
 ];
 
 impl Preset {
-    /// Returns the names of the splits of the data set, and then those of recordings that can be chosen.
+    /// Returns the names of the splits of the data set, followed by the names of recordings that can be chosen.
     fn splits(&self, dataset: &'static Dataset) -> Vec<String> {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_string()).collect();
         match self {
@@ -87,13 +87,13 @@ impl Preset {
     }
 }
 
-/// Finds the recordings of a data set's split in the only folder of `dirs`, into which the data set was downloaded and
-/// unpacked. Returns the file or folder to open, and `given` with the options that the data set needs.
+/// Finds the recordings of a split of a data set. `dirs` must be one folder: that of the unpacked download. Returns the
+/// file or folder to open, and `given` with the options that the data set needs.
 ///
 /// # Errors
 /// - [`tonic_base::Error::Usage`] for an unknown data set or split, for more than one folder, and for an option in
 ///   `given` that contradicts the data set.
-/// - [`Error::NotADownload`] if something of the download is not there.
+/// - [`Error::NotADownload`] if a part of the download is missing.
 pub fn dataset_source(
     dataset: &str,
     split: Option<&str>,
@@ -126,7 +126,7 @@ fn named(name: &str) -> Result<(&'static Dataset, &'static Known)> {
     Ok((dataset, preset))
 }
 
-/// Returns the split that `name` names. Without a name: the training split, or the only one.
+/// Returns the split that `name` names. Without a name: the only split, or else `train` or `all`.
 fn split_of(dataset: &Dataset, splits: &[String], name: Option<&str>) -> Result<String> {
     let found = match name {
         Some(name) => splits.iter().find(|split| *split == name),
@@ -142,7 +142,7 @@ fn split_of(dataset: &Dataset, splits: &[String], name: Option<&str>) -> Result<
     })
 }
 
-/// Joins the user's options and those of a data set.
+/// Joins the user's options with those of a data set. Fails if they contradict each other.
 fn joined(dataset: &Dataset, given: SourceOptions, set: SourceOptions) -> Result<SourceOptions> {
     let default = SourceOptions::default();
     let contradicts = |option: bool, is_set: bool| option && !is_set;

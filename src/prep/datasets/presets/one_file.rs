@@ -1,5 +1,5 @@
-//! Data sets with one file for each split: SHD, SSC, N-TIDIGITS18; SMNIST, whose labels are in
-//! a file next to it; EBSSA, which has boxes instead of classes.
+//! Data sets with one file for each split: SHD, SSC, N-TIDIGITS18, SMNIST (labels are in a file next to it) and EBSSA
+//! (boxes instead of classes).
 
 use crate::datasets::presets::data_dir::{DataDir, Found};
 use crate::error::Result;
@@ -26,14 +26,14 @@ pub(super) const SSC: [OneFile; 3] = [
     file("test", "ssc_test.h5", Layout::Hsd),
 ];
 
-/// Both splits are in one file. The layout's option for digits chooses one.
+/// Both splits are in one file. The option `digits` chooses one.
 pub(super) const NTIDIGITS18: [OneFile; 2] =
     [file("train", "n-tidigits.hdf5", Layout::Ntidigits), file("test", "n-tidigits.hdf5", Layout::Ntidigits)];
 
 /// Recordings of a DAVIS or an ATIS, without classes.
 pub(super) const EBSSA: [OneFile; 1] = [file("labelled", "labelled_ebssa.h5", Layout::Ebssa)];
 
-/// The images of MNIST, which are encoded as they are read.
+/// The images of MNIST. They are encoded as events when they are read.
 pub(super) const SMNIST: [OneFile; 2] =
     [file("train", "train-images-idx3-ubyte", Layout::Smnist), file("test", "t10k-images-idx3-ubyte", Layout::Smnist)];
 

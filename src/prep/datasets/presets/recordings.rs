@@ -1,5 +1,5 @@
-//! Data sets of long recordings whose labels are no classes: poses, flow, depth, boxes. Each recording is read without
-//! a label, of the left camera if there are two.
+//! Data sets of long recordings whose labels are not classes, but poses, flow or depth. Recordings are read without a
+//! label. If there are two cameras, the left one is read.
 //!
 //! | set | recording | labels that are not read |
 //! |---|---|---|
@@ -21,11 +21,11 @@ use crate::error::Result;
 use crate::source::{LabelSource, Layout, ListedFile, ListedFiles, SourceOptions};
 use crate::time_unit::TimeUnit;
 
-/// A data set of long recordings, in one of several forms. The table of data sets has their names.
+/// A data set of long recordings, in one of several forms. `datasets.toml` has the names of the recordings.
 #[derive(Debug)]
 pub(super) struct Recordings(&'static [Form]);
 
-/// Files in which a data set is published. The first form of which there is a file is taken.
+/// How the files of a data set are named. The first form that a file has is used.
 #[derive(Debug)]
 struct Form {
     /// Path of a recording. `{r}` is its name, `{s}` its split.
@@ -69,7 +69,7 @@ pub(super) const MVSEC: Recordings = Recordings(&[
 
 pub(super) const VPR: Recordings = Recordings(&[bag("{r}.bag", "/dvs/events")]);
 
-/// Returns the names of the splits, and then those of single recordings.
+/// Returns the names of the splits, followed by those of single recordings.
 pub(super) fn splits(dataset: &Dataset) -> Vec<String> {
     let names = dataset.splits.iter().map(|split| split.name.clone());
     names.chain(dataset.splits.iter().flat_map(recordings)).collect()

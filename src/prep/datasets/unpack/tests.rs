@@ -12,7 +12,7 @@ impl Folder {
         Folder(path)
     }
 
-    /// Writes an archive, unpacks it and returns the error, with the names that are in the folder after it.
+    /// Writes an archive and unpacks it. Asserts that nothing was left behind, and returns the error.
     fn refusal(&self, name: &str, bytes: &[u8]) -> String {
         let archive = self.0.join(name);
         std::fs::write(&archive, bytes).unwrap();

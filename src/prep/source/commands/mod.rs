@@ -2,7 +2,7 @@
 //! commands to the user.
 //!
 //! ```text
-//! mended                           commands for HDF5 and NumPy files
+//! mended                           commands for HDF5, NumPy and MATLAB files
 //! heidelberg_mended                commands for files in the Heidelberg layout
 //! ```
 

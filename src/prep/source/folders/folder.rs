@@ -1,4 +1,4 @@
-//! Opens a folder of recordings, or a zip archive of them, in which each file is one recording. The classes come from the sub-folders, from a
+//! Opens a folder or zip archive in which each file is one recording. The classes come from the sub-folders, from a
 //! label table, from the files or from the caller.
 //!
 //! The files can have different layouts. When the folder is opened, every file is opened and checked, so that most
@@ -55,10 +55,10 @@ fn list(dir: &Path, options: &SourceOptions) -> Result<Listing> {
     }
 }
 
-/// Opens a zip archive, which is like a folder. Returns the path of its recording instead, if it has only one.
+/// Opens a zip archive like a folder. If it has only one recording, returns the path of that recording instead.
 ///
 /// # Errors
-/// Those of [`open`]; [`Error::Foreign`] for a spreadsheet and the like.
+/// Those of [`open`]; [`Error::Foreign`] for a spreadsheet or a file of PyTorch.
 pub(crate) fn open_archive(path: &Path, archive: &Archive, options: &SourceOptions) -> Result<Archived> {
     if formats::is_document(&archive.names) {
         return Err(formats::zip_archive(path, &archive.names));
@@ -77,7 +77,7 @@ pub(crate) enum Archived {
     Many(Vec<Recording>),
 }
 
-/// Opens the recordings of a folder, or of a zip archive, that were listed.
+/// Opens the listed recordings of a folder or a zip archive.
 ///
 /// # Errors
 /// Those of [`open`].

@@ -24,7 +24,8 @@ pub(crate) const LEAVE_OUT: &str = "(or leave it out: move it, or list the files
 const OTHER_ENDINGS: &str = "md rst html py ipynb m sh ini cfg log tmp png jpg jpeg gif bmp tif tiff svg webp pdf avi \
                              mov mp4 mkv webm wav flac mp3 ogg";
 
-/// The contents of a folder, or of a zip archive. Names are paths relative to the folder, separated by `/`. Lists of names are sorted.
+/// The contents of a folder or of a zip archive. Names are paths relative to it, separated by `/`. Lists of names are
+/// sorted.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     /// The recordings: files with a usual ending ([`ENDINGS`]), and files whose first bytes are those of a recording.

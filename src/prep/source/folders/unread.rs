@@ -23,8 +23,8 @@ pub(crate) struct Unread {
 }
 
 impl Unread {
-    /// The value for a camera's file, a text with events, or an HDF5 or NumPy file whose name lacks the usual ending, that is left out because
-    /// a copy of it is read.
+    /// The value for a recording whose name lacks the usual ending, and that is left out because a copy of it is read.
+    /// It is in HDF5, in NumPy's format, a text with events, or a camera's file.
     pub(crate) const RENAMED: Unread = Unread {
         format: Cow::Borrowed(
             "HDF5 or NumPy under another ending, a text, or of a camera, a copy of a recording that is read",

@@ -23,7 +23,7 @@ use crate::source::packed::Local;
 pub(crate) struct File {
     file: hdf5::File,
     linked: Mutex<Vec<LinkedPath>>,
-    /// The path by which the file was opened. libhdf5 gives it as the name of the file.
+    /// Keeps the temporary file into which a packed file was unpacked.
     _local: Local,
 }
 

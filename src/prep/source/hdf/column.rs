@@ -98,7 +98,7 @@ impl NumberColumn {
         Ok(NumberColumn { dataset, array, name, kind_name, kind, member, element, dimension, on, place, len, scale })
     }
 
-    /// Returns whether MATLAB wrote the numbers, as an array of its own.
+    /// Returns whether MATLAB wrote the dataset.
     pub(crate) fn is_of_matlab(&self) -> bool {
         class_of(&self.dataset).is_some()
     }

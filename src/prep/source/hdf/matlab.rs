@@ -1,4 +1,4 @@
-//! What MATLAB says of its arrays in attributes: files of version 7.3 are HDF5.
+//! Reads the attributes that describe MATLAB arrays in HDF5. MATLAB files of version 7.3 are HDF5.
 //!
 //! | array | how it is stored |
 //! |---|---|
@@ -11,7 +11,7 @@
 use hdf5::types::FixedAscii;
 use hdf5::{Container, Dataset, Location, LocationToken, ObjectReference1, ReferencedObject};
 
-/// Group of the objects in cells.
+/// Group with the objects that cells refer to.
 const REFERRED: &str = "#refs#";
 /// Maximum number of letters of a text that is read.
 const MAX_TEXT: usize = 1024;
@@ -22,7 +22,7 @@ pub(crate) fn class_of(place: &Location) -> Option<String> {
     Some(class.read_raw::<FixedAscii<32>>().ok()?.first()?.as_str().into())
 }
 
-/// Returns whether a dataset has the shape of an array without elements instead of its elements.
+/// Returns whether a dataset stands for an array without elements. Such a dataset stores the shape of the array.
 pub(super) fn is_empty(place: &Location) -> bool {
     let number = || place.attr("MATLAB_empty").ok()?.read_raw::<f64>().ok()?.first().copied();
     number().is_some_and(|is| is != 0.0)

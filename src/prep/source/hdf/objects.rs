@@ -38,7 +38,7 @@ pub(super) fn objects_in_cells(file: &hdf5::File) -> Vec<ArrayInfo> {
     arrays
 }
 
-/// Lists the datasets of groups, each with the beginning of the names of its members.
+/// Lists the datasets of groups. Each group comes with the prefix of the names in it.
 fn objects_in(mut groups: VecDeque<(String, Group)>) -> Vec<ArrayInfo> {
     let mut arrays = Vec::new();
     let mut seen: Vec<(u64, LocationToken)> = Vec::new();

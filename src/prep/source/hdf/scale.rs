@@ -1,5 +1,5 @@
-//! Refuses datasets in which the stored numbers are not the values that they stand for: packed numbers, with a scale
-//! factor or an offset, as in NetCDF.
+//! Finds packed numbers, as in NetCDF: the stored numbers are not the values, but have a scale factor or an offset.
+//! Numbers with an offset are refused.
 
 use std::path::Path;
 

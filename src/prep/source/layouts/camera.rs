@@ -9,8 +9,8 @@
 //! | `map` | columns that the options name, or else columns with usual names ([`survey`]) | |
 //!
 //! In every layout, integer times are microseconds and float times are seconds, unless an attribute or the options give
-//! another unit. MATLAB's numbers are floats anyway: those without fractions are microseconds. `t_offset` is not added: the times are those in the file. The index datasets `ms_to_idx` and `indexes`
-//! are not used.
+//! another unit. MATLAB stores times as floats by default, so its floats without fractions are microseconds. `t_offset`
+//! is not added: the times are those in the file. The index datasets `ms_to_idx` and `indexes` are not used.
 
 use std::path::Path;
 
@@ -136,7 +136,7 @@ pub(crate) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Resu
     stream.check_length()
 }
 
-/// Returns whether the first times are floats of MATLAB without fractions.
+/// Returns whether MATLAB wrote the times, and the first ones have no fractions.
 fn has_whole_floats(path: &Path, t: &NumberColumn) -> Result<bool> {
     let times = if t.is_of_matlab() { t.read(path, 0..t.len.min(GUESSED_EVENTS))?.floats() } else { return Ok(false) };
     Ok(times.iter().all(|time| !time.is_finite() || time.fract() == 0.0))
@@ -181,7 +181,7 @@ fn fields(
         (_, None) => {
             let found = survey::find(path, tree, options.columns.as_ref());
             let Err(Error::UnknownLayout { .. }) = &found else { return found };
-            // Perhaps the columns are in a cell of MATLAB.
+            // The columns may be in a cell of MATLAB.
             match survey::find(path, &Tree::of_cells(path, file), options.columns.as_ref()) {
                 Err(Error::UnknownLayout { .. }) => found,
                 found => found,

@@ -1,5 +1,5 @@
 //! EBSSA, recordings of satellites and planets: one HDF5 file with a group for each recording. Source: Tonic's `EBSSA`,
-//! with whose events ours are equal.
+//! which reads the same events.
 //!
 //! | path | type |
 //! |---|---|

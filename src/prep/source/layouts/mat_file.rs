@@ -1,6 +1,7 @@
-//! Opens MATLAB files of version 5 with one recording: a variable or a field of a struct for each column, or a table (an
-//! array with several numbers for each event). Times that are whole numbers are in microseconds and times with fractions
-//! in seconds, unless the caller or an array with one entry gives another unit: MATLAB's numbers are floats anyway.
+//! Opens MATLAB files of version 5 with one recording: a variable or a field of a struct for each column, or a table
+//! (an array with several numbers for each event). Whole times are in microseconds and times with fractions in seconds,
+//! unless the caller or an array with one entry gives another unit. The type doesn't tell: MATLAB stores numbers as
+//! floats by default.
 
 use std::path::Path;
 
@@ -29,12 +30,11 @@ pub(crate) fn mat_head(path: &Path, options: &SourceOptions) -> Result<(TakenCol
     Ok((found.taken(found.time(options).unit), named_arrays::label(&file, options)?, found.len))
 }
 
-/// Opens a MATLAB file. Columns that are compressed are read: into memory or, if there are many events, into a temporary
-/// file.
+/// Opens a MATLAB file. Compressed columns are read into memory or, if there are many events, into a temporary file.
 ///
 /// # Errors
-/// Errors of [`MatFile::open`] and [`named_arrays::find`]; [`crate::Error::NotPixels`] and [`crate::Error::Columns`] for
-/// unusable coordinates and polarities.
+/// Errors of [`MatFile::open`] and [`named_arrays::find`]; [`crate::Error::NotPixels`] and [`crate::Error::Columns`]
+/// for unusable coordinates and polarities.
 pub(crate) fn open_mat(path: &Path, options: &SourceOptions) -> Result<EventStream> {
     let file = MatFile::open(path)?;
     let found = named_arrays::find(&file, options)?;

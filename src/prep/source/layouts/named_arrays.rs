@@ -1,5 +1,5 @@
-//! What is alike in files of named arrays, NumPy archives and MATLAB files: finds the columns of events, the unit of
-//! their times and the label, and reads them.
+//! Reads files of named arrays: NumPy archives and MATLAB files. Finds the columns of events, the unit of their times
+//! and the label.
 
 use std::path::Path;
 
@@ -34,8 +34,8 @@ pub(super) trait NamedArrays: Survey {
     /// Returns the unit of times if nothing gives it. The field `times` has the numbers of `lane`.
     fn usual_unit(&self, times: &FieldPath, lane: Lane) -> TimeUnit;
 
-    /// Returns the names of the arrays that may tell something about the times in the array `times`, and what they are
-    /// called there: a list for each group of arrays, nearest first.
+    /// Returns the arrays that may give the unit of the times in the array `times`: a list for each group of arrays,
+    /// nearest first. An array is given by its full name and its name in the group.
     fn tells(&self, times: &str) -> Vec<Vec<(String, String)>>;
 }
 
@@ -60,7 +60,7 @@ pub(super) fn label(file: &dyn NamedArrays, options: &SourceOptions) -> Result<O
         return Err(wrong(header.info("").to_string()));
     }
     let data = file.read(name)?;
-    // MATLAB's numbers are floats unless the user says otherwise.
+    // MATLAB stores numbers as floats by default, so a whole float is a class.
     let whole = || header.one_value(&data)?.parse().ok();
     let number = header.one_integer(&data).or_else(|| whole().filter(|_| file.layout() == Layout::Mat));
     let class = match (number, header.one_text(&data)) {

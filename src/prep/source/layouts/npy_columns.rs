@@ -51,7 +51,7 @@ pub(super) struct Found {
     others: Vec<String>,
     /// Fields that have the name of a column, but whose type or shape does not fit.
     unusable: Vec<UnusableField>,
-    /// The unit of times that the file gives, or else the usual one: microseconds at first.
+    /// The unit of the times: the one that the file gives, or else the usual one. Microseconds until it is set.
     pub(super) unit: TimeUnit,
     /// Notes for the user about the unit and the times.
     notes: Vec<String>,
@@ -77,7 +77,7 @@ impl Found {
         Found { fields, lanes, len, unused, others, unusable, unit: TimeUnit::Microseconds, notes }
     }
 
-    /// Returns `lane` of each column's field and lane.
+    /// Applies `lane` to the field and the lane of each column.
     pub(super) fn each_lane(&self, lane: impl Fn(&FieldPath, Lane) -> Option<Lane>) -> [Option<Lane>; 4] {
         [0, 1, 2, 3].map(|i| lane(self.fields[i].as_ref()?, self.lanes[i]?))
     }

@@ -26,7 +26,7 @@ use crate::source::target::{Entries, Slices, Target};
 use crate::source::text::{MARK, Rows, Store, Table, Wrong};
 use crate::source::times::Timeline;
 
-/// Number of bytes that are read at a time. A line is not longer.
+/// Number of bytes that are read at a time. A longer line is cut there.
 const PIECE: usize = 1 << 22;
 /// A piece is parsed on several cores if each gets at least this many bytes.
 const LEAST_SHARE: usize = 1 << 17;
@@ -79,7 +79,7 @@ struct Events<'a> {
     notes: Vec<String>,
     polarities: Polarities,
     pixels: [Pixels; 2],
-    /// The first times and the last times, if fractions in them matter.
+    /// The first and the last times, as they are in the text, if fractions in them matter.
     floats: [Vec<f64>; 2],
 }
 
@@ -101,7 +101,8 @@ impl<'a> Events<'a> {
         }
     }
 
-    /// Reads the text to its end. Returns a column whose type has to be widened, and its new type, if there is one.
+    /// Reads the text to its end, or to a number that does not fit the type of its column. Then returns the index of
+    /// the column and the type that it needs: the text has to be read again.
     fn read_all(&mut self) -> Result<Option<(usize, Store)>> {
         let mut pieces = Pieces::open(self.path, self.plan)?;
         let mut piece = pieces.next(Vec::new())?;
@@ -127,7 +128,7 @@ impl<'a> Events<'a> {
         pieces.fault.map_or(Ok(()), |fault| self.damaged(fault)).map(|()| None)
     }
 
-    /// Parses a piece, in shares that each end with a line.
+    /// Parses a piece on several cores, in shares of whole lines.
     fn parse(&self, piece: &[u8]) -> Vec<Rows> {
         let format = &self.plan.format;
         let shares = (piece.len() / LEAST_SHARE).clamp(1, rayon::current_num_threads());
@@ -164,7 +165,8 @@ impl<'a> Events<'a> {
         self.target.append(Slices { t: &t, x: entries(&x), y: y.as_ref().map(entries), p: p.as_ref().map(entries) })
     }
 
-    /// Returns the error for a damaged text, or notes it if the events before the damage are enough.
+    /// Returns the error for a damaged text. If the options say that the events before the damage are enough, adds a
+    /// note instead.
     fn damaged(&mut self, fault: Error) -> Result<()> {
         let all = self.len;
         let (fault, said) = match fault {
@@ -266,8 +268,8 @@ impl<'a> Pieces<'a> {
         Ok(Pieces { path, bytes, rest: Vec::new(), plan, is_first: true, at: 0, fault: None })
     }
 
-    /// Reads the next lines into `piece`, whose content is overwritten. Empty at the end of the text. The last line gets
-    /// an end if it has none.
+    /// Reads the next lines into `piece`, whose content is overwritten. Returns no bytes at the end of the text. The
+    /// last line gets an end if it has none.
     fn next(&mut self, mut piece: Vec<u8>) -> Result<Vec<u8>> {
         loop {
             piece.clear();

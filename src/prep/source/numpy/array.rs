@@ -79,7 +79,7 @@ fn member<'a>(dtype: &'a DType, name: &str) -> Option<(usize, &'a DType)> {
 }
 
 impl Lane {
-    /// Returns the column of an array whose data begins at byte `begin` of the data at hand.
+    /// Returns this column for an array whose data begins at byte `begin` instead of 0.
     pub(crate) fn at(self, begin: u64) -> Lane {
         Lane { offset: self.offset + begin, ..self }
     }
@@ -127,7 +127,7 @@ impl Lane {
         }
     }
 
-    /// Returns the number of bytes of an array's data up to the entry `most`, or up to the last.
+    /// Returns how many bytes of the array's data hold the first `most` entries of the column.
     pub(crate) fn bytes(&self, most: u64) -> u64 {
         self.span(0..self.len.min(most)).end
     }
@@ -147,7 +147,7 @@ pub(crate) enum ArrayData {
     Spill(Spill),
 }
 
-/// Reads the bytes at a place to a buffer.
+/// Fills a buffer with the bytes from a place on.
 type ReadAt<'d> = Box<dyn FnMut(u64, &mut [u8]) -> Result<()> + 'd>;
 
 impl ArrayData {

@@ -5,7 +5,7 @@ const EXACT: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20,
     1e21, 1e22,
 ];
-/// More digits may not fit 64 bits.
+/// Maximum number of digits that always fit in an `i64`.
 const MOST_DIGITS: usize = 18;
 
 /// What a cell contains.
@@ -140,8 +140,8 @@ fn sign(text: &[u8]) -> (bool, &[u8]) {
     }
 }
 
-/// Reads the integer at the beginning of a text, and returns the rest. `None` if there is no plain one of at most 18
-/// digits; the integer may go on as another number, which the caller finds out by the next byte.
+/// Reads the integer at the beginning of a text, and returns the rest. `None` if there is no integer of at most 18
+/// digits. The number may continue, as in `1.5`: the caller checks the next byte.
 #[inline(always)]
 pub(super) fn whole_at(text: &[u8]) -> Option<(i64, &[u8])> {
     let (is_negative, text) = sign(text);
@@ -151,8 +151,8 @@ pub(super) fn whole_at(text: &[u8]) -> Option<(i64, &[u8])> {
     (length.wrapping_sub(1) < MOST_DIGITS).then_some((number, rest))
 }
 
-/// Reads the number at the beginning of a text, and returns the rest. It is the nearest float64. `None` if a plain
-/// division cannot give that.
+/// Reads the number at the beginning of a text as the nearest float64, and returns the rest. `None` if one division
+/// cannot give the nearest float64.
 #[inline(always)]
 pub(super) fn number_at(text: &[u8]) -> Option<(f64, &[u8])> {
     let (is_negative, text) = sign(text);

@@ -10,7 +10,7 @@ use crate::time_unit::TimeUnit;
 pub(crate) enum Store {
     /// The column is not used.
     Skip,
-    /// Integers: 16 bits without a sign for coordinates, 8 bits from -1 on for polarities, 64 bits for times.
+    /// Integers: `u16` for coordinates, `i8` from -1 on for polarities. Not used for times.
     Narrow,
     /// Integers of 64 bits.
     Wide,
@@ -47,9 +47,10 @@ pub(crate) struct RowFormat {
 /// What is wrong with a line.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Wrong {
-    /// The cell is a number that the column's type cannot store.
+    /// A number does not fit the type of its column: the index of the column, and the type that it needs.
     Store(usize, Store),
-    /// The line is no row of events. The first number is the index of the column, if one cell is wrong.
+    /// The line is no row of events: the index of the column (`None` if the line as a whole is wrong), what was
+    /// expected, what is there.
     Line(Option<usize>, String, String),
 }
 
@@ -149,7 +150,7 @@ impl Rows {
     }
 }
 
-/// Splits off spaces. In a text whose cells are separated by white space, also tabs.
+/// Skips spaces and, if `has_tabs`, tabs.
 #[inline(always)]
 fn unspaced(mut text: &[u8], has_tabs: bool) -> &[u8] {
     while let [first, rest @ ..] = text

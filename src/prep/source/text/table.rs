@@ -189,7 +189,7 @@ fn names(line: &str, separator: Option<u8>) -> Vec<&str> {
     cells(line.trim_start().trim_start_matches(['#', '%']), separator, 0)
 }
 
-/// Returns how many of the names mean a column.
+/// Returns how many of the names mean the column `role`.
 fn count(names: &[&str], role: Role) -> usize {
     names.iter().filter(|name| role_of(name) == Some(role)).count()
 }
