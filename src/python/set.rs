@@ -115,18 +115,18 @@ impl ShardSet {
             None => self.longest(py, &indices)?,
         };
         let mut dims = layout.sample_dims(steps, self.description.shape);
-        let sample_len: usize = dims.iter().product();
         dims.insert(0, indices.len());
         check_room(&dims, width.bytes())?;
+        let sample_len = dims[1..].iter().fold(1_usize, |len, &n| len.saturating_mul(n)).max(1);
         let (mut numbers, mut labels) = (ColumnBuf::new(width), Vec::with_capacity(indices.len()));
         each_width!(&mut numbers, ColumnBuf, numbers => {
             numbers.resize(dims.iter().product(), Default::default());
             // Some samples at a time, because each holds its chunk in memory.
-            for (part, out) in indices.chunks(TOGETHER).zip(numbers.chunks_mut((TOGETHER * sample_len).max(1))) {
+            for (part, out) in indices.chunks(TOGETHER).zip(numbers.chunks_mut(sample_len.saturating_mul(TOGETHER))) {
                 let samples: Vec<Sample> = part.iter().map(|&i| self.__getitem__(py, i)).collect::<PyResult<_>>()?;
                 labels.extend(samples.iter().map(Sample::label));
                 py.detach(|| {
-                    let targets = out.chunks_mut(sample_len.max(1));
+                    let targets = out.chunks_mut(sample_len);
                     samples.iter().zip(targets).for_each(|(sample, out)| sample.write_dense(out));
                 });
             }
