@@ -227,7 +227,7 @@ impl<'a> Input<'a> {
     ///
     /// # Errors
     /// Those of [`Input::peek`].
-    pub(crate) fn to_end(&mut self) -> Result<()> {
+    pub(crate) fn finish(&mut self) -> Result<()> {
         loop {
             match self.peek(1)?.len() {
                 0 => return Ok(()),

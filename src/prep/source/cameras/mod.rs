@@ -147,7 +147,7 @@ fn decode(path: &Path, layout: Layout, options: &SourceOptions, target: Target) 
         _ => nmnist::decode(&mut input, &mut out),
     };
     // The checksum of a packed file is behind its last byte, which may be behind its last event.
-    let result = result.and_then(|()| input.to_end());
+    let result = result.and_then(|()| input.finish());
     let result = match result {
         Ok(()) | Err(Error::DamagedBytes { .. }) => input.fault().map_or(result, Err),
         Err(error) => Err(error),
