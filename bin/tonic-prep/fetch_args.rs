@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tonic_base::{BaseFault, DirLock, Error as BaseError, Progress, check_space, human_bytes, in_order, publish};
 use tonic_prep::{Dataset, Download, is_archive, unpack};
-use tonic_remote::{Error as RemoteError, Patience, RemoteFile, below, md5_of};
+use tonic_remote::{Error as RemoteError, KEPT, Patience, RemoteFile, below, md5_of};
 
 use crate::dataset_args::{dataset, next_commands};
 use crate::remote_args::NetworkArgs;
@@ -17,8 +17,6 @@ use crate::write_args::verbosity;
 
 /// File in the directory of the data set: which files were fetched, and what they were unpacked to.
 const RECORD: &str = ".fetched.json";
-/// Text of the message if the command is interrupted.
-const KEPT: &str = "what has arrived is kept";
 /// Number of files whose sizes are asked for at the same time.
 const ASKED: usize = 8;
 

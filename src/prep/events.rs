@@ -21,6 +21,12 @@ impl SensorSize {
         FrameShape { polarities: self.polarities, height: self.height, width: self.width }
     }
 
+    /// The size of a sensor of `width` columns and `height` rows. `None` if no sensor has so many, or none.
+    pub(crate) fn plausible(width: u64, height: u64, polarities: u32) -> Option<SensorSize> {
+        let side = |n: u64| u32::try_from(n).ok().filter(|n| (1..=65_536).contains(n));
+        Some(SensorSize { width: side(width)?, height: side(height)?, polarities })
+    }
+
     fn contains(self, x: i64, y: i64, p: i64) -> bool {
         let inside = |v: i64, size: u32| (0..i64::from(size)).contains(&v);
         inside(x, self.width) && inside(y, self.height) && inside(p, self.polarities)

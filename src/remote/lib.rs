@@ -41,3 +41,4 @@ pub use prune::{Pruned, prune};
 pub use pull::{Fetch, pull};
 pub use push::{Pushed, push};
 pub use remote_set::RemoteSet;
+pub use text::KEPT;

@@ -7,7 +7,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use url::form_urlencoded::parse;
 
 /// Text for the error message of an interrupted transfer. It says what stays on disk.
-pub(crate) const KEPT: &str = "what has arrived is kept";
+pub const KEPT: &str = "what has arrived is kept";
 /// Beginning of object_store's error text if the server has answered with an error status.
 const ANSWERED: &str = "Server returned non-2xx status code: ";
 /// Maximum number of characters of a server's error that a message shows.

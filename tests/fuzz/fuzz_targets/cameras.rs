@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tonic_toolkit::prep::{Cut, Layout, Recording, SensorSize, SourceOptions};
-use tonic_toolkit_fuzz::DIR;
+use tonic_toolkit::prep::{Cut, Layout, SensorSize, SourceOptions};
+use tonic_toolkit_fuzz::{DIR, assert_accounted};
 
 const SENSOR: SensorSize = SensorSize { width: 640, height: 480, polarities: 2 };
 const LAYOUTS: [Layout; 10] = [
@@ -33,11 +33,5 @@ fuzz_target!(|data: &[u8]| {
         cut: Cut::Whole,
         ..SourceOptions::default()
     };
-    let Ok(recordings) = Recording::open(&path, &options) else { return };
-    for recording in recordings {
-        let Ok(raw) = recording.read(0..1) else { return };
-        let admitted = raw.admit(0, SENSOR);
-        let accounted = admitted.events.len() as u64 + admitted.non_finite + admitted.outside;
-        assert_eq!(accounted, raw.count(0));
-    }
+    assert_accounted(&path, &options, SENSOR);
 });

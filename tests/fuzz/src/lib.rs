@@ -1,4 +1,4 @@
-//! Code that the fuzz targets share: small sets to start from, and assertions on decoded chunks.
+//! Code that the fuzz targets share: small sets to start from, and assertions on recordings and decoded chunks.
 
 #[path = "../../prep/made.rs"]
 mod made;
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use made::Set;
+use tonic_toolkit::prep::{Recording, SensorSize, SourceOptions};
 use tonic_toolkit::shard::{Chunk, Width};
 
 /// The name and bytes of each file of a set, sorted by name. The manifest is last.
@@ -74,6 +75,18 @@ pub static DIR: LazyLock<PathBuf> = LazyLock::new(|| {
     std::fs::create_dir_all(&dir).unwrap();
     dir
 });
+
+/// Opens a file and asserts that every event of each recording's first sample is accounted for. A file that is refused is
+/// fine.
+pub fn assert_accounted(path: &Path, options: &SourceOptions, sensor: SensorSize) {
+    let Ok(recordings) = Recording::open(path, options) else { return };
+    for recording in recordings {
+        let Ok(raw) = recording.read(0..1) else { return };
+        let admitted = raw.admit(0, sensor);
+        let accounted = admitted.events.len() as u64 + admitted.non_finite + admitted.outside;
+        assert_eq!(accounted, raw.count(0));
+    }
+}
 
 /// Asserts everything that callers of the decoder assume without a check.
 pub fn assert_sound(chunk: &Chunk, cells: u64) {

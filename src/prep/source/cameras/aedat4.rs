@@ -11,7 +11,7 @@
 //! The first stream of events is read. Packets of others, of frames, IMU and triggers are counted. A file whose
 //! recording was not ended has no table: it is read to its end.
 
-use std::io::{BufRead, BufReader, Cursor};
+use std::io::{BufReader, Cursor};
 
 use lz4_flex::frame::FrameDecoder;
 
@@ -20,9 +20,7 @@ use crate::source::cameras::aedat4_streams::{Stream, streams};
 use crate::source::cameras::block::{Decoded, ROOM};
 use crate::source::cameras::flatbuffer::Table;
 use crate::source::cameras::input::Input;
-
-/// Maximum number of bytes of a header and of a packet, compressed and not.
-const MAX_BYTES: u64 = 1 << 28;
+use crate::source::cameras::unpacked::{MAX_BYTES, collect};
 
 /// Decodes a file.
 ///
@@ -166,21 +164,5 @@ impl Unpacker {
             collect(&mut BufReader::new(zstd::Decoder::with_buffer(&packed[..])?), &mut self.bytes)?;
         }
         Ok(&self.bytes)
-    }
-}
-
-/// Appends the rest of a reader to `bytes`. Fails if they become more than [`MAX_BYTES`].
-fn collect(reader: &mut impl BufRead, bytes: &mut Vec<u8>) -> std::io::Result<()> {
-    loop {
-        let piece = reader.fill_buf()?;
-        let len = piece.len();
-        if len == 0 {
-            return Ok(());
-        }
-        if (bytes.len() + len) as u64 > MAX_BYTES {
-            return Err(std::io::Error::other(format!("more than {MAX_BYTES} bytes")));
-        }
-        bytes.extend_from_slice(piece);
-        reader.consume(len);
     }
 }

@@ -171,10 +171,7 @@ impl Decoded {
 
     /// Sets the size of the sensor, which has two polarities. A size that no sensor has is ignored.
     pub(crate) fn set_sensor(&mut self, width: u64, height: u64) {
-        let size = |n: u64| u32::try_from(n).ok().filter(|n| (1..=65_536).contains(n));
-        if let (Some(width), Some(height)) = (size(width), size(height)) {
-            self.sensor = Some(SensorSize { width, height, polarities: 2 });
-        }
+        self.sensor = SensorSize::plausible(width, height, 2).or(self.sensor);
     }
 
     /// Notes that the file has `n` of `what`, which are not read. Does nothing if `n` is 0.

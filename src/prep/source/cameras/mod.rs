@@ -6,7 +6,7 @@
 //! aedat2, aedat3, aedat4       iniVation: jAER, cAER, DV; aedat4_streams and flatbuffer read parts of aedat4
 //! event_stream, nmnist         Event Stream (.es); .bin of N-MNIST and N-Caltech101
 //! rosbag, ros_messages         bags of ROS 1, and the messages of events in them
-//! input, block                 the bytes of a file in order; decoded events on their way to memory or disk
+//! input, unpacked, block       the bytes of a file in order; parts unpacked; decoded events on their way to memory or disk
 //! ```
 //!
 //! Times are in microseconds, with the wraps of the format's clock undone. What is not an event of change, such as
@@ -27,6 +27,7 @@ mod input;
 mod nmnist;
 mod ros_messages;
 mod rosbag;
+mod unpacked;
 
 use std::path::Path;
 

@@ -14,17 +14,20 @@
 //! are counted.
 
 use std::collections::HashMap;
-use std::io::Read;
+use std::io::BufReader;
 use std::path::Path;
+
+use bzip2::read::BzDecoder;
+use lz4_flex::frame::FrameDecoder;
 
 use crate::error::{BaseFault, Error, Result};
 use crate::source::cameras::block::Decoded;
 use crate::source::cameras::input::Input;
 use crate::source::cameras::ros_messages::Messages;
+use crate::source::cameras::unpacked::{MAX_BYTES, collect};
 
-/// Maximum number of bytes of a record's header, and of its data, compressed and not.
+/// Maximum number of bytes of a record's header.
 const MAX_HEADER: u64 = 1 << 16;
-const MAX_BYTES: u64 = 1 << 28;
 /// Maximum number of connections.
 const MAX_CONNECTIONS: usize = 1 << 12;
 const MESSAGE: u8 = 2;
@@ -327,13 +330,9 @@ fn kind(header: &[u8]) -> Option<u8> {
 /// Decompresses a chunk.
 fn unpack(compression: &str, packed: &[u8], bytes: &mut Vec<u8>) -> std::io::Result<()> {
     bytes.clear();
-    let read = match compression {
-        "bz2" => bzip2::read::BzDecoder::new(packed).take(MAX_BYTES + 1).read_to_end(bytes)?,
-        "lz4" => lz4_flex::frame::FrameDecoder::new(packed).take(MAX_BYTES + 1).read_to_end(bytes)?,
-        _ => return Err(std::io::Error::other("neither none, bz2 nor lz4")),
-    };
-    match read as u64 > MAX_BYTES {
-        true => Err(std::io::Error::other(format!("more than {MAX_BYTES} bytes"))),
-        false => Ok(()),
+    match compression {
+        "bz2" => collect(&mut BufReader::new(BzDecoder::new(packed)), bytes),
+        "lz4" => collect(&mut FrameDecoder::new(packed), bytes),
+        _ => Err(std::io::Error::other("neither none, bz2 nor lz4")),
     }
 }

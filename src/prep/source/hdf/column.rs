@@ -56,10 +56,7 @@ impl NumberColumn {
         let dataset = events(path, file, field, layout)?;
         let scale = scale::scale_of(path, &dataset, name)?;
         let descriptor = descriptor(path, &dataset, name)?;
-        let sizes: Vec<u64> = match matlab::is_empty(&dataset) {
-            true => vec![0],
-            false => dataset.shape().iter().map(|&size| size as u64).collect(),
-        };
+        let sizes = matlab::shape(&dataset);
         let wrong =
             |expected: &str| Error::wrong_type(path, name, expected, format!("{descriptor} of shape {sizes:?}"));
         let (member, number, element) = match &field.part {

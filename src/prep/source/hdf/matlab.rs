@@ -28,6 +28,14 @@ pub(super) fn is_empty(place: &Location) -> bool {
     number().is_some_and(|is| is != 0.0)
 }
 
+/// Returns the shape of a dataset, (0) if it stands for an array without elements.
+pub(super) fn shape(dataset: &Dataset) -> Vec<u64> {
+    match is_empty(dataset) {
+        true => vec![0],
+        false => dataset.shape().iter().map(|&size| size as u64).collect(),
+    }
+}
+
 /// Reads a text. `None` for an array of another class, for a long text and for one of several rows.
 pub(crate) fn letters(place: &Container) -> Option<String> {
     let long = place.shape().iter().filter(|&&length| length != 1).count();

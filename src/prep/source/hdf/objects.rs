@@ -78,10 +78,7 @@ pub(super) fn array(name: String, dataset: &Dataset) -> ArrayInfo {
     if is_empty(dataset) {
         return ArrayInfo { name, shape: vec![0], kind: ArrayKind::Other(EMPTY.into()) };
     }
-    let shape = match matlab::is_empty(dataset) {
-        true => vec![0],
-        false => dataset.shape().iter().map(|&size| size as u64).collect(),
-    };
+    let shape = matlab::shape(dataset);
     let kind = match dataset.dtype().and_then(|dtype| types::describe(&dtype)) {
         Ok(_) if matlab::class_of(dataset).as_deref() == Some("char") => ArrayKind::Other("letters".into()),
         Ok(descriptor) if is_number(&descriptor) => ArrayKind::Number(descriptor.to_string()),

@@ -263,6 +263,5 @@ fn told_sensor(file: &hdf5::File, group: &str) -> Option<SensorSize> {
         } else {
             (one("width")?, one("height")?)
         };
-    let valid = |n: i64| u32::try_from(n).ok().filter(|n| (1..=65_536).contains(n));
-    Some(SensorSize { width: valid(width)?, height: valid(height)?, polarities: 2 })
+    SensorSize::plausible(width.try_into().ok()?, height.try_into().ok()?, 2)
 }

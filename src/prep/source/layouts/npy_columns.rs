@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::{BaseFault, Error, Result};
 use crate::source::columns::{ArrayInfo, FieldPath, Fields, Survey, TakenColumns, TakenField, UnusableField};
 use crate::source::fields::{check_times, elsewhere, survey, unusable};
 use crate::source::layout::Layout;
 use crate::source::numpy::{Header, Lane, NumberKind};
-use crate::source::options::SourceOptions;
+use crate::source::options::{Map, SourceOptions};
 use crate::source::stream::{EventStore, EventStream};
 use crate::source::times::{Timeline, Told};
 use crate::time_unit::TimeUnit;
@@ -18,6 +18,16 @@ pub(super) const LOOKED: &str = "fields t and x, and y and p if there are any, b
 /// Returns the name of the array that the user's map gives as the label.
 pub(super) fn named_label(options: &SourceOptions) -> Option<&str> {
     options.map.as_ref().and_then(|map| map.label.as_deref())
+}
+
+/// Refuses a map that names a label, for a file that has only the columns of events.
+///
+/// # Errors
+/// [`tonic_base::Error::Usage`].
+pub(super) fn no_label(path: &Path, map: Option<&Map>) -> Result<()> {
+    let Some(label) = map.and_then(|map| map.label.as_deref()) else { return Ok(()) };
+    let expected = format!("no label for {}, which is one array and has no class", path.display());
+    Err(Error::usage("map", expected, format!("label={label}")))
 }
 
 /// Finds where the columns t, x, y and p are in the data of their arrays. `lane` does this for one field.

@@ -10,7 +10,7 @@ use crate::error::{BaseFault, Error, Result};
 use crate::source::columns::{ArrayInfo, FieldPath, GUESSED_EVENTS, Part, Role, Survey};
 use crate::source::fields::survey;
 use crate::source::layout::Layout;
-use crate::source::layouts::npy_columns::{Found, LOOKED, lane, lanes, named_label};
+use crate::source::layouts::npy_columns::{Found, LOOKED, lane, lanes, no_label};
 use crate::source::numpy::{ArrayData, EventArray, Header};
 use crate::source::options::SourceOptions;
 use crate::source::packed::{Local, local};
@@ -25,10 +25,7 @@ use crate::source::stream::{EventStore, EventStream};
 /// - [`Error::DamagedRecording`] for a damaged header or a file that is too short.
 /// - [`tonic_base::Error::Usage`] if the user's map names a label.
 pub(crate) fn open_npy(path: &Path, options: &SourceOptions) -> Result<EventStream> {
-    if let Some(label) = named_label(options) {
-        let expected = format!("no label for {}, which is one array and has no class", path.display());
-        return Err(Error::usage("map", expected, format!("label={label}")));
-    }
+    no_label(path, options.map.as_ref())?;
     let local = local(path)?;
     let mut file = BufReader::new(File::open(&*local).map_err(Error::io(path, "open the recording"))?);
     let header = Header::read(path, "header", &mut file)?;

@@ -161,7 +161,7 @@ impl<'a> Events<'a> {
         if matches!(self.target, Target::Count) {
             return Ok(());
         }
-        let (x, y, p) = (pixels(x), y.map(pixels), p.map(signs));
+        let (x, y, p) = (x.pixels(), y.map(Numbers::pixels), p.map(signs));
         self.target.append(Slices { t: &t, x: entries(&x), y: y.as_ref().map(entries), p: p.as_ref().map(entries) })
     }
 
@@ -219,11 +219,6 @@ impl<'a> Events<'a> {
             columns: self.target.into_store(),
         })
     }
-}
-
-/// Converts a column to coordinates. All blocks of the column get the same type.
-fn pixels(column: Numbers) -> Coordinates {
-    column.pixels()
 }
 
 /// Converts a column to polarities. All blocks of the column get the same type.

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use crate::error::{BaseFault, Error, Result};
+use crate::error::{Error, Result};
 use crate::events::SensorSize;
 use crate::remedy::Remedy;
 use crate::source::columns::{
     ArrayInfo, ArrayKind, FieldPath, Fields, MemberInfo, Part, Role, Survey, TakenColumns, TakenField,
 };
 use crate::source::fields::check_times;
+use crate::source::layouts::npy_columns::no_label;
 use crate::source::options::{Map, SourceOptions, TableColumns};
 use crate::source::text::{Kind, RowFormat, Slot, Store, Table, bracketed, role_of, size_in_name};
 use crate::source::times::Told;
@@ -49,9 +50,7 @@ impl Plan {
         let size_of = |role: Role| places[role as usize].and_then(|i| size_in_name(table.names.get(i)?));
         let size = table.size.or_else(|| Some((size_of(Role::X)?, size_of(Role::Y)?)));
         let polarities = if places[Role::P as usize].is_some() { 2 } else { 1 };
-        let valid = |n: u64| u32::try_from(n).ok().filter(|n| (1..=65_536).contains(n));
-        let sensor = size
-            .and_then(|(width, height)| Some(SensorSize { width: valid(width)?, height: valid(height)?, polarities }));
+        let sensor = size.and_then(|(width, height)| SensorSize::plausible(width, height, polarities));
         let mut plan = Plan {
             format: RowFormat {
                 slots,
@@ -163,10 +162,7 @@ fn ordered(path: &Path, table: &Table<'_>, order: &TableColumns) -> Result<Place
 
 /// Takes the columns with the names, or the indices, that the user gave.
 fn mapped(path: &Path, table: &Table<'_>, map: &Map) -> Result<Places> {
-    if let Some(label) = &map.label {
-        let expected = format!("no label for {}, which is one recording and has no class", path.display());
-        return Err(Error::usage("map", expected, format!("label={label}")));
-    }
+    no_label(path, Some(map))?;
     let place = |(name, index): &(String, Option<usize>)| {
         let found = match index {
             Some(index) if name.is_empty() => Some(*index).filter(|&i| i < table.kinds.len()),
