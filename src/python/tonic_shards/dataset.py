@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any, Callable, Iterator, Literal, Mapping, Optional, Sequence, Union
 
 import numpy as np
@@ -83,6 +84,10 @@ class ShardDataset:
         if type(self).__getitem__ is not ShardDataset.__getitem__ or self.form["steps"] is None:
             return [self[index] for index in indices]
         frames, labels = self.set.batch(indices, **self.form)
+        if self.transform is self.target_transform is None and "torch.utils.data" in sys.modules:
+            from .hand_over import together
+
+            return together(frames, labels.tolist())
         return [self._transformed(*sample) for sample in zip(frames, labels.tolist())]
 
     def __repr__(self) -> str:
