@@ -1,8 +1,11 @@
 """Batches of a ShardDataset that workers of torch's DataLoader hand over in shared memory, which is used again."""
 
+import copy
 import gc
+import multiprocessing
 import os
 import pathlib
+import pickle
 
 import numpy as np
 import pytest
@@ -12,7 +15,7 @@ import tonic_shards as ts
 torch = pytest.importorskip("torch")
 from torch.utils.data import DataLoader, default_collate  # noqa: E402
 
-BATCH = 50
+BATCH = 52
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +36,8 @@ def assert_same(batches, expected):
     assert len(batches) == len(expected)
     for (frames, labels), (expected_frames, expected_labels) in zip(batches, expected):
         assert type(frames) is type(labels) is torch.Tensor
-        assert frames.dtype == expected_frames.dtype and torch.equal(frames, expected_frames)
-        assert labels.dtype == torch.int64 and torch.equal(labels, expected_labels)
+        assert frames.dtype == expected_frames.dtype and torch.equal(frames.detach(), expected_frames)
+        assert labels.dtype == expected_labels.dtype and torch.equal(labels, expected_labels)
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
@@ -95,17 +98,46 @@ def own(samples):
     return frames.half().mul(2), labels
 
 
-def parts(samples):
+def part(samples):
     frames, labels = default_collate(samples)
     return frames[:, 0], labels
 
 
-def reversed_samples(samples):
+def transposed(samples):
+    frames, labels = default_collate(samples)
+    return frames.transpose_(0, 1), labels
+
+
+def replaced(samples):
+    frames, labels = default_collate(samples)
+    frames.data = frames.data * 2
+    labels.data = labels.data.float()
+    return frames, labels
+
+
+def shared(samples):
+    frames, labels = default_collate(samples)
+    frames.share_memory_()
+    frames += 1
+    return frames, labels
+
+
+def twice(samples):
+    first, _ = default_collate(samples)
+    second, labels = default_collate(samples)
+    return first.mul_(2) + second, labels
+
+
+def copied(samples):
+    return copy.deepcopy(default_collate(samples))
+
+
+def turned(samples):
     return default_collate(samples[::-1])
 
 
-def some(samples):
-    return default_collate(list(samples)[: len(samples) - 1]) if len(samples) > 1 else default_collate(samples)
+def fewer(samples):
+    return default_collate(samples[1:])
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -113,14 +145,81 @@ def some(samples):
     "collate, change",
     [
         (own, lambda frames, labels: (frames.half().mul(2), labels)),
-        (parts, lambda frames, labels: (frames[:, 0], labels)),
-        (reversed_samples, lambda frames, labels: (frames.flip(0), labels.flip(0))),
-        (some, lambda frames, labels: (frames[:-1], labels[:-1]) if len(frames) > 1 else (frames, labels)),
+        (part, lambda frames, labels: (frames[:, 0], labels)),
+        (transposed, lambda frames, labels: (frames.transpose(0, 1), labels)),
+        (replaced, lambda frames, labels: (frames * 2, labels.float())),
+        (shared, lambda frames, labels: (frames + 1, labels)),
+        (twice, lambda frames, labels: (frames * 3, labels)),
+        (copied, lambda frames, labels: (frames, labels)),
+        (turned, lambda frames, labels: (frames.flip(0), labels.flip(0))),
+        (fewer, lambda frames, labels: (frames[1:], labels[1:])),
     ],
 )
 def test_a_collate_function_around_the_default(windows_set, expected, collate, change, workers):
+    assert len(expected[-1][1]) > 1
     batches = list(loader_of(windows_set, collate, num_workers=workers))
     assert_same(batches, [change(*batch) for batch in expected])
+
+
+def with_gradient(samples):
+    frames, labels = default_collate(samples)
+    return frames.requires_grad_(), labels
+
+
+def test_a_batch_that_wants_a_gradient(windows_set, expected):
+    batches = list(loader_of(windows_set, with_gradient, num_workers=1, timeout=60))
+    assert all(frames.requires_grad for frames, _ in batches)
+    assert_same(batches, expected)
+
+
+def with_a_view(samples):
+    frames, labels = default_collate(samples)
+    return frames[1:], frames, labels
+
+
+def test_a_view_next_to_its_batch(windows_set, expected):
+    batches = list(loader_of(windows_set, with_a_view, num_workers=1))
+    assert_same([batch[1:] for batch in batches], expected)
+    assert all(torch.equal(view, frames[1:]) for view, frames, _ in batches)
+
+
+class Echo:
+    """Gives every batch twice."""
+
+    def __init__(self):
+        self.last = None
+
+    def __call__(self, samples):
+        again, self.last = self.last, None if self.last else default_collate(samples)
+        return again or self.last
+
+
+def test_a_batch_that_is_given_twice_stays_as_it_is(windows_set, expected):
+    # Only the second of the two is kept.
+    kept = [batch for number, batch in enumerate(loader_of(windows_set, Echo(), num_workers=1)) if number % 2]
+    assert_same(kept, expected[0 : 2 * len(kept) : 2])
+
+
+def test_functions_that_the_user_has_for_arrays_are_used(windows_set):
+    from torch.utils.data._utils.collate import default_collate_fn_map as functions
+
+    before = functions[np.ndarray]
+    functions[np.ndarray] = lambda arrays, collate_fn_map=None: len(arrays)
+    try:
+        assert next(iter(loader_of(windows_set, num_workers=1)))[0] == BATCH
+    finally:
+        functions[np.ndarray] = before
+
+
+def test_memory_of_batches_that_grow_is_not_kept(windows_set):
+    dataset = ts.ShardDataset(windows_set)
+    sizes = [10 * (number + 1) for number in range(60)]
+    batches = [list(range(size)) for size in sizes]
+    iterator = iter(DataLoader(dataset, batch_sampler=batches, num_workers=1, persistent_workers=True))
+    before = blocks()
+    for size in sizes:
+        assert len(next(iterator)[0]) == size
+    assert len(blocks() - before) <= 6
 
 
 def kept_in_the_worker(samples, kept=[]):  # noqa: B006
@@ -146,6 +245,27 @@ def test_a_process_that_was_forked_from_the_training_does_not_free_its_batches(w
     assert_same([kept], expected[:1])
 
 
+def wait_and_look(queue, frames, expected):
+    queue.get()  # until the worker has filled the memory of all other batches
+    os._exit(0 if torch.equal(frames, expected) else 1)
+
+
+def test_a_batch_that_a_forked_process_uses_stays_as_it_is(windows_set, expected):
+    context = multiprocessing.get_context("fork")
+    queue, children = context.Queue(), []
+    batches = iter(loader_of(windows_set, num_workers=1))
+    for frames, _ in expected[:20]:
+        children.append(context.Process(target=wait_and_look, args=(queue, next(batches)[0], frames)))
+        children[-1].start()  # which forgets its arguments here
+    rest = list(batches)
+    for child in children:
+        queue.put(None)
+    for child in children:
+        child.join()
+    assert [child.exitcode for child in children] == [0] * 20
+    assert_same(rest, expected[20:])
+
+
 def test_samples_are_those_of_any_dataset(windows_set):
     dataset = ts.ShardDataset(windows_set)
     samples = dataset.__getitems__([3, 1])
@@ -153,3 +273,4 @@ def test_samples_are_those_of_any_dataset(windows_set):
     for (frames, label), index in zip(samples, [3, 1]):
         assert type(label) is int and label == dataset[index][1]
         assert np.array_equal(frames, dataset[index][0])
+    assert len(pickle.dumps(samples[0])) < 2 * len(pickle.dumps(dataset[3]))

@@ -178,9 +178,12 @@ class BatchSampler:
         for name, expected in (("seed", self.seed), ("shuffle", self.shuffle)):
             if state[name] != expected:
                 raise ValueError(f"{name} of the state: expected {expected}, got {state[name]}")
-        if not 0 <= state["samples"] <= len(self.set):
+        for name in ("epoch", "samples"):
+            if not isinstance(state[name], (int, np.integer)) or state[name] < 0:
+                raise ValueError(f"{name} of the state: expected a whole number, 0 or more, got {state[name]!r}")
+        if state["samples"] > len(self.set):
             raise ValueError(f"samples of the state: expected at most {len(self.set)}, got {state['samples']}")
-        return state["epoch"], state["samples"]
+        return int(state["epoch"]), int(state["samples"])
 
 
 class _Batches:
