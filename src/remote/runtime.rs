@@ -1,4 +1,4 @@
-//! The asynchronous runtime of a process, also of a forked one.
+//! The asynchronous runtime that runs all transfers. A forked process starts a runtime of its own.
 
 use std::sync::OnceLock;
 
@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 struct Transfers {
     process: u32,
     runtime: Runtime,
-    /// The runtime of a process that was forked from this one: a forked process has none of the threads of its parent.
+    /// Runtime of a child process that was forked from this process. Threads do not survive a fork.
     of_fork: OnceLock<Box<Transfers>>,
 }
 
