@@ -130,7 +130,7 @@ impl Location {
     /// `az://` come from environment variables (`AWS_*`, `AZURE_STORAGE_*`). Credentials for a web server come from the
     /// URL.
     ///
-    /// `sends_ranges` is set when an answer has shown that the server can send a range of a file.
+    /// `sends_ranges` is set when it is known that the server can send a range of a file.
     pub(crate) fn store(
         &self,
         patience: Patience,

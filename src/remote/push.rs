@@ -1,4 +1,5 @@
-//! Sends a set to a URL: an immutable copy in a folder named after the set's id, and then its id in `latest.json`.
+//! Sends a set to a URL. First sends an immutable copy to a folder named after the set's id. Then writes the id to
+//! `latest.json`.
 
 use std::path::Path;
 

@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 
 use tokio::runtime::Runtime;
 
-/// The asynchronous runtime that runs all transfers of a process. Its two threads only move bytes. The threads that call
-/// this crate compute the hashes.
+/// The asynchronous runtime that runs all transfers of a process. Its two threads only move bytes. The threads that
+/// call this crate compute the hashes.
 struct Transfers {
     process: u32,
     runtime: Runtime,

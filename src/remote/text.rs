@@ -10,7 +10,7 @@ use url::form_urlencoded::parse;
 pub const KEPT: &str = "what has arrived is kept";
 /// Beginning of object_store's error text if the server has answered with an error status.
 const ANSWERED: &str = "Server returned non-2xx status code: ";
-/// Maximum number of characters of a server's error that a message shows.
+/// A message shows at most this many characters of a server's error.
 const MOST: usize = 300;
 
 /// The secrets that this process knows.
