@@ -64,7 +64,7 @@ impl AddedSamples {
         self.spool.samples()
     }
 
-    /// Adds a sample. If an error is returned, the sample is not added. `extras` has the name and the number of each
+    /// Adds a sample. If an error is returned, the sample is not added. `extras` has the name and the value of each
     /// extra column. All samples must have the same extra columns.
     ///
     /// # Errors

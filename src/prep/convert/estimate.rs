@@ -67,8 +67,13 @@ impl Estimate {
 }
 
 impl Job<'_> {
-    /// Returns notes for the user about how the recordings were opened, what a conversion would lose and why, and what
-    /// was found in the recordings. Losses and findings are those of the samples that were converted for `estimate`.
+    /// Returns notes for the user:
+    ///
+    /// - how the recordings were opened
+    /// - what a conversion would lose, and why
+    /// - what was found in the recordings
+    ///
+    /// Losses and findings are those of the samples that were converted for `estimate`.
     ///
     /// # Errors
     /// [`crate::Error::TooMuchLost`]; errors of reading a sample again.

@@ -37,8 +37,8 @@ pub struct Inputs {
     options: SourceOptions,
 }
 
-/// Number of recordings that have no row in the table of labels, and number of their events. The set doesn't contain
-/// these recordings.
+/// Counts the recordings that have no row in the table of labels, and their events. The set doesn't contain these
+/// recordings.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rowless {
     pub recordings: u64,
@@ -85,9 +85,8 @@ impl Inputs {
         self.inputs.iter().filter_map(|input| Some((&input.recording, input.recording.unlabelled.as_ref()?)))
     }
 
-    /// If `error` is about implausible times of a recording, compares this recording with a few other recordings. If
-    /// the times of the others fit the assumed unit, adds to the error that only this recording doesn't fit. Returns
-    /// other errors unchanged.
+    /// If `error` is about implausible times of a recording, checks the times of a few other recordings. If those fit
+    /// the assumed unit, the error then says that only this recording doesn't fit. Returns other errors unchanged.
     pub(super) fn compare(&self, error: Error) -> Error {
         if !matches!(error, Error::ImplausibleTimes { .. }) {
             return error;

@@ -1,7 +1,8 @@
 //! Counts how many events each step of a conversion lost.
 //!
 //! Several steps can count in the same column of a sample's ledger: CropTime and CenterCrop both count in `cropped`. A
-//! resumed conversion knows only the ledgers of finished samples, so it reads such samples again.
+//! resumed conversion knows only the ledgers of finished samples. If a ledger doesn't show which step lost the events,
+//! the conversion reads the sample again.
 
 use tonic_shard::Ledger;
 
@@ -75,7 +76,8 @@ pub(super) struct StepLoss {
 }
 
 impl StepLoss {
-    /// Index in the set of the sample that lost the most events in this step, the first if there are several.
+    /// Index in the set of the sample that lost the most events in this step. If several lost equally many, it is the
+    /// first.
     pub(super) fn worst_sample(&self) -> u64 {
         self.worst.1
     }
