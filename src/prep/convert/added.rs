@@ -24,7 +24,7 @@ pub struct AddedSamples {
     /// The extra columns, sorted by name: the name of each column, and its value for each sample.
     extras: Vec<(String, Vec<i64>)>,
     columns: TakenColumns,
-    /// Notes for the user on the samples.
+    /// Notes for the user about the samples.
     notes: Kinds,
 }
 

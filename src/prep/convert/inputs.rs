@@ -100,7 +100,7 @@ impl Inputs {
     }
 
     /// Recordings with events outside the range that the user gave, and the number of these events. Empty if there is
-    /// only one recording, because the user meant the range for this recording.
+    /// only one recording: then the user chose the range for this recording, so these events are not lost.
     pub(super) fn out_of_range(&self) -> impl Iterator<Item = (&Recording, u64)> {
         let cut = self.inputs.iter().map(|input| (&input.recording, input.recording.out_of_range));
         cut.filter(|(_, events)| *events > 0)

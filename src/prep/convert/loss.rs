@@ -135,7 +135,8 @@ impl Losses {
         }
     }
 
-    /// Adds the losses of a sample, as its ledger shows them. Keeps unclear samples for [`Losses::take_unclear`].
+    /// Adds the losses that a sample's ledger shows. If the ledger doesn't show which step lost the events, keeps the
+    /// sample for [`Losses::take_unclear`].
     pub(super) fn add_ledger(&mut self, sample: u64, ledger: &Ledger) {
         match self.lost_of(ledger) {
             Some(lost) => self.add(sample, ledger, &lost),
@@ -143,7 +144,8 @@ impl Losses {
         }
     }
 
-    /// Returns the number of events that each step lost. `None` if several of the steps count in the same column.
+    /// Returns the number of events that each step lost. `None` if the ledger doesn't show it, because several steps
+    /// count in the same column.
     fn lost_of(&self, ledger: &Ledger) -> Option<Vec<u64>> {
         let mut lost = vec![0; self.steps.len()];
         for column in Column::ALL.into_iter().filter(|column| column.count(ledger) > 0) {

@@ -10,7 +10,7 @@ use tonic_base::{BaseFault, check_space, human_bytes, interrupt};
 
 use crate::error::{Error, Result};
 
-/// Maximum ratio of unpacked to packed bytes. DEFLATE reaches 1,032.
+/// Maximum ratio of unpacked to packed bytes. DEFLATE can reach 1,032.
 const MOST_GROWTH: u64 = 250;
 /// Up to this many unpacked bytes are accepted at any ratio.
 const SMALL: u64 = 1 << 30;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::signature::{Kind, Parameter, Signature};
 
-/// Maximum number of frames of a sample, as a guard against corrupt times. At 4 ms per frame, it is 18 hours.
+/// Maximum number of frames of a sample, as a guard against corrupt times. At 4 ms per frame, these are 18 hours.
 pub(crate) const MAX_FRAMES: u64 = 1 << 24;
 
 /// Tonic's `ToFrame`. Exactly one of `time_window`, `event_count`, `n_time_bins` and `n_event_bins` must be given; the
