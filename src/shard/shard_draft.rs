@@ -82,7 +82,7 @@ impl ShardDraft {
         Ok(entry)
     }
 
-    /// Like [`ShardDraft::publish`], but keeps an existing shard with the same bytes, and calls `check` first.
+    /// Like [`ShardDraft::publish`], but calls `check` first, and keeps an existing shard with the same bytes.
     pub(crate) fn publish_new(mut self, check: impl Fn() -> Result<()>) -> Result<ShardEntry> {
         self.write_head()?;
         let entry = self.entry();
