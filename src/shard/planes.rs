@@ -9,7 +9,7 @@ use crate::column::ColumnBuf;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Planes<'a> {
     planes: &'a [u8],
-    /// Number of numbers in the whole column, which is the size of a plane in bytes.
+    /// Length of the whole column. This is also the size of a plane in bytes.
     stride: usize,
     start: usize,
     end: usize,

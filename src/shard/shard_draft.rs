@@ -74,7 +74,8 @@ impl ShardDraft {
     /// Writes header and index, and gives the temporary file the name of the shard. Replaces an existing file.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`]. An existing file stays unchanged, unless only the sync of the directory fails.
+    /// [`tonic_base::Error::Io`]. An existing file is then unchanged. There is one exception: if only the sync of the
+    /// directory fails, the file has already been replaced.
     pub fn publish(mut self) -> Result<ShardEntry> {
         self.write_head()?;
         let entry = self.entry();

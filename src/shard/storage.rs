@@ -39,8 +39,8 @@ pub trait Storage: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`crate::Error::Incomplete`] if there is no such file; [`tonic_base::Error::Corrupt`] if its length is not the
-    /// one in `entry`; for a set on a server, also network errors. A set on a server can report these errors when the
-    /// shard is read.
+    /// one in `entry`; for a set on a server, also network errors. For a set on a server, these errors can come later,
+    /// when the shard is read.
     fn shard(&self, entry: &ShardEntry) -> Result<Box<dyn ShardFile>>;
 
     /// Returns how many shards to open at the same time.
