@@ -1,4 +1,4 @@
-//! Tests of files as cameras write them: their events, what is in them besides, and damaged files.
+//! Tests of camera files: their events, their other content such as triggers, and damaged files.
 
 use std::path::{Path, PathBuf};
 
@@ -11,8 +11,12 @@ use super::recording::{change, convert, convert_aloud, json, prep, refuses, samp
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 const SIZE: SensorSize = SensorSize { width: 40, height: 30, polarities: 2 };
 
-/// A format: its layout, the ending of its files, a function that writes one, and the period of the format's clock in
-/// microseconds, or 0 if it has no wraps.
+/// A format:
+///
+/// - its layout
+/// - the ending of its files
+/// - a function that writes a file
+/// - the period of its clock in microseconds, or 0 if the clock doesn't wrap
 type Format = (Layout, &'static str, fn(&Camera, &Path) -> PathBuf, i64);
 
 const FORMATS: [Format; 19] = [
@@ -37,7 +41,7 @@ const FORMATS: [Format; 19] = [
     (Layout::Rosbag, "bag", Camera::bag_evt3, 1 << 24),
 ];
 
-/// Reads all events of a file. The options must not cut it.
+/// Reads all events of a file with one sample. `sensor` is the sensor size, or `None` if the file says it.
 pub(super) fn events_of(path: &Path, sensor: Option<SensorSize>) -> (Recording, Camera) {
     let options = SourceOptions { sensor, ..SourceOptions::default() };
     let recording = Recording::open(path, &options).unwrap().remove(0);
