@@ -1,8 +1,10 @@
 //! Errors of recordings and recipes.
 
-use std::fmt::Display;
-use std::path::{Path, PathBuf};
+mod makers;
 
+use std::path::PathBuf;
+
+use makers::spaced;
 pub(crate) use tonic_base::BaseFault;
 use tonic_base::Error as BaseError;
 use tonic_shard::Error as ShardError;
@@ -101,10 +103,7 @@ pub enum Error {
         events: u64,
     },
     /// A line of a text that is no event.
-    #[error(
-        "{}: line {line}{place}: expected {expected}, got {got}; the {events} events before it are whole",
-        .path.display()
-    )]
+    #[error("{}: line {line}{place}: expected {expected}, got {got}; the {events} events before it are whole", .path.display())]
     BadRow {
         /// Path of the recording.
         path: PathBuf,
@@ -168,10 +167,7 @@ pub enum Error {
         free: String,
     },
     /// A sample with too many events to load into memory.
-    #[error(
-        "{}: sample {sample}: events: expected at most {most}, because {step} needs all of them at once, got {got}",
-        .path.display()
-    )]
+    #[error("{}: sample {sample}: events: expected at most {most}, because {step} needs all of them at once, got {got}", .path.display())]
     SampleTooLarge {
         /// The step that needs all events at once.
         step: &'static str,
@@ -389,10 +385,7 @@ pub enum Error {
         converted: bool,
     },
     /// A recipe that cannot be parsed or is invalid.
-    #[error(
-        "recipe{}: {place}: expected {expected}, got {got}",
-        .path.as_ref().map_or(String::new(), |path| format!(" {}", path.display()))
-    )]
+    #[error("recipe{}: {place}: expected {expected}, got {got}", .path.as_ref().map_or(String::new(), spaced))]
     BadRecipe {
         /// Path of the recipe, if it was read from a file or set.
         path: Option<PathBuf>,
@@ -403,30 +396,4 @@ pub enum Error {
         /// What the recipe has at this place.
         got: String,
     },
-}
-
-impl Error {
-    pub(crate) fn not_a_recording(path: &Path, expected: impl Into<String>, got: impl Into<String>) -> Error {
-        Error::NotARecording { path: path.into(), expected: expected.into(), got: got.into() }
-    }
-
-    pub(crate) fn wrong_type(path: &Path, dataset: &str, expected: impl Into<String>, got: impl Display) -> Error {
-        let (path, dataset, expected, got) = (path.into(), dataset.into(), expected.into(), got.to_string());
-        Error::WrongType { path, dataset, expected, got, mapped: true }
-    }
-
-    pub(crate) fn damaged(path: &Path, place: impl Into<String>, reason: impl Display) -> Error {
-        Error::DamagedRecording { path: path.into(), place: place.into(), reason: reason.to_string() }
-    }
-
-    pub(crate) fn bad_sample(
-        path: &Path,
-        sample: u64,
-        what: impl Into<String>,
-        expected: impl Into<String>,
-        got: impl Display,
-    ) -> Error {
-        let (what, expected, got) = (what.into(), expected.into(), got.to_string());
-        Error::BadSample { path: path.into(), sample, what, expected, got }
-    }
 }

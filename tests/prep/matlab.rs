@@ -342,3 +342,38 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn arrays_that_are_not_looked_at_are_told() {
+    let dir = scratch();
+    let camera = Camera::random(4, 300, 50_000);
+    let mat = Mat { packed: true, ..Mat::default() };
+    let mut variables: Vec<Vec<u8>> = columns(mat, &camera, DOUBLES, true).into();
+    variables.extend((0..4_092).map(|i| mat.column(&format!("v{i}"), (6, 2), &[1])));
+    let said = |variables: &[Vec<u8>]| {
+        let file = dir.file("a.mat", mat.bytes(variables));
+        stderr(convert_aloud(&[&file], &dir.join("set")).args(SENSOR).arg("--overwrite"))
+    };
+    let more = "only the first 4096 arrays of the file are looked at";
+    assert!(!said(&variables).contains(more));
+    variables.push(mat.column("last", (6, 2), &[1]));
+    says(&said(&variables), &["warning: ", more]);
+    variables.truncate(4);
+    let inner: Vec<Vec<u8>> = (0..4_200).map(|_| mat.column("", (6, 2), &[1])).collect();
+    variables.push(mat.array(1, "cell", &[4_200, 1], &inner));
+    says(&said(&variables), &[more]);
+}
+
+#[test]
+fn names_of_fields_have_at_most_256_bytes() {
+    let dir = scratch();
+    let mat = Mat::default();
+    let names = |length: u32| {
+        let name = vec![b'a'; length as usize];
+        let content = [mat.element(5, &length.to_le_bytes()), mat.element(1, &name), mat.column("", (6, 2), &[1])];
+        dir.file("a.mat", mat.bytes(&[mat.array(2, "TD", &[1, 1], &content)]))
+    };
+    let words = ["names of fields of 1 to 256 bytes", "257"];
+    refuses(convert(&[names(257)], &dir.join("none")).args(SENSOR), 3, &words);
+    refuses(convert(&[names(256)], &dir.join("none")).args(SENSOR), 3, &["aaaa"]);
+}

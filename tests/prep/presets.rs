@@ -19,7 +19,7 @@ use super::recording::{Scratch, convert, convert_aloud, data, manifest, refuses,
 
 /// A sample as Tonic reads it.
 #[derive(Deserialize)]
-struct Sample {
+pub(super) struct Sample {
     /// Path of the sample's file in the folder of the split. `None` if one file has many samples.
     file: Option<String>,
     target: Value,
@@ -30,7 +30,7 @@ struct Sample {
 }
 
 /// Unpacks a stand-in. Returns its folder, and what Tonic reads for each split.
-fn unpack(name: &str) -> (Scratch, BTreeMap<String, Vec<Sample>>) {
+pub(super) fn unpack(name: &str) -> (Scratch, BTreeMap<String, Vec<Sample>>) {
     let dir = scratch();
     let archive = std::fs::File::open(data("datasets").join(format!("{name}.zip"))).unwrap();
     let mut archive = zip::ZipArchive::new(archive).unwrap();

@@ -1,6 +1,8 @@
 //! Tests of ROS 1 bags: the events that the Python package rosbags reads, the choice of a topic, and bags whose
 //! recording was not ended.
 
+use std::path::PathBuf;
+
 use serde_json::Value;
 use tonic_toolkit::prep::{Layout, Recording, SensorSize, SourceOptions};
 
@@ -214,4 +216,27 @@ fn bags_in_folders_are_recordings() {
     let said = stderr(&mut convert_aloud(&[&folder], &dir.join("set")));
     says(&said, &["clap/1.bag and 1 more: messages of sensor_msgs/Imu in the topic /imu that are not read: 14"]);
     assert_eq!(manifest(&dir.join("set")).description.classes, ["clap", "wave"]);
+}
+
+#[test]
+fn packets_that_are_missing_are_told() {
+    let dir = scratch();
+    let packets = Camera::runs(700, 900, 37).mono_packets();
+    let bag = |numbers: &dyn Fn(u64) -> u64| {
+        let mut bag = Bag::new("none");
+        let events = bag.connect("/events", "event_camera_msgs/EventPacket");
+        for (i, packet) in packets.iter().enumerate() {
+            let mut packet = packet.clone();
+            packet[30..38].copy_from_slice(&numbers(i as u64).to_le_bytes());
+            bag.message(events, &packet);
+        }
+        dir.file("a.bag", bag.bytes(true))
+    };
+    let said = |bag: PathBuf| stderr(convert_aloud(&[&bag], &dir.join("set")).arg("--overwrite"));
+    let missing = "packets are missing in the bag, as their numbers tell: their events are lost";
+    // Each packet in its turn, and a driver that was started again.
+    for numbers in [&|i| i + 5 as u64, &|i| i % 4] as [&dyn Fn(u64) -> u64; 2] {
+        assert!(!said(bag(numbers)).contains(missing));
+    }
+    says(&said(bag(&|i| if i < 3 { i } else { i + 4 })), &[&format!("warning: 4 {missing}")]);
 }

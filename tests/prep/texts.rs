@@ -336,3 +336,16 @@ fn a_text_of_another_kind_is_refused() {
         &["a text with a row"],
     );
 }
+
+#[test]
+fn a_last_number_that_may_be_cut_short_is_told() {
+    let dir = scratch();
+    let open = "the last, has no end: if the text was cut short there, its last number is wrong";
+    let rows: String = (0..200).map(|i| format!("{},{},1,{}\n", i % 2, i % 40, 1000 + 37 * i)).collect();
+    let text = format!("p,x,y,t\n{rows}");
+    assert!(!converted(&dir, &text, &SENSOR).contains(open));
+    says(&converted(&dir, text.trim_end(), &SENSOR), &["warning: line 201, ", open]);
+    // All polarities have one digit, so that nothing can be missing.
+    let rows: String = (0..200).map(|i| format!("{},{},1,{}\n", 1000 + 37 * i, i % 40, i % 2)).collect();
+    assert!(!converted(&dir, format!("t,x,y,p\n{rows}").trim_end(), &SENSOR).contains(open));
+}

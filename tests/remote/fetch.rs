@@ -76,6 +76,9 @@ fn a_data_set_is_fetched_unpacked_and_not_fetched_again() {
             value!([format!("tonic-prep convert --dataset dsec {dir} -o shards/dsec-thun_00_a --split thun_00_a")])
         );
         check_unpacked(&bench, &dir, 100_000);
+        let notes = said["notes"].as_array().unwrap();
+        assert_eq!(notes.len(), 2, "{notes:?}");
+        assert!(notes[0].as_str().unwrap().starts_with("no md5 of thun_00_a_events_left.zip is known; it has "));
         let said = json(&bench.run(&[&fetch(&url, &dir)[..], &["--json"]].concat()));
         assert_eq!((&said["fetched"], &said["there"], &said["fetched_bytes"]), (&value!(0), &value!(2), &value!(0)));
         // What was removed is fetched again, and nothing else.
@@ -290,6 +293,23 @@ fn archives_that_lead_elsewhere_and_credentials_are_kept_out() {
     std::fs::remove_file(bench.path("mirror").join(NAME)).unwrap();
     let text = bench.refuses(&fetch(&secret, "data"), 1, &[NAME]);
     assert!(!text.contains("secret") && !text.contains("hidden"), "{text}");
+}
+
+#[test]
+fn a_damaged_archive_whose_hash_is_unknown_is_fetched_again() {
+    let bench = Bench::empty();
+    mirror(&bench, 1_000);
+    let whole = std::fs::read(bench.path("mirror").join(NAME)).unwrap();
+    let mut damaged = whole.clone();
+    damaged[60] ^= 1;
+    std::fs::write(bench.path("mirror").join(NAME), damaged).unwrap();
+    let url = Server::of(&bench.path("mirror")).url;
+    bench.refuses(&fetch(&url, "data"), 3, &[NAME, "events.h5: cannot be read"]);
+    assert!(!bench.path("data").join(NAME).exists(), "it would be taken for a file that was brought by hand");
+    std::fs::write(bench.path("mirror").join(NAME), whole).unwrap();
+    let url = Server::of(&bench.path("mirror")).url;
+    bench.run(&fetch(&url, "data"));
+    check_unpacked(&bench, "data", 1_000);
 }
 
 #[test]

@@ -67,7 +67,19 @@ def tonic(path):
     return [(events["x"], events["y"])]
 
 
-READERS = {f.__name__: f for f in (faery, evlib, expelliarmus, dv_processing, aedat, event_stream, tonic)}
+def pandas(path):
+    import pandas
+
+    events = pandas.read_csv(path)
+    return [(events["x"], events["y"])]
+
+
+def loadtxt(path):
+    events = np.loadtxt(path, delimiter=",", skiprows=1)
+    return [(events[:, 1], events[:, 2])]
+
+
+READERS = {f.__name__: f for f in (faery, evlib, expelliarmus, dv_processing, aedat, event_stream, tonic, pandas, loadtxt)}
 
 
 def main():
@@ -83,7 +95,7 @@ def main():
         packets = READERS[args.reader](args.file)
         seconds.append(time.perf_counter() - start)
         events = sum(len(x) for x, _ in packets)
-        total = sum(int(np.asarray(column).sum(dtype=np.int64)) for packet in packets for column in packet)
+        total = sum(int(np.asarray(column).astype(np.int64).sum()) for packet in packets for column in packet)
         del packets
     report = {"events": events, "sum": total, "seconds": seconds}
     print(json.dumps(report) if args.json else "\n".join(f"{key:20s} {value}" for key, value in report.items()))

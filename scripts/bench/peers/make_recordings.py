@@ -3,7 +3,7 @@
     python make_recordings.py IN.h5 --sensor 1280 720 -n 20000000 -o FOLDER --formats evt3 evt2 dat es aedat4
 
 IN.h5 is in DSEC's layout. Each repetition begins 1 ms after the end of the one before. EVT 3 has a word for each event,
-and no vectors. AEDAT 4 is written by dv-processing, compressed with LZ4.
+and no vectors. AEDAT 4 is written by dv-processing, compressed with LZ4. csv has a header, and integers.
 """
 import argparse
 import pathlib
@@ -57,6 +57,11 @@ def dat(t, x, y, p):
     return np.stack([t.astype("<u4"), x | y.astype("<u4") << 14 | p.astype("<u4") << 28], 1)
 
 
+def csv(t, x, y, p):
+    rows = zip(t.tolist(), x.tolist(), y.tolist(), p.tolist())
+    return np.frombuffer("".join(f"{t},{x},{y},{p}\n" for t, x, y, p in rows).encode(), np.uint8)
+
+
 def es(t, x, y, p, height, before):
     steps = np.diff(t, prepend=before)
     overflows = steps // 127
@@ -72,8 +77,9 @@ HEADS = {
     "evt3": "% camera_integrator_name Prophesee\n% evt 3.0\n% format EVT3;height={h};width={w}\n% geometry {w}x{h}\n% end\n",
     "evt2": "% camera_integrator_name Prophesee\n% evt 2.0\n% format EVT2;height={h};width={w}\n% geometry {w}x{h}\n% end\n",
     "dat": "% Data file containing CD events.\n% Version 2\n% Height {h}\n% Width {w}\n",
+    "csv": "t,x,y,p\n",
 }
-ENDINGS = {"evt3": "evt3.raw", "evt2": "evt2.raw", "dat": "dat", "es": "es", "aedat4": "aedat4"}
+ENDINGS = {"evt3": "evt3.raw", "evt2": "evt2.raw", "dat": "dat", "es": "es", "aedat4": "aedat4", "csv": "csv"}
 
 
 def write_aedat4(path, pieces, width, height):
@@ -125,7 +131,7 @@ def main():
                     file.write(es(*piece, height, before).tobytes())
                     before = int(piece[0][-1])
                 else:
-                    file.write({"evt3": evt3, "evt2": evt2, "dat": dat}[name](*piece).tobytes())
+                    file.write({"evt3": evt3, "evt2": evt2, "dat": dat, "csv": csv}[name](*piece).tobytes())
 
 
 if __name__ == "__main__":

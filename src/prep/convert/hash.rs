@@ -1,20 +1,22 @@
 //! Hashes of the files that a set is made from.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 
+use rayon::prelude::*;
 use tonic_base::{Progress, Verbosity, interrupt, some_of};
 use tonic_shard::{Id, KEPT, LinkedFile, SourceFile};
 
-use crate::convert::inputs::{Inputs, size};
+use crate::convert::inputs::{Input, Inputs, size};
 use crate::error::Result;
-use crate::source::{LinkedPath, Raw, Recording, failed, raw};
+use crate::source::{LinkedPath, Raw, Recording, failed, fill, raw};
 
 /// Maximum number of warnings that name files with the same bytes. Each warning names one group of such files. If there
 /// are more groups, one more warning gives their number.
 const MOST_EQUAL: usize = 5;
+/// If files have fewer bytes than this on average, several are hashed at a time.
+const SMALL: u64 = 1 << 20;
 
 impl Inputs {
     /// Computes the BLAKE3 hashes of the recordings that the samples in `range` come from, and shows progress. Returns
@@ -29,8 +31,7 @@ impl Inputs {
         let total = files.map(|recording| size(&recording.path)).sum::<Result<u64>>()?;
         let shown = if total == 0 { Verbosity::Quiet } else { verbosity };
         let progress = Progress::start(shown, "hash", total, "B");
-        let mut sources = Vec::new();
-        for input in self.within(range) {
+        let source = |input: &Input| {
             let Recording { path, name, .. } = &input.recording;
             let (blake3, bytes) = match input.recording.content() {
                 Some(content) => content,
@@ -39,10 +40,16 @@ impl Inputs {
             let (start, end) = (range.start.max(input.first), range.end.min(input.first + input.samples));
             let first_sample = Some(input.skipped + start - input.first);
             let samples = end.saturating_sub(start);
-            sources.push(SourceFile { name: name.clone(), bytes, samples, first_sample, blake3 });
-        }
+            Ok(SourceFile { name: name.clone(), bytes, samples, first_sample, blake3 })
+        };
+        let inputs: Vec<&Input> = self.within(range).collect();
+        let sources: Vec<Result<SourceFile>> = match total / (inputs.len() as u64).max(1) {
+            // Small files take one thread each, large ones all threads.
+            ..SMALL => inputs.into_par_iter().map(source).collect(),
+            _ => inputs.into_iter().map(source).collect(),
+        };
         progress.finish();
-        Ok(sources)
+        sources.into_iter().collect()
     }
 }
 
@@ -94,20 +101,28 @@ pub fn hash_linked(files: &[LinkedPath], verbosity: Verbosity) -> Result<Vec<Lin
 /// gzip is not. Doesn't map the file into memory, because the whole mapping would count as memory of the process.
 fn hash_file(path: &Path, progress: &Progress) -> Result<(Id, u64)> {
     const PIECE: u64 = 4 << 20;
-    let Raw { bytes: mut file, .. } = raw(path)?;
+    let Raw { bytes: mut file, len } = raw(path)?;
+    // With a byte more than the file has, its end is seen in the first piece.
+    let size = len.saturating_add(1).min(PIECE) as usize;
     let mut read = |mut piece: Vec<u8>| {
-        piece.clear();
-        (&mut file).take(PIECE).read_to_end(&mut piece).map(|_| piece)
+        piece.resize(size, 0);
+        fill(&mut file, &mut piece, size).map(|len| (len, piece))
     };
     let (mut hash, mut bytes) = (blake3::Hasher::new(), 0);
     let wrong = |at, e| failed(path, at, e);
-    let (mut piece, mut spare) = (read(Vec::new()).map_err(|e| wrong(0, e))?, Vec::new());
-    while !piece.is_empty() {
+    let ((mut len, mut piece), mut spare) = (read(Vec::new()).map_err(|e| wrong(0, e))?, Vec::new());
+    while len > 0 {
         interrupt::check(KEPT)?;
-        let (next, _) = rayon::join(|| read(spare), || hash.update_rayon(&piece));
-        bytes += piece.len() as u64;
-        progress.add(piece.len() as u64);
-        (spare, piece) = (piece, next.map_err(|e| wrong(bytes, e))?);
+        let next = if len < size {
+            hash.update(&piece[..len]);
+            Ok((0, spare))
+        } else {
+            rayon::join(|| read(spare), || hash.update_rayon(&piece)).0
+        };
+        bytes += len as u64;
+        progress.add(len as u64);
+        spare = piece;
+        (len, piece) = next.map_err(|e| wrong(bytes, e))?;
     }
     Ok((Id(*hash.finalize().as_bytes()), bytes))
 }

@@ -262,5 +262,8 @@ fn file_bytes(input: &Input) -> Result<u64> {
 }
 
 pub(super) fn size(path: &Path) -> Result<u64> {
-    Ok(raw(path)?.len)
+    match std::fs::metadata(path) {
+        Ok(meta) => Ok(meta.len()),
+        Err(_) => Ok(raw(path)?.len), // a member of an archive
+    }
 }

@@ -74,6 +74,9 @@ pub struct Split {
     pub name: String,
     /// Number of samples or recordings in the part.
     pub samples: Option<u32>,
+    /// The same of each part in the name, if it has several.
+    #[serde(default)]
+    parts: Vec<u32>,
     /// Beginning of the URLs of files that have no `url` of their own.
     #[serde(default)]
     base: String,
@@ -246,6 +249,13 @@ impl Dataset {
         })
     }
 
+    /// Number of samples of the part `name`, such as `train`, if it is known.
+    fn samples_of(&self, name: &str) -> Option<u32> {
+        let place = |split: &Split| split.name.split(',').position(|part| part == name);
+        let (split, i) = self.splits.iter().find_map(|split| Some((split, place(split)?)))?;
+        split.parts.get(i).copied().or(split.samples.filter(|_| split.name == name))
+    }
+
     /// Total number of samples in all splits. `None` if the number is unknown for one of the splits.
     fn samples(&self) -> Option<u32> {
         self.splits.iter().map(|split| split.samples).sum()
@@ -285,6 +295,9 @@ mod tests {
             assert!(set.page.starts_with("http"), "{}", set.name);
             let mut files = BTreeSet::new();
             for split in &set.splits {
+                let parts = split.name.split(',').count();
+                let sum = Some(split.parts.iter().sum());
+                assert!(split.parts.is_empty() || (split.parts.len(), sum) == (parts, split.samples), "{}", set.name);
                 assert!(!split.downloads().is_empty(), "{} {}", set.name, split.name);
                 for download in split.downloads() {
                     assert!(files.insert(download.file.clone()), "{}: {} twice", set.name, download.file);

@@ -1,21 +1,20 @@
 //! Unpacks archives (zip, tar, tar.gz, gz) that come from servers. Refuses names that lead out of the directory, links,
 //! and archives that grow too large.
 
+use std::cell::Cell;
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write, copy};
 use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
 
 use flate2::read::MultiGzDecoder;
 use tonic_base::{BaseFault, check_space, human_bytes, interrupt};
 
 use crate::error::{Error, Result};
+use crate::source::{MOST_MEMBERS, MOST_RATIO, most_unpacked, open_zip, without_gz};
 
-/// Maximum ratio of unpacked to packed bytes. DEFLATE can reach 1,032.
-const MOST_GROWTH: u64 = 250;
-/// Up to this many unpacked bytes are accepted at any ratio.
-const SMALL: u64 = 1 << 30;
-/// Maximum number of members of an archive.
-const MOST_MEMBERS: u64 = 10_000_000;
+/// Maximum number of bytes between two members of a tar archive. Long names are there, and are read into memory.
+const MOST_BETWEEN: u64 = 1 << 20;
 /// Text of the message if the command is interrupted.
 const KEPT: &str = "the archive is kept";
 
@@ -53,7 +52,7 @@ pub fn unpack(archive: &Path, into: &Path) -> Result<Unpacked> {
     let name = archive.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let staging = Staging::new(into.join(format!(".{name}.unpacking")))?;
     let size = archive.metadata().map_err(Error::io(archive, "read the archive"))?.len();
-    let most = size.saturating_mul(MOST_GROWTH).max(SMALL);
+    let most = most_unpacked(size);
     let mut unpacker = Unpacker { archive, into: &staging.0, files: 0, bytes: 0, most };
     unpacker.unpack()?;
     let Unpacker { mut files, mut bytes, .. } = unpacker;
@@ -105,15 +104,15 @@ impl Unpacker<'_> {
         let mut head = [0; 2];
         let got = file.read(&mut head).and_then(|n| file.seek(SeekFrom::Start(0)).map(|_| n));
         let head = &head[..got.map_err(|e| self.unreadable(e))?];
-        let file = BufReader::with_capacity(1 << 16, file);
+        let read = |file| BufReader::with_capacity(1 << 16, file);
         match head {
             b"PK" => self.unpack_zip(file),
-            [0x1f, 0x8b] if is_many(&name) => self.unpack_tar(MultiGzDecoder::new(file)),
+            [0x1f, 0x8b] if is_many(&name) => self.unpack_tar(MultiGzDecoder::new(read(file))),
             [0x1f, 0x8b] => {
-                let target = name_without_gz(self.archive);
-                self.write(&target, None, &mut MultiGzDecoder::new(file))
+                let target = without_gz(Path::new(self.archive.file_name().unwrap_or_default()));
+                self.write(&target, None, &mut MultiGzDecoder::new(read(file)))
             }
-            _ if name.ends_with(".tar") => self.unpack_tar(file),
+            _ if name.ends_with(".tar") => self.unpack_tar(read(file)),
             _ => Err(Error::damaged(self.archive, "its first bytes", "they are not those of a zip, gzip or tar file")),
         }
     }
@@ -126,8 +125,8 @@ impl Unpacker<'_> {
         Error::damaged(self.archive, member, reason)
     }
 
-    fn unpack_zip(&mut self, file: BufReader<File>) -> Result<()> {
-        let mut zip = zip::ZipArchive::new(file).map_err(|e| self.damaged("its list of members", e))?;
+    fn unpack_zip(&mut self, file: File) -> Result<()> {
+        let mut zip = open_zip(file).map_err(|e| self.damaged("its list of members", e))?;
         if zip.has_duplicate_names() {
             return Err(self.damaged("its list of members", "a name occurs twice"));
         }
@@ -159,7 +158,8 @@ impl Unpacker<'_> {
     }
 
     fn unpack_tar(&mut self, file: impl Read) -> Result<()> {
-        let mut tar = tar::Archive::new(file);
+        let left = Rc::new(Cell::new(MOST_BETWEEN));
+        let mut tar = tar::Archive::new(Between { bytes: file, left: Rc::clone(&left) });
         let entries = tar.entries().map_err(|e| self.damaged("its list of members", e))?;
         for entry in entries {
             let place = format!("member {}", self.files);
@@ -175,10 +175,12 @@ impl Unpacker<'_> {
                 self.create_dir(&path)?;
             } else if kind.is_file() || kind.is_contiguous() {
                 let size = member.size();
+                left.set(u64::MAX);
                 self.write(&path, Some(size), &mut member)?;
             } else {
                 return Err(self.damaged(&name, "it is a link or a device"));
             }
+            left.set(MOST_BETWEEN);
         }
         Ok(())
     }
@@ -251,11 +253,31 @@ impl Unpacker<'_> {
 
     fn too_large(&self, bytes: u64) -> Error {
         let reason = format!(
-            "expected at most {}, {MOST_GROWTH} times its own size, got {}",
+            "expected at most {}, {MOST_RATIO} times its own size, got {}",
             human_bytes(self.most),
             human_bytes(bytes)
         );
         Error::damaged(self.archive, "the size of its members", reason)
+    }
+}
+
+/// The bytes of a tar archive. Fails if more than `left` are read.
+struct Between<R> {
+    bytes: R,
+    left: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Between<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let left = self.left.get();
+        if left == 0 && !buffer.is_empty() {
+            let text = format!("more than {MOST_BETWEEN} bytes before a member, such as a long name");
+            return Err(std::io::Error::new(ErrorKind::InvalidData, text));
+        }
+        let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let read = self.bytes.read(&mut buffer[..most])?;
+        self.left.set(left - read as u64);
+        Ok(read)
     }
 }
 
@@ -273,10 +295,6 @@ impl Read for Reading<'_> {
             }
         })
     }
-}
-
-fn name_without_gz(archive: &Path) -> PathBuf {
-    PathBuf::from(archive.file_stem().unwrap_or_default())
 }
 
 /// Returns the archives of many files below a directory, sorted by path.

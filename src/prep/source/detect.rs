@@ -16,7 +16,7 @@ use crate::source::marks;
 use crate::source::matlab;
 use crate::source::options::SourceOptions;
 use crate::source::packed;
-use crate::source::stream::{ClassLabel, EventStream};
+use crate::source::stream::{ClassLabel, EventStore, EventStream};
 use crate::source::text::Table;
 use crate::source::times::Timeline;
 use crate::time_unit::TimeUnit;
@@ -138,6 +138,14 @@ pub(super) fn open_stream(path: &Path, options: &SourceOptions) -> Result<EventS
     checked(stream, options)
 }
 
+/// Opens a file like [`open_stream`], whose layout was found before and is in `options`.
+pub(super) fn reopen_stream(path: &Path, options: &SourceOptions) -> Result<EventStream> {
+    match options.layout {
+        Some(layout) if layout.is_of_camera() => checked(cameras::open(path, layout, options)?, options),
+        _ => open_stream(path, options),
+    }
+}
+
 /// Limits an open recording to the range of events that the options give, and checks it.
 fn checked(stream: EventStream, options: &SourceOptions) -> Result<EventStream> {
     let mut stream = stream.restrict(options.events)?;
@@ -149,16 +157,26 @@ fn checked(stream: EventStream, options: &SourceOptions) -> Result<EventStream> 
     Ok(stream)
 }
 
-/// Decodes a camera's file into columns in memory, however many events it has. The events keep the order of the file.
-/// Their coordinates are not checked against the sensor.
+/// Decodes a camera's file, or a text of events, into columns in memory, however many events it has. The events keep the
+/// order of the file. Their coordinates are not checked against the sensor.
 ///
 /// # Errors
-/// [`tonic_base::Error::Usage`] for a file of another layout; [`Error::DamagedBytes`]; [`tonic_base::Error::Io`].
+/// [`tonic_base::Error::Usage`] for a file of another layout; [`Error::NotARecording`] for a text without y or p, or with
+/// numbers that are no pixels; [`Error::DamagedBytes`], [`Error::BadRow`]; [`tonic_base::Error::Io`].
 pub fn decode_camera(path: &Path, options: &SourceOptions) -> Result<Events> {
-    match layout_of(path, options)? {
-        layout if layout.is_of_camera() => cameras::decode_all(path, layout, options),
-        layout => Err(Error::usage("layout", "that of a camera's file", layout.title())),
-    }
+    let store = match layout_of(path, options)? {
+        layout if layout.is_of_camera() => cameras::decode_all(path, layout, options)?,
+        Layout::Csv => text::decode_text(path, options)?,
+        layout => return Err(Error::usage("layout", "that of a camera's file or a text", layout.title())),
+    };
+    let events = match store {
+        EventStore::Memory(block) => block.into_events(),
+        _ => None,
+    };
+    events.ok_or_else(|| {
+        let expected = "times, x and y from 0 to 65535, and polarities from 0 to 255";
+        Error::not_a_recording(path, expected, "other numbers, or fewer columns")
+    })
 }
 
 /// Returns the number of events in a file that holds one recording. Counts only events in the range that the options

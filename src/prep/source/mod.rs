@@ -21,7 +21,7 @@
 //! fields                       which fields of a file are t, x, y and p
 //! text                         texts with a row of cells for each event
 //! stream, stored, sorted       one recording as a sequence of events; its events in a temporary file; sorted there
-//! target                       where decoded events go
+//! target, huge_pages           where decoded events go; long columns in memory
 //! vetting, check               what is wrong with the times; other checks before a recording is used
 //! layouts, cameras, detect     opens files by their layout: HDF5 and NumPy, files as cameras write them
 //! samples                      one recording as one sample or many
@@ -41,6 +41,7 @@ mod folders;
 mod formats;
 mod hdf;
 mod heap;
+mod huge_pages;
 mod labels;
 mod layout;
 mod layouts;
@@ -75,6 +76,7 @@ pub use columns::{Numbers, TakenColumns};
 pub use detect::decode_camera;
 pub(crate) use detect::events_of;
 pub(crate) use fields::{listed, odd_polarities};
+pub(crate) use folders::SYSTEM_FOLDERS;
 pub use hdf::LinkedPath;
 pub use heap::VlenRows;
 pub use labels::{ClassList, ListedFiles, Row, number_classes, read_labels};
@@ -86,7 +88,7 @@ pub use memory::EventColumns;
 pub(crate) use memory::{ADDED, open_columns};
 pub(crate) use notes::{Kind, Kinds};
 pub use options::{Cut, Digits, LabelSource, Map, SourceOptions, TableColumns};
-pub(crate) use packed::{Raw, failed, raw};
+pub(crate) use packed::{MOST_MEMBERS, MOST_RATIO, Raw, failed, fill, most_unpacked, open_zip, raw, without_gz};
 pub(crate) use raw::MAX_SAMPLE_EVENTS;
 pub use raw::{Coordinates, RawSamples, Times};
 pub use recording::Recording;

@@ -160,6 +160,23 @@ impl Coordinates {
         }
     }
 
+    /// Returns the entries as 16-bit integers. `None` if one doesn't fit.
+    pub(super) fn into_u16(self) -> Option<Vec<u16>> {
+        match self {
+            Coordinates::U16(c) => Some(c),
+            c => (0..c.len()).map(|i| c.get(i).try_into().ok()).collect(),
+        }
+    }
+
+    /// Returns the entries in a range of indices.
+    pub(super) fn part(&self, range: Range<usize>) -> Coordinates {
+        match self {
+            Coordinates::U8(c) => Coordinates::U8(c[range].to_vec()),
+            Coordinates::U16(c) => Coordinates::U16(c[range].to_vec()),
+            Coordinates::I64(c) => Coordinates::I64(c[range].to_vec()),
+        }
+    }
+
     /// Returns the entries at the indices `places`, in that order.
     pub fn pick(&self, places: impl Iterator<Item = usize>) -> Coordinates {
         match self {

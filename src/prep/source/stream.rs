@@ -131,12 +131,7 @@ impl EventStream {
         let unit = self.time.unit;
         let range = self.time.places(range);
         Ok(match &self.columns {
-            EventStore::Memory(block) => {
-                let range = range.start as usize..range.end as usize;
-                let first = block.t.missing.partition_point(|&i| i < range.start);
-                let missing = block.t.missing[first..].iter().take_while(|&&i| i < range.end);
-                Stamps { missing: missing.map(|i| i - range.start).collect(), us: block.t.us[range.clone()].to_vec() }
-            }
+            EventStore::Memory(block) => block.t.part(range.start as usize..range.end as usize),
             EventStore::Stored(events) => events.times(range)?,
             EventStore::Sorted(events) => events.times(range)?,
             EventStore::Hdf5(columns) => match &columns[0] {
@@ -153,7 +148,7 @@ impl EventStream {
         let mut block = match &self.columns {
             EventStore::Hdf5(columns) => EventBlock::of(NumberColumn::read_each(columns, path, range)?, self.time.unit),
             EventStore::Array(array) => array.read(range, self.time.unit)?,
-            EventStore::Memory(block) => block.pick(range.start as usize..range.end as usize),
+            EventStore::Memory(block) => block.part(range.start as usize..range.end as usize),
             EventStore::Stored(events) => events.read(range)?,
             EventStore::Sorted(events) => events.read(range)?,
         };

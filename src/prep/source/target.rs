@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::source::columns::{EventBlock, Stamps};
+use crate::source::huge_pages::append;
 use crate::source::raw::Coordinates;
 use crate::source::stored::StoredEvents;
 use crate::source::stream::{EventStore, MAX_IN_MEMORY};
@@ -47,9 +48,9 @@ impl Entries<'_> {
 
     fn append_to(self, column: &mut Coordinates) {
         match (self, column) {
-            (Entries::U8(more), Coordinates::U8(column)) => column.extend_from_slice(more),
-            (Entries::U16(more), Coordinates::U16(column)) => column.extend_from_slice(more),
-            (Entries::I64(more), Coordinates::I64(column)) => column.extend_from_slice(more),
+            (Entries::U8(more), Coordinates::U8(column)) => append(column, more),
+            (Entries::U16(more), Coordinates::U16(column)) => append(column, more),
+            (Entries::I64(more), Coordinates::I64(column)) => append(column, more),
             (_, column) => debug_assert!(false, "{column:?} has another type"),
         }
     }
@@ -77,7 +78,7 @@ impl Target {
             Target::Count => {}
             Target::Memory(block @ None, _) => *block = Some(more.copied()),
             Target::Memory(Some(block), most) => {
-                block.t.us.extend_from_slice(more.t);
+                append(&mut block.t.us, more.t);
                 more.x.append_to(&mut block.x);
                 for (more, column) in [(more.y, &mut block.y), (more.p, &mut block.p)] {
                     more.zip(column.as_mut()).into_iter().for_each(|(more, column)| more.append_to(column));

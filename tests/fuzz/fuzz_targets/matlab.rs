@@ -1,4 +1,5 @@
-//! Fuzzes the reader of MATLAB files of version 5, with columns found by their names or by an order.
+//! Fuzzes the reader of MATLAB files of version 5, with columns found by their names or by an order, and the readers of
+//! ST-MNIST and EBSSA.
 
 #![no_main]
 
@@ -14,7 +15,11 @@ fuzz_target!(|data: &[u8]| {
     std::fs::write(&path, bytes).unwrap();
     let options = SourceOptions {
         // Without a layout, the file is recognised by its bytes.
-        layout: (kind % 2 == 1).then_some(Layout::Mat),
+        layout: match kind / 16 {
+            1 => Some(Layout::Stmnist),
+            2 => Some(Layout::Ebssa),
+            _ => (kind % 2 == 1).then_some(Layout::Mat),
+        },
         columns: (kind / 2 % 2 == 1).then(|| "t,x,y,p".parse().unwrap()),
         map: (kind / 4 % 4 == 3).then(|| "t=TD/ts,x=TD/x,label=class".parse().unwrap()),
         sensor: Some(SENSOR),

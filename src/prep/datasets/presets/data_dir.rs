@@ -6,10 +6,7 @@ use tonic_base::some_of;
 
 use crate::datasets::Dataset;
 use crate::error::{BaseFault, Error, Result};
-use crate::source::{SourceOptions, TableColumns};
-
-/// Folders that archives and operating systems leave next to the data.
-const OTHER_FOLDERS: [&str; 2] = ["__MACOSX", "__pycache__"];
+use crate::source::{SYSTEM_FOLDERS, SourceOptions, TableColumns};
 
 /// What a preset has found: the file or folder to open, and the options that the data set needs.
 pub(super) type Found = (PathBuf, SourceOptions);
@@ -44,7 +41,7 @@ impl Entries {
             let entry = entry.map_err(Error::io(dir, "list the folder"))?;
             let (path, kind) = (entry.path(), entry.file_type().map_err(Error::io(dir, "list the folder"))?);
             let Some(name) = path.file_name().and_then(|name| name.to_str()).map(String::from) else { continue };
-            if name.starts_with('.') || OTHER_FOLDERS.contains(&name.as_str()) {
+            if name.starts_with('.') || SYSTEM_FOLDERS.contains(&name.as_str()) {
                 continue;
             }
             let is_folder = kind.is_dir() || (kind.is_symlink() && path.is_dir());
@@ -81,10 +78,15 @@ impl DataDir<'_> {
     /// is the number of recordings that were found.
     pub(super) fn notes(&self, recordings: usize) -> Vec<String> {
         let (title, name) = (&self.dataset.title, self.split);
-        let split = self.dataset.splits.iter().find(|split| split.name == name);
-        let all = split.and_then(|split| split.samples).filter(|&all| recordings < all as usize);
+        let count = self.count_note(recordings);
+        let all = self.dataset.samples_of(name).filter(|&all| recordings < all as usize);
         let lacks = all.map(|all| format!("warning: {title} {name} has {all} samples, of which {recordings} are here"));
-        std::iter::once(format!("{title} {name}: {recordings} recordings")).chain(lacks).collect()
+        std::iter::once(count).chain(lacks).collect()
+    }
+
+    /// Returns the note that says how many recordings the split has.
+    pub(super) fn count_note(&self, recordings: usize) -> String {
+        format!("{} {}: {recordings} recordings", self.dataset.title, self.split)
     }
 
     /// Returns the error for something that is not in `place`.

@@ -42,16 +42,23 @@ const CLASSES: [&str; 11] = [
 pub(super) fn find(data: &DataDir<'_>) -> Result<Found> {
     let (_, folder, list) = *SPLITS.iter().find(|(split, ..)| *split == data.split).unwrap_or(&SPLITS[0]);
     let found = data.find(&[folder, list])?;
-    let (dir, files, source) = if found.is_dir() {
+    let (dir, files, notes, source) = if found.is_dir() {
         let files = gestures(data, &found)?;
+        let notes = data.notes(files.len());
         let time_unit = Some(TimeUnit::Milliseconds);
-        (found, files, SourceOptions { columns: Some(columns("x,y,p,t")?), time_unit, ..SourceOptions::default() })
+        (
+            found,
+            files,
+            notes,
+            SourceOptions { columns: Some(columns("x,y,p,t")?), time_unit, ..SourceOptions::default() },
+        )
     } else {
         let dir = found.parent().unwrap_or(data.dir).to_path_buf();
         let files = trials(data, &dir, &found)?;
-        (dir, files, SourceOptions { layout: Some(Layout::Aedat3), ..SourceOptions::default() })
+        let notes = vec![data.count_note(files.len())]; // Tonic's numbers are those of its own cut
+        (dir, files, notes, SourceOptions { layout: Some(Layout::Aedat3), ..SourceOptions::default() })
     };
-    let listed = ListedFiles { classes: CLASSES.map(String::from).into(), notes: data.notes(files.len()), files };
+    let listed = ListedFiles { classes: CLASSES.map(String::from).into(), notes, files };
     Ok((dir, SourceOptions { sensor: data.dataset.sensor, labels: LabelSource::Listed(Arc::new(listed)), ..source }))
 }
 

@@ -110,9 +110,15 @@ impl Recordings {
                 None => absent.push(one.1.as_str()),
             }
         }
-        let mut notes = vec![format!("{} {}: {} recordings", data.dataset.title, data.split, files.len())];
+        let mut notes = vec![data.count_note(files.len())];
         let lacks = || format!("warning: recordings of {} that are not there: {}", data.split, some_of(&absent));
         notes.extend((!absent.is_empty()).then(lacks));
+        let right = files.iter().map(|file| file.name.replace("left", "right"));
+        let is_there = |(name, left): &(String, &ListedFile)| *name != left.name && dir.join(name).is_file();
+        let right: Vec<String> = right.zip(&files).filter(is_there).map(|(name, _)| name).collect();
+        let elsewhere =
+            || format!("of the right camera, in no sample; they convert by themselves: {}", some_of(&right));
+        notes.extend((!right.is_empty()).then(elsewhere));
         let source = SourceOptions {
             layout: Some(form.layout),
             topic: form.topic.map(String::from),

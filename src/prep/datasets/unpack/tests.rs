@@ -120,11 +120,43 @@ fn hostile_archives_are_refused_and_leave_nothing() {
 fn a_bomb_is_refused_before_it_fills_the_disk() {
     let folder = Folder::new("bomb");
     let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    (0..(SMALL >> 20) + 1).for_each(|_| gz.write_all(&[0; 1 << 20]).unwrap());
+    (0..65).for_each(|_| gz.write_all(&[0; 1 << 20]).unwrap());
     let bomb = gz.finish().unwrap();
-    assert!(folder.refusal("a.gz", &bomb).contains("expected at most 1.1 GB"));
+    assert!(folder.refusal("a.gz", &bomb).contains("expected at most 67.1 MB"));
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     zip.start_file("x", SimpleFileOptions::default().large_file(true)).unwrap();
-    (0..(SMALL >> 20) + 1).for_each(|_| zip.write_all(&[0; 1 << 20]).unwrap());
-    assert!(folder.refusal("a.zip", &zip.finish().unwrap().into_inner()).contains("expected at most 1.1 GB"));
+    (0..65).for_each(|_| zip.write_all(&[0; 1 << 20]).unwrap());
+    assert!(folder.refusal("a.zip", &zip.finish().unwrap().into_inner()).contains("expected at most 67.1 MB"));
+}
+
+#[test]
+fn a_long_name_is_refused_before_it_fills_the_memory() {
+    let folder = Folder::new("names");
+    let name = |length| {
+        let name = vec![b'a'; length];
+        tarred(&[("././@LongLink", tar::EntryType::GNULongName, &name), ("x", tar::EntryType::Regular, b"1")])
+    };
+    let error = folder.refusal("a.tar.gz", &gzipped(&name(2 << 20)));
+    assert!(error.contains("more than 1048576 bytes before a member"), "{error}");
+    let archive = folder.0.join("b.tar");
+    std::fs::write(&archive, name(120)).unwrap();
+    assert_eq!(unpack(&archive, &folder.0.join("out")).unwrap().names, ["a".repeat(120)]);
+}
+
+#[test]
+fn the_number_of_members_is_checked_before_they_are_listed() {
+    let folder = Folder::new("members");
+    let mut zip = zipped(&[("x", b"1")]);
+    // The record of zip64, its locator, and the record at the end.
+    let (at, end) = (zip.len() as u64, zip.split_off(zip.len() - 22));
+    let mut record = [0; 56];
+    record[..4].copy_from_slice(b"PK\x06\x06");
+    record[4] = 44;
+    record[32..40].copy_from_slice(&(1_u64 << 40).to_le_bytes());
+    let place = at - 22;
+    zip.extend(record);
+    zip.extend([b"PK\x06\x07\0\0\0\0".as_slice(), &place.to_le_bytes(), &[1, 0, 0, 0]].concat());
+    zip.extend(end);
+    let error = folder.refusal("a.zip", &zip);
+    assert!(error.contains("it has 1099511627776 members, and at most 4194304 are read"), "{error}");
 }

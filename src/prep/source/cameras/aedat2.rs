@@ -10,7 +10,8 @@
 //!
 //! Both cameras count x and y from the lower right corner. They are turned, so that they begin at the upper left, as DV
 //! and Tonic's `read_davis_346` do. Which camera it is, the header says (`# AEChip: ...`). Without that, a file whose
-//! first addresses have at most 16 bits is one of a DVS128. The size of another DAVIS has to be given.
+//! first addresses have at most 16 bits is one of a DVS128, and another one of a DAVIS. Other chips are refused, because
+//! their addresses have other bits. The size of another DAVIS has to be given.
 
 use crate::error::{Error, Result};
 use crate::events::SensorSize;
@@ -24,7 +25,8 @@ const LOOKED: usize = 1 << 16;
 /// Decodes a file. `given` is the size of the sensor in the options.
 ///
 /// # Errors
-/// Those of [`Input::words`] and [`Decoded::settle`]; [`Error::NotARecording`] if the size of the sensor is not known.
+/// Those of [`Input::words`] and [`Decoded::settle`]; [`Error::Foreign`] for another chip; [`Error::NotARecording`] if
+/// the size of the sensor is not known.
 pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded, given: Option<SensorSize>) -> Result<()> {
     let mut size = None;
     let mut is_dvs = None;
@@ -34,10 +36,21 @@ pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded, given: Option<Sen
         }
         if let Some((_, chip)) = line.split_once("AEChip:") {
             size = chip_size(chip);
-            let chip = chip.to_ascii_uppercase();
-            is_dvs = Some(chip.contains("DVS128") || chip.contains("TMPDIFF128"));
+            let name = chip.to_ascii_uppercase();
+            is_dvs = Some(name.contains("DVS128") || name.contains("TMPDIFF128"));
+            if is_dvs == Some(false) && !name.contains("DAVIS") {
+                return Err(Error::Foreign {
+                    path: input.path().into(),
+                    place: String::new(),
+                    expected: "events of a DVS128 or a DAVIS (# AEChip)".into(),
+                    format: format!("those of the chip {}, whose addresses may have other bits", chip.trim()),
+                    reader: "jAER reads it; save t, x, y and p with np.savez".into(),
+                    command: None,
+                });
+            }
         }
     }
+    let is_guessed = is_dvs.is_none();
     let is_dvs = match is_dvs {
         Some(is_dvs) => is_dvs,
         None => input.peek(LOOKED)?.as_chunks::<8>().0.iter().all(|event| event[..2] == [0, 0]),
@@ -49,6 +62,9 @@ pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded, given: Option<Sen
                         sensor (`sensor`), by which x and y are turned";
         return Err(Error::not_a_recording(input.path(), expected, "none"));
     };
+    if is_guessed && !is_dvs {
+        out.notes.push("the header names no chip: the addresses are read as those of a DAVIS".into());
+    }
     out.set_sensor(width.into(), height.into());
     let (mut clock, mut triggers, mut samples) = (Clock32::default(), 0, 0);
     let last = [(width - 1) as u16, (height - 1) as u16];

@@ -3,13 +3,15 @@
 //!
 //! | bytes of a packet's header | meaning |
 //! |---|---|
+//! | 2 to 3 | number of the source, a camera |
 //! | 0 to 1 | kind of events: 0 special, 1 polarity, 2 frames, 3 and 4 IMU, others |
 //! | 4 to 7, 8 to 11 | size of an event; place of its time |
 //! | 12 to 15 | how many times the clock of 31 bits has wrapped |
 //! | 16 to 19, 20 to 23 | number of events for which there is room; number of events |
 //!
 //! An event of polarity has 32 bits and then the time in microseconds: bit 0 is 1 if it is valid, bit 1 is the
-//! polarity, bits 2 to 16 are y, bits 17 to 31 are x. Invalid events and packets of other kinds are counted.
+//! polarity, bits 2 to 16 are y, bits 17 to 31 are x. Invalid events and packets of other kinds are counted. The source
+//! of the first polarity packet is read; those of others are counted.
 
 use crate::error::{Error, Result};
 use crate::source::cameras::aedat2::chip_size;
@@ -22,6 +24,7 @@ use crate::source::cameras::input::Input;
 /// Those of [`Input::words`] and [`Decoded::settle`]; [`Error::Foreign`] for compressed packets;
 /// [`Error::DamagedBytes`] for packets that are cut short or contradict themselves.
 pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
+    let mut sizes = Vec::new();
     while let Some(line) = input.line("#")? {
         if line.contains("!END-HEADER") {
             break;
@@ -36,13 +39,20 @@ pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
                 command: None,
             });
         }
-        if let Some((width, height)) = line.strip_prefix("#Source").and_then(chip_size) {
-            out.set_sensor(width.into(), height.into());
+        if let Some((number, chip)) = line.strip_prefix("#Source").and_then(|rest| rest.split_once(':'))
+            && let Some(size) = chip_size(chip)
+        {
+            sizes.push((number.trim().parse().ok(), size));
         }
     }
-    let mut counts = [0; 5];
-    let result = packets(input, out, &mut counts);
-    let [special, invalid, frames, imu, other] = counts;
+    let (mut counts, mut source) = ([0; 6], None);
+    let result = packets(input, out, &mut source, &mut counts);
+    let own = sizes.iter().find(|(number, _)| source.is_some() && *number == source);
+    if let Some((_, (width, height))) = own.or(sizes.first().filter(|_| sizes.len() == 1)) {
+        out.set_sensor((*width).into(), (*height).into());
+    }
+    let [special, invalid, frames, imu, other, elsewhere] = counts;
+    out.not_read(elsewhere, &format!("events of other sources than {}, such as a second camera,", source.unwrap_or(0)));
     out.not_read(special, "special events, such as triggers,");
     out.not_read(invalid, "events that the camera marked as not valid");
     out.not_read(frames, "frames");
@@ -54,14 +64,15 @@ pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
 fn packets(
     input: &mut Input<'_>,
     out: &mut Decoded,
-    [special, invalid, frames, imu, other]: &mut [u64; 5],
+    source: &mut Option<u16>,
+    [special, invalid, frames, imu, other, elsewhere]: &mut [u64; 6],
 ) -> Result<()> {
     loop {
         let at = input.at();
         let Some(header) = input.array::<28>("a packet's header")? else { return Ok(()) };
         let number = |i: usize| u32::from_le_bytes([header[i], header[i + 1], header[i + 2], header[i + 3]]);
         let [size, time, wraps, room, events] = [4, 8, 12, 16, 20].map(number);
-        let kind = u16::from_le_bytes([header[0], header[1]]);
+        let (kind, from) = (u16::from_le_bytes([header[0], header[1]]), u16::from_le_bytes([header[2], header[3]]));
         if events > room {
             return Err(input.damaged(at, format!("at most {room} events, as the packet has room for"), events));
         }
@@ -72,6 +83,11 @@ fn packets(
                 3 | 4 => &mut *imu,
                 _ => &mut *other,
             } += u64::from(events);
+            input.pass(u64::from(size) * u64::from(room), "a packet")?;
+            continue;
+        }
+        if *source.get_or_insert(from) != from {
+            *elsewhere += u64::from(events);
             input.pass(u64::from(size) * u64::from(room), "a packet")?;
             continue;
         }

@@ -14,6 +14,7 @@
 use std::io::{BufReader, Cursor};
 
 use lz4_flex::frame::FrameDecoder;
+use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::source::cameras::aedat4_streams::{Stream, streams};
@@ -21,6 +22,11 @@ use crate::source::cameras::block::{Decoded, ROOM};
 use crate::source::cameras::flatbuffer::Table;
 use crate::source::cameras::input::Input;
 use crate::source::cameras::unpacked::{MAX_BYTES, collect};
+
+/// Number of packets that are unpacked at a time, on all cores.
+const TOGETHER: usize = 16;
+/// Maximum number of bytes of each of them.
+const SHARE: u64 = MAX_BYTES / TOGETHER as u64;
 
 /// Decodes a file.
 ///
@@ -70,15 +76,57 @@ fn read_packets(
     input: &mut Input<'_>,
     out: &mut Decoded,
     (compression, end): (i32, Option<u64>),
-    (streams, taken): (&[Stream], &Stream),
+    streams: (&[Stream], &Stream),
     packets: &mut [u64],
 ) -> Result<()> {
-    let (mut packed, mut unpacker) = (Vec::new(), Unpacker::new());
+    let mut batch: Vec<Packet> = (0..TOGETHER).map(|_| Packet::new()).collect();
+    loop {
+        let (mut count, mut bytes) = (0, 0);
+        let ended = loop {
+            if count == TOGETHER || bytes >= SHARE {
+                break None;
+            }
+            match next_packet(input, end, streams, packets, &mut batch[count]) {
+                Ok(true) => {
+                    bytes += batch[count].packed.len() as u64;
+                    count += 1;
+                }
+                Ok(false) => break Some(Ok(())),
+                Err(fault) => break Some(Err(fault)),
+            }
+        };
+        batch[..count].par_iter_mut().for_each(|packet| packet.unpacked = packet.unpack(compression, SHARE));
+        for packet in &mut batch[..count] {
+            // A packet that is larger than its share of the memory is unpacked again, by itself.
+            if packet.unpacked.is_err() {
+                packet.unpacked = packet.unpack(compression, MAX_BYTES);
+            }
+            packet.add_to(compression, input, out)?;
+            if packet.packed.capacity().max(packet.plain.capacity()) as u64 > SHARE {
+                *packet = Packet::new();
+            }
+        }
+        match ended {
+            None => {}
+            Some(Ok(())) => return end.map_or(Ok(()), |end| check_table(input, end, compression)),
+            Some(Err(fault)) => return Err(fault),
+        }
+    }
+}
+
+/// Reads the next packet of the stream `taken`, and counts those of other streams. Returns `false` if there is none.
+fn next_packet(
+    input: &mut Input<'_>,
+    end: Option<u64>,
+    (streams, taken): (&[Stream], &Stream),
+    packets: &mut [u64],
+    packet: &mut Packet,
+) -> Result<bool> {
     while end.is_none_or(|end| input.at() < end) {
         let at = input.at();
         let Some([a, b, c, d, size @ ..]) = input.array::<8>("a packet's stream and size")? else {
             return match end {
-                None => Ok(()),
+                None => Ok(false),
                 Some(end) => {
                     Err(input.damaged(at, format!("packets until the table at byte {end}"), "the end of the file"))
                 }
@@ -92,38 +140,15 @@ fn read_packets(
         let Some(size) = u64::try_from(size).ok().filter(|&size| size <= MAX_BYTES) else {
             return Err(input.damaged(at + 4, format!("a packet of at most {MAX_BYTES} bytes"), size));
         };
-        if id != taken.id {
-            input.pass(size, "a packet")?;
-            packets[i] += 1;
-            continue;
+        if id == taken.id {
+            packet.at = at + 8;
+            input.bytes(size, "a packet", &mut packet.packed)?;
+            return Ok(true);
         }
-        input.bytes(size, "a packet", &mut packed)?;
-        let plain = match compression {
-            0 => &packed[..],
-            _ => match unpacker.unpack(compression, &mut packed) {
-                Ok(bytes) => bytes,
-                Err(e) => {
-                    let name = if compression < 3 { "LZ4" } else { "zstd" };
-                    return Err(input.damaged(at + 8, format!("a packet in {name}"), e));
-                }
-            },
-        };
-        let table = Table::root(plain, b"EVTS");
-        let Some(events) = table.and_then(|table| if table.has(0) { table.list(0, 16) } else { Some(&[]) }) else {
-            return Err(input.damaged(at + 8, "a packet of events (EVTS)", "other bytes"));
-        };
-        for events in events.as_chunks::<16>().0.chunks(ROOM) {
-            // One loop per column, which the compiler can vectorise.
-            let (ts, xs, ys, ps) = out.block.add(events.len());
-            let two = |event: &[u8; 16], at: usize| u16::from_le_bytes([event[at], event[at + 1]]);
-            events.iter().zip(ts).for_each(|(event, t)| *t = u128::from_le_bytes(*event) as i64);
-            events.iter().zip(xs).for_each(|(event, x)| *x = two(event, 8));
-            events.iter().zip(ys).for_each(|(event, y)| *y = two(event, 10));
-            events.iter().zip(ps).for_each(|(event, p)| *p = event[12]);
-            out.settle()?;
-        }
+        input.pass(size, "a packet")?;
+        packets[i] += 1;
     }
-    end.map_or(Ok(()), |end| check_table(input, end, compression))
+    Ok(false)
 }
 
 /// Checks that the table of packets begins at the place `end`, where the header says. Otherwise there may be more packets.
@@ -141,28 +166,84 @@ fn check_table(input: &mut Input<'_>, end: u64, compression: i32) -> Result<()> 
     Err(input.damaged(at, format!("the table of packets at byte {end}"), "other bytes"))
 }
 
-/// Decompresses packets. The buffers are reused, because those of LZ4 can be larger than a packet.
-struct Unpacker {
+/// A packet of events. The buffers are used again for the next one, because those of LZ4 can be larger than a packet.
+struct Packet {
+    /// Its place in the file.
+    at: u64,
+    packed: Vec<u8>,
+    plain: Vec<u8>,
     lz4: FrameDecoder<Cursor<Vec<u8>>>,
-    bytes: Vec<u8>,
+    /// Whether `plain` has the packet.
+    unpacked: std::io::Result<()>,
 }
 
-impl Unpacker {
-    fn new() -> Unpacker {
-        Unpacker { lz4: FrameDecoder::new(Cursor::default()), bytes: Vec::new() }
+impl Packet {
+    fn new() -> Packet {
+        let lz4 = FrameDecoder::new(Cursor::default());
+        Packet { at: 0, packed: Vec::new(), plain: Vec::new(), lz4, unpacked: Ok(()) }
     }
 
-    /// Returns the decompressed packet. The content of `packed` is unspecified afterwards.
-    fn unpack(&mut self, compression: i32, packed: &mut Vec<u8>) -> std::io::Result<&[u8]> {
-        self.bytes.clear();
-        if compression < 3 {
-            let input = self.lz4.get_mut();
-            std::mem::swap(input.get_mut(), packed);
-            input.set_position(0);
-            collect(&mut self.lz4, &mut self.bytes)?;
-        } else {
-            collect(&mut BufReader::new(zstd::Decoder::with_buffer(&packed[..])?), &mut self.bytes)?;
+    /// Decompresses the packet. Fails if it has more than `most` bytes.
+    fn unpack(&mut self, compression: i32, most: u64) -> std::io::Result<()> {
+        self.plain.clear();
+        match compression {
+            0 => {
+                std::mem::swap(&mut self.plain, &mut self.packed);
+                Ok(())
+            }
+            1 | 2 => {
+                *self.lz4.get_mut() = Cursor::new(std::mem::take(&mut self.packed));
+                let result = collect(&mut self.lz4, &mut self.plain, most);
+                self.packed = std::mem::take(self.lz4.get_mut().get_mut());
+                if result.is_err() {
+                    self.lz4 = FrameDecoder::new(Cursor::default());
+                }
+                result
+            }
+            _ => collect(&mut BufReader::new(zstd::Decoder::with_buffer(&self.packed[..])?), &mut self.plain, most),
         }
-        Ok(&self.bytes)
+    }
+
+    /// Adds the events of the unpacked packet.
+    fn add_to(&self, compression: i32, input: &Input<'_>, out: &mut Decoded) -> Result<()> {
+        if let Err(e) = &self.unpacked {
+            let name = if compression < 3 { "LZ4" } else { "zstd" };
+            return Err(input.damaged(self.at, format!("a packet in {name}"), e));
+        }
+        let table = Table::root(&self.plain, b"EVTS");
+        let Some(events) = table.and_then(|table| if table.has(0) { table.list(0, 16) } else { Some(&[]) }) else {
+            return Err(input.damaged(self.at, "a packet of events (EVTS)", "other bytes"));
+        };
+        for events in events.as_chunks::<16>().0.chunks(ROOM) {
+            // One loop per column, which the compiler can vectorise.
+            let (ts, xs, ys, ps) = out.block.add(events.len());
+            let two = |event: &[u8; 16], at: usize| u16::from_le_bytes([event[at], event[at + 1]]);
+            events.iter().zip(ts).for_each(|(event, t)| *t = u128::from_le_bytes(*event) as i64);
+            events.iter().zip(xs).for_each(|(event, x)| *x = two(event, 8));
+            events.iter().zip(ys).for_each(|(event, y)| *y = two(event, 10));
+            events.iter().zip(ps).for_each(|(event, p)| *p = event[12]);
+            out.settle()?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn a_packet_that_is_larger_than_its_share_is_unpacked_by_itself() {
+        let plain: Vec<u8> = (0..SHARE as u32 / 4 + 10).flat_map(|n| (n / 7).to_le_bytes()).collect();
+        let mut lz4 = lz4_flex::frame::FrameEncoder::new(Vec::new());
+        lz4.write_all(&plain).unwrap();
+        for (compression, packed) in [(1, lz4.finish().unwrap()), (3, zstd::encode_all(&plain[..], 1).unwrap())] {
+            let mut packet = Packet { packed, ..Packet::new() };
+            assert!(packet.unpack(compression, SHARE).is_err());
+            packet.unpack(compression, MAX_BYTES).unwrap();
+            assert!(packet.plain == plain);
+        }
     }
 }

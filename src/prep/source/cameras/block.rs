@@ -1,5 +1,6 @@
 //! Collects decoded events in blocks, and appends the blocks to memory or disk.
 
+use std::cell::Cell;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -13,12 +14,12 @@ use crate::source::target::{Entries, Slices, Target};
 /// Number of events that fit in a block. With 13 bytes each, they stay in the L2 cache.
 const SIZE: usize = 1 << 15;
 /// Number of events for which a block has room at least, after each [`Decoded::settle`].
-pub(crate) const ROOM: usize = SIZE / 2;
+pub(crate) const ROOM: usize = SIZE / 8;
 
 /// From this number of events on, a separate thread appends the blocks.
 const MANY: u64 = 1 << 17;
 /// Number of blocks between the decoder and that thread.
-const BLOCKS: usize = 3;
+const BLOCKS: usize = 6;
 const LOST: BaseError = BaseError::WorkerLost { doing: "store the events of a recording" };
 
 /// Columns of decoded events, of a fixed size: to add an event takes no allocation and no check.
@@ -34,9 +35,18 @@ fn zeros<T: Clone + Default>() -> Box<[T; SIZE]> {
     vec![T::default(); SIZE].into_boxed_slice().try_into().unwrap_or_else(|_| unreachable!("the length is SIZE"))
 }
 
+thread_local! {
+    /// The block of the last decoder of this thread. To make a new one takes as long as to decode a small file.
+    static SPARE: Cell<Option<Block>> = const { Cell::new(None) };
+}
+
 impl Block {
     fn new() -> Block {
         Block { t: zeros(), x: zeros(), y: zeros(), p: zeros(), len: 0 }
+    }
+
+    fn spare() -> Block {
+        SPARE.take().map_or_else(Block::new, |block| Block { len: 0, ..block })
     }
 
     fn slices(&self) -> Slices<'_> {
@@ -155,7 +165,7 @@ pub(crate) struct Decoded {
 impl Decoded {
     pub(crate) fn new(target: Target) -> Decoded {
         Decoded {
-            block: Block::new(),
+            block: Block::spare(),
             sensor: None,
             place: None,
             notes: Vec::new(),
@@ -211,6 +221,7 @@ impl Decoded {
     /// [`tonic_base::Error::Io`] for the temporary file.
     pub(crate) fn finish(mut self) -> Result<(EventStore, u64)> {
         self.flush()?;
+        SPARE.set(Some(self.block));
         let target = match self.sink {
             Sink::Here(target) => target,
             Sink::There(mut appender) => appender.end()?,

@@ -12,12 +12,12 @@ use crate::error::{BaseFault, Error, Result};
 use crate::source::packed;
 
 /// Size of the buffer in bytes.
-const BUFFER: usize = 1 << 18;
+const BUFFER: usize = 1 << 16;
 /// Number of bytes that a decoder gets at a time. With at most 12 events in 2 bytes, its events fit in
 /// [`Block`](super::block::Block).
 const PIECE: usize = 1 << 11;
 /// Maximum number of bytes of a line of a header.
-const MAX_LINE: usize = 1 << 12;
+const MAX_LINE: usize = 1 << 15;
 
 /// A file that is read from its beginning to its end.
 pub(crate) struct Input<'a> {
@@ -150,19 +150,27 @@ impl<'a> Input<'a> {
     }
 
     /// Reads a line of a text header, without the end of the line. Returns `None`, and reads nothing, if the next bytes
-    /// are not a line of printable text that begins with `mark`.
+    /// are not a line of printable text that begins with `mark`. A text may be in another encoding than UTF-8.
     ///
     /// # Errors
-    /// Those of [`Input::peek`].
+    /// Those of [`Input::peek`]; [`Error::DamagedBytes`] for a line that is longer than [`MAX_LINE`].
     pub(crate) fn line(&mut self, mark: &str) -> Result<Option<String>> {
         let there = self.peek(MAX_LINE)?;
         let head = &there[..there.len().min(MAX_LINE)];
-        let Some(end) = head.iter().position(|&byte| byte == b'\n') else { return Ok(None) };
-        let line = head[..end].strip_suffix(b"\r").unwrap_or(&head[..end]);
-        let is_text = std::str::from_utf8(line).is_ok_and(|line| !line.contains(|c: char| c.is_control() && c != '\t'));
+        let end = head.iter().position(|&byte| byte == b'\n');
+        let line = &head[..end.unwrap_or(head.len())];
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let is_printable = !line.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t');
+        let is_text = is_printable && (std::str::from_utf8(line).is_ok() || line.get(mark.len()) == Some(&b' '));
         if !line.starts_with(mark.as_bytes()) || !is_text {
             return Ok(None);
         }
+        let Some(end) = end else {
+            let long = head.len() == MAX_LINE;
+            let got = "a longer one";
+            let expected = format!("lines of the header of at most {MAX_LINE} bytes");
+            return if long { Err(self.damaged(self.at, expected, got)) } else { Ok(None) };
+        };
         let line = String::from_utf8_lossy(line).into_owned();
         self.skip(end + 1);
         Ok(Some(line))

@@ -32,15 +32,14 @@ mod unpacked;
 use std::path::Path;
 
 use crate::error::{BaseFault, Error, Result};
-use crate::events::{Events, SensorSize};
+use crate::events::SensorSize;
 use crate::source::cameras::block::Decoded;
 use crate::source::cameras::input::Input;
-use crate::source::columns::{EventBlock, TakenColumns, TakenField};
+use crate::source::columns::{TakenColumns, TakenField};
 use crate::source::formats;
 use crate::source::layout::Layout;
 use crate::source::marks::marked;
 use crate::source::options::SourceOptions;
-use crate::source::raw::Coordinates;
 use crate::source::stream::{EventStore, EventStream};
 use crate::source::target::Target;
 use crate::source::times::Timeline;
@@ -90,18 +89,8 @@ pub(crate) fn head(
 ///
 /// # Errors
 /// Those of [`open`].
-pub(crate) fn decode_all(path: &Path, layout: Layout, options: &SourceOptions) -> Result<Events> {
-    let File { columns, len, .. } = decode(path, layout, options, Target::Memory(None, u64::MAX))?;
-    match columns {
-        _ if len == 0 => Ok(Events::default()),
-        EventStore::Memory(EventBlock {
-            t,
-            x: Coordinates::U16(x),
-            y: Some(Coordinates::U16(y)),
-            p: Some(Coordinates::U8(p)),
-        }) => Ok(Events { t: t.us, x, y, p }),
-        _ => unreachable!("decoders make columns of these types, and nothing goes to a file"),
-    }
+pub(crate) fn decode_all(path: &Path, layout: Layout, options: &SourceOptions) -> Result<EventStore> {
+    Ok(decode(path, layout, options, Target::Memory(None, u64::MAX))?.columns)
 }
 
 /// Returns the columns, which are the same for all cameras' files. `place` is the part of the file with the events, if

@@ -14,6 +14,8 @@
 //! - `mono`: words of 64 bits: nanoseconds after the base (32), x (16), y (15), polarity (1). Times are those of the
 //!   camera, too.
 //!
+//! Packets are numbered: where the numbers jump, packets are missing, and a note says how many.
+//!
 //! Times of an `EventArray` become microseconds. They count from 1970 if the driver stamps them so.
 
 use crate::error::Result;
@@ -27,6 +29,10 @@ const PACKETS: [&str; 2] = ["event_camera_msgs/EventPacket", "event_array_msgs/E
 #[derive(Default)]
 pub(super) struct Messages {
     evt3: evt3::State,
+    /// Number of the last packet.
+    number: Option<u64>,
+    /// Number of packets that are missing.
+    missing: u64,
 }
 
 impl Messages {
@@ -51,12 +57,22 @@ impl Messages {
     /// Adds notes about what was in the packets and was not read.
     pub(super) fn note(&self, out: &mut Decoded) {
         self.evt3.note(out);
+        if self.missing > 0 {
+            let missing = self.missing;
+            out.notes.push(format!(
+                "warning: {missing} packets are missing in the bag, as their numbers tell: their events are lost"
+            ));
+        }
     }
 
     fn packet(&mut self, mut rest: Rest<'_>, out: &mut Decoded) -> Result<Result<(), String>> {
-        let Some((base, encoding, big_endian, bytes)) = rest.packet() else {
+        let Some((number, base, encoding, big_endian, bytes)) = rest.packet() else {
             return Ok(Err("a packet that ends early, or is followed by other bytes".into()));
         };
+        // A driver that was started again counts from the beginning.
+        if let Some(jump) = self.number.replace(number).and_then(|before| number.checked_sub(before)) {
+            self.missing = self.missing.saturating_add(jump.saturating_sub(1));
+        }
         if big_endian {
             return Ok(Err("big-endian events".into()));
         }
@@ -139,13 +155,13 @@ impl<'m> Rest<'m> {
         Some((self.u32()?, height))
     }
 
-    /// Reads the base of the times, the encoding, whether numbers are big-endian, and the bytes of a packet.
-    fn packet(&mut self) -> Option<(u64, &'m [u8], bool, &'m [u8])> {
-        self.array::<8>()?;
+    /// Reads the number, the base of the times, the encoding, whether numbers are big-endian, and the bytes of a packet.
+    fn packet(&mut self) -> Option<(u64, u64, &'m [u8], bool, &'m [u8])> {
+        let number = u64::from_le_bytes(self.array()?);
         let base = u64::from_le_bytes(self.array()?);
         let encoding = self.bytes()?;
         let [big_endian] = self.array()?;
         let bytes = self.bytes()?;
-        self.0.is_empty().then_some((base, encoding, big_endian != 0, bytes))
+        self.0.is_empty().then_some((number, base, encoding, big_endian != 0, bytes))
     }
 }

@@ -331,8 +331,8 @@ fn kind(header: &[u8]) -> Option<u8> {
 fn unpack(compression: &str, packed: &[u8], bytes: &mut Vec<u8>) -> std::io::Result<()> {
     bytes.clear();
     match compression {
-        "bz2" => collect(&mut BufReader::new(BzDecoder::new(packed)), bytes),
-        "lz4" => collect(&mut FrameDecoder::new(packed), bytes),
+        "bz2" => collect(&mut BufReader::new(BzDecoder::new(packed)), bytes, MAX_BYTES),
+        "lz4" => collect(&mut FrameDecoder::new(packed), bytes, MAX_BYTES),
         _ => Err(std::io::Error::other("neither none, bz2 nor lz4")),
     }
 }

@@ -2,6 +2,11 @@
 
 use crate::source::columns::roles::{FieldPath, Part};
 
+/// Maximum number of bytes of a text that is read, such as a unit or a label.
+pub(crate) const MAX_TEXT: usize = 1024;
+/// Maximum number of arrays that are listed of a file of NumPy or MATLAB.
+pub(crate) const MAX_ARRAYS: usize = 4096;
+
 /// Maximum number of arrays that an error lists.
 const MOST_LISTED: usize = 40;
 

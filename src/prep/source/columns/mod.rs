@@ -15,7 +15,7 @@ mod numbers;
 mod roles;
 pub(crate) mod shape;
 
-pub(crate) use array_info::{ArrayInfo, ArrayKind, MemberInfo, Survey, list};
+pub(crate) use array_info::{ArrayInfo, ArrayKind, MAX_ARRAYS, MAX_TEXT, MemberInfo, Survey, list};
 pub(crate) use guess::{GUESSED_EVENTS, guess, guess_order};
 pub use numbers::Numbers;
 pub(crate) use numbers::{EventBlock, FAR_PIXEL, Fractions, NO_PIXEL, NO_POLARITY, Stamps};

@@ -1,5 +1,6 @@
 //! Columns of numbers in the types found in files, and their conversion to times, coordinates and polarities.
 
+use crate::events::Events;
 use crate::source::raw::{Coordinates, RawSamples, Times};
 use crate::time_unit::TimeUnit;
 
@@ -241,6 +242,13 @@ impl Stamps {
 }
 
 impl Stamps {
+    /// Returns the times in a range of indices.
+    pub(crate) fn part(&self, range: std::ops::Range<usize>) -> Stamps {
+        let first = self.missing.partition_point(|&i| i < range.start);
+        let missing = self.missing[first..].iter().take_while(|&&i| i < range.end);
+        Stamps { missing: missing.map(|i| i - range.start).collect(), us: self.us[range].to_vec() }
+    }
+
     /// Iterates over the times that are not missing.
     pub(crate) fn valid(&self) -> impl DoubleEndedIterator<Item = i64> + Clone {
         (0..self.us.len()).filter(|i| self.missing.binary_search(i).is_err()).map(|i| self.us[i])
@@ -278,6 +286,23 @@ impl EventBlock {
             y: y.map(Numbers::pixels),
             p: p.map(Numbers::polarities),
         }
+    }
+
+    /// Returns the events as columns of the usual types. `None` if a time or a column is missing, or a number doesn't fit.
+    pub(crate) fn into_events(self) -> Option<Events> {
+        let EventBlock { t, x, y: Some(y), p: Some(p) } = self else { return None };
+        let p = match p {
+            Coordinates::U8(p) => p,
+            p => (0..p.len()).map(|i| p.get(i).try_into().ok()).collect::<Option<_>>()?,
+        };
+        t.missing.is_empty().then_some(Events { t: t.us, x: x.into_u16()?, y: y.into_u16()?, p })
+    }
+
+    /// Returns the events in a range of indices.
+    pub(crate) fn part(&self, range: std::ops::Range<usize>) -> EventBlock {
+        let column = |c: &Option<Coordinates>| c.as_ref().map(|c| c.part(range.clone()));
+        let (x, y, p) = (self.x.part(range.clone()), column(&self.y), column(&self.p));
+        EventBlock { t: self.t.part(range), x, y, p }
     }
 
     /// Returns the events at the indices `places`, in that order.

@@ -108,8 +108,8 @@ fn open_listed(dir: &Path, mut listing: Listing, options: &SourceOptions) -> Res
     let sensor = heads.iter().find_map(|head| head.sensor);
     let sensor_of = |head: &Head| options.sensor.or(head.sensor).or(sensor);
     let mut told = Kinds::default();
-    for (name, head) in listing.files.iter().zip(&heads) {
-        check_sensor(&path_in(dir, name), head.layout, &head.taken, sensor_of(head))?;
+    for ((name, path), head) in listing.files.iter().zip(&paths).zip(&heads) {
+        check_sensor(path, head.layout, &head.taken, sensor_of(head))?;
         for note in &head.notes {
             if head.layout.is_of_camera() || head.layout == Layout::Csv {
                 told.add(name, note.clone());
@@ -121,13 +121,13 @@ fn open_listed(dir: &Path, mut listing: Listing, options: &SourceOptions) -> Res
     let mut layouts = Vec::new();
     let classes: Option<Arc<[String]>> = labelled.classes.map(Into::into);
     let mut recordings = Vec::with_capacity(listing.files.len());
-    let mut outside = 0;
+    let (mut outside, is_folder) = (0, dir.is_dir());
     for (i, ((name, label), head)) in listing.files.into_iter().zip(labelled.labels).zip(heads).enumerate() {
-        let path = path_in(dir, &name);
+        let path = &paths[i];
         let options = with_layout(&mut layouts, head.layout, options);
-        let placing = options.placing(&path, sensor_of(&head))?;
+        let placing = options.placing(path, sensor_of(&head))?;
         let intervals = listed.map_or(&[][..], |listed| &listed.files[i].intervals);
-        let cut = cut_file(&path, &options, label, intervals);
+        let cut = cut_file(path, &options, label, intervals);
         let (mut pieces, more) = cut.map_err(|error| compare_files(error, &paths, &options))?;
         if !intervals.is_empty() {
             outside += std::mem::take(&mut pieces.left_out);
@@ -136,7 +136,7 @@ fn open_listed(dir: &Path, mut listing: Listing, options: &SourceOptions) -> Res
         more.into_iter().for_each(|note| told.add(&name, note));
         recordings.push(Recording {
             path: path.clone(),
-            name: if dir.is_dir() { name } else { file_name(&path) },
+            name: if is_folder { name } else { file_name(path) },
             layout: head.layout,
             sensor: sensor_of(&head),
             labels: pieces.labels.clone(),
@@ -148,7 +148,7 @@ fn open_listed(dir: &Path, mut listing: Listing, options: &SourceOptions) -> Res
             unlabelled: None,
             out_of_range: head.out_of_range,
             filler: Filler::new(options.events),
-            reader: Box::new(Long::closed(&path, options, (head.events, head.linked), pieces)),
+            reader: Box::new(Long::closed(path, options, (head.events, head.linked), pieces)),
         });
     }
     notes.extend((outside > 0).then(|| format!("{outside} events are outside the labelled intervals, in no sample")));

@@ -1,9 +1,11 @@
 //! Lists a folder: its recordings, its sub-folders, and the files that are skipped because they are not recordings.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fs::{DirEntry, Metadata};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use tonic_base::some_of;
 use tonic_shard::{MANIFEST_FILE, MARKER};
 
@@ -15,7 +17,7 @@ use crate::source::packed::{Archive, path_in};
 /// Maximum depth of nested folders. This limit ends loops of symbolic links.
 const MAX_DEPTH: usize = 16;
 /// Names of folders made by operating systems and tools. They contain no recordings and are not classes.
-const SYSTEM_FOLDERS: [&str; 6] =
+pub(crate) const SYSTEM_FOLDERS: [&str; 6] =
     ["__MACOSX", "__pycache__", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information"];
 
 /// Text for error messages: how the user can leave a file out of the set.
@@ -110,14 +112,13 @@ impl Listing {
         if depth == 0 {
             return refused(format!("at most {MAX_DEPTH} folders in each other"), "deeper ones".into());
         }
-        for entry in std::fs::read_dir(dir).map_err(Error::io(dir, "list the folder"))? {
-            let entry = entry.map_err(Error::io(dir, "list the folder"))?;
-            let path = entry.path();
-            let lossy = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+        let entries: std::io::Result<Vec<DirEntry>> = std::fs::read_dir(dir).and_then(Iterator::collect);
+        let entries = entries.map_err(Error::io(dir, "list the folder"))?;
+        let looked: Vec<Looked> = entries.par_iter().map(|entry| Looked::at(entry.path(), known)).collect();
+        for Looked { path, lossy, ending, meta, is_known, foreign } in looked {
             let hidden = lossy.starts_with('.');
             let ours = ending.as_ref().is_some_and(|ending| ENDINGS.contains(&ending.as_str()));
-            let meta = match std::fs::metadata(&path) {
+            let meta = match meta {
                 Ok(meta) => meta,
                 Err(_) if self.root.is_some() && !hidden && (ours || ending.is_none()) && path.is_symlink() => {
                     let target = std::fs::read_link(&path).unwrap_or_default();
@@ -131,12 +132,6 @@ impl Listing {
                 }
                 Err(e) => return Err(Error::io(&path, "open the recording")(e)),
             };
-            let is_known = || !known.is_empty() && path.canonicalize().is_ok_and(|path| known.contains(&path));
-            let mut foreign = None;
-            if meta.is_file() && !ours && !hidden && !is_known() {
-                let head = formats::head_of(&path);
-                foreign = if formats::is_read(&head, &path) { Some(Unread::RENAMED) } else { unread(&head, &lossy) };
-            }
             if meta.is_dir() && is_set(&path) {
                 self.sets += 1;
             } else if meta.is_dir() && (hidden || SYSTEM_FOLDERS.contains(&lossy.as_str())) {
@@ -170,7 +165,7 @@ impl Listing {
                 }
             } else if let Some(foreign) = foreign {
                 self.unread.insert(format!("{prefix}{lossy}"), foreign);
-            } else if !is_known() {
+            } else if !is_known {
                 self.skip(prefix, &lossy, ending);
             }
         }
@@ -315,6 +310,35 @@ impl Listing {
         let kinds: Vec<String> = kinds.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
         let all: u64 = self.skipped.values().sum();
         (all > 0).then(|| format!("{all} ({})", some_of(&kinds)))
+    }
+}
+
+/// An entry of a folder, and what its metadata and first bytes tell.
+struct Looked {
+    path: PathBuf,
+    /// Its name, and the ending of the name in lower case.
+    lossy: String,
+    ending: Option<String>,
+    meta: std::io::Result<Metadata>,
+    /// Whether the options name this file.
+    is_known: bool,
+    /// What it is or may be, if its ending is not in [`ENDINGS`].
+    foreign: Option<Unread>,
+}
+
+impl Looked {
+    fn at(path: PathBuf, known: &[PathBuf]) -> Looked {
+        let lossy = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+        let ours = ending.as_ref().is_some_and(|ending| ENDINGS.contains(&ending.as_str()));
+        let is_known = !known.is_empty() && path.canonicalize().is_ok_and(|path| known.contains(&path));
+        let meta = std::fs::metadata(&path);
+        let mut foreign = None;
+        if meta.as_ref().is_ok_and(Metadata::is_file) && !ours && !lossy.starts_with('.') && !is_known {
+            let head = formats::head_of(&path);
+            foreign = if formats::is_read(&head, &path) { Some(Unread::RENAMED) } else { unread(&head, &lossy) };
+        }
+        Looked { path, lossy, ending, meta, is_known, foreign }
     }
 }
 

@@ -13,3 +13,5 @@ pub(crate) mod folder;
 mod folder_names;
 mod listing;
 mod unread;
+
+pub(crate) use listing::SYSTEM_FOLDERS;

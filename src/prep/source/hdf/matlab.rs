@@ -11,11 +11,10 @@
 use hdf5::types::FixedAscii;
 use hdf5::{Container, Dataset, Location, LocationToken, ObjectReference1, ReferencedObject};
 
+use crate::source::columns::MAX_TEXT;
+
 /// Group with the objects that cells refer to.
 const REFERRED: &str = "#refs#";
-/// Maximum number of letters of a text that is read.
-const MAX_TEXT: usize = 1024;
-
 /// Returns the class of an array, such as `double`. `None` for one that MATLAB did not write.
 pub(crate) fn class_of(place: &Location) -> Option<String> {
     let class = place.attr("MATLAB_class").ok().filter(|class| class.size() == 1)?;

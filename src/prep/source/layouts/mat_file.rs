@@ -85,6 +85,10 @@ impl NamedArrays for MatFile<'_> {
         Layout::Mat
     }
 
+    fn has_more(&self) -> bool {
+        self.has_more()
+    }
+
     fn header(&self, name: &str) -> Option<&Header> {
         self.header(name)
     }

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::source::columns::{FieldPath, Numbers, Survey, list};
+use crate::source::columns::{FieldPath, MAX_ARRAYS, MAX_TEXT, Numbers, Survey, list};
 use crate::source::fields::survey;
 use crate::source::layout::Layout;
 use crate::source::layouts::npy_columns::{Found, lane, lanes, named_label, unit_of_type};
@@ -14,14 +14,14 @@ use crate::source::stream::{ClassLabel, ONE_CLASS};
 use crate::source::times::{Entry, Told, find_told};
 use crate::time_unit::TimeUnit;
 
-/// Maximum size in bytes of an array with one entry that can give the unit of times.
-const MAX_TEXT: usize = 1024;
-
 /// A file of named arrays whose headers are known.
 pub(super) trait NamedArrays: Survey {
     fn path(&self) -> &Path;
 
     fn layout(&self) -> Layout;
+
+    /// Returns whether the file has more than [`MAX_ARRAYS`] arrays. The others are not listed.
+    fn has_more(&self) -> bool;
 
     fn header(&self, name: &str) -> Option<&Header>;
 
@@ -85,7 +85,10 @@ pub(super) fn find(file: &dyn NamedArrays, options: &SourceOptions) -> Result<Fo
         _ => (TimeUnit::Microseconds, Vec::new()),
     };
     let places: Vec<_> = places.into_iter().map(|names| (entries(file, names), false)).collect();
-    let (told, notes) = find_told(&places, given, usual);
+    let (told, mut notes) = find_told(&places, given, usual);
+    if file.has_more() {
+        notes.push(format!("warning: only the first {MAX_ARRAYS} arrays of the file are looked at"));
+    }
     let unit = told.as_ref().and_then(Told::array);
     let mut found = Found::new(fields, lanes, file.arrays(), named_label(options), unit, notes);
     found.unit = usual;

@@ -12,7 +12,9 @@ use zip::result::ZipError;
 
 use crate::error::{BaseFault, Error, Result};
 use crate::source::check::check_columns;
-use crate::source::columns::{ArrayInfo, EventBlock, FieldPath, GUESSED_EVENTS, Numbers, Survey, TakenColumns};
+use crate::source::columns::{
+    ArrayInfo, EventBlock, FieldPath, GUESSED_EVENTS, MAX_ARRAYS, Numbers, Survey, TakenColumns,
+};
 use crate::source::commands::once;
 use crate::source::formats;
 use crate::source::layout::Layout;
@@ -20,13 +22,12 @@ use crate::source::layouts::named_arrays::{self, NamedArrays};
 use crate::source::layouts::npy_columns::LOOKED;
 use crate::source::numpy::{Header, Lane};
 use crate::source::options::SourceOptions;
-use crate::source::packed::{local, repeated_name};
+use crate::source::packed::{local, open_zip, repeated_name};
 use crate::source::raw::MAX_SAMPLE_EVENTS;
 use crate::source::stream::{ClassLabel, EventStore, EventStream};
 use crate::time_unit::TimeUnit;
 
 /// Maximum number of arrays that are read from one archive. Further arrays are ignored.
-const MAX_ARRAYS: usize = 4096;
 
 /// Opens an `.npz` file without reading its events. Returns the fields that are the columns, the label if the user's
 /// map names one, and the number of events.
@@ -64,6 +65,8 @@ struct Archive<'a> {
     zip: RefCell<Zip>,
     headers: Vec<(Member, Header)>,
     arrays: Vec<ArrayInfo>,
+    /// Whether there are more arrays than are listed.
+    has_more: bool,
 }
 
 /// A file in an archive that is an array.
@@ -85,7 +88,7 @@ impl<'a> Archive<'a> {
         }
         file.rewind().map_err(Error::io(path, "read the recording"))?;
         let unreadable = |e| Error::damaged(path, "archive", e);
-        let mut zip = zip::ZipArchive::new(BufReader::new(file)).map_err(unreadable)?;
+        let mut zip = open_zip(file).map_err(unreadable)?;
         if zip.has_duplicate_names() {
             let start = zip.central_directory_start();
             let name = repeated_name(zip.into_inner(), start).map_err(Error::io(path, "read the recording"))?;
@@ -96,7 +99,7 @@ impl<'a> Archive<'a> {
         // macOS adds a file of attributes for each file.
         let of_macos = |name: &str| name.starts_with("__MACOSX/") || name.starts_with("._") || name.contains("/._");
         let names = all.iter().enumerate().filter(|(_, name)| !of_macos(name));
-        let mut headers: Vec<(Member, Header)> = Vec::new();
+        let (mut headers, mut has_more): (Vec<(Member, Header)>, bool) = (Vec::new(), false);
         for (index, file) in names {
             // NumPy also reads arrays whose file lacks the ending.
             let name = match file.strip_suffix(".npy") {
@@ -105,6 +108,7 @@ impl<'a> Archive<'a> {
                 None => continue,
             };
             if headers.len() == MAX_ARRAYS {
+                has_more = true;
                 break;
             }
             if headers.iter().any(|(member, _)| member.name == name) {
@@ -118,7 +122,7 @@ impl<'a> Archive<'a> {
             return Err(formats::zip_archive(path, &all));
         }
         let arrays = headers.iter().map(|(member, header)| header.info(&member.name)).collect();
-        Ok(Archive { path, zip: RefCell::new(zip), headers, arrays })
+        Ok(Archive { path, zip: RefCell::new(zip), headers, arrays, has_more })
     }
 
     fn find_array(&self, name: &str) -> Option<&(Member, Header)> {
@@ -133,6 +137,10 @@ impl NamedArrays for Archive<'_> {
 
     fn layout(&self) -> Layout {
         Layout::Npz
+    }
+
+    fn has_more(&self) -> bool {
+        self.has_more
     }
 
     fn header(&self, name: &str) -> Option<&Header> {

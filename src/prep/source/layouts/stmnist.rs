@@ -54,8 +54,8 @@ pub(crate) fn open(path: &Path, options: &SourceOptions) -> Result<EventStream> 
     let unit = options.time_unit.unwrap_or(TimeUnit::Seconds);
     let (mut t, mut x, mut y, mut p) = (Stamps::default(), Vec::new(), Vec::new(), Vec::new());
     for column in numbers.chunks_exact(TAXELS + 1) {
-        if column[..TAXELS].iter().any(|spike| spike.is_nan()) {
-            return Err(wrong("spikes, which are numbers"));
+        if column[..TAXELS].iter().any(|spike| ![-1.0, 0.0, 1.0].contains(spike)) {
+            return Err(wrong("spikes of 1, -1 or 0"));
         }
         let time = unit.of_float(column[TAXELS]);
         for (taxel, spike) in column[..TAXELS].iter().enumerate().filter(|(_, spike)| **spike != 0.0) {

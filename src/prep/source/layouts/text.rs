@@ -21,7 +21,7 @@ use crate::source::layouts::text_plan::{Plan, bad_row};
 use crate::source::options::SourceOptions;
 use crate::source::packed;
 use crate::source::raw::Coordinates;
-use crate::source::stream::EventStream;
+use crate::source::stream::{EventStore, EventStream};
 use crate::source::target::{Entries, Slices, Target};
 use crate::source::text::{MARK, Rows, Store, Table, Wrong};
 use crate::source::times::Timeline;
@@ -42,6 +42,14 @@ const SAMPLED: usize = 1024;
 /// - [`Error::NotPixels`] and [`Error::Columns`] for unusable coordinates and polarities.
 pub(crate) fn open_text(path: &Path, options: &SourceOptions) -> Result<EventStream> {
     read(path, options, Target::memory)
+}
+
+/// Reads the events of a text into columns in memory, however many there are.
+///
+/// # Errors
+/// Those of [`open_text`].
+pub(crate) fn decode_text(path: &Path, options: &SourceOptions) -> Result<EventStore> {
+    Ok(read(path, options, || Target::Memory(None, u64::MAX))?.columns)
 }
 
 /// Opens a text and counts its events, without keeping them.
@@ -124,6 +132,14 @@ impl<'a> Events<'a> {
                 }
             }
             (spare, piece) = (piece, next?);
+        }
+        // The number of digits of a polarity is always the same.
+        let last = self.plan.format.slots.last().and_then(|slot| slot.role);
+        if pieces.is_open && last != Some(Role::P) && pieces.fault.is_none() {
+            let line = self.lines;
+            self.notes.push(format!(
+                "warning: line {line}, the last, has no end: if the text was cut short there, its last number is wrong"
+            ));
         }
         pieces.fault.map_or(Ok(()), |fault| self.damaged(fault)).map(|()| None)
     }
@@ -251,6 +267,8 @@ struct Pieces<'a> {
     rest: Vec<u8>,
     plan: &'a Plan,
     is_first: bool,
+    /// Whether the last line has no end.
+    is_open: bool,
     /// Number of bytes that were read.
     at: u64,
     /// Why no more bytes can be unpacked.
@@ -260,7 +278,7 @@ struct Pieces<'a> {
 impl<'a> Pieces<'a> {
     fn open(path: &'a Path, plan: &'a Plan) -> Result<Pieces<'a>> {
         let bytes = packed::open(path)?;
-        Ok(Pieces { path, bytes, rest: Vec::new(), plan, is_first: true, at: 0, fault: None })
+        Ok(Pieces { path, bytes, rest: Vec::new(), plan, is_first: true, is_open: false, at: 0, fault: None })
     }
 
     /// Reads the next lines into `piece`, whose content is overwritten. Returns no bytes at the end of the text. The
@@ -292,6 +310,7 @@ impl<'a> Pieces<'a> {
                 piece.truncate(end);
             } else if end < piece.len() {
                 piece.push(b'\n');
+                self.is_open = true;
             }
             if std::mem::take(&mut self.is_first) {
                 let mut start = if self.plan.has_mark { MARK.len() } else { 0 };

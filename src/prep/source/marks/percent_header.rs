@@ -49,9 +49,11 @@ impl PercentHeader {
     pub(crate) fn of_head(head: &[u8]) -> PercentHeader {
         let mut header = PercentHeader::default();
         for line in head.split(|&byte| byte == b'\n').take_while(|line| line.starts_with(b"%")) {
-            let Ok(line) = std::str::from_utf8(line) else { break };
+            if line.iter().any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace()) {
+                break;
+            }
             header.lines += 1;
-            if header.add(line.trim_end_matches('\r')) {
+            if header.add(String::from_utf8_lossy(line).trim_end_matches('\r')) {
                 break;
             }
         }

@@ -18,6 +18,7 @@ pub(crate) struct MatFile<'a> {
     local: Local,
     variables: Vec<Variable>,
     arrays: Vec<ArrayInfo>,
+    has_more: bool,
     /// The bytes after the array that was read last. Arrays that are read in the order of the file are unpacked once.
     last: RefCell<Option<Bytes<'a>>>,
     big_endian: bool,
@@ -40,7 +41,7 @@ impl<'a> MatFile<'a> {
             let expected = "the 128 bytes of the header of a MATLAB file of version 5";
             return Err(Error::damaged(path, "byte 0", format!("expected {expected}, got {got}")));
         };
-        let mut variables = variables(path, &local, size, big_endian)?;
+        let (mut variables, has_more) = variables(path, &local, size, big_endian)?;
         let mut names: Vec<&str> = variables.iter().map(|variable| variable.name.as_str()).collect();
         names.sort_unstable();
         if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -54,7 +55,7 @@ impl<'a> MatFile<'a> {
         }
         variables.iter_mut().for_each(Variable::settle);
         let arrays = variables.iter().map(|variable| variable.header.info(&variable.name)).collect();
-        Ok(MatFile { path, local, variables, arrays, last: RefCell::new(None), big_endian })
+        Ok(MatFile { path, local, variables, arrays, has_more, last: RefCell::new(None), big_endian })
     }
 
     pub(crate) fn path(&self) -> &'a Path {
@@ -68,6 +69,11 @@ impl<'a> MatFile<'a> {
 
     pub(crate) fn arrays(&self) -> &[ArrayInfo] {
         &self.arrays
+    }
+
+    /// Returns whether the file has more arrays than are listed.
+    pub(crate) fn has_more(&self) -> bool {
+        self.has_more
     }
 
     fn find(&self, name: &str) -> Option<&Variable> {

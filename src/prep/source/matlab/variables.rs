@@ -3,13 +3,12 @@
 use std::path::Path;
 
 use crate::error::Result;
+use crate::source::columns::{MAX_ARRAYS, MAX_TEXT};
 use crate::source::matlab::HEADER;
 use crate::source::matlab::bytes::Bytes;
 use crate::source::matlab::element::{COMPRESSED, Element, INT8, INT32, MATRIX, UINT32, numbers};
 use crate::source::numpy::{DType, Header, Number, NumberKind};
 
-/// Maximum number of arrays that are listed. Further arrays are ignored.
-const MAX_ARRAYS: usize = 4096;
 /// Maximum depth of nested structs and cells.
 const MAX_DEPTH: usize = 32;
 /// Maximum number of dimensions of an array.
@@ -20,8 +19,6 @@ const MAX_NAME: u64 = 4096;
 const MAX_FIELDS: u64 = 1 << 20;
 /// Maximum number of bytes of the name of a field. MATLAB writes at most 64.
 const MAX_FIELD_NAME: usize = 256;
-/// Maximum number of bytes of a text that is read.
-const MAX_TEXT: u64 = 1024;
 
 /// An array of a file.
 #[derive(Debug)]
@@ -53,14 +50,18 @@ pub(super) struct Place {
     pub(super) stored: Number,
 }
 
-/// Lists the arrays of a file of `size` bytes, which is opened by the path `local`, in the order of the file.
-pub(super) fn variables(path: &Path, local: &Path, size: u64, big_endian: bool) -> Result<Vec<Variable>> {
+/// Lists the arrays of a file of `size` bytes, which is opened by the path `local`, in the order of the file. Also returns
+/// whether there are more than [`MAX_ARRAYS`].
+pub(super) fn variables(path: &Path, local: &Path, size: u64, big_endian: bool) -> Result<(Vec<Variable>, bool)> {
     let mut bytes = Bytes::plain(path, local, HEADER as u64, big_endian)?;
-    let mut found = Vec::new();
+    let (mut found, mut has_more) = (Vec::new(), false);
     while bytes.at() < size && found.len() < MAX_ARRAYS {
         let element = Element::read(&mut bytes, size, "a variable")?;
         match element.kind {
-            MATRIX => List { bytes: &mut bytes, packed: None, found: &mut found }.array(&element, "", 0)?,
+            MATRIX => {
+                let mut list = List { bytes: &mut bytes, packed: None, found: &mut found, has_more: &mut has_more };
+                list.array(&element, "", 0)?;
+            }
             COMPRESSED => {
                 let packed = (element.data, element.size);
                 let mut bytes = Bytes::packed(path, local, packed, big_endian)?;
@@ -69,7 +70,8 @@ pub(super) fn variables(path: &Path, local: &Path, size: u64, big_endian: bool) 
                     let got = format!("an element of type {}", element.kind);
                     return Err(bytes.damaged(element.begin, "an array (14)", got));
                 }
-                List { bytes: &mut bytes, packed: Some(packed), found: &mut found }.array(&element, "", 0)?;
+                let (packed, has_more) = (Some(packed), &mut has_more);
+                List { bytes: &mut bytes, packed, found: &mut found, has_more }.array(&element, "", 0)?;
             }
             kind => {
                 return Err(bytes.damaged(
@@ -81,7 +83,8 @@ pub(super) fn variables(path: &Path, local: &Path, size: u64, big_endian: bool) 
         }
         bytes.pass_to("a variable", element.next)?;
     }
-    Ok(found)
+    has_more |= bytes.at() < size;
+    Ok((found, has_more))
 }
 
 /// The arrays that were found so far, and the bytes to search for more.
@@ -89,6 +92,8 @@ struct List<'b, 'a> {
     bytes: &'b mut Bytes<'a>,
     packed: Option<(u64, u64)>,
     found: &'b mut Vec<Variable>,
+    /// Whether there are more arrays than are listed.
+    has_more: &'b mut bool,
 }
 
 impl List<'_, '_> {
@@ -128,6 +133,8 @@ impl List<'_, '_> {
         if self.found.len() < MAX_ARRAYS {
             let header = Header { dtype, shape, fortran_order: true, bytes: 0 };
             self.found.push(Variable { name: name.into(), header, content });
+        } else {
+            *self.has_more = true;
         }
         Ok(())
     }
@@ -203,6 +210,7 @@ impl List<'_, '_> {
     /// arrays are listed.
     fn inner(&mut self, at: u64, end: u64, name: &str, depth: usize) -> Result<Option<u64>> {
         if self.found.len() == MAX_ARRAYS {
+            *self.has_more = true;
             return Ok(None);
         }
         self.bytes.pass_to("an array in a struct or cell", at)?;
@@ -244,10 +252,10 @@ impl List<'_, '_> {
     fn letters(&mut self, end: u64, name: &str, shape: Vec<u64>) -> Result<()> {
         let element = Element::read(self.bytes, end, "the letters of a text")?;
         let one_row = shape.iter().filter(|&&length| length != 1).count() <= 1;
-        if !one_row || element.size > MAX_TEXT {
+        if !one_row || element.size > MAX_TEXT as u64 {
             return self.other(name, "letters", shape);
         }
-        let data = element.data(self.bytes, MAX_TEXT, "the letters of a text")?;
+        let data = element.data(self.bytes, MAX_TEXT as u64, "the letters of a text")?;
         let order =
             |pair: [u8; 2]| if self.bytes.big_endian() { u16::from_be_bytes(pair) } else { u16::from_le_bytes(pair) };
         let text = match element.kind {

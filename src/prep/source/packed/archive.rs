@@ -12,10 +12,8 @@ use flate2::read::DeflateDecoder;
 use zip::CompressionMethod;
 
 use crate::error::{BaseFault, Error, Result};
-use crate::source::packed::limit::{MOST_RATIO, SMALL, too_large};
+use crate::source::packed::limit::{most_unpacked, open_zip, too_large};
 
-/// Maximum number of members.
-const MOST_MEMBERS: usize = 1 << 22;
 /// Text for error messages: what the user should do with a member that is not read.
 const UNPACK: &str = "unpack the archive, and convert the folder";
 
@@ -88,7 +86,7 @@ impl Archive {
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`]; [`Error::DamagedRecording`] for a damaged archive; [`Error::Foreign`] for two members
-    /// of one name, for too many, and for names that lead out of the archive.
+    /// of one name, and for names that lead out of the archive.
     pub(crate) fn open(path: &Path) -> Result<Arc<Archive>> {
         let file = File::open(path).map_err(Error::io(path, "open the archive"))?;
         let meta = file.metadata().map_err(Error::io(path, "open the archive"))?;
@@ -114,14 +112,11 @@ impl Archive {
             reader: UNPACK.into(),
             command: None,
         };
-        let mut zip = zip::ZipArchive::new(BufReader::new(file)).map_err(unreadable)?;
+        let mut zip = open_zip(file).map_err(unreadable)?;
         if zip.has_duplicate_names() {
             let start = zip.central_directory_start();
             let name = repeated_name(zip.into_inner(), start).map_err(Error::io(path, "read the archive"))?;
             return Err(foreign("archive", "each name once", format!("two of {name}")));
-        }
-        if zip.len() > MOST_MEMBERS {
-            return Err(foreign("archive", "at most 2^22 members", zip.len().to_string()));
         }
         let (mut names, mut members) = (Vec::new(), HashMap::new());
         for i in 0..zip.len() {
@@ -163,8 +158,8 @@ impl Archive {
         if member.is_encrypted {
             return Err(foreign("a member without a password", "an encrypted one".into()));
         }
-        if member.size > SMALL && member.size / MOST_RATIO > member.packed {
-            let most = member.packed * MOST_RATIO;
+        let most = most_unpacked(member.packed);
+        if member.size > most {
             return Err(Error::damaged(&self.path, name, too_large(most)));
         }
         let mut file = File::open(&self.path).map_err(Error::io(&self.path, "open the archive"))?;

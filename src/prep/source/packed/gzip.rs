@@ -4,7 +4,7 @@ use std::io::{BufReader, Read, Result};
 
 use flate2::bufread::MultiGzDecoder;
 
-use crate::source::packed::limit::{MOST_RATIO, SMALL, too_large};
+use crate::source::packed::limit::{most_unpacked, too_large};
 
 /// Size of the buffer of packed bytes.
 const BUFFER: usize = 1 << 16;
@@ -19,8 +19,8 @@ pub(super) struct Gzip<R> {
 impl<R: Read> Gzip<R> {
     /// `len` is the number of packed bytes.
     pub(super) fn new(bytes: R, len: u64) -> Gzip<R> {
-        let most = len.saturating_mul(MOST_RATIO).max(SMALL);
-        Gzip { bytes: MultiGzDecoder::new(BufReader::with_capacity(BUFFER, bytes)), unpacked: 0, most }
+        let bytes = MultiGzDecoder::new(BufReader::with_capacity(BUFFER, bytes));
+        Gzip { bytes, unpacked: 0, most: most_unpacked(len) }
     }
 }
 

@@ -15,12 +15,13 @@ mod limit;
 mod local;
 
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::{Cursor, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use crate::error::{BaseFault, Error, Result};
 pub(crate) use archive::{Archive, Raw, repeated_name};
 use gzip::Gzip;
+pub(crate) use limit::{MOST_MEMBERS, MOST_RATIO, most_unpacked, open_zip};
 pub(crate) use local::{Local, local, open_local};
 
 /// Returns the archive and the name of the member that a path stands for. `None` for the path of a file.
@@ -41,6 +42,9 @@ pub(crate) fn path_in(dir: &Path, name: &str) -> PathBuf {
     path.into()
 }
 
+/// Number of bytes at the beginning of a file that are read when it is opened. Most small files have no more.
+const FIRST: usize = 1 << 15;
+
 /// Opens a file or a member of an archive. gzip is not unpacked.
 ///
 /// # Errors
@@ -59,23 +63,26 @@ pub(crate) fn raw(path: &Path) -> Result<Raw> {
 /// # Errors
 /// Those of [`raw`].
 pub(crate) fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
-    if member(path).is_none() {
-        let mut file = File::open(path).map_err(Error::io(path, "open the recording"))?;
-        if !is_gzip(&first(&mut file).map_err(Error::io(path, "read the recording"))?) {
-            file.rewind().map_err(Error::io(path, "read the recording"))?;
-            return Ok(Box::new(file));
-        }
+    if member(path).is_some() {
+        let Raw { mut bytes, len } = raw(path)?;
+        let head = first(&mut bytes, MARK).map_err(|e| failed(path, 0, e))?;
+        let is_gzip = is_gzip(&head);
+        let bytes = Cursor::new(head).chain(bytes);
+        return Ok(if is_gzip { Box::new(Gzip::new(bytes, len)) } else { Box::new(bytes) });
     }
-    let Raw { mut bytes, len } = raw(path)?;
-    let head = first(&mut bytes).map_err(|e| failed(path, 0, e))?;
-    let is_gzip = is_gzip(&head);
-    let bytes = std::io::Cursor::new(head).chain(bytes);
-    Ok(if is_gzip { Box::new(Gzip::new(bytes, len)) } else { Box::new(bytes) })
+    let mut file = File::open(path).map_err(Error::io(path, "open the recording"))?;
+    let head = first(&mut file, FIRST).map_err(Error::io(path, "read the recording"))?;
+    if !is_gzip(&head) {
+        return Ok(Box::new(Cursor::new(head).chain(file)));
+    }
+    let len = file.metadata().map_err(Error::io(path, "open the recording"))?.len();
+    Ok(Box::new(Gzip::new(Cursor::new(head).chain(file), len)))
 }
 
 /// Returns whether a file is in gzip or a member of an archive.
 pub(crate) fn is_packed(path: &Path) -> bool {
-    member(path).is_some() || File::open(path).and_then(|mut file| first(&mut file)).is_ok_and(|head| is_gzip(&head))
+    member(path).is_some()
+        || File::open(path).and_then(|mut file| first(&mut file, MARK)).is_ok_and(|head| is_gzip(&head))
 }
 
 /// Reads the first bytes of a file, unpacked: at most `most`.
@@ -83,19 +90,24 @@ pub(crate) fn is_packed(path: &Path) -> bool {
 /// # Errors
 /// Those of [`open`]; [`Error::DamagedBytes`] if no byte can be unpacked.
 pub(crate) fn head(path: &Path, most: usize) -> Result<Vec<u8>> {
-    let mut head = Vec::new();
-    let read = open(path)?.take(most as u64).read_to_end(&mut head);
-    match read {
-        Err(e) if head.is_empty() => Err(failed(path, 0, e)),
-        _ => Ok(head),
+    let (mut bytes, mut head, mut len) = (open(path)?, vec![0; most], 0);
+    while len < most {
+        match bytes.read(&mut head[len..]) {
+            Ok(0) => break,
+            Ok(read) => len += read,
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) if len == 0 => return Err(failed(path, 0, e)),
+            Err(_) => break,
+        }
     }
+    head.truncate(len);
+    Ok(head)
 }
 
 /// Makes the error for bytes that cannot be read. `at` is the place of the next unpacked byte.
 pub(crate) fn failed(path: &Path, at: u64, error: std::io::Error) -> Error {
-    use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
     match error.kind() {
-        InvalidData | InvalidInput | UnexpectedEof => Error::DamagedBytes {
+        ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof => Error::DamagedBytes {
             path: path.into(),
             at,
             expected: "packed data that is whole".into(),
@@ -114,12 +126,31 @@ pub(crate) fn without_gz(path: &Path) -> PathBuf {
     }
 }
 
+/// Number of bytes that tell gzip.
+const MARK: usize = 3;
+
 fn is_gzip(head: &[u8]) -> bool {
     head.starts_with(b"\x1f\x8b\x08")
 }
 
-/// Reads the first three bytes.
-fn first(bytes: &mut impl Read) -> std::io::Result<Vec<u8>> {
-    let mut head = Vec::with_capacity(3);
-    bytes.take(3).read_to_end(&mut head).map(|_| head)
+/// Reads the first bytes: at least [`MARK`], if there are as many, and at most `most`.
+fn first(bytes: &mut impl Read, most: usize) -> std::io::Result<Vec<u8>> {
+    let mut head = vec![0; most];
+    let len = fill(bytes, &mut head, MARK)?;
+    head.truncate(len);
+    Ok(head)
+}
+
+/// Reads to `buffer` until it has `least` bytes, or to the end. Returns the number of bytes.
+pub(crate) fn fill(bytes: &mut impl Read, buffer: &mut [u8], least: usize) -> std::io::Result<usize> {
+    let mut len = 0;
+    while len < least {
+        match bytes.read(&mut buffer[len..]) {
+            Ok(0) => break,
+            Ok(read) => len += read,
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(len)
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::error::{Error, Result};
 use crate::source::columns::EventBlock;
-use crate::source::detect::open_stream;
+use crate::source::detect::{open_stream, reopen_stream};
 use crate::source::hdf::LinkedPath;
 use crate::source::options::SourceOptions;
 use crate::source::raw::{MAX_SAMPLE_EVENTS, RawSamples};
@@ -176,7 +176,7 @@ impl Long {
         let stream = match &*kept {
             Some(stream) => Arc::clone(stream),
             None => {
-                let mut stream = open_stream(&self.path, options)?;
+                let mut stream = reopen_stream(&self.path, options)?;
                 stream.time.set_wrap(self.wrap.clone());
                 if !self.reordered.is_empty() {
                     stream.sort()?;

@@ -42,6 +42,8 @@ use wrap::Turns;
 
 /// Number of consecutive events whose times are processed as one block.
 const BLOCK: usize = 1024;
+/// Number of consecutive events of a block that is not calm that are processed as one part.
+const PART: usize = 32;
 /// A block of times is calm, and processed at once, if no step from one event to the next goes back and all steps are
 /// below this power of two, in microseconds.
 const CALM: u64 = 1 << 10;
@@ -173,8 +175,13 @@ impl Clock {
     pub(crate) fn see(&mut self, times: &[i64]) {
         self.first.extend(times.iter().take(BLOCK - self.first.len()));
         for block in times.chunks(BLOCK) {
-            if !self.passes(block) {
-                block.iter().for_each(|&time| self.step(time));
+            if self.passes(block) {
+                continue;
+            }
+            for part in block.chunks(PART) {
+                if !self.passes(part) {
+                    part.iter().for_each(|&time| self.step(time));
+                }
             }
         }
     }
