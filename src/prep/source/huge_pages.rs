@@ -1,9 +1,9 @@
-//! Keeps long columns in huge pages. In pages of 4 KiB, most of the time of decoding a file would be page faults. The
-//! `unsafe` call that asks for huge pages is here.
+//! Keeps long columns in huge pages. With pages of 4 KiB, page faults would take most of the time of decoding a file.
+//! This module has the `unsafe` call that asks for huge pages.
 
 #![allow(unsafe_code)]
 
-/// Shorter columns, in bytes, are left to the allocator.
+/// Minimum size in bytes of a column for which huge pages are requested.
 #[cfg(target_os = "linux")]
 const LEAST: usize = 1 << 22;
 
@@ -26,8 +26,8 @@ fn ask_for_huge_pages<T>(column: &mut Vec<T>) {
     // All pages of the column get the same advice: otherwise the system cannot move it when it grows.
     let begin = column.as_mut_ptr().map_addr(|at| at & !(PAGE - 1)).cast();
     let bytes = (column.as_ptr().addr() + bytes).next_multiple_of(PAGE) - column.as_ptr().addr() / PAGE * PAGE;
-    // SAFETY: the advice doesn't change what is in the pages. An error means that the system has no huge pages: then the
-    // column is in small ones.
+    // SAFETY: the advice doesn't change what is in the pages. An error means that the system has no huge pages. Then
+    // the column stays in small pages.
     let _ = unsafe { libc::madvise(begin, bytes, libc::MADV_HUGEPAGE) };
 }
 

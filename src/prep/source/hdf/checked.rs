@@ -79,8 +79,7 @@ pub(crate) fn events(path: &Path, file: &File, field: &FieldPath, layout: &'stat
     required(path, &field.array, layout, file, open(path, file, &field.array, Some(&field.part))?)
 }
 
-/// Opens a dataset that a file need not have. The dataset has one entry for each sample. Returns `None` if the file
-/// lacks the dataset.
+/// Opens an optional dataset with one entry for each sample. Returns `None` if the file lacks the dataset.
 ///
 /// # Errors
 /// [`Error::MissingData`] if a link to the dataset is broken, or if part of its data is missing.

@@ -18,7 +18,7 @@ use crate::source::heap::window::SharedFile;
 const LARGEST_PACKED: u64 = 64 << 20;
 const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
 
-/// The sizes of addresses and lengths in an HDF5 file, and where addresses count from.
+/// The sizes of addresses and lengths in an HDF5 file, and the offset from which addresses are counted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Superblock {
     /// Offset of the superblock in the file, in bytes. Addresses in the file are relative to it.
@@ -180,8 +180,11 @@ impl References {
     }
 }
 
-/// Reads and unpacks all chunks of compressed references. `chunk_bytes` is the unpacked size of a chunk, `bytes` that
-/// of all references, and `size` that of one reference. `None` if a filter is unknown or fails.
+/// Reads and unpacks all chunks of compressed references. Returns `None` if a filter is unknown or fails.
+///
+/// - `chunk_bytes` is the size of an unpacked chunk.
+/// - `bytes` is the size of all references together.
+/// - `size` is the size of one reference.
 fn unpack_all(
     file: &SharedFile,
     filters: &[Filter],

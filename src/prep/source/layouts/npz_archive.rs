@@ -27,8 +27,6 @@ use crate::source::raw::MAX_SAMPLE_EVENTS;
 use crate::source::stream::{ClassLabel, EventStore, EventStream};
 use crate::time_unit::TimeUnit;
 
-/// Maximum number of arrays that are read from one archive. Further arrays are ignored.
-
 /// Opens an `.npz` file without reading its events. Returns the fields that are the columns, the label if the user's
 /// map names one, and the number of events.
 pub(crate) fn npz_head(path: &Path, options: &SourceOptions) -> Result<(TakenColumns, Option<ClassLabel>, u64)> {
@@ -147,7 +145,7 @@ impl NamedArrays for Archive<'_> {
         self.find_array(name).map(|(_, header)| header)
     }
 
-    /// An archive has to be in memory as a whole.
+    /// The events of an archive are read into memory all at once, so their number is limited.
     fn most_events(&self) -> u64 {
         MAX_SAMPLE_EVENTS
     }
@@ -176,7 +174,7 @@ impl NamedArrays for Archive<'_> {
     }
 }
 
-/// Returns whether a file of an archive begins as an array of NumPy does.
+/// Returns whether a file in an archive begins with NumPy's signature.
 fn is_array(zip: &mut Zip, index: usize) -> bool {
     let mut head = [0; 6];
     zip.by_index(index).is_ok_and(|mut file| file.read_exact(&mut head).is_ok()) && head == *b"\x93NUMPY"
