@@ -42,8 +42,8 @@ pub(crate) struct Listing {
     links: Vec<(String, PathBuf)>,
     /// Symbolic links to folders that are already listed under their own names.
     doubles: Vec<String>,
-    /// The path of the folder, with symbolic links resolved. `None` if a table lists the files to take: then links need
-    /// no check, because they cannot add files to the set.
+    /// The path of the folder, with symbolic links resolved. `None` if a table lists the files to take. Then links
+    /// cannot add files to the set, so they need no check.
     root: Option<PathBuf>,
     /// Skipped files whose ending doesn't show whether they contain events.
     others: Vec<String>,

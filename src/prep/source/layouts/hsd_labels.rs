@@ -23,8 +23,8 @@ pub(crate) struct Labels {
 }
 
 impl Labels {
-    /// Reads the labels in the dataset `labels`, one for each of the `samples`, and the class names and extra columns
-    /// of the file.
+    /// Reads the labels of all samples, and the class names and extra columns of the file. `labels` is the dataset with
+    /// the labels, and `samples` is the number of samples.
     ///
     /// # Errors
     /// [`Error::WrongType`]; [`Error::Columns`] for labels that are not classes; errors of reading.

@@ -1,4 +1,4 @@
-//! Which columns of a text are t, x, y and p, how their numbers are stored, and the unit of the times.
+//! Finds the columns t, x, y and p of a text, the types of their numbers, and the unit of the times.
 
 use std::path::Path;
 
