@@ -15,7 +15,7 @@ use tonic_toolkit::shard::{Chunk, Width};
 /// The name and bytes of each file of a set, sorted by name. The manifest is last.
 pub type Files = Vec<(String, Vec<u8>)>;
 
-/// Initial inputs: small sets, one for each width of counts, and the frozen set of format version 2.
+/// Initial inputs: one small set for each width of counts, and the frozen set of format version 2.
 pub static SETS: LazyLock<Vec<Files>> = LazyLock::new(|| {
     let sample = |seed: u32, cells: u32, largest: f64| {
         let frame = |t: u32| {
