@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::bench::bench;
 use crate::{is_real, sets};
 
-/// Sizes that give every kernel of a step several tiles, and the last tile partly empty.
+/// With these sizes, every kernel of a step has several tiles, and its last tile is partly empty.
 const STEPS: &str = "--random --batch-size 3 --time-steps 70 --channels 70 --classes 300 --hidden 70,65,66";
 
 /// Runs the training steps of [`STEPS`] and returns the loss. `ptx` is the path of an NVRTC library that compiles the

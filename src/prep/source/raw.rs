@@ -80,8 +80,8 @@ impl Coordinates {
         self.len() == 0
     }
 
-    /// Returns the largest entry, without entries of `i64::MAX`, which stand for infinity. `None` if there are no
-    /// others.
+    /// Returns the largest entry below `i64::MAX`. The number `i64::MAX` stands for infinity. `None` if there is no
+    /// such entry.
     pub fn max(&self) -> Option<i64> {
         match self {
             Coordinates::U8(c) => c.iter().max().map(|&n| n.into()),
@@ -99,7 +99,7 @@ impl Coordinates {
         }
     }
 
-    /// Returns the set of different entries. Stops at 64.
+    /// Returns the different entries of the column, at most 64 of them.
     pub(super) fn distinct(&self) -> BTreeSet<i64> {
         const MOST: usize = 64;
         let (mut found, mut last) = (BTreeSet::new(), None);

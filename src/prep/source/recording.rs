@@ -307,7 +307,7 @@ impl Recording {
     /// Returns the largest x and y, counted from 0. `None` if the layout gives the sensor size.
     ///
     /// # Errors
-    /// Errors of reading.
+    /// Errors of [`Recording::read`].
     pub fn extent(&self) -> Result<Option<(i64, i64)>> {
         let origin = i64::from(self.placing.origin);
         Ok(self.reader.extent()?.map(|(x, y)| (x - origin, y - origin)))

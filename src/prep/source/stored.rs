@@ -9,7 +9,8 @@ use crate::error::Result;
 use crate::source::columns::{EventBlock, Stamps};
 use crate::source::raw::Coordinates;
 
-/// Streams of the temporary file: times, x, y, p, and a flag for each event, which is 1 if its time is missing.
+/// Number of streams in the temporary file: times, x, y, p and flags. The flag of an event is 1 if its time is
+/// missing.
 const STREAMS: usize = 5;
 const FLAGS: usize = 4;
 

@@ -94,7 +94,7 @@ impl Target {
         Ok(())
     }
 
-    /// Returns the store of the events. It is empty if they were only counted.
+    /// Returns the stored events. There are none if the events were only counted.
     pub(crate) fn into_store(self) -> EventStore {
         match self {
             Target::Disk(stored) => EventStore::Stored(stored),

@@ -101,8 +101,8 @@ fn correct(files: &mut [(String, Vec<u8>)]) {
     manifest.1 = seal_manifest(&text).into_bytes();
 }
 
-/// Replaces the first size of a shard in `tail` by `bytes`. `tail` is the end of a manifest. `None` if it has no
-/// size.
+/// Returns `tail` with the first size of a shard replaced by `bytes`. `tail` is the end of a manifest. `None` if it
+/// has no size.
 fn corrected_entry(tail: &str, bytes: usize) -> Option<String> {
     let key = "\"bytes\": ";
     let start = tail.find(key)? + key.len();

@@ -76,8 +76,8 @@ pub static DIR: LazyLock<PathBuf> = LazyLock::new(|| {
     dir
 });
 
-/// Opens a file and asserts that every event of each recording's first sample is accounted for. A file that is refused is
-/// fine.
+/// Opens a file and asserts that every event of each recording's first sample is accounted for. Does nothing if the
+/// file is refused.
 pub fn assert_accounted(path: &Path, options: &SourceOptions, sensor: SensorSize) {
     let Ok(recordings) = Recording::open(path, options) else { return };
     for recording in recordings {

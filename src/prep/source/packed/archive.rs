@@ -53,7 +53,7 @@ type Opened = (u64, Option<SystemTime>, Arc<Archive>);
 static OPENED: Mutex<Option<Opened>> = Mutex::new(None);
 
 impl Archive {
-    /// Returns whether a file begins with the first bytes of a zip archive.
+    /// Returns whether a file is a zip archive. Reads only its first bytes.
     pub(crate) fn is(path: &Path) -> bool {
         let mut head = [0; 4];
         let mut read = || File::open(path).and_then(|mut file| file.read_exact(&mut head));
@@ -62,7 +62,7 @@ impl Archive {
     }
 
     /// Opens an archive of recordings. `None` for NumPy archives, and for empty or damaged archives. The reader of
-    /// NumPy archives then returns the error for a damaged archive.
+    /// NumPy archives opens all of these, and reports the damage.
     ///
     /// # Errors
     /// Those of [`Archive::open`], except damage.

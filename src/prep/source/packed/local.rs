@@ -89,7 +89,7 @@ fn version(path: &Path) -> Result<(u64, Option<SystemTime>)> {
 }
 
 /// Returns a lower bound for the number of unpacked bytes. For a member, this is the size in the archive's list. For
-/// gzip, it is in the last 4 bytes of the file, modulo 2^32.
+/// gzip, the last 4 bytes of the file give this size modulo 2^32.
 fn least_size(path: &Path) -> Result<u64> {
     let len = raw(path)?.len;
     let mut end = [0; 4];

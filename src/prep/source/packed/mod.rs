@@ -42,7 +42,7 @@ pub(crate) fn path_in(dir: &Path, name: &str) -> PathBuf {
     path.into()
 }
 
-/// Number of bytes that are read when a file is opened. Most small files have no more.
+/// Number of bytes that are read when a file is opened. Most small files are not larger.
 const FIRST: usize = 1 << 15;
 
 /// Opens a file or a member of an archive. Data in gzip stays packed.

@@ -32,8 +32,8 @@ pub(crate) struct Long {
     reordered: Vec<bool>,
     /// How many microseconds the recording lasts, without its gaps. `None` if the recording is one sample.
     lasts: Option<i64>,
-    /// The wraps of the clock to undo each time the file is opened. `None` if there are none, if the file stays open,
-    /// or if the recording is one sample.
+    /// The wraps of the clock to undo each time the file is opened. `None` if the clock has no wraps, if the file stays
+    /// open, or if the recording is one sample.
     wrap: Option<Wrap>,
     /// The open recording, if its events are in a temporary file. Kept until the last sample is read.
     kept: Mutex<Option<Arc<EventStream>>>,

@@ -10,7 +10,7 @@ use crate::time_unit::TimeUnit;
 pub(crate) enum Store {
     /// The column is not used.
     Skip,
-    /// Integers: `u16` for coordinates, `i8` from -1 on for polarities. Not used for times.
+    /// Integers: `u16` for coordinates, `i8` of at least -1 for polarities. Not used for times.
     Narrow,
     /// Integers of 64 bits.
     Wide,
@@ -240,8 +240,8 @@ impl RowFormat {
         }
     }
 
-    /// Parses any line, without its end. Returns its time in microseconds. `None` for a line without events: a blank
-    /// line, a comment, or the header.
+    /// Parses any line. `line` has no line break at its end. Returns the time in microseconds. `None` for a line
+    /// without events: a blank line, a comment, or the header.
     fn line(&self, line: &[u8], values: &mut [i64; 4]) -> Result<Option<i64>, Wrong> {
         let cells = split(line, self.separator, self.comment);
         if self.is_header(line) {
@@ -298,7 +298,7 @@ impl RowFormat {
         Ok(Some(time))
     }
 
-    /// Returns whether a comment names the columns in another order.
+    /// Returns whether a comment is a header with the columns in another order.
     fn is_another_header(&self, comment: &[u8]) -> bool {
         let text = comment.trim_ascii_start();
         let text = &text[text.iter().take_while(|byte| matches!(byte, b'#' | b'%')).count()..];

@@ -134,7 +134,7 @@ impl<'a> Table<'a> {
         self.kinds.len() >= 4 && !self.kinds.contains(&Kind::Text)
     }
 
-    /// Guesses from the numbers which column is t, x, y or p.
+    /// Guesses the order of the columns from their numbers, such as `t,x,y,p`. `None` if t or x is not found.
     pub(crate) fn order(&self) -> Option<String> {
         guess_order(&(0..self.kinds.len()).map(|i| self.values(i)).collect::<Vec<_>>())
     }
@@ -212,7 +212,8 @@ fn size(line: &str, is_first: bool, comment: u8) -> Option<(u64, u64)> {
     numbers.next().is_none().then_some(size)
 }
 
-/// Returns the kind of at least half of a column's cells. Numbers can have a decimal comma if `comma` is true.
+/// Returns the kind to which at least half of a column's cells belong. Numbers can have a decimal comma if `comma` is
+/// true.
 fn kind<'a>(cells: impl Iterator<Item = &'a str> + Clone, comma: bool) -> Kind {
     let kinds = std::iter::once(Kind::Numbers).chain(WORDS.into_iter().map(|(off, on)| Kind::Words(off, on)));
     let count = |kind: &Kind| cells.clone().filter(|cell| kind.value(cell, comma).is_some()).count();

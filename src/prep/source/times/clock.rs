@@ -47,8 +47,8 @@ const PART: usize = 32;
 /// A block of times is calm if it has no steps back, and all its steps are shorter than this power of two, in
 /// microseconds. A calm block is processed as a whole.
 const CALM: u64 = 1 << 10;
-/// Bounds in microseconds of an eighth of the recording's duration. A step back of at most this length is small: it
-/// always counts as jitter.
+/// A step back is small if it is at most an eighth of the recording's duration. This eighth is limited to the range
+/// given here, in microseconds. A small step back always counts as jitter.
 const SMALL: (i64, i64) = (1_000, 100_000);
 /// If more than this many events in order follow a step back, the times are no longer expected to return. In
 /// recordings of fewer than 1,024 events, this number is a sixteenth of the number of events, but at least
@@ -282,8 +282,8 @@ impl Clock {
         self.run.high = time;
     }
 
-    /// Keeps the [`LISTED`] longest jumps above [`PAUSE`] as possible gaps. For each jump that is not kept and after
-    /// which the times returned, events count as jitter: `late` events or, if `late` is 0, all events up to the return.
+    /// Keeps the [`LISTED`] longest jumps above [`PAUSE`] as possible gaps. A jump that is not kept counts as jitter if
+    /// the times returned after it: `late` events are out of order or, if `late` is 0, all events up to the return.
     fn leave(&mut self, jump: Break, late: u64) {
         let mut small = (jump.by <= PAUSE).then_some(jump);
         if small.is_none() {

@@ -112,8 +112,8 @@ pub(crate) fn told_unit(
 
 /// Finds what entries of a file say about the unit of its times. Also returns notes for the user.
 ///
-/// - `places`: one item for each dataset or group, the nearest to the dataset of times first: its entries, and
-///   whether it is the dataset of times.
+/// - `places`: one item for each dataset or group, the nearest to the dataset of times first. An item has the
+///   entries, and whether they belong to the dataset of times itself.
 /// - `given`: the unit that the user gave.
 /// - `usual`: the unit of the times if the file doesn't give one.
 pub(crate) fn find(

@@ -10,8 +10,8 @@ use crate::source::times::{Break, BreakKind, Disorder, Findings, Scatter, Timeli
 use crate::source::vetting::sorting::Sorting;
 use crate::time_unit::duration;
 
-/// An error can suggest to keep only the times of one clock. The suggested range is longer than these times by this
-/// many microseconds on each side.
+/// An error can suggest to keep only the times of one clock. The suggested range begins this many microseconds before
+/// these times, and ends this many after them.
 const MARGIN: i64 = 500_000;
 
 /// Checks the findings about the times of a recording or of one sample. `place` is its name in messages. Returns

@@ -46,7 +46,7 @@ pub(crate) const COUNTED: u64 = 10;
 /// Text in every warning about a duration that is implausible in its time unit. If all recordings or samples have this
 /// warning, callers can drop it: such durations are usual in this set.
 pub(crate) const TOO_SHORT: &str = "times in another unit";
-/// The user is warned if times of the stored type, such as float32, are multiples of a step longer than this, in
+/// Times in float16 or float32 are multiples of a step. The user is warned if this step is longer than this many
 /// microseconds.
 const COARSE: f64 = 100.0;
 /// Number of events that are read at the start of a recording, and also at its end, to find its duration and the share
@@ -190,8 +190,8 @@ pub(crate) fn vet(stream: &EventStream, found: &Findings) -> Result<Vec<String>>
     Ok(notes)
 }
 
-/// Returns a warning if times of the stored type, such as float32, are multiples of a step that is too long: longer
-/// than a thousandth of the recording's duration, or than [`COARSE`].
+/// Returns a warning if times in float16 or float32 are too coarse. They are multiples of a step, which must be at
+/// most a thousandth of the recording's duration, and at most [`COARSE`].
 fn coarse(stream: &EventStream, found: &Findings) -> Option<String> {
     let kind = &stream.taken.fields[Role::T as usize].as_ref()?.kind;
     let bits = if kind.contains("float16") { 10 } else { 23 };

@@ -9,7 +9,7 @@ const MOST: usize = 1 << 12;
 /// a second clock. A short hole lasts at most a minute, and at most ten times as long as the largest cluster.
 const OFTEN: i64 = 8;
 
-/// The times of a recording in clusters, with long holes (ranges without times) between them.
+/// The times of a recording, grouped into clusters. Between the clusters are long holes (ranges without times).
 #[derive(Clone, Debug)]
 pub(crate) struct Clusters {
     /// The clusters in ascending order of time.
@@ -34,7 +34,7 @@ struct Cluster {
     first: u64,
     /// Time of the last event that was added.
     latest: i64,
-    /// How often the time of an event was lower than the time of the event that was added to the cluster before.
+    /// Number of events with a lower time than the previous event of the cluster.
     backward: u64,
     /// Number of steps back from this cluster to another one, minus the number of steps back to this cluster.
     falls: i64,
@@ -118,8 +118,8 @@ impl Clusters {
         self.all.partition_point(|cluster| cluster.high < time)
     }
 
-    /// Joins the cluster of the last event with the neighbouring clusters that came near it by this event. `time` is
-    /// the time of the event.
+    /// Joins the cluster of the last event with the neighbouring clusters that are near it. `time` is the time of this
+    /// event.
     fn join_neighbours(&mut self, time: i64) {
         let near = |pair: &[Cluster]| pair[1].low.saturating_sub(pair[0].high) <= self.apart;
         let around = self.last.saturating_sub(1)..(self.last + 2).min(self.all.len());

@@ -44,8 +44,8 @@ pub(crate) enum BreakKind {
 pub(crate) enum Disorder {
     /// Nearly all steps from one event to the next go back.
     Descending,
-    /// The times step back far and do not return. The value is the number of steps back that are longer than half of
-    /// the recording's duration.
+    /// The times step back again and again without returning. The value is the number of steps back that are longer
+    /// than half of the recording's duration.
     Sawtooth(u64),
     /// More than half of the events are out of order.
     Shuffled,
@@ -75,8 +75,8 @@ pub(crate) struct Findings {
     pub breaks: Vec<Break>,
     /// Index of the first event without a time, and the number of such events. `None` if every event has a time.
     pub missing: Option<(u64, u64)>,
-    /// Long jumps forward. In a recording of a camera they are pauses, for example between trials, and no faults. In a
-    /// spoken sample they are faults.
+    /// Long jumps forward. In a spoken sample, they are faults. In a recording of a camera, they are pauses, for
+    /// example between trials.
     pub pauses: Vec<Break>,
 }
 

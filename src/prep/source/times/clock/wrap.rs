@@ -179,13 +179,14 @@ impl Wrap {
             .map(|(at, _)| *at)
     }
 
-    /// Returns the text of a message about probable wraps. `skipped` is as for [`Wrap::describe`].
+    /// Returns the text of a message about probable wraps. `skipped` is the number of events in the file before the
+    /// range that is used.
     pub(crate) fn describe_likely(&self, skipped: u64) -> String {
         let across = duration(self.across.1 as f64);
         format!("likely {}, if that is {across} of silence and not events in another order", self.describe(skipped))
     }
 
-    /// Returns the text of a message about the wraps. `skipped` is the number of the file's events before the range
+    /// Returns the text of a message about the wraps. `skipped` is the number of events in the file before the range
     /// that is used.
     pub(crate) fn describe(&self, skipped: u64) -> String {
         let (at, laps) = (self.crossings[0].0 + skipped, self.laps);
