@@ -1,4 +1,4 @@
-//! What to type next after errors of recordings, conversions and sets.
+//! Advice after errors in recordings, conversions and sets: what the user can type next.
 
 use std::path::Path;
 

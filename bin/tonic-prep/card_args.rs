@@ -12,7 +12,8 @@ use crate::quoted::quoted;
 use crate::set_place::url_of;
 use crate::write_args::verbosity;
 
-/// If there are more recordings than this, the command in the card has the word RECORDINGS instead of their names.
+/// Maximum number of recordings whose names are in the card's command. If there are more, the command has the word
+/// RECORDINGS instead.
 const MOST_NAMED: usize = 4;
 
 #[derive(Args)]

@@ -62,7 +62,7 @@ pub(crate) fn clock_advice(path: &Path, remedy: &ClockRemedy) -> String {
             }
         }
         ClockRemedy::Parts(parts) => {
-            /// How many ranges of events the advice lists at most.
+            /// Maximum number of ranges of events that the advice lists.
             const MOST: usize = 8;
             let ranges: Vec<String> = parts.iter().take(MOST).map(|range| format!("--events {range}")).collect();
             let each = if ranges.len() == 1 { "leave the others out" } else { "convert each part by itself" };
@@ -104,7 +104,8 @@ fn without_events(rows: &[RowEvents]) -> String {
     )
 }
 
-/// Returns the Python statement that selects the events of one clock by their times `t`.
+/// Returns a Python statement that selects the events of one clock by their times `t`, followed by the number of these
+/// events.
 fn mask(clock: &ClockTimes) -> String {
     format!("keep = (t >= {}) & (t <= {}) ({} events)", clock.from, clock.to, clock.events)
 }

@@ -216,7 +216,7 @@ fn every_error_of_servers_says_what_to_type_next() {
     check::<Cli>(&push, |cause| advice(cause).or_else(|| prep_advice(cause)), &remote());
 }
 
-/// File and name of each enum of errors whose variants must all have a test case.
+/// File and name of each enum of errors. Every variant of these enums must have a test case.
 const CHECKED: [(&str, &str); 9] = [
     ("base/error.rs", "Error"),
     ("prep/error.rs", "Error"),

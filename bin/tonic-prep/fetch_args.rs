@@ -15,9 +15,9 @@ use crate::remote_args::NetworkArgs;
 use crate::shared_advice::Cause;
 use crate::write_args::verbosity;
 
-/// File in the directory of the data set: which files were fetched, and what they were unpacked to.
+/// File in the directory of the data set. It lists the fetched files, and what each archive was unpacked to.
 const RECORD: &str = ".fetched.json";
-/// Number of files whose sizes are asked for at the same time.
+/// Maximum number of requests for the sizes of files at the same time.
 const ASKED: usize = 8;
 
 #[derive(Args)]
@@ -45,7 +45,7 @@ struct Record(BTreeMap<String, Fetched>);
 #[derive(Clone, Serialize, Deserialize)]
 struct Fetched {
     md5: String,
-    /// Names of the unpacked files and folders. Empty if it is no archive.
+    /// Names of the unpacked files and folders. Empty if the file is not an archive.
     unpacked: Vec<String>,
 }
 
@@ -54,7 +54,8 @@ impl Record {
         std::fs::read(dir.join(RECORD)).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
     }
 
-    /// Returns whether a file has been fetched and it, or what it was unpacked to, is still there.
+    /// Whether a file has been fetched and still exists. For an archive, the unpacked files and folders must still
+    /// exist.
     fn has(&self, dir: &Path, download: &Download) -> bool {
         self.0.get(&download.file).is_some_and(|fetched| match is_archive(&download.file) {
             true => fetched.unpacked.iter().all(|name| dir.join(&download.into).join(name).exists()),

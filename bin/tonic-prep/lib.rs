@@ -1,24 +1,33 @@
 //! `tonic-prep`: converts event recordings into shard sets, and works with finished sets. It is a library, so that the
 //! Python package has the same commands.
 //!
-//! Each command parses its arguments, makes one library call and prints the result.
+//! Each command parses its arguments, makes one library call and prints the result. `tonic-train` also uses the modules
+//! with a `*`.
 //!
 //! ```text
-//! cli                          the commands and their arguments
-//! convert_args, plan_args, bench_args, subset_args, card_args, lock_args, remote_args, fetch_args    those of single
-//!                              commands
-//! dataset_args                 names of data sets
-//! source_args, recipe_args, write_args, part_arg    arguments that several commands share
-//! existing_args                --resume and --overwrite (both programs)
-//! completions                  what shells complete (both programs)
-//! part_commands                commands for the parts of a dataset or of a set
-//! set_place                    sets in directories and at URLs (both programs)
-//! notes                        the notes of a conversion, on stderr
-//! typed                        the command line as it was typed (both programs)
-//! quoted                       words for a shell (both programs)
-//! errors                       how errors are shown, and exit codes (both programs)
-//! shared_advice                what to type next after an error (both programs)
-//! advice, clock_advice         what to type next after an error of this program alone; of times that wrap or jump
+//! cli                          the commands
+//! convert_args, plan_args      the arguments of `convert` and of `plan`
+//! bench_args, subset_args      the arguments of `bench` and of `subset`
+//! card_args, fetch_args        the commands `card` and `fetch`
+//! lock_args                    the command `lock`, and `pull --lock`
+//! remote_args                  the commands `push`, `pull` and `prune`
+//! source_args                  the arguments of every command that reads recordings
+//! recipe_args                  the arguments that choose a recipe
+//! write_args                   the arguments of every command that writes a set
+//! part_arg                     the value of `--part`
+//! existing_args *              `--resume` and `--overwrite`
+//! dataset_args                 finds data sets by their names
+//! completions *                prints a script that lets a shell complete arguments
+//! part_commands                suggests a command for each part of a dataset or of a set
+//! set_place *                  opens sets in directories and at URLs
+//! set_description              reads the description of a finished set
+//! notes                        prints the notes of a conversion
+//! typed *                      the command line as the user typed it
+//! quoted *                     quotes words for a shell
+//! errors *                     shows errors, and chooses exit codes
+//! shared_advice *              what to type next after an error that both programs can have
+//! advice                       what to type next after an error that only this program has
+//! clock_advice                 what to type next if times wrap, jump or are out of order
 //! error_texts                  tests of all error texts
 //! ```
 
@@ -91,7 +100,7 @@ use crate::subset_args::SubsetArgs;
 use crate::typed::{Typed, WORDS};
 use crate::write_args::{threads, verbosity};
 
-/// Time that an interrupted run has to stop by itself, before the process ends.
+/// Time in which an interrupted run must stop by itself. After this time, the process ends anyway.
 const GRACE: Duration = Duration::from_millis(1000);
 const SAFE_PLACE: OnSignal = OnSignal::StopWithin(GRACE, "complete shards are kept; continue with --resume");
 /// Exit code for a bad recording or recipe, or for more lost events than `--max-loss` allows.
@@ -362,12 +371,13 @@ fn say(out: &mut impl Write, json: bool, value: impl Fn() -> Value, text: impl F
     Ok(out.flush()?)
 }
 
-/// Like [`say`], but takes the JSON and the text themselves, not functions that make them.
+/// Like [`say`], but takes the JSON and the text instead of functions that make them.
 fn say_both(out: &mut impl Write, json: bool, (value, text): (Value, String)) -> anyhow::Result<()> {
     say(out, json, || value.clone(), || text.clone())
 }
 
-/// Opens the copy at the URL in `from`, by default with the id of the set in `dir`. `None` if `from` has no URL.
+/// Opens the copy of a set at the URL in `from`. If the URL has no set id, opens the copy with the id of the set in
+/// `dir`. `None` if `from` has no URL.
 fn copy_at(from: &[PathBuf], dir: &Path) -> anyhow::Result<Option<Box<dyn Storage>>> {
     let Some(url) = from.iter().find_map(|place| url_of(place)) else { return Ok(None) };
     if from.len() > 1 {

@@ -34,7 +34,7 @@ pub(crate) fn report_notes(notes: &[String], quiet: bool) {
     }
 }
 
-/// Replaces parameter names with flags in notes of the library, as [`Typed::with_flags`] does.
+/// Replaces names of parameters in the notes with flags: `chunk_samples` with `--chunk-samples`.
 pub(crate) fn with_flags(typed: &Typed, notes: &[String]) -> Vec<String> {
     notes.iter().map(|note| typed.with_flags(note)).collect()
 }

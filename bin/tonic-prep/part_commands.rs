@@ -1,4 +1,4 @@
-//! Makes commands that convert the parts of a dataset, such as train and test, or one part of a set.
+//! Suggests commands: one for each part of a dataset, such as train and test, or one for a missing part of a set.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,8 @@ pub(crate) fn words_as_text() -> impl Iterator<Item = String> {
     words().into_iter().map(|word| word.to_string_lossy().into_owned())
 }
 
-/// Returns the typed command for each of the sub-folders `parts` of `path`, the training part first.
+/// Returns a command for each part: the typed command, with a sub-folder of `path` instead of `path`. `parts` has the
+/// names of the sub-folders. The command for the training part is the first.
 pub(crate) fn part_commands(typed: impl Iterator<Item = String>, path: &Path, parts: &[String]) -> String {
     let split = |word: String| match word.strip_prefix("--class-level=") {
         Some(level) => vec!["--class-level".into(), level.into()],
@@ -58,14 +59,16 @@ pub(crate) fn part_commands(typed: impl Iterator<Item = String>, path: &Path, pa
     lines
 }
 
-/// Returns a typed command without its output, its part, `--resume`, `--overwrite`, `--json` and `--quiet`.
+/// Returns a typed command without its output directory and its part. Also leaves out `--resume`, `--overwrite`,
+/// `--json` and `--quiet`.
 pub(crate) fn without_part(typed: impl Iterator<Item = String>) -> Vec<String> {
     let mut words = vec![String::from("tonic-prep")];
     words.extend(kept(typed, &["--output", "-o", "--part"], &["--resume", "--overwrite", "--json", "--quiet", "-q"]));
     words
 }
 
-/// Returns the typed words without the program's name, the flags `valued` with their values, and the flags `single`.
+/// Returns the typed words without the program's name. Leaves out the flags in `valued` with their values, and the
+/// flags in `single`, which have no values.
 pub(crate) fn kept(typed: impl Iterator<Item = String>, valued: &[&str], single: &[&str]) -> Vec<String> {
     let mut words = Vec::new();
     let mut typed = unbundled(typed.skip(1)).into_iter();
@@ -105,7 +108,8 @@ fn unbundled(typed: impl Iterator<Item = String>) -> Vec<String> {
     words
 }
 
-/// Returns advice on the missing part `part`: the command to type, made from `command`. `None` if `command` is empty.
+/// Returns the command that makes the missing part `part`, as advice for the user. `command` is the command that made
+/// another part. `None` if `command` is empty.
 pub(crate) fn of_part(command: &[String], part: Part, given: &[(u32, PathBuf)]) -> Option<String> {
     if command.is_empty() {
         return None;
@@ -121,7 +125,8 @@ pub(crate) fn of_part(command: &[String], part: Part, given: &[(u32, PathBuf)]) 
     Some(format!("make it{place}: {} --part {}/{} -o {}", words.join(" "), part.index, part.of, quoted_path(&output)))
 }
 
-/// Returns a folder for the part `part`. If the folders in `given` have numbers as names, continues these numbers.
+/// Chooses a folder for the part `part`, next to the folders in `given`. If their names are numbers, continues these
+/// numbers.
 fn folder_of(part: Part, given: &[(u32, PathBuf)]) -> PathBuf {
     let number = |dir: &Path| dir.file_name()?.to_str()?.parse::<i64>().ok();
     let points: Vec<(i64, i64)> =

@@ -1,4 +1,4 @@
-//! `tonic-prep plan`: shows what each task of a cluster would convert, and the lines that submit the tasks to Slurm.
+//! `tonic-prep plan`: shows what each task of a cluster would convert, and the commands that submit the tasks to Slurm.
 
 use std::path::Path;
 
@@ -42,7 +42,8 @@ pub(crate) fn json(division: &Division, job: &Job<'_>, typed: impl Iterator<Item
     value
 }
 
-/// Returns two commands for Slurm: one submits the tasks that make the parts, one the job that merges the parts.
+/// Returns two commands for Slurm. The first submits the tasks that make the parts. The second submits the job that
+/// merges the parts.
 fn lines(division: &Division, output: &Path, typed: impl Iterator<Item = String>) -> [String; 2] {
     let minutes = limit_minutes(division.longest_seconds());
     let (parts, time) = (division.shares.len(), format!("{:02}:{:02}:00", minutes / 60, minutes % 60));

@@ -1,4 +1,4 @@
-//! The arguments that choose a recipe, for all commands that make frames of recordings.
+//! The arguments that choose a recipe, for all commands that make frames from recordings.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Reads what a finished set tells to a conversion: its recipe and its classes.
+//! Reads the description of a finished set. A new conversion can use its recipe and its classes again.
 
 use std::path::Path;
 

@@ -16,7 +16,8 @@ pub fn cores() -> usize {
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
-/// Like [`cores`], but only reads `proc` and `sys` in the folder `root`. `None` if they list no affinity mask.
+/// Returns the number of threads that the files in `proc` and `sys` below `root` allow. `None` if they list no affinity
+/// mask.
 fn cores_at(root: &Path) -> Option<usize> {
     let status = std::fs::read_to_string(root.join("proc/self/status")).ok()?;
     let allowed = count(status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?)?;
@@ -34,7 +35,8 @@ fn count(list: &str) -> Option<usize> {
     ranges.sum()
 }
 
-/// Smallest CPU quota, in processors, of a control group and of those around it. `line` is from `/proc/self/cgroup`.
+/// Returns the smallest CPU quota, in processors, of a control group and of the groups that contain it. `line` is a
+/// line of `/proc/self/cgroup`, which names the control group.
 fn quota(root: &Path, line: &str) -> Option<f64> {
     let mut fields = line.splitn(3, ':');
     let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);

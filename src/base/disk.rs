@@ -21,8 +21,8 @@ pub fn free_space(path: &Path) -> Option<u64> {
     }
 }
 
-/// Checks that an output of `needed` bytes fits on the disk of `path`. `there` of these bytes need no free space. If
-/// the free space is unknown, returns no error.
+/// Checks that an output of `needed` bytes fits on the disk of `path`. `there` is the number of bytes that the output
+/// already takes on the disk. These bytes need no free space. If the free space is unknown, returns no error.
 ///
 /// # Errors
 /// [`Error::NoSpace`].

@@ -1,4 +1,4 @@
-//! Chooses a name for a new file, so that the file replaces no other.
+//! Chooses a name for a new file, so that no existing file is replaced.
 
 use std::path::Path;
 

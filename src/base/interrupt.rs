@@ -75,7 +75,8 @@ fn ignores_hangup() -> bool {
     ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 != 0)
 }
 
-/// Prints a line and ends the process, without the exit handlers of libraries that other threads still use.
+/// Prints a line and ends the process at once. Doesn't call exit handlers of libraries, because other threads still use
+/// these libraries.
 #[cfg(unix)]
 fn end(said: &str) -> ! {
     discard_drafts();
@@ -95,7 +96,7 @@ pub fn install(_on_signal: OnSignal) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Asks the run to stop, as a signal does: for a program that handles signals itself, such as Python.
+/// Asks the run to stop, as a signal does. Use it in a program that handles signals itself, such as Python.
 pub fn request() {
     REQUESTED.store(true, Ordering::SeqCst);
 }
@@ -105,12 +106,12 @@ pub fn reset() {
     REQUESTED.store(false, Ordering::SeqCst);
 }
 
-/// Whether a signal has asked the run to stop.
+/// Whether a signal or [`request`] has asked the run to stop.
 pub fn requested() -> bool {
     REQUESTED.load(Ordering::SeqCst)
 }
 
-/// Returns an error if a signal has asked the run to stop. `saved` says what was saved.
+/// Returns an error if a signal or [`request`] has asked the run to stop. `saved` says what was saved.
 ///
 /// # Errors
 /// [`Error::Interrupted`].

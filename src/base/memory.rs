@@ -12,7 +12,7 @@ pub fn free_memory() -> Option<u64> {
     free_at(Path::new("/"))
 }
 
-/// Like [`free_memory`], but reads `proc` and `sys` in the folder `root`.
+/// Returns the free memory that the files in `proc` and `sys` below `root` report. `None` if they don't report it.
 fn free_at(root: &Path) -> Option<u64> {
     let machine = std::fs::read_to_string(root.join("proc/meminfo")).ok();
     let machine = machine.and_then(|text| Some(number_after(&text, "MemAvailable:")? * 1024));
@@ -33,7 +33,8 @@ const VERSION_1: Names =
 const VERSION_2: Names =
     Names { limits: &["memory.max", "memory.high"], used: "memory.current", cached: "inactive_file" };
 
-/// Smallest result of [`left_in`] for a control group and those around it. `line` is from `/proc/self/cgroup`.
+/// Returns the smallest result of [`left_in`] for a control group and the groups that contain it. `line` is a line of
+/// `/proc/self/cgroup`, which names the control group.
 fn left_of(root: &Path, line: &str) -> Option<u64> {
     let mut fields = line.splitn(3, ':');
     let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
@@ -45,7 +46,7 @@ fn left_of(root: &Path, line: &str) -> Option<u64> {
     groups_around(root, mounts, path).filter_map(|group| left_in(&group, &names)).min()
 }
 
-/// Bytes that the limit of the control group in the folder `group` leaves free. `None` if there is no limit.
+/// Returns how many bytes the control group in the folder `group` can still use. `None` if there is no limit.
 fn left_in(group: &Path, names: &Names) -> Option<u64> {
     let read = |name: &str| std::fs::read_to_string(group.join(name)).ok();
     let number = |name: &str| read(name)?.trim().parse::<u64>().ok();

@@ -1,11 +1,13 @@
 //! Formats lists of names for messages.
 
-/// Joins the first 12 names with commas. The text ends with the number of names that are left out: "a, b and 3 more".
+/// Joins names with commas. If there are more than 12, joins the first 12 and adds the number of the others: "a, b and
+/// 3 more".
 pub fn some_of<S: AsRef<str>>(names: &[S]) -> String {
     first_of(names, 12)
 }
 
-/// Like [`some_of`], but joins the first `most` names instead of the first 12.
+/// Joins names with commas. If there are more than `most`, joins the first `most` and adds the number of the others:
+/// "a, b and 3 more".
 pub fn first_of<S: AsRef<str>>(names: &[S], most: usize) -> String {
     let shown: Vec<&str> = names.iter().take(most).map(AsRef::as_ref).collect();
     and_more(&shown.join(", "), names.len() - shown.len())

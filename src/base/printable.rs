@@ -10,7 +10,8 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, is_hidden, |escapes, c| escapes.extend(c.escape_default()))
 }
 
-/// Like [`printable`], but keeps line feeds. Names from files need [`printable`] before they are put into the text.
+/// Like [`printable`], but keeps line feeds. If `text` contains names from files, call [`printable`] for each name
+/// first.
 pub fn printable_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| is_hidden(c) && c != '\n', |escapes, c| escapes.extend(c.escape_default()))
 }

@@ -13,12 +13,12 @@ use crate::printable::printable;
 /// How long a task runs before its first progress line in a log.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How often a line of a notebook is replaced.
+/// In a notebook, the line of progress is replaced at most once in this time.
 const PACE: Duration = Duration::from_millis(500);
 
 /// What prints the lines of progress. If it is `None`, they are printed on stderr.
 static PRINTER: RwLock<Option<Printer>> = RwLock::new(None);
-/// Number of characters of the line that the printer has written last, if that line is to be replaced, or else 0.
+/// Number of characters of the printer's last line, if the next line must replace it. Otherwise 0.
 static REPLACED: AtomicUsize = AtomicUsize::new(0);
 
 /// Prints the lines of progress of a process whose user doesn't see stderr, such as a notebook.
@@ -31,8 +31,7 @@ pub struct Printer {
 }
 
 impl Printer {
-    /// Prints a line in place of the one that is to be replaced, if any. If `end` is empty, this line is to be replaced
-    /// too.
+    /// Prints a line. If the call before this one had an empty `end`, the line replaces that call's line.
     fn print(self, line: &str, end: &str) {
         let kept = if end.is_empty() { line.chars().count() } else { 0 };
         // Not locked while `write` waits for Python: its other threads print too.
@@ -42,7 +41,7 @@ impl Printer {
         }
     }
 
-    /// Ends the line that was to be replaced, if any.
+    /// Ends the last line with a line break, if the next line would replace it.
     fn end_line(self) {
         if REPLACED.swap(0, Ordering::Relaxed) > 0 {
             (self.write)("\n");
@@ -93,7 +92,7 @@ enum Show {
     Bar(ProgressBar),
     /// Plain lines, for a log. The number (0 to 3) is how many quarters of the task have been reported.
     Lines(AtomicU64),
-    /// A line that is replaced. The number says how often [`PACE`] had passed when it was written.
+    /// A line that is replaced. The number is the time at which it was last written, in units of [`PACE`].
     Line(Printer, AtomicU64),
     Nothing,
 }

@@ -137,8 +137,8 @@ pub fn bytes_in(dir: &Path) -> u64 {
     entries.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
 }
 
-/// Returns the final name of a temporary file: NAME for `.NAME.HOST-PID-NUMBER.tmp` and, as in earlier versions,
-/// `.NAME.tmp`. `None` for other names.
+/// Returns the final name of a temporary file. This is NAME for `.NAME.HOST-PID-NUMBER.tmp`, and also for `.NAME.tmp`,
+/// which earlier versions used. `None` for other names.
 pub fn drafted(name: &str) -> Option<&str> {
     let name = name.strip_prefix('.')?.strip_suffix(".tmp")?;
     Some(Owner::of(name).map_or(name, |(target, _)| target))

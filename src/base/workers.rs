@@ -11,7 +11,8 @@ use crate::error::Error;
 use crate::interrupt;
 
 /// Calls `make` for every number in `numbers`, on worker threads. Calls `take` with each result, on the calling thread
-/// and in the order of the numbers. With `fresh`, each worker thread makes a state for its calls of `make`.
+/// and in the order of the numbers. Each worker thread first calls `fresh`, which makes a state for the thread's calls
+/// of `make`.
 ///
 /// # Errors
 /// - The first error of `make` or `take` in the order of the numbers, or an error of `fresh`.
@@ -82,8 +83,8 @@ fn outcome<T, E: From<Error>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, 
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(LOST.into()))
 }
 
-/// Calls `add` once for every number below `count`, on all cores. With `fresh`, each thread makes a state for its calls
-/// of `add`. Returns the states of all threads, in no particular order.
+/// Calls `add` once for every number below `count`, on all cores. Each thread first calls `fresh`, which makes a state
+/// for the thread's calls of `add`. Returns the states of all threads, in no particular order.
 ///
 /// # Errors
 /// The error of `add`. If several calls fail, the error for the lowest number.

@@ -171,7 +171,8 @@ impl<'a> Naive<'a> {
         self.order.len().div_ceil(self.batch_size) as u64
     }
 
-    /// Makes `batches` batches on `threads` threads. With `steps`, also makes them dense, padded to `steps` frames.
+    /// Makes `batches` batches on `threads` threads. If `steps` is given, also makes them dense, padded to `steps`
+    /// frames.
     fn pass(&self, threads: usize, batches: u64, steps: Option<u64>, progress: &Progress) -> Result<Made> {
         let mut all = Made::default();
         in_order(

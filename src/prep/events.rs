@@ -21,7 +21,7 @@ impl SensorSize {
         FrameShape { polarities: self.polarities, height: self.height, width: self.width }
     }
 
-    /// The size of a sensor of `width` columns and `height` rows. `None` if no sensor has so many, or none.
+    /// Makes a sensor of `width` columns and `height` rows. `None` if one of these numbers is 0 or above 65,536.
     pub(crate) fn plausible(width: u64, height: u64, polarities: u32) -> Option<SensorSize> {
         let side = |n: u64| u32::try_from(n).ok().filter(|n| (1..=65_536).contains(n));
         Some(SensorSize { width: side(width)?, height: side(height)?, polarities })

@@ -20,7 +20,7 @@ impl Fault {
         Fault { place: place.into(), expected: expected.into(), got: got.to_string() }
     }
 
-    /// Adds the argument and a dot in front of [`Fault::place`]: the argument `frames` turns `size` into `frames.size`.
+    /// Adds `place` and a dot in front of [`Fault::place`]. For example, `frames` turns `size` into `frames.size`.
     pub(crate) fn within(mut self, place: &str) -> Fault {
         let dot = if self.place.is_empty() { "" } else { "." };
         self.place = format!("{place}{dot}{}", self.place);

@@ -1,6 +1,6 @@
-//! Why a recording or a folder was refused, for errors that can have more than one reason.
+//! Reasons why a recording or a folder was refused.
 
-/// Why data that a file declares is missing.
+/// Why a file lacks data that it declares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Absence {
     /// A source of a virtual dataset is missing or too small.
@@ -13,7 +13,7 @@ pub enum Absence {
     Link,
 }
 
-/// What the sub-folders of a folder of recordings are, if they are not classes.
+/// What the folders inside the opened folder are, if they are not classes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FolderKind {
     /// Parts of a dataset, such as train and test. The value is the list of their names.

@@ -79,7 +79,7 @@ pub struct RowEvents {
     pub row: Option<u64>,
     /// The events to remove, as ranges of their indices in the sample.
     pub events: Vec<EventRange>,
-    /// True if the times of the sample restart or jump. Then `events` are all events outside the largest part of the
-    /// sample.
+    /// True if the times of the sample restart or jump. The jumps divide the sample into parts. In this case, `events`
+    /// has all events outside the largest part.
     pub in_parts: bool,
 }

@@ -127,8 +127,9 @@ impl Parameter {
 }
 
 impl Signature {
-    /// Checks the parameters in `table`, and makes a transform or framing from them. Ignores the key `name`. The
-    /// `place` of a fault is a parameter's name, or empty for an unknown parameter or a number out of range.
+    /// Checks the parameters in `table`, and makes a transform or framing from them. Ignores the key `name`. The field
+    /// `place` of a fault is the name of the wrong parameter. It is empty for an unknown parameter or a number out of
+    /// range.
     pub(crate) fn read<T: DeserializeOwned>(&self, table: Table) -> Checked<T> {
         let named = |key: &str| self.parameters.iter().find(|p| p.name == key);
         for (key, value) in table.iter().filter(|(key, _)| *key != "name") {

@@ -59,9 +59,11 @@ impl TimeUnit {
         Self::NAMES.iter().find(|(_, unit)| *unit == self).map_or("", |(name, _)| name)
     }
 
-    /// Finds the most probable unit other than `self`, and the duration of a recording in that unit, in microseconds.
-    /// `lasts` is its duration in the unit `self`, and `events` is its number of events. `None` if no other unit gives
-    /// a duration between 10 ms and a day.
+    /// Finds the most probable unit other than `self`. Also returns the duration of the recording in microseconds, if
+    /// its times are in that unit. `None` if no other unit gives a duration between 10 ms and a day.
+    ///
+    /// - `lasts`: the duration in microseconds, if the times are in the unit `self`.
+    /// - `events`: the number of events of the recording.
     pub(crate) fn probable(self, lasts: f64, events: u64) -> Option<(TimeUnit, f64)> {
         let in_unit = |unit: TimeUnit| lasts * unit.microseconds() / self.microseconds();
         let far = |(_, us): &(TimeUnit, f64)| unusual(*us, events);
@@ -75,20 +77,20 @@ impl TimeUnit {
         (1e4..=86_400e6).contains(&us)
     }
 
-    /// Returns the unit from [`TimeUnit::probable`], if it is more probable than `self` or almost as probable.
+    /// Returns the unit from [`TimeUnit::probable`] if it is more probable than `self`, or only a little less probable.
     pub(crate) fn rival(self, lasts: f64, events: u64) -> Option<(TimeUnit, f64)> {
         self.probable(lasts, events).filter(|(_, us)| unusual(*us, events) <= unusual(lasts, events) + 0.5)
     }
 
-    /// Returns the unit in which a stored time comes nearest to `other` microseconds, if it is not `self`. In the unit
-    /// `self`, the stored time is `us` microseconds.
+    /// Finds the unit with which a stored time is nearest to `other` microseconds. `None` if this unit is `self`. `us`
+    /// is the stored time in microseconds, if its unit is `self`.
     pub(crate) fn fitting(self, us: f64, other: f64) -> Option<TimeUnit> {
         let far = |unit: TimeUnit| (us * unit.microseconds() / self.microseconds() / other).abs().log10().abs();
         Self::all().min_by(|a, b| far(*a).total_cmp(&far(*b))).filter(|unit| *unit != self && far(*unit) < far(self))
     }
 
-    /// Finds the unit in which a time, counted from 1970, is in the years 1990 to 2070. In the unit `self`, it is
-    /// `time` microseconds. `None` if no unit fits, or if `self` fits.
+    /// Finds the unit with which a time since 1970 lies in the years 1990 to 2070. `time` is this time in microseconds,
+    /// if its unit is `self`. `None` if no unit fits, or if `self` fits.
     pub(crate) fn since_1970(self, time: f64) -> Option<TimeUnit> {
         let year = |unit: &TimeUnit| time * unit.microseconds() / self.microseconds() / YEAR;
         Self::all().find(|unit| (20.0..100.0).contains(&year(unit))).filter(|unit| *unit != self)
@@ -117,7 +119,8 @@ impl TimeUnit {
         Self::of_length(Self::measure(text)?)
     }
 
-    /// Returns the unit that is `us` microseconds long, up to the rounding error of a float32, if there is one.
+    /// Returns the unit whose length is `us` microseconds, within the rounding error of a float32. `None` if no unit
+    /// has this length.
     pub(crate) fn of_length(us: f64) -> Option<TimeUnit> {
         let is = |unit: &TimeUnit| (us / unit.microseconds() - 1.0).abs() < 1e-7;
         Self::all().find(is)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use numpy::{IntoPyArray, PyArray1};
-use pyo3::exceptions::PyIndexError;
+use pyo3::exceptions::{PyIndexError, PyOverflowError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
@@ -77,7 +77,7 @@ impl ShardSet {
         self.described().len() as usize
     }
 
-    fn __getitem__(&self, py: Python<'_>, index: isize) -> PyResult<Sample> {
+    fn __getitem__(&self, py: Python<'_>, #[pyo3(from_py_with = index)] index: isize) -> PyResult<Sample> {
         let (len, asked) = (self.described().len(), index as i64);
         let number = if asked < 0 { asked.checked_add_unsigned(len).unwrap_or(asked) } else { asked };
         let Some(number) = u64::try_from(number).ok().filter(|&number| number < len) else {
@@ -307,6 +307,17 @@ impl ShardSet {
             Ok(Columns { labels: read_only(labels)?.unbind(), extras: extras.unbind() })
         })
     }
+}
+
+/// Converts an argument to an index.
+///
+/// # Errors
+/// IndexError for a whole number that no index can be, as lists raise it; TypeError for what is no whole number.
+fn index(number: &Bound<'_, PyAny>) -> PyResult<isize> {
+    number.extract().map_err(|error: PyErr| match error.is_instance_of::<PyOverflowError>(number.py()) {
+        true => PyIndexError::new_err(format!("sample {number}: too large for an index")),
+        false => error,
+    })
 }
 
 fn read_tables(set: &tonic_shard::ShardSet) -> Result<Vec<SampleTable>> {

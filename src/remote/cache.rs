@@ -1,12 +1,18 @@
-//! Keeps sets at URLs in a cache on disk, for training. A chunk is fetched when training reads it, or ahead of that,
-//! in the order in which training will read the chunks. The chunk stays in the cache for later epochs and later runs.
+//! Keeps sets at URLs in a cache on disk, for training. Threads fetch chunks ahead, in the order in which training will
+//! read them. A chunk that is not there yet is fetched when training reads it. Fetched chunks stay in the cache for
+//! later epochs and later runs.
 //!
 //! Each set has a folder in the cache, named by the set's id. The folder has one file for each shard. A chunk has the
 //! same offset in this file as in the shard. Where no chunk has arrived yet, the file has a hole.
 //!
 //! The checksum of a chunk is verified when the chunk is taken from the cache. If the checksum is wrong, the chunk is
-//! fetched again, whatever the reason: a hole, a damaged file or a chunk that another process has written only in
-//! part. Several processes can therefore share a cache without locks: they write the same bytes at the same offsets.
+//! fetched again. This covers three cases:
+//!
+//! - The file has a hole.
+//! - The file is damaged.
+//! - Another process has written only a part of the chunk so far.
+//!
+//! Several processes can therefore share a cache without locks: they write the same bytes at the same offsets.
 
 use std::collections::{HashSet, VecDeque};
 use std::fs::File;
@@ -37,9 +43,9 @@ const LOOK: Duration = Duration::from_millis(200);
 pub struct Cache {
     /// Folder of the cache.
     pub dir: PathBuf,
-    /// Maximum size of the cache in bytes. If a set that is opened does not fit, the sets that were not used for the
-    /// longest time are removed first. Chunks that still do not fit are fetched from the server each time that they
-    /// are read.
+    /// Maximum size of the cache in bytes. If a set does not fit when it is opened, other sets are removed, beginning
+    /// with the least recently used one. If the space is still too small, the remaining chunks are fetched from the
+    /// server each time that they are read.
     pub limit: u64,
 }
 
@@ -100,7 +106,7 @@ struct CachedShard {
     name: String,
     url: PathBuf,
     size: u64,
-    /// The shard's file in the cache, which has those chunks that have arrived.
+    /// The shard's file in the cache. It has the chunks that have arrived so far.
     part: PartialShard,
     /// The bytes of the shard's header and index.
     head: Vec<u8>,
@@ -261,7 +267,7 @@ impl ShardFile for Handle {
     }
 }
 
-/// Fetches chunks before training reads them, into the room that the cache has for them.
+/// Fetches chunks before training reads them, as long as the cache has room for them.
 #[derive(Debug)]
 struct Ahead {
     queue: Arc<Queue>,
@@ -270,7 +276,7 @@ struct Ahead {
     room: AtomicU64,
 }
 
-/// The chunks that are to be fetched. It doesn't keep their set open.
+/// Queue of the chunks to fetch. It doesn't keep the set open.
 #[derive(Debug, Default)]
 struct Queue {
     chunks: Mutex<VecDeque<(Weak<CachedShard>, usize)>>,
@@ -337,9 +343,8 @@ fn make_folder<T>(dir: &Path, open: impl Fn() -> Result<T>) -> Result<T> {
     }
 }
 
-/// Removes other sets from the cache until there is room for a set that takes `needed` bytes. This set is in the
-/// folder `own`. Begins with the sets that were not used for the longest time. Returns how many bytes can be added to
-/// the cache.
+/// Removes other sets from the cache, the least recently used first, until a set of `needed` bytes fits. The folder of
+/// this set is `own`. Returns how many bytes can be added to the cache.
 fn make_room(cache: &Cache, own: &Path, needed: u64) -> u64 {
     let is_id = |name: &str| name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit());
     let folders = std::fs::read_dir(&cache.dir).into_iter().flatten().flatten().map(|entry| entry.path());

@@ -14,8 +14,8 @@ pub(crate) const CARD_FILES: [&str; 2] = [CARD, CARD_PICTURE];
 /// Maximum size in bytes of each file of a card.
 const MOST: u64 = 16 << 20;
 
-/// Sends the files of the card in `dir`, except those that the folder of the set has already. Returns the number of
-/// bytes sent.
+/// Sends the files of the card in `dir` to `folder`, the folder of the set. Leaves out files that are already there
+/// with the same bytes. Returns the number of bytes sent.
 ///
 /// # Errors
 /// [`tonic_base::Error::Usage`] for a file of more than 16 MiB; errors of the server and of the disk.
@@ -46,8 +46,8 @@ pub(crate) fn send_card(dir: &Path, folder: &Store) -> Result<u64> {
     Ok(sent)
 }
 
-/// Reads the card of a set. Returns the path in `dir` and the bytes of each file, without the files that `dir` has
-/// already, unless `overwrite` is true.
+/// Reads the files of a set's card from the server. Returns, for each file, its path in `dir` and its bytes. Unless
+/// `overwrite` is true, leaves out files that `dir` has already.
 pub(crate) fn read_card(folder: &Store, dir: &Path, overwrite: bool) -> Result<Vec<(PathBuf, Bytes)>> {
     let mut files = Vec::new();
     for name in CARD_FILES {

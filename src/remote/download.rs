@@ -1,5 +1,5 @@
-//! Downloads single files, such as those of a data set. After an interruption, another call continues where the first
-//! one stopped, if the server still has the same file.
+//! Downloads single files, such as the files of a data set. After an interruption, another call continues where the
+//! first one stopped, if the file on the server has not changed.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -23,13 +23,13 @@ pub struct RemoteFile {
     version: FileVersion,
 }
 
-/// What tells the versions of a file on a server apart.
+/// Size, ETag and time of the last change of a file on a server. They show whether the file was replaced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FileVersion {
     pub bytes: u64,
     /// ETag. `None` if the server sends none.
     pub tag: Option<String>,
-    /// Time of the last change, in seconds since 1970. 0 if the server doesn't say it.
+    /// Time of the last change, in seconds since 1970. 0 if the server doesn't send it.
     pub changed: i64,
 }
 
@@ -40,7 +40,7 @@ impl FileVersion {
     }
 }
 
-/// A file that is being downloaded: the bytes that have arrived, and a small file that says which version they are of.
+/// An unfinished download: a file with the bytes that have arrived, and a small file with their [`FileVersion`].
 struct Part {
     path: PathBuf,
     file: File,
@@ -67,7 +67,7 @@ impl RemoteFile {
         self.version.bytes
     }
 
-    /// Returns how many bytes of the file an earlier [`RemoteFile::fetch`] to `target` has left.
+    /// Returns how many bytes of the file an earlier, interrupted [`RemoteFile::fetch`] to `target` has downloaded.
     pub fn there(&self, target: &Path) -> u64 {
         let (path, about) = part_paths(target);
         match std::fs::read(about).ok().and_then(|text| serde_json::from_slice::<FileVersion>(&text).ok()) {
@@ -76,9 +76,10 @@ impl RemoteFile {
         }
     }
 
-    /// Downloads the file to `target`, whose directory must exist. The file gets this name only when it is complete and
-    /// has the MD5 `md5`. Until then its bytes are in a hidden file next to it, where another call continues. Returns
-    /// the MD5.
+    /// Downloads the file to `target`, whose directory must exist. Checks the MD5 if `md5` is given. Returns the MD5.
+    ///
+    /// Until the file is complete and checked, its bytes are in a hidden file in the same directory. After an
+    /// interruption, another call continues with this hidden file.
     ///
     /// # Errors
     /// [`Error::NotFetched`] if the server fails, or if the file has another MD5; [`BaseError::NoSpace`],
@@ -146,8 +147,9 @@ impl Part {
         Ok(Part { path, file, about })
     }
 
-    /// Returns the hash and the number of the bytes that are there already. Removes them if they may be of another
-    /// version than `version`. `has_md5` says whether the whole file's hash will be checked.
+    /// Hashes the bytes that have arrived. Returns the hash and the number of these bytes. Removes the bytes if they
+    /// may belong to another version than `version`. `has_md5` says whether the caller will check the MD5 of the whole
+    /// file.
     fn take_up(&mut self, version: &FileVersion, has_md5: bool) -> Result<(Md5, u64)> {
         let begun = std::fs::read(&self.about).ok().and_then(|text| serde_json::from_slice::<FileVersion>(&text).ok());
         let fits = |begun: &FileVersion| {
@@ -181,13 +183,13 @@ impl Part {
     }
 }
 
-/// Returns the paths of the file that is being downloaded to `target`, and of the file that says which version it is.
+/// Returns the paths of the two files of an unfinished download to `target`: the bytes, and their version.
 fn part_paths(target: &Path) -> (PathBuf, PathBuf) {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     (target.with_file_name(format!(".{name}.part")), target.with_file_name(format!(".{name}.part.json")))
 }
 
-/// Adds the rest of a file to a hash. Returns the number of its bytes.
+/// Adds the rest of a file to a hash. Returns the number of bytes that were added.
 fn hash_all(file: &mut File, hash: &mut Md5) -> std::io::Result<u64> {
     let (mut buffer, mut bytes) = (vec![0; 1 << 20], 0);
     loop {
@@ -208,7 +210,7 @@ fn shown(store: &Store) -> String {
     store.url("").display().to_string()
 }
 
-/// Converts errors of the server. Those of this machine stay as they are.
+/// Converts errors of the server to [`Error::NotFetched`]. Returns other errors unchanged.
 fn not_fetched(store: &Store, error: Error) -> Error {
     let url = store.url("");
     match error {

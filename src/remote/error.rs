@@ -11,7 +11,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An error that is not specific to servers. For an error of the network, it is `Io` with the URL as its path.
+    /// An error that is not specific to servers. A network error is [`BaseError::Io`]; its path is the URL.
     #[error("{0}")]
     Base(#[from] BaseError),
     /// An error of the set itself, such as damaged bytes.

@@ -56,8 +56,11 @@ impl Latest {
         Ok(Some((latest, version)))
     }
 
-    /// Calls `change` with the content of `latest.json` (`None` without a file), and writes the result (`None`: writes
-    /// nothing). If another process replaces the file in the meantime, calls `change` again.
+    /// Reads `latest.json`, calls `change` with its content, and writes the result.
+    ///
+    /// - If there is no file, calls `change` with `None`.
+    /// - If the result is `None`, writes nothing.
+    /// - If another process replaces the file in the meantime, calls `change` again.
     ///
     /// # Errors
     /// [`tonic_base::Error::Busy`] if other processes replace the file until the timeout has passed; errors of `change`
@@ -80,8 +83,8 @@ impl Latest {
         }
     }
 
-    /// Returns the content of `latest.json` with `id` as the latest set, made from the content `before`. The set that
-    /// was the latest one becomes an older one.
+    /// Returns new content for `latest.json`, with `id` as the latest set. `before` is the current content. The set
+    /// that was the latest one becomes an older one.
     pub(crate) fn with(before: Option<Latest>, id: Id) -> Latest {
         let mut older = before
             .as_ref()

@@ -22,11 +22,11 @@ use crate::web::Web;
 /// Text for error messages: the schemes that the URL of a set can have.
 const SCHEMES: &str = "file://, http://, https://, s3:// or az://";
 
-/// Whole URLs that have credentials, by the same URLs without credentials.
+/// Maps shortened URLs, without credentials, to the original URLs with credentials.
 static WITH_CREDENTIALS: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
 
-/// Returns a URL without user, password and query, for messages and files. `None` if there is nothing to leave out. If
-/// [`Location::parse`] gets the short URL later in this process, it uses the whole URL instead.
+/// Returns a URL without user, password and query, for messages and files. `None` if there is nothing to leave out.
+/// [`Location::parse`] accepts the short URL and uses the original URL instead, but only in this process.
 pub fn without_credentials(text: &str) -> Option<String> {
     let (url, id) = text.split_at(text.find('#').unwrap_or(text.len()));
     let short = plain(url);
@@ -38,8 +38,8 @@ pub fn without_credentials(text: &str) -> Option<String> {
     Some(short)
 }
 
-/// Returns the URL of a file below the folder that `folder` names, with the credentials and the query of the folder.
-/// `file` is a path with `/`.
+/// Returns the URL of the file `file` below the folder at the URL `folder`. Keeps the credentials and the query of
+/// `folder`. `file` is a path with `/` as the separator.
 ///
 /// # Errors
 /// [`Error::BadUrl`] for a text that is not a URL.
@@ -63,7 +63,7 @@ pub struct Location {
 /// How long to wait for a server.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// A transfer fails if nothing arrives for this long. Until then, it is tried again.
+    /// Maximum time without any progress. A broken transfer is tried again until this time has passed.
     pub timeout: Duration,
 }
 
@@ -126,10 +126,11 @@ impl Location {
         }
     }
 
-    /// Returns the object store of the URL, and the path in this store. Credentials and endpoints come from environment
-    /// variables (`AWS_*`, `AZURE_STORAGE_*`), credentials for a web server from the URL.
+    /// Returns the object store of the URL, and the path in this store. Credentials and endpoints of `s3://` and
+    /// `az://` come from environment variables (`AWS_*`, `AZURE_STORAGE_*`). Credentials for a web server come from the
+    /// URL.
     ///
-    /// `sends_ranges` is set when an answer has shown that the server can send a range of a file.
+    /// `sends_ranges` is set when it is known that the server can send a range of a file.
     pub(crate) fn store(
         &self,
         patience: Patience,

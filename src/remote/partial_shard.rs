@@ -31,8 +31,8 @@ impl PartialShard {
         Ok(PartialShard { file, path, is_new: had == 0 })
     }
 
-    /// Returns the bytes of the header and index of the shard `entry`, and what `parse` returns for them. Fetches them
-    /// if the file lacks them. `chunks` is the shard's number of chunks.
+    /// Returns the bytes of the header and index of the shard `entry`, and the result of `parse` for these bytes. If
+    /// the file doesn't have valid bytes there, fetches them. `chunks` is the shard's number of chunks.
     pub(crate) fn head<T>(
         &self,
         store: &Store,
@@ -80,7 +80,7 @@ pub(crate) fn head_of(entry: &ShardEntry, chunks: usize) -> Range<u64> {
     0..ShardHead::bytes(chunks).min(entry.bytes)
 }
 
-/// Returns the byte range of a chunk and of the padding after it in the shard.
+/// Returns the byte range, in the shard, of a chunk and the padding after it.
 pub(crate) fn bytes_of(record: &ChunkRecord) -> Range<u64> {
     record.offset..aligned(record.offset + record.stored_bytes)
 }

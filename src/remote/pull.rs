@@ -40,7 +40,7 @@ struct Shard {
     part: Arc<PartialShard>,
     /// Number of the shard's byte ranges that are still to be fetched.
     left: usize,
-    /// Number of times that the shard had arrived as a whole, but with damaged chunks.
+    /// Number of times that all bytes of the shard had arrived, but some chunks were damaged.
     rounds: usize,
 }
 
@@ -54,7 +54,7 @@ struct State {
     /// Indices in [`State::shards`] of shards that have arrived as a whole and are to be verified.
     arrived: VecDeque<usize>,
     shards: Vec<Shard>,
-    /// Whether a range has been asked for.
+    /// Whether a thread has taken a range to fetch.
     has_asked: bool,
     /// Number of shards that are not complete yet.
     left: usize,
@@ -163,9 +163,13 @@ impl Puller<'_> {
         }
     }
 
-    /// Takes the next range to fetch. If the server sends only whole files, the range has all that the shard lacks,
-    /// because each request reads the file from its beginning. Returns `None` while the first answer will show whether
-    /// the server is of this kind.
+    /// Takes the next range to fetch. `None` if there is no range to fetch at the moment.
+    ///
+    /// - If the server can send ranges, takes one item of `wanted`.
+    /// - If the server sends only whole files, joins all ranges of a shard, because each request reads the file from
+    ///   its beginning.
+    /// - Until an answer shows what the server can send, the first call also joins all ranges of a shard. Further calls
+    ///   return `None`.
     fn take(&self, state: &mut State) -> Option<Wanted> {
         let sends_ranges = self.store.sends_ranges();
         if sends_ranges.is_none() && state.has_asked {

@@ -1,4 +1,5 @@
-//! Sends a set to a URL: an immutable copy in a folder named after the set's id, and then its id in `latest.json`.
+//! Sends a set to a URL. First sends an immutable copy to a folder named after the set's id. Then writes the id to
+//! `latest.json`.
 
 use std::path::Path;
 
@@ -24,7 +25,7 @@ pub struct Pushed {
     pub sent: u64,
     /// Number of bytes that were sent. The manifest and the card are included.
     pub sent_bytes: u64,
-    /// Number of shards that the server copied from the set that was the latest one before this push.
+    /// Number of shards that the server copied from the previous latest set.
     pub copied: u64,
     /// Number of shards that were already on the server, in the folder of this set.
     pub there: u64,
@@ -47,7 +48,7 @@ impl Pushed {
 /// # Errors
 /// - [`Error::ReadOnly`].
 /// - [`Error::BadUrl`] for a URL with an id.
-/// - [`tonic_shard::Error::Mismatch`] if the card in the directory is that of another set.
+/// - [`tonic_shard::Error::Mismatch`] if the card in the directory belongs to another set.
 /// - [`Error::Overtaken`] if another process has made its set the latest one in the meantime.
 /// - [`Error::BeingPruned`].
 /// - Errors of the set, of the server and of the disk.
@@ -116,8 +117,7 @@ pub fn push(dir: &Path, location: &Location, patience: Patience, verbosity: Verb
     }
 }
 
-/// Sends a set to `folder`, unless it has the complete set. `donor` is the folder of the set that was the latest one on
-/// the server before this push.
+/// Sends a set to `folder`, unless the complete set is already there. `donor` is the folder of the previous latest set.
 fn deliver(set: &ShardSet, dir: &Path, folder: &Store, donor: Option<&Store>, verbosity: Verbosity) -> Result<Pushed> {
     loop {
         if let Some(there) = RemoteSet::at(folder.clone())? {
@@ -150,8 +150,8 @@ fn is_complete(set: &RemoteSet) -> Result<bool> {
     Ok(true)
 }
 
-/// Sends the shards of a set that are missing in `folder`. If `donor`, the set that was the latest one before this
-/// push, has a shard, the server copies it from there.
+/// Sends the shards that are missing in `folder`. If `donor`, the previous latest set, has the same shard, the server
+/// copies it from there.
 fn send(set: &ShardSet, folder: &Store, donor: Option<&RemoteSet>, verbosity: Verbosity) -> Result<Pushed> {
     let manifest: &Manifest = set.manifest();
     let progress = Progress::start(verbosity, "push", manifest.stored_bytes(), "B");

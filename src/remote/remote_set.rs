@@ -15,8 +15,8 @@ use crate::store::Store;
 
 /// Maximum size of a manifest file in bytes.
 const MOST_MANIFEST: u64 = 256 << 20;
-/// Lowest and highest number of bytes that are fetched at once, unless the reader asks for more. While a shard is read
-/// in order, each fetch is four times as large as the one before.
+/// Minimum and maximum number of bytes of one fetch, unless the reader asks for more. While a shard is read in order,
+/// each fetch is four times as large as the one before.
 const PIECES: (u64, u64) = (256 << 10, 8 << 20);
 /// Number of fetched pieces of a shard that are kept in memory.
 const KEPT: usize = 4;
@@ -181,8 +181,8 @@ impl RemoteShard {
         pieces.iter().find(|piece| piece.start <= range.start && range.end <= piece.end()).cloned()
     }
 
-    /// Returns how many bytes to fetch from the offset `start` on: more if the bytes directly before `start` are in
-    /// memory.
+    /// Returns how many bytes to fetch from the offset `start` on. After a piece that is in memory, the number is four
+    /// times the size of this piece, within the limits [`PIECES`].
     fn reach(&self, start: u64) -> u64 {
         let pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
         let before = pieces.iter().find(|piece| piece.start < start && start <= piece.end());

@@ -1,15 +1,15 @@
-//! The asynchronous runtime of a process, also of a forked one.
+//! The asynchronous runtime that runs all transfers. A forked process starts a runtime of its own.
 
 use std::sync::OnceLock;
 
 use tokio::runtime::Runtime;
 
-/// The asynchronous runtime that runs all transfers of a process. Its two threads only move bytes. The threads that call
-/// this crate compute the hashes.
+/// The asynchronous runtime that runs all transfers of a process. Its two threads only move bytes. The threads that
+/// call this crate compute the hashes.
 struct Transfers {
     process: u32,
     runtime: Runtime,
-    /// The runtime of a process that was forked from this one: a forked process has none of the threads of its parent.
+    /// Runtime of a child process that was forked from this process. Threads do not survive a fork.
     of_fork: OnceLock<Box<Transfers>>,
 }
 

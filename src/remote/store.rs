@@ -142,14 +142,19 @@ impl Store {
     }
 
     /// Copies the object `name` from the folder `from` to this folder. The server makes the copy, so the bytes do not
-    /// pass through this machine. Returns `false` if there is no such object, or if the server cannot copy. In a
-    /// directory, the copy is a hard link. If the directory already has a file `name`, the function also returns
-    /// `false`: replacing a link to the same file would leave a temporary link.
+    /// pass through this machine. In a directory, the copy is a hard link.
+    ///
+    /// Returns `false`, and copies nothing, in three cases:
+    ///
+    /// - There is no such object.
+    /// - The server cannot copy.
+    /// - This folder is a directory that already has a file `name`.
     pub(crate) fn copy(&self, from: &Store, name: &str) -> Result<bool> {
         use StoreError::{AlreadyExists, NotFound, NotImplemented, NotSupported};
         self.run(async {
             let (from, to) = (from.path(name), self.path(name));
             let copied = match self.directory {
+                // `copy` renames a temporary link. If both are links to the same file, the rename leaves that link.
                 Some(_) => self.store.copy_if_not_exists(&from, &to).await,
                 None => self.store.copy(&from, &to).await,
             };
@@ -172,9 +177,9 @@ impl Store {
         })
     }
 
-    /// Removes the temporary files that killed processes have left in this folder. Does nothing for object stores,
-    /// where nobody sees the parts of an upload that was not completed. If a process is still writing such a file, its
-    /// upload fails.
+    /// Removes the temporary files that killed processes have left in this directory. Does nothing for object stores,
+    /// because they don't show the parts of an unfinished upload. A running upload fails if its temporary file is
+    /// removed.
     pub(crate) fn remove_temporary_files(&self) {
         if let Some(dir) = &self.directory {
             remove_uploads(dir);

@@ -68,7 +68,7 @@ fn remove_named(dir: &Path, is_old: impl Fn(&str) -> bool) {
     }
 }
 
-/// Removes a directory of a set that has no files, apart from temporary files of the manifest.
+/// Removes the directory of a set if it is empty. Temporary files of the manifest are removed first.
 pub(crate) fn remove_if_empty(dir: &Path) {
     if let Ok(lock) = DirLock::take(dir) {
         remove_drafts(dir, MANIFEST_FILE);

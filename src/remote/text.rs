@@ -10,7 +10,7 @@ use url::form_urlencoded::parse;
 pub const KEPT: &str = "what has arrived is kept";
 /// Beginning of object_store's error text if the server has answered with an error status.
 const ANSWERED: &str = "Server returned non-2xx status code: ";
-/// Maximum number of characters of a server's error that a message shows.
+/// A message shows at most this many characters of a server's error.
 const MOST: usize = 300;
 
 /// The secrets that this process knows.
@@ -23,8 +23,8 @@ static SECRETS: LazyLock<Mutex<Vec<String>>> = LazyLock::new(|| {
     Mutex::new(variables.flat_map(|(_, value)| forms(&value)).collect())
 });
 
-/// Returns the forms in which a text can show a secret: the secret itself and the values of a URL's query, encoded and
-/// decoded. Leaves out forms of fewer than 6 bytes, because they also occur in ordinary words.
+/// Returns the texts to hide for a secret: the secret itself and, if the secret is the query of a URL, the values in
+/// this query, encoded and decoded. Leaves out texts of fewer than 6 bytes, because they also occur in ordinary words.
 fn forms(secret: &str) -> Vec<String> {
     let query = secret.trim_start_matches('?');
     let values = query.split('&').filter_map(|pair| Some(pair.split_once('=')?.1.to_string()));

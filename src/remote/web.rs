@@ -22,7 +22,7 @@ use url::Url;
 
 use crate::text::hide;
 
-/// Maximum number of bytes that are read of a body that is not a file, such as the text of an error.
+/// Maximum number of bytes to read from the body of an answer that is not a file, such as an error message.
 const MOST: usize = 64 << 10;
 
 /// Sends requests to servers, each with the user, the password and the query of the URL. `timeout` is the longest time
@@ -66,8 +66,8 @@ struct Client {
 }
 
 impl HttpService for Client {
-    /// Sends a request. If the server is busy and says how long to wait, returns its answer after that time; the caller
-    /// then sends the request again.
+    /// Sends a request. If the server is busy and says how long to wait, waits that long and then returns the answer.
+    /// The caller then sends the request again.
     fn call<'a, 'async_trait>(
         &'a self,
         mut request: HttpRequest,
@@ -137,8 +137,8 @@ impl Client {
     }
 }
 
-/// Checks that the answer to a GET request is the file or the range of it that was asked for. Adds the length if it is
-/// missing, because object_store needs it. Returns the kind and the text of an error.
+/// Checks that the answer to a GET request has the whole file, or the requested range of it. Otherwise, returns the
+/// kind and the text of an error. Adds the header `Content-Length` if it is missing, because object_store needs it.
 fn check(status: StatusCode, headers: &mut HeaderMap, range: Option<&str>) -> Result<(), (ErrorKind, String)> {
     let text =
         |name: HeaderName| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).to_lowercase());
@@ -174,8 +174,9 @@ fn check(status: StatusCode, headers: &mut HeaderMap, range: Option<&str>) -> Re
     Ok(())
 }
 
-/// Returns the number of bytes of an answer with `Content-Range: {got}` to a request with `Range: {asked}`. `None` if
-/// the answer is not the range that was asked for, cut at the end of the file.
+/// Returns the number of bytes in the answer to a request for a range. `asked` is the header `Range` of the request.
+/// `got` is the header `Content-Range` of the answer. `None` if `got` is another range. If the range reaches beyond the
+/// end of the file, `got` must end there.
 fn length_of(asked: &str, got: &str) -> Option<u64> {
     let bounds = |text: &str| {
         let (start, end) = text.split_once('-')?;

@@ -58,9 +58,12 @@ impl LockFile {
         Ok(file)
     }
 
-    /// Adds a set under the name `name`, or only its URL if the file already has the set under this name. Replaces
-    /// another set of this name, unless `fresh` has the name. Adds `name` to `fresh`, the names that this command has
-    /// added.
+    /// Adds a set under the name `name`.
+    ///
+    /// - If the file already has this set under this name, only adds its URL.
+    /// - If the file has another set under this name, replaces that set, unless `name` is in `fresh`.
+    ///
+    /// `fresh` lists the names that the current command has added so far. `name` is appended to it.
     ///
     /// # Errors
     /// [`tonic_base::Error::Usage`] if `name` cannot be the name of a folder, or if `fresh` has this name and the set
@@ -109,8 +112,8 @@ impl LockFile {
     /// Checks that the set with this id, at `place`, is in this lock file. `path` is the path of the lock file.
     ///
     /// # Errors
-    /// [`tonic_shard::Error::Mismatch`] if the id is not in the file. The error has the id of the set with the same
-    /// name, or else all ids.
+    /// [`tonic_shard::Error::Mismatch`] if the id is not in the file. Its field `expected` has the id of the set with
+    /// the same name. If there is no such set, the field has all ids.
     pub fn check(&self, path: &Path, place: &Path, id: Id) -> Result<(), ShardError> {
         if self.sets.iter().any(|set| set.id == id) {
             return Ok(());

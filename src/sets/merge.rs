@@ -12,8 +12,8 @@ use tonic_shard::{
 use crate::error::{BaseFault, Error, Result, ShardFault};
 use crate::selection::{Output, Selection, made_before, tool_of, write};
 
-/// Merges whole sets in the given order, or the parts of one set by their numbers. Merging all parts gives the same
-/// bytes as a conversion without parts.
+/// Merges whole sets in the given order, or the parts of one set in the order of their numbers. Merging all parts gives
+/// the same bytes as a conversion without parts.
 ///
 /// The merged set has `chunk_samples` samples per chunk; by default, as many as the first set.
 ///
@@ -54,7 +54,8 @@ pub fn merge(dirs: &[PathBuf], output: &Output, chunk_samples: Option<u32>) -> R
     write(&selection, description, output, dir, "merge")
 }
 
-/// Returns the description of the merged set. Without `sources`, it lists the source files of the selected samples.
+/// Returns the description of the merged set. If `sources` is `None`, the description lists the source files of the
+/// selected samples.
 fn describe(sets: &[ShardSet], selection: &Selection<'_>, sources: Option<Vec<SourceFile>>) -> SetDescription {
     let descriptions = || sets.iter().map(|set| &set.manifest().description);
     let first = &sets[0].manifest().description;
@@ -71,7 +72,8 @@ fn describe(sets: &[ShardSet], selection: &Selection<'_>, sources: Option<Vec<So
     }
 }
 
-/// Returns the first set with the most frequent value of `key`, so that errors name a set that differs from most sets.
+/// Returns the first set with the most frequent value of `key`. The other sets are compared with this one, so that an
+/// error names a set that differs from most sets.
 fn usual<K: PartialEq>(sets: &[ShardSet], key: impl Fn(&ShardSet) -> K) -> &ShardSet {
     let keys: Vec<K> = sets.iter().map(key).collect();
     let count = |i: usize| keys.iter().filter(|key| **key == keys[i]).count();
@@ -110,7 +112,7 @@ fn linked<'a>(descriptions: impl Iterator<Item = &'a SetDescription>) -> Vec<Lin
 
 /// Joins the parts' lists of source files. `None` if a source file has no `first_sample`.
 ///
-/// Returns an error if a part begins neither at the start of a recording nor where the part before it ended.
+/// Each part must begin at the start of a recording, or where the part before it ended. Otherwise, returns an error.
 fn joined(sets: &[ShardSet]) -> Result<Option<Vec<SourceFile>>> {
     let words = |source: &SourceFile, sample: u64| format!("sample {sample} of {} ({:.8})", source.name, source.blake3);
     let listed = || sets.iter().flat_map(|set| &set.manifest().description.sources);
@@ -175,8 +177,8 @@ fn part_index(set: &ShardSet) -> u32 {
     part_of(set).map_or(0, |part| part.index)
 }
 
-/// Whether `sets` are the parts of one set. Returns an error if a part is missing or repeated, or if
-/// the sets don't belong together.
+/// Whether `sets` are the parts of one set. Returns an error if a part is missing or repeated, or if the sets don't
+/// belong together.
 fn check_parts(sets: &[ShardSet], out: &Path) -> Result<bool> {
     let say = |set: &ShardSet| part_of(set).map_or("no part".into(), |part| part.to_string());
     if sets.iter().all(|set| part_of(set).is_none()) {
@@ -215,7 +217,8 @@ fn check_parts(sets: &[ShardSet], out: &Path) -> Result<bool> {
     Err(Error::MissingParts { path: out.into(), missing, part: Part { index, of }, given, command })
 }
 
-/// Returns an error if a part has more or fewer samples than its share: it was made from other recordings.
+/// Returns an error if the number of samples of a part is not its share of the whole set. Such a part was made from
+/// other recordings.
 fn check_shares(sets: &[ShardSet], whole: &SetDescription) -> Result<()> {
     for set in sets {
         let share = part_of(set).map_or(0..0, |part| part.chunks(whole.chunks()));

@@ -27,7 +27,7 @@ pub fn holds_set(dir: &Path) -> bool {
     !matches!(Manifest::read(dir), Err(ShardError::NotASet { .. } | ShardError::Base(BaseError::Io { .. })))
 }
 
-/// Converts one chunk again, given its index in the set.
+/// Function that converts one chunk again. The argument is the index of the chunk in the set.
 pub type Remake<'a> = &'a mut dyn FnMut(u64) -> Result<EncodedChunk>;
 
 /// Where a repair finds undamaged chunks, apart from the set itself.

@@ -143,8 +143,8 @@ impl Output {
     }
 }
 
-/// Returns the versions of `sets` if they are all equal and have this program's zstd. Otherwise, returns the versions
-/// of this program.
+/// Returns the software versions for a set that is made from `sets`. These are the versions in `sets` if all are equal
+/// and have the same zstd version as this program. Otherwise, they are the versions of this program.
 pub(crate) fn tool_of(sets: &[ShardSet]) -> Tool {
     let this = Tool::this(sets.first().map_or(0, |set| set.manifest().description.tool.level));
     let theirs = |set: &ShardSet| set.manifest().description.tool.clone();
@@ -191,7 +191,8 @@ pub(crate) fn write(
     Ok(writer.finish()?)
 }
 
-/// If `output` asks to resume and its directory holds this set, complete and undamaged, returns the manifest.
+/// Checks whether the output directory already holds the new set, complete and undamaged. If so, returns the manifest.
+/// Always returns `None` if `output` does not ask to resume.
 ///
 /// # Errors
 /// `Exists` if the directory has a different complete set; errors of reading.

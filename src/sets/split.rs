@@ -52,8 +52,8 @@ impl Split {
         Ok(Split { shares, names, seed, by: None, stratify: false })
     }
 
-    /// Keeps samples with equal values in the extra column `together` in one part. With `classes`, divides each class
-    /// by the shares.
+    /// With `together`, keeps samples with equal values in this extra column in one part. With `classes`, divides each
+    /// class by the shares. `classes` has no effect if `together` is given.
     pub fn keeping(self, together: Option<String>, classes: bool) -> Split {
         Split { by: together, stratify: classes, ..self }
     }
@@ -89,8 +89,8 @@ impl Split {
             .collect()
     }
 
-    /// Divides groups of samples with equal values in the column [`Split::by`]. A group at a border goes to the part
-    /// that contains its middle.
+    /// Divides groups of samples with equal values in the column [`Split::by`]. If a group lies across the border of
+    /// two parts, all of it goes to the part that contains the middle of the group.
     fn divide_groups(&self, taken: &[Candidate], parts: &mut [Vec<usize>]) {
         let mut groups: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
         for (i, sample) in taken.iter().enumerate() {
@@ -109,8 +109,8 @@ impl Split {
         }
     }
 
-    /// Returns the positions, possibly fractions, at which `n` samples in a row are cut: the start of each part and
-    /// the end of the last part.
+    /// Returns the borders of the parts in a list of `n` samples: the start of each part, and the end of the last part.
+    /// Borders can be fractions.
     fn borders(&self, n: f64) -> Vec<f64> {
         let mut sum = 0.0;
         let ends = self.shares.iter().map(|share| {

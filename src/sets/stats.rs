@@ -14,9 +14,9 @@ use tonic_shard::{
 use crate::error::Result;
 use crate::text::digits;
 
-/// Maximum number of cells of a frame for which the JSON has the rate of each cell.
+/// The JSON has the rate of each cell only if a frame has at most this many cells.
 const MOST_CELLS: u64 = 1 << 16;
-/// Maximum number of cells of a frame for which rates are computed. Every thread needs a counter for each cell.
+/// Rates are computed only if a frame has at most this many cells, because every thread needs a counter for each cell.
 const MOST_COUNTED_CELLS: u64 = 1 << 23;
 
 /// Distribution of a quantity: maps each value to the number of samples with this value.

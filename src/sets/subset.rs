@@ -82,7 +82,7 @@ pub fn subset(
     write_all(&sets, described)
 }
 
-/// Writes all new sets, after it has opened all output directories.
+/// Opens all output directories first, then writes the new sets.
 fn write_all(
     sets: &[ShardSet],
     described: Vec<(Output, Selection<'_>, SetDescription)>,
@@ -174,7 +174,7 @@ fn take(
     Ok(all)
 }
 
-/// Returns the given ranges, sorted and joined. Without any, returns the range of all samples.
+/// Returns the given ranges, sorted and joined. If none is given, returns the range of all samples.
 fn ranges(set: &ShardSet, given: &[SampleRange]) -> Result<Vec<Range<u64>>> {
     let mut ranges: Vec<Range<u64>> = given.iter().map(|range| range.of(set)).collect();
     ranges.iter().try_for_each(|range| check_range(set, range))?;

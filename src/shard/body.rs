@@ -26,8 +26,8 @@ pub(crate) fn write_body(chunk: &Chunk, out: &mut Vec<u8>) {
     pad(out);
 }
 
-/// Appends the columns with one number per sample to `out`. `counted` has the numbers of frames and of occupied cells
-/// of each sample.
+/// Appends the columns with one number per sample to `out`. `counted` has, for each sample, the number of frames and
+/// the number of occupied cells.
 pub(crate) fn write_table(counted: &[(u32, u32)], table: &SampleTable, out: &mut Vec<u8>) {
     let u32_column = |out: &mut Vec<u8>, numbers: &mut dyn Iterator<Item = u32>| {
         numbers.for_each(|n| out.extend_from_slice(&n.to_le_bytes()));

@@ -10,10 +10,10 @@ use crate::manifest::MANIFEST_FILE;
 pub const CARD: &str = "README.md";
 /// File name of the picture on the card of a set.
 pub const CARD_PICTURE: &str = "card.png";
-/// Start of the line of a card that has the id of the set.
+/// Start of the card's line with the id of the set.
 const ID_LINE: &str = "- set id: `";
 
-/// Returns the line of a card that has the id of the set.
+/// Returns the card's line with the id of the set.
 pub fn card_id_line(id: Id) -> String {
     format!("{ID_LINE}{id}`")
 }

@@ -328,8 +328,8 @@ pub(crate) fn check_samples(
     Ok(())
 }
 
-/// Checks that `label` is [`NO_LABEL`] or below `classes`. The error names sample `i` of the chunk's `samples`
-/// samples.
+/// Checks that `label` is [`NO_LABEL`] or below `classes`. The other arguments are for the error: `i` is the index of
+/// the sample in the chunk, and `samples` is the chunk's number of samples.
 pub(crate) fn check_label(name: ChunkName<'_>, samples: usize, i: usize, label: u32, classes: usize) -> Result<()> {
     if label == NO_LABEL || (label as usize) < classes {
         return Ok(());

@@ -89,8 +89,8 @@ pub struct SourceFile {
     pub bytes: u64,
     /// Number of the set's samples that come from this file.
     pub samples: u64,
-    /// Number of samples of the recording before the first one in this part of a set. `None` in a whole set, and in
-    /// parts that older versions made.
+    /// In a part of a set: index of the part's first sample from this recording, counted within the recording. `None`
+    /// in a whole set, and in parts that older versions made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_sample: Option<u64>,
     /// BLAKE3 hash of the file.
@@ -198,8 +198,8 @@ impl SetDescription {
         first(chunks.start)..first(chunks.end)
     }
 
-    /// Sets the number of samples per chunk. Changes the number of chunks per shard, so that shards stay about as
-    /// large.
+    /// Sets the number of samples per chunk. Adjusts the number of chunks per shard, so that shards keep about the same
+    /// size.
     pub fn resize_chunks(&mut self, chunk_samples: u32) {
         let shard_samples = u64::from(self.shard_chunks) * u64::from(self.chunk_samples);
         self.shard_chunks = (shard_samples / u64::from(chunk_samples.max(1))).clamp(1, 1 << 20) as u32;

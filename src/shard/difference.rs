@@ -28,8 +28,8 @@ pub fn listed(names: &[String]) -> String {
     names.iter().map(quote).collect::<Vec<_>>().join(", ")
 }
 
-/// Returns each key of a recipe with its value, such as `time_window = 4000`, or `CropTime.max = 5000` in a table with
-/// a name.
+/// Returns the items of a recipe: the names of its tables, and its keys with their values: `time_window = 4000`. In a
+/// table with a name, the name is put before the key: `CropTime.max = 5000`.
 fn parts(text: &str) -> Vec<String> {
     let mut parts = Vec::new();
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).peekable();

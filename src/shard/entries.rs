@@ -11,9 +11,9 @@ use crate::planes::{each_block, sum_bytes, sum_eight};
 
 /// Number of low bits of a packed byte that hold the gap. The high bits hold the count minus 1.
 const GAP_BITS: u32 = 5;
-/// Gap bits of a gap of 31 or more. The rest of the gap is in the column `long_gaps`.
+/// Value of the gap bits for all gaps of 31 or more. The rest of the gap is in the column `long_gaps`.
 const LONG_GAP: u8 = (1 << GAP_BITS) - 1;
-/// Count bits of a count of 8 or more. The rest of the count is in the column `large_counts`.
+/// Value of the count bits for all counts of 8 or more. The rest of the count is in the column `large_counts`.
 const LARGE_COUNT: u8 = (1 << (8 - GAP_BITS)) - 1;
 
 /// The packed entries (cells and counts) of a chunk, as three columns.
@@ -93,18 +93,18 @@ fn count(bytes: &[u8], which: impl Fn(u8) -> bool) -> u32 {
     bytes.chunks(255).map(|some| u32::from(some.iter().map(|&byte| u8::from(which(byte))).sum::<u8>())).sum()
 }
 
-/// Returns the sum of the counts in packed bytes, without the rests of large counts.
+/// Returns the sum of the counts in packed bytes. The sum does not include the column `large_counts`.
 pub(super) fn sum_counts(bytes: &[u8]) -> u64 {
     bytes.len() as u64 + sum_bytes(bytes, |byte| byte >> GAP_BITS)
 }
 
-/// Returns the largest count in a packed byte, without the rest of a large count; 0 without bytes.
+/// Returns the largest count in the packed bytes, without the column `large_counts`. 0 if there are no bytes.
 pub(super) fn largest_count(bytes: &[u8]) -> u32 {
     bytes.iter().map(|&byte| byte >> GAP_BITS).max().map_or(0, |more| u32::from(more) + 1)
 }
 
-/// Returns the sum of the gaps in the first `entries` packed bytes, without the rests of long gaps, and the number of
-/// long gaps.
+/// Returns the sum of the gaps in the first `entries` packed bytes, and the number of long gaps (31 or more). The sum
+/// does not include the column `long_gaps`.
 #[inline(always)]
 pub(super) fn sum_gaps(bytes: &[u8], entries: usize) -> (u64, usize) {
     const GAPS: u64 = u64::from_ne_bytes([LONG_GAP; 8]);
@@ -120,7 +120,7 @@ pub(super) fn sum_gaps(bytes: &[u8], entries: usize) -> (u64, usize) {
     (all, long)
 }
 
-/// Limit that all numbers in the column `large_counts` must be below. `counts` is the width of the unpacked counts.
+/// All numbers in the column `large_counts` must be below this limit. `counts` is the width of the unpacked counts.
 pub(super) fn largest_beyond(counts: Width) -> u32 {
     counts.max() - u32::from(LARGE_COUNT)
 }

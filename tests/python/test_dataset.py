@@ -152,6 +152,8 @@ def test_a_state_of_something_else_is_refused(any_set):
         ({"seed": 2}, "seed of the state: expected 1, got 2"),
         ({"shuffle": False}, "shuffle of the state: expected True, got False"),
         ({"samples": 7}, "samples of the state: expected at most 6, got 7"),
+        ({"samples": "6"}, "samples of the state: expected a whole number, 0 or more, got '6'"),
+        ({"epoch": -3}, "epoch of the state: expected a whole number, 0 or more, got -3"),
     ]:
         with pytest.raises(ValueError, match=text):
             sampler.load_state_dict(state | other)

@@ -143,3 +143,9 @@ def test_damaged_predictions_are_refused(predictions, tmp_path, file, damage):
         ts.read_predictions(tmp_path / "out")
     with pytest.raises(FileNotFoundError, match="none"):
         ts.read_predictions(tmp_path / "none")
+
+
+@pytest.mark.parametrize("read", [ts.load_run, ts.read_predictions])
+def test_runs_at_urls_are_refused(read):
+    with pytest.raises(ValueError, match="file:///runs/first: expected a folder or file of this machine, got a URL"):
+        read("file:///runs/first")

@@ -107,6 +107,9 @@ def test_indices_are_those_of_a_list():
     for index in (6, -7, 2**62):
         with pytest.raises(IndexError, match="the set has 6 samples"):
             ours[index]
+    for index in (2**63, -(10**30)):
+        with pytest.raises(IndexError, match=f"sample {index}: too large for an index"):
+            ours[index]
 
 
 def test_samples_without_a_class_have_label_minus_one(windows_set):

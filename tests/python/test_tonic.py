@@ -155,9 +155,12 @@ def test_a_cache_that_is_there_is_read_and_compared(tmp_path):
     try:
         again = ts.tonic.DiskCached(dataset, tmp_path / "set", transforms=lambda frames, target: (target, frames.sum()))
         alone = ts.tonic.DiskCached(None, tmp_path / "set", pad=True, dtype="float32")
+        with pytest.raises(TypeError, match="expected options of Writer, got num_copies"):
+            ts.tonic.DiskCached(dataset, tmp_path / "set", num_copies=2)
+        as_in_tonic = ts.tonic.DiskCached(dataset, tmp_path / "set", False, lambda frames: frames.sum())
     finally:
         dataset.__class__.__getitem__ = read
-    assert again[4] == (1, first[4][0]) and len(alone) == 8
+    assert again[4] == (1, first[4][0]) and len(alone) == 8 and as_in_tonic[4] == (first[4][0], 1)
     assert {frames.shape for frames, _ in alone} == {(alone.set.steps, 2, 28, 34)} and alone[0][0].dtype == np.float32
     others = {
         "number of samples": Events(dataset.transform, samples=9),

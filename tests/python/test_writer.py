@@ -165,6 +165,9 @@ def test_extras_are_those_of_the_first_sample(tmp_path):
         for extras, got in (({}, "none"), ({"day": 1}, "day"), ({"day": 1, "speaker": 2}, "day, speaker")):
             with pytest.raises(ValueError, match=f"extras: expected speaker, as the samples before have, got {got}"):
                 out.add({"t": [0], "x": [0]}, 0, **extras)
+        with pytest.raises(ValueError, match=f"speaker: expected a number from .* to 2.63 - 1, got {2**64}"):
+            out.add({"t": [0], "x": [0]}, 0, speaker=2**64)
+        assert len(out.finish()) == 1
     assert ts.ShardSet(tmp_path / "set").extras["speaker"].tolist() == [1]
 
 

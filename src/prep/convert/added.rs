@@ -24,7 +24,7 @@ pub struct AddedSamples {
     /// The extra columns, sorted by name: the name of each column, and its value for each sample.
     extras: Vec<(String, Vec<i64>)>,
     columns: TakenColumns,
-    /// Notes for the user on the samples.
+    /// Notes for the user about the samples.
     notes: Kinds,
 }
 
@@ -64,7 +64,7 @@ impl AddedSamples {
         self.spool.samples()
     }
 
-    /// Adds a sample. If an error is returned, the sample is not added. `extras` has the name and the number of each
+    /// Adds a sample. If an error is returned, the sample is not added. `extras` has the name and the value of each
     /// extra column. All samples must have the same extra columns.
     ///
     /// # Errors

@@ -26,8 +26,8 @@ pub(super) struct Setting<'a> {
     pub cut: Cut,
 }
 
-/// Returns notes about steps that lost many events, or all events of a sample. With `all`, also about small losses that
-/// the recipe doesn't ask for. `scope` is a text that says which samples were counted.
+/// Returns a note about each step that lost many events, or that lost all events of a sample. With `all`, also returns
+/// notes about small losses that the recipe doesn't ask for. `scope` is a text that says which samples were counted.
 pub(super) fn loss_notes(
     losses: &Losses,
     setting: Setting<'_>,

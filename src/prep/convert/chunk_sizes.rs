@@ -17,7 +17,7 @@ const CAMERA_EVENT_BYTES: f64 = 13.0;
 const SAMPLE_BYTES: f64 = 128.0;
 /// Default approximate size of a shard, written as on the command line: 64 MiB.
 pub const SHARD_SIZE: &str = "64M";
-/// Assumed ratio of the size of the shards to the size of the recordings: that of SSC.
+/// Assumed size of the shards, divided by the size of the recordings. This is the ratio for the data set SSC.
 const COMPRESSION: f64 = 0.07;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

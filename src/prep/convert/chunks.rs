@@ -1,4 +1,4 @@
-//! Makes chunks, each by its number, from the recordings: read, transform, frame, encode.
+//! Makes the chunks of a set: reads, transforms, frames and encodes the samples of one chunk at a time.
 
 use std::ops::Range;
 

@@ -48,12 +48,20 @@ pub struct Conversion {
     pub existing: Existing,
     /// Whether events outside the sensor are counted and left out. If false, they are an error.
     pub lenient: bool,
-    /// Largest share of the events, 0 to 1, that a conversion can lose. An event is lost if it is left out because of
-    /// the table of labels, the range of events, an invalid time, the sensor's bounds, CropTime or slicing. If more
-    /// events are lost, the conversion fails and the set stays incomplete. `None` is no limit.
+    /// Largest share of the events, 0 to 1, that a conversion can lose. If more events are lost, the conversion fails
+    /// and the set stays incomplete. `None` is no limit.
+    ///
+    /// An event is lost if it is left out because of one of these:
+    ///
+    /// - the table of labels
+    /// - the range of events
+    /// - an invalid time
+    /// - the sensor's bounds
+    /// - CropTime
+    /// - slicing
     pub max_loss: Option<f64>,
-    /// The command that converts `part`, as words, but without the output directory and the number of the part. The
-    /// part's manifest stores this command, to show users how to make a missing part. Not used for a whole set.
+    /// Words of the command that converts `part`, without the output directory and the number of the part. The part's
+    /// manifest stores these words, to show users how to make a missing part. Not used for a whole set.
     pub command: Vec<String>,
     /// How much progress and information is printed.
     pub verbosity: Verbosity,
@@ -64,8 +72,8 @@ pub struct Conversion {
 pub enum RecipeChoice {
     /// A recipe that the caller gives.
     Recipe(Recipe),
-    /// The recipe of the set at this place, a directory or a URL, which has this description. The frames of the new set
-    /// must have the same shape as in that set.
+    /// The recipe of another set: the place of that set (a directory or a URL), and its description. The frames of the
+    /// new set must have the same shape as in that set.
     Of(PathBuf, Box<SetDescription>),
     /// The default recipe for the sensor, changed by the values that are given here.
     ///

@@ -120,7 +120,8 @@ impl Division {
     }
 }
 
-/// Measures how fast the recordings are read and hashed, in bytes per second: the slower of the two speeds.
+/// Measures how fast the recordings are read, and how fast they are hashed. Returns the lower speed, in bytes per
+/// second.
 fn read_speed(job: &Job<'_>) -> Result<f64> {
     const PIECE: u64 = 4 << 20;
     let (mut reading, mut hashing, mut bytes) = (Duration::ZERO, Duration::ZERO, 0);

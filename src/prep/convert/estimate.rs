@@ -67,8 +67,13 @@ impl Estimate {
 }
 
 impl Job<'_> {
-    /// Returns notes for the user about how the recordings were opened, what a conversion would lose and why, and what
-    /// was found in the recordings. Losses and findings are those of the samples that were converted for `estimate`.
+    /// Returns notes for the user:
+    ///
+    /// - how the recordings were opened
+    /// - what a conversion would lose, and why
+    /// - what was found in the recordings
+    ///
+    /// Losses and findings are those of the samples that were converted for `estimate`.
     ///
     /// # Errors
     /// [`crate::Error::TooMuchLost`]; errors of reading a sample again.
@@ -135,7 +140,7 @@ impl Job<'_> {
         }
     }
 
-    /// Seconds that all threads take to convert `samples` samples. At least the time for one chunk.
+    /// Seconds that all threads together take to convert `samples` samples: at least the time for one chunk.
     fn converting(&self, seconds_per_sample: f64, samples: u64) -> f64 {
         let chunk_samples = self.chunk_samples().clamp(1, samples.max(1));
         let chunks = samples as f64 / chunk_samples as f64;

@@ -12,8 +12,8 @@ use crate::convert::inputs::{Input, Inputs, size};
 use crate::error::Result;
 use crate::source::{LinkedPath, Raw, Recording, failed, fill, raw};
 
-/// At most this many warnings name a group of files with the same bytes. If there are more groups, one more warning
-/// says how many groups are left.
+/// Maximum number of warnings that name files with the same bytes. Each warning names one group of such files. If there
+/// are more groups, one more warning gives their number.
 const MOST_EQUAL: usize = 5;
 /// If files have fewer bytes than this on average, several are hashed at a time.
 const SMALL: u64 = 1 << 20;
@@ -97,8 +97,8 @@ pub fn hash_linked(files: &[LinkedPath], verbosity: Verbosity) -> Result<Vec<Lin
     Ok(hashed)
 }
 
-/// Returns the BLAKE3 hash and the length in bytes of a file, or of a member of an archive, unpacked. A file in gzip is
-/// not unpacked. Doesn't map the file into memory, because the whole mapping would count as memory of the process.
+/// Returns the BLAKE3 hash of a file and its length in bytes. A member of an archive is unpacked first, but a file in
+/// gzip is not. Doesn't map the file into memory, because the whole mapping would count as memory of the process.
 fn hash_file(path: &Path, progress: &Progress) -> Result<(Id, u64)> {
     const PIECE: u64 = 4 << 20;
     let Raw { bytes: mut file, len } = raw(path)?;

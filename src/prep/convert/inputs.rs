@@ -37,8 +37,8 @@ pub struct Inputs {
     options: SourceOptions,
 }
 
-/// Number of recordings that have no row in the table of labels, and number of their events. The set doesn't contain
-/// these recordings.
+/// Counts the recordings that have no row in the table of labels, and their events. The set doesn't contain these
+/// recordings.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rowless {
     pub recordings: u64,
@@ -85,9 +85,8 @@ impl Inputs {
         self.inputs.iter().filter_map(|input| Some((&input.recording, input.recording.unlabelled.as_ref()?)))
     }
 
-    /// If `error` is about implausible times of a recording, compares this recording with a few other recordings. If
-    /// the times of the others fit the assumed unit, adds to the error that only this recording doesn't fit. Returns
-    /// other errors unchanged.
+    /// If `error` is about implausible times of a recording, checks the times of a few other recordings. If those fit
+    /// the assumed unit, the error then says that only this recording doesn't fit. Returns other errors unchanged.
     pub(super) fn compare(&self, error: Error) -> Error {
         if !matches!(error, Error::ImplausibleTimes { .. }) {
             return error;
@@ -101,7 +100,7 @@ impl Inputs {
     }
 
     /// Recordings with events outside the range that the user gave, and the number of these events. Empty if there is
-    /// only one recording, because the user meant the range for this recording.
+    /// only one recording: then the user chose the range for this recording, so these events are not lost.
     pub(super) fn out_of_range(&self) -> impl Iterator<Item = (&Recording, u64)> {
         let cut = self.inputs.iter().map(|input| (&input.recording, input.recording.out_of_range));
         cut.filter(|(_, events)| *events > 0)

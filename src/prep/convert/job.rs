@@ -101,7 +101,7 @@ impl<'a> Job<'a> {
         Ok(())
     }
 
-    /// Samples whose recordings the manifest lists, as indices in the whole set.
+    /// The samples whose recordings are listed in the manifest, as indices in the whole set.
     fn listed(&self) -> Range<u64> {
         if self.lists_all { 0..self.inputs.samples() } else { self.own_samples() }
     }
@@ -126,7 +126,8 @@ impl<'a> Job<'a> {
         Ok(sources)
     }
 
-    /// Returns other files that hold some of the data of the recordings that [`Job::hash`] hashes.
+    /// Returns the linked files of the recordings that [`Job::hash`] hashes. Linked files hold some of the recordings'
+    /// data.
     pub(super) fn linked(&self) -> Vec<LinkedPath> {
         self.inputs.linked(&self.listed())
     }

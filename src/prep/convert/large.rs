@@ -1,4 +1,5 @@
-//! Reads a large sample in blocks, with the same results as in memory. Events that are out of order are sorted on disk.
+//! Reads a large sample in blocks. The result is the same as for a sample that is read whole. Events that are out of
+//! order are sorted on disk.
 
 use tonic_base::interrupt;
 
@@ -58,7 +59,8 @@ pub(super) struct LargeSample<'a> {
 type EventSort = DiskSort<5>;
 
 impl LargeSample<'_> {
-    /// Calls `take` with blocks of transformed events, by time. With `strict`, an event outside the sensor is an error.
+    /// Calls `take` with blocks of transformed events, in order of time. With `strict`, an event outside the sensor is
+    /// an error.
     pub(super) fn pass(mut self, strict: bool, mut take: impl FnMut(&Events) -> Result<()>) -> Result<Passed> {
         let in_order = self.recording.check_in_blocks(self.sample, self.sizes.events)?;
         let events = self.recording.sample_events(self.sample).unwrap_or(0);

@@ -1,7 +1,8 @@
 //! Counts how many events each step of a conversion lost.
 //!
 //! Several steps can count in the same column of a sample's ledger: CropTime and CenterCrop both count in `cropped`. A
-//! resumed conversion knows only the ledgers of finished samples, so it reads such samples again.
+//! resumed conversion knows only the ledgers of finished samples. If a ledger doesn't show which step lost the events,
+//! the conversion reads the sample again.
 
 use tonic_shard::Ledger;
 
@@ -75,7 +76,8 @@ pub(super) struct StepLoss {
 }
 
 impl StepLoss {
-    /// Index in the set of the sample that lost the most events in this step, the first if there are several.
+    /// Index in the set of the sample that lost the most events in this step. If several lost equally many, it is the
+    /// first.
     pub(super) fn worst_sample(&self) -> u64 {
         self.worst.1
     }
@@ -133,7 +135,8 @@ impl Losses {
         }
     }
 
-    /// Adds the losses of a sample, as its ledger shows them. Keeps unclear samples for [`Losses::take_unclear`].
+    /// Adds the losses that a sample's ledger shows. If the ledger doesn't show which step lost the events, keeps the
+    /// sample for [`Losses::take_unclear`].
     pub(super) fn add_ledger(&mut self, sample: u64, ledger: &Ledger) {
         match self.lost_of(ledger) {
             Some(lost) => self.add(sample, ledger, &lost),
@@ -141,7 +144,8 @@ impl Losses {
         }
     }
 
-    /// Returns the number of events that each step lost. `None` if several of the steps count in the same column.
+    /// Returns the number of events that each step lost. `None` if the ledger doesn't show it, because several steps
+    /// count in the same column.
     fn lost_of(&self, ledger: &Ledger) -> Option<Vec<u64>> {
         let mut lost = vec![0; self.steps.len()];
         for column in Column::ALL.into_iter().filter(|column| column.count(ledger) > 0) {

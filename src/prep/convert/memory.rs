@@ -23,8 +23,11 @@ struct Whole<'a> {
     events: u64,
 }
 
-/// Returns an error if the largest samples in `range`, one per thread, need more memory together than `free` bytes, or
-/// if a sample has more than [`MAX_SAMPLE_EVENTS`] events. Returns a note if they need more than [`NOTABLE`] bytes.
+/// Checks whether the largest samples in `range`, one per thread, fit together in `free` bytes of memory. Returns a
+/// note if they need more than [`NOTABLE`] bytes.
+///
+/// # Errors
+/// If the samples don't fit, or if one of them has more than [`MAX_SAMPLE_EVENTS`] events.
 pub(super) fn check_memory(
     inputs: &Inputs,
     range: Range<u64>,

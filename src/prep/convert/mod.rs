@@ -7,11 +7,11 @@
 //! estimate     how large the set will be, and how long it takes
 //! division     which part of the set each task of a cluster makes, and how long it takes
 //! chunk_sizes  how many samples a chunk has, and how many chunks a shard has
-//! inputs       the recordings: opens them; finds the file, and the sample in it, for each sample of the set
+//! inputs       opens the recordings, and finds the recording of each sample
 //! sensor       the error for a recording whose sensor size is unknown
 //! hash         hashes of the recordings' files
 //! chunks       makes one chunk: reads, transforms, frames, encodes
-//! large        streams the events of a large sample through the transforms
+//! large        reads a large sample in blocks and transforms them
 //! memory       how much memory large samples need
 //! outside      the error for an event outside the sensor
 //! loss         how many events each step lost

@@ -67,8 +67,8 @@ pub fn convert(conversion: &Conversion, opened: impl FnOnce(&Inputs)) -> Result<
     run_job(job)
 }
 
-/// Converts the samples that a program has added. Calls `opened` as [`convert`] does. Ignores the paths and the options
-/// of recordings in `conversion`.
+/// Converts the samples that a program has added. Calls `opened` as [`convert`] does. Ignores the paths in
+/// `conversion`. The options for recordings in `conversion` must be those of [`AddedSamples::new`].
 ///
 /// # Errors
 /// Errors of [`convert`].
@@ -135,7 +135,8 @@ fn run_job(mut job: Job<'_>) -> Result<Converted> {
     }
 }
 
-/// Makes the missing chunks. If `unknown` is true, calls [`check_kept`] first: the set doesn't have its settings.
+/// Makes the missing chunks. `unknown` is true if the unfinished set doesn't contain its settings. Then [`check_kept`]
+/// is called first.
 fn try_once(
     job: &Job<'_>,
     dir: OutputDir,

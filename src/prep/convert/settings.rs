@@ -13,7 +13,8 @@ use crate::source::{Cut, LabelSource, Recording, SourceOptions};
 const NONE: &str = "none";
 const GIVEN: &str = "given";
 
-/// Returns the settings by the names of their options, with the unit of time, the fields and the sensor size as found.
+/// Returns the value of each setting, by the name of its option. For the unit of time, the fields and the sensor size,
+/// these are the values that the recordings were opened with.
 pub(super) fn settings(options: &SourceOptions, inputs: &Inputs) -> Result<BTreeMap<String, String>> {
     let given = |given: bool| if given { GIVEN } else { NONE }.to_string();
     let number = |number: Option<i64>, unit: &str| number.map_or(NONE.into(), |number| format!("{number}{unit}"));
@@ -57,7 +58,8 @@ pub(super) fn settings(options: &SourceOptions, inputs: &Inputs) -> Result<BTree
     Ok(settings.map(|(name, value)| (name.into(), value)).into())
 }
 
-/// Joins the different results of `value` for the recordings. Adds a hash of all results if they differ.
+/// Joins the values of all recordings in one text that has each value once. If the recordings have different values,
+/// adds a hash of all values in order.
 fn of_each(inputs: &Inputs, value: impl Fn(&Recording) -> String) -> String {
     let (mut kinds, mut all) = (Vec::new(), blake3::Hasher::new());
     for value in inputs.recordings().map(value) {
@@ -70,11 +72,12 @@ fn of_each(inputs: &Inputs, value: impl Fn(&Recording) -> String) -> String {
     kinds.join(" or ") + &all
 }
 
-/// Returns an error if `settings` differ from `begun`, the settings of the unfinished set in `dir`. These may differ:
+/// Returns an error if `settings` differ from `begun`, the settings of the unfinished set in `dir`. Three differences
+/// are allowed:
 ///
-/// - `labels` and `recordings`, if `same_files` is false
-/// - `allow_clock_trouble`: `settings` has this option afterwards
-/// - `unwrap`, if `begun` has neither of these two options
+/// - `labels` or `recordings` differ, and `same_files` is false.
+/// - `allow_clock_trouble` differs. The function then sets it in `settings`.
+/// - `unwrap` differs, and `begun` has neither `unwrap` nor `allow_clock_trouble`.
 pub(super) fn check_settings(
     (dir, marker): (&Path, &Path),
     settings: &mut BTreeMap<String, String>,

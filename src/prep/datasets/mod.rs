@@ -1,5 +1,5 @@
-//! The data sets that Tonic knows: what each holds, where it is downloaded from, and how a download is converted
-//! (`presets`).
+//! The data sets that are known by name: what each contains, where it is downloaded from, and how a download is
+//! converted (`presets`).
 
 mod presets;
 mod unpack;
@@ -23,7 +23,7 @@ struct Table {
     dataset: Vec<Dataset>,
 }
 
-/// A published data set. `None` stands for a fact that its sources don't give.
+/// A published data set. If its sources don't give a fact, the field of this fact is `None`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dataset {
@@ -93,8 +93,8 @@ struct ListedFile {
     url: Option<String>,
 }
 
-/// Files of several recordings, one for each recording and each kind. In the texts, `{r}` stands for the recording and
-/// `{k}` for the kind.
+/// Files of several recordings: one file for each pair of a recording and a kind. In `url`, `file` and `into`, `{r}`
+/// stands for the recording and `{k}` for the kind.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Each {
@@ -115,7 +115,8 @@ pub struct Download {
     pub file: String,
     /// MD5 of the file, in lower-case hexadecimal digits. `None` if it is unknown.
     pub md5: Option<String>,
-    /// Folder below the directory of the data set that an archive is unpacked into. Empty for the directory itself.
+    /// The folder into which an archive is unpacked, as a path below the directory of the data set. Empty for the
+    /// directory itself.
     pub into: String,
     /// Name of the recording, by which `fetch --split` can choose it.
     pub recording: String,
@@ -170,7 +171,8 @@ impl Dataset {
         &TABLE.dataset
     }
 
-    /// Returns the data set with this name or alias, in any case, with or without `-` and `_`.
+    /// Returns the data set with this name or alias. Ignores `-`, `_`, spaces, and whether letters are upper or lower
+    /// case.
     pub fn named(text: &str) -> Option<&'static Dataset> {
         let plain = |name: &str| name.to_lowercase().replace(['-', '_', ' '], "");
         let name = plain(text);
@@ -254,7 +256,7 @@ impl Dataset {
         split.parts.get(i).copied().or(split.samples.filter(|_| split.name == name))
     }
 
-    /// Number of samples of all splits, if it is known for each.
+    /// Total number of samples in all splits. `None` if the number is unknown for one of the splits.
     fn samples(&self) -> Option<u32> {
         self.splits.iter().map(|split| split.samples).sum()
     }

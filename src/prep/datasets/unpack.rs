@@ -1,5 +1,5 @@
-//! Unpacks archives (zip, tar, tar.gz, gz) that come from servers: names that lead elsewhere, links and bombs are
-//! refused.
+//! Unpacks archives (zip, tar, tar.gz, gz) that come from servers. Refuses names that lead out of the directory, links,
+//! and archives that grow too large.
 
 use std::cell::Cell;
 use std::fs::{File, OpenOptions};
@@ -23,7 +23,7 @@ const KEPT: &str = "the archive is kept";
 pub struct Unpacked {
     /// Number of files.
     pub files: u64,
-    /// Names of the files and folders that are directly in the directory.
+    /// Names of the files and folders that were put directly into the target directory.
     pub names: Vec<String>,
 }
 
@@ -38,9 +38,9 @@ fn is_many(name: &str) -> bool {
     [".zip", ".tar", ".tar.gz", ".tgz"].iter().any(|ending| name.ends_with(ending))
 }
 
-/// Unpacks an archive into the directory `into`, which it creates. Archives in the archive are unpacked into the folder
-/// that they are in, and removed. Files are moved into `into` only when all are unpacked. They replace files of the
-/// same name.
+/// Unpacks an archive into the directory `into`. Creates the directory if it doesn't exist. If an archive contains
+/// other archives, they are unpacked too, each into the folder that contains it, and then removed. Files are moved into
+/// `into` only when all are unpacked. They replace files of the same name.
 ///
 /// # Errors
 /// - [`Error::DamagedRecording`] for damaged bytes, names that lead out of the directory or occur twice, members that
@@ -297,7 +297,7 @@ impl Read for Reading<'_> {
     }
 }
 
-/// Returns the archives of many files below a directory, in the order of their paths.
+/// Returns the archives of many files below a directory, sorted by path.
 fn archives_in(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut dirs = vec![dir.to_path_buf()];

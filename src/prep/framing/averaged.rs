@@ -124,12 +124,12 @@ impl EventFraming for ToAveragedTimesurface {
     }
 }
 
-/// Makes the frames of [`ToAveragedTimesurface`]. As in the paper, a memory is the events of one cell and polarity.
+/// Makes the frames of [`ToAveragedTimesurface`]. The paper's word for the events of one cell and polarity is "memory".
 struct Memories {
     sensor: SensorSize,
     rule: ToAveragedTimesurface,
-    /// Item `cell * P + p` is the position of the first event of this cell and polarity in the list that `sorted`
-    /// returns. The last item is the number of all events.
+    /// Item `cell * P + p` is the position of the first event of this cell and polarity in the result of `sorted`. The
+    /// last item is the number of all events.
     starts: Vec<u32>,
     /// Sum of the surfaces of the events of one cell and one polarity, (surface_size, surface_size).
     surface: Array2<f64>,
@@ -163,7 +163,8 @@ impl Memories {
         sorted
     }
 
-    /// Adds the surfaces of the events with the indices `memory`, all of one cell and polarity, to `self.surface`.
+    /// Adds the surfaces of some events to `self.surface`. `memory` has the indices of these events, which are of the
+    /// same cell and polarity.
     fn sum(&mut self, events: &Events, memory: &[u32]) {
         let half = self.rule.surface_size as i32 / 2;
         let surface = self.surface.as_slice_mut().expect("an array in standard layout");

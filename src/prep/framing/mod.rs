@@ -1,11 +1,16 @@
 //! Framings turn events into sparse frames. A framing is the last step of a recipe.
 //!
 //! ```text
-//! named, rule               the list of framings; the traits that every framing implements
-//! slicing, accumulate       slices of a sample; counts of events in slices (ToFrame, ToImage, ToBinaRep)
-//! surfaces, averaged        time surfaces and voxel grids; averaged time surfaces
-//! framer, stream, cells     makes frames of whole samples, or of blocks of events; counts events per cell
-//! exp                       an exponential with the same bits on every machine
+//! named        the list of framings
+//! rule         the traits that every framing implements
+//! slicing      divides a sample into slices
+//! accumulate   counts of events in slices: ToFrame, ToImage, ToBinaRep
+//! surfaces     time surfaces and voxel grids
+//! averaged     averaged time surfaces
+//! framer       makes the frames of whole samples
+//! stream       makes frames from blocks of events
+//! cells        counts events per cell
+//! exp          an exponential with the same bits on every machine
 //! ```
 //!
 //! A framing is a type that implements [`rule::EventFraming`]. To add a framing, write such a type, and add its

@@ -1,7 +1,7 @@
 //! Tonic's four slicings of a sample: by time window, event count, time bins or event bins.
 //!
-//! A slice is a range of event indices, with exactly the same events as in Tonic. So the times of windows are float64.
-//! A window contains its start time but not its end time.
+//! A slice is a range of event indices. It has exactly the same events as in Tonic. To ensure this, the times of
+//! windows are float64, as in Tonic. A window contains its start time but not its end time.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::signature::{Kind, Parameter, Signature};
 
-/// Maximum number of frames of a sample, as a guard against corrupt times. At 4 ms per frame, it is 18 hours.
+/// Maximum number of frames of a sample, as a guard against corrupt times. At 4 ms per frame, these are 18 hours.
 pub(crate) const MAX_FRAMES: u64 = 1 << 24;
 
 /// Tonic's `ToFrame`. Exactly one of `time_window`, `event_count`, `n_time_bins` and `n_event_bins` must be given; the
@@ -71,8 +71,11 @@ impl ToFrame {
         ],
     };
 
-    /// Returns the range of event indices of each frame, or the number of frames as the error if it is above
-    /// [`MAX_FRAMES`]. `t` has the event times in microseconds, ascending. It must not be empty.
+    /// Returns the range of event indices of each frame. `t` has the event times in microseconds, ascending. It must
+    /// not be empty.
+    ///
+    /// # Errors
+    /// The number of frames, if it is above [`MAX_FRAMES`].
     pub(super) fn slices(&self, t: &[i64]) -> Result<Vec<Range<usize>>, f64> {
         let events = |start: u64, count: u64| {
             let clamp = |i: u64| i.min(t.len() as u64) as usize;
@@ -131,8 +134,11 @@ pub(crate) struct TimeWindows {
 }
 
 impl TimeWindows {
-    /// Returns the range of event indices of each window, or the number of windows as the error if it is above
-    /// [`MAX_FRAMES`]. `t` has the event times in microseconds, ascending. It must not be empty.
+    /// Returns the range of event indices of each window. `t` has the event times in microseconds, ascending. It must
+    /// not be empty.
+    ///
+    /// # Errors
+    /// The number of windows, if it is above [`MAX_FRAMES`].
     pub(crate) fn slices<'a>(
         &self,
         t: &'a [i64],
@@ -178,7 +184,8 @@ pub(super) enum Windows {
 }
 
 impl Windows {
-    /// Times or indices of the consecutive events with times `t`. The first of them has the index `before`.
+    /// Returns the times of consecutive events, or their indices in the sample if the windows are ranges of indices.
+    /// `t` has the times. `before` is the index of the first of these events.
     pub(super) fn places<'a>(&self, t: &'a [i64], before: u64) -> Cow<'a, [i64]> {
         match self {
             Windows::Time(_) => t.into(),
@@ -205,8 +212,8 @@ impl Windows {
         }
     }
 
-    /// Number of windows of the sample. `None` if later events can change it. `first` is the time or index of the
-    /// sample's first event.
+    /// Number of windows of the sample, if an `end_time` is given. Otherwise `None`. `first` is the time or index of
+    /// the sample's first event.
     pub(super) fn fixed_count(&self, first: i64) -> Option<f64> {
         match *self {
             Windows::Time(TimeWindows { end_time: Some(_), .. }) => Some(self.count(first, first, 1)),
@@ -239,7 +246,8 @@ fn count_strides(total: u64, count: u64, overlap: f64, include_incomplete: bool)
 /// Start or end of a window: a time in microseconds, or the index of an event in the sample.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bound {
-    /// The bound as an integer, rounded up. `None` for a magnitude of 2^53 or more, where float64 lacks some integers.
+    /// The bound as an integer, rounded up. `None` if it is 2^53 or more in magnitude, because float64 lacks some
+    /// integers there.
     whole: Option<i64>,
     time: f64,
 }
@@ -289,8 +297,8 @@ impl Slicer<'_> {
     }
 }
 
-/// Counts events that are in at least one slice. Slices overlap if they are meant to, or if float64 cannot tell the
-/// windows of very large times apart, as in Tonic.
+/// Counts the events that are in at least one slice. Slices can overlap for two reasons, as in Tonic: the user asked
+/// for an overlap, or the times are so large that float64 cannot tell two windows apart.
 #[derive(Default)]
 pub(super) struct Sliced {
     /// Index after the last event in the slices so far.
@@ -306,7 +314,7 @@ impl Sliced {
     }
 }
 
-/// Number of events with a time before `time`. The first `known` events must be among them.
+/// Number of events with a time before `time`. The caller knows that the first `known` events are among them.
 fn before(t: &[i64], known: usize, time: f64) -> usize {
     let (rest, bound) = (&t[known..], Bound::of(time));
     let more = match bound.whole {

@@ -16,14 +16,15 @@ pub(crate) struct FrameStream {
     counters: Cells,
     /// The window whose events are being counted. `None` before the sample's first event.
     current: Option<Window>,
-    /// Time or index, and cell, of each event that the next window needs too.
+    /// The events that the next window needs too: the time or index of each event, and its cell.
     kept: VecDeque<(i64, u32)>,
     /// Number of events of the sample so far.
     events: u64,
     /// Time or index of the last event so far.
     last: i64,
     binned: u64,
-    /// Index after the last event of all closed windows, or 0. Events before it are not added to `binned` again.
+    /// Index after the last event of all closed windows, or 0. Events before this index are not added to `binned`
+    /// again.
     reached: u64,
     cells: Vec<u32>,
     counts: Vec<u32>,
@@ -192,8 +193,13 @@ mod tests {
 
     const SENSOR: SensorSize = SensorSize { width: 5, height: 3, polarities: 2 };
 
-    /// Frames of a sample (cells per frame, cells, counts, events in a frame, events in no frame), or the text of a
-    /// fault.
+    /// The frames of a sample, or the text of a fault. The frames are five items:
+    ///
+    /// - number of cells of each frame
+    /// - cells
+    /// - counts
+    /// - number of events in frames
+    /// - number of events in no frame
     type Frames = Result<(Vec<u32>, Vec<u32>, Vec<u32>, u64, u64), String>;
 
     fn whole(framing: &Framing, events: &Events) -> Frames {

@@ -1,6 +1,7 @@
 //! Tonic's `EventDownsampling`: each output pixel sums the events of several input pixels and emits new events.
 //!
-//! A sample's ledger counts all input events of this transform as filtered, and adds its output events to `events_in`.
+//! In the ledger of a sample, this transform counts all its input events as filtered. It adds its output events to
+//! `events_in`.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,8 +13,8 @@ use crate::transform::rule::{EventTransform, TimeSpan};
 use crate::transform::space::{check_target, check_target_within, spatial_factors};
 use tonic_shard::Ledger;
 
-/// Maximum number of emitted events per sample, about a gigabyte. If `noise_threshold` is 0, this is also the maximum
-/// product of steps and output pixels.
+/// Maximum number of events that the transform emits per sample. They take about a gigabyte. If `noise_threshold` is 0,
+/// this limit also applies to the number of steps times the number of output pixels.
 const MAX_EVENTS: u64 = 1 << 26;
 
 /// Tonic's `EventDownsampling`, from Ghosh et al. 2023, "Insect-inspired Spatio-temporal Downsampling of Event-based

@@ -36,7 +36,8 @@ pub(crate) trait EventTransform {
         span
     }
 
-    /// Transforms the events of one sample, which are and stay in order of time. Counts dropped events in `ledger`.
+    /// Transforms the events of one sample. They are in order of time, before and after. Counts dropped events in
+    /// `ledger`.
     fn apply(&self, events: &mut Events, sensor: SensorSize, ledger: &mut Ledger) -> Checked;
 
     /// Returns a function that transforms the events of one sample block by block. `None` if the transform needs all
@@ -49,7 +50,7 @@ pub(crate) trait EventTransform {
 /// A function that transforms the next events of a sample and counts dropped events in the ledger.
 pub(crate) type BlockStep<'a> = Box<dyn FnMut(&mut Events, &mut Ledger) -> Checked + 'a>;
 
-/// Makes the [`BlockStep`] of a transform for which the result of an event does not depend on other events.
+/// Makes the [`BlockStep`] of a transform that treats each event independently of the other events.
 pub(super) fn each_by_itself(transform: &impl EventTransform, sensor: SensorSize) -> BlockStep<'_> {
     Box::new(move |events, ledger| transform.apply(events, sensor, ledger))
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any, Callable, Iterator, Literal, Mapping, Optional, Sequence, Union
 
 import numpy as np
@@ -83,6 +84,10 @@ class ShardDataset:
         if type(self).__getitem__ is not ShardDataset.__getitem__ or self.form["steps"] is None:
             return [self[index] for index in indices]
         frames, labels = self.set.batch(indices, **self.form)
+        if self.transform is self.target_transform is None and "torch.utils.data" in sys.modules:
+            from .hand_over import together
+
+            return together(frames, labels.tolist())
         return [self._transformed(*sample) for sample in zip(frames, labels.tolist())]
 
     def __repr__(self) -> str:
@@ -173,9 +178,12 @@ class BatchSampler:
         for name, expected in (("seed", self.seed), ("shuffle", self.shuffle)):
             if state[name] != expected:
                 raise ValueError(f"{name} of the state: expected {expected}, got {state[name]}")
-        if not 0 <= state["samples"] <= len(self.set):
+        for name in ("epoch", "samples"):
+            if not isinstance(state[name], (int, np.integer)) or state[name] < 0:
+                raise ValueError(f"{name} of the state: expected a whole number, 0 or more, got {state[name]!r}")
+        if state["samples"] > len(self.set):
             raise ValueError(f"samples of the state: expected at most {len(self.set)}, got {state['samples']}")
-        return state["epoch"], state["samples"]
+        return int(state["epoch"]), int(state["samples"])
 
 
 class _Batches:

@@ -80,8 +80,9 @@ def load_run(path: Union[str, "os.PathLike[str]"], *, best: bool = False) -> Run
     Raises:
         OSError: if a file cannot be read.
         CorruptError: if the model file is damaged.
+        ValueError: for a URL.
     """
-    folder = Path(path)
+    folder = _local(path)
     file = folder / ("best.safetensors" if best else "model.safetensors") if folder.is_dir() else folder
     try:
         tensors, description = _tensors(file.read_bytes())
@@ -127,9 +128,9 @@ def read_predictions(path: Union[str, "os.PathLike[str]"]) -> Predictions:
     Raises:
         OSError: if a file cannot be read.
         CorruptError: if the files are damaged, or do not belong together.
-        ValueError: if two classes have the same name, or one has none: then names do not tell the labels.
+        ValueError: for a URL; or if two classes have the same name, or one has none: then names do not tell the labels.
     """
-    folder = Path(path)
+    folder = _local(path)
     file = folder / "predictions.csv"
     with open(folder / "logits.npy", "rb") as array, open(file, encoding="utf-8", newline="") as table:
         try:
@@ -149,6 +150,12 @@ def read_predictions(path: Union[str, "os.PathLike[str]"]) -> Predictions:
     if len(names) != len(classes) + 1:
         raise ValueError(f"{file}: expected a name of its own for each class, got {classes}")
     return Predictions(logits, labels, classes)
+
+
+def _local(path: Union[str, "os.PathLike[str]"]) -> Path:
+    if "://" in os.fspath(path):
+        raise ValueError(f"{path}: expected a folder or file of this machine, got a URL; only sets are read at URLs")
+    return Path(path)
 
 
 def _tensors(data: bytes) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 import json
 import os
 from typing import Any, Callable, Optional, Sequence, Union
@@ -127,17 +128,17 @@ class DiskCached(ShardDataset):
         dataset: a map-style dataset of (events, target), with targets that are numbers or names of classes. None: the
             set must be there.
         path: directory of the set; or the URL of one that is there.
+        reset_cache: fills the set anew.
         transform, target_transform: functions of the frames and of the target, for each sample that is read.
         transforms: a function of both.
         recipe: which frames. None: those of dataset.transform. If it is given, the dataset must give events.
         sensor_size, classes: None: those of the dataset. Targets are indices into classes.
-        reset_cache: fills the set anew.
         pad: pads samples with zeros to the longest that the recipe allows, so that they can be stacked. If False,
             samples have their own lengths, as Tonic's PadTensors expects, which pads those of a batch to the longest.
         dtype: of the frames. None: int16, as Tonic's, if that holds all counts, or else int32; float32 for surfaces.
         cache_bytes: how much memory decoded chunks may take.
         quiet: shows no progress.
-        options: more options of Writer, such as lenient=True.
+        options: more options of Writer, such as lenient=True, for a set that is filled now.
 
     Raises:
         ValueError: for a transform that has no equal, events that are refused, or a target that is no class.
@@ -148,20 +149,23 @@ class DiskCached(ShardDataset):
         self,
         dataset: Any,
         path: Union[str, "os.PathLike[str]"],
-        *,
+        reset_cache: bool = False,
         transform: Optional[Callable[[Any], Any]] = None,
         target_transform: Optional[Callable[[int], Any]] = None,
         transforms: Optional[Callable[[Any, Any], Any]] = None,
+        *,
         recipe: Optional[Recipe] = None,
         sensor_size: Optional[Sequence[int]] = None,
         classes: Optional[Sequence[str]] = None,
-        reset_cache: bool = False,
         pad: bool = False,
         dtype: Optional[str] = None,
         cache_bytes: int = 128 << 20,
         quiet: bool = False,
         **options: Any,
     ) -> None:
+        unknown = sorted(set(options).difference(inspect.signature(Writer).parameters))
+        if unknown:
+            raise TypeError(f"DiskCached: expected options of Writer, got {', '.join(unknown)}")
         is_there = "://" in os.fspath(path) or os.path.exists(os.path.join(path, "manifest.json"))
         if dataset is not None:
             text, dataset = _recipe_of(dataset, recipe)

@@ -80,6 +80,7 @@ class Writer:
         self._time_unit = time_unit
         self._columns = columns.split(",") if isinstance(columns, str) else columns
         self._added = _native.AddedSet(path, native_options(given))
+        self._finished = False
 
     def add(self, events: Any, label: Union[int, str, None] = None, **extras: int) -> None:
         """Adds a sample. After an error, the Writer is as it was, so that a bad sample can be left out.
@@ -97,11 +98,15 @@ class Writer:
         if label is not None and not isinstance(label, str):
             label = operator.index(label)
         numbers = [(name, operator.index(value)) for name, value in extras.items()]
+        for name, value in numbers:
+            if not -(1 << 63) <= value < 1 << 63:
+                raise ValueError(f"{name}: expected a number from -2^63 to 2^63 - 1, got {value}")
         self._added.add([self._numbers(*column) for column in self._named(events)], label, numbers)
 
     def finish(self) -> ShardSet:
-        """Makes the set and opens it. The `with` statement calls this."""
+        """Makes the set and opens it. The `with` statement calls this, unless it was called before."""
         self._added.finish()
+        self._finished = True
         return ShardSet(self.path)
 
     def __len__(self) -> int:
@@ -111,10 +116,10 @@ class Writer:
         return self
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if kind is None:
-            self._added.finish()
-        else:
+        if kind is not None:
             self._added.give_up()
+        elif not self._finished:
+            self.finish()
 
     def __repr__(self) -> str:
         return f"<Writer of {os.fspath(self.path)}: {len(self)} samples>"

@@ -18,8 +18,8 @@ use crate::error::{BaseFault, Error, Result};
 use crate::store::{Store, Version};
 use crate::text::lacks_bucket;
 
-/// An attempt to read that brings fewer bytes than this counts as one that brings none. Otherwise, a server that stalls
-/// after a few bytes each time would be asked for hours.
+/// If an attempt to read brings fewer bytes than this, it counts as no progress, and the timeout is not restarted.
+/// Otherwise, the program would continue for hours with a server that stalls after a few bytes each time.
 const LITTLE: u64 = 4 << 10;
 
 impl Store {
@@ -89,7 +89,7 @@ impl Store {
         self.read_version(name, range, None, take)
     }
 
-    /// Like [`Store::read`], but of one version of the object only.
+    /// Like [`Store::read`], but fails if the object doesn't have the version `version`. `None` accepts every version.
     ///
     /// # Errors
     /// Also [`Error::Replaced`] if the object has another version.
@@ -103,7 +103,7 @@ impl Store {
         self.run(self.read_on(name, range, version, take))
     }
 
-    /// Returns the version of an object, by a request for its first byte: many servers answer no HEAD.
+    /// Returns the version of an object. Requests its first byte, because many servers don't support HEAD requests.
     pub(crate) fn version(&self, name: &str) -> Result<FileVersion> {
         self.run(async {
             let mut waits = Waits::new(self.patience.timeout);
@@ -231,7 +231,7 @@ fn is_passing(error: &Error) -> bool {
     is_of_server(error) && !is_final
 }
 
-/// Returns whether the server or the network has caused an error of reading.
+/// Returns whether an error of reading comes from the server or the network.
 fn is_of_server(error: &Error) -> bool {
     matches!(error, Error::Base(BaseError::Io { action: "read", .. }))
 }

@@ -37,8 +37,16 @@ fn write(path: &Path, events: &Stored) {
     std::fs::write(path, bytes).unwrap();
 }
 
-/// Makes a random recording. `kind` is what is unusual in it: 0 nothing, 1 jitter, 2 shuffled events, 3 invalid times,
-/// 4 events outside the sensor, 5 a 12-bit clock that wraps, 6 all of 2 to 4, 7 times of about 9e15.
+/// Makes a random recording. `kind` says what is unusual in it:
+///
+/// - 0: nothing
+/// - 1: jitter
+/// - 2: shuffled events
+/// - 3: invalid times
+/// - 4: events outside the sensor
+/// - 5: a 12-bit clock that wraps
+/// - 6: shuffled events, invalid times and events outside the sensor
+/// - 7: times of about 9e15
 fn recording(random: &mut ChaCha8Rng, kind: usize) -> Stored {
     let n = random.random_range(0..900);
     let step = random.random_range(1..40);

@@ -25,10 +25,10 @@ use crate::time_unit::TimeUnit;
 /// A data set with a folder for each class.
 #[derive(Debug)]
 pub(super) struct ClassFolders {
-    /// Names of the splits, with the folder of each. A data set without splits has one, `all`.
+    /// Name and folder of each split. A data set without splits has one split with the name `all`.
     pub splits: &'static [(&'static str, &'static str)],
     classes: Classes,
-    /// Endings of the recordings. The first ending that a file has is used.
+    /// Possible endings of the recordings. Only the first ending that is found is used.
     endings: &'static [&'static str],
     /// Size of the sensor, if the table of data sets doesn't have it.
     sensor: Option<SensorSize>,
@@ -47,13 +47,13 @@ pub(super) struct ClassFolders {
 /// The classes of a data set.
 #[derive(Debug)]
 enum Classes {
-    /// The folders of the classes, in their order, and their names.
+    /// Folder and name of each class, in the order of the classes' numbers.
     Named(&'static [(&'static str, &'static str)]),
     /// The ten digits, with Tonic's names.
     Digits,
     /// Words in alphabetical order, separated by spaces. Each names a class and its folder.
     Words(&'static str),
-    /// Any folders, in alphabetical order. There must be this many.
+    /// The number of classes. Each folder is a class, in alphabetical order.
     Found(usize),
 }
 

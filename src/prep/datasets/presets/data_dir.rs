@@ -1,4 +1,4 @@
-//! Finds files in the folder of a data set, and makes the error for what is missing.
+//! Finds files in the folder of a data set. Makes the error for files that are missing.
 
 use std::path::{Path, PathBuf};
 
@@ -20,14 +20,14 @@ pub(super) fn columns(order: &str) -> Result<TableColumns> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DataDir<'a> {
     pub dataset: &'static Dataset,
-    /// The folder that the user names: that of the download.
+    /// The folder of the download. The user gives its path.
     pub dir: &'a Path,
-    /// Folders below it that the data may be in.
+    /// Folders inside `dir` that can contain the data.
     pub folders: &'static [&'static str],
     pub split: &'a str,
 }
 
-/// The names in a folder, sorted. Hidden ones are left out.
+/// The names in a folder, sorted. Hidden names and [`OTHER_FOLDERS`] are left out.
 #[derive(Debug, Default)]
 pub(super) struct Entries {
     pub files: Vec<String>,
@@ -59,13 +59,13 @@ impl Entries {
 }
 
 impl DataDir<'_> {
-    /// The folders that the data may be in: that of the download, and those in it that the data set's archive or Tonic
-    /// create.
+    /// The folders that can contain the data: the folder of the download, and folders inside it that Tonic or the
+    /// archive of the data set creates.
     pub(super) fn places(&self) -> impl Iterator<Item = PathBuf> {
         std::iter::once(self.dir.into()).chain(self.folders.iter().map(|folder| self.dir.join(folder)))
     }
 
-    /// Returns the first existing path of `names` in the folders that the data may be in.
+    /// Looks for the paths `names` in all folders that can contain the data. Returns the first path that exists.
     ///
     /// # Errors
     /// [`Error::NotADownload`].

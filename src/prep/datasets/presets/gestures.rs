@@ -16,7 +16,7 @@ use crate::source::{LabelSource, Layout, ListedFile, ListedFiles, SourceOptions,
 use crate::time_unit::TimeUnit;
 use tonic_shard::NO_LABEL;
 
-/// Names of the splits, with Tonic's folder and the original's list of recordings.
+/// Each split: its name, its folder in Tonic's download, and its list of original recordings.
 pub(super) const SPLITS: [(&str, &str, &str); 2] =
     [("train", "ibmGestureTrain", "trials_to_train.txt"), ("test", "ibmGestureTest", "trials_to_test.txt")];
 

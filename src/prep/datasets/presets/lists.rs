@@ -15,7 +15,7 @@ use crate::error::{BaseFault, Error, Result};
 use crate::source::{LabelSource, Layout, ListedFile, ListedFiles, SourceOptions};
 use crate::time_unit::TimeUnit;
 
-/// Names of the splits of 3ET, with the lists of their recordings.
+/// Each split of 3ET: its name, and the file that lists its recordings.
 pub(super) const THREEET: [(&str, &str); 2] = [("train", "train_files.txt"), ("val", "val_files.txt")];
 
 const SCENE: &str = "Event/output_events.npz";

@@ -1,13 +1,13 @@
-//! Presets: the downloads of known data sets as recordings with classes. A preset finds the files of a split, and sets
-//! the options that `convert` takes anyway: layout, sensor, columns, unit, classes.
+//! Presets know how the downloads of data sets are arranged. A preset finds the files of a split and their classes. It
+//! also sets the options for these files, such as layout, sensor, columns and unit of time.
 //!
 //! ```text
-//! data_dir                     the folder of a data set: what is looked for in it, and the error if it is not there
-//! class_folders                sets with a folder for each class
+//! data_dir                     finds files in the folder of a data set
+//! class_folders                data sets with a folder for each class
 //! gestures                     DVS Gesture
-//! one_file                     sets with one file for each split
-//! recordings                   sets of long recordings without classes, which are known by name
-//! lists                        sets without classes whose recordings are listed or found
+//! one_file                     data sets with one file for each split
+//! recordings                   data sets of long recordings without classes
+//! lists                        3ET and NeRDD, which have no classes
 //! ```
 
 mod class_folders;
@@ -35,8 +35,11 @@ enum Preset {
     Nerdd,
 }
 
-/// The name of a data set; the folders, below the one that the user names, into which Tonic or the archive put the
-/// data; the preset.
+/// A data set and its preset:
+///
+/// - name of the data set
+/// - folders, inside the folder of the download, that can contain the data; Tonic or the archive creates them
+/// - preset
 type Known = (&'static str, &'static [&'static str], Preset);
 
 /// The presets of all data sets.
@@ -87,8 +90,8 @@ impl Preset {
     }
 }
 
-/// Finds the recordings of a split of a data set. `dirs` must be one folder: that of the unpacked download. Returns the
-/// file or folder to open, and `given` with the options that the data set needs.
+/// Finds the recordings of a split of a data set. `dirs` must contain only the folder of the unpacked download. Returns
+/// the file or folder to open. Also returns the options `given`, together with those that the data set needs.
 ///
 /// # Errors
 /// - [`tonic_base::Error::Usage`] for an unknown data set or split, for more than one folder, and for an option in
@@ -126,7 +129,8 @@ fn named(name: &str) -> Result<(&'static Dataset, &'static Known)> {
     Ok((dataset, preset))
 }
 
-/// Returns the split that `name` names. Without a name: the only split, or else `train` or `all`.
+/// Returns the split with this name. Without a name, returns the only split. If there are several, returns `train` or
+/// `all`.
 fn split_of(dataset: &Dataset, splits: &[String], name: Option<&str>) -> Result<String> {
     let found = match name {
         Some(name) => splits.iter().find(|split| *split == name),

@@ -26,7 +26,7 @@ pub(super) const SSC: [OneFile; 3] = [
     file("test", "ssc_test.h5", Layout::Hsd),
 ];
 
-/// Both splits are in one file. The option `digits` chooses one.
+/// Both splits are in the same file. The option `digits` chooses the split.
 pub(super) const NTIDIGITS18: [OneFile; 2] =
     [file("train", "n-tidigits.hdf5", Layout::Ntidigits), file("test", "n-tidigits.hdf5", Layout::Ntidigits)];
 

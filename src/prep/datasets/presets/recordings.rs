@@ -21,17 +21,18 @@ use crate::error::Result;
 use crate::source::{LabelSource, Layout, ListedFile, ListedFiles, SourceOptions};
 use crate::time_unit::TimeUnit;
 
-/// A data set of long recordings, in one of several forms. `datasets.toml` has the names of the recordings.
+/// A data set of long recordings. Its files can have one of several forms. `datasets.toml` has the names of the
+/// recordings.
 #[derive(Debug)]
 pub(super) struct Recordings(&'static [Form]);
 
-/// How the files of a data set are named. The first form that a file has is used.
+/// One way in which the files of a data set are named. Only the first form for which files are found is used.
 #[derive(Debug)]
 struct Form {
     /// Path of a recording. `{r}` is its name, `{s}` its split.
     path: &'static str,
     layout: Layout,
-    /// Order of the columns of a text, whose times are in seconds.
+    /// Order of the columns of a text file. The times in such a file are in seconds.
     columns: Option<&'static str>,
     /// Topic of the events in a bag.
     topic: Option<&'static str>,
@@ -83,10 +84,10 @@ fn recordings(split: &Split) -> Vec<String> {
 }
 
 impl Recordings {
-    /// Lists those recordings of a split that are there.
+    /// Lists the recordings of a split whose files exist.
     ///
     /// # Errors
-    /// [`crate::Error::NotADownload`] if none is there.
+    /// [`crate::Error::NotADownload`] if no file exists.
     pub(super) fn find(&self, data: &DataDir<'_>) -> Result<Found> {
         let all = data.dataset.splits.iter();
         let all = all.flat_map(|split| recordings(split).into_iter().map(|name| (split.name.as_str(), name)));
