@@ -90,7 +90,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// A test case: an error, words of its text, and words of the advice after this text.
+    /// A test case: an error, words that its text must contain, and words that the advice must contain.
     pub(crate) struct Case {
         pub error: anyhow::Error,
         pub words: Vec<&'static str>,
