@@ -12,7 +12,8 @@ use crate::typed::Typed;
 
 /// Exit code if all went well.
 pub(crate) const DONE: u8 = 0;
-/// Exit code if the operating system or the GPU failed: no such file, no permission, disk full, GPU driver or memory.
+/// Exit code if the operating system or the GPU reports an error, such as a missing file, a full disk or full GPU
+/// memory.
 pub(crate) const SYSTEM: u8 = 1;
 /// Exit code for wrong arguments, or a request that cannot be carried out.
 pub(crate) const USAGE: u8 = 2;

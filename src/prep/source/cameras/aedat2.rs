@@ -8,7 +8,7 @@
 //! | y | 8 to 14 | 22 to 30 |
 //! | 1 for other data | 15 (trigger or synchronisation) | 31 (sample of an image or of the IMU), 10 (trigger) |
 //!
-//! Both cameras count x and y from the lower right corner. The decoder turns both, so that they count from the upper
+//! Both cameras count x and y from the lower right corner. The decoder turns x and y, so that they count from the upper
 //! left corner, as in DV and in Tonic's `read_davis_346`.
 //!
 //! The header names the camera (`# AEChip: ...`). If it does not, the first addresses decide: if they all fit in 16

@@ -98,7 +98,7 @@ impl<'a> Input<'a> {
         Ok(&self.buffer[self.begin..self.end])
     }
 
-    /// Marks the first `bytes` bytes that [`Input::peek`] has returned as used.
+    /// Skips `bytes` bytes, which [`Input::peek`] must have returned before.
     pub(crate) fn skip(&mut self, bytes: usize) {
         debug_assert!(bytes <= self.end - self.begin);
         self.begin += bytes;

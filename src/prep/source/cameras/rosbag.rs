@@ -44,9 +44,11 @@ const CONNECTION: u8 = 7;
 /// Decodes a file. `topic` is the topic to read.
 ///
 /// # Errors
-/// Errors of [`Input::bytes`] and [`Decoded::settle`]; [`Error::NoEvents`] for a bag without a topic of events;
-/// [`tonic_base::Error::Usage`] if the bag has events, but not in `topic`; [`Error::DamagedBytes`] for records that are
-/// cut short or contradict themselves, and for a bag whose recording was not ended.
+/// - errors of [`Input::bytes`] and [`Decoded::settle`]
+/// - [`Error::NoEvents`] for a bag without a topic of events
+/// - [`tonic_base::Error::Usage`] if the bag has events, but not in `topic`
+/// - [`Error::DamagedBytes`] for records that are cut short or contradict themselves, and for a bag whose recording was
+///   not ended
 pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded, topic: Option<&str>) -> Result<()> {
     input.line("#ROSBAG V2.0")?;
     let mut bag = Bag {
@@ -278,7 +280,7 @@ impl Bag {
         }
     }
 
-    /// Adds a connection. If no topic is chosen yet, chooses its topic if it has events and `asked` is its name or
+    /// Adds a connection. Chooses its topic if none is chosen yet, the topic has events, and `asked` is its name or
     /// `None`.
     fn connect(&mut self, number: u32, header: &[u8], data: &[u8]) {
         if self.connections.contains_key(&number) {

@@ -224,8 +224,8 @@ pub(crate) struct Stamps {
 }
 
 impl Stamps {
-    /// Returns the time of each event. A missing time becomes the time of the previous event. At the start, it becomes
-    /// `before` or, if this is `None`, the first time that is not missing.
+    /// Returns the time of each event. A missing time becomes the time of the previous event. A missing time at the
+    /// start becomes `before` or, if `before` is `None`, the first time that is not missing.
     pub(crate) fn places(&self, before: Option<i64>) -> std::borrow::Cow<'_, [i64]> {
         if self.missing.is_empty() {
             return self.us.as_slice().into();

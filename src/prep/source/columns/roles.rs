@@ -80,8 +80,8 @@ impl std::fmt::Display for FieldPath {
 /// The field that is used as each of the columns t, x, y and p. `None` if the file lacks the column.
 pub(crate) type Fields = [Option<FieldPath>; 4];
 
-/// Assigns fields to the columns t, x, y and p by the fields' names. Ignores other names. If two fields have names of
-/// the same column, the error is this column and the two fields.
+/// Assigns fields to the columns t, x, y and p by the fields' names. Ignores other names. Two fields for the same
+/// column are an error, which has the column and both fields.
 pub(crate) fn assign<T: Clone>(fields: &[(&str, T)]) -> Result<[Option<T>; 4], (Role, T, T)> {
     let mut of = [None, None, None, None];
     for (name, field) in fields {

@@ -1,5 +1,5 @@
-//! Commands in Python for recordings whose columns are not numbers, or whose polarities are not 0 and 1. The command
-//! saves a corrected copy of the recording.
+//! Commands in Python for recordings whose columns are not numbers, or whose polarities are not 0 and 1. Each command
+//! saves a corrected copy of a recording.
 
 use std::path::Path;
 
