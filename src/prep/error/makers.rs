@@ -1,11 +1,11 @@
-//! Makes the errors that many files return.
+//! Constructors of the errors that many modules return.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use super::Error;
 
-/// A path for a message, with a space before it.
+/// Returns a path as text for a message, with a space before it.
 pub(super) fn spaced(path: &PathBuf) -> String {
     format!(" {}", path.display())
 }
