@@ -197,7 +197,11 @@ impl Decoded {
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`] for the temporary file.
+    ///
+    /// # Panics
+    /// If more than [`ROOM`] events were added since the call before.
     pub(crate) fn settle(&mut self) -> Result<()> {
+        assert!(self.block.len <= SIZE, "{} events in a block of {SIZE}", self.block.len);
         if self.block.len > SIZE - ROOM { self.flush() } else { Ok(()) }
     }
 
@@ -222,6 +226,7 @@ impl Decoded {
     /// # Errors
     /// [`tonic_base::Error::Io`] for the temporary file.
     pub(crate) fn finish(mut self) -> Result<(EventStore, u64)> {
+        self.settle()?;
         self.flush()?;
         SPARE.set(Some(self.block));
         let target = match self.sink {

@@ -20,7 +20,7 @@
 //! back too.
 
 use crate::error::Result;
-use crate::source::cameras::block::{Block, Decoded};
+use crate::source::cameras::block::{Block, Decoded, ROOM};
 use crate::source::cameras::evt::{NotRead, read_header};
 use crate::source::cameras::input::Input;
 
@@ -80,10 +80,14 @@ fn decode<const N: usize>(
 ) -> Result<()> {
     let mut state = State::default();
     let result = input.words::<N>(what, |words, _| {
-        let mut now = state.clone();
-        words.iter().for_each(|&word| now.add(split(word), &mut out.block));
-        state = now;
-        out.settle()
+        // A word has at most 32 events.
+        for words in words.chunks(ROOM / 32) {
+            let mut now = state.clone();
+            words.iter().for_each(|&word| now.add(split(word), &mut out.block));
+            state = now;
+            out.settle()?;
+        }
+        Ok(())
     });
     state.not_read.note("TIME_HIGH", out);
     result
