@@ -385,7 +385,7 @@ pub enum Error {
         converted: bool,
     },
     /// A recipe that cannot be parsed or is invalid.
-    #[error("recipe{}: {place}: expected {expected}, got {got}", .path.as_ref().map_or(String::new(), spaced))]
+    #[error("recipe{}: {place}: expected {expected}, got {got}", .path.as_deref().map_or(String::new(), spaced))]
     BadRecipe {
         /// Path of the recipe, if it was read from a file or set.
         path: Option<PathBuf>,

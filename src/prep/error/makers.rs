@@ -1,12 +1,12 @@
 //! Makes the errors that many files return.
 
 use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::Error;
 
 /// A path for a message, with a space before it.
-pub(super) fn spaced(path: &PathBuf) -> String {
+pub(super) fn spaced(path: &Path) -> String {
     format!(" {}", path.display())
 }
 

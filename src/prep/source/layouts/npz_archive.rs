@@ -27,8 +27,6 @@ use crate::source::raw::MAX_SAMPLE_EVENTS;
 use crate::source::stream::{ClassLabel, EventStore, EventStream};
 use crate::time_unit::TimeUnit;
 
-/// Maximum number of arrays that are read from one archive. Further arrays are ignored.
-
 /// Opens an `.npz` file without reading its events. Returns the fields that are the columns, the label if the user's
 /// map names one, and the number of events.
 pub(crate) fn npz_head(path: &Path, options: &SourceOptions) -> Result<(TakenColumns, Option<ClassLabel>, u64)> {
