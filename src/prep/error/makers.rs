@@ -3,12 +3,7 @@
 use std::fmt::Display;
 use std::path::Path;
 
-use super::Error;
-
-/// A path for a message, with a space before it.
-pub(super) fn spaced(path: &Path) -> String {
-    format!(" {}", path.display())
-}
+use crate::error::Error;
 
 impl Error {
     pub(crate) fn not_a_recording(path: &Path, expected: impl Into<String>, got: impl Into<String>) -> Error {
