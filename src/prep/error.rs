@@ -4,7 +4,6 @@ mod makers;
 
 use std::path::PathBuf;
 
-use makers::spaced;
 pub(crate) use tonic_base::BaseFault;
 use tonic_base::Error as BaseError;
 use tonic_shard::Error as ShardError;
@@ -385,7 +384,7 @@ pub enum Error {
         converted: bool,
     },
     /// A recipe that cannot be parsed or is invalid.
-    #[error("recipe{}: {place}: expected {expected}, got {got}", .path.as_ref().map_or(String::new(), spaced))]
+    #[error("recipe{}: {place}: expected {expected}, got {got}", .path.as_ref().map_or(String::new(), |path| format!(" {}", path.display())))]
     BadRecipe {
         /// Path of the recipe, if it was read from a file or set.
         path: Option<PathBuf>,

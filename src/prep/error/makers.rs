@@ -1,14 +1,9 @@
 //! Constructors of the errors that many modules return.
 
 use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::Error;
-
-/// Returns a path as text for a message, with a space before it.
-pub(super) fn spaced(path: &PathBuf) -> String {
-    format!(" {}", path.display())
-}
+use crate::error::Error;
 
 impl Error {
     pub(crate) fn not_a_recording(path: &Path, expected: impl Into<String>, got: impl Into<String>) -> Error {

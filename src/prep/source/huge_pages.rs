@@ -4,14 +4,21 @@
 #![allow(unsafe_code)]
 
 /// Minimum size in bytes of a column for which huge pages are requested.
-#[cfg(target_os = "linux")]
 const LEAST: usize = 1 << 22;
+/// A longer column has room for this many bytes at once. The allocator of glibc keeps memory of up to 32 MiB that was
+/// returned to it in small pages, where a column can only grow by copies. Room that is not used takes no memory.
+const ROOM: usize = 1 << 26;
 
 /// Appends `more` to a column. Asks the system for huge pages when a long column grows, as NumPy does for its arrays.
 pub(crate) fn append<T: Copy>(column: &mut Vec<T>, more: &[T]) {
     if column.capacity() - column.len() < more.len() {
-        column.reserve(more.len());
-        ask_for_huge_pages(column);
+        if (column.len() + more.len()) * size_of::<T>() < LEAST {
+            column.reserve(more.len());
+        } else {
+            let room = (ROOM / size_of::<T>()).saturating_sub(column.len());
+            column.reserve_exact(more.len().max(column.len()).max(room));
+            ask_for_huge_pages(column);
+        }
     }
     column.extend_from_slice(more);
 }
@@ -20,9 +27,6 @@ pub(crate) fn append<T: Copy>(column: &mut Vec<T>, more: &[T]) {
 fn ask_for_huge_pages<T>(column: &mut Vec<T>) {
     const PAGE: usize = 1 << 12;
     let bytes = column.capacity() * size_of::<T>();
-    if bytes < LEAST {
-        return;
-    }
     // All pages of the column get the same advice: otherwise the system cannot move it when it grows.
     let begin = column.as_mut_ptr().map_addr(|at| at & !(PAGE - 1)).cast();
     let bytes = (column.as_ptr().addr() + bytes).next_multiple_of(PAGE) - column.as_ptr().addr() / PAGE * PAGE;

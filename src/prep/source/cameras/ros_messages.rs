@@ -69,7 +69,7 @@ impl Messages {
     }
 
     fn packet(&mut self, mut rest: Rest<'_>, out: &mut Decoded) -> Result<Result<(), String>> {
-        let Some((number, base, encoding, big_endian, bytes)) = rest.packet() else {
+        let Some(Packet { number, base, encoding, big_endian, bytes }) = rest.packet() else {
             return Ok(Err("a packet that ends early, or is followed by other bytes".into()));
         };
         // A driver that was started again counts from the beginning.
@@ -128,6 +128,16 @@ fn array(mut rest: Rest<'_>, out: &mut Decoded) -> Result<Result<(), String>> {
     Ok(Ok(()))
 }
 
+/// An `EventPacket` without its header.
+struct Packet<'m> {
+    number: u64,
+    /// Base of the times in nanoseconds.
+    base: u64,
+    encoding: &'m [u8],
+    big_endian: bool,
+    bytes: &'m [u8],
+}
+
 /// The bytes of a message that were not read yet.
 struct Rest<'m>(&'m [u8]);
 
@@ -158,19 +168,13 @@ impl<'m> Rest<'m> {
         Some((self.u32()?, height))
     }
 
-    /// Reads a packet. Returns:
-    ///
-    /// - its number
-    /// - the base of its times
-    /// - the name of its encoding
-    /// - whether its numbers are big-endian
-    /// - its encoded events
-    fn packet(&mut self) -> Option<(u64, u64, &'m [u8], bool, &'m [u8])> {
+    /// Reads the rest of a packet, which has to end with its bytes.
+    fn packet(&mut self) -> Option<Packet<'m>> {
         let number = u64::from_le_bytes(self.array()?);
         let base = u64::from_le_bytes(self.array()?);
         let encoding = self.bytes()?;
         let [big_endian] = self.array()?;
         let bytes = self.bytes()?;
-        self.0.is_empty().then_some((number, base, encoding, big_endian != 0, bytes))
+        self.0.is_empty().then_some(Packet { number, base, encoding, big_endian: big_endian != 0, bytes })
     }
 }
