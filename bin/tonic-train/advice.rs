@@ -17,8 +17,8 @@ pub(crate) fn advice(error: &Error) -> Option<String> {
             Some(format!("continue from it with --resume and an --lr below {lr:?}"))
         }
         Error::Diverged { cause: Divergence::InitialWeights { loss, gain, theta }, .. } => Some(format!(
-            "the initial weights give {loss:.4e} already: start again with --overwrite and a --gain below {gain:?} or \
-             a --theta above {theta:?}"
+            "the initial weights give {loss:.4e} already: start again with --overwrite and a --gain below {gain:?}{}",
+            theta.map_or(String::new(), |theta| format!(" or a --theta above {theta:?}"))
         )),
         Error::Unlabelled { samples: 0, .. } => Some("name a set that has samples".into()),
         Error::Unlabelled { labels: 0, .. } => Some(

@@ -116,7 +116,7 @@ fn training() -> Vec<Case> {
         ),
         diverged(Divergence::LearningRate(0.5), "with --resume and an --lr below 0.5"),
         diverged(
-            Divergence::InitialWeights { loss: 1e9, gain: 10.0, theta: 1.0 },
+            Divergence::InitialWeights { loss: 1e9, gain: 10.0, theta: Some(1.0) },
             "give 1.0000e9 already: start again with --overwrite and a --gain below 10.0 or a --theta above 1.0",
         ),
         unlabelled(0, 9, "with --labels TABLE.csv"),

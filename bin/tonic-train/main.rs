@@ -55,6 +55,7 @@ use tonic_train::Isa;
 use tonic_train::check::{Check, check};
 use tonic_train::engine::EngineChoice;
 use tonic_train::learner::Warning;
+use tonic_train::network::Preset;
 use tonic_train::run::{EvalOptions, eval};
 
 use crate::cli::{Cli, Command};
@@ -123,9 +124,23 @@ fn run(command: Command) -> anyhow::Result<u8> {
         Command::Completions { shell } => {
             completions::print::<Cli>(PROGRAM, shell, &mut std::io::stdout()).map(|()| DONE)
         }
+        Command::Presets { name } => print_presets(name.as_deref()).map(|()| DONE),
         Command::Check { quick, device, json } => run_check(&device, quick, json),
         Command::Bench(args) => bench_args::run(args).map(|()| DONE),
     }
+}
+
+/// Prints the network file of a preset, or a line for each preset.
+fn print_presets(name: Option<&str>) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if let Some(preset) = name.and_then(Preset::named) {
+        out.write_all(preset.text.as_bytes())?;
+        return Ok(());
+    }
+    for preset in Preset::ALL {
+        writeln!(out, "{:12}  {}", preset.name, preset.summary())?;
+    }
+    Ok(())
 }
 
 /// Returns the exit code for an error of training. `None` for errors that `tonic-prep` can have too.

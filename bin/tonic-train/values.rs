@@ -5,6 +5,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tonic_base::cores;
 use tonic_train::engine::EngineChoice;
 use tonic_train::learner::{ClassWeights, Pad};
+use tonic_train::network::Preset;
 
 pub(crate) fn engine() -> impl TypedValueParser<Value = EngineChoice> {
     let names = PossibleValuesParser::new(["fused", "reference"]);
@@ -18,6 +19,10 @@ pub(crate) fn pad() -> impl TypedValueParser<Value = Pad> {
 pub(crate) fn class_weights() -> impl TypedValueParser<Value = ClassWeights> {
     let names = PossibleValuesParser::new(["none", "balanced"]);
     names.map(|name| if name == "none" { ClassWeights::None } else { ClassWeights::Balanced })
+}
+
+pub(crate) fn preset() -> impl TypedValueParser<Value = String> {
+    PossibleValuesParser::new(Preset::ALL.iter().map(|preset| preset.name))
 }
 
 /// Number of neurons in each hidden layer.

@@ -39,8 +39,8 @@ fn main() -> anyhow::Result<()> {
     };
     // Every sample runs for the same number of steps, so that its result doesn't depend on its batch.
     let steps = manifest.totals.max_frames as usize;
-    let mut network = Network::new(shape.clone(), Iaf::default(), &mut ChaCha8Rng::seed_from_u64(SEED));
-    let mut gradients = Parameters::zeros(shape);
+    let mut network = Network::new(shape.iaf(Iaf::default()), &mut ChaCha8Rng::seed_from_u64(SEED));
+    let mut gradients = Parameters::zeros(network.architecture().clone());
     let mut adam = Adam::new(AdamConfig::default(), gradients.flat().len());
     let mut engine = CpuEngine::new(&network);
 

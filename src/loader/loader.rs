@@ -119,6 +119,7 @@ impl Loader {
             windows.next_batch(|samples| {
                 samples.iter().try_for_each(|sample| {
                     batch.labels.push(sample.label());
+                    batch.keys.push(order.key(sample.index()));
                     sample.unpack(|packed| packed.unpack(&mut batch.frames))
                 })
             })?;

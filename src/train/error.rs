@@ -93,8 +93,8 @@ pub enum Divergence {
         loss: f64,
         /// Factor by which the hidden layers' initial weights were multiplied.
         gain: f64,
-        /// Spike threshold.
-        theta: f32,
+        /// Spike threshold; `None` if a network file describes the neurons.
+        theta: Option<f32>,
     },
 }
 

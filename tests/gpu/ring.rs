@@ -41,7 +41,7 @@ impl Task {
         let longest = longest_steps(0, &[&set]);
         let program = backend().program(&[&set], longest).unwrap().unwrap();
         let shape = Shape { inputs: CHANNELS as usize, hidden: vec![5, 6], classes: 3 };
-        let network = Network::new(shape, Iaf::default(), &mut ChaCha8Rng::seed_from_u64(2));
+        let network = Network::new(shape.iaf(Iaf::default()), &mut ChaCha8Rng::seed_from_u64(2));
         let adam = Adam::new(AdamConfig { lr: 0.01, ..AdamConfig::default() }, network.parameters.flat().len());
         let feed = Feed::new(set, cache, Some(&program), Verbosity::Quiet).unwrap();
         Task { program, network, adam, feed, longest }

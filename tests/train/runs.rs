@@ -50,7 +50,7 @@ pub(crate) fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
 
 /// Returns the number of finished epochs, and of finished batches of the unfinished epoch, in a run's checkpoint.
 pub(crate) fn where_is(run: &Path) -> (u64, u64) {
-    let parameters = Config::read(run).unwrap().network.shape().parameters();
+    let parameters = Config::read(run).unwrap().network.architecture().parameters();
     let checkpoint = Checkpoint::read(run, parameters, AdamConfig::default()).unwrap();
     (checkpoint.epochs_done, checkpoint.batches_done)
 }
@@ -128,6 +128,7 @@ pub(crate) fn small_fit(dir: &Path, train: &str, lr: f64, backend: Backend) -> F
         run: dir.join("run"),
         epochs: Some(3),
         batch_size: Some(16),
+        layers: None,
         hidden: Some(vec![8]),
         theta: None,
         gain: None,

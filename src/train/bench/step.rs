@@ -89,7 +89,7 @@ impl Trainer {
         room: Room,
     ) -> Result<Trainer> {
         let shape = Shape { inputs, hidden: bench.hidden.clone(), classes };
-        let mut network = Network::new(shape, Iaf::default(), &mut ChaCha8Rng::seed_from_u64(0));
+        let mut network = Network::new(shape.iaf(Iaf::default()), &mut ChaCha8Rng::seed_from_u64(0));
         for layer in network.parameters.layers_mut().take(bench.hidden.len()) {
             layer.weight_t.iter_mut().for_each(|weight| *weight *= bench.gain);
         }

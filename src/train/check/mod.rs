@@ -135,7 +135,7 @@ fn check_step(device: &Device, precision: MatmulPrecision, case: &Case, toleranc
     let (batch, network) = (batch_of(case), network_of(case));
     let mut cpu = CpuEngine::new(&network);
     let (mut ours, mut theirs) =
-        (Parameters::zeros(network.shape().clone()), Parameters::zeros(network.shape().clone()));
+        (Parameters::zeros(network.architecture().clone()), Parameters::zeros(network.architecture().clone()));
     let expected = cpu.step(&network, &batch, case.steps, &mut theirs)?;
     let got = engine.step(&network, &batch, case.steps, &mut ours)?;
     if engine.logits() != cpu.logits() {
@@ -280,7 +280,7 @@ fn check_training(device: &Device) -> Result<Verdict> {
         } else {
             (0..steps).try_for_each(|_| step())?;
         }
-        let mut gradients = Parameters::zeros(network.shape().clone());
+        let mut gradients = Parameters::zeros(network.architecture().clone());
         on_device.read_gradients(&mut gradients)?;
         Ok((on_device.parameters()?, gradients))
     };

@@ -26,7 +26,7 @@ pub(crate) struct HostLearner {
 
 impl HostLearner {
     pub(crate) fn new(engine: Box<dyn Engine>, state: TrainState) -> HostLearner {
-        let gradients = Parameters::zeros(state.network.shape().clone());
+        let gradients = Parameters::zeros(state.network.architecture().clone());
         HostLearner { state, engine, gradients, watched: Vec::new() }
     }
 
@@ -36,6 +36,7 @@ impl HostLearner {
         let steps = padding.of_batch(batch.longest());
         let loss = engine.step(network, batch, steps, gradients)?;
         adam.update(network.parameters.flat_mut(), gradients.flat());
+        network.parameters.follow(gradients);
         Ok(loss)
     }
 }

@@ -6,7 +6,7 @@ use tonic_loader::fixed_steps;
 use tonic_shard::Error as ShardError;
 
 use crate::engine::EngineChoice;
-use crate::error::{Error, Result, ShardFault};
+use crate::error::{BaseFault, Error, Result, ShardFault};
 use crate::kernel::AdamConfig;
 use crate::learner::{ClassWeights, Pad};
 use crate::network::{Iaf, Shape};
@@ -23,14 +23,14 @@ impl FitOptions {
     /// Returns the configuration of the run to train. If `resume` is true, options that contradict its config.toml are
     /// an error.
     pub(super) fn config(&self, sets: &Sets, resume: bool) -> Result<Config> {
-        if resume { self.resumed(sets) } else { Ok(self.new_config(sets)) }
+        if resume { self.resumed(sets) } else { self.new_config(sets) }
     }
 
-    fn new_config(&self, sets: &Sets) -> Config {
+    fn new_config(&self, sets: &Sets) -> Result<Config> {
         let manifest = sets.train.manifest();
         let description = &manifest.description;
-        let reference = Shape::reference(description.shape.cells() as usize, description.classes.len());
-        Config {
+        let network = self.network(description.shape.cells() as usize, description.classes.len())?;
+        Ok(Config {
             epochs: self.epochs.unwrap_or(EPOCHS),
             batch_size: self.batch_size.unwrap_or(BATCH_SIZE),
             drop_last: self.drop_last,
@@ -42,17 +42,38 @@ impl FitOptions {
             device: self.backend.arithmetic(),
             matmul_precision: self.backend.precision,
             class_weights: self.class_weights.unwrap_or_default(),
-            network: NetworkConfig {
-                inputs: reference.inputs,
-                hidden: self.hidden.clone().unwrap_or(reference.hidden),
-                classes: reference.classes,
-                theta: self.theta.unwrap_or(Iaf::default().theta),
-                min_v_mem: self.min_v_mem,
-                gain: self.gain.unwrap_or(1.0),
-            },
+            network,
             data: sets.data(),
             lr_changes: Vec::new(),
+        })
+    }
+
+    /// Returns the network of a new run on frames of `inputs` cells.
+    fn network(&self, inputs: usize, classes: usize) -> Result<NetworkConfig> {
+        let gain = self.gain.unwrap_or(1.0);
+        let default = Iaf::default();
+        let Some(layers) = &self.layers else {
+            let hidden = self.hidden.clone().unwrap_or(Shape::reference(inputs, classes).hidden);
+            let (theta, min_v_mem) = (Some(self.theta.unwrap_or(default.theta)), self.min_v_mem);
+            return Ok(NetworkConfig { inputs, hidden, classes, theta, min_v_mem, gain, layers: None });
+        };
+        for (option, value) in [("theta", self.theta), ("min_v_mem", self.min_v_mem)] {
+            if let Some(value) = value {
+                let expected = "no such option with a network file, whose neurons say it";
+                return Err(Error::usage(option, expected, format!("{value:?}")));
+            }
         }
+        let layers = match &self.hidden {
+            None => layers.clone(),
+            Some(hidden) => layers.resized(hidden).ok_or_else(|| {
+                Error::usage("hidden", "a network file whose hidden layers are alike, to change their sizes", "others")
+            })?,
+        };
+        let hidden = layers.hidden.iter().map(|layer| layer.neurons).collect();
+        let plain = layers.as_iaf().filter(|iaf| iaf.surrogate == default.surrogate);
+        let (theta, min_v_mem) = (plain.map(|iaf| iaf.theta), plain.and_then(|iaf| iaf.min_v_mem));
+        let layers = plain.is_none().then_some(layers);
+        Ok(NetworkConfig { inputs, hidden, classes, theta, min_v_mem, gain, layers })
     }
 
     fn resumed(&self, sets: &Sets) -> Result<Config> {
@@ -144,13 +165,23 @@ impl FitOptions {
     /// [`Mismatch`](tonic_shard::Error::Mismatch) with the name of the first option that differs.
     fn refuse_contradiction(&self, stored: &Config) -> Result<()> {
         let network = &stored.network;
+        if self.layers.is_some() {
+            let asked = self.network(network.inputs, network.classes)?.architecture().layers.text();
+            let stored = network.architecture().layers.text();
+            let differs = asked.lines().zip(stored.lines()).find(|(asked, stored)| asked != stored);
+            let differs = differs.or((asked.len() != stored.len()).then_some(("other layers", "the run's layers")));
+            if let Some((got, expected)) = differs {
+                let file = self.run.join(config::FILE_NAME);
+                return Err(Error::mismatch(&self.run, &file, "network", expected.trim(), got.trim()));
+            }
+        }
         let sizes = |hidden: &[usize]| hidden.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let bound = |bound: Option<f32>| bound.map_or("none".into(), |bound| format!("{bound:?}"));
         let fields = [
             ("batch_size", word(self.batch_size), word(Some(stored.batch_size))),
             ("drop_last", word(self.drop_last.then_some(true)), word(Some(stored.drop_last))),
             ("hidden", self.hidden.as_deref().map(sizes), Some(sizes(&network.hidden))),
-            ("theta", word(self.theta), word(Some(network.theta))),
+            ("theta", self.theta.map(|v| bound(Some(v))), Some(bound(network.theta))),
             ("gain", word(self.gain), word(Some(network.gain))),
             ("min_v_mem", self.min_v_mem.map(|v| bound(Some(v))), Some(bound(network.min_v_mem))),
             ("seed", word(self.seed), word(Some(stored.seed))),

@@ -56,10 +56,10 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     check_batches(&config, &train)?;
     let sets: Vec<&ShardSet> = [Some(&train), valid.as_ref(), test.as_ref()].into_iter().flatten().collect();
     let longest = longest_steps(config.steps, &sets);
-    let shape = config.network.shape();
-    check_parameters(&shape)?;
+    let architecture = config.network.architecture();
+    check_parameters(&architecture)?;
     for (option, set) in [("train", Some(&train)), ("valid", valid.as_ref()), ("test", test.as_ref())] {
-        set.map_or(Ok(()), |set| check_steps(option, &shape, longest_steps(config.steps, &[set])))?;
+        set.map_or(Ok(()), |set| check_steps(option, &architecture.shape, longest_steps(config.steps, &[set])))?;
     }
     let classes = ClassBalance::of(&train);
     let sizes = (train.len(), train.len().div_ceil(config.batch_size as u64));

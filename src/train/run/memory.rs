@@ -3,14 +3,14 @@
 use tonic_base::{free_memory, human_bytes};
 
 use crate::error::{BaseFault, Error, Result};
-use crate::network::Shape;
+use crate::network::{Architecture, Shape};
 
 /// Returns an error if the network doesn't fit in the free memory.
-pub(super) fn check_parameters(shape: &Shape) -> Result<()> {
+pub(super) fn check_parameters(architecture: &Architecture) -> Result<()> {
     /// Number of float32 values in memory for each parameter: the parameter, its gradient, two moving averages of Adam,
     /// two packed copies, and the gradients of at least four blocks of samples.
     const COPIES: u64 = 10;
-    let needed = (shape.parameters() as u64).saturating_mul(COPIES * size_of::<f32>() as u64);
+    let needed = (architecture.parameters() as u64).saturating_mul(COPIES * size_of::<f32>() as u64);
     check(needed, "hidden", "layers that can be trained", || human_bytes(needed))
 }
 

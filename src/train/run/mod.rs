@@ -3,6 +3,7 @@
 //! ```text
 //! options          the options of a run
 //! options_file     reads options from a TOML file
+//! network_file     network files and presets: layers, and options that go with them
 //! sets             opens the sets of a run, checks that they fit together, and stores their paths
 //! configure        makes the configuration from the options, or for a resumed run from the run folder
 //! fit, training    trains a network: the checks before it, and the epochs
@@ -30,6 +31,7 @@ mod folder;
 mod health;
 mod memory;
 mod metrics;
+mod network_file;
 mod options;
 mod options_file;
 mod predict;
@@ -47,6 +49,7 @@ pub use fit::{Fitted, check_options, fit};
 pub(crate) use folder::{BEST, MODEL, TEST, holds_run};
 pub use metrics::EpochMetrics;
 pub(crate) use metrics::read_all as read_metrics;
+pub use network_file::NetworkFile;
 pub use options::FitOptions;
 pub use options_file::{RunOption, read_options};
 pub(crate) use options_file::{options_of, read_toml, table_at};

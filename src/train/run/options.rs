@@ -7,6 +7,7 @@ use tonic_loader::CacheChoice;
 use tonic_shard::{Existing, ShardSet};
 
 use crate::learner::{Backend, ClassWeights, Pad, Warning};
+use crate::network::Layers;
 
 /// Options of a run. If an option is `None`:
 ///
@@ -31,9 +32,12 @@ pub struct FitOptions {
     /// Whether an incomplete last batch of an epoch is left out. For a resumed run, `false` means the value in the run
     /// folder.
     pub drop_last: bool,
-    /// Number of neurons of each hidden layer; three layers of 128 by default.
+    /// Layers of the network; those of [`Layers::iaf`] by default.
+    pub layers: Option<Layers>,
+    /// Number of neurons of each hidden layer; those of `layers`, or three layers of 128, by default. With `layers`, all
+    /// hidden layers must be alike.
     pub hidden: Option<Vec<usize>>,
-    /// Spike threshold; 1 by default.
+    /// Spike threshold; 1 by default. Only without `layers`, as `min_v_mem`.
     pub theta: Option<f32>,
     /// Factor by which the initial weights of the hidden layers are multiplied; 1 by default.
     pub gain: Option<f64>,

@@ -9,11 +9,11 @@ use rand_chacha::ChaCha8Rng;
 use tonic_base::{Error as BaseError, Progress, Verbosity, interrupt, publish, remove_file};
 use tonic_loader::{Batch, EpochOrder};
 
-use crate::engine::{BatchLoss, CpuEngine, Engine};
+use crate::engine::{BatchLoss, EngineChoice};
 use crate::error::{BaseFault, Divergence, Error, KernelError, Result};
 use crate::feed::Feed;
-use crate::kernel::program::Program;
-use crate::learner::{Epoch, Evaluation, Learner, Padding, Room, RunningScore, Score, TrainState, Warning};
+use crate::kernel::program::{MatmulPrecision, Program};
+use crate::learner::{Backend, Epoch, Evaluation, Learner, Padding, Room, RunningScore, Score, TrainState, Warning};
 use crate::network::{Model, Network, write_model};
 use crate::run::activity::{self, LayerActivity, measured_samples};
 use crate::run::checkpoint::{self, Checkpoint};
@@ -316,7 +316,7 @@ impl<'a> Training<'a> {
     /// Returns the mean loss of the initial weights on the samples whose spikes are counted. Infinity replaces NaN.
     fn initial_loss(&self) -> Result<f64> {
         let network = initial_network(&self.config);
-        let mut engine = CpuEngine::new(&network);
+        let mut engine = Backend::cpu(EngineChoice::Fused, MatmulPrecision::Highest).host_engine(&network)?;
         let mut running = RunningScore::default();
         for batch in &self.measured {
             match engine.evaluate(&network, batch, self.padding.of_batch(batch.longest())) {
@@ -341,8 +341,7 @@ impl<'a> Training<'a> {
 /// Returns the network of a new run, before the first batch.
 fn initial_network(config: &Config) -> Network {
     let NetworkConfig { gain, .. } = config.network;
-    let mut network =
-        Network::new(config.network.shape(), config.network.neuron(), &mut ChaCha8Rng::seed_from_u64(config.seed));
+    let mut network = Network::new(config.network.architecture(), &mut ChaCha8Rng::seed_from_u64(config.seed));
     if gain != 1.0 {
         let hidden = config.network.hidden.len();
         let weights = network.parameters.layers_mut().take(hidden).flat_map(|layer| layer.weight_t);

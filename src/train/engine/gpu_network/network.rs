@@ -6,14 +6,14 @@ use crate::engine::gpu_network::buffers::{
     AdamState, CountedSpikes, DenseInput, Extent, Hidden, LayerPosition, POISON, Readout,
 };
 use crate::engine::step::Prediction;
-use crate::error::Result;
+use crate::error::{BaseFault, Error, Result};
 use crate::gpu::{Buffer, DeviceType, Event, Pinned, Stream};
 use crate::kernel::batch_source::BatchSource;
 use crate::kernel::iaf::Neuron;
 use crate::kernel::interface::{BatchScore, Drawn, Layer, NeuronArgs, State};
 use crate::kernel::program::Program;
 use crate::kernel::{Adam, SpikeCounts};
-use crate::network::{Network, Parameters, Shape};
+use crate::network::{Iaf, Network, Parameters, Shape};
 
 /// A network in GPU memory, with the optimiser's state and the buffers of a training step.
 #[derive(Debug)]
@@ -38,14 +38,24 @@ pub struct GpuNetwork {
     pub(super) counted: CountedSpikes,
 }
 
+/// Returns the neurons of a network whose layers the kernels compute.
+fn iaf(network: &Network) -> Result<Iaf> {
+    network.layers().as_iaf().ok_or_else(|| {
+        let why = format!("the kernels of a GPU don't compute {} yet", network.layers().beyond_iaf());
+        Error::unavailable("training on a GPU", why)
+    })
+}
+
 impl GpuNetwork {
     /// Allocates buffers for networks with the shape of `network`, which must have a hidden layer.
     /// [`load`](Self::load) copies the parameters.
     ///
     /// # Errors
     /// [`Error::DeviceMemory`](crate::Error::DeviceMemory) if the GPU has too little free memory.
+    /// [`Unavailable`](tonic_base::Error::Unavailable) if the network has layers that the kernels don't compute.
     pub fn new(program: Arc<Program>, network: &Network, extent: Extent) -> Result<GpuNetwork> {
         let shape = network.shape().clone();
+        let neuron = iaf(network)?;
         let device = program.device();
         let input = DenseInput::new(&program, extent, shape.inputs)?;
         let dense = input.as_ref().is_some_and(DenseInput::feeds_forward);
@@ -59,13 +69,13 @@ impl GpuNetwork {
         let readout = Readout::new(device, extent, &shape, at)?;
         let layers = hidden.iter().zip(shape.linears()).map(|(layer, sizes)| layer.args(sizes));
         let layers: Vec<Layer> = layers.chain([readout.args(shape.classes)]).collect();
-        let parameters = shape.parameters();
+        let parameters = network.parameters.flat().len();
         Ok(GpuNetwork {
             side: device.stream()?,
             fork: device.event(false)?,
             join: device.event(false)?,
             input,
-            neuron: neuron_args(&network.neuron.constants()),
+            neuron: neuron_args(&neuron.constants()),
             extent,
             adam: AdamState::new(device, extent, parameters)?,
             state: device.buffer(1)?,
