@@ -4,6 +4,11 @@
 //! active_cells  the input of a layer in sparse form: (cell, count) of each active cell at each time step
 //! linear        linear layers: the outputs, and the gradients with respect to inputs and weights
 //! iaf           integrate-and-fire neurons, forward and backward over time
+//! cell          spiking cells with learned parameters, forward and backward over time, and their surrogate gradients
+//! norm          batch norm over batch and time
+//! dropout       which spikes a step keeps, drawn from counters
+//! sampled       the gradient of a linear layer's inputs where it is used
+//! readout       the leaky readout: softmax summed over time, largest value, last value
 //! spikes        spikes counted per neuron
 //! sample        forward and backward pass of one sample, built on active_cells, linear and iaf
 //! exp           the exponential function of the surrogate gradient and of the softmax
@@ -25,15 +30,20 @@
 mod active_cells;
 mod adam;
 pub(crate) mod batch_source;
+pub(crate) mod cell;
+pub(crate) mod dropout;
 mod exp;
 pub(crate) mod iaf;
 pub(crate) mod interface;
 pub(crate) mod isa;
 pub(crate) mod linear;
 pub(crate) mod loss;
+pub(crate) mod norm;
 pub(crate) mod product;
 pub(crate) mod program;
+pub(crate) mod readout;
 pub(crate) mod sample;
+pub(crate) mod sampled;
 mod spikes;
 #[cfg(test)]
 mod tests;
