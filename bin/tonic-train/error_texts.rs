@@ -37,6 +37,7 @@ fn kernel() -> Vec<Case> {
             &["sample 3 of the batch has label 5, but the readout has 4 classes"],
             whole,
         ),
+        case(KernelError::KeysMissing { samples: 3, keys: 2 }, &["a batch of 3 samples has 2 keys"], whole),
         case(KernelError::LabelsMissing { samples: 3, labels: 2 }, &["a batch of 3 samples has 2 labels"], whole),
         case(KernelError::EmptyBatch, &["a batch has no samples"], whole),
         case(KernelError::NonFiniteLoss { loss: f64::NAN }, &["the loss is NaN"], "--lr"),

@@ -23,13 +23,13 @@ impl EpochOrder {
             // An epoch that is shuffled never has the key of an evaluation.
             EpochOrder::Shuffled { seed, epoch } => (seed, epoch.wrapping_add(1)),
         };
-        [epoch, sample].into_iter().fold(mix(seed), |key, number| mix(key ^ number))
+        [epoch, sample].into_iter().fold(mix(seed), |key, part| mix(key ^ mix(part)))
     }
 }
 
-/// Returns the number with this index of SplitMix64 (Steele, Lea and Flood 2014), whose bits look random.
-fn mix(index: u64) -> u64 {
-    let z = index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+/// Returns SplitMix64's output for a state (Steele, Lea and Flood 2014): a hash whose bits look random.
+pub fn mix(state: u64) -> u64 {
+    let z = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ z >> 31

@@ -17,7 +17,7 @@ mod windows;
 
 pub use batch::Batch;
 pub use cache_choice::CacheChoice;
-pub use epoch_order::EpochOrder;
+pub use epoch_order::{EpochOrder, mix};
 pub use host_cache::{HostCache, host_bytes};
 pub use loader::Loader;
 pub use padding::fixed_steps;

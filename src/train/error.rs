@@ -159,6 +159,14 @@ pub enum KernelError {
         /// Number of labels in the batch.
         labels: usize,
     },
+    /// A batch must have one key for each sample, but has more or fewer.
+    #[error("a batch of {samples} samples has {keys} keys")]
+    KeysMissing {
+        /// Number of samples in the batch.
+        samples: usize,
+        /// Number of keys in the batch.
+        keys: usize,
+    },
     /// A batch without samples.
     #[error("a batch has no samples")]
     EmptyBatch,

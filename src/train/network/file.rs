@@ -21,7 +21,7 @@ use toml::de::{DeTable, DeValue};
 use crate::network::Iaf;
 use crate::network::entry::{Entry, NetworkFault, line_at};
 use crate::network::layers::{
-    DECAY, Dropout, Hidden, InitState, Layers, LinearInit, LinearLayer, Mask, Norm, Output, Readout,
+    Dropout, Hidden, InitState, Layers, LinearInit, LinearLayer, Mask, Norm, Output, Readout,
 };
 use crate::network::neuron::{Adlif, CSilif, CubaLif, Lif, Neuron, Reset, Silif, Surrogate};
 use crate::network::surrogate::SingleExponential;
@@ -168,12 +168,13 @@ fn layer(kind: &str, mut entry: Entry<'_>) -> Result<Layer> {
             Layer::Dropout(Dropout { p, mask: entry.choice("mask", &masks)?.unwrap_or(Mask::Step) })
         }
         _ => {
-            let kinds = [("sum", Readout::Sum), ("max", Readout::Max), ("last", Readout::Last)];
-            let kinds = [&kinds[..], &[("leaky", Readout::Leaky { r: DECAY })]].concat();
-            match entry.choice("readout", &kinds)?.unwrap_or(Readout::Sum) {
-                Readout::Leaky { r } => Layer::Readout(Readout::Leaky { r: decay(&mut entry, "r", r)? }),
-                other => Layer::Readout(other),
-            }
+            let kinds = [
+                ("sum", Readout::Sum),
+                ("leaky", Readout::Leaky),
+                ("max", Readout::Max),
+                ("last", Readout::Last),
+            ];
+            Layer::Readout(entry.choice("readout", &kinds)?.unwrap_or(Readout::Sum))
         }
     };
     entry.finish()?;

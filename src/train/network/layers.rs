@@ -110,19 +110,14 @@ pub enum Mask {
 pub enum Readout {
     /// The sum over time.
     Sum,
-    /// A leaky integrator y\[t\] = r y\[t-1\] + (1 - r) x\[t\]; the logits are the sum over time of softmax(y\[t\]).
-    Leaky {
-        /// Range in which the initial r is drawn, and to which the learned r is clamped.
-        r: [f32; 2],
-    },
-    /// The largest output over time, for each class.
+    /// The sum over time of softmax(y\[t\]) of a leaky integrator, y\[t\] = alpha y\[t-1\] + (1 - alpha) x\[t\]. alpha is
+    /// learned, each class's own, and clamped to e^(-1/5) to e^(-1/25).
+    Leaky,
+    /// The largest value over time of the same leaky integrator, for each class.
     Max,
-    /// The output at the last time step.
+    /// The value of the same leaky integrator at the last time step.
     Last,
 }
-
-/// sparch's range of decay factors: e^(-1/5) to e^(-1/25).
-pub(crate) const DECAY: [f32; 2] = [0.818_730_8, 0.960_789_4];
 
 impl Layers {
     /// Returns the layers of the post's network: linear layers with biases and integrate-and-fire neurons, and a

@@ -14,7 +14,7 @@
 //! c-silif), else 0. Sources: sparch (lif, adlif), SSM-inspired LIF (silif, c-silif), Sinabs (iaf), NIR (cuba-lif).
 
 use crate::network::Iaf;
-use crate::network::layers::DECAY;
+use crate::kernel::cell::{self, Cell, FAST_DECAY, SLOW_DECAY};
 
 /// The neurons of a hidden layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -93,7 +93,7 @@ pub struct Lif {
 impl Default for Lif {
     /// Returns the settings of sparch.
     fn default() -> Lif {
-        Lif { surrogate: Surrogate::default(), alpha: DECAY, learn: true, reset: Reset::Soft }
+        Lif { surrogate: Surrogate::default(), alpha: FAST_DECAY, learn: true, reset: Reset::Soft }
     }
 }
 
@@ -114,7 +114,7 @@ pub struct CubaLif {
 
 impl Default for CubaLif {
     fn default() -> CubaLif {
-        CubaLif { surrogate: Surrogate::default(), alpha: DECAY, beta: DECAY, learn: true, reset: Reset::Soft }
+        CubaLif { surrogate: Surrogate::default(), alpha: FAST_DECAY, beta: FAST_DECAY, learn: true, reset: Reset::Soft }
     }
 }
 
@@ -138,8 +138,8 @@ impl Default for Adlif {
     fn default() -> Adlif {
         Adlif {
             surrogate: Surrogate::default(),
-            alpha: DECAY,
-            beta: [0.967_216_1, 0.991_701_3], // e^(-1/30), e^(-1/120)
+            alpha: FAST_DECAY,
+            beta: SLOW_DECAY,
             a: [-1.0, 1.0],
             b: [0.0, 2.0],
         }
@@ -235,6 +235,45 @@ impl Neuron {
             Neuron::Adlif(_) => "adlif",
             Neuron::Silif(_) => "silif",
             Neuron::CSilif(_) => "c-silif",
+        }
+    }
+
+    /// Returns the kernels' cell and surrogate gradient, or `None` for [`Neuron::Iaf`].
+    pub(crate) fn cell(&self) -> Option<(Cell, cell::Surrogate)> {
+        let reset = |of: Reset| if of == Reset::Soft { cell::Reset::Soft } else { cell::Reset::Hard };
+        let (cell, surrogate) = match self {
+            Neuron::Iaf(_) => return None,
+            Neuron::Lif(of) => (Cell::Lif(reset(of.reset)), of.surrogate),
+            Neuron::CubaLif(of) => (Cell::CubaLif(reset(of.reset)), of.surrogate),
+            Neuron::Adlif(of) => (Cell::Adlif, of.surrogate),
+            Neuron::Silif(of) => (Cell::Silif, of.surrogate),
+            Neuron::CSilif(of) => (Cell::CSilif, of.surrogate),
+        };
+        Some((
+            cell,
+            match surrogate {
+                Surrogate::Boxcar { height, width } => cell::Surrogate::Boxcar { height, half_width: width },
+                Surrogate::SingleExponential { width, scale } => {
+                    cell::Surrogate::SingleExponential { peak: scale / width, rate: 1.0 / width }
+                }
+                Surrogate::Arctan { alpha } => cell::Surrogate::Arctan { alpha },
+                Surrogate::FastSigmoid { slope } => cell::Surrogate::FastSigmoid { slope },
+            },
+        ))
+    }
+
+    /// Returns the range to which each parameter of the kernels' cell is clamped.
+    pub(crate) fn ranges(&self) -> Vec<Option<[f32; 2]>> {
+        let learned = self.learned().into_iter().map(|learned| learned.clamp);
+        learned.chain(self.fixed().iter().map(|_| None)).collect()
+    }
+
+    /// Returns the values that all neurons share instead of learning them, in the order of [`Neuron::learned`].
+    pub(crate) fn fixed(&self) -> Vec<f32> {
+        match *self {
+            Neuron::Lif(Lif { learn: false, alpha, .. }) => vec![alpha[0]],
+            Neuron::CubaLif(CubaLif { learn: false, alpha, beta, .. }) => vec![alpha[0], beta[0]],
+            _ => Vec::new(),
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::kernel::cell::CellParameter;
+use crate::kernel::readout::LEAK;
 use crate::network::layers::{Layers, Readout};
 use crate::network::neuron::{Draw, Learned};
 use crate::network::{LinearInit, Shape};
@@ -49,6 +51,8 @@ pub struct Statistic {
     pub momentum: f32,
     /// Initial value: 0 for a mean, 1 for a variance.
     pub initial: f32,
+    /// Index of the layer, see [`Tensor::layer`].
+    pub layer: usize,
     /// Place in the list of statistics.
     pub range: Range<usize>,
 }
@@ -90,11 +94,18 @@ impl Architecture {
         if let Some(norm) = readout.norm {
             list.norm(classes, norm.momentum);
         }
-        if let Readout::Leaky { r } = readout.readout {
-            list.neurons(&[Learned { name: "r", draw: Draw::Uniform(r), clamp: Some(r) }], classes);
+        if readout.readout != Readout::Sum {
+            let CellParameter { name, range, .. } = LEAK;
+            let draw = Draw::Uniform(range.unwrap_or_default());
+            list.neurons(&[Learned { name, draw, clamp: range }], classes);
         }
         let List { tensors, statistics, .. } = list;
         Architecture { shape: Shape { inputs, hidden, classes }, layers, tensors, statistics }
+    }
+
+    /// Returns the tensors of a hidden layer, or of the readout with the index after the last one.
+    pub(crate) fn layer(&self, layer: usize) -> impl Iterator<Item = &Tensor> {
+        self.tensors.iter().filter(move |tensor| tensor.layer == layer)
     }
 
     /// Number of parameters.
@@ -144,7 +155,7 @@ impl List {
         for (name, initial) in [("running_mean", 0.0), ("running_var", 1.0)] {
             let start = self.statistics.last().map_or(0, |statistic| statistic.range.end);
             let (name, range) = (format!("{}.{name}", self.entry), start..start + channels);
-            self.statistics.push(Statistic { name, momentum, initial, range });
+            self.statistics.push(Statistic { name, momentum, initial, layer: self.layer, range });
         }
         self.entry += 1;
     }

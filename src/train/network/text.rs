@@ -30,7 +30,7 @@ impl Layers {
         }
         add(&mut text, linear(&self.readout.linear, quoted("classes")));
         self.readout.norm.iter().for_each(|of| add(&mut text, norm(of)));
-        add(&mut text, readout(&self.readout.readout));
+        add(&mut text, readout(self.readout.readout));
         text + "]\n"
     }
 }
@@ -84,13 +84,14 @@ fn dropout(of: &Dropout) -> Keys {
     vec![("dropout", number(of.p)), ("mask", quoted(mask))]
 }
 
-fn readout(of: &Readout) -> Keys {
-    match of {
-        Readout::Sum => vec![("readout", quoted("sum"))],
-        Readout::Leaky { r } => vec![("readout", quoted("leaky")), ("r", range(*r))],
-        Readout::Max => vec![("readout", quoted("max"))],
-        Readout::Last => vec![("readout", quoted("last"))],
-    }
+fn readout(of: Readout) -> Keys {
+    let name = match of {
+        Readout::Sum => "sum",
+        Readout::Leaky => "leaky",
+        Readout::Max => "max",
+        Readout::Last => "last",
+    };
+    vec![("readout", quoted(name))]
 }
 
 fn neuron(of: &Neuron) -> Keys {

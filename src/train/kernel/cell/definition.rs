@@ -45,7 +45,7 @@ pub(crate) enum InitialValue {
 /// e^(-1/5) to e^(-1/25): the decay of a potential with a time constant of 5 to 25 steps, sparch's range.
 pub(crate) const FAST_DECAY: [f32; 2] = [0.818_730_75, 0.960_789_44];
 /// e^(-1/30) to e^(-1/120): the decay of an adaptation with a time constant of 30 to 120 steps, sparch's range.
-const SLOW_DECAY: [f32; 2] = [0.967_216_1, 0.991_701_3];
+pub(crate) const SLOW_DECAY: [f32; 2] = [0.967_216_1, 0.991_701_3];
 /// Natural logarithms of SiLIF's initial values: 2.5 and 250, 0.004 (the step, in seconds).
 const LN_2_5: f32 = 0.916_290_76;
 const LN_250: f32 = 5.521_461;
@@ -82,13 +82,21 @@ const C_SILIF: &[CellParameter] = &[
 
 impl CellParameter {
     pub(in crate::kernel) fn effective(&self, raw: f32) -> f64 {
-        f64::from(self.range.map_or(raw, |[low, high]| raw.clamp(low, high)))
+        clamp(raw, self.range)
     }
 
     /// Whether a value passes its gradient on. As in `torch.clamp`, both ends of the range do.
     pub(in crate::kernel) fn is_open(&self, raw: f32) -> bool {
-        self.range.is_none_or(|[low, high]| (low..=high).contains(&raw))
+        is_open(raw, self.range)
     }
+}
+
+fn clamp(raw: f32, range: Option<[f32; 2]>) -> f64 {
+    f64::from(range.map_or(raw, |[low, high]| raw.clamp(low, high)))
+}
+
+fn is_open(raw: f32, range: Option<[f32; 2]>) -> bool {
+    range.is_none_or(|[low, high]| (low..=high).contains(&raw))
 }
 
 impl Cell {
@@ -103,9 +111,9 @@ impl Cell {
         }
     }
 
-    /// Returns a neuron's constants, from the values of its parameters.
-    pub(super) fn constants(self, raw: &[f32]) -> [f64; CONSTANTS] {
-        let value = |i: usize| self.parameters()[i].effective(raw[i]);
+    /// Returns a neuron's constants, from the clamped values of its parameters.
+    fn constants(self, values: &[f64]) -> [f64; CONSTANTS] {
+        let value = |i: usize| values[i];
         match self {
             Cell::Lif(_) => [value(0), 1.0 - value(0), 0.0, 0.0, 0.0],
             Cell::CubaLif(_) => [value(0), value(1), 0.0, 0.0, 0.0],
@@ -123,10 +131,10 @@ impl Cell {
         }
     }
 
-    /// Returns the gradients for a neuron's parameters, from those for its constants.
-    pub(super) fn parameter_gradients(self, raw: &[f32], sums: &[f64; PARAMETER_SUMS]) -> [f64; CONSTANTS] {
-        let value = |i: usize| self.parameters()[i].effective(raw[i]);
-        let mut gradients = match self {
+    /// Returns the gradients for the clamped values of a neuron's parameters, from those for its constants.
+    fn parameter_gradients(self, values: &[f64], sums: &[f64; PARAMETER_SUMS]) -> [f64; CONSTANTS] {
+        let value = |i: usize| values[i];
+        match self {
             Cell::Lif(_) | Cell::CubaLif(_) | Cell::Adlif => [sums[0], sums[1], sums[2], sums[3], 0.0],
             Cell::Silif => {
                 // d alpha / d p is -rate exp(-rate). As alpha ln(alpha), it would be NaN where alpha is 0.
@@ -140,7 +148,7 @@ impl Cell {
                 [alpha, beta, alpha + beta, sums[2], sums[3]]
             }
             Cell::CSilif => {
-                let [p, q, ..] = self.constants(raw);
+                let [p, q, ..] = self.constants(values);
                 let (rate, angle, step) = (-libm::exp(value(0)), value(1), libm::exp(value(2)));
                 [
                     rate * step * (p * sums[0] + q * sums[1]),
@@ -150,13 +158,7 @@ impl Cell {
                     0.0,
                 ]
             }
-        };
-        for ((parameter, raw), gradient) in self.parameters().iter().zip(raw).zip(&mut gradients) {
-            if !parameter.is_open(*raw) {
-                *gradient = 0.0;
-            }
         }
-        gradients
     }
 }
 
@@ -165,23 +167,43 @@ impl Cell {
 pub(crate) struct Constants {
     pub(super) cell: Cell,
     pub(super) surrogate: Surrogate,
+    /// Range to which each of the parameters is clamped.
+    ranges: Vec<Option<[f32; 2]>>,
     /// Constants of each tile of neurons. They are 0 for the padding of the last tile.
     pub(super) tiles: Vec<[Tile; CONSTANTS]>,
 }
 
 impl Constants {
-    /// Makes the constants of a layer. `parameters` has (neurons,) values for each of [`Cell::parameters`].
+    /// Makes the constants of a layer. `parameters` has (neurons,) values for each of [`Cell::parameters`], with the
+    /// ranges given there.
     pub(crate) fn new(cell: Cell, surrogate: Surrogate, parameters: &[&[f32]]) -> Constants {
+        let ranges = cell.parameters().iter().map(|parameter| parameter.range).collect();
+        Constants::with_ranges(cell, surrogate, ranges, parameters)
+    }
+
+    /// Like [`Constants::new`], with the range to which each parameter is clamped.
+    pub(crate) fn with_ranges(
+        cell: Cell,
+        surrogate: Surrogate,
+        ranges: Vec<Option<[f32; 2]>>,
+        parameters: &[&[f32]],
+    ) -> Constants {
         assert_eq!(parameters.len(), cell.parameters().len(), "parameters of {cell:?}");
+        assert_eq!(parameters.len(), ranges.len(), "ranges of {cell:?}");
         let neurons = parameters[0].len();
         let mut tiles = vec![[[0.0; TILE_WIDTH]; CONSTANTS]; neurons.div_ceil(TILE_WIDTH)];
         for neuron in 0..neurons {
-            let constants = cell.constants(&of_neuron(parameters, neuron));
+            let constants = cell.constants(&of_neuron(parameters, &ranges, neuron));
             for (row, constant) in tiles[neuron / TILE_WIDTH].iter_mut().zip(constants) {
                 row[neuron % TILE_WIDTH] = constant as f32;
             }
         }
-        Constants { cell, surrogate, tiles }
+        Constants { cell, surrogate, ranges, tiles }
+    }
+
+    /// Returns the number of state variables of a neuron, apart from its spikes.
+    pub(crate) fn states(&self) -> usize {
+        if matches!(self.cell, Cell::Lif(_)) { 1 } else { 2 }
     }
 
     /// Returns the number of tiles of neurons.
@@ -199,12 +221,16 @@ impl Constants {
     ) {
         for neuron in 0..parameters[0].len() {
             let of: [f64; PARAMETER_SUMS] = std::array::from_fn(|i| sums(neuron)[i]);
-            let values = self.cell.parameter_gradients(&of_neuron(parameters, neuron), &of);
-            gradients.iter_mut().zip(values).for_each(|(gradients, value)| gradients[neuron] = value as f32);
+            let values = of_neuron(parameters, &self.ranges, neuron);
+            let values = self.cell.parameter_gradients(&values, &of);
+            for (((gradients, value), range), raw) in gradients.iter_mut().zip(values).zip(&self.ranges).zip(parameters) {
+                gradients[neuron] = if is_open(raw[neuron], *range) { value as f32 } else { 0.0 };
+            }
         }
     }
 }
 
-fn of_neuron(parameters: &[&[f32]], neuron: usize) -> Vec<f32> {
-    parameters.iter().map(|values| values[neuron]).collect()
+/// Returns the clamped values of a neuron's parameters.
+fn of_neuron(parameters: &[&[f32]], ranges: &[Option<[f32; 2]>], neuron: usize) -> Vec<f64> {
+    parameters.iter().zip(ranges).map(|(values, range)| clamp(values[neuron], *range)).collect()
 }

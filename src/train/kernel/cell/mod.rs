@@ -37,7 +37,7 @@ mod surrogate;
 mod tests;
 mod tile;
 
-pub(crate) use definition::{Cell, CellParameter, Constants, FAST_DECAY, InitialValue, Reset};
+pub(crate) use definition::{Cell, CellParameter, Constants, FAST_DECAY, InitialValue, Reset, SLOW_DECAY};
 pub(crate) use recurrent::{Recurrent, RecurrentState, backward_recurrent, forward_recurrent};
 pub(crate) use surrogate::Surrogate;
 pub(in crate::kernel) use tile::load;
