@@ -84,6 +84,10 @@ pub(crate) struct FitArgs {
     /// (classes * samples of the class) for N samples in all, as in scikit-learn [default: none]
     #[arg(long, value_name = "W", value_parser = class_weights())]
     class_weights: Option<ClassWeights>,
+    /// After the last epoch, compute the running statistics of norms again: from the whole training set, without
+    /// dropout. On small sets, they lag behind the weights
+    #[arg(long)]
+    reestimate_norm: bool,
     #[command(flatten)]
     device: DeviceArgs,
     /// Refuse to train if a second run on the same device could give other bits. Only --engine reference on a GPU
@@ -135,6 +139,7 @@ impl FitArgs {
         let layers = self.network_file()?.map(|file| file.layers);
         Ok(FitOptions {
             layers,
+            reestimate_norm: self.reestimate_norm,
             train: self.train.ok_or_else(|| missing("train", "the training set"))?,
             valid: self.valid,
             test: self.test,

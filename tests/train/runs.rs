@@ -129,6 +129,7 @@ pub(crate) fn small_fit(dir: &Path, train: &str, lr: f64, backend: Backend) -> F
         epochs: Some(3),
         batch_size: Some(16),
         layers: None,
+        reestimate_norm: false,
         hidden: Some(vec![8]),
         theta: None,
         gain: None,

@@ -168,12 +168,8 @@ fn layer(kind: &str, mut entry: Entry<'_>) -> Result<Layer> {
             Layer::Dropout(Dropout { p, mask: entry.choice("mask", &masks)?.unwrap_or(Mask::Step) })
         }
         _ => {
-            let kinds = [
-                ("sum", Readout::Sum),
-                ("leaky", Readout::Leaky),
-                ("max", Readout::Max),
-                ("last", Readout::Last),
-            ];
+            let kinds =
+                [("sum", Readout::Sum), ("leaky", Readout::Leaky), ("max", Readout::Max), ("last", Readout::Last)];
             Layer::Readout(entry.choice("readout", &kinds)?.unwrap_or(Readout::Sum))
         }
     };

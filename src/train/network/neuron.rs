@@ -13,8 +13,8 @@
 //! cuba-lif the new i. r is u - s with the soft reset, and u (1 - s) with the hard reset. s = 1 if u > 1 (2 Re z > 1 for
 //! c-silif), else 0. Sources: sparch (lif, adlif), SSM-inspired LIF (silif, c-silif), Sinabs (iaf), NIR (cuba-lif).
 
-use crate::network::Iaf;
 use crate::kernel::cell::{self, Cell, FAST_DECAY, SLOW_DECAY};
+use crate::network::Iaf;
 
 /// The neurons of a hidden layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -114,7 +114,13 @@ pub struct CubaLif {
 
 impl Default for CubaLif {
     fn default() -> CubaLif {
-        CubaLif { surrogate: Surrogate::default(), alpha: FAST_DECAY, beta: FAST_DECAY, learn: true, reset: Reset::Soft }
+        CubaLif {
+            surrogate: Surrogate::default(),
+            alpha: FAST_DECAY,
+            beta: FAST_DECAY,
+            learn: true,
+            reset: Reset::Soft,
+        }
     }
 }
 
@@ -136,13 +142,7 @@ pub struct Adlif {
 impl Default for Adlif {
     /// Returns the settings of sparch.
     fn default() -> Adlif {
-        Adlif {
-            surrogate: Surrogate::default(),
-            alpha: FAST_DECAY,
-            beta: SLOW_DECAY,
-            a: [-1.0, 1.0],
-            b: [0.0, 2.0],
-        }
+        Adlif { surrogate: Surrogate::default(), alpha: FAST_DECAY, beta: SLOW_DECAY, a: [-1.0, 1.0], b: [0.0, 2.0] }
     }
 }
 

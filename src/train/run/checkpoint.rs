@@ -21,6 +21,8 @@ const VERSION: u32 = 1;
 /// The only key of the file's metadata. With several keys, their order would be random.
 const KEY: &str = "tonic_toolkit_checkpoint";
 const TENSORS: [&str; 3] = ["parameters", "adam.mean", "adam.mean_square"];
+/// Only in checkpoints of networks with norms.
+const STATISTICS: &str = "statistics";
 
 /// State of a run, from which the run can continue.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +37,8 @@ pub struct Checkpoint {
     pub best_accuracy: f64,
     /// Parameters of the network, as one flat list.
     pub parameters: Vec<f32>,
+    /// Running statistics of the network's norms, as one list.
+    pub statistics: Vec<f32>,
     /// State of the optimiser.
     pub adam: Adam,
 }
@@ -60,10 +64,11 @@ impl Checkpoint {
     /// Never: every state can be written as JSON.
     pub fn publish(&self, run: &Path) -> Result<()> {
         let path = run.join(FILE_NAME);
-        let columns = [&self.parameters, &self.adam.mean, &self.adam.mean_square];
+        let columns = [&self.parameters, &self.adam.mean, &self.adam.mean_square, &self.statistics];
         let bytes = columns.map(|column| column.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>());
-        let mut tensors = Vec::with_capacity(TENSORS.len());
-        for (name, bytes) in TENSORS.iter().zip(&bytes) {
+        let names = TENSORS.iter().chain((!self.statistics.is_empty()).then_some(&STATISTICS));
+        let mut tensors = Vec::with_capacity(bytes.len());
+        for (name, bytes) in names.zip(&bytes) {
             let view = TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes).map_err(unserialisable(&path))?;
             tensors.push((*name, view));
         }
@@ -81,14 +86,14 @@ impl Checkpoint {
         Ok(publish(&path, &file)?)
     }
 
-    /// Reads the checkpoint of a run folder. `parameters` is the number of parameters of the network. `config` has
-    /// Adam's settings, which the file doesn't store.
+    /// Reads the checkpoint of a run folder. `parameters` and `statistics` are the numbers of parameters and of running
+    /// statistics of the network. `config` has Adam's settings, which the file doesn't store.
     ///
     /// # Errors
     /// - [`Io`](tonic_base::Error::Io)
     /// - [`Corrupt`](tonic_base::Error::Corrupt) if the file is missing or damaged, or has another number of parameters
     /// - [`Incompatible`](tonic_shard::Error::Incompatible) if the file has another version
-    pub fn read(run: &Path, parameters: usize, config: AdamConfig) -> Result<Checkpoint> {
+    pub fn read(run: &Path, (parameters, statistics): (usize, usize), config: AdamConfig) -> Result<Checkpoint> {
         let path: PathBuf = run.join(FILE_NAME);
         let bytes = match std::fs::read(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -107,22 +112,24 @@ impl Checkpoint {
             return Err(ShardError::Incompatible { path, expected, got }.into());
         }
         let tensors = SafeTensors::deserialize(&bytes).map_err(damaged)?;
-        let column = |name: &str| -> Result<Vec<f32>> {
+        let column = |name: &str, len: usize| -> Result<Vec<f32>> {
             let view = tensors.tensor(name).map_err(damaged)?;
-            if view.dtype() != Dtype::F32 || view.shape() != [parameters] {
+            if view.dtype() != Dtype::F32 || view.shape() != [len] {
                 let got = format!("{:?} {:?}", view.dtype(), view.shape());
-                return Err(Error::corrupt(&path, name, format!("F32 [{parameters}]"), got));
+                return Err(Error::corrupt(&path, name, format!("F32 [{len}]"), got));
             }
             Ok(view.data().as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect())
         };
-        let [parameters, mean, mean_square] = TENSORS;
+        let [values, mean, mean_square] = TENSORS;
+        let adam = |name: &str| column(name, parameters);
         Ok(Checkpoint {
             epochs_done: state.epochs_done,
             batches_done: state.batches_done,
             running: state.running,
             best_accuracy: state.best_accuracy,
-            parameters: column(parameters)?,
-            adam: Adam { config, step: state.adam_step, mean: column(mean)?, mean_square: column(mean_square)? },
+            parameters: column(values, parameters)?,
+            statistics: if statistics == 0 { Vec::new() } else { column(STATISTICS, statistics)? },
+            adam: Adam { config, step: state.adam_step, mean: adam(mean)?, mean_square: adam(mean_square)? },
         })
     }
 }

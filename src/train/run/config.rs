@@ -44,6 +44,9 @@ pub struct Config {
     /// Weights of the classes in the training loss.
     #[serde(default, skip_serializing_if = "ClassWeights::is_none")]
     pub class_weights: ClassWeights,
+    /// Whether the running statistics of norms are computed again after the last epoch.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reestimate_norm: bool,
     /// Sizes and constants of the network.
     pub network: NetworkConfig,
     /// Class names and recipe of the training set, and ids of all sets of the run.

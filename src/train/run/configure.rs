@@ -42,6 +42,7 @@ impl FitOptions {
             device: self.backend.arithmetic(),
             matmul_precision: self.backend.precision,
             class_weights: self.class_weights.unwrap_or_default(),
+            reestimate_norm: self.reestimate_norm,
             network,
             data: sets.data(),
             lr_changes: Vec::new(),
@@ -89,6 +90,7 @@ impl FitOptions {
         let config = Config {
             data: self.resumed_data(&stored.data, sets.data())?,
             epochs: self.epochs.unwrap_or(stored.epochs),
+            reestimate_norm: self.reestimate_norm || stored.reestimate_norm,
             device: self.backend.arithmetic(),
             matmul_precision: self.backend.precision,
             ..stored.clone()

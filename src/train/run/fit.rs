@@ -12,7 +12,7 @@ use crate::learner::{ClassBalance, Evaluation, Room, Warning, longest_steps};
 use crate::run::config::Config;
 use crate::run::folder::{RunFolder, SUMS, TEST};
 use crate::run::health::Guessing;
-use crate::run::memory::{check_parameters, check_steps};
+use crate::run::memory::{check_parameters, check_step, check_steps};
 use crate::run::metrics::{self, EpochMetrics};
 use crate::run::options::FitOptions;
 use crate::run::sets::{SetPaths, Sets};
@@ -58,6 +58,10 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     let longest = longest_steps(config.steps, &sets);
     let architecture = config.network.architecture();
     check_parameters(&architecture)?;
+    if config.reestimate_norm && architecture.layers.norms().next().is_none() {
+        return Err(Error::usage("reestimate_norm", "a network with a norm", "a network without one"));
+    }
+    let step = check_step(&architecture, config.batch_size.min(train.len() as usize), config.steps)?;
     for (option, set) in [("train", Some(&train)), ("valid", valid.as_ref()), ("test", test.as_ref())] {
         set.map_or(Ok(()), |set| check_steps(option, &architecture.shape, longest_steps(config.steps, &[set])))?;
     }
@@ -102,12 +106,19 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
         let network = &run.config.network;
         let parameters = run.learner.state().network.parameters.flat().len();
         let (inputs, classes, steps) = (network.inputs, network.classes, run.config.steps);
-        format!("network  {inputs}-{}-{classes}, {parameters} parameters, {steps} steps", sizes.join("-"))
+        let layers = network.layers.as_ref().map_or(String::new(), |layers| format!(": {}", layers.beyond_iaf()));
+        format!("network  {inputs}-{}-{classes}, {parameters} parameters, {steps} steps{layers}", sizes.join("-"))
     });
+    if let Some(bytes) = step {
+        fit.say(|| format!("memory   a step of {batch} samples takes {}", human_bytes(bytes)));
+    }
     run.watch(&train)?;
     let done_before = run.epochs.len();
     while run.epochs.len() < run.config.epochs as usize {
         run.train_epoch(&train, valid.as_ref())?;
+    }
+    if run.config.reestimate_norm {
+        run.reestimate(&train)?;
     }
     metrics::draw(&fit.run, &run.epochs)?;
     let was_tested = fit.run.join(TEST).exists();

@@ -7,6 +7,7 @@
 //! sets             opens the sets of a run, checks that they fit together, and stores their paths
 //! configure        makes the configuration from the options, or for a resumed run from the run folder
 //! fit, training    trains a network: the checks before it, and the epochs
+//! reestimate       computes the running statistics of norms again
 //! eval             evaluates the network of a run on a set
 //! predict          writes the logits of every sample of a set
 //! folder           the run folder: names of its files, its lock
@@ -35,6 +36,7 @@ mod network_file;
 mod options;
 mod options_file;
 mod predict;
+mod reestimate;
 mod saved_networks;
 mod sets;
 mod sums;

@@ -41,6 +41,9 @@ pub struct FitOptions {
     pub theta: Option<f32>,
     /// Factor by which the initial weights of the hidden layers are multiplied; 1 by default.
     pub gain: Option<f64>,
+    /// Whether the running statistics of norms are computed again after the last epoch, from the whole training set and
+    /// without dropout. A resumed run may begin to do so.
+    pub reestimate_norm: bool,
     /// Lower bound of the membrane potential; none by default.
     pub min_v_mem: Option<f32>,
     /// Learning rate of Adam; 0.001 by default. A resumed run may change it.

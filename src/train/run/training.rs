@@ -22,6 +22,7 @@ use crate::run::folder::{BEST, MODEL, TEST};
 use crate::run::health::Guessing;
 use crate::run::metrics::{self, EpochMetrics};
 use crate::run::options::FitOptions;
+use crate::run::reestimate::reestimate;
 use crate::run::saved_networks;
 use crate::run::sums;
 use crate::run::times::RunTimes;
@@ -83,9 +84,11 @@ impl<'a> Training<'a> {
         let (mut epochs, mut batches_done, mut running, mut best_accuracy) =
             (Vec::new(), 0, RunningScore::default(), -1.0);
         if resume {
-            let parameters = state.network.parameters.flat_mut();
-            let checkpoint = Checkpoint::read(&fit.run, parameters.len(), state.adam.config)?;
-            parameters.copy_from_slice(&checkpoint.parameters);
+            let parameters = &mut state.network.parameters;
+            let sizes = (parameters.flat().len(), parameters.statistics().len());
+            let checkpoint = Checkpoint::read(&fit.run, sizes, state.adam.config)?;
+            parameters.flat_mut().copy_from_slice(&checkpoint.parameters);
+            parameters.statistics_mut().copy_from_slice(&checkpoint.statistics);
             if checkpoint.epochs_done > 0 {
                 epochs = metrics::read(&fit.run, checkpoint.epochs_done as usize)?;
             }
@@ -245,6 +248,7 @@ impl<'a> Training<'a> {
             running: self.running,
             best_accuracy: self.best_accuracy,
             parameters: self.learner.state().network.parameters.flat().to_vec(),
+            statistics: self.learner.state().network.parameters.statistics().to_vec(),
             adam: self.learner.state().adam.clone(),
         };
         if self.batches_done > 0 || !self.epochs.is_empty() {
@@ -265,6 +269,26 @@ impl<'a> Training<'a> {
         let evaluation = self.learner.evaluate(feed, self.padding, &progress).map_err(|e| self.explain(e))?;
         self.check_size(evaluation.score.loss)?;
         Ok(evaluation)
+    }
+
+    /// Computes the running statistics of norms again, for the last and the best network, and saves both networks. The
+    /// checkpoint keeps the statistics of training.
+    pub(super) fn reestimate(&mut self, train: &Feed) -> Result<()> {
+        let (fit, folder) = (self.fit, &self.fit.run);
+        let mut state = self.learner.state().clone();
+        let best = folder.join(BEST).exists().then(|| saved_networks::read_network(folder, &self.config, BEST));
+        let mut best = best.transpose()?.map(|model| model.network);
+        let networks = 1 + u64::from(best.is_some());
+        let progress = Progress::start(fit.verbosity, "norms", networks * train.loader().set().len(), "samples");
+        for network in best.iter_mut().chain([&mut state.network]) {
+            reestimate(network, train, self.config.batch_size, self.padding, &progress)?;
+        }
+        progress.finish();
+        sums::update(folder, || {
+            best.map_or(Ok(()), |network| self.publish_model(BEST, network))?;
+            self.publish_model(MODEL, state.network.clone())
+        })?;
+        self.learner.restart(&state)
     }
 
     pub(super) fn test(&mut self, feed: &Feed) -> Result<Evaluation> {
@@ -301,7 +325,8 @@ impl<'a> Training<'a> {
 
     /// Returns an error if a parameter is NaN or infinite.
     fn check_finite(&mut self) -> Result<()> {
-        let finite = self.learner.state().network.parameters.flat().iter().all(|w| w.is_finite());
+        let parameters = &self.learner.state().network.parameters;
+        let finite = parameters.flat().iter().chain(parameters.statistics()).all(|w| w.is_finite());
         if finite { Ok(()) } else { Err(self.explain(KernelError::NonFiniteLoss { loss: f64::NAN }.into())) }
     }
 

@@ -204,6 +204,7 @@ fn settings(config: &Config) -> Map<String, Value> {
         "hidden": network.hidden,
         "theta": network.theta.map(number),
         "layers": network.layers,
+        "reestimate_norm": config.reestimate_norm,
         "gain": network.gain,
         "min_v_mem": network.min_v_mem.map(number),
         "lr": config.lr,

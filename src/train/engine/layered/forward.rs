@@ -10,7 +10,7 @@ use crate::kernel::cell::{self, CellInput, RecurrentState, forward_recurrent};
 use crate::kernel::dropout::DropoutKey;
 use crate::kernel::isa::Isa;
 use crate::kernel::norm::{self, Norm, Statistics, over_samples};
-use crate::kernel::{ActiveCells, TILE_WIDTH, Tile, iaf, linear, readout, sample};
+use crate::kernel::{TILE_WIDTH, Tile, iaf, readout, sample};
 use crate::network::{InitState, Network, TensorKind};
 
 /// Scratch memory of a thread.
@@ -49,7 +49,8 @@ impl LayeredEngine {
                     *squares = [norm::squares(isa, mean, &sample.layers[i].y[tile * stride..][..steps])];
                 }
             });
-            let squares: Vec<f64> = over_samples(&squares, layer.linear.outputs()).into_iter().map(|[sum]| sum).collect();
+            let squares: Vec<f64> =
+                over_samples(&squares, layer.linear.outputs()).into_iter().map(|[sum]| sum).collect();
             layer.statistics.set_variance(&squares, rows);
         } else {
             self.samples.par_iter_mut().for_each_init(Scratch::default, currents);

@@ -16,6 +16,8 @@ mod backward;
 mod forward;
 mod pack;
 mod sample;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -28,8 +30,8 @@ use crate::engine::layered::sample::SampleLayers;
 use crate::engine::step::{BatchLoss, Engine, SampleWeights, check_interrupt, check_loss, check_step};
 use crate::error::{KernelError, Result};
 use crate::kernel::isa::Isa;
-use crate::kernel::{SpikeCounts, loss};
-use crate::network::{Architecture, Network, Parameters};
+use crate::kernel::{SpikeCounts, TILE_WIDTH, Tile, linear, loss};
+use crate::network::{Architecture, Network, Neuron, Parameters};
 
 /// Maximum number of blocks of samples in a batch.
 const MAX_BLOCKS: usize = 32;
@@ -75,6 +77,20 @@ impl LayeredEngine {
             samples: Vec::new(),
             blocks: Vec::new(),
         }
+    }
+
+    /// Returns the memory in bytes that a training step of `batch` samples of `steps` time steps takes at most for
+    /// what it keeps of the samples: outputs of linear layers, bits of spikes and two gradients. The lists of spikes come
+    /// on top of this: 8 bytes per spike.
+    pub fn step_bytes(architecture: &Architecture, batch: usize, steps: usize) -> u64 {
+        let tiles = |neurons: &usize| neurons.div_ceil(TILE_WIDTH) as u64;
+        let shape = &architecture.shape;
+        let layers: u64 = shape.hidden.iter().chain([&shape.classes]).map(tiles).sum();
+        let widest = shape.hidden.iter().chain([&shape.classes]).map(tiles).max().unwrap_or(0);
+        let states = architecture.layers.hidden.iter().filter(|layer| matches!(layer.neuron, Neuron::Iaf(_)));
+        let states: u64 = states.map(|layer| tiles(&layer.neurons)).sum::<u64>() + tiles(&shape.classes);
+        let step = (layers + states + 2 * widest) * size_of::<Tile>() as u64 + 2 * layers * size_of::<u32>() as u64;
+        (batch as u64).saturating_mul(linear::stride(steps) as u64).saturating_mul(step)
     }
 
     /// Runs all samples of a batch forward, layer by layer.

@@ -54,9 +54,10 @@ pub(super) fn values(network: &Network, i: usize) -> Values<'_> {
     let architecture = network.architecture();
     let learned = architecture.layer(i).filter(|tensor| matches!(tensor.kind, TensorKind::Neuron(_)));
     let learned = learned.map(|tensor| &network.parameters.flat()[tensor.range.clone()]).collect();
-    let fixed = architecture.layers.hidden.get(i).map_or(Vec::new(), |layer| {
-        layer.neuron.fixed().into_iter().map(|value| vec![value; layer.neurons]).collect()
-    });
+    let fixed =
+        architecture.layers.hidden.get(i).map_or(Vec::new(), |layer| {
+            layer.neuron.fixed().into_iter().map(|value| vec![value; layer.neurons]).collect()
+        });
     Values { learned, fixed }
 }
 

@@ -223,7 +223,8 @@ impl Constants {
             let of: [f64; PARAMETER_SUMS] = std::array::from_fn(|i| sums(neuron)[i]);
             let values = of_neuron(parameters, &self.ranges, neuron);
             let values = self.cell.parameter_gradients(&values, &of);
-            for (((gradients, value), range), raw) in gradients.iter_mut().zip(values).zip(&self.ranges).zip(parameters) {
+            for (((gradients, value), range), raw) in gradients.iter_mut().zip(values).zip(&self.ranges).zip(parameters)
+            {
                 gradients[neuron] = if is_open(raw[neuron], *range) { value as f32 } else { 0.0 };
             }
         }
