@@ -107,8 +107,7 @@ mod tests {
 
     #[test]
     fn masks_of_other_counters_are_independent() {
-        let key = key(1, 2, 3, 4);
-        let reference = masks(0.5, false, key);
+        let reference = masks(0.5, false, key(1, 2, 3, 4));
         let others = [key(2, 2, 3, 4), key(1, 3, 3, 4), key(1, 2, 4, 4), key(1, 2, 3, 5), key(2, 1, 3, 4)];
         let n = 32.0 * reference.len() as f64;
         let shifted = [1, 2, 16].map(|by| reference[by..].to_vec());

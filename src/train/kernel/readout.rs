@@ -1,7 +1,7 @@
 //! The leaky readout: an integrator for each class, and what its trace over time gives as the class's output.
 //!
 //! ```text
-//! y[t] = r y[t-1] + (1 - r) I[t]        r is learned, clamped to e^(-1/5) to e^(-1/25)
+//! y[t] = r y[t-1] + (1 - r) I[t]        r is learned, or 0
 //!
 //! softmax   o = sum over t of softmax(y[t])              p[t] = softmax(y[t]); q[t] = p[t] (e - <e, p[t]>)
 //! max       o = the largest y[t] over time               q[t] = e at the first t where y is largest, else 0
@@ -13,18 +13,11 @@
 //! o are the outputs, of which the loss takes a softmax, and e is dL/do. softmax is sparch's and SiLIF's readout. max
 //! and last are those of Cramer et al. 2020 and Neftci et al. 2019.
 
-use crate::kernel::cell::{CellInput, CellParameter, FAST_DECAY, InitialValue, load};
+use crate::kernel::cell::{CellInput, CellParameter, load};
 use crate::kernel::exp::exp;
 use crate::kernel::isa::for_each_isa;
 use crate::kernel::vector::F32x16;
 use crate::kernel::{TILE_WIDTH, Tile, halves, halves_mut};
-
-/// The parameter of the leaky readout, which each class has.
-pub(crate) const LEAK: CellParameter = CellParameter {
-    name: "alpha",
-    initial: InitialValue::Uniform(FAST_DECAY[0], FAST_DECAY[1]),
-    range: Some(FAST_DECAY),
-};
 
 /// What a class's output is, of its integrator over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,20 +44,21 @@ pub(crate) const SUMS: usize = 3;
 
 impl Leaky {
     /// Makes the constants from the values of r, (classes,).
-    pub(crate) fn new(reduction: Reduction, leak: &[f32]) -> Leaky {
-        let mut tiles = vec![[[0.0; TILE_WIDTH]; 2]; leak.len().div_ceil(TILE_WIDTH)];
-        for (class, &raw) in leak.iter().enumerate() {
-            let r = LEAK.effective(raw);
+    pub(crate) fn new(reduction: Reduction, leak: CellParameter<'_>) -> Leaky {
+        let classes = leak.values.len();
+        let mut tiles = vec![[[0.0; TILE_WIDTH]; 2]; classes.div_ceil(TILE_WIDTH)];
+        for class in 0..classes {
+            let r = leak.of(class);
             let [decay, gain] = &mut tiles[class / TILE_WIDTH];
             (decay[class % TILE_WIDTH], gain[class % TILE_WIDTH]) = (r as f32, (1.0 - r) as f32);
         }
-        Leaky { reduction, classes: leak.len(), tiles }
+        Leaky { reduction, classes, tiles }
     }
 
     /// Writes the gradient for r from its sums over all samples, (classes,).
-    pub(crate) fn write_gradient(leak: &[f32], sums: impl Fn(usize) -> f64, gradient: &mut [f32]) {
-        for (class, (raw, gradient)) in leak.iter().zip(gradient).enumerate() {
-            *gradient = if LEAK.is_open(*raw) { sums(class) as f32 } else { 0.0 };
+    pub(crate) fn write_gradient(leak: CellParameter<'_>, sums: impl Fn(usize) -> f64, gradient: &mut [f32]) {
+        for (class, gradient) in gradient.iter_mut().enumerate() {
+            *gradient = if leak.is_open(class) { sums(class) as f32 } else { 0.0 };
         }
     }
 }

@@ -13,8 +13,13 @@
 //! cuba-lif the new i. r is u - s with the soft reset, and u (1 - s) with the hard reset. s = 1 if u > 1 (2 Re z > 1 for
 //! c-silif), else 0. Sources: sparch (lif, adlif), SSM-inspired LIF (silif, c-silif), Sinabs (iaf), NIR (cuba-lif).
 
-use crate::kernel::cell::{self, Cell, FAST_DECAY, SLOW_DECAY};
+use crate::kernel::cell::{self, Cell};
 use crate::network::Iaf;
+
+/// sparch's range of fast decay factors: e^(-1/5) to e^(-1/25), a time constant of 5 to 25 steps.
+pub(super) const FAST_DECAY: [f32; 2] = [0.818_730_75, 0.960_789_44];
+/// sparch's range of slow decay factors: e^(-1/30) to e^(-1/120), a time constant of 30 to 120 steps.
+const SLOW_DECAY: [f32; 2] = [0.967_216_1, 0.991_701_3];
 
 /// The neurons of a hidden layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -260,12 +265,6 @@ impl Neuron {
                 Surrogate::FastSigmoid { slope } => cell::Surrogate::FastSigmoid { slope },
             },
         ))
-    }
-
-    /// Returns the range to which each parameter of the kernels' cell is clamped.
-    pub(crate) fn ranges(&self) -> Vec<Option<[f32; 2]>> {
-        let learned = self.learned().into_iter().map(|learned| learned.clamp);
-        learned.chain(self.fixed().iter().map(|_| None)).collect()
     }
 
     /// Returns the values that all neurons share instead of learning them, in the order of [`Neuron::learned`].

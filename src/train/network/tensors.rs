@@ -2,10 +2,8 @@
 
 use std::ops::Range;
 
-use crate::kernel::cell::CellParameter;
-use crate::kernel::readout::LEAK;
 use crate::network::layers::{Layers, Readout};
-use crate::network::neuron::{Draw, Learned};
+use crate::network::neuron::{Draw, FAST_DECAY, Learned};
 use crate::network::{LinearInit, Shape};
 
 /// What a tensor is.
@@ -95,9 +93,8 @@ impl Architecture {
             list.norm(classes, norm.momentum);
         }
         if readout.readout != Readout::Sum {
-            let CellParameter { name, range, .. } = LEAK;
-            let draw = Draw::Uniform(range.unwrap_or_default());
-            list.neurons(&[Learned { name, draw, clamp: range }], classes);
+            let leak = Learned { name: "alpha", draw: Draw::Uniform(FAST_DECAY), clamp: Some(FAST_DECAY) };
+            list.neurons(&[leak], classes);
         }
         let List { tensors, statistics, .. } = list;
         Architecture { shape: Shape { inputs, hidden, classes }, layers, tensors, statistics }

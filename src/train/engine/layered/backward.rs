@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use tonic_base::interrupt;
 
 use crate::engine::layered::LayeredEngine;
-use crate::engine::layered::pack::{Body, PackedLayer, values};
+use crate::engine::layered::pack::{Body, PackedLayer, learned};
 use crate::engine::layered::sample::SampleLayers;
 use crate::kernel::cell::{self, CellInput, PARAMETER_SUMS, RecurrentState, SUMS, backward_recurrent};
 use crate::kernel::isa::Isa;
@@ -182,15 +182,15 @@ fn write_neurons(network: &Network, i: usize, layer: &PackedLayer, totals: &[[f6
     let architecture = network.architecture();
     let ranges = architecture.layer(i).filter(|tensor| matches!(tensor.kind, TensorKind::Neuron(_)));
     let ranges: Vec<_> = ranges.map(|tensor| tensor.range.clone()).collect();
-    let values = values(network, i);
-    let slices = values.slices();
-    let mut computed: Vec<Vec<f32>> = slices.iter().map(|values| vec![0.0; values.len()]).collect();
+    let learned = learned(network, i);
+    let mut computed: Vec<Vec<f32>> = learned.iter().map(|of| vec![0.0; of.values.len()]).collect();
     match &layer.body {
+        _ if learned.is_empty() => {}
         Body::Cell(constants, _) => {
             let mut parts: Vec<&mut [f32]> = computed.iter_mut().map(Vec::as_mut_slice).collect();
-            constants.write_gradients(&slices, |neuron| &totals[neuron][..PARAMETER_SUMS], &mut parts);
+            constants.write_gradients(&learned, |neuron| &totals[neuron][..PARAMETER_SUMS], &mut parts);
         }
-        Body::Leaky(_) => Leaky::write_gradient(slices[0], |class| totals[class][0], &mut computed[0]),
+        Body::Leaky(_) => Leaky::write_gradient(learned[0], |class| totals[class][0], &mut computed[0]),
         Body::Iaf(_) | Body::Sum => {}
     }
     ranges.into_iter().zip(computed).for_each(|(range, values)| gradient.flat_mut()[range].copy_from_slice(&values));

@@ -1,13 +1,13 @@
 //! Parameters of a layer in the order in which the kernels read them.
 
-use crate::kernel::cell::{Constants, Recurrent};
+use crate::kernel::cell::{CellParameter, Constants, Recurrent};
 use crate::kernel::dropout::Dropout;
 use crate::kernel::iaf;
 use crate::kernel::linear::Panels;
 use crate::kernel::norm::{Norm, Statistics};
 use crate::kernel::readout::{Leaky, Reduction};
 use crate::kernel::sampled::Rows;
-use crate::network::{Architecture, Mask, Network, Neuron, Readout, TensorKind};
+use crate::network::{Architecture, Learned, Mask, Network, Neuron, Readout, Tensor, TensorKind};
 
 /// A layer of a network: linear, norm, neurons or readout, dropout.
 #[derive(Debug)]
@@ -37,28 +37,15 @@ pub(super) enum Body {
     Leaky(Leaky),
 }
 
-/// Values of the parameters of a layer's neurons or of its readout, in the order of the kernels.
-pub(super) struct Values<'a> {
-    learned: Vec<&'a [f32]>,
-    fixed: Vec<Vec<f32>>,
-}
-
-impl Values<'_> {
-    pub(super) fn slices(&self) -> Vec<&[f32]> {
-        self.learned.iter().copied().chain(self.fixed.iter().map(Vec::as_slice)).collect()
-    }
-}
-
-/// Returns the values of the parameters of the neurons of layer `i`.
-pub(super) fn values(network: &Network, i: usize) -> Values<'_> {
-    let architecture = network.architecture();
-    let learned = architecture.layer(i).filter(|tensor| matches!(tensor.kind, TensorKind::Neuron(_)));
-    let learned = learned.map(|tensor| &network.parameters.flat()[tensor.range.clone()]).collect();
-    let fixed =
-        architecture.layers.hidden.get(i).map_or(Vec::new(), |layer| {
-            layer.neuron.fixed().into_iter().map(|value| vec![value; layer.neurons]).collect()
-        });
-    Values { learned, fixed }
+/// Returns the numbers that the neurons or the readout of layer `i` learn, in the order of the kernels.
+pub(super) fn learned(network: &Network, i: usize) -> Vec<CellParameter<'_>> {
+    let of = |tensor: &Tensor| match tensor.kind {
+        TensorKind::Neuron(Learned { clamp, .. }) => {
+            Some(CellParameter { values: &network.parameters.flat()[tensor.range.clone()], clamp })
+        }
+        _ => None,
+    };
+    network.architecture().layer(i).filter_map(of).collect()
 }
 
 impl PackedLayer {
@@ -99,14 +86,16 @@ impl PackedLayer {
                 rows.pack(layer.weight_t);
             }
         }
-        let values = values(network, i);
+        let learned = learned(network, i);
         self.body = match architecture.layers.hidden.get(i) {
             Some(layer) => match (layer.neuron, layer.neuron.cell()) {
                 (Neuron::Iaf(neuron), _) => Body::Iaf(neuron.constants()),
                 (_, None) => Body::Sum, // not reached: only iaf has no cell
                 (neuron, Some((cell, surrogate))) => {
-                    let ranges = neuron.ranges();
-                    let constants = Constants::with_ranges(cell, surrogate, ranges, &values.slices());
+                    let fixed: Vec<Vec<f32>> = neuron.fixed().into_iter().map(|value| vec![value; outputs]).collect();
+                    let fixed = fixed.iter().map(|values| CellParameter { values, clamp: None });
+                    let parameters: Vec<CellParameter<'_>> = learned.into_iter().chain(fixed).collect();
+                    let constants = Constants::new(cell, surrogate, &parameters);
                     let recurrent = layer.recurrent.then(|| {
                         let mut recurrent = Recurrent::zeros(outputs);
                         let weights = architecture.layer(i).find(|tensor| tensor.kind == TensorKind::Recurrent);
@@ -118,9 +107,9 @@ impl PackedLayer {
             },
             None => match architecture.layers.readout.readout {
                 Readout::Sum => Body::Sum,
-                Readout::Leaky => Body::Leaky(Leaky::new(Reduction::SoftmaxSum, values.slices()[0])),
-                Readout::Max => Body::Leaky(Leaky::new(Reduction::Max, values.slices()[0])),
-                Readout::Last => Body::Leaky(Leaky::new(Reduction::Last, values.slices()[0])),
+                Readout::Leaky => Body::Leaky(Leaky::new(Reduction::SoftmaxSum, learned[0])),
+                Readout::Max => Body::Leaky(Leaky::new(Reduction::Max, learned[0])),
+                Readout::Last => Body::Leaky(Leaky::new(Reduction::Last, learned[0])),
             },
         };
     }

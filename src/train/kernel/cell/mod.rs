@@ -1,7 +1,7 @@
 //! Spiking cells whose parameters are learned, forward and backward over time, with a surrogate gradient.
 //!
 //! ```text
-//! definition  the cells: names, ranges and initial values of their parameters, and their constants
+//! definition  the cells: their parameters, and the constants that the kernels compute from these
 //! surrogate   the surrogate gradients
 //! dynamics    the recursion of each cell, one file each: lif, cuba_lif, adaptive, complex
 //! tile        a layer over time, one tile of neurons after the other
@@ -37,7 +37,7 @@ mod surrogate;
 mod tests;
 mod tile;
 
-pub(crate) use definition::{Cell, CellParameter, Constants, FAST_DECAY, InitialValue, Reset, SLOW_DECAY};
+pub(crate) use definition::{Cell, CellParameter, Constants, Reset};
 pub(crate) use recurrent::{Recurrent, RecurrentState, backward_recurrent, forward_recurrent};
 pub(crate) use surrogate::Surrogate;
 pub(in crate::kernel) use tile::load;
