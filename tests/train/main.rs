@@ -3,6 +3,7 @@
 //! ```text
 //! run, resume, frozen, hostile   runs: whole, stopped, of earlier versions, disturbed
 //! evaluation, predict, model_file    what is done with the network of a run
+//! networks                       network files and presets
 //! engines, agreement             the engines compute the same
 //! loader                         batches of a set
 //! health, classes, faults, printed    what training says, and how it fails
@@ -24,6 +25,7 @@ mod health;
 mod hostile;
 mod loader;
 mod model_file;
+mod networks;
 mod predict;
 mod printed;
 #[allow(dead_code)] // without libtorch, only the crate and tests/gpu use the rest

@@ -50,8 +50,10 @@ pub(crate) fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
 
 /// Returns the number of finished epochs, and of finished batches of the unfinished epoch, in a run's checkpoint.
 pub(crate) fn where_is(run: &Path) -> (u64, u64) {
-    let parameters = Config::read(run).unwrap().network.architecture().parameters();
-    let checkpoint = Checkpoint::read(run, parameters, AdamConfig::default()).unwrap();
+    let architecture = Config::read(run).unwrap().network.architecture();
+    let statistics = architecture.statistics().iter().map(|of| of.range.len()).sum();
+    let sizes = (architecture.parameters(), statistics);
+    let checkpoint = Checkpoint::read(run, sizes, AdamConfig::default()).unwrap();
     (checkpoint.epochs_done, checkpoint.batches_done)
 }
 
