@@ -13,5 +13,5 @@ mod parameters;
 mod surrogate;
 
 pub use model_file::{Model, from_bytes, read_model, to_bytes, write_model};
-pub use parameters::{Iaf, Linear, Network, Parameters, Shape};
+pub use parameters::{Iaf, Linear, Network, Parameters, Part, Shape};
 pub use surrogate::SingleExponential;

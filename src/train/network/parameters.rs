@@ -1,5 +1,7 @@
 //! The network Linear-IAF-Linear-IAF-...-Linear: its sizes, and its parameters as one flat list.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::iaf::Neuron;
@@ -61,9 +63,43 @@ impl Shape {
         })
     }
 
+    /// Returns the tensors of the parameters, in the order of the flat list.
+    pub fn parts(&self) -> Vec<Part> {
+        let mut parts = Vec::new();
+        let mut at = 0;
+        for (i, (inputs, outputs)) in self.linears().enumerate() {
+            for (kind, len) in [("weight", inputs * outputs), ("bias", outputs)] {
+                let name = format!("{}.{kind}", 2 * i);
+                parts.push(Part { name, range: at..at + len, is_weight: kind == "weight" });
+                at += len;
+            }
+        }
+        parts
+    }
+
     /// Returns the number of weights and biases of the network.
     pub fn parameters(&self) -> usize {
         self.linears().map(|(inputs, outputs)| (inputs + 1) * outputs).sum()
+    }
+}
+
+/// A tensor of a network's parameters, as in the state dict of the equivalent `nn.Sequential`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Name of the tensor, such as `0.weight`.
+    pub name: String,
+    /// Where its values are in the flat list of the parameters.
+    pub range: Range<usize>,
+    /// Whether it is a weight matrix, on which weight decay acts.
+    pub is_weight: bool,
+}
+
+impl Part {
+    /// Returns whether `names` has the name of the tensor, or of its layer: the names before a dot, such as `0`.
+    pub fn is_in(&self, names: &[String]) -> bool {
+        names.iter().any(|name| {
+            self.name.strip_prefix(name.as_str()).is_some_and(|rest| matches!(rest.as_bytes(), [] | [b'.', ..]))
+        })
     }
 }
 
