@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use clap::Args;
 use tonic_base::{BaseFault, Error as BaseError, Verbosity, printable_json};
@@ -20,7 +19,8 @@ use crate::device_args::DeviceArgs;
 use crate::existing_args::ExistingArgs;
 use crate::lock_args::{LockArgs, open_locked};
 use crate::options_file::with_files;
-use crate::values::{Hidden, batch_size, class_weights, engine, hidden, pad, preset, use_threads};
+use crate::training_args::TrainingArgs;
+use crate::values::{Hidden, batch_size, class_weights, engine, hidden, pad, positive, preset, use_threads};
 
 #[derive(Args)]
 pub(crate) struct FitArgs {
@@ -74,7 +74,7 @@ pub(crate) struct FitArgs {
     /// Lower bound of the membrane potential [default: none]
     #[arg(long, value_name = "V", allow_negative_numbers = true)]
     min_v_mem: Option<f32>,
-    /// Learning rate of Adam. It can be changed when a run is resumed [default: 0.001, or that of the resumed run]
+    /// Learning rate, which --schedule changes. It can be changed when a run is resumed [default: 0.001, or that of the resumed run]
     #[arg(long, value_parser = positive::<f64>)]
     lr: Option<f64>,
     /// Seed of the initial weights and of the order of samples [default: 0]
@@ -88,6 +88,8 @@ pub(crate) struct FitArgs {
     /// dropout. On small sets, they lag behind the weights
     #[arg(long)]
     reestimate_norm: bool,
+    #[command(flatten)]
+    training: TrainingArgs,
     #[command(flatten)]
     device: DeviceArgs,
     /// Refuse to train if a second run on the same device could give other bits. Only --engine reference on a GPU
@@ -154,6 +156,7 @@ impl FitArgs {
             lr: self.lr,
             seed: self.seed,
             class_weights: self.class_weights,
+            training: self.training.into(),
             backend,
             pad: self.pad,
             cache: self.cache,
@@ -240,9 +243,4 @@ pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
         write!(out, "{}", test.text())?;
     }
     Ok(())
-}
-
-fn positive<N: FromStr + Copy + Into<f64>>(text: &str) -> Result<N, String> {
-    let is_positive = |number: &N| (*number).into() > 0.0 && (*number).into().is_finite();
-    text.parse().ok().filter(is_positive).ok_or_else(|| "expected a positive number".into())
 }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! cli                          the commands and their arguments
-//! fit_args, predict_args, sweep_args, compare_args, bench_args    those of single commands
+//! fit_args, training_args, predict_args, sweep_args, compare_args, bench_args    those of single commands
 //! device_args, cache_args, lock_args, values    arguments that several commands share
 //! options_file                 fit --options FILE
 //! existing_args, completions   --resume and --overwrite; what shells complete (both programs)
@@ -40,6 +40,7 @@ mod set_place;
 #[path = "../shared_advice.rs"]
 mod shared_advice;
 mod sweep_args;
+mod training_args;
 #[path = "../typed.rs"]
 mod typed;
 mod values;

@@ -1,5 +1,7 @@
 //! Parsers for the values of arguments that several commands have.
 
+use std::str::FromStr;
+
 use anyhow::Context;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tonic_base::cores;
@@ -52,4 +54,10 @@ pub(crate) fn batch_size(text: &str) -> Result<usize, String> {
 pub(crate) fn use_threads(threads: Option<u16>) -> anyhow::Result<()> {
     let threads = threads.map_or_else(cores, usize::from);
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start the threads")
+}
+
+/// Parses a positive number.
+pub(crate) fn positive<N: FromStr + Copy + Into<f64>>(text: &str) -> Result<N, String> {
+    let is_positive = |number: &N| (*number).into() > 0.0 && (*number).into().is_finite();
+    text.parse().ok().filter(is_positive).ok_or_else(|| "expected a positive number".into())
 }

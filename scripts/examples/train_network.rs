@@ -15,7 +15,7 @@ use tonic_toolkit::loader::{CacheChoice, EpochOrder, Loader};
 use tonic_toolkit::shard::ShardSet;
 use tonic_toolkit::train::engine::{CpuEngine, Engine};
 use tonic_toolkit::train::network::{Iaf, Model, Network, Parameters, Shape, write_model};
-use tonic_toolkit::train::{Adam, AdamConfig};
+use tonic_toolkit::train::{Optimiser, OptimiserConfig};
 
 const BATCH: usize = 128;
 const EPOCHS: u64 = 8;
@@ -41,7 +41,7 @@ fn main() -> anyhow::Result<()> {
     let steps = manifest.totals.max_frames as usize;
     let mut network = Network::new(shape.iaf(Iaf::default()), &mut ChaCha8Rng::seed_from_u64(SEED));
     let mut gradients = Parameters::zeros(network.architecture().clone());
-    let mut adam = Adam::new(AdamConfig::default(), gradients.flat().len());
+    let mut adam = Optimiser::new(OptimiserConfig::default(), gradients.flat().len());
     let mut engine = CpuEngine::new(&network);
 
     for epoch in 0..EPOCHS {

@@ -21,8 +21,8 @@ impl Batch {
         Batch { frames: SparseFrames::new(widths), labels: Vec::new(), keys: Vec::new() }
     }
 
-    /// Creates a batch of labelled samples, whose keys are those of the first samples of a set in evaluations.
-    pub fn labelled(frames: SparseFrames, labels: Vec<u32>) -> Batch {
+    /// Makes a batch of samples that are not from a set. Their keys are those of the first samples in evaluations.
+    pub fn of(frames: SparseFrames, labels: Vec<u32>) -> Batch {
         let keys = (0..frames.len() as u64).map(|sample| EpochOrder::Sequential.key(sample)).collect();
         Batch { frames, labels, keys }
     }

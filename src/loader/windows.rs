@@ -75,8 +75,8 @@ impl EpochSample<'_> {
 
     /// Index of the sample in the set.
     pub fn index(&self) -> u64 {
-        let chunk_samples = self.set.manifest().description.chunk_samples;
-        u64::from(self.number) * u64::from(chunk_samples) + self.inside as u64
+        let chunk_samples = u64::from(self.set.manifest().description.chunk_samples);
+        u64::from(self.number) * chunk_samples + self.inside as u64
     }
 
     /// The sample in packed form. If the chunk doesn't come from a cache, cells of the sample can be outside the

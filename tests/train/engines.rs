@@ -9,8 +9,8 @@ use tonic_toolkit::loader::Batch;
 use tonic_toolkit::train::engine::LibtorchEngine;
 use tonic_toolkit::train::engine::{CpuEngine, Engine, SpikeCounts};
 use tonic_toolkit::train::network::{Iaf, Network, Parameters, Shape};
-use tonic_toolkit::train::{Adam, AdamConfig};
 use tonic_toolkit::train::{Error, KernelError};
+use tonic_toolkit::train::{Optimiser, OptimiserConfig};
 
 #[cfg(feature = "libtorch")]
 use crate::agreement::{agree, cases};
@@ -47,7 +47,7 @@ proptest! {
 #[test]
 fn class_weights_give_the_weighted_mean_of_the_samples_losses_and_gradients() {
     let frames = random::frames(4, 20, &[30, 12, 25, 30, 7], 0.2, 2);
-    let batch = Batch::labelled(frames, vec![0, 2, 1, 0, 0]);
+    let batch = Batch::of(frames, vec![0, 2, 1, 0, 0]);
     let weights = vec![0.5, 2.0, 3.5];
     let shape = Shape { inputs: 20, hidden: vec![40, 33], classes: 3 };
     let network = random::dyadic_network(4, shape, Iaf::default());
@@ -78,7 +78,7 @@ fn spikes_are_counted_per_neuron_over_all_steps_of_all_samples() {
     let shape = Shape { inputs: 3, hidden: vec![3], classes: 2 };
     let mut network = Network::zeros(shape.iaf(Iaf::default()));
     network.parameters.layers_mut().next().unwrap().bias.copy_from_slice(&[0.0, 0.5, 2.5]);
-    let batch = Batch::labelled(random::frames(1, 3, &[4, 2], 0.5, 1), vec![0, 1]);
+    let batch = Batch::of(random::frames(1, 3, &[4, 2], 0.5, 1), vec![0, 1]);
     // The second sample is padded to four steps: in each sample 0, then 0 1 0 1, then 2 3 2 3 spikes.
     let counts = CpuEngine::new(&network).spikes(&network, &batch, 4).unwrap();
     let expected = SpikeCounts { spikes: vec![0, 4, 20], active_steps: vec![0, 4, 8], steps: 8 };
@@ -89,7 +89,7 @@ fn spikes_are_counted_per_neuron_over_all_steps_of_all_samples() {
 fn a_loss_that_no_float32_resolves_is_an_error_before_it_is_infinite() {
     let shape = Shape { inputs: 3, hidden: vec![3], classes: 2 };
     let mut network = Network::zeros(shape.iaf(Iaf::default()));
-    let batch = Batch::labelled(random::frames(1, 3, &[4], 0.5, 1), vec![0]);
+    let batch = Batch::of(random::frames(1, 3, &[4], 0.5, 1), vec![0]);
     let mut step = |bias: f32| {
         network.parameters.layers_mut().nth(1).unwrap().bias.copy_from_slice(&[0.0, bias]);
         CpuEngine::new(&network).step(&network, &batch, 4, &mut Parameters::zeros(network.architecture().clone()))
@@ -107,7 +107,7 @@ fn trained(threads: usize, samples: usize) -> (Vec<f32>, Vec<f32>) {
         let shape = Shape { inputs: 100, hidden: vec![128, 96, 33], classes: 35 };
         let mut network = Network::new(shape.iaf(Iaf::default()), &mut ChaCha8Rng::seed_from_u64(3));
         let mut gradients = Parameters::zeros(network.architecture().clone());
-        let mut adam = Adam::new(AdamConfig::default(), gradients.flat().len());
+        let mut adam = Optimiser::new(OptimiserConfig::default(), gradients.flat().len());
         let mut engine = CpuEngine::new(&network);
         for _ in 0..3 {
             engine.step(&network, &batch, 50, &mut gradients).unwrap();
@@ -146,7 +146,7 @@ fn training_lowers_the_loss() {
     let shape = Shape { inputs: 40, hidden: vec![64, 64], classes: 4 };
     let mut network = Network::new(shape.iaf(Iaf::default()), &mut ChaCha8Rng::seed_from_u64(1));
     let mut gradients = Parameters::zeros(network.architecture().clone());
-    let mut adam = Adam::new(AdamConfig::default(), gradients.flat().len());
+    let mut adam = Optimiser::new(OptimiserConfig::default(), gradients.flat().len());
     let mut engine = CpuEngine::new(&network);
     let mut losses = Vec::new();
     for _ in 0..60 {
@@ -159,7 +159,7 @@ fn training_lowers_the_loss() {
 
 #[test]
 fn a_diverged_network_is_an_error_and_never_silent() {
-    let batch = Batch::labelled(random::frames(1, 10, &[20, 20], 0.5, 1), vec![0, 1]);
+    let batch = Batch::of(random::frames(1, 10, &[20, 20], 0.5, 1), vec![0, 1]);
     let shape = Shape { inputs: 10, hidden: vec![40, 8], classes: 3 };
     for broken in [f32::NAN, f32::INFINITY, f32::MAX] {
         for layer in 0..3 {

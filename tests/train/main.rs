@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! run, resume, frozen, hostile   runs: whole, stopped, of earlier versions, disturbed
+//! training                       optimisers, schedules, selection of an epoch, augmentation
 //! evaluation, predict, model_file    what is done with the network of a run
 //! networks                       network files and presets
 //! engines, agreement             the engines compute the same
@@ -35,3 +36,4 @@ mod run;
 mod runs;
 mod sets;
 mod sweeps;
+mod training;

@@ -60,7 +60,7 @@ fn a_preset_is_its_network_file() {
         let text = train().args(["presets", preset.name]).output().unwrap().stdout;
         assert_eq!(String::from_utf8(text.clone()).unwrap(), preset.text);
         std::fs::write(path.join("many.toml"), text).unwrap();
-        let small = "--hidden 9,8 --epochs 1 --overwrite";
+        let small = "--hidden 9,8 --epochs 1 --overwrite --valid DIR/valid";
         succeeds(&mut program(path, "preset", &format!("--preset {} {small}", preset.name)));
         succeeds(&mut program(path, "file", &format!("--network DIR/many.toml {small}")));
         assert_same(&path.join("preset"), &path.join("file"));
@@ -100,7 +100,7 @@ fn options_of_the_network_file_are_defaults() {
     // A resumed run keeps its own options.
     succeeds(&mut program(dir.path(), "typed", "--network DIR/many.toml --epochs 3 --resume"));
     let config = Config::read(&dir.path().join("typed")).unwrap();
-    assert_eq!((config.current_lr(), config.batch_size), (0.5, 9));
+    assert_eq!((config.lr, config.lr_changes.len(), config.batch_size), (0.5, 0, 9));
 }
 
 #[test]

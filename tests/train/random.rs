@@ -42,7 +42,7 @@ pub(crate) fn dyadic_network(seed: u64, shape: Shape, neuron: Iaf) -> Network {
 pub(crate) fn labelled(seed: u64, frames: SparseFrames, classes: usize) -> Batch {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let labels = (0..frames.len()).map(|_| rng.random_range(0..classes as u32)).collect();
-    Batch::labelled(frames, labels)
+    Batch::of(frames, labels)
 }
 
 pub(crate) fn class_weights(network: &Network) -> Vec<f32> {

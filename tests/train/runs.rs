@@ -9,9 +9,9 @@ use rand_chacha::ChaCha8Rng;
 use tonic_toolkit::base::Verbosity;
 use tonic_toolkit::loader::CacheChoice;
 use tonic_toolkit::shard::{Existing, ShardSet};
-use tonic_toolkit::train::AdamConfig;
 use tonic_toolkit::train::learner::Backend;
-use tonic_toolkit::train::run::{Checkpoint, Config, EpochMetrics, FitOptions};
+use tonic_toolkit::train::run::{Checkpoint, Config, EpochMetrics, FitOptions, TrainingOptions};
+use tonic_toolkit::train::{Optimiser, OptimiserConfig};
 
 use crate::sets::outcome;
 
@@ -50,10 +50,12 @@ pub(crate) fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
 
 /// Returns the number of finished epochs, and of finished batches of the unfinished epoch, in a run's checkpoint.
 pub(crate) fn where_is(run: &Path) -> (u64, u64) {
-    let architecture = Config::read(run).unwrap().network.architecture();
+    let config = Config::read(run).unwrap();
+    let architecture = config.network.architecture();
+    let optimiser = OptimiserConfig { rule: config.training.optimiser, ..OptimiserConfig::default() };
+    let optimiser = Optimiser::new(optimiser, architecture.parameters());
     let statistics = architecture.statistics().iter().map(|of| of.range.len()).sum();
-    let sizes = (architecture.parameters(), statistics);
-    let checkpoint = Checkpoint::read(run, sizes, AdamConfig::default()).unwrap();
+    let checkpoint = Checkpoint::read(run, optimiser, statistics).unwrap();
     (checkpoint.epochs_done, checkpoint.batches_done)
 }
 
@@ -139,6 +141,7 @@ pub(crate) fn small_fit(dir: &Path, train: &str, lr: f64, backend: Backend) -> F
         lr: Some(lr),
         seed: None,
         class_weights: None,
+        training: TrainingOptions::default(),
         backend,
         pad: None,
         cache: CacheChoice::Stream,

@@ -65,7 +65,7 @@ impl Golden {
             frames.push(&sizes, &cells, Column::U32(&counts)).unwrap();
         }
         let labels = self.tensor("targets").1.iter().map(|&label| label as u32).collect();
-        (Batch::labelled(frames, labels), steps)
+        (Batch::of(frames, labels), steps)
     }
 
     fn check_step(&self, name: &str, engine: &mut dyn Engine, network: &Network) {
@@ -197,7 +197,7 @@ fn bad_batches_are_refused_by_every_engine() {
     for mut engine in host_engines(&network) {
         let mut step = |samples: usize, labels: &[u32]| {
             let frames = random::frames(1, 10, &[3, 3][..samples], 1.0, 1);
-            match engine.step(&network, &Batch::labelled(frames, labels.to_vec()), 3, &mut gradients) {
+            match engine.step(&network, &Batch::of(frames, labels.to_vec()), 3, &mut gradients) {
                 Err(Error::Kernel(error)) => error,
                 other => panic!("{other:?}"),
             }

@@ -32,10 +32,10 @@ impl HostLearner {
 
     /// Does a training step on a batch. After an error, the parameters are unchanged.
     pub(crate) fn step(&mut self, batch: &Batch, padding: Padding) -> Result<BatchLoss> {
-        let HostLearner { state: TrainState { network, adam }, engine, gradients, .. } = self;
+        let HostLearner { state: TrainState { network, optimiser }, engine, gradients, .. } = self;
         let steps = padding.of_batch(batch.longest());
         let loss = engine.step(network, batch, steps, gradients)?;
-        adam.update(network.parameters.flat_mut(), gradients.flat());
+        optimiser.update(network.parameters.flat_mut(), gradients.flat());
         network.parameters.follow(gradients);
         Ok(loss)
     }
@@ -56,7 +56,9 @@ impl Learner for HostLearner {
     }
 
     fn train(&mut self, feed: &Feed, epoch: &Epoch, each: &mut dyn FnMut(&BatchLoss, usize)) -> Result<()> {
+        let mut batches = epoch.first..;
         feed.loader().epoch(epoch.order, epoch.batch_size, epoch.first, |batch| {
+            self.state.optimiser.set_rates(epoch.rates.at(batches.next().unwrap_or_default()));
             each(&self.step(batch, epoch.padding)?, batch.len());
             Ok(!interrupt::requested())
         })

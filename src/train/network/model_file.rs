@@ -19,7 +19,7 @@ use tonic_base::publish;
 use crate::error::{BaseFault, Error, ModelError, Result};
 use crate::network::layers::Layers;
 use crate::network::parameters::transposed;
-use crate::network::tensors::{Architecture, Tensor, TensorKind};
+use crate::network::tensors::{Architecture, Tensor};
 use crate::network::{Iaf, Network, Shape};
 
 /// Key in the file's metadata for the description of the network.
@@ -83,7 +83,7 @@ pub fn to_bytes(model: &Model) -> Result<Vec<u8>, ModelError> {
     let mut tensors = Vec::new();
     for tensor in architecture.tensors() {
         let values = &network.parameters.flat()[tensor.range.clone()];
-        let values = if is_matrix(tensor) { &transposed(values, tensor.outputs) } else { values };
+        let values = if tensor.is_weight() { &transposed(values, tensor.outputs) } else { values };
         tensors.push((&tensor.name, shape(tensor), bytes(values)));
     }
     for statistic in architecture.statistics() {
@@ -119,7 +119,7 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Model, ModelError> {
     let mut unknown: BTreeSet<&str> = tensors.names().into_iter().collect();
     for tensor in architecture.tensors() {
         let values = float32(&tensors, &tensor.name, &shape(tensor))?;
-        let values = if is_matrix(tensor) { transposed(&values, tensor.inputs) } else { values };
+        let values = if tensor.is_weight() { transposed(&values, tensor.inputs) } else { values };
         network.parameters.flat_mut()[tensor.range.clone()].copy_from_slice(&values);
         unknown.remove(tensor.name.as_str());
     }
@@ -138,13 +138,9 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Model, ModelError> {
     Ok(Model { network, classes, steps })
 }
 
-fn is_matrix(tensor: &Tensor) -> bool {
-    matches!(tensor.kind, TensorKind::Weight(_) | TensorKind::Recurrent)
-}
-
 /// Returns the shape of a tensor in the file.
 fn shape(tensor: &Tensor) -> Vec<usize> {
-    if is_matrix(tensor) { vec![tensor.outputs, tensor.inputs] } else { vec![tensor.outputs] }
+    if tensor.is_weight() { vec![tensor.outputs, tensor.inputs] } else { vec![tensor.outputs] }
 }
 
 /// Returns the sizes of a chain of linear layers from the shapes of their weights.

@@ -40,6 +40,20 @@ pub struct Tensor {
     pub range: Range<usize>,
 }
 
+impl Tensor {
+    /// Whether it is a weight matrix, on which weight decay acts.
+    pub fn is_weight(&self) -> bool {
+        matches!(self.kind, TensorKind::Weight(_) | TensorKind::Recurrent)
+    }
+
+    /// Returns whether `names` has the name of the tensor, or of its layer: the number before the dot, such as `0`.
+    pub fn is_in(&self, names: &[String]) -> bool {
+        names.iter().any(|name| {
+            self.name.strip_prefix(name.as_str()).is_some_and(|rest| matches!(rest.as_bytes(), [] | [b'.', ..]))
+        })
+    }
+}
+
 /// The running mean or variance of a norm.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Statistic {

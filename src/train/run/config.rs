@@ -11,6 +11,7 @@ use crate::error::{BaseFault, Error, Result};
 use crate::kernel::program::MatmulPrecision;
 use crate::learner::{ClassWeights, Pad};
 use crate::network::{Architecture, Iaf, Layers, Model};
+use crate::run::training_config::TrainingConfig;
 
 pub(crate) const FILE_NAME: &str = "config.toml";
 
@@ -25,7 +26,7 @@ pub struct Config {
     /// Whether an incomplete last batch of an epoch is left out.
     #[serde(default)]
     pub drop_last: bool,
-    /// Learning rate of Adam at the start of the run.
+    /// Learning rate at the start of the run, which the schedule changes.
     pub lr: f64,
     /// Seed of the initial weights and of the order of samples.
     pub seed: u64,
@@ -47,6 +48,9 @@ pub struct Config {
     /// Whether the running statistics of norms are computed again after the last epoch.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reestimate_norm: bool,
+    /// Optimiser, schedule of the learning rate, and selection of an epoch.
+    #[serde(default, skip_serializing_if = "TrainingConfig::is_default")]
+    pub training: TrainingConfig,
     /// Sizes and constants of the network.
     pub network: NetworkConfig,
     /// Class names and recipe of the training set, and ids of all sets of the run.
@@ -64,7 +68,7 @@ pub struct LrChange {
     pub epochs_done: u64,
     /// Number of finished batches of the unfinished epoch when the learning rate changed.
     pub batches_done: u64,
-    /// Learning rate of Adam after the change.
+    /// Learning rate after the change.
     pub lr: f64,
 }
 

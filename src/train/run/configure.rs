@@ -2,12 +2,12 @@
 
 use std::fmt::Debug;
 
-use tonic_loader::fixed_steps;
+use tonic_loader::{Augmentation, fixed_steps};
 use tonic_shard::Error as ShardError;
 
 use crate::engine::EngineChoice;
 use crate::error::{BaseFault, Error, Result, ShardFault};
-use crate::kernel::AdamConfig;
+use crate::kernel::OptimiserConfig;
 use crate::learner::{ClassWeights, Pad};
 use crate::network::{Iaf, Shape};
 use crate::run::config::{self, Config, DataConfig, NetworkConfig};
@@ -15,6 +15,8 @@ use crate::run::metrics;
 use crate::run::options::FitOptions;
 use crate::run::sets::Sets;
 use crate::run::sums;
+use crate::run::training_config::TrainingConfig;
+use crate::run::training_options::TrainingOptions;
 
 const EPOCHS: u64 = 20;
 const BATCH_SIZE: usize = 128;
@@ -30,11 +32,12 @@ impl FitOptions {
         let manifest = sets.train.manifest();
         let description = &manifest.description;
         let network = self.network(description.shape.cells() as usize, description.classes.len())?;
-        Ok(Config {
-            epochs: self.epochs.unwrap_or(EPOCHS),
+        let epochs = self.epochs.unwrap_or(EPOCHS);
+        let config = Config {
+            epochs,
             batch_size: self.batch_size.unwrap_or(BATCH_SIZE),
             drop_last: self.drop_last,
-            lr: self.lr.unwrap_or(AdamConfig::default().lr),
+            lr: self.lr.unwrap_or(OptimiserConfig::default().lr),
             seed: self.seed.unwrap_or_default(),
             engine: self.backend.engine,
             pad: self.pad.unwrap_or_default(),
@@ -43,10 +46,14 @@ impl FitOptions {
             matmul_precision: self.backend.precision,
             class_weights: self.class_weights.unwrap_or_default(),
             reestimate_norm: self.reestimate_norm,
+            training: self.training.config(epochs, sets.valid.is_some())?,
             network,
             data: sets.data(),
             lr_changes: Vec::new(),
-        })
+        };
+        config.training.check_parts(config.network.architecture().tensors())?;
+        config.training.augment.check(description.shape, description.widths)?;
+        Ok(config)
     }
 
     /// Returns the network of a new run on frames of `inputs` cells.
@@ -91,6 +98,7 @@ impl FitOptions {
             data: self.resumed_data(&stored.data, sets.data())?,
             epochs: self.epochs.unwrap_or(stored.epochs),
             reestimate_norm: self.reestimate_norm || stored.reestimate_norm,
+            training: TrainingConfig { patience: self.resumed_patience(&stored)?, ..stored.training.clone() },
             device: self.backend.arithmetic(),
             matmul_precision: self.backend.precision,
             ..stored.clone()
@@ -102,6 +110,18 @@ impl FitOptions {
             });
         }
         Ok(config)
+    }
+
+    /// Returns the patience of a resumed run, which the options may change.
+    fn resumed_patience(&self, stored: &Config) -> Result<Option<u64>> {
+        if self.training.patience.is_some() && stored.data.valid_set_id.is_none() && self.valid.is_none() {
+            return Err(Error::usage(
+                "patience",
+                "a validation set (--valid DIR), on which epochs are compared",
+                "none",
+            ));
+        }
+        Ok(self.training.patience.or(stored.training.patience))
     }
 
     /// Returns `stored`, the sets of the run to resume, after comparing them with `asked`, the sets in the options. For
@@ -166,6 +186,11 @@ impl FitOptions {
     /// # Errors
     /// [`Mismatch`](tonic_shard::Error::Mismatch) with the name of the first option that differs.
     fn refuse_contradiction(&self, stored: &Config) -> Result<()> {
+        if let Some(asked) = self.training.augmentation()?.filter(|asked| *asked != stored.training.augment) {
+            let words = |of: &Augmentation| format!("{:?}", of.steps);
+            let (expected, got) = (words(&stored.training.augment), words(&asked));
+            return Err(Error::mismatch(&self.run, &self.run.join(config::FILE_NAME), "augment", expected, got));
+        }
         let network = &stored.network;
         if self.layers.is_some() {
             let asked = self.network(network.inputs, network.classes)?.architecture().layers.text();
@@ -191,7 +216,10 @@ impl FitOptions {
             ("pad", word::<Pad>(self.pad), word(Some(stored.pad))),
             ("class_weights", word::<ClassWeights>(self.class_weights), word(Some(stored.class_weights))),
         ];
-        for (field, asked, stored) in fields {
+        let stored_training = TrainingOptions::from(&stored.training);
+        let training = self.training.words().into_iter().zip(stored_training.words());
+        let training = training.map(|((field, asked), (_, stored))| (field, asked, stored.or(Some("none".into()))));
+        for (field, asked, stored) in fields.into_iter().chain(training) {
             if let (Some(got), Some(expected)) = (asked, stored)
                 && got != expected
             {
@@ -203,6 +231,6 @@ impl FitOptions {
 }
 
 /// Formats a value as config.toml has it.
-fn word<T: Debug>(value: Option<T>) -> Option<String> {
+pub(super) fn word<T: Debug>(value: Option<T>) -> Option<String> {
     value.map(|value| format!("{value:?}").to_lowercase())
 }

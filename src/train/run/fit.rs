@@ -77,8 +77,10 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     warnings.iter().for_each(fit.warn);
     fit.say(|| format!("device   {}", fit.backend.why));
     let program = fit.backend.program(&sets, longest)?;
+    program.as_ref().map_or(Ok(()), |_| config.training.check_gpu())?;
     let evaluated = sets.iter().skip(1).map(|set| set.len()).max().unwrap_or(0);
     let train = fit.load("train", train, program.as_deref())?.drop_last(config.drop_last);
+    let train = train.augment(config.training.augment.clone())?;
     let valid = valid.map(|set| fit.load("valid", set, program.as_deref())).transpose()?;
     let batch = config.batch_size.min(train.loader().set().len() as usize);
     let room = Room { batch, longest, batches: train.loader().batches(config.batch_size), evaluated };
@@ -114,15 +116,16 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     }
     run.watch(&train)?;
     let done_before = run.epochs.len();
-    while run.epochs.len() < run.config.epochs as usize {
+    while !run.is_done() {
         run.train_epoch(&train, valid.as_ref())?;
     }
     if run.config.reestimate_norm {
         run.reestimate(&train)?;
     }
     metrics::draw(&fit.run, &run.epochs)?;
+    let selected = run.say_selected();
     let was_tested = fit.run.join(TEST).exists();
-    let test = test.map(|set| run.test(&fit.load("test", set, program.as_deref())?)).transpose()?;
+    let test = test.map(|set| run.test(&fit.load("test", set, program.as_deref())?, selected)).transpose()?;
     if run.epochs.len() > done_before || test.is_some() && !was_tested {
         run.times.save(&fit.run)?;
     }

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! options          the options of a run
+//! training_options options of how a run trains: optimiser, schedule, selection
+//! training_config  ... and the table of config.toml that they become
 //! options_file     reads options from a TOML file
 //! network_file     network files and presets: layers, and options that go with them
 //! sets             opens the sets of a run, checks that they fit together, and stores their paths
@@ -42,6 +44,8 @@ mod sets;
 mod sums;
 mod times;
 mod training;
+mod training_config;
+mod training_options;
 
 pub use activity::LayerActivity;
 pub use checkpoint::Checkpoint;
@@ -60,3 +64,5 @@ pub(crate) use saved_networks::read_network;
 pub use sets::SetPaths;
 pub(crate) use sums::check_results;
 pub(crate) use times::read as read_times;
+pub use training_config::TrainingConfig;
+pub use training_options::{OptimiserName, ScheduleName, TrainingOptions};

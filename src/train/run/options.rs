@@ -8,6 +8,7 @@ use tonic_shard::{Existing, ShardSet};
 
 use crate::learner::{Backend, ClassWeights, Pad, Warning};
 use crate::network::Layers;
+use crate::run::training_options::TrainingOptions;
 
 /// Options of a run. If an option is `None`:
 ///
@@ -46,12 +47,14 @@ pub struct FitOptions {
     pub reestimate_norm: bool,
     /// Lower bound of the membrane potential; none by default.
     pub min_v_mem: Option<f32>,
-    /// Learning rate of Adam; 0.001 by default. A resumed run may change it.
+    /// Learning rate, which the schedule changes; 0.001 by default. A resumed run may change it.
     pub lr: Option<f64>,
     /// Seed of the initial weights and of the order of samples; 0 by default.
     pub seed: Option<u64>,
     /// Weights of the classes in the training loss; none by default.
     pub class_weights: Option<ClassWeights>,
+    /// Optimiser, schedule of the learning rate, and selection of an epoch.
+    pub training: TrainingOptions,
     /// Engine and device that train. A resumed run may change the device and the precision, but not the engine.
     pub backend: Backend,
     /// Whether samples are padded to a fixed number of time steps, or to the longest sample of the batch;

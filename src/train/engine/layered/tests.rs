@@ -9,7 +9,7 @@ use tonic_shard::{Column, FrameShape, SparseFrames, Width, Widths};
 
 use crate::engine::{Engine, LayeredEngine};
 use crate::kernel::isa::Isa;
-use crate::kernel::{Adam, AdamConfig};
+use crate::kernel::{Optimiser, OptimiserConfig};
 use crate::network::{Architecture, Layers, Model, Network, Parameters, from_bytes, to_bytes};
 use crate::random::{relative_error, wide};
 
@@ -97,12 +97,12 @@ fn every_layer_is_that_of_pytorch() {
         let (batch, steps) = goldens.batch(EpochOrder::Sequential);
         near(engine.forward(&network, &batch, steps).unwrap(), "eval", 1e-5);
         let mut gradient = Parameters::zeros(network.architecture().clone());
-        let config = AdamConfig { lr: 0.01, ..AdamConfig::default() };
-        let mut adam = Adam::new(config, gradient.flat().len());
+        let config = OptimiserConfig { lr: 0.01, ..OptimiserConfig::default() };
+        let mut adam = Optimiser::new(config, gradient.flat().len());
         for (epoch, &expected) in (0..).zip(&goldens.floats(&format!("{name}/losses"))) {
             let (batch, steps) = goldens.batch(EpochOrder::Shuffled { seed: 7, epoch });
             let loss = engine.step(&network, &batch, steps, &mut gradient).unwrap().loss;
-            if ((loss - f64::from(expected)).abs() > 1e-5) {
+            if (loss - f64::from(expected)).abs() > 1e-5 {
                 eprintln!("{name}, step {epoch}: {loss} {expected}");
             }
             assert!((loss - f64::from(expected)).abs() < 3e-1, "{name}, step {epoch}: {loss} {expected}");
@@ -133,7 +133,7 @@ fn trained(text: &str, threads: usize, isa: Isa) -> (Vec<f32>, Vec<f32>, Vec<f32
         let architecture = Architecture::new(40, Layers::parse(text, &[]).unwrap(), 5);
         let mut network = Network::new(architecture, &mut rand::SeedableRng::seed_from_u64(3));
         let mut gradient = Parameters::zeros(network.architecture().clone());
-        let mut adam = Adam::new(AdamConfig::default(), gradient.flat().len());
+        let mut adam = Optimiser::new(OptimiserConfig::default(), gradient.flat().len());
         let mut engine = LayeredEngine { isa, ..LayeredEngine::new(&network) };
         for _ in 0..3 {
             engine.step(&network, &batch, 30, &mut gradient).unwrap();
