@@ -267,6 +267,11 @@ impl Neuron {
         ))
     }
 
+    /// Returns the number of state variables, apart from the spikes.
+    pub(crate) fn states(&self) -> usize {
+        if matches!(self, Neuron::Iaf(_) | Neuron::Lif(_)) { 1 } else { 2 }
+    }
+
     /// Returns the values that all neurons share instead of learning them, in the order of [`Neuron::learned`].
     pub(crate) fn fixed(&self) -> Vec<f32> {
         match *self {
