@@ -83,3 +83,56 @@ pub(super) fn dots<V: F32x16>(rows: &Rows, dy: &[Tile], stride: usize, t: usize,
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::{Rows, input_gradient};
+    use crate::kernel::isa::Isa;
+    use crate::kernel::{TILE_WIDTH, Tile, linear};
+
+    proptest! {
+        #[test]
+        fn chosen_places_equal_plain_loops(
+            seed: u64,
+            inputs in prop_oneof![Just(1usize), 1usize..140],
+            outputs in prop_oneof![Just(1usize), Just(512), 1usize..140],
+            steps in prop_oneof![Just(1usize), 1usize..20],
+            density in prop_oneof![Just(0.0), Just(1.0), 0.0f64..1.0],
+        ) {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let weight_t: Vec<f32> = (0..inputs * outputs).map(|_| rng.random_range(-1.0..1.0)).collect();
+            let mut rows = Rows::zeros(inputs, outputs);
+            rows.pack(&weight_t);
+            let (stride, tiles) = (linear::stride(steps), inputs.div_ceil(TILE_WIDTH));
+            let mut dy = vec![[0.0; TILE_WIDTH]; outputs.div_ceil(TILE_WIDTH) * stride];
+            for i in 0..steps * outputs {
+                let (t, o) = (i / outputs, i % outputs);
+                dy[o / TILE_WIDTH * stride + t][o % TILE_WIDTH] = rng.random_range(-1.0f32..1.0);
+            }
+            let places: Vec<u32> =
+                (0..steps * tiles).map(|_| (0..32).map(|bit| u32::from(rng.random::<f64>() < density) << bit).sum()).collect();
+            let mut first: Option<Vec<Tile>> = None;
+            for isa in Isa::available() {
+                let mut g = vec![[f32::NAN; TILE_WIDTH]; tiles * stride];
+                input_gradient(isa, &rows, &dy, stride, steps, &places, 1.5, &mut g);
+                for t in 0..steps {
+                    for i in 0..inputs {
+                        let chosen = places[t * tiles + i / TILE_WIDTH] >> (i % TILE_WIDTH) & 1 == 1;
+                        let product = |o: usize| {
+                            f64::from(dy[o / TILE_WIDTH * stride + t][o % TILE_WIDTH]) * f64::from(weight_t[i * outputs + o])
+                        };
+                        let expected: f64 = if chosen { (0..outputs).map(product).sum::<f64>() * 1.5 } else { 0.0 };
+                        let got = f64::from(g[i / TILE_WIDTH * stride + t][i % TILE_WIDTH]);
+                        prop_assert!((got - expected).abs() <= 1e-6 * outputs as f64, "{} {}", got, expected);
+                    }
+                }
+                let used: Vec<Tile> = g.chunks(stride).flat_map(|column| column[..steps].to_vec()).collect();
+                prop_assert_eq!(first.get_or_insert_with(|| used.clone()), &used, "{:?}", isa);
+            }
+        }
+    }
+}
