@@ -39,7 +39,8 @@ fn write(dir: &Path, text: &str) {
 
 /// Returns the options of a fit that has no flags for what a network file says.
 fn options(others: &str) -> String {
-    format!("--train DIR/train --device cpu --threads 2 --epochs 2 --quiet {others}")
+    let epochs = if others.contains("--epochs") { "" } else { "--epochs 2" };
+    format!("--train DIR/train --device cpu --threads 2 --quiet {epochs} {others}")
 }
 
 /// Returns a command with the arguments, in which DIR stands for `dir`.
