@@ -2,7 +2,8 @@
 //!
 //! | engine | file | what it is |
 //! |---|---|---|
-//! | [`CpuEngine`] | `cpu.rs` | our kernels on the CPU |
+//! | [`CpuEngine`] | `cpu.rs` | our kernels on the CPU, for linear layers and integrate-and-fire neurons |
+//! | [`LayeredEngine`] | `layered/` | our kernels on the CPU, for all layers of a network file |
 //! | [`GpuEngine`] | `gpu.rs` | our kernels on a GPU, with the buffers and launches of [`GpuNetwork`] |
 //! | `LibtorchEngine` | `libtorch.rs` | libtorch's autograd, to compare the kernels with (feature `libtorch`) |
 //!
@@ -12,6 +13,7 @@ mod choice;
 mod cpu;
 mod gpu;
 mod gpu_network;
+mod layered;
 #[cfg(feature = "libtorch")]
 mod libtorch;
 mod step;
@@ -24,6 +26,7 @@ pub use cpu::CpuEngine;
 pub(crate) use cpu::hidden_spikes;
 pub use gpu::GpuEngine;
 pub use gpu_network::{Extent, GpuNetwork};
+pub use layered::LayeredEngine;
 #[cfg(feature = "libtorch")]
 pub use libtorch::LibtorchEngine;
 pub use step::{BatchLoss, Engine};

@@ -95,6 +95,15 @@ pub(crate) fn predict<E: Engine + ?Sized>(
     Ok(predictions)
 }
 
+/// What a forward pass is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pass {
+    /// A training step: norms use the statistics of the batch, and dropout drops.
+    Training,
+    /// An evaluation: norms use the running statistics, and nothing is dropped.
+    Evaluation,
+}
+
 /// Mean loss of a batch, and number of correct predictions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchLoss {
@@ -121,7 +130,7 @@ impl Prediction {
 
 /// Checks the arguments of [`Engine::step`] and returns the number of classes.
 pub(super) fn check_step(network: &Network, batch: &Batch, gradient: &Parameters) -> Result<usize, KernelError> {
-    assert_eq!(network.shape(), gradient.shape(), "shape of the gradient");
+    assert_eq!(network.architecture().tensors(), gradient.architecture().tensors(), "tensors of the gradient");
     let classes = network.shape().classes;
     check_labels(batch, classes).map(|()| classes)
 }

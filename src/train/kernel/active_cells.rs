@@ -134,6 +134,22 @@ impl ActiveCells {
         self.offsets.push(self.entries.len());
     }
 
+    /// Removes the cells whose bit in `masks[t * tiles + tile]` is 0, and multiplies the other counts by `scale`.
+    pub(crate) fn keep(&mut self, masks: &[u32], tiles: usize, scale: f32) {
+        let (mut kept, mut start) = (0, 0);
+        for (masks, end) in masks.chunks_exact(tiles.max(1)).zip(&mut self.offsets[1..]) {
+            for i in start..*end {
+                let (cell, count) = self.entries[i];
+                if masks[cell as usize / TILE_WIDTH] >> (cell as usize % TILE_WIDTH) & 1 == 1 {
+                    self.entries[kept] = (cell, scale * count);
+                    kept += 1;
+                }
+            }
+            (start, *end) = (*end, kept);
+        }
+        self.entries.truncate(kept);
+    }
+
     /// Adds each cell's counts, summed over time, to `totals`, (cells,).
     pub(crate) fn add_totals(&self, totals: &mut [f64]) {
         self.entries.iter().for_each(|&(cell, count)| totals[cell as usize] += f64::from(count));

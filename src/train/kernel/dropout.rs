@@ -5,6 +5,8 @@
 //! drawn bit by bit of k: from the lowest bit up, a random word is or-ed where the bit is 1 and and-ed where it is 0. So
 //! p = 0.5 takes one word, 0.25 two. The words are those of SplitMix64 (Steele, Lea and Flood 2014), two per output.
 
+use tonic_loader::mix;
+
 /// Number of binary digits of the probability.
 const DIGITS: u32 = 16;
 /// SplitMix64's increment.
@@ -24,18 +26,10 @@ pub(crate) struct Dropout {
 pub(crate) struct DropoutKey(u64);
 
 impl DropoutKey {
-    /// `sample` is the sample's number in its set, so that it doesn't depend on the batch.
-    pub(crate) fn new(seed: u64, epoch: u64, sample: u64, layer: u64) -> DropoutKey {
-        DropoutKey(mix([epoch, sample, layer].into_iter().fold(seed, |key, part| mix(key).wrapping_add(part))))
+    /// `sample` is the key of the sample in the epoch, see [`EpochOrder::key`](tonic_loader::EpochOrder::key).
+    pub(crate) fn new(sample: u64, layer: u64) -> DropoutKey {
+        DropoutKey(mix(sample ^ mix(layer)))
     }
-}
-
-/// Returns SplitMix64's output for a state.
-fn mix(state: u64) -> u64 {
-    let z = state.wrapping_add(GOLDEN);
-    let z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ z >> 31
 }
 
 impl Dropout {
@@ -80,7 +74,13 @@ impl Dropout {
 
 #[cfg(test)]
 mod tests {
+    use tonic_loader::EpochOrder;
+
     use super::{Dropout, DropoutKey};
+
+    fn key(seed: u64, epoch: u64, sample: u64, layer: u64) -> DropoutKey {
+        DropoutKey::new(EpochOrder::Shuffled { seed, epoch }.key(sample), layer)
+    }
 
     fn masks(p: f32, per_sample: bool, key: DropoutKey) -> Vec<u32> {
         let mut masks = vec![0; 250 * 16];
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn a_mask_keeps_its_share_in_every_position() {
         for p in [0.5f32, 0.25, 0.1, 0.9, 0.013] {
-            let masks: Vec<u32> = (0..8).flat_map(|i| masks(p, false, DropoutKey::new(1, 2, i, 4))).collect();
+            let masks: Vec<u32> = (0..8).flat_map(|i| masks(p, false, key(1, 2, i, 4))).collect();
             for bit in 0..32 {
                 let kept = masks.iter().filter(|&&mask| mask >> bit & 1 == 1).count() as f64;
                 let n = masks.len() as f64;
@@ -101,21 +101,14 @@ mod tests {
             let scale = f64::from(Dropout::new(p, false).scale());
             assert!((scale * (1.0 - f64::from(p)) - 1.0).abs() < 1e-3, "{p}: {scale}");
         }
-        assert!(masks(0.0, false, DropoutKey::new(0, 0, 0, 0)).iter().all(|&mask| mask == u32::MAX));
+        assert!(masks(0.0, false, key(0, 0, 0, 0)).iter().all(|&mask| mask == u32::MAX));
         assert_eq!(Dropout::new(0.0, false).scale(), 1.0);
     }
 
     #[test]
     fn masks_of_other_counters_are_independent() {
-        let key = DropoutKey::new(1, 2, 3, 4);
-        let reference = masks(0.5, false, key);
-        let others = [
-            DropoutKey::new(2, 2, 3, 4),
-            DropoutKey::new(1, 3, 3, 4),
-            DropoutKey::new(1, 2, 4, 4),
-            DropoutKey::new(1, 2, 3, 5),
-            DropoutKey::new(2, 1, 3, 4),
-        ];
+        let reference = masks(0.5, false, key(1, 2, 3, 4));
+        let others = [key(2, 2, 3, 4), key(1, 3, 3, 4), key(1, 2, 4, 4), key(1, 2, 3, 5), key(2, 1, 3, 4)];
         let n = 32.0 * reference.len() as f64;
         let shifted = [1, 2, 16].map(|by| reference[by..].to_vec());
         for other in others.map(|key| masks(0.5, false, key)).into_iter().chain(shifted) {
@@ -129,7 +122,7 @@ mod tests {
 
     #[test]
     fn one_mask_per_sample_is_the_same_at_every_step() {
-        let masks = masks(0.25, true, DropoutKey::new(1, 2, 3, 4));
+        let masks = masks(0.25, true, key(1, 2, 3, 4));
         assert!(masks.chunks(16).all(|step| step == &masks[..16]));
         assert!(masks[..16].iter().any(|mask| *mask != masks[0]));
     }
@@ -138,7 +131,7 @@ mod tests {
     #[test]
     fn masks_stay_what_they_are() {
         let dropout = Dropout::new(0.3, false);
-        let key = DropoutKey::new(13, 1, 99, 2);
-        assert_eq!([(0, 0), (249, 15)].map(|(t, tile)| dropout.mask(key, t, tile)), [4_209_569_535, 4_110_851_450]);
+        let key = key(13, 1, 99, 2);
+        assert_eq!([(0, 0), (249, 15)].map(|(t, tile)| dropout.mask(key, t, tile)), [3_987_369_940, 4_188_741_567]);
     }
 }

@@ -13,7 +13,7 @@
 //! sample        forward and backward pass of one sample, built on active_cells, linear and iaf
 //! exp           the exponential function of the surrogate gradient and of the softmax
 //! loss          softmax cross entropy of the summed readout
-//! adam          the optimiser's update
+//! optimiser     the update of the parameters: Adam, AdamW, SGD
 //! isa           the instruction sets that the kernels are compiled for
 //! vector        vectors of sixteen float32 on each instruction set
 //! batch_source  the samples in GPU memory from which the CUDA kernels draw batches
@@ -28,7 +28,6 @@
 //! number of threads. A multiply-add is fused on all instruction sets or on none.
 
 mod active_cells;
-mod adam;
 pub(crate) mod batch_source;
 pub(crate) mod cell;
 pub(crate) mod dropout;
@@ -39,6 +38,7 @@ pub(crate) mod isa;
 pub(crate) mod linear;
 pub(crate) mod loss;
 pub(crate) mod norm;
+mod optimiser;
 pub(crate) mod product;
 pub(crate) mod program;
 pub(crate) mod readout;
@@ -50,7 +50,8 @@ mod tests;
 mod vector;
 
 pub(crate) use active_cells::ActiveCells;
-pub use adam::{Adam, AdamConfig};
+pub(crate) use optimiser::power;
+pub use optimiser::{Group, Moments, Optimiser, OptimiserConfig, Rule};
 pub use spikes::SpikeCounts;
 
 /// Number of neurons in a tile of the CPU kernels.

@@ -13,7 +13,6 @@
 //! sums over samples float64, in the order of the samples.
 
 use crate::kernel::isa::for_each_isa;
-use crate::kernel::vector::Real;
 use crate::kernel::{TILE_WIDTH, Tile, halves, halves_mut};
 
 /// PyTorch's default for eps, which avoids a division by 0.
@@ -92,18 +91,6 @@ impl Statistics {
     pub(crate) fn set_variance(&mut self, squares: &[f64], n: f64) {
         self.variance.iter_mut().zip(squares).for_each(|(variance, sum)| *variance = sum / n);
     }
-
-    /// Moves these running statistics towards those of a batch, as PyTorch does: by `momentum`, with the unbiased
-    /// variance of the batch.
-    pub(crate) fn update(&mut self, batch: &Statistics, n: f64, momentum: f64) {
-        let unbiased = n / (n - 1.0).max(1.0);
-        for (running, mean) in self.mean.iter_mut().zip(&batch.mean) {
-            *running += momentum * (mean - *running);
-        }
-        for (running, variance) in self.variance.iter_mut().zip(&batch.variance) {
-            *running += momentum * (variance * unbiased - *running);
-        }
-    }
 }
 
 /// Adds up sums of each sample in the order of the samples: `sums[sample * tiles + tile][row][j]` is the sum `row` of
@@ -132,12 +119,6 @@ pub(crate) struct Backward {
 }
 
 impl Backward {
-    /// Makes the backward pass of a layer without batch norm: dL/dy = dL/dI.
-    pub(crate) fn identity(channels: usize) -> Backward {
-        let zero = tiles(channels, |_| 0.0);
-        Backward { a: tiles(channels, |_| 1.0), b: zero.clone(), c: zero.clone(), mean: zero }
-    }
-
     /// Makes the backward pass of the norm of a batch. `sums` has, for each channel, the sums over all n rows of g and
     /// of g * (y - mean), where g = dL/dI. Writes the gradients for gamma and beta.
     pub(crate) fn new(
