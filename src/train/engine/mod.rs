@@ -23,6 +23,7 @@ mod tests;
 pub use crate::kernel::SpikeCounts;
 pub use choice::{Arithmetic, EngineChoice};
 pub use cpu::CpuEngine;
+#[cfg(test)]
 pub(crate) use cpu::hidden_spikes;
 pub use gpu::GpuEngine;
 pub use gpu_network::{Extent, GpuNetwork};

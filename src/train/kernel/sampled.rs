@@ -11,6 +11,9 @@ use crate::kernel::isa::for_each_isa;
 use crate::kernel::vector::F32x16;
 use crate::kernel::{TILE_WIDTH, Tile, halves};
 
+/// Number of inputs whose dot products are computed together, to load each part of the output's gradient once.
+const DOTS: usize = 4;
+
 /// W^T with a row of tiles for each input.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rows {
@@ -56,32 +59,63 @@ for_each_isa! {
         g: &mut [Tile],
     ) {
         let tiles = rows.input_tiles();
+        let mut chosen = Vec::with_capacity(tiles * TILE_WIDTH);
+        let mut row = vec![[0.0; TILE_WIDTH]; rows.tiles];
         for (t, places) in places.chunks_exact(tiles.max(1)).take(steps).enumerate() {
-            for (tile, &places) in places.iter().enumerate() {
-                g[tile * stride + t] = dots::<V>(rows, dy, stride, t, tile, places).map(|sum| scale * sum);
+            row.iter_mut().zip(dy.iter().skip(t).step_by(stride)).for_each(|(row, dy)| *row = *dy);
+            g.iter_mut().skip(t).step_by(stride).for_each(|g| *g = [0.0; TILE_WIDTH]);
+            list(places, &mut chosen);
+            let (blocks, rest) = chosen.as_chunks::<DOTS>();
+            for block in blocks {
+                let sums = dots::<V, DOTS>(rows, &row, block);
+                for n in 0..DOTS {
+                    let i = block[n] as usize;
+                    g[i / TILE_WIDTH * stride + t][i % TILE_WIDTH] = scale * sums[n];
+                }
+            }
+            for &i in rest {
+                let i = i as usize;
+                g[i / TILE_WIDTH * stride + t][i % TILE_WIDTH] = scale * dots::<V, 1>(rows, &row, &[i as u32])[0];
             }
         }
     }
 }
 
-/// Returns the dot products of `dy` at step `t` with the rows of the inputs of a tile that `places` chooses.
+/// Replaces `chosen` with the numbers of the bits that are set in `places`.
+pub(super) fn list(places: &[u32], chosen: &mut Vec<u32>) {
+    chosen.clear();
+    for (tile, &places) in places.iter().enumerate() {
+        let mut left = places;
+        while left != 0 {
+            chosen.push((tile * TILE_WIDTH) as u32 + left.trailing_zeros());
+            left &= left - 1;
+        }
+    }
+}
+
+/// Returns the dot products of `dy`, one row of tiles, with the rows of N inputs.
 #[inline(always)]
-pub(super) fn dots<V: F32x16>(rows: &Rows, dy: &[Tile], stride: usize, t: usize, tile: usize, places: u32) -> Tile {
-    let mut out = [0.0; TILE_WIDTH];
-    let mut left = places;
-    while left != 0 {
-        let j = left.trailing_zeros() as usize;
-        left &= left - 1;
-        let row = &rows.weights[(tile * TILE_WIDTH + j) * rows.tiles..][..rows.tiles];
-        let mut sums = [V::splat(0.0); 2];
-        for (dy, weights) in dy.iter().skip(t).step_by(stride).zip(row) {
-            for half in 0..2 {
-                sums[half] = V::load(halves(dy)[half]).mul_add(V::load(halves(weights)[half]), sums[half]);
+pub(super) fn dots<V: F32x16, const N: usize>(rows: &Rows, dy: &[Tile], inputs: &[u32; N]) -> [f32; N] {
+    let mut of: [&[Tile]; N] = [&[]; N];
+    let mut sums = [[V::splat(0.0); 2]; N];
+    for n in 0..N {
+        of[n] = &rows.weights[inputs[n] as usize * rows.tiles..][..dy.len()];
+    }
+    for (tile, dy) in dy.iter().enumerate() {
+        let dy = halves(dy);
+        for half in 0..2 {
+            let dy = V::load(dy[half]);
+            for n in 0..N {
+                sums[n][half] = dy.mul_add(V::load(halves(&of[n][tile])[half]), sums[n][half]);
             }
         }
-        out[j] = sums[0].add(sums[1]).sum();
     }
-    out
+    // `array::map` is not inlined, and then its vectors pass through memory.
+    let mut totals = [0.0; N];
+    for n in 0..N {
+        totals[n] = sums[n][0].add(sums[n][1]).sum();
+    }
+    totals
 }
 
 #[cfg(test)]
