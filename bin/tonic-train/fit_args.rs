@@ -170,11 +170,7 @@ impl FitArgs {
 
     /// Reads the network file or the preset of the arguments.
     fn network_file(&self) -> Result<Option<NetworkFile>> {
-        match (&self.network, &self.preset) {
-            (Some(path), _) => NetworkFile::read(path).map(Some),
-            (None, Some(name)) => NetworkFile::preset(name).map(Some),
-            (None, None) => Ok(None),
-        }
+        NetworkFile::chosen(self.network.as_deref(), self.preset.as_deref())
     }
 
     /// Returns the options in the network file or in the preset, and its name. A resumed run has its own options.

@@ -200,6 +200,7 @@ fn neuron(network: &Network) -> Neuron {
     network.layers().as_iaf().expect("layers that the fused kernels compute").constants()
 }
 
+#[cfg(test)]
 /// Runs one sample forward and returns the spikes of each hidden layer, the layer next to the input first.
 pub(crate) fn hidden_spikes(
     network: &Network,

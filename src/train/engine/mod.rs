@@ -24,6 +24,7 @@ mod training_loss;
 pub use crate::kernel::SpikeCounts;
 pub use choice::{Arithmetic, EngineChoice};
 pub use cpu::CpuEngine;
+#[cfg(test)]
 pub(crate) use cpu::hidden_spikes;
 pub use gpu::GpuEngine;
 pub use gpu_network::{Extent, GpuNetwork};

@@ -98,6 +98,15 @@ pub(crate) fn predict<E: Engine + ?Sized>(
     Ok(predictions)
 }
 
+/// What a forward pass is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pass {
+    /// A training step: norms use the statistics of the batch, and dropout drops.
+    Training,
+    /// An evaluation: norms use the running statistics, and nothing is dropped.
+    Evaluation,
+}
+
 /// Mean loss of a batch, and number of correct predictions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchLoss {

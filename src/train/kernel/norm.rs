@@ -200,3 +200,101 @@ for_each_isa! {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::{EPS, Statistics, Tile, over_samples, squares};
+    use crate::kernel::TILE_WIDTH;
+    use crate::kernel::isa::Isa;
+    use crate::kernel::norm::{self, Norm};
+
+    /// Rows of one tile in float64: one channel per lane.
+    fn channel(samples: &[Vec<Tile>], j: usize) -> Vec<f64> {
+        samples.iter().flatten().map(|row| f64::from(row[j])).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn equals_the_formulas(
+            seed: u64,
+            samples in 1usize..5,
+            steps in prop_oneof![Just(1usize), 1usize..60],
+            offset in prop_oneof![Just(0.0f32), Just(-3.0), Just(1000.0)],
+            spread in prop_oneof![Just(0.0f32), Just(1e-4), Just(1.0), Just(1000.0)],
+        ) {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let mut draw = |offset: f32, spread: f32| -> Vec<Vec<Tile>> {
+                let tile = |rng: &mut ChaCha8Rng| -> Tile {
+                    std::array::from_fn(|_| offset + spread * rng.random_range(-1.0f32..1.0))
+                };
+                (0..samples).map(|_| (0..steps).map(|_| tile(&mut rng)).collect()).collect()
+            };
+            let (y, g) = (draw(offset, spread), draw(0.0, 1.0));
+            let gamma: Vec<f32> = (0..TILE_WIDTH).map(|j| j as f32 * 0.1 - 0.5).collect();
+            let beta: Vec<f32> = (0..TILE_WIDTH).map(|j| 1.0 - j as f32 * 0.1).collect();
+            let n = (samples * steps) as f64;
+            let of_mean: Vec<f64> = (0..TILE_WIDTH).map(|j| channel(&y, j).iter().sum::<f64>() / n).collect();
+            let mut first: Option<Vec<u32>> = None;
+            for isa in Isa::available() {
+                let mut statistics = Statistics { mean: of_mean.clone(), variance: vec![0.0; TILE_WIDTH] };
+                let means = statistics.mean_tiles();
+                let parts: Vec<[Tile; 1]> = y.iter().map(|y| [squares(isa, &means[0], y)]).collect();
+                let totals: Vec<f64> = over_samples(&parts, TILE_WIDTH).into_iter().map(|[sum]| sum).collect();
+                statistics.set_variance(&totals, n);
+                let norm = Norm::new(&gamma, &beta, &statistics);
+                let mut sums = Vec::new();
+                let mut applied = y.clone();
+                for ((y, g), out) in y.iter().zip(&g).zip(&mut applied) {
+                    norm::apply(isa, &norm, 0, y, out);
+                    sums.push(norm::backward_sums(isa, &norm, 0, y, g));
+                }
+                let totals = over_samples(&sums, TILE_WIDTH);
+                let (mut dgamma, mut dbeta) = (vec![f32::NAN; TILE_WIDTH], vec![f32::NAN; TILE_WIDTH]);
+                let back = norm::Backward::new(&gamma, &statistics, n, |j| totals[j], (&mut dgamma, &mut dbeta));
+                let mut dy = y.clone();
+                for ((y, g), out) in y.iter().zip(&g).zip(&mut dy) {
+                    norm::backward(isa, &back, 0, y, g, out);
+                }
+
+                for j in 0..TILE_WIDTH {
+                    let (y, g) = (channel(&y, j), channel(&g, j));
+                    let variance = y.iter().map(|y| (y - of_mean[j]).powi(2)).sum::<f64>() / n;
+                    // The mean is rounded to float32 before it is subtracted.
+                    let rounding = f64::from(offset.abs().max(spread)) * 1e-7;
+                    prop_assert!((statistics.variance[j] - variance).abs() <= 1e-5 * variance + rounding * rounding);
+                    let inverse = 1.0 / (variance + EPS).sqrt();
+                    let normal: Vec<f64> = y.iter().map(|y| (y - of_mean[j]) * inverse).collect();
+                    let (gamma, beta) = (f64::from(gamma[j]), f64::from(beta[j]));
+                    let sum: f64 = g.iter().sum();
+                    let product: f64 = g.iter().zip(&normal).map(|(g, normal)| g * normal).sum();
+                    let wrong = 1e-5 * n + rounding * inverse * n;
+                    prop_assert!((f64::from(dbeta[j]) - sum).abs() < wrong);
+                    prop_assert!((f64::from(dgamma[j]) - product).abs() < wrong * 2.0, "{} {product}", dgamma[j]);
+                    let (got, got_dy) = (channel(&applied, j), channel(&dy, j));
+                    for i in 0..y.len() {
+                        let expected = gamma * normal[i] + beta;
+                        let wrong = 1e-5 + 4.0 * rounding * inverse;
+                        prop_assert!((got[i] - expected).abs() < wrong * (1.0 + gamma.abs()), "{} {expected}", got[i]);
+                        let expected = gamma * inverse * (g[i] - sum / n - normal[i] * product / n);
+                        let apart = (got_dy[i] - expected).abs();
+                        prop_assert!(apart < 10.0 * wrong * inverse, "{} {expected} {inverse}", got_dy[i]);
+                    }
+                }
+                let bits = [applied, dy].concat().into_iter().flatten().flatten().map(f32::to_bits).collect::<Vec<u32>>();
+                prop_assert_eq!(first.get_or_insert_with(|| bits.clone()), &bits, "{:?}", isa);
+            }
+        }
+    }
+
+    #[test]
+    fn the_mean_of_a_product_is_the_product_of_the_mean() {
+        // Two rows of two inputs, (1, 2) and (3, 0), and three channels.
+        let weight_t = [1.0, 0.5, -1.0, 2.0, 0.25, 4.0];
+        let statistics = Statistics::of_mean(&[4.0, 2.0], &weight_t, &[1.0, 0.0, -1.0], 2.0);
+        assert_eq!(statistics.mean, [5.0, 1.25, 1.0]);
+    }
+}

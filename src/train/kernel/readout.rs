@@ -212,3 +212,123 @@ fn through_softmax<V: F32x16>(e: &[Tile], q: &mut [Tile]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::{Leaky, Reduction, SUMS, backward, forward};
+    use crate::kernel::cell::{CellInput, CellParameter};
+    use crate::kernel::isa::Isa;
+    use crate::kernel::norm::Norm;
+    use crate::kernel::{TILE_WIDTH, Tile, linear};
+
+    /// The readout in float64. Returns the sum of e * o.
+    fn loss(reduction: Reduction, r: &[f64], start: &[f64], input: &[Vec<f64>], e: &[f64]) -> f64 {
+        let mut y = start.to_vec();
+        let mut outputs = vec![if reduction == Reduction::Max { f64::NEG_INFINITY } else { 0.0 }; e.len()];
+        for input in input {
+            y.iter_mut().zip(r).zip(input).for_each(|((y, r), x)| *y = r * *y + (1.0 - r) * x);
+            let largest = y.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let sum: f64 = y.iter().map(|y| (y - largest).exp()).sum();
+            for (output, y) in outputs.iter_mut().zip(&y) {
+                *output = match reduction {
+                    Reduction::SoftmaxSum => *output + (y - largest).exp() / sum,
+                    Reduction::Max => output.max(*y),
+                    Reduction::Last => *y,
+                };
+            }
+        }
+        outputs.iter().zip(e).map(|(output, e)| output * e).sum()
+    }
+
+    #[test]
+    fn equals_the_formulas_and_numerical_gradients() {
+        for (reduction, steps, classes, scale) in [
+            (Reduction::SoftmaxSum, 40, 35, 3.0f32),
+            (Reduction::SoftmaxSum, 7, 3, 500.0),
+            (Reduction::Max, 25, 35, 3.0),
+            (Reduction::Last, 25, 64, 3.0),
+            (Reduction::SoftmaxSum, 1, 1, 1.0),
+        ] {
+            let name = format!("{reduction:?}, {steps} steps, {classes} classes, scale {scale}");
+            let mut rng = ChaCha8Rng::seed_from_u64(3);
+            let mut draw =
+                |n: usize, low: f32, high: f32| -> Vec<f32> { (0..n).map(|_| rng.random_range(low..high)).collect() };
+            let (r, e, start) = (draw(classes, 0.7, 1.0), draw(classes, -1.0, 1.0), draw(classes, 0.0, 1.0));
+            let x = draw(steps * classes, -scale, scale);
+            let (stride, tiles) = (linear::stride(steps), classes.div_ceil(TILE_WIDTH));
+            let mut y = vec![[0.0; TILE_WIDTH]; tiles * stride];
+            for (i, x) in x.iter().enumerate() {
+                let (t, k) = (i / classes, i % classes);
+                y[k / TILE_WIDTH * stride + t][k % TILE_WIDTH] = *x;
+            }
+            let mut start_tiles = vec![[[0.0; TILE_WIDTH]; 3]; tiles];
+            start.iter().enumerate().for_each(|(k, s)| start_tiles[k / TILE_WIDTH][0][k % TILE_WIDTH] = *s);
+            let norm = Norm::identity(classes);
+            let input = CellInput { y: &y, stride, steps, norm: &norm, start: Some(&start_tiles) };
+            let leak = CellParameter { values: &r, clamp: Some([0.75, 0.97]) };
+            let readout = Leaky::new(reduction, leak);
+            let (mut out, mut sums) =
+                (vec![[f32::NAN; TILE_WIDTH]; tiles * stride], vec![[[0.0; TILE_WIDTH]; SUMS]; tiles]);
+            let (mut logits, mut trace) = (vec![f32::NAN; classes], Vec::new());
+            let mut first: Option<Vec<u32>> = None;
+            for isa in Isa::available() {
+                forward(isa, &readout, &input, &mut trace, &mut logits);
+                backward(isa, &readout, &input, &trace, &e, &mut out, &mut sums);
+                let used: Vec<Tile> = out.chunks(stride).flat_map(|column| column[..steps].to_vec()).collect();
+                let bits: Vec<u32> = logits.iter().chain(used.as_flattened()).map(|x| x.to_bits()).collect();
+                assert_eq!(first.get_or_insert_with(|| bits.clone()), &bits, "{name}, {isa:?}");
+            }
+            let wide = |values: &[f32]| -> Vec<f64> { values.iter().map(|&x| f64::from(x)).collect() };
+            let clamped: Vec<f64> = wide(&r).iter().map(|r| r.clamp(0.75f32.into(), 0.97f32.into())).collect();
+            let rows: Vec<Vec<f64>> = x.chunks(classes).map(wide).collect();
+            let (start, e) = (wide(&start), wide(&e));
+            let close = |got: f64, expected: f64, what: &str| {
+                let largest = expected.abs().max(f64::from(scale) * 0.1);
+                assert!((got - expected).abs() < 3e-5 * largest, "{name}: {what} {got}, not {expected}");
+            };
+            for k in 0..classes {
+                let mut one = vec![0.0; classes];
+                one[k] = 1.0;
+                close(f64::from(logits[k]), loss(reduction, &clamped, &start, &rows, &one), "output");
+            }
+            for k in [0, classes / 2, classes - 1] {
+                for t in 0..steps {
+                    let at = |by: f64| {
+                        let mut rows = rows.clone();
+                        rows[t][k] += by;
+                        loss(reduction, &clamped, &start, &rows, &e)
+                    };
+                    let got = f64::from(out[k / TILE_WIDTH * stride + t][k % TILE_WIDTH]);
+                    close(got, (at(1e-6) - at(-1e-6)) / 2e-6, "dL/dI");
+                }
+                let at = |by: f64| {
+                    let mut r = clamped.clone();
+                    r[k] += by;
+                    loss(reduction, &r, &start, &rows, &e)
+                };
+                let slope = (at(1e-6) - at(-1e-6)) / 2e-6;
+                close(f64::from(sums[k / TILE_WIDTH][0][k % TILE_WIDTH]), slope, "sum for r");
+                let mut gradient = vec![f32::NAN; classes];
+                Leaky::write_gradient(leak, |_| 1.0, &mut gradient);
+                assert_eq!(gradient[k], if (0.75..=0.97).contains(&r[k]) { 1.0 } else { 0.0 });
+            }
+        }
+    }
+
+    #[test]
+    fn a_logit_that_is_no_number_stays_one() {
+        let norm = Norm::identity(2);
+        let mut y = vec![[0.0; TILE_WIDTH]; linear::stride(3)];
+        y[1][1] = f32::NAN;
+        let input = CellInput { y: &y, stride: linear::stride(3), steps: 3, norm: &norm, start: None };
+        for reduction in [Reduction::SoftmaxSum, Reduction::Max, Reduction::Last] {
+            let readout = Leaky::new(reduction, CellParameter { values: &[0.5, 0.5], clamp: None });
+            let mut logits = [0.0; 2];
+            forward(Isa::chosen(), &readout, &input, &mut Vec::new(), &mut logits);
+            assert!(logits[1].is_nan(), "{reduction:?}: {logits:?}");
+        }
+    }
+}

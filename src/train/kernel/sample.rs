@@ -59,6 +59,7 @@ impl SampleState {
         &self.active[1..]
     }
 
+    #[cfg(test)]
     pub(crate) fn into_spikes(mut self) -> Vec<ActiveCells> {
         self.active.split_off(1)
     }

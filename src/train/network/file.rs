@@ -119,6 +119,12 @@ impl Layers {
                 }
             }
         }
+        let is_iaf = |layer: &Hidden| matches!(layer.neuron, Neuron::Iaf(_));
+        if init_state == InitState::Uniform && hidden.iter().any(is_iaf) {
+            let line = document.get("init_state").map_or(1, |value| line_at(text, value.span().start));
+            let expected = "init_state = \"zero\" with iaf, whose neurons start at 0".into();
+            return Err(NetworkFault { line, expected, got: "\"uniform\"".into() });
+        }
         match readout {
             Some(readout) => Ok(Layers { init_state, hidden, readout }),
             None => Err(NetworkFault {

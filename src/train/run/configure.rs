@@ -12,6 +12,7 @@ use crate::learner::{ClassWeights, Pad};
 use crate::network::{Iaf, Shape};
 use crate::run::config::{self, Config, DataConfig, NetworkConfig};
 use crate::run::metrics;
+use crate::run::network_file::resized;
 use crate::run::options::FitOptions;
 use crate::run::sets::Sets;
 use crate::run::sums;
@@ -71,12 +72,7 @@ impl FitOptions {
                 return Err(Error::usage(option, expected, format!("{value:?}")));
             }
         }
-        let layers = match &self.hidden {
-            None => layers.clone(),
-            Some(hidden) => layers.resized(hidden).ok_or_else(|| {
-                Error::usage("hidden", "a network file whose hidden layers are alike, to change their sizes", "others")
-            })?,
-        };
+        let layers = resized(layers, self.hidden.as_deref())?;
         let hidden = layers.hidden.iter().map(|layer| layer.neurons).collect();
         let plain = layers.as_iaf().filter(|iaf| iaf.surrogate == default.surrogate);
         let (theta, min_v_mem) = (plain.map(|iaf| iaf.theta), plain.and_then(|iaf| iaf.min_v_mem));

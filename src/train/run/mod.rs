@@ -57,7 +57,7 @@ pub use fit::{Fitted, check_options, fit};
 pub(crate) use folder::{BEST, MODEL, TEST, holds_run};
 pub use metrics::EpochMetrics;
 pub(crate) use metrics::read_all as read_metrics;
-pub use network_file::NetworkFile;
+pub use network_file::{NetworkFile, resized};
 pub use options::FitOptions;
 pub use options_file::{RunOption, read_options};
 pub(crate) use options_file::{options_of, read_toml, table_at};

@@ -42,6 +42,18 @@ impl NetworkFile {
         NetworkFile::parse(Path::new(name), preset.text)
     }
 
+    /// Reads the network file, or returns the preset with the name, or `None` without both.
+    ///
+    /// # Errors
+    /// Those of [`NetworkFile::read`] and [`NetworkFile::preset`].
+    pub fn chosen(file: Option<&Path>, preset: Option<&str>) -> Result<Option<NetworkFile>> {
+        match (file, preset) {
+            (Some(path), _) => NetworkFile::read(path).map(Some),
+            (None, Some(name)) => NetworkFile::preset(name).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+
     fn parse(path: &Path, text: &str) -> Result<NetworkFile> {
         let place = |line: usize| format!("{}: line {line}", path.display());
         let layers = Layers::parse(text, &[TRAINING])
@@ -59,6 +71,17 @@ impl NetworkFile {
         };
         Ok(NetworkFile { layers, training })
     }
+}
+
+/// Returns layers of a network file with other numbers of neurons, or as they are for `None`.
+///
+/// # Errors
+/// [`Usage`](tonic_base::Error::Usage) if the hidden layers differ in more than their numbers of neurons.
+pub fn resized(layers: &Layers, hidden: Option<&[usize]>) -> Result<Layers> {
+    let Some(hidden) = hidden else { return Ok(layers.clone()) };
+    layers.resized(hidden).ok_or_else(|| {
+        Error::usage("hidden", "a network file whose hidden layers are alike, to change their sizes", "others")
+    })
 }
 
 #[cfg(test)]

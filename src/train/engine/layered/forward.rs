@@ -3,9 +3,10 @@
 use rayon::prelude::*;
 use tonic_base::interrupt;
 
+use crate::engine::layered::LayeredEngine;
 use crate::engine::layered::pack::{Body, PackedLayer};
 use crate::engine::layered::sample::{SampleLayers, Trace, uniform_start};
-use crate::engine::layered::{LayeredEngine, Pass};
+use crate::engine::step::Pass;
 use crate::kernel::cell::{self, CellInput, RecurrentState, forward_recurrent};
 use crate::kernel::dropout::DropoutKey;
 use crate::kernel::isa::Isa;
@@ -26,7 +27,13 @@ impl LayeredEngine {
     /// Runs all samples through layer `i`. After an interruption, returns early with invalid results.
     pub(super) fn forward_layer(&mut self, network: &Network, i: usize, pass: Pass) {
         let (isa, rows) = (self.isa, self.rows());
-        let uniform = self.architecture.layers.init_state == InitState::Uniform;
+        let layers = &self.architecture.layers;
+        // How many state variables start at random numbers, and whether spikes do.
+        let states = match layers.hidden.get(i) {
+            Some(layer) => (layer.neuron.states(), true),
+            None => (1, false),
+        };
+        let states = Some(states).filter(|_| layers.init_state == InitState::Uniform);
         let layer = &mut self.layers[i];
         layer.pack(network, i);
         let is_measured = layer.is_normed && pass == Pass::Training;
@@ -59,7 +66,7 @@ impl LayeredEngine {
         let layer = &self.layers[i];
         self.samples.par_iter_mut().for_each_init(Scratch::default, |scratch, sample| {
             if !interrupt::requested() {
-                activate(isa, layer, i, uniform, pass, scratch, sample);
+                activate(isa, layer, i, states, pass, scratch, sample);
             }
         });
     }
@@ -108,7 +115,7 @@ fn activate(
     isa: Isa,
     layer: &PackedLayer,
     i: usize,
-    uniform: bool,
+    random: Option<(usize, bool)>,
     pass: Pass,
     scratch: &mut Scratch,
     sample: &mut SampleLayers,
@@ -117,8 +124,7 @@ fn activate(
     let (tiles, neurons) = (layer.tiles(), layer.linear.outputs());
     let SampleLayers { active, layers, logits, .. } = sample;
     let trace = &mut layers[i];
-    let draws = uniform.then(|| layer.states()).flatten();
-    trace.start = draws.map(|(states, spikes)| uniform_start(key, i, neurons, states, spikes));
+    trace.start = random.map(|(states, spikes)| uniform_start(key, i, neurons, states, spikes));
     let Trace { y, fired, open, states, start } = trace;
     let input = CellInput { y, stride, steps, norm: &layer.norm, start: start.as_deref() };
     fired.resize(steps * tiles, 0);

@@ -27,7 +27,9 @@ use tonic_loader::Batch;
 use crate::engine::layered::backward::Block;
 use crate::engine::layered::pack::PackedLayer;
 use crate::engine::layered::sample::SampleLayers;
-use crate::engine::step::{BatchLoss, Engine, check_interrupt, check_loss, check_step};
+#[cfg(feature = "libtorch")]
+pub(super) use crate::engine::layered::sample::uniform_start;
+use crate::engine::step::{BatchLoss, Engine, Pass, check_interrupt, check_loss, check_step};
 use crate::engine::training_loss::TrainingLoss;
 use crate::error::{BaseFault, Error, KernelError, Result};
 use crate::kernel::isa::Isa;
@@ -53,15 +55,6 @@ pub struct LayeredEngine {
     layers: Vec<PackedLayer>,
     samples: Vec<SampleLayers>,
     blocks: Vec<Block>,
-}
-
-/// What a forward pass is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pass {
-    /// A training step: norms use the statistics of the batch, and dropout drops.
-    Training,
-    /// An evaluation: norms use the running statistics, and nothing is dropped.
-    Evaluation,
 }
 
 impl LayeredEngine {

@@ -114,15 +114,6 @@ impl PackedLayer {
         };
     }
 
-    /// Returns how many state variables the layer has, and whether its spikes are a state too. `None` without states.
-    pub(super) fn states(&self) -> Option<(usize, bool)> {
-        match &self.body {
-            Body::Iaf(_) | Body::Sum => None,
-            Body::Cell(constants, _) => Some((constants.states(), true)),
-            Body::Leaky(_) => Some((1, false)),
-        }
-    }
-
     pub(super) fn tiles(&self) -> usize {
         self.linear.tiles()
     }

@@ -70,7 +70,13 @@ impl SampleLayers {
 
 /// Draws the states and spikes of a layer before the first time step, uniform in [0, 1). `states` is the number of state
 /// variables that the layer's formula has. The draws depend on the sample's key, the layer and the neuron alone.
-pub(super) fn uniform_start(key: u64, layer: usize, neurons: usize, states: usize, spikes: bool) -> Vec<[Tile; 3]> {
+pub(in crate::engine) fn uniform_start(
+    key: u64,
+    layer: usize,
+    neurons: usize,
+    states: usize,
+    spikes: bool,
+) -> Vec<[Tile; 3]> {
     /// Keeps these draws apart from those of dropout, whose layers have smaller numbers.
     const STATES: u64 = 1 << 32;
     let stream = mix(key ^ mix(STATES + layer as u64));

@@ -10,7 +10,7 @@ use tonic_shard::{Column, FrameShape, SparseFrames, Width, Widths};
 use crate::engine::{Engine, LayeredEngine};
 use crate::kernel::isa::Isa;
 use crate::kernel::{Optimiser, OptimiserConfig};
-use crate::network::{Architecture, Layers, Model, Network, Parameters, from_bytes, to_bytes};
+use crate::network::{Architecture, Layers, Model, Network, Parameters, TensorKind, from_bytes, to_bytes};
 use crate::random::{relative_error, wide};
 
 struct Goldens {
@@ -25,6 +25,12 @@ impl Goldens {
         let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
         let networks = serde_json::from_str(&header.metadata().as_ref().unwrap()["networks"]).unwrap();
         Goldens { bytes, networks }
+    }
+
+    fn names(&self) -> Vec<&String> {
+        let mut names: Vec<&String> = self.networks.keys().collect();
+        names.sort();
+        names
     }
 
     fn floats(&self, name: &str) -> Vec<f32> {
@@ -79,49 +85,55 @@ fn in_file_order(parameters: &Parameters, tensor: &crate::network::Tensor) -> Ve
     (0..tensor.outputs).flat_map(|o| values.iter().skip(o).step_by(tensor.outputs).copied()).collect()
 }
 
-#[test]
-fn every_layer_is_that_of_pytorch() {
-    let goldens = Goldens::open();
-    let mut names: Vec<&String> = goldens.networks.keys().collect();
-    names.sort();
-    for name in names {
-        let mut network = goldens.network(name);
-        let mut engine = LayeredEngine::new(&network);
-        let near = |got: &[f32], what: &str, limit: f64| {
-            let error = relative_error(wide(got), &wide(&goldens.floats(&format!("{name}/{what}"))));
-            if error > 1e-5 {
-                eprintln!("{name}/{what}: {error:e}");
+/// Compares an evaluation, a training step and the losses of four steps of an engine with the recorded ones.
+fn compare(goldens: &Goldens, name: &str, engine: &mut dyn Engine) {
+    let mut network = goldens.network(name);
+    let near = |got: &[f32], what: &str, limit: f64| {
+        let error = relative_error(wide(got), &wide(&goldens.floats(&format!("{name}/{what}"))));
+        assert!(error < limit, "{name}/{what}: {error:e}");
+    };
+    let (batch, steps) = goldens.batch(EpochOrder::Sequential);
+    near(engine.forward(&network, &batch, steps).unwrap(), "eval", 1e-5);
+    let mut gradient = Parameters::zeros(network.architecture().clone());
+    let config = OptimiserConfig { lr: 0.01, ..OptimiserConfig::default() };
+    let mut adam = Optimiser::new(config, gradient.flat().len());
+    for (epoch, &expected) in (0..).zip(&goldens.floats(&format!("{name}/losses"))) {
+        let (batch, steps) = goldens.batch(EpochOrder::Shuffled { seed: 7, epoch });
+        let loss = engine.step(&network, &batch, steps, &mut gradient).unwrap().loss;
+        assert!((loss / f64::from(expected) - 1.0).abs() < 1e-4, "{name}, step {epoch}: {loss} {expected}");
+        if epoch == 0 {
+            near(engine.logits(), "logits", 1e-5);
+            for tensor in network.architecture().tensors() {
+                // Sums of numbers of both signs lose some of float32's digits: libtorch's float32 is 3e-5 away too.
+                let limit = if matches!(tensor.kind, TensorKind::Neuron(_)) { 1e-4 } else { 5e-5 };
+                near(&in_file_order(&gradient, tensor), &format!("grad.{}", tensor.name), limit);
             }
-            assert!(error < 1e3 * limit, "{name}/{what}: {error:e}");
-        };
-        let (batch, steps) = goldens.batch(EpochOrder::Sequential);
-        near(engine.forward(&network, &batch, steps).unwrap(), "eval", 1e-5);
-        let mut gradient = Parameters::zeros(network.architecture().clone());
-        let config = OptimiserConfig { lr: 0.01, ..OptimiserConfig::default() };
-        let mut adam = Optimiser::new(config, gradient.flat().len());
-        for (epoch, &expected) in (0..).zip(&goldens.floats(&format!("{name}/losses"))) {
-            let (batch, steps) = goldens.batch(EpochOrder::Shuffled { seed: 7, epoch });
-            let loss = engine.step(&network, &batch, steps, &mut gradient).unwrap().loss;
-            if (loss - f64::from(expected)).abs() > 1e-5 {
-                eprintln!("{name}, step {epoch}: {loss} {expected}");
-            }
-            assert!((loss - f64::from(expected)).abs() < 3e-1, "{name}, step {epoch}: {loss} {expected}");
-            if epoch == 0 {
-                near(engine.logits(), "logits", 1e-5);
-                for tensor in network.architecture().tensors() {
-                    near(&in_file_order(&gradient, tensor), &format!("grad.{}", tensor.name), 1e-5);
-                }
-            }
-            adam.update(network.parameters.flat_mut(), gradient.flat());
-            network.parameters.follow(&gradient);
-            if epoch == 0 {
-                for statistic in network.architecture().statistics() {
-                    let values = &network.parameters.statistics()[statistic.range.clone()];
-                    near(values, &format!("stat.{}", statistic.name), 1e-5);
-                }
+        }
+        adam.update(network.parameters.flat_mut(), gradient.flat());
+        network.parameters.follow(&gradient);
+        if epoch == 0 {
+            for statistic in network.architecture().statistics() {
+                let values = &network.parameters.statistics()[statistic.range.clone()];
+                near(values, &format!("stat.{}", statistic.name), 1e-5);
             }
         }
     }
+}
+
+#[test]
+fn every_layer_is_that_of_pytorch() {
+    let goldens = Goldens::open();
+    for name in goldens.names() {
+        compare(&goldens, name, &mut LayeredEngine::new(&goldens.network(name)));
+    }
+}
+
+#[cfg(feature = "libtorch")]
+#[test]
+fn every_layer_of_the_reference_engine_is_that_of_pytorch() {
+    let goldens = Goldens::open();
+    let mut engine = crate::engine::LibtorchEngine::new(None).unwrap();
+    goldens.names().into_iter().for_each(|name| compare(&goldens, name, &mut engine));
 }
 
 /// Trains for three steps. Returns parameters, statistics and logits.

@@ -150,11 +150,6 @@ impl Constants {
         Constants { cell, surrogate, tiles }
     }
 
-    /// Returns the number of state variables of a neuron, apart from its spikes.
-    pub(crate) fn states(&self) -> usize {
-        if matches!(self.cell, Cell::Lif(_)) { 1 } else { 2 }
-    }
-
     /// Returns the number of tiles of neurons.
     pub(crate) fn tiles(&self) -> usize {
         self.tiles.len()

@@ -16,7 +16,7 @@ use crate::kernel::cell::tile::{Backward, CellInput, Trace, in_support, load, sp
 use crate::kernel::cell::{CONSTANTS, Cell, Constants, Reset, SUMS};
 use crate::kernel::isa::for_each_isa;
 use crate::kernel::linear::{Panels, gather_row};
-use crate::kernel::sampled::{Rows, dots};
+use crate::kernel::sampled::{Rows, dots, list};
 use crate::kernel::vector::F32x16;
 use crate::kernel::{ActiveCells, TILE_WIDTH, Tile, halves, halves_mut};
 
@@ -163,13 +163,15 @@ fn backward_steps<V: F32x16, D: Dynamics>(
     let (tiles, steps) = (constants.tiles(), input.steps);
     let mut back: Vec<[Backward<V>; 2]> =
         (0..tiles).map(|tile| [0, 1].map(|half| Backward::new(constants, input.norm, tile, half))).collect();
+    let (mut chosen, mut current) = (Vec::new(), vec![[0.0; TILE_WIDTH]; tiles]);
     for t in (0..steps).rev() {
+        // `current` is dL/dI at t + 1.
+        let mut later = vec![[0.0; TILE_WIDTH]; tiles];
+        list(&open[t * tiles..][..tiles], &mut chosen);
+        for &i in &chosen {
+            later.as_flattened_mut()[i as usize] = dots::<V, 1>(&recurrent.rows, &current, &[i])[0];
+        }
         for tile in 0..tiles {
-            let later = if t + 1 < steps {
-                dots::<V>(&recurrent.rows, out, input.stride, t + 1, tile, open[t * tiles + tile])
-            } else {
-                [0.0; TILE_WIDTH]
-            };
             let at = tile * input.stride + t;
             let states = [&state.traces[tile][t], &state.traces[tile][t + 1]];
             let start = input.start(tile)[2];
@@ -177,10 +179,11 @@ fn backward_steps<V: F32x16, D: Dynamics>(
                 let row = |tile: &Tile| V::load(halves(tile)[half]);
                 let spikes_before =
                     if t == 0 { row(&start) } else { spikes(D::potential(load::<V, 2>(states[0], half))) };
-                let g = row(&g[at]).add(row(&later));
+                let g = row(&g[at]).add(row(&later[tile]));
                 let values = (row(&input.y[at]), row(&state.drive[tile * steps + t]), g);
-                let current = back.step::<D>(&constants.surrogate, states, spikes_before, values, half);
-                current.store(halves_mut(&mut out[at])[half]);
+                let own = back.step::<D>(&constants.surrogate, states, spikes_before, values, half);
+                own.store(halves_mut(&mut out[at])[half]);
+                own.store(halves_mut(&mut current[tile])[half]);
             }
         }
     }
