@@ -10,9 +10,11 @@ use tonic_report::{chart, figures, png_path, table};
 use tonic_train::bench::{SetBench, SetMeasured, StepBench, StepMeasured, bench_random, bench_set};
 use tonic_train::engine::EngineChoice;
 use tonic_train::feed::RandomFrames;
+use tonic_train::network::{Iaf, Layers};
+use tonic_train::run::{NetworkFile, resized};
 
 use crate::device_args::DeviceArgs;
-use crate::values::{Hidden, batch_size, engine, hidden, use_threads};
+use crate::values::{Hidden, batch_size, engine, hidden, preset, use_threads};
 
 /// Arguments of `tonic-train bench`.
 #[derive(Args)]
@@ -29,11 +31,18 @@ pub(crate) struct BenchArgs {
     /// Number of training steps to time
     #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     steps: u32,
+    /// Network file: see `fit --network`. Its options of training are not used
+    #[arg(long, value_name = "FILE.toml")]
+    network: Option<PathBuf>,
+    /// Network with a name: see `tonic-train presets`
+    #[arg(long, value_name = "NAME", conflicts_with = "network", value_parser = preset())]
+    preset: Option<String>,
     /// Number of neurons in each of three hidden layers, or a list with the number for each layer: 256,128 makes two
-    /// layers
-    #[arg(long, value_name = "N[,N...]", default_value = "128", value_parser = hidden)]
-    hidden: Hidden,
-    /// Factor for the initial weights of the hidden layers. With a larger one, neurons spike more often
+    /// layers. With --network or --preset, the sizes of hidden layers that are alike [default: 128]
+    #[arg(long, value_name = "N[,N...]", value_parser = hidden)]
+    hidden: Option<Hidden>,
+    /// Factor for the initial weights of the hidden layers, or for the scales of their norms. With a larger one, neurons
+    /// spike more often
     #[arg(long, value_name = "G", default_value_t = 1.0, value_parser = gain)]
     gain: f32,
     /// What computes a training step: fused (our kernels), or reference (libtorch's autograd: slow, for comparison)
@@ -83,10 +92,15 @@ pub(crate) struct BenchArgs {
 
 pub(crate) fn run(args: BenchArgs) -> anyhow::Result<()> {
     use_threads(args.threads)?;
+    let hidden = args.hidden.map(|hidden| hidden.0);
+    let layers = match NetworkFile::chosen(args.network.as_deref(), args.preset.as_deref())? {
+        Some(file) => resized(&file.layers, hidden.as_deref())?,
+        None => Layers::iaf(&hidden.unwrap_or_else(|| vec![128; 3]), Iaf::default()),
+    };
     let what = StepBench {
         batch_size: args.batch_size,
         steps: args.steps as usize,
-        hidden: args.hidden.0,
+        layers,
         gain: args.gain,
         backend: args.device.choose(args.engine)?,
     };

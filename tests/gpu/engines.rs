@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use tonic_toolkit::loader::Batch;
 use tonic_toolkit::train::MatmulPrecision;
-use tonic_toolkit::train::engine::{CpuEngine, Engine, GpuEngine};
-use tonic_toolkit::train::network::{Iaf, Shape};
+use tonic_toolkit::train::engine::{CpuEngine, Engine, GpuEngine, TrainingLoss};
+use tonic_toolkit::train::network::{Architecture, Iaf, Layers, Network, Preset, Shape};
 
 use crate::agreement::{Case, agree, cases};
 use crate::{backend, random};
@@ -27,8 +27,8 @@ proptest! {
         let [ours, theirs] =
             [&mut gpu as &mut dyn Engine, &mut cpu].map(|engine| engine.spikes(&case.network, &case.batch, case.steps).unwrap());
         prop_assert_eq!(ours, theirs);
-        gpu.set_class_weights(Some(random::class_weights(&case.network)));
-        cpu.set_class_weights(Some(random::class_weights(&case.network)));
+        gpu.set_loss(TrainingLoss { class_weights: Some(random::class_weights(&case.network)), ..TrainingLoss::default() }).unwrap();
+        cpu.set_loss(TrainingLoss { class_weights: Some(random::class_weights(&case.network)), ..TrainingLoss::default() }).unwrap();
         agree(&case.step(&mut gpu), &case.step(&mut cpu))?;
     }
 }
@@ -40,7 +40,7 @@ fn a_gradient_of_thousands_of_steps_is_as_close_as_float32_gets() {
     let shape = Shape { inputs: 20, hidden: vec![64, 64], classes: 5 };
     let case = Case {
         network: random::dyadic_network(3, shape, Iaf::default()),
-        batch: Batch { frames: random::frames(3, 20, &[4000], 0.3, 2), labels: vec![2] },
+        batch: Batch::of(random::frames(3, 20, &[4000], 0.3, 2), vec![2]),
         steps: 4000,
     };
     let got = case.step(&mut gpu_engine());
@@ -48,6 +48,17 @@ fn a_gradient_of_thousands_of_steps_is_as_close_as_float32_gets() {
     for (ours, theirs) in got.gradients.layers().zip(expected.gradients.layers()) {
         let apart = random::relative_error(random::wide(ours.weight_t), &random::wide(theirs.weight_t));
         assert!(apart < 4e-6, "{apart:e}");
+    }
+}
+
+#[test]
+fn layers_that_the_kernels_do_not_compute_are_refused_by_name() {
+    let layers = Layers::parse(Preset::named("lif").unwrap().text, &["training"]).unwrap();
+    let network = Network::zeros(Architecture::new(20, layers, 5));
+    let batch = Batch::of(random::frames(3, 20, &[10], 0.3, 2), vec![2]);
+    let error = gpu_engine().forward(&network, &batch, 10).unwrap_err().to_string();
+    for word in ["don't compute", "dropout, ", "lif", "norm"] {
+        assert!(error.contains(word), "{error}");
     }
 }
 
@@ -60,7 +71,7 @@ fn millions_of_spikes_in_a_step_are_counted_exactly() {
     // From 2^23 on, adding 2^23 loses the last bit of odd numbers.
     layer.weight_t.iter_mut().enumerate().for_each(|(n, w)| *w = ((1 << 23) + 5 * n) as f32);
     layer.bias.iter_mut().enumerate().for_each(|(n, b)| *b = n as f32 / 8.0 - 3.0);
-    let batch = Batch { frames: random::frames(5, 1, &[150, 3, 40], 0.3, 1), labels: vec![0, 1, 2] };
+    let batch = Batch::of(random::frames(5, 1, &[150, 3, 40], 0.3, 1), vec![0, 1, 2]);
     let of = |engine: &mut dyn Engine| engine.spikes(&network, &batch, 160).unwrap();
     let expected = of(&mut CpuEngine::new(&network));
     assert_eq!(of(&mut gpu_engine()), expected);

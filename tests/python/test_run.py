@@ -76,6 +76,20 @@ def test_a_damaged_model_is_refused(tmp_path, damage):
         ts.load_run(tmp_path / "none")
 
 
+def test_a_network_of_other_layers_is_refused_by_name(tmp_path):
+    data = (FROZEN / "within_epoch" / "finished" / "model.safetensors").read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    description = json.loads(header["__metadata__"]["tonic_toolkit"])
+    del description["neuron"]
+    header["__metadata__"]["tonic_toolkit"] = json.dumps({"network": 'layers = [\n  { neuron = "lif" },\n]', **description})
+    changed = json.dumps(header).encode()
+    model = tmp_path / "model.safetensors"
+    model.write_bytes(len(changed).to_bytes(8, "little") + changed + data[8 + size :])
+    with pytest.raises(ValueError, match="model.safetensors: expected linear layers with integrate-and-fire .* lif"):
+        ts.load_run(model)
+
+
 @pytest.fixture(scope="module")
 def predictions(tmp_path_factory):
     """What `tonic-train predict` writes for a run and its set."""

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! run, resume, frozen, hostile   runs: whole, stopped, of earlier versions, disturbed
+//! training                       optimisers, schedules, selection of an epoch, augmentation
 //! evaluation, predict, model_file    what is done with the network of a run
+//! networks                       network files and presets
 //! engines, agreement             the engines compute the same
 //! loader                         batches of a set
 //! health, classes, faults, printed    what training says, and how it fails
@@ -24,6 +26,7 @@ mod health;
 mod hostile;
 mod loader;
 mod model_file;
+mod networks;
 mod predict;
 mod printed;
 #[allow(dead_code)] // without libtorch, only the crate and tests/gpu use the rest
@@ -33,3 +36,4 @@ mod run;
 mod runs;
 mod sets;
 mod sweeps;
+mod training;

@@ -10,16 +10,14 @@ use tonic_loader::{Batch, EpochOrder};
 use tonic_report::median;
 
 use crate::bench::gpu;
-use crate::engine::hidden_spikes;
+use crate::engine::{EngineChoice, TrainingLoss};
 use crate::error::Result;
 use crate::feed::Feed;
 use crate::gpu::Device;
-use crate::kernel::program::Program;
-use crate::learner::{Backend, Epoch, HostLearner, Learner, Pad, Padding, Room, TrainState};
-use crate::network::{Iaf, Network, Shape};
-
-/// Maximum number of samples for computing [`StepMeasured::spike_density`].
-const SPIKE_SAMPLES: usize = 16;
+use crate::kernel::program::{MatmulPrecision, Program};
+use crate::kernel::{OptimiserConfig, SpikeCounts};
+use crate::learner::{Backend, Epoch, HostLearner, Learner, Pad, Padding, Rates, Room, TrainState};
+use crate::network::{Architecture, Layers, Network, Parameters, Tensor, TensorKind};
 
 /// Options of the benchmark of training steps: network, batch size and device.
 #[derive(Clone, Debug)]
@@ -28,9 +26,9 @@ pub struct StepBench {
     pub batch_size: usize,
     /// Number of timed training steps on the CPU, or maximum number of timed rounds of steps on a GPU.
     pub steps: usize,
-    /// Number of neurons of each hidden layer.
-    pub hidden: Vec<usize>,
-    /// Factor for the initial weights of the hidden layers.
+    /// Layers of the network.
+    pub layers: Layers,
+    /// Factor for the initial weights of the hidden layers, or for the scales of their norms.
     pub gain: f32,
     /// The chosen engine and device.
     pub backend: Backend,
@@ -88,10 +86,18 @@ impl Trainer {
         time_steps: usize,
         room: Room,
     ) -> Result<Trainer> {
-        let shape = Shape { inputs, hidden: bench.hidden.clone(), classes };
-        let mut network = Network::new(shape, Iaf::default(), &mut ChaCha8Rng::seed_from_u64(0));
-        for layer in network.parameters.layers_mut().take(bench.hidden.len()) {
-            layer.weight_t.iter_mut().for_each(|weight| *weight *= bench.gain);
+        let architecture = Architecture::new(inputs, bench.layers.clone(), classes);
+        let mut network = Network::new(architecture, &mut ChaCha8Rng::seed_from_u64(0));
+        let architecture = network.architecture().clone();
+        for (i, layer) in bench.layers.hidden.iter().enumerate() {
+            let is_scaled = |tensor: &&Tensor| match tensor.kind {
+                TensorKind::Scale => true,
+                TensorKind::Weight(_) => layer.norm.is_none(),
+                _ => false,
+            };
+            for tensor in architecture.layer(i).filter(is_scaled) {
+                network.parameters.flat_mut()[tensor.range.clone()].iter_mut().for_each(|value| *value *= bench.gain);
+            }
         }
         let free = bench.backend.device.as_ref().map(Device::free_memory).transpose()?;
         let padding = Padding { pad: Pad::Fixed, steps: time_steps };
@@ -105,11 +111,13 @@ impl Trainer {
     }
 
     pub(super) fn epoch(&mut self, feed: &Feed, order: EpochOrder, batch_size: usize, each: impl Fn()) -> Result<()> {
-        let epoch = Epoch { order, batch_size, first: 0, padding: self.padding };
+        let OptimiserConfig { lr, rule, .. } = self.initial.optimiser.config;
+        let rates = Rates::constant(lr, rule.momentum());
+        let epoch = Epoch { order, batch_size, first: 0, padding: self.padding, rates };
         self.learner()?.train(feed, &epoch, &mut |_, _| each())
     }
 
-    /// Resets the network and Adam to the initial state.
+    /// Resets the network and the optimiser to the initial state.
     pub(super) fn restart(&mut self) -> Result<()> {
         let initial = self.initial.clone();
         self.learner()?.restart(&initial)
@@ -118,7 +126,10 @@ impl Trainer {
     fn learner(&mut self) -> Result<&mut dyn Learner> {
         let learner = match self.learner.take() {
             Some(learner) => learner,
-            None => self.backend.learner(self.program.as_ref(), self.initial.clone(), None, self.room)?,
+            None => {
+                let loss = TrainingLoss::default();
+                self.backend.learner(self.program.as_ref(), self.initial.clone(), loss, self.room)?
+            }
         };
         Ok(&mut **self.learner.insert(learner))
     }
@@ -168,23 +179,26 @@ impl Trainer {
             time_steps: self.padding.steps,
             device: bench.backend.device.as_ref().map_or("cpu".into(), |device| device.name().to_string()),
             threads: rayon::current_num_threads(),
-            hidden: bench.hidden.clone(),
+            hidden: bench.layers.hidden.iter().map(|layer| layer.neurons).collect(),
             density: entries as f64 / cells,
             spike_density: batches.first().map(|batch| self.spike_density(batch)).transpose()?.flatten(),
         })
     }
 
     fn spike_density(&self, batch: &Batch) -> Result<Option<f64>> {
-        let mut shares = Vec::new();
-        for sample in batch.frames.samples().take(SPIKE_SAMPLES) {
-            let layers = hidden_spikes(&self.initial.network, sample, self.padding.steps)?;
-            shares.extend(
-                layers
-                    .iter()
-                    .zip(&self.initial.network.shape().hidden)
-                    .map(|(spikes, &neurons)| spikes.entries() as f64 / (neurons as f64 * spikes.steps() as f64)),
-            );
+        let mut network = self.initial.network.clone();
+        let mut engine = Backend::cpu(EngineChoice::Fused, MatmulPrecision::default()).host_engine(&network)?;
+        let steps = self.padding.steps;
+        if network.layers().norms().next().is_some() {
+            // Initial running statistics are not those of the batch, with which a training step normalises.
+            let mut gradient = Parameters::zeros(network.architecture().clone());
+            engine.step(&network, batch, steps, &mut gradient)?;
+            network.parameters.statistics_mut().copy_from_slice(gradient.statistics());
         }
-        Ok((!shares.is_empty()).then(|| shares.iter().sum::<f64>() / shares.len() as f64))
+        let counts = engine.spikes(&network, batch, steps)?;
+        let share = |of: &SpikeCounts| {
+            of.active_steps.iter().sum::<u64>() as f64 / (of.active_steps.len() as f64 * of.steps as f64)
+        };
+        Ok((!counts.is_empty()).then(|| counts.iter().map(share).sum::<f64>() / counts.len() as f64))
     }
 }

@@ -28,6 +28,9 @@ pub struct EpochMetrics {
     /// Activity of each hidden layer after the epoch, measured on some samples of the training set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity: Option<Vec<LayerActivity>>,
+    /// Learning rate of the last batch of the epoch. Versions before 0.2 did not write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lr: Option<f64>,
     /// Time of training in seconds. Only the time since the last resume counts.
     pub seconds: f64,
     /// Batches per second of training.

@@ -1,0 +1,150 @@
+//! The engine of libtorch's autograd, with which the tests compare the kernels.
+//!
+//! ```text
+//! batch    a batch as dense tensors
+//! layers   the forward pass through the layers of a network
+//! neurons  the neurons of a layer over time
+//! ```
+
+mod batch;
+mod layers;
+mod neurons;
+
+use tch::{Device, Kind, Reduction, Tensor, no_grad};
+use tonic_loader::Batch;
+
+use crate::engine::libtorch::batch::DenseBatch;
+use crate::engine::libtorch::layers::forward;
+use crate::engine::step::{BatchLoss, Engine, Pass, check_loss, check_step};
+use crate::engine::training_loss::{SpikeRate, TrainingLoss};
+use crate::error::{BaseFault, Error, Result};
+use crate::gpu::load_libtorch_cuda;
+use crate::kernel::{SpikeCounts, loss};
+use crate::network::{Network, Parameters};
+
+/// The engine of libtorch's autograd (option `--engine reference`), for comparisons with the kernels.
+#[derive(Debug)]
+pub struct LibtorchEngine {
+    device: Device,
+    /// Logits of the last batch, (batch, classes).
+    logits: Vec<f32>,
+    loss: TrainingLoss,
+}
+
+impl LibtorchEngine {
+    /// Makes an engine on the GPU with the index `gpu`, from 0. Without `gpu`, the engine runs on the CPU.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Unavailable`] if libtorch has no CUDA support, or cannot use that GPU.
+    pub fn new(gpu: Option<usize>) -> Result<LibtorchEngine> {
+        let device = match gpu {
+            None => Device::Cpu,
+            Some(ordinal) => {
+                load_libtorch_cuda()?;
+                let seen = tch::Cuda::device_count();
+                if !usize::try_from(seen).is_ok_and(|seen| ordinal < seen) {
+                    let why = format!("libtorch's CUDA part can use {seen} GPUs with the driver of this machine");
+                    return Err(Error::unavailable(format!("engine reference on cuda:{ordinal}"), why));
+                }
+                Device::Cuda(ordinal)
+            }
+        };
+        Ok(LibtorchEngine { device, logits: Vec::new(), loss: TrainingLoss::default() })
+    }
+
+    fn keep_logits(&mut self, output: &Tensor, len: usize) {
+        self.logits.resize(len, 0.0);
+        copy(output, &mut self.logits);
+    }
+}
+
+/// Copies the values of a tensor to `to`.
+fn copy(from: &Tensor, to: &mut [f32]) {
+    from.to_device(Device::Cpu).to_kind(Kind::Float).contiguous().copy_data(to, to.len());
+}
+
+impl Engine for LibtorchEngine {
+    fn step(&mut self, network: &Network, batch: &Batch, steps: usize, gradient: &mut Parameters) -> Result<BatchLoss> {
+        let classes = check_step(network, batch, gradient)?;
+        let device = self.device;
+        let input = DenseBatch::new(network, device, batch, steps)?;
+        let leaves: Vec<Tensor> =
+            leaves(network, device).into_iter().map(|leaf| leaf.set_requires_grad(true)).collect();
+        let passed = forward(network, &input, &leaves, Pass::Training)?;
+        let targets: Vec<i64> = batch.labels.iter().map(|&label| label.into()).collect();
+        let targets = Tensor::from_slice(&targets).to_device(device);
+        let weights = self.loss.class_weights.as_ref().map(|weights| Tensor::from_slice(weights).to_device(device));
+        let smoothing = self.loss.label_smoothing;
+        let mean = passed.logits.cross_entropy_loss(&targets, weights, Reduction::Mean, -100, smoothing);
+        let mean = match self.loss.spike_rate {
+            Some(rate) => mean + penalty(rate, &passed.spikes, &input.alive),
+            None => mean,
+        };
+        let computed = Tensor::run_backward(&[&mean], &leaves, false, false);
+        let architecture = network.architecture();
+        for (tensor, computed) in architecture.tensors().iter().zip(&computed) {
+            copy(computed, &mut gradient.flat_mut()[tensor.range.clone()]);
+        }
+        for (statistic, computed) in architecture.statistics().iter().zip(&passed.statistics) {
+            copy(computed, &mut gradient.statistics_mut()[statistic.range.clone()]);
+        }
+        self.keep_logits(&passed.logits.detach(), batch.len() * classes);
+        let rows = self.logits.chunks_exact(classes);
+        let correct = rows.zip(&batch.labels).filter(|&(row, &label)| loss::predicted(row) == label as usize).count();
+        Ok(check_loss(BatchLoss { loss: mean.double_value(&[]), correct })?)
+    }
+
+    fn forward(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<&[f32]> {
+        let input = DenseBatch::new(network, self.device, batch, steps)?;
+        let passed = no_grad(|| forward(network, &input, &leaves(network, self.device), Pass::Evaluation))?;
+        self.keep_logits(&passed.logits, batch.frames.len() * network.shape().classes);
+        Ok(&self.logits)
+    }
+
+    fn spikes(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<Vec<SpikeCounts>> {
+        let input = DenseBatch::new(network, self.device, batch, steps)?;
+        let passed = no_grad(|| forward(network, &input, &leaves(network, self.device), Pass::Evaluation))?;
+        let steps = input.alive.sum(Kind::Double).double_value(&[]) as u64;
+        // Counts beyond 2^53 would lose their last bits in float64.
+        let sums = |spikes: &Tensor| -> Vec<u64> {
+            let sums = spikes.sum_dim_intlist([0i64, 1].as_slice(), false, Kind::Double).to_device(Device::Cpu);
+            Vec::<f64>::try_from(&sums).unwrap_or_default().into_iter().map(|sum| sum as u64).collect()
+        };
+        let counts = |layer: &Tensor| {
+            let spikes = layer * &input.alive;
+            SpikeCounts { spikes: sums(&spikes), active_steps: sums(&spikes.gt(0.0)), steps }
+        };
+        Ok(passed.spikes.iter().map(counts).collect())
+    }
+
+    fn set_loss(&mut self, loss: TrainingLoss) -> Result<()> {
+        self.loss = loss;
+        Ok(())
+    }
+
+    fn logits(&self) -> &[f32] {
+        &self.logits
+    }
+}
+
+/// Returns the penalty for spike rates. `spikes` has the spikes of each hidden layer, (time steps, batch, neurons).
+fn penalty(SpikeRate { bounds: [least, most], weight }: SpikeRate, spikes: &[Tensor], alive: &Tensor) -> Tensor {
+    let over_time = [0i64];
+    let steps = alive.sum_dim_intlist(over_time.as_slice(), false, Kind::Float).clamp_min(1.0);
+    let layer = |spikes: &Tensor| {
+        let rates = (spikes * alive).sum_dim_intlist(over_time.as_slice(), false, Kind::Float) / &steps;
+        let apart = (&rates - most).relu() - (-&rates + least).relu();
+        (&apart * &apart).mean(Kind::Float) * weight
+    };
+    spikes.iter().map(layer).fold(Tensor::from(0.0f32).to_device(alive.device()), |sum, layer| sum + layer)
+}
+
+/// Returns the parameters as leaf tensors of autograd: W^T, (in, out), of matrices, and vectors.
+fn leaves(network: &Network, device: Device) -> Vec<Tensor> {
+    let leaf = |tensor: &crate::network::Tensor| {
+        let values = Tensor::from_slice(&network.parameters.flat()[tensor.range.clone()]);
+        let shape = [tensor.inputs as i64, tensor.outputs as i64];
+        values.reshape(if tensor.is_weight() { &shape[..] } else { &shape[1..] }).to_device(device)
+    };
+    network.architecture().tensors().iter().map(leaf).collect()
+}

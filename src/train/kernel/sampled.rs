@@ -1,0 +1,172 @@
+//! The gradient for a layer's inputs at chosen places only: where an input's gradient is used at all.
+//!
+//! ```text
+//! dL/ds[t][i] = scale * sum over j of dL/dy[t][j] W[j][i]        for each chosen (t, i), else 0
+//! ```
+//!
+//! A boxcar surrogate passes the gradient on only near the threshold, and dropout only where it kept the spike. Each
+//! place takes one dot product, in one order: sixteen sums over the tiles, then the sum of those.
+
+use crate::kernel::isa::for_each_isa;
+use crate::kernel::vector::F32x16;
+use crate::kernel::{TILE_WIDTH, Tile, halves};
+
+/// Number of inputs whose dot products are computed together, to load each part of the output's gradient once.
+const DOTS: usize = 4;
+
+/// W^T with a row of tiles for each input.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rows {
+    inputs: usize,
+    tiles: usize,
+    weights: Vec<Tile>,
+}
+
+impl Rows {
+    pub(crate) fn zeros(inputs: usize, outputs: usize) -> Rows {
+        let tiles = outputs.div_ceil(TILE_WIDTH);
+        Rows { inputs, tiles, weights: vec![[0.0; TILE_WIDTH]; inputs.next_multiple_of(TILE_WIDTH) * tiles] }
+    }
+
+    /// Copies a layer's weights to these rows. `weight_t` is W^T, (inputs, outputs).
+    pub(crate) fn pack(&mut self, weight_t: &[f32]) {
+        let outputs = weight_t.len() / self.inputs.max(1);
+        for (row, weights) in
+            self.weights.chunks_exact_mut(self.tiles.max(1)).zip(weight_t.chunks_exact(outputs.max(1)))
+        {
+            for (tile, weights) in row.iter_mut().zip(weights.chunks(TILE_WIDTH)) {
+                tile[..weights.len()].copy_from_slice(weights);
+            }
+        }
+    }
+
+    /// Returns the number of tiles of inputs.
+    pub(crate) fn input_tiles(&self) -> usize {
+        self.inputs.div_ceil(TILE_WIDTH)
+    }
+}
+
+for_each_isa! {
+    /// Writes the gradient for the inputs to `g[tile * stride + t][i]`, where bit i of `places[t * tiles + tile]` is
+    /// set, and 0 elsewhere, at the first `steps` steps. `dy` has the layout of `g`.
+    pub(crate) fn input_gradient<V>(
+        rows: &Rows,
+        dy: &[Tile],
+        stride: usize,
+        steps: usize,
+        places: &[u32],
+        scale: f32,
+        g: &mut [Tile],
+    ) {
+        let tiles = rows.input_tiles();
+        let mut chosen = Vec::with_capacity(tiles * TILE_WIDTH);
+        let mut row = vec![[0.0; TILE_WIDTH]; rows.tiles];
+        for (t, places) in places.chunks_exact(tiles.max(1)).take(steps).enumerate() {
+            row.iter_mut().zip(dy.iter().skip(t).step_by(stride)).for_each(|(row, dy)| *row = *dy);
+            g.iter_mut().skip(t).step_by(stride).for_each(|g| *g = [0.0; TILE_WIDTH]);
+            list(places, &mut chosen);
+            let (blocks, rest) = chosen.as_chunks::<DOTS>();
+            for block in blocks {
+                let sums = dots::<V, DOTS>(rows, &row, block);
+                for n in 0..DOTS {
+                    let i = block[n] as usize;
+                    g[i / TILE_WIDTH * stride + t][i % TILE_WIDTH] = scale * sums[n];
+                }
+            }
+            for &i in rest {
+                let i = i as usize;
+                g[i / TILE_WIDTH * stride + t][i % TILE_WIDTH] = scale * dots::<V, 1>(rows, &row, &[i as u32])[0];
+            }
+        }
+    }
+}
+
+/// Replaces `chosen` with the numbers of the bits that are set in `places`.
+pub(super) fn list(places: &[u32], chosen: &mut Vec<u32>) {
+    chosen.clear();
+    for (tile, &places) in places.iter().enumerate() {
+        let mut left = places;
+        while left != 0 {
+            chosen.push((tile * TILE_WIDTH) as u32 + left.trailing_zeros());
+            left &= left - 1;
+        }
+    }
+}
+
+/// Returns the dot products of `dy`, one row of tiles, with the rows of N inputs.
+#[inline(always)]
+pub(super) fn dots<V: F32x16, const N: usize>(rows: &Rows, dy: &[Tile], inputs: &[u32; N]) -> [f32; N] {
+    let mut of: [&[Tile]; N] = [&[]; N];
+    let mut sums = [[V::splat(0.0); 2]; N];
+    for n in 0..N {
+        of[n] = &rows.weights[inputs[n] as usize * rows.tiles..][..dy.len()];
+    }
+    for (tile, dy) in dy.iter().enumerate() {
+        let dy = halves(dy);
+        for half in 0..2 {
+            let dy = V::load(dy[half]);
+            for n in 0..N {
+                sums[n][half] = dy.mul_add(V::load(halves(&of[n][tile])[half]), sums[n][half]);
+            }
+        }
+    }
+    // `array::map` is not inlined, and then its vectors pass through memory.
+    let mut totals = [0.0; N];
+    for n in 0..N {
+        totals[n] = sums[n][0].add(sums[n][1]).sum();
+    }
+    totals
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::{Rows, input_gradient};
+    use crate::kernel::isa::Isa;
+    use crate::kernel::{TILE_WIDTH, Tile, linear};
+
+    proptest! {
+        #[test]
+        fn chosen_places_equal_plain_loops(
+            seed: u64,
+            inputs in prop_oneof![Just(1usize), 1usize..140],
+            outputs in prop_oneof![Just(1usize), Just(512), 1usize..140],
+            steps in prop_oneof![Just(1usize), 1usize..20],
+            density in prop_oneof![Just(0.0), Just(1.0), 0.0f64..1.0],
+        ) {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let weight_t: Vec<f32> = (0..inputs * outputs).map(|_| rng.random_range(-1.0..1.0)).collect();
+            let mut rows = Rows::zeros(inputs, outputs);
+            rows.pack(&weight_t);
+            let (stride, tiles) = (linear::stride(steps), inputs.div_ceil(TILE_WIDTH));
+            let mut dy = vec![[0.0; TILE_WIDTH]; outputs.div_ceil(TILE_WIDTH) * stride];
+            for i in 0..steps * outputs {
+                let (t, o) = (i / outputs, i % outputs);
+                dy[o / TILE_WIDTH * stride + t][o % TILE_WIDTH] = rng.random_range(-1.0f32..1.0);
+            }
+            let places: Vec<u32> =
+                (0..steps * tiles).map(|_| (0..32).map(|bit| u32::from(rng.random::<f64>() < density) << bit).sum()).collect();
+            let mut first: Option<Vec<Tile>> = None;
+            for isa in Isa::available() {
+                let mut g = vec![[f32::NAN; TILE_WIDTH]; tiles * stride];
+                input_gradient(isa, &rows, &dy, stride, steps, &places, 1.5, &mut g);
+                for t in 0..steps {
+                    for i in 0..inputs {
+                        let chosen = places[t * tiles + i / TILE_WIDTH] >> (i % TILE_WIDTH) & 1 == 1;
+                        let product = |o: usize| {
+                            f64::from(dy[o / TILE_WIDTH * stride + t][o % TILE_WIDTH]) * f64::from(weight_t[i * outputs + o])
+                        };
+                        let expected: f64 = if chosen { (0..outputs).map(product).sum::<f64>() * 1.5 } else { 0.0 };
+                        let got = f64::from(g[i / TILE_WIDTH * stride + t][i % TILE_WIDTH]);
+                        prop_assert!((got - expected).abs() <= 1e-6 * outputs as f64, "{} {}", got, expected);
+                    }
+                }
+                let used: Vec<Tile> = g.chunks(stride).flat_map(|column| column[..steps].to_vec()).collect();
+                prop_assert_eq!(first.get_or_insert_with(|| used.clone()), &used, "{:?}", isa);
+            }
+        }
+    }
+}
