@@ -121,6 +121,8 @@ mod tests {
             valid: None,
             valid_macro: None,
             activity,
+            lr: None,
+            unix_seconds: None,
             seconds,
             batches_per_second: 1.0,
             samples_per_second: 1.0,

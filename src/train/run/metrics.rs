@@ -28,6 +28,12 @@ pub struct EpochMetrics {
     /// Activity of each hidden layer after the epoch, measured on some samples of the training set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity: Option<Vec<LayerActivity>>,
+    /// Learning rate of the last batch of the epoch; `None` in runs of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lr: Option<f64>,
+    /// Time of day at the end of the epoch, in seconds since 1970 (UTC); `None` in runs of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unix_seconds: Option<f64>,
     /// Time of training in seconds. Only the time since the last resume counts.
     pub seconds: f64,
     /// Batches per second of training.

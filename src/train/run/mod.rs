@@ -15,7 +15,8 @@
 //! sums             BLAKE3 sums of the files of a run
 //! memory           refuses what is too large for the free memory
 //! metrics          metrics of each epoch, and their curves
-//! times            how long each process trained the run
+//! events           the event file of TensorBoard
+//! times, machine   how long each process trained the run, and on what
 //! activity         how often neurons spike
 //! health           whether training learns nothing or diverges
 //! ```
@@ -25,9 +26,11 @@ mod checkpoint;
 mod config;
 mod configure;
 mod eval;
+mod events;
 mod fit;
 mod folder;
 mod health;
+mod machine;
 mod memory;
 mod metrics;
 mod options;
@@ -42,9 +45,10 @@ mod training;
 pub use activity::LayerActivity;
 pub use checkpoint::Checkpoint;
 pub use config::{Config, DataConfig, LrChange, NetworkConfig};
+pub(crate) use eval::Trained;
 pub use eval::{EvalOptions, eval};
 pub use fit::{Fitted, check_options, fit};
-pub(crate) use folder::{BEST, MODEL, TEST, holds_run};
+pub(crate) use folder::{BEST, MODEL, REPORT, TEST, holds_run};
 pub use metrics::EpochMetrics;
 pub(crate) use metrics::read_all as read_metrics;
 pub use options::FitOptions;
@@ -54,4 +58,4 @@ pub use predict::{PredictOptions, Predicted, predict};
 pub(crate) use saved_networks::read_network;
 pub use sets::SetPaths;
 pub(crate) use sums::check_results;
-pub(crate) use times::read as read_times;
+pub(crate) use times::{ProcessTime, read as read_times};
