@@ -12,6 +12,7 @@ use crate::fit_args::FitArgs;
 use crate::lock_args::LockArgs;
 use crate::predict_args::PredictArgs;
 use crate::sweep_args::SweepArgs;
+use crate::view_args::{ReportArgs, ShowArgs};
 
 /// Trains networks of integrate-and-fire neurons from the shard sets that tonic-prep makes.
 ///
@@ -112,6 +113,21 @@ Examples:
   tonic-train predict --model runs/first --data shards/unknown -o predictions --overwrite --json | jq .samples
   python -c 'import numpy; print(numpy.load(\"predictions/logits.npy\").argmax(1))'")]
     Predict(PredictArgs),
+    /// Write a report of a run as one web page: curves, confusion matrix, classes, single samples, settings, machine
+    ///
+    /// The page needs no network and no other file. A set is run through the network on the CPU, with the result of
+    /// `eval`: the test set of the run, or else its validation set, or that of --data. What a run doesn't have, such as
+    /// firing rates in runs of earlier versions, is named on the page and by the command.
+    #[command(after_help = "Examples:
+  tonic-train report runs/first
+  tonic-train report runs/first --data shards/test --best -o first.html")]
+    Report(ReportArgs),
+    /// Show one sample: its frames, the spikes of each hidden layer, and the readout over time
+    #[command(after_help = "Examples:
+  tonic-train show runs/first --data shards/test --sample 17
+  tonic-train show runs/first --data shards/test --sample 17 --png sample.png
+  tonic-train show runs/first --data shards/test --sample 17 --json | jq '.layers[].spikes'")]
+    Show(ShowArgs),
     /// Compare the GPU kernels with the CPU's: the exit code is 1 if they disagree
     #[command(after_help = "Examples:
   tonic-train check --device cuda:0

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! cli                          the commands and their arguments
-//! fit_args, predict_args, sweep_args, compare_args, bench_args    those of single commands
+//! fit_args, predict_args, sweep_args, compare_args, bench_args, view_args    those of single commands
 //! device_args, cache_args, lock_args, values    arguments that several commands share
 //! options_file                 fit --options FILE
 //! existing_args, completions   --resume and --overwrite; what shells complete (both programs)
@@ -43,6 +43,7 @@ mod sweep_args;
 #[path = "../typed.rs"]
 mod typed;
 mod values;
+mod view_args;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -120,6 +121,8 @@ fn run(command: Command) -> anyhow::Result<u8> {
             Ok(DONE)
         }
         Command::Predict(args) => predict_args::run(args).map(|()| DONE),
+        Command::Report(args) => view_args::run_report(args).map(|()| DONE),
+        Command::Show(args) => view_args::run_show(args).map(|()| DONE),
         Command::Completions { shell } => {
             completions::print::<Cli>(PROGRAM, shell, &mut std::io::stdout()).map(|()| DONE)
         }

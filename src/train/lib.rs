@@ -15,6 +15,7 @@ pub mod network;
 mod random;
 pub mod run;
 pub mod sweep;
+pub mod view;
 
 #[cfg(test)]
 extern crate self as tonic_train; // as random.rs names this crate

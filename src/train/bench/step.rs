@@ -10,7 +10,7 @@ use tonic_loader::{Batch, EpochOrder};
 use tonic_report::median;
 
 use crate::bench::gpu;
-use crate::engine::hidden_spikes;
+use crate::engine::Tracer;
 use crate::error::Result;
 use crate::feed::Feed;
 use crate::gpu::Device;
@@ -176,10 +176,12 @@ impl Trainer {
 
     fn spike_density(&self, batch: &Batch) -> Result<Option<f64>> {
         let mut shares = Vec::new();
+        let mut tracer = Tracer::new(&self.initial.network);
         for sample in batch.frames.samples().take(SPIKE_SAMPLES) {
-            let layers = hidden_spikes(&self.initial.network, sample, self.padding.steps)?;
+            let traced = tracer.run(sample, self.padding.steps)?;
             shares.extend(
-                layers
+                traced
+                    .spikes
                     .iter()
                     .zip(&self.initial.network.shape().hidden)
                     .map(|(spikes, &neurons)| spikes.entries() as f64 / (neurons as f64 * spikes.steps() as f64)),

@@ -14,7 +14,7 @@ use crate::error::{Error, KernelError, Result};
 use crate::kernel::isa::Isa;
 use crate::kernel::linear::Panels;
 use crate::kernel::sample::{PackedLayer, PackedNetwork, SampleState};
-use crate::kernel::{ActiveCells, SpikeCounts, loss};
+use crate::kernel::{SpikeCounts, loss};
 use crate::network::{Network, Parameters, Shape};
 
 /// Maximum number of blocks of samples in a batch.
@@ -107,7 +107,18 @@ impl CpuEngine {
         results.into_iter().collect()
     }
 
-    fn pack(&mut self, network: &Network) {
+    /// Runs one sample forward with the parameters of the last [`pack`](CpuEngine::pack), and writes its logits.
+    pub(crate) fn forward_sample(
+        &self,
+        state: &mut SampleState,
+        sample: SampleFrames<'_>,
+        steps: usize,
+        logits: &mut [f32],
+    ) -> Result<(), KernelError> {
+        self.packed.forward(state, sample, steps, 0, logits)
+    }
+
+    pub(crate) fn pack(&mut self, network: &Network) {
         assert_eq!(network.shape(), &self.shape, "shape of the network");
         self.packed.neuron = network.neuron.constants();
         let packed = self.packed.hidden.iter_mut().chain(std::iter::once(&mut self.packed.readout));
@@ -185,20 +196,6 @@ impl Engine for CpuEngine {
     fn logits(&self) -> &[f32] {
         &self.logits
     }
-}
-
-/// Runs one sample forward and returns the spikes of each hidden layer, the layer next to the input first.
-pub(crate) fn hidden_spikes(
-    network: &Network,
-    sample: SampleFrames<'_>,
-    steps: usize,
-) -> Result<Vec<ActiveCells>, KernelError> {
-    let mut engine = CpuEngine::new(network);
-    engine.pack(network);
-    let mut state = SampleState::default();
-    let mut logits = vec![0.0; network.shape().classes];
-    engine.packed.forward(&mut state, sample, steps, 0, &mut logits)?;
-    Ok(state.into_spikes())
 }
 
 impl GradientBlock {

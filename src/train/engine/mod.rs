@@ -6,7 +6,7 @@
 //! | [`GpuEngine`] | `gpu.rs` | our kernels on a GPU, with the buffers and launches of [`GpuNetwork`] |
 //! | `LibtorchEngine` | `libtorch.rs` | libtorch's autograd, to compare the kernels with (feature `libtorch`) |
 //!
-//! `step.rs` has the trait [`Engine`]. Training on a GPU uses [`GpuNetwork`] without an engine (`learner/gpu.rs`).
+//! `step.rs` has the trait [`Engine`]; `tracer.rs` runs single samples, to show what happens inside the network. Training on a GPU uses [`GpuNetwork`] without an engine (`learner/gpu.rs`).
 
 mod choice;
 mod cpu;
@@ -17,14 +17,15 @@ mod libtorch;
 mod step;
 #[cfg(test)]
 mod tests;
+mod tracer;
 
 pub use crate::kernel::SpikeCounts;
 pub use choice::{Arithmetic, EngineChoice};
 pub use cpu::CpuEngine;
-pub(crate) use cpu::hidden_spikes;
 pub use gpu::GpuEngine;
 pub use gpu_network::{Extent, GpuNetwork};
 #[cfg(feature = "libtorch")]
 pub use libtorch::LibtorchEngine;
 pub use step::{BatchLoss, Engine};
-pub(crate) use step::{Prediction, check_interrupt, check_loss, predict};
+pub(crate) use step::{Prediction, check_interrupt, check_labels, check_loss, predict};
+pub(crate) use tracer::{Traced, Tracer};
