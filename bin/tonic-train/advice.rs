@@ -17,8 +17,8 @@ pub(crate) fn advice(error: &Error) -> Option<String> {
             Some(format!("continue from it with --resume and an --lr below {lr:?}"))
         }
         Error::Diverged { cause: Divergence::InitialWeights { loss, gain, theta }, .. } => Some(format!(
-            "the initial weights give {loss:.4e} already: start again with --overwrite and a --gain below {gain:?} or \
-             a --theta above {theta:?}"
+            "the initial weights give {loss:.4e} already: start again with --overwrite and a --gain below {gain:?}{}",
+            theta.map_or(String::new(), |theta| format!(" or a --theta above {theta:?}"))
         )),
         Error::Unlabelled { samples: 0, .. } => Some("name a set that has samples".into()),
         Error::Unlabelled { labels: 0, .. } => Some(
@@ -124,6 +124,8 @@ fn missing(what: &str, why: &str) -> Option<&'static str> {
         Some("scripts/setup --libtorch && cargo build --release --features libtorch")
     } else if what.starts_with("libtorch") && why.ends_with("no libtorch_cuda.so") {
         Some("scripts/setup --cuda brings it; --libtorch DIR names a libtorch that has it")
+    } else if why.starts_with("the kernels of a GPU train without") {
+        Some("--device cpu trains with it")
     } else if what.starts_with("libtorch") {
         Some("--libtorch DIR names a libtorch that has it")
     } else {

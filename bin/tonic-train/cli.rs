@@ -12,6 +12,7 @@ use crate::fit_args::FitArgs;
 use crate::lock_args::LockArgs;
 use crate::predict_args::PredictArgs;
 use crate::sweep_args::SweepArgs;
+use crate::values::preset;
 use crate::view_args::{ReportArgs, ShowArgs};
 
 /// Trains networks of integrate-and-fire neurons from the shard sets that tonic-prep makes.
@@ -31,12 +32,14 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Train a network: three hidden layers (Linear, IAF), and a Linear readout that is summed over time
+    /// Train a network: the layers of a network file or of a preset, or three hidden layers (Linear, IAF) and a Linear
+    /// readout that is summed over time
     #[command(after_help = "Examples:
   tonic-train fit --train shards/train --valid shards/valid --test shards/test -o runs/first --epochs 24
   tonic-train fit --train shards/train -o runs/fast --device cuda:0 --matmul-precision high
   tonic-train fit --train shards/train -o runs/wide --hidden 512,256 --lr 5e-4 --batch-size 64 --cache stream
   tonic-train fit --train shards/train -o runs/wide --resume --epochs 40 --lr 1e-4
+  tonic-train fit --train shards/train --valid shards/valid -o runs/silif --preset silif-shd --hidden 128,128
   tonic-train fit --options wide.toml -o runs/wide --seed 2")]
     Fit(Box<FitArgs>),
     /// Write the options of many runs, one for each combination of settings, and print the commands that train them
@@ -128,6 +131,16 @@ Examples:
   tonic-train show runs/first --data shards/test --sample 17 --png sample.png
   tonic-train show runs/first --data shards/test --sample 17 --json | jq '.layers[].spikes'")]
     Show(ShowArgs),
+    /// List the networks with names, or print the network file of one, to be edited for `fit --network`
+    #[command(after_help = "Examples:
+  tonic-train presets
+  tonic-train presets silif-shd > my.toml
+  tonic-train fit --network my.toml --train shards/train --valid shards/valid -o runs/mine")]
+    Presets {
+        /// The preset whose network file is printed
+        #[arg(value_name = "NAME", value_parser = preset())]
+        name: Option<String>,
+    },
     /// Compare the GPU kernels with the CPU's: the exit code is 1 if they disagree
     #[command(after_help = "Examples:
   tonic-train check --device cuda:0

@@ -37,6 +37,7 @@ fn kernel() -> Vec<Case> {
             &["sample 3 of the batch has label 5, but the readout has 4 classes"],
             whole,
         ),
+        case(KernelError::KeysMissing { samples: 3, keys: 2 }, &["a batch of 3 samples has 2 keys"], whole),
         case(KernelError::LabelsMissing { samples: 3, labels: 2 }, &["a batch of 3 samples has 2 labels"], whole),
         case(KernelError::EmptyBatch, &["a batch has no samples"], whole),
         case(KernelError::NonFiniteLoss { loss: f64::NAN }, &["the loss is NaN"], "--lr"),
@@ -116,7 +117,7 @@ fn training() -> Vec<Case> {
         ),
         diverged(Divergence::LearningRate(0.5), "with --resume and an --lr below 0.5"),
         diverged(
-            Divergence::InitialWeights { loss: 1e9, gain: 10.0, theta: 1.0 },
+            Divergence::InitialWeights { loss: 1e9, gain: 10.0, theta: Some(1.0) },
             "give 1.0000e9 already: start again with --overwrite and a --gain below 10.0 or a --theta above 1.0",
         ),
         unlabelled(0, 9, "with --labels TABLE.csv"),

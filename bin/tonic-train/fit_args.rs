@@ -1,8 +1,7 @@
 //! The command `tonic-train fit` and its arguments.
 
 use std::io::Write;
-use std::path::PathBuf;
-use std::str::FromStr;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use tonic_base::{BaseFault, Error as BaseError, Verbosity, printable_json};
@@ -10,8 +9,8 @@ use tonic_loader::CacheChoice;
 use tonic_shard::Existing;
 use tonic_train::engine::EngineChoice;
 use tonic_train::learner::{Backend, ClassWeights, Pad};
-use tonic_train::run::{Config, FitOptions, Fitted, SetPaths, fit};
-use tonic_train::{Error, MatmulPrecision};
+use tonic_train::run::{Config, FitOptions, Fitted, NetworkFile, RunOption, SetPaths, fit};
+use tonic_train::{Error, MatmulPrecision, Result};
 
 use crate::advice;
 #[cfg(feature = "remote")]
@@ -19,8 +18,9 @@ use crate::cache_args::CacheArgs;
 use crate::device_args::DeviceArgs;
 use crate::existing_args::ExistingArgs;
 use crate::lock_args::{LockArgs, open_locked};
-use crate::options_file::with_file;
-use crate::values::{Hidden, batch_size, class_weights, engine, hidden, pad, use_threads};
+use crate::options_file::with_files;
+use crate::training_args::TrainingArgs;
+use crate::values::{Hidden, batch_size, class_weights, engine, hidden, pad, positive, preset, use_threads};
 
 #[derive(Args)]
 pub(crate) struct FitArgs {
@@ -53,8 +53,16 @@ pub(crate) struct FitArgs {
     /// Leave out the last batch of an epoch if it is smaller than the others
     #[arg(long)]
     drop_last: bool,
+    /// Network file: a list of layers, as `tonic-train presets NAME` prints it, and options of training in a table
+    /// [training]. Flags on the command line win over that table
+    #[arg(long, value_name = "FILE.toml")]
+    network: Option<PathBuf>,
+    /// Network with a name, and its options of training: see `tonic-train presets`
+    #[arg(long, value_name = "NAME", conflicts_with = "network", value_parser = preset())]
+    preset: Option<String>,
     /// Number of neurons in each of three hidden layers, or a list with the number for each layer: 256,128 makes two
-    /// layers, and 256, (with a comma) makes one [default: 128]
+    /// layers, and 256, (with a comma) makes one. With --network or --preset, the sizes of hidden layers that are alike
+    /// [default: 128]
     #[arg(long, value_name = "N[,N...]", value_parser = hidden)]
     hidden: Option<Hidden>,
     /// Spike threshold. A lower one makes silent neurons spike [default: 1]
@@ -66,7 +74,7 @@ pub(crate) struct FitArgs {
     /// Lower bound of the membrane potential [default: none]
     #[arg(long, value_name = "V", allow_negative_numbers = true)]
     min_v_mem: Option<f32>,
-    /// Learning rate of Adam. It can be changed when a run is resumed [default: 0.001, or that of the resumed run]
+    /// Learning rate, which --schedule changes. It can be changed when a run is resumed [default: 0.001, or that of the resumed run]
     #[arg(long, value_parser = positive::<f64>)]
     lr: Option<f64>,
     /// Seed of the initial weights and of the order of samples [default: 0]
@@ -76,6 +84,12 @@ pub(crate) struct FitArgs {
     /// (classes * samples of the class) for N samples in all, as in scikit-learn [default: none]
     #[arg(long, value_name = "W", value_parser = class_weights())]
     class_weights: Option<ClassWeights>,
+    /// After the last epoch, compute the running statistics of norms again: from the whole training set, without
+    /// dropout. On small sets, they lag behind the weights
+    #[arg(long)]
+    reestimate_norm: bool,
+    #[command(flatten)]
+    training: TrainingArgs,
     #[command(flatten)]
     device: DeviceArgs,
     /// Refuse to train if a second run on the same device could give other bits. Only --engine reference on a GPU
@@ -127,8 +141,11 @@ pub(crate) struct FitArgs {
 
 impl FitArgs {
     /// Converts the arguments to the options of a run in the folder `run`. Fails if no training set is given.
-    fn into_options(self, run: PathBuf, backend: Backend) -> Result<FitOptions, BaseError> {
+    fn into_options(self, run: PathBuf, backend: Backend) -> Result<FitOptions> {
+        let layers = self.network_file()?.map(|file| file.layers);
         Ok(FitOptions {
+            layers,
+            reestimate_norm: self.reestimate_norm,
             train: self.train.ok_or_else(|| missing("train", "the training set"))?,
             valid: self.valid,
             test: self.test,
@@ -143,6 +160,7 @@ impl FitArgs {
             lr: self.lr,
             seed: self.seed,
             class_weights: self.class_weights,
+            training: self.training.into(),
             backend,
             pad: self.pad,
             cache: self.cache,
@@ -153,6 +171,28 @@ impl FitArgs {
             verbosity: if self.quiet || self.json { Verbosity::Quiet } else { Verbosity::Normal },
             warn: if self.json { |_| () } else { |warning| advice::show(warning, advice::for_training) },
         })
+    }
+
+    /// Reads the network file or the preset of the arguments.
+    fn network_file(&self) -> Result<Option<NetworkFile>> {
+        match (&self.network, &self.preset) {
+            (Some(path), _) => NetworkFile::read(path).map(Some),
+            (None, Some(name)) => NetworkFile::preset(name).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Returns the options in the network file or in the preset, and its name. A resumed run has its own options.
+    fn training(&self) -> Result<Option<(PathBuf, Vec<RunOption>)>> {
+        let resumes = self.output.as_ref().is_some_and(|output| self.resumes(output));
+        let file = self.network_file()?.filter(|_| !resumes);
+        let name = self.network.clone().or(self.preset.as_ref().map(PathBuf::from));
+        Ok(name.zip(file.map(|file| file.training)))
+    }
+
+    fn resumes(&self, output: &Path) -> bool {
+        let existing = self.existing.existing();
+        existing == Existing::Resume || existing == Existing::Auto && Config::is_in(output)
     }
 
     /// Converts the arguments to options that are only checked: opens no device. Makes [`open_locked`] use the lock
@@ -169,9 +209,9 @@ fn missing(what: &str, meaning: &str) -> BaseError {
 }
 
 pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
-    let mut args = match args.options.clone() {
-        Some(file) => with_file(&file)?,
-        None => args,
+    let mut args = match (&args.options, &args.network, &args.preset) {
+        (None, None, None) => args,
+        (file, ..) => with_files(file.as_deref(), |args: &FitArgs| Ok(args.training()?))?,
     };
     let output = args.output.clone().ok_or_else(|| missing("output", "the run folder"))?;
     use_threads(args.threads)?;
@@ -182,8 +222,7 @@ pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
         return Err(crate::set_place::without_remote("--remote-cache").into());
     }
     args.lock.choose()?;
-    let existing = args.existing.existing();
-    let resumes = existing == Existing::Resume || existing == Existing::Auto && Config::is_in(&output);
+    let resumes = args.resumes(&output);
     let run = resumes.then(|| Config::read(&output)).transpose()?;
     if resumes && args.train.is_none() {
         let SetPaths { train, valid, test } = SetPaths::read(&output)?;
@@ -209,9 +248,4 @@ pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
         write!(out, "{}", test.text())?;
     }
     Ok(())
-}
-
-fn positive<N: FromStr + Copy + Into<f64>>(text: &str) -> Result<N, String> {
-    let is_positive = |number: &N| (*number).into() > 0.0 && (*number).into().is_finite();
-    text.parse().ok().filter(is_positive).ok_or_else(|| "expected a positive number".into())
 }

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! cli                          the commands and their arguments
-//! fit_args, predict_args, sweep_args, compare_args, bench_args, view_args    those of single commands
+//! fit_args, training_args, predict_args, sweep_args, compare_args, bench_args, view_args
+//!                              those of single commands
 //! device_args, cache_args, lock_args, values    arguments that several commands share
 //! options_file                 fit --options FILE
 //! existing_args, completions   --resume and --overwrite; what shells complete (both programs)
@@ -40,6 +41,7 @@ mod set_place;
 #[path = "../shared_advice.rs"]
 mod shared_advice;
 mod sweep_args;
+mod training_args;
 #[path = "../typed.rs"]
 mod typed;
 mod values;
@@ -56,6 +58,7 @@ use tonic_train::Isa;
 use tonic_train::check::{Check, check};
 use tonic_train::engine::EngineChoice;
 use tonic_train::learner::Warning;
+use tonic_train::network::Preset;
 use tonic_train::run::{EvalOptions, eval};
 
 use crate::cli::{Cli, Command};
@@ -126,9 +129,23 @@ fn run(command: Command) -> anyhow::Result<u8> {
         Command::Completions { shell } => {
             completions::print::<Cli>(PROGRAM, shell, &mut std::io::stdout()).map(|()| DONE)
         }
+        Command::Presets { name } => print_presets(name.as_deref()).map(|()| DONE),
         Command::Check { quick, device, json } => run_check(&device, quick, json),
         Command::Bench(args) => bench_args::run(args).map(|()| DONE),
     }
+}
+
+/// Prints the network file of a preset, or a line for each preset.
+fn print_presets(name: Option<&str>) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if let Some(preset) = name.and_then(Preset::named) {
+        out.write_all(preset.text.as_bytes())?;
+        return Ok(());
+    }
+    for preset in Preset::ALL {
+        writeln!(out, "{:12}  {}", preset.name, preset.summary())?;
+    }
+    Ok(())
 }
 
 /// Returns the exit code for an error of training. `None` for errors that `tonic-prep` can have too.

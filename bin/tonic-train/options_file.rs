@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::ffi::OsString;
 use std::marker::PhantomData;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
@@ -25,28 +25,47 @@ pub(crate) struct OptionsParser<A> {
 }
 
 /// Parses the command line of this process again, with the options in `file`. Typed options win over those in the file.
-pub(crate) fn with_file<A: Args>(file: &Path) -> anyhow::Result<A> {
+/// Then `more` returns the name of another file and options in it, over which all options so far win.
+pub(crate) fn with_files<A: Args>(
+    file: Option<&Path>,
+    more: impl FnOnce(&A) -> anyhow::Result<Option<(PathBuf, Vec<RunOption>)>>,
+) -> anyhow::Result<A> {
     let mut parser = OptionsParser::<A>::new();
-    let typed: Vec<OsString> = typed_words().skip(1).collect();
-    let matches = parser.fit.try_get_matches_from_mut(&typed)?;
-    let is_typed = |argument: &Arg| matches.value_source(argument.get_id().as_str()) == Some(ValueSource::CommandLine);
-    let mut words = typed;
-    for option in read_options(file)? {
-        let word = parser.word(file, &option)?;
-        let argument = parser.argument(&option.0);
-        let beaten = |argument: &Arg| {
-            is_typed(argument) || parser.fit.get_arg_conflicts_with(argument).into_iter().any(is_typed)
-        };
-        if !argument.is_some_and(beaten) {
-            words.extend(word);
+    let mut words: Vec<OsString> = typed_words().skip(1).collect();
+    if let Some(file) = file {
+        words = parser.add(file, &read_options(file)?, words)?;
+    }
+    let place = file.unwrap_or(Path::new(""));
+    let parsed = parser.parse(place, words.clone())?;
+    match more(&parsed)? {
+        None => Ok(parsed),
+        Some((other, options)) => {
+            let words = parser.add(&other, &options, words)?;
+            Ok(parser.parse(&other, words)?)
         }
     }
-    Ok(parser.parse(file, words)?)
 }
 
 impl<A: Args> OptionsParser<A> {
     pub(crate) fn new() -> OptionsParser<A> {
         OptionsParser { fit: A::augment_args(Command::new("fit")), arguments: PhantomData }
+    }
+
+    /// Adds options to the words of a command line, except those that are there already or contradict one that is.
+    fn add(&mut self, file: &Path, options: &[RunOption], mut words: Vec<OsString>) -> anyhow::Result<Vec<OsString>> {
+        let matches = self.fit.try_get_matches_from_mut(&words)?;
+        let is_given =
+            |argument: &Arg| matches.value_source(argument.get_id().as_str()) == Some(ValueSource::CommandLine);
+        for option in options {
+            let word = self.word(file, option)?;
+            let beaten = |argument: &Arg| {
+                is_given(argument) || self.fit.get_arg_conflicts_with(argument).into_iter().any(is_given)
+            };
+            if !self.argument(&option.0).is_some_and(beaten) {
+                words.extend(word);
+            }
+        }
+        Ok(words)
     }
 
     /// Parses the options of one run of a sweep. `file` is the file with the options, for error messages.

@@ -1,10 +1,13 @@
 //! Parsers for the values of arguments that several commands have.
 
+use std::str::FromStr;
+
 use anyhow::Context;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tonic_base::cores;
 use tonic_train::engine::EngineChoice;
 use tonic_train::learner::{ClassWeights, Pad};
+use tonic_train::network::Preset;
 
 pub(crate) fn engine() -> impl TypedValueParser<Value = EngineChoice> {
     let names = PossibleValuesParser::new(["fused", "reference"]);
@@ -18,6 +21,10 @@ pub(crate) fn pad() -> impl TypedValueParser<Value = Pad> {
 pub(crate) fn class_weights() -> impl TypedValueParser<Value = ClassWeights> {
     let names = PossibleValuesParser::new(["none", "balanced"]);
     names.map(|name| if name == "none" { ClassWeights::None } else { ClassWeights::Balanced })
+}
+
+pub(crate) fn preset() -> impl TypedValueParser<Value = String> {
+    PossibleValuesParser::new(Preset::ALL.iter().map(|preset| preset.name))
 }
 
 /// Number of neurons in each hidden layer.
@@ -47,4 +54,10 @@ pub(crate) fn batch_size(text: &str) -> Result<usize, String> {
 pub(crate) fn use_threads(threads: Option<u16>) -> anyhow::Result<()> {
     let threads = threads.map_or_else(cores, usize::from);
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start the threads")
+}
+
+/// Parses a positive number.
+pub(crate) fn positive<N: FromStr + Copy + Into<f64>>(text: &str) -> Result<N, String> {
+    let is_positive = |number: &N| (*number).into() > 0.0 && (*number).into().is_finite();
+    text.parse().ok().filter(is_positive).ok_or_else(|| "expected a positive number".into())
 }

@@ -15,7 +15,7 @@ use tonic_toolkit::loader::{CacheChoice, EpochOrder, Loader};
 use tonic_toolkit::shard::ShardSet;
 use tonic_toolkit::train::engine::{CpuEngine, Engine};
 use tonic_toolkit::train::network::{Iaf, Model, Network, Parameters, Shape, write_model};
-use tonic_toolkit::train::{Adam, AdamConfig};
+use tonic_toolkit::train::{Optimiser, OptimiserConfig};
 
 const BATCH: usize = 128;
 const EPOCHS: u64 = 8;
@@ -39,9 +39,9 @@ fn main() -> anyhow::Result<()> {
     };
     // Every sample runs for the same number of steps, so that its result doesn't depend on its batch.
     let steps = manifest.totals.max_frames as usize;
-    let mut network = Network::new(shape.clone(), Iaf::default(), &mut ChaCha8Rng::seed_from_u64(SEED));
-    let mut gradients = Parameters::zeros(shape);
-    let mut adam = Adam::new(AdamConfig::default(), gradients.flat().len());
+    let mut network = Network::new(shape.iaf(Iaf::default()), &mut ChaCha8Rng::seed_from_u64(SEED));
+    let mut gradients = Parameters::zeros(network.architecture().clone());
+    let mut adam = Optimiser::new(OptimiserConfig::default(), gradients.flat().len());
     let mut engine = CpuEngine::new(&network);
 
     for epoch in 0..EPOCHS {

@@ -2,6 +2,8 @@
 
 use tonic_shard::{SampleFrames, SparseFrames, Widths};
 
+use crate::epoch_order::EpochOrder;
+
 /// Samples that are trained on together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
@@ -9,18 +11,27 @@ pub struct Batch {
     pub frames: SparseFrames,
     /// Class of each sample, (batch,), or [`NO_LABEL`](tonic_shard::NO_LABEL).
     pub labels: Vec<u32>,
+    /// Key of each sample, (batch,), from which all its random numbers in this epoch are drawn.
+    pub keys: Vec<u64>,
 }
 
 impl Batch {
     /// Creates an empty batch. `widths` says which number type each column of the frames has.
     pub fn new(widths: Widths) -> Batch {
-        Batch { frames: SparseFrames::new(widths), labels: Vec::new() }
+        Batch { frames: SparseFrames::new(widths), labels: Vec::new(), keys: Vec::new() }
+    }
+
+    /// Makes a batch of samples that are not from a set. Their keys are those of the first samples in evaluations.
+    pub fn of(frames: SparseFrames, labels: Vec<u32>) -> Batch {
+        let keys = (0..frames.len() as u64).map(|sample| EpochOrder::Sequential.key(sample)).collect();
+        Batch { frames, labels, keys }
     }
 
     /// Removes all samples, but keeps the allocated memory.
     pub fn clear(&mut self) {
         self.frames.clear();
         self.labels.clear();
+        self.keys.clear();
     }
 
     /// Number of samples in the batch.

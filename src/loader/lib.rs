@@ -3,9 +3,11 @@
 // loader, batch, windows     makes batches of an epoch; reads its samples one window at a time
 // epoch_order                the order in which an epoch visits the samples
 // host_cache, cache_choice   all chunks of a set in memory; which cache is used
+// augment                    random changes of training samples
 // padding                    how long the samples of a batch are
 // prefetch                   makes batches ahead of the training step
 
+mod augment;
 mod batch;
 mod cache_choice;
 mod epoch_order;
@@ -15,9 +17,10 @@ mod padding;
 mod prefetch;
 mod windows;
 
+pub use augment::{Amount, Augmentation, Step};
 pub use batch::Batch;
 pub use cache_choice::CacheChoice;
-pub use epoch_order::EpochOrder;
+pub use epoch_order::{EpochOrder, mix};
 pub use host_cache::{HostCache, host_bytes};
 pub use loader::Loader;
 pub use padding::fixed_steps;

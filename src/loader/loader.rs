@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use tonic_base::{Error as BaseError, Progress, Verbosity};
 use tonic_shard::{Error, Result, ShardSet};
 
+use crate::augment::Augmentation;
 use crate::batch::Batch;
 use crate::cache_choice::CacheChoice;
 use crate::epoch_order::EpochOrder;
@@ -22,6 +23,7 @@ pub struct Loader {
     cache: Option<HostCache>,
     why: String,
     drop_last: bool,
+    augmentation: Option<Augmentation>,
     /// Decoders and buffers of the previous epoch. The next epoch reuses them.
     spare: Mutex<Spare>,
 }
@@ -53,7 +55,7 @@ impl Loader {
             CacheChoice::Device => {}
             CacheChoice::Stream | CacheChoice::Auto => set.read_ahead(),
         }
-        Ok(Loader { set, cache, why, drop_last: false, spare: Mutex::default() })
+        Ok(Loader { set, cache, why, drop_last: false, augmentation: None, spare: Mutex::default() })
     }
 
     /// The set whose samples are in the batches.
@@ -85,6 +87,22 @@ impl Loader {
         self
     }
 
+    /// Sets the random changes of the samples in [`Loader::epoch`].
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Usage`] if a step doesn't fit the set's frames; see [`Augmentation::check`].
+    pub fn augment(mut self, augmentation: Augmentation) -> Result<Loader> {
+        let description = &self.set.manifest().description;
+        augmentation.check(description.shape, description.widths)?;
+        self.augmentation = Some(augmentation).filter(|augmentation| !augmentation.steps.is_empty());
+        Ok(self)
+    }
+
+    /// The random changes of the samples in [`Loader::epoch`]; `None` if there are none.
+    pub fn augmentation(&self) -> Option<&Augmentation> {
+        self.augmentation.as_ref()
+    }
+
     /// Number of batches per epoch, for batches of `batch_size` samples.
     pub fn batches(&self, batch_size: usize) -> u64 {
         self.samples(batch_size).div_ceil(batch_size as u64)
@@ -97,7 +115,8 @@ impl Loader {
     }
 
     /// Calls `each` with the batches of an epoch, from the batch with the index `first` on. Stops when `each` returns
-    /// false. While `each` runs, another thread makes the next batches.
+    /// false. While `each` runs, another thread makes the next batches. The samples of a shuffled epoch are changed as
+    /// [`Loader::augment`] says.
     ///
     /// # Errors
     /// - [`tonic_base::Error::Corrupt`], which names the chunk that could not be decoded.
@@ -109,19 +128,53 @@ impl Loader {
         order: EpochOrder,
         batch_size: usize,
         first: u64,
+        each: impl FnMut(&Batch) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        let is_shuffled = matches!(order, EpochOrder::Shuffled { .. });
+        self.batches_of(order, batch_size, first, self.augmentation.as_ref().filter(|_| is_shuffled), each)
+    }
+
+    /// Like [`Loader::epoch`], but with the samples as the set has them.
+    ///
+    /// # Errors
+    /// The errors of [`Loader::epoch`].
+    pub fn stored_epoch<E: From<Error> + From<BaseError> + Send>(
+        &self,
+        order: EpochOrder,
+        batch_size: usize,
+        first: u64,
+        each: impl FnMut(&Batch) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        self.batches_of(order, batch_size, first, None, each)
+    }
+
+    /// Does the work of [`Loader::epoch`], with the augmentation of the samples.
+    fn batches_of<E: From<Error> + From<BaseError> + Send>(
+        &self,
+        order: EpochOrder,
+        batch_size: usize,
+        first: u64,
+        augmentation: Option<&Augmentation>,
         mut each: impl FnMut(&Batch) -> Result<bool, E>,
     ) -> Result<(), E> {
-        let widths = self.set.manifest().description.widths;
+        let description = &self.set.manifest().description;
+        let (widths, shape) = (description.widths, description.shape);
         let (back, used) = bounded::<Batch>(AHEAD);
+        let mut stored = Batch::new(widths);
         let make = |windows: &mut Windows<'_>| {
             let mut batch = used.try_recv().unwrap_or_else(|_| Batch::new(widths));
-            batch.clear();
+            let target = if augmentation.is_some() { &mut stored } else { &mut batch };
+            target.clear();
             windows.next_batch(|samples| {
                 samples.iter().try_for_each(|sample| {
-                    batch.labels.push(sample.label());
-                    sample.unpack(|packed| packed.unpack(&mut batch.frames))
+                    target.labels.push(sample.label());
+                    target.keys.push(order.key(sample.index()));
+                    sample.unpack(|packed| packed.unpack(&mut target.frames))
                 })
             })?;
+            if let Some(augmentation) = augmentation {
+                augmentation.apply(&stored, shape, &mut batch);
+            }
             Ok(Some(batch).filter(|batch| !batch.is_empty()))
         };
         self.prefetch(order, batch_size, first, make, |batch| {

@@ -73,6 +73,12 @@ impl EpochSample<'_> {
         self.chunk.label(self.inside)
     }
 
+    /// Index of the sample in the set.
+    pub fn index(&self) -> u64 {
+        let chunk_samples = u64::from(self.set.manifest().description.chunk_samples);
+        u64::from(self.number) * chunk_samples + self.inside as u64
+    }
+
     /// The sample in packed form. If the chunk doesn't come from a cache, cells of the sample can be outside the
     /// frame: [`EpochSample::unpack`] checks this.
     pub fn packed(&self) -> PackedSample<'_> {

@@ -93,8 +93,8 @@ pub enum Divergence {
         loss: f64,
         /// Factor by which the hidden layers' initial weights were multiplied.
         gain: f64,
-        /// Spike threshold.
-        theta: f32,
+        /// Spike threshold; `None` if a network file describes the neurons.
+        theta: Option<f32>,
     },
 }
 
@@ -158,6 +158,14 @@ pub enum KernelError {
         samples: usize,
         /// Number of labels in the batch.
         labels: usize,
+    },
+    /// A batch must have one key for each sample, but has more or fewer.
+    #[error("a batch of {samples} samples has {keys} keys")]
+    KeysMissing {
+        /// Number of samples in the batch.
+        samples: usize,
+        /// Number of keys in the batch.
+        keys: usize,
     },
     /// A batch without samples.
     #[error("a batch has no samples")]

@@ -24,4 +24,4 @@ pub use error::{Divergence, Error, KernelError, ModelError, Result};
 pub use kernel::batch_source::BatchSource;
 pub use kernel::isa::Isa;
 pub use kernel::program::{MatmulPrecision, Program};
-pub use kernel::{Adam, AdamConfig};
+pub use kernel::{Group, Moments, Optimiser, OptimiserConfig, Rule};

@@ -40,7 +40,7 @@ fn a_gradient_of_thousands_of_steps_is_as_close_as_float32_gets() {
     let shape = Shape { inputs: 20, hidden: vec![64, 64], classes: 5 };
     let case = Case {
         network: random::dyadic_network(3, shape, Iaf::default()),
-        batch: Batch { frames: random::frames(3, 20, &[4000], 0.3, 2), labels: vec![2] },
+        batch: Batch::of(random::frames(3, 20, &[4000], 0.3, 2), vec![2]),
         steps: 4000,
     };
     let got = case.step(&mut gpu_engine());
@@ -60,7 +60,7 @@ fn millions_of_spikes_in_a_step_are_counted_exactly() {
     // From 2^23 on, adding 2^23 loses the last bit of odd numbers.
     layer.weight_t.iter_mut().enumerate().for_each(|(n, w)| *w = ((1 << 23) + 5 * n) as f32);
     layer.bias.iter_mut().enumerate().for_each(|(n, b)| *b = n as f32 / 8.0 - 3.0);
-    let batch = Batch { frames: random::frames(5, 1, &[150, 3, 40], 0.3, 1), labels: vec![0, 1, 2] };
+    let batch = Batch::of(random::frames(5, 1, &[150, 3, 40], 0.3, 1), vec![0, 1, 2]);
     let of = |engine: &mut dyn Engine| engine.spikes(&network, &batch, 160).unwrap();
     let expected = of(&mut CpuEngine::new(&network));
     assert_eq!(of(&mut gpu_engine()), expected);

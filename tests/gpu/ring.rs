@@ -17,8 +17,8 @@ use tonic_toolkit::train::feed::{Feed, Ring};
 use tonic_toolkit::train::gpu::Stream;
 use tonic_toolkit::train::learner::longest_steps;
 use tonic_toolkit::train::network::{Iaf, Network, Shape};
-use tonic_toolkit::train::{Adam, AdamConfig};
 use tonic_toolkit::train::{Error, Result};
+use tonic_toolkit::train::{Optimiser, OptimiserConfig};
 
 use crate::backend;
 use crate::sets::{CHANNELS, Sample, Spec, learnable};
@@ -30,7 +30,7 @@ const BATCH: usize = 3;
 struct Task {
     program: Arc<Program>,
     network: Network,
-    adam: Adam,
+    adam: Optimiser,
     feed: Feed,
     longest: usize,
 }
@@ -41,8 +41,9 @@ impl Task {
         let longest = longest_steps(0, &[&set]);
         let program = backend().program(&[&set], longest).unwrap().unwrap();
         let shape = Shape { inputs: CHANNELS as usize, hidden: vec![5, 6], classes: 3 };
-        let network = Network::new(shape, Iaf::default(), &mut ChaCha8Rng::seed_from_u64(2));
-        let adam = Adam::new(AdamConfig { lr: 0.01, ..AdamConfig::default() }, network.parameters.flat().len());
+        let network = Network::new(shape.iaf(Iaf::default()), &mut ChaCha8Rng::seed_from_u64(2));
+        let adam =
+            Optimiser::new(OptimiserConfig { lr: 0.01, ..OptimiserConfig::default() }, network.parameters.flat().len());
         let feed = Feed::new(set, cache, Some(&program), Verbosity::Quiet).unwrap();
         Task { program, network, adam, feed, longest }
     }

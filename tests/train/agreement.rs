@@ -54,7 +54,7 @@ fn surfaces(frames: &SparseFrames) -> SparseFrames {
 impl Case {
     /// Runs a training step without an update of the weights.
     pub(crate) fn step(&self, engine: &mut dyn Engine) -> Stepped {
-        let mut gradients = Parameters::zeros(self.network.shape().clone());
+        let mut gradients = Parameters::zeros(self.network.architecture().clone());
         let loss = engine.step(&self.network, &self.batch, self.steps, &mut gradients).unwrap();
         Stepped { loss, logits: engine.logits().to_vec(), gradients }
     }

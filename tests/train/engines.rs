@@ -9,8 +9,8 @@ use tonic_toolkit::loader::Batch;
 use tonic_toolkit::train::engine::LibtorchEngine;
 use tonic_toolkit::train::engine::{CpuEngine, Engine, SpikeCounts};
 use tonic_toolkit::train::network::{Iaf, Network, Parameters, Shape};
-use tonic_toolkit::train::{Adam, AdamConfig};
 use tonic_toolkit::train::{Error, KernelError};
+use tonic_toolkit::train::{Optimiser, OptimiserConfig};
 
 #[cfg(feature = "libtorch")]
 use crate::agreement::{agree, cases};
@@ -47,14 +47,14 @@ proptest! {
 #[test]
 fn class_weights_give_the_weighted_mean_of_the_samples_losses_and_gradients() {
     let frames = random::frames(4, 20, &[30, 12, 25, 30, 7], 0.2, 2);
-    let batch = Batch { frames, labels: vec![0, 2, 1, 0, 0] };
+    let batch = Batch::of(frames, vec![0, 2, 1, 0, 0]);
     let weights = vec![0.5, 2.0, 3.5];
     let shape = Shape { inputs: 20, hidden: vec![40, 33], classes: 3 };
-    let network = random::dyadic_network(4, shape.clone(), Iaf::default());
+    let network = random::dyadic_network(4, shape, Iaf::default());
     let mut engine = CpuEngine::new(&network);
     let (mut loss, mut total) = (0.0, 0.0);
-    let mut expected = vec![0.0; shape.parameters()];
-    let mut gradients = Parameters::zeros(shape);
+    let mut expected = vec![0.0; network.architecture().parameters()];
+    let mut gradients = Parameters::zeros(network.architecture().clone());
     for (sample, &label) in batch.frames.samples().zip(&batch.labels) {
         let mut alone = Batch::new(batch.frames.widths());
         alone.frames.push_sample(sample);
@@ -76,9 +76,9 @@ fn class_weights_give_the_weighted_mean_of_the_samples_losses_and_gradients() {
 fn spikes_are_counted_per_neuron_over_all_steps_of_all_samples() {
     // Neurons that only their biases drive.
     let shape = Shape { inputs: 3, hidden: vec![3], classes: 2 };
-    let mut network = Network { neuron: Iaf::default(), parameters: Parameters::zeros(shape) };
+    let mut network = Network::zeros(shape.iaf(Iaf::default()));
     network.parameters.layers_mut().next().unwrap().bias.copy_from_slice(&[0.0, 0.5, 2.5]);
-    let batch = Batch { frames: random::frames(1, 3, &[4, 2], 0.5, 1), labels: vec![0, 1] };
+    let batch = Batch::of(random::frames(1, 3, &[4, 2], 0.5, 1), vec![0, 1]);
     // The second sample is padded to four steps: in each sample 0, then 0 1 0 1, then 2 3 2 3 spikes.
     let counts = CpuEngine::new(&network).spikes(&network, &batch, 4).unwrap();
     let expected = SpikeCounts { spikes: vec![0, 4, 20], active_steps: vec![0, 4, 8], steps: 8 };
@@ -88,11 +88,11 @@ fn spikes_are_counted_per_neuron_over_all_steps_of_all_samples() {
 #[test]
 fn a_loss_that_no_float32_resolves_is_an_error_before_it_is_infinite() {
     let shape = Shape { inputs: 3, hidden: vec![3], classes: 2 };
-    let mut network = Network { neuron: Iaf::default(), parameters: Parameters::zeros(shape.clone()) };
-    let batch = Batch { frames: random::frames(1, 3, &[4], 0.5, 1), labels: vec![0] };
+    let mut network = Network::zeros(shape.iaf(Iaf::default()));
+    let batch = Batch::of(random::frames(1, 3, &[4], 0.5, 1), vec![0]);
     let mut step = |bias: f32| {
         network.parameters.layers_mut().nth(1).unwrap().bias.copy_from_slice(&[0.0, bias]);
-        CpuEngine::new(&network).step(&network, &batch, 4, &mut Parameters::zeros(shape.clone()))
+        CpuEngine::new(&network).step(&network, &batch, 4, &mut Parameters::zeros(network.architecture().clone()))
     };
     assert_eq!(step(1e6).unwrap().loss, 4e6);
     assert!(matches!(step(1e7), Err(Error::Kernel(KernelError::HugeLoss { loss: 4e7 }))));
@@ -105,9 +105,9 @@ fn trained(threads: usize, samples: usize) -> (Vec<f32>, Vec<f32>) {
         let lengths: Vec<usize> = (0..samples).map(|i| 20 + i * 7 % 30).collect();
         let batch = random::labelled(5, random::frames(5, 100, &lengths, 0.2, 3), 35);
         let shape = Shape { inputs: 100, hidden: vec![128, 96, 33], classes: 35 };
-        let mut network = Network::new(shape.clone(), Iaf::default(), &mut ChaCha8Rng::seed_from_u64(3));
-        let mut gradients = Parameters::zeros(shape);
-        let mut adam = Adam::new(AdamConfig::default(), gradients.flat().len());
+        let mut network = Network::new(shape.iaf(Iaf::default()), &mut ChaCha8Rng::seed_from_u64(3));
+        let mut gradients = Parameters::zeros(network.architecture().clone());
+        let mut adam = Optimiser::new(OptimiserConfig::default(), gradients.flat().len());
         let mut engine = CpuEngine::new(&network);
         for _ in 0..3 {
             engine.step(&network, &batch, 50, &mut gradients).unwrap();
@@ -130,7 +130,7 @@ fn a_step_is_the_same_to_the_bit_at_any_number_of_threads() {
 fn a_sample_alone_has_the_logits_that_it_has_in_a_batch() {
     let batch = random::labelled(9, random::frames(9, 30, &[12, 40, 0, 25], 0.2, 3), 6);
     let shape = Shape { inputs: 30, hidden: vec![50, 40], classes: 6 };
-    let network = Network::new(shape, Iaf::default(), &mut ChaCha8Rng::seed_from_u64(3));
+    let network = Network::new(shape.iaf(Iaf::default()), &mut ChaCha8Rng::seed_from_u64(3));
     let mut engine = CpuEngine::new(&network);
     let together = engine.forward(&network, &batch, 25).unwrap().to_vec();
     for (sample, logits) in batch.frames.samples().zip(together.chunks(6)) {
@@ -144,9 +144,9 @@ fn a_sample_alone_has_the_logits_that_it_has_in_a_batch() {
 fn training_lowers_the_loss() {
     let batch = random::labelled(2, random::frames(2, 40, &[50; 16], 0.15, 2), 4);
     let shape = Shape { inputs: 40, hidden: vec![64, 64], classes: 4 };
-    let mut network = Network::new(shape.clone(), Iaf::default(), &mut ChaCha8Rng::seed_from_u64(1));
-    let mut gradients = Parameters::zeros(shape);
-    let mut adam = Adam::new(AdamConfig::default(), gradients.flat().len());
+    let mut network = Network::new(shape.iaf(Iaf::default()), &mut ChaCha8Rng::seed_from_u64(1));
+    let mut gradients = Parameters::zeros(network.architecture().clone());
+    let mut adam = Optimiser::new(OptimiserConfig::default(), gradients.flat().len());
     let mut engine = CpuEngine::new(&network);
     let mut losses = Vec::new();
     for _ in 0..60 {
@@ -159,15 +159,14 @@ fn training_lowers_the_loss() {
 
 #[test]
 fn a_diverged_network_is_an_error_and_never_silent() {
-    let batch = Batch { frames: random::frames(1, 10, &[20, 20], 0.5, 1), labels: vec![0, 1] };
+    let batch = Batch::of(random::frames(1, 10, &[20, 20], 0.5, 1), vec![0, 1]);
     let shape = Shape { inputs: 10, hidden: vec![40, 8], classes: 3 };
-    let healthy = random::dyadic_network(1, shape.clone(), Iaf::default());
-    let mut gradients = Parameters::zeros(shape);
     for broken in [f32::NAN, f32::INFINITY, f32::MAX] {
         for layer in 0..3 {
             for min_v_mem in [None, Some(-1.0)] {
-                let mut network = healthy.clone();
-                network.neuron.min_v_mem = min_v_mem;
+                let neuron = Iaf { min_v_mem, ..Iaf::default() };
+                let mut network = random::dyadic_network(1, shape.clone(), neuron);
+                let mut gradients = Parameters::zeros(network.architecture().clone());
                 network.parameters.layers_mut().nth(layer).unwrap().bias.fill(broken);
                 let mut engine = CpuEngine::new(&network);
                 let result = engine.step(&network, &batch, 20, &mut gradients);
@@ -183,8 +182,8 @@ fn a_diverged_network_is_an_error_and_never_silent() {
 #[test]
 fn initialisation_is_uniform_in_pytorchs_bounds_and_follows_the_seed() {
     let shape = Shape::reference(100, 35);
-    assert_eq!(shape.parameters(), 100 * 128 + 128 + 2 * (128 * 128 + 128) + 128 * 35 + 35);
-    let make = |seed| Network::new(shape.clone(), Iaf::default(), &mut ChaCha8Rng::seed_from_u64(seed));
+    assert_eq!(shape.iaf(Iaf::default()).parameters(), 100 * 128 + 128 + 2 * (128 * 128 + 128) + 128 * 35 + 35);
+    let make = |seed| Network::new(shape.iaf(Iaf::default()), &mut ChaCha8Rng::seed_from_u64(seed));
     let network = make(1);
     assert_eq!(network, make(1));
     assert_ne!(network, make(2));

@@ -59,7 +59,10 @@ fn silent_layers_and_chance_are_warned_of_with_what_to_try() {
         let layers = epoch.activity.unwrap();
         assert!(layers.iter().all(|layer| (layer.spikes, layer.silent, layer.saturated) == (0.0, 1.0, 0.0)));
     }
-    assert_eq!(read_model(&dir.path().join("run/model.safetensors")).unwrap().network.neuron.theta, 1000.0);
+    assert_eq!(
+        read_model(&dir.path().join("run/model.safetensors")).unwrap().network.layers().as_iaf().unwrap().theta,
+        1000.0
+    );
 
     // Warnings are no progress; in JSON they are a list.
     let stderr = succeeds(&mut fit(dir.path(), "run", &format!("{arguments} --overwrite --quiet")));

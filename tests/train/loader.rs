@@ -53,11 +53,13 @@ fn numbers(set: &ShardSet, order: EpochOrder) -> Vec<u64> {
     numbers
 }
 
-fn batch_of(numbers: &[u64]) -> Batch {
+fn batch_of(numbers: &[u64], order: EpochOrder) -> Batch {
     let mut batch = Batch::new(sets::widths());
-    for sample in numbers.iter().map(|&i| numbered(i)) {
+    for &number in numbers {
+        let sample = numbered(number);
         sets::push(&mut batch.frames, &sample);
         batch.labels.push(sample.label);
+        batch.keys.push(order.key(number));
     }
     batch
 }
@@ -112,7 +114,7 @@ fn both_caches_give_the_orders_batches_wherever_the_borders_fall() {
             sorted.sort_unstable();
             assert!(sorted.into_iter().eq(0..samples), "{samples} samples in chunks of {chunk_samples}, {order:?}");
             for batch_size in [if samples < 1000 { 1 } else { 333 }, 7, 128, samples as usize, samples as usize + 1] {
-                let expected: Vec<Batch> = numbers.chunks(batch_size).map(batch_of).collect();
+                let expected: Vec<Batch> = numbers.chunks(batch_size).map(|numbers| batch_of(numbers, order)).collect();
                 for loader in [&stream, &host] {
                     let case = format!("{samples} samples, chunks of {chunk_samples}, batches of {batch_size}");
                     assert!(batches(loader, order, batch_size, 0) == expected, "{case}, {order:?}, {}", loader.why());

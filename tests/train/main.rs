@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! run, resume, frozen, hostile   runs: whole, stopped, of earlier versions, disturbed
+//! training                       optimisers, schedules, selection of an epoch, augmentation
 //! evaluation, predict, model_file    what is done with the network of a run
+//! networks                       network files and presets
 //! engines, agreement             the engines compute the same
 //! loader                         batches of a set
 //! health, classes, faults, printed    what training says, and how it fails
@@ -26,6 +28,7 @@ mod health;
 mod hostile;
 mod loader;
 mod model_file;
+mod networks;
 mod predict;
 mod printed;
 #[allow(dead_code)] // without libtorch, only the crate and tests/gpu use the rest
@@ -38,3 +41,4 @@ mod sets;
 mod show;
 mod sweeps;
 mod tensorboard;
+mod training;

@@ -5,7 +5,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tonic_loader::Batch;
 use tonic_shard::{Column, FrameShape, SparseFrames, Width, Widths};
-use tonic_train::network::{Iaf, Network, Parameters, Shape};
+use tonic_train::network::{Iaf, Network, Shape};
 
 /// Makes samples with these numbers of frames. A cell is occupied with probability `density`, and then has a count from
 /// 1 to `largest`.
@@ -29,20 +29,20 @@ pub(crate) fn frames(seed: u64, inputs: usize, lengths: &[usize], density: f64, 
 /// Makes a network whose parameters are multiples of 2^-6, so that float32 sums are exact in any order.
 pub(crate) fn dyadic_network(seed: u64, shape: Shape, neuron: Iaf) -> Network {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut parameters = Parameters::zeros(shape);
-    for layer in parameters.layers_mut() {
+    let mut network = Network::zeros(shape.iaf(neuron));
+    for layer in network.parameters.layers_mut() {
         let largest = (64.0 / (layer.inputs as f64).sqrt()).ceil().max(2.0) as i32;
         layer.weight_t.iter_mut().for_each(|w| *w = rng.random_range(-largest..=largest) as f32 / 64.0);
         layer.bias.iter_mut().for_each(|b| *b = rng.random_range(-6..=8) as f32 / 64.0);
     }
-    Network { neuron, parameters }
+    network
 }
 
 /// Makes a batch of these samples, with random labels below `classes`.
 pub(crate) fn labelled(seed: u64, frames: SparseFrames, classes: usize) -> Batch {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let labels = (0..frames.len()).map(|_| rng.random_range(0..classes as u32)).collect();
-    Batch { frames, labels }
+    Batch::of(frames, labels)
 }
 
 pub(crate) fn class_weights(network: &Network) -> Vec<f32> {

@@ -9,9 +9,9 @@ use rand_chacha::ChaCha8Rng;
 use tonic_toolkit::base::Verbosity;
 use tonic_toolkit::loader::CacheChoice;
 use tonic_toolkit::shard::{Existing, ShardSet};
-use tonic_toolkit::train::AdamConfig;
 use tonic_toolkit::train::learner::Backend;
-use tonic_toolkit::train::run::{Checkpoint, Config, EpochMetrics, FitOptions};
+use tonic_toolkit::train::run::{Checkpoint, Config, EpochMetrics, FitOptions, TrainingOptions};
+use tonic_toolkit::train::{Optimiser, OptimiserConfig};
 
 use crate::sets::outcome;
 
@@ -51,8 +51,12 @@ pub(crate) fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
 
 /// Returns the number of finished epochs, and of finished batches of the unfinished epoch, in a run's checkpoint.
 pub(crate) fn where_is(run: &Path) -> (u64, u64) {
-    let parameters = Config::read(run).unwrap().network.shape().parameters();
-    let checkpoint = Checkpoint::read(run, parameters, AdamConfig::default()).unwrap();
+    let config = Config::read(run).unwrap();
+    let architecture = config.network.architecture();
+    let optimiser = OptimiserConfig { rule: config.training.optimiser, ..OptimiserConfig::default() };
+    let optimiser = Optimiser::new(optimiser, architecture.parameters());
+    let statistics = architecture.statistics().iter().map(|of| of.range.len()).sum();
+    let checkpoint = Checkpoint::read(run, optimiser, statistics).unwrap();
     (checkpoint.epochs_done, checkpoint.batches_done)
 }
 
@@ -129,6 +133,8 @@ pub(crate) fn small_fit(dir: &Path, train: &str, lr: f64, backend: Backend) -> F
         run: dir.join("run"),
         epochs: Some(3),
         batch_size: Some(16),
+        layers: None,
+        reestimate_norm: false,
         hidden: Some(vec![8]),
         theta: None,
         gain: None,
@@ -136,6 +142,7 @@ pub(crate) fn small_fit(dir: &Path, train: &str, lr: f64, backend: Backend) -> F
         lr: Some(lr),
         seed: None,
         class_weights: None,
+        training: TrainingOptions::default(),
         backend,
         pad: None,
         cache: CacheChoice::Stream,

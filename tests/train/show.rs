@@ -51,6 +51,44 @@ fn logits_are_those_of_predict_and_shares_end_with_them() {
     }
 }
 
+/// The readout over time ends with the logits, whatever the readout and the states before the first step.
+#[test]
+fn networks_of_all_readouts_are_shown() {
+    let dir = task();
+    for (i, readout) in ["sum", "leaky", "max", "last"].into_iter().enumerate() {
+        let neuron = ["lif", "silif", "cuba-lif", "adlif"][i];
+        let network = format!(
+            "init_state = \"uniform\"\nlayers = [{{ linear = 24, bias = false }}, {{ norm = \"batch\" }}, \
+             {{ neuron = {neuron:?} }}, {{ dropout = 0.25 }}, {{ linear = 16 }}, {{ neuron = \"iaf\" }}, \
+             {{ linear = \"classes\" }}, {{ norm = \"batch\" }}, {{ readout = {readout:?} }}]\n"
+        );
+        std::fs::write(dir.path().join("network.toml"), network).unwrap();
+        let mut fit = train();
+        fit.current_dir(dir.path()).args(["fit", "--train", "train", "--valid", "valid", "--network", "network.toml"]);
+        fit.args(["-o", "run", "--epochs", "2", "--batch-size", "16", "--device", "cpu", "--overwrite", "--quiet"]);
+        succeeds(&mut fit);
+        succeeds(predict_on("cpu", dir.path(), "run", "valid", "out").arg("--overwrite"));
+        let expected = logits(&dir.path().join("out"));
+        for sample in [0, 33] {
+            let shown = sets::json(&mut show(dir.path(), "valid", sample));
+            let expected: Vec<f64> = expected[sample as usize].iter().map(|&logit| logit.into()).collect();
+            assert_eq!(floats(&shown["logits"]), expected, "{readout}");
+            let shares = floats(shown["shares"].as_array().unwrap().last().unwrap());
+            let sum: f64 = expected.iter().map(|logit| logit.exp()).sum();
+            for (share, logit) in shares.into_iter().zip(&expected) {
+                assert!((share - logit.exp() / sum).abs() < 1e-4, "{readout}: {share} {}", logit.exp() / sum);
+            }
+        }
+        let mut report = train();
+        report.arg("report").arg(dir.path().join("run"));
+        let reported = sets::json(&mut report);
+        let judged = sets::json(&mut sets::eval(dir.path(), "run", "valid"));
+        assert_eq!((&reported["surveyed"]["loss"], &reported["missing"]), (&judged["loss"], &json!([])), "{readout}");
+        let html = std::fs::read_to_string(dir.path().join("run/report.html")).unwrap();
+        assert_says(&html, &[&format!("readout = &quot;{readout}&quot;")]);
+    }
+}
+
 #[test]
 fn a_sample_is_drawn_as_text_and_as_a_picture() {
     let dir = tempfile::tempdir().unwrap();

@@ -43,7 +43,7 @@ fn a_file_of_options_is_refused_with_the_key_and_the_value() {
         ("lrr = 1", &["fit.toml: lrr: expected a flag of fit (train, ", "batch-size", "got an unknown one"][..]),
         ("options = \"x\"", &["fit.toml: options: expected a flag of fit"]),
         ("help = true", &["fit.toml: help: expected a flag of fit"]),
-        ("[network]\nlr = 1", &["fit.toml: network: expected a flag of fit"]),
+        ("[other]\nlr = 1", &["fit.toml: other: expected a flag of fit"]),
         ("lr = 0", &["fit.toml: lr: expected a positive number, got 0"]),
         ("lr = \"x\"", &["fit.toml: lr: expected a positive number, got \"x\""]),
         ("lr = [0.1]", &["fit.toml: lr: expected a positive number, got [0.1]"]),

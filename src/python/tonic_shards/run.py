@@ -17,6 +17,10 @@ _KEY = "tonic_toolkit"
 _MOST_HEADER = 1 << 24
 
 
+class _LayersError(Exception):
+    """A model with the layers of a network file."""
+
+
 class Neuron(NamedTuple):
     """Constants of the integrate-and-fire neurons, with Sinabs' names and meaning."""
 
@@ -80,11 +84,16 @@ def load_run(path: Union[str, "os.PathLike[str]"], *, best: bool = False) -> Run
     Raises:
         OSError: if a file cannot be read.
         CorruptError: if the model file is damaged.
+        ValueError: if the network has the layers of a network file (--network, --preset), which Run doesn't describe.
+            safetensors.numpy.load_file reads the arrays of such a model file.
     """
     folder = Path(path)
     file = folder / ("best.safetensors" if best else "model.safetensors") if folder.is_dir() else folder
     try:
         tensors, description = _tensors(file.read_bytes())
+        text = description.get("network")
+        if text is not None:
+            raise _LayersError(text)
         neuron = description["neuron"]
         surrogate = neuron["surrogate"]
         layers: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
@@ -98,6 +107,9 @@ def load_run(path: Union[str, "os.PathLike[str]"], *, best: bool = False) -> Run
             raise ValueError(f"expected an output for each of the {len(description['classes'])} classes")
         constants = (neuron["theta"], neuron["min_v_mem"], surrogate["grad_width"], surrogate["grad_scale"])
         names, steps = list(description["classes"]), int(description["steps"])
+    except _LayersError as error:
+        expected = "linear layers with integrate-and-fire neurons (safetensors.numpy.load_file reads any model)"
+        raise ValueError(f"{file}: expected {expected}, got a network of {error}") from None
     except (ValueError, KeyError, TypeError) as error:
         raise CorruptError(f"{file}: corrupt: expected a model of tonic-train, got {error!r}") from error
     log = folder / "metrics.jsonl"

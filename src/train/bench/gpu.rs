@@ -104,7 +104,7 @@ pub(super) fn step_times(
     let longest = batches.iter().map(|batch| batch.longest()).max().unwrap_or(0).max(time_steps);
     let extent = Extent { batch: size, longest, trains: true, kept: 0, batches: total as u64 };
     let mut on_device = GpuNetwork::new(program.clone(), &initial.network, extent)?;
-    on_device.load(&stream, &initial.network, Some(&initial.adam))?;
+    on_device.load(&stream, &initial.network, Some(&initial.optimiser))?;
     on_device.begin(&stream, 0, 0)?;
     let mut graphs = Vec::new();
     let mut kept = Vec::new();

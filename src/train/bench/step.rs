@@ -14,8 +14,9 @@ use crate::engine::Tracer;
 use crate::error::Result;
 use crate::feed::Feed;
 use crate::gpu::Device;
+use crate::kernel::OptimiserConfig;
 use crate::kernel::program::Program;
-use crate::learner::{Backend, Epoch, HostLearner, Learner, Pad, Padding, Room, TrainState};
+use crate::learner::{Backend, Epoch, HostLearner, Learner, Pad, Padding, Rates, Room, TrainState};
 use crate::network::{Iaf, Network, Shape};
 
 /// Maximum number of samples for computing [`StepMeasured::spike_density`].
@@ -89,7 +90,7 @@ impl Trainer {
         room: Room,
     ) -> Result<Trainer> {
         let shape = Shape { inputs, hidden: bench.hidden.clone(), classes };
-        let mut network = Network::new(shape, Iaf::default(), &mut ChaCha8Rng::seed_from_u64(0));
+        let mut network = Network::new(shape.iaf(Iaf::default()), &mut ChaCha8Rng::seed_from_u64(0));
         for layer in network.parameters.layers_mut().take(bench.hidden.len()) {
             layer.weight_t.iter_mut().for_each(|weight| *weight *= bench.gain);
         }
@@ -105,11 +106,13 @@ impl Trainer {
     }
 
     pub(super) fn epoch(&mut self, feed: &Feed, order: EpochOrder, batch_size: usize, each: impl Fn()) -> Result<()> {
-        let epoch = Epoch { order, batch_size, first: 0, padding: self.padding };
+        let OptimiserConfig { lr, rule, .. } = self.initial.optimiser.config;
+        let rates = Rates::constant(lr, rule.momentum());
+        let epoch = Epoch { order, batch_size, first: 0, padding: self.padding, rates };
         self.learner()?.train(feed, &epoch, &mut |_, _| each())
     }
 
-    /// Resets the network and Adam to the initial state.
+    /// Resets the network and the optimiser to the initial state.
     pub(super) fn restart(&mut self) -> Result<()> {
         let initial = self.initial.clone();
         self.learner()?.restart(&initial)
@@ -177,8 +180,8 @@ impl Trainer {
     fn spike_density(&self, batch: &Batch) -> Result<Option<f64>> {
         let mut shares = Vec::new();
         let mut tracer = Tracer::new(&self.initial.network);
-        for sample in batch.frames.samples().take(SPIKE_SAMPLES) {
-            let traced = tracer.run(sample, self.padding.steps)?;
+        for (sample, index) in batch.frames.samples().take(SPIKE_SAMPLES).zip(0..) {
+            let traced = tracer.run(sample, index, self.padding.steps)?;
             shares.extend(
                 traced
                     .spikes

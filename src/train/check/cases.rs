@@ -106,6 +106,7 @@ pub(super) fn batch_of(case: &Case) -> Batch {
         let column = if case.counts == Width::F32 { Column::F32(&values) } else { Column::U32(&counts) };
         batch.frames.push(&sizes, &cells, column).expect("counts within the width");
         batch.labels.push(made.labels[0]);
+        batch.keys.push(made.keys[0]);
     }
     batch
 }
@@ -122,7 +123,7 @@ fn large(count: u32, i: usize, width: Width) -> u32 {
 pub(super) fn network_of(case: &Case) -> Network {
     let shape = Shape { inputs: case.inputs as usize, hidden: case.hidden.to_vec(), classes: case.classes };
     let neuron = Iaf { min_v_mem: case.min_v_mem, ..Iaf::default() };
-    let mut network = Network::new(shape, neuron, &mut ChaCha8Rng::seed_from_u64(7));
+    let mut network = Network::new(shape.iaf(neuron), &mut ChaCha8Rng::seed_from_u64(7));
     for layer in network.parameters.layers_mut() {
         // Initial weights shrink with the number of inputs. Rounded to the grid, all would be 0.
         let larger = (layer.inputs as f32 / 256.0).sqrt().max(1.0);
@@ -158,7 +159,7 @@ mod tests {
     fn cases_have_gradients_to_compare() {
         for case in cases().into_iter().filter(|case| case.classes > 1) {
             let (batch, network) = (batch_of(&case), network_of(&case));
-            let mut gradients = Parameters::zeros(network.shape().clone());
+            let mut gradients = Parameters::zeros(network.architecture().clone());
             let mut engine = CpuEngine::new(&network);
             engine.step(&network, &batch, case.steps, &mut gradients).unwrap();
             let first_with_some = if case.density == 0.0 { network.shape().hidden.len() + 1 } else { 0 };

@@ -18,7 +18,7 @@ use crate::gpu::{Address, Device, nvrtc_version};
 use crate::kernel::batch_source::BatchSource;
 use crate::kernel::interface::{DrawOrder, Sample, SampleColumns};
 use crate::kernel::program::{ColumnTypes, MatmulPrecision, Program};
-use crate::kernel::{Adam, AdamConfig};
+use crate::kernel::{Optimiser, OptimiserConfig};
 use crate::network::Parameters;
 use cases::{Case, REFERENCE, batch_of, large_cases, network_of};
 
@@ -135,7 +135,7 @@ fn check_step(device: &Device, precision: MatmulPrecision, case: &Case, toleranc
     let (batch, network) = (batch_of(case), network_of(case));
     let mut cpu = CpuEngine::new(&network);
     let (mut ours, mut theirs) =
-        (Parameters::zeros(network.shape().clone()), Parameters::zeros(network.shape().clone()));
+        (Parameters::zeros(network.architecture().clone()), Parameters::zeros(network.architecture().clone()));
     let expected = cpu.step(&network, &batch, case.steps, &mut theirs)?;
     let got = engine.step(&network, &batch, case.steps, &mut ours)?;
     if engine.logits() != cpu.logits() {
@@ -267,7 +267,7 @@ fn check_training(device: &Device) -> Result<Verdict> {
     let stream = device.stream()?;
     let staged = StagedBatch::new(&stream, column_types, &batch, case.classes)?;
     let source = staged.source();
-    let adam = Adam::new(AdamConfig::default(), network.parameters.flat().len());
+    let adam = Optimiser::new(OptimiserConfig::default(), network.parameters.flat().len());
     let extent = Extent { batch: batch.len(), longest: case.steps, trains: true, kept: 0, batches: 4 };
     let train = |recorded: bool, steps: usize| -> Result<(Vec<f32>, Parameters)> {
         let mut on_device = GpuNetwork::new(program.clone(), &network, extent)?;
@@ -280,7 +280,7 @@ fn check_training(device: &Device) -> Result<Verdict> {
         } else {
             (0..steps).try_for_each(|_| step())?;
         }
-        let mut gradients = Parameters::zeros(network.shape().clone());
+        let mut gradients = Parameters::zeros(network.architecture().clone());
         on_device.read_gradients(&mut gradients)?;
         Ok((on_device.parameters()?, gradients))
     };

@@ -11,6 +11,7 @@ use tonic_shard::SampleFrames;
 
 use crate::engine::step::{BatchLoss, Engine, SampleWeights, check_interrupt, check_loss, check_step};
 use crate::error::{Error, KernelError, Result};
+use crate::kernel::iaf::Neuron;
 use crate::kernel::isa::Isa;
 use crate::kernel::linear::Panels;
 use crate::kernel::sample::{PackedLayer, PackedNetwork, SampleState};
@@ -45,6 +46,9 @@ struct GradientBlock {
 
 impl CpuEngine {
     /// Makes an engine for networks with the shape of `network`.
+    ///
+    /// # Panics
+    /// If the network doesn't have the layers of [`Layers::iaf`](crate::network::Layers::iaf).
     pub fn new(network: &Network) -> CpuEngine {
         let mut layers: Vec<PackedLayer> = network
             .shape()
@@ -58,7 +62,7 @@ impl CpuEngine {
         // Never empty: every shape has a readout.
         let readout = layers.pop().unwrap_or_else(|| PackedLayer { forward: Panels::default(), transposed: None });
         let Shape { inputs, classes, .. } = *network.shape();
-        let neuron = network.neuron.constants();
+        let neuron = neuron(network);
         let packed = PackedNetwork { isa: Isa::chosen(), neuron, inputs, classes, hidden: layers, readout };
         CpuEngine {
             logits: Vec::new(),
@@ -120,7 +124,7 @@ impl CpuEngine {
 
     pub(crate) fn pack(&mut self, network: &Network) {
         assert_eq!(network.shape(), &self.shape, "shape of the network");
-        self.packed.neuron = network.neuron.constants();
+        self.packed.neuron = neuron(network);
         let packed = self.packed.hidden.iter_mut().chain(std::iter::once(&mut self.packed.readout));
         for (packed, layer) in packed.zip(network.parameters.layers()) {
             packed.forward.pack(layer.weight_t, layer.bias);
@@ -137,7 +141,7 @@ impl Engine for CpuEngine {
         self.pack(network);
         let samples = batch.samples();
         self.logits.resize(batch.len() * classes, 0.0);
-        let size = self.block_size(batch.len(), network.shape().parameters());
+        let size = self.block_size(batch.len(), network.parameters.flat().len());
         let used = batch.len().div_ceil(size);
         let shape = network.shape();
         self.blocks.resize_with(used.max(self.blocks.len()), || GradientBlock::new(shape));
@@ -196,6 +200,10 @@ impl Engine for CpuEngine {
     fn logits(&self) -> &[f32] {
         &self.logits
     }
+}
+
+fn neuron(network: &Network) -> Neuron {
+    network.layers().as_iaf().expect("layers that the fused kernels compute").constants()
 }
 
 impl GradientBlock {

@@ -133,7 +133,7 @@ impl Engine for GpuEngine {
 
 /// Returns a copy of a batch with 0 for every label, because the kernels need valid labels.
 fn labelled(batch: &Batch) -> Batch {
-    Batch { frames: batch.frames.clone(), labels: vec![0; batch.frames.len()] }
+    Batch { labels: vec![0; batch.frames.len()], ..batch.clone() }
 }
 
 /// Checks that every cell is below `inputs`, and that the lengths of each sample's columns fit together.

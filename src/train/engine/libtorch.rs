@@ -155,7 +155,11 @@ fn leaves(network: &Network, device: Device) -> Vec<Tensor> {
 
 /// Returns the logits, (batch, classes), and the spike counts of each hidden layer, (time steps, batch, neurons).
 fn output(network: &Network, input: &DenseBatch, leaves: &[Tensor]) -> Result<(Tensor, Vec<Tensor>)> {
-    let neuron = network.neuron.constants();
+    let layers = network.layers();
+    let neuron = layers.as_iaf().ok_or_else(|| {
+        Error::unavailable("engine reference", format!("it doesn't compute {} yet", layers.beyond_iaf()))
+    })?;
+    let neuron = neuron.constants();
     let mut activity = input.counts.shallow_clone();
     let hidden = network.shape().hidden.len();
     let mut spikes = Vec::with_capacity(hidden);

@@ -2,16 +2,19 @@
 //!
 //! | engine | file | what it is |
 //! |---|---|---|
-//! | [`CpuEngine`] | `cpu.rs` | our kernels on the CPU |
+//! | [`CpuEngine`] | `cpu.rs` | our kernels on the CPU, for linear layers and integrate-and-fire neurons |
+//! | [`LayeredEngine`] | `layered/` | our kernels on the CPU, for all layers of a network file |
 //! | [`GpuEngine`] | `gpu.rs` | our kernels on a GPU, with the buffers and launches of [`GpuNetwork`] |
 //! | `LibtorchEngine` | `libtorch.rs` | libtorch's autograd, to compare the kernels with (feature `libtorch`) |
 //!
-//! `step.rs` has the trait [`Engine`]; `tracer.rs` runs single samples, to show what happens inside the network. Training on a GPU uses [`GpuNetwork`] without an engine (`learner/gpu.rs`).
+//! `step.rs` has the trait [`Engine`]; `tracer.rs` runs single samples, to show what happens inside the network. Training
+//! on a GPU uses [`GpuNetwork`] without an engine (`learner/gpu.rs`).
 
 mod choice;
 mod cpu;
 mod gpu;
 mod gpu_network;
+mod layered;
 #[cfg(feature = "libtorch")]
 mod libtorch;
 mod step;
@@ -24,6 +27,7 @@ pub use choice::{Arithmetic, EngineChoice};
 pub use cpu::CpuEngine;
 pub use gpu::GpuEngine;
 pub use gpu_network::{Extent, GpuNetwork};
+pub use layered::LayeredEngine;
 #[cfg(feature = "libtorch")]
 pub use libtorch::LibtorchEngine;
 pub use step::{BatchLoss, Engine};

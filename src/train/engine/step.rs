@@ -123,7 +123,7 @@ impl Prediction {
 
 /// Checks the arguments of [`Engine::step`] and returns the number of classes.
 pub(super) fn check_step(network: &Network, batch: &Batch, gradient: &Parameters) -> Result<usize, KernelError> {
-    assert_eq!(network.shape(), gradient.shape(), "shape of the gradient");
+    assert_eq!(network.architecture().tensors(), gradient.architecture().tensors(), "tensors of the gradient");
     let classes = network.shape().classes;
     check_labels(batch, classes).map(|()| classes)
 }

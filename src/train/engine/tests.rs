@@ -65,12 +65,12 @@ impl Golden {
             frames.push(&sizes, &cells, Column::U32(&counts)).unwrap();
         }
         let labels = self.tensor("targets").1.iter().map(|&label| label as u32).collect();
-        (Batch { frames, labels }, steps)
+        (Batch::of(frames, labels), steps)
     }
 
     fn check_step(&self, name: &str, engine: &mut dyn Engine, network: &Network) {
         let (batch, steps) = self.batch();
-        let mut gradients = Parameters::zeros(network.shape().clone());
+        let mut gradients = Parameters::zeros(network.architecture().clone());
         let result = engine.step(network, &batch, steps, &mut gradients).unwrap();
         assert_eq!(wide(engine.logits()), self.tensor(&format!("{name}/output")).1);
         let loss = self.tensor(&format!("{name}/loss")).1[0];
@@ -127,15 +127,16 @@ fn network(golden: &Golden, neuron: Iaf) -> Network {
     let shapes: Vec<Vec<usize>> = shapes.collect();
     let (readout, hidden) = shapes.split_last().unwrap();
     let hidden = hidden.iter().map(|shape| shape[0]).collect();
-    let mut parameters = Parameters::zeros(Shape { inputs: shapes[0][1], hidden, classes: readout[0] });
-    for (i, mut layer) in parameters.layers_mut().enumerate() {
+    let shape = Shape { inputs: shapes[0][1], hidden, classes: readout[0] };
+    let mut network = Network::zeros(shape.iaf(neuron));
+    for (i, mut layer) in network.parameters.layers_mut().enumerate() {
         let values = |kind: &str| -> Vec<f32> {
             golden.tensor(&format!("{}.{kind}", 2 * i)).1.iter().map(|&n| n as f32 / 64.0).collect()
         };
         layer.set_weight(&values("weight"));
         layer.bias.copy_from_slice(&values("bias"));
     }
-    Network { neuron, parameters }
+    network
 }
 
 fn check_network(file: &str) {
@@ -147,7 +148,7 @@ fn check_network(file: &str) {
         for layer in 0..3 {
             let (shape, expected) = golden.tensor(&format!("{bound}/spikes.{}", 2 * layer + 1));
             for (sample, expected) in batch.frames.samples().zip(expected.chunks(shape[1] * shape[2])) {
-                let spikes = &tracer.run(sample, steps).unwrap().spikes[layer];
+                let spikes = &tracer.run(sample, 0, steps).unwrap().spikes[layer];
                 let mut got = vec![0.0; expected.len()];
                 for t in 0..steps {
                     spikes.step(t).iter().for_each(|&(j, s)| got[t * shape[2] + j as usize] = f64::from(s));
@@ -192,12 +193,12 @@ fn class_weights_are_those_of_pytorch() {
 #[test]
 fn bad_batches_are_refused_by_every_engine() {
     let shape = Shape { inputs: 9, hidden: vec![4], classes: 3 };
-    let network = random::dyadic_network(1, shape.clone(), Iaf::default());
-    let mut gradients = Parameters::zeros(shape);
+    let network = random::dyadic_network(1, shape, Iaf::default());
+    let mut gradients = Parameters::zeros(network.architecture().clone());
     for mut engine in host_engines(&network) {
         let mut step = |samples: usize, labels: &[u32]| {
             let frames = random::frames(1, 10, &[3, 3][..samples], 1.0, 1);
-            match engine.step(&network, &Batch { frames, labels: labels.to_vec() }, 3, &mut gradients) {
+            match engine.step(&network, &Batch::of(frames, labels.to_vec()), 3, &mut gradients) {
                 Err(Error::Kernel(error)) => error,
                 other => panic!("{other:?}"),
             }

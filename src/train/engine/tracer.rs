@@ -3,10 +3,11 @@
 
 use std::time::{Duration, Instant};
 
+use tonic_loader::EpochOrder;
 use tonic_shard::SampleFrames;
 
-use crate::engine::CpuEngine;
-use crate::error::KernelError;
+use crate::engine::{CpuEngine, Engine, LayeredEngine};
+use crate::error::Result;
 use crate::kernel::ActiveCells;
 use crate::kernel::sample::SampleState;
 use crate::network::Network;
@@ -15,8 +16,15 @@ use crate::network::Network;
 #[derive(Debug)]
 pub(crate) struct Tracer<'a> {
     network: &'a Network,
-    engine: CpuEngine,
-    state: SampleState,
+    engine: TracingEngine,
+}
+
+#[derive(Debug)]
+enum TracingEngine {
+    /// For linear layers and integrate-and-fire neurons.
+    Fused(CpuEngine, SampleState),
+    /// For all other layers.
+    Layered(LayeredEngine),
 }
 
 /// What a network makes of a sample.
@@ -26,17 +34,22 @@ pub(crate) struct Traced<'a> {
     pub(crate) spikes: &'a [ActiveCells],
     /// Logits, (classes,): the same bits as in a batch.
     pub(crate) logits: Vec<f32>,
-    /// The logits up to each time step, (steps, classes), up to rounding.
-    pub(crate) sums: Vec<f32>,
+    /// The outputs of the readout if the sample ended with each time step, (steps, classes), up to rounding.
+    pub(crate) outputs: Vec<f32>,
     /// Time of the forward pass.
     pub(crate) time: Duration,
 }
 
 impl<'a> Tracer<'a> {
     pub(crate) fn new(network: &'a Network) -> Tracer<'a> {
-        let mut engine = CpuEngine::new(network);
-        engine.pack(network);
-        Tracer { network, engine, state: SampleState::default() }
+        let engine = if network.layers().as_iaf().is_some() {
+            let mut engine = CpuEngine::new(network);
+            engine.pack(network);
+            TracingEngine::Fused(engine, SampleState::default())
+        } else {
+            TracingEngine::Layered(LayeredEngine::new(network))
+        };
+        Tracer { network, engine }
     }
 
     /// Returns the number of neurons of each hidden layer.
@@ -44,18 +57,29 @@ impl<'a> Tracer<'a> {
         &self.network.shape().hidden
     }
 
-    /// Runs a sample forward, for `steps` time steps or for all its frames if it has more.
+    /// Runs the sample with the index `index` in its set forward, for `steps` time steps or for all its frames if it has
+    /// more.
     ///
     /// # Errors
-    /// [`KernelError`] if the sample doesn't fit the network.
-    pub(crate) fn run(&mut self, sample: SampleFrames<'_>, steps: usize) -> Result<Traced<'_>, KernelError> {
-        let mut logits = vec![0.0; self.network.shape().classes];
+    /// [`Error::Kernel`](crate::Error::Kernel) if the sample doesn't fit the network.
+    pub(crate) fn run(&mut self, sample: SampleFrames<'_>, index: u64, steps: usize) -> Result<Traced<'_>> {
         let started = Instant::now();
-        self.engine.forward_sample(&mut self.state, sample, steps, &mut logits)?;
-        let time = started.elapsed();
-        let spikes = self.state.spikes();
-        let sums = spikes.last().map_or(Vec::new(), |last| summed_readout(self.network, last));
-        Ok(Traced { spikes, logits, sums, time })
+        match &mut self.engine {
+            TracingEngine::Fused(engine, state) => {
+                let mut logits = vec![0.0; self.network.shape().classes];
+                engine.forward_sample(state, sample, steps, &mut logits)?;
+                let time = started.elapsed();
+                let spikes = state.spikes();
+                let outputs = spikes.last().map_or(Vec::new(), |last| summed_readout(self.network, last));
+                Ok(Traced { spikes, logits, outputs, time })
+            }
+            TracingEngine::Layered(engine) => {
+                engine.trace(self.network, sample, EpochOrder::Sequential.key(index), steps)?;
+                let time = started.elapsed();
+                let (outputs, logits) = (engine.outputs_over_time(), engine.logits().to_vec());
+                Ok(Traced { spikes: engine.traced_spikes(), logits, outputs, time })
+            }
+        }
     }
 }
 

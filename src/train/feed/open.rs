@@ -1,7 +1,7 @@
 //! Opens a set for training or evaluation: chooses a cache and fills it.
 
 use tonic_base::{Progress, Verbosity, free_memory, human_bytes};
-use tonic_loader::{CacheChoice, EpochOrder, Loader};
+use tonic_loader::{Augmentation, CacheChoice, EpochOrder, Loader};
 use tonic_shard::ShardSet;
 
 use crate::error::{BaseFault, Error, Result};
@@ -78,6 +78,15 @@ impl Feed {
     pub fn drop_last(mut self, drop_last: bool) -> Feed {
         self.loader = self.loader.drop_last(drop_last);
         self
+    }
+
+    /// Sets the random changes of the samples in training.
+    ///
+    /// # Errors
+    /// The errors of [`Loader::augment`].
+    pub fn augment(mut self, augmentation: Augmentation) -> Result<Feed> {
+        self.loader = self.loader.augment(augmentation)?;
+        Ok(self)
     }
 
     /// Returns the loader, which reads the samples from the shards or from the host cache.

@@ -4,7 +4,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Poisson};
 use rayon::prelude::*;
-use tonic_loader::Batch;
+use tonic_loader::{Batch, EpochOrder};
 use tonic_shard::{Column, FrameShape, SparseFrames, Width, Widths};
 
 /// Mean number of events of an active cell, beyond its first event, as in Spiking Speech Commands.
@@ -35,9 +35,10 @@ impl RandomFrames {
             .into_par_iter()
             .map(|i| self.sample(ChaCha8Rng::seed_from_u64(number << 32 | i), batch.frames.widths()))
             .collect();
-        for (frames, label) in &made {
+        for (i, (frames, label)) in (0..).zip(&made) {
             batch.frames.push_sample(frames.sample(0));
             batch.labels.push(*label);
+            batch.keys.push(EpochOrder::Shuffled { seed: number, epoch: 0 }.key(i));
         }
         batch
     }

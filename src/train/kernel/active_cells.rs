@@ -109,6 +109,52 @@ impl ActiveCells {
         append_spikes(isa, fired, v, neurons, stride, neuron, self);
     }
 
+    /// Replaces the content with the spikes of a layer that has at most one spike per neuron and step. Bit j of
+    /// `bits[t * tiles + tile]` is the spike of neuron `tile * TILE_WIDTH + j` at time step t, which counts `value`.
+    pub(crate) fn set_bits(&mut self, bits: &[u32], tiles: usize, value: f32) {
+        self.clear();
+        bits.chunks_exact(tiles.max(1)).for_each(|bits| self.push_bits(bits, value));
+    }
+
+    /// Appends a time step, from the bits of its spikes.
+    pub(crate) fn push_bits(&mut self, bits: &[u32], value: f32) {
+        for (tile, &bits) in bits.iter().enumerate() {
+            let mut left = bits;
+            while left != 0 {
+                self.entries.push(((tile * TILE_WIDTH) as u32 + left.trailing_zeros(), value));
+                left &= left - 1;
+            }
+        }
+        self.offsets.push(self.entries.len());
+    }
+
+    /// Appends a time step, from the value of every cell.
+    pub(crate) fn push_values(&mut self, values: impl Iterator<Item = f32>) {
+        self.entries.extend((0..).zip(values).filter(|&(_, value)| value != 0.0));
+        self.offsets.push(self.entries.len());
+    }
+
+    /// Removes the cells whose bit in `masks[t * tiles + tile]` is 0, and multiplies the other counts by `scale`.
+    pub(crate) fn keep(&mut self, masks: &[u32], tiles: usize, scale: f32) {
+        let (mut kept, mut start) = (0, 0);
+        for (masks, end) in masks.chunks_exact(tiles.max(1)).zip(&mut self.offsets[1..]) {
+            for i in start..*end {
+                let (cell, count) = self.entries[i];
+                if masks[cell as usize / TILE_WIDTH] >> (cell as usize % TILE_WIDTH) & 1 == 1 {
+                    self.entries[kept] = (cell, scale * count);
+                    kept += 1;
+                }
+            }
+            (start, *end) = (*end, kept);
+        }
+        self.entries.truncate(kept);
+    }
+
+    /// Adds each cell's counts, summed over time, to `totals`, (cells,).
+    pub(crate) fn add_totals(&self, totals: &mut [f64]) {
+        self.entries.iter().for_each(|&(cell, count)| totals[cell as usize] += f64::from(count));
+    }
+
     /// Replaces the content with one time step: the counts of `other`, summed over time. `totals` is scratch memory.
     pub(crate) fn set_totals(&mut self, other: &ActiveCells, totals: &mut Vec<f32>, cells: usize) {
         totals.clear();
@@ -122,7 +168,8 @@ impl ActiveCells {
         self.offsets.push(self.entries.len());
     }
 
-    fn clear(&mut self) {
+    /// Removes all time steps.
+    pub(crate) fn clear(&mut self) {
         self.entries.clear();
         self.offsets.clear();
         self.offsets.push(0);

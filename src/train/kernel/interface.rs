@@ -341,7 +341,7 @@ kernel_structs! {
         pub(crate) readout: u32,
     }
 
-    /// Arguments of `update` (Adam's update of the parameters) and `pack` (copies of the weights for matrix products).
+    /// Arguments of `update` (the optimiser's update of the parameters) and `pack` (copies of the weights for matrix products).
     pub(crate) struct UpdateArgs {
         /// State of training, which only `update` reads.
         pub(crate) state: Address<State>,
@@ -351,16 +351,19 @@ kernel_structs! {
         pub(crate) parameters: Address<f32>,
         /// Output: gradient of each parameter. Null if the host doesn't need the gradients.
         pub(crate) gradients: Address<f32>,
-        /// Adam's moving average m of each gradient. If null, `update` only computes the gradients.
+        /// Moving average m of each gradient, or velocity of SGD. If null, `update` only computes the gradients.
         pub(crate) mean: Address<f32>,
-        /// Adam's moving average v of each squared gradient.
+        /// Moving average v of each squared gradient. SGD doesn't use it.
         pub(crate) mean_square: Address<f32>,
-        pub(crate) lr: Address<f64>,
-        /// Weight of the old value in Adam's moving average m.
-        pub(crate) beta1: f64,
+        /// Learning rate and momentum (beta1 of Adam) of each batch since [`State::batches`] was 0, (batches, 2).
+        pub(crate) rates: Address<f64>,
         /// Weight of the old value in Adam's moving average v.
         pub(crate) beta2: f64,
         /// Small number in the denominator of Adam's update, which avoids a division by 0.
         pub(crate) eps: f64,
+        /// Factor of the weight decay, which acts on the weights and not on the biases.
+        pub(crate) weight_decay: f64,
+        /// The formula of the update: `RULE_ADAM`, `RULE_ADAMW`, `RULE_SGD` or `RULE_NESTEROV`.
+        pub(crate) rule: u32,
     }
 }

@@ -237,6 +237,14 @@ for_each_isa! {
     }
 }
 
+/// Returns the outputs of one tile at one time step, as [`product`].
+#[inline(always)]
+pub(super) fn gather_row<V: F32x16>(panels: &Panels, tile: usize, active: &[(u32, f32)]) -> [V; 2] {
+    let (panel, bias) = panels.tile(tile);
+    let [sums] = gather_step::<V, 1>([panel], [bias], active);
+    sums
+}
+
 #[inline(always)]
 fn store<V: F32x16>(values: [V; 2], to: &mut Tile) {
     values.into_iter().zip(halves_mut(to)).for_each(|(value, to)| value.store(to));

@@ -4,11 +4,16 @@
 //! active_cells  the input of a layer in sparse form: (cell, count) of each active cell at each time step
 //! linear        linear layers: the outputs, and the gradients with respect to inputs and weights
 //! iaf           integrate-and-fire neurons, forward and backward over time
+//! cell          spiking cells with learned parameters, forward and backward over time, and their surrogate gradients
+//! norm          batch norm over batch and time
+//! dropout       which spikes a step keeps, drawn from counters
+//! sampled       the gradient of a linear layer's inputs where it is used
+//! readout       the leaky readout: softmax summed over time, largest value, last value
 //! spikes        spikes counted per neuron
 //! sample        forward and backward pass of one sample, built on active_cells, linear and iaf
 //! exp           the exponential function of the surrogate gradient and of the softmax
 //! loss          softmax cross entropy of the summed readout
-//! adam          the optimiser's update
+//! optimiser     the update of the parameters: Adam, AdamW, SGD
 //! isa           the instruction sets that the kernels are compiled for
 //! vector        vectors of sixteen float32 on each instruction set
 //! batch_source  the samples in GPU memory from which the CUDA kernels draw batches
@@ -23,24 +28,30 @@
 //! number of threads. A multiply-add is fused on all instruction sets or on none.
 
 mod active_cells;
-mod adam;
 pub(crate) mod batch_source;
+pub(crate) mod cell;
+pub(crate) mod dropout;
 mod exp;
 pub(crate) mod iaf;
 pub(crate) mod interface;
 pub(crate) mod isa;
 pub(crate) mod linear;
 pub(crate) mod loss;
+pub(crate) mod norm;
+mod optimiser;
 pub(crate) mod product;
 pub(crate) mod program;
+pub(crate) mod readout;
 pub(crate) mod sample;
+pub(crate) mod sampled;
 mod spikes;
 #[cfg(test)]
 mod tests;
 mod vector;
 
 pub(crate) use active_cells::ActiveCells;
-pub use adam::{Adam, AdamConfig};
+pub(crate) use optimiser::power;
+pub use optimiser::{Group, Moments, Optimiser, OptimiserConfig, Rule};
 pub use spikes::SpikeCounts;
 
 /// Number of neurons in a tile of the CPU kernels.

@@ -12,7 +12,7 @@
 //! linear.cu        weight_gradient, weight_gradient_input and weight_gradient_cells (first layer), readout_gradient:
 //!                  sums over the samples of a batch
 //! loss.cu          readout: logits, loss and its gradient
-//! adam.cu          update: Adam's step; pack: copies the weights for the other kernels
+//! optimiser.cu     update: Optimiser's step; pack: copies the weights for the other kernels
 //! ```
 //!
 //! "Pieces" are bfloat16 numbers whose sum is one number of higher precision. device.cuh explains the other words.
@@ -38,7 +38,7 @@ const SOURCES: [&str; 9] = [
     include_str!("spikes.cu"),
     include_str!("linear.cu"),
     include_str!("loss.cu"),
-    include_str!("adam.cu"),
+    include_str!("optimiser.cu"),
 ];
 /// Number of threads per CUDA block, for most kernels.
 pub(crate) const BLOCK_THREADS: usize = 256;
@@ -57,6 +57,12 @@ pub(crate) const UPDATE_COLUMNS: usize = 16;
 const ENTRIES: usize = 2048;
 /// Value of `steps` in [`DrawArgs`](crate::kernel::interface::DrawArgs) that means the longest sample of the batch.
 pub(crate) const LONGEST_OF_BATCH: u32 = u32::MAX;
+/// The formulas of an update, see [`Rule`](crate::kernel::Rule).
+pub(crate) const RULE_ADAM: u32 = 0;
+pub(crate) const RULE_ADAMW: u32 = 1;
+pub(crate) const RULE_SGD: u32 = 2;
+/// SGD with Nesterov's momentum.
+pub(crate) const RULE_NESTEROV: u32 = 3;
 /// Shared memory of a CUDA block of `iaf_forward_cells`, in bytes: input currents, starts of frames, and active cells.
 const CELLS_BYTES: usize = 2 * PLANE_BYTES + 2 * (TILE + 4) * size_of::<u32>() + ENTRIES * 2 * size_of::<u32>();
 /// Maximum number of frames that a CUDA block of `inflate` or `inflate_input` writes: a power of two up to [`WARP`].
@@ -188,6 +194,9 @@ impl Variant {
             ("INFLATE_HEAD", INFLATE_HEAD.to_string()),
             ("ENTRIES", ENTRIES.to_string()),
             ("LONGEST_OF_BATCH", format!("{LONGEST_OF_BATCH}u")),
+            ("RULE_ADAM", format!("{RULE_ADAM}u")),
+            ("RULE_ADAMW", format!("{RULE_ADAMW}u")),
+            ("RULE_NESTEROV", format!("{RULE_NESTEROV}u")),
         ];
         let exp = exp::SHARED.iter().map(|(name, value)| (*name, format!("({value:?}f)")));
         defines.into_iter().chain(exp).map(|(name, value)| (name.to_string(), value)).collect()
@@ -257,7 +266,7 @@ pub struct Program {
     pub(crate) weight_gradient_input: SizedKernel,
     /// Weight gradient of a hidden layer after the first.
     pub(crate) weight_gradient: SizedKernel,
-    /// Adds up the partial sums of the gradients, and updates the parameters with Adam.
+    /// Adds up the partial sums of the gradients, and updates the parameters.
     pub(crate) update: SizedKernel,
     /// Copies the weights to the arrays that the matrix products read.
     pub(crate) pack: SizedKernel,

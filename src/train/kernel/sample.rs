@@ -84,18 +84,8 @@ impl PackedNetwork {
             }
             let (before, after) = state.active.split_at_mut(layer + 1);
             let (before, panels) = (&before[layer], &packed.forward);
-            let tiles = panels.tiles();
-            v.resize(tiles * stride, [0.0; TILE_WIDTH]);
-            if before.is_dense(panels.inputs()) {
-                before.write_dense(panels.inputs(), stride, &mut state.dense);
-                for (tile, x) in v.chunks_exact_mut(stride).enumerate().take_while(|_| !interrupt::requested()) {
-                    let (panel, bias) = panels.tile(tile);
-                    linear::matmul_tile(self.isa, &state.dense, stride, panel, bias, x);
-                }
-            } else {
-                linear::gather(self.isa, panels, before, stride, v);
-            }
-            state.fired.resize(steps * tiles, 0);
+            outputs(self.isa, panels, before, &mut state.dense, v);
+            state.fired.resize(steps * panels.tiles(), 0);
             iaf::forward(self.isa, &self.neuron, v, stride, steps, &mut state.fired);
             after[0].set_spikes(self.isa, &state.fired, v, panels.outputs(), stride, &self.neuron);
         }
@@ -146,18 +136,45 @@ impl PackedNetwork {
                     iaf::backward_tile(self.isa, &self.neuron, v, &mut lambda[..steps]);
                 }
             }
-            let active = &state.active[layer];
-            if active.is_dense(gradients.inputs()) {
-                active.write_dense(gradients.inputs(), stride, &mut state.dense);
-                let tiles = state.lambda.chunks_exact(stride).enumerate();
-                for (tile, lambda) in tiles.take_while(|_| !interrupt::requested()) {
-                    let (panel, bias) = gradients.tile_mut(tile);
-                    linear::dense_weight_gradient_tile(self.isa, &state.dense, stride, &lambda[..steps], panel, bias);
-                }
-            } else {
-                linear::weight_gradient(self.isa, active, &state.lambda, stride, gradients);
-            }
+            add_weight_gradient(self.isa, &state.active[layer], &state.lambda, &mut state.dense, gradients);
             above = packed;
         }
+    }
+}
+
+/// Writes the outputs of a linear layer to `x`: `x[tile * stride + t]`, with the [`stride`](linear::stride) of the time
+/// steps of `active`. `dense` is scratch memory. After an interruption, returns early with invalid results.
+pub(crate) fn outputs(isa: Isa, panels: &Panels, active: &ActiveCells, dense: &mut Vec<Tile>, x: &mut Vec<Tile>) {
+    let stride = linear::stride(active.steps());
+    x.resize(panels.tiles() * stride, [0.0; TILE_WIDTH]);
+    if active.is_dense(panels.inputs()) {
+        active.write_dense(panels.inputs(), stride, dense);
+        for (tile, x) in x.chunks_exact_mut(stride).enumerate().take_while(|_| !interrupt::requested()) {
+            let (panel, bias) = panels.tile(tile);
+            linear::matmul_tile(isa, dense, stride, panel, bias, x);
+        }
+    } else {
+        linear::gather(isa, panels, active, stride, x);
+    }
+}
+
+/// Adds the gradients of a linear layer's weights and biases to `gradients`. `active` is the layer's input, and `lambda`
+/// is the gradient for its outputs, with the layout of [`outputs`].
+pub(crate) fn add_weight_gradient(
+    isa: Isa,
+    active: &ActiveCells,
+    lambda: &[Tile],
+    dense: &mut Vec<Tile>,
+    gradients: &mut Panels,
+) {
+    let (steps, stride) = (active.steps(), linear::stride(active.steps()));
+    if active.is_dense(gradients.inputs()) {
+        active.write_dense(gradients.inputs(), stride, dense);
+        for (tile, lambda) in lambda.chunks_exact(stride).enumerate().take_while(|_| !interrupt::requested()) {
+            let (panel, bias) = gradients.tile_mut(tile);
+            linear::dense_weight_gradient_tile(isa, dense, stride, &lambda[..steps], panel, bias);
+        }
+    } else {
+        linear::weight_gradient(isa, active, lambda, stride, gradients);
     }
 }

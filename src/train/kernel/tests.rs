@@ -290,14 +290,14 @@ fn lambda_is_the_derivative_of_the_smoothed_neuron() {
 fn adam_equals_libtorch() {
     use tch::{Tensor, nn, nn::OptimizerConfig};
 
-    use crate::kernel::{Adam, AdamConfig};
+    use crate::kernel::{Optimiser, OptimiserConfig};
 
     let start = random_values(1, 1000);
     let store = nn::VarStore::new(tch::Device::Cpu);
     let mut variable = store.root().var_copy("w", &Tensor::from_slice(&start));
     let mut theirs = nn::Adam::default().build(&store, 1e-3).unwrap();
     let mut ours = start.clone();
-    let mut adam = Adam::new(AdamConfig::default(), ours.len());
+    let mut adam = Optimiser::new(OptimiserConfig::default(), ours.len());
     for step in 0..200u64 {
         // Gradients of very different sizes, some of them 0.
         let gradient: Vec<f32> =

@@ -7,7 +7,7 @@ use tonic_shard::{FrameShape, ShardSet};
 
 #[cfg(feature = "libtorch")]
 use crate::engine::LibtorchEngine;
-use crate::engine::{Arithmetic, CpuEngine, Engine, EngineChoice};
+use crate::engine::{Arithmetic, CpuEngine, Engine, EngineChoice, LayeredEngine};
 use crate::error::{BaseFault, Error, Result};
 use crate::feed::Feed;
 use crate::gpu::{Device, check_compiler};
@@ -161,7 +161,8 @@ impl Backend {
     /// Makes an engine that takes batches from host memory: our kernels on the CPU, or libtorch.
     pub(crate) fn host_engine(&self, network: &Network) -> Result<Box<dyn Engine>> {
         match self.engine {
-            EngineChoice::Fused => Ok(Box::new(CpuEngine::new(network))),
+            EngineChoice::Fused if network.layers().as_iaf().is_some() => Ok(Box::new(CpuEngine::new(network))),
+            EngineChoice::Fused => Ok(Box::new(LayeredEngine::new(network))),
             EngineChoice::Reference => self.reference(),
         }
     }

@@ -6,10 +6,11 @@ use tonic_loader::{Batch, EpochOrder};
 use crate::engine::{BatchLoss, SpikeCounts};
 use crate::error::Result;
 use crate::feed::Feed;
-use crate::kernel::{Adam, AdamConfig};
+use crate::kernel::{Group, Optimiser, OptimiserConfig};
 use crate::learner::evaluation::Evaluation;
 use crate::learner::padding::Padding;
-use crate::network::Network;
+use crate::learner::schedule::Rates;
+use crate::network::{Network, Tensor};
 
 /// Which batches to train on: the batches of an epoch from index `first` on.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +23,8 @@ pub struct Epoch {
     pub first: u64,
     /// Padding of the samples.
     pub padding: Padding,
+    /// Learning rate and momentum of each batch.
+    pub rates: Rates,
 }
 
 /// Sizes for the buffers of a learner on a GPU.
@@ -43,14 +46,25 @@ pub struct TrainState {
     /// The network.
     pub network: Network,
     /// The optimiser.
-    pub adam: Adam,
+    pub optimiser: Optimiser,
 }
 
 impl TrainState {
     /// Returns the state before the first step, with Adam's default settings.
     pub fn new(network: Network) -> TrainState {
-        let adam = Adam::new(AdamConfig::default(), network.parameters.flat().len());
-        TrainState { network, adam }
+        TrainState::with_optimiser(network, OptimiserConfig::default(), &[])
+    }
+
+    /// Returns the state before the first step. The weight decay acts on the weights alone. `frozen` names the parts of
+    /// the network that keep their values, see [`Tensor::is_in`].
+    pub fn with_optimiser(network: Network, config: OptimiserConfig, frozen: &[String]) -> TrainState {
+        let group = |tensor: &Tensor| Group {
+            frozen: tensor.is_in(frozen),
+            range: tensor.range.clone(),
+            decays: tensor.is_weight(),
+        };
+        let groups = network.architecture().tensors().iter().map(group).collect();
+        TrainState { network, optimiser: Optimiser::with_groups(config, groups) }
     }
 }
 
@@ -65,10 +79,10 @@ pub(super) fn total(batches: impl IntoIterator<Item = Result<Vec<SpikeCounts>>>)
 
 /// Trains and evaluates a network in whole epochs, with the same interface on every device.
 pub trait Learner: std::fmt::Debug {
-    /// Returns the network and the optimiser. On a GPU, only `adam.step` is current without a [`sync`](Learner::sync).
+    /// Returns the network and the optimiser. On a GPU, only `optimiser.step` is current without a [`sync`](Learner::sync).
     fn state(&self) -> &TrainState;
 
-    /// Copies the current parameters and Adam's moving averages to [`state`](Learner::state).
+    /// Copies the current parameters and the optimiser's moving averages to [`state`](Learner::state).
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda).

@@ -11,6 +11,7 @@ use crate::engine::Prediction;
 use crate::error::{Error, KernelError, Result};
 use crate::learner::balance::{ClassBalance, ClassWeights};
 use crate::learner::score::{MacroScore, RunningScore, Score};
+use crate::learner::select::Selected;
 use crate::learner::warning::Warning;
 
 /// Result of evaluating a network on a set.
@@ -28,6 +29,9 @@ pub struct Evaluation {
     /// Macro averages of recall, precision and F1: means over the classes.
     #[serde(rename = "macro")]
     pub macros: MacroScore,
+    /// The epoch whose network was evaluated, if it was selected by its validation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selected: Option<Selected>,
     /// Warnings, if the set has only one class or if its class sizes are very different.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
@@ -81,7 +85,7 @@ impl Evaluation {
         let classes: Vec<ClassScore> = names.iter().enumerate().map(class).collect();
         let (score, samples, macros) = (running.score(), running.samples, macro_score(&classes));
         let warnings = ClassBalance::of(set).warnings(ClassWeights::None);
-        Ok(Evaluation { score, samples, classes, confusion, macros, warnings })
+        Ok(Evaluation { score, samples, classes, confusion, macros, selected: None, warnings })
     }
 
     /// Returns the result as text: accuracy, loss, macro averages, and a table of the classes.
@@ -90,6 +94,9 @@ impl Evaluation {
         let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(5);
         let mut out = String::new();
         let Score { loss, accuracy } = self.score;
+        if let Some(Selected { epoch, by }) = self.selected {
+            let _ = writeln!(out, "network of epoch {epoch}, selected by {}", by.name());
+        }
         let _ = writeln!(out, "accuracy {:.2}%  loss {loss:.4}  ({} samples)", accuracy * 100.0, self.samples);
         let MacroScore { recall, precision, f1 } = self.macros;
         let [recall, precision, f1] = [recall, precision, f1].map(|share| share * 100.0);

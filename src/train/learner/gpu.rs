@@ -11,7 +11,7 @@ use crate::engine::{BatchLoss, Extent, GpuNetwork, SpikeCounts, check_loss};
 use crate::error::Result;
 use crate::feed::{Feed, Ring, StagedBatch};
 use crate::gpu::{Pinned, Stream};
-use crate::kernel::Adam;
+use crate::kernel::Optimiser;
 use crate::kernel::interface::BatchScore;
 use crate::kernel::program::{ColumnTypes, Program};
 use crate::learner::epoch::{Epoch, Learner, Room, TrainState, total};
@@ -27,7 +27,7 @@ const GROUP_TIME: Range<Duration> = Duration::from_millis(15)..Duration::from_mi
 
 #[derive(Debug)]
 pub(crate) struct GpuLearner {
-    /// Copy of the network and the optimiser in host memory. Until `sync` is called, only `adam.step` is current.
+    /// Copy of the network and the optimiser in host memory. Until `sync` is called, only `optimiser.step` is current.
     state: TrainState,
     stream: Stream,
     trained: GpuNetwork,
@@ -80,7 +80,7 @@ impl GpuLearner {
     }
 
     fn load(&mut self) -> Result<()> {
-        self.trained.load(&self.stream, &self.state.network, Some(&self.state.adam))
+        self.trained.load(&self.stream, &self.state.network, Some(&self.state.optimiser))
     }
 }
 
@@ -90,9 +90,9 @@ impl Learner for GpuLearner {
     }
 
     fn sync(&mut self) -> Result<()> {
-        let TrainState { network, adam } = &mut self.state;
+        let TrainState { network, optimiser } = &mut self.state;
         network.parameters.flat_mut().copy_from_slice(&self.trained.parameters()?);
-        [adam.mean, adam.mean_square] = self.trained.moments()?;
+        [optimiser.mean, optimiser.mean_square] = self.trained.moments()?;
         Ok(())
     }
 
@@ -102,9 +102,14 @@ impl Learner for GpuLearner {
     }
 
     fn train(&mut self, feed: &Feed, epoch: &Epoch, each: &mut dyn FnMut(&BatchLoss, usize)) -> Result<()> {
-        let GpuLearner { stream, trained, recorded, ring, scores, group, state: TrainState { adam, .. }, .. } = self;
-        let Epoch { order, batch_size, first, padding } = *epoch;
-        trained.begin(stream, first * batch_size as u64, adam.step)?;
+        let GpuLearner { stream, trained, recorded, ring, scores, group, state: TrainState { optimiser, .. }, .. } =
+            self;
+        let Epoch { order, batch_size, first, padding, rates } = *epoch;
+        trained.begin(stream, first * batch_size as u64, optimiser.step)?;
+        let rates: Vec<[f64; 2]> = (first..feed.loader().batches(batch_size)).map(|batch| rates.at(batch)).collect();
+        if !rates.is_empty() {
+            trained.set_rates(stream, &rates)?;
+        }
         let fixed = padding.fixed();
         let mut reader = ScoreReader {
             stream,
@@ -115,7 +120,7 @@ impl Learner for GpuLearner {
             begun: 0,
             waiting: None,
             since: Instant::now(),
-            adam,
+            optimiser,
             each,
         };
         feed.on_gpu(ring, stream, (order, batch_size, first), |source| {
@@ -168,7 +173,7 @@ struct ScoreReader<'a> {
     begun: usize,
     waiting: Option<Range<usize>>,
     since: Instant,
-    adam: &'a mut Adam,
+    optimiser: &'a mut Optimiser,
     each: &'a mut dyn FnMut(&BatchLoss, usize),
 }
 
@@ -198,7 +203,7 @@ impl ScoreReader<'_> {
         let Some(before) = self.waiting.replace(batches) else { return Ok(()) };
         for &BatchScore { loss, correct, samples } in &self.scores[1].as_slice()?[..before.len()] {
             let result = check_loss(BatchLoss { loss, correct: correct as usize })?;
-            self.adam.step += 1;
+            self.optimiser.step += 1;
             (self.each)(&result, samples as usize);
         }
         let took = self.since.elapsed();

@@ -26,16 +26,17 @@ pub(crate) struct HostLearner {
 
 impl HostLearner {
     pub(crate) fn new(engine: Box<dyn Engine>, state: TrainState) -> HostLearner {
-        let gradients = Parameters::zeros(state.network.shape().clone());
+        let gradients = Parameters::zeros(state.network.architecture().clone());
         HostLearner { state, engine, gradients, watched: Vec::new() }
     }
 
     /// Does a training step on a batch. After an error, the parameters are unchanged.
     pub(crate) fn step(&mut self, batch: &Batch, padding: Padding) -> Result<BatchLoss> {
-        let HostLearner { state: TrainState { network, adam }, engine, gradients, .. } = self;
+        let HostLearner { state: TrainState { network, optimiser }, engine, gradients, .. } = self;
         let steps = padding.of_batch(batch.longest());
         let loss = engine.step(network, batch, steps, gradients)?;
-        adam.update(network.parameters.flat_mut(), gradients.flat());
+        optimiser.update(network.parameters.flat_mut(), gradients.flat());
+        network.parameters.follow(gradients);
         Ok(loss)
     }
 }
@@ -55,7 +56,9 @@ impl Learner for HostLearner {
     }
 
     fn train(&mut self, feed: &Feed, epoch: &Epoch, each: &mut dyn FnMut(&BatchLoss, usize)) -> Result<()> {
+        let mut batches = epoch.first..;
         feed.loader().epoch(epoch.order, epoch.batch_size, epoch.first, |batch| {
+            self.state.optimiser.set_rates(epoch.rates.at(batches.next().unwrap_or_default()));
             each(&self.step(batch, epoch.padding)?, batch.len());
             Ok(!interrupt::requested())
         })

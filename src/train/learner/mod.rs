@@ -7,7 +7,9 @@
 //! gpu            a learner on a GPU: network and optimiser stay in GPU memory
 //! gpu_evaluator  evaluation on a GPU
 //! recorded       a step as a CUDA graph, recorded once and replayed
+//! schedule       the learning rate of each batch
 //! padding        how many time steps a sample runs for
+//! select         which epoch is the best
 //! score          loss and accuracy of batches, added up
 //! balance        class sizes of a set, and class weights
 //! logits         the logits of all samples of a set
@@ -25,7 +27,9 @@ mod host;
 mod logits;
 mod padding;
 mod recorded;
+mod schedule;
 mod score;
+mod select;
 mod warning;
 
 pub use backend::Backend;
@@ -37,5 +41,7 @@ pub use evaluation::{ClassScore, Evaluation};
 pub(crate) use host::{HostLearner, each_batch};
 pub use logits::Logits;
 pub use padding::{Pad, Padding, longest_steps};
+pub use schedule::{Curve, Plateau, Rates, Schedule, WARMUP_START};
 pub use score::{MacroScore, RunningScore, Score};
+pub use select::{Select, Selected};
 pub use warning::Warning;

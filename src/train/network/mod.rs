@@ -1,17 +1,36 @@
-//! The network: its sizes, parameters, initial weights and surrogate gradient, and the model file.
+//! The network: its layers, parameters, initial values and surrogate gradient, the network file and the model file.
 //!
 //! ```text
-//! parameters    the layers, their sizes, and their parameters as one flat list
-//! init          initial weights
+//! layers        the layers from the input to the readout, without the sizes of input and output
+//! neuron        the neurons of a layer: settings, and the numbers that they learn
+//! file, entry   reads the network file, with the line of each fault
+//! text          writes the text of a network file
+//! presets       networks with names, and their training settings
+//! tensors       the tensors of a network: names, shapes, places in the flat list of parameters
+//! parameters    a network: its architecture and its parameters as one flat list
+//! init          initial values; orthogonal has the matrices of recurrent connections
 //! surrogate     the surrogate gradient of the spike count
 //! model_file    model.safetensors
 //! ```
 
+mod entry;
+mod file;
 mod init;
+mod layers;
 mod model_file;
+mod neuron;
+mod orthogonal;
 mod parameters;
+mod presets;
 mod surrogate;
+mod tensors;
+mod text;
 
+pub use entry::NetworkFault;
+pub use layers::{Dropout, Hidden, InitState, Layers, LinearInit, LinearLayer, Mask, Norm, Output, Readout};
 pub use model_file::{Model, from_bytes, read_model, to_bytes, write_model};
+pub use neuron::{Adlif, CSilif, CubaLif, Draw, Learned, Lif, Neuron, Reset, Silif, Surrogate};
 pub use parameters::{Iaf, Linear, Network, Parameters, Shape};
+pub use presets::Preset;
 pub use surrogate::SingleExponential;
+pub use tensors::{Architecture, Statistic, Tensor, TensorKind};

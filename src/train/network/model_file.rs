@@ -1,8 +1,12 @@
 //! The model file `model.safetensors`: the state dict of an equivalent `nn.Sequential`, in float32.
 //!
-//! - `0.weight` (out, in) and `0.bias` (out,): first linear layer
-//! - `2.weight` and `2.bias`: second linear layer, and so on
-//! - key `tonic_toolkit` of the metadata: a JSON object with neuron constants, class names and number of time steps
+//! - `0.weight` (out, in) and `0.bias` (out,): first linear layer. The number is that of the layer in the network file,
+//!   from 0
+//! - `weight`, `bias`, `running_mean` and `running_var` of a norm, as in `nn.BatchNorm1d`; `weight` (out, in) of a
+//!   recurrent connection, as in `nn.Linear`; numbers that neurons learn under the names of
+//!   [`Neuron::learned`](super::Neuron::learned)
+//! - key `tonic_toolkit` of the metadata: a JSON object with the neuron's constants (of [`Layers::iaf`]) or the text of
+//!   the network file (of other layers), class names and number of time steps
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -13,15 +17,21 @@ use serde::{Deserialize, Serialize};
 use tonic_base::publish;
 
 use crate::error::{BaseFault, Error, ModelError, Result};
-use crate::network::{Iaf, Network, Parameters, Shape};
+use crate::network::layers::Layers;
+use crate::network::parameters::transposed;
+use crate::network::tensors::{Architecture, Tensor};
+use crate::network::{Iaf, Network, Shape};
 
 /// Key in the file's metadata for the description of the network.
 const KEY: &str = "tonic_toolkit";
 
+/// Name of the weights of the first linear layer.
+const FIRST: &str = "0.weight";
+
 /// The content of a model file: a network, its class names and its number of time steps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
-    /// Constants of the neurons, and weights and biases.
+    /// Layers and parameters.
     pub network: Network,
     /// Names of the classes, in the order of the network's outputs.
     pub classes: Vec<String>,
@@ -31,7 +41,10 @@ pub struct Model {
 
 #[derive(Serialize, Deserialize)]
 struct Description {
-    neuron: Iaf,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    neuron: Option<Iaf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    network: Option<Layers>,
     classes: Vec<String>,
     steps: usize,
 }
@@ -61,13 +74,21 @@ pub fn write_model(path: &Path, model: &Model) -> Result<(), Error> {
 /// file would be too large.
 pub fn to_bytes(model: &Model) -> Result<Vec<u8>, ModelError> {
     let Model { network, classes, steps } = model;
-    let description = Description { neuron: network.neuron, classes: classes.clone(), steps: *steps };
+    let architecture = network.architecture();
+    let neuron = architecture.layers.as_iaf();
+    let layers = neuron.is_none().then(|| architecture.layers.clone());
+    let description = Description { neuron, network: layers, classes: classes.clone(), steps: *steps };
     let metadata = HashMap::from([(KEY.to_owned(), serde_json::to_string(&description)?)]);
     let bytes = |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|value| value.to_le_bytes()).collect() };
     let mut tensors = Vec::new();
-    for (i, layer) in network.parameters.layers().enumerate() {
-        tensors.push((format!("{}.weight", 2 * i), vec![layer.outputs, layer.inputs], bytes(&layer.weight())));
-        tensors.push((format!("{}.bias", 2 * i), vec![layer.outputs], bytes(layer.bias)));
+    for tensor in architecture.tensors() {
+        let values = &network.parameters.flat()[tensor.range.clone()];
+        let values = if tensor.is_weight() { &transposed(values, tensor.outputs) } else { values };
+        tensors.push((&tensor.name, shape(tensor), bytes(values)));
+    }
+    for statistic in architecture.statistics() {
+        let values = &network.parameters.statistics()[statistic.range.clone()];
+        tensors.push((&statistic.name, vec![values.len()], bytes(values)));
     }
     let mut views = Vec::new();
     for (name, shape, data) in &tensors {
@@ -83,49 +104,76 @@ pub fn to_bytes(model: &Model) -> Result<Vec<u8>, ModelError> {
 pub fn from_bytes(bytes: &[u8]) -> Result<Model, ModelError> {
     let (_, header) = SafeTensors::read_metadata(bytes)?;
     let text = header.metadata().as_ref().and_then(|map| map.get(KEY)).ok_or(ModelError::NoDescription)?;
-    let Description { neuron, classes, steps } = serde_json::from_str(text)?;
-    check_neuron(&neuron)?;
-
+    let Description { neuron, network, classes, steps } = serde_json::from_str(text)?;
     let tensors = SafeTensors::deserialize(bytes)?;
-    let mut unknown: BTreeSet<String> = tensors.names().into_iter().map(str::to_owned).collect();
-    let mut widths: Vec<usize> = Vec::new();
-    let mut parts = Vec::new();
-    while parts.is_empty() || unknown.contains(&format!("{}.weight", 2 * parts.len())) {
-        let [weight_name, bias_name] = ["weight", "bias"].map(|kind| format!("{}.{kind}", 2 * parts.len()));
-        let (shape, weight) = float32(&tensors, &weight_name)?;
-        let before = widths.last().copied();
-        let &[outputs, inputs] = shape.as_slice() else {
-            return Err(ModelError::Shape { name: weight_name, expected: "(out, in)".into(), got: shape });
-        };
-        if outputs == 0 || inputs == 0 || before.is_some_and(|before| before != inputs) {
-            let expected = before.map_or("at least (1, 1)".into(), |before| format!("(out, {before})"));
-            return Err(ModelError::Shape { name: weight_name, expected, got: shape });
+    let architecture = match (neuron, network) {
+        (Some(neuron), None) => {
+            check_neuron(&neuron)?;
+            chain(&tensors)?.iaf(neuron)
         }
-        let (shape, bias) = float32(&tensors, &bias_name)?;
-        if shape != [outputs] {
-            return Err(ModelError::Shape { name: bias_name, expected: format!("({outputs})"), got: shape });
-        }
-        if before.is_none() {
-            widths.push(inputs);
-        }
-        widths.push(outputs);
-        unknown.remove(&weight_name);
-        unknown.remove(&bias_name);
-        parts.push((weight, bias));
+        (None, Some(layers)) => Architecture::new(matrix(&tensors, FIRST)?[1], layers, classes.len()),
+        _ => return Err(ModelError::NoDescription),
+    };
+    let mut network = Network::zeros(architecture);
+    let architecture = network.architecture().clone();
+    let mut unknown: BTreeSet<&str> = tensors.names().into_iter().collect();
+    for tensor in architecture.tensors() {
+        let values = float32(&tensors, &tensor.name, &shape(tensor))?;
+        let values = if tensor.is_weight() { transposed(&values, tensor.inputs) } else { values };
+        network.parameters.flat_mut()[tensor.range.clone()].copy_from_slice(&values);
+        unknown.remove(tensor.name.as_str());
+    }
+    for statistic in architecture.statistics() {
+        let values = float32(&tensors, &statistic.name, &[statistic.range.len()])?;
+        network.parameters.statistics_mut()[statistic.range.clone()].copy_from_slice(&values);
+        unknown.remove(statistic.name.as_str());
     }
     if let Some(name) = unknown.pop_first() {
-        return Err(ModelError::Unexpected { name });
+        return Err(ModelError::Unexpected { name: name.into() });
     }
-    let (inputs, outputs) = (widths.remove(0), widths.pop().unwrap_or_default());
+    let outputs = architecture.shape.classes;
     if classes.len() != outputs {
         return Err(ModelError::ClassNames { expected: outputs, got: classes.len() });
     }
-    let mut parameters = Parameters::zeros(Shape { inputs, hidden: widths, classes: outputs });
-    for (mut layer, (weight, bias)) in parameters.layers_mut().zip(&parts) {
-        layer.set_weight(weight);
-        layer.bias.copy_from_slice(bias);
+    Ok(Model { network, classes, steps })
+}
+
+/// Returns the shape of a tensor in the file.
+fn shape(tensor: &Tensor) -> Vec<usize> {
+    if tensor.is_weight() { vec![tensor.outputs, tensor.inputs] } else { vec![tensor.outputs] }
+}
+
+/// Returns the sizes of a chain of linear layers from the shapes of their weights.
+fn chain(tensors: &SafeTensors<'_>) -> Result<Shape, ModelError> {
+    let [first, inputs] = matrix(tensors, FIRST)?;
+    let mut widths = vec![first];
+    for layer in 1.. {
+        let name = format!("{}.weight", 2 * layer);
+        if tensors.tensor(&name).is_err() {
+            break;
+        }
+        let [outputs, inputs] = matrix(tensors, &name)?;
+        let before = widths[layer - 1];
+        if inputs != before {
+            let (expected, got) = (format!("(out, {before})"), vec![outputs, inputs]);
+            return Err(ModelError::Shape { name, expected, got });
+        }
+        widths.push(outputs);
     }
-    Ok(Model { network: Network { neuron, parameters }, classes, steps })
+    let classes = widths.pop().unwrap_or_default();
+    Ok(Shape { inputs, hidden: widths, classes })
+}
+
+/// Returns the shape (out, in) of a weight matrix.
+fn matrix(tensors: &SafeTensors<'_>, name: &str) -> Result<[usize; 2], ModelError> {
+    let view = tensors.tensor(name).map_err(|_| ModelError::Missing { name: name.to_owned() })?;
+    let wrong =
+        |expected: &str| ModelError::Shape { name: name.into(), expected: expected.into(), got: view.shape().to_vec() };
+    match *view.shape() {
+        [outputs, inputs] if outputs > 0 && inputs > 0 => Ok([outputs, inputs]),
+        [_, _] => Err(wrong("at least (1, 1)")),
+        _ => Err(wrong("(out, in)")),
+    }
 }
 
 fn check_neuron(neuron: &Iaf) -> Result<(), ModelError> {
@@ -138,15 +186,20 @@ fn check_neuron(neuron: &Iaf) -> Result<(), ModelError> {
     }
 }
 
-/// Returns the shape and the values of the tensor `name`.
-fn float32(tensors: &SafeTensors<'_>, name: &str) -> Result<(Vec<usize>, Vec<f32>), ModelError> {
+/// Returns the values of the tensor `name`, which must have this shape.
+fn float32(tensors: &SafeTensors<'_>, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
     let view = tensors.tensor(name).map_err(|_| ModelError::Missing { name: name.to_owned() })?;
     if view.dtype() != Dtype::F32 {
         return Err(ModelError::Type { name: name.to_owned(), got: view.dtype() });
+    }
+    if view.shape() != shape {
+        let sizes: Vec<String> = shape.iter().map(ToString::to_string).collect();
+        let expected = format!("({})", sizes.join(", "));
+        return Err(ModelError::Shape { name: name.to_owned(), expected, got: view.shape().to_vec() });
     }
     let values: Vec<f32> = view.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
     if values.iter().any(|value| !value.is_finite()) {
         return Err(ModelError::NonFinite { name: name.to_owned() });
     }
-    Ok((view.shape().to_vec(), values))
+    Ok(values)
 }

@@ -1,9 +1,13 @@
-//! The network Linear-IAF-Linear-IAF-...-Linear: its sizes, and its parameters as one flat list.
+//! A network: its architecture, and its parameters as one flat list.
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::iaf::Neuron;
+use crate::network::layers::Layers;
 use crate::network::surrogate::SingleExponential;
+use crate::network::tensors::{Architecture, TensorKind};
 
 /// Constants of integrate-and-fire neurons without leak. A neuron can spike several times per time step. Each spike
 /// subtracts the threshold theta from the membrane potential.
@@ -53,6 +57,11 @@ impl Shape {
         Shape { inputs, hidden: vec![128; 3], classes }
     }
 
+    /// Returns the architecture with these sizes and the layers of the post's network, see [`Layers::iaf`].
+    pub fn iaf(&self, neuron: Iaf) -> Architecture {
+        Architecture::new(self.inputs, Layers::iaf(&self.hidden, neuron), self.classes)
+    }
+
     /// Returns `(inputs, outputs)` of each linear layer, the readout last.
     pub(crate) fn linears(&self) -> impl DoubleEndedIterator<Item = (usize, usize)> + ExactSizeIterator + '_ {
         (0..self.hidden.len() + 1).map(|i| {
@@ -60,21 +69,18 @@ impl Shape {
             (inputs, self.hidden.get(i).copied().unwrap_or(self.classes))
         })
     }
-
-    /// Returns the number of weights and biases of the network.
-    pub fn parameters(&self) -> usize {
-        self.linears().map(|(inputs, outputs)| (inputs + 1) * outputs).sum()
-    }
 }
 
-/// All weights and biases of a network, or their gradients.
+/// All parameters of a network and the running statistics of its norms, or their gradients and the statistics of a
+/// batch.
 ///
-/// They are one flat list, in the order of the state dict of the equivalent `nn.Sequential` (`0.weight`, `0.bias`,
-/// `2.weight`, ...). Weight matrices are transposed: (in, out) row-major.
+/// The parameters are one flat list, in the order of the state dict of the equivalent `nn.Sequential` (`0.weight`,
+/// `0.bias`, `2.weight`, ...). Weight matrices are transposed: (in, out) row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameters {
-    shape: Shape,
+    architecture: Arc<Architecture>,
     values: Vec<f32>,
+    statistics: Vec<f32>,
 }
 
 /// The weights and biases of one linear layer. `Numbers` is `&[f32]` or `&mut [f32]`.
@@ -86,39 +92,44 @@ pub struct Linear<Numbers> {
     pub outputs: usize,
     /// Transposed weight matrix W^T, (in, out) row-major.
     pub weight_t: Numbers,
-    /// Biases, (out,).
+    /// Biases, (out,), or empty for a layer without biases.
     pub bias: Numbers,
 }
 
 impl Linear<&[f32]> {
     /// Returns the weight matrix W, (out, in) row-major, as in PyTorch.
     pub fn weight(&self) -> Vec<f32> {
-        (0..self.outputs).flat_map(|o| self.weight_t.iter().skip(o).step_by(self.outputs).copied()).collect()
+        transposed(self.weight_t, self.outputs)
     }
 }
 
 impl Linear<&mut [f32]> {
     /// Sets the weights of the layer from the weight matrix W, (out, in) row-major, as in PyTorch.
     pub fn set_weight(&mut self, weight: &[f32]) {
-        for (o, row) in weight.chunks_exact(self.inputs).enumerate() {
-            self.weight_t.iter_mut().skip(o).step_by(self.outputs).zip(row).for_each(|(to, from)| *to = *from);
-        }
+        self.weight_t.copy_from_slice(&transposed(weight, self.inputs));
     }
 }
 
+/// Returns the transposed of a matrix with rows of `columns` numbers.
+pub(super) fn transposed(matrix: &[f32], columns: usize) -> Vec<f32> {
+    (0..columns).flat_map(|column| matrix.iter().skip(column).step_by(columns).copied()).collect()
+}
+
 impl Parameters {
-    /// Makes parameters that are all 0, for a network with the sizes `shape`.
-    pub fn zeros(shape: Shape) -> Parameters {
-        let values = vec![0.0; shape.parameters()];
-        Parameters { shape, values }
+    /// Makes parameters that are all 0, with statistics that are all 0.
+    pub fn zeros(architecture: impl Into<Arc<Architecture>>) -> Parameters {
+        let architecture = architecture.into();
+        let values = vec![0.0; architecture.parameters()];
+        let statistics = vec![0.0; architecture.statistics.last().map_or(0, |of| of.range.end)];
+        Parameters { architecture, values, statistics }
     }
 
-    /// Returns the sizes of the network.
-    pub fn shape(&self) -> &Shape {
-        &self.shape
+    /// Returns the architecture of the network.
+    pub fn architecture(&self) -> &Arc<Architecture> {
+        &self.architecture
     }
 
-    /// Returns all weights and biases as one flat list, for the optimiser and the checkpoint.
+    /// Returns all parameters as one flat list, for the optimiser and the checkpoint.
     pub fn flat(&self) -> &[f32] {
         &self.values
     }
@@ -128,41 +139,82 @@ impl Parameters {
         &mut self.values
     }
 
+    /// Returns the statistics of all norms as one list: of each norm the means and then the variances. In a gradient,
+    /// they are the mean and the unbiased variance of the batch.
+    pub fn statistics(&self) -> &[f32] {
+        &self.statistics
+    }
+
+    /// Like [`Parameters::statistics`], but mutable.
+    pub fn statistics_mut(&mut self) -> &mut [f32] {
+        &mut self.statistics
+    }
+
+    /// Moves the running statistics towards those of a batch, as PyTorch's `BatchNorm1d` does.
+    pub fn follow(&mut self, batch: &Parameters) {
+        for statistic in &self.architecture.statistics {
+            let keep = 1.0 - statistic.momentum;
+            let batch = &batch.statistics[statistic.range.clone()];
+            for (running, batch) in self.statistics[statistic.range.clone()].iter_mut().zip(batch) {
+                *running = keep * *running + statistic.momentum * batch;
+            }
+        }
+    }
+
     /// Returns the linear layers, the readout last.
     pub fn layers(&self) -> impl Iterator<Item = Linear<&[f32]>> {
-        let mut rest = self.values.as_slice();
-        self.shape.linears().map(move |(inputs, outputs)| {
-            let (weight_t, after) = rest.split_at(inputs * outputs);
-            let (bias, after) = after.split_at(outputs);
-            rest = after;
-            Linear { inputs, outputs, weight_t, bias }
+        let tensors = self.architecture.tensors.iter().enumerate();
+        tensors.filter(|(_, tensor)| matches!(tensor.kind, TensorKind::Weight(_))).map(|(i, tensor)| {
+            let bias = self.architecture.tensors.get(i + 1).filter(|next| next.kind == TensorKind::Bias);
+            Linear {
+                inputs: tensor.inputs,
+                outputs: tensor.outputs,
+                weight_t: &self.values[tensor.range.clone()],
+                bias: bias.map_or(&[], |bias| &self.values[bias.range.clone()]),
+            }
         })
     }
 
     /// Like [`Parameters::layers`], but mutable.
     pub fn layers_mut(&mut self) -> impl Iterator<Item = Linear<&mut [f32]>> {
         let mut rest = self.values.as_mut_slice();
-        self.shape.linears().map(move |(inputs, outputs)| {
-            let (weight_t, after) = std::mem::take(&mut rest).split_at_mut(inputs * outputs);
-            let (bias, after) = after.split_at_mut(outputs);
-            rest = after;
-            Linear { inputs, outputs, weight_t, bias }
+        let mut tensors = self.architecture.tensors.iter().peekable();
+        std::iter::from_fn(move || {
+            let mut take = |len: usize| rest.split_off_mut(..len).unwrap_or_default();
+            loop {
+                let tensor = tensors.next()?;
+                let values = take(tensor.range.len());
+                if matches!(tensor.kind, TensorKind::Weight(_)) {
+                    let bias = tensors.next_if(|next| next.kind == TensorKind::Bias);
+                    let bias = bias.map_or(&mut [][..], |bias| take(bias.range.len()));
+                    let (inputs, outputs) = (tensor.inputs, tensor.outputs);
+                    return Some(Linear { inputs, outputs, weight_t: values, bias });
+                }
+            }
         })
     }
 }
 
-/// A spiking network: the constants of its neurons, and its parameters.
+/// A spiking network: its architecture and its parameters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network {
-    /// Constants of the neurons in all hidden layers.
-    pub neuron: Iaf,
-    /// Weights and biases.
+    /// Parameters, and running statistics of norms.
     pub parameters: Parameters,
 }
 
 impl Network {
+    /// Returns the sizes and the layers of the network.
+    pub fn architecture(&self) -> &Arc<Architecture> {
+        &self.parameters.architecture
+    }
+
     /// Returns the sizes of the network.
     pub fn shape(&self) -> &Shape {
-        self.parameters.shape()
+        &self.parameters.architecture.shape
+    }
+
+    /// Returns the layers of the network.
+    pub fn layers(&self) -> &Layers {
+        &self.parameters.architecture.layers
     }
 }

@@ -52,7 +52,7 @@ pub(super) fn measured_samples(train: &Feed, seed: u64, batch_size: usize) -> Re
     let mut batches = Vec::new();
     let mut measured = 0;
     let order = EpochOrder::Shuffled { seed, epoch: 0 };
-    train.loader().epoch(order, batch_size.min(wanted as usize), 0, |batch| {
+    train.loader().stored_epoch(order, batch_size.min(wanted as usize), 0, |batch| {
         batches.push(batch.clone());
         measured += batch.len() as u64;
         Ok::<_, Error>(measured < wanted)

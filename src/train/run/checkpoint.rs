@@ -1,6 +1,6 @@
 //! Checkpoints: the state from which a run continues with the same bits as if it had never stopped.
 //!
-//! A checkpoint is one safetensors file with the parameters and Adam's moving averages. Its metadata says how many
+//! A checkpoint is one safetensors file with the parameters and the optimiser's moving averages. Its metadata says how many
 //! epochs and batches are done.
 
 use std::collections::HashMap;
@@ -13,14 +13,24 @@ use tonic_base::publish;
 use tonic_shard::Error as ShardError;
 
 use crate::error::{BaseFault, Error, Result};
-use crate::kernel::{Adam, AdamConfig};
+use crate::kernel::{Optimiser, Rule};
 use crate::learner::RunningScore;
 
 pub(crate) const FILE_NAME: &str = "checkpoint.safetensors";
 const VERSION: u32 = 1;
 /// The only key of the file's metadata. With several keys, their order would be random.
 const KEY: &str = "tonic_toolkit_checkpoint";
-const TENSORS: [&str; 3] = ["parameters", "adam.mean", "adam.mean_square"];
+const PARAMETERS: &str = "parameters";
+/// Only in checkpoints of networks with norms.
+const STATISTICS: &str = "statistics";
+
+/// Returns the names of the optimiser's tensors. AdamW's are those of Adam.
+fn state_names(rule: Rule) -> &'static [&'static str] {
+    match rule {
+        Rule::Adam(_) | Rule::AdamW(_) => &["adam.mean", "adam.mean_square"],
+        Rule::Sgd { .. } => &["sgd.velocity"],
+    }
+}
 
 /// State of a run, from which the run can continue.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,8 +45,10 @@ pub struct Checkpoint {
     pub best_accuracy: f64,
     /// Parameters of the network, as one flat list.
     pub parameters: Vec<f32>,
+    /// Running statistics of the network's norms, as one list.
+    pub statistics: Vec<f32>,
     /// State of the optimiser.
-    pub adam: Adam,
+    pub optimiser: Optimiser,
 }
 
 /// The metadata of a checkpoint, stored as JSON.
@@ -45,6 +57,7 @@ struct Metadata {
     version: u32,
     epochs_done: u64,
     batches_done: u64,
+    /// Number of updates by any optimiser.
     adam_step: u64,
     running: RunningScore,
     best_accuracy: f64,
@@ -60,10 +73,14 @@ impl Checkpoint {
     /// Never: every state can be written as JSON.
     pub fn publish(&self, run: &Path) -> Result<()> {
         let path = run.join(FILE_NAME);
-        let columns = [&self.parameters, &self.adam.mean, &self.adam.mean_square];
-        let bytes = columns.map(|column| column.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>());
-        let mut tensors = Vec::with_capacity(TENSORS.len());
-        for (name, bytes) in TENSORS.iter().zip(&bytes) {
+        let Optimiser { config, mean, mean_square, .. } = &self.optimiser;
+        let names = [PARAMETERS].into_iter().chain(state_names(config.rule).iter().copied());
+        let values = names.zip([&self.parameters, mean, mean_square]);
+        let values = values.chain((!self.statistics.is_empty()).then_some((STATISTICS, &self.statistics)));
+        let bytes = |column: &Vec<f32>| column.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+        let columns: Vec<(&str, Vec<u8>)> = values.map(|(name, column)| (name, bytes(column))).collect();
+        let mut tensors = Vec::with_capacity(columns.len());
+        for (name, bytes) in &columns {
             let view = TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes).map_err(unserialisable(&path))?;
             tensors.push((*name, view));
         }
@@ -71,7 +88,7 @@ impl Checkpoint {
             version: VERSION,
             epochs_done: self.epochs_done,
             batches_done: self.batches_done,
-            adam_step: self.adam.step,
+            adam_step: self.optimiser.step,
             running: self.running,
             best_accuracy: self.best_accuracy,
         };
@@ -81,14 +98,15 @@ impl Checkpoint {
         Ok(publish(&path, &file)?)
     }
 
-    /// Reads the checkpoint of a run folder. `parameters` is the number of parameters of the network. `config` has
-    /// Adam's settings, which the file doesn't store.
+    /// Reads the checkpoint of a run folder. `optimiser` has the settings and the sizes, which the file doesn't store.
+    /// `statistics` is the number of running statistics of the network's norms.
     ///
     /// # Errors
     /// - [`Io`](tonic_base::Error::Io)
     /// - [`Corrupt`](tonic_base::Error::Corrupt) if the file is missing or damaged, or has another number of parameters
     /// - [`Incompatible`](tonic_shard::Error::Incompatible) if the file has another version
-    pub fn read(run: &Path, parameters: usize, config: AdamConfig) -> Result<Checkpoint> {
+    pub fn read(run: &Path, mut optimiser: Optimiser, statistics: usize) -> Result<Checkpoint> {
+        let parameters = optimiser.mean.len();
         let path: PathBuf = run.join(FILE_NAME);
         let bytes = match std::fs::read(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -107,22 +125,27 @@ impl Checkpoint {
             return Err(ShardError::Incompatible { path, expected, got }.into());
         }
         let tensors = SafeTensors::deserialize(&bytes).map_err(damaged)?;
-        let column = |name: &str| -> Result<Vec<f32>> {
+        let column = |name: &str, len: usize| -> Result<Vec<f32>> {
             let view = tensors.tensor(name).map_err(damaged)?;
-            if view.dtype() != Dtype::F32 || view.shape() != [parameters] {
+            if view.dtype() != Dtype::F32 || view.shape() != [len] {
                 let got = format!("{:?} {:?}", view.dtype(), view.shape());
-                return Err(Error::corrupt(&path, name, format!("F32 [{parameters}]"), got));
+                return Err(Error::corrupt(&path, name, format!("F32 [{len}]"), got));
             }
             Ok(view.data().as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect())
         };
-        let [parameters, mean, mean_square] = TENSORS;
+        let state_columns = [&mut optimiser.mean, &mut optimiser.mean_square];
+        for (name, to) in state_names(optimiser.config.rule).iter().zip(state_columns) {
+            *to = column(name, parameters)?;
+        }
+        optimiser.step = state.adam_step;
         Ok(Checkpoint {
             epochs_done: state.epochs_done,
             batches_done: state.batches_done,
             running: state.running,
             best_accuracy: state.best_accuracy,
-            parameters: column(parameters)?,
-            adam: Adam { config, step: state.adam_step, mean: column(mean)?, mean_square: column(mean_square)? },
+            parameters: column(PARAMETERS, parameters)?,
+            statistics: if statistics == 0 { Vec::new() } else { column(STATISTICS, statistics)? },
+            optimiser,
         })
     }
 }

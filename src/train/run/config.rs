@@ -10,7 +10,8 @@ use crate::engine::{Arithmetic, EngineChoice};
 use crate::error::{BaseFault, Error, Result};
 use crate::kernel::program::MatmulPrecision;
 use crate::learner::{ClassWeights, Pad};
-use crate::network::{Iaf, Model, Shape};
+use crate::network::{Architecture, Iaf, Layers, Model};
+use crate::run::training_config::TrainingConfig;
 
 pub(crate) const FILE_NAME: &str = "config.toml";
 
@@ -25,7 +26,7 @@ pub struct Config {
     /// Whether an incomplete last batch of an epoch is left out.
     #[serde(default)]
     pub drop_last: bool,
-    /// Learning rate of Adam at the start of the run.
+    /// Learning rate at the start of the run, which the schedule changes.
     pub lr: f64,
     /// Seed of the initial weights and of the order of samples.
     pub seed: u64,
@@ -44,6 +45,12 @@ pub struct Config {
     /// Weights of the classes in the training loss.
     #[serde(default, skip_serializing_if = "ClassWeights::is_none")]
     pub class_weights: ClassWeights,
+    /// Whether the running statistics of norms are computed again after the last epoch.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reestimate_norm: bool,
+    /// Optimiser, schedule of the learning rate, and selection of an epoch.
+    #[serde(default, skip_serializing_if = "TrainingConfig::is_default")]
+    pub training: TrainingConfig,
     /// Sizes and constants of the network.
     pub network: NetworkConfig,
     /// Class names and recipe of the training set, and ids of all sets of the run.
@@ -61,7 +68,7 @@ pub struct LrChange {
     pub epochs_done: u64,
     /// Number of finished batches of the unfinished epoch when the learning rate changed.
     pub batches_done: u64,
-    /// Learning rate of Adam after the change.
+    /// Learning rate after the change.
     pub lr: f64,
 }
 
@@ -75,14 +82,18 @@ pub struct NetworkConfig {
     pub hidden: Vec<usize>,
     /// Number of classes.
     pub classes: usize,
-    /// Spike threshold of the neurons.
-    pub theta: f32,
+    /// Spike threshold of the neurons, if `layers` doesn't describe them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub theta: Option<f32>,
     /// Lower bound of the membrane potential; `None` if there is no bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_v_mem: Option<f32>,
     /// Factor by which the initial weights of the hidden layers are multiplied.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub gain: f64,
+    /// Text of the network file; `None` for the layers of [`Layers::iaf`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layers: Option<Layers>,
 }
 
 fn one() -> f64 {
@@ -112,14 +123,12 @@ pub struct DataConfig {
 }
 
 impl NetworkConfig {
-    /// Returns the sizes of the network.
-    pub fn shape(&self) -> Shape {
-        Shape { inputs: self.inputs, hidden: self.hidden.clone(), classes: self.classes }
-    }
-
-    /// Returns the constants of the neurons.
-    pub fn neuron(&self) -> Iaf {
-        Iaf { theta: self.theta, min_v_mem: self.min_v_mem, ..Iaf::default() }
+    /// Returns the sizes and the layers of the network.
+    pub fn architecture(&self) -> Architecture {
+        let Iaf { theta, .. } = Iaf::default();
+        let iaf = Iaf { theta: self.theta.unwrap_or(theta), min_v_mem: self.min_v_mem, ..Iaf::default() };
+        let layers = self.layers.clone().unwrap_or_else(|| Layers::iaf(&self.hidden, iaf));
+        Architecture::new(self.inputs, layers, self.classes)
     }
 }
 
@@ -162,6 +171,16 @@ impl Config {
                 "layers of 1 to 2^20 neurons, batches of some samples",
                 "others",
             ));
+        }
+        let described: Option<Vec<usize>> =
+            network.layers.as_ref().map(|layers| layers.hidden.iter().map(|layer| layer.neurons).collect());
+        let fits = match &described {
+            Some(hidden) => *hidden == network.hidden && network.theta.is_none() && network.min_v_mem.is_none(),
+            None => network.theta.is_some(),
+        };
+        if !fits {
+            let got = if described.is_some() { "layers of other sizes, or theta" } else { "neither" };
+            return Err(Error::corrupt(&path, "network", "either theta or layers, of the sizes in hidden", got));
         }
         Ok(config)
     }
@@ -228,11 +247,11 @@ impl Config {
     /// # Errors
     /// [`Mismatch`](tonic_shard::Error::Mismatch) with the first field that differs.
     pub(crate) fn check_model(&self, run: &Path, file: &Path, model: &Model) -> Result<()> {
-        let network = |shape: &Shape, neuron: &Iaf| format!("{shape:?}, {neuron:?}");
+        // The text has every setting, but not the number of inputs.
+        let words = |of: &Architecture| format!("{:?}, {}", of.shape, of.layers.text());
         let Model { network: got, classes, steps } = model;
-        let expected = network(&self.network.shape(), &self.network.neuron());
         let fields = [
-            ("network", expected, network(got.shape(), &got.neuron)),
+            ("network", words(&self.network.architecture()), words(got.architecture())),
             ("classes", listed(&self.data.class_names), listed(classes)),
             ("steps", self.steps.to_string(), steps.to_string()),
         ];

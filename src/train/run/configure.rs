@@ -2,12 +2,12 @@
 
 use std::fmt::Debug;
 
-use tonic_loader::fixed_steps;
+use tonic_loader::{Augmentation, fixed_steps};
 use tonic_shard::Error as ShardError;
 
 use crate::engine::EngineChoice;
-use crate::error::{Error, Result, ShardFault};
-use crate::kernel::AdamConfig;
+use crate::error::{BaseFault, Error, Result, ShardFault};
+use crate::kernel::OptimiserConfig;
 use crate::learner::{ClassWeights, Pad};
 use crate::network::{Iaf, Shape};
 use crate::run::config::{self, Config, DataConfig, NetworkConfig};
@@ -15,6 +15,8 @@ use crate::run::metrics;
 use crate::run::options::FitOptions;
 use crate::run::sets::Sets;
 use crate::run::sums;
+use crate::run::training_config::TrainingConfig;
+use crate::run::training_options::TrainingOptions;
 
 const EPOCHS: u64 = 20;
 const BATCH_SIZE: usize = 128;
@@ -23,18 +25,19 @@ impl FitOptions {
     /// Returns the configuration of the run to train. If `resume` is true, options that contradict its config.toml are
     /// an error.
     pub(super) fn config(&self, sets: &Sets, resume: bool) -> Result<Config> {
-        if resume { self.resumed(sets) } else { Ok(self.new_config(sets)) }
+        if resume { self.resumed(sets) } else { self.new_config(sets) }
     }
 
-    fn new_config(&self, sets: &Sets) -> Config {
+    fn new_config(&self, sets: &Sets) -> Result<Config> {
         let manifest = sets.train.manifest();
         let description = &manifest.description;
-        let reference = Shape::reference(description.shape.cells() as usize, description.classes.len());
-        Config {
-            epochs: self.epochs.unwrap_or(EPOCHS),
+        let network = self.network(description.shape.cells() as usize, description.classes.len())?;
+        let epochs = self.epochs.unwrap_or(EPOCHS);
+        let config = Config {
+            epochs,
             batch_size: self.batch_size.unwrap_or(BATCH_SIZE),
             drop_last: self.drop_last,
-            lr: self.lr.unwrap_or(AdamConfig::default().lr),
+            lr: self.lr.unwrap_or(OptimiserConfig::default().lr),
             seed: self.seed.unwrap_or_default(),
             engine: self.backend.engine,
             pad: self.pad.unwrap_or_default(),
@@ -42,17 +45,43 @@ impl FitOptions {
             device: self.backend.arithmetic(),
             matmul_precision: self.backend.precision,
             class_weights: self.class_weights.unwrap_or_default(),
-            network: NetworkConfig {
-                inputs: reference.inputs,
-                hidden: self.hidden.clone().unwrap_or(reference.hidden),
-                classes: reference.classes,
-                theta: self.theta.unwrap_or(Iaf::default().theta),
-                min_v_mem: self.min_v_mem,
-                gain: self.gain.unwrap_or(1.0),
-            },
+            reestimate_norm: self.reestimate_norm,
+            training: self.training.config(epochs, sets.valid.is_some())?,
+            network,
             data: sets.data(),
             lr_changes: Vec::new(),
+        };
+        config.training.check_parts(config.network.architecture().tensors())?;
+        config.training.augment.check(description.shape, description.widths)?;
+        Ok(config)
+    }
+
+    /// Returns the network of a new run on frames of `inputs` cells.
+    fn network(&self, inputs: usize, classes: usize) -> Result<NetworkConfig> {
+        let gain = self.gain.unwrap_or(1.0);
+        let default = Iaf::default();
+        let Some(layers) = &self.layers else {
+            let hidden = self.hidden.clone().unwrap_or(Shape::reference(inputs, classes).hidden);
+            let (theta, min_v_mem) = (Some(self.theta.unwrap_or(default.theta)), self.min_v_mem);
+            return Ok(NetworkConfig { inputs, hidden, classes, theta, min_v_mem, gain, layers: None });
+        };
+        for (option, value) in [("theta", self.theta), ("min_v_mem", self.min_v_mem)] {
+            if let Some(value) = value {
+                let expected = "no such option with a network file, whose neurons say it";
+                return Err(Error::usage(option, expected, format!("{value:?}")));
+            }
         }
+        let layers = match &self.hidden {
+            None => layers.clone(),
+            Some(hidden) => layers.resized(hidden).ok_or_else(|| {
+                Error::usage("hidden", "a network file whose hidden layers are alike, to change their sizes", "others")
+            })?,
+        };
+        let hidden = layers.hidden.iter().map(|layer| layer.neurons).collect();
+        let plain = layers.as_iaf().filter(|iaf| iaf.surrogate == default.surrogate);
+        let (theta, min_v_mem) = (plain.map(|iaf| iaf.theta), plain.and_then(|iaf| iaf.min_v_mem));
+        let layers = plain.is_none().then_some(layers);
+        Ok(NetworkConfig { inputs, hidden, classes, theta, min_v_mem, gain, layers })
     }
 
     fn resumed(&self, sets: &Sets) -> Result<Config> {
@@ -68,6 +97,8 @@ impl FitOptions {
         let config = Config {
             data: self.resumed_data(&stored.data, sets.data())?,
             epochs: self.epochs.unwrap_or(stored.epochs),
+            reestimate_norm: self.reestimate_norm || stored.reestimate_norm,
+            training: TrainingConfig { patience: self.resumed_patience(&stored)?, ..stored.training.clone() },
             device: self.backend.arithmetic(),
             matmul_precision: self.backend.precision,
             ..stored.clone()
@@ -79,6 +110,18 @@ impl FitOptions {
             });
         }
         Ok(config)
+    }
+
+    /// Returns the patience of a resumed run, which the options may change.
+    fn resumed_patience(&self, stored: &Config) -> Result<Option<u64>> {
+        if self.training.patience.is_some() && stored.data.valid_set_id.is_none() && self.valid.is_none() {
+            return Err(Error::usage(
+                "patience",
+                "a validation set (--valid DIR), on which epochs are compared",
+                "none",
+            ));
+        }
+        Ok(self.training.patience.or(stored.training.patience))
     }
 
     /// Returns `stored`, the sets of the run to resume, after comparing them with `asked`, the sets in the options. For
@@ -143,14 +186,29 @@ impl FitOptions {
     /// # Errors
     /// [`Mismatch`](tonic_shard::Error::Mismatch) with the name of the first option that differs.
     fn refuse_contradiction(&self, stored: &Config) -> Result<()> {
+        if let Some(asked) = self.training.augmentation()?.filter(|asked| *asked != stored.training.augment) {
+            let words = |of: &Augmentation| format!("{:?}", of.steps);
+            let (expected, got) = (words(&stored.training.augment), words(&asked));
+            return Err(Error::mismatch(&self.run, &self.run.join(config::FILE_NAME), "augment", expected, got));
+        }
         let network = &stored.network;
+        if self.layers.is_some() {
+            let asked = self.network(network.inputs, network.classes)?.architecture().layers.text();
+            let stored = network.architecture().layers.text();
+            let differs = asked.lines().zip(stored.lines()).find(|(asked, stored)| asked != stored);
+            let differs = differs.or((asked.len() != stored.len()).then_some(("other layers", "the run's layers")));
+            if let Some((got, expected)) = differs {
+                let file = self.run.join(config::FILE_NAME);
+                return Err(Error::mismatch(&self.run, &file, "network", expected.trim(), got.trim()));
+            }
+        }
         let sizes = |hidden: &[usize]| hidden.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let bound = |bound: Option<f32>| bound.map_or("none".into(), |bound| format!("{bound:?}"));
         let fields = [
             ("batch_size", word(self.batch_size), word(Some(stored.batch_size))),
             ("drop_last", word(self.drop_last.then_some(true)), word(Some(stored.drop_last))),
             ("hidden", self.hidden.as_deref().map(sizes), Some(sizes(&network.hidden))),
-            ("theta", word(self.theta), word(Some(network.theta))),
+            ("theta", self.theta.map(|v| bound(Some(v))), Some(bound(network.theta))),
             ("gain", word(self.gain), word(Some(network.gain))),
             ("min_v_mem", self.min_v_mem.map(|v| bound(Some(v))), Some(bound(network.min_v_mem))),
             ("seed", word(self.seed), word(Some(stored.seed))),
@@ -158,7 +216,10 @@ impl FitOptions {
             ("pad", word::<Pad>(self.pad), word(Some(stored.pad))),
             ("class_weights", word::<ClassWeights>(self.class_weights), word(Some(stored.class_weights))),
         ];
-        for (field, asked, stored) in fields {
+        let stored_training = TrainingOptions::from(&stored.training);
+        let training = self.training.words().into_iter().zip(stored_training.words());
+        let training = training.map(|((field, asked), (_, stored))| (field, asked, stored.or(Some("none".into()))));
+        for (field, asked, stored) in fields.into_iter().chain(training) {
             if let (Some(got), Some(expected)) = (asked, stored)
                 && got != expected
             {
@@ -170,6 +231,6 @@ impl FitOptions {
 }
 
 /// Formats a value as config.toml has it.
-fn word<T: Debug>(value: Option<T>) -> Option<String> {
+pub(super) fn word<T: Debug>(value: Option<T>) -> Option<String> {
     value.map(|value| format!("{value:?}").to_lowercase())
 }

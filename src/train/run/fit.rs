@@ -12,7 +12,7 @@ use crate::learner::{ClassBalance, Evaluation, Room, Warning, longest_steps};
 use crate::run::config::Config;
 use crate::run::folder::{RunFolder, SUMS, TEST};
 use crate::run::health::Guessing;
-use crate::run::memory::{check_parameters, check_steps};
+use crate::run::memory::{check_parameters, check_step, check_steps};
 use crate::run::metrics::{self, EpochMetrics};
 use crate::run::options::FitOptions;
 use crate::run::sets::{SetPaths, Sets};
@@ -56,10 +56,14 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     check_batches(&config, &train)?;
     let sets: Vec<&ShardSet> = [Some(&train), valid.as_ref(), test.as_ref()].into_iter().flatten().collect();
     let longest = longest_steps(config.steps, &sets);
-    let shape = config.network.shape();
-    check_parameters(&shape)?;
+    let architecture = config.network.architecture();
+    check_parameters(&architecture)?;
+    if config.reestimate_norm && architecture.layers.norms().next().is_none() {
+        return Err(Error::usage("reestimate_norm", "a network with a norm", "a network without one"));
+    }
+    let step = check_step(&architecture, config.batch_size.min(train.len() as usize), config.steps)?;
     for (option, set) in [("train", Some(&train)), ("valid", valid.as_ref()), ("test", test.as_ref())] {
-        set.map_or(Ok(()), |set| check_steps(option, &shape, longest_steps(config.steps, &[set])))?;
+        set.map_or(Ok(()), |set| check_steps(option, &architecture.shape, longest_steps(config.steps, &[set])))?;
     }
     let classes = ClassBalance::of(&train);
     let sizes = (train.len(), train.len().div_ceil(config.batch_size as u64));
@@ -73,8 +77,10 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     warnings.iter().for_each(fit.warn);
     fit.say(|| format!("device   {}", fit.backend.why));
     let program = fit.backend.program(&sets, longest)?;
+    program.as_ref().map_or(Ok(()), |_| config.training.check_gpu())?;
     let evaluated = sets.iter().skip(1).map(|set| set.len()).max().unwrap_or(0);
     let train = fit.load("train", train, program.as_deref())?.drop_last(config.drop_last);
+    let train = train.augment(config.training.augment.clone())?;
     let valid = valid.map(|set| fit.load("valid", set, program.as_deref())).transpose()?;
     let batch = config.batch_size.min(train.loader().set().len() as usize);
     let room = Room { batch, longest, batches: train.loader().batches(config.batch_size), evaluated };
@@ -103,16 +109,24 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
         let network = &run.config.network;
         let parameters = run.learner.state().network.parameters.flat().len();
         let (inputs, classes, steps) = (network.inputs, network.classes, run.config.steps);
-        format!("network  {inputs}-{}-{classes}, {parameters} parameters, {steps} steps", sizes.join("-"))
+        let layers = network.layers.as_ref().map_or(String::new(), |layers| format!(": {}", layers.beyond_iaf()));
+        format!("network  {inputs}-{}-{classes}, {parameters} parameters, {steps} steps{layers}", sizes.join("-"))
     });
+    if let Some(bytes) = step {
+        fit.say(|| format!("memory   a step of {batch} samples takes {}", human_bytes(bytes)));
+    }
     run.watch(&train)?;
     let done_before = run.epochs.len();
-    while run.epochs.len() < run.config.epochs as usize {
+    while !run.is_done() {
         run.train_epoch(&train, valid.as_ref())?;
     }
+    if run.config.reestimate_norm {
+        run.reestimate(&train)?;
+    }
     metrics::draw(&fit.run, &run.epochs)?;
+    let selected = run.say_selected();
     let was_tested = fit.run.join(TEST).exists();
-    let test = test.map(|set| run.test(&fit.load("test", set, program.as_deref())?)).transpose()?;
+    let test = test.map(|set| run.test(&fit.load("test", set, program.as_deref())?, selected)).transpose()?;
     if run.epochs.len() > done_before || test.is_some() && !was_tested {
         run.times.save(&fit.run)?;
     }

@@ -2,16 +2,29 @@
 
 use tonic_base::{free_memory, human_bytes};
 
+use crate::engine::LayeredEngine;
 use crate::error::{BaseFault, Error, Result};
-use crate::network::Shape;
+use crate::network::{Architecture, Shape};
 
 /// Returns an error if the network doesn't fit in the free memory.
-pub(super) fn check_parameters(shape: &Shape) -> Result<()> {
+pub(super) fn check_parameters(architecture: &Architecture) -> Result<()> {
     /// Number of float32 values in memory for each parameter: the parameter, its gradient, two moving averages of Adam,
     /// two packed copies, and the gradients of at least four blocks of samples.
     const COPIES: u64 = 10;
-    let needed = (shape.parameters() as u64).saturating_mul(COPIES * size_of::<f32>() as u64);
+    let needed = (architecture.parameters() as u64).saturating_mul(COPIES * size_of::<f32>() as u64);
     check(needed, "hidden", "layers that can be trained", || human_bytes(needed))
+}
+
+/// Returns the memory that a step of `batch` samples of `steps` frames takes on the CPU, or an error if it is not free.
+/// `None` for networks that are computed sample by sample.
+pub(super) fn check_step(architecture: &Architecture, batch: usize, steps: usize) -> Result<Option<u64>> {
+    if architecture.layers.as_iaf().is_some() {
+        return Ok(None);
+    }
+    let needed = LayeredEngine::step_bytes(architecture, batch, steps);
+    let got = || format!("{batch} samples of {steps} frames, which take {}", human_bytes(needed));
+    check(needed, "batch_size", "batches that can be computed", got)?;
+    Ok(Some(needed))
 }
 
 /// Returns an error if a sample of `steps` frames doesn't fit in the free memory. The error names `option`.

@@ -28,7 +28,7 @@ pub struct EpochMetrics {
     /// Activity of each hidden layer after the epoch, measured on some samples of the training set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity: Option<Vec<LayerActivity>>,
-    /// Learning rate of the last batch of the epoch; `None` in runs of earlier versions.
+    /// Learning rate of the last batch of the epoch. Versions before 0.2 did not write it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
     /// Time of day at the end of the epoch, in seconds since 1970 (UTC); `None` in runs of earlier versions.

@@ -2,10 +2,14 @@
 //!
 //! ```text
 //! options          the options of a run
+//! training_options options of how a run trains: optimiser, schedule, selection
+//! training_config  ... and the table of config.toml that they become
 //! options_file     reads options from a TOML file
+//! network_file     network files and presets: layers, and options that go with them
 //! sets             opens the sets of a run, checks that they fit together, and stores their paths
 //! configure        makes the configuration from the options, or for a resumed run from the run folder
 //! fit, training    trains a network: the checks before it, and the epochs
+//! reestimate       computes the running statistics of norms again
 //! eval             evaluates the network of a run on a set
 //! predict          writes the logits of every sample of a set
 //! folder           the run folder: names of its files, its lock
@@ -33,14 +37,18 @@ mod health;
 mod machine;
 mod memory;
 mod metrics;
+mod network_file;
 mod options;
 mod options_file;
 mod predict;
+mod reestimate;
 mod saved_networks;
 mod sets;
 mod sums;
 mod times;
 mod training;
+mod training_config;
+mod training_options;
 
 pub use activity::LayerActivity;
 pub use checkpoint::Checkpoint;
@@ -51,6 +59,7 @@ pub use fit::{Fitted, check_options, fit};
 pub(crate) use folder::{BEST, MODEL, REPORT, TEST, holds_run};
 pub use metrics::EpochMetrics;
 pub(crate) use metrics::read_all as read_metrics;
+pub use network_file::NetworkFile;
 pub use options::FitOptions;
 pub use options_file::{RunOption, read_options};
 pub(crate) use options_file::{options_of, read_toml, table_at};
@@ -59,3 +68,5 @@ pub(crate) use saved_networks::read_network;
 pub use sets::SetPaths;
 pub(crate) use sums::check_results;
 pub(crate) use times::{ProcessTime, read as read_times};
+pub use training_config::TrainingConfig;
+pub use training_options::{OptimiserName, ScheduleName, TrainingOptions};

@@ -7,6 +7,8 @@ use tonic_loader::CacheChoice;
 use tonic_shard::{Existing, ShardSet};
 
 use crate::learner::{Backend, ClassWeights, Pad, Warning};
+use crate::network::Layers;
+use crate::run::training_options::TrainingOptions;
 
 /// Options of a run. If an option is `None`:
 ///
@@ -31,20 +33,28 @@ pub struct FitOptions {
     /// Whether an incomplete last batch of an epoch is left out. For a resumed run, `false` means the value in the run
     /// folder.
     pub drop_last: bool,
-    /// Number of neurons of each hidden layer; three layers of 128 by default.
+    /// Layers of the network; those of [`Layers::iaf`] by default.
+    pub layers: Option<Layers>,
+    /// Number of neurons of each hidden layer; those of `layers`, or three layers of 128, by default. With `layers`, all
+    /// hidden layers must be alike.
     pub hidden: Option<Vec<usize>>,
-    /// Spike threshold; 1 by default.
+    /// Spike threshold; 1 by default. Only without `layers`, as `min_v_mem`.
     pub theta: Option<f32>,
     /// Factor by which the initial weights of the hidden layers are multiplied; 1 by default.
     pub gain: Option<f64>,
+    /// Whether the running statistics of norms are computed again after the last epoch, from the whole training set and
+    /// without dropout. A resumed run may begin to do so.
+    pub reestimate_norm: bool,
     /// Lower bound of the membrane potential; none by default.
     pub min_v_mem: Option<f32>,
-    /// Learning rate of Adam; 0.001 by default. A resumed run may change it.
+    /// Learning rate, which the schedule changes; 0.001 by default. A resumed run may change it.
     pub lr: Option<f64>,
     /// Seed of the initial weights and of the order of samples; 0 by default.
     pub seed: Option<u64>,
     /// Weights of the classes in the training loss; none by default.
     pub class_weights: Option<ClassWeights>,
+    /// Optimiser, schedule of the learning rate, and selection of an epoch.
+    pub training: TrainingOptions,
     /// Engine and device that train. A resumed run may change the device and the precision, but not the engine.
     pub backend: Backend,
     /// Whether samples are padded to a fixed number of time steps, or to the longest sample of the batch;

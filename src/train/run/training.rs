@@ -10,11 +10,13 @@ use tonic_base::{Error as BaseError, Progress, Verbosity, human_time, interrupt,
 use tonic_loader::{Batch, EpochOrder};
 use tonic_report::EventFile;
 
-use crate::engine::{BatchLoss, CpuEngine, Engine};
+use crate::engine::{BatchLoss, EngineChoice};
 use crate::error::{BaseFault, Divergence, Error, KernelError, Result};
 use crate::feed::Feed;
-use crate::kernel::program::Program;
-use crate::learner::{Epoch, Evaluation, Learner, Padding, Room, RunningScore, Score, TrainState, Warning};
+use crate::kernel::program::{MatmulPrecision, Program};
+use crate::learner::{
+    Backend, Epoch, Evaluation, Learner, Padding, Rates, Room, RunningScore, Score, Selected, TrainState, Warning,
+};
 use crate::network::{Model, Network, write_model};
 use crate::run::activity::{self, LayerActivity, measured_samples};
 use crate::run::checkpoint::{self, Checkpoint};
@@ -25,6 +27,7 @@ use crate::run::health::Guessing;
 use crate::run::machine::Machine;
 use crate::run::metrics::{self, EpochMetrics};
 use crate::run::options::FitOptions;
+use crate::run::reestimate::reestimate;
 use crate::run::saved_networks;
 use crate::run::sums;
 use crate::run::times::{Pace, RunTimes};
@@ -86,27 +89,32 @@ impl<'a> Training<'a> {
         (guessing, class_weights): (Guessing, Option<&[f32]>),
         started: Instant,
     ) -> Result<Training<'a>> {
-        let mut state = TrainState::new(initial_network(&config));
+        let optimiser = config.training.optimiser(config.lr);
+        let mut state = TrainState::with_optimiser(initial_network(&config), optimiser, &config.training.freeze);
         let (mut epochs, mut batches_done, mut running, mut best_accuracy) =
             (Vec::new(), 0, RunningScore::default(), -1.0);
         if resume {
-            let parameters = state.network.parameters.flat_mut();
-            let checkpoint = Checkpoint::read(&fit.run, parameters.len(), state.adam.config)?;
-            parameters.copy_from_slice(&checkpoint.parameters);
+            let parameters = &mut state.network.parameters;
+            let statistics = parameters.statistics().len();
+            let checkpoint = Checkpoint::read(&fit.run, state.optimiser.clone(), statistics)?;
+            parameters.flat_mut().copy_from_slice(&checkpoint.parameters);
+            parameters.statistics_mut().copy_from_slice(&checkpoint.statistics);
             if checkpoint.epochs_done > 0 {
                 epochs = metrics::read(&fit.run, checkpoint.epochs_done as usize)?;
             }
             saved_networks::check_best(&fit.run, &config, &epochs)?;
             fit.say(|| format!("resume   {}", Position(checkpoint.epochs_done, checkpoint.batches_done)));
             (batches_done, running) = (checkpoint.batches_done, checkpoint.running);
-            (state.adam, best_accuracy) = (checkpoint.adam, checkpoint.best_accuracy);
+            (state.optimiser, best_accuracy) = (checkpoint.optimiser, checkpoint.best_accuracy);
         }
         let saved = Position(epochs.len() as u64, batches_done);
         let before = config.current_lr();
         if let Some(lr) = fit.lr.filter(|&lr| config.change_lr(saved.0, saved.1, lr)) {
             fit.say(|| format!("lr       {lr:?} from here on, {before:?} before"));
         }
-        state.adam.config.lr = config.current_lr();
+        if let Some(end) = Some(config.training.schedule.end).filter(|&end| end > 0 && end < config.epochs) {
+            fit.say(|| format!("lr       its schedule ends with epoch {end}, and its last value stays"));
+        }
         let learner = fit.backend.learner(program, state, class_weights, room)?;
         let machine = Machine::of(&fit.backend);
         let times = RunTimes::resume(resume.then_some(&*fit.run), started, saved.0, machine);
@@ -170,7 +178,15 @@ impl<'a> Training<'a> {
         let label = format!("epoch {}/{}", epoch + 1, self.config.epochs);
         let progress = Progress::start_bar(fit.verbosity, &label, batches - first, "batches");
         let order = EpochOrder::Shuffled { seed: self.config.seed, epoch };
-        let asked = Epoch { order, batch_size, first, padding: self.padding };
+        let Config { training, lr_changes, lr, .. } = &self.config;
+        let rates = Rates {
+            schedule: training.schedule,
+            lr: training.lr_after(*lr, lr_changes, &self.epochs),
+            momentum: training.optimiser.momentum(),
+            epoch,
+            batches,
+        };
+        let asked = Epoch { order, batch_size, first, padding: self.padding, rates };
         let (running, batches_done, times) = (&mut self.running, &mut self.batches_done, &mut self.times);
         let trained = self.learner.train(train, &asked, &mut |step, samples| {
             running.add(step.loss, step.correct, samples);
@@ -202,7 +218,7 @@ impl<'a> Training<'a> {
             valid,
             valid_macro: evaluation.map(|evaluation| evaluation.macros),
             activity: Some(activity),
-            lr: Some(self.learner.state().adam.config.lr),
+            lr: Some(rates.at(batches.saturating_sub(1))[0]),
             unix_seconds: Some(events::unix_seconds()),
             seconds,
             batches_per_second: (self.batches_done - first) as f64 / seconds,
@@ -215,11 +231,11 @@ impl<'a> Training<'a> {
         self.epochs.push(metrics);
         (self.batches_done, self.running) = (0, RunningScore::default());
         self.ended = Some(self.learner.state().network.clone());
-        if let Some(valid) = valid.filter(|valid| valid.accuracy > self.best_accuracy) {
-            self.best_accuracy = valid.accuracy;
+        self.best_accuracy = valid.map_or(self.best_accuracy, |valid| valid.accuracy.max(self.best_accuracy));
+        if self.config.training.best(&self.epochs).is_some_and(|best| best.epoch == epoch + 1) {
             self.best.clone_from(&self.ended);
         }
-        let is_last = self.epochs.len() as u64 == self.config.epochs;
+        let is_last = self.is_done();
         if is_last || self.epoch_saved.is_none_or(|saved| saved.elapsed() >= SAVE_EVERY) {
             self.save()?;
             self.epoch_saved = Some(Instant::now());
@@ -239,6 +255,31 @@ impl<'a> Training<'a> {
     pub(super) fn start_events(&mut self) -> Result<()> {
         self.events = self.fit.tensorboard.then(|| events::start(&self.fit.run, &self.epochs)).transpose()?;
         Ok(())
+    }
+
+    /// Whether no epoch is left to train: all are done, or training stops early.
+    pub(super) fn is_done(&self) -> bool {
+        self.epochs.len() as u64 >= self.config.epochs || self.config.training.stops_after(&self.epochs)
+    }
+
+    /// Says why a run with fewer epochs than asked for is done, and which epoch is selected. Returns the selected one.
+    pub(super) fn say_selected(&self) -> Option<Selected> {
+        let done = self.epochs.len() as u64;
+        let training = &self.config.training;
+        let best = training.best(&self.epochs);
+        if let Some(patience) = training.patience.filter(|_| done < self.config.epochs)
+            && let Some(Selected { epoch, by }) = best
+        {
+            let name = by.name();
+            self.fit.say(|| {
+                format!("stop     after epoch {done}: {patience} epochs without a better {name} than epoch {epoch}")
+            });
+        }
+        let selected = best.filter(|_| training.select.is_some());
+        if let Some(Selected { epoch, by }) = selected {
+            self.fit.say(|| format!("select   epoch {epoch}, the first with the best {}, is in {BEST}", by.name()));
+        }
+        selected
     }
 
     /// Loads the samples whose spikes are counted after each epoch.
@@ -270,7 +311,8 @@ impl<'a> Training<'a> {
             running: self.running,
             best_accuracy: self.best_accuracy,
             parameters: self.learner.state().network.parameters.flat().to_vec(),
-            adam: self.learner.state().adam.clone(),
+            statistics: self.learner.state().network.parameters.statistics().to_vec(),
+            optimiser: self.learner.state().optimiser.clone(),
         };
         if self.batches_done > 0 || !self.epochs.is_empty() {
             self.times.save(folder)?;
@@ -286,14 +328,55 @@ impl<'a> Training<'a> {
     }
 
     fn evaluate(&mut self, feed: &Feed) -> Result<Evaluation> {
+        let evaluated = self.evaluate_as_is(feed);
+        self.checked(evaluated)
+    }
+
+    fn evaluate_as_is(&mut self, feed: &Feed) -> Result<Evaluation> {
         let progress = Progress::start(Verbosity::Quiet, "evaluate", feed.loader().set().len(), "samples");
-        let evaluation = self.learner.evaluate(feed, self.padding, &progress).map_err(|e| self.explain(e))?;
+        self.learner.evaluate(feed, self.padding, &progress)
+    }
+
+    fn checked(&mut self, evaluated: Result<Evaluation>) -> Result<Evaluation> {
+        let evaluation = evaluated.map_err(|e| self.explain(e))?;
         self.check_size(evaluation.score.loss)?;
         Ok(evaluation)
     }
 
-    pub(super) fn test(&mut self, feed: &Feed) -> Result<Evaluation> {
-        let evaluation = self.evaluate(feed)?;
+    /// Computes the running statistics of norms again, for the last and the best network, and saves both networks. The
+    /// checkpoint keeps the statistics of training.
+    pub(super) fn reestimate(&mut self, train: &Feed) -> Result<()> {
+        let (fit, folder) = (self.fit, &self.fit.run);
+        let mut state = self.learner.state().clone();
+        let best = folder.join(BEST).exists().then(|| saved_networks::read_network(folder, &self.config, BEST));
+        let mut best = best.transpose()?.map(|model| model.network);
+        let networks = 1 + u64::from(best.is_some());
+        let progress = Progress::start(fit.verbosity, "norms", networks * train.loader().set().len(), "samples");
+        for network in best.iter_mut().chain([&mut state.network]) {
+            reestimate(network, train, self.config.batch_size, self.padding, &progress)?;
+        }
+        progress.finish();
+        sums::update(folder, || {
+            best.map_or(Ok(()), |network| self.publish_model(BEST, network))?;
+            self.publish_model(MODEL, state.network.clone())
+        })?;
+        self.learner.restart(&state)
+    }
+
+    /// Evaluates the network of the selected epoch on the test set, or without one the network of the last epoch.
+    pub(super) fn test(&mut self, feed: &Feed, selected: Option<Selected>) -> Result<Evaluation> {
+        let evaluation = match selected {
+            Some(_) => {
+                let network = saved_networks::read_network(&self.fit.run, &self.config, BEST)?.network;
+                let last = self.learner.state().clone();
+                self.learner.restart(&TrainState { network, ..last.clone() })?;
+                let evaluated = self.evaluate_as_is(feed);
+                self.learner.restart(&last)?; // an interrupted run saves the state of its last epoch
+                self.checked(evaluated)?
+            }
+            None => self.evaluate(feed)?,
+        };
+        let evaluation = Evaluation { selected, ..evaluation };
         let file = self.fit.run.join(TEST);
         sums::update(&self.fit.run, || Ok(publish(&file, evaluation.json().as_bytes())?))?;
         if let Some(events) = &mut self.events {
@@ -329,7 +412,8 @@ impl<'a> Training<'a> {
 
     /// Returns an error if a parameter is NaN or infinite.
     fn check_finite(&mut self) -> Result<()> {
-        let finite = self.learner.state().network.parameters.flat().iter().all(|w| w.is_finite());
+        let parameters = &self.learner.state().network.parameters;
+        let finite = parameters.flat().iter().chain(parameters.statistics()).all(|w| w.is_finite());
         if finite { Ok(()) } else { Err(self.explain(KernelError::NonFiniteLoss { loss: f64::NAN }.into())) }
     }
 
@@ -344,7 +428,7 @@ impl<'a> Training<'a> {
     /// Returns the mean loss of the initial weights on the samples whose spikes are counted. Infinity replaces NaN.
     fn initial_loss(&self) -> Result<f64> {
         let network = initial_network(&self.config);
-        let mut engine = CpuEngine::new(&network);
+        let mut engine = Backend::cpu(EngineChoice::Fused, MatmulPrecision::Highest).host_engine(&network)?;
         let mut running = RunningScore::default();
         for batch in &self.measured {
             match engine.evaluate(&network, batch, self.padding.of_batch(batch.longest())) {
@@ -369,8 +453,7 @@ impl<'a> Training<'a> {
 /// Returns the network of a new run, before the first batch.
 fn initial_network(config: &Config) -> Network {
     let NetworkConfig { gain, .. } = config.network;
-    let mut network =
-        Network::new(config.network.shape(), config.network.neuron(), &mut ChaCha8Rng::seed_from_u64(config.seed));
+    let mut network = Network::new(config.network.architecture(), &mut ChaCha8Rng::seed_from_u64(config.seed));
     if gain != 1.0 {
         let hidden = config.network.hidden.len();
         let weights = network.parameters.layers_mut().take(hidden).flat_map(|layer| layer.weight_t);

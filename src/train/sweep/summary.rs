@@ -7,16 +7,17 @@ use serde_json::{Map, Value, json};
 
 use super::grid::OPTIONS_FILE;
 use crate::error::{BaseFault, Error, Result};
-use crate::learner::Score;
+use crate::learner::{Score, Selected};
 use crate::run::{
-    BEST, Config, EpochMetrics, MODEL, TEST, check_results, holds_run, read_metrics, read_network, read_times,
+    BEST, Config, EpochMetrics, MODEL, TEST, TrainingOptions, check_results, holds_run, read_metrics, read_network,
+    read_times,
 };
 
 /// State of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
-    /// The run has as many epochs as the user asked for.
+    /// The run has as many epochs as the user asked for, or stopped early.
     Finished,
     /// The run has fewer epochs than the user asked for.
     Unfinished,
@@ -47,11 +48,11 @@ pub struct RunSummary {
     pub epochs_done: u64,
     /// Number of epochs that the user asked for. `None` if the run has not started or is damaged.
     pub epochs_asked: Option<u64>,
-    /// The first epoch with the highest validation accuracy. `None` without validation.
+    /// The first epoch with the best validation: by accuracy, or by what the run selects. `None` without validation.
     pub best: Option<BestEpoch>,
     /// Training loss and accuracy of the last finished epoch.
     pub last_train: Option<Score>,
-    /// Test result of the network after the last epoch. `None` if the network was not tested.
+    /// Test result of the network after the last epoch, or of the selected one. `None` if the network was not tested.
     pub test: Option<TestScore>,
     /// Sum of the times of the run's processes in seconds, including loading, validation and test. See
     /// [`RunSummary::epochs_of_training_time`].
@@ -64,7 +65,7 @@ pub struct RunSummary {
     pub(super) classes: Vec<String>,
 }
 
-/// The first epoch with the highest validation accuracy.
+/// The first epoch with the best validation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct BestEpoch {
     /// Number of the epoch, counted from 1.
@@ -82,6 +83,9 @@ pub struct TestScore {
     pub score: Score,
     /// Number of samples of the test set.
     pub samples: u64,
+    /// The epoch whose network was tested, if it was selected by its validation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selected: Option<Selected>,
     #[serde(skip_serializing)]
     pub(super) classes: Vec<TestClass>,
 }
@@ -142,7 +146,8 @@ impl RunSummary {
         let test = read_test(&self.folder, &config)?;
         check_results(&self.folder)?;
         let done = epochs.len() as u64;
-        self.state = if done < config.epochs { RunState::Unfinished } else { RunState::Finished };
+        let is_finished = done >= config.epochs || config.training.stops_after(&epochs);
+        self.state = if is_finished { RunState::Finished } else { RunState::Unfinished };
         if self.state == RunState::Unfinished {
             self.notes.push("unfinished".into());
         }
@@ -164,12 +169,13 @@ impl RunSummary {
         if self.state == RunState::Finished && test.is_none() {
             self.notes.push("no test".into());
         }
-        for epoch in &epochs {
-            if let Some(valid) = epoch.valid
-                && self.best.is_none_or(|best| valid.accuracy > best.valid.accuracy)
-            {
-                self.best = Some(BestEpoch { epoch: epoch.epoch, valid });
-            }
+        let best = config.training.best(&epochs).and_then(|best| epochs.get(best.epoch as usize - 1));
+        self.best = best.and_then(|best| Some(BestEpoch { epoch: best.epoch, valid: best.valid? }));
+        if self.state == RunState::Finished && done < config.epochs {
+            self.notes.push(format!("stopped early, after {done} epochs"));
+        }
+        if let Some(Selected { epoch, by }) = test.as_ref().and_then(|test| test.selected) {
+            self.notes.push(format!("test of epoch {epoch}, by {}", by.name()));
         }
         (self.epochs_done, self.epochs_asked) = (done, Some(config.epochs));
         self.last_train = epochs.last().map(|epoch| epoch.train);
@@ -216,7 +222,9 @@ fn settings(config: &Config) -> Map<String, Value> {
         "batch_size": config.batch_size,
         "drop_last": config.drop_last,
         "hidden": network.hidden,
-        "theta": number(network.theta),
+        "theta": network.theta.map(number),
+        "layers": network.layers,
+        "reestimate_norm": config.reestimate_norm,
         "gain": network.gain,
         "min_v_mem": network.min_v_mem.map(number),
         "lr": config.lr,
@@ -228,8 +236,12 @@ fn settings(config: &Config) -> Map<String, Value> {
         "device": config.device,
         "matmul_precision": config.matmul_precision,
     });
-    match settings {
-        Value::Object(settings) => settings,
+    let training = serde_json::to_value(TrainingOptions::from(&config.training)).unwrap_or_default();
+    match (settings, training) {
+        (Value::Object(mut settings), Value::Object(training)) => {
+            settings.extend(training);
+            settings
+        }
         _ => Map::new(),
     }
 }

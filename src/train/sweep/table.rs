@@ -29,8 +29,9 @@ impl Comparison {
             text += "\nMean and sample standard deviation (n - 1) of finished runs that differ in the seed alone:\n";
             text += &aligned(&[vec![head], rows.collect()].concat());
         }
-        text += "\nvalid: the epoch \"best\", the first with the highest validation accuracy. train: the last epoch. test: the\n\
-                 network after the last epoch. time: of all processes of the run, with loading, validation and test.\n";
+        text += "\nvalid: the epoch \"best\", the first with the highest validation accuracy, or with the best score that the run\n\
+                 selects by. train: the last epoch. test: the network after the last epoch, unless the notes name another\n\
+                 one. time: of all processes of the run, with loading, validation and test.\n";
         for warning in &self.warnings {
             let _ = writeln!(text, "warning: {warning}");
         }

@@ -63,7 +63,7 @@ impl Page<'_> {
         if let Some(train) = run.last_train {
             facts.push((percent(train.accuracy), "training accuracy of the last epoch".into()));
         }
-        facts.push((self.of.config.network.shape().parameters().to_string(), "parameters".into()));
+        facts.push((self.of.config.network.architecture().parameters().to_string(), "parameters".into()));
         if run.seconds > 0.0 {
             facts.push((human_time(run.seconds), "training time, with loading and evaluation".into()));
         }
@@ -200,7 +200,11 @@ impl Page<'_> {
                 flatten(key, value, &mut rows);
             }
         }
-        self.html += &html_table(&["setting", "value"], 2, &rows);
+        let (long, short): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row[1].contains('\n'));
+        self.html += &html_table(&["setting", "value"], 2, &short);
+        for row in long {
+            let _ = writeln!(self.html, "<p>{}:</p>\n<pre>{}</pre>", escaped(&row[0]), lines(&row[1]));
+        }
         self.title("Sets");
         let data = &config.data;
         let paths = self.of.paths.as_ref();

@@ -41,7 +41,7 @@ pub(super) fn picked(
         let (chunk, inside) = reader.sample(of.sample)?;
         let frames = chunk.frames.sample(inside);
         let steps = padding.of_batch(frames.frames());
-        let mut run = || Trace::of(&mut tracer, frames, shape, steps, frame_length);
+        let mut run = || Trace::of(&mut tracer, (of.sample, frames), shape, steps, frame_length);
         // Another process may have interrupted a pass: the shortest time is that of the sample.
         let again = (0..AGAIN).map(|_| run()).collect::<Result<Vec<Trace>>>()?;
         let seconds = again.iter().map(|trace| trace.seconds).fold(of.seconds, f64::min);

@@ -64,7 +64,13 @@ pub fn show(options: &ShowOptions) -> Result<Shown> {
     let (classes, frame_length) = (config.data.class_names, frame_length(&config.data.recipe));
     let label = chunk.table.labels[inside];
     let label = (label != NO_LABEL).then(|| classes.get(label as usize).cloned()).flatten();
-    let trace = Trace::of(&mut Tracer::new(&network), frames, set.manifest().description.shape, steps, frame_length)?;
+    let trace = Trace::of(
+        &mut Tracer::new(&network),
+        (*sample, frames),
+        set.manifest().description.shape,
+        steps,
+        frame_length,
+    )?;
     Ok(Shown { sample: *sample, label, classes, frame_length, trace })
 }
 

@@ -49,12 +49,13 @@ pub(super) fn survey(
         check_labels(batch, classes)?;
         let steps = padding.of_batch(batch.longest());
         let samples: Vec<SampleFrames<'_>> = batch.samples();
-        let run = |tracer: &mut Tracer<'_>, frames: &SampleFrames<'_>| -> Result<_> {
-            let traced = tracer.run(*frames, steps)?;
+        let first = judged.len() as u64;
+        let run = |tracer: &mut Tracer<'_>, (i, frames): (usize, &SampleFrames<'_>)| -> Result<_> {
+            let traced = tracer.run(*frames, first + i as u64, steps)?;
             let spikes = traced.spikes.iter().map(total).sum();
-            Ok((traced.logits, traced.time.as_secs_f64(), spikes, decided_after(&traced.sums, classes)))
+            Ok((traced.logits, traced.time.as_secs_f64(), spikes, decided_after(&traced.outputs, classes)))
         };
-        let traced: Vec<Result<_>> = samples.par_iter().map_init(|| Tracer::new(network), run).collect();
+        let traced: Vec<Result<_>> = samples.par_iter().enumerate().map_init(|| Tracer::new(network), run).collect();
         for ((traced, frames), &label) in traced.into_iter().zip(samples).zip(&batch.labels) {
             let (logits, seconds, spikes, decided_after) = traced?;
             let prediction = Prediction::of(&logits, label);

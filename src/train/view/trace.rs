@@ -22,7 +22,7 @@ pub(super) struct Trace {
     pub(super) spikes: Vec<u64>,
     /// Logits, (classes,).
     pub(super) logits: Vec<f32>,
-    /// Softmax of the logits up to each time step, (steps, classes).
+    /// Softmax of the readout's outputs up to each time step, (steps, classes).
     pub(super) shares: Vec<Vec<f64>>,
     /// Time of the forward pass, on one thread.
     pub(super) seconds: f64,
@@ -35,13 +35,13 @@ impl Trace {
     /// [`Error::Kernel`](crate::Error::Kernel) if the sample doesn't fit the network.
     pub(super) fn of(
         tracer: &mut Tracer<'_>,
-        frames: SampleFrames<'_>,
+        (index, frames): (u64, SampleFrames<'_>),
         shape: FrameShape,
         steps: usize,
         frame_length: FrameLength,
     ) -> Result<Trace> {
         let neurons = tracer.neurons();
-        let Traced { spikes: layers, logits, sums, time } = tracer.run(frames, steps)?;
+        let Traced { spikes: layers, logits, outputs, time } = tracer.run(frames, index, steps)?;
         let steps = steps.max(frames.frames());
         let (rows, row_names) = shape.raster_rows();
         let place = |(frame, cell, value)| {
@@ -65,7 +65,7 @@ impl Trace {
         }
         let spikes = layers.iter().map(total).collect();
         let classes = logits.len();
-        let shares = sums.chunks_exact(classes).map(softmax).collect();
+        let shares = outputs.chunks_exact(classes).map(loss::softmax).collect();
         Ok(Trace { steps, rasters, spikes, logits, shares, seconds: time.as_secs_f64() })
     }
 
@@ -105,16 +105,9 @@ pub(super) fn decided_after(sums: &[f32], classes: usize) -> usize {
     leaders.iter().rposition(|leader| Some(leader) != last).map_or(leaders.len().min(1), |other| other + 2)
 }
 
-fn softmax(logits: &[f32]) -> Vec<f64> {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let powers: Vec<f64> = logits.iter().map(|&logit| f64::from(logit - largest).exp()).collect();
-    let sum: f64 = powers.iter().sum();
-    powers.into_iter().map(|power| power / sum).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{decided_after, softmax};
+    use super::decided_after;
 
     #[test]
     fn a_decision_counts_from_the_last_change_of_the_leader() {
@@ -126,10 +119,5 @@ mod tests {
         {
             assert_eq!(decided_after(&sums(leaders), 3), expected, "{leaders:?}");
         }
-    }
-
-    #[test]
-    fn shares_of_large_logits_are_finite() {
-        assert_eq!(softmax(&[1000.0, 1000.0, -1000.0]), [0.5, 0.5, 0.0]);
     }
 }

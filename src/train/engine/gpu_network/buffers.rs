@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::gpu::{Address, Buffer, Device, Stream};
+use crate::kernel::OptimiserConfig;
 use crate::kernel::interface::{BatchScore, Layer};
 use crate::kernel::product::TILE;
 use crate::kernel::program::{INFLATE_BYTES, INFLATE_FRAMES, INFLATE_HEAD, MAX_GRID_Y, Program};
@@ -69,12 +70,13 @@ pub(super) struct CountedSpikes {
 }
 
 #[derive(Debug)]
-pub(super) struct AdamState {
+pub(super) struct OptimiserState {
     pub(super) mean: Buffer<f32>,
     pub(super) mean_square: Buffer<f32>,
-    pub(super) lr: Buffer<f64>,
-    /// Adam's beta1, beta2 and eps. `None` if a step computes only gradients.
-    pub(super) settings: Option<[f64; 3]>,
+    /// Learning rate and momentum of each batch of the epoch, (batches, 2).
+    pub(super) rates: Buffer<f64>,
+    /// `None` if a step computes only gradients.
+    pub(super) config: Option<OptimiserConfig>,
 }
 
 /// Buffers of a hidden layer. `width` and `before_width` count neurons and inputs, rounded up to multiples of [`TILE`].
@@ -267,13 +269,13 @@ impl CountedSpikes {
     }
 }
 
-impl AdamState {
-    pub(super) fn new(device: &Device, extent: Extent, parameters: usize) -> Result<AdamState> {
-        Ok(AdamState {
+impl OptimiserState {
+    pub(super) fn new(device: &Device, extent: Extent, parameters: usize) -> Result<OptimiserState> {
+        Ok(OptimiserState {
             mean: device.buffer(extent.if_training(parameters))?,
             mean_square: device.buffer(extent.if_training(parameters))?,
-            lr: device.buffer(extent.if_training(1))?,
-            settings: None,
+            rates: device.buffer(extent.if_training(2 * extent.batches as usize))?,
+            config: None,
         })
     }
 }

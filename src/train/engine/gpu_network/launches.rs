@@ -1,6 +1,6 @@
 //! The kernel launches of a training step.
 
-use crate::engine::gpu_network::buffers::{AdamState, DenseInput, Hidden, Readout, tile_pairs};
+use crate::engine::gpu_network::buffers::{DenseInput, Hidden, OptimiserState, Readout, tile_pairs};
 use crate::engine::gpu_network::network::GpuNetwork;
 use crate::error::Result;
 use crate::gpu::{Address, Buffer, Stream};
@@ -9,7 +9,10 @@ use crate::kernel::interface::{
     BackwardArgs, DrawArgs, ForwardArgs, GradientArgs, InflateInputArgs, ReadoutArgs, SpikesArgs, UpdateArgs,
 };
 use crate::kernel::product::TILE;
-use crate::kernel::program::{LONGEST_OF_BATCH, SizedKernel, UPDATE_COLUMNS, UPDATE_ROWS, WARP};
+use crate::kernel::program::{
+    LONGEST_OF_BATCH, RULE_ADAM, RULE_ADAMW, RULE_NESTEROV, RULE_SGD, SizedKernel, UPDATE_COLUMNS, UPDATE_ROWS, WARP,
+};
+use crate::kernel::{OptimiserConfig, Rule};
 
 impl GpuNetwork {
     /// Queues the kernel that chooses the samples of the next batch.
@@ -211,9 +214,15 @@ impl GpuNetwork {
     }
 
     pub(super) fn launch_parameters(&self, stream: &Stream, kernel: &SizedKernel) -> Result<()> {
-        let AdamState { mean, mean_square, lr, settings } = &self.adam;
-        let [beta1, beta2, eps] = settings.unwrap_or_default();
-        let moment = |buffer: &Buffer<f32>| settings.map_or(Address::null(), |_| buffer.address());
+        let OptimiserState { mean, mean_square, rates, config } = &self.optimiser;
+        let OptimiserConfig { rule, weight_decay, .. } = config.unwrap_or_default();
+        let (rule, beta2, eps) = match rule {
+            Rule::Adam(moments) => (RULE_ADAM, moments.beta2, moments.eps),
+            Rule::AdamW(moments) => (RULE_ADAMW, moments.beta2, moments.eps),
+            Rule::Sgd { nesterov: false, .. } => (RULE_SGD, 0.0, 0.0),
+            Rule::Sgd { nesterov: true, .. } => (RULE_NESTEROV, 0.0, 0.0),
+        };
+        let moment = |buffer: &Buffer<f32>| config.map_or(Address::null(), |_| buffer.address());
         let args = UpdateArgs {
             state: self.state.address(),
             layers: self.layers.address(),
@@ -221,10 +230,11 @@ impl GpuNetwork {
             gradients: self.gradients.address(),
             mean: moment(mean),
             mean_square: moment(mean_square),
-            lr: lr.address(),
-            beta1,
+            rates: rates.address(),
             beta2,
             eps,
+            weight_decay,
+            rule,
         };
         // One row of blocks for each layer.
         let tiles =

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use crate::engine::gpu_network::buffers::{
-    AdamState, CountedSpikes, DenseInput, Extent, Hidden, LayerPosition, POISON, Readout,
+    CountedSpikes, DenseInput, Extent, Hidden, LayerPosition, OptimiserState, POISON, Readout,
 };
 use crate::engine::step::Prediction;
-use crate::error::Result;
+use crate::error::{BaseFault, Error, Result};
 use crate::gpu::{Buffer, DeviceType, Event, Pinned, Stream};
 use crate::kernel::batch_source::BatchSource;
 use crate::kernel::iaf::Neuron;
 use crate::kernel::interface::{BatchScore, Drawn, Layer, NeuronArgs, State};
 use crate::kernel::program::Program;
-use crate::kernel::{Adam, SpikeCounts};
-use crate::network::{Network, Parameters, Shape};
+use crate::kernel::{Optimiser, Rule, SpikeCounts};
+use crate::network::{Iaf, Network, Parameters, Shape};
 
 /// A network in GPU memory, with the optimiser's state and the buffers of a training step.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub struct GpuNetwork {
     pub(super) side: Stream,
     pub(super) fork: Event,
     pub(super) join: Event,
-    pub(super) adam: AdamState,
+    pub(super) optimiser: OptimiserState,
     pub(super) state: Buffer<State>,
     pub(super) begun: Pinned<State>,
     pub(super) drawn: Buffer<Drawn>,
@@ -38,14 +38,24 @@ pub struct GpuNetwork {
     pub(super) counted: CountedSpikes,
 }
 
+/// Returns the neurons of a network whose layers the kernels compute.
+fn iaf(network: &Network) -> Result<Iaf> {
+    network.layers().as_iaf().ok_or_else(|| {
+        let why = format!("the kernels of a GPU don't compute {} yet", network.layers().beyond_iaf());
+        Error::unavailable("training on a GPU", why)
+    })
+}
+
 impl GpuNetwork {
     /// Allocates buffers for networks with the shape of `network`, which must have a hidden layer.
     /// [`load`](Self::load) copies the parameters.
     ///
     /// # Errors
     /// [`Error::DeviceMemory`](crate::Error::DeviceMemory) if the GPU has too little free memory.
+    /// [`Unavailable`](tonic_base::Error::Unavailable) if the network has layers that the kernels don't compute.
     pub fn new(program: Arc<Program>, network: &Network, extent: Extent) -> Result<GpuNetwork> {
         let shape = network.shape().clone();
+        let neuron = iaf(network)?;
         let device = program.device();
         let input = DenseInput::new(&program, extent, shape.inputs)?;
         let dense = input.as_ref().is_some_and(DenseInput::feeds_forward);
@@ -59,15 +69,15 @@ impl GpuNetwork {
         let readout = Readout::new(device, extent, &shape, at)?;
         let layers = hidden.iter().zip(shape.linears()).map(|(layer, sizes)| layer.args(sizes));
         let layers: Vec<Layer> = layers.chain([readout.args(shape.classes)]).collect();
-        let parameters = shape.parameters();
+        let parameters = network.parameters.flat().len();
         Ok(GpuNetwork {
             side: device.stream()?,
             fork: device.event(false)?,
             join: device.event(false)?,
             input,
-            neuron: neuron_args(&network.neuron.constants()),
+            neuron: neuron_args(&neuron.constants()),
             extent,
-            adam: AdamState::new(device, extent, parameters)?,
+            optimiser: OptimiserState::new(device, extent, parameters)?,
             state: device.buffer(1)?,
             begun: device.pinned(1)?,
             drawn: device.buffer(extent.batch)?,
@@ -82,8 +92,8 @@ impl GpuNetwork {
         })
     }
 
-    /// Copies the network's parameters and the optimiser's state to the GPU. Without `adam`, training steps compute
-    /// only gradients.
+    /// Copies the network's parameters and the optimiser's state to the GPU. Without `optimiser`, training steps compute
+    /// only gradients. All batches have the optimiser's learning rate, unless [`set_rates`](Self::set_rates) follows.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda) if the GPU's driver returns an error.
@@ -91,20 +101,27 @@ impl GpuNetwork {
     ///
     /// # Panics
     /// If `network` has another shape than the network given to [`new`](Self::new).
-    pub fn load(&mut self, stream: &Stream, network: &Network, adam: Option<&Adam>) -> Result<()> {
+    pub fn load(&mut self, stream: &Stream, network: &Network, optimiser: Option<&Optimiser>) -> Result<()> {
         assert_eq!(network.shape(), &self.shape, "shape of the network");
         put(stream, &self.parameters, network.parameters.flat())?;
-        self.adam.settings = adam.map(|adam| [adam.config.beta1, adam.config.beta2, adam.config.eps]);
-        if let Some(adam) = adam {
-            put(stream, &self.adam.mean, &adam.mean)?;
-            put(stream, &self.adam.mean_square, &adam.mean_square)?;
-            put(stream, &self.adam.lr, &[adam.config.lr])?;
+        self.optimiser.config = optimiser.map(|optimiser| optimiser.config);
+        if let Some(Optimiser { config, mean, mean_square, .. }) = optimiser {
+            put(stream, &self.optimiser.mean, mean)?;
+            put(stream, &self.optimiser.mean_square, mean_square)?;
+            let rates = [config.lr, config.rule.momentum()].repeat(self.optimiser.rates.len() / 2);
+            put(stream, &self.optimiser.rates, &rates)?;
         }
         for layer in &self.hidden {
             stream.fill(&layer.forward, 0)?;
             stream.fill(&layer.backward, 0)?;
         }
         self.launch_parameters(stream, &self.program.pack)
+    }
+
+    /// Sets the learning rate and the momentum of the next batches of the epoch, from the first one after
+    /// [`begin`](Self::begin) on.
+    pub(crate) fn set_rates(&self, stream: &Stream, rates: &[[f64; 2]]) -> Result<()> {
+        put(stream, &self.optimiser.rates, rates.as_flattened())
     }
 
     /// Sets the class weights of the loss for steps that are queued or recorded later. `None`: the plain mean.
@@ -155,9 +172,14 @@ impl GpuNetwork {
         self.parameters.read()
     }
 
-    /// Reads Adam's moving averages from the GPU: of the gradients, and of the squared gradients.
+    /// Reads the optimiser's moving averages from the GPU: of the gradients, and of the squared gradients. SGD has only
+    /// the first ones.
     pub(crate) fn moments(&self) -> Result<[Vec<f32>; 2]> {
-        Ok([self.adam.mean.read()?, self.adam.mean_square.read()?])
+        let squares = match self.optimiser.config.map(|config| config.rule) {
+            Some(Rule::Sgd { .. }) => Vec::new(),
+            _ => self.optimiser.mean_square.read()?,
+        };
+        Ok([self.optimiser.mean.read()?, squares])
     }
 
     /// Returns the spike counts of each hidden layer for a batch. Needs the buffers for training (`Extent::trains`).

@@ -1,4 +1,4 @@
-// The update: sums up the partial sums of the gradients, does Adam's step (kernel/adam.rs has the formula), and writes
+// The update: sums up the partial sums of the gradients, does the optimiser's step (kernel/optimiser.rs has the formulas), and writes
 // the weights in the pieces and layouts that the next matrix products read.
 //
 // The parameters of a layer are a matrix: W^T, (in, out), with the bias as one more row. The blocks with index y in the
@@ -9,7 +9,7 @@
 #define UPDATE_PARAMETERS (UPDATE_ROWS * UPDATE_COLUMNS)
 #define UPDATE_SHARES (BLOCK_THREADS / UPDATE_PARAMETERS)
 
-// base^exponent by squaring, as in kernel/adam.rs.
+// base^exponent by squaring, as in kernel/optimiser.rs.
 __device__ __forceinline__ double power(double base, u64 exponent) {
     double result = 1.0, square = base;
     for (; exponent > 0; exponent >>= 1) {
@@ -63,7 +63,9 @@ KERNEL(update, UpdateArgs, BLOCK_THREADS) {
     float* factors = sums + BLOCK_THREADS;
     float mean = 0.0f, mean_square = 0.0f, w = 0.0f;
     const bool updates = args.mean && share == 0 && at.there;
-    if (updates) mean = args.mean[at.index], mean_square = args.mean_square[at.index], w = args.parameters[at.index];
+    const bool has_squares = args.rule == RULE_ADAM || args.rule == RULE_ADAMW;
+    if (updates) mean = args.mean[at.index], w = args.parameters[at.index];
+    if (updates && has_squares) mean_square = args.mean_square[at.index];
 
     // The gradient is the sum of `n` numbers. `ahead` of them are loaded together.
     constexpr u32 ahead = 16;
@@ -82,9 +84,10 @@ KERNEL(update, UpdateArgs, BLOCK_THREADS) {
     load(share);
     // While these numbers load, two threads compute the corrections of the step size, factors[1], and of the root,
     // factors[0].
-    if (args.mean && threadIdx.x >= BLOCK_THREADS - 2) {
+    const double* rates = args.rates + 2 * (u64)state.batch;
+    if (args.mean && has_squares && threadIdx.x >= BLOCK_THREADS - 2) {
         const u32 i = threadIdx.x % 2;
-        const double lr = *args.lr, correction = 1.0 - power(i ? args.beta1 : args.beta2, state.updates);
+        const double lr = rates[0], correction = 1.0 - power(i ? rates[1] : args.beta2, state.updates);
         factors[i] = (float)(i ? lr / correction : sqrt(correction));
     }
     float g = 0.0f;
@@ -99,12 +102,21 @@ KERNEL(update, UpdateArgs, BLOCK_THREADS) {
     if (args.gradients) args.gradients[at.index] = g;
     if (!updates) return;
 
-    float m = fmaf(mean, (float)args.beta1, g * (float)(1.0 - args.beta1));
-    float v = fmaf(mean_square, (float)args.beta2, g * g * (float)(1.0 - args.beta2));
-    float root = sqrtf(v) / factors[0] + (float)args.eps;
-    w = fmaf(m / root, -factors[1], w);
-    args.mean[at.index] = m;
-    args.mean_square[at.index] = v;
+    const double decay = at.row < layer.inputs ? args.weight_decay : 0.0;
+    const float momentum = (float)rates[1];
+    if (args.rule == RULE_ADAMW) w *= (float)(1.0 - rates[0] * decay);
+    else if (decay != 0.0) g = fmaf(w, (float)decay, g);
+    if (has_squares) {
+        mean = fmaf(mean, momentum, g * (float)(1.0 - rates[1]));
+        mean_square = fmaf(mean_square, (float)args.beta2, g * g * (float)(1.0 - args.beta2));
+        const float root = sqrtf(mean_square) / factors[0] + (float)args.eps;
+        w = fmaf(mean / root, -factors[1], w);
+        args.mean_square[at.index] = mean_square;
+    } else {
+        mean = fmaf(mean, momentum, g);
+        w = fmaf(args.rule == RULE_NESTEROV ? fmaf(mean, momentum, g) : mean, -(float)rates[0], w);
+    }
+    args.mean[at.index] = mean;
     args.parameters[at.index] = w;
     if (at.row < layer.inputs) pack_weight(layer, at.row, at.column, w);
 }

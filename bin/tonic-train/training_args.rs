@@ -1,0 +1,144 @@
+//! Arguments of `fit` for how a run trains: optimiser, schedule of the learning rate, selection of an epoch.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use tonic_train::learner::Select;
+use tonic_train::run::{OptimiserName, ScheduleName, TrainingOptions};
+
+use crate::values::positive;
+
+#[derive(Args)]
+#[command(next_help_heading = "How it trains")]
+pub(crate) struct TrainingArgs {
+    /// Optimiser, with PyTorch's formulas [default: adam]
+    #[arg(long, alias = "optimizer", value_name = "NAME", value_parser = optimiser())]
+    optimiser: Option<OptimiserName>,
+    /// Momentum of SGD. 0.9 is usual [default: 0]
+    #[arg(long, value_name = "M", value_parser = share)]
+    momentum: Option<f64>,
+    /// Look one step ahead along SGD's momentum (Nesterov)
+    #[arg(long)]
+    nesterov: bool,
+    /// Weight decay of the weight matrices. Biases, norms and constants of neurons have none [default: 0.01 with
+    /// adamw, 0 with the others]
+    #[arg(long, value_name = "D", value_parser = not_negative)]
+    weight_decay: Option<f64>,
+    /// Scale the gradients of all parameters down so that their common norm is at most this. 1 tames the steps of
+    /// recurrent networks [default: no limit]
+    #[arg(long, value_name = "NORM", value_parser = positive::<f64>)]
+    clip_norm: Option<f64>,
+    /// How the learning rate changes: constant; cosine (from --lr down to --min-lr, batch by batch); one-cycle (up to
+    /// --lr and down again, with a momentum that goes the other way); step (times --lr-factor after every
+    /// --step-epochs); plateau (times --lr-factor after --lr-patience epochs without a better validation). cosine and
+    /// one-cycle end with the last of the --epochs that the run starts with [default: constant]
+    #[arg(long, value_name = "NAME", value_parser = schedule())]
+    schedule: Option<ScheduleName>,
+    /// Number of epochs at the start in which the learning rate rises to --lr, batch by batch [default: 0]
+    #[arg(long, value_name = "N")]
+    warmup_epochs: Option<u64>,
+    /// Share of --lr at which the warm-up starts [default: 1/3]
+    #[arg(long, value_name = "SHARE", value_parser = share_above_0)]
+    warmup_start: Option<f64>,
+    /// Number of epochs with the same learning rate, for --schedule step
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    step_epochs: Option<u64>,
+    /// Factor of the learning rate in each step or cut, for --schedule step and plateau [default: 0.1]
+    #[arg(long, value_name = "F", value_parser = share_above_0)]
+    lr_factor: Option<f64>,
+    /// Number of epochs without a better validation that --schedule plateau accepts. Better means by 0.01% of the best
+    /// score [default: 10]
+    #[arg(long, value_name = "N")]
+    lr_patience: Option<u64>,
+    /// Smallest learning rate, for --schedule cosine and plateau [default: 0]
+    #[arg(long, value_name = "LR", value_parser = not_negative)]
+    min_lr: Option<f64>,
+    /// Select the epoch with the best score on the validation set, and test its network, which is in best.safetensors.
+    /// plateau and --patience compare epochs by the same score. The test set is never used for it [default: the
+    /// network of the last epoch is tested; epochs are compared by valid-accuracy]
+    #[arg(long, value_name = "SCORE", value_parser = select())]
+    select: Option<Select>,
+    /// Stop early after this many epochs without a better validation. It can be changed when a run is resumed
+    /// [default: never]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    patience: Option<u64>,
+    /// Parts of the network that keep their initial values: names of tensors in model.safetensors, such as 0.weight, or
+    /// of layers, such as 0,2
+    #[arg(long, value_name = "NAME[,NAME...]", value_delimiter = ',')]
+    freeze: Vec<String>,
+    /// TOML file with random changes of the training samples: a table [[transform]] for each step, with the names and
+    /// parameters of Tonic's transforms (DropEvent, DropEventByTime, DropEventByArea, UniformNoise, SpatialJitter,
+    /// TimeJitter with std in frames, RandomFlipLR, RandomFlipUD, RandomFlipPolarity, RandomCrop, RandomTimeReversal),
+    /// ChannelShift or TimeShift. It is saved in the run [default: none]
+    #[arg(long, value_name = "FILE.toml")]
+    augment: Option<PathBuf>,
+}
+
+impl From<TrainingArgs> for TrainingOptions {
+    fn from(args: TrainingArgs) -> TrainingOptions {
+        TrainingOptions {
+            optimiser: args.optimiser,
+            momentum: args.momentum,
+            nesterov: args.nesterov,
+            weight_decay: args.weight_decay,
+            clip_norm: args.clip_norm,
+            schedule: args.schedule,
+            warmup_epochs: args.warmup_epochs,
+            warmup_start: args.warmup_start,
+            step_epochs: args.step_epochs,
+            lr_factor: args.lr_factor,
+            lr_patience: args.lr_patience,
+            min_lr: args.min_lr,
+            select: args.select,
+            patience: args.patience,
+            freeze: args.freeze,
+            augment: args.augment,
+        }
+    }
+}
+
+fn optimiser() -> impl TypedValueParser<Value = OptimiserName> {
+    named([("adam", OptimiserName::Adam), ("adamw", OptimiserName::AdamW), ("sgd", OptimiserName::Sgd)])
+}
+
+fn schedule() -> impl TypedValueParser<Value = ScheduleName> {
+    named([
+        ("constant", ScheduleName::Constant),
+        ("cosine", ScheduleName::Cosine),
+        ("one-cycle", ScheduleName::OneCycle),
+        ("step", ScheduleName::Step),
+        ("plateau", ScheduleName::Plateau),
+    ])
+}
+
+fn select() -> impl TypedValueParser<Value = Select> {
+    named([Select::ValidAccuracy, Select::ValidLoss].map(|select| (select.name(), select)))
+}
+
+/// Parses one of these names.
+fn named<T: Copy + Send + Sync + 'static, const N: usize>(
+    values: [(&'static str, T); N],
+) -> impl TypedValueParser<Value = T> {
+    let names = PossibleValuesParser::new(values.map(|(name, _)| PossibleValue::new(name)));
+    names.try_map(move |given| {
+        let value = values.iter().find(|(name, _)| *name == given).map(|&(_, value)| value);
+        value.ok_or("expected one of the names")
+    })
+}
+
+fn number(text: &str, expected: &str, is_valid: impl Fn(f64) -> bool) -> Result<f64, String> {
+    text.parse().ok().filter(|&value: &f64| value.is_finite() && is_valid(value)).ok_or_else(|| expected.into())
+}
+
+fn not_negative(text: &str) -> Result<f64, String> {
+    number(text, "expected a number of at least 0", |value| value >= 0.0)
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    number(text, "expected a number from 0 to below 1", |value| (0.0..1.0).contains(&value))
+}
+
+fn share_above_0(text: &str) -> Result<f64, String> {
+    number(text, "expected a number above 0, of at most 1", |value| value > 0.0 && value <= 1.0)
+}

@@ -1,0 +1,219 @@
+//! The gradients of one layer, for all samples.
+
+use rayon::prelude::*;
+use tonic_base::interrupt;
+
+use crate::engine::layered::LayeredEngine;
+use crate::engine::layered::pack::{Body, PackedLayer, learned};
+use crate::engine::layered::sample::SampleLayers;
+use crate::kernel::cell::{self, CellInput, PARAMETER_SUMS, RecurrentState, SUMS, backward_recurrent};
+use crate::kernel::isa::Isa;
+use crate::kernel::linear::{self, Panels};
+use crate::kernel::norm::{self, over_samples};
+use crate::kernel::readout::{self, Leaky};
+use crate::kernel::sampled::{self, Rows};
+use crate::kernel::{TILE_WIDTH, Tile, iaf, sample};
+use crate::network::{Network, Parameters, TensorKind};
+
+/// Gradients of a block of samples, and scratch memory.
+#[derive(Debug, Default)]
+pub(super) struct Block {
+    linear: Panels,
+    recurrent: Panels,
+    /// Gradient for the spikes of a layer: `g[tile * stride + t]`.
+    g: Vec<Tile>,
+    dense: Vec<Tile>,
+    trace: cell::Trace,
+    state: RecurrentState,
+}
+
+/// Sums over time of a tile of neurons, as [`cell::backward`] gives them.
+type Sums = [Tile; SUMS];
+
+impl LayeredEngine {
+    /// Writes the gradients of layer `i` to `gradient`, and leaves the gradient for the outputs of its linear layer in
+    /// the samples. `errors` is the gradient for the logits, (batch, classes). After an interruption, returns early with
+    /// invalid results.
+    pub(super) fn backward_layer(&mut self, network: &Network, i: usize, errors: &[f32], gradient: &mut Parameters) {
+        let (isa, rows, size) = (self.isa, self.rows(), self.block_size());
+        let classes = self.architecture.shape.classes;
+        let layer = &self.layers[i];
+        let above = self.layers.get(i + 1).and_then(|above| above.rows.as_ref());
+        let (tiles, neurons, inputs) = (layer.tiles(), layer.linear.outputs(), layer.linear.inputs());
+        let is_recurrent = matches!(layer.body, Body::Cell(_, Some(_)));
+        let used = self.samples.len().div_ceil(size);
+        self.blocks.resize_with(used.max(self.blocks.len()), Block::default);
+        let blocks = &mut self.blocks[..used];
+        let mut sums: Vec<Sums> = vec![[[0.0; TILE_WIDTH]; SUMS]; self.samples.len() * tiles];
+        let parts = (self.samples.par_chunks_mut(size), sums.par_chunks_mut(size * tiles));
+        (blocks.par_iter_mut(), parts.0, parts.1, errors.par_chunks(size * classes)).into_par_iter().for_each(
+            |(block, samples, sums, errors)| {
+                if is_recurrent {
+                    block.recurrent = Panels::zeros(neurons, neurons);
+                }
+                let samples = samples.iter_mut().zip(sums.chunks_exact_mut(tiles)).zip(errors.chunks_exact(classes));
+                for ((sample, sums), errors) in samples.take_while(|_| !interrupt::requested()) {
+                    through_neurons(isa, layer, i, above, block, sample, errors, sums);
+                }
+            },
+        );
+        let totals = over_samples(&sums, neurons);
+        write_neurons(network, i, layer, &totals, gradient);
+        let by = layer.is_normed.then(|| {
+            let architecture = network.architecture().clone();
+            let range = |kind: TensorKind| {
+                let tensor = architecture.layer(i).find(|tensor| tensor.kind == kind);
+                tensor.map_or(0..0, |tensor| tensor.range.clone())
+            };
+            let (scale, shift) = (range(TensorKind::Scale), range(TensorKind::Shift));
+            // The scale comes directly before the shift.
+            let both = &mut gradient.flat_mut()[scale.start..shift.end];
+            let parts = both.split_at_mut(scale.len());
+            let gamma = &network.parameters.flat()[scale];
+            norm::Backward::new(gamma, &layer.statistics, rows, |j| [totals[j][4], totals[j][5]], parts)
+        });
+        (blocks.par_iter_mut(), self.samples.par_chunks_mut(size)).into_par_iter().for_each(|(block, samples)| {
+            block.linear = Panels::zeros(inputs, neurons);
+            for sample in samples.iter_mut().take_while(|_| !interrupt::requested()) {
+                through_norm(isa, by.as_ref(), i, sample, tiles);
+                let SampleLayers { active, outputs, .. } = sample;
+                sample::add_weight_gradient(isa, &active[i], outputs, &mut block.dense, &mut block.linear);
+            }
+        });
+        write_weights(isa, i, blocks, is_recurrent, gradient);
+    }
+
+    /// Writes the mean and the unbiased variance of the last training step of every norm to `gradient`.
+    pub(super) fn write_statistics(&self, gradient: &mut Parameters) {
+        let rows = self.rows();
+        let unbiased = rows / (rows - 1.0).max(1.0);
+        let architecture = gradient.architecture().clone();
+        for pair in architecture.statistics().chunks_exact(2) {
+            let of = &self.layers[pair[0].layer].statistics;
+            let all = gradient.statistics_mut();
+            let mean = all[pair[0].range.clone()].iter_mut().zip(&of.mean);
+            mean.for_each(|(to, from)| *to = *from as f32);
+            let variance = all[pair[1].range.clone()].iter_mut().zip(&of.variance);
+            variance.for_each(|(to, from)| *to = (*from * unbiased) as f32);
+        }
+    }
+}
+
+/// Computes the gradient for the input currents of layer `i` in one sample, and its sums over time.
+#[allow(clippy::too_many_arguments)] // what a layer has
+fn through_neurons(
+    isa: Isa,
+    layer: &PackedLayer,
+    i: usize,
+    above: Option<&Rows>,
+    block: &mut Block,
+    sample: &mut SampleLayers,
+    errors: &[f32],
+    sums: &mut [Sums],
+) {
+    let (steps, stride, tiles) = (sample.steps(), sample.stride(), layer.tiles());
+    let SampleLayers { layers, current, outputs, .. } = sample;
+    let trace = &layers[i];
+    current.resize(tiles * stride, [0.0; TILE_WIDTH]);
+    let input = CellInput { y: &trace.y, stride, steps, norm: &layer.norm, start: trace.start.as_deref() };
+    if let Some(rows) = above {
+        let scale = layer.dropout.map_or(1.0, |dropout| dropout.scale());
+        block.g.resize(tiles * stride, [0.0; TILE_WIDTH]);
+        sampled::input_gradient(isa, rows, outputs, stride, steps, &trace.open, scale, &mut block.g);
+    }
+    match &layer.body {
+        Body::Iaf(neuron) => {
+            for (tile, sums) in sums.iter_mut().enumerate() {
+                let column = tile * stride..tile * stride + steps;
+                current[column.clone()].copy_from_slice(&block.g[column.clone()]);
+                iaf::backward_tile(isa, neuron, &trace.states[column.clone()], &mut current[column.clone()]);
+                let [total, product] =
+                    norm::backward_sums(isa, &layer.norm, tile, &trace.y[column.clone()], &current[column]);
+                (sums[PARAMETER_SUMS], sums[PARAMETER_SUMS + 1]) = (total, product);
+            }
+        }
+        Body::Cell(constants, None) => {
+            cell::backward(isa, constants, &input, &mut block.trace, &block.g, current, sums);
+        }
+        Body::Cell(constants, Some(recurrent)) => {
+            let Block { g, state, recurrent: gradient, .. } = block;
+            backward_recurrent(isa, constants, recurrent, &input, state, g, current, sums);
+            linear::weight_gradient(isa, state.spikes_before(), current, stride, gradient);
+        }
+        Body::Sum => {
+            for (tile, (errors, sums)) in errors.chunks(TILE_WIDTH).zip(sums).enumerate() {
+                let mut row = [0.0; TILE_WIDTH];
+                row[..errors.len()].copy_from_slice(errors);
+                let column = tile * stride..tile * stride + steps;
+                current[column.clone()].fill(row);
+                let [total, product] =
+                    norm::backward_sums(isa, &layer.norm, tile, &trace.y[column.clone()], &current[column]);
+                (sums[PARAMETER_SUMS], sums[PARAMETER_SUMS + 1]) = (total, product);
+            }
+        }
+        Body::Leaky(leaky) => {
+            let mut own = vec![[[0.0; TILE_WIDTH]; readout::SUMS]; tiles];
+            readout::backward(isa, leaky, &input, &trace.states, errors, current, &mut own);
+            for ([leak, total, product], sums) in own.into_iter().zip(sums) {
+                (sums[0], sums[PARAMETER_SUMS], sums[PARAMETER_SUMS + 1]) = (leak, total, product);
+            }
+        }
+    }
+}
+
+/// Computes the gradient for the outputs of the linear layer of layer `i` in one sample.
+fn through_norm(isa: Isa, by: Option<&norm::Backward>, i: usize, sample: &mut SampleLayers, tiles: usize) {
+    let (steps, stride) = (sample.steps(), sample.stride());
+    let SampleLayers { layers, current, outputs, .. } = sample;
+    let Some(by) = by else {
+        std::mem::swap(current, outputs);
+        return;
+    };
+    outputs.resize(tiles * stride, [0.0; TILE_WIDTH]);
+    for tile in 0..tiles {
+        let column = tile * stride..tile * stride + steps;
+        let (y, g) = (&layers[i].y[column.clone()], &current[column.clone()]);
+        norm::backward(isa, by, tile, y, g, &mut outputs[column]);
+    }
+}
+
+/// Writes the gradients for the numbers that the neurons or the readout of layer `i` learn.
+fn write_neurons(network: &Network, i: usize, layer: &PackedLayer, totals: &[[f64; SUMS]], gradient: &mut Parameters) {
+    let architecture = network.architecture();
+    let ranges = architecture.layer(i).filter(|tensor| matches!(tensor.kind, TensorKind::Neuron(_)));
+    let ranges: Vec<_> = ranges.map(|tensor| tensor.range.clone()).collect();
+    let learned = learned(network, i);
+    let mut computed: Vec<Vec<f32>> = learned.iter().map(|of| vec![0.0; of.values.len()]).collect();
+    match &layer.body {
+        _ if learned.is_empty() => {}
+        Body::Cell(constants, _) => {
+            let mut parts: Vec<&mut [f32]> = computed.iter_mut().map(Vec::as_mut_slice).collect();
+            constants.write_gradients(&learned, |neuron| &totals[neuron][..PARAMETER_SUMS], &mut parts);
+        }
+        Body::Leaky(_) => Leaky::write_gradient(learned[0], |class| totals[class][0], &mut computed[0]),
+        Body::Iaf(_) | Body::Sum => {}
+    }
+    ranges.into_iter().zip(computed).for_each(|(range, values)| gradient.flat_mut()[range].copy_from_slice(&values));
+}
+
+/// Adds up the gradients of all blocks for the weights of layer `i`, and writes them to `gradient`.
+fn write_weights(isa: Isa, i: usize, blocks: &mut [Block], is_recurrent: bool, gradient: &mut Parameters) {
+    let Some((first, others)) = blocks.split_first_mut() else { return };
+    let all: Vec<&Panels> = others.iter().map(|block| &block.linear).collect();
+    first.linear.add(isa, &all);
+    if let Some(layer) = gradient.layers_mut().nth(i) {
+        let mut unused = vec![0.0; layer.outputs];
+        let bias = if layer.bias.is_empty() { &mut unused } else { layer.bias };
+        first.linear.unpack(layer.weight_t, bias);
+    }
+    if is_recurrent {
+        let all: Vec<&Panels> = others.iter().map(|block| &block.recurrent).collect();
+        first.recurrent.add(isa, &all);
+        let architecture = gradient.architecture().clone();
+        if let Some(tensor) = architecture.layer(i).find(|tensor| tensor.kind == TensorKind::Recurrent) {
+            let weights = &mut gradient.flat_mut()[tensor.range.clone()];
+            first.recurrent.unpack(weights, &mut vec![0.0; tensor.outputs]);
+            weights.iter_mut().step_by(tensor.outputs + 1).for_each(|diagonal| *diagonal = 0.0);
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The forward pass of all samples through one layer.
+
+use rayon::prelude::*;
+use tonic_base::interrupt;
+
+use crate::engine::layered::pack::{Body, PackedLayer};
+use crate::engine::layered::sample::{SampleLayers, Trace, uniform_start};
+use crate::engine::layered::{LayeredEngine, Pass};
+use crate::kernel::cell::{self, CellInput, RecurrentState, forward_recurrent};
+use crate::kernel::dropout::DropoutKey;
+use crate::kernel::isa::Isa;
+use crate::kernel::norm::{self, Norm, Statistics, over_samples};
+use crate::kernel::{TILE_WIDTH, Tile, iaf, readout, sample};
+use crate::network::{InitState, Network, TensorKind};
+
+/// Scratch memory of a thread.
+#[derive(Default)]
+struct Scratch {
+    dense: Vec<Tile>,
+    trace: cell::Trace,
+    recurrent: RecurrentState,
+    masks: Vec<u32>,
+}
+
+impl LayeredEngine {
+    /// Runs all samples through layer `i`. After an interruption, returns early with invalid results.
+    pub(super) fn forward_layer(&mut self, network: &Network, i: usize, pass: Pass) {
+        let (isa, rows) = (self.isa, self.rows());
+        let uniform = self.architecture.layers.init_state == InitState::Uniform;
+        let layer = &mut self.layers[i];
+        layer.pack(network, i);
+        let is_measured = layer.is_normed && pass == Pass::Training;
+        if is_measured {
+            layer.statistics = mean(layer, network, i, &self.samples, rows);
+        }
+        let (tiles, linear) = (layer.tiles(), &layer.linear);
+        let means = layer.statistics.mean_tiles();
+        let mut squares = vec![[[0.0; TILE_WIDTH]; 1]; if is_measured { self.samples.len() * tiles } else { 0 }];
+        let each = squares.par_chunks_mut(if is_measured { tiles } else { 1 });
+        let currents = |scratch: &mut Scratch, sample: &mut SampleLayers| {
+            let y = &mut sample.layers[i].y;
+            sample::outputs(isa, linear, &sample.active[i], &mut scratch.dense, y);
+        };
+        if is_measured {
+            self.samples.par_iter_mut().zip(each).for_each_init(Scratch::default, |scratch, (sample, squares)| {
+                currents(scratch, sample);
+                let (steps, stride) = (sample.steps(), sample.stride());
+                for (tile, (squares, mean)) in squares.iter_mut().zip(&means).enumerate() {
+                    *squares = [norm::squares(isa, mean, &sample.layers[i].y[tile * stride..][..steps])];
+                }
+            });
+            let squares: Vec<f64> =
+                over_samples(&squares, layer.linear.outputs()).into_iter().map(|[sum]| sum).collect();
+            layer.statistics.set_variance(&squares, rows);
+        } else {
+            self.samples.par_iter_mut().for_each_init(Scratch::default, currents);
+        }
+        set_norm(layer, network, i, pass);
+        let layer = &self.layers[i];
+        self.samples.par_iter_mut().for_each_init(Scratch::default, |scratch, sample| {
+            if !interrupt::requested() {
+                activate(isa, layer, i, uniform, pass, scratch, sample);
+            }
+        });
+    }
+}
+
+/// Returns the mean of the outputs of layer `i` over all samples and time steps, from the sums of its inputs.
+fn mean(layer: &PackedLayer, network: &Network, i: usize, samples: &[SampleLayers], rows: f64) -> Statistics {
+    let inputs = layer.linear.inputs();
+    let of_sample = |sample: &SampleLayers| {
+        let mut totals = vec![0.0; inputs];
+        sample.active[i].add_totals(&mut totals);
+        totals
+    };
+    let each: Vec<Vec<f64>> = samples.par_iter().map(of_sample).collect();
+    let mut totals = vec![0.0; inputs];
+    each.iter().for_each(|of| totals.iter_mut().zip(of).for_each(|(total, x)| *total += x));
+    let Some(linear) = network.parameters.layers().nth(i) else { return Statistics::default() };
+    let zeros = vec![0.0; linear.outputs];
+    let bias = if linear.bias.is_empty() { &zeros } else { linear.bias };
+    Statistics::of_mean(&totals, linear.weight_t, bias, rows)
+}
+
+/// Makes the norm of layer `i` from the statistics of the batch, or in evaluations from the running statistics.
+fn set_norm(layer: &mut PackedLayer, network: &Network, i: usize, pass: Pass) {
+    if !layer.is_normed {
+        return;
+    }
+    let architecture = network.architecture();
+    if pass == Pass::Evaluation {
+        let mut running = architecture.statistics().iter().filter(|statistic| statistic.layer == i).map(|statistic| {
+            let values = &network.parameters.statistics()[statistic.range.clone()];
+            values.iter().map(|&value| f64::from(value)).collect::<Vec<f64>>()
+        });
+        let (mean, variance) = (running.next().unwrap_or_default(), running.next().unwrap_or_default());
+        layer.statistics = Statistics { mean, variance };
+    }
+    let of = |kind: TensorKind| {
+        let tensor = architecture.layer(i).find(|tensor| tensor.kind == kind);
+        tensor.map_or(&[][..], |tensor| &network.parameters.flat()[tensor.range.clone()])
+    };
+    layer.norm = Norm::new(of(TensorKind::Scale), of(TensorKind::Shift), &layer.statistics);
+}
+
+/// Runs one sample through the neurons or the readout of layer `i`.
+fn activate(
+    isa: Isa,
+    layer: &PackedLayer,
+    i: usize,
+    uniform: bool,
+    pass: Pass,
+    scratch: &mut Scratch,
+    sample: &mut SampleLayers,
+) {
+    let (steps, stride, key) = (sample.steps(), sample.stride(), sample.key);
+    let (tiles, neurons) = (layer.tiles(), layer.linear.outputs());
+    let SampleLayers { active, layers, logits, .. } = sample;
+    let trace = &mut layers[i];
+    let draws = uniform.then(|| layer.states()).flatten();
+    trace.start = draws.map(|(states, spikes)| uniform_start(key, i, neurons, states, spikes));
+    let Trace { y, fired, open, states, start } = trace;
+    let input = CellInput { y, stride, steps, norm: &layer.norm, start: start.as_deref() };
+    fired.resize(steps * tiles, 0);
+    open.resize(steps * tiles, 0);
+    match &layer.body {
+        Body::Iaf(neuron) => {
+            states.resize(tiles * stride, [0.0; TILE_WIDTH]);
+            for (tile, states) in states.chunks_exact_mut(stride).enumerate() {
+                norm::apply(isa, &layer.norm, tile, &y[tile * stride..][..stride], states);
+            }
+            iaf::forward(isa, neuron, states, stride, steps, fired);
+            open.fill(u32::MAX);
+            active[i + 1].set_spikes(isa, fired, states, neurons, stride, neuron);
+        }
+        Body::Cell(constants, None) => cell::forward(isa, constants, &input, &mut scratch.trace, fired, open),
+        Body::Cell(constants, Some(recurrent)) => {
+            forward_recurrent(isa, constants, recurrent, &input, &mut scratch.recurrent, fired, open);
+        }
+        Body::Sum => {
+            logits.resize(neurons, 0.0);
+            for (tile, logits) in logits.chunks_mut(TILE_WIDTH).enumerate() {
+                states.resize(steps, [0.0; TILE_WIDTH]);
+                norm::apply(isa, &layer.norm, tile, input_column(&input, tile), states);
+                logits.fill(0.0);
+                for row in states.iter() {
+                    logits.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+                }
+            }
+        }
+        Body::Leaky(readout) => {
+            logits.resize(neurons, 0.0);
+            readout::forward(isa, readout, &input, states, logits);
+        }
+    }
+    if i + 1 == active.len() {
+        return;
+    }
+    let spikes = &mut active[i + 1];
+    let dropout = layer.dropout.filter(|_| pass == Pass::Training);
+    let is_iaf = matches!(layer.body, Body::Iaf(_));
+    match dropout {
+        Some(dropout) => {
+            scratch.masks.resize(steps * tiles, 0);
+            dropout.masks(DropoutKey::new(key, i as u64), tiles, &mut scratch.masks);
+            open.iter_mut().zip(&scratch.masks).for_each(|(open, mask)| *open &= mask);
+            if is_iaf {
+                spikes.keep(&scratch.masks, tiles, dropout.scale());
+            } else {
+                fired.iter_mut().zip(&scratch.masks).for_each(|(fired, mask)| *fired &= mask);
+                spikes.set_bits(fired, tiles, dropout.scale());
+            }
+        }
+        None if is_iaf => {}
+        None => spikes.set_bits(fired, tiles, 1.0),
+    }
+}
+
+fn input_column<'a>(input: &CellInput<'a>, tile: usize) -> &'a [Tile] {
+    &input.y[tile * input.stride..][..input.steps]
+}

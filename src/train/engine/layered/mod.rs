@@ -1,0 +1,197 @@
+//! The engine of our kernels on the CPU for networks of any layers. Batch norm needs the statistics of a whole batch, so
+//! all samples pass through a layer before the next layer starts.
+//!
+//! ```text
+//! pack      parameters of a layer in the order in which the kernels read them
+//! sample    what a step keeps of a sample in each layer, and its random initial states
+//! forward   all samples through one layer
+//! backward  gradients of one layer
+//! outputs   single samples, to show what happens inside the network
+//! ```
+//!
+//! A batch is divided into blocks of consecutive samples. The division doesn't depend on the number of threads. Sums over
+//! samples are in float64 in the order of the samples, and gradients of weights are added block by block, so a step
+//! gives the same bits with any number of threads.
+
+mod backward;
+mod forward;
+mod outputs;
+mod pack;
+mod sample;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use tonic_loader::Batch;
+use tonic_shard::SampleFrames;
+
+use crate::engine::layered::backward::Block;
+use crate::engine::layered::pack::PackedLayer;
+use crate::engine::layered::sample::SampleLayers;
+use crate::engine::step::{BatchLoss, Engine, SampleWeights, check_interrupt, check_loss, check_step};
+use crate::error::{KernelError, Result};
+use crate::kernel::isa::Isa;
+use crate::kernel::{SpikeCounts, TILE_WIDTH, Tile, linear, loss};
+use crate::network::{Architecture, Network, Neuron, Parameters};
+
+/// Maximum number of blocks of samples in a batch.
+const MAX_BLOCKS: usize = 32;
+/// Maximum number of float32 values in the gradients of all blocks, unless [`MIN_BLOCKS`] needs more.
+const MAX_GRADIENTS: usize = 1 << 25;
+/// Minimum number of blocks of samples in a batch, if the batch has enough samples.
+const MIN_BLOCKS: usize = 4;
+
+/// The engine of our kernels on the CPU, for networks of one architecture.
+#[derive(Debug)]
+pub struct LayeredEngine {
+    isa: Isa,
+    architecture: Arc<Architecture>,
+    class_weights: Option<Vec<f32>>,
+    /// Logits of the last batch, (batch, classes).
+    logits: Vec<f32>,
+    /// The layers, the readout last.
+    layers: Vec<PackedLayer>,
+    samples: Vec<SampleLayers>,
+    blocks: Vec<Block>,
+}
+
+/// What a forward pass is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pass {
+    /// A training step: norms use the statistics of the batch, and dropout drops.
+    Training,
+    /// An evaluation: norms use the running statistics, and nothing is dropped.
+    Evaluation,
+}
+
+impl LayeredEngine {
+    /// Makes an engine for networks with the architecture of `network`.
+    pub fn new(network: &Network) -> LayeredEngine {
+        let architecture = network.architecture().clone();
+        let layers = (0..=architecture.layers.hidden.len()).map(|i| PackedLayer::new(&architecture, i)).collect();
+        LayeredEngine {
+            isa: Isa::chosen(),
+            architecture,
+            class_weights: None,
+            logits: Vec::new(),
+            layers,
+            samples: Vec::new(),
+            blocks: Vec::new(),
+        }
+    }
+
+    /// Returns the memory in bytes that a training step of `batch` samples of `steps` time steps takes at most for
+    /// what it keeps of the samples: outputs of linear layers, bits of spikes and two gradients. The lists of spikes come
+    /// on top of this: 8 bytes per spike.
+    pub fn step_bytes(architecture: &Architecture, batch: usize, steps: usize) -> u64 {
+        let tiles = |neurons: &usize| neurons.div_ceil(TILE_WIDTH) as u64;
+        let shape = &architecture.shape;
+        let layers: u64 = shape.hidden.iter().chain([&shape.classes]).map(tiles).sum();
+        let widest = shape.hidden.iter().chain([&shape.classes]).map(tiles).max().unwrap_or(0);
+        let states = architecture.layers.hidden.iter().filter(|layer| matches!(layer.neuron, Neuron::Iaf(_)));
+        let states: u64 = states.map(|layer| tiles(&layer.neurons)).sum::<u64>() + tiles(&shape.classes);
+        let step = (layers + states + 2 * widest) * size_of::<Tile>() as u64 + 2 * layers * size_of::<u32>() as u64;
+        (batch as u64).saturating_mul(linear::stride(steps) as u64).saturating_mul(step)
+    }
+
+    /// Runs all samples of a batch forward, layer by layer.
+    fn run(&mut self, network: &Network, batch: &Batch, steps: usize, pass: Pass) -> Result<()> {
+        if batch.keys.len() != batch.frames.len() {
+            let (samples, keys) = (batch.frames.len(), batch.keys.len());
+            return Err(KernelError::KeysMissing { samples, keys }.into());
+        }
+        self.run_samples(network, &batch.samples(), &batch.keys, steps, pass)
+    }
+
+    /// Runs samples forward, layer by layer. `keys` has the key of each sample.
+    fn run_samples(
+        &mut self,
+        network: &Network,
+        frames: &[SampleFrames<'_>],
+        keys: &[u64],
+        steps: usize,
+        pass: Pass,
+    ) -> Result<()> {
+        let tensors = |of: &Architecture| of.tensors().to_vec();
+        assert_eq!(tensors(network.architecture()), tensors(&self.architecture), "tensors of the network");
+        let (inputs, classes) = (self.architecture.shape.inputs, self.architecture.shape.classes);
+        self.samples.resize_with(frames.len(), SampleLayers::default);
+        let depth = self.layers.len();
+        let read: Vec<Result<(), KernelError>> = (&mut self.samples, frames, keys)
+            .into_par_iter()
+            .enumerate()
+            .map(|(i, (sample, &frames, &key))| sample.begin(frames, key, depth, inputs, steps, i))
+            .collect();
+        read.into_iter().collect::<Result<(), _>>()?;
+        for i in 0..depth {
+            check_interrupt()?;
+            self.forward_layer(network, i, pass);
+        }
+        check_interrupt()?;
+        self.logits.resize(frames.len() * classes, 0.0);
+        for (sample, logits) in self.samples.iter().zip(self.logits.chunks_exact_mut(classes)) {
+            logits.copy_from_slice(&sample.logits);
+        }
+        Ok(())
+    }
+
+    /// Returns the number of samples per block.
+    fn block_size(&self) -> usize {
+        let blocks = (MAX_GRADIENTS / self.architecture.parameters().max(1)).clamp(MIN_BLOCKS, MAX_BLOCKS);
+        self.samples.len().div_ceil(blocks).max(1)
+    }
+
+    /// Number of time steps of all samples together.
+    fn rows(&self) -> f64 {
+        self.samples.iter().map(|sample| sample.steps() as f64).sum()
+    }
+}
+
+impl Engine for LayeredEngine {
+    fn step(&mut self, network: &Network, batch: &Batch, steps: usize, gradient: &mut Parameters) -> Result<BatchLoss> {
+        let classes = check_step(network, batch, gradient)?;
+        self.run(network, batch, steps, Pass::Training)?;
+        let weights = SampleWeights::new(self.class_weights.as_deref(), &batch.labels);
+        let (mut total, mut correct) = (0.0, 0);
+        let mut errors = vec![0.0; self.logits.len()];
+        let rows = self.logits.chunks_exact(classes).zip(errors.chunks_exact_mut(classes));
+        for ((logits, error), &label) in rows.zip(&batch.labels) {
+            let loss = loss::cross_entropy(logits, label as usize, weights.scale(label), error);
+            total += weights.weighted(loss, label);
+            correct += usize::from(loss::predicted(logits) == label as usize);
+        }
+        let loss = check_loss(BatchLoss { loss: weights.mean(total), correct })?;
+        for i in (0..self.layers.len()).rev() {
+            check_interrupt()?;
+            self.backward_layer(network, i, &errors, gradient);
+        }
+        check_interrupt()?;
+        self.write_statistics(gradient);
+        Ok(loss)
+    }
+
+    fn forward(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<&[f32]> {
+        self.run(network, batch, steps, Pass::Evaluation)?;
+        Ok(&self.logits)
+    }
+
+    fn spikes(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<Vec<SpikeCounts>> {
+        self.run(network, batch, steps, Pass::Evaluation)?;
+        let hidden = &self.architecture.shape.hidden;
+        let mut counts: Vec<SpikeCounts> = hidden.iter().map(|&neurons| SpikeCounts::new(neurons)).collect();
+        for sample in &self.samples {
+            counts.iter_mut().zip(sample.spikes()).for_each(|(counts, spikes)| counts.add_sample(spikes));
+        }
+        Ok(counts)
+    }
+
+    fn set_class_weights(&mut self, weights: Option<Vec<f32>>) {
+        self.class_weights = weights;
+    }
+
+    fn logits(&self) -> &[f32] {
+        &self.logits
+    }
+}

@@ -1,0 +1,129 @@
+//! Parameters of a layer in the order in which the kernels read them.
+
+use crate::kernel::cell::{CellParameter, Constants, Recurrent};
+use crate::kernel::dropout::Dropout;
+use crate::kernel::iaf;
+use crate::kernel::linear::Panels;
+use crate::kernel::norm::{Norm, Statistics};
+use crate::kernel::readout::{Leaky, Reduction};
+use crate::kernel::sampled::Rows;
+use crate::network::{Architecture, Learned, Mask, Network, Neuron, Readout, Tensor, TensorKind};
+
+/// A layer of a network: linear, norm, neurons or readout, dropout.
+#[derive(Debug)]
+pub(super) struct PackedLayer {
+    pub(super) linear: Panels,
+    /// The linear layer's weights for the gradient of its inputs. `None` in the first layer.
+    pub(super) rows: Option<Rows>,
+    /// Whether the layer has a norm.
+    pub(super) is_normed: bool,
+    pub(super) norm: Norm,
+    /// Statistics of the norm in the last pass.
+    pub(super) statistics: Statistics,
+    pub(super) body: Body,
+    pub(super) dropout: Option<Dropout>,
+}
+
+/// What follows the linear layer and the norm.
+#[derive(Debug)]
+pub(super) enum Body {
+    /// Integrate-and-fire neurons.
+    Iaf(iaf::Neuron),
+    /// Cells with constants for each neuron, and recurrent weights if they have them.
+    Cell(Constants, Option<Recurrent>),
+    /// The readout that sums over time.
+    Sum,
+    /// A readout with leaky integrators.
+    Leaky(Leaky),
+}
+
+/// Returns the numbers that the neurons or the readout of layer `i` learn, in the order of the kernels.
+pub(super) fn learned(network: &Network, i: usize) -> Vec<CellParameter<'_>> {
+    let of = |tensor: &Tensor| match tensor.kind {
+        TensorKind::Neuron(Learned { clamp, .. }) => {
+            Some(CellParameter { values: &network.parameters.flat()[tensor.range.clone()], clamp })
+        }
+        _ => None,
+    };
+    network.architecture().layer(i).filter_map(of).collect()
+}
+
+impl PackedLayer {
+    pub(super) fn new(architecture: &Architecture, i: usize) -> PackedLayer {
+        let shape = &architecture.shape;
+        let inputs = if i == 0 { shape.inputs } else { shape.hidden[i - 1] };
+        let outputs = shape.hidden.get(i).copied().unwrap_or(shape.classes);
+        let layers = &architecture.layers;
+        let (is_normed, dropout) = match layers.hidden.get(i) {
+            Some(layer) => (layer.norm.is_some(), layer.dropout),
+            None => (layers.readout.norm.is_some(), None),
+        };
+        PackedLayer {
+            linear: Panels::zeros(inputs, outputs),
+            rows: (i > 0).then(|| Rows::zeros(inputs, outputs)),
+            is_normed,
+            norm: Norm::identity(outputs),
+            statistics: Statistics::default(),
+            body: Body::Sum,
+            dropout: dropout.map(|dropout| Dropout::new(dropout.p, dropout.mask == Mask::Sample)),
+        }
+    }
+
+    /// Reads the parameters of layer `i`, apart from the norm.
+    pub(super) fn pack(&mut self, network: &Network, i: usize) {
+        let architecture = network.architecture();
+        let outputs = self.linear.outputs();
+        if let Some(layer) = network.parameters.layers().nth(i) {
+            let zeros;
+            let bias = if layer.bias.is_empty() {
+                zeros = vec![0.0; outputs];
+                &zeros
+            } else {
+                layer.bias
+            };
+            self.linear.pack(layer.weight_t, bias);
+            if let Some(rows) = &mut self.rows {
+                rows.pack(layer.weight_t);
+            }
+        }
+        let learned = learned(network, i);
+        self.body = match architecture.layers.hidden.get(i) {
+            Some(layer) => match (layer.neuron, layer.neuron.cell()) {
+                (Neuron::Iaf(neuron), _) => Body::Iaf(neuron.constants()),
+                (_, None) => Body::Sum, // not reached: only iaf has no cell
+                (neuron, Some((cell, surrogate))) => {
+                    let fixed: Vec<Vec<f32>> = neuron.fixed().into_iter().map(|value| vec![value; outputs]).collect();
+                    let fixed = fixed.iter().map(|values| CellParameter { values, clamp: None });
+                    let parameters: Vec<CellParameter<'_>> = learned.into_iter().chain(fixed).collect();
+                    let constants = Constants::new(cell, surrogate, &parameters);
+                    let recurrent = layer.recurrent.then(|| {
+                        let mut recurrent = Recurrent::zeros(outputs);
+                        let weights = architecture.layer(i).find(|tensor| tensor.kind == TensorKind::Recurrent);
+                        weights.iter().for_each(|of| recurrent.pack(&network.parameters.flat()[of.range.clone()]));
+                        recurrent
+                    });
+                    Body::Cell(constants, recurrent)
+                }
+            },
+            None => match architecture.layers.readout.readout {
+                Readout::Sum => Body::Sum,
+                Readout::Leaky => Body::Leaky(Leaky::new(Reduction::SoftmaxSum, learned[0])),
+                Readout::Max => Body::Leaky(Leaky::new(Reduction::Max, learned[0])),
+                Readout::Last => Body::Leaky(Leaky::new(Reduction::Last, learned[0])),
+            },
+        };
+    }
+
+    /// Returns how many state variables the layer has, and whether its spikes are a state too. `None` without states.
+    pub(super) fn states(&self) -> Option<(usize, bool)> {
+        match &self.body {
+            Body::Iaf(_) | Body::Sum => None,
+            Body::Cell(constants, _) => Some((constants.states(), true)),
+            Body::Leaky(_) => Some((1, false)),
+        }
+    }
+
+    pub(super) fn tiles(&self) -> usize {
+        self.linear.tiles()
+    }
+}

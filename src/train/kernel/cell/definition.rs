@@ -1,0 +1,177 @@
+//! The cells: their parameters, and the constants per neuron that the kernels compute from these and read.
+//!
+//! The network has names, ranges and initial values of the parameters. Kernels on CPU and GPU take the constants from
+//! here.
+
+use crate::kernel::cell::{CONSTANTS, PARAMETER_SUMS, Surrogate};
+use crate::kernel::{TILE_WIDTH, Tile};
+
+/// A spiking cell. [`cell`](super) lists the files with their formulas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cell {
+    /// Parameter: alpha.
+    Lif(Reset),
+    /// Parameters: alpha and beta.
+    CubaLif(Reset),
+    /// Parameters: alpha, beta, a and b.
+    Adlif,
+    /// Parameters: p_alpha, p_beta, dt, a and b. alpha = exp(-exp(p_alpha + dt)) and beta = exp(-exp(p_beta + dt)).
+    Silif,
+    /// Parameters: log_log_alpha, alpha_img, log_dt and b. p + iq = exp(exp(log_dt) (-exp(log_log_alpha) + i alpha_img)).
+    CSilif,
+}
+
+/// What a spike does to the membrane potential u.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Reset {
+    /// u becomes u - 1.
+    #[default]
+    Soft,
+    /// u becomes 0.
+    Hard,
+}
+
+/// The values of a parameter of a layer's neurons.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CellParameter<'a> {
+    /// Values, (neurons,).
+    pub(crate) values: &'a [f32],
+    /// The kernels use the value clamped to this range. A value outside of it has no gradient, and is kept.
+    pub(crate) clamp: Option<[f32; 2]>,
+}
+
+impl CellParameter<'_> {
+    /// Returns the value that a neuron uses.
+    pub(in crate::kernel) fn of(&self, neuron: usize) -> f64 {
+        let raw = self.values[neuron];
+        f64::from(self.clamp.map_or(raw, |[low, high]| raw.clamp(low, high)))
+    }
+
+    /// Whether a neuron's value passes its gradient on. As in `torch.clamp`, both ends of the range do.
+    pub(in crate::kernel) fn is_open(&self, neuron: usize) -> bool {
+        self.clamp.is_none_or(|[low, high]| (low..=high).contains(&self.values[neuron]))
+    }
+}
+
+impl Cell {
+    /// Returns the number of parameters per neuron.
+    pub(crate) fn parameters(self) -> usize {
+        match self {
+            Cell::Lif(_) => 1,
+            Cell::CubaLif(_) => 2,
+            Cell::Adlif | Cell::CSilif => 4,
+            Cell::Silif => 5,
+        }
+    }
+
+    /// Returns a neuron's constants, from the values of its parameters.
+    pub(super) fn constants(self, parameters: &[CellParameter<'_>], neuron: usize) -> [f64; CONSTANTS] {
+        let value = |i: usize| parameters[i].of(neuron);
+        match self {
+            Cell::Lif(_) => [value(0), 1.0 - value(0), 0.0, 0.0, 0.0],
+            Cell::CubaLif(_) => [value(0), value(1), 0.0, 0.0, 0.0],
+            Cell::Adlif => [value(0), value(1), value(2), value(3), 1.0 - value(0)],
+            Cell::Silif => {
+                let rates = [value(0) + value(2), value(1) + value(2)].map(libm::exp);
+                let [alpha, beta] = rates.map(|rate| libm::exp(-rate));
+                [alpha, beta, value(3), value(4), -libm::expm1(-rates[0])]
+            }
+            Cell::CSilif => {
+                let step = libm::exp(value(2));
+                let (decay, angle) = (libm::exp(-libm::exp(value(0)) * step), value(1) * step);
+                [decay * libm::cos(angle), decay * libm::sin(angle), value(3), 0.0, 0.0]
+            }
+        }
+    }
+
+    /// Returns the gradients for a neuron's parameters, from those for its constants.
+    pub(super) fn parameter_gradients(
+        self,
+        parameters: &[CellParameter<'_>],
+        neuron: usize,
+        sums: &[f64; PARAMETER_SUMS],
+    ) -> [f64; CONSTANTS] {
+        let value = |i: usize| parameters[i].of(neuron);
+        let mut gradients = match self {
+            Cell::Lif(_) | Cell::CubaLif(_) | Cell::Adlif => [sums[0], sums[1], sums[2], sums[3], 0.0],
+            Cell::Silif => {
+                // d alpha / d p is -rate exp(-rate). As alpha ln(alpha), it would be NaN where alpha is 0.
+                let slope = |log_rate: f64| {
+                    let rate = libm::exp(log_rate);
+                    let decay = libm::exp(-rate);
+                    if decay == 0.0 { 0.0 } else { -rate * decay }
+                };
+                let alpha = slope(value(0) + value(2)) * sums[0];
+                let beta = slope(value(1) + value(2)) * sums[1];
+                [alpha, beta, alpha + beta, sums[2], sums[3]]
+            }
+            Cell::CSilif => {
+                let [p, q, ..] = self.constants(parameters, neuron);
+                let (rate, angle, step) = (-libm::exp(value(0)), value(1), libm::exp(value(2)));
+                [
+                    rate * step * (p * sums[0] + q * sums[1]),
+                    step * (p * sums[1] - q * sums[0]),
+                    step * ((rate * p - angle * q) * sums[0] + (rate * q + angle * p) * sums[1]),
+                    sums[2],
+                    0.0,
+                ]
+            }
+        };
+        for (parameter, gradient) in parameters.iter().zip(&mut gradients) {
+            if !parameter.is_open(neuron) {
+                *gradient = 0.0;
+            }
+        }
+        gradients
+    }
+}
+
+/// The constants of a layer's neurons, in tiles, and what all of its neurons share.
+#[derive(Clone, Debug)]
+pub(crate) struct Constants {
+    pub(super) cell: Cell,
+    pub(super) surrogate: Surrogate,
+    /// Constants of each tile of neurons. They are 0 for the padding of the last tile.
+    pub(super) tiles: Vec<[Tile; CONSTANTS]>,
+}
+
+impl Constants {
+    /// Makes the constants of a layer. The parameters are in the order that [`Cell`] lists.
+    pub(crate) fn new(cell: Cell, surrogate: Surrogate, parameters: &[CellParameter<'_>]) -> Constants {
+        assert_eq!(parameters.len(), cell.parameters(), "parameters of {cell:?}");
+        let neurons = parameters[0].values.len();
+        let mut tiles = vec![[[0.0; TILE_WIDTH]; CONSTANTS]; neurons.div_ceil(TILE_WIDTH)];
+        for neuron in 0..neurons {
+            let constants = cell.constants(parameters, neuron);
+            for (row, constant) in tiles[neuron / TILE_WIDTH].iter_mut().zip(constants) {
+                row[neuron % TILE_WIDTH] = constant as f32;
+            }
+        }
+        Constants { cell, surrogate, tiles }
+    }
+
+    /// Returns the number of state variables of a neuron, apart from its spikes.
+    pub(crate) fn states(&self) -> usize {
+        if matches!(self.cell, Cell::Lif(_)) { 1 } else { 2 }
+    }
+
+    /// Returns the number of tiles of neurons.
+    pub(crate) fn tiles(&self) -> usize {
+        self.tiles.len()
+    }
+
+    /// Writes the gradients for the parameters. `sums(neuron)` returns the sums of [`backward`](super::backward) over
+    /// all samples, of which the first [`PARAMETER_SUMS`] are used. Shapes are those of [`Constants::new`].
+    pub(crate) fn write_gradients<'a>(
+        &self,
+        parameters: &[CellParameter<'_>],
+        sums: impl Fn(usize) -> &'a [f64],
+        gradients: &mut [&mut [f32]],
+    ) {
+        for neuron in 0..parameters[0].values.len() {
+            let of: [f64; PARAMETER_SUMS] = std::array::from_fn(|i| sums(neuron)[i]);
+            let values = self.cell.parameter_gradients(parameters, neuron, &of);
+            gradients.iter_mut().zip(values).for_each(|(gradients, value)| gradients[neuron] = value as f32);
+        }
+    }
+}

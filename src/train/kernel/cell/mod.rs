@@ -1,0 +1,51 @@
+//! Spiking cells whose parameters are learned, forward and backward over time, with a surrogate gradient.
+//!
+//! ```text
+//! definition  the cells: their parameters, and the constants that the kernels compute from these
+//! surrogate   the surrogate gradients
+//! dynamics    the recursion of each cell, one file each: lif, cuba_lif, adaptive, complex
+//! tile        a layer over time, one tile of neurons after the other
+//! recurrent   a layer whose neurons also receive the layer's spikes of the step before
+//! ```
+//!
+//! All cells have theta = 1 and at most one spike per step: s\[t\] = 1 if the potential is above theta, else 0. The
+//! surrogate sigma stands for ds/dv wherever s is used: in the output, in the reset, in the adaptation and in the
+//! recurrent weights. Nothing is detached from the gradient.
+//!
+//! **A step with batch norm.** Batch norm needs the statistics of the whole batch, so all samples pass through a layer
+//! before the next layer starts. In memory, only the layer's input y of each sample stays (`x[tile * stride + t]`), one
+//! bit per neuron and step for the spikes, and one for the surrogate's support. The backward pass computes the
+//! potentials again: that takes less time than to write and to read them.
+//!
+//! ```text
+//! forward, each layer   y = W s (linear::gather), sums of (y - mean)^2 (norm::squares), for all samples
+//!                       the norm's scale and shift (norm::Norm), then the cell (forward) and dropout, for all samples
+//! backward, each layer  the cell (backward) gives dL/dI, and sums for the gradients of cell and norm, for all samples
+//!                       dL/dy (norm::Backward), the weights' gradient (linear::weight_gradient) and the gradient of the
+//!                       spikes below (sampled::input_gradient), for all samples
+//! ```
+
+mod adaptive;
+mod complex;
+mod cuba_lif;
+mod definition;
+mod dynamics;
+mod lif;
+mod recurrent;
+mod surrogate;
+#[cfg(test)]
+mod tests;
+mod tile;
+
+pub(crate) use definition::{Cell, CellParameter, Constants, Reset};
+pub(crate) use recurrent::{Recurrent, RecurrentState, backward_recurrent, forward_recurrent};
+pub(crate) use surrogate::Surrogate;
+pub(in crate::kernel) use tile::load;
+pub(crate) use tile::{CellInput, Trace, backward, forward};
+
+/// Sums over time of a sample that [`backward`] computes for each neuron: for the cell's constants, then for the norm.
+pub(crate) const SUMS: usize = PARAMETER_SUMS + 2;
+/// Sums for the cell's constants: the gradient of the loss with respect to the first constants of [`Constants`].
+pub(crate) const PARAMETER_SUMS: usize = 4;
+/// Number of constants per neuron that the kernels read.
+pub(crate) const CONSTANTS: usize = 5;

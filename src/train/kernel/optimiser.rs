@@ -1,0 +1,437 @@
+//! The optimisers Adam, AdamW and SGD, and the clipping of gradients, with PyTorch's formulas.
+//!
+//! ```text
+//! clip:   g = g * min(1, clip_norm / (|g| + 1e-6))               |g|: Euclidean norm of all trained gradients together
+//!
+//! Adam:   g = g + decay * w
+//!         m = beta1 * m + (1 - beta1) * g
+//!         v = beta2 * v + (1 - beta2) * g^2
+//!         w = w - lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
+//! AdamW:  w = w * (1 - lr * decay), and then as Adam without its first line
+//! SGD:    g = g + decay * w
+//!         m = momentum * m + g
+//!         w = w - lr * m                                          with Nesterov: w - lr * (g + momentum * m)
+//! ```
+//!
+//! g is the gradient of a parameter w. m and v are the moving averages of g and g^2; of SGD, m is the velocity. t is the
+//! number of updates, including this one. (Kingma and Ba 2015, Loshchilov and Hutter 2019, Sutskever et al. 2013. Epsilon
+//! is added after the bias correction, as in `torch.optim.Adam`.)
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::isa::{Isa, for_each_isa};
+use crate::kernel::vector::Real;
+
+/// Number of parameters that one parallel task updates, and whose squared gradients are added up together.
+const CHUNK: usize = 1 << 14;
+/// What PyTorch adds to the norm of the gradients before it divides by the norm.
+const CLIP_EPS: f64 = 1e-6;
+
+/// The formula of an update, with its constants.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Rule {
+    /// Adam. Weight decay is added to the gradient.
+    Adam(Moments),
+    /// AdamW: Adam with a weight decay that does not pass through the moving averages.
+    AdamW(Moments),
+    /// Stochastic gradient descent.
+    Sgd {
+        /// Weight of the old velocity; 0 for plain gradient descent.
+        momentum: f64,
+        /// Whether the update looks one step ahead along the velocity (Nesterov).
+        nesterov: bool,
+    },
+}
+
+/// Constants of Adam and AdamW.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Moments {
+    /// Weight of the old value in the moving average m of the gradient.
+    pub beta1: f64,
+    /// Weight of the old value in the moving average v of the squared gradient.
+    pub beta2: f64,
+    /// Small number in the denominator of the update, which avoids a division by 0.
+    pub eps: f64,
+}
+
+impl Default for Moments {
+    /// Returns PyTorch's default settings.
+    fn default() -> Moments {
+        Moments { beta1: 0.9, beta2: 0.999, eps: 1e-8 }
+    }
+}
+
+impl Default for Rule {
+    fn default() -> Rule {
+        Rule::Adam(Moments::default())
+    }
+}
+
+impl Rule {
+    /// Returns the momentum of SGD, or beta1 of Adam and AdamW.
+    pub fn momentum(&self) -> f64 {
+        match *self {
+            Rule::Adam(moments) | Rule::AdamW(moments) => moments.beta1,
+            Rule::Sgd { momentum, .. } => momentum,
+        }
+    }
+
+    /// Returns the rule with another [`momentum`](Rule::momentum).
+    pub fn with_momentum(self, momentum: f64) -> Rule {
+        match self {
+            Rule::Adam(moments) => Rule::Adam(Moments { beta1: momentum, ..moments }),
+            Rule::AdamW(moments) => Rule::AdamW(Moments { beta1: momentum, ..moments }),
+            Rule::Sgd { nesterov, .. } => Rule::Sgd { momentum, nesterov },
+        }
+    }
+}
+
+/// Settings of an optimiser.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OptimiserConfig {
+    /// The formula of the update.
+    pub rule: Rule,
+    /// Learning rate.
+    pub lr: f64,
+    /// Factor of the weight decay. Only groups that [decay](Group::decays) have it.
+    pub weight_decay: f64,
+    /// Largest norm of all gradients together; larger ones are scaled down. `None` without a limit.
+    pub clip_norm: Option<f64>,
+}
+
+impl Default for OptimiserConfig {
+    /// Returns Adam with PyTorch's default settings.
+    fn default() -> OptimiserConfig {
+        OptimiserConfig { rule: Rule::default(), lr: 1e-3, weight_decay: 0.0, clip_norm: None }
+    }
+}
+
+/// Consecutive parameters that the optimiser treats alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Indices in the flat list of the parameters.
+    pub range: Range<usize>,
+    /// Whether the weight decay acts on them. Biases and the parameters of norms have none.
+    pub decays: bool,
+    /// Whether they keep their values. Their gradients don't count for the clipping either.
+    pub frozen: bool,
+}
+
+/// An optimiser for a flat list of parameters: settings and state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Optimiser {
+    /// Settings. Learning rate and momentum may change between updates.
+    pub config: OptimiserConfig,
+    /// Number of updates so far.
+    pub step: u64,
+    /// Moving average m of the gradient of each parameter, or its velocity.
+    pub mean: Vec<f32>,
+    /// Moving average v of the squared gradient of each parameter. Empty for SGD.
+    pub mean_square: Vec<f32>,
+    groups: Vec<Group>,
+}
+
+impl Optimiser {
+    /// Makes an optimiser for `parameters` parameters, which all have the weight decay. The state is 0.
+    pub fn new(config: OptimiserConfig, parameters: usize) -> Optimiser {
+        Optimiser::with_groups(config, vec![Group { range: 0..parameters, decays: true, frozen: false }])
+    }
+
+    /// Makes an optimiser for the parameters of `groups`, which follow each other without gaps. The state is 0.
+    pub fn with_groups(config: OptimiserConfig, groups: Vec<Group>) -> Optimiser {
+        let parameters = groups.last().map_or(0, |group| group.range.end);
+        let squares = if matches!(config.rule, Rule::Sgd { .. }) { 0 } else { parameters };
+        Optimiser { config, step: 0, mean: vec![0.0; parameters], mean_square: vec![0.0; squares], groups }
+    }
+
+    /// Parameters that are treated alike, in the order of the flat list.
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// Sets the learning rate and the [`momentum`](Rule::momentum) of the next updates.
+    pub fn set_rates(&mut self, [lr, momentum]: [f64; 2]) {
+        self.config.lr = lr;
+        self.config.rule = self.config.rule.with_momentum(momentum);
+    }
+
+    /// Updates every parameter that is not frozen, and its state, once. `gradients[i]` is the gradient for
+    /// `parameters[i]`.
+    ///
+    /// # Panics
+    /// If `parameters` or `gradients` doesn't have the length that the optimiser was made for.
+    pub fn update(&mut self, parameters: &mut [f32], gradients: &[f32]) {
+        assert_eq!(parameters.len(), self.mean.len(), "parameters for the optimiser's state");
+        assert_eq!(gradients.len(), self.mean.len(), "gradients for the optimiser's state");
+        self.step += 1;
+        let isa = Isa::chosen();
+        let clip = self.clip_factor(gradients);
+        let Optimiser { config, step, mean, mean_square, groups } = self;
+        for Group { range, decays, .. } in groups.iter().filter(|group| !group.frozen) {
+            let range = range.clone();
+            let decay = if *decays { config.weight_decay } else { 0.0 };
+            let chunks = (parameters[range.clone()].par_chunks_mut(CHUNK), gradients[range.clone()].par_chunks(CHUNK))
+                .into_par_iter()
+                .zip(mean[range.clone()].par_chunks_mut(CHUNK));
+            match config.rule {
+                Rule::Sgd { momentum, nesterov } => {
+                    let factors = Descent::of(config.lr, momentum, nesterov, decay, clip);
+                    chunks.for_each(|((w, g), m)| descend(isa, &factors, w, g, m));
+                }
+                Rule::Adam(moments) | Rule::AdamW(moments) => {
+                    let is_decoupled = matches!(config.rule, Rule::AdamW(_));
+                    let factors = Factors::of(config.lr, &moments, *step, (decay, is_decoupled), clip);
+                    let squares = mean_square[range].par_chunks_mut(CHUNK);
+                    chunks.zip(squares).for_each(|(((w, g), m), v)| update_chunk(isa, &factors, w, g, m, v));
+                }
+            }
+        }
+    }
+
+    /// Returns the factor for the gradients that keeps their norm at `clip_norm` or below.
+    fn clip_factor(&self, gradients: &[f32]) -> f32 {
+        let Some(clip_norm) = self.config.clip_norm else { return 1.0 };
+        let trained = self.groups.iter().filter(|group| !group.frozen);
+        let squares: f64 = trained
+            .map(|group| {
+                // One sum for each chunk, in a fixed order: the bits don't depend on the threads.
+                let sums: Vec<f64> = gradients[group.range.clone()].par_chunks(CHUNK).map(sum_of_squares).collect();
+                sums.iter().sum::<f64>()
+            })
+            .sum();
+        (clip_norm / (squares.sqrt() + CLIP_EPS)).min(1.0) as f32
+    }
+}
+
+fn sum_of_squares(values: &[f32]) -> f64 {
+    let (rows, rest) = values.as_chunks::<16>();
+    let mut sums = [0.0f64; 16];
+    for row in rows {
+        sums.iter_mut().zip(row).for_each(|(sum, &value)| *sum += f64::from(value) * f64::from(value));
+    }
+    sums.iter_mut().zip(rest).for_each(|(sum, &value)| *sum += f64::from(value) * f64::from(value));
+    sums.iter().sum()
+}
+
+/// Constants of one update with Adam or AdamW.
+struct Factors {
+    decay: f32,
+    gain: f32,
+    square_decay: f32,
+    square_gain: f32,
+    root_correction: f32,
+    eps: f32,
+    step_size: f32,
+    clip: f32,
+    /// Adam's weight decay, which is added to the gradient.
+    pull: f32,
+    /// AdamW's factor of the weights.
+    shrink: f32,
+}
+
+/// Constants of one update with SGD.
+struct Descent {
+    lr: f32,
+    momentum: f32,
+    nesterov: bool,
+    pull: f32,
+    clip: f32,
+}
+
+for_each_isa! {
+    fn update_chunk<V>(f: &Factors, parameters: &mut [f32], gradients: &[f32], mean: &mut [f32], square: &mut [f32]) {
+        let (w, w_rest) = parameters.as_chunks_mut::<16>();
+        let (g, g_rest) = gradients.as_chunks::<16>();
+        let (m, m_rest) = mean.as_chunks_mut::<16>();
+        let (v, v_rest) = square.as_chunks_mut::<16>();
+        for (((w, g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
+            let updated = f.update(V::load(w), V::load(g), V::load(m), V::load(v));
+            updated.into_iter().zip([w, m, v]).for_each(|(value, to)| value.store(to));
+        }
+        for (((w, g), m), v) in w_rest.iter_mut().zip(g_rest).zip(m_rest).zip(v_rest) {
+            [*w, *m, *v] = f.update(*w, *g, *m, *v);
+        }
+    }
+
+    fn descend<V>(f: &Descent, parameters: &mut [f32], gradients: &[f32], velocity: &mut [f32]) {
+        let (w, w_rest) = parameters.as_chunks_mut::<16>();
+        let (g, g_rest) = gradients.as_chunks::<16>();
+        let (m, m_rest) = velocity.as_chunks_mut::<16>();
+        for ((w, g), m) in w.iter_mut().zip(g).zip(m) {
+            let updated = f.update(V::load(w), V::load(g), V::load(m));
+            updated.into_iter().zip([w, m]).for_each(|(value, to)| value.store(to));
+        }
+        for ((w, g), m) in w_rest.iter_mut().zip(g_rest).zip(m_rest) {
+            [*w, *m] = f.update(*w, *g, *m);
+        }
+    }
+}
+
+impl Factors {
+    fn of(lr: f64, moments: &Moments, step: u64, (decay, is_decoupled): (f64, bool), clip: f32) -> Factors {
+        let Moments { beta1, beta2, eps } = *moments;
+        Factors {
+            decay: beta1 as f32,
+            gain: (1.0 - beta1) as f32,
+            square_decay: beta2 as f32,
+            square_gain: (1.0 - beta2) as f32,
+            root_correction: (1.0 - power(beta2, step)).sqrt() as f32,
+            eps: eps as f32,
+            step_size: (lr / (1.0 - power(beta1, step))) as f32,
+            clip,
+            pull: if is_decoupled { 0.0 } else { decay as f32 },
+            shrink: if is_decoupled { (1.0 - lr * decay) as f32 } else { 1.0 },
+        }
+    }
+
+    /// Returns the new values of a parameter w and of its moving averages m and v. g is the gradient of w.
+    #[inline(always)]
+    fn update<R: Real>(&self, w: R, g: R, m: R, v: R) -> [R; 3] {
+        let c = R::splat;
+        let g = pulled(g.mul(c(self.clip)), w, self.pull);
+        let w = w.mul(c(self.shrink));
+        let m = m.mul_add(c(self.decay), g.mul(c(self.gain)));
+        let v = v.mul_add(c(self.square_decay), g.mul(g).mul(c(self.square_gain)));
+        let root = v.sqrt().div(c(self.root_correction)).add(c(self.eps));
+        [m.div(root).mul_add(c(-self.step_size), w), m, v]
+    }
+}
+
+impl Descent {
+    fn of(lr: f64, momentum: f64, nesterov: bool, decay: f64, clip: f32) -> Descent {
+        Descent { lr: lr as f32, momentum: momentum as f32, nesterov, pull: decay as f32, clip }
+    }
+
+    /// Returns the new values of a parameter w and of its velocity m. g is the gradient of w.
+    #[inline(always)]
+    fn update<R: Real>(&self, w: R, g: R, m: R) -> [R; 2] {
+        let c = R::splat;
+        let g = pulled(g.mul(c(self.clip)), w, self.pull);
+        let m = m.mul_add(c(self.momentum), g);
+        let ahead = if self.nesterov { m.mul_add(c(self.momentum), g) } else { m };
+        [ahead.mul_add(c(-self.lr), w), m]
+    }
+}
+
+/// Returns the gradient `g` of the weight `w`, plus the weight decay with the factor `pull`.
+#[inline(always)]
+fn pulled<R: Real>(g: R, w: R, pull: f32) -> R {
+    if pull == 0.0 { g } else { w.mul_add(R::splat(pull), g) }
+}
+
+/// Returns base^exponent with the same bits on every machine, unlike `f64::powi`.
+pub(crate) fn power(base: f64, exponent: u64) -> f64 {
+    let (mut result, mut square, mut left) = (1.0, base, exponent);
+    while left > 0 {
+        if left & 1 == 1 {
+            result *= square;
+        }
+        square *= square;
+        left >>= 1;
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use safetensors::SafeTensors;
+    use serde_json::Value;
+
+    use super::{Group, Moments, Optimiser, OptimiserConfig, Rule};
+
+    const W: usize = 300;
+    const B: usize = 20;
+    const UPDATES: u64 = 40;
+
+    /// The gradients of scripts/goldens/torch_optimisers.py.
+    fn gradients(step: u64) -> Vec<f32> {
+        let of = |len: usize| {
+            (0..len as u64).map(move |i| {
+                let whole = ((i * 7919 + step * 104_729 + 31) % 2003) as f64 - 1001.0;
+                let scale = 2f64.powi(-(((i + step) % 8 + 5) as i32));
+                if i % 10 == step % 10 { 0.0 } else { (whole * scale) as f32 }
+            })
+        };
+        of(W).chain(of(B)).collect()
+    }
+
+    fn groups(frozen: bool) -> Vec<Group> {
+        let weights = Group { range: 0..W, decays: true, frozen: false };
+        vec![weights, Group { range: W..W + B, decays: false, frozen }]
+    }
+
+    fn trained(mut optimiser: Optimiser, start: &[f32]) -> Vec<f32> {
+        let mut parameters = start.to_vec();
+        (0..UPDATES).for_each(|step| optimiser.update(&mut parameters, &gradients(step)));
+        assert_eq!(optimiser.step, UPDATES);
+        parameters
+    }
+
+    fn config(case: &Value) -> OptimiserConfig {
+        let number = |key: &str| case.get(key).and_then(Value::as_f64);
+        let rule = match case["rule"].as_str().unwrap() {
+            "adam" => Rule::Adam(Moments::default()),
+            "adamw" => Rule::AdamW(Moments::default()),
+            _ => Rule::Sgd { momentum: number("momentum").unwrap_or(0.0), nesterov: case.get("nesterov").is_some() },
+        };
+        let weight_decay = number("weight_decay").unwrap_or(0.0);
+        OptimiserConfig { rule, lr: number("lr").unwrap(), weight_decay, clip_norm: number("clip_norm") }
+    }
+
+    /// Compares with the optimisers of PyTorch 2.11, recorded by scripts/goldens/torch_optimisers.py.
+    #[test]
+    fn optimisers_are_those_of_pytorch() {
+        let file = include_bytes!("../../../tests/data/goldens/torch_optimisers.safetensors");
+        let (_, header) = SafeTensors::read_metadata(file).unwrap();
+        let text = &header.metadata().as_ref().unwrap()["cases"];
+        let cases: BTreeMap<String, Value> = serde_json::from_str(text).unwrap();
+        let tensors = SafeTensors::deserialize(file).unwrap();
+        let both = |name: &str| -> Vec<f32> {
+            let data = ["w", "b"].map(|part| tensors.tensor(&format!("{name}/{part}")).unwrap().data());
+            data.concat().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
+        };
+        let start = both("start");
+        assert_eq!(cases.len(), 7);
+        for (name, case) in &cases {
+            let got = trained(Optimiser::with_groups(config(case), groups(false)), &start);
+            let expected = both(name);
+            let moved = got.iter().zip(&start).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            let apart = got.iter().zip(&expected).map(|(a, b)| (a - b).abs() / b.abs().max(1.0)).fold(0.0, f32::max);
+            assert!(moved > 1e-2 && apart < 1e-6, "{name}: moved {moved}, apart {apart}");
+        }
+    }
+
+    #[test]
+    fn frozen_parameters_keep_their_values_and_do_not_count_for_clipping() {
+        let start: Vec<f32> = (0..W + B).map(|i| i as f32 / 64.0).collect();
+        let rule = Rule::AdamW(Moments::default());
+        let config = OptimiserConfig { rule, weight_decay: 0.1, clip_norm: Some(100.0), ..OptimiserConfig::default() };
+        let frozen = trained(Optimiser::with_groups(config, groups(true)), &start);
+        assert_eq!(frozen[W..], start[W..]);
+        let alone = vec![Group { range: 0..W, decays: true, frozen: false }];
+        let mut alone = Optimiser::with_groups(config, alone);
+        let mut weights = start[..W].to_vec();
+        (0..UPDATES).for_each(|step| alone.update(&mut weights, &gradients(step)[..W]));
+        assert_eq!(frozen[..W], weights);
+    }
+
+    #[test]
+    fn clipping_gives_the_same_bits_with_any_number_of_threads() {
+        let gradients: Vec<f32> = (0..100_000).map(|i| ((i * 7919) % 2003) as f32 / 977.0 - 1.0).collect();
+        let norm = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let config = OptimiserConfig { clip_norm: Some(1.0), ..OptimiserConfig::default() };
+            let optimiser = Optimiser::new(config, gradients.len());
+            pool.install(|| optimiser.clip_factor(&gradients).to_bits())
+        };
+        assert_eq!([norm(1), norm(2), norm(5)], [norm(3); 3]);
+        assert!(f32::from_bits(norm(1)) < 0.01);
+    }
+}

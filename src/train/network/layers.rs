@@ -1,0 +1,187 @@
+//! The layers of a network, from the input to the readout, without the sizes of input and output.
+
+use crate::network::neuron::Neuron;
+
+/// The layers of a network: any number of hidden layers, and the readout.
+///
+/// [`Layers::parse`] reads them from the text of a network file, and [`Layers::text`] writes that text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layers {
+    /// States of the neurons before the first time step.
+    pub init_state: InitState,
+    /// Hidden layers, the layer next to the input first.
+    pub hidden: Vec<Hidden>,
+    /// The last layer.
+    pub readout: Output,
+}
+
+/// A hidden layer: linear, norm, recurrent, neurons, dropout.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hidden {
+    /// Number of neurons.
+    pub neurons: usize,
+    /// The linear layer before the neurons.
+    pub linear: LinearLayer,
+    /// Batch norm of the linear layer's outputs, if any.
+    pub norm: Option<Norm>,
+    /// Whether the neurons have a dense connection from their own spikes at the time step before.
+    pub recurrent: bool,
+    /// The neurons.
+    pub neuron: Neuron,
+    /// Dropout of the neurons' spikes, if any.
+    pub dropout: Option<Dropout>,
+}
+
+/// The last layer: linear, norm, and the readout over time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// The linear layer. It has one output for each class.
+    pub linear: LinearLayer,
+    /// Batch norm of the linear layer's outputs, if any.
+    pub norm: Option<Norm>,
+    /// How the outputs at all time steps become logits.
+    pub readout: Readout,
+}
+
+/// States of the neurons before the first time step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InitState {
+    /// All states are 0.
+    #[default]
+    Zero,
+    /// All states are uniform in [0, 1), as in sparch and SiLIF: drawn for each sample, in each epoch of training
+    /// anew, and in evaluations always the same.
+    Uniform,
+}
+
+/// A linear layer's settings, apart from its sizes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinearLayer {
+    /// Whether the layer has biases.
+    pub bias: bool,
+    /// Distribution of the initial weights.
+    pub init: LinearInit,
+}
+
+/// Distribution of a linear layer's initial weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinearInit {
+    /// PyTorch's default of `nn.Linear`: uniform in (-1/sqrt(in), 1/sqrt(in)), the biases too.
+    Uniform,
+    /// PyTorch's `xavier_uniform_`: uniform in (-sqrt(6/(in+out)), sqrt(6/(in+out))). Biases as in `Uniform`.
+    Xavier,
+}
+
+/// Batch norm over the samples and time steps of a batch, as PyTorch's `BatchNorm1d` on (batch * time, channels), with
+/// its eps of 1e-5.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Norm {
+    /// Weight of a batch in the running statistics: running = (1 - momentum) * running + momentum * batch.
+    pub momentum: f32,
+}
+
+impl Default for Norm {
+    /// Returns the momentum of sparch and SiLIF, 0.05.
+    fn default() -> Norm {
+        Norm { momentum: 0.05 }
+    }
+}
+
+/// Dropout of spikes in training. What stays is multiplied by 1 / (1 - p).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Dropout {
+    /// Probability p that a spike is dropped, from 0 to below 1.
+    pub p: f32,
+    /// What is dropped together.
+    pub mask: Mask,
+}
+
+/// What a draw of dropout is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mask {
+    /// One neuron of a sample at one time step.
+    Step,
+    /// One neuron of a sample at all time steps.
+    Sample,
+}
+
+/// How the outputs of the last linear layer at all time steps become logits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Readout {
+    /// The sum over time.
+    Sum,
+    /// The sum over time of softmax(y\[t\]) of a leaky integrator, y\[t\] = alpha y\[t-1\] + (1 - alpha) x\[t\]. alpha is
+    /// learned, each class's own, and clamped to e^(-1/5) to e^(-1/25).
+    Leaky,
+    /// The largest value over time of the same leaky integrator, for each class.
+    Max,
+    /// The value of the same leaky integrator at the last time step.
+    Last,
+}
+
+impl Layers {
+    /// Returns the layers of the post's network: linear layers with biases and integrate-and-fire neurons, and a
+    /// readout that is summed over time. `hidden` has the number of neurons of each hidden layer.
+    pub fn iaf(hidden: &[usize], neuron: crate::network::Iaf) -> Layers {
+        let linear = LinearLayer { bias: true, init: LinearInit::Uniform };
+        let layer = |&neurons: &usize| Hidden {
+            neurons,
+            linear,
+            norm: None,
+            recurrent: false,
+            neuron: Neuron::Iaf(neuron),
+            dropout: None,
+        };
+        Layers {
+            init_state: InitState::Zero,
+            hidden: hidden.iter().map(layer).collect(),
+            readout: Output { linear, norm: None, readout: Readout::Sum },
+        }
+    }
+
+    /// Returns the neurons' constants if these are [`Layers::iaf`], the layers that the fused kernels compute.
+    pub fn as_iaf(&self) -> Option<crate::network::Iaf> {
+        let neuron = match self.hidden.first() {
+            Some(Hidden { neuron: Neuron::Iaf(neuron), .. }) => *neuron,
+            Some(_) => return None,
+            None => crate::network::Iaf::default(),
+        };
+        let sizes: Vec<usize> = self.hidden.iter().map(|layer| layer.neurons).collect();
+        (*self == Layers::iaf(&sizes, neuron)).then_some(neuron)
+    }
+
+    /// Says what these layers have that [`Layers::iaf`] doesn't have, such as `norm, silif`.
+    pub fn beyond_iaf(&self) -> String {
+        let is_plain = |linear: &LinearLayer| linear.bias && linear.init == LinearInit::Uniform;
+        let mut words: Vec<&str> = Vec::new();
+        for layer in &self.hidden {
+            words.extend((!is_plain(&layer.linear)).then_some("linear without bias or with xavier weights"));
+            words.extend(layer.norm.map(|_| "norm"));
+            words.extend(layer.recurrent.then_some("recurrent"));
+            words.push(match layer.neuron {
+                Neuron::Iaf(_) => "several settings of iaf",
+                other => other.name(),
+            });
+            words.extend(layer.dropout.map(|_| "dropout"));
+        }
+        if self.readout.readout != Readout::Sum {
+            words.push("a readout that is not the sum over time");
+        }
+        words.sort_unstable();
+        words.dedup();
+        words.join(", ")
+    }
+
+    /// Returns these layers with other numbers of neurons, or `None` if the hidden layers differ in more than that.
+    pub fn resized(&self, hidden: &[usize]) -> Option<Layers> {
+        let sized = |neurons: usize| self.hidden.first().map(|first| Hidden { neurons, ..first.clone() });
+        let alike = self.hidden.iter().all(|layer| sized(layer.neurons).as_ref() == Some(layer));
+        let hidden: Option<Vec<Hidden>> = hidden.iter().map(|&neurons| sized(neurons)).collect();
+        Some(Layers { hidden: hidden.filter(|_| alike)?, ..self.clone() })
+    }
+
+    /// Returns the norms of all layers, the norm next to the input first.
+    pub fn norms(&self) -> impl Iterator<Item = Norm> {
+        self.hidden.iter().filter_map(|layer| layer.norm).chain(self.readout.norm)
+    }
+}

@@ -1,0 +1,311 @@
+//! The neurons of a hidden layer: their settings, and which numbers they learn.
+//!
+//! | neuron | one time step, for a current x |
+//! |---|---|
+//! | iaf | v = u + x; s = trunc(v / theta) if v > 0 else 0; u = v - theta s |
+//! | lif | u = alpha r + (1 - alpha) x |
+//! | cuba-lif | i = alpha i + x; u = beta r + i |
+//! | adlif | w = beta w + a u + b s; u = alpha (u - s) + (1 - alpha) (x - w) |
+//! | silif | adlif with alpha = exp(-exp(p_alpha + dt)), beta = exp(-exp(p_beta + dt)) |
+//! | c-silif | z = l (z - 0.5 s) + b x, with the complex l = exp(exp(log_dt) (-exp(log_log_alpha) + i alpha_img)) |
+//!
+//! A right side has the values of the time step before, except that u of adlif and silif uses the new w, and u of
+//! cuba-lif the new i. r is u - s with the soft reset, and u (1 - s) with the hard reset. s = 1 if u > 1 (2 Re z > 1 for
+//! c-silif), else 0. Sources: sparch (lif, adlif), SSM-inspired LIF (silif, c-silif), Sinabs (iaf), NIR (cuba-lif).
+
+use crate::kernel::cell::{self, Cell};
+use crate::network::Iaf;
+
+/// sparch's range of fast decay factors: e^(-1/5) to e^(-1/25), a time constant of 5 to 25 steps.
+pub(super) const FAST_DECAY: [f32; 2] = [0.818_730_75, 0.960_789_44];
+/// sparch's range of slow decay factors: e^(-1/30) to e^(-1/120), a time constant of 30 to 120 steps.
+const SLOW_DECAY: [f32; 2] = [0.967_216_1, 0.991_701_3];
+
+/// The neurons of a hidden layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Neuron {
+    /// Integrate-and-fire neurons without leak.
+    Iaf(Iaf),
+    /// Leaky integrate-and-fire neurons.
+    Lif(Lif),
+    /// Leaky integrate-and-fire neurons whose input current decays too.
+    CubaLif(CubaLif),
+    /// Adaptive leaky integrate-and-fire neurons.
+    Adlif(Adlif),
+    /// Adaptive neurons whose decay factors come from learned time constants.
+    Silif(Silif),
+    /// Resonators with a complex state.
+    CSilif(CSilif),
+}
+
+/// Surrogate of the derivative of a spike, for the distance x = u - 1 of the membrane potential to the threshold.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Surrogate {
+    /// height for -width < x <= width, else 0. sparch and SiLIF have a height of 1 and a width of 0.5.
+    Boxcar {
+        /// Height of the box.
+        height: f32,
+        /// Half of the width of the box.
+        width: f32,
+    },
+    /// scale / width * exp(-|x| / width).
+    SingleExponential {
+        /// Distance at which the curve falls to 1/e.
+        width: f32,
+        /// Half of the area under the curve.
+        scale: f32,
+    },
+    /// alpha / 2 / (1 + (pi / 2 * alpha * x)^2), as snnTorch's `atan`.
+    Arctan {
+        /// Steepness.
+        alpha: f32,
+    },
+    /// 1 / (1 + slope * |x|)^2, as snnTorch's `fast_sigmoid`.
+    FastSigmoid {
+        /// Steepness.
+        slope: f32,
+    },
+}
+
+impl Default for Surrogate {
+    fn default() -> Surrogate {
+        Surrogate::Boxcar { height: 1.0, width: 0.5 }
+    }
+}
+
+/// What happens to the membrane potential after a spike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reset {
+    /// The threshold, 1, is subtracted.
+    Soft,
+    /// The membrane potential becomes 0.
+    Hard,
+}
+
+/// Settings of leaky integrate-and-fire neurons. `alpha` is the range of the initial decay factors.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Lif {
+    /// Surrogate gradient.
+    pub surrogate: Surrogate,
+    /// Range of the decay factor of the membrane potential.
+    pub alpha: [f32; 2],
+    /// Whether the decay factors are learned, each neuron's own, clamped to the range.
+    pub learn: bool,
+    /// What happens after a spike.
+    pub reset: Reset,
+}
+
+impl Default for Lif {
+    /// Returns the settings of sparch.
+    fn default() -> Lif {
+        Lif { surrogate: Surrogate::default(), alpha: FAST_DECAY, learn: true, reset: Reset::Soft }
+    }
+}
+
+/// Settings of leaky integrate-and-fire neurons whose input current decays too.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CubaLif {
+    /// Surrogate gradient.
+    pub surrogate: Surrogate,
+    /// Range of the decay factor of the input current.
+    pub alpha: [f32; 2],
+    /// Range of the decay factor of the membrane potential.
+    pub beta: [f32; 2],
+    /// Whether the decay factors are learned, each neuron's own, clamped to the ranges.
+    pub learn: bool,
+    /// What happens after a spike.
+    pub reset: Reset,
+}
+
+impl Default for CubaLif {
+    fn default() -> CubaLif {
+        CubaLif {
+            surrogate: Surrogate::default(),
+            alpha: FAST_DECAY,
+            beta: FAST_DECAY,
+            learn: true,
+            reset: Reset::Soft,
+        }
+    }
+}
+
+/// Settings of adaptive neurons. All numbers are learned and clamped to the range in which they are drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Adlif {
+    /// Surrogate gradient.
+    pub surrogate: Surrogate,
+    /// Range of the decay factor of the membrane potential.
+    pub alpha: [f32; 2],
+    /// Range of the decay factor of the adaptation.
+    pub beta: [f32; 2],
+    /// Range of the adaptation by the membrane potential.
+    pub a: [f32; 2],
+    /// Range of the adaptation by a spike.
+    pub b: [f32; 2],
+}
+
+impl Default for Adlif {
+    /// Returns the settings of sparch.
+    fn default() -> Adlif {
+        Adlif { surrogate: Surrogate::default(), alpha: FAST_DECAY, beta: SLOW_DECAY, a: [-1.0, 1.0], b: [0.0, 2.0] }
+    }
+}
+
+/// Settings of adaptive neurons whose decay factors come from time constants. Rates are in 1/s.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Silif {
+    /// Surrogate gradient.
+    pub surrogate: Surrogate,
+    /// Range of the initial decay rate of the membrane potential, exp(p_alpha).
+    pub rate_alpha: [f32; 2],
+    /// Range of the initial decay rate of the adaptation, exp(p_beta).
+    pub rate_beta: [f32; 2],
+    /// Initial duration of a time step in seconds, exp(dt).
+    pub dt: f32,
+    /// Range of the adaptation by the membrane potential, to which it is clamped.
+    pub a: [f32; 2],
+    /// Range of the adaptation by a spike, to which it is clamped.
+    pub b: [f32; 2],
+}
+
+impl Default for Silif {
+    /// Returns the settings of SSM-inspired LIF.
+    fn default() -> Silif {
+        Silif {
+            surrogate: Surrogate::default(),
+            rate_alpha: [10.0, 250.0],
+            rate_beta: [2.5, 10.0],
+            dt: 0.004,
+            a: [0.0, 1.0],
+            b: [0.0, 2.0],
+        }
+    }
+}
+
+/// Settings of resonators with a complex state. Nothing is clamped.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CSilif {
+    /// Surrogate gradient.
+    pub surrogate: Surrogate,
+    /// Range of the initial duration of a time step, exp(log_dt).
+    pub dt: [f32; 2],
+    /// Initial decay rate, exp(log_log_alpha).
+    pub decay: f32,
+    /// Initial angular frequency, alpha_img.
+    pub frequency: f32,
+    /// Range of the initial gain of the current.
+    pub b: [f32; 2],
+}
+
+impl Default for CSilif {
+    /// Returns the settings of SSM-inspired LIF for SHD.
+    fn default() -> CSilif {
+        CSilif {
+            surrogate: Surrogate::default(),
+            dt: [0.01, 0.5],
+            decay: 0.5,
+            frequency: std::f32::consts::PI,
+            b: [0.0, 1.0],
+        }
+    }
+}
+
+/// A number that each neuron of a layer learns.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Learned {
+    /// Name of the tensor in the model file.
+    pub name: &'static str,
+    /// How the initial value is drawn.
+    pub draw: Draw,
+    /// Range to which the value is clamped before it is used; `None` without clamping.
+    pub clamp: Option<[f32; 2]>,
+}
+
+/// Distribution of an initial value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Draw {
+    /// Uniform between the two numbers.
+    Uniform([f32; 2]),
+    /// Uniform between the logarithms of the two numbers.
+    Log([f32; 2]),
+}
+
+impl Neuron {
+    /// Name of the neuron in a network file.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Neuron::Iaf(_) => "iaf",
+            Neuron::Lif(_) => "lif",
+            Neuron::CubaLif(_) => "cuba-lif",
+            Neuron::Adlif(_) => "adlif",
+            Neuron::Silif(_) => "silif",
+            Neuron::CSilif(_) => "c-silif",
+        }
+    }
+
+    /// Returns the kernels' cell and surrogate gradient, or `None` for [`Neuron::Iaf`].
+    pub(crate) fn cell(&self) -> Option<(Cell, cell::Surrogate)> {
+        let reset = |of: Reset| if of == Reset::Soft { cell::Reset::Soft } else { cell::Reset::Hard };
+        let (cell, surrogate) = match self {
+            Neuron::Iaf(_) => return None,
+            Neuron::Lif(of) => (Cell::Lif(reset(of.reset)), of.surrogate),
+            Neuron::CubaLif(of) => (Cell::CubaLif(reset(of.reset)), of.surrogate),
+            Neuron::Adlif(of) => (Cell::Adlif, of.surrogate),
+            Neuron::Silif(of) => (Cell::Silif, of.surrogate),
+            Neuron::CSilif(of) => (Cell::CSilif, of.surrogate),
+        };
+        Some((
+            cell,
+            match surrogate {
+                Surrogate::Boxcar { height, width } => cell::Surrogate::Boxcar { height, half_width: width },
+                Surrogate::SingleExponential { width, scale } => {
+                    cell::Surrogate::SingleExponential { peak: scale / width, rate: 1.0 / width }
+                }
+                Surrogate::Arctan { alpha } => cell::Surrogate::Arctan { alpha },
+                Surrogate::FastSigmoid { slope } => cell::Surrogate::FastSigmoid { slope },
+            },
+        ))
+    }
+
+    /// Returns the values that all neurons share instead of learning them, in the order of [`Neuron::learned`].
+    pub(crate) fn fixed(&self) -> Vec<f32> {
+        match *self {
+            Neuron::Lif(Lif { learn: false, alpha, .. }) => vec![alpha[0]],
+            Neuron::CubaLif(CubaLif { learn: false, alpha, beta, .. }) => vec![alpha[0], beta[0]],
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether a layer of these neurons can have a recurrent connection.
+    pub fn can_be_recurrent(&self) -> bool {
+        matches!(self, Neuron::Lif(_) | Neuron::Adlif(_))
+    }
+
+    /// Returns the numbers that each neuron learns, in the order of the flat list of parameters.
+    pub fn learned(&self) -> Vec<Learned> {
+        let clamped = |name, range| Learned { name, draw: Draw::Uniform(range), clamp: Some(range) };
+        let free = |name, draw| Learned { name, draw, clamp: None };
+        match *self {
+            Neuron::Iaf(_) => Vec::new(),
+            Neuron::Lif(Lif { learn: false, .. }) | Neuron::CubaLif(CubaLif { learn: false, .. }) => Vec::new(),
+            Neuron::Lif(of) => vec![clamped("alpha", of.alpha)],
+            Neuron::CubaLif(of) => vec![clamped("alpha", of.alpha), clamped("beta", of.beta)],
+            Neuron::Adlif(of) => {
+                vec![clamped("alpha", of.alpha), clamped("beta", of.beta), clamped("a", of.a), clamped("b", of.b)]
+            }
+            Neuron::Silif(of) => vec![
+                free("p_alpha", Draw::Log(of.rate_alpha)),
+                free("p_beta", Draw::Log(of.rate_beta)),
+                free("dt", Draw::Log([of.dt; 2])),
+                clamped("a", of.a),
+                clamped("b", of.b),
+            ],
+            Neuron::CSilif(of) => vec![
+                free("log_log_alpha", Draw::Log([of.decay; 2])),
+                free("alpha_img", Draw::Uniform([of.frequency; 2])),
+                free("log_dt", Draw::Log(of.dt)),
+                free("b", Draw::Uniform(of.b)),
+            ],
+        }
+    }
+}

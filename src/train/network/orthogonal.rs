@@ -1,0 +1,57 @@
+//! Random orthogonal matrices, as PyTorch's `orthogonal_`: the Q of the QR factors of a matrix of normal numbers.
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+/// Fills `matrix`, (n, n) row-major, with a random orthogonal matrix.
+///
+/// The rows of a matrix of normal numbers are made orthonormal one after another (Gram-Schmidt in float64, each row
+/// twice, which is as exact as Householder's). Its distribution is that of `orthogonal_`: uniform over all orthogonal
+/// matrices.
+pub(super) fn orthogonal(matrix: &mut [f32], n: usize, rng: &mut ChaCha8Rng) {
+    let mut rows: Vec<Vec<f64>> = Vec::with_capacity(n);
+    for _ in 0..n {
+        let mut row: Vec<f64> = (0..n).map(|_| normal(rng)).collect();
+        for _ in 0..2 {
+            for other in &rows {
+                let along = dot(&row, other);
+                row.iter_mut().zip(other).for_each(|(x, y)| *x -= along * y);
+            }
+        }
+        let length = dot(&row, &row).sqrt();
+        row.iter_mut().for_each(|x| *x /= length);
+        rows.push(row);
+    }
+    matrix.iter_mut().zip(rows.iter().flatten()).for_each(|(to, from)| *to = *from as f32);
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(x, y)| x * y).sum()
+}
+
+/// Draws a normal number with Box and Muller's method, which has the same bits on every machine.
+fn normal(rng: &mut ChaCha8Rng) -> f64 {
+    let (radius, angle) = (1.0 - rng.random::<f64>(), rng.random::<f64>());
+    (-2.0 * libm::log(radius)).sqrt() * libm::cos(std::f64::consts::TAU * angle)
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn rows_and_columns_are_orthonormal() {
+        let n = 40;
+        let mut matrix = vec![0.0; n * n];
+        orthogonal(&mut matrix, n, &mut ChaCha8Rng::seed_from_u64(1));
+        let at = |i: usize, j: usize| f64::from(matrix[i * n + j]);
+        for (i, j) in (0..n).flat_map(|i| (0..n).map(move |j| (i, j))) {
+            let expected = f64::from(u8::from(i == j));
+            let rows: f64 = (0..n).map(|k| at(i, k) * at(j, k)).sum();
+            let columns: f64 = (0..n).map(|k| at(k, i) * at(k, j)).sum();
+            assert!((rows - expected).abs() < 1e-6 && (columns - expected).abs() < 1e-6, "{i} {j}: {rows} {columns}");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The tensors of a network: names, shapes, and places in the flat list of parameters.
+
+use std::ops::Range;
+
+use crate::network::layers::{Layers, Readout};
+use crate::network::neuron::{Draw, FAST_DECAY, Learned};
+use crate::network::{LinearInit, Shape};
+
+/// What a tensor is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum TensorKind {
+    /// Weights of a linear layer, stored transposed, (in, out).
+    Weight(LinearInit),
+    /// Weights of a recurrent connection, (from, to). The diagonal is not used.
+    Recurrent,
+    /// Biases of a linear layer, (out,).
+    Bias,
+    /// Scale of a norm, (channels,), initially 1.
+    Scale,
+    /// Shift of a norm, (channels,), initially 0.
+    Shift,
+    /// A number that each neuron of a layer learns, (neurons,).
+    Neuron(Learned),
+}
+
+/// A tensor of a network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// Name in the model file: the number of the layer in the network file, from 0, and the name in the torch module.
+    pub name: String,
+    /// Index of the hidden layer that the tensor belongs to. The readout has the index after the last one.
+    pub layer: usize,
+    /// What the tensor is.
+    pub kind: TensorKind,
+    /// Number of inputs of a weight matrix, and 1 for a vector.
+    pub inputs: usize,
+    /// Number of outputs, channels or neurons.
+    pub outputs: usize,
+    /// Place in the flat list of parameters.
+    pub range: Range<usize>,
+}
+
+impl Tensor {
+    /// Whether it is a weight matrix, on which weight decay acts.
+    pub fn is_weight(&self) -> bool {
+        matches!(self.kind, TensorKind::Weight(_) | TensorKind::Recurrent)
+    }
+
+    /// Returns whether `names` has the name of the tensor, or of its layer: the number before the dot, such as `0`.
+    pub fn is_in(&self, names: &[String]) -> bool {
+        names.iter().any(|name| {
+            self.name.strip_prefix(name.as_str()).is_some_and(|rest| matches!(rest.as_bytes(), [] | [b'.', ..]))
+        })
+    }
+}
+
+/// The running mean or variance of a norm.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Statistic {
+    /// Name in the model file, such as `1.running_mean`.
+    pub name: String,
+    /// Weight of a batch, see [`Norm::momentum`](super::Norm::momentum).
+    pub momentum: f32,
+    /// Initial value: 0 for a mean, 1 for a variance.
+    pub initial: f32,
+    /// Index of the layer, see [`Tensor::layer`].
+    pub layer: usize,
+    /// Place in the list of statistics.
+    pub range: Range<usize>,
+}
+
+/// The tensors of a network with these sizes and layers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Architecture {
+    /// Sizes.
+    pub shape: Shape,
+    /// Layers.
+    pub layers: Layers,
+    pub(super) tensors: Vec<Tensor>,
+    pub(super) statistics: Vec<Statistic>,
+}
+
+impl Architecture {
+    /// Makes the architecture of a network with `inputs` inputs and `classes` outputs.
+    pub fn new(inputs: usize, layers: Layers, classes: usize) -> Architecture {
+        let hidden: Vec<usize> = layers.hidden.iter().map(|layer| layer.neurons).collect();
+        let mut list = List::default();
+        let mut before = inputs;
+        for layer in &layers.hidden {
+            let neurons = layer.neurons;
+            list.linear(before, neurons, layer.linear.bias, layer.linear.init);
+            if let Some(norm) = layer.norm {
+                list.norm(neurons, norm.momentum);
+            }
+            if layer.recurrent {
+                list.add("weight", TensorKind::Recurrent, neurons, neurons);
+                list.entry += 1;
+            }
+            list.neurons(&layer.neuron.learned(), neurons);
+            list.entry += usize::from(layer.dropout.is_some());
+            list.layer += 1;
+            before = neurons;
+        }
+        let readout = &layers.readout;
+        list.linear(before, classes, readout.linear.bias, readout.linear.init);
+        if let Some(norm) = readout.norm {
+            list.norm(classes, norm.momentum);
+        }
+        if readout.readout != Readout::Sum {
+            let leak = Learned { name: "alpha", draw: Draw::Uniform(FAST_DECAY), clamp: Some(FAST_DECAY) };
+            list.neurons(&[leak], classes);
+        }
+        let List { tensors, statistics, .. } = list;
+        Architecture { shape: Shape { inputs, hidden, classes }, layers, tensors, statistics }
+    }
+
+    /// Returns the tensors of a hidden layer, or of the readout with the index after the last one.
+    pub(crate) fn layer(&self, layer: usize) -> impl Iterator<Item = &Tensor> {
+        self.tensors.iter().filter(move |tensor| tensor.layer == layer)
+    }
+
+    /// Number of parameters.
+    pub fn parameters(&self) -> usize {
+        self.tensors.last().map_or(0, |tensor| tensor.range.end)
+    }
+
+    /// Returns all tensors, in the order of the flat list of parameters.
+    pub fn tensors(&self) -> &[Tensor] {
+        &self.tensors
+    }
+
+    /// Returns the running statistics of all norms: mean and variance of each.
+    pub fn statistics(&self) -> &[Statistic] {
+        &self.statistics
+    }
+}
+
+/// Tensors of the layers so far.
+#[derive(Default)]
+struct List {
+    tensors: Vec<Tensor>,
+    statistics: Vec<Statistic>,
+    /// Number of the next entry of the network file.
+    entry: usize,
+    layer: usize,
+}
+
+impl List {
+    fn add(&mut self, name: &str, kind: TensorKind, inputs: usize, outputs: usize) {
+        let start = self.tensors.last().map_or(0, |tensor| tensor.range.end);
+        let (name, range) = (format!("{}.{name}", self.entry), start..start + inputs * outputs);
+        self.tensors.push(Tensor { name, layer: self.layer, kind, inputs, outputs, range });
+    }
+
+    fn linear(&mut self, inputs: usize, outputs: usize, bias: bool, init: LinearInit) {
+        self.add("weight", TensorKind::Weight(init), inputs, outputs);
+        if bias {
+            self.add("bias", TensorKind::Bias, 1, outputs);
+        }
+        self.entry += 1;
+    }
+
+    fn norm(&mut self, channels: usize, momentum: f32) {
+        self.add("weight", TensorKind::Scale, 1, channels);
+        self.add("bias", TensorKind::Shift, 1, channels);
+        for (name, initial) in [("running_mean", 0.0), ("running_var", 1.0)] {
+            let start = self.statistics.last().map_or(0, |statistic| statistic.range.end);
+            let (name, range) = (format!("{}.{name}", self.entry), start..start + channels);
+            self.statistics.push(Statistic { name, momentum, initial, layer: self.layer, range });
+        }
+        self.entry += 1;
+    }
+
+    fn neurons(&mut self, learned: &[Learned], neurons: usize) {
+        for learned in learned {
+            self.add(learned.name, TensorKind::Neuron(*learned), 1, neurons);
+        }
+        self.entry += 1;
+    }
+}

@@ -1,0 +1,50 @@
+//! Computes the running statistics of norms again from the whole training set, with dropout off.
+//!
+//! In training, running statistics follow the batches with a delay, while weights change. Here the weights stay, and the
+//! statistics are means over all batches, as with `momentum=None` of PyTorch's `BatchNorm1d`. On small sets, this moves
+//! accuracies by some points.
+
+use tonic_base::Progress;
+use tonic_loader::EpochOrder;
+
+use crate::engine::{EngineChoice, check_interrupt};
+use crate::error::Result;
+use crate::feed::Feed;
+use crate::kernel::program::MatmulPrecision;
+use crate::learner::{Backend, Padding};
+use crate::network::{Architecture, Network, Parameters};
+
+/// Replaces the running statistics of a network by means over the batches of a training set.
+///
+/// # Errors
+/// The errors of reading the set, [`Error::Kernel`](crate::Error::Kernel),
+/// [`Interrupted`](tonic_base::Error::Interrupted).
+pub(super) fn reestimate(
+    network: &mut Network,
+    train: &Feed,
+    batch_size: usize,
+    padding: Padding,
+    progress: &Progress,
+) -> Result<()> {
+    let mut layers = network.layers().clone();
+    layers.hidden.iter_mut().filter_map(|layer| layer.dropout.as_mut()).for_each(|dropout| dropout.p = 0.0);
+    let shape = network.shape();
+    let mut plain = Network::zeros(Architecture::new(shape.inputs, layers, shape.classes));
+    plain.parameters.flat_mut().copy_from_slice(network.parameters.flat());
+    let mut engine = Backend::cpu(EngineChoice::Fused, MatmulPrecision::Highest).host_engine(&plain)?;
+    let mut computed = Parameters::zeros(plain.architecture().clone());
+    let mut sums = vec![0.0; computed.statistics().len()];
+    let mut total = 0.0;
+    train.loader().epoch(EpochOrder::Sequential, batch_size, 0, |batch| {
+        check_interrupt()?;
+        engine.step(&plain, batch, padding.of_batch(batch.longest()), &mut computed)?;
+        let samples = batch.len() as f64;
+        let values = computed.statistics().iter().map(|&value| samples * f64::from(value));
+        sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+        total += samples;
+        progress.add(batch.len() as u64);
+        Ok::<_, crate::Error>(true)
+    })?;
+    network.parameters.statistics_mut().iter_mut().zip(sums).for_each(|(to, sum)| *to = (sum / total) as f32);
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! The table `[training]` of config.toml: how a run trains. An old run without the table trains with Adam, at a constant
+//! learning rate.
+
+use serde::{Deserialize, Serialize};
+use tonic_loader::Augmentation;
+
+use crate::error::{BaseFault, Error, Result};
+use crate::kernel::{OptimiserConfig, Rule};
+use crate::learner::{Plateau, Schedule, Select, Selected};
+use crate::network::Tensor;
+use crate::run::config::LrChange;
+use crate::run::metrics::EpochMetrics;
+
+/// How a run trains.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainingConfig {
+    /// Factor of the weight decay of the weight matrices.
+    #[serde(skip_serializing_if = "is_default")]
+    pub weight_decay: f64,
+    /// Largest norm of the gradients of all parameters together.
+    #[serde(skip_serializing_if = "is_default")]
+    pub clip_norm: Option<f64>,
+    /// Score by which the epoch is selected whose network is tested. `None`: the network of the last epoch is tested.
+    #[serde(skip_serializing_if = "is_default")]
+    pub select: Option<Select>,
+    /// Number of epochs without a better validation after which training stops early.
+    #[serde(skip_serializing_if = "is_default")]
+    pub patience: Option<u64>,
+    /// Parts of the network that keep their initial values.
+    #[serde(skip_serializing_if = "is_default")]
+    pub freeze: Vec<String>,
+    /// The optimiser's formula.
+    #[serde(skip_serializing_if = "is_default")]
+    pub optimiser: Rule,
+    /// Schedule of the learning rate.
+    #[serde(skip_serializing_if = "is_default")]
+    pub schedule: Schedule,
+    /// Random changes of the training samples.
+    #[serde(skip_serializing_if = "is_default")]
+    pub augment: Augmentation,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+impl TrainingConfig {
+    pub(crate) fn is_default(&self) -> bool {
+        is_default(self)
+    }
+
+    /// Returns the settings of the optimiser, with the learning rate `lr`.
+    pub(super) fn optimiser(&self, lr: f64) -> OptimiserConfig {
+        OptimiserConfig { rule: self.optimiser, lr, weight_decay: self.weight_decay, clip_norm: self.clip_norm }
+    }
+
+    /// Returns the first of the best epochs by [`select`](TrainingConfig::select). `None` if no epoch was validated.
+    pub fn best(&self, epochs: &[EpochMetrics]) -> Option<Selected> {
+        let by = self.select.unwrap_or_default();
+        let scores = epochs.iter().filter_map(|epoch| Some((epoch.epoch, by.of(&epoch.valid?))));
+        let better = |best: (u64, f64), next: (u64, f64)| if by.is_better(next.1, best.1) { next } else { best };
+        scores.reduce(better).map(|(epoch, _)| Selected { epoch, by })
+    }
+
+    /// Returns whether the last epochs are so many without a better validation that training stops early.
+    pub fn stops_after(&self, epochs: &[EpochMetrics]) -> bool {
+        let best = self.best(epochs).map(|best| best.epoch);
+        let since = |best: u64| epochs.last().map_or(0, |last| last.epoch - best);
+        self.patience.zip(best).is_some_and(|(patience, best)| since(best) >= patience)
+    }
+
+    /// Returns the learning rate that the schedule changes, after `epochs`: `lr` with the changes by resumed runs, and
+    /// with the cuts of a plateau.
+    pub(super) fn lr_after(&self, lr: f64, changes: &[LrChange], epochs: &[EpochMetrics]) -> f64 {
+        let mut plateau = Plateau::new(lr);
+        let mut changes = changes.iter().peekable();
+        for done in 0..=epochs.len() as u64 {
+            if let Some(valid) = done.checked_sub(1).and_then(|last| epochs[last as usize].valid) {
+                let by = self.select.unwrap_or_default();
+                plateau.observe(self.schedule.curve, by, by.of(&valid));
+            }
+            while let Some(change) = changes.next_if(|change| change.epochs_done <= done) {
+                plateau.lr = change.lr;
+            }
+        }
+        plateau.lr
+    }
+
+    /// Refuses settings that the kernels of a GPU don't have.
+    ///
+    /// # Errors
+    /// [`Unavailable`](tonic_base::Error::Unavailable) with the name of the option.
+    pub(super) fn check_gpu(&self) -> Result<()> {
+        let missing = [
+            ("clip_norm", self.clip_norm.is_some()),
+            ("freeze", !self.freeze.is_empty()),
+            ("augment", !self.augment.steps.is_empty()),
+        ];
+        match missing.into_iter().find(|(_, is_given)| *is_given) {
+            Some((option, _)) => Err(Error::unavailable(option, "the kernels of a GPU train without it")),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that every name in `freeze` is of a part of the network, and that a part is left to train.
+    ///
+    /// # Errors
+    /// [`Usage`](tonic_base::Error::Usage).
+    pub(super) fn check_parts(&self, parts: &[Tensor]) -> Result<()> {
+        let names = || parts.iter().map(|part| part.name.as_str()).collect::<Vec<_>>().join(", ");
+        let is_known = |name: &String| parts.iter().any(|part| part.is_in(std::slice::from_ref(name)));
+        if let Some(name) = self.freeze.iter().find(|name| !is_known(name)) {
+            let expected = format!("parts of the network ({}), or their layers", names());
+            return Err(Error::usage("freeze", expected, name));
+        }
+        if parts.iter().all(|part| part.is_in(&self.freeze)) {
+            return Err(Error::usage("freeze", format!("a part that is trained, of {}", names()), "all of them"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,279 @@
+//! Options of how a run trains: optimiser, schedule of the learning rate, clipping, selection of an epoch.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use tonic_loader::Augmentation;
+
+use crate::error::{BaseFault, Error, Result};
+use crate::kernel::{Moments, OptimiserConfig, Rule};
+use crate::learner::{Curve, Schedule, Select, WARMUP_START};
+use crate::run::configure::word;
+use crate::run::training_config::TrainingConfig;
+
+/// Weight decay of AdamW by default, as in PyTorch. The other optimisers have none by default.
+const ADAMW_DECAY: f64 = 0.01;
+/// Factor of the learning rate in steps and cuts by default, as in PyTorch.
+const LR_FACTOR: f64 = 0.1;
+/// Accepted epochs without a better validation before the learning rate is cut, by default, as in PyTorch.
+const LR_PATIENCE: u64 = 10;
+
+/// Name of an optimiser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimiserName {
+    /// Adam.
+    Adam,
+    /// Adam with decoupled weight decay.
+    AdamW,
+    /// Stochastic gradient descent.
+    Sgd,
+}
+
+/// Name of a schedule of the learning rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScheduleName {
+    /// [`Curve::Constant`].
+    Constant,
+    /// [`Curve::Cosine`].
+    Cosine,
+    /// [`Curve::OneCycle`].
+    OneCycle,
+    /// [`Curve::Step`].
+    Step,
+    /// [`Curve::Plateau`].
+    Plateau,
+}
+
+/// Options of how a run trains. The names are those of the flags of `fit`, with underscores; a `[training]` table of a
+/// network file has the same keys.
+///
+/// An option that is `None` (or `false`, or empty) takes its default in a new run, and the value of the run folder in a
+/// resumed run. A resumed run refuses any other value, except of `patience`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainingOptions {
+    /// The optimiser; Adam by default.
+    pub optimiser: Option<OptimiserName>,
+    /// Momentum of SGD; 0 by default.
+    pub momentum: Option<f64>,
+    /// Whether SGD's momentum is Nesterov's.
+    pub nesterov: bool,
+    /// Weight decay of the weight matrices; 0.01 with AdamW and 0 with the others by default.
+    pub weight_decay: Option<f64>,
+    /// Largest norm of the gradients of all parameters together; no limit by default.
+    pub clip_norm: Option<f64>,
+    /// Schedule of the learning rate; constant by default.
+    pub schedule: Option<ScheduleName>,
+    /// Number of epochs in which the learning rate rises at the start; 0 by default.
+    pub warmup_epochs: Option<u64>,
+    /// Share of the learning rate at which the warm-up starts; a third by default.
+    pub warmup_start: Option<f64>,
+    /// Number of epochs of each step of the schedule `step`, which has no default.
+    pub step_epochs: Option<u64>,
+    /// Factor of the learning rate in each step or cut; 0.1 by default.
+    pub lr_factor: Option<f64>,
+    /// Number of epochs without a better validation that the schedule `plateau` accepts; 10 by default.
+    pub lr_patience: Option<u64>,
+    /// Smallest learning rate of the schedules `cosine` and `plateau`; 0 by default.
+    pub min_lr: Option<f64>,
+    /// Score by which the epoch is selected whose network is tested. Without it, the network of the last epoch is
+    /// tested.
+    pub select: Option<Select>,
+    /// Number of epochs without a better validation after which training stops early; never by default.
+    pub patience: Option<u64>,
+    /// Parts of the network that keep their initial values: names of tensors, such as `0.weight`, or of layers, such as
+    /// `0`.
+    pub freeze: Vec<String>,
+    /// File with the augmentation of the training samples; none by default.
+    pub augment: Option<PathBuf>,
+}
+
+impl From<&TrainingConfig> for TrainingOptions {
+    /// Returns the options that give these settings.
+    fn from(config: &TrainingConfig) -> TrainingOptions {
+        let TrainingConfig { weight_decay, clip_norm, select, patience, freeze, optimiser, schedule, .. } = config;
+        let (name, momentum, nesterov) = match *optimiser {
+            Rule::Adam(_) => (OptimiserName::Adam, None, false),
+            Rule::AdamW(_) => (OptimiserName::AdamW, None, false),
+            Rule::Sgd { momentum, nesterov } => (OptimiserName::Sgd, Some(momentum), nesterov),
+        };
+        let Schedule { curve, warmup_epochs, warmup_start, .. } = *schedule;
+        let mut options = TrainingOptions {
+            optimiser: Some(name),
+            momentum,
+            nesterov,
+            weight_decay: Some(*weight_decay),
+            clip_norm: *clip_norm,
+            warmup_epochs: Some(warmup_epochs),
+            warmup_start: (warmup_epochs > 0).then_some(warmup_start),
+            select: *select,
+            patience: *patience,
+            freeze: freeze.clone(),
+            ..TrainingOptions::default()
+        };
+        let curve = match curve {
+            Curve::Constant => ScheduleName::Constant,
+            Curve::OneCycle => ScheduleName::OneCycle,
+            Curve::Cosine { min_lr } => {
+                options.min_lr = Some(min_lr);
+                ScheduleName::Cosine
+            }
+            Curve::Step { epochs, factor } => {
+                (options.step_epochs, options.lr_factor) = (Some(epochs), Some(factor));
+                ScheduleName::Step
+            }
+            Curve::Plateau { patience, factor, min_lr } => {
+                (options.lr_patience, options.lr_factor, options.min_lr) = (Some(patience), Some(factor), Some(min_lr));
+                ScheduleName::Plateau
+            }
+        };
+        TrainingOptions { schedule: Some(curve), ..options }
+    }
+}
+
+impl TrainingOptions {
+    /// Returns these options, and those of `other` where these are not given.
+    pub fn or(self, other: TrainingOptions) -> TrainingOptions {
+        TrainingOptions {
+            optimiser: self.optimiser.or(other.optimiser),
+            momentum: self.momentum.or(other.momentum),
+            nesterov: self.nesterov || other.nesterov,
+            weight_decay: self.weight_decay.or(other.weight_decay),
+            clip_norm: self.clip_norm.or(other.clip_norm),
+            schedule: self.schedule.or(other.schedule),
+            warmup_epochs: self.warmup_epochs.or(other.warmup_epochs),
+            warmup_start: self.warmup_start.or(other.warmup_start),
+            step_epochs: self.step_epochs.or(other.step_epochs),
+            lr_factor: self.lr_factor.or(other.lr_factor),
+            lr_patience: self.lr_patience.or(other.lr_patience),
+            min_lr: self.min_lr.or(other.min_lr),
+            select: self.select.or(other.select),
+            patience: self.patience.or(other.patience),
+            freeze: if self.freeze.is_empty() { other.freeze } else { self.freeze },
+            augment: self.augment.or(other.augment),
+        }
+    }
+
+    /// Returns the name and the value of each option that a resumed run must not change, as text. Two options with the
+    /// same text are equal.
+    pub(super) fn words(&self) -> Vec<(&'static str, Option<String>)> {
+        vec![
+            ("optimiser", word(self.optimiser)),
+            ("momentum", word(self.momentum)),
+            ("nesterov", word(self.nesterov.then_some(true))),
+            ("weight_decay", word(self.weight_decay)),
+            ("clip_norm", word(self.clip_norm)),
+            ("schedule", word(self.schedule)),
+            ("warmup_epochs", word(self.warmup_epochs)),
+            ("warmup_start", word(self.warmup_start)),
+            ("step_epochs", word(self.step_epochs)),
+            ("lr_factor", word(self.lr_factor)),
+            ("lr_patience", word(self.lr_patience)),
+            ("min_lr", word(self.min_lr)),
+            ("select", self.select.map(|select| select.name().into())),
+            ("freeze", (!self.freeze.is_empty()).then(|| self.freeze.join(","))),
+        ]
+    }
+
+    /// Returns the settings of a new run of `epochs` epochs. `validates` is whether it has a validation set.
+    ///
+    /// # Errors
+    /// [`Usage`](tonic_base::Error::Usage) with the name of an option that has no effect with the others, or lacks
+    /// another one.
+    pub(super) fn config(&self, epochs: u64, validates: bool) -> Result<TrainingConfig> {
+        let name = self.optimiser.unwrap_or(OptimiserName::Adam);
+        let schedule = self.schedule.unwrap_or(ScheduleName::Constant);
+        let warmup_epochs = self.warmup_epochs.unwrap_or(0);
+        self.refuse_useless(name, schedule)?;
+        let needs_validation = [
+            ("select", self.select.is_some()),
+            ("patience", self.patience.is_some()),
+            ("schedule plateau", schedule == ScheduleName::Plateau),
+        ];
+        if let Some((option, _)) = needs_validation.iter().find(|(_, is_given)| *is_given && !validates) {
+            return Err(Error::usage(*option, "a validation set (--valid DIR), on which epochs are compared", "none"));
+        }
+        let curve = self.curve(schedule)?;
+        let ends = matches!(curve, Curve::Cosine { .. } | Curve::OneCycle);
+        if ends && warmup_epochs >= epochs {
+            return Err(Error::usage(
+                "warmup_epochs",
+                format!("fewer than the {epochs} epochs of the run"),
+                warmup_epochs,
+            ));
+        }
+        let optimiser = match name {
+            OptimiserName::Adam => Rule::Adam(Moments::default()),
+            OptimiserName::AdamW => Rule::AdamW(Moments::default()),
+            OptimiserName::Sgd => Rule::Sgd { momentum: self.momentum.unwrap_or(0.0), nesterov: self.nesterov },
+        };
+        let decay = if name == OptimiserName::AdamW { ADAMW_DECAY } else { OptimiserConfig::default().weight_decay };
+        Ok(TrainingConfig {
+            optimiser,
+            weight_decay: self.weight_decay.unwrap_or(decay),
+            clip_norm: self.clip_norm,
+            schedule: Schedule {
+                curve,
+                end: if ends { epochs } else { 0 },
+                warmup_epochs,
+                warmup_start: self.warmup_start.unwrap_or(WARMUP_START),
+            },
+            select: self.select,
+            patience: self.patience,
+            freeze: self.freeze.clone(),
+            augment: self.augmentation()?.unwrap_or_default(),
+        })
+    }
+
+    /// Reads the augmentation. `None` if no file is given.
+    pub(super) fn augmentation(&self) -> Result<Option<Augmentation>> {
+        Ok(self.augment.as_deref().map(Augmentation::read).transpose()?)
+    }
+
+    fn curve(&self, schedule: ScheduleName) -> Result<Curve> {
+        let factor = self.lr_factor.unwrap_or(LR_FACTOR);
+        let min_lr = self.min_lr.unwrap_or(0.0);
+        Ok(match schedule {
+            ScheduleName::Constant => Curve::Constant,
+            ScheduleName::Cosine => Curve::Cosine { min_lr },
+            ScheduleName::OneCycle => Curve::OneCycle,
+            ScheduleName::Step => {
+                let none =
+                    || Error::usage("step_epochs", "the number of epochs of a step, with --schedule step", "none");
+                Curve::Step { epochs: self.step_epochs.ok_or_else(none)?, factor }
+            }
+            ScheduleName::Plateau => {
+                Curve::Plateau { patience: self.lr_patience.unwrap_or(LR_PATIENCE), factor, min_lr }
+            }
+        })
+    }
+
+    /// Refuses options that would do nothing.
+    fn refuse_useless(&self, optimiser: OptimiserName, schedule: ScheduleName) -> Result<()> {
+        use ScheduleName::{Cosine, OneCycle, Plateau, Step};
+        let is_sgd = optimiser == OptimiserName::Sgd;
+        let has_momentum = self.momentum.is_some_and(|momentum| momentum > 0.0);
+        let of = |schedules: &[ScheduleName]| schedules.contains(&schedule);
+        let checks = [
+            ("momentum", self.momentum.is_some(), is_sgd, "--optimiser sgd, which alone has a momentum to set"),
+            ("nesterov", self.nesterov, is_sgd && has_momentum, "--optimiser sgd with a --momentum above 0"),
+            ("step_epochs", self.step_epochs.is_some(), of(&[Step]), "--schedule step"),
+            ("lr_factor", self.lr_factor.is_some(), of(&[Step, Plateau]), "--schedule step or plateau"),
+            ("lr_patience", self.lr_patience.is_some(), of(&[Plateau]), "--schedule plateau"),
+            ("min_lr", self.min_lr.is_some(), of(&[Cosine, Plateau]), "--schedule cosine or plateau"),
+            (
+                "warmup_epochs",
+                self.warmup_epochs.is_some(),
+                !of(&[OneCycle]),
+                "another schedule: one-cycle rises itself",
+            ),
+            ("warmup_start", self.warmup_start.is_some(), self.warmup_epochs > Some(0), "--warmup-epochs above 0"),
+        ];
+        match checks.into_iter().find(|&(_, is_given, has_effect, _)| is_given && !has_effect) {
+            Some((option, _, _, expected)) => Err(Error::usage(option, expected, "an option without effect")),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Tests of `--network`, `--preset` and `presets`: networks of many layers through the whole program.
+
+use std::path::Path;
+use std::time::Duration;
+
+use safetensors::SafeTensors;
+use tonic_toolkit::train::Isa;
+use tonic_toolkit::train::network::{Preset, read_model};
+use tonic_toolkit::train::run::Config;
+
+use crate::runs::{assert_same, bytes, epochs, interrupted};
+use crate::sets::{
+    self, Spec, assert_says, eval, fails, fit, fit_arguments, json, logits, predict_on, succeeds, train,
+};
+
+/// A network with norm, recurrent connection, dropout and random initial states.
+const MANY: &str = "init_state = \"uniform\"
+layers = [
+  { linear = 20, bias = false },
+  { norm = \"batch\" },
+  { recurrent = \"dense\" },
+  { neuron = \"adlif\", a = [0.0, 1.0] },
+  { dropout = 0.2 },
+  { linear = 12 },
+  { neuron = \"silif\" },
+  { linear = \"classes\", bias = false },
+  { norm = \"batch\" },
+  { readout = \"leaky\" },
+]
+
+[training]
+lr = 0.02
+batch-size = 8
+";
+
+fn write(dir: &Path, text: &str) {
+    std::fs::write(dir.join("many.toml"), text).unwrap();
+}
+
+/// Returns the options of a fit that has no flags for what a network file says.
+fn options(others: &str) -> String {
+    format!("--train DIR/train --device cpu --threads 2 --epochs 2 --quiet {others}")
+}
+
+/// Returns a command with the arguments, in which DIR stands for `dir`.
+fn program(dir: &Path, run: &str, others: &str) -> assert_cmd::Command {
+    let mut command = train();
+    let line = format!("fit --output DIR/{run} {}", options(others));
+    command.args(line.split_whitespace().map(|word| word.replace("DIR", dir.to_str().unwrap())));
+    command
+}
+
+#[test]
+fn a_preset_is_its_network_file() {
+    let dir = sets::task();
+    let path = dir.path();
+    let listed = String::from_utf8(train().arg("presets").output().unwrap().stdout).unwrap();
+    for preset in Preset::ALL {
+        assert_says(&listed, &[preset.name]);
+        let text = train().args(["presets", preset.name]).output().unwrap().stdout;
+        assert_eq!(String::from_utf8(text.clone()).unwrap(), preset.text);
+        std::fs::write(path.join("many.toml"), text).unwrap();
+        let small = "--hidden 9,8 --epochs 1 --overwrite --valid DIR/valid";
+        succeeds(&mut program(path, "preset", &format!("--preset {} {small}", preset.name)));
+        succeeds(&mut program(path, "file", &format!("--network DIR/many.toml {small}")));
+        assert_same(&path.join("preset"), &path.join("file"));
+        assert_eq!(bytes(&path.join("preset"), "config.toml"), bytes(&path.join("file"), "config.toml"));
+    }
+    fails(&mut program(path, "none", "--preset silif"), 2, &["silif", "silif-ssc"]);
+}
+
+#[test]
+fn the_preset_post_is_the_network_without_a_preset() {
+    let dir = sets::task();
+    succeeds(&mut program(dir.path(), "preset", "--preset post --hidden 24,16"));
+    succeeds(&mut program(dir.path(), "flags", "--hidden 24,16"));
+    assert_same(&dir.path().join("preset"), &dir.path().join("flags"));
+    for file in ["config.toml", "model.safetensors"] {
+        assert!(bytes(&dir.path().join("preset"), file) == bytes(&dir.path().join("flags"), file), "{file} differs");
+    }
+}
+
+#[test]
+fn options_of_the_network_file_are_defaults() {
+    let dir = sets::task();
+    write(dir.path(), MANY);
+    succeeds(&mut program(dir.path(), "file", "--network DIR/many.toml"));
+    let config = Config::read(&dir.path().join("file")).unwrap();
+    assert_eq!((config.lr, config.batch_size, config.network.theta), (0.02, 8, None));
+    assert_eq!(config.network.hidden, [20, 12]);
+    assert!(
+        String::from_utf8(bytes(&dir.path().join("file"), "config.toml"))
+            .unwrap()
+            .contains("{ recurrent = \"dense\" }")
+    );
+    std::fs::write(dir.path().join("fit.toml"), "lr = 0.5").unwrap();
+    succeeds(&mut program(dir.path(), "typed", "--network DIR/many.toml --batch-size 9 --options DIR/fit.toml"));
+    let config = Config::read(&dir.path().join("typed")).unwrap();
+    assert_eq!((config.lr, config.batch_size), (0.5, 9));
+    // A resumed run keeps its own options.
+    succeeds(&mut program(dir.path(), "typed", "--network DIR/many.toml --epochs 3 --resume"));
+    let config = Config::read(&dir.path().join("typed")).unwrap();
+    assert_eq!((config.lr, config.lr_changes.len(), config.batch_size), (0.5, 0, 9));
+}
+
+#[test]
+fn a_network_of_many_layers_learns_and_is_evaluated() {
+    let dir = sets::task();
+    let path = dir.path();
+    write(path, MANY);
+    succeeds(&mut program(path, "run", "--network DIR/many.toml --valid DIR/valid --epochs 12"));
+    let all = epochs(&path.join("run"));
+    let last = &all[11];
+    assert!(last.train.loss < 0.8 * all[0].train.loss, "{} {}", all[0].train.loss, last.train.loss);
+    assert_eq!(last.activity.as_ref().unwrap().len(), 2);
+    let result = json(&mut eval(path, "run", "valid"));
+    assert_eq!(result["accuracy"], last.valid.unwrap().accuracy);
+    assert_eq!(result["loss"], last.valid.unwrap().loss);
+    succeeds(&mut predict_on("cpu", path, "run", "valid", "predictions"));
+    let logits = logits(&path.join("predictions"));
+    assert!(logits.iter().all(|row| row.iter().all(|logit| (0.0..=30.0).contains(logit))), "sums of probabilities");
+
+    let model = bytes(&path.join("run"), "model.safetensors");
+    let file = SafeTensors::deserialize(&model).unwrap();
+    let mut names = file.names();
+    names.sort();
+    let expected = [
+        "0.weight",
+        "1.bias",
+        "1.running_mean",
+        "1.running_var",
+        "1.weight",
+        "2.weight",
+        "3.a",
+        "3.alpha",
+        "3.b",
+        "3.beta",
+        "5.bias",
+        "5.weight",
+        "6.a",
+        "6.b",
+        "6.dt",
+        "6.p_alpha",
+        "6.p_beta",
+        "7.weight",
+        "8.bias",
+        "8.running_mean",
+        "8.running_var",
+        "8.weight",
+        "9.alpha",
+    ];
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn a_stopped_run_of_many_layers_resumes_to_the_same_bits() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path();
+    Spec::new(1200, 64).write(&path.join("train"), sets::learnable(1));
+    Spec::new(60, 8).write(&path.join("valid"), sets::learnable(2));
+    write(path, MANY);
+    let arguments = "--valid DIR/valid --network DIR/many.toml --epochs 3 --batch-size 4";
+    succeeds(&mut program(path, "whole", arguments));
+    let mut isas = Isa::available().into_iter().cycle();
+    let begin = |resume: bool| {
+        let resume = if resume { "--resume --threads 1 --cache stream" } else { "" };
+        let line = options(arguments).replace("--threads 2", if resume.is_empty() { "--threads 2" } else { "" });
+        let line = format!("fit --output DIR/stopped {line} {resume}");
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tonic-train"));
+        command.env("TONIC_ISA", isas.next().unwrap().name()).stderr(std::process::Stdio::piped());
+        command.args(line.split_whitespace().map(|word| word.replace("DIR", path.to_str().unwrap())));
+        command.spawn().unwrap()
+    };
+    interrupted(begin, &path.join("stopped"), Duration::from_millis(60));
+    succeeds(&mut program(path, "stopped", &format!("{arguments} --resume")));
+    assert_same(&path.join("whole"), &path.join("stopped"));
+}
+
+#[test]
+fn contradictions_are_refused() {
+    let dir = sets::task();
+    let path = dir.path();
+    write(path, MANY);
+    let with = |others: &str| program(path, "run", &format!("--network DIR/many.toml {others}"));
+    fails(&mut with("--theta 0.5"), 2, &["--theta", "expected no such option with a network file"]);
+    fails(&mut with("--min-v-mem=-1"), 2, &["--min-v-mem", "no such option with a network file"]);
+    fails(&mut with("--hidden 8,8"), 2, &["--hidden", "hidden layers are alike"]);
+    fails(&mut with("--preset lif"), 2, &["--preset"]);
+    write(path, &MANY.replace("{ norm = \"batch\" }", "{ norm = \"layer\" }"));
+    fails(&mut with(""), 2, &["many.toml: line 4: expected norm = \"batch\", got \"layer\""]);
+    write(path, &MANY.replace("lr = 0.02", "learning-rate = 0.02"));
+    fails(&mut with(""), 2, &["many.toml: learning-rate: expected a flag of fit"]);
+    write(path, MANY);
+    succeeds(&mut with(""));
+    write(path, &MANY.replace("dropout = 0.2", "dropout = 0.3"));
+    fails(&mut with("--resume"), 4, &["network differs", "expected { dropout = 0.2", "got { dropout = 0.3"]);
+    let plain = fit_arguments(path, "plain", "--quiet");
+    succeeds(train().args(plain));
+    fails(&mut fit(path, "plain", "--quiet --reestimate-norm --overwrite"), 2, &["--reestimate-norm", "with a norm"]);
+}
+
+#[test]
+fn norms_are_estimated_again_from_the_whole_set() {
+    let dir = sets::task();
+    let path = dir.path();
+    write(path, MANY);
+    let arguments = "--network DIR/many.toml --valid DIR/valid --test DIR/valid";
+    succeeds(&mut program(path, "lagging", arguments));
+    succeeds(&mut program(path, "again", &format!("{arguments} --reestimate-norm")));
+    let [lagging, again] = ["lagging", "again"].map(|run| path.join(run));
+    for file in ["model.safetensors", "best.safetensors"] {
+        let [before, after] = [&lagging, &again].map(|run| read_model(&run.join(file)).unwrap().network.parameters);
+        assert_eq!(before.flat(), after.flat());
+        assert_ne!(before.statistics(), after.statistics());
+    }
+    assert!(bytes(&lagging, "checkpoint.safetensors") == bytes(&again, "checkpoint.safetensors"));
+    // The test at the end is that of the saved network.
+    let test: serde_json::Value = serde_json::from_slice(&bytes(&again, "test.json")).unwrap();
+    assert_eq!(json(&mut eval(path, "again", "valid"))["loss"], test["loss"]);
+    // A run that is finished already begins to do so when it is resumed.
+    succeeds(&mut program(path, "lagging", &format!("{arguments} --reestimate-norm --resume")));
+    assert!(bytes(&lagging, "model.safetensors") == bytes(&again, "model.safetensors"));
+}
+
+#[test]
+fn a_sweep_varies_presets() {
+    let dir = sets::task();
+    let spec = format!(
+        "train = \"{0}/train\"\nepochs = 1\nhidden = [8, 8]\ndevice = \"cpu\"\n[vary]\npreset = [\"post\", \"lif\"]\n",
+        dir.path().display()
+    );
+    std::fs::write(dir.path().join("spec.toml"), spec).unwrap();
+    succeeds(train().current_dir(dir.path()).args(["sweep", "spec.toml", "-o", "runs"]));
+    for run in ["1-presetpost", "2-presetlif"] {
+        let run = std::fs::read_dir(dir.path().join("runs"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .find(|path| path.file_name().unwrap().to_str().unwrap().trim_start_matches('0') == run);
+        let run = run.unwrap();
+        let options = run.join("fit.toml");
+        succeeds(train().arg("fit").arg("--options").arg(options).arg("-o").arg(&run).arg("--quiet"));
+        assert_eq!(Config::read(&run).unwrap().network.hidden, [8, 8]);
+    }
+    let compared = json(train().current_dir(dir.path()).args(["compare", "runs"]));
+    let differing = compared["differing"].to_string();
+    assert_says(&differing, &["layers", "lr"]);
+}
