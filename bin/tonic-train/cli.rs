@@ -8,6 +8,7 @@ use tonic_report::png_path;
 use crate::bench_args::BenchArgs;
 use crate::compare_args::CompareArgs;
 use crate::device_args::DeviceArgs;
+use crate::exchange_args::{ExportArgs, ImportArgs};
 use crate::fit_args::FitArgs;
 use crate::lock_args::LockArgs;
 use crate::predict_args::PredictArgs;
@@ -131,6 +132,18 @@ Examples:
   tonic-train show runs/first --data shards/test --sample 17 --png sample.png
   tonic-train show runs/first --data shards/test --sample 17 --json | jq '.layers[].spikes'")]
     Show(ShowArgs),
+    /// Write the network of a run for other programs: as a graph of NIR, or as arrays of NumPy
+    ///
+    /// In a graph of NIR, norms are part of the linear layers. Layers that NIR, or its reader, doesn't have are refused
+    /// with the reason. What a graph cannot say, such as the readout over time, is printed, and in its metadata.
+    #[command(after_help = "Examples:
+  tonic-train export runs/lif --nir lif.nir
+  tonic-train export runs/lif --nir lif.nir --convention sinabs
+  tonic-train export runs/lif --npz lif.npz")]
+    Export(ExportArgs),
+    /// Read a network from a graph of NIR, and write it as a model file
+    #[command(after_help = "Example: tonic-train import lif.nir -o lif.safetensors --dt 0.004 --steps 250")]
+    Import(ImportArgs),
     /// List the networks with names, or print the network file of one, to be edited for `fit --network`
     #[command(after_help = "Examples:
   tonic-train presets

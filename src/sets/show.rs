@@ -9,14 +9,15 @@ use crate::sample::Sample;
 /// Maximum height of a raster in the terminal, in characters of 2 x 4 dots.
 const LINES: usize = 24;
 
+/// Returns the duration of a frame in seconds for frames of this recipe, if it is the same for all frames.
+pub fn frame_seconds(recipe: &str) -> Option<f64> {
+    Recipe::parse(None, recipe).ok()?.frames.frame_time().map(|us| us / 1e6)
+}
+
 /// Returns the length of a frame on the time axis for frames of this recipe, and the label of this axis. The axis counts
 /// frames if the recipe gives them no fixed time.
 pub fn frame_length(recipe: &str) -> (f64, &'static str) {
-    let recipe = Recipe::parse(None, recipe);
-    match recipe.map(|r| r.frames.frame_time()) {
-        Ok(Some(us)) => (us / 1000.0, "time (ms)"),
-        _ => (1.0, "frame"),
-    }
+    frame_seconds(recipe).map_or((1.0, "frame"), |seconds| (seconds * 1000.0, "time (ms)"))
 }
 
 impl Sample<'_> {

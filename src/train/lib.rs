@@ -9,6 +9,7 @@ pub mod gpu;
 pub(crate) mod kernel;
 pub mod learner;
 pub mod network;
+pub mod nir;
 #[cfg(test)]
 #[allow(dead_code)] // tests/ uses the rest
 #[path = "../../tests/train/random.rs"]

@@ -9,6 +9,7 @@
 //! loader                         batches of a set
 //! health, classes, faults, printed    what training says, and how it fails
 //! report, browser, show, tensorboard    what people look at; a web page in a browser
+//! nir                            networks for other programs
 //! sweeps, bench, command_lines   many runs; benchmarks; frozen command lines
 //! sets, runs, random             helpers
 //! ```
@@ -29,6 +30,8 @@ mod hostile;
 mod loader;
 mod model_file;
 mod networks;
+#[cfg(feature = "nir")]
+mod nir;
 mod predict;
 mod printed;
 #[allow(dead_code)] // without libtorch, only the crate and tests/gpu use the rest

@@ -19,6 +19,7 @@
 //! sums             BLAKE3 sums of the files of a run
 //! memory           refuses what is too large for the free memory
 //! metrics          metrics of each epoch, and their curves
+//! export           the network as arrays of NumPy
 //! events           the event file of TensorBoard
 //! times, machine   how long each process trained the run, and on what
 //! activity         how often neurons spike
@@ -31,6 +32,7 @@ mod config;
 mod configure;
 mod eval;
 mod events;
+mod export;
 mod fit;
 mod folder;
 mod health;
@@ -55,6 +57,7 @@ pub use checkpoint::Checkpoint;
 pub use config::{Config, DataConfig, LrChange, NetworkConfig};
 pub(crate) use eval::Trained;
 pub use eval::{EvalOptions, eval};
+pub use export::{export_npz, model_file};
 pub use fit::{Fitted, check_options, fit};
 pub(crate) use folder::{BEST, MODEL, REPORT, TEST, holds_run};
 pub use metrics::EpochMetrics;
