@@ -122,6 +122,8 @@ fn missing(what: &str, why: &str) -> Option<&'static str> {
         Some("scripts/setup --nvrtc brings it")
     } else if what.starts_with("engine reference") && why.contains("built without libtorch") {
         Some("scripts/setup --libtorch && cargo build --release --features libtorch")
+    } else if what == "NIR" {
+        Some("cargo build --release --features train,nir")
     } else if what.starts_with("libtorch") && why.ends_with("no libtorch_cuda.so") {
         Some("scripts/setup --cuda brings it; --libtorch DIR names a libtorch that has it")
     } else if why.starts_with("the kernels of a GPU ") {

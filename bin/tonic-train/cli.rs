@@ -8,11 +8,13 @@ use tonic_report::png_path;
 use crate::bench_args::BenchArgs;
 use crate::compare_args::CompareArgs;
 use crate::device_args::DeviceArgs;
+use crate::exchange_args::{ExportArgs, ImportArgs};
 use crate::fit_args::FitArgs;
 use crate::lock_args::LockArgs;
 use crate::predict_args::PredictArgs;
 use crate::sweep_args::SweepArgs;
 use crate::values::preset;
+use crate::view_args::{ReportArgs, ShowArgs};
 
 /// Trains networks of integrate-and-fire neurons from the shard sets that tonic-prep makes.
 ///
@@ -115,6 +117,33 @@ Examples:
   tonic-train predict --model runs/first --data shards/unknown -o predictions --overwrite --json | jq .samples
   python -c 'import numpy; print(numpy.load(\"predictions/logits.npy\").argmax(1))'")]
     Predict(PredictArgs),
+    /// Write a report of a run as one web page: curves, confusion matrix, classes, single samples, settings, machine
+    ///
+    /// The page needs no network and no other file. A set is run through the network on the CPU, with the result of
+    /// `eval`: the test set of the run, or else its validation set, or that of --data. What a run doesn't have, such as
+    /// firing rates in runs of earlier versions, is named on the page and by the command.
+    #[command(after_help = "Examples:
+  tonic-train report runs/first
+  tonic-train report runs/first --data shards/test --best -o first.html")]
+    Report(ReportArgs),
+    /// Show one sample: its frames, the spikes of each hidden layer, and the readout over time
+    #[command(after_help = "Examples:
+  tonic-train show runs/first --data shards/test --sample 17
+  tonic-train show runs/first --data shards/test --sample 17 --png sample.png
+  tonic-train show runs/first --data shards/test --sample 17 --json | jq '.layers[].spikes'")]
+    Show(ShowArgs),
+    /// Write the network of a run for other programs: as a graph of NIR, or as arrays of NumPy
+    ///
+    /// In a graph of NIR, norms are part of the linear layers. Layers that NIR, or its reader, doesn't have are refused
+    /// with the reason. What a graph cannot say, such as the readout over time, is printed, and in its metadata.
+    #[command(after_help = "Examples:
+  tonic-train export runs/lif --nir lif.nir
+  tonic-train export runs/lif --nir lif.nir --convention sinabs
+  tonic-train export runs/lif --npz lif.npz")]
+    Export(ExportArgs),
+    /// Read a network from a graph of NIR, and write it as a model file
+    #[command(after_help = "Example: tonic-train import lif.nir -o lif.safetensors --dt 0.004 --steps 250")]
+    Import(ImportArgs),
     /// List the networks with names, or print the network file of one, to be edited for `fit --network`
     #[command(after_help = "Examples:
   tonic-train presets

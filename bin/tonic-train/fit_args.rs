@@ -105,6 +105,10 @@ pub(crate) struct FitArgs {
     /// refused
     #[arg(long)]
     pin: bool,
+    /// Also write the metrics of each epoch to an event file in the run folder, which TensorBoard reads: tensorboard
+    /// --logdir RUN. A resumed run with this flag writes its earlier epochs too
+    #[arg(long)]
+    tensorboard: bool,
     /// Number of worker threads. The result does not depend on it [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -162,6 +166,7 @@ impl FitArgs {
             cache: self.cache,
             pin: self.pin,
             existing: self.existing.existing(),
+            tensorboard: self.tensorboard,
             open: open_locked,
             verbosity: if self.quiet || self.json { Verbosity::Quiet } else { Verbosity::Normal },
             warn: if self.json { |_| () } else { |warning| advice::show(warning, advice::for_training) },

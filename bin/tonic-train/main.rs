@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! cli                          the commands and their arguments
-//! fit_args, training_args, predict_args, sweep_args, compare_args, bench_args    those of single commands
+//! fit_args, training_args, predict_args, sweep_args, compare_args, bench_args, view_args,
+//! exchange_args                those of single commands
 //! device_args, cache_args, lock_args, values    arguments that several commands share
 //! options_file                 fit --options FILE
 //! existing_args, completions   --resume and --overwrite; what shells complete (both programs)
@@ -27,6 +28,7 @@ mod device_args;
 mod error_texts;
 #[path = "../errors.rs"]
 mod errors;
+mod exchange_args;
 #[path = "../existing_args.rs"]
 mod existing_args;
 mod fit_args;
@@ -44,6 +46,7 @@ mod training_args;
 #[path = "../typed.rs"]
 mod typed;
 mod values;
+mod view_args;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -122,6 +125,10 @@ fn run(command: Command) -> anyhow::Result<u8> {
             Ok(DONE)
         }
         Command::Predict(args) => predict_args::run(args).map(|()| DONE),
+        Command::Report(args) => view_args::run_report(args).map(|()| DONE),
+        Command::Show(args) => view_args::run_show(args).map(|()| DONE),
+        Command::Export(args) => exchange_args::run_export(args).map(|()| DONE),
+        Command::Import(args) => exchange_args::run_import(args).map(|()| DONE),
         Command::Completions { shell } => {
             completions::print::<Cli>(PROGRAM, shell, &mut std::io::stdout()).map(|()| DONE)
         }

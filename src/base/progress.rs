@@ -220,6 +220,24 @@ pub fn human_bytes(bytes: u64) -> String {
     if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", units[unit]) }
 }
 
+/// Formats a time in its two largest units. Less than ten seconds have a decimal place.
+///
+/// ```
+/// # use tonic_base::human_time;
+/// assert_eq!([9.4, 9.98, 59.6, 187.0].map(human_time), ["9.4 s", "10 s", "1 min 00 s", "3 min 07 s"]);
+/// assert_eq!([3600.0, 86399.0, 183_600.0].map(human_time), ["1 h 00 min", "23 h 59 min", "2 d 3 h"]);
+/// ```
+pub fn human_time(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        ..10 => format!("{seconds:.1} s"),
+        10..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        3600..86400 => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
+        _ => format!("{} d {} h", whole / 86400, whole % 86400 / 3600),
+    }
+}
+
 /// Parses a size such as `64M` or `512k`, and returns it in bytes. Units are powers of 1024: `1k` is 1024 bytes.
 ///
 /// # Errors

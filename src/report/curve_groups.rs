@@ -5,6 +5,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::bars::{figures, power};
 use crate::error::Result;
+use crate::page::number;
 use crate::picture::{DrawResult, Drawing, GROUPS, Picture, draw, label, text};
 use crate::plot::over_epochs;
 
@@ -77,7 +78,7 @@ pub fn curve_groups(title: &str, y_axes: &[(&str, Scale)], groups: &[CurveGroup]
 const OTHERS: RGBColor = RGBColor(176, 182, 190);
 
 /// Draws one plot with the curves of each group.
-fn panel(area: &Drawing<'_>, (y_name, scale): (&str, Scale), groups: &[&[Points]]) -> DrawResult {
+pub(crate) fn panel(area: &Drawing<'_>, (y_name, scale): (&str, Scale), groups: &[&[Points]]) -> DrawResult {
     let finite = |points: &Points| -> Points { points.iter().copied().filter(|p| p.1.is_finite()).collect() };
     let groups: Vec<Vec<Points>> = groups.iter().map(|curves| curves.iter().map(finite).collect()).collect();
     let points = || groups.iter().flatten().flatten();
@@ -100,6 +101,8 @@ fn panel(area: &Drawing<'_>, (y_name, scale): (&str, Scale), groups: &[&[Points]
     over_epochs(&mut mesh, &y_name, last);
     if is_log {
         mesh.y_label_formatter(&power_label);
+    } else {
+        mesh.y_label_formatter(&number);
     }
     mesh.draw()?;
     let inside = |points: &Points| -> Points { points.iter().map(|&(x, y)| (x, place(y))).collect() };

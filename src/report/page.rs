@@ -173,7 +173,7 @@ fn draw_heat(area: &Drawing<'_>, width: usize, values: &[f64], unit: &str) -> Dr
 
 /// Text for a number on an axis: "2.5", "15k", "1.25M".
 #[allow(clippy::trivially_copy_pass_by_ref)] // plotters passes a reference
-fn number(value: &f64) -> String {
+pub(crate) fn number(value: &f64) -> String {
     let magnitude = value.abs();
     if magnitude >= 1e6 {
         format!("{}M", trimmed(value / 1e6, 2))

@@ -31,6 +31,11 @@ pub struct Picture {
 }
 
 impl Picture {
+    /// Returns the picture as an `svg` element.
+    pub(crate) fn svg(&self) -> &str {
+        &self.svg
+    }
+
     /// Writes the picture as SVG.
     ///
     /// # Errors
@@ -44,16 +49,27 @@ impl Picture {
     /// # Errors
     /// [`tonic_base::Error::Io`]; [`Error::Plot`] if the image cannot be encoded.
     pub fn write_png(&self, path: &Path) -> Result<()> {
-        let (width, height) = self.image.size;
-        let mut file = Vec::new();
-        let encoded = (|| {
-            let mut encoder = png::Encoder::new(&mut file, width, height);
-            encoder.set_color(png::ColorType::Rgb);
-            encoder.write_header()?.write_image_data(&self.image.pixels)
-        })();
-        encoded.map_err(|e| Error::Plot { what: path.display().to_string(), reason: e.to_string() })?;
+        let Image { size, pixels } = &self.image;
+        let file = encode_png(*size, png::ColorType::Rgb, pixels, &path.display().to_string())?;
         Ok(publish(path, &file)?)
     }
+}
+
+/// Encodes an image as PNG. `what` is for the error message.
+pub(crate) fn encode_png(
+    (width, height): (u32, u32),
+    color: png::ColorType,
+    pixels: &[u8],
+    what: &str,
+) -> Result<Vec<u8>> {
+    let mut file = Vec::new();
+    let encoded = (|| {
+        let mut encoder = png::Encoder::new(&mut file, width, height);
+        encoder.set_color(color);
+        encoder.write_header()?.write_image_data(pixels)
+    })();
+    encoded.map_err(|e| Error::Plot { what: what.into(), reason: e.to_string() })?;
+    Ok(file)
 }
 
 /// Parses a path that must end in `.png`.

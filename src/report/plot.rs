@@ -1,4 +1,4 @@
-//! Plots: the raster of a sample, curves over epochs, confusion matrices.
+//! Plots: curves over epochs, confusion matrices.
 
 use plotters::chart::MeshStyle;
 use plotters::coord::types::RangedCoordf64;
@@ -6,75 +6,8 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::error::Result;
-use crate::picture::{FAINT, INK, Picture, SERIES, draw, label, text};
+use crate::picture::{DrawResult, Drawing, FAINT, GROUPS, INK, Picture, SERIES, draw, label, text};
 use crate::sheet::Sheet;
-
-/// One mark of a raster plot, for all occupied cells in one column and one row of the raster.
-#[derive(Clone, Copy, Debug)]
-pub struct RasterPoint {
-    /// Column of the raster, from 0. In a long sample, several frames share a column.
-    pub frame: usize,
-    /// Row of the raster, from 0 at the bottom: a channel of a cochlea, or a row of pixels of a camera.
-    pub row: u32,
-    /// Number of events in the cells. For float32 frames (such as time surfaces), the sum of the cells' values.
-    pub value: f64,
-    /// Whether to draw the mark in the second colour (polarity 0 of a camera).
-    pub second: bool,
-}
-
-/// Title and axes of a raster.
-#[derive(Clone, Debug)]
-pub struct RasterAxes {
-    /// Text above the picture.
-    pub title: String,
-    /// Number of columns on the time axis.
-    pub frames: usize,
-    /// Number of rows in the raster.
-    pub rows: u32,
-    /// Length of a column on the time axis, and the label of this axis, such as `(4.0, "time (ms)")`.
-    pub frame_length: (f64, &'static str),
-    /// Label of the vertical axis.
-    pub row_name: &'static str,
-}
-
-/// Draws the raster of a sample. Marks with more events are darker.
-///
-/// # Errors
-/// [`Error::Plot`](crate::Error::Plot).
-pub fn raster(axes: &RasterAxes, points: &[RasterPoint]) -> Result<Picture> {
-    let (length, unit) = axes.frame_length;
-    let most = points.iter().map(|p| p.value.abs()).fold(f64::MIN_POSITIVE, f64::max);
-    draw((900, 420), "a raster", |area| {
-        let span = (axes.frames.max(1) as f64) * length;
-        let mut chart = ChartBuilder::on(area)
-            .caption(label(&axes.title, 90), text(19))
-            .margin(12)
-            .x_label_area_size(42)
-            .y_label_area_size(58)
-            .build_cartesian_2d(0.0..span, 0.0..f64::from(axes.rows))?;
-        chart
-            .configure_mesh()
-            .disable_mesh()
-            .axis_style(INK.mix(0.4))
-            .label_style(text(13))
-            .axis_desc_style(text(14))
-            .x_desc(unit)
-            .y_desc(axes.row_name)
-            .x_labels(9)
-            .y_labels(6)
-            .x_label_formatter(&|v| format!("{v:.0}"))
-            .y_label_formatter(&|v| format!("{v:.0}"))
-            .draw()?;
-        chart.draw_series(points.iter().map(|p| {
-            // The square root keeps single events visible next to the busiest cell.
-            let strength = 0.25 + 0.75 * (p.value.abs() / most).sqrt();
-            let colour = if p.second { SERIES[1] } else { SERIES[0] };
-            let (x, y) = (p.frame as f64 * length, f64::from(p.row));
-            Rectangle::new([(x, y), (x + length, y + 1.0)], colour.mix(strength).filled())
-        }))?;
-        Ok(())
-    })
-}
 
 /// One curve of a chart. Points whose value is NaN or infinite are not drawn.
 #[derive(Clone, Debug)]
@@ -126,6 +59,47 @@ pub fn curves(title: &str, y_name: &str, y_range: Option<(f64, f64)>, curves: &[
             .draw()?;
         Ok(())
     })
+}
+
+/// Draws curves of shares from 0 to 1 over time. `x_name` is the label of the time axis.
+pub(crate) fn draw_shares(
+    area: &Drawing<'_>,
+    y_name: &str,
+    x_name: &str,
+    curves: &[Curve],
+    legend: bool,
+) -> DrawResult {
+    let last = curves.iter().flat_map(|curve| &curve.points).map(|point| point.0).fold(f64::MIN_POSITIVE, f64::max);
+    let mut chart = ChartBuilder::on(area)
+        .margin(12)
+        .x_label_area_size(42)
+        .y_label_area_size(58)
+        .build_cartesian_2d(0.0..last, 0.0..1.02)?;
+    let mut mesh = chart.configure_mesh();
+    over_epochs(&mut mesh, y_name, last).x_desc(x_name).x_labels(9).y_labels(6).y_label_formatter(&tenths);
+    mesh.draw()?;
+    for (curve, colour) in curves.iter().zip(GROUPS.iter().cycle()) {
+        let style = colour.stroke_width(2);
+        let series = chart.draw_series(LineSeries::new(curve.points.iter().copied(), style))?;
+        series.label(label(&curve.name, 32)).legend(move |(x, y)| PathElement::new([(x, y), (x + 22, y)], style));
+    }
+    if legend {
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperLeft)
+            .margin(8)
+            .legend_area_size(30)
+            .background_style(WHITE.mix(0.85))
+            .border_style(FAINT)
+            .label_font(text(13))
+            .draw()?;
+    }
+    Ok(())
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // plotters passes a reference
+fn tenths(value: &f64) -> String {
+    format!("{value:.1}")
 }
 
 /// Style of the grid and the axes of a chart over epochs.

@@ -40,6 +40,7 @@ pub use remake::repair_from;
 pub use repair::{Donor, Remake, Repaired, holds_set, repair};
 pub use sample::Sample;
 pub use selection::Output;
+pub use show::{frame_length, frame_seconds};
 pub use split::Split;
 pub use stats::{Distribution, Stats, stats};
 pub use subset::{Condition, Filter, subset};

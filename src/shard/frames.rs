@@ -45,6 +45,22 @@ impl FrameShape {
         [row / self.height, row % self.height, x]
     }
 
+    /// Returns the number of rows of a raster of such frames, and the word for a row in singular and plural: the
+    /// channels of a cochlea, or the rows of pixels of a camera.
+    pub fn raster_rows(self) -> (u32, [&'static str; 2]) {
+        match self.height {
+            1 => (self.width, ["channel", "channels"]),
+            height => (height, ["row of pixels", "rows of pixels"]),
+        }
+    }
+
+    /// Returns the row of the raster in which a cell is drawn, counted from 0 at the bottom, and whether the cell has
+    /// polarity 0 of several polarities.
+    pub fn raster_place(self, cell: u32) -> (u32, bool) {
+        let [p, y, x] = self.coordinates(cell);
+        (if self.height == 1 { x } else { self.height - 1 - y }, p == 0 && self.polarities > 1)
+    }
+
     /// Whether a frame has at least 1 and fewer than 2^32 cells.
     pub fn is_valid(self) -> bool {
         let planes = u64::from(self.polarities) * u64::from(self.height);

@@ -9,12 +9,14 @@ pub mod gpu;
 pub(crate) mod kernel;
 pub mod learner;
 pub mod network;
+pub mod nir;
 #[cfg(test)]
 #[allow(dead_code)] // tests/ uses the rest
 #[path = "../../tests/train/random.rs"]
 mod random;
 pub mod run;
 pub mod sweep;
+pub mod view;
 
 #[cfg(test)]
 extern crate self as tonic_train; // as random.rs names this crate

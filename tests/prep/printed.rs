@@ -5,7 +5,7 @@ use std::path::Path;
 use assert_cmd::Command;
 use serde_json::json;
 use tonic_toolkit::report::{
-    Curve, Panel, PanelKind, RasterAxes, RasterPoint, Strategy, Work, chart, confusion, curves, page, raster, table,
+    Curve, Panel, PanelKind, Raster, RasterPoint, Strategy, Work, chart, confusion, curves, page, table,
 };
 use tonic_toolkit::shard::Width;
 
@@ -178,8 +178,9 @@ fn pictures_and_tables_show_names_as_escapes() {
     let names = hostile();
     let drawn = |name: &str| {
         let title = format!("title {name} & <b>");
-        let axes = RasterAxes { title: title.clone(), frames: 1, rows: 1, frame_length: (1.0, "ms"), row_name: "row" };
-        let point = RasterPoint { frame: 0, row: 0, value: 1.0, second: false };
+        let points = vec![RasterPoint { frame: 0, row: 0, value: 1.0, second: false }];
+        let (frame_length, row_names) = ((1.0, "ms"), ["row", "rows"]);
+        let raster = Raster { title: title.clone(), frames: 1, rows: 1, frame_length, row_names, points };
         let curve = Curve { name: name.into(), points: vec![(1.0, 1.0)] };
         let bars = names.iter().map(|name| (name.clone(), 1.0)).collect();
         let panels = [PanelKind::Bars(bars), PanelKind::Histogram(vec![(0.0, 1.0, 1.0)], name.into())];
@@ -192,7 +193,7 @@ fn pictures_and_tables_show_names_as_escapes() {
         assert_shown(&table(&strategies));
         assert_eq!(table(&strategies).lines().count(), 5, "a line for each strategy");
         [
-            raster(&axes, &[point]),
+            raster.picture(),
             curves(&title, name, None, &[curve]),
             page(&title, &panels),
             confusion(&title, &names, &matrix),

@@ -8,6 +8,8 @@
 //! engines, agreement             the engines compute the same
 //! loader                         batches of a set
 //! health, classes, faults, printed    what training says, and how it fails
+//! report, browser, show, tensorboard    what people look at; a web page in a browser
+//! nir                            networks for other programs
 //! sweeps, bench, command_lines   many runs; benchmarks; frozen command lines
 //! sets, runs, random             helpers
 //! ```
@@ -15,6 +17,7 @@
 #[cfg(feature = "libtorch")]
 mod agreement;
 mod bench;
+mod browser;
 mod classes;
 #[path = "../prep/command_lines.rs"]
 mod command_lines;
@@ -27,13 +30,18 @@ mod hostile;
 mod loader;
 mod model_file;
 mod networks;
+#[cfg(feature = "nir")]
+mod nir;
 mod predict;
 mod printed;
 #[allow(dead_code)] // without libtorch, only the crate and tests/gpu use the rest
 mod random;
+mod report;
 mod resume;
 mod run;
 mod runs;
 mod sets;
+mod show;
 mod sweeps;
+mod tensorboard;
 mod training;

@@ -15,7 +15,7 @@ use tonic_toolkit::train::{Optimiser, OptimiserConfig};
 
 use crate::sets::outcome;
 
-/// Returns the metrics of each epoch of a run, with times and rates set to 0.
+/// Returns the metrics of each epoch of a run, with times and rates set to 0 or `None`.
 pub(crate) fn epochs(run: &Path) -> Vec<EpochMetrics> {
     let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     let mut epochs: Vec<EpochMetrics> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -23,6 +23,7 @@ pub(crate) fn epochs(run: &Path) -> Vec<EpochMetrics> {
         assert_eq!(epoch.epoch, i as u64 + 1);
         assert!(epoch.seconds > 0.0 && epoch.samples_per_second >= 0.0);
         (epoch.seconds, epoch.batches_per_second, epoch.samples_per_second) = (0.0, 0.0, 0.0);
+        epoch.unix_seconds = None;
     }
     epochs
 }
@@ -148,6 +149,7 @@ pub(crate) fn small_fit(dir: &Path, train: &str, lr: f64, backend: Backend) -> F
         pin: false,
         drop_last: false,
         existing: Existing::Overwrite,
+        tensorboard: false,
         open: ShardSet::open,
         verbosity: Verbosity::Quiet,
         warn: |_| (),

@@ -16,7 +16,7 @@ use crate::kernel::iaf::Neuron;
 use crate::kernel::isa::Isa;
 use crate::kernel::linear::Panels;
 use crate::kernel::sample::{PackedLayer, PackedNetwork, SampleState};
-use crate::kernel::{ActiveCells, SpikeCounts, loss};
+use crate::kernel::{SpikeCounts, loss};
 use crate::network::{Network, Parameters, Shape};
 
 /// Maximum number of blocks of samples in a batch.
@@ -114,7 +114,18 @@ impl CpuEngine {
         results.into_iter().collect()
     }
 
-    fn pack(&mut self, network: &Network) {
+    /// Runs one sample forward with the parameters of the last [`pack`](CpuEngine::pack), and writes its logits.
+    pub(crate) fn forward_sample(
+        &self,
+        state: &mut SampleState,
+        sample: SampleFrames<'_>,
+        steps: usize,
+        logits: &mut [f32],
+    ) -> Result<(), KernelError> {
+        self.packed.forward(state, sample, steps, 0, logits)
+    }
+
+    pub(crate) fn pack(&mut self, network: &Network) {
         assert_eq!(network.shape(), &self.shape, "shape of the network");
         self.packed.neuron = neuron(network);
         let packed = self.packed.hidden.iter_mut().chain(std::iter::once(&mut self.packed.readout));
@@ -198,21 +209,6 @@ impl Engine for CpuEngine {
 
 fn neuron(network: &Network) -> Neuron {
     network.layers().as_iaf().expect("layers that the fused kernels compute").constants()
-}
-
-#[cfg(test)]
-/// Runs one sample forward and returns the spikes of each hidden layer, the layer next to the input first.
-pub(crate) fn hidden_spikes(
-    network: &Network,
-    sample: SampleFrames<'_>,
-    steps: usize,
-) -> Result<Vec<ActiveCells>, KernelError> {
-    let mut engine = CpuEngine::new(network);
-    engine.pack(network);
-    let mut state = SampleState::default();
-    let mut logits = vec![0.0; network.shape().classes];
-    engine.packed.forward(&mut state, sample, steps, 0, &mut logits)?;
-    Ok(state.into_spikes())
 }
 
 impl GradientBlock {

@@ -7,7 +7,8 @@
 //! | [`GpuEngine`] | `gpu.rs` | our kernels on a GPU, with the buffers and launches of [`GpuNetwork`] |
 //! | `LibtorchEngine` | `libtorch.rs` | libtorch's autograd, to compare the kernels with (feature `libtorch`) |
 //!
-//! `step.rs` has the trait [`Engine`], and `training_loss.rs` the loss. Training on a GPU uses [`GpuNetwork`] without an engine (`learner/gpu.rs`).
+//! `step.rs` has the trait [`Engine`], and `training_loss.rs` the loss; `tracer.rs` runs single samples, to show what
+//! happens inside the network. Training on a GPU uses [`GpuNetwork`] without an engine (`learner/gpu.rs`).
 
 mod choice;
 mod cpu;
@@ -19,18 +20,18 @@ mod libtorch;
 mod step;
 #[cfg(test)]
 mod tests;
+mod tracer;
 mod training_loss;
 
 pub use crate::kernel::SpikeCounts;
 pub use choice::{Arithmetic, EngineChoice};
 pub use cpu::CpuEngine;
-#[cfg(test)]
-pub(crate) use cpu::hidden_spikes;
 pub use gpu::GpuEngine;
 pub use gpu_network::{Extent, GpuNetwork};
 pub use layered::LayeredEngine;
 #[cfg(feature = "libtorch")]
 pub use libtorch::LibtorchEngine;
 pub use step::{BatchLoss, Engine};
-pub(crate) use step::{Prediction, check_interrupt, check_loss, predict};
+pub(crate) use step::{Prediction, check_interrupt, check_labels, check_loss, predict};
+pub(crate) use tracer::{Traced, Tracer};
 pub use training_loss::{SpikeRate, TrainingLoss};

@@ -87,12 +87,8 @@ pub(crate) fn predict<E: Engine + ?Sized>(
     let classes = network.shape().classes;
     check_labels(batch, classes)?;
     let logits = engine.forward(network, batch, steps)?;
-    let mut unused = vec![0.0; classes];
-    let predictions = logits.chunks_exact(classes).zip(&batch.labels).map(|(logits, &label)| {
-        let loss = loss::cross_entropy(logits, label as usize, 1.0, &mut unused);
-        Prediction { loss, predicted: loss::predicted(logits) as u32, label }
-    });
-    let predictions: Vec<Prediction> = predictions.collect();
+    let rows = logits.chunks_exact(classes).zip(&batch.labels);
+    let predictions: Vec<Prediction> = rows.map(|(logits, &label)| Prediction::of(logits, label)).collect();
     let loss = predictions.iter().map(|of| of.loss).sum();
     finite(BatchLoss { loss, correct: 0 })?;
     Ok(predictions)
@@ -126,6 +122,12 @@ pub(crate) struct Prediction {
 }
 
 impl Prediction {
+    /// Returns loss and predicted class for logits, (classes,).
+    pub(crate) fn of(logits: &[f32], label: u32) -> Prediction {
+        let loss = loss::cross_entropy(logits, label as usize, 1.0, &mut vec![0.0; logits.len()]);
+        Prediction { loss, predicted: loss::predicted(logits) as u32, label }
+    }
+
     pub(crate) fn is_correct(&self) -> bool {
         self.predicted == self.label
     }

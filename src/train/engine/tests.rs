@@ -7,7 +7,7 @@ use tonic_shard::{Column, FrameShape, SparseFrames, Width, Widths};
 
 #[cfg(feature = "libtorch")]
 use crate::engine::LibtorchEngine;
-use crate::engine::{CpuEngine, Engine, TrainingLoss, hidden_spikes};
+use crate::engine::{CpuEngine, Engine, Tracer, TrainingLoss};
 use crate::error::{Error, KernelError};
 use crate::kernel::isa::Isa;
 use crate::kernel::{TILE_WIDTH, Tile, iaf};
@@ -144,10 +144,11 @@ fn check_network(file: &str) {
     let (batch, steps) = golden.batch();
     for (bound, min_v_mem) in &BOUNDS[..2] {
         let network = network(&golden, Iaf { min_v_mem: *min_v_mem, ..Iaf::default() });
+        let mut tracer = Tracer::new(&network);
         for layer in 0..3 {
             let (shape, expected) = golden.tensor(&format!("{bound}/spikes.{}", 2 * layer + 1));
             for (sample, expected) in batch.frames.samples().zip(expected.chunks(shape[1] * shape[2])) {
-                let spikes = &hidden_spikes(&network, sample, steps).unwrap()[layer];
+                let spikes = &tracer.run(sample, 0, steps).unwrap().spikes[layer];
                 let mut got = vec![0.0; expected.len()];
                 for t in 0..steps {
                     spikes.step(t).iter().for_each(|&(j, s)| got[t * shape[2] + j as usize] = f64::from(s));

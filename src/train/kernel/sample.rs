@@ -58,11 +58,6 @@ impl SampleState {
     pub(crate) fn spikes(&self) -> &[ActiveCells] {
         &self.active[1..]
     }
-
-    #[cfg(test)]
-    pub(crate) fn into_spikes(mut self) -> Vec<ActiveCells> {
-        self.active.split_off(1)
-    }
 }
 
 impl PackedNetwork {

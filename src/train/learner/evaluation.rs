@@ -64,7 +64,7 @@ impl Evaluation {
     ///
     /// # Errors
     /// [`Error::Kernel`] if a loss is NaN or infinite.
-    pub(super) fn of(set: &ShardSet, tested: impl IntoIterator<Item = Prediction>) -> Result<Evaluation> {
+    pub(crate) fn of(set: &ShardSet, tested: impl IntoIterator<Item = Prediction>) -> Result<Evaluation> {
         let names = &set.manifest().description.classes;
         let mut running = RunningScore::default();
         let mut confusion = vec![vec![0_u64; names.len()]; names.len()];

@@ -113,7 +113,7 @@ pub(super) fn logits(
 }
 
 /// Calls `each` with all samples of a set, in batches and in the order of the set.
-fn each_batch(feed: &Feed, progress: &Progress, mut each: impl FnMut(&Batch) -> Result<()>) -> Result<()> {
+pub(crate) fn each_batch(feed: &Feed, progress: &Progress, mut each: impl FnMut(&Batch) -> Result<()>) -> Result<()> {
     feed.loader().epoch(EpochOrder::Sequential, BATCH, 0, |batch| {
         check_interrupt()?;
         each(batch)?;

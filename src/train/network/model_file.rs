@@ -58,6 +58,27 @@ pub fn read_model(path: &Path) -> Result<Model, Error> {
     from_bytes(&bytes).map_err(|source| Error::Model { path: path.into(), source })
 }
 
+/// Reads the description in a model file, as JSON, and its tensors: name, shape and values of each.
+///
+/// # Errors
+/// As [`read_model`].
+pub(crate) fn read_arrays(path: &Path) -> Result<(String, Vec<(String, Vec<usize>, Vec<f32>)>), Error> {
+    let bytes = std::fs::read(path).map_err(Error::io(path, "read the model"))?;
+    let read = || -> Result<_, ModelError> {
+        let (_, header) = SafeTensors::read_metadata(&bytes)?;
+        let text = header.metadata().as_ref().and_then(|map| map.get(KEY)).ok_or(ModelError::NoDescription)?;
+        let tensors = SafeTensors::deserialize(&bytes)?;
+        let mut names: Vec<&str> = tensors.names();
+        names.sort_unstable();
+        let array = |name: &str| {
+            let shape = tensors.tensor(name)?.shape().to_vec();
+            Ok((name.to_owned(), shape.clone(), float32(&tensors, name, &shape)?))
+        };
+        Ok((text.clone(), names.into_iter().map(array).collect::<Result<_, ModelError>>()?))
+    };
+    read().map_err(|source| Error::Model { path: path.into(), source })
+}
+
 /// Writes a model file.
 ///
 /// # Errors

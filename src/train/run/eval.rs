@@ -49,10 +49,10 @@ pub fn eval(options: &EvalOptions, choose: impl FnOnce(EngineChoice) -> Result<B
 }
 
 /// The network of a run, and a set that fits it.
-pub(super) struct Trained {
-    pub(super) config: Config,
-    network: Network,
-    set: ShardSet,
+pub(crate) struct Trained {
+    pub(crate) config: Config,
+    pub(crate) network: Network,
+    pub(crate) set: ShardSet,
 }
 
 /// A function that runs a network over a set: [`Backend::evaluate`] or [`Backend::logits`].
@@ -60,7 +60,7 @@ type Pass<T> = fn(&Backend, Option<&Arc<Program>>, &Network, &Feed, (Padding, us
 
 impl Trained {
     /// Reads the network of the run, and opens the set. `check` checks that the set fits the run.
-    pub(super) fn open(
+    pub(crate) fn open(
         run: &Path,
         data: &Path,
         best: bool,
@@ -83,15 +83,37 @@ impl Trained {
         doing: &'static str,
         pass: Pass<T>,
     ) -> Result<T> {
+        let backend = choose(self.config.engine)?;
+        let longest = longest_steps(self.config.steps, &[&self.set]);
+        let program = backend.program(&[&self.set], longest)?;
+        self.with_feed(program.as_deref(), verbosity, doing, |network, feed, padding, progress| {
+            pass(&backend, program.as_ref(), network, feed, (padding, longest), progress)
+        })
+    }
+
+    /// Calls `pass`, which runs all samples forward with our kernels on the CPU.
+    pub(crate) fn on_cpu<T>(
+        self,
+        verbosity: Verbosity,
+        doing: &'static str,
+        pass: impl FnOnce(&Network, &Feed, Padding, &Progress) -> Result<T>,
+    ) -> Result<T> {
+        self.with_feed(None, verbosity, doing, pass)
+    }
+
+    fn with_feed<T>(
+        self,
+        program: Option<&Program>,
+        verbosity: Verbosity,
+        doing: &'static str,
+        pass: impl FnOnce(&Network, &Feed, Padding, &Progress) -> Result<T>,
+    ) -> Result<T> {
         let Trained { config, network, set } = self;
-        let backend = choose(config.engine)?;
-        let longest = longest_steps(config.steps, &[&set]);
-        check_steps("data", network.shape(), longest)?;
-        let program = backend.program(&[&set], longest)?;
-        let feed = Feed::new(set, CacheChoice::Stream, program.as_deref(), verbosity)?;
+        check_steps("data", network.shape(), longest_steps(config.steps, &[&set]))?;
+        let feed = Feed::new(set, CacheChoice::Stream, program, verbosity)?;
         let progress = Progress::start(verbosity, doing, feed.loader().set().len(), "samples");
         let padding = Padding { pad: config.pad, steps: config.steps };
-        let result = pass(&backend, program.as_ref(), &network, &feed, (padding, longest), &progress)?;
+        let result = pass(&network, &feed, padding, &progress)?;
         progress.finish();
         Ok(result)
     }

@@ -100,6 +100,7 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
         run.config.publish(&fit.run)?;
     }
     SetPaths::publish(fit)?;
+    run.start_events()?;
     if !has_begun {
         run.save()?;
     }

@@ -4,13 +4,15 @@
 //! RUN/config.toml              everything the result depends on
 //! RUN/metrics.jsonl            one line per epoch
 //! RUN/sets.toml                where the sets are, for --resume
-//! RUN/times.json               how long each process trained the run, and when its first step was done
+//! RUN/times.json               how long each process trained the run, when its first step was done, and the machine
 //! RUN/checkpoint.safetensors   where --resume continues
 //! RUN/model.safetensors        the network after the last epoch, as the state dict of an nn.Sequential
 //! RUN/best.safetensors         the network after the first epoch with the best validation accuracy
 //! RUN/test.json                evaluation of model.safetensors on the test set, as `eval --json` prints it
 //! RUN/sums.json                BLAKE3 sums of the files above, except sets.toml and times.json
 //! RUN/loss.png .svg, accuracy.png .svg
+//! RUN/report.html              the page that `report` writes
+//! RUN/events.out.tfevents.*    the metrics for TensorBoard, with `--tensorboard`
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -21,7 +23,7 @@ use tonic_shard::{Existing, MANIFEST_FILE, MARKER, refuse_url};
 
 use crate::error::{BaseFault, Error, Result};
 use crate::run::config::Config;
-use crate::run::{checkpoint, config, metrics, sets, times};
+use crate::run::{checkpoint, config, events, metrics, sets, times};
 
 /// Name of the file with the network after the last epoch.
 pub(crate) const MODEL: &str = "model.safetensors";
@@ -29,6 +31,8 @@ pub(crate) const MODEL: &str = "model.safetensors";
 pub(crate) const BEST: &str = "best.safetensors";
 /// Name of the file with the evaluation on the test set.
 pub(crate) const TEST: &str = "test.json";
+/// Name of the page that `report` writes.
+pub(crate) const REPORT: &str = "report.html";
 /// Name of the file with the BLAKE3 sums of other files in the folder.
 pub(super) const SUMS: &str = "sums.json";
 /// Names of the files of a run, in the order in which they are removed. The checkpoint is first, so that a partly
@@ -89,7 +93,10 @@ impl RunFolder {
         }
         match self.existing {
             Existing::Resume => Ok(()),
-            _ => Ok(FILES.iter().try_for_each(|name| remove_file(&self.path.join(name)))?),
+            _ => {
+                FILES.iter().chain([&REPORT]).try_for_each(|name| remove_file(&self.path.join(name)))?;
+                events::remove(&self.path)
+            }
         }
     }
 

@@ -122,6 +122,7 @@ mod tests {
             valid_macro: None,
             activity,
             lr: None,
+            unix_seconds: None,
             seconds,
             batches_per_second: 1.0,
             samples_per_second: 1.0,

@@ -31,6 +31,9 @@ pub struct EpochMetrics {
     /// Learning rate of the last batch of the epoch. Versions before 0.2 did not write it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
+    /// Time of day at the end of the epoch, in seconds since 1970 (UTC); `None` in runs of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unix_seconds: Option<f64>,
     /// Time of training in seconds. Only the time since the last resume counts.
     pub seconds: f64,
     /// Batches per second of training.

@@ -19,7 +19,9 @@
 //! sums             BLAKE3 sums of the files of a run
 //! memory           refuses what is too large for the free memory
 //! metrics          metrics of each epoch, and their curves
-//! times            how long each process trained the run
+//! export           the network as arrays of NumPy
+//! events           the event file of TensorBoard
+//! times, machine   how long each process trained the run, and on what
 //! activity         how often neurons spike
 //! initial          the network before the first batch
 //! health           whether training learns nothing or diverges
@@ -30,10 +32,13 @@ mod checkpoint;
 mod config;
 mod configure;
 mod eval;
+mod events;
+mod export;
 mod fit;
 mod folder;
 mod health;
 mod initial;
+mod machine;
 mod memory;
 mod metrics;
 mod network_file;
@@ -52,9 +57,11 @@ mod training_options;
 pub use activity::LayerActivity;
 pub use checkpoint::Checkpoint;
 pub use config::{Config, DataConfig, LrChange, NetworkConfig};
+pub(crate) use eval::Trained;
 pub use eval::{EvalOptions, eval};
+pub use export::{export_npz, model_file};
 pub use fit::{Fitted, check_options, fit};
-pub(crate) use folder::{BEST, MODEL, TEST, holds_run};
+pub(crate) use folder::{BEST, MODEL, REPORT, TEST, holds_run};
 pub use metrics::EpochMetrics;
 pub(crate) use metrics::read_all as read_metrics;
 pub use network_file::{NetworkFile, resized};
@@ -65,6 +72,6 @@ pub use predict::{PredictOptions, Predicted, predict};
 pub(crate) use saved_networks::read_network;
 pub use sets::SetPaths;
 pub(crate) use sums::check_results;
-pub(crate) use times::read as read_times;
+pub(crate) use times::{ProcessTime, read as read_times};
 pub use training_config::TrainingConfig;
 pub use training_options::{OptimiserName, ScheduleName, TrainingOptions};

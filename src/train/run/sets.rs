@@ -52,7 +52,9 @@ impl SetPaths {
         Ok(paths)
     }
 
-    fn stored(run: &Path) -> Result<Option<SetPaths>> {
+    /// Reads the paths of the sets of a run, which may no longer exist. Returns `None` if an earlier version began the
+    /// run.
+    pub(crate) fn stored(run: &Path) -> Result<Option<SetPaths>> {
         let path = run.join(FILE_NAME);
         match std::fs::read_to_string(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),

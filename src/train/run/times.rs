@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use tonic_base::publish;
 
 use crate::error::{BaseFault, Error, Result};
+use crate::run::machine::Machine;
 
 pub(crate) const FILE_NAME: &str = "times.json";
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ProcessTime {
     /// Number of finished epochs when the process began.
     pub(crate) epochs_before: u64,
@@ -19,6 +20,29 @@ pub(crate) struct ProcessTime {
     /// Time from the start of the process to the end of its first training step, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) first_step: Option<f64>,
+    /// What the process ran on; `None` for processes of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) machine: Option<Machine>,
+}
+
+/// Estimates how long a run still takes, from the pace of this process. Validation and saving count.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    started: Instant,
+    batches: u64,
+}
+
+impl Pace {
+    /// Starts to measure.
+    pub(crate) fn start() -> Pace {
+        Pace { started: Instant::now(), batches: 0 }
+    }
+
+    /// Returns the time for `left` more batches, in seconds, after `batches` more were trained.
+    pub(crate) fn seconds_left(&mut self, batches: u64, left: u64) -> f64 {
+        self.batches += batches;
+        self.started.elapsed().as_secs_f64() * left as f64 / self.batches.max(1) as f64
+    }
 }
 
 /// The times of a run, while a process trains it.
@@ -29,13 +53,15 @@ pub(crate) struct RunTimes {
     started: Instant,
     epochs_before: u64,
     first_step: Option<f64>,
+    machine: Machine,
 }
 
 impl RunTimes {
-    /// Starts to measure the time of this process, which began at `started`. For a resumed run, `run` is its folder.
-    pub(crate) fn resume(run: Option<&Path>, started: Instant, epochs_before: u64) -> RunTimes {
+    /// Starts to measure the time of this process, which began at `started` and computes on `machine`. For a resumed run,
+    /// `run` is its folder.
+    pub(crate) fn resume(run: Option<&Path>, started: Instant, epochs_before: u64, machine: Machine) -> RunTimes {
         let before = run.map_or(Vec::new(), |run| read(run).unwrap_or_default());
-        RunTimes { before, started, epochs_before, first_step: None }
+        RunTimes { before, started, epochs_before, first_step: None, machine }
     }
 
     /// Records the time of the first training step. Later calls change nothing.
@@ -46,8 +72,9 @@ impl RunTimes {
     /// Writes the times of all processes up to now.
     pub(crate) fn save(&self, run: &Path) -> Result<()> {
         let RunTimes { epochs_before, first_step, started, .. } = *self;
-        let now = ProcessTime { epochs_before, seconds: started.elapsed().as_secs_f64(), first_step };
-        let all: Vec<ProcessTime> = self.before.iter().copied().chain([now]).collect();
+        let (seconds, machine) = (started.elapsed().as_secs_f64(), Some(self.machine.clone()));
+        let now = ProcessTime { epochs_before, seconds, first_step, machine };
+        let all: Vec<ProcessTime> = self.before.iter().cloned().chain([now]).collect();
         let text = serde_json::to_string(&all).expect("times are JSON") + "\n";
         Ok(publish(&run.join(FILE_NAME), text.as_bytes())?)
     }

@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tonic_base::{Error as BaseError, Progress, Verbosity, interrupt, publish, remove_file};
+use tonic_base::{Error as BaseError, Progress, Verbosity, human_time, interrupt, publish, remove_file};
 use tonic_loader::{Batch, EpochOrder};
+use tonic_report::EventFile;
 
 use crate::engine::{BatchLoss, EngineChoice, TrainingLoss};
 use crate::error::{BaseFault, Divergence, Error, KernelError, Result};
@@ -18,15 +19,17 @@ use crate::network::{Model, Network, write_model};
 use crate::run::activity::{self, LayerActivity, measured_samples};
 use crate::run::checkpoint::{self, Checkpoint};
 use crate::run::config::{Config, NetworkConfig};
+use crate::run::events;
 use crate::run::folder::{BEST, MODEL, TEST};
 use crate::run::health::Guessing;
 use crate::run::initial::{initial_network, random_network};
+use crate::run::machine::Machine;
 use crate::run::metrics::{self, EpochMetrics};
 use crate::run::options::FitOptions;
 use crate::run::reestimate::reestimate;
 use crate::run::saved_networks;
 use crate::run::sums;
-use crate::run::times::RunTimes;
+use crate::run::times::{Pace, RunTimes};
 
 /// Minimum time between two saves at ends of epochs. Writing a file safely can take tenths of a second.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
@@ -54,6 +57,10 @@ pub(super) struct Training<'a> {
     saved: Position,
     epoch_saved: Option<Instant>,
     pub(super) times: RunTimes,
+    /// Pace of the epochs of this process.
+    pace: Option<Pace>,
+    /// The event file of TensorBoard, if the user asked for one.
+    events: Option<EventFile>,
 }
 
 /// Number of finished epochs, and number of finished batches of the unfinished epoch.
@@ -109,7 +116,8 @@ impl<'a> Training<'a> {
             fit.say(|| format!("lr       its schedule ends with epoch {end}, and its last value stays"));
         }
         let learner = fit.backend.learner(program, state, loss, room)?;
-        let times = RunTimes::resume(resume.then_some(&*fit.run), started, saved.0);
+        let machine = Machine::of(&fit.backend);
+        let times = RunTimes::resume(resume.then_some(&*fit.run), started, saved.0, machine);
         let padding = Padding { pad: config.pad, steps: config.steps };
         Ok(Training {
             fit,
@@ -128,6 +136,8 @@ impl<'a> Training<'a> {
             saved,
             epoch_saved: None,
             times,
+            pace: None,
+            events: None,
         })
     }
 
@@ -163,6 +173,7 @@ impl<'a> Training<'a> {
         let (fit, batch_size) = (self.fit, self.config.batch_size);
         let batches = train.loader().batches(batch_size);
         let (started, first) = (Instant::now(), self.batches_done);
+        let mut pace = self.pace.take().unwrap_or_else(Pace::start);
         let samples_before = self.running.samples;
         let label = format!("epoch {}/{}", epoch + 1, self.config.epochs);
         let progress = Progress::start_bar(fit.verbosity, &label, batches - first, "batches");
@@ -208,11 +219,15 @@ impl<'a> Training<'a> {
             valid_macro: evaluation.map(|evaluation| evaluation.macros),
             activity: Some(activity),
             lr: Some(rates.at(batches.saturating_sub(1))[0]),
+            unix_seconds: Some(events::unix_seconds()),
             seconds,
             batches_per_second: (self.batches_done - first) as f64 / seconds,
             samples_per_second: (self.running.samples - samples_before) as f64 / seconds,
         };
-        let line = line(&label, &metrics);
+        let left = (self.config.epochs - (epoch + 1)) * batches;
+        let left = (left > 0).then(|| pace.seconds_left(batches - first, left));
+        self.pace = Some(pace);
+        let line = line(&label, &metrics, left);
         self.epochs.push(metrics);
         (self.batches_done, self.running) = (0, RunningScore::default());
         self.ended = Some(self.learner.state().network.clone());
@@ -225,11 +240,20 @@ impl<'a> Training<'a> {
             self.save()?;
             self.epoch_saved = Some(Instant::now());
         }
+        if let (Some(events), Some(epoch)) = (&mut self.events, self.epochs.last()) {
+            events::append(events, epoch)?;
+        }
         fit.say(|| line);
         let has_events = train.loader().set().manifest().totals.entries > 0;
         let warnings = if has_events { self.guessing.warnings(&self.epochs, is_last) } else { Vec::new() };
         warnings.iter().for_each(fit.warn);
         self.warnings.extend(warnings);
+        Ok(())
+    }
+
+    /// Creates the event file of TensorBoard with the finished epochs, if the user asked for one.
+    pub(super) fn start_events(&mut self) -> Result<()> {
+        self.events = self.fit.tensorboard.then(|| events::start(&self.fit.run, &self.epochs)).transpose()?;
         Ok(())
     }
 
@@ -355,6 +379,9 @@ impl<'a> Training<'a> {
         let evaluation = Evaluation { selected, ..evaluation };
         let file = self.fit.run.join(TEST);
         sums::update(&self.fit.run, || Ok(publish(&file, evaluation.json().as_bytes())?))?;
+        if let Some(events) = &mut self.events {
+            events::append_test(events, self.epochs.len() as u64, &evaluation.score)?;
+        }
         Ok(evaluation)
     }
 
@@ -427,7 +454,8 @@ impl<'a> Training<'a> {
     }
 }
 
-fn line(label: &str, m: &EpochMetrics) -> String {
+/// Returns the line of a finished epoch. `left` is the time that is left, in seconds.
+fn line(label: &str, m: &EpochMetrics, left: Option<f64>) -> String {
     let valid = m.valid.map_or(String::new(), |v| {
         // If all classes have the same size, macro recall and accuracy are equal.
         let recall = m.valid_macro.map(|of| of.recall).filter(|recall| (recall - v.accuracy).abs() >= 5e-4);
@@ -435,8 +463,9 @@ fn line(label: &str, m: &EpochMetrics) -> String {
         format!("  valid loss {:.4} accuracy {:.1}%{recall}", v.loss, v.accuracy * 100.0)
     });
     let activity = m.activity.as_deref().filter(|layers| !layers.is_empty()).map_or(String::new(), activity::words);
+    let left = left.map_or(String::new(), |seconds| format!("  {} left", human_time(seconds)));
     format!(
-        "{label}  loss {:.4}  accuracy {:.1}%{valid}{activity}  {:.1} batches/s  {:.0} samples/s",
+        "{label}  loss {:.4}  accuracy {:.1}%{valid}{activity}  {:.1} batches/s  {:.0} samples/s{left}",
         m.train.loss,
         m.train.accuracy * 100.0,
         m.batches_per_second,

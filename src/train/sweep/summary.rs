@@ -98,9 +98,30 @@ pub(super) struct TestClass {
 }
 
 impl RunSummary {
+    /// Summarises the run in `folder`, which has begun.
+    ///
+    /// # Errors
+    /// The errors of reading the files of the run.
+    pub(crate) fn read(folder: &Path, name: String) -> Result<RunSummary> {
+        let mut run = RunSummary::unread(folder, name);
+        run.fill()?;
+        Ok(run)
+    }
+
     /// Summarises the run in `folder`.
     pub(super) fn of(folder: &Path, name: String) -> RunSummary {
-        let mut run = RunSummary {
+        let mut run = RunSummary::unread(folder, name);
+        if !holds_run(folder) && folder.join(OPTIONS_FILE).is_file() {
+            run.notes.push("not started".into());
+        } else if let Err(error) = run.fill() {
+            run = RunSummary { state: RunState::Damaged, settings: Map::new(), epochs: Vec::new(), ..run };
+            run.notes = vec![error.to_string()];
+        }
+        run
+    }
+
+    fn unread(folder: &Path, name: String) -> RunSummary {
+        RunSummary {
             folder: folder.into(),
             name,
             state: RunState::NotStarted,
@@ -117,17 +138,10 @@ impl RunSummary {
             epochs_of_training_time: 0,
             epochs: Vec::new(),
             classes: Vec::new(),
-        };
-        if !holds_run(folder) && folder.join(OPTIONS_FILE).is_file() {
-            run.notes.push("not started".into());
-        } else if let Err(error) = run.read() {
-            run = RunSummary { state: RunState::Damaged, settings: Map::new(), epochs: Vec::new(), ..run };
-            run.notes = vec![error.to_string()];
         }
-        run
     }
 
-    fn read(&mut self) -> Result<()> {
+    fn fill(&mut self) -> Result<()> {
         let config = Config::read(&self.folder)?;
         let epochs = read_metrics(&self.folder)?;
         let test = read_test(&self.folder, &config)?;

@@ -6,6 +6,7 @@
 //! sample    what a step keeps of a sample in each layer, and its random initial states
 //! forward   all samples through one layer
 //! backward  gradients of one layer
+//! outputs   single samples, to show what happens inside the network
 //! ```
 //!
 //! A batch is divided into blocks of consecutive samples. The division doesn't depend on the number of threads. Sums over
@@ -14,6 +15,7 @@
 
 mod backward;
 mod forward;
+mod outputs;
 mod pack;
 mod sample;
 #[cfg(test)]
@@ -23,6 +25,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 use tonic_loader::Batch;
+use tonic_shard::SampleFrames;
 
 use crate::engine::layered::backward::Block;
 use crate::engine::layered::pack::PackedLayer;
@@ -89,20 +92,31 @@ impl LayeredEngine {
 
     /// Runs all samples of a batch forward, layer by layer.
     fn run(&mut self, network: &Network, batch: &Batch, steps: usize, pass: Pass) -> Result<()> {
-        let tensors = |of: &Architecture| of.tensors().to_vec();
-        assert_eq!(tensors(network.architecture()), tensors(&self.architecture), "tensors of the network");
         if batch.keys.len() != batch.frames.len() {
             let (samples, keys) = (batch.frames.len(), batch.keys.len());
             return Err(KernelError::KeysMissing { samples, keys }.into());
         }
+        self.run_samples(network, &batch.samples(), &batch.keys, steps, pass)
+    }
+
+    /// Runs samples forward, layer by layer. `keys` has the key of each sample.
+    fn run_samples(
+        &mut self,
+        network: &Network,
+        frames: &[SampleFrames<'_>],
+        keys: &[u64],
+        steps: usize,
+        pass: Pass,
+    ) -> Result<()> {
+        let tensors = |of: &Architecture| of.tensors().to_vec();
+        assert_eq!(tensors(network.architecture()), tensors(&self.architecture), "tensors of the network");
         let (inputs, classes) = (self.architecture.shape.inputs, self.architecture.shape.classes);
-        self.samples.resize_with(batch.frames.len(), SampleLayers::default);
+        self.samples.resize_with(frames.len(), SampleLayers::default);
         let depth = self.layers.len();
-        let frames: Vec<_> = batch.frames.samples().collect();
-        let read: Vec<Result<(), KernelError>> = (&mut self.samples, frames, &batch.keys)
+        let read: Vec<Result<(), KernelError>> = (&mut self.samples, frames, keys)
             .into_par_iter()
             .enumerate()
-            .map(|(i, (sample, frames, &key))| sample.begin(frames, key, depth, inputs, steps, i))
+            .map(|(i, (sample, &frames, &key))| sample.begin(frames, key, depth, inputs, steps, i))
             .collect();
         read.into_iter().collect::<Result<(), _>>()?;
         for i in 0..depth {
@@ -110,7 +124,7 @@ impl LayeredEngine {
             self.forward_layer(network, i, pass);
         }
         check_interrupt()?;
-        self.logits.resize(batch.frames.len() * classes, 0.0);
+        self.logits.resize(frames.len() * classes, 0.0);
         for (sample, logits) in self.samples.iter().zip(self.logits.chunks_exact_mut(classes)) {
             logits.copy_from_slice(&sample.logits);
         }

@@ -1,0 +1,101 @@
+//! Runs single samples forward on the CPU, and keeps what happens inside the network: the spikes of each hidden layer,
+//! and the readout over time.
+
+use std::time::{Duration, Instant};
+
+use tonic_loader::EpochOrder;
+use tonic_shard::SampleFrames;
+
+use crate::engine::{CpuEngine, Engine, LayeredEngine};
+use crate::error::Result;
+use crate::kernel::ActiveCells;
+use crate::kernel::sample::SampleState;
+use crate::network::Network;
+
+/// Runs single samples through one network.
+#[derive(Debug)]
+pub(crate) struct Tracer<'a> {
+    network: &'a Network,
+    engine: TracingEngine,
+}
+
+#[derive(Debug)]
+enum TracingEngine {
+    /// For linear layers and integrate-and-fire neurons.
+    Fused(CpuEngine, SampleState),
+    /// For all other layers.
+    Layered(LayeredEngine),
+}
+
+/// What a network makes of a sample.
+#[derive(Debug)]
+pub(crate) struct Traced<'a> {
+    /// Spikes of each hidden layer, the layer next to the input first.
+    pub(crate) spikes: &'a [ActiveCells],
+    /// Logits, (classes,): the same bits as in a batch.
+    pub(crate) logits: Vec<f32>,
+    /// The outputs of the readout if the sample ended with each time step, (steps, classes), up to rounding.
+    pub(crate) outputs: Vec<f32>,
+    /// Time of the forward pass.
+    pub(crate) time: Duration,
+}
+
+impl<'a> Tracer<'a> {
+    pub(crate) fn new(network: &'a Network) -> Tracer<'a> {
+        let engine = if network.layers().as_iaf().is_some() {
+            let mut engine = CpuEngine::new(network);
+            engine.pack(network);
+            TracingEngine::Fused(engine, SampleState::default())
+        } else {
+            TracingEngine::Layered(LayeredEngine::new(network))
+        };
+        Tracer { network, engine }
+    }
+
+    /// Returns the number of neurons of each hidden layer.
+    pub(crate) fn neurons(&self) -> &'a [usize] {
+        &self.network.shape().hidden
+    }
+
+    /// Runs the sample with the index `index` in its set forward, for `steps` time steps or for all its frames if it has
+    /// more.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`](crate::Error::Kernel) if the sample doesn't fit the network.
+    pub(crate) fn run(&mut self, sample: SampleFrames<'_>, index: u64, steps: usize) -> Result<Traced<'_>> {
+        let started = Instant::now();
+        match &mut self.engine {
+            TracingEngine::Fused(engine, state) => {
+                let mut logits = vec![0.0; self.network.shape().classes];
+                engine.forward_sample(state, sample, steps, &mut logits)?;
+                let time = started.elapsed();
+                let spikes = state.spikes();
+                let outputs = spikes.last().map_or(Vec::new(), |last| summed_readout(self.network, last));
+                Ok(Traced { spikes, logits, outputs, time })
+            }
+            TracingEngine::Layered(engine) => {
+                engine.trace(self.network, sample, EpochOrder::Sequential.key(index), steps)?;
+                let time = started.elapsed();
+                let (outputs, logits) = (engine.outputs_over_time(), engine.logits().to_vec());
+                Ok(Traced { spikes: engine.traced_spikes(), logits, outputs, time })
+            }
+        }
+    }
+}
+
+/// Returns the output of the readout, summed over the time so far, (steps, classes). `last` has the spikes of the last
+/// hidden layer.
+fn summed_readout(network: &Network, last: &ActiveCells) -> Vec<f32> {
+    let Some(readout) = network.parameters.layers().last() else { return Vec::new() };
+    let mut sum = vec![0.0; readout.outputs];
+    let mut sums = Vec::with_capacity(last.steps() * readout.outputs);
+    for t in 0..last.steps() {
+        sum.iter_mut().zip(readout.bias).for_each(|(sum, bias)| *sum += bias);
+        for &(neuron, count) in last.step(t) {
+            let weights = &readout.weight_t[neuron as usize * readout.outputs..][..readout.outputs];
+            sum.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += count * weight);
+        }
+        sums.extend_from_slice(&sum);
+    }
+    sums
+}

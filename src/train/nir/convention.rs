@@ -1,0 +1,84 @@
+//! How a reader of NIR understands time constants, resets and thresholds. The importers of frameworks differ from the
+//! equations of NIR and from each other.
+
+use std::str::FromStr;
+
+use crate::error::Result;
+use crate::network::Reset;
+use crate::nir::refused;
+
+/// What a file is written for, or read as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Convention {
+    /// NIR's equations: time constants in seconds, alpha = exp(-dt / tau).
+    Nir,
+    /// Sinabs' importer: time constants in time steps, alpha = exp(-1 / tau); R is not read, and v = alpha v + x. A spike
+    /// subtracts the threshold; integrate-and-fire neurons spike several times per step, and are bounded by minus the
+    /// threshold.
+    Sinabs,
+    /// snnTorch's importer: dt is 0.1 ms, and alpha = 1 - dt / tau. A spike sets the membrane potential to 0.
+    SnnTorch,
+}
+
+/// Time step of snnTorch's importer in seconds.
+const SNNTORCH_DT: f64 = 1e-4;
+
+impl FromStr for Convention {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Convention, String> {
+        match text {
+            "nir" => Ok(Convention::Nir),
+            "sinabs" => Ok(Convention::Sinabs),
+            "snntorch" => Ok(Convention::SnnTorch),
+            _ => Err("expected nir, sinabs or snntorch".into()),
+        }
+    }
+}
+
+impl Convention {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Convention::Nir => "nir",
+            Convention::Sinabs => "sinabs",
+            Convention::SnnTorch => "snntorch",
+        }
+    }
+
+    /// Returns the duration of a time step in the file's unit of time.
+    pub(super) fn time_step(self, dt: Option<f64>) -> Result<f64> {
+        match (self, dt) {
+            (Convention::Sinabs, _) => Ok(1.0),
+            (Convention::SnnTorch, _) => Ok(SNNTORCH_DT),
+            (Convention::Nir, Some(dt)) => Ok(dt),
+            (Convention::Nir, None) => {
+                let expected = "the duration of a time step in seconds, which the recipe of the run doesn't give";
+                Err(refused("dt", expected, "none"))
+            }
+        }
+    }
+
+    /// Returns the time constant for a decay factor between 0 and 1.
+    pub(super) fn tau(self, alpha: f64, dt: f64) -> f64 {
+        if self == Convention::SnnTorch { dt / (1.0 - alpha) } else { -dt / alpha.ln() }
+    }
+
+    /// Returns the decay factor for a time constant.
+    pub(super) fn alpha(self, tau: f64, dt: f64) -> f64 {
+        if self == Convention::SnnTorch { 1.0 - dt / tau } else { (-dt / tau).exp() }
+    }
+
+    /// Whether the gain 1 - alpha of a current is in the weights, instead of in the neuron's equation.
+    pub(super) fn gain_is_in_weights(self) -> bool {
+        self != Convention::Nir
+    }
+
+    /// Returns the only reset that a reader has, or `None` if it has both.
+    pub(super) fn reset(self) -> Option<Reset> {
+        match self {
+            Convention::Nir => None,
+            Convention::Sinabs => Some(Reset::Soft),
+            Convention::SnnTorch => Some(Reset::Hard),
+        }
+    }
+}

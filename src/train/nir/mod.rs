@@ -1,0 +1,81 @@
+//! Networks in NIR, the Neuromorphic Intermediate Representation: for other frameworks and for chips.
+//!
+//! ```text
+//! graph        a graph of NIR: a chain of nodes with arrays
+//! convention   how a framework reads time constants, resets and thresholds
+//! export       a network as a graph
+//! import       a graph as a network
+//! hdf          graphs in HDF5 files (feature `nir`)
+//! ```
+//!
+//! NIR's neurons are differential equations. A network here has a decay factor per time step of duration dt:
+//!
+//! | neuron | here | NIR |
+//! |---|---|---|
+//! | lif | u = alpha r + (1 - alpha) x | tau dv/dt = -v + R I, alpha = exp(-dt / tau) |
+//! | cuba-lif | i = alpha i + x; u = beta r + i | tau_syn dI/dt = -I + w_in S; tau_mem dv/dt = -v + R I |
+//!
+//! The exact solution over a time step with a constant input is v = alpha v + (1 - alpha) R I.
+
+mod convention;
+mod export;
+mod graph;
+#[cfg(feature = "nir")]
+mod hdf;
+mod import;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+pub use convention::Convention;
+
+use crate::error::{BaseFault, Error, Result};
+use crate::network::{Model, read_model};
+
+/// Writes the network of a model file as a graph of NIR to an HDF5 file. `dt` is the duration of a time step in
+/// seconds, which [`Convention::Nir`] needs. Returns notes about what the file cannot say.
+///
+/// # Errors
+/// [`Usage`](tonic_base::Error::Usage) with the layer and the reason if NIR, or the framework that reads it, has no such
+/// layer; [`Unavailable`](tonic_base::Error::Unavailable) without the feature `nir`; the errors of reading the model and
+/// of writing the file.
+pub fn export(model: &Path, file: &Path, convention: Convention, dt: Option<f64>) -> Result<Vec<String>> {
+    let (graph, notes) = export::graph(&read_model(model)?, convention, dt)?;
+    write(file, &graph)?;
+    Ok(notes)
+}
+
+/// Reads a network from a graph of NIR in an HDF5 file. `dt` and `convention` are as in [`export`](fn@export). `steps`
+/// is the number of time steps of the model. The classes are named by their numbers.
+///
+/// # Errors
+/// [`Usage`](tonic_base::Error::Usage) with the node and the reason if a network here has no such layer;
+/// [`Corrupt`](tonic_base::Error::Corrupt), [`Unavailable`](tonic_base::Error::Unavailable).
+pub fn import(file: &Path, convention: Convention, dt: Option<f64>, steps: usize) -> Result<Model> {
+    let graph = read(file)?;
+    import::model(file, &graph, convention, dt, steps)
+}
+
+#[cfg(feature = "nir")]
+use hdf::{read, write};
+
+#[cfg(not(feature = "nir"))]
+fn write(_: &Path, _: &graph::Graph) -> Result<()> {
+    Err(missing())
+}
+
+#[cfg(not(feature = "nir"))]
+fn read(_: &Path) -> Result<graph::Graph> {
+    Err(missing())
+}
+
+#[cfg(not(feature = "nir"))]
+fn missing() -> Error {
+    Error::unavailable("NIR", "this program is built without HDF5")
+}
+
+/// Returns the error for a node or layer `what` that cannot be translated.
+fn refused(what: impl Into<String>, expected: impl Into<String>, got: impl std::fmt::Display) -> Error {
+    Error::usage(what, expected, got)
+}

@@ -1,0 +1,69 @@
+//! The event file of TensorBoard in a run folder. It has the scalars of `metrics.jsonl`, with the epoch as the step.
+
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tonic_base::remove_file;
+use tonic_report::EventFile;
+
+use crate::error::{BaseFault, Error, Result};
+use crate::learner::Score;
+use crate::run::metrics::EpochMetrics;
+
+const START: &str = "events.out.tfevents.";
+const END: &str = ".tonic-train";
+
+/// Removes the event files of a run that this program wrote.
+pub(super) fn remove(run: &Path) -> Result<()> {
+    let entries = std::fs::read_dir(run).map_err(Error::io(run, "list the run folder"))?;
+    for entry in entries {
+        let entry = entry.map_err(Error::io(run, "list the run folder"))?;
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(START) && name.ends_with(END)) {
+            remove_file(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Creates the event file of a run with the finished epochs, in place of earlier ones. The new name sorts after the
+/// earlier ones, so that a TensorBoard that is open finds the file.
+pub(super) fn start(run: &Path, epochs: &[EpochMetrics]) -> Result<EventFile> {
+    remove(run)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let name = format!("{START}{:010}.{:09}{END}", now.as_secs(), now.subsec_nanos());
+    let mut events = EventFile::create(&run.join(name), now.as_secs_f64())?;
+    epochs.iter().try_for_each(|epoch| append(&mut events, epoch))?;
+    Ok(events)
+}
+
+/// Appends the scalars of an epoch.
+pub(super) fn append(events: &mut EventFile, epoch: &EpochMetrics) -> Result<()> {
+    let mut scalars = scores("train", &epoch.train).to_vec();
+    scalars.extend(epoch.valid.iter().flat_map(|valid| scores("valid", valid)));
+    if let Some(of) = &epoch.valid_macro {
+        let macros = [("recall", of.recall), ("precision", of.precision), ("f1", of.f1)];
+        scalars.extend(macros.map(|(name, value)| (format!("macro/valid_{name}"), value)));
+    }
+    scalars.extend(epoch.lr.map(|lr| ("learning_rate".into(), lr)));
+    for (i, layer) in epoch.activity.iter().flatten().enumerate() {
+        let shares = [("spikes", layer.spikes), ("silent", layer.silent), ("saturated", layer.saturated)];
+        scalars.extend(shares.map(|(name, value)| (format!("{name}/layer_{}", i + 1), value)));
+    }
+    scalars.push(("speed/samples_per_second".into(), epoch.samples_per_second));
+    // Runs of earlier versions have no times of day.
+    Ok(events.append(epoch.epoch, epoch.unix_seconds.unwrap_or_else(unix_seconds), &scalars)?)
+}
+
+/// Appends the result on the test set, of the network after `epoch`.
+pub(super) fn append_test(events: &mut EventFile, epoch: u64, score: &Score) -> Result<()> {
+    Ok(events.append(epoch, unix_seconds(), &scores("test", score))?)
+}
+
+fn scores(set: &str, score: &Score) -> [(String, f64); 2] {
+    [(format!("loss/{set}"), score.loss), (format!("accuracy/{set}"), score.accuracy)]
+}
+
+/// Returns the time of day, in seconds since 1970 (UTC).
+pub(super) fn unix_seconds() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}

@@ -1,0 +1,138 @@
+//! Writes the report of a run: reads the run folder, runs a set through the network, and writes the page.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use tonic_base::{Verbosity, publish};
+use tonic_shard::{ShardSet, is_url, refuse_url};
+
+use crate::error::Result;
+use crate::learner::{Evaluation, Score};
+use crate::run::{Config, EpochMetrics, ProcessTime, REPORT, SetPaths, Trained, read_times};
+use crate::sweep::RunSummary;
+use crate::view::page::page;
+use crate::view::sample_page::{Sampled, picked};
+use crate::view::survey::survey;
+
+/// What to report.
+#[derive(Clone, Debug)]
+pub struct ReportOptions {
+    /// Folder of the run.
+    pub run: PathBuf,
+    /// Folder of the shard set that is run through the network. `None` takes the test set of the run, or else its
+    /// validation set.
+    pub data: Option<PathBuf>,
+    /// The file to write; `report.html` in the run folder by default.
+    pub output: Option<PathBuf>,
+    /// Whether to use the network with the best validation accuracy, instead of the network after the last epoch.
+    pub best: bool,
+    /// Function that opens a set, such as [`ShardSet::open`].
+    pub open: fn(&Path) -> tonic_shard::Result<ShardSet>,
+    /// Function that returns the length of a frame and its unit for a recipe, such as `(4.0, "time (ms)")`.
+    pub frame_length: fn(&str) -> (f64, &'static str),
+    /// Whether progress is shown.
+    pub verbosity: Verbosity,
+}
+
+/// What a report has.
+#[derive(Clone, Debug, Serialize)]
+pub struct Reported {
+    /// The page.
+    pub path: PathBuf,
+    /// The set that was run through the network. `None` if there was none; [`Reported::missing`] says why.
+    pub surveyed: Option<Surveyed>,
+    /// What the page lacks, and why.
+    pub missing: Vec<String>,
+}
+
+/// The set of a report.
+#[derive(Clone, Debug, Serialize)]
+pub struct Surveyed {
+    /// Folder of the set.
+    pub data: PathBuf,
+    /// What the set is in the run, such as `test set`.
+    pub role: String,
+    /// Loss and accuracy of the network.
+    #[serde(flatten)]
+    pub score: Score,
+    /// Number of samples.
+    pub samples: u64,
+}
+
+/// Everything that is on the page.
+pub(super) struct Contents {
+    pub(super) summary: RunSummary,
+    pub(super) config: Config,
+    pub(super) times: Vec<ProcessTime>,
+    pub(super) paths: Option<SetPaths>,
+    pub(super) best: bool,
+    /// The evaluation and the picked samples, or why there are none.
+    pub(super) surveyed: Result<(Surveyed, Evaluation, Sampled), String>,
+}
+
+impl Contents {
+    /// Returns the metrics of the finished epochs.
+    pub(super) fn epochs(&self) -> &[EpochMetrics] {
+        &self.summary.epochs
+    }
+}
+
+/// Writes the report of a run as a page of HTML.
+///
+/// # Errors
+/// The errors of reading the run folder, and of [`eval`](fn@crate::run::eval) on the set; errors of drawing and of
+/// writing the page.
+pub fn report(options: &ReportOptions) -> Result<Reported> {
+    let ReportOptions { run, data, output, best, .. } = options;
+    let path = output.clone().unwrap_or_else(|| run.join(REPORT));
+    refuse_url("output", &path)?;
+    let config = Config::read(run)?;
+    let absolute = std::path::absolute(run).unwrap_or_else(|_| run.clone());
+    let name = absolute.file_name().map_or_else(|| run.display().to_string(), |name| name.to_string_lossy().into());
+    let summary = RunSummary::read(run, name)?;
+    let paths = SetPaths::stored(run)?;
+    let surveyed = match (summary.epochs.is_empty(), data.clone().map_or_else(|| recorded(paths.as_ref()), Ok)) {
+        (true, _) => Err("No epoch is finished, so that there is no network to evaluate.".into()),
+        (false, Err(why)) => Err(why),
+        (false, Ok(data)) => Ok(survey_set(options, data)?),
+    };
+    let contents = Contents { summary, config, times: read_times(run)?, paths, best: *best, surveyed };
+    let (html, missing) = page(&contents)?;
+    publish(&path, html.as_bytes())?;
+    let surveyed = contents.surveyed.ok().map(|(surveyed, ..)| surveyed);
+    Ok(Reported { path, surveyed, missing })
+}
+
+/// Returns the test set of the run, or else its validation set. If there is none on this machine, returns why.
+fn recorded(paths: Option<&SetPaths>) -> Result<PathBuf, String> {
+    const NAME_ONE: &str = "--data SET names a set to evaluate on";
+    let Some(SetPaths { valid, test, .. }) = paths else {
+        return Err(format!("An earlier version trained this run and kept no paths of its sets: {NAME_ONE}."));
+    };
+    let Some(set) = test.as_ref().or(valid.as_ref()) else {
+        return Err(format!("The run has neither a test set nor a validation set: {NAME_ONE}."));
+    };
+    match is_url(set) || set.exists() {
+        true => Ok(set.clone()),
+        false => Err(format!("The set of the run is no longer at {}: {NAME_ONE}.", set.display())),
+    }
+}
+
+fn survey_set(options: &ReportOptions, data: PathBuf) -> Result<(Surveyed, Evaluation, Sampled)> {
+    let ReportOptions { run, best, open, frame_length, verbosity, .. } = options;
+    let trained = Trained::open(run, &data, *best, *open, Config::check_data)?;
+    let ids = &trained.config.data;
+    let id = trained.set.manifest().set_id.to_string();
+    let roles = [("test set", ids.test_set_id.as_ref()), ("validation set", ids.valid_set_id.as_ref())];
+    let roles = roles.into_iter().chain([("training set", Some(&ids.set_id))]);
+    let role = roles.filter(|(_, of)| of.is_some_and(|of| *of == id)).map(|(role, _)| role).next();
+    let role = role.map_or_else(|| format!("set {id}, which is none of the run"), |role| format!("{role} of the run"));
+    let frame_length = frame_length(&ids.recipe);
+    let (evaluation, sampled) = trained.on_cpu(*verbosity, "evaluate", |network, feed, padding, progress| {
+        let (evaluation, judged) = survey(network, feed, padding, progress)?;
+        let sampled = picked(network, feed.loader().set(), padding, frame_length, &judged)?;
+        Ok((evaluation, sampled))
+    })?;
+    let surveyed = Surveyed { data, role, score: evaluation.score, samples: evaluation.samples };
+    Ok((surveyed, evaluation, sampled))
+}

@@ -1,0 +1,143 @@
+//! Tests of networks in NIR and in NumPy's archives: what is written is read back, and graphs of the package `nir` are
+//! read. tests/python runs exported graphs in Sinabs and snnTorch.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use tonic_toolkit::train::network::{Layers, Network, Neuron, Reset, read_model};
+
+use crate::sets::{self, fails, fit, succeeds, task, train};
+
+const LIF: &str = "layers = [{ linear = 24, bias = false }, { norm = \"batch\" }, { neuron = \"lif\" }, \
+                   { linear = 16 }, { neuron = \"cuba-lif\" }, { linear = \"classes\" }, { readout = \"sum\" }]\n";
+
+fn golden(version: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/goldens/nir_{version}.nir"))
+}
+
+fn export(dir: &Path, run: &str, options: &str) -> assert_cmd::Command {
+    let mut command = train();
+    command.current_dir(dir).args(["export", run]).args(options.split_whitespace());
+    command
+}
+
+fn import(dir: &Path, graph: &Path, out: &str, options: &str) -> assert_cmd::Command {
+    let mut command = train();
+    command.current_dir(dir).arg("import").arg(graph).args(["-o", out]).args(options.split_whitespace());
+    command
+}
+
+/// Trains a small network of the network file `text` in `dir/run`.
+fn trained(dir: &Path, text: &str) {
+    std::fs::write(dir.join("network.toml"), text).unwrap();
+    let mut fit = train();
+    fit.current_dir(dir).args(["fit", "--train", "train", "--network", "network.toml", "-o", "run", "--quiet"]);
+    succeeds(fit.args(["--epochs", "1", "--device", "cpu", "--batch-size", "16", "--overwrite"]));
+}
+
+/// Asserts that two networks have nearly the same numbers.
+fn assert_near(got: &Network, expected: &[f32]) {
+    let got = got.parameters.flat();
+    assert_eq!(got.len(), expected.len());
+    for (got, expected) in got.iter().zip(expected) {
+        assert!((got - expected).abs() <= 2e-5 * expected.abs().max(0.01), "{got} {expected}");
+    }
+}
+
+#[test]
+fn an_exported_graph_is_imported_again() {
+    let dir = task();
+    trained(dir.path(), LIF);
+    let said = sets::json(&mut export(dir.path(), "run", "--nir a.nir --dt 0.004"));
+    assert_eq!(said["path"], "a.nir");
+    assert_eq!(said["notes"].as_array().unwrap().len(), 2, "{said}");
+    let options = "--dt 0.004 --steps 20";
+    succeeds(&mut import(dir.path(), &dir.path().join("a.nir"), "a.safetensors", options));
+    let once = read_model(&dir.path().join("a.safetensors")).unwrap();
+    assert_eq!((once.classes.clone(), once.steps), (["low", "middle", "high"].map(String::from).to_vec(), 20));
+    let layers: &Layers = once.network.layers();
+    assert!(layers.hidden.iter().all(|layer| layer.norm.is_none() && layer.linear.bias));
+    assert!(matches!(layers.hidden[0].neuron, Neuron::Lif(of) if of.reset == Reset::Soft));
+    assert!(matches!(layers.hidden[1].neuron, Neuron::CubaLif(_)));
+    // A run folder with the imported network gives a graph with the same numbers.
+    let before = read_model(&dir.path().join("run/model.safetensors")).unwrap();
+    assert_eq!(before.network.shape(), once.network.shape());
+    let readout = |network: &Network| network.parameters.layers().last().unwrap().weight();
+    assert_eq!(readout(&before.network), readout(&once.network));
+    fails(&mut export(dir.path(), "run", "--nir b.nir --convention sinabs"), 2, &["layer 2", "no cuba-lif"]);
+    fails(&mut export(dir.path(), "run", "--nir b.nir"), 2, &["dt: expected the duration of a time step", "--dt"]);
+    fails(&mut export(dir.path(), "run", "--nir b.nir --npz c.npz"), 2, &["cannot be used with"]);
+    assert!(!dir.path().join("b.nir").exists());
+}
+
+/// The graphs have the same weights, from a generator in scripts/goldens. Version 1.0.8 has v_reset.
+#[test]
+fn graphs_of_the_package_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut all = Vec::new();
+    for (version, reset) in [("1.0.4", Reset::Soft), ("1.0.8", Reset::Hard)] {
+        succeeds(&mut import(dir.path(), &golden(version), "out.safetensors", "--dt 0.004 --steps 9"));
+        let model = read_model(&dir.path().join("out.safetensors")).unwrap();
+        let hidden = &model.network.layers().hidden;
+        assert!(matches!(hidden[0].neuron, Neuron::Lif(of) if of.reset == reset), "{version}");
+        assert!(matches!(hidden[1].neuron, Neuron::CubaLif(of) if of.reset == reset), "{version}");
+        assert_eq!(model.classes, ["0", "1", "2"]);
+        all.push(model);
+    }
+    let first = &all[0].network;
+    assert_near(&all[1].network, first.parameters.flat());
+    let decays = first.architecture().tensors().iter().filter(|of| of.name.ends_with("a") && !of.name.contains("bias"));
+    let alphas: Vec<f32> = decays.map(|tensor| first.parameters.flat()[tensor.range.start]).collect();
+    assert_eq!(alphas.len(), 3);
+    for (got, expected) in alphas.iter().zip([0.75, 0.5, 0.75]) {
+        assert!((got - expected).abs() < 1e-6, "{alphas:?}");
+    }
+    // r / v_threshold = 4 multiplies the weights of the first layer, which are multiples of 2^-6.
+    let weights = first.parameters.layers().next().unwrap().weight();
+    assert!(weights.iter().all(|weight| (weight * 16.0).fract() == 0.0 && weight.abs() <= 2.0), "{weights:?}");
+}
+
+#[test]
+fn damaged_files_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = std::fs::read(golden("1.0.4")).unwrap();
+    let file = dir.path().join("x.nir");
+    let options = "--dt 0.004 --steps 9";
+    for (damaged, words) in [(&b""[..], "x.nir: corrupt: HDF5"), (&bytes[..bytes.len() / 2], "x.nir: corrupt")] {
+        std::fs::write(&file, damaged).unwrap();
+        fails(&mut import(dir.path(), &file, "out", options), 4, &[words]);
+    }
+    fails(&mut import(dir.path(), &dir.path().join("none"), "out", options), 1, &["none", "open the graph"]);
+    fails(&mut import(dir.path(), &golden("1.0.4"), "out", "--steps 9"), 2, &["dt: expected the duration"]);
+    assert!(!dir.path().join("out").exists());
+}
+
+#[test]
+fn the_integrate_and_fire_network_is_for_sinabs() {
+    let dir = task();
+    succeeds(&mut fit(dir.path(), "run", "--epochs 1 --quiet --min-v-mem -1"));
+    fails(&mut export(dir.path(), "run", "--nir a.nir"), 2, &["layer 1", "spike at most once", "--convention sinabs"]);
+    let said = sets::json(&mut export(dir.path(), "run", "--nir a.nir --convention sinabs"));
+    assert!(said["notes"][1].as_str().unwrap().contains("several times per step"));
+    let options = "--convention sinabs --steps 20";
+    succeeds(&mut import(dir.path(), &dir.path().join("a.nir"), "a.safetensors", options));
+    let [before, after] =
+        ["run/model.safetensors", "a.safetensors"].map(|name| read_model(&dir.path().join(name)).unwrap());
+    assert_eq!(before.network, after.network);
+}
+
+#[test]
+fn arrays_are_those_of_the_model_file() {
+    let dir = task();
+    trained(dir.path(), LIF);
+    assert_eq!(sets::json(&mut export(dir.path(), "run", "--npz a.npz"))["notes"], json!([]));
+    let mut archive = zip::ZipArchive::new(std::fs::File::open(dir.path().join("a.npz")).unwrap()).unwrap();
+    let model = read_model(&dir.path().join("run/model.safetensors")).unwrap();
+    let layer = model.network.parameters.layers().next().unwrap();
+    let weight = npyz::NpyFile::new(archive.by_name("0.weight.npy").unwrap()).unwrap();
+    assert_eq!(weight.shape(), [24, 12]);
+    assert_eq!(weight.into_vec::<f32>().unwrap(), layer.weight());
+    let text = npyz::NpyFile::new(archive.by_name("tonic_toolkit.npy").unwrap()).unwrap().into_vec::<u8>().unwrap();
+    let description: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    assert_eq!(description["classes"], json!(["low", "middle", "high"]));
+}

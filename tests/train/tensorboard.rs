@@ -1,0 +1,70 @@
+//! Tests of the event file for TensorBoard, and of what metrics.jsonl and the epoch line have. tests/python reads the
+//! file with TensorBoard itself.
+
+use std::path::{Path, PathBuf};
+
+use crate::runs::epochs;
+use crate::sets::{assert_says, fit, succeeds, task};
+
+fn event_files(run: &Path) -> Vec<PathBuf> {
+    let files = run.read_dir().unwrap().map(|file| file.unwrap().path());
+    files.filter(|file| file.file_name().unwrap().to_str().unwrap().contains("tfevents")).collect()
+}
+
+/// Returns the data of each record, with the lengths checked.
+fn records(run: &Path) -> Vec<Vec<u8>> {
+    let [file] = &event_files(run)[..] else { panic!("{:?}", event_files(run)) };
+    let bytes = std::fs::read(file).unwrap();
+    let (mut rest, mut records) = (&bytes[..], Vec::new());
+    while !rest.is_empty() {
+        let length = u64::from_le_bytes(rest[..8].try_into().unwrap()) as usize;
+        records.push(rest[12..12 + length].to_vec());
+        rest = &rest[16 + length..];
+    }
+    records
+}
+
+fn has(record: &[u8], words: &str) -> bool {
+    record.windows(words.len()).any(|part| part == words.as_bytes())
+}
+
+#[test]
+fn the_event_file_has_all_epochs_once_after_a_resume() {
+    let dir = task();
+    let run = dir.path().join("run");
+    succeeds(&mut fit(dir.path(), "run", "--valid DIR/valid --epochs 2 --quiet"));
+    assert_eq!(event_files(&run).len(), 0);
+    let resume = "--valid DIR/valid --test DIR/valid --tensorboard --quiet --resume --epochs";
+    succeeds(&mut fit(dir.path(), "run", &format!("{resume} 3")));
+    assert_eq!(records(&run).len(), 5); // version, three epochs, test
+    succeeds(&mut fit(dir.path(), "run", &format!("{resume} 4 --lr 0.001")));
+    let records = records(&run);
+    assert_eq!(records.len(), 6);
+    assert!(has(&records[0], "brain.Event:2"));
+    for epoch in &records[1..5] {
+        for tag in
+            ["loss/train", "accuracy/valid", "learning_rate", "spikes/layer_2", "silent/layer_1", "macro/valid_f1"]
+        {
+            assert!(has(epoch, tag), "{tag}");
+        }
+    }
+    assert!(has(&records[5], "accuracy/test"));
+    let rates: Vec<Option<f64>> = epochs(&run).iter().map(|epoch| epoch.lr).collect();
+    assert_eq!(rates, [Some(0.01), Some(0.01), Some(0.01), Some(0.001)]);
+    // A new run in the folder removes the file of the old one, and no others.
+    std::fs::write(run.join("events.out.tfevents.mine"), "x").unwrap();
+    succeeds(&mut fit(dir.path(), "run", "--epochs 1 --overwrite --quiet"));
+    assert_eq!(event_files(&run), [run.join("events.out.tfevents.mine")]);
+}
+
+#[test]
+fn the_epoch_line_says_the_time_that_is_left() {
+    let dir = task();
+    let said = succeeds(&mut fit(dir.path(), "run", "--valid DIR/valid --epochs 3"));
+    let lines: Vec<&str> = said.lines().filter(|line| line.starts_with("epoch ")).collect();
+    assert_eq!(lines.len(), 3, "{said}");
+    for line in &lines {
+        assert_says(line, &["  valid loss ", " accuracy ", "  spikes ", "  silent ", " samples/s"]);
+    }
+    assert!(lines[..2].iter().all(|line| line.ends_with(" s left")) && !lines[2].contains("left"), "{said}");
+}
