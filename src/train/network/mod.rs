@@ -28,7 +28,7 @@ mod text;
 
 pub use entry::NetworkFault;
 pub use layers::{Dropout, Hidden, InitState, Layers, LinearInit, LinearLayer, Mask, Norm, Output, Readout};
-pub use model_file::{Model, from_bytes, read_model, to_bytes, write_model};
+pub use model_file::{Model, from_bytes, read_model, read_parameters, to_bytes, write_model};
 pub use neuron::{Adlif, CSilif, CubaLif, Draw, Learned, Lif, Neuron, Reset, Silif, Surrogate};
 pub use parameters::{Iaf, Linear, Network, Parameters, Shape};
 pub use presets::Preset;
