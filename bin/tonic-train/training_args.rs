@@ -110,7 +110,8 @@ impl From<TrainingArgs> for TrainingOptions {
             spike_rate_weight: args.spike_rate_weight,
             select: args.select,
             patience: args.patience,
-            freeze: args.freeze,
+            // A list of one in a file ends with a comma.
+            freeze: args.freeze.into_iter().filter(|name| !name.is_empty()).collect(),
             init: args.init,
             augment: args.augment,
         }

@@ -227,6 +227,8 @@ fn settings(config: &Config) -> Map<String, Value> {
     match (settings, training) {
         (Value::Object(mut settings), Value::Object(training)) => {
             settings.extend(training);
+            settings.insert("init".into(), json!(config.training.init));
+            settings.insert("augment".into(), json!(config.training.augment));
             settings
         }
         _ => Map::new(),
