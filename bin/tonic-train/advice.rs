@@ -124,7 +124,7 @@ fn missing(what: &str, why: &str) -> Option<&'static str> {
         Some("scripts/setup --libtorch && cargo build --release --features libtorch")
     } else if what.starts_with("libtorch") && why.ends_with("no libtorch_cuda.so") {
         Some("scripts/setup --cuda brings it; --libtorch DIR names a libtorch that has it")
-    } else if why.starts_with("the kernels of a GPU train without") {
+    } else if why.starts_with("the kernels of a GPU ") {
         Some("--device cpu trains with it")
     } else if what.starts_with("libtorch") {
         Some("--libtorch DIR names a libtorch that has it")

@@ -297,11 +297,4 @@ mod tests {
         let statistics = Statistics::of_mean(&[4.0, 2.0], &weight_t, &[1.0, 0.0, -1.0], 2.0);
         assert_eq!(statistics.mean, [5.0, 1.25, 1.0]);
     }
-
-    #[test]
-    fn running_statistics_take_the_unbiased_variance() {
-        let mut running = Statistics { mean: vec![0.0], variance: vec![1.0] };
-        running.update(&Statistics { mean: vec![2.0], variance: vec![3.0] }, 4.0, 0.25);
-        assert_eq!(running, Statistics { mean: vec![0.5], variance: vec![1.75] });
-    }
 }

@@ -17,7 +17,7 @@ use crate::kernel::cell::{self, Cell};
 use crate::network::Iaf;
 
 /// sparch's range of fast decay factors: e^(-1/5) to e^(-1/25), a time constant of 5 to 25 steps.
-pub(super) const FAST_DECAY: [f32; 2] = [0.818_730_75, 0.960_789_44];
+pub(super) const FAST_DECAY: [f32; 2] = [0.818_730_8, 0.960_789_44];
 /// sparch's range of slow decay factors: e^(-1/30) to e^(-1/120), a time constant of 30 to 120 steps.
 const SLOW_DECAY: [f32; 2] = [0.967_216_1, 0.991_701_3];
 

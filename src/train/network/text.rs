@@ -35,6 +35,15 @@ impl Layers {
     }
 }
 
+impl Layers {
+    /// Returns a name for tables: what the layers have beyond [`Layers::iaf`], and eight digits of a hash of all their
+    /// settings, such as `dropout, norm, silif (5b1f0c2a)`.
+    pub fn name(&self) -> String {
+        let hash = blake3::hash(self.text().as_bytes()).to_hex();
+        format!("{} ({})", self.beyond_iaf(), &hash[..8])
+    }
+}
+
 impl Serialize for Layers {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.text())

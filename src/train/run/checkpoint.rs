@@ -133,6 +133,7 @@ impl Checkpoint {
             }
             Ok(view.data().as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect())
         };
+        let values = column(PARAMETERS, parameters)?;
         let state_columns = [&mut optimiser.mean, &mut optimiser.mean_square];
         for (name, to) in state_names(optimiser.config.rule).iter().zip(state_columns) {
             *to = column(name, parameters)?;
@@ -143,7 +144,7 @@ impl Checkpoint {
             batches_done: state.batches_done,
             running: state.running,
             best_accuracy: state.best_accuracy,
-            parameters: column(PARAMETERS, parameters)?,
+            parameters: values,
             statistics: if statistics == 0 { Vec::new() } else { column(STATISTICS, statistics)? },
             optimiser,
         })

@@ -104,8 +104,8 @@ fn compare(goldens: &Goldens, name: &str, engine: &mut dyn Engine) {
         if epoch == 0 {
             near(engine.logits(), "logits", 1e-5);
             for tensor in network.architecture().tensors() {
-                // Sums of numbers of both signs over all samples and steps lose some of float32's digits.
-                let limit = if matches!(tensor.kind, TensorKind::Neuron(_)) { 1e-4 } else { 1e-5 };
+                // Sums of numbers of both signs lose some of float32's digits: libtorch's float32 is 3e-5 away too.
+                let limit = if matches!(tensor.kind, TensorKind::Neuron(_)) { 1e-4 } else { 5e-5 };
                 near(&in_file_order(&gradient, tensor), &format!("grad.{}", tensor.name), limit);
             }
         }

@@ -68,7 +68,8 @@ pub(super) fn forward(network: &Network, input: &DenseBatch, leaves: &[Tensor], 
         activity = spikes_over_time(&layer.neuron, &learned, recurrent.as_ref(), &currents, begin)?;
         spikes.push(activity.shallow_clone());
         if let Some(dropout) = layer.dropout.filter(|_| pass == Pass::Training) {
-            activity = activity * masks(input, &dropout, i, layer.neurons);
+            let kept = &activity * masks(input, &dropout, i, layer.neurons); // not in place: `spikes` has this tensor too
+            activity = kept;
         }
     }
     check_interrupt()?;
@@ -94,7 +95,7 @@ fn currents(
         None => activity.shallow_clone(), // not reached: every layer has weights
     };
     if let Some(bias) = of.bias {
-        y = y + bias;
+        y += bias;
     }
     let Some((scale, shift)) = of.norm else { return y };
     let dims = [0i64, 1];

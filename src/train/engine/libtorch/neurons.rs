@@ -39,10 +39,11 @@ pub(super) fn spikes_over_time(
     let mut all = Vec::new();
     for t in 0..steps {
         check_interrupt()?;
-        let mut x = currents.get(t);
-        if let Some(weights) = recurrent {
-            x = x + states.s.matmul(weights);
-        }
+        let own = currents.get(t);
+        let x = match recurrent {
+            Some(weights) => own + states.s.matmul(weights),
+            None => own,
+        };
         states = cell.step(&states, &x);
         all.push(states.s.shallow_clone());
     }
