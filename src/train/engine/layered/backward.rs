@@ -112,7 +112,7 @@ fn through_neurons(
     sums: &mut [Sums],
 ) {
     let (steps, stride, tiles) = (sample.steps(), sample.stride(), layer.tiles());
-    let SampleLayers { layers, current, outputs, .. } = sample;
+    let SampleLayers { layers, current, outputs, rates, .. } = sample;
     let trace = &layers[i];
     current.resize(tiles * stride, [0.0; TILE_WIDTH]);
     let input = CellInput { y: &trace.y, stride, steps, norm: &layer.norm, start: trace.start.as_deref() };
@@ -120,6 +120,12 @@ fn through_neurons(
         let scale = layer.dropout.map_or(1.0, |dropout| dropout.scale());
         block.g.resize(tiles * stride, [0.0; TILE_WIDTH]);
         sampled::input_gradient(isa, rows, outputs, stride, steps, &trace.open, scale, &mut block.g);
+    }
+    if let Some(rates) = rates.get(i) {
+        for (column, rate) in block.g.chunks_exact_mut(stride).zip(rates) {
+            let steps = column[..steps].iter_mut().flat_map(|row| row.iter_mut().zip(rate));
+            steps.for_each(|(g, rate)| *g += rate);
+        }
     }
     match &layer.body {
         Body::Iaf(neuron) => {

@@ -155,7 +155,13 @@ impl Engine for LayeredEngine {
             total += terms.sample(logits, label, error);
             correct += usize::from(loss::predicted(logits) == label as usize);
         }
-        let loss = check_loss(BatchLoss { loss: terms.mean(total), correct })?;
+        let mut penalty = 0.0;
+        for sample in self.samples.iter_mut().filter(|sample| !sample.undropped.is_empty()) {
+            let (own, rates) = terms.penalty(&sample.undropped, &self.architecture.shape.hidden);
+            penalty += own;
+            sample.rates = rates;
+        }
+        let loss = check_loss(BatchLoss { loss: terms.mean(total) + penalty, correct })?;
         for i in (0..self.layers.len()).rev() {
             check_interrupt()?;
             self.backward_layer(network, i, &errors, gradient);
@@ -181,9 +187,6 @@ impl Engine for LayeredEngine {
     }
 
     fn set_loss(&mut self, loss: TrainingLoss) -> Result<()> {
-        if loss.spike_rate.is_some() {
-            return Err(Error::unavailable("spike_rate", "of networks from a network file, only those of iaf have it"));
-        }
         self.loss = loss;
         Ok(())
     }
