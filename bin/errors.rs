@@ -12,7 +12,8 @@ use crate::typed::Typed;
 
 /// Exit code if all went well.
 pub(crate) const DONE: u8 = 0;
-/// Exit code if the operating system or the GPU failed: no such file, no permission, disk full, GPU driver or memory.
+/// Exit code if the operating system or the GPU reports an error, such as a missing file, a full disk or full GPU
+/// memory.
 pub(crate) const SYSTEM: u8 = 1;
 /// Exit code for wrong arguments, or a request that cannot be carried out.
 pub(crate) const USAGE: u8 = 2;
@@ -90,7 +91,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// A test case: an error, words of its text, and words of the advice after this text.
+    /// A test case: an error, words that its text must contain, and words that the advice must contain.
     pub(crate) struct Case {
         pub error: anyhow::Error,
         pub words: Vec<&'static str>,

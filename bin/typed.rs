@@ -85,7 +85,8 @@ impl Typed {
         shown.collect()
     }
 
-    /// Returns the flag for a parameter of a library: `--cache host` for `cache host`. Returns `name` if there is none.
+    /// Returns the flag for a parameter of a library: `--cache host` for `cache host`. Returns `name` if there is no
+    /// such flag.
     pub(crate) fn flag(&self, name: &str) -> String {
         let (id, rest) = name.split_at(name.find(' ').unwrap_or(name.len()));
         let argument = self.command.get_arguments().find(|argument| argument.get_id() == id);

@@ -39,7 +39,7 @@ pub(crate) struct BenchArgs {
 }
 
 impl BenchArgs {
-    /// Returns the conversion whose frames the benchmark makes.
+    /// Returns the conversion that the benchmark measures.
     pub(crate) fn conversion(self, quiet: bool) -> anyhow::Result<Conversion> {
         let (inputs, source) = self.source.resolve(self.files)?;
         Ok(Conversion {

@@ -12,8 +12,8 @@ use crate::quoted::quoted;
 use crate::set_place::url_of;
 use crate::write_args::verbosity;
 
-/// Maximum number of recordings whose names are in the card's command. If there are more, the command has the word
-/// RECORDINGS instead.
+/// Maximum number of recordings that the command on the card names. If the set has more, the command has the word
+/// RECORDINGS instead of the names.
 const MOST_NAMED: usize = 4;
 
 #[derive(Args)]

@@ -17,7 +17,7 @@ use crate::write_args::verbosity;
 
 /// File in the directory of the data set. It lists the fetched files, and what each archive was unpacked to.
 const RECORD: &str = ".fetched.json";
-/// Maximum number of requests for the sizes of files at the same time.
+/// Maximum number of concurrent requests for file sizes.
 const ASKED: usize = 8;
 
 #[derive(Args)]

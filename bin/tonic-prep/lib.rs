@@ -356,7 +356,7 @@ fn with(mut value: Value, more: Value) -> Value {
     value
 }
 
-/// Returns the size of a file that was written; `None` if it is gone.
+/// Returns the size of a file in bytes. `None` if the file doesn't exist.
 fn bytes_of(file: &Path) -> Option<u64> {
     file.metadata().ok().map(|meta| meta.len())
 }

@@ -47,7 +47,7 @@ pub(crate) fn part(text: &str) -> Result<Part, String> {
 mod tests {
     use super::*;
 
-    /// Returns the index of the part and the number of parts for the task `id` of an array.
+    /// Returns the index of the part and the number of parts for the task `id` of a Slurm array.
     fn task(id: &str, [min, max, count, step]: [u32; 4]) -> Result<(u32, u32), String> {
         let part = of_slurm(|name| {
             Some(match name.strip_prefix("SLURM_ARRAY_TASK_")? {

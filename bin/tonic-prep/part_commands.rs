@@ -87,7 +87,7 @@ pub(crate) fn kept(typed: impl Iterator<Item = String>, valued: &[&str], single:
     words
 }
 
-/// Writes each short flag and its value as words of their own: `-qoDIR`, `-qo=DIR` and `-qo DIR` become `-q -o DIR`.
+/// Separates short flags and their values: `-qoDIR`, `-qo=DIR` and `-qo DIR` become `-q -o DIR`.
 fn unbundled(typed: impl Iterator<Item = String>) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     for word in typed {

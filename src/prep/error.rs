@@ -25,7 +25,7 @@ pub enum Error {
     /// An error of a shard set.
     #[error("{0}")]
     Shard(#[from] ShardError),
-    /// A file in no format that is read, or a folder that doesn't hold recordings with one class each.
+    /// A file that cannot be read as a recording, or a folder without the expected recordings.
     #[error("{}: expected {expected}, got {got}", .path.display())]
     NotARecording {
         /// The file or folder.
@@ -35,7 +35,7 @@ pub enum Error {
         /// What was found instead.
         got: String,
     },
-    /// A folder that is not the download of a data set, or not all of it.
+    /// A folder that does not hold the complete download of a data set.
     #[error("{}: expected {expected}, as in the download of {title}, got {got}", .path.display())]
     NotADownload {
         /// The file or folder that is not as expected.
@@ -46,7 +46,7 @@ pub enum Error {
         dataset: &'static str,
         /// Name of the data set in its publication.
         title: &'static str,
-        /// What the download has at this place.
+        /// What the download has at `path`.
         expected: String,
         /// What was found instead.
         got: String,
@@ -87,12 +87,12 @@ pub enum Error {
         /// Why the data cannot be read, for example libhdf5's message.
         reason: String,
     },
-    /// A file of a camera with damaged bytes, or one that was cut short.
+    /// A camera's file that has damaged bytes or was cut short.
     #[error("{}: byte {at}: expected {expected}, got {got}; the {events} events before it are whole", .path.display())]
     DamagedBytes {
         /// Path of the recording.
         path: PathBuf,
-        /// Place of the damaged bytes in the file, counted from 0.
+        /// Offset of the damaged bytes in the file, in bytes.
         at: u64,
         /// What the format requires at this place.
         expected: String,
@@ -101,18 +101,18 @@ pub enum Error {
         /// Number of events before the damage.
         events: u64,
     },
-    /// A line of a text that is no event.
+    /// A line of a text file that does not hold a valid event.
     #[error("{}: line {line}{place}: expected {expected}, got {got}; the {events} events before it are whole", .path.display())]
     BadRow {
         /// Path of the recording.
         path: PathBuf,
         /// Number of the line, counted from 1.
         line: u64,
-        /// The column, such as `, column x`. Empty for the whole line.
+        /// Text that names the wrong column, such as `, column x`. Empty if the whole line is wrong.
         place: String,
         /// What the line, or the column, should have.
         expected: String,
-        /// What it has.
+        /// What the line, or the column, has.
         got: String,
         /// Number of events before the line.
         events: u64,
@@ -270,7 +270,7 @@ pub enum Error {
     ImplausibleTimes {
         /// The file.
         path: PathBuf,
-        /// What the message calls the wrong times, such as `sample 3: times`.
+        /// Name of the wrong times in the message, such as `sample 3: times`.
         place: String,
         /// The expected duration, or the expected number of frames.
         expected: String,
@@ -300,13 +300,13 @@ pub enum Error {
     ClockTrouble {
         /// The file.
         path: PathBuf,
-        /// What the message calls the wrong times, such as `sample 3: times`.
+        /// Name of the wrong times in the message, such as `sample 3: times`.
         place: String,
         /// What is wrong with the times, and at which event.
         got: String,
         /// What the user can do about the times.
         remedy: ClockRemedy,
-        /// Period, in the file's unit of time, of a counter whose wraps can have made these times.
+        /// If wraps of a counter may explain the times: the period of this counter, in the file's unit of time.
         period: Option<Box<str>>,
     },
     /// A file whose layout is not recognised.

@@ -45,7 +45,7 @@ impl FrameShape {
         [row / self.height, row % self.height, x]
     }
 
-    /// Whether the number of cells in a frame is at least 1 and below 2^32.
+    /// Whether a frame has at least 1 and fewer than 2^32 cells.
     pub fn is_valid(self) -> bool {
         let planes = u64::from(self.polarities) * u64::from(self.height);
         planes > 0 && self.width > 0 && planes.checked_mul(u64::from(self.width)).is_some_and(|n| n <= u32::MAX.into())

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-/// The first eight bytes of a shard. As in PNG, they show damage by a transfer as text.
+/// The first eight bytes of a shard. As in PNG, they include line ends. So they show if a program has transferred the
+/// file as text and changed its line ends.
 pub(crate) const MAGIC: [u8; 8] = *b"\x89TNC\r\n\x1a\n";
 /// Format version that this program writes and reads.
 pub(crate) const VERSION: u16 = 2;
@@ -18,8 +19,8 @@ pub const RECORD_BYTES: usize = 64;
 pub(crate) const ALIGNMENT: usize = 64;
 /// Maximum size in bytes of a decoded chunk of several samples. For a chunk of one sample, see [`max_bytes`].
 pub(crate) const MAX_DECODED_BYTES: u32 = 1 << 28;
-/// Maximum ratio of decoded to stored bytes, for a chunk of one large sample. Protects memory from a small damaged
-/// file.
+/// Maximum ratio of decoded to stored bytes, for a chunk of one large sample. Without this limit, a small damaged
+/// file could make a reader allocate any amount of memory.
 const MAX_RATIO: u64 = 256;
 /// Maximum number of samples in a chunk.
 pub const MAX_CHUNK_SAMPLES: u32 = 1 << 20;
@@ -29,7 +30,8 @@ pub fn aligned(bytes: u64) -> u64 {
     bytes.next_multiple_of(ALIGNMENT as u64)
 }
 
-/// Maximum size in bytes of a decoded chunk, and of its unpacked columns. `stored` is its compressed size in bytes.
+/// Maximum size in bytes of a decoded chunk, and also of its unpacked columns. `stored` is the compressed size in
+/// bytes.
 pub(crate) fn max_bytes(samples: u32, stored: u64) -> u64 {
     let usual = u64::from(MAX_DECODED_BYTES);
     if samples == 1 { usual.max(stored.saturating_mul(MAX_RATIO)) } else { usual }
@@ -148,13 +150,14 @@ impl ShardHead {
         out
     }
 
-    /// Reads the number of chunks from the header at the start of `file`, without a check; 0 if `file` is too short.
+    /// Returns the number of chunks that the header at the start of `file` says, without a check. 0 if `file` is too
+    /// short.
     pub(super) fn chunks_said(file: &[u8]) -> usize {
         file.first_chunk().map_or(0, |header: &[u8; HEADER_BYTES]| u32::from_le_bytes(field(header, 36)) as usize)
     }
 
-    /// Reads and checks header and index. `file` has at least these bytes. `len` is the length of the whole shard.
-    /// Errors name the shard by `path`.
+    /// Reads and checks header and index. `file` is the start of the shard, with at least header and index. `len` is
+    /// the length of the whole shard in bytes. Errors name the shard by `path`.
     ///
     /// # Errors
     /// [`Error::Incompatible`] for another format version; [`tonic_base::Error::Corrupt`] for any other violation of

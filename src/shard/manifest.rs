@@ -108,7 +108,8 @@ pub struct ShardEntry {
     pub bytes: u64,
     /// Number of samples in the shard.
     pub samples: u64,
-    /// BLAKE3 hash of the identities of the shard's chunks (BLAKE3 hashes of their decoded bytes), in order.
+    /// BLAKE3 hash of the identities of the shard's chunks, in order. The identity of a chunk is the BLAKE3 hash of
+    /// its decoded bytes.
     pub identity: Id,
 }
 
@@ -127,12 +128,12 @@ pub struct Manifest {
     pub totals: Totals,
     /// Shards, in order.
     pub shards: Vec<ShardEntry>,
-    /// In a part of a larger set: the command that made the part, without output directory and part number. For people
-    /// only; no hash covers it.
+    /// Only in a part of a larger set: the command that made this part, without output directory and part number. It
+    /// is information for the user. No hash covers it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
-    /// In a part of a larger set: name and value of each setting that decides what is read from the recordings. Parts
-    /// can be merged only if their settings are equal. No hash covers the settings.
+    /// Only in a part of a larger set: name and value of each setting that decides what is read from the recordings.
+    /// Parts can be merged only if their settings are equal. No hash covers the settings.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,
 }
@@ -280,9 +281,12 @@ impl Manifest {
         self.shards.iter().map(|shard| shard.bytes).sum()
     }
 
-    /// Returns the classes as text: their number, and how many samples each of the first `most` classes has, such as
-    /// `2: no (12), yes (9)`. The end of the text says how many more classes there are, how many classes have no
-    /// samples, and how many samples have no label.
+    /// Returns the classes as text, such as `2: no (12), yes (9)`: the number of classes, and the number of samples
+    /// of each of the first `most` classes. The end of the text has these numbers, unless they are 0:
+    ///
+    /// - further classes
+    /// - classes without samples
+    /// - samples without a label
     pub fn class_counts(&self, most: usize) -> String {
         let (names, counts) = (&self.description.classes, &self.totals.class_samples);
         let listed: Vec<String> =

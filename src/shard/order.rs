@@ -29,8 +29,8 @@ pub struct Window {
     pub positions: Range<u64>,
     /// Indices, in the set, of the window's chunks, in the order of the epoch.
     pub chunks: Vec<u32>,
-    /// Number of samples in the window before each chunk. Further items at the end are at least the number of samples
-    /// in the window.
+    /// Number of samples in the window before each chunk. Then one or more items for the end of the window: each is
+    /// at least the number of samples in the window.
     starts: Vec<u32>,
     permutation: Option<Permutation>,
 }
@@ -100,7 +100,7 @@ impl Order {
 }
 
 impl Window {
-    /// Window number `w`, from 0, of an epoch in the order of the set. `None` if the epoch has no such window.
+    /// Window number `w`, from 0, of an epoch without shuffling. `None` if the epoch has no such window.
     pub fn sequential(w: u32, samples: u64, chunk_samples: u32) -> Option<Window> {
         let per_chunk = u64::from(chunk_samples);
         let window_chunks = u64::from((WINDOW_SAMPLES / chunk_samples).max(1));
@@ -131,8 +131,8 @@ impl Window {
 pub struct OrderParts {
     /// Maps a slot to the index of a chunk. A slot is a position in the shuffled order of the chunks.
     pub slots: Permutation,
-    /// For each window, maps a position in the window to the index of a sample. Samples are counted from 0, chunk
-    /// after chunk in shuffled order.
+    /// For each window, maps a position in the window to the index of a sample in the window. These indices count
+    /// from 0, in the shuffled order of the chunks.
     pub window_permutations: Vec<Permutation>,
     /// Number of samples per chunk.
     pub chunk_samples: u32,

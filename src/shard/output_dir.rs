@@ -18,8 +18,8 @@ use crate::error::{BaseFault, Error, Result};
 use crate::manifest::{MANIFEST_FILE, Manifest, ShardEntry};
 use crate::storage::refuse_url;
 
-/// Name of an empty file that exists while an old set is being removed. If it is still there, the shards in the
-/// directory belong to a removed set.
+/// Name of an empty file that exists while an old set is being removed. If a later process finds this file, the
+/// removal was interrupted, and the shards in the directory belong to the old set.
 const REMOVED: &str = ".removed";
 
 /// What to do if the output directory already holds files of a set.
@@ -55,8 +55,8 @@ pub(crate) struct Marker {
 /// How a set is made: facts in the marker file of an unfinished set that are not in the set's description.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
-    /// Hash of the selected samples of other sets; in a copy, the id of the copied set. `None` if the set is made from
-    /// recordings.
+    /// For a set made of samples of other sets: hash of the choice of samples. For a copy: id of the copied set.
+    /// `None` if the set is made from recordings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selection: Option<Id>,
     /// Name and value of each setting that decides what is read from the recordings. Empty without recordings, and in
@@ -152,8 +152,8 @@ impl OutputDir {
         self.lock.is_none()
     }
 
-    /// Returns the description and origin of the unfinished set in the directory. With [`Existing::Auto`], also of a
-    /// complete set; its origin has only the settings. `None` if there is no such set.
+    /// Returns description and origin of the unfinished set in the directory. With [`Existing::Auto`], also of a
+    /// complete set; then the origin has only the settings. `None` if there is no such set.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`]; [`tonic_base::Error::Corrupt`] if the marker or the manifest cannot be parsed.
@@ -184,8 +184,8 @@ impl OutputDir {
         path.exists().then(|| Manifest::read(&self.path)).transpose()
     }
 
-    /// Prepares the directory for the set that `marker` describes. With `resume`, keeps the same set. Otherwise
-    /// removes the old set, except with [`Existing::Auto`].
+    /// Prepares the directory for the set that `marker` describes. If `resume` is true and the directory holds this
+    /// set, keeps its files. Otherwise, removes the old set, except with [`Existing::Auto`].
     pub(crate) fn begin(&self, marker: &Marker, resume: bool) -> Result<Begun> {
         if resume && let Some(found) = self.find(marker)? {
             remove_abandoned(&self.path, is_set_file)?;
@@ -239,7 +239,8 @@ impl OutputDir {
         Ok(remove_file(&self.path.join(MANIFEST_FILE))?)
     }
 
-    /// Returns an error if another process has begun a different set than `description` in this directory.
+    /// Checks that the set in the directory still has this description. If not, another process has begun a different
+    /// set, and this function returns an error.
     pub(crate) fn check_owned(&self, description: &SetDescription) -> Result<()> {
         let there = match self.marker()? {
             Some(marker) => Some(marker.description),

@@ -42,8 +42,8 @@ impl PackedChunk {
         PackedChunk { body: Vec::new(), at, widths: layout.widths, shape: layout.shape, starts }
     }
 
-    /// Finds and checks the columns in `body`, but not whether cells are inside the frame. Returns an error if the
-    /// unpacked columns would take more than `most` bytes.
+    /// Finds and checks the columns in `body`. Doesn't check whether cells are inside the frame. Returns an error if
+    /// the unpacked columns would take more than `most` bytes.
     pub(crate) fn index(&mut self, layout: &SetLayout, samples: u32, most: u64) -> Result<(), BodyFault> {
         (self.widths, self.shape) = (layout.widths, layout.shape);
         let located = locate(&self.body, layout, (samples, most), &mut self.starts);

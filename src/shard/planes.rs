@@ -9,7 +9,7 @@ use crate::column::ColumnBuf;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Planes<'a> {
     planes: &'a [u8],
-    /// Number of numbers in the whole column, which is the size of a plane in bytes.
+    /// Length of the whole column. This is also the size of a plane in bytes.
     stride: usize,
     start: usize,
     end: usize,
@@ -57,7 +57,8 @@ impl<'a> Planes<'a> {
         }
     }
 
-    /// Sum of the next `n` numbers of `rest`, which are taken from it. Missing numbers count as 0.
+    /// Removes the first `n` numbers from `rest` and returns their sum. If `rest` has fewer numbers, removes all of
+    /// them.
     #[inline(always)]
     pub(crate) fn take_sum(rest: &mut Planes<'_>, n: usize) -> u64 {
         let end = rest.end.min(rest.start + n);
@@ -83,7 +84,7 @@ impl<'a> Planes<'a> {
     }
 }
 
-/// Returns the sum of `part` over all bytes.
+/// Returns the sum of `part(byte)` over all bytes.
 #[inline(always)]
 pub(crate) fn sum_bytes(bytes: &[u8], part: impl Fn(u8) -> u8) -> u64 {
     // 2^16 bytes sum to less than 2^32, so the inner sum vectorizes with 32-bit lanes.
@@ -125,7 +126,7 @@ pub(crate) fn each_block(bytes: &[u8], n: usize, mut each: impl FnMut(Block)) {
     }
 }
 
-/// Returns a block of `bytes`, which are fewer than 32, and zeros after them.
+/// Returns a block that starts with `bytes` and ends with zeros. `bytes` is shorter than a block.
 #[cold]
 fn padded(bytes: &[u8]) -> [u8; BLOCK] {
     std::array::from_fn(|i| bytes.get(i).copied().unwrap_or(0))

@@ -53,7 +53,7 @@ impl ShardSet {
         Ok(ShardSet { dir: dir.into(), manifest, shards })
     }
 
-    /// Directory of the set. If it isn't local, the name in errors, such as a URL.
+    /// Directory of the set. If the set isn't local, returns the name that errors use for it, such as a URL.
     pub fn dir(&self) -> &Path {
         &self.dir
     }

@@ -26,7 +26,7 @@ impl Salvage {
         Salvage::of(file, chunks).unwrap_or(Salvage { file: None, records: Vec::new() })
     }
 
-    /// Opens the shard `entry` of the set in `storage`, which should have `chunks` chunks. Damaged bytes count as
+    /// Opens the shard `entry` of the set in `storage`. The shard should have `chunks` chunks. Damaged bytes count as
     /// missing.
     ///
     /// # Errors

@@ -26,7 +26,9 @@ pub struct SetCopy {
 
 impl SetCopy {
     /// Starts a copy of the set with this manifest in the directory `path`, or continues an interrupted copy. Returns
-    /// `None` if the set there is complete. With `overwrite`, removes another set first.
+    /// `None` if the copy in the directory is already complete.
+    ///
+    /// If `overwrite` is true, removes a different set from the directory first.
     ///
     /// # Errors
     /// [`tonic_base::Error::Busy`] if another process writes to the directory; [`tonic_base::Error::Exists`] if the

@@ -14,7 +14,7 @@ use crate::packed::PackedChunk;
 use crate::storage::ShardFile;
 use crate::streamed::{decompress, is_large};
 
-/// Maximum number of times that a damaged chunk of a server is fetched.
+/// Maximum number of times that a chunk is fetched from a server. It is fetched again if it arrives damaged.
 const TRIES: usize = 3;
 
 /// An open shard whose header and index have been checked.
@@ -94,8 +94,8 @@ impl Shard {
         self.again(k, || decoder.with_stored(|decoder, bytes| decoder.decode(self.read_stored(k, bytes)?, chunk)))
     }
 
-    /// Calls `read`, which reads chunk `k`. If the chunk is damaged and comes from a server, says so and calls `read`
-    /// again.
+    /// Calls `read`, which reads chunk `k`. If the chunk is damaged and comes from a server, prints a message and
+    /// calls `read` again.
     fn again(&self, k: usize, mut read: impl FnMut() -> Result<()>) -> Result<()> {
         let record = &self.head.chunks[k];
         let mut left = 1..TRIES;
@@ -141,8 +141,13 @@ impl Shard {
         Ok(EncodedChunk { stored: stored.into(), record: self.head.chunks[k] })
     }
 
-    /// Like [`Shard::decode`], but also checks the chunk's identity, the padding after it, and what
-    /// [`check_chunk`](crate::codec::check_chunk) checks. `classes` is the number of classes of the set.
+    /// Like [`Shard::decode`], but also checks:
+    ///
+    /// - the chunk's identity
+    /// - the padding after the chunk
+    /// - everything that [`check_chunk`](crate::codec::check_chunk) checks
+    ///
+    /// `classes` is the number of classes of the set.
     ///
     /// # Errors
     /// [`tonic_base::Error::Corrupt`]; [`tonic_base::Error::Io`].

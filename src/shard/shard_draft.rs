@@ -74,7 +74,8 @@ impl ShardDraft {
     /// Writes header and index, and gives the temporary file the name of the shard. Replaces an existing file.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`]. An existing file stays unchanged, unless only the sync of the directory fails.
+    /// [`tonic_base::Error::Io`]. An existing file is then unchanged. There is one exception: if only the sync of the
+    /// directory fails, the file has already been replaced.
     pub fn publish(mut self) -> Result<ShardEntry> {
         self.write_head()?;
         let entry = self.entry();
@@ -82,7 +83,7 @@ impl ShardDraft {
         Ok(entry)
     }
 
-    /// Like [`ShardDraft::publish`], but keeps an existing shard with the same bytes, and calls `check` first.
+    /// Like [`ShardDraft::publish`], but calls `check` first, and keeps an existing shard with the same bytes.
     pub(crate) fn publish_new(mut self, check: impl Fn() -> Result<()>) -> Result<ShardEntry> {
         self.write_head()?;
         let entry = self.entry();

@@ -13,7 +13,8 @@ pub fn is_url(place: &Path) -> bool {
     scheme.is_some_and(|(scheme, _)| scheme.len() > 1 && scheme.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
-/// Refuses a URL where a directory is written to, which would be named `s3:`. `what` names the directory.
+/// Returns an error if `dir` is a URL. Without this check, a program would write to a local directory with a name
+/// such as `s3:`. In the error, `what` says what the directory is for.
 ///
 /// # Errors
 /// [`tonic_base::Error::Usage`].
@@ -24,7 +25,8 @@ pub fn refuse_url(what: &str, dir: &Path) -> Result<()> {
 
 /// Access to the files of one set, for example in a directory or on a server.
 pub trait Storage: Debug + Send + Sync {
-    /// Returns the path of the set's directory. If it isn't local, returns the name in errors, such as a URL.
+    /// Returns the path of the set's directory. If the set isn't local, returns the name that errors use for it, such
+    /// as a URL.
     fn path(&self) -> &Path;
 
     /// Reads and checks the manifest of the set.
@@ -37,8 +39,8 @@ pub trait Storage: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`crate::Error::Incomplete`] if there is no such file; [`tonic_base::Error::Corrupt`] if its length is not the
-    /// one in `entry`; for a set on a server, also network errors. A set on a server can report these errors when the
-    /// shard is read.
+    /// one in `entry`; for a set on a server, also network errors. For a set on a server, these errors can come later,
+    /// when the shard is read.
     fn shard(&self, entry: &ShardEntry) -> Result<Box<dyn ShardFile>>;
 
     /// Returns how many shards to open at the same time.
@@ -49,7 +51,8 @@ pub trait Storage: Debug + Send + Sync {
 
 /// A shard file, open for reading.
 pub trait ShardFile: Debug + Send + Sync {
-    /// Returns the path of the file. If it isn't on this machine, returns the name in errors, such as a URL.
+    /// Returns the path of the file. If the file isn't on this machine, returns the name that errors use for it, such
+    /// as a URL.
     fn path(&self) -> &Path;
 
     /// Length of the file in bytes when it was opened.
@@ -71,12 +74,12 @@ pub trait ShardFile: Debug + Send + Sync {
     /// Asks the operating system to read the file into memory before the program needs it.
     fn read_ahead(&self);
 
-    /// Announces that the bytes at the offsets `range`, a chunk, will be read soon. Chunks are announced in the order
+    /// Announces that a chunk, the bytes at the offsets `range`, will be read soon. Chunks are announced in the order
     /// of reading.
     fn will_read(&self, _range: Range<u64>) {}
 
-    /// Forgets the bytes at the offsets `range`, which have arrived damaged, so that the next read fetches them again.
-    /// Returns whether that can help.
+    /// Forgets the bytes at the offsets `range`, which have arrived damaged. The next read fetches them again.
+    /// Returns whether a second read can help: `false` for a file that isn't fetched from a server.
     fn forget(&self, _range: Range<u64>) -> bool {
         false
     }

@@ -39,7 +39,7 @@ pub(crate) fn decompress(
     }
 }
 
-/// Whether the compressed chunk is so large that it is not read at once.
+/// Whether the compressed chunk is so large that it is read in pieces.
 pub(crate) fn is_large(record: &ChunkRecord) -> bool {
     record.stored_bytes > 8 * PIECE
 }

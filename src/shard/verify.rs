@@ -35,7 +35,8 @@ pub fn verify(set: &ShardSet, progress: &Progress) -> Vec<Error> {
 
 /// Verifies the set in `dir`, even if shards are missing or damaged. Returns all errors.
 ///
-/// `progress` makes the progress bar for a number of samples. If it is `None`, chunks are not read.
+/// `progress` makes the progress bar for a number of samples. If it is `None`, only the manifest and the header and
+/// index of each shard are checked, and no chunks are read.
 pub fn verify_dir(dir: &Path, progress: Option<&dyn Fn(u64) -> Progress>) -> Vec<Error> {
     verify_in(&Directory(dir.into()), progress)
 }

@@ -19,7 +19,8 @@ use crate::shard_draft::{ShardDraft, shard_entry};
 /// Text for the error message of an interrupted conversion.
 pub const KEPT: &str = "complete shards are kept";
 
-/// Called for each shard that is kept: (index, in the set, of its first sample; labels and ledgers of its samples).
+/// A function that is called for each kept shard, with the index (in the set) of its first sample, and the labels and
+/// ledgers of its samples.
 type Kept<'a> = dyn FnMut(u64, &[u32], &[Ledger]) + 'a;
 
 /// Writes the chunks of a set, in order.
@@ -36,9 +37,9 @@ pub struct SetWriter {
 impl SetWriter {
     /// Starts to write the described set.
     ///
-    /// - If `dir` holds this set unfinished and `resume` is set, keeps the complete shards. The selections must be
-    ///   equal; the settings of `origin` replace the old ones.
-    /// - If `dir` holds this set complete, keeps the intact shards. This needs `resume`,
+    /// - If `dir` holds an unfinished copy of this set and `resume` is true, keeps the complete shards. The selection
+    ///   in `origin` must equal the old one. The settings in `origin` replace the old ones.
+    /// - If `dir` holds a complete copy of this set, keeps the intact shards. This needs `resume`,
     ///   [`Existing::Auto`](crate::Existing::Auto) and an `origin` without a selection.
     /// - In all other cases, removes an old set first. With [`Existing::Auto`](crate::Existing::Auto), replaces its
     ///   files one by one instead.
@@ -88,7 +89,7 @@ impl SetWriter {
         self.identities.len() as u64
     }
 
-    /// Appends the next chunk: `chunk`, and the same chunk as `encoded`.
+    /// Appends the next chunk. `encoded` is the encoded form of `chunk`.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].

@@ -1,4 +1,5 @@
-//! Tests conversions by the tasks of a Slurm array: the merged set has the bytes of a set that one process converts.
+//! Tests conversions by the tasks of a Slurm array: the merged set has the same bytes as a set that one process
+//! converts.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use crate::slurm::{Cluster, POLL, script, succeed, wait};
 /// Number of samples in each recording: enough to stop a task after its first shard.
 const SAMPLES: usize = 520;
 
-/// Options of `convert` that make small shards slowly, with compression level 19.
+/// Options of `convert` for small shards that take long to write, because of compression level 19.
 const OPTIONS: [&str; 6] = ["--chunk-samples", "8", "--shard-size", "1", "--level", "19"];
 
 /// A cluster with recordings, and the set that one process converted from them.

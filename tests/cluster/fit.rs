@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::slurm::{Cluster, script, succeed};
 
-/// Options of `fit` with which a run takes several seconds.
+/// Options of `fit` for a run of several seconds.
 const OPTIONS: [&str; 10] =
     ["--train", "set", "--valid", "set", "--epochs", "40", "--hidden", "32,32", "--batch-size", "32"];
 

@@ -43,7 +43,7 @@ fn a_run_is_close_to_the_cpus() {
     assert!(gpu[1].train.loss < 0.6 * gpu[0].train.loss, "{gpu:?}");
 }
 
-/// Makes sample number `i`. From number 15 on, every 16th sample is far longer than the others.
+/// Makes sample number `i`. From number 15 on, every 16th sample is far longer than the rest.
 fn growing(i: u64) -> Sample {
     let sample = learnable(3)(i);
     let frames = if i % 16 == 15 { 10 + 5 * i as usize } else { 3 };

@@ -33,7 +33,8 @@ fn a_diverged_run_says_where_as_the_cpus_does_and_keeps_its_last_good_checkpoint
     }
 }
 
-/// Returns the message of a diverged run after "at epoch". The loss before it can differ between devices.
+/// Returns the part of a diverged run's message after "at epoch". The part before it has the loss, which can differ
+/// between devices.
 fn place(stderr: &str) -> &str {
     stderr.split_once(" at epoch ").unwrap().1
 }

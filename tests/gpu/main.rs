@@ -5,8 +5,8 @@
 //! - TONIC_TEST_REAL_GPU: if it is set, the tests run on the first GPU of the machine
 //! - TONIC_EMULATED_PTX: path of a libnvrtc.so.13, such as `$PWD/.deps/nvrtc/libnvrtc.so.13`, that compiles the kernels
 //!   for the emulated GPU
-//! - TONIC_EMULATED_COPIES: if it is `early`, the emulator makes asynchronous copies at once, otherwise as late as CUDA
-//!   allows
+//! - TONIC_EMULATED_COPIES: if it is `early`, the emulator makes asynchronous copies at once. Otherwise, it makes them
+//!   as late as CUDA allows
 //!
 //! ```text
 //! engines, agreement, odd, ptx   steps compute what the CPU computes; unusual sets; compiled by NVRTC

@@ -9,10 +9,11 @@ use serde_json::Value;
 use crate::bench::bench;
 use crate::{is_real, sets};
 
-/// Sizes that give every kernel of a step several tiles, and the last tile partly empty.
+/// With these sizes, every kernel of a step has several tiles, and its last tile is partly empty.
 const STEPS: &str = "--random --batch-size 3 --time-steps 70 --channels 70 --classes 300 --hidden 70,65,66";
 
-/// Runs the training steps of [`STEPS`] and returns the loss. The kernels run as PTX of the NVRTC at `ptx`, or as C++.
+/// Runs the training steps of [`STEPS`] and returns the loss. `ptx` is the path of an NVRTC library that compiles the
+/// kernels to PTX. If it is `None`, the kernels run as C++.
 fn loss(ptx: Option<&Path>) -> Value {
     let mut command = bench("cuda:0", STEPS);
     command.env("TONIC_CACHE", tonic_emulator::kernel_cache(ptx.is_some())).env_remove(tonic_emulator::PTX);

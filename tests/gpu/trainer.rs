@@ -19,12 +19,12 @@ pub(crate) fn on_gpu(mut command: Command) -> Command {
     command
 }
 
-/// Like [`sets::fit`], but the command trains on the GPU.
+/// Returns the command of a small fit on the GPU.
 pub(crate) fn fit(dir: &Path, run: &str, others: &str) -> Command {
     on_gpu(sets::fit(dir, run, &format!("--device cuda:0 {others}")))
 }
 
-/// Returns the command of [`sets::eval_on`], on the GPU.
+/// Returns a command that evaluates a run on the GPU.
 pub(crate) fn eval(dir: &Path, run: &str, data: &str) -> Command {
     on_gpu(sets::eval_on("cuda:0", dir, run, data))
 }

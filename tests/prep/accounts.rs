@@ -10,11 +10,16 @@ use super::camera::Camera;
 use super::recording::{Recording, Times, Units, samples, scratch};
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
-/// Options of `convert` for a cochlea's recording with 40 channels, without y and polarities.
+/// Options of `convert` for a recording of a cochlea: 40 channels, no y and no polarities.
 const ROW: [&str; 2] = ["--sensor", "40"];
 const MAP: [&str; 6] = ["--sensor", "40,30,2", "--map", "t=when,x=where[0],y=where[1],p=sign", "--time-unit", "ns"];
 
-/// A file layout: name, function that writes a recording, options of `convert`, and whether the layout has y and p.
+/// A file layout:
+///
+/// - its name
+/// - a function that writes a recording
+/// - options of `convert`
+/// - whether the layout has y and p
 type Source = (&'static str, fn(&Camera, &Path) -> PathBuf, &'static [&'static str], bool);
 
 const SOURCES: [Source; 10] = [
@@ -45,8 +50,11 @@ type Event = (i64, i64, i64, i64);
 /// A transform as a Rust function. It returns the events to keep, and the number of dropped events.
 type Step = fn(Vec<Event>) -> (Vec<Event>, u64);
 
-/// Each transform: its TOML, whether the ledger counts dropped events as cropped (not as filtered), and a Rust
-/// function.
+/// Each transform:
+///
+/// - its TOML
+/// - whether the ledger counts dropped events as cropped; if not, they count as filtered
+/// - the transform as a Rust function
 const STEPS: [(&str, bool, Step); 8] = [
     ("", true, |events| (events, 0)),
     ("name = \"CropTime\"\nmin = 1000\nmax = 30000", true, |events| keep(events, |e| (1000..=30_000).contains(&e.0))),
@@ -82,9 +90,9 @@ fn keep(events: Vec<Event>, mut keep: impl FnMut(&Event) -> bool) -> (Vec<Event>
     (kept, dropped)
 }
 
-/// Returns whether an event is in a frame, from the times of all events and the index of the event. In [`FRAMINGS`],
-/// the bool says whether windows overlap.
+/// A function of the times of all events and the index of one event. Returns whether this event is in a frame.
 type InFrames = fn(&[i64], usize) -> bool;
+/// Each framing: its TOML, whether its windows overlap, and a function if the events in frames can be computed.
 const FRAMINGS: [(&str, bool, Option<InFrames>); 8] = [
     ("time_window = 7000", false, Some(|t, i| t[i] - t[0] < ((t[t.len() - 1] - t[0]) / 7000 * 7000).max(7000))),
     (
@@ -111,8 +119,8 @@ const FRAMINGS: [(&str, bool, Option<InFrames>); 8] = [
     ("name = \"ToTimesurface\"\ndt = 5000.0\ntau = 3000.0", false, None),
 ];
 
-/// Returns the expected ledger, and the number of events in frames. This number is `None` if the framing has no
-/// function.
+/// Returns the expected ledger and the number of events in frames. The number is `None` if [`FRAMINGS`] has no
+/// function for the framing.
 fn account(events: &[Event], step: usize, framing: usize) -> (Ledger, Option<u64>) {
     let mut ledger = Ledger { events_in: events.len() as u64, ..Ledger::default() };
     let (mut inside, outside) = keep(events.to_vec(), |e| e.1 < 40 && e.2 < 30);

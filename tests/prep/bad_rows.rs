@@ -9,8 +9,8 @@ use super::recording::{
     Keys, Recording, Sample, Scratch, Times, column, convert, hdf5_file, refuses, samples, scratch,
 };
 
-/// Runs the command that begins with `start` in the error message `said`. Returns the path of `file`, which the command
-/// saves, or `None` without h5py.
+/// Runs the command that begins with `start` in the error message `said`. The command saves `file`. Returns the path
+/// of `file`, or `None` if h5py is missing.
 fn mended(dir: &Scratch, said: &str, start: &str, file: &str) -> Option<PathBuf> {
     let shell = |line: &str| Command::new("sh").args(["-c", line]).current_dir(dir.join("")).output().unwrap();
     if !shell("python3 -c 'import h5py'").status.success() {

@@ -1,4 +1,5 @@
-//! Writes bags of ROS 1 for the tests, with chunks of every compression and topics of every type that is read.
+//! Writes ROS 1 bags for the tests, with chunks of every compression, and with topics of every type that the program
+//! reads.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use super::camera::Camera;
 pub(crate) struct Bag {
     compression: &'static str,
     chunks: Vec<Vec<u8>>,
-    /// Records of the connections, which the index repeats.
+    /// Records of the connections. The index repeats them.
     connections: Vec<Vec<u8>>,
 }
 
@@ -49,7 +50,7 @@ impl Bag {
         }
     }
 
-    /// Returns the bag. Without an index, it is one whose recording was not ended.
+    /// Returns the bytes of the bag. A bag without an index comes from a recording that was not ended.
     pub(crate) fn bytes(&self, has_index: bool) -> Vec<u8> {
         let mut chunks = Vec::new();
         for chunk in self.chunks.iter().filter(|chunk| !chunk.is_empty()) {
@@ -77,7 +78,8 @@ impl Bag {
         [self.head(index as u64), chunks, connections].concat()
     }
 
-    /// Returns the bag as it is while its first chunk is written: the records follow the chunk, which has the size 0.
+    /// Returns the bag of a recorder that crashed in the first chunk. The chunk's header says size 0, and the records
+    /// follow it.
     pub(crate) fn crashed(&self) -> Vec<u8> {
         let fields: [(&str, &[u8]); 3] = [("op", &[5]), ("compression", b"none"), ("size", &[0; 4])];
         [self.head(0), record(&fields, &[]), self.chunks.concat()].concat()
@@ -92,7 +94,7 @@ impl Bag {
     }
 }
 
-/// The header of a message, and the height and width of a sensor of 40 by 30 pixels.
+/// Returns the start of a message: its header, and the height and width of a sensor of 40 by 30 pixels.
 fn head() -> Vec<u8> {
     [&[0; 12][..], &sized(b"camera"), &30_u32.to_le_bytes(), &40_u32.to_le_bytes()].concat()
 }
@@ -104,7 +106,7 @@ pub(crate) fn packet(encoding: &str, base: u64, bytes: &[u8]) -> Vec<u8> {
 }
 
 impl Camera {
-    /// The messages of `dvs_msgs/EventArray` with these events, 50 in each.
+    /// Returns the events as messages of type `dvs_msgs/EventArray`, 50 events per message.
     pub(crate) fn event_arrays(&self) -> Vec<Vec<u8>> {
         let event = |i: usize| {
             let (seconds, ns) = ((self.t[i] / 1_000_000) as u32, (self.t[i] % 1_000_000 * 1_000 + 999) as u32);
@@ -119,7 +121,8 @@ impl Camera {
         (0..self.t.len()).step_by(50).map(array).collect()
     }
 
-    /// The packets of `event_camera_msgs/EventPacket` with these events as `mono`, 50 in each.
+    /// Returns the events as packets of type `event_camera_msgs/EventPacket` with the encoding `mono`, 50 events per
+    /// packet.
     pub(crate) fn mono_packets(&self) -> Vec<Vec<u8>> {
         let packet = |first: usize| {
             let word = |i: usize| {
@@ -133,8 +136,8 @@ impl Camera {
         (0..self.t.len()).step_by(50).map(packet).collect()
     }
 
-    /// The packets of `event_camera_msgs/EventPacket` with these events in EVT 3. Words that belong together are in
-    /// different packets.
+    /// Returns the events as packets of type `event_camera_msgs/EventPacket` with the encoding `evt3`. Some words
+    /// that belong together are in different packets.
     pub(crate) fn evt3_packets(&self, scratch: &Path) -> Vec<Vec<u8>> {
         let raw = std::fs::read(self.evt3(scratch)).unwrap();
         let end = raw.windows(6).position(|six| six == b"% end\n").unwrap() + 6;

@@ -43,7 +43,7 @@ impl Camera {
         }
     }
 
-    /// Makes one event at each of `times`. Up to 1,200 events are in different cells.
+    /// Makes one event at each of `times`. The first 1,200 events are at different pixels.
     pub(crate) fn at(times: &[i64]) -> Camera {
         let n = times.len();
         Camera {
@@ -138,7 +138,7 @@ impl Camera {
         bytes
     }
 
-    /// Writes a text with a header, as faery does.
+    /// Writes a CSV file with the header that the program faery writes: `t,x@40,y@30,on`. It has the sensor size.
     pub(crate) fn csv(&self, path: &Path) -> PathBuf {
         let row = |i: usize| format!("{},{},{},{}\n", self.t[i], self.x[i], self.y[i], self.p[i]);
         let rows: String = (0..self.t.len()).map(row).collect();

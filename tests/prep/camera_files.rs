@@ -1,22 +1,24 @@
-//! Writes files as cameras write them, for the tests: small, with wraps of the clock, vectors, triggers and unknown words.
+//! Writes small camera files for the tests, in the formats of the cameras. They have wraps of the clock, vectors of
+//! events, triggers and unknown words.
 
 use std::path::{Path, PathBuf};
 
 use super::camera::Camera;
 
-/// Events at the same time, in the same row and with the same polarity, whose columns ascend within 32 pixels.
+/// Consecutive events with the same time, row and polarity. Their columns ascend and lie within 32 pixels.
 struct Run {
     t: i64,
     y: u16,
     p: u8,
     /// The first column.
     x: u16,
-    /// A bit for each event: bit i is an event in column x + i.
+    /// Bit i is 1 if there is an event in column x + i.
     bits: u32,
 }
 
 impl Camera {
-    /// Makes `n` events of a sensor of 40 by 30 pixels, many of them in runs. The first time is `start`.
+    /// Makes `n` events of a sensor of 40 by 30 pixels. Groups of seven events have the same time, row and polarity.
+    /// The first time is `start`, and each group is `step` microseconds after the one before.
     pub(crate) fn runs(n: usize, start: i64, step: i64) -> Camera {
         let mut camera = Camera::default();
         for i in 0..n {
@@ -102,7 +104,7 @@ impl Camera {
         self.write_evt21(path, false)
     }
 
-    /// Prophesee RAW in EVT 2.1, with the halves of words the other way round.
+    /// Prophesee RAW in EVT 2.1, with the two halves of each word swapped (`endianness=legacy`).
     pub(crate) fn evt21_legacy(&self, path: &Path) -> PathBuf {
         self.write_evt21(path, true)
     }
@@ -145,7 +147,7 @@ impl Camera {
         })
     }
 
-    /// `.bin` of N-MNIST. The clock overflows after every 2^13 us.
+    /// `.bin` of N-MNIST. The clock overflows every 2^13 us.
     pub(crate) fn nmnist(&self, path: &Path) -> PathBuf {
         let mut bytes = Vec::new();
         let mut overflows = 0;
@@ -192,7 +194,7 @@ impl Camera {
         write(path, &bytes, [])
     }
 
-    /// AEDAT 2 of a DAVIS, whose sensor of 40 by 30 pixels has to be given. With samples of images and triggers.
+    /// AEDAT 2 of a DAVIS, with samples of images and triggers. The user must give the sensor size, 40 by 30 pixels.
     pub(crate) fn aedat2(&self, path: &Path) -> PathBuf {
         let events = (0..self.t.len()).flat_map(|i| {
             let (x, y) = (39 - u32::from(self.x[i]), 29 - u32::from(self.y[i]));
@@ -218,7 +220,7 @@ impl Camera {
         write(path, b"#!AER-DAT2.0\r\n# This is a raw AE data file\r\n", events)
     }
 
-    /// AEDAT 3.1, with an event that is not valid in each packet, and packets of triggers.
+    /// AEDAT 3.1, with packets of triggers. Each packet of events has one event that is marked as invalid.
     pub(crate) fn aedat3(&self, path: &Path) -> PathBuf {
         let mut bytes = b"#!AER-DAT3.1\r\n#Format: RAW\r\n#Source 1: Some\r\n#!END-HEADER\r\n".to_vec();
         let mut begin = 0;

@@ -1,5 +1,6 @@
-//! Tests of files as cameras write them: their events, what is in them besides, and damaged files.
+//! Tests of camera files: their events, their other content such as triggers, and damaged files.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
@@ -11,8 +12,12 @@ use super::recording::{change, convert, convert_aloud, json, prep, refuses, samp
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 const SIZE: SensorSize = SensorSize { width: 40, height: 30, polarities: 2 };
 
-/// A format: its layout, the ending of its files, a function that writes one, and the period of the format's clock in
-/// microseconds, or 0 if it has no wraps.
+/// A format:
+///
+/// - its layout
+/// - the ending of its files
+/// - a function that writes a file
+/// - the period of its clock in microseconds, or 0 if the clock doesn't wrap
 type Format = (Layout, &'static str, fn(&Camera, &Path) -> PathBuf, i64);
 
 const FORMATS: [Format; 19] = [
@@ -37,7 +42,7 @@ const FORMATS: [Format; 19] = [
     (Layout::Rosbag, "bag", Camera::bag_evt3, 1 << 24),
 ];
 
-/// Reads all events of a file. The options must not cut it.
+/// Reads all events of a file with one sample. `sensor` is the sensor size, or `None` if the file says it.
 pub(super) fn events_of(path: &Path, sensor: Option<SensorSize>) -> (Recording, Camera) {
     let options = SourceOptions { sensor, ..SourceOptions::default() };
     let recording = Recording::open(path, &options).unwrap().remove(0);
@@ -70,6 +75,23 @@ fn events_of_every_format_are_those_that_were_written_also_across_wraps() {
             let all = Camera { t: all.t, x: all.x, y: all.y, p: all.p };
             assert_equal(&all, &camera, &format!("all of format {number} from {start}"));
         }
+    }
+}
+
+#[test]
+fn a_file_of_full_vectors_has_all_their_events() {
+    let header = b"% format EVT21;height=30;width=40\n% end\n";
+    let words = (0..5_000u64).flat_map(|i| {
+        let on = |kind: u64, rest: u64| (kind << 60 | rest).to_le_bytes();
+        [on(8, (i >> 6) << 32), on(1, (i & 0x3f) << 54 | (i % 9) << 43 | (i % 30) << 32 | 0xffff_ffff)].concat()
+    });
+    let file = scratch().join("full.raw");
+    fs::write(&file, header.iter().copied().chain(words).collect::<Vec<u8>>()).unwrap();
+    let (_, found) = events_of(&file, Some(SIZE));
+    assert_eq!(found.t.len(), 5_000 * 32);
+    for i in 0..found.t.len() {
+        let (word, bit) = (i / 32, i % 32);
+        assert_eq!((found.t[i], found.x[i], found.y[i]), (word as i64, (word % 9 + bit) as u16, (word % 30) as u16));
     }
 }
 

@@ -1,5 +1,6 @@
-//! Compares the events of real files of cameras with those of their twins in other formats, event by event. The files
-//! are in the folder that TONIC_REAL_DATA names.
+//! Compares the events of real camera files with those of copies in other formats, event by event.
+//!
+//! The environment variable TONIC_REAL_DATA has the path of the folder with the files.
 
 use std::path::PathBuf;
 
@@ -13,7 +14,7 @@ use super::recording::scratch;
 const EVK4: SensorSize = SensorSize { width: 1280, height: 720, polarities: 2 };
 const DAVIS346: SensorSize = SensorSize { width: 346, height: 260, polarities: 2 };
 
-/// Returns the folder of real recordings. `None` without it.
+/// Returns the folder at TONIC_REAL_DATA. `None` if the variable is not set, or if the folder has no `raw/`.
 fn folder() -> Option<PathBuf> {
     let folder = std::env::var_os("TONIC_REAL_DATA").map(PathBuf::from).filter(|folder| folder.join("raw").is_dir());
     if folder.is_none() {
@@ -22,7 +23,8 @@ fn folder() -> Option<PathBuf> {
     folder
 }
 
-/// Asserts that two recordings have the same events. The times of `a` are later by a constant, which is returned.
+/// Asserts that two recordings have the same events, except that all times of `a` can be later by the same duration.
+/// Returns this duration.
 fn equal_but_for_a_constant(a: &Camera, b: &Camera) -> i64 {
     assert_eq!(a.t.len(), b.t.len());
     assert!(a.x == b.x && a.y == b.y && a.p == b.p, "the same pixels");

@@ -11,7 +11,7 @@ use super::recording::{convert, hdf5_file, prep, refuses, samples, says, scratch
 
 pub(crate) const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 
-/// Converts `input` twice. Returns the stderr without `--json`, and the JSON with it.
+/// Converts `input` twice, without and with `--json`. Returns the stderr of the first run and the JSON of the second.
 pub(crate) fn said(input: &Path, set: &Path, arguments: &[&str]) -> (String, Value) {
     let run = |more: &[&str]| {
         let mut command = prep();
@@ -247,7 +247,7 @@ fn files_with_labels_of_their_own_keep_them_in_a_folder() {
     assert_ne!(labels(&folder.dir.join("set"))[0], NO_LABEL);
 }
 
-/// The beginning of a MATLAB file of version 4: a row of 2 doubles, t.
+/// The beginning of a MATLAB file of version 4: a row of 2 doubles with the name `t`.
 const MATLAB_4: &[u8] = b"\0\0\0\0\x01\0\0\0\x02\0\0\0\0\0\0\0\x02\0\0\0t\0";
 
 #[test]

@@ -23,7 +23,7 @@ pub(crate) fn converted(file: &Path, set: &Path, arguments: &[&str]) -> (Vec<Sam
     (samples(set), notes)
 }
 
-/// Asserts that the conversion is refused, for every way of cutting in [`CUTS`].
+/// Asserts that the conversion is refused with all of `words` in the error, for each of the options in [`CUTS`].
 pub(crate) fn refused(file: &Path, set: &Path, words: &[&str]) {
     for cut in CUTS {
         let said = fails(convert(&[file], set).args(SENSOR).args(cut), 3);

@@ -1,4 +1,5 @@
-//! Tests of HDF5 datasets of one or all columns, whose data is in other files or was never written.
+//! Tests of HDF5 datasets whose data is in other files or was never written. A dataset holds one column or all
+//! columns.
 
 use hdf5::H5Type;
 

@@ -67,7 +67,8 @@ fn an_uncut_recording_keeps_its_times() {
     assert_eq!(whole, [[1_000, 5_000]]);
 }
 
-/// Computes a cut by duration event by event. Returns the times of each sample's events since the start of the sample.
+/// Cuts a recording into samples by duration, in the simplest way. Returns the times of each sample's events since
+/// the start of the sample.
 fn cut_plainly(times: &[i64], length: i64, overlap: i64) -> Vec<Vec<i64>> {
     let mut sorted = times.to_vec();
     sorted.sort();

@@ -9,7 +9,7 @@ use super::recording::{self, Recording, contents, convert, refuses, says, scratc
 
 const SMALL: [&str; 6] = ["--chunk-samples", "2", "--shard-size", "1", "--threads", "1"];
 
-/// Makes a recording that gives small shards, except shards 5 and 7 (counted from 0) of about 16 kB.
+/// Makes a recording whose shards are small, except for shards 5 and 7 (counted from 0), which have about 16 kB.
 fn growing() -> Recording {
     let mut recording = Recording::random(60, 16, 40);
     let large = Recording::random(61, 16, 16_000);

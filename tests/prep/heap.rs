@@ -250,7 +250,7 @@ fn holds(bytes: &[u8], path: &Path, what: &str) -> bool {
     true
 }
 
-/// Writes a small file with three heap collections: many tiny rows, free space, and a single row.
+/// Writes a small file with eight rows: most of them tiny, one empty, and one with 3,000 numbers.
 fn small() -> (Scratch, PathBuf, Vec<u8>) {
     let dir = scratch();
     let rows = rows(&[4, 0, 30, 1, 7, 3_000, 2, 11], |v| v as u16);
@@ -259,7 +259,7 @@ fn small() -> (Scratch, PathBuf, Vec<u8>) {
     (dir, path, bytes)
 }
 
-/// Returns the offsets of all bytes in references, and in headers of collections and objects.
+/// Returns the offsets of all bytes that belong to references, to headers of collections or to headers of objects.
 fn records(bytes: &[u8], path: &Path) -> Vec<usize> {
     let references = hdf5::File::open(path).unwrap().dataset("rows").unwrap().offset().unwrap() as usize;
     let mut places: Vec<usize> = (references..references + 8 * 16).collect();

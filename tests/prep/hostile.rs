@@ -1,4 +1,5 @@
-//! Tests of random changes of shards and manifests. With corrected checksums, reading gives an error or valid samples.
+//! Tests that randomly changed shards and manifests give an error or valid samples, even if their checksums are
+//! correct.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -39,7 +40,7 @@ static SETS: LazyLock<Vec<Files>> = LazyLock::new(|| {
 struct Change {
     file: Index,
     at: Index,
-    /// Whether a shard is changed in its header or first index record, instead of anywhere.
+    /// Whether a change to a shard is in its header or first index record. If false, it can be anywhere.
     head: bool,
     remove: usize,
     insert: Vec<u8>,

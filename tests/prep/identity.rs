@@ -12,7 +12,7 @@ use super::recording::{Recording, Times, contents, convert, data, hdf5_file, man
 const SENSOR: [&str; 2] = ["--sensor", "346,260,2"];
 const PIECES: [&str; 2] = ["--sample-duration", "100ms"];
 
-/// Makes a recording with 40,000 events in every 100 ms, which take 520 kB in an uncompressed array.
+/// Makes a recording with about 40,000 events in every 100 ms. In an uncompressed array, 40,000 events take 520 kB.
 fn camera() -> Camera {
     Camera::random(500, 400_000, 1_000_000)
 }
@@ -32,7 +32,12 @@ fn columns(camera: &Camera, path: &Path, stored: fn(hdf5::DatasetBuilder) -> hdf
     })
 }
 
-/// Returns the id of a set, its samples per chunk, its chunks per shard, and its shards.
+/// Returns these facts about a set:
+///
+/// - its id
+/// - the number of samples per chunk
+/// - the number of chunks per shard
+/// - names and bytes of its shards
 fn facts(set: &Path) -> (String, u32, u32, Vec<(String, Vec<u8>)>) {
     let manifest = manifest(set);
     let shards = contents(set).into_iter().filter(|(name, _)| name.ends_with(".shard"));

@@ -11,14 +11,14 @@ use super::recording::{
     NO_LOCKS, Recording, Scratch, change, contents, convert, json, program, refuses, says, scratch,
 };
 
-/// Number of samples of a recording: 60 shards of one chunk of 4 samples.
+/// Number of samples in a recording. Its set has 60 shards. Each shard has one chunk of 4 samples.
 const SAMPLES: usize = 240;
 const SMALL: [&str; 6] = ["--chunk-samples", "4", "--shard-size", "1", "--threads", "2"];
 
 struct Job {
     dir: Scratch,
     file: PathBuf,
-    /// The bytes of each file of an uninterrupted set, by name.
+    /// Names and bytes of the files of a set that was converted without interruption.
     expected: std::collections::BTreeMap<String, Vec<u8>>,
 }
 
@@ -279,7 +279,8 @@ fn handles_usr1(child: &Child) -> bool {
     has_signal(child, "SigCgt:", 10)
 }
 
-/// Returns whether a process has `signal` in the set `line` of its /proc/PID/status, such as `SigCgt:`.
+/// Returns whether `signal` is in one of the process's sets of signals. `line` is the start of the set's line in
+/// /proc/PID/status, such as `SigCgt:`.
 #[cfg(target_os = "linux")]
 fn has_signal(child: &Child, line: &str, signal: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();

@@ -107,8 +107,8 @@ fn visible(files: &Files) -> Files {
 #[derive(Clone, Debug)]
 enum Moment {
     After(Duration),
-    /// The file with this name has appeared (`true`) or disappeared (`false`), and then this duration has passed. A
-    /// name that ends in a dot is the start of a file name.
+    /// This duration after a file appears (`true`) or disappears (`false`). The text is the name of the file, or, if
+    /// it ends in a dot, the start of the name.
     File(String, bool, Duration),
 }
 

@@ -8,11 +8,11 @@ use super::camera::npy_header;
 use super::made::{Frame, Set};
 use super::recording::{change, convert, json, refuses, samples, scratch, shell, tool};
 
-/// Number of events of a sample: more than are read at once, or sorted in memory.
+/// Number of events in a sample: too many to be read at once, and too many to be sorted in memory.
 const EVENTS: i64 = (1 << 22) + 100_000;
 const SENSOR: [&str; 2] = ["--sensor", "8,4,2"];
 
-/// Writes a recording of [`EVENTS`] events. Unless `in_order` is true, the times step back by up to 5 ms.
+/// Writes a recording of [`EVENTS`] events. If `in_order` is false, times step back by up to 5 ms.
 fn recording(path: &Path, in_order: bool) -> PathBuf {
     let mut noise = 1_u64;
     let mut events: Vec<(i64, [u8; 3])> = (0..EVENTS)

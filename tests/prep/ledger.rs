@@ -1,4 +1,5 @@
-//! Tests that the ledger accounts for every event, against a slow and simple conversion that is written here.
+//! Tests that the ledger accounts for every event. The expected ledgers come from a slow and simple conversion in
+//! this file.
 
 use half::f16;
 use proptest::prelude::*;

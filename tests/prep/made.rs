@@ -24,8 +24,8 @@ pub(crate) struct Set {
     pub extras: Vec<String>,
     /// Number of cropped events in the ledger of each sample.
     pub cropped: u64,
-    /// Label of each sample, and the value of all its extra columns. Samples after the end of this list get default
-    /// values.
+    /// For each sample: its label, and one value for all its extra columns. Samples after the end of this list get
+    /// default values.
     pub rows: Vec<(u32, i64)>,
     pub samples: Vec<Vec<Frame>>,
 }

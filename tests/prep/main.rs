@@ -1,20 +1,20 @@
 //! Tests of `tonic-prep`, its library and the shard format, in one binary that doesn't need libtorch.
 //!
-//! What a set promises (src/shard/README.md), and the tests that would fail without it:
+//! What a set promises (src/shard/README.md), and the tests of each promise:
 //!
 //! | promise | tests |
 //! |---|---|
 //! | the same bytes for any number of threads, after a kill and a resume, on any machine | `promises::threads_…`, `promises::nothing_of_the_machine_…`, `kills`, `interrupt`, `joins` (parts), `frozen` |
 //! | the same set from every copy of a recording | `identity` |
 //! | two hashes for each chunk; ids of content, recipe and geometry | `promises::an_identity_…`, `promises::stored_bytes_…`, `shards::every_flipped_byte_…` |
-//! | all or nothing; a resume redoes no complete shard | `kills`, `interrupt`, `disk` |
-//! | a conversion that loses many events says so | `loss`, `left_out` |
+//! | a reader sees a complete set or an error; a resume keeps every complete shard | `kills`, `interrupt`, `disk` |
+//! | a conversion that loses many events warns or fails | `loss`, `left_out` |
 //! | a ledger that balances | `accounts` (every source), `ledger`, `goldens` |
-//! | provenance, and no mixing | `promises::a_set_says_…`, `promises::sets_that_do_not_…`, `convert::labels_…`, tests/train/faults.rs |
-//! | any frame | `widths`, `convert::counts_…`, `promises::threads_…` |
+//! | a set says what it was made from; different sets are not mixed | `promises::a_set_says_…`, `promises::sets_that_do_not_…`, `convert::labels_…`, tests/train/faults.rs |
+//! | frames of any shape, counts of any size | `widths`, `convert::counts_…`, `promises::threads_…` |
 //! | one changed recording changes one chunk | `promises::a_changed_sample_…` |
-//! | hostile bytes are an error | `shards`, `hostile`, `heap`, `hostile_sources`, and tests/fuzz |
-//! | a spec that a stranger can implement | `widths` (a second reader), `format` (numbers of a reader in Python) |
+//! | damaged or hostile bytes give an error | `shards`, `hostile`, `heap`, `hostile_sources`, and tests/fuzz |
+//! | a specification that is enough to write a reader | `widths` (a second reader), `format` (a reader in Python) |
 //!
 //! The other modules, by what they test:
 //!

@@ -219,7 +219,7 @@ fn a_recording_that_does_not_fit_in_memory_is_read_from_disk() {
     }
 }
 
-/// Files of a few events, of every kind.
+/// Returns small files with every combination of byte order and compression.
 fn small_files() -> Vec<Vec<u8>> {
     let camera = Camera::at(&[10, 2_000, 30_000]);
     let mut files = Vec::new();

@@ -21,7 +21,8 @@ impl Mat {
         if self.big_endian { number.to_be_bytes() } else { number.to_le_bytes() }
     }
 
-    /// An element of type `kind`: a small one if the data fits.
+    /// Returns an element of type `kind`. If `data` has 1 to 4 bytes, the element has MATLAB's format for small
+    /// elements.
     pub(crate) fn element(self, kind: u32, data: &[u8]) -> Vec<u8> {
         if (1..=4).contains(&data.len()) {
             let mut small = [&self.word((data.len() as u32) << 16 | kind)[..], data].concat();
@@ -33,7 +34,8 @@ impl Mat {
         element
     }
 
-    /// An array of class `class` (and flags): its name, its shape, and the elements with its content.
+    /// Returns an array with this name and shape. `class` has its class and flags. `content` has the elements with
+    /// its data.
     pub(crate) fn array(self, class: u32, name: &str, shape: &[u32], content: &[Vec<u8>]) -> Vec<u8> {
         let words = |words: &[u32]| words.iter().flat_map(|&word| self.word(word)).collect::<Vec<u8>>();
         let head =
@@ -41,7 +43,8 @@ impl Mat {
         self.element(14, &[head.concat(), content.concat()].concat())
     }
 
-    /// A column of numbers of class `class`, stored as numbers of type `kind`.
+    /// Returns a column of numbers. The array has the class `class`, and the file stores the numbers with the type
+    /// `kind`.
     pub(crate) fn column(self, name: &str, (class, kind): (u32, u32), numbers: &[i64]) -> Vec<u8> {
         let number = |&n: &i64| {
             let mut bytes = match kind {
@@ -65,7 +68,7 @@ impl Mat {
         self.array(class, name, &[numbers.len() as u32, 1], &[self.element(kind, &data)])
     }
 
-    /// A struct with these fields, whose arrays have no names.
+    /// Returns a struct with these fields. Each field is a name and an array without a name of its own.
     pub(crate) fn structure(self, name: &str, fields: &[(&str, Vec<u8>)]) -> Vec<u8> {
         let names: Vec<u8> = fields.iter().flat_map(|(name, _)| format!("{name:\0<8}").into_bytes()).collect();
         let mut content = vec![self.element(5, &self.word(8)), self.element(1, &names)];
@@ -90,7 +93,8 @@ impl Mat {
     }
 }
 
-/// The four columns of a recording, with a class and a type for each.
+/// Returns the columns t, x, y and p of a recording. `kinds` has the class and the type of each column. If `named` is
+/// true, the columns have the names `ts`, `x`, `y` and `pol`.
 pub(crate) fn columns(mat: Mat, camera: &Camera, kinds: [(u32, u32); 4], named: bool) -> [Vec<u8>; 4] {
     let wide = |column: &[u16]| column.iter().map(|&n| i64::from(n)).collect::<Vec<i64>>();
     let p: Vec<i64> = camera.p.iter().map(|&p| p.into()).collect();
@@ -99,18 +103,18 @@ pub(crate) fn columns(mat: Mat, camera: &Camera, kinds: [(u32, u32); 4], named: 
     [0, 1, 2, 3].map(|i| mat.column(names[i], kinds[i], &numbers[i]))
 }
 
-/// Doubles, which MATLAB stores in smaller types where they fit.
+/// Class and type of four columns of doubles. MATLAB stores doubles in a smaller type if all numbers fit.
 pub(crate) const DOUBLES: [(u32, u32); 4] = [(6, 6), (6, 2), (6, 2), (6, 2)];
 
 impl Camera {
-    /// A MATLAB file with a compressed variable for each column.
+    /// Writes a MATLAB file with one compressed variable per column.
     pub(crate) fn mat(&self, path: &Path) -> PathBuf {
         let mat = Mat { packed: true, ..Mat::default() };
         std::fs::write(path, mat.bytes(&columns(mat, self, [(6, 9), (11, 4), (9, 2), (8, 1)], true))).unwrap();
         path.into()
     }
 
-    /// A big-endian MATLAB file with a variable for each column, which is not compressed.
+    /// Writes a big-endian MATLAB file with one uncompressed variable per column.
     pub(crate) fn mat_plain(&self, path: &Path) -> PathBuf {
         let mat = Mat { big_endian: true, packed: false };
         std::fs::write(path, mat.bytes(&columns(mat, self, [(6, 9), (11, 4), (9, 2), (8, 1)], true))).unwrap();

@@ -18,7 +18,7 @@ fn class(place: &Location, name: &str) {
     attribute.write_scalar(&FixedAscii::<16>::from_ascii(name).unwrap()).unwrap();
 }
 
-/// Writes an array of MATLAB of N rows and a column, whose axes HDF5 has in reverse order.
+/// Writes a MATLAB array of shape (N, 1). HDF5 has the axes of MATLAB's arrays in reverse order: (1, N).
 fn array<T: H5Type>(group: &Group, name: &str, of_class: &str, numbers: &[T]) {
     let dataset = group.new_dataset::<T>().shape([1, numbers.len()]).create(name).unwrap();
     dataset.write_raw(numbers).unwrap();
@@ -40,7 +40,8 @@ fn empty(group: &Group, name: &str) {
     dataset.new_attr::<u8>().create("MATLAB_empty").unwrap().write_scalar(&1).unwrap();
 }
 
-/// Writes the events as a struct whose fields are doubles. `scale` converts the times.
+/// Writes the events as a struct. The polarities are logical, the other fields are doubles. `scale` converts the
+/// times.
 fn structure(parent: &Group, name: &str, camera: &Camera, scale: fn(i64) -> f64) -> Group {
     let group = parent.create_group(name).unwrap();
     class(&group, "struct");

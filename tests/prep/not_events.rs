@@ -4,7 +4,8 @@ use super::camera::{Camera, npy_header, npz};
 use super::recording::{Scratch, change, column, data, hdf5_file, says, scratch};
 use super::units::{SENSOR, notes, refused};
 
-/// Asserts that the conversion of the file `name` is refused, with all of `words` but not `absent` in the error.
+/// Asserts that the conversion of the file `name` is refused. The error must contain all of `words`, but not
+/// `absent`.
 #[track_caller]
 fn is_refused(dir: &Scratch, name: &str, words: &[&str], absent: &str) {
     let said = refused(&dir.join(name), &dir.join("none"), &SENSOR);

@@ -104,7 +104,8 @@ fn a_packed_recording_gives_the_same_set() {
     says(&said, &["layout: camera (DSEC)", "unpacked into temporary files"]);
 }
 
-/// Writes eight recordings of two classes: in a folder, in a folder with each in gzip, and in a zip archive.
+/// Writes the same eight recordings, of two classes, in three ways: as a folder, as a folder of gzip files, and as a
+/// zip archive.
 fn copies(dir: &Scratch) -> [PathBuf; 3] {
     let [plain, packed] = ["plain", "packed"].map(|name| dir.folder(name));
     let mut members = vec![("roll/".to_string(), Vec::new())];
@@ -231,7 +232,8 @@ fn damaged_gzip_is_refused_and_read_to_there_if_asked() {
     refuses(convert(&[&twice], &dir.join("none")).args(SENSOR), 3, &["got a gzip archive", "unpack it first"]);
 }
 
-/// The index of a bag and the table of an AEDAT 4 file are behind the events.
+/// The checksum of a gzip file is at its end. The program must check it, although it doesn't need the data after the
+/// last event, such as the index of a bag.
 #[test]
 fn the_checksum_behind_the_last_event_is_checked() {
     let dir = scratch();
@@ -311,7 +313,7 @@ fn odd_archives_are_refused() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Any bytes are read or refused, and every event is accounted for.
+    /// A damaged archive is read or refused. If it is read, every event is accounted for.
     #[test]
     fn damaged_archives_are_read_or_refused(
         is_zip: bool,

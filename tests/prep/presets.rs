@@ -1,5 +1,7 @@
-//! Converts stand-ins of data sets with `--dataset`, and compares the events and labels with those that Tonic's classes
-//! read (`tests/data/datasets`, made by `scripts/goldens/datasets.py`).
+//! Converts small stand-ins of data sets with `--dataset`. Compares the events and labels with those that Tonic's
+//! classes read.
+//!
+//! The stand-ins and Tonic's results are in `tests/data/datasets`. `scripts/goldens/datasets.py` makes them.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -18,7 +20,7 @@ use super::recording::{Scratch, convert, convert_aloud, data, manifest, refuses,
 /// A sample as Tonic reads it.
 #[derive(Deserialize)]
 pub(super) struct Sample {
-    /// The file below the folder of the split. `None` if one file has many samples.
+    /// Path of the sample's file in the folder of the split. `None` if one file has many samples.
     file: Option<String>,
     target: Value,
     t: Vec<i64>,
@@ -49,7 +51,8 @@ pub(super) fn unpack(name: &str) -> (Scratch, BTreeMap<String, Vec<Sample>>) {
     (dir, splits.map(|(split, samples)| (split, serde_json::from_value(samples).unwrap())).collect())
 }
 
-/// The target that Tonic gives to a class: its number, or its name if Tonic doesn't number the classes.
+/// Returns whether `target` is Tonic's target for a sample with this label: the number of the class, its name if
+/// Tonic doesn't number the classes, or null if the sample has no label.
 fn is_target(label: u32, classes: Option<&[String]>, target: &Value) -> bool {
     match target {
         Value::Null => label == NO_LABEL,
@@ -242,7 +245,7 @@ fn a_folder_that_is_no_download_names_what_is_missing() {
     refused(&dir, &["--dataset", "dvsgesture"], 3, &["expected user02_led_labels.csv"]);
 }
 
-/// The shards of a set, without the manifest.
+/// Returns the bytes of a set's first shard.
 fn shards(set: &Path) -> Vec<u8> {
     std::fs::read(set.join("00000.shard")).unwrap()
 }

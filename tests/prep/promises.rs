@@ -13,7 +13,7 @@ use super::recording::{Recording, Scratch, Times, change, contents, manifest, pr
 
 type Files = BTreeMap<String, Vec<u8>>;
 
-/// Name, sensor and TOML of recipes with every slicing and every type of the column `cells`.
+/// Name, sensor and TOML of recipes. Together, they have every slicing and every width of the column `cells`.
 const RECIPES: [(&str, &str, &str); 8] = [
     (
         "reference",

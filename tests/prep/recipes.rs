@@ -208,7 +208,7 @@ proptest! {
     }
 }
 
-/// Near -2^63, the times of neighbouring windows are the same float64 or overlap.
+/// Near -2^63, float64 is too coarse for the bounds of windows: neighbouring windows get the same bounds, or overlap.
 #[test]
 fn windows_at_very_large_times_are_accounted_for() {
     let events: Vec<_> = (0..60).map(|i| (i64::MIN + i * 37, i % 12, i % 9, i % 2)).collect();

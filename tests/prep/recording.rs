@@ -138,8 +138,8 @@ pub(crate) fn ascii(text: &str) -> FixedAscii<10> {
     FixedAscii::from_ascii(text.as_bytes()).unwrap()
 }
 
-/// Makes an HDF5 file under a temporary name, and copies it to `path`, because programs that other tests start inherit
-/// libhdf5's lock on the first file.
+/// Makes an HDF5 file under a temporary name and copies it to `path`. Programs that other tests start inherit
+/// libhdf5's lock on the first file. The copy has no lock.
 pub(crate) fn hdf5_file(path: &Path, fill: impl FnOnce(&hdf5::File)) -> PathBuf {
     hdf5_file_with(&hdf5::File::with_options(), path, fill)
 }
@@ -217,7 +217,8 @@ pub(crate) fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
 }
 
-/// Environment variable that turns off libhdf5's file locks, which programs that a test starts would inherit.
+/// Environment variable that turns off libhdf5's file locks. Otherwise, programs that a test starts inherit the
+/// locks.
 pub(crate) const NO_LOCKS: (&str, &str) = ("HDF5_USE_FILE_LOCKING", "FALSE");
 
 /// Returns the command of the program under test, without arguments.

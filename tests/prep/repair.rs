@@ -35,7 +35,8 @@ impl Pair {
         std::fs::write(self.path(set).join(name), bytes).unwrap();
     }
 
-    /// Writes the intact file `name` to the set `set`, with two bits flipped in the byte at offset `at`.
+    /// Writes the file `name` to the set `set`, with two bits flipped in the byte at offset `at`. All other bytes are
+    /// intact.
     fn flip(&self, set: &str, name: &str, at: usize) {
         let mut bytes = self.whole[name].clone();
         bytes[at] ^= 0x41;

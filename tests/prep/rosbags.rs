@@ -1,4 +1,5 @@
-//! Tests of bags of ROS 1: what rosbags reads, topics, bags whose recording was not ended.
+//! Tests of ROS 1 bags: the events that the Python package rosbags reads, the choice of a topic, and bags whose
+//! recording was not ended.
 
 use std::path::PathBuf;
 
@@ -118,7 +119,7 @@ fn a_damaged_index_is_an_error_after_the_events() {
     assert_eq!(samples(&dir.join("set"))[0].ledger.events_in, 700);
 }
 
-/// Of a bag whose header names another place, the events behind that place must not be lost.
+/// The header of this bag gives a wrong position of the index. The events after this position must not be lost.
 #[test]
 fn an_index_at_another_place_is_refused() {
     let dir = scratch();

@@ -12,7 +12,7 @@ fn after(text: &str, word: &str) -> Vec<i64> {
     text.split(word).skip(1).map(digits).collect()
 }
 
-/// Returns the events of `camera` for whose index `keep` returns true.
+/// Returns some events of `camera`. `keep` gets the index of an event and returns whether the event is kept.
 fn kept(camera: &Camera, keep: impl Fn(usize) -> bool) -> Camera {
     let places: Vec<usize> = (0..camera.t.len()).filter(|&i| keep(i)).collect();
     let pick = |column: &[u16]| places.iter().map(|&i| column[i]).collect();

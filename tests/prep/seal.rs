@@ -35,13 +35,13 @@ pub(crate) fn shard(bytes: &mut [u8]) {
     head(bytes);
 }
 
-/// Returns a manifest with its checksum corrected, and also its recipe id if that can be computed.
+/// Returns a manifest with a correct checksum and, if it can be computed, the correct recipe id.
 pub(crate) fn manifest(text: &str) -> String {
     let before = without_checksum(text);
     checksum(&with_recipe_id(before).unwrap_or_else(|| before.into()))
 }
 
-/// Returns the text of a manifest with its checksum corrected.
+/// Returns a manifest with a correct checksum.
 pub(crate) fn checksum(text: &str) -> String {
     let before = without_checksum(text);
     format!("{before}\"checksum\": \"{}\"\n}}\n", blake3::hash(before.as_bytes()))

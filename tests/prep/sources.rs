@@ -16,7 +16,7 @@ use super::recording::{
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 const MAP: [&str; 4] = ["--map", "t=when,x=where[0],y=where[1],p=sign", "--time-unit", "ns"];
 
-/// Returns the shards of a set, without the manifest, which has the recording's name.
+/// Returns names and bytes of a set's shards. The manifest is left out, because it has the recording's name.
 pub(crate) fn shards(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     contents(dir).into_iter().filter(|(name, _)| name.ends_with(".shard")).collect()
 }

@@ -166,7 +166,8 @@ fn compact_data_and_a_user_block_are_read() {
     }
 }
 
-/// Writes an HDF5 file with two raw files for each column, the second of them without its last `cut` bytes.
+/// Writes an HDF5 file whose columns are in raw files, two for each column. The second raw file is shorter by `cut`
+/// bytes.
 fn raw(dir: &Path, cut: usize) -> PathBuf {
     hdf5_file(&dir.join("raw.h5"), |file| {
         for (name, column) in columns(&camera()) {

@@ -12,7 +12,7 @@ use super::recording::{Scratch, convert, convert_aloud, fails, json, refuses, sa
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 const SIZE: SensorSize = SensorSize { width: 40, height: 30, polarities: 2 };
-/// More rows than the program looks at before it decides about the columns.
+/// Number of rows in a long text. The program reads fewer rows before it decides about the columns.
 const MANY: usize = 40_000;
 
 fn converted(dir: &Scratch, text: &str, arguments: &[&str]) -> String {
@@ -247,7 +247,8 @@ fn a_large_text_is_cut_into_samples() {
     assert_eq!(events, [1_000_000, 1_000_000, 1_000_000, 1_000_000, n as u64 - 4_000_000]);
 }
 
-/// Reads the times of a text with a column of times, with the standard library. `None` if the program must refuse it.
+/// Converts the cells of a column of times to microseconds, with the parser of the standard library. `None` if the
+/// program must refuse the cells.
 fn slowly(cells: &[String], unit: TimeUnit) -> Option<Vec<i64>> {
     let are_whole = cells.iter().all(|cell| cell.parse::<i64>().is_ok());
     let time = |cell: &String| match cell.parse::<i64>() {
@@ -275,7 +276,7 @@ fn times(path: &Path, unit: TimeUnit) -> Result<Vec<i64>, Error> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Times are those of the standard library's exact parser, converted as in the other layouts.
+    /// The program must read the same times as the standard library's exact parser.
     #[test]
     fn times_are_exact(
         cells in proptest::collection::vec("-?[0-9]{1,19}|[0-9]{1,12}\\.[0-9]{0,12}|-?[0-9]{0,3}\\.[0-9]{1,20}|[0-9]e-?[0-9]{1,2}", 1..40),
@@ -295,7 +296,7 @@ proptest! {
         }
     }
 
-    /// Any bytes are read or refused, and every event is accounted for.
+    /// A damaged text is read or refused. If it is read, every event is accounted for.
     #[test]
     fn damaged_texts_are_read_or_refused(at in 0..4_000_usize, bytes in proptest::collection::vec(any::<u8>(), 1..6), lenient: bool) {
         let dir = scratch();

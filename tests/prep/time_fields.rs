@@ -11,12 +11,12 @@ use super::recording::{Recording, Scratch, column, hdf5_file, samples, says, scr
 use super::unit_evidence::tell;
 use super::units::{SENSOR, notes, refused};
 
-/// Writes the events of a camera as npy, npz and HDF5, with these names and numbers of time fields.
+/// Writes the events of a camera as npy, npz and HDF5. `times` has the names and the numbers of the time fields.
 fn files(dir: &Scratch, camera: &Camera, times: &[(&str, Vec<i64>)]) -> [PathBuf; 3] {
     files_with(dir, camera, times, |_| {})
 }
 
-/// Like [`files`], and calls `more` with the HDF5 file.
+/// Like [`files`], but also calls `more` with the HDF5 file.
 fn files_with(dir: &Scratch, camera: &Camera, times: &[(&str, Vec<i64>)], more: impl Fn(&hdf5::File)) -> [PathBuf; 3] {
     let of = |column: &[u16]| column.iter().map(|&n| n.into()).collect::<Vec<i64>>();
     let p = camera.p.iter().map(|&p| p.into()).collect();

@@ -6,8 +6,8 @@ use tonic_toolkit::prep::{Error, Events, Recipe};
 
 use super::tonic::{Frames, Given, Ours, apply, goldens, sensor_size};
 
-/// Maximum difference from a value of Tonic's surfaces, relative to the largest of both values and 1. Tonic sums some
-/// values in float32.
+/// Maximum difference between our value and Tonic's in a surface, relative to the larger of both, or to 1 if both are
+/// smaller than 1. Tonic sums some values in float32.
 const TOLERANCE: f64 = 2e-6;
 
 #[derive(Clone, Debug, Deserialize)]
@@ -78,7 +78,7 @@ fn of_events(events: &Events) -> Made {
     }
 }
 
-/// Compares events and counts exactly, and float32 values within [`TOLERANCE`]. A smaller value may be missing.
+/// Compares events and counts exactly, and float32 values within [`TOLERANCE`]. A missing float32 value counts as 0.
 fn equal(ours: &Made, expected: &Made) -> bool {
     let (Made::Frames(ours), Made::Frames(expected)) = (ours, expected) else { return ours == expected };
     let counts = |frames: &Frames| frames.entries.iter().all(|(.., value)| value.fract() == 0.0);
@@ -95,7 +95,7 @@ fn equal(ours: &Made, expected: &Made) -> bool {
     ours.shape == expected.shape && all.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)).all(near)
 }
 
-/// Returns how many of our results are equal to those of the cases, and how many differ on purpose.
+/// Returns how many of our results are equal to Tonic's, and how many differ on purpose. Panics if others differ.
 fn compare(cases: &[Case]) -> (usize, usize) {
     let (mut equal, mut differ, mut faults) = (0, 0, Vec::new());
     for case in cases {
@@ -132,7 +132,8 @@ fn every_transform_and_framing_is_tonics_or_differs_on_purpose() {
     assert_eq!(compare(&goldens::<Vec<Case>>("tonic_transforms.json")), (469, 31));
 }
 
-/// Compares the cases in the file at TONIC_GOLDENS_EXTRA, which `scripts/goldens/tonic_transforms.py --each N` writes.
+/// Compares generated cases. The environment variable TONIC_GOLDENS_EXTRA has the path of their file, which
+/// `scripts/goldens/tonic_transforms.py --each N` writes.
 #[test]
 fn every_generated_case_is_tonics() {
     let Some(path) = std::env::var_os("TONIC_GOLDENS_EXTRA") else { return };

@@ -114,7 +114,11 @@ fn recordings_given_one_by_one_are_judged_together() {
     of(&[&kilo[..], &[many]].concat()).assert().success();
 }
 
-/// Writes an attribute that is a number, several numbers with commas between them, or a text, as `value` has it.
+/// Writes an attribute. Its type depends on `value`:
+///
+/// - a number
+/// - several numbers, if there are commas between them
+/// - otherwise a text
 pub(crate) fn tell(place: &hdf5::Location, name: &str, value: &str) {
     let numbers: Option<Vec<f64>> = value.split(',').map(|number| number.parse().ok()).collect();
     match numbers.as_deref() {

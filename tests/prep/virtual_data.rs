@@ -14,7 +14,8 @@ fn slab(start: usize, step: usize, count: usize) -> Selection {
     Hyperslab::from(vec![SliceOrIndex::SliceCount { start, step, count, block: 1 }]).into()
 }
 
-/// Source file, length of the source column, and selection of the virtual column that it fills.
+/// One source of a virtual column: the source file, the length of its column, and the selection of the virtual column
+/// that the source fills.
 type Mapped<'a> = (&'a str, usize, Selection);
 
 /// Writes a file whose virtual columns take their events from columns of the same names in other files.
@@ -151,13 +152,14 @@ fn sources_in_a_circle_are_refused() {
     says(&refused(&own, &SENSOR), &["in a circle"]);
 }
 
-/// Returns arguments of `convert` that map the virtual columns below `group` in h5py's file `virtual.h5`.
+/// Returns arguments of `convert` that map the virtual columns below `group` in `virtual.h5`.
 fn mapped(group: &str) -> [String; 6] {
     let map = ["t", "x", "y", "p"].map(|name| format!("{name}={group}/{name}")).join(",");
     ["--map".into(), map, SENSOR[0].into(), SENSOR[1].into(), "--time-unit".into(), "us".into()]
 }
 
-/// Copies h5py's file `virtual.h5` to a folder. Its virtual columns have unlimited or irregular selections.
+/// Copies the file `virtual.h5`, which h5py wrote, to a folder. Its virtual columns have unlimited or irregular
+/// selections.
 fn unlimited(dir: &Path) -> PathBuf {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/sources/virtual.h5");
     std::fs::copy(fixture, dir.join("virtual.h5")).unwrap();

@@ -1,14 +1,14 @@
-//! A bad network line to a real server: it breaks off at random bytes, or stalls there.
+//! A proxy in front of a real server. It breaks connections off, or lets them stall, after a random number of bytes.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A line breaks off, or stalls, before it has moved this many bytes.
+/// A bad connection breaks off, or stalls, before it has moved this many bytes.
 const MOST: u64 = 150_000;
 
-/// A line to a server, as a proxy. Runs until the process of the tests ends.
+/// A proxy to a server. Runs until the test process ends.
 pub(crate) struct BadLine {
     /// Address of the proxy.
     pub address: String,
@@ -51,8 +51,8 @@ impl BadLine {
     }
 }
 
-/// Moves bytes until a side closes the connection, or until `moved` in both directions is `end`. Then breaks off, or
-/// moves nothing more.
+/// Moves bytes from `from` to `to`, until a side closes the connection or `moved` reaches `end`. `moved` counts the
+/// bytes of both directions. At `end`, the connection stalls if `stalls` is true. Otherwise, it breaks off.
 fn relay(mut from: TcpStream, mut to: TcpStream, moved: &AtomicU64, end: u64, stalls: bool) {
     let mut bytes = [0; 4096];
     while let Ok(n @ 1..) = from.read(&mut bytes) {

@@ -86,8 +86,8 @@ fn a_file_that_is_too_short_is_told_at_once() {
     assert_eq!(contents(&bench.path("set")), contents(&bench.path("copy")));
 }
 
-/// Starts a server for the folder `served`. After the given number of requests for the shard [`SHARD`], the next such
-/// request replaces the folder's set by the set `other`.
+/// Starts a server for the folder `served`. The first `before` requests for the shard [`SHARD`] change nothing. The
+/// next one replaces the folder's set by the set `other`.
 fn replacing(bench: &Bench, before: u64) -> Server {
     let [served, other, old] = ["served", "other", "old"].map(|name| bench.path(name));
     let done = AtomicBool::new(false);
@@ -196,7 +196,7 @@ fn hostile_manifests_are_refused() {
     }
 }
 
-/// Returns the bytes of a manifest, with a checksum that fits them.
+/// Returns the bytes of a manifest, with a correct checksum.
 fn with_checksum(mut manifest: Value) -> Vec<u8> {
     manifest.as_object_mut().unwrap().remove("checksum");
     let text = manifest.to_string();

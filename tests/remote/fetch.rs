@@ -32,13 +32,13 @@ fn zipped(name: &str, bytes: &[u8]) -> Vec<u8> {
     zip.finish().unwrap().into_inner()
 }
 
-/// Returns the mistake of a server that dies after `bytes` bytes of the first request. `number` is the number of the
-/// request.
+/// Returns a fault of a server that dies. Request 1 gets only the first `bytes` bytes of its answer. All later
+/// requests get status 503. `number` is the number of earlier requests.
 fn broken_after(bytes: usize, number: u64) -> Fault {
     if number == 1 { Fault::Cut(bytes) } else { Fault::Status(503) }
 }
 
-/// Makes the folder `mirror` with the two files of a recording of DSEC, whose MD5s nobody knows.
+/// Makes the folder `mirror` with the two files of a recording of DSEC. The program knows no MD5 of these files.
 fn mirror(bench: &Bench, bytes: usize) {
     std::fs::create_dir_all(bench.path("mirror")).unwrap();
     for side in ["left", "right"] {

@@ -9,7 +9,8 @@ const ALL: Kind = Kind { ranges: true, tags: true };
 const SHARD: &str = "00001.shard";
 const LOGIN: Fault = Fault::Page(200, "text/html; charset=utf-8", "<!DOCTYPE html><title>Log in</title>");
 
-/// Returns whether a fault occurs, from the name of the requested file and the number of earlier requests for it.
+/// A function of the name of the requested file and the number of earlier requests for it. Returns whether a fault
+/// occurs.
 type When = fn(&str, u64) -> bool;
 
 fn shard(name: &str, _: u64) -> bool {

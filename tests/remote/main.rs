@@ -6,7 +6,7 @@
 //! fetch                          downloads of data sets
 //! cards, locks, train            what travels with a set; training from a URL
 //! real, services                 real servers
-//! bench, server, bad_line        helpers: a folder with a set; a web server that makes mistakes; a line that breaks
+//! bench, server, bad_line        helpers: a folder with a set; a web server and a proxy that make mistakes
 //! ```
 
 mod bad_line;

@@ -1,4 +1,4 @@
-//! Tests of `push`: a copy never changes, is complete before it is the latest, and is sent only once.
+//! Tests of `push`: a copy never changes, becomes the latest only when it is complete, and is sent only once.
 
 use crate::bench::{Bench, contents, json};
 

@@ -7,7 +7,7 @@ use crate::server::{Fault, Kind, Server};
 
 const ALL: Kind = Kind { ranges: true, tags: true };
 
-/// Flips a bit of the file `name` of the set `set`, at this share of its length, from 0 to 1.
+/// Flips a bit in the file `name` of the set `set`. `share` is the position in the file, from 0 (start) to 1 (end).
 fn damage(bench: &Bench, name: &str, share: f64) {
     let path = bench.path("set").join(name);
     let mut bytes = std::fs::read(&path).unwrap();

@@ -6,7 +6,7 @@ use crate::bench::Bench;
 use crate::server::{Fault, Kind, Server};
 
 const ALL: Kind = Kind { ranges: true, tags: true };
-/// A part of every credential. It is valid base64, as a key of Azure must be.
+/// A text that every credential in these tests contains. It is valid base64, as a key of Azure must be.
 const MARKER: &str = "MARKERmarkerMARKERmarker";
 /// What HTTP sends for the user `me` with the password [`MARKER`], in base64.
 const SENT: &str = "bWU6TUFSS0VSbWFya2VyTUFSS0VSbWFya2Vy";

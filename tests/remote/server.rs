@@ -44,15 +44,15 @@ pub(crate) enum Fault {
     EndlessPage(u16),
     /// Sends the client to another URL, or to another path on this server.
     Redirect(&'static str),
-    /// Sends at most this many bytes in chunks, and then ends the body if the boolean is true, or else closes the
-    /// connection.
+    /// Sends at most this many bytes with the chunked encoding. Then ends the body if the boolean is true, or else
+    /// closes the connection.
     Chunked(usize, bool),
     /// Sends an ETag that differs with each request, and closes the connection after this many bytes.
     OtherTag(usize),
 }
 
-/// Returns what goes wrong with a request, from the name of the requested file and the number of earlier requests for
-/// it.
+/// A function of the name of the requested file and the number of earlier requests for it. Returns what goes wrong
+/// with the request.
 type Faults = dyn Fn(&str, u64) -> Option<Fault> + Send + Sync;
 
 /// A running server.

@@ -1,4 +1,4 @@
-//! Makes the errors that many files return.
+//! Constructors of the errors that many modules return.
 
 use std::fmt::Display;
 use std::path::Path;

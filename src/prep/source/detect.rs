@@ -21,15 +21,15 @@ use crate::source::text::Table;
 use crate::source::times::Timeline;
 use crate::time_unit::TimeUnit;
 
-/// Note for the user about packed files of formats that are read at any offset.
+/// Note for the user if a compressed file was unpacked into a temporary file.
 const UNPACKED: &str = "HDF5, NumPy and MATLAB files that are packed are unpacked into temporary files";
 
 /// Returns the layout of a file: the one in `options`, or else the first layout that fits the file's content. An HDF5
 /// file has [`Layout::Map`] if the options name its columns, or if no other layout fits.
 ///
 /// # Errors
-/// [`Error::NotARecording`] for a file that is in no format that is read; [`tonic_base::Error::Usage`] if the layout in
-/// the options contradicts the other options or the file.
+/// [`Error::NotARecording`] for a file of an unknown format; [`tonic_base::Error::Usage`] if the layout in the options
+/// contradicts the other options or the file.
 pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> {
     let layout = found_layout(path, options)?;
     match &options.topic {
@@ -92,7 +92,7 @@ fn found_layout(path: &Path, options: &SourceOptions) -> Result<Layout> {
     })
 }
 
-/// Returns the first bytes of a file, unpacked.
+/// Returns the first bytes of a file. If the file is compressed, returns the first decompressed bytes.
 fn head(path: &Path) -> Result<Vec<u8>> {
     if packed::member(path).is_some() {
         return formats::head(path);
@@ -115,7 +115,7 @@ fn layout_of_arrays(head: &[u8]) -> Option<Layout> {
     }
 }
 
-/// Returns [`Layout::Smnist`] if the first bytes are those of images of MNIST.
+/// Returns [`Layout::Smnist`] if `head` is the beginning of a file with MNIST images, else `None`.
 fn images(head: &[u8]) -> Option<Layout> {
     smnist::detect(head).then_some(Layout::Smnist)
 }
@@ -138,7 +138,8 @@ pub(super) fn open_stream(path: &Path, options: &SourceOptions) -> Result<EventS
     checked(stream, options)
 }
 
-/// Opens a file like [`open_stream`], whose layout was found before and is in `options`.
+/// Opens and checks a file like [`open_stream`]. If `options` has a camera's layout, it is not compared with the file
+/// again.
 pub(super) fn reopen_stream(path: &Path, options: &SourceOptions) -> Result<EventStream> {
     match options.layout {
         Some(layout) if layout.is_of_camera() => checked(cameras::open(path, layout, options)?, options),
@@ -157,12 +158,15 @@ fn checked(stream: EventStream, options: &SourceOptions) -> Result<EventStream> 
     Ok(stream)
 }
 
-/// Decodes a camera's file, or a text of events, into columns in memory, however many events it has. The events keep the
-/// order of the file. Their coordinates are not checked against the sensor.
+/// Decodes a camera's file, or a text file of events, into columns in memory. The number of events is not limited. The
+/// events keep the order of the file. Their coordinates are not checked against the sensor.
 ///
 /// # Errors
-/// [`tonic_base::Error::Usage`] for a file of another layout; [`Error::NotARecording`] for a text without y or p, or with
-/// numbers that are no pixels; [`Error::DamagedBytes`], [`Error::BadRow`]; [`tonic_base::Error::Io`].
+/// - [`tonic_base::Error::Usage`] for a file of another layout
+/// - [`Error::NotARecording`] for a text file without y or p, or with numbers that [`Events`] cannot hold
+/// - [`Error::DamagedBytes`] for a damaged file of a camera
+/// - [`Error::BadRow`] for an invalid line of a text file
+/// - [`tonic_base::Error::Io`] if the file cannot be read
 pub fn decode_camera(path: &Path, options: &SourceOptions) -> Result<Events> {
     let store = match layout_of(path, options)? {
         layout if layout.is_of_camera() => cameras::decode_all(path, layout, options)?,
@@ -193,7 +197,7 @@ pub(super) struct Head {
     pub sensor: Option<SensorSize>,
     /// Class of the recording, if the file gives it.
     pub label: Option<ClassLabel>,
-    /// Number of events in the range that the options give, or else of all events.
+    /// Number of events in the range that the options give, or of all events if they give no range.
     pub events: u64,
     /// Number of events outside the range that the options give.
     pub out_of_range: u64,

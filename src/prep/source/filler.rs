@@ -36,8 +36,11 @@ impl Filler {
         }
     }
 
-    /// Searches a block of the recording's sample `sample` for equal events. The block is stored as sample `i` of
-    /// `raw`. `all` is the number of events of the sample, and `before` the number of those before the block.
+    /// Searches a block of the sample with index `sample` in the recording for equal events.
+    ///
+    /// - `raw` has the events of the block as its sample `i`.
+    /// - `before` is the number of events of the sample that come before the block.
+    /// - `all` is the number of all events of the sample.
     pub(super) fn look_at_block(&self, sample: u64, raw: &RawSamples, i: usize, (before, all): (u64, u64)) {
         let (start, end) = (raw.offsets[i], raw.offsets[i + 1]);
         let at = |column: &Option<Coordinates>, i| column.as_ref().map(|column| column.get(i));

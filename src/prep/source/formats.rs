@@ -1,5 +1,5 @@
-//! Recognises formats by the first bytes of a file, so that errors can name a format that is not read, or not expected,
-//! and say what reads or converts it.
+//! Recognises the format of a file by its first bytes. Errors can then name the format, and say which program reads or
+//! converts the file.
 
 use std::path::Path;
 
@@ -228,7 +228,7 @@ fn is_matlab_4(head: &[u8]) -> bool {
 }
 
 /// Returns whether `head` is the beginning of a text: UTF-8 or mostly ASCII, without control characters other than
-/// white space. It does not matter if the last character is cut off.
+/// white space. The last character may be incomplete.
 pub(super) fn is_text(head: &[u8]) -> bool {
     let utf8 = match std::str::from_utf8(head) {
         Ok(_) => true,
@@ -240,8 +240,8 @@ pub(super) fn is_text(head: &[u8]) -> bool {
 }
 
 /// Returns whether `head` is the beginning of a NumPy array, an HDF5 file, a camera's file or a text with events. An
-/// HDF5 file can begin with 512, 1024 or 2048 bytes of other data. `name` is the name of the file: camera's files
-/// without a mark are recognised by it.
+/// HDF5 file can begin with 512, 1024 or 2048 bytes of other data. Camera files that don't begin with fixed bytes are
+/// recognised by `name`, the name of the file, and by plausible events.
 pub(super) fn is_read(head: &[u8], name: &Path) -> bool {
     let hdf5 = |at| head.get(at..).is_some_and(|rest: &[u8]| rest.starts_with(b"\x89HDF\r\n\x1a\n"));
     head.starts_with(b"\x93NUMPY")

@@ -1,9 +1,9 @@
-//! Keeps long columns in huge pages. In pages of 4 KiB, most of the time of decoding a file would be page faults. The
-//! `unsafe` call that asks for huge pages is here.
+//! Keeps long columns in huge pages. With pages of 4 KiB, page faults would take most of the time of decoding a file.
+//! This module has the `unsafe` call that asks for huge pages.
 
 #![allow(unsafe_code)]
 
-/// Shorter columns, in bytes, are left to the allocator.
+/// Minimum size in bytes of a column for which huge pages are requested.
 const LEAST: usize = 1 << 22;
 /// A longer column has room for this many bytes at once. The allocator of glibc keeps memory of up to 32 MiB that was
 /// returned to it in small pages, where a column can only grow by copies. Room that is not used takes no memory.
@@ -30,8 +30,8 @@ fn ask_for_huge_pages<T>(column: &mut Vec<T>) {
     // All pages of the column get the same advice: otherwise the system cannot move it when it grows.
     let begin = column.as_mut_ptr().map_addr(|at| at & !(PAGE - 1)).cast();
     let bytes = (column.as_ptr().addr() + bytes).next_multiple_of(PAGE) - column.as_ptr().addr() / PAGE * PAGE;
-    // SAFETY: the advice doesn't change what is in the pages. An error means that the system has no huge pages: then the
-    // column is in small ones.
+    // SAFETY: the advice doesn't change what is in the pages. An error means that the system has no huge pages. Then
+    // the column stays in small pages.
     let _ = unsafe { libc::madvise(begin, bytes, libc::MADV_HUGEPAGE) };
 }
 

@@ -98,13 +98,13 @@ impl Layout {
             && !self.is_of_camera()
     }
 
-    /// Returns whether the columns t, x, y and p of the layout's files are found by their names or numbers, or named by
-    /// the options.
+    /// Returns whether the columns t, x, y and p of the layout's files are found by name or by their numbers, unless
+    /// the options give them.
     pub(crate) fn has_arrays(self) -> bool {
         matches!(self, Layout::Npy | Layout::Npz | Layout::Mat | Layout::Csv)
     }
 
-    /// Returns whether files of the layout are as a camera writes them. They are decoded as a whole.
+    /// Returns whether the layout is a camera's own file format. Such a file is decoded as a whole.
     pub fn is_of_camera(self) -> bool {
         matches!(
             self,
@@ -126,7 +126,7 @@ impl Layout {
         layouts.iter().map(|layout| layout.name()).collect::<Vec<_>>().join(", ")
     }
 
-    /// Returns all layouts as lines of text: name, title, and what tells the files apart. The last line is about all
+    /// Returns all layouts as lines of text: name, title, and how its files are recognised. The last line is about all
     /// layouts.
     pub fn text() -> String {
         let line = |(layout, name, told): &(Layout, &str, &str)| format!("{name:<12}{:<26}{told}\n", layout.title());

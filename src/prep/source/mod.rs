@@ -7,27 +7,28 @@
 //!
 //! ```text
 //! layout, options              the names of layouts; the caller's options
-//! raw, notes, filler           raw events; the recordings that a note is about; equal events in a row
+//! raw, notes                   raw events; the recordings that a note is about
+//! filler                       equal events at the start or at the end of a sample
 //! packed                       files in gzip, and members of zip archives
 //! placing                      how x and y of a file become pixels
 //! columns                      the arrays of a file, the roles of their fields, the numbers in them
 //! memory, spooled              events that a program has in memory; samples in a temporary file
-//! commands                     commands in Python that save a copy of a file in which something is mended
-//! formats, marks               recognise formats: those that are not read, those of cameras
-//! hdf, heap, numpy, matlab     reading the file formats; hdf also checks that the data is there
+//! commands                     Python commands that save a recording in a form that can be read
+//! formats, marks               recognise file formats: those that are not read; those of cameras
+//! hdf, heap, numpy, matlab     read the file formats; hdf also checks that no data is missing
 //! recording, unlabelled        an open recording; events in no sample
 //! labels                       tables of labels, the list of classes
 //! times                        how times are read: unit, clock
 //! fields                       which fields of a file are t, x, y and p
 //! text                         texts with a row of cells for each event
-//! stream, stored, sorted       one recording as a sequence of events; its events in a temporary file; sorted there
+//! stream, stored, sorted       one recording as a sequence of events; its events in a temporary file, also sorted
 //! target, huge_pages           where decoded events go; long columns in memory
-//! vetting, check               what is wrong with the times; other checks before a recording is used
-//! layouts, cameras, detect     opens files by their layout: HDF5 and NumPy, files as cameras write them
+//! vetting, check               check the times; check the columns, coordinates and polarities
+//! layouts, cameras, detect     open files by their layout: HDF5 and NumPy; the file formats of cameras
 //! samples                      one recording as one sample or many
-//! together, twins              the unit of small recordings; recordings that occur twice
+//! together, twins              checks the time unit of recordings together; finds recordings that occur twice
 //! folders, open                opens a folder, with its classes; opens a file or a folder
-//! synth                        makes up recordings
+//! synth                        makes synthetic recordings
 //! ```
 
 mod cameras;

@@ -55,12 +55,12 @@ impl Kinds {
         self.list[at].count += 1;
     }
 
-    /// The kinds, in the order of their first notes.
+    /// Returns the kinds, in the order of their first notes.
     pub(crate) fn into_list(self) -> Vec<Kind> {
         self.list
     }
 
-    /// The text of each kind.
+    /// Returns the text of each kind.
     pub(crate) fn texts(&self) -> impl Iterator<Item = String> {
         self.list.iter().map(Kind::text)
     }

@@ -80,10 +80,12 @@ pub enum Cut {
 }
 
 impl Cut {
-    /// Makes the cut for these options. If neither of the first two is given, recordings are not cut.
+    /// Makes the cut for these options:
     ///
     /// - `sample_duration`: duration of each sample in microseconds; `sample_overlap` is a time, such as `10ms`.
     /// - `sample_events`: number of events of each sample; `sample_overlap` is a number of events.
+    ///
+    /// If neither `sample_duration` nor `sample_events` is given, recordings are not cut.
     ///
     /// # Errors
     /// [`tonic_base::Error::Usage`] if the overlap is not shorter than a sample, or if only an overlap is given.
@@ -121,7 +123,7 @@ impl SourceOptions {
         }
     }
 
-    /// Returns how x and y of the recording `path` become pixels. `sensor` is the size that the file tells.
+    /// Returns how x and y of the recording `path` become pixels. `sensor` is the sensor size that the file gives.
     ///
     /// # Errors
     /// [`tonic_base::Error::Usage`] if rows are counted from below and the height of the sensor is unknown.
@@ -141,7 +143,7 @@ impl SourceOptions {
 /// Where class labels come from. If a layout's files label all samples, only [`LabelSource::Own`] is allowed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum LabelSource {
-    /// The label in the file or, without one, the name of the file's sub-folder in the folder that was opened.
+    /// The label in the file. If the file has no label: the name of the sub-folder that the file is in.
     #[default]
     Own,
     /// All samples have this class.

@@ -1,11 +1,12 @@
-//! How the x and y of a file become pixels: the first pixel's coordinate, rows counted from below, samples moved to 0.
+//! Converts the x and y of a file to pixels counted from 0. In the file, the first pixel can have the coordinate 1,
+//! or rows can be counted from below.
 
 use std::ops::Range;
 
 use crate::source::columns::{FAR_PIXEL, NO_PIXEL};
 use crate::source::raw::{Coordinates, RawSamples};
 
-/// How the x and y of a file become pixels. The steps are applied in the order of the fields.
+/// How the x and y of a file are converted to pixels. The conversions are applied in the order of the fields.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Placing {
     /// Coordinate of the first pixel, which is subtracted from x and y.
@@ -37,7 +38,7 @@ impl Placing {
         raw
     }
 
-    /// Converts the coordinates of a block of a sample. `lowest` is subtracted from x and y last.
+    /// Converts the coordinates of a block of a sample. Subtracts `lowest` (x, y) at the end.
     pub(super) fn place_block(&self, raw: RawSamples, lowest: [i64; 2]) -> RawSamples {
         let raw = self.place_all(raw);
         let minus = |column: Coordinates, lowest: i64| match lowest {
@@ -57,7 +58,8 @@ impl Placing {
     }
 }
 
-/// Applies `change` to each entry and its index. Entries that stand for no pixel stay as they are.
+/// Replaces each entry by the result of `change`, which gets the index and the entry. Entries for events without a
+/// pixel stay as they are.
 fn changed(column: &Coordinates, mut change: impl FnMut(usize, i64) -> i64) -> Coordinates {
     let changed = (0..column.len()).map(|i| match column.get(i) {
         n @ (NO_PIXEL | FAR_PIXEL) => n,
@@ -68,7 +70,7 @@ fn changed(column: &Coordinates, mut change: impl FnMut(usize, i64) -> i64) -> C
     short.map_or(Coordinates::I64(changed), Coordinates::U16)
 }
 
-/// Returns the smallest entry of a range of events that stands for a pixel.
+/// Returns the smallest entry of a range of events. Ignores events without a pixel.
 pub(super) fn lowest(column: &Coordinates, range: Range<usize>) -> Option<i64> {
     range.map(|i| column.get(i)).filter(|n| ![NO_PIXEL, FAR_PIXEL].contains(n)).min()
 }

@@ -80,7 +80,8 @@ impl Coordinates {
         self.len() == 0
     }
 
-    /// Returns the largest entry below `i64::MAX`, which stands for infinity. `None` if there is no such entry.
+    /// Returns the largest entry below `i64::MAX`. The number `i64::MAX` stands for infinity. `None` if there is no
+    /// such entry.
     pub fn max(&self) -> Option<i64> {
         match self {
             Coordinates::U8(c) => c.iter().max().map(|&n| n.into()),
@@ -98,7 +99,7 @@ impl Coordinates {
         }
     }
 
-    /// Returns the different entries, at most 64 of them.
+    /// Returns the different entries of the column, at most 64 of them.
     pub(super) fn distinct(&self) -> BTreeSet<i64> {
         const MOST: usize = 64;
         let (mut found, mut last) = (BTreeSet::new(), None);
@@ -127,7 +128,7 @@ impl Coordinates {
         }
     }
 
-    /// Returns the entries of a range of events, if all are from 0 to `size` - 1.
+    /// Returns the entries of a range of events. `None` if an entry is not from 0 to `size` - 1.
     fn inside(&self, range: Range<usize>, size: u32) -> Option<Vec<u16>> {
         match self {
             Coordinates::U8(c) => {
@@ -177,7 +178,7 @@ impl Coordinates {
         }
     }
 
-    /// Returns the entries at the indices `places`, in that order.
+    /// Returns the entries at the given indices, in the order of `places`.
     pub fn pick(&self, places: impl Iterator<Item = usize>) -> Coordinates {
         match self {
             Coordinates::U8(c) => Coordinates::U8(places.map(|i| c[i]).collect()),
@@ -222,7 +223,7 @@ impl RawSamples {
         })
     }
 
-    /// Slow path, event by event: keeps the valid events and counts the others.
+    /// Slow path, event by event: returns the valid events, and counts of the invalid ones.
     fn sift(&self, range: Range<usize>, sensor: SensorSize) -> Admitted {
         match &self.times {
             Times::F16(t) => self.admit_with(range.clone(), t[range].iter().map(|&t| microseconds(t.to_f64())), sensor),
@@ -321,7 +322,7 @@ impl Times {
         }
     }
 
-    /// Returns whether all events of a range have the same stored time. Always false for [`Times::Us`] and
+    /// Returns whether all events of a range have the same time in the file. Always false for [`Times::Us`] and
     /// [`Times::SomeUs`].
     pub(super) fn are_one(&self, range: Range<usize>) -> bool {
         fn equal<T: PartialEq>(times: &[T]) -> bool {

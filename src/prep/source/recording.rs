@@ -36,13 +36,13 @@ pub struct Recording {
     pub classes: Option<Arc<[String]>>,
     /// Extra columns of the file, sorted by name: the name, and one number for each sample, (samples,).
     pub extras: Vec<(String, Vec<i64>)>,
-    /// Which fields of the file were taken for the columns of events.
+    /// Which fields of the file are used as the columns of events.
     pub columns: TakenColumns,
     /// Notes for the user about how the recording was opened.
     pub notes: Vec<String>,
-    /// The events that are in no sample, because they are outside all labelled intervals. `None` if there are none.
+    /// The events that are outside all labelled intervals, and therefore in no sample. `None` if there are none.
     pub(crate) unlabelled: Option<Unlabelled>,
-    /// Number of events outside the range of events in the options.
+    /// Number of events that were left out because they are outside the range of events in the options.
     pub(crate) out_of_range: u64,
     /// How x and y become pixels.
     pub(super) placing: Placing,
@@ -52,7 +52,7 @@ pub struct Recording {
 
 /// A sample with more events than this is read in blocks, if the recipe allows it.
 pub(crate) const LARGE_SAMPLE: u64 = 1 << 22;
-/// Number of events that are read at a time from a large sample.
+/// A large sample is read in blocks of this many events.
 pub(crate) const BLOCK_EVENTS: u64 = 1 << 18;
 
 /// Number of samples that are read at once if each sample is a row of a dataset.
@@ -93,7 +93,7 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
         Vec::new()
     }
 
-    /// Returns notes for the user about what was found while samples were read.
+    /// Returns notes for the user about the samples that were read so far.
     fn notes(&self) -> Vec<String> {
         Vec::new()
     }
@@ -104,8 +104,8 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
         None
     }
 
-    /// Returns the duration of the recording in microseconds. `None` for layouts with many samples, and before the
-    /// first read of a recording that is a single sample.
+    /// Returns the duration of the recording in microseconds. `None` for layouts with many samples. For a recording
+    /// that is a single sample, `None` before the first read.
     fn lasts(&self) -> Option<i64> {
         None
     }
@@ -115,7 +115,7 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
         false
     }
 
-    /// Returns the hash of the events and their length in bytes, for samples that a program has added. Otherwise
+    /// For samples that a program has added, returns the hash of the events and their length in bytes. Otherwise
     /// `None`.
     fn content(&self) -> Option<(Id, u64)> {
         None
@@ -138,7 +138,7 @@ impl Recording {
         self.reader.reordered(sample)
     }
 
-    /// Returns notes for the user about what was found while samples were read.
+    /// Returns notes for the user about the samples that were read so far.
     pub fn found(&self) -> Vec<String> {
         self.reader.notes().into_iter().chain(self.filler.note()).collect()
     }
@@ -149,8 +149,8 @@ impl Recording {
         self.reader.assumed_unit()
     }
 
-    /// Returns the duration of the recording in microseconds. `None` for layouts with many samples, and before the
-    /// first read of a recording that is a single sample.
+    /// Returns the duration of the recording in microseconds. `None` for layouts with many samples. For a recording
+    /// that is a single sample, `None` before the first read.
     pub(crate) fn lasts(&self) -> Option<i64> {
         self.reader.lasts()
     }
@@ -171,7 +171,7 @@ impl Recording {
         Ok(self.placing.place(raw))
     }
 
-    /// Returns the hash of the events and their length in bytes, for samples that a program has added. Otherwise
+    /// For samples that a program has added, returns the hash of the events and their length in bytes. Otherwise
     /// `None`.
     pub(crate) fn content(&self) -> Option<(Id, u64)> {
         self.reader.content()
@@ -217,7 +217,8 @@ impl Recording {
         })
     }
 
-    /// Calls `look` with blocks of the recording's events, up to about [`MAX_SAMPLE_EVENTS`] events.
+    /// Calls `look` with consecutive blocks of the recording's events, until about [`MAX_SAMPLE_EVENTS`] events were
+    /// read.
     fn look_at(&self, mut look: impl FnMut(&RawSamples)) -> Result<()> {
         let (mut events, mut next) = (0, 0);
         while next < self.samples() && events < MAX_SAMPLE_EVENTS {
@@ -306,14 +307,15 @@ impl Recording {
     /// Returns the largest x and y, counted from 0. `None` if the layout gives the sensor size.
     ///
     /// # Errors
-    /// Errors of reading.
+    /// Errors of [`Recording::read`].
     pub fn extent(&self) -> Result<Option<(i64, i64)>> {
         let origin = i64::from(self.placing.origin);
         Ok(self.reader.extent()?.map(|(x, y)| (x - origin, y - origin)))
     }
 }
 
-/// Returns the name of a file or, for a member of an archive, that of the archive and the member: `a.zip:b/c.csv`.
+/// Returns the name of the file at a path. For a member of an archive, returns the name of the archive and then that
+/// of the member: `a.zip:b/c.csv`.
 pub(super) fn file_name(path: &Path) -> String {
     if let Some((archive, name)) = packed::member(path) {
         return format!("{}:{name}", file_name(&archive));

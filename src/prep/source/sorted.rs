@@ -15,7 +15,7 @@ use tonic_shard::KEPT;
 const PART: usize = 1 << 19;
 /// Number of sorted events that are written to the temporary file at a time.
 const PIECE: usize = 1 << 15;
-/// Number of bytes of an event that are sorted along with its time: whether the event has a time, its index in the
+/// Number of bytes that are sorted along with the time of an event: whether it has a time, its index in the
 /// recording, x, y and p.
 const REST: usize = 33;
 
@@ -23,13 +23,13 @@ const REST: usize = 33;
 #[derive(Debug)]
 pub(super) struct SortedEvents {
     events: StoredEvents,
-    /// The index that each event had before, in 8 bytes.
+    /// Index of each sorted event in the recording, 8 bytes each.
     order: Spill,
 }
 
 impl SortedEvents {
     /// Sorts the events of consecutive blocks, `events` in total. Events with equal times keep their order. An event
-    /// without a time stays behind the event before it.
+    /// without a time keeps its place after the event before it.
     ///
     /// # Errors
     /// Errors of `blocks`; [`tonic_base::Error::NoSpace`] and [`tonic_base::Error::Io`] for the temporary file.
@@ -81,7 +81,7 @@ impl SortedEvents {
         self.events.times(range)
     }
 
-    /// Returns whether a range of the sorted events had the same order in the recording.
+    /// Returns whether the events of a range of the sorted events have the same order in the recording.
     pub(super) fn was_in_order(&self, range: Range<u64>) -> Result<bool> {
         let mut last = -1;
         for start in range.clone().step_by(PIECE) {
@@ -121,7 +121,7 @@ impl Piece {
         self.columns.iter_mut().zip(rest[9..].chunks_exact(8)).for_each(|(column, bytes)| column.push(number(bytes)));
     }
 
-    /// Takes the events out of the piece.
+    /// Removes the events from the piece and returns them.
     fn block(&mut self) -> EventBlock {
         let [x, y, p] = std::mem::take(&mut self.columns).map(Coordinates::I64);
         let [has_y, has_p] = self.has;

@@ -1,5 +1,5 @@
-//! A temporary file for the samples that a program adds. Its content depends only on the events; the set's manifest has
-//! the hash of this content in place of the hash of a recording.
+//! A temporary file for the samples that a program adds. Its content depends only on the events. The set's manifest
+//! has the hash of this content in place of the hash of a recording.
 //!
 //! The file has for each sample, in this order:
 //!
@@ -7,9 +7,12 @@
 //! - the widths of the columns t, x, y and p, one byte each: the bytes per number, or 0 for a missing column;
 //! - the columns t, x, y and p, one after the other.
 //!
-//! All numbers are little-endian: signed with 8 bytes, unsigned with 1 or 2 bytes. Times are in microseconds and have 8
-//! bytes; -2^63 stands for an event without a time. x and y have 2 bytes, and p has 1 byte, if all numbers of the
-//! column in this sample fit. Otherwise the column has 8 bytes per number.
+//! All numbers are little-endian. Numbers of 8 bytes are signed; numbers of 1 or 2 bytes are unsigned. The widths
+//! are:
+//!
+//! - t: 8 bytes. Times are in microseconds; -2^63 stands for an event without a time.
+//! - x and y: 2 bytes if all numbers of the column in this sample fit, otherwise 8 bytes.
+//! - p: 1 byte if all numbers of the column in this sample fit, otherwise 8 bytes.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -29,7 +32,7 @@ use crate::source::recording::{ReadSamples, Recording};
 use crate::source::stored::coordinates;
 use crate::time_unit::TimeUnit;
 
-/// In the file, an event without a time has this time.
+/// The number that stands for a missing time in the file.
 const NO_TIME: i64 = i64::MIN;
 /// Number of bytes of a time in the file.
 const TIME: u64 = 8;

@@ -1,5 +1,5 @@
-//! Events in a temporary file, for recordings that cannot be read in ranges from their own file and don't fit in
-//! memory: the decoded events of a camera's file, or events that were sorted.
+//! Events in a temporary file. They come from recordings that don't fit in memory and whose own file cannot be read
+//! in ranges: the decoded events of a camera's file, or events that were sorted.
 
 use std::ops::Range;
 
@@ -9,7 +9,8 @@ use crate::error::Result;
 use crate::source::columns::{EventBlock, Stamps};
 use crate::source::raw::Coordinates;
 
-/// Streams of the temporary file: times, x, y, p, and a flag for each event, which is 1 if its time is missing.
+/// Number of streams in the temporary file: times, x, y, p and flags. The flag of an event is 1 if its time is
+/// missing.
 const STREAMS: usize = 5;
 const FLAGS: usize = 4;
 
@@ -17,13 +18,13 @@ const FLAGS: usize = 4;
 #[derive(Debug)]
 pub(super) struct StoredEvents {
     spill: Spill,
-    /// Number of bytes of an entry of x, y and p. 0 for a column that the recording lacks.
+    /// Number of bytes per entry of x, y and p. 0 for a column that the recording lacks.
     widths: [usize; 3],
     /// Whether there is a flag for each event. If not, no time is missing.
     has_flags: bool,
 }
 
-/// Returns the number of bytes of an entry in the temporary file. 0 for `None`.
+/// Returns the number of bytes per entry of a column in the temporary file. 0 for `None`.
 fn width(column: Option<&Coordinates>) -> usize {
     match column {
         None => 0,
@@ -34,8 +35,8 @@ fn width(column: Option<&Coordinates>) -> usize {
 }
 
 impl StoredEvents {
-    /// Creates an empty temporary file for events with the columns and number types of `block`. With `may_miss`, the
-    /// events may lack a time.
+    /// Creates an empty temporary file for events. The columns and their number types are those of `block`. If
+    /// `may_miss` is true, events may lack a time.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`].

@@ -32,13 +32,13 @@ pub(super) struct EventStream {
     pub layout: Layout,
     /// How the times are read: their unit, the range of events that is used, and the wraps to undo.
     pub time: Timeline,
-    /// Number of events that are used.
+    /// Number of events in the range that is used.
     pub len: u64,
     /// Sensor size, if the file or the layout gives it.
     pub sensor: Option<SensorSize>,
     /// Class of the recording, if the file gives it.
     pub label: Option<ClassLabel>,
-    /// Which fields of the file were taken for the columns t, x, y and p.
+    /// Which fields of the file are used as the columns t, x, y and p.
     pub taken: TakenColumns,
     /// The file's time offset (`t_offset`) in microseconds. It is not added to the times.
     pub time_offset: Option<i64>,
@@ -74,7 +74,7 @@ impl ClassLabel {
 pub(super) enum EventStore {
     /// The events are in an HDF5 file: the columns t, x, y and p. t and x are not `None`.
     Hdf5(Box<[Option<NumberColumn>; 4]>),
-    /// The events are in a NumPy array in a file: an array of records, or one with several numbers for each event.
+    /// The events are in a NumPy array in a file. For each event, the array has a record, or a row of several numbers.
     Array(EventArray),
     /// The events are in memory, with times in microseconds.
     Memory(EventBlock),
@@ -225,7 +225,7 @@ impl EventStream {
         Ok(order)
     }
 
-    /// Returns whether a range of the sorted events had the same order before [`EventStream::sort`]. `order` is the
+    /// Returns whether the events of a range already had the same order before [`EventStream::sort`]. `order` is the
     /// result of `sort`.
     pub(super) fn was_in_order(&self, order: &OriginalOrder, range: Range<u64>) -> Result<bool> {
         match (order, &self.columns) {

@@ -12,8 +12,8 @@ use crate::source::stream::{EventStore, MAX_IN_MEMORY};
 pub(crate) enum Target {
     /// The events are counted.
     Count,
-    /// The events are in memory, `None` before the first of them. If they become more than this number, they go to a
-    /// temporary file.
+    /// The events are in memory. `None` before the first event. If there are more events than this number, all of them
+    /// move to a temporary file.
     Memory(Option<EventBlock>, u64),
     /// The events are in a temporary file, because there are many.
     Disk(StoredEvents),
@@ -94,7 +94,7 @@ impl Target {
         Ok(())
     }
 
-    /// Returns the store of the events. It is empty if they were only counted.
+    /// Returns the stored events. There are none if the events were only counted.
     pub(crate) fn into_store(self) -> EventStore {
         match self {
             Target::Disk(stored) => EventStore::Stored(stored),

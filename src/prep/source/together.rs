@@ -24,8 +24,8 @@ pub(crate) fn vet_together(place: &Path, files: &[PathBuf], options: &SourceOpti
 
 /// Two numbers are about equal if their base-10 logarithms differ by less than this.
 const NEAR: f64 = 0.7;
-/// [`odd_unit`] returns a warning only if at least this many recordings have about the usual duration for each
-/// recording with another duration.
+/// For each recording with an unusual duration, at least this many must have about the usual duration. Otherwise,
+/// [`odd_unit`] returns no warning.
 const MOST_ODD: usize = 2;
 
 /// Returns a warning if a recording seems to have another time unit than the others: it has about as many events, but
@@ -64,8 +64,8 @@ pub(crate) fn odd_unit<'a>(recordings: impl Iterator<Item = &'a Recording>) -> O
 /// Maximum number of other recordings that one recording is compared with.
 const COMPARED: usize = 8;
 
-/// Compares the recording of an [`Error::ImplausibleTimes`] with a few of the other recordings in `files`. If only this
-/// one doesn't fit the assumed unit, the error says so. Other errors are returned unchanged.
+/// Compares the recording of an [`Error::ImplausibleTimes`] with a few of the other recordings in `files`. If the
+/// others fit the assumed unit, the error says that only this recording doesn't. Other errors are returned unchanged.
 pub(crate) fn compare_files(error: Error, files: &[PathBuf], options: &SourceOptions) -> Error {
     let Error::ImplausibleTimes { path, .. } = &error else { return error };
     let lasts = |file: &PathBuf| lasts(&open_stream(file, options).ok()?).ok()?;

@@ -15,8 +15,8 @@ use crate::source::stream::EventStream;
 /// Number of events that are compared at the start of two recordings, and also at their end.
 const COMPARED: u64 = 1 << 16;
 
-/// Returns warnings about recordings whose file names differ only in the ending. The warnings say which have the same
-/// events.
+/// Returns warnings about recordings whose file names differ only in the ending. A warning says which of them have
+/// the same events.
 pub(crate) fn twins(recordings: &[Recording], options: &SourceOptions) -> Vec<String> {
     let mut named: BTreeMap<PathBuf, Vec<&Recording>> = BTreeMap::new();
     for recording in recordings.iter().filter(|recording| !recording.layout.has_samples()) {

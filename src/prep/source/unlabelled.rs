@@ -19,8 +19,9 @@ pub(crate) struct Unlabelled {
 }
 
 impl Unlabelled {
-    /// Describes the events that are in no sample. The first argument has their number and the number of all events.
-    /// `unit` is the unit in which the table's times were read. Returns `None` if all events are in samples.
+    /// Describes the events that are in no sample. The first argument is the number of these events and the number of
+    /// all events. `unit` is the unit in which the table's times were read. Returns `None` if all events are in
+    /// samples.
     pub(crate) fn new(
         (events, of): (u64, u64),
         intervals: (i64, i64),

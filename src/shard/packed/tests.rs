@@ -1,4 +1,4 @@
-//! Tests that packed entries at the limits of a byte come back, and that wrong ones are noticed.
+//! Tests that packed entries at the limits of a byte are unpacked unchanged, and that invalid ones are refused.
 
 use super::*;
 use crate::body::write_body;

@@ -1,4 +1,4 @@
-//! Fuzzes the decoders of files as cameras write them.
+//! Fuzzes the decoders of camera files.
 
 #![no_main]
 

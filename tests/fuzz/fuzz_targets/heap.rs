@@ -1,4 +1,5 @@
-//! Fuzzes the reader of HDF5 rows of variable length, by changes of the rows' references and of the heaps' headers.
+//! Fuzzes the reader of HDF5 rows of variable length. Changes the references to rows, and the headers of the heaps
+//! that store the rows.
 
 #![no_main]
 
@@ -47,8 +48,8 @@ enum Value {
     Number(u64),
     /// Adds this value to the old number.
     Difference(i16),
-    /// Replaces the old number by another number of the file. The values are an index of an offset in [`BASE`], and a
-    /// distance from that offset in bytes.
+    /// Replaces the old number by the number at another offset of the file. The values are the index of an offset in
+    /// [`BASE`], and the number of bytes after it.
     Of(u8, u8),
 }
 

@@ -1,5 +1,5 @@
-//! Fuzzes the reader of MATLAB files of version 5, with columns found by their names or by an order, and the readers of
-//! ST-MNIST and EBSSA.
+//! Fuzzes the readers of MATLAB files of version 5, of ST-MNIST and of EBSSA. In MATLAB files, the columns are found
+//! by their names, or in a given order.
 
 #![no_main]
 

@@ -28,7 +28,7 @@ struct Change {
     regions: [Region; 2],
 }
 
-/// Returns whether an error says that the set is damaged or incompatible.
+/// Returns whether an error means that the set is damaged or incompatible.
 fn is_of_the_set(error: &Error) -> bool {
     match error {
         Error::Base(error) => matches!(error, BaseError::Corrupt { .. }),
@@ -101,8 +101,8 @@ fn correct(files: &mut [(String, Vec<u8>)]) {
     manifest.1 = seal_manifest(&text).into_bytes();
 }
 
-/// Returns `tail`, the end of a manifest, with its first size of a shard replaced by `bytes`. `None` if there is no
-/// size.
+/// Returns `tail` with the first size of a shard replaced by `bytes`. `tail` is the end of a manifest. `None` if it
+/// has no size.
 fn corrected_entry(tail: &str, bytes: usize) -> Option<String> {
     let key = "\"bytes\": ";
     let start = tail.find(key)? + key.len();

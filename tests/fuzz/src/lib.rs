@@ -15,7 +15,7 @@ use tonic_toolkit::shard::{Chunk, Width};
 /// The name and bytes of each file of a set, sorted by name. The manifest is last.
 pub type Files = Vec<(String, Vec<u8>)>;
 
-/// Initial inputs: small sets, one for each width of counts, and the frozen set of format version 2.
+/// Initial inputs: one small set for each width of counts, and the frozen set of format version 2.
 pub static SETS: LazyLock<Vec<Files>> = LazyLock::new(|| {
     let sample = |seed: u32, cells: u32, largest: f64| {
         let frame = |t: u32| {
@@ -76,8 +76,8 @@ pub static DIR: LazyLock<PathBuf> = LazyLock::new(|| {
     dir
 });
 
-/// Opens a file and asserts that every event of each recording's first sample is accounted for. A file that is refused is
-/// fine.
+/// Opens a file and asserts that every event of each recording's first sample is accounted for. Does nothing if the
+/// file is refused.
 pub fn assert_accounted(path: &Path, options: &SourceOptions, sensor: SensorSize) {
     let Ok(recordings) = Recording::open(path, options) else { return };
     for recording in recordings {

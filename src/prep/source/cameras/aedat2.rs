@@ -1,17 +1,20 @@
-//! AEDAT 2 files of jAER: after a text header, events of 8 bytes, big-endian: an address and a time in microseconds,
-//! which wraps after 2^32. Source: "AEDAT file formats" of iniVation, and the AedatTools of the same.
+//! AEDAT 2 files of jAER. After a text header, each event has 8 big-endian bytes: an address (4 bytes), and a time in
+//! microseconds (4 bytes), which wraps after 2^32. Sources: "AEDAT file formats" and AedatTools, both of iniVation.
 //!
 //! | bits of an address | DVS128 | DAVIS |
 //! |---|---|---|
 //! | polarity | 0, where 0 is on | 11 |
 //! | x | 1 to 7 | 12 to 21 |
 //! | y | 8 to 14 | 22 to 30 |
-//! | no event of change | 15: a trigger or synchronisation | 31: a sample of an image or of the IMU; 10: a trigger |
+//! | 1 for other data | 15 (trigger or synchronisation) | 31 (sample of an image or of the IMU), 10 (trigger) |
 //!
-//! Both cameras count x and y from the lower right corner. They are turned, so that they begin at the upper left, as DV
-//! and Tonic's `read_davis_346` do. Which camera it is, the header says (`# AEChip: ...`). Without that, a file whose
-//! first addresses have at most 16 bits is one of a DVS128, and another one of a DAVIS. Other chips are refused, because
-//! their addresses have other bits. The size of another DAVIS has to be given.
+//! Both cameras count x and y from the lower right corner. The decoder turns x and y, so that they count from the upper
+//! left corner, as in DV and in Tonic's `read_davis_346`.
+//!
+//! The header names the camera (`# AEChip: ...`). If it does not, the first addresses decide: if they all fit in 16
+//! bits, the camera is a DVS128, else a DAVIS. Other chips are refused, because the bits of their addresses may have
+//! other meanings. For a DAVIS, the options must give the size of the sensor, unless the header names one of the
+//! cameras in [`chip_size`].
 
 use crate::error::{Error, Result};
 use crate::events::SensorSize;
@@ -19,13 +22,13 @@ use crate::source::cameras::block::Decoded;
 use crate::source::cameras::dat::Clock32;
 use crate::source::cameras::input::Input;
 
-/// Number of bytes whose addresses are looked at if the header names no camera.
+/// If the header names no camera, the addresses in this number of bytes decide which camera it is.
 const LOOKED: usize = 1 << 16;
 
 /// Decodes a file. `given` is the size of the sensor in the options.
 ///
 /// # Errors
-/// Those of [`Input::words`] and [`Decoded::settle`]; [`Error::Foreign`] for another chip; [`Error::NotARecording`] if
+/// Errors of [`Input::words`] and [`Decoded::settle`]; [`Error::Foreign`] for another chip; [`Error::NotARecording`] if
 /// the size of the sensor is not known.
 pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded, given: Option<SensorSize>) -> Result<()> {
     let mut size = None;
@@ -97,7 +100,7 @@ pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded, given: Option<Sen
     result
 }
 
-/// Returns the size of the sensor of a camera of iniVation, by its name.
+/// Returns the sensor's width and height for a camera of iniVation. `name` contains the camera's name.
 pub(super) fn chip_size(name: &str) -> Option<(u32, u32)> {
     let name = name.to_ascii_uppercase();
     let sizes = [

@@ -1,17 +1,21 @@
-//! AEDAT 3.1 files of cAER: after a text header that ends with `#!END-HEADER`, packets. A packet has a header of 28
-//! bytes and then events. All numbers are little-endian. Source: "AEDAT file formats" of iniVation.
+//! AEDAT 3.1 files of cAER. A text header, which ends with `#!END-HEADER`, is followed by packets. A packet has a
+//! header of 28 bytes and then events. All numbers are little-endian. Source: "AEDAT file formats" of iniVation.
 //!
 //! | bytes of a packet's header | meaning |
 //! |---|---|
-//! | 2 to 3 | number of the source, a camera |
-//! | 0 to 1 | kind of events: 0 special, 1 polarity, 2 frames, 3 and 4 IMU, others |
-//! | 4 to 7, 8 to 11 | size of an event; place of its time |
+//! | 0 to 1 | kind of the events: 0 special, 1 polarity, 2 frames, 3 or 4 IMU; there are others |
+//! | 2 to 3 | number of the source, which is a camera |
+//! | 4 to 7 | size of an event in bytes |
+//! | 8 to 11 | offset of the time in an event |
 //! | 12 to 15 | how many times the clock of 31 bits has wrapped |
-//! | 16 to 19, 20 to 23 | number of events for which there is room; number of events |
+//! | 16 to 19 | number of events that the packet has space for |
+//! | 20 to 23 | number of events |
 //!
-//! An event of polarity has 32 bits and then the time in microseconds: bit 0 is 1 if it is valid, bit 1 is the
-//! polarity, bits 2 to 16 are y, bits 17 to 31 are x. Invalid events and packets of other kinds are counted. The source
-//! of the first polarity packet is read; those of others are counted.
+//! A polarity event has 32 bits, and then its time in microseconds. Bit 0 is 1 if the event is valid, bit 1 is the
+//! polarity, bits 2 to 16 are y, and bits 17 to 31 are x.
+//!
+//! Only polarity events of one source are read: the source of the first polarity packet. Invalid events, events of
+//! other sources and events of other kinds are counted, and notes say how many there are.
 
 use crate::error::{Error, Result};
 use crate::source::cameras::aedat2::chip_size;
@@ -21,7 +25,7 @@ use crate::source::cameras::input::Input;
 /// Decodes a file.
 ///
 /// # Errors
-/// Those of [`Input::words`] and [`Decoded::settle`]; [`Error::Foreign`] for compressed packets;
+/// Errors of [`Input::words`] and [`Decoded::settle`]; [`Error::Foreign`] for compressed packets;
 /// [`Error::DamagedBytes`] for packets that are cut short or contradict themselves.
 pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
     let mut sizes = Vec::new();

@@ -1,15 +1,15 @@
-//! AEDAT 4 files of DV: after the line `#!AER-DAT4.0`, a header, packets of several streams, and a table of the packets.
-//! All of these are FlatBuffers that begin with their size. Source: "AEDAT file formats" of iniVation, and the schemas
-//! of dv-processing.
+//! AEDAT 4 files of DV. After the line `#!AER-DAT4.0`, they have a header, packets of several streams, and a table of
+//! the packets. All of these are FlatBuffers that begin with their size. Source: "AEDAT file formats" of iniVation, and
+//! the schemas of dv-processing.
 //!
-//! | | |
+//! | part | content |
 //! |---|---|
-//! | header, `IOHE` | compression (none, LZ4, LZ4 high, zstd, zstd high), place of the table (-1: none), streams in XML |
-//! | packet | stream and size, 4 bytes each, and then the compressed packet |
+//! | header, `IOHE` | compression (none, LZ4, LZ4 high, zstd, zstd high); offset of the table, or -1; streams in XML |
+//! | packet | number of the stream (4 bytes), size (4 bytes), and then the compressed FlatBuffer |
 //! | packet of events, `EVTS` | events of 16 bytes: time in microseconds (8), x (2), y (2), polarity (1), 3 unused |
 //!
-//! The first stream of events is read. Packets of others, of frames, IMU and triggers are counted. A file whose
-//! recording was not ended has no table: it is read to its end.
+//! Only the first stream of events is read. The packets of other streams are counted, and a note says how many there
+//! are. If the recording was not ended, the file has no table of packets, and is read to its end.
 
 use std::io::{BufReader, Cursor};
 
@@ -23,15 +23,15 @@ use crate::source::cameras::flatbuffer::Table;
 use crate::source::cameras::input::Input;
 use crate::source::cameras::unpacked::{MAX_BYTES, collect};
 
-/// Number of packets that are unpacked at a time, on all cores.
+/// Maximum number of packets that are decompressed in parallel.
 const TOGETHER: usize = 16;
-/// Maximum number of bytes of each of them.
+/// Maximum number of bytes of a packet that is decompressed in parallel. Larger packets are decompressed one by one.
 const SHARE: u64 = MAX_BYTES / TOGETHER as u64;
 
 /// Decodes a file.
 ///
 /// # Errors
-/// Those of [`Input::bytes`] and [`Decoded::settle`]; [`Error::NoEvents`] for a file without a stream of events;
+/// Errors of [`Input::bytes`] and [`Decoded::settle`]; [`Error::NoEvents`] for a file without a stream of events;
 /// [`Error::DamagedBytes`] for packets that are cut short or contradict themselves.
 pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
     input.line("#!AER-DAT4")?;
@@ -71,7 +71,8 @@ pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
     result
 }
 
-/// Reads the packets until `end`, the place of the table of packets. `None` if there is no table.
+/// Reads the packets until the table of packets. `end` is the offset of the table in the file, or `None` if there is no
+/// table.
 fn read_packets(
     input: &mut Input<'_>,
     out: &mut Decoded,
@@ -114,7 +115,8 @@ fn read_packets(
     }
 }
 
-/// Reads the next packet of the stream `taken`, and counts those of other streams. Returns `false` if there is none.
+/// Reads the next packet of the stream `taken`. Counts the packets of other streams that come before it. Returns
+/// `false` if the stream has no more packets.
 fn next_packet(
     input: &mut Input<'_>,
     end: Option<u64>,
@@ -151,7 +153,8 @@ fn next_packet(
     Ok(false)
 }
 
-/// Checks that the table of packets begins at the place `end`, where the header says. Otherwise there may be more packets.
+/// Checks that the table of packets begins at the offset `end`, which the header gives. If it does not, the file may
+/// have more packets.
 fn check_table(input: &mut Input<'_>, end: u64, compression: i32) -> Result<()> {
     let at = input.at();
     let there = input.peek(12)?;
@@ -166,14 +169,14 @@ fn check_table(input: &mut Input<'_>, end: u64, compression: i32) -> Result<()> 
     Err(input.damaged(at, format!("the table of packets at byte {end}"), "other bytes"))
 }
 
-/// A packet of events. The buffers are used again for the next one, because those of LZ4 can be larger than a packet.
+/// A packet of events. The buffers are reused for later packets, because LZ4's buffers can be larger than a packet.
 struct Packet {
-    /// Its place in the file.
+    /// Offset of the packet's data in the file.
     at: u64,
     packed: Vec<u8>,
     plain: Vec<u8>,
     lz4: FrameDecoder<Cursor<Vec<u8>>>,
-    /// Whether `plain` has the packet.
+    /// Result of decompressing the packet from `packed` to `plain`.
     unpacked: std::io::Result<()>,
 }
 
@@ -183,7 +186,7 @@ impl Packet {
         Packet { at: 0, packed: Vec::new(), plain: Vec::new(), lz4, unpacked: Ok(()) }
     }
 
-    /// Decompresses the packet. Fails if it has more than `most` bytes.
+    /// Decompresses the packet. Fails if the result has more than `most` bytes.
     fn unpack(&mut self, compression: i32, most: u64) -> std::io::Result<()> {
         self.plain.clear();
         match compression {
@@ -204,7 +207,7 @@ impl Packet {
         }
     }
 
-    /// Adds the events of the unpacked packet.
+    /// Adds the events of the decompressed packet to `out`.
     fn add_to(&self, compression: i32, input: &Input<'_>, out: &mut Decoded) -> Result<()> {
         if let Err(e) = &self.unpacked {
             let name = if compression < 3 { "LZ4" } else { "zstd" };

@@ -1,4 +1,4 @@
-//! The streams of an AEDAT 4 file, which its header describes in XML. Each is a node of `outInfo`:
+//! The streams of an AEDAT 4 file, which its header describes in XML. Each stream is a node inside the node `outInfo`:
 //!
 //! ```xml
 //! <node name="outInfo"><node name="0">
@@ -7,19 +7,19 @@
 //! </node></node>
 //! ```
 
-/// A stream.
+/// A stream of an AEDAT 4 file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Stream {
     pub(super) id: i32,
-    /// Identifier of its packets: EVTS, FRME, IMUS, TRIG.
+    /// Identifier of the stream's packets: EVTS, FRME, IMUS or TRIG.
     pub(super) kind: String,
     pub(super) name: String,
-    /// Width and height, if they are given.
+    /// Width and height of the sensor, if the header gives them.
     pub(super) size: Option<(u64, u64)>,
 }
 
 impl Stream {
-    /// What its packets contain, for messages.
+    /// Returns what the stream's packets contain, as text for messages.
     pub(super) fn contents(&self) -> &str {
         match self.kind.as_str() {
             "EVTS" => "events",
@@ -31,7 +31,7 @@ impl Stream {
     }
 }
 
-/// Finds the streams in a description, ordered by their numbers.
+/// Returns the streams in an XML description, sorted by `id`.
 pub(super) fn streams(xml: &str) -> Vec<Stream> {
     let (mut path, mut streams): (Vec<&str>, Vec<Stream>) = (Vec::new(), Vec::new());
     let (mut width, mut height) = (None, None);

@@ -13,16 +13,16 @@ use crate::source::target::{Entries, Slices, Target};
 
 /// Number of events that fit in a block. With 13 bytes each, they stay in the L2 cache.
 const SIZE: usize = 1 << 15;
-/// Number of events for which a block has room at least, after each [`Decoded::settle`].
+/// After each [`Decoded::settle`], a block has space for at least this many more events.
 pub(crate) const ROOM: usize = SIZE / 8;
 
 /// From this number of events on, a separate thread appends the blocks.
 const MANY: u64 = 1 << 17;
-/// Number of blocks between the decoder and that thread.
+/// Number of blocks that can wait for the thread that appends them.
 const BLOCKS: usize = 6;
 const LOST: BaseError = BaseError::WorkerLost { doing: "store the events of a recording" };
 
-/// Columns of decoded events, of a fixed size: to add an event takes no allocation and no check.
+/// Columns of decoded events. Their size is fixed, so adding an event needs no allocation and no bounds check.
 pub(crate) struct Block {
     t: Box<[i64; SIZE]>,
     x: Box<[u16; SIZE]>,
@@ -36,7 +36,8 @@ fn zeros<T: Clone + Default>() -> Box<[T; SIZE]> {
 }
 
 thread_local! {
-    /// The block of the last decoder of this thread. To make a new one takes as long as to decode a small file.
+    /// A block that the thread's previous decoder has left for the next one. Making a new block takes as long as
+    /// decoding a small file.
     static SPARE: Cell<Option<Block>> = const { Cell::new(None) };
 }
 
@@ -64,7 +65,7 @@ impl Block {
         self.len += 1;
     }
 
-    /// Adds an event if `is_event`, without a branch that the processor could mispredict.
+    /// Adds an event if `is_event` is true, without a branch that the processor could mispredict.
     #[inline(always)]
     pub(crate) fn push_if(&mut self, is_event: bool, t: i64, x: u16, y: u16, p: u8) {
         self.push(t, x, y, p);
@@ -79,7 +80,7 @@ impl Block {
         (&mut self.t[new.clone()], &mut self.x[new.clone()], &mut self.y[new.clone()], &mut self.p[new])
     }
 
-    /// Adds an event at `x + i` for each bit i of `bits`.
+    /// Adds an event at `x + i` for each bit i that is 1 in `bits`.
     #[inline(always)]
     pub(crate) fn push_vector(&mut self, t: i64, (x, y, p): (u16, u16, u8), mut bits: u32) {
         while bits != 0 {
@@ -115,7 +116,7 @@ impl Appender {
         Appender { full: Some(full), empty, thread: Some(thread) }
     }
 
-    /// Appends the block, and puts an empty one in its place.
+    /// Sends the block to the thread, and replaces it with an empty one.
     fn append(&mut self, block: &mut Block) -> Result<()> {
         let Ok(empty) = self.empty.recv() else { return Err(self.failure()) };
         let full = std::mem::replace(block, empty);
@@ -141,7 +142,7 @@ impl Drop for Appender {
     }
 }
 
-/// What appends the blocks of a decoder.
+/// The thread that appends a decoder's blocks to the target.
 enum Sink {
     /// The decoder's own thread.
     Here(Target),
@@ -149,12 +150,12 @@ enum Sink {
     There(Appender),
 }
 
-/// The events that a decoder has found in a file, and what else it has found.
+/// The result of decoding a file: events, size of the sensor, and notes for the user.
 pub(crate) struct Decoded {
     pub(crate) block: Block,
-    /// Size of the sensor, if the file tells it.
+    /// Size of the sensor, if the file gives it.
     pub(crate) sensor: Option<SensorSize>,
-    /// The part of the file that the events are in, if it has several: the topic of a bag.
+    /// Topic of the events, if the file is a ROS bag. `None` for other files.
     pub(crate) place: Option<String>,
     /// Notes for the user: what was found besides events and is not read.
     pub(crate) notes: Vec<String>,
@@ -179,23 +180,28 @@ impl Decoded {
         self.events + self.block.len as u64
     }
 
-    /// Sets the size of the sensor, which has two polarities. A size that no sensor has is ignored.
+    /// Sets the size of a sensor with two polarities. Ignores implausible sizes.
     pub(crate) fn set_sensor(&mut self, width: u64, height: u64) {
         self.sensor = SensorSize::plausible(width, height, 2).or(self.sensor);
     }
 
-    /// Notes that the file has `n` of `what`, which are not read. Does nothing if `n` is 0.
+    /// Adds a note for the user that `n` items of the file are not read. `what` names these items. Does nothing if `n`
+    /// is 0.
     pub(crate) fn not_read(&mut self, n: u64, what: &str) {
         if n > 0 {
             self.notes.push(format!("{what} that are not read: {n}"));
         }
     }
 
-    /// Makes sure that the block has room for [`ROOM`] more events.
+    /// Makes sure that the block has space for [`ROOM`] more events.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`] for the temporary file.
+    ///
+    /// # Panics
+    /// If more than [`ROOM`] events were added since the call before.
     pub(crate) fn settle(&mut self) -> Result<()> {
+        assert!(self.block.len <= SIZE, "{} events in a block of {SIZE}", self.block.len);
         if self.block.len > SIZE - ROOM { self.flush() } else { Ok(()) }
     }
 
@@ -215,11 +221,12 @@ impl Decoded {
         Ok(())
     }
 
-    /// Returns where the events are, and their number. If they were only counted, they are nowhere.
+    /// Returns the store with the events, and their number. If the events were only counted, the store is empty.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`] for the temporary file.
     pub(crate) fn finish(mut self) -> Result<(EventStore, u64)> {
+        self.settle()?;
         self.flush()?;
         SPARE.set(Some(self.block));
         let target = match self.sink {

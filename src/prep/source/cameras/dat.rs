@@ -1,27 +1,29 @@
-//! Prophesee DAT files: after a text header, the kind and the size of an event in a byte each, and then events of 8
-//! bytes, little-endian. Source: "DAT File Format" in the documentation of the Metavision SDK; for versions below 2,
-//! the MATLAB scripts that Prophesee distributed with its data sets (load_atis_data.m).
+//! Prophesee DAT files. A text header is followed by the kind and the size of the events (1 byte each), and then by the
+//! events (8 bytes each, little-endian). Source: "DAT File Format" in the documentation of the Metavision SDK; for
+//! versions below 2, the MATLAB scripts that Prophesee distributed with its data sets (load_atis_data.m).
 //!
 //! | bytes | meaning |
 //! |---|---|
 //! | 0 to 3 | time in microseconds, which wraps after 2^32 |
-//! | 4 to 7 | bits 0 to 13: x, 14 to 27: y, 28 to 31: polarity; below version 2, bits 0 to 8, 9 to 16, and 17 |
+//! | 4 to 7, version 2 | bits 0 to 13: x; bits 14 to 27: y; bits 28 to 31: polarity |
+//! | 4 to 7, below version 2 | bits 0 to 8: x; bits 9 to 16: y; bit 17: polarity |
 //!
-//! Events are of kind 0 (2D) or 12 (CD), which are the same. A file without a header is of version 0 and has no kind and
-//! no size.
+//! The kind is 0 (2D) or 12 (CD). Both kinds have the same events. A file without a header is of version 0. It has no
+//! kind and no size.
 
 use crate::error::Result;
 use crate::source::cameras::block::Decoded;
 use crate::source::cameras::input::Input;
 use crate::source::marks::PercentHeader;
 
-/// Size of the sensor of files below version 2, an ATIS.
+/// Width and height of the ATIS, the sensor of files below version 2.
 const ATIS: (u64, u64) = (304, 240);
 
 /// Decodes a file.
 ///
 /// # Errors
-/// Those of [`Input::words`] and [`Decoded::settle`]; [`crate::Error::DamagedBytes`] for events of another kind or size.
+/// Errors of [`Input::words`] and [`Decoded::settle`]; [`crate::Error::DamagedBytes`] for events of another kind or
+/// size.
 pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
     let header = PercentHeader::read(|| input.line("%"))?;
     // Without a version, larger sensors than the ATIS have the addresses of version 2.
@@ -44,7 +46,7 @@ pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
     }
 }
 
-/// Decodes the events. The numbers are the mask of x, and the shifts and masks of y and of the polarity.
+/// Decodes the events. The array has the mask of x, the shift and mask of y, and the shift and mask of the polarity.
 #[inline(always)]
 fn events(input: &mut Input<'_>, out: &mut Decoded, [x_mask, y, y_mask, p, p_mask]: [u32; 5]) -> Result<()> {
     let mut clock = Clock32::default();
@@ -60,7 +62,7 @@ fn events(input: &mut Input<'_>, out: &mut Decoded, [x_mask, y, y_mask, p, p_mas
     })
 }
 
-/// A clock of 32 bits, which wraps: where it steps back by half of its range or more.
+/// A clock of 32 bits. It has wrapped if it steps back by half of its range or more.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Clock32 {
     before: u32,
@@ -68,7 +70,7 @@ pub(super) struct Clock32 {
 }
 
 impl Clock32 {
-    /// Writes the times in microseconds of the next events. Stamps without a wrap take a loop that can be vectorised.
+    /// Converts the stamps of the next events to times in microseconds. If no stamp wraps, the loop can be vectorised.
     #[inline(always)]
     fn times(&mut self, stamps: impl ExactSizeIterator<Item = u32> + Clone, out: &mut [i64]) {
         let pairs = stamps.clone().zip(stamps.clone().skip(1));

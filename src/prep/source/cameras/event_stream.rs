@@ -1,17 +1,20 @@
 //! Event Stream files (`.es`), version 2. Source: the description of the format
-//! (github.com/neuromorphicsystems/event_stream). After the words "Event Stream", three bytes of the version and one of
-//! the kind of stream follow; then, for DVS (1) and ATIS (2), width and height in two bytes each, and then events. All
-//! numbers are little-endian.
+//! (github.com/neuromorphicsystems/event_stream). All numbers are little-endian.
+//!
+//! A file begins with the words "Event Stream", the version (3 bytes) and the kind of the stream (1 byte). For the
+//! kinds DVS (1) and ATIS (2), the width and height of the sensor follow (2 bytes each), and then the events. Other
+//! kinds are refused: generic (0), asynchronous modular display (3) and colour (4).
 //!
 //! | first byte of an event | DVS | ATIS |
 //! |---|---|---|
-//! | time since the event before, in us | the 7 highest bits | the 6 highest bits |
-//! | the lowest bits | polarity | bit 0: a threshold of exposure, bit 1: polarity |
-//! | overflow, no event | 255: 127 us | 253, 254, 255: 63, 126, 189 us |
+//! | time since the previous event, in us | the 7 highest bits | the 6 highest bits |
+//! | the lowest bits | bit 0: polarity | bit 0: 1 for an event of exposure; bit 1: polarity |
+//! | overflow, no event: adds time | 255: 127 us | 253, 254, 255: 63, 126, 189 us |
 //! | reset, no event | 254 | 252 |
 //!
-//! x and y of an event follow, in two bytes each. y counts from below and is turned, as faery does. Events of exposure are not events of change: they are counted.
-//! Generic (0), asynchronous modular display (3) and colour (4) streams are refused.
+//! The first byte is followed by x and y of the event (2 bytes each). y counts from the bottom of the sensor. The
+//! decoder turns it, so that it counts from the top, as in faery. Events of exposure are not read: a note says how many
+//! there are.
 
 use crate::error::{Error, Result};
 use crate::source::cameras::block::{Block, Decoded, ROOM};
@@ -21,7 +24,7 @@ use crate::source::marks::EVENT_STREAM;
 /// Decodes a file.
 ///
 /// # Errors
-/// Those of [`Input::peek`] and [`Decoded::settle`]; [`Error::Foreign`] for another version or kind of stream;
+/// Errors of [`Input::peek`] and [`Decoded::settle`]; [`Error::Foreign`] for another version or kind of stream;
 /// [`Error::DamagedBytes`] for a header or an event that is cut short.
 pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
     input.skip(EVENT_STREAM.len());
@@ -55,8 +58,8 @@ pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
     result
 }
 
-/// Calls `decode` with the bytes of the file. It returns how many bytes it has used: all but an event that goes on
-/// after the end.
+/// Calls `decode` with one piece of the file after another. `decode` returns the number of bytes that it has used. If a
+/// piece ends inside an event, `decode` leaves the bytes of this event for the next piece.
 fn each_piece(
     input: &mut Input<'_>,
     out: &mut Decoded,
@@ -86,7 +89,7 @@ struct State {
 }
 
 impl State {
-    /// Returns y, counted from above. A row outside the sensor becomes one far outside, so that it is told.
+    /// Returns y, counted from the top of the sensor. A row outside the sensor stays outside.
     #[inline(always)]
     fn row(&self, y: [u8; 2]) -> u16 {
         self.last_row.wrapping_sub(u16::from_le_bytes(y))

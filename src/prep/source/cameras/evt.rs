@@ -8,7 +8,7 @@ use crate::source::marks::PercentHeader;
 /// Reads the header of a RAW file, and sets the size of the sensor if the header gives it.
 ///
 /// # Errors
-/// Those of [`Input::line`].
+/// Errors of [`Input::line`].
 pub(super) fn read_header(input: &mut Input<'_>, out: &mut Decoded) -> Result<PercentHeader> {
     let header = PercentHeader::read(|| input.line("%"))?;
     if let Some((width, height)) = header.sensor() {
@@ -20,7 +20,7 @@ pub(super) fn read_header(input: &mut Input<'_>, out: &mut Decoded) -> Result<Pe
 /// Numbers of words and events that are not read.
 #[derive(Clone, Default)]
 pub(super) struct NotRead {
-    /// Events before the words that give them a time and a place.
+    /// Events before the first words with a time and, in EVT 3, a row.
     pub(super) early: u64,
     pub(super) triggers: u64,
     pub(super) messages: u64,
@@ -28,7 +28,8 @@ pub(super) struct NotRead {
 }
 
 impl NotRead {
-    /// Adds a note for each number above 0. `begin` names the words before which events are early.
+    /// Adds a note for each number above 0. `begin` names the words that must come before the events, such as
+    /// TIME_HIGH.
     pub(super) fn note(&self, begin: &str, out: &mut Decoded) {
         out.not_read(self.early, &format!("events before the first {begin}"));
         out.not_read(self.triggers, "external triggers");

@@ -8,14 +8,19 @@
 //! | 11 to 21 | x | |
 //! | 0 to 10 | y | |
 //!
-//! In EVT 2.1, the lower half of a CD word is a vector: bit i is an event at x + i. Headers with `endianness=legacy`
-//! mean words with their halves the other way round. Kind 0xA is an external trigger; 0xE and 0xF are messages of the
-//! camera. Events before the first TIME_HIGH have no time and are left out, as the Metavision SDK does; a note says how
-//! many. The clock of 34 bits wraps after 4.8 hours: where TIME_HIGH steps back by all of its range but 10 ms, as the
-//! Metavision SDK has it. A smaller step back is one of the clock.
+//! In EVT 2.1, the lower half of a CD word is a vector: if bit i is 1, there is an event at x + i. If the header has
+//! `endianness=legacy`, the two halves of each word are swapped. Kind 0xA is an external trigger. Kinds 0xE and 0xF are
+//! messages of the camera.
+//!
+//! Events before the first TIME_HIGH have no time. They are left out, as in the Metavision SDK, and a note says how
+//! many.
+//!
+//! The clock has 34 bits and wraps after 4.8 hours. A step back of TIME_HIGH is a wrap if it is at most 10 ms shorter
+//! than the range of the clock. This is also the rule of the Metavision SDK. After a shorter step back, the times step
+//! back too.
 
 use crate::error::Result;
-use crate::source::cameras::block::{Block, Decoded};
+use crate::source::cameras::block::{Block, Decoded, ROOM};
 use crate::source::cameras::evt::{NotRead, read_header};
 use crate::source::cameras::input::Input;
 
@@ -27,7 +32,7 @@ const WRAP: i64 = HIGHS - 1 - 10_000 / 64;
 /// Decodes a file in EVT 2.
 ///
 /// # Errors
-/// Those of [`Input::words`] and [`Decoded::settle`].
+/// Errors of [`Input::words`] and [`Decoded::settle`].
 pub(super) fn decode_2(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
     read_header(input, out)?;
     let mut state = State::default();
@@ -52,7 +57,7 @@ pub(super) fn decode_2(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
 /// Decodes a file in EVT 2.1.
 ///
 /// # Errors
-/// Those of [`Input::words`] and [`Decoded::settle`].
+/// Errors of [`Input::words`] and [`Decoded::settle`].
 pub(super) fn decode_21(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
     let what = "a word of EVT 2.1";
     match read_header(input, out)?.is_legacy {
@@ -65,7 +70,8 @@ fn halves(word: u64) -> (u32, u32) {
     ((word >> 32) as u32, word as u32)
 }
 
-/// Decodes words of `N` bytes. `split` returns the kind and its values, and the vector of a CD word.
+/// Decodes words of `N` bytes. `split` returns the half with the kind, x and y, and the half with the vector of a CD
+/// word.
 fn decode<const N: usize>(
     input: &mut Input<'_>,
     out: &mut Decoded,
@@ -74,21 +80,25 @@ fn decode<const N: usize>(
 ) -> Result<()> {
     let mut state = State::default();
     let result = input.words::<N>(what, |words, _| {
-        let mut now = state.clone();
-        words.iter().for_each(|&word| now.add(split(word), &mut out.block));
-        state = now;
-        out.settle()
+        // A word has at most 32 events.
+        for words in words.chunks(ROOM / 32) {
+            let mut now = state.clone();
+            words.iter().for_each(|&word| now.add(split(word), &mut out.block));
+            state = now;
+            out.settle()?;
+        }
+        Ok(())
     });
     state.not_read.note("TIME_HIGH", out);
     result
 }
 
-/// What the words so far have set.
+/// State of the decoder after the words that it has read so far.
 #[derive(Clone, Default)]
 struct State {
     /// The last value of TIME_HIGH. `None` before the first.
     high: Option<i64>,
-    /// Time of the wraps and of TIME_HIGH, in microseconds.
+    /// Time in microseconds that the wraps and TIME_HIGH give. The lower bits of the time are added to it.
     base: i64,
     wraps: i64,
     not_read: NotRead,

@@ -1,22 +1,24 @@
-//! Prophesee RAW files in EVT 3: words of 16 bits, little-endian, after a text header. The four highest bits are the
-//! kind of a word, the twelve others its value. Source: "EVT 3.0 Format" in the documentation of the Metavision SDK.
+//! Prophesee RAW files in EVT 3: words of 16 bits, little-endian, after a text header. The highest 4 bits of a word are
+//! its kind, and the other 12 bits are its value. Source: "EVT 3.0 Format" in the documentation of the Metavision SDK.
 //!
 //! | kind | word | value |
 //! |---|---|---|
 //! | 0x0 | ADDR_Y | bits 0 to 10: the row of all events that follow |
 //! | 0x2 | ADDR_X | an event; bits 0 to 10: x, bit 11: polarity |
 //! | 0x3 | VECT_BASE_X | as ADDR_X, but for the vectors that follow |
-//! | 0x4 | VECT_12 | bit i: an event at base + i; then the base moves by 12 |
+//! | 0x4 | VECT_12 | if bit i is 1: an event at base + i; then 12 is added to the base |
 //! | 0x5 | VECT_8 | the same with 8 bits |
 //! | 0x6 | TIME_LOW | bits 0 to 11 of the time in microseconds |
 //! | 0x8 | TIME_HIGH | bits 12 to 23 of the time |
 //! | 0xA | EXT_TRIGGER | an edge at an input |
 //! | 0xE, 0x7, 0xF | OTHERS, CONTINUED_4, CONTINUED_12 | messages of the camera |
 //!
-//! The time is what the last two words of time say, also if it steps back: it is sorted later. Where TIME_HIGH changes,
-//! the lower bits are 0 until TIME_LOW follows. Where TIME_HIGH steps back by half of its range or more, the clock of
-//! 24 bits has wrapped. Events before the first TIME_HIGH and ADDR_Y have no time or no row; they are left out, as the
-//! Metavision SDK does with those before the first TIME_HIGH, and a note says how many.
+//! The last TIME_HIGH and the last TIME_LOW give the time of an event. After a TIME_HIGH with a new value, the lower
+//! bits of the time are 0 until the next TIME_LOW. Times can step back: events are sorted later. If TIME_HIGH steps
+//! back by half of its range or more, the clock of 24 bits has wrapped.
+//!
+//! Events before the first TIME_HIGH have no time, and events before the first ADDR_Y have no row. Both are left out,
+//! and a note says how many. The Metavision SDK also leaves out events before the first TIME_HIGH.
 
 use crate::error::Result;
 use crate::source::cameras::block::{Block, Decoded, ROOM};
@@ -25,13 +27,13 @@ use crate::source::cameras::input::Input;
 
 /// Number of values of TIME_HIGH.
 const HIGHS: i64 = 1 << 12;
-/// The kinds ADDR_Y, ADDR_X and TIME_LOW, one bit each.
+/// Set of the kinds ADDR_Y, ADDR_X and TIME_LOW. Bit k stands for kind k.
 const USUAL: u16 = 1 << 0x0 | 1 << 0x2 | 1 << 0x6;
 
 /// Decodes a file.
 ///
 /// # Errors
-/// Those of [`Input::words`] and [`Decoded::settle`].
+/// Errors of [`Input::words`] and [`Decoded::settle`].
 pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
     read_header(input, out)?;
     let mut state = State::default();
@@ -40,10 +42,10 @@ pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
     result
 }
 
-/// What the words so far have set.
+/// State of the decoder after the words that it has read so far.
 #[derive(Clone, Default)]
 pub(super) struct State {
-    /// Time of the wraps and of TIME_HIGH, in microseconds.
+    /// Time in microseconds that the wraps and TIME_HIGH give. The lower bits of the time are added to it.
     base: i64,
     /// The last value of TIME_HIGH. `None` before the first.
     high: Option<i64>,
@@ -56,10 +58,10 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Decodes any number of words to `out`.
+    /// Decodes words, and adds their events to `out`.
     ///
     /// # Errors
-    /// Those of [`Decoded::settle`].
+    /// Errors of [`Decoded::settle`].
     pub(super) fn decode(&mut self, words: &[[u8; 2]], out: &mut Decoded) -> Result<()> {
         // A word has at most 12 events.
         for mut words in words.chunks(ROOM / 12) {
@@ -99,7 +101,7 @@ impl State {
         &[]
     }
 
-    /// Decodes words into events, which have to fit in the block.
+    /// Decodes words, and adds their events to the block. The block must have space for them.
     fn decode_some(&mut self, words: &[[u8; 2]], block: &mut Block) {
         // A copy in registers: the compiler cannot know that `block` is not part of `self`.
         let mut now = self.clone();
@@ -135,7 +137,7 @@ impl State {
         *self = now;
     }
 
-    /// Reads a word that is neither a row nor events.
+    /// Reads a word that has no row and no events.
     #[inline(always)]
     fn other(&mut self, word: u16) {
         let value = i64::from(word & 0xfff);

@@ -1,7 +1,7 @@
-//! Reads tables of FlatBuffers that begin with their size. Every place is checked against the end of the bytes. Source:
+//! Reads tables of FlatBuffers that begin with their size. Every offset is checked against the number of bytes. Source:
 //! "FlatBuffers internals" (flatbuffers.dev).
 
-/// A table: the values of its fields are at places that its list of fields gives.
+/// A table of fields. A list at the beginning of the table, the vtable, gives the offset of each field.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Table<'a> {
     bytes: &'a [u8],
@@ -9,14 +9,14 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// Returns the root table of a buffer that begins with its size and has this identifier.
+    /// Returns the root table of a buffer that begins with its size. `None` if the buffer doesn't have this identifier.
     pub(super) fn root(bytes: &'a [u8], identifier: &[u8; 4]) -> Option<Table<'a>> {
         let bytes = bytes.get(4..)?;
         (bytes.get(4..8)? == identifier).then_some(())?;
         Some(Table { bytes, at: u32_at(bytes, 0)? as usize })
     }
 
-    /// Returns the place of field number `i`. `None` if the table lacks it.
+    /// Returns the offset of field number `i`. `None` if the table doesn't have this field.
     fn field(&self, i: usize) -> Option<usize> {
         let back = u32_at(self.bytes, self.at)? as i32;
         let list = usize::try_from(i64::try_from(self.at).ok()? - i64::from(back)).ok()?;
@@ -35,7 +35,7 @@ impl<'a> Table<'a> {
         self.bytes.get(at..)?.first_chunk().map(|&bytes| i64::from_le_bytes(bytes))
     }
 
-    /// Returns the bytes of a list whose entries have `size` bytes. A text is a list of bytes.
+    /// Returns the bytes of field number `i`, a list whose entries have `size` bytes each. A text is a list of bytes.
     pub(super) fn list(&self, i: usize, size: usize) -> Option<&'a [u8]> {
         let at = self.field(i)?;
         let list = at.checked_add(u32_at(self.bytes, at)? as usize)?;

@@ -1,5 +1,5 @@
-//! Reads a camera's file once, from its beginning to its end, through a buffer of a fixed size. Knows the place of
-//! every byte, for error messages.
+//! Reads a camera's file once, from its beginning to its end, through a buffer of a fixed size. Counts the bytes, so
+//! that errors can say at which byte they occurred.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -13,8 +13,7 @@ use crate::source::packed;
 
 /// Size of the buffer in bytes.
 const BUFFER: usize = 1 << 16;
-/// Number of bytes that a decoder gets at a time. With at most 12 events in 2 bytes, its events fit in
-/// [`Block`](super::block::Block).
+/// Maximum number of bytes that a decoder gets at a time.
 const PIECE: usize = 1 << 11;
 /// Maximum number of bytes of a line of a header.
 const MAX_LINE: usize = 1 << 15;
@@ -24,29 +23,30 @@ pub(crate) struct Input<'a> {
     path: &'a Path,
     bytes: Box<dyn Read + Send>,
     buffer: Vec<u8>,
-    /// The part of the buffer that was read from the file and not used yet.
+    /// The bytes from `begin` to `end` of the buffer were read from the file, but not used yet.
     begin: usize,
     end: usize,
-    /// Place in the file of the first unused byte.
+    /// Offset of the first unused byte in the file.
     at: u64,
-    /// The error after which no more bytes can be unpacked.
+    /// Error of decompression. No more bytes can be read after it.
     fault: Option<Error>,
 }
 
 impl<'a> Input<'a> {
-    /// Opens a file. The bytes of a packed file are unpacked.
+    /// Opens a file. A compressed file is decompressed while it is read.
     ///
     /// # Errors
-    /// Those of [`packed::open`].
+    /// Errors of [`packed::open`].
     pub(crate) fn open(path: &'a Path) -> Result<Input<'a>> {
         let (bytes, buffer) = (packed::open(path)?, vec![0; BUFFER]);
         Ok(Input { path, bytes, buffer, begin: 0, end: 0, at: 0, fault: None })
     }
 
-    /// Opens a file like [`Input::open`], to read it from the (unpacked) byte `at` on.
+    /// Opens a file like [`Input::open`], and starts to read at the offset `at`. In a compressed file, the offset
+    /// counts decompressed bytes.
     ///
     /// # Errors
-    /// Those of [`packed::open`] and [`Input::pass`].
+    /// Errors of [`packed::open`] and [`Input::pass`].
     pub(crate) fn open_at(path: &'a Path, at: u64) -> Result<Input<'a>> {
         if packed::is_packed(path) {
             let mut input = Input::open(path)?;
@@ -62,18 +62,18 @@ impl<'a> Input<'a> {
         self.path
     }
 
-    /// Takes the error of unpacking, if the input ended because of it.
+    /// Takes the error of decompression, if the input ended because of it.
     pub(crate) fn fault(&mut self) -> Option<Error> {
         self.fault.take()
     }
 
-    /// Place in the file of the next byte.
+    /// Returns the offset of the next byte in the file.
     pub(crate) fn at(&self) -> u64 {
         self.at
     }
 
-    /// Reads ahead, until `least` bytes are in the buffer or the file ends. Returns the bytes that are in the buffer.
-    /// `least` is at most [`BUFFER`].
+    /// Reads until at least `least` bytes are in the buffer, or the file ends. Returns all bytes in the buffer, without
+    /// using them. `least` is at most [`BUFFER`].
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`], [`tonic_base::Error::Interrupted`].
@@ -98,7 +98,7 @@ impl<'a> Input<'a> {
         Ok(&self.buffer[self.begin..self.end])
     }
 
-    /// Passes over bytes that [`Input::peek`] has returned.
+    /// Skips `bytes` bytes, which [`Input::peek`] must have returned before.
     pub(crate) fn skip(&mut self, bytes: usize) {
         debug_assert!(bytes <= self.end - self.begin);
         self.begin += bytes;
@@ -108,7 +108,8 @@ impl<'a> Input<'a> {
     /// Reads the next `N` bytes. `None` if the file ends here.
     ///
     /// # Errors
-    /// Those of [`Input::peek`]; [`Error::DamagedBytes`] if the file ends inside these bytes. `what` says what they are.
+    /// Errors of [`Input::peek`]; [`Error::DamagedBytes`] if the file ends inside these bytes. `what` names the bytes
+    /// in the error.
     pub(crate) fn array<const N: usize>(&mut self, what: &str) -> Result<Option<[u8; N]>> {
         let there = self.peek(N)?;
         match (there.first_chunk::<N>().copied(), there.len()) {
@@ -124,15 +125,15 @@ impl<'a> Input<'a> {
     /// Reads the next `N` bytes.
     ///
     /// # Errors
-    /// Those of [`Input::array`]; [`Error::DamagedBytes`] also if the file ends here.
+    /// Errors of [`Input::array`]; [`Error::DamagedBytes`] also if the file ends here.
     pub(crate) fn needed<const N: usize>(&mut self, what: &str) -> Result<[u8; N]> {
         self.array(what)?.ok_or_else(|| self.ends_early(self.at, N as u64, what, 0))
     }
 
-    /// Reads `size` bytes to `out`, which grows with the bytes that are really there.
+    /// Reads `size` bytes to `out`. Allocates memory only for bytes that the file really has.
     ///
     /// # Errors
-    /// Those of [`Input::peek`]; [`Error::DamagedBytes`] if the file ends before.
+    /// Errors of [`Input::peek`]; [`Error::DamagedBytes`] if the file has fewer bytes.
     pub(crate) fn bytes(&mut self, size: u64, what: &str, out: &mut Vec<u8>) -> Result<()> {
         out.clear();
         let begin = self.at;
@@ -150,10 +151,10 @@ impl<'a> Input<'a> {
     }
 
     /// Reads a line of a text header, without the end of the line. Returns `None`, and reads nothing, if the next bytes
-    /// are not a line of printable text that begins with `mark`. A text may be in another encoding than UTF-8.
+    /// are not a line of printable text that begins with `mark`. The line can have another encoding than UTF-8.
     ///
     /// # Errors
-    /// Those of [`Input::peek`]; [`Error::DamagedBytes`] for a line that is longer than [`MAX_LINE`].
+    /// Errors of [`Input::peek`]; [`Error::DamagedBytes`] for a line that is longer than [`MAX_LINE`].
     pub(crate) fn line(&mut self, mark: &str) -> Result<Option<String>> {
         let there = self.peek(MAX_LINE)?;
         let head = &there[..there.len().min(MAX_LINE)];
@@ -176,11 +177,11 @@ impl<'a> Input<'a> {
         Ok(Some(line))
     }
 
-    /// Calls `take` with the rest of the file: words of `N` bytes, in pieces of at most [`PIECE`] bytes. The second
-    /// argument is the place of the first word in the file.
+    /// Reads the rest of the file as words of `N` bytes. Calls `take` with pieces of at most [`PIECE`] bytes. The
+    /// second argument of `take` is the offset of the first word in the file.
     ///
     /// # Errors
-    /// Those of [`Input::peek`] and of `take`; [`Error::DamagedBytes`] if the file ends inside a word.
+    /// Errors of [`Input::peek`] and of `take`; [`Error::DamagedBytes`] if the file ends inside a word.
     pub(crate) fn words<const N: usize>(
         &mut self,
         what: &str,
@@ -193,7 +194,7 @@ impl<'a> Input<'a> {
     /// Calls `take` with the next `count` words of `N` bytes, as [`Input::words`] does.
     ///
     /// # Errors
-    /// Those of [`Input::words`]; [`Error::DamagedBytes`] if the file has fewer words.
+    /// Errors of [`Input::words`]; [`Error::DamagedBytes`] if the file has fewer words.
     pub(crate) fn some_words<const N: usize>(
         &mut self,
         count: u64,
@@ -210,7 +211,8 @@ impl<'a> Input<'a> {
         Ok(())
     }
 
-    /// Calls `take` with one piece of at most `most` words. Returns the number of words, which is 0 at the end.
+    /// Calls `take` with one piece of at most `most` words. Returns the number of words in it, which is 0 at the end of
+    /// the file.
     fn piece<const N: usize>(
         &mut self,
         most: u64,
@@ -231,10 +233,10 @@ impl<'a> Input<'a> {
         Ok(count as u64)
     }
 
-    /// Reads the rest of the file, and drops it.
+    /// Reads the rest of the file, without using it.
     ///
     /// # Errors
-    /// Those of [`Input::peek`].
+    /// Errors of [`Input::peek`].
     pub(crate) fn finish(&mut self) -> Result<()> {
         loop {
             match self.peek(1)?.len() {
@@ -244,10 +246,10 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// Passes over `size` bytes.
+    /// Skips `size` bytes of the file.
     ///
     /// # Errors
-    /// Those of [`Input::peek`]; [`Error::DamagedBytes`] if the file ends before.
+    /// Errors of [`Input::peek`]; [`Error::DamagedBytes`] if the file has fewer bytes.
     pub(crate) fn pass(&mut self, size: u64, what: &str) -> Result<()> {
         let (begin, mut missing) = (self.at, size);
         while missing > 0 {
@@ -266,13 +268,13 @@ impl<'a> Input<'a> {
         self.damaged(begin, format!("the {size} bytes of {what}"), format!("{got} and the end of the file"))
     }
 
-    /// Makes the error for damaged bytes at the place `at` of the file.
+    /// Makes the error for damaged bytes at the offset `at` of the file.
     pub(crate) fn damaged(&self, at: u64, expected: impl Into<String>, got: impl std::fmt::Display) -> Error {
         damaged(self.path, at, expected, got)
     }
 }
 
-/// Makes the error for damaged bytes at the place `at` of a file.
+/// Makes the error for damaged bytes at the offset `at` of a file.
 pub(crate) fn damaged(path: &Path, at: u64, expected: impl Into<String>, got: impl std::fmt::Display) -> Error {
     Error::DamagedBytes { path: path.into(), at, expected: expected.into(), got: got.to_string(), events: 0 }
 }

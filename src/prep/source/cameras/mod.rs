@@ -1,16 +1,18 @@
-//! Opens files as cameras write them. Each file is read once, from its beginning to its end, and decoded into columns:
-//! in memory or, if there are many events, in a temporary file.
+//! Opens files in the formats of cameras. Each file is read once, from its beginning to its end, and decoded into
+//! columns: in memory or, if there are many events, in a temporary file.
 //!
 //! ```text
 //! evt3, evt2, dat              Prophesee: RAW in EVT 3, in EVT 2 and 2.1, and DAT; evt is common to all RAW
 //! aedat2, aedat3, aedat4       iniVation: jAER, cAER, DV; aedat4_streams and flatbuffer read parts of aedat4
 //! event_stream, nmnist         Event Stream (.es); .bin of N-MNIST and N-Caltech101
 //! rosbag, ros_messages         bags of ROS 1, and the messages of events in them
-//! input, unpacked, block       the bytes of a file in order; parts unpacked; decoded events on their way to memory or disk
+//! input                        reads the bytes of a file in order
+//! unpacked                     decompresses parts of a file
+//! block                        collects decoded events, and appends them to memory or disk
 //! ```
 //!
-//! Times are in microseconds, with the wraps of the format's clock undone. What is not an event of change, such as
-//! triggers and frames, is counted, and a note says so.
+//! Times are in microseconds, without the wraps of the format's clock. Data other than events of change, such as
+//! triggers and frames, is only counted, and a note for the user says how much there is.
 
 mod aedat2;
 mod aedat3;
@@ -45,14 +47,14 @@ use crate::source::target::Target;
 use crate::source::times::Timeline;
 use crate::time_unit::TimeUnit;
 
-/// Number of bytes of the longest mark.
+/// Number of bytes of the longest mark: the text at the beginning of a file that shows the layout.
 const MARK: usize = 16;
 
 /// Opens a camera's file and decodes it.
 ///
 /// # Errors
-/// [`tonic_base::Error::Io`]; [`Error::DamagedBytes`], unless the options say that the events before the damage are
-/// enough; [`tonic_base::Error::Usage`] for a unit other than microseconds; errors of the decoders.
+/// [`tonic_base::Error::Io`]; [`Error::DamagedBytes`], unless the options are lenient; [`tonic_base::Error::Usage`] for
+/// a unit other than microseconds; errors of the decoders.
 pub(crate) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Result<EventStream> {
     let File { sensor, taken, notes, columns, len } = decode(path, layout, options, Target::memory())?;
     let mut time = Timeline::new(options, TimeUnit::Microseconds, Vec::new());
@@ -72,10 +74,11 @@ pub(crate) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Resu
     })
 }
 
-/// Counts the events of a camera's file. Also returns the size of its sensor, if it tells it, its columns and notes.
+/// Counts the events of a camera's file. Returns the size of the sensor (if the file gives it), the columns, notes for
+/// the user, and the number of events.
 ///
 /// # Errors
-/// Those of [`open`].
+/// Errors of [`open`].
 pub(crate) fn head(
     path: &Path,
     layout: Layout,
@@ -88,13 +91,13 @@ pub(crate) fn head(
 /// Decodes a camera's file into columns in memory, however many events it has. The events are in the order of the file.
 ///
 /// # Errors
-/// Those of [`open`].
+/// Errors of [`open`].
 pub(crate) fn decode_all(path: &Path, layout: Layout, options: &SourceOptions) -> Result<EventStore> {
     Ok(decode(path, layout, options, Target::Memory(None, u64::MAX))?.columns)
 }
 
-/// Returns the columns, which are the same for all cameras' files. `place` is the part of the file with the events, if
-/// it has several.
+/// Returns the columns t, x, y and p, which all cameras' files have. `place` is the topic with the events, if the file
+/// is a ROS bag.
 fn taken(place: Option<&str>) -> TakenColumns {
     let place = place.map_or(String::new(), |place| format!("{place}."));
     let column = |field: &str, kind: &str| Some(TakenField { field: format!("{place}{field}"), kind: kind.into() });
@@ -104,11 +107,11 @@ fn taken(place: Option<&str>) -> TakenColumns {
 
 /// A decoded file of a camera.
 struct File {
-    /// Size of the sensor, if the file tells it.
+    /// Size of the sensor, if the file gives it.
     sensor: Option<SensorSize>,
     taken: TakenColumns,
     notes: Vec<String>,
-    /// The events, and their number.
+    /// The events. `len` is their number.
     columns: EventStore,
     len: u64,
 }

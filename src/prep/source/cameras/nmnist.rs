@@ -1,10 +1,10 @@
 //! The `.bin` files of N-MNIST and N-Caltech101: events of 40 bits, without a header. Source: the description of the
-//! data sets (garrickorchard.com/datasets/n-mnist) and Tonic's reader, with whose events ours are equal.
+//! data sets (garrickorchard.com/datasets/n-mnist) and Tonic's reader, which reads the same events.
 //!
 //! | bits, from the first byte on | meaning |
 //! |---|---|
 //! | 0 to 7 | x |
-//! | 8 to 15 | y; 240 marks an overflow of the clock: it and all later events are 2^13 us later |
+//! | 8 to 15 | y; 240 is no event but an overflow of the clock: 2^13 us are added to all later times |
 //! | 16 | polarity |
 //! | 17 to 39 | time in microseconds |
 
@@ -16,7 +16,7 @@ use crate::source::marks::nmnist_time;
 /// Decodes a file.
 ///
 /// # Errors
-/// Those of [`Input::words`] and [`Decoded::settle`].
+/// Errors of [`Input::words`] and [`Decoded::settle`].
 pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
     let mut added = 0;
     input.words::<5>("an event", |events, _| {

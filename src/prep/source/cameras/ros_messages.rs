@@ -1,20 +1,23 @@
 //! Messages of events in bags of ROS 1, little-endian and without padding. Sources: the packages `dvs_msgs`,
-//! `prophesee_event_msgs` and `event_camera_msgs`.
+//! `prophesee_event_msgs` and `event_camera_msgs` (formerly `event_array_msgs`).
 //!
-//! | `EventArray`: `dvs_msgs`, `prophesee_event_msgs` | `EventPacket`: `event_camera_msgs` (once `event_array_msgs`) |
+//! Numbers in brackets are sizes in bytes. A text comes after its length (4).
+//!
+//! | `EventArray`: `dvs_msgs`, `prophesee_event_msgs` | `EventPacket`: `event_camera_msgs` |
 //! |---|---|
-//! | header: number (4), seconds and nanoseconds (4, 4), name of the frame (4 and its letters) | the same |
+//! | header: number (4), seconds (4), nanoseconds (4), name of the frame (text) | the same |
 //! | height (4), width (4) | the same |
-//! | number of events (4) | number (8), base of the times (8), encoding (4 and its letters), is big-endian (1) |
+//! | number of events (4) | number (8), base of the times (8), encoding (text), is big-endian (1) |
 //! | events: x (2), y (2), seconds and nanoseconds (4, 4), polarity (1) | number of bytes (4), bytes |
 //!
-//! The bytes of a packet are in an encoding:
+//! The bytes of an `EventPacket` have one of two encodings:
 //!
-//! - `evt3`: EVT 3, which continues from packet to packet. Times are those of the camera, as in a RAW file.
+//! - `evt3`: EVT 3. The time and the row continue from packet to packet. Times are those of the camera, as in a RAW
+//!   file.
 //! - `mono`: words of 64 bits: nanoseconds after the base (32), x (16), y (15), polarity (1). Times are those of the
 //!   camera, too.
 //!
-//! Packets are numbered: where the numbers jump, packets are missing, and a note says how many.
+//! Packets are numbered. If numbers are missing, a note says how many packets the bag lacks.
 //!
 //! Times of an `EventArray` become microseconds. They count from 1970 if the driver stamps them so.
 
@@ -36,15 +39,15 @@ pub(super) struct Messages {
 }
 
 impl Messages {
-    /// Returns whether messages of this type are read.
+    /// Returns whether messages of the type `kind` can be decoded.
     pub(super) fn are_read(kind: &str) -> bool {
         ARRAYS.contains(&kind) || PACKETS.contains(&kind)
     }
 
-    /// Decodes a message of type `kind`. The inner error says what is wrong with it.
+    /// Decodes a message of type `kind`. The inner error says what is wrong with the message.
     ///
     /// # Errors
-    /// Those of [`Decoded::settle`].
+    /// Errors of [`Decoded::settle`].
     pub(super) fn decode(&mut self, kind: &str, message: &[u8], out: &mut Decoded) -> Result<Result<(), String>> {
         let mut rest = Rest(message);
         let Some((width, height)) = rest.size() else { return Ok(Err("a message that ends early".into())) };
@@ -54,7 +57,7 @@ impl Messages {
         if ARRAYS.contains(&kind) { array(rest, out) } else { self.packet(rest, out) }
     }
 
-    /// Adds notes about what was in the packets and was not read.
+    /// Adds notes about data that was not read, and about missing packets.
     pub(super) fn note(&self, out: &mut Decoded) {
         self.evt3.note(out);
         if self.missing > 0 {

@@ -1,5 +1,5 @@
-//! Reads bags of ROS 1: after the line `#ROSBAG V2.0`, records of a header and data, each with its size before it.
-//! Source: "Bags Version 2.0" in the wiki of ROS.
+//! Reads bags of ROS 1. The line `#ROSBAG V2.0` is followed by records. A record is a header and data. The size of each
+//! comes before it. Source: "Bags Version 2.0" in the wiki of ROS.
 //!
 //! | kind (`op`) | fields of the header | data |
 //! |---|---|---|
@@ -9,9 +9,13 @@
 //! | message (2) | `conn` | the message |
 //! | index, summary of a chunk (4, 6) | | not read |
 //!
-//! The messages of one topic are read: the topic that the options name, or the first one with events, in the order of
-//! names. In a bag without an index, it is the first one with events in the order of the file. Messages of other topics
-//! are counted.
+//! The messages of one topic are read:
+//!
+//! - the topic that the options name
+//! - otherwise, in a bag with an index, the topic with events whose name comes first in alphabetical order
+//! - otherwise, the first topic with events in the file
+//!
+//! Messages of other topics are only counted.
 
 use std::collections::HashMap;
 use std::io::BufReader;
@@ -40,9 +44,11 @@ const CONNECTION: u8 = 7;
 /// Decodes a file. `topic` is the topic to read.
 ///
 /// # Errors
-/// Those of [`Input::bytes`] and [`Decoded::settle`]; [`Error::NoEvents`] for a bag without a topic of events;
-/// [`tonic_base::Error::Usage`] if it lacks `topic`; [`Error::DamagedBytes`] for records that are cut short or
-/// contradict themselves, and for a bag whose recording was not ended.
+/// - errors of [`Input::bytes`] and [`Decoded::settle`]
+/// - [`Error::NoEvents`] for a bag without a topic of events
+/// - [`tonic_base::Error::Usage`] if the bag has events, but not in `topic`
+/// - [`Error::DamagedBytes`] for records that are cut short or contradict themselves, and for a bag whose recording was
+///   not ended
 pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded, topic: Option<&str>) -> Result<()> {
     input.line("#ROSBAG V2.0")?;
     let mut bag = Bag {
@@ -87,7 +93,7 @@ impl Topic {
 
 /// What is known of a bag so far.
 struct Bag {
-    /// Name of the topic that is read, if it is known before its first message.
+    /// Name of the topic to read, if the options or the index give it.
     asked: Option<String>,
     topics: Vec<Topic>,
     /// Index of the topic of each connection.
@@ -98,7 +104,7 @@ struct Bag {
 }
 
 impl Bag {
-    /// Makes the error for a bag without a topic of events, or without the one that is asked for.
+    /// Makes the error for a bag without a topic of events, or without events in `topic`.
     fn without_events(&self, path: &Path, topic: Option<&str>) -> Error {
         let names = |topics: &[&Topic]| {
             let mut names: Vec<String> =
@@ -116,7 +122,7 @@ impl Bag {
         }
     }
 
-    /// Reads the records until the index.
+    /// Reads the records until the index. If the recording was not ended, an error about damage says so.
     fn read(&mut self, input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
         let mut end = None;
         let result = self.records(input, out, &mut end);
@@ -130,7 +136,7 @@ impl Bag {
         }
     }
 
-    /// Reads the records until the index. Sets `end` to the place of the index, which the bag's header gives.
+    /// Reads the records until the index. Sets `end` to the offset of the index, which the bag's header gives.
     fn records(&mut self, input: &mut Input<'_>, out: &mut Decoded, end: &mut Option<u64>) -> Result<()> {
         let (mut header, mut packed, mut data) = (Vec::new(), Vec::new(), Vec::new());
         let mut index = Ok(());
@@ -179,7 +185,8 @@ impl Bag {
         index
     }
 
-    /// Checks that the index begins at the place `end`, where the bag's header says. Otherwise there may be more events.
+    /// Checks that the index begins at the offset `end`, which the bag's header gives. If it does not, the bag may have
+    /// more events.
     fn check_index(&self, input: &mut Input<'_>, end: u64, header: &mut Vec<u8>) -> Result<()> {
         let at = input.at();
         let expected = format!("the index of the bag at byte {end}");
@@ -196,7 +203,7 @@ impl Bag {
         }
     }
 
-    /// Reads the header of the bag. Returns the place of the index, and the result of reading the index.
+    /// Reads the header of the bag. Returns the offset of the index, and the result of choosing a topic from the index.
     fn begin(&mut self, input: &Input<'_>, at: u64, header: &[u8]) -> Result<(u64, Result<()>)> {
         let place = field(header, "index_pos").and_then(|place| place.try_into().ok()).map(u64::from_le_bytes);
         let (Some(place), Some(count)) = (place, number(header, "conn_count")) else {
@@ -209,8 +216,8 @@ impl Bag {
         Ok((place, if is_chosen { Ok(()) } else { self.choose(input.path(), place, count) }))
     }
 
-    /// Chooses the first topic with events, in the order of names. The index, at the place `at`, begins with `count`
-    /// connections.
+    /// Chooses the first topic with events, in alphabetical order. The index is at the offset `at`, and begins with
+    /// `count` connections.
     fn choose(&mut self, path: &Path, at: u64, count: u32) -> Result<()> {
         let (mut input, mut header, mut data) = (Input::open_at(path, at)?, Vec::new(), Vec::new());
         for _ in 0..count {
@@ -230,7 +237,7 @@ impl Bag {
         Ok(())
     }
 
-    /// Reads the records in a chunk, which begins at the place `at` of the file.
+    /// Reads the records in a chunk, which begins at the offset `at` of the file.
     fn chunk(&mut self, input: &Input<'_>, out: &mut Decoded, at: u64, bytes: &[u8]) -> Result<()> {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -273,7 +280,8 @@ impl Bag {
         }
     }
 
-    /// Adds a connection. The topic to read is the one that `asked` names or, without one, the first one with events.
+    /// Adds a connection. Chooses its topic if none is chosen yet, the topic has events, and `asked` is its name or
+    /// `None`.
     fn connect(&mut self, number: u32, header: &[u8], data: &[u8]) {
         if self.connections.contains_key(&number) {
             return;
@@ -291,7 +299,7 @@ impl Bag {
     }
 }
 
-/// Reads as many bytes as the little-endian number `size` says, but at most `most`.
+/// Reads bytes to `out`. Their number is `size`, which is little-endian. A number above `most` is an error.
 fn read_sized(input: &mut Input<'_>, size: [u8; 4], most: u64, what: &str, out: &mut Vec<u8>) -> Result<()> {
     let (at, size) = (input.at() - 4, u64::from(u32::from_le_bytes(size)));
     if size > most {
@@ -306,7 +314,7 @@ fn sized(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(u32::from_le_bytes(*size) as usize)
 }
 
-/// Returns the value of a field of a header.
+/// Returns the value of the field `name` of a header.
 fn field<'h>(mut header: &'h [u8], name: &str) -> Option<&'h [u8]> {
     while let Some((field, rest)) = sized(header) {
         if let Some(value) = field.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"=")) {
@@ -317,7 +325,7 @@ fn field<'h>(mut header: &'h [u8], name: &str) -> Option<&'h [u8]> {
     None
 }
 
-/// Returns the value of a field of a header that is a number of 4 bytes.
+/// Returns the value of the field `name` of a header, if it is a number of 4 bytes.
 fn number(header: &[u8], name: &str) -> Option<u32> {
     field(header, name).and_then(|number| number.try_into().ok()).map(u32::from_le_bytes)
 }

@@ -2,10 +2,10 @@
 
 use std::io::BufRead;
 
-/// Maximum number of bytes of a part of a file that is read as a whole, compressed and not: a packet, a chunk, a record.
+/// Maximum number of bytes of a packet, chunk or record. It applies both before and after decompression.
 pub(super) const MAX_BYTES: u64 = 1 << 28;
 
-/// Appends the rest of a reader to `bytes`. Fails if they become more than `most`.
+/// Appends the rest of a reader to `bytes`. Fails if `bytes` would have more than `most` bytes.
 pub(super) fn collect(reader: &mut impl BufRead, bytes: &mut Vec<u8>, most: u64) -> std::io::Result<()> {
     loop {
         let piece = reader.fill_buf()?;

@@ -4,7 +4,7 @@ use crate::source::columns::roles::{FieldPath, Part};
 
 /// Maximum number of bytes of a text that is read, such as a unit or a label.
 pub(crate) const MAX_TEXT: usize = 1024;
-/// Maximum number of arrays that are listed of a file of NumPy or MATLAB.
+/// Maximum number of arrays of a NumPy or MATLAB file that are listed. Further arrays are ignored.
 pub(crate) const MAX_ARRAYS: usize = 4096;
 
 /// Maximum number of arrays that an error lists.

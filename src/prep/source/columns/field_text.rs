@@ -1,7 +1,13 @@
 //! Reads and writes the names of fields in a user's map of columns: `t=FIELD,x=FIELD,...`.
 //!
-//! A field's name is in double quotes if it contains a comma, ends with `]`, begins with a quote, or has spaces around
-//! it: `t="time, s",x="a[0]"[2]`. Inside the quotes, a backslash comes before each quote and each backslash.
+//! A field's name is in double quotes, as in `t="time, s",x="a[0]"[2]`, if it:
+//!
+//! - contains a comma
+//! - begins with a quote
+//! - ends with `]`
+//! - begins or ends with a space
+//!
+//! Inside the quotes, a backslash comes before each quote and each backslash.
 
 /// Splits a map of columns into parts such as `t=FIELD`, at the commas outside quotes.
 pub(crate) fn parts(map: &str) -> Vec<&str> {

@@ -224,8 +224,8 @@ pub(crate) struct Stamps {
 }
 
 impl Stamps {
-    /// Returns the time of each event. A missing time becomes the time of the previous event. At the start, it becomes
-    /// `before` or, if this is `None`, the first time that is not missing.
+    /// Returns the time of each event. A missing time becomes the time of the previous event. A missing time at the
+    /// start becomes `before` or, if `before` is `None`, the first time that is not missing.
     pub(crate) fn places(&self, before: Option<i64>) -> std::borrow::Cow<'_, [i64]> {
         if self.missing.is_empty() {
             return self.us.as_slice().into();
@@ -288,7 +288,8 @@ impl EventBlock {
         }
     }
 
-    /// Returns the events as columns of the usual types. `None` if a time or a column is missing, or a number doesn't fit.
+    /// Returns the events as columns of the types in [`Events`]. `None` if a time or a column is missing, or if a
+    /// number doesn't fit these types.
     pub(crate) fn into_events(self) -> Option<Events> {
         let EventBlock { t, x, y: Some(y), p: Some(p) } = self else { return None };
         let p = match p {
@@ -337,8 +338,8 @@ impl EventBlock {
         EventBlock { t, x, y: column(|block| block.y.as_ref()), p: column(|block| block.p.as_ref()) }
     }
 
-    /// Splits the block into consecutive samples with `lengths` events. Subtracts `zeros`, one time in microseconds per
-    /// sample, from the times.
+    /// Splits the block into consecutive samples. `lengths` has the number of events of each sample. `zeros` has a time
+    /// in microseconds for each sample, which is subtracted from the sample's times.
     pub(crate) fn into_samples(self, lengths: &[usize], zeros: &[Option<i64>]) -> RawSamples {
         let Stamps { mut us, mut missing } = self.t;
         let mut offsets = Vec::with_capacity(lengths.len() + 1);

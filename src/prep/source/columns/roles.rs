@@ -80,8 +80,8 @@ impl std::fmt::Display for FieldPath {
 /// The field that is used as each of the columns t, x, y and p. `None` if the file lacks the column.
 pub(crate) type Fields = [Option<FieldPath>; 4];
 
-/// Assigns fields to the columns t, x, y and p by the fields' names. Ignores other names. The error has two fields for
-/// the same column.
+/// Assigns fields to the columns t, x, y and p by the fields' names. Ignores other names. Two fields for the same
+/// column are an error, which has the column and both fields.
 pub(crate) fn assign<T: Clone>(fields: &[(&str, T)]) -> Result<[Option<T>; 4], (Role, T, T)> {
     let mut of = [None, None, None, None];
     for (name, field) in fields {
@@ -251,8 +251,8 @@ pub(crate) fn element(member: &str) -> Option<(&str, usize)> {
     Some((name, index.parse().ok()?))
 }
 
-/// Returns the time unit at the end of a field's name, such as `t_ns`, `timestampUs` or `time [ms]`. `None` unless the
-/// text before the unit is a usual name of t. Ignores the names of groups and records.
+/// Returns the time unit at the end of a field's name, such as `t_ns`, `timestampUs` or `time [ms]`. The text before
+/// the unit must be a usual name of t. Ignores the names of groups and records.
 pub(crate) fn unit_in_name(field: &str) -> Option<TimeUnit> {
     let field = field.trim_matches('"');
     let name = field.rsplit(['/', '.']).next()?.to_lowercase();

@@ -87,7 +87,7 @@ pub(crate) fn relabelled(path: &Path, labels: OddLabels, keyed: bool) -> Option<
 }
 
 /// Makes a command that saves a copy of the file. The copy has only the samples with labels from 0 to `classes` - 1.
-/// The command prints the number of all other samples. `arrays` has the paths of all datasets with one row per sample.
+/// The command prints how many samples were left out. `arrays` has the paths of all datasets with one row per sample.
 pub(crate) fn without_samples(path: &Path, classes: usize, arrays: impl Iterator<Item = String>) -> Option<Remedy> {
     let (labels, arrays) = (literal(LABELS), arrays.map(|array| literal(&array)).collect::<Vec<_>>().join(", "));
     copy(path, "mended", |from, to| {
@@ -101,8 +101,8 @@ pub(crate) fn without_samples(path: &Path, classes: usize, arrays: impl Iterator
 }
 
 /// Makes a command that saves a copy of the file at `path` as `NAME_suffix.h5`, where NAME is the file's name without
-/// its ending. If this name is taken, the copy gets a free one. `code` makes the Python code. Its two arguments are the paths of the file and of the copy, as Python
-/// literals. Returns `None` if `path` is not UTF-8.
+/// its ending. If a file with this name exists, the copy gets another name. `code` makes the Python code from the paths
+/// of the file and of the copy, both as Python literals. Returns `None` if `path` is not UTF-8.
 fn copy(path: &Path, suffix: &str, code: impl Fn(String, String) -> String) -> Option<Remedy> {
     let file = free_name(&format!("{}_{suffix}", path.file_stem()?.to_str()?), ".h5");
     let words = python(code(literal(path.to_str()?), literal(&file)));

@@ -1,5 +1,5 @@
-//! Commands in Python for recordings whose columns are not numbers, or whose polarities are not 0 and 1. The command
-//! saves a corrected copy of the recording.
+//! Commands in Python for recordings whose columns are not numbers, or whose polarities are not 0 and 1. Each command
+//! saves a corrected copy of a recording.
 
 use std::path::Path;
 
@@ -55,12 +55,16 @@ pub(crate) enum On {
     Words { objects: bool },
 }
 
-/// Argument of `np.load` without which NumPy refuses to load Python objects.
+/// Argument of `np.load` that lets NumPy load Python objects.
 const UNPICKLED: &str = "allow_pickle=True";
 
 /// Makes a command that saves a copy of the events. The copy's polarities are those of `field`, converted as `on` says.
-/// Returns `None` for texts, for ST-MNIST, EBSSA and MNIST, for cells and arrays of structs of MATLAB, and for a path
-/// that is not UTF-8.
+/// Returns `None` for:
+///
+/// - text files
+/// - files of ST-MNIST, EBSSA and MNIST
+/// - columns in cells or arrays of structs of MATLAB
+/// - a path that is not UTF-8
 pub(crate) fn mended(path: &Path, layout: Layout, taken: &TakenColumns, field: &str, on: On) -> Option<Remedy> {
     let (name, stem) = (literal(path.to_str()?), path.file_stem()?.to_str()?);
     // Cells and arrays of structs have other names in Python.

@@ -1,5 +1,5 @@
-//! Recognises files of bounding boxes, such as the labels of Prophesee's data sets. Their records have t, x and y like
-//! events.
+//! Recognises files of bounding boxes, such as the labels of Prophesee's data sets. The records of boxes have t, x and
+//! y, too, so they could be mistaken for events.
 
 use std::path::Path;
 

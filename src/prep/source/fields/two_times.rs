@@ -1,4 +1,4 @@
-//! Compares the column t of a file with fields next to it that have the same times in another unit, such as `t_ns`.
+//! Checks that the column t agrees with fields that give the same times in another unit, such as `t_ns`.
 
 use std::path::Path;
 
@@ -9,8 +9,8 @@ use crate::source::columns::{
 };
 use crate::time_unit::TimeUnit;
 
-/// Compares the column t, in `unit`, with fields next to it whose names give a unit, such as `t_ns`. The fields can
-/// count from another zero.
+/// Compares the column t with the fields next to it that are named after a unit, such as `t_ns`. `unit` is the unit of
+/// t. A field may count its times from a different zero.
 ///
 /// # Errors
 /// [`Error::Columns`] if the times of such a field differ from t.
@@ -45,8 +45,8 @@ pub(crate) fn check_times(path: &Path, file: &dyn Survey, fields: &Fields, unit:
     Ok(())
 }
 
-/// Returns the name and the path of `t` and of each field of numbers next to it: arrays of the same length in the same
-/// group, or members of the same records.
+/// Returns the name and the path of `t` and of each numeric field next to it. Such a field is an array of the same
+/// length in the same group, or a member of the same records.
 fn neighbours(arrays: &[ArrayInfo], t: &FieldPath) -> Vec<(String, FieldPath)> {
     let Some(own) = arrays.iter().find(|array| array.name == t.array) else { return Vec::new() };
     let fields = match t.part {
@@ -64,7 +64,7 @@ fn neighbours(arrays: &[ArrayInfo], t: &FieldPath) -> Vec<(String, FieldPath)> {
     fields.into_iter().map(|field: FieldPath| (field.to_string(), field)).collect()
 }
 
-/// Returns whether two lists contain the same times in two units, apart from different zeros and rounding errors.
+/// Returns whether two lists contain the same times in different units. Ignores different zeros and rounding errors.
 fn agree((a, unit_of_a): (&[f64], TimeUnit), (b, unit_of_b): (&[f64], TimeUnit)) -> bool {
     let [us_of_a, us_of_b] = [unit_of_a.microseconds(), unit_of_b.microseconds()];
     let pairs = || a.iter().zip(b).map(|(a, b)| (a * us_of_a, b * us_of_b)).filter(|(a, b)| (a - b).is_finite());

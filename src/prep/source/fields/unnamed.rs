@@ -1,4 +1,4 @@
-//! Makes the error for a file whose fields don't have the names of columns. The error suggests an option.
+//! Makes the error for a file in which no fields are named like t and x. The error suggests an option.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,15 +13,16 @@ use crate::source::fields::unusable::unusable_names;
 
 /// Maximum number of fields whose numbers are read to guess the columns.
 const MOST_GUESSED: usize = 24;
-/// Maximum number of columns of a table for which errors suggest the order `t,x,y,p,_,...` or a map.
+/// Maximum number of columns of a table for which errors suggest a column order such as `t,x,y,p,_` or a map of
+/// columns.
 const MOST_COLUMNS: u64 = 8;
 /// Maximum number of cameras in a file for which an error suggests a map of columns.
 const MOST_PLACES: usize = 4;
-/// Endings of a field's name, as in `t_sec`, if the field has the whole seconds of each time. Case is ignored.
+/// Endings of the names of fields with whole seconds, such as `t_sec`. Case is ignored.
 const SECONDS: [&str; 5] = ["s", "sec", "secs", "second", "seconds"];
-/// Endings of a field's name, as in `t_nsec`, if the field has the nanoseconds after whole seconds. Case is ignored.
+/// Endings of the names of fields with the nanoseconds to add to whole seconds, such as `t_nsec`. Case is ignored.
 const NANOSECONDS: [&str; 7] = ["ns", "nsec", "nsecs", "nanosec", "nanosecs", "nanosecond", "nanoseconds"];
-/// Endings of a field's name, as in `t_usec`, if the field has the microseconds after whole seconds. Case is ignored.
+/// Endings of the names of fields with the microseconds to add to whole seconds, such as `t_usec`. Case is ignored.
 const MICROSECONDS: [&str; 5] = ["us", "usec", "usecs", "microsecond", "microseconds"];
 
 /// Makes the error for a file in which no group of arrays, and no array of records, has fields named like t and x.
@@ -138,8 +139,8 @@ fn no_layout(path: &Path, file: &dyn Survey) -> Error {
     }
 }
 
-/// Finds a field with whole seconds and a field with the nanoseconds or microseconds after them. Returns both names,
-/// and the Python code that converts the second field to microseconds: ` // 1000` or nothing.
+/// Finds two fields for the times: one with whole seconds, one with the nanoseconds or microseconds to add. Returns
+/// both names, and the Python code that converts the second field to microseconds: ` // 1000` or nothing.
 fn split_times(fields: &[Candidate<'_>]) -> Option<(String, String, &'static str)> {
     let unit = |name: &str| {
         let last = name.rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
@@ -164,7 +165,7 @@ fn column(array: &ArrayInfo, i: u64, columns: Option<u64>) -> FieldPath {
 /// A field that may be a column: its name, its number of entries, and its path in the file.
 type Candidate<'a> = (&'a str, u64, FieldPath);
 
-/// Lists the groups and arrays of a file that may have the columns, each with its name and fields.
+/// Lists the groups and arrays of a file that may contain the columns of events, each with its name and fields.
 fn candidates(arrays: &[ArrayInfo]) -> Vec<(&str, Vec<Candidate<'_>>)> {
     let mut places: Vec<(&str, Vec<Candidate<'_>>)> = Vec::new();
     for array in arrays {
@@ -189,8 +190,8 @@ fn candidates(arrays: &[ArrayInfo]) -> Vec<(&str, Vec<Candidate<'_>>)> {
     places
 }
 
-/// Splits fields by the camera in their names, such as `left_x` and `right_x`. Returns all fields in one list if there
-/// are no cameras with the same columns.
+/// Splits fields by the camera in their names, such as `left_x` and `right_x`. Returns all fields in one list if the
+/// names don't give several cameras with the same columns.
 fn cameras(fields: Vec<Candidate<'_>>) -> Vec<Vec<Candidate<'_>>> {
     let joint = |c: char| !c.is_alphanumeric();
     let halves = [|(a, b)| (a, b), |(a, b)| (b, a)];

@@ -50,8 +50,8 @@ pub(crate) fn is_text(kind: &str) -> bool {
     numpy || kind.starts_with("string") || kind.starts_with("unicode")
 }
 
-/// Returns the paths of fields with a usual name of t or x but without numbers: the array itself, or members of its
-/// records.
+/// Returns the paths of fields that are named like t or x but don't contain numbers. Such a field is the array itself
+/// or a member of its records.
 pub(crate) fn unusable_names(array: &ArrayInfo) -> Vec<String> {
     let needed = |name: &str| matches!(Role::of(name), Some(Role::T | Role::X));
     match &array.kind {

@@ -72,7 +72,7 @@ pub(crate) fn open_archive(path: &Path, archive: &Archive, options: &SourceOptio
 
 /// The recordings of a zip archive.
 pub(crate) enum Archived {
-    /// The path of the only one.
+    /// The archive has only one recording, at this path.
     One(PathBuf),
     Many(Vec<Recording>),
 }
@@ -175,9 +175,9 @@ fn read_heads(dir: &Path, files: &[String], options: &SourceOptions, has_table: 
     heads.into_iter().collect()
 }
 
-/// Cuts the recording in a file into samples that have the labels of `intervals` or, if there are none, the label
-/// `label`. If the options don't ask for a cut, the whole recording or each interval is one sample. Also returns notes
-/// about the times of the recording, if they were read.
+/// Cuts the recording in a file into samples. If there are intervals, the samples have the labels of the intervals.
+/// Otherwise all samples have the label `label`. If the options don't ask for a cut, the whole recording or each
+/// interval is one sample. Also returns notes about the times of the recording, if they were read.
 fn cut_file(
     path: &Path,
     options: &SourceOptions,

@@ -63,7 +63,7 @@ fn words(name: &str) -> Vec<String> {
     words
 }
 
-/// Returns whether a folder's name is that of a person, a session, a day or a similar group, such as `user01` or `s01`.
+/// Returns whether a folder is named after a person, a session, a day or a similar group, such as `user01` or `s01`.
 pub(super) fn is_group(name: &str) -> bool {
     let has_digit = name.contains(|c: char| c.is_ascii_digit());
     is_numbered(name, GROUPS) || (has_digit && is_numbered(name, GROUP_LETTERS)) || is_date(name)

@@ -42,8 +42,8 @@ pub(crate) struct Listing {
     links: Vec<(String, PathBuf)>,
     /// Symbolic links to folders that are already listed under their own names.
     doubles: Vec<String>,
-    /// The path of the folder, with symbolic links resolved. `None` if a table lists the files to take: then links need
-    /// no check, because they cannot add files to the set.
+    /// The path of the folder, with symbolic links resolved. `None` if a table lists the files to take. Then links
+    /// cannot add files to the set, so they need no check.
     root: Option<PathBuf>,
     /// Skipped files whose ending doesn't show whether they contain events.
     others: Vec<String>,
@@ -55,7 +55,7 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
-    /// Lists the folder `dir`. `known` are files that the options name, which don't count as skipped. `has_table` says
+    /// Lists the folder `dir`. `known` has files that the options name; they don't count as skipped. `has_table` says
     /// whether a table lists the files to take.
     ///
     /// # Errors
@@ -87,7 +87,7 @@ impl Listing {
         Ok(listing)
     }
 
-    /// A listing of exactly these recordings, which need not be sorted.
+    /// Makes a listing that has only these recordings. They need not be sorted.
     pub(crate) fn taken(files: Vec<String>) -> Listing {
         Listing { files, ..Listing::default() }
     }
@@ -264,7 +264,7 @@ impl Listing {
         self.files.iter().map(|file| pattern(file)).collect()
     }
 
-    /// Returns whether the set would lack the events of the file `name`, which is not read. `patterns` has the
+    /// Returns whether events would be missing from the set because the file `name` is not read. `patterns` has the
     /// [`pattern`] of each recording.
     fn lacks(&self, name: &str, unread: &Unread, patterns: &HashSet<String>) -> bool {
         match name.split_once('/') {
@@ -313,16 +313,16 @@ impl Listing {
     }
 }
 
-/// An entry of a folder, and what its metadata and first bytes tell.
+/// An entry of a folder, with its metadata and with what was found in its first bytes.
 struct Looked {
     path: PathBuf,
-    /// Its name, and the ending of the name in lower case.
+    /// The entry's name. Bytes that are not UTF-8 are replaced. `ending` is in lower case.
     lossy: String,
     ending: Option<String>,
     meta: std::io::Result<Metadata>,
     /// Whether the options name this file.
     is_known: bool,
-    /// What it is or may be, if its ending is not in [`ENDINGS`].
+    /// For a file whose ending is not in [`ENDINGS`]: its format, if the file may be a recording.
     foreign: Option<Unread>,
 }
 

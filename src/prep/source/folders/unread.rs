@@ -23,8 +23,8 @@ pub(crate) struct Unread {
 }
 
 impl Unread {
-    /// The value for a recording whose name lacks the usual ending, and that is left out because a copy of it is read.
-    /// It is in HDF5, in NumPy's format, a text with events, or a camera's file.
+    /// A recording whose name lacks the usual ending: HDF5, NumPy's format, a text with events, or a camera's file.
+    /// Such a file is left out only if a copy of it is read.
     pub(crate) const RENAMED: Unread = Unread {
         format: Cow::Borrowed(
             "HDF5 or NumPy under another ending, a text, or of a camera, a copy of a recording that is read",
@@ -33,7 +33,7 @@ impl Unread {
         has_events: true,
     };
 
-    /// The value for a MATLAB file that is left out because it has another name than the recordings.
+    /// A MATLAB file that is left out because it is not named like the recordings.
     pub(crate) const MATLAB: Unread = Unread {
         format: Cow::Borrowed("a MATLAB file, named otherwise than the recordings"),
         reader: Cow::Borrowed("convert it by itself if it has events"),

@@ -15,8 +15,12 @@ pub(super) fn shape(dataset: &Dataset) -> Vec<u64> {
     dataset.shape().iter().map(|&length| length as u64).collect()
 }
 
-/// Finds the rows of a region that lack data, because external raw files are missing or too short. Returns these rows,
-/// the raw files that are long enough, and what is wrong with the first raw file that is missing or too short.
+/// Finds the rows of a region that lack data, because external raw files are missing or too short. Returns three
+/// things:
+///
+/// - these rows
+/// - the raw files that are long enough
+/// - what is wrong with the first raw file that is missing or too short
 pub(super) fn raw_files(
     dataset: &Dataset,
     files: &[ExternalFile],

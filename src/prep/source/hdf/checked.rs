@@ -79,8 +79,7 @@ pub(crate) fn events(path: &Path, file: &File, field: &FieldPath, layout: &'stat
     required(path, &field.array, layout, file, open(path, file, &field.array, Some(&field.part))?)
 }
 
-/// Opens a dataset that a file need not have. The dataset has one entry for each sample. Returns `None` if the file
-/// lacks the dataset.
+/// Opens an optional dataset with one entry for each sample. Returns `None` if the file lacks the dataset.
 ///
 /// # Errors
 /// [`Error::MissingData`] if a link to the dataset is broken, or if part of its data is missing.
@@ -94,9 +93,9 @@ fn required(path: &Path, name: &str, layout: &'static str, file: &File, dataset:
     dataset.ok_or_else(missing)
 }
 
-/// Opens a dataset and checks that none of the data that is used is missing. If the entries of the dataset are
-/// events, `events` says which part is used. If the entries are samples, `events` is `None`. Returns `None` if the
-/// file lacks the dataset.
+/// Opens a dataset and checks that all data that is used is there. If the entries of the dataset are events, `events`
+/// says which part is used. If the entries are samples, `events` is `None`. Returns `None` if the file lacks the
+/// dataset.
 fn open(path: &Path, file: &File, name: &str, events: Option<&Part>) -> Result<Option<Dataset>> {
     let unreadable = |error| damaged(path, name, &error);
     let absent = |absence, what| Error::MissingData { path: path.into(), dataset: name.into(), what, absence };

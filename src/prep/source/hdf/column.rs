@@ -34,7 +34,7 @@ pub(crate) struct NumberColumn {
     /// Index of the dimension along which the events are stored.
     dimension: usize,
     /// If the entries are an enum with words for both polarities, such as ON and OFF: the word for ON, and its number.
-    /// Otherwise `None`.
+    /// `None` for other entries.
     pub on: Option<(String, i64)>,
     /// Position of the column in the dataset: one index for each dimension. The index for the dimension of the events
     /// is not used.
@@ -49,8 +49,9 @@ impl NumberColumn {
     /// Opens a column, and checks that none of its data is missing.
     ///
     /// # Errors
-    /// [`Error::WrongType`] if the entries are no numbers, if the numbers have an offset, if records lack the member,
-    /// or if the shape is not that of a column; errors of [`events`].
+    /// - [`Error::WrongType`] if the entries are not numbers, if the numbers have an offset, if records lack the
+    ///   member, or if the shape is not that of a column.
+    /// - Errors of [`events`].
     pub(crate) fn open(path: &Path, file: &File, field: &FieldPath, layout: &'static str) -> Result<NumberColumn> {
         let name = &field.array;
         let dataset = events(path, file, field, layout)?;

@@ -168,8 +168,8 @@ impl Region {
             && axes.get(1).is_none_or(|columns| overlaps(columns, &self.columns))
     }
 
-    /// Returns the rows that are missing in the first column of the region that the boxes don't fill. Returns no rows
-    /// if the boxes fill the region, and `None` if there are too many boxes to check.
+    /// Finds the first column of the region that the boxes don't fill completely, and returns the missing rows of this
+    /// column. Returns no rows if the boxes fill the region, and `None` if there are too many boxes to check.
     pub(super) fn gaps(&self, boxes: &[Vec<Strided>]) -> Option<Gaps> {
         let mut cuts = vec![self.columns.start];
         for columns in boxes.iter().filter_map(|axes| axes.get(1)) {

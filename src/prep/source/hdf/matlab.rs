@@ -27,7 +27,7 @@ pub(super) fn is_empty(place: &Location) -> bool {
     number().is_some_and(|is| is != 0.0)
 }
 
-/// Returns the shape of a dataset, (0) if it stands for an array without elements.
+/// Returns the shape of a dataset. The shape is (0) if the dataset stands for an array without elements.
 pub(super) fn shape(dataset: &Dataset) -> Vec<u64> {
     match is_empty(dataset) {
         true => vec![0],
@@ -35,7 +35,7 @@ pub(super) fn shape(dataset: &Dataset) -> Vec<u64> {
     }
 }
 
-/// Reads a text. `None` for an array of another class, for a long text and for one of several rows.
+/// Reads a text. Returns `None` if the array is not a text, or if the text is long or has several rows.
 pub(crate) fn letters(place: &Container) -> Option<String> {
     let long = place.shape().iter().filter(|&&length| length != 1).count();
     let is_text = class_of(place).as_deref() == Some("char") && !is_empty(place);

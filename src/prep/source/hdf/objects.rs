@@ -21,7 +21,7 @@ pub(super) fn objects(file: &hdf5::File) -> Vec<ArrayInfo> {
     objects_in(file.as_group().into_iter().map(|root| (String::new(), root)).collect())
 }
 
-/// Lists the datasets that the cells of a MATLAB file refer to, and those in groups that they refer to.
+/// Lists the datasets that the cells of a MATLAB file refer to. If a cell refers to a group, lists the datasets in it.
 pub(super) fn objects_in_cells(file: &hdf5::File) -> Vec<ArrayInfo> {
     let dataset = |array: &ArrayInfo| file.dataset(&array.name).ok();
     let is_cell = |dataset: &Dataset| matlab::class_of(dataset).as_deref() == Some("cell");

@@ -10,7 +10,7 @@ pub(super) const VIRTUAL_PREFIX: &str = "HDF5_VDS_PREFIX";
 pub(super) const LINK_PREFIX: &str = "HDF5_EXT_PREFIX";
 /// The environment variable that names the folder of external raw files.
 const RAW_PREFIX: &str = "HDF5_EXTFILE_PREFIX";
-/// Text that stands for the folder of the HDF5 file, at the start of the value of a variable such as
+/// Stands for the folder of the HDF5 file, at the start of the value of an environment variable such as
 /// [`VIRTUAL_PREFIX`].
 const ORIGIN: &str = "${ORIGIN}";
 

@@ -200,7 +200,7 @@ impl Checker {
         whole
     }
 
-    /// Returns an error that describes the missing rows of the region `of`, if there are any.
+    /// Returns an error that describes the missing rows, if there are any. `of` is the region that was checked.
     fn refuse(&self, missing: &Gaps, of: &Region, kind: Absence, why: &str) -> Result<(), Fault> {
         if missing.ranges == 0 {
             return Ok(());

@@ -268,7 +268,7 @@ pub(super) fn read_members(dataset: &Dataset, members: &[Member<'_>], selection:
     Ok(bits)
 }
 
-/// Makes the type of a record with room for `numbers` numbers of 8 bytes.
+/// Makes a record type of `numbers` times 8 bytes, without members.
 fn record(numbers: usize) -> Result<Datatype> {
     // SAFETY: the call returns a new type, of which the wrapper becomes the only owner.
     unsafe { from_id(h5check(H5Tcreate(H5T_class_t::H5T_COMPOUND, numbers * 8))?) }

@@ -34,7 +34,7 @@ impl<'a> Tree<'a> {
         Tree { path, file, arrays: dataset.iter().map(|dataset| array(name.into(), dataset)).collect() }
     }
 
-    /// Lists the datasets of one group, without those of its sub-groups. An empty name is the root.
+    /// Lists the datasets of one group, but not the datasets of its sub-groups. An empty name stands for the root.
     pub(crate) fn of_group(path: &'a Path, file: &'a File, name: &str) -> Tree<'a> {
         let group = if name.is_empty() { file.as_group() } else { file.group(name) };
         let slash = if name.is_empty() { "" } else { "/" };

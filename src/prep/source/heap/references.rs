@@ -18,7 +18,7 @@ use crate::source::heap::window::SharedFile;
 const LARGEST_PACKED: u64 = 64 << 20;
 const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
 
-/// The sizes of addresses and lengths in an HDF5 file, and where addresses count from.
+/// The sizes of addresses and lengths in an HDF5 file, and the offset from which addresses are counted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Superblock {
     /// Offset of the superblock in the file, in bytes. Addresses in the file are relative to it.
@@ -66,8 +66,11 @@ fn little(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte))
 }
 
-/// A reference to one row in the heap: the row's number of elements, the address of its heap collection (0 for an empty
-/// row), and its object number in this collection.
+/// A reference to one row in the heap. It has three numbers:
+///
+/// - the number of elements of the row
+/// - the address of the row's heap collection, or 0 for an empty row
+/// - the number of the row's object in this collection
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reference {
     pub(super) length: u32,
@@ -75,7 +78,7 @@ pub(super) struct Reference {
     pub(super) object: u32,
 }
 
-/// The references of a dataset's rows to their elements in the heap.
+/// For each row of a dataset, a reference to its elements in the heap.
 #[derive(Debug)]
 pub(super) enum References {
     /// Uncompressed references in the file. Each chunk has the references of `piece_rows` rows. `pieces` has the offset
@@ -180,8 +183,11 @@ impl References {
     }
 }
 
-/// Reads and unpacks all chunks of compressed references. `chunk_bytes` is the unpacked size of a chunk, `bytes` that
-/// of all references, and `size` that of one reference. `None` if a filter is unknown or fails.
+/// Reads and unpacks all chunks of compressed references. Returns `None` if a filter is unknown or fails.
+///
+/// - `chunk_bytes` is the size of an unpacked chunk.
+/// - `bytes` is the size of all references together.
+/// - `size` is the size of one reference.
 fn unpack_all(
     file: &SharedFile,
     filters: &[Filter],

@@ -1,4 +1,5 @@
-//! Finds the recording that a row of a label table names by its path, or by the last parts of its path.
+//! Finds the recording that a row of a label table names. The row can have the path of the recording, or only the last
+//! parts of this path.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -85,8 +86,8 @@ impl FileNames {
         }
     }
 
-    /// Finds the recording for a name that begins with the folder's path or its last parts. In the folder `/data/test`,
-    /// such names are `/data/test/1.npy` and `test/1.npy`.
+    /// Finds the recording for a name that begins with the path of the folder, or with the last parts of this path. In
+    /// the folder `/data/test`, such names are `/data/test/1.npy` and `test/1.npy`.
     fn below_root(&self, name: &str) -> Option<(Fit, Option<usize>)> {
         let whole = |fit: Fit| matches!(fit, Fit::Same | Fit::Path | Fit::Stem);
         name.match_indices('/').filter(|(at, _)| *at > 0).find_map(|(at, _)| {

@@ -1,8 +1,9 @@
-//! The recordings of a folder, and their classes, as the preset of a data set lists them.
+//! A list of the recordings of a folder and of their classes. The preset of a dataset makes the list.
 
 use crate::source::labels::table::Row;
 
-/// Recordings of a folder, with the class of each, or of each of its intervals. Other files of the folder are ignored.
+/// Recordings of a folder. Each recording has a class, or each of its intervals has one. Other files of the folder are
+/// ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListedFiles {
     /// Names of the classes, by class number. Empty if the recordings have no classes.
@@ -31,7 +32,7 @@ pub(crate) struct ListedFile {
 }
 
 impl ListedFile {
-    /// A recording that is one sample.
+    /// Makes an entry for a recording that is one sample.
     pub(crate) fn whole(name: String, class: u32) -> ListedFile {
         ListedFile { name, class, intervals: Vec::new() }
     }

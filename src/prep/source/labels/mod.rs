@@ -5,7 +5,7 @@
 //! text                         reads the text of a table, and splits it into cells
 //! file_names                   finds the recordings that the rows name
 //! class_list                   the classes and their order
-//! listed                       recordings and classes as the preset of a data set lists them
+//! listed                       a dataset preset's list of recordings and classes
 //! ```
 
 mod class_list;

@@ -37,7 +37,8 @@ enum Field {
     Other,
 }
 
-/// Names of the column of file names, the most preferred first. Only letters and digits are compared, without case.
+/// Names that the column of file names can have, the most preferred first. Only letters and digits are compared,
+/// without case.
 const FILES: [&str; 10] =
     ["path", "filepath", "file", "filename", "files", "fname", "name", "recording", "sample", "video"];
 /// Names that the column of labels can have. The second list is used only if no column has a name in the first list.
@@ -56,7 +57,11 @@ const LABELS: [&[&str]; 2] = [
 /// - 3: start, end, label
 /// - 4: file, start, end, label
 ///
-/// The unit of a time is the one in its cell, or else the one in the name of its column, or else `unit`.
+/// The unit of a time is the first of these that is given:
+///
+/// - the unit in the cell
+/// - the unit in the name of the column
+/// - `unit`
 ///
 /// # Errors
 /// [`tonic_base::Error::Io`]; [`Error::NotUtf8`]; [`Error::BadTable`], with the line number.
@@ -162,7 +167,7 @@ impl<'a> LabelColumns<'a> {
 /// Gives each class an index, from 0. Returns the class names in the order of their indices, and the class index of
 /// each label.
 ///
-/// The order is alphabetical. With `by_size`, labels that are all whole numbers are in ascending order instead.
+/// The order is alphabetical. If `by_size` is true and all labels are whole numbers, the order is that of the numbers.
 pub fn number_classes<'a>(labels: impl Iterator<Item = &'a str> + Clone, by_size: bool) -> (Vec<String>, Vec<u32>) {
     let mut names: Vec<&str> = labels.clone().collect();
     names.sort_unstable();
@@ -190,8 +195,8 @@ pub(crate) fn alike(classes: &[String]) -> Vec<Vec<&str>> {
     groups.into_values().filter(|group| group.len() > 1).collect()
 }
 
-/// Returns what each column contains, if `names` (the cells of the first line) are names of columns. They are if one is
-/// a name for labels, and another is a name for files, start times or end times.
+/// Returns what each column contains, if the cells of the first line are names of columns. `names` has these cells.
+/// They are names of columns if one of them stands for labels, and another for files, start times or end times.
 fn named_fields(names: &[String], unit: TimeUnit) -> Option<Vec<Field>> {
     let plain = |name: &String| name.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
     let names: Vec<String> = names.iter().map(plain).collect();
@@ -208,8 +213,8 @@ fn named_fields(names: &[String], unit: TimeUnit) -> Option<Vec<Field>> {
     fields.iter().any(|field| !matches!(field, Field::Label | Field::Other)).then_some(fields)
 }
 
-/// Returns whether a column with this name contains start times or end times, in the unit in the name or else in
-/// `unit`. Other names give [`Field::Other`].
+/// Returns [`Field::Start`] or [`Field::End`] for the name of a column of times, and [`Field::Other`] for other names.
+/// The unit is the one in the name, or else `unit`.
 fn time_field(name: &str, unit: TimeUnit) -> Field {
     let ends = ["start", "begin", "end", "stop"].into_iter().find_map(|end| Some((end, name.strip_prefix(end)?)));
     let Some((end, rest)) = ends else { return Field::Other };

@@ -51,8 +51,8 @@ pub(crate) fn read_text(path: &Path) -> Result<String> {
 #[derive(Debug)]
 pub(crate) struct Table {
     pub separator: char,
-    /// The lines that have cells: the number in the text, counted from 1, and the cells without outer spaces and
-    /// quotes.
+    /// The lines that have cells. Each has its line number in the text, counted from 1, and its cells without outer
+    /// spaces and quotes.
     pub rows: Vec<(usize, Vec<String>)>,
 }
 

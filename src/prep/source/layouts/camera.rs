@@ -136,7 +136,7 @@ pub(crate) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Resu
     stream.check_length()
 }
 
-/// Returns whether MATLAB wrote the times, and the first ones have no fractions.
+/// Returns whether MATLAB wrote the times and the first times are whole numbers.
 fn has_whole_floats(path: &Path, t: &NumberColumn) -> Result<bool> {
     let times = if t.is_of_matlab() { t.read(path, 0..t.len.min(GUESSED_EVENTS))?.floats() } else { return Ok(false) };
     Ok(times.iter().all(|time| !time.is_finite() || time.fract() == 0.0))

@@ -3,7 +3,7 @@
 //!
 //! | path | type |
 //! |---|---|
-//! | `NAME/TD/ts` | times in microseconds, of which the first becomes 0 |
+//! | `NAME/TD/ts` | times in microseconds; the first time of each recording is subtracted |
 //! | `NAME/TD/x`, `NAME/TD/y` | pixels, counted from 1 (`--origin 1`) |
 //! | `NAME/TD/p` | polarities |
 //! | `NAME/Obj` | boxes, which are not read |

@@ -12,7 +12,7 @@ use crate::source::hdf;
 use crate::source::hdf::{damaged, describe, descriptor, strings};
 use crate::source::labels::MAX_NAMELESS_CLASSES;
 
-/// What a file has about its samples.
+/// The classes and the extra columns of a file's samples.
 pub(crate) struct Labels {
     /// Class of each sample.
     pub(crate) labels: Vec<u32>,
@@ -23,8 +23,8 @@ pub(crate) struct Labels {
 }
 
 impl Labels {
-    /// Reads the labels in the dataset `labels`, one for each of the `samples`, and the class names and extra columns
-    /// of the file.
+    /// Reads the labels of all samples, and the class names and extra columns of the file. `labels` is the dataset with
+    /// the labels, and `samples` is the number of samples.
     ///
     /// # Errors
     /// [`Error::WrongType`]; [`Error::Columns`] for labels that are not classes; errors of reading.
@@ -41,8 +41,8 @@ impl Labels {
     }
 }
 
-/// Reads the labels. For names and for one-hot labels, the error [`Error::Columns`] suggests a command that converts
-/// them.
+/// Reads the labels. If they are names or one-hot vectors, the error [`Error::Columns`] suggests a command that
+/// converts them.
 fn numbers(path: &Path, file: &hdf::File, labels: &Dataset) -> Result<Vec<i64>> {
     use TypeDescriptor::{FixedAscii, FixedUnicode, Float, Integer, Unsigned, VarLenAscii, VarLenUnicode};
     let sizes: Vec<u64> = labels.shape().iter().map(|&size| size as u64).collect();

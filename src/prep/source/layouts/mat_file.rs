@@ -1,7 +1,9 @@
-//! Opens MATLAB files of version 5 with one recording: a variable or a field of a struct for each column, or a table
-//! (an array with several numbers for each event). Whole times are in microseconds and times with fractions in seconds,
-//! unless the caller or an array with one entry gives another unit. The type doesn't tell: MATLAB stores numbers as
-//! floats by default.
+//! Opens MATLAB files of version 5 with one recording. Each column is a variable or a field of a struct, or all columns
+//! are in one table (an array with several numbers for each event).
+//!
+//! The caller or an array with one entry can give the unit of the times. Otherwise, whole times are in microseconds,
+//! and times with fractions are in seconds. The type of the times doesn't show the unit, because MATLAB stores all
+//! numbers as floats by default.
 
 use std::path::Path;
 
@@ -60,7 +62,7 @@ pub(crate) fn open_mat(path: &Path, options: &SourceOptions) -> Result<EventStre
     Ok(EventStream { notes, label, ..stream })
 }
 
-/// Reads the arrays of the columns into a temporary file, in the order of the file.
+/// Copies the arrays that have the columns into a temporary file, in the order in which the MATLAB file has them.
 fn spilled(file: &MatFile<'_>, found: &Found) -> Result<EventArray> {
     let mut spill = Spill::new(1)?;
     let mut begins: Vec<(&str, u64)> = Vec::new();
@@ -108,7 +110,7 @@ impl NamedArrays for MatFile<'_> {
         if is_float && have_fractions() { TimeUnit::Seconds } else { TimeUnit::Microseconds }
     }
 
-    /// The structs that the times are in, and the variables of the file.
+    /// Returns the arrays in each struct that contains the times, and then the arrays outside of structs.
     fn tells(&self, times: &str) -> Vec<Vec<(String, String)>> {
         let structs = times.rmatch_indices('/').map(|(slash, _)| &times[..slash]).chain([""]);
         let members = |group: &str| {

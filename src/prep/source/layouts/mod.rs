@@ -8,8 +8,9 @@
 //! camera                       one recording in an HDF5 file
 //! npy_files, npz_archive       one recording in a NumPy file
 //! mat_file                     one recording in a MATLAB file of version 5
-//! text, text_plan              one recording in a text; text_plan has its columns
-//! named_arrays, npy_columns    what archives of NumPy and MATLAB files share; the columns of events that were found
+//! text, text_plan              one recording in a text; text_plan finds its columns
+//! named_arrays                 code that NumPy archives and MATLAB files share
+//! npy_columns                  the columns of events that were found in a NumPy or MATLAB file
 //! ```
 
 pub(crate) mod camera;

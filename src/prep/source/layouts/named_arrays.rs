@@ -14,7 +14,7 @@ use crate::source::stream::{ClassLabel, ONE_CLASS};
 use crate::source::times::{Entry, Told, find_told};
 use crate::time_unit::TimeUnit;
 
-/// A file of named arrays whose headers are known.
+/// A file of named arrays whose headers were read.
 pub(super) trait NamedArrays: Survey {
     fn path(&self) -> &Path;
 
@@ -25,17 +25,18 @@ pub(super) trait NamedArrays: Survey {
 
     fn header(&self, name: &str) -> Option<&Header>;
 
-    /// Reads the data of an array, as its header describes it.
+    /// Reads the elements of the array `name`, in the type that its header gives.
     fn read(&self, name: &str) -> Result<Vec<u8>>;
 
     /// Maximum number of events that are read.
     fn most_events(&self) -> u64;
 
-    /// Returns the unit of times if nothing gives it. The field `times` has the numbers of `lane`.
+    /// Returns the default unit of the times. It is used if neither the file nor the caller gives a unit. `times` is
+    /// the field with the times, and `lane` says where its numbers are.
     fn usual_unit(&self, times: &FieldPath, lane: Lane) -> TimeUnit;
 
-    /// Returns the arrays that may give the unit of the times in the array `times`: a list for each group of arrays,
-    /// nearest first. An array is given by its full name and its name in the group.
+    /// Returns the arrays that may give the unit of the times in the array `times`. There is a list for each group of
+    /// arrays, the nearest group first. Each array has two names: the full name, and the name in its group.
     fn tells(&self, times: &str) -> Vec<Vec<(String, String)>>;
 }
 
@@ -51,7 +52,7 @@ pub(super) fn needed<'a>(file: &'a dyn NamedArrays, name: &str) -> Result<&'a He
     Ok(header)
 }
 
-/// Reads the recording's class, if the user's map gives an array as the label.
+/// Reads the recording's class, if the user's map says which array has the class.
 pub(super) fn label(file: &dyn NamedArrays, options: &SourceOptions) -> Result<Option<ClassLabel>> {
     let Some(name) = named_label(options) else { return Ok(None) };
     let header = needed(file, name)?;
@@ -106,7 +107,7 @@ pub(super) fn find(file: &dyn NamedArrays, options: &SourceOptions) -> Result<Fo
     Ok(found)
 }
 
-/// Reads those of `names` that have one entry.
+/// Reads the entry of each array in `names` that has only one entry. Other arrays are left out.
 fn entries(file: &dyn NamedArrays, names: Vec<(String, String)>) -> Vec<Entry> {
     let entry = |(array, name): (String, String)| {
         let header = file.header(&array).filter(|header| header.items() == 1 && header.dtype.bytes() <= MAX_TEXT)?;

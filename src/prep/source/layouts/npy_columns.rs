@@ -1,4 +1,4 @@
-//! The columns of events that were found in a NumPy or MATLAB file, and the stream of events that they give.
+//! The columns of events that were found in a NumPy or MATLAB file. Makes a stream of events from them.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ pub(super) fn named_label(options: &SourceOptions) -> Option<&str> {
     options.map.as_ref().and_then(|map| map.label.as_deref())
 }
 
-/// Refuses a map that names a label, for a file that has only the columns of events.
+/// Returns an error if the user's map names a label. Files of this layout have only the columns of events.
 ///
 /// # Errors
 /// [`tonic_base::Error::Usage`].
@@ -41,7 +41,8 @@ pub(super) fn lane(path: &Path, header: &Header, field: &FieldPath) -> Result<La
     header.lane(&field.part).map_err(wrong)
 }
 
-/// Returns the unit that the type of the times gives, such as milliseconds for `datetime64[ms]`, if it gives one.
+/// Returns the unit that the type of the times gives: milliseconds for `datetime64[ms]`. `None` if the type gives no
+/// unit.
 pub(super) fn unit_of_type(lanes: &[Option<Lane>; 4]) -> Option<TimeUnit> {
     match lanes[0]?.number.kind {
         NumberKind::Time(tick) => Some(tick.unit()),
@@ -57,11 +58,11 @@ pub(super) struct Found {
     pub(super) len: u64,
     /// Fields that have one entry for each event, but are not used as a column.
     unused: Vec<String>,
-    /// Names of other arrays of the file that are not used, or of groups of such arrays.
+    /// Names of other unused arrays of the file, or of groups of such arrays.
     others: Vec<String>,
     /// Fields that have the name of a column, but whose type or shape does not fit.
     unusable: Vec<UnusableField>,
-    /// The unit of the times: the one that the file gives, or else the usual one. Microseconds until it is set.
+    /// The unit of the times. It is the unit that the file gives, or else the default unit of the layout.
     pub(super) unit: TimeUnit,
     /// Notes for the user about the unit and the times.
     notes: Vec<String>,
@@ -87,13 +88,13 @@ impl Found {
         Found { fields, lanes, len, unused, others, unusable, unit: TimeUnit::Microseconds, notes }
     }
 
-    /// Applies `lane` to the field and the lane of each column.
+    /// Calls `lane` with the field and the lane of each column that was found. Returns the results.
     pub(super) fn each_lane(&self, lane: impl Fn(&FieldPath, Lane) -> Option<Lane>) -> [Option<Lane>; 4] {
         [0, 1, 2, 3].map(|i| lane(self.fields[i].as_ref()?, self.lanes[i]?))
     }
 
-    /// Sets the unit of the times: `told`, or else the unit in the name of the field t. Checks that t agrees with other
-    /// fields of times. Does nothing if the type of t gives a unit.
+    /// Sets the unit of the times to `told` or, if it is `None`, to the unit in the name of the field t. Checks that t
+    /// agrees with other fields of times. Does nothing if the type of t gives a unit.
     pub(super) fn set_unit(
         &mut self,
         path: &Path,
@@ -116,7 +117,8 @@ impl Found {
         }
     }
 
-    /// Returns how the times are read. Their unit comes from the options, their type or the file, in this order.
+    /// Returns how the times are read. Their unit is the one in the options, or else the one of their type, or else the
+    /// one that the file gives.
     pub(super) fn time(&self, options: &SourceOptions) -> Timeline {
         let own = unit_of_type(&self.lanes);
         let mut time = Timeline::new(options, own.unwrap_or(self.unit), self.notes.clone());

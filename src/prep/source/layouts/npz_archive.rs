@@ -145,7 +145,7 @@ impl NamedArrays for Archive<'_> {
         self.find_array(name).map(|(_, header)| header)
     }
 
-    /// An archive has to be in memory as a whole.
+    /// The events of an archive are read into memory all at once, so their number is limited.
     fn most_events(&self) -> u64 {
         MAX_SAMPLE_EVENTS
     }
@@ -174,7 +174,7 @@ impl NamedArrays for Archive<'_> {
     }
 }
 
-/// Returns whether a file of an archive begins as an array of NumPy does.
+/// Returns whether a file in an archive begins with NumPy's signature.
 fn is_array(zip: &mut Zip, index: usize) -> bool {
     let mut head = [0; 6];
     zip.by_index(index).is_ok_and(|mut file| file.read_exact(&mut head).is_ok()) && head == *b"\x93NUMPY"

@@ -46,8 +46,8 @@ pub(crate) struct Ntidigits {
     clocks: RowClocks,
 }
 
-/// Returns whether a file has, for train or test, a list of sample names and a group of events. The list must contain
-/// strings. Broken links count, so that opening the file can report them.
+/// Returns whether a file has a list of sample names and a group of events, for train or for test. The list must
+/// contain strings. Broken links count, so that opening the file can report them.
 pub(crate) fn detect(file: &hdf::File) -> bool {
     use TypeDescriptor::{FixedAscii, FixedUnicode, VarLenAscii, VarLenUnicode};
     let names = |list: &str| {
@@ -132,8 +132,8 @@ pub(crate) fn open(path: &Path, options: &SourceOptions) -> Result<Recording> {
     })
 }
 
-/// Lists what is in the file but not read: other groups and datasets, and samples whose names are not in `PART_labels`.
-/// `listed` is the number of names in `PART_labels`.
+/// Lists what is in the file but not read: other groups and datasets, and samples that are not named in the labels of
+/// `part`. `listed` is the number of samples named there.
 fn others(file: &hdf::File, part: &str, listed: usize) -> Vec<String> {
     let kinds = ["labels", "addresses", "timestamps"];
     let known =

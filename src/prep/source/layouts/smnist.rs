@@ -1,15 +1,21 @@
 //! Spiking sequential MNIST: images of the MNIST format (IDX), whose pixels are read one after the other. Each of 49
-//! thresholds has two channels: one with an event wherever the grey value crosses it upwards, one for downwards.
-//! Source: Tonic's `SMNIST` with its defaults, which makes the same events.
+//! thresholds has two channels. One has an event wherever the grey value crosses the threshold upwards, the other one
+//! wherever it crosses the threshold downwards. Source: Tonic's `SMNIST` with its defaults, which makes the same
+//! events.
 //!
 //! | file | content |
 //! |---|---|
 //! | `...images-idx3-ubyte` | 4 big-endian numbers (2051, images, 28, 28), and a byte for each pixel |
 //! | `...labels-idx1-ubyte`, next to it | 2 big-endian numbers (2049, images), and a byte for each label |
 //!
-//! Channel 99 - i has the upward crossings of threshold i of 49, channel 50 - i the downward ones, and channel 0 an
-//! event for each white pixel. A step from one pixel to the next takes 2 ms. Each event occurs twice: at the beginning
-//! and at the middle of the step.
+//! | channel | events |
+//! |---|---|
+//! | 0 | white pixels |
+//! | 50 - i | downward crossings of threshold i, counted from 0 |
+//! | 99 - i | upward crossings of threshold i, counted from 0 |
+//!
+//! A step from one pixel to the next takes 2 ms. Each event occurs twice: at the beginning and at the middle of the
+//! step.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -60,7 +66,7 @@ struct Smnist {
     path: PathBuf,
     labels: LinkedPath,
     images: u64,
-    /// For each grey value: how many thresholds are at most as large.
+    /// For each grey value: the number of thresholds that are not greater than it.
     ranks: [u16; 256],
 }
 
@@ -69,10 +75,10 @@ pub(crate) fn detect(head: &[u8]) -> bool {
     head.len() >= HEADER as usize && head.starts_with(&IMAGES) && head[8..12] == SIDE && head[12..16] == SIDE
 }
 
-/// Opens a file of images, and that of its labels.
+/// Opens a file of images, and the file of their labels.
 ///
 /// # Errors
-/// [`tonic_base::Error::Io`]; [`Error::NotARecording`] for files that are not of this format, or of wrong lengths.
+/// [`tonic_base::Error::Io`]; [`Error::NotARecording`] for files of another format or of a wrong length.
 pub(crate) fn open(path: &Path) -> Result<Recording> {
     let name = file_name(path);
     let of_labels = name.replace("images", "labels").replace("idx3", "idx1");
@@ -127,14 +133,15 @@ pub(crate) fn open(path: &Path) -> Result<Recording> {
     })
 }
 
-/// Returns, for each grey value, how many of Tonic's thresholds are at most as large.
+/// For each grey value, returns the number of Tonic's thresholds that are not greater than it.
 fn ranks() -> [u16; 256] {
     let step = 254.0 / f64::from(THRESHOLDS - 1);
     let threshold = |i: u16| if i + 1 == THRESHOLDS { 254 } else { (f64::from(i) * step) as u8 };
     std::array::from_fn(|grey| (0..THRESHOLDS).filter(|&i| usize::from(threshold(i)) <= grey).count() as u16)
 }
 
-/// Repeats the events from `first` on, which are at the beginning of the step `step`, at its middle.
+/// Repeats the events at the beginning of a step at the middle of the step. `step` is the index of the step, and
+/// `first` is the index of its first event.
 fn repeat(step: usize, first: usize, times: &mut Vec<i64>, channels: &mut Vec<u16>) {
     let events = first..channels.len();
     times.extend(events.clone().map(|_| (2 * step as i64 + 1) * HALF_STEP));

@@ -25,7 +25,7 @@ const SPIKES: &str = "spiketrain";
 const SIDE: usize = 10;
 const TAXELS: usize = SIDE * SIDE;
 const SENSOR: SensorSize = SensorSize { width: SIDE as u32, height: SIDE as u32, polarities: 2 };
-/// Maximum size of a matrix in bytes. A sample lasts two seconds.
+/// Maximum size of a matrix in bytes. Real samples are much smaller: they last two seconds.
 const MAX_BYTES: u64 = 1 << 28;
 
 /// Opens a file and reads its events.

@@ -26,7 +26,7 @@ use crate::source::target::{Entries, Slices, Target};
 use crate::source::text::{MARK, Rows, Store, Table, Wrong};
 use crate::source::times::Timeline;
 
-/// Number of bytes that are read at a time. A longer line is cut there.
+/// Number of bytes that are read at a time. A longer line is cut after this many bytes.
 const PIECE: usize = 1 << 22;
 /// A piece is parsed on several cores if each gets at least this many bytes.
 const LEAST_SHARE: usize = 1 << 17;
@@ -87,7 +87,8 @@ struct Events<'a> {
     notes: Vec<String>,
     polarities: Polarities,
     pixels: [Pixels; 2],
-    /// The first and the last times, as they are in the text, if fractions in them matter.
+    /// The first times and the last times, to check whether they have fractions. Empty if the times are integers or in
+    /// seconds.
     floats: [Vec<f64>; 2],
 }
 
@@ -109,8 +110,8 @@ impl<'a> Events<'a> {
         }
     }
 
-    /// Reads the text to its end, or to a number that does not fit the type of its column. Then returns the index of
-    /// the column and the type that it needs: the text has to be read again.
+    /// Reads the text to its end. If a number doesn't fit the type of its column, stops there and returns the index of
+    /// the column and a type that fits. The caller then has to read the text again.
     fn read_all(&mut self) -> Result<Option<(usize, Store)>> {
         let mut pieces = Pieces::open(self.path, self.plan)?;
         let mut piece = pieces.next(Vec::new())?;
@@ -254,7 +255,7 @@ fn entries(column: &Coordinates) -> Entries<'_> {
     }
 }
 
-/// Returns the place after the first end of a line at or after the place `from`.
+/// Returns the index after the first line break in `text[from..]`, or the length of the text if there is none.
 fn line_end(text: &[u8], from: usize) -> usize {
     text[from..].iter().position(|&byte| byte == b'\n').map_or(text.len(), |end| from + end + 1)
 }
@@ -263,11 +264,11 @@ fn line_end(text: &[u8], from: usize) -> usize {
 struct Pieces<'a> {
     path: &'a Path,
     bytes: Box<dyn Read + Send>,
-    /// The beginning of a line whose end was not read yet.
+    /// The beginning of a line whose rest was not read yet.
     rest: Vec<u8>,
     plan: &'a Plan,
     is_first: bool,
-    /// Whether the last line has no end.
+    /// Whether the last line has no line break.
     is_open: bool,
     /// Number of bytes that were read.
     at: u64,
@@ -281,8 +282,8 @@ impl<'a> Pieces<'a> {
         Ok(Pieces { path, bytes, rest: Vec::new(), plan, is_first: true, is_open: false, at: 0, fault: None })
     }
 
-    /// Reads the next lines into `piece`, whose content is overwritten. Returns no bytes at the end of the text. The
-    /// last line gets an end if it has none.
+    /// Reads the next lines into `piece`, whose content is overwritten. Returns no bytes at the end of the text. Adds a
+    /// line break to the last line if it has none.
     fn next(&mut self, mut piece: Vec<u8>) -> Result<Vec<u8>> {
         loop {
             piece.clear();

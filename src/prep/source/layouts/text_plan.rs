@@ -1,4 +1,4 @@
-//! Which columns of a text are t, x, y and p, how their numbers are stored, and the unit of the times.
+//! Finds the columns t, x, y and p of a text, the types of their numbers, and the unit of the times.
 
 use std::path::Path;
 
@@ -32,8 +32,9 @@ impl Plan {
     /// Finds the columns of a text by its first lines.
     ///
     /// # Errors
-    /// [`Error::Columns`] if the columns are not found; [`Error::BadRow`] for a line before the rows that may be an
-    /// event; [`Error::OddUnit`] and errors of [`check_times`] for the unit of times.
+    /// - [`Error::Columns`] if the columns are not found.
+    /// - [`Error::BadRow`] if a line before the first row may be an event.
+    /// - [`Error::OddUnit`] and errors of [`check_times`] for the unit of times.
     pub(super) fn of(path: &Path, table: &Table<'_>, options: &SourceOptions) -> Result<Plan> {
         if let Some((line, text)) = table.odd {
             let expected = format!("a row of {} cells as the others, or a header", table.kinds.len());
@@ -72,8 +73,8 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Sets the unit of the times: the user's, or that in the name of t, or else seconds for floats and microseconds
-    /// for integers.
+    /// Sets the unit of the times. It is the user's unit, or else the unit in the name of t. Without both, float times
+    /// are in seconds and integer times are in microseconds.
     fn set_unit(&mut self, path: &Path, options: &SourceOptions) -> Result<()> {
         let Some(t) = self.format.slots.iter().find(|slot| slot.role == Some(Role::T)) else { return Ok(()) };
         let usual = if t.store == Store::Float { TimeUnit::Seconds } else { TimeUnit::Microseconds };
@@ -89,7 +90,8 @@ impl Plan {
         Ok(())
     }
 
-    /// Widens the type of a column, because a later row needs that. `path` and `options` are those of [`Plan::of`].
+    /// Changes the type of a column to `store`, because a later row needs a wider type. `path` and `options` must be
+    /// the ones that [`Plan::of`] was called with.
     pub(super) fn widen(&mut self, path: &Path, options: &SourceOptions, slot: usize, store: Store) -> Result<()> {
         let slot = &mut self.format.slots[slot];
         slot.store = store;
@@ -185,7 +187,8 @@ fn mapped(path: &Path, table: &Table<'_>, map: &Map) -> Result<Places> {
     Ok([place(&map.t)?, place(&map.x)?, optional(&map.y)?, optional(&map.p)?])
 }
 
-/// Finds the columns by their names, or by the form of the text. Adds a note for the user in the second case.
+/// Finds the columns by their names. Texts of e2vid have no names; they are recognised by their form, and a note for
+/// the user is added.
 fn found(path: &Path, table: &Table<'_>, notes: &mut Vec<String>) -> Result<Places> {
     let order = table.order();
     let refused = |expected: String, got: String, orders: Vec<String>| {
@@ -271,7 +274,7 @@ fn slot(path: &Path, table: &Table<'_>, i: usize, role: Option<Role>) -> Result<
     Ok(slot(store))
 }
 
-/// The first rows of a text as an array of records, to check the times like those of other files.
+/// The first rows of a text, described as an array of records. So [`check_times`] can check the times.
 struct Head<'a, 'b> {
     table: &'a Table<'b>,
     info: [ArrayInfo; 1],

@@ -1,4 +1,5 @@
-//! Recognises files as cameras write them by their first bytes, or by the ending of the name and plausible events.
+//! Recognises the file formats of cameras: by the first bytes of a file, or by the ending of its name and plausible
+//! events.
 
 mod percent_header;
 
@@ -10,13 +11,14 @@ pub(crate) use percent_header::PercentHeader;
 
 /// The first bytes of an Event Stream.
 pub(crate) const EVENT_STREAM: &[u8] = b"Event Stream";
-/// Fewer events may be plausible by chance.
+/// Minimum number of events for a file to be recognised by plausible events. Fewer may be plausible by chance.
 const LEAST: usize = 16;
-/// The row of an event that is no event but an overflow of the clock.
+/// In N-MNIST, the y that stands for an overflow of the clock instead of an event.
 const OVERFLOW: u8 = 240;
 const OVERFLOW_US: i64 = 1 << 13;
 
-/// Recognises a camera's file by its first bytes. `None` for other files, and for those that have no mark.
+/// Recognises a camera's file by its first bytes. Returns `None` for formats that don't begin with fixed bytes, and for
+/// other files.
 pub(crate) fn marked(head: &[u8]) -> Option<Layout> {
     let begins = |mark: &[u8]| head.starts_with(mark);
     if begins(b"#!AER-DAT4") {
@@ -42,7 +44,8 @@ pub(crate) fn marked(head: &[u8]) -> Option<Layout> {
     None
 }
 
-/// Recognises a camera's file without a mark, by the ending of its name and by whether its first events are plausible.
+/// Recognises a camera's file that doesn't begin with fixed bytes. The ending of its name must fit, and its first
+/// events must be plausible.
 pub(crate) fn probable(path: &Path, head: &[u8]) -> Option<Layout> {
     let path = without_gz(path);
     match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
@@ -52,12 +55,13 @@ pub(crate) fn probable(path: &Path, head: &[u8]) -> Option<Layout> {
     }
 }
 
-/// Returns whether there are bytes that no text has.
+/// Returns whether there are control characters that don't occur in a text.
 fn is_binary(head: &[u8]) -> bool {
     head.iter().any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace())
 }
 
-/// Returns the time of an event of N-MNIST. `None` for an overflow, which adds to `added`.
+/// Returns the time of an event of N-MNIST, in microseconds. For an overflow of the clock, returns `None` and increases
+/// `added`, which is added to all later times.
 #[inline(always)]
 pub(crate) fn nmnist_time(&[_, y, high, middle, low]: &[u8; 5], added: &mut i64) -> Option<i64> {
     if y == OVERFLOW {
@@ -73,8 +77,8 @@ fn is_nmnist(head: &[u8]) -> bool {
     events.len() >= LEAST && events.iter().filter_map(|event| nmnist_time(event, &mut added)).is_sorted()
 }
 
-/// Returns whether `head` may be the beginning of a DAT file without a header: its times are in order, and no address has
-/// bits of a later version.
+/// Returns whether `head` may be the beginning of a DAT file without a header. The times must be in order, and the bits
+/// of an address that only later versions use must be 0.
 fn is_dat(head: &[u8]) -> bool {
     let events = head.as_chunks::<8>().0;
     let times = events.iter().map(|event| u32::from_le_bytes([event[0], event[1], event[2], event[3]]));

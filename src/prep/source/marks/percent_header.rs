@@ -1,8 +1,8 @@
 //! The text header of Prophesee's files (RAW and DAT): lines that begin with `%`, such as `% geometry 1280x720`. The
 //! fields are described in the documentation of the Metavision SDK, under "RAW file format" and "DAT file format".
 //!
-//! In a RAW file, `% format EVT3;height=720;width=1280` and, in older files, `% evt 3.0` name the encoding. The line
-//! `% end` ends newer headers. Older headers end before the first line that is no such text.
+//! In a RAW file, `% format EVT3;height=720;width=1280` and, in older files, `% evt 3.0` name the encoding. Newer
+//! headers end with the line `% end`. Older headers end before the first line that isn't text after a `%`.
 
 use crate::error::Result;
 use crate::source::layout::Layout;
@@ -10,18 +10,19 @@ use crate::source::layout::Layout;
 /// Maximum number of lines of a header.
 const MAX_LINES: usize = 1 << 10;
 
-/// What the header of a file says. The fields are `None` if it doesn't say it.
+/// The information in a file's header. A field is `None` if the header lacks it.
 #[derive(Debug, Default)]
 pub(crate) struct PercentHeader {
     /// Number of lines.
     pub(crate) lines: usize,
     /// The encoding of a RAW file.
     pub(crate) encoding: Option<Layout>,
-    /// Whether a RAW file in EVT 2.1 has the halves of its words the other way round.
+    /// Whether the two halves of each word are in reverse order. Only for RAW files in EVT 2.1.
     pub(crate) is_legacy: bool,
     /// Version of a DAT file.
     pub(crate) version: Option<u32>,
-    /// Whether it is the header of a DAT file, or that of a text file perhaps.
+    /// Whether the header is certainly that of a DAT file. If only `may_be_dat` is true, the file can also be a text
+    /// file.
     pub(crate) is_dat: bool,
     pub(crate) may_be_dat: bool,
     pub(crate) width: Option<u64>,
@@ -29,7 +30,7 @@ pub(crate) struct PercentHeader {
 }
 
 impl PercentHeader {
-    /// Reads the header of a file. `next` reads a line that begins with `%`; `None` if there is none.
+    /// Reads the header of a file. `next` reads the next line if it begins with `%`, and returns `None` otherwise.
     ///
     /// # Errors
     /// Those of `next`.

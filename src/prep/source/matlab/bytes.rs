@@ -1,4 +1,5 @@
-//! The bytes of a MATLAB file in order: those of the file itself, or those that a compressed variable unpacks to.
+//! Reads the bytes of a MATLAB file in order: the bytes of the file itself, or the unpacked bytes of a compressed
+//! variable.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom, Take};
@@ -16,9 +17,9 @@ const PIECE: usize = 1 << 16;
 pub(super) struct Bytes<'a> {
     path: &'a Path,
     source: Source,
-    /// Place of the next byte: in the file, or in the unpacked bytes of a compressed variable.
+    /// Offset of the next byte: in the file, or in the unpacked bytes of a compressed variable.
     at: u64,
-    /// If the bytes are those of a compressed variable: where it begins in the file.
+    /// For the bytes of a compressed variable: the offset of the compressed bytes in the file.
     packed_at: Option<u64>,
     big_endian: bool,
 }
@@ -29,13 +30,14 @@ enum Source {
 }
 
 impl<'a> Bytes<'a> {
-    /// Opens a file by the path `local`, to read it from the place `at` on.
+    /// Opens the file at the path `local`, to read it from the offset `at` on. `path` is the path in error messages.
     pub(super) fn plain(path: &'a Path, local: &Path, at: u64, big_endian: bool) -> Result<Bytes<'a>> {
         let source = Source::Plain(BufReader::new(open(path, local, at)?));
         Ok(Bytes { path, source, at, packed_at: None, big_endian })
     }
 
-    /// Opens a file by the path `local`, to read the variable that is compressed in its bytes `at..at + size`.
+    /// Opens the file at the path `local`, to read the compressed variable in its bytes `at..at + size`. `path` is the
+    /// path in error messages.
     pub(super) fn packed(path: &'a Path, local: &Path, (at, size): (u64, u64), big_endian: bool) -> Result<Bytes<'a>> {
         let decoder = ZlibDecoder::new(BufReader::new(open(path, local, at)?.take(size)));
         Ok(Bytes { path, source: Source::Packed(Box::new(decoder)), at: 0, packed_at: Some(at), big_endian })
@@ -53,7 +55,7 @@ impl<'a> Bytes<'a> {
         self.packed_at
     }
 
-    /// Makes the error for bytes at the place `at` that are not what the format requires.
+    /// Makes the error for bytes at the offset `at` that are not what the format requires.
     pub(super) fn damaged(&self, at: u64, expected: impl std::fmt::Display, got: impl std::fmt::Display) -> Error {
         let place = match self.packed_at {
             None => format!("byte {at}"),
@@ -70,7 +72,7 @@ impl<'a> Bytes<'a> {
         }
     }
 
-    /// Fills `out` with the next bytes. `what` says what they are.
+    /// Fills `out` with the next bytes. `what` describes them in error messages.
     pub(super) fn read(&mut self, what: &str, out: &mut [u8]) -> Result<()> {
         let read = match &mut self.source {
             Source::Plain(file) => file.read_exact(out),
@@ -81,7 +83,7 @@ impl<'a> Bytes<'a> {
         Ok(())
     }
 
-    /// Reads the next `size` bytes, in pieces of at most [`PIECE`] bytes, and calls `take` with each.
+    /// Reads the next `size` bytes in pieces of at most [`PIECE`] bytes. Calls `take` with each piece.
     pub(super) fn copy(&mut self, what: &str, size: u64, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let mut piece = vec![0; PIECE.min(usize::try_from(size).unwrap_or(PIECE))];
         let mut missing = size;
@@ -95,7 +97,7 @@ impl<'a> Bytes<'a> {
         Ok(())
     }
 
-    /// Passes over bytes until the place `to`.
+    /// Skips the bytes before the offset `to`.
     pub(super) fn pass_to(&mut self, what: &str, to: u64) -> Result<()> {
         let size = to - self.at;
         match &mut self.source {
@@ -108,7 +110,7 @@ impl<'a> Bytes<'a> {
         }
     }
 
-    /// Reads a compressed variable to its end, which checks its checksum.
+    /// Reads a compressed variable to its end, so that zlib checks the checksum there.
     pub(super) fn finish(&mut self) -> Result<()> {
         let Source::Packed(decoder) = &mut self.source else { return Ok(()) };
         let mut piece = vec![0; PIECE];

@@ -1,6 +1,8 @@
-//! Reads the elements that MATLAB files consist of: a type and a size of 4 bytes each, and data, which is padded to a
-//! multiple of 8 bytes. Data of up to 4 bytes can be in a small element: its first 4 bytes have the size in the upper
-//! half and the type in the lower half, and the data follows.
+//! Reads the elements that MATLAB files consist of. An element has a type of 4 bytes, a size of 4 bytes, and data that
+//! is padded to a multiple of 8 bytes.
+//!
+//! Data of up to 4 bytes can be in a small element. Its first 4 bytes have the size in the upper half and the type in
+//! the lower half, and the data follows.
 
 use crate::error::Result;
 use crate::source::matlab::bytes::Bytes;
@@ -12,22 +14,23 @@ pub(super) const UINT32: u32 = 6;
 pub(super) const MATRIX: u32 = 14;
 pub(super) const COMPRESSED: u32 = 15;
 
-/// An element whose type and size were read. The next byte is the first of its data.
+/// An element whose type and size were read. The next byte to read is the first byte of its data.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Element {
     pub(super) kind: u32,
-    /// Number of bytes of its data.
+    /// Size of the data in bytes.
     pub(super) size: u64,
-    /// Place of its first byte.
+    /// Offset of the first byte of the element.
     pub(super) begin: u64,
-    /// Place of the first byte of its data.
+    /// Offset of the first byte of the data.
     pub(super) data: u64,
-    /// Place of the first byte after it.
+    /// Offset of the first byte after the element.
     pub(super) next: u64,
 }
 
 impl Element {
-    /// Reads the type and size of the next element, which ends at the place `end` or before. `what` says what it is.
+    /// Reads the type and the size of the next element. The element must end at the offset `end` or before. `what`
+    /// describes the element in error messages.
     pub(super) fn read(bytes: &mut Bytes<'_>, end: u64, what: &str) -> Result<Element> {
         let begin = bytes.at();
         if end.saturating_sub(begin) < 8 {
@@ -68,7 +71,7 @@ impl Element {
         Some(Number { kind, bytes, big_endian })
     }
 
-    /// Reads the element's data, at most `most` bytes, and passes over the padding.
+    /// Reads the element's data, at most `most` bytes, and skips the padding.
     pub(super) fn data(&self, bytes: &mut Bytes<'_>, most: u64, what: &str) -> Result<Vec<u8>> {
         if self.size > most {
             return Err(bytes.damaged(self.begin, format!("{what} of at most {most} bytes"), self.size));
@@ -80,7 +83,8 @@ impl Element {
     }
 }
 
-/// Reads the next element: at most `most` numbers of 4 bytes, of type `kind`. `what` says what they are.
+/// Reads the next element, which has at most `most` numbers of 4 bytes. The type of the element must be `kind`. `what`
+/// describes the numbers in error messages.
 pub(super) fn numbers(bytes: &mut Bytes<'_>, end: u64, kind: u32, most: u64, what: &str) -> Result<Vec<u32>> {
     let element = Element::read(bytes, end, what)?;
     if element.kind != kind || element.size % 4 != 0 {

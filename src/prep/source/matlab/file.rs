@@ -19,7 +19,8 @@ pub(crate) struct MatFile<'a> {
     variables: Vec<Variable>,
     arrays: Vec<ArrayInfo>,
     has_more: bool,
-    /// The bytes after the array that was read last. Arrays that are read in the order of the file are unpacked once.
+    /// The bytes after the array that was read last. So a compressed variable is unpacked only once if its arrays are
+    /// read in the order of the file.
     last: RefCell<Option<Bytes<'a>>>,
     big_endian: bool,
 }
@@ -84,8 +85,8 @@ impl<'a> MatFile<'a> {
         self.find(name).map(|variable| &variable.header)
     }
 
-    /// Returns the place in the file of the numbers of an array. `None` if they are compressed, or stored as numbers of
-    /// another type.
+    /// Returns the offset in the file of the numbers of an array. Returns `None` if they are compressed, or stored in
+    /// another type than that of the array.
     pub(crate) fn place(&self, name: &str) -> Option<u64> {
         let Variable { header: Header { dtype: DType::Number(number), .. }, content: Content::Numbers(place), .. } =
             self.find(name)?
@@ -95,7 +96,7 @@ impl<'a> MatFile<'a> {
         (place.packed.is_none() && is_stored_as(place, number)).then_some(place.at)
     }
 
-    /// Reads the data of an array, as its header describes it, or its first `most` bytes.
+    /// Reads at most `most` bytes of the data of an array, in the type that its header gives.
     ///
     /// # Errors
     /// Errors of [`MatFile::copy`].
@@ -108,7 +109,8 @@ impl<'a> MatFile<'a> {
         Ok(data)
     }
 
-    /// Reads the data of an array, as its header describes it, or its first `most` bytes. Calls `take` with each piece.
+    /// Reads at most `most` bytes of the data of an array, in the type that its header gives. Calls `take` with each
+    /// piece.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`]; [`Error::DamagedRecording`]; errors of `take`.
@@ -158,8 +160,8 @@ impl<'a> MatFile<'a> {
 }
 
 impl Variable {
-    /// Sets the header to little-endian if the numbers are stored as another type: [`convert`] makes them so when they
-    /// are read.
+    /// Sets the header to little-endian if the numbers are stored in another type. They are then converted when they
+    /// are read, and [`convert`] writes little-endian numbers.
     fn settle(&mut self) {
         if let (Content::Numbers(place), DType::Number(number)) = (&self.content, &mut self.header.dtype)
             && !is_stored_as(place, number)
@@ -169,7 +171,7 @@ impl Variable {
     }
 }
 
-/// Returns whether numbers are stored as `number` says. A boolean is a byte.
+/// Returns whether numbers are stored in the type `number`. A boolean is stored as a byte.
 fn is_stored_as(place: &Place, number: &Number) -> bool {
     let (stored, number) = (place.stored, *number);
     stored.bytes == number.bytes

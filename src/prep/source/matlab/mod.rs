@@ -15,11 +15,12 @@ mod variables;
 
 pub(crate) use file::MatFile;
 
-/// Size of a file's header in bytes: a text, the place of MATLAB's own data, the version, and the mark of the byte
-/// order.
+/// Size of a file's header in bytes. The header has a text, the offset of MATLAB's own data, the version, and two bytes
+/// that show the byte order.
 const HEADER: usize = 128;
 
-/// Returns whether `head` is the beginning of a MATLAB file of version 5. The text at its start need not be there.
+/// Returns whether `head` is the beginning of a MATLAB file of version 5. The text at the start of the header may be
+/// missing.
 pub(crate) fn is_marked(head: &[u8]) -> bool {
     head.starts_with(b"MATLAB 5.0 MAT-file") || order(head).is_some()
 }

@@ -42,16 +42,16 @@ pub(super) enum Content {
 /// Where the numbers of an array are.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
-    /// Place and size in the file of the compressed variable that the array is in.
+    /// If the array is in a compressed variable: offset and size of the variable in the file, in bytes.
     pub(super) packed: Option<(u64, u64)>,
-    /// Place of the first number: in the file, or in the unpacked bytes of the variable.
+    /// Offset of the first number: in the file, or in the unpacked bytes of the compressed variable.
     pub(super) at: u64,
     /// Type of the numbers as they are stored. MATLAB stores whole numbers in the smallest type that fits.
     pub(super) stored: Number,
 }
 
-/// Lists the arrays of a file of `size` bytes, which is opened by the path `local`, in the order of the file. Also returns
-/// whether there are more than [`MAX_ARRAYS`].
+/// Lists the arrays of a file of `size` bytes, in the order of the file. The file is opened by the path `local`. Also
+/// returns whether there are more than [`MAX_ARRAYS`].
 pub(super) fn variables(path: &Path, local: &Path, size: u64, big_endian: bool) -> Result<(Vec<Variable>, bool)> {
     let mut bytes = Bytes::plain(path, local, HEADER as u64, big_endian)?;
     let (mut found, mut has_more) = (Vec::new(), false);
@@ -97,8 +97,8 @@ struct List<'b, 'a> {
 }
 
 impl List<'_, '_> {
-    /// Adds the array in `element`, or those in the struct or cell in it. `name` is empty for a variable, which has its
-    /// name in the element. Afterwards, the next byte is somewhere in the element.
+    /// Adds the array in `element`. If it is a struct or a cell, adds the arrays in it. `name` is empty for a variable,
+    /// whose name is in the element. Does not always read to the end of the element.
     fn array(&mut self, element: &Element, name: &str, depth: usize) -> Result<()> {
         let end = element.data + element.size;
         if element.size == 0 {
@@ -206,8 +206,8 @@ impl List<'_, '_> {
         Ok(())
     }
 
-    /// Adds the array at the place `at`, which is in a struct or cell. Returns the place after it. `None` if no more
-    /// arrays are listed.
+    /// Adds an array that is in a struct or cell. The array begins at the offset `at`. Returns the offset after the
+    /// array, or `None` if no more arrays are listed.
     fn inner(&mut self, at: u64, end: u64, name: &str, depth: usize) -> Result<Option<u64>> {
         if self.found.len() == MAX_ARRAYS {
             *self.has_more = true;

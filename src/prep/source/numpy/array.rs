@@ -141,13 +141,13 @@ impl Lane {
 /// Where the data of arrays is.
 #[derive(Debug)]
 pub(crate) enum ArrayData {
-    /// In a file, which is opened by the path `local`, from the byte `begin` on.
+    /// In the file at the path `local`, from the byte `begin` on. `path` is the path in error messages.
     File { path: PathBuf, local: Local, begin: u64 },
     /// In the first stream of a temporary file.
     Spill(Spill),
 }
 
-/// Fills a buffer with the bytes from a place on.
+/// Fills a buffer with the bytes that begin at an offset.
 type ReadAt<'d> = Box<dyn FnMut(u64, &mut [u8]) -> Result<()> + 'd>;
 
 impl ArrayData {

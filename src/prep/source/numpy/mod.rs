@@ -3,7 +3,7 @@
 //! ```text
 //! header, literal              the header of an array, and the Python literals in it
 //! dtype, tick, longdouble      types of elements, units of dates and durations, C's long double
-//! array, scalar                columns of numbers in an array; the one entry of an array that has only one
+//! array, scalar                columns of numbers in an array; the only entry of an array with one entry
 //! ```
 
 mod array;

@@ -14,19 +14,20 @@ use zip::CompressionMethod;
 use crate::error::{BaseFault, Error, Result};
 use crate::source::packed::limit::{most_unpacked, open_zip, too_large};
 
-/// Text for error messages: what the user should do with a member that is not read.
+/// Advice for the user in errors about archives that cannot be read.
 const UNPACK: &str = "unpack the archive, and convert the folder";
 
-/// A zip archive: its members, in the order of its list.
+/// A zip archive. Its members have the same order as in the file.
 #[derive(Debug)]
 pub(crate) struct Archive {
     path: PathBuf,
-    /// Names of the folders and of the files, separated by slashes. Names of folders end with one.
+    /// Paths of the folders and files in the archive, such as `dir/` and `dir/file`. Only the path of a folder ends
+    /// with a slash.
     pub(crate) names: Vec<String>,
     members: HashMap<String, Member>,
 }
 
-/// The bytes of a file or a member, and their number. gzip is not unpacked.
+/// The bytes of a file or of a member of an archive, and the number of these bytes. Data in gzip stays packed.
 pub(crate) struct Raw {
     pub(crate) bytes: Box<dyn Read + Send>,
     pub(crate) len: u64,
@@ -34,10 +35,10 @@ pub(crate) struct Raw {
 
 #[derive(Debug)]
 struct Member {
-    /// Place of the packed bytes in the archive, and their number.
+    /// Offset in the archive at which the packed bytes begin. The next field is their number.
     at: u64,
     packed: u64,
-    /// Number of unpacked bytes, and their checksum.
+    /// Number of unpacked bytes. The next field is their checksum.
     size: u64,
     crc: u32,
     method: CompressionMethod,
@@ -47,11 +48,12 @@ struct Member {
 /// An open archive, with the size of its file and the time of its last change.
 type Opened = (u64, Option<SystemTime>, Arc<Archive>);
 
-/// The archive that was opened last, so that its list of members is not read again for each member.
+/// The archive that was opened last. It is kept because its list of members would otherwise be read again for each
+/// member.
 static OPENED: Mutex<Option<Opened>> = Mutex::new(None);
 
 impl Archive {
-    /// Returns whether a file is a zip archive, by its first bytes.
+    /// Returns whether a file is a zip archive. Reads only its first bytes.
     pub(crate) fn is(path: &Path) -> bool {
         let mut head = [0; 4];
         let mut read = || File::open(path).and_then(|mut file| file.read_exact(&mut head));
@@ -59,8 +61,8 @@ impl Archive {
         path.is_file() && read().is_ok() && matches!(&head, b"PK\x03\x04" | b"PK\x05\x06")
     }
 
-    /// Opens an archive of recordings. `None` for a NumPy archive, and for an empty or damaged one: the reader of NumPy
-    /// archives makes the error for these.
+    /// Opens an archive of recordings. `None` for NumPy archives, and for empty or damaged archives. The reader of
+    /// NumPy archives opens all of these, and reports the damage.
     ///
     /// # Errors
     /// Those of [`Archive::open`], except damage.
@@ -73,8 +75,11 @@ impl Archive {
         }
     }
 
-    /// Returns whether the archive is left to the reader of NumPy archives: it is named `.npz`, it has only arrays and
-    /// no folders, or it is empty.
+    /// Returns whether the archive is for the reader of NumPy archives. There are three cases:
+    ///
+    /// - its name ends in `.npz`;
+    /// - it has only arrays (`.npy`) and no folders;
+    /// - it is empty.
     fn is_npz(&self) -> bool {
         let mut files = self.names.iter().filter(|name| !name.starts_with("__MACOSX/")).peekable();
         named_npz(&self.path)
@@ -86,7 +91,7 @@ impl Archive {
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`]; [`Error::DamagedRecording`] for a damaged archive; [`Error::Foreign`] for two members
-    /// of one name, and for names that lead out of the archive.
+    /// with the same name, and for names that lead out of the archive.
     pub(crate) fn open(path: &Path) -> Result<Arc<Archive>> {
         let file = File::open(path).map_err(Error::io(path, "open the archive"))?;
         let meta = file.metadata().map_err(Error::io(path, "open the archive"))?;
@@ -140,8 +145,9 @@ impl Archive {
     /// Opens a member.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Io`], also for a member that is not there; [`Error::Foreign`] for a member that is
-    /// encrypted, or compressed with another method than deflate; [`Error::DamagedRecording`] for an absurd size.
+    /// - [`tonic_base::Error::Io`], also if there is no such member.
+    /// - [`Error::Foreign`] if the member is encrypted, or compressed by a method other than deflate.
+    /// - [`Error::DamagedRecording`] if the list gives an implausible size.
     pub(crate) fn read(&self, name: &str) -> Result<Raw> {
         let foreign = |expected: &str, format: String| Error::Foreign {
             path: self.path.clone(),
@@ -179,7 +185,7 @@ fn named_npz(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npz"))
 }
 
-/// The unpacked bytes of a member. The end is an error if their number or their checksum is wrong.
+/// Reads the unpacked bytes of a member. The last read fails if their number or their checksum is wrong.
 struct Checked {
     bytes: Box<dyn Read + Send>,
     crc: Crc,
@@ -205,7 +211,7 @@ impl Read for Checked {
     }
 }
 
-/// Finds the first name that an archive has twice in its list of files, which begins at byte `start`.
+/// Returns the first name that occurs twice in the list of members. The list begins at byte `start` of the file.
 pub(crate) fn repeated_name(mut list: BufReader<File>, start: u64) -> std::io::Result<String> {
     list.seek(SeekFrom::Start(start))?;
     let mut seen = HashSet::new();

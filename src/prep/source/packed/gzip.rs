@@ -1,4 +1,4 @@
-//! Unpacks gzip, of one or several members.
+//! Unpacks files in gzip.
 
 use std::io::{BufReader, Read, Result};
 

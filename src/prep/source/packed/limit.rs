@@ -1,4 +1,4 @@
-//! How much packed data may unpack to, and how many members an archive may have.
+//! Limits on the unpacked size of packed data, and on the number of members of an archive.
 
 use std::fs::File;
 use std::io::{BufReader, Error, ErrorKind, Read, Seek, SeekFrom};
@@ -6,8 +6,8 @@ use std::io::{BufReader, Error, ErrorKind, Read, Seek, SeekFrom};
 use zip::ZipArchive;
 use zip::result::{ZipError, ZipResult};
 
-/// A file unpacks to at most this many times its size, or to [`SMALL`] bytes. Recordings stay far below; archives that
-/// are made to fill disks are above.
+/// A packed file may unpack to this many times its size. Every file may unpack to [`SMALL`] bytes. Recordings stay
+/// far below this ratio; zip bombs exceed it.
 pub(crate) const MOST_RATIO: u64 = 500;
 const SMALL: u64 = 64 << 20;
 /// Maximum number of members of an archive.
@@ -18,7 +18,7 @@ pub(crate) fn most_unpacked(packed: u64) -> u64 {
     packed.saturating_mul(MOST_RATIO).max(SMALL)
 }
 
-/// Opens a zip archive. Its list of members is read into memory, so their number is checked before.
+/// Opens a zip archive. First checks the number of its members, because the list of members is read into memory.
 ///
 /// # Errors
 /// Those of [`ZipArchive::new`]; [`ZipError::InvalidArchive`] for more than [`MOST_MEMBERS`] members.
@@ -32,8 +32,8 @@ pub(crate) fn open_zip(mut file: File) -> ZipResult<ZipArchive<BufReader<File>>>
     ZipArchive::new(BufReader::new(file))
 }
 
-/// Returns the number of members that the record at the end of an archive gives: 0 if there is no such record. Source:
-/// "APPNOTE.TXT - .ZIP File Format Specification", 4.3.14 to 4.3.16.
+/// Returns the number of members according to the record at the end of an archive. 0 if there is no such record.
+/// Source: "APPNOTE.TXT - .ZIP File Format Specification", 4.3.14 to 4.3.16.
 fn members(file: &mut File) -> std::io::Result<u64> {
     const RECORD: usize = 22;
     const LOCATOR: usize = 20;

@@ -16,7 +16,7 @@ use crate::source::packed::{failed, is_packed, member, open, raw};
 /// Number of bytes that are unpacked at a time.
 const PIECE: usize = 1 << 20;
 
-/// A path by which a file can be opened for reading at any offset, as long as this value exists.
+/// The path of a file that can be read at any offset. The file exists at least as long as this value.
 #[derive(Clone, Debug)]
 pub(crate) struct Local {
     path: PathBuf,
@@ -31,14 +31,14 @@ impl Deref for Local {
     }
 }
 
-/// A file that was unpacked: its path, size and time of change, and the temporary file.
+/// A packed file and its unpacked bytes: the file's path, its size and time of change, and the temporary file.
 type Unpacked = (PathBuf, (u64, Option<SystemTime>), Weak<TemporaryFile>);
 
-/// The files that are unpacked now.
+/// The packed files whose temporary file still exists.
 static UNPACKED: Mutex<Vec<Unpacked>> = Mutex::new(Vec::new());
 
-/// Returns a path by which a file can be opened: its own or, for a packed file, that of an unnamed temporary file with
-/// the unpacked bytes.
+/// Returns the path of a file that can be read at any offset. For a packed file, this is an unnamed temporary file
+/// with the unpacked bytes.
 ///
 /// # Errors
 /// [`tonic_base::Error::NoSpace`], [`tonic_base::Error::Io`]; [`Error::DamagedBytes`] for damaged packed data; errors
@@ -58,8 +58,8 @@ pub(crate) fn local(path: &Path) -> Result<Local> {
     Ok(keep(path, version, temporary))
 }
 
-/// Calls `open` with the path of a file or, for a packed file, with that of a temporary file with the unpacked bytes.
-/// The temporary file has a name during the call, because libhdf5 needs one.
+/// Calls `open` with the path of a file. A packed file is first unpacked into a temporary file, and `open` gets the
+/// path of that one. The temporary file has a name during the call, because libhdf5 needs one.
 ///
 /// # Errors
 /// Those of [`local`].
@@ -81,15 +81,15 @@ fn keep(path: &Path, version: (u64, Option<SystemTime>), mut temporary: Temporar
     Local { path: temporary.path().into(), _temporary: Some(temporary) }
 }
 
-/// Returns the size and the time of change of a file, or of the archive that it is in.
+/// Returns the size and the time of the last change of a file. For a member, returns those of its archive.
 fn version(path: &Path) -> Result<(u64, Option<SystemTime>)> {
     let file = member(path).map_or_else(|| path.into(), |(archive, _)| archive);
     let meta = std::fs::metadata(&file).map_err(Error::io(path, "open the recording"))?;
     Ok((meta.len(), meta.modified().ok()))
 }
 
-/// Returns an estimate from below of the number of unpacked bytes: the size of a member in the archive's list, or the
-/// last 4 bytes of a gzip file, which are the size modulo 2^32.
+/// Returns a lower bound for the number of unpacked bytes. For a member, this is the size in the archive's list. For
+/// gzip, the last 4 bytes of the file give this size modulo 2^32.
 fn least_size(path: &Path) -> Result<u64> {
     let len = raw(path)?.len;
     let mut end = [0; 4];

@@ -1,11 +1,11 @@
-//! Opens files in gzip, and members of zip archives. Both are recognised by their first bytes.
+//! Opens files in gzip, and members of zip archives. Both formats are recognised by the first bytes of a file.
 //!
-//! A member is named by a path of its own, `archive.zip:dir/member`. Code that reads a file from beginning to end gets
-//! the unpacked bytes as they come. Code that reads at any offset gets a temporary file.
+//! A member is named by a path of its own, `archive.zip:dir/member`. Code that reads a file from beginning to end
+//! unpacks it while reading. Code that reads at any offset gets a temporary file.
 //!
 //! ```text
 //! archive                      lists the members of a zip archive, and opens them
-//! gzip, limit                  unpacks gzip; how much data may unpack to
+//! gzip, limit                  unpacks gzip; limits the size of unpacked data
 //! local                        unpacks into temporary files
 //! ```
 
@@ -24,14 +24,14 @@ use gzip::Gzip;
 pub(crate) use limit::{MOST_MEMBERS, MOST_RATIO, most_unpacked, open_zip};
 pub(crate) use local::{Local, local, open_local};
 
-/// Returns the archive and the name of the member that a path stands for. `None` for the path of a file.
+/// Splits the path of a member into the archive's path and the member's name. `None` for the path of a file.
 pub(crate) fn member(path: &Path) -> Option<(PathBuf, &str)> {
     let text = path.to_str().filter(|text| text.contains(':') && !path.exists())?;
     let split = text.match_indices(':').map(|(at, _)| (&text[..at], &text[at + 1..]));
     split.into_iter().find(|(archive, _)| Path::new(archive).is_file()).map(|(archive, name)| (archive.into(), name))
 }
 
-/// Returns the path of a file in a folder, or of a member of an archive.
+/// Returns the path of the file `name` in the folder `dir`, or of the member `name` if `dir` is an archive.
 pub(crate) fn path_in(dir: &Path, name: &str) -> PathBuf {
     if !dir.is_file() {
         return dir.join(name);
@@ -42,10 +42,10 @@ pub(crate) fn path_in(dir: &Path, name: &str) -> PathBuf {
     path.into()
 }
 
-/// Number of bytes at the beginning of a file that are read when it is opened. Most small files have no more.
+/// Number of bytes that are read when a file is opened. Most small files are not larger.
 const FIRST: usize = 1 << 15;
 
-/// Opens a file or a member of an archive. gzip is not unpacked.
+/// Opens a file or a member of an archive. Data in gzip stays packed.
 ///
 /// # Errors
 /// [`tonic_base::Error::Io`]; errors of [`Archive::open`] and [`Archive::read`].
@@ -58,7 +58,7 @@ pub(crate) fn raw(path: &Path) -> Result<Raw> {
     Ok(Raw { bytes: Box::new(file), len })
 }
 
-/// Opens a file or a member of an archive, unpacked.
+/// Opens a file or a member of an archive for reading its unpacked bytes.
 ///
 /// # Errors
 /// Those of [`raw`].
@@ -79,13 +79,13 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
     Ok(Box::new(Gzip::new(Cursor::new(head).chain(file), len)))
 }
 
-/// Returns whether a file is in gzip or a member of an archive.
+/// Returns whether a path is a file in gzip, or a member of an archive.
 pub(crate) fn is_packed(path: &Path) -> bool {
     member(path).is_some()
         || File::open(path).and_then(|mut file| first(&mut file, MARK)).is_ok_and(|head| is_gzip(&head))
 }
 
-/// Reads the first bytes of a file, unpacked: at most `most`.
+/// Reads the first unpacked bytes of a file, at most `most`.
 ///
 /// # Errors
 /// Those of [`open`]; [`Error::DamagedBytes`] if no byte can be unpacked.
@@ -104,7 +104,7 @@ pub(crate) fn head(path: &Path, most: usize) -> Result<Vec<u8>> {
     Ok(head)
 }
 
-/// Makes the error for bytes that cannot be read. `at` is the place of the next unpacked byte.
+/// Makes the error for bytes that cannot be read. `at` is the number of bytes that were unpacked before.
 pub(crate) fn failed(path: &Path, at: u64, error: std::io::Error) -> Error {
     match error.kind() {
         ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof => Error::DamagedBytes {
@@ -118,7 +118,7 @@ pub(crate) fn failed(path: &Path, at: u64, error: std::io::Error) -> Error {
     }
 }
 
-/// Returns the name of a file without the ending of gzip.
+/// Returns the path without `.gz` at its end.
 pub(crate) fn without_gz(path: &Path) -> PathBuf {
     match path.extension() {
         Some(ending) if ending.eq_ignore_ascii_case("gz") => path.with_extension(""),
@@ -126,14 +126,14 @@ pub(crate) fn without_gz(path: &Path) -> PathBuf {
     }
 }
 
-/// Number of bytes that tell gzip.
+/// Number of bytes by which gzip is recognised.
 const MARK: usize = 3;
 
 fn is_gzip(head: &[u8]) -> bool {
     head.starts_with(b"\x1f\x8b\x08")
 }
 
-/// Reads the first bytes: at least [`MARK`], if there are as many, and at most `most`.
+/// Reads the first bytes: at most `most`, and at least [`MARK`] unless the data is shorter.
 fn first(bytes: &mut impl Read, most: usize) -> std::io::Result<Vec<u8>> {
     let mut head = vec![0; most];
     let len = fill(bytes, &mut head, MARK)?;
@@ -141,7 +141,8 @@ fn first(bytes: &mut impl Read, most: usize) -> std::io::Result<Vec<u8>> {
     Ok(head)
 }
 
-/// Reads to `buffer` until it has `least` bytes, or to the end. Returns the number of bytes.
+/// Fills the start of `buffer` with at least `least` bytes, or with fewer if the data ends before. Returns the number
+/// of bytes.
 pub(crate) fn fill(bytes: &mut impl Read, buffer: &mut [u8], least: usize) -> std::io::Result<usize> {
     let mut len = 0;
     while len < least {

@@ -26,19 +26,19 @@ pub(super) enum Bounds {
     Listed(Vec<(i64, Option<u64>)>),
 }
 
-/// Evenly spaced times, the first of them `offset` microseconds after the first event. `found` has the index of the
-/// first event at or after each of these times, up to the time of the last event.
+/// Evenly spaced times. The first one is `offset` microseconds after the first event. For each time, `found` has the
+/// index of the first event at or after it. Times after the last event have no entry.
 pub(super) struct EvenTimes {
     /// Time of the first event.
     pub(super) first: Option<i64>,
     offset: i64,
     pub(super) stride: i64,
-    /// The first of the evenly spaced times that no event has reached yet, in microseconds. `None` before the first
-    /// event and on overflow.
+    /// The next of these times, in microseconds: no event has reached it yet. `None` before the first event and on
+    /// overflow.
     next: Option<i64>,
     pub(super) found: Vec<u64>,
     most: u64,
-    /// Time of the event that would have made `found` longer than `most`, if there is one.
+    /// Time of the first event for which `found` would become longer than `most`. `None` if there was no such event.
     too_many: Option<i64>,
 }
 
@@ -47,8 +47,8 @@ impl EvenTimes {
         EvenTimes { first: None, offset, stride, next: None, found: Vec::new(), most, too_many: None }
     }
 
-    /// If event `i`, at `time`, is the first event at or after some of the evenly spaced times, adds `i` to `found` for
-    /// each of them. Returns `false` if `found` would become longer than `most`.
+    /// Processes event `i`, whose time is `time`. Adds `i` to `found` for each of the evenly spaced times that this
+    /// event is the first to reach. Returns `false` if `found` would become longer than `most`.
     fn see(&mut self, i: u64, time: i64) -> bool {
         if self.too_many.is_some() {
             return false;
@@ -103,8 +103,8 @@ impl Bounds {
     }
 }
 
-/// Fills `bounds` and `clock` from the times of a recording. Returns whether all times are in order. Without a `clock`,
-/// stops at the first block of times that is out of order.
+/// Fills `bounds` and `clock` from the times of a recording. Returns whether all times are in order. Without a
+/// `clock`, stops at the first block of times that are out of order.
 pub(super) fn scan(stream: &EventStream, bounds: &mut Bounds, mut clock: Option<&mut Clock>) -> Result<bool> {
     let (mut last, mut listed, mut in_order) = (None, 0, true);
     for range in stream.strides() {

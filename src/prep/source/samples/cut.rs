@@ -26,13 +26,13 @@ pub(crate) struct Pieces {
     pub reordered: Vec<bool>,
     /// Number of events that are in no sample.
     pub left_out: u64,
-    /// The wraps of the clock that were undone. `None` if there were none.
+    /// The wraps of the clock that were undone. `None` if the clock had no wraps.
     pub wrap: Option<Wrap>,
     /// Notes for the user about the recording's clock.
     pub clock: Vec<String>,
     /// How many microseconds the recording lasts, without its gaps. `None` if its times were not read.
     pub lasts: Option<i64>,
-    /// Number of pieces that are no samples, because their middle is outside every labelled interval.
+    /// Number of pieces that did not become samples, because their middle is outside every labelled interval.
     pub unlabelled: u64,
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn left_out(events: u64) -> Option<String> {
     (events > 0).then(|| format!("{events} events are in no sample"))
 }
 
-/// The range of events of one sample.
+/// The events of one sample: a range of the recording's events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     /// Index of the first event.
@@ -121,7 +121,7 @@ pub(crate) fn cut(stream: &mut EventStream, cut: Cut, intervals: &Intervals<'_>)
     Ok(pieces)
 }
 
-/// Cuts a recording into samples that all have one class.
+/// Cuts a recording into samples of a single class.
 pub(crate) fn cut_one_class(stream: &mut EventStream, rule: Cut, class: u32) -> Result<Pieces> {
     if rule == Cut::Whole {
         return Ok(Pieces::whole(class));
@@ -183,7 +183,7 @@ fn listed(stream: &EventStream, bounds: &[(i64, Option<u64>)], intervals: &Inter
     if stream.len > 0 && covered(&pieces.spans) == 0 { Err(nowhere(stream, intervals)) } else { Ok(pieces) }
 }
 
-/// Returns the error for intervals that select no event of the recording.
+/// Returns the error for intervals in which the recording has no event.
 fn nowhere(stream: &EventStream, intervals: &Intervals<'_>) -> Error {
     let ((from, to), (first, last)) = match extents(stream, intervals) {
         Ok(extents) => extents,

@@ -17,7 +17,7 @@ use crate::source::times::{Clock, Findings, Wrap};
 use crate::source::vetting::{Vetted, blocks, lasts_without_gaps, vet, vet_in_blocks, vet_unwrapped};
 use crate::time_unit::TimeUnit;
 
-/// Several samples are read at once if at most this many events lie between them.
+/// Several samples are read at once if there are at most this many other events between them.
 const MAX_WASTE: u64 = 1 << 16;
 /// Several samples are read together only if they have at most this many events in total.
 const MAX_TOGETHER: u64 = 1 << 22;
@@ -32,10 +32,10 @@ pub(crate) struct Long {
     reordered: Vec<bool>,
     /// How many microseconds the recording lasts, without its gaps. `None` if the recording is one sample.
     lasts: Option<i64>,
-    /// The wraps of the clock to undo each time the file is opened. `None` if there are none, if the file stays open,
-    /// or if the recording is one sample.
+    /// The wraps of the clock to undo each time the file is opened. `None` if the clock has no wraps, if the file stays
+    /// open, or if the recording is one sample.
     wrap: Option<Wrap>,
-    /// The open recording, if its events are in a temporary file. Kept until the last sample was read.
+    /// The open recording, if its events are in a temporary file. Kept until the last sample is read.
     kept: Mutex<Option<Arc<EventStream>>>,
     seen: OnceLock<Seen>,
 }
@@ -164,8 +164,8 @@ impl Long {
         notes
     }
 
-    /// Calls `work` with the recording, opened and sorted if necessary. `end` is the end of the range of samples that
-    /// are read.
+    /// Calls `work` with the recording. Opens and sorts it first if necessary. `end` is the end of the range of samples
+    /// that are read.
     fn with_stream<T>(&self, end: u64, work: impl FnOnce(&EventStream) -> Result<T>) -> Result<T> {
         let options = match &self.access {
             Access::Open(stream) => return work(stream),

@@ -39,8 +39,8 @@ impl Cell {
     }
 }
 
-/// Splits a line into its cells, without the spaces and quotes around them. A cell in quotes may have separators. Empty
-/// for a line without cells: a blank one, or a comment. `comment` is 0 if there are no comments.
+/// Splits a line into its cells. Removes spaces and quotes around each cell. A separator inside quotes belongs to the
+/// cell. Returns no cells for a blank line and for a comment. `comment` is 0 if there are no comments.
 pub(super) fn split(line: &[u8], separator: Option<u8>, comment: u8) -> Vec<&[u8]> {
     let is_space = |byte: u8| separator.is_none() && byte.is_ascii_whitespace();
     let ends = |byte: u8| separator == Some(byte) || is_space(byte);
@@ -86,7 +86,7 @@ trait TrimStart {
 }
 
 impl TrimStart for [u8] {
-    /// Trims white space other than the separator.
+    /// Removes white space at the start, but not the separator.
     fn trim_ascii_start_of(&self, separator: Option<u8>) -> &[u8] {
         let is_said = |&byte: &u8| !byte.is_ascii_whitespace() || separator == Some(byte);
         &self[self.iter().position(is_said).unwrap_or(self.len())..]
@@ -108,7 +108,8 @@ fn eight_digits(text: &[u8]) -> Option<u64> {
     Some((fours & 0x0000_ffff_0000_ffff).wrapping_mul(42_949_672_960_001) >> 32)
 }
 
-/// Reads digits and adds them to `number`. Returns the number, which wraps if there are too many digits, and the rest.
+/// Reads digits and appends them to `number`. Returns the number and the text after it. The number wraps if there are
+/// too many digits.
 #[inline(always)]
 fn digits(mut text: &[u8], mut number: u64) -> (u64, &[u8]) {
     while let Some(eight) = eight_digits(text) {
@@ -131,7 +132,7 @@ fn few_digits(mut text: &[u8], mut number: u64) -> (u64, &[u8]) {
     (number, text)
 }
 
-/// Splits off a minus sign.
+/// Removes a minus sign at the start. Returns whether there was one, and the text after it.
 #[inline(always)]
 fn sign(text: &[u8]) -> (bool, &[u8]) {
     match text {
@@ -140,8 +141,8 @@ fn sign(text: &[u8]) -> (bool, &[u8]) {
     }
 }
 
-/// Reads the integer at the beginning of a text, and returns the rest. `None` if there is no integer of at most 18
-/// digits. The number may continue, as in `1.5`: the caller checks the next byte.
+/// Reads the integer at the beginning of a text. Returns the integer and the text after it. `None` if there is no
+/// integer of at most 18 digits. The number may continue, as in `1.5`: the caller checks the next byte.
 #[inline(always)]
 pub(super) fn whole_at(text: &[u8]) -> Option<(i64, &[u8])> {
     let (is_negative, text) = sign(text);
@@ -151,8 +152,8 @@ pub(super) fn whole_at(text: &[u8]) -> Option<(i64, &[u8])> {
     (length.wrapping_sub(1) < MOST_DIGITS).then_some((number, rest))
 }
 
-/// Reads the number at the beginning of a text as the nearest float64, and returns the rest. `None` if one division
-/// cannot give the nearest float64.
+/// Reads the number at the beginning of a text. Returns the nearest float64 and the text after the number. `None` if
+/// there is no number, or if it has too many digits for this fast path.
 #[inline(always)]
 pub(super) fn number_at(text: &[u8]) -> Option<(f64, &[u8])> {
     let (is_negative, text) = sign(text);
@@ -227,7 +228,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// The fast way gives what the standard library's exact parser gives, or nothing.
+        /// The fast functions return the same numbers as the standard library's exact parser, or `None`.
         #[test]
         fn numbers_are_the_nearest_floats(text in "-?[0-9]{0,20}(\\.[0-9]{0,24})?(e-?[0-9]{1,3})?") {
             let after = format!("{text},5");

@@ -10,7 +10,7 @@ use crate::time_unit::TimeUnit;
 pub(crate) enum Store {
     /// The column is not used.
     Skip,
-    /// Integers: `u16` for coordinates, `i8` from -1 on for polarities. Not used for times.
+    /// Integers: `u16` for coordinates, `i8` of at least -1 for polarities. Not used for times.
     Narrow,
     /// Integers of 64 bits.
     Wide,
@@ -37,7 +37,7 @@ pub(crate) struct RowFormat {
     pub(crate) slots: Vec<Slot>,
     /// The byte between cells. `None` for white space.
     pub(crate) separator: Option<u8>,
-    /// The byte with which comments begin.
+    /// The byte that begins a comment.
     pub(crate) comment: u8,
     /// The line with the names of the columns. It may occur again, where texts were joined.
     pub(crate) header: Option<String>,
@@ -47,10 +47,14 @@ pub(crate) struct RowFormat {
 /// What is wrong with a line.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Wrong {
-    /// A number does not fit the type of its column: the index of the column, and the type that it needs.
+    /// A number does not fit the type of its column. The values are the index of the column, and the type that the
+    /// number needs.
     Store(usize, Store),
-    /// The line is no row of events: the index of the column (`None` if the line as a whole is wrong), what was
-    /// expected, what is there.
+    /// The line is not a row of events. The values are:
+    ///
+    /// - the index of the column, or `None` if the line as a whole is wrong;
+    /// - what was expected;
+    /// - what the line has instead.
     Line(Option<usize>, String, String),
 }
 
@@ -64,7 +68,7 @@ pub(crate) struct Rows {
     pub(crate) x: Numbers,
     pub(crate) y: Option<Numbers>,
     pub(crate) p: Option<Numbers>,
-    /// Number of lines, also of those without events.
+    /// Number of lines, including lines without events.
     pub(crate) lines: u64,
     /// How often the header occurs again.
     pub(crate) headers: u64,
@@ -72,7 +76,7 @@ pub(crate) struct Rows {
     pub(crate) wrong: Option<Wrong>,
 }
 
-/// Makes an empty column with room for `most` numbers.
+/// Makes an empty column with capacity for `most` numbers.
 fn empty(store: Store, role: Role, most: usize) -> Numbers {
     match (store, role) {
         (Store::Float, _) => Numbers::F64(Vec::with_capacity(most)),
@@ -82,7 +86,7 @@ fn empty(store: Store, role: Role, most: usize) -> Numbers {
     }
 }
 
-/// Adds a number that fits the column. A float is given as its bits.
+/// Adds a number that fits the column. For a column of floats, `number` has the bits of the float.
 #[inline(always)]
 fn push(column: &mut Numbers, number: i64) {
     match column {
@@ -95,7 +99,7 @@ fn push(column: &mut Numbers, number: i64) {
 }
 
 impl Rows {
-    /// Makes empty columns with room for about as many rows as `text` has.
+    /// Makes empty columns. Their capacity is about the number of rows in `text`.
     fn new(format: &RowFormat, text: &[u8]) -> Rows {
         let line = text.iter().position(|&byte| byte == b'\n').unwrap_or(text.len()) + 1;
         let most = text.len() / line * 9 / 8 + 1;
@@ -236,8 +240,8 @@ impl RowFormat {
         }
     }
 
-    /// Parses any line, without its end. Returns its time in microseconds. `None` for a line without events: a blank
-    /// line, a comment, or the header.
+    /// Parses any line. `line` has no line break at its end. Returns the time in microseconds. `None` for a line
+    /// without events: a blank line, a comment, or the header.
     fn line(&self, line: &[u8], values: &mut [i64; 4]) -> Result<Option<i64>, Wrong> {
         let cells = split(line, self.separator, self.comment);
         if self.is_header(line) {
@@ -294,7 +298,7 @@ impl RowFormat {
         Ok(Some(time))
     }
 
-    /// Returns whether a comment names the columns in another order.
+    /// Returns whether a comment is a header with the columns in another order.
     fn is_another_header(&self, comment: &[u8]) -> bool {
         let text = comment.trim_ascii_start();
         let text = &text[text.iter().take_while(|byte| matches!(byte, b'#' | b'%')).count()..];

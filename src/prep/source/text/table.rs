@@ -13,7 +13,7 @@ pub(crate) const MARK: &str = "\u{feff}";
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Kind {
     Numbers,
-    /// Words for polarities, in lower case: first OFF, then ON. The text may have only one of them.
+    /// Words for polarities, in lower case: first OFF, then ON. The text may contain only one of the two words.
     Words(&'static str, &'static str),
     Text,
 }
@@ -29,9 +29,9 @@ pub(crate) struct Table<'a> {
     pub(crate) names: Vec<&'a str>,
     pub(crate) rows: Vec<Vec<&'a str>>,
     pub(crate) kinds: Vec<Kind>,
-    /// `None` for white space.
+    /// The byte between cells. `None` for white space.
     pub(crate) separator: Option<u8>,
-    /// The character with which comments begin.
+    /// The character that begins a comment.
     pub(crate) comment: u8,
     pub(crate) has_mark: bool,
     pub(crate) line_end: u8,
@@ -42,8 +42,8 @@ pub(crate) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// Finds the rows in the first lines of a text. `None` if there are no rows with at least two columns of numbers,
-    /// and no header for them.
+    /// Finds the rows in the first lines of a text. `None` if the text has neither rows with at least two columns of
+    /// numbers nor a header with the names of t and x.
     pub(crate) fn of(text: &'a str) -> Option<Table<'a>> {
         let head = text.trim_start_matches(MARK);
         if head.trim_start().starts_with(['{', '[', '<']) {
@@ -115,8 +115,11 @@ impl<'a> Table<'a> {
         Some(Table { before: before as u64, header, names, rows, kinds, size, odd, ..table })
     }
 
-    /// Returns whether the text certainly has events: columns with the names of t and x, and p or no others; or columns
-    /// whose numbers are like those of t, x, y and p.
+    /// Returns whether the text certainly has events. This is so in three cases:
+    ///
+    /// - the header names t, x and p;
+    /// - the header names t and x, and all its other names are columns of events too;
+    /// - there is no header, and the columns' numbers look like those of t, x, y and p.
     pub(crate) fn has_events(&self) -> bool {
         let has = |role: Role| count(&self.names, role) > 0;
         if has(Role::T) && has(Role::X) {
@@ -131,7 +134,7 @@ impl<'a> Table<'a> {
         self.kinds.len() >= 4 && !self.kinds.contains(&Kind::Text)
     }
 
-    /// Guesses the order of the columns from their numbers.
+    /// Guesses the order of the columns from their numbers, such as `t,x,y,p`. `None` if t or x is not found.
     pub(crate) fn order(&self) -> Option<String> {
         guess_order(&(0..self.kinds.len()).map(|i| self.values(i)).collect::<Vec<_>>())
     }
@@ -146,7 +149,8 @@ impl<'a> Table<'a> {
         self.rows.iter().map(move |row| row[i])
     }
 
-    /// Returns whether commas in the numbers of column `i` begin decimals: not thousands, as in `12,345`.
+    /// Returns whether a comma in the numbers of column `i` is a decimal comma. In `12,345` it may separate thousands
+    /// instead.
     pub(crate) fn has_comma(&self, i: usize) -> bool {
         let mut with = self.cells(i).filter(|cell| cell.contains(','));
         let is_decimal = |cell: &str| cell.starts_with('0') || cell.split(',').skip(1).any(|digits| digits.len() != 3);
@@ -158,8 +162,8 @@ impl<'a> Table<'a> {
 }
 
 impl Kind {
-    /// Returns the number that a cell of a column stands for: 0 for OFF, 1 for ON, and 0 in a column of other texts.
-    /// `self` is the kind of the column. `None` if the cell does not fit the column.
+    /// Converts a cell to a number. `self` is the kind of its column. OFF gives 0 and ON gives 1. Every cell in a
+    /// column of text gives 0. `None` if the cell does not fit the column.
     fn value(self, cell: &str, comma: bool) -> Option<f64> {
         let is = |word: &str| cell.trim_matches('"').eq_ignore_ascii_case(word);
         match self {
@@ -174,7 +178,7 @@ fn is_row(kinds: &[Kind], cells: &[&str], comma: bool) -> bool {
     cells.len() == kinds.len() && cells.iter().zip(kinds).all(|(cell, kind)| kind.value(cell, comma).is_some())
 }
 
-/// Returns the part of a line before its comment.
+/// Returns a line without the comment at its end.
 fn uncommented(line: &str, comment: u8) -> &str {
     line.split(char::from(comment)).next().unwrap_or_default()
 }
@@ -189,12 +193,12 @@ fn names(line: &str, separator: Option<u8>) -> Vec<&str> {
     cells(line.trim_start().trim_start_matches(['#', '%']), separator, 0)
 }
 
-/// Returns how many of the names mean the column `role`.
+/// Returns how many of the names stand for the column `role`.
 fn count(names: &[&str], role: Role) -> usize {
     names.iter().filter(|name| role_of(name) == Some(role)).count()
 }
 
-/// Reads the size of the sensor: `% geometry:640,480`, or two whole numbers in a first line.
+/// Reads the size of the sensor from a line: `% geometry:640,480`, or two whole numbers in the first line of a text.
 fn size(line: &str, is_first: bool, comment: u8) -> Option<(u64, u64)> {
     let about = line.trim_start().strip_prefix(char::from(comment)).map(str::trim_start);
     let numbers = match about.and_then(|about| about.strip_prefix("geometry")) {
@@ -208,7 +212,8 @@ fn size(line: &str, is_first: bool, comment: u8) -> Option<(u64, u64)> {
     numbers.next().is_none().then_some(size)
 }
 
-/// Finds out what most cells of a column are. Numbers can have a decimal comma if `comma` is true.
+/// Returns the kind to which at least half of a column's cells belong. Numbers can have a decimal comma if `comma` is
+/// true.
 fn kind<'a>(cells: impl Iterator<Item = &'a str> + Clone, comma: bool) -> Kind {
     let kinds = std::iter::once(Kind::Numbers).chain(WORDS.into_iter().map(|(off, on)| Kind::Words(off, on)));
     let count = |kind: &Kind| cells.clone().filter(|cell| kind.value(cell, comma).is_some()).count();
@@ -248,7 +253,7 @@ pub(crate) fn role_of(name: &str) -> Option<Role> {
     Role::of(bare.trim()).or_else(|| unit_in_name(name).map(|_| Role::T))
 }
 
-/// Returns the unit in brackets at the end of a name of times, such as `s` in `Timestamp [s]`.
+/// Returns the unit in brackets at the end of the name of a column of times, such as `s` in `Timestamp [s]`.
 pub(crate) fn bracketed(name: &str) -> Option<&str> {
     let (times, unit) = name.strip_suffix([']', ')'])?.rsplit_once(['[', '('])?;
     (!times.is_empty()).then(|| unit.trim())

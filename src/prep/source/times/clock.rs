@@ -42,30 +42,31 @@ use wrap::Turns;
 
 /// Number of consecutive events whose times are processed as one block.
 const BLOCK: usize = 1024;
-/// Number of consecutive events of a block that is not calm that are processed as one part.
+/// A block that is not calm is processed in parts of this many consecutive events.
 const PART: usize = 32;
-/// A block of times is calm, and processed at once, if no step from one event to the next goes back and all steps are
-/// below this power of two, in microseconds.
+/// A block of times is calm if it has no steps back, and all its steps are shorter than this power of two, in
+/// microseconds. A calm block is processed as a whole.
 const CALM: u64 = 1 << 10;
-/// Bounds in microseconds of an eighth of the recording's duration. A step back of at most this length is small: it
-/// always counts as jitter.
+/// A step back is small if it is at most an eighth of the recording's duration. This eighth is limited to the range
+/// given here, in microseconds. A small step back always counts as jitter.
 const SMALL: (i64, i64) = (1_000, 100_000);
-/// If more than this many events in order follow a step back, the times are no longer expected to return. Recordings of
-/// fewer than 1,024 events use a sixteenth of their number of events, but at least [`ORDERED`].
+/// If more than this many events in order follow a step back, the times are no longer expected to return. In
+/// recordings of fewer than 1,024 events, this number is a sixteenth of the number of events, but at least
+/// [`ORDERED`].
 const SETTLED: u64 = 64;
-/// If only a few events follow a step back near the end of a recording, the step counts as jitter if it is at most this
-/// many microseconds, and at most an eighth of the recording's duration.
+/// Longest step back, in microseconds, that counts as jitter if only a few events follow it near the end of a
+/// recording. It must also be at most an eighth of the recording's duration.
 const LATE: i64 = 1_000_000;
 const HOUR: i64 = 60 * MINUTE;
-/// Maximum numbers of possible gaps, of resets and of stray blocks that are kept.
+/// Maximum number of possible gaps that are kept. It is also the maximum number of resets, and of stray blocks.
 const LISTED: usize = 16;
 
-/// A pass over the times of a recording, which looks for faults of its clock.
+/// Looks for faults of a recording's clock in one pass over its times.
 #[derive(Debug)]
 pub(crate) struct Clock {
     unit: TimeUnit,
-    /// If a run (see [`Run`]) has more than this many events, and they are in order, the times are no longer expected
-    /// to return to the run before it.
+    /// If a run (see [`Run`]) has more than this many events in order, the times are no longer expected to return to
+    /// the run before it.
     settled: u64,
     /// The first times of the recording, at most [`BLOCK`].
     first: Vec<i64>,
@@ -83,7 +84,7 @@ pub(crate) struct Clock {
     run: Run,
     /// The run before the current one (see [`Run`]). `None` if the times are no longer expected to return to it.
     left: Option<Run>,
-    /// The last large jump ahead. `None` if the times have stepped back to where they were before it.
+    /// The last large jump ahead. `None` if the times have stepped back to their values before this jump.
     leap: Option<Leap>,
     jitter: Jitter,
     turns: Turns,
@@ -93,7 +94,7 @@ pub(crate) struct Clock {
     backward: u64,
     /// Number of steps back that are not small (see [`SMALL`]).
     deep: u64,
-    /// Steps back after which the times did not jump ahead again: the step, the run (see [`Run`]) after it, and the
+    /// Steps back from which the times did not jump ahead again. Each has the run (see [`Run`]) after the step, and the
     /// number of events in the run before it.
     resets: Vec<(Break, Run, u64)>,
     /// The [`LISTED`] longest jumps: jumps ahead, and jumps back after which the times returned.
@@ -101,8 +102,8 @@ pub(crate) struct Clock {
     packets: Packets,
     segments: Segments,
     clusters: Clusters,
-    /// Jumps to stray blocks (consecutive events whose times are far behind those around them), each with the number of
-    /// events in the block. At most [`LISTED`] are kept.
+    /// Jumps to stray blocks: consecutive events whose times are far behind the times around them. Each has the number
+    /// of events in the block. At most [`LISTED`] are kept.
     blocks: Vec<(Break, u64)>,
     /// Index of the first event without a time, and the number of such events. `None` if every event has a time.
     missing: Option<(u64, u64)>,
@@ -118,8 +119,8 @@ struct Leap {
     by: i64,
 }
 
-/// A run: the events from one large step back to the next. A large step back begins no new run if it comes soon after
-/// another one, or only undoes a jump ahead.
+/// A run: the events from one large step back to the next. A large step back does not begin a new run if it comes
+/// soon after another large step back, or if it only undoes a jump ahead.
 #[derive(Clone, Copy, Debug)]
 struct Run {
     at: u64,
@@ -186,7 +187,7 @@ impl Clock {
         }
     }
 
-    /// If a block of times continues the current run in short steps ahead, processes it at once and returns `true`.
+    /// If a block of times continues the current run in short steps ahead, processes it as a whole and returns `true`.
     /// Otherwise, does nothing and returns `false`.
     fn passes(&mut self, block: &[i64]) -> bool {
         let [first, .., last] = *block else { return false };
@@ -260,8 +261,8 @@ impl Clock {
         self.advance(time, jump);
     }
 
-    /// Returns whether the current run is a stray block, and not a packet that came late. `depth` is how far the run is
-    /// behind the times before it, in microseconds.
+    /// Returns whether the current run is a stray block, and not a late packet. `depth` is how far the run is behind
+    /// the times before it, in microseconds.
     fn is_far(&self, depth: i64) -> bool {
         let Run { low, high, .. } = self.run;
         let fits = |leap: Leap| {
@@ -281,8 +282,8 @@ impl Clock {
         self.run.high = time;
     }
 
-    /// Keeps the [`LISTED`] longest jumps above [`PAUSE`] as possible gaps. If the times returned after another jump,
-    /// its events count as jitter: `late` events or, if `late` is 0, all up to the return.
+    /// Keeps the [`LISTED`] longest jumps above [`PAUSE`] as possible gaps. A jump that is not kept counts as jitter if
+    /// the times returned after it: `late` events are out of order or, if `late` is 0, all events up to the return.
     fn leave(&mut self, jump: Break, late: u64) {
         let mut small = (jump.by <= PAUSE).then_some(jump);
         if small.is_none() {
@@ -348,7 +349,8 @@ impl Clock {
 }
 
 impl Findings {
-    /// Looks for faults in all `times` of a recording, in microseconds. `unit` is the unit of the times in the file.
+    /// Returns the findings about all `times` of a recording, in microseconds. `unit` is the unit of the times in the
+    /// file.
     pub(crate) fn of(unit: TimeUnit, times: &[i64]) -> Findings {
         let mut clock = Clock::new(unit);
         clock.see(times);

@@ -1,4 +1,4 @@
-//! Reads the entries of an HDF5 file that may tell the unit of its times: attributes, and datasets with one element.
+//! Reads the entries of an HDF5 file that may give the unit of its times: attributes, and datasets with one element.
 
 use std::path::Path;
 
@@ -23,8 +23,8 @@ pub(super) fn of_dataset(file: &hdf::File, dataset: &str) -> Vec<Entry> {
     file.dataset(dataset).map_or(Vec::new(), |place| attributes(&place, dataset))
 }
 
-/// Reads all attributes of a group, and each of its datasets that has one number or one text and for whose name `known`
-/// returns true.
+/// Reads all attributes of a group, and its datasets with one number or one text. Skips datasets for whose name
+/// `known` returns false.
 pub(super) fn of_group(path: &Path, file: &hdf::File, group: &str, known: fn(&str) -> bool) -> Vec<Entry> {
     let Ok(place) = file.group(group) else { return Vec::new() };
     let scalar = |name: String| {
@@ -54,8 +54,8 @@ fn text(place: &Container, name: &str) -> Option<String> {
     letters(place).or_else(|| one_text(place)).or_else(|| one_number(place, name))
 }
 
-/// Reads the value of an attribute or dataset as text if it is one number. If `name` ends in `base`, the value can also
-/// be two numbers: a fraction such as (1, 1000000).
+/// Reads the value of an attribute or dataset as text if it is one number. If `name` ends in `base`, the value can
+/// also be two numbers that form a fraction, such as (1, 1000000).
 fn one_number(place: &Container, name: &str) -> Option<String> {
     if place.size() > 2 {
         return None;

@@ -20,7 +20,7 @@ pub(crate) struct Timeline {
     pub unit_given: bool,
     /// Whether wraps of the clock are undone.
     pub unwrap: bool,
-    /// Whether times are taken as they are, even if the clock has faults.
+    /// Whether times are accepted even if the clock has faults.
     pub as_is: bool,
     /// The fractions in the times of a recording in memory. `None` if all times are whole numbers.
     pub fractions: Option<Fractions>,
@@ -37,8 +37,8 @@ pub(crate) struct Timeline {
 }
 
 impl Timeline {
-    /// Makes a timeline with the settings of the options. `unit` is used if the options have no unit. `notes` are notes
-    /// for the user about the unit and the times.
+    /// Makes a timeline from the options. `unit` is used if the options have no unit. `notes` are notes for the user
+    /// about the unit and the times.
     pub(crate) fn new(options: &SourceOptions, unit: TimeUnit, notes: Vec<String>) -> Timeline {
         Timeline {
             unit: options.time_unit.unwrap_or(unit),
@@ -90,17 +90,17 @@ impl Timeline {
         self.wrap = wrap;
     }
 
-    /// Returns a copy for times whose wraps were undone already. If such times wrap once more, checks fail.
+    /// Returns a copy for checking times whose wraps are undone already. Another wrap in these times is an error.
     pub(crate) fn unwrapped(&self) -> Timeline {
         Timeline { unwrap: false, ..self.clone() }
     }
 
-    /// Adapts the timeline to new stored columns, which have only the used events, with wraps undone.
+    /// Changes the timeline for new stored columns. They have only the used events, with wraps undone.
     pub(crate) fn settle(&mut self) {
         (self.base, self.wrap) = (0, None);
     }
 
-    /// Returns the unit if it is only assumed. `None` if it is certain, or if the user accepts implausible times.
+    /// Returns the assumed unit. `None` if the unit is certain, or if the user accepts implausible times.
     pub(crate) fn assumed(&self) -> Option<TimeUnit> {
         (!self.unit_given && !self.as_is).then_some(self.unit)
     }

@@ -39,7 +39,7 @@ const RATES: [&str; 16] = [
     "sfreq",
     "frequency",
 ];
-/// Names of entries that give an offset, which is not added to the times.
+/// Names of entries that give an offset. Offsets are not added to the times.
 const OFFSETS: [&str; 14] = [
     "offset",
     "time_offset",
@@ -60,22 +60,22 @@ const OFFSETS: [&str; 14] = [
 /// Names of entries that give a factor for the times, but not the unit of the result.
 const SCALES: [&str; 7] = ["scale", "factor", "multiplier", "gain", "t_factor", "time_factor", "time_multiplier"];
 
-/// Names that count only for attributes of the dataset of times. Elsewhere, entries with such names are as often about
+/// Names that are used only if they are attributes of the dataset of times. In other places, they often describe
 /// something else, such as the sensor.
 const OF_ANYTHING: [&str; 5] = ["freq", "frequency", "factor", "multiplier", "gain"];
 
 /// What a file says about the unit of its times.
 pub(crate) struct Told {
-    /// Name of the array, or path of the dataset, that gives the unit. `None` if an attribute or the name of the field
-    /// gives it.
+    /// Name of the array, or path of the dataset, that gives the unit. `None` if the unit comes from an attribute or
+    /// from the name of the field.
     array: Option<String>,
     /// How messages name the entry, such as `the attribute "unit" of "events/t"`.
     place: String,
     text: Option<String>,
     /// Length of a tick of the clock in microseconds. `None` if the entry's value is not understood.
     us: Option<f64>,
-    /// Whether the entry is certainly about times. If so and the user gave no unit, a value that is not understood is
-    /// an error.
+    /// Whether the entry is certainly about times. If it is, a value that is not understood is an error, unless the
+    /// user gave the unit.
     of_times: bool,
 }
 
@@ -87,8 +87,8 @@ pub(crate) struct ToldUnit {
     pub(crate) dataset: Option<String>,
 }
 
-/// Returns the unit of the times in the field `field` of the HDF5 dataset `dataset`: the unit from an entry or from the
-/// name of the field, or else `usual`. `given`, the unit from the user, changes only the notes and the errors.
+/// Returns the unit of the times in the field `field` of the HDF5 dataset `dataset`. An entry or the name of the
+/// field gives it; otherwise, it is `usual`. `given`, the unit from the user, changes only the notes and the errors.
 ///
 /// # Errors
 /// Errors of [`Told::unit`].
@@ -112,8 +112,8 @@ pub(crate) fn told_unit(
 
 /// Finds what entries of a file say about the unit of its times. Also returns notes for the user.
 ///
-/// - `places`: the entries of each dataset or group, nearest to the dataset of times first, and whether it is this
-///   dataset itself.
+/// - `places`: one item for each dataset or group, the nearest to the dataset of times first. An item has the
+///   entries, and whether they belong to the dataset of times itself.
 /// - `given`: the unit that the user gave.
 /// - `usual`: the unit of the times if the file doesn't give one.
 pub(crate) fn find(
@@ -130,7 +130,7 @@ pub(crate) fn find(
     (places.iter().find_map(|(entries, of_dataset)| unit_of(entries, *of_dataset)).or(rate), notes)
 }
 
-/// Returns whether an entry of this name may say something about times.
+/// Returns whether an entry with this name may be about times.
 fn is_known(name: &str) -> bool {
     let is = |names: &[&str]| names.iter().any(|known| known.eq_ignore_ascii_case(name));
     is(&RATES)
@@ -140,8 +140,9 @@ fn is_known(name: &str) -> bool {
         || of_words(name, &OF_TICKS, &ALONE).is_some()
 }
 
-/// Returns the length of a tick from an entry with the number of ticks per second, if `usual` is microseconds and a
-/// tick lasts a microsecond or a nanosecond. Also returns notes for the user about entries that are not used.
+/// Finds an entry with the number of ticks per second, and returns the length of a tick. `None` unless `usual` is
+/// microseconds and a tick lasts a microsecond or a nanosecond. Also returns notes for the user about entries that
+/// are not used.
 fn rate_and_notes(
     entries: &[Entry],
     of_dataset: bool,
@@ -184,7 +185,7 @@ fn rate_and_notes(
     (told, notes)
 }
 
-/// Parses a frequency such as `1 MHz`, and returns it in hertz, the default unit.
+/// Parses a frequency such as `1 MHz`. Returns it in hertz. A number without a unit is in hertz too.
 fn number(text: &str) -> Option<f64> {
     let text = text.trim().to_lowercase();
     let units = [("ghz", 1e9), ("mhz", 1e6), ("khz", 1e3), ("hz", 1.0), ("", 1.0)];
@@ -210,8 +211,9 @@ impl Told {
         Some(Told { array: None, place, text, us, of_times: true })
     }
 
-    /// Returns the unit that the entry gives, or `usual` if no unit can be read from it. Also returns a note for the
-    /// user if the entry is not understood, or gives another unit than expected (`given` by the user, or else `usual`).
+    /// Returns the unit that the entry gives. Returns `usual` if the entry's value is not understood. Also returns a
+    /// note for the user if the value is not understood, or if the unit is not the expected one: `given` (from the
+    /// user) or else `usual`.
     ///
     /// # Errors
     /// [`Error::OddUnit`] if the user gave no unit, and the entry is about times but its value is not a supported unit.
@@ -284,8 +286,8 @@ fn of_words(name: &str, words: &[&str], alone: &[&str]) -> Option<bool> {
     words.iter().find_map(|word| found(word).map(|of| !of.is_empty()))
 }
 
-/// Finds the unit of times in the entries of one dataset or group, or else the length of a tick. `of_dataset` is
-/// whether they are entries of the dataset of times itself.
+/// Finds the unit of times in the entries of one dataset or group. If no entry gives it, finds the length of a tick.
+/// `of_dataset` is whether the entries belong to the dataset of times.
 fn unit_of(entries: &[Entry], of_dataset: bool) -> Option<Told> {
     let named = |words: &'static [&'static str], alone: &'static [&'static str]| {
         let mut found: Vec<(bool, &Entry)> =

@@ -240,8 +240,8 @@ fn row_fault(error: &Error) -> Option<(&str, &RowEvents)> {
     }
 }
 
-/// If the times of a row come from several clocks, returns the events whose times are outside the range of the clock
-/// with the most events. `times` are the times of all events of the row in microseconds.
+/// If the times of a row come from several clocks, returns the events that don't belong to the clock with the most
+/// events. `times` are the times of all events of the row in microseconds.
 fn outside(scatter: &Scatter, times: &[i64]) -> Vec<EventRange> {
     let Some(&(low, high, _)) = scatter.clocks.first() else { return Vec::new() };
     let mut ranges: Vec<EventRange> = Vec::new();

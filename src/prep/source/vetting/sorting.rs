@@ -1,5 +1,5 @@
 //! Finds out why the times of a recording step back: its events are sorted by something other than time, or its clock
-//! started again. A part of the recording is the events from one step back to the next.
+//! started again. The events from one step back to the next are a part of the recording.
 
 use std::ops::Range;
 
@@ -14,10 +14,10 @@ const PARTS: usize = 16;
 /// Two parts of a recording count as swapped only if each has at least `1 / SHARE` of all events.
 const SHARE: u64 = 16;
 /// Two parts of a recording fit together if the time between them is at most this many times the mean time between
-/// events. In a recording of fewer than 400 events, a quarter of the number of events is used instead.
+/// events. In a recording of fewer than 400 events, this number is a quarter of the number of events.
 const JOINT: i64 = 100;
 
-/// Number of events before a step back, and also after it, in which the packet around the step is searched.
+/// To find the packet around a step back, this many events before the step and this many after it are read.
 const PACKET: u64 = 1 << 15;
 /// A step back is in the middle of a packet only if at least this many events before it have one polarity, and at least
 /// this many events after it have the other one.

@@ -10,12 +10,12 @@ use crate::source::times::{Break, BreakKind, Disorder, Findings, Scatter, Timeli
 use crate::source::vetting::sorting::Sorting;
 use crate::time_unit::duration;
 
-/// If an error suggests to keep only the times of one clock, the suggested range exceeds these times by this many
-/// microseconds on each side.
+/// An error can suggest to keep only the times of one clock. The suggested range begins this many microseconds before
+/// these times, and ends this many after them.
 const MARGIN: i64 = 500_000;
 
-/// Checks the findings about the times of a recording or of one sample, which messages call `place`. Returns notes for
-/// the user. If wraps are to be undone, the only note is about the wraps.
+/// Checks the findings about the times of a recording or of one sample. `place` is its name in messages. Returns
+/// notes for the user. If wraps are to be undone, the only note is about the wraps.
 ///
 /// `sorting` gets the indices of the events at which the times step back. It returns whether the events are sorted by
 /// something other than time.
@@ -110,8 +110,8 @@ fn keep(time: &Timeline, scatter: &Scatter) -> ClockRemedy {
     ClockRemedy::Keep { clocks: scatter.clocks.iter().map(times).collect(), removed: scatter.others }
 }
 
-/// Returns the remedy for resets, gaps and stray times: to remove all stray times if some are in the middle of the
-/// recording, or else to convert the parts between the faults one by one.
+/// Returns the remedy for resets, gaps and stray times. If stray times are in the middle of the recording, all stray
+/// times are removed. Otherwise, the parts between the faults are converted one by one.
 fn remedy(time: &Timeline, found: &Findings) -> ClockRemedy {
     let inside = |stray: &&Break| stray.until.is_some_and(|until| stray.at > 0 && until < found.events);
     if !found.breaks.iter().any(|stray| inside(&stray)) {

@@ -1,8 +1,8 @@
-//! Checks whether the times of a recording are plausible in the assumed unit, and whether its clock runs without wraps,
-//! resets or gaps.
+//! Checks whether the times of a recording are plausible in the assumed unit, and whether its clock runs without
+//! wraps, resets or gaps.
 //!
-//! When a recording is opened, its first and its last time are checked. All times are checked when they are read, or at
-//! once if the recording is one sample with few events.
+//! The first and the last time are checked when a recording is opened. All times are checked when they are read. If
+//! the recording is one sample with few events, all times are checked when it is opened.
 
 use std::ops::Range;
 use std::path::Path;
@@ -46,7 +46,7 @@ pub(crate) const COUNTED: u64 = 10;
 /// Text in every warning about a duration that is implausible in its time unit. If all recordings or samples have this
 /// warning, callers can drop it: such durations are usual in this set.
 pub(crate) const TOO_SHORT: &str = "times in another unit";
-/// The user is warned if neighbouring numbers of the type of the stored times are further apart than this, in
+/// Times in float16 or float32 are multiples of a step. The user is warned if this step is longer than this many
 /// microseconds.
 const COARSE: f64 = 100.0;
 /// Number of events that are read at the start of a recording, and also at its end, to find its duration and the share
@@ -141,8 +141,8 @@ pub(crate) fn vet_all(stream: &EventStream) -> Result<()> {
     Ok(())
 }
 
-/// Reads all times of a recording in the given blocks, with the wraps in `wrap` undone. Returns the findings about its
-/// clock, and whether the times are in order. `before` stands for missing times at the start.
+/// Reads all times of a recording in the given blocks. Undoes the wraps in `wrap`. Returns the findings about the
+/// clock, and whether the times are in order. If times are missing at the start, `before` replaces them.
 pub(crate) fn observe(
     stream: &EventStream,
     blocks: impl Iterator<Item = Range<u64>>,
@@ -190,8 +190,8 @@ pub(crate) fn vet(stream: &EventStream, found: &Findings) -> Result<Vec<String>>
     Ok(notes)
 }
 
-/// Returns a warning if two neighbouring numbers of the type of the stored times are further apart than a thousandth of
-/// the recording's duration, or than [`COARSE`].
+/// Returns a warning if times in float16 or float32 are too coarse. They are multiples of a step, which must be at
+/// most a thousandth of the recording's duration, and at most [`COARSE`].
 fn coarse(stream: &EventStream, found: &Findings) -> Option<String> {
     let kind = &stream.taken.fields[Role::T as usize].as_ref()?.kind;
     let bits = if kind.contains("float16") { 10 } else { 23 };
@@ -242,8 +242,8 @@ pub(crate) fn vet_unwrapped(stream: &EventStream, found: &Findings) -> Result<Ve
     judge((&stream.path, "times without wraps"), &stream.time.unwrapped(), found, &|_| Ok(None))
 }
 
-/// Returns an error if the duration of a recording shows that the unit must be wrong, and a warning for the user if
-/// another unit is about as probable.
+/// Returns an error if the unit must be wrong, because the recording's times or its duration are implausible in this
+/// unit. Returns a warning for the user if another unit is about as probable.
 fn vet_unit(stream: &EventStream, unit: TimeUnit, found: &Findings) -> Result<Option<String>> {
     let Some(lasts) = lasts_without_gaps(found) else { return Ok(None) };
     let (many, whole) = (found.events >= FEW, stream.time.left_out == 0);
@@ -306,8 +306,8 @@ pub(crate) fn lasts_without_gaps(found: &Findings) -> Option<i64> {
     Some(if resets.is_empty() && found.wrap.is_none() { lasts } else { lasts.min(found.progress) })
 }
 
-/// Finds out how many of the first and the last times have fractions. `None` if `unit` is neither microseconds nor
-/// nanoseconds. For a recording that was decoded, returns what was found then, in any unit.
+/// Returns how many of the first and the last times have fractions. `None` if `unit` is neither microseconds nor
+/// nanoseconds. For a decoded recording, returns the fractions that the decoder found, in any unit.
 fn fractions(stream: &EventStream, unit: TimeUnit) -> Result<Option<Fractions>> {
     if !matches!(unit, TimeUnit::Microseconds | TimeUnit::Nanoseconds) || stream.is_in_memory() {
         return Ok(stream.time.fractions);
@@ -323,8 +323,8 @@ fn fractions(stream: &EventStream, unit: TimeUnit) -> Result<Option<Fractions>> 
     Ok(Numbers::F64(times).fractions())
 }
 
-/// Returns the error for the times of `events` events that last an implausible `lasts` microseconds in `unit`. The
-/// error suggests the unit `certain` or, if it is `None`, the most probable unit.
+/// Returns the error for `events` events with an implausible duration: they last `lasts` microseconds if the times
+/// are in `unit`. The error suggests the unit `certain` or, if it is `None`, the most probable unit.
 pub(crate) fn implausible(
     path: &Path,
     place: String,

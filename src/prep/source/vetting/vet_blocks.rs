@@ -7,18 +7,18 @@ use crate::source::stream::{EventStore, EventStream};
 use crate::source::times::Wrap;
 use crate::source::vetting::vet::{lasts_without_gaps, observe, vet, vet_unwrapped};
 
-/// Minimum number of events that are read at once from an HDF5 file, whose compressed chunks are always read as a
-/// whole.
+/// Minimum number of events that are read at once from an HDF5 file. Its compressed chunks are always read as a
+/// whole, so smaller blocks would decode them more than once.
 const HDF_BLOCK: u64 = 1 << 20;
 
-/// What was found when the times of a recording were checked.
+/// The result of a check of all times of a recording.
 pub(crate) struct Vetted {
     pub notes: Vec<String>,
     /// Duration of the recording in microseconds, without its gaps. `None` if there are no events.
     pub lasts: Option<i64>,
     /// The wraps of the clock, if the user asked to undo them.
     pub wrap: Option<Wrap>,
-    /// Whether the events are in order of time, after wraps are undone. Events without a time don't count.
+    /// Whether the events are in order of time, after wraps are undone. Ignores events without a time.
     pub in_order: bool,
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn vet_in_blocks(stream: &EventStream, most: u64) -> Result<Vetted> {
     Ok(Vetted { notes, lasts: lasts_without_gaps(&found), wrap, in_order })
 }
 
-/// Returns the first valid time of the recording, which replaces missing times at its start. `None` if the first block
+/// Returns the first valid time of the recording, for times that are missing at its start. `None` if the first block
 /// has a valid time.
 fn first_time(stream: &EventStream, wrap: Option<&Wrap>, most: u64) -> Result<Option<i64>> {
     for range in blocks(0..stream.len, most, stream) {
@@ -55,8 +55,8 @@ fn first_time(stream: &EventStream, wrap: Option<&Wrap>, most: u64) -> Result<Op
     Ok(None)
 }
 
-/// Splits a range of events into blocks of `most` events, or at least [`HDF_BLOCK`] for an HDF5 file. The last block
-/// can be shorter.
+/// Splits a range of events into blocks of `most` events. For an HDF5 file, the blocks have at least [`HDF_BLOCK`]
+/// events. The last block can be shorter.
 pub(crate) fn blocks(range: Range<u64>, most: u64, stream: &EventStream) -> impl Iterator<Item = Range<u64>> + use<> {
     let most = if matches!(stream.columns, EventStore::Hdf5(_)) { most.max(HDF_BLOCK) } else { most };
     let count = (range.end - range.start).div_ceil(most);

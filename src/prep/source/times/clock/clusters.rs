@@ -1,15 +1,15 @@
-//! Recognises stray events and the events of a second clock: the recording steps to times far from all others, and back
-//! again.
+//! Recognises stray events and the events of a second clock. In both cases, the times jump far away from all other
+//! times, and return.
 
 use crate::source::times::clock::bounds::{FEW, MINUTE, ORDERED, PAUSE};
 
 /// Maximum number of clusters that are kept. If there are more, clusters that are near each other are joined.
 const MOST: usize = 1 << 12;
-/// Minimum number of steps back across a short hole (a range without times) that shows stray events or a second clock.
-/// A short hole lasts at most a minute, and at most ten times as long as the largest cluster.
+/// If the times step back across a short hole (a range without times) at least this often, there are stray events or
+/// a second clock. A short hole lasts at most a minute, and at most ten times as long as the largest cluster.
 const OFTEN: i64 = 8;
 
-/// The times of a recording in clusters, with long holes (ranges without times) between them.
+/// The times of a recording, grouped into clusters. Between the clusters are long holes (ranges without times).
 #[derive(Clone, Debug)]
 pub(crate) struct Clusters {
     /// The clusters in ascending order of time.
@@ -34,11 +34,9 @@ struct Cluster {
     first: u64,
     /// Time of the last event that was added.
     latest: i64,
-    /// Number of events of the cluster whose time is lower than the time of the event that was added to the cluster
-    /// just before.
+    /// Number of events with a lower time than the previous event of the cluster.
     backward: u64,
-    /// Number of steps back from this cluster to other clusters, minus the number of steps back from others to this
-    /// one.
+    /// Number of steps back from this cluster to another one, minus the number of steps back to this cluster.
     falls: i64,
 }
 
@@ -52,8 +50,8 @@ pub(crate) struct Scatter {
     pub others: u64,
     /// Index of the first event that does not belong to the clock with the most events.
     pub at: u64,
-    /// Length in microseconds of the shorter hole (a range without times) next to the times of the clock with the most
-    /// events.
+    /// Length in microseconds of a hole (a range without times) before or after the times of the clock with the most
+    /// events. If there are holes on both sides, the length of the shorter one.
     pub hole: i64,
     /// Indices of some of the events at which the times step back across a hole.
     pub returns: Vec<u64>,
@@ -120,7 +118,8 @@ impl Clusters {
         self.all.partition_point(|cluster| cluster.high < time)
     }
 
-    /// Joins the cluster of the last event, at `time`, with the neighbouring clusters that are now near it.
+    /// Joins the cluster of the last event with the neighbouring clusters that are near it. `time` is the time of this
+    /// event.
     fn join_neighbours(&mut self, time: i64) {
         let near = |pair: &[Cluster]| pair[1].low.saturating_sub(pair[0].high) <= self.apart;
         let around = self.last.saturating_sub(1)..(self.last + 2).min(self.all.len());
@@ -153,7 +152,7 @@ impl Clusters {
     }
 
     /// Returns the stray events of the recording, or the events of other clocks. Call this function after all events
-    /// were added. `None` if there are none, or if they are too few or too near to be certain.
+    /// were added. `None` if there are no such events, if they are too few, or if they are too near to be certain.
     pub(crate) fn scatter(mut self) -> Option<Scatter> {
         let main = loop {
             let (main, clusters) = (self.all[self.largest()?], self.all.len());

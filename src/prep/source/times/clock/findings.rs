@@ -4,7 +4,7 @@ use crate::source::times::clock::clusters::Scatter;
 use crate::source::times::clock::wrap::Wrap;
 use crate::time_unit::duration;
 
-/// Events that are out of order for a short while, after which the times continue from where they were before.
+/// Events that are out of order for a short while. After them, the times continue from where they were before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Jitter {
     pub events: u64,
@@ -44,8 +44,8 @@ pub(crate) enum BreakKind {
 pub(crate) enum Disorder {
     /// Nearly all steps from one event to the next go back.
     Descending,
-    /// Number of steps back that are longer than half of the recording's duration and after which the times do not
-    /// return.
+    /// The times step back again and again without returning. The value is the number of steps back that are longer
+    /// than half of the recording's duration.
     Sawtooth(u64),
     /// More than half of the events are out of order.
     Shuffled,
@@ -75,21 +75,25 @@ pub(crate) struct Findings {
     pub breaks: Vec<Break>,
     /// Index of the first event without a time, and the number of such events. `None` if every event has a time.
     pub missing: Option<(u64, u64)>,
-    /// Long jumps forward. In a recording of a camera they are pauses, for example between trials, and no faults. In a
-    /// spoken sample they are faults.
+    /// Long jumps forward. In a spoken sample, they are faults. In a recording of a camera, they are pauses, for
+    /// example between trials.
     pub pauses: Vec<Break>,
 }
 
 impl Findings {
-    /// Returns the wrap to undo or to refuse: a certain wrap or, if the clock has no resets, gaps or stray events, a
-    /// likely one. If the user `asked` to undo wraps, the clock may have resets.
+    /// Returns the wrap that is undone if the user `asked` to undo wraps, and refused otherwise:
+    ///
+    /// - the certain wrap, if there is one;
+    /// - otherwise, a likely wrap, if the clock has no resets, gaps or stray events. If the user `asked`, it may have
+    ///   resets.
     pub(crate) fn wraps(&self, asked: bool) -> Option<&Wrap> {
         let resets = self.breaks.iter().all(|found| found.kind == BreakKind::Reset);
         let likely = |wrap: &&Wrap| wrap.likely && (self.breaks.is_empty() || asked && resets);
         self.wrap.as_ref().or(self.doubt.as_ref().filter(likely))
     }
 
-    /// Returns these findings with each reset counted as one event out of order, and without doubtful wrap and scatter.
+    /// Returns a copy of these findings in which each reset counts as one event out of order. The copy has no doubtful
+    /// wrap and no scatter.
     pub(crate) fn without_resets(&self) -> Findings {
         let mut found = self.clone();
         let mut jitter = found.jitter.unwrap_or_default();
@@ -110,13 +114,13 @@ impl Jitter {
         }
     }
 
-    /// Describes the jitter for a message. `skipped` is the number of the file's events before the range that is used.
+    /// Describes the jitter for a message. `skipped` is the number of events in the file before the range that is used.
     pub(crate) fn describe(&self, skipped: u64) -> String {
         let (events, at, largest) = (self.events, self.at + skipped, duration(self.largest as f64));
         format!("jitter: {events} events are out of order; the largest step back is {largest}, before event {at}")
     }
 
-    /// Describes for a message the disorder of a file of `events` events.
+    /// Describes the disorder for a message. `events` is the number of events in the file.
     pub(crate) fn describe_disorder(&self, events: u64) -> String {
         let largest = duration(self.largest as f64);
         format!("disorder: {} of {events} events are out of place, by up to {largest}; they were sorted", self.events)
@@ -124,8 +128,8 @@ impl Jitter {
 }
 
 impl Scatter {
-    /// Describes the scatter for a message. `events` is the number of all events, and `skipped` is the number of the
-    /// file's events before the range that is used.
+    /// Describes the scatter for a message. `events` is the number of all events. `skipped` is the number of events in
+    /// the file before the range that is used.
     pub(crate) fn describe(&self, events: u64, skipped: u64) -> String {
         let (others, hole, at) = (self.others, duration(self.hole as f64), self.at + skipped);
         let what = if self.clocks.len() > 1 { "second clock" } else { "stray time" };
@@ -134,7 +138,7 @@ impl Scatter {
 }
 
 impl Break {
-    /// Describes the jump for a message. `skipped` is the number of the file's events before the range that is used.
+    /// Describes the jump for a message. `skipped` is the number of events in the file before the range that is used.
     pub(crate) fn describe(&self, skipped: u64) -> String {
         let (at, by) = (self.at + skipped, duration(self.by as f64));
         match (self.kind, self.until) {

@@ -1,4 +1,4 @@
-//! Decides after a pass over the times which steps are faults of the clock (gaps, resets, stray events), whether the
+//! Decides, after all times were seen, which steps are faults of the clock (gaps, resets, stray events), whether the
 //! events are in order, and whether the counter wraps.
 
 use crate::source::times::clock::findings::{Break, BreakKind, Disorder, Findings, Jitter};
@@ -6,7 +6,7 @@ use crate::source::times::clock::wrap::Wrap;
 use crate::source::times::clock::{BLOCK, Clock, FEW, HOUR, LATE, MINUTE, ORDERED, SETTLED, SMALL};
 
 impl Clock {
-    /// Ends the pass over the times and returns the faults of the clock.
+    /// Ends the pass over the times and returns the findings about the clock.
     pub(crate) fn finish(mut self) -> Findings {
         let settled = (self.seen / 16).clamp(ORDERED, SETTLED);
         if settled < self.settled {
@@ -57,8 +57,8 @@ impl Clock {
         self.deep * ORDERED <= self.seen
     }
 
-    /// Returns whether the recording is checked for faults of the order. A recording of at most [`BLOCK`] events with
-    /// many large steps back is only sorted.
+    /// Returns whether the order of the events is checked for faults. A recording of at most [`BLOCK`] events with many
+    /// large steps back is not checked, but only sorted.
     fn has_order(&self) -> bool {
         self.is_ordered() || self.seen > BLOCK as u64
     }
@@ -68,15 +68,16 @@ impl Clock {
         self.seen >= FEW && self.segments.are_swapped(self.span() / self.seen as i64)
     }
 
-    /// Returns whether some events are out of order by more than a minute and more than 100 times the mean step, and
-    /// packets of events do not explain this.
+    /// Returns whether some events are out of order by more than a minute and by more than 100 times the mean step.
+    /// Returns `false` if packets of events explain this.
     fn is_late(&self, usual: &Usual) -> bool {
         let most = usual.mean.saturating_mul(100).max(MINUTE);
         self.jitter.largest > most && self.has_order() && !self.is_swapped() && !self.packets.are_all(self.span())
     }
 
-    /// Returns the stray blocks of events: their times are more than an eighth of the recording's duration behind those
-    /// around them. Passes the other blocks to [`Clock::leave`].
+    /// Returns the stray blocks of events. A block is stray if the times of the recording are ordered, but those of the
+    /// block are behind their neighbours by more than an eighth of the recording's duration. Passes the other blocks to
+    /// [`Clock::leave`].
     fn judge_blocks(&mut self) -> Vec<Break> {
         let (ordered, span) = (self.is_ordered() && !self.is_swapped(), self.span());
         let mut stray = Vec::new();
@@ -86,7 +87,7 @@ impl Clock {
         stray
     }
 
-    /// Judges the last step back, if the times had not returned from it when the recording ended.
+    /// Judges the last step back, if the recording ended before the times had returned from this step.
     fn judge_last_run(&mut self, usual: &Usual) {
         let Some(left) = self.left else { return };
         let (until, by) = (Some(self.seen), left.high.saturating_sub(self.run.low));
@@ -144,8 +145,8 @@ impl Clock {
         (breaks, pauses)
     }
 
-    /// Returns how the events of the whole file are out of order, if they are. `breaks` is the number of resets, gaps
-    /// and stray events.
+    /// Returns how the events of the whole file are out of order. `None` if they are in order, apart from single
+    /// faults. `breaks` is the number of resets, gaps and stray events.
     fn disorder(&self, breaks: usize) -> Option<Disorder> {
         let (back, ahead) = self.turns.count(self.low, self.high);
         if self.backward > 10 * self.ahead.max(1) {
@@ -157,8 +158,8 @@ impl Clock {
         }
     }
 
-    /// Finds the wrap of the clock's counter: returns a certain wrap and a doubtful wrap, at most one of them. A
-    /// doubtful wrap that is not likely is returned only if the clock has another fault (`faulty`).
+    /// Finds the wrap of the clock's counter. Returns a certain wrap and a doubtful wrap; at least one of them is
+    /// `None`. A doubtful wrap is returned only if it is likely, or if the clock has another fault (`faulty`).
     fn judge_wrap(&self, faulty: bool) -> (Option<Wrap>, Option<Wrap>) {
         let ends = (self.first.first().copied().unwrap_or(0), self.previous);
         match self.turns.wrap(self.unit, self.seen, (self.low, self.high), ends) {
@@ -183,7 +184,7 @@ struct Usual {
     rest: i64,
     /// Mean step ahead from one event to the next, without the long jumps ahead.
     mean: i64,
-    /// The largest step between the sorted times, if the events in the file have no order.
+    /// The largest step between neighbouring times in sorted order. `None` if the events in the file have an order.
     hole: Option<i64>,
 }
 

@@ -33,15 +33,16 @@ pub(crate) struct Wrap {
     crossings: Vec<(u64, u32)>,
     /// Number of periods that are added to the time of the last event.
     laps: u32,
-    /// Number of steps across the counter's end, and the sum of their lengths in microseconds after the wraps are
-    /// undone.
+    /// Number of steps across the counter's end, and the sum of their lengths. The lengths are in microseconds,
+    /// measured with the wraps undone.
     across: (u32, i64),
-    /// Whether the times step back exactly once, from near the top of a counter of a usual size to near 0.
+    /// Whether the counter has a usual number of bits (see [`USUAL`]), and the only step back goes from near the top of
+    /// the counter to near 0.
     pub(crate) likely: bool,
 }
 
-/// The turns of a recording: steps, ahead or back, that may be wraps of a counter, because they are longer than half of
-/// the range of all times so far.
+/// The turns of a recording: steps ahead or back that may be wraps of a counter. A turn is longer than half of the
+/// range of all times before it.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
     steps: Vec<Turn>,
@@ -58,8 +59,8 @@ struct Turn {
 }
 
 impl Turns {
-    /// Adds the step between two times, in microseconds, if it may be a wrap. `at` is the index of the event after the
-    /// step. `low` and `high` are the lowest and the highest time so far.
+    /// Adds the step between two times, in microseconds, if the step may be a wrap. `at` is the index of the event
+    /// after the step. `low` and `high` are the lowest and the highest time so far.
     pub(crate) fn see(&mut self, at: u64, (from, to): (i64, i64), (low, high): (i64, i64)) {
         let step = to.abs_diff(from);
         if step > SHORTEST as u64 / 2 && step > high.abs_diff(low) / 2 {
@@ -131,8 +132,8 @@ impl Turns {
 }
 
 impl Wrap {
-    /// Adds a turn of more than half a period to `crossings`: one more period after a turn back, one less after a turn
-    /// ahead.
+    /// Adds a turn of more than half a period to `crossings`. After a turn back, one more period is added to the times.
+    /// After a turn ahead, one less.
     fn cross(&mut self, turn: &Turn) {
         let step = turn.to.saturating_sub(turn.from);
         if step < -(self.period / 2) {
@@ -178,13 +179,14 @@ impl Wrap {
             .map(|(at, _)| *at)
     }
 
-    /// Returns the text of a message about probable wraps. `skipped` is as for [`Wrap::describe`].
+    /// Returns the text of a message about probable wraps. `skipped` is the number of events in the file before the
+    /// range that is used.
     pub(crate) fn describe_likely(&self, skipped: u64) -> String {
         let across = duration(self.across.1 as f64);
         format!("likely {}, if that is {across} of silence and not events in another order", self.describe(skipped))
     }
 
-    /// Returns the text of a message about the wraps. `skipped` is the number of the file's events before the range
+    /// Returns the text of a message about the wraps. `skipped` is the number of events in the file before the range
     /// that is used.
     pub(crate) fn describe(&self, skipped: u64) -> String {
         let (at, laps) = (self.crossings[0].0 + skipped, self.laps);
@@ -203,7 +205,7 @@ impl Wrap {
         time > self.period / 2
     }
 
-    /// Returns the text that says that a step back may be a wrap of this counter.
+    /// Returns the text for a message about a step back that may be a wrap of this counter.
     pub(crate) fn doubt(&self) -> String {
         let (bits, unit, across) =
             (self.bits, self.unit, duration(self.across.1 as f64 / f64::from(self.across.0.max(1))));
