@@ -85,7 +85,8 @@ fn a_file_of_full_vectors_has_all_their_events() {
         let on = |kind: u64, rest: u64| (kind << 60 | rest).to_le_bytes();
         [on(8, (i >> 6) << 32), on(1, (i & 0x3f) << 54 | (i % 9) << 43 | (i % 30) << 32 | 0xffff_ffff)].concat()
     });
-    let file = scratch().join("full.raw");
+    let dir = scratch();
+    let file = dir.join("full.raw");
     fs::write(&file, header.iter().copied().chain(words).collect::<Vec<u8>>()).unwrap();
     let (_, found) = events_of(&file, Some(SIZE));
     assert_eq!(found.t.len(), 5_000 * 32);
