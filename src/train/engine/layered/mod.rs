@@ -5,7 +5,7 @@
 //! pack      parameters of a layer in the order in which the kernels read them
 //! sample    what a step keeps of a sample in each layer, and its random initial states
 //! forward   all samples through one layer
-//! backward  gradients of one layer
+//! backward  gradients of one layer; block has what it keeps of several samples
 //! ```
 //!
 //! A batch is divided into blocks of consecutive samples. The division doesn't depend on the number of threads. Sums over
@@ -13,6 +13,7 @@
 //! gives the same bits with any number of threads.
 
 mod backward;
+mod block;
 mod forward;
 mod pack;
 mod sample;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use tonic_loader::Batch;
 
-use crate::engine::layered::backward::Block;
+use crate::engine::layered::block::Block;
 use crate::engine::layered::pack::PackedLayer;
 use crate::engine::layered::sample::SampleLayers;
 #[cfg(feature = "libtorch")]
