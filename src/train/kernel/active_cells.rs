@@ -25,6 +25,28 @@ pub(crate) struct ActiveCells {
     cells: Vec<u32>,
 }
 
+/// Counts ordered by cell.
+#[derive(Debug)]
+pub(crate) struct ByCell {
+    /// Each cell with a count, and the end of its entries.
+    active: Vec<(u32, u32)>,
+    /// `(time step, count)` of every count, ordered by cell and then by time step.
+    entries: Vec<(u32, f32)>,
+}
+
+impl ByCell {
+    /// Returns each cell with a count, and its `(time step, count)`.
+    #[inline(always)]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &[(u32, f32)])> {
+        let mut begin = 0;
+        self.active.iter().map(move |&(cell, end)| {
+            let entries = &self.entries[begin..end as usize];
+            begin = end as usize;
+            (cell, entries)
+        })
+    }
+}
+
 impl ActiveCells {
     pub(crate) fn steps(&self) -> usize {
         self.offsets.len().saturating_sub(1)
@@ -39,11 +61,6 @@ impl ActiveCells {
     /// Returns `(cell, count)` of every active cell, ordered by time step.
     pub(crate) fn all(&self) -> &[(u32, f32)] {
         &self.entries
-    }
-
-    /// Returns the number of active cells, summed over all time steps.
-    pub(crate) fn entries(&self) -> usize {
-        self.entries.len()
     }
 
     /// Replaces the content with the frames of a sample, padded to `steps` time steps. `index` is for error messages.
@@ -75,6 +92,28 @@ impl ActiveCells {
         }));
         self.offsets.resize(steps.max(self.sizes.len()) + 1, end);
         Ok(())
+    }
+
+    /// Returns the counts ordered by cell. There are `cells` cells.
+    pub(crate) fn by_cell(&self, cells: usize) -> ByCell {
+        let mut ends = vec![0u32; cells];
+        self.entries.iter().for_each(|&(cell, _)| ends[cell as usize] += 1);
+        let (mut active, mut end) = (Vec::new(), 0);
+        for (cell, place) in ends.iter_mut().enumerate().filter(|(_, count)| **count > 0) {
+            let begin = end;
+            end += *place;
+            *place = begin;
+            active.push((cell as u32, end));
+        }
+        let mut entries = vec![(0, 0.0); self.entries.len()];
+        for t in 0..self.steps() {
+            for &(cell, count) in self.step(t) {
+                let place = &mut ends[cell as usize];
+                entries[*place as usize] = (t as u32, count);
+                *place += 1;
+            }
+        }
+        ByCell { active, entries }
     }
 
     /// Whether the dense kernels are faster than the sparse kernels, in a layer with `inputs` inputs.

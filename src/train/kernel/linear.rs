@@ -172,14 +172,23 @@ for_each_isa! {
     /// Adds the gradients of a layer's weights and biases to `gradient`. `active` is the layer's input.
     /// `lambda[tile * stride + t][j]` belongs to output `tile * TILE_WIDTH + j` at time step t.
     pub(crate) fn weight_gradient<V>(active: &ActiveCells, lambda: &[Tile], stride: usize, gradient: &mut Panels) {
-        let tiles = gradient.tiles();
-        let mut tile = 0;
-        while tile < tiles {
-            let lambda = &lambda[tile * stride..];
-            tile += match tiles - tile {
-                2.. => weight_gradient_tiles::<V, 2>(active, lambda, stride, gradient, tile),
-                _ => weight_gradient_tiles::<V, 1>(active, lambda, stride, gradient, tile),
-            };
+        let by_cell = active.by_cell(gradient.inputs);
+        for tile in 0..gradient.tiles() {
+            let lambda = &lambda[tile * stride..][..active.steps()];
+            let (panel, bias) = gradient.tile_mut(tile);
+            add_over_time::<V>(lambda, bias);
+            // The lambdas of a tile fit into L1, and a row of the gradient stays in registers.
+            for (cell, entries) in by_cell.iter() {
+                let row = &mut panel[cell as usize];
+                let mut sums = halves(row).map(V::load);
+                for &(t, count) in entries {
+                    let (lambda, count) = (halves(&lambda[t as usize]), V::splat(count));
+                    for half in 0..2 {
+                        sums[half] = count.mul_add(V::load(lambda[half]), sums[half]);
+                    }
+                }
+                store(sums, row);
+            }
         }
     }
 
@@ -285,36 +294,6 @@ fn gather_tiles<V: F32x16, const N: usize>(
         let sums = gather_step::<V, N>(tiles.map(|(panel, _)| panel), tiles.map(|(_, bias)| bias), active.step(t));
         for (sums, column) in sums.into_iter().zip(&mut columns) {
             store(sums, &mut column[t]);
-        }
-    }
-    N
-}
-
-/// Does the work of [`weight_gradient`] for N tiles of outputs, from tile `first` on. Returns N.
-#[inline(always)]
-fn weight_gradient_tiles<V: F32x16, const N: usize>(
-    active: &ActiveCells,
-    lambda: &[Tile],
-    stride: usize,
-    gradient: &mut Panels,
-    first: usize,
-) -> usize {
-    let inputs = gradient.inputs;
-    for n in 0..N {
-        add_over_time::<V>(&lambda[n * stride..][..active.steps()], &mut gradient.bias[first + n]);
-    }
-    let mut panels = gradient.weights[first * inputs..][..N * inputs].chunks_exact_mut(inputs.max(1));
-    let panels: [&mut [Tile]; N] = std::array::from_fn(|_| panels.next().unwrap_or_default());
-    for t in 0..active.steps() {
-        let lambda: [[V; 2]; N] = std::array::from_fn(|n| halves(&lambda[n * stride + t]).map(V::load));
-        for &(cell, count) in active.step(t) {
-            let count = V::splat(count);
-            for n in 0..N {
-                let row = halves_mut(&mut panels[n][cell as usize]);
-                for (row, lambda) in row.into_iter().zip(lambda[n]) {
-                    count.mul_add(lambda, V::load(row)).store(row);
-                }
-            }
         }
     }
     N

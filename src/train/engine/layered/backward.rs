@@ -4,9 +4,10 @@ use rayon::prelude::*;
 use tonic_base::interrupt;
 
 use crate::engine::layered::LayeredEngine;
+use crate::engine::layered::block::Block;
 use crate::engine::layered::pack::{Body, PackedLayer, learned};
 use crate::engine::layered::sample::SampleLayers;
-use crate::kernel::cell::{self, CellInput, PARAMETER_SUMS, RecurrentState, SUMS, backward_recurrent};
+use crate::kernel::cell::{self, CellInput, PARAMETER_SUMS, SUMS, backward_recurrent};
 use crate::kernel::isa::Isa;
 use crate::kernel::linear::{self, Panels};
 use crate::kernel::norm::{self, over_samples};
@@ -14,18 +15,6 @@ use crate::kernel::readout::{self, Leaky};
 use crate::kernel::sampled::{self, Rows};
 use crate::kernel::{TILE_WIDTH, Tile, iaf, sample};
 use crate::network::{Network, Parameters, TensorKind};
-
-/// Gradients of a block of samples, and scratch memory.
-#[derive(Debug, Default)]
-pub(super) struct Block {
-    linear: Panels,
-    recurrent: Panels,
-    /// Gradient for the spikes of a layer: `g[tile * stride + t]`.
-    g: Vec<Tile>,
-    dense: Vec<Tile>,
-    trace: cell::Trace,
-    state: RecurrentState,
-}
 
 /// Sums over time of a tile of neurons, as [`cell::backward`] gives them.
 type Sums = [Tile; SUMS];
@@ -112,7 +101,7 @@ fn through_neurons(
     sums: &mut [Sums],
 ) {
     let (steps, stride, tiles) = (sample.steps(), sample.stride(), layer.tiles());
-    let SampleLayers { layers, current, outputs, .. } = sample;
+    let SampleLayers { layers, current, outputs, rates, .. } = sample;
     let trace = &layers[i];
     current.resize(tiles * stride, [0.0; TILE_WIDTH]);
     let input = CellInput { y: &trace.y, stride, steps, norm: &layer.norm, start: trace.start.as_deref() };
@@ -120,6 +109,12 @@ fn through_neurons(
         let scale = layer.dropout.map_or(1.0, |dropout| dropout.scale());
         block.g.resize(tiles * stride, [0.0; TILE_WIDTH]);
         sampled::input_gradient(isa, rows, outputs, stride, steps, &trace.open, scale, &mut block.g);
+    }
+    if let Some(rates) = rates.get(i) {
+        for (column, rate) in block.g.chunks_exact_mut(stride).zip(rates) {
+            let steps = column[..steps].iter_mut().flat_map(|row| row.iter_mut().zip(rate));
+            steps.for_each(|(g, rate)| *g += rate);
+        }
     }
     match &layer.body {
         Body::Iaf(neuron) => {

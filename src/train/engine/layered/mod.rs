@@ -5,7 +5,7 @@
 //! pack      parameters of a layer in the order in which the kernels read them
 //! sample    what a step keeps of a sample in each layer, and its random initial states
 //! forward   all samples through one layer
-//! backward  gradients of one layer
+//! backward  gradients of one layer; block has what it keeps of several samples
 //! ```
 //!
 //! A batch is divided into blocks of consecutive samples. The division doesn't depend on the number of threads. Sums over
@@ -13,6 +13,7 @@
 //! gives the same bits with any number of threads.
 
 mod backward;
+mod block;
 mod forward;
 mod pack;
 mod sample;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use tonic_loader::Batch;
 
-use crate::engine::layered::backward::Block;
+use crate::engine::layered::block::Block;
 use crate::engine::layered::pack::PackedLayer;
 use crate::engine::layered::sample::SampleLayers;
 #[cfg(feature = "libtorch")]
@@ -141,7 +142,13 @@ impl Engine for LayeredEngine {
             total += terms.sample(logits, label, error);
             correct += usize::from(loss::predicted(logits) == label as usize);
         }
-        let loss = check_loss(BatchLoss { loss: terms.mean(total), correct })?;
+        let mut penalty = 0.0;
+        for sample in self.samples.iter_mut().filter(|sample| !sample.undropped.is_empty()) {
+            let (own, rates) = terms.penalty(&sample.undropped, &self.architecture.shape.hidden);
+            penalty += own;
+            sample.rates = rates;
+        }
+        let loss = check_loss(BatchLoss { loss: terms.mean(total) + penalty, correct })?;
         for i in (0..self.layers.len()).rev() {
             check_interrupt()?;
             self.backward_layer(network, i, &errors, gradient);
@@ -167,9 +174,6 @@ impl Engine for LayeredEngine {
     }
 
     fn set_loss(&mut self, loss: TrainingLoss) -> Result<()> {
-        if loss.spike_rate.is_some() {
-            return Err(Error::unavailable("spike_rate", "of networks from a network file, only those of iaf have it"));
-        }
         self.loss = loss;
         Ok(())
     }
