@@ -32,7 +32,7 @@ use crate::engine::layered::sample::SampleLayers;
 pub(super) use crate::engine::layered::sample::uniform_start;
 use crate::engine::step::{BatchLoss, Engine, Pass, check_interrupt, check_loss, check_step};
 use crate::engine::training_loss::TrainingLoss;
-use crate::error::{BaseFault, Error, KernelError, Result};
+use crate::error::{KernelError, Result};
 use crate::kernel::isa::Isa;
 use crate::kernel::{SpikeCounts, TILE_WIDTH, Tile, linear, loss};
 use crate::network::{Architecture, Network, Neuron, Parameters};
