@@ -56,7 +56,7 @@ mod training_options;
 
 pub use activity::LayerActivity;
 pub use checkpoint::Checkpoint;
-pub use config::{Config, DataConfig, LrChange, NetworkConfig};
+pub use config::{Config, DataConfig, NetworkConfig};
 pub(crate) use eval::Trained;
 pub use eval::{EvalOptions, eval};
 pub use export::{export_npz, model_file};
@@ -73,5 +73,5 @@ pub(crate) use saved_networks::read_network;
 pub use sets::SetPaths;
 pub(crate) use sums::check_results;
 pub(crate) use times::{ProcessTime, read as read_times};
-pub use training_config::TrainingConfig;
+pub use training_config::{LrChange, TrainingConfig};
 pub use training_options::{OptimiserName, ScheduleName, TrainingOptions};

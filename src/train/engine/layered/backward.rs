@@ -4,9 +4,10 @@ use rayon::prelude::*;
 use tonic_base::interrupt;
 
 use crate::engine::layered::LayeredEngine;
+use crate::engine::layered::block::Block;
 use crate::engine::layered::pack::{Body, PackedLayer, learned};
 use crate::engine::layered::sample::SampleLayers;
-use crate::kernel::cell::{self, CellInput, PARAMETER_SUMS, RecurrentState, SUMS, backward_recurrent};
+use crate::kernel::cell::{self, CellInput, PARAMETER_SUMS, SUMS, backward_recurrent};
 use crate::kernel::isa::Isa;
 use crate::kernel::linear::{self, Panels};
 use crate::kernel::norm::{self, over_samples};
@@ -14,18 +15,6 @@ use crate::kernel::readout::{self, Leaky};
 use crate::kernel::sampled::{self, Rows};
 use crate::kernel::{TILE_WIDTH, Tile, iaf, sample};
 use crate::network::{Network, Parameters, TensorKind};
-
-/// Gradients of a block of samples, and scratch memory.
-#[derive(Debug, Default)]
-pub(super) struct Block {
-    linear: Panels,
-    recurrent: Panels,
-    /// Gradient for the spikes of a layer: `g[tile * stride + t]`.
-    g: Vec<Tile>,
-    dense: Vec<Tile>,
-    trace: cell::Trace,
-    state: RecurrentState,
-}
 
 /// Sums over time of a tile of neurons, as [`cell::backward`] gives them.
 type Sums = [Tile; SUMS];

@@ -5,7 +5,7 @@
 //! pack      parameters of a layer in the order in which the kernels read them
 //! sample    what a step keeps of a sample in each layer, and its random initial states
 //! forward   all samples through one layer
-//! backward  gradients of one layer
+//! backward  gradients of one layer; block has what it keeps of several samples
 //! outputs   single samples, to show what happens inside the network
 //! ```
 //!
@@ -14,6 +14,7 @@
 //! gives the same bits with any number of threads.
 
 mod backward;
+mod block;
 mod forward;
 mod outputs;
 mod pack;
@@ -27,7 +28,7 @@ use rayon::prelude::*;
 use tonic_loader::Batch;
 use tonic_shard::SampleFrames;
 
-use crate::engine::layered::backward::Block;
+use crate::engine::layered::block::Block;
 use crate::engine::layered::pack::PackedLayer;
 use crate::engine::layered::sample::SampleLayers;
 #[cfg(feature = "libtorch")]
