@@ -54,6 +54,17 @@ pub(crate) struct TrainingArgs {
     /// Smallest learning rate, for --schedule cosine and plateau [default: 0]
     #[arg(long, value_name = "LR", value_parser = not_negative)]
     min_lr: Option<f64>,
+    /// Label smoothing: this share of the target belongs to all classes alike, in the loss of training [default: 0]
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    label_smoothing: Option<f64>,
+    /// Penalise hidden neurons with fewer or more spikes per time step: 0.01,0.5 wants at least one spike in 100 steps
+    /// and at most one in two. The penalty is the mean square of what is missing or too much, for each sample and layer
+    /// [default: no penalty]
+    #[arg(long, value_name = "MIN,MAX", value_parser = bounds)]
+    spike_rate: Option<Bounds>,
+    /// Factor of the penalty of --spike-rate in the loss [default: 1]
+    #[arg(long, value_name = "W", value_parser = positive::<f64>)]
+    spike_rate_weight: Option<f64>,
     /// Select the epoch with the best score on the validation set, and test its network, which is in best.safetensors.
     /// plateau and --patience compare epochs by the same score. The test set is never used for it [default: the
     /// network of the last epoch is tested; epochs are compared by valid-accuracy]
@@ -67,6 +78,10 @@ pub(crate) struct TrainingArgs {
     /// of layers, such as 0,2
     #[arg(long, value_name = "NAME[,NAME...]", value_delimiter = ',')]
     freeze: Vec<String>,
+    /// Start from the parameters in a safetensors file, such as another run's model.safetensors. Names and shapes are
+    /// checked; parts that the file doesn't have are random. It is not copied: keep it until the run has begun
+    #[arg(long, value_name = "FILE")]
+    init: Option<PathBuf>,
     /// TOML file with random changes of the training samples: a table [[transform]] for each step, with the names and
     /// parameters of Tonic's transforms (DropEvent, DropEventByTime, DropEventByArea, UniformNoise, SpatialJitter,
     /// TimeJitter with std in frames, RandomFlipLR, RandomFlipUD, RandomFlipPolarity, RandomCrop, RandomTimeReversal),
@@ -90,11 +105,28 @@ impl From<TrainingArgs> for TrainingOptions {
             lr_factor: args.lr_factor,
             lr_patience: args.lr_patience,
             min_lr: args.min_lr,
+            label_smoothing: args.label_smoothing,
+            spike_rate: args.spike_rate.map(|bounds| bounds.0),
+            spike_rate_weight: args.spike_rate_weight,
             select: args.select,
             patience: args.patience,
-            freeze: args.freeze,
+            // A list of one in a file ends with a comma.
+            freeze: args.freeze.into_iter().filter(|name| !name.is_empty()).collect(),
+            init: args.init,
             augment: args.augment,
         }
+    }
+}
+
+/// Spikes per time step, at least and at most.
+#[derive(Clone)]
+struct Bounds([f64; 2]);
+
+fn bounds(text: &str) -> Result<Bounds, String> {
+    let numbers: Option<Vec<f64>> = text.split(',').map(|number| number.parse().ok()).collect();
+    match numbers.as_deref() {
+        Some(&[min, max]) if 0.0 <= min && min <= max && max.is_finite() => Ok(Bounds([min, max])),
+        _ => Err("expected two numbers of spikes per time step, MIN,MAX, with MIN of at most MAX".into()),
     }
 }
 

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use tonic_toolkit::loader::Batch;
 use tonic_toolkit::train::MatmulPrecision;
-use tonic_toolkit::train::engine::{CpuEngine, Engine, GpuEngine};
+use tonic_toolkit::train::engine::{CpuEngine, Engine, GpuEngine, TrainingLoss};
 use tonic_toolkit::train::network::{Architecture, Iaf, Layers, Network, Preset, Shape};
 
 use crate::agreement::{Case, agree, cases};
@@ -27,8 +27,8 @@ proptest! {
         let [ours, theirs] =
             [&mut gpu as &mut dyn Engine, &mut cpu].map(|engine| engine.spikes(&case.network, &case.batch, case.steps).unwrap());
         prop_assert_eq!(ours, theirs);
-        gpu.set_class_weights(Some(random::class_weights(&case.network)));
-        cpu.set_class_weights(Some(random::class_weights(&case.network)));
+        gpu.set_loss(TrainingLoss { class_weights: Some(random::class_weights(&case.network)), ..TrainingLoss::default() }).unwrap();
+        cpu.set_loss(TrainingLoss { class_weights: Some(random::class_weights(&case.network)), ..TrainingLoss::default() }).unwrap();
         agree(&case.step(&mut gpu), &case.step(&mut cpu))?;
     }
 }

@@ -2,6 +2,7 @@
 
 use tonic_toolkit::train::MatmulPrecision;
 use tonic_toolkit::train::engine::Arithmetic;
+use tonic_toolkit::train::network::read_model;
 use tonic_toolkit::train::run::Config;
 
 use crate::runs::{assert_same, epochs};
@@ -75,4 +76,43 @@ fn what_cannot_be_had_is_said_in_a_line() {
     let cpu = "--device cpu --cache device";
     fails(&mut on_gpu(sets::fit(dir.path(), "run", cpu)), 2, &["--cache device is not available", "on a GPU"]);
     assert!(!dir.path().join("run").exists());
+}
+
+/// The weights after training on the GPU are those of the CPU, up to rounding.
+#[test]
+fn every_optimiser_trains_as_on_the_cpu() {
+    let dir = sets::task();
+    for (name, others) in [
+        ("adam", "--weight-decay 0.1 --schedule cosine"),
+        ("adamw", "--optimiser adamw --weight-decay 0.1 --warmup-epochs 1"),
+        ("sgd", "--optimiser sgd --momentum 0.9 --weight-decay 0.01 --schedule one-cycle"),
+        ("nesterov", "--optimiser sgd --momentum 0.5 --nesterov --schedule step --step-epochs 1"),
+    ] {
+        let line = format!("--epochs 2 --batch-size 30 {others}");
+        let gpu = fitted(dir.path(), name, &line);
+        let on_cpu = format!("{name}-cpu");
+        succeeds(&mut sets::fit(dir.path(), &on_cpu, &format!("{line} --quiet")));
+        let network = |run: &std::path::Path| read_model(&run.join("model.safetensors")).unwrap().network;
+        let (gpu_network, cpu_network) = (network(&gpu), network(&dir.path().join(&on_cpu)));
+        let pairs = || gpu_network.parameters.flat().iter().zip(cpu_network.parameters.flat());
+        let apart = pairs().map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let largest = pairs().map(|(_, b)| b.abs()).fold(0.0, f32::max);
+        assert!(apart < 1e-3 * largest, "{name}: {apart} of {largest}");
+        let rates = |run: &std::path::Path| epochs(run).iter().map(|epoch| epoch.lr).collect::<Vec<_>>();
+        assert_eq!(rates(&gpu), rates(&dir.path().join(&on_cpu)), "{name}");
+        // A resume takes the optimiser's state from the checkpoint.
+        let half = format!("{name}-half");
+        if name != "sgd" && name != "adam" {
+            fitted(dir.path(), &half, &line.replace("--epochs 2", "--epochs 1"));
+            fitted(dir.path(), &half, "--epochs 2 --batch-size 30 --resume");
+            assert_same(&gpu, &dir.path().join(&half));
+        }
+    }
+    for (others, words) in [
+        ("--clip-norm 1", "--clip-norm is not available: the kernels of a GPU train without it"),
+        ("--freeze 0", "--freeze is not available"),
+    ] {
+        fails(&mut fit(dir.path(), "run", others), 2, &[words, "--device cpu trains with it"]);
+        assert!(!dir.path().join("run").exists(), "{others}");
+    }
 }

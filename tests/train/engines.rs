@@ -5,9 +5,9 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use tonic_toolkit::loader::Batch;
+use tonic_toolkit::train::engine::{CpuEngine, Engine, SpikeCounts, TrainingLoss};
 #[cfg(feature = "libtorch")]
-use tonic_toolkit::train::engine::LibtorchEngine;
-use tonic_toolkit::train::engine::{CpuEngine, Engine, SpikeCounts};
+use tonic_toolkit::train::engine::{LibtorchEngine, SpikeRate};
 use tonic_toolkit::train::network::{Iaf, Network, Parameters, Shape};
 use tonic_toolkit::train::{Error, KernelError};
 use tonic_toolkit::train::{Optimiser, OptimiserConfig};
@@ -34,10 +34,17 @@ proptest! {
         let evaluated = fused.evaluate(network, batch, case.steps).unwrap();
         prop_assert!((evaluated.loss - got.loss.loss).abs() < 1e-12 && evaluated.correct == got.loss.correct);
 
-        // cross_entropy with `weight`.
-        fused.set_class_weights(Some(random::class_weights(network)));
-        reference.set_class_weights(Some(random::class_weights(network)));
-        agree(&case.step(&mut fused), &case.step(&mut reference))?;
+        // PyTorch's cross_entropy with `weight` and `label_smoothing`, and a penalty for spike rates.
+        let weights = Some(random::class_weights(network));
+        let rate = Some(SpikeRate { bounds: [0.1, 0.4], weight: 3.0 });
+        for (class_weights, label_smoothing, spike_rate) in
+            [(weights.clone(), 0.0, None), (None, 0.1, None), (weights.clone(), 0.3, None), (weights, 0.2, rate)]
+        {
+            let loss = TrainingLoss { class_weights, label_smoothing, spike_rate };
+            fused.set_loss(loss.clone()).unwrap();
+            reference.set_loss(loss).unwrap();
+            agree(&case.step(&mut fused), &case.step(&mut reference))?;
+        }
         let unweighted = fused.evaluate(network, batch, case.steps).unwrap();
         prop_assert_eq!(unweighted, evaluated);
     }
@@ -65,7 +72,7 @@ fn class_weights_give_the_weighted_mean_of_the_samples_losses_and_gradients() {
         expected.iter_mut().zip(gradients.flat()).for_each(|(sum, &g)| *sum += weight * f64::from(g));
     }
     expected.iter_mut().for_each(|sum| *sum /= total);
-    engine.set_class_weights(Some(weights));
+    engine.set_loss(TrainingLoss { class_weights: Some(weights), ..TrainingLoss::default() }).unwrap();
     let got = engine.step(&network, &batch, 30, &mut gradients).unwrap();
     assert!((got.loss - loss / total).abs() < 1e-9, "{} {}", got.loss, loss / total);
     let apart = random::relative_error(random::wide(gradients.flat()), &expected);

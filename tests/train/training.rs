@@ -204,3 +204,67 @@ fn options_without_effect_and_contradictions_are_refused() {
     }
     succeeds(&mut run("--epochs 2 --resume --valid DIR/valid --optimizer sgd --momentum 0.5 --quiet"));
 }
+
+#[test]
+fn a_run_begins_with_the_parameters_of_a_file() {
+    let dir = sets::task();
+    let fit = |name: &str, others: &str| fit(dir.path(), name, others);
+    succeeds(&mut fit("first", "--epochs 1 --quiet"));
+    let file = dir.path().join("first/model.safetensors");
+    let init = format!("--init {}", file.display());
+    // With everything frozen but the last bias, the other parts stay those of the file.
+    let stderr = succeeds(&mut fit("second", &format!("{init} --epochs 1 --seed 5 --freeze 0,2,4.weight")));
+    assert_says(&stderr, &["init     all parameters are from ", "first/model.safetensors"]);
+    for name in ["0.weight", "0.bias", "2.weight", "4.weight"] {
+        assert_eq!(tensor(&dir.path().join("first"), name), tensor(&dir.path().join("second"), name), "{name}");
+    }
+    assert_ne!(tensor(&dir.path().join("first"), "4.bias"), tensor(&dir.path().join("second"), "4.bias"));
+    // A resumed run has its parameters in the checkpoint.
+    succeeds(&mut fit("second", "--epochs 2 --seed 5 --resume --quiet"));
+    succeeds(&mut fit("whole", &format!("{init} --epochs 2 --seed 5 --freeze 0,2,4.weight --quiet")));
+    assert_same(&dir.path().join("whole"), &dir.path().join("second"));
+    fails(&mut fit("first", &format!("--epochs 2 --resume {init}")), 4, &["init differs", "expected none"]);
+    // Without a checkpoint, the file is needed again.
+    std::fs::remove_file(dir.path().join("second/checkpoint.safetensors")).unwrap();
+    std::fs::remove_file(dir.path().join("second/metrics.jsonl")).unwrap();
+    std::fs::remove_file(dir.path().join("second/sums.json")).unwrap();
+    fails(&mut fit("second", "--epochs 2 --resume"), 2, &["--init: expected the file with the BLAKE3 sum", "got none"]);
+    let other = format!("{init} --hidden 24,8 --epochs 1");
+    let words =
+        ["--init: expected a safetensors file with parts of the network (0.weight", "2.weight has shape [16, 24]"];
+    fails(&mut fit("other", &other), 2, &words);
+    fails(&mut fit("other", &format!("{init} --hidden 24,16,16 --epochs 1")), 2, &["--init", "shape"]);
+    // Parts that the file doesn't have are random.
+    let model = std::fs::read(&file).unwrap();
+    let tensors = SafeTensors::deserialize(&model).unwrap();
+    let part = tensors.iter().filter(|(name, _)| name.starts_with('0'));
+    std::fs::write(dir.path().join("part.safetensors"), safetensors::serialize(part, None).unwrap()).unwrap();
+    let part = format!("--init {} --epochs 1", dir.path().join("part.safetensors").display());
+    let stderr = succeeds(&mut fit("part", &part));
+    assert_says(&stderr, &["except 2.weight, 2.bias, 4.weight, 4.bias, which are random"]);
+}
+
+#[test]
+fn smoothed_targets_and_spike_rates_change_the_loss_of_training_alone() {
+    let dir = sets::task();
+    let run = |name: &str, others: &str| {
+        succeeds(&mut fit(dir.path(), name, &format!("--quiet --epochs 6 --valid DIR/valid {others}")));
+        epochs(&dir.path().join(name))
+    };
+    let plain = run("plain", "--lr 1e-30");
+    let smoothed = run("smoothed", "--lr 1e-30 --label-smoothing 0.2");
+    assert!(smoothed[0].train.loss != plain[0].train.loss && smoothed[0].valid == plain[0].valid);
+    let wanted = "--spike-rate 0.2,0.3 --spike-rate-weight 30";
+    let [free, held] = [("free", ""), ("held", wanted)].map(|(name, others)| run(name, others));
+    let apart = |epochs: &[tonic_toolkit::train::run::EpochMetrics]| -> f64 {
+        let layers = epochs.last().unwrap().activity.as_ref().unwrap();
+        layers.iter().map(|layer| (layer.spikes - 0.25).abs()).sum()
+    };
+    assert!(apart(&held) < apart(&free), "{} {}", apart(&held), apart(&free));
+    let text = String::from_utf8(bytes(&dir.path().join("held"), "config.toml")).unwrap();
+    assert_says(&text, &["[training.spike_rate]", "bounds = [0.2, 0.3]", "weight = 30.0"]);
+    fails(&mut fit(dir.path(), "none", "--spike-rate 0.3,0.2"), 2, &["--spike-rate", "MIN,MAX"]);
+    fails(&mut fit(dir.path(), "none", "--label-smoothing 1"), 2, &["--label-smoothing", "from 0 to below 1"]);
+    succeeds(&mut fit(dir.path(), "layers", "--preset lif --hidden 8,8,8 --spike-rate 0.1,0.2 --quiet"));
+    assert!(!dir.path().join("none").exists());
+}

@@ -10,7 +10,7 @@ use tonic_loader::{Batch, EpochOrder};
 use tonic_report::median;
 
 use crate::bench::gpu;
-use crate::engine::EngineChoice;
+use crate::engine::{EngineChoice, TrainingLoss};
 use crate::error::Result;
 use crate::feed::Feed;
 use crate::gpu::Device;
@@ -126,7 +126,10 @@ impl Trainer {
     fn learner(&mut self) -> Result<&mut dyn Learner> {
         let learner = match self.learner.take() {
             Some(learner) => learner,
-            None => self.backend.learner(self.program.as_ref(), self.initial.clone(), None, self.room)?,
+            None => {
+                let loss = TrainingLoss::default();
+                self.backend.learner(self.program.as_ref(), self.initial.clone(), loss, self.room)?
+            }
         };
         Ok(&mut **self.learner.insert(learner))
     }

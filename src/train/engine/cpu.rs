@@ -9,7 +9,8 @@ use rayon::prelude::*;
 use tonic_loader::Batch;
 use tonic_shard::SampleFrames;
 
-use crate::engine::step::{BatchLoss, Engine, SampleWeights, check_interrupt, check_loss, check_step};
+use crate::engine::step::{BatchLoss, Engine, check_interrupt, check_loss, check_step};
+use crate::engine::training_loss::{BatchTerms, TrainingLoss};
 use crate::error::{Error, KernelError, Result};
 use crate::kernel::iaf::Neuron;
 use crate::kernel::isa::Isa;
@@ -31,7 +32,7 @@ pub struct CpuEngine {
     /// Logits of the last batch, (batch, classes).
     logits: Vec<f32>,
     shape: Shape,
-    class_weights: Option<Vec<f32>>,
+    loss: TrainingLoss,
     packed: PackedNetwork,
     blocks: Vec<GradientBlock>,
     states: Mutex<Vec<SampleState>>,
@@ -41,6 +42,8 @@ pub struct CpuEngine {
 struct GradientBlock {
     gradients: Vec<Panels>,
     losses: Vec<f64>,
+    /// Sum of the samples' penalties for their spike rates.
+    penalty: f64,
     correct: usize,
 }
 
@@ -67,7 +70,7 @@ impl CpuEngine {
         CpuEngine {
             logits: Vec::new(),
             shape: network.shape().clone(),
-            class_weights: None,
+            loss: TrainingLoss::default(),
             packed,
             blocks: Vec::new(),
             states: Mutex::default(),
@@ -134,7 +137,7 @@ impl Engine for CpuEngine {
         let used = batch.len().div_ceil(size);
         let shape = network.shape();
         self.blocks.resize_with(used.max(self.blocks.len()), || GradientBlock::new(shape));
-        let weights = SampleWeights::new(self.class_weights.as_deref(), &batch.labels);
+        let terms = self.loss.of_batch(&batch.labels);
         let (packed, states) = (&self.packed, &self.states);
         let results: Vec<Result<()>> = (
             self.blocks[..used].par_iter_mut(),
@@ -147,7 +150,7 @@ impl Engine for CpuEngine {
             .with_max_len(1)
             .map(|(i, (block, samples, labels, logits))| {
                 let mut state = take(states);
-                let result = block.run(packed, &mut state, samples, labels, logits, (i * size, steps, weights));
+                let result = block.run(packed, &mut state, samples, labels, logits, (i * size, steps, terms));
                 give(states, state);
                 result
             })
@@ -163,8 +166,9 @@ impl Engine for CpuEngine {
             }
         }
         let total: f64 = blocks.iter().flat_map(|block| &block.losses).sum();
+        let penalty: f64 = blocks.iter().map(|block| block.penalty).sum();
         let correct = blocks.iter().map(|block| block.correct).sum();
-        Ok(check_loss(BatchLoss { loss: weights.mean(total), correct })?)
+        Ok(check_loss(BatchLoss { loss: terms.mean(total) + penalty, correct })?)
     }
 
     fn forward(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<&[f32]> {
@@ -182,8 +186,9 @@ impl Engine for CpuEngine {
         Ok(counts.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn set_class_weights(&mut self, weights: Option<Vec<f32>>) {
-        self.class_weights = weights;
+    fn set_loss(&mut self, loss: TrainingLoss) -> Result<()> {
+        self.loss = loss;
+        Ok(())
     }
 
     fn logits(&self) -> &[f32] {
@@ -213,7 +218,7 @@ pub(crate) fn hidden_spikes(
 impl GradientBlock {
     fn new(shape: &Shape) -> GradientBlock {
         let gradients = shape.linears().map(|(inputs, outputs)| Panels::zeros(inputs, outputs)).collect();
-        GradientBlock { gradients, losses: Vec::new(), correct: 0 }
+        GradientBlock { gradients, losses: Vec::new(), penalty: 0.0, correct: 0 }
     }
 
     fn run(
@@ -223,21 +228,23 @@ impl GradientBlock {
         batch: &[SampleFrames<'_>],
         labels: &[u32],
         logits: &mut [f32],
-        (first, steps, weights): (usize, usize, SampleWeights<'_>),
+        (first, steps, terms): (usize, usize, BatchTerms<'_>),
     ) -> Result<()> {
         self.gradients.iter_mut().for_each(Panels::clear);
         self.losses.clear();
-        self.correct = 0;
+        (self.penalty, self.correct) = (0.0, 0);
+        let hidden: Vec<usize> = packed.hidden.iter().map(|layer| layer.forward.outputs()).collect();
         let mut gradient = vec![0.0; packed.classes];
         let samples = batch.iter().zip(labels).zip(logits.chunks_mut(packed.classes)).enumerate();
         for (i, ((sample, &label), logits)) in samples {
             check_interrupt()?;
             packed.forward(state, *sample, steps, first + i, logits)?;
             check_interrupt()?;
-            let loss = loss::cross_entropy(logits, label as usize, weights.scale(label), &mut gradient);
-            self.losses.push(weights.weighted(loss, label));
+            self.losses.push(terms.sample(logits, label, &mut gradient));
+            let (penalty, rates) = terms.penalty(state.spikes(), &hidden);
+            self.penalty += penalty;
             self.correct += usize::from(loss::predicted(logits) == label as usize);
-            packed.backward(state, &gradient, &mut self.gradients);
+            packed.backward(state, &gradient, &rates, &mut self.gradients);
         }
         check_interrupt()
     }

@@ -6,7 +6,8 @@ use tonic_loader::Batch;
 use tonic_shard::{FrameShape, Width};
 
 use crate::engine::gpu_network::{Extent, GpuNetwork};
-use crate::engine::step::{BatchLoss, Engine, SampleWeights, check_labels, check_loss, finite};
+use crate::engine::step::{BatchLoss, Engine, check_labels, check_loss, finite};
+use crate::engine::training_loss::TrainingLoss;
 use crate::error::{KernelError, Result};
 use crate::feed::StagedBatch;
 use crate::gpu::{Device, Stream};
@@ -23,7 +24,7 @@ pub struct GpuEngine {
     /// Compiled kernels for the last batch. `None` before the first batch.
     program: Option<Arc<Program>>,
     logits: Vec<f32>,
-    class_weights: Option<Vec<f32>>,
+    loss: TrainingLoss,
 }
 
 impl GpuEngine {
@@ -34,7 +35,7 @@ impl GpuEngine {
     pub fn new(device: &Device, precision: MatmulPrecision) -> Result<GpuEngine> {
         let stream = device.stream()?;
         let (device, logits) = (device.clone(), Vec::new());
-        Ok(GpuEngine { device, stream, precision, program: None, logits, class_weights: None })
+        Ok(GpuEngine { device, stream, precision, program: None, logits, loss: TrainingLoss::default() })
     }
 
     fn run(
@@ -48,8 +49,8 @@ impl GpuEngine {
         on_device.begin(&self.stream, 0, 0)?;
         let source = staged.source();
         let is_step = gradient.is_some();
-        let class_weights = self.class_weights.as_deref().filter(|_| is_step);
-        on_device.set_class_weights(class_weights)?;
+        let loss = if is_step { self.loss.clone() } else { TrainingLoss::default() };
+        on_device.set_loss(&loss)?;
         match gradient {
             Some(gradient) => {
                 on_device.step(&self.stream, source, Some(steps))?;
@@ -59,8 +60,8 @@ impl GpuEngine {
         }
         self.logits = on_device.logits(batch.len())?;
         let predictions = on_device.predictions(batch.len())?;
-        let weights = SampleWeights::new(class_weights, &batch.labels);
-        let loss = weights.mean(predictions.iter().map(|of| weights.weighted(of.loss, of.label)).sum());
+        let terms = loss.of_batch(&batch.labels);
+        let loss = terms.mean(predictions.iter().map(|of| terms.weighted(of.loss, of.label)).sum());
         let correct = predictions.iter().filter(|prediction| prediction.is_correct()).count();
         let result = BatchLoss { loss, correct };
         Ok(if is_step { check_loss(result) } else { finite(result) }?)
@@ -118,8 +119,10 @@ impl Engine for GpuEngine {
         on_device.spikes(&self.stream, staged.source(), (batch.frames.len(), Some(steps)))
     }
 
-    fn set_class_weights(&mut self, weights: Option<Vec<f32>>) {
-        self.class_weights = weights;
+    fn set_loss(&mut self, loss: TrainingLoss) -> Result<()> {
+        loss.check_gpu()?;
+        self.loss = loss;
+        Ok(())
     }
 
     fn logits(&self) -> &[f32] {

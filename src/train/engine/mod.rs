@@ -7,7 +7,7 @@
 //! | [`GpuEngine`] | `gpu.rs` | our kernels on a GPU, with the buffers and launches of [`GpuNetwork`] |
 //! | `LibtorchEngine` | `libtorch.rs` | libtorch's autograd, to compare the kernels with (feature `libtorch`) |
 //!
-//! `step.rs` has the trait [`Engine`]. Training on a GPU uses [`GpuNetwork`] without an engine (`learner/gpu.rs`).
+//! `step.rs` has the trait [`Engine`], and `training_loss.rs` the loss. Training on a GPU uses [`GpuNetwork`] without an engine (`learner/gpu.rs`).
 
 mod choice;
 mod cpu;
@@ -19,6 +19,7 @@ mod libtorch;
 mod step;
 #[cfg(test)]
 mod tests;
+mod training_loss;
 
 pub use crate::kernel::SpikeCounts;
 pub use choice::{Arithmetic, EngineChoice};
@@ -32,3 +33,4 @@ pub use layered::LayeredEngine;
 pub use libtorch::LibtorchEngine;
 pub use step::{BatchLoss, Engine};
 pub(crate) use step::{Prediction, check_interrupt, check_loss, predict};
+pub use training_loss::{SpikeRate, TrainingLoss};

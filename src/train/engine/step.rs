@@ -3,6 +3,7 @@
 use tonic_base::interrupt;
 use tonic_loader::Batch;
 
+use crate::engine::training_loss::TrainingLoss;
 use crate::error::{KernelError, Result};
 use crate::kernel::{SpikeCounts, loss};
 use crate::network::{Network, Parameters};
@@ -45,10 +46,12 @@ pub trait Engine: std::fmt::Debug {
     /// If the shapes of `network` and the engine differ.
     fn spikes(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<Vec<SpikeCounts>>;
 
-    /// Sets the class weights for later calls of [`step`](Engine::step), or the plain mean with `None`. With
-    /// weights, the loss is sum(weights\[label\] * loss) / sum(weights\[label\]), as in PyTorch's
-    /// `CrossEntropyLoss`. [`evaluate`](Engine::evaluate) ignores the weights.
-    fn set_class_weights(&mut self, weights: Option<Vec<f32>>);
+    /// Sets the loss of later calls of [`step`](Engine::step). [`evaluate`](Engine::evaluate) always computes the plain
+    /// mean.
+    ///
+    /// # Errors
+    /// [`Unavailable`](tonic_base::Error::Unavailable) with the name of a setting that the engine doesn't have.
+    fn set_loss(&mut self, loss: TrainingLoss) -> Result<()>;
 
     /// Returns the logits of the last batch, (batch, classes).
     fn logits(&self) -> &[f32];
@@ -107,7 +110,7 @@ pub(super) enum Pass {
 /// Mean loss of a batch, and number of correct predictions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchLoss {
-    /// Mean cross entropy of the batch. Weighted by class if the engine has class weights.
+    /// Mean cross entropy of the batch. In training, the loss of [`TrainingLoss`].
     pub loss: f64,
     /// Number of samples for which the label has the largest logit.
     pub correct: usize,
@@ -146,43 +149,6 @@ pub(crate) fn check_labels(batch: &Batch, classes: usize) -> Result<(), KernelEr
     match labels.iter().position(|&label| label as usize >= classes) {
         Some(sample) => Err(KernelError::LabelOutsideReadout { sample, label: labels[sample], classes }),
         None => Ok(()),
-    }
-}
-
-/// Weights of a batch's samples in the mean loss: the class weights of their labels, or 1 without class weights.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct SampleWeights<'a> {
-    class_weights: Option<&'a [f32]>,
-    /// Sum of the weights of all samples of the batch.
-    total: f64,
-}
-
-impl SampleWeights<'_> {
-    pub(super) fn new<'a>(class_weights: Option<&'a [f32]>, labels: &[u32]) -> SampleWeights<'a> {
-        let total = match class_weights {
-            Some(weights) => labels.iter().map(|&label| f64::from(weights[label as usize])).sum(),
-            None => labels.len() as f64,
-        };
-        SampleWeights { class_weights, total }
-    }
-
-    fn of(&self, label: u32) -> f32 {
-        self.class_weights.map_or(1.0, |weights| weights[label as usize])
-    }
-
-    /// Returns the factor of a sample's gradient: the weight of the sample, divided by the sum of all weights.
-    pub(super) fn scale(&self, label: u32) -> f32 {
-        self.of(label) / self.total as f32
-    }
-
-    /// Returns `loss` multiplied by the weight of a sample with this label.
-    pub(super) fn weighted(&self, loss: f64, label: u32) -> f64 {
-        f64::from(self.of(label)) * loss
-    }
-
-    /// Returns the mean loss of the batch. `sum` is the sum of the weighted losses.
-    pub(super) fn mean(&self, sum: f64) -> f64 {
-        sum / self.total
     }
 }
 

@@ -7,7 +7,7 @@ use tonic_shard::{Column, FrameShape, SparseFrames, Width, Widths};
 
 #[cfg(feature = "libtorch")]
 use crate::engine::LibtorchEngine;
-use crate::engine::{CpuEngine, Engine, hidden_spikes};
+use crate::engine::{CpuEngine, Engine, TrainingLoss, hidden_spikes};
 use crate::error::{Error, KernelError};
 use crate::kernel::isa::Isa;
 use crate::kernel::{TILE_WIDTH, Tile, iaf};
@@ -183,7 +183,7 @@ fn class_weights_are_those_of_pytorch() {
     for mut engine in host_engines(&network) {
         for name in ["balanced", "uneven"] {
             let weights = golden.tensor(&format!("{name}/weights")).1.iter().map(|&weight| weight as f32).collect();
-            engine.set_class_weights(Some(weights));
+            engine.set_loss(TrainingLoss { class_weights: Some(weights), ..TrainingLoss::default() }).unwrap();
             golden.check_step(name, &mut *engine, &network);
         }
     }

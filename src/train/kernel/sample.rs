@@ -107,8 +107,15 @@ impl PackedNetwork {
     }
 
     /// Adds the gradients for the last sample of [`forward`](Self::forward) to `gradients`, which has an element for
-    /// each layer. `gradient` is the gradient of the loss with respect to the logits.
-    pub(crate) fn backward(&self, state: &mut SampleState, gradient: &[f32], gradients: &mut [Panels]) {
+    /// each layer. `gradient` is the gradient of the loss with respect to the logits. `rates` is a gradient for the
+    /// spikes of each hidden layer that is the same at every time step, or empty if there is none.
+    pub(crate) fn backward(
+        &self,
+        state: &mut SampleState,
+        gradient: &[f32],
+        rates: &[Vec<Tile>],
+        gradients: &mut [Panels],
+    ) {
         let steps = state.active[0].steps();
         let stride = linear::stride(steps);
         let Some((readout, hidden)) = gradients.split_last_mut() else { return };
@@ -133,6 +140,7 @@ impl PackedNetwork {
             {
                 let v = &state.potentials[layer][tile * stride..][..steps];
                 let (panel, bias) = transposed.tile(tile);
+                let bias = rates.get(layer).map_or(bias, |rates| &rates[tile]);
                 if layer + 1 == self.hidden.len() {
                     let row = linear::product(self.isa, panel, bias, &row);
                     iaf::backward_tile_constant(self.isa, &self.neuron, v, &row, &mut lambda[..steps]);

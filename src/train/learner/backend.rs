@@ -7,7 +7,7 @@ use tonic_shard::{FrameShape, ShardSet};
 
 #[cfg(feature = "libtorch")]
 use crate::engine::LibtorchEngine;
-use crate::engine::{Arithmetic, CpuEngine, Engine, EngineChoice, LayeredEngine};
+use crate::engine::{Arithmetic, CpuEngine, Engine, EngineChoice, LayeredEngine, TrainingLoss};
 use crate::error::{BaseFault, Error, Result};
 use crate::feed::Feed;
 use crate::gpu::{Device, check_compiler};
@@ -84,23 +84,22 @@ impl Backend {
         }
     }
 
-    /// Makes a learner. `program` must be the result of [`Backend::program`]. See [`Engine::set_class_weights`] for
-    /// `class_weights`.
+    /// Makes a learner. `program` must be the result of [`Backend::program`]. `loss` is the loss of training.
     ///
     /// # Errors
-    /// [`Error::DeviceMemory`], [`Error::Cuda`], [`tonic_base::Error::Unavailable`].
+    /// [`Error::DeviceMemory`], [`Error::Cuda`]; [`tonic_base::Error::Unavailable`], also for a setting of the loss.
     pub fn learner(
         &self,
         program: Option<&Arc<Program>>,
         state: TrainState,
-        class_weights: Option<&[f32]>,
+        loss: TrainingLoss,
         room: Room,
     ) -> Result<Box<dyn Learner>> {
         Ok(match program {
-            Some(program) => Box::new(GpuLearner::new(state, program, class_weights, room)?),
+            Some(program) => Box::new(GpuLearner::new(state, program, &loss, room)?),
             None => {
                 let mut engine = self.host_engine(&state.network)?;
-                engine.set_class_weights(class_weights.map(<[f32]>::to_vec));
+                engine.set_loss(loss)?;
                 Box::new(HostLearner::new(engine, state))
             }
         })

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tonic_base::{Progress, interrupt};
 use tonic_loader::Batch;
 
-use crate::engine::{BatchLoss, Extent, GpuNetwork, SpikeCounts, check_loss};
+use crate::engine::{BatchLoss, Extent, GpuNetwork, SpikeCounts, TrainingLoss, check_loss};
 use crate::error::Result;
 use crate::feed::{Feed, Ring, StagedBatch};
 use crate::gpu::{Pinned, Stream};
@@ -55,13 +55,13 @@ impl GpuLearner {
     pub(super) fn new(
         state: TrainState,
         program: &Arc<Program>,
-        class_weights: Option<&[f32]>,
+        loss: &TrainingLoss,
         room: Room,
     ) -> Result<GpuLearner> {
         let device = program.device();
         let extent = Extent { batch: room.batch, longest: room.longest, trains: true, kept: 0, batches: room.batches };
         let mut trained = GpuNetwork::new(program.clone(), &state.network, extent)?;
-        trained.set_class_weights(class_weights)?;
+        trained.set_loss(loss)?;
         let mut learner = GpuLearner {
             stream: device.urgent_stream()?,
             trained,

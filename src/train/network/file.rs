@@ -18,8 +18,8 @@
 
 use toml::de::{DeTable, DeValue};
 
-use crate::network::Iaf;
 use crate::network::entry::{Entry, NetworkFault, line_at};
+use crate::network::iaf::Iaf;
 use crate::network::layers::{
     Dropout, Hidden, InitState, Layers, LinearInit, LinearLayer, Mask, Norm, Output, Readout,
 };

@@ -1,5 +1,6 @@
 //! The layers of a network, from the input to the readout, without the sizes of input and output.
 
+use crate::network::iaf::Iaf;
 use crate::network::neuron::Neuron;
 
 /// The layers of a network: any number of hidden layers, and the readout.
@@ -122,7 +123,7 @@ pub enum Readout {
 impl Layers {
     /// Returns the layers of the post's network: linear layers with biases and integrate-and-fire neurons, and a
     /// readout that is summed over time. `hidden` has the number of neurons of each hidden layer.
-    pub fn iaf(hidden: &[usize], neuron: crate::network::Iaf) -> Layers {
+    pub fn iaf(hidden: &[usize], neuron: Iaf) -> Layers {
         let linear = LinearLayer { bias: true, init: LinearInit::Uniform };
         let layer = |&neurons: &usize| Hidden {
             neurons,
@@ -140,11 +141,11 @@ impl Layers {
     }
 
     /// Returns the neurons' constants if these are [`Layers::iaf`], the layers that the fused kernels compute.
-    pub fn as_iaf(&self) -> Option<crate::network::Iaf> {
+    pub fn as_iaf(&self) -> Option<Iaf> {
         let neuron = match self.hidden.first() {
             Some(Hidden { neuron: Neuron::Iaf(neuron), .. }) => *neuron,
             Some(_) => return None,
-            None => crate::network::Iaf::default(),
+            None => Iaf::default(),
         };
         let sizes: Vec<usize> = self.hidden.iter().map(|layer| layer.neurons).collect();
         (*self == Layers::iaf(&sizes, neuron)).then_some(neuron)

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! layers        the layers from the input to the readout, without the sizes of input and output
-//! neuron        the neurons of a layer: settings, and the numbers that they learn
+//! neuron, iaf   the neurons of a layer: settings, and the numbers that they learn
 //! file, entry   reads the network file, with the line of each fault
 //! text          writes the text of a network file
 //! presets       networks with names, and their training settings
@@ -15,6 +15,7 @@
 
 mod entry;
 mod file;
+mod iaf;
 mod init;
 mod layers;
 mod model_file;
@@ -27,10 +28,11 @@ mod tensors;
 mod text;
 
 pub use entry::NetworkFault;
+pub use iaf::Iaf;
 pub use layers::{Dropout, Hidden, InitState, Layers, LinearInit, LinearLayer, Mask, Norm, Output, Readout};
-pub use model_file::{Model, from_bytes, read_model, to_bytes, write_model};
+pub use model_file::{Model, from_bytes, read_model, read_parameters, to_bytes, write_model};
 pub use neuron::{Adlif, CSilif, CubaLif, Draw, Learned, Lif, Neuron, Reset, Silif, Surrogate};
-pub use parameters::{Iaf, Linear, Network, Parameters, Shape};
+pub use parameters::{Linear, Network, Parameters};
 pub use presets::Preset;
 pub use surrogate::SingleExponential;
-pub use tensors::{Architecture, Statistic, Tensor, TensorKind};
+pub use tensors::{Architecture, Shape, Statistic, Tensor, TensorKind};

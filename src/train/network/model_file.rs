@@ -115,27 +115,53 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Model, ModelError> {
         _ => return Err(ModelError::NoDescription),
     };
     let mut network = Network::zeros(architecture);
-    let architecture = network.architecture().clone();
-    let mut unknown: BTreeSet<&str> = tensors.names().into_iter().collect();
-    for tensor in architecture.tensors() {
-        let values = float32(&tensors, &tensor.name, &shape(tensor))?;
-        let values = if tensor.is_weight() { transposed(&values, tensor.inputs) } else { values };
-        network.parameters.flat_mut()[tensor.range.clone()].copy_from_slice(&values);
-        unknown.remove(tensor.name.as_str());
-    }
-    for statistic in architecture.statistics() {
-        let values = float32(&tensors, &statistic.name, &[statistic.range.len()])?;
-        network.parameters.statistics_mut()[statistic.range.clone()].copy_from_slice(&values);
-        unknown.remove(statistic.name.as_str());
-    }
-    if let Some(name) = unknown.pop_first() {
-        return Err(ModelError::Unexpected { name: name.into() });
-    }
-    let outputs = architecture.shape.classes;
+    take_tensors(&tensors, &mut network, true)?;
+    let outputs = network.shape().classes;
     if classes.len() != outputs {
         return Err(ModelError::ClassNames { expected: outputs, got: classes.len() });
     }
     Ok(Model { network, classes, steps })
+}
+
+/// Replaces the parameters of `network`, and the statistics of its norms, with those of a safetensors file that have the
+/// names of a model file. Returns the names of those that the file doesn't have.
+///
+/// # Errors
+/// [`Io`](tonic_base::Error::Io) if the file cannot be read, [`Error::Model`] if a tensor doesn't belong to the network,
+/// or has another type or shape.
+pub fn read_parameters(path: &Path, network: &mut Network) -> Result<Vec<String>, Error> {
+    let bytes = std::fs::read(path).map_err(Error::io(path, "read the parameters"))?;
+    let taken = SafeTensors::deserialize(&bytes).map_err(ModelError::from);
+    let taken = taken.and_then(|tensors| take_tensors(&tensors, network, false));
+    taken.map_err(|source| Error::Model { path: path.into(), source })
+}
+
+/// Does the work of [`read_parameters`]. If `all` is true, a tensor that the file doesn't have is an error.
+fn take_tensors(tensors: &SafeTensors<'_>, network: &mut Network, all: bool) -> Result<Vec<String>, ModelError> {
+    let architecture = network.architecture().clone();
+    let mut unknown: BTreeSet<&str> = tensors.names().into_iter().collect();
+    let mut missing = Vec::new();
+    for tensor in architecture.tensors() {
+        if !unknown.remove(tensor.name.as_str()) && !all {
+            missing.push(tensor.name.clone());
+            continue;
+        }
+        let values = float32(tensors, &tensor.name, &shape(tensor))?;
+        let values = if tensor.is_weight() { transposed(&values, tensor.inputs) } else { values };
+        network.parameters.flat_mut()[tensor.range.clone()].copy_from_slice(&values);
+    }
+    for statistic in architecture.statistics() {
+        if !unknown.remove(statistic.name.as_str()) && !all {
+            missing.push(statistic.name.clone());
+            continue;
+        }
+        let values = float32(tensors, &statistic.name, &[statistic.range.len()])?;
+        network.parameters.statistics_mut()[statistic.range.clone()].copy_from_slice(&values);
+    }
+    match unknown.pop_first() {
+        Some(name) => Err(ModelError::Unexpected { name: name.into() }),
+        None => Ok(missing),
+    }
 }
 
 /// Returns the shape of a tensor in the file.

@@ -14,7 +14,7 @@
 //! c-silif), else 0. Sources: sparch (lif, adlif), SSM-inspired LIF (silif, c-silif), Sinabs (iaf), NIR (cuba-lif).
 
 use crate::kernel::cell::{self, Cell};
-use crate::network::Iaf;
+use crate::network::iaf::Iaf;
 
 /// sparch's range of fast decay factors: e^(-1/5) to e^(-1/25), a time constant of 5 to 25 steps.
 pub(super) const FAST_DECAY: [f32; 2] = [0.818_730_8, 0.960_789_44];

@@ -2,74 +2,8 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
-use crate::kernel::iaf::Neuron;
 use crate::network::layers::Layers;
-use crate::network::surrogate::SingleExponential;
-use crate::network::tensors::{Architecture, TensorKind};
-
-/// Constants of integrate-and-fire neurons without leak. A neuron can spike several times per time step. Each spike
-/// subtracts the threshold theta from the membrane potential.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Iaf {
-    /// Spike threshold theta, a positive number.
-    pub theta: f32,
-    /// Lower bound of the membrane potential, or `None` without a bound.
-    pub min_v_mem: Option<f32>,
-    /// Surrogate gradient: the backward pass uses it instead of the derivative of the spike count.
-    pub surrogate: SingleExponential,
-}
-
-impl Default for Iaf {
-    /// Returns the defaults of Sinabs: a threshold of 1, no lower bound, and the default surrogate gradient.
-    fn default() -> Iaf {
-        Iaf { theta: 1.0, min_v_mem: None, surrogate: SingleExponential::default() }
-    }
-}
-
-impl Iaf {
-    pub(crate) fn constants(&self) -> Neuron {
-        let width = self.theta * self.surrogate.grad_width;
-        Neuron {
-            theta: self.theta,
-            min_v_mem: self.min_v_mem,
-            peak: self.surrogate.grad_scale / width,
-            rate: 1.0 / width,
-        }
-    }
-}
-
-/// The sizes of a network. Each is at least 1.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shape {
-    /// Number of inputs: the number of cells in a frame.
-    pub inputs: usize,
-    /// Number of neurons of each hidden layer, in the order from the input to the readout.
-    pub hidden: Vec<usize>,
-    /// Number of classes: the number of outputs of the readout.
-    pub classes: usize,
-}
-
-impl Shape {
-    /// Returns the sizes of the reference network, which has three hidden layers of 128 neurons.
-    pub fn reference(inputs: usize, classes: usize) -> Shape {
-        Shape { inputs, hidden: vec![128; 3], classes }
-    }
-
-    /// Returns the architecture with these sizes and the layers of the post's network, see [`Layers::iaf`].
-    pub fn iaf(&self, neuron: Iaf) -> Architecture {
-        Architecture::new(self.inputs, Layers::iaf(&self.hidden, neuron), self.classes)
-    }
-
-    /// Returns `(inputs, outputs)` of each linear layer, the readout last.
-    pub(crate) fn linears(&self) -> impl DoubleEndedIterator<Item = (usize, usize)> + ExactSizeIterator + '_ {
-        (0..self.hidden.len() + 1).map(|i| {
-            let inputs = if i == 0 { self.inputs } else { self.hidden[i - 1] };
-            (inputs, self.hidden.get(i).copied().unwrap_or(self.classes))
-        })
-    }
-}
+use crate::network::tensors::{Architecture, Shape, TensorKind};
 
 /// All parameters of a network and the running statistics of its norms, or their gradients and the statistics of a
 /// batch.

@@ -2,9 +2,40 @@
 
 use std::ops::Range;
 
-use crate::network::layers::{Layers, Readout};
+use crate::network::iaf::Iaf;
+use crate::network::layers::{Layers, LinearInit, Readout};
 use crate::network::neuron::{Draw, FAST_DECAY, Learned};
-use crate::network::{LinearInit, Shape};
+
+/// The sizes of a network. Each is at least 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Number of inputs: the number of cells in a frame.
+    pub inputs: usize,
+    /// Number of neurons of each hidden layer, in the order from the input to the readout.
+    pub hidden: Vec<usize>,
+    /// Number of classes: the number of outputs of the readout.
+    pub classes: usize,
+}
+
+impl Shape {
+    /// Returns the sizes of the reference network, which has three hidden layers of 128 neurons.
+    pub fn reference(inputs: usize, classes: usize) -> Shape {
+        Shape { inputs, hidden: vec![128; 3], classes }
+    }
+
+    /// Returns the architecture with these sizes and the layers of the post's network, see [`Layers::iaf`].
+    pub fn iaf(&self, neuron: Iaf) -> Architecture {
+        Architecture::new(self.inputs, Layers::iaf(&self.hidden, neuron), self.classes)
+    }
+
+    /// Returns `(inputs, outputs)` of each linear layer, the readout last.
+    pub(crate) fn linears(&self) -> impl DoubleEndedIterator<Item = (usize, usize)> + ExactSizeIterator + '_ {
+        (0..self.hidden.len() + 1).map(|i| {
+            let inputs = if i == 0 { self.inputs } else { self.hidden[i - 1] };
+            (inputs, self.hidden.get(i).copied().unwrap_or(self.classes))
+        })
+    }
+}
 
 /// What a tensor is.
 #[derive(Clone, Copy, Debug, PartialEq)]

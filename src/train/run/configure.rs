@@ -182,6 +182,11 @@ impl FitOptions {
     /// # Errors
     /// [`Mismatch`](tonic_shard::Error::Mismatch) with the name of the first option that differs.
     fn refuse_contradiction(&self, stored: &Config) -> Result<()> {
+        let asked = self.training.init_sum()?;
+        if let Some(got) = asked.filter(|asked| Some(asked) != stored.training.init.as_ref()) {
+            let expected = stored.training.init.as_deref().unwrap_or("none");
+            return Err(Error::mismatch(&self.run, &self.run.join(config::FILE_NAME), "init", expected, got));
+        }
         if let Some(asked) = self.training.augmentation()?.filter(|asked| *asked != stored.training.augment) {
             let words = |of: &Augmentation| format!("{:?}", of.steps);
             let (expected, got) = (words(&stored.training.augment), words(&asked));

@@ -68,7 +68,7 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     let classes = ClassBalance::of(&train);
     let sizes = (train.len(), train.len().div_ceil(config.batch_size as u64));
     let guessing = Guessing::new(&classes, sizes, config.class_weights);
-    let class_weights = config.class_weights.of(&train.manifest().totals.class_samples);
+    let loss = config.training.loss(config.class_weights.of(&train.manifest().totals.class_samples));
     let mut warnings = classes.training_warnings(config.class_weights);
     for set in [&valid, &test].into_iter().flatten() {
         let is_one = |warning: &Warning| matches!(warning, Warning::OneClass { .. });
@@ -85,7 +85,7 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     let batch = config.batch_size.min(train.loader().set().len() as usize);
     let room = Room { batch, longest, batches: train.loader().batches(config.batch_size), evaluated };
     let has_begun = folder.has_begun();
-    let loss = (guessing, class_weights.as_deref());
+    let loss = (guessing, loss);
     let mut run = Training::start(fit, config, has_begun, program.as_ref(), room, loss, started)?;
     if has_begun && !sums::check_state(&fit.run)? {
         fit.say(|| format!("note     no {SUMS}: changed bytes in the files of this run cannot be found"));

@@ -21,6 +21,7 @@
 //! metrics          metrics of each epoch, and their curves
 //! times            how long each process trained the run
 //! activity         how often neurons spike
+//! initial          the network before the first batch
 //! health           whether training learns nothing or diverges
 //! ```
 
@@ -32,6 +33,7 @@ mod eval;
 mod fit;
 mod folder;
 mod health;
+mod initial;
 mod memory;
 mod metrics;
 mod network_file;

@@ -4,12 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use tonic_base::{Error as BaseError, Progress, Verbosity, interrupt, publish, remove_file};
 use tonic_loader::{Batch, EpochOrder};
 
-use crate::engine::{BatchLoss, EngineChoice};
+use crate::engine::{BatchLoss, EngineChoice, TrainingLoss};
 use crate::error::{BaseFault, Divergence, Error, KernelError, Result};
 use crate::feed::Feed;
 use crate::kernel::program::{MatmulPrecision, Program};
@@ -22,6 +20,7 @@ use crate::run::checkpoint::{self, Checkpoint};
 use crate::run::config::{Config, NetworkConfig};
 use crate::run::folder::{BEST, MODEL, TEST};
 use crate::run::health::Guessing;
+use crate::run::initial::{initial_network, random_network};
 use crate::run::metrics::{self, EpochMetrics};
 use crate::run::options::FitOptions;
 use crate::run::reestimate::reestimate;
@@ -79,11 +78,12 @@ impl<'a> Training<'a> {
         resume: bool,
         program: Option<&Arc<Program>>,
         room: Room,
-        (guessing, class_weights): (Guessing, Option<&[f32]>),
+        (guessing, loss): (Guessing, TrainingLoss),
         started: Instant,
     ) -> Result<Training<'a>> {
         let optimiser = config.training.optimiser(config.lr);
-        let mut state = TrainState::with_optimiser(initial_network(&config), optimiser, &config.training.freeze);
+        let network = if resume { random_network(&config) } else { initial_network(fit, &config)? };
+        let mut state = TrainState::with_optimiser(network, optimiser, &config.training.freeze);
         let (mut epochs, mut batches_done, mut running, mut best_accuracy) =
             (Vec::new(), 0, RunningScore::default(), -1.0);
         if resume {
@@ -108,7 +108,7 @@ impl<'a> Training<'a> {
         if let Some(end) = Some(config.training.schedule.end).filter(|&end| end > 0 && end < config.epochs) {
             fit.say(|| format!("lr       its schedule ends with epoch {end}, and its last value stays"));
         }
-        let learner = fit.backend.learner(program, state, class_weights, room)?;
+        let learner = fit.backend.learner(program, state, loss, room)?;
         let times = RunTimes::resume(resume.then_some(&*fit.run), started, saved.0);
         let padding = Padding { pad: config.pad, steps: config.steps };
         Ok(Training {
@@ -398,9 +398,13 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Returns the mean loss of the initial weights on the samples whose spikes are counted. Infinity replaces NaN.
+    /// Returns the mean loss of the initial weights on the samples whose spikes are counted, or if they came from a file,
+    /// the loss of guessing. Infinity replaces NaN.
     fn initial_loss(&self) -> Result<f64> {
-        let network = initial_network(&self.config);
+        if self.config.training.init.is_some() {
+            return Ok(self.guessing.loss());
+        }
+        let network = random_network(&self.config);
         let mut engine = Backend::cpu(EngineChoice::Fused, MatmulPrecision::Highest).host_engine(&network)?;
         let mut running = RunningScore::default();
         for batch in &self.measured {
@@ -421,18 +425,6 @@ impl<'a> Training<'a> {
         let (run, saved) = (self.fit.run.display(), self.saved);
         Error::interrupted(format!("the run is saved in {run}, {saved}"))
     }
-}
-
-/// Returns the network of a new run, before the first batch.
-fn initial_network(config: &Config) -> Network {
-    let NetworkConfig { gain, .. } = config.network;
-    let mut network = Network::new(config.network.architecture(), &mut ChaCha8Rng::seed_from_u64(config.seed));
-    if gain != 1.0 {
-        let hidden = config.network.hidden.len();
-        let weights = network.parameters.layers_mut().take(hidden).flat_map(|layer| layer.weight_t);
-        weights.for_each(|weight| *weight = (f64::from(*weight) * gain) as f32);
-    }
-    network
 }
 
 fn line(label: &str, m: &EpochMetrics) -> String {

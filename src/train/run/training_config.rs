@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use tonic_loader::Augmentation;
 
+use crate::engine::{SpikeRate, TrainingLoss};
 use crate::error::{BaseFault, Error, Result};
 use crate::kernel::{OptimiserConfig, Rule};
 use crate::learner::{Plateau, Schedule, Select, Selected};
@@ -21,6 +22,9 @@ pub struct TrainingConfig {
     /// Largest norm of the gradients of all parameters together.
     #[serde(skip_serializing_if = "is_default")]
     pub clip_norm: Option<f64>,
+    /// Share of the target that all classes have alike in the loss of training.
+    #[serde(skip_serializing_if = "is_default")]
+    pub label_smoothing: f64,
     /// Score by which the epoch is selected whose network is tested. `None`: the network of the last epoch is tested.
     #[serde(skip_serializing_if = "is_default")]
     pub select: Option<Select>,
@@ -30,6 +34,12 @@ pub struct TrainingConfig {
     /// Parts of the network that keep their initial values.
     #[serde(skip_serializing_if = "is_default")]
     pub freeze: Vec<String>,
+    /// BLAKE3 sum of the file that the initial parameters came from; `None` if they are random.
+    #[serde(skip_serializing_if = "is_default")]
+    pub init: Option<String>,
+    /// Penalty for the spikes of hidden neurons.
+    #[serde(skip_serializing_if = "is_default")]
+    pub spike_rate: Option<SpikeRate>,
     /// The optimiser's formula.
     #[serde(skip_serializing_if = "is_default")]
     pub optimiser: Rule,
@@ -53,6 +63,11 @@ impl TrainingConfig {
     /// Returns the settings of the optimiser, with the learning rate `lr`.
     pub(super) fn optimiser(&self, lr: f64) -> OptimiserConfig {
         OptimiserConfig { rule: self.optimiser, lr, weight_decay: self.weight_decay, clip_norm: self.clip_norm }
+    }
+
+    /// Returns the loss of training, with these class weights.
+    pub(super) fn loss(&self, class_weights: Option<Vec<f32>>) -> TrainingLoss {
+        TrainingLoss { class_weights, label_smoothing: self.label_smoothing, spike_rate: self.spike_rate }
     }
 
     /// Returns the first of the best epochs by [`select`](TrainingConfig::select). `None` if no epoch was validated.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use tonic_loader::Augmentation;
 
+use crate::engine::SpikeRate;
 use crate::error::{BaseFault, Error, Result};
 use crate::kernel::{Moments, OptimiserConfig, Rule};
 use crate::learner::{Curve, Schedule, Select, WARMUP_START};
@@ -46,13 +47,11 @@ pub enum ScheduleName {
     Plateau,
 }
 
-/// Options of how a run trains. The names are those of the flags of `fit`, with underscores; a `[training]` table of a
-/// network file has the same keys.
+/// Options of how a run trains. The names are those of the flags of `fit`, with underscores.
 ///
 /// An option that is `None` (or `false`, or empty) takes its default in a new run, and the value of the run folder in a
 /// resumed run. A resumed run refuses any other value, except of `patience`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct TrainingOptions {
     /// The optimiser; Adam by default.
     pub optimiser: Option<OptimiserName>,
@@ -78,6 +77,12 @@ pub struct TrainingOptions {
     pub lr_patience: Option<u64>,
     /// Smallest learning rate of the schedules `cosine` and `plateau`; 0 by default.
     pub min_lr: Option<f64>,
+    /// Share of the target that all classes have alike in the loss of training; 0 by default.
+    pub label_smoothing: Option<f64>,
+    /// Wanted spikes per time step of each hidden neuron, at least and at most; no penalty by default.
+    pub spike_rate: Option<[f64; 2]>,
+    /// Factor of the penalty for other spike rates in the loss; 1 by default.
+    pub spike_rate_weight: Option<f64>,
     /// Score by which the epoch is selected whose network is tested. Without it, the network of the last epoch is
     /// tested.
     pub select: Option<Select>,
@@ -86,6 +91,8 @@ pub struct TrainingOptions {
     /// Parts of the network that keep their initial values: names of tensors, such as `0.weight`, or of layers, such as
     /// `0`.
     pub freeze: Vec<String>,
+    /// Safetensors file with initial parameters; they are random by default.
+    pub init: Option<PathBuf>,
     /// File with the augmentation of the training samples; none by default.
     pub augment: Option<PathBuf>,
 }
@@ -93,7 +100,18 @@ pub struct TrainingOptions {
 impl From<&TrainingConfig> for TrainingOptions {
     /// Returns the options that give these settings.
     fn from(config: &TrainingConfig) -> TrainingOptions {
-        let TrainingConfig { weight_decay, clip_norm, select, patience, freeze, optimiser, schedule, .. } = config;
+        let TrainingConfig {
+            weight_decay,
+            clip_norm,
+            label_smoothing,
+            spike_rate,
+            select,
+            patience,
+            freeze,
+            optimiser,
+            schedule,
+            ..
+        } = config;
         let (name, momentum, nesterov) = match *optimiser {
             Rule::Adam(_) => (OptimiserName::Adam, None, false),
             Rule::AdamW(_) => (OptimiserName::AdamW, None, false),
@@ -108,6 +126,9 @@ impl From<&TrainingConfig> for TrainingOptions {
             clip_norm: *clip_norm,
             warmup_epochs: Some(warmup_epochs),
             warmup_start: (warmup_epochs > 0).then_some(warmup_start),
+            label_smoothing: Some(*label_smoothing),
+            spike_rate: spike_rate.map(|rate| rate.bounds),
+            spike_rate_weight: spike_rate.map(|rate| rate.weight),
             select: *select,
             patience: *patience,
             freeze: freeze.clone(),
@@ -134,28 +155,6 @@ impl From<&TrainingConfig> for TrainingOptions {
 }
 
 impl TrainingOptions {
-    /// Returns these options, and those of `other` where these are not given.
-    pub fn or(self, other: TrainingOptions) -> TrainingOptions {
-        TrainingOptions {
-            optimiser: self.optimiser.or(other.optimiser),
-            momentum: self.momentum.or(other.momentum),
-            nesterov: self.nesterov || other.nesterov,
-            weight_decay: self.weight_decay.or(other.weight_decay),
-            clip_norm: self.clip_norm.or(other.clip_norm),
-            schedule: self.schedule.or(other.schedule),
-            warmup_epochs: self.warmup_epochs.or(other.warmup_epochs),
-            warmup_start: self.warmup_start.or(other.warmup_start),
-            step_epochs: self.step_epochs.or(other.step_epochs),
-            lr_factor: self.lr_factor.or(other.lr_factor),
-            lr_patience: self.lr_patience.or(other.lr_patience),
-            min_lr: self.min_lr.or(other.min_lr),
-            select: self.select.or(other.select),
-            patience: self.patience.or(other.patience),
-            freeze: if self.freeze.is_empty() { other.freeze } else { self.freeze },
-            augment: self.augment.or(other.augment),
-        }
-    }
-
     /// Returns the name and the value of each option that a resumed run must not change, as text. Two options with the
     /// same text are equal.
     pub(super) fn words(&self) -> Vec<(&'static str, Option<String>)> {
@@ -172,6 +171,9 @@ impl TrainingOptions {
             ("lr_factor", word(self.lr_factor)),
             ("lr_patience", word(self.lr_patience)),
             ("min_lr", word(self.min_lr)),
+            ("label_smoothing", word(self.label_smoothing)),
+            ("spike_rate", word(self.spike_rate)),
+            ("spike_rate_weight", word(self.spike_rate_weight)),
             ("select", self.select.map(|select| select.name().into())),
             ("freeze", (!self.freeze.is_empty()).then(|| self.freeze.join(","))),
         ]
@@ -220,9 +222,14 @@ impl TrainingOptions {
                 warmup_epochs,
                 warmup_start: self.warmup_start.unwrap_or(WARMUP_START),
             },
+            label_smoothing: self.label_smoothing.unwrap_or(0.0),
+            spike_rate: self
+                .spike_rate
+                .map(|bounds| SpikeRate { bounds, weight: self.spike_rate_weight.unwrap_or(1.0) }),
             select: self.select,
             patience: self.patience,
             freeze: self.freeze.clone(),
+            init: self.init_sum()?,
             augment: self.augmentation()?.unwrap_or_default(),
         })
     }
@@ -230,6 +237,15 @@ impl TrainingOptions {
     /// Reads the augmentation. `None` if no file is given.
     pub(super) fn augmentation(&self) -> Result<Option<Augmentation>> {
         Ok(self.augment.as_deref().map(Augmentation::read).transpose()?)
+    }
+
+    /// Returns the BLAKE3 sum of the file with the initial parameters.
+    pub(super) fn init_sum(&self) -> Result<Option<String>> {
+        let sum = |path: &PathBuf| {
+            let bytes = std::fs::read(path).map_err(Error::io(path, "read the initial parameters"))?;
+            Ok(blake3::hash(&bytes).to_string())
+        };
+        self.init.as_ref().map(sum).transpose()
     }
 
     fn curve(&self, schedule: ScheduleName) -> Result<Curve> {
@@ -269,6 +285,7 @@ impl TrainingOptions {
                 !of(&[OneCycle]),
                 "another schedule: one-cycle rises itself",
             ),
+            ("spike_rate_weight", self.spike_rate_weight.is_some(), self.spike_rate.is_some(), "--spike-rate MIN,MAX"),
             ("warmup_start", self.warmup_start.is_some(), self.warmup_epochs > Some(0), "--warmup-epochs above 0"),
         ];
         match checks.into_iter().find(|&(_, is_given, has_effect, _)| is_given && !has_effect) {

@@ -8,7 +8,6 @@ use serde_json::{Map, Value, json};
 use super::grid::OPTIONS_FILE;
 use crate::error::{BaseFault, Error, Result};
 use crate::learner::{Score, Selected};
-use crate::network::Layers;
 use crate::run::{
     BEST, Config, EpochMetrics, MODEL, TEST, TrainingOptions, check_results, holds_run, read_metrics, read_network,
     read_times,
@@ -210,7 +209,7 @@ fn settings(config: &Config) -> Map<String, Value> {
         "drop_last": config.drop_last,
         "hidden": network.hidden,
         "theta": network.theta.map(number),
-        "layers": network.layers.as_ref().map(Layers::name),
+        "layers": network.layers.as_ref().map(|layers| layers.name()),
         "reestimate_norm": config.reestimate_norm,
         "gain": network.gain,
         "min_v_mem": network.min_v_mem.map(number),
@@ -227,6 +226,8 @@ fn settings(config: &Config) -> Map<String, Value> {
     match (settings, training) {
         (Value::Object(mut settings), Value::Object(training)) => {
             settings.extend(training);
+            settings.insert("init".into(), json!(config.training.init));
+            settings.insert("augment".into(), json!(config.training.augment));
             settings
         }
         _ => Map::new(),

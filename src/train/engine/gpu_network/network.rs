@@ -6,6 +6,7 @@ use crate::engine::gpu_network::buffers::{
     CountedSpikes, DenseInput, Extent, Hidden, LayerPosition, OptimiserState, POISON, Readout,
 };
 use crate::engine::step::Prediction;
+use crate::engine::training_loss::TrainingLoss;
 use crate::error::{BaseFault, Error, Result};
 use crate::gpu::{Buffer, DeviceType, Event, Pinned, Stream};
 use crate::kernel::batch_source::BatchSource;
@@ -124,9 +125,14 @@ impl GpuNetwork {
         put(stream, &self.optimiser.rates, rates.as_flattened())
     }
 
-    /// Sets the class weights of the loss for steps that are queued or recorded later. `None`: the plain mean.
-    pub(crate) fn set_class_weights(&mut self, weights: Option<&[f32]>) -> Result<()> {
-        self.readout.class_weights = self.program.device().buffer_from(weights.unwrap_or_default())?;
+    /// Sets the loss for steps that are queued or recorded later.
+    ///
+    /// # Errors
+    /// [`Unavailable`](tonic_base::Error::Unavailable) with the name of a setting that the kernels don't have.
+    pub(crate) fn set_loss(&mut self, loss: &TrainingLoss) -> Result<()> {
+        loss.check_gpu()?;
+        let weights = loss.class_weights.as_deref().unwrap_or_default();
+        self.readout.class_weights = self.program.device().buffer_from(weights)?;
         Ok(())
     }
 

@@ -4,11 +4,12 @@ use rayon::prelude::*;
 use tonic_base::interrupt;
 
 use crate::engine::layered::LayeredEngine;
+use crate::engine::layered::block::Block;
 use crate::engine::layered::pack::{Body, PackedLayer, learned};
 use crate::engine::layered::sample::SampleLayers;
 use crate::engine::step::check_interrupt;
 use crate::error::Result;
-use crate::kernel::cell::{self, CellInput, PARAMETER_SUMS, RecurrentState, SUMS, backward_recurrent};
+use crate::kernel::cell::{self, CellInput, PARAMETER_SUMS, SUMS, backward_recurrent};
 use crate::kernel::isa::Isa;
 use crate::kernel::linear::{self, Panels};
 use crate::kernel::norm::{self, over_samples};
@@ -16,20 +17,6 @@ use crate::kernel::readout::{self, Leaky};
 use crate::kernel::sampled;
 use crate::kernel::{TILE_WIDTH, Tile, iaf, sample};
 use crate::network::{Network, Parameters, TensorKind};
-
-/// Gradients of a block of samples, and scratch memory.
-#[derive(Debug, Default)]
-pub(super) struct Block {
-    linear: Panels,
-    recurrent: Panels,
-    /// Gradient for the spikes of the layer below: `g[tile * stride + t]`.
-    g: Vec<Tile>,
-    /// Gradient for the outputs of the linear layer: `outputs[tile * stride + t]`.
-    outputs: Vec<Tile>,
-    dense: Vec<Tile>,
-    trace: cell::Trace,
-    state: RecurrentState,
-}
 
 /// Sums over time of a tile of neurons, as [`cell::backward`] gives them.
 type Sums = [Tile; SUMS];
@@ -156,10 +143,16 @@ fn through_neurons(
     sums: &mut [Sums],
 ) {
     let (steps, stride, tiles) = (sample.steps(), sample.stride(), layer.tiles());
-    let SampleLayers { layers, current, .. } = sample;
+    let SampleLayers { layers, current, rates, .. } = sample;
     let trace = &layers[i];
     current.resize(tiles * stride, [0.0; TILE_WIDTH]);
     let input = CellInput { y: &trace.y, stride, steps, norm: &layer.norm, start: trace.start.as_deref() };
+    if let Some(rates) = rates.get(i) {
+        for (column, rate) in block.g.chunks_exact_mut(stride).zip(rates) {
+            let steps = column[..steps].iter_mut().flat_map(|row| row.iter_mut().zip(rate));
+            steps.for_each(|(g, rate)| *g += rate);
+        }
+    }
     match &layer.body {
         Body::Iaf(neuron) => {
             for (tile, sums) in sums.iter_mut().enumerate() {

@@ -34,6 +34,7 @@ impl LayeredEngine {
             None => (1, false),
         };
         let states = Some(states).filter(|_| layers.init_state == InitState::Uniform);
+        let is_counted = self.loss.spike_rate.is_some() && pass == Pass::Training;
         let layer = &mut self.layers[i];
         layer.pack(network, i);
         let is_measured = layer.is_normed && pass == Pass::Training;
@@ -66,7 +67,7 @@ impl LayeredEngine {
         let layer = &self.layers[i];
         self.samples.par_iter_mut().for_each_init(Scratch::default, |scratch, sample| {
             if !interrupt::requested() {
-                activate(isa, layer, i, states, pass, scratch, sample);
+                activate(isa, layer, i, states, (pass, is_counted), scratch, sample);
             }
         });
     }
@@ -116,13 +117,13 @@ fn activate(
     layer: &PackedLayer,
     i: usize,
     random: Option<(usize, bool)>,
-    pass: Pass,
+    (pass, is_counted): (Pass, bool),
     scratch: &mut Scratch,
     sample: &mut SampleLayers,
 ) {
     let (steps, stride, key) = (sample.steps(), sample.stride(), sample.key);
     let (tiles, neurons) = (layer.tiles(), layer.linear.outputs());
-    let SampleLayers { active, layers, logits, .. } = sample;
+    let SampleLayers { active, layers, logits, undropped, .. } = sample;
     let trace = &mut layers[i];
     trace.start = random.map(|(states, spikes)| uniform_start(key, i, neurons, states, spikes));
     let Trace { y, fired, open, states, start } = trace;
@@ -165,6 +166,12 @@ fn activate(
     let spikes = &mut active[i + 1];
     let dropout = layer.dropout.filter(|_| pass == Pass::Training);
     let is_iaf = matches!(layer.body, Body::Iaf(_));
+    if is_counted {
+        undropped.push(spikes.clone());
+        if let Some(own) = undropped.last_mut().filter(|_| !is_iaf) {
+            own.set_bits(fired, tiles, 1.0);
+        }
+    }
     match dropout {
         Some(dropout) => {
             scratch.masks.resize(steps * tiles, 0);

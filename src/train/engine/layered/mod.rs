@@ -5,7 +5,7 @@
 //! pack      parameters of a layer in the order in which the kernels read them
 //! sample    what a step keeps of a sample in each layer, and its random initial states
 //! forward   all samples through one layer
-//! backward  gradients of one layer
+//! backward  gradients of all layers; block has what it keeps of several samples
 //! ```
 //!
 //! A batch is divided into blocks of consecutive samples. The division doesn't depend on the number of threads. Sums over
@@ -13,6 +13,7 @@
 //! gives the same bits with any number of threads.
 
 mod backward;
+mod block;
 mod forward;
 mod pack;
 mod sample;
@@ -24,12 +25,13 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use tonic_loader::Batch;
 
-use crate::engine::layered::backward::Block;
+use crate::engine::layered::block::Block;
 use crate::engine::layered::pack::PackedLayer;
 use crate::engine::layered::sample::SampleLayers;
 #[cfg(feature = "libtorch")]
 pub(super) use crate::engine::layered::sample::uniform_start;
-use crate::engine::step::{BatchLoss, Engine, Pass, SampleWeights, check_interrupt, check_loss, check_step};
+use crate::engine::step::{BatchLoss, Engine, Pass, check_interrupt, check_loss, check_step};
+use crate::engine::training_loss::TrainingLoss;
 use crate::error::{KernelError, Result};
 use crate::kernel::isa::Isa;
 use crate::kernel::{SpikeCounts, TILE_WIDTH, Tile, linear, loss};
@@ -47,7 +49,7 @@ const MIN_BLOCKS: usize = 4;
 pub struct LayeredEngine {
     isa: Isa,
     architecture: Arc<Architecture>,
-    class_weights: Option<Vec<f32>>,
+    loss: TrainingLoss,
     /// Logits of the last batch, (batch, classes).
     logits: Vec<f32>,
     /// The layers, the readout last.
@@ -64,7 +66,7 @@ impl LayeredEngine {
         LayeredEngine {
             isa: Isa::chosen(),
             architecture,
-            class_weights: None,
+            loss: TrainingLoss::default(),
             logits: Vec::new(),
             layers,
             samples: Vec::new(),
@@ -132,16 +134,21 @@ impl Engine for LayeredEngine {
     fn step(&mut self, network: &Network, batch: &Batch, steps: usize, gradient: &mut Parameters) -> Result<BatchLoss> {
         let classes = check_step(network, batch, gradient)?;
         self.run(network, batch, steps, Pass::Training)?;
-        let weights = SampleWeights::new(self.class_weights.as_deref(), &batch.labels);
+        let terms = self.loss.of_batch(&batch.labels);
         let (mut total, mut correct) = (0.0, 0);
         let mut errors = vec![0.0; self.logits.len()];
         let rows = self.logits.chunks_exact(classes).zip(errors.chunks_exact_mut(classes));
         for ((logits, error), &label) in rows.zip(&batch.labels) {
-            let loss = loss::cross_entropy(logits, label as usize, weights.scale(label), error);
-            total += weights.weighted(loss, label);
+            total += terms.sample(logits, label, error);
             correct += usize::from(loss::predicted(logits) == label as usize);
         }
-        let loss = check_loss(BatchLoss { loss: weights.mean(total), correct })?;
+        let mut penalty = 0.0;
+        for sample in self.samples.iter_mut().filter(|sample| !sample.undropped.is_empty()) {
+            let (own, rates) = terms.penalty(&sample.undropped, &self.architecture.shape.hidden);
+            penalty += own;
+            sample.rates = rates;
+        }
+        let loss = check_loss(BatchLoss { loss: terms.mean(total) + penalty, correct })?;
         self.backward(network, &errors, gradient)?;
         self.write_statistics(gradient);
         Ok(loss)
@@ -162,8 +169,9 @@ impl Engine for LayeredEngine {
         Ok(counts)
     }
 
-    fn set_class_weights(&mut self, weights: Option<Vec<f32>>) {
-        self.class_weights = weights;
+    fn set_loss(&mut self, loss: TrainingLoss) -> Result<()> {
+        self.loss = loss;
+        Ok(())
     }
 
     fn logits(&self) -> &[f32] {

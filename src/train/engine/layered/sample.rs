@@ -13,6 +13,11 @@ pub(super) struct SampleLayers {
     pub(super) key: u64,
     /// The input of the network, and then the output of each hidden layer: spikes, after dropout.
     pub(super) active: Vec<ActiveCells>,
+    /// Spikes of each hidden layer before dropout, if the loss depends on them.
+    pub(super) undropped: Vec<ActiveCells>,
+    /// Gradient of the penalty for spike rates, the same for every spike of a neuron: for each hidden layer, one tile of
+    /// neurons after another. Empty without a penalty.
+    pub(super) rates: Vec<Vec<Tile>>,
     /// What each layer keeps for its backward pass, the readout last.
     pub(super) layers: Vec<Trace>,
     pub(super) logits: Vec<f32>,
@@ -47,6 +52,8 @@ impl SampleLayers {
         index: usize,
     ) -> Result<(), KernelError> {
         self.key = key;
+        self.undropped.clear();
+        self.rates.clear();
         self.active.resize_with(depth, ActiveCells::default);
         self.layers.resize_with(depth, Trace::default);
         self.active[0].set_frames(frames, inputs, steps, index)

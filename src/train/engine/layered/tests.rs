@@ -8,6 +8,8 @@ use tonic_loader::{Batch, EpochOrder};
 use tonic_shard::{Column, FrameShape, SparseFrames, Width, Widths};
 
 use crate::engine::{Engine, LayeredEngine};
+#[cfg(feature = "libtorch")]
+use crate::engine::{SpikeRate, TrainingLoss};
 use crate::kernel::isa::Isa;
 use crate::kernel::{Optimiser, OptimiserConfig};
 use crate::network::{Architecture, Layers, Model, Network, Parameters, TensorKind, from_bytes, to_bytes};
@@ -134,6 +136,35 @@ fn every_layer_of_the_reference_engine_is_that_of_pytorch() {
     let goldens = Goldens::open();
     let mut engine = crate::engine::LibtorchEngine::new(None).unwrap();
     goldens.names().into_iter().for_each(|name| compare(&goldens, name, &mut engine));
+}
+
+/// Tests label smoothing, class weights and the penalty for spike rates, which sees the spikes before dropout.
+#[cfg(feature = "libtorch")]
+#[test]
+fn the_loss_of_training_is_that_of_the_reference_engine() {
+    let goldens = Goldens::open();
+    let loss = TrainingLoss {
+        class_weights: Some(vec![0.5, 1.0, 2.0, 1.5]),
+        label_smoothing: 0.1,
+        spike_rate: Some(SpikeRate { bounds: [0.05, 0.1], weight: 40.0 }),
+    };
+    for name in goldens.names() {
+        let network = goldens.network(name);
+        let (batch, steps) = goldens.batch(EpochOrder::Shuffled { seed: 7, epoch: 0 });
+        let step = |engine: &mut dyn Engine| {
+            let mut gradient = Parameters::zeros(network.architecture().clone());
+            engine.set_loss(loss.clone()).unwrap();
+            (engine.step(&network, &batch, steps, &mut gradient).unwrap(), gradient)
+        };
+        let (ours, gradient) = step(&mut LayeredEngine::new(&network));
+        let (theirs, expected) = step(&mut crate::engine::LibtorchEngine::new(None).unwrap());
+        assert!((ours.loss / theirs.loss - 1.0).abs() < 1e-5, "{name}: {ours:?} {theirs:?}");
+        for tensor in network.architecture().tensors() {
+            let [got, expected] = [&gradient, &expected].map(|of| wide(&of.flat()[tensor.range.clone()]));
+            let error = relative_error(got, &expected);
+            assert!(error < 2e-4, "{name}/{}: {error:e}", tensor.name);
+        }
+    }
 }
 
 /// Trains for three steps. Returns parameters, statistics and logits.

@@ -16,6 +16,7 @@ use tonic_loader::Batch;
 use crate::engine::libtorch::batch::DenseBatch;
 use crate::engine::libtorch::layers::forward;
 use crate::engine::step::{BatchLoss, Engine, Pass, check_loss, check_step};
+use crate::engine::training_loss::{SpikeRate, TrainingLoss};
 use crate::error::{BaseFault, Error, Result};
 use crate::gpu::load_libtorch_cuda;
 use crate::kernel::{SpikeCounts, loss};
@@ -27,7 +28,7 @@ pub struct LibtorchEngine {
     device: Device,
     /// Logits of the last batch, (batch, classes).
     logits: Vec<f32>,
-    class_weights: Option<Vec<f32>>,
+    loss: TrainingLoss,
 }
 
 impl LibtorchEngine {
@@ -48,7 +49,7 @@ impl LibtorchEngine {
                 Device::Cuda(ordinal)
             }
         };
-        Ok(LibtorchEngine { device, logits: Vec::new(), class_weights: None })
+        Ok(LibtorchEngine { device, logits: Vec::new(), loss: TrainingLoss::default() })
     }
 
     fn keep_logits(&mut self, output: &Tensor, len: usize) {
@@ -72,8 +73,13 @@ impl Engine for LibtorchEngine {
         let passed = forward(network, &input, &leaves, Pass::Training)?;
         let targets: Vec<i64> = batch.labels.iter().map(|&label| label.into()).collect();
         let targets = Tensor::from_slice(&targets).to_device(device);
-        let weights = self.class_weights.as_ref().map(|weights| Tensor::from_slice(weights).to_device(device));
-        let mean = passed.logits.cross_entropy_loss(&targets, weights, Reduction::Mean, -100, 0.0);
+        let weights = self.loss.class_weights.as_ref().map(|weights| Tensor::from_slice(weights).to_device(device));
+        let smoothing = self.loss.label_smoothing;
+        let mean = passed.logits.cross_entropy_loss(&targets, weights, Reduction::Mean, -100, smoothing);
+        let mean = match self.loss.spike_rate {
+            Some(rate) => mean + penalty(rate, &passed.spikes, &input.alive),
+            None => mean,
+        };
         let computed = Tensor::run_backward(&[&mean], &leaves, false, false);
         let architecture = network.architecture();
         for (tensor, computed) in architecture.tensors().iter().zip(&computed) {
@@ -111,13 +117,26 @@ impl Engine for LibtorchEngine {
         Ok(passed.spikes.iter().map(counts).collect())
     }
 
-    fn set_class_weights(&mut self, weights: Option<Vec<f32>>) {
-        self.class_weights = weights;
+    fn set_loss(&mut self, loss: TrainingLoss) -> Result<()> {
+        self.loss = loss;
+        Ok(())
     }
 
     fn logits(&self) -> &[f32] {
         &self.logits
     }
+}
+
+/// Returns the penalty for spike rates. `spikes` has the spikes of each hidden layer, (time steps, batch, neurons).
+fn penalty(SpikeRate { bounds: [least, most], weight }: SpikeRate, spikes: &[Tensor], alive: &Tensor) -> Tensor {
+    let over_time = [0i64];
+    let steps = alive.sum_dim_intlist(over_time.as_slice(), false, Kind::Float).clamp_min(1.0);
+    let layer = |spikes: &Tensor| {
+        let rates = (spikes * alive).sum_dim_intlist(over_time.as_slice(), false, Kind::Float) / &steps;
+        let apart = (&rates - most).relu() - (-&rates + least).relu();
+        (&apart * &apart).mean(Kind::Float) * weight
+    };
+    spikes.iter().map(layer).fold(Tensor::from(0.0f32).to_device(alive.device()), |sum, layer| sum + layer)
 }
 
 /// Returns the parameters as leaf tensors of autograd: W^T, (in, out), of matrices, and vectors.

@@ -1,0 +1,133 @@
+//! The loss of training: cross entropy with class weights and label smoothing, and a penalty for spike rates.
+//!
+//! ```text
+//! w: class weights; y: the label; e: label smoothing; C: number of classes; W: sum of w[y] over the batch
+//!
+//! loss     = sum over the samples of ((1 - e) w[y] nll[y] + e / C * sum over c of w[c] nll[c]) / W
+//! nll[c]   = -log softmax(logits)[c]
+//!
+//! penalty  = weight / B * sum over the samples and layers of the mean over the neurons of d^2
+//! d        = max(0, r - most) - max(0, least - r)                    r: spikes of a neuron per time step in a sample
+//! dL/ds[t] = weight / B / neurons / steps * 2 d                      added to the gradient for every spike of the neuron
+//! ```
+//!
+//! The loss is that of PyTorch's `CrossEntropyLoss(weight, label_smoothing)`. The penalty is that of Cramer et al. 2020,
+//! for each sample and neuron, with a lower and an upper bound.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{BaseFault, Error, Result};
+use crate::kernel::{ActiveCells, TILE_WIDTH, Tile, loss};
+
+/// Settings of the loss of training.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TrainingLoss {
+    /// Weight of each class, (classes,), or the plain mean with `None`.
+    pub class_weights: Option<Vec<f32>>,
+    /// Share of the target that all classes have alike, from 0 to below 1.
+    pub label_smoothing: f64,
+    /// Penalty for the spikes of hidden neurons; `None` without one.
+    pub spike_rate: Option<SpikeRate>,
+}
+
+/// A penalty for neurons that spike less or more often than wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpikeRate {
+    /// Wanted spikes per time step, at least and at most.
+    pub bounds: [f64; 2],
+    /// Factor of the penalty in the loss.
+    pub weight: f64,
+}
+
+/// The loss of training, for one batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BatchTerms<'a> {
+    loss: &'a TrainingLoss,
+    samples: usize,
+    /// Sum of the weights of all samples of the batch.
+    total: f64,
+}
+
+impl TrainingLoss {
+    /// Returns the loss for a batch with these labels.
+    pub(super) fn of_batch(&self, labels: &[u32]) -> BatchTerms<'_> {
+        let total = match &self.class_weights {
+            Some(weights) => labels.iter().map(|&label| f64::from(weights[label as usize])).sum(),
+            None => labels.len() as f64,
+        };
+        BatchTerms { loss: self, samples: labels.len(), total }
+    }
+
+    /// Refuses settings that the kernels of a GPU don't have.
+    pub(super) fn check_gpu(&self) -> Result<()> {
+        let missing = [("label_smoothing", self.label_smoothing > 0.0), ("spike_rate", self.spike_rate.is_some())];
+        match missing.into_iter().find(|(_, is_given)| *is_given) {
+            Some((option, _)) => Err(Error::unavailable(option, "the kernels of a GPU train without it")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl BatchTerms<'_> {
+    fn weight(&self, class: usize) -> f32 {
+        self.loss.class_weights.as_ref().map_or(1.0, |weights| weights[class])
+    }
+
+    /// Returns the loss of a sample, which [`mean`](Self::mean) divides by W, and writes the gradient of the mean loss for
+    /// its logits to `gradient`.
+    pub(super) fn sample(&self, logits: &[f32], label: u32, gradient: &mut [f32]) -> f64 {
+        let (label, smoothing, total) = (label as usize, self.loss.label_smoothing, self.total as f32);
+        let own = self.weight(label);
+        if smoothing == 0.0 {
+            return f64::from(own) * loss::cross_entropy(logits, label, own / total, gradient);
+        }
+        let nll = loss::cross_entropy(logits, label, 1.0, gradient);
+        let each = smoothing / logits.len() as f64;
+        let all: f64 = (0..logits.len()).map(|class| f64::from(self.weight(class))).sum();
+        let target = (1.0 - smoothing) * f64::from(own);
+        let whole = (target + each * all) as f32;
+        for (class, gradient) in gradient.iter_mut().enumerate() {
+            // The gradient is now softmax - onehot.
+            let other = if class == label { all - f64::from(own) } else { -f64::from(self.weight(class)) };
+            *gradient = (whole * *gradient + (each * other) as f32) / total;
+        }
+        let above = |class: usize| f64::from(logits[label]) - f64::from(logits[class]);
+        let smooth: f64 = (0..logits.len()).map(|class| f64::from(self.weight(class)) * (nll + above(class))).sum();
+        target * nll + each * smooth
+    }
+
+    /// Returns `nll`, the cross entropy of a sample with this label, multiplied by its class weight.
+    pub(super) fn weighted(&self, nll: f64, label: u32) -> f64 {
+        f64::from(self.weight(label as usize)) * nll
+    }
+
+    /// Returns the loss of the batch. `sum` is the sum of the losses of its samples.
+    pub(super) fn mean(&self, sum: f64) -> f64 {
+        sum / self.total
+    }
+
+    /// Returns a sample's part of the penalty, and the gradient for the spikes of each hidden layer, one tile of neurons
+    /// after another. Without a penalty, the gradient is empty. `spikes` has the spikes of each hidden layer, `neurons`
+    /// its number of neurons.
+    pub(super) fn penalty(&self, spikes: &[ActiveCells], neurons: &[usize]) -> (f64, Vec<Vec<Tile>>) {
+        let Some(SpikeRate { bounds: [least, most], weight }) = self.loss.spike_rate else { return (0.0, Vec::new()) };
+        let mut penalty = 0.0;
+        let layer = |(spikes, &neurons): (&ActiveCells, &usize)| {
+            let mut totals = vec![0.0; neurons];
+            spikes.add_totals(&mut totals);
+            let steps = spikes.steps().max(1) as f64;
+            let factor = weight / self.samples as f64 / neurons as f64;
+            let mut gradient = vec![[0.0; TILE_WIDTH]; neurons.div_ceil(TILE_WIDTH)];
+            for (to, total) in gradient.as_flattened_mut().iter_mut().zip(totals) {
+                let rate = total / steps;
+                let apart = (rate - most).max(0.0) - (least - rate).max(0.0);
+                penalty += factor * apart * apart;
+                *to = (factor / steps * 2.0 * apart) as f32;
+            }
+            gradient
+        };
+        let gradients = spikes.iter().zip(neurons).map(layer).collect();
+        (penalty, gradients)
+    }
+}

@@ -1,0 +1,37 @@
+//! Integrate-and-fire neurons without leak: their settings.
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::iaf::Neuron;
+use crate::network::surrogate::SingleExponential;
+
+/// Constants of integrate-and-fire neurons without leak. A neuron can spike several times per time step. Each spike
+/// subtracts the threshold theta from the membrane potential.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Iaf {
+    /// Spike threshold theta, a positive number.
+    pub theta: f32,
+    /// Lower bound of the membrane potential, or `None` without a bound.
+    pub min_v_mem: Option<f32>,
+    /// Surrogate gradient: the backward pass uses it instead of the derivative of the spike count.
+    pub surrogate: SingleExponential,
+}
+
+impl Default for Iaf {
+    /// Returns the defaults of Sinabs: a threshold of 1, no lower bound, and the default surrogate gradient.
+    fn default() -> Iaf {
+        Iaf { theta: 1.0, min_v_mem: None, surrogate: SingleExponential::default() }
+    }
+}
+
+impl Iaf {
+    pub(crate) fn constants(&self) -> Neuron {
+        let width = self.theta * self.surrogate.grad_width;
+        Neuron {
+            theta: self.theta,
+            min_v_mem: self.min_v_mem,
+            peak: self.surrogate.grad_scale / width,
+            rate: 1.0 / width,
+        }
+    }
+}

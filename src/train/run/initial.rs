@@ -1,0 +1,61 @@
+//! The network of a new run before the first batch: random parameters, or those of a file.
+
+use std::path::Path;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::error::{BaseFault, Error, Result};
+use crate::network::{Network, read_parameters};
+use crate::run::config::{Config, NetworkConfig};
+use crate::run::options::FitOptions;
+
+/// Returns a network with random parameters, as a new run without a file begins.
+pub(super) fn random_network(config: &Config) -> Network {
+    let NetworkConfig { gain, .. } = config.network;
+    let mut network = Network::new(config.network.architecture(), &mut ChaCha8Rng::seed_from_u64(config.seed));
+    if gain != 1.0 {
+        let hidden = config.network.hidden.len();
+        let weights = network.parameters.layers_mut().take(hidden).flat_map(|layer| layer.weight_t);
+        weights.for_each(|weight| *weight = (f64::from(*weight) * gain) as f32);
+    }
+    network
+}
+
+/// Returns the network with which a run begins, and prints which parts of it come from a file.
+///
+/// # Errors
+/// [`Usage`](tonic_base::Error::Usage) with the option `init` if its file is missing or doesn't fit the network;
+/// [`Io`](tonic_base::Error::Io).
+pub(super) fn initial_network(fit: &FitOptions, config: &Config) -> Result<Network> {
+    let mut network = random_network(config);
+    let Some(sum) = &config.training.init else { return Ok(network) };
+    let Some(path) = &fit.training.init else {
+        let expected = format!("the file with the BLAKE3 sum {sum}, from whose parameters the run begins");
+        return Err(Error::usage("init", expected, "none"));
+    };
+    let random = read(path, &mut network)?;
+    fit.say(|| match random.len() {
+        0 => format!("init     all parameters are from {}", path.display()),
+        _ => format!(
+            "init     all parameters are from {}, except {}, which are random",
+            path.display(),
+            random.join(", ")
+        ),
+    });
+    Ok(network)
+}
+
+/// Replaces the parameters of `network` with those of a file. Returns the names of those that the file doesn't have.
+fn read(path: &Path, network: &mut Network) -> Result<Vec<String>> {
+    let tensors: Vec<String> = network.architecture().tensors().iter().map(|tensor| tensor.name.clone()).collect();
+    let refused = |got: String| {
+        let expected = format!("a safetensors file with parts of the network ({})", tensors.join(", "));
+        Error::usage("init", expected, format!("{}: {got}", path.display()))
+    };
+    let random = read_parameters(path, network).map_err(|error| match error {
+        Error::Model { source, .. } => refused(source.to_string()),
+        other => other,
+    })?;
+    if tensors.iter().all(|name| random.contains(name)) { Err(refused("none of them".into())) } else { Ok(random) }
+}
