@@ -11,12 +11,12 @@ use tonic_shard::SampleFrames;
 
 use crate::engine::step::{BatchLoss, Engine, check_interrupt, check_loss, check_step};
 use crate::engine::training_loss::{BatchTerms, TrainingLoss};
-use crate::error::{Error, KernelError, Result};
+use crate::error::{Error, Result};
 use crate::kernel::iaf::Neuron;
 use crate::kernel::isa::Isa;
 use crate::kernel::linear::Panels;
 use crate::kernel::sample::{PackedLayer, PackedNetwork, SampleState};
-use crate::kernel::{ActiveCells, SpikeCounts, loss};
+use crate::kernel::{SpikeCounts, loss};
 use crate::network::{Network, Parameters, Shape};
 
 /// Maximum number of blocks of samples in a batch.
@@ -200,13 +200,13 @@ fn neuron(network: &Network) -> Neuron {
     network.layers().as_iaf().expect("layers that the fused kernels compute").constants()
 }
 
-#[cfg(test)]
 /// Runs one sample forward and returns the spikes of each hidden layer, the layer next to the input first.
+#[cfg(test)]
 pub(crate) fn hidden_spikes(
     network: &Network,
     sample: SampleFrames<'_>,
     steps: usize,
-) -> Result<Vec<ActiveCells>, KernelError> {
+) -> Result<Vec<crate::kernel::ActiveCells>, crate::error::KernelError> {
     let mut engine = CpuEngine::new(network);
     engine.pack(network);
     let mut state = SampleState::default();

@@ -63,11 +63,6 @@ impl ActiveCells {
         &self.entries
     }
 
-    /// Returns the number of active cells, summed over all time steps.
-    pub(crate) fn entries(&self) -> usize {
-        self.entries.len()
-    }
-
     /// Replaces the content with the frames of a sample, padded to `steps` time steps. `index` is for error messages.
     pub(crate) fn set_frames(
         &mut self,
