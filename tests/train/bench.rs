@@ -60,6 +60,17 @@ fn a_step_on_random_frames_says_what_it_was_measured_on() {
 }
 
 #[test]
+fn a_network_with_norms_spikes_more_with_larger_scales() {
+    let size = "--random --batch-size 6 --time-steps 40 --channels 30 --classes 4 --preset silif-shd";
+    let report = |more: &str| json_of(&mut bench(&format!("{size} {more}")));
+    assert_eq!(report("")["hidden"], json!([512, 512]));
+    let [few, many] = [1, 4].map(|gain| report(&format!("--hidden 24,16 --gain {gain}")));
+    assert_eq!(few["hidden"], json!([24, 16]));
+    let density = |report: &Value| report["spike_density"].as_f64().unwrap();
+    assert!(density(&many) > 2.0 * density(&few), "{few} {many}");
+}
+
+#[test]
 fn a_set_is_measured_every_way() {
     let dir = sets::task();
     let set = dir.path().join("train");

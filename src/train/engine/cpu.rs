@@ -11,7 +11,7 @@ use tonic_shard::SampleFrames;
 
 use crate::engine::step::{BatchLoss, Engine, check_interrupt, check_loss, check_step};
 use crate::engine::training_loss::{BatchTerms, TrainingLoss};
-use crate::error::{Error, Result};
+use crate::error::{Error, KernelError, Result};
 use crate::kernel::iaf::Neuron;
 use crate::kernel::isa::Isa;
 use crate::kernel::linear::Panels;
