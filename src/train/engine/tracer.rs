@@ -22,7 +22,7 @@ pub(crate) struct Tracer<'a> {
 #[derive(Debug)]
 enum TracingEngine {
     /// For linear layers and integrate-and-fire neurons.
-    Fused(CpuEngine, SampleState),
+    Fused(Box<(CpuEngine, SampleState)>),
     /// For all other layers.
     Layered(LayeredEngine),
 }
@@ -45,7 +45,7 @@ impl<'a> Tracer<'a> {
         let engine = if network.layers().as_iaf().is_some() {
             let mut engine = CpuEngine::new(network);
             engine.pack(network);
-            TracingEngine::Fused(engine, SampleState::default())
+            TracingEngine::Fused(Box::new((engine, SampleState::default())))
         } else {
             TracingEngine::Layered(LayeredEngine::new(network))
         };
@@ -65,7 +65,8 @@ impl<'a> Tracer<'a> {
     pub(crate) fn run(&mut self, sample: SampleFrames<'_>, index: u64, steps: usize) -> Result<Traced<'_>> {
         let started = Instant::now();
         match &mut self.engine {
-            TracingEngine::Fused(engine, state) => {
+            TracingEngine::Fused(fused) => {
+                let (engine, state) = &mut **fused;
                 let mut logits = vec![0.0; self.network.shape().classes];
                 engine.forward_sample(state, sample, steps, &mut logits)?;
                 let time = started.elapsed();
