@@ -77,7 +77,7 @@ macro_rules! for_each_isa {
         $visibility:vis fn $name:ident<$vector:ident>($($argument:ident: $type:ty),* $(,)?) $(-> $output:ty)? $body:block
     )*) => {$(
         $(#[$attribute])*
-        #[allow(unsafe_code)]
+        #[allow(unsafe_code, clippy::too_many_arguments)]
         $visibility fn $name(isa: $crate::kernel::isa::Isa, $($argument: $type),*) $(-> $output)? {
             use $crate::kernel::isa::Set;
             use $crate::kernel::vector;

@@ -58,11 +58,14 @@ pub fn read_model(path: &Path) -> Result<Model, Error> {
     from_bytes(&bytes).map_err(|source| Error::Model { path: path.into(), source })
 }
 
+/// Name, shape and values of a tensor.
+type NamedTensor = (String, Vec<usize>, Vec<f32>);
+
 /// Reads the description in a model file, as JSON, and its tensors: name, shape and values of each.
 ///
 /// # Errors
 /// As [`read_model`].
-pub(crate) fn read_arrays(path: &Path) -> Result<(String, Vec<(String, Vec<usize>, Vec<f32>)>), Error> {
+pub(crate) fn read_arrays(path: &Path) -> Result<(String, Vec<NamedTensor>), Error> {
     let bytes = std::fs::read(path).map_err(Error::io(path, "read the model"))?;
     let read = || -> Result<_, ModelError> {
         let (_, header) = SafeTensors::read_metadata(&bytes)?;

@@ -3,9 +3,8 @@
 
 use std::str::FromStr;
 
-use crate::error::Result;
+use crate::error::{BaseFault, Error, Result};
 use crate::network::Reset;
-use crate::nir::refused;
 
 /// What a file is written for, or read as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +52,7 @@ impl Convention {
             (Convention::Nir, Some(dt)) => Ok(dt),
             (Convention::Nir, None) => {
                 let expected = "the duration of a time step in seconds, which the recipe of the run doesn't give";
-                Err(refused("dt", expected, "none"))
+                Err(Error::usage("dt", expected, "none"))
             }
         }
     }

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::Result;
+use crate::error::{BaseFault, Error, Result};
 use crate::kernel::norm::EPS;
 use crate::network::{Architecture, InitState, Model, Network, Neuron, Readout, Reset, Tensor, TensorKind};
 use crate::nir::convention::Convention;
 use crate::nir::graph::{Graph, Node};
-use crate::nir::refused;
 
 /// Version of `nir` in which a spike subtracts the threshold, and there is no v_reset.
 pub(super) const SUBTRACTS: &str = "1.0.4";
@@ -21,13 +20,13 @@ pub(super) fn graph(model: &Model, convention: Convention, dt: Option<f64>) -> R
     let layers = &architecture.layers;
     if layers.init_state != InitState::Zero {
         let expected = "init_state = \"zero\": in NIR, all states are 0 before the first time step";
-        return Err(refused("network", expected, "init_state = \"uniform\""));
+        return Err(Error::usage("network", expected, "init_state = \"uniform\""));
     }
     let mut resets = layers.hidden.iter().filter_map(|layer| reset(&layer.neuron));
     let first = resets.next().unwrap_or(Reset::Soft);
     if resets.any(|other| other != first) {
         let expected = "one reset for all layers: the version of a file says what a spike does";
-        return Err(refused("network", expected, "soft and hard resets"));
+        return Err(Error::usage("network", expected, "soft and hard resets"));
     }
     let mut notes = Vec::new();
     let mut nodes =
@@ -36,7 +35,7 @@ pub(super) fn graph(model: &Model, convention: Convention, dt: Option<f64>) -> R
         let number = i + 1;
         if layer.recurrent {
             let expected = "layers without recurrent: importers disagree about its delay of a time step";
-            return Err(refused(format!("layer {number}"), expected, "a recurrent connection"));
+            return Err(Error::usage(format!("layer {number}"), expected, "a recurrent connection"));
         }
         let (node, gain) = neuron_node(network, i, convention, dt)?;
         nodes.push((format!("linear_{number}"), linear_node(network, i, &gain)));
@@ -53,7 +52,7 @@ pub(super) fn graph(model: &Model, convention: Convention, dt: Option<f64>) -> R
             let tau: Vec<f32> = alphas.iter().map(|&alpha| convention.tau(alpha, dt) as f32).collect();
             if convention.gain_is_in_weights() {
                 let expected = "a readout that is summed over time: the importer has no leaky integrator with a gain";
-                return Err(refused("readout", expected, "a leaky integrator"));
+                return Err(Error::usage("readout", expected, "a leaky integrator"));
             }
             node = node.with("r", vec![1.0; tau.len()]).with("v_leak", vec![0.0; tau.len()]).with("tau", tau);
             nodes.push(("readout".into(), node));
@@ -103,7 +102,7 @@ fn neuron_node(network: &Network, i: usize, convention: Convention, dt: Option<f
     if let Some((reset, only)) = reset(&layer.neuron).zip(convention.reset()).filter(|(reset, only)| reset != only) {
         let word = |reset| if reset == Reset::Soft { "soft" } else { "hard" };
         let expected = format!("reset = {:?}, the only one of this importer", word(only));
-        return Err(refused(what, expected, format!("{:?}", word(reset))));
+        return Err(Error::usage(what, expected, format!("{:?}", word(reset))));
     }
     let spiking = |node: Node, is_hard: bool| {
         let node = node.with("v_leak", ones(0.0)).with("v_threshold", ones(1.0));
@@ -115,11 +114,11 @@ fn neuron_node(network: &Network, i: usize, convention: Convention, dt: Option<f
         }
         Neuron::Iaf(of) if convention == Convention::Sinabs => {
             let expected = format!("min_v_mem = {:?}, the bound that Sinabs' importer sets", -of.theta);
-            Err(refused(what, expected, of.min_v_mem.map_or("no bound".into(), |bound| format!("{bound:?}"))))
+            Err(Error::usage(what, expected, of.min_v_mem.map_or("no bound".into(), |bound| format!("{bound:?}"))))
         }
         Neuron::Iaf(_) => {
             let expected = "lif or cuba-lif, or --convention sinabs: neurons of NIR spike at most once per time step";
-            Err(refused(what, expected, "iaf, whose neurons spike several times"))
+            Err(Error::usage(what, expected, "iaf, whose neurons spike several times"))
         }
         Neuron::Lif(of) => {
             let (dt, alphas) = (convention.time_step(dt)?, effective(network, i)[0].clone());
@@ -130,7 +129,7 @@ fn neuron_node(network: &Network, i: usize, convention: Convention, dt: Option<f
             Ok((spiking(Node::new("LIF").with("tau", tau).with("r", r), of.reset == Reset::Hard), gain))
         }
         Neuron::CubaLif(_) if convention == Convention::Sinabs => {
-            Err(refused(what, "lif or iaf: Sinabs' importer has no cuba-lif", "cuba-lif"))
+            Err(Error::usage(what, "lif or iaf: Sinabs' importer has no cuba-lif", "cuba-lif"))
         }
         Neuron::CubaLif(of) => {
             let (dt, learned) = (convention.time_step(dt)?, effective(network, i));
@@ -144,7 +143,11 @@ fn neuron_node(network: &Network, i: usize, convention: Convention, dt: Option<f
         }
         other => {
             let expected = "neurons that NIR has: lif or cuba-lif";
-            Err(refused(what, expected, format!("{}, whose adaptation or complex state NIR has not", other.name())))
+            Err(Error::usage(
+                what,
+                expected,
+                format!("{}, whose adaptation or complex state NIR has not", other.name()),
+            ))
         }
     }
 }

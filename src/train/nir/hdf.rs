@@ -18,7 +18,6 @@ use tonic_base::Draft;
 
 use crate::error::{BaseFault, Error, Result};
 use crate::nir::graph::{Array, Graph, Node};
-use crate::nir::refused;
 
 /// Maximum number of elements of an array that is read.
 const MOST: usize = 1 << 28;
@@ -138,7 +137,8 @@ fn texts(dataset: &Dataset) -> hdf5::Result<Vec<String>> {
 
 /// Puts the nodes into the order of the edges, from the input to the output.
 fn chain(path: &Path, mut nodes: BTreeMap<String, Node>, edges: &[String]) -> Result<Vec<(String, Node)>> {
-    let no_chain = |got: String| refused(format!("{}: edges", path.display()), "a chain from Input to Output", got);
+    let no_chain =
+        |got: String| Error::usage(format!("{}: edges", path.display()), "a chain from Input to Output", got);
     let mut next: BTreeMap<&str, &str> = BTreeMap::new();
     for edge in edges.chunks_exact(2) {
         if let Some(other) = next.insert(&edge[0], &edge[1]) {

@@ -2,14 +2,13 @@
 
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::{BaseFault, Error, Result};
 use crate::network::{
     Architecture, CubaLif, Hidden, Iaf, InitState, Layers, Lif, LinearInit, LinearLayer, Model, Network, Neuron,
     Output, Readout, Reset, TensorKind,
 };
 use crate::nir::convention::Convention;
 use crate::nir::graph::{Graph, Node};
-use crate::nir::refused;
 
 /// Factor by which ranges of decay factors reach beyond the read ones, towards 0 and 1.
 const ROOM: f64 = 0.5;
@@ -43,7 +42,7 @@ pub(super) fn model(
     nodes.next_if(|(_, node)| node.kind == "Input");
     loop {
         let Some((what, node)) = nodes.next() else {
-            return Err(refused(path.display().to_string(), "a linear layer before the output", "none"));
+            return Err(Error::usage(path.display().to_string(), "a linear layer before the output", "none"));
         };
         let mut matrix = matrix(&what, node)?;
         if let Some(before) = matrices.last().filter(|before: &&Matrix| before.outputs != matrix.inputs) {
@@ -66,7 +65,7 @@ pub(super) fn model(
     }
     if let Some((what, node)) = nodes.find(|(_, node)| node.kind != "Output") {
         let expected = "the output after the last linear layer: leaky readouts are trained anew";
-        return Err(refused(what, expected, &node.kind));
+        return Err(Error::usage(what, expected, &node.kind));
     }
     let last = &matrices[matrices.len() - 1];
     let linear = LinearLayer { bias: !last.bias.is_empty(), init: LinearInit::Uniform };
@@ -94,13 +93,13 @@ pub(super) fn model(
 }
 
 fn wrong(what: &str, array: &str, expected: impl Into<String>, got: impl std::fmt::Display) -> Error {
-    refused(format!("{what}: {array}"), expected, got)
+    Error::usage(format!("{what}: {array}"), expected, got)
 }
 
 fn matrix(what: &str, node: &Node) -> Result<Matrix> {
     if node.kind != "Affine" && node.kind != "Linear" {
         let expected = "a chain of Affine or Linear nodes with IF, LIF or CubaLIF nodes between them";
-        return Err(refused(what, expected, &node.kind));
+        return Err(Error::usage(what, expected, &node.kind));
     }
     let weight = node.arrays.get("weight").ok_or_else(|| wrong(what, "weight", "an array", "none"))?;
     let &[outputs, inputs] = weight.shape.as_slice() else {
@@ -138,7 +137,7 @@ fn neurons(
         if convention != Convention::Sinabs {
             let expected =
                 "LIF or CubaLIF, or --convention sinabs: our iaf spikes several times per time step, as Sinabs'";
-            return Err(refused(what, expected, "IF, which spikes at most once"));
+            return Err(Error::usage(what, expected, "IF, which spikes at most once"));
         }
         let (theta, r) = (of("v_threshold")?, of("r")?);
         let first = theta[0];
@@ -154,7 +153,7 @@ fn neurons(
     }
     let is_cuba = node.kind == "CubaLIF";
     if !is_cuba && node.kind != "LIF" || is_cuba && convention == Convention::Sinabs {
-        return Err(refused(what, "neurons of type IF, LIF or CubaLIF that the convention has", &node.kind));
+        return Err(Error::usage(what, "neurons of type IF, LIF or CubaLIF that the convention has", &node.kind));
     }
     if of("v_leak")?.iter().any(|&leak| leak != 0.0) {
         return Err(wrong(what, "v_leak", "0", "others"));

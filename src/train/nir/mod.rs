@@ -30,7 +30,9 @@ use std::path::Path;
 
 pub use convention::Convention;
 
-use crate::error::{BaseFault, Error, Result};
+use crate::error::Result;
+#[cfg(not(feature = "nir"))]
+use crate::error::{BaseFault, Error};
 use crate::network::{Model, read_model};
 
 /// Writes the network of a model file as a graph of NIR to an HDF5 file. `dt` is the duration of a time step in
@@ -73,9 +75,4 @@ fn read(_: &Path) -> Result<graph::Graph> {
 #[cfg(not(feature = "nir"))]
 fn missing() -> Error {
     Error::unavailable("NIR", "this program is built without HDF5")
-}
-
-/// Returns the error for a node or layer `what` that cannot be translated.
-fn refused(what: impl Into<String>, expected: impl Into<String>, got: impl std::fmt::Display) -> Error {
-    Error::usage(what, expected, got)
 }

@@ -35,5 +35,5 @@ pub fn export_npz(model: &Path, path: &Path) -> Result<()> {
     };
     let mut arrays: Vec<NamedArray> = tensors.into_iter().map(array).collect();
     arrays.push(("tonic_toolkit".into(), vec![description.len() as u64], Numbers::U8(description.into_bytes())));
-    Ok(write_npz(path, &arrays).map_err(Error::from)?)
+    write_npz(path, &arrays).map_err(Error::from)
 }

@@ -16,5 +16,6 @@ mod show;
 mod survey;
 mod trace;
 
-pub use report::{ReportOptions, Reported, Surveyed, report};
+pub use page::Surveyed;
+pub use report::{ReportOptions, Reported, report};
 pub use show::{ShowOptions, Shown, show};

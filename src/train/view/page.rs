@@ -1,21 +1,55 @@
 //! The sections of a report's page.
 
 use std::fmt::Write;
+use std::path::PathBuf;
 
+use serde::Serialize;
 use toml::Value;
 use tonic_base::human_time;
 use tonic_report::{Curve, Scale, confusion_table, epoch_chart, escaped, html_page, html_table};
 
 use crate::error::Result;
 use crate::learner::{Evaluation, Score};
-use crate::run::{EpochMetrics, LayerActivity};
-use crate::sweep::RunState;
-use crate::view::report::{Contents, Surveyed};
+use crate::run::{Config, EpochMetrics, LayerActivity, ProcessTime, SetPaths};
+use crate::sweep::{RunState, RunSummary};
+use crate::view::sample_page::Sampled;
 
 /// Maximum number of classes whose confusion matrix is a table on the page.
 const MOST_CLASSES: usize = 100;
 /// Number of confusions that are listed, the most frequent first.
 const CONFUSIONS: usize = 10;
+
+/// The set of a report.
+#[derive(Clone, Debug, Serialize)]
+pub struct Surveyed {
+    /// Folder of the set.
+    pub data: PathBuf,
+    /// What the set is in the run, such as `test set`.
+    pub role: String,
+    /// Loss and accuracy of the network.
+    #[serde(flatten)]
+    pub score: Score,
+    /// Number of samples.
+    pub samples: u64,
+}
+
+/// Everything that is on the page.
+pub(super) struct Contents {
+    pub(super) summary: RunSummary,
+    pub(super) config: Config,
+    pub(super) times: Vec<ProcessTime>,
+    pub(super) paths: Option<SetPaths>,
+    pub(super) best: bool,
+    /// The evaluation and the picked samples, or why there are none.
+    pub(super) surveyed: Result<(Surveyed, Evaluation, Sampled), String>,
+}
+
+impl Contents {
+    /// Returns the metrics of the finished epochs.
+    pub(super) fn epochs(&self) -> &[EpochMetrics] {
+        &self.summary.epochs
+    }
+}
 
 /// Returns the page, and what it lacks.
 pub(super) fn page(of: &Contents) -> Result<(String, Vec<String>)> {
@@ -139,8 +173,8 @@ impl Page<'_> {
     fn learning_rates(&self) -> Curve {
         let config = &self.of.config;
         let constant = |epoch: u64| {
-            let before = config.lr_changes.iter().filter(|change| change.epochs_done < epoch);
-            before.last().map_or(config.lr, |change| change.lr)
+            let before = config.lr_changes.iter().rfind(|change| change.epochs_done < epoch);
+            before.map_or(config.lr, |change| change.lr)
         };
         curve("learning rate", self.of.epochs(), |epoch| Some(epoch.lr.unwrap_or_else(|| constant(epoch.epoch))))
     }

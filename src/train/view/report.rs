@@ -7,10 +7,10 @@ use tonic_base::{Verbosity, publish};
 use tonic_shard::{ShardSet, is_url, refuse_url};
 
 use crate::error::Result;
-use crate::learner::{Evaluation, Score};
-use crate::run::{Config, EpochMetrics, ProcessTime, REPORT, SetPaths, Trained, read_times};
+use crate::learner::Evaluation;
+use crate::run::{Config, REPORT, SetPaths, Trained, read_times};
 use crate::sweep::RunSummary;
-use crate::view::page::page;
+use crate::view::page::{Contents, Surveyed, page};
 use crate::view::sample_page::{Sampled, picked};
 use crate::view::survey::survey;
 
@@ -43,38 +43,6 @@ pub struct Reported {
     pub surveyed: Option<Surveyed>,
     /// What the page lacks, and why.
     pub missing: Vec<String>,
-}
-
-/// The set of a report.
-#[derive(Clone, Debug, Serialize)]
-pub struct Surveyed {
-    /// Folder of the set.
-    pub data: PathBuf,
-    /// What the set is in the run, such as `test set`.
-    pub role: String,
-    /// Loss and accuracy of the network.
-    #[serde(flatten)]
-    pub score: Score,
-    /// Number of samples.
-    pub samples: u64,
-}
-
-/// Everything that is on the page.
-pub(super) struct Contents {
-    pub(super) summary: RunSummary,
-    pub(super) config: Config,
-    pub(super) times: Vec<ProcessTime>,
-    pub(super) paths: Option<SetPaths>,
-    pub(super) best: bool,
-    /// The evaluation and the picked samples, or why there are none.
-    pub(super) surveyed: Result<(Surveyed, Evaluation, Sampled), String>,
-}
-
-impl Contents {
-    /// Returns the metrics of the finished epochs.
-    pub(super) fn epochs(&self) -> &[EpochMetrics] {
-        &self.summary.epochs
-    }
 }
 
 /// Writes the report of a run as a page of HTML.

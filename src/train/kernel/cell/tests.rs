@@ -28,10 +28,13 @@ const SURROGATES: [Surrogate; 4] = [
     Surrogate::FastSigmoid { slope: 25.0 },
 ];
 
+/// Range of a parameter's values, and the range to which it is clamped.
+type Law = ((f32, f32), Option<[f32; 2]>);
+
 /// Values of each parameter of a cell, inside and outside of the ranges, and the ranges.
 fn parameters(cell: Cell, neurons: usize, rng: &mut ChaCha8Rng) -> Vec<(Vec<f32>, Option<[f32; 2]>)> {
     let decay = ((0.7, 1.0), Some([0.75, 0.97]));
-    let laws: Vec<((f32, f32), Option<[f32; 2]>)> = match cell {
+    let laws: Vec<Law> = match cell {
         Cell::Lif(_) => vec![decay],
         Cell::CubaLif(_) => vec![decay, decay],
         Cell::Adlif => vec![decay, decay, ((-0.3, 1.3), Some([0.0, 1.0])), ((-0.3, 2.3), Some([0.0, 2.0]))],
@@ -200,7 +203,7 @@ fn check(cell: Cell, surrogate: Surrogate, case: &Case) {
     let (y_tiles, g_tiles) = (to_tiles(&y, stride), to_tiles(&g, stride));
     let input = CellInput { y: &y_tiles, stride, steps, norm: &norm, start: case.started.then_some(&start_tiles) };
 
-    let mut first: Option<(Vec<u32>, Vec<u32>, Vec<u32>, Vec<u32>)> = None;
+    let mut first: Option<[Vec<u32>; 4]> = None;
     let (mut fired, mut open) = (vec![u32::MAX; steps * tiles], vec![u32::MAX; steps * tiles]);
     let mut out = vec![[f32::NAN; TILE_WIDTH]; tiles * stride];
     let mut sums = vec![[[f32::NAN; TILE_WIDTH]; SUMS]; tiles];
@@ -217,7 +220,7 @@ fn check(cell: Cell, surrogate: Surrogate, case: &Case) {
             backward(isa, &constants, &input, &mut trace, &g_tiles, &mut out, &mut sums);
         }
         let used: Vec<Tile> = out.chunks(stride).flat_map(|column| column[..steps].to_vec()).collect();
-        let got = (fired.clone(), open.clone(), bits(&used), bits(sums.as_flattened()));
+        let got = [fired.clone(), open.clone(), bits(&used), bits(sums.as_flattened())];
         assert_eq!(first.get_or_insert_with(|| got.clone()), &got, "{name}, {isa:?}");
     }
 
