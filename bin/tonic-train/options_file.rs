@@ -12,6 +12,7 @@ use toml::Value;
 use tonic_base::{BaseFault, Error as BaseError};
 use tonic_train::run::{RunOption, read_options};
 
+use crate::training_args::COMPANIONS;
 use crate::typed::{typed_words, without_credentials};
 
 /// Arguments of `fit` that cannot be in a file with options.
@@ -51,15 +52,24 @@ impl<A: Args> OptionsParser<A> {
         OptionsParser { fit: A::augment_args(Command::new("fit")), arguments: PhantomData }
     }
 
-    /// Adds options to the words of a command line, except those that are there already or contradict one that is.
+    /// Adds options to the words of a command line, except those that are there already, contradict one that is, or belong
+    /// to another choice than one that is.
     fn add(&mut self, file: &Path, options: &[RunOption], mut words: Vec<OsString>) -> anyhow::Result<Vec<OsString>> {
         let matches = self.fit.try_get_matches_from_mut(&words)?;
         let is_given =
             |argument: &Arg| matches.value_source(argument.get_id().as_str()) == Some(ValueSource::CommandLine);
         for option in options {
             let word = self.word(file, option)?;
+            let is_chosen_otherwise = COMPANIONS.iter().any(|(choice, companions)| {
+                let given = || matches.get_raw(choice)?.next()?.to_str();
+                let in_file = options.iter().find(|(name, _)| name == choice).and_then(|(_, value)| scalar(value));
+                let is_given = self.argument(choice).is_some_and(is_given);
+                is_given && companions.contains(&option.0.as_str()) && given() != in_file.as_deref()
+            });
             let beaten = |argument: &Arg| {
-                is_given(argument) || self.fit.get_arg_conflicts_with(argument).into_iter().any(is_given)
+                is_given(argument)
+                    || is_chosen_otherwise
+                    || self.fit.get_arg_conflicts_with(argument).into_iter().any(is_given)
             };
             if !self.argument(&option.0).is_some_and(beaten) {
                 words.extend(word);

@@ -9,6 +9,13 @@ use tonic_train::run::{OptimiserName, ScheduleName, TrainingOptions};
 
 use crate::values::positive;
 
+/// Options that belong to the choice of another one: of a file, they don't count if another choice is typed.
+pub(crate) const COMPANIONS: [(&str, &[&str]); 3] = [
+    ("schedule", &["warmup_epochs", "warmup_start", "step_epochs", "lr_factor", "lr_patience", "min_lr"]),
+    ("optimiser", &["momentum", "nesterov", "weight_decay"]),
+    ("spike_rate", &["spike_rate_weight"]),
+];
+
 #[derive(Args)]
 #[command(next_help_heading = "How it trains")]
 pub(crate) struct TrainingArgs {

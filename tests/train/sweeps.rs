@@ -219,7 +219,7 @@ fn runs_are_compared_with_means_over_seeds() {
     assert!((group["test_accuracy"]["sd"].as_f64().unwrap() - (a - b).abs() / 2.0_f64.sqrt()).abs() < 1e-12);
     let csv = std::fs::read_to_string(path.join("runs.csv")).unwrap();
     assert_eq!(csv.lines().count(), 5);
-    assert!(csv.lines().all(|line| line.split("\"[8,8]\"").map(|part| part.matches(',').count()).sum::<usize>() == 54));
+    assert!(csv.lines().all(|line| line.split("\"[8,8]\"").map(|part| part.matches(',').count()).sum::<usize>() == 56));
     assert!(bytes(path, "runs.png").len() > 20_000);
     let text = program(path, "compare my'sweep").output().unwrap().stdout;
     assert_says(&String::from_utf8(text).unwrap(), &["valid acc", "2/2", "lr 0.01  ", " ± ", "(n 2)"]);

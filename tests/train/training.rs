@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use safetensors::SafeTensors;
 use serde_json::Value;
-use tonic_toolkit::train::learner::{Select, Selected};
+use tonic_toolkit::train::learner::{Curve, Select, Selected};
 use tonic_toolkit::train::run::Config;
 
 use crate::resume::start;
@@ -267,4 +267,19 @@ fn smoothed_targets_and_spike_rates_change_the_loss_of_training_alone() {
     fails(&mut fit(dir.path(), "none", "--label-smoothing 1"), 2, &["--label-smoothing", "from 0 to below 1"]);
     succeeds(&mut fit(dir.path(), "layers", "--preset lif --hidden 8,8,8 --spike-rate 0.1,0.2 --quiet"));
     assert!(!dir.path().join("none").exists());
+}
+
+#[test]
+fn another_schedule_than_that_of_a_file_leaves_out_what_belongs_to_it() {
+    let dir = sets::task();
+    let run = |name: &str, others: &str| {
+        let arguments = format!("--preset silif-shd --hidden 8,8 --epochs 1 --quiet --valid DIR/valid {others}");
+        succeeds(&mut fit(dir.path(), name, &arguments));
+        Config::read(&dir.path().join(name)).unwrap().training.schedule.curve
+    };
+    assert_eq!(run("preset", ""), Curve::Plateau { patience: 5, factor: 0.7, min_lr: 1e-6 });
+    assert_eq!(run("patient", "--lr-patience 9"), Curve::Plateau { patience: 9, factor: 0.7, min_lr: 1e-6 });
+    assert_eq!(run("same", "--schedule plateau"), Curve::Plateau { patience: 5, factor: 0.7, min_lr: 1e-6 });
+    assert_eq!(run("other", "--schedule one-cycle"), Curve::OneCycle);
+    assert_eq!(run("cosine", "--schedule cosine --min-lr 0.001"), Curve::Cosine { min_lr: 0.001 });
 }

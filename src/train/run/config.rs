@@ -11,7 +11,7 @@ use crate::error::{BaseFault, Error, Result};
 use crate::kernel::program::MatmulPrecision;
 use crate::learner::{ClassWeights, Pad};
 use crate::network::{Architecture, Iaf, Layers, Model};
-use crate::run::training_config::TrainingConfig;
+use crate::run::training_config::{LrChange, TrainingConfig};
 
 pub(crate) const FILE_NAME: &str = "config.toml";
 
@@ -58,18 +58,6 @@ pub struct Config {
     /// The changes of the learning rate by resumed runs, the earliest change first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lr_changes: Vec<LrChange>,
-}
-
-/// A change of the learning rate.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LrChange {
-    /// Number of epochs that were finished when the learning rate changed.
-    pub epochs_done: u64,
-    /// Number of finished batches of the unfinished epoch when the learning rate changed.
-    pub batches_done: u64,
-    /// Learning rate after the change.
-    pub lr: f64,
 }
 
 /// Sizes and constants of the network.

@@ -1,7 +1,5 @@
 //! Makes the configuration of a run: from the options for a new run, from the run folder for a resumed run.
 
-use std::fmt::Debug;
-
 use tonic_loader::{Augmentation, fixed_steps};
 use tonic_shard::Error as ShardError;
 
@@ -17,7 +15,7 @@ use crate::run::options::FitOptions;
 use crate::run::sets::Sets;
 use crate::run::sums;
 use crate::run::training_config::TrainingConfig;
-use crate::run::training_options::TrainingOptions;
+use crate::run::training_options::{TrainingOptions, word};
 
 const EPOCHS: u64 = 20;
 const BATCH_SIZE: usize = 128;
@@ -229,9 +227,4 @@ impl FitOptions {
         }
         Ok(())
     }
-}
-
-/// Formats a value as config.toml has it.
-pub(super) fn word<T: Debug>(value: Option<T>) -> Option<String> {
-    value.map(|value| format!("{value:?}").to_lowercase())
 }

@@ -7,8 +7,9 @@
 //! RUN/times.json               how long each process trained the run, and when its first step was done
 //! RUN/checkpoint.safetensors   where --resume continues
 //! RUN/model.safetensors        the network after the last epoch, as the state dict of an nn.Sequential
-//! RUN/best.safetensors         the network after the first epoch with the best validation accuracy
-//! RUN/test.json                evaluation of model.safetensors on the test set, as `eval --json` prints it
+//! RUN/best.safetensors         the network after the first of the best epochs, see `TrainingConfig::best`
+//! RUN/test.json                evaluation of model.safetensors, or of best.safetensors if an epoch is selected, on the
+//!                              test set, as `eval --json` prints it
 //! RUN/sums.json                BLAKE3 sums of the files above, except sets.toml and times.json
 //! RUN/loss.png .svg, accuracy.png .svg
 //! ```
@@ -25,7 +26,7 @@ use crate::run::{checkpoint, config, metrics, sets, times};
 
 /// Name of the file with the network after the last epoch.
 pub(crate) const MODEL: &str = "model.safetensors";
-/// Name of the file with the network of the first epoch with the best validation accuracy.
+/// Name of the file with the network of the first of the best epochs.
 pub(crate) const BEST: &str = "best.safetensors";
 /// Name of the file with the evaluation on the test set.
 pub(crate) const TEST: &str = "test.json";

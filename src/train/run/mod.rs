@@ -51,7 +51,7 @@ mod training_options;
 
 pub use activity::LayerActivity;
 pub use checkpoint::Checkpoint;
-pub use config::{Config, DataConfig, LrChange, NetworkConfig};
+pub use config::{Config, DataConfig, NetworkConfig};
 pub use eval::{EvalOptions, eval};
 pub use fit::{Fitted, check_options, fit};
 pub(crate) use folder::{BEST, MODEL, TEST, holds_run};
@@ -66,5 +66,5 @@ pub(crate) use saved_networks::read_network;
 pub use sets::SetPaths;
 pub(crate) use sums::check_results;
 pub(crate) use times::read as read_times;
-pub use training_config::TrainingConfig;
+pub use training_config::{LrChange, TrainingConfig};
 pub use training_options::{OptimiserName, ScheduleName, TrainingOptions};

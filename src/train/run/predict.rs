@@ -29,7 +29,7 @@ pub struct PredictOptions {
     pub out: PathBuf,
     /// Whether files of an earlier prediction in `out` are replaced. If false, `out` must be new or empty.
     pub overwrite: bool,
-    /// Whether to use the network with the best validation accuracy, instead of the network after the last epoch.
+    /// Whether to use the network of the best epoch on the validation set, instead of the network after the last epoch.
     pub best: bool,
     /// Function that opens a set, such as [`ShardSet::open`].
     pub open: fn(&Path) -> tonic_shard::Result<ShardSet>,

@@ -9,7 +9,6 @@ use crate::error::{BaseFault, Error, Result};
 use crate::kernel::{OptimiserConfig, Rule};
 use crate::learner::{Plateau, Schedule, Select, Selected};
 use crate::network::Tensor;
-use crate::run::config::LrChange;
 use crate::run::metrics::EpochMetrics;
 
 /// How a run trains.
@@ -49,6 +48,18 @@ pub struct TrainingConfig {
     /// Random changes of the training samples.
     #[serde(skip_serializing_if = "is_default")]
     pub augment: Augmentation,
+}
+
+/// A change of the learning rate.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LrChange {
+    /// Number of epochs that were finished when the learning rate changed.
+    pub epochs_done: u64,
+    /// Number of finished batches of the unfinished epoch when the learning rate changed.
+    pub batches_done: u64,
+    /// Learning rate after the change.
+    pub lr: f64,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

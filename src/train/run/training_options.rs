@@ -1,5 +1,6 @@
 //! Options of how a run trains: optimiser, schedule of the learning rate, clipping, selection of an epoch.
 
+use std::fmt::Debug;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,6 @@ use crate::engine::SpikeRate;
 use crate::error::{BaseFault, Error, Result};
 use crate::kernel::{Moments, OptimiserConfig, Rule};
 use crate::learner::{Curve, Schedule, Select, WARMUP_START};
-use crate::run::configure::word;
 use crate::run::training_config::TrainingConfig;
 
 /// Weight decay of AdamW by default, as in PyTorch. The other optimisers have none by default.
@@ -293,4 +293,9 @@ impl TrainingOptions {
             None => Ok(()),
         }
     }
+}
+
+/// Formats a value as config.toml has it.
+pub(super) fn word<T: Debug>(value: Option<T>) -> Option<String> {
+    value.map(|value| format!("{value:?}").to_lowercase())
 }
