@@ -44,6 +44,15 @@ impl Panels {
         }
     }
 
+    /// Makes these panels those of [`Panels::zeros`], in the memory that they have.
+    pub(crate) fn reset(&mut self, inputs: usize, outputs: usize) {
+        let tiles = outputs.div_ceil(TILE_WIDTH);
+        (self.inputs, self.outputs) = (inputs, outputs);
+        self.weights.resize(tiles * inputs, [0.0; TILE_WIDTH]);
+        self.bias.resize(tiles, [0.0; TILE_WIDTH]);
+        self.clear();
+    }
+
     pub(crate) fn clear(&mut self) {
         self.weights.fill([0.0; TILE_WIDTH]);
         self.bias.fill([0.0; TILE_WIDTH]);

@@ -49,6 +49,7 @@ impl Rows {
 for_each_isa! {
     /// Writes the gradient for the inputs to `g[tile * stride + t][i]`, where bit i of `places[t * tiles + tile]` is
     /// set, and 0 elsewhere, at the first `steps` steps. `dy` has the layout of `g`.
+    #[allow(clippy::too_many_arguments)] // where the gradient is, and where it is wanted
     pub(crate) fn input_gradient<V>(
         rows: &Rows,
         dy: &[Tile],

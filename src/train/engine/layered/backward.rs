@@ -1,4 +1,4 @@
-//! The gradients of one layer, for all samples.
+//! The gradients of all layers, layer by layer for all samples.
 
 use rayon::prelude::*;
 use tonic_base::interrupt;
@@ -7,12 +7,14 @@ use crate::engine::layered::LayeredEngine;
 use crate::engine::layered::block::Block;
 use crate::engine::layered::pack::{Body, PackedLayer, learned};
 use crate::engine::layered::sample::SampleLayers;
+use crate::engine::step::check_interrupt;
+use crate::error::Result;
 use crate::kernel::cell::{self, CellInput, PARAMETER_SUMS, SUMS, backward_recurrent};
 use crate::kernel::isa::Isa;
 use crate::kernel::linear::{self, Panels};
 use crate::kernel::norm::{self, over_samples};
 use crate::kernel::readout::{self, Leaky};
-use crate::kernel::sampled::{self, Rows};
+use crate::kernel::sampled;
 use crate::kernel::{TILE_WIDTH, Tile, iaf, sample};
 use crate::network::{Network, Parameters, TensorKind};
 
@@ -20,33 +22,49 @@ use crate::network::{Network, Parameters, TensorKind};
 type Sums = [Tile; SUMS];
 
 impl LayeredEngine {
-    /// Writes the gradients of layer `i` to `gradient`, and leaves the gradient for the outputs of its linear layer in
-    /// the samples. `errors` is the gradient for the logits, (batch, classes). After an interruption, returns early with
-    /// invalid results.
-    pub(super) fn backward_layer(&mut self, network: &Network, i: usize, errors: &[f32], gradient: &mut Parameters) {
-        let (isa, rows, size) = (self.isa, self.rows(), self.block_size());
-        let classes = self.architecture.shape.classes;
-        let layer = &self.layers[i];
-        let above = self.layers.get(i + 1).and_then(|above| above.rows.as_ref());
-        let (tiles, neurons, inputs) = (layer.tiles(), layer.linear.outputs(), layer.linear.inputs());
-        let is_recurrent = matches!(layer.body, Body::Cell(_, Some(_)));
-        let used = self.samples.len().div_ceil(size);
-        self.blocks.resize_with(used.max(self.blocks.len()), Block::default);
-        let blocks = &mut self.blocks[..used];
-        let mut sums: Vec<Sums> = vec![[[0.0; TILE_WIDTH]; SUMS]; self.samples.len() * tiles];
+    /// Writes the gradients of all layers to `gradient`. `errors` is the gradient for the logits, (batch, classes).
+    ///
+    /// A sample passes through the linear layer and the norm of a layer, and then through the neurons of the layer below,
+    /// while the gradients in between are in the cache.
+    pub(super) fn backward(&mut self, network: &Network, errors: &[f32], gradient: &mut Parameters) -> Result<()> {
+        let blocks = self.samples.len().div_ceil(self.block_size());
+        self.blocks.resize_with(blocks.max(self.blocks.len()), Block::default);
+        let mut sums = self.through_readout(errors);
+        for i in (0..self.layers.len()).rev() {
+            check_interrupt()?;
+            sums = self.through_layer(network, i, &sums, gradient);
+        }
+        check_interrupt()
+    }
+
+    /// Computes the gradient for the input currents of the readout in all samples. Returns its sums over time.
+    fn through_readout(&mut self, errors: &[f32]) -> Vec<Sums> {
+        let (isa, size, i) = (self.isa, self.block_size(), self.layers.len() - 1);
+        let (layer, classes) = (&self.layers[i], self.architecture.shape.classes);
+        let tiles = layer.tiles();
+        let mut sums = vec![[[0.0; TILE_WIDTH]; SUMS]; self.samples.len() * tiles];
         let parts = (self.samples.par_chunks_mut(size), sums.par_chunks_mut(size * tiles));
-        (blocks.par_iter_mut(), parts.0, parts.1, errors.par_chunks(size * classes)).into_par_iter().for_each(
+        (self.blocks.par_iter_mut(), parts.0, parts.1, errors.par_chunks(size * classes)).into_par_iter().for_each(
             |(block, samples, sums, errors)| {
-                if is_recurrent {
-                    block.recurrent = Panels::zeros(neurons, neurons);
-                }
-                let samples = samples.iter_mut().zip(sums.chunks_exact_mut(tiles)).zip(errors.chunks_exact(classes));
-                for ((sample, sums), errors) in samples.take_while(|_| !interrupt::requested()) {
-                    through_neurons(isa, layer, i, above, block, sample, errors, sums);
+                for ((sample, sums), errors) in
+                    samples.iter_mut().zip(sums.chunks_exact_mut(tiles)).zip(errors.chunks_exact(classes))
+                {
+                    through_neurons(isa, layer, i, block, sample, errors, sums);
                 }
             },
         );
-        let totals = over_samples(&sums, neurons);
+        sums
+    }
+
+    /// Writes the gradients of layer `i` to `gradient`, and computes the gradient for the input currents of the layer
+    /// below. `sums` are those over time of layer `i`. Returns those of the layer below. After an interruption, returns
+    /// early with invalid results.
+    fn through_layer(&mut self, network: &Network, i: usize, sums: &[Sums], gradient: &mut Parameters) -> Vec<Sums> {
+        let (isa, rows, size) = (self.isa, self.rows(), self.block_size());
+        let layer = &self.layers[i];
+        let below = i.checked_sub(1).map(|below| &self.layers[below]);
+        let (tiles, neurons, inputs) = (layer.tiles(), layer.linear.outputs(), layer.linear.inputs());
+        let totals = over_samples(sums, neurons);
         write_neurons(network, i, layer, &totals, gradient);
         let by = layer.is_normed.then(|| {
             let architecture = network.architecture().clone();
@@ -61,15 +79,40 @@ impl LayeredEngine {
             let gamma = &network.parameters.flat()[scale];
             norm::Backward::new(gamma, &layer.statistics, rows, |j| [totals[j][4], totals[j][5]], parts)
         });
-        (blocks.par_iter_mut(), self.samples.par_chunks_mut(size)).into_par_iter().for_each(|(block, samples)| {
-            block.linear = Panels::zeros(inputs, neurons);
-            for sample in samples.iter_mut().take_while(|_| !interrupt::requested()) {
-                through_norm(isa, by.as_ref(), i, sample, tiles);
-                let SampleLayers { active, outputs, .. } = sample;
-                sample::add_weight_gradient(isa, &active[i], outputs, &mut block.dense, &mut block.linear);
+        let tiles_below = below.map_or(0, PackedLayer::tiles);
+        let mut sums = vec![[[0.0; TILE_WIDTH]; SUMS]; self.samples.len() * tiles_below.max(1)];
+        let parts = (self.samples.par_chunks_mut(size), sums.par_chunks_mut(size * tiles_below.max(1)));
+        (self.blocks.par_iter_mut(), parts.0, parts.1).into_par_iter().for_each(|(block, samples, sums)| {
+            block.linear.reset(inputs, neurons);
+            if let Some(PackedLayer { body: Body::Cell(_, Some(_)), .. }) = below {
+                block.recurrent.reset(inputs, inputs);
+            }
+            let samples = samples.iter_mut().zip(sums.chunks_exact_mut(tiles_below.max(1)));
+            for (sample, sums) in samples.take_while(|_| !interrupt::requested()) {
+                through_norm(isa, by.as_ref(), i, sample, &mut block.outputs, tiles);
+                sample::add_weight_gradient(
+                    isa,
+                    &sample.active[i],
+                    &block.outputs,
+                    &mut block.dense,
+                    &mut block.linear,
+                );
+                if let (Some(below), Some(rows)) = (below, &layer.rows) {
+                    let (steps, stride) = (sample.steps(), sample.stride());
+                    let scale = below.dropout.map_or(1.0, |dropout| dropout.scale());
+                    let open = &sample.layers[i - 1].open;
+                    block.g.resize(tiles_below * stride, [0.0; TILE_WIDTH]);
+                    sampled::input_gradient(isa, rows, &block.outputs, stride, steps, open, scale, &mut block.g);
+                    through_neurons(isa, below, i - 1, block, sample, &[], sums);
+                }
             }
         });
-        write_weights(isa, i, blocks, is_recurrent, gradient);
+        let blocks = &mut self.blocks[..self.samples.len().div_ceil(size)];
+        write_weights(isa, i, blocks, gradient);
+        if let Some(PackedLayer { body: Body::Cell(_, Some(_)), .. }) = below {
+            write_recurrent(isa, i - 1, blocks, gradient);
+        }
+        sums
     }
 
     /// Writes the mean and the unbiased variance of the last training step of every norm to `gradient`.
@@ -88,28 +131,22 @@ impl LayeredEngine {
     }
 }
 
-/// Computes the gradient for the input currents of layer `i` in one sample, and its sums over time.
-#[allow(clippy::too_many_arguments)] // what a layer has
+/// Computes the gradient for the input currents of layer `i` in one sample, and its sums over time. In hidden layers, it
+/// is computed from the gradient for the spikes, `g` of the block; in the readout, from `errors`.
 fn through_neurons(
     isa: Isa,
     layer: &PackedLayer,
     i: usize,
-    above: Option<&Rows>,
     block: &mut Block,
     sample: &mut SampleLayers,
     errors: &[f32],
     sums: &mut [Sums],
 ) {
     let (steps, stride, tiles) = (sample.steps(), sample.stride(), layer.tiles());
-    let SampleLayers { layers, current, outputs, rates, .. } = sample;
+    let SampleLayers { layers, current, rates, .. } = sample;
     let trace = &layers[i];
     current.resize(tiles * stride, [0.0; TILE_WIDTH]);
     let input = CellInput { y: &trace.y, stride, steps, norm: &layer.norm, start: trace.start.as_deref() };
-    if let Some(rows) = above {
-        let scale = layer.dropout.map_or(1.0, |dropout| dropout.scale());
-        block.g.resize(tiles * stride, [0.0; TILE_WIDTH]);
-        sampled::input_gradient(isa, rows, outputs, stride, steps, &trace.open, scale, &mut block.g);
-    }
     if let Some(rates) = rates.get(i) {
         for (column, rate) in block.g.chunks_exact_mut(stride).zip(rates) {
             let steps = column[..steps].iter_mut().flat_map(|row| row.iter_mut().zip(rate));
@@ -157,9 +194,16 @@ fn through_neurons(
 }
 
 /// Computes the gradient for the outputs of the linear layer of layer `i` in one sample.
-fn through_norm(isa: Isa, by: Option<&norm::Backward>, i: usize, sample: &mut SampleLayers, tiles: usize) {
+fn through_norm(
+    isa: Isa,
+    by: Option<&norm::Backward>,
+    i: usize,
+    sample: &mut SampleLayers,
+    outputs: &mut Vec<Tile>,
+    tiles: usize,
+) {
     let (steps, stride) = (sample.steps(), sample.stride());
-    let SampleLayers { layers, current, outputs, .. } = sample;
+    let SampleLayers { layers, current, .. } = sample;
     let Some(by) = by else {
         std::mem::swap(current, outputs);
         return;
@@ -192,7 +236,7 @@ fn write_neurons(network: &Network, i: usize, layer: &PackedLayer, totals: &[[f6
 }
 
 /// Adds up the gradients of all blocks for the weights of layer `i`, and writes them to `gradient`.
-fn write_weights(isa: Isa, i: usize, blocks: &mut [Block], is_recurrent: bool, gradient: &mut Parameters) {
+fn write_weights(isa: Isa, i: usize, blocks: &mut [Block], gradient: &mut Parameters) {
     let Some((first, others)) = blocks.split_first_mut() else { return };
     let all: Vec<&Panels> = others.iter().map(|block| &block.linear).collect();
     first.linear.add(isa, &all);
@@ -201,14 +245,17 @@ fn write_weights(isa: Isa, i: usize, blocks: &mut [Block], is_recurrent: bool, g
         let bias = if layer.bias.is_empty() { &mut unused } else { layer.bias };
         first.linear.unpack(layer.weight_t, bias);
     }
-    if is_recurrent {
-        let all: Vec<&Panels> = others.iter().map(|block| &block.recurrent).collect();
-        first.recurrent.add(isa, &all);
-        let architecture = gradient.architecture().clone();
-        if let Some(tensor) = architecture.layer(i).find(|tensor| tensor.kind == TensorKind::Recurrent) {
-            let weights = &mut gradient.flat_mut()[tensor.range.clone()];
-            first.recurrent.unpack(weights, &mut vec![0.0; tensor.outputs]);
-            weights.iter_mut().step_by(tensor.outputs + 1).for_each(|diagonal| *diagonal = 0.0);
-        }
+}
+
+/// Adds up the gradients of all blocks for the recurrent weights of layer `i`, and writes them to `gradient`.
+fn write_recurrent(isa: Isa, i: usize, blocks: &mut [Block], gradient: &mut Parameters) {
+    let Some((first, others)) = blocks.split_first_mut() else { return };
+    let all: Vec<&Panels> = others.iter().map(|block| &block.recurrent).collect();
+    first.recurrent.add(isa, &all);
+    let architecture = gradient.architecture().clone();
+    if let Some(tensor) = architecture.layer(i).find(|tensor| tensor.kind == TensorKind::Recurrent) {
+        let weights = &mut gradient.flat_mut()[tensor.range.clone()];
+        first.recurrent.unpack(weights, &mut vec![0.0; tensor.outputs]);
+        weights.iter_mut().step_by(tensor.outputs + 1).for_each(|diagonal| *diagonal = 0.0);
     }
 }

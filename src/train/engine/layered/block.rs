@@ -9,8 +9,10 @@ use crate::kernel::linear::Panels;
 pub(super) struct Block {
     pub(super) linear: Panels,
     pub(super) recurrent: Panels,
-    /// Gradient for the spikes of a layer: `g[tile * stride + t]`.
+    /// Gradient for the spikes of the layer below: `g[tile * stride + t]`.
     pub(super) g: Vec<Tile>,
+    /// Gradient for the outputs of the linear layer: `outputs[tile * stride + t]`.
+    pub(super) outputs: Vec<Tile>,
     pub(super) dense: Vec<Tile>,
     pub(super) trace: Trace,
     pub(super) state: RecurrentState,

@@ -5,7 +5,7 @@
 //! pack      parameters of a layer in the order in which the kernels read them
 //! sample    what a step keeps of a sample in each layer, and its random initial states
 //! forward   all samples through one layer
-//! backward  gradients of one layer; block has what it keeps of several samples
+//! backward  gradients of all layers; block has what it keeps of several samples
 //! ```
 //!
 //! A batch is divided into blocks of consecutive samples. The division doesn't depend on the number of threads. Sums over
@@ -75,7 +75,7 @@ impl LayeredEngine {
     }
 
     /// Returns the memory in bytes that a training step of `batch` samples of `steps` time steps takes at most for
-    /// what it keeps of the samples: outputs of linear layers, bits of spikes and two gradients. The lists of spikes come
+    /// what it keeps of the samples: outputs of linear layers, bits of spikes and a gradient. The lists of spikes come
     /// on top of this: 8 bytes per spike.
     pub fn step_bytes(architecture: &Architecture, batch: usize, steps: usize) -> u64 {
         let tiles = |neurons: &usize| neurons.div_ceil(TILE_WIDTH) as u64;
@@ -84,7 +84,7 @@ impl LayeredEngine {
         let widest = shape.hidden.iter().chain([&shape.classes]).map(tiles).max().unwrap_or(0);
         let states = architecture.layers.hidden.iter().filter(|layer| matches!(layer.neuron, Neuron::Iaf(_)));
         let states: u64 = states.map(|layer| tiles(&layer.neurons)).sum::<u64>() + tiles(&shape.classes);
-        let step = (layers + states + 2 * widest) * size_of::<Tile>() as u64 + 2 * layers * size_of::<u32>() as u64;
+        let step = (layers + states + widest) * size_of::<Tile>() as u64 + 2 * layers * size_of::<u32>() as u64;
         (batch as u64).saturating_mul(linear::stride(steps) as u64).saturating_mul(step)
     }
 
@@ -149,11 +149,7 @@ impl Engine for LayeredEngine {
             sample.rates = rates;
         }
         let loss = check_loss(BatchLoss { loss: terms.mean(total) + penalty, correct })?;
-        for i in (0..self.layers.len()).rev() {
-            check_interrupt()?;
-            self.backward_layer(network, i, &errors, gradient);
-        }
-        check_interrupt()?;
+        self.backward(network, &errors, gradient)?;
         self.write_statistics(gradient);
         Ok(loss)
     }

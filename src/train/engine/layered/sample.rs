@@ -23,8 +23,6 @@ pub(super) struct SampleLayers {
     pub(super) logits: Vec<f32>,
     /// Gradient for the input currents of the layer at hand: `current[tile * stride + t]`.
     pub(super) current: Vec<Tile>,
-    /// Gradient for the outputs of the linear layer at hand, or of the one above: `outputs[tile * stride + t]`.
-    pub(super) outputs: Vec<Tile>,
 }
 
 /// What a layer keeps of a sample.

@@ -79,6 +79,7 @@ for_each_isa! {
     }
 
     /// Like [`backward`](super::backward), with recurrent weights.
+    #[allow(clippy::too_many_arguments)] // what a layer has
     pub(crate) fn backward_recurrent<V>(
         constants: &Constants,
         recurrent: &Recurrent,

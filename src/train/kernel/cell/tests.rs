@@ -31,7 +31,9 @@ const SURROGATES: [Surrogate; 4] = [
 /// Values of each parameter of a cell, inside and outside of the ranges, and the ranges.
 fn parameters(cell: Cell, neurons: usize, rng: &mut ChaCha8Rng) -> Vec<(Vec<f32>, Option<[f32; 2]>)> {
     let decay = ((0.7, 1.0), Some([0.75, 0.97]));
-    let laws: Vec<((f32, f32), Option<[f32; 2]>)> = match cell {
+    /// Range of the values, and range to which they are clamped.
+    type Law = ((f32, f32), Option<[f32; 2]>);
+    let laws: Vec<Law> = match cell {
         Cell::Lif(_) => vec![decay],
         Cell::CubaLif(_) => vec![decay, decay],
         Cell::Adlif => vec![decay, decay, ((-0.3, 1.3), Some([0.0, 1.0])), ((-0.3, 2.3), Some([0.0, 2.0]))],
@@ -200,7 +202,8 @@ fn check(cell: Cell, surrogate: Surrogate, case: &Case) {
     let (y_tiles, g_tiles) = (to_tiles(&y, stride), to_tiles(&g, stride));
     let input = CellInput { y: &y_tiles, stride, steps, norm: &norm, start: case.started.then_some(&start_tiles) };
 
-    let mut first: Option<(Vec<u32>, Vec<u32>, Vec<u32>, Vec<u32>)> = None;
+    type Bits = (Vec<u32>, Vec<u32>, Vec<u32>, Vec<u32>);
+    let mut first: Option<Bits> = None;
     let (mut fired, mut open) = (vec![u32::MAX; steps * tiles], vec![u32::MAX; steps * tiles]);
     let mut out = vec![[f32::NAN; TILE_WIDTH]; tiles * stride];
     let mut sums = vec![[[f32::NAN; TILE_WIDTH]; SUMS]; tiles];

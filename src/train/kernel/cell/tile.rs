@@ -101,12 +101,12 @@ for_each_isa! {
         out: &mut [Tile],
         sums: &mut [[Tile; SUMS]],
     ) {
-        for tile in 0..constants.tiles() {
+        for (tile, sums) in sums.iter_mut().enumerate().take(constants.tiles()) {
             let columns = tile * input.stride..tile * input.stride + input.steps;
             with_dynamics!(constants.cell, D => {
                 forward_tile::<V, D>(constants, input, tile, trace);
                 let (g, out) = (&g[columns.clone()], &mut out[columns]);
-                sums[tile] = backward_tile::<V, D>(constants, input, tile, trace, g, out);
+                *sums = backward_tile::<V, D>(constants, input, tile, trace, g, out);
             });
         }
     }
