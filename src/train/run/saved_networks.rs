@@ -29,7 +29,7 @@ pub(super) fn check_best(run: &Path, config: &Config, epochs: &[EpochMetrics]) -
         }
         Err(error) => return Err(error),
     };
-    Err(Error::corrupt(&path, "network", "the network of the best epoch on the validation set of metrics.jsonl", got))
+    Err(Error::corrupt(&path, "network", "the network with the best validation of metrics.jsonl", got))
 }
 
 /// Reads the network in the file `name` of a run.
