@@ -12,7 +12,7 @@ use tonic_train::nir::{self, Convention};
 use tonic_train::run::{Config, export_npz, model_file};
 
 #[derive(Args)]
-#[group(id = "format", required = true, args = ["nir", "npz"])]
+#[group(id = "format", required = true, multiple = false, args = ["nir", "npz"])]
 pub(crate) struct ExportArgs {
     /// Run folder that `fit` wrote
     #[arg(value_name = "RUN")]

@@ -59,7 +59,7 @@ fn networks_of_all_readouts_are_shown() {
         let neuron = ["lif", "silif", "cuba-lif", "adlif"][i];
         let network = format!(
             "init_state = \"uniform\"\nlayers = [{{ linear = 24, bias = false }}, {{ norm = \"batch\" }}, \
-             {{ neuron = {neuron:?} }}, {{ dropout = 0.25 }}, {{ linear = 16 }}, {{ neuron = \"iaf\" }}, \
+             {{ neuron = {neuron:?} }}, {{ dropout = 0.25 }}, {{ linear = 16 }}, {{ neuron = \"lif\" }}, \
              {{ linear = \"classes\" }}, {{ norm = \"batch\" }}, {{ readout = {readout:?} }}]\n"
         );
         std::fs::write(dir.path().join("network.toml"), network).unwrap();

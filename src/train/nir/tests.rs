@@ -136,6 +136,12 @@ fn what_nir_has_not_is_refused_with_the_reason() {
     refuse(&|graph| graph.nodes[2].1.kind = "IF".into(), "at most once");
     refuse(&|graph| graph.nodes[1].1.kind = "Conv2d".into(), "Conv2d");
     refuse(&|graph| drop(graph.nodes[1].1.arrays.remove("bias")), "bias: expected an array, got none");
-    refuse(&|graph| graph.nodes[3].1.arrays.get_mut("weight").unwrap().shape = vec![7, 5], "7 inputs, got 5");
+    let turned = |graph: &mut crate::nir::graph::Graph| {
+        let arrays = &mut graph.nodes[3].1.arrays;
+        arrays.get_mut("weight").unwrap().shape = vec![7, 5];
+        let bias = arrays.get_mut("bias").unwrap();
+        (bias.shape, bias.values) = (vec![7], vec![0.0; 7]);
+    };
+    refuse(&turned, "7 inputs, got 5");
     refuse(&|graph| graph.nodes.truncate(3), "a linear layer before the output");
 }
