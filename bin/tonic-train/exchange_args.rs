@@ -12,13 +12,12 @@ use tonic_train::nir::{self, Convention};
 use tonic_train::run::{Config, export_npz, model_file};
 
 #[derive(Args)]
-#[group(id = "format", required = true, multiple = false, args = ["nir", "npz"])]
 pub(crate) struct ExportArgs {
     /// Run folder that `fit` wrote
     #[arg(value_name = "RUN")]
     run: PathBuf,
     /// Write a graph of NIR, the Neuromorphic Intermediate Representation, in HDF5
-    #[arg(long, value_name = "FILE.nir")]
+    #[arg(long, value_name = "FILE.nir", required_unless_present = "npz", conflicts_with = "npz")]
     nir: Option<PathBuf>,
     /// Write the tensors of model.safetensors, and their description as JSON in the array tonic_toolkit, for NumPy
     #[arg(long, value_name = "FILE.npz")]

@@ -82,7 +82,7 @@ pub(crate) struct TrainingArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     patience: Option<u64>,
     /// Parts of the network that keep their initial values: names of tensors in model.safetensors, such as 0.weight, or
-    /// of layers, such as 0,2
+    /// of layers, such as 0,2. The running statistics of a norm follow the batches nevertheless, as in PyTorch
     #[arg(long, value_name = "NAME[,NAME...]", value_delimiter = ',')]
     freeze: Vec<String>,
     /// Start from the parameters in a safetensors file, such as another run's model.safetensors. Names and shapes are

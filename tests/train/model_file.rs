@@ -58,6 +58,20 @@ fn changed(change: impl FnOnce(&mut Tensors, &mut HashMap<String, String>)) -> M
 }
 
 #[test]
+fn layers_that_are_larger_than_the_file_are_refused_before_they_take_memory() {
+    let hidden = "{ linear = 1048576 }, { neuron = \"lif\" }, ".repeat(3);
+    let layers = format!("layers = [{hidden}{{ linear = \"classes\" }}, {{ readout = \"sum\" }}]\n");
+    let error = changed(|_, metadata| {
+        let text = metadata.values_mut().next().unwrap();
+        let mut description: serde_json::Value = serde_json::from_str(text).unwrap();
+        description.as_object_mut().unwrap().remove("neuron");
+        description["network"] = layers.into();
+        *text = description.to_string();
+    });
+    assert!(matches!(error, ModelError::Shape { .. }), "{error}");
+}
+
+#[test]
 fn each_fault_has_its_error() {
     type Change = fn(&mut Tensors, &mut HashMap<String, String>);
     fn tensor<'a>(tensors: &'a mut Tensors, name: &str) -> &'a mut Tensor {

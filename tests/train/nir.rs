@@ -67,6 +67,7 @@ fn an_exported_graph_is_imported_again() {
     fails(&mut export(dir.path(), "run", "--nir b.nir --convention sinabs"), 2, &["layer 2", "no cuba-lif"]);
     fails(&mut export(dir.path(), "run", "--nir b.nir"), 2, &["dt: expected the duration of a time step", "--dt"]);
     fails(&mut export(dir.path(), "run", "--nir b.nir --npz c.npz"), 2, &["cannot be used with"]);
+    fails(&mut export(dir.path(), "run", ""), 2, &["--nir", "not provided"]);
     assert!(!dir.path().join("b.nir").exists());
 }
 

@@ -138,6 +138,10 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Model, ModelError> {
         (None, Some(layers)) => Architecture::new(matrix(&tensors, FIRST)?[1], layers, classes.len()),
         _ => return Err(ModelError::NoDescription),
     };
+    // Before memory is taken for the network: its layers may be much larger than the file.
+    for tensor in architecture.tensors() {
+        view(&tensors, &tensor.name, &shape(tensor))?;
+    }
     let mut network = Network::zeros(architecture);
     take_tensors(&tensors, &mut network, true)?;
     let outputs = network.shape().classes;
@@ -238,6 +242,16 @@ fn check_neuron(neuron: &Iaf) -> Result<(), ModelError> {
 
 /// Returns the values of the tensor `name`, which must have this shape.
 fn float32(tensors: &SafeTensors<'_>, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
+    let view = view(tensors, name, shape)?;
+    let values: Vec<f32> = view.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+    if values.iter().any(|value| !value.is_finite()) {
+        return Err(ModelError::NonFinite { name: name.to_owned() });
+    }
+    Ok(values)
+}
+
+/// Returns a tensor of float32, and refuses another type or shape.
+fn view<'t>(tensors: &SafeTensors<'t>, name: &str, shape: &[usize]) -> Result<TensorView<'t>, ModelError> {
     let view = tensors.tensor(name).map_err(|_| ModelError::Missing { name: name.to_owned() })?;
     if view.dtype() != Dtype::F32 {
         return Err(ModelError::Type { name: name.to_owned(), got: view.dtype() });
@@ -247,9 +261,5 @@ fn float32(tensors: &SafeTensors<'_>, name: &str, shape: &[usize]) -> Result<Vec
         let expected = format!("({})", sizes.join(", "));
         return Err(ModelError::Shape { name: name.to_owned(), expected, got: view.shape().to_vec() });
     }
-    let values: Vec<f32> = view.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
-    if values.iter().any(|value| !value.is_finite()) {
-        return Err(ModelError::NonFinite { name: name.to_owned() });
-    }
-    Ok(values)
+    Ok(view)
 }

@@ -344,30 +344,41 @@ impl<'a> Training<'a> {
     }
 
     /// Computes the running statistics of norms again, for the last and the best network, and saves both networks. The
-    /// checkpoint keeps the statistics of training.
+    /// checkpoint and the learner keep the statistics of training, with which a resumed run goes on.
     pub(super) fn reestimate(&mut self, train: &Feed) -> Result<()> {
         let (fit, folder) = (self.fit, &self.fit.run);
-        let mut state = self.learner.state().clone();
-        let best = folder.join(BEST).exists().then(|| saved_networks::read_network(folder, &self.config, BEST));
-        let mut best = best.transpose()?.map(|model| model.network);
-        let networks = 1 + u64::from(best.is_some());
-        let progress = Progress::start(fit.verbosity, "norms", networks * train.loader().set().len(), "samples");
-        for network in best.iter_mut().chain([&mut state.network]) {
+        let files = [Some(MODEL), folder.join(BEST).exists().then_some(BEST)];
+        let mut networks = Vec::new();
+        for file in files.into_iter().flatten() {
+            let saved = saved_networks::read_network(folder, &self.config, file)?.network;
+            networks.push((file, saved.parameters.statistics().to_vec(), saved));
+        }
+        let samples = networks.len() as u64 * train.loader().set().len();
+        let progress = Progress::start(fit.verbosity, "norms", samples, "samples");
+        for (_, _, network) in &mut networks {
             reestimate(network, train, self.config.batch_size, self.padding, &progress)?;
         }
         progress.finish();
         sums::update(folder, || {
-            best.map_or(Ok(()), |network| self.publish_model(BEST, network))?;
-            self.publish_model(MODEL, state.network.clone())
-        })?;
-        self.learner.restart(&state)
+            for (file, before, network) in networks {
+                if network.parameters.statistics() != before {
+                    remove_file(&folder.join(TEST))?; // the result of the networks before
+                    self.publish_model(file, network)?;
+                }
+            }
+            Ok(())
+        })
     }
 
     /// Evaluates the network of the selected epoch on the test set, or without one the network of the last epoch.
     pub(super) fn test(&mut self, feed: &Feed, selected: Option<Selected>) -> Result<Evaluation> {
-        let evaluation = match selected {
-            Some(_) => {
-                let network = saved_networks::read_network(&self.fit.run, &self.config, BEST)?.network;
+        let saved = match selected {
+            Some(_) => Some(BEST),
+            None => self.config.reestimate_norm.then_some(MODEL),
+        };
+        let evaluation = match saved {
+            Some(file) => {
+                let network = saved_networks::read_network(&self.fit.run, &self.config, file)?.network;
                 let last = self.learner.state().clone();
                 self.learner.restart(&TrainState { network, ..last.clone() })?;
                 let evaluated = self.evaluate_as_is(feed);

@@ -92,7 +92,8 @@ impl Page<'_> {
             facts.push((percent(best.valid.accuracy), format!("best validation accuracy, epoch {}", best.epoch)));
         }
         if let Some(test) = &run.test {
-            facts.push((percent(test.score.accuracy), "test accuracy of the last epoch".into()));
+            let of = test.selected.map_or("the last epoch".into(), |of| format!("the selected epoch, {}", of.epoch));
+            facts.push((percent(test.score.accuracy), format!("test accuracy of {of}")));
         }
         if let Some(train) = run.last_train {
             facts.push((percent(train.accuracy), "training accuracy of the last epoch".into()));

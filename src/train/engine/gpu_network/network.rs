@@ -94,7 +94,7 @@ impl GpuNetwork {
     }
 
     /// Copies the network's parameters and the optimiser's state to the GPU. Without `optimiser`, training steps compute
-    /// only gradients. All batches have the optimiser's learning rate, unless [`set_rates`](Self::set_rates) follows.
+    /// only gradients. All batches have the optimiser's learning rate, unless `set_rates` follows.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda) if the GPU's driver returns an error.
