@@ -1,4 +1,4 @@
-//! Options of the cache on disk in which chunks of sets at URLs are kept.
+//! Options of the disk cache for sets at URLs.
 
 use std::path::PathBuf;
 

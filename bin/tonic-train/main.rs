@@ -2,17 +2,25 @@
 //! and prints the result.
 //!
 //! ```text
-//! cli                          the commands and their arguments
+//! cli                  the commands and their arguments
 //! fit_args, training_args, predict_args, sweep_args, compare_args, bench_args, view_args,
-//! exchange_args                those of single commands
+//! exchange_args        arguments of single commands
 //! device_args, cache_args, lock_args, values    arguments that several commands share
-//! options_file                 fit --options FILE
-//! existing_args, completions   --resume and --overwrite; what shells complete (both programs)
-//! set_place                    sets in directories and at URLs (both programs)
-//! typed, quoted                the command line as it was typed; words for a shell (both programs)
-//! errors, shared_advice        how errors are shown, exit codes; what to type next (both programs)
-//! advice                       what to type next after an error of this program alone
-//! error_texts                  tests of all error texts
+//! options_file         fit --options FILE
+//! advice               what to type next after an error of training
+//! error_texts          tests of all error texts
+//! ```
+//!
+//! Modules that are shared with `tonic-prep`:
+//!
+//! ```text
+//! existing_args        --resume and --overwrite
+//! completions          completion of arguments in shells
+//! set_place            sets in directories and at URLs
+//! typed                the command line as it was typed
+//! quoted               quoting of words for a shell
+//! errors               texts and exit codes of errors
+//! shared_advice        what to type next after an error
 //! ```
 
 mod advice;

@@ -25,8 +25,9 @@ pub(crate) struct OptionsParser<A> {
     arguments: PhantomData<A>,
 }
 
-/// Parses the command line of this process again, with the options in `file`. Typed options win over those in the file.
-/// Then `more` returns the name of another file and options in it, over which all options so far win.
+/// Parses the command line of this process together with the options in `file`. Then calls `more` with the result.
+/// `more` can return a second file and its options. Typed options win over those in `file`, and both win over those of
+/// `more`.
 pub(crate) fn with_files<A: Args>(
     file: Option<&Path>,
     more: impl FnOnce(&A) -> anyhow::Result<Option<(PathBuf, Vec<RunOption>)>>,
@@ -52,8 +53,11 @@ impl<A: Args> OptionsParser<A> {
         OptionsParser { fit: A::augment_args(Command::new("fit")), arguments: PhantomData }
     }
 
-    /// Adds options to the words of a command line, except those that are there already, contradict one that is, or belong
-    /// to another choice than one that is.
+    /// Adds options from a file to the words of a command line. Leaves out an option in these cases:
+    ///
+    /// - The command line has this option, or one that conflicts with it.
+    /// - The option is a companion in [`COMPANIONS`], and the command line sets its choice to another value than the
+    ///   file.
     fn add(&mut self, file: &Path, options: &[RunOption], mut words: Vec<OsString>) -> anyhow::Result<Vec<OsString>> {
         let matches = self.fit.try_get_matches_from_mut(&words)?;
         let is_given =

@@ -9,7 +9,8 @@ use tonic_train::run::{OptimiserName, ScheduleName, TrainingOptions};
 
 use crate::values::positive;
 
-/// Options that belong to the choice of another one: of a file, they don't count if another choice is typed.
+/// Options that choose something, such as a schedule. Each has a list of companions: options that only some choices
+/// use. If the command line and the file make different choices, the companions in the file are ignored.
 pub(crate) const COMPANIONS: [(&str, &[&str]); 3] = [
     ("schedule", &["warmup_epochs", "warmup_start", "step_epochs", "lr_factor", "lr_patience", "min_lr"]),
     ("optimiser", &["momentum", "nesterov", "weight_decay"]),
@@ -125,7 +126,7 @@ impl From<TrainingArgs> for TrainingOptions {
     }
 }
 
-/// Spikes per time step, at least and at most.
+/// Minimum and maximum number of spikes per time step.
 #[derive(Clone)]
 struct Bounds([f64; 2]);
 
@@ -155,7 +156,7 @@ fn select() -> impl TypedValueParser<Value = Select> {
     named([Select::ValidAccuracy, Select::ValidLoss].map(|select| (select.name(), select)))
 }
 
-/// Parses one of these names.
+/// Returns a parser that accepts the names in `values` and returns the value of the name.
 fn named<T: Copy + Send + Sync + 'static, const N: usize>(
     values: [(&'static str, T); N],
 ) -> impl TypedValueParser<Value = T> {

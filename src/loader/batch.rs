@@ -11,7 +11,7 @@ pub struct Batch {
     pub frames: SparseFrames,
     /// Class of each sample, (batch,), or [`NO_LABEL`](tonic_shard::NO_LABEL).
     pub labels: Vec<u32>,
-    /// Key of each sample, (batch,), from which all its random numbers in this epoch are drawn.
+    /// Key of each sample, (batch,). All random numbers for the sample in this epoch are drawn from its key.
     pub keys: Vec<u64>,
 }
 
@@ -21,7 +21,8 @@ impl Batch {
         Batch { frames: SparseFrames::new(widths), labels: Vec::new(), keys: Vec::new() }
     }
 
-    /// Makes a batch of samples that are not from a set. Their keys are those of the first samples in evaluations.
+    /// Makes a batch of samples that don't come from a set. Sample i gets the key that sample i of a set has in
+    /// evaluations.
     pub fn of(frames: SparseFrames, labels: Vec<u32>) -> Batch {
         let keys = (0..frames.len() as u64).map(|sample| EpochOrder::Sequential.key(sample)).collect();
         Batch { frames, labels, keys }

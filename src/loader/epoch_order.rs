@@ -15,8 +15,8 @@ pub enum EpochOrder {
 }
 
 impl EpochOrder {
-    /// Returns the key from which the random numbers of a sample in this epoch are drawn. `sample` is its index in the
-    /// set. In the order of the set, as in evaluations, a sample always has the same key.
+    /// Returns the key from which the random numbers of a sample in this epoch are drawn. `sample` is the index of the
+    /// sample in the set. With [`EpochOrder::Sequential`], a sample has the same key in every epoch.
     pub fn key(self, sample: u64) -> u64 {
         let (seed, epoch) = match self {
             EpochOrder::Sequential => (0, 0),

@@ -134,7 +134,7 @@ impl Loader {
         self.batches_of(order, batch_size, first, self.augmentation.as_ref().filter(|_| is_shuffled), each)
     }
 
-    /// Like [`Loader::epoch`], but with the samples as the set has them.
+    /// Like [`Loader::epoch`], but without augmentation.
     ///
     /// # Errors
     /// The errors of [`Loader::epoch`].
@@ -148,7 +148,8 @@ impl Loader {
         self.batches_of(order, batch_size, first, None, each)
     }
 
-    /// Does the work of [`Loader::epoch`], with the augmentation of the samples.
+    /// Calls `each` with the batches of an epoch, see [`Loader::epoch`]. If `augmentation` is given, the samples are
+    /// changed.
     fn batches_of<E: From<Error> + From<BaseError> + Send>(
         &self,
         order: EpochOrder,
@@ -201,8 +202,9 @@ impl Loader {
         self.read(order, batch_size, positions, |windows| ahead(|| make(windows).transpose(), each))
     }
 
-    /// Calls `work` with a [`Windows`] that iterates over the batches of the samples at `positions` in the epoch. All
-    /// positions must be below the number of samples in the set. Nothing is decoded ahead.
+    /// Calls `work` with a [`Windows`], an iterator over batches. `positions` are the positions in the epoch of the
+    /// samples to read. They must be below the number of samples in the set. No thread makes batches ahead: see
+    /// [`Loader::prefetch`].
     pub fn read<R>(
         &self,
         order: EpochOrder,

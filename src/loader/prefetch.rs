@@ -47,7 +47,7 @@ mod tests {
 
     use super::*;
 
-    /// Sets the flag when the closure `make`, which owns this guard, is dropped.
+    /// A guard that the closure `make` owns. Sets the flag when `make` is dropped.
     struct Guard<'a>(&'a AtomicBool);
 
     impl Drop for Guard<'_> {

@@ -11,13 +11,13 @@ use numpy::{Element, IntoPyArray, PyArrayDyn, PyArrayMethods};
 use pyo3::prelude::*;
 use tonic_shard::{ColumnBuf, Width, each_width};
 
-/// Free buffers: at the moment, no array uses them.
+/// Buffers that no array uses at the moment.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
     free: Mutex<Vec<ColumnBuf>>,
 }
 
-/// How many free buffers are kept.
+/// Maximum number of free buffers that are kept.
 const KEPT: usize = 4;
 
 impl Buffers {

@@ -16,7 +16,7 @@ use crate::sample::{convert, label};
 pub(crate) struct BatchForm {
     pub(crate) shape: FrameShape,
     /// Number of frames of each sample in a batch, T. Shorter samples are padded with zeros, and longer samples are
-    /// cut. `None` pads each batch to its longest sample, as Tonic's PadTensors.
+    /// cut. With `None`, each batch is padded to its longest sample, as Tonic's PadTensors does.
     pub(crate) steps: Option<usize>,
     /// Type of the numbers.
     pub(crate) width: Width,
@@ -49,8 +49,8 @@ pub(crate) struct SparseRows {
 }
 
 impl BatchForm {
-    /// Makes the next batch of an epoch. `windows` gives the samples that all ranks together take in the next step.
-    /// The batch gets only the samples of this step whose indices are in `mine`. Must run in a pool of `threads.rs`.
+    /// Makes the batch of this rank for the next step. `windows` gives the samples of all ranks in this step. `mine`
+    /// is the range of those that belong to this rank, as indices into the step. Must run in a pool of `threads.rs`.
     pub(crate) fn make(&self, windows: &mut Windows<'_>, mine: Range<usize>, buffers: &Arc<Buffers>) -> Result<Batch> {
         match (self.layout, self.steps) {
             (Some(layout), Some(steps)) => self.make_dense(windows, mine, (layout, steps), buffers),
@@ -90,8 +90,7 @@ impl BatchForm {
         Ok(Batch { labels, steps, frames: Frames::Dense(buffer.unwrap_or_else(take), layout) })
     }
 
-    /// Makes a dense batch that is padded to its longest sample. How long that is, is known only after all parts of the
-    /// batch have arrived.
+    /// Makes a dense batch whose samples are padded to its longest sample.
     fn make_padded(
         &self,
         windows: &mut Windows<'_>,
@@ -113,7 +112,8 @@ impl BatchForm {
         Ok(Batch { labels, steps, frames: Frames::Dense(buffer, layout) })
     }
 
-    /// Divides a batch of `samples` samples of `steps` frames into the frames of each sample.
+    /// Splits the memory of a dense batch into frames. The result has a list of `steps` frames for each of the
+    /// `samples` samples.
     fn frames_of_samples<'a, N: FromValue>(
         &self,
         batch: &'a mut [N],
@@ -157,8 +157,8 @@ fn longest(samples: &[SampleFrames<'_>]) -> usize {
     samples.iter().map(SampleFrames::frames).max().unwrap_or(0)
 }
 
-/// Unpacks those samples of the next batch whose indices are in `mine`. Returns their labels and frames. There are no
-/// frames if there are no samples.
+/// Unpacks the samples of this rank from the next step. `mine` is the range of their indices in the step. Returns
+/// their labels and frames. The frames are `None` if there are no samples.
 fn unpack(windows: &mut Windows<'_>, mine: Range<usize>) -> Result<(Vec<i64>, Option<SparseFrames>)> {
     let (mut labels, mut frames) = (Vec::with_capacity(mine.len()), None);
     each_part(windows, mine, |part| {
@@ -171,8 +171,8 @@ fn unpack(windows: &mut Windows<'_>, mine: Range<usize>) -> Result<(Vec<i64>, Op
     Ok((labels, frames))
 }
 
-/// Calls `each` with the samples of the next step whose indices are in `mine`. If the samples arrive in several
-/// parts, calls `each` once for each part.
+/// Calls `each` with the samples of this rank from the next step. `mine` is the range of their indices in the step. If
+/// the samples arrive in several parts, `each` is called once for each part.
 fn each_part(
     windows: &mut Windows<'_>,
     mine: Range<usize>,

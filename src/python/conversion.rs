@@ -79,7 +79,7 @@ pub(crate) fn report(py: Python<'_>, converted: &Converted, quiet: bool) -> PyRe
     Ok(())
 }
 
-/// The `stacklevel` of a warning about the line outside this package that has called it.
+/// Returns the `stacklevel` for a warning. With it, Python shows the line of the user's code that called this package.
 fn callers_level(py: Python<'_>) -> PyResult<i32> {
     let (mut frame, mut level) = (py.import("sys")?.call_method0("_getframe")?, 1);
     while !frame.is_none() {
@@ -92,8 +92,7 @@ fn callers_level(py: Python<'_>) -> PyResult<i32> {
     Ok(level)
 }
 
-/// Returns an error if the directory holds a set already and the options don't allow that. Is called before there is
-/// anything to write.
+/// Returns an error if the directory holds a set already and the options don't allow that.
 pub(crate) fn check_output(args: &WriteArgs, output: &std::path::Path) -> PyResult<()> {
     let is_new = !output.exists();
     let opened = OutputDir::open(output, args.existing()?).map(drop).map_err(exception);
@@ -103,8 +102,8 @@ pub(crate) fn check_output(args: &WriteArgs, output: &std::path::Path) -> PyResu
     opened
 }
 
-/// Runs a conversion in a thread. After Ctrl-C, asks the conversion to stop, and waits until it has stopped, but at
-/// most for [`GRACE`]. Then returns a KeyboardInterrupt with the text `saved`: what is left on disk, and what to type
+/// Runs a conversion in a thread. After Ctrl-C, asks the conversion to stop, and waits for its end, at most for
+/// [`GRACE`]. Then returns a KeyboardInterrupt with the text `saved`, which says what is left on disk and what to type
 /// next.
 pub(crate) fn run(
     py: Python<'_>,

@@ -24,7 +24,7 @@ pub(crate) struct Position {
     pub(crate) samples: u64,
 }
 
-/// The position of a loader. Its iterators share this value, but only the newest iterator changes the position.
+/// The position of a loader. The loader and all its iterators share it. Only the newest iterator changes it.
 #[derive(Debug)]
 pub(crate) struct Course {
     pub(crate) position: Position,
@@ -46,7 +46,7 @@ pub(crate) struct Job {
     pub(crate) step_samples: usize,
     pub(crate) rank: usize,
     pub(crate) world_size: usize,
-    /// The part of the epoch's order whose samples were not given yet: a range of positions in this order.
+    /// Positions in the epoch of the samples that were not given yet.
     pub(crate) positions: Range<u64>,
 }
 
@@ -116,8 +116,8 @@ impl Epoch {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records that the samples before `position` have been given. Does nothing if this is not the newest iterator, or if
-    /// another thread has recorded the end of the epoch.
+    /// Records that the samples before `position` have been given. Does nothing if this is not the newest iterator, or
+    /// if another thread has recorded the end of the epoch.
     fn move_to(&self, position: u64) {
         let mut course = self.course.lock().unwrap_or_else(PoisonError::into_inner);
         if course.iterators == self.number && !course.fresh {

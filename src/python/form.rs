@@ -1,4 +1,4 @@
-//! The form of arrays: types of numbers, and the order of the dimensions.
+//! Options for the arrays that Python gets: the type of their numbers and the order of their dimensions.
 
 use pyo3::exceptions::{PyMemoryError, PyOverflowError, PyValueError};
 use pyo3::prelude::*;
@@ -15,7 +15,7 @@ pub(crate) struct Layout {
     pub(crate) time_major: bool,
     /// Whether all cells of a frame are in one dimension.
     pub(crate) flat: bool,
-    /// Whether those of the dimensions of a frame that are 1 are left out.
+    /// Whether frame dimensions of size 1 are left out.
     pub(crate) squeezed: bool,
 }
 
@@ -60,7 +60,7 @@ impl Layout {
 /// Converts an argument to a whole number from 0 to 2^64 - 1.
 ///
 /// # Errors
-/// ValueError for another whole number; TypeError for what is no whole number.
+/// ValueError for a whole number outside this range; TypeError if the argument isn't a whole number.
 pub(crate) fn natural(number: &Bound<'_, PyAny>) -> PyResult<u64> {
     number.extract().map_err(|error: PyErr| match error.is_instance_of::<PyOverflowError>(number.py()) {
         true => PyValueError::new_err(format!("expected a number from 0 to 2^64 - 1, got {number}")),

@@ -52,7 +52,7 @@ pub(crate) struct EventArgs {
     class_names: Option<Vec<String>>,
 }
 
-/// Which frames are made.
+/// Options that give the recipe of the frames.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(crate) struct RecipeArgs {
@@ -98,8 +98,8 @@ impl EventArgs {
 }
 
 impl SourceArgs {
-    /// Returns the recordings to open, and these options with those for reading events. Finds the recordings of a data
-    /// set.
+    /// Returns the recordings to open and the options for opening them. If the user has named a data set, finds its
+    /// recordings. `events` are the options for reading events.
     pub(crate) fn resolve(
         mut self,
         py: Python<'_>,

@@ -1,5 +1,5 @@
-//! Where a set is: in a directory, or at a URL, perhaps with a cache on disk. A set at a URL is opened again in a forked
-//! process.
+//! Opens sets in directories and at URLs, with a cache on disk if the user wants one. In a forked process, a set at a
+//! URL is opened again.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,7 +24,8 @@ pub(crate) struct RemoteCache {
     pub(crate) limit: u64,
 }
 
-/// Maximum size of the folder if the user gives none, as of `tonic-train fit --remote-cache-limit`.
+/// Maximum size of the folder in bytes if the user gives none. It is the default of `tonic-train fit
+/// --remote-cache-limit`.
 const LIMIT: u64 = 50 << 30;
 
 /// A size as the user gave it: a number of bytes, or a text such as `50G`.
@@ -80,8 +81,8 @@ pub(crate) struct OpenSet {
     pub(crate) place: Place,
     set: Arc<ShardSet>,
     process: u32,
-    /// The set as a forked process has opened it, and the id of this process. The lock is taken only while the thread
-    /// holds the GIL: see `threads.rs`.
+    /// A set at a URL that a forked process has opened again, and the id of that process. The lock is taken only while
+    /// the thread holds the GIL: see `threads.rs`.
     in_fork: Mutex<Option<(u32, Arc<ShardSet>)>>,
 }
 
@@ -93,7 +94,8 @@ impl OpenSet {
         Ok(OpenSet { place, set, process: std::process::id(), in_fork: Mutex::default() })
     }
 
-    /// The set as the first process opened it, for what its manifest says.
+    /// The set, for reading its manifest. In a forked process, this is the set of the parent, and chunks must be read
+    /// through [`OpenSet::readable`].
     pub(crate) fn described(&self) -> &ShardSet {
         &self.set
     }

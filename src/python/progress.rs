@@ -1,4 +1,4 @@
-//! Progress on Python's stderr, and of work that Python does.
+//! Shows progress on Python's stderr.
 
 use pyo3::prelude::*;
 use tonic_base::{Printer, Verbosity, print_with};
@@ -9,7 +9,7 @@ pub(crate) fn show_in_python(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// What prints on Python's stderr. `None` if that is the stderr of the process.
+/// Returns a printer for Python's stderr. `None` if Python's stderr is the stderr of the process.
 fn printer(py: Python<'_>) -> PyResult<Option<Printer>> {
     let stderr = py.import("sys")?.getattr("stderr")?;
     let number = stderr.call_method0("fileno").and_then(|number| number.extract::<i32>());

@@ -26,7 +26,7 @@ pub(crate) struct Sample {
     pub(crate) number: u64,
 }
 
-/// A label as Python has it: -1 for a sample without a class.
+/// Converts a label to the number that Python gets: -1 for a sample without a class.
 pub(crate) fn label(stored: u32) -> i64 {
     if stored == NO_LABEL { -1 } else { stored.into() }
 }

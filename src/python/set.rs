@@ -53,7 +53,7 @@ pub(crate) struct ShardSet {
 /// Number of samples that [`ShardSet::batch`] writes at a time, without the GIL.
 const TOGETHER: usize = 16;
 
-/// Values of all samples, as read-only arrays of shape (samples,).
+/// Labels and extra values of all samples, as read-only arrays of shape (samples,).
 struct Columns {
     labels: Py<PyArray1<i64>>,
     extras: Py<PyDict>,
@@ -312,7 +312,8 @@ impl ShardSet {
 /// Converts an argument to an index.
 ///
 /// # Errors
-/// IndexError for a whole number that no index can be, as lists raise it; TypeError for what is no whole number.
+/// IndexError for a whole number that is too large or too small for an index; TypeError if the argument isn't a whole
+/// number.
 fn index(number: &Bound<'_, PyAny>) -> PyResult<isize> {
     number.extract().map_err(|error: PyErr| match error.is_instance_of::<PyOverflowError>(number.py()) {
         true => PyIndexError::new_err(format!("sample {number}: too large for an index")),

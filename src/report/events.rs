@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use tonic_base::{BaseFault, Error, Result};
 
-/// Kinds of a field in a protocol buffer.
+/// Wire types of the fields of a protocol buffer.
 const VARINT: u8 = 0;
 const FIXED64: u8 = 1;
 const BYTES: u8 = 2;
@@ -41,7 +41,7 @@ impl EventFile {
         Ok(events)
     }
 
-    /// Appends scalars of one step: names, in which a slash separates groups, and values.
+    /// Appends scalars of one step. Each is a name and a value. A slash in the name separates its group from the rest.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -112,7 +112,7 @@ mod tests {
         assert_eq!(crc32c(b"123456789"), 0xe306_9283);
     }
 
-    /// Compares with the bytes of TensorBoard's own `RecordWriter` for the same events.
+    /// The expected bytes were written by TensorBoard's own `RecordWriter`, for the same events.
     #[test]
     fn a_file_has_the_bytes_of_tensorboard() {
         let expected = "1800000000000000a37f4b2209000000000000f83f1a0d627261696e2e4576656e743a322a28646c2c000000000000\

@@ -1,5 +1,5 @@
-//! Web pages in one file, for screens of any width, light and dark, and for paper: tables, charts and images. A page
-//! has no scripts, and a policy that lets it load nothing.
+//! Web pages with tables, charts and images, each in one file. They work on screens of any width, in light and dark
+//! mode, and on paper. A page has no scripts, and its content security policy forbids loading other files.
 
 use std::fmt::Write;
 
@@ -128,7 +128,7 @@ fn figure(title: &str, picture: &Picture, curves: &[Curve]) -> String {
     out
 }
 
-/// Makes an SVG as wide as its place on the page, and gives it a name for people who cannot see it.
+/// Makes an SVG take the full width of its container. `name` is the text that screen readers read out.
 fn scalable(svg: &str, name: &str) -> String {
     let Some((head, rest)) = svg.split_once('>') else { return String::new() };
     let attribute = |key: &str| head.split_once(&format!(" {key}=\"")).and_then(|(_, rest)| rest.split('"').next());
@@ -136,7 +136,7 @@ fn scalable(svg: &str, name: &str) -> String {
     format!("<svg viewBox=\"{size}\" role=\"img\" aria-label=\"{}\">{}", escaped(name), rest.trim_end())
 }
 
-/// Returns an image in the page itself, as wide as its place and `height` pixels high: an `img` element.
+/// Returns an `img` element that contains the image's data. `height` is its height in pixels.
 pub(crate) fn image(png: &[u8], name: &str, class: &str, height: usize) -> String {
     let data = BASE64_STANDARD.encode(png);
     format!(

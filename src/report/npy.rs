@@ -6,7 +6,8 @@ use std::path::Path;
 use npyz::{AutoSerialize, WriteOptions, WriterBuilder};
 use tonic_base::{BaseFault, Draft, Error, Result};
 
-/// Writes an array to a `.npy` file. `numbers` has its elements in C order. Returns the size of the file in bytes.
+/// Writes an array to a `.npy` file. `numbers` are the elements of the array in C order. Returns the size of the file
+/// in bytes.
 ///
 /// # Errors
 /// [`Error::Io`].

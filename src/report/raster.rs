@@ -1,5 +1,5 @@
-//! Rasters: which cells of a sample, or which neurons of a layer, are active at which time. As a picture, as text in
-//! braille characters, and as a small image in a web page.
+//! Rasters show which cells of a sample, or which neurons of a layer, are active at which time. A raster can be drawn
+//! as a picture, as text in braille characters, or as a small image in a web page.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,8 @@ pub const COLUMNS: usize = 96;
 const FRAMES_DRAWN: usize = 400;
 /// Maximum number of columns and rows of an image in a web page.
 const IMAGE: (usize, usize) = (400, 140);
-/// Width of a picture, and the heights of a single raster, of one of several, and of the curves below.
+/// Sizes in pixels: width of a picture, height of a single raster, height of each of several rasters, and height of
+/// the curves below them.
 const WIDTH: u32 = 900;
 const SINGLE: u32 = 420;
 const STACKED: u32 = 230;
@@ -25,7 +26,7 @@ const CURVES: u32 = 260;
 /// One mark of a raster, for all occupied cells in one frame and one row.
 #[derive(Clone, Copy, Debug)]
 pub struct RasterPoint {
-    /// Column of the raster, from 0.
+    /// Index of the frame, from 0.
     pub frame: usize,
     /// Row of the raster, from 0 at the bottom: a channel of a cochlea, a row of pixels of a camera, or a neuron.
     pub row: u32,
@@ -48,13 +49,13 @@ pub struct Raster {
     pub frame_length: (f64, &'static str),
     /// Word for a row, in singular and plural.
     pub row_names: [&'static str; 2],
-    /// The marks, in any order. Several marks can have the same place.
+    /// The marks, in any order. Several marks can have the same frame and row.
     pub points: Vec<RasterPoint>,
 }
 
 impl Raster {
-    /// Draws the raster as a picture. Marks with more events are darker. With more than 400 frames, several frames share
-    /// a column.
+    /// Draws the raster as a picture. Marks with more events are darker. With more than 400 frames, several frames
+    /// share a column.
     ///
     /// # Errors
     /// [`Error::Plot`](crate::Error::Plot).
@@ -127,8 +128,8 @@ impl Raster {
         format!("{raster}{unit} 0 to {last:.0} from left to right, {names} 0 to {} upwards", rows.saturating_sub(1))
     }
 
-    /// Returns the raster as an image for a web page, on a transparent ground: an `img` element. Of a raster with more
-    /// than 400 frames or 140 rows, several share a pixel.
+    /// Returns the raster as an `img` element for a web page, on a transparent background. If the raster has more than
+    /// 400 frames, several frames share a pixel. If it has more than 140 rows, several rows share a pixel.
     ///
     /// # Errors
     /// [`Error::Plot`](crate::Error::Plot) if the image cannot be encoded.
@@ -149,7 +150,7 @@ impl Raster {
     }
 }
 
-/// Draws several rasters of one time axis below each other, and below them curves of shares from 0 to 1.
+/// Draws several rasters below each other, and below them curves of shares from 0 to 1. All have the same time axis.
 ///
 /// # Errors
 /// [`Error::Plot`](crate::Error::Plot).

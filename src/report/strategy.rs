@@ -197,7 +197,8 @@ pub fn check_dense(batch: u64, steps: u64, cells: u64, threads: usize) -> tonic_
     Err(tonic_base::Error::usage("batch_size", expected, batch))
 }
 
-/// Sorts `values` and returns the median: of two values in the middle, the larger one. Without values, NaN.
+/// Sorts `values` and returns the median. For an even number of values, this is the larger of the two in the middle.
+/// Returns NaN if there are no values.
 pub fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

@@ -1,21 +1,24 @@
-//! Random numbers that depend on counters alone: the same for any number of threads, workers and ranks, with and without
-//! a cache, and after a resume.
+//! Random numbers for augmentation. They depend only on the seed, the epoch, the sample and the step of the
+//! augmentation. They are the same for any number of threads, workers and ranks, with and without a cache, and after a
+//! resume.
 
 use crate::epoch_order::mix;
 
-/// Random numbers of one step of the augmentation, for one sample in one epoch.
+/// Random number generator for one step of the augmentation, for one sample in one epoch.
 ///
-/// This is SplitMix64 (Steele, Lea and Flood 2014), which starts at a hash of the counters.
+/// This is SplitMix64 (Steele, Lea and Flood 2014). Its first state is a hash of the sample's key and the step's
+/// index.
 #[derive(Clone, Debug)]
 pub(super) struct Draws(u64);
 
 const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
-/// Keeps these draws apart from those of the network, which start at the same keys.
+/// Part of the hash in [`Draws::new`]. The network draws its random numbers from the same keys. This constant makes
+/// the numbers here different from those.
 const AUGMENTATION: u64 = 1 << 33;
 
 impl Draws {
-    /// Returns the numbers for a sample's key, see [`EpochOrder::key`](crate::EpochOrder::key). `step` is the index of the
-    /// step in the augmentation.
+    /// Creates the generator for a step. `key` is the sample's key, see [`EpochOrder::key`](crate::EpochOrder::key).
+    /// `step` is the index of the step in the augmentation.
     pub(super) fn new(key: u64, step: usize) -> Draws {
         Draws(mix(key ^ mix(AUGMENTATION + step as u64)))
     }
@@ -26,18 +29,18 @@ impl Draws {
         output
     }
 
-    /// Returns a number in [0, 1), a multiple of 2^-53.
+    /// Returns a uniform random number in [0, 1). It is a multiple of 2^-53.
     pub(super) fn share(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// Returns a whole number from 0 to below `n`, which must not be 0.
+    /// Returns a random whole number from 0 to `n` - 1. `n` must not be 0.
     pub(super) fn below(&mut self, n: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(n)) >> 64) as u64
     }
 
-    /// Returns a number of a distribution with mean 0 and standard deviation 1 that is close to the normal one: the sum
-    /// of twelve uniform numbers, minus 6. It needs no function whose last bits depend on the processor.
+    /// Returns a random number with mean 0 and standard deviation 1. Its distribution is almost normal: it is the sum
+    /// of twelve uniform numbers, minus 6. The result has the same bits on every processor.
     pub(super) fn normal(&mut self) -> f64 {
         let lanes = |word: u64| (0..4).map(move |lane| (word >> (16 * lane)) & 0xffff).sum::<u64>();
         let sum = lanes(self.next()) + lanes(self.next()) + lanes(self.next());

@@ -1,4 +1,4 @@
-//! The events of one sample while it is augmented: how many events a cell of a frame has.
+//! The events of one sample while it is augmented, as the number of events in each cell of each frame.
 
 use tonic_shard::{Column, FrameShape, SampleFrames, SparseFrames};
 
@@ -26,7 +26,7 @@ impl Events {
         Events { shape, frames: sample.frames() as u32, entries: sample.iter().map(entry).collect() }
     }
 
-    /// Appends the sample to `out`, whose columns hold u32. Entries of the same cell and frame become one.
+    /// Appends the sample to `out`, whose counts must be u32. Entries of the same cell and frame become one.
     pub(super) fn append_to(mut self, out: &mut SparseFrames) {
         self.merge();
         let mut sizes = vec![0; self.frames as usize];
@@ -63,7 +63,8 @@ impl Events {
         self.entries.iter().map(|entry| u64::from(entry.count)).sum()
     }
 
-    /// Moves every entry to another frame and cell `[p, y, x]`, or drops it if `to` returns `None` or a place outside.
+    /// Moves every entry to the frame and cell `[p, y, x]` that `to` returns. Drops an entry if `to` returns `None` or
+    /// a cell outside the frames.
     pub(super) fn move_entries(&mut self, to: impl Fn(i64, [i64; 3]) -> Option<(i64, [i64; 3])>) {
         let (shape, frames) = (self.shape, self.frames);
         self.entries.retain_mut(|entry| {
@@ -75,7 +76,8 @@ impl Events {
         });
     }
 
-    /// Moves every single event to another frame and cell `[p, y, x]`. An event that leaves the frames is dropped.
+    /// Calls `to` for every event, and moves the event to the returned frame and cell `[p, y, x]`. Drops events
+    /// outside the frames.
     pub(super) fn move_events(&mut self, draws: &mut Draws, to: impl Fn(&mut Draws, i64, [i64; 3]) -> (i64, [i64; 3])) {
         let (shape, frames) = (self.shape, self.frames);
         let mut moved = Vec::with_capacity(self.entries.len());
@@ -91,7 +93,7 @@ impl Events {
         self.merge();
     }
 
-    /// Drops `dropped` events, each choice of them with the same probability.
+    /// Drops `dropped` random events. Every event has the same probability.
     pub(super) fn thin(&mut self, draws: &mut Draws, dropped: u64) {
         let (mut left, mut to_drop) = (self.total(), dropped);
         self.entries.retain_mut(|entry| {

@@ -23,7 +23,7 @@ use crate::batch::Batch;
 
 pub use step::{Amount, Step};
 
-/// Random changes of the samples of an epoch: steps in order, as a recipe has its transforms.
+/// Random changes of the samples of an epoch: a list of steps that are applied in order.
 ///
 /// ```
 /// use tonic_loader::Augmentation;
@@ -82,7 +82,8 @@ impl Augmentation {
         Ok(Augmentation { steps: (1..).zip(steps).map(step).collect::<Result<_, _>>()? })
     }
 
-    /// Checks that every step does something sensible to frames of `shape`, and that the frames have counts.
+    /// Checks that every step can change frames of the shape `shape`, and that the frames hold counts, not float32
+    /// values.
     ///
     /// # Errors
     /// [`Usage`](BaseError::Usage) with the step.
@@ -101,8 +102,8 @@ impl Augmentation {
         Ok(())
     }
 
-    /// Replaces the content of `out` with the changed samples of `stored`, whose frames have the shape `shape`. The
-    /// random numbers depend on the sample's key, that is on seed, epoch and its index in the set, and on the step.
+    /// Replaces the content of `out` with changed copies of the samples of `stored`. `shape` is the shape of their
+    /// frames. The random numbers depend on the key of the sample and on the index of the step.
     pub(crate) fn apply(&self, stored: &Batch, shape: FrameShape, out: &mut Batch) {
         let samples = stored.samples();
         let changed: Vec<SparseFrames> = samples

@@ -1,4 +1,4 @@
-//! The steps of an augmentation, under the names and with the parameters of Tonic's random transforms.
+//! The steps of an augmentation. They have the names and the parameters of Tonic's random transforms.
 
 use serde::{Deserialize, Serialize};
 use tonic_shard::FrameShape;
@@ -6,13 +6,13 @@ use tonic_shard::FrameShape;
 use crate::augment::draws::Draws;
 use crate::augment::events::{Entry, Events};
 
-/// A number, or a range `[min, max]` from which a number is drawn for each sample.
+/// A number that is the same for all samples, or a range from which a number is drawn for each sample.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Amount {
-    /// The number.
+    /// The number for all samples.
     Is(f64),
-    /// The range, without its end.
+    /// The range `[min, max]`. The drawn number is at least `min` and less than `max`.
     Between([f64; 2]),
 }
 
@@ -32,8 +32,9 @@ impl Amount {
     }
 }
 
-/// A step of an augmentation, with the names and parameters of Tonic's transforms of events. The README of this crate
-/// says what differs on frames. Events that leave the frames are dropped, and the number of frames stays.
+/// A step of an augmentation, with the name and the parameters of Tonic's transform of events. The README of this
+/// crate lists the differences from Tonic. Events that leave the frames are dropped. The number of frames does not
+/// change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", deny_unknown_fields)]
 pub enum Step {
@@ -42,81 +43,83 @@ pub enum Step {
         /// Share of the events.
         p: Amount,
     },
-    /// Drops all frames whose middle is in a random interval.
+    /// Drops the events in a random time interval: those of each frame whose middle is in the interval.
     DropEventByTime {
-        /// Length of the interval, as a share of the frames up to the last one with events.
+        /// Length of the interval. 1 is the length of the sample up to its last frame with events.
         #[serde(default = "fifth")]
         duration_ratio: Amount,
     },
     /// Drops the events in a random box.
     DropEventByArea {
-        /// Width and height of the box, as shares of those of the frame, rounded down.
+        /// Width of the box divided by the width of the frame. The height is the same share of the frame's height.
+        /// Both are rounded down to whole cells.
         #[serde(default = "fifth")]
         area_ratio: Amount,
     },
-    /// Adds events in random cells and frames, from the first to the last frame with events.
+    /// Adds single events in random cells of random frames. Frames before the first frame with events or after the
+    /// last one get none.
     UniformNoise {
-        /// Number of events.
+        /// Number of added events.
         n: Amount,
     },
-    /// Moves each event in x and y.
+    /// Moves each event by a random distance in x and y.
     SpatialJitter {
-        /// Variance of the move in x.
+        /// Variance of the distance in x.
         #[serde(default = "one")]
         var_x: f64,
-        /// Variance of the move in y.
+        /// Variance of the distance in y.
         #[serde(default = "one")]
         var_y: f64,
-        /// Covariance of the moves in x and y.
+        /// Covariance of the distances in x and y.
         #[serde(default)]
         sigma_xy: f64,
     },
-    /// Moves each event in time.
+    /// Moves each event by a random time.
     TimeJitter {
-        /// Standard deviation of the move, in frames.
+        /// Standard deviation of the time, in frames.
         std: f64,
     },
-    /// Flips the sample in x.
+    /// Mirrors the sample in x.
     RandomFlipLR {
-        /// Probability.
+        /// Probability that a sample is mirrored.
         #[serde(default = "half")]
         p: f64,
     },
-    /// Flips the sample in y.
+    /// Mirrors the sample in y.
     RandomFlipUD {
-        /// Probability.
+        /// Probability that a sample is mirrored.
         #[serde(default = "half")]
         p: f64,
     },
     /// Swaps the two polarities of the sample.
     RandomFlipPolarity {
-        /// Probability.
+        /// Probability that the polarities of a sample are swapped.
         #[serde(default = "half")]
         p: f64,
     },
-    /// Drops the events outside a random window. The window stays where it is in the frame.
+    /// Drops the events outside a random window. The other events keep their cells, and the frame keeps its size.
     RandomCrop {
-        /// Width and height of the window.
+        /// Width and height of the window, in cells.
         target_size: [u32; 2],
     },
-    /// Reverses the frames, up to the last one with events, which becomes the first one.
+    /// Reverses the order of the frames. The last frame with events becomes the first frame.
     #[serde(alias = "TimeReversal")]
     RandomTimeReversal {
-        /// Probability.
+        /// Probability that a sample is reversed.
         #[serde(default = "half")]
         p: f64,
         /// Whether the two polarities are swapped too.
         #[serde(default = "yes")]
         flip_polarities: bool,
     },
-    /// Moves all events in x by the same number of cells. Tonic has no such transform.
+    /// Moves all events in x by the same random number of cells. Tonic has no such transform.
     ChannelShift {
-        /// Largest number of cells, in both directions.
+        /// Largest number of cells. The events can move to the left or to the right.
         max: u32,
     },
-    /// Moves all events by the same number of frames. Tonic has no such transform.
+    /// Moves all events in time by the same random number of frames. Tonic has no such transform.
     TimeShift {
-        /// Largest number of frames, in both directions.
+        /// Largest number of frames. The events can move to earlier or later frames.
         max: u32,
     },
 }
@@ -138,8 +141,8 @@ fn fifth() -> Amount {
 }
 
 impl Step {
-    /// Returns an error text, what was expected and what was got, if the step does nothing sensible to frames of
-    /// `shape`.
+    /// Checks that the step can change frames of the shape `shape`. The error is a pair of texts: what was expected,
+    /// and what was given.
     pub(super) fn check(&self, shape: FrameShape) -> Result<(), (String, String)> {
         let FrameShape { polarities, height, width } = shape;
         let ensure = |is_valid: bool, expected: &str, got: &dyn std::fmt::Debug| match is_valid {

@@ -1,4 +1,5 @@
-//! Hand cases and statistical properties of every step, and that nothing but the counters decides the draws.
+//! Tests each step on small samples and by its statistics, and tests that the random numbers depend only on the seed,
+//! the epoch, the sample and the step.
 
 use tonic_base::Error as BaseError;
 use tonic_shard::{Column, FrameShape, SparseFrames, Width, Widths};

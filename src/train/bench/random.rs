@@ -9,7 +9,8 @@ use crate::feed::RandomFrames;
 use crate::kernel::program::ColumnTypes;
 use crate::learner::Room;
 
-/// Number of random batches that the steps use in turn: so many that the processor's caches don't hold them.
+/// Number of random batches that the steps use in turn. With several, a batch is usually no longer in the processor's
+/// caches when it is used again.
 const BATCHES: usize = 4;
 /// Maximum of samples * time steps * channels in a batch.
 const MAX_CELLS: usize = 1 << 32;
