@@ -86,8 +86,9 @@ impl Panels {
         }
     }
 
-    /// Fills these panels for the product with W^T, which a layer needs in its backward pass. `weight_t` is W^T,
-    /// (in, out).
+    /// Copies W to these panels, for the backward pass: the gradient for a layer's inputs is lambda W.
+    ///
+    /// `weight_t` is W^T, (in, out).
     pub(crate) fn pack_transposed(&mut self, weight_t: &[f32]) {
         for (output, weights) in weight_t.chunks_exact(self.inputs.max(1)).enumerate() {
             let panel = &mut self.weights[output / TILE_WIDTH * self.inputs..][..self.inputs];
@@ -225,7 +226,9 @@ for_each_isa! {
         }
     }
 
-    /// Like [`weight_gradient`], for one tile of outputs and a dense input `a`, with the layout of [`matmul_tile`].
+    /// Adds the gradients for one tile of outputs to `panel` (weights) and `bias`.
+    ///
+    /// `a` is the layer's dense input, with the layout of [`matmul_tile`]. `lambda[t]` is for time step t.
     pub(crate) fn dense_weight_gradient_tile<V>(
         a: &[Tile],
         stride: usize,

@@ -70,8 +70,9 @@ impl Leaky {
 }
 
 for_each_isa! {
-    /// Runs the readout forward over time. Writes the integrators' values to `y` (`y[t * tiles + tile]`), which
-    /// [`backward`] reads, and the outputs to `logits`, (classes,).
+    /// Runs the readout forward over time. Writes the outputs to `logits`, (classes,).
+    ///
+    /// Writes the values of the integrators at time step t to `y[t * tiles + tile]`, for [`backward`].
     pub(crate) fn forward<V>(readout: &Leaky, input: &CellInput<'_>, y: &mut Vec<Tile>, logits: &mut [f32]) {
         let tiles = readout.tiles.len();
         y.resize(tiles * input.steps, [0.0; TILE_WIDTH]);
