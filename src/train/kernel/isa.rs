@@ -70,7 +70,8 @@ impl Isa {
     }
 }
 
-/// Compiles functions for each instruction set, whose vector type is `V`. Their first argument is the [`Isa`].
+/// Compiles each function once per instruction set. In the body, `V` is the vector type of the instruction set. The
+/// function gets an [`Isa`] as an additional first argument.
 macro_rules! for_each_isa {
     ($(
         $(#[$attribute:meta])*

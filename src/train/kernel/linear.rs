@@ -10,9 +10,10 @@ use crate::kernel::isa::{Isa, for_each_isa};
 use crate::kernel::vector::F32x16;
 use crate::kernel::{ActiveCells, TILE_WIDTH, Tile, halves, halves_mut};
 
-/// Number of time steps that [`matmul_tile`] computes together in 32 vector registers, half as many in 16.
+/// Number of time steps that [`matmul_tile`] computes together. Without AVX-512, it computes half as many.
 const STEPS: usize = 12;
-/// Like [`STEPS`], but for the input cells that [`dense_weight_gradient_tile`] computes together.
+/// Number of input cells that [`dense_weight_gradient_tile`] computes together. Without AVX-512, it computes half as
+/// many.
 const CELLS: usize = 8;
 /// Number of elements of `Panels::weights` that one parallel task of [`Panels::add`] adds.
 const ROWS: usize = 64;
@@ -44,7 +45,7 @@ impl Panels {
         }
     }
 
-    /// Makes these panels those of [`Panels::zeros`], in the memory that they have.
+    /// Sets the sizes of these panels and fills them with zeros. Reuses their memory.
     pub(crate) fn reset(&mut self, inputs: usize, outputs: usize) {
         let tiles = outputs.div_ceil(TILE_WIDTH);
         (self.inputs, self.outputs) = (inputs, outputs);
@@ -85,8 +86,9 @@ impl Panels {
         }
     }
 
-    /// Fills these panels for the product with W^T, which a layer needs in its backward pass. `weight_t` is W^T,
-    /// (in, out).
+    /// Copies W to these panels, for the backward pass: the gradient for a layer's inputs is lambda W.
+    ///
+    /// `weight_t` is W^T, (in, out).
     pub(crate) fn pack_transposed(&mut self, weight_t: &[f32]) {
         for (output, weights) in weight_t.chunks_exact(self.inputs.max(1)).enumerate() {
             let panel = &mut self.weights[output / TILE_WIDTH * self.inputs..][..self.inputs];
@@ -128,8 +130,9 @@ impl Panels {
     }
 }
 
-/// Adds the gradients for one tile of outputs to `panel` (weights) and `bias`. `lambda` is the same at every time
-/// step. `totals` is the layer's input summed over time.
+/// Adds the gradients for one tile of outputs to `panel` (weights) and `bias`.
+///
+/// `lambda` is the same at every time step. `totals` is the layer's input summed over time.
 pub(crate) fn constant_gradient_tile(
     totals: &ActiveCells,
     lambda: &Tile,
@@ -223,7 +226,9 @@ for_each_isa! {
         }
     }
 
-    /// Like [`weight_gradient`], for one tile of outputs and a dense input `a`, with the layout of [`matmul_tile`].
+    /// Adds the gradients for one tile of outputs to `panel` (weights) and `bias`.
+    ///
+    /// `a` is the layer's dense input, with the layout of [`matmul_tile`]. `lambda[t]` is for time step t.
     pub(crate) fn dense_weight_gradient_tile<V>(
         a: &[Tile],
         stride: usize,
@@ -255,7 +260,7 @@ for_each_isa! {
     }
 }
 
-/// Returns the outputs of one tile at one time step, as [`product`].
+/// Returns the outputs of one tile at one time step, in two vectors: bias + sum of count * W^T\[cell\].
 #[inline(always)]
 pub(super) fn gather_row<V: F32x16>(panels: &Panels, tile: usize, active: &[(u32, f32)]) -> [V; 2] {
     let (panel, bias) = panels.tile(tile);
@@ -287,7 +292,7 @@ fn gather_step<V: F32x16, const N: usize>(
     sums
 }
 
-/// Does the work of [`gather`] for N tiles of outputs, from tile `first` on. Returns N.
+/// Computes the outputs of N tiles for [`gather`]. `first` is the index of the first tile. Returns N.
 #[inline(always)]
 fn gather_tiles<V: F32x16, const N: usize>(
     panels: &Panels,
@@ -319,7 +324,8 @@ fn add_over_time<V: F32x16>(lambda: &[Tile], sum: &mut Tile) {
     store(sums, sum);
 }
 
-/// Does the work of [`matmul_tile`] for I time steps from `first` on, and for the P halves of the tile in `parts`.
+/// Computes I time steps for [`matmul_tile`]. `first` is the first time step. `parts` has the indices of the computed
+/// halves of the tile, 0 or 1.
 #[inline(always)]
 fn matmul_block<V: F32x16, const I: usize, const P: usize>(
     a: &[Tile],
@@ -345,7 +351,8 @@ fn matmul_block<V: F32x16, const I: usize, const P: usize>(
     sums
 }
 
-/// Does the work of [`dense_weight_gradient_tile`] for I cells from `first` on, and for the P halves in `parts`.
+/// Computes the gradients of I cells for [`dense_weight_gradient_tile`]. `first` is the first cell. `parts` has the
+/// indices of the computed halves of the tile, 0 or 1.
 #[inline(always)]
 fn dense_gradient_block<V: F32x16, const I: usize, const P: usize>(
     a: &[Tile],

@@ -1,4 +1,4 @@
-//! The loss: softmax cross entropy of the logits, which are the output of the readout summed over time.
+//! The loss: softmax cross entropy of the logits, which are the outputs of the readout.
 
 use crate::kernel::exp::exp;
 

@@ -6,13 +6,13 @@
 //! iaf           integrate-and-fire neurons, forward and backward over time
 //! cell          spiking cells with learned parameters, forward and backward over time, and their surrogate gradients
 //! norm          batch norm over batch and time
-//! dropout       which spikes a step keeps, drawn from counters
-//! sampled       the gradient of a linear layer's inputs where it is used
+//! dropout       dropout of spikes, with random numbers that depend on counters only
+//! sampled       the gradient for some of a linear layer's inputs
 //! readout       the leaky readout: softmax summed over time, largest value, last value
-//! spikes        spikes counted per neuron
+//! spikes        spike counts of each neuron
 //! sample        forward and backward pass of one sample, built on active_cells, linear and iaf
 //! exp           the exponential function of the surrogate gradient and of the softmax
-//! loss          softmax cross entropy of the summed readout
+//! loss          softmax cross entropy of the logits
 //! optimiser     the update of the parameters: Adam, AdamW, SGD
 //! isa           the instruction sets that the kernels are compiled for
 //! vector        vectors of sixteen float32 on each instruction set

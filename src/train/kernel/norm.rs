@@ -1,16 +1,19 @@
 //! Batch norm over batch and time: the statistics of each channel, and the forward and backward pass.
 //!
 //! ```text
-//! m = sum of y / n        v = sum of (y - m)^2 / n        n = samples * time steps, padded steps included
+//! m = sum of y / n        v = sum of (y - m)^2 / n        n = samples * time steps, including padded steps
 //! I = gamma (y - m) / sqrt(v + eps) + beta
 //!
 //! dL/dbeta = sum of g     dL/dgamma = sum of g (y - m) / sqrt(v + eps)        g = dL/dI
 //! dL/dy = gamma / sqrt(v + eps) (g - sum of g / n - (y - m) / (v + eps) * sum of g (y - m) / n)
 //! ```
 //!
-//! This is PyTorch's `BatchNorm1d` on the (batch * time, channels) rows. y = x W^T + bias is linear, so its mean is that
-//! of x times W^T: m is known before y is computed, and v needs one pass. The sums over time are float32 per sample, the
-//! sums over samples float64, in the order of the samples.
+//! y is the input of the norm, and I is its output. L is the loss. These are the formulas of PyTorch's `BatchNorm1d`
+//! for an input of shape (batch * time, channels).
+//!
+//! y = x W^T + bias is linear in x. Therefore m is computed from the mean of x, before y is computed, and v needs only
+//! one pass over y. Sums over the time steps of a sample are float32. Sums over samples are float64, in the order of
+//! the samples.
 
 use crate::kernel::isa::for_each_isa;
 use crate::kernel::{TILE_WIDTH, Tile, halves, halves_mut};
@@ -18,7 +21,8 @@ use crate::kernel::{TILE_WIDTH, Tile, halves, halves_mut};
 /// PyTorch's default for eps, which avoids a division by 0.
 pub(crate) const EPS: f64 = 1e-5;
 
-/// A layer's norm for one batch: a scale and a shift per channel, I = y * scale + shift, and the mean of y.
+/// The norm of a layer for one batch: I = y * scale + shift, with one scale and one shift per channel. It also has
+/// the mean of y.
 #[derive(Clone, Debug)]
 pub(crate) struct Norm {
     scale: Vec<Tile>,
@@ -82,7 +86,7 @@ impl Statistics {
         Statistics { variance: vec![0.0; mean.len()], mean }
     }
 
-    /// Returns the mean, as [`squares`] takes it.
+    /// Returns the means as tiles, for [`squares`].
     pub(crate) fn mean_tiles(&self) -> Vec<Tile> {
         tiles(self.mean.len(), |i| self.mean[i])
     }
@@ -93,8 +97,9 @@ impl Statistics {
     }
 }
 
-/// Adds up sums of each sample in the order of the samples: `sums[sample * tiles + tile][row][j]` is the sum `row` of
-/// channel `tile * TILE_WIDTH + j`. Returns the N totals of each channel.
+/// Adds up the sums of all samples, in the order of the samples. Returns N totals for each channel.
+///
+/// `sums[sample * tiles + tile][n][j]` is sum n of channel `tile * TILE_WIDTH + j` in one sample.
 pub(crate) fn over_samples<const N: usize>(sums: &[[Tile; N]], channels: usize) -> Vec<[f64; N]> {
     let tiles = channels.div_ceil(TILE_WIDTH).max(1);
     let mut totals = vec![[0.0; N]; tiles * TILE_WIDTH];
@@ -119,8 +124,9 @@ pub(crate) struct Backward {
 }
 
 impl Backward {
-    /// Makes the backward pass of the norm of a batch. `sums` has, for each channel, the sums over all n rows of g and
-    /// of g * (y - mean), where g = dL/dI. Writes the gradients for gamma and beta.
+    /// Makes the backward pass for one batch, and writes the gradients for gamma and beta.
+    ///
+    /// `sums` returns two sums of a channel over all n rows: the sum of g, and the sum of g * (y - mean). g is dL/dI.
     pub(crate) fn new(
         gamma: &[f32],
         of: &Statistics,
@@ -212,7 +218,7 @@ mod tests {
     use crate::kernel::isa::Isa;
     use crate::kernel::norm::{self, Norm};
 
-    /// Rows of one tile in float64: one channel per lane.
+    /// Returns all values of channel `j` of a tile in float64.
     fn channel(samples: &[Vec<Tile>], j: usize) -> Vec<f64> {
         samples.iter().flatten().map(|row| f64::from(row[j])).collect()
     }

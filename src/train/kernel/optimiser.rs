@@ -7,15 +7,17 @@
 //!         m = beta1 * m + (1 - beta1) * g
 //!         v = beta2 * v + (1 - beta2) * g^2
 //!         w = w - lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
-//! AdamW:  w = w * (1 - lr * decay), and then as Adam without its first line
+//! AdamW:  w = w * (1 - lr * decay), then the last three lines of Adam
 //! SGD:    g = g + decay * w
 //!         m = momentum * m + g
 //!         w = w - lr * m                                          with Nesterov: w - lr * (g + momentum * m)
 //! ```
 //!
-//! g is the gradient of a parameter w. m and v are the moving averages of g and g^2; of SGD, m is the velocity. t is the
-//! number of updates, including this one. (Kingma and Ba 2015, Loshchilov and Hutter 2019, Sutskever et al. 2013. Epsilon
-//! is added after the bias correction, as in `torch.optim.Adam`.)
+//! g is the gradient of a parameter w. In Adam and AdamW, m is the moving average of g, and v is the moving average of
+//! g^2. In SGD, m is the velocity. t is the number of updates, including this one. eps is added after the bias
+//! correction, as in `torch.optim.Adam`.
+//!
+//! Sources: Kingma and Ba 2015 (Adam), Loshchilov and Hutter 2019 (AdamW), Sutskever et al. 2013 (SGD).
 
 use std::ops::Range;
 
@@ -25,16 +27,17 @@ use serde::{Deserialize, Serialize};
 use crate::kernel::isa::{Isa, for_each_isa};
 use crate::kernel::vector::Real;
 
-/// Number of parameters that one parallel task updates, and whose squared gradients are added up together.
+/// Number of parameters that one parallel task updates. The squares of the gradients are also added up in such
+/// chunks.
 const CHUNK: usize = 1 << 14;
-/// What PyTorch adds to the norm of the gradients before it divides by the norm.
+/// Number that is added to the norm of the gradients before the division by this norm, as in PyTorch.
 const CLIP_EPS: f64 = 1e-6;
 
 /// The formula of an update, with its constants.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Rule {
-    /// Adam. Weight decay is added to the gradient.
+    /// Adam, with the weight decay added to the gradient.
     Adam(Moments),
     /// AdamW: Adam with a weight decay that does not pass through the moving averages.
     AdamW(Moments),
@@ -98,9 +101,10 @@ pub struct OptimiserConfig {
     pub rule: Rule,
     /// Learning rate.
     pub lr: f64,
-    /// Factor of the weight decay. Only groups that [decay](Group::decays) have it.
+    /// Factor of the weight decay. It acts only on groups with [`decays`](Group::decays).
     pub weight_decay: f64,
-    /// Largest norm of all gradients together; larger ones are scaled down. `None` without a limit.
+    /// Maximum norm of all gradients together. If the norm is larger, the gradients are scaled down. `None`: no
+    /// maximum.
     pub clip_norm: Option<f64>,
 }
 
@@ -116,9 +120,9 @@ impl Default for OptimiserConfig {
 pub struct Group {
     /// Indices in the flat list of the parameters.
     pub range: Range<usize>,
-    /// Whether the weight decay acts on them. Biases and the parameters of norms have none.
+    /// Whether the weight decay acts on these parameters. It doesn't act on biases and on parameters of norms.
     pub decays: bool,
-    /// Whether they keep their values. Their gradients don't count for the clipping either.
+    /// Whether these parameters keep their values. The clipping then ignores their gradients.
     pub frozen: bool,
 }
 
@@ -129,7 +133,7 @@ pub struct Optimiser {
     pub config: OptimiserConfig,
     /// Number of updates so far.
     pub step: u64,
-    /// Moving average m of the gradient of each parameter, or its velocity.
+    /// For each parameter, the moving average m of its gradient. For SGD, the velocity.
     pub mean: Vec<f32>,
     /// Moving average v of the squared gradient of each parameter. Empty for SGD.
     pub mean_square: Vec<f32>,
@@ -137,19 +141,20 @@ pub struct Optimiser {
 }
 
 impl Optimiser {
-    /// Makes an optimiser for `parameters` parameters, which all have the weight decay. The state is 0.
+    /// Makes an optimiser for `parameters` parameters, with a state of 0. The weight decay acts on all of them.
     pub fn new(config: OptimiserConfig, parameters: usize) -> Optimiser {
         Optimiser::with_groups(config, vec![Group { range: 0..parameters, decays: true, frozen: false }])
     }
 
-    /// Makes an optimiser for the parameters of `groups`, which follow each other without gaps. The state is 0.
+    /// Makes an optimiser for the parameters of `groups`, with a state of 0. The groups must be in order, without
+    /// gaps.
     pub fn with_groups(config: OptimiserConfig, groups: Vec<Group>) -> Optimiser {
         let parameters = groups.last().map_or(0, |group| group.range.end);
         let squares = if matches!(config.rule, Rule::Sgd { .. }) { 0 } else { parameters };
         Optimiser { config, step: 0, mean: vec![0.0; parameters], mean_square: vec![0.0; squares], groups }
     }
 
-    /// Parameters that are treated alike, in the order of the flat list.
+    /// Groups of parameters that the optimiser treats alike, in the order of the flat list.
     pub fn groups(&self) -> &[Group] {
         &self.groups
     }
@@ -160,7 +165,7 @@ impl Optimiser {
         self.config.rule = self.config.rule.with_momentum(momentum);
     }
 
-    /// Updates every parameter that is not frozen, and its state, once. `gradients[i]` is the gradient for
+    /// Updates every parameter that is not frozen, and the state of the optimiser. `gradients[i]` is the gradient for
     /// `parameters[i]`.
     ///
     /// # Panics
@@ -193,7 +198,7 @@ impl Optimiser {
         }
     }
 
-    /// Returns the factor for the gradients that keeps their norm at `clip_norm` or below.
+    /// Returns the factor that reduces the norm of the gradients to `clip_norm`, or 1 if the norm is small enough.
     fn clip_factor(&self, gradients: &[f32]) -> f32 {
         let Some(clip_norm) = self.config.clip_norm else { return 1.0 };
         let trained = self.groups.iter().filter(|group| !group.frozen);
@@ -228,9 +233,9 @@ struct Factors {
     eps: f32,
     step_size: f32,
     clip: f32,
-    /// Adam's weight decay, which is added to the gradient.
+    /// Weight decay that is added to the gradient, for Adam. 0 for AdamW.
     pull: f32,
-    /// AdamW's factor of the weights.
+    /// Factor that reduces the weights before the update, for AdamW. 1 for Adam.
     shrink: f32,
 }
 

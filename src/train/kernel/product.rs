@@ -8,7 +8,7 @@ pub(crate) const STRIDE: usize = TILE + 8;
 pub(crate) const PLANE: usize = TILE * STRIDE;
 /// Size in bytes of a tile of bfloat16 numbers in shared memory.
 pub(crate) const PLANE_BYTES: usize = PLANE * size_of::<u16>();
-/// Number of input tiles of a very wide layer, whose weights never fit into shared memory.
+/// Number of input tiles of a layer that is so wide that its weights never fit into shared memory.
 pub(crate) const WIDE: usize = 1 << 16;
 /// Shared memory in bytes that CUDA reserves in each block.
 const RESERVED: usize = 1024;
@@ -27,7 +27,7 @@ pub(crate) struct Product {
 }
 
 impl Product {
-    /// Makes a choice with `planes` bfloat16 tiles in shared memory and `stages` buffers for operands.
+    /// Makes a `Product` with `planes` bfloat16 tiles in shared memory and `stages` buffers for operands.
     fn new(planes: usize, stages: usize) -> Product {
         Product { resident: false, apart: true, stages: stages as u32, bytes: planes * PLANE_BYTES }
     }
@@ -36,20 +36,23 @@ impl Product {
 /// Chooses how the CUDA blocks of each kernel use their shared memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Products {
-    /// One weight or gradient is the sum of this many bfloat16 numbers.
+    /// Number of bfloat16 numbers whose sum is one weight or one gradient.
     pub(crate) pieces: usize,
     /// Maximum shared memory of one CUDA block, in bytes.
     pub(crate) shared_memory: usize,
 }
 
 impl Products {
-    /// Returns the choice for `iaf_forward` and `iaf_forward_input`. The input has `depth` tiles and `before` pieces.
+    /// Chooses for `iaf_forward` and `iaf_forward_input`.
+    ///
+    /// - `before`: number of bfloat16 numbers whose sum is one input value
+    /// - `depth`: number of tiles of inputs
     pub(crate) fn forward(&self, before: usize, depth: usize) -> Product {
         let (currents, pieces) = (4, self.pieces); // two planes of float32
         self.resident(currents, pieces * depth, before).unwrap_or_else(|| self.stages(currents, before + pieces))
     }
 
-    /// Returns the choice for `iaf_backward`. The next layer has `depth` tiles of neurons.
+    /// Chooses for `iaf_backward`. `depth` is the number of tiles of neurons in the next layer.
     pub(crate) fn backward(&self, depth: usize) -> Product {
         let (gains, pieces) = (4, self.pieces); // two planes of float32
         // With two pieces or more, the gains fit into a stage.
@@ -58,7 +61,8 @@ impl Products {
             .unwrap_or_else(|| Product { apart, ..self.stages(if apart { gains } else { 0 }, 2 * pieces) })
     }
 
-    /// Returns the choice for weight gradients. The input has `before` bfloat16 pieces.
+    /// Chooses for the kernels of weight gradients. `before` is the number of bfloat16 numbers whose sum is one input
+    /// value.
     pub(crate) fn gradient(&self, before: usize) -> Product {
         let moving = 2 * before + self.pieces; // two tiles of the input, and one of lambda
         // There is one such block for each multiprocessor of a large GPU: only one has to fit.
@@ -66,8 +70,12 @@ impl Products {
         if three.bytes <= self.shared_memory { three } else { self.stages(0, moving) }
     }
 
-    /// Returns a choice that keeps the weights in shared memory, or `None` if two blocks don't fit on a
-    /// multiprocessor. All arguments are numbers of tiles, `moving` per buffer of operands.
+    /// Chooses shared memory that holds all weights, or returns `None` if two such blocks don't fit on a
+    /// multiprocessor. The arguments are numbers of tiles:
+    ///
+    /// - `fixed`: results, which are always in shared memory
+    /// - `weights`: weights
+    /// - `moving`: operands in one buffer
     fn resident(&self, fixed: usize, weights: usize, moving: usize) -> Option<Product> {
         let product = |stages| Product::new(fixed + weights + stages * moving, stages);
         [3, 2]
@@ -77,7 +85,8 @@ impl Products {
             .map(|product| Product { resident: true, ..product })
     }
 
-    /// Returns a choice without weights kept in shared memory. Arguments are numbers of tiles, `moving` per buffer.
+    /// Chooses shared memory that doesn't hold all weights. `fixed` is the number of tiles that are always in shared
+    /// memory, and `moving` is the number of tiles in one buffer for operands.
     fn stages(&self, fixed: usize, moving: usize) -> Product {
         let product = |stages| Product::new(fixed + stages * moving, stages);
         Some(product(2)).filter(|product| self.fits_twice(product)).unwrap_or_else(|| product(1))

@@ -1,21 +1,22 @@
-//! The CUDA program: all CUDA sources of this folder, compiled for one device, its column types and its precision.
+//! The CUDA program: all CUDA sources of this folder, compiled for one device, for the types of the columns of samples,
+//! and for one precision of matrix products.
 //!
 //! ```text
-//! device.cuh       used by the other files: explains their words; bfloat16 pieces, products of tiles
+//! device.cuh       used by the other files: definitions of terms, bfloat16 pieces, products of tiles
 //! order.cu         draw: chooses the samples of a batch
 //! inflate.cu       inflate: a batch as dense float32
 //!                  inflate_input: a batch in bfloat16 pieces, for the first layer's products
 //! iaf.cu           the neuron; iaf_forward.cu, iaf_backward.cu and spikes.cu use this file
-//! iaf_forward.cu   iaf_forward_cells and iaf_forward_input (first layer), iaf_forward: a layer forward in time
-//! iaf_backward.cu  iaf_backward, iaf_backward_constant (last hidden layer): a layer backward in time
+//! iaf_forward.cu   iaf_forward_cells and iaf_forward_input (first layer), iaf_forward: forward pass of a layer
+//! iaf_backward.cu  iaf_backward, iaf_backward_constant (last hidden layer): backward pass of a layer
 //! spikes.cu        count_spikes: spikes of each neuron, after an epoch
 //! linear.cu        weight_gradient, weight_gradient_input and weight_gradient_cells (first layer), readout_gradient:
 //!                  sums over the samples of a batch
 //! loss.cu          readout: logits, loss and its gradient
-//! optimiser.cu     update: Optimiser's step; pack: copies the weights for the other kernels
+//! optimiser.cu     update: updates the parameters; pack: copies the weights for the other kernels
 //! ```
 //!
-//! "Pieces" are bfloat16 numbers whose sum is one number of higher precision. device.cuh explains the other words.
+//! "Pieces" are bfloat16 numbers whose sum is one number of higher precision. device.cuh explains the other terms.
 
 use std::str::FromStr;
 
@@ -55,15 +56,16 @@ pub(crate) const UPDATE_ROWS: usize = 4;
 pub(crate) const UPDATE_COLUMNS: usize = 16;
 /// Number of active cells that `iaf_forward_cells` keeps at a time in the shared memory of a CUDA block.
 const ENTRIES: usize = 2048;
-/// Value of `steps` in [`DrawArgs`](crate::kernel::interface::DrawArgs) that means the longest sample of the batch.
+/// Value of `steps` in [`DrawArgs`](crate::kernel::interface::DrawArgs) that pads to the longest sample of the batch.
 pub(crate) const LONGEST_OF_BATCH: u32 = u32::MAX;
-/// The formulas of an update, see [`Rule`](crate::kernel::Rule).
+/// Numbers that stand for the formulas of an update in the CUDA sources, see [`Rule`](crate::kernel::Rule).
 pub(crate) const RULE_ADAM: u32 = 0;
 pub(crate) const RULE_ADAMW: u32 = 1;
 pub(crate) const RULE_SGD: u32 = 2;
-/// SGD with Nesterov's momentum.
+/// Number that stands for SGD with Nesterov's momentum in the CUDA sources.
 pub(crate) const RULE_NESTEROV: u32 = 3;
-/// Shared memory of a CUDA block of `iaf_forward_cells`, in bytes: input currents, starts of frames, and active cells.
+/// Size in bytes of the shared memory of a CUDA block of `iaf_forward_cells`. It holds input currents, starts of
+/// frames, and active cells.
 const CELLS_BYTES: usize = 2 * PLANE_BYTES + 2 * (TILE + 4) * size_of::<u32>() + ENTRIES * 2 * size_of::<u32>();
 /// Maximum number of frames that a CUDA block of `inflate` or `inflate_input` writes: a power of two up to [`WARP`].
 pub(crate) const INFLATE_FRAMES: usize = 32;
@@ -121,8 +123,10 @@ pub struct ColumnTypes {
 }
 
 impl ColumnTypes {
-    /// Returns the smallest number types that hold all samples; ends of frames get at least two bytes. `longest` is
-    /// the number of frames of the longest sample. `counts` has the type of each set's counts.
+    /// Returns the smallest number types that hold all samples. Ends of frames have at least two bytes.
+    ///
+    /// - `longest`: number of frames of the longest sample
+    /// - `counts`: for each set, the type of its counts
     pub fn of(shape: FrameShape, longest: usize, counts: impl IntoIterator<Item = Width>) -> ColumnTypes {
         // At least two bytes: sets of smaller frames would gain nothing.
         let entries = shape.cells().saturating_mul(longest as u64).clamp(1 << 8, u32::MAX.into());
@@ -150,7 +154,7 @@ impl ColumnTypes {
     }
 }
 
-/// Settings that the CUDA kernels are compiled for.
+/// Settings for which the CUDA kernels are compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Variant {
     pub column_types: ColumnTypes,

@@ -1,4 +1,4 @@
-//! The leaky readout: an integrator for each class, and what its trace over time gives as the class's output.
+//! The leaky readout: one leaky integrator per class, whose values over time become one output per class.
 //!
 //! ```text
 //! y[t] = r y[t-1] + (1 - r) I[t]        r is learned, or 0
@@ -10,8 +10,10 @@
 //! ly[t] = q[t] + r ly[t+1]        dL/dI[t] = (1 - r) ly[t]        dL/dr = sum of ly[t] (y[t-1] - I[t])
 //! ```
 //!
-//! o are the outputs, of which the loss takes a softmax, and e is dL/do. softmax is sparch's and SiLIF's readout. max
-//! and last are those of Cramer et al. 2020 and Neftci et al. 2019.
+//! I is the input, y the integrator's value, and o the output. T is the last time step. e is dL/do, and `<e, p>` is the
+//! dot product of e and p. The loss is the softmax cross entropy of o.
+//!
+//! Sources: sparch and SiLIF (softmax), Cramer et al. 2020 and Neftci et al. 2019 (max and last).
 
 use crate::kernel::cell::{CellInput, CellParameter, load};
 use crate::kernel::exp::exp;
@@ -19,7 +21,7 @@ use crate::kernel::isa::for_each_isa;
 use crate::kernel::vector::F32x16;
 use crate::kernel::{TILE_WIDTH, Tile, halves, halves_mut};
 
-/// What a class's output is, of its integrator over time.
+/// How the integrator's values over time become the output of a class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reduction {
     /// Sum over time of the softmax over the classes.
@@ -35,15 +37,19 @@ pub(crate) enum Reduction {
 pub(crate) struct Leaky {
     reduction: Reduction,
     classes: usize,
-    /// r and 1 - r of each tile of classes.
+    /// For each tile of classes: r, and 1 - r.
     tiles: Vec<[Tile; 2]>,
 }
 
-/// Sums over time that [`backward`] computes: dL/dr, the sum of dL/dI, and that of dL/dI * (y - mean).
+/// Number of sums over time that [`backward`] computes for each class:
+///
+/// - dL/dr
+/// - the sum of dL/dI
+/// - the sum of dL/dI * (x - mean), where x is the input before its norm
 pub(crate) const SUMS: usize = 3;
 
 impl Leaky {
-    /// Makes the constants from the values of r, (classes,).
+    /// Makes the constants. `leak` has the values of r, (classes,).
     pub(crate) fn new(reduction: Reduction, leak: CellParameter<'_>) -> Leaky {
         let classes = leak.values.len();
         let mut tiles = vec![[[0.0; TILE_WIDTH]; 2]; classes.div_ceil(TILE_WIDTH)];
@@ -55,7 +61,7 @@ impl Leaky {
         Leaky { reduction, classes, tiles }
     }
 
-    /// Writes the gradient for r from its sums over all samples, (classes,).
+    /// Writes the gradient for r, (classes,). `sums` returns dL/dr of a class, summed over all samples.
     pub(crate) fn write_gradient(leak: CellParameter<'_>, sums: impl Fn(usize) -> f64, gradient: &mut [f32]) {
         for (class, gradient) in gradient.iter_mut().enumerate() {
             *gradient = if leak.is_open(class) { sums(class) as f32 } else { 0.0 };
@@ -64,8 +70,9 @@ impl Leaky {
 }
 
 for_each_isa! {
-    /// Runs the readout forward over time. Writes the integrators' values to `y` (`y[t * tiles + tile]`), which
-    /// [`backward`] reads, and the outputs to `logits`, (classes,).
+    /// Runs the readout forward over time. Writes the outputs to `logits`, (classes,).
+    ///
+    /// Writes the values of the integrators at time step t to `y[t * tiles + tile]`, for [`backward`].
     pub(crate) fn forward<V>(readout: &Leaky, input: &CellInput<'_>, y: &mut Vec<Tile>, logits: &mut [f32]) {
         let tiles = readout.tiles.len();
         y.resize(tiles * input.steps, [0.0; TILE_WIDTH]);
@@ -111,8 +118,9 @@ for_each_isa! {
         }
     }
 
-    /// Runs the readout backward over time. `e` is dL/do, and `y` is from [`forward`]. Writes dL/dI to `out`, which has
-    /// the layout of the input, and the sums over time of each tile to `sums`.
+    /// Runs the readout backward over time. `e` is dL/do, and `y` is from [`forward`].
+    ///
+    /// Writes dL/dI to `out`, in the layout of the input, and the [`SUMS`] of each tile to `sums`.
     pub(crate) fn backward<V>(
         readout: &Leaky,
         input: &CellInput<'_>,
@@ -178,7 +186,7 @@ fn first_largest(y: &[Tile], tiles: usize, classes: usize) -> Vec<usize> {
         .collect()
 }
 
-/// Writes the softmax over the classes to `p`, whose padding is 0.
+/// Writes the softmax over the classes to `p`, and 0 to the padding of the last tile.
 #[inline(always)]
 fn softmax<V: F32x16>(y: &[Tile], classes: usize, p: &mut [Tile]) {
     let largest = y.as_flattened()[..classes].iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -198,7 +206,7 @@ fn softmax<V: F32x16>(y: &[Tile], classes: usize, p: &mut [Tile]) {
     }
 }
 
-/// Replaces p in `q` with p (e - <e, p>).
+/// Computes the gradient through the softmax. `q` has p before the call, and `p (e - <e, p>)` after it.
 #[inline(always)]
 fn through_softmax<V: F32x16>(e: &[Tile], q: &mut [Tile]) {
     let mut sum = V::splat(0.0);

@@ -61,7 +61,8 @@ impl SampleState {
 }
 
 impl PackedNetwork {
-    /// Runs a sample forward, and writes the summed output of the readout to `logits`. `index` is for error messages.
+    /// Runs a sample forward, and writes the summed output of the readout to `logits`. Error messages name the sample
+    /// by `index`.
     ///
     /// After an interruption, this function and [`backward`](Self::backward) return early with invalid results.
     pub(crate) fn forward(
@@ -101,9 +102,12 @@ impl PackedNetwork {
         Ok(())
     }
 
-    /// Adds the gradients for the last sample of [`forward`](Self::forward) to `gradients`, which has an element for
-    /// each layer. `gradient` is the gradient of the loss with respect to the logits. `rates` is a gradient for the
-    /// spikes of each hidden layer that is the same at every time step, or empty if there is none.
+    /// Computes the gradients for the last sample of [`forward`](Self::forward), and adds them to `gradients`, which
+    /// has an element for each layer.
+    ///
+    /// - `gradient`: gradient of the loss with respect to the logits
+    /// - `rates`: for each hidden layer, an additional gradient for the spikes, the same at every time step; may be
+    ///   empty
     pub(crate) fn backward(
         &self,
         state: &mut SampleState,
@@ -150,8 +154,10 @@ impl PackedNetwork {
     }
 }
 
-/// Writes the outputs of a linear layer to `x`: `x[tile * stride + t]`, with the [`stride`](linear::stride) of the time
-/// steps of `active`. `dense` is scratch memory. After an interruption, returns early with invalid results.
+/// Writes the outputs of a linear layer to `x[tile * stride + t]`. `stride` is [`stride`](linear::stride) of the
+/// number of time steps. `dense` is scratch memory.
+///
+/// After an interruption, returns early with invalid results.
 pub(crate) fn outputs(isa: Isa, panels: &Panels, active: &ActiveCells, dense: &mut Vec<Tile>, x: &mut Vec<Tile>) {
     let stride = linear::stride(active.steps());
     x.resize(panels.tiles() * stride, [0.0; TILE_WIDTH]);
@@ -166,8 +172,8 @@ pub(crate) fn outputs(isa: Isa, panels: &Panels, active: &ActiveCells, dense: &m
     }
 }
 
-/// Adds the gradients of a linear layer's weights and biases to `gradients`. `active` is the layer's input, and `lambda`
-/// is the gradient for its outputs, with the layout of [`outputs`].
+/// Adds the gradients of a linear layer's weights and biases to `gradients`. `active` is the layer's input. `lambda`
+/// is the gradient for the layer's outputs, with the layout of [`outputs`].
 pub(crate) fn add_weight_gradient(
     isa: Isa,
     active: &ActiveCells,

@@ -1,17 +1,18 @@
-//! The gradient for a layer's inputs at chosen places only: where an input's gradient is used at all.
+//! The gradient for a layer's inputs, only for chosen pairs of time step and input. The other gradients are not used.
 //!
 //! ```text
 //! dL/ds[t][i] = scale * sum over j of dL/dy[t][j] W[j][i]        for each chosen (t, i), else 0
 //! ```
 //!
-//! A boxcar surrogate passes the gradient on only near the threshold, and dropout only where it kept the spike. Each
-//! place takes one dot product, in one order: sixteen sums over the tiles, then the sum of those.
+//! A gradient is not used in two cases: far from the threshold, where a boxcar surrogate gradient is 0, and for spikes
+//! that dropout drops. Each chosen pair (t, i) needs one dot product. Its sum has a fixed order: sixteen sums over the
+//! tiles, then the sum of these sixteen.
 
 use crate::kernel::isa::for_each_isa;
 use crate::kernel::vector::F32x16;
 use crate::kernel::{TILE_WIDTH, Tile, halves};
 
-/// Number of inputs whose dot products are computed together, to load each part of the output's gradient once.
+/// Number of inputs whose dot products are computed together, so that the output's gradient is loaded once for all.
 const DOTS: usize = 4;
 
 /// W^T with a row of tiles for each input.
@@ -28,7 +29,7 @@ impl Rows {
         Rows { inputs, tiles, weights: vec![[0.0; TILE_WIDTH]; inputs.next_multiple_of(TILE_WIDTH) * tiles] }
     }
 
-    /// Copies a layer's weights to these rows. `weight_t` is W^T, (inputs, outputs).
+    /// Copies the weights of a layer. `weight_t` is W^T, (inputs, outputs).
     pub(crate) fn pack(&mut self, weight_t: &[f32]) {
         let outputs = weight_t.len() / self.inputs.max(1);
         for (row, weights) in
@@ -47,8 +48,11 @@ impl Rows {
 }
 
 for_each_isa! {
-    /// Writes the gradient for the inputs to `g[tile * stride + t][i]`, where bit i of `places[t * tiles + tile]` is
-    /// set, and 0 elsewhere, at the first `steps` steps. `dy` has the layout of `g`.
+    /// Writes the gradient for input `tile * TILE_WIDTH + i` at time step t to `g[tile * stride + t][i]`. Only the
+    /// first `steps` time steps are written.
+    ///
+    /// The gradient is computed if bit i of `places[t * tiles + tile]` is 1. Otherwise, 0 is written. `dy` is the
+    /// gradient for the outputs, in the layout of `g`.
     #[allow(clippy::too_many_arguments)] // where the gradient is, and where it is wanted
     pub(crate) fn input_gradient<V>(
         rows: &Rows,
@@ -82,7 +86,8 @@ for_each_isa! {
     }
 }
 
-/// Replaces `chosen` with the numbers of the bits that are set in `places`.
+/// Writes the indices of all 1 bits in `places` to `chosen`. Bit i of `places[tile]` has the index `tile * TILE_WIDTH
+/// + i`.
 pub(super) fn list(places: &[u32], chosen: &mut Vec<u32>) {
     chosen.clear();
     for (tile, &places) in places.iter().enumerate() {
@@ -94,7 +99,8 @@ pub(super) fn list(places: &[u32], chosen: &mut Vec<u32>) {
     }
 }
 
-/// Returns the dot products of `dy`, one row of tiles, with the rows of N inputs.
+/// Returns N dot products: of `dy` with the weights of each input in `inputs`. `dy` is the gradient for all outputs
+/// at one time step.
 #[inline(always)]
 pub(super) fn dots<V: F32x16, const N: usize>(rows: &Rows, dy: &[Tile], inputs: &[u32; N]) -> [f32; N] {
     let mut of: [&[Tile]; N] = [&[]; N];

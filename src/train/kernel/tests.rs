@@ -239,7 +239,8 @@ proptest! {
     }
 }
 
-/// Compares lambda with numerical differentiation of a neuron whose spike count is smooth, with slope sigma(v).
+/// Compares lambda with numerical differentiation. The spike count is replaced with a smooth function of v, whose
+/// derivative is the surrogate gradient.
 #[test]
 fn lambda_is_the_derivative_of_the_smoothed_neuron() {
     let mut rng = ChaCha8Rng::seed_from_u64(11);

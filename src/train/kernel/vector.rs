@@ -22,18 +22,21 @@ pub(crate) trait Real: Copy {
     fn trunc(self) -> Self;
     /// Returns the larger of self and `bound`, or NaN if self is NaN.
     fn at_least(self, bound: Self) -> Self;
-    /// Returns self with 0 in each element where `x` is at most `bound`.
+    /// Returns self, with 0 in each element where `x` is at most `bound`.
     fn zero_at_most(self, x: Self, bound: Self) -> Self;
-    /// Returns self in each element where `x` is above `bound`, and 0 in the others, also where `x` is NaN.
+    /// Returns self in each element where `x` is above `bound`. The other elements, also those where `x` is NaN, are
+    /// 0.
     fn keep_above(self, x: Self, bound: Self) -> Self;
-    /// Returns self in each element where `x` is at most `bound`, and 0 in the others, also where `x` is NaN.
+    /// Returns self in each element where `x` is at most `bound`. The other elements, also those where `x` is NaN,
+    /// are 0.
     fn keep_at_most(self, x: Self, bound: Self) -> Self;
     /// Returns 2^n, where self is n + 1.5 * 2^23 and n is an integer from -126 to 127.
     fn power_of_two(self) -> Self;
 }
 
 pub(crate) trait F32x16: Real {
-    /// Whether the instruction set has 32 registers for a whole vector each, instead of 16 registers for half a vector.
+    /// Whether the processor has 32 registers of 512 bits (AVX-512). Otherwise, the kernels are written for 16
+    /// registers of 256 bits.
     const WIDE: bool;
     fn load(from: &[f32; 16]) -> Self;
     fn store(self, to: &mut [f32; 16]);
@@ -41,7 +44,8 @@ pub(crate) trait F32x16: Real {
     fn nonzero(self) -> u32;
     /// Returns a mask in which bit i is set if element i is above `bound`.
     fn above(self, bound: Self) -> u32;
-    /// Returns the sum of all elements: 8 sums of elements that are 8 apart, then 4 sums of those, then 2, then 1.
+    /// Returns the sum of all elements: first 8 sums of two elements with distance 8, then 4 sums of these, then 2,
+    /// then 1.
     fn sum(self) -> f32;
 }
 

@@ -87,7 +87,8 @@ impl Backend {
     /// Makes a learner. `program` must be the result of [`Backend::program`]. `loss` is the loss of training.
     ///
     /// # Errors
-    /// [`Error::DeviceMemory`], [`Error::Cuda`]; [`tonic_base::Error::Unavailable`], also for a setting of the loss.
+    /// - [`Error::DeviceMemory`], [`Error::Cuda`]
+    /// - [`tonic_base::Error::Unavailable`], for example if the engine doesn't support a setting of the loss
     pub fn learner(
         &self,
         program: Option<&Arc<Program>>,
@@ -125,7 +126,8 @@ impl Backend {
         )
     }
 
-    /// Like [`evaluate`](Self::evaluate), but returns the logits of all samples, which need no labels.
+    /// Returns the logits of all samples of a set. The samples need no labels. The arguments are those of
+    /// [`evaluate`](Self::evaluate).
     ///
     /// # Errors
     /// The errors of [`evaluate`](Self::evaluate), without [`Error::Unlabelled`].
@@ -144,7 +146,7 @@ impl Backend {
         )
     }
 
-    /// Calls `gpu` with an evaluator if `program` has kernels, and `host` with an engine otherwise.
+    /// Calls `gpu` with a new GPU evaluator if there is a `program`. Otherwise, calls `host` with a new engine.
     fn with_evaluator<T>(
         &self,
         (program, network, feed, longest): (Option<&Arc<Program>>, &Network, &Feed, usize),

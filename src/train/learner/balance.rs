@@ -50,7 +50,8 @@ impl ClassBalance<'_> {
         ClassBalance { set, samples: &set.manifest().totals.class_samples }
     }
 
-    /// Returns the accuracy and the mean cross entropy of predicting the shares of the classes for every sample.
+    /// Returns accuracy and mean cross entropy of a guess that is the same for all samples. The guessed probability
+    /// of a class is its share of the samples.
     pub(crate) fn guessing(&self) -> (f64, f64) {
         let total: u64 = self.samples.iter().sum();
         let shares = self.samples.iter().filter(|&&n| n > 0).map(|&n| n as f64 / total as f64);

@@ -12,7 +12,7 @@ use crate::learner::padding::Padding;
 use crate::learner::schedule::Rates;
 use crate::network::{Network, Tensor};
 
-/// Which batches to train on: the batches of an epoch from index `first` on.
+/// The batches to train on: those of one epoch, from the batch with the index `first` on.
 #[derive(Clone, Copy, Debug)]
 pub struct Epoch {
     /// Order of the samples.
@@ -55,8 +55,9 @@ impl TrainState {
         TrainState::with_optimiser(network, OptimiserConfig::default(), &[])
     }
 
-    /// Returns the state before the first step. The weight decay acts on the weights alone. `frozen` names the parts of
-    /// the network that keep their values, see [`Tensor::is_in`].
+    /// Returns the state before the first step. The weight decay acts only on weights, not on other parameters.
+    ///
+    /// The tensors that `frozen` names keep their values. [`Tensor::is_in`] explains the names.
     pub fn with_optimiser(network: Network, config: OptimiserConfig, frozen: &[String]) -> TrainState {
         let group = |tensor: &Tensor| Group {
             frozen: tensor.is_in(frozen),
@@ -79,7 +80,9 @@ pub(super) fn total(batches: impl IntoIterator<Item = Result<Vec<SpikeCounts>>>)
 
 /// Trains and evaluates a network in whole epochs, with the same interface on every device.
 pub trait Learner: std::fmt::Debug {
-    /// Returns the network and the optimiser. On a GPU, only `optimiser.step` is current without a [`sync`](Learner::sync).
+    /// Returns the network and the optimiser.
+    ///
+    /// On a GPU, only `optimiser.step` is always current. [`sync`](Learner::sync) updates the other values.
     fn state(&self) -> &TrainState;
 
     /// Copies the current parameters and the optimiser's moving averages to [`state`](Learner::state).
@@ -116,15 +119,16 @@ pub trait Learner: std::fmt::Debug {
     /// [`Error::Cuda`](crate::Error::Cuda).
     fn evaluate(&mut self, feed: &Feed, padding: Padding, progress: &Progress) -> Result<Evaluation>;
 
-    /// Sets the samples that [`spikes`](Learner::spikes) runs. No batch of `samples` may have more samples than a
-    /// batch of training.
+    /// Sets the samples for [`spikes`](Learner::spikes). A batch of `samples` must not be larger than a batch of
+    /// training.
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel), [`Error::DeviceMemory`](crate::Error::DeviceMemory),
     /// [`Error::Cuda`](crate::Error::Cuda).
     fn watch(&mut self, samples: Vec<Batch>) -> Result<()>;
 
-    /// Runs the samples of [`watch`](Learner::watch) forward, and returns the spike counts of each hidden layer.
+    /// Computes the forward pass of the samples of [`watch`](Learner::watch). Returns the spike counts of each hidden
+    /// layer.
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel), [`Error::Cuda`](crate::Error::Cuda).

@@ -24,12 +24,12 @@ pub struct Evaluation {
     pub samples: u64,
     /// Result of each class, in the order of the classes.
     pub classes: Vec<ClassScore>,
-    /// Confusion matrix: `confusion[label][predicted]` is a number of samples.
+    /// Confusion matrix: `confusion[label][predicted]` is the number of samples with this label and this prediction.
     pub confusion: Vec<Vec<u64>>,
     /// Macro averages of recall, precision and F1: means over the classes.
     #[serde(rename = "macro")]
     pub macros: MacroScore,
-    /// The epoch whose network was evaluated, if it was selected by its validation.
+    /// The epoch whose network was evaluated. `None` if no epoch was selected by its validation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selected: Option<Selected>,
     /// Warnings, if the set has only one class or if its class sizes are very different.

@@ -42,8 +42,8 @@ pub(crate) struct GpuLearner {
     rounded: Rounded,
 }
 
-/// Whether a neuron has spiked more than 256 times in a time step, so that its count was rounded: `No`, `Yes`, or
-/// `Said` after the user was told.
+/// Whether a neuron has spiked more than 256 times in a time step, so that the GPU rounded its spike count. `Said`
+/// means yes, and the user was told.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Rounded {
     No,

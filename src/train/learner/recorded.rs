@@ -15,7 +15,10 @@ pub(super) struct Recorded {
 }
 
 impl Recorded {
-    /// Queues `work` for a batch from `source`, as a graph recorded once per source, except in the very first call.
+    /// Queues `work` for a batch from `source`.
+    ///
+    /// The first call queues the work directly. In later calls, the work is recorded as a CUDA graph once per source,
+    /// and the graph is queued.
     pub(super) fn run(&mut self, stream: &Stream, source: BatchSource, work: impl Fn() -> Result<()>) -> Result<()> {
         if !self.loaded {
             self.loaded = true;

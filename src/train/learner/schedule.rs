@@ -1,7 +1,7 @@
 //! Schedules of the learning rate, with PyTorch's formulas.
 //!
-//! A learning rate depends on the number of the batch alone, and of `plateau` on the validation of the epochs before:
-//! a resumed run needs no other state.
+//! The learning rate of a batch depends only on the number of the batch. With `plateau`, it also depends on the
+//! validation scores of the epochs before. A resumed run computes the same learning rates from these numbers.
 
 use std::f64::consts::PI;
 
@@ -12,15 +12,16 @@ use crate::learner::select::Select;
 
 /// One-cycle: share of the batches in which the learning rate rises (`pct_start` of PyTorch).
 const RISE: f64 = 0.3;
-/// One-cycle: the highest learning rate over the first one (`div_factor` of PyTorch).
+/// One-cycle: the highest learning rate divided by the first one (`div_factor` of PyTorch).
 const FIRST: f64 = 25.0;
-/// One-cycle: the first learning rate over the last one (`final_div_factor` of PyTorch).
+/// One-cycle: the first learning rate divided by the last one (`final_div_factor` of PyTorch).
 const LAST: f64 = 1e4;
-/// One-cycle: the momentum at the highest learning rate, and at both ends.
+/// One-cycle: the lowest momentum, at the highest learning rate, and the highest momentum, at the start and at the
+/// end.
 const MOMENTUM: [f64; 2] = [0.85, 0.95];
-/// Plateau: a score is better if it is so by this share of the best score.
+/// Plateau: a score counts as better if it is better than the best score by more than this share of the best score.
 const THRESHOLD: f64 = 1e-4;
-/// Plateau: smaller changes of the learning rate are not made.
+/// Plateau: the learning rate is reduced only if the difference is larger than this.
 const SMALLEST_CUT: f64 = 1e-8;
 
 /// How the learning rate changes during training.
@@ -35,20 +36,26 @@ pub enum Curve {
         /// Learning rate at the end.
         min_lr: f64,
     },
-    /// Up to the learning rate during three tenths of the batches and down again, both along a cosine, from 1/25 and to
-    /// 1/250,000 of it; the momentum (beta1 of Adam) goes from 0.95 to 0.85 and back (`OneCycleLR`).
+    /// One cycle (`OneCycleLR`), along cosines:
+    ///
+    /// - in the first three tenths of the batches, the learning rate rises from 1/25 of its highest value to this
+    ///   value
+    /// - in the other batches, it falls to 1/250,000 of this value
+    /// - the momentum (for Adam, beta1) goes from 0.95 to 0.85, and back to 0.95
+    ///
+    /// The highest value is the learning rate of the training settings.
     OneCycle,
-    /// Multiplied by `factor` after every `epochs` epochs (`StepLR`).
+    /// The learning rate is multiplied by `factor` after every `epochs` epochs (`StepLR`).
     Step {
         /// Number of epochs with the same learning rate.
         epochs: u64,
         /// Factor of the learning rate.
         factor: f64,
     },
-    /// Multiplied by `factor` when the validation has not become better for more than `patience` epochs
-    /// (`ReduceLROnPlateau`, with a relative threshold of 1e-4).
+    /// The learning rate is multiplied by `factor` if the validation score has not improved for more than `patience`
+    /// epochs (`ReduceLROnPlateau`, with a relative threshold of 1e-4).
     Plateau {
-        /// Number of epochs without a better validation that are accepted.
+        /// Maximum number of epochs without a better validation score that leave the learning rate unchanged.
         patience: u64,
         /// Factor of the learning rate.
         factor: f64,
@@ -64,19 +71,19 @@ pub struct Schedule {
     /// The curve after the warm-up.
     #[serde(default)]
     pub curve: Curve,
-    /// Number of epochs from the start of training to the end of the curve. Afterwards, its last learning rate stays. 0
-    /// if the curve has no end.
+    /// Number of epochs from the start of training to the end of the curve. Later epochs have the last learning rate
+    /// of the curve. 0 if the curve has no end.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub end: u64,
     /// Number of epochs in which the learning rate rises linearly, batch by batch (`LinearLR`).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub warmup_epochs: u64,
-    /// Share of the learning rate at the first batch of the warm-up.
+    /// Learning rate at the first batch of the warm-up, as a share of the learning rate after the warm-up.
     #[serde(default = "third", skip_serializing_if = "is_third")]
     pub warmup_start: f64,
 }
 
-/// Share of the learning rate at which a warm-up begins (`start_factor` of PyTorch's `LinearLR`).
+/// Default of [`Schedule::warmup_start`] (`start_factor` of PyTorch's `LinearLR`).
 pub const WARMUP_START: f64 = 1.0 / 3.0;
 
 fn third() -> f64 {
@@ -102,9 +109,11 @@ impl Default for Schedule {
 pub struct Rates {
     /// The schedule.
     pub schedule: Schedule,
-    /// Learning rate that the schedule changes. With [`Curve::Plateau`], the cuts are already in it.
+    /// Learning rate that the schedule starts from. With [`Curve::Plateau`], it is the current learning rate of
+    /// [`Plateau`].
     pub lr: f64,
-    /// Momentum of SGD or beta1 of Adam, which only [`Curve::OneCycle`] changes, unless it is 0.
+    /// Momentum of SGD, or beta1 of Adam. [`Curve::OneCycle`] replaces it, unless it is 0. Other curves don't change
+    /// it.
     pub momentum: f64,
     /// Index of the epoch, from 0.
     pub epoch: u64,
@@ -179,7 +188,8 @@ impl Plateau {
         Plateau { lr, best: None, bad_epochs: 0 }
     }
 
-    /// Takes the validation score of one more epoch. Other curves change nothing.
+    /// Takes the validation score of one more epoch, and reduces the learning rate if necessary. Does nothing if
+    /// `curve` is not [`Curve::Plateau`].
     pub fn observe(&mut self, curve: Curve, select: Select, score: f64) {
         let Curve::Plateau { patience, factor, min_lr } = curve else { return };
         let is_better = self.best.is_none_or(|best| match select {

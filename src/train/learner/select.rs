@@ -1,4 +1,4 @@
-//! The choice of an epoch by its validation.
+//! The choice of the best epoch by its score on the validation set.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,7 @@ impl Select {
         }
     }
 
-    /// Returns the number of a score that is compared.
+    /// Returns the number by which epochs are compared: the accuracy or the loss in `score`.
     pub fn of(self, score: &Score) -> f64 {
         match self {
             Select::ValidAccuracy => score.accuracy,
@@ -41,7 +41,7 @@ impl Select {
     }
 }
 
-/// An epoch that was selected by its validation.
+/// An epoch that was selected by its score on the validation set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Selected {
     /// Number of the epoch, counted from 1.

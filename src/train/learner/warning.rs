@@ -56,14 +56,14 @@ pub enum Warning {
         /// Numbers of the silent hidden layers, counted from 1.
         layers: Vec<usize>,
     },
-    /// In some hidden layers, nearly all neurons spike at nearly every time step or never.
+    /// In some hidden layers, nearly every neuron either spikes at nearly every time step, or never spikes.
     SaturatedLayers {
         /// Number of the epoch, counted from 1.
         epoch: u64,
         /// Numbers of the saturated hidden layers, counted from 1.
         layers: Vec<usize>,
     },
-    /// The training accuracy and loss of an epoch are no better than those of guessing.
+    /// In an epoch, the training accuracy and the training loss are no better than those of guessing.
     AtChance {
         /// Number of the epoch, counted from 1.
         epoch: u64,

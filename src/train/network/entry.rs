@@ -1,30 +1,30 @@
-//! Reads one entry of a network file: typed values by key, with the line of each fault.
+//! Reads one entry of a network file. Errors name the line of the fault.
 
 use toml::de::{DeTable, DeValue};
 
-/// What is wrong with a network file, and where.
+/// An error in a network file, with its line.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("line {line}: expected {expected}, got {got}")]
 pub struct NetworkFault {
     /// Number of the line, from 1.
     pub line: usize,
-    /// What the file should have there.
+    /// Text that says what was expected in this line.
     pub expected: String,
-    /// What it has.
+    /// Text that says what the line has instead.
     pub got: String,
 }
 
-/// A table of a network file. Every key that is read counts as known.
+/// A table of a network file. It remembers which keys were read, to find unknown keys.
 pub(super) struct Entry<'a> {
     text: &'a str,
     table: &'a DeTable<'a>,
     line: usize,
-    /// What the table is, for messages.
+    /// Name of the kind of table, for error messages.
     what: String,
     known: Vec<&'static str>,
 }
 
-/// Returns the number of the line at a byte of the text.
+/// Returns the number of the line, from 1, that has the byte with the index `byte`.
 pub(super) fn line_at(text: &str, byte: usize) -> usize {
     text.as_bytes()[..byte.min(text.len())].iter().filter(|&&byte| byte == b'\n').count() + 1
 }
@@ -38,7 +38,7 @@ impl<'a> Entry<'a> {
         Err(NetworkFault { line: self.line, expected: expected.into(), got: got.into() })
     }
 
-    /// Accepts keys without reading them.
+    /// Allows keys that are not read.
     pub(super) fn know(&mut self, keys: &[&'static str]) {
         self.known.extend(keys);
     }
@@ -47,7 +47,7 @@ impl<'a> Entry<'a> {
         self.table.contains_key(key)
     }
 
-    /// Returns the values of the list at `key`, which must be there.
+    /// Returns the values of the list at `key`, or an error if there is no list.
     pub(super) fn list(&mut self, key: &'static str) -> Result<&'a [toml::Spanned<DeValue<'a>>], NetworkFault> {
         match self.get(key) {
             Some(DeValue::Array(values)) => Ok(values),
@@ -60,7 +60,8 @@ impl<'a> Entry<'a> {
         self.table.get(key).map(|value| value.get_ref())
     }
 
-    /// Like [`fault`](Self::fault), at the line of a key that the table has.
+    /// Returns an error with the line and the value of `key`. If the table doesn't have the key, the line is that of
+    /// the table.
     fn wrong<T>(&self, key: &str, expected: &str) -> Result<T, NetworkFault> {
         let Some(value) = self.table.get(key) else { return self.fault(expected, "nothing") };
         let (line, got) = (line_at(self.text, value.span().start), self.text[value.span()].to_owned());
@@ -75,7 +76,8 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// Returns the number at `key`, for which `fits` must hold. `expected` says which numbers fit.
+    /// Returns the number at `key`, or `default` without this key. `fits` says whether the number is allowed.
+    /// `expected` describes the allowed numbers in error messages.
     pub(super) fn number(
         &mut self,
         key: &'static str,
@@ -96,7 +98,8 @@ impl<'a> Entry<'a> {
         self.number(key, default, "a positive number", |value| value > 0.0)
     }
 
-    /// Returns the range `[low, high]` at `key`; a single number stands for both ends. `fits` must hold for both.
+    /// Returns the range `[low, high]` at `key`, or `default` without this key. In the file, a single number stands
+    /// for a range from this number to this number. `fits` says whether an end of the range is allowed.
     pub(super) fn range(
         &mut self,
         key: &'static str,
@@ -119,7 +122,8 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// Returns the value that `names` has for the text at `key`, or `None` if the table doesn't have the key.
+    /// Returns the value for the name at `key`. `names` has all pairs of name and value. Returns `None` if the table
+    /// doesn't have the key.
     pub(super) fn choice<T: Copy>(
         &mut self,
         key: &'static str,
@@ -135,7 +139,7 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// Returns the number of outputs at `linear`, or `None` for `"classes"`.
+    /// Returns the number of outputs at the key `linear`, or `None` if the file has `"classes"` there.
     pub(super) fn outputs(&mut self) -> Result<Option<usize>, NetworkFault> {
         const EXPECTED: &str = "a number of outputs from 1 to 1048576, or \"classes\" in the last linear layer";
         match self.get("linear") {

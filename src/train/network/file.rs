@@ -13,8 +13,12 @@
 //! ]
 //! ```
 //!
-//! A hidden layer is linear, then norm and recurrent if it has them, then neuron, then dropout if it has it. The last
-//! layer is linear, norm if it has it, and readout. Unknown keys and layers out of order are refused by line.
+//! The order of the entries:
+//!
+//! - hidden layer: linear, norm (optional), recurrent (optional), neuron, dropout (optional)
+//! - last layer: linear, norm (optional), readout
+//!
+//! An unknown key, or an entry in the wrong order, is an error with its line.
 
 use toml::de::{DeTable, DeValue};
 
@@ -33,7 +37,7 @@ const KINDS: [&str; 6] = ["linear", "norm", "recurrent", "neuron", "dropout", "r
 /// Maximum number of hidden layers.
 const MOST_LAYERS: usize = 64;
 
-/// One entry of the list.
+/// One entry of the list `layers`.
 enum Layer {
     Linear(Option<usize>, LinearLayer),
     Norm(Norm),
@@ -43,7 +47,7 @@ enum Layer {
     Readout(Readout),
 }
 
-/// A layer that is not complete yet.
+/// The entries of a layer before its neuron or its readout is read.
 struct Open {
     outputs: Option<usize>,
     linear: LinearLayer,
@@ -52,10 +56,11 @@ struct Open {
 }
 
 impl Layers {
-    /// Reads the layers from the text of a network file. `others` are keys of the file that are not of the layers.
+    /// Reads the layers from the text of a network file. `others` are keys of the file that don't describe layers.
+    /// They are allowed, but not read.
     ///
     /// # Errors
-    /// [`NetworkFault`] with the line, if the text is not TOML, or has an unknown or contradicting entry.
+    /// [`NetworkFault`] with the line, if the text is not TOML, or if an entry is unknown or contradicts another.
     pub fn parse(text: &str, others: &[&'static str]) -> Result<Layers> {
         let document = DeTable::parse(text).map_err(|error| NetworkFault {
             line: error.span().map_or(1, |span| line_at(text, span.start)),
@@ -136,7 +141,8 @@ impl Layers {
     }
 }
 
-/// Says which layers may follow. `dropped` is whether the last hidden layer has dropout.
+/// Returns a text for error messages: which entries may come next. `dropped` says whether the last complete hidden
+/// layer has dropout.
 fn expected(open: Option<&Open>, dropped: bool) -> &'static str {
     match open {
         None if dropped => "linear",
@@ -279,7 +285,7 @@ fn neuron(entry: &mut Entry<'_>) -> Result<Neuron> {
     })
 }
 
-/// Returns an error if a factor that is not learned is a range.
+/// Without `learn`, returns an error if the two ends of a range are different. `ranges` are those of decay factors.
 fn fixed(entry: &Entry<'_>, learn: bool, ranges: [[f32; 2]; 2]) -> Result<()> {
     match ranges.into_iter().find(|[low, high]| !learn && low != high) {
         None => Ok(()),

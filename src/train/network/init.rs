@@ -12,11 +12,14 @@ use crate::network::parameters::{Network, Parameters};
 use crate::network::tensors::{Architecture, TensorKind};
 
 impl Network {
-    /// Makes a network with random parameters, drawn tensor by tensor in the order of the flat list. In a layer with n
-    /// inputs, each weight and bias is uniform in (-1/sqrt(n), 1/sqrt(n)), as in PyTorch's
-    /// `nn.Linear.reset_parameters`; [`LinearInit::Xavier`] has another bound for weights. Recurrent weights are a
-    /// random orthogonal matrix, norms start as the identity, and [`Learned`](super::Learned) says how numbers of
-    /// neurons are drawn.
+    /// Makes a network with random parameters. They are drawn tensor by tensor, in the order of the flat list:
+    ///
+    /// - weights and biases of a layer with n inputs: uniform in (-1/sqrt(n), 1/sqrt(n)), as in PyTorch's
+    ///   `nn.Linear.reset_parameters`
+    /// - weights with [`LinearInit::Xavier`]: uniform, with the bound given there
+    /// - recurrent weights: a random orthogonal matrix
+    /// - norms: scale 1 and shift 0
+    /// - parameters of neurons: as [`Learned`](super::Learned) says
     ///
     /// PyTorch draws other numbers for the same seed.
     pub fn new(architecture: impl Into<Arc<Architecture>>, rng: &mut ChaCha8Rng) -> Network {
@@ -52,7 +55,7 @@ impl Network {
         network
     }
 
-    /// Makes a network whose parameters are all 0, and whose norms have seen no batch.
+    /// Makes a network whose parameters are all 0. The running statistics of its norms have their initial values.
     pub fn zeros(architecture: impl Into<Arc<Architecture>>) -> Network {
         let mut parameters = Parameters::zeros(architecture);
         let architecture = parameters.architecture().clone();

@@ -25,7 +25,8 @@ pub struct Hidden {
     pub linear: LinearLayer,
     /// Batch norm of the linear layer's outputs, if any.
     pub norm: Option<Norm>,
-    /// Whether the neurons have a dense connection from their own spikes at the time step before.
+    /// Whether the layer has recurrent weights: a dense connection from its spikes at the time step before to its
+    /// neurons.
     pub recurrent: bool,
     /// The neurons.
     pub neuron: Neuron,
@@ -50,8 +51,8 @@ pub enum InitState {
     /// All states are 0.
     #[default]
     Zero,
-    /// All states are uniform in [0, 1), as in sparch and SiLIF: drawn for each sample, in each epoch of training
-    /// anew, and in evaluations always the same.
+    /// All states are uniform in [0, 1), as in sparch and SiLIF. In training, they are drawn for each sample in each
+    /// epoch. In evaluations, they are the same every time.
     Uniform,
 }
 
@@ -67,14 +68,15 @@ pub struct LinearLayer {
 /// Distribution of a linear layer's initial weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinearInit {
-    /// PyTorch's default of `nn.Linear`: uniform in (-1/sqrt(in), 1/sqrt(in)), the biases too.
+    /// Weights and biases are uniform in (-1/sqrt(in), 1/sqrt(in)), as by default in PyTorch's `nn.Linear`.
     Uniform,
-    /// PyTorch's `xavier_uniform_`: uniform in (-sqrt(6/(in+out)), sqrt(6/(in+out))). Biases as in `Uniform`.
+    /// Weights are uniform in (-sqrt(6/(in+out)), sqrt(6/(in+out))), as with PyTorch's `xavier_uniform_`. Biases are
+    /// as in `Uniform`.
     Xavier,
 }
 
-/// Batch norm over the samples and time steps of a batch, as PyTorch's `BatchNorm1d` on (batch * time, channels), with
-/// its eps of 1e-5.
+/// Batch norm over the samples and time steps of a batch. It equals PyTorch's `BatchNorm1d` for an input of shape
+/// (batch * time, channels), with eps = 1e-5.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Norm {
     /// Weight of a batch in the running statistics: running = (1 - momentum) * running + momentum * batch.
@@ -88,21 +90,21 @@ impl Default for Norm {
     }
 }
 
-/// Dropout of spikes in training. What stays is multiplied by 1 / (1 - p).
+/// Dropout of spikes in training. The spikes that are not dropped are multiplied by 1 / (1 - p).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dropout {
     /// Probability p that a spike is dropped, from 0 to below 1.
     pub p: f32,
-    /// What is dropped together.
+    /// Whether the choice changes from time step to time step.
     pub mask: Mask,
 }
 
-/// What a draw of dropout is for.
+/// How often dropout chooses whether the spikes of a neuron are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mask {
-    /// One neuron of a sample at one time step.
+    /// For each sample, at each time step.
     Step,
-    /// One neuron of a sample at all time steps.
+    /// Once for each sample, for all of its time steps.
     Sample,
 }
 
@@ -111,8 +113,9 @@ pub enum Mask {
 pub enum Readout {
     /// The sum over time.
     Sum,
-    /// The sum over time of softmax(y\[t\]) of a leaky integrator, y\[t\] = alpha y\[t-1\] + (1 - alpha) x\[t\]. alpha is
-    /// learned, each class's own, and clamped to e^(-1/5) to e^(-1/25).
+    /// The sum over time of softmax(y\[t\]). y is a leaky integrator: y\[t\] = alpha y\[t-1\] + (1 - alpha) x\[t\].
+    ///
+    /// Each class learns its own alpha, clamped to the range from e^(-1/5) to e^(-1/25).
     Leaky,
     /// The largest value over time of the same leaky integrator, for each class.
     Max,
@@ -121,8 +124,8 @@ pub enum Readout {
 }
 
 impl Layers {
-    /// Returns the layers of the post's network: linear layers with biases and integrate-and-fire neurons, and a
-    /// readout that is summed over time. `hidden` has the number of neurons of each hidden layer.
+    /// Returns the layers of a network of integrate-and-fire neurons without leak. The linear layers have biases. The
+    /// readout is the sum over time. `hidden` has the number of neurons of each hidden layer.
     pub fn iaf(hidden: &[usize], neuron: Iaf) -> Layers {
         let linear = LinearLayer { bias: true, init: LinearInit::Uniform };
         let layer = |&neurons: &usize| Hidden {
@@ -140,7 +143,8 @@ impl Layers {
         }
     }
 
-    /// Returns the neurons' constants if these are [`Layers::iaf`], the layers that the fused kernels compute.
+    /// Returns the constants of the neurons if these layers can be made with [`Layers::iaf`]. The fused kernels
+    /// compute only such layers. Otherwise, returns `None`.
     pub fn as_iaf(&self) -> Option<Iaf> {
         let neuron = match self.hidden.first() {
             Some(Hidden { neuron: Neuron::Iaf(neuron), .. }) => *neuron,
@@ -151,7 +155,8 @@ impl Layers {
         (*self == Layers::iaf(&sizes, neuron)).then_some(neuron)
     }
 
-    /// Says what these layers have that [`Layers::iaf`] doesn't have, such as `norm, silif`.
+    /// Returns a short text for messages: what these layers have that [`Layers::iaf`] doesn't have. Example: "norm,
+    /// silif".
     pub fn beyond_iaf(&self) -> String {
         let is_plain = |linear: &LinearLayer| linear.bias && linear.init == LinearInit::Uniform;
         let mut words: Vec<&str> = Vec::new();
@@ -173,7 +178,9 @@ impl Layers {
         words.join(", ")
     }
 
-    /// Returns these layers with other numbers of neurons, or `None` if the hidden layers differ in more than that.
+    /// Returns these layers with other numbers of neurons. `hidden` has the number of neurons of each hidden layer.
+    ///
+    /// Returns `None` if the hidden layers differ in more than their numbers of neurons.
     pub fn resized(&self, hidden: &[usize]) -> Option<Layers> {
         let sized = |neurons: usize| self.hidden.first().map(|first| Hidden { neurons, ..first.clone() });
         let alike = self.hidden.iter().all(|layer| sized(layer.neurons).as_ref() == Some(layer));

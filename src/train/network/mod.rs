@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! layers        the layers from the input to the readout, without the sizes of input and output
-//! neuron, iaf   the neurons of a layer: settings, and the numbers that they learn
-//! file, entry   reads the network file, with the line of each fault
+//! neuron, iaf   the neurons of a layer: settings and learned parameters
+//! file, entry   reads the network file; errors name the line
 //! text          writes the text of a network file
 //! presets       networks with names, and their training settings
-//! tensors       the tensors of a network: names, shapes, places in the flat list of parameters
+//! tensors       the tensors of a network: names, shapes, ranges in the flat list of parameters
 //! parameters    a network: its architecture and its parameters as one flat list
 //! init          initial values; orthogonal has the matrices of recurrent connections
 //! surrogate     the surrogate gradient of the spike count

@@ -1,12 +1,19 @@
 //! The model file `model.safetensors`: the state dict of an equivalent `nn.Sequential`, in float32.
 //!
-//! - `0.weight` (out, in) and `0.bias` (out,): first linear layer. The number is that of the layer in the network file,
-//!   from 0
-//! - `weight`, `bias`, `running_mean` and `running_var` of a norm, as in `nn.BatchNorm1d`; `weight` (out, in) of a
-//!   recurrent connection, as in `nn.Linear`; numbers that neurons learn under the names of
-//!   [`Neuron::learned`](super::Neuron::learned)
-//! - key `tonic_toolkit` of the metadata: a JSON object with the neuron's constants (of [`Layers::iaf`]) or the text of
-//!   the network file (of other layers), class names and number of time steps
+//! ```text
+//! 0.weight, 0.bias                     first linear layer: (out, in) and (out,)
+//! N.weight, N.bias                     another linear layer; N is the index of the layer in the network file, from 0
+//! N.weight, N.bias,                    norm, as in nn.BatchNorm1d: (channels,)
+//! N.running_mean, N.running_var
+//! N.weight                             recurrent connection, as in nn.Linear: (out, in)
+//! N.alpha and others                   learned parameters of neurons, with the names of Neuron::learned
+//! ```
+//!
+//! The metadata has one key, `tonic_toolkit`. Its value is a JSON object with the class names, the number of time
+//! steps, and one of:
+//!
+//! - the constants of the neurons, if the layers are those of [`Layers::iaf`]
+//! - the text of the network file, for other layers
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -61,10 +68,10 @@ pub fn read_model(path: &Path) -> Result<Model, Error> {
 /// Name, shape and values of a tensor.
 type NamedTensor = (String, Vec<usize>, Vec<f32>);
 
-/// Reads the description in a model file, as JSON, and its tensors: name, shape and values of each.
+/// Reads the description in a model file (JSON) and all its tensors.
 ///
 /// # Errors
-/// As [`read_model`].
+/// The errors of [`read_model`] for the file, its format, its description, and the types and values of its tensors.
 pub(crate) fn read_arrays(path: &Path) -> Result<(String, Vec<NamedTensor>), Error> {
     let bytes = std::fs::read(path).map_err(Error::io(path, "read the model"))?;
     let read = || -> Result<_, ModelError> {
@@ -121,10 +128,10 @@ pub fn to_bytes(model: &Model) -> Result<Vec<u8>, ModelError> {
     Ok(safetensors::serialize(views, Some(metadata))?)
 }
 
-/// Reads a model from the content of a model file, and checks every part.
+/// Reads a model from the content of a model file, and checks it.
 ///
 /// # Errors
-/// A [`ModelError`] that says which part is missing or wrong.
+/// A [`ModelError`] that says what is missing or wrong.
 pub fn from_bytes(bytes: &[u8]) -> Result<Model, ModelError> {
     let (_, header) = SafeTensors::read_metadata(bytes)?;
     let text = header.metadata().as_ref().and_then(|map| map.get(KEY)).ok_or(ModelError::NoDescription)?;
@@ -151,12 +158,14 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Model, ModelError> {
     Ok(Model { network, classes, steps })
 }
 
-/// Replaces the parameters of `network`, and the statistics of its norms, with those of a safetensors file that have the
-/// names of a model file. Returns the names of those that the file doesn't have.
+/// Replaces the parameters of `network`, and the statistics of its norms, with the tensors of a safetensors file. The
+/// tensors must have the names that they have in a model file.
+///
+/// Returns the names of the tensors that the file doesn't have. These keep their values in `network`.
 ///
 /// # Errors
-/// [`Io`](tonic_base::Error::Io) if the file cannot be read, [`Error::Model`] if a tensor doesn't belong to the network,
-/// or has another type or shape.
+/// [`Io`](tonic_base::Error::Io) if the file cannot be read, [`Error::Model`] if a tensor doesn't belong to the
+/// network, or has another type or shape.
 pub fn read_parameters(path: &Path, network: &mut Network) -> Result<Vec<String>, Error> {
     let bytes = std::fs::read(path).map_err(Error::io(path, "read the parameters"))?;
     let taken = SafeTensors::deserialize(&bytes).map_err(ModelError::from);
@@ -164,7 +173,8 @@ pub fn read_parameters(path: &Path, network: &mut Network) -> Result<Vec<String>
     taken.map_err(|source| Error::Model { path: path.into(), source })
 }
 
-/// Does the work of [`read_parameters`]. If `all` is true, a tensor that the file doesn't have is an error.
+/// Copies the tensors to `network`, and returns the names of missing tensors. If `all` is true, a missing tensor is
+/// an error.
 fn take_tensors(tensors: &SafeTensors<'_>, network: &mut Network, all: bool) -> Result<Vec<String>, ModelError> {
     let architecture = network.architecture().clone();
     let mut unknown: BTreeSet<&str> = tensors.names().into_iter().collect();
@@ -192,12 +202,13 @@ fn take_tensors(tensors: &SafeTensors<'_>, network: &mut Network, all: bool) -> 
     }
 }
 
-/// Returns the shape of a tensor in the file.
+/// Returns the shape that a tensor has in the file.
 fn shape(tensor: &Tensor) -> Vec<usize> {
     if tensor.is_weight() { vec![tensor.outputs, tensor.inputs] } else { vec![tensor.outputs] }
 }
 
-/// Returns the sizes of a chain of linear layers from the shapes of their weights.
+/// Reads the numbers of inputs, hidden neurons and classes from the shapes of the weights. The layers are those of
+/// [`Layers::iaf`].
 fn chain(tensors: &SafeTensors<'_>) -> Result<Shape, ModelError> {
     let [first, inputs] = matrix(tensors, FIRST)?;
     let mut widths = vec![first];
@@ -250,7 +261,7 @@ fn float32(tensors: &SafeTensors<'_>, name: &str, shape: &[usize]) -> Result<Vec
     Ok(values)
 }
 
-/// Returns a tensor of float32, and refuses another type or shape.
+/// Returns the tensor `name`, or an error if it doesn't have the type float32 and this shape.
 fn view<'t>(tensors: &SafeTensors<'t>, name: &str, shape: &[usize]) -> Result<TensorView<'t>, ModelError> {
     let view = tensors.tensor(name).map_err(|_| ModelError::Missing { name: name.to_owned() })?;
     if view.dtype() != Dtype::F32 {

@@ -1,4 +1,4 @@
-//! The neurons of a hidden layer: their settings, and which numbers they learn.
+//! The neurons of a hidden layer: settings and learned parameters.
 //!
 //! | neuron | one time step, for a current x |
 //! |---|---|
@@ -9,9 +9,14 @@
 //! | silif | adlif with alpha = exp(-exp(p_alpha + dt)), beta = exp(-exp(p_beta + dt)) |
 //! | c-silif | z = l (z - 0.5 s) + b x, with the complex l = exp(exp(log_dt) (-exp(log_log_alpha) + i alpha_img)) |
 //!
-//! A right side has the values of the time step before, except that u of adlif and silif uses the new w, and u of
-//! cuba-lif the new i. r is u - s with the soft reset, and u (1 - s) with the hard reset. s = 1 if u > 1 (2 Re z > 1 for
-//! c-silif), else 0. Sources: sparch (lif, adlif), SSM-inspired LIF (silif, c-silif), Sinabs (iaf), NIR (cuba-lif).
+//! The formulas of iaf are computed from left to right. In the others, the state variables on the right side have the
+//! values of the time step before, with two exceptions: u of adlif and silif uses the new w, and u of cuba-lif uses the
+//! new i.
+//!
+//! r is u - s with the soft reset, and u (1 - s) with the hard reset. Except for iaf, s is 1 if u > 1, else 0. In
+//! c-silif, u is 2 Re z.
+//!
+//! Sources: sparch (lif, adlif), SSM-inspired LIF (silif, c-silif), Sinabs (iaf), NIR (cuba-lif).
 
 use crate::kernel::cell::{self, Cell};
 use crate::network::iaf::Iaf;
@@ -38,10 +43,11 @@ pub enum Neuron {
     CSilif(CSilif),
 }
 
-/// Surrogate of the derivative of a spike, for the distance x = u - 1 of the membrane potential to the threshold.
+/// Surrogate for the derivative of a spike. x = u - 1 is the membrane potential minus the threshold.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Surrogate {
-    /// height for -width < x <= width, else 0. sparch and SiLIF have a height of 1 and a width of 0.5.
+    /// height for -width < x <= width, else 0. The default is that of sparch and SiLIF: a height of 1 and a width of
+    /// 0.5.
     Boxcar {
         /// Height of the box.
         height: f32,
@@ -55,12 +61,12 @@ pub enum Surrogate {
         /// Half of the area under the curve.
         scale: f32,
     },
-    /// alpha / 2 / (1 + (pi / 2 * alpha * x)^2), as snnTorch's `atan`.
+    /// alpha / 2 / (1 + (pi / 2 * alpha * x)^2), the same as `atan` of snnTorch.
     Arctan {
         /// Steepness.
         alpha: f32,
     },
-    /// 1 / (1 + slope * |x|)^2, as snnTorch's `fast_sigmoid`.
+    /// 1 / (1 + slope * |x|)^2, the same as `fast_sigmoid` of snnTorch.
     FastSigmoid {
         /// Steepness.
         slope: f32,
@@ -82,14 +88,14 @@ pub enum Reset {
     Hard,
 }
 
-/// Settings of leaky integrate-and-fire neurons. `alpha` is the range of the initial decay factors.
+/// Settings of leaky integrate-and-fire neurons.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Lif {
     /// Surrogate gradient.
     pub surrogate: Surrogate,
-    /// Range of the decay factor of the membrane potential.
+    /// Range of the decay factor of the membrane potential. The initial values are drawn from it.
     pub alpha: [f32; 2],
-    /// Whether the decay factors are learned, each neuron's own, clamped to the range.
+    /// Whether each neuron learns its own decay factor, clamped to the range.
     pub learn: bool,
     /// What happens after a spike.
     pub reset: Reset,
@@ -111,7 +117,7 @@ pub struct CubaLif {
     pub alpha: [f32; 2],
     /// Range of the decay factor of the membrane potential.
     pub beta: [f32; 2],
-    /// Whether the decay factors are learned, each neuron's own, clamped to the ranges.
+    /// Whether each neuron learns its own decay factors, clamped to the ranges.
     pub learn: bool,
     /// What happens after a spike.
     pub reset: Reset,
@@ -129,7 +135,8 @@ impl Default for CubaLif {
     }
 }
 
-/// Settings of adaptive neurons. All numbers are learned and clamped to the range in which they are drawn.
+/// Settings of adaptive neurons. Each neuron learns its own four numbers. Each number is drawn from its range, and
+/// clamped to it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Adlif {
     /// Surrogate gradient.
@@ -138,9 +145,9 @@ pub struct Adlif {
     pub alpha: [f32; 2],
     /// Range of the decay factor of the adaptation.
     pub beta: [f32; 2],
-    /// Range of the adaptation by the membrane potential.
+    /// Range of the factor a: how strongly the membrane potential changes the adaptation.
     pub a: [f32; 2],
-    /// Range of the adaptation by a spike.
+    /// Range of the factor b: how strongly a spike changes the adaptation.
     pub b: [f32; 2],
 }
 
@@ -151,7 +158,7 @@ impl Default for Adlif {
     }
 }
 
-/// Settings of adaptive neurons whose decay factors come from time constants. Rates are in 1/s.
+/// Settings of adaptive neurons whose decay factors come from learned time constants. Rates are in 1/s.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Silif {
     /// Surrogate gradient.
@@ -162,9 +169,9 @@ pub struct Silif {
     pub rate_beta: [f32; 2],
     /// Initial duration of a time step in seconds, exp(dt).
     pub dt: f32,
-    /// Range of the adaptation by the membrane potential, to which it is clamped.
+    /// Range of the factor a: how strongly the membrane potential changes the adaptation. a is clamped to this range.
     pub a: [f32; 2],
-    /// Range of the adaptation by a spike, to which it is clamped.
+    /// Range of the factor b: how strongly a spike changes the adaptation. b is clamped to this range.
     pub b: [f32; 2],
 }
 
@@ -182,7 +189,7 @@ impl Default for Silif {
     }
 }
 
-/// Settings of resonators with a complex state. Nothing is clamped.
+/// Settings of resonators with a complex state. The learned parameters are not clamped.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CSilif {
     /// Surrogate gradient.
@@ -193,7 +200,7 @@ pub struct CSilif {
     pub decay: f32,
     /// Initial angular frequency, alpha_img.
     pub frequency: f32,
-    /// Range of the initial gain of the current.
+    /// Range of the initial gain b of the input current.
     pub b: [f32; 2],
 }
 
@@ -210,14 +217,14 @@ impl Default for CSilif {
     }
 }
 
-/// A number that each neuron of a layer learns.
+/// A parameter that each neuron of a layer learns.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Learned {
-    /// Name of the tensor in the model file.
+    /// Name of the parameter, the last part of the tensor's name in the model file.
     pub name: &'static str,
     /// How the initial value is drawn.
     pub draw: Draw,
-    /// Range to which the value is clamped before it is used; `None` without clamping.
+    /// Range to which the value is clamped when it is used. `None` without clamping.
     pub clamp: Option<[f32; 2]>,
 }
 
@@ -243,7 +250,7 @@ impl Neuron {
         }
     }
 
-    /// Returns the kernels' cell and surrogate gradient, or `None` for [`Neuron::Iaf`].
+    /// Returns the cell and the surrogate gradient for the kernels, or `None` for [`Neuron::Iaf`].
     pub(crate) fn cell(&self) -> Option<(Cell, cell::Surrogate)> {
         let reset = |of: Reset| if of == Reset::Soft { cell::Reset::Soft } else { cell::Reset::Hard };
         let (cell, surrogate) = match self {
@@ -272,7 +279,7 @@ impl Neuron {
         if matches!(self, Neuron::Iaf(_) | Neuron::Lif(_)) { 1 } else { 2 }
     }
 
-    /// Returns the values that all neurons share instead of learning them, in the order of [`Neuron::learned`].
+    /// Returns the decay factors if they are not learned. All neurons share them. Otherwise, returns an empty list.
     pub(crate) fn fixed(&self) -> Vec<f32> {
         match *self {
             Neuron::Lif(Lif { learn: false, alpha, .. }) => vec![alpha[0]],
@@ -286,7 +293,7 @@ impl Neuron {
         matches!(self, Neuron::Lif(_) | Neuron::Adlif(_))
     }
 
-    /// Returns the numbers that each neuron learns, in the order of the flat list of parameters.
+    /// Returns the parameters that each neuron learns, in the order of the flat list of parameters.
     pub fn learned(&self) -> Vec<Learned> {
         let clamped = |name, range| Learned { name, draw: Draw::Uniform(range), clamp: Some(range) };
         let free = |name, draw| Learned { name, draw, clamp: None };

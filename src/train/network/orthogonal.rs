@@ -1,13 +1,12 @@
-//! Random orthogonal matrices, as PyTorch's `orthogonal_`: the Q of the QR factors of a matrix of normal numbers.
+//! Random orthogonal matrices with the distribution of PyTorch's `orthogonal_`.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-/// Fills `matrix`, (n, n) row-major, with a random orthogonal matrix.
+/// Fills `matrix`, (n, n) row-major, with a random orthogonal matrix. All orthogonal matrices are equally likely.
 ///
-/// The rows of a matrix of normal numbers are made orthonormal one after another (Gram-Schmidt in float64, each row
-/// twice, which is as exact as Householder's). Its distribution is that of `orthogonal_`: uniform over all orthogonal
-/// matrices.
+/// The rows are drawn from a normal distribution, and then made orthonormal one after another with Gram-Schmidt in
+/// float64. Doing this twice per row is as exact as Householder's method.
 pub(super) fn orthogonal(matrix: &mut [f32], n: usize, rng: &mut ChaCha8Rng) {
     let mut rows: Vec<Vec<f64>> = Vec::with_capacity(n);
     for _ in 0..n {
@@ -29,7 +28,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(x, y)| x * y).sum()
 }
 
-/// Draws a normal number with Box and Muller's method, which has the same bits on every machine.
+/// Draws a normal number with the Box-Muller method. It has the same bits on every machine.
 fn normal(rng: &mut ChaCha8Rng) -> f64 {
     let (radius, angle) = (1.0 - rng.random::<f64>(), rng.random::<f64>());
     (-2.0 * libm::log(radius)).sqrt() * libm::cos(std::f64::consts::TAU * angle)

@@ -11,7 +11,7 @@ const W: usize = 300;
 const B: usize = 20;
 const UPDATES: u64 = 40;
 
-/// The gradients of scripts/goldens/torch_optimisers.py.
+/// Returns the gradients that scripts/goldens/torch_optimisers.py uses.
 fn gradients(step: u64) -> Vec<f32> {
     let of = |len: usize| {
         (0..len as u64).map(move |i| {
@@ -46,7 +46,7 @@ fn config(case: &Value) -> OptimiserConfig {
     OptimiserConfig { rule, lr: number("lr").unwrap(), weight_decay, clip_norm: number("clip_norm") }
 }
 
-/// Compares with the optimisers of PyTorch 2.11, recorded by scripts/goldens/torch_optimisers.py.
+/// Compares with results of PyTorch 2.11, which scripts/goldens/torch_optimisers.py recorded.
 #[test]
 fn optimisers_are_those_of_pytorch() {
     let file = include_bytes!("../../../../tests/data/goldens/torch_optimisers.safetensors");

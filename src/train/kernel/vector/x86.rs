@@ -23,7 +23,7 @@ macro_rules! intrinsics {
     }};
 }
 
-/// Returns the sum of eight numbers: 4 sums of elements that are 4 apart, then 2 sums of those, then 1.
+/// Returns the sum of eight numbers: first 4 sums of two elements with distance 4, then 2 sums of these, then 1 sum.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn sum_of_eight(x: __m256) -> f32 {
