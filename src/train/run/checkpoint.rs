@@ -21,7 +21,7 @@ const VERSION: u32 = 1;
 /// The only key of the file's metadata. With several keys, their order would be random.
 const KEY: &str = "tonic_toolkit_checkpoint";
 const PARAMETERS: &str = "parameters";
-/// Only in checkpoints of networks with norms.
+/// Tensor with the running statistics. Checkpoints of networks without norms don't have it.
 const STATISTICS: &str = "statistics";
 
 /// Returns the names of the optimiser's tensors. AdamW's are those of Adam.
@@ -57,7 +57,7 @@ struct Metadata {
     version: u32,
     epochs_done: u64,
     batches_done: u64,
-    /// Number of updates by any optimiser.
+    /// Number of updates. The name is from versions that had no other optimiser than Adam.
     adam_step: u64,
     running: RunningScore,
     best_accuracy: f64,

@@ -48,7 +48,7 @@ pub fn eval(options: &EvalOptions, choose: impl FnOnce(EngineChoice) -> Result<B
     trained.run(choose, *verbosity, "evaluate", Backend::evaluate)
 }
 
-/// The network of a run, and a set that fits it.
+/// The configuration and the network of a run, and a set that fits the run.
 pub(crate) struct Trained {
     pub(crate) config: Config,
     pub(crate) network: Network,

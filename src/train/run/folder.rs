@@ -28,7 +28,7 @@ use crate::run::{checkpoint, config, events, metrics, sets, times};
 
 /// Name of the file with the network after the last epoch.
 pub(crate) const MODEL: &str = "model.safetensors";
-/// Name of the file with the network of the first of the best epochs.
+/// Name of the file with the network of the best epoch. If several epochs are equally good, it is the first.
 pub(crate) const BEST: &str = "best.safetensors";
 /// Name of the file with the evaluation on the test set.
 pub(crate) const TEST: &str = "test.json";

@@ -37,7 +37,7 @@ pub struct PredictOptions {
     pub verbosity: Verbosity,
 }
 
-/// What a prediction has written.
+/// Result of a prediction.
 #[derive(Clone, Debug, Serialize)]
 pub struct Predicted {
     /// Number of samples of the set.
@@ -84,8 +84,8 @@ fn check_empty(out: &Path) -> Result<()> {
     }
 }
 
-/// Returns a CSV with one row for each sample: index, label, predicted class, and logits. Logits have enough digits to
-/// read the same float32 back.
+/// Returns a CSV with one row for each sample: index, label, predicted class, and logits. Each logit has enough digits
+/// to give the same float32 when it is read.
 fn csv(logits: &Logits, classes: &[String]) -> String {
     let head = ["sample", "label", "predicted"].into_iter().chain(classes.iter().map(String::as_str));
     let mut text = csv_row(head);

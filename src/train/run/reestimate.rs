@@ -14,7 +14,7 @@ use crate::kernel::program::MatmulPrecision;
 use crate::learner::{Backend, Padding};
 use crate::network::{Architecture, Network, Parameters};
 
-/// Replaces the running statistics of a network by means over the batches of a training set.
+/// Replaces the running statistics of a network with means over the batches of a training set.
 ///
 /// # Errors
 /// The errors of reading the set, [`Error::Kernel`](crate::Error::Kernel),

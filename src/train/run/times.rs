@@ -38,7 +38,8 @@ impl Pace {
         Pace { started: Instant::now(), batches: 0 }
     }
 
-    /// Returns the time for `left` more batches, in seconds, after `batches` more were trained.
+    /// Adds `batches` to the batches that this process has trained. Returns the estimated time for `left` more
+    /// batches, in seconds.
     pub(crate) fn seconds_left(&mut self, batches: u64, left: u64) -> f64 {
         self.batches += batches;
         self.started.elapsed().as_secs_f64() * left as f64 / self.batches.max(1) as f64
