@@ -1,5 +1,5 @@
-//! Tests of the event file for TensorBoard, and of what metrics.jsonl and the epoch line have. tests/python reads the
-//! file with TensorBoard itself.
+//! Tests of the event file for TensorBoard, and of the same values in metrics.jsonl and in the printed lines.
+//! tests/python reads the event file with TensorBoard itself.
 
 use std::path::{Path, PathBuf};
 

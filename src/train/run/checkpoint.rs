@@ -1,7 +1,7 @@
 //! Checkpoints: the state from which a run continues with the same bits as if it had never stopped.
 //!
-//! A checkpoint is one safetensors file with the parameters and the optimiser's moving averages. Its metadata says how many
-//! epochs and batches are done.
+//! A checkpoint is one safetensors file with the parameters and the optimiser's moving averages. Its metadata says how
+//! many epochs and batches are finished.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

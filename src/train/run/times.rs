@@ -58,8 +58,8 @@ pub(crate) struct RunTimes {
 }
 
 impl RunTimes {
-    /// Starts to measure the time of this process, which began at `started` and computes on `machine`. For a resumed run,
-    /// `run` is its folder.
+    /// Starts to measure the time of this process, which began at `started` and computes on `machine`. If the run is
+    /// resumed, `run` is its folder.
     pub(crate) fn resume(run: Option<&Path>, started: Instant, epochs_before: u64, machine: Machine) -> RunTimes {
         let before = run.map_or(Vec::new(), |run| read(run).unwrap_or_default());
         RunTimes { before, started, epochs_before, first_step: None, machine }

@@ -1,4 +1,4 @@
-//! What people look at: the report of a run as a web page, and one sample's way through the network.
+//! Reports and pictures: the report of a run as a web page, and the spikes and the readout of single samples.
 //!
 //! ```text
 //! trace        rasters of a sample and of the hidden layers; the readout over time

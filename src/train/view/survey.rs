@@ -11,7 +11,7 @@ use crate::learner::{Evaluation, Padding, check_labelled, each_batch};
 use crate::network::Network;
 use crate::view::trace::{decided_after, total};
 
-/// A sample of the set, and what the network makes of it.
+/// A sample of the set, with the prediction, the time and the spikes of the network for it.
 #[derive(Clone, Debug)]
 pub(super) struct Judged {
     /// Index of the sample in the set.
