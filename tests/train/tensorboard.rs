@@ -1,4 +1,4 @@
-//! Tests of the event file for TensorBoard, and of the same values in metrics.jsonl and in the printed lines.
+//! Tests of the event file for TensorBoard, of metrics.jsonl, and of the line that is printed after each epoch.
 //! tests/python reads the event file with TensorBoard itself.
 
 use std::path::{Path, PathBuf};

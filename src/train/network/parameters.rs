@@ -5,8 +5,9 @@ use std::sync::Arc;
 use crate::network::layers::Layers;
 use crate::network::tensors::{Architecture, Shape, TensorKind};
 
-/// All parameters of a network, and the running statistics of its norms. Gradients have the same type: then the
-/// statistics are those of a batch.
+/// All parameters of a network, and the running statistics of its norms.
+///
+/// The same type holds gradients. Then the statistics are those of one batch.
 ///
 /// The parameters are one flat list, in the order of the state dict of the equivalent `nn.Sequential` (`0.weight`,
 /// `0.bias`, `2.weight`, ...). Weight matrices are transposed: (in, out) row-major.
@@ -74,7 +75,7 @@ impl Parameters {
     }
 
     /// Returns the statistics of all norms as one list. For each norm, the list has the means of all channels, then
-    /// the variances. Gradients have the means and the unbiased variances of the batch here.
+    /// the variances. In gradients, they are the means and the unbiased variances of the batch.
     pub fn statistics(&self) -> &[f32] {
         &self.statistics
     }

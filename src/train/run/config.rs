@@ -214,7 +214,7 @@ impl Config {
         self.check_frames(run, dir, manifest, &manifest.description.classes)
     }
 
-    /// Like [`check_data`](Self::check_data), but also accepts a set without classes.
+    /// Checks that a set has the cells and the recipe of the run, and the same classes or none.
     pub(crate) fn check_unlabelled(&self, run: &Path, dir: &Path, manifest: &Manifest) -> Result<()> {
         let classes = &manifest.description.classes;
         self.check_frames(run, dir, manifest, if classes.is_empty() { &self.data.class_names } else { classes })

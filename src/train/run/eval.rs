@@ -40,8 +40,9 @@ pub struct EvalOptions {
 /// Evaluates the network of a run on a set. `choose` gets the engine of the run and returns the backend that computes.
 ///
 /// # Errors
-/// The errors of reading the run folder, the model and the set; [`tonic_shard::Error::Mismatch`] if they do not fit
-/// together; the errors of [`Learner::evaluate`](crate::learner::Learner::evaluate).
+/// - the errors of reading the run folder, the model and the set
+/// - [`Mismatch`](tonic_shard::Error::Mismatch) if the set or the model doesn't fit the run
+/// - the errors of [`Learner::evaluate`](crate::learner::Learner::evaluate)
 pub fn eval(options: &EvalOptions, choose: impl FnOnce(EngineChoice) -> Result<Backend>) -> Result<Evaluation> {
     let EvalOptions { run, data, best, open, verbosity, warn } = options;
     let trained = Trained::open(run, data, *best, *open, Config::check_data)?;

@@ -11,7 +11,7 @@ const NOISE: f64 = 3.0;
 const MOST_NOISE: f64 = 0.1;
 /// A loss is better than another loss if it is below this factor times the other loss.
 const NO_BETTER: f64 = 0.98;
-/// During this many batches at the start of a run, it is normal that the loss doesn't fall.
+/// In the first batches of a run, a loss that doesn't fall is normal. This is the number of these batches.
 const SLOW_START: u64 = 100;
 /// A mean loss is absurd if it exceeds this many times ln(number of classes).
 const TIMES_GUESSING: f64 = 1e4;
@@ -53,7 +53,7 @@ impl Guessing {
         self.classes > 1 && score.accuracy <= self.accuracy + noise && score.loss >= NO_BETTER * self.loss
     }
 
-    /// Returns whether the last three epochs are no better than guessing and their loss didn't fall. Always `false`
+    /// Returns whether the last three epochs are no better than guessing and their loss didn't fall. Returns `false`
     /// during the first [`SLOW_START`] batches of a run.
     fn is_stuck(&self, epochs: &[EpochMetrics]) -> bool {
         let Some(three @ [first, _, last]) = epochs.last_chunk::<3>() else { return false };

@@ -15,7 +15,7 @@ use crate::run::training_options::TrainingOptions;
 /// - A new run takes the default.
 /// - A resumed run takes the value in the run folder.
 ///
-/// A resumed run refuses any other value, unless the text of the option allows a change.
+/// A resumed run refuses any other value, unless the description of the option says that it may change.
 #[derive(Clone, Debug)]
 pub struct FitOptions {
     /// Folder of the training set.

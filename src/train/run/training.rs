@@ -51,7 +51,7 @@ pub(super) struct Training<'a> {
     best_accuracy: f64,
     /// The network after the last finished epoch, until it is saved.
     ended: Option<Network>,
-    /// The network with the best validation accuracy so far, until it is saved.
+    /// The network of the best epoch so far, until it is saved.
     best: Option<Network>,
     /// How many epochs and batches were finished at the last checkpoint.
     saved: Position,

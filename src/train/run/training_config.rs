@@ -77,7 +77,7 @@ impl TrainingConfig {
         OptimiserConfig { rule: self.optimiser, lr, weight_decay: self.weight_decay, clip_norm: self.clip_norm }
     }
 
-    /// Returns the loss of training, with these class weights.
+    /// Returns the settings of the training loss, with these class weights.
     pub(super) fn loss(&self, class_weights: Option<Vec<f32>>) -> TrainingLoss {
         TrainingLoss { class_weights, label_smoothing: self.label_smoothing, spike_rate: self.spike_rate }
     }

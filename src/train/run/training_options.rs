@@ -49,8 +49,8 @@ pub enum ScheduleName {
 
 /// Options for training. Their names are those of the flags of `tonic-train fit`, with underscores.
 ///
-/// An option that is `None` (or `false`, or empty) takes its default in a new run, and the value of the run folder in a
-/// resumed run. A resumed run refuses any other value, except of `patience`.
+/// An option can be left out: it is `None`, `false` or empty. Then a new run takes the default, and a resumed run takes
+/// the value in the run folder. A resumed run refuses other values, but it may change `patience`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct TrainingOptions {
     /// The optimiser; Adam by default.

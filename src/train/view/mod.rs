@@ -6,7 +6,7 @@
 //! survey       all samples of a set: predictions, losses, times, spikes
 //! report       reads the run, surveys a set, writes the page
 //! page         the sections of the page
-//! sample_page  the part of the page about single samples
+//! sample_page  the sections of the page about single samples
 //! ```
 
 mod page;

@@ -49,8 +49,7 @@ pub struct Reported {
 /// Writes the report of a run as a page of HTML.
 ///
 /// # Errors
-/// The errors of reading the run folder, and of [`eval`](fn@crate::run::eval) on the set; errors of drawing and of
-/// writing the page.
+/// The errors of reading the run folder, of [`eval`](fn@crate::run::eval), of drawing, and of writing the page.
 pub fn report(options: &ReportOptions) -> Result<Reported> {
     let ReportOptions { run, data, output, best, .. } = options;
     let path = output.clone().unwrap_or_else(|| run.join(REPORT));

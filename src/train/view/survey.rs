@@ -33,8 +33,8 @@ pub(super) struct Judged {
 /// Runs all samples of a set forward on the CPU. Returns the evaluation and the samples in the order of the set.
 ///
 /// # Errors
-/// The errors of an evaluation: [`Error::Unlabelled`](crate::Error::Unlabelled), [`Error::Kernel`](crate::Error::Kernel)
-/// and those of reading the set.
+/// [`Error::Unlabelled`](crate::Error::Unlabelled); [`Error::Kernel`](crate::Error::Kernel); the errors of reading the
+/// set.
 pub(super) fn survey(
     network: &Network,
     feed: &Feed,
