@@ -24,7 +24,7 @@ const PARAMETERS: &str = "parameters";
 /// Tensor with the running statistics. Checkpoints of networks without norms don't have it.
 const STATISTICS: &str = "statistics";
 
-/// Returns the names of the optimiser's tensors. AdamW's are those of Adam.
+/// Returns the names of the optimiser's tensors. AdamW has the same names as Adam.
 fn state_names(rule: Rule) -> &'static [&'static str] {
     match rule {
         Rule::Adam(_) | Rule::AdamW(_) => &["adam.mean", "adam.mean_square"],

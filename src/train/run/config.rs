@@ -173,7 +173,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Returns the learning rate after the changes by resumed runs. The schedule has not changed it yet.
+    /// Returns the learning rate after the last change by a resumed run. The schedule is not applied to it.
     pub(crate) fn current_lr(&self) -> f64 {
         self.lr_changes.last().map_or(self.lr, |change| change.lr)
     }

@@ -371,7 +371,8 @@ impl<'a> Training<'a> {
         })
     }
 
-    /// Evaluates a network on the test set: that of the selected epoch, or of the last epoch if none is selected.
+    /// Evaluates the network of the selected epoch on the test set. Without a selected epoch, evaluates the network of
+    /// the last epoch.
     pub(super) fn test(&mut self, feed: &Feed, selected: Option<Selected>) -> Result<Evaluation> {
         let saved = match selected {
             Some(_) => Some(BEST),
