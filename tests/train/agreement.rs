@@ -1,4 +1,4 @@
-//! Compares a training step of two engines, for the tests of the CPU and of the GPU.
+//! Compares a training step of two engines. The tests of the CPU and of the GPU use this module.
 
 use proptest::prelude::*;
 use tonic_toolkit::loader::Batch;

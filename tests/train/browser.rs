@@ -1,4 +1,5 @@
-//! A web page in a headless browser: errors, width, and a screenshot. Without a browser, tests print "skipped".
+//! Opens a web page in a headless browser, and checks errors, width and pictures. Without a browser, the tests print
+//! "skipped".
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,13 +25,14 @@ pub(crate) struct Seen {
     pub errors: Vec<String>,
     /// Number of pixels by which the page is wider than the window.
     pub overflow: u32,
-    /// Names of the elements that are wider than the window, of those that may not be.
+    /// Names of the elements that are wider than the window. Elements inside `.wide`, `pre` and `svg` are left out.
     pub wide: Vec<String>,
     /// Number of images and charts without a size.
     pub empty: u32,
 }
 
-/// Opens `page` in a window of `width` pixels, and writes a screenshot to `png`. `dark` is the colour scheme.
+/// Opens `page` in a window of `width` pixels, and writes a screenshot to `png`. If `dark` is true, the colour scheme
+/// is dark.
 pub(crate) fn look(browser: &Path, page: &Path, (width, dark): (u32, bool), png: &Path) -> Seen {
     let dir = tempfile::tempdir().unwrap();
     // The window of a browser cannot be as narrow as a phone, but a frame can.

@@ -1,4 +1,4 @@
-//! Tests of faults of a set, a run folder, an argument or the disk: the exit code, and one line about the fault.
+//! Tests that faults of a set, a run folder, an argument or the disk give the right exit code and one line of text.
 
 use std::fs::{read, write};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Tests of what training reports about spikes, accuracies, losses and class sizes.
+//! Tests of the warnings and numbers that training prints about spikes, accuracies, losses and class sizes.
 
 use std::path::Path;
 

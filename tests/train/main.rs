@@ -1,14 +1,14 @@
 //! Tests of `tonic-train` and its library on the CPU, in one binary.
 //!
 //! ```text
-//! run, resume, frozen, hostile   runs: whole, stopped, of earlier versions, disturbed
+//! run, resume, frozen, hostile   whole runs, stopped runs, runs of earlier versions, disturbed runs
 //! training                       optimisers, schedules, selection of an epoch, augmentation
-//! evaluation, predict, model_file    what is done with the network of a run
+//! evaluation, predict, model_file    evaluation, logits and file of a run's network
 //! networks                       network files and presets
 //! engines, agreement             the engines compute the same
 //! loader                         batches of a set
-//! health, classes, faults, printed    what training says, and how it fails
-//! report, browser, show, tensorboard    what people look at; a web page in a browser
+//! health, classes, faults, printed    warnings, error messages and printed text
+//! report, browser, show, tensorboard    reports, pictures and event files
 //! nir                            networks for other programs
 //! sweeps, bench, command_lines   many runs; benchmarks; frozen command lines
 //! sets, runs, random             helpers

@@ -1,4 +1,4 @@
-//! Tests of model.safetensors: it is written, read again, and damaged in many ways.
+//! Tests of model.safetensors: writing it, reading it, and refusing damaged files.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -44,7 +44,7 @@ struct Tensor {
 
 type Tensors = BTreeMap<String, Tensor>;
 
-/// Returns the error of reading a model file whose tensors and metadata `change` has changed.
+/// Changes the tensors and the metadata of a model file with `change`. Returns the error of reading the file.
 fn changed(change: impl FnOnce(&mut Tensors, &mut HashMap<String, String>)) -> ModelError {
     let bytes = to_bytes(&model()).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();

@@ -37,13 +37,13 @@ fn write(dir: &Path, text: &str) {
     std::fs::write(dir.join("many.toml"), text).unwrap();
 }
 
-/// Returns the options of a fit that has no flags for what a network file says.
+/// Returns the options of a small fit. They leave the network to the network file.
 fn options(others: &str) -> String {
     let epochs = if others.contains("--epochs") { "" } else { "--epochs 2" };
     format!("--train DIR/train --device cpu --threads 2 --quiet {epochs} {others}")
 }
 
-/// Returns a command with the arguments, in which DIR stands for `dir`.
+/// Returns the command of a small fit with these arguments. DIR in them stands for `dir`.
 fn program(dir: &Path, run: &str, others: &str) -> assert_cmd::Command {
     let mut command = train();
     let line = format!("fit --output DIR/{run} {}", options(others));

@@ -1,5 +1,5 @@
-//! Tests of networks in NIR and in NumPy's archives: what is written is read back, and graphs of the package `nir` are
-//! read. tests/python runs exported graphs in Sinabs and snnTorch.
+//! Tests of networks as NIR and NumPy files: written files give the same network when they are read, and files of the
+//! package `nir` can be read. tests/python runs exported graphs in Sinabs and snnTorch.
 
 use std::path::{Path, PathBuf};
 

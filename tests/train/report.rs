@@ -1,4 +1,4 @@
-//! Tests of the report of a run: what it has, what it says that it lacks, and how it looks in a browser.
+//! Tests of the report of a run: its contents, its messages about missing contents, and its look in a browser.
 
 use std::path::Path;
 
@@ -151,7 +151,7 @@ fn names_cannot_become_elements_of_the_page() {
     assert_says(&html, &["&lt;script&gt;alert(1)&lt;/script&gt;", r"\u{1b}[2J&quot;&#39;&amp;"]);
 }
 
-/// With `TONIC_SCREENSHOTS`, the screenshots stay in that folder.
+/// If the variable `TONIC_SCREENSHOTS` names a folder, the screenshots are written there and stay.
 #[test]
 fn a_page_fits_a_desktop_and_a_phone() {
     let Some(browser) = browser() else { return };

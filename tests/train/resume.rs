@@ -1,4 +1,4 @@
-//! Tests that a run that was stopped comes to the same bits when it is resumed, or is refused.
+//! Tests of resuming a stopped run: it ends with the same bits as a run without a stop, or is refused.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -16,7 +16,7 @@ pub(crate) fn start(dir: &Path, run: &str, others: &str) -> Child {
     start_on("", dir, run, others)
 }
 
-/// Like [`start`], with the SIMD instruction set `isa`.
+/// Starts a fit as a child process with the SIMD instruction set `isa`.
 fn start_on(isa: &str, dir: &Path, run: &str, others: &str) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tonic-train"));
     command.env("TONIC_ISA", isa).args(fit_arguments(dir, run, others)).stderr(Stdio::piped()).spawn().unwrap()
@@ -191,7 +191,7 @@ fn the_networks_of_a_complete_run_are_mended_or_missed() {
     }
 }
 
-/// A signal gives up the batch, and the run is saved as it was before the batch.
+/// A signal stops the batch, and the run is saved as it was before the batch.
 #[test]
 fn a_signal_within_a_long_batch_gives_the_batch_up() {
     let dir = tempfile::tempdir().unwrap();

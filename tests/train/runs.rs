@@ -88,8 +88,8 @@ pub(crate) fn interrupted(mut start: impl FnMut(bool) -> Child, run: &Path, afte
     panic!("the run always stopped between two epochs");
 }
 
-/// Kills the process of a run after a random time below `pause` milliseconds and starts the next item of `resumes`,
-/// until a process ends by itself or there is no next item. Returns the number of kills.
+/// Kills the process of a run after a random time below `pause` milliseconds, and starts the next process of `resumes`.
+/// Repeats this until a process ends by itself, or `resumes` has no more processes. Returns the number of kills.
 pub(crate) fn kill_again_and_again<R: FnOnce() -> Child>(
     mut child: Child,
     run: &Path,

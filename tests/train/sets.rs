@@ -143,7 +143,8 @@ pub(crate) fn task() -> TempDir {
     dir
 }
 
-/// Makes a folder with two sets of one class. The chunks of `beyond` also have the invalid labels 1 and 2.
+/// Makes a folder with the sets `train` and `beyond`, both with one class. The chunks of `beyond` also have the
+/// invalid labels 1 and 2.
 pub(crate) fn with_a_label_beyond() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let one = || Spec { classes: vec!["one".into()], ..Spec::new(9, 4) };

@@ -51,7 +51,7 @@ fn logits_are_those_of_predict_and_shares_end_with_them() {
     }
 }
 
-/// The readout over time ends with the logits, whatever the readout and the states before the first step.
+/// The readout over time ends with the logits, for all kinds of readout and of initial states.
 #[test]
 fn networks_of_all_readouts_are_shown() {
     let dir = task();

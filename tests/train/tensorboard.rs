@@ -1,5 +1,5 @@
-//! Tests of the event file for TensorBoard, and of what metrics.jsonl and the epoch line have. tests/python reads the
-//! file with TensorBoard itself.
+//! Tests of the event file for TensorBoard, of metrics.jsonl, and of the line that is printed after each epoch.
+//! tests/python reads the event file with TensorBoard itself.
 
 use std::path::{Path, PathBuf};
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use crate::network::layers::Layers;
 use crate::network::tensors::{Architecture, Shape, TensorKind};
 
-/// All parameters of a network and the running statistics of its norms, or their gradients and the statistics of a
-/// batch.
+/// All parameters of a network, and the running statistics of its norms.
+///
+/// The same type holds gradients. Then the statistics are those of one batch.
 ///
 /// The parameters are one flat list, in the order of the state dict of the equivalent `nn.Sequential` (`0.weight`,
 /// `0.bias`, `2.weight`, ...). Weight matrices are transposed: (in, out) row-major.
@@ -44,13 +45,13 @@ impl Linear<&mut [f32]> {
     }
 }
 
-/// Returns the transposed of a matrix with rows of `columns` numbers.
+/// Transposes a row-major matrix with `columns` columns.
 pub(super) fn transposed(matrix: &[f32], columns: usize) -> Vec<f32> {
     (0..columns).flat_map(|column| matrix.iter().skip(column).step_by(columns).copied()).collect()
 }
 
 impl Parameters {
-    /// Makes parameters that are all 0, with statistics that are all 0.
+    /// Makes parameters and statistics that are all 0.
     pub fn zeros(architecture: impl Into<Arc<Architecture>>) -> Parameters {
         let architecture = architecture.into();
         let values = vec![0.0; architecture.parameters()];
@@ -68,23 +69,24 @@ impl Parameters {
         &self.values
     }
 
-    /// Like [`Parameters::flat`], but mutable.
+    /// Returns all parameters as one flat list that can be changed.
     pub fn flat_mut(&mut self) -> &mut [f32] {
         &mut self.values
     }
 
-    /// Returns the statistics of all norms as one list: of each norm the means and then the variances. In a gradient,
-    /// they are the mean and the unbiased variance of the batch.
+    /// Returns the statistics of all norms as one list. For each norm, the list has the means of all channels, then
+    /// the variances. In gradients, they are the means and the unbiased variances of the batch.
     pub fn statistics(&self) -> &[f32] {
         &self.statistics
     }
 
-    /// Like [`Parameters::statistics`], but mutable.
+    /// Returns the statistics of all norms as one list that can be changed. [`Parameters::statistics`] describes the
+    /// list.
     pub fn statistics_mut(&mut self) -> &mut [f32] {
         &mut self.statistics
     }
 
-    /// Moves the running statistics towards those of a batch, as PyTorch's `BatchNorm1d` does.
+    /// Moves the running statistics towards the statistics of `batch`, as PyTorch's `BatchNorm1d` does.
     pub fn follow(&mut self, batch: &Parameters) {
         for statistic in &self.architecture.statistics {
             let keep = 1.0 - statistic.momentum;
@@ -109,7 +111,7 @@ impl Parameters {
         })
     }
 
-    /// Like [`Parameters::layers`], but mutable.
+    /// Returns the linear layers, the readout last. Their weights and biases can be changed.
     pub fn layers_mut(&mut self) -> impl Iterator<Item = Linear<&mut [f32]>> {
         let mut rest = self.values.as_mut_slice();
         let mut tensors = self.architecture.tensors.iter().peekable();

@@ -1,11 +1,11 @@
-//! Networks with names: the text of their network files, with training settings.
+//! Presets: network files that come with the program. They give the layers and the training settings.
 
 /// A network file that comes with the program.
 #[derive(Clone, Copy, Debug)]
 pub struct Preset {
     /// Name, such as `silif-ssc`.
     pub name: &'static str,
-    /// Text of the network file. Its table `[training]` has options of `fit`.
+    /// Text of the network file. The table `[training]` in it gives options of `tonic-train fit`.
     pub text: &'static str,
 }
 
@@ -19,7 +19,7 @@ impl Preset {
     /// All presets.
     pub const ALL: &[Preset] = presets!["post" "lif" "radlif" "silif-ssc" "silif-shd" "c-silif-shd"];
 
-    /// Returns the comment at the head of the text, in one line.
+    /// Returns the comment at the start of the text as one line.
     pub fn summary(&self) -> String {
         let lines = self.text.lines().map_while(|line| line.strip_prefix("# "));
         lines.collect::<Vec<_>>().join(" ")

@@ -1,4 +1,4 @@
-//! The surrogate gradient, which the backward pass uses instead of the derivative of the spike count.
+//! The surrogate gradient: the backward pass uses it in place of the derivative of the spike count.
 
 use serde::{Deserialize, Serialize};
 

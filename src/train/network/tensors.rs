@@ -1,4 +1,4 @@
-//! The tensors of a network: names, shapes, and places in the flat list of parameters.
+//! The tensors of a network: their names, their shapes, and their ranges in the flat list of parameters.
 
 use std::ops::Range;
 
@@ -23,7 +23,7 @@ impl Shape {
         Shape { inputs, hidden: vec![128; 3], classes }
     }
 
-    /// Returns the architecture with these sizes and the layers of the post's network, see [`Layers::iaf`].
+    /// Returns an architecture with these sizes and with the layers of [`Layers::iaf`].
     pub fn iaf(&self, neuron: Iaf) -> Architecture {
         Architecture::new(self.inputs, Layers::iaf(&self.hidden, neuron), self.classes)
     }
@@ -37,7 +37,7 @@ impl Shape {
     }
 }
 
-/// What a tensor is.
+/// Role of a tensor in its layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum TensorKind {
     /// Weights of a linear layer, stored transposed, (in, out).
@@ -57,27 +57,28 @@ pub enum TensorKind {
 /// A tensor of a network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
-    /// Name in the model file: the number of the layer in the network file, from 0, and the name in the torch module.
+    /// Name in the model file, such as `2.weight`. The number counts the layers of the network file from 0. The rest
+    /// is the name that PyTorch gives the tensor.
     pub name: String,
     /// Index of the hidden layer that the tensor belongs to. The readout has the index after the last one.
     pub layer: usize,
-    /// What the tensor is.
+    /// Role of the tensor in its layer.
     pub kind: TensorKind,
     /// Number of inputs of a weight matrix, and 1 for a vector.
     pub inputs: usize,
     /// Number of outputs, channels or neurons.
     pub outputs: usize,
-    /// Place in the flat list of parameters.
+    /// Indices of the tensor's values in the flat list of parameters.
     pub range: Range<usize>,
 }
 
 impl Tensor {
-    /// Whether it is a weight matrix, on which weight decay acts.
+    /// Whether the tensor is a weight matrix. Weight decay acts on weight matrices only.
     pub fn is_weight(&self) -> bool {
         matches!(self.kind, TensorKind::Weight(_) | TensorKind::Recurrent)
     }
 
-    /// Returns whether `names` has the name of the tensor, or of its layer: the number before the dot, such as `0`.
+    /// Returns whether `names` has the tensor's name, such as `0.weight`, or the number before its dot, such as `0`.
     pub fn is_in(&self, names: &[String]) -> bool {
         names.iter().any(|name| {
             self.name.strip_prefix(name.as_str()).is_some_and(|rest| matches!(rest.as_bytes(), [] | [b'.', ..]))
@@ -90,22 +91,22 @@ impl Tensor {
 pub struct Statistic {
     /// Name in the model file, such as `1.running_mean`.
     pub name: String,
-    /// Weight of a batch, see [`Norm::momentum`](super::Norm::momentum).
+    /// Weight of a new batch in the running value, see [`Norm::momentum`](super::Norm::momentum).
     pub momentum: f32,
-    /// Initial value: 0 for a mean, 1 for a variance.
+    /// Value before the first batch: 0 for a mean, 1 for a variance.
     pub initial: f32,
     /// Index of the layer, see [`Tensor::layer`].
     pub layer: usize,
-    /// Place in the list of statistics.
+    /// Indices of the values in the list of statistics.
     pub range: Range<usize>,
 }
 
-/// The tensors of a network with these sizes and layers.
+/// The sizes and layers of a network, and the names, shapes and ranges of its tensors.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Architecture {
-    /// Sizes.
+    /// Sizes of the network.
     pub shape: Shape,
-    /// Layers.
+    /// Layers of the network.
     pub layers: Layers,
     pub(super) tensors: Vec<Tensor>,
     pub(super) statistics: Vec<Statistic>,
@@ -145,7 +146,7 @@ impl Architecture {
         Architecture { shape: Shape { inputs, hidden, classes }, layers, tensors, statistics }
     }
 
-    /// Returns the tensors of a hidden layer, or of the readout with the index after the last one.
+    /// Returns the tensors of the layer with this index, see [`Tensor::layer`].
     pub(crate) fn layer(&self, layer: usize) -> impl Iterator<Item = &Tensor> {
         self.tensors.iter().filter(move |tensor| tensor.layer == layer)
     }
@@ -166,12 +167,12 @@ impl Architecture {
     }
 }
 
-/// Tensors of the layers so far.
+/// Tensors of the layers that were added.
 #[derive(Default)]
 struct List {
     tensors: Vec<Tensor>,
     statistics: Vec<Statistic>,
-    /// Number of the next entry of the network file.
+    /// Number that the next entry of the network file gets in names of tensors.
     entry: usize,
     layer: usize,
 }

@@ -1,19 +1,22 @@
-//! How a reader of NIR understands time constants, resets and thresholds. The importers of frameworks differ from the
-//! equations of NIR and from each other.
+//! How a program that reads NIR understands time constants, resets and thresholds. The importers of frameworks differ
+//! from NIR's equations, and from each other.
 
 use std::str::FromStr;
 
 use crate::error::{BaseFault, Error, Result};
 use crate::network::Reset;
 
-/// What a file is written for, or read as.
+/// The program that reads or wrote a file, which decides what the numbers in the file mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Convention {
     /// NIR's equations: time constants in seconds, alpha = exp(-dt / tau).
     Nir,
-    /// Sinabs' importer: time constants in time steps, alpha = exp(-1 / tau); R is not read, and v = alpha v + x. A spike
-    /// subtracts the threshold; integrate-and-fire neurons spike several times per step, and are bounded by minus the
-    /// threshold.
+    /// Sinabs' importer:
+    ///
+    /// - Time constants are in time steps, and alpha = exp(-1 / tau).
+    /// - R is ignored: v = alpha v + x.
+    /// - A spike subtracts the threshold.
+    /// - Integrate-and-fire neurons can spike several times per step. Minus the threshold is their lower bound.
     Sinabs,
     /// snnTorch's importer: dt is 0.1 ms, and alpha = 1 - dt / tau. A spike sets the membrane potential to 0.
     SnnTorch,
@@ -72,7 +75,7 @@ impl Convention {
         self != Convention::Nir
     }
 
-    /// Returns the only reset that a reader has, or `None` if it has both.
+    /// Returns the reset that the program applies to all neurons, or `None` if files can choose between both resets.
     pub(super) fn reset(self) -> Option<Reset> {
         match self {
             Convention::Nir => None,

@@ -1,4 +1,4 @@
-//! A network as a graph of NIR.
+//! Converts a network to a graph of NIR.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,12 @@ use crate::network::{Architecture, InitState, Model, Network, Neuron, Readout, R
 use crate::nir::convention::Convention;
 use crate::nir::graph::{Graph, Node};
 
-/// Version of `nir` in which a spike subtracts the threshold, and there is no v_reset.
+/// A version of the package `nir` in which a spike subtracts the threshold. It has no v_reset.
 pub(super) const SUBTRACTS: &str = "1.0.4";
-/// A version of `nir` in which a spike sets the membrane potential to v_reset.
+/// A version of the package `nir` in which a spike sets the membrane potential to v_reset.
 pub(super) const RESETS: &str = "1.0.8";
 
-/// Returns the graph of a network, and notes about what the graph cannot say.
+/// Returns the graph of a network, and notes for the user about what NIR cannot express.
 pub(super) fn graph(model: &Model, convention: Convention, dt: Option<f64>) -> Result<(Graph, Vec<String>)> {
     let Model { network, classes, steps } = model;
     let architecture = network.architecture();
@@ -85,7 +85,7 @@ pub(super) fn graph(model: &Model, convention: Convention, dt: Option<f64>) -> R
     Ok((Graph { version: version.into(), nodes, metadata }, notes))
 }
 
-/// Returns what happens after a spike, of neurons that have the choice.
+/// Returns the reset of neurons that have this setting, otherwise `None`.
 fn reset(neuron: &Neuron) -> Option<Reset> {
     match neuron {
         Neuron::Lif(of) => Some(of.reset),
@@ -94,7 +94,8 @@ fn reset(neuron: &Neuron) -> Option<Reset> {
     }
 }
 
-/// Returns the neurons of hidden layer `i`, and the factor of each neuron's weights; an empty list stands for 1.
+/// Returns the node of the neurons in hidden layer `i`, and the factor of each neuron's weights. If all factors are 1,
+/// the list of factors is empty.
 fn neuron_node(network: &Network, i: usize, convention: Convention, dt: Option<f64>) -> Result<(Node, Vec<f64>)> {
     let layer = &network.layers().hidden[i];
     let (what, n) = (format!("layer {}", i + 1), layer.neurons);
@@ -152,7 +153,8 @@ fn neuron_node(network: &Network, i: usize, convention: Convention, dt: Option<f
     }
 }
 
-/// Returns the numbers of each neuron that layer `i` learns or has fixed, clamped as the network uses them.
+/// Returns the parameters of the neurons in layer `i`, learned or fixed, such as alpha: for each parameter a list with
+/// one number per neuron. Learned numbers are clamped as in the forward pass.
 fn effective(network: &Network, i: usize) -> Vec<Vec<f64>> {
     let architecture: &Architecture = network.architecture();
     let clamped = |tensor: &Tensor| match tensor.kind {
@@ -172,7 +174,8 @@ fn effective(network: &Network, i: usize) -> Vec<Vec<f64>> {
     }
 }
 
-/// Returns the linear layer `i` with its norm folded in, and with the weights of each output multiplied by `gain`.
+/// Returns the linear layer `i` with its norm folded in. The weights and the bias of output `j` are multiplied by
+/// `gain[j]`.
 fn linear_node(network: &Network, i: usize, gain: &[f64]) -> Node {
     let Some(linear) = network.parameters.layers().nth(i) else { return Node::new("Linear") };
     let architecture = network.architecture();

@@ -9,7 +9,7 @@ pub(super) struct Array {
     pub(super) values: Vec<f32>,
 }
 
-/// A node: its type and its arrays by name. The shape of inputs and outputs is the array `shape`.
+/// A node: its type, and its arrays by name. Inputs and outputs have an array `shape`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Node {
     pub(super) kind: String,
@@ -19,7 +19,7 @@ pub(super) struct Node {
 /// A graph whose nodes are a chain.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Graph {
-    /// Version of the package `nir` whose meaning the file has.
+    /// Version of the package `nir`. It decides what a spike does.
     pub(super) version: String,
     /// Names and nodes, in the order of the chain.
     pub(super) nodes: Vec<(String, Node)>,

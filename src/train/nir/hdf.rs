@@ -19,7 +19,7 @@ use tonic_base::Draft;
 use crate::error::{BaseFault, Error, Result};
 use crate::nir::graph::{Array, Graph, Node};
 
-/// Maximum number of elements of an array that is read.
+/// Maximum number of elements in an array of a file that is read.
 const MOST: usize = 1 << 28;
 
 /// Writes a graph to a file.

@@ -1,4 +1,4 @@
-//! A graph of NIR as a network.
+//! Converts a graph of NIR to a network.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::network::{
 use crate::nir::convention::Convention;
 use crate::nir::graph::{Graph, Node};
 
-/// Factor by which ranges of decay factors reach beyond the read ones, towards 0 and 1.
+/// Factor that widens a range of decay factors: it multiplies the distance of each end from 0 or 1.
 const ROOM: f64 = 0.5;
 
 /// A linear layer of the graph: weight (out, in) and bias, (out,) or empty.
@@ -21,14 +21,14 @@ struct Matrix {
     bias: Vec<f64>,
 }
 
-/// Neurons of the graph, with what each neuron learns, and the factor of each neuron's inputs.
+/// Neurons of the graph, the values that each neuron learns, and the factor of each neuron's inputs.
 struct Neurons {
     neuron: Neuron,
     learned: Vec<Vec<f64>>,
     gain: Vec<f64>,
 }
 
-/// Returns the network of a graph. `path` is for error messages.
+/// Returns the network of a graph. Error messages name `path`.
 pub(super) fn model(
     path: &Path,
     graph: &Graph,
@@ -113,7 +113,7 @@ fn matrix(what: &str, node: &Node) -> Result<Matrix> {
     Ok(Matrix { outputs, inputs, weight: wide(&weight.values), bias })
 }
 
-/// Returns the array `name` of a node, one number for each of `n` neurons. A single number stands for all of them.
+/// Returns the array `name` of a node as `n` numbers. An array of one number is repeated `n` times.
 fn numbers(what: &str, node: &Node, name: &str, n: usize) -> Result<Vec<f64>> {
     let array = node.arrays.get(name).ok_or_else(|| wrong(what, name, "an array", "none"))?;
     let values: Vec<f64> = array.values.iter().map(|&value| f64::from(value)).collect();
@@ -193,7 +193,7 @@ fn neurons(
     Ok(Neurons { neuron: Neuron::Lif(neuron), learned: vec![mem], gain })
 }
 
-/// Returns a range with all of `alphas` and some room around them, so that training can change them.
+/// Returns a range that is wider than the range of `alphas`, so that training can move each alpha in both directions.
 fn range(alphas: &[f64]) -> [f32; 2] {
     let (low, high) = alphas.iter().fold((1.0_f64, 0.0_f64), |(low, high), &alpha| (low.min(alpha), high.max(alpha)));
     [(low * ROOM) as f32, (1.0 - (1.0 - high) * ROOM) as f32]

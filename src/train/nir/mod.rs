@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! graph        a graph of NIR: a chain of nodes with arrays
-//! convention   how a framework reads time constants, resets and thresholds
+//! convention   how a framework understands time constants, resets and thresholds
 //! export       a network as a graph
 //! import       a graph as a network
 //! hdf          graphs in HDF5 files (feature `nir`)
@@ -36,12 +36,12 @@ use crate::error::{BaseFault, Error};
 use crate::network::{Model, read_model};
 
 /// Writes the network of a model file as a graph of NIR to an HDF5 file. `dt` is the duration of a time step in
-/// seconds, which [`Convention::Nir`] needs. Returns notes about what the file cannot say.
+/// seconds, which [`Convention::Nir`] needs. Returns notes about what NIR cannot express.
 ///
 /// # Errors
-/// [`Usage`](tonic_base::Error::Usage) with the layer and the reason if NIR, or the framework that reads it, has no such
-/// layer; [`Unavailable`](tonic_base::Error::Unavailable) without the feature `nir`; the errors of reading the model and
-/// of writing the file.
+/// - [`Usage`](tonic_base::Error::Usage) with layer and reason if NIR or the framework doesn't have such a layer
+/// - [`Unavailable`](tonic_base::Error::Unavailable) without the feature `nir`
+/// - the errors of reading the model and of writing the file
 pub fn export(model: &Path, file: &Path, convention: Convention, dt: Option<f64>) -> Result<Vec<String>> {
     let (graph, notes) = export::graph(&read_model(model)?, convention, dt)?;
     write(file, &graph)?;
@@ -52,8 +52,10 @@ pub fn export(model: &Path, file: &Path, convention: Convention, dt: Option<f64>
 /// is the number of time steps of the model. The classes are named by their numbers.
 ///
 /// # Errors
-/// [`Usage`](tonic_base::Error::Usage) with the node and the reason if a network here has no such layer;
-/// [`Corrupt`](tonic_base::Error::Corrupt), [`Unavailable`](tonic_base::Error::Unavailable).
+/// - [`Usage`](tonic_base::Error::Usage) with the node and the reason if tonic-train doesn't have such a layer
+/// - [`Corrupt`](tonic_base::Error::Corrupt) if the file is damaged
+/// - [`Io`](tonic_base::Error::Io)
+/// - [`Unavailable`](tonic_base::Error::Unavailable) without the feature `nir`
 pub fn import(file: &Path, convention: Convention, dt: Option<f64>, steps: usize) -> Result<Model> {
     let graph = read(file)?;
     import::model(file, &graph, convention, dt, steps)

@@ -1,4 +1,4 @@
-//! Tests that a network and its graph compute the same, and that what NIR cannot say is refused.
+//! Tests that a network and its graph compute the same, and that networks without an equivalent in NIR are refused.
 
 use std::path::Path;
 
@@ -36,7 +36,7 @@ fn neurons() -> Vec<Neuron> {
     all
 }
 
-/// Returns the numbers of a network that say what it computes: per layer alpha (and beta), gains of inputs and biases.
+/// Returns all numbers of the network's graph. Networks with equal numbers compute the same.
 fn meaning(model: &Model) -> Vec<f64> {
     let (graph, _) = export::graph(model, Convention::Nir, Some(0.004)).unwrap();
     graph

@@ -1,7 +1,7 @@
 //! Checkpoints: the state from which a run continues with the same bits as if it had never stopped.
 //!
-//! A checkpoint is one safetensors file with the parameters and the optimiser's moving averages. Its metadata says how many
-//! epochs and batches are done.
+//! A checkpoint is one safetensors file with the parameters and the optimiser's moving averages. Its metadata says how
+//! many epochs and batches are finished.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -21,10 +21,10 @@ const VERSION: u32 = 1;
 /// The only key of the file's metadata. With several keys, their order would be random.
 const KEY: &str = "tonic_toolkit_checkpoint";
 const PARAMETERS: &str = "parameters";
-/// Only in checkpoints of networks with norms.
+/// Tensor with the running statistics. Checkpoints of networks without norms don't have it.
 const STATISTICS: &str = "statistics";
 
-/// Returns the names of the optimiser's tensors. AdamW's are those of Adam.
+/// Returns the names of the optimiser's tensors. AdamW has the same names as Adam.
 fn state_names(rule: Rule) -> &'static [&'static str] {
     match rule {
         Rule::Adam(_) | Rule::AdamW(_) => &["adam.mean", "adam.mean_square"],
@@ -57,7 +57,7 @@ struct Metadata {
     version: u32,
     epochs_done: u64,
     batches_done: u64,
-    /// Number of updates by any optimiser.
+    /// Number of updates. The name is from versions that had no other optimiser than Adam.
     adam_step: u64,
     running: RunningScore,
     best_accuracy: f64,

@@ -26,7 +26,7 @@ pub struct Config {
     /// Whether an incomplete last batch of an epoch is left out.
     #[serde(default)]
     pub drop_last: bool,
-    /// Learning rate at the start of the run, which the schedule changes.
+    /// Learning rate at the start of the run, before the schedule changes it.
     pub lr: f64,
     /// Seed of the initial weights and of the order of samples.
     pub seed: u64,
@@ -36,7 +36,7 @@ pub struct Config {
     pub pad: Pad,
     /// Number of time steps per sample with [`Pad::Fixed`].
     pub steps: usize,
-    /// Whether a CPU or a GPU trained last.
+    /// Whether the last process that trained the run used a CPU or a GPU.
     #[serde(default)]
     pub device: Arithmetic,
     /// Precision of matrix products on a GPU. A run on a CPU always has the highest.
@@ -79,7 +79,7 @@ pub struct NetworkConfig {
     /// Factor by which the initial weights of the hidden layers are multiplied.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub gain: f64,
-    /// Text of the network file; `None` for the layers of [`Layers::iaf`].
+    /// Layers of the network, stored as the text of a network file. `None` for the layers of [`Layers::iaf`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layers: Option<Layers>,
 }
@@ -173,13 +173,13 @@ impl Config {
         Ok(config)
     }
 
-    /// Returns the learning rate of the next batch.
+    /// Returns the learning rate after the last change by a resumed run. The schedule is not applied to it.
     pub(crate) fn current_lr(&self) -> f64 {
         self.lr_changes.last().map_or(self.lr, |change| change.lr)
     }
 
-    /// Changes the learning rate from the next batch on, and records the change. Returns whether `lr` is a new learning
-    /// rate.
+    /// Changes the learning rate from the next batch on, and records the change. Returns `false` if the run has this
+    /// learning rate already.
     pub(crate) fn change_lr(&mut self, epochs_done: u64, batches_done: u64, lr: f64) -> bool {
         if lr == self.current_lr() {
             return false;
@@ -214,7 +214,7 @@ impl Config {
         self.check_frames(run, dir, manifest, &manifest.description.classes)
     }
 
-    /// Like [`check_data`](Self::check_data), but also accepts a set without classes.
+    /// Checks that a set has the cells and the recipe of the run, and the same classes or none.
     pub(crate) fn check_unlabelled(&self, run: &Path, dir: &Path, manifest: &Manifest) -> Result<()> {
         let classes = &manifest.description.classes;
         self.check_frames(run, dir, manifest, if classes.is_empty() { &self.data.class_names } else { classes })

@@ -1,4 +1,4 @@
-//! Makes the configuration of a run: from the options for a new run, from the run folder for a resumed run.
+//! Makes the configuration of a run. A new run takes it from the options, a resumed run from the run folder.
 
 use tonic_loader::{Augmentation, fixed_steps};
 use tonic_shard::Error as ShardError;
@@ -21,8 +21,8 @@ const EPOCHS: u64 = 20;
 const BATCH_SIZE: usize = 128;
 
 impl FitOptions {
-    /// Returns the configuration of the run to train. If `resume` is true, options that contradict its config.toml are
-    /// an error.
+    /// Returns the configuration of the run to train. If `resume` is true, returns an error if an option contradicts
+    /// the run's config.toml.
     pub(super) fn config(&self, sets: &Sets, resume: bool) -> Result<Config> {
         if resume { self.resumed(sets) } else { self.new_config(sets) }
     }

@@ -26,7 +26,8 @@ pub struct EvalOptions {
     pub run: PathBuf,
     /// Folder of the shard set to evaluate on.
     pub data: PathBuf,
-    /// Whether to evaluate the network of the best epoch on the validation set, instead of the network after the last epoch.
+    /// Whether to evaluate the network of the epoch with the best validation, instead of the network after the last
+    /// epoch.
     pub best: bool,
     /// Function that opens a set, such as [`ShardSet::open`].
     pub open: fn(&Path) -> tonic_shard::Result<ShardSet>,
@@ -39,8 +40,9 @@ pub struct EvalOptions {
 /// Evaluates the network of a run on a set. `choose` gets the engine of the run and returns the backend that computes.
 ///
 /// # Errors
-/// The errors of reading the run folder, the model and the set; [`tonic_shard::Error::Mismatch`] if they do not fit
-/// together; the errors of [`Learner::evaluate`](crate::learner::Learner::evaluate).
+/// - the errors of reading the run folder, the model and the set
+/// - [`Mismatch`](tonic_shard::Error::Mismatch) if the set or the model doesn't fit the run
+/// - the errors of [`Learner::evaluate`](crate::learner::Learner::evaluate)
 pub fn eval(options: &EvalOptions, choose: impl FnOnce(EngineChoice) -> Result<Backend>) -> Result<Evaluation> {
     let EvalOptions { run, data, best, open, verbosity, warn } = options;
     let trained = Trained::open(run, data, *best, *open, Config::check_data)?;
@@ -48,7 +50,7 @@ pub fn eval(options: &EvalOptions, choose: impl FnOnce(EngineChoice) -> Result<B
     trained.run(choose, *verbosity, "evaluate", Backend::evaluate)
 }
 
-/// The network of a run, and a set that fits it.
+/// The configuration and the network of a run, and a set that fits the run.
 pub(crate) struct Trained {
     pub(crate) config: Config,
     pub(crate) network: Network,

@@ -54,7 +54,7 @@ pub(super) fn append(events: &mut EventFile, epoch: &EpochMetrics) -> Result<()>
     Ok(events.append(epoch.epoch, epoch.unix_seconds.unwrap_or_else(unix_seconds), &scalars)?)
 }
 
-/// Appends the result on the test set, of the network after `epoch`.
+/// Appends loss and accuracy on the test set, with `epoch` as the step.
 pub(super) fn append_test(events: &mut EventFile, epoch: u64, score: &Score) -> Result<()> {
     Ok(events.append(epoch, unix_seconds(), &scores("test", score))?)
 }

@@ -1,4 +1,4 @@
-//! The network of a run as arrays of NumPy.
+//! Exports the network of a run as NumPy arrays.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,8 @@ use crate::run::config::Config;
 use crate::run::folder::{BEST, MODEL};
 use crate::run::sums;
 
-/// Returns the model file of a run: that of the last epoch, or with `best` that of the best epoch on the validation set.
+/// Returns the path of a run's model file. It has the network after the last epoch. If `best` is true, it has the
+/// network of the epoch with the best validation.
 ///
 /// # Errors
 /// The errors of reading the configuration; [`Corrupt`](tonic_base::Error::Corrupt) if the file has changed.
@@ -22,8 +23,8 @@ pub fn model_file(run: &Path, best: bool) -> Result<PathBuf> {
     Ok(run.join(name))
 }
 
-/// Writes the tensors of a model file to an `.npz` file, with the same names and shapes, and the description of the
-/// network as the bytes of a JSON text, in the array `tonic_toolkit`.
+/// Writes the tensors of a model file to an `.npz` file, with the same names and shapes. The array `tonic_toolkit` has
+/// the description of the network: the bytes of a JSON text.
 ///
 /// # Errors
 /// [`Error::Model`]; [`Io`](tonic_base::Error::Io).

@@ -7,7 +7,7 @@
 //! RUN/times.json               how long each process trained the run, when its first step was done, and the machine
 //! RUN/checkpoint.safetensors   where --resume continues
 //! RUN/model.safetensors        the network after the last epoch, as the state dict of an nn.Sequential
-//! RUN/best.safetensors         the network after the first of the best epochs, see `TrainingConfig::best`
+//! RUN/best.safetensors         the network of the best epoch, see `TrainingConfig::best`
 //! RUN/test.json                evaluation of model.safetensors, or of best.safetensors if an epoch is selected, on the
 //!                              test set, as `eval --json` prints it
 //! RUN/sums.json                BLAKE3 sums of the files above, except sets.toml and times.json
@@ -28,7 +28,7 @@ use crate::run::{checkpoint, config, events, metrics, sets, times};
 
 /// Name of the file with the network after the last epoch.
 pub(crate) const MODEL: &str = "model.safetensors";
-/// Name of the file with the network of the first of the best epochs.
+/// Name of the file with the network of the best epoch. If several epochs are equally good, it is the first.
 pub(crate) const BEST: &str = "best.safetensors";
 /// Name of the file with the evaluation on the test set.
 pub(crate) const TEST: &str = "test.json";
@@ -110,7 +110,7 @@ impl RunFolder {
         self.resumes() && [checkpoint::FILE_NAME, metrics::FILE_NAME].iter().any(|name| self.path.join(name).exists())
     }
 
-    /// Removes temporary files of killed processes. Returns an error if the folder may not be used.
+    /// Removes temporary files of killed processes. Returns an error if the folder may not be used for this run.
     fn checked(self) -> Result<RunFolder> {
         self.refuse_present()?;
         if self.lock.is_some() {

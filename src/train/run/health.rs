@@ -4,14 +4,14 @@ use crate::learner::{ClassBalance, ClassWeights, Score, Warning};
 use crate::run::activity::LayerActivity;
 use crate::run::metrics::EpochMetrics;
 
-/// An accuracy is better than guessing if it exceeds p, the accuracy of guessing, by this many standard deviations. For
-/// n samples, a standard deviation is sqrt(p * (1 - p) / n).
+/// An accuracy is better than guessing if it exceeds the accuracy of guessing by this many standard deviations. The
+/// standard deviation is sqrt(p * (1 - p) / n) for the accuracy of guessing p and n samples.
 const NOISE: f64 = 3.0;
 /// An accuracy that exceeds the accuracy of guessing by more than this is always better, even on a small set.
 const MOST_NOISE: f64 = 0.1;
 /// A loss is better than another loss if it is below this factor times the other loss.
 const NO_BETTER: f64 = 0.98;
-/// During this many batches at the start of a run, it is normal that the loss doesn't fall.
+/// In the first batches of a run, a loss that doesn't fall is normal. This is the number of these batches.
 const SLOW_START: u64 = 100;
 /// A mean loss is absurd if it exceeds this many times ln(number of classes).
 const TIMES_GUESSING: f64 = 1e4;
@@ -53,7 +53,7 @@ impl Guessing {
         self.classes > 1 && score.accuracy <= self.accuracy + noise && score.loss >= NO_BETTER * self.loss
     }
 
-    /// Returns whether the last three epochs are no better than guessing and their loss didn't fall. Always `false`
+    /// Returns whether the last three epochs are no better than guessing and their loss didn't fall. Returns `false`
     /// during the first [`SLOW_START`] batches of a run.
     fn is_stuck(&self, epochs: &[EpochMetrics]) -> bool {
         let Some(three @ [first, _, last]) = epochs.last_chunk::<3>() else { return false };
@@ -73,8 +73,10 @@ impl Guessing {
         loss > TIMES_GUESSING * (self.classes.max(2) as f64).ln()
     }
 
-    /// Returns warnings about the last of `epochs`: new silent or saturated layers, and training that became stuck. If
-    /// `is_last` is true, the warnings cover all silent and saturated layers, and an epoch no better than guessing.
+    /// Returns warnings about the last of `epochs`:
+    ///
+    /// - layers that became silent or saturated in this epoch; if `is_last` is true, all silent and saturated layers
+    /// - training that became stuck in this epoch; if `is_last` is true, also an accuracy no better than guessing
     pub(super) fn warnings(&self, epochs: &[EpochMetrics], is_last: bool) -> Vec<Warning> {
         let Some((last, before)) = epochs.split_last() else { return Vec::new() };
         let epoch = last.epoch;

@@ -1,4 +1,4 @@
-//! The network of a new run before the first batch: random parameters, or those of a file.
+//! The network of a new run before the first batch: random parameters, or the parameters in a file.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::network::{Network, read_parameters};
 use crate::run::config::{Config, NetworkConfig};
 use crate::run::options::FitOptions;
 
-/// Returns a network with random parameters, as a new run without a file begins.
+/// Returns a network with random initial parameters. They depend only on the configuration.
 pub(super) fn random_network(config: &Config) -> Network {
     let NetworkConfig { gain, .. } = config.network;
     let mut network = Network::new(config.network.architecture(), &mut ChaCha8Rng::seed_from_u64(config.seed));
@@ -22,7 +22,8 @@ pub(super) fn random_network(config: &Config) -> Network {
     network
 }
 
-/// Returns the network with which a run begins, and prints which parts of it come from a file.
+/// Returns the network before the first batch. If the option `init` names a file, prints which parameters come from
+/// it.
 ///
 /// # Errors
 /// [`Usage`](tonic_base::Error::Usage) with the option `init` if its file is missing or doesn't fit the network;
@@ -46,7 +47,8 @@ pub(super) fn initial_network(fit: &FitOptions, config: &Config) -> Result<Netwo
     Ok(network)
 }
 
-/// Replaces the parameters of `network` with those of a file. Returns the names of those that the file doesn't have.
+/// Replaces the parameters of `network` with those in a file. Returns the names of the tensors that are not in the
+/// file.
 fn read(path: &Path, network: &mut Network) -> Result<Vec<String>> {
     let tensors: Vec<String> = network.architecture().tensors().iter().map(|tensor| tensor.name.clone()).collect();
     let refused = |got: String| {

@@ -1,11 +1,11 @@
-//! What a process computes on: device, processor, threads.
+//! The hardware and the version of a process: device, processor, threads.
 
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::isa::Isa;
 use crate::learner::Backend;
 
-/// What a process computes on.
+/// The hardware that a process computes on, and the version of the program.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Machine {
     /// The device and why it was chosen, as `fit` prints it.
@@ -19,7 +19,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Returns what this process computes on.
+    /// Describes the machine of this process.
     pub(crate) fn of(backend: &Backend) -> Machine {
         let name = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| model_name(&text));
         let name = name.unwrap_or_else(|| std::env::consts::ARCH.into());

@@ -8,15 +8,19 @@ use crate::network::{Architecture, Shape};
 
 /// Returns an error if the network doesn't fit in the free memory.
 pub(super) fn check_parameters(architecture: &Architecture) -> Result<()> {
-    /// Number of float32 values in memory for each parameter: the parameter, its gradient, two moving averages of Adam,
-    /// two packed copies, and the gradients of at least four blocks of samples.
+    /// Number of float32 values in memory for each parameter:
+    ///
+    /// - 1 for the parameter and 1 for its gradient
+    /// - 2 for the moving averages of Adam
+    /// - 2 for packed copies
+    /// - 4 for the gradients of blocks of samples; there are at least four blocks
     const COPIES: u64 = 10;
     let needed = (architecture.parameters() as u64).saturating_mul(COPIES * size_of::<f32>() as u64);
     check(needed, "hidden", "layers that can be trained", || human_bytes(needed))
 }
 
-/// Returns the memory that a step of `batch` samples of `steps` frames takes on the CPU, or an error if it is not free.
-/// `None` for networks that are computed sample by sample.
+/// Returns how many bytes a training step takes on the CPU, or an error if fewer bytes are free. A step has `batch`
+/// samples of `steps` frames. Returns `None` for networks that are computed sample by sample.
 pub(super) fn check_step(architecture: &Architecture, batch: usize, steps: usize) -> Result<Option<u64>> {
     if architecture.layers.as_iaf().is_some() {
         return Ok(None);
@@ -27,7 +31,7 @@ pub(super) fn check_step(architecture: &Architecture, batch: usize, steps: usize
     Ok(Some(needed))
 }
 
-/// Returns an error if a sample of `steps` frames doesn't fit in the free memory. The error names `option`.
+/// Returns an error that names `option` if a sample of `steps` frames doesn't fit in the free memory.
 pub(super) fn check_steps(option: &str, shape: &Shape, steps: usize) -> Result<()> {
     // For each frame the end of its entries, and the membrane potentials of all neurons.
     let frame = size_of::<u64>() + size_of::<f32>() * shape.hidden.iter().sum::<usize>();

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! options          the options of a run
-//! training_options options of how a run trains: optimiser, schedule, selection
-//! training_config  ... and the table of config.toml that they become
+//! training_options options for training: optimiser, schedule, selection of an epoch
+//! training_config  the table of config.toml that training_options become
 //! options_file     reads options from a TOML file
 //! network_file     network files and presets: layers, and options that go with them
 //! sets             opens the sets of a run, checks that they fit together, and stores their paths

@@ -9,7 +9,7 @@ use crate::error::{BaseFault, Error, Result};
 use crate::network::{Layers, NetworkFault, Preset};
 use crate::run::options_file::{RunOption, options_of, table_at};
 
-/// Key of the table with options of `fit`.
+/// Key of the table that gives options of `tonic-train fit`.
 const TRAINING: &str = "training";
 
 /// The content of a network file or of a preset.
@@ -17,7 +17,8 @@ const TRAINING: &str = "training";
 pub struct NetworkFile {
     /// Layers of the network.
     pub layers: Layers,
-    /// Options of `fit` in the table `[training]`, in the order of the file. Options that the user gives win over them.
+    /// Options of `tonic-train fit` in the table `[training]`, in the order of the file. The user's own options
+    /// replace them.
     pub training: Vec<RunOption>,
 }
 
@@ -42,7 +43,7 @@ impl NetworkFile {
         NetworkFile::parse(Path::new(name), preset.text)
     }
 
-    /// Reads the network file, or returns the preset with the name, or `None` without both.
+    /// Reads the network file `file`, or returns the preset named `preset`. Returns `None` if both are `None`.
     ///
     /// # Errors
     /// Those of [`NetworkFile::read`] and [`NetworkFile::preset`].
@@ -73,7 +74,8 @@ impl NetworkFile {
     }
 }
 
-/// Returns layers of a network file with other numbers of neurons, or as they are for `None`.
+/// Returns the layers with `hidden` as the numbers of neurons of the hidden layers. If `hidden` is `None`, the layers
+/// stay as they are.
 ///
 /// # Errors
 /// [`Usage`](tonic_base::Error::Usage) if the hidden layers differ in more than their numbers of neurons.

@@ -15,7 +15,7 @@ use crate::run::training_options::TrainingOptions;
 /// - A new run takes the default.
 /// - A resumed run takes the value in the run folder.
 ///
-/// A resumed run refuses any other value, unless the text of the option allows a change.
+/// A resumed run refuses any other value, unless the description of the option says that it may change.
 #[derive(Clone, Debug)]
 pub struct FitOptions {
     /// Folder of the training set.
@@ -35,19 +35,19 @@ pub struct FitOptions {
     pub drop_last: bool,
     /// Layers of the network; those of [`Layers::iaf`] by default.
     pub layers: Option<Layers>,
-    /// Number of neurons of each hidden layer; those of `layers`, or three layers of 128, by default. With `layers`, all
-    /// hidden layers must be alike.
+    /// Number of neurons of each hidden layer. By default, the numbers in `layers`; without `layers`, three layers of
+    /// 128. With `layers`, this option needs hidden layers that differ only in their numbers of neurons.
     pub hidden: Option<Vec<usize>>,
-    /// Spike threshold; 1 by default. Only without `layers`, as `min_v_mem`.
+    /// Spike threshold; 1 by default. Not allowed together with `layers`.
     pub theta: Option<f32>,
     /// Factor by which the initial weights of the hidden layers are multiplied; 1 by default.
     pub gain: Option<f64>,
-    /// Whether the running statistics of norms are computed again after the last epoch, from the whole training set and
-    /// without dropout. A resumed run may begin to do so.
+    /// Whether the running statistics of norms are computed again after the last epoch: from the whole training set,
+    /// without dropout. A resumed run may switch this on.
     pub reestimate_norm: bool,
-    /// Lower bound of the membrane potential; none by default.
+    /// Lower bound of the membrane potential; none by default. Not allowed together with `layers`.
     pub min_v_mem: Option<f32>,
-    /// Learning rate, which the schedule changes; 0.001 by default. A resumed run may change it.
+    /// Learning rate before the schedule changes it; 0.001 by default. A resumed run may change it.
     pub lr: Option<f64>,
     /// Seed of the initial weights and of the order of samples; 0 by default.
     pub seed: Option<u64>,

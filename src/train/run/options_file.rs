@@ -19,8 +19,8 @@ pub fn read_options(path: &Path) -> Result<Vec<RunOption>> {
     read_toml(path, |document, table| options_of(path, document, table))
 }
 
-/// Reads a TOML file, and calls `take` with the document, which has the position of each key, and with the table of
-/// values.
+/// Reads a TOML file, and calls `take` with the document and the table. The document has the position of each key, the
+/// table has the values.
 pub(crate) fn read_toml<T>(path: &Path, take: impl FnOnce(&DeTable<'_>, Table) -> Result<T>) -> Result<T> {
     let text = std::fs::read_to_string(path).map_err(Error::io(path, "read the options"))?;
     let refused = |error: toml::de::Error| {
@@ -31,7 +31,7 @@ pub(crate) fn read_toml<T>(path: &Path, take: impl FnOnce(&DeTable<'_>, Table) -
     take(document.get_ref(), toml::from_str(&text).map_err(refused)?)
 }
 
-/// Returns the options in `table`, in the order of the file. `document` is the same table with positions.
+/// Returns the options in `table`, in the order of the file. `document` has the positions of the same options.
 pub(crate) fn options_of(path: &Path, document: &DeTable<'_>, mut table: Table) -> Result<Vec<RunOption>> {
     let mut keys: Vec<_> = document.keys().collect();
     keys.sort_by_key(|key| key.span().start);

@@ -29,7 +29,7 @@ pub struct PredictOptions {
     pub out: PathBuf,
     /// Whether files of an earlier prediction in `out` are replaced. If false, `out` must be new or empty.
     pub overwrite: bool,
-    /// Whether to use the network of the best epoch on the validation set, instead of the network after the last epoch.
+    /// Whether to use the network of the epoch with the best validation, instead of the network after the last epoch.
     pub best: bool,
     /// Function that opens a set, such as [`ShardSet::open`].
     pub open: fn(&Path) -> tonic_shard::Result<ShardSet>,
@@ -37,7 +37,7 @@ pub struct PredictOptions {
     pub verbosity: Verbosity,
 }
 
-/// What a prediction has written.
+/// Result of a prediction.
 #[derive(Clone, Debug, Serialize)]
 pub struct Predicted {
     /// Number of samples of the set.
@@ -52,9 +52,9 @@ pub struct Predicted {
 /// gets the engine of the run and returns the backend that computes.
 ///
 /// # Errors
-/// [`tonic_base::Error::Exists`] if the output folder is not empty. [`tonic_base::Error::Usage`] if it is a
-/// URL. The errors of [`eval`](fn@super::eval), except that
-/// the set may have no labels and no classes.
+/// - [`Exists`](tonic_base::Error::Exists) if the output folder is not empty
+/// - [`Usage`](tonic_base::Error::Usage) if the output folder is a URL
+/// - the errors of [`eval`](fn@super::eval), but a set without labels or classes is no error
 pub fn predict(options: &PredictOptions, choose: impl FnOnce(EngineChoice) -> Result<Backend>) -> Result<Predicted> {
     let PredictOptions { run, data, out, overwrite, best, open, verbosity } = options;
     refuse_url("output", out)?;
@@ -84,8 +84,8 @@ fn check_empty(out: &Path) -> Result<()> {
     }
 }
 
-/// Returns a CSV with one row for each sample: index, label, predicted class, and logits. Logits have enough digits to
-/// read the same float32 back.
+/// Returns a CSV with one row for each sample: index, label, predicted class, and logits. Each logit has enough digits
+/// to give the same float32 when it is read.
 fn csv(logits: &Logits, classes: &[String]) -> String {
     let head = ["sample", "label", "predicted"].into_iter().chain(classes.iter().map(String::as_str));
     let mut text = csv_row(head);

@@ -1,8 +1,8 @@
 //! Computes the running statistics of norms again from the whole training set, with dropout off.
 //!
-//! In training, running statistics follow the batches with a delay, while weights change. Here the weights stay, and the
-//! statistics are means over all batches, as with `momentum=None` of PyTorch's `BatchNorm1d`. On small sets, this moves
-//! accuracies by some points.
+//! During training, the weights change, and the running statistics follow the batches with a delay. Here the weights
+//! stay, and the statistics are means over all batches, as with `momentum=None` of PyTorch's `BatchNorm1d`. On small
+//! sets, this changes accuracies by a few percentage points.
 
 use tonic_base::Progress;
 use tonic_loader::EpochOrder;
@@ -14,7 +14,7 @@ use crate::kernel::program::MatmulPrecision;
 use crate::learner::{Backend, Padding};
 use crate::network::{Architecture, Network, Parameters};
 
-/// Replaces the running statistics of a network by means over the batches of a training set.
+/// Replaces the running statistics of a network with means over the batches of a training set.
 ///
 /// # Errors
 /// The errors of reading the set, [`Error::Kernel`](crate::Error::Kernel),

@@ -47,7 +47,7 @@ pub(crate) fn read_network(run: &Path, config: &Config, name: &str) -> Result<Mo
     Ok(model)
 }
 
-/// Returns whether model.safetensors is intact and has the network `network`.
+/// Returns whether model.safetensors is intact and has the same parameters as `network`.
 pub(super) fn is_model(run: &Path, config: &Config, network: &Network) -> bool {
     read_network(run, config, MODEL).is_ok_and(|model| model.network.parameters.flat() == network.parameters.flat())
 }

@@ -58,8 +58,8 @@ pub(crate) fn check_results(run: &Path) -> Result<()> {
     [config::FILE_NAME, metrics::FILE_NAME, TEST].iter().try_for_each(|name| check(run, name))
 }
 
-/// Compares the file `name` of a run with its sum. Does nothing if the file has no sum. Another process may save the
-/// run meanwhile.
+/// Compares the file `name` of a run with its sum. Does nothing if the file has no sum. It is no error if another
+/// process saves the run at the same time.
 ///
 /// # Errors
 /// [`Corrupt`](tonic_base::Error::Corrupt) if the file is missing or has another sum, or if the sums cannot be read;

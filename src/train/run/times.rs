@@ -38,7 +38,8 @@ impl Pace {
         Pace { started: Instant::now(), batches: 0 }
     }
 
-    /// Returns the time for `left` more batches, in seconds, after `batches` more were trained.
+    /// Adds `batches` to the batches that this process has trained. Returns the estimated time for `left` more
+    /// batches, in seconds.
     pub(crate) fn seconds_left(&mut self, batches: u64, left: u64) -> f64 {
         self.batches += batches;
         self.started.elapsed().as_secs_f64() * left as f64 / self.batches.max(1) as f64
@@ -57,8 +58,8 @@ pub(crate) struct RunTimes {
 }
 
 impl RunTimes {
-    /// Starts to measure the time of this process, which began at `started` and computes on `machine`. For a resumed run,
-    /// `run` is its folder.
+    /// Starts to measure the time of this process, which began at `started` and computes on `machine`. If the run is
+    /// resumed, `run` is its folder.
     pub(crate) fn resume(run: Option<&Path>, started: Instant, epochs_before: u64, machine: Machine) -> RunTimes {
         let before = run.map_or(Vec::new(), |run| read(run).unwrap_or_default());
         RunTimes { before, started, epochs_before, first_step: None, machine }

@@ -31,7 +31,7 @@ use crate::run::saved_networks;
 use crate::run::sums;
 use crate::run::times::{Pace, RunTimes};
 
-/// Minimum time between two saves at ends of epochs. Writing a file safely can take tenths of a second.
+/// Minimum time between two saves after epochs. A save can take tenths of a second.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) struct Training<'a> {
@@ -51,7 +51,7 @@ pub(super) struct Training<'a> {
     best_accuracy: f64,
     /// The network after the last finished epoch, until it is saved.
     ended: Option<Network>,
-    /// The network with the best validation accuracy so far, until it is saved.
+    /// The network of the best epoch so far, until it is saved.
     best: Option<Network>,
     /// How many epochs and batches were finished at the last checkpoint.
     saved: Position,
@@ -141,7 +141,8 @@ impl<'a> Training<'a> {
         })
     }
 
-    /// Writes the configuration of a resumed run, with at least as many epochs as are finished.
+    /// Writes the configuration of a resumed run. If more epochs are finished than the user asked for, sets the number
+    /// of epochs to the number of finished epochs.
     pub(super) fn keep_epochs(&mut self) -> Result<()> {
         let done = self.epochs.len() as u64;
         if done > self.config.epochs {
@@ -257,12 +258,12 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Whether no epoch is left to train: all are done, or training stops early.
+    /// Whether training is over: all epochs are finished, or training stops early.
     pub(super) fn is_done(&self) -> bool {
         self.epochs.len() as u64 >= self.config.epochs || self.config.training.stops_after(&self.epochs)
     }
 
-    /// Says why a run with fewer epochs than asked for is done, and which epoch is selected. Returns the selected one.
+    /// Prints why training stopped early, and which epoch is selected. Returns the selected epoch.
     pub(super) fn say_selected(&self) -> Option<Selected> {
         let done = self.epochs.len() as u64;
         let training = &self.config.training;
@@ -343,8 +344,8 @@ impl<'a> Training<'a> {
         Ok(evaluation)
     }
 
-    /// Computes the running statistics of norms again, for the last and the best network, and saves both networks. The
-    /// checkpoint and the learner keep the statistics of training, with which a resumed run goes on.
+    /// Computes the running statistics of norms again for the last and the best network, and saves both networks. The
+    /// checkpoint and the learner keep the old statistics, so that a resumed run continues with them.
     pub(super) fn reestimate(&mut self, train: &Feed) -> Result<()> {
         let (fit, folder) = (self.fit, &self.fit.run);
         let files = [Some(MODEL), folder.join(BEST).exists().then_some(BEST)];
@@ -370,7 +371,8 @@ impl<'a> Training<'a> {
         })
     }
 
-    /// Evaluates the network of the selected epoch on the test set, or without one the network of the last epoch.
+    /// Evaluates the network of the selected epoch on the test set. Without a selected epoch, evaluates the network of
+    /// the last epoch.
     pub(super) fn test(&mut self, feed: &Feed, selected: Option<Selected>) -> Result<Evaluation> {
         let saved = match selected {
             Some(_) => Some(BEST),
@@ -436,8 +438,8 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Returns the mean loss of the initial weights on the samples whose spikes are counted, or if they came from a file,
-    /// the loss of guessing. Infinity replaces NaN.
+    /// Returns the mean loss of the initial weights on the measured samples, or infinity if it is not finite. If the
+    /// initial weights came from a file, returns the loss of guessing.
     fn initial_loss(&self) -> Result<f64> {
         if self.config.training.init.is_some() {
             return Ok(self.guessing.loss());
@@ -465,7 +467,7 @@ impl<'a> Training<'a> {
     }
 }
 
-/// Returns the line of a finished epoch. `left` is the time that is left, in seconds.
+/// Returns the line that is printed after an epoch. `left` is the estimated time until the end of the run, in seconds.
 fn line(label: &str, m: &EpochMetrics, left: Option<f64>) -> String {
     let valid = m.valid.map_or(String::new(), |v| {
         // If all classes have the same size, macro recall and accuracy are equal.

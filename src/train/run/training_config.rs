@@ -1,5 +1,5 @@
-//! The table `[training]` of config.toml: how a run trains. An old run without the table trains with Adam, at a constant
-//! learning rate.
+//! The table `[training]` of config.toml: how a run trains. Old runs don't have this table. They train with Adam and a
+//! constant learning rate.
 
 use serde::{Deserialize, Serialize};
 use tonic_loader::Augmentation;
@@ -11,26 +11,27 @@ use crate::learner::{Plateau, Schedule, Select, Selected};
 use crate::network::Tensor;
 use crate::run::metrics::EpochMetrics;
 
-/// How a run trains.
+/// Settings of training.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainingConfig {
-    /// Factor of the weight decay of the weight matrices.
+    /// Weight decay. It acts on weight matrices only.
     #[serde(skip_serializing_if = "is_default")]
     pub weight_decay: f64,
-    /// Largest norm of the gradients of all parameters together.
+    /// Maximum norm of the gradient of all parameters. A larger gradient is scaled down.
     #[serde(skip_serializing_if = "is_default")]
     pub clip_norm: Option<f64>,
-    /// Share of the target that all classes have alike in the loss of training.
+    /// Label smoothing in the training loss: this share of each target is spread evenly over all classes.
     #[serde(skip_serializing_if = "is_default")]
     pub label_smoothing: f64,
-    /// Score by which the epoch is selected whose network is tested. `None`: the network of the last epoch is tested.
+    /// Score that selects an epoch. The network of this epoch is tested. `None`: the network of the last epoch is
+    /// tested.
     #[serde(skip_serializing_if = "is_default")]
     pub select: Option<Select>,
-    /// Number of epochs without a better validation after which training stops early.
+    /// Training stops early after this many epochs without a better validation.
     #[serde(skip_serializing_if = "is_default")]
     pub patience: Option<u64>,
-    /// Parts of the network that keep their initial values.
+    /// Names of tensors or layers that keep their initial values.
     #[serde(skip_serializing_if = "is_default")]
     pub freeze: Vec<String>,
     /// BLAKE3 sum of the file that the initial parameters came from; `None` if they are random.
@@ -39,7 +40,7 @@ pub struct TrainingConfig {
     /// Penalty for the spikes of hidden neurons.
     #[serde(skip_serializing_if = "is_default")]
     pub spike_rate: Option<SpikeRate>,
-    /// The optimiser's formula.
+    /// Kind of optimiser, with its constants.
     #[serde(skip_serializing_if = "is_default")]
     pub optimiser: Rule,
     /// Schedule of the learning rate.
@@ -76,12 +77,13 @@ impl TrainingConfig {
         OptimiserConfig { rule: self.optimiser, lr, weight_decay: self.weight_decay, clip_norm: self.clip_norm }
     }
 
-    /// Returns the loss of training, with these class weights.
+    /// Returns the settings of the training loss, with these class weights.
     pub(super) fn loss(&self, class_weights: Option<Vec<f32>>) -> TrainingLoss {
         TrainingLoss { class_weights, label_smoothing: self.label_smoothing, spike_rate: self.spike_rate }
     }
 
-    /// Returns the first of the best epochs by [`select`](TrainingConfig::select). `None` if no epoch was validated.
+    /// Returns the epoch with the best validation by [`select`](TrainingConfig::select), or the first of them if
+    /// several are equal. `None` if no epoch was validated.
     pub fn best(&self, epochs: &[EpochMetrics]) -> Option<Selected> {
         let by = self.select.unwrap_or_default();
         let scores = epochs.iter().filter_map(|epoch| Some((epoch.epoch, by.of(&epoch.valid?))));
@@ -89,15 +91,16 @@ impl TrainingConfig {
         scores.reduce(better).map(|(epoch, _)| Selected { epoch, by })
     }
 
-    /// Returns whether the last epochs are so many without a better validation that training stops early.
+    /// Returns whether training stops early after these epochs, because the best epoch is
+    /// [`patience`](TrainingConfig::patience) epochs ago.
     pub fn stops_after(&self, epochs: &[EpochMetrics]) -> bool {
         let best = self.best(epochs).map(|best| best.epoch);
         let since = |best: u64| epochs.last().map_or(0, |last| last.epoch - best);
         self.patience.zip(best).is_some_and(|(patience, best)| since(best) >= patience)
     }
 
-    /// Returns the learning rate that the schedule changes, after `epochs`: `lr` with the changes by resumed runs, and
-    /// with the cuts of a plateau.
+    /// Returns the learning rate after `epochs`, before the schedule changes it. It starts at `lr`. Resumed runs
+    /// change it, and the schedule `plateau` cuts it.
     pub(super) fn lr_after(&self, lr: f64, changes: &[LrChange], epochs: &[EpochMetrics]) -> f64 {
         let mut plateau = Plateau::new(lr);
         let mut changes = changes.iter().peekable();
@@ -113,7 +116,7 @@ impl TrainingConfig {
         plateau.lr
     }
 
-    /// Refuses settings that the kernels of a GPU don't have.
+    /// Refuses settings that don't work on a GPU.
     ///
     /// # Errors
     /// [`Unavailable`](tonic_base::Error::Unavailable) with the name of the option.
@@ -129,7 +132,8 @@ impl TrainingConfig {
         }
     }
 
-    /// Checks that every name in `freeze` is of a part of the network, and that a part is left to train.
+    /// Checks that each name in `freeze` is the name of a tensor or of a layer, and that at least one tensor is
+    /// trained. `parts` are all tensors of the network.
     ///
     /// # Errors
     /// [`Usage`](tonic_base::Error::Usage).

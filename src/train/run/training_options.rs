@@ -1,4 +1,4 @@
-//! Options of how a run trains: optimiser, schedule of the learning rate, clipping, selection of an epoch.
+//! Options for training: optimiser, schedule of the learning rate, clipping, selection of an epoch.
 
 use std::fmt::Debug;
 use std::path::PathBuf;
@@ -12,11 +12,11 @@ use crate::kernel::{Moments, OptimiserConfig, Rule};
 use crate::learner::{Curve, Schedule, Select, WARMUP_START};
 use crate::run::training_config::TrainingConfig;
 
-/// Weight decay of AdamW by default, as in PyTorch. The other optimisers have none by default.
+/// Default weight decay of AdamW, as in PyTorch. The default of the other optimisers is 0.
 const ADAMW_DECAY: f64 = 0.01;
-/// Factor of the learning rate in steps and cuts by default, as in PyTorch.
+/// Default of `lr_factor`, as in PyTorch.
 const LR_FACTOR: f64 = 0.1;
-/// Accepted epochs without a better validation before the learning rate is cut, by default, as in PyTorch.
+/// Default of `lr_patience`, as in PyTorch.
 const LR_PATIENCE: u64 = 10;
 
 /// Name of an optimiser.
@@ -47,49 +47,50 @@ pub enum ScheduleName {
     Plateau,
 }
 
-/// Options of how a run trains. The names are those of the flags of `fit`, with underscores.
+/// Options for training. Their names are those of the flags of `tonic-train fit`, with underscores.
 ///
-/// An option that is `None` (or `false`, or empty) takes its default in a new run, and the value of the run folder in a
-/// resumed run. A resumed run refuses any other value, except of `patience`.
+/// An option can be left out: it is `None`, `false` or empty. Then a new run takes the default, and a resumed run takes
+/// the value in the run folder. A resumed run refuses other values, but it may change `patience`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct TrainingOptions {
     /// The optimiser; Adam by default.
     pub optimiser: Option<OptimiserName>,
     /// Momentum of SGD; 0 by default.
     pub momentum: Option<f64>,
-    /// Whether SGD's momentum is Nesterov's.
+    /// Whether SGD uses Nesterov momentum.
     pub nesterov: bool,
-    /// Weight decay of the weight matrices; 0.01 with AdamW and 0 with the others by default.
+    /// Weight decay of the weight matrices. By default, 0.01 with AdamW and 0 with other optimisers.
     pub weight_decay: Option<f64>,
-    /// Largest norm of the gradients of all parameters together; no limit by default.
+    /// Maximum norm of the gradient of all parameters; no limit by default.
     pub clip_norm: Option<f64>,
     /// Schedule of the learning rate; constant by default.
     pub schedule: Option<ScheduleName>,
-    /// Number of epochs in which the learning rate rises at the start; 0 by default.
+    /// Number of epochs of the warm-up, in which the learning rate rises; 0 by default.
     pub warmup_epochs: Option<u64>,
-    /// Share of the learning rate at which the warm-up starts; a third by default.
+    /// Factor of the learning rate at the start of the warm-up; 1/3 by default.
     pub warmup_start: Option<f64>,
-    /// Number of epochs of each step of the schedule `step`, which has no default.
+    /// Number of epochs of each step of the schedule `step`. It must be given for this schedule.
     pub step_epochs: Option<u64>,
-    /// Factor of the learning rate in each step or cut; 0.1 by default.
+    /// Factor of the learning rate at each step of the schedule `step` and each cut of `plateau`; 0.1 by default.
     pub lr_factor: Option<f64>,
-    /// Number of epochs without a better validation that the schedule `plateau` accepts; 10 by default.
+    /// Number of epochs without a better validation that the schedule `plateau` accepts before it cuts the learning
+    /// rate; 10 by default.
     pub lr_patience: Option<u64>,
     /// Smallest learning rate of the schedules `cosine` and `plateau`; 0 by default.
     pub min_lr: Option<f64>,
-    /// Share of the target that all classes have alike in the loss of training; 0 by default.
+    /// Label smoothing in the training loss: this share of each target is spread evenly over all classes; 0 by
+    /// default.
     pub label_smoothing: Option<f64>,
-    /// Wanted spikes per time step of each hidden neuron, at least and at most; no penalty by default.
+    /// Minimum and maximum number of spikes per time step that each hidden neuron should have; no penalty by default.
     pub spike_rate: Option<[f64; 2]>,
-    /// Factor of the penalty for other spike rates in the loss; 1 by default.
+    /// Factor of the penalty for spike rates outside `spike_rate`; 1 by default.
     pub spike_rate_weight: Option<f64>,
-    /// Score by which the epoch is selected whose network is tested. Without it, the network of the last epoch is
+    /// Score that selects an epoch. The network of this epoch is tested. `None`: the network of the last epoch is
     /// tested.
     pub select: Option<Select>,
-    /// Number of epochs without a better validation after which training stops early; never by default.
+    /// Training stops early after this many epochs without a better validation. `None`: it doesn't stop early.
     pub patience: Option<u64>,
-    /// Parts of the network that keep their initial values: names of tensors, such as `0.weight`, or of layers, such as
-    /// `0`.
+    /// Names of tensors, such as `0.weight`, or of layers, such as `0`, that keep their initial values.
     pub freeze: Vec<String>,
     /// Safetensors file with initial parameters; they are random by default.
     pub init: Option<PathBuf>,
@@ -155,8 +156,7 @@ impl From<&TrainingConfig> for TrainingOptions {
 }
 
 impl TrainingOptions {
-    /// Returns the name and the value of each option that a resumed run must not change, as text. Two options with the
-    /// same text are equal.
+    /// Returns the options that a resumed run must not change: name and value as text. Equal texts mean equal values.
     pub(super) fn words(&self) -> Vec<(&'static str, Option<String>)> {
         vec![
             ("optimiser", word(self.optimiser)),
@@ -179,7 +179,7 @@ impl TrainingOptions {
         ]
     }
 
-    /// Returns the settings of a new run of `epochs` epochs. `validates` is whether it has a validation set.
+    /// Returns the settings of a new run with `epochs` epochs. `validates` says whether the run has a validation set.
     ///
     /// # Errors
     /// [`Usage`](tonic_base::Error::Usage) with the name of an option that has no effect with the others, or lacks
@@ -266,7 +266,7 @@ impl TrainingOptions {
         })
     }
 
-    /// Refuses options that would do nothing.
+    /// Refuses options that have no effect with the chosen optimiser and schedule.
     fn refuse_useless(&self, optimiser: OptimiserName, schedule: ScheduleName) -> Result<()> {
         use ScheduleName::{Cosine, OneCycle, Plateau, Step};
         let is_sgd = optimiser == OptimiserName::Sgd;
@@ -295,7 +295,7 @@ impl TrainingOptions {
     }
 }
 
-/// Formats a value as config.toml has it.
+/// Formats the value of an option as lower-case text.
 pub(super) fn word<T: Debug>(value: Option<T>) -> Option<String> {
     value.map(|value| format!("{value:?}").to_lowercase())
 }

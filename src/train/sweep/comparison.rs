@@ -39,7 +39,8 @@ pub struct RunGroup {
     pub runs: Vec<String>,
     /// Validation accuracy in the best epoch. `None` without validation.
     pub valid_accuracy: Option<Spread>,
-    /// Test accuracy of the network after the last epoch. `None` without tests, or if the test sets differ.
+    /// Test accuracy of the tested network, see [`RunSummary::test`]. `None` without tests, or if the test sets
+    /// differ.
     pub test_accuracy: Option<Spread>,
     /// [`RunSummary::seconds`]. `None` if no run has finished.
     pub seconds: Option<Spread>,
@@ -66,8 +67,8 @@ impl Spread {
 }
 
 impl Comparison {
-    /// Reads and compares runs. Each of `folders` is a run folder, or the folder of a sweep, which stands for all its
-    /// runs. A run that is given twice counts once. A damaged run gets the state [`RunState::Damaged`].
+    /// Reads and compares runs. `folders` has run folders and folders of sweeps. The folder of a sweep stands for all
+    /// its runs. A run that is given twice counts once. A damaged run gets the state [`RunState::Damaged`].
     ///
     /// # Errors
     /// - [`Io`](tonic_base::Error::Io) if a folder is missing
@@ -176,7 +177,7 @@ impl RunGroup {
     }
 }
 
-/// Returns the value of the setting `name` as text for people.
+/// Returns the value of the setting `name` as text for tables and legends.
 pub(super) fn shown(name: &str, value: &Value) -> String {
     match value {
         Value::Null => "none".into(),

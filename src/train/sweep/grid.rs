@@ -181,7 +181,7 @@ fn word(value: &Value) -> String {
     }
 }
 
-/// Returns the character that replaces `letter` in the name of a folder.
+/// Returns the character that stands for `letter` in names of folders.
 fn safe(letter: char) -> char {
     match letter {
         ',' => 'x',

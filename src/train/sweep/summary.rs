@@ -38,7 +38,8 @@ pub struct RunSummary {
     pub state: RunState,
     /// Number of the run's group, counted from 1. `None` if the run has not started or is damaged.
     pub group: Option<usize>,
-    /// Name of an earlier finished run with the same settings and seed. That run counts in means, and this run doesn't.
+    /// Name of an earlier finished run with the same settings and seed. Means leave out this run, because they have
+    /// that one.
     pub repeats: Option<String>,
     /// Notes for the user, such as `unfinished` or `no test`. For a damaged run, the error message.
     pub notes: Vec<String>,
@@ -48,16 +49,18 @@ pub struct RunSummary {
     pub epochs_done: u64,
     /// Number of epochs that the user asked for. `None` if the run has not started or is damaged.
     pub epochs_asked: Option<u64>,
-    /// The first epoch with the best validation: by accuracy, or by what the run selects. `None` without validation.
+    /// The first epoch with the best validation. The score is the one that selects epochs in this run, or accuracy.
+    /// `None` without validation.
     pub best: Option<BestEpoch>,
     /// Training loss and accuracy of the last finished epoch.
     pub last_train: Option<Score>,
-    /// Test result of the network after the last epoch, or of the selected one. `None` if the network was not tested.
+    /// Test result of the network of the selected epoch, or of the last epoch. `None` if no network was tested.
     pub test: Option<TestScore>,
     /// Sum of the times of the run's processes in seconds, including loading, validation and test. See
     /// [`RunSummary::epochs_of_training_time`].
     pub seconds: f64,
-    /// Number of epochs that count in `seconds` with their training time only. An earlier version trained them.
+    /// Number of epochs that were trained by an earlier version, which measured only the time of training itself.
+    /// `seconds` includes that time for these epochs.
     pub epochs_of_training_time: u64,
     /// Metrics of each finished epoch.
     pub epochs: Vec<EpochMetrics>,
@@ -83,7 +86,7 @@ pub struct TestScore {
     pub score: Score,
     /// Number of samples of the test set.
     pub samples: u64,
-    /// The epoch whose network was tested, if it was selected by its validation.
+    /// The epoch whose network was tested. `None` if it is the last epoch because the run selects none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selected: Option<Selected>,
     #[serde(skip_serializing)]
@@ -97,7 +100,7 @@ pub(super) struct TestClass {
 }
 
 impl RunSummary {
-    /// Summarises the run in `folder`, which has begun.
+    /// Summarises the run in `folder`. The run must have started.
     ///
     /// # Errors
     /// The errors of reading the files of the run.
@@ -107,7 +110,7 @@ impl RunSummary {
         Ok(run)
     }
 
-    /// Summarises the run in `folder`.
+    /// Summarises the run in `folder`, which may not have started or may be damaged.
     pub(super) fn of(folder: &Path, name: String) -> RunSummary {
         let mut run = RunSummary::unread(folder, name);
         if !holds_run(folder) && folder.join(OPTIONS_FILE).is_file() {

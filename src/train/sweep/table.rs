@@ -130,7 +130,7 @@ fn group_row(group: &RunGroup) -> Vec<String> {
     ]
 }
 
-/// Returns the last cell of a run's row: whether the run is damaged, its notes, and the run that it repeats.
+/// Returns the last cell of a run's row: its notes, whether it is damaged, and which run it repeats.
 fn remarks(run: &RunSummary) -> String {
     let damaged = (run.state == RunState::Damaged).then(|| "damaged".to_string());
     let repeats = run.repeats.as_ref().map(|other| format!("repeats {other}, not counted"));

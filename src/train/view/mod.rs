@@ -1,4 +1,4 @@
-//! What people look at: the report of a run as a web page, and one sample's way through the network.
+//! Reports and pictures: the report of a run as a web page, and the spikes and the readout of single samples.
 //!
 //! ```text
 //! trace        rasters of a sample and of the hidden layers; the readout over time
@@ -6,7 +6,7 @@
 //! survey       all samples of a set: predictions, losses, times, spikes
 //! report       reads the run, surveys a set, writes the page
 //! page         the sections of the page
-//! sample_page  the part of the page about single samples
+//! sample_page  the sections of the page about single samples
 //! ```
 
 mod page;

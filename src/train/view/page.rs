@@ -19,12 +19,12 @@ const MOST_CLASSES: usize = 100;
 /// Number of confusions that are listed, the most frequent first.
 const CONFUSIONS: usize = 10;
 
-/// The set of a report.
+/// The set that a report evaluates the network on.
 #[derive(Clone, Debug, Serialize)]
 pub struct Surveyed {
     /// Folder of the set.
     pub data: PathBuf,
-    /// What the set is in the run, such as `test set`.
+    /// Role of the set in the run, such as `test set`.
     pub role: String,
     /// Loss and accuracy of the network.
     #[serde(flatten)]
@@ -51,7 +51,7 @@ impl Contents {
     }
 }
 
-/// Returns the page, and what it lacks.
+/// Returns the page as HTML, and messages about what is missing on it.
 pub(super) fn page(of: &Contents) -> Result<(String, Vec<String>)> {
     let mut page = Page { of, html: String::new(), missing: Vec::new() };
     page.head();
@@ -73,7 +73,7 @@ fn percent(share: f64) -> String {
 }
 
 impl Page<'_> {
-    /// Says on the page, and in the list of what is missing, what the page lacks.
+    /// Appends a message about missing content to the page and to `missing`.
     fn lacks(&mut self, words: &str) {
         let _ = writeln!(self.html, "<p class=\"missing\">{}</p>", escaped(words));
         self.missing.push(words.into());
@@ -169,8 +169,8 @@ impl Page<'_> {
         Ok(())
     }
 
-    /// Returns the learning rate at the end of each epoch. Earlier versions wrote none to the metrics: theirs was
-    /// constant but for the changes in `config.toml`.
+    /// Returns the learning rate at the end of each epoch. Metrics of earlier versions have no learning rate: it is
+    /// taken from `config.toml`.
     fn learning_rates(&self) -> Curve {
         let config = &self.of.config;
         let constant = |epoch: u64| {
@@ -285,7 +285,7 @@ impl Page<'_> {
     }
 }
 
-/// Returns the curve of the epochs that have a value.
+/// Returns a curve with a point for each epoch that has a value.
 fn curve(name: &str, epochs: &[EpochMetrics], pick: impl Fn(&EpochMetrics) -> Option<f64>) -> Curve {
     let points = epochs.iter().filter_map(|epoch| Some((epoch.epoch as f64, pick(epoch)?))).collect();
     Curve { name: name.into(), points }
@@ -296,7 +296,7 @@ fn drawn(curves: impl IntoIterator<Item = Curve>) -> Vec<Curve> {
     curves.into_iter().filter(|curve| !curve.points.is_empty()).collect()
 }
 
-/// Returns a table of the most frequent confusions, or a line that there are none.
+/// Returns a table of the most frequent confusions, or a sentence that there are none.
 fn confusions(classes: &[String], evaluation: &Evaluation) -> String {
     let mut wrong: Vec<(u64, usize, usize)> = Vec::new();
     for (t, counts) in evaluation.confusion.iter().enumerate() {
@@ -330,7 +330,7 @@ fn flatten(key: String, value: Value, rows: &mut Vec<Vec<String>>) {
     }
 }
 
-/// Escapes a text of several lines.
+/// Escapes a text of several lines for HTML.
 fn lines(text: &str) -> String {
     text.lines().map(|line| escaped(line) + "\n").collect()
 }

@@ -14,42 +14,42 @@ use crate::view::page::{Contents, Surveyed, page};
 use crate::view::sample_page::{Sampled, picked};
 use crate::view::survey::survey;
 
-/// What to report.
+/// Options of a report.
 #[derive(Clone, Debug)]
 pub struct ReportOptions {
     /// Folder of the run.
     pub run: PathBuf,
-    /// Folder of the shard set that is run through the network. `None` takes the test set of the run, or else its
-    /// validation set.
+    /// Folder of the shard set to evaluate on. `None` stands for the test set of the run, or the validation set if
+    /// there is no test set.
     pub data: Option<PathBuf>,
     /// The file to write; `report.html` in the run folder by default.
     pub output: Option<PathBuf>,
-    /// Whether to use the network with the best validation accuracy, instead of the network after the last epoch.
+    /// Whether to use the network of the epoch with the best validation, instead of the network after the last epoch.
     pub best: bool,
     /// Function that opens a set, such as [`ShardSet::open`].
     pub open: fn(&Path) -> tonic_shard::Result<ShardSet>,
-    /// Function that returns the length of a frame and its unit for a recipe, such as `(4.0, "time (ms)")`.
+    /// Function that gets a recipe and returns the length of a frame and the label of the time axis, such as `(4.0,
+    /// "time (ms)")`.
     pub frame_length: fn(&str) -> (f64, &'static str),
     /// Whether progress is shown.
     pub verbosity: Verbosity,
 }
 
-/// What a report has.
+/// Result of writing a report.
 #[derive(Clone, Debug, Serialize)]
 pub struct Reported {
-    /// The page.
+    /// Path of the page.
     pub path: PathBuf,
-    /// The set that was run through the network. `None` if there was none; [`Reported::missing`] says why.
+    /// The set that the network was evaluated on. `None` without a set; then [`Reported::missing`] has the reason.
     pub surveyed: Option<Surveyed>,
-    /// What the page lacks, and why.
+    /// Messages about what is missing on the page, with the reasons.
     pub missing: Vec<String>,
 }
 
 /// Writes the report of a run as a page of HTML.
 ///
 /// # Errors
-/// The errors of reading the run folder, and of [`eval`](fn@crate::run::eval) on the set; errors of drawing and of
-/// writing the page.
+/// The errors of reading the run folder, of [`eval`](fn@crate::run::eval), of drawing, and of writing the page.
 pub fn report(options: &ReportOptions) -> Result<Reported> {
     let ReportOptions { run, data, output, best, .. } = options;
     let path = output.clone().unwrap_or_else(|| run.join(REPORT));

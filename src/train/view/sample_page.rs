@@ -1,4 +1,4 @@
-//! The part of a report about single samples: those with the largest losses, and those that took longest.
+//! The part of a report about single samples: the samples with the largest losses, and the samples that took longest.
 
 use std::fmt::Write;
 
@@ -12,13 +12,13 @@ use crate::network::Network;
 use crate::view::survey::Judged;
 use crate::view::trace::{FrameLength, Trace};
 
-/// Number of samples of each kind.
+/// Number of samples with the largest losses, and number of the slowest samples.
 const PICKED: usize = 6;
-/// Number of samples that are timed again, those with the longest times, and how often.
+/// Number of samples that are timed again: the slowest ones.
 const TIMED: usize = 32;
 const AGAIN: usize = 3;
 
-/// The samples of a report, each with its way through the network.
+/// The samples on the page, each with its spikes and outputs.
 pub(super) struct Sampled {
     /// The samples with the largest losses, the largest first.
     worst: Vec<(Judged, Trace)>,
@@ -27,7 +27,7 @@ pub(super) struct Sampled {
     frame_length: FrameLength,
 }
 
-/// Picks the samples of a report, and runs them through the network again to see their spikes.
+/// Picks the samples for a report, and runs them through the network again to record their spikes.
 pub(super) fn picked(
     network: &Network,
     set: &ShardSet,
@@ -56,7 +56,7 @@ pub(super) fn picked(
     Ok(Sampled { worst: worst?, slowest, frame_length })
 }
 
-/// Returns the samples, that with the largest value first.
+/// Sorts the samples by `value`, the largest value first.
 fn largest(judged: &[Judged], value: fn(&Judged) -> f64) -> Vec<&Judged> {
     let mut order: Vec<&Judged> = judged.iter().collect();
     order.sort_by(|a, b| value(b).total_cmp(&value(a)));

@@ -19,7 +19,7 @@ const CLASSES: usize = 6;
 /// Maximum heights in the terminal, in lines: of the input, and of each hidden layer.
 const LINES: (usize, usize) = (24, 12);
 
-/// What to show.
+/// Options for showing one sample.
 #[derive(Clone, Debug)]
 pub struct ShowOptions {
     /// Folder of the run.
@@ -28,15 +28,16 @@ pub struct ShowOptions {
     pub data: PathBuf,
     /// Index of the sample in the set, from 0.
     pub sample: u64,
-    /// Whether to use the network with the best validation accuracy, instead of the network after the last epoch.
+    /// Whether to use the network of the epoch with the best validation, instead of the network after the last epoch.
     pub best: bool,
     /// Function that opens a set, such as [`ShardSet::open`].
     pub open: fn(&Path) -> tonic_shard::Result<ShardSet>,
-    /// Function that returns the length of a frame and its unit for a recipe, such as `(4.0, "time (ms)")`.
+    /// Function that gets a recipe and returns the length of a frame and the label of the time axis, such as `(4.0,
+    /// "time (ms)")`.
     pub frame_length: fn(&str) -> (f64, &'static str),
 }
 
-/// A sample, and what the network makes of it.
+/// A sample, with the spikes and the outputs of the network for it.
 #[derive(Clone, Debug)]
 pub struct Shown {
     sample: u64,
@@ -82,7 +83,7 @@ impl Shown {
         format!("sample {}: {label}, predicted as {predicted}", self.sample)
     }
 
-    /// Returns the classes that are shown: the label, and those with the largest logits.
+    /// Returns at most [`CLASSES`] classes: the label, and the classes with the largest logits.
     fn shown_classes(&self) -> Vec<usize> {
         let mut ranking = self.trace.ranking();
         let label = self.classes.iter().position(|class| Some(class) == self.label.as_ref());
@@ -93,7 +94,8 @@ impl Shown {
         ranking
     }
 
-    /// Returns the sample as text: rasters in braille characters, and a line for the share of each of the first classes.
+    /// Returns the sample as text: rasters in braille characters, and a line for each shown class with its share over
+    /// time.
     pub fn text(&self) -> String {
         let mut out = format!("{}\n", printable(&self.title()));
         for (i, raster) in self.trace.rasters.iter().enumerate() {
@@ -114,7 +116,7 @@ impl Shown {
         out
     }
 
-    /// Draws the rasters below each other, and the shares of the first classes over time.
+    /// Draws the rasters one below the other, and the share of each shown class over time.
     ///
     /// # Errors
     /// [`Plot`](tonic_report::Error::Plot).
@@ -145,8 +147,8 @@ impl Shown {
     }
 }
 
-/// Returns shares from 0 to 1 as a line of bars, as wide as a raster in braille characters. Each bar is the mean of some
-/// time steps.
+/// Draws shares from 0 to 1 as a line of bars, as wide as a raster in braille characters. Each bar is the mean over
+/// several time steps.
 fn line_of(shares: &[f64]) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let columns = COLUMNS.min(shares.len().div_ceil(2));

@@ -11,7 +11,7 @@ use crate::learner::{Evaluation, Padding, check_labelled, each_batch};
 use crate::network::Network;
 use crate::view::trace::{decided_after, total};
 
-/// A sample of the set, and what the network makes of it.
+/// A sample of the set, with the prediction, the time and the spikes of the network for it.
 #[derive(Clone, Debug)]
 pub(super) struct Judged {
     /// Index of the sample in the set.
@@ -33,8 +33,8 @@ pub(super) struct Judged {
 /// Runs all samples of a set forward on the CPU. Returns the evaluation and the samples in the order of the set.
 ///
 /// # Errors
-/// The errors of an evaluation: [`Error::Unlabelled`](crate::Error::Unlabelled), [`Error::Kernel`](crate::Error::Kernel)
-/// and those of reading the set.
+/// [`Error::Unlabelled`](crate::Error::Unlabelled); [`Error::Kernel`](crate::Error::Kernel); the errors of reading the
+/// set.
 pub(super) fn survey(
     network: &Network,
     feed: &Feed,

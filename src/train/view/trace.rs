@@ -1,5 +1,5 @@
-//! The way of one sample through a network: rasters of its frames and of the spikes of each hidden layer, and the
-//! readout over time.
+//! Records one sample in a network: rasters of its frames and of the spikes of each hidden layer, and the readout over
+//! time.
 
 use tonic_report::{Curve, Raster, RasterPoint};
 use tonic_shard::{FrameShape, SampleFrames};
@@ -22,7 +22,7 @@ pub(super) struct Trace {
     pub(super) spikes: Vec<u64>,
     /// Logits, (classes,).
     pub(super) logits: Vec<f32>,
-    /// Softmax of the readout's outputs up to each time step, (steps, classes).
+    /// Probability of each class after each time step: the softmax of the logits up to then, (steps, classes).
     pub(super) shares: Vec<Vec<f64>>,
     /// Time of the forward pass, on one thread.
     pub(super) seconds: f64,
@@ -69,7 +69,7 @@ impl Trace {
         Ok(Trace { steps, rasters, spikes, logits, shares, seconds: time.as_secs_f64() })
     }
 
-    /// Returns the curve of each of `classes`: its share, the softmax of the logits up to each time step.
+    /// Returns a curve for each of `classes`: the class's column of [`shares`](Trace::shares) over time.
     pub(super) fn curves(
         &self,
         classes: &[usize],
