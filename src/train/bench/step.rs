@@ -24,17 +24,18 @@ use crate::network::{Architecture, Layers, Network, Parameters, Tensor, TensorKi
 pub struct StepBench {
     /// Number of samples per batch.
     pub batch_size: usize,
-    /// Number of timed training steps on the CPU, or maximum number of timed rounds of steps on a GPU.
+    /// Number of timed training steps on the CPU. On a GPU, maximum number of timed rounds, each of several steps.
     pub steps: usize,
     /// Layers of the network.
     pub layers: Layers,
-    /// Factor for the initial weights of the hidden layers, or for the scales of their norms.
+    /// Factor for the initial weights of each hidden layer. In a layer with a norm, factor for the scales of the norm
+    /// instead.
     pub gain: f32,
     /// The chosen engine and device.
     pub backend: Backend,
 }
 
-/// Times, memory and loss of training steps.
+/// Measured times, memory use and loss of training steps.
 #[derive(Clone, Debug, Serialize)]
 pub struct StepMeasured {
     /// Median time of a step, in seconds.
@@ -70,7 +71,7 @@ pub(super) struct Trainer {
     backend: Backend,
     program: Option<Arc<Program>>,
     initial: TrainState,
-    /// Learner for whole epochs. `None` before the first epoch.
+    /// Learner for whole epochs. `None` before the first use.
     learner: Option<Box<dyn Learner>>,
     room: Room,
     padding: Padding,

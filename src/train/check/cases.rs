@@ -45,7 +45,7 @@ impl Case {
     }
 }
 
-/// Returns small cases with unusual shapes, extreme samples, and every type of counts.
+/// Returns small cases with unusual shapes, extreme samples, and every number type for counts.
 pub(super) fn cases() -> Vec<Case> {
     vec![
         REFERENCE,

@@ -63,11 +63,12 @@ pub struct Check {
     pub detail: String,
 }
 
-/// The precisions to check, each with the maximum relative difference between the gradients of GPU and CPU.
+/// The precisions to check, each with the largest allowed relative difference between the gradients of GPU and CPU.
 const PRECISIONS: [(MatmulPrecision, f64); 3] =
     [(MatmulPrecision::Highest, 1e-5), (MatmulPrecision::High, 1e-3), (MatmulPrecision::Medium, 3e-2)];
 
-/// Runs the checks on a GPU, without large cases if `quick` is set. Calls `each` after every check, with all results.
+/// Runs the checks on a GPU, without large cases if `quick` is set. After every check, calls `each` with all results
+/// so far.
 ///
 /// # Errors
 /// [`Unavailable`](tonic_base::Error::Unavailable) if the checks cannot run, for example without NVRTC. A failed check
@@ -258,7 +259,7 @@ fn check_order(device: &Device) -> Result<Verdict> {
     Ok(Ok(format!("{drawn} samples drawn")))
 }
 
-/// Compares training steps with and without a CUDA graph, and one parameter update with the CPU's Adam.
+/// Compares training steps with and without a CUDA graph. Compares one parameter update with Adam on the CPU.
 fn check_training(device: &Device) -> Result<Verdict> {
     let case = Case { lengths: &[70, 20, 64], steps: 70, ..REFERENCE };
     let (batch, network) = (batch_of(&case), network_of(&case));

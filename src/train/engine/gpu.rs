@@ -21,7 +21,7 @@ pub struct GpuEngine {
     device: Device,
     stream: Stream,
     precision: MatmulPrecision,
-    /// Compiled kernels for the last batch. `None` before the first batch.
+    /// Kernels compiled for the column types of the last batch. `None` before the first batch.
     program: Option<Arc<Program>>,
     logits: Vec<f32>,
     loss: TrainingLoss,

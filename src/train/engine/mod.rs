@@ -5,7 +5,7 @@
 //! | [`CpuEngine`] | `cpu.rs` | our kernels on the CPU, for linear layers and integrate-and-fire neurons |
 //! | [`LayeredEngine`] | `layered/` | our kernels on the CPU, for all layers of a network file |
 //! | [`GpuEngine`] | `gpu.rs` | our kernels on a GPU, with the buffers and launches of [`GpuNetwork`] |
-//! | `LibtorchEngine` | `libtorch.rs` | libtorch's autograd, to compare the kernels with (feature `libtorch`) |
+//! | `LibtorchEngine` | `libtorch/` | libtorch's autograd, for comparisons with the kernels (feature `libtorch`) |
 //!
 //! `step.rs` has the trait [`Engine`], and `training_loss.rs` the loss; `tracer.rs` runs single samples, to show what
 //! happens inside the network. Training on a GPU uses [`GpuNetwork`] without an engine (`learner/gpu.rs`).

@@ -46,11 +46,11 @@ pub trait Engine: std::fmt::Debug {
     /// If the shapes of `network` and the engine differ.
     fn spikes(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<Vec<SpikeCounts>>;
 
-    /// Sets the loss of later calls of [`step`](Engine::step). [`evaluate`](Engine::evaluate) always computes the plain
-    /// mean.
+    /// Sets the loss for later calls of [`step`](Engine::step). [`evaluate`](Engine::evaluate) always computes the
+    /// plain mean of the cross entropy.
     ///
     /// # Errors
-    /// [`Unavailable`](tonic_base::Error::Unavailable) with the name of a setting that the engine doesn't have.
+    /// [`Unavailable`](tonic_base::Error::Unavailable) with the name of a setting that the engine doesn't support.
     fn set_loss(&mut self, loss: TrainingLoss) -> Result<()>;
 
     /// Returns the logits of the last batch, (batch, classes).
@@ -94,21 +94,21 @@ pub(crate) fn predict<E: Engine + ?Sized>(
     Ok(predictions)
 }
 
-/// What a forward pass is for.
+/// Purpose of a forward pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pass {
-    /// A training step: norms use the statistics of the batch, and dropout drops.
+    /// A training step: norms use the statistics of the batch, and dropout is on.
     Training,
-    /// An evaluation: norms use the running statistics, and nothing is dropped.
+    /// An evaluation: norms use the running statistics, and dropout is off.
     Evaluation,
 }
 
 /// Mean loss of a batch, and number of correct predictions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchLoss {
-    /// Mean cross entropy of the batch. In training, the loss of [`TrainingLoss`].
+    /// Mean cross entropy of the batch. In a training step, the loss that [`TrainingLoss`] describes.
     pub loss: f64,
-    /// Number of samples for which the label has the largest logit.
+    /// Number of samples whose label is the class with the largest logit.
     pub correct: usize,
 }
 
@@ -154,7 +154,7 @@ pub(crate) fn check_labels(batch: &Batch, classes: usize) -> Result<(), KernelEr
     }
 }
 
-/// Training stops if the loss of a batch reaches this number, at which float32 logits are too coarse.
+/// Training stops if the loss of a batch reaches this number. Float32 is too coarse for logits of this size.
 pub(crate) const MAX_LOSS: f64 = (1 << 24) as f64;
 
 /// Returns `result`, or an error if the loss is NaN, infinite, or at least [`MAX_LOSS`].

@@ -1,5 +1,4 @@
-//! Runs single samples forward on the CPU, and keeps what happens inside the network: the spikes of each hidden layer,
-//! and the readout over time.
+//! Runs single samples forward on the CPU, and returns the spikes of each hidden layer and the outputs over time.
 
 use std::time::{Duration, Instant};
 
@@ -27,14 +26,15 @@ enum TracingEngine {
     Layered(LayeredEngine),
 }
 
-/// What a network makes of a sample.
+/// Results of a network for one sample.
 #[derive(Debug)]
 pub(crate) struct Traced<'a> {
     /// Spikes of each hidden layer, the layer next to the input first.
     pub(crate) spikes: &'a [ActiveCells],
     /// Logits, (classes,): the same bits as in a batch.
     pub(crate) logits: Vec<f32>,
-    /// The outputs of the readout if the sample ended with each time step, (steps, classes), up to rounding.
+    /// Outputs over time, (steps, classes). Row t is the output of the readout after time steps 0 to t, up to
+    /// rounding.
     pub(crate) outputs: Vec<f32>,
     /// Time of the forward pass.
     pub(crate) time: Duration,
@@ -57,8 +57,8 @@ impl<'a> Tracer<'a> {
         &self.network.shape().hidden
     }
 
-    /// Runs the sample with the index `index` in its set forward, for `steps` time steps or for all its frames if it has
-    /// more.
+    /// Runs one sample forward, for `steps` time steps or for all its frames if it has more. `index` is the index of
+    /// the sample in its set.
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel) if the sample doesn't fit the network.
@@ -84,8 +84,8 @@ impl<'a> Tracer<'a> {
     }
 }
 
-/// Returns the output of the readout, summed over the time so far, (steps, classes). `last` has the spikes of the last
-/// hidden layer.
+/// Returns the outputs of the readout over time, (steps, classes). Row t is the sum of time steps 0 to t. `last` has
+/// the spikes of the last hidden layer.
 fn summed_readout(network: &Network, last: &ActiveCells) -> Vec<f32> {
     let Some(readout) = network.parameters.layers().last() else { return Vec::new() };
     let mut sum = vec![0.0; readout.outputs];

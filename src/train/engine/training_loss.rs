@@ -8,11 +8,11 @@
 //!
 //! penalty  = weight / B * sum over the samples and layers of the mean over the neurons of d^2
 //! d        = max(0, r - most) - max(0, least - r)                    r: spikes of a neuron per time step in a sample
-//! dL/ds[t] = weight / B / neurons / steps * 2 d                      added to the gradient for every spike of the neuron
+//! dL/ds[t] = weight / B / neurons / steps * 2 d                  added to the gradient for every spike of the neuron
 //! ```
 //!
-//! The loss is that of PyTorch's `CrossEntropyLoss(weight, label_smoothing)`. The penalty is that of Cramer et al. 2020,
-//! for each sample and neuron, with a lower and an upper bound.
+//! The loss is that of PyTorch's `CrossEntropyLoss(weight, label_smoothing)`. The penalty is that of Cramer et al.
+//! 2020, for each sample and neuron, with a lower and an upper bound.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,9 +22,9 @@ use crate::kernel::{ActiveCells, TILE_WIDTH, Tile, loss};
 /// Settings of the loss of training.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TrainingLoss {
-    /// Weight of each class, (classes,), or the plain mean with `None`.
+    /// Weight of each class, (classes,). With `None`, the loss is the plain mean.
     pub class_weights: Option<Vec<f32>>,
-    /// Share of the target that all classes have alike, from 0 to below 1.
+    /// Share of the target probability that is spread evenly over all classes, from 0 to below 1.
     pub label_smoothing: f64,
     /// Penalty for the spikes of hidden neurons; `None` without one.
     pub spike_rate: Option<SpikeRate>,
@@ -34,7 +34,7 @@ pub struct TrainingLoss {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpikeRate {
-    /// Wanted spikes per time step, at least and at most.
+    /// Smallest and largest wanted number of spikes per time step.
     pub bounds: [f64; 2],
     /// Factor of the penalty in the loss.
     pub weight: f64,
@@ -45,7 +45,7 @@ pub struct SpikeRate {
 pub(super) struct BatchTerms<'a> {
     loss: &'a TrainingLoss,
     samples: usize,
-    /// Sum of the weights of all samples of the batch.
+    /// W: the sum of the class weights of all labels in the batch.
     total: f64,
 }
 
@@ -59,7 +59,7 @@ impl TrainingLoss {
         BatchTerms { loss: self, samples: labels.len(), total }
     }
 
-    /// Refuses settings that the kernels of a GPU don't have.
+    /// Returns an error if a setting is not supported by the kernels of a GPU.
     pub(super) fn check_gpu(&self) -> Result<()> {
         let missing = [("label_smoothing", self.label_smoothing > 0.0), ("spike_rate", self.spike_rate.is_some())];
         match missing.into_iter().find(|(_, is_given)| *is_given) {
@@ -74,8 +74,8 @@ impl BatchTerms<'_> {
         self.loss.class_weights.as_ref().map_or(1.0, |weights| weights[class])
     }
 
-    /// Returns the loss of a sample, which [`mean`](Self::mean) divides by W, and writes the gradient of the mean loss for
-    /// its logits to `gradient`.
+    /// Returns the loss of a sample, not yet divided by W. Writes the gradient of the batch's mean loss with respect
+    /// to the logits to `gradient`.
     pub(super) fn sample(&self, logits: &[f32], label: u32, gradient: &mut [f32]) -> f64 {
         let (label, smoothing, total) = (label as usize, self.loss.label_smoothing, self.total as f32);
         let own = self.weight(label);
@@ -107,9 +107,9 @@ impl BatchTerms<'_> {
         sum / self.total
     }
 
-    /// Returns a sample's part of the penalty, and the gradient for the spikes of each hidden layer, one tile of neurons
-    /// after another. Without a penalty, the gradient is empty. `spikes` has the spikes of each hidden layer, `neurons`
-    /// its number of neurons.
+    /// Returns the penalty of a sample, and the gradient of the penalty with respect to the spikes of each hidden
+    /// layer, in tiles of neurons. Without a penalty, the gradient is empty. `spikes` has the spikes of each hidden
+    /// layer, `neurons` its number of neurons.
     pub(super) fn penalty(&self, spikes: &[ActiveCells], neurons: &[usize]) -> (f64, Vec<Vec<Tile>>) {
         let Some(SpikeRate { bounds: [least, most], weight }) = self.loss.spike_rate else { return (0.0, Vec::new()) };
         let mut penalty = 0.0;

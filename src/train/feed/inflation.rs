@@ -22,7 +22,8 @@ pub(crate) struct Inflation {
 }
 
 impl Inflation {
-    /// Queues the kernel that fills `dense` with batches, from index `position` in the order of the epoch on.
+    /// Queues the kernel that fills `dense` with batches. `position` is the index of their first sample in the order
+    /// of the epoch.
     pub(crate) fn launch(
         &self,
         program: &Program,
@@ -63,7 +64,8 @@ impl Inflation {
         (0..BUFFERS).map(|_| program.device().buffer(len)).collect()
     }
 
-    /// Writes all batches of an epoch to `dense` in turn, calling `each` for each batch, and waits for the GPU.
+    /// Writes all batches of an epoch to the buffers `dense` in turn, and waits for the GPU. Calls `each` once per
+    /// batch.
     pub(crate) fn epoch(
         &self,
         program: &Program,

@@ -27,7 +27,7 @@ pub struct Ring {
     column_types: ColumnTypes,
     copies: Stream,
     idle: Vec<Slot>,
-    /// Size of the largest slot so far, and of new slots.
+    /// Size of the largest slot so far. New slots get this size.
     largest: Sizes,
     /// Whether samples may have no label.
     unlabelled: bool,
@@ -97,7 +97,7 @@ impl Ring {
         })
     }
 
-    /// Allows samples without a label, for a forward pass alone.
+    /// Allows samples without a label. Use this only for forward passes.
     pub(crate) fn allow_unlabelled(&mut self) {
         self.unlabelled = true;
     }

@@ -190,7 +190,7 @@ impl Staging {
         self.used = Sizes::default();
     }
 
-    /// Adds samples to the buffer, whose content will follow data of the sizes `base` in GPU memory.
+    /// Adds samples to the buffer. `base` has the sizes of the data that precedes the buffer's content in GPU memory.
     pub(super) fn push<S: Stage>(&mut self, samples: &[S], labels: Labels, base: Sizes) -> Result<()> {
         let start = self.used;
         let mut ends = Vec::with_capacity(samples.len());
@@ -268,7 +268,8 @@ impl Staging {
         Ok(())
     }
 
-    /// Queues a copy of the buffer to `to` in GPU memory, behind data of the sizes `base`.
+    /// Queues a copy of the buffer to `to` in GPU memory. `base` has the sizes of the data that precedes the copy
+    /// there.
     pub(crate) fn upload(&self, stream: &Stream, to: &Staged, base: Sizes) -> Result<()> {
         assert_eq!(self.column_types, to.column_types, "types of the columns");
         let ColumnTypes { frame_ends, cells, counts } = self.column_types;

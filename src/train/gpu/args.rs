@@ -21,7 +21,8 @@ impl<T> Address<T> {
         self.0 == 0
     }
 
-    /// Returns the address that is `elements` elements (not bytes) after this address, or null for null.
+    /// Returns the address that is `elements` elements (not bytes) after this address. If this address is null,
+    /// returns null.
     #[must_use]
     #[allow(clippy::should_implement_trait)]
     pub(crate) fn add(self, elements: usize) -> Address<T> {
@@ -122,7 +123,8 @@ pub(crate) unsafe trait KernelStruct: DeviceType {
     fn declaration() -> String;
 }
 
-/// Defines structs in Rust and CUDA C++ (function `declarations`). Each struct must follow the structs that it uses.
+/// Defines structs in Rust and CUDA C++ (function `declarations`). A struct must come after the structs that it
+/// contains.
 macro_rules! kernel_structs {
     ($(
         $(#[$attribute:meta])*

@@ -20,8 +20,9 @@ impl Stream {
     /// Records a graph of the work that `work` queues on this stream. The GPU doesn't execute this work yet. `work`
     /// must not allocate or free memory, read GPU memory, or wait for the GPU.
     ///
-    /// To include a second stream, make the second stream wait for an event of this stream first, and this stream
-    /// wait for an event of the second stream at the end.
+    /// To include work on a second stream:
+    /// - before this work, make the second stream wait for an event of this stream
+    /// - after this work, make this stream wait for an event of the second stream
     pub(crate) fn capture(&self, work: impl FnOnce() -> Result<()>) -> Result<Graph> {
         self.device().activate()?;
         // The documentation allows other threads to do anything meanwhile. But some drivers broke a recording when

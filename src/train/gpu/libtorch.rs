@@ -8,7 +8,7 @@ use crate::gpu::library;
 /// Version of libtorch that the crate `tch` needs.
 const VERSION: &str = "2.11.0";
 
-/// Opens libtorch_cuda.so. Must come before tch asks whether CUDA is available, because libtorch remembers the answer.
+/// Opens libtorch_cuda.so. Call this before tch asks whether CUDA is available, because libtorch remembers the answer.
 pub(crate) fn load_libtorch_cuda() -> Result<()> {
     let unavailable = |why: String| Error::unavailable("libtorch's CUDA part", why);
     let chosen = library::chosen_libtorch();

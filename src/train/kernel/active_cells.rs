@@ -7,7 +7,8 @@ use crate::kernel::iaf::Neuron;
 use crate::kernel::isa::{Isa, for_each_isa};
 use crate::kernel::{TILE_WIDTH, Tile};
 
-/// Share of active inputs above which the dense kernels are faster: with up to [`FEW_INPUTS`] inputs, and with more.
+/// The dense kernels are faster if the share of active inputs is above this number. The first number is for layers
+/// with up to [`FEW_INPUTS`] inputs, the second for larger layers.
 const DENSE: [f64; 2] = [0.6, 0.3];
 /// Up to this number of inputs, the weights of 2 * [`TILE_WIDTH`] neurons fit into the L1 cache.
 const FEW_INPUTS: usize = 128;
@@ -28,14 +29,14 @@ pub(crate) struct ActiveCells {
 /// Counts ordered by cell.
 #[derive(Debug)]
 pub(crate) struct ByCell {
-    /// Each cell with a count, and the end of its entries.
+    /// `(cell, end)` for each cell that has counts. `end` is the index in `entries` after the cell's last entry.
     active: Vec<(u32, u32)>,
     /// `(time step, count)` of every count, ordered by cell and then by time step.
     entries: Vec<(u32, f32)>,
 }
 
 impl ByCell {
-    /// Returns each cell with a count, and its `(time step, count)`.
+    /// Returns each cell that has counts, with the list of its `(time step, count)`.
     #[inline(always)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &[(u32, f32)])> {
         let mut begin = 0;
@@ -94,7 +95,7 @@ impl ActiveCells {
         Ok(())
     }
 
-    /// Returns the counts ordered by cell. There are `cells` cells.
+    /// Returns the counts ordered by cell. `cells` is the number of cells.
     pub(crate) fn by_cell(&self, cells: usize) -> ByCell {
         let mut ends = vec![0u32; cells];
         self.entries.iter().for_each(|&(cell, _)| ends[cell as usize] += 1);
@@ -149,13 +150,15 @@ impl ActiveCells {
     }
 
     /// Replaces the content with the spikes of a layer that has at most one spike per neuron and step. Bit j of
-    /// `bits[t * tiles + tile]` is the spike of neuron `tile * TILE_WIDTH + j` at time step t, which counts `value`.
+    /// `bits[t * tiles + tile]` is 1 if neuron `tile * TILE_WIDTH + j` spikes at time step t. Every spike gets the
+    /// count `value`.
     pub(crate) fn set_bits(&mut self, bits: &[u32], tiles: usize, value: f32) {
         self.clear();
         bits.chunks_exact(tiles.max(1)).for_each(|bits| self.push_bits(bits, value));
     }
 
-    /// Appends a time step, from the bits of its spikes.
+    /// Appends a time step. Bit j of `bits[tile]` is 1 if neuron `tile * TILE_WIDTH + j` spikes. Every spike gets the
+    /// count `value`.
     pub(crate) fn push_bits(&mut self, bits: &[u32], value: f32) {
         for (tile, &bits) in bits.iter().enumerate() {
             let mut left = bits;
@@ -167,13 +170,13 @@ impl ActiveCells {
         self.offsets.push(self.entries.len());
     }
 
-    /// Appends a time step, from the value of every cell.
+    /// Appends a time step. `values` has the value of every cell.
     pub(crate) fn push_values(&mut self, values: impl Iterator<Item = f32>) {
         self.entries.extend((0..).zip(values).filter(|&(_, value)| value != 0.0));
         self.offsets.push(self.entries.len());
     }
 
-    /// Removes the cells whose bit in `masks[t * tiles + tile]` is 0, and multiplies the other counts by `scale`.
+    /// Removes the cells whose bit in `masks[t * tiles + tile]` is 0, and multiplies the remaining counts by `scale`.
     pub(crate) fn keep(&mut self, masks: &[u32], tiles: usize, scale: f32) {
         let (mut kept, mut start) = (0, 0);
         for (masks, end) in masks.chunks_exact(tiles.max(1)).zip(&mut self.offsets[1..]) {
@@ -224,7 +227,8 @@ for_each_isa! {
         neuron: &Neuron,
         active: &mut ActiveCells,
     ) {
-        /// Number of entries that are always written, to avoid a branch. The next tile overwrites surplus entries.
+        /// This number of entries is written for every tile, which avoids a branch. The next tile overwrites surplus
+        /// entries.
         const ANYWAY: usize = 2;
         let ActiveCells { offsets, entries, .. } = active;
         let tiles = neurons.div_ceil(TILE_WIDTH).max(1);

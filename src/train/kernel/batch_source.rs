@@ -30,7 +30,8 @@ impl From<&Permutation> for DrawPermutation {
 }
 
 impl DrawOrder {
-    /// Makes the order of a shuffled epoch of `end` samples. `window_permutations` has those of `parts` on the GPU.
+    /// Makes the order of a shuffled epoch of `end` samples. `window_permutations` is the address of the copy of
+    /// `parts.window_permutations` in GPU memory.
     pub(crate) fn shuffled(parts: &OrderParts, window_permutations: Address<DrawPermutation>, end: u64) -> DrawOrder {
         DrawOrder {
             window_permutations,

@@ -1,9 +1,12 @@
-//! Dropout of spikes: which neurons a step keeps, drawn from counters.
+//! Dropout of spikes: draws the masks that say which neurons a time step keeps.
 //!
-//! A mask depends only on (seed, epoch, sample, layer, step, tile), so it is the same for any number of threads or ranks
-//! and after a resume. Each bit of a mask is 1 with probability k / 2^16, where k is (1 - p) 2^16, rounded. The masks are
-//! drawn bit by bit of k: from the lowest bit up, a random word is or-ed where the bit is 1 and and-ed where it is 0. So
-//! p = 0.5 takes one word, 0.25 two. The words are those of SplitMix64 (Steele, Lea and Flood 2014), two per output.
+//! A mask depends only on (seed, epoch, sample, layer, step, tile). It is therefore the same with any number of
+//! threads or ranks, and after a resume.
+//!
+//! Each bit of a mask is 1 with probability k / 2^16, where k is (1 - p) 2^16, rounded. A mask starts as 0, and
+//! combines one random word for each bit of k, from the lowest 1 bit up: with OR if the bit is 1, with AND if it is 0.
+//! So p = 0.5 needs one word, and p = 0.25 two. The words come from SplitMix64 (Steele, Lea and Flood 2014), two per
+//! output.
 
 use tonic_loader::mix;
 
@@ -26,27 +29,28 @@ pub(crate) struct Dropout {
 pub(crate) struct DropoutKey(u64);
 
 impl DropoutKey {
-    /// `sample` is the key of the sample in the epoch, see [`EpochOrder::key`](tonic_loader::EpochOrder::key).
+    /// Makes the key. `sample` is the key of the sample in the epoch, from
+    /// [`EpochOrder::key`](tonic_loader::EpochOrder::key).
     pub(crate) fn new(sample: u64, layer: u64) -> DropoutKey {
         DropoutKey(mix(sample ^ mix(layer)))
     }
 }
 
 impl Dropout {
-    /// Makes the dropout of a fraction `p` of all spikes. `p` is from 0 to less than 1. With `per_sample`, a neuron is
-    /// kept or dropped in all steps of a sample.
+    /// Makes a dropout that drops each spike with probability `p`, from 0 to less than 1. With `per_sample`, a neuron
+    /// is kept or dropped in all steps of a sample.
     pub(crate) fn new(p: f32, per_sample: bool) -> Dropout {
         assert!((0.0..1.0).contains(&p), "dropout of {p}");
         let all = 1u32 << DIGITS;
         Dropout { kept: ((1.0 - f64::from(p)) * f64::from(all)).round().max(1.0) as u32, per_sample }
     }
 
-    /// Returns the factor of the spikes that are kept: 1 / (1 - p), where p is rounded to a multiple of 2^-16.
+    /// Returns the factor for the kept spikes: 1 / (1 - p), where p is rounded to a multiple of 2^-16.
     pub(crate) fn scale(&self) -> f32 {
         (f64::from(1u32 << DIGITS) / f64::from(self.kept)) as f32
     }
 
-    /// Returns a mask of the neurons of a tile that step `t` keeps.
+    /// Returns a mask for a tile: bit j is 1 if step `t` keeps neuron j of the tile.
     pub(crate) fn mask(&self, key: DropoutKey, t: usize, tile: usize) -> u32 {
         if self.kept >> DIGITS != 0 {
             return u32::MAX;
@@ -127,7 +131,7 @@ mod tests {
         assert!(masks[..16].iter().any(|mask| *mask != masks[0]));
     }
 
-    /// The masks are a promise: a resumed run must draw the same ones.
+    /// The masks must never change, because a resumed run must draw the same masks.
     #[test]
     fn masks_stay_what_they_are() {
         let dropout = Dropout::new(0.3, false);

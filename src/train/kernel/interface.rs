@@ -251,7 +251,7 @@ kernel_structs! {
         pub(crate) above_width: u32,
         /// 1 if a CUDA block keeps its weights in shared memory during all time steps.
         pub(crate) resident: u32,
-        /// 1 if the results of the matrix product don't overwrite operands in shared memory.
+        /// 1 if the results of the matrix product have their own shared memory, 0 if they overwrite operands.
         pub(crate) apart: u32,
         /// Number of buffers for operands of the matrix product, 1 to 3.
         pub(crate) stages: u32,
@@ -341,7 +341,7 @@ kernel_structs! {
         pub(crate) readout: u32,
     }
 
-    /// Arguments of `update` (the optimiser's update of the parameters) and `pack` (copies of the weights for matrix products).
+    /// Arguments of `update` (updates the parameters) and `pack` (copies the weights for matrix products).
     pub(crate) struct UpdateArgs {
         /// State of training, which only `update` reads.
         pub(crate) state: Address<State>,

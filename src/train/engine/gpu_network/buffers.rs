@@ -17,7 +17,8 @@ pub struct Extent {
     pub longest: usize,
     /// Whether to allocate the buffers that only training needs.
     pub trains: bool,
-    /// Number of samples of an epoch whose predictions are kept. If 0, only those of the last batch are kept.
+    /// Number of samples of an epoch for which predictions stay in memory. If 0, only the predictions for the last
+    /// batch stay in memory.
     pub kept: u64,
     /// Maximum number of batches in an epoch.
     pub batches: u64,
@@ -50,7 +51,7 @@ const MAX_DENSE_INPUT: usize = 1 << 30;
 /// Maximum number of cells in a frame if the first layer reads dense input in the forward pass.
 const MAX_DENSE_FORWARD: usize = 256;
 
-/// Byte with which [`GpuNetwork::poison`](super::GpuNetwork::poison) fills buffers. A float of such bytes is NaN.
+/// Byte with which [`GpuNetwork::poison`](super::GpuNetwork::poison) fills buffers. Four such bytes are a float32 NaN.
 pub(super) const POISON: u8 = 0xff;
 
 /// Dense input of a batch, (pieces, batch, time, width). A count is the sum of its bfloat16 pieces.
@@ -75,11 +76,12 @@ pub(super) struct OptimiserState {
     pub(super) mean_square: Buffer<f32>,
     /// Learning rate and momentum of each batch of the epoch, (batches, 2).
     pub(super) rates: Buffer<f64>,
-    /// `None` if a step computes only gradients.
+    /// Settings of the optimiser. `None` if a step only computes gradients.
     pub(super) config: Option<OptimiserConfig>,
 }
 
-/// Buffers of a hidden layer. `width` and `before_width` count neurons and inputs, rounded up to multiples of [`TILE`].
+/// Buffers of a hidden layer. `width` is the number of neurons, and `before_width` the number of inputs, both rounded
+/// up to multiples of [`TILE`].
 #[derive(Debug)]
 pub(super) struct Hidden {
     pub(super) neurons: usize,
@@ -149,7 +151,7 @@ impl DenseInput {
         self.width <= MAX_DENSE_FORWARD
     }
 
-    /// Returns how much shared memory a CUDA block needs for writing dense input, in bytes.
+    /// Returns the shared memory in bytes that a CUDA block needs to write dense input.
     pub(super) fn block_bytes(&self) -> usize {
         INFLATE_HEAD + self.pieces * self.width * self.block_frames * size_of::<u16>()
     }
@@ -284,7 +286,8 @@ pub(super) fn padded(n: usize) -> usize {
     n.next_multiple_of(TILE)
 }
 
-/// Returns the number of partial sums of a weight gradient. The number must not depend on the GPU.
+/// Returns the number of partial sums of a weight gradient. This number determines the order of the additions, so it
+/// must not depend on the GPU.
 fn splits(batch: usize, before_width: usize, width: usize) -> usize {
     let most = (MAX_PARTIALS / (before_width * width)).max(1);
     // Two samples for each sum at least: more sums take longer to add than they save.

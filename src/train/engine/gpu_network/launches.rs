@@ -116,7 +116,7 @@ impl GpuNetwork {
         self.program.count_spikes.launch(stream, layer.blocks(self.extent.batch), &args)
     }
 
-    /// Queues the kernels of a training step on the next batch. Without an optimiser in [`load`](Self::load), the
+    /// Queues the kernels of a training step on the next batch. If [`load`](Self::load) got no optimiser, the
     /// parameters stay unchanged. [`draw`](Self::draw) explains `steps`.
     ///
     /// # Errors

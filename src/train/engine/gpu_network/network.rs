@@ -39,7 +39,7 @@ pub struct GpuNetwork {
     pub(super) counted: CountedSpikes,
 }
 
-/// Returns the neurons of a network whose layers the kernels compute.
+/// Returns the constants of the neurons, or an error if the network has layers that the kernels don't compute.
 fn iaf(network: &Network) -> Result<Iaf> {
     network.layers().as_iaf().ok_or_else(|| {
         let why = format!("the kernels of a GPU don't compute {} yet", network.layers().beyond_iaf());
@@ -93,8 +93,8 @@ impl GpuNetwork {
         })
     }
 
-    /// Copies the network's parameters and the optimiser's state to the GPU. Without `optimiser`, training steps compute
-    /// only gradients. All batches have the optimiser's learning rate, unless `set_rates` follows.
+    /// Copies the network's parameters and the optimiser's state to the GPU. Without `optimiser`, training steps only
+    /// compute gradients. All batches use the optimiser's learning rate until `set_rates` is called.
     ///
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda) if the GPU's driver returns an error.
@@ -119,8 +119,8 @@ impl GpuNetwork {
         self.launch_parameters(stream, &self.program.pack)
     }
 
-    /// Sets the learning rate and the momentum of the next batches of the epoch, from the first one after
-    /// [`begin`](Self::begin) on.
+    /// Sets the learning rate and the momentum of each batch. `rates[0]` is for the first batch after
+    /// [`begin`](Self::begin).
     pub(crate) fn set_rates(&self, stream: &Stream, rates: &[[f64; 2]]) -> Result<()> {
         put(stream, &self.optimiser.rates, rates.as_flattened())
     }
@@ -128,7 +128,7 @@ impl GpuNetwork {
     /// Sets the loss for steps that are queued or recorded later.
     ///
     /// # Errors
-    /// [`Unavailable`](tonic_base::Error::Unavailable) with the name of a setting that the kernels don't have.
+    /// [`Unavailable`](tonic_base::Error::Unavailable) with the name of a setting that the kernels don't support.
     pub(crate) fn set_loss(&mut self, loss: &TrainingLoss) -> Result<()> {
         loss.check_gpu()?;
         let weights = loss.class_weights.as_deref().unwrap_or_default();
@@ -155,7 +155,8 @@ impl GpuNetwork {
         stream.upload(&self.state, 0, &self.begun, 0..1)
     }
 
-    /// Queues a download of the scores of `batches`, which are indices in the epoch, from 0.
+    /// Queues a copy of batch scores to host memory. `batches` is a range of batch indices, counted from 0 since the
+    /// last [`begin`](Self::begin).
     pub(crate) fn download_scores(
         &self,
         stream: &Stream,
@@ -178,8 +179,9 @@ impl GpuNetwork {
         self.parameters.read()
     }
 
-    /// Reads the optimiser's moving averages from the GPU: of the gradients, and of the squared gradients. SGD has only
-    /// the first ones.
+    /// Reads two lists from the GPU:
+    /// - the moving averages of the gradients (Adam), or the velocities (SGD)
+    /// - the moving averages of the squared gradients; empty for SGD
     pub(crate) fn moments(&self) -> Result<[Vec<f32>; 2]> {
         let squares = match self.optimiser.config.map(|config| config.rule) {
             Some(Rule::Sgd { .. }) => Vec::new(),

@@ -1,4 +1,4 @@
-//! The gradients of all layers, layer by layer for all samples.
+//! The backward pass: computes the gradients layer by layer, and each layer for all samples.
 
 use rayon::prelude::*;
 use tonic_base::interrupt;
@@ -18,14 +18,14 @@ use crate::kernel::sampled;
 use crate::kernel::{TILE_WIDTH, Tile, iaf, sample};
 use crate::network::{Network, Parameters, TensorKind};
 
-/// Sums over time of a tile of neurons, as [`cell::backward`] gives them.
+/// Sums over time for a tile of neurons: first the sums for the constants of cells, then two sums for the norm.
 type Sums = [Tile; SUMS];
 
 impl LayeredEngine {
     /// Writes the gradients of all layers to `gradient`. `errors` is the gradient for the logits, (batch, classes).
     ///
-    /// A sample passes through the linear layer and the norm of a layer, and then through the neurons of the layer below,
-    /// while the gradients in between are in the cache.
+    /// For each sample, the gradients pass through the norm and the linear layer of one layer, and directly after that
+    /// through the neurons of the layer below. The gradients in between thus stay in the CPU's cache.
     pub(super) fn backward(&mut self, network: &Network, errors: &[f32], gradient: &mut Parameters) -> Result<()> {
         let blocks = self.samples.len().div_ceil(self.block_size());
         self.blocks.resize_with(blocks.max(self.blocks.len()), Block::default);
@@ -37,7 +37,8 @@ impl LayeredEngine {
         check_interrupt()
     }
 
-    /// Computes the gradient for the input currents of the readout in all samples. Returns its sums over time.
+    /// Computes the gradient for the input currents of the readout in all samples. Returns the sums over time of each
+    /// sample and tile.
     fn through_readout(&mut self, errors: &[f32]) -> Vec<Sums> {
         let (isa, size, i) = (self.isa, self.block_size(), self.layers.len() - 1);
         let (layer, classes) = (&self.layers[i], self.architecture.shape.classes);
@@ -56,9 +57,13 @@ impl LayeredEngine {
         sums
     }
 
-    /// Writes the gradients of layer `i` to `gradient`, and computes the gradient for the input currents of the layer
-    /// below. `sums` are those over time of layer `i`. Returns those of the layer below. After an interruption, returns
-    /// early with invalid results.
+    /// Runs the backward pass of layer `i` for all samples:
+    /// - writes the gradients of layer `i` to `gradient`, except for its recurrent weights
+    /// - computes the gradient for the input currents of the layer below
+    /// - writes the gradient of the recurrent weights of the layer below to `gradient`
+    ///
+    /// `sums` has the sums over time of layer `i`. Returns the sums over time of the layer below. After an
+    /// interruption, returns early with invalid results.
     fn through_layer(&mut self, network: &Network, i: usize, sums: &[Sums], gradient: &mut Parameters) -> Vec<Sums> {
         let (isa, rows, size) = (self.isa, self.rows(), self.block_size());
         let layer = &self.layers[i];
@@ -115,7 +120,7 @@ impl LayeredEngine {
         sums
     }
 
-    /// Writes the mean and the unbiased variance of the last training step of every norm to `gradient`.
+    /// Writes each norm's mean and unbiased variance in the last training step to `gradient`.
     pub(super) fn write_statistics(&self, gradient: &mut Parameters) {
         let rows = self.rows();
         let unbiased = rows / (rows - 1.0).max(1.0);
@@ -131,8 +136,11 @@ impl LayeredEngine {
     }
 }
 
-/// Computes the gradient for the input currents of layer `i` in one sample, and its sums over time. In hidden layers, it
-/// is computed from the gradient for the spikes, `g` of the block; in the readout, from `errors`.
+/// Computes the gradient for the input currents of layer `i` in one sample, and writes the layer's sums over time to
+/// `sums`.
+///
+/// The inputs are the gradient for the spikes (`block.g`) in a hidden layer, and the gradient for the logits
+/// (`errors`) in the readout.
 fn through_neurons(
     isa: Isa,
     layer: &PackedLayer,
@@ -193,7 +201,7 @@ fn through_neurons(
     }
 }
 
-/// Computes the gradient for the outputs of the linear layer of layer `i` in one sample.
+/// Computes, for one sample, the gradient for the outputs of layer `i`'s linear layer.
 fn through_norm(
     isa: Isa,
     by: Option<&norm::Backward>,
@@ -216,7 +224,7 @@ fn through_norm(
     }
 }
 
-/// Writes the gradients for the numbers that the neurons or the readout of layer `i` learn.
+/// Writes the gradients of the learned parameters of layer `i`'s neurons, or of the readout.
 fn write_neurons(network: &Network, i: usize, layer: &PackedLayer, totals: &[[f64; SUMS]], gradient: &mut Parameters) {
     let architecture = network.architecture();
     let ranges = architecture.layer(i).filter(|tensor| matches!(tensor.kind, TensorKind::Neuron(_)));
@@ -235,7 +243,7 @@ fn write_neurons(network: &Network, i: usize, layer: &PackedLayer, totals: &[[f6
     ranges.into_iter().zip(computed).for_each(|(range, values)| gradient.flat_mut()[range].copy_from_slice(&values));
 }
 
-/// Adds up the gradients of all blocks for the weights of layer `i`, and writes them to `gradient`.
+/// Writes the gradients of layer `i`'s weights and biases to `gradient`: their sums over all blocks.
 fn write_weights(isa: Isa, i: usize, blocks: &mut [Block], gradient: &mut Parameters) {
     let Some((first, others)) = blocks.split_first_mut() else { return };
     let all: Vec<&Panels> = others.iter().map(|block| &block.linear).collect();
@@ -247,7 +255,7 @@ fn write_weights(isa: Isa, i: usize, blocks: &mut [Block], gradient: &mut Parame
     }
 }
 
-/// Adds up the gradients of all blocks for the recurrent weights of layer `i`, and writes them to `gradient`.
+/// Writes the gradient of layer `i`'s recurrent weights to `gradient`: the sum over all blocks.
 fn write_recurrent(isa: Isa, i: usize, blocks: &mut [Block], gradient: &mut Parameters) {
     let Some((first, others)) = blocks.split_first_mut() else { return };
     let all: Vec<&Panels> = others.iter().map(|block| &block.recurrent).collect();

@@ -73,7 +73,8 @@ impl LayeredEngine {
     }
 }
 
-/// Returns the mean of the outputs of layer `i` over all samples and time steps, from the sums of its inputs.
+/// Returns the mean output of each neuron of layer `i`'s linear layer, over all samples and time steps. Computes it
+/// from the sums of the layer's inputs.
 fn mean(layer: &PackedLayer, network: &Network, i: usize, samples: &[SampleLayers], rows: f64) -> Statistics {
     let inputs = layer.linear.inputs();
     let of_sample = |sample: &SampleLayers| {
@@ -90,7 +91,8 @@ fn mean(layer: &PackedLayer, network: &Network, i: usize, samples: &[SampleLayer
     Statistics::of_mean(&totals, linear.weight_t, bias, rows)
 }
 
-/// Makes the norm of layer `i` from the statistics of the batch, or in evaluations from the running statistics.
+/// Sets the norm of layer `i`. In training, it uses the statistics of the batch; in evaluations, the running
+/// statistics.
 fn set_norm(layer: &mut PackedLayer, network: &Network, i: usize, pass: Pass) {
     if !layer.is_normed {
         return;

@@ -1,17 +1,18 @@
-//! The engine of our kernels on the CPU for networks of any layers. Batch norm needs the statistics of a whole batch, so
-//! all samples pass through a layer before the next layer starts.
+//! The engine of our kernels on the CPU for networks with any kinds of layers. Batch norm needs the statistics of a
+//! whole batch, so all samples pass through a layer before the next layer starts.
 //!
 //! ```text
 //! pack      parameters of a layer in the order in which the kernels read them
-//! sample    what a step keeps of a sample in each layer, and its random initial states
+//! sample    the values that a step stores for one sample, and its random initial states
 //! forward   all samples through one layer
-//! backward  gradients of all layers; block has what it keeps of several samples
-//! outputs   single samples, to show what happens inside the network
+//! backward  gradients of all layers
+//! block     gradients of a block of samples
+//! outputs   spikes and outputs over time of single samples
 //! ```
 //!
-//! A batch is divided into blocks of consecutive samples. The division doesn't depend on the number of threads. Sums over
-//! samples are in float64 in the order of the samples, and gradients of weights are added block by block, so a step
-//! gives the same bits with any number of threads.
+//! A batch is divided into blocks of consecutive samples. The division doesn't depend on the number of threads. Sums
+//! over samples are in float64, in the order of the samples. Gradients of weights are added block by block. A step
+//! therefore gives the same bits with any number of threads.
 
 mod backward;
 mod block;
@@ -77,9 +78,14 @@ impl LayeredEngine {
         }
     }
 
-    /// Returns the memory in bytes that a training step of `batch` samples of `steps` time steps takes at most for
-    /// what it keeps of the samples: outputs of linear layers, bits of spikes and a gradient. The lists of spikes come
-    /// on top of this: 8 bytes per spike.
+    /// Returns the maximum size in bytes of the values that a training step stores for `batch` samples of `steps` time
+    /// steps:
+    /// - outputs of linear layers
+    /// - membrane potentials of integrate-and-fire neurons, and states of the readout
+    /// - two bits per neuron and time step
+    /// - the gradient of one layer
+    ///
+    /// The lists of spikes are not included. They need 8 bytes per spike.
     pub fn step_bytes(architecture: &Architecture, batch: usize, steps: usize) -> u64 {
         let tiles = |neurons: &usize| neurons.div_ceil(TILE_WIDTH) as u64;
         let shape = &architecture.shape;
@@ -100,7 +106,7 @@ impl LayeredEngine {
         self.run_samples(network, &batch.samples(), &batch.keys, steps, pass)
     }
 
-    /// Runs samples forward, layer by layer. `keys` has the key of each sample.
+    /// Runs samples forward, layer by layer. `keys` has one key per sample, for the sample's random numbers.
     fn run_samples(
         &mut self,
         network: &Network,
@@ -138,7 +144,7 @@ impl LayeredEngine {
         self.samples.len().div_ceil(blocks).max(1)
     }
 
-    /// Number of time steps of all samples together.
+    /// Returns the total number of time steps of all samples.
     fn rows(&self) -> f64 {
         self.samples.iter().map(|sample| sample.steps() as f64).sum()
     }

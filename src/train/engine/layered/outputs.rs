@@ -1,4 +1,4 @@
-//! Runs single samples forward, and keeps what happens inside the network.
+//! Runs single samples forward, and returns the spikes of hidden layers and the outputs over time.
 
 use tonic_shard::SampleFrames;
 
@@ -8,7 +8,7 @@ use crate::kernel::{ActiveCells, TILE_WIDTH, loss};
 use crate::network::{Network, Readout};
 
 impl LayeredEngine {
-    /// Runs one sample forward. `key` is the key of its random initial states.
+    /// Runs one sample forward. Its random initial states depend on `key`.
     pub(crate) fn trace(&mut self, network: &Network, sample: SampleFrames<'_>, key: u64, steps: usize) -> Result<()> {
         self.run_samples(network, &[sample], &[key], steps, Pass::Evaluation)
     }
@@ -18,8 +18,8 @@ impl LayeredEngine {
         self.samples.first().map_or(&[], |sample| sample.spikes())
     }
 
-    /// Returns the outputs up to each time step of the sample of the last [`trace`](LayeredEngine::trace),
-    /// (steps, classes).
+    /// Returns the outputs over time, (steps, classes), for the sample of the last [`trace`](LayeredEngine::trace).
+    /// Row t is the output of the readout after time steps 0 to t.
     pub(crate) fn outputs_over_time(&self) -> Vec<f32> {
         let classes = self.architecture.shape.classes;
         let (Some(sample), Some(layer)) = (self.samples.first(), self.layers.last()) else { return Vec::new() };

@@ -9,11 +9,11 @@ use crate::kernel::readout::{Leaky, Reduction};
 use crate::kernel::sampled::Rows;
 use crate::network::{Architecture, Learned, Mask, Network, Neuron, Readout, Tensor, TensorKind};
 
-/// A layer of a network: linear, norm, neurons or readout, dropout.
+/// A layer of a network: linear layer, norm, neurons or readout, and dropout.
 #[derive(Debug)]
 pub(super) struct PackedLayer {
     pub(super) linear: Panels,
-    /// The linear layer's weights for the gradient of its inputs. `None` in the first layer.
+    /// The linear layer's weights, in the order that the gradient of its inputs needs. `None` in the first layer.
     pub(super) rows: Option<Rows>,
     /// Whether the layer has a norm.
     pub(super) is_normed: bool,
@@ -29,7 +29,7 @@ pub(super) struct PackedLayer {
 pub(super) enum Body {
     /// Integrate-and-fire neurons.
     Iaf(iaf::Neuron),
-    /// Cells with constants for each neuron, and recurrent weights if they have them.
+    /// Other spiking cells: their constants, and the recurrent weights if the layer has them.
     Cell(Constants, Option<Recurrent>),
     /// The readout that sums over time.
     Sum,
@@ -37,7 +37,7 @@ pub(super) enum Body {
     Leaky(Leaky),
 }
 
-/// Returns the numbers that the neurons or the readout of layer `i` learn, in the order of the kernels.
+/// Returns the learned parameters of layer `i`'s neurons, or of the readout, in the order that the kernels expect.
 pub(super) fn learned(network: &Network, i: usize) -> Vec<CellParameter<'_>> {
     let of = |tensor: &Tensor| match tensor.kind {
         TensorKind::Neuron(Learned { clamp, .. }) => {
@@ -69,7 +69,7 @@ impl PackedLayer {
         }
     }
 
-    /// Reads the parameters of layer `i`, apart from the norm.
+    /// Copies the parameters of layer `i`, except for the parameters of the norm.
     pub(super) fn pack(&mut self, network: &Network, i: usize) {
         let architecture = network.architecture();
         let outputs = self.linear.outputs();

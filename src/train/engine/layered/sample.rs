@@ -1,4 +1,4 @@
-//! What a step keeps of a sample in each layer, and its random initial states.
+//! The values that a step stores for one sample in each layer, and the random initial states of the sample.
 
 use tonic_loader::mix;
 use tonic_shard::SampleFrames;
@@ -6,42 +6,42 @@ use tonic_shard::SampleFrames;
 use crate::error::KernelError;
 use crate::kernel::{ActiveCells, TILE_WIDTH, Tile, linear};
 
-/// A sample in all layers.
+/// The values that a step stores for one sample.
 #[derive(Debug, Default)]
 pub(super) struct SampleLayers {
     /// Key from which the sample's random numbers are drawn.
     pub(super) key: u64,
-    /// The input of the network, and then the output of each hidden layer: spikes, after dropout.
+    /// Input of each layer: the frames for the first layer, then the spikes of each hidden layer after dropout.
     pub(super) active: Vec<ActiveCells>,
-    /// Spikes of each hidden layer before dropout, if the loss depends on them.
+    /// Spikes of each hidden layer before dropout. Empty if the loss has no penalty for spike rates.
     pub(super) undropped: Vec<ActiveCells>,
-    /// Gradient of the penalty for spike rates, the same for every spike of a neuron: for each hidden layer, one tile of
-    /// neurons after another. Empty without a penalty.
+    /// For each hidden layer, the gradient of the penalty with respect to the spikes of each neuron, in tiles. It is
+    /// the same at every time step. Empty without a penalty.
     pub(super) rates: Vec<Vec<Tile>>,
-    /// What each layer keeps for its backward pass, the readout last.
+    /// Values that each layer stores for the backward pass, the readout last.
     pub(super) layers: Vec<Trace>,
     pub(super) logits: Vec<f32>,
-    /// Gradient for the input currents of the layer at hand: `current[tile * stride + t]`.
+    /// Gradient for the input currents of the layer that the backward pass has reached: `current[tile * stride + t]`.
     pub(super) current: Vec<Tile>,
 }
 
-/// What a layer keeps of a sample.
+/// Values that a layer stores for one sample.
 #[derive(Debug, Default)]
 pub(super) struct Trace {
     /// Outputs of the linear layer: `y[tile * stride + t]`.
     pub(super) y: Vec<Tile>,
-    /// One bit for each neuron and time step, `[t * tiles + tile]`: whether the neuron spikes.
+    /// Bit j of `fired[t * tiles + tile]` is 1 if neuron j of the tile spikes at time step t.
     pub(super) fired: Vec<u32>,
-    /// Bits like `fired`: whether a gradient for the spike can be used.
+    /// Bit j of `open[t * tiles + tile]` is 1 if the surrogate gradient of neuron j at time step t can differ from 0.
     pub(super) open: Vec<u32>,
     /// Membrane potentials of integrate-and-fire neurons, or the states of the readout.
     pub(super) states: Vec<Tile>,
-    /// States and spikes of each tile before the first time step, if they are not 0.
+    /// States and spikes of each tile before the first time step. `None` if all are 0.
     pub(super) start: Option<Vec<[Tile; 3]>>,
 }
 
 impl SampleLayers {
-    /// Reads the frames of a sample, for `depth` layers. `index` is for error messages.
+    /// Copies the frames of a sample. `depth` is the number of layers. `index` is for error messages.
     pub(super) fn begin(
         &mut self,
         frames: SampleFrames<'_>,
@@ -73,8 +73,9 @@ impl SampleLayers {
     }
 }
 
-/// Draws the states and spikes of a layer before the first time step, uniform in [0, 1). `states` is the number of state
-/// variables that the layer's formula has. The draws depend on the sample's key, the layer and the neuron alone.
+/// Draws the states and spikes of a layer before the first time step, uniform in [0, 1). `states` is the number of
+/// state variables per neuron. `spikes` says whether to draw spikes. The numbers depend only on the sample's key, the
+/// layer and the neuron.
 pub(in crate::engine) fn uniform_start(
     key: u64,
     layer: usize,
@@ -82,7 +83,7 @@ pub(in crate::engine) fn uniform_start(
     states: usize,
     spikes: bool,
 ) -> Vec<[Tile; 3]> {
-    /// Keeps these draws apart from those of dropout, whose layers have smaller numbers.
+    /// Makes these random numbers differ from dropout's, which use layer numbers below 2^32.
     const STATES: u64 = 1 << 32;
     let stream = mix(key ^ mix(STATES + layer as u64));
     let mut start = vec![[[0.0; TILE_WIDTH]; 3]; neurons.div_ceil(TILE_WIDTH)];

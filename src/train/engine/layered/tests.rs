@@ -1,5 +1,6 @@
-//! Compares training steps of networks of all layers with PyTorch, recorded by scripts/goldens/torch_layers.py, and
-//! checks that a step has the same bits with any number of threads and on every instruction set.
+//! Compares training steps with PyTorch's results, for networks with all kinds of layers. The script
+//! scripts/goldens/torch_layers.py recorded these results. Also checks that a step has the same bits with any number
+//! of threads and on every instruction set.
 
 use std::collections::HashMap;
 
@@ -41,7 +42,7 @@ impl Goldens {
         view.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
     }
 
-    /// Returns the batch with the keys of an epoch, and its number of time steps.
+    /// Returns the recorded batch and its number of time steps. Each sample has its key in the epoch `order`.
     fn batch(&self, order: EpochOrder) -> (Batch, usize) {
         let file = SafeTensors::deserialize(&self.bytes).unwrap();
         let x = file.tensor("x").unwrap();
@@ -60,7 +61,7 @@ impl Goldens {
         (Batch { frames, labels, keys }, steps)
     }
 
-    /// Returns a network with the recorded parameters, read as a model file is.
+    /// Returns the network `name` with its recorded parameters. Reads them through a model file.
     fn network(&self, name: &str) -> Network {
         let file = SafeTensors::deserialize(&self.bytes).unwrap();
         let is_state = |part: &str| part.chars().next().is_some_and(|c| c.is_ascii_digit());
@@ -87,7 +88,8 @@ fn in_file_order(parameters: &Parameters, tensor: &crate::network::Tensor) -> Ve
     (0..tensor.outputs).flat_map(|o| values.iter().skip(o).step_by(tensor.outputs).copied()).collect()
 }
 
-/// Compares an evaluation, a training step and the losses of four steps of an engine with the recorded ones.
+/// Compares an engine's results with the recorded results: an evaluation, a training step, and the losses of four
+/// steps.
 fn compare(goldens: &Goldens, name: &str, engine: &mut dyn Engine) {
     let mut network = goldens.network(name);
     let near = |got: &[f32], what: &str, limit: f64| {
@@ -138,7 +140,8 @@ fn every_layer_of_the_reference_engine_is_that_of_pytorch() {
     goldens.names().into_iter().for_each(|name| compare(&goldens, name, &mut engine));
 }
 
-/// Tests label smoothing, class weights and the penalty for spike rates, which sees the spikes before dropout.
+/// Tests label smoothing, class weights and the penalty for spike rates. The penalty must use the spikes before
+/// dropout.
 #[cfg(feature = "libtorch")]
 #[test]
 fn the_loss_of_training_is_that_of_the_reference_engine() {

@@ -1,4 +1,4 @@
-//! The forward pass through the layers of a network, in tensors of (time steps, batch, channels).
+//! The forward pass through the layers of a network. Tensors have the shape (time steps, batch, channels).
 
 use tch::{Kind, Tensor};
 
@@ -13,11 +13,11 @@ use crate::network::{Dropout, InitState, Learned, Mask, Network, Readout, Statis
 
 /// The result of a forward pass.
 pub(super) struct Passed {
-    /// (batch, classes).
+    /// Logits, (batch, classes).
     pub(super) logits: Tensor,
-    /// Spike counts of each hidden layer, before dropout.
+    /// Spike counts of each hidden layer before dropout, (time steps, batch, neurons).
     pub(super) spikes: Vec<Tensor>,
-    /// Mean and unbiased variance of each norm in the batch, in training.
+    /// Mean and unbiased variance of the batch, for each norm. Empty in an evaluation.
     pub(super) statistics: Vec<Tensor>,
 }
 
@@ -120,13 +120,14 @@ fn currents(
     (y - mean) / (variance + crate::kernel::norm::EPS).sqrt() * scale + shift
 }
 
-/// Returns the numbers that neurons learn, or those that all neurons share.
+/// Returns the learned parameters of the neurons, followed by the fixed parameters that all neurons share.
 fn fixed(learned: &[Tensor], fixed: Vec<f32>, input: &DenseBatch) -> Vec<Tensor> {
     let fixed = fixed.into_iter().map(|value| Tensor::from_slice(&[value]).to_device(input.device));
     learned.iter().map(Tensor::shallow_clone).chain(fixed).collect()
 }
 
-/// Returns the state `row` of a layer before the first time step, (batch, neurons). `None`: 0.
+/// Returns the state variable `row` of a layer before the first time step, (batch, neurons). Row 2 is the spikes. If
+/// `row` is `None`, all values are 0.
 fn start(network: &Network, input: &DenseBatch, i: usize, neurons: usize, row: Option<usize>) -> Tensor {
     let mut values = vec![0.0f32; input.keys.len() * neurons];
     if let Some(row) = row.filter(|_| network.layers().init_state == InitState::Uniform) {
@@ -138,7 +139,7 @@ fn start(network: &Network, input: &DenseBatch, i: usize, neurons: usize, row: O
     Tensor::from_slice(&values).reshape([input.keys.len() as i64, neurons as i64]).to_device(input.device)
 }
 
-/// Returns the factors of dropout, (time steps, batch, neurons): 0 or 1 / (1 - p).
+/// Returns the factors by which dropout multiplies the spikes, (time steps, batch, neurons): 0 or 1 / (1 - p).
 fn masks(input: &DenseBatch, dropout: &Dropout, i: usize, neurons: usize) -> Tensor {
     let kernel = dropout::Dropout::new(dropout.p, dropout.mask == Mask::Sample);
     let scale = kernel.scale();

@@ -139,7 +139,8 @@ fn penalty(SpikeRate { bounds: [least, most], weight }: SpikeRate, spikes: &[Ten
     spikes.iter().map(layer).fold(Tensor::from(0.0f32).to_device(alive.device()), |sum, layer| sum + layer)
 }
 
-/// Returns the parameters as leaf tensors of autograd: W^T, (in, out), of matrices, and vectors.
+/// Returns the parameters as leaf tensors of autograd. A weight matrix is W^T, (inputs, outputs). All other parameters
+/// are vectors.
 fn leaves(network: &Network, device: Device) -> Vec<Tensor> {
     let leaf = |tensor: &crate::network::Tensor| {
         let values = Tensor::from_slice(&network.parameters.flat()[tensor.range.clone()]);

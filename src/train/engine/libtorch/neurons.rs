@@ -18,12 +18,13 @@ use crate::network::{Neuron, Reset, Surrogate};
 /// States and spikes of a layer, (batch, neurons).
 pub(super) struct States {
     pub(super) u: Tensor,
-    /// Adaptation, synaptic current, or the imaginary part.
+    /// Second state variable: adaptation (`adlif`, `silif`), synaptic current (`cuba-lif`) or Im z (`c-silif`).
     pub(super) w: Tensor,
     pub(super) s: Tensor,
 }
 
-/// Returns the spike counts, (time steps, batch, neurons). `learned` has the clamped numbers of the neurons.
+/// Returns the spike counts, (time steps, batch, neurons). `learned` has the parameters of the neurons, clamped to
+/// their ranges.
 pub(super) fn spikes_over_time(
     neuron: &Neuron,
     learned: &[Tensor],
@@ -122,7 +123,7 @@ fn reset(u: &Tensor, s: &Tensor, kind: Reset) -> Tensor {
     }
 }
 
-/// Returns 1 where the potential is above 1, with the surrogate gradient.
+/// Returns 1 where the potential is above 1, else 0. Its derivative is the surrogate gradient.
 fn spike(u: &Tensor, surrogate: &Surrogate) -> Tensor {
     let x = u.detach() - 1.0;
     let sigma = match *surrogate {

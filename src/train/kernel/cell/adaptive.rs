@@ -12,7 +12,8 @@
 //! dL/da = sum of lw[t] u[t-1]                                     dL/db = sum of lw[t] s[t-1]
 //! ```
 //!
-//! adlif is sparch's adLIF (Bittar and Garner 2022), silif is SiLIF (Fabre et al. 2025). l stands for lambda.
+//! adlif is sparch's adLIF (Bittar and Garner 2022), silif is SiLIF (Fabre et al. 2025). ls, lu and lw are the
+//! gradients of the loss with respect to s, u and w.
 
 use crate::kernel::cell::dynamics::{Dynamics, Step};
 use crate::kernel::cell::{CONSTANTS, PARAMETER_SUMS};

@@ -4,13 +4,15 @@
 //! i[t] = alpha i[t-1] + I[t]
 //! u[t] = beta r[t-1] + i[t]        r = u - s (soft reset), or u (1 - s) (hard reset)
 //!
-//! lu[t] = the gradient for u[t], back through the reset as in lif, from beta lu[t+1]
+//! lu[t] = dL/du[t], computed as in lif.rs, with beta instead of alpha
 //! li[t] = alpha li[t+1] + lu[t]    dL/dI[t] = li[t]
 //! dL/dalpha = sum of li[t] i[t-1]  dL/dbeta = sum of lu[t] r[t-1]
 //! ```
 //!
-//! This is snnTorch's Synaptic with `reset_delay=False`, whose gradient however stops at the reset, and NIR's CubaLIF
-//! with alpha = 1 - dt / tau_syn, w_in = tau_syn / dt, beta = 1 - dt / tau_mem and r = tau_mem / dt.
+//! This is snnTorch's Synaptic with `reset_delay=False`, except that Synaptic's gradient stops at the reset. It is
+//! also NIR's CubaLIF with:
+//! - alpha = 1 - dt / tau_syn, and beta = 1 - dt / tau_mem
+//! - w_in = tau_syn / dt, and r = tau_mem / dt
 
 use crate::kernel::cell::dynamics::{Dynamics, Step};
 use crate::kernel::cell::lif::{back_through_reset, reset};

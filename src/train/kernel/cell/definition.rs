@@ -1,7 +1,6 @@
-//! The cells: their parameters, and the constants per neuron that the kernels compute from these and read.
+//! The cells and their parameters. Computes the constants per neuron that the kernels read.
 //!
-//! The network has names, ranges and initial values of the parameters. Kernels on CPU and GPU take the constants from
-//! here.
+//! `network/neuron.rs` has the names, ranges and initial values of the parameters.
 
 use crate::kernel::cell::{CONSTANTS, PARAMETER_SUMS, Surrogate};
 use crate::kernel::{TILE_WIDTH, Tile};
@@ -17,7 +16,9 @@ pub(crate) enum Cell {
     Adlif,
     /// Parameters: p_alpha, p_beta, dt, a and b. alpha = exp(-exp(p_alpha + dt)) and beta = exp(-exp(p_beta + dt)).
     Silif,
-    /// Parameters: log_log_alpha, alpha_img, log_dt and b. p + iq = exp(exp(log_dt) (-exp(log_log_alpha) + i alpha_img)).
+    /// Parameters: log_log_alpha, alpha_img, log_dt and b.
+    ///
+    /// p + iq = exp(exp(log_dt) (-exp(log_log_alpha) + i alpha_img))
     CSilif,
 }
 
@@ -31,23 +32,25 @@ pub(crate) enum Reset {
     Hard,
 }
 
-/// The values of a parameter of a layer's neurons.
+/// One parameter of all neurons of a layer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CellParameter<'a> {
     /// Values, (neurons,).
     pub(crate) values: &'a [f32],
-    /// The kernels use the value clamped to this range. A value outside of it has no gradient, and is kept.
+    /// Range to which the kernels clamp the values that they use. `values` itself is not clamped. The gradient of a
+    /// value outside the range is 0.
     pub(crate) clamp: Option<[f32; 2]>,
 }
 
 impl CellParameter<'_> {
-    /// Returns the value that a neuron uses.
+    /// Returns the value for a neuron, clamped to the range.
     pub(in crate::kernel) fn of(&self, neuron: usize) -> f64 {
         let raw = self.values[neuron];
         f64::from(self.clamp.map_or(raw, |[low, high]| raw.clamp(low, high)))
     }
 
-    /// Whether a neuron's value passes its gradient on. As in `torch.clamp`, both ends of the range do.
+    /// Whether a neuron's value gets a gradient: it must be inside the range. Both ends are inside, as in
+    /// `torch.clamp`.
     pub(in crate::kernel) fn is_open(&self, neuron: usize) -> bool {
         self.clamp.is_none_or(|[low, high]| (low..=high).contains(&self.values[neuron]))
     }
@@ -84,7 +87,7 @@ impl Cell {
         }
     }
 
-    /// Returns the gradients for a neuron's parameters, from those for its constants.
+    /// Returns the gradients for a neuron's parameters. `sums` has the gradients for its constants.
     pub(super) fn parameter_gradients(
         self,
         parameters: &[CellParameter<'_>],
@@ -126,7 +129,7 @@ impl Cell {
     }
 }
 
-/// The constants of a layer's neurons, in tiles, and what all of its neurons share.
+/// The constants of a layer's neurons, in tiles. All neurons have the same cell and surrogate.
 #[derive(Clone, Debug)]
 pub(crate) struct Constants {
     pub(super) cell: Cell,
@@ -155,8 +158,8 @@ impl Constants {
         self.tiles.len()
     }
 
-    /// Writes the gradients for the parameters. `sums(neuron)` returns the sums of [`backward`](super::backward) over
-    /// all samples, of which the first [`PARAMETER_SUMS`] are used. Shapes are those of [`Constants::new`].
+    /// Writes the gradients for the parameters, in the order and shapes of [`Constants::new`]. `sums(neuron)` returns
+    /// the sums of [`backward`](super::backward) over all samples. Only the first [`PARAMETER_SUMS`] of them are used.
     pub(crate) fn write_gradients<'a>(
         &self,
         parameters: &[CellParameter<'_>],

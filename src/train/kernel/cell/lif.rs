@@ -3,7 +3,8 @@
 //! ```text
 //! u[t] = alpha r[t-1] + (1 - alpha) I[t]        r = u - s (soft reset), or u (1 - s) (hard reset)
 //!
-//! lu[t] = sigma[t] (g[t] - alpha q lu[t+1]) + alpha (1 or 1 - s[t]) lu[t+1]       q = 1 (soft), or u[t] (hard)
+//! lu[t] = sigma[t] (g[t] - alpha q lu[t+1]) + alpha k lu[t+1]        lu = dL/du
+//!         q = 1, k = 1 (soft reset), or q = u[t], k = 1 - s[t] (hard reset)
 //! dL/dI[t] = (1 - alpha) lu[t]        dL/dalpha = sum of lu[t] (r[t-1] - I[t])
 //! ```
 //!
@@ -22,7 +23,8 @@ pub(super) fn reset<V: F32x16, const HARD: bool>(u: V, s: V) -> V {
     if HARD { u.mul(V::splat(1.0).sub(s)) } else { u.sub(s) }
 }
 
-/// Returns the gradient for the potential u from the one for the potential after the reset, and from that for spikes.
+/// Returns the gradient for the potential u at step t. `after_reset` is the gradient for the potential after the
+/// reset. `potential` is u. `at.g` is the gradient for the spikes.
 #[inline(always)]
 pub(super) fn back_through_reset<V: F32x16, const HARD: bool>(at: &Step<V>, potential: V, after_reset: V) -> V {
     if HARD {

@@ -1,11 +1,11 @@
 //! Spiking cells whose parameters are learned, forward and backward over time, with a surrogate gradient.
 //!
 //! ```text
-//! definition  the cells: their parameters, and the constants that the kernels compute from these
+//! definition  the cells, their parameters, and the constants that the kernels read
 //! surrogate   the surrogate gradients
 //! dynamics    the recursion of each cell, one file each: lif, cuba_lif, adaptive, complex
 //! tile        a layer over time, one tile of neurons after the other
-//! recurrent   a layer whose neurons also receive the layer's spikes of the step before
+//! recurrent   a layer whose neurons also receive the layer's spikes of the previous time step
 //! ```
 //!
 //! All cells have theta = 1 and at most one spike per step: s\[t\] = 1 if the potential is above theta, else 0. The
@@ -13,16 +13,19 @@
 //! recurrent weights. Nothing is detached from the gradient.
 //!
 //! **A step with batch norm.** Batch norm needs the statistics of the whole batch, so all samples pass through a layer
-//! before the next layer starts. In memory, only the layer's input y of each sample stays (`x[tile * stride + t]`), one
-//! bit per neuron and step for the spikes, and one for the surrogate's support. The backward pass computes the
-//! potentials again: that takes less time than to write and to read them.
+//! before the next layer starts. For each sample and layer, a step stores only:
+//! - the output y of the linear layer (`y[tile * stride + t]`)
+//! - one bit per neuron and time step for the spikes
+//! - one bit per neuron and time step that says whether the surrogate can differ from 0
+//!
+//! The backward pass computes the potentials again, because this is faster than storing them.
 //!
 //! ```text
 //! forward, each layer   y = W s (linear::gather), sums of (y - mean)^2 (norm::squares), for all samples
 //!                       the norm's scale and shift (norm::Norm), then the cell (forward) and dropout, for all samples
 //! backward, each layer  the cell (backward) gives dL/dI, and sums for the gradients of cell and norm, for all samples
-//!                       dL/dy (norm::Backward), the weights' gradient (linear::weight_gradient) and the gradient of the
-//!                       spikes below (sampled::input_gradient), for all samples
+//!                       dL/dy (norm::Backward), the gradient of the weights (linear::weight_gradient), and the
+//!                       gradient of the spikes below (sampled::input_gradient), for all samples
 //! ```
 
 mod adaptive;
@@ -43,9 +46,11 @@ pub(crate) use surrogate::Surrogate;
 pub(in crate::kernel) use tile::load;
 pub(crate) use tile::{CellInput, Trace, backward, forward};
 
-/// Sums over time of a sample that [`backward`] computes for each neuron: for the cell's constants, then for the norm.
+/// Number of sums over time that [`backward`] computes for each neuron of a sample: first for the cell's constants,
+/// then for the norm.
 pub(crate) const SUMS: usize = PARAMETER_SUMS + 2;
-/// Sums for the cell's constants: the gradient of the loss with respect to the first constants of [`Constants`].
+/// Number of sums for the cell's constants. Sum i is the gradient of the loss with respect to constant i of
+/// [`Constants`].
 pub(crate) const PARAMETER_SUMS: usize = 4;
 /// Number of constants per neuron that the kernels read.
 pub(crate) const CONSTANTS: usize = 5;

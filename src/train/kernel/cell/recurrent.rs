@@ -1,9 +1,9 @@
-//! A layer of cells whose neurons also receive the layer's own spikes of the step before.
+//! A layer of cells whose neurons also receive the layer's own spikes of the previous time step.
 //!
 //! ```text
 //! the input current is I[t] + s[t-1] V, with V[i][j] from neuron i to neuron j, and V[i][i] = 0
 //!
-//! g[t] gets the addend: sum over j of V[i][j] dL/dI[t+1][j]
+//! added to g[t][i]: sum over j of V[i][j] dL/dI[t+1][j]
 //! dL/dV[i][j] = sum over t of s[t-1][i] dL/dI[t][j]
 //! ```
 
@@ -20,7 +20,7 @@ use crate::kernel::sampled::{Rows, dots, list};
 use crate::kernel::vector::F32x16;
 use crate::kernel::{ActiveCells, TILE_WIDTH, Tile, halves, halves_mut};
 
-/// The recurrent weights V, in the orders in which the kernels read them.
+/// The recurrent weights V, in the order of the forward pass (`panels`) and of the backward pass (`rows`).
 #[derive(Clone, Debug)]
 pub(crate) struct Recurrent {
     panels: Panels,
@@ -30,19 +30,20 @@ pub(crate) struct Recurrent {
 /// Scratch memory of a recurrent layer, for one sample.
 #[derive(Debug, Default)]
 pub(crate) struct RecurrentState {
-    /// Traces of all tiles: `traces[tile]`.
+    /// States over time of each tile: `traces[tile]`.
     traces: Vec<Trace>,
     /// s\[t-1\] V: `drive[tile * steps + t]`.
     drive: Vec<Tile>,
-    /// Spikes of the step before, as the input of V: entry t has those of step t - 1.
+    /// Spikes of the previous time step: step t has the spikes of step t - 1.
     spikes: ActiveCells,
-    /// Spikes and support, computed again in the backward pass.
+    /// Outputs `fired` and `open` of the forward pass, which the backward pass computes again.
     fired: Vec<u32>,
     open: Vec<u32>,
 }
 
 impl RecurrentState {
-    /// Returns the spikes that step t received: the input of V for [`linear::weight_gradient`], where lambda is dL/dI.
+    /// Returns the spikes of the previous time step: step t has the spikes of step t - 1. They are the input of V for
+    /// [`linear::weight_gradient`], with dL/dI as lambda.
     ///
     /// [`linear::weight_gradient`]: crate::kernel::linear::weight_gradient
     pub(crate) fn spikes_before(&self) -> &ActiveCells {
@@ -55,7 +56,7 @@ impl Recurrent {
         Recurrent { panels: Panels::zeros(neurons, neurons), rows: Rows::zeros(neurons, neurons) }
     }
 
-    /// Copies V, (neurons, neurons), with a diagonal of 0.
+    /// Copies V, (neurons, neurons), and sets the diagonal of the copy to 0.
     pub(crate) fn pack(&mut self, v: &[f32]) {
         let neurons = self.panels.outputs();
         let mut weights = v.to_vec();

@@ -10,9 +10,9 @@ pub(crate) enum Surrogate {
     SingleExponential { peak: f32, rate: f32 },
     /// height for -half_width < x <= half_width, else 0. SiLIF and sparch have height 1, half_width 0.5.
     Boxcar { height: f32, half_width: f32 },
-    /// alpha / 2 / (1 + (pi / 2 * alpha * x)^2), as snnTorch's ATan, whose default alpha is 2 (Fang et al. 2021).
+    /// alpha / 2 / (1 + (pi / 2 * alpha * x)^2). This is snnTorch's ATan, whose default alpha is 2 (Fang et al. 2021).
     Arctan { alpha: f32 },
-    /// 1 / (1 + slope * |x|)^2, as snnTorch's FastSigmoid, whose default slope is 25 (Zenke and Ganguli 2018).
+    /// 1 / (1 + slope * |x|)^2. This is snnTorch's FastSigmoid, whose default slope is 25 (Zenke and Ganguli 2018).
     FastSigmoid { slope: f32 },
 }
 
@@ -44,7 +44,7 @@ impl Surrogate {
         }
     }
 
-    /// Returns the half width of the interval outside which sigma is 0, or infinity.
+    /// Returns a bound for |x|: above it, sigma(x) is 0. Returns infinity if sigma(x) is never 0.
     pub(crate) fn support(&self) -> f32 {
         match *self {
             Surrogate::Boxcar { half_width, .. } => half_width,

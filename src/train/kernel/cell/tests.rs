@@ -1,4 +1,5 @@
-//! Compares cells with plain float64 code, and their gradients with numerical differentiation, on every instruction set.
+//! Compares cells with plain float64 code, and their gradients with numerical differentiation. Runs on every
+//! instruction set.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -31,7 +32,7 @@ const SURROGATES: [Surrogate; 4] = [
 /// Range of a parameter's values, and the range to which it is clamped.
 type Law = ((f32, f32), Option<[f32; 2]>);
 
-/// Values of each parameter of a cell, inside and outside of the ranges, and the ranges.
+/// Returns random values and the range of each parameter of a cell. Some values are outside the range.
 fn parameters(cell: Cell, neurons: usize, rng: &mut ChaCha8Rng) -> Vec<(Vec<f32>, Option<[f32; 2]>)> {
     let decay = ((0.7, 1.0), Some([0.75, 0.97]));
     let laws: Vec<Law> = match cell {
@@ -56,7 +57,7 @@ fn borrowed(parameters: &[(Vec<f32>, Option<[f32; 2]>)]) -> Vec<CellParameter<'_
     parameters.iter().map(|(values, clamp)| CellParameter { values, clamp: *clamp }).collect()
 }
 
-/// The integral of the surrogate.
+/// Returns the integral of the surrogate from 0 to x.
 fn integral(surrogate: Surrogate, x: f64) -> f64 {
     match surrogate {
         Surrogate::SingleExponential { peak, rate } => {
@@ -73,25 +74,26 @@ fn integral(surrogate: Surrogate, x: f64) -> f64 {
     }
 }
 
-/// A layer in float64. A spike is `spikes + integral(x) - integral(recorded x)`, whose slope is the surrogate.
+/// A layer in float64. For numerical differentiation, a spike is `spikes + integral(x) - integral(recorded x)`, a
+/// smooth function whose derivative is the surrogate.
 #[derive(Clone)]
 struct Layer {
     cell: Cell,
     surrogate: Surrogate,
-    /// Constants of each neuron, without those that follow from alpha.
+    /// Constants of each neuron, without 1 - alpha.
     constants: Vec<[f64; CONSTANTS]>,
     /// States and spikes of each neuron before the first step.
     start: Vec<[f64; 3]>,
-    /// Recurrent weights, empty without.
+    /// Recurrent weights. Empty if the layer is not recurrent.
     v: Vec<f64>,
     /// Input currents, `input[t][neuron]`.
     input: Vec<Vec<f64>>,
-    /// Spikes that the kernel found.
+    /// Spikes that the kernel computed, `spikes[t][neuron]`.
     spikes: Vec<Vec<f64>>,
 }
 
 impl Layer {
-    /// Returns the distance of each potential to the threshold.
+    /// Returns each potential minus the threshold, `[t][neuron]`. Calls `each` with (t, neuron, spike).
     fn run(&self, recorded: Option<&[Vec<f64>]>, mut each: impl FnMut(usize, usize, f64)) -> Vec<Vec<f64>> {
         let neurons = self.constants.len();
         let mut states: Vec<[f64; 2]> = self.start.iter().map(|start| [start[0], start[1]]).collect();
@@ -137,7 +139,7 @@ impl Layer {
         }
     }
 
-    /// Returns the derivative of the sum of g * s by a number of the layer.
+    /// Returns the derivative of the loss (the sum of g * s) with respect to one number of the layer.
     fn slope(&self, g: &[Vec<f64>], recorded: &[Vec<f64>], number: impl Fn(&mut Layer) -> &mut f64) -> f64 {
         const STEP: f64 = 1e-6;
         let loss = |by: f64| {
@@ -316,7 +318,7 @@ fn recurrent_cells_equal_the_reference_and_numerical_gradients() {
     }
 }
 
-/// A cell's constants in float64, from its parameters.
+/// Returns a cell's constants in float64, computed from its parameters `p`.
 fn plain_constants(cell: Cell, p: &[f64]) -> [f64; 4] {
     match cell {
         Cell::Lif(_) => [p[0], 0.0, 0.0, 0.0],

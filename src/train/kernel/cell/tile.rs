@@ -19,7 +19,7 @@ pub(crate) struct CellInput<'a> {
     pub(crate) stride: usize,
     /// Number of time steps.
     pub(crate) steps: usize,
-    /// What turns y into the input current I: a scale and a shift per neuron.
+    /// Norm with a scale and a shift per neuron. It turns y into the input current I.
     pub(crate) norm: &'a Norm,
     /// States and spikes before the first step, for each tile: the two states of the cell's formula, then s.
     /// `None` if all are 0. The padding of the last tile must be 0.
@@ -73,7 +73,7 @@ macro_rules! with_dynamics {
 
 for_each_isa! {
     /// Runs a layer forward over time. Bit j of `fired[t * tiles + tile]` is set if neuron `tile * TILE_WIDTH + j`
-    /// spikes at step t, and the same bit of `open` if its surrogate can differ from 0.
+    /// spikes at step t. The same bit of `open` is set if the neuron's surrogate can differ from 0 at step t.
     pub(crate) fn forward<V>(
         constants: &Constants,
         input: &CellInput<'_>,
@@ -90,9 +90,12 @@ for_each_isa! {
         }
     }
 
-    /// Runs a layer backward over time. `g` is dL/ds, with the layout of `y`. Writes dL/dI to `out`, which has the
-    /// layout of `y` too, and the sums over time of each tile to `sums`: the gradients for the cell's constants, the
-    /// sum of dL/dI, and that of dL/dI * (y - mean).
+    /// Runs a layer backward over time. `g` is dL/ds. Writes dL/dI to `out`. Both have the layout of `y`.
+    ///
+    /// Writes sums over time to `sums`, for each tile:
+    /// - the gradients for the cell's constants
+    /// - the sum of dL/dI
+    /// - the sum of dL/dI * (y - mean)
     pub(crate) fn backward<V>(
         constants: &Constants,
         input: &CellInput<'_>,
@@ -114,7 +117,7 @@ for_each_isa! {
 
 pub(super) use with_dynamics;
 
-/// Returns the spikes of sixteen neurons with this potential.
+/// Returns 1 for each potential above 1, else 0.
 #[inline(always)]
 pub(super) fn spikes<V: F32x16>(potential: V) -> V {
     V::splat(1.0).keep_above(potential, V::splat(1.0))
@@ -149,7 +152,8 @@ fn forward_tile<V: F32x16, D: Dynamics>(constants: &Constants, input: &CellInput
     }
 }
 
-/// Sets the bits of one tile, at every `tiles`-th element: which neurons spike, and which are in the support.
+/// Sets the bits of one tile, in every `tiles`-th element: in `fired` for neurons that spike, and in `open` for
+/// neurons whose surrogate can differ from 0.
 #[inline(always)]
 fn mark<V: F32x16, D: Dynamics>(trace: &[[Tile; 2]], support: f32, fired: &mut [u32], open: &mut [u32], tiles: usize) {
     let bits = fired.chunks_mut(tiles).zip(open.chunks_mut(tiles));
@@ -170,7 +174,7 @@ pub(super) fn in_support<V: F32x16>(potential: V, support: f32) -> u32 {
     x.above(V::splat(-support)) & !x.above(V::splat(support))
 }
 
-/// What the backward pass over the sixteen neurons of half a tile keeps in registers.
+/// Values that the backward pass keeps in registers, for the sixteen neurons of half a tile.
 pub(super) struct Backward<V> {
     c: [V; CONSTANTS],
     scale: V,
