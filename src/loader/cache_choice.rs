@@ -42,7 +42,7 @@ impl FromStr for CacheChoice {
 impl CacheChoice {
     /// Chooses the cache of `set` for a program that uses no GPU. Also returns a message that says why.
     ///
-    /// [`CacheChoice::Auto`] becomes [`CacheChoice::Stream`] or [`CacheChoice::Host`], by the rules of that variant.
+    /// [`CacheChoice::Auto`] becomes [`CacheChoice::Stream`] or [`CacheChoice::Host`]. Its documentation has the rules.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] for [`CacheChoice::Device`]; [`tonic_base::Error::Usage`] if a

@@ -194,7 +194,8 @@ impl Camera {
         write(path, &bytes, [])
     }
 
-    /// AEDAT 2 of a DAVIS, with samples of images and triggers. The user must give the sensor size, 40 by 30 pixels.
+    /// AEDAT 2 of a DAVIS, with data of images and triggers between the events. The user must give the sensor size, 40
+    /// by 30 pixels.
     pub(crate) fn aedat2(&self, path: &Path) -> PathBuf {
         let events = (0..self.t.len()).flat_map(|i| {
             let (x, y) = (39 - u32::from(self.x[i]), 29 - u32::from(self.y[i]));

@@ -33,8 +33,8 @@ impl NumberType {
         })
     }
 
-    /// Returns the type in which libhdf5 reads members of this type: 8-byte signed integers, unsigned integers or
-    /// floats. Also returns the function that makes a column from the bits of these numbers.
+    /// Returns how libhdf5 reads members of this type: as 8-byte signed integers, unsigned integers or floats. Also
+    /// returns the function that makes a column from the bits of these numbers.
     pub(super) fn class(self) -> (Class, fn(Vec<u64>) -> Numbers) {
         fn each<T>(bits: Vec<u64>, number: fn(u64) -> T) -> Vec<T> {
             bits.into_iter().map(number).collect()

@@ -201,7 +201,7 @@ fn through_neurons(
     }
 }
 
-/// Computes, for one sample, the gradient for the outputs of layer `i`'s linear layer.
+/// Computes the gradient of one sample before the norm of layer `i`, from the gradient after the norm.
 fn through_norm(
     isa: Isa,
     by: Option<&norm::Backward>,

@@ -42,10 +42,8 @@ pub(crate) struct RecurrentState {
 }
 
 impl RecurrentState {
-    /// Returns the spikes of the previous time step: step t has the spikes of step t - 1. They are the input of V for
-    /// [`linear::weight_gradient`], with dL/dI as lambda.
-    ///
-    /// [`linear::weight_gradient`]: crate::kernel::linear::weight_gradient
+    /// Returns the spikes, one time step later: step t has the spikes of step t - 1. The recurrent weights multiply
+    /// them.
     pub(crate) fn spikes_before(&self) -> &ActiveCells {
         &self.spikes
     }

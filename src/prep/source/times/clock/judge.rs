@@ -227,7 +227,8 @@ fn is_gap(jump: i64, rest: i64, mean: i64) -> bool {
     jump > rest.saturating_mul(10) || (jump > HOUR && jump > mean.saturating_mul(100))
 }
 
-/// Returns the sum of the steps ahead, without the largest quarter of these steps, which may be gaps.
+/// Returns the sum of the positive steps from one time to the next. Leaves out the largest quarter of them, which may be
+/// gaps.
 fn usual_steps(times: &[i64]) -> i64 {
     let steps = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
     let mut steps: Vec<i64> = steps.filter(|step| *step > 0).collect();
