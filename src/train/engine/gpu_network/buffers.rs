@@ -1,7 +1,7 @@
 //! The buffers of a network on a GPU, layer by layer.
 
 use crate::error::Result;
-use crate::gpu::{Address, Buffer, Device, Stream};
+use crate::gpu::{Address, Buffer, Device, Pinned, Stream};
 use crate::kernel::OptimiserConfig;
 use crate::kernel::interface::{BatchScore, Layer};
 use crate::kernel::product::TILE;
@@ -76,6 +76,8 @@ pub(super) struct OptimiserState {
     pub(super) mean_square: Buffer<f32>,
     /// Learning rate and momentum of each batch of the epoch, (batches, 2).
     pub(super) rates: Buffer<f64>,
+    /// Where the host writes `rates`, at the start of each epoch.
+    pub(super) host_rates: Pinned<f64>,
     /// Settings of the optimiser. `None` if a step only computes gradients.
     pub(super) config: Option<OptimiserConfig>,
 }
@@ -273,10 +275,12 @@ impl CountedSpikes {
 
 impl OptimiserState {
     pub(super) fn new(device: &Device, extent: Extent, parameters: usize) -> Result<OptimiserState> {
+        let rates = extent.if_training(2 * extent.batches as usize);
         Ok(OptimiserState {
             mean: device.buffer(extent.if_training(parameters))?,
             mean_square: device.buffer(extent.if_training(parameters))?,
-            rates: device.buffer(extent.if_training(2 * extent.batches as usize))?,
+            rates: device.buffer(rates)?,
+            host_rates: device.pinned(rates)?,
             config: None,
         })
     }

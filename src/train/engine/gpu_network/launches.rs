@@ -214,7 +214,7 @@ impl GpuNetwork {
     }
 
     pub(super) fn launch_parameters(&self, stream: &Stream, kernel: &SizedKernel) -> Result<()> {
-        let OptimiserState { mean, mean_square, rates, config } = &self.optimiser;
+        let OptimiserState { mean, mean_square, rates, config, .. } = &self.optimiser;
         let OptimiserConfig { rule, weight_decay, .. } = config.unwrap_or_default();
         let (rule, beta2, eps) = match rule {
             Rule::Adam(moments) => (RULE_ADAM, moments.beta2, moments.eps),

@@ -121,8 +121,10 @@ impl GpuNetwork {
 
     /// Sets the learning rate and the momentum of each batch. `rates[0]` is for the first batch after
     /// [`begin`](Self::begin).
-    pub(crate) fn set_rates(&self, stream: &Stream, rates: &[[f64; 2]]) -> Result<()> {
-        put(stream, &self.optimiser.rates, rates.as_flattened())
+    pub(crate) fn set_rates(&mut self, stream: &Stream, rates: &[[f64; 2]]) -> Result<()> {
+        let (rates, host) = (rates.as_flattened(), &mut self.optimiser.host_rates);
+        host.as_mut_slice()?[..rates.len()].copy_from_slice(rates);
+        stream.upload(&self.optimiser.rates, 0, host, 0..rates.len())
     }
 
     /// Sets the loss for steps that are queued or recorded later.
