@@ -63,7 +63,12 @@ impl Case {
 /// Asserts equal logits, losses within 1e-6 * max(loss, 1), and gradients with a relative error below 1e-5. For small
 /// losses, the error of the gradients may be larger.
 pub(crate) fn agree(got: &Stepped, expected: &Stepped) -> Result<(), TestCaseError> {
-    let limit = (4.0 * f64::from(f32::EPSILON) / expected.loss.loss.abs()).max(1e-5);
+    agree_within(got, expected, 1e-5)
+}
+
+/// Like [`agree`], with another limit for the relative error of gradients.
+pub(crate) fn agree_within(got: &Stepped, expected: &Stepped, limit: f64) -> Result<(), TestCaseError> {
+    let limit = (4.0 * f64::from(f32::EPSILON) / expected.loss.loss.abs()).max(limit);
     // The values are multiples of a power of two, so sums are exact, and every spike and logit must be equal.
     prop_assert_eq!(&got.logits, &expected.logits);
     prop_assert!((got.loss.loss - expected.loss.loss).abs() <= 1e-6 * expected.loss.loss.abs().max(1.0));

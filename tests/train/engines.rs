@@ -13,7 +13,7 @@ use tonic_toolkit::train::{Error, KernelError};
 use tonic_toolkit::train::{Optimiser, OptimiserConfig};
 
 #[cfg(feature = "libtorch")]
-use crate::agreement::{agree, cases};
+use crate::agreement::{agree, agree_within, cases};
 use crate::random;
 
 #[cfg(feature = "libtorch")]
@@ -43,7 +43,8 @@ proptest! {
             let loss = TrainingLoss { class_weights, label_smoothing, spike_rate };
             fused.set_loss(loss.clone()).unwrap();
             reference.set_loss(loss).unwrap();
-            agree(&case.step(&mut fused), &case.step(&mut reference))?;
+            // The terms of a gradient may nearly cancel each other.
+            agree_within(&case.step(&mut fused), &case.step(&mut reference), 1e-3)?;
         }
         let unweighted = fused.evaluate(network, batch, case.steps).unwrap();
         prop_assert_eq!(unweighted, evaluated);

@@ -109,7 +109,7 @@ def load_run(path: Union[str, "os.PathLike[str]"], *, best: bool = False) -> Run
         names, steps = list(description["classes"]), int(description["steps"])
     except _LayersError as error:
         expected = "linear layers with integrate-and-fire neurons (safetensors.numpy.load_file reads any model)"
-        raise ValueError(f"{file}: expected {expected}, got a network of {error}") from None
+        raise ValueError(f"{file}: expected {expected}, got {' '.join(str(error).split())}") from None
     except (ValueError, KeyError, TypeError) as error:
         raise CorruptError(f"{file}: corrupt: expected a model of tonic-train, got {error!r}") from error
     log = folder / "metrics.jsonl"
