@@ -86,7 +86,8 @@ def test_a_network_of_other_layers_is_refused_by_name(tmp_path):
     changed = json.dumps(header).encode()
     model = tmp_path / "model.safetensors"
     model.write_bytes(len(changed).to_bytes(8, "little") + changed + data[8 + size :])
-    with pytest.raises(ValueError, match="model.safetensors: expected linear layers with integrate-and-fire .* lif"):
+    expected = r"model.safetensors: expected linear layers with integrate-and-fire .*, got layers = \[ { neuron = \"lif\" }, \]"
+    with pytest.raises(ValueError, match=expected):
         ts.load_run(model)
 
 
