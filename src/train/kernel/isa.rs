@@ -78,7 +78,7 @@ macro_rules! for_each_isa {
         $visibility:vis fn $name:ident<$vector:ident>($($argument:ident: $type:ty),* $(,)?) $(-> $output:ty)? $body:block
     )*) => {$(
         $(#[$attribute])*
-        #[allow(unsafe_code, clippy::too_many_arguments)]
+        #[allow(unsafe_code)]
         $visibility fn $name(isa: $crate::kernel::isa::Isa, $($argument: $type),*) $(-> $output)? {
             use $crate::kernel::isa::Set;
             use $crate::kernel::vector;

@@ -63,12 +63,12 @@ pub enum Surrogate {
     },
     /// alpha / 2 / (1 + (pi / 2 * alpha * x)^2), the same as `atan` of snnTorch.
     Arctan {
-        /// Steepness.
+        /// alpha in the formula. The height is alpha / 2.
         alpha: f32,
     },
     /// 1 / (1 + slope * |x|)^2, the same as `fast_sigmoid` of snnTorch.
     FastSigmoid {
-        /// Steepness.
+        /// slope in the formula. The height is 1.
         slope: f32,
     },
 }

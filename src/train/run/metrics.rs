@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use tonic_base::publish;
+use tonic_base::{human_time, publish};
 use tonic_report::{Curve, curves};
 
 use crate::error::{BaseFault, Error, Result};
 use crate::learner::{MacroScore, Score};
-use crate::run::activity::LayerActivity;
+use crate::run::activity::{self, LayerActivity};
 
 pub(crate) const FILE_NAME: &str = "metrics.jsonl";
 
@@ -87,6 +87,25 @@ fn read_up_to(run: &Path, epochs: usize) -> Result<Vec<EpochMetrics>> {
 pub(super) fn write(run: &Path, epochs: &[EpochMetrics]) -> Result<()> {
     let line = |epoch| serde_json::to_string(epoch).expect("metrics are JSON") + "\n";
     Ok(publish(&run.join(FILE_NAME), epochs.iter().map(line).collect::<String>().as_bytes())?)
+}
+
+/// Returns the line that is printed after an epoch. `left` is the estimated time until the end of the run, in seconds.
+pub(super) fn line(label: &str, m: &EpochMetrics, left: Option<f64>) -> String {
+    let valid = m.valid.map_or(String::new(), |v| {
+        // If all classes have the same size, macro recall and accuracy are equal.
+        let recall = m.valid_macro.map(|of| of.recall).filter(|recall| (recall - v.accuracy).abs() >= 5e-4);
+        let recall = recall.map_or(String::new(), |recall| format!(" macro recall {:.1}%", recall * 100.0));
+        format!("  valid loss {:.4} accuracy {:.1}%{recall}", v.loss, v.accuracy * 100.0)
+    });
+    let activity = m.activity.as_deref().filter(|layers| !layers.is_empty()).map_or(String::new(), activity::words);
+    let left = left.map_or(String::new(), |seconds| format!("  {} left", human_time(seconds)));
+    format!(
+        "{label}  loss {:.4}  accuracy {:.1}%{valid}{activity}  {:.1} batches/s  {:.0} samples/s{left}",
+        m.train.loss,
+        m.train.accuracy * 100.0,
+        m.batches_per_second,
+        m.samples_per_second
+    )
 }
 
 /// Draws the curves of loss and accuracy over the epochs, as PNG and SVG files in the run folder.

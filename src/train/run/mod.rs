@@ -9,6 +9,7 @@
 //! sets             opens the sets of a run, checks that they fit together, and stores their paths
 //! configure        makes the configuration from the options, or for a resumed run from the run folder
 //! fit, training    trains a network: the checks before it, and the epochs
+//! ending           what follows the last epoch: the selected epoch, the test
 //! reestimate       computes the running statistics of norms again
 //! eval             evaluates the network of a run on a set
 //! predict          writes the logits of every sample of a set
@@ -31,6 +32,7 @@ mod activity;
 mod checkpoint;
 mod config;
 mod configure;
+mod ending;
 mod eval;
 mod events;
 mod export;

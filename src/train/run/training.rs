@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tonic_base::{Error as BaseError, Progress, Verbosity, human_time, interrupt, publish, remove_file};
+use tonic_base::{Error as BaseError, Progress, Verbosity, interrupt, remove_file};
 use tonic_loader::{Batch, EpochOrder};
 use tonic_report::EventFile;
 
@@ -13,10 +13,10 @@ use crate::error::{BaseFault, Divergence, Error, KernelError, Result};
 use crate::feed::Feed;
 use crate::kernel::program::{MatmulPrecision, Program};
 use crate::learner::{
-    Backend, Epoch, Evaluation, Learner, Padding, Rates, Room, RunningScore, Score, Selected, TrainState, Warning,
+    Backend, Epoch, Evaluation, Learner, Padding, Rates, Room, RunningScore, Score, TrainState, Warning,
 };
 use crate::network::{Model, Network, write_model};
-use crate::run::activity::{self, LayerActivity, measured_samples};
+use crate::run::activity::{LayerActivity, measured_samples};
 use crate::run::checkpoint::{self, Checkpoint};
 use crate::run::config::{Config, NetworkConfig};
 use crate::run::events;
@@ -26,7 +26,6 @@ use crate::run::initial::{initial_network, random_network};
 use crate::run::machine::Machine;
 use crate::run::metrics::{self, EpochMetrics};
 use crate::run::options::FitOptions;
-use crate::run::reestimate::reestimate;
 use crate::run::saved_networks;
 use crate::run::sums;
 use crate::run::times::{Pace, RunTimes};
@@ -35,9 +34,9 @@ use crate::run::times::{Pace, RunTimes};
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) struct Training<'a> {
-    fit: &'a FitOptions,
+    pub(super) fit: &'a FitOptions,
     pub(super) config: Config,
-    padding: Padding,
+    pub(super) padding: Padding,
     pub(super) learner: Box<dyn Learner>,
     pub(super) epochs: Vec<EpochMetrics>,
     pub(super) warnings: Vec<Warning>,
@@ -60,7 +59,7 @@ pub(super) struct Training<'a> {
     /// Pace of the epochs of this process.
     pace: Option<Pace>,
     /// The event file of TensorBoard, if the user asked for one.
-    events: Option<EventFile>,
+    pub(super) events: Option<EventFile>,
 }
 
 /// Number of finished epochs, and number of finished batches of the unfinished epoch.
@@ -228,7 +227,7 @@ impl<'a> Training<'a> {
         let left = (self.config.epochs - (epoch + 1)) * batches;
         let left = (left > 0).then(|| pace.seconds_left(batches - first, left));
         self.pace = Some(pace);
-        let line = line(&label, &metrics, left);
+        let line = metrics::line(&label, &metrics, left);
         self.epochs.push(metrics);
         (self.batches_done, self.running) = (0, RunningScore::default());
         self.ended = Some(self.learner.state().network.clone());
@@ -261,26 +260,6 @@ impl<'a> Training<'a> {
     /// Whether training is over: all epochs are finished, or training stops early.
     pub(super) fn is_done(&self) -> bool {
         self.epochs.len() as u64 >= self.config.epochs || self.config.training.stops_after(&self.epochs)
-    }
-
-    /// Prints why training stopped early, and which epoch is selected. Returns the selected epoch.
-    pub(super) fn say_selected(&self) -> Option<Selected> {
-        let done = self.epochs.len() as u64;
-        let training = &self.config.training;
-        let best = training.best(&self.epochs);
-        if let Some(patience) = training.patience.filter(|_| done < self.config.epochs)
-            && let Some(Selected { epoch, by }) = best
-        {
-            let name = by.name();
-            self.fit.say(|| {
-                format!("stop     after epoch {done}: {patience} epochs without a better {name} than epoch {epoch}")
-            });
-        }
-        let selected = best.filter(|_| training.select.is_some());
-        if let Some(Selected { epoch, by }) = selected {
-            self.fit.say(|| format!("select   epoch {epoch}, the first with the best {}, is in {BEST}", by.name()));
-        }
-        selected
     }
 
     /// Loads the samples whose spikes are counted after each epoch.
@@ -323,78 +302,24 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    fn publish_model(&self, name: &str, network: Network) -> Result<()> {
+    pub(super) fn publish_model(&self, name: &str, network: Network) -> Result<()> {
         let classes = self.config.data.class_names.clone();
         write_model(&self.fit.run.join(name), &Model { network, classes, steps: self.config.steps })
     }
 
-    fn evaluate(&mut self, feed: &Feed) -> Result<Evaluation> {
+    pub(super) fn evaluate(&mut self, feed: &Feed) -> Result<Evaluation> {
         let evaluated = self.evaluate_as_is(feed);
         self.checked(evaluated)
     }
 
-    fn evaluate_as_is(&mut self, feed: &Feed) -> Result<Evaluation> {
+    pub(super) fn evaluate_as_is(&mut self, feed: &Feed) -> Result<Evaluation> {
         let progress = Progress::start(Verbosity::Quiet, "evaluate", feed.loader().set().len(), "samples");
         self.learner.evaluate(feed, self.padding, &progress)
     }
 
-    fn checked(&mut self, evaluated: Result<Evaluation>) -> Result<Evaluation> {
+    pub(super) fn checked(&mut self, evaluated: Result<Evaluation>) -> Result<Evaluation> {
         let evaluation = evaluated.map_err(|e| self.explain(e))?;
         self.check_size(evaluation.score.loss)?;
-        Ok(evaluation)
-    }
-
-    /// Computes the running statistics of norms again for the last and the best network, and saves both networks. The
-    /// checkpoint and the learner keep the old statistics, so that a resumed run continues with them.
-    pub(super) fn reestimate(&mut self, train: &Feed) -> Result<()> {
-        let (fit, folder) = (self.fit, &self.fit.run);
-        let files = [Some(MODEL), folder.join(BEST).exists().then_some(BEST)];
-        let mut networks = Vec::new();
-        for file in files.into_iter().flatten() {
-            let saved = saved_networks::read_network(folder, &self.config, file)?.network;
-            networks.push((file, saved.parameters.statistics().to_vec(), saved));
-        }
-        let samples = networks.len() as u64 * train.loader().set().len();
-        let progress = Progress::start(fit.verbosity, "norms", samples, "samples");
-        for (_, _, network) in &mut networks {
-            reestimate(network, train, self.config.batch_size, self.padding, &progress)?;
-        }
-        progress.finish();
-        sums::update(folder, || {
-            for (file, before, network) in networks {
-                if network.parameters.statistics() != before {
-                    remove_file(&folder.join(TEST))?; // the result of the networks before
-                    self.publish_model(file, network)?;
-                }
-            }
-            Ok(())
-        })
-    }
-
-    /// Evaluates the network of the selected epoch on the test set. Without a selected epoch, evaluates the network of
-    /// the last epoch.
-    pub(super) fn test(&mut self, feed: &Feed, selected: Option<Selected>) -> Result<Evaluation> {
-        let saved = match selected {
-            Some(_) => Some(BEST),
-            None => self.config.reestimate_norm.then_some(MODEL),
-        };
-        let evaluation = match saved {
-            Some(file) => {
-                let network = saved_networks::read_network(&self.fit.run, &self.config, file)?.network;
-                let last = self.learner.state().clone();
-                self.learner.restart(&TrainState { network, ..last.clone() })?;
-                let evaluated = self.evaluate_as_is(feed);
-                self.learner.restart(&last)?; // an interrupted run saves the state of its last epoch
-                self.checked(evaluated)?
-            }
-            None => self.evaluate(feed)?,
-        };
-        let evaluation = Evaluation { selected, ..evaluation };
-        let file = self.fit.run.join(TEST);
-        sums::update(&self.fit.run, || Ok(publish(&file, evaluation.json().as_bytes())?))?;
-        if let Some(events) = &mut self.events {
-            events::append_test(events, self.epochs.len() as u64, &evaluation.score)?;
-        }
         Ok(evaluation)
     }
 
@@ -465,23 +390,4 @@ impl<'a> Training<'a> {
         let (run, saved) = (self.fit.run.display(), self.saved);
         Error::interrupted(format!("the run is saved in {run}, {saved}"))
     }
-}
-
-/// Returns the line that is printed after an epoch. `left` is the estimated time until the end of the run, in seconds.
-fn line(label: &str, m: &EpochMetrics, left: Option<f64>) -> String {
-    let valid = m.valid.map_or(String::new(), |v| {
-        // If all classes have the same size, macro recall and accuracy are equal.
-        let recall = m.valid_macro.map(|of| of.recall).filter(|recall| (recall - v.accuracy).abs() >= 5e-4);
-        let recall = recall.map_or(String::new(), |recall| format!(" macro recall {:.1}%", recall * 100.0));
-        format!("  valid loss {:.4} accuracy {:.1}%{recall}", v.loss, v.accuracy * 100.0)
-    });
-    let activity = m.activity.as_deref().filter(|layers| !layers.is_empty()).map_or(String::new(), activity::words);
-    let left = left.map_or(String::new(), |seconds| format!("  {} left", human_time(seconds)));
-    format!(
-        "{label}  loss {:.4}  accuracy {:.1}%{valid}{activity}  {:.1} batches/s  {:.0} samples/s{left}",
-        m.train.loss,
-        m.train.accuracy * 100.0,
-        m.batches_per_second,
-        m.samples_per_second
-    )
 }

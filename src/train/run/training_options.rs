@@ -23,7 +23,7 @@ const LR_PATIENCE: u64 = 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OptimiserName {
-    /// Adam.
+    /// Adam, with weight decay in the gradient as `torch.optim.Adam`.
     Adam,
     /// Adam with decoupled weight decay.
     AdamW,

@@ -1,0 +1,89 @@
+//! What follows the last epoch of a run: running statistics of norms once more, the selected epoch, and the test.
+
+use tonic_base::{Progress, publish, remove_file};
+
+use crate::error::Result;
+use crate::feed::Feed;
+use crate::learner::{Evaluation, Selected, TrainState};
+use crate::run::events;
+use crate::run::folder::{BEST, MODEL, TEST};
+use crate::run::reestimate::reestimate;
+use crate::run::saved_networks;
+use crate::run::sums;
+use crate::run::training::Training;
+
+impl Training<'_> {
+    /// Prints why training stopped early, and which epoch is selected. Returns the selected epoch.
+    pub(super) fn say_selected(&self) -> Option<Selected> {
+        let done = self.epochs.len() as u64;
+        let training = &self.config.training;
+        let best = training.best(&self.epochs);
+        if let Some(patience) = training.patience.filter(|_| done < self.config.epochs)
+            && let Some(Selected { epoch, by }) = best
+        {
+            let name = by.name();
+            self.fit.say(|| {
+                format!("stop     after epoch {done}: {patience} epochs without a better {name} than epoch {epoch}")
+            });
+        }
+        let selected = best.filter(|_| training.select.is_some());
+        if let Some(Selected { epoch, by }) = selected {
+            self.fit.say(|| format!("select   epoch {epoch}, the first with the best {}, is in {BEST}", by.name()));
+        }
+        selected
+    }
+
+    /// Computes the running statistics of norms again for the last and the best network, and saves both networks. The
+    /// checkpoint and the learner keep the old statistics, so that a resumed run continues with them.
+    pub(super) fn reestimate(&mut self, train: &Feed) -> Result<()> {
+        let (fit, folder) = (self.fit, &self.fit.run);
+        let files = [Some(MODEL), folder.join(BEST).exists().then_some(BEST)];
+        let mut networks = Vec::new();
+        for file in files.into_iter().flatten() {
+            let saved = saved_networks::read_network(folder, &self.config, file)?.network;
+            networks.push((file, saved.parameters.statistics().to_vec(), saved));
+        }
+        let samples = networks.len() as u64 * train.loader().set().len();
+        let progress = Progress::start(fit.verbosity, "norms", samples, "samples");
+        for (_, _, network) in &mut networks {
+            reestimate(network, train, self.config.batch_size, self.padding, &progress)?;
+        }
+        progress.finish();
+        sums::update(folder, || {
+            for (file, before, network) in networks {
+                if network.parameters.statistics() != before {
+                    remove_file(&folder.join(TEST))?; // the result of the networks before
+                    self.publish_model(file, network)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Evaluates the network of the selected epoch on the test set. Without a selected epoch, evaluates the network of
+    /// the last epoch.
+    pub(super) fn test(&mut self, feed: &Feed, selected: Option<Selected>) -> Result<Evaluation> {
+        let saved = match selected {
+            Some(_) => Some(BEST),
+            None => self.config.reestimate_norm.then_some(MODEL),
+        };
+        let evaluation = match saved {
+            Some(file) => {
+                let network = saved_networks::read_network(&self.fit.run, &self.config, file)?.network;
+                let last = self.learner.state().clone();
+                self.learner.restart(&TrainState { network, ..last.clone() })?;
+                let evaluated = self.evaluate_as_is(feed);
+                self.learner.restart(&last)?; // an interrupted run saves the state of its last epoch
+                self.checked(evaluated)?
+            }
+            None => self.evaluate(feed)?,
+        };
+        let evaluation = Evaluation { selected, ..evaluation };
+        let file = self.fit.run.join(TEST);
+        sums::update(&self.fit.run, || Ok(publish(&file, evaluation.json().as_bytes())?))?;
+        if let Some(events) = &mut self.events {
+            events::append_test(events, self.epochs.len() as u64, &evaluation.score)?;
+        }
+        Ok(evaluation)
+    }
+}
