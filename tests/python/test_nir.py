@@ -40,7 +40,7 @@ def trained(folder, neuron):
     layer = "{ linear = %d }, { neuron = %s }"
     layers = ", ".join([layer % (12, neuron), layer % (8, neuron), '{ linear = "classes" }, { readout = "sum" }'])
     network.write_text(f"layers = [{layers}]\n")
-    options = ["--network", network, "--epochs", 2, "--batch-size", 16, "--device", "cpu", "--gain", 3, "--quiet"]
+    options = ["--network", network, "--epochs", 2, "--batch-size", 16, "--device", "cpu", "--gain", 10, "--quiet"]
     tonic_train("fit", "--train", SET, "-o", folder / "run", *options)
     dyadic(folder / "run" / "model.safetensors")
     return folder / "run"
