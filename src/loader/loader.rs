@@ -131,10 +131,12 @@ impl Loader {
         each: impl FnMut(&Batch) -> Result<bool, E>,
     ) -> Result<(), E> {
         let is_shuffled = matches!(order, EpochOrder::Shuffled { .. });
-        self.batches_of(order, batch_size, first, self.augmentation.as_ref().filter(|_| is_shuffled), each)
+        let augmentation = self.augmentation.as_ref().filter(|_| is_shuffled);
+        self.batches_of((order, batch_size), self.positions_from(batch_size, first), augmentation, each)
     }
 
-    /// Like [`Loader::epoch`], but without augmentation.
+    /// Like [`Loader::epoch`], but with all samples of the set as they are stored: without augmentation, and with the
+    /// samples that [`Loader::drop_last`] leaves out.
     ///
     /// # Errors
     /// The errors of [`Loader::epoch`].
@@ -145,16 +147,16 @@ impl Loader {
         first: u64,
         each: impl FnMut(&Batch) -> Result<bool, E>,
     ) -> Result<(), E> {
-        self.batches_of(order, batch_size, first, None, each)
+        let start = first.saturating_mul(batch_size as u64).min(self.set.len());
+        self.batches_of((order, batch_size), start..self.set.len(), None, each)
     }
 
-    /// Calls `each` with the batches of an epoch, see [`Loader::epoch`]. If `augmentation` is given, the samples are
-    /// changed.
+    /// Calls `each` with the batches of the samples at `positions` of an epoch, see [`Loader::epoch`]. If `augmentation`
+    /// is given, the samples are changed.
     fn batches_of<E: From<Error> + From<BaseError> + Send>(
         &self,
-        order: EpochOrder,
-        batch_size: usize,
-        first: u64,
+        (order, batch_size): (EpochOrder, usize),
+        positions: Range<u64>,
         augmentation: Option<&Augmentation>,
         mut each: impl FnMut(&Batch) -> Result<bool, E>,
     ) -> Result<(), E> {
@@ -162,7 +164,7 @@ impl Loader {
         let (widths, shape) = (description.widths, description.shape);
         let (back, used) = bounded::<Batch>(AHEAD);
         let mut stored = Batch::new(widths);
-        let make = |windows: &mut Windows<'_>| {
+        let mut make = |windows: &mut Windows<'_>| {
             let mut batch = used.try_recv().unwrap_or_else(|_| Batch::new(widths));
             let target = if augmentation.is_some() { &mut stored } else { &mut batch };
             target.clear();
@@ -176,13 +178,14 @@ impl Loader {
             if let Some(augmentation) = augmentation {
                 augmentation.apply(&stored, shape, &mut batch);
             }
-            Ok(Some(batch).filter(|batch| !batch.is_empty()))
+            Ok::<_, E>(Some(batch).filter(|batch| !batch.is_empty()))
         };
-        self.prefetch(order, batch_size, first, make, |batch| {
+        let take = |batch: Batch| {
             let more = each(&batch)?;
             let _ = back.try_send(batch); // recycled; dropped if the channel is full
             Ok(more)
-        })
+        };
+        self.read(order, batch_size, positions, |windows| ahead(|| make(windows).transpose(), take))
     }
 
     /// Like [`Loader::epoch`], but for batches of any type. `make` builds the next batch on another thread, and returns

@@ -179,7 +179,7 @@ impl Engine for CpuEngine {
         let total: f64 = blocks.iter().flat_map(|block| &block.losses).sum();
         let penalty: f64 = blocks.iter().map(|block| block.penalty).sum();
         let correct = blocks.iter().map(|block| block.correct).sum();
-        Ok(check_loss(BatchLoss { loss: terms.mean(total) + penalty, correct })?)
+        Ok(check_loss(BatchLoss { loss: terms.mean(total) + penalty, correct, penalty })?)
     }
 
     fn forward(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<&[f32]> {

@@ -63,7 +63,7 @@ impl GpuEngine {
         let terms = loss.of_batch(&batch.labels);
         let loss = terms.mean(predictions.iter().map(|of| terms.weighted(of.loss, of.label)).sum());
         let correct = predictions.iter().filter(|prediction| prediction.is_correct()).count();
-        let result = BatchLoss { loss, correct };
+        let result = BatchLoss { loss, correct, penalty: 0.0 };
         Ok(if is_step { check_loss(result) } else { finite(result) }?)
     }
 

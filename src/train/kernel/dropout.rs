@@ -12,6 +12,9 @@ use tonic_loader::mix;
 
 /// Number of binary digits of the probability.
 const DIGITS: u32 = 16;
+/// Smallest and largest probability with which a spike can be dropped, apart from 0: the masks round it to a multiple
+/// of 2^-16.
+pub(crate) const DROPOUT: [f32; 2] = [1.0 / (1 << DIGITS) as f32, 1.0 - 1.0 / (1 << DIGITS) as f32];
 /// SplitMix64's increment.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 

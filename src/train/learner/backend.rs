@@ -162,8 +162,7 @@ impl Backend {
     /// Makes an engine that takes batches from host memory: our kernels on the CPU, or libtorch.
     pub(crate) fn host_engine(&self, network: &Network) -> Result<Box<dyn Engine>> {
         match self.engine {
-            EngineChoice::Fused if network.layers().as_iaf().is_some() => Ok(Box::new(CpuEngine::new(network))),
-            EngineChoice::Fused => Ok(Box::new(LayeredEngine::new(network))),
+            EngineChoice::Fused => Ok(cpu_engine(network)),
             EngineChoice::Reference => self.reference(),
         }
     }
@@ -176,5 +175,13 @@ impl Backend {
     #[cfg(not(feature = "libtorch"))]
     fn reference(&self) -> Result<Box<dyn Engine>> {
         Err(Error::unavailable("engine reference", "this program is built without libtorch"))
+    }
+}
+
+/// Makes an engine of our kernels on the CPU.
+pub(crate) fn cpu_engine(network: &Network) -> Box<dyn Engine> {
+    match network.layers().as_iaf() {
+        Some(_) => Box::new(CpuEngine::new(network)),
+        None => Box::new(LayeredEngine::new(network)),
     }
 }

@@ -274,6 +274,11 @@ impl Neuron {
         ))
     }
 
+    /// Whether the membrane potential can grow without bound: with a negative factor a, the adaptation drives it.
+    pub(crate) fn can_be_unstable(&self) -> bool {
+        matches!(self, Neuron::Adlif(Adlif { a: [low, _], .. }) | Neuron::Silif(Silif { a: [low, _], .. }) if *low < 0.0)
+    }
+
     /// Returns the number of state variables, apart from the spikes.
     pub(crate) fn states(&self) -> usize {
         if matches!(self, Neuron::Iaf(_) | Neuron::Lif(_)) { 1 } else { 2 }

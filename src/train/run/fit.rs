@@ -8,11 +8,12 @@ use tonic_shard::{MOST_CLASSES, ShardSet};
 use crate::error::{BaseFault, Error, Result};
 use crate::feed::Feed;
 use crate::kernel::program::Program;
-use crate::learner::{ClassBalance, Evaluation, Room, Warning, longest_steps};
+use crate::learner::{
+    ClassBalance, Evaluation, Room, Warning, check_parameters, check_step, check_steps, longest_steps,
+};
 use crate::run::config::Config;
 use crate::run::folder::{RunFolder, SUMS, TEST};
 use crate::run::health::Guessing;
-use crate::run::memory::{check_parameters, check_step, check_steps};
 use crate::run::metrics::{self, EpochMetrics};
 use crate::run::options::FitOptions;
 use crate::run::sets::{SetPaths, Sets};
@@ -66,7 +67,9 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
         set.map_or(Ok(()), |set| check_steps(option, &architecture.shape, longest_steps(config.steps, &[set])))?;
     }
     let classes = ClassBalance::of(&train);
-    let sizes = (train.len(), train.len().div_ceil(config.batch_size as u64));
+    let batch_size = config.batch_size as u64;
+    let batches = if config.drop_last { train.len() / batch_size } else { train.len().div_ceil(batch_size) };
+    let sizes = (train.len(), batches);
     let guessing = Guessing::new(&classes, sizes, config.class_weights);
     let loss = config.training.loss(config.class_weights.of(&train.manifest().totals.class_samples));
     let mut warnings = classes.training_warnings(config.class_weights);

@@ -7,11 +7,10 @@
 use tonic_base::Progress;
 use tonic_loader::EpochOrder;
 
-use crate::engine::{EngineChoice, check_interrupt};
+use crate::engine::check_interrupt;
 use crate::error::Result;
 use crate::feed::Feed;
-use crate::kernel::program::MatmulPrecision;
-use crate::learner::{Backend, Padding};
+use crate::learner::{Padding, cpu_engine};
 use crate::network::{Architecture, Network, Parameters};
 
 /// Replaces the running statistics of a network with means over the batches of a training set.
@@ -31,11 +30,11 @@ pub(super) fn reestimate(
     let shape = network.shape();
     let mut plain = Network::zeros(Architecture::new(shape.inputs, layers, shape.classes));
     plain.parameters.flat_mut().copy_from_slice(network.parameters.flat());
-    let mut engine = Backend::cpu(EngineChoice::Fused, MatmulPrecision::Highest).host_engine(&plain)?;
+    let mut engine = cpu_engine(&plain);
     let mut computed = Parameters::zeros(plain.architecture().clone());
     let mut sums = vec![0.0; computed.statistics().len()];
     let mut total = 0.0;
-    train.loader().epoch(EpochOrder::Sequential, batch_size, 0, |batch| {
+    train.loader().stored_epoch(EpochOrder::Sequential, batch_size, 0, |batch| {
         check_interrupt()?;
         engine.step(&plain, batch, padding.of_batch(batch.longest()), &mut computed)?;
         let samples = batch.len() as f64;

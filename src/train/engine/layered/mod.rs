@@ -128,7 +128,7 @@ impl LayeredEngine {
         read.into_iter().collect::<Result<(), _>>()?;
         for i in 0..depth {
             check_interrupt()?;
-            self.forward_layer(network, i, pass);
+            self.forward_layer(network, i, pass)?;
         }
         check_interrupt()?;
         self.logits.resize(frames.len() * classes, 0.0);
@@ -168,7 +168,7 @@ impl Engine for LayeredEngine {
             penalty += own;
             sample.rates = rates;
         }
-        let loss = check_loss(BatchLoss { loss: terms.mean(total) + penalty, correct })?;
+        let loss = check_loss(BatchLoss { loss: terms.mean(total) + penalty, correct, penalty })?;
         self.backward(network, &errors, gradient)?;
         self.write_statistics(gradient);
         Ok(loss)
