@@ -69,7 +69,8 @@ impl AddedSamples {
     ///
     /// # Errors
     /// - Errors of opening a recording with these events.
-    /// - [`Error::OutsideSensor`] and [`Error::NoPixel`] for an event outside the sensor.
+    /// - Unless [`AddedSamples::new`] got `lenient`: [`Error::OutsideSensor`] for an event outside the sensor, and
+    ///   [`Error::NoPixel`] for an event whose x or y is not a finite number.
     /// - [`Error::UnknownClass`] if the label is not in the list of classes.
     /// - [`tonic_base::Error::Usage`] if the label is too large, if some labels are names and others are numbers, or if
     ///   the earlier samples have other extra columns.

@@ -68,7 +68,7 @@ pub fn convert(conversion: &Conversion, opened: impl FnOnce(&Inputs)) -> Result<
 }
 
 /// Converts the samples that a program has added. Calls `opened` with these samples before anything is written. Ignores
-/// the paths in `conversion`. Its options for recordings must be the same as those given to [`AddedSamples::new`].
+/// the paths in `conversion`. The options for recordings in `conversion` must be those given to [`AddedSamples::new`].
 ///
 /// # Errors
 /// Errors of [`convert`].

@@ -184,8 +184,8 @@ pub(super) enum Windows {
 }
 
 impl Windows {
-    /// Returns what the windows are compared with: the times `t` of consecutive events, or the indices of these events
-    /// in the sample. `before` is the index of the first event.
+    /// Returns the positions of consecutive events: their times `t` or, if the windows are ranges of indices, their
+    /// indices in the sample. `before` is the index of the first event.
     pub(super) fn places<'a>(&self, t: &'a [i64], before: u64) -> Cow<'a, [i64]> {
         match self {
             Windows::Time(_) => t.into(),

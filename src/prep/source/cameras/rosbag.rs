@@ -204,7 +204,7 @@ impl Bag {
     }
 
     /// Reads the header of the bag, and chooses a topic from the index if there is an index and no topic is given.
-    /// Returns the offset of the index. The inner result is the error of this choice.
+    /// Returns the offset of the index. The inner result is an error if the index cannot be read.
     fn begin(&mut self, input: &Input<'_>, at: u64, header: &[u8]) -> Result<(u64, Result<()>)> {
         let place = field(header, "index_pos").and_then(|place| place.try_into().ok()).map(u64::from_le_bytes);
         let (Some(place), Some(count)) = (place, number(header, "conn_count")) else {
