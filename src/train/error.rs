@@ -129,7 +129,8 @@ pub enum KernelError {
         /// Number of inputs of the network.
         inputs: usize,
     },
-    /// The lengths of a sample's columns don't fit together.
+    /// A sample is inconsistent: the sum of its frame sizes, its number of cells and its number of counts must be
+    /// equal.
     #[error("sample {sample} of the batch is inconsistent: frames of {sizes} cells, {cells} cells, {counts} counts")]
     RaggedSample {
         /// Index of the sample in the batch, from 0.

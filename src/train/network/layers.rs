@@ -25,8 +25,8 @@ pub struct Hidden {
     pub linear: LinearLayer,
     /// Batch norm of the linear layer's outputs, if any.
     pub norm: Option<Norm>,
-    /// Whether the layer has recurrent weights: a dense connection from its spikes at the time step before to its
-    /// neurons.
+    /// Whether the layer has recurrent weights: a dense connection to its neurons from its own spikes at the previous
+    /// time step.
     pub recurrent: bool,
     /// The neurons.
     pub neuron: Neuron,
