@@ -152,7 +152,7 @@ pub enum KernelError {
         /// Number of classes of the readout.
         classes: usize,
     },
-    /// A batch must have one label for each sample, but has more or fewer.
+    /// The number of labels of a batch differs from its number of samples.
     #[error("a batch of {samples} samples has {labels} labels")]
     LabelsMissing {
         /// Number of samples in the batch.
@@ -160,7 +160,7 @@ pub enum KernelError {
         /// Number of labels in the batch.
         labels: usize,
     },
-    /// A batch must have one key for each sample, but has more or fewer.
+    /// The number of keys of a batch differs from its number of samples.
     #[error("a batch of {samples} samples has {keys} keys")]
     KeysMissing {
         /// Number of samples in the batch.

@@ -113,8 +113,8 @@ pub struct Rates {
     /// Learning rate that the schedule starts from. With [`Curve::Plateau`], it is the current learning rate of
     /// [`Plateau`].
     pub lr: f64,
-    /// Momentum of SGD, or beta1 of Adam. [`Curve::OneCycle`] replaces it, unless it is 0. Other curves don't change
-    /// it.
+    /// Momentum of SGD, or beta1 of Adam. [`Curve::OneCycle`] replaces it, unless the momentum is 0. Other curves don't
+    /// change it.
     pub momentum: f64,
     /// Index of the epoch, from 0.
     pub epoch: u64,

@@ -143,8 +143,8 @@ impl Layers {
         }
     }
 
-    /// Returns the constants of the neurons if these layers can be made with [`Layers::iaf`]. The fused kernels
-    /// compute only such layers. Otherwise, returns `None`.
+    /// Returns the constants of the neurons, or `None` if these layers cannot be made with [`Layers::iaf`]. The fused
+    /// kernels compute only layers that can.
     pub fn as_iaf(&self) -> Option<Iaf> {
         let neuron = match self.hidden.first() {
             Some(Hidden { neuron: Neuron::Iaf(neuron), .. }) => *neuron,
