@@ -143,8 +143,8 @@ impl Layers {
         }
     }
 
-    /// Returns the constants of the neurons, or `None` if these layers cannot be made with [`Layers::iaf`]. The fused
-    /// kernels compute only layers that can.
+    /// Returns the constants of the neurons if [`Layers::iaf`] can make these layers, and `None` for other layers. The
+    /// fused kernels cannot compute other layers.
     pub fn as_iaf(&self) -> Option<Iaf> {
         let neuron = match self.hidden.first() {
             Some(Hidden { neuron: Neuron::Iaf(neuron), .. }) => *neuron,

@@ -36,7 +36,7 @@ fn write(run: &Path) -> Result<()> {
     Ok(publish(&run.join(SUMS), text.as_bytes())?)
 }
 
-/// Compares all files of a run that have sums, except model.safetensors, with their sums. Returns false if the run has
+/// Compares the files of a run that have sums, except model.safetensors, with these sums. Returns false if the run has
 /// no sums.
 ///
 /// # Errors
