@@ -57,7 +57,7 @@ pub(super) struct Training<'a> {
     pub(super) saved: Position,
     epoch_saved: Option<Instant>,
     pub(super) times: RunTimes,
-    /// Pace of the epochs of this process.
+    /// Measures how fast this process trains.
     pace: Option<Pace>,
     /// The event file of TensorBoard, if the user asked for one.
     pub(super) events: Option<EventFile>,
