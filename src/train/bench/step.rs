@@ -6,7 +6,8 @@ use std::time::Instant;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
-use tonic_loader::{Batch, EpochOrder};
+use tonic_loader::{Batch, EpochOrder, Share};
+use tonic_ranks::Ranks;
 use tonic_report::median;
 
 use crate::bench::gpu;
@@ -155,7 +156,7 @@ impl Trainer {
             }
             _ => {
                 let engine = self.backend.host_engine(&self.initial.network)?;
-                let mut learner = HostLearner::new(engine, self.initial.clone());
+                let mut learner = HostLearner::new(engine, self.initial.clone(), Share::whole());
                 let mut times = Vec::with_capacity(steps);
                 for (i, batch) in batches.iter().cycle().take(steps + 1).enumerate() {
                     let started = Instant::now();
@@ -193,7 +194,7 @@ impl Trainer {
 
     fn spike_density(&self, batch: &Batch) -> Result<Option<f64>> {
         let mut network = self.initial.network.clone();
-        let mut engine = cpu_engine(&network);
+        let mut engine = cpu_engine(&network, Ranks::solo());
         let steps = self.padding.steps;
         if network.layers().norms().next().is_some() {
             // Initial running statistics are not those of the batch, with which a training step normalises.

@@ -1,6 +1,7 @@
 //! What stops training early: values that diverge, and interruptions.
 
 use tonic_base::Error as BaseError;
+use tonic_ranks::Ranks;
 
 use crate::engine::BatchLoss;
 use crate::error::{BaseFault, Divergence, Error, KernelError, Result};
@@ -83,7 +84,7 @@ impl Training<'_> {
             return Ok(self.guessing.loss());
         }
         let network = random_network(&self.config)?;
-        let mut engine = cpu_engine(&network);
+        let mut engine = cpu_engine(&network, Ranks::solo());
         let mut running = RunningScore::default();
         for batch in &self.measured {
             match engine.evaluate(&network, batch, self.padding.of_batch(batch.longest())) {

@@ -89,15 +89,17 @@ impl<'a> Training<'a> {
         started: Instant,
     ) -> Result<Training<'a>> {
         let optimiser = config.training.optimiser(config.lr);
-        // The parameters of a resumed run are those of its checkpoint.
-        let network = match resume {
+        let ranks = fit.backend.ranks;
+        // Other parameters are those of the checkpoint, or of rank 0.
+        let is_read = resume || !ranks.is_root();
+        let network = match is_read {
             true => Network::zeros(config.network.architecture()),
             false => initial_network(fit, &config)?,
         };
         let mut state = TrainState::with_optimiser(network, optimiser, &config.training.freeze);
         let (mut epochs, mut batches_done, mut running, mut best_accuracy) =
             (Vec::new(), 0, RunningScore::default(), -1.0);
-        if resume {
+        if resume && ranks.is_root() {
             let parameters = &mut state.network.parameters;
             let statistics = parameters.statistics().len();
             let checkpoint = Checkpoint::read(&fit.run, state.optimiser.clone(), statistics)?;
@@ -111,6 +113,9 @@ impl<'a> Training<'a> {
             (batches_done, running) = (checkpoint.batches_done, checkpoint.running);
             (state.optimiser, best_accuracy) = (checkpoint.optimiser, checkpoint.best_accuracy);
         }
+        let root = ranks.is_root().then_some((epochs, batches_done, running, best_accuracy, state.optimiser.step));
+        (epochs, batches_done, running, best_accuracy, state.optimiser.step) = ranks.from_root(root);
+        state.copy_from_root(ranks);
         let saved = Position(epochs.len() as u64, batches_done);
         let rate = |config: &Config| config.rates(&epochs, room.batches).at(batches_done)[0];
         let before = rate(&config);
@@ -135,7 +140,7 @@ impl<'a> Training<'a> {
         }
         let learner = fit.backend.learner(program, state, loss, room)?;
         let machine = Machine::of(&fit.backend);
-        let times = RunTimes::resume(resume.then_some(&*fit.run), started, saved.0, machine);
+        let times = RunTimes::resume((resume && ranks.is_root()).then_some(&*fit.run), started, saved.0, machine);
         let padding = Padding { pad: config.pad, steps: config.steps };
         Ok(Training {
             fit,
@@ -159,9 +164,9 @@ impl<'a> Training<'a> {
         })
     }
 
-    /// Writes the configuration of a resumed run. If more epochs are finished than the user asked for, sets the number
-    /// of epochs to the number of finished epochs.
-    pub(super) fn keep_epochs(&mut self) -> Result<()> {
+    /// If a resumed run has finished more epochs than the user asked for, sets the number of epochs to the number of
+    /// finished epochs.
+    pub(super) fn keep_epochs(&mut self) {
         let done = self.epochs.len() as u64;
         if done > self.config.epochs {
             self.fit.say(|| {
@@ -169,7 +174,6 @@ impl<'a> Training<'a> {
             });
             self.config.epochs = done;
         }
-        sums::update(&self.fit.run, || self.config.publish(&self.fit.run))
     }
 
     /// Writes model.safetensors from the checkpoint if the file is missing or differs. In the middle of an epoch, does
@@ -289,10 +293,14 @@ impl<'a> Training<'a> {
     }
 
     /// Saves everything that is not saved yet, the checkpoint last. If the process is killed in between, metrics.jsonl
-    /// can have more epochs than the checkpoint.
+    /// can have more epochs than the checkpoint. Of several ranks, only rank 0 saves.
     pub(super) fn save(&mut self) -> Result<()> {
         let fit = self.fit;
-        sums::update(&fit.run, || self.save_files())
+        if fit.backend.ranks.is_root() {
+            sums::update(&fit.run, || self.save_files())?;
+        }
+        self.saved = Position(self.epochs.len() as u64, self.batches_done);
+        Ok(())
     }
 
     fn save_files(&mut self) -> Result<()> {
@@ -317,9 +325,7 @@ impl<'a> Training<'a> {
         if self.batches_done > 0 || !self.epochs.is_empty() {
             self.times.save(folder)?;
         }
-        checkpoint.publish(folder)?;
-        self.saved = Position(checkpoint.epochs_done, checkpoint.batches_done);
-        Ok(())
+        checkpoint.publish(folder)
     }
 
     pub(super) fn publish_model(&self, name: &str, network: Network) -> Result<()> {
