@@ -25,6 +25,7 @@ mod engines;
 mod evaluation;
 mod faults;
 mod health;
+mod layers;
 mod memory;
 mod odd;
 mod options;

@@ -222,10 +222,10 @@ fn check_order(device: &Device) -> Result<Verdict> {
         let parts = order.parts();
         let within: Vec<_> = parts.window_permutations.iter().map(Into::into).collect();
         let within = device.buffer_from(&within)?;
-        let order_there = device.buffer_from(&[DrawOrder::shuffled(&parts, within.address(), samples)])?;
+        let order_there = device.buffer_from(&[DrawOrder::shuffled(&parts, within.address(), samples, 0)])?;
         // Every sample is one empty frame. Its label is its number.
         let table: Vec<Sample> =
-            (0..samples).map(|i| Sample { first_frame: 0, first_entry: 0, frames: 1, label: i as u32 }).collect();
+            (0..samples).map(|i| Sample { first_frame: 0, first_entry: 0, frames: 1, label: i as u32, key: i }).collect();
         let (table, ends) = (device.buffer_from(&table)?, device.buffer_from(&[0_u8; 2])?);
         let columns = SampleColumns {
             frame_ends: ends.address(),
