@@ -202,9 +202,9 @@ impl Loader {
         self.read(order, batch_size, positions, |windows| ahead(|| make(windows).transpose(), each))
     }
 
-    /// Calls `work` with a [`Windows`], an iterator over batches. `positions` are the positions in the epoch of the
-    /// samples to read. They must be below the number of samples in the set. No thread makes batches ahead: see
-    /// [`Loader::prefetch`].
+    /// Calls `work` with a [`Windows`], an iterator over batches. The batches have the samples at `positions` of the
+    /// epoch. Positions count from 0, and must be below the number of samples in the set. No thread makes batches
+    /// ahead: see [`Loader::prefetch`].
     pub fn read<R>(
         &self,
         order: EpochOrder,
@@ -257,7 +257,8 @@ impl Loader {
         })
     }
 
-    /// Positions in the epoch of all samples from the batch with the index `first` on.
+    /// Returns the positions, in the epoch, of the samples in the batch with the index `first` and in all later
+    /// batches.
     fn positions_from(&self, batch_size: usize, first: u64) -> Range<u64> {
         let samples = self.samples(batch_size);
         first.saturating_mul(batch_size as u64).min(samples)..samples

@@ -30,8 +30,8 @@ impl From<&Permutation> for DrawPermutation {
 }
 
 impl DrawOrder {
-    /// Makes the order of a shuffled epoch of `end` samples. `window_permutations` is the address of the copy of
-    /// `parts.window_permutations` in GPU memory, and `epoch_key` is [`epoch_key`](tonic_loader::EpochOrder::epoch_key).
+    /// Makes the order of a shuffled epoch of `end` samples. `window_permutations` is the address in GPU memory that
+    /// has a copy of `parts.window_permutations`. `epoch_key` is [`epoch_key`](tonic_loader::EpochOrder::epoch_key).
     pub(crate) fn shuffled(
         parts: &OrderParts,
         window_permutations: Address<DrawPermutation>,

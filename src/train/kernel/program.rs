@@ -82,8 +82,8 @@ pub(crate) const RULE_NESTEROV: u32 = 3;
 pub(crate) const AHEAD: usize = 16;
 /// Number of gradients whose squares a CUDA block of `squares` adds up.
 pub(crate) const CLIP_CHUNK: usize = 1 << 12;
-/// Size in bytes of the shared memory of a CUDA block of `iaf_forward_cells` or `outputs_cells`. It holds input
-/// currents, starts of frames, and active cells.
+/// Size in bytes of the shared memory of a CUDA block of `iaf_forward_cells` or `outputs_cells`. This memory
+/// holds input currents, starts of frames, and active cells.
 const CELLS_BYTES: usize = 2 * PLANE_BYTES + 2 * (TILE + 4) * size_of::<u32>() + ENTRIES * 2 * size_of::<u32>();
 /// Maximum number of frames that a CUDA block of `inflate` or `inflate_input` writes: a power of two up to [`WARP`].
 pub(crate) const INFLATE_FRAMES: usize = 32;
