@@ -135,7 +135,15 @@ pub(super) fn staged_epoch(
     let make = |windows: &mut Windows<'_>| -> Result<Option<(Slot, usize)>> {
         let Some(mut slot) = ring.slot(&mut made, &used)? else { return Ok(None) };
         slot.staging.clear();
-        let push = |samples: &[EpochSample<'_>]| slot.staging.push(samples, labels, Sizes::default());
+        let push = |samples: &[EpochSample<'_>]| match loader.augmented(order, samples)? {
+            Some(changed) => {
+                let indices = samples.iter().map(EpochSample::index);
+                let changed = changed.frames.samples().zip(&changed.labels).zip(indices);
+                let changed: Vec<_> = changed.map(|((frames, &label), index)| (frames, label, index)).collect();
+                slot.staging.push(&changed, labels, Sizes::default())
+            }
+            None => slot.staging.push(samples, labels, Sizes::default()),
+        };
         let samples = windows.next_batches(together, push)?;
         if samples == 0 {
             ring.idle.push(slot);

@@ -30,12 +30,12 @@ use tonic_shard::{FrameShape, Width};
 use crate::error::{Error, Result};
 use crate::gpu::{CudaSource, Device, Image, Kernel, KernelStruct, Stream, cached};
 use crate::kernel::interface::{self, Sample};
-use crate::kernel::{cell, exp, layer_interface, optimiser, update_interface};
 use crate::kernel::product::{PLANE, PLANE_BYTES, Product, Products, STRIDE, TILE, WIDE};
 use crate::kernel::program::layers::LayerKernels;
 pub(crate) use crate::kernel::program::layers::{
     CELL_IAF, CELL_LEAKY, MASK_TILE, NORM_CHANNELS, REDUCE_LAST, REDUCE_MAX, REDUCE_SOFTMAX, REDUCE_SUM, VECTORS,
 };
+use crate::kernel::{cell, exp, layer_interface, optimiser, update_interface};
 
 /// The CUDA sources, in an order in which each file uses only files before it.
 const SOURCES: [&str; 14] = [

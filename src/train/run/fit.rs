@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use tonic_base::human_bytes;
-use tonic_shard::{MOST_CLASSES, ShardSet};
+use tonic_loader::CacheChoice;
+use tonic_shard::{MOST_CLASSES, ShardSet, Width};
 
 use crate::error::{BaseFault, Error, Result};
 use crate::feed::Feed;
@@ -51,6 +52,7 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     let wait =
         || fit.say(|| "waiting  another process, perhaps of a job that was started again, trains this run".into());
     let mut folder = RunFolder::find(&fit.run, fit.existing, wait)?;
+    let fit = &fit.with_backend(folder.resumes())?;
     let config = fit.config(&sets, folder.resumes())?;
     let Sets { train, valid, test } = sets;
     check_batches(&config, &train)?;
@@ -61,7 +63,10 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     if config.reestimate_norm && architecture.layers.norms().next().is_none() {
         return Err(Error::usage("reestimate_norm", "a network with a norm", "a network without one"));
     }
-    let step = check_step(&architecture, config.batch_size.min(train.len() as usize), config.steps)?;
+    let step = match fit.backend.device {
+        Some(_) => None, // the GPU's memory is checked when it is taken
+        None => check_step(&architecture, config.batch_size.min(train.len() as usize), config.steps)?,
+    };
     for (option, set) in [("train", Some(&train)), ("valid", valid.as_ref()), ("test", test.as_ref())] {
         set.map_or(Ok(()), |set| check_steps(option, &architecture.shape, longest_steps(config.steps, &[set])))?;
     }
@@ -76,10 +81,16 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     }
     warnings.iter().for_each(fit.warn);
     fit.say(|| format!("device   {}", fit.backend.why));
-    let program = fit.backend.program(&sets, longest)?;
-    program.as_ref().map_or(Ok(()), |_| config.training.check_gpu())?;
+    // Augmented samples have counts of four bytes, and are made on the host.
+    let augments = !config.training.augment.steps.is_empty();
+    let program = fit.backend.program(&sets, longest, augments.then_some(Width::U32))?;
+    let train_program = program.as_deref().filter(|_| !augments);
+    if augments && program.is_some() && fit.cache == CacheChoice::Device {
+        let expected = "cache host or stream with --augment, which changes samples on the host";
+        return Err(Error::usage("cache", expected, "device"));
+    }
     let evaluated = sets.iter().skip(1).map(|set| set.len()).max().unwrap_or(0);
-    let train = fit.load("train", train, program.as_deref())?.drop_last(config.drop_last);
+    let train = fit.load("train", train, train_program)?.drop_last(config.drop_last);
     let train = train.augment(config.training.augment.clone())?;
     let valid = valid.map(|set| fit.load("valid", set, program.as_deref())).transpose()?;
     let batch = config.batch_size.min(train.loader().set().len() as usize);

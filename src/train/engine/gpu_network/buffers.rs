@@ -5,8 +5,8 @@ use crate::gpu::{Address, Buffer, Device, Pinned, Stream};
 use crate::kernel::OptimiserConfig;
 use crate::kernel::interface::BatchScore;
 use crate::kernel::product::TILE;
-use crate::kernel::update_interface::Layer;
 use crate::kernel::program::{CLIP_CHUNK, INFLATE_BYTES, INFLATE_FRAMES, INFLATE_HEAD, MAX_GRID_Y, Program};
+use crate::kernel::update_interface::Layer;
 use crate::network::Shape;
 
 /// Maximum sizes of batches and epochs, which decide the sizes of a network's buffers on a GPU.

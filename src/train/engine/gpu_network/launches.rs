@@ -135,13 +135,7 @@ impl GpuNetwork {
     }
 
     /// Queues the kernel that counts the spikes of `layer`. Needs the buffers for training.
-    fn count_spikes(
-        &self,
-        stream: &Stream,
-        layer: &Hidden,
-        neuron: NeuronArgs,
-        counted: &CountedSpikes,
-    ) -> Result<()> {
+    fn count_spikes(&self, stream: &Stream, layer: &Hidden, neuron: NeuronArgs, counted: &CountedSpikes) -> Result<()> {
         let args = SpikesArgs {
             state: self.state.address(),
             drawn: self.drawn.address(),
@@ -212,13 +206,7 @@ impl GpuNetwork {
         self.launch_parameters(stream, update, Some(factor.address()))
     }
 
-    fn backward_iaf(
-        &self,
-        stream: &Stream,
-        source: BatchSource,
-        hidden: &[Hidden],
-        neuron: NeuronArgs,
-    ) -> Result<()> {
+    fn backward_iaf(&self, stream: &Stream, source: BatchSource, hidden: &[Hidden], neuron: NeuronArgs) -> Result<()> {
         // One more block adds up the batch's score.
         let numbers = (self.readout.neurons + 1) * self.shape.classes;
         let blocks = [numbers.div_ceil(WARP) + 1, 1];

@@ -141,7 +141,9 @@ impl GpuNetwork {
             put(stream, &self.optimiser.rates, &rates)?;
         }
         match &self.body {
-            Body::Iaf(hidden, _) => hidden.iter().flat_map(|layer| [&layer.forward, &layer.backward]).try_for_each(zero)?,
+            Body::Iaf(hidden, _) => {
+                hidden.iter().flat_map(|layer| [&layer.forward, &layer.backward]).try_for_each(zero)?
+            }
             Body::Layered(layered) => {
                 let weights = layered.layers.iter().flat_map(|layer| [&layer.forward, &layer.backward]);
                 weights.into_iter().try_for_each(zero)?;

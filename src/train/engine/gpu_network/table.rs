@@ -38,7 +38,7 @@ impl Table {
     pub(super) fn freeze(&mut self, stream: &Stream, groups: &[Group]) -> Result<()> {
         let frozen = |at: usize| groups.iter().any(|group| group.frozen && group.range.contains(&at));
         for record in &mut self.records {
-            let (at, weights) = (record.at as usize, (record.inputs * record.outputs) as usize);
+            let (at, weights) = (record.at as usize, record.inputs as usize * record.outputs as usize);
             record.frozen_weights = frozen(at).into();
             record.frozen_row = frozen(at + weights).into();
         }

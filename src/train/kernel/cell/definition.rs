@@ -111,11 +111,7 @@ impl Cell {
     }
 
     /// Returns the gradients for these values of the parameters, without the effect of clamping.
-    pub(super) fn gradients_of<W: Wide>(
-        self,
-        value: &[W; CONSTANTS],
-        sums: &[W; PARAMETER_SUMS],
-    ) -> [W; CONSTANTS] {
+    pub(super) fn gradients_of<W: Wide>(self, value: &[W; CONSTANTS], sums: &[W; PARAMETER_SUMS]) -> [W; CONSTANTS] {
         let zero = W::of(0.0);
         match self {
             Cell::Lif(_) | Cell::CubaLif(_) | Cell::Adlif => [sums[0], sums[1], sums[2], sums[3], zero],
@@ -151,7 +147,9 @@ fn values(parameters: &[CellParameter<'_>], neuron: usize) -> [f64; CONSTANTS] {
 }
 
 /// Operations on a float64, from which the constants of cells are computed.
-pub(super) trait Wide: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Neg<Output = Self> {
+pub(super) trait Wide:
+    Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Neg<Output = Self>
+{
     fn of(x: f64) -> Self;
     fn exp(self) -> Self;
     /// Returns e^self - 1, precise for small numbers.

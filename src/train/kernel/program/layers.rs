@@ -1,12 +1,12 @@
 //! The CUDA kernels of networks with any kinds of layers, and the constants of their sources.
 
 use crate::error::Result;
+use crate::kernel::TILE_WIDTH;
 use crate::kernel::cell::{CONSTANTS, CUDA_CELLS, PARAMETER_SUMS};
 use crate::kernel::dropout::{DIGITS, STATE_STREAMS};
 use crate::kernel::norm::EPS;
 use crate::kernel::product::TILE;
 use crate::kernel::program::{BLOCK_THREADS, CELLS_BYTES, ColumnTypes, SizedKernel};
-use crate::kernel::TILE_WIDTH;
 use tonic_loader::{MIX_FACTORS, MIX_INCREMENT};
 
 /// Number of neurons in a word of dropout's masks.
