@@ -94,9 +94,9 @@ pub(crate) fn run(args: BenchArgs) -> anyhow::Result<()> {
     let what = StepBench {
         batch_size: args.batch_size,
         steps: args.steps as usize,
+        backend: args.device.choose(args.engine)?.for_layers(&layers)?,
         layers,
         gain: args.gain,
-        backend: args.device.choose(args.engine)?,
     };
     let (json, text) = match args.data {
         Some(data) => {

@@ -92,6 +92,7 @@ impl Learner for GpuLearner {
     fn sync(&mut self) -> Result<()> {
         let TrainState { network, optimiser } = &mut self.state;
         network.parameters.flat_mut().copy_from_slice(&self.trained.parameters()?);
+        network.parameters.statistics_mut().copy_from_slice(&self.trained.statistics()?);
         [optimiser.mean, optimiser.mean_square] = self.trained.moments()?;
         Ok(())
     }

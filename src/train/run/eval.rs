@@ -84,9 +84,9 @@ impl Trained {
         doing: &'static str,
         pass: Pass<T>,
     ) -> Result<T> {
-        let backend = choose(self.config.engine)?;
+        let backend = choose(self.config.engine)?.for_layers(self.network.layers())?;
         let longest = longest_steps(self.config.steps, &[&self.set]);
-        let program = backend.program(&[&self.set], longest)?;
+        let program = backend.program(&[&self.set], longest, None)?;
         self.with_feed(program.as_deref(), verbosity, doing, |network, feed, padding, progress| {
             pass(&backend, program.as_ref(), network, feed, (padding, longest), progress)
         })

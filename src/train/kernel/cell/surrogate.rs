@@ -23,24 +23,58 @@ impl Default for Surrogate {
     }
 }
 
+/// The formulas of surrogates. The kernels on a GPU know a formula by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Formula {
+    SingleExponential = 0,
+    Boxcar = 1,
+    Arctan = 2,
+    FastSigmoid = 3,
+}
+
+impl Formula {
+    pub(super) const ALL: [Formula; 4] =
+        [Formula::SingleExponential, Formula::Boxcar, Formula::Arctan, Formula::FastSigmoid];
+
+    /// Returns sigma(x). `a` and `b` are the constants that [`Surrogate::formula`] returns.
+    #[inline(always)]
+    pub(super) fn at<R: Real>(self, x: R, [a, b]: [R; 2]) -> R {
+        let one = R::splat(1.0);
+        match self {
+            Formula::SingleExponential => exp(x.abs().mul(b)).mul(a),
+            Formula::Boxcar => a.keep_above(x, R::splat(0.0).sub(b)).keep_at_most(x, b),
+            Formula::Arctan => {
+                let y = x.mul(b);
+                a.div(y.mul_add(y, one))
+            }
+            Formula::FastSigmoid => {
+                let y = x.abs().mul_add(b, a);
+                one.div(y.mul(y))
+            }
+        }
+    }
+}
+
 impl Surrogate {
+    /// Returns the formula and its two constants.
+    pub(crate) fn formula(&self) -> (Formula, [f32; 2]) {
+        self.with_formula(|formula, constants| (formula, constants))
+    }
+
     /// Returns sigma(x).
     #[inline(always)]
     pub(super) fn at<R: Real>(&self, x: R) -> R {
-        let c = R::splat;
+        self.with_formula(|formula, [a, b]| formula.at(x, [R::splat(a), R::splat(b)]))
+    }
+
+    /// Calls `work` with the formula and its two constants. The compiler gets a copy of `work` for each formula.
+    #[inline(always)]
+    fn with_formula<T>(&self, work: impl Fn(Formula, [f32; 2]) -> T) -> T {
         match *self {
-            Surrogate::SingleExponential { peak, rate } => exp(x.abs().mul(c(-rate))).mul(c(peak)),
-            Surrogate::Boxcar { height, half_width } => {
-                c(height).keep_above(x, c(-half_width)).keep_at_most(x, c(half_width))
-            }
-            Surrogate::Arctan { alpha } => {
-                let y = x.mul(c(std::f32::consts::FRAC_PI_2 * alpha));
-                c(0.5 * alpha).div(y.mul_add(y, c(1.0)))
-            }
-            Surrogate::FastSigmoid { slope } => {
-                let y = x.abs().mul_add(c(slope), c(1.0));
-                c(1.0).div(y.mul(y))
-            }
+            Surrogate::SingleExponential { peak, rate } => work(Formula::SingleExponential, [peak, -rate]),
+            Surrogate::Boxcar { height, half_width } => work(Formula::Boxcar, [height, half_width]),
+            Surrogate::Arctan { alpha } => work(Formula::Arctan, [0.5 * alpha, std::f32::consts::FRAC_PI_2 * alpha]),
+            Surrogate::FastSigmoid { slope } => work(Formula::FastSigmoid, [1.0, slope]),
         }
     }
 
