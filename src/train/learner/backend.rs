@@ -77,7 +77,7 @@ impl Backend {
     }
 
     /// Whether our kernels on a GPU compute.
-    fn uses_kernels(&self) -> bool {
+    pub(crate) fn uses_kernels(&self) -> bool {
         self.engine == EngineChoice::Fused && self.device.is_some()
     }
 

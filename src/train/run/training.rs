@@ -230,6 +230,8 @@ impl<'a> Training<'a> {
         let evaluation = valid.map(|feed| self.evaluate(feed)).transpose()?;
         let valid = evaluation.as_ref().map(|evaluation| evaluation.score);
         let [lr, momentum] = rates.at(batches.saturating_sub(1));
+        // Our kernels on a GPU report it only as a part of the loss.
+        let penalty = self.config.training.spike_rate.filter(|_| !fit.backend.uses_kernels());
         let metrics = EpochMetrics {
             epoch: epoch + 1,
             train: self.running.score(),
@@ -238,7 +240,7 @@ impl<'a> Training<'a> {
             activity: Some(activity),
             lr: Some(lr),
             momentum: Some(momentum),
-            penalty: self.config.training.spike_rate.map(|_| self.running.mean_penalty()),
+            penalty: penalty.map(|_| self.running.mean_penalty()),
             unix_seconds: Some(events::unix_seconds()),
             seconds,
             batches_per_second: (self.batches_done - first) as f64 / seconds,
