@@ -23,7 +23,8 @@ pub(crate) const BAD_SET: u8 = 4;
 /// Prints an error on stderr, with advice, and returns the exit code. For a closed output pipe (`| head`), prints
 /// nothing and returns 0.
 ///
-/// `code` and `advice` are functions of the calling program. They return `None` for errors that both programs have.
+/// `code` and `advice` return the exit code and the advice for errors that only the calling program has. They return
+/// `None` for errors that both programs have.
 pub(crate) fn report(
     typed: &Typed,
     error: &anyhow::Error,

@@ -181,7 +181,8 @@ impl FitArgs {
         NetworkFile::chosen(self.network.as_deref(), self.preset.as_deref())
     }
 
-    /// Returns the options in the network file or in the preset, and its name. A resumed run has its own options.
+    /// Returns the path of the network file or the name of the preset, and the options of training in it. `None` for a
+    /// resumed run, which has its own options.
     fn training(&self) -> Result<Option<(PathBuf, Vec<RunOption>)>> {
         let resumes = self.output.as_ref().is_some_and(|output| self.resumes(output));
         let file = self.network_file()?.filter(|_| !resumes);
@@ -202,8 +203,8 @@ impl FitArgs {
         Ok((config, paths))
     }
 
-    /// Converts the arguments to options that are only checked: opens no device. Makes [`open_locked`] use the lock
-    /// file of these arguments.
+    /// Converts the arguments to options that are checked but not used for training. Opens no GPU. Makes
+    /// [`open_locked`] use the lock file of these arguments.
     pub(crate) fn into_planned(self) -> anyhow::Result<FitOptions> {
         self.lock.choose()?;
         let backend = Backend::cpu(self.engine.unwrap_or_default(), MatmulPrecision::default());

@@ -10,7 +10,7 @@ use tonic_train::run::{OptimiserName, ScheduleName, TrainingOptions};
 use crate::values::positive;
 
 /// Options that choose something, such as a schedule. Each has a list of companions: options that only some choices
-/// use. If the command line and the file make different choices, the companions in the file are ignored.
+/// use. If the command line and a file with options make different choices, the companions in the file are ignored.
 pub(crate) const COMPANIONS: [(&str, &[&str]); 3] = [
     ("schedule", &["warmup_epochs", "warmup_start", "step_epochs", "lr_factor", "lr_patience", "min_lr"]),
     ("optimiser", &["momentum", "nesterov", "weight_decay"]),
@@ -156,7 +156,7 @@ fn select() -> impl TypedValueParser<Value = Select> {
     named([Select::ValidAccuracy, Select::ValidLoss].map(|select| (select.name(), select)))
 }
 
-/// Returns a parser that accepts the names in `values` and returns the value of the name.
+/// Returns a parser that accepts the names in `values`. The parser returns the value that belongs to the name.
 fn named<T: Copy + Send + Sync + 'static, const N: usize>(
     values: [(&'static str, T); N],
 ) -> impl TypedValueParser<Value = T> {

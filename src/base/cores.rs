@@ -41,8 +41,8 @@ fn count(list: &str) -> Option<usize> {
     ranges.sum()
 }
 
-/// Returns the smallest CPU quota, in processors, of a control group and of the groups that contain it. `line` is a
-/// line of `/proc/self/cgroup`, which names the control group.
+/// Returns the smallest CPU quota, in processors, of a control group and of the groups that contain it. `line` is the
+/// line of `/proc/self/cgroup` that names the control group.
 fn quota(root: &Path, line: &str) -> Option<f64> {
     let mut fields = line.splitn(3, ':');
     let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);

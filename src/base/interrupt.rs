@@ -1,7 +1,7 @@
 //! Handles signals that ask a run to stop: Ctrl-C, and the signals of a batch system when a job's time is over.
 //!
-//! The run then saves its state and stops. With [`OnSignal::StopWithin`], the process ends anyway if this takes too
-//! long. This damages no file, because files are written atomically.
+//! The run then saves its state and stops. With [`OnSignal::StopWithin`], there is a time limit. After it, the process
+//! ends even if the run has not stopped. No file is damaged, because files are written atomically.
 
 #[cfg(unix)]
 use std::io::Write;

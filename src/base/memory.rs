@@ -22,7 +22,7 @@ fn free_at(root: &Path) -> Option<u64> {
     groups.lines().filter_map(|line| left_of(root, line)).chain(machine).min()
 }
 
-/// Names of the files in which a control group reports its memory. `cached` is a line in `memory.stat`.
+/// Names of the files in which a control group reports its memory. `cached` is the name of a number in `memory.stat`.
 struct Names {
     limits: &'static [&'static str],
     used: &'static str,
@@ -35,8 +35,8 @@ const VERSION_1: Names =
 const VERSION_2: Names =
     Names { limits: &["memory.max", "memory.high"], used: "memory.current", cached: "inactive_file" };
 
-/// Returns the smallest result of [`left_in`] for a control group and the groups that contain it. `line` is a line of
-/// `/proc/self/cgroup`, which names the control group.
+/// Returns how many bytes a control group and the groups that contain it can still use: the smallest result of
+/// [`left_in`]. `line` is the line of `/proc/self/cgroup` that names the control group.
 fn left_of(root: &Path, line: &str) -> Option<u64> {
     let mut fields = line.splitn(3, ':');
     let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);

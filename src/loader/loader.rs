@@ -234,9 +234,9 @@ impl Loader {
         self.read_share(what, |windows| ahead(|| make(windows).transpose(), each))
     }
 
-    /// Calls `work` with a [`Windows`], an iterator over batches. `positions` are the positions in the epoch of the
-    /// samples to read. They must be below the number of samples in the set. No thread makes batches ahead: see
-    /// [`Loader::prefetch`].
+    /// Calls `work` with a [`Windows`], an iterator over batches. The batches have the samples at `positions` of the
+    /// epoch. Positions count from 0, and must be below the number of samples in the set. No thread makes batches
+    /// ahead: see [`Loader::prefetch`].
     pub fn read<R>(
         &self,
         order: EpochOrder,
@@ -298,7 +298,7 @@ impl Loader {
         })
     }
 
-    /// Positions in the epoch of the samples of the batches with the indices `batches`.
+    /// Returns the positions, in the epoch, of the samples of the batches with the indices `batches`.
     fn positions(&self, batch_size: usize, batches: Range<u64>) -> Range<u64> {
         let samples = self.samples(batch_size);
         let before = |batch: u64| batch.saturating_mul(batch_size as u64).min(samples);

@@ -50,7 +50,7 @@ pub(crate) struct SparseRows {
 
 impl BatchForm {
     /// Makes the batch of this rank for the next step. `windows` gives the samples of all ranks in this step. `mine`
-    /// is the range of those that belong to this rank, as indices into the step. Must run in a pool of `threads.rs`.
+    /// has the indices, in the step, of this rank's samples. Must be called in a thread pool of `threads.rs`.
     pub(crate) fn make(&self, windows: &mut Windows<'_>, mine: Range<usize>, buffers: &Arc<Buffers>) -> Result<Batch> {
         match (self.layout, self.steps) {
             (Some(layout), Some(steps)) => self.make_dense(windows, mine, (layout, steps), buffers),

@@ -289,9 +289,8 @@ impl Loader {
         self.batch_size.saturating_mul(self.world_size)
     }
 
-    /// Returns the position in the order of the epoch at which the epoch ends. If `drop_last` is set, and the last
-    /// step would have too few samples, the epoch ends before that step. Steps are counted from the position
-    /// `samples`.
+    /// Returns the position in the epoch after its last sample. With `drop_last`, a last step with too few samples
+    /// doesn't count. The first step begins at the position `samples`.
     fn end_from(&self, samples: u64) -> u64 {
         let all = self.loader.set().len();
         let left = all.saturating_sub(samples);
@@ -301,8 +300,8 @@ impl Loader {
 
 impl Drop for Loader {
     fn drop(&mut self) {
-        // A forked process has neither the threads of the pool nor those that fetch from a URL, so it must not tell them
-        // to end.
+        // A forked process has neither the threads of the pool nor those that fetch from a URL. So it must not tell
+        // them to end.
         if self.process != std::process::id() {
             std::mem::forget((self.pool.clone(), self.loader.clone()));
         }

@@ -129,7 +129,8 @@ pub enum KernelError {
         /// Number of inputs of the network.
         inputs: usize,
     },
-    /// The lengths of a sample's columns don't fit together.
+    /// A sample is inconsistent: the sum of its frame sizes, its number of cells and its number of counts must be
+    /// equal.
     #[error("sample {sample} of the batch is inconsistent: frames of {sizes} cells, {cells} cells, {counts} counts")]
     RaggedSample {
         /// Index of the sample in the batch, from 0.
@@ -151,7 +152,7 @@ pub enum KernelError {
         /// Number of classes of the readout.
         classes: usize,
     },
-    /// A batch must have one label for each sample, but has more or fewer.
+    /// The number of labels of a batch differs from its number of samples.
     #[error("a batch of {samples} samples has {labels} labels")]
     LabelsMissing {
         /// Number of samples in the batch.
@@ -159,7 +160,7 @@ pub enum KernelError {
         /// Number of labels in the batch.
         labels: usize,
     },
-    /// A batch must have one key for each sample, but has more or fewer.
+    /// The number of keys of a batch differs from its number of samples.
     #[error("a batch of {samples} samples has {keys} keys")]
     KeysMissing {
         /// Number of samples in the batch.

@@ -1,6 +1,7 @@
 //! Tests of the ring that prefetches batches to a GPU: no slot is overwritten too early, and none is lost.
 //!
-//! The emulated device does no work before something waits for it. Here, nothing waits before the end of the epoch.
+//! The emulated device starts its work only when the host waits for the device. In these tests, the host waits only at
+//! the end of an epoch.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -37,7 +37,7 @@ fn write(dir: &Path, text: &str) {
     std::fs::write(dir.join("many.toml"), text).unwrap();
 }
 
-/// Returns the options of a small fit. They leave the network to the network file.
+/// Returns the options of a small fit, except those that choose the network.
 fn options(others: &str) -> String {
     let epochs = if others.contains("--epochs") { "" } else { "--epochs 2" };
     format!("--train DIR/train --device cpu --threads 2 --quiet {epochs} {others}")

@@ -27,7 +27,7 @@ fn import(dir: &Path, graph: &Path, out: &str, options: &str) -> assert_cmd::Com
     command
 }
 
-/// Trains a small network of the network file `text` in `dir/run`.
+/// Trains the network that the network file `text` describes. The run folder is `dir/run`.
 fn trained(dir: &Path, text: &str) {
     std::fs::write(dir.join("network.toml"), text).unwrap();
     let mut fit = train();
@@ -71,7 +71,8 @@ fn an_exported_graph_is_imported_again() {
     assert!(!dir.path().join("b.nir").exists());
 }
 
-/// The graphs have the same weights, from a generator in scripts/goldens. Version 1.0.8 has v_reset.
+/// Reads graphs that two versions of the package `nir` wrote. Both have the same weights. Only version 1.0.8 has the
+/// parameter `v_reset`.
 #[test]
 fn graphs_of_the_package_are_read() {
     let dir = tempfile::tempdir().unwrap();

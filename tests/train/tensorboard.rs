@@ -11,7 +11,7 @@ fn event_files(run: &Path) -> Vec<PathBuf> {
     files.filter(|file| file.file_name().unwrap().to_str().unwrap().contains("tfevents")).collect()
 }
 
-/// Returns the data of each record, with the lengths checked.
+/// Returns the data of each record of the event file.
 fn records(run: &Path) -> Vec<Vec<u8>> {
     let [file] = &event_files(run)[..] else { panic!("{:?}", event_files(run)) };
     let bytes = std::fs::read(file).unwrap();

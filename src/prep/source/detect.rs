@@ -138,8 +138,8 @@ pub(super) fn open_stream(path: &Path, options: &SourceOptions) -> Result<EventS
     checked(stream, options)
 }
 
-/// Opens and checks a file like [`open_stream`]. If `options` has a camera's layout, it is not compared with the file
-/// again.
+/// Opens and checks a file like [`open_stream`]. If `options` has a camera's layout, opens the file with this layout
+/// and doesn't check again that it fits.
 pub(super) fn reopen_stream(path: &Path, options: &SourceOptions) -> Result<EventStream> {
     match options.layout {
         Some(layout) if layout.is_of_camera() => checked(cameras::open(path, layout, options)?, options),
@@ -197,7 +197,7 @@ pub(super) struct Head {
     pub sensor: Option<SensorSize>,
     /// Class of the recording, if the file gives it.
     pub label: Option<ClassLabel>,
-    /// Number of events in the range that the options give, or of all events if they give no range.
+    /// Number of events in the range that the options give. Without a range, the number of all events.
     pub events: u64,
     /// Number of events outside the range that the options give.
     pub out_of_range: u64,

@@ -115,7 +115,7 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
         false
     }
 
-    /// For samples that a program has added, returns the hash of the events and their length in bytes. Otherwise
+    /// For samples that a program has added, returns the hash and the length in bytes of their events. Otherwise
     /// `None`.
     fn content(&self) -> Option<(Id, u64)> {
         None
@@ -171,7 +171,7 @@ impl Recording {
         Ok(self.placing.place(raw))
     }
 
-    /// For samples that a program has added, returns the hash of the events and their length in bytes. Otherwise
+    /// For samples that a program has added, returns the hash and the length in bytes of their events. Otherwise
     /// `None`.
     pub(crate) fn content(&self) -> Option<(Id, u64)> {
         self.reader.content()

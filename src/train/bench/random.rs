@@ -15,7 +15,7 @@ const BATCHES: usize = 4;
 /// Maximum of samples * time steps * channels in a batch.
 const MAX_CELLS: usize = 1 << 32;
 
-/// Times training steps on random frames, without a set.
+/// Measures the times of training steps on random frames, without a set.
 ///
 /// # Errors
 /// [`Usage`](tonic_base::Error::Usage) if samples * time steps * channels of a batch exceed 2^32; the errors of

@@ -135,7 +135,7 @@ impl Trainer {
         Ok(&mut **self.learner.insert(learner))
     }
 
-    /// Times training steps on the largest batches, after a warm-up.
+    /// Measures the times of training steps on the largest batches, after a warm-up.
     pub(super) fn measure(&mut self, batches: &[Batch], bench: &StepBench) -> Result<StepMeasured> {
         let largest = batches.iter().map(Batch::len).max().unwrap_or(0);
         let batches: Vec<&Batch> = batches.iter().filter(|batch| batch.len() == largest).collect();

@@ -259,7 +259,8 @@ fn check_order(device: &Device) -> Result<Verdict> {
     Ok(Ok(format!("{drawn} samples drawn")))
 }
 
-/// Compares training steps with and without a CUDA graph. Compares one parameter update with Adam on the CPU.
+/// Compares training steps with and without a CUDA graph. Also compares one parameter update on the GPU with Adam on
+/// the CPU.
 fn check_training(device: &Device) -> Result<Verdict> {
     let case = Case { lengths: &[70, 20, 64], steps: 70, ..REFERENCE };
     let (batch, network) = (batch_of(&case), network_of(&case));

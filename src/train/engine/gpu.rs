@@ -139,7 +139,7 @@ fn labelled(batch: &Batch) -> Batch {
     Batch { labels: vec![0; batch.frames.len()], ..batch.clone() }
 }
 
-/// Checks that every cell is below `inputs`, and that the lengths of each sample's columns fit together.
+/// Returns an error if a cell is not below `inputs`, or if a sample's frame sizes, cells and counts don't match.
 fn check_samples(inputs: usize, batch: &Batch) -> Result<(), KernelError> {
     for (index, sample) in batch.frames.samples().enumerate() {
         let (sizes, cells, counts) = (sample.frame_sizes.sum(), sample.cells.len(), sample.counts.len());

@@ -180,7 +180,8 @@ pub(crate) fn check_labels(batch: &Batch, classes: usize) -> Result<(), KernelEr
     }
 }
 
-/// Training stops if the loss of a batch reaches this number. Float32 is too coarse for logits of this size.
+/// Training stops if the loss of a batch reaches this number. Logits that give such a loss are too large for the
+/// precision of float32.
 pub(crate) const MAX_LOSS: f64 = (1 << 24) as f64;
 
 /// Returns `result`, or an error if the loss is NaN, infinite, or at least [`MAX_LOSS`].

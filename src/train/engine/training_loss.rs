@@ -27,7 +27,7 @@ pub struct TrainingLoss {
     pub class_weights: Option<Vec<f32>>,
     /// Share of the target probability that is spread evenly over all classes, from 0 to below 1.
     pub label_smoothing: f64,
-    /// Penalty for the spikes of hidden neurons; `None` without one.
+    /// Penalty for the spikes of hidden neurons. `None` if the loss has no penalty.
     pub spike_rate: Option<SpikeRate>,
 }
 
@@ -117,7 +117,7 @@ impl BatchTerms<'_> {
 
     /// Returns the penalty of a sample, and the gradient of the penalty with respect to the spikes of each hidden
     /// layer, in tiles of neurons. Without a penalty, the gradient is empty. `spikes` has the spikes of each hidden
-    /// layer, `neurons` its number of neurons.
+    /// layer, and `neurons` the number of neurons of each hidden layer.
     pub(super) fn penalty(&self, spikes: &[ActiveCells], neurons: &[usize]) -> (f64, Vec<Vec<Tile>>) {
         let Some(SpikeRate { bounds: [least, most], weight }) = self.loss.spike_rate else { return (0.0, Vec::new()) };
         let mut penalty = 0.0;

@@ -61,7 +61,7 @@ impl Sizes {
         }
     }
 
-    /// Whether data of these sizes fits into memory for the sizes `room`.
+    /// Whether the numbers of samples, frames and entries are all at most those of `room`.
     pub(super) fn fits(self, room: Sizes) -> bool {
         self.samples <= room.samples && self.frames <= room.frames && self.entries <= room.entries
     }
@@ -129,7 +129,7 @@ pub(crate) struct Staging {
     counts: Pinned<u8>,
 }
 
-/// Columns of samples in GPU memory.
+/// Samples in GPU memory, as one array per column.
 #[derive(Debug)]
 pub(crate) struct Staged {
     column_types: ColumnTypes,
@@ -268,8 +268,8 @@ impl Staging {
         Ok(())
     }
 
-    /// Queues a copy of the buffer to `to` in GPU memory. `base` has the sizes of the data that precedes the copy
-    /// there.
+    /// Queues a copy of the buffer to `to` in GPU memory. `base` has the sizes of the data in `to` that precedes the
+    /// copied data.
     pub(crate) fn upload(&self, stream: &Stream, to: &Staged, base: Sizes) -> Result<()> {
         assert_eq!(self.column_types, to.column_types, "types of the columns");
         let ColumnTypes { frame_ends, cells, counts } = self.column_types;

@@ -26,7 +26,7 @@ pub(crate) struct ActiveCells {
     cells: Vec<u32>,
 }
 
-/// Counts ordered by cell.
+/// The counts of all time steps, ordered by cell.
 #[derive(Debug)]
 pub(crate) struct ByCell {
     /// `(cell, end)` for each cell that has counts. `end` is the index in `entries` after the cell's last entry.

@@ -30,8 +30,8 @@ impl From<&Permutation> for DrawPermutation {
 }
 
 impl DrawOrder {
-    /// Makes the order of a shuffled epoch of `end` samples. `window_permutations` is the address of the copy of
-    /// `parts.window_permutations` in GPU memory.
+    /// Makes the order of a shuffled epoch of `end` samples. `window_permutations` is the address in GPU memory that
+    /// has a copy of `parts.window_permutations`.
     pub(crate) fn shuffled(parts: &OrderParts, window_permutations: Address<DrawPermutation>, end: u64) -> DrawOrder {
         DrawOrder {
             window_permutations,

@@ -1,12 +1,12 @@
 //! Dropout of spikes: draws the masks that say which neurons a time step keeps.
 //!
-//! A mask depends only on (seed, epoch, sample, layer, step, tile). It is therefore the same with any number of
-//! threads or ranks, and after a resume.
+//! A mask depends only on (seed, epoch, sample, layer, step, tile). It is therefore the same with any number of threads
+//! or ranks, and after a resume.
 //!
-//! Each bit of a mask is 1 with probability k / 2^16, where k is (1 - p) 2^16, rounded. A mask starts as 0, and
-//! combines one random word for each bit of k, from the lowest 1 bit up: with OR if the bit is 1, with AND if it is 0.
-//! So p = 0.5 needs one word, and p = 0.25 two. The words come from SplitMix64 (Steele, Lea and Flood 2014), two per
-//! output.
+//! Each bit of a mask is 1 with probability k / 2^16, where k is (1 - p) 2^16, rounded. A mask starts as 0. Each bit of
+//! k, from the lowest bit that is 1 to the highest, then combines the mask with a new random word: with OR if the bit
+//! is 1, with AND if the bit is 0. So p = 0.5 needs one random word, and p = 0.25 needs two. The words come from
+//! SplitMix64 (Steele, Lea and Flood 2014). Each output of SplitMix64 gives two words.
 
 use tonic_loader::mix;
 

@@ -62,7 +62,7 @@ kernel_structs! {
         pub(crate) window_chunks: u32,
         /// Number of windows in the epoch.
         pub(crate) windows: u32,
-        /// Position of the set's last chunk, which can be shorter, among the shuffled chunks.
+        /// Position of the set's last chunk among the shuffled chunks. Only this chunk can be shorter than the others.
         pub(crate) short_slot: u32,
     }
 
@@ -313,7 +313,8 @@ kernel_structs! {
         pub(crate) width: u32,
         pub(crate) neurons: u32,
         pub(crate) classes: u32,
-        /// 1 if `losses`, `predicted` and `labels` are per sample of the epoch, 0 if per sample of the batch.
+        /// 1 if `losses`, `predicted` and `labels` have one element per sample of the epoch, 0 if one per sample of the
+        /// batch.
         pub(crate) by_position: u32,
     }
 

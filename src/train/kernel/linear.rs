@@ -308,7 +308,8 @@ fn gather_step<V: F32x16, const N: usize>(
     sums
 }
 
-/// Computes the outputs of N tiles for [`gather`]. `first` is the index of the first tile. Returns N.
+/// Computes the outputs of N tiles for [`gather`]. `first` is the index of the first tile. Returns the number of tiles,
+/// N.
 #[inline(always)]
 fn gather_tiles<V: F32x16, const N: usize>(
     panels: &Panels,
@@ -340,8 +341,8 @@ fn add_over_time<V: F32x16>(lambda: &[Tile], sum: &mut Tile) {
     store(sums, sum);
 }
 
-/// Computes I time steps for [`matmul_tile`]. `first` is the first time step. `parts` has the indices of the computed
-/// halves of the tile, 0 or 1.
+/// Computes I time steps for [`matmul_tile`]. `first` is the first time step. `parts` says which halves of the tile to
+/// compute: 0, 1 or both.
 #[inline(always)]
 fn matmul_block<V: F32x16, const I: usize, const P: usize>(
     a: &[Tile],
@@ -367,8 +368,8 @@ fn matmul_block<V: F32x16, const I: usize, const P: usize>(
     sums
 }
 
-/// Computes the gradients of I cells for [`dense_weight_gradient_tile`]. `first` is the first cell. `parts` has the
-/// indices of the computed halves of the tile, 0 or 1.
+/// Computes the gradients of I cells for [`dense_weight_gradient_tile`]. `first` is the first cell. `parts` says which
+/// halves of the tile to compute: 0, 1 or both.
 #[inline(always)]
 fn dense_gradient_block<V: F32x16, const I: usize, const P: usize>(
     a: &[Tile],

@@ -115,7 +115,7 @@ impl Default for OptimiserConfig {
     }
 }
 
-/// Consecutive parameters that the optimiser treats alike.
+/// Consecutive parameters that the optimiser treats in the same way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     /// Indices in the flat list of the parameters.
@@ -154,7 +154,7 @@ impl Optimiser {
         Optimiser { config, step: 0, mean: vec![0.0; parameters], mean_square: vec![0.0; squares], groups }
     }
 
-    /// Groups of parameters that the optimiser treats alike, in the order of the flat list.
+    /// Groups of parameters that the optimiser treats in the same way, in the order of the flat list.
     pub fn groups(&self) -> &[Group] {
         &self.groups
     }

@@ -64,8 +64,8 @@ pub(crate) const RULE_ADAMW: u32 = 1;
 pub(crate) const RULE_SGD: u32 = 2;
 /// Number that stands for SGD with Nesterov's momentum in the CUDA sources.
 pub(crate) const RULE_NESTEROV: u32 = 3;
-/// Size in bytes of the shared memory of a CUDA block of `iaf_forward_cells`. It holds input currents, starts of
-/// frames, and active cells.
+/// Size in bytes of the shared memory of a CUDA block of `iaf_forward_cells`. This memory holds input currents, starts
+/// of frames, and active cells.
 const CELLS_BYTES: usize = 2 * PLANE_BYTES + 2 * (TILE + 4) * size_of::<u32>() + ENTRIES * 2 * size_of::<u32>();
 /// Maximum number of frames that a CUDA block of `inflate` or `inflate_input` writes: a power of two up to [`WARP`].
 pub(crate) const INFLATE_FRAMES: usize = 32;

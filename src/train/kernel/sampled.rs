@@ -12,7 +12,8 @@ use crate::kernel::isa::for_each_isa;
 use crate::kernel::vector::F32x16;
 use crate::kernel::{TILE_WIDTH, Tile, halves};
 
-/// Number of inputs whose dot products are computed together, so that the output's gradient is loaded once for all.
+/// Number of inputs whose dot products are computed together. The output's gradient is then loaded once for all of
+/// them.
 const DOTS: usize = 4;
 
 /// W^T with a row of tiles for each input.

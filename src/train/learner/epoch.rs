@@ -58,7 +58,7 @@ impl TrainState {
 
     /// Returns the state before the first step. The weight decay acts only on weights, not on other parameters.
     ///
-    /// The tensors that `frozen` names keep their values. [`Tensor::is_in`] explains the names.
+    /// Tensors whose names are in `frozen` keep their values. [`Tensor::is_in`] explains the names.
     pub fn with_optimiser(network: Network, config: OptimiserConfig, frozen: &[String]) -> TrainState {
         let group = |tensor: &Tensor| Group {
             frozen: tensor.is_in(frozen),

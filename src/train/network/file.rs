@@ -47,7 +47,7 @@ enum Layer {
     Readout(Readout),
 }
 
-/// The entries of a layer before its neuron or its readout is read.
+/// The entries of an incomplete layer: its neuron or readout has not been read yet.
 struct Open {
     outputs: Option<usize>,
     linear: LinearLayer,
@@ -285,7 +285,7 @@ fn neuron(entry: &mut Entry<'_>) -> Result<Neuron> {
     })
 }
 
-/// Without `learn`, returns an error if the two ends of a range are different. `ranges` are those of decay factors.
+/// Returns an error if the two ends of a range differ, but `learn` is false. `ranges` has the ranges of decay factors.
 fn fixed(entry: &Entry<'_>, learn: bool, ranges: [[f32; 2]; 2]) -> Result<()> {
     match ranges.into_iter().find(|[low, high]| !learn && low != high) {
         None => Ok(()),

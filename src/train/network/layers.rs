@@ -25,8 +25,8 @@ pub struct Hidden {
     pub linear: LinearLayer,
     /// Batch norm of the linear layer's outputs, if any.
     pub norm: Option<Norm>,
-    /// Whether the layer has recurrent weights: a dense connection from its spikes at the time step before to its
-    /// neurons.
+    /// Whether the layer has recurrent weights: a dense connection to its neurons from its own spikes at the previous
+    /// time step.
     pub recurrent: bool,
     /// The neurons.
     pub neuron: Neuron,
@@ -143,8 +143,8 @@ impl Layers {
         }
     }
 
-    /// Returns the constants of the neurons if these layers can be made with [`Layers::iaf`]. The fused kernels
-    /// compute only such layers. Otherwise, returns `None`.
+    /// Returns the constants of the neurons if [`Layers::iaf`] can make these layers, and `None` for other layers. The
+    /// fused kernels cannot compute other layers.
     pub fn as_iaf(&self) -> Option<Iaf> {
         let neuron = match self.hidden.first() {
             Some(Hidden { neuron: Neuron::Iaf(neuron), .. }) => *neuron,

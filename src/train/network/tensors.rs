@@ -60,7 +60,7 @@ pub struct Tensor {
     /// Name in the model file, such as `2.weight`. The number counts the layers of the network file from 0. The rest
     /// is the name that PyTorch gives the tensor.
     pub name: String,
-    /// Index of the hidden layer that the tensor belongs to. The readout has the index after the last one.
+    /// Index of the hidden layer that the tensor belongs to. The index of the readout is the number of hidden layers.
     pub layer: usize,
     /// Role of the tensor in its layer.
     pub kind: TensorKind,

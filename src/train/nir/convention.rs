@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::error::{BaseFault, Error, Result};
 use crate::network::Reset;
 
-/// The program that reads or wrote a file, which decides what the numbers in the file mean.
+/// The program that reads a file or wrote it. It decides what the numbers in the file mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Convention {
     /// NIR's equations: time constants in seconds, alpha = exp(-dt / tau).

@@ -85,7 +85,7 @@ pub(super) fn graph(model: &Model, convention: Convention, dt: Option<f64>) -> R
     Ok((Graph { version: version.into(), nodes, metadata }, notes))
 }
 
-/// Returns the reset of neurons that have this setting, otherwise `None`.
+/// Returns the reset that the neurons are set to, or `None` for neurons without this setting.
 fn reset(neuron: &Neuron) -> Option<Reset> {
     match neuron {
         Neuron::Lif(of) => Some(of.reset),

@@ -10,7 +10,8 @@ use crate::network::{
 use crate::nir::convention::Convention;
 use crate::nir::graph::{Graph, Node};
 
-/// Factor that widens a range of decay factors: it multiplies the distance of each end from 0 or 1.
+/// Factor that widens a range of decay factors. It multiplies the distance from the lower end to 0, and from the upper
+/// end to 1.
 const ROOM: f64 = 0.5;
 
 /// A linear layer of the graph: weight (out, in) and bias, (out,) or empty.

@@ -7,7 +7,7 @@ use crate::engine::SpikeCounts;
 use crate::error::{Error, Result};
 use crate::feed::Feed;
 
-/// One in this many training samples is measured, so that measuring takes about 1% of the time of an epoch.
+/// The measured share of the training samples is 1 / `ONE_OF`. Measuring then takes about 1% of the time of an epoch.
 const ONE_OF: u64 = 32;
 /// Minimum and maximum number of samples to measure, before rounding up to whole batches.
 const SAMPLES: [u64; 2] = [16, 256];

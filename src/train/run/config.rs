@@ -98,10 +98,10 @@ fn is_one(gain: &f64) -> bool {
 pub struct DataConfig {
     /// Id of the training set.
     pub set_id: String,
-    /// Id of the validation set; `None` without one.
+    /// Id of the validation set. `None` if the run has no validation set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_set_id: Option<String>,
-    /// Id of the test set; `None` without one.
+    /// Id of the test set. `None` if the run has no test set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_set_id: Option<String>,
     /// Names of the classes.
@@ -214,7 +214,7 @@ impl Config {
         self.check_frames(run, dir, manifest, &manifest.description.classes)
     }
 
-    /// Checks that a set has the cells and the recipe of the run, and the same classes or none.
+    /// Checks that a set has the cells and the recipe of the run, and either the classes of the run or no classes.
     pub(crate) fn check_unlabelled(&self, run: &Path, dir: &Path, manifest: &Manifest) -> Result<()> {
         let classes = &manifest.description.classes;
         self.check_frames(run, dir, manifest, if classes.is_empty() { &self.data.class_names } else { classes })

@@ -106,7 +106,7 @@ impl FitOptions {
         Ok(config)
     }
 
-    /// Returns the patience of a resumed run, which the options may change.
+    /// Returns the patience of a resumed run: the value in the options, or otherwise the stored value.
     fn resumed_patience(&self, stored: &Config) -> Result<Option<u64>> {
         if self.training.patience.is_some() && stored.data.valid_set_id.is_none() && self.valid.is_none() {
             return Err(Error::usage(

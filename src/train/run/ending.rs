@@ -1,4 +1,5 @@
-//! What follows the last epoch of a run: running statistics of norms once more, the selected epoch, and the test.
+//! What follows the last epoch of a run: computing the running statistics of norms again, the selected epoch, and the
+//! test.
 
 use tonic_base::{Progress, publish, remove_file};
 

@@ -26,8 +26,8 @@ pub struct EvalOptions {
     pub run: PathBuf,
     /// Folder of the shard set to evaluate on.
     pub data: PathBuf,
-    /// Whether to evaluate the network of the epoch with the best validation, instead of the network after the last
-    /// epoch.
+    /// Whether to evaluate the network of the epoch with the best validation score, instead of the network after the
+    /// last epoch.
     pub best: bool,
     /// Function that opens a set, such as [`ShardSet::open`].
     pub open: fn(&Path) -> tonic_shard::Result<ShardSet>,

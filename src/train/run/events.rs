@@ -25,8 +25,8 @@ pub(super) fn remove(run: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Creates the event file of a run with the finished epochs, in place of earlier ones. The new name sorts after the
-/// earlier ones, so that a TensorBoard that is open finds the file.
+/// Removes earlier event files of a run, and creates a new one with the finished epochs. The name of the new file sorts
+/// after the earlier names, so that a running TensorBoard finds it.
 pub(super) fn start(run: &Path, epochs: &[EpochMetrics]) -> Result<EventFile> {
     remove(run)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

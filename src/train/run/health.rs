@@ -5,13 +5,14 @@ use crate::run::activity::LayerActivity;
 use crate::run::metrics::EpochMetrics;
 
 /// An accuracy is better than guessing if it exceeds the accuracy of guessing by this many standard deviations. The
-/// standard deviation is sqrt(p * (1 - p) / n) for the accuracy of guessing p and n samples.
+/// standard deviation is sqrt(p * (1 - p) / n), where p is the accuracy of guessing, and n the number of samples.
 const NOISE: f64 = 3.0;
-/// An accuracy that exceeds the accuracy of guessing by more than this is always better, even on a small set.
+/// An accuracy is always better than guessing if it exceeds the accuracy of guessing by more than this, even on a small
+/// set.
 const MOST_NOISE: f64 = 0.1;
 /// A loss is better than another loss if it is below this factor times the other loss.
 const NO_BETTER: f64 = 0.98;
-/// In the first batches of a run, a loss that doesn't fall is normal. This is the number of these batches.
+/// Number of batches at the start of a run in which it is normal that the loss doesn't fall.
 const SLOW_START: u64 = 100;
 /// A mean loss is absurd if it exceeds this many times ln(number of classes).
 const TIMES_GUESSING: f64 = 1e4;

@@ -34,7 +34,8 @@ pub struct EpochMetrics {
     /// Time of day at the end of the epoch, in seconds since 1970 (UTC); `None` in runs of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unix_seconds: Option<f64>,
-    /// Time of training in seconds. Only the time since the last resume counts.
+    /// Time of training in this epoch, in seconds. After a resume in the middle of the epoch, only the time since the
+    /// resume.
     pub seconds: f64,
     /// Batches per second of training.
     pub batches_per_second: f64,

@@ -3,7 +3,7 @@
 //! ```text
 //! options          the options of a run
 //! training_options options for training: optimiser, schedule, selection of an epoch
-//! training_config  the table of config.toml that training_options become
+//! training_config  the table [training] of config.toml, made from training_options
 //! options_file     reads options from a TOML file
 //! network_file     network files and presets: layers, and options that go with them
 //! sets             opens the sets of a run, checks that they fit together, and stores their paths
@@ -22,7 +22,7 @@
 //! metrics          metrics of each epoch, and their curves
 //! export           the network as arrays of NumPy
 //! events           the event file of TensorBoard
-//! times, machine   how long each process trained the run, and on what
+//! times, machine   how long each process trained the run, and on which hardware
 //! activity         how often neurons spike
 //! initial          the network before the first batch
 //! ranks            several processes that train one run

@@ -36,7 +36,8 @@ fn write(run: &Path) -> Result<()> {
     Ok(publish(&run.join(SUMS), text.as_bytes())?)
 }
 
-/// Compares the files of a run with their sums, except model.safetensors. Returns false if the run has no sums.
+/// Compares the files of a run that have sums, except model.safetensors, with these sums. Returns false if the run has
+/// no sums.
 ///
 /// # Errors
 /// The errors of [`check`].

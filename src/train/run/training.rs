@@ -56,7 +56,7 @@ pub(super) struct Training<'a> {
     saved: Position,
     epoch_saved: Option<Instant>,
     pub(super) times: RunTimes,
-    /// Pace of the epochs of this process.
+    /// Measures how fast this process trains.
     pace: Option<Pace>,
     /// The event file of TensorBoard, if the user asked for one.
     pub(super) events: Option<EventFile>,

@@ -28,7 +28,7 @@ pub struct TrainingConfig {
     /// tested.
     #[serde(skip_serializing_if = "is_default")]
     pub select: Option<Select>,
-    /// Training stops early after this many epochs without a better validation.
+    /// Training stops early after this many epochs without a better validation score.
     #[serde(skip_serializing_if = "is_default")]
     pub patience: Option<u64>,
     /// Names of tensors or layers that keep their initial values.
@@ -82,8 +82,8 @@ impl TrainingConfig {
         TrainingLoss { class_weights, label_smoothing: self.label_smoothing, spike_rate: self.spike_rate }
     }
 
-    /// Returns the epoch with the best validation by [`select`](TrainingConfig::select), or the first of them if
-    /// several are equal. `None` if no epoch was validated.
+    /// Returns the epoch with the best validation score, by the setting [`select`](TrainingConfig::select). If several
+    /// epochs are equally good, returns the first of them. Returns `None` if no epoch was validated.
     pub fn best(&self, epochs: &[EpochMetrics]) -> Option<Selected> {
         let by = self.select.unwrap_or_default();
         let scores = epochs.iter().filter_map(|epoch| Some((epoch.epoch, by.of(&epoch.valid?))));

@@ -38,8 +38,8 @@ pub struct RunSummary {
     pub state: RunState,
     /// Number of the run's group, counted from 1. `None` if the run has not started or is damaged.
     pub group: Option<usize>,
-    /// Name of an earlier finished run with the same settings and seed. Means leave out this run, because they have
-    /// that one.
+    /// Name of an earlier finished run with the same settings and seed. The means over a group then use the earlier
+    /// run, and not this run.
     pub repeats: Option<String>,
     /// Notes for the user, such as `unfinished` or `no test`. For a damaged run, the error message.
     pub notes: Vec<String>,
@@ -49,8 +49,8 @@ pub struct RunSummary {
     pub epochs_done: u64,
     /// Number of epochs that the user asked for. `None` if the run has not started or is damaged.
     pub epochs_asked: Option<u64>,
-    /// The first epoch with the best validation. The score is the one that selects epochs in this run, or accuracy.
-    /// `None` without validation.
+    /// The first epoch with the best validation score: the score that selects epochs in this run, or the accuracy if
+    /// the run selects none. `None` without validation.
     pub best: Option<BestEpoch>,
     /// Training loss and accuracy of the last finished epoch.
     pub last_train: Option<Score>,
@@ -68,7 +68,7 @@ pub struct RunSummary {
     pub(super) classes: Vec<String>,
 }
 
-/// The first epoch with the best validation.
+/// The first epoch with the best validation score.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct BestEpoch {
     /// Number of the epoch, counted from 1.
@@ -86,7 +86,8 @@ pub struct TestScore {
     pub score: Score,
     /// Number of samples of the test set.
     pub samples: u64,
-    /// The epoch whose network was tested. `None` if it is the last epoch because the run selects none.
+    /// The epoch whose network was tested. `None` if the run selects no epoch. Then the network of the last epoch was
+    /// tested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selected: Option<Selected>,
     #[serde(skip_serializing)]

@@ -24,7 +24,8 @@ pub struct ReportOptions {
     pub data: Option<PathBuf>,
     /// The file to write; `report.html` in the run folder by default.
     pub output: Option<PathBuf>,
-    /// Whether to use the network of the epoch with the best validation, instead of the network after the last epoch.
+    /// Whether to use the network of the epoch with the best validation score, instead of the network after the last
+    /// epoch.
     pub best: bool,
     /// Function that opens a set, such as [`ShardSet::open`].
     pub open: fn(&Path) -> tonic_shard::Result<ShardSet>,
@@ -71,7 +72,8 @@ pub fn report(options: &ReportOptions) -> Result<Reported> {
     Ok(Reported { path, surveyed, missing })
 }
 
-/// Returns the test set of the run, or else its validation set. If there is none on this machine, returns why.
+/// Returns the test set of the run, or the validation set if the run has no test set. Returns an error text if the run
+/// has neither, or if the set is no longer at its path.
 fn recorded(paths: Option<&SetPaths>) -> Result<PathBuf, String> {
     const NAME_ONE: &str = "--data SET names a set to evaluate on";
     let Some(SetPaths { valid, test, .. }) = paths else {

@@ -12,7 +12,7 @@ use crate::network::Network;
 use crate::view::survey::Judged;
 use crate::view::trace::{FrameLength, Trace};
 
-/// Number of samples with the largest losses, and number of the slowest samples.
+/// Number of samples on the page in each of two groups: those with the largest losses, and the slowest.
 const PICKED: usize = 6;
 /// Number of samples that are timed again: the slowest ones.
 const TIMED: usize = 32;

@@ -14,7 +14,7 @@ use crate::learner::Padding;
 use crate::run::{Config, Trained};
 use crate::view::trace::{FrameLength, Trace};
 
-/// Maximum number of classes whose shares are shown.
+/// Maximum number of classes whose probabilities over time are shown.
 const CLASSES: usize = 6;
 /// Maximum heights in the terminal, in lines: of the input, and of each hidden layer.
 const LINES: (usize, usize) = (24, 12);
@@ -28,7 +28,8 @@ pub struct ShowOptions {
     pub data: PathBuf,
     /// Index of the sample in the set, from 0.
     pub sample: u64,
-    /// Whether to use the network of the epoch with the best validation, instead of the network after the last epoch.
+    /// Whether to use the network of the epoch with the best validation score, instead of the network after the last
+    /// epoch.
     pub best: bool,
     /// Function that opens a set, such as [`ShardSet::open`].
     pub open: fn(&Path) -> tonic_shard::Result<ShardSet>,
@@ -41,7 +42,7 @@ pub struct ShowOptions {
 #[derive(Clone, Debug)]
 pub struct Shown {
     sample: u64,
-    /// Name of the label; `None` without one.
+    /// Name of the label. `None` if the sample has no label.
     label: Option<String>,
     classes: Vec<String>,
     frame_length: FrameLength,
@@ -94,8 +95,8 @@ impl Shown {
         ranking
     }
 
-    /// Returns the sample as text: rasters in braille characters, and a line for each shown class with its share over
-    /// time.
+    /// Returns the sample as text: rasters in braille characters, and a line for each shown class with its probability
+    /// over time.
     pub fn text(&self) -> String {
         let mut out = format!("{}\n", printable(&self.title()));
         for (i, raster) in self.trace.rasters.iter().enumerate() {
@@ -116,7 +117,7 @@ impl Shown {
         out
     }
 
-    /// Draws the rasters one below the other, and the share of each shown class over time.
+    /// Draws the rasters one below the other, and the probability of each shown class over time.
     ///
     /// # Errors
     /// [`Plot`](tonic_report::Error::Plot).
@@ -125,7 +126,8 @@ impl Shown {
         Ok(raster_page(&self.title(), &self.trace.rasters, ("share of a class", &curves))?)
     }
 
-    /// Returns the sample as a JSON object: its spikes by layer, its logits, and the share of each class over time.
+    /// Returns the sample as a JSON object: its spikes by layer, its logits, and the probability of each class over
+    /// time.
     pub fn json(&self) -> Value {
         let rasters = &self.trace.rasters;
         let places = |i: usize| -> Vec<Value> {

@@ -22,7 +22,7 @@ pub(super) struct Judged {
     pub(super) seconds: f64,
     /// Number of frames of the sample, without padding.
     pub(super) frames: usize,
-    /// Number of occupied cells in all frames.
+    /// Number of active cells (those with events) in all frames together.
     pub(super) entries: usize,
     /// Number of spikes of all hidden layers.
     pub(super) spikes: u64,

@@ -1,5 +1,5 @@
-//! Records one sample in a network: rasters of its frames and of the spikes of each hidden layer, and the readout over
-//! time.
+//! Runs one sample through a network, and records rasters of its frames and of the spikes of each hidden layer, and the
+//! readout over time.
 
 use tonic_report::{Curve, Raster, RasterPoint};
 use tonic_shard::{FrameShape, SampleFrames};

@@ -59,7 +59,7 @@ pub(crate) fn local(path: &Path) -> Result<Local> {
 }
 
 /// Calls `open` with the path of a file. A packed file is first unpacked into a temporary file, and `open` gets the
-/// path of that one. The temporary file has a name during the call, because libhdf5 needs one.
+/// path of the temporary file. The temporary file has a name during the call, because libhdf5 needs one.
 ///
 /// # Errors
 /// Those of [`local`].
@@ -89,7 +89,7 @@ fn version(path: &Path) -> Result<(u64, Option<SystemTime>)> {
 }
 
 /// Returns a lower bound for the number of unpacked bytes. For a member, this is the size in the archive's list. For
-/// gzip, the last 4 bytes of the file give this size modulo 2^32.
+/// gzip, the last 4 bytes of the file give the unpacked size modulo 2^32.
 fn least_size(path: &Path) -> Result<u64> {
     let len = raw(path)?.len;
     let mut end = [0; 4];

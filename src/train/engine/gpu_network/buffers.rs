@@ -54,7 +54,8 @@ const MAX_DENSE_FORWARD: usize = 256;
 /// Byte with which [`GpuNetwork::poison`](super::GpuNetwork::poison) fills buffers. Four such bytes are a float32 NaN.
 pub(super) const POISON: u8 = 0xff;
 
-/// Dense input of a batch, (pieces, batch, time, width). A count is the sum of its bfloat16 pieces.
+/// Dense input of a batch, (pieces, batch, time, width). Each count is stored as one or more bfloat16 pieces, whose sum
+/// is the count.
 #[derive(Debug)]
 pub(super) struct DenseInput {
     pub(super) width: usize,

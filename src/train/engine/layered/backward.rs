@@ -18,7 +18,8 @@ use crate::kernel::sampled;
 use crate::kernel::{TILE_WIDTH, Tile, iaf, sample};
 use crate::network::{Network, Parameters, TensorKind};
 
-/// Sums over time for a tile of neurons: first the sums for the constants of cells, then two sums for the norm.
+/// Sums over time for a tile of neurons: first the gradients for the constants of the neurons, then two sums for the
+/// norm.
 type Sums = [Tile; SUMS];
 
 impl LayeredEngine {
@@ -205,7 +206,7 @@ fn through_neurons(
     }
 }
 
-/// Computes the gradient of one sample before the norm of layer `i`, from the gradient after the norm.
+/// Computes the gradient for the inputs of layer `i`'s norm in one sample, from the gradient for the norm's outputs.
 fn through_norm(
     isa: Isa,
     by: Option<&norm::Backward>,

@@ -13,7 +13,7 @@ use crate::network::{Architecture, Learned, Mask, Network, Neuron, Readout, Tens
 #[derive(Debug)]
 pub(super) struct PackedLayer {
     pub(super) linear: Panels,
-    /// The linear layer's weights, in the order that the gradient of its inputs needs. `None` in the first layer.
+    /// The linear layer's weights, in the order in which the backward pass reads them. `None` in the first layer.
     pub(super) rows: Option<Rows>,
     /// Whether the layer has a norm.
     pub(super) is_normed: bool,

@@ -42,7 +42,8 @@ impl Goldens {
         view.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
     }
 
-    /// Returns the recorded batch and its number of time steps. Each sample has its key in the epoch `order`.
+    /// Returns the recorded batch and its number of time steps. Each sample gets the key that it has in the epoch
+    /// `order`.
     fn batch(&self, order: EpochOrder) -> (Batch, usize) {
         let file = SafeTensors::deserialize(&self.bytes).unwrap();
         let x = file.tensor("x").unwrap();

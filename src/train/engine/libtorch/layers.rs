@@ -126,8 +126,8 @@ fn fixed(learned: &[Tensor], fixed: Vec<f32>, input: &DenseBatch) -> Vec<Tensor>
     learned.iter().map(Tensor::shallow_clone).chain(fixed).collect()
 }
 
-/// Returns the state variable `row` of a layer before the first time step, (batch, neurons). Row 2 is the spikes. If
-/// `row` is `None`, all values are 0.
+/// Returns initial values for the neurons of a layer, (batch, neurons). `row` chooses the values: 0 and 1 for the two
+/// state variables, 2 for the spikes. If `row` is `None`, all values are 0.
 fn start(network: &Network, input: &DenseBatch, i: usize, neurons: usize, row: Option<usize>) -> Tensor {
     let mut values = vec![0.0f32; input.keys.len() * neurons];
     if let Some(row) = row.filter(|_| network.layers().init_state == InitState::Uniform) {

@@ -42,8 +42,7 @@ pub(crate) struct RecurrentState {
 }
 
 impl RecurrentState {
-    /// Returns the spikes, one time step later: step t has the spikes of step t - 1. The recurrent weights multiply
-    /// them.
+    /// Returns the spikes that the recurrent weights multiply: step t has the spikes of step t - 1.
     pub(crate) fn spikes_before(&self) -> &ActiveCells {
         &self.spikes
     }

@@ -29,7 +29,7 @@ const SURROGATES: [Surrogate; 4] = [
     Surrogate::FastSigmoid { slope: 25.0 },
 ];
 
-/// Range of a parameter's values, and the range to which it is clamped.
+/// The range from which a parameter's values are drawn, and the range to which they are clamped.
 type Law = ((f32, f32), Option<[f32; 2]>);
 
 /// Returns random values and the range of each parameter of a cell. Some values are outside the range.

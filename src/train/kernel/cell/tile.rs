@@ -152,8 +152,8 @@ fn forward_tile<V: F32x16, D: Dynamics>(constants: &Constants, input: &CellInput
     }
 }
 
-/// Sets the bits of one tile, in every `tiles`-th element: in `fired` for neurons that spike, and in `open` for
-/// neurons whose surrogate can differ from 0.
+/// Sets the bits of one tile: in `fired` for neurons that spike, and in `open` for neurons whose surrogate can differ
+/// from 0. The tile has every `tiles`-th element of both slices.
 #[inline(always)]
 fn mark<V: F32x16, D: Dynamics>(trace: &[[Tile; 2]], support: f32, fired: &mut [u32], open: &mut [u32], tiles: usize) {
     let bits = fired.chunks_mut(tiles).zip(open.chunks_mut(tiles));
