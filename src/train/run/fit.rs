@@ -5,6 +5,7 @@ use std::time::Instant;
 use tonic_base::human_bytes;
 use tonic_shard::{MOST_CLASSES, ShardSet};
 
+use crate::engine::share;
 use crate::error::{BaseFault, Error, Result};
 use crate::feed::Feed;
 use crate::kernel::program::Program;
@@ -75,7 +76,8 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     if config.reestimate_norm && architecture.layers.norms().next().is_none() {
         return Err(Error::usage("reestimate_norm", "a network with a norm", "a network without one"));
     }
-    let step = check_step(&architecture, config.batch_size.min(train.len() as usize), config.steps)?;
+    let own = share(ranks, architecture.parameters()).of(config.batch_size.min(train.len() as usize)).len();
+    let step = check_step(&architecture, own, config.steps)?;
     for (option, set) in [("train", Some(&train)), ("valid", valid.as_ref()), ("test", test.as_ref())] {
         set.map_or(Ok(()), |set| check_steps(option, &architecture.shape, longest_steps(config.steps, &[set])))?;
     }
@@ -91,9 +93,8 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     warnings.iter().for_each(fit.warn);
     fit.say(|| format!("device   {}", fit.backend.why));
     if !ranks.is_solo() {
-        fit.say(|| {
-            format!("ranks    {} train together, {} of them on this machine", ranks.size(), ranks.on_this_machine())
-        });
+        let here = ranks.on_this_machine();
+        fit.say(|| format!("ranks    {} train together, {here} of them on this machine", ranks.size()));
     }
     let program = fit.backend.program(&sets, longest)?;
     program.as_ref().map_or(Ok(()), |_| config.training.check_gpu())?;
@@ -137,7 +138,7 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
         format!("network  {inputs}-{}-{classes}, {parameters} parameters, {steps} steps{layers}", sizes.join("-"))
     });
     if let Some(bytes) = step {
-        fit.say(|| format!("memory   a step of {batch} samples takes {}", human_bytes(bytes)));
+        fit.say(|| format!("memory   a step of {own} samples takes {}", human_bytes(bytes)));
     }
     run.watch(&train)?;
     let done_before = run.epochs.len();
