@@ -308,7 +308,7 @@ impl Loader {
         })
     }
 
-    /// Positions in the epoch of the samples of the batches with the indices `batches`.
+    /// Returns the positions, in the epoch, of the samples of the batches with the indices `batches`.
     fn positions(&self, batch_size: usize, batches: Range<u64>) -> Range<u64> {
         let samples = self.samples(batch_size);
         let before = |batch: u64| batch.saturating_mul(batch_size as u64).min(samples);

@@ -6,6 +6,7 @@ use tonic_base::human_bytes;
 use tonic_loader::CacheChoice;
 use tonic_shard::{MOST_CLASSES, ShardSet, Width};
 
+use crate::engine::share;
 use crate::error::{BaseFault, Error, Result};
 use crate::feed::Feed;
 use crate::kernel::program::Program;
@@ -79,9 +80,10 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     if config.reestimate_norm && architecture.layers.norms().next().is_none() {
         return Err(Error::usage("reestimate_norm", "a network with a norm", "a network without one"));
     }
+    let own = share(ranks, architecture.parameters()).of(config.batch_size.min(train.len() as usize)).len();
     let step = match fit.backend.device {
         Some(_) => None, // the GPU's memory is checked when it is taken
-        None => check_step(&architecture, config.batch_size.min(train.len() as usize), config.steps)?,
+        None => check_step(&architecture, own, config.steps)?,
     };
     for (option, set) in [("train", Some(&train)), ("valid", valid.as_ref()), ("test", test.as_ref())] {
         set.map_or(Ok(()), |set| check_steps(option, &architecture.shape, longest_steps(config.steps, &[set])))?;
@@ -100,9 +102,8 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     warnings.iter().for_each(fit.warn);
     fit.say(|| format!("device   {}", fit.backend.why));
     if !ranks.is_solo() {
-        fit.say(|| {
-            format!("ranks    {} train together, {} of them on this machine", ranks.size(), ranks.on_this_machine())
-        });
+        let here = ranks.on_this_machine();
+        fit.say(|| format!("ranks    {} train together, {here} of them on this machine", ranks.size()));
     }
     // Augmented samples have counts of four bytes, and are made on the host.
     let augments = !config.training.augment.steps.is_empty();
@@ -152,7 +153,7 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
         format!("network  {inputs}-{}-{classes}, {parameters} parameters, {steps} steps{layers}", sizes.join("-"))
     });
     if let Some(bytes) = step {
-        fit.say(|| format!("memory   a step of {batch} samples takes {}", human_bytes(bytes)));
+        fit.say(|| format!("memory   a step of {own} samples takes {}", human_bytes(bytes)));
     }
     run.watch(&train)?;
     let done_before = run.epochs.len();
