@@ -4,7 +4,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::check::cases::{Case, REFERENCE, batch_of};
-use crate::check::{Verdict, relative_difference};
+use crate::check::verdict::{Verdict, relative_difference};
 use crate::engine::{Engine, GpuEngine, LayeredEngine};
 use crate::error::Result;
 use crate::gpu::Device;
@@ -56,7 +56,7 @@ pub(super) const NETWORKS: [(&str, &str); 4] = [
 pub(super) fn check_layers(device: &Device, text: &str) -> Result<Verdict> {
     let case = Case { lengths: &[70, 31, 64, 1], steps: 70, ..REFERENCE };
     let batch = batch_of(&case);
-    let layers = Layers::parse(text, &[])?;
+    let layers = Layers::parse(text, &[]).expect("a network of the checks");
     let architecture = Architecture::new(case.inputs as usize, layers, case.classes);
     let mut network = Network::new(architecture, &mut ChaCha8Rng::seed_from_u64(7));
     // The linear layers then have exact outputs, so that no spike depends on the order of a sum.

@@ -12,7 +12,6 @@ mod backward;
 mod forward;
 
 use crate::engine::gpu_network::buffers::{Extent, POISON, padded, splits};
-use crate::engine::gpu_network::network::neuron_args;
 use crate::error::Result;
 use crate::gpu::{Address, Buffer, Stream};
 use crate::kernel::cell::{CONSTANTS, CUDA_CELLS, SUMS};
@@ -241,7 +240,7 @@ impl LayerBuffers {
                 let is_iaf = matches!(layer.neuron, Neuron::Iaf(_));
                 let neurons = Neurons {
                     cell: cell(&layer.neuron).unwrap_or(CELL_IAF),
-                    iaf: neuron_args(&iaf(&layer.neuron).constants()),
+                    iaf: (&iaf(&layer.neuron).constants()).into(),
                     surrogate: layer.neuron.cell().map_or((0, [0.0; 2]), |(_, surrogate)| {
                         let (formula, constants) = surrogate.formula();
                         (formula as u32, constants)
