@@ -38,7 +38,7 @@ pub(super) const NETWORKS: [(&str, &str); 4] = [
     (
         "iaf, norm, dropout, sum",
         r#"layers = [
-          { linear = 70 }, { norm = "batch" }, { neuron = "iaf", min_v_mem = -1.0 }, { dropout = 0.1 },
+          { linear = 70, bias = false }, { norm = "batch" }, { neuron = "iaf", min_v_mem = -1.0 }, { dropout = 0.1 },
           { linear = "classes", bias = false }, { norm = "batch" }, { readout = "sum" },
         ]"#,
     ),

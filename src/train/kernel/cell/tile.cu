@@ -81,7 +81,8 @@ struct Start {
         states[0] = states[1] = spikes = 0.0f;
         if (random_states == 0 || !real) return;
         const u64 stream = stream_of(drawn, STATE_STREAMS + layer);
-        for (u32 i = 0; i < random_states; i++) states[i] = uniform_start(stream, n, i);
+        states[0] = uniform_start(stream, n, 0);
+        if (random_states > 1) states[1] = uniform_start(stream, n, 1);
         spikes = uniform_start(stream, n, 2);
     }
 };
