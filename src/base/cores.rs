@@ -3,27 +3,33 @@
 use std::path::Path;
 
 use crate::cgroup::groups_around;
+use crate::share::processes;
 
 /// Returns the number of threads that can run at once, at least 1. This is the first of these that is known:
 ///
 /// - The value of the environment variable `RAYON_NUM_THREADS`.
 /// - On Linux, the number of processors in the affinity mask, or the CPU quota of the control groups if it is smaller.
 /// - The result of [`std::thread::available_parallelism`].
+///
+/// Processes of [`share_machine`](crate::share_machine) have equal parts of the processors of the machine, or of the
+/// quota. If a launcher has given each of them processors of its own, its affinity mask has fewer.
 pub fn cores() -> usize {
     let asked = std::env::var("RAYON_NUM_THREADS").ok().and_then(|n| n.parse().ok()).filter(|&n| n > 0);
     asked
-        .or_else(|| cores_at(Path::new("/")))
+        .or_else(|| cores_at(Path::new("/"), processes()))
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
-/// Returns the number of threads that the files in `proc` and `sys` below `root` allow. `None` if they list no affinity
-/// mask.
-fn cores_at(root: &Path) -> Option<usize> {
+/// Returns the number of threads that the files in `proc` and `sys` below `root` allow each of `processes` processes.
+/// `None` if they list no affinity mask.
+fn cores_at(root: &Path, processes: usize) -> Option<usize> {
     let status = std::fs::read_to_string(root.join("proc/self/status")).ok()?;
     let allowed = count(status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?)?;
     let groups = std::fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
     let quotas = groups.lines().filter_map(|line| quota(root, line)).map(|cores| cores.round() as usize);
-    quotas.chain([allowed]).min().map(|cores| cores.max(1))
+    let online = std::fs::read_to_string(root.join("sys/devices/system/cpu/online")).ok();
+    let shared = quotas.chain(online.and_then(|list| count(&list))).map(|cores| cores / processes);
+    shared.chain([allowed]).min().map(|cores| cores.max(1))
 }
 
 /// Counts the processors of a list such as `0-3,8`.
@@ -69,10 +75,12 @@ mod tests {
         let old = ("proc/self/cgroup", "5:memory:/slurm/job_7\n4:cpu,cpuacct:/slurm/job_7\n");
         let (job, around) = ("sys/fs/cgroup/slurm/job_7/cpu.max", "sys/fs/cgroup/slurm/cpu.max");
         let (quota, period) = ("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "sys/fs/cgroup/cpu/cpu.cfs_period_us");
+        let online = ("sys/devices/system/cpu/online", "0-15\n");
         type Files<'a> = &'a [(&'a str, &'a str)];
-        let cases: [(Files<'_>, Option<usize>); 11] = [
+        let cases: [(Files<'_>, Option<usize>); 12] = [
             (&[], None),
             (&[allowed], Some(7)),
+            (&[allowed, online], Some(7)),
             (&[allowed, new, (job, "max 100000\n")], Some(7)),
             (&[allowed, new, (job, "150000 100000\n")], Some(2)),
             (&[allowed, new, (job, "140000 100000\n")], Some(1)),
@@ -90,9 +98,18 @@ mod tests {
                 std::fs::create_dir_all(path.parent().unwrap()).unwrap();
                 std::fs::write(path, text).unwrap();
             }
-            let found = cores_at(&root);
+            let found = cores_at(&root, 1);
+            let shared = cores_at(&root, 4);
             let _ = std::fs::remove_dir_all(root);
             assert_eq!(found, expected, "{files:?}");
+            match files {
+                [of, online] if *of == allowed && online.1 == "0-15\n" => assert_eq!(shared, Some(4)),
+                [of, _, (_, quota)] if *of == allowed && quota.starts_with("max") => assert_eq!(shared, Some(7)),
+                [of, old, _, _] if *of == allowed && old.1.contains("cpuacct") && expected == Some(3) => {
+                    assert_eq!(shared, Some(1), "{files:?}");
+                }
+                _ => {}
+            }
         }
         assert!(cores() >= 1);
     }

@@ -62,7 +62,8 @@ impl GpuEngine {
         let predictions = on_device.predictions(batch.len())?;
         let correct = predictions.iter().filter(|prediction| prediction.is_correct()).count();
         let mean = predictions.iter().map(|of| of.loss).sum::<f64>() / batch.len() as f64;
-        let result = BatchLoss { loss: if is_step { on_device.first_score()?.loss } else { mean }, correct };
+        let result =
+            BatchLoss { loss: if is_step { on_device.first_score()?.loss } else { mean }, correct, penalty: 0.0 };
         Ok(if is_step { check_loss(result) } else { finite(result) }?)
     }
 

@@ -12,6 +12,9 @@ use tonic_loader::{MIX_INCREMENT, mix};
 
 /// Number of binary digits of the probability.
 pub(super) const DIGITS: u32 = 16;
+/// Smallest and largest probability with which a spike can be dropped, apart from 0: the masks round it to a multiple
+/// of 2^-16.
+pub(crate) const DROPOUT: [f32; 2] = [1.0 / (1 << DIGITS) as f32, 1.0 - 1.0 / (1 << DIGITS) as f32];
 /// First number of a layer for the streams of random initial states. Those of dropout have the layer's own number.
 pub(crate) const STATE_STREAMS: u64 = 1 << 32;
 

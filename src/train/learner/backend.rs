@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use tonic_base::{Error as BaseError, Progress, human_bytes};
+use tonic_ranks::Ranks;
 use tonic_shard::{FrameShape, ShardSet, Width};
 
 #[cfg(feature = "libtorch")]
 use crate::engine::LibtorchEngine;
-use crate::engine::{Arithmetic, CpuEngine, Engine, EngineChoice, LayeredEngine, TrainingLoss, check_layers};
+use crate::engine::{Arithmetic, CpuEngine, Engine, EngineChoice, LayeredEngine, TrainingLoss, check_layers, share};
 use crate::error::{BaseFault, Error, Result};
 use crate::feed::Feed;
 use crate::gpu::{Device, check_compiler};
@@ -30,6 +31,8 @@ pub struct Backend {
     pub device: Option<Device>,
     /// Precision of matrix products on a GPU.
     pub precision: MatmulPrecision,
+    /// The processes that train together.
+    pub ranks: Ranks,
     /// Whether the program chose the GPU, and not the user. Then the CPU takes networks that a GPU doesn't compute.
     pub is_automatic: bool,
     /// Message that says which device computes and why, for example "cuda:0: NVIDIA H200, 139.8 GB free".
@@ -39,7 +42,7 @@ pub struct Backend {
 impl Backend {
     /// Returns the backend that computes on the CPU.
     pub fn cpu(engine: EngineChoice, precision: MatmulPrecision) -> Backend {
-        Backend { engine, device: None, precision, is_automatic: false, why: "cpu".into() }
+        Backend { engine, device: None, precision, ranks: Ranks::solo(), is_automatic: false, why: "cpu".into() }
     }
 
     /// Opens the GPU with the index `ordinal`, from 0, and returns the backend that computes on this GPU.
@@ -51,7 +54,7 @@ impl Backend {
         let device = Device::open(ordinal)?;
         check_compiler(&device)?;
         let why = format!("cuda:{ordinal}: {}, {} free", device.name(), human_bytes(device.free_memory()?));
-        Ok(Backend { engine, device: Some(device), precision, is_automatic: false, why })
+        Ok(Backend { engine, device: Some(device), precision, ranks: Ranks::solo(), is_automatic: false, why })
     }
 
     /// Returns the backend for a network of these layers: this one, or the CPU if the program chose the GPU and its
@@ -62,7 +65,11 @@ impl Backend {
     pub fn for_layers(&self, layers: &Layers) -> Result<Backend> {
         match check_layers(layers) {
             Err(Error::Base(BaseError::Unavailable { why, .. })) if self.uses_kernels() && self.is_automatic => {
-                Ok(Backend { why: format!("cpu: {why}"), ..Backend::cpu(self.engine, self.precision) })
+                Ok(Backend {
+                    why: format!("cpu: {why}"),
+                    ranks: self.ranks,
+                    ..Backend::cpu(self.engine, self.precision)
+                })
             }
             Err(error) if self.uses_kernels() => Err(error),
             _ => Ok(self.clone()),
@@ -70,7 +77,7 @@ impl Backend {
     }
 
     /// Whether our kernels on a GPU compute.
-    fn uses_kernels(&self) -> bool {
+    pub(crate) fn uses_kernels(&self) -> bool {
         self.engine == EngineChoice::Fused && self.device.is_some()
     }
 
@@ -124,7 +131,8 @@ impl Backend {
             None => {
                 let mut engine = self.host_engine(&state.network)?;
                 engine.set_loss(loss)?;
-                Box::new(HostLearner::new(engine, state))
+                let share = share(self.ranks, state.network.architecture().parameters());
+                Box::new(HostLearner::new(engine, state, share))
             }
         })
     }
@@ -145,7 +153,7 @@ impl Backend {
         self.with_evaluator(
             (program, network, feed, longest),
             |gpu| gpu.evaluate(network, feed, padding, progress),
-            |engine| evaluate(engine, network, feed, padding, progress),
+            |engine| evaluate(engine, Ranks::solo(), network, feed, padding, progress),
         )
     }
 
@@ -185,8 +193,7 @@ impl Backend {
     /// Makes an engine that takes batches from host memory: our kernels on the CPU, or libtorch.
     pub(crate) fn host_engine(&self, network: &Network) -> Result<Box<dyn Engine>> {
         match self.engine {
-            EngineChoice::Fused if network.layers().as_iaf().is_some() => Ok(Box::new(CpuEngine::new(network))),
-            EngineChoice::Fused => Ok(Box::new(LayeredEngine::new(network))),
+            EngineChoice::Fused => Ok(cpu_engine(network, self.ranks)),
             EngineChoice::Reference => self.reference(),
         }
     }
@@ -199,5 +206,13 @@ impl Backend {
     #[cfg(not(feature = "libtorch"))]
     fn reference(&self) -> Result<Box<dyn Engine>> {
         Err(Error::unavailable("engine reference", "this program is built without libtorch"))
+    }
+}
+
+/// Makes an engine of our kernels on the CPU, for training on `ranks`.
+pub(crate) fn cpu_engine(network: &Network, ranks: Ranks) -> Box<dyn Engine> {
+    match network.layers().as_iaf() {
+        Some(_) => Box::new(CpuEngine::new(network).with_ranks(ranks)),
+        None => Box::new(LayeredEngine::new(network).with_ranks(ranks)),
     }
 }

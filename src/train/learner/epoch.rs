@@ -2,6 +2,7 @@
 
 use tonic_base::Progress;
 use tonic_loader::{Batch, EpochOrder};
+use tonic_ranks::Ranks;
 
 use crate::engine::{BatchLoss, SpikeCounts};
 use crate::error::Result;
@@ -69,6 +70,15 @@ impl TrainState {
     }
 }
 
+impl TrainState {
+    /// Copies the parameters and the optimiser's moving averages of rank 0 to all ranks.
+    pub(crate) fn copy_from_root(&mut self, ranks: Ranks) {
+        self.network.parameters.copy_from_root(ranks);
+        ranks.copy_from_root(&mut self.optimiser.mean);
+        ranks.copy_from_root(&mut self.optimiser.mean_square);
+    }
+}
+
 /// Adds up the spike counts of all batches, for each layer.
 pub(super) fn total(batches: impl IntoIterator<Item = Result<Vec<SpikeCounts>>>) -> Result<Vec<SpikeCounts>> {
     let plus = |sum: Vec<SpikeCounts>, batch: Result<Vec<SpikeCounts>>| -> Result<_> {
@@ -106,8 +116,9 @@ pub trait Learner: std::fmt::Debug {
     /// # Errors
     /// - [`tonic_base::Error::Interrupted`] if an interruption stops the computation of a batch. The network then
     ///   has the state after the last batch that was passed to `each`.
-    /// - [`Error::Kernel`](crate::Error::Kernel) if the loss of a batch is NaN, infinite, or at least 2^24. If the
-    ///   loss is finite on a GPU, this batch and later batches may have changed the parameters.
+    /// - [`Error::Kernel`](crate::Error::Kernel) if the loss of a batch is NaN, infinite, or at least 2^24, or if a
+    ///   membrane potential or a gradient is NaN or infinite. If the loss is finite on a GPU, this batch and later
+    ///   batches may have changed the parameters.
     /// - The errors of reading the set, and [`Error::Cuda`](crate::Error::Cuda).
     fn train(&mut self, feed: &Feed, epoch: &Epoch, each: &mut dyn FnMut(&BatchLoss, usize)) -> Result<()>;
 

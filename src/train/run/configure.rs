@@ -60,6 +60,7 @@ impl FitOptions {
             data: sets.data(),
             lr_changes: Vec::new(),
         };
+        config.network.check_options()?;
         config.training.check_parts(config.network.architecture().tensors())?;
         config.training.augment.check(description.shape, description.widths)?;
         Ok(config)

@@ -11,11 +11,10 @@ use crate::engine::EngineChoice;
 use crate::error::Result;
 use crate::feed::Feed;
 use crate::kernel::program::Program;
-use crate::learner::{Backend, ClassBalance, ClassWeights, Evaluation, Padding, Warning, longest_steps};
+use crate::learner::{Backend, ClassBalance, ClassWeights, Evaluation, Padding, Warning, check_steps, longest_steps};
 use crate::network::Network;
 use crate::run::config::{self, Config};
 use crate::run::folder::{BEST, MODEL};
-use crate::run::memory::check_steps;
 use crate::run::saved_networks::read_network;
 use crate::run::sums;
 

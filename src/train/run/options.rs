@@ -66,7 +66,8 @@ pub struct FitOptions {
     pub pin: bool,
     /// What to do if the run folder holds a run already.
     pub existing: Existing,
-    /// Whether the metrics are also written to an event file of TensorBoard.
+    /// Whether the metrics are also written to an event file of TensorBoard. A resumed run that has one continues it
+    /// in any case.
     pub tensorboard: bool,
     /// Function that opens a set, such as [`ShardSet::open`].
     pub open: fn(&Path) -> tonic_shard::Result<ShardSet>,
@@ -77,6 +78,11 @@ pub struct FitOptions {
 }
 
 impl FitOptions {
+    /// Returns these options for a rank that doesn't talk to the user.
+    pub(super) fn silent(&self) -> FitOptions {
+        FitOptions { verbosity: Verbosity::Quiet, warn: |_| (), ..self.clone() }
+    }
+
     /// Prints a line to stderr if `verbosity` is normal.
     pub(super) fn say(&self, what: impl FnOnce() -> String) {
         if self.verbosity == Verbosity::Normal {

@@ -26,7 +26,7 @@ pub(crate) enum Cell {
 
 /// What a spike does to the membrane potential u.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Reset {
+pub enum Reset {
     /// u becomes u - 1.
     #[default]
     Soft,

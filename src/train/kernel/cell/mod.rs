@@ -44,9 +44,10 @@ mod tile;
 
 pub(crate) use cuda::CUDA_CELLS;
 pub(super) use cuda::cuda_source;
-pub(crate) use definition::{Cell, CellParameter, Constants, Reset};
+pub use definition::Reset;
+pub(crate) use definition::{Cell, CellParameter, Constants};
 pub(crate) use recurrent::{Recurrent, RecurrentState, backward_recurrent, forward_recurrent};
-pub(crate) use surrogate::Surrogate;
+pub use surrogate::Surrogate;
 pub(in crate::kernel) use tile::load;
 pub(crate) use tile::{CellInput, Trace, backward, forward};
 

@@ -3,23 +3,39 @@
 use crate::kernel::exp::exp;
 use crate::kernel::vector::Real;
 
-/// The surrogate sigma(x) of ds/dv, where x = v - theta is the distance of the potential v to the threshold theta.
+/// Surrogate sigma(x) for the derivative of a spike. x = u - 1 is the membrane potential minus the threshold.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Surrogate {
-    /// peak * exp(-rate * |x|). Sinabs' SingleExponential has peak = grad_scale / grad_width, rate = 1 / grad_width.
-    SingleExponential { peak: f32, rate: f32 },
-    /// height for -half_width < x <= half_width, else 0. SiLIF and sparch have height 1, half_width 0.5.
-    Boxcar { height: f32, half_width: f32 },
-    /// alpha / 2 / (1 + (pi / 2 * alpha * x)^2). This is snnTorch's ATan, whose default alpha is 2 (Fang et al. 2021).
-    Arctan { alpha: f32 },
-    /// 1 / (1 + slope * |x|)^2. This is snnTorch's FastSigmoid, whose default slope is 25 (Zenke and Ganguli 2018).
-    FastSigmoid { slope: f32 },
+pub enum Surrogate {
+    /// height for -width < x <= width, else 0. The default is that of sparch and SiLIF: a height of 1 and a width of
+    /// 0.5.
+    Boxcar {
+        /// Height of the box.
+        height: f32,
+        /// Half of the width of the box.
+        width: f32,
+    },
+    /// scale / width * exp(-|x| / width), the same as `SingleExponential` of Sinabs.
+    SingleExponential {
+        /// Distance at which the curve falls to 1/e.
+        width: f32,
+        /// Half of the area under the curve.
+        scale: f32,
+    },
+    /// alpha / 2 / (1 + (pi / 2 * alpha * x)^2), the same as `atan` of snnTorch (Fang et al. 2021).
+    Arctan {
+        /// alpha in the formula. The height is alpha / 2.
+        alpha: f32,
+    },
+    /// 1 / (1 + slope * |x|)^2, the same as `fast_sigmoid` of snnTorch (Zenke and Ganguli 2018).
+    FastSigmoid {
+        /// slope in the formula. The height is 1.
+        slope: f32,
+    },
 }
 
 impl Default for Surrogate {
-    /// Returns the surrogate of SiLIF and sparch.
     fn default() -> Surrogate {
-        Surrogate::Boxcar { height: 1.0, half_width: 0.5 }
+        Surrogate::Boxcar { height: 1.0, width: 0.5 }
     }
 }
 
@@ -71,8 +87,10 @@ impl Surrogate {
     #[inline(always)]
     fn with_formula<T>(&self, work: impl Fn(Formula, [f32; 2]) -> T) -> T {
         match *self {
-            Surrogate::SingleExponential { peak, rate } => work(Formula::SingleExponential, [peak, -rate]),
-            Surrogate::Boxcar { height, half_width } => work(Formula::Boxcar, [height, half_width]),
+            Surrogate::SingleExponential { width, scale } => {
+                work(Formula::SingleExponential, [scale / width, -(1.0 / width)])
+            }
+            Surrogate::Boxcar { height, width } => work(Formula::Boxcar, [height, width]),
             Surrogate::Arctan { alpha } => work(Formula::Arctan, [0.5 * alpha, std::f32::consts::FRAC_PI_2 * alpha]),
             Surrogate::FastSigmoid { slope } => work(Formula::FastSigmoid, [1.0, slope]),
         }
@@ -81,7 +99,7 @@ impl Surrogate {
     /// Returns a bound for |x|: above it, sigma(x) is 0. Returns infinity if sigma(x) is never 0.
     pub(crate) fn support(&self) -> f32 {
         match *self {
-            Surrogate::Boxcar { half_width, .. } => half_width,
+            Surrogate::Boxcar { width, .. } => width,
             _ => f32::INFINITY,
         }
     }
