@@ -14,7 +14,10 @@ use crate::random::{self, relative_error, wide};
 /// Returns the network of a network file, with random parameters.
 fn network(seed: u64, inputs: usize, classes: usize, text: &str) -> Network {
     let layers = Layers::parse(text, &[]).unwrap_or_else(|error| panic!("{error}: {text}"));
-    Network::new(Architecture::new(inputs, layers, classes), &mut ChaCha8Rng::seed_from_u64(seed))
+    let mut network = Network::new(Architecture::new(inputs, layers, classes), &mut ChaCha8Rng::seed_from_u64(seed));
+    // Without a norm, the initial weights of PyTorch are too small for spikes.
+    network.parameters.layers_mut().for_each(|layer| layer.weight_t.iter_mut().for_each(|weight| *weight *= 4.0));
+    network
 }
 
 /// Returns a batch of samples with these numbers of frames. Their keys are those of a shuffled epoch.

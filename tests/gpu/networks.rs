@@ -74,7 +74,7 @@ fn a_run_has_the_cpus_losses_and_the_same_bits_from_every_cache_and_after_a_resu
     let run = fitted(dir.path(), "cuda:0", "device", &format!("{line} --epochs 3 --cache device"));
     losses_agree(&run, &fitted(dir.path(), "cpu", "cpu", &format!("{line} --epochs 3")));
     fitted(dir.path(), "cuda:0", "stream", &format!("{line} --epochs 1 --cache stream"));
-    let resumed = fitted(dir.path(), "cuda:0", "stream", "--epochs 3 --cache host --resume");
+    let resumed = fitted(dir.path(), "cuda:0", "stream", &format!("{line} --epochs 3 --cache host --resume"));
     assert_same(&run, &resumed);
     assert!(bytes(&run, "test.json") == bytes(&resumed, "test.json"));
     // An evaluation uses the running statistics of the run.

@@ -4,7 +4,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::check::cases::{Case, REFERENCE, batch_of};
-use crate::check::{Verdict, relative_difference};
+use crate::check::verdict::{Verdict, relative_difference};
 use crate::engine::{Engine, GpuEngine, LayeredEngine};
 use crate::error::Result;
 use crate::gpu::Device;
@@ -38,7 +38,7 @@ pub(super) const NETWORKS: [(&str, &str); 4] = [
     (
         "iaf, norm, dropout, sum",
         r#"layers = [
-          { linear = 70 }, { norm = "batch" }, { neuron = "iaf", min_v_mem = -1.0 }, { dropout = 0.1 },
+          { linear = 70, bias = false }, { norm = "batch" }, { neuron = "iaf", min_v_mem = -1.0 }, { dropout = 0.1 },
           { linear = "classes", bias = false }, { norm = "batch" }, { readout = "sum" },
         ]"#,
     ),

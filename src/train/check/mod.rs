@@ -5,6 +5,7 @@
 
 mod cases;
 mod layers;
+mod verdict;
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use serde::Serialize;
 use tonic_base::Error as BaseError;
 use tonic_shard::{FrameShape, Order, Width};
 
+use crate::check::verdict::{Verdict, relative_difference};
 use crate::engine::{CpuEngine, Engine, Extent, GpuEngine, GpuNetwork};
 use crate::error::{Error, Result};
 use crate::feed::{Inflation, StagedBatch};
@@ -133,9 +135,6 @@ fn facts(device: &Device) -> Result<DeviceFacts> {
     })
 }
 
-/// Result of a check: how well GPU and CPU agree (`Ok`), or how they differ (`Err`).
-type Verdict = Result<String, String>;
-
 fn check_step(device: &Device, precision: MatmulPrecision, case: &Case, tolerance: f64) -> Result<Verdict> {
     let mut engine = GpuEngine::new(device, precision)?;
     let (batch, network) = (batch_of(case), network_of(case));
@@ -165,20 +164,6 @@ fn check_step(device: &Device, precision: MatmulPrecision, case: &Case, toleranc
     let apart = apart.fold(0.0, f64::max);
     let words = format!("logits and spikes equal, gradients apart by {apart:.1e} at most, {tolerance:.0e} allowed");
     Ok(if apart <= tolerance { Ok(words) } else { Err(words) })
-}
-
-/// Returns the Euclidean norm of `got - expected`, divided by the Euclidean norm of `expected`.
-fn relative_difference(got: &[f32], expected: &[f32]) -> f64 {
-    let length = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
-    let apart = length(&mut got.iter().zip(expected).map(|(&a, &b)| f64::from(a) - f64::from(b)));
-    let size = length(&mut expected.iter().map(|&x| f64::from(x)));
-    if apart == 0.0 {
-        0.0
-    } else if apart.is_finite() {
-        apart / size.max(1e-30)
-    } else {
-        f64::INFINITY
-    }
 }
 
 fn check_inflation(device: &Device) -> Result<Verdict> {

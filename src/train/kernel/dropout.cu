@@ -28,5 +28,5 @@ KERNEL(dropout_masks, MaskArgs, BLOCK_THREADS) {
 
 // A number in [0, 1) for a state (row 0 or 1) or the spikes (row 2) of a neuron before the first step.
 __device__ __forceinline__ float uniform_start(u64 states_stream, u32 neuron, u32 row) {
-    return (float)(mix_64(states_stream + mix_64((u64)neuron * 3 + row)) >> 40) * (1.0f / 16777216.0f);
+    return (float)(u32)(mix_64(states_stream + mix_64((u64)neuron * 3 + row)) >> 40) * (1.0f / 16777216.0f);
 }

@@ -5,6 +5,7 @@
 //! layer.
 
 use crate::gpu::{Address, kernel_structs};
+use crate::kernel::iaf::Neuron;
 
 kernel_structs! {
     /// A sample in GPU memory: where it starts in [`SampleColumns`], its number of frames, and its class.
@@ -337,5 +338,18 @@ kernel_structs! {
         /// Number of layers with a penalty for spike rates.
         pub(crate) penalty_layers: u32,
         pub(crate) batch_size: u32,
+    }
+}
+
+impl From<&Neuron> for NeuronArgs {
+    fn from(neuron: &Neuron) -> NeuronArgs {
+        NeuronArgs {
+            theta: neuron.theta,
+            reciprocal: 1.0 / neuron.theta,
+            lower: neuron.min_v_mem.unwrap_or(f32::NEG_INFINITY),
+            peak: neuron.peak,
+            rate: neuron.rate,
+            exact: neuron.has_exact_reciprocal().into(),
+        }
     }
 }

@@ -63,7 +63,7 @@ __device__ __forceinline__ void finish_loss(
     auto weight_of = [&](u32 k) { return args.class_weights ? args.class_weights[k] : 1.0f; };
     const float scale = args.class_weights ? args.class_weights[label] / weight : 1.0f / (float)samples;
     // With label smoothing: the weight of the label and that of each class in the target (engine/training_loss.rs).
-    const double each = args.smoothing / args.classes;
+    const double each = args.smoothing > 0.0 ? args.smoothing / args.classes : 0.0;
     const double target = args.smoothing > 0.0 ? (1.0 - args.smoothing) * weight_of(label) : 0.0;
     for (u32 k = threadIdx.x; k < args.classes; k += BLOCK_THREADS) {
         const float p = (k < BLOCK_THREADS ? own : gradient[k]) / sum, share = p * scale;

@@ -28,9 +28,10 @@ struct Place {
 
 // The layer of this block.
 __device__ __forceinline__ const Layer& layer_of(const UpdateArgs& args) {
-    u32 i = 0;
-    while (i + 1 < args.layer_count && args.layers[i + 1].first_block <= blockIdx.x) i++;
-    return args.layers[i];
+    u32 at = 0;
+#pragma unroll 4
+    for (u32 i = 1; i < args.layer_count; i++) at += args.layers[i].first_block <= blockIdx.x; // loads don't wait for others
+    return args.layers[at];
 }
 
 __device__ __forceinline__ Place place_of(const Layer& layer) {

@@ -21,6 +21,7 @@
 //! "Pieces" are bfloat16 numbers whose sum is one number of higher precision. device.cuh explains the other terms.
 
 mod layers;
+mod sized;
 
 use std::str::FromStr;
 
@@ -28,13 +29,16 @@ use serde::{Deserialize, Serialize};
 use tonic_shard::{FrameShape, Width};
 
 use crate::error::{Error, Result};
-use crate::gpu::{CudaSource, Device, Image, Kernel, KernelStruct, Stream, cached};
+use crate::gpu::{CudaSource, Device, Image, cached};
 use crate::kernel::interface::{self, Sample};
 use crate::kernel::product::{PLANE, PLANE_BYTES, Product, Products, STRIDE, TILE, WIDE};
 use crate::kernel::program::layers::LayerKernels;
 pub(crate) use crate::kernel::program::layers::{
-    CELL_IAF, CELL_LEAKY, MASK_TILE, NORM_CHANNELS, REDUCE_LAST, REDUCE_MAX, REDUCE_SOFTMAX, REDUCE_SUM, VECTORS,
+    CELL_AHEAD, CELL_IAF, CELL_LEAKY, MASK_TILE, NORM_CHANNELS, REDUCE_LAST, REDUCE_MAX, REDUCE_SOFTMAX, REDUCE_SUM,
+    VECTORS,
 };
+pub(crate) use crate::kernel::program::sized::{BLOCK_THREADS, SizedKernel};
+use crate::kernel::program::sized::{CELLS_BYTES, ENTRIES};
 use crate::kernel::{cell, exp, layer_interface, optimiser, update_interface};
 
 /// The CUDA sources, in an order in which each file uses only files before it.
@@ -54,8 +58,6 @@ const SOURCES: [&str; 14] = [
     include_str!("readout.cu"),
     include_str!("optimiser.cu"),
 ];
-/// Number of threads per CUDA block, for most kernels.
-pub(crate) const BLOCK_THREADS: usize = 256;
 /// Number of threads per CUDA block, for `iaf_forward` and `iaf_forward_input`.
 const FORWARD_THREADS: usize = BLOCK_THREADS + TILE;
 /// The grid of a kernel launch has at most this many CUDA blocks in the direction y.
@@ -67,8 +69,6 @@ const READOUT_CLASSES: usize = 2 * WARP;
 /// Number of rows of W^T that a CUDA block of `update` or `pack` handles.
 pub(crate) const UPDATE_ROWS: usize = 4;
 pub(crate) const UPDATE_COLUMNS: usize = 16;
-/// Number of active cells that `iaf_forward_cells` keeps at a time in the shared memory of a CUDA block.
-const ENTRIES: usize = 2048;
 /// Value of `steps` in [`DrawArgs`](crate::kernel::interface::DrawArgs) that pads to the longest sample of the batch.
 pub(crate) const LONGEST_OF_BATCH: u32 = u32::MAX;
 /// Numbers that stand for the formulas of an update in the CUDA sources, see [`Rule`](crate::kernel::Rule).
@@ -79,12 +79,9 @@ pub(crate) const RULE_SGD: u32 = 2;
 pub(crate) const RULE_NESTEROV: u32 = 3;
 /// Number of steps whose values a thread loads into registers before it goes through them. A power of two that divides
 /// [`TILE`].
-pub(crate) const AHEAD: usize = 16;
+const AHEAD: usize = 16;
 /// Number of gradients whose squares a CUDA block of `squares` adds up.
 pub(crate) const CLIP_CHUNK: usize = 1 << 12;
-/// Size in bytes of the shared memory of a CUDA block of `iaf_forward_cells` or `outputs_cells`. This memory
-/// holds input currents, starts of frames, and active cells.
-const CELLS_BYTES: usize = 2 * PLANE_BYTES + 2 * (TILE + 4) * size_of::<u32>() + ENTRIES * 2 * size_of::<u32>();
 /// Maximum number of frames that a CUDA block of `inflate` or `inflate_input` writes: a power of two up to [`WARP`].
 pub(crate) const INFLATE_FRAMES: usize = 32;
 /// Maximum size in bytes of the frames in the shared memory of a CUDA block of `inflate` or `inflate_input`.
@@ -234,33 +231,6 @@ impl Variant {
     }
 }
 
-/// A CUDA kernel, with the number of threads per block and the shared memory per block in bytes.
-#[derive(Debug)]
-pub(crate) struct SizedKernel {
-    kernel: Kernel,
-    threads: u32,
-    shared_bytes: usize,
-}
-
-impl SizedKernel {
-    /// Queues the kernel on `stream`. `blocks` is the number of CUDA blocks in x and in y.
-    pub(crate) fn launch<A: KernelStruct>(&self, stream: &Stream, blocks: [usize; 2], args: &A) -> Result<()> {
-        self.launch_sized(stream, blocks, self.shared_bytes, args)
-    }
-
-    /// Like [`SizedKernel::launch`], with less shared memory per CUDA block, so that more blocks run at the same time.
-    pub(crate) fn launch_sized<A: KernelStruct>(
-        &self,
-        stream: &Stream,
-        blocks: [usize; 2],
-        shared_bytes: usize,
-        args: &A,
-    ) -> Result<()> {
-        let [x, y] = blocks.map(|n| u32::try_from(n).unwrap_or(u32::MAX)); // which the driver refuses
-        stream.launch(&self.kernel, [x, y, 1], self.threads, shared_bytes, args)
-    }
-}
-
 /// The CUDA kernels, compiled and loaded on a GPU.
 #[derive(Debug)]
 pub struct Program {
@@ -318,7 +288,7 @@ impl Program {
         let module = device.load(&image)?;
         let sized = |name, threads: usize, shared_bytes| {
             let kernel = module.kernel(name, shared_bytes)?;
-            Ok::<SizedKernel, Error>(SizedKernel { kernel, threads: threads as u32, shared_bytes })
+            Ok::<SizedKernel, Error>(SizedKernel::new(kernel, threads, shared_bytes))
         };
         let words = BLOCK_THREADS * size_of::<u32>();
         // The shared memory of a product is chosen at each launch. It may be all that a block can have, or more if the
@@ -348,7 +318,7 @@ impl Program {
             squares: sized("squares", BLOCK_THREADS, 2 * words)?,
             clip: sized("clip", BLOCK_THREADS, 2 * words)?,
             spike_rates: sized("spike_rates", BLOCK_THREADS, 2 * words)?,
-            layers: LayerKernels::new(sized, (linear, precision.pieces()), column_types)?,
+            layers: LayerKernels::new(sized, linear, [input, precision.pieces()])?,
             device: device.clone(),
             variant,
         })

@@ -1,7 +1,8 @@
 //! The buffers of a network on a GPU, layer by layer.
 
+use crate::engine::training_loss::SpikeRate;
 use crate::error::Result;
-use crate::gpu::{Address, Buffer, Device, Pinned, Stream};
+use crate::gpu::{Address, Buffer, Device, DeviceType, Pinned, Stream};
 use crate::kernel::OptimiserConfig;
 use crate::kernel::interface::BatchScore;
 use crate::kernel::product::TILE;
@@ -85,6 +86,25 @@ pub(super) struct OptimiserState {
     pub(super) factor: Buffer<f32>,
     /// Settings of the optimiser. `None` if a step only computes gradients.
     pub(super) config: Option<OptimiserConfig>,
+}
+
+/// Settings of the loss of training that the kernels get as arguments.
+#[derive(Debug, Default)]
+pub(super) struct Loss {
+    pub(super) smoothing: f64,
+    /// Sum of the weights of all classes.
+    pub(super) weight_sum: f64,
+    pub(super) penalty: Option<Penalty>,
+}
+
+/// The penalty for spike rates.
+#[derive(Debug)]
+pub(super) struct Penalty {
+    pub(super) rate: SpikeRate,
+    /// For each hidden layer, the gradient of the penalty for each spike, (batch, width).
+    pub(super) rates: Vec<Buffer<f32>>,
+    /// Penalty of each hidden layer and sample, (layers, batch).
+    pub(super) penalties: Buffer<f64>,
 }
 
 /// Buffers of a hidden layer. `width` is the number of neurons, and `before_width` the number of inputs, both rounded
@@ -323,4 +343,11 @@ pub(super) fn splits(batch: usize, before_width: usize, width: usize) -> usize {
 /// Returns the number of CUDA blocks for one partial sum of a weight gradient.
 pub(super) fn tile_pairs(before_width: usize, width: usize) -> usize {
     (before_width / TILE).div_ceil(2) * (width / TILE)
+}
+
+/// Copies values to the GPU, after all work already queued on `stream`. Returns when the copy has ended.
+pub(super) fn put<T: DeviceType>(stream: &Stream, to: &Buffer<T>, from: &[T]) -> Result<()> {
+    let mut pinned = stream.device().pinned(from.len())?;
+    pinned.as_mut_slice()?.copy_from_slice(from);
+    stream.upload(to, 0, &pinned, 0..from.len())
 }

@@ -1,29 +1,11 @@
 //! The loss of training on a GPU: its settings, and the penalty for spike rates.
 
+use crate::engine::gpu_network::buffers::{Loss, Penalty};
 use crate::engine::gpu_network::network::GpuNetwork;
 use crate::engine::training_loss::{SpikeRate, TrainingLoss};
 use crate::error::Result;
 use crate::gpu::{Address, Buffer, Stream};
 use crate::kernel::layer_interface::RateArgs;
-
-/// Settings of the loss of training that the kernels get as arguments.
-#[derive(Debug, Default)]
-pub(super) struct Loss {
-    pub(super) smoothing: f64,
-    /// Sum of the weights of all classes.
-    pub(super) weight_sum: f64,
-    pub(super) penalty: Option<Penalty>,
-}
-
-/// The penalty for spike rates.
-#[derive(Debug)]
-pub(super) struct Penalty {
-    rate: SpikeRate,
-    /// For each hidden layer, the gradient of the penalty for each spike, (batch, width).
-    rates: Vec<Buffer<f32>>,
-    /// Penalty of each hidden layer and sample, (layers, batch).
-    pub(super) penalties: Buffer<f64>,
-}
 
 impl GpuNetwork {
     /// Sets the loss for steps that are queued or recorded later.

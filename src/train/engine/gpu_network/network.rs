@@ -3,16 +3,14 @@
 use std::sync::Arc;
 
 use crate::engine::gpu_network::buffers::{
-    CountedSpikes, DenseInput, Extent, Hidden, LayerPosition, OptimiserState, POISON, Readout,
+    CountedSpikes, DenseInput, Extent, Hidden, LayerPosition, Loss, OptimiserState, POISON, Readout, put,
 };
 use crate::engine::gpu_network::layered::{self, Layered};
-use crate::engine::gpu_network::loss::Loss;
 use crate::engine::gpu_network::table::Table;
 use crate::engine::step::Prediction;
 use crate::error::{BaseFault, Error, Result};
-use crate::gpu::{Buffer, DeviceType, Event, Pinned, Stream};
+use crate::gpu::{Buffer, Event, Pinned, Stream};
 use crate::kernel::batch_source::BatchSource;
-use crate::kernel::iaf::Neuron;
 use crate::kernel::interface::{BatchScore, Drawn, NeuronArgs, State};
 use crate::kernel::program::Program;
 use crate::kernel::update_interface::Layer;
@@ -88,7 +86,7 @@ impl GpuNetwork {
                 let readout = Readout::new(device, extent, &shape, last, at)?;
                 let records = hidden.iter().zip(shape.linears()).map(|(layer, sizes)| layer.args(sizes));
                 let records: Vec<Layer> = records.chain([readout.args(shape.classes)]).collect();
-                (Body::Iaf(hidden, neuron_args(&neuron.constants())), readout, records)
+                (Body::Iaf(hidden, (&neuron.constants()).into()), readout, records)
             }
             None => {
                 let layered = Layered::new(&program, extent, network, &parameters, dense)?;
@@ -288,13 +286,6 @@ impl GpuNetwork {
     }
 }
 
-/// Copies values to the GPU, after all work already queued on `stream`. Returns when the copy has ended.
-pub(super) fn put<T: DeviceType>(stream: &Stream, to: &Buffer<T>, from: &[T]) -> Result<()> {
-    let mut pinned = stream.device().pinned(from.len())?;
-    pinned.as_mut_slice()?.copy_from_slice(from);
-    stream.upload(to, 0, &pinned, 0..from.len())
-}
-
 /// Allocates the hidden layers of a network of integrate-and-fire neurons.
 fn hidden(program: &Program, extent: Extent, shape: &Shape, dense: bool) -> Result<Vec<Hidden>> {
     let mut at = 0;
@@ -305,15 +296,4 @@ fn hidden(program: &Program, extent: Extent, shape: &Shape, dense: bool) -> Resu
         layer
     };
     shape.linears().take(shape.hidden.len()).enumerate().map(layer).collect()
-}
-
-pub(super) fn neuron_args(neuron: &Neuron) -> NeuronArgs {
-    NeuronArgs {
-        theta: neuron.theta,
-        reciprocal: 1.0 / neuron.theta,
-        lower: neuron.min_v_mem.unwrap_or(f32::NEG_INFINITY),
-        peak: neuron.peak,
-        rate: neuron.rate,
-        exact: neuron.has_exact_reciprocal().into(),
-    }
 }

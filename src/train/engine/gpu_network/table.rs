@@ -1,5 +1,6 @@
 //! The table of a network's parameters on a GPU, from which the kernels `update` and `pack` know sizes and gradients.
 
+use crate::engine::gpu_network::buffers::put;
 use crate::error::Result;
 use crate::gpu::{Address, Buffer, Device, Stream};
 use crate::kernel::Group;
@@ -42,6 +43,6 @@ impl Table {
             record.frozen_weights = frozen(at).into();
             record.frozen_row = frozen(at + weights).into();
         }
-        super::network::put(stream, &self.on_device, &self.records)
+        put(stream, &self.on_device, &self.records)
     }
 }

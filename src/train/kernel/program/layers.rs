@@ -6,9 +6,12 @@ use crate::kernel::cell::{CONSTANTS, CUDA_CELLS, PARAMETER_SUMS};
 use crate::kernel::dropout::{DIGITS, STATE_STREAMS};
 use crate::kernel::norm::EPS;
 use crate::kernel::product::TILE;
-use crate::kernel::program::{BLOCK_THREADS, CELLS_BYTES, ColumnTypes, SizedKernel};
+use crate::kernel::program::sized::{BLOCK_THREADS, CELLS_BYTES, SizedKernel};
 use tonic_loader::{MIX_FACTORS, MIX_INCREMENT};
 
+/// Number of steps whose values a thread of `cell_forward` or `cell_backward` has in registers. With more, fewer threads
+/// of the backward pass fit on a multiprocessor. Must divide [`TILE`].
+pub(crate) const CELL_AHEAD: usize = 8;
 /// Number of neurons in a word of dropout's masks.
 pub(crate) const MASK_TILE: usize = TILE_WIDTH;
 /// Number of channels per CUDA block, for kernels that add up numbers over the samples.
@@ -42,6 +45,7 @@ pub(super) fn defines() -> impl Iterator<Item = (&'static str, String)> {
         ("MASK_DIGITS", DIGITS),
     ];
     let sizes = [
+        ("CELL_AHEAD", CELL_AHEAD),
         ("MASK_TILE", MASK_TILE),
         ("NORM_CHANNELS", NORM_CHANNELS),
         ("CONSTANTS", CONSTANTS),
@@ -91,18 +95,19 @@ pub(crate) struct LayerKernels {
 
 impl LayerKernels {
     /// Loads the kernels. `sized` loads a kernel with its number of threads and its shared memory per CUDA block.
-    /// `products` returns the shared memory of a product whose left operand has this number of pieces.
+    /// `products` returns the shared memory of a product whose left operand has this number of pieces. Numbers of the dense
+    /// input have `input` pieces, and gradients `pieces`.
     pub(super) fn new(
         sized: impl Fn(&'static str, usize, usize) -> Result<SizedKernel>,
-        (products, pieces): (impl Fn(usize) -> usize, usize),
-        column_types: ColumnTypes,
+        products: impl Fn(usize) -> usize,
+        [input, pieces]: [usize; 2],
     ) -> Result<LayerKernels> {
         // Numbers of each channel that are added up over the samples.
         let sums = |n: usize| n * BLOCK_THREADS * size_of::<f64>();
         let block = |name, bytes| sized(name, BLOCK_THREADS, bytes);
         Ok(LayerKernels {
             outputs: block("outputs", products(1))?,
-            outputs_input: block("outputs_input", products(column_types.input_pieces()))?,
+            outputs_input: block("outputs_input", products(input))?,
             outputs_cells: block("outputs_cells", CELLS_BYTES)?,
             input_gradient: block("input_gradient", products(pieces))?,
             norm_sums: block("norm_sums", sums(2))?,

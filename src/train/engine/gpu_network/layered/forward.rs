@@ -160,7 +160,7 @@ impl GpuNetwork {
             state: self.state.address(),
             drawn: self.drawn.address(),
             parameters: layer.parameters,
-            neuron: neurons.map_or_else(|| super::neuron_args(&no_iaf), |of| of.iaf),
+            neuron: neurons.map_or_else(|| (&no_iaf).into(), |of| of.iaf),
             constants: neurons.map_or(Address::null(), |of| of.constants.address()),
             y: layer.y.address(),
             norm: layer.scales.address(),

@@ -12,7 +12,6 @@ mod backward;
 mod forward;
 
 use crate::engine::gpu_network::buffers::{Extent, POISON, padded, splits};
-use crate::engine::gpu_network::network::neuron_args;
 use crate::error::Result;
 use crate::gpu::{Address, Buffer, Stream};
 use crate::kernel::cell::{CONSTANTS, CUDA_CELLS, SUMS};
@@ -20,7 +19,7 @@ use crate::kernel::dropout::Dropout;
 use crate::kernel::interface::NeuronArgs;
 use crate::kernel::layer_interface::ParameterArgs;
 use crate::kernel::program::{
-    AHEAD, CELL_IAF, CELL_LEAKY, MASK_TILE, Program, REDUCE_LAST, REDUCE_MAX, REDUCE_SOFTMAX, REDUCE_SUM, VECTORS,
+    CELL_AHEAD, CELL_IAF, CELL_LEAKY, MASK_TILE, Program, REDUCE_LAST, REDUCE_MAX, REDUCE_SOFTMAX, REDUCE_SUM, VECTORS,
 };
 use crate::kernel::update_interface::Layer;
 use crate::network::{
@@ -104,7 +103,7 @@ pub(super) struct Neurons {
     pub(super) masks: Buffer<u32>,
     /// Spikes after dropout, not scaled, (batch, time, width).
     pub(super) spikes: Buffer<u16>,
-    /// States before every AHEAD steps, (batch, time / AHEAD, 2, width).
+    /// States before every CELL_AHEAD steps, (batch, time / CELL_AHEAD, 2, width).
     pub(super) checkpoints: Buffer<f32>,
 }
 
@@ -241,7 +240,7 @@ impl LayerBuffers {
                 let is_iaf = matches!(layer.neuron, Neuron::Iaf(_));
                 let neurons = Neurons {
                     cell: cell(&layer.neuron).unwrap_or(CELL_IAF),
-                    iaf: neuron_args(&iaf(&layer.neuron).constants()),
+                    iaf: (&iaf(&layer.neuron).constants()).into(),
                     surrogate: layer.neuron.cell().map_or((0, [0.0; 2]), |(_, surrogate)| {
                         let (formula, constants) = surrogate.formula();
                         (formula as u32, constants)
@@ -250,7 +249,7 @@ impl LayerBuffers {
                     constants: device.buffer(CONSTANTS * width)?,
                     masks: device.buffer(extent.if_training(masks))?,
                     spikes: device.buffer(rows * width)?,
-                    checkpoints: device.buffer(extent.if_training(rows / AHEAD * 2 * width))?,
+                    checkpoints: device.buffer(extent.if_training(rows / CELL_AHEAD * 2 * width))?,
                 };
                 (Body::Neurons(neurons), if is_iaf { 0 } else { layer.neuron.states() })
             }
