@@ -13,7 +13,7 @@ const TCP: [&str; 4] =
 
 /// A network with everything that is summed over samples: norms, dropout, learned cells, recurrent weights.
 const SILIF: &str = "layers = [
-  { linear = 24, bias = false }, { norm = \"batch\" }, { recurrent = \"dense\" }, { neuron = \"silif\" }, { dropout = 0.3 },
+  { linear = 24, bias = false }, { norm = \"batch\" }, { recurrent = \"dense\" }, { neuron = \"adlif\" }, { dropout = 0.3 },
   { linear = 16, bias = false }, { norm = \"batch\" }, { neuron = \"silif\" }, { dropout = 0.3 },
   { linear = \"classes\", bias = false }, { norm = \"batch\" }, { readout = \"leaky\" },
 ]
@@ -46,7 +46,7 @@ const LAYERED: [&str; 11] = [
     "augment.toml",
     "--reestimate-norm",
     "--select",
-    "accuracy",
+    "valid-accuracy",
 ];
 const TERMS: [&str; 12] = [
     "--hidden",
@@ -108,6 +108,8 @@ impl Bench {
         let mpirun = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", ranks];
         let mut command = self.cluster.command(&[&mpirun, words].concat());
         command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+        // The only network here is the loopback, which Open MPI leaves out by default.
+        command.env("OMPI_MCA_oob_tcp_if_include", "lo").env("OMPI_MCA_btl_tcp_if_include", "lo");
         command.env("RAYON_NUM_THREADS", "1");
         command
     }
