@@ -11,10 +11,11 @@ use crate::slurm::{Cluster, POLL, script, succeed, wait};
 const TCP: [&str; 4] =
     ["OMPI_MCA_pml=ob1", "OMPI_MCA_btl=self,tcp", "OMPI_MCA_btl_tcp_if_include=lo", "OMPI_MCA_oob_tcp_if_include=lo"];
 
-/// A network with everything that is summed over samples: norms, dropout, learned cells, recurrent weights.
-const SILIF: &str = "layers = [
-  { linear = 24, bias = false }, { norm = \"batch\" }, { recurrent = \"dense\" }, { neuron = \"adlif\" }, { dropout = 0.3 },
-  { linear = 16, bias = false }, { norm = \"batch\" }, { neuron = \"silif\" }, { dropout = 0.3 },
+/// A network with everything that is summed over samples: norms, learned cells, recurrent weights. All layers spike.
+const NETWORK: &str = "layers = [
+  { linear = 24, bias = false }, { norm = \"batch\" }, { neuron = \"silif\" }, { dropout = 0.3 },
+  { linear = 16 }, { norm = \"batch\" }, { neuron = \"iaf\" }, { dropout = 0.3 },
+  { linear = 12, bias = false }, { norm = \"batch\" }, { recurrent = \"dense\" }, { neuron = \"adlif\" }, { dropout = 0.3 },
   { linear = \"classes\", bias = false }, { norm = \"batch\" }, { readout = \"leaky\" },
 ]
 ";
@@ -37,7 +38,7 @@ pub(crate) const IAF: [&str; 11] = [
 ];
 const LAYERED: [&str; 11] = [
     "--network",
-    "silif.toml",
+    "network.toml",
     "--batch-size",
     "40",
     "--epochs",
@@ -84,7 +85,7 @@ impl Bench {
             prep(&["synth", "-o", &file, "--samples", samples, "--classes", "4", "--seed", seed]);
             prep(&["convert", &file, "-o", set, "--chunk-samples", "8"]);
         }
-        std::fs::write(work.join("silif.toml"), SILIF).unwrap();
+        std::fs::write(work.join("network.toml"), NETWORK).unwrap();
         std::fs::write(work.join("augment.toml"), AUGMENTATION).unwrap();
         Some(Bench { cluster })
     }
