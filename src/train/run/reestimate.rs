@@ -50,7 +50,7 @@ pub(super) fn reestimate(
         let values = computed.statistics().iter().map(|&value| samples * f64::from(value));
         sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
         total += samples;
-        progress.add(batch.len() as u64);
+        progress.add(samples as u64);
         Ok::<_, crate::Error>(true)
     })?;
     network.parameters.statistics_mut().iter_mut().zip(sums).for_each(|(to, sum)| *to = (sum / total) as f32);
