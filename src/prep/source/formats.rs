@@ -250,6 +250,11 @@ pub(super) fn is_read(head: &[u8], name: &Path) -> bool {
         || is_text(head) && Table::of(&String::from_utf8_lossy(head)).is_some_and(|table| table.has_events())
 }
 
+/// Returns the first [`HEAD`] bytes of a file's bytes.
+pub(super) fn head_in(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes.len().min(HEAD)]
+}
+
 /// Reads the first [`HEAD`] bytes of a file, unpacked.
 ///
 /// # Errors

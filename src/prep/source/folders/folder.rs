@@ -148,7 +148,7 @@ fn open_listed(dir: &Path, mut listing: Listing, options: &SourceOptions) -> Res
             unlabelled: None,
             out_of_range: head.out_of_range,
             filler: Filler::new(options.events),
-            reader: Box::new(Long::closed(path, options, (head.events, head.linked), pieces)),
+            reader: Box::new(Long::closed(path, options, head.found, pieces)),
         });
     }
     notes.extend((outside > 0).then(|| format!("{outside} events are outside the labelled intervals, in no sample")));
