@@ -34,10 +34,17 @@ pub(crate) fn member(path: &Path) -> Option<(PathBuf, &str)> {
 
 /// Returns the path of the file `name` in the folder `dir`, or of the member `name` if `dir` is an archive.
 pub(crate) fn path_in(dir: &Path, name: &str) -> PathBuf {
-    if !dir.is_file() {
-        return dir.join(name);
-    }
-    let mut path = dir.as_os_str().to_owned();
+    if dir.is_file() { path_of_member(dir, name) } else { dir.join(name) }
+}
+
+/// Returns the path of each of `names` like [`path_in`].
+pub(crate) fn paths_in(dir: &Path, names: &[String]) -> Vec<PathBuf> {
+    let is_archive = dir.is_file();
+    names.iter().map(|name| if is_archive { path_of_member(dir, name) } else { dir.join(name) }).collect()
+}
+
+fn path_of_member(archive: &Path, name: &str) -> PathBuf {
+    let mut path = archive.as_os_str().to_owned();
     path.push(":");
     path.push(name);
     path.into()
