@@ -35,6 +35,11 @@ pub(crate) fn report(
         return DONE;
     }
     eprintln!("{}: error: {}", typed.program, said(typed, error, advice));
+    self::code(error, code)
+}
+
+/// Returns the exit code for an error. `code` is a function of the calling program, as for [`report`].
+pub(crate) fn code(error: &anyhow::Error, code: impl Fn(&Cause) -> Option<u8>) -> u8 {
     error.chain().find_map(|cause| code(cause).or_else(|| shared_code(cause))).unwrap_or(SYSTEM)
 }
 

@@ -19,6 +19,7 @@ use crate::device_args::DeviceArgs;
 use crate::existing_args::ExistingArgs;
 use crate::lock_args::{LockArgs, open_locked};
 use crate::options_file::with_files;
+use crate::ranks_args::RanksArgs;
 use crate::training_args::TrainingArgs;
 use crate::values::{Hidden, batch_size, class_weights, engine, hidden, pad, positive, preset, use_threads};
 
@@ -112,6 +113,8 @@ pub(crate) struct FitArgs {
     /// Number of worker threads. The result does not depend on it [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    #[command(flatten)]
+    ranks: RanksArgs,
     /// What computes a training step: fused (our kernels), or reference (libtorch's autograd: slow, for comparison)
     /// [default: fused]
     #[arg(long, value_parser = engine())]
@@ -192,6 +195,14 @@ impl FitArgs {
         existing == Existing::Resume || existing == Existing::Auto && Config::is_in(output)
     }
 
+    /// Returns the configuration of the run to resume, and its sets if the arguments name none.
+    fn stored(&self, output: &Path) -> Result<(Option<Config>, Option<SetPaths>)> {
+        let resumes = self.resumes(output);
+        let config = resumes.then(|| Config::read(output)).transpose()?;
+        let paths = (resumes && self.train.is_none()).then(|| SetPaths::read(output)).transpose()?;
+        Ok((config, paths))
+    }
+
     /// Converts the arguments to options that are checked but not used for training. Opens no GPU. Makes
     /// [`open_locked`] use the lock file of these arguments.
     pub(crate) fn into_planned(self) -> anyhow::Result<FitOptions> {
@@ -211,6 +222,7 @@ pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
         (file, ..) => with_files(file.as_deref(), |args: &FitArgs| Ok(args.training()?))?,
     };
     let output = args.output.clone().ok_or_else(|| missing("output", "the run folder"))?;
+    let ranks = args.ranks.join()?;
     use_threads(args.threads)?;
     #[cfg(feature = "remote")]
     args.remote_cache.choose();
@@ -219,20 +231,21 @@ pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
         return Err(crate::set_place::without_remote("--remote-cache").into());
     }
     args.lock.choose()?;
-    let resumes = args.resumes(&output);
-    let run = resumes.then(|| Config::read(&output)).transpose()?;
-    if resumes && args.train.is_none() {
-        let SetPaths { train, valid, test } = SetPaths::read(&output)?;
+    let (run, paths) = ranks.from_root(ranks.is_root().then(|| args.stored(&output)).transpose()?);
+    if let Some(SetPaths { train, valid, test }) = paths {
         (args.train, args.valid, args.test) = (Some(train), args.valid.or(valid), args.test.or(test));
     }
     let engine = args.engine.or(run.as_ref().map(|run| run.engine)).unwrap_or_default();
-    let backend = args.device.choose_resumed(engine, run.map(|run| run.matmul_precision).unwrap_or_default())?;
+    let backend = args.device.choose_resumed(engine, run.map(|run| run.matmul_precision).unwrap_or_default(), ranks)?;
     if args.deterministic && backend.engine == EngineChoice::Reference && backend.device.is_some() {
         let why = "libtorch's own kernels add in an order that may change; use --device cpu or --engine fused";
         return Err(Error::unavailable("deterministic", why).into());
     }
     let json = args.json;
     let fitted = fit(&args.into_options(output, backend)?)?;
+    if !ranks.is_root() {
+        return Ok(());
+    }
     let mut out = std::io::stdout().lock();
     if json {
         let Fitted { epochs, test, seconds, warnings } = fitted;

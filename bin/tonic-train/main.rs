@@ -6,6 +6,7 @@
 //! fit_args, training_args, predict_args, sweep_args, compare_args, bench_args, view_args,
 //! exchange_args        arguments of single commands
 //! device_args, cache_args, lock_args, values    arguments that several commands share
+//! ranks_args           several processes that train together
 //! options_file         fit --options FILE
 //! advice               what to type next after an error of training
 //! error_texts          tests of all error texts
@@ -45,6 +46,7 @@ mod options_file;
 mod predict_args;
 #[path = "../quoted.rs"]
 mod quoted;
+mod ranks_args;
 #[path = "../set_place.rs"]
 mod set_place;
 #[path = "../shared_advice.rs"]
@@ -91,13 +93,13 @@ fn exit_code_of_run() -> u8 {
     let (cli, typed): (Cli, Typed) = Typed::parse(PROGRAM);
     let on_signal = if matches!(cli.command, Command::Fit(_)) { OnSignal::Stop } else { OnSignal::End };
     let ready = interrupt::install(on_signal).context("cannot listen for Ctrl-C");
-    match ready.and_then(|()| run(cli.command)) {
-        Ok(code) => code,
-        Err(e) => errors::report(&typed, &e, exit_code, |cause| {
+    let report = |error: &anyhow::Error| {
+        errors::report(&typed, error, exit_code, |cause| {
             let error = cause.downcast_ref()?;
             advice::advice(error).or_else(|| advice::contradiction(error, |field| typed.flag(field)))
-        }),
-    }
+        })
+    };
+    ranks_args::end(ready.and_then(|()| run(cli.command)), report, |error| errors::code(error, exit_code))
 }
 
 fn run(command: Command) -> anyhow::Result<u8> {

@@ -3,13 +3,15 @@
 use std::path::Path;
 
 use crate::cgroup::groups_around;
+use crate::share::processes;
 
 /// Returns the number of bytes of memory that this process can still use. `None` if the system doesn't report it.
 ///
 /// This is the free memory of the machine (`MemAvailable`) or, if smaller, what the limit of a control group (cgroup)
-/// leaves free. Memory for cached files counts as free.
+/// leaves free. Memory for cached files counts as free. Processes of [`share_machine`](crate::share_machine) have equal
+/// parts of it.
 pub fn free_memory() -> Option<u64> {
-    free_at(Path::new("/"))
+    free_at(Path::new("/")).map(|free| free / processes() as u64)
 }
 
 /// Returns the free memory that the files in `proc` and `sys` below `root` report. `None` if they don't report it.

@@ -4,6 +4,7 @@
 // epoch_order                the order in which an epoch visits the samples
 // host_cache, cache_choice   all chunks of a set in memory; which cache is used
 // augment                    random changes of training samples
+// share                      which samples of a batch a process takes
 // padding                    how long the samples of a batch are
 // prefetch                   makes batches ahead of the training step
 
@@ -15,6 +16,7 @@ mod host_cache;
 mod loader;
 mod padding;
 mod prefetch;
+mod share;
 mod windows;
 
 pub use augment::{Amount, Augmentation, Step};
@@ -25,4 +27,5 @@ pub use host_cache::{HostCache, host_bytes};
 pub use loader::Loader;
 pub use padding::fixed_steps;
 pub use prefetch::AHEAD;
+pub use share::Share;
 pub use windows::{EpochSample, Windows};

@@ -14,6 +14,7 @@ use crate::cache_choice::CacheChoice;
 use crate::epoch_order::EpochOrder;
 use crate::host_cache::HostCache;
 use crate::prefetch::{AHEAD, ahead};
+use crate::share::Share;
 use crate::windows::{EpochSample, Spare, Windows};
 
 /// Makes the batches of an epoch from a shard set, through a cache if one was chosen.
@@ -114,6 +115,12 @@ impl Loader {
         if self.drop_last { samples - samples % batch_size as u64 } else { samples }
     }
 
+    /// Number of samples in the batch with the index `batch`, for batches of `batch_size` samples.
+    pub fn samples_of(&self, batch_size: usize, batch: u64) -> usize {
+        let Range { start, end } = self.positions(batch_size, batch..batch.saturating_add(1));
+        (end - start) as usize
+    }
+
     /// Calls `each` with the batches of an epoch, from the batch with the index `first` on. Stops when `each` returns
     /// false. While `each` runs, another thread makes the next batches. The samples of a shuffled epoch are changed as
     /// [`Loader::augment`] says.
@@ -130,8 +137,25 @@ impl Loader {
         first: u64,
         each: impl FnMut(&Batch) -> Result<bool, E>,
     ) -> Result<(), E> {
+        self.epoch_share(order, batch_size, first..u64::MAX, Share::whole(), each)
+    }
+
+    /// Like [`Loader::epoch`], but for the batches with the indices `batches`, and only for the samples that `share`
+    /// takes of each batch. A batch of `each` can be empty.
+    ///
+    /// # Errors
+    /// The errors of [`Loader::epoch`].
+    pub fn epoch_share<E: From<Error> + From<BaseError> + Send>(
+        &self,
+        order: EpochOrder,
+        batch_size: usize,
+        batches: Range<u64>,
+        share: Share,
+        each: impl FnMut(&Batch) -> Result<bool, E>,
+    ) -> Result<(), E> {
         let is_shuffled = matches!(order, EpochOrder::Shuffled { .. });
-        self.batches_of(order, batch_size, first, self.augmentation.as_ref().filter(|_| is_shuffled), each)
+        let augmentation = self.augmentation.as_ref().filter(|_| is_shuffled);
+        self.batches_of((order, batch_size, batches, share), augmentation, each)
     }
 
     /// Like [`Loader::epoch`], but without augmentation.
@@ -145,16 +169,14 @@ impl Loader {
         first: u64,
         each: impl FnMut(&Batch) -> Result<bool, E>,
     ) -> Result<(), E> {
-        self.batches_of(order, batch_size, first, None, each)
+        self.batches_of((order, batch_size, first..u64::MAX, Share::whole()), None, each)
     }
 
-    /// Calls `each` with the batches of an epoch, see [`Loader::epoch`]. If `augmentation` is given, the samples are
+    /// Calls `each` with the batches of an epoch, see [`Loader::epoch_share`]. If `augmentation` is given, the samples are
     /// changed.
     fn batches_of<E: From<Error> + From<BaseError> + Send>(
         &self,
-        order: EpochOrder,
-        batch_size: usize,
-        first: u64,
+        (order, batch_size, batches, share): (EpochOrder, usize, Range<u64>, Share),
         augmentation: Option<&Augmentation>,
         mut each: impl FnMut(&Batch) -> Result<bool, E>,
     ) -> Result<(), E> {
@@ -166,7 +188,7 @@ impl Loader {
             let mut batch = used.try_recv().unwrap_or_else(|_| Batch::new(widths));
             let target = if augmentation.is_some() { &mut stored } else { &mut batch };
             target.clear();
-            windows.next_batch(|samples| {
+            let taken = windows.next_batch(|samples| {
                 samples.iter().try_for_each(|sample| {
                     target.labels.push(sample.label());
                     target.keys.push(order.key(sample.index()));
@@ -176,9 +198,10 @@ impl Loader {
             if let Some(augmentation) = augmentation {
                 augmentation.apply(&stored, shape, &mut batch);
             }
-            Ok(Some(batch).filter(|batch| !batch.is_empty()))
+            Ok((taken > 0).then_some(batch))
         };
-        self.prefetch(order, batch_size, first, make, |batch| {
+        let positions = self.positions(batch_size, batches);
+        self.read_ahead((order, batch_size, positions, share), make, |batch| {
             let more = each(&batch)?;
             let _ = back.try_send(batch); // recycled; dropped if the channel is full
             Ok(more)
@@ -195,11 +218,20 @@ impl Loader {
         order: EpochOrder,
         batch_size: usize,
         first: u64,
+        make: impl FnMut(&mut Windows<'_>) -> Result<Option<T>, E> + Send,
+        each: impl FnMut(T) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        let positions = self.positions(batch_size, first..u64::MAX);
+        self.read_ahead((order, batch_size, positions, Share::whole()), make, each)
+    }
+
+    fn read_ahead<T: Send, E: From<BaseError> + Send>(
+        &self,
+        what: (EpochOrder, usize, Range<u64>, Share),
         mut make: impl FnMut(&mut Windows<'_>) -> Result<Option<T>, E> + Send,
         each: impl FnMut(T) -> Result<bool, E>,
     ) -> Result<(), E> {
-        let positions = self.positions_from(batch_size, first);
-        self.read(order, batch_size, positions, |windows| ahead(|| make(windows).transpose(), each))
+        self.read_share(what, |windows| ahead(|| make(windows).transpose(), each))
     }
 
     /// Calls `work` with a [`Windows`], an iterator over batches. The batches have the samples at `positions` of the
@@ -212,8 +244,16 @@ impl Loader {
         positions: Range<u64>,
         work: impl FnOnce(&mut Windows<'_>) -> R,
     ) -> R {
+        self.read_share((order, batch_size, positions, Share::whole()), work)
+    }
+
+    fn read_share<R>(
+        &self,
+        (order, batch_size, positions, share): (EpochOrder, usize, Range<u64>, Share),
+        work: impl FnOnce(&mut Windows<'_>) -> R,
+    ) -> R {
         let spare = std::mem::take(&mut *self.spare.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut windows = Windows::new(&self.set, self.host_cache(), order, batch_size, positions, spare);
+        let mut windows = Windows::new(&self.set, self.host_cache(), order, (batch_size, positions, share), spare);
         let done = work(&mut windows);
         *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = windows.into_spare();
         done
@@ -236,7 +276,8 @@ impl Loader {
         mut each: impl FnMut(&[f32], &[u32]) -> Result<bool, E>,
     ) -> Result<(), E> {
         let sample_len = steps * self.set.manifest().description.shape.cells() as usize;
-        self.read(order, batch_size, self.positions_from(batch_size, first), |windows| {
+        let positions = self.positions(batch_size, first..u64::MAX);
+        self.read(order, batch_size, positions, |windows| {
             let (mut dense, mut labels) = (std::mem::take(windows.dense()), Vec::new());
             loop {
                 labels.clear();
@@ -257,10 +298,10 @@ impl Loader {
         })
     }
 
-    /// Returns the positions, in the epoch, of the samples in the batch with the index `first` and in all later
-    /// batches.
-    fn positions_from(&self, batch_size: usize, first: u64) -> Range<u64> {
+    /// Returns the positions, in the epoch, of the samples of the batches with the indices `batches`.
+    fn positions(&self, batch_size: usize, batches: Range<u64>) -> Range<u64> {
         let samples = self.samples(batch_size);
-        first.saturating_mul(batch_size as u64).min(samples)..samples
+        let before = |batch: u64| batch.saturating_mul(batch_size as u64).min(samples);
+        before(batches.start)..before(batches.end)
     }
 }

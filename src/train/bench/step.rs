@@ -6,7 +6,7 @@ use std::time::Instant;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
-use tonic_loader::{Batch, EpochOrder};
+use tonic_loader::{Batch, EpochOrder, Share};
 use tonic_report::median;
 
 use crate::bench::gpu;
@@ -150,7 +150,7 @@ impl Trainer {
             }
             _ => {
                 let engine = self.backend.host_engine(&self.initial.network)?;
-                let mut learner = HostLearner::new(engine, self.initial.clone());
+                let mut learner = HostLearner::new(engine, self.initial.clone(), Share::whole());
                 let mut times = Vec::with_capacity(steps);
                 for (i, batch) in batches.iter().cycle().take(steps + 1).enumerate() {
                     let started = Instant::now();

@@ -32,6 +32,6 @@ pub use layered::LayeredEngine;
 #[cfg(feature = "libtorch")]
 pub use libtorch::LibtorchEngine;
 pub use step::{BatchLoss, Engine};
-pub(crate) use step::{Prediction, check_interrupt, check_labels, check_loss, predict};
+pub(crate) use step::{Prediction, check_interrupt, check_labels, check_loss, predict, share};
 pub(crate) use tracer::{Traced, Tracer};
 pub use training_loss::{SpikeRate, TrainingLoss};

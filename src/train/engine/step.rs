@@ -1,7 +1,8 @@
 //! The trait that every engine implements, and the loss of a batch.
 
 use tonic_base::interrupt;
-use tonic_loader::Batch;
+use tonic_loader::{Batch, Share};
+use tonic_ranks::Ranks;
 
 use crate::engine::training_loss::TrainingLoss;
 use crate::error::{KernelError, Result};
@@ -12,6 +13,9 @@ use crate::network::{Network, Parameters};
 ///
 /// Each sample runs for `steps` time steps, or for all its frames if it has more. `network` must have the shape that
 /// the engine was made for.
+///
+/// An engine of several ranks gets this rank's share of the batch in [`step`](Engine::step), and computes loss and
+/// gradient of the whole batch, together with the other ranks. All other functions work on this rank alone.
 pub trait Engine: std::fmt::Debug {
     /// Returns the mean loss of a batch, and writes the gradient of the loss for every parameter into `gradient`.
     /// Doesn't change the parameters.
@@ -134,10 +138,32 @@ impl Prediction {
 }
 
 /// Checks the arguments of [`Engine::step`] and returns the number of classes.
-pub(super) fn check_step(network: &Network, batch: &Batch, gradient: &Parameters) -> Result<usize, KernelError> {
+pub(super) fn check_step(
+    ranks: Ranks,
+    network: &Network,
+    batch: &Batch,
+    gradient: &Parameters,
+) -> Result<usize, KernelError> {
     assert_eq!(network.architecture().tensors(), gradient.architecture().tensors(), "tensors of the gradient");
     let classes = network.shape().classes;
-    check_labels(batch, classes).map(|()| classes)
+    // The share of one of several ranks can be empty.
+    if ranks.is_solo() || !batch.is_empty() {
+        check_labels(batch, classes)?;
+    }
+    Ok(classes)
+}
+
+/// Maximum number of blocks of samples in a batch.
+const MAX_BLOCKS: usize = 32;
+/// Maximum number of float32 values in the gradients of all blocks, unless [`MIN_BLOCKS`] needs more.
+const MAX_GRADIENTS: usize = 1 << 25;
+/// Minimum number of blocks of samples in a batch, if the batch has enough samples.
+const MIN_BLOCKS: usize = 4;
+
+/// Returns how the CPU's engines divide batches into blocks, and which blocks a rank takes. `parameters` is the number
+/// of parameters of the network.
+pub(crate) fn share(ranks: Ranks, parameters: usize) -> Share {
+    Share { ranks, blocks: (MAX_GRADIENTS / parameters.max(1)).clamp(MIN_BLOCKS, MAX_BLOCKS) }
 }
 
 pub(crate) fn check_labels(batch: &Batch, classes: usize) -> Result<(), KernelError> {

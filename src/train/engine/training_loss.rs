@@ -15,6 +15,7 @@
 //! 2020, for each sample and neuron, with a lower and an upper bound.
 
 use serde::{Deserialize, Serialize};
+use tonic_ranks::Ranks;
 
 use crate::error::{BaseFault, Error, Result};
 use crate::kernel::{ActiveCells, TILE_WIDTH, Tile, loss};
@@ -44,7 +45,8 @@ pub struct SpikeRate {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BatchTerms<'a> {
     loss: &'a TrainingLoss,
-    samples: usize,
+    /// Number of samples in the batch, of all ranks.
+    pub(super) samples: usize,
     /// W: the sum of the class weights of all labels in the batch.
     total: f64,
 }
@@ -52,11 +54,17 @@ pub(super) struct BatchTerms<'a> {
 impl TrainingLoss {
     /// Returns the loss for a batch with these labels.
     pub(super) fn of_batch(&self, labels: &[u32]) -> BatchTerms<'_> {
-        let total = match &self.class_weights {
-            Some(weights) => labels.iter().map(|&label| f64::from(weights[label as usize])).sum(),
-            None => labels.len() as f64,
-        };
-        BatchTerms { loss: self, samples: labels.len(), total }
+        self.of_share(Ranks::solo(), labels)
+    }
+
+    /// Returns the loss for a batch that several ranks share. `labels` are those of this rank's samples.
+    pub(super) fn of_share(&self, ranks: Ranks, labels: &[u32]) -> BatchTerms<'_> {
+        let weight = |&label: &u32| self.class_weights.as_ref().map_or(1.0, |weights| weights[label as usize]);
+        let [samples, total] = ranks.fold_array([0.0; 2], |[samples, total]| {
+            *samples += labels.len() as f64;
+            labels.iter().for_each(|label| *total += f64::from(weight(label)));
+        });
+        BatchTerms { loss: self, samples: samples as usize, total }
     }
 
     /// Returns an error if a setting is not supported by the kernels of a GPU.

@@ -15,6 +15,8 @@
 //! one pass over y. Sums over the time steps of a sample are float32. Sums over samples are float64, in the order of
 //! the samples.
 
+use tonic_ranks::Ranks;
+
 use crate::kernel::isa::for_each_isa;
 use crate::kernel::{TILE_WIDTH, Tile, halves, halves_mut};
 
@@ -97,19 +99,23 @@ impl Statistics {
     }
 }
 
-/// Adds up the sums of all samples, in the order of the samples. Returns N totals for each channel.
+/// Adds up the sums of all samples of a batch, in the order of the samples: first those of lower ranks, then those in
+/// `sums`, then those of higher ranks. Returns N totals for each channel.
 ///
 /// `sums[sample * tiles + tile][n][j]` is sum n of channel `tile * TILE_WIDTH + j` in one sample.
-pub(crate) fn over_samples<const N: usize>(sums: &[[Tile; N]], channels: usize) -> Vec<[f64; N]> {
+pub(crate) fn over_samples<const N: usize>(ranks: Ranks, sums: &[[Tile; N]], channels: usize) -> Vec<[f64; N]> {
     let tiles = channels.div_ceil(TILE_WIDTH).max(1);
     let mut totals = vec![[0.0; N]; tiles * TILE_WIDTH];
-    for sample in sums.chunks_exact(tiles) {
-        for (tile, totals) in sample.iter().zip(totals.chunks_exact_mut(TILE_WIDTH)) {
-            for (row, sums) in tile.iter().enumerate() {
-                totals.iter_mut().zip(sums).for_each(|(total, sum)| total[row] += f64::from(*sum));
+    ranks.fold_all(totals.as_flattened_mut(), |totals| {
+        let (totals, _) = totals.as_chunks_mut::<N>();
+        for sample in sums.chunks_exact(tiles) {
+            for (tile, totals) in sample.iter().zip(totals.chunks_exact_mut(TILE_WIDTH)) {
+                for (row, sums) in tile.iter().enumerate() {
+                    totals.iter_mut().zip(sums).for_each(|(total, sum)| total[row] += f64::from(*sum));
+                }
             }
         }
-    }
+    });
     totals.truncate(channels);
     totals
 }
@@ -212,6 +218,7 @@ mod tests {
     use proptest::prelude::*;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
+    use tonic_ranks::Ranks;
 
     use super::{EPS, Statistics, Tile, over_samples, squares};
     use crate::kernel::TILE_WIDTH;
@@ -249,7 +256,7 @@ mod tests {
                 let mut statistics = Statistics { mean: of_mean.clone(), variance: vec![0.0; TILE_WIDTH] };
                 let means = statistics.mean_tiles();
                 let parts: Vec<[Tile; 1]> = y.iter().map(|y| [squares(isa, &means[0], y)]).collect();
-                let totals: Vec<f64> = over_samples(&parts, TILE_WIDTH).into_iter().map(|[sum]| sum).collect();
+                let totals: Vec<f64> = over_samples(Ranks::solo(), &parts, TILE_WIDTH).into_iter().map(|[sum]| sum).collect();
                 statistics.set_variance(&totals, n);
                 let norm = Norm::new(&gamma, &beta, &statistics);
                 let mut sums = Vec::new();
@@ -258,7 +265,7 @@ mod tests {
                     norm::apply(isa, &norm, 0, y, out);
                     sums.push(norm::backward_sums(isa, &norm, 0, y, g));
                 }
-                let totals = over_samples(&sums, TILE_WIDTH);
+                let totals = over_samples(Ranks::solo(), &sums, TILE_WIDTH);
                 let (mut dgamma, mut dbeta) = (vec![f32::NAN; TILE_WIDTH], vec![f32::NAN; TILE_WIDTH]);
                 let back = norm::Backward::new(&gamma, &statistics, n, |j| totals[j], (&mut dgamma, &mut dbeta));
                 let mut dy = y.clone();

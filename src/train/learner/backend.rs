@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use tonic_base::{Progress, human_bytes};
+use tonic_ranks::Ranks;
 use tonic_shard::{FrameShape, ShardSet};
 
 #[cfg(feature = "libtorch")]
 use crate::engine::LibtorchEngine;
-use crate::engine::{Arithmetic, CpuEngine, Engine, EngineChoice, LayeredEngine, TrainingLoss};
+use crate::engine::{Arithmetic, CpuEngine, Engine, EngineChoice, LayeredEngine, TrainingLoss, share};
 use crate::error::{BaseFault, Error, Result};
 use crate::feed::Feed;
 use crate::gpu::{Device, check_compiler};
@@ -30,6 +31,8 @@ pub struct Backend {
     pub device: Option<Device>,
     /// Precision of matrix products on a GPU.
     pub precision: MatmulPrecision,
+    /// The processes that train together.
+    pub ranks: Ranks,
     /// Message that says which device computes and why, for example "cuda:0: NVIDIA H200, 139.8 GB free".
     pub why: String,
 }
@@ -37,7 +40,7 @@ pub struct Backend {
 impl Backend {
     /// Returns the backend that computes on the CPU.
     pub fn cpu(engine: EngineChoice, precision: MatmulPrecision) -> Backend {
-        Backend { engine, device: None, precision, why: "cpu".into() }
+        Backend { engine, device: None, precision, ranks: Ranks::solo(), why: "cpu".into() }
     }
 
     /// Opens the GPU with the index `ordinal`, from 0, and returns the backend that computes on this GPU.
@@ -49,7 +52,7 @@ impl Backend {
         let device = Device::open(ordinal)?;
         check_compiler(&device)?;
         let why = format!("cuda:{ordinal}: {}, {} free", device.name(), human_bytes(device.free_memory()?));
-        Ok(Backend { engine, device: Some(device), precision, why })
+        Ok(Backend { engine, device: Some(device), precision, ranks: Ranks::solo(), why })
     }
 
     pub(crate) fn arithmetic(&self) -> Arithmetic {
@@ -101,7 +104,8 @@ impl Backend {
             None => {
                 let mut engine = self.host_engine(&state.network)?;
                 engine.set_loss(loss)?;
-                Box::new(HostLearner::new(engine, state))
+                let share = share(self.ranks, state.network.architecture().parameters());
+                Box::new(HostLearner::new(engine, state, share))
             }
         })
     }
@@ -122,7 +126,7 @@ impl Backend {
         self.with_evaluator(
             (program, network, feed, longest),
             |gpu| gpu.evaluate(network, feed, padding, progress),
-            |engine| evaluate(engine, network, feed, padding, progress),
+            |engine| evaluate(engine, Ranks::solo(), network, feed, padding, progress),
         )
     }
 
@@ -162,8 +166,10 @@ impl Backend {
     /// Makes an engine that takes batches from host memory: our kernels on the CPU, or libtorch.
     pub(crate) fn host_engine(&self, network: &Network) -> Result<Box<dyn Engine>> {
         match self.engine {
-            EngineChoice::Fused if network.layers().as_iaf().is_some() => Ok(Box::new(CpuEngine::new(network))),
-            EngineChoice::Fused => Ok(Box::new(LayeredEngine::new(network))),
+            EngineChoice::Fused if network.layers().as_iaf().is_some() => {
+                Ok(Box::new(CpuEngine::new(network).with_ranks(self.ranks)))
+            }
+            EngineChoice::Fused => Ok(Box::new(LayeredEngine::new(network).with_ranks(self.ranks))),
             EngineChoice::Reference => self.reference(),
         }
     }

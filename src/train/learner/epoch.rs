@@ -2,6 +2,7 @@
 
 use tonic_base::Progress;
 use tonic_loader::{Batch, EpochOrder};
+use tonic_ranks::Ranks;
 
 use crate::engine::{BatchLoss, SpikeCounts};
 use crate::error::Result;
@@ -66,6 +67,15 @@ impl TrainState {
         };
         let groups = network.architecture().tensors().iter().map(group).collect();
         TrainState { network, optimiser: Optimiser::with_groups(config, groups) }
+    }
+}
+
+impl TrainState {
+    /// Copies the parameters and the optimiser's moving averages of rank 0 to all ranks.
+    pub(crate) fn copy_from_root(&mut self, ranks: Ranks) {
+        self.network.parameters.copy_from_root(ranks);
+        ranks.copy_from_root(&mut self.optimiser.mean);
+        ranks.copy_from_root(&mut self.optimiser.mean_square);
     }
 }
 

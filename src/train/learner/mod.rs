@@ -38,7 +38,7 @@ pub use balance::ClassWeights;
 pub use epoch::{Epoch, Learner, Room, TrainState};
 pub(crate) use evaluation::check_labelled;
 pub use evaluation::{ClassScore, Evaluation};
-pub(crate) use host::{HostLearner, each_batch};
+pub(crate) use host::{HostLearner, each_batch, stops};
 pub use logits::Logits;
 pub use padding::{Pad, Padding, longest_steps};
 pub use schedule::{Curve, Plateau, Rates, Schedule, WARMUP_START};

@@ -6,6 +6,7 @@ use tonic_base::{Progress, publish, remove_file};
 use crate::error::Result;
 use crate::feed::Feed;
 use crate::learner::{Evaluation, Selected, TrainState};
+use crate::network::Network;
 use crate::run::events;
 use crate::run::folder::{BEST, MODEL, TEST};
 use crate::run::reestimate::reestimate;
@@ -38,18 +39,23 @@ impl Training<'_> {
     /// checkpoint and the learner keep the old statistics, so that a resumed run continues with them.
     pub(super) fn reestimate(&mut self, train: &Feed) -> Result<()> {
         let (fit, folder) = (self.fit, &self.fit.run);
-        let files = [Some(MODEL), folder.join(BEST).exists().then_some(BEST)];
+        let ranks = fit.backend.ranks;
+        let has_best = ranks.from_root(ranks.is_root().then(|| folder.join(BEST).exists()));
+        let files = [Some(MODEL), has_best.then_some(BEST)];
         let mut networks = Vec::new();
         for file in files.into_iter().flatten() {
-            let saved = saved_networks::read_network(folder, &self.config, file)?.network;
+            let saved = self.saved_network(file)?;
             networks.push((file, saved.parameters.statistics().to_vec(), saved));
         }
         let samples = networks.len() as u64 * train.loader().set().len();
         let progress = Progress::start(fit.verbosity, "norms", samples, "samples");
         for (_, _, network) in &mut networks {
-            reestimate(network, train, self.config.batch_size, self.padding, &progress)?;
+            reestimate(ranks, network, train, self.config.batch_size, self.padding, &progress)?;
         }
         progress.finish();
+        if !ranks.is_root() {
+            return Ok(());
+        }
         sums::update(folder, || {
             for (file, before, network) in networks {
                 if network.parameters.statistics() != before {
@@ -70,7 +76,7 @@ impl Training<'_> {
         };
         let evaluation = match saved {
             Some(file) => {
-                let network = saved_networks::read_network(&self.fit.run, &self.config, file)?.network;
+                let network = self.saved_network(file)?;
                 let last = self.learner.state().clone();
                 self.learner.restart(&TrainState { network, ..last.clone() })?;
                 let evaluated = self.evaluate_as_is(feed);
@@ -80,11 +86,25 @@ impl Training<'_> {
             None => self.evaluate(feed)?,
         };
         let evaluation = Evaluation { selected, ..evaluation };
+        if !self.fit.backend.ranks.is_root() {
+            return Ok(evaluation);
+        }
         let file = self.fit.run.join(TEST);
         sums::update(&self.fit.run, || Ok(publish(&file, evaluation.json().as_bytes())?))?;
         if let Some(events) = &mut self.events {
             events::append_test(events, self.epochs.len() as u64, &evaluation.score)?;
         }
         Ok(evaluation)
+    }
+
+    /// Returns the network in the file `name` of the run. Rank 0 reads it.
+    fn saved_network(&self, name: &str) -> Result<Network> {
+        let ranks = self.fit.backend.ranks;
+        let mut network = match ranks.is_root() {
+            true => saved_networks::read_network(&self.fit.run, &self.config, name)?.network,
+            false => self.learner.state().network.clone(),
+        };
+        network.parameters.copy_from_root(ranks);
+        Ok(network)
     }
 }

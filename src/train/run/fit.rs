@@ -5,6 +5,7 @@ use std::time::Instant;
 use tonic_base::human_bytes;
 use tonic_shard::{MOST_CLASSES, ShardSet};
 
+use crate::engine::share;
 use crate::error::{BaseFault, Error, Result};
 use crate::feed::Feed;
 use crate::kernel::program::Program;
@@ -15,6 +16,7 @@ use crate::run::health::Guessing;
 use crate::run::memory::{check_parameters, check_step, check_steps};
 use crate::run::metrics::{self, EpochMetrics};
 use crate::run::options::FitOptions;
+use crate::run::ranks::check_ranks;
 use crate::run::sets::{SetPaths, Sets};
 use crate::run::sums;
 use crate::run::training::Training;
@@ -34,14 +36,23 @@ pub struct Fitted {
 
 /// Trains a network and writes the run folder.
 ///
+/// Several ranks call this function together. Rank 0 reads and writes the run folder, and prints. After
+/// [`Error::Diverged`] and [`Interrupted`](tonic_base::Error::Interrupted), all ranks return this error. After any other
+/// error, some ranks can still wait for others: [`Ranks::end_all`](tonic_ranks::Ranks::end_all) ends them.
+///
 /// # Errors
+/// - [`Usage`](tonic_base::Error::Usage) with the name of the first option that differs between ranks
+/// - [`Unavailable`](tonic_base::Error::Unavailable) if several ranks ask for a GPU or for the engine `reference`
 /// - the errors of reading the sets, and of reading and writing the run folder
 /// - [`Busy`](tonic_base::Error::Busy) if another process writes to the folder
 /// - [`Error::Diverged`]
 /// - [`Interrupted`](tonic_base::Error::Interrupted), after the run was saved
 pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     let started = Instant::now();
+    let ranks = fit.backend.ranks;
+    let fit = &if ranks.is_root() { fit.clone() } else { fit.silent() };
     let sets = Sets::open(fit)?;
+    check_ranks(fit, &sets)?;
     let Sets { train, valid, test } = &sets;
     for (name, set) in [("train", Some(train)), ("valid", valid.as_ref()), ("test", test.as_ref())] {
         if let Some(set) = set {
@@ -50,8 +61,12 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     }
     let wait =
         || fit.say(|| "waiting  another process, perhaps of a job that was started again, trains this run".into());
-    let mut folder = RunFolder::find(&fit.run, fit.existing, wait)?;
-    let config = fit.config(&sets, folder.resumes())?;
+    let mut folder = ranks.is_root().then(|| RunFolder::find(&fit.run, fit.existing, wait)).transpose()?;
+    let begun = match &folder {
+        Some(folder) => Some((folder.resumes(), folder.has_begun(), fit.config(&sets, folder.resumes())?)),
+        None => None,
+    };
+    let (resumes, has_begun, config): (bool, bool, Config) = ranks.from_root(begun);
     let Sets { train, valid, test } = sets;
     check_batches(&config, &train)?;
     let sets: Vec<&ShardSet> = [Some(&train), valid.as_ref(), test.as_ref()].into_iter().flatten().collect();
@@ -61,7 +76,8 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     if config.reestimate_norm && architecture.layers.norms().next().is_none() {
         return Err(Error::usage("reestimate_norm", "a network with a norm", "a network without one"));
     }
-    let step = check_step(&architecture, config.batch_size.min(train.len() as usize), config.steps)?;
+    let own = share(ranks, architecture.parameters()).of(config.batch_size.min(train.len() as usize)).len();
+    let step = check_step(&architecture, own, config.steps)?;
     for (option, set) in [("train", Some(&train)), ("valid", valid.as_ref()), ("test", test.as_ref())] {
         set.map_or(Ok(()), |set| check_steps(option, &architecture.shape, longest_steps(config.steps, &[set])))?;
     }
@@ -76,6 +92,10 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     }
     warnings.iter().for_each(fit.warn);
     fit.say(|| format!("device   {}", fit.backend.why));
+    if !ranks.is_solo() {
+        let here = ranks.on_this_machine();
+        fit.say(|| format!("ranks    {} train together, {here} of them on this machine", ranks.size()));
+    }
     let program = fit.backend.program(&sets, longest)?;
     program.as_ref().map_or(Ok(()), |_| config.training.check_gpu())?;
     let evaluated = sets.iter().skip(1).map(|set| set.len()).max().unwrap_or(0);
@@ -83,26 +103,31 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     let train = train.augment(config.training.augment.clone())?;
     let valid = valid.map(|set| fit.load("valid", set, program.as_deref())).transpose()?;
     let batch = config.batch_size.min(train.loader().set().len() as usize);
-    let room = Room { batch, longest, batches: train.loader().batches(config.batch_size), evaluated };
-    let has_begun = folder.has_begun();
+    let batches = train.loader().batches(config.batch_size);
+    let room = Room { batch, longest, batches, evaluated };
     let loss = (guessing, loss);
     let mut run = Training::start(fit, config, has_begun, program.as_ref(), room, loss, started)?;
-    if has_begun && !sums::check_state(&fit.run)? {
+    if has_begun && ranks.is_root() && !sums::check_state(&fit.run)? {
         fit.say(|| format!("note     no {SUMS}: changed bytes in the files of this run cannot be found"));
     }
     // The test set is loaded after training. Whether it fits is checked now, so that training is not in vain.
     test.as_ref().map(|set| Feed::choose_cache(fit.cache, set, program.as_deref())).transpose()?;
-    folder.make()?;
-    if folder.resumes() {
-        run.keep_epochs()?;
-        run.restore_model()?;
-    } else {
-        run.config.publish(&fit.run)?;
+    if resumes {
+        run.keep_epochs();
     }
-    SetPaths::publish(fit)?;
-    run.start_events()?;
-    if !has_begun {
-        run.save()?;
+    if let Some(folder) = &mut folder {
+        folder.make()?;
+        if resumes {
+            sums::update(&fit.run, || run.config.publish(&fit.run))?;
+            run.restore_model()?;
+        } else {
+            run.config.publish(&fit.run)?;
+        }
+        SetPaths::publish(fit)?;
+        run.start_events()?;
+        if !has_begun {
+            run.save()?;
+        }
     }
     fit.say(|| {
         let sizes: Vec<String> = run.config.network.hidden.iter().map(ToString::to_string).collect();
@@ -113,7 +138,7 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
         format!("network  {inputs}-{}-{classes}, {parameters} parameters, {steps} steps{layers}", sizes.join("-"))
     });
     if let Some(bytes) = step {
-        fit.say(|| format!("memory   a step of {batch} samples takes {}", human_bytes(bytes)));
+        fit.say(|| format!("memory   a step of {own} samples takes {}", human_bytes(bytes)));
     }
     run.watch(&train)?;
     let done_before = run.epochs.len();
@@ -123,14 +148,17 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     if run.config.reestimate_norm {
         run.reestimate(&train)?;
     }
-    metrics::draw(&fit.run, &run.epochs)?;
+    if ranks.is_root() {
+        metrics::draw(&fit.run, &run.epochs)?;
+    }
     let selected = run.say_selected();
     let was_tested = fit.run.join(TEST).exists();
     let test = test.map(|set| run.test(&fit.load("test", set, program.as_deref())?, selected)).transpose()?;
-    if run.epochs.len() > done_before || test.is_some() && !was_tested {
+    if ranks.is_root() && (run.epochs.len() > done_before || test.is_some() && !was_tested) {
         run.times.save(&fit.run)?;
     }
     let seconds = started.elapsed().as_secs_f64();
+    run.say_traffic((run.epochs.len() - done_before) as u64 * batches, seconds);
     fit.say(|| format!("done     {} epochs in {seconds:.1} s, with all else", run.epochs.len() - done_before));
     warnings.append(&mut run.warnings);
     Ok(Fitted { epochs: run.epochs, test, warnings, seconds })

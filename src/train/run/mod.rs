@@ -25,6 +25,7 @@
 //! times, machine   how long each process trained the run, and on which hardware
 //! activity         how often neurons spike
 //! initial          the network before the first batch
+//! ranks            several processes that train one run
 //! health           whether training learns nothing or diverges
 //! ```
 
@@ -47,6 +48,7 @@ mod network_file;
 mod options;
 mod options_file;
 mod predict;
+mod ranks;
 mod reestimate;
 mod saved_networks;
 mod sets;

@@ -77,6 +77,11 @@ pub struct FitOptions {
 }
 
 impl FitOptions {
+    /// Returns these options for a rank that doesn't talk to the user.
+    pub(super) fn silent(&self) -> FitOptions {
+        FitOptions { verbosity: Verbosity::Quiet, warn: |_| (), ..self.clone() }
+    }
+
     /// Prints a line to stderr if `verbosity` is normal.
     pub(super) fn say(&self, what: impl FnOnce() -> String) {
         if self.verbosity == Verbosity::Normal {

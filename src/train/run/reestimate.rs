@@ -6,20 +6,23 @@
 
 use tonic_base::Progress;
 use tonic_loader::EpochOrder;
+use tonic_ranks::Ranks;
 
-use crate::engine::{EngineChoice, check_interrupt};
+use crate::engine::{EngineChoice, check_interrupt, share};
 use crate::error::Result;
 use crate::feed::Feed;
 use crate::kernel::program::MatmulPrecision;
-use crate::learner::{Backend, Padding};
+use crate::learner::{Backend, Padding, stops};
 use crate::network::{Architecture, Network, Parameters};
 
-/// Replaces the running statistics of a network with means over the batches of a training set.
+/// Replaces the running statistics of a network with means over the batches of a training set. Several ranks share
+/// each batch.
 ///
 /// # Errors
 /// The errors of reading the set, [`Error::Kernel`](crate::Error::Kernel),
 /// [`Interrupted`](tonic_base::Error::Interrupted).
 pub(super) fn reestimate(
+    ranks: Ranks,
     network: &mut Network,
     train: &Feed,
     batch_size: usize,
@@ -31,18 +34,23 @@ pub(super) fn reestimate(
     let shape = network.shape();
     let mut plain = Network::zeros(Architecture::new(shape.inputs, layers, shape.classes));
     plain.parameters.flat_mut().copy_from_slice(network.parameters.flat());
-    let mut engine = Backend::cpu(EngineChoice::Fused, MatmulPrecision::Highest).host_engine(&plain)?;
+    let backend = Backend { ranks, ..Backend::cpu(EngineChoice::Fused, MatmulPrecision::Highest) };
+    let mut engine = backend.host_engine(&plain)?;
     let mut computed = Parameters::zeros(plain.architecture().clone());
     let mut sums = vec![0.0; computed.statistics().len()];
     let mut total = 0.0;
-    train.loader().epoch(EpochOrder::Sequential, batch_size, 0, |batch| {
+    let loader = train.loader();
+    let share = share(ranks, plain.architecture().parameters());
+    let mut numbers = 0..;
+    loader.epoch_share(EpochOrder::Sequential, batch_size, 0..u64::MAX, share, |batch| {
+        stops(ranks);
         check_interrupt()?;
-        engine.step(&plain, batch, padding.of_batch(batch.longest()), &mut computed)?;
-        let samples = batch.len() as f64;
+        engine.step(&plain, batch, padding.of_share(ranks, batch.longest()), &mut computed)?;
+        let samples = loader.samples_of(batch_size, numbers.next().unwrap_or_default()) as f64;
         let values = computed.statistics().iter().map(|&value| samples * f64::from(value));
         sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
         total += samples;
-        progress.add(batch.len() as u64);
+        progress.add(samples as u64);
         Ok::<_, crate::Error>(true)
     })?;
     network.parameters.statistics_mut().iter_mut().zip(sums).for_each(|(to, sum)| *to = (sum / total) as f32);

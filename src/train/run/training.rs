@@ -88,11 +88,13 @@ impl<'a> Training<'a> {
         started: Instant,
     ) -> Result<Training<'a>> {
         let optimiser = config.training.optimiser(config.lr);
-        let network = if resume { random_network(&config) } else { initial_network(fit, &config)? };
+        let ranks = fit.backend.ranks;
+        let is_read = resume || !ranks.is_root(); // from the checkpoint, or from rank 0
+        let network = if is_read { random_network(&config) } else { initial_network(fit, &config)? };
         let mut state = TrainState::with_optimiser(network, optimiser, &config.training.freeze);
         let (mut epochs, mut batches_done, mut running, mut best_accuracy) =
             (Vec::new(), 0, RunningScore::default(), -1.0);
-        if resume {
+        if resume && ranks.is_root() {
             let parameters = &mut state.network.parameters;
             let statistics = parameters.statistics().len();
             let checkpoint = Checkpoint::read(&fit.run, state.optimiser.clone(), statistics)?;
@@ -106,6 +108,9 @@ impl<'a> Training<'a> {
             (batches_done, running) = (checkpoint.batches_done, checkpoint.running);
             (state.optimiser, best_accuracy) = (checkpoint.optimiser, checkpoint.best_accuracy);
         }
+        let root = ranks.is_root().then_some((epochs, batches_done, running, best_accuracy, state.optimiser.step));
+        (epochs, batches_done, running, best_accuracy, state.optimiser.step) = ranks.from_root(root);
+        state.copy_from_root(ranks);
         let saved = Position(epochs.len() as u64, batches_done);
         let before = config.current_lr();
         if let Some(lr) = fit.lr.filter(|&lr| config.change_lr(saved.0, saved.1, lr)) {
@@ -116,7 +121,7 @@ impl<'a> Training<'a> {
         }
         let learner = fit.backend.learner(program, state, loss, room)?;
         let machine = Machine::of(&fit.backend);
-        let times = RunTimes::resume(resume.then_some(&*fit.run), started, saved.0, machine);
+        let times = RunTimes::resume((resume && ranks.is_root()).then_some(&*fit.run), started, saved.0, machine);
         let padding = Padding { pad: config.pad, steps: config.steps };
         Ok(Training {
             fit,
@@ -140,9 +145,9 @@ impl<'a> Training<'a> {
         })
     }
 
-    /// Writes the configuration of a resumed run. If more epochs are finished than the user asked for, sets the number
-    /// of epochs to the number of finished epochs.
-    pub(super) fn keep_epochs(&mut self) -> Result<()> {
+    /// If a resumed run has finished more epochs than the user asked for, sets the number of epochs to the number of
+    /// finished epochs.
+    pub(super) fn keep_epochs(&mut self) {
         let done = self.epochs.len() as u64;
         if done > self.config.epochs {
             self.fit.say(|| {
@@ -150,7 +155,6 @@ impl<'a> Training<'a> {
             });
             self.config.epochs = done;
         }
-        sums::update(&self.fit.run, || self.config.publish(&self.fit.run))
     }
 
     /// Writes model.safetensors from the checkpoint if the file is missing or differs. In the middle of an epoch, does
@@ -269,10 +273,14 @@ impl<'a> Training<'a> {
     }
 
     /// Saves everything that is not saved yet, the checkpoint last. If the process is killed in between, metrics.jsonl
-    /// can have more epochs than the checkpoint.
+    /// can have more epochs than the checkpoint. Of several ranks, only rank 0 saves.
     pub(super) fn save(&mut self) -> Result<()> {
         let fit = self.fit;
-        sums::update(&fit.run, || self.save_files())
+        if fit.backend.ranks.is_root() {
+            sums::update(&fit.run, || self.save_files())?;
+        }
+        self.saved = Position(self.epochs.len() as u64, self.batches_done);
+        Ok(())
     }
 
     fn save_files(&mut self) -> Result<()> {
@@ -297,9 +305,7 @@ impl<'a> Training<'a> {
         if self.batches_done > 0 || !self.epochs.is_empty() {
             self.times.save(folder)?;
         }
-        checkpoint.publish(folder)?;
-        self.saved = Position(checkpoint.epochs_done, checkpoint.batches_done);
-        Ok(())
+        checkpoint.publish(folder)
     }
 
     pub(super) fn publish_model(&self, name: &str, network: Network) -> Result<()> {

@@ -66,11 +66,11 @@ impl LayeredEngine {
     /// `sums` has the sums over time of layer `i`. Returns the sums over time of the layer below. After an
     /// interruption, returns early with invalid results.
     fn through_layer(&mut self, network: &Network, i: usize, sums: &[Sums], gradient: &mut Parameters) -> Vec<Sums> {
-        let (isa, rows, size) = (self.isa, self.rows(), self.block_size());
+        let (isa, ranks, rows, size) = (self.isa, self.share.ranks, self.rows(), self.block_size());
         let layer = &self.layers[i];
         let below = i.checked_sub(1).map(|below| &self.layers[below]);
         let (tiles, neurons, inputs) = (layer.tiles(), layer.linear.outputs(), layer.linear.inputs());
-        let totals = over_samples(sums, neurons);
+        let totals = over_samples(ranks, sums, neurons);
         write_neurons(network, i, layer, &totals, gradient);
         let by = layer.is_normed.then(|| {
             let architecture = network.architecture().clone();
@@ -114,9 +114,13 @@ impl LayeredEngine {
             }
         });
         let blocks = &mut self.blocks[..self.samples.len().div_ceil(size)];
-        write_weights(isa, i, blocks, gradient);
+        let linear = blocks.iter_mut().map(|block| &mut block.linear).collect();
+        self.sum.reset(inputs, neurons);
+        write_weights(Panels::sum(isa, ranks, linear, &mut self.sum), i, gradient);
         if let Some(PackedLayer { body: Body::Cell(_, Some(_)), .. }) = below {
-            write_recurrent(isa, i - 1, blocks, gradient);
+            let recurrent = blocks.iter_mut().map(|block| &mut block.recurrent).collect();
+            self.sum.reset(inputs, inputs);
+            write_recurrent(Panels::sum(isa, ranks, recurrent, &mut self.sum), i - 1, gradient);
         }
         sums
     }
@@ -244,27 +248,21 @@ fn write_neurons(network: &Network, i: usize, layer: &PackedLayer, totals: &[[f6
     ranges.into_iter().zip(computed).for_each(|(range, values)| gradient.flat_mut()[range].copy_from_slice(&values));
 }
 
-/// Writes the gradients of layer `i`'s weights and biases to `gradient`: their sums over all blocks.
-fn write_weights(isa: Isa, i: usize, blocks: &mut [Block], gradient: &mut Parameters) {
-    let Some((first, others)) = blocks.split_first_mut() else { return };
-    let all: Vec<&Panels> = others.iter().map(|block| &block.linear).collect();
-    first.linear.add(isa, &all);
+/// Writes `sum`, the gradients of layer `i`'s weights and biases, to `gradient`.
+fn write_weights(sum: &Panels, i: usize, gradient: &mut Parameters) {
     if let Some(layer) = gradient.layers_mut().nth(i) {
         let mut unused = vec![0.0; layer.outputs];
         let bias = if layer.bias.is_empty() { &mut unused } else { layer.bias };
-        first.linear.unpack(layer.weight_t, bias);
+        sum.unpack(layer.weight_t, bias);
     }
 }
 
-/// Writes the gradient of layer `i`'s recurrent weights to `gradient`: the sum over all blocks.
-fn write_recurrent(isa: Isa, i: usize, blocks: &mut [Block], gradient: &mut Parameters) {
-    let Some((first, others)) = blocks.split_first_mut() else { return };
-    let all: Vec<&Panels> = others.iter().map(|block| &block.recurrent).collect();
-    first.recurrent.add(isa, &all);
+/// Writes `sum`, the gradient of layer `i`'s recurrent weights, to `gradient`.
+fn write_recurrent(sum: &Panels, i: usize, gradient: &mut Parameters) {
     let architecture = gradient.architecture().clone();
     if let Some(tensor) = architecture.layer(i).find(|tensor| tensor.kind == TensorKind::Recurrent) {
         let weights = &mut gradient.flat_mut()[tensor.range.clone()];
-        first.recurrent.unpack(weights, &mut vec![0.0; tensor.outputs]);
+        sum.unpack(weights, &mut vec![0.0; tensor.outputs]);
         weights.iter_mut().step_by(tensor.outputs + 1).for_each(|diagonal| *diagonal = 0.0);
     }
 }

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 use tonic_base::interrupt;
+use tonic_ranks::Ranks;
 
 use crate::engine::layered::LayeredEngine;
 use crate::engine::layered::pack::{Body, PackedLayer};
@@ -26,7 +27,7 @@ struct Scratch {
 impl LayeredEngine {
     /// Runs all samples through layer `i`. After an interruption, returns early with invalid results.
     pub(super) fn forward_layer(&mut self, network: &Network, i: usize, pass: Pass) {
-        let (isa, rows) = (self.isa, self.rows());
+        let (isa, ranks, rows) = (self.isa, self.share.ranks, self.rows());
         let layers = &self.architecture.layers;
         // How many state variables start at random numbers, and whether spikes do.
         let states = match layers.hidden.get(i) {
@@ -39,7 +40,7 @@ impl LayeredEngine {
         layer.pack(network, i);
         let is_measured = layer.is_normed && pass == Pass::Training;
         if is_measured {
-            layer.statistics = mean(layer, network, i, &self.samples, rows);
+            layer.statistics = mean(layer, network, i, &self.samples, (ranks, rows));
         }
         let (tiles, linear) = (layer.tiles(), &layer.linear);
         let means = layer.statistics.mean_tiles();
@@ -58,7 +59,7 @@ impl LayeredEngine {
                 }
             });
             let squares: Vec<f64> =
-                over_samples(&squares, layer.linear.outputs()).into_iter().map(|[sum]| sum).collect();
+                over_samples(ranks, &squares, layer.linear.outputs()).into_iter().map(|[sum]| sum).collect();
             layer.statistics.set_variance(&squares, rows);
         } else {
             self.samples.par_iter_mut().for_each_init(Scratch::default, currents);
@@ -73,9 +74,15 @@ impl LayeredEngine {
     }
 }
 
-/// Returns the mean output of each neuron of layer `i`'s linear layer, over all samples and time steps. Computes it
-/// from the sums of the layer's inputs.
-fn mean(layer: &PackedLayer, network: &Network, i: usize, samples: &[SampleLayers], rows: f64) -> Statistics {
+/// Returns the mean output of each neuron of layer `i`'s linear layer, over all samples and time steps of all ranks.
+/// Computes it from the sums of the layer's inputs.
+fn mean(
+    layer: &PackedLayer,
+    network: &Network,
+    i: usize,
+    samples: &[SampleLayers],
+    (ranks, rows): (Ranks, f64),
+) -> Statistics {
     let inputs = layer.linear.inputs();
     let of_sample = |sample: &SampleLayers| {
         let mut totals = vec![0.0; inputs];
@@ -84,7 +91,9 @@ fn mean(layer: &PackedLayer, network: &Network, i: usize, samples: &[SampleLayer
     };
     let each: Vec<Vec<f64>> = samples.par_iter().map(of_sample).collect();
     let mut totals = vec![0.0; inputs];
-    each.iter().for_each(|of| totals.iter_mut().zip(of).for_each(|(total, x)| *total += x));
+    ranks.fold_all(&mut totals, |totals| {
+        each.iter().for_each(|of| totals.iter_mut().zip(of).for_each(|(total, x)| *total += x));
+    });
     let Some(linear) = network.parameters.layers().nth(i) else { return Statistics::default() };
     let zeros = vec![0.0; linear.outputs];
     let bias = if linear.bias.is_empty() { &zeros } else { linear.bias };

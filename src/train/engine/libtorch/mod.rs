@@ -12,6 +12,7 @@ mod neurons;
 
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
 use tonic_loader::Batch;
+use tonic_ranks::Ranks;
 
 use crate::engine::libtorch::batch::DenseBatch;
 use crate::engine::libtorch::layers::forward;
@@ -65,7 +66,7 @@ fn copy(from: &Tensor, to: &mut [f32]) {
 
 impl Engine for LibtorchEngine {
     fn step(&mut self, network: &Network, batch: &Batch, steps: usize, gradient: &mut Parameters) -> Result<BatchLoss> {
-        let classes = check_step(network, batch, gradient)?;
+        let classes = check_step(Ranks::solo(), network, batch, gradient)?;
         let device = self.device;
         let input = DenseBatch::new(network, device, batch, steps)?;
         let leaves: Vec<Tensor> =
