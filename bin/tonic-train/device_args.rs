@@ -75,6 +75,7 @@ impl DeviceArgs {
         }
         let cpu = Backend { ranks, ..Backend::cpu(engine, self.matmul_precision.unwrap_or_default()) };
         let gpu = |ordinal| Backend::gpu(ordinal, engine, self.matmul_precision.unwrap_or(precision));
+        let automatic = |gpu: Backend| Backend { is_automatic: true, ..gpu };
         match (self.device, engine) {
             (DeviceChoice::Cuda(ordinal), _) => Ok(Backend { ranks, ..gpu(ordinal)? }),
             (DeviceChoice::Auto, _) if !ranks.is_solo() => {
@@ -82,7 +83,7 @@ impl DeviceArgs {
             }
             // The CUDA part of libtorch is a separate download, so it is used only on request.
             (DeviceChoice::Cpu, _) | (_, EngineChoice::Reference) => Ok(cpu),
-            (DeviceChoice::Auto, EngineChoice::Fused) => Ok(gpu(0).unwrap_or_else(|error| {
+            (DeviceChoice::Auto, EngineChoice::Fused) => Ok(gpu(0).map(automatic).unwrap_or_else(|error| {
                 let advice = advice(&error).map_or(String::new(), |advice| format!("; {advice}"));
                 let why = match error {
                     Error::Base(BaseError::Unavailable { why, .. }) => why,

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use tonic_base::{BaseFault, Error as BaseError, Verbosity, printable_json};
+use tonic_base::{BaseFault, Error as BaseError, Verbosity, printable, printable_json};
 use tonic_loader::CacheChoice;
 use tonic_shard::Existing;
 use tonic_train::engine::EngineChoice;
@@ -19,9 +19,10 @@ use crate::device_args::DeviceArgs;
 use crate::existing_args::ExistingArgs;
 use crate::lock_args::{LockArgs, open_locked};
 use crate::options_file::with_files;
+use crate::output_args::OutputArgs;
 use crate::ranks_args::RanksArgs;
 use crate::training_args::TrainingArgs;
-use crate::values::{Hidden, batch_size, class_weights, engine, hidden, pad, positive, preset, use_threads};
+use crate::values::{Hidden, batch_size, class_weights, engine, finite, hidden, pad, positive, preset};
 
 #[derive(Args)]
 pub(crate) struct FitArgs {
@@ -69,11 +70,12 @@ pub(crate) struct FitArgs {
     /// Spike threshold. A lower one makes silent neurons spike [default: 1]
     #[arg(long, value_name = "V", value_parser = positive::<f32>)]
     theta: Option<f32>,
-    /// Factor for the initial weights of the hidden layers. A larger one makes silent neurons spike [default: 1]
+    /// Factor for the initial weights of the hidden layers. A larger one makes silent neurons spike. It is refused where
+    /// norms undo it [default: 1]
     #[arg(long, value_name = "G", value_parser = positive::<f64>)]
     gain: Option<f64>,
     /// Lower bound of the membrane potential [default: none]
-    #[arg(long, value_name = "V", allow_negative_numbers = true)]
+    #[arg(long, value_name = "V", allow_negative_numbers = true, value_parser = finite)]
     min_v_mem: Option<f32>,
     /// Learning rate, which --schedule changes. It can be changed when a run is resumed [default: 0.001, or that of the resumed run]
     #[arg(long, value_parser = positive::<f64>)]
@@ -107,12 +109,10 @@ pub(crate) struct FitArgs {
     #[arg(long)]
     pin: bool,
     /// Also write the metrics of each epoch to an event file in the run folder, which TensorBoard reads: tensorboard
-    /// --logdir RUN. A resumed run with this flag writes its earlier epochs too
+    /// --logdir RUN. A resumed run with this flag writes its earlier epochs too, and a run that has such a file goes on
+    /// with it when it is resumed
     #[arg(long)]
     tensorboard: bool,
-    /// Number of worker threads. The result does not depend on it [default: all cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
     #[command(flatten)]
     ranks: RanksArgs,
     /// What computes a training step: fused (our kernels), or reference (libtorch's autograd: slow, for comparison)
@@ -134,18 +134,15 @@ pub(crate) struct FitArgs {
     remote_cache_limit: Option<String>,
     #[command(flatten)]
     existing: ExistingArgs,
-    /// Print no progress
-    #[arg(long, short)]
-    quiet: bool,
-    /// Print the result as one JSON object on stdout
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output_args: OutputArgs,
 }
 
 impl FitArgs {
     /// Converts the arguments to the options of a run in the folder `run`. Fails if no training set is given.
     fn into_options(self, run: PathBuf, backend: Backend) -> Result<FitOptions> {
         let layers = self.network_file()?.map(|file| file.layers);
+        self.training.check_init()?;
         Ok(FitOptions {
             layers,
             reestimate_norm: self.reestimate_norm,
@@ -171,8 +168,8 @@ impl FitArgs {
             existing: self.existing.existing(),
             tensorboard: self.tensorboard,
             open: open_locked,
-            verbosity: if self.quiet || self.json { Verbosity::Quiet } else { Verbosity::Normal },
-            warn: if self.json { |_| () } else { |warning| advice::show(warning, advice::for_training) },
+            verbosity: self.output_args.verbosity(),
+            warn: if self.output_args.json { |_| () } else { |warning| advice::show(warning, advice::for_training) },
         })
     }
 
@@ -188,6 +185,19 @@ impl FitArgs {
         let file = self.network_file()?.filter(|_| !resumes);
         let name = self.network.clone().or(self.preset.as_ref().map(PathBuf::from));
         Ok(name.zip(file.map(|file| file.training)))
+    }
+
+    /// If the arguments name a network file or a preset with options, says that a resumed run doesn't use them.
+    fn say_unused(&self) -> Result<()> {
+        let Some(file) = self.network_file()?.filter(|file| !file.training.is_empty()) else { return Ok(()) };
+        let names: Vec<String> = file.training.iter().map(|(name, _)| name.replace('_', "-")).collect();
+        if self.output_args.verbosity() == Verbosity::Normal {
+            let place = self.network.as_ref().map_or(self.preset.clone(), |path| Some(path.display().to_string()));
+            let (names, place) = (names.join(", "), place.unwrap_or_default());
+            let words = format!("options  the resumed run keeps its own {names}: [training] of {place} isn't used");
+            eprintln!("{}", printable(&words));
+        }
+        Ok(())
     }
 
     fn resumes(&self, output: &Path) -> bool {
@@ -223,7 +233,7 @@ pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
     };
     let output = args.output.clone().ok_or_else(|| missing("output", "the run folder"))?;
     let ranks = args.ranks.join()?;
-    use_threads(args.threads)?;
+    args.output_args.use_threads()?;
     #[cfg(feature = "remote")]
     args.remote_cache.choose();
     #[cfg(not(feature = "remote"))]
@@ -232,6 +242,9 @@ pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
     }
     args.lock.choose()?;
     let (run, paths) = ranks.from_root(ranks.is_root().then(|| args.stored(&output)).transpose()?);
+    if run.is_some() && ranks.is_root() {
+        args.say_unused()?;
+    }
     if let Some(SetPaths { train, valid, test }) = paths {
         (args.train, args.valid, args.test) = (Some(train), args.valid.or(valid), args.test.or(test));
     }
@@ -241,7 +254,7 @@ pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
         let why = "libtorch's own kernels add in an order that may change; use --device cpu or --engine fused";
         return Err(Error::unavailable("deterministic", why).into());
     }
-    let json = args.json;
+    let json = args.output_args.json;
     let fitted = fit(&args.into_options(output, backend)?)?;
     if !ranks.is_root() {
         return Ok(());

@@ -22,7 +22,7 @@ mod windows;
 pub use augment::{Amount, Augmentation, Step};
 pub use batch::Batch;
 pub use cache_choice::CacheChoice;
-pub use epoch_order::{EpochOrder, mix};
+pub use epoch_order::{EpochOrder, MIX_FACTORS, MIX_INCREMENT, mix};
 pub use host_cache::{HostCache, host_bytes};
 pub use loader::Loader;
 pub use padding::fixed_steps;

@@ -155,10 +155,12 @@ impl Loader {
     ) -> Result<(), E> {
         let is_shuffled = matches!(order, EpochOrder::Shuffled { .. });
         let augmentation = self.augmentation.as_ref().filter(|_| is_shuffled);
-        self.batches_of((order, batch_size, batches, share), augmentation, each)
+        let positions = self.positions(batch_size, batches);
+        self.batches_of((order, batch_size, positions, share), augmentation, each)
     }
 
-    /// Like [`Loader::epoch`], but without augmentation.
+    /// Like [`Loader::epoch_share`], but with all samples of the set as they are stored: without augmentation, and with
+    /// the samples that [`Loader::drop_last`] leaves out.
     ///
     /// # Errors
     /// The errors of [`Loader::epoch`].
@@ -166,17 +168,17 @@ impl Loader {
         &self,
         order: EpochOrder,
         batch_size: usize,
-        first: u64,
+        share: Share,
         each: impl FnMut(&Batch) -> Result<bool, E>,
     ) -> Result<(), E> {
-        self.batches_of((order, batch_size, first..u64::MAX, Share::whole()), None, each)
+        self.batches_of((order, batch_size, 0..self.set.len(), share), None, each)
     }
 
-    /// Calls `each` with the batches of an epoch, see [`Loader::epoch_share`]. If `augmentation` is given, the samples are
-    /// changed.
+    /// Calls `each` with the batches of the samples at `positions` of an epoch, see [`Loader::epoch_share`]. If
+    /// `augmentation` is given, the samples are changed.
     fn batches_of<E: From<Error> + From<BaseError> + Send>(
         &self,
-        (order, batch_size, batches, share): (EpochOrder, usize, Range<u64>, Share),
+        (order, batch_size, positions, share): (EpochOrder, usize, Range<u64>, Share),
         augmentation: Option<&Augmentation>,
         mut each: impl FnMut(&Batch) -> Result<bool, E>,
     ) -> Result<(), E> {
@@ -188,24 +190,32 @@ impl Loader {
             let mut batch = used.try_recv().unwrap_or_else(|_| Batch::new(widths));
             let target = if augmentation.is_some() { &mut stored } else { &mut batch };
             target.clear();
-            let taken = windows.next_batch(|samples| {
-                samples.iter().try_for_each(|sample| {
-                    target.labels.push(sample.label());
-                    target.keys.push(order.key(sample.index()));
-                    sample.unpack(|packed| packed.unpack(&mut target.frames))
-                })
-            })?;
+            let taken = windows.next_batch(|samples| unpack(samples, order, target))?;
             if let Some(augmentation) = augmentation {
                 augmentation.apply(&stored, shape, &mut batch);
             }
             Ok((taken > 0).then_some(batch))
         };
-        let positions = self.positions(batch_size, batches);
         self.read_ahead((order, batch_size, positions, share), make, |batch| {
             let more = each(&batch)?;
             let _ = back.try_send(batch); // recycled; dropped if the channel is full
             Ok(more)
         })
+    }
+
+    /// Returns copies of these samples of an epoch, changed as [`Loader::augment`] says. `None` if the epoch's samples are
+    /// not changed.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Corrupt`], which names the chunk, if a cell is outside the frame.
+    pub fn augmented(&self, order: EpochOrder, samples: &[EpochSample<'_>]) -> Result<Option<Batch>> {
+        let is_shuffled = matches!(order, EpochOrder::Shuffled { .. });
+        let Some(augmentation) = self.augmentation.as_ref().filter(|_| is_shuffled) else { return Ok(None) };
+        let description = &self.set.manifest().description;
+        let [mut stored, mut changed] = [(); 2].map(|()| Batch::new(description.widths));
+        unpack(samples, order, &mut stored)?;
+        augmentation.apply(&stored, description.shape, &mut changed);
+        Ok(Some(changed))
     }
 
     /// Like [`Loader::epoch`], but for batches of any type. `make` builds the next batch on another thread, and returns
@@ -304,4 +314,13 @@ impl Loader {
         let before = |batch: u64| batch.saturating_mul(batch_size as u64).min(samples);
         before(batches.start)..before(batches.end)
     }
+}
+
+/// Appends samples of an epoch to a batch.
+fn unpack(samples: &[EpochSample<'_>], order: EpochOrder, batch: &mut Batch) -> Result<()> {
+    samples.iter().try_for_each(|sample| {
+        batch.labels.push(sample.label());
+        batch.keys.push(order.key(sample.index()));
+        sample.unpack(|packed| packed.unpack(&mut batch.frames))
+    })
 }

@@ -64,7 +64,7 @@ impl Job {
                 // Of a last step with fewer samples, each rank gets an equal share.
                 let [start, end] = [self.rank, self.rank + 1].map(|rank| samples * rank / self.world_size);
                 position += samples as u64;
-                let made = self.pool.install(|| self.form.make(windows, start..end, &self.buffers));
+                let made = self.pool.install(|| self.form.make(windows, start..end, self.order, &self.buffers));
                 let failed = made.is_err();
                 if out.send(made.map(|batch| (batch, position))).is_err() || failed {
                     return;

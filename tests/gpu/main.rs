@@ -10,6 +10,8 @@
 //!
 //! ```text
 //! engines, agreement             a training step has the same results as on the CPU
+//! layers                         ... and of networks with any kinds of layers
+//! networks                       runs of such networks
 //! odd                            very small and unusual sets
 //! ptx                            kernels that NVRTC compiles
 //! caches                         the same bits with every cache
@@ -30,7 +32,9 @@ mod engines;
 mod evaluation;
 mod faults;
 mod health;
+mod layers;
 mod memory;
+mod networks;
 mod odd;
 mod options;
 mod ptx;

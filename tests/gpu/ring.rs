@@ -40,7 +40,7 @@ impl Task {
     fn new(dir: &Path, cache: CacheChoice) -> Task {
         let set = ShardSet::open(dir).unwrap();
         let longest = longest_steps(0, &[&set]);
-        let program = backend().program(&[&set], longest).unwrap().unwrap();
+        let program = backend().program(&[&set], longest, None).unwrap().unwrap();
         let shape = Shape { inputs: CHANNELS as usize, hidden: vec![5, 6], classes: 3 };
         let network = Network::new(shape.iaf(Iaf::default()), &mut ChaCha8Rng::seed_from_u64(2));
         let adam =

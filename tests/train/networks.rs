@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use safetensors::SafeTensors;
 use tonic_toolkit::train::Isa;
+use tonic_toolkit::train::learner::Curve;
 use tonic_toolkit::train::network::{Preset, read_model};
 use tonic_toolkit::train::run::Config;
 
@@ -186,6 +187,7 @@ fn contradictions_are_refused() {
     fails(&mut with("--theta 0.5"), 2, &["--theta", "expected no such option with a network file"]);
     fails(&mut with("--min-v-mem=-1"), 2, &["--min-v-mem", "no such option with a network file"]);
     fails(&mut with("--hidden 8,8"), 2, &["--hidden", "hidden layers are alike"]);
+    fails(&mut with("--gain 2"), 2, &["--gain: expected hidden layers without a norm", "got a norm in layer 1"]);
     fails(&mut with("--preset lif"), 2, &["--preset"]);
     write(path, &MANY.replace("{ norm = \"batch\" }", "{ norm = \"layer\" }"));
     fails(&mut with(""), 2, &["many.toml: line 4: expected norm = \"batch\", got \"layer\""]);
@@ -200,11 +202,67 @@ fn contradictions_are_refused() {
     fails(&mut fit(path, "plain", "--quiet --reestimate-norm --overwrite"), 2, &["--reestimate-norm", "with a norm"]);
 }
 
+/// Potentials that overflow are NaN, and NaN is no spike: without a check, such neurons are silent.
+#[test]
+fn potentials_that_overflow_stop_at_the_step() {
+    let dir = sets::task();
+    let path = dir.path();
+    for (recurrent, layer) in [("", 1), ("{ recurrent = \"dense\" }, ", 2)] {
+        let unstable = format!("{{ linear = 8 }}, {recurrent}{{ neuron = \"adlif\", a = [-1e6, -1e5] }}, ");
+        let before = if layer == 2 { "{ linear = 8 }, { neuron = \"iaf\" }, " } else { "" };
+        let end = "{ linear = \"classes\" }, { readout = \"leaky\" }";
+        write(path, &format!("layers = [{before}{unstable}{end}]\n"));
+        let what = format!("membrane potentials of hidden layer {layer} are NaN or infinite at epoch 1, batch 1: ");
+        let advice = format!("a = [0.0, 1.0] in the neurons of hidden layer {layer}");
+        let arguments = "--network DIR/many.toml --batch-size 8 --overwrite";
+        fails(&mut program(path, "run", arguments), 5, &[&what, "before the first batch", &advice]);
+    }
+}
+
+#[test]
+fn choices_of_a_preset_can_be_taken_back() {
+    let dir = sets::task();
+    let run = |others: &str| program(dir.path(), "run", &format!("--preset silif-shd --hidden 8,8 {others}"));
+    fails(&mut run("--schedule constant"), 2, &["--select", "a validation set"]);
+    fails(&mut run("--select none"), 2, &["schedule plateau", "a validation set"]);
+    succeeds(&mut run("--select none --schedule constant"));
+    let training = Config::read(&dir.path().join("run")).unwrap().training;
+    assert_eq!((training.select, training.schedule.curve), (None, Curve::Constant));
+    let resume = "--resume --valid DIR/valid --epochs 3 --select";
+    fails(&mut run(&format!("{resume} valid-loss")), 4, &["select differs", "expected none, got valid-loss"]);
+    succeeds(&mut run("--resume --epochs 3 --select none"));
+    // The other way round.
+    succeeds(&mut run("--overwrite --valid DIR/valid"));
+    fails(&mut run(&format!("{resume} none")), 4, &["select differs", "expected valid-accuracy, got none"]);
+}
+
+#[test]
+fn a_resumed_run_says_which_options_of_a_network_file_it_leaves() {
+    let dir = sets::task();
+    write(dir.path(), MANY);
+    succeeds(&mut program(dir.path(), "run", "--network DIR/many.toml"));
+    let mut loud = train();
+    let line = "fit --output DIR/run --train DIR/train --network DIR/many.toml --device cpu --epochs 3 --resume";
+    loud.args(line.split_whitespace().map(|word| word.replace("DIR", dir.path().to_str().unwrap())));
+    let said = succeeds(&mut loud);
+    assert_says(
+        &said,
+        &["options  the resumed run keeps its own lr, batch-size: [training] of ", "many.toml isn't used"],
+    );
+}
+
 #[test]
 fn norms_are_estimated_again_from_the_whole_set() {
     let dir = sets::task();
     let path = dir.path();
     write(path, MANY);
+    // Also from the samples that --drop-last leaves out in training. With this learning rate, the weights stay.
+    let [every, dropped] = ["", "--drop-last"].map(|drop_last| {
+        let arguments = format!("--network DIR/many.toml --lr 1e-30 --batch-size 50 --reestimate-norm {drop_last}");
+        succeeds(&mut program(path, "still", &format!("{arguments} --overwrite")));
+        read_model(&path.join("still/model.safetensors")).unwrap().network.parameters.statistics().to_vec()
+    });
+    assert_eq!(every, dropped);
     let arguments = "--network DIR/many.toml --valid DIR/valid --test DIR/valid";
     succeeds(&mut program(path, "lagging", arguments));
     succeeds(&mut program(path, "again", &format!("{arguments} --reestimate-norm")));

@@ -72,6 +72,7 @@ fn an_exported_graph_is_imported_again() {
     fails(&mut export(dir.path(), "run", "--nir b.nir --convention sinabs"), 2, &["layer 2", "no cuba-lif"]);
     fails(&mut export(dir.path(), "run", "--nir b.nir"), 2, &["dt: expected the duration of a time step", "--dt"]);
     fails(&mut export(dir.path(), "run", "--nir b.nir --npz c.npz"), 2, &["cannot be used with"]);
+    fails(&mut export(dir.path(), "run", "--npz run/model.safetensors"), 2, &["ends in .npz"]);
     fails(&mut export(dir.path(), "run", ""), 2, &["--nir", "not provided"]);
     assert!(!dir.path().join("b.nir").exists());
 }
@@ -110,6 +111,36 @@ fn graphs_of_the_package_are_read() {
 }
 
 #[test]
+fn a_graph_is_no_file_to_begin_with_but_its_import_is() {
+    let dir = task();
+    trained(dir.path(), LIF);
+    succeeds(&mut export(dir.path(), "run", "--nir a.nir --dt 0.004"));
+    let begin = |network: &str, init: &str| {
+        let mut fit = train();
+        fit.current_dir(dir.path()).args([
+            "fit",
+            "--train",
+            "train",
+            "--network",
+            network,
+            "--init",
+            init,
+            "-o",
+            "next",
+        ]);
+        fit.args(["--epochs", "1", "--device", "cpu", "--batch-size", "16"]);
+        fit
+    };
+    fails(&mut begin("network.toml", "a.nir"), 2, &["--init", "tonic-train import", "got a.nir: a graph in HDF5"]);
+    let mut import = import(dir.path(), &dir.path().join("a.nir"), "a.safetensors", "--dt 0.004 --steps 20");
+    let text = String::from_utf8(import.output().unwrap().stdout).unwrap();
+    let network = &text[..text.rfind("]\n").unwrap() + 2];
+    std::fs::write(dir.path().join("imported.toml"), network).unwrap();
+    let said = succeeds(&mut begin("imported.toml", "a.safetensors"));
+    sets::assert_says(&said, &["init     all parameters are from a.safetensors"]);
+}
+
+#[test]
 fn damaged_files_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let bytes = std::fs::read(golden("nir_1.0.4")).unwrap();
@@ -117,11 +148,26 @@ fn damaged_files_are_refused() {
     let options = "--dt 0.004 --steps 9";
     for (damaged, words) in [(&b""[..], "x.nir: corrupt: HDF5"), (&bytes[..bytes.len() / 2], "x.nir: corrupt")] {
         std::fs::write(&file, damaged).unwrap();
-        fails(&mut import(dir.path(), &file, "out", options), 4, &[words]);
+        fails(&mut import(dir.path(), &file, "out.safetensors", options), 4, &[words]);
     }
-    fails(&mut import(dir.path(), &dir.path().join("none"), "out", options), 1, &["none", "open the graph"]);
-    fails(&mut import(dir.path(), &golden("nir_1.0.4"), "out", "--steps 9"), 2, &["dt: expected the duration"]);
-    assert!(!dir.path().join("out").exists());
+    fails(
+        &mut import(dir.path(), &dir.path().join("none"), "out.safetensors", options),
+        1,
+        &["none", "open the graph"],
+    );
+    fails(
+        &mut import(dir.path(), &golden("nir_1.0.4"), "out.safetensors", "--steps 9"),
+        2,
+        &["dt: expected the duration"],
+    );
+    fails(&mut import(dir.path(), &golden("nir_1.0.4"), "out.txt", options), 2, &["ends in .safetensors"]);
+    let for_sinabs = format!("{options} --convention sinabs");
+    fails(
+        &mut import(dir.path(), &golden("nir_1.0.4"), "out.safetensors", &for_sinabs),
+        2,
+        &["--dt", "--convention nir"],
+    );
+    assert!(!dir.path().join("out.safetensors").exists() && !dir.path().join("out.txt").exists());
 }
 
 #[test]

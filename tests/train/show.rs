@@ -85,7 +85,16 @@ fn networks_of_all_readouts_are_shown() {
         let judged = sets::json(&mut sets::eval(dir.path(), "run", "valid"));
         assert_eq!((&reported["surveyed"]["loss"], &reported["missing"]), (&judged["loss"], &json!([])), "{readout}");
         let html = std::fs::read_to_string(dir.path().join("run/report.html")).unwrap();
-        assert_says(&html, &[&format!("readout = &quot;{readout}&quot;")]);
+        let outputs = [
+            "the outputs summed so far",
+            "the sum so far of the softmax of the leaky outputs",
+            "the largest leaky outputs so far",
+            "the leaky outputs at this step",
+        ];
+        let words = format!("A share is the softmax of {}.", outputs[i]);
+        assert_says(&html, &[&format!("readout = &quot;{readout}&quot;"), &words]);
+        let text = String::from_utf8(show(dir.path(), "valid", 0).output().unwrap().stdout).unwrap();
+        assert_says(&text, &[&format!("(softmax of {}), at last, over time", outputs[i])]);
     }
 }
 

@@ -42,9 +42,15 @@ fn the_event_file_has_all_epochs_once_after_a_resume() {
     assert_eq!(records.len(), 6);
     assert!(has(&records[0], "brain.Event:2"));
     for epoch in &records[1..5] {
-        for tag in
-            ["loss/train", "accuracy/valid", "learning_rate", "spikes/layer_2", "silent/layer_1", "macro/valid_f1"]
-        {
+        for tag in [
+            "loss/train",
+            "accuracy/valid",
+            "learning_rate",
+            "momentum",
+            "spikes/layer_2",
+            "silent/layer_1",
+            "macro/valid_f1",
+        ] {
             assert!(has(epoch, tag), "{tag}");
         }
     }
@@ -55,6 +61,20 @@ fn the_event_file_has_all_epochs_once_after_a_resume() {
     std::fs::write(run.join("events.out.tfevents.mine"), "x").unwrap();
     succeeds(&mut fit(dir.path(), "run", "--epochs 1 --overwrite --quiet"));
     assert_eq!(event_files(&run), [run.join("events.out.tfevents.mine")]);
+}
+
+#[test]
+fn a_test_has_the_step_of_the_tested_epoch_and_a_resume_goes_on_with_the_file() {
+    let dir = task();
+    let run = dir.path().join("run");
+    // With this learning rate, all epochs are equal, and the first is selected.
+    let arguments = "--valid DIR/valid --test DIR/valid --select valid-loss --lr 1e-30 --quiet";
+    succeeds(&mut fit(dir.path(), "run", &format!("{arguments} --epochs 2 --tensorboard")));
+    // A record is a time (tag 9, eight bytes), a step (tag 16), and its scalars.
+    let steps = || records(&run)[1..].iter().map(|record| (record[9], record[10])).collect::<Vec<_>>();
+    assert_eq!(steps(), [(16, 1), (16, 2), (16, 1)]);
+    succeeds(&mut fit(dir.path(), "run", &format!("{arguments} --epochs 3 --resume")));
+    assert_eq!(steps(), [(16, 1), (16, 2), (16, 3), (16, 1)]);
 }
 
 #[test]

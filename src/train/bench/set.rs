@@ -97,7 +97,7 @@ pub fn bench_set(open: impl Fn() -> Result<ShardSet>, bench: &SetBench) -> Resul
     let batch_size = step.batch_size;
     check_dense(samples.min(batch_size as u64), time_steps as u64, shape.cells(), 1)?;
     let longest = longest_steps(time_steps, &[&set]);
-    let program = step.backend.program(&[&set], longest)?;
+    let program = step.backend.program(&[&set], longest, None)?;
     let free = step.backend.device.as_ref().map(Device::free_memory).transpose()?;
     let batches = samples.div_ceil(batch_size as u64);
     let room = Room { batch: batch_size, longest, batches, evaluated: 0 };

@@ -180,7 +180,7 @@ impl Engine for CpuEngine {
                 *correct += block.correct as f64;
             }
         });
-        Ok(check_loss(BatchLoss { loss: terms.mean(total) + penalty, correct: correct as usize })?)
+        Ok(check_loss(BatchLoss { loss: terms.mean(total) + penalty, correct: correct as usize, penalty })?)
     }
 
     fn forward(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<&[f32]> {

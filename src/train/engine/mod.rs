@@ -27,6 +27,7 @@ pub use crate::kernel::SpikeCounts;
 pub use choice::{Arithmetic, EngineChoice};
 pub use cpu::CpuEngine;
 pub use gpu::GpuEngine;
+pub(crate) use gpu_network::check_layers;
 pub use gpu_network::{Extent, GpuNetwork};
 pub use layered::LayeredEngine;
 #[cfg(feature = "libtorch")]

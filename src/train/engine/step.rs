@@ -21,8 +21,8 @@ pub trait Engine: std::fmt::Debug {
     /// Doesn't change the parameters.
     ///
     /// # Errors
-    /// - [`Error::Kernel`](crate::Error::Kernel) if the batch does not fit the network, or if the loss is NaN,
-    ///   infinite, or at least 2^24.
+    /// - [`Error::Kernel`](crate::Error::Kernel) if the batch does not fit the network, if the loss is NaN, infinite, or
+    ///   at least 2^24, or if a membrane potential is NaN or infinite.
     /// - [`Interrupted`](tonic_base::Error::Interrupted) after an interruption, for example Ctrl-C.
     ///
     /// After an error, the content of `gradient` is unspecified.
@@ -73,7 +73,7 @@ pub trait Engine: std::fmt::Debug {
         let predictions = predict(self, network, batch, steps)?;
         let loss = predictions.iter().map(|of| of.loss).sum::<f64>() / batch.len() as f64;
         let correct = predictions.iter().filter(|prediction| prediction.is_correct()).count();
-        Ok(BatchLoss { loss, correct })
+        Ok(BatchLoss { loss, correct, penalty: 0.0 })
     }
 }
 
@@ -94,7 +94,7 @@ pub(crate) fn predict<E: Engine + ?Sized>(
     let rows = logits.chunks_exact(classes).zip(&batch.labels);
     let predictions: Vec<Prediction> = rows.map(|(logits, &label)| Prediction::of(logits, label)).collect();
     let loss = predictions.iter().map(|of| of.loss).sum();
-    finite(BatchLoss { loss, correct: 0 })?;
+    finite(BatchLoss { loss, correct: 0, penalty: 0.0 })?;
     Ok(predictions)
 }
 
@@ -114,6 +114,8 @@ pub struct BatchLoss {
     pub loss: f64,
     /// Number of samples whose label is the class with the largest logit.
     pub correct: usize,
+    /// Part of `loss` that is the penalty for spike rates.
+    pub penalty: f64,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -17,7 +17,6 @@
 use serde::{Deserialize, Serialize};
 use tonic_ranks::Ranks;
 
-use crate::error::{BaseFault, Error, Result};
 use crate::kernel::{ActiveCells, TILE_WIDTH, Tile, loss};
 
 /// Settings of the loss of training.
@@ -66,15 +65,6 @@ impl TrainingLoss {
         });
         BatchTerms { loss: self, samples: samples as usize, total }
     }
-
-    /// Returns an error if a setting is not supported by the kernels of a GPU.
-    pub(super) fn check_gpu(&self) -> Result<()> {
-        let missing = [("label_smoothing", self.label_smoothing > 0.0), ("spike_rate", self.spike_rate.is_some())];
-        match missing.into_iter().find(|(_, is_given)| *is_given) {
-            Some((option, _)) => Err(Error::unavailable(option, "the kernels of a GPU train without it")),
-            None => Ok(()),
-        }
-    }
 }
 
 impl BatchTerms<'_> {
@@ -103,11 +93,6 @@ impl BatchTerms<'_> {
         let above = |class: usize| f64::from(logits[label]) - f64::from(logits[class]);
         let smooth: f64 = (0..logits.len()).map(|class| f64::from(self.weight(class)) * (nll + above(class))).sum();
         target * nll + each * smooth
-    }
-
-    /// Returns `nll`, the cross entropy of a sample with this label, multiplied by its class weight.
-    pub(super) fn weighted(&self, nll: f64, label: u32) -> f64 {
-        f64::from(self.weight(label as usize)) * nll
     }
 
     /// Returns the loss of the batch. `sum` is the sum of the losses of its samples.

@@ -73,6 +73,8 @@ pub(crate) trait Stage: Sync {
     fn widths(&self) -> Widths;
     /// Returns the index of the sample's class, from 0.
     fn label(&self) -> u32;
+    /// Returns the number of [`Sample::key`].
+    fn key(&self) -> u64;
     /// Appends the sample to `frames`. Returns an error if a cell is outside the frame.
     fn append_to(&self, frames: &mut SparseFrames) -> Result<()>;
 }
@@ -91,12 +93,17 @@ impl Stage for EpochSample<'_> {
         EpochSample::label(self)
     }
 
+    fn key(&self) -> u64 {
+        self.index()
+    }
+
     fn append_to(&self, frames: &mut SparseFrames) -> Result<()> {
         Ok(self.unpack(|sample| sample.unpack(frames))?)
     }
 }
 
-impl Stage for (SampleFrames<'_>, u32) {
+/// The frames, the label and the key of a sample.
+impl Stage for (SampleFrames<'_>, u32, u64) {
     fn sizes(&self) -> Sizes {
         Sizes { samples: 1, frames: self.0.frames(), entries: self.0.entries() }
     }
@@ -108,6 +115,10 @@ impl Stage for (SampleFrames<'_>, u32) {
 
     fn label(&self) -> u32 {
         self.1
+    }
+
+    fn key(&self) -> u64 {
+        self.2
     }
 
     fn append_to(&self, frames: &mut SparseFrames) -> Result<()> {
@@ -223,6 +234,7 @@ impl Staging {
                 first_entry: (base.entries + before.entries) as u64,
                 frames: frames as u32,
                 label: sample.label(),
+                key: sample.key(),
             };
             let bytes = [frames * frame_ends.bytes(), entries * cells.bytes(), entries * counts.bytes()];
             let mut lengths = bytes.into_iter();

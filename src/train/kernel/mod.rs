@@ -18,7 +18,8 @@
 //! vector        vectors of sixteen float32 on each instruction set
 //! batch_source  the samples in GPU memory from which the CUDA kernels draw batches
 //! product       how the CUDA kernels' matrix products use the GPU's shared memory
-//! interface     structs that the host and the CUDA kernels exchange
+//! interface     structs that the host and the CUDA kernels exchange; layer_interface has those of networks with any
+//!               layers, update_interface those of the optimiser
 //! program       the CUDA kernels, compiled and loaded
 //! ```
 //!
@@ -35,6 +36,7 @@ mod exp;
 pub(crate) mod iaf;
 pub(crate) mod interface;
 pub(crate) mod isa;
+pub(crate) mod layer_interface;
 pub(crate) mod linear;
 pub(crate) mod loss;
 pub(crate) mod norm;
@@ -47,6 +49,7 @@ pub(crate) mod sampled;
 mod spikes;
 #[cfg(test)]
 mod tests;
+pub(crate) mod update_interface;
 mod vector;
 
 pub(crate) use active_cells::ActiveCells;

@@ -31,7 +31,7 @@ use crate::kernel::vector::Real;
 /// chunks.
 const CHUNK: usize = 1 << 14;
 /// Number that is added to the norm of the gradients before the division by this norm, as in PyTorch.
-const CLIP_EPS: f64 = 1e-6;
+pub(super) const CLIP_EPS: f64 = 1e-6;
 
 /// The formula of an update, with its constants.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -62,6 +62,14 @@ impl Products {
             .unwrap_or_else(|| Product { apart, ..self.stages(if apart { gains } else { 0 }, 2 * pieces) })
     }
 
+    /// Chooses the use of shared memory for `outputs`, `outputs_input` and `input_gradient`.
+    ///
+    /// - `before`: number of bfloat16 numbers whose sum is one number of the left operand
+    /// - `depth`: number of tiles of the left operand's columns
+    pub(crate) fn linear(&self, before: usize, depth: usize) -> Product {
+        self.resident(0, self.pieces * depth, before).unwrap_or_else(|| self.stages(0, before + self.pieces))
+    }
+
     /// Chooses the use of shared memory for the kernels of weight gradients. `before` is the number of bfloat16 numbers
     /// whose sum is one input value.
     pub(crate) fn gradient(&self, before: usize) -> Product {
@@ -136,6 +144,7 @@ mod tests {
             for input in 1..=3 {
                 for depth in [1, 2, 3, 16, WIDE] {
                     let all = [products.forward(input, depth), products.backward(depth), products.gradient(input)];
+                    let all = [&all[..], &[products.linear(input, depth)]].concat();
                     assert!(all.iter().all(|product| product.bytes <= 101_376), "{pieces} {input} {depth}: {all:?}");
                 }
             }

@@ -116,8 +116,9 @@ pub trait Learner: std::fmt::Debug {
     /// # Errors
     /// - [`tonic_base::Error::Interrupted`] if an interruption stops the computation of a batch. The network then
     ///   has the state after the last batch that was passed to `each`.
-    /// - [`Error::Kernel`](crate::Error::Kernel) if the loss of a batch is NaN, infinite, or at least 2^24. If the
-    ///   loss is finite on a GPU, this batch and later batches may have changed the parameters.
+    /// - [`Error::Kernel`](crate::Error::Kernel) if the loss of a batch is NaN, infinite, or at least 2^24, or if a
+    ///   membrane potential or a gradient is NaN or infinite. If the loss is finite on a GPU, this batch and later
+    ///   batches may have changed the parameters.
     /// - The errors of reading the set, and [`Error::Cuda`](crate::Error::Cuda).
     fn train(&mut self, feed: &Feed, epoch: &Epoch, each: &mut dyn FnMut(&BatchLoss, usize)) -> Result<()>;
 

@@ -10,13 +10,13 @@ use tonic_loader::{Batch, EpochOrder, Share};
 use tonic_ranks::Ranks;
 
 use crate::engine::{BatchLoss, Engine, Prediction, SpikeCounts, check_interrupt, predict};
-use crate::error::Result;
+use crate::error::{KernelError, Result};
 use crate::feed::Feed;
 use crate::learner::epoch::{Epoch, Learner, TrainState, total};
 use crate::learner::evaluation::{Evaluation, check_labelled};
 use crate::learner::logits::Logits;
 use crate::learner::padding::Padding;
-use crate::network::{Network, Parameters};
+use crate::network::{Network, Parameters, Tensor};
 
 /// Samples per batch in evaluations. Not to be changed: results with [`Pad::Batch`](super::Pad) depend on this number.
 const BATCH: usize = 128;
@@ -44,6 +44,7 @@ impl HostLearner {
         let HostLearner { state: TrainState { network, optimiser }, engine, gradients, share, .. } = self;
         let steps = padding.of_share(share.ranks, batch.longest());
         let loss = engine.step(network, batch, steps, gradients)?;
+        check_finite(gradients)?;
         optimiser.update(network.parameters.flat_mut(), gradients.flat());
         network.parameters.follow(gradients);
         Ok(loss)
@@ -90,6 +91,17 @@ impl Learner for HostLearner {
 
     fn evaluate(&mut self, feed: &Feed, padding: Padding, progress: &Progress) -> Result<Evaluation> {
         evaluate(&mut *self.engine, self.share.ranks, &self.state.network, feed, padding, progress)
+    }
+}
+
+/// Returns an error that names the layer if a gradient is NaN or infinite.
+fn check_finite(gradients: &Parameters) -> Result<(), KernelError> {
+    let architecture = gradients.architecture();
+    let is_finite = |tensor: &&Tensor| gradients.flat()[tensor.range.clone()].iter().all(|value| value.is_finite());
+    let layers = architecture.layers.hidden.len() + 1;
+    match architecture.tensors().iter().find(|tensor| !is_finite(tensor)) {
+        None => Ok(()),
+        Some(tensor) => Err(KernelError::NonFiniteGradient { layer: tensor.layer + 1, layers }),
     }
 }
 

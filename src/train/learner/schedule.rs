@@ -18,7 +18,7 @@ const FIRST: f64 = 25.0;
 const LAST: f64 = 1e4;
 /// One-cycle: the lowest momentum (at the highest learning rate), and the highest momentum (at the start and at the
 /// end).
-const MOMENTUM: [f64; 2] = [0.85, 0.95];
+pub(crate) const ONE_CYCLE_MOMENTUM: [f64; 2] = [0.85, 0.95];
 /// Plateau: a score counts as better if it is better than the best score by more than this share of the best score.
 const THRESHOLD: f64 = 1e-4;
 /// Plateau: the learning rate stays unchanged if it would fall by at most this number.
@@ -151,7 +151,7 @@ impl Rates {
                 let (n, top, bottom) = (n as f64, RISE * last as f64 - 1.0, last as f64 - 1.0);
                 let first = lr / FIRST;
                 let cycled = |from: f64, to: f64, share: f64| to + (from - to) / 2.0 * (1.0 + half_cosine(share));
-                let [low, high] = if momentum == 0.0 { [0.0; 2] } else { MOMENTUM };
+                let [low, high] = if momentum == 0.0 { [0.0; 2] } else { ONE_CYCLE_MOMENTUM };
                 // The momentum is low where the learning rate is high.
                 if n < top {
                     [cycled(first, lr, n / top), cycled(high, low, n / top)]

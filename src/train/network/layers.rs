@@ -2,6 +2,7 @@
 
 use crate::network::iaf::Iaf;
 use crate::network::neuron::Neuron;
+use crate::network::surrogate::SingleExponential;
 
 /// The layers of a network: any number of hidden layers, and the readout.
 ///
@@ -159,19 +160,32 @@ impl Layers {
     /// silif".
     pub fn beyond_iaf(&self) -> String {
         let is_plain = |linear: &LinearLayer| linear.bias && linear.init == LinearInit::Uniform;
-        let mut words: Vec<&str> = Vec::new();
+        let mut words: Vec<String> = Vec::new();
         for layer in &self.hidden {
-            words.extend((!is_plain(&layer.linear)).then_some("linear without bias or with xavier weights"));
-            words.extend(layer.norm.map(|_| "norm"));
-            words.extend(layer.recurrent.then_some("recurrent"));
-            words.push(match layer.neuron {
-                Neuron::Iaf(_) => "several settings of iaf",
-                other => other.name(),
-            });
-            words.extend(layer.dropout.map(|_| "dropout"));
+            words.extend((!is_plain(&layer.linear)).then(|| "linear without bias or with xavier weights".into()));
+            words.extend(layer.norm.map(|_| "norm".into()));
+            words.extend(layer.recurrent.then(|| "recurrent".into()));
+            if !matches!(layer.neuron, Neuron::Iaf(_)) {
+                words.push(layer.neuron.name().into());
+            }
+            words.extend(layer.dropout.map(|_| "dropout".into()));
         }
-        if self.readout.readout != Readout::Sum {
-            words.push("a readout that is not the sum over time");
+        let mut neurons = self.hidden.iter().map(|layer| layer.neuron).enumerate();
+        let first = neurons.find_map(|(_, neuron)| if let Neuron::Iaf(iaf) = neuron { Some(iaf) } else { None });
+        let other = first.and_then(|first| {
+            neurons.find(|(_, neuron)| matches!(neuron, Neuron::Iaf(other) if *other != first)).map(|(i, _)| i + 1)
+        });
+        words.extend(
+            first
+                .filter(|iaf| iaf.surrogate != SingleExponential::default())
+                .map(|_| "iaf with another surrogate gradient".into()),
+        );
+        words.extend(other.map(|layer| format!("iaf with other settings in layer {layer}")));
+        let readout = &self.readout;
+        words.extend((!is_plain(&readout.linear)).then(|| "linear without bias or with xavier weights".into()));
+        words.extend(readout.norm.map(|_| "norm".into()));
+        if readout.readout != Readout::Sum {
+            words.push("a readout that is not the sum over time".into());
         }
         words.sort_unstable();
         words.dedup();

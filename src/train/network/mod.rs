@@ -36,4 +36,4 @@ pub use neuron::{Adlif, CSilif, CubaLif, Draw, Learned, Lif, Neuron, Reset, Sili
 pub use parameters::{Linear, Network, Parameters};
 pub use presets::Preset;
 pub use surrogate::SingleExponential;
-pub use tensors::{Architecture, Shape, Statistic, Tensor, TensorKind};
+pub use tensors::{Architecture, Shape, Statistic, StatisticKind, Tensor, TensorKind};

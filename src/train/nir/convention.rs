@@ -16,7 +16,9 @@ pub enum Convention {
     /// - Time constants are in time steps, and alpha = exp(-1 / tau).
     /// - R is ignored: v = alpha v + x.
     /// - A spike subtracts the threshold.
-    /// - Integrate-and-fire neurons can spike several times per step. Minus the threshold is their lower bound.
+    /// - Neurons spike from the threshold on, and several times per step from twice the threshold on. Of the neurons
+    ///   here, only those without leak do.
+    /// - Minus the threshold is the lower bound of integrate-and-fire neurons.
     Sinabs,
     /// snnTorch's importer: dt is 0.1 ms, and alpha = 1 - dt / tau. A spike sets the membrane potential to 0.
     SnnTorch,

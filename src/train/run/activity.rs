@@ -1,7 +1,7 @@
 //! Measures how often the neurons of each hidden layer spike, on some samples of the training set.
 
 use serde::{Deserialize, Serialize};
-use tonic_loader::{Batch, EpochOrder};
+use tonic_loader::{Batch, EpochOrder, Share};
 
 use crate::engine::SpikeCounts;
 use crate::error::{Error, Result};
@@ -52,7 +52,7 @@ pub(super) fn measured_samples(train: &Feed, seed: u64, batch_size: usize) -> Re
     let mut batches = Vec::new();
     let mut measured = 0;
     let order = EpochOrder::Shuffled { seed, epoch: 0 };
-    train.loader().stored_epoch(order, batch_size.min(wanted as usize), 0, |batch| {
+    train.loader().stored_epoch(order, batch_size.min(wanted as usize), Share::whole(), |batch| {
         batches.push(batch.clone());
         measured += batch.len() as u64;
         Ok::<_, Error>(measured < wanted)

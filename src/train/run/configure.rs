@@ -27,6 +27,16 @@ impl FitOptions {
         if resume { self.resumed(sets) } else { self.new_config(sets) }
     }
 
+    /// Returns these options with the backend that can train the network of the run.
+    pub(super) fn with_backend(&self, resume: bool) -> Result<FitOptions> {
+        let layers = match (resume, &self.layers) {
+            (true, _) => Some(Config::read(&self.run)?.network.architecture().layers),
+            (false, layers) => layers.clone(),
+        };
+        let backend = layers.map_or(Ok(self.backend.clone()), |layers| self.backend.for_layers(&layers))?;
+        Ok(FitOptions { backend, ..self.clone() })
+    }
+
     fn new_config(&self, sets: &Sets) -> Result<Config> {
         let manifest = sets.train.manifest();
         let description = &manifest.description;
@@ -50,6 +60,7 @@ impl FitOptions {
             data: sets.data(),
             lr_changes: Vec::new(),
         };
+        config.network.check_options()?;
         config.training.check_parts(config.network.architecture().tensors())?;
         config.training.augment.check(description.shape, description.widths)?;
         Ok(config)

@@ -50,7 +50,8 @@ impl Training<'_> {
         let samples = networks.len() as u64 * train.loader().set().len();
         let progress = Progress::start(fit.verbosity, "norms", samples, "samples");
         for (_, _, network) in &mut networks {
-            reestimate(ranks, network, train, self.config.batch_size, self.padding, &progress)?;
+            let done = reestimate(ranks, network, train, self.config.batch_size, self.padding, &progress);
+            done.map_err(|error| self.explain(error))?;
         }
         progress.finish();
         if !ranks.is_root() {
@@ -92,7 +93,8 @@ impl Training<'_> {
         let file = self.fit.run.join(TEST);
         sums::update(&self.fit.run, || Ok(publish(&file, evaluation.json().as_bytes())?))?;
         if let Some(events) = &mut self.events {
-            events::append_test(events, self.epochs.len() as u64, &evaluation.score)?;
+            let epoch = selected.map_or(self.epochs.len() as u64, |selected| selected.epoch);
+            events::append_test(events, epoch, &evaluation.score)?;
         }
         Ok(evaluation)
     }

@@ -1,6 +1,6 @@
 //! The event file of TensorBoard in a run folder. It has the scalars of `metrics.jsonl`, with the epoch as the step.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tonic_base::remove_file;
@@ -13,16 +13,24 @@ use crate::run::metrics::EpochMetrics;
 const START: &str = "events.out.tfevents.";
 const END: &str = ".tonic-train";
 
+/// Returns the event files of a run that this program wrote.
+fn files(run: &Path) -> Result<Vec<PathBuf>> {
+    let list = |action: std::io::Result<std::fs::DirEntry>| action.map_err(Error::io(run, "list the run folder"));
+    let entries = std::fs::read_dir(run).map_err(Error::io(run, "list the run folder"))?;
+    let entries: Vec<std::fs::DirEntry> = entries.map(list).collect::<Result<_>>()?;
+    let is_ours = |name: &str| name.starts_with(START) && name.ends_with(END);
+    let ours = entries.into_iter().filter(|entry| entry.file_name().to_str().is_some_and(is_ours));
+    Ok(ours.map(|entry| entry.path()).collect())
+}
+
+/// Returns whether a run has an event file that this program wrote.
+pub(super) fn exist(run: &Path) -> Result<bool> {
+    Ok(!files(run)?.is_empty())
+}
+
 /// Removes the event files of a run that this program wrote.
 pub(super) fn remove(run: &Path) -> Result<()> {
-    let entries = std::fs::read_dir(run).map_err(Error::io(run, "list the run folder"))?;
-    for entry in entries {
-        let entry = entry.map_err(Error::io(run, "list the run folder"))?;
-        if entry.file_name().to_str().is_some_and(|name| name.starts_with(START) && name.ends_with(END)) {
-            remove_file(&entry.path())?;
-        }
-    }
-    Ok(())
+    Ok(files(run)?.iter().try_for_each(|file| remove_file(file))?)
 }
 
 /// Removes earlier event files of a run, and creates a new one with the finished epochs. The name of the new file sorts
@@ -44,7 +52,8 @@ pub(super) fn append(events: &mut EventFile, epoch: &EpochMetrics) -> Result<()>
         let macros = [("recall", of.recall), ("precision", of.precision), ("f1", of.f1)];
         scalars.extend(macros.map(|(name, value)| (format!("macro/valid_{name}"), value)));
     }
-    scalars.extend(epoch.lr.map(|lr| ("learning_rate".into(), lr)));
+    let single = [("learning_rate", epoch.lr), ("momentum", epoch.momentum), ("penalty/train", epoch.penalty)];
+    scalars.extend(single.into_iter().filter_map(|(name, value)| Some((name.into(), value?))));
     for (i, layer) in epoch.activity.iter().flatten().enumerate() {
         let shares = [("spikes", layer.spikes), ("silent", layer.silent), ("saturated", layer.saturated)];
         scalars.extend(shares.map(|(name, value)| (format!("{name}/layer_{}", i + 1), value)));
@@ -54,7 +63,7 @@ pub(super) fn append(events: &mut EventFile, epoch: &EpochMetrics) -> Result<()>
     Ok(events.append(epoch.epoch, epoch.unix_seconds.unwrap_or_else(unix_seconds), &scalars)?)
 }
 
-/// Appends loss and accuracy on the test set, with `epoch` as the step.
+/// Appends loss and accuracy on the test set. The step is `epoch`, whose network was tested.
 pub(super) fn append_test(events: &mut EventFile, epoch: u64, score: &Score) -> Result<()> {
     Ok(events.append(epoch, unix_seconds(), &scores("test", score))?)
 }

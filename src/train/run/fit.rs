@@ -3,17 +3,19 @@
 use std::time::Instant;
 
 use tonic_base::human_bytes;
-use tonic_shard::{MOST_CLASSES, ShardSet};
+use tonic_loader::CacheChoice;
+use tonic_shard::{MOST_CLASSES, ShardSet, Width};
 
 use crate::engine::share;
 use crate::error::{BaseFault, Error, Result};
 use crate::feed::Feed;
 use crate::kernel::program::Program;
-use crate::learner::{ClassBalance, Evaluation, Room, Warning, longest_steps};
+use crate::learner::{
+    ClassBalance, Evaluation, Room, Warning, check_parameters, check_step, check_steps, longest_steps,
+};
 use crate::run::config::Config;
 use crate::run::folder::{RunFolder, SUMS, TEST};
 use crate::run::health::Guessing;
-use crate::run::memory::{check_parameters, check_step, check_steps};
 use crate::run::metrics::{self, EpochMetrics};
 use crate::run::options::FitOptions;
 use crate::run::ranks::check_ranks;
@@ -62,11 +64,13 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     let wait =
         || fit.say(|| "waiting  another process, perhaps of a job that was started again, trains this run".into());
     let mut folder = ranks.is_root().then(|| RunFolder::find(&fit.run, fit.existing, wait)).transpose()?;
-    let begun = match &folder {
-        Some(folder) => Some((folder.resumes(), folder.has_begun(), fit.config(&sets, folder.resumes())?)),
-        None => None,
+    let chosen = folder.as_ref().map(|folder| fit.with_backend(folder.resumes())).transpose()?;
+    let begun = match (&folder, &chosen) {
+        (Some(folder), Some(fit)) => Some((folder.resumes(), folder.has_begun(), fit.config(&sets, folder.resumes())?)),
+        _ => None,
     };
     let (resumes, has_begun, config): (bool, bool, Config) = ranks.from_root(begun);
+    let fit = &chosen.unwrap_or_else(|| fit.clone()); // several ranks train on CPUs
     let Sets { train, valid, test } = sets;
     check_batches(&config, &train)?;
     let sets: Vec<&ShardSet> = [Some(&train), valid.as_ref(), test.as_ref()].into_iter().flatten().collect();
@@ -77,12 +81,17 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
         return Err(Error::usage("reestimate_norm", "a network with a norm", "a network without one"));
     }
     let own = share(ranks, architecture.parameters()).of(config.batch_size.min(train.len() as usize)).len();
-    let step = check_step(&architecture, own, config.steps)?;
+    let step = match fit.backend.device {
+        Some(_) => None, // the GPU's memory is checked when it is taken
+        None => check_step(&architecture, own, config.steps)?,
+    };
     for (option, set) in [("train", Some(&train)), ("valid", valid.as_ref()), ("test", test.as_ref())] {
         set.map_or(Ok(()), |set| check_steps(option, &architecture.shape, longest_steps(config.steps, &[set])))?;
     }
     let classes = ClassBalance::of(&train);
-    let sizes = (train.len(), train.len().div_ceil(config.batch_size as u64));
+    let batch_size = config.batch_size as u64;
+    let batches = if config.drop_last { train.len() / batch_size } else { train.len().div_ceil(batch_size) };
+    let sizes = (train.len(), batches);
     let guessing = Guessing::new(&classes, sizes, config.class_weights);
     let loss = config.training.loss(config.class_weights.of(&train.manifest().totals.class_samples));
     let mut warnings = classes.training_warnings(config.class_weights);
@@ -96,10 +105,16 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
         let here = ranks.on_this_machine();
         fit.say(|| format!("ranks    {} train together, {here} of them on this machine", ranks.size()));
     }
-    let program = fit.backend.program(&sets, longest)?;
-    program.as_ref().map_or(Ok(()), |_| config.training.check_gpu())?;
+    // Augmented samples have counts of four bytes, and are made on the host.
+    let augments = !config.training.augment.steps.is_empty();
+    let program = fit.backend.program(&sets, longest, augments.then_some(Width::U32))?;
+    let train_program = program.as_deref().filter(|_| !augments);
+    if augments && program.is_some() && fit.cache == CacheChoice::Device {
+        let expected = "cache host or stream with --augment, which changes samples on the host";
+        return Err(Error::usage("cache", expected, "device"));
+    }
     let evaluated = sets.iter().skip(1).map(|set| set.len()).max().unwrap_or(0);
-    let train = fit.load("train", train, program.as_deref())?.drop_last(config.drop_last);
+    let train = fit.load("train", train, train_program)?.drop_last(config.drop_last);
     let train = train.augment(config.training.augment.clone())?;
     let valid = valid.map(|set| fit.load("valid", set, program.as_deref())).transpose()?;
     let batch = config.batch_size.min(train.loader().set().len() as usize);

@@ -1,6 +1,6 @@
 //! Finds out from the metrics of the epochs whether training learns nothing or diverges.
 
-use crate::learner::{ClassBalance, ClassWeights, Score, Warning};
+use crate::learner::{ClassBalance, ClassWeights, Knobs, Score, Warning};
 use crate::run::activity::LayerActivity;
 use crate::run::metrics::EpochMetrics;
 
@@ -74,11 +74,11 @@ impl Guessing {
         loss > TIMES_GUESSING * (self.classes.max(2) as f64).ln()
     }
 
-    /// Returns warnings about the last of `epochs`:
+    /// Returns warnings about the last of `epochs`. `knobs` are those of the network.
     ///
     /// - layers that became silent or saturated in this epoch; if `is_last` is true, all silent and saturated layers
     /// - training that became stuck in this epoch; if `is_last` is true, also an accuracy no better than guessing
-    pub(super) fn warnings(&self, epochs: &[EpochMetrics], is_last: bool) -> Vec<Warning> {
+    pub(super) fn warnings(&self, epochs: &[EpochMetrics], is_last: bool, knobs: Knobs) -> Vec<Warning> {
         let Some((last, before)) = epochs.split_last() else { return Vec::new() };
         let epoch = last.epoch;
         let told = |is: fn(&LayerActivity) -> bool| -> Vec<usize> {
@@ -90,15 +90,15 @@ impl Guessing {
         let (silent, saturated) = (told(|layer| layer.silent == 1.0), told(LayerActivity::is_saturated));
         let mut warnings = Vec::new();
         if !silent.is_empty() {
-            warnings.push(Warning::SilentLayers { epoch, layers: silent });
+            warnings.push(Warning::SilentLayers { epoch, layers: silent, knobs });
         }
         if !saturated.is_empty() {
-            warnings.push(Warning::SaturatedLayers { epoch, layers: saturated });
+            warnings.push(Warning::SaturatedLayers { epoch, layers: saturated, knobs });
         }
         if self.is_stuck(epochs) && !self.is_stuck(before) || is_last && self.is_chance(&last.train) {
             let Score { accuracy, loss } = last.train;
             let Guessing { accuracy: guessed_accuracy, loss: guessed_loss, .. } = *self;
-            warnings.push(Warning::AtChance { epoch, accuracy, guessed_accuracy, loss, guessed_loss });
+            warnings.push(Warning::AtChance { epoch, accuracy, guessed_accuracy, loss, guessed_loss, knobs });
         }
         warnings
     }
@@ -107,12 +107,14 @@ impl Guessing {
 #[cfg(test)]
 mod tests {
     use super::Guessing;
-    use crate::learner::{Score, Warning};
+    use crate::learner::{Knobs, Score, Warning};
     use crate::run::activity::LayerActivity;
     use crate::run::metrics::EpochMetrics;
 
     /// Accuracy and loss of guessing on a set of 1000 samples, 250 of each of four classes.
     const FOUR: Guessing = Guessing { accuracy: 0.25, loss: 1.3863, samples: 1000, classes: 4, batches: 50 };
+
+    const KNOBS: Knobs = Knobs { gain: true, theta: true };
 
     fn epoch(epoch: u64, accuracy: f64, loss: f64, silent: f64) -> EpochMetrics {
         let layer = |silent| LayerActivity { spikes: 0.1, silent, saturated: 0.0 };
@@ -125,6 +127,8 @@ mod tests {
             valid_macro: None,
             activity,
             lr: None,
+            momentum: None,
+            penalty: None,
             unix_seconds: None,
             seconds,
             batches_per_second: 1.0,
@@ -157,7 +161,7 @@ mod tests {
         let loss = |n: u64| if n == 1 { 2.0 } else { 1.39 };
         let epochs: Vec<EpochMetrics> = (1..=5).map(|n| epoch(n, 0.25, loss(n), f64::from(u8::from(n > 3)))).collect();
         let told = |n: usize| {
-            let warnings = FOUR.warnings(&epochs[..n], n == 5);
+            let warnings = FOUR.warnings(&epochs[..n], n == 5, KNOBS);
             let is_chance = |warning: &Warning| matches!(warning, Warning::AtChance { .. });
             let silent = warnings.iter().filter(|warning| !is_chance(warning)).cloned().collect::<Vec<_>>();
             assert!(silent.iter().all(|w| matches!(w, Warning::SilentLayers { layers, .. } if layers == &[2])));
@@ -168,10 +172,11 @@ mod tests {
         // The first layer is saturated in the second epoch.
         let mut two = epochs[..2].to_vec();
         two[1].activity.as_mut().unwrap()[0] = LayerActivity { spikes: 9.0, silent: 0.4, saturated: 0.56 };
-        assert_eq!(FOUR.warnings(&two, false), [Warning::SaturatedLayers { epoch: 2, layers: vec![1] }]);
+        let saturated = Warning::SaturatedLayers { epoch: 2, layers: vec![1], knobs: KNOBS };
+        assert_eq!(FOUR.warnings(&two, false, KNOBS), [saturated]);
         let few = Guessing { batches: 20, ..FOUR };
-        assert_eq!(few.warnings(&epochs[..3], false), []);
-        assert_eq!(few.warnings(&epochs[..4], false).len(), 1, "the silent layer");
+        assert_eq!(few.warnings(&epochs[..3], false, KNOBS), []);
+        assert_eq!(few.warnings(&epochs[..4], false, KNOBS).len(), 1, "the silent layer");
     }
 
     #[test]

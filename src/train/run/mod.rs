@@ -9,6 +9,7 @@
 //! sets             opens the sets of a run, checks that they fit together, and stores their paths
 //! configure        makes the configuration from the options, or for a resumed run from the run folder
 //! fit, training    trains a network: the checks before it, and the epochs
+//! failure          what stops training early: values that diverge, interruptions
 //! ending           what follows the last epoch: the selected epoch, the test
 //! reestimate       computes the running statistics of norms again
 //! eval             evaluates the network of a run on a set
@@ -18,7 +19,6 @@
 //! checkpoint       the state from which a run continues
 //! saved_networks   checks the networks in the folder of a resumed run
 //! sums             BLAKE3 sums of the files of a run
-//! memory           refuses what is too large for the free memory
 //! metrics          metrics of each epoch, and their curves
 //! export           the network as arrays of NumPy
 //! events           the event file of TensorBoard
@@ -37,12 +37,12 @@ mod ending;
 mod eval;
 mod events;
 mod export;
+mod failure;
 mod fit;
 mod folder;
 mod health;
 mod initial;
 mod machine;
-mod memory;
 mod metrics;
 mod network_file;
 mod options;

@@ -115,7 +115,12 @@ mod tests {
             ("{ neuron = \"lif\" },", "a.toml: line 2: expected linear, or dropout after neuron, got neuron here"),
             (
                 "{ linear = 3 },\n{ neuron = \"lif\" },\n{ dropout = 1.0 },",
-                "line 4: expected dropout = a number from 0 to below 1, got 1.0",
+                "line 4: expected dropout = 0, or a number from 2^-16 to 1 - 2^-16, got 1.0",
+            ),
+            ("{ linear = 3 },\n{ neuron = \"lif\" },\n{ dropout = 1e-5 },", "from 2^-16 to 1 - 2^-16, got 1e-5"),
+            (
+                "{ linear = 3 },\n{ neuron = \"iaf\", theta = 0.5,\n min_v_mem = 0.5 },",
+                "line 4: expected min_v_mem = a number below theta = 0.5, got 0.5",
             ),
             ("{ linear = 3 },\n{ neuron = \"gru\" },", "line 3: expected neuron = \"iaf\" or \"lif\" or"),
             (

@@ -66,7 +66,8 @@ pub struct FitOptions {
     pub pin: bool,
     /// What to do if the run folder holds a run already.
     pub existing: Existing,
-    /// Whether the metrics are also written to an event file of TensorBoard.
+    /// Whether the metrics are also written to an event file of TensorBoard. A resumed run that has one continues it
+    /// in any case.
     pub tensorboard: bool,
     /// Function that opens a set, such as [`ShardSet::open`].
     pub open: fn(&Path) -> tonic_shard::Result<ShardSet>,

@@ -8,11 +8,10 @@ use tonic_base::Progress;
 use tonic_loader::EpochOrder;
 use tonic_ranks::Ranks;
 
-use crate::engine::{EngineChoice, check_interrupt, share};
+use crate::engine::{check_interrupt, share};
 use crate::error::Result;
 use crate::feed::Feed;
-use crate::kernel::program::MatmulPrecision;
-use crate::learner::{Backend, Padding, stops};
+use crate::learner::{Padding, cpu_engine, stops};
 use crate::network::{Architecture, Network, Parameters};
 
 /// Replaces the running statistics of a network with means over the batches of a training set. Several ranks share
@@ -34,19 +33,20 @@ pub(super) fn reestimate(
     let shape = network.shape();
     let mut plain = Network::zeros(Architecture::new(shape.inputs, layers, shape.classes));
     plain.parameters.flat_mut().copy_from_slice(network.parameters.flat());
-    let backend = Backend { ranks, ..Backend::cpu(EngineChoice::Fused, MatmulPrecision::Highest) };
-    let mut engine = backend.host_engine(&plain)?;
+    let mut engine = cpu_engine(&plain, ranks);
     let mut computed = Parameters::zeros(plain.architecture().clone());
     let mut sums = vec![0.0; computed.statistics().len()];
     let mut total = 0.0;
     let loader = train.loader();
     let share = share(ranks, plain.architecture().parameters());
-    let mut numbers = 0..;
-    loader.epoch_share(EpochOrder::Sequential, batch_size, 0..u64::MAX, share, |batch| {
+    let mut left = loader.set().len();
+    loader.stored_epoch(EpochOrder::Sequential, batch_size, share, |batch| {
         stops(ranks);
         check_interrupt()?;
         engine.step(&plain, batch, padding.of_share(ranks, batch.longest()), &mut computed)?;
-        let samples = loader.samples_of(batch_size, numbers.next().unwrap_or_default()) as f64;
+        let taken = left.min(batch_size as u64);
+        left -= taken;
+        let samples = taken as f64;
         let values = computed.statistics().iter().map(|&value| samples * f64::from(value));
         sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
         total += samples;

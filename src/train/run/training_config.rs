@@ -116,22 +116,6 @@ impl TrainingConfig {
         plateau.lr
     }
 
-    /// Refuses settings that don't work on a GPU.
-    ///
-    /// # Errors
-    /// [`Unavailable`](tonic_base::Error::Unavailable) with the name of the option.
-    pub(super) fn check_gpu(&self) -> Result<()> {
-        let missing = [
-            ("clip_norm", self.clip_norm.is_some()),
-            ("freeze", !self.freeze.is_empty()),
-            ("augment", !self.augment.steps.is_empty()),
-        ];
-        match missing.into_iter().find(|(_, is_given)| *is_given) {
-            Some((option, _)) => Err(Error::unavailable(option, "the kernels of a GPU train without it")),
-            None => Ok(()),
-        }
-    }
-
     /// Checks that each name in `freeze` is the name of a tensor or of a layer, and that at least one tensor is
     /// trained. `parts` are all tensors of the network.
     ///

@@ -85,9 +85,9 @@ pub struct TrainingOptions {
     pub spike_rate: Option<[f64; 2]>,
     /// Factor of the penalty for spike rates outside `spike_rate`; 1 by default.
     pub spike_rate_weight: Option<f64>,
-    /// Score that selects an epoch. The network of this epoch is tested. `None`: the network of the last epoch is
-    /// tested.
-    pub select: Option<Select>,
+    /// Score that selects an epoch. The network of this epoch is tested. With `Some(None)`, and by default, the network
+    /// of the last epoch is tested.
+    pub select: Option<Option<Select>>,
     /// Training stops early after this many epochs without a better validation score. `None`: it doesn't stop early.
     pub patience: Option<u64>,
     /// Names of tensors, such as `0.weight`, or of layers, such as `0`, that keep their initial values.
@@ -130,7 +130,7 @@ impl From<&TrainingConfig> for TrainingOptions {
             label_smoothing: Some(*label_smoothing),
             spike_rate: spike_rate.map(|rate| rate.bounds),
             spike_rate_weight: spike_rate.map(|rate| rate.weight),
-            select: *select,
+            select: select.map(Some),
             patience: *patience,
             freeze: freeze.clone(),
             ..TrainingOptions::default()
@@ -174,7 +174,7 @@ impl TrainingOptions {
             ("label_smoothing", word(self.label_smoothing)),
             ("spike_rate", word(self.spike_rate)),
             ("spike_rate_weight", word(self.spike_rate_weight)),
-            ("select", self.select.map(|select| select.name().into())),
+            ("select", self.select.map(|select| select.map_or("none", Select::name).into())),
             ("freeze", (!self.freeze.is_empty()).then(|| self.freeze.join(","))),
         ]
     }
@@ -190,7 +190,7 @@ impl TrainingOptions {
         let warmup_epochs = self.warmup_epochs.unwrap_or(0);
         self.refuse_useless(name, schedule)?;
         let needs_validation = [
-            ("select", self.select.is_some()),
+            ("select", self.select.flatten().is_some()),
             ("patience", self.patience.is_some()),
             ("schedule plateau", schedule == ScheduleName::Plateau),
         ];
@@ -226,7 +226,7 @@ impl TrainingOptions {
             spike_rate: self
                 .spike_rate
                 .map(|bounds| SpikeRate { bounds, weight: self.spike_rate_weight.unwrap_or(1.0) }),
-            select: self.select,
+            select: self.select.flatten(),
             patience: self.patience,
             freeze: self.freeze.clone(),
             init: self.init_sum()?,

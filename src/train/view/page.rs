@@ -4,12 +4,13 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use toml::Value;
+use serde_json::Value;
 use tonic_base::human_time;
 use tonic_report::{Curve, Scale, confusion_table, epoch_chart, escaped, html_page, html_table};
 
 use crate::error::Result;
-use crate::learner::{Evaluation, Score};
+use crate::kernel::Rule;
+use crate::learner::{Evaluation, Score, Selected};
 use crate::run::{Config, EpochMetrics, LayerActivity, ProcessTime, SetPaths};
 use crate::sweep::{RunState, RunSummary};
 use crate::view::sample_page::Sampled;
@@ -26,6 +27,10 @@ pub struct Surveyed {
     pub data: PathBuf,
     /// Role of the set in the run, such as `test set`.
     pub role: String,
+    /// Number of the epoch whose network was evaluated, counted from 1.
+    pub epoch: u64,
+    /// This epoch, and the score by which it is the best one; `None` for the last epoch.
+    pub selected: Option<Selected>,
     /// Loss and accuracy of the network.
     #[serde(flatten)]
     pub score: Score,
@@ -39,7 +44,6 @@ pub(super) struct Contents {
     pub(super) config: Config,
     pub(super) times: Vec<ProcessTime>,
     pub(super) paths: Option<SetPaths>,
-    pub(super) best: bool,
     /// The evaluation and the picked samples, or why there are none.
     pub(super) surveyed: Result<(Surveyed, Evaluation, Sampled), String>,
 }
@@ -183,16 +187,19 @@ impl Page<'_> {
     fn evaluation(&mut self) -> Result<()> {
         let of = self.of;
         self.title("Evaluation");
-        let (Surveyed { data, role, .. }, evaluation, sampled) = match &of.surveyed {
+        let (Surveyed { data, role, epoch, selected, .. }, evaluation, sampled) = match &of.surveyed {
             Ok(surveyed) => surveyed,
             Err(why) => {
                 self.lacks(&format!("{why} Confusion matrix, classes and samples are missing."));
                 return Ok(());
             }
         };
-        let network = match (of.best, of.summary.best) {
-            (true, Some(best)) => format!("the best epoch, {}", best.epoch),
-            _ => format!("the last epoch, {}", of.summary.epochs_done),
+        let network = match selected {
+            Some(Selected { by, .. }) if of.config.training.select.is_some() => {
+                format!("the selected epoch, {epoch}, by {}", by.name())
+            }
+            Some(_) => format!("the best epoch, {epoch}"),
+            None => format!("the last epoch, {epoch}"),
         };
         let Score { loss, accuracy } = evaluation.score;
         let words = format!(
@@ -229,17 +236,18 @@ impl Page<'_> {
     fn settings(&mut self) {
         let config = &self.of.config;
         self.title("Settings");
-        let mut rows = Vec::new();
-        if let Ok(Value::Table(table)) = Value::try_from(config) {
-            for (key, value) in table.into_iter().filter(|(key, _)| key != "data") {
-                flatten(key, value, &mut rows);
-            }
+        let settings = self.of.summary.settings.iter().filter(|(key, _)| *key != "set_id" && *key != "layers");
+        let mut rows: Vec<Vec<String>> = settings.map(|(key, value)| vec![key.clone(), worded(value)]).collect();
+        if let Rule::Adam(of) | Rule::AdamW(of) = config.training.optimiser {
+            let constants = [("beta1", of.beta1), ("beta2", of.beta2), ("eps", of.eps)];
+            rows.extend(constants.map(|(name, value)| vec![name.into(), format!("{value:?}")]));
         }
-        let (long, short): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row[1].contains('\n'));
-        self.html += &html_table(&["setting", "value"], 2, &short);
-        for row in long {
-            let _ = writeln!(self.html, "<p>{}:</p>\n<pre>{}</pre>", escaped(&row[0]), lines(&row[1]));
+        if config.training.schedule.end > 0 {
+            rows.push(vec!["schedule_end".into(), format!("epoch {}", config.training.schedule.end)]);
         }
+        self.html += &html_table(&["setting", "value"], 2, &rows);
+        let network = config.network.architecture().layers.text();
+        let _ = writeln!(self.html, "<p>Network, as a network file:</p>\n<pre>{}</pre>", lines(&network));
         self.title("Sets");
         let data = &config.data;
         let paths = self.of.paths.as_ref();
@@ -315,18 +323,14 @@ fn confusions(classes: &[String], evaluation: &Evaluation) -> String {
     format!("<p>The most frequent confusions:</p>\n{table}")
 }
 
-/// Appends a row for each value of a TOML table, with the keys joined by dots.
-fn flatten(key: String, value: Value, rows: &mut Vec<Vec<String>>) {
+/// Returns the value of a setting as text.
+fn worded(value: &Value) -> String {
     match value {
-        Value::Table(table) => {
-            table.into_iter().for_each(|(inner, value)| flatten(format!("{key}.{inner}"), value, rows));
-        }
-        Value::String(text) => rows.push(vec![key, text]),
-        // A float32 has more digits as a float64 than were written.
-        Value::Float(number) if f64::from(number as f32) == number => {
-            rows.push(vec![key, format!("{}", number as f32)])
-        }
-        other => rows.push(vec![key, other.to_string()]),
+        Value::Null => "none".into(),
+        Value::String(text) => text.clone(),
+        Value::Array(values) if values.is_empty() => "none".into(),
+        Value::Array(values) => values.iter().map(worded).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
     }
 }
 

@@ -11,8 +11,9 @@ use tonic_shard::{NO_LABEL, SampleReader, ShardSet};
 use crate::engine::Tracer;
 use crate::error::{BaseFault, Error, Result};
 use crate::learner::Padding;
+use crate::network::Readout;
 use crate::run::{Config, Trained};
-use crate::view::trace::{FrameLength, Trace};
+use crate::view::trace::{FrameLength, Trace, outputs_so_far};
 
 /// Maximum number of classes whose probabilities over time are shown.
 const CLASSES: usize = 6;
@@ -46,6 +47,7 @@ pub struct Shown {
     label: Option<String>,
     classes: Vec<String>,
     frame_length: FrameLength,
+    readout: Readout,
     trace: Trace,
 }
 
@@ -73,7 +75,8 @@ pub fn show(options: &ShowOptions) -> Result<Shown> {
         steps,
         frame_length,
     )?;
-    Ok(Shown { sample: *sample, label, classes, frame_length, trace })
+    let readout = network.layers().readout.readout;
+    Ok(Shown { sample: *sample, label, classes, frame_length, readout, trace })
 }
 
 impl Shown {
@@ -104,8 +107,8 @@ impl Shown {
             let lines = if i == 0 { LINES.0 } else { LINES.1 };
             let _ = write!(out, "\n{}{spikes}\n{}\n", raster.title, raster.braille(lines));
         }
-        let _ =
-            writeln!(out, "\nreadout: share of each class (softmax of the outputs summed so far), at last, over time");
+        let outputs = outputs_so_far(self.readout);
+        let _ = writeln!(out, "\nreadout: share of each class (softmax of {outputs}), at last, over time");
         let classes = self.shown_classes();
         let names: Vec<_> = classes.iter().map(|&class| printable(&self.classes[class])).collect();
         let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);

@@ -8,6 +8,7 @@ use crate::engine::layered::LayeredEngine;
 use crate::engine::layered::pack::{Body, PackedLayer};
 use crate::engine::layered::sample::{SampleLayers, Trace, uniform_start};
 use crate::engine::step::Pass;
+use crate::error::KernelError;
 use crate::kernel::cell::{self, CellInput, RecurrentState, forward_recurrent};
 use crate::kernel::dropout::DropoutKey;
 use crate::kernel::isa::Isa;
@@ -26,7 +27,10 @@ struct Scratch {
 
 impl LayeredEngine {
     /// Runs all samples through layer `i`. After an interruption, returns early with invalid results.
-    pub(super) fn forward_layer(&mut self, network: &Network, i: usize, pass: Pass) {
+    ///
+    /// # Errors
+    /// [`KernelError::NonFinitePotential`].
+    pub(super) fn forward_layer(&mut self, network: &Network, i: usize, pass: Pass) -> Result<(), KernelError> {
         let (isa, ranks, rows) = (self.isa, self.share.ranks, self.rows());
         let layers = &self.architecture.layers;
         // How many state variables start at random numbers, and whether spikes do.
@@ -66,11 +70,16 @@ impl LayeredEngine {
         }
         set_norm(layer, network, i, pass);
         let layer = &self.layers[i];
-        self.samples.par_iter_mut().for_each_init(Scratch::default, |scratch, sample| {
-            if !interrupt::requested() {
-                activate(isa, layer, i, states, (pass, is_counted), scratch, sample);
-            }
+        let activated = self.samples.par_iter_mut().map_init(Scratch::default, |scratch, sample| {
+            interrupt::requested() || activate(isa, layer, i, states, (pass, is_counted), scratch, sample)
         });
+        // Not `all`, which would leave out samples.
+        let finite = activated.reduce(|| true, |some, others| some && others);
+        // In training, all ranks stop together.
+        match if pass == Pass::Training { !ranks.any(!finite) } else { finite } {
+            true => Ok(()),
+            false => Err(KernelError::NonFinitePotential { layer: i + 1 }),
+        }
     }
 }
 
@@ -122,7 +131,7 @@ fn set_norm(layer: &mut PackedLayer, network: &Network, i: usize, pass: Pass) {
     layer.norm = Norm::new(of(TensorKind::Scale), of(TensorKind::Shift), &layer.statistics);
 }
 
-/// Runs one sample through the neurons or the readout of layer `i`.
+/// Runs one sample through the neurons or the readout of layer `i`. Returns whether the neurons' states are finite.
 fn activate(
     isa: Isa,
     layer: &PackedLayer,
@@ -131,7 +140,7 @@ fn activate(
     (pass, is_counted): (Pass, bool),
     scratch: &mut Scratch,
     sample: &mut SampleLayers,
-) {
+) -> bool {
     let (steps, stride, key) = (sample.steps(), sample.stride(), sample.key);
     let (tiles, neurons) = (layer.tiles(), layer.linear.outputs());
     let SampleLayers { active, layers, logits, undropped, .. } = sample;
@@ -141,7 +150,7 @@ fn activate(
     let input = CellInput { y, stride, steps, norm: &layer.norm, start: start.as_deref() };
     fired.resize(steps * tiles, 0);
     open.resize(steps * tiles, 0);
-    match &layer.body {
+    let finite = match &layer.body {
         Body::Iaf(neuron) => {
             states.resize(tiles * stride, [0.0; TILE_WIDTH]);
             for (tile, states) in states.chunks_exact_mut(stride).enumerate() {
@@ -150,10 +159,13 @@ fn activate(
             iaf::forward(isa, neuron, states, stride, steps, fired);
             open.fill(u32::MAX);
             active[i + 1].set_spikes(isa, fired, states, neurons, stride, neuron);
+            states
+                .chunks_exact(stride)
+                .all(|states| states[..steps].last().is_none_or(|v| v.iter().all(|v| v.is_finite())))
         }
         Body::Cell(constants, None) => cell::forward(isa, constants, &input, &mut scratch.trace, fired, open),
         Body::Cell(constants, Some(recurrent)) => {
-            forward_recurrent(isa, constants, recurrent, &input, &mut scratch.recurrent, fired, open);
+            forward_recurrent(isa, constants, recurrent, &input, &mut scratch.recurrent, fired, open)
         }
         Body::Sum => {
             logits.resize(neurons, 0.0);
@@ -165,14 +177,16 @@ fn activate(
                     logits.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
                 }
             }
+            true // the loss is checked
         }
         Body::Leaky(readout) => {
             logits.resize(neurons, 0.0);
             readout::forward(isa, readout, &input, states, logits);
+            true
         }
-    }
+    };
     if i + 1 == active.len() {
-        return;
+        return finite;
     }
     let spikes = &mut active[i + 1];
     let dropout = layer.dropout.filter(|_| pass == Pass::Training);
@@ -198,6 +212,7 @@ fn activate(
         None if is_iaf => {}
         None => spikes.set_bits(fired, tiles, 1.0),
     }
+    finite
 }
 
 fn input_column<'a>(input: &CellInput<'a>, tile: usize) -> &'a [Tile] {

@@ -143,7 +143,7 @@ impl LayeredEngine {
         }
         for i in 0..depth {
             check_interrupt()?;
-            self.forward_layer(network, i, pass);
+            self.forward_layer(network, i, pass)?;
         }
         check_interrupt()?;
         self.logits.resize(frames.len() * classes, 0.0);
@@ -187,7 +187,7 @@ impl Engine for LayeredEngine {
             penalties.iter().for_each(|of| *penalty += of);
             *correct += own_correct as f64;
         });
-        let loss = check_loss(BatchLoss { loss: terms.mean(total) + penalty, correct: correct as usize })?;
+        let loss = check_loss(BatchLoss { loss: terms.mean(total) + penalty, correct: correct as usize, penalty })?;
         self.backward(network, &errors, gradient)?;
         self.write_statistics(gradient);
         Ok(loss)

@@ -77,10 +77,8 @@ impl Engine for LibtorchEngine {
         let weights = self.loss.class_weights.as_ref().map(|weights| Tensor::from_slice(weights).to_device(device));
         let smoothing = self.loss.label_smoothing;
         let mean = passed.logits.cross_entropy_loss(&targets, weights, Reduction::Mean, -100, smoothing);
-        let mean = match self.loss.spike_rate {
-            Some(rate) => mean + penalty(rate, &passed.spikes, &input.alive),
-            None => mean,
-        };
+        let penalty = self.loss.spike_rate.map(|rate| penalty(rate, &passed.spikes, &input.alive));
+        let mean = penalty.as_ref().map_or_else(|| mean.shallow_clone(), |penalty| &mean + penalty);
         let computed = Tensor::run_backward(&[&mean], &leaves, false, false);
         let architecture = network.architecture();
         for (tensor, computed) in architecture.tensors().iter().zip(&computed) {
@@ -92,7 +90,8 @@ impl Engine for LibtorchEngine {
         self.keep_logits(&passed.logits.detach(), batch.len() * classes);
         let rows = self.logits.chunks_exact(classes);
         let correct = rows.zip(&batch.labels).filter(|&(row, &label)| loss::predicted(row) == label as usize).count();
-        Ok(check_loss(BatchLoss { loss: mean.double_value(&[]), correct })?)
+        let penalty = penalty.map_or(0.0, |penalty| penalty.double_value(&[]));
+        Ok(check_loss(BatchLoss { loss: mean.double_value(&[]), correct, penalty })?)
     }
 
     fn forward(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<&[f32]> {

@@ -12,7 +12,7 @@ use crate::kernel::cell::complex::Complex;
 use crate::kernel::cell::cuba_lif::CubaLif;
 use crate::kernel::cell::dynamics::Dynamics;
 use crate::kernel::cell::lif::Lif;
-use crate::kernel::cell::tile::{Backward, CellInput, Trace, in_support, load, spikes, with_dynamics};
+use crate::kernel::cell::tile::{Backward, CellInput, Trace, in_support, is_finite, load, spikes, with_dynamics};
 use crate::kernel::cell::{CONSTANTS, Cell, Constants, Reset, SUMS};
 use crate::kernel::isa::for_each_isa;
 use crate::kernel::linear::{Panels, gather_row};
@@ -72,8 +72,9 @@ for_each_isa! {
         state: &mut RecurrentState,
         fired: &mut [u32],
         open: &mut [u32],
-    ) {
+    ) -> bool {
         with_dynamics!(constants.cell, D => forward_steps::<V, D>(constants, recurrent, input, state, fired, open));
+        state.traces.iter().all(is_finite)
     }
 
     /// Like [`backward`](super::backward), with recurrent weights.

@@ -23,8 +23,8 @@ const CELLS: [Cell; 7] = [
     Cell::CSilif,
 ];
 const SURROGATES: [Surrogate; 4] = [
-    Surrogate::Boxcar { height: 1.0, half_width: 0.5 },
-    Surrogate::SingleExponential { peak: 2.0, rate: 2.0 },
+    Surrogate::Boxcar { height: 1.0, width: 0.5 },
+    Surrogate::SingleExponential { width: 0.5, scale: 1.0 },
     Surrogate::Arctan { alpha: 2.0 },
     Surrogate::FastSigmoid { slope: 25.0 },
 ];
@@ -60,13 +60,10 @@ fn borrowed(parameters: &[(Vec<f32>, Option<[f32; 2]>)]) -> Vec<CellParameter<'_
 /// Returns the integral of the surrogate from 0 to x.
 fn integral(surrogate: Surrogate, x: f64) -> f64 {
     match surrogate {
-        Surrogate::SingleExponential { peak, rate } => {
-            let (peak, rate) = (f64::from(peak), f64::from(rate));
-            x.signum() * peak / rate * (1.0 - (-rate * x.abs()).exp())
+        Surrogate::SingleExponential { width, scale } => {
+            x.signum() * f64::from(scale) * (1.0 - (-x.abs() / f64::from(width)).exp())
         }
-        Surrogate::Boxcar { height, half_width } => {
-            f64::from(height) * x.clamp(-f64::from(half_width), f64::from(half_width))
-        }
+        Surrogate::Boxcar { height, width } => f64::from(height) * x.clamp(-f64::from(width), f64::from(width)),
         Surrogate::Arctan { alpha } => {
             (std::f64::consts::FRAC_PI_2 * f64::from(alpha) * x).atan() / std::f64::consts::PI
         }

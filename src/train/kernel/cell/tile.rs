@@ -74,20 +74,25 @@ macro_rules! with_dynamics {
 for_each_isa! {
     /// Runs a layer forward over time. Bit j of `fired[t * tiles + tile]` is set if neuron `tile * TILE_WIDTH + j`
     /// spikes at step t. The same bit of `open` is set if the neuron's surrogate can differ from 0 at step t.
+    ///
+    /// Returns whether all states are finite. If not, the neurons with other states are silent.
     pub(crate) fn forward<V>(
         constants: &Constants,
         input: &CellInput<'_>,
         trace: &mut Trace,
         fired: &mut [u32],
         open: &mut [u32],
-    ) {
+    ) -> bool {
         let tiles = constants.tiles();
+        let mut finite = true;
         for tile in 0..tiles {
             with_dynamics!(constants.cell, D => {
                 forward_tile::<V, D>(constants, input, tile, trace);
                 mark::<V, D>(&trace[1..], constants.surrogate.support(), &mut fired[tile..], &mut open[tile..], tiles);
             });
+            finite &= is_finite(trace);
         }
+        finite
     }
 
     /// Runs a layer backward over time. `g` is dL/ds. Writes dL/dI to `out`. Both have the layout of `y`.
@@ -116,6 +121,11 @@ for_each_isa! {
 }
 
 pub(super) use with_dynamics;
+
+/// Returns whether all states of a tile are finite. A state that is NaN or infinite stays so until the last step.
+pub(super) fn is_finite(trace: &Trace) -> bool {
+    trace.last().is_none_or(|states| states.as_flattened().iter().all(|state| state.is_finite()))
+}
 
 /// Returns 1 for each potential above 1, else 0.
 #[inline(always)]
