@@ -344,7 +344,7 @@ fn toml_of(dict: &Bound<'_, PyDict>) -> PyResult<String> {
         return Err(refused("augment", "a dict with the key \"transform\", a list of steps", dict.keys()));
     }
     let steps: Vec<Bound<'_, PyDict>> = dict.as_any().get_item("transform")?.extract()?;
-    let mut text = String::from("transform = []\n".repeat(usize::from(steps.is_empty())));
+    let mut text = "transform = []\n".repeat(usize::from(steps.is_empty()));
     for step in steps {
         text += "[[transform]]\n";
         for (key, value) in step {
