@@ -22,7 +22,7 @@ pub trait Engine: std::fmt::Debug {
     ///
     /// # Errors
     /// - [`Error::Kernel`](crate::Error::Kernel) if the batch does not fit the network, if the loss is NaN, infinite, or
-    ///   at least 2^24, or if a membrane potential is NaN or infinite.
+    ///   without its penalty at least 2^24, or if a membrane potential is NaN or infinite.
     /// - [`Interrupted`](tonic_base::Error::Interrupted) after an interruption, for example Ctrl-C.
     ///
     /// After an error, the content of `gradient` is unspecified.
@@ -182,13 +182,14 @@ pub(crate) fn check_labels(batch: &Batch, classes: usize) -> Result<(), KernelEr
     }
 }
 
-/// Training stops if the loss of a batch reaches this number. Logits that give such a loss are too large for the
-/// precision of float32.
+/// Training stops if the loss of a batch, without its penalty, reaches this number. Logits that give such a loss are too
+/// large for the precision of float32.
 pub(crate) const MAX_LOSS: f64 = (1 << 24) as f64;
 
-/// Returns `result`, or an error if the loss is NaN, infinite, or at least [`MAX_LOSS`].
+/// Returns `result`, or an error if the loss is NaN or infinite, or without its penalty at least [`MAX_LOSS`].
 pub(crate) fn check_loss(result: BatchLoss) -> Result<BatchLoss, KernelError> {
-    let BatchLoss { loss, .. } = finite(result)?;
+    let BatchLoss { loss, penalty, .. } = finite(result)?;
+    let loss = loss - penalty;
     if loss < MAX_LOSS { Ok(result) } else { Err(KernelError::HugeLoss { loss }) }
 }
 

@@ -34,8 +34,7 @@ pub struct EpochMetrics {
     /// Momentum of SGD, or beta1 of Adam, in the last batch of the epoch; `None` in runs of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub momentum: Option<f64>,
-    /// Mean penalty for spike rates over the batches of the epoch, a part of the loss of `train`. `None` without one,
-    /// and with the kernels of a GPU.
+    /// Mean penalty for spike rates over the batches of the epoch, a part of the loss of `train`. `None` without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub penalty: Option<f64>,
     /// Time of day at the end of the epoch, in seconds since 1970 (UTC); `None` in runs of earlier versions.

@@ -224,14 +224,12 @@ impl<'a> Training<'a> {
         progress.clear();
         let seconds = started.elapsed().as_secs_f64();
         self.check_finite()?;
-        self.check_size(self.running.score().loss)?;
+        self.check_size(self.running.score().loss - self.running.mean_penalty())?;
         let spikes = self.learner.spikes(self.padding).map_err(|e| self.explain(e))?;
         let activity = spikes.iter().map(LayerActivity::of).collect();
         let evaluation = valid.map(|feed| self.evaluate(feed)).transpose()?;
         let valid = evaluation.as_ref().map(|evaluation| evaluation.score);
         let [lr, momentum] = rates.at(batches.saturating_sub(1));
-        // Our kernels on a GPU report it only as a part of the loss.
-        let penalty = self.config.training.spike_rate.filter(|_| !fit.backend.uses_kernels());
         let metrics = EpochMetrics {
             epoch: epoch + 1,
             train: self.running.score(),
@@ -240,7 +238,7 @@ impl<'a> Training<'a> {
             activity: Some(activity),
             lr: Some(lr),
             momentum: Some(momentum),
-            penalty: penalty.map(|_| self.running.mean_penalty()),
+            penalty: self.config.training.spike_rate.map(|_| self.running.mean_penalty()),
             unix_seconds: Some(events::unix_seconds()),
             seconds,
             batches_per_second: (self.batches_done - first) as f64 / seconds,
