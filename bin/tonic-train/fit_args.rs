@@ -9,6 +9,7 @@ use tonic_loader::CacheChoice;
 use tonic_shard::Existing;
 use tonic_train::engine::EngineChoice;
 use tonic_train::learner::{Backend, ClassWeights, Pad};
+use tonic_train::network::HiddenSizes;
 use tonic_train::run::{Config, FitOptions, Fitted, NetworkFile, RunOption, SetPaths, fit};
 use tonic_train::{Error, MatmulPrecision, Result};
 
@@ -22,7 +23,7 @@ use crate::options_file::with_files;
 use crate::output_args::OutputArgs;
 use crate::ranks_args::RanksArgs;
 use crate::training_args::TrainingArgs;
-use crate::values::{Hidden, batch_size, class_weights, engine, finite, hidden, pad, positive, preset};
+use crate::values::{batch_size, class_weights, engine, finite, hidden, pad, positive, preset};
 
 #[derive(Args)]
 pub(crate) struct FitArgs {
@@ -62,11 +63,11 @@ pub(crate) struct FitArgs {
     /// Network with a name, and its options of training: see `tonic-train presets`
     #[arg(long, value_name = "NAME", conflicts_with = "network", value_parser = preset())]
     preset: Option<String>,
-    /// Number of neurons in each of three hidden layers, or a list with the number for each layer: 256,128 makes two
-    /// layers, and 256, (with a comma) makes one. With --network or --preset, the sizes of hidden layers that are alike
-    /// [default: 128]
+    /// Number of neurons in every hidden layer, or a list with the number for each layer: 256,128 makes two layers, and
+    /// 256, (with a comma) makes one. One number keeps the number of layers of --network or --preset, and makes three
+    /// layers without them. A list needs hidden layers that are alike [default: 128]
     #[arg(long, value_name = "N[,N...]", value_parser = hidden)]
-    hidden: Option<Hidden>,
+    hidden: Option<HiddenSizes>,
     /// Spike threshold. A lower one makes silent neurons spike [default: 1]
     #[arg(long, value_name = "V", value_parser = positive::<f32>)]
     theta: Option<f32>,
@@ -141,10 +142,11 @@ pub(crate) struct FitArgs {
 impl FitArgs {
     /// Converts the arguments to the options of a run in the folder `run`. Fails if no training set is given.
     fn into_options(self, run: PathBuf, backend: Backend) -> Result<FitOptions> {
-        let layers = self.network_file()?.map(|file| file.layers);
+        let (layers, frames) = self.network_file()?.map(|file| (file.layers, file.frames)).unzip();
         self.training.check_init()?;
         Ok(FitOptions {
             layers,
+            frames: frames.flatten(),
             reestimate_norm: self.reestimate_norm,
             train: self.train.ok_or_else(|| missing("train", "the training set"))?,
             valid: self.valid,
@@ -153,7 +155,7 @@ impl FitArgs {
             epochs: self.epochs,
             batch_size: self.batch_size,
             drop_last: self.drop_last,
-            hidden: self.hidden.map(|hidden| hidden.0),
+            hidden: self.hidden,
             theta: self.theta,
             gain: self.gain,
             min_v_mem: self.min_v_mem,

@@ -152,6 +152,9 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
         let layers = network.layers.as_ref().map_or(String::new(), |layers| format!(": {}", layers.beyond_iaf()));
         format!("network  {inputs}-{}-{classes}, {parameters} parameters, {steps} steps{layers}", sizes.join("-"))
     });
+    if !resumes {
+        fit.say_frames(&run.config);
+    }
     if let Some(bytes) = step {
         fit.say(|| format!("memory   a step of {own} samples takes {}", human_bytes(bytes)));
     }

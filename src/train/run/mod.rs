@@ -40,6 +40,7 @@ mod export;
 mod failure;
 mod fit;
 mod folder;
+mod frames;
 mod health;
 mod initial;
 mod machine;
