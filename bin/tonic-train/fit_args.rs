@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use tonic_base::{BaseFault, Error as BaseError, Verbosity, printable, printable_json};
 use tonic_loader::CacheChoice;
+use tonic_sets::frame_seconds;
 use tonic_shard::Existing;
 use tonic_train::engine::EngineChoice;
 use tonic_train::learner::{Backend, ClassWeights, Pad};
@@ -89,7 +90,7 @@ pub(crate) struct FitArgs {
     #[arg(long, value_name = "W", value_parser = class_weights())]
     class_weights: Option<ClassWeights>,
     /// After the last epoch, compute the running statistics of norms again: from the whole training set, without
-    /// dropout. On small sets, they lag behind the weights
+    /// dropout. On small sets, they lag behind the weights. The new networks are evaluated on the validation set
     #[arg(long)]
     reestimate_norm: bool,
     #[command(flatten)]
@@ -170,6 +171,7 @@ impl FitArgs {
             existing: self.existing.existing(),
             tensorboard: self.tensorboard,
             open: open_locked,
+            frame_seconds,
             verbosity: self.output_args.verbosity(),
             warn: if self.output_args.json { |_| () } else { |warning| advice::show(warning, advice::for_training) },
         })
@@ -263,8 +265,11 @@ pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
     }
     let mut out = std::io::stdout().lock();
     if json {
-        let Fitted { epochs, test, seconds, warnings } = fitted;
+        let Fitted { epochs, reestimated, test, seconds, warnings } = fitted;
         let mut report = serde_json::json!({"epochs": epochs, "test": test, "seconds": seconds});
+        if let Some(reestimated) = reestimated {
+            report["reestimated"] = serde_json::json!(reestimated);
+        }
         if !warnings.is_empty() {
             report["warnings"] = serde_json::json!(warnings);
         }

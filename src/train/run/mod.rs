@@ -74,6 +74,7 @@ pub use options::FitOptions;
 pub use options_file::{RunOption, read_options};
 pub(crate) use options_file::{options_of, read_toml, table_at};
 pub use predict::{PredictOptions, Predicted, predict};
+pub use reestimate::Reestimated;
 pub(crate) use saved_networks::read_network;
 pub use sets::SetPaths;
 pub(crate) use sums::check_results;

@@ -4,7 +4,11 @@
 //! stay, and the statistics are means over all batches, as with `momentum=None` of PyTorch's `BatchNorm1d`. On small
 //! sets, this changes accuracies by a few percentage points.
 
-use tonic_base::Progress;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use tonic_base::{Progress, publish};
 use tonic_loader::EpochOrder;
 use tonic_ranks::Ranks;
 
@@ -78,12 +82,15 @@ pub(super) fn reestimate(
         let taken = left.min(batch_size as u64);
         left -= taken;
         let samples = taken as f64;
-        let values = computed.statistics().iter().map(|&value| samples * f64::from(value));
+        let values = of_batch.statistics().iter().map(|&value| samples * f64::from(value));
         sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
         total += samples;
         progress.add(batch.len() as u64);
-        Ok::<_, crate::Error>(true)
+        Ok::<_, Error>(true)
     })?;
+    if let Some(sum) = sums.iter().find(|sum| !sum.is_finite()) {
+        return Err(KernelError::NonFiniteLoss { loss: *sum }.into());
+    }
     network.parameters.statistics_mut().iter_mut().zip(sums).for_each(|(to, sum)| *to = (sum / total) as f32);
     Ok(())
 }

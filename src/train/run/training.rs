@@ -21,7 +21,7 @@ use crate::run::activity::{LayerActivity, measured_samples};
 use crate::run::checkpoint::Checkpoint;
 use crate::run::config::Config;
 use crate::run::events;
-use crate::run::folder::{BEST, MODEL, TEST};
+use crate::run::folder::{BEST, MODEL, REESTIMATED, TEST};
 use crate::run::health::Guessing;
 use crate::run::initial::initial_network;
 use crate::run::machine::Machine;
@@ -306,7 +306,8 @@ impl<'a> Training<'a> {
     fn save_files(&mut self) -> Result<()> {
         let folder = &self.fit.run;
         if let Some(network) = self.ended.take() {
-            remove_file(&folder.join(TEST))?; // the evaluation of the old network
+            // The evaluations of the old networks.
+            [TEST, REESTIMATED].iter().try_for_each(|name| remove_file(&folder.join(name)))?;
             self.publish_model(MODEL, network)?;
             if let Some(network) = self.best.take() {
                 self.publish_model(BEST, network)?;
