@@ -261,7 +261,7 @@ impl<'a> Training<'a> {
             self.epoch_saved = Some(Instant::now());
         }
         if let (Some(events), Some(epoch)) = (&mut self.events, self.epochs.last()) {
-            events::append(events, epoch)?;
+            events::append(events, epoch, &self.config)?;
         }
         fit.say(|| line);
         let has_events = train.loader().set().manifest().totals.entries > 0;
@@ -276,7 +276,7 @@ impl<'a> Training<'a> {
     /// has one.
     pub(super) fn start_events(&mut self) -> Result<()> {
         if self.fit.tensorboard || events::exist(&self.fit.run)? {
-            self.events = Some(events::start(&self.fit.run, &self.epochs)?);
+            self.events = Some(events::start(&self.fit.run, &self.epochs, &self.config)?);
         }
         Ok(())
     }

@@ -135,13 +135,14 @@ impl Page<'_> {
             self.lacks("No epoch is finished, so that there are no curves.");
             return Ok(());
         }
-        let score = |pick: fn(&Score) -> f64| {
-            let valid = curve("validation", epochs, |epoch| epoch.valid.as_ref().map(pick));
-            [curve("training", epochs, |epoch| Some(pick(&epoch.train))), valid]
+        let score = |pick: fn(&Score) -> f64, [train, valid]: [&str; 2]| {
+            let valid = curve(valid, epochs, |epoch| epoch.valid.as_ref().map(pick));
+            [curve(train, epochs, |epoch| Some(pick(&epoch.train))), valid]
         };
+        let loss = self.of.config.loss_words(epochs);
         let mut charts = vec![
-            ("Loss", "cross entropy", Scale::Auto, drawn(score(|of| of.loss))),
-            ("Accuracy", "share", Scale::Share, drawn(score(|of| of.accuracy))),
+            ("Loss", loss.axis, Scale::Auto, drawn(score(|of| of.loss, [loss.train, loss.valid]))),
+            ("Accuracy", "share", Scale::Share, drawn(score(|of| of.accuracy, ["training", "validation"]))),
             ("Learning rate", "lr", Scale::Auto, vec![self.learning_rates()]),
         ];
         let layers = epochs.iter().filter_map(|epoch| epoch.activity.as_ref()).map(Vec::len).max().unwrap_or(0);
