@@ -1,5 +1,6 @@
 //! Tests of `--preset` and `presets`, and of the options that change their networks.
 
+use tonic_toolkit::shard::ShardSet;
 use tonic_toolkit::train::learner::Curve;
 use tonic_toolkit::train::network::Preset;
 use tonic_toolkit::train::run::Config;
@@ -87,19 +88,24 @@ fn one_number_of_neurons_keeps_the_number_of_layers() {
 }
 
 #[test]
-fn frames_that_a_preset_is_not_made_for_are_told() {
+fn frames_that_a_network_is_not_made_for_are_told() {
     let dir = sets::task();
-    let words = ["note     the preset is made for 250 steps of 4 ms, and the training set has ", " steps of 4 ms"];
-    let preset = "--preset silif-shd --hidden 8 --select none --schedule constant";
-    assert_says(&succeeds(&mut loud(dir.path(), "run", preset)), &words);
-    assert!(!succeeds(&mut loud(dir.path(), "run", "--epochs 3 --resume")).contains("made for"));
-    Spec { recipe: "window = 8000\n".into(), ..Spec::new(20, 8) }.write(&dir.path().join("slow"), sets::learnable(1));
+    for (name, window) in [("fast", 4000), ("slow", 8000)] {
+        let recipe = format!("[frames]\ntime_window = {window}\n");
+        Spec { recipe, ..Spec::new(20, 8) }.write(&dir.path().join(name), sets::learnable(1));
+    }
+    let steps = ShardSet::open(&dir.path().join("fast")).unwrap().manifest().totals.max_frames;
+    let preset = "--train DIR/fast --preset silif-shd --hidden 8 --select none --schedule constant";
+    let words =
+        format!("note     the preset is made for 250 steps of 4 ms, and the training set has {steps} steps of 4 ms");
+    let said = succeeds(&mut loud(dir.path(), "run", preset));
+    assert!(said.contains(&words) && !said.contains("dt ="), "{said}");
+    let resumed = succeeds(&mut loud(dir.path(), "run", "--train DIR/fast --epochs 3 --resume"));
+    assert!(!resumed.contains("made for"), "{resumed}");
     write(dir.path(), MANY);
     let said = succeeds(&mut loud(dir.path(), "slow-run", "--train DIR/slow --network DIR/many.toml"));
-    assert_says(
-        &said,
-        &["note     the neurons silif have dt = 0.004 (s), and a frame of the training set takes 0.008 s"],
-    );
+    let words = "note     the neurons silif have dt = 0.004 (s), and a frame of the training set takes 0.008 s";
+    assert_says(&said, &[words]);
 }
 
 #[test]

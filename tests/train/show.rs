@@ -72,7 +72,9 @@ fn networks_without_hidden_layers_are_shown() {
         &String::from_utf8(show(dir.path(), "valid", 7).output().unwrap().stdout).unwrap(),
         &["readout: share"],
     );
-    succeeds(train().arg("report").arg(dir.path().join("run")).arg("--quiet"));
+    succeeds(
+        train().arg("report").arg(dir.path().join("run")).arg("--data").arg(dir.path().join("valid")).arg("--quiet"),
+    );
 }
 
 /// The readout over time ends with the logits, for all kinds of readout and of initial states.
