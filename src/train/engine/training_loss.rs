@@ -51,11 +51,6 @@ pub(super) struct BatchTerms<'a> {
 }
 
 impl TrainingLoss {
-    /// Returns the loss for a batch with these labels.
-    pub(super) fn of_batch(&self, labels: &[u32]) -> BatchTerms<'_> {
-        self.of_share(Ranks::solo(), labels)
-    }
-
     /// Returns the loss for a batch that several ranks share. `labels` are those of this rank's samples.
     pub(super) fn of_share(&self, ranks: Ranks, labels: &[u32]) -> BatchTerms<'_> {
         let weight = |&label: &u32| self.class_weights.as_ref().map_or(1.0, |weights| weights[label as usize]);
@@ -127,6 +122,8 @@ impl BatchTerms<'_> {
 
 #[cfg(test)]
 mod tests {
+    use tonic_ranks::Ranks;
+
     use super::TrainingLoss;
 
     /// Compares with PyTorch's `cross_entropy(x, y, weight=w, label_smoothing=0.25)` in float64, where the second class
@@ -145,7 +142,7 @@ mod tests {
             label_smoothing: 0.25,
             ..TrainingLoss::default()
         };
-        let terms = loss.of_batch(&labels);
+        let terms = loss.of_share(Ranks::solo(), &labels);
         let mut sum = 0.0;
         for ((logits, label), expected) in logits.iter().zip(labels).zip(expected) {
             let mut gradient = [0.0; 3];

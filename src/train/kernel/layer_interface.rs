@@ -119,7 +119,7 @@ kernel_structs! {
         pub(crate) masks: Address<u32>,
         /// Output of `cell_forward`: spikes after dropout in bfloat16, not scaled, (batch_size, time, width).
         pub(crate) spikes: Address<u16>,
-        /// States before every AHEAD steps, (batch_size, time / AHEAD, 2, width). Null in evaluations.
+        /// States before every CELL_AHEAD steps, (batch_size, time / CELL_AHEAD, 2, width). Null in evaluations.
         pub(crate) checkpoints: Address<f32>,
         /// dL/ds on input, dL/dI on output, (batch_size, time, width).
         pub(crate) gradient: Address<f32>,

@@ -34,7 +34,8 @@ use crate::kernel::interface::{self, Sample};
 use crate::kernel::product::{PLANE, PLANE_BYTES, Product, Products, STRIDE, TILE, WIDE};
 use crate::kernel::program::layers::LayerKernels;
 pub(crate) use crate::kernel::program::layers::{
-    CELL_IAF, CELL_LEAKY, MASK_TILE, NORM_CHANNELS, REDUCE_LAST, REDUCE_MAX, REDUCE_SOFTMAX, REDUCE_SUM, VECTORS,
+    CELL_AHEAD, CELL_IAF, CELL_LEAKY, MASK_TILE, NORM_CHANNELS, REDUCE_LAST, REDUCE_MAX, REDUCE_SOFTMAX, REDUCE_SUM,
+    VECTORS,
 };
 pub(crate) use crate::kernel::program::sized::{BLOCK_THREADS, SizedKernel};
 use crate::kernel::program::sized::{CELLS_BYTES, ENTRIES};
@@ -78,7 +79,7 @@ pub(crate) const RULE_SGD: u32 = 2;
 pub(crate) const RULE_NESTEROV: u32 = 3;
 /// Number of steps whose values a thread loads into registers before it goes through them. A power of two that divides
 /// [`TILE`].
-pub(crate) const AHEAD: usize = 16;
+const AHEAD: usize = 16;
 /// Number of gradients whose squares a CUDA block of `squares` adds up.
 pub(crate) const CLIP_CHUNK: usize = 1 << 12;
 /// Maximum number of frames that a CUDA block of `inflate` or `inflate_input` writes: a power of two up to [`WARP`].

@@ -85,7 +85,7 @@ pub(super) fn reestimate(
         let values = of_batch.statistics().iter().map(|&value| samples * f64::from(value));
         sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
         total += samples;
-        progress.add(batch.len() as u64);
+        progress.add(samples as u64);
         Ok::<_, Error>(true)
     })?;
     if let Some(sum) = sums.iter().find(|sum| !sum.is_finite()) {

@@ -1,7 +1,7 @@
 // A layer of neurons over time, between its linear layer and the next one (kernel/cell has the formulas; the structs of
 // the cells are generated from them). A thread has one neuron of one sample, and TILE threads are a block.
 //
-// The forward pass stores the states only before every AHEAD steps. The backward pass computes those in between again,
+// The forward pass stores the states only before every CELL_AHEAD steps. The backward pass computes those in between again,
 // with the same operations and therefore the same bits.
 
 // What a cell needs besides its formulas: spikes, and the surrogate gradient.
@@ -87,10 +87,11 @@ struct Start {
     }
 };
 
-// AHEAD steps of a column of (time, width), which are loaded together.
-__device__ __forceinline__ void load_steps(float (&to)[AHEAD], const float* from, size_t width) {
+// N steps of a column of (time, width), which are loaded together.
+template <int N>
+__device__ __forceinline__ void load_steps(float (&to)[N], const float* from, size_t width) {
 #pragma unroll
-    for (int i = 0; i < AHEAD; i++) to[i] = from[i * width];
+    for (int i = 0; i < N; i++) to[i] = from[i * width];
 }
 
 KERNEL(cell_forward, CellArgs, TILE) {
@@ -106,21 +107,21 @@ KERNEL(cell_forward, CellArgs, TILE) {
         double total = 0.0;
         u32 active = 0;
         // Spikes are 0 from the last step on, up to a whole tile: the products read whole tiles.
-        for (u32 t0 = 0; t0 < (steps + TILE - 1) / TILE * TILE; t0 += AHEAD) {
+        for (u32 t0 = 0; t0 < (steps + TILE - 1) / TILE * TILE; t0 += CELL_AHEAD) {
             const size_t at = (row + t0) * args.width + n;
-            float y[AHEAD];
-            u32 kept[AHEAD];
+            float y[CELL_AHEAD];
+            u32 kept[CELL_AHEAD];
             load_steps(y, args.y + at, args.width);
 #pragma unroll
-            for (int i = 0; i < AHEAD; i++) {
+            for (int i = 0; i < CELL_AHEAD; i++) {
                 kept[i] = args.masks ? args.masks[(row + t0 + i) * words + n / MASK_TILE] >> n % MASK_TILE & 1 : 1;
             }
             if (args.checkpoints) {
-                float* to = args.checkpoints + (row + t0) / AHEAD * 2 * args.width + n;
+                float* to = args.checkpoints + (row + t0) / CELL_AHEAD * 2 * args.width + n;
                 to[0] = states[0], to[args.width] = states[1];
             }
 #pragma unroll
-            for (int i = 0; i < AHEAD; i++) {
+            for (int i = 0; i < CELL_AHEAD; i++) {
                 bf16 out = 0;
                 if (t0 + i < steps) {
                     float after[2];
@@ -151,29 +152,29 @@ KERNEL(cell_backward, CellArgs, TILE) {
     with_cell(args, n, [&](auto cell) {
         const Start start(drawn, args.layer, args.random_states, n < args.neurons, n);
         float next[2] = {0.0f, 0.0f}, sums[PARAMETER_SUMS] = {}, total = 0.0f, product = 0.0f;
-        for (u32 chunk = (steps + AHEAD - 1) / AHEAD; chunk-- > 0;) {
-            const u32 t0 = chunk * AHEAD;
+        for (u32 chunk = (steps + CELL_AHEAD - 1) / CELL_AHEAD; chunk-- > 0;) {
+            const u32 t0 = chunk * CELL_AHEAD;
             const size_t at = (row + t0) * args.width + n;
-            float y[AHEAD], g[AHEAD], states[AHEAD + 1][2];
+            float y[CELL_AHEAD], g[CELL_AHEAD], states[CELL_AHEAD + 1][2];
             load_steps(y, args.y + at, args.width);
             load_steps(g, args.gradient + at, args.width);
-            const float* from = args.checkpoints + (row + t0) / AHEAD * 2 * args.width + n;
+            const float* from = args.checkpoints + (row + t0) / CELL_AHEAD * 2 * args.width + n;
             states[0][0] = from[0], states[0][1] = from[args.width];
             if (args.masks) {
 #pragma unroll
-                for (int i = 0; i < AHEAD; i++) {
+                for (int i = 0; i < CELL_AHEAD; i++) {
                     const u32 word = args.masks[(row + t0 + i) * words + n / MASK_TILE];
                     g[i] = word >> n % MASK_TILE & 1 ? g[i] : 0.0f;
                 }
             }
             const float before = t0 == 0 ? start.spikes : cell.spikes(states[0]);
 #pragma unroll
-            for (int i = 0; i < AHEAD; i++) {
+            for (int i = 0; i < CELL_AHEAD; i++) {
                 const float spikes = i == 0 ? before : cell.spikes(states[i]);
                 cell.step(states[i], spikes, fmaf(y[i], scale, shift), states[i + 1]);
             }
 #pragma unroll
-            for (int i = AHEAD - 1; i >= 0; i--) {
+            for (int i = CELL_AHEAD - 1; i >= 0; i--) {
                 if (t0 + i >= steps) continue;
                 const float spikes = i == 0 ? before : cell.spikes(states[i]);
                 const float input = fmaf(y[i], scale, shift);

@@ -9,6 +9,9 @@ use crate::kernel::product::TILE;
 use crate::kernel::program::sized::{BLOCK_THREADS, CELLS_BYTES, SizedKernel};
 use tonic_loader::{MIX_FACTORS, MIX_INCREMENT};
 
+/// Number of steps whose values a thread of `cell_forward` or `cell_backward` has in registers. With more, fewer threads
+/// of the backward pass fit on a multiprocessor. Must divide [`TILE`].
+pub(crate) const CELL_AHEAD: usize = 8;
 /// Number of neurons in a word of dropout's masks.
 pub(crate) const MASK_TILE: usize = TILE_WIDTH;
 /// Number of channels per CUDA block, for kernels that add up numbers over the samples.
@@ -42,6 +45,7 @@ pub(super) fn defines() -> impl Iterator<Item = (&'static str, String)> {
         ("MASK_DIGITS", DIGITS),
     ];
     let sizes = [
+        ("CELL_AHEAD", CELL_AHEAD),
         ("MASK_TILE", MASK_TILE),
         ("NORM_CHANNELS", NORM_CHANNELS),
         ("CONSTANTS", CONSTANTS),

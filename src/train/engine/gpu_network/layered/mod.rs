@@ -19,7 +19,7 @@ use crate::kernel::dropout::Dropout;
 use crate::kernel::interface::NeuronArgs;
 use crate::kernel::layer_interface::ParameterArgs;
 use crate::kernel::program::{
-    AHEAD, CELL_IAF, CELL_LEAKY, MASK_TILE, Program, REDUCE_LAST, REDUCE_MAX, REDUCE_SOFTMAX, REDUCE_SUM, VECTORS,
+    CELL_AHEAD, CELL_IAF, CELL_LEAKY, MASK_TILE, Program, REDUCE_LAST, REDUCE_MAX, REDUCE_SOFTMAX, REDUCE_SUM, VECTORS,
 };
 use crate::kernel::update_interface::Layer;
 use crate::network::{
@@ -103,7 +103,7 @@ pub(super) struct Neurons {
     pub(super) masks: Buffer<u32>,
     /// Spikes after dropout, not scaled, (batch, time, width).
     pub(super) spikes: Buffer<u16>,
-    /// States before every AHEAD steps, (batch, time / AHEAD, 2, width).
+    /// States before every CELL_AHEAD steps, (batch, time / CELL_AHEAD, 2, width).
     pub(super) checkpoints: Buffer<f32>,
 }
 
@@ -249,7 +249,7 @@ impl LayerBuffers {
                     constants: device.buffer(CONSTANTS * width)?,
                     masks: device.buffer(extent.if_training(masks))?,
                     spikes: device.buffer(rows * width)?,
-                    checkpoints: device.buffer(extent.if_training(rows / AHEAD * 2 * width))?,
+                    checkpoints: device.buffer(extent.if_training(rows / CELL_AHEAD * 2 * width))?,
                 };
                 (Body::Neurons(neurons), if is_iaf { 0 } else { layer.neuron.states() })
             }
