@@ -51,13 +51,8 @@ pub(super) struct BatchTerms<'a> {
 }
 
 impl TrainingLoss {
-    /// Returns the loss for a batch with these labels.
-    pub(super) fn of_batch(&self, labels: &[u32]) -> BatchTerms<'_> {
-        self.of_share(Ranks::solo(), labels)
-    }
-
-    /// Returns the loss for a batch that several ranks share. `labels` are those of this rank's samples.
-    pub(super) fn of_share(&self, ranks: Ranks, labels: &[u32]) -> BatchTerms<'_> {
+    /// Returns the loss for a batch, which several ranks can share. `labels` are those of this rank's samples.
+    pub(super) fn of_batch(&self, ranks: Ranks, labels: &[u32]) -> BatchTerms<'_> {
         let weight = |&label: &u32| self.class_weights.as_ref().map_or(1.0, |weights| weights[label as usize]);
         let [samples, total] = ranks.fold_array([0.0; 2], |[samples, total]| {
             *samples += labels.len() as f64;

@@ -169,7 +169,7 @@ impl Engine for LayeredEngine {
         let ranks = self.share.ranks;
         let classes = check_step(ranks, network, batch, gradient)?;
         self.run(network, batch, steps, Pass::Training)?;
-        let terms = self.loss.of_share(ranks, &batch.labels);
+        let terms = self.loss.of_batch(ranks, &batch.labels);
         let mut errors = vec![0.0; self.logits.len()];
         let rows = self.logits.chunks_exact(classes).zip(errors.chunks_exact_mut(classes));
         let (mut losses, mut penalties, mut own_correct) = (Vec::new(), Vec::new(), 0);
