@@ -144,7 +144,7 @@ impl Engine for CpuEngine {
         self.pack(network);
         let samples = batch.samples();
         self.logits.resize(batch.len() * classes, 0.0);
-        let terms = self.loss.of_batch(ranks, &batch.labels);
+        let terms = self.loss.of_share(ranks, &batch.labels);
         let size = self.share.block_size(terms.samples);
         let used = batch.len().div_ceil(size);
         let shape = network.shape();

@@ -51,8 +51,8 @@ pub(super) struct BatchTerms<'a> {
 }
 
 impl TrainingLoss {
-    /// Returns the loss for a batch, which several ranks can share. `labels` are those of this rank's samples.
-    pub(super) fn of_batch(&self, ranks: Ranks, labels: &[u32]) -> BatchTerms<'_> {
+    /// Returns the loss for a batch that several ranks share. `labels` are those of this rank's samples.
+    pub(super) fn of_share(&self, ranks: Ranks, labels: &[u32]) -> BatchTerms<'_> {
         let weight = |&label: &u32| self.class_weights.as_ref().map_or(1.0, |weights| weights[label as usize]);
         let [samples, total] = ranks.fold_array([0.0; 2], |[samples, total]| {
             *samples += labels.len() as f64;
@@ -117,5 +117,40 @@ impl BatchTerms<'_> {
         };
         let gradients = spikes.iter().zip(neurons).map(layer).collect();
         (penalty, gradients)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_ranks::Ranks;
+
+    use super::TrainingLoss;
+
+    /// Compares with PyTorch's `cross_entropy(x, y, weight=w, label_smoothing=0.25)` in float64, where the second class
+    /// has no samples and no weight.
+    #[test]
+    fn a_class_without_weight_is_no_target_of_smoothing() {
+        let logits = [[1.0, -0.5, 2.0], [0.25, 0.75, -1.0], [-2.0, 1.5, 0.5]];
+        let labels = [0, 2, 0];
+        let expected = [
+            [-0.14490428792457705, 0.01415293306011782, 0.13075135486445924],
+            [0.1282182183802416, 0.24574446374103115, -0.37396268212127276],
+            [-0.20293352573851592, 0.17881706899235847, 0.024116456746157415],
+        ];
+        let loss = TrainingLoss {
+            class_weights: Some(vec![0.75, 0.0, 1.5]),
+            label_smoothing: 0.25,
+            ..TrainingLoss::default()
+        };
+        let terms = loss.of_share(Ranks::solo(), &labels);
+        let mut sum = 0.0;
+        for ((logits, label), expected) in logits.iter().zip(labels).zip(expected) {
+            let mut gradient = [0.0; 3];
+            sum += terms.sample(logits, label, &mut gradient);
+            for (got, expected) in gradient.iter().zip(expected) {
+                assert!((f64::from(*got) - expected).abs() < 1e-7, "{got} {expected}");
+            }
+        }
+        assert!((terms.mean(sum) - 2.1477523646705645).abs() < 1e-12, "{}", terms.mean(sum));
     }
 }

@@ -42,7 +42,7 @@ impl LayeredEngine {
         let is_counted = self.loss.spike_rate.is_some() && pass == Pass::Training;
         let layer = &mut self.layers[i];
         layer.pack(network, i);
-        let is_measured = layer.is_normed && pass == Pass::Training;
+        let is_measured = layer.is_normed && pass.uses_batch();
         if is_measured {
             layer.statistics = mean(layer, network, i, &self.samples, (ranks, rows));
         }
@@ -75,8 +75,8 @@ impl LayeredEngine {
         });
         // Not `all`, which would leave out samples.
         let finite = activated.reduce(|| true, |some, others| some && others);
-        // In training, all ranks stop together.
-        match if pass == Pass::Training { !ranks.any(!finite) } else { finite } {
+        // With the statistics of a shared batch, all ranks stop together.
+        match if pass.uses_batch() { !ranks.any(!finite) } else { finite } {
             true => Ok(()),
             false => Err(KernelError::NonFinitePotential { layer: i + 1 }),
         }
@@ -109,14 +109,13 @@ fn mean(
     Statistics::of_mean(&totals, linear.weight_t, bias, rows)
 }
 
-/// Sets the norm of layer `i`. In training, it uses the statistics of the batch; in evaluations, the running
-/// statistics.
+/// Sets the norm of layer `i`, with the statistics of the batch or with the running statistics.
 fn set_norm(layer: &mut PackedLayer, network: &Network, i: usize, pass: Pass) {
     if !layer.is_normed {
         return;
     }
     let architecture = network.architecture();
-    if pass == Pass::Evaluation {
+    if !pass.uses_batch() {
         let mut running = architecture.statistics().iter().filter(|statistic| statistic.layer == i).map(|statistic| {
             let values = &network.parameters.statistics()[statistic.range.clone()];
             values.iter().map(|&value| f64::from(value)).collect::<Vec<f64>>()

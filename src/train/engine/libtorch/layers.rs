@@ -100,7 +100,7 @@ fn currents(
     let Some((scale, shift)) = of.norm else { return y };
     let dims = [0i64, 1];
     let (mean, variance) = match pass {
-        Pass::Training => {
+        Pass::Training | Pass::Measuring => {
             let rows = input.alive.sum(Kind::Double).double_value(&[]);
             let mean = (&y * &input.alive).sum_dim_intlist(dims.as_slice(), false, Kind::Float) / rows;
             let apart = (&y - &mean) * &input.alive;

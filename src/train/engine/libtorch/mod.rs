@@ -103,7 +103,7 @@ impl Engine for LibtorchEngine {
 
     fn spikes(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<Vec<SpikeCounts>> {
         let input = DenseBatch::new(network, self.device, batch, steps)?;
-        let passed = no_grad(|| forward(network, &input, &leaves(network, self.device), Pass::Evaluation))?;
+        let passed = no_grad(|| forward(network, &input, &leaves(network, self.device), Pass::Measuring))?;
         let steps = input.alive.sum(Kind::Double).double_value(&[]) as u64;
         // Counts beyond 2^53 would lose their last bits in float64.
         let sums = |spikes: &Tensor| -> Vec<u64> {
