@@ -23,7 +23,7 @@ enum TracingEngine {
     /// For linear layers and integrate-and-fire neurons.
     Fused(Box<(CpuEngine, SampleState)>),
     /// For all other layers.
-    Layered(LayeredEngine),
+    Layered(Box<LayeredEngine>),
 }
 
 /// Results of a network for one sample.
@@ -47,7 +47,7 @@ impl<'a> Tracer<'a> {
             engine.pack(network);
             TracingEngine::Fused(Box::new((engine, SampleState::default())))
         } else {
-            TracingEngine::Layered(LayeredEngine::new(network))
+            TracingEngine::Layered(Box::new(LayeredEngine::new(network)))
         };
         Tracer { network, engine }
     }
