@@ -125,8 +125,8 @@ for_each_isa! {
                     let (g, out) = (&g[columns.clone()], &mut out[columns]);
                     match constants.surrogate {
                         // The other surrogates take longer than this branch.
-                        Surrogate::Boxcar { height, half_width } => {
-                            let surrogate = Surrogate::Boxcar { height, half_width };
+                        Surrogate::Boxcar { height, width } => {
+                            let surrogate = Surrogate::Boxcar { height, width };
                             backward_tile::<V, D>(constants, surrogate, input, first + n, trace, g, out, sums);
                         }
                         other => backward_tile::<V, D>(constants, other, input, first + n, trace, g, out, sums),
