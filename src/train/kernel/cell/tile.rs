@@ -89,7 +89,8 @@ for_each_isa! {
         let tiles = constants.tiles();
         let mut finite = true;
         for first in (0..tiles).step_by(2) {
-            let (fired, open) = (&mut fired[first..], &mut open[first..]);
+            let fired = fired.get_mut(first..).unwrap_or_default();
+            let open = open.get_mut(first..).unwrap_or_default();
             finite &= with_dynamics!(constants.cell, D => match tiles - first {
                 1 => mark_tiles::<V, D, 1>(constants, input, first, fired, open),
                 _ => mark_tiles::<V, D, 2>(constants, input, first, fired, open),
@@ -125,8 +126,8 @@ for_each_isa! {
                     let (g, out) = (&g[columns.clone()], &mut out[columns]);
                     match constants.surrogate {
                         // The other surrogates take longer than this branch.
-                        Surrogate::Boxcar { height, half_width } => {
-                            let surrogate = Surrogate::Boxcar { height, half_width };
+                        Surrogate::Boxcar { height, width } => {
+                            let surrogate = Surrogate::Boxcar { height, width };
                             backward_tile::<V, D>(constants, surrogate, input, first + n, trace, g, out, sums);
                         }
                         other => backward_tile::<V, D>(constants, other, input, first + n, trace, g, out, sums),
@@ -233,9 +234,9 @@ fn trace_tiles<V: F32x16, D: Dynamics, const N: usize>(
     let columns: [&[Tile]; N] = std::array::from_fn(|n| input.column(first + n));
     let mut parts = trace.chunks_exact_mut(input.steps + 1);
     let mut parts: [&mut [[Tile; 2]]; N] = std::array::from_fn(|_| parts.next().unwrap_or_default());
-    for n in 0..N {
+    for (n, part) in parts.iter_mut().enumerate() {
         let [u, w, _] = input.start(first + n);
-        parts[n][0] = [u, w];
+        part[0] = [u, w];
     }
     for t in 0..input.steps {
         for n in 0..N {
@@ -328,10 +329,10 @@ impl<V: F32x16> Backward<V> {
     /// Adds the sums over the last steps to `sums`.
     #[inline(always)]
     pub(super) fn add_sums(&mut self, sums: &mut [DoubleTile; SUMS], half: usize) {
-        for i in 0..SUMS {
-            let total = &mut halves_mut(&mut sums[i])[half];
-            V::Double::load(total).add(self.sums[i].double()).store(total);
-            self.sums[i] = V::splat(0.0);
+        for (own, total) in self.sums.iter_mut().zip(sums) {
+            let total = &mut halves_mut(total)[half];
+            V::Double::load(total).add(own.double()).store(total);
+            *own = V::splat(0.0);
         }
     }
 }
