@@ -67,9 +67,8 @@ pub(crate) fn end(
     ranks.end_all(|| report(&error))
 }
 
-/// Whether all ranks end with this error, at the same place.
+/// Whether all ranks end with this error, at the same place: they agree on interruptions. Other errors can be those of a
+/// single rank, for which the others wait.
 fn has_every_rank(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        matches!(cause.downcast_ref(), Some(Error::Diverged { .. } | Error::Base(BaseError::Interrupted { .. })))
-    })
+    error.chain().any(|cause| matches!(cause.downcast_ref(), Some(Error::Base(BaseError::Interrupted { .. }))))
 }

@@ -42,8 +42,8 @@ pub struct Fitted {
 /// Trains a network and writes the run folder.
 ///
 /// Several ranks call this function together. Rank 0 reads and writes the run folder, and prints. After
-/// [`Error::Diverged`] and [`Interrupted`](tonic_base::Error::Interrupted), all ranks return this error. After any other
-/// error, some ranks can still wait for others: [`Ranks::end_all`](tonic_ranks::Ranks::end_all) ends them.
+/// [`Interrupted`](tonic_base::Error::Interrupted), all ranks return this error. After any other error, some ranks can
+/// still wait for others: [`Ranks::end_all`](tonic_ranks::Ranks::end_all) ends them.
 ///
 /// # Errors
 /// - [`Usage`](tonic_base::Error::Usage) with the name of the first option that differs between ranks
