@@ -23,7 +23,8 @@ pub(crate) const BAD_SET: u8 = 4;
 /// Prints an error on stderr, with advice, and returns the exit code. For a closed output pipe (`| head`), prints
 /// nothing and returns 0.
 ///
-/// `code` and `advice` are functions of the calling program. They return `None` for errors that both programs have.
+/// `code` and `advice` return the exit code and the advice for errors that only the calling program has. They return
+/// `None` for errors that both programs have.
 pub(crate) fn report(
     typed: &Typed,
     error: &anyhow::Error,
@@ -34,6 +35,11 @@ pub(crate) fn report(
         return DONE;
     }
     eprintln!("{}: error: {}", typed.program, said(typed, error, advice));
+    self::code(error, code)
+}
+
+/// Returns the exit code for an error. `code` is a function of the calling program, as for [`report`].
+pub(crate) fn code(error: &anyhow::Error, code: impl Fn(&Cause) -> Option<u8>) -> u8 {
     error.chain().find_map(|cause| code(cause).or_else(|| shared_code(cause))).unwrap_or(SYSTEM)
 }
 

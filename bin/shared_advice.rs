@@ -1,4 +1,4 @@
-//! What to type next after an error of the crates base, shard and report, which both programs can meet.
+//! What to type next after an error of the crates base, shard and report. Both programs can have these errors.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -198,7 +198,7 @@ fn mismatch_advice(typed: &Typed, cause: &Cause) -> Option<String> {
     })
 }
 
-/// Returns the classes of the list `others` that the list `classes` doesn't have.
+/// Returns the classes in the list `others` that are not in the list `classes`.
 fn lacking<'a>(classes: &str, others: &'a str) -> Vec<&'a str> {
     others.split(", ").filter(|other| classes.split(", ").all(|class| class != *other)).collect()
 }

@@ -85,8 +85,8 @@ impl Typed {
         shown.collect()
     }
 
-    /// Returns the flag for a parameter of a library: `--cache host` for `cache host`. Returns `name` if there is no
-    /// such flag.
+    /// Returns what the user types for a parameter of a library, such as `--cache host` for `cache host`. Returns
+    /// `name` if the subcommand has no such argument.
     pub(crate) fn flag(&self, name: &str) -> String {
         let (id, rest) = name.split_at(name.find(' ').unwrap_or(name.len()));
         let argument = self.command.get_arguments().find(|argument| argument.get_id() == id);

@@ -54,7 +54,8 @@ impl CardArgs {
     }
 }
 
-/// Returns the command that made the set or, if the manifest doesn't contain it, a command that makes a similar set.
+/// Returns the command that made the set. If the manifest doesn't contain this command, returns a command that makes
+/// a similar set.
 fn made(manifest: &Manifest, name: &str) -> Vec<String> {
     let description = &manifest.description;
     let output = quoted(&format!("shards/{name}"));

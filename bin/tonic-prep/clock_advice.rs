@@ -104,8 +104,8 @@ fn without_events(rows: &[RowEvents]) -> String {
     )
 }
 
-/// Returns a Python statement that selects the events of one clock by their times `t`, followed by the number of these
-/// events.
+/// Returns a Python statement that selects the events of one clock by their times `t`. The number of these events
+/// follows in parentheses.
 fn mask(clock: &ClockTimes) -> String {
     format!("keep = (t >= {}) & (t <= {}) ({} events)", clock.from, clock.to, clock.events)
 }

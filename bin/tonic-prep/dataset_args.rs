@@ -14,8 +14,8 @@ pub(crate) fn dataset(name: &str) -> Result<&'static Dataset, BaseError> {
     Dataset::named(name).ok_or_else(|| BaseError::usage("NAME", format!("one of {}", Dataset::names()), name))
 }
 
-/// Returns a `convert` command for each name in `splits`, which can be a split or a recording. `dir` is the folder of
-/// the data set `set`.
+/// Returns a `convert` command for each name in `splits`. A name is the name of a split or of a recording. `dir` is the
+/// folder of the data set `set`.
 #[cfg(feature = "remote")]
 pub(crate) fn next_commands(set: &Dataset, dir: &Path, splits: &[String]) -> Vec<String> {
     let (name, dir) = (&set.name, quoted_path(dir));

@@ -15,7 +15,7 @@ use crate::remote_args::NetworkArgs;
 use crate::shared_advice::Cause;
 use crate::write_args::verbosity;
 
-/// File in the directory of the data set. It lists the fetched files, and what each archive was unpacked to.
+/// File in the directory of the data set. It lists the fetched files, and the files unpacked from each archive.
 const RECORD: &str = ".fetched.json";
 /// Maximum number of concurrent requests for file sizes.
 const ASKED: usize = 8;

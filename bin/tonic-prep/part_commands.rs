@@ -59,8 +59,7 @@ pub(crate) fn part_commands(typed: impl Iterator<Item = String>, path: &Path, pa
     lines
 }
 
-/// Returns a typed command without its output directory and its part. Also leaves out `--resume`, `--overwrite`,
-/// `--json` and `--quiet`.
+/// Returns a typed command without the flags `--output`, `--part`, `--resume`, `--overwrite`, `--json` and `--quiet`.
 pub(crate) fn without_part(typed: impl Iterator<Item = String>) -> Vec<String> {
     let mut words = vec![String::from("tonic-prep")];
     words.extend(kept(typed, &["--output", "-o", "--part"], &["--resume", "--overwrite", "--json", "--quiet", "-q"]));

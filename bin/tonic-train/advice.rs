@@ -1,10 +1,11 @@
 //! What to type next after an error or a warning of training.
 
+use std::borrow::Cow;
 use std::io::ErrorKind;
 
 use tonic_base::{Error as BaseError, printable};
 use tonic_shard::Error as ShardError;
-use tonic_train::learner::Warning;
+use tonic_train::learner::{Knobs, Warning};
 use tonic_train::{Divergence, Error, KernelError};
 
 use crate::quoted::quoted_path;
@@ -13,12 +14,23 @@ use crate::quoted::quoted_path;
 pub(crate) fn advice(error: &Error) -> Option<String> {
     match error {
         Error::DeviceMemory { .. } => Some("a smaller --batch-size or --hidden, or --cache host, takes less".into()),
-        Error::Diverged { cause: Divergence::LearningRate(lr), .. } => {
-            Some(format!("continue from it with --resume and an --lr below {lr:?}"))
+        Error::Diverged { cause: Divergence::LearningRate { lr, of_batch }, .. } => {
+            let scheduled = match lr == of_batch {
+                true => String::new(),
+                false => format!(", of which the schedule makes {of_batch:.4e} at this batch"),
+            };
+            Some(format!("continue from it with --resume and an --lr below {lr:?}{scheduled}"))
         }
-        Error::Diverged { cause: Divergence::InitialWeights { loss, gain, theta }, .. } => Some(format!(
-            "the initial weights give {loss:.4e} already: start again with --overwrite and a --gain below {gain:?}{}",
-            theta.map_or(String::new(), |theta| format!(" or a --theta above {theta:?}"))
+        Error::Diverged { cause: Divergence::InitialWeights { loss, gain, theta }, .. } => {
+            let gain = gain.map(|gain| format!("a --gain below {gain:?}"));
+            let theta = theta.map(|theta| format!("a --theta above {theta:?}"));
+            let changes = [gain, theta].into_iter().flatten().collect::<Vec<_>>().join(" or ");
+            let changes = if changes.is_empty() { "readout = \"leaky\" in the network file".into() } else { changes };
+            Some(format!("the initial weights give {loss:.4e} already: start again with --overwrite and {changes}"))
+        }
+        Error::Diverged { cause: Divergence::Unstable { layer }, .. } => Some(format!(
+            "start again with --overwrite and a = [0.0, 1.0] in the neurons of hidden layer {layer} in the network file: \
+             with a negative a, potentials can grow without bound"
         )),
         Error::Unlabelled { samples: 0, .. } => Some("name a set that has samples".into()),
         Error::Unlabelled { labels: 0, .. } => Some(
@@ -34,10 +46,18 @@ pub(crate) fn advice(error: &Error) -> Option<String> {
         {
             Some("name the run folder that tonic-train fit wrote; without --resume, fit starts a new one".into())
         }
-        Error::Base(BaseError::Unavailable { what, why }) => missing(what, why).map(String::from),
-        Error::Kernel(KernelError::NonFiniteLoss { .. } | KernelError::HugeLoss { .. }) => {
-            Some("train again with a smaller --lr or --gain".into())
+        Error::Base(BaseError::Io { path, source, .. })
+            if source.kind() == ErrorKind::NotFound && path.ends_with("best.safetensors") =>
+        {
+            Some("without a validation set, a run has no best epoch: leave --best out".into())
         }
+        Error::Base(BaseError::Unavailable { what, why }) => missing(what, why).map(String::from),
+        Error::Kernel(
+            KernelError::NonFiniteLoss { .. } | KernelError::HugeLoss { .. } | KernelError::NonFiniteGradient { .. },
+        ) => Some("train again with a smaller --lr".into()),
+        Error::Kernel(KernelError::NonFinitePotential { .. }) => Some(
+            "train again with a smaller --lr, or with a = [0.0, 1.0] in the network file if its neurons have a".into(),
+        ),
         Error::Kernel(_) => Some("tonic-prep verify SET tells whether the set is whole".into()),
         Error::Base(BaseError::Corrupt { path, .. }) if path.ends_with("sums.json") => {
             Some("put it back from a copy, or remove it to continue without a check of the run's files".into())
@@ -77,41 +97,73 @@ pub(crate) fn contradiction(error: &Error, flag: impl Fn(&str) -> String) -> Opt
 }
 
 /// Returns advice on a warning of `fit`. `None` if there is no advice.
-pub(crate) fn for_training(warning: &Warning) -> Option<&'static str> {
-    match warning {
-        Warning::NoEvents { .. } => Some("tonic-prep info SET tells where they were lost: mend that and convert again"),
-        Warning::OneClass { .. } => Some("use a set whose samples have at least two classes"),
-        Warning::MissingClasses { .. } => {
-            Some("they cannot be learned; split the recordings so that each part has them")
+pub(crate) fn for_training(warning: &Warning) -> Option<Cow<'static, str>> {
+    Some(Cow::Borrowed(match warning {
+        Warning::NoEvents { .. } => "tonic-prep info SET tells where they were lost: mend that and convert again",
+        Warning::OneClass { .. } => "use a set whose samples have at least two classes",
+        Warning::MissingClasses { .. } => "they cannot be learned; split the recordings so that each part has them",
+        Warning::Imbalanced { weighted: false, .. } => "--class-weights balanced lets all classes count the same",
+        Warning::SilentLayers { knobs, .. } => return Some(louder(*knobs).into()),
+        Warning::SaturatedLayers { knobs, .. } => return Some(quieter(*knobs).into()),
+        Warning::AtChance { knobs, .. } => {
+            let spikes = match knobs {
+                Knobs { gain: true, theta: true } => "a --gain or --theta",
+                Knobs { gain: true, theta: false } => "a --gain",
+                Knobs { gain: false, .. } => "--spike-rate bounds",
+            };
+            return Some(Cow::Owned(format!(
+                "try another --lr, more --epochs, {spikes} with which neurons are neither silent nor saturated, or \
+                 another recipe"
+            )));
         }
-        Warning::Imbalanced { weighted: false, .. } => Some("--class-weights balanced lets all classes count the same"),
-        Warning::SilentLayers { .. } => Some(
+        _ => return None,
+    }))
+}
+
+/// Returns what makes silent neurons spike.
+fn louder(knobs: Knobs) -> &'static str {
+    match knobs {
+        Knobs { gain: true, theta: true } => {
             "start a new run with a --gain above 1 or a --theta below 1, or convert with a longer time window, so that \
-             frames have more events",
-        ),
-        Warning::SaturatedLayers { .. } => Some(
-            "start a new run with a --gain below 1 or a --theta above 1, or convert with a shorter time window, so \
-             that frames have fewer events",
-        ),
-        Warning::AtChance { .. } => Some(
-            "try another --lr, more --epochs, a --gain or --theta with which neurons are neither silent nor saturated, \
-             or another recipe",
-        ),
-        _ => None,
+             frames have more events"
+        }
+        Knobs { gain: true, theta: false } => {
+            "start a new run with a --gain above 1, or convert with a longer time window, so that frames have more events"
+        }
+        // The norm undoes a factor for weights or inputs. Its own scale is learned.
+        Knobs { gain: false, .. } => {
+            "start a new run with a larger --lr, or with --spike-rate 0.01,1 and surrogate = \"arctan\" in the network \
+             file, with which silent neurons learn to spike"
+        }
+    }
+}
+
+/// Returns what makes saturated neurons spike less.
+fn quieter(knobs: Knobs) -> &'static str {
+    match knobs {
+        Knobs { gain: true, theta: true } => {
+            "start a new run with a --gain below 1 or a --theta above 1, or convert with a shorter time window, so that \
+             frames have fewer events"
+        }
+        Knobs { gain: true, theta: false } => {
+            "start a new run with a --gain below 1, or convert with a shorter time window, so that frames have fewer \
+             events"
+        }
+        Knobs { gain: false, .. } => "start a new run with a smaller --lr, or with --spike-rate 0,0.5",
     }
 }
 
 /// Returns advice on a warning of `eval`. `None` if there is no advice.
-pub(crate) fn for_evaluation(warning: &Warning) -> Option<&'static str> {
+pub(crate) fn for_evaluation(warning: &Warning) -> Option<Cow<'static, str>> {
     match warning {
-        Warning::OneClass { .. } => Some("use a set whose samples have at least two classes"),
-        Warning::Imbalanced { .. } => Some("macro averages let all classes count the same"),
+        Warning::OneClass { .. } => Some("use a set whose samples have at least two classes".into()),
+        Warning::Imbalanced { .. } => Some("macro averages let all classes count the same".into()),
         _ => None,
     }
 }
 
 /// Prints a warning on stderr, followed by the advice on it.
-pub(crate) fn show(warning: &Warning, advice: fn(&Warning) -> Option<&'static str>) {
+pub(crate) fn show(warning: &Warning, advice: fn(&Warning) -> Option<Cow<'static, str>>) {
     let advice = advice(warning).map_or(String::new(), |advice| format!("; {advice}"));
     eprintln!("warning  {}{advice}", printable(&warning.to_string()));
 }

@@ -6,11 +6,13 @@ use clap::{Parser, Subcommand};
 use tonic_report::png_path;
 
 use crate::bench_args::BenchArgs;
+use crate::best_args::BestArgs;
 use crate::compare_args::CompareArgs;
 use crate::device_args::DeviceArgs;
 use crate::exchange_args::{ExportArgs, ImportArgs};
 use crate::fit_args::FitArgs;
 use crate::lock_args::LockArgs;
+use crate::output_args::OutputArgs;
 use crate::predict_args::PredictArgs;
 use crate::sweep_args::SweepArgs;
 use crate::values::preset;
@@ -90,21 +92,15 @@ Examples:
         data: PathBuf,
         #[command(flatten)]
         lock: LockArgs,
-        /// Evaluate the network of the epoch that was best on the validation set, instead of the network of the last
-        /// epoch
-        #[arg(long)]
-        best: bool,
+        #[command(flatten)]
+        best: BestArgs,
         /// File for a picture of the confusion matrix [default: RUN/confusion.png]
         #[arg(long, value_name = "FILE.png", value_parser = png_path)]
         png: Option<PathBuf>,
         #[command(flatten)]
         device: DeviceArgs,
-        /// Number of worker threads. The result does not depend on it [default: all cores]
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-        threads: Option<u16>,
-        /// Print the result as one JSON object on stdout
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        output_args: OutputArgs,
     },
     /// Write the logits and the predicted class of every sample of a set, which needs no labels
     ///

@@ -9,6 +9,7 @@ use tonic_report::png_path;
 use tonic_train::sweep::Comparison;
 
 use crate::errors::{BAD_SET, DONE};
+use crate::values::csv_path;
 
 #[derive(Args)]
 pub(crate) struct CompareArgs {
@@ -52,11 +53,4 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<u8> {
             Ok(BAD_SET)
         }
     }
-}
-
-/// Parses a path that must end in `.csv`, so that a mistyped argument cannot replace another kind of file.
-fn csv_path(text: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(text);
-    let is_csv = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
-    if is_csv { Ok(path) } else { Err("expected a name that ends in .csv".into()) }
 }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use clap::Args;
 use tonic_base::Error as BaseError;
+use tonic_ranks::Ranks;
 use tonic_train::MatmulPrecision;
 use tonic_train::engine::EngineChoice;
 use tonic_train::gpu::set_libtorch;
@@ -59,21 +60,30 @@ impl FromStr for DeviceChoice {
 impl DeviceArgs {
     /// Chooses the device and the engine that compute the training steps.
     pub(crate) fn choose(&self, engine: EngineChoice) -> Result<Backend> {
-        self.choose_resumed(engine, MatmulPrecision::default())
+        self.choose_resumed(engine, MatmulPrecision::default(), Ranks::solo())
     }
 
-    /// Like [`choose`](Self::choose). On a GPU, `precision` is used if the user gives no precision.
-    pub(crate) fn choose_resumed(&self, engine: EngineChoice, precision: MatmulPrecision) -> Result<Backend> {
+    /// Like [`choose`](Self::choose), for `ranks`. On a GPU, `precision` is used if the user gives no precision.
+    pub(crate) fn choose_resumed(
+        &self,
+        engine: EngineChoice,
+        precision: MatmulPrecision,
+        ranks: Ranks,
+    ) -> Result<Backend> {
         if let Some(dir) = &self.libtorch {
             set_libtorch(dir)?;
         }
-        let cpu = Backend::cpu(engine, self.matmul_precision.unwrap_or_default());
+        let cpu = Backend { ranks, ..Backend::cpu(engine, self.matmul_precision.unwrap_or_default()) };
         let gpu = |ordinal| Backend::gpu(ordinal, engine, self.matmul_precision.unwrap_or(precision));
+        let automatic = |gpu: Backend| Backend { is_automatic: true, ..gpu };
         match (self.device, engine) {
-            (DeviceChoice::Cuda(ordinal), _) => gpu(ordinal),
+            (DeviceChoice::Cuda(ordinal), _) => Ok(Backend { ranks, ..gpu(ordinal)? }),
+            (DeviceChoice::Auto, _) if !ranks.is_solo() => {
+                Ok(Backend { why: "cpu: several ranks train on the CPU".into(), ..cpu })
+            }
             // The CUDA part of libtorch is a separate download, so it is used only on request.
             (DeviceChoice::Cpu, _) | (_, EngineChoice::Reference) => Ok(cpu),
-            (DeviceChoice::Auto, EngineChoice::Fused) => Ok(gpu(0).unwrap_or_else(|error| {
+            (DeviceChoice::Auto, EngineChoice::Fused) => Ok(gpu(0).map(automatic).unwrap_or_else(|error| {
                 let advice = advice(&error).map_or(String::new(), |advice| format!("; {advice}"));
                 let why = match error {
                     Error::Base(BaseError::Unavailable { why, .. }) => why,

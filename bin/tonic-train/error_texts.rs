@@ -42,6 +42,12 @@ fn kernel() -> Vec<Case> {
         case(KernelError::EmptyBatch, &["a batch has no samples"], whole),
         case(KernelError::NonFiniteLoss { loss: f64::NAN }, &["the loss is NaN"], "--lr"),
         case(KernelError::HugeLoss { loss: 1e9 }, &["the loss is 1.0000e9"], "--lr"),
+        case(KernelError::NonFinitePotential { layer: 2 }, &["of hidden layer 2 are NaN or infinite"], "--lr"),
+        case(
+            KernelError::NonFiniteGradient { layer: 2, layers: 3 },
+            &["the gradient of layer 2 of 3 is NaN or infinite"],
+            "--lr",
+        ),
     ]
 }
 
@@ -56,7 +62,12 @@ fn model() -> Vec<Case> {
         named(ModelError::Format(safetensors::SafeTensorError::HeaderTooSmall), &["not a whole safetensors file"]),
         named(ModelError::NoDescription, &["no \"tonic_toolkit\""]),
         named(ModelError::Description(not_json), &["cannot be read", "line 1"]),
-        named(ModelError::Constant { name: "theta", value: -1.0 }, &["theta is -1, expected a positive number"]),
+        named(
+            ModelError::Constant { name: "theta", expected: "a positive number", value: -1.0 },
+            &["theta is -1, expected a positive number"],
+        ),
+        named(ModelError::NoClasses, &["no class names"]),
+        named(ModelError::NegativeVariance { name: name() }, &["layers.0.weight has a negative variance"]),
         named(ModelError::Missing { name: name() }, &["layers.0.weight is missing"]),
         named(ModelError::Unexpected { name: name() }, &["layers.0.weight belongs to no layer"]),
         named(ModelError::Type { name: name(), got: safetensors::Dtype::F64 }, &["has type F64, expected F32"]),
@@ -78,14 +89,13 @@ fn training() -> Vec<Case> {
     let corrupt = Base::Corrupt { path: "run/x".into(), place: words("it"), expected: words("1"), got: words("2") };
     let diverged = |cause, next| {
         let error = Error::Diverged {
-            loss: f64::NAN,
+            what: words("the loss is NaN"),
             epoch: 2,
             batch: 3,
-            guessing: 1.5,
             saved: words("epoch 1 is kept"),
             cause,
         };
-        case(error, &["at epoch 2, batch 3: epoch 1 is kept"], next)
+        case(error, &["the loss is NaN at epoch 2, batch 3: epoch 1 is kept"], next)
     };
     let unlabelled = |labels, samples, next| {
         let path = "a set".into();
@@ -96,7 +106,13 @@ fn training() -> Vec<Case> {
         action: "read the run's configuration",
         source: std::io::ErrorKind::NotFound.into(),
     };
+    let no_best = Base::Io {
+        path: "run/best.safetensors".into(),
+        action: "read the model",
+        source: std::io::ErrorKind::NotFound.into(),
+    };
     let mut cases = vec![
+        case(Error::Base(no_best), &["run/best.safetensors: cannot read the model"], "leave --best out"),
         case(Error::Base(no_run), &["run/config.toml: cannot read the run's configuration"], "name the run folder"),
         case(Error::Base(corrupt), &["run/x: corrupt: it: expected 1, got 2"], "from a copy"),
         case(differs("set_id"), &["a set: set_id differs from run/config.toml: expected 1, got 2"], "another --output"),
@@ -115,11 +131,17 @@ fn training() -> Vec<Case> {
             &["GPU 0: expected 9 GB of free memory, got 1 GB"],
             "--batch-size",
         ),
-        diverged(Divergence::LearningRate(0.5), "with --resume and an --lr below 0.5"),
+        diverged(Divergence::LearningRate { lr: 0.5, of_batch: 0.5 }, "with --resume and an --lr below 0.5"),
         diverged(
-            Divergence::InitialWeights { loss: 1e9, gain: 10.0, theta: Some(1.0) },
+            Divergence::LearningRate { lr: 0.5, of_batch: 0.125 },
+            "an --lr below 0.5, of which the schedule makes 1.2500e-1 at this batch",
+        ),
+        diverged(
+            Divergence::InitialWeights { loss: 1e9, gain: Some(10.0), theta: Some(1.0) },
             "give 1.0000e9 already: start again with --overwrite and a --gain below 10.0 or a --theta above 1.0",
         ),
+        diverged(Divergence::InitialWeights { loss: 1e9, gain: None, theta: None }, "readout = \"leaky\""),
+        diverged(Divergence::Unstable { layer: 2 }, "a = [0.0, 1.0] in the neurons of hidden layer 2"),
         unlabelled(0, 9, "with --labels TABLE.csv"),
         unlabelled(8, 9, "tonic-prep subset NEW 'a set' --classes"),
         unlabelled(0, 0, "name a set that has samples"),

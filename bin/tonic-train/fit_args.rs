@@ -4,11 +4,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use tonic_base::{BaseFault, Error as BaseError, Verbosity, printable_json};
+use tonic_base::{BaseFault, Error as BaseError, Verbosity, printable, printable_json};
 use tonic_loader::CacheChoice;
+use tonic_sets::frame_seconds;
 use tonic_shard::Existing;
 use tonic_train::engine::EngineChoice;
 use tonic_train::learner::{Backend, ClassWeights, Pad};
+use tonic_train::network::HiddenSizes;
 use tonic_train::run::{Config, FitOptions, Fitted, NetworkFile, RunOption, SetPaths, fit};
 use tonic_train::{Error, MatmulPrecision, Result};
 
@@ -19,8 +21,10 @@ use crate::device_args::DeviceArgs;
 use crate::existing_args::ExistingArgs;
 use crate::lock_args::{LockArgs, open_locked};
 use crate::options_file::with_files;
+use crate::output_args::OutputArgs;
+use crate::ranks_args::RanksArgs;
 use crate::training_args::TrainingArgs;
-use crate::values::{Hidden, batch_size, class_weights, engine, hidden, pad, positive, preset, use_threads};
+use crate::values::{batch_size, class_weights, engine, finite, hidden, pad, positive, preset};
 
 #[derive(Args)]
 pub(crate) struct FitArgs {
@@ -60,19 +64,20 @@ pub(crate) struct FitArgs {
     /// Network with a name, and its options of training: see `tonic-train presets`
     #[arg(long, value_name = "NAME", conflicts_with = "network", value_parser = preset())]
     preset: Option<String>,
-    /// Number of neurons in each of three hidden layers, or a list with the number for each layer: 256,128 makes two
-    /// layers, and 256, (with a comma) makes one. With --network or --preset, the sizes of hidden layers that are alike
-    /// [default: 128]
+    /// Number of neurons in every hidden layer, or a list with the number for each layer: 256,128 makes two layers, and
+    /// 256, (with a comma) makes one. One number keeps the number of layers of --network or --preset, and makes three
+    /// layers without them. A list needs hidden layers that are alike [default: 128]
     #[arg(long, value_name = "N[,N...]", value_parser = hidden)]
-    hidden: Option<Hidden>,
+    hidden: Option<HiddenSizes>,
     /// Spike threshold. A lower one makes silent neurons spike [default: 1]
     #[arg(long, value_name = "V", value_parser = positive::<f32>)]
     theta: Option<f32>,
-    /// Factor for the initial weights of the hidden layers. A larger one makes silent neurons spike [default: 1]
+    /// Factor for the initial weights of the hidden layers. A larger one makes silent neurons spike. It is refused where
+    /// norms undo it [default: 1]
     #[arg(long, value_name = "G", value_parser = positive::<f64>)]
     gain: Option<f64>,
     /// Lower bound of the membrane potential [default: none]
-    #[arg(long, value_name = "V", allow_negative_numbers = true)]
+    #[arg(long, value_name = "V", allow_negative_numbers = true, value_parser = finite)]
     min_v_mem: Option<f32>,
     /// Learning rate, which --schedule changes. It can be changed when a run is resumed [default: 0.001, or that of the resumed run]
     #[arg(long, value_parser = positive::<f64>)]
@@ -85,7 +90,7 @@ pub(crate) struct FitArgs {
     #[arg(long, value_name = "W", value_parser = class_weights())]
     class_weights: Option<ClassWeights>,
     /// After the last epoch, compute the running statistics of norms again: from the whole training set, without
-    /// dropout. On small sets, they lag behind the weights
+    /// dropout. On small sets, they lag behind the weights. The new networks are evaluated on the validation set
     #[arg(long)]
     reestimate_norm: bool,
     #[command(flatten)]
@@ -106,12 +111,12 @@ pub(crate) struct FitArgs {
     #[arg(long)]
     pin: bool,
     /// Also write the metrics of each epoch to an event file in the run folder, which TensorBoard reads: tensorboard
-    /// --logdir RUN. A resumed run with this flag writes its earlier epochs too
+    /// --logdir RUN. A resumed run with this flag writes its earlier epochs too, and a run that has such a file goes on
+    /// with it when it is resumed
     #[arg(long)]
     tensorboard: bool,
-    /// Number of worker threads. The result does not depend on it [default: all cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
+    #[command(flatten)]
+    ranks: RanksArgs,
     /// What computes a training step: fused (our kernels), or reference (libtorch's autograd: slow, for comparison)
     /// [default: fused]
     #[arg(long, value_parser = engine())]
@@ -131,20 +136,18 @@ pub(crate) struct FitArgs {
     remote_cache_limit: Option<String>,
     #[command(flatten)]
     existing: ExistingArgs,
-    /// Print no progress
-    #[arg(long, short)]
-    quiet: bool,
-    /// Print the result as one JSON object on stdout
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output_args: OutputArgs,
 }
 
 impl FitArgs {
     /// Converts the arguments to the options of a run in the folder `run`. Fails if no training set is given.
     fn into_options(self, run: PathBuf, backend: Backend) -> Result<FitOptions> {
-        let layers = self.network_file()?.map(|file| file.layers);
+        let (layers, frames) = self.network_file()?.map(|file| (file.layers, file.frames)).unzip();
+        self.training.check_init()?;
         Ok(FitOptions {
             layers,
+            frames: frames.flatten(),
             reestimate_norm: self.reestimate_norm,
             train: self.train.ok_or_else(|| missing("train", "the training set"))?,
             valid: self.valid,
@@ -153,7 +156,7 @@ impl FitArgs {
             epochs: self.epochs,
             batch_size: self.batch_size,
             drop_last: self.drop_last,
-            hidden: self.hidden.map(|hidden| hidden.0),
+            hidden: self.hidden,
             theta: self.theta,
             gain: self.gain,
             min_v_mem: self.min_v_mem,
@@ -168,8 +171,9 @@ impl FitArgs {
             existing: self.existing.existing(),
             tensorboard: self.tensorboard,
             open: open_locked,
-            verbosity: if self.quiet || self.json { Verbosity::Quiet } else { Verbosity::Normal },
-            warn: if self.json { |_| () } else { |warning| advice::show(warning, advice::for_training) },
+            frame_seconds,
+            verbosity: self.output_args.verbosity(),
+            warn: if self.output_args.json { |_| () } else { |warning| advice::show(warning, advice::for_training) },
         })
     }
 
@@ -178,7 +182,8 @@ impl FitArgs {
         NetworkFile::chosen(self.network.as_deref(), self.preset.as_deref())
     }
 
-    /// Returns the options in the network file or in the preset, and its name. A resumed run has its own options.
+    /// Returns the path of the network file or the name of the preset, and the options of training in it. `None` for a
+    /// resumed run, which has its own options.
     fn training(&self) -> Result<Option<(PathBuf, Vec<RunOption>)>> {
         let resumes = self.output.as_ref().is_some_and(|output| self.resumes(output));
         let file = self.network_file()?.filter(|_| !resumes);
@@ -186,13 +191,34 @@ impl FitArgs {
         Ok(name.zip(file.map(|file| file.training)))
     }
 
+    /// If the arguments name a network file or a preset with options, says that a resumed run doesn't use them.
+    fn say_unused(&self) -> Result<()> {
+        let Some(file) = self.network_file()?.filter(|file| !file.training.is_empty()) else { return Ok(()) };
+        let names: Vec<String> = file.training.iter().map(|(name, _)| name.replace('_', "-")).collect();
+        if self.output_args.verbosity() == Verbosity::Normal {
+            let place = self.network.as_ref().map_or(self.preset.clone(), |path| Some(path.display().to_string()));
+            let (names, place) = (names.join(", "), place.unwrap_or_default());
+            let words = format!("options  the resumed run keeps its own {names}: [training] of {place} isn't used");
+            eprintln!("{}", printable(&words));
+        }
+        Ok(())
+    }
+
     fn resumes(&self, output: &Path) -> bool {
         let existing = self.existing.existing();
         existing == Existing::Resume || existing == Existing::Auto && Config::is_in(output)
     }
 
-    /// Converts the arguments to options that are only checked: opens no device. Makes [`open_locked`] use the lock
-    /// file of these arguments.
+    /// Returns the configuration of the run to resume, and its sets if the arguments name none.
+    fn stored(&self, output: &Path) -> Result<(Option<Config>, Option<SetPaths>)> {
+        let resumes = self.resumes(output);
+        let config = resumes.then(|| Config::read(output)).transpose()?;
+        let paths = (resumes && self.train.is_none()).then(|| SetPaths::read(output)).transpose()?;
+        Ok((config, paths))
+    }
+
+    /// Converts the arguments to options that are checked but not used for training. Opens no GPU. Makes
+    /// [`open_locked`] use the lock file of these arguments.
     pub(crate) fn into_planned(self) -> anyhow::Result<FitOptions> {
         self.lock.choose()?;
         let backend = Backend::cpu(self.engine.unwrap_or_default(), MatmulPrecision::default());
@@ -210,7 +236,8 @@ pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
         (file, ..) => with_files(file.as_deref(), |args: &FitArgs| Ok(args.training()?))?,
     };
     let output = args.output.clone().ok_or_else(|| missing("output", "the run folder"))?;
-    use_threads(args.threads)?;
+    let ranks = args.ranks.join()?;
+    args.output_args.use_threads()?;
     #[cfg(feature = "remote")]
     args.remote_cache.choose();
     #[cfg(not(feature = "remote"))]
@@ -218,24 +245,31 @@ pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
         return Err(crate::set_place::without_remote("--remote-cache").into());
     }
     args.lock.choose()?;
-    let resumes = args.resumes(&output);
-    let run = resumes.then(|| Config::read(&output)).transpose()?;
-    if resumes && args.train.is_none() {
-        let SetPaths { train, valid, test } = SetPaths::read(&output)?;
+    let (run, paths) = ranks.from_root(ranks.is_root().then(|| args.stored(&output)).transpose()?);
+    if run.is_some() && ranks.is_root() {
+        args.say_unused()?;
+    }
+    if let Some(SetPaths { train, valid, test }) = paths {
         (args.train, args.valid, args.test) = (Some(train), args.valid.or(valid), args.test.or(test));
     }
     let engine = args.engine.or(run.as_ref().map(|run| run.engine)).unwrap_or_default();
-    let backend = args.device.choose_resumed(engine, run.map(|run| run.matmul_precision).unwrap_or_default())?;
+    let backend = args.device.choose_resumed(engine, run.map(|run| run.matmul_precision).unwrap_or_default(), ranks)?;
     if args.deterministic && backend.engine == EngineChoice::Reference && backend.device.is_some() {
         let why = "libtorch's own kernels add in an order that may change; use --device cpu or --engine fused";
         return Err(Error::unavailable("deterministic", why).into());
     }
-    let json = args.json;
+    let json = args.output_args.json;
     let fitted = fit(&args.into_options(output, backend)?)?;
+    if !ranks.is_root() {
+        return Ok(());
+    }
     let mut out = std::io::stdout().lock();
     if json {
-        let Fitted { epochs, test, seconds, warnings } = fitted;
+        let Fitted { epochs, reestimated, test, seconds, warnings } = fitted;
         let mut report = serde_json::json!({"epochs": epochs, "test": test, "seconds": seconds});
+        if let Some(reestimated) = reestimated {
+            report["reestimated"] = serde_json::json!(reestimated);
+        }
         if !warnings.is_empty() {
             report["warnings"] = serde_json::json!(warnings);
         }

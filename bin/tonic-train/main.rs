@@ -5,7 +5,8 @@
 //! cli                  the commands and their arguments
 //! fit_args, training_args, predict_args, sweep_args, compare_args, bench_args, view_args,
 //! exchange_args        arguments of single commands
-//! device_args, cache_args, lock_args, values    arguments that several commands share
+//! device_args, cache_args, lock_args, best_args, output_args, values    arguments that several commands share
+//! ranks_args           several processes that train together
 //! options_file         fit --options FILE
 //! advice               what to type next after an error of training
 //! error_texts          tests of all error texts
@@ -25,6 +26,7 @@
 
 mod advice;
 mod bench_args;
+mod best_args;
 #[cfg(feature = "remote")]
 mod cache_args;
 mod cli;
@@ -42,9 +44,11 @@ mod existing_args;
 mod fit_args;
 mod lock_args;
 mod options_file;
+mod output_args;
 mod predict_args;
 #[path = "../quoted.rs"]
 mod quoted;
+mod ranks_args;
 #[path = "../set_place.rs"]
 mod set_place;
 #[path = "../shared_advice.rs"]
@@ -61,7 +65,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use tonic_base::interrupt::{self, OnSignal};
-use tonic_base::{BaseFault, Verbosity, printable, printable_json};
+use tonic_base::{BaseFault, printable, printable_json};
 use tonic_train::Error;
 use tonic_train::Isa;
 use tonic_train::check::{Check, check};
@@ -74,9 +78,9 @@ use crate::cli::{Cli, Command};
 use crate::device_args::DeviceArgs;
 use crate::errors::{DONE, SYSTEM};
 use crate::lock_args::open_locked;
+use crate::output_args::use_threads;
 use crate::shared_advice::Cause;
 use crate::typed::Typed;
-use crate::values::use_threads;
 
 /// Exit code if training diverged: the loss became NaN, infinite or far too large.
 const DIVERGED: u8 = 5;
@@ -91,13 +95,13 @@ fn exit_code_of_run() -> u8 {
     let (cli, typed): (Cli, Typed) = Typed::parse(PROGRAM);
     let on_signal = if matches!(cli.command, Command::Fit(_)) { OnSignal::Stop } else { OnSignal::End };
     let ready = interrupt::install(on_signal).context("cannot listen for Ctrl-C");
-    match ready.and_then(|()| run(cli.command)) {
-        Ok(code) => code,
-        Err(e) => errors::report(&typed, &e, exit_code, |cause| {
+    let report = |error: &anyhow::Error| {
+        errors::report(&typed, error, exit_code, |cause| {
             let error = cause.downcast_ref()?;
             advice::advice(error).or_else(|| advice::contradiction(error, |field| typed.flag(field)))
-        }),
-    }
+        })
+    };
+    ranks_args::end(ready.and_then(|()| run(cli.command)), report, |error| errors::code(error, exit_code))
 }
 
 fn run(command: Command) -> anyhow::Result<u8> {
@@ -106,13 +110,15 @@ fn run(command: Command) -> anyhow::Result<u8> {
         Command::Fit(args) => fit_args::run(*args).map(|()| DONE),
         Command::Sweep(args) => sweep_args::run(&args).map(|()| DONE),
         Command::Compare(args) => compare_args::run(&args),
-        Command::Eval { model, data, lock, best, png, device, threads, json } => {
+        Command::Eval { model, data, lock, best, png, device, output_args } => {
             lock.choose()?;
-            use_threads(threads)?;
+            output_args.use_threads()?;
+            let json = output_args.json;
             let picture = png.clone().unwrap_or_else(|| model.join("confusion.png"));
-            let verbosity = if json { Verbosity::Quiet } else { Verbosity::Normal };
+            let verbosity = output_args.verbosity();
             let warn =
                 if json { |_: &Warning| () } else { |warning: &Warning| advice::show(warning, advice::for_evaluation) };
+            let best = best.choose(&model);
             let options = EvalOptions { run: model, data, best, open: open_locked, verbosity, warn };
             let evaluation = eval(&options, |engine| device.choose(engine))?;
             let mut out = std::io::stdout().lock();

@@ -56,8 +56,8 @@ impl<A: Args> OptionsParser<A> {
     /// Adds options from a file to the words of a command line. Leaves out an option in these cases:
     ///
     /// - The command line has this option, or one that conflicts with it.
-    /// - The option is a companion in [`COMPANIONS`], and the command line sets its choice to another value than the
-    ///   file.
+    /// - The option is a companion in [`COMPANIONS`], such as `momentum` of `optimiser`, and the command line sets
+    ///   `optimiser` to another value than the file.
     fn add(&mut self, file: &Path, options: &[RunOption], mut words: Vec<OsString>) -> anyhow::Result<Vec<OsString>> {
         let matches = self.fit.try_get_matches_from_mut(&words)?;
         let is_given =

@@ -4,12 +4,13 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use tonic_base::{Verbosity, printable, printable_json};
+use tonic_base::{printable, printable_json};
 use tonic_train::run::{PredictOptions, predict};
 
+use crate::best_args::BestArgs;
 use crate::device_args::DeviceArgs;
 use crate::lock_args::{LockArgs, open_locked};
-use crate::values::use_threads;
+use crate::output_args::OutputArgs;
 
 #[derive(Args)]
 pub(crate) struct PredictArgs {
@@ -24,41 +25,33 @@ pub(crate) struct PredictArgs {
     output: PathBuf,
     #[command(flatten)]
     lock: LockArgs,
-    /// Use the network of the epoch that was best on the validation set, instead of the network of the last epoch
-    #[arg(long)]
-    best: bool,
+    #[command(flatten)]
+    best: BestArgs,
     #[command(flatten)]
     device: DeviceArgs,
-    /// Number of worker threads. The result does not depend on it [default: all cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
     /// Replace the files of an earlier prediction in DIR; other files stay
     #[arg(long)]
     overwrite: bool,
-    /// Print no progress
-    #[arg(long, short)]
-    quiet: bool,
-    /// Print the result as one JSON object on stdout
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output_args: OutputArgs,
 }
 
 /// Writes the predictions and prints where they are.
 pub(crate) fn run(args: PredictArgs) -> anyhow::Result<()> {
     args.lock.choose()?;
-    use_threads(args.threads)?;
+    args.output_args.use_threads()?;
     let options = PredictOptions {
+        best: args.best.choose(&args.model),
         run: args.model,
         data: args.data,
         out: args.output,
         overwrite: args.overwrite,
-        best: args.best,
         open: open_locked,
-        verbosity: if args.quiet || args.json { Verbosity::Quiet } else { Verbosity::Normal },
+        verbosity: args.output_args.verbosity(),
     };
     let predicted = predict(&options, |engine| args.device.choose(engine))?;
     let mut out = std::io::stdout().lock();
-    if args.json {
+    if args.output_args.json {
         writeln!(out, "{}", printable_json(&serde_json::to_string(&predicted)?))?;
     } else {
         let (samples, labelled) = (predicted.samples, predicted.labelled);

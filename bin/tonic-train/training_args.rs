@@ -1,16 +1,18 @@
 //! Arguments of `fit` for how a run trains: optimiser, schedule of the learning rate, selection of an epoch.
 
+use std::io::Read;
 use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use tonic_base::{BaseFault, Error as BaseError};
 use tonic_train::learner::Select;
 use tonic_train::run::{OptimiserName, ScheduleName, TrainingOptions};
 
 use crate::values::positive;
 
 /// Options that choose something, such as a schedule. Each has a list of companions: options that only some choices
-/// use. If the command line and the file make different choices, the companions in the file are ignored.
+/// use. If the command line and a file with options make different choices, the companions in the file are ignored.
 pub(crate) const COMPANIONS: [(&str, &[&str]); 3] = [
     ("schedule", &["warmup_epochs", "warmup_start", "step_epochs", "lr_factor", "lr_patience", "min_lr"]),
     ("optimiser", &["momentum", "nesterov", "weight_decay"]),
@@ -23,7 +25,8 @@ pub(crate) struct TrainingArgs {
     /// Optimiser, with PyTorch's formulas [default: adam]
     #[arg(long, alias = "optimizer", value_name = "NAME", value_parser = optimiser())]
     optimiser: Option<OptimiserName>,
-    /// Momentum of SGD. 0.9 is usual [default: 0]
+    /// Momentum of SGD. 0.9 is usual. --schedule one-cycle moves any momentum above 0 between 0.85 and 0.95 instead
+    /// [default: 0]
     #[arg(long, value_name = "M", value_parser = share)]
     momentum: Option<f64>,
     /// Look one step ahead along SGD's momentum (Nesterov)
@@ -40,7 +43,8 @@ pub(crate) struct TrainingArgs {
     /// How the learning rate changes: constant; cosine (from --lr down to --min-lr, batch by batch); one-cycle (up to
     /// --lr and down again, with a momentum that goes the other way); step (times --lr-factor after every
     /// --step-epochs); plateau (times --lr-factor after --lr-patience epochs without a better validation). cosine and
-    /// one-cycle end with the last of the --epochs that the run starts with [default: constant]
+    /// one-cycle end with the last of the --epochs that the run starts with. constant also takes back the schedule of a
+    /// preset or a network file, with the options that belong to it [default: constant]
     #[arg(long, value_name = "NAME", value_parser = schedule())]
     schedule: Option<ScheduleName>,
     /// Number of epochs at the start in which the learning rate rises to --lr, batch by batch [default: 0]
@@ -74,10 +78,11 @@ pub(crate) struct TrainingArgs {
     #[arg(long, value_name = "W", value_parser = positive::<f64>)]
     spike_rate_weight: Option<f64>,
     /// Select the epoch with the best score on the validation set, and test its network, which is in best.safetensors.
-    /// plateau and --patience compare epochs by the same score. The test set is never used for it [default: the
-    /// network of the last epoch is tested; epochs are compared by valid-accuracy]
+    /// plateau and --patience compare epochs by the same score. The test set is never used for it. With none, the
+    /// network of the last epoch is tested, also if a preset or a network file selects one [default: none; epochs are
+    /// compared by valid-accuracy]
     #[arg(long, value_name = "SCORE", value_parser = select())]
-    select: Option<Select>,
+    select: Option<Selection>,
     /// Stop early after this many epochs without a better validation. It can be changed when a run is resumed
     /// [default: never]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -98,6 +103,25 @@ pub(crate) struct TrainingArgs {
     augment: Option<PathBuf>,
 }
 
+/// First bytes of a file in HDF5.
+const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
+
+impl TrainingArgs {
+    /// Refuses a graph of NIR as the file of --init.
+    pub(crate) fn check_init(&self) -> Result<(), BaseError> {
+        let Some(path) = &self.init else { return Ok(()) };
+        let mut start = Vec::new();
+        let read = std::fs::File::open(path).and_then(|file| file.take(HDF5.len() as u64).read_to_end(&mut start));
+        // Other faults of the file are found when its parameters are read.
+        if read.is_err() || start != HDF5 {
+            return Ok(());
+        }
+        let words = "a safetensors file, which tonic-train import GRAPH -o FILE.safetensors --steps N makes of a graph (it \
+                     prints the network for --network)";
+        Err(BaseError::usage("init", words, format!("{}: a graph in HDF5", path.display())))
+    }
+}
+
 impl From<TrainingArgs> for TrainingOptions {
     fn from(args: TrainingArgs) -> TrainingOptions {
         TrainingOptions {
@@ -116,7 +140,7 @@ impl From<TrainingArgs> for TrainingOptions {
             label_smoothing: args.label_smoothing,
             spike_rate: args.spike_rate.map(|bounds| bounds.0),
             spike_rate_weight: args.spike_rate_weight,
-            select: args.select,
+            select: args.select.map(|selection| selection.0),
             patience: args.patience,
             // A list of one in a file ends with a comma.
             freeze: args.freeze.into_iter().filter(|name| !name.is_empty()).collect(),
@@ -152,11 +176,17 @@ fn schedule() -> impl TypedValueParser<Value = ScheduleName> {
     ])
 }
 
-fn select() -> impl TypedValueParser<Value = Select> {
-    named([Select::ValidAccuracy, Select::ValidLoss].map(|select| (select.name(), select)))
+/// The score that selects an epoch; `None` for the last epoch.
+#[derive(Clone, Copy)]
+struct Selection(Option<Select>);
+
+fn select() -> impl TypedValueParser<Value = Selection> {
+    let scores = [Select::ValidAccuracy, Select::ValidLoss].map(|select| (select.name(), Selection(Some(select))));
+    let [accuracy, loss] = scores;
+    named([accuracy, loss, ("none", Selection(None))])
 }
 
-/// Returns a parser that accepts the names in `values` and returns the value of the name.
+/// Returns a parser that accepts the names in `values`. The parser returns the value that belongs to the name.
 fn named<T: Copy + Send + Sync + 'static, const N: usize>(
     values: [(&'static str, T); N],
 ) -> impl TypedValueParser<Value = T> {

@@ -5,13 +5,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
-use tonic_base::{Verbosity, printable, printable_json};
+use tonic_base::{printable, printable_json};
 use tonic_report::png_path;
 use tonic_sets::frame_length;
 use tonic_train::view::{ReportOptions, Reported, ShowOptions, report, show};
 
+use crate::best_args::BestArgs;
 use crate::lock_args::{LockArgs, open_locked};
-use crate::values::use_threads;
+use crate::output_args::OutputArgs;
+use crate::values::html_path;
 
 #[derive(Args)]
 pub(crate) struct ReportArgs {
@@ -26,18 +28,12 @@ pub(crate) struct ReportArgs {
     output: Option<PathBuf>,
     #[command(flatten)]
     lock: LockArgs,
-    /// Use the network of the epoch that was best on the validation set, instead of the network of the last epoch
+    /// Use the network of the epoch that was best on the validation set, instead of the network of the last epoch. A run
+    /// with --select uses that of the selected epoch in any case
     #[arg(long)]
     best: bool,
-    /// Number of worker threads. The result does not depend on it, but for the times of samples [default: all cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
-    /// Print no progress
-    #[arg(long, short)]
-    quiet: bool,
-    /// Print the result as one JSON object on stdout
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output_args: OutputArgs,
 }
 
 #[derive(Args)]
@@ -53,9 +49,8 @@ pub(crate) struct ShowArgs {
     sample: u64,
     #[command(flatten)]
     lock: LockArgs,
-    /// Use the network of the epoch that was best on the validation set, instead of the network of the last epoch
-    #[arg(long)]
-    best: bool,
+    #[command(flatten)]
+    best: BestArgs,
     /// Write a PNG instead of drawing in the terminal
     #[arg(long, value_name = "FILE.png", value_parser = png_path)]
     png: Option<PathBuf>,
@@ -64,28 +59,25 @@ pub(crate) struct ShowArgs {
     json: bool,
 }
 
-/// Parses a path that must end in `.html`, so that a mistyped argument cannot replace another kind of file.
-fn html_path(text: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(text);
-    let is_page = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("html"));
-    if is_page { Ok(path) } else { Err("expected a name that ends in .html".into()) }
-}
-
 pub(crate) fn run_report(args: ReportArgs) -> anyhow::Result<()> {
-    let ReportArgs { run, data, output, lock, best, threads, quiet, json } = args;
+    let ReportArgs { run, data, output, lock, best, output_args } = args;
     lock.choose()?;
-    use_threads(threads)?;
-    let verbosity = if quiet || json { Verbosity::Quiet } else { Verbosity::Normal };
+    output_args.use_threads()?;
+    let verbosity = output_args.verbosity();
     let reported = report(&ReportOptions { run, data, output, best, open: open_locked, frame_length, verbosity })?;
     let mut out = std::io::stdout().lock();
-    if json {
+    if output_args.json {
         writeln!(out, "{}", printable_json(&serde_json::to_string(&reported)?))?;
         return Ok(());
     }
     let Reported { path, surveyed, missing } = reported;
     if let Some(of) = surveyed {
         let (role, accuracy) = (printable(&of.role), of.score.accuracy * 100.0);
-        writeln!(out, "{role}: accuracy {accuracy:.2}%  loss {:.4}  ({} samples)", of.score.loss, of.samples)?;
+        let (loss, samples, epoch) = (of.score.loss, of.samples, of.epoch);
+        writeln!(
+            out,
+            "{role}: accuracy {accuracy:.2}%  loss {loss:.4}  ({samples} samples, network of epoch {epoch})"
+        )?;
     }
     for words in missing {
         writeln!(out, "missing: {}", printable(&words))?;
@@ -97,6 +89,7 @@ pub(crate) fn run_report(args: ReportArgs) -> anyhow::Result<()> {
 pub(crate) fn run_show(args: ShowArgs) -> anyhow::Result<()> {
     let ShowArgs { run, data, sample, lock, best, png, json } = args;
     lock.choose()?;
+    let best = best.choose(&run);
     let shown = show(&ShowOptions { run, data, sample, best, open: open_locked, frame_length })?;
     if let Some(path) = &png {
         shown.picture()?.write_png(path)?;

@@ -139,6 +139,8 @@ def print_steps(report):
     for precision, step in report["step"].items():
         spikes = number(step.get("spike_density"), 100, "%")
         rows.append([f"ours, {precision}", "", ranged(step, spread("step_seconds"), 1e3), spikes, *[""] * len(PRECISIONS)])
+    for precision, step in report.get("networks", {}).items():
+        rows.append([f"silif-ssc, {precision}", "", ranged(step, spread("step_seconds"), 1e3), *[""] * (1 + len(PRECISIONS))])
     ours = [at(report, "step", precision, "step_seconds") for precision in PRECISIONS]
     for name, peer in report["peers"].items():
         ms = ranged(peer, ("step_s", "step_min_s", "step_max_s"), 1e3)

@@ -1,7 +1,7 @@
 //! Handles signals that ask a run to stop: Ctrl-C, and the signals of a batch system when a job's time is over.
 //!
-//! The run then saves its state and stops. With [`OnSignal::StopWithin`], the process ends anyway if this takes too
-//! long. This damages no file, because files are written atomically.
+//! The run then saves its state and stops. With [`OnSignal::StopWithin`], there is a time limit. After it, the process
+//! ends even if the run has not stopped. No file is damaged, because files are written atomically.
 
 #[cfg(unix)]
 use std::io::Write;
@@ -14,6 +14,10 @@ use crate::error::{BaseFault, Error, Result};
 use crate::publish::discard_drafts;
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
+/// Whether a request waits until the processes that work together have agreed.
+static HELD: AtomicBool = AtomicBool::new(false);
+/// Whether this process says nothing about signals, because another process speaks for it.
+static SILENT: AtomicBool = AtomicBool::new(false);
 
 /// Exit code of an interrupted run.
 pub const INTERRUPTED: u8 = 130;
@@ -60,7 +64,9 @@ pub fn install(on_signal: OnSignal) -> std::io::Result<()> {
                     });
                 }
             }
-            say("\nstopping at the next safe place; Ctrl-C once more stops at once");
+            if !SILENT.load(Ordering::SeqCst) {
+                say("\nstopping at the next safe place; Ctrl-C once more stops at once");
+            }
         }
     };
     std::thread::Builder::new().name("signals".into()).spawn(watch)?;
@@ -104,11 +110,31 @@ pub fn request() {
 /// Withdraws the request to stop. Call this function after the run that had to stop has ended.
 pub fn reset() {
     REQUESTED.store(false, Ordering::SeqCst);
+    HELD.store(false, Ordering::SeqCst);
 }
 
-/// Whether a signal or [`request`] has asked the run to stop.
+/// Whether a signal or [`request`] has asked the run to stop. Always false while requests are held back.
 pub fn requested() -> bool {
-    REQUESTED.load(Ordering::SeqCst)
+    REQUESTED.load(Ordering::SeqCst) && !HELD.load(Ordering::SeqCst)
+}
+
+/// Holds requests back until [`release`]. Processes that work together use this: they look at [`is_waiting`] at the same
+/// places, and all stop if one of them was asked to. Only one of them should be the `speaker`, which says on stderr that
+/// it stops.
+pub fn hold(speaker: bool) {
+    SILENT.store(!speaker, Ordering::SeqCst);
+    HELD.store(true, Ordering::SeqCst);
+}
+
+/// Whether a request is held back.
+pub fn is_waiting() -> bool {
+    REQUESTED.load(Ordering::SeqCst) && HELD.load(Ordering::SeqCst)
+}
+
+/// Asks the run to stop, and no longer holds requests back.
+pub fn release() {
+    request();
+    HELD.store(false, Ordering::SeqCst);
 }
 
 /// Returns an error if a signal or [`request`] has asked the run to stop. `saved` says what was saved.

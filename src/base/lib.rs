@@ -7,6 +7,7 @@
 // progress, interrupt        progress of long tasks; signals that ask to stop
 // publish, lock              writes that are atomic; a lock on a directory
 // disk, memory, cores, spill free space, free memory, processors; bytes in a temporary file
+// share                      the share of a process of these, if several processes of a program run on this machine
 // cgroup                     the control groups of a job, with their limits
 // workers                    parallel work with results in order
 
@@ -22,6 +23,7 @@ mod names;
 mod printable;
 mod progress;
 mod publish;
+mod share;
 mod spill;
 mod temporary;
 mod workers;
@@ -38,6 +40,7 @@ pub use progress::{
     Printer, Progress, Verbosity, human_bytes, human_time, parse_bytes, parse_range, print_line, print_with,
 };
 pub use publish::{Draft, bytes_in, drafted, is_abandoned, publish, remove_abandoned, remove_file};
+pub use share::share_machine;
 pub use spill::Spill;
 pub use temporary::TemporaryFile;
 pub use workers::{gather, in_order};

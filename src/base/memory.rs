@@ -3,13 +3,15 @@
 use std::path::Path;
 
 use crate::cgroup::groups_around;
+use crate::share::processes;
 
 /// Returns the number of bytes of memory that this process can still use. `None` if the system doesn't report it.
 ///
 /// This is the free memory of the machine (`MemAvailable`) or, if smaller, what the limit of a control group (cgroup)
-/// leaves free. Memory for cached files counts as free.
+/// leaves free. Memory for cached files counts as free. Processes of [`share_machine`](crate::share_machine) have equal
+/// parts of it.
 pub fn free_memory() -> Option<u64> {
-    free_at(Path::new("/"))
+    free_at(Path::new("/")).map(|free| free / processes() as u64)
 }
 
 /// Returns the free memory that the files in `proc` and `sys` below `root` report. `None` if they don't report it.
@@ -20,7 +22,7 @@ fn free_at(root: &Path) -> Option<u64> {
     groups.lines().filter_map(|line| left_of(root, line)).chain(machine).min()
 }
 
-/// Names of the files in which a control group reports its memory. `cached` is a line in `memory.stat`.
+/// Names of the files in which a control group reports its memory. `cached` is the name of a number in `memory.stat`.
 struct Names {
     limits: &'static [&'static str],
     used: &'static str,
@@ -33,8 +35,8 @@ const VERSION_1: Names =
 const VERSION_2: Names =
     Names { limits: &["memory.max", "memory.high"], used: "memory.current", cached: "inactive_file" };
 
-/// Returns the smallest result of [`left_in`] for a control group and the groups that contain it. `line` is a line of
-/// `/proc/self/cgroup`, which names the control group.
+/// Returns how many bytes a control group and the groups that contain it can still use: the smallest result of
+/// [`left_in`]. `line` is the line of `/proc/self/cgroup` that names the control group.
 fn left_of(root: &Path, line: &str) -> Option<u64> {
     let mut fields = line.splitn(3, ':');
     let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);

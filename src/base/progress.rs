@@ -35,7 +35,7 @@ pub struct Printer {
 }
 
 impl Printer {
-    /// Prints a line. If the call before this one had an empty `end`, the line replaces that call's line.
+    /// Prints `line` and then `end`. If `end` is empty, the line of the next call replaces this line.
     fn print(self, line: &str, end: &str) {
         let kept = if end.is_empty() { line.chars().count() } else { 0 };
         // Not locked while `write` waits for Python: its other threads print too.
@@ -45,7 +45,7 @@ impl Printer {
         }
     }
 
-    /// Ends the last line with a line break, if the next line would replace it.
+    /// Prints a line break if the next line would replace the last line. So the last line stays.
     fn end_line(self) {
         if REPLACED.swap(0, Ordering::Relaxed) > 0 {
             (self.write)("\n");
@@ -263,7 +263,7 @@ pub fn human_bytes(bytes: u64) -> String {
     if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", units[unit]) }
 }
 
-/// Formats a time in its two largest units. Less than ten seconds have a decimal place.
+/// Formats a time in its two largest units. A time that rounds to less than 10 s gets one decimal place.
 ///
 /// ```
 /// # use tonic_base::human_time;

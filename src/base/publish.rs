@@ -21,7 +21,8 @@ fn drafts() -> MutexGuard<'static, Vec<PathBuf>> {
     DRAFTS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Deletes all temporary files of this process before it ends. Creating or dropping a [`Draft`] then waits forever.
+/// Deletes all temporary files of this process before it ends. After this call, a thread that creates or drops a
+/// [`Draft`] waits until the process ends. So no new temporary file appears.
 #[cfg(unix)]
 pub(crate) fn discard_drafts() {
     let drafts = drafts();

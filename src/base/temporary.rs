@@ -16,7 +16,7 @@ pub struct TemporaryFile {
 }
 
 impl TemporaryFile {
-    /// Creates an empty file, with a name.
+    /// Creates an empty file. It has a name until [`TemporaryFile::unname`] is called.
     ///
     /// # Errors
     /// [`Error::Io`], which names the folder of the temporary file.
@@ -37,8 +37,8 @@ impl TemporaryFile {
         &self.path
     }
 
-    /// Removes the name of the file, so that nothing is left behind if the process is killed. [`TemporaryFile::path`]
-    /// changes. Does nothing on systems other than Linux, where an open file has no other path.
+    /// Removes the name of the file, so that nothing is left behind if the process is killed. Then
+    /// [`TemporaryFile::path`] returns another path, below `/proc`. Does nothing on systems other than Linux.
     pub fn unname(&mut self) {
         #[cfg(target_os = "linux")]
         if self.name.take().is_some() {

@@ -1,5 +1,7 @@
 //! A batch of samples: sparse frames and labels.
 
+use std::ops::Range;
+
 use tonic_shard::{SampleFrames, SparseFrames, Widths};
 
 use crate::epoch_order::EpochOrder;
@@ -26,6 +28,16 @@ impl Batch {
     pub fn of(frames: SparseFrames, labels: Vec<u32>) -> Batch {
         let keys = (0..frames.len() as u64).map(|sample| EpochOrder::Sequential.key(sample)).collect();
         Batch { frames, labels, keys }
+    }
+
+    /// Returns the samples with the indices in `range`.
+    ///
+    /// # Panics
+    /// If the batch has fewer samples.
+    pub fn part(&self, range: Range<usize>) -> Batch {
+        let mut frames = SparseFrames::new(self.frames.widths());
+        range.clone().for_each(|i| frames.push_sample(self.frames.sample(i)));
+        Batch { frames, labels: self.labels[range.clone()].to_vec(), keys: self.keys[range].to_vec() }
     }
 
     /// Removes all samples, but keeps the allocated memory.

@@ -4,6 +4,7 @@
 // epoch_order                the order in which an epoch visits the samples
 // host_cache, cache_choice   all chunks of a set in memory; which cache is used
 // augment                    random changes of training samples
+// share                      which samples of a batch a process takes
 // padding                    how long the samples of a batch are
 // prefetch                   makes batches ahead of the training step
 
@@ -15,14 +16,16 @@ mod host_cache;
 mod loader;
 mod padding;
 mod prefetch;
+mod share;
 mod windows;
 
 pub use augment::{Amount, Augmentation, Step};
 pub use batch::Batch;
 pub use cache_choice::CacheChoice;
-pub use epoch_order::{EpochOrder, mix};
+pub use epoch_order::{EpochOrder, MIX_FACTORS, MIX_INCREMENT, mix};
 pub use host_cache::{HostCache, host_bytes};
 pub use loader::Loader;
 pub use padding::fixed_steps;
 pub use prefetch::AHEAD;
+pub use share::Share;
 pub use windows::{EpochSample, Windows};

@@ -14,6 +14,7 @@ use crate::cache_choice::CacheChoice;
 use crate::epoch_order::EpochOrder;
 use crate::host_cache::HostCache;
 use crate::prefetch::{AHEAD, ahead};
+use crate::share::Share;
 use crate::windows::{EpochSample, Spare, Windows};
 
 /// Makes the batches of an epoch from a shard set, through a cache if one was chosen.
@@ -114,6 +115,12 @@ impl Loader {
         if self.drop_last { samples - samples % batch_size as u64 } else { samples }
     }
 
+    /// Number of samples in the batch with the index `batch`, for batches of `batch_size` samples.
+    pub fn samples_of(&self, batch_size: usize, batch: u64) -> usize {
+        let Range { start, end } = self.positions(batch_size, batch..batch.saturating_add(1));
+        (end - start) as usize
+    }
+
     /// Calls `each` with the batches of an epoch, from the batch with the index `first` on. Stops when `each` returns
     /// false. While `each` runs, another thread makes the next batches. The samples of a shuffled epoch are changed as
     /// [`Loader::augment`] says.
@@ -130,11 +137,30 @@ impl Loader {
         first: u64,
         each: impl FnMut(&Batch) -> Result<bool, E>,
     ) -> Result<(), E> {
-        let is_shuffled = matches!(order, EpochOrder::Shuffled { .. });
-        self.batches_of(order, batch_size, first, self.augmentation.as_ref().filter(|_| is_shuffled), each)
+        self.epoch_share(order, batch_size, first..u64::MAX, Share::whole(), each)
     }
 
-    /// Like [`Loader::epoch`], but without augmentation.
+    /// Like [`Loader::epoch`], but for the batches with the indices `batches`, and only for the samples that `share`
+    /// takes of each batch. A batch of `each` can be empty.
+    ///
+    /// # Errors
+    /// The errors of [`Loader::epoch`].
+    pub fn epoch_share<E: From<Error> + From<BaseError> + Send>(
+        &self,
+        order: EpochOrder,
+        batch_size: usize,
+        batches: Range<u64>,
+        share: Share,
+        each: impl FnMut(&Batch) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        let is_shuffled = matches!(order, EpochOrder::Shuffled { .. });
+        let augmentation = self.augmentation.as_ref().filter(|_| is_shuffled);
+        let positions = self.positions(batch_size, batches);
+        self.batches_of((order, batch_size, positions, share), augmentation, each)
+    }
+
+    /// Like [`Loader::epoch_share`], but with all samples of the set as they are stored: without augmentation, and with
+    /// the samples that [`Loader::drop_last`] leaves out.
     ///
     /// # Errors
     /// The errors of [`Loader::epoch`].
@@ -142,19 +168,17 @@ impl Loader {
         &self,
         order: EpochOrder,
         batch_size: usize,
-        first: u64,
+        share: Share,
         each: impl FnMut(&Batch) -> Result<bool, E>,
     ) -> Result<(), E> {
-        self.batches_of(order, batch_size, first, None, each)
+        self.batches_of((order, batch_size, 0..self.set.len(), share), None, each)
     }
 
-    /// Calls `each` with the batches of an epoch, see [`Loader::epoch`]. If `augmentation` is given, the samples are
-    /// changed.
+    /// Calls `each` with the batches of the samples at `positions` of an epoch, see [`Loader::epoch_share`]. If
+    /// `augmentation` is given, the samples are changed.
     fn batches_of<E: From<Error> + From<BaseError> + Send>(
         &self,
-        order: EpochOrder,
-        batch_size: usize,
-        first: u64,
+        (order, batch_size, positions, share): (EpochOrder, usize, Range<u64>, Share),
         augmentation: Option<&Augmentation>,
         mut each: impl FnMut(&Batch) -> Result<bool, E>,
     ) -> Result<(), E> {
@@ -166,23 +190,32 @@ impl Loader {
             let mut batch = used.try_recv().unwrap_or_else(|_| Batch::new(widths));
             let target = if augmentation.is_some() { &mut stored } else { &mut batch };
             target.clear();
-            windows.next_batch(|samples| {
-                samples.iter().try_for_each(|sample| {
-                    target.labels.push(sample.label());
-                    target.keys.push(order.key(sample.index()));
-                    sample.unpack(|packed| packed.unpack(&mut target.frames))
-                })
-            })?;
+            let taken = windows.next_batch(|samples| unpack(samples, order, target))?;
             if let Some(augmentation) = augmentation {
                 augmentation.apply(&stored, shape, &mut batch);
             }
-            Ok(Some(batch).filter(|batch| !batch.is_empty()))
+            Ok((taken > 0).then_some(batch))
         };
-        self.prefetch(order, batch_size, first, make, |batch| {
+        self.read_ahead((order, batch_size, positions, share), make, |batch| {
             let more = each(&batch)?;
             let _ = back.try_send(batch); // recycled; dropped if the channel is full
             Ok(more)
         })
+    }
+
+    /// Returns copies of these samples of an epoch, changed as [`Loader::augment`] says. `None` if the epoch's samples are
+    /// not changed.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Corrupt`], which names the chunk, if a cell is outside the frame.
+    pub fn augmented(&self, order: EpochOrder, samples: &[EpochSample<'_>]) -> Result<Option<Batch>> {
+        let is_shuffled = matches!(order, EpochOrder::Shuffled { .. });
+        let Some(augmentation) = self.augmentation.as_ref().filter(|_| is_shuffled) else { return Ok(None) };
+        let description = &self.set.manifest().description;
+        let [mut stored, mut changed] = [(); 2].map(|()| Batch::new(description.widths));
+        unpack(samples, order, &mut stored)?;
+        augmentation.apply(&stored, description.shape, &mut changed);
+        Ok(Some(changed))
     }
 
     /// Like [`Loader::epoch`], but for batches of any type. `make` builds the next batch on another thread, and returns
@@ -195,16 +228,25 @@ impl Loader {
         order: EpochOrder,
         batch_size: usize,
         first: u64,
+        make: impl FnMut(&mut Windows<'_>) -> Result<Option<T>, E> + Send,
+        each: impl FnMut(T) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        let positions = self.positions(batch_size, first..u64::MAX);
+        self.read_ahead((order, batch_size, positions, Share::whole()), make, each)
+    }
+
+    fn read_ahead<T: Send, E: From<BaseError> + Send>(
+        &self,
+        what: (EpochOrder, usize, Range<u64>, Share),
         mut make: impl FnMut(&mut Windows<'_>) -> Result<Option<T>, E> + Send,
         each: impl FnMut(T) -> Result<bool, E>,
     ) -> Result<(), E> {
-        let positions = self.positions_from(batch_size, first);
-        self.read(order, batch_size, positions, |windows| ahead(|| make(windows).transpose(), each))
+        self.read_share(what, |windows| ahead(|| make(windows).transpose(), each))
     }
 
-    /// Calls `work` with a [`Windows`], an iterator over batches. `positions` are the positions in the epoch of the
-    /// samples to read. They must be below the number of samples in the set. No thread makes batches ahead: see
-    /// [`Loader::prefetch`].
+    /// Calls `work` with a [`Windows`], an iterator over batches. The batches have the samples at `positions` of the
+    /// epoch. Positions count from 0, and must be below the number of samples in the set. No thread makes batches
+    /// ahead: see [`Loader::prefetch`].
     pub fn read<R>(
         &self,
         order: EpochOrder,
@@ -212,8 +254,16 @@ impl Loader {
         positions: Range<u64>,
         work: impl FnOnce(&mut Windows<'_>) -> R,
     ) -> R {
+        self.read_share((order, batch_size, positions, Share::whole()), work)
+    }
+
+    fn read_share<R>(
+        &self,
+        (order, batch_size, positions, share): (EpochOrder, usize, Range<u64>, Share),
+        work: impl FnOnce(&mut Windows<'_>) -> R,
+    ) -> R {
         let spare = std::mem::take(&mut *self.spare.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut windows = Windows::new(&self.set, self.host_cache(), order, batch_size, positions, spare);
+        let mut windows = Windows::new(&self.set, self.host_cache(), order, (batch_size, positions, share), spare);
         let done = work(&mut windows);
         *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = windows.into_spare();
         done
@@ -236,7 +286,8 @@ impl Loader {
         mut each: impl FnMut(&[f32], &[u32]) -> Result<bool, E>,
     ) -> Result<(), E> {
         let sample_len = steps * self.set.manifest().description.shape.cells() as usize;
-        self.read(order, batch_size, self.positions_from(batch_size, first), |windows| {
+        let positions = self.positions(batch_size, first..u64::MAX);
+        self.read(order, batch_size, positions, |windows| {
             let (mut dense, mut labels) = (std::mem::take(windows.dense()), Vec::new());
             loop {
                 labels.clear();
@@ -257,9 +308,19 @@ impl Loader {
         })
     }
 
-    /// Positions in the epoch of all samples from the batch with the index `first` on.
-    fn positions_from(&self, batch_size: usize, first: u64) -> Range<u64> {
+    /// Returns the positions, in the epoch, of the samples of the batches with the indices `batches`.
+    fn positions(&self, batch_size: usize, batches: Range<u64>) -> Range<u64> {
         let samples = self.samples(batch_size);
-        first.saturating_mul(batch_size as u64).min(samples)..samples
+        let before = |batch: u64| batch.saturating_mul(batch_size as u64).min(samples);
+        before(batches.start)..before(batches.end)
     }
+}
+
+/// Appends samples of an epoch to a batch.
+fn unpack(samples: &[EpochSample<'_>], order: EpochOrder, batch: &mut Batch) -> Result<()> {
+    samples.iter().try_for_each(|sample| {
+        batch.labels.push(sample.label());
+        batch.keys.push(order.key(sample.index()));
+        sample.unpack(|packed| packed.unpack(&mut batch.frames))
+    })
 }

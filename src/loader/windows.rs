@@ -2,7 +2,7 @@
 //!
 //! A window is a group of chunks whose samples are shuffled together. Without a cache, two windows are in memory.
 //! Batches are made from the current window. Between two batches, some chunks of the next window are decoded, so that no
-//! batch waits for a whole window.
+//! batch waits for a whole window. Chunks without any sample to read are left out.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use crate::epoch_order::EpochOrder;
 use crate::host_cache::HostCache;
+use crate::share::Share;
 use tonic_shard::{Decoder, Error, Order, PackedChunk, PackedSample, Result, ShardSet, Widths, Window};
 
 /// Iterates over the batches of an epoch, window by window. A window is a group of chunks whose samples are shuffled
@@ -22,6 +23,8 @@ pub struct Windows<'a> {
     batch_size: usize,
     /// Positions, in the epoch, of the samples that have not been read yet.
     positions: Range<u64>,
+    /// The samples of each batch that are read.
+    share: Share,
     window: Option<DecodedWindow>,
     next: Option<DecodedWindow>,
     next_number: u32,
@@ -51,10 +54,10 @@ enum EpochPlan {
 }
 
 /// A window: a group of chunks whose samples are shuffled together. `waiting` has the index, in the set, of each chunk
-/// that is not decoded yet.
+/// that is not decoded yet, or `None` if none of its samples is read.
 struct DecodedWindow {
     order: Window,
-    waiting: VecDeque<u32>,
+    waiting: VecDeque<Option<u32>>,
     decoded: Vec<PackedChunk>,
 }
 
@@ -101,14 +104,13 @@ impl EpochSample<'_> {
 }
 
 impl<'a> Windows<'a> {
-    /// Creates an iterator over batches of `batch_size` samples. `positions` are the positions of the samples in the
-    /// epoch.
+    /// Creates an iterator over batches of `batch_size` samples, of which it reads those of `share`. `positions` are the
+    /// positions of the samples in the epoch.
     pub(crate) fn new(
         set: &'a ShardSet,
         cache: Option<&'a HostCache>,
         order: EpochOrder,
-        batch_size: usize,
-        positions: Range<u64>,
+        (batch_size, positions, share): (usize, Range<u64>, Share),
         spare: Spare,
     ) -> Windows<'a> {
         let plan = match order {
@@ -117,12 +119,16 @@ impl<'a> Windows<'a> {
             }
             EpochOrder::Shuffled { seed, epoch } => EpochPlan::Shuffled(set.order(seed, epoch)),
         };
+        let windows =
+            Windows { set, cache, plan, batch_size, positions, share, window: None, next: None, next_number: 0, spare };
         if cache.is_none() {
-            let all = (0..).map_while(|number| plan.window(number));
-            let windows = all.skip_while(|window| window.positions.end <= positions.start);
-            set.will_read(windows.flat_map(|window| window.chunks).map(u64::from));
+            let Range { start, end } = windows.positions;
+            let all = (0..).map_while(|number| windows.plan.window(number));
+            let coming = all.skip_while(|window| window.positions.end <= start);
+            let coming = coming.take_while(|window| window.positions.start < end);
+            set.will_read(coming.flat_map(|window| windows.read_chunks(&window)).flatten().map(u64::from));
         }
-        Windows { set, cache, plan, batch_size, positions, window: None, next: None, next_number: 0, spare }
+        windows
     }
 
     /// Calls `each` with the samples of the next batch: once, or once per window if the batch spans several windows.
@@ -149,19 +155,22 @@ impl<'a> Windows<'a> {
     ) -> Result<usize, E> {
         // Not after the batch: who takes it need not wait for this.
         self.decode_ahead()?;
-        let (mut samples, wanted) = (0, batches.saturating_mul(self.batch_size));
-        while samples < wanted && !self.positions.is_empty() {
+        let Range { start, end } = self.positions;
+        let samples = (batches.saturating_mul(self.batch_size) as u64).min(end - start);
+        let own = self.share.of(samples as usize);
+        let own_end = start + own.end as u64;
+        self.positions.start = start + own.start as u64;
+        while self.positions.start < own_end {
             let position = self.positions.start;
             self.enter_window_of(position)?;
             let Some(window) = &self.window else { break };
-            let left = (wanted - samples) as u64;
-            let end = window.order.positions.end.min(self.positions.end).min(position.saturating_add(left));
+            let end = window.order.positions.end.min(own_end);
             let batch: Vec<EpochSample<'_>> = (position..end).map(|position| self.sample(window, position)).collect();
             each(&batch)?;
-            samples += batch.len();
             self.positions.start = end;
         }
-        Ok(samples)
+        self.positions.start = start + samples;
+        Ok(samples as usize)
     }
 
     pub(crate) fn dense(&mut self) -> &mut Vec<f32> {
@@ -203,10 +212,23 @@ impl<'a> Windows<'a> {
         Ok(())
     }
 
+    /// Returns the index in the set of each chunk of a window, or `None` for a chunk none of whose samples is read.
+    fn read_chunks(&self, window: &Window) -> Vec<Option<u32>> {
+        let Range { start, end } = self.positions;
+        let read = window.positions.start.max(start)..window.positions.end.min(end);
+        let is_whole = self.share.ranks.is_solo() && read == window.positions;
+        let mut is_read = vec![is_whole; window.chunks.len()];
+        if !is_whole {
+            let own = read.filter(|&position| self.share.has(position, self.batch_size, end));
+            own.for_each(|position| is_read[window.at(position).0] = true);
+        }
+        window.chunks.iter().zip(is_read).map(|(&chunk, is_read)| is_read.then_some(chunk)).collect()
+    }
+
     fn plan_next(&mut self) -> Option<DecodedWindow> {
         let order = self.plan.window(self.next_number)?;
         self.next_number += 1;
-        let waiting = if self.cache.is_some() { VecDeque::new() } else { order.chunks.iter().copied().collect() };
+        let waiting = if self.cache.is_some() { VecDeque::new() } else { self.read_chunks(&order).into() };
         Some(DecodedWindow { order, waiting, decoded: Vec::new() })
     }
 
@@ -233,7 +255,7 @@ impl<'a> Windows<'a> {
 
 /// Checks and decodes the next `n` chunks of `window`, on several threads.
 fn decode_some(set: &ShardSet, window: &mut DecodedWindow, n: usize, spare: &mut Spare) -> Result<()> {
-    let numbers: Vec<u32> = window.waiting.drain(..n.min(window.waiting.len())).collect();
+    let numbers: Vec<Option<u32>> = window.waiting.drain(..n.min(window.waiting.len())).collect();
     if numbers.is_empty() {
         return Ok(());
     }
@@ -245,6 +267,8 @@ fn decode_some(set: &ShardSet, window: &mut DecodedWindow, n: usize, spare: &mut
     let shares = window.decoded[start..].par_chunks_mut(share).zip(numbers.par_chunks(share));
     shares.zip(decoders.par_iter_mut()).try_for_each(|((chunks, numbers), decoder)| {
         let mut each = numbers.iter().zip(chunks);
-        each.try_for_each(|(&number, chunk)| set.decode_packed(number.into(), decoder, chunk))
+        each.try_for_each(|(number, chunk)| {
+            number.map_or(Ok(()), |number| set.decode_packed(number.into(), decoder, chunk))
+        })
     })
 }

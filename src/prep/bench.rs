@@ -39,9 +39,9 @@ pub struct NaiveMeasured {
     pub recipe: String,
     /// Layout of the first recording.
     pub layout: Layout,
-    /// Number of events of all samples, including events that a transform emits.
+    /// Total number of events in all samples, including events that a transform emits.
     pub events: u64,
-    /// Number of nonzero cells of all frames.
+    /// Total number of nonzero cells in all frames.
     pub entries: u64,
 }
 
@@ -149,7 +149,7 @@ struct Worker<'a> {
     dense: Array5<f32>,
 }
 
-/// Counts for one batch or for a pass. `longest` is the number of frames of the longest sample; the others are sums.
+/// Totals of a batch or of a timed pass. `longest` is the number of frames of the longest sample.
 #[derive(Clone, Copy, Debug, Default)]
 struct Made {
     samples: u64,

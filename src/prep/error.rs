@@ -19,7 +19,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An error that is not specific to recordings, for example of the operating system.
+    /// An error that is not specific to recordings, for example an error of the operating system.
     #[error("{0}")]
     Base(#[from] BaseError),
     /// An error of a shard set.

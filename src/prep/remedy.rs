@@ -37,7 +37,8 @@ pub enum ClockRemedy {
     Parts(Vec<EventRange>),
     /// The events are out of order throughout. The option `allow_clock_trouble` sorts them by time.
     Sort,
-    /// A few events have times that are far from all others. The user has to remove these ranges of events from a copy.
+    /// A few events have times far from all others. The value has the ranges of these events. The user has to save a
+    /// copy without these events.
     TakeOut(Vec<EventRange>),
     /// The recording mixes the times of several clocks, or has damaged times all over it. The user has to save a copy
     /// that has only the events of one clock.

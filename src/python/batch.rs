@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use tonic_loader::{EpochSample, Windows};
+use tonic_loader::{Augmentation, EpochOrder, EpochSample, Windows};
 use tonic_shard::{Column, ColumnBuf, FrameShape, FromValue, Result, SampleFrames, SparseFrames, Width, each_width};
 
 use crate::arrays::{Buffer, Buffers};
@@ -22,6 +22,8 @@ pub(crate) struct BatchForm {
     pub(crate) width: Width,
     /// Layout of a dense batch; `None` for sparse batches.
     pub(crate) layout: Option<Layout>,
+    /// Random changes of the samples.
+    pub(crate) augmentation: Option<Augmentation>,
 }
 
 /// A batch. The label of a sample without a class is -1.
@@ -50,12 +52,19 @@ pub(crate) struct SparseRows {
 
 impl BatchForm {
     /// Makes the batch of this rank for the next step. `windows` gives the samples of all ranks in this step. `mine`
-    /// is the range of those that belong to this rank, as indices into the step. Must run in a pool of `threads.rs`.
-    pub(crate) fn make(&self, windows: &mut Windows<'_>, mine: Range<usize>, buffers: &Arc<Buffers>) -> Result<Batch> {
-        match (self.layout, self.steps) {
-            (Some(layout), Some(steps)) => self.make_dense(windows, mine, (layout, steps), buffers),
-            (Some(layout), None) => self.make_padded(windows, mine, layout, buffers),
-            (None, _) => self.make_sparse(windows, mine),
+    /// is the range of those that belong to this rank, as indices into the step. `order` is that of the epoch. Must run
+    /// in a pool of `threads.rs`.
+    pub(crate) fn make(
+        &self,
+        windows: &mut Windows<'_>,
+        mine: Range<usize>,
+        order: EpochOrder,
+        buffers: &Arc<Buffers>,
+    ) -> Result<Batch> {
+        match (self.layout, self.steps, &self.augmentation) {
+            (Some(layout), Some(steps), None) => self.make_dense(windows, mine, (layout, steps), buffers),
+            (Some(layout), ..) => self.make_unpacked(windows, mine, order, layout, buffers),
+            (None, ..) => self.make_sparse(windows, mine, order),
         }
     }
 
@@ -90,23 +99,25 @@ impl BatchForm {
         Ok(Batch { labels, steps, frames: Frames::Dense(buffer.unwrap_or_else(take), layout) })
     }
 
-    /// Makes a dense batch whose samples are padded to its longest sample.
-    fn make_padded(
+    /// Makes a dense batch of samples that are padded to its longest sample, or changed at random.
+    fn make_unpacked(
         &self,
         windows: &mut Windows<'_>,
         mine: Range<usize>,
+        order: EpochOrder,
         layout: Layout,
         buffers: &Arc<Buffers>,
     ) -> Result<Batch> {
-        let (labels, frames) = unpack(windows, mine)?;
+        let (labels, frames) = self.unpack(windows, mine, order)?;
         let samples: Vec<SampleFrames<'_>> = frames.iter().flat_map(SparseFrames::samples).collect();
-        let steps = longest(&samples);
+        let steps = self.steps.unwrap_or_else(|| longest(&samples));
         let mut buffer = buffers.take(self.width, samples.len() * steps * self.shape.cells() as usize);
         each_width!(buffer.numbers(), ColumnBuf, numbers => {
             numbers.fill(Default::default());
             let targets = self.frames_of_samples(numbers, layout, (samples.len(), steps));
             targets.into_par_iter().zip(&samples).for_each(|(mut out, sample)| {
-                sample.iter().for_each(|(t, cell, value)| out[t][cell as usize] = FromValue::from_value(value));
+                let kept = sample.iter().take_while(|(t, ..)| *t < steps);
+                kept.for_each(|(t, cell, value)| out[t][cell as usize] = FromValue::from_value(value));
             });
         });
         Ok(Batch { labels, steps, frames: Frames::Dense(buffer, layout) })
@@ -127,11 +138,37 @@ impl BatchForm {
         frames
     }
 
-    fn make_sparse(&self, windows: &mut Windows<'_>, mine: Range<usize>) -> Result<Batch> {
-        let (labels, frames) = unpack(windows, mine)?;
+    fn make_sparse(&self, windows: &mut Windows<'_>, mine: Range<usize>, order: EpochOrder) -> Result<Batch> {
+        let (labels, frames) = self.unpack(windows, mine, order)?;
         let samples: Vec<SampleFrames<'_>> = frames.iter().flat_map(SparseFrames::samples).collect();
         let steps = self.steps.unwrap_or_else(|| longest(&samples));
         Ok(Batch { labels, steps, frames: Frames::Sparse(self.rows(&samples, steps)) })
+    }
+
+    /// Unpacks the samples of this rank from the next step, and changes them at random if the user asked for it. `mine`
+    /// is the range of their indices in the step. Returns their labels and frames. The frames are `None` if there are no
+    /// samples.
+    fn unpack(
+        &self,
+        windows: &mut Windows<'_>,
+        mine: Range<usize>,
+        order: EpochOrder,
+    ) -> Result<(Vec<i64>, Option<SparseFrames>)> {
+        let mut stored: Option<tonic_loader::Batch> = None;
+        each_part(windows, mine, |part| {
+            part.iter().try_for_each(|sample| {
+                let stored = stored.get_or_insert_with(|| tonic_loader::Batch::new(sample.widths()));
+                stored.labels.push(sample.label());
+                stored.keys.push(order.key(sample.index()));
+                sample.unpack(|packed| packed.unpack(&mut stored.frames))
+            })
+        })?;
+        let Some(stored) = stored else { return Ok((Vec::new(), None)) };
+        let labels = stored.labels.iter().map(|&class| label(class)).collect();
+        let Some(augmentation) = &self.augmentation else { return Ok((labels, Some(stored.frames))) };
+        let mut changed = tonic_loader::Batch::new(stored.frames.widths());
+        augmentation.apply(&stored, self.shape, &mut changed);
+        Ok((labels, Some(changed.frames)))
     }
 
     /// Makes the rows of a sparse batch. Each sample is padded or cut to `steps` frames.
@@ -155,20 +192,6 @@ impl BatchForm {
 /// Number of frames of the longest sample; 0 if there is none.
 fn longest(samples: &[SampleFrames<'_>]) -> usize {
     samples.iter().map(SampleFrames::frames).max().unwrap_or(0)
-}
-
-/// Unpacks the samples of this rank from the next step. `mine` is the range of their indices in the step. Returns
-/// their labels and frames. The frames are `None` if there are no samples.
-fn unpack(windows: &mut Windows<'_>, mine: Range<usize>) -> Result<(Vec<i64>, Option<SparseFrames>)> {
-    let (mut labels, mut frames) = (Vec::with_capacity(mine.len()), None);
-    each_part(windows, mine, |part| {
-        labels.extend(part.iter().map(|sample| label(sample.label())));
-        part.iter().try_for_each(|sample| {
-            let frames = frames.get_or_insert_with(|| SparseFrames::new(sample.widths()));
-            sample.unpack(|packed| packed.unpack(frames))
-        })
-    })?;
-    Ok((labels, frames))
 }
 
 /// Calls `each` with the samples of this rank from the next step. `mine` is the range of their indices in the step. If

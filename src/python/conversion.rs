@@ -102,8 +102,8 @@ pub(crate) fn check_output(args: &WriteArgs, output: &std::path::Path) -> PyResu
     opened
 }
 
-/// Runs a conversion in a thread. After Ctrl-C, asks the conversion to stop, and waits for its end, at most for
-/// [`GRACE`]. Then returns a KeyboardInterrupt with the text `saved`, which says what is left on disk and what to type
+/// Runs a conversion in a thread. After Ctrl-C, asks the conversion to stop, and waits at most [`GRACE`] until it has
+/// ended. Then returns a KeyboardInterrupt with the text `saved`. This text says what is left on disk and what to type
 /// next.
 pub(crate) fn run(
     py: Python<'_>,

@@ -30,8 +30,8 @@ pub(crate) struct Course {
     pub(crate) position: Position,
     /// Whether no iterator has begun at `position` yet.
     pub(crate) fresh: bool,
-    /// Number of iterators made so far. It is also the number of the newest iterator. If `set_epoch` or
-    /// `load_state_dict` changes the position, this number grows by 1 too. No running iterator is then the newest.
+    /// Number of iterators made so far. It is also the number of the newest iterator. A call of `set_epoch` or
+    /// `load_state_dict` also adds 1. After such a call, no running iterator counts as the newest.
     pub(crate) iterators: u64,
 }
 
@@ -46,11 +46,11 @@ pub(crate) struct Job {
     pub(crate) step_samples: usize,
     pub(crate) rank: usize,
     pub(crate) world_size: usize,
-    /// Positions in the epoch of the samples that were not given yet.
+    /// The samples that were not given yet, as positions in the epoch.
     pub(crate) positions: Range<u64>,
 }
 
-/// A batch, and the position in the order of the epoch at which the next step begins.
+/// A batch, and the position in the epoch of the first sample after this step.
 type Made = Result<(Batch, u64)>;
 
 impl Job {
@@ -64,7 +64,7 @@ impl Job {
                 // Of a last step with fewer samples, each rank gets an equal share.
                 let [start, end] = [self.rank, self.rank + 1].map(|rank| samples * rank / self.world_size);
                 position += samples as u64;
-                let made = self.pool.install(|| self.form.make(windows, start..end, &self.buffers));
+                let made = self.pool.install(|| self.form.make(windows, start..end, self.order, &self.buffers));
                 let failed = made.is_err();
                 if out.send(made.map(|batch| (batch, position))).is_err() || failed {
                     return;

@@ -96,8 +96,11 @@ pub(crate) fn steps(asked: Option<i64>) -> PyResult<Option<usize>> {
     asked.map(|steps| valid(steps).ok_or_else(|| refused("steps", "1 or more", steps))).transpose()
 }
 
-/// Checks the arguments for the dense frames of a sample. `stored` is the type of the counts in the set. Returns the
-/// number of frames if the user has given one, the layout and the type of the numbers.
+/// Checks the arguments for the dense frames of a sample. `stored` is the type of the counts in the set. Returns:
+///
+/// - the number of frames; `None` if the user has not given it
+/// - the layout
+/// - the type of the numbers
 pub(crate) fn sample_form(
     steps: Option<i64>,
     dtype: Option<&str>,

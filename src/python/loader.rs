@@ -8,7 +8,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rayon::ThreadPool;
 use tonic_base::{Verbosity, printable};
-use tonic_loader::{CacheChoice, EpochOrder, fixed_steps};
+use tonic_loader::{Augmentation, CacheChoice, EpochOrder, fixed_steps};
+use tonic_shard::Width;
 
 use crate::arrays::Buffers;
 use crate::batch::BatchForm;
@@ -48,6 +49,9 @@ use crate::threads::{pool, shared, wait};
 ///     rank, world_size: in each step, all ranks together take the next world_size * batch_size samples, and rank r
 ///         gets part r of them. In the last step of an epoch, the parts can be smaller or empty. All ranks have the
 ///         same number of batches.
+///     augment: random changes of the samples, as `tonic-train fit --augment`: the path of a TOML file, or a dict with its
+///         content, such as {"transform": [{"name": "DropEvent", "p": 0.1}]}. The same seed and epoch give the frames
+///         that the trainer sees. Counts can grow: dtype is float32 or uint32.
 ///     drop_last: True leaves out the last step of an epoch if it has fewer samples than the other steps.
 ///     cache: "host" keeps the set in memory, packed; "stream" reads it in every epoch; "auto" takes host if the set
 ///         fits into half of the free memory.
@@ -81,7 +85,8 @@ impl Loader {
     #[pyo3(signature = (
         path, batch_size, *, steps = None, pad = "fixed", seed = 0, shuffle = true, layout = "btphw", squeeze = false,
         dtype = "float32", sparse = false, output = "numpy", pin_memory = false, rank = 0, world_size = 1,
-        drop_last = false, cache = "auto", threads = None, remote_cache = None, remote_cache_limit = None
+        augment = None, drop_last = false, cache = "auto", threads = None, remote_cache = None,
+        remote_cache_limit = None
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
@@ -100,6 +105,7 @@ impl Loader {
         pin_memory: bool,
         rank: i64,
         world_size: i64,
+        augment: Option<&Bound<'_, PyAny>>,
         drop_last: bool,
         cache: &str,
         threads: Option<i64>,
@@ -137,13 +143,22 @@ impl Loader {
             "batch" => true,
             _ => return Err(refused("pad", "fixed or batch", pad)),
         };
+        let augmentation = augment.map(|augment| augmentation(augment, shuffle)).transpose()?;
+        let augmentation = augmentation.filter(|augmentation| !augmentation.steps.is_empty());
         let set = Place::new(path, remote_cache, remote_cache_limit)?.open(py)?;
         let description = &set.manifest().description;
+        let mut stored = description.widths.counts;
+        if let Some(augmentation) = &augmentation {
+            let checked = augmentation.check(description.shape, description.widths);
+            checked.map_err(|error| exception(error.into()))?;
+            stored = Width::U32;
+        }
         let form = BatchForm {
             shape: description.shape,
             steps: (!to_longest).then(|| steps.unwrap_or(fixed_steps(set.manifest()).max(1))),
-            width: self::dtype(dtype, description.widths.counts)?,
+            width: self::dtype(dtype, stored)?,
             layout: (!sparse).then_some(layout),
+            augmentation,
         };
         let most = batch_size.min(set.len() as usize);
         let longest = form.steps.unwrap_or(set.manifest().totals.max_frames as usize);
@@ -289,9 +304,8 @@ impl Loader {
         self.batch_size.saturating_mul(self.world_size)
     }
 
-    /// Returns the position in the order of the epoch at which the epoch ends. If `drop_last` is set, and the last
-    /// step would have too few samples, the epoch ends before that step. Steps are counted from the position
-    /// `samples`.
+    /// Returns the position in the epoch after its last sample. With `drop_last`, a last step with too few samples
+    /// doesn't count. The first step begins at the position `samples`.
     fn end_from(&self, samples: u64) -> u64 {
         let all = self.loader.set().len();
         let left = all.saturating_sub(samples);
@@ -301,12 +315,43 @@ impl Loader {
 
 impl Drop for Loader {
     fn drop(&mut self) {
-        // A forked process has neither the threads of the pool nor those that fetch from a URL, so it must not tell them
-        // to end.
+        // A forked process has neither the threads of the pool nor those that fetch from a URL. So it must not tell
+        // them to end.
         if self.process != std::process::id() {
             std::mem::forget((self.pool.clone(), self.loader.clone()));
         }
     }
+}
+
+/// Reads the augmentation: a dict with the content of its file, or the path of the file.
+fn augmentation(augment: &Bound<'_, PyAny>, shuffle: bool) -> PyResult<Augmentation> {
+    if !shuffle {
+        return Err(refused("augment", "shuffle=True, as an epoch of training has", "shuffle=False"));
+    }
+    let read = match augment.cast::<PyDict>() {
+        Ok(dict) => Augmentation::parse(&toml_of(dict)?),
+        Err(_) => Augmentation::read(&augment.extract::<PathBuf>()?),
+    };
+    read.map_err(|error| exception(error.into()))
+}
+
+/// Writes a dict with the steps of an augmentation as TOML. Texts, numbers, booleans and lists of JSON are also those of
+/// TOML.
+fn toml_of(dict: &Bound<'_, PyDict>) -> PyResult<String> {
+    let dumps = dict.py().import("json")?.getattr("dumps")?;
+    let json = |value: &Bound<'_, PyAny>| dumps.call1((value,))?.extract::<String>();
+    if dict.len() != 1 || !dict.contains("transform")? {
+        return Err(refused("augment", "a dict with the key \"transform\", a list of steps", dict.keys()));
+    }
+    let steps: Vec<Bound<'_, PyDict>> = dict.as_any().get_item("transform")?.extract()?;
+    let mut text = String::from("transform = []\n".repeat(usize::from(steps.is_empty())));
+    for step in steps {
+        text += "[[transform]]\n";
+        for (key, value) in step {
+            text += &format!("{} = {}\n", json(&key)?, json(&value)?);
+        }
+    }
+    Ok(text)
 }
 
 /// Returns whether torch has a GPU. If it has none, warns the user.

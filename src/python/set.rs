@@ -276,7 +276,7 @@ impl ShardSet {
         Ok(ShardSet { set, description, cache: ChunkCache::new(cache_bytes), columns: PyOnceLock::new() })
     }
 
-    /// Number of frames of the longest of these samples, 0 without any.
+    /// Returns the number of frames of the longest sample with one of these indices. 0 if there are no indices.
     fn longest(&self, py: Python<'_>, indices: &[isize]) -> PyResult<usize> {
         indices.iter().try_fold(0, |most, &i| Ok(most.max(self.__getitem__(py, i)?.frames())))
     }

@@ -40,8 +40,8 @@ pub(crate) fn shared(_py: Python<'_>) -> PyResult<Arc<ThreadPool>> {
     Ok(made)
 }
 
-/// Does `work` in a pool and returns its result. After Ctrl-C, returns KeyboardInterrupt at once. The pool then still
-/// finishes the work, and its result is dropped.
+/// Does `work` in a pool and returns its result. After Ctrl-C, returns KeyboardInterrupt at once. Then the pool still
+/// finishes the work, but the result is dropped.
 pub(crate) fn wait<T: Send + 'static>(
     py: Python<'_>,
     pool: &ThreadPool,

@@ -276,7 +276,7 @@ struct Ahead {
     room: AtomicU64,
 }
 
-/// Queue of the chunks to fetch. It doesn't keep the set open.
+/// Queue of the chunks to fetch. Its references are weak, so a waiting thread doesn't keep the set open.
 #[derive(Debug, Default)]
 struct Queue {
     chunks: Mutex<VecDeque<(Weak<CachedShard>, usize)>>,

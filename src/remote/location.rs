@@ -130,7 +130,8 @@ impl Location {
     /// `az://` come from environment variables (`AWS_*`, `AZURE_STORAGE_*`). Credentials for a web server come from the
     /// URL.
     ///
-    /// `sends_ranges` is set when it is known that the server can send a range of a file.
+    /// Sets `sends_ranges` to true for a `file://` URL, because a range of a local file can always be read. For other
+    /// URLs, the HTTP client sets it when an answer shows that the server can send ranges.
     pub(crate) fn store(
         &self,
         patience: Patience,

@@ -31,8 +31,8 @@ impl PartialShard {
         Ok(PartialShard { file, path, is_new: had == 0 })
     }
 
-    /// Returns the bytes of the header and index of the shard `entry`, and the result of `parse` for these bytes. If
-    /// the file doesn't have valid bytes there, fetches them. `chunks` is the shard's number of chunks.
+    /// Returns the header and index of the shard `entry`: their bytes, and the result of `parse`. If the bytes in the
+    /// file are not valid, fetches them from the server. `chunks` is the number of chunks in the shard.
     pub(crate) fn head<T>(
         &self,
         store: &Store,

@@ -54,7 +54,7 @@ struct State {
     /// Indices in [`State::shards`] of shards that have arrived as a whole and are to be verified.
     arrived: VecDeque<usize>,
     shards: Vec<Shard>,
-    /// Whether a thread has taken a range to fetch.
+    /// Whether a thread has begun to fetch a range.
     has_asked: bool,
     /// Number of shards that are not complete yet.
     left: usize,
@@ -137,8 +137,8 @@ pub fn pull(set: &RemoteSet, fetch: &Fetch) -> Result<u64> {
 }
 
 impl Puller<'_> {
-    /// Calls `run` with one task after the other from `take`, until all shards are complete or a thread fails. If
-    /// `take` returns `None`, waits until the state changes.
+    /// Gets tasks from `take` and calls `run` with each, until all shards are complete or a thread fails. If `take`
+    /// returns `None`, waits until the state changes.
     fn work<T>(&self, take: impl Fn(&mut State) -> Option<T>, run: impl Fn(T) -> Result<()>) {
         let mut state = self.lock();
         while state.failure.is_none() && state.left > 0 {

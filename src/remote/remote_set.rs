@@ -181,8 +181,8 @@ impl RemoteShard {
         pieces.iter().find(|piece| piece.start <= range.start && range.end <= piece.end()).cloned()
     }
 
-    /// Returns how many bytes to fetch from the offset `start` on. After a piece that is in memory, the number is four
-    /// times the size of this piece, within the limits [`PIECES`].
+    /// Returns how many bytes to fetch from the offset `start` on. If the piece before this offset is in memory, the
+    /// number is four times the size of that piece, within the limits [`PIECES`].
     fn reach(&self, start: u64) -> u64 {
         let pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
         let before = pieces.iter().find(|piece| piece.start < start && start <= piece.end());

@@ -37,7 +37,7 @@ pub(crate) struct Store {
     /// The directory that the URL names. `None` if the URL is not a `file://` URL.
     directory: Option<PathBuf>,
     patience: Patience,
-    /// Whether the server has answered a request for a range of a file with the whole file.
+    /// Whether the server has sent a whole file although only a range was requested.
     whole_only: Arc<AtomicBool>,
     /// Whether an answer has shown that the server can send a range of a file.
     sends_ranges: Arc<AtomicBool>,

@@ -14,8 +14,8 @@ use crate::text::KEPT;
 /// Maximum number of times that the directory is made again after `prune` has removed it.
 const TRIES: usize = 3;
 
-/// Replaces the content `before` of the file `name` with `content`, or creates the file if `before` is `None`. Returns
-/// `false` if the file has other content. Waits for the lock of the directory.
+/// Writes `content` to the file `name` if the file still has the content `before`. `None` means that there is no file
+/// yet. If the file has other content, writes nothing and returns `false`. Waits for the lock of the directory.
 pub(crate) fn swap_file(
     dir: &Path,
     name: &str,
@@ -52,7 +52,7 @@ fn remove_drafts(dir: &Path, name: &str) {
     remove_named(dir, |file| drafted(file) == Some(name));
 }
 
-/// Removes the temporary files of shards that killed processes have left. object_store gives them names such as
+/// Removes the temporary files that killed processes have left for shards. object_store gives these files names such as
 /// `00000.shard#1`.
 pub(crate) fn remove_uploads(dir: &Path) {
     let is_number = |text: &str| text.bytes().all(|b| b.is_ascii_digit());

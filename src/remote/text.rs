@@ -58,8 +58,8 @@ pub(crate) fn plain(text: &str) -> String {
     secrets.iter().fold(out, |out, secret| out.replace(secret, "***"))
 }
 
-/// Returns why a request failed, in one line without credentials: the server's answer or, without one, the innermost
-/// error.
+/// Returns why a request failed, in one line without credentials. This is the server's answer. If the server has not
+/// answered, it is the innermost error.
 pub(crate) fn reason(error: &dyn Error) -> String {
     let mut texts = vec![error.to_string()];
     let mut cause = error.source();

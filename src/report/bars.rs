@@ -6,8 +6,9 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use crate::error::Result;
 use crate::picture::{FAINT, INK, Picture, SERIES, draw, label, text};
 
-/// Width in pixels of a column of bars. The last `FIGURE` pixels are kept free for a number.
+/// Width in pixels of a column of bars, with the space for a number to the right of the bars.
 const COLUMN: i32 = 236;
+/// Width in pixels of the space for a number to the right of the bars.
 const FIGURE: i32 = 62;
 const GAP: i32 = 22;
 const ROW: i32 = 30;
@@ -110,8 +111,9 @@ pub(crate) fn bars(title: &str, columns: &[BarColumn], groups: &[BarGroup]) -> R
 /// Horizontal, logarithmic axis of a column of bars.
 struct Axis {
     left: i32,
-    /// Base-10 logarithm of the value at the left end of the axis; `to` is that of the right end.
+    /// Base-10 logarithm of the value at the left end of the axis.
     from: f64,
+    /// Base-10 logarithm of the value at the right end of the axis.
     to: f64,
 }
 

@@ -43,7 +43,8 @@ pub enum Scale {
 }
 
 /// Draws several plots, two in each row. `y_axes` has the label and the scale of each plot's vertical axis. The first
-/// seven groups have a colour each; others are grey. The mean of several curves of a group is drawn as a thick line.
+/// seven groups have a colour each; others are grey. If a group has several curves in a plot, their mean is a thick
+/// line.
 ///
 /// # Errors
 /// [`Error::Plot`](crate::Error::Plot).

@@ -41,7 +41,8 @@ impl EventFile {
         Ok(events)
     }
 
-    /// Appends scalars of one step. Each is a name and a value. A slash in the name separates its group from the rest.
+    /// Appends scalars of one step. Each is a name and a value. If a name contains a slash, TensorBoard uses the text
+    /// before the slash as the name of a group.
     ///
     /// # Errors
     /// [`Error::Io`].

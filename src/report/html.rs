@@ -14,7 +14,7 @@ use crate::plot::{Curve, draw_shares};
 
 /// Size of a chart. On a phone, a chart is as wide as the screen, and its text stays readable.
 const CHART: (u32, u32) = (420, 270);
-/// Size of a chart over the time of a sample.
+/// Size of a chart whose horizontal axis is the time within a sample.
 const TIME_CHART: (u32, u32) = (420, 190);
 const STYLE: &str = include_str!("page.css");
 
@@ -107,7 +107,8 @@ pub fn epoch_chart(title: &str, y_name: &str, scale: Scale, curves: &[Curve]) ->
     Ok(figure(title, &picture, curves))
 }
 
-/// Returns a chart of shares from 0 to 1 over the time of a sample, with a legend: a `figure` element.
+/// Returns a chart as a `figure` element, with a legend. The curves show shares from 0 to 1 over the time within a
+/// sample.
 ///
 /// # Errors
 /// [`Error::Plot`](crate::Error::Plot).

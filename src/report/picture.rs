@@ -105,8 +105,8 @@ pub(crate) fn text(size: usize) -> TextStyle<'static> {
     (FONT, size as i32).into_font().color(&INK)
 }
 
-/// Prepares a text for a picture: escapes hidden characters, and cuts a text of more than `room` characters to `room`
-/// characters with "..." at the end.
+/// Prepares a text for a picture. Escapes hidden characters. If the text then has more than `room` characters, cuts it
+/// to `room` characters. The last three are "...".
 pub(crate) fn label(words: &str, room: usize) -> String {
     let words = printable(words);
     if words.chars().count() <= room {

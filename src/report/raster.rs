@@ -16,11 +16,13 @@ pub const COLUMNS: usize = 96;
 const FRAMES_DRAWN: usize = 400;
 /// Maximum number of columns and rows of an image in a web page.
 const IMAGE: (usize, usize) = (400, 140);
-/// Sizes in pixels: width of a picture, height of a single raster, height of each of several rasters, and height of
-/// the curves below them.
+/// Width of a picture in pixels.
 const WIDTH: u32 = 900;
+/// Height in pixels of a raster that is alone in a picture.
 const SINGLE: u32 = 420;
+/// Height in pixels of each raster in a picture of several rasters.
 const STACKED: u32 = 230;
+/// Height in pixels of the curves below several rasters.
 const CURVES: u32 = 260;
 
 /// One mark of a raster, for all occupied cells in one frame and one row.
@@ -97,7 +99,8 @@ impl Raster {
         Ok(())
     }
 
-    /// Adds up the marks in a grid of `columns` x `rows`, by column, row and colour.
+    /// Adds up the values of the marks in each square of a grid of `columns` x `rows`. The key of a sum is the column,
+    /// the row, and whether the mark has the second colour.
     fn cells(&self, columns: usize, rows: usize) -> BTreeMap<(usize, usize, bool), f64> {
         let together = self.frames.div_ceil(columns.max(1)).max(1);
         let mut cells = BTreeMap::new();

@@ -173,7 +173,7 @@ fn record(set: &ShardSet, number: u64) -> &ChunkRecord {
     &shard.head().chunks[k]
 }
 
-/// Returns each field of the descriptions that differs: its name, its value in a, its value in b.
+/// Compares two descriptions. Returns the fields that differ, each as (name, value in a, value in b).
 fn fields(a: &SetDescription, b: &SetDescription) -> Vec<(&'static str, String, String)> {
     let widths = |d: &SetDescription| format!("{:?}", d.widths.counts).to_lowercase();
     let recipes = differing_parts(&a.recipe, &b.recipe);

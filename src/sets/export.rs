@@ -13,7 +13,7 @@ use crate::range::check_range;
 /// The arrays that an export wrote.
 #[derive(Clone, Debug)]
 pub struct Exported {
-    /// Indices of the samples that were written. They are indices in the set from which the samples come.
+    /// Indices, in the exported set, of the samples that were written.
     pub samples: Range<u64>,
     /// Size of all files in bytes.
     pub bytes: u64,

@@ -27,8 +27,8 @@ pub fn line(manifest: &Manifest) -> String {
     format!("{samples} samples, {stored}, set {:.16}", manifest.set_id.to_string())
 }
 
-/// Describes a new set as one JSON object. Its fields have the same names as in the JSON of a conversion. `notes` are
-/// messages for the user.
+/// Describes a new set as one JSON object. The fields have the same names as in the JSON that a conversion prints.
+/// `notes` are messages for the user.
 pub fn summary(path: &Path, manifest: &Manifest, notes: &[String]) -> Value {
     let Manifest { description, totals, set_id, .. } = manifest;
     json!({

@@ -112,8 +112,8 @@ impl LockFile {
     /// Checks that the set with this id, at `place`, is in this lock file. `path` is the path of the lock file.
     ///
     /// # Errors
-    /// [`tonic_shard::Error::Mismatch`] if the id is not in the file. Its field `expected` has the id of the set with
-    /// the same name. If there is no such set, the field has all ids.
+    /// [`tonic_shard::Error::Mismatch`] if the id is not in the file. Its field `expected` has the id that the file has
+    /// for the name of `place`, see [`name_of`]. If the file doesn't have this name, the field has all ids.
     pub fn check(&self, path: &Path, place: &Path, id: Id) -> Result<(), ShardError> {
         if self.sets.iter().any(|set| set.id == id) {
             return Ok(());

@@ -54,7 +54,7 @@ pub fn merge(dirs: &[PathBuf], output: &Output, chunk_samples: Option<u32>) -> R
     write(&selection, description, output, dir, "merge")
 }
 
-/// Returns the description of the merged set. If `sources` is `None`, the description lists the source files of the
+/// Returns the description of the merged set. Its source files are `sources`; by default, the source files of the
 /// selected samples.
 fn describe(sets: &[ShardSet], selection: &Selection<'_>, sources: Option<Vec<SourceFile>>) -> SetDescription {
     let descriptions = || sets.iter().map(|set| &set.manifest().description);
@@ -217,7 +217,7 @@ fn check_parts(sets: &[ShardSet], out: &Path) -> Result<bool> {
     Err(Error::MissingParts { path: out.into(), missing, part: Part { index, of }, given, command })
 }
 
-/// Returns an error if the number of samples of a part is not its share of the whole set. Such a part was made from
+/// Returns an error if a part has more or fewer samples than its share of the whole set. Such a part was made from
 /// other recordings.
 fn check_shares(sets: &[ShardSet], whole: &SetDescription) -> Result<()> {
     for set in sets {

@@ -82,8 +82,8 @@ impl<'a> OtherCopy<'a> {
         Ok(identities)
     }
 
-    /// Reads the stored bytes that `record` points to. `None` if they are missing, or if a copy on this machine cannot
-    /// be read.
+    /// Reads the stored bytes that `record` points to. `None` if they are missing. If the copy is on this machine, also
+    /// `None` for an I/O error.
     pub(crate) fn stored(&mut self, number: u64, record: &ChunkRecord) -> Result<Option<Vec<u8>>> {
         let is_remote = self.server.is_some();
         match self.chunk(number)?.0.stored(record) {

@@ -279,8 +279,8 @@ impl Repairer<'_, '_> {
         Ok(())
     }
 
-    /// Finds an undamaged version of chunk `n` of the set, which is chunk `k` of its shard. The inner `Err` says why
-    /// there is none.
+    /// Finds an undamaged version of chunk `n` of the set. `k` is the index of this chunk in its shard. If there is no
+    /// undamaged version, the inner `Err` says why.
     fn find(
         &mut self,
         n: u64,

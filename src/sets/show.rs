@@ -9,13 +9,17 @@ use crate::sample::Sample;
 /// Maximum height of a raster in the terminal, in characters of 2 x 4 dots.
 const LINES: usize = 24;
 
-/// Returns the duration of a frame in seconds for frames of this recipe, if it is the same for all frames.
+/// Returns the time between the starts of consecutive frames, in seconds. `recipe` is the recipe of the frames, as
+/// TOML. `None` if the recipe doesn't fix this time.
 pub fn frame_seconds(recipe: &str) -> Option<f64> {
     Recipe::parse(None, recipe).ok()?.frames.frame_time().map(|us| us / 1e6)
 }
 
-/// Returns the length of a frame on the time axis for frames of this recipe, and the label of this axis. The axis counts
-/// frames if the recipe gives them no fixed time.
+/// Returns two things for the time axis of a raster: the distance between consecutive frames, and the label. `recipe`
+/// is the recipe of the frames, as TOML.
+///
+/// - If [`frame_seconds`] returns a time, the unit of the axis is ms.
+/// - Otherwise, the axis counts frames, and the distance is 1.
 pub fn frame_length(recipe: &str) -> (f64, &'static str) {
     frame_seconds(recipe).map_or((1.0, "frame"), |seconds| (seconds * 1000.0, "time (ms)"))
 }

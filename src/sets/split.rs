@@ -35,8 +35,12 @@ impl Split {
     /// Creates a split into parts with these shares and names.
     ///
     /// # Errors
-    /// [`tonic_base::Error::Usage`] for shares that are not positive or add up to more than 1, and for names that are
-    /// repeated, not valid as folder names, or not as many as the shares.
+    /// [`tonic_base::Error::Usage`] in these cases:
+    ///
+    /// - There are no shares, or a share is not above 0.
+    /// - The sum of the shares is above 1.
+    /// - A name is repeated, or cannot be the name of a folder.
+    /// - There are more names than shares, or fewer.
     pub fn new(shares: Vec<f64>, names: Vec<String>, seed: u64) -> Result<Split> {
         let sum: f64 = shares.iter().sum();
         if shares.is_empty() || !shares.iter().all(|share| *share > 0.0) || sum.is_nan() || sum > 1.0 + 1e-9 {
@@ -52,8 +56,9 @@ impl Split {
         Ok(Split { shares, names, seed, by: None, stratify: false })
     }
 
-    /// With `together`, keeps samples with equal values in this extra column in one part. With `classes`, divides each
-    /// class by the shares. `classes` has no effect if `together` is given.
+    /// If `together` is given, it is the name of an extra column: samples with equal values in this column get into the
+    /// same part. If `classes` is true, each class is divided by the shares separately. `classes` has no effect if
+    /// `together` is given.
     pub fn keeping(self, together: Option<String>, classes: bool) -> Split {
         Split { by: together, stratify: classes, ..self }
     }
@@ -89,8 +94,8 @@ impl Split {
             .collect()
     }
 
-    /// Divides groups of samples with equal values in the column [`Split::by`]. If a group lies across the border of
-    /// two parts, all of it goes to the part that contains the middle of the group.
+    /// Divides groups of samples that have equal values in the column [`Split::by`]. If a group lies across the border
+    /// of two parts, the whole group goes to the part that contains its middle.
     fn divide_groups(&self, taken: &[Candidate], parts: &mut [Vec<usize>]) {
         let mut groups: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
         for (i, sample) in taken.iter().enumerate() {
@@ -120,7 +125,8 @@ impl Split {
         std::iter::once(0.0).chain(ends).collect()
     }
 
-    /// Returns a random number from the seed and `of`: a sample's index, or a value of the column [`Split::by`].
+    /// Returns a random number that depends only on the seed and on `of`. `of` is a sample's index, or a value in the
+    /// column [`Split::by`].
     fn draw(&self, of: u64) -> u64 {
         let mut hash = blake3::Hasher::new();
         hash.update(b"tonic-shards split 1\0").update(&self.seed.to_le_bytes()).update(&of.to_le_bytes());

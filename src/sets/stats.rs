@@ -215,7 +215,7 @@ impl Stats {
         self.entries as f64 / (self.all_frames as f64 * self.shape.cells() as f64).max(1.0)
     }
 
-    /// Returns the smallest and the largest count of item `i` of [`Stats::counts`].
+    /// Returns which counts item `i` of [`Stats::counts`] covers: the smallest and the largest.
     fn bin(i: usize) -> (u64, u64) {
         if i == 0 { (1, 1) } else { ((1 << (i - 1)) + 1, 1 << i) }
     }
@@ -230,8 +230,8 @@ impl Stats {
         ([at(0), median, sum / n as f64, at(n - 1)], sorted.iter().filter(|&&rate| rate == 0.0).count())
     }
 
-    /// Returns the statistics as one JSON object. It has the rate of each cell, (P, H, W). If a frame has more than
-    /// 65,536 cells, it has the mean rate of each row of cells, (P, H).
+    /// Returns the statistics as one JSON object. If a frame has at most 65,536 cells, the object has the rate of each
+    /// cell, (P, H, W). Otherwise it has the mean rate of each row of cells, (P, H).
     pub fn json(&self) -> Value {
         let spread =
             |[min, median, mean, max]: [f64; 4]| json!({"min": min, "median": median, "mean": mean, "max": max});

@@ -26,8 +26,8 @@ pub(crate) fn write_body(chunk: &Chunk, out: &mut Vec<u8>) {
     pad(out);
 }
 
-/// Appends the columns with one number per sample to `out`. `counted` has, for each sample, the number of frames and
-/// the number of occupied cells.
+/// Appends to `out` the columns that have one number per sample. `counted` has, for each sample, the number of frames
+/// and the number of occupied cells.
 pub(crate) fn write_table(counted: &[(u32, u32)], table: &SampleTable, out: &mut Vec<u8>) {
     let u32_column = |out: &mut Vec<u8>, numbers: &mut dyn Iterator<Item = u32>| {
         numbers.for_each(|n| out.extend_from_slice(&n.to_le_bytes()));
@@ -79,8 +79,8 @@ pub(crate) struct Located {
     pub(crate) large_counts: Range<usize>,
 }
 
-/// Index of a sample's first number in each column: `frame_sizes`, `packed`, `long_gaps`, and `large_counts` or
-/// `values`.
+/// Where a sample begins in each column: the index of its first number. For float32 frames, `large_counts` is the index
+/// in the column `values`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Start {
     pub(crate) frames: u32,
@@ -119,8 +119,8 @@ fn numbers_of<const N: usize>(column: &[u8]) -> impl Iterator<Item = [u8; N]> {
 /// Finds the columns in `body`, the decoded bytes of a chunk of `samples` samples. Writes the start of each sample,
 /// and the end of the last sample, into `starts`.
 ///
-/// Returns an error if the unpacked frame sizes, cells and counts would take more than `most` bytes. Does not check
-/// cells, labels, flags and ledgers.
+/// Returns an error if the unpacked frame sizes, cells and counts would take more than `most` bytes together. Doesn't
+/// check the values of cells, labels, flags and ledgers.
 pub(crate) fn locate(
     body: &[u8],
     layout: &SetLayout,

@@ -60,7 +60,7 @@ impl Encoder {
         self.encode_body(number, chunk.len() as u32)
     }
 
-    /// Encodes a chunk whose frames are in a temporary file, to the same bytes as [`Encoder::encode`].
+    /// Encodes a chunk whose frames are in a temporary file. The decoded chunk is the same as with [`Encoder::encode`].
     ///
     /// # Errors
     /// [`Error::ChunkTooLarge`]; [`tonic_base::Error::Io`] for the temporary file.
@@ -139,7 +139,7 @@ impl ChunkName<'_> {
         Error::corrupt(self.shard, format!("{}: {place}", self.samples(samples)), expected, got)
     }
 
-    /// Text for error messages: the indices of the chunk and of its first and last samples.
+    /// Text for error messages, such as "chunk 3 (samples 192 to 255)". `samples` is the chunk's number of samples.
     pub(crate) fn samples(&self, samples: u32) -> String {
         let last = self.first_sample + u64::from(samples).saturating_sub(1);
         format!("chunk {} (samples {} to {last})", self.number, self.first_sample)
@@ -268,7 +268,7 @@ impl Default for Decoder {
     }
 }
 
-/// Checks the values in a chunk, which [`Decoder::decode`] doesn't do:
+/// Checks the values in a chunk. [`Decoder::decode`] doesn't check these rules:
 ///
 /// - Counts are finite and not zero.
 /// - Flags are known.
@@ -289,7 +289,7 @@ pub fn check_chunk(name: ChunkName<'_>, chunk: &Chunk, classes: usize) -> Result
 pub(crate) struct SampleFacts {
     /// Sum of the counts. `None` for float32 frames.
     pub(crate) events: Option<u64>,
-    /// The first count or value that is 0 or not finite. `None` if there is no such number.
+    /// The first count or float32 value that is 0 or not finite. `None` if all are finite and not 0.
     pub(crate) odd: Option<f64>,
 }
 

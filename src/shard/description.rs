@@ -75,7 +75,7 @@ pub struct SetDescription {
     pub linked_files: Vec<LinkedFile>,
     /// Versions of the software that wrote the set.
     pub tool: Tool,
-    /// Which part of a larger set this set is; `None` for a whole set.
+    /// If this set is a part of a larger set: the number of the part, and the number of parts. `None` for a whole set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<Part>,
 }
@@ -89,8 +89,8 @@ pub struct SourceFile {
     pub bytes: u64,
     /// Number of the set's samples that come from this file.
     pub samples: u64,
-    /// In a part of a set: index of the part's first sample from this recording, counted within the recording. `None`
-    /// in a whole set, and in parts that older versions made.
+    /// Only in a part of a set: how many samples of this recording come before the part. `None` in a whole set, and in
+    /// parts that older versions made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_sample: Option<u64>,
     /// BLAKE3 hash of the file.
@@ -180,7 +180,7 @@ impl SetDescription {
         self.chunks().div_ceil(self.shard_chunks.into())
     }
 
-    /// Position and number of samples of shard `number`, which must be below [`SetDescription::shards`].
+    /// Returns which samples of the set are in shard `number`. `number` must be below [`SetDescription::shards`].
     pub fn shard_place(&self, number: u64) -> ShardPlace {
         let first_sample = number * u64::from(self.shard_chunks) * u64::from(self.chunk_samples);
         let end = self.samples_of(0..(number + 1) * u64::from(self.shard_chunks)).end;
@@ -206,7 +206,7 @@ impl SetDescription {
         self.chunk_samples = chunk_samples.max(1);
     }
 
-    /// Returns the description of a part of this set. The list of sources stays the same.
+    /// Returns the description of a part of this set. It lists the same sources as the whole set.
     pub fn into_part(mut self, part: Part) -> SetDescription {
         let range = self.samples_of(part.chunks(self.chunks()));
         self.samples = range.end - range.start;

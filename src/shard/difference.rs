@@ -28,8 +28,8 @@ pub fn listed(names: &[String]) -> String {
     names.iter().map(quote).collect::<Vec<_>>().join(", ")
 }
 
-/// Returns the items of a recipe: the names of its tables, and its keys with their values: `time_window = 4000`. In a
-/// table with a name, the name is put before the key: `CropTime.max = 5000`.
+/// Returns the items of a recipe: the names of its tables, and its keys with their values (`time_window = 4000`). A key
+/// in a table that has a name gets this name as a prefix: `CropTime.max = 5000`.
 fn parts(text: &str) -> Vec<String> {
     let mut parts = Vec::new();
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).peekable();
@@ -63,7 +63,8 @@ fn without<'a>(a: &'a [String], b: &[String]) -> Vec<&'a str> {
     a.iter().filter(is_new).map(String::as_str).collect()
 }
 
-/// Returns the sections in which the orders of `a` and `b` differ. `a` and `b` must have the same items.
+/// Compares two lists that have the same items. Returns two texts: each lists the items of one list from the first to
+/// the last position at which the lists differ. `None` if the order is the same.
 fn in_other_order(a: &[String], b: &[String]) -> Option<(String, String)> {
     let differs = |(a, b): (&String, &String)| a != b;
     let first = a.iter().zip(b).position(differs)?;

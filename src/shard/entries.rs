@@ -96,7 +96,7 @@ pub(super) fn count_large_counts(bytes: &[u8]) -> u32 {
     count(bytes, |byte| byte >> GAP_BITS == LARGE_COUNT)
 }
 
-/// Counts the bytes for which `which` is true.
+/// Returns the number of bytes for which `which` returns true.
 fn count(bytes: &[u8], which: impl Fn(u8) -> bool) -> u32 {
     // The count of one block fits u8, so the compiler vectorizes the loop.
     bytes.chunks(255).map(|some| u32::from(some.iter().map(|&byte| u8::from(which(byte))).sum::<u8>())).sum()
@@ -107,7 +107,7 @@ pub(super) fn sum_counts(bytes: &[u8]) -> u64 {
     bytes.len() as u64 + sum_bytes(bytes, |byte| byte >> GAP_BITS)
 }
 
-/// Returns the largest count in the packed bytes, without the column `large_counts`. 0 if there are no bytes.
+/// Returns the largest count in the packed bytes. A count of 8 or more is returned as 8. 0 if there are no bytes.
 pub(super) fn largest_count(bytes: &[u8]) -> u32 {
     bytes.iter().map(|&byte| byte >> GAP_BITS).max().map_or(0, |more| u32::from(more) + 1)
 }
@@ -129,7 +129,8 @@ pub(super) fn sum_gaps(bytes: &[u8], entries: usize) -> (u64, usize) {
     (all, long)
 }
 
-/// All numbers in the column `large_counts` must be below this limit. `counts` is the width of the unpacked counts.
+/// Returns the limit for the column `large_counts`: all its numbers must be smaller. `counts` is the width of the
+/// unpacked counts.
 pub(super) fn largest_beyond(counts: Width) -> u32 {
     counts.max() - u32::from(LARGE_COUNT)
 }

@@ -45,8 +45,8 @@ impl FrameShape {
         [row / self.height, row % self.height, x]
     }
 
-    /// Returns the number of rows of a raster of such frames, and the word for a row in singular and plural: the
-    /// channels of a cochlea, or the rows of pixels of a camera.
+    /// Returns the number of rows of a raster, and the word for a row, in singular and plural. A row of the raster is a
+    /// channel of a cochlea, or a row of pixels of a camera.
     pub fn raster_rows(self) -> (u32, [&'static str; 2]) {
         match self.height {
             1 => (self.width, ["channel", "channels"]),
@@ -54,8 +54,8 @@ impl FrameShape {
         }
     }
 
-    /// Returns the row of the raster in which a cell is drawn, counted from 0 at the bottom, and whether the cell has
-    /// polarity 0 of several polarities.
+    /// Returns how a raster shows a cell: the row, counted from 0 at the bottom, and whether to use the second colour.
+    /// If a frame has several polarities, the cells of polarity 0 have the second colour.
     pub fn raster_place(self, cell: u32) -> (u32, bool) {
         let [p, y, x] = self.coordinates(cell);
         (if self.height == 1 { x } else { self.height - 1 - y }, p == 0 && self.polarities > 1)
@@ -224,7 +224,7 @@ impl SparseFrames {
         [&self.frame_sizes, &self.cells, &self.counts].into_iter().map(|c| c.len() * c.width().bytes()).sum()
     }
 
-    /// Size of the columns and of the lists of offsets in bytes.
+    /// Size in bytes of the columns and of the two lists of offsets.
     pub fn bytes(&self) -> usize {
         self.column_bytes() + (self.frame_offsets.len() + self.entry_offsets.len()) * size_of::<usize>()
     }

@@ -17,7 +17,7 @@ const PIECE: usize = 1 << 20;
 /// Maximum number of byte planes of a column. The widest numbers have four bytes.
 const PLANES: usize = 4;
 
-/// A column in the temporary file. Each of its byte planes (see `planes.rs`) is a stream of the file.
+/// A column in the temporary file. For each of its byte planes (see `planes.rs`), the file has one stream.
 #[derive(Clone, Copy)]
 enum Stream {
     FrameSizes,

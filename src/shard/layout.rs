@@ -30,8 +30,8 @@ pub fn aligned(bytes: u64) -> u64 {
     bytes.next_multiple_of(ALIGNMENT as u64)
 }
 
-/// Maximum size in bytes of a decoded chunk, and also of its unpacked columns. `stored` is the compressed size in
-/// bytes.
+/// Returns the maximum size in bytes of a decoded chunk. The limit also applies to the chunk's unpacked columns.
+/// `samples` is the number of samples in the chunk, and `stored` is its compressed size in bytes.
 pub(crate) fn max_bytes(samples: u32, stored: u64) -> u64 {
     let usual = u64::from(MAX_DECODED_BYTES);
     if samples == 1 { usual.max(stored.saturating_mul(MAX_RATIO)) } else { usual }
@@ -150,7 +150,7 @@ impl ShardHead {
         out
     }
 
-    /// Returns the number of chunks that the header at the start of `file` says, without a check. 0 if `file` is too
+    /// Reads the number of chunks from the header at the start of `file`. Doesn't check the header. 0 if `file` is too
     /// short.
     pub(super) fn chunks_said(file: &[u8]) -> usize {
         file.first_chunk().map_or(0, |header: &[u8; HEADER_BYTES]| u32::from_le_bytes(field(header, 36)) as usize)
@@ -227,7 +227,7 @@ impl ShardHead {
         Ok(shard)
     }
 
-    /// Checks that the chunks fill the file without gaps, and have as many samples as the header says.
+    /// Checks that the chunks fill the file without gaps, and that their numbers of samples agree with the header.
     fn check_no_holes(&self, path: &Path, file_bytes: u64) -> Result<()> {
         let (mut expected_offset, mut samples) = (ShardHead::bytes(self.chunks.len()), 0_u64);
         for (k, chunk) in self.chunks.iter().enumerate() {

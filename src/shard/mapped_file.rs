@@ -1,7 +1,8 @@
 //! A memory-mapped shard file. All `unsafe` code for memory mapping is here.
 //!
-//! The mapping only locks the file in memory and reads it ahead. [`MappedFile::read`] doesn't use the mapping: if
-//! another program has cut the file short, an access through the mapping would kill the process.
+//! On Unix, the mapping is only for locking the file in memory and for reading it ahead. [`MappedFile::read`] doesn't
+//! use the mapping there: if another program has cut the file short, an access through the mapping would kill the
+//! process.
 
 #![allow(unsafe_code)]
 

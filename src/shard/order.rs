@@ -18,7 +18,7 @@ pub struct Order {
     chunks: u32,
     window_chunks: u32,
     slots: Permutation,
-    /// Index of the set's last chunk in the shuffled order of the chunks. Only this chunk can have fewer samples.
+    /// Position, in the shuffled order, of the chunk with the largest index. Only this chunk can have fewer samples.
     short_slot: u32,
 }
 
@@ -29,8 +29,8 @@ pub struct Window {
     pub positions: Range<u64>,
     /// Indices, in the set, of the window's chunks, in the order of the epoch.
     pub chunks: Vec<u32>,
-    /// Number of samples in the window before each chunk. Then one or more items for the end of the window: each is
-    /// at least the number of samples in the window.
+    /// For each chunk, the number of samples before it in the window. One or more items follow. They are larger than
+    /// the index of any sample in the window.
     starts: Vec<u32>,
     permutation: Option<Permutation>,
 }
@@ -131,8 +131,8 @@ impl Window {
 pub struct OrderParts {
     /// Maps a slot to the index of a chunk. A slot is a position in the shuffled order of the chunks.
     pub slots: Permutation,
-    /// For each window, maps a position in the window to the index of a sample in the window. These indices count
-    /// from 0, in the shuffled order of the chunks.
+    /// One permutation per window. It maps a position in the window to the index of a sample in the window. The index
+    /// counts the samples of the window's chunks from 0, in the shuffled order of the chunks.
     pub window_permutations: Vec<Permutation>,
     /// Number of samples per chunk.
     pub chunk_samples: u32,
@@ -140,7 +140,7 @@ pub struct OrderParts {
     pub missing: u32,
     /// Number of chunks per window. The last window can have fewer.
     pub window_chunks: u32,
-    /// Index of the set's last chunk in the shuffled order of the chunks. Only this chunk can have fewer samples.
+    /// Position, in the shuffled order, of the chunk with the largest index. Only this chunk can have fewer samples.
     pub short_slot: u32,
 }
 

@@ -55,8 +55,9 @@ pub(crate) struct Marker {
 /// How a set is made: facts in the marker file of an unfinished set that are not in the set's description.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
-    /// For a set made of samples of other sets: hash of the choice of samples. For a copy: id of the copied set.
-    /// `None` if the set is made from recordings.
+    /// - If samples were selected from other sets: a hash that identifies the selected samples.
+    /// - If the set is a copy: the id of the copied set.
+    /// - If the set is made from recordings: `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selection: Option<Id>,
     /// Name and value of each setting that decides what is read from the recordings. Empty without recordings, and in
@@ -152,8 +153,9 @@ impl OutputDir {
         self.lock.is_none()
     }
 
-    /// Returns description and origin of the unfinished set in the directory. With [`Existing::Auto`], also of a
-    /// complete set; then the origin has only the settings. `None` if there is no such set.
+    /// Returns description and origin of the unfinished set in the directory. `None` if there is no such set.
+    ///
+    /// With [`Existing::Auto`], the set can also be complete. Its origin has only the settings.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`]; [`tonic_base::Error::Corrupt`] if the marker or the manifest cannot be parsed.
@@ -357,7 +359,7 @@ fn check_same(dir: &Path, mine: &Marker, begun: &Marker) -> Result<()> {
     }
 }
 
-/// Text for error messages: the value of the field `field`. `description` and `marker` describe the same set.
+/// Returns the value of a field as text for error messages. `description` and `marker` describe the same set.
 fn shown(field: &str, description: &SetDescription, marker: &serde_json::Value) -> String {
     let names = |names: &[String]| if names.is_empty() { "none".into() } else { listed(names) };
     match field {

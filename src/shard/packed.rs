@@ -9,7 +9,7 @@ use crate::frames::{FrameShape, FromValue, SparseFrames, Width, Widths};
 use crate::layout::SetLayout;
 use crate::planes::Planes;
 
-/// About how many numbers of a dense sample are set to 0 at a time. Should fit the L1 cache.
+/// About how many numbers of a dense sample are set to 0 at a time. So few that they fit into the L1 cache.
 const ZEROED: usize = 4096;
 
 /// A decompressed chunk with packed cells and counts.

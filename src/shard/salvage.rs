@@ -74,7 +74,7 @@ fn unless_damaged<T>(result: Result<T>) -> Result<Option<T>> {
     }
 }
 
-/// Checks whether stored bytes from a damaged shard are a certain chunk of a set.
+/// Checks whether stored bytes from a damaged shard are an undamaged chunk of the set.
 pub struct Prover<'a> {
     description: &'a SetDescription,
     layout: SetLayout,
@@ -118,8 +118,8 @@ impl<'a> Prover<'a> {
     }
 }
 
-/// Makes a placeholder of zeros for the lost chunk `number`, so that other samples keep their indices. It cannot be
-/// decoded. `known` is the lost chunk's index record.
+/// Makes a placeholder of zeros for the lost chunk `number`, so that the samples after it keep their indices. The
+/// placeholder cannot be decoded. `known` is the lost chunk's index record, and `identity` its identity.
 pub fn hole(number: u64, description: &SetDescription, known: Option<ChunkRecord>, identity: [u8; 32]) -> EncodedChunk {
     let samples = description.samples_of(number..number + 1);
     let samples = (samples.end - samples.start) as u32;

@@ -74,8 +74,8 @@ pub trait ShardFile: Debug + Send + Sync {
     /// Asks the operating system to read the file into memory before the program needs it.
     fn read_ahead(&self);
 
-    /// Announces that a chunk, the bytes at the offsets `range`, will be read soon. Chunks are announced in the order
-    /// of reading.
+    /// Announces that the chunk at the offsets `range` will be read soon. Chunks are announced in the order in which
+    /// they will be read.
     fn will_read(&self, _range: Range<u64>) {}
 
     /// Forgets the bytes at the offsets `range`, which have arrived damaged. The next read fetches them again.

@@ -35,8 +35,8 @@ pub fn verify(set: &ShardSet, progress: &Progress) -> Vec<Error> {
 
 /// Verifies the set in `dir`, even if shards are missing or damaged. Returns all errors.
 ///
-/// `progress` makes the progress bar for a number of samples. If it is `None`, only the manifest and the header and
-/// index of each shard are checked, and no chunks are read.
+/// `progress` makes the progress bar for a number of samples. If it is `None`, no chunks are read. Then only the
+/// manifest is checked, and each shard's header and index.
 pub fn verify_dir(dir: &Path, progress: Option<&dyn Fn(u64) -> Progress>) -> Vec<Error> {
     verify_in(&Directory(dir.into()), progress)
 }
@@ -68,8 +68,8 @@ pub fn verify_in(storage: &dyn Storage, progress: Option<&dyn Fn(u64) -> Progres
     faults
 }
 
-/// Verifies every chunk of these shards on all cores. Returns the index of each chunk in the set, and its totals or
-/// error.
+/// Verifies every chunk of these shards on all cores. Returns, for each chunk, its index in the set, and its totals or
+/// its error.
 pub fn check_chunks(shards: &[Shard], classes: usize, progress: &Progress) -> Vec<(u64, Result<Totals>)> {
     let fresh = || (Decoder::new(), None);
     let check = |(decoder, chunk): &mut (Decoder, Option<CheckedChunk>), (shard, k): (&Shard, usize)| {

@@ -19,8 +19,11 @@ use crate::shard_draft::{ShardDraft, shard_entry};
 /// Text for the error message of an interrupted conversion.
 pub const KEPT: &str = "complete shards are kept";
 
-/// A function that is called for each kept shard, with the index (in the set) of its first sample, and the labels and
-/// ledgers of its samples.
+/// A function that is called for each kept shard. Its arguments:
+///
+/// - The index, in the set, of the shard's first sample.
+/// - The labels of the shard's samples.
+/// - The ledgers of the shard's samples.
 type Kept<'a> = dyn FnMut(u64, &[u32], &[Ledger]) + 'a;
 
 /// Writes the chunks of a set, in order.

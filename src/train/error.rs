@@ -64,35 +64,43 @@ pub enum Error {
         /// Number of samples in the set.
         samples: u64,
     },
-    /// A loss that is NaN or infinite, or so large that training has failed.
-    #[error("the loss is {loss:.4e} (guessing gives {guessing:.4}) at epoch {epoch}, batch {batch}: {saved}")]
+    /// A loss, potential or gradient that is NaN or infinite, or a loss so large that training has failed.
+    #[error("{what} at epoch {epoch}, batch {batch}: {saved}")]
     Diverged {
-        /// Value of the loss: NaN, infinite or too large.
-        loss: f64,
-        /// Loss of guessing. A guess predicts the same class probabilities for every sample.
-        guessing: f64,
+        /// Text for the error message: which value diverged.
+        what: String,
         /// First unfinished epoch, counted from 1, or the last epoch if all are finished.
         epoch: u64,
         /// First unfinished batch of the epoch, counted from 1, or the last batch if all are finished.
         batch: u64,
         /// Text for the error message: which checkpoint is the last good one.
         saved: String,
-        /// What made the loss diverge.
+        /// What made the value diverge.
         cause: Divergence,
     },
 }
 
-/// Why a loss diverged.
+/// Why training diverged.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Divergence {
-    /// The learning rate is too high. The value is the learning rate of the batch whose loss diverged.
-    LearningRate(f64),
+    /// The learning rate is too high.
+    LearningRate {
+        /// Learning rate that the schedule starts from, or the current one of a plateau. A resumed run can change it.
+        lr: f64,
+        /// Learning rate of the batch, after the schedule has changed it.
+        of_batch: f64,
+    },
+    /// The neurons of a layer can let their membrane potential grow without bound.
+    Unstable {
+        /// Number of the hidden layer, counted from 1.
+        layer: usize,
+    },
     /// The initial weights are unsuitable: the loss is too large before the first training step.
     InitialWeights {
         /// Loss of the initial weights.
         loss: f64,
-        /// Factor by which the hidden layers' initial weights were multiplied.
-        gain: f64,
+        /// Factor by which the hidden layers' initial weights were multiplied; `None` if norms undo it.
+        gain: Option<f64>,
         /// Spike threshold; `None` if a network file describes the neurons.
         theta: Option<f32>,
     },
@@ -129,7 +137,8 @@ pub enum KernelError {
         /// Number of inputs of the network.
         inputs: usize,
     },
-    /// The lengths of a sample's columns don't fit together.
+    /// A sample is inconsistent: the sum of its frame sizes, its number of cells and its number of counts must be
+    /// equal.
     #[error("sample {sample} of the batch is inconsistent: frames of {sizes} cells, {cells} cells, {counts} counts")]
     RaggedSample {
         /// Index of the sample in the batch, from 0.
@@ -151,7 +160,7 @@ pub enum KernelError {
         /// Number of classes of the readout.
         classes: usize,
     },
-    /// A batch must have one label for each sample, but has more or fewer.
+    /// The number of labels of a batch differs from its number of samples.
     #[error("a batch of {samples} samples has {labels} labels")]
     LabelsMissing {
         /// Number of samples in the batch.
@@ -159,7 +168,7 @@ pub enum KernelError {
         /// Number of labels in the batch.
         labels: usize,
     },
-    /// A batch must have one key for each sample, but has more or fewer.
+    /// The number of keys of a batch differs from its number of samples.
     #[error("a batch of {samples} samples has {keys} keys")]
     KeysMissing {
         /// Number of samples in the batch.
@@ -175,6 +184,20 @@ pub enum KernelError {
     NonFiniteLoss {
         /// Value of the loss, NaN or infinite.
         loss: f64,
+    },
+    /// The membrane potentials of a hidden layer overflow: such neurons would be silent without notice.
+    #[error("membrane potentials of hidden layer {layer} are NaN or infinite")]
+    NonFinitePotential {
+        /// Number of the hidden layer, counted from 1.
+        layer: usize,
+    },
+    /// A gradient is NaN or infinite.
+    #[error("the gradient of layer {layer} of {layers} is NaN or infinite")]
+    NonFiniteGradient {
+        /// Number of the layer, counted from 1. The readout is the last one.
+        layer: usize,
+        /// Number of layers, with the readout.
+        layers: usize,
     },
     /// The loss is too large: training has diverged.
     #[error("the loss is {loss:.4e}: training has diverged")]
@@ -196,13 +219,24 @@ pub enum ModelError {
     /// The description of the network in the file's metadata is not the expected JSON.
     #[error("the file's metadata \"tonic_toolkit\" cannot be read")]
     Description(#[from] serde_json::Error),
-    /// A constant of the neurons is not a positive finite number.
-    #[error("the neurons' {name} is {value}, expected a positive number")]
+    /// A constant of the neurons is out of range.
+    #[error("the neurons' {name} is {value}, expected {expected}")]
     Constant {
         /// Name of the constant in the model file, such as `theta`.
         name: &'static str,
+        /// Text for the error message: the allowed values.
+        expected: &'static str,
         /// Value of the constant.
         value: f32,
+    },
+    /// The file's metadata has no class names.
+    #[error("the file's metadata has no class names, expected one for each output")]
+    NoClasses,
+    /// A variance of a norm is negative.
+    #[error("tensor {name} has a negative variance")]
+    NegativeVariance {
+        /// Name of the tensor.
+        name: String,
     },
     /// A tensor is missing.
     #[error("tensor {name} is missing")]

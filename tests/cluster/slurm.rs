@@ -104,7 +104,7 @@ impl Cluster {
     }
 
     /// Returns a command that runs in the namespaces and working directory of the jobs.
-    fn command(&self, words: &[&str]) -> Command {
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["--target", &self.first_process, "--net", "--pid", "--mount"]);
         command.args(["env", &format!("--chdir={}", self.work().display())]).args(words);

@@ -9,10 +9,17 @@
 //!   as late as CUDA allows
 //!
 //! ```text
-//! engines, agreement, odd, ptx   steps compute what the CPU computes; unusual sets; compiled by NVRTC
-//! caches, ring, memory           where a set is kept; prefetching; what fits
-//! resume, evaluation, options    runs
-//! health, faults, bench, check   what training says, and how it fails; benchmarks; the self-check
+//! engines, agreement             a training step has the same results as on the CPU
+//! layers                         ... and of networks with any kinds of layers
+//! networks                       runs of such networks
+//! odd                            very small and unusual sets
+//! ptx                            kernels that NVRTC compiles
+//! caches                         the same bits with every cache
+//! ring                           prefetching of batches
+//! memory                         GPU memory
+//! resume, evaluation, options    stopped runs, evaluation of runs, options
+//! health, faults                 warnings and errors
+//! bench, check                   benchmarks, and the self-check
 //! trainer, sets, runs, random    helpers
 //! ```
 
@@ -25,7 +32,9 @@ mod engines;
 mod evaluation;
 mod faults;
 mod health;
+mod layers;
 mod memory;
+mod networks;
 mod odd;
 mod options;
 mod ptx;

@@ -17,8 +17,8 @@ fn with_memory(mut command: Command, memory_bytes: u64) -> Command {
     command
 }
 
-/// Writes a set that takes 5.8 MB of device memory. A network takes 4 MB. If it is evaluated on such a set, it takes
-/// 14 MB.
+/// Writes a set that takes 5.8 MB of device memory. In these tests, a network takes 4 MB, and 14 MB while it is
+/// evaluated on such a set.
 fn write_large(dir: &Path) {
     let full = |i: u64| {
         let frame: Vec<_> = (0..200).map(|cell| (cell, 1 + (cell + i as u32) % 2)).collect();

@@ -87,6 +87,8 @@ fn every_optimiser_trains_as_on_the_cpu() {
         ("adamw", "--optimiser adamw --weight-decay 0.1 --warmup-epochs 1"),
         ("sgd", "--optimiser sgd --momentum 0.9 --weight-decay 0.01 --schedule one-cycle"),
         ("nesterov", "--optimiser sgd --momentum 0.5 --nesterov --schedule step --step-epochs 1"),
+        ("clipped", "--clip-norm 0.05 --freeze 2 --optimiser sgd --lr 0.5"),
+        ("smoothed", "--label-smoothing 0.1 --spike-rate 0.05,0.1 --spike-rate-weight 10"),
     ] {
         let line = format!("--epochs 2 --batch-size 30 {others}");
         let gpu = fitted(dir.path(), name, &line);
@@ -100,19 +102,27 @@ fn every_optimiser_trains_as_on_the_cpu() {
         assert!(apart < 1e-3 * largest, "{name}: {apart} of {largest}");
         let rates = |run: &std::path::Path| epochs(run).iter().map(|epoch| epoch.lr).collect::<Vec<_>>();
         assert_eq!(rates(&gpu), rates(&dir.path().join(&on_cpu)), "{name}");
+        let penalties = |run: &std::path::Path| epochs(run).into_iter().map(|epoch| epoch.penalty).collect::<Vec<_>>();
+        for (gpu, cpu) in penalties(&gpu).into_iter().zip(penalties(&dir.path().join(&on_cpu))) {
+            assert_eq!([gpu.is_some(), cpu.is_some()], [name == "smoothed"; 2]);
+            assert!((gpu.unwrap_or(1.0) / cpu.unwrap_or(1.0) - 1.0).abs() < 0.01, "{name}: {gpu:?} {cpu:?}");
+        }
         // A resume takes the optimiser's state from the checkpoint.
         let half = format!("{name}-half");
-        if name != "sgd" && name != "adam" {
+        if !["sgd", "adam", "clipped"].contains(&name) {
             fitted(dir.path(), &half, &line.replace("--epochs 2", "--epochs 1"));
             fitted(dir.path(), &half, "--epochs 2 --batch-size 30 --resume");
             assert_same(&gpu, &dir.path().join(&half));
         }
     }
-    for (others, words) in [
-        ("--clip-norm 1", "--clip-norm is not available: the kernels of a GPU train without it"),
-        ("--freeze 0", "--freeze is not available"),
-    ] {
-        fails(&mut fit(dir.path(), "run", others), 2, &[words, "--device cpu trains with it"]);
-        assert!(!dir.path().join("run").exists(), "{others}");
+    // Frozen parameters keep their bits: only the others depend on the learning rate.
+    let [slow, fast] = ["0.001", "0.01"].map(|lr| {
+        let run = fitted(dir.path(), lr, &format!("--epochs 1 --batch-size 30 --freeze 0,2.bias,4.weight --lr {lr}"));
+        read_model(&run.join("model.safetensors")).unwrap().network.parameters
+    });
+    for tensor in slow.architecture().tensors() {
+        let [slow, fast] = [&slow, &fast].map(|of| &of.flat()[tensor.range.clone()]);
+        let is_frozen = ["0.weight", "0.bias", "2.bias", "4.weight"].contains(&tensor.name.as_str());
+        assert_eq!(slow == fast, is_frozen, "{}", tensor.name);
     }
 }

@@ -1,6 +1,7 @@
 //! Tests of the ring that prefetches batches to a GPU: no slot is overwritten too early, and none is lost.
 //!
-//! The emulated device does no work before something waits for it. Here, nothing waits before the end of the epoch.
+//! The emulated device starts its work only when the host waits for the device. In these tests, the host waits only at
+//! the end of an epoch.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -39,7 +40,7 @@ impl Task {
     fn new(dir: &Path, cache: CacheChoice) -> Task {
         let set = ShardSet::open(dir).unwrap();
         let longest = longest_steps(0, &[&set]);
-        let program = backend().program(&[&set], longest).unwrap().unwrap();
+        let program = backend().program(&[&set], longest, None).unwrap().unwrap();
         let shape = Shape { inputs: CHANNELS as usize, hidden: vec![5, 6], classes: 3 };
         let network = Network::new(shape.iaf(Iaf::default()), &mut ChaCha8Rng::seed_from_u64(2));
         let adam =

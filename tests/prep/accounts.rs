@@ -92,7 +92,11 @@ fn keep(events: Vec<Event>, mut keep: impl FnMut(&Event) -> bool) -> (Vec<Event>
 
 /// A function of the times of all events and the index of one event. Returns whether this event is in a frame.
 type InFrames = fn(&[i64], usize) -> bool;
-/// Each framing: its TOML, whether its windows overlap, and a function if the events in frames can be computed.
+/// Each framing:
+///
+/// - its TOML
+/// - whether its windows overlap
+/// - a function that returns whether an event is in a frame, or `None` if these tests cannot compute this
 const FRAMINGS: [(&str, bool, Option<InFrames>); 8] = [
     ("time_window = 7000", false, Some(|t, i| t[i] - t[0] < ((t[t.len() - 1] - t[0]) / 7000 * 7000).max(7000))),
     (

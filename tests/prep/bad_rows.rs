@@ -1,4 +1,5 @@
-//! Tests of a cochlea's file in which several samples have the same fault: one command mends them all.
+//! Tests of cochlea files in which several samples have the same fault. The error message has one command that mends
+//! all these samples.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -50,7 +50,7 @@ impl Bag {
         }
     }
 
-    /// Returns the bytes of the bag. A bag without an index comes from a recording that was not ended.
+    /// Returns the bytes of the bag. A bag has no index if its recording was not ended.
     pub(crate) fn bytes(&self, has_index: bool) -> Vec<u8> {
         let mut chunks = Vec::new();
         for chunk in self.chunks.iter().filter(|chunk| !chunk.is_empty()) {

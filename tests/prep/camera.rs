@@ -138,7 +138,8 @@ impl Camera {
         bytes
     }
 
-    /// Writes a CSV file with the header that the program faery writes: `t,x@40,y@30,on`. It has the sensor size.
+    /// Writes a CSV file with the header `t,x@40,y@30,on`, as the program faery does. The header contains the sensor
+    /// size.
     pub(crate) fn csv(&self, path: &Path) -> PathBuf {
         let row = |i: usize| format!("{},{},{},{}\n", self.t[i], self.x[i], self.y[i], self.p[i]);
         let rows: String = (0..self.t.len()).map(row).collect();
@@ -164,7 +165,7 @@ impl Camera {
     }
 }
 
-/// Returns a time in seconds whose product with 10^6, truncated, is exactly `us`.
+/// Returns a time in seconds. Multiplied by 10^6 and truncated, it is exactly `us`.
 pub(crate) fn seconds(us: i64) -> f64 {
     let seconds = us as f64 / 1e6;
     if (seconds * 1e6).trunc() as i64 == us { seconds } else { seconds.next_up() }

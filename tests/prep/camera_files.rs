@@ -1,4 +1,4 @@
-//! Writes small camera files for the tests, in the formats of the cameras. They have wraps of the clock, vectors of
+//! Writes small camera files for the tests, in the formats of the cameras. The files contain clock wraps, vectors of
 //! events, triggers and unknown words.
 
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Tests of what the headers of cameras' files say: chips, sources, texts in other encodings, long lines.
+//! Tests of the headers of camera files: chips, sources, texts in other encodings, long lines.
 
 use std::path::Path;
 

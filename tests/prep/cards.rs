@@ -2,7 +2,7 @@
 
 use super::recording::{Recording, Scratch, contents, json, refuses, scratch, tool};
 
-/// Makes a folder with the set `a set`, whose recording has Markdown and HTML in its name.
+/// Makes a folder with a set named `a set`. The name of its recording contains Markdown and HTML.
 fn with_set() -> Scratch {
     let dir = scratch();
     let file = Recording::random(7, 9, 12).write(&dir.join("a|b <img src=x>_*.h5"));

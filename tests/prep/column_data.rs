@@ -1,5 +1,5 @@
-//! Tests of HDF5 datasets whose data is in other files or was never written. A dataset holds one column or all
-//! columns.
+//! Tests of HDF5 datasets whose data is in other files or was never written. Here, a dataset has one column or all
+//! columns of the events.
 
 use hdf5::H5Type;
 

@@ -36,8 +36,8 @@ fn sets_of_every_framing_go_all_the_way() {
     }
 }
 
-/// Converts `file`, runs the tools on the set, and asserts that exported arrays have the same numbers. Returns how many
-/// numbers are not 0.
+/// Converts `file` and runs the tools on the set. Asserts that the exported arrays have the numbers of the set. Returns
+/// how many of these numbers are not 0.
 fn go_all_the_way(dir: &Path, file: &Path, options: &[&str], name: &str, float: bool, limit: Option<u64>) -> usize {
     let path = |name: &str| dir.join(name);
     let made = ["1", "2"].map(|threads| {

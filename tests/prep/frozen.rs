@@ -1,5 +1,5 @@
-//! Tests that this version finishes interrupted conversions of earlier versions (tests/data/frozen) with the same
-//! bytes.
+//! Tests that this version can finish a conversion that an earlier version began (tests/data/frozen). The set must have
+//! the bytes that the earlier version wrote.
 
 use std::path::{Path, PathBuf};
 

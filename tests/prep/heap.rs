@@ -91,7 +91,8 @@ fn libhdf5s(dataset: &Dataset, range: Range<u64>) -> hdf5::Result<Numbers> {
     }
 }
 
-/// Asserts that our reader and libhdf5 read the same rows of a dataset, at once and `piece` rows at a time.
+/// Asserts that our reader and libhdf5 read the same rows of a dataset. Reads all rows at once, then `piece` rows at a
+/// time.
 fn agrees(path: &Path, name: &str, piece: usize) {
     let file = hdf5::File::open(path).unwrap();
     let dataset = file.dataset(name).unwrap();

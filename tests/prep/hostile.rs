@@ -40,7 +40,7 @@ static SETS: LazyLock<Vec<Files>> = LazyLock::new(|| {
 struct Change {
     file: Index,
     at: Index,
-    /// Whether a change to a shard is in its header or first index record. If false, it can be anywhere.
+    /// Whether a change to a shard is limited to the header and the first index record of the shard.
     head: bool,
     remove: usize,
     insert: Vec<u8>,

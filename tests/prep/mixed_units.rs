@@ -1,4 +1,4 @@
-//! Tests of recordings or samples whose times are in another unit than all others.
+//! Tests of inputs in which one recording or one sample has another unit of time than the others.
 
 use std::path::PathBuf;
 

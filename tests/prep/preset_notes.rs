@@ -1,4 +1,4 @@
-//! Tests of what is said of a data set: parts that are not there, cameras that are not read, spikes that are none.
+//! Tests of notes and errors about data sets: missing samples, files of a second camera, gzip, and invalid spikes.
 
 use std::io::Write;
 

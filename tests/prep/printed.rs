@@ -49,7 +49,8 @@ fn folder() -> Folder {
     Folder::of(&names.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// Writes a set with hostile names of classes and extra columns, after `changed` has modified it. Returns its path.
+/// Writes a set with hostile names of classes and extra columns. Before that, `changed` modifies the set. Returns the
+/// path of the set.
 fn made(dir: &Scratch, name: &str, changed: impl FnOnce(&mut Set)) -> std::path::PathBuf {
     let samples = (0..hostile().len()).map(|i| vec![vec![(i as u32, 1.0)]]).collect();
     let rows = (0..hostile().len()).map(|i| (i as u32, i as i64)).collect();

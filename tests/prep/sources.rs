@@ -101,7 +101,7 @@ fn mapped(fill: impl Fn(&hdf5::File), arguments: &[&str]) -> Vec<Sample> {
     samples(&dir.convert(&[hdf5_file(&dir.join("a.h5"), fill)], "set", arguments))
 }
 
-/// Converts four events with the polarities `p`, each in another cell. Returns the sample.
+/// Converts four events with the polarities `p`. Each event is in a different cell. Returns the sample.
 fn of_polarities<T: H5Type>(p: [T; 4]) -> Sample {
     let fill = |file: &hdf5::File| {
         ["t", "x", "y"].iter().for_each(|name| column(file, name, &[0_u16, 1, 2, 3]));

@@ -12,7 +12,7 @@ use super::recording::{Scratch, convert, convert_aloud, fails, json, refuses, sa
 
 const SENSOR: [&str; 2] = ["--sensor", "40,30,2"];
 const SIZE: SensorSize = SensorSize { width: 40, height: 30, polarities: 2 };
-/// Number of rows in a long text. The program reads fewer rows before it decides about the columns.
+/// Number of rows in a long text. To find out which columns are t, x, y and p, the program reads fewer rows than this.
 const MANY: usize = 40_000;
 
 fn converted(dir: &Scratch, text: &str, arguments: &[&str]) -> String {

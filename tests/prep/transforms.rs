@@ -6,8 +6,8 @@ use tonic_toolkit::prep::{Error, Events, Recipe};
 
 use super::tonic::{Frames, Given, Ours, apply, goldens, sensor_size};
 
-/// Maximum difference between our value and Tonic's in a surface, relative to the larger of both, or to 1 if both are
-/// smaller than 1. Tonic sums some values in float32.
+/// Maximum relative difference between our value and Tonic's in a surface. If both values are smaller than 1, it is the
+/// maximum absolute difference. Tonic sums some values in float32.
 const TOLERANCE: f64 = 2e-6;
 
 #[derive(Clone, Debug, Deserialize)]
@@ -53,7 +53,7 @@ impl Case {
         Ok(Made::Frames(frames))
     }
 
-    /// Returns whether the case expects frames of a sample without events, which Tonic cannot compute.
+    /// Returns whether the case expects frames even if the sample has no events. Tonic cannot compute such frames.
     fn asks_for_frames(&self) -> bool {
         self.ours.as_ref().is_some_and(|ours| ours.get("shape").is_some())
     }

@@ -14,8 +14,8 @@ fn slab(start: usize, step: usize, count: usize) -> Selection {
     Hyperslab::from(vec![SliceOrIndex::SliceCount { start, step, count, block: 1 }]).into()
 }
 
-/// One source of a virtual column: the source file, the length of its column, and the selection of the virtual column
-/// that the source fills.
+/// One source of a virtual column: the source file, the number of events in the source, and the place of these events
+/// in the virtual column.
 type Mapped<'a> = (&'a str, usize, Selection);
 
 /// Writes a file whose virtual columns take their events from columns of the same names in other files.

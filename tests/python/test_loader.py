@@ -41,6 +41,79 @@ def test_batches_are_those_of_tonic_train(windows_set, cache, seed, epoch, batch
     assert ours == lines.splitlines() and len(ours) == len(loader)
 
 
+AUGMENTATION = {
+    "transform": [
+        {"name": "DropEvent", "p": [0.0, 0.5]},
+        {"name": "TimeJitter", "std": 1.5},
+        {"name": "RandomFlipLR"},
+        {"name": "ChannelShift", "max": 3},
+    ]
+}
+AUGMENTATION_TOML = """[[transform]]
+name = "DropEvent"
+p = [0.0, 0.5]
+[[transform]]
+name = "TimeJitter"
+std = 1.5
+[[transform]]
+name = "RandomFlipLR"
+[[transform]]
+name = "ChannelShift"
+max = 3
+"""
+
+
+def test_augmented_batches_are_those_of_tonic_train(windows_set, tmp_path):
+    file = tmp_path / "augment.toml"
+    file.write_text(AUGMENTATION_TOML)
+    program = DEBUG / "examples" / "print_batches"
+    options = [windows_set, 512, 4, 7, 2, file]
+    lines = subprocess.run([program, *map(str, options)], check=True, capture_output=True, text=True).stdout.splitlines()
+    plain = list(ts.Loader(windows_set, 512, steps=4, seed=7, layout="btc"))
+
+    def batches(**more):
+        loader = ts.Loader(windows_set, 512, steps=4, seed=7, layout="btc", **more)
+        loader.set_epoch(2)
+        return list(loader)
+
+    for augment in (AUGMENTATION, file, str(file)):
+        ours = [
+            f"{blake3.blake3(frames.tobytes()).hexdigest()} {[label % 2**32 for label in labels.tolist()]}"
+            for frames, labels in batches(augment=augment)
+        ]
+        assert ours == lines and len(ours) == len(plain)
+    # Sparse batches, other layouts and the parts of ranks have the same counts.
+    dense = [frames for frames, _ in batches(augment=AUGMENTATION)]
+    sparse = [batch.dense() for batch, _ in batches_of(windows_set, augment=AUGMENTATION, sparse=True)]
+    assert all(np.array_equal(a, b.reshape(a.shape)) for a, b in zip(dense, sparse))
+    ranks = [
+        [frames for frames, _ in batches_of(windows_set, augment=AUGMENTATION, layout="btc", rank=rank, world_size=2, size=256)]
+        for rank in range(2)
+    ]
+    assert all(np.array_equal(whole, np.concatenate(parts)) for whole, *parts in zip(dense, *ranks))
+
+
+def batches_of(path, size=512, **more):
+    loader = ts.Loader(path, size, steps=4, seed=7, **more)
+    loader.set_epoch(2)
+    return list(loader)
+
+
+def test_augmentations_that_cannot_be_are_refused(windows_set, tmp_path):
+    def refused(words, augment, error=ValueError, **more):
+        with pytest.raises(error, match=words):
+            ts.Loader(windows_set, 8, augment=augment, **more)
+
+    refused("expected shuffle=True", AUGMENTATION, shuffle=False)
+    refused("transform 1.*DropEvents", {"transform": [{"name": "DropEvents"}]})
+    refused("augment: transform 1: .*more than one row", {"transform": [{"name": "RandomFlipUD"}]})
+    refused("key .transform", {"transforms": []})
+    refused("dtype: .*uint32, float32", AUGMENTATION, dtype="uint8")
+    refused("none.toml", tmp_path / "none.toml", error=FileNotFoundError)
+    refused("", 5, error=TypeError)
+    assert len(ts.Loader(windows_set, 8, augment={"transform": []})) == len(ts.Loader(windows_set, 8))
+
+
 @pytest.mark.parametrize("layout", ["btphw", "tbphw", "btc", "tbc"])
 @pytest.mark.parametrize("cache", ["stream", "host"])
 def test_every_layout_and_type_of_numbers(any_set, layout, cache):

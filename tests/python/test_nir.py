@@ -71,6 +71,16 @@ def samples(run):
     return frames.float()
 
 
+def assert_same_outputs(run, outputs_of):
+    """Compares ours with the outputs of `outputs_of(frames)` in each step, (T, classes), which spikes make exact."""
+    total = 0
+    for sample, frames in enumerate(samples(run)):
+        outputs, spikes = expected(run, sample)
+        np.testing.assert_array_equal(outputs_of(frames), outputs, err_msg=f"sample {sample}")
+        total += spikes
+    assert total > 0
+
+
 def exported(run, convention):
     file = run / f"{convention}.nir"
     tonic_train("export", run, "--nir", file, "--convention", convention)
@@ -91,18 +101,16 @@ def test_sinabs_spikes_as_we_do(tmp_path, neuron):
 
     run = trained(tmp_path, neuron)
     model = sinabs_nir.from_nir(exported(run, "sinabs"), batch_size=1)
-    total = 0
-    for sample, frames in enumerate(samples(run)):
+
+    @torch.no_grad()
+    def outputs_of(frames):
         for module in model.modules():
             if hasattr(module, "reset_states"):
                 module.reset_states()
-        with torch.no_grad():
-            found = model(frames)
-        found = (found[0] if isinstance(found, tuple) else found).numpy()
-        outputs, spikes = expected(run, sample)
-        assert np.array_equal(found, outputs), sample
-        total += spikes
-    assert total > 0
+        found = model(frames)
+        return (found[0] if isinstance(found, tuple) else found).numpy()
+
+    assert_same_outputs(run, outputs_of)
 
 
 @pytest.mark.parametrize(
@@ -119,17 +127,17 @@ def test_snntorch_spikes_as_we_do(tmp_path, neuron):
 
     run = trained(tmp_path, neuron)
     model = import_nir.import_from_nir(exported(run, "snntorch"))
-    total = 0
-    for sample, frames in enumerate(samples(run)):
+
+    @torch.no_grad()
+    def outputs_of(frames):
         utils.reset(model)
-        outputs, spikes = expected(run, sample)
-        state = None
-        with torch.no_grad():
-            for step, frame in enumerate(frames):
-                found, state = model(frame[None], state)
-                assert np.allclose(found.numpy()[0], outputs[step], atol=1e-5), (sample, step)
-        total += spikes
-    assert total > 0
+        found, state = [], None
+        for frame in frames:
+            output, state = model(frame[None], state)
+            found.append(output.numpy()[0])
+        return np.stack(found)
+
+    assert_same_outputs(run, outputs_of)
 
 
 @pytest.mark.parametrize("convention", ["nir", "snntorch"])

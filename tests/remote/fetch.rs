@@ -32,8 +32,8 @@ fn zipped(name: &str, bytes: &[u8]) -> Vec<u8> {
     zip.finish().unwrap().into_inner()
 }
 
-/// Returns a fault of a server that dies. Request 1 gets only the first `bytes` bytes of its answer. All later
-/// requests get status 503. `number` is the number of earlier requests.
+/// Returns the fault of a server that dies during request 1, counted from 0. The answer to request 1 ends after `bytes`
+/// bytes. All later requests get status 503. `number` is the number of the request.
 fn broken_after(bytes: usize, number: u64) -> Fault {
     if number == 1 { Fault::Cut(bytes) } else { Fault::Status(503) }
 }

@@ -1,10 +1,13 @@
 //! Tests of sets at URLs, on file servers and on web servers that make mistakes.
 //!
 //! ```text
-//! push, pull, repair, together   what the commands promise, alone and at the same time
-//! faults, hostile, secrets       bad servers and full disks; credentials
+//! push, pull, repair             single commands
+//! together                       commands that run at the same time
+//! faults, hostile                bad servers, full disks and kills
+//! secrets                        credentials are never printed or stored
 //! fetch                          downloads of data sets
-//! cards, locks, train            what travels with a set; training from a URL
+//! cards, locks                   cards of sets, and lock files
+//! train                          training from a URL
 //! real, services                 real servers
 //! bench, server, bad_line        helpers: a folder with a set; a web server and a proxy that make mistakes
 //! ```

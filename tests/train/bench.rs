@@ -60,6 +60,18 @@ fn a_step_on_random_frames_says_what_it_was_measured_on() {
 }
 
 #[test]
+fn networks_and_frames_that_are_too_large_for_the_memory_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("huge.toml");
+    let hidden = "{ linear = 1048576 }, { neuron = \"lif\" }, ".repeat(3);
+    std::fs::write(&file, format!("layers = [{hidden}{{ linear = \"classes\" }}, {{ readout = \"sum\" }}]\n")).unwrap();
+    let mut huge = bench("--random --batch-size 2");
+    fails(huge.arg("--network").arg(&file), 2, &["--hidden: expected layers that can be trained in the "]);
+    let frames = "--random --batch-size 1048576 --channels 4096 --time-steps 1 --density 1 --hidden 8";
+    fails(&mut bench(frames), 2, &["--batch-size: expected batches that can be made in the "]);
+}
+
+#[test]
 fn a_network_with_norms_spikes_more_with_larger_scales() {
     let size = "--random --batch-size 6 --time-steps 40 --channels 30 --classes 4 --preset silif-shd";
     let report = |more: &str| json_of(&mut bench(&format!("{size} {more}")));

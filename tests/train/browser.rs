@@ -21,7 +21,7 @@ pub(crate) fn browser() -> Option<PathBuf> {
 /// What a browser finds on a page.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Seen {
-    /// Messages of errors, and the URLs that the page asked for.
+    /// Error messages, and the URLs of files that the page requested. `data:` URLs are left out.
     pub errors: Vec<String>,
     /// Number of pixels by which the page is wider than the window.
     pub overflow: u32,

@@ -1,4 +1,5 @@
-//! Tests that this version finishes runs of earlier versions (tests/data/frozen) with the same bits.
+//! Tests that this version can finish runs that earlier versions began (tests/data/frozen). The results must have the
+//! bits of the earlier versions.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,8 @@ fn frozen(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/frozen").join(name)
 }
 
-/// Evaluates and resumes the frozen run `name` with its options. Compares both results with the stored ones.
+/// Evaluates the frozen run `name`, and resumes it with the options `options`. Compares the results with the stored
+/// results.
 fn assert_finishes(name: &str, options: &str) {
     let (dir, set, frozen_run) = (tempfile::tempdir().unwrap(), frozen("conversion/finished"), frozen(name));
     let run = dir.path().join("run");

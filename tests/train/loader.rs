@@ -13,7 +13,7 @@ use tonic_toolkit::shard::{Error, Manifest, Result, ShardSet, WINDOW_SAMPLES};
 
 use crate::sets::{self, CHANNELS, Sample, Spec};
 
-/// Makes a sample of up to three frames that encodes `i` as a count.
+/// Makes sample number `i`, with up to three frames. The last frame has one cell, with the count `i` + 1.
 fn numbered(i: u64) -> Sample {
     let mut frames = vec![vec![]; (i % 3) as usize];
     frames.push(vec![(i as u32 % CHANNELS, i as u32 + 1)]);

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use tonic_toolkit::train::ModelError;
-use tonic_toolkit::train::network::{Iaf, Model, Shape, from_bytes, to_bytes};
+use tonic_toolkit::train::network::{Architecture, Iaf, Layers, Model, Network, Shape, from_bytes, to_bytes};
 
 use crate::random;
 
@@ -72,6 +72,24 @@ fn layers_that_are_larger_than_the_file_are_refused_before_they_take_memory() {
 }
 
 #[test]
+fn negative_variances_and_files_without_classes_are_refused() {
+    let text = "layers = [{ linear = 3 }, { norm = \"batch\" }, { neuron = \"lif\" }, { linear = \"classes\" }, \
+                { readout = \"sum\" }]\n";
+    let architecture = Architecture::new(4, Layers::parse(text, &[]).unwrap(), 2);
+    let mut network = Network::zeros(architecture);
+    let classes = vec!["a".to_owned(), "b".to_owned()];
+    let read = |network: &Network, classes: &[String]| {
+        from_bytes(&to_bytes(&Model { network: network.clone(), classes: classes.to_vec(), steps: 9 }).unwrap())
+    };
+    assert!(read(&network, &classes).is_ok());
+    let refused = read(&network, &[]).unwrap_err().to_string();
+    assert_eq!(refused, "the file's metadata has no class names, expected one for each output");
+    network.parameters.statistics_mut()[4] = -1e-6;
+    let refused = read(&network, &classes).unwrap_err().to_string();
+    assert_eq!(refused, "tensor 1.running_var has a negative variance");
+}
+
+#[test]
 fn each_fault_has_its_error() {
     type Change = fn(&mut Tensors, &mut HashMap<String, String>);
     fn tensor<'a>(tensors: &'a mut Tensors, name: &str) -> &'a mut Tensor {
@@ -80,7 +98,7 @@ fn each_fault_has_its_error() {
     fn described(metadata: &mut HashMap<String, String>, from: &str, to: &str) {
         metadata.values_mut().for_each(|text| *text = text.replace(from, to));
     }
-    let changes: [(Change, &str); 14] = [
+    let changes: [(Change, &str); 15] = [
         (|t, _| drop(t.remove("2.bias")), "tensor 2.bias is missing"),
         (|t, _| drop(t.remove("0.weight")), "tensor 0.weight is missing"),
         (|t, _| drop(t.remove("2.weight")), "tensor 2.bias belongs to no layer of a chain of linear layers"),
@@ -96,6 +114,10 @@ fn each_fault_has_its_error() {
         (|_, m| m.clear(), "the file's metadata has no \"tonic_toolkit\": it is not a model of tonic-train"),
         (|_, m| described(m, "}", ""), "the file's metadata \"tonic_toolkit\" cannot be read"),
         (|_, m| described(m, "\"theta\":1.0", "\"theta\":0.0"), "the neurons' theta is 0, expected a positive number"),
+        (
+            |_, m| described(m, "\"min_v_mem\":-1.0", "\"min_v_mem\":1.0"),
+            "the neurons' min_v_mem is 1, expected a number below the threshold",
+        ),
         (|_, m| described(m, "\"ja\",", ""), "1 class names for a readout of 2 classes"),
         (|t, _| t.clear(), "tensor 0.weight is missing"),
     ];

@@ -3,7 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
+use tonic_toolkit::base::Verbosity;
+use tonic_toolkit::loader::{Batch, CacheChoice, EpochOrder, Loader};
+use tonic_toolkit::shard::ShardSet;
+use tonic_toolkit::train::Error;
+use tonic_toolkit::train::engine::{CpuEngine, Engine, LayeredEngine};
 use tonic_toolkit::train::network::{Layers, Network, Neuron, Reset, read_model};
 
 use crate::sets::{self, fails, fit, succeeds, task, train};
@@ -11,8 +16,8 @@ use crate::sets::{self, fails, fit, succeeds, task, train};
 const LIF: &str = "layers = [{ linear = 24, bias = false }, { norm = \"batch\" }, { neuron = \"lif\" }, \
                    { linear = 16 }, { neuron = \"cuba-lif\" }, { linear = \"classes\" }, { readout = \"sum\" }]\n";
 
-fn golden(version: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/goldens/nir_{version}.nir"))
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/goldens/{name}.nir"))
 }
 
 fn export(dir: &Path, run: &str, options: &str) -> assert_cmd::Command {
@@ -27,7 +32,7 @@ fn import(dir: &Path, graph: &Path, out: &str, options: &str) -> assert_cmd::Com
     command
 }
 
-/// Trains a small network of the network file `text` in `dir/run`.
+/// Trains the network that the network file `text` describes. The run folder is `dir/run`.
 fn trained(dir: &Path, text: &str) {
     std::fs::write(dir.join("network.toml"), text).unwrap();
     let mut fit = train();
@@ -67,17 +72,24 @@ fn an_exported_graph_is_imported_again() {
     fails(&mut export(dir.path(), "run", "--nir b.nir --convention sinabs"), 2, &["layer 2", "no cuba-lif"]);
     fails(&mut export(dir.path(), "run", "--nir b.nir"), 2, &["dt: expected the duration of a time step", "--dt"]);
     fails(&mut export(dir.path(), "run", "--nir b.nir --npz c.npz"), 2, &["cannot be used with"]);
+    fails(&mut export(dir.path(), "run", "--npz run/model.safetensors"), 2, &["ends in .npz"]);
     fails(&mut export(dir.path(), "run", ""), 2, &["--nir", "not provided"]);
     assert!(!dir.path().join("b.nir").exists());
 }
 
-/// The graphs have the same weights, from a generator in scripts/goldens. Version 1.0.8 has v_reset.
+/// Reads graphs that two versions of the package `nir` wrote. Both have the same weights. Only version 1.0.8 has the
+/// parameter `v_reset`.
 #[test]
 fn graphs_of_the_package_are_read() {
     let dir = tempfile::tempdir().unwrap();
     let mut all = Vec::new();
     for (version, reset) in [("1.0.4", Reset::Soft), ("1.0.8", Reset::Hard)] {
-        succeeds(&mut import(dir.path(), &golden(version), "out.safetensors", "--dt 0.004 --steps 9"));
+        succeeds(&mut import(
+            dir.path(),
+            &golden(&format!("nir_{version}")),
+            "out.safetensors",
+            "--dt 0.004 --steps 9",
+        ));
         let model = read_model(&dir.path().join("out.safetensors")).unwrap();
         let hidden = &model.network.layers().hidden;
         assert!(matches!(hidden[0].neuron, Neuron::Lif(of) if of.reset == reset), "{version}");
@@ -99,18 +111,63 @@ fn graphs_of_the_package_are_read() {
 }
 
 #[test]
+fn a_graph_is_no_file_to_begin_with_but_its_import_is() {
+    let dir = task();
+    trained(dir.path(), LIF);
+    succeeds(&mut export(dir.path(), "run", "--nir a.nir --dt 0.004"));
+    let begin = |network: &str, init: &str| {
+        let mut fit = train();
+        fit.current_dir(dir.path()).args([
+            "fit",
+            "--train",
+            "train",
+            "--network",
+            network,
+            "--init",
+            init,
+            "-o",
+            "next",
+        ]);
+        fit.args(["--epochs", "1", "--device", "cpu", "--batch-size", "16"]);
+        fit
+    };
+    fails(&mut begin("network.toml", "a.nir"), 2, &["--init", "tonic-train import", "got a.nir: a graph in HDF5"]);
+    let mut import = import(dir.path(), &dir.path().join("a.nir"), "a.safetensors", "--dt 0.004 --steps 20");
+    let text = String::from_utf8(import.output().unwrap().stdout).unwrap();
+    let network = &text[..text.rfind("]\n").unwrap() + 2];
+    std::fs::write(dir.path().join("imported.toml"), network).unwrap();
+    let said = succeeds(&mut begin("imported.toml", "a.safetensors"));
+    sets::assert_says(&said, &["init     all parameters are from a.safetensors"]);
+}
+
+#[test]
 fn damaged_files_are_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let bytes = std::fs::read(golden("1.0.4")).unwrap();
+    let bytes = std::fs::read(golden("nir_1.0.4")).unwrap();
     let file = dir.path().join("x.nir");
     let options = "--dt 0.004 --steps 9";
     for (damaged, words) in [(&b""[..], "x.nir: corrupt: HDF5"), (&bytes[..bytes.len() / 2], "x.nir: corrupt")] {
         std::fs::write(&file, damaged).unwrap();
-        fails(&mut import(dir.path(), &file, "out", options), 4, &[words]);
+        fails(&mut import(dir.path(), &file, "out.safetensors", options), 4, &[words]);
     }
-    fails(&mut import(dir.path(), &dir.path().join("none"), "out", options), 1, &["none", "open the graph"]);
-    fails(&mut import(dir.path(), &golden("1.0.4"), "out", "--steps 9"), 2, &["dt: expected the duration"]);
-    assert!(!dir.path().join("out").exists());
+    fails(
+        &mut import(dir.path(), &dir.path().join("none"), "out.safetensors", options),
+        1,
+        &["none", "open the graph"],
+    );
+    fails(
+        &mut import(dir.path(), &golden("nir_1.0.4"), "out.safetensors", "--steps 9"),
+        2,
+        &["dt: expected the duration"],
+    );
+    fails(&mut import(dir.path(), &golden("nir_1.0.4"), "out.txt", options), 2, &["ends in .safetensors"]);
+    let for_sinabs = format!("{options} --convention sinabs");
+    fails(
+        &mut import(dir.path(), &golden("nir_1.0.4"), "out.safetensors", &for_sinabs),
+        2,
+        &["--dt", "--convention nir"],
+    );
+    assert!(!dir.path().join("out.safetensors").exists() && !dir.path().join("out.txt").exists());
 }
 
 #[test]
@@ -141,4 +198,35 @@ fn arrays_are_those_of_the_model_file() {
     let text = npyz::NpyFile::new(archive.by_name("tonic_toolkit.npy").unwrap()).unwrap().into_vec::<u8>().unwrap();
     let description: serde_json::Value = serde_json::from_slice(&text).unwrap();
     assert_eq!(description["classes"], json!(["low", "middle", "high"]));
+}
+
+/// Imports graphs that Sinabs and snnTorch have run, and compares the logits. Weights and decay factors are dyadic, so
+/// equal logits mean equal spikes.
+#[test]
+fn imported_graphs_spike_as_in_sinabs_and_snntorch() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let report: Value = serde_json::from_slice(&std::fs::read(data.join("goldens/nir_spikes.json")).unwrap()).unwrap();
+    let set = ShardSet::open(&data.join("frozen/conversion/finished")).unwrap();
+    let loader = Loader::new(set, CacheChoice::Host, Verbosity::Quiet).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    for (name, of) in report.as_object().unwrap() {
+        let options = format!("--convention {} --steps 250", of["convention"].as_str().unwrap());
+        succeeds(&mut import(dir.path(), &golden(&format!("spikes_{name}")), "model.safetensors", &options));
+        let model = read_model(&dir.path().join("model.safetensors")).unwrap();
+        let mut engine: Box<dyn Engine> = match model.network.layers().as_iaf() {
+            Some(_) => Box::new(CpuEngine::new(&model.network)),
+            None => Box::new(LayeredEngine::new(&model.network)),
+        };
+        let mut logits = Vec::new();
+        let each = |batch: &Batch| {
+            logits.extend_from_slice(engine.forward(&model.network, batch, model.steps)?);
+            Ok::<_, Error>(true)
+        };
+        loader.epoch(EpochOrder::Sequential, 16, 0, each).unwrap();
+        let expected: Vec<Vec<f32>> = serde_json::from_value(of["logits"].clone()).unwrap();
+        assert_eq!(expected.len(), 8);
+        for (sample, (got, expected)) in logits.chunks(4).zip(&expected).enumerate() {
+            assert_eq!(got, expected, "{name}, sample {sample}");
+        }
+    }
 }

@@ -39,6 +39,8 @@ fn a_report_has_everything_and_loads_nothing() {
     assert_eq!(ids.len(), 3);
     let titles = ["Training", "Evaluation", "Confusion", "Classes", "Worst samples", "Slowest samples", "Settings"];
     let titles = titles.iter().chain(&["Sets", "Machine"]).map(|title| format!("<h2>{title}</h2>"));
+    assert_says(&html, &["cross entropy", "best validation accuracy, epoch "]);
+    assert!(!html.contains("objective of training"));
     let charts = ["Loss", "Accuracy", "Learning rate", "Firing rates", "Silent neurons", "Speed"];
     let charts = charts.iter().map(|title| format!("<figcaption>{title}</figcaption>"));
     let settings = ["<td>batch_size</td><td>16</td>", "<td>lr</td><td>0.01</td>", "window = 4000", "cpu"];
@@ -62,6 +64,40 @@ fn a_report_has_everything_and_loads_nothing() {
     // A new run in the folder removes the page of the old one.
     succeeds(&mut fit(dir.path(), "run", "--epochs 1 --overwrite --quiet"));
     assert!(!dir.path().join("run/report.html").exists());
+}
+
+#[test]
+fn the_selected_network_is_evaluated_and_all_settings_are_shown() {
+    let dir = task();
+    // With this learning rate, all epochs are equal, and the first is selected.
+    let arguments = "--valid DIR/valid --epochs 2 --select valid-loss --lr 1e-30 --spike-rate 0.1,0.5 --quiet";
+    succeeds(&mut fit(dir.path(), "run", arguments));
+    let said = sets::json(&mut report(dir.path(), "run", ""));
+    assert_eq!(said["surveyed"]["epoch"], 1);
+    assert_eq!(said["surveyed"]["selected"], json!({"epoch": 1, "by": "valid-loss"}));
+    let html = page(dir.path(), "run/report.html");
+    assert_says(&html, &["The network of the selected epoch, 1, by valid-loss"]);
+    assert_says(&html, &["validation accuracy of the selected epoch, 1", "objective of training"]);
+    assert!(!html.contains("best validation accuracy"));
+    let settings = [
+        ("optimiser", "adam"),
+        ("beta2", "0.999"),
+        ("clip_norm", "none"),
+        ("schedule", "constant"),
+        ("select", "valid-loss"),
+        ("drop_last", "false"),
+        ("spike_rate", "0.1, 0.5"),
+        ("spike_rate_weight", "1.0"),
+        ("label_smoothing", "0.0"),
+    ];
+    let rows = settings.map(|(name, value)| format!("<td>{name}</td><td>{value}</td>"));
+    rows.iter().for_each(|row| assert!(html.contains(row), "no {row}"));
+    assert_says(&html, &["Network, as a network file", "grad_width = 0.5"]);
+    let stderr = eval(dir.path(), "run", "valid").output().unwrap().stderr;
+    let words = ["the network of the last epoch", "--best takes", "by valid-loss"];
+    assert_says(&String::from_utf8(stderr).unwrap(), &words);
+    let stderr = eval(dir.path(), "run", "valid").arg("--best").output().unwrap().stderr;
+    assert!(!String::from_utf8(stderr).unwrap().contains("last epoch"));
 }
 
 #[test]

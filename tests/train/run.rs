@@ -1,4 +1,5 @@
-//! Tests of a whole run: learning, its files, and the same bits with any threads, cache and instruction set.
+//! Tests of whole runs: learning, files, and the same bits with any number of threads, any cache and any instruction
+//! set.
 
 use tonic_toolkit::shard::ShardSet;
 use tonic_toolkit::train::Isa;

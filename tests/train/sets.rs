@@ -61,7 +61,7 @@ impl Spec {
         writer.finish().unwrap()
     }
 
-    /// Returns a writer for the set in `dir` that has written no chunk yet.
+    /// Starts to write the set to `dir`. The returned writer has written no chunk yet.
     pub(crate) fn start(&self, dir: &Path) -> SetWriter {
         let output = OutputDir::open(dir, Existing::Refuse).unwrap();
         SetWriter::start(output, self.description(), Origin::default(), false, &mut |_, _, _| {}).unwrap()

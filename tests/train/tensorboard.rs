@@ -11,7 +11,7 @@ fn event_files(run: &Path) -> Vec<PathBuf> {
     files.filter(|file| file.file_name().unwrap().to_str().unwrap().contains("tfevents")).collect()
 }
 
-/// Returns the data of each record, with the lengths checked.
+/// Returns the data of each record of the event file.
 fn records(run: &Path) -> Vec<Vec<u8>> {
     let [file] = &event_files(run)[..] else { panic!("{:?}", event_files(run)) };
     let bytes = std::fs::read(file).unwrap();
@@ -42,9 +42,15 @@ fn the_event_file_has_all_epochs_once_after_a_resume() {
     assert_eq!(records.len(), 6);
     assert!(has(&records[0], "brain.Event:2"));
     for epoch in &records[1..5] {
-        for tag in
-            ["loss/train", "accuracy/valid", "learning_rate", "spikes/layer_2", "silent/layer_1", "macro/valid_f1"]
-        {
+        for tag in [
+            "loss/train",
+            "accuracy/valid",
+            "learning_rate",
+            "momentum",
+            "spikes/layer_2",
+            "silent/layer_1",
+            "macro/valid_f1",
+        ] {
             assert!(has(epoch, tag), "{tag}");
         }
     }
@@ -55,6 +61,40 @@ fn the_event_file_has_all_epochs_once_after_a_resume() {
     std::fs::write(run.join("events.out.tfevents.mine"), "x").unwrap();
     succeeds(&mut fit(dir.path(), "run", "--epochs 1 --overwrite --quiet"));
     assert_eq!(event_files(&run), [run.join("events.out.tfevents.mine")]);
+}
+
+#[test]
+fn a_test_has_the_step_of_the_tested_epoch_and_a_resume_goes_on_with_the_file() {
+    let dir = task();
+    let run = dir.path().join("run");
+    // With this learning rate, all epochs are equal, and the first is selected.
+    let arguments = "--valid DIR/valid --test DIR/valid --select valid-loss --lr 1e-30 --quiet";
+    succeeds(&mut fit(dir.path(), "run", &format!("{arguments} --epochs 2 --tensorboard")));
+    // A record is a time (tag 9, eight bytes), a step (tag 16), and its scalars.
+    let steps = || records(&run)[1..].iter().map(|record| (record[9], record[10])).collect::<Vec<_>>();
+    assert_eq!(steps(), [(16, 1), (16, 2), (16, 1)]);
+    succeeds(&mut fit(dir.path(), "run", &format!("{arguments} --epochs 3 --resume")));
+    assert_eq!(steps(), [(16, 1), (16, 2), (16, 3), (16, 1)]);
+}
+
+/// The loss of validation is the plain cross entropy, and so are the curves of both in a plain run.
+#[test]
+fn a_loss_that_is_no_plain_cross_entropy_has_another_name() {
+    let dir = task();
+    let plain = ["", "class-weights none", "label-smoothing 0"];
+    let others = ["class-weights balanced", "label-smoothing 0.1", "spike-rate 0.1,0.2"];
+    let cases = plain.map(|option| (option, true)).into_iter().chain(others.map(|option| (option, false)));
+    for (option, is_plain) in cases {
+        let option = if option.is_empty() { String::new() } else { format!("--{option}") };
+        let line = format!("--valid DIR/valid --epochs 1 --tensorboard --overwrite --quiet {option}");
+        succeeds(&mut fit(dir.path(), "run", &line));
+        let run = dir.path().join("run");
+        let epoch = &records(&run)[1];
+        assert_eq!([has(epoch, "loss/train"), has(epoch, "objective/train")], [is_plain, !is_plain], "{option}");
+        assert!(has(epoch, "loss/valid"));
+        let svg = std::fs::read_to_string(run.join("loss.svg")).unwrap();
+        assert_eq!(svg.contains("objective of training"), !is_plain, "{option}");
+    }
 }
 
 #[test]

@@ -184,6 +184,8 @@ fn options_without_effect_and_contradictions_are_refused() {
         ("--select test-loss", ["--select", "valid-accuracy"]),
         ("--patience 3", ["--patience: expected a validation set (--valid DIR)", "got none"]),
         ("--clip-norm 0", ["--clip-norm", "expected a positive number"]),
+        ("--min-v-mem nan", ["--min-v-mem", "expected a number"]),
+        ("--min-v-mem 0.5 --theta 0.5", ["--min-v-mem: expected a number below the threshold", "got 0.5"]),
     ] {
         fails(&mut run(others), 2, &words);
         assert!(!dir.path().join("run").exists(), "{others}");
@@ -206,6 +208,25 @@ fn options_without_effect_and_contradictions_are_refused() {
 }
 
 #[test]
+fn texts_about_learning_rates_know_the_schedule() {
+    let dir = sets::task();
+    let run = |others: &str| fit(dir.path(), "run", others);
+    let step = "--schedule step --step-epochs 1 --lr-factor 0.5";
+    succeeds(&mut run(&format!("{step} --epochs 2 --quiet")));
+    let said = succeeds(&mut run("--resume --epochs 3 --lr 0.004"));
+    assert_says(&said, &["lr       1.0000e-3 from here on, 2.5000e-4 before: the schedule changes 0.004"]);
+    assert_eq!(epochs(&dir.path().join("run"))[2].lr, Some(0.001));
+    let cosine = "--schedule cosine --lr 1e30 --overwrite --epochs 2";
+    fails(&mut run(cosine), 5, &["epoch 1, batch 2", "an --lr below 1e30, of which the schedule makes 9."]);
+    let said = succeeds(&mut run("--optimiser sgd --momentum 0.9 --schedule one-cycle --lr 0.01 --overwrite"));
+    assert_says(&said, &["one-cycle schedule moves it between 0.85 and 0.95, instead of 0.9"]);
+    let momentum = |run: &str| epochs(&dir.path().join(run)).last().unwrap().momentum;
+    assert!((momentum("run").unwrap() - 0.95).abs() < 1e-12);
+    succeeds(&mut fit(dir.path(), "adam", "--epochs 1 --quiet"));
+    assert_eq!(momentum("adam"), Some(0.9));
+}
+
+#[test]
 fn a_run_begins_with_the_parameters_of_a_file() {
     let dir = sets::task();
     let fit = |name: &str, others: &str| fit(dir.path(), name, others);
@@ -219,6 +240,7 @@ fn a_run_begins_with_the_parameters_of_a_file() {
         assert_eq!(tensor(&dir.path().join("first"), name), tensor(&dir.path().join("second"), name), "{name}");
     }
     assert_ne!(tensor(&dir.path().join("first"), "4.bias"), tensor(&dir.path().join("second"), "4.bias"));
+    fails(&mut fit("third", &format!("{init} --gain 2")), 2, &["--gain: expected random weights in a hidden layer"]);
     // A resumed run has its parameters in the checkpoint.
     succeeds(&mut fit("second", "--epochs 2 --seed 5 --resume --quiet"));
     succeeds(&mut fit("whole", &format!("{init} --epochs 2 --seed 5 --freeze 0,2,4.weight --quiet")));
@@ -261,6 +283,8 @@ fn smoothed_targets_and_spike_rates_change_the_loss_of_training_alone() {
         layers.iter().map(|layer| (layer.spikes - 0.25).abs()).sum()
     };
     assert!(apart(&held) < apart(&free), "{} {}", apart(&held), apart(&free));
+    let (loss, penalty) = (held[5].train.loss, held[5].penalty.unwrap());
+    assert!(free[5].penalty.is_none() && penalty > 0.0 && penalty < loss, "{loss} {penalty}");
     let text = String::from_utf8(bytes(&dir.path().join("held"), "config.toml")).unwrap();
     assert_says(&text, &["[training.spike_rate]", "bounds = [0.2, 0.3]", "weight = 30.0"]);
     fails(&mut fit(dir.path(), "none", "--spike-rate 0.3,0.2"), 2, &["--spike-rate", "MIN,MAX"]);

@@ -1,4 +1,5 @@
-// The adaptive and the leaky cell over time, forward and backward, fused. For cells_step.py. Layout (B, T, H), float32.
+// The adaptive and the leaky cell over time, forward and backward, fused. For cells_torch.py, which compiles it. Layout
+// (B, T, H), float32.
 // cc -O3 -march=native -ffp-contract=off -shared -fPIC cells.c -o libcells.so
 #include <stddef.h>
 #include <string.h>

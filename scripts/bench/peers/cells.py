@@ -23,6 +23,7 @@ def options(description, forms):
     parser.add_argument("--cell", choices=list(CELLS), default="silif")
     parser.add_argument("--form", choices=forms, default=forms[0])
     parser.add_argument("--hidden", default="512,512", help="neurons of each hidden layer (512,512)")
+    parser.add_argument("--classes", type=int, default=CLASSES, help=f"classes ({CLASSES})")
     parser.add_argument("--recurrent", action="store_true", help="dense recurrent weights in each hidden layer")
     parser.add_argument("--no-norm", action="store_true", help="no batch norm")
     parser.add_argument("--dropout", type=float, default=0.5)
@@ -32,11 +33,12 @@ def options(description, forms):
     parser.add_argument("--at-most", type=float, default=60.0, metavar="S", help="no step is begun after this time (60)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    parser.set_defaults(seed=1, zero_states=False)
     return parser
 
 
 def sizes(args):
-    return [CHANNELS, *map(int, args.hidden.split(",")), CLASSES]
+    return [CHANNELS, *map(int, args.hidden.split(",")), args.classes]
 
 
 def frames(args):
@@ -45,12 +47,12 @@ def frames(args):
     counts = np.zeros((BATCH, FRAMES, CHANNELS), np.float32)
     occupied = rng.random(counts.shape, np.float32) < args.density
     counts[occupied] = 1 + rng.poisson(1.0, occupied.sum())
-    return counts, rng.integers(0, CLASSES, BATCH)
+    return counts, rng.integers(0, args.classes, BATCH)
 
 
 def parameters(args):
     """A list of a dict per layer: weight (in, out), gamma, beta, recurrent, and what the cell or readout learns."""
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(args.seed)
     uniform = lambda bounds, *shape: rng.uniform(*bounds, shape).astype(np.float32)
     layers = []
     for i, (inputs, outputs) in enumerate(zip(sizes(args), sizes(args)[1:])):

@@ -44,10 +44,10 @@ def effective(cell, raw):
     return raw
 
 
-def loop(cell, constants, currents, steps, recurrent):
-    """Spikes (B, T, H) of a loop over time. `steps` gives the currents of each step."""
+def loop(cell, constants, currents, steps, recurrent, start):
+    """Spikes (B, T, H) of a loop over time. `steps` gives the currents of each step, and `start` the initial states."""
     batch, _, neurons = currents.shape
-    state = lambda dtype=torch.float32: torch.rand(batch, neurons, dtype=dtype)
+    state = lambda dtype=torch.float32: start(batch, neurons, dtype=dtype)
     spikes, s = [], state()
     v = None if recurrent is None else recurrent.clone().fill_diagonal_(0)
     if cell == "c-silif":
@@ -131,12 +131,13 @@ class Fused:
 
 
 def network(args):
-    """A function that returns the loss of a batch, and the parameters."""
+    """A function that returns the output of a batch, the parameters, the norms and the shares of spikes."""
     given = cells.parameters(args)
     leaf = lambda value: torch.from_numpy(value).requires_grad_()
     layers = [{k: [leaf(v) for v in x] if k == "cell" else leaf(x) for k, x in layer.items()} for layer in given]
     norms = [torch.nn.BatchNorm1d(layer["weight"].shape[1], momentum=0.05) for layer in layers]
     fused = Fused(args.threads) if args.form == "fused" else None
+    start = torch.zeros if args.zero_states else torch.rand
     if fused:
         c = fused.c
         adaptive = fused.function(c.adaptive_forward, c.adaptive_backward, 4, 3)
@@ -150,21 +151,23 @@ def network(args):
     def spikes(x, layer):
         constants = effective(args.cell, layer["cell"])
         if fused:
-            state = lambda: torch.rand(x.shape[0], x.shape[2])
+            state = lambda: start(x.shape[0], x.shape[2])
             if args.cell == "lif":
                 return leaky(x, *constants, state(), state())
             return adaptive(x, *constants, state(), state(), state())
         steps = x.unbind(1) if args.form == "unbound" else (x[:, t] for t in range(x.shape[1]))
-        return loop(args.cell, constants, x, steps, layer.get("recurrent"))
+        return loop(args.cell, constants, x, steps, layer.get("recurrent"), start)
 
-    def output(x):
+    def output(x, training=True):
+        for norm in norms:
+            norm.train(training)
         for layer, norm in zip(layers[:-1], norms):
             s = spikes(currents(x, layer, norm), layer)
-            x = torch.nn.functional.dropout(s, args.dropout)
+            x = torch.nn.functional.dropout(s, args.dropout, training)
             rates.append(s.detach().mean().item())
         x = currents(x, layers[-1], norms[-1])
         alpha = layers[-1]["cell"][0].clamp(*cells.FAST)
-        y = torch.rand(x.shape[0], x.shape[2])
+        y = start(x.shape[0], x.shape[2])
         if fused:
             return torch.softmax(integrator(x, alpha, y, y), 2).sum(1)
         total = torch.zeros_like(y)
@@ -175,14 +178,14 @@ def network(args):
 
     rates = []
     flat = [p for layer in layers for x in layer.values() for p in (x if isinstance(x, list) else [x])]
-    return output, flat + [p for norm in norms for p in norm.parameters()], rates
+    return output, flat + [p for norm in norms for p in norm.parameters()], norms, rates
 
 
 def main():
     args = cells.options(__doc__, ["authors", "unbound", "fused"]).parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    output, parameters, rates = network(args)
+    output, parameters, _, rates = network(args)
     parameters = [p for p in parameters if p.requires_grad]
     adam = torch.optim.Adam(parameters, lr=cells.LEARNING_RATE)
     counts, labels = cells.frames(args)

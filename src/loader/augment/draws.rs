@@ -2,7 +2,7 @@
 //! augmentation. They are the same for any number of threads, workers and ranks, with and without a cache, and after a
 //! resume.
 
-use crate::epoch_order::mix;
+use crate::epoch_order::{MIX_INCREMENT, mix};
 
 /// Random number generator for one step of the augmentation, for one sample in one epoch.
 ///
@@ -11,7 +11,7 @@ use crate::epoch_order::mix;
 #[derive(Clone, Debug)]
 pub(super) struct Draws(u64);
 
-const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
+const GAMMA: u64 = MIX_INCREMENT;
 /// Part of the hash in [`Draws::new`]. The network draws its random numbers from the same keys. This constant makes
 /// the numbers here different from those.
 const AUGMENTATION: u64 = 1 << 33;

@@ -1,4 +1,4 @@
-//! The events of one sample while it is augmented, as the number of events in each cell of each frame.
+//! The events of a sample during augmentation: a list of occupied cells, with the number of events in each.
 
 use tonic_shard::{Column, FrameShape, SampleFrames, SparseFrames};
 

@@ -103,8 +103,9 @@ impl Augmentation {
     }
 
     /// Replaces the content of `out` with changed copies of the samples of `stored`. `shape` is the shape of their
-    /// frames. The random numbers depend on the key of the sample and on the index of the step.
-    pub(crate) fn apply(&self, stored: &Batch, shape: FrameShape, out: &mut Batch) {
+    /// frames. The random numbers depend on the key of the sample and on the index of the step. The changed counts are
+    /// of type u32.
+    pub fn apply(&self, stored: &Batch, shape: FrameShape, out: &mut Batch) {
         let samples = stored.samples();
         let changed: Vec<SparseFrames> = samples
             .par_iter()

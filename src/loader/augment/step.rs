@@ -1,4 +1,4 @@
-//! The steps of an augmentation. They have the names and the parameters of Tonic's random transforms.
+//! The steps of an augmentation. Most of them have the name and the parameters of a random transform of Tonic.
 
 use serde::{Deserialize, Serialize};
 use tonic_shard::FrameShape;
@@ -32,7 +32,7 @@ impl Amount {
     }
 }
 
-/// A step of an augmentation, with the name and the parameters of Tonic's transform of events. The README of this
+/// A step of an augmentation. Most steps have the name and the parameters of a transform of Tonic. The README of this
 /// crate lists the differences from Tonic. Events that leave the frames are dropped. The number of frames does not
 /// change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,21 +43,21 @@ pub enum Step {
         /// Share of the events.
         p: Amount,
     },
-    /// Drops the events in a random time interval: those of each frame whose middle is in the interval.
+    /// Drops all events of the frames whose middle is in a random time interval.
     DropEventByTime {
-        /// Length of the interval. 1 is the length of the sample up to its last frame with events.
+        /// Length of the interval, as a share of the time from the start of the sample to the end of its last frame
+        /// that has events.
         #[serde(default = "fifth")]
         duration_ratio: Amount,
     },
     /// Drops the events in a random box.
     DropEventByArea {
         /// Width of the box divided by the width of the frame. The height is the same share of the frame's height.
-        /// Both are rounded down to whole cells.
+        /// Both are rounded down to whole cells. If the frame has only one row, the height is 1.
         #[serde(default = "fifth")]
         area_ratio: Amount,
     },
-    /// Adds single events in random cells of random frames. Frames before the first frame with events or after the
-    /// last one get none.
+    /// Adds single events in random cells of random frames, from the first frame that has events to the last one.
     UniformNoise {
         /// Number of added events.
         n: Amount,

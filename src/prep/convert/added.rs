@@ -68,9 +68,12 @@ impl AddedSamples {
     /// extra column. All samples must have the same extra columns.
     ///
     /// # Errors
-    /// Errors of opening a recording with these events; [`Error::OutsideSensor`] and [`Error::NoPixel`];
-    /// [`Error::UnknownClass`]; [`tonic_base::Error::Usage`] if the label is too large, if some labels are names and
-    /// others are numbers, or if the earlier samples have other extra columns.
+    /// - Errors of opening a recording with these events.
+    /// - Unless [`AddedSamples::new`] got `lenient`: [`Error::OutsideSensor`] for an event outside the sensor, and
+    ///   [`Error::NoPixel`] for an event whose x or y is not a finite number.
+    /// - [`Error::UnknownClass`] if the label is not in the list of classes.
+    /// - [`tonic_base::Error::Usage`] if the label is too large, if some labels are names and others are numbers, or if
+    ///   the earlier samples have other extra columns.
     pub fn add(&mut self, events: EventColumns, label: AddedLabel<'_>, extras: &[(String, i64)]) -> Result<()> {
         let number = self.samples();
         let mut extras: Vec<&(String, i64)> = extras.iter().collect();
@@ -109,8 +112,8 @@ impl AddedSamples {
         Ok(())
     }
 
-    /// Returns the number of the class that `label` means. If the options have no list of classes, and `label` is a
-    /// name that no earlier sample has, also returns the name.
+    /// Returns the class number of `label`. For a new class, also returns its name: a name is a new class if there is
+    /// no list of classes and no earlier sample has this name.
     fn label(&self, label: AddedLabel<'_>) -> Result<(u32, Option<String>)> {
         let is_number = |label: &u32| *label != NO_LABEL;
         let wrong = |expected: String, got: String| Err(Error::usage("label", expected, got));

@@ -64,7 +64,11 @@ pub(super) fn loss_notes(
     Ok(notes)
 }
 
-/// Returns warnings if the labels or the range of events leave out more than the share `limit` (0 to 1) of the events.
+/// Returns warnings about events that are left out, if they are more than the share `limit` (0 to 1) of the events:
+///
+/// - events outside the intervals of the labels: one warning for each recording
+/// - events of recordings without a row in the table of labels: one warning for all these recordings
+/// - events outside the range of events: one warning for all recordings above the limit
 pub(super) fn left_out_warnings(inputs: &Inputs, limit: f64) -> Result<Vec<String>> {
     let too_much = inputs.unlabelled().filter(|(_, left)| left.events as f64 > limit * left.of as f64 + 1e-6);
     let warning = |(recording, left): (&Recording, &Unlabelled)| {

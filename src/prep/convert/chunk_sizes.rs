@@ -9,7 +9,7 @@ use crate::events::SensorSize;
 const CHUNK_SAMPLES: u32 = 64;
 /// Maximum number of bytes that the samples of a chunk take in the recordings, unless the user sets `chunk_samples`.
 const CHUNK_SOURCE_BYTES: f64 = 16e6;
-/// Assumed bytes per event in a cochlea's recording: a float16 time, a uint16 channel, and a share of HDF5's heap.
+/// Assumed bytes per event in a cochlea's recording: a float16 time, a uint16 channel, and 0.25 bytes for HDF5 itself.
 const COCHLEA_EVENT_BYTES: f64 = 4.25;
 /// Assumed bytes per event in a camera's recording: int16 x and y, an int64 time and a bool, as in Tonic's arrays.
 const CAMERA_EVENT_BYTES: f64 = 13.0;
@@ -41,7 +41,8 @@ impl ChunkSizes {
         ChunkSizes::of_bytes(samples, source_bytes, chunk_samples, shard_bytes)
     }
 
-    /// Chooses the sizes for recordings of `source_bytes` bytes: an estimate or, in earlier versions, the real size.
+    /// Chooses the sizes for recordings of `source_bytes` bytes. This number is an estimate. Earlier versions of the
+    /// program used the real size.
     pub(super) fn of_bytes(
         samples: u64,
         source_bytes: f64,

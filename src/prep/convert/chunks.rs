@@ -17,7 +17,7 @@ use tonic_shard::{
     SetDescription, Totals,
 };
 
-/// If the unit of times was assumed, a sample with this many frames or more is refused.
+/// A sample with this many frames or more is refused if the unit of its times was only assumed.
 const MANY_FRAMES: u64 = 1_000_000;
 
 /// Why a chunk could not be made.
@@ -160,7 +160,8 @@ impl<'a> ChunkMaker<'a> {
         std::mem::replace(&mut self.losses, Losses::new(self.recipe))
     }
 
-    /// Reads a sample again, and returns how many events each step loses. Takes the loss of slicing from `ledger`.
+    /// Reads a sample again, and returns how many events each step loses. `ledger` is the sample's ledger, which has
+    /// the loss of slicing.
     pub(super) fn lost_again(&self, sample: u64, ledger: &Ledger) -> Result<Vec<u64>> {
         let mut lost = self.again(sample, self.recipe.transforms.len())?.lost;
         lost.push(ledger.cut);

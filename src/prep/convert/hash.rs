@@ -97,8 +97,8 @@ pub fn hash_linked(files: &[LinkedPath], verbosity: Verbosity) -> Result<Vec<Lin
     Ok(hashed)
 }
 
-/// Returns the BLAKE3 hash of a file and its length in bytes. A member of an archive is unpacked first, but a file in
-/// gzip is not. Doesn't map the file into memory, because the whole mapping would count as memory of the process.
+/// Returns the BLAKE3 hash of a file and its length in bytes. A member of an archive is unpacked first. A gzip file is
+/// hashed as it is. Doesn't map the file into memory, because the whole mapping would count as memory of the process.
 fn hash_file(path: &Path, progress: &Progress) -> Result<(Id, u64)> {
     const PIECE: u64 = 4 << 20;
     let Raw { bytes: mut file, len } = raw(path)?;

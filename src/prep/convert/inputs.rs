@@ -85,8 +85,8 @@ impl Inputs {
         self.inputs.iter().filter_map(|input| Some((&input.recording, input.recording.unlabelled.as_ref()?)))
     }
 
-    /// If `error` is about implausible times of a recording, checks the times of a few other recordings. If those fit
-    /// the assumed unit, the error then says that only this recording doesn't fit. Returns other errors unchanged.
+    /// Adds information to an [`Error::ImplausibleTimes`]: if a few other recordings fit the assumed unit of time, the
+    /// error says that only this recording doesn't fit. Returns all other errors unchanged.
     pub(super) fn compare(&self, error: Error) -> Error {
         if !matches!(error, Error::ImplausibleTimes { .. }) {
             return error;

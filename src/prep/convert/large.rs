@@ -35,7 +35,7 @@ pub(super) struct Passed {
     pub ledger: Ledger,
     /// Number of events that each step lost, in the order of [`crate::convert::loss::Losses::steps`]. Excludes slicing.
     pub lost: Vec<u64>,
-    /// Whether the valid events were out of order.
+    /// Whether the valid events were out of order and had to be sorted.
     pub sorted: bool,
     /// The first event outside the sensor: its index in the sample, and its x, y and p.
     pub first_outside: Option<(u64, [i64; 3])>,

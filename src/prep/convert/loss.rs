@@ -76,8 +76,8 @@ pub(super) struct StepLoss {
 }
 
 impl StepLoss {
-    /// Index in the set of the sample that lost the most events in this step. If several lost equally many, it is the
-    /// first.
+    /// Index in the set of the sample that lost the most events in this step. If there are several such samples, the
+    /// first one.
     pub(super) fn worst_sample(&self) -> u64 {
         self.worst.1
     }

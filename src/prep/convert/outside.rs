@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::events::SensorSize;
 use crate::source::{FAR_PIXEL, NO_PIXEL, Recording, listed, odd_polarities};
 
-/// The error for a sample with events outside the sensor. `event` is the index in the sample of the first such event.
+/// The error for a sample with events outside the sensor. `event` is the index of the first such event.
 pub(super) fn outside_error(
     recording: &Recording,
     sample: u64,

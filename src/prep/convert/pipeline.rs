@@ -68,8 +68,8 @@ pub fn convert(conversion: &Conversion, opened: impl FnOnce(&Inputs)) -> Result<
     run_job(job)
 }
 
-/// Converts the samples that a program has added. Calls `opened` as [`convert`] does. Ignores the paths in
-/// `conversion`. The options for recordings in `conversion` must be those of [`AddedSamples::new`].
+/// Converts the samples that a program has added. Calls `opened` with these samples before anything is written. Ignores
+/// the paths in `conversion`. The options for recordings in `conversion` must be those given to [`AddedSamples::new`].
 ///
 /// # Errors
 /// Errors of [`convert`].

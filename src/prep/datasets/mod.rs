@@ -74,7 +74,7 @@ pub struct Split {
     pub name: String,
     /// Number of samples or recordings in the part.
     pub samples: Option<u32>,
-    /// The same of each part in the name, if it has several.
+    /// Number of samples of each part, if `name` has several parts.
     #[serde(default)]
     parts: Vec<u32>,
     /// Beginning of the URLs of files that have no `url` of their own.
@@ -93,8 +93,8 @@ struct ListedFile {
     url: Option<String>,
 }
 
-/// Files of several recordings: one file for each pair of a recording and a kind. In `url`, `file` and `into`, `{r}`
-/// stands for the recording and `{k}` for the kind.
+/// The files of several recordings. Each recording has one file of each kind. In `url`, `file` and `into`, `{r}` stands
+/// for the recording and `{k}` for the kind of file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Each {

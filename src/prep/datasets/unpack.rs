@@ -1,5 +1,5 @@
-//! Unpacks archives (zip, tar, tar.gz, gz) that come from servers. Refuses names that lead out of the directory, links,
-//! and archives that grow too large.
+//! Unpacks archives (zip, tar, tar.gz, gz) that come from servers. Refuses links, file names that lead out of the
+//! directory, and archives that grow too large.
 
 use std::cell::Cell;
 use std::fs::{File, OpenOptions};
@@ -13,7 +13,8 @@ use tonic_base::{BaseFault, check_space, human_bytes, interrupt};
 use crate::error::{Error, Result};
 use crate::source::{MOST_MEMBERS, MOST_RATIO, most_unpacked, open_zip, without_gz};
 
-/// Maximum number of bytes between two members of a tar archive. Long names are there, and are read into memory.
+/// Maximum number of bytes between the contents of two members of a tar archive. They include the name of the second
+/// member, which is read into memory.
 const MOST_BETWEEN: u64 = 1 << 20;
 /// Text of the message if the command is interrupted.
 const KEPT: &str = "the archive is kept";
@@ -38,13 +39,14 @@ fn is_many(name: &str) -> bool {
     [".zip", ".tar", ".tar.gz", ".tgz"].iter().any(|ending| name.ends_with(ending))
 }
 
-/// Unpacks an archive into the directory `into`. Creates the directory if it doesn't exist. If an archive contains
-/// other archives, they are unpacked too, each into the folder that contains it, and then removed. Files are moved into
-/// `into` only when all are unpacked. They replace files of the same name.
+/// Unpacks an archive into the directory `into`. Creates the directory if it doesn't exist. Files are moved into `into`
+/// only when all are unpacked. They replace files of the same name.
+///
+/// A zip or tar archive inside the archive is unpacked too, into the folder that contains it. It is then removed.
 ///
 /// # Errors
-/// - [`Error::DamagedRecording`] for damaged bytes, names that lead out of the directory or occur twice, members that
-///   are no files, and contents that are too large for their archive.
+/// - [`Error::DamagedRecording`] for damaged bytes, for members that are links or devices, for names that occur twice
+///   or lead out of the directory, and for contents that are too large for their archive.
 /// - [`NoSpace`](tonic_base::Error::NoSpace), [`Interrupted`](tonic_base::Error::Interrupted),
 ///   [`Io`](tonic_base::Error::Io).
 pub fn unpack(archive: &Path, into: &Path) -> Result<Unpacked> {
@@ -185,7 +187,7 @@ impl Unpacker<'_> {
         Ok(())
     }
 
-    /// Returns the path of a member below the directory. Refuses names that lead elsewhere.
+    /// Returns the path of a member, relative to the directory. Refuses names that lead out of the directory.
     fn inside(&self, name: &str) -> Result<PathBuf> {
         let mut path = PathBuf::new();
         for part in Path::new(name).components() {
@@ -261,7 +263,8 @@ impl Unpacker<'_> {
     }
 }
 
-/// The bytes of a tar archive. Fails if more than `left` are read.
+/// Reads a tar archive, and fails after `left` bytes. `unpack_tar` sets `left` to [`MOST_BETWEEN`] after each member,
+/// and to the maximum before the content of a member.
 struct Between<R> {
     bytes: R,
     left: Rc<Cell<u64>>,
@@ -297,7 +300,7 @@ impl Read for Reading<'_> {
     }
 }
 
-/// Returns the archives of many files below a directory, sorted by path.
+/// Returns the paths of all zip and tar archives below a directory, sorted.
 fn archives_in(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut dirs = vec![dir.to_path_buf()];

@@ -76,7 +76,7 @@ impl ToAveragedTimesurface {
         self.grid(sensor).into_iter().map(u64::from).product()
     }
 
-    /// Returns the value of an earlier event in a surface. Its `age` is in microseconds, at least 0.
+    /// Returns the value of an earlier event in a surface. `age` is the event's age in microseconds, at least 0.
     fn trace(&self, age: f64) -> f64 {
         match self.decay {
             Decay::Exp => exp_nonpositive(-age / self.tau),
@@ -128,8 +128,8 @@ impl EventFraming for ToAveragedTimesurface {
 struct Memories {
     sensor: SensorSize,
     rule: ToAveragedTimesurface,
-    /// Item `cell * P + p` is the position of the first event of this cell and polarity in the result of `sorted`. The
-    /// last item is the number of all events.
+    /// Item `cell * P + p` is the position of the first event of this cell and polarity in the order that
+    /// [`Memories::sorted`] returns. The last item is the number of all events.
     starts: Vec<u32>,
     /// Sum of the surfaces of the events of one cell and one polarity, (surface_size, surface_size).
     surface: Array2<f64>,

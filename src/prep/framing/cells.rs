@@ -1,4 +1,4 @@
-//! Counters for the cells of one frame, which are read in ascending order without a sort.
+//! Counters for the cells of one frame. The nonzero counters can be read in ascending order of cells without a sort.
 
 use crate::events::SensorSize;
 

@@ -184,8 +184,8 @@ pub(super) enum Windows {
 }
 
 impl Windows {
-    /// Returns the times of consecutive events, or their indices in the sample if the windows are ranges of indices.
-    /// `t` has the times. `before` is the index of the first of these events.
+    /// Returns the positions of consecutive events: their times `t` or, if the windows are ranges of indices, their
+    /// indices in the sample. `before` is the index of the first event.
     pub(super) fn places<'a>(&self, t: &'a [i64], before: u64) -> Cow<'a, [i64]> {
         match self {
             Windows::Time(_) => t.into(),

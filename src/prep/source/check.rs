@@ -111,8 +111,8 @@ pub(super) fn check_sensor(
     Err(lacking(path, layout, taken, expected, sensor))
 }
 
-/// Returns the error for a recording of unknown sensor size that lacks y or p, if another field of the file could be
-/// the column. `size` is the smallest width and height that contain all events.
+/// Returns the error for a recording of unknown sensor size that lacks y or p. `None` if no other field of the file
+/// could be the missing column. `size` is the smallest width and height that contain all events.
 pub(crate) fn check_unknown_sensor(recording: &Recording, size: (u32, u32)) -> Option<Error> {
     let Recording { path, layout, columns: taken, .. } = recording;
     let expected = match (taken.has(Role::Y), taken.has(Role::P)) {

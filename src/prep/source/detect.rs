@@ -150,8 +150,8 @@ pub(super) fn open_stream(path: &Path, options: &SourceOptions) -> Result<EventS
     checked(stream, options)
 }
 
-/// Opens and checks a file like [`open_stream`]. If `options` has a camera's layout, it is not compared with the file
-/// again.
+/// Opens and checks a file like [`open_stream`]. If `options` has a camera's layout, opens the file with this layout
+/// and doesn't check again that it fits.
 pub(super) fn reopen_stream(path: &Path, options: &SourceOptions) -> Result<EventStream> {
     match options.layout {
         Some(layout) if layout.is_of_camera() => checked(cameras::open(path, layout, options)?, options),

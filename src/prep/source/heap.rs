@@ -50,11 +50,11 @@ pub struct VlenRows {
     rows: u64,
 }
 
-/// A column with the elements of consecutive rows, and offsets, (rows + 1,). Row `i` has the elements
+/// A column with the elements of consecutive rows, and offsets of shape (rows + 1,). Row `i` has the elements
 /// `offsets[i]..offsets[i + 1]`.
 type Rows<C> = (C, Vec<usize>);
 
-/// The function that reads the rows of a dataset of some number type.
+/// The function that reads the rows of a dataset. Floats are read as times, and integers as coordinates.
 #[derive(Clone, Copy, Debug)]
 enum ReadRows {
     Floats(fn(&VlenRows, Range<u64>) -> Result<Rows<Times>>),
@@ -108,8 +108,8 @@ impl VlenRows {
         Ok(elements)
     }
 
-    /// Reads consecutive rows as times. Returns the times of all rows in one column, and offsets, (rows + 1,). Row `i`
-    /// has the times `offsets[i]..offsets[i + 1]`. Returns `None` if the elements are integers.
+    /// Reads consecutive rows as times. Returns the times of all rows in one column, and offsets of shape (rows + 1,).
+    /// Row `i` has the times `offsets[i]..offsets[i + 1]`. Returns `None` if the elements are integers.
     ///
     /// # Errors
     /// [`tonic_base::Error::Io`], [`Error::DamagedRecording`].
@@ -118,8 +118,9 @@ impl VlenRows {
         read(self, rows).map(Some)
     }
 
-    /// Reads consecutive rows as coordinates. Returns the coordinates of all rows in one column, and offsets, (rows +
-    /// 1,). Row `i` has the coordinates `offsets[i]..offsets[i + 1]`. Returns `None` if the elements are floats.
+    /// Reads consecutive rows as coordinates. Returns the coordinates of all rows in one column, and offsets of shape
+    /// (rows + 1,). Row `i` has the coordinates `offsets[i]..offsets[i + 1]`. Returns `None` if the elements are
+    /// floats.
     ///
     /// Numbers above `i64::MAX` become `i64::MAX`, as in libhdf5.
     ///
@@ -174,7 +175,8 @@ impl VlenRows {
         Ok((column_of(column), offsets))
     }
 
-    /// Estimates the byte range of the file that will be read for each heap collection, in order of address.
+    /// For each heap collection, estimates the byte range of the file that will be read. The ranges are in order of
+    /// address.
     fn extents<'a>(&'a self, wanted: &'a [Wanted]) -> impl Iterator<Item = Range<u64>> + 'a {
         wanted.chunk_by(|a, b| a.address == b.address).map(|objects| {
             let start = self.superblock.base.saturating_add(objects[0].address);

@@ -5,8 +5,9 @@
 
 /// Minimum size in bytes of a column for which huge pages are requested.
 const LEAST: usize = 1 << 22;
-/// A longer column has room for this many bytes at once. The allocator of glibc keeps memory of up to 32 MiB that was
-/// returned to it in small pages, where a column can only grow by copies. Room that is not used takes no memory.
+/// Minimum capacity in bytes of a column for which huge pages are requested. glibc keeps freed blocks of up to 32 MiB
+/// in small pages, and reuses them for smaller columns. A column in such a block can only grow by copies. Unused
+/// capacity takes no memory.
 const ROOM: usize = 1 << 26;
 /// Size of a huge page in bytes.
 #[cfg(target_os = "linux")]

@@ -98,8 +98,8 @@ impl Layout {
             && !self.is_of_camera()
     }
 
-    /// Returns whether the columns t, x, y and p of the layout's files are found by name or by their numbers, unless
-    /// the options give them.
+    /// Returns whether the columns t, x, y and p of the layout's files are found by their names or by the numbers in
+    /// them, unless the options give them.
     pub(crate) fn has_arrays(self) -> bool {
         matches!(self, Layout::Npy | Layout::Npz | Layout::Mat | Layout::Csv)
     }

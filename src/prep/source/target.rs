@@ -12,8 +12,8 @@ use crate::source::stream::{EventStore, MAX_IN_MEMORY};
 pub(crate) enum Target {
     /// The events are counted.
     Count,
-    /// The events are in memory. `None` before the first event. If there are more events than this number, all of them
-    /// move to a temporary file.
+    /// The events are in memory. The block is `None` before the first event. The number is the maximum number of
+    /// events: if there are more, all of them move to a temporary file.
     Memory(Option<EventBlock>, u64),
     /// The events are in a temporary file, because there are many.
     Disk(StoredEvents),

@@ -24,9 +24,9 @@ pub(crate) fn vet_together(place: &Path, files: &[PathBuf], options: &SourceOpti
 
 /// Two numbers are about equal if their base-10 logarithms differ by less than this.
 const NEAR: f64 = 0.7;
-/// For each recording with an unusual duration, at least this many must have about the usual duration. Otherwise,
-/// [`odd_unit`] returns no warning.
-const MOST_ODD: usize = 2;
+/// Minimum number of recordings of the usual duration per recording of an unusual one. With fewer, [`odd_unit`] returns
+/// no warning.
+const USUAL_PER_ODD: usize = 2;
 
 /// Returns a warning if a recording seems to have another time unit than the others: it has about as many events, but
 /// its duration is about a thousand or a million times longer or shorter.
@@ -44,7 +44,7 @@ pub(crate) fn odd_unit<'a>(recordings: impl Iterator<Item = &'a Recording>) -> O
     let (usual, events) = (middle(|read| read.1)?, middle(|read| read.2)?);
     let is_near = |a: f64, b: f64| (a / b).log10().abs() < NEAR;
     let (near, far): (Vec<_>, Vec<_>) = all.iter().partition(|read| is_near(read.1, usual));
-    if near.len() < MOST_ODD * far.len() {
+    if near.len() < USUAL_PER_ODD * far.len() {
         return None;
     }
     far.into_iter().filter(|read| is_near(read.2, events)).find_map(|Read(recording, lasts, _)| {

@@ -115,6 +115,7 @@ class Loader:
         pin_memory: bool = False,
         rank: int = 0,
         world_size: int = 1,
+        augment: Union[str, PathLike[str], dict[str, list[dict[str, Any]]], None] = None,
         drop_last: bool = False,
         cache: Literal["auto", "host", "stream"] = "auto",
         threads: Optional[int] = None,

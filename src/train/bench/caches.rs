@@ -1,7 +1,7 @@
-//! Times whole epochs from each cache of a set (stream, host, device), with and without training.
+//! Measures the times of whole epochs from each cache of a set (stream, host, device), with and without training.
 //!
-//! Each round times one epoch from every cache. Every second round reverses the order of the caches, so that a machine
-//! that becomes slower affects all caches equally.
+//! Each round measures one epoch from every cache. Every second round reverses the order of the caches, so that a
+//! machine that becomes slower affects all caches equally.
 
 use std::time::Instant;
 
@@ -133,7 +133,7 @@ struct Shared<'a> {
     progress: Progress,
 }
 
-/// Times `epochs` epochs of loading and `epochs` epochs of training for each cache, after a warm-up.
+/// Measures the times of `epochs` epochs of loading and `epochs` epochs of training for each cache, after a warm-up.
 pub(super) fn measure(
     caches: &mut [MeasuredCache],
     trainer: &mut Trainer,

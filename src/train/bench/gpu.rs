@@ -16,7 +16,7 @@ use crate::feed::{DeviceCache, Inflation, LAUNCH_BATCHES, StagedBatch};
 use crate::kernel::program::Program;
 use crate::learner::TrainState;
 
-/// Maximum number of training steps that are timed together, because one step can be shorter than its launch.
+/// Maximum number of training steps that are timed together. A single step can take less time than its launch.
 const TOGETHER: usize = 8;
 /// Time in seconds that a round of training steps should take.
 const ROUND_SECONDS: f64 = 0.02;
@@ -89,7 +89,7 @@ pub(super) struct StepTimes {
     pub(super) free: u64,
 }
 
-/// Times training steps in at most `rounds` rounds. Pads samples to `time_steps` time steps.
+/// Measures the times of training steps in at most `rounds` rounds. Pads samples to `time_steps` time steps.
 pub(super) fn step_times(
     program: &Arc<Program>,
     initial: &TrainState,
@@ -164,7 +164,7 @@ pub(super) fn measure(
     Ok(GpuMeasured { inflate, promote: measure_promotion(program, set)?, device_memory })
 }
 
-/// Times loading `set` into GPU memory. `None` if the GPU has no room for a second copy.
+/// Measures the speed of loading `set` into GPU memory. Returns `None` if the GPU has no room for a second copy.
 fn measure_promotion(program: &Program, set: &ShardSet) -> Result<Option<Promoted>> {
     let mut times = Vec::new();
     let mut bytes = 0;

@@ -3,9 +3,9 @@
 //! ```text
 //! set       benchmark of a set: steps, then epochs
 //! random    benchmark of steps on random frames, without a set
-//! step      times training steps, without loading
-//! caches    times epochs from each cache of a set
-//! gpu       times steps, dense batches and loading on a GPU
+//! step      measures training steps, without loading
+//! caches    measures epochs from each cache of a set
+//! gpu       measures steps, dense batches and loading on a GPU
 //! ```
 
 mod caches;

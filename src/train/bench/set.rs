@@ -22,11 +22,11 @@ const STEP_BATCHES: usize = 16;
 /// measure them.
 #[derive(Clone, Debug, Serialize)]
 pub struct SetMeasured {
-    /// Batches per second of loading from the shards to dense float32, (batch, time steps, P * H * W), without
-    /// training.
+    /// Speed of loading dense float32 batches, (batch, time steps, P * H * W), from the shards, in batches per second,
+    /// without training.
     pub stream_batches_per_second: Option<f64>,
-    /// Batches per second of loading from the host cache to dense float32, (batch, time steps, P * H * W), without
-    /// training.
+    /// Speed of loading dense float32 batches, (batch, time steps, P * H * W), from the host cache, in batches per
+    /// second, without training.
     pub host_batches_per_second: Option<f64>,
     /// Size of the host cache per sample, in bytes.
     pub host_bytes_per_sample: Option<f64>,
@@ -97,7 +97,7 @@ pub fn bench_set(open: impl Fn() -> Result<ShardSet>, bench: &SetBench) -> Resul
     let batch_size = step.batch_size;
     check_dense(samples.min(batch_size as u64), time_steps as u64, shape.cells(), 1)?;
     let longest = longest_steps(time_steps, &[&set]);
-    let program = step.backend.program(&[&set], longest)?;
+    let program = step.backend.program(&[&set], longest, None)?;
     let free = step.backend.device.as_ref().map(Device::free_memory).transpose()?;
     let batches = samples.div_ceil(batch_size as u64);
     let room = Room { batch: batch_size, longest, batches, evaluated: 0 };

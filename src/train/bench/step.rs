@@ -6,17 +6,21 @@ use std::time::Instant;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
-use tonic_loader::{Batch, EpochOrder};
+use tonic_loader::{Batch, EpochOrder, Share};
+use tonic_ranks::Ranks;
 use tonic_report::median;
 
 use crate::bench::gpu;
-use crate::engine::{EngineChoice, TrainingLoss};
+use crate::engine::TrainingLoss;
 use crate::error::Result;
 use crate::feed::Feed;
 use crate::gpu::Device;
-use crate::kernel::program::{MatmulPrecision, Program};
+use crate::kernel::program::Program;
 use crate::kernel::{OptimiserConfig, SpikeCounts};
-use crate::learner::{Backend, Epoch, HostLearner, Learner, Pad, Padding, Rates, Room, TrainState};
+use crate::learner::{
+    Backend, Epoch, HostLearner, Learner, Pad, Padding, Rates, Room, TrainState, check_parameters, check_step,
+    cpu_engine,
+};
 use crate::network::{Architecture, Layers, Network, Parameters, Tensor, TensorKind};
 
 /// Options of the benchmark of training steps: network, batch size and device.
@@ -88,6 +92,8 @@ impl Trainer {
         room: Room,
     ) -> Result<Trainer> {
         let architecture = Architecture::new(inputs, bench.layers.clone(), classes);
+        check_parameters(&architecture)?;
+        check_step(&architecture, room.batch, time_steps)?;
         let mut network = Network::new(architecture, &mut ChaCha8Rng::seed_from_u64(0));
         let architecture = network.architecture().clone();
         for (i, layer) in bench.layers.hidden.iter().enumerate() {
@@ -135,7 +141,7 @@ impl Trainer {
         Ok(&mut **self.learner.insert(learner))
     }
 
-    /// Times training steps on the largest batches, after a warm-up.
+    /// Measures the times of training steps on the largest batches, after a warm-up.
     pub(super) fn measure(&mut self, batches: &[Batch], bench: &StepBench) -> Result<StepMeasured> {
         let largest = batches.iter().map(Batch::len).max().unwrap_or(0);
         let batches: Vec<&Batch> = batches.iter().filter(|batch| batch.len() == largest).collect();
@@ -150,7 +156,7 @@ impl Trainer {
             }
             _ => {
                 let engine = self.backend.host_engine(&self.initial.network)?;
-                let mut learner = HostLearner::new(engine, self.initial.clone());
+                let mut learner = HostLearner::new(engine, self.initial.clone(), Share::whole());
                 let mut times = Vec::with_capacity(steps);
                 for (i, batch) in batches.iter().cycle().take(steps + 1).enumerate() {
                     let started = Instant::now();
@@ -188,7 +194,7 @@ impl Trainer {
 
     fn spike_density(&self, batch: &Batch) -> Result<Option<f64>> {
         let mut network = self.initial.network.clone();
-        let mut engine = Backend::cpu(EngineChoice::Fused, MatmulPrecision::default()).host_engine(&network)?;
+        let mut engine = cpu_engine(&network, Ranks::solo());
         let steps = self.padding.steps;
         if network.layers().norms().next().is_some() {
             // Initial running statistics are not those of the batch, with which a training step normalises.

@@ -1,15 +1,16 @@
 //! The engine of our kernels on the CPU: computes samples in parallel, and sums gradients in a fixed order.
 //!
-//! A batch is divided into blocks of consecutive samples. The division doesn't depend on the number of threads, so a
-//! step gives the same bits with any number of threads.
+//! A batch is divided into blocks of consecutive samples. The division depends neither on the number of threads nor on
+//! the number of ranks, so a step gives the same bits with any number of threads and ranks.
 
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
-use tonic_loader::Batch;
+use tonic_loader::{Batch, Share};
+use tonic_ranks::Ranks;
 use tonic_shard::SampleFrames;
 
-use crate::engine::step::{BatchLoss, Engine, check_interrupt, check_loss, check_step};
+use crate::engine::step::{BatchLoss, Engine, check_interrupt, check_loss, check_step, share};
 use crate::engine::training_loss::{BatchTerms, TrainingLoss};
 use crate::error::{Error, KernelError, Result};
 use crate::kernel::iaf::Neuron;
@@ -19,13 +20,6 @@ use crate::kernel::sample::{PackedLayer, PackedNetwork, SampleState};
 use crate::kernel::{SpikeCounts, loss};
 use crate::network::{Network, Parameters, Shape};
 
-/// Maximum number of blocks of samples in a batch.
-const MAX_BLOCKS: usize = 32;
-/// Maximum number of float32 values in the gradients of all blocks, unless [`MIN_BLOCKS`] needs more.
-const MAX_GRADIENTS: usize = 1 << 25;
-/// Minimum number of blocks of samples in a batch, if the batch has enough samples.
-const MIN_BLOCKS: usize = 4;
-
 /// The engine of our kernels on the CPU, for networks of one shape.
 #[derive(Debug)]
 pub struct CpuEngine {
@@ -33,8 +27,11 @@ pub struct CpuEngine {
     logits: Vec<f32>,
     shape: Shape,
     loss: TrainingLoss,
+    share: Share,
     packed: PackedNetwork,
     blocks: Vec<GradientBlock>,
+    /// The sums of the gradients, on ranks other than 0.
+    sums: Vec<Panels>,
     states: Mutex<Vec<SampleState>>,
 }
 
@@ -71,16 +68,18 @@ impl CpuEngine {
             logits: Vec::new(),
             shape: network.shape().clone(),
             loss: TrainingLoss::default(),
+            share: share(Ranks::solo(), network.architecture().parameters()),
             packed,
             blocks: Vec::new(),
+            sums: network.shape().linears().map(|(inputs, outputs)| Panels::zeros(inputs, outputs)).collect(),
             states: Mutex::default(),
         }
     }
 
-    /// Returns the number of samples per block, for a batch of `batch` samples.
-    fn block_size(&self, batch: usize, parameters: usize) -> usize {
-        let blocks = (MAX_GRADIENTS / parameters.max(1)).clamp(MIN_BLOCKS, MAX_BLOCKS);
-        batch.div_ceil(blocks).max(1)
+    /// Makes training steps together with other ranks.
+    pub fn with_ranks(mut self, ranks: Ranks) -> CpuEngine {
+        self.share.ranks = ranks;
+        self
     }
 
     /// Runs the samples of a batch forward in parallel, and calls `each` with the buffers of each sample.
@@ -140,15 +139,16 @@ impl CpuEngine {
 
 impl Engine for CpuEngine {
     fn step(&mut self, network: &Network, batch: &Batch, steps: usize, gradient: &mut Parameters) -> Result<BatchLoss> {
-        let classes = check_step(network, batch, gradient)?;
+        let ranks = self.share.ranks;
+        let classes = check_step(ranks, network, batch, gradient)?;
         self.pack(network);
         let samples = batch.samples();
         self.logits.resize(batch.len() * classes, 0.0);
-        let size = self.block_size(batch.len(), network.parameters.flat().len());
+        let terms = self.loss.of_share(ranks, &batch.labels);
+        let size = self.share.block_size(terms.samples);
         let used = batch.len().div_ceil(size);
         let shape = network.shape();
         self.blocks.resize_with(used.max(self.blocks.len()), || GradientBlock::new(shape));
-        let terms = self.loss.of_batch(&batch.labels);
         let (packed, states) = (&self.packed, &self.states);
         let results: Vec<Result<()>> = (
             self.blocks[..used].par_iter_mut(),
@@ -169,17 +169,18 @@ impl Engine for CpuEngine {
         results.into_iter().collect::<Result<()>>()?;
 
         let blocks = &mut self.blocks[..used];
-        if let Some((first, others)) = blocks.split_first_mut() {
-            for (i, layer) in gradient.layers_mut().enumerate() {
-                let others: Vec<&Panels> = others.iter().map(|block| &block.gradients[i]).collect();
-                first.gradients[i].add(packed.isa, &others);
-                first.gradients[i].unpack(layer.weight_t, layer.bias);
-            }
+        for (i, (layer, sum)) in gradient.layers_mut().zip(&mut self.sums).enumerate() {
+            let gradients = blocks.iter_mut().map(|block| &mut block.gradients[i]).collect();
+            Panels::sum(packed.isa, ranks, gradients, sum).unpack(layer.weight_t, layer.bias);
         }
-        let total: f64 = blocks.iter().flat_map(|block| &block.losses).sum();
-        let penalty: f64 = blocks.iter().map(|block| block.penalty).sum();
-        let correct = blocks.iter().map(|block| block.correct).sum();
-        Ok(check_loss(BatchLoss { loss: terms.mean(total) + penalty, correct })?)
+        let [total, penalty, correct] = ranks.fold_array([0.0; 3], |[total, penalty, correct]| {
+            for block in &*blocks {
+                block.losses.iter().for_each(|loss| *total += loss);
+                *penalty += block.penalty;
+                *correct += block.correct as f64;
+            }
+        });
+        Ok(check_loss(BatchLoss { loss: terms.mean(total) + penalty, correct: correct as usize, penalty })?)
     }
 
     fn forward(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<&[f32]> {

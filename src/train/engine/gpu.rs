@@ -12,6 +12,7 @@ use crate::error::{KernelError, Result};
 use crate::feed::StagedBatch;
 use crate::gpu::{Device, Stream};
 use crate::kernel::SpikeCounts;
+use crate::kernel::interface::BatchScore;
 use crate::kernel::program::{ColumnTypes, MatmulPrecision, Program};
 use crate::network::{Network, Parameters, Shape};
 
@@ -60,11 +61,13 @@ impl GpuEngine {
         }
         self.logits = on_device.logits(batch.len())?;
         let predictions = on_device.predictions(batch.len())?;
-        let terms = loss.of_batch(&batch.labels);
-        let loss = terms.mean(predictions.iter().map(|of| terms.weighted(of.loss, of.label)).sum());
         let correct = predictions.iter().filter(|prediction| prediction.is_correct()).count();
-        let result = BatchLoss { loss, correct };
-        Ok(if is_step { check_loss(result) } else { finite(result) }?)
+        let mean = predictions.iter().map(|of| of.loss).sum::<f64>() / batch.len() as f64;
+        if !is_step {
+            return Ok(finite(BatchLoss { loss: mean, correct, penalty: 0.0 })?);
+        }
+        let BatchScore { loss, penalty, .. } = on_device.first_score()?;
+        Ok(check_loss(BatchLoss { loss, correct, penalty })?)
     }
 
     /// Copies a network and a batch to the device. `trains` says whether to allocate the buffers for training.
@@ -120,7 +123,6 @@ impl Engine for GpuEngine {
     }
 
     fn set_loss(&mut self, loss: TrainingLoss) -> Result<()> {
-        loss.check_gpu()?;
         self.loss = loss;
         Ok(())
     }
@@ -139,7 +141,7 @@ fn labelled(batch: &Batch) -> Batch {
     Batch { labels: vec![0; batch.frames.len()], ..batch.clone() }
 }
 
-/// Checks that every cell is below `inputs`, and that the lengths of each sample's columns fit together.
+/// Returns an error if a cell is not below `inputs`, or if a sample's frame sizes, cells and counts don't match.
 fn check_samples(inputs: usize, batch: &Batch) -> Result<(), KernelError> {
     for (index, sample) in batch.frames.samples().enumerate() {
         let (sizes, cells, counts) = (sample.frame_sizes.sum(), sample.cells.len(), sample.counts.len());

@@ -27,11 +27,12 @@ pub use crate::kernel::SpikeCounts;
 pub use choice::{Arithmetic, EngineChoice};
 pub use cpu::CpuEngine;
 pub use gpu::GpuEngine;
+pub(crate) use gpu_network::check_layers;
 pub use gpu_network::{Extent, GpuNetwork};
 pub use layered::LayeredEngine;
 #[cfg(feature = "libtorch")]
 pub use libtorch::LibtorchEngine;
 pub use step::{BatchLoss, Engine};
-pub(crate) use step::{Prediction, check_interrupt, check_labels, check_loss, predict};
+pub(crate) use step::{Prediction, check_interrupt, check_labels, check_loss, predict, share};
 pub(crate) use tracer::{Traced, Tracer};
 pub use training_loss::{SpikeRate, TrainingLoss};

@@ -15,8 +15,8 @@
 //! 2020, for each sample and neuron, with a lower and an upper bound.
 
 use serde::{Deserialize, Serialize};
+use tonic_ranks::Ranks;
 
-use crate::error::{BaseFault, Error, Result};
 use crate::kernel::{ActiveCells, TILE_WIDTH, Tile, loss};
 
 /// Settings of the loss of training.
@@ -26,7 +26,7 @@ pub struct TrainingLoss {
     pub class_weights: Option<Vec<f32>>,
     /// Share of the target probability that is spread evenly over all classes, from 0 to below 1.
     pub label_smoothing: f64,
-    /// Penalty for the spikes of hidden neurons; `None` without one.
+    /// Penalty for the spikes of hidden neurons. `None` if the loss has no penalty.
     pub spike_rate: Option<SpikeRate>,
 }
 
@@ -44,28 +44,21 @@ pub struct SpikeRate {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BatchTerms<'a> {
     loss: &'a TrainingLoss,
-    samples: usize,
+    /// Number of samples in the batch, of all ranks.
+    pub(super) samples: usize,
     /// W: the sum of the class weights of all labels in the batch.
     total: f64,
 }
 
 impl TrainingLoss {
-    /// Returns the loss for a batch with these labels.
-    pub(super) fn of_batch(&self, labels: &[u32]) -> BatchTerms<'_> {
-        let total = match &self.class_weights {
-            Some(weights) => labels.iter().map(|&label| f64::from(weights[label as usize])).sum(),
-            None => labels.len() as f64,
-        };
-        BatchTerms { loss: self, samples: labels.len(), total }
-    }
-
-    /// Returns an error if a setting is not supported by the kernels of a GPU.
-    pub(super) fn check_gpu(&self) -> Result<()> {
-        let missing = [("label_smoothing", self.label_smoothing > 0.0), ("spike_rate", self.spike_rate.is_some())];
-        match missing.into_iter().find(|(_, is_given)| *is_given) {
-            Some((option, _)) => Err(Error::unavailable(option, "the kernels of a GPU train without it")),
-            None => Ok(()),
-        }
+    /// Returns the loss for a batch that several ranks share. `labels` are those of this rank's samples.
+    pub(super) fn of_share(&self, ranks: Ranks, labels: &[u32]) -> BatchTerms<'_> {
+        let weight = |&label: &u32| self.class_weights.as_ref().map_or(1.0, |weights| weights[label as usize]);
+        let [samples, total] = ranks.fold_array([0.0; 2], |[samples, total]| {
+            *samples += labels.len() as f64;
+            labels.iter().for_each(|label| *total += f64::from(weight(label)));
+        });
+        BatchTerms { loss: self, samples: samples as usize, total }
     }
 }
 
@@ -77,29 +70,25 @@ impl BatchTerms<'_> {
     /// Returns the loss of a sample, not yet divided by W. Writes the gradient of the batch's mean loss with respect
     /// to the logits to `gradient`.
     pub(super) fn sample(&self, logits: &[f32], label: u32, gradient: &mut [f32]) -> f64 {
-        let (label, smoothing, total) = (label as usize, self.loss.label_smoothing, self.total as f32);
+        let (label, smoothing) = (label as usize, self.loss.label_smoothing);
         let own = self.weight(label);
         if smoothing == 0.0 {
-            return f64::from(own) * loss::cross_entropy(logits, label, own / total, gradient);
+            return f64::from(own) * loss::cross_entropy(logits, label, own / self.total as f32, gradient);
         }
         let nll = loss::cross_entropy(logits, label, 1.0, gradient);
+        let shares = loss::softmax(logits);
         let each = smoothing / logits.len() as f64;
         let all: f64 = (0..logits.len()).map(|class| f64::from(self.weight(class))).sum();
         let target = (1.0 - smoothing) * f64::from(own);
-        let whole = (target + each * all) as f32;
+        let whole = target + each * all;
         for (class, gradient) in gradient.iter_mut().enumerate() {
-            // The gradient is now softmax - onehot.
-            let other = if class == label { all - f64::from(own) } else { -f64::from(self.weight(class)) };
-            *gradient = (whole * *gradient + (each * other) as f32) / total;
+            // In float64, because the two terms cancel where the network has learned the smoothed target.
+            let wanted = each * f64::from(self.weight(class)) + if class == label { target } else { 0.0 };
+            *gradient = ((whole * shares[class] - wanted) / self.total) as f32;
         }
         let above = |class: usize| f64::from(logits[label]) - f64::from(logits[class]);
         let smooth: f64 = (0..logits.len()).map(|class| f64::from(self.weight(class)) * (nll + above(class))).sum();
         target * nll + each * smooth
-    }
-
-    /// Returns `nll`, the cross entropy of a sample with this label, multiplied by its class weight.
-    pub(super) fn weighted(&self, nll: f64, label: u32) -> f64 {
-        f64::from(self.weight(label as usize)) * nll
     }
 
     /// Returns the loss of the batch. `sum` is the sum of the losses of its samples.
@@ -109,7 +98,7 @@ impl BatchTerms<'_> {
 
     /// Returns the penalty of a sample, and the gradient of the penalty with respect to the spikes of each hidden
     /// layer, in tiles of neurons. Without a penalty, the gradient is empty. `spikes` has the spikes of each hidden
-    /// layer, `neurons` its number of neurons.
+    /// layer, and `neurons` the number of neurons of each hidden layer.
     pub(super) fn penalty(&self, spikes: &[ActiveCells], neurons: &[usize]) -> (f64, Vec<Vec<Tile>>) {
         let Some(SpikeRate { bounds: [least, most], weight }) = self.loss.spike_rate else { return (0.0, Vec::new()) };
         let mut penalty = 0.0;
@@ -129,5 +118,40 @@ impl BatchTerms<'_> {
         };
         let gradients = spikes.iter().zip(neurons).map(layer).collect();
         (penalty, gradients)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_ranks::Ranks;
+
+    use super::TrainingLoss;
+
+    /// Compares with PyTorch's `cross_entropy(x, y, weight=w, label_smoothing=0.25)` in float64, where the second class
+    /// has no samples and no weight.
+    #[test]
+    fn a_class_without_weight_is_no_target_of_smoothing() {
+        let logits = [[1.0, -0.5, 2.0], [0.25, 0.75, -1.0], [-2.0, 1.5, 0.5]];
+        let labels = [0, 2, 0];
+        let expected = [
+            [-0.14490428792457705, 0.01415293306011782, 0.13075135486445924],
+            [0.1282182183802416, 0.24574446374103115, -0.37396268212127276],
+            [-0.20293352573851592, 0.17881706899235847, 0.024116456746157415],
+        ];
+        let loss = TrainingLoss {
+            class_weights: Some(vec![0.75, 0.0, 1.5]),
+            label_smoothing: 0.25,
+            ..TrainingLoss::default()
+        };
+        let terms = loss.of_share(Ranks::solo(), &labels);
+        let mut sum = 0.0;
+        for ((logits, label), expected) in logits.iter().zip(labels).zip(expected) {
+            let mut gradient = [0.0; 3];
+            sum += terms.sample(logits, label, &mut gradient);
+            for (got, expected) in gradient.iter().zip(expected) {
+                assert!((f64::from(*got) - expected).abs() < 1e-7, "{got} {expected}");
+            }
+        }
+        assert!((terms.mean(sum) - 2.1477523646705645).abs() < 1e-12, "{}", terms.mean(sum));
     }
 }

@@ -38,6 +38,8 @@ struct CheckedSample<'a> {
     chunk: &'a PackedChunk,
     inside: usize,
     widths: Widths,
+    /// Index of the sample in the set.
+    index: u64,
 }
 
 impl Stage for CheckedSample<'_> {
@@ -52,6 +54,10 @@ impl Stage for CheckedSample<'_> {
 
     fn label(&self) -> u32 {
         self.chunk.label(self.inside)
+    }
+
+    fn key(&self) -> u64 {
+        self.index
     }
 
     fn append_to(&self, frames: &mut SparseFrames) -> Result<()> {
@@ -99,7 +105,9 @@ impl DeviceCache {
             })?;
             let samples: Vec<CheckedSample<'_>> = chunks
                 .iter()
-                .flat_map(|chunk| (0..chunk.len()).map(move |inside| CheckedSample { chunk, inside, widths }))
+                .flat_map(|chunk| (0..chunk.len()).map(move |inside| (chunk, inside)))
+                .zip(base.samples as u64..)
+                .map(|((chunk, inside), index)| CheckedSample { chunk, inside, widths, index })
                 .collect();
             let staging = &mut slots[g % 2];
             staging.clear();
@@ -130,15 +138,16 @@ impl DeviceCache {
     pub(crate) fn begin_epoch(&self, stream: &Stream, set: &ShardSet, order: EpochOrder, end: u64) -> Result<()> {
         let mut host = self.host.lock().unwrap_or_else(PoisonError::into_inner);
         let HostOrder { order: whole, window_permutations } = &mut *host;
+        let key = order.epoch_key();
         whole.as_mut_slice()?[0] = match order {
-            EpochOrder::Sequential => DrawOrder::sequential(0, end),
+            EpochOrder::Sequential => DrawOrder::sequential(0, end, key),
             EpochOrder::Shuffled { seed, epoch } => {
                 let parts = set.order(seed, epoch).parts();
                 for (to, from) in window_permutations.as_mut_slice()?.iter_mut().zip(&parts.window_permutations) {
                     *to = from.into();
                 }
                 stream.upload(&self.window_permutations, 0, window_permutations, 0..self.window_permutations.len())?;
-                DrawOrder::shuffled(&parts, self.window_permutations.address(), end)
+                DrawOrder::shuffled(&parts, self.window_permutations.address(), end, key)
             }
         };
         stream.upload(&self.order, 0, whole, 0..1)

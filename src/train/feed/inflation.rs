@@ -11,7 +11,8 @@ use crate::kernel::program::{INFLATE_BYTES, INFLATE_FRAMES, INFLATE_HEAD, MAX_GR
 
 /// Number of batches that one kernel launch writes.
 pub(crate) const LAUNCH_BATCHES: usize = 4;
-/// Number of dense buffers that are written in turn, so that no buffer is in the GPU's L2 cache at its next write.
+/// Number of dense buffers that are written in turn. With several, a buffer is no longer in the GPU's L2 cache when it
+/// is written again.
 const BUFFERS: usize = 2;
 
 /// Sizes of dense batches, (batch_size, steps, P * H * W).

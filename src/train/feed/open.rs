@@ -99,7 +99,8 @@ impl Feed {
         self.device_cache.as_ref()
     }
 
-    /// Locks the pages of streamed shards in memory (`mlock`). Returns the number of locked bytes, 0 with a cache.
+    /// Locks the pages of streamed shards in memory (`mlock`). Returns the number of locked bytes, or 0 if the set is
+    /// in a cache.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] if the limit on locked memory is too low.

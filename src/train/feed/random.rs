@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use tonic_loader::{Batch, EpochOrder};
 use tonic_shard::{Column, FrameShape, SparseFrames, Width, Widths};
 
-/// Mean number of events of an active cell, beyond its first event, as in Spiking Speech Commands.
+/// Mean number of additional events in a cell that has events. The value is that of Spiking Speech Commands.
 const MORE_EVENTS: f64 = 1.0;
 
 /// Sizes and density of random frames.

@@ -64,8 +64,9 @@ impl Slot {
         })
     }
 
-    /// Queues the copy to the GPU. `first` is the index of the slot's first sample in the order of the epoch.
-    fn send(&mut self, ring: (&Device, ColumnTypes, &Stream), first: u64) -> Result<()> {
+    /// Queues the copy to the GPU. `first` is the index of the slot's first sample in the order of the epoch, whose key
+    /// is `epoch_key`.
+    fn send(&mut self, ring: (&Device, ColumnTypes, &Stream), first: u64, epoch_key: u64) -> Result<()> {
         let (device, column_types, copies) = ring;
         if self.room != self.staging.room() {
             self.used.synchronize()?;
@@ -73,7 +74,8 @@ impl Slot {
             self.staged = Staged::new(device, column_types, self.room)?;
             self.source = BatchSource::new(self.staged.columns(), self.order.address());
         }
-        self.host_order.as_mut_slice()?[0] = DrawOrder::sequential(first, self.staging.used().samples as u64);
+        let samples = self.staging.used().samples as u64;
+        self.host_order.as_mut_slice()?[0] = DrawOrder::sequential(first, samples, epoch_key);
         copies.wait(&self.used)?;
         self.staging.upload(copies, &self.staged, Sizes::default())?;
         copies.upload(&self.order, 0, &self.host_order, 0..1)?;
@@ -133,13 +135,21 @@ pub(super) fn staged_epoch(
     let make = |windows: &mut Windows<'_>| -> Result<Option<(Slot, usize)>> {
         let Some(mut slot) = ring.slot(&mut made, &used)? else { return Ok(None) };
         slot.staging.clear();
-        let push = |samples: &[EpochSample<'_>]| slot.staging.push(samples, labels, Sizes::default());
+        let push = |samples: &[EpochSample<'_>]| match loader.augmented(order, samples)? {
+            Some(changed) => {
+                let indices = samples.iter().map(EpochSample::index);
+                let changed = changed.frames.samples().zip(&changed.labels).zip(indices);
+                let changed: Vec<_> = changed.map(|((frames, &label), index)| (frames, label, index)).collect();
+                slot.staging.push(&changed, labels, Sizes::default())
+            }
+            None => slot.staging.push(samples, labels, Sizes::default()),
+        };
         let samples = windows.next_batches(together, push)?;
         if samples == 0 {
             ring.idle.push(slot);
             return Ok(None);
         }
-        slot.send((&ring.device, ring.column_types, &ring.copies), position)?;
+        slot.send((&ring.device, ring.column_types, &ring.copies), position, order.epoch_key())?;
         position += samples as u64;
         ring.largest = ring.largest.at_least(slot.room);
         Ok(Some((slot, samples.div_ceil(batch_size))))

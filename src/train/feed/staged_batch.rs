@@ -2,7 +2,7 @@
 
 use tonic_loader::Batch;
 
-use crate::error::Result;
+use crate::error::{KernelError, Result};
 use crate::feed::staging::{Labels, Sizes, Stage, Staged, Staging};
 use crate::gpu::{Buffer, Stream};
 use crate::kernel::batch_source::BatchSource;
@@ -17,7 +17,8 @@ pub(crate) struct StagedBatch {
 }
 
 impl StagedBatch {
-    /// Queues a copy of a batch to the GPU of `stream`. Returns an error if a label is not below `classes`.
+    /// Queues a copy of a batch to the GPU of `stream`. Returns an error if a label is not below `classes`, or if the
+    /// batch doesn't have a key for each sample.
     pub(crate) fn new(
         stream: &Stream,
         column_types: ColumnTypes,
@@ -25,7 +26,13 @@ impl StagedBatch {
         classes: usize,
     ) -> Result<StagedBatch> {
         let device = stream.device();
-        let samples: Vec<_> = batch.frames.samples().zip(batch.labels.iter().copied()).collect();
+        let (frames, keys) = (batch.frames.len(), batch.keys.len());
+        if frames != keys {
+            return Err(KernelError::KeysMissing { samples: frames, keys }.into());
+        }
+        let labels = batch.labels.iter().zip(&batch.keys);
+        let samples = batch.frames.samples().zip(labels).map(|(frames, (&label, &key))| (frames, label, key));
+        let samples: Vec<_> = samples.collect();
         let sizes = samples.iter().map(Stage::sizes).fold(Sizes::default(), Sizes::plus);
         let (mut staging, staged) =
             (Staging::new(device, column_types, sizes)?, Staged::new(device, column_types, sizes)?);

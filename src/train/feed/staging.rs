@@ -61,7 +61,7 @@ impl Sizes {
         }
     }
 
-    /// Whether data of these sizes fits into memory for the sizes `room`.
+    /// Whether the numbers of samples, frames and entries are all at most those of `room`.
     pub(super) fn fits(self, room: Sizes) -> bool {
         self.samples <= room.samples && self.frames <= room.frames && self.entries <= room.entries
     }
@@ -73,6 +73,8 @@ pub(crate) trait Stage: Sync {
     fn widths(&self) -> Widths;
     /// Returns the index of the sample's class, from 0.
     fn label(&self) -> u32;
+    /// Returns the number of [`Sample::key`].
+    fn key(&self) -> u64;
     /// Appends the sample to `frames`. Returns an error if a cell is outside the frame.
     fn append_to(&self, frames: &mut SparseFrames) -> Result<()>;
 }
@@ -91,12 +93,17 @@ impl Stage for EpochSample<'_> {
         EpochSample::label(self)
     }
 
+    fn key(&self) -> u64 {
+        self.index()
+    }
+
     fn append_to(&self, frames: &mut SparseFrames) -> Result<()> {
         Ok(self.unpack(|sample| sample.unpack(frames))?)
     }
 }
 
-impl Stage for (SampleFrames<'_>, u32) {
+/// The frames, the label and the key of a sample.
+impl Stage for (SampleFrames<'_>, u32, u64) {
     fn sizes(&self) -> Sizes {
         Sizes { samples: 1, frames: self.0.frames(), entries: self.0.entries() }
     }
@@ -108,6 +115,10 @@ impl Stage for (SampleFrames<'_>, u32) {
 
     fn label(&self) -> u32 {
         self.1
+    }
+
+    fn key(&self) -> u64 {
+        self.2
     }
 
     fn append_to(&self, frames: &mut SparseFrames) -> Result<()> {
@@ -129,7 +140,7 @@ pub(crate) struct Staging {
     counts: Pinned<u8>,
 }
 
-/// Columns of samples in GPU memory.
+/// Samples in GPU memory, as one array per column.
 #[derive(Debug)]
 pub(crate) struct Staged {
     column_types: ColumnTypes,
@@ -223,6 +234,7 @@ impl Staging {
                 first_entry: (base.entries + before.entries) as u64,
                 frames: frames as u32,
                 label: sample.label(),
+                key: sample.key(),
             };
             let bytes = [frames * frame_ends.bytes(), entries * cells.bytes(), entries * counts.bytes()];
             let mut lengths = bytes.into_iter();
@@ -268,8 +280,8 @@ impl Staging {
         Ok(())
     }
 
-    /// Queues a copy of the buffer to `to` in GPU memory. `base` has the sizes of the data that precedes the copy
-    /// there.
+    /// Queues a copy of the buffer to `to` in GPU memory. `base` has the sizes of the data in `to` that precedes the
+    /// copied data.
     pub(crate) fn upload(&self, stream: &Stream, to: &Staged, base: Sizes) -> Result<()> {
         assert_eq!(self.column_types, to.column_types, "types of the columns");
         let ColumnTypes { frame_ends, cells, counts } = self.column_types;

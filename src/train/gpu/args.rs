@@ -63,7 +63,7 @@ impl<T> fmt::Debug for Address<T> {
     }
 }
 
-/// A type of values in GPU memory and in the arguments of kernels.
+/// A type for values in GPU memory and for arguments of kernels.
 ///
 /// # Safety
 /// Any bytes must be a valid value of the type. The type that [`declare`](DeviceType::declare) writes in CUDA C++ must
@@ -73,7 +73,7 @@ pub(crate) unsafe trait DeviceType: Copy + Send + Sync + 'static {
     fn declare(name: &str) -> String;
 }
 
-/// Implements [`DeviceType`] for number types, each followed by its name in CUDA C++.
+/// Implements [`DeviceType`] for number types. In the macro's arguments, the name in CUDA C++ follows each type.
 macro_rules! numbers {
     ($($rust:ty: $cuda:literal),* $(,)?) => {$(
         // SAFETY: a number of the same width and kind on both sides; any bits are one.
@@ -119,7 +119,8 @@ unsafe impl<T: DeviceType, const N: usize> DeviceType for [T; N] {
 pub(crate) unsafe trait KernelStruct: DeviceType {
     const NAME: &'static str;
 
-    /// Returns the definition of the struct in CUDA C++, with assertions that its layout is that of the Rust struct.
+    /// Returns the definition of the struct in CUDA C++. The text also asserts that the struct has the same layout as
+    /// in Rust.
     fn declaration() -> String;
 }
 

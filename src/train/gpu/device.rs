@@ -169,7 +169,8 @@ impl Device {
         check(unsafe { sys::cuCtxSynchronize() }, || format!("finish the work on {self}"))
     }
 
-    /// Locks `recording`, as needed for recording a graph and for every driver call that would break a recording.
+    /// Locks `recording`. Recording a graph needs this lock, and so does every driver call that would break a
+    /// recording.
     pub(super) fn alone(&self) -> impl Drop {
         self.0.recording.lock()
     }

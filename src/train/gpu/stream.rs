@@ -19,8 +19,8 @@ const ARGUMENTS_LIMIT: usize = 32764;
 #[repr(C, align(16))]
 struct Padded([MaybeUninit<u8>; ARGUMENTS_LIMIT]);
 
-/// A queue of work for a GPU. The work of a stream runs in order, the work of several streams at the same time. A
-/// call returns when its work is queued. If work fails, a later call returns the error.
+/// A queue of work for a GPU. The work of one stream runs in order. The work of several streams can run at the same
+/// time. A call returns when its work is queued. If work fails, a later call returns the error.
 #[derive(Debug)]
 pub struct Stream {
     device: Device,

@@ -30,13 +30,19 @@ impl From<&Permutation> for DrawPermutation {
 }
 
 impl DrawOrder {
-    /// Makes the order of a shuffled epoch of `end` samples. `window_permutations` is the address of the copy of
-    /// `parts.window_permutations` in GPU memory.
-    pub(crate) fn shuffled(parts: &OrderParts, window_permutations: Address<DrawPermutation>, end: u64) -> DrawOrder {
+    /// Makes the order of a shuffled epoch of `end` samples. `window_permutations` is the address in GPU memory that
+    /// has a copy of `parts.window_permutations`. `epoch_key` is [`epoch_key`](tonic_loader::EpochOrder::epoch_key).
+    pub(crate) fn shuffled(
+        parts: &OrderParts,
+        window_permutations: Address<DrawPermutation>,
+        end: u64,
+        epoch_key: u64,
+    ) -> DrawOrder {
         DrawOrder {
             window_permutations,
             end,
             first: 0,
+            epoch_key,
             slots: (&parts.slots).into(),
             shuffled: 1,
             one_batch: 0,
@@ -50,15 +56,16 @@ impl DrawOrder {
 
     /// Makes the order of a single batch: samples 0 to `samples - 1`, not shuffled.
     pub(crate) fn batch(samples: u64) -> DrawOrder {
-        DrawOrder { one_batch: 1, ..DrawOrder::sequential(0, samples) }
+        DrawOrder { one_batch: 1, ..DrawOrder::sequential(0, samples, 0) }
     }
 
-    /// Makes an unshuffled order of `samples` samples, which starts at position `first` in the epoch.
-    pub(crate) fn sequential(first: u64, samples: u64) -> DrawOrder {
+    /// Makes an unshuffled order of `samples` samples, which starts at position `first` in the epoch of `epoch_key`.
+    pub(crate) fn sequential(first: u64, samples: u64, epoch_key: u64) -> DrawOrder {
         DrawOrder {
             window_permutations: Address::null(),
             end: samples,
             first,
+            epoch_key,
             slots: DrawPermutation { key: [0; 8], half_bits: 1, n: 0 },
             shuffled: 0,
             one_batch: 0,

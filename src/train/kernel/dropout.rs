@@ -1,19 +1,22 @@
 //! Dropout of spikes: draws the masks that say which neurons a time step keeps.
 //!
-//! A mask depends only on (seed, epoch, sample, layer, step, tile). It is therefore the same with any number of
-//! threads or ranks, and after a resume.
+//! A mask depends only on (seed, epoch, sample, layer, step, tile). It is therefore the same with any number of threads
+//! or ranks, and after a resume.
 //!
-//! Each bit of a mask is 1 with probability k / 2^16, where k is (1 - p) 2^16, rounded. A mask starts as 0, and
-//! combines one random word for each bit of k, from the lowest 1 bit up: with OR if the bit is 1, with AND if it is 0.
-//! So p = 0.5 needs one word, and p = 0.25 two. The words come from SplitMix64 (Steele, Lea and Flood 2014), two per
-//! output.
+//! Each bit of a mask is 1 with probability k / 2^16, where k is (1 - p) 2^16, rounded. A mask starts as 0. Each bit of
+//! k, from the lowest bit that is 1 to the highest, then combines the mask with a new random word: with OR if the bit
+//! is 1, with AND if the bit is 0. So p = 0.5 needs one random word, and p = 0.25 needs two. The words come from
+//! SplitMix64 (Steele, Lea and Flood 2014). Each output of SplitMix64 gives two words.
 
-use tonic_loader::mix;
+use tonic_loader::{MIX_INCREMENT, mix};
 
 /// Number of binary digits of the probability.
-const DIGITS: u32 = 16;
-/// SplitMix64's increment.
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+pub(super) const DIGITS: u32 = 16;
+/// Smallest and largest probability with which a spike can be dropped, apart from 0: the masks round it to a multiple
+/// of 2^-16.
+pub(crate) const DROPOUT: [f32; 2] = [1.0 / (1 << DIGITS) as f32, 1.0 - 1.0 / (1 << DIGITS) as f32];
+/// First number of a layer for the streams of random initial states. Those of dropout have the layer's own number.
+pub(crate) const STATE_STREAMS: u64 = 1 << 32;
 
 /// A layer's dropout.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,6 +48,16 @@ impl Dropout {
         Dropout { kept: ((1.0 - f64::from(p)) * f64::from(all)).round().max(1.0) as u32, per_sample }
     }
 
+    /// Returns the probability that a neuron is kept, times 2^[`DIGITS`].
+    pub(crate) fn kept(&self) -> u32 {
+        self.kept
+    }
+
+    /// Returns whether a sample has one mask for all of its steps.
+    pub(crate) fn is_per_sample(&self) -> bool {
+        self.per_sample
+    }
+
     /// Returns the factor for the kept spikes: 1 / (1 - p), where p is rounded to a multiple of 2^-16.
     pub(crate) fn scale(&self) -> f32 {
         (f64::from(1u32 << DIGITS) / f64::from(self.kept)) as f32
@@ -61,7 +74,7 @@ impl Dropout {
         let counter = (step << 27) + ((tile as u64) << 3);
         let mut mask = 0;
         for (i, digit) in digits.enumerate() {
-            let pair = mix(key.0.wrapping_add((counter + i as u64 / 2).wrapping_mul(GOLDEN)));
+            let pair = mix(key.0.wrapping_add((counter + i as u64 / 2).wrapping_mul(MIX_INCREMENT)));
             let word = (pair >> (32 * (i % 2))) as u32;
             mask = if self.kept >> digit & 1 == 1 { mask | word } else { mask & word };
         }

@@ -7,8 +7,6 @@
 // thread per neuron goes through the steps. The block stores v, and the spikes or lambda as matrices (batch, T,
 // neurons) for the next product, with T and neurons rounded up to whole tiles.
 
-// Number of steps whose values a thread loads into registers before it goes through them.
-#define AHEAD 16
 // Number of quads that each of BLOCK_THREADS threads has in a tile. A quad is four neighbouring neurons at one step.
 #define QUADS (TILE * TILE / 4 / BLOCK_THREADS)
 

@@ -34,7 +34,11 @@ __device__ __forceinline__ void backward(const BackwardArgs& args) {
     const size_t above_apart = rows * args.above_width, weights_apart = (size_t)args.width * args.above_width;
 
     float4 row = {};
-    if (CONSTANT) row = *(const float4*)(args.row + (size_t)sample * args.width + n0 + threadIdx.x % (TILE / 4) * 4);
+    const size_t of_quad = (size_t)sample * args.width + n0 + threadIdx.x % (TILE / 4) * 4;
+    if (CONSTANT) row = *(const float4*)(args.row + of_quad);
+    // The gradient of the penalty for spike rates is the same at every step.
+    float4 rate = {};
+    if (args.rates) rate = *(const float4*)(args.rates + of_quad);
     float next = 0.0f, total = 0.0f;
     Sums sums;
     clear(sums);
@@ -86,6 +90,7 @@ __device__ __forceinline__ void backward(const BackwardArgs& args) {
         for_each_quad([&](int t, int column, int i) {
             float* at = gains + t * STRIDE + column;
             float4 gain = CONSTANT ? row : *(const float4*)at, keep;
+            if (args.rates) gain.x += rate.x, gain.y += rate.y, gain.z += rate.z, gain.w += rate.w;
             auto prepare_all = [&](auto one) {
                 one(vs[i].x, gain.x, keep.x), one(vs[i].y, gain.y, keep.y);
                 one(vs[i].z, gain.z, keep.z), one(vs[i].w, gain.w, keep.w);

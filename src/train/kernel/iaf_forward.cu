@@ -131,9 +131,9 @@ struct Entries {
 
 // Adds up to ENTRIES entries of a tile of frames, from entry `first` on, to the currents of the tile. `starts` has the
 // index of each frame's first entry. Each thread adds the entries of a frame to the currents of W neighbouring neurons.
-template <int W>
+template <int W, typename Args>
 __device__ __forceinline__ void gather(
-    const ForwardArgs& args, const Entries& entries, const u32* starts, u32 n0, u32 first, float* currents) {
+    const Args& args, const Entries& entries, const u32* starts, u32 n0, u32 first, float* currents) {
     constexpr u32 lanes = TILE / W, groups = BLOCK_THREADS / lanes;
     const u32 column = threadIdx.x % lanes * W, n = n0 + column;
     const bool real = n < args.neurons; // W divides neurons
@@ -142,7 +142,7 @@ __device__ __forceinline__ void gather(
     const bool begins = first == starts[0];
     float bias[W];
 #pragma unroll
-    for (int i = 0; i < W; i++) bias[i] = real ? args.bias[n + i] : 0.0f;
+    for (int i = 0; i < W; i++) bias[i] = real && args.bias ? args.bias[n + i] : 0.0f;
     for (u32 t = threadIdx.x / lanes; t < TILE; t += groups) {
         float* to = currents + t * STRIDE + column;
         float x[W];

@@ -5,6 +5,7 @@
 //! layer.
 
 use crate::gpu::{Address, kernel_structs};
+use crate::kernel::iaf::Neuron;
 
 kernel_structs! {
     /// A sample in GPU memory: where it starts in [`SampleColumns`], its number of frames, and its class.
@@ -16,6 +17,8 @@ kernel_structs! {
         pub(crate) frames: u32,
         /// Index of the sample's class, from 0.
         pub(crate) label: u32,
+        /// Index of the sample in its set. With [`DrawOrder::one_batch`], the key of its random numbers.
+        pub(crate) key: u64,
     }
 
     /// Samples in GPU memory, as one array per column. Columns declared as `u8` have the types in
@@ -48,6 +51,8 @@ kernel_structs! {
         pub(crate) end: u64,
         /// Position in the epoch at which this order starts. 0 for a whole epoch.
         pub(crate) first: u64,
+        /// The key of the epoch, from which the keys of its samples are made.
+        pub(crate) epoch_key: u64,
         /// The order of the chunks: maps a position among the shuffled chunks to the index of a chunk in the set.
         pub(crate) slots: DrawPermutation,
         /// 1 if the samples are shuffled, 0 if they keep their order.
@@ -62,7 +67,7 @@ kernel_structs! {
         pub(crate) window_chunks: u32,
         /// Number of windows in the epoch.
         pub(crate) windows: u32,
-        /// Position of the set's last chunk, which can be shorter, among the shuffled chunks.
+        /// Position of the set's last chunk among the shuffled chunks. Only this chunk can be shorter than the others.
         pub(crate) short_slot: u32,
     }
 
@@ -97,11 +102,15 @@ kernel_structs! {
         pub(crate) steps: u32,
         /// Index of the sample's class, from 0.
         pub(crate) label: u32,
+        /// Key from which the sample's random numbers in this epoch are drawn.
+        pub(crate) key: u64,
     }
 
     pub(crate) struct BatchScore {
-        /// Mean cross entropy of the batch. Weighted by class if there are class weights.
+        /// Mean cross entropy of the batch, weighted by class if there are class weights, and the penalty.
         pub(crate) loss: f64,
+        /// Penalty for spike rates.
+        pub(crate) penalty: f64,
         pub(crate) correct: u32,
         pub(crate) samples: u32,
     }
@@ -236,6 +245,9 @@ kernel_structs! {
         pub(crate) weight_pieces: Address<u16>,
         /// Gradient for the last hidden layer's spikes, the same at every time step, (batch_size, width).
         pub(crate) row: Address<f32>,
+        /// Gradient of the penalty for spike rates, the same at every time step, (batch_size, width). Null without
+        /// penalty.
+        pub(crate) rates: Address<f32>,
         /// Membrane potentials of the layer, (batch_size, time, width).
         pub(crate) v: Address<f32>,
         /// Output: gradient of the loss with respect to the layer's input currents, (pieces, batch_size, time, width).
@@ -281,7 +293,8 @@ kernel_structs! {
         pub(crate) stages: u32,
     }
 
-    /// Arguments of `readout` (logits and losses) and `readout_gradient` (gradients of the readout's parameters).
+    /// Arguments of `readout` (logits and losses), `readout_gradient` (gradients of the readout's parameters), and
+    /// `cross_entropy` (losses for given logits).
     pub(crate) struct ReadoutArgs {
         pub(crate) state: Address<State>,
         pub(crate) drawn: Address<Drawn>,
@@ -307,63 +320,38 @@ kernel_structs! {
         pub(crate) out: Address<f32>,
         /// Weight of each class in the loss, (classes,). Null if the loss is the plain mean.
         pub(crate) class_weights: Address<f32>,
+        /// Output with label smoothing: loss of each sample, times its weight, (batch,).
+        pub(crate) smoothed: Address<f64>,
+        /// Penalty of each hidden layer and sample, (penalty_layers, batch_size).
+        pub(crate) penalties: Address<f64>,
+        /// Sum of the weights of all classes.
+        pub(crate) weight_sum: f64,
+        /// Label smoothing, from 0 to below 1.
+        pub(crate) smoothing: f64,
         /// Output of `readout_gradient`: loss and correct predictions of each batch of the epoch, (batches,).
         pub(crate) scores: Address<BatchScore>,
         /// Number of neurons of the last hidden layer, rounded up to a multiple of `TILE`.
         pub(crate) width: u32,
         pub(crate) neurons: u32,
         pub(crate) classes: u32,
-        /// 1 if `losses`, `predicted` and `labels` are per sample of the epoch, 0 if per sample of the batch.
+        /// 1 if `losses`, `predicted` and `labels` have one element per sample of the epoch, 0 if one per sample of the
+        /// batch.
         pub(crate) by_position: u32,
+        /// Number of layers with a penalty for spike rates.
+        pub(crate) penalty_layers: u32,
+        pub(crate) batch_size: u32,
     }
+}
 
-    /// A linear layer, for the kernels `update` and `pack`: sizes, gradients, and copies of the weights.
-    pub(crate) struct Layer {
-        /// Copy of W for the forward pass, (pieces, output_width, input_width). Null if no kernel reads it.
-        pub(crate) forward: Address<u16>,
-        /// Copy of W^T for the backward pass, (pieces, input_width, output_width). Null if no kernel reads it.
-        pub(crate) backward: Address<u16>,
-        /// Partial sums of the gradient of W^T over groups of samples, (splits, input_width, output_width).
-        pub(crate) partials: Address<f32>,
-        /// Gradient of the bias for each sample, (batch, output_width). Null in the readout.
-        pub(crate) bias_sums: Address<f32>,
-        /// Index of the layer's first weight in the flat list of the network's parameters.
-        pub(crate) at: u64,
-        pub(crate) inputs: u32,
-        pub(crate) outputs: u32,
-        /// Number of rows of a partial sum: inputs + 1 in the readout, else inputs rounded up to a multiple of `TILE`.
-        pub(crate) input_width: u32,
-        /// Number of columns of a partial sum: outputs in the readout, else outputs rounded up to a multiple of `TILE`.
-        pub(crate) output_width: u32,
-        /// Number of partial sums of the gradient of W^T.
-        pub(crate) splits: u32,
-        /// 1 in the readout, where the last row of `partials` is the gradient of the bias. 0 in a hidden layer.
-        pub(crate) readout: u32,
-    }
-
-    /// Arguments of `update` (updates the parameters) and `pack` (copies the weights for matrix products).
-    pub(crate) struct UpdateArgs {
-        /// State of training, which only `update` reads.
-        pub(crate) state: Address<State>,
-        /// One record for each linear layer, the readout last.
-        pub(crate) layers: Address<Layer>,
-        /// All weights and biases as one flat list, in the order of [`Parameters`](crate::network::Parameters).
-        pub(crate) parameters: Address<f32>,
-        /// Output: gradient of each parameter. Null if the host doesn't need the gradients.
-        pub(crate) gradients: Address<f32>,
-        /// Moving average m of each gradient, or velocity of SGD. If null, `update` only computes the gradients.
-        pub(crate) mean: Address<f32>,
-        /// Moving average v of each squared gradient. SGD doesn't use it.
-        pub(crate) mean_square: Address<f32>,
-        /// Learning rate and momentum (beta1 of Adam) of each batch since [`State::batches`] was 0, (batches, 2).
-        pub(crate) rates: Address<f64>,
-        /// Weight of the old value in Adam's moving average v.
-        pub(crate) beta2: f64,
-        /// Small number in the denominator of Adam's update, which avoids a division by 0.
-        pub(crate) eps: f64,
-        /// Factor of the weight decay, which acts on the weights and not on the biases.
-        pub(crate) weight_decay: f64,
-        /// The formula of the update: `RULE_ADAM`, `RULE_ADAMW`, `RULE_SGD` or `RULE_NESTEROV`.
-        pub(crate) rule: u32,
+impl From<&Neuron> for NeuronArgs {
+    fn from(neuron: &Neuron) -> NeuronArgs {
+        NeuronArgs {
+            theta: neuron.theta,
+            reciprocal: 1.0 / neuron.theta,
+            lower: neuron.min_v_mem.unwrap_or(f32::NEG_INFINITY),
+            peak: neuron.peak,
+            rate: neuron.rate,
+            exact: neuron.has_exact_reciprocal().into(),
+        }
     }
 }

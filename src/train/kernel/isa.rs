@@ -38,7 +38,8 @@ impl Isa {
         sets
     }
 
-    /// Returns the instruction set in the environment variable `TONIC_ISA`, or the fastest one without this variable.
+    /// Returns the instruction set in the environment variable `TONIC_ISA`. If the variable is not set, returns the
+    /// fastest instruction set.
     ///
     /// # Errors
     /// [`Usage`](tonic_base::Error::Usage) if `TONIC_ISA` names an instruction set that this machine doesn't support.

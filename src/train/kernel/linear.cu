@@ -107,26 +107,30 @@ __device__ __forceinline__ void write_score(const ReadoutArgs& args, State& stat
     double* losses = (double*)dynamic_shared_memory();
     u32* correct = (u32*)(losses + blockDim.x);
     double* weights = (double*)(correct + blockDim.x); // aligned: the offset is a multiple of 8 bytes
-    double loss = 0, weight = 0;
+    double* penalties = weights + blockDim.x;
+    double loss = 0, weight = 0, penalty = 0;
     u32 right = 0;
     for (u32 b = threadIdx.x; b < samples; b += blockDim.x) {
         const u32 label = args.drawn[b].label;
         const double of = args.class_weights ? args.class_weights[label] : 1.0;
-        loss += of * args.losses[b];
+        loss += args.smoothing > 0.0 ? args.smoothed[b] : of * args.losses[b];
         weight += of;
         right += args.predicted[b] == label;
+        for (u32 i = 0; i < args.penalty_layers; i++) penalty += args.penalties[(size_t)i * args.batch_size + b];
     }
     losses[threadIdx.x] = loss, correct[threadIdx.x] = right, weights[threadIdx.x] = weight;
+    penalties[threadIdx.x] = penalty;
     for (u32 half = blockDim.x / 2; half > 0; half /= 2) {
         __syncthreads();
         if (threadIdx.x >= half) continue;
         losses[threadIdx.x] += losses[threadIdx.x + half];
         correct[threadIdx.x] += correct[threadIdx.x + half];
         weights[threadIdx.x] += weights[threadIdx.x + half];
+        penalties[threadIdx.x] += penalties[threadIdx.x + half];
     }
     if (threadIdx.x > 0) return;
-    loss = losses[0] / weights[0];
-    args.scores[state.batch] = {loss, correct[0], samples};
+    loss = losses[0] / weights[0] + penalties[0];
+    args.scores[state.batch] = {loss, penalties[0], correct[0], samples};
     if (!(loss - loss == 0)) state.stopped = 1; // no update, and no further batch
 }
 

@@ -5,6 +5,7 @@
 //! lambda is the gradient of the loss with respect to the outputs.
 
 use rayon::prelude::*;
+use tonic_ranks::Ranks;
 
 use crate::kernel::isa::{Isa, for_each_isa};
 use crate::kernel::vector::F32x16;
@@ -15,7 +16,7 @@ const STEPS: usize = 12;
 /// Number of input cells that [`dense_weight_gradient_tile`] computes together. Without AVX-512, it computes half as
 /// many.
 const CELLS: usize = 8;
-/// Number of elements of `Panels::weights` that one parallel task of [`Panels::add`] adds.
+/// Number of elements of `Panels::weights` that one parallel task of [`Panels::sum`] adds.
 const ROWS: usize = 64;
 
 /// Returns `steps` rounded up to a multiple of [`STEPS`], as [`matmul_tile`] requires.
@@ -112,12 +113,27 @@ impl Panels {
         }
     }
 
-    /// Adds all `others` to these panels, in order.
-    pub(crate) fn add(&mut self, isa: Isa, others: &[&Panels]) {
-        self.weights.par_chunks_mut(ROWS).enumerate().for_each(|(chunk, sums)| {
-            others.iter().for_each(|other| add_tiles(isa, sums, &other.weights[chunk * ROWS..][..sums.len()]));
+    /// Adds up the gradients of all blocks of a batch, in the order of the blocks: first those of lower ranks, then
+    /// those in `blocks`, then those of higher ranks. Rank 0 has a block. Other ranks may have none: `size` has the size
+    /// of the gradients, and gets the sum there.
+    pub(crate) fn sum<'a>(isa: Isa, ranks: Ranks, blocks: Vec<&'a mut Panels>, size: &'a mut Panels) -> &'a Panels {
+        let mut blocks = blocks.into_iter();
+        let sum = if ranks.is_root() { blocks.next().unwrap_or(size) } else { size };
+        let others: Vec<&Panels> = blocks.map(|block| &*block).collect();
+        ranks.fold(sum.weights.as_flattened_mut(), |range, sums| {
+            let first = range.start / TILE_WIDTH;
+            let (sums, _) = sums.as_chunks_mut::<TILE_WIDTH>();
+            sums.par_chunks_mut(ROWS).enumerate().for_each(|(chunk, sums)| {
+                let from = first + chunk * ROWS;
+                others.iter().for_each(|other| add_tiles(isa, sums, &other.weights[from..][..sums.len()]));
+            });
         });
-        others.iter().for_each(|other| add_tiles(isa, &mut self.bias, &other.bias));
+        ranks.fold(sum.bias.as_flattened_mut(), |range, sums| {
+            let (sums, _) = sums.as_chunks_mut::<TILE_WIDTH>();
+            let from = range.start / TILE_WIDTH;
+            others.iter().for_each(|other| add_tiles(isa, sums, &other.bias[from..][..sums.len()]));
+        });
+        sum
     }
 
     /// Returns the weights and the biases of one tile of outputs. The weights have one element for each input.
@@ -292,7 +308,8 @@ fn gather_step<V: F32x16, const N: usize>(
     sums
 }
 
-/// Computes the outputs of N tiles for [`gather`]. `first` is the index of the first tile. Returns N.
+/// Computes the outputs of N tiles for [`gather`]. `first` is the index of the first tile. Returns the number of tiles,
+/// N.
 #[inline(always)]
 fn gather_tiles<V: F32x16, const N: usize>(
     panels: &Panels,
@@ -324,8 +341,8 @@ fn add_over_time<V: F32x16>(lambda: &[Tile], sum: &mut Tile) {
     store(sums, sum);
 }
 
-/// Computes I time steps for [`matmul_tile`]. `first` is the first time step. `parts` has the indices of the computed
-/// halves of the tile, 0 or 1.
+/// Computes I time steps for [`matmul_tile`]. `first` is the first time step. `parts` says which halves of the tile to
+/// compute: 0, 1 or both.
 #[inline(always)]
 fn matmul_block<V: F32x16, const I: usize, const P: usize>(
     a: &[Tile],
@@ -351,8 +368,8 @@ fn matmul_block<V: F32x16, const I: usize, const P: usize>(
     sums
 }
 
-/// Computes the gradients of I cells for [`dense_weight_gradient_tile`]. `first` is the first cell. `parts` has the
-/// indices of the computed halves of the tile, 0 or 1.
+/// Computes the gradients of I cells for [`dense_weight_gradient_tile`]. `first` is the first cell. `parts` says which
+/// halves of the tile to compute: 0, 1 or both.
 #[inline(always)]
 fn dense_gradient_block<V: F32x16, const I: usize, const P: usize>(
     a: &[Tile],

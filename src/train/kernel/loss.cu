@@ -12,9 +12,89 @@ __device__ __forceinline__ float warp_sum(float x) {
     return x;
 }
 
+// The largest logit so far, and its class. NaN is never the largest logit, but makes the sum of the powers NaN. Of equal
+// logits, the first one counts.
+struct Largest {
+    float most = __uint_as_float(0xff800000u); // negative infinity
+    u32 best = 0xffffffffu;
+
+    __device__ __forceinline__ void consider(float logit, u32 k) {
+        if (logit > most || (logit == most && k < best)) most = logit, best = k;
+    }
+};
+
+// Computes the loss of sample b and the gradient for its logits. `own` is the logit of class threadIdx.x, and `largest`
+// has considered the logits of this thread. Writes the gradient of the first BLOCK_THREADS logits to `first` too.
+// `of_warp` is shared memory for (4, READOUT_WARPS) numbers.
+__device__ __forceinline__ void finish_loss(
+    const ReadoutArgs& args, u32 b, float own, Largest largest, float* first, float* of_warp) {
+    const u32 samples = args.state->samples, label = args.drawn[b].label;
+    const u32 warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
+    const float* logits = args.logits + (size_t)b * args.classes;
+    float* gradient = args.gradient + (size_t)b * args.classes;
+    for (u32 lanes = WARP / 2; lanes > 0; lanes /= 2) {
+        const float other = __shfl_xor_sync(0xffffffffu, largest.most, lanes);
+        const u32 k = __shfl_xor_sync(0xffffffffu, largest.best, lanes);
+        largest.consider(other, k);
+    }
+    if (lane == 0) of_warp[warp] = largest.most, ((u32*)of_warp)[READOUT_WARPS + warp] = largest.best;
+    __syncthreads();
+    for (u32 i = 0; i < READOUT_WARPS; i++) largest.consider(of_warp[i], ((u32*)of_warp)[READOUT_WARPS + i]);
+
+    const float most = largest.most;
+    float sum = 0.0f, weight = 0.0f;
+    for (u32 k = threadIdx.x; k < args.classes; k += BLOCK_THREADS) {
+        const float power = exp_nonpositive((k < BLOCK_THREADS ? own : logits[k]) - most);
+        if (k < BLOCK_THREADS) own = power;
+        else gradient[k] = power;
+        sum += power;
+    }
+    if (args.class_weights) {
+        for (u32 i = threadIdx.x; i < samples; i += BLOCK_THREADS) weight += args.class_weights[args.drawn[i].label];
+    }
+    sum = warp_sum(sum), weight = warp_sum(weight);
+    if (lane == 0) of_warp[2 * READOUT_WARPS + warp] = sum, of_warp[3 * READOUT_WARPS + warp] = weight;
+    __syncthreads();
+    sum = weight = 0.0f;
+    for (u32 i = 0; i < READOUT_WARPS; i++) {
+        sum += of_warp[2 * READOUT_WARPS + i];
+        weight += of_warp[3 * READOUT_WARPS + i];
+    }
+    auto weight_of = [&](u32 k) { return args.class_weights ? args.class_weights[k] : 1.0f; };
+    const float scale = args.class_weights ? args.class_weights[label] / weight : 1.0f / (float)samples;
+    // With label smoothing: the weight of the label and that of each class in the target (engine/training_loss.rs).
+    const double each = args.smoothing > 0.0 ? args.smoothing / args.classes : 0.0;
+    const double target = args.smoothing > 0.0 ? (1.0 - args.smoothing) * weight_of(label) : 0.0;
+    for (u32 k = threadIdx.x; k < args.classes; k += BLOCK_THREADS) {
+        const float p = (k < BLOCK_THREADS ? own : gradient[k]) / sum, share = p * scale;
+        float g = k == label ? share - scale : share;
+        if (args.smoothing > 0.0) {
+            const float whole = (float)(target + each * args.weight_sum);
+            const double other = k == label ? args.weight_sum - weight_of(label) : -(double)weight_of(k);
+            const float total = args.class_weights ? weight : (float)samples;
+            g = (whole * (k == label ? p - 1.0f : p) + (float)(each * other)) / total;
+        }
+        gradient[k] = g;
+        if (k < BLOCK_THREADS) first[k] = g;
+    }
+    __syncthreads();
+    // A logarithm takes long: the last warp computes it while the others continue.
+    if (warp + 1 < READOUT_WARPS || lane > 0) return;
+    const u64 index = args.by_position ? args.state->begin + b : b;
+    args.labels[index] = label;
+    args.predicted[index] = largest.best == 0xffffffffu ? 0 : largest.best;
+    // A sample without a label has no loss.
+    const double nll = label < args.classes ? log((double)sum) + (double)most - (double)logits[label] : 0.0;
+    args.losses[index] = nll;
+    if (args.smoothing == 0.0) return;
+    double smooth = 0.0;
+    for (u32 k = 0; k < args.classes; k++) smooth += weight_of(k) * (nll + (double)logits[label] - (double)logits[k]);
+    args.smoothed[b] = target * nll + each * smooth;
+}
+
 KERNEL(readout, ReadoutArgs, BLOCK_THREADS) {
     const u32 b = blockIdx.x, samples = args.state->samples;
-    const u32 steps = args.drawn[b].steps, label = args.drawn[b].label;
+    const u32 steps = args.drawn[b].steps;
     float* partials = (float*)dynamic_shared_memory();           // (READOUT_WARPS, READOUT_CLASSES)
     float* first = partials + READOUT_WARPS * READOUT_CLASSES;   // gradient of the first BLOCK_THREADS logits
     float* of_warp = first + BLOCK_THREADS;                      // (4, READOUT_WARPS)
@@ -23,12 +103,7 @@ KERNEL(readout, ReadoutArgs, BLOCK_THREADS) {
     float* gradient = args.gradient + (size_t)b * args.classes;
     const u32 warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
 
-    // NaN is never the largest logit, but makes the sum of the powers NaN. Of equal logits, the first one counts.
-    float most = __uint_as_float(0xff800000u); // negative infinity
-    u32 best = 0xffffffffu;
-    auto consider = [&](float logit, u32 k) {
-        if (logit > most || (logit == most && k < best)) most = logit, best = k;
-    };
+    Largest largest;
     float own = 0.0f; // the logit of class threadIdx.x, then its power, then its gradient
     for (u32 k0 = 0; k0 < args.classes; k0 += READOUT_CLASSES) {
         constexpr u32 ahead = 8; // neurons whose numbers are loaded together
@@ -61,56 +136,11 @@ KERNEL(readout, ReadoutArgs, BLOCK_THREADS) {
             for (u32 i = 0; i < READOUT_WARPS; i++) logit += partials[i * READOUT_CLASSES + k - k0];
             logits[k] = logit;
             if (k < BLOCK_THREADS) own = logit;
-            consider(logit, k);
+            largest.consider(logit, k);
         }
     }
-
-    for (u32 lanes = WARP / 2; lanes > 0; lanes /= 2) {
-        const float other = __shfl_xor_sync(0xffffffffu, most, lanes);
-        const u32 k = __shfl_xor_sync(0xffffffffu, best, lanes);
-        consider(other, k);
-    }
-    if (lane == 0) of_warp[warp] = most, ((u32*)of_warp)[READOUT_WARPS + warp] = best;
-    __syncthreads();
-    for (u32 i = 0; i < READOUT_WARPS; i++) consider(of_warp[i], ((u32*)of_warp)[READOUT_WARPS + i]);
-
-    float sum = 0.0f, weight = 0.0f;
-    for (u32 k = threadIdx.x; k < args.classes; k += BLOCK_THREADS) {
-        const float power = exp_nonpositive((k < BLOCK_THREADS ? own : logits[k]) - most);
-        if (k < BLOCK_THREADS) own = power;
-        else gradient[k] = power;
-        sum += power;
-    }
-    if (args.class_weights) {
-        for (u32 i = threadIdx.x; i < samples; i += BLOCK_THREADS) weight += args.class_weights[args.drawn[i].label];
-    }
-    sum = warp_sum(sum), weight = warp_sum(weight);
-    if (lane == 0) of_warp[2 * READOUT_WARPS + warp] = sum, of_warp[3 * READOUT_WARPS + warp] = weight;
-    __syncthreads();
-    sum = weight = 0.0f;
-    for (u32 i = 0; i < READOUT_WARPS; i++) {
-        sum += of_warp[2 * READOUT_WARPS + i];
-        weight += of_warp[3 * READOUT_WARPS + i];
-    }
-    const float scale = args.class_weights ? args.class_weights[label] / weight : 1.0f / (float)samples;
-    for (u32 k = threadIdx.x; k < args.classes; k += BLOCK_THREADS) {
-        const float share = (k < BLOCK_THREADS ? own : gradient[k]) / sum * scale;
-        const float g = k == label ? share - scale : share;
-        gradient[k] = g;
-        if (k < BLOCK_THREADS) first[k] = g;
-    }
-    __syncthreads();
-    // A logarithm takes long: the last warp computes it while the others continue.
-    if (warp + 1 == READOUT_WARPS) {
-        if (lane > 0) return;
-        const u64 index = args.by_position ? args.state->begin + b : b;
-        args.labels[index] = label;
-        args.predicted[index] = best == 0xffffffffu ? 0 : best;
-        // A sample without a label has no loss.
-        args.losses[index] = label < args.classes ? log((double)sum) + (double)most - (double)logits[label] : 0.0;
-        return;
-    }
-    if (!args.row) return;
+    finish_loss(args, b, own, largest, first, of_warp);
+    if (!args.row || warp + 1 == READOUT_WARPS) return;
     // Eight lanes per neuron.
     for (u32 h0 = 4 * warp; h0 < args.width; h0 += 4 * (READOUT_WARPS - 1)) {
         const u32 h = h0 + lane / 8;
@@ -132,4 +162,16 @@ KERNEL(readout, ReadoutArgs, BLOCK_THREADS) {
         for (u32 lanes = 4; lanes > 0; lanes /= 2) g += __shfl_xor_sync(0xffffffffu, g, lanes);
         if (lane % 8 == 0) args.row[(size_t)b * args.width + h] = h < args.neurons ? g : 0.0f;
     }
+}
+
+// The loss of networks with any kinds of layers, from logits that are already there.
+KERNEL(cross_entropy, ReadoutArgs, BLOCK_THREADS) {
+    const u32 b = blockIdx.x;
+    if (b >= args.state->samples) return;
+    const float* logits = args.logits + (size_t)b * args.classes;
+    float* first = (float*)dynamic_shared_memory();
+    Largest largest;
+    for (u32 k = threadIdx.x; k < args.classes; k += BLOCK_THREADS) largest.consider(logits[k], k);
+    const float own = threadIdx.x < args.classes ? logits[threadIdx.x] : 0.0f;
+    finish_loss(args, b, own, largest, first, first + BLOCK_THREADS);
 }

@@ -18,7 +18,8 @@
 //! vector        vectors of sixteen float32 on each instruction set
 //! batch_source  the samples in GPU memory from which the CUDA kernels draw batches
 //! product       how the CUDA kernels' matrix products use the GPU's shared memory
-//! interface     structs that the host and the CUDA kernels exchange
+//! interface     structs that the host and the CUDA kernels exchange; layer_interface has those of networks with any
+//!               layers, update_interface those of the optimiser
 //! program       the CUDA kernels, compiled and loaded
 //! ```
 //!
@@ -35,6 +36,7 @@ mod exp;
 pub(crate) mod iaf;
 pub(crate) mod interface;
 pub(crate) mod isa;
+pub(crate) mod layer_interface;
 pub(crate) mod linear;
 pub(crate) mod loss;
 pub(crate) mod norm;
@@ -47,6 +49,7 @@ pub(crate) mod sampled;
 mod spikes;
 #[cfg(test)]
 mod tests;
+pub(crate) mod update_interface;
 mod vector;
 
 pub(crate) use active_cells::ActiveCells;
@@ -60,14 +63,17 @@ pub(crate) const TILE_WIDTH: usize = 32;
 /// One value for each of the [`TILE_WIDTH`] neurons of a tile.
 pub(crate) type Tile = [f32; TILE_WIDTH];
 
+/// A [`Tile`] in float64, for sums.
+pub(crate) type DoubleTile = [f64; TILE_WIDTH];
+
 #[inline(always)]
-fn halves(tile: &Tile) -> [&[f32; 16]; 2] {
+fn halves<T>(tile: &[T; TILE_WIDTH]) -> [&[T; 16]; 2] {
     let halves = tile.as_chunks().0;
     [&halves[0], &halves[1]]
 }
 
 #[inline(always)]
-fn halves_mut(tile: &mut Tile) -> [&mut [f32; 16]; 2] {
+fn halves_mut<T>(tile: &mut [T; TILE_WIDTH]) -> [&mut [T; 16]; 2] {
     let (low, high) = tile.as_chunks_mut().0.split_at_mut(1);
     [&mut low[0], &mut high[0]]
 }

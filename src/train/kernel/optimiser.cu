@@ -1,8 +1,8 @@
 // The update: sums up the partial sums of the gradients, does the optimiser's step (kernel/optimiser.rs has the formulas), and writes
 // the weights in the pieces and layouts that the next matrix products read.
 //
-// The parameters of a layer are a matrix: W^T, (in, out), with the bias as one more row. The blocks with index y in the
-// grid share layer y. A block has UPDATE_ROWS by UPDATE_COLUMNS parameters, so that it reads and writes several
+// The parameters of a layer are a matrix: W^T, (in, out), with the bias as one more row. Other parameters are layers
+// without inputs, and a row. A block has UPDATE_ROWS by UPDATE_COLUMNS parameters of a layer, so that it reads and writes several
 // neighbours in both layouts. UPDATE_SHARES threads add up the gradient of a parameter: each thread adds a share of the
 // partial sums. The first of these threads updates the parameter.
 
@@ -26,11 +26,20 @@ struct Place {
     u64 index;  // in the network's flat list
 };
 
+// The layer of this block.
+__device__ __forceinline__ const Layer& layer_of(const UpdateArgs& args) {
+    u32 at = 0;
+#pragma unroll 4
+    for (u32 i = 1; i < args.layer_count; i++) at += args.layers[i].first_block <= blockIdx.x; // loads don't wait for others
+    return args.layers[at];
+}
+
 __device__ __forceinline__ Place place_of(const Layer& layer) {
     const u32 across = (layer.outputs + UPDATE_COLUMNS - 1) / UPDATE_COLUMNS, i = threadIdx.x % UPDATE_PARAMETERS;
-    const u32 row = blockIdx.x / across * UPDATE_ROWS + i / UPDATE_COLUMNS;
-    const u32 column = blockIdx.x % across * UPDATE_COLUMNS + i % UPDATE_COLUMNS;
-    const bool there = row <= layer.inputs && column < layer.outputs;
+    const u32 block = blockIdx.x - layer.first_block;
+    const u32 row = block / across * UPDATE_ROWS + i / UPDATE_COLUMNS;
+    const u32 column = block % across * UPDATE_COLUMNS + i % UPDATE_COLUMNS;
+    const bool there = row < layer.rows && column < layer.outputs;
     return {row, column, there, layer.at + (u64)row * layer.outputs + column};
 }
 
@@ -47,7 +56,7 @@ __device__ __forceinline__ void pack_weight(const Layer& layer, u32 row, u32 col
 }
 
 KERNEL(pack, UpdateArgs, BLOCK_THREADS) {
-    const Layer& layer = args.layers[blockIdx.y];
+    const Layer& layer = layer_of(args);
     const Place at = place_of(layer);
     if (threadIdx.x >= UPDATE_PARAMETERS || !at.there || at.row == layer.inputs) return;
     pack_weight(layer, at.row, at.column, args.parameters[at.index]);
@@ -55,14 +64,15 @@ KERNEL(pack, UpdateArgs, BLOCK_THREADS) {
 
 KERNEL(update, UpdateArgs, BLOCK_THREADS) {
     const State& state = *args.state;
-    const Layer& layer = args.layers[blockIdx.y];
+    const Layer& layer = layer_of(args);
     const u32 samples = state.samples, share = threadIdx.x / UPDATE_PARAMETERS;
     if (state.stopped || samples == 0) return;
     const Place at = place_of(layer);
     float* sums = (float*)dynamic_shared_memory(); // (UPDATE_SHARES, UPDATE_PARAMETERS)
     float* factors = sums + BLOCK_THREADS;
     float mean = 0.0f, mean_square = 0.0f, w = 0.0f;
-    const bool updates = args.mean && share == 0 && at.there;
+    const bool frozen = at.row < layer.inputs ? layer.frozen_weights : layer.frozen_row;
+    const bool updates = args.mean && share == 0 && at.there && !frozen;
     const bool has_squares = args.rule == RULE_ADAM || args.rule == RULE_ADAMW;
     if (updates) mean = args.mean[at.index], w = args.parameters[at.index];
     if (updates && has_squares) mean_square = args.mean_square[at.index];
@@ -72,7 +82,7 @@ KERNEL(update, UpdateArgs, BLOCK_THREADS) {
     const bool split = at.row < layer.inputs || layer.readout;
     const size_t apart = split ? (size_t)layer.input_width * layer.output_width : layer.output_width;
     const float* from = split ? layer.partials + (size_t)at.row * layer.output_width : layer.bias_sums;
-    const u32 n = !at.there ? 0 : split ? layer.splits : samples;
+    const u32 n = !at.there || args.clipped ? 0 : split ? layer.splits : samples;
     float numbers[ahead];
     auto load = [&](u32 first) {
 #pragma unroll
@@ -99,7 +109,9 @@ KERNEL(update, UpdateArgs, BLOCK_THREADS) {
     __syncthreads();
     if (share > 0 || !at.there) return;
     for (u32 i = 1; i < UPDATE_SHARES; i++) g += sums[threadIdx.x + i * UPDATE_PARAMETERS];
-    if (args.gradients) args.gradients[at.index] = g;
+    if (at.row < layer.inputs) g *= layer.scale;
+    if (args.clipped) g = args.gradients[at.index] * *args.clipped;
+    else if (args.gradients) args.gradients[at.index] = frozen ? 0.0f : g;
     if (!updates) return;
 
     const double decay = at.row < layer.inputs ? args.weight_decay : 0.0;
@@ -119,4 +131,35 @@ KERNEL(update, UpdateArgs, BLOCK_THREADS) {
     args.mean[at.index] = mean;
     args.parameters[at.index] = w;
     if (at.row < layer.inputs) pack_weight(layer, at.row, at.column, w);
+}
+
+// Sums of the squares of CLIP_CHUNK gradients each.
+KERNEL(squares, ClipArgs, BLOCK_THREADS) {
+    double* sums = (double*)dynamic_shared_memory(); // (BLOCK_THREADS,)
+    const u64 first = (u64)blockIdx.x * CLIP_CHUNK;
+    double sum = 0.0;
+    for (u64 i = first + threadIdx.x; i < first + CLIP_CHUNK && i < args.parameters; i += BLOCK_THREADS) {
+        sum = fma((double)args.gradients[i], (double)args.gradients[i], sum);
+    }
+    sums[threadIdx.x] = sum;
+    for (u32 half = BLOCK_THREADS / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
+    }
+    if (threadIdx.x == 0) args.squares[blockIdx.x] = sums[0];
+}
+
+// The factor that reduces the norm of all gradients to `clip_norm`, in one block.
+KERNEL(clip, ClipArgs, BLOCK_THREADS) {
+    double* sums = (double*)dynamic_shared_memory(); // (BLOCK_THREADS,)
+    const u64 chunks = (args.parameters + CLIP_CHUNK - 1) / CLIP_CHUNK;
+    double sum = 0.0;
+    for (u64 i = threadIdx.x; i < chunks; i += BLOCK_THREADS) sum += args.squares[i];
+    sums[threadIdx.x] = sum;
+    for (u32 half = BLOCK_THREADS / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
+    }
+    const double factor = args.clip_norm / (sqrt(sums[0]) + CLIP_EPS);
+    if (threadIdx.x == 0) *args.factor = factor < 1.0 ? (float)factor : 1.0f;
 }

@@ -31,7 +31,7 @@ use crate::kernel::vector::Real;
 /// chunks.
 const CHUNK: usize = 1 << 14;
 /// Number that is added to the norm of the gradients before the division by this norm, as in PyTorch.
-const CLIP_EPS: f64 = 1e-6;
+pub(super) const CLIP_EPS: f64 = 1e-6;
 
 /// The formula of an update, with its constants.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -115,7 +115,7 @@ impl Default for OptimiserConfig {
     }
 }
 
-/// Consecutive parameters that the optimiser treats alike.
+/// Consecutive parameters that the optimiser treats in the same way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     /// Indices in the flat list of the parameters.
@@ -154,7 +154,7 @@ impl Optimiser {
         Optimiser { config, step: 0, mean: vec![0.0; parameters], mean_square: vec![0.0; squares], groups }
     }
 
-    /// Groups of parameters that the optimiser treats alike, in the order of the flat list.
+    /// Groups of parameters that the optimiser treats in the same way, in the order of the flat list.
     pub fn groups(&self) -> &[Group] {
         &self.groups
     }

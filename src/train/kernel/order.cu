@@ -40,6 +40,14 @@ __device__ __forceinline__ u64 sample_at(const DrawOrder& order, u64 position) {
     return (u64)chunk * order.chunk_samples + index % order.chunk_samples;
 }
 
+// A hash of 64 bits whose result looks random: SplitMix64, as `mix` of the loader.
+__device__ __forceinline__ u64 mix_64(u64 state) {
+    u64 z = state + MIX_INCREMENT;
+    z = (z ^ z >> 30) * MIX_FIRST;
+    z = (z ^ z >> 27) * MIX_SECOND;
+    return z ^ z >> 31;
+}
+
 // Draws the next batch, in one block. After training has stopped, the batch is empty.
 KERNEL(draw, DrawArgs, BLOCK_THREADS) {
     State& state = *args.state;
@@ -58,6 +66,7 @@ KERNEL(draw, DrawArgs, BLOCK_THREADS) {
         drawn.first_entry = sample.first_entry;
         drawn.frames = sample.frames;
         drawn.label = sample.label;
+        drawn.key = order.one_batch ? sample.key : mix_64(order.epoch_key ^ mix_64(sample.key));
         drawn.steps = max(args.steps, sample.frames); // a longer sample keeps all its frames
         most = max(most, sample.frames);
     }

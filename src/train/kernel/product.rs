@@ -8,7 +8,7 @@ pub(crate) const STRIDE: usize = TILE + 8;
 pub(crate) const PLANE: usize = TILE * STRIDE;
 /// Size in bytes of a tile of bfloat16 numbers in shared memory.
 pub(crate) const PLANE_BYTES: usize = PLANE * size_of::<u16>();
-/// Number of input tiles of a layer that is so wide that its weights never fit into shared memory.
+/// Number of input tiles that stands for a very wide layer, whose weights never fit into shared memory.
 pub(crate) const WIDE: usize = 1 << 16;
 /// Shared memory in bytes that CUDA reserves in each block.
 const RESERVED: usize = 1024;
@@ -43,7 +43,7 @@ pub(crate) struct Products {
 }
 
 impl Products {
-    /// Chooses for `iaf_forward` and `iaf_forward_input`.
+    /// Chooses the use of shared memory for `iaf_forward` and `iaf_forward_input`.
     ///
     /// - `before`: number of bfloat16 numbers whose sum is one input value
     /// - `depth`: number of tiles of inputs
@@ -52,7 +52,8 @@ impl Products {
         self.resident(currents, pieces * depth, before).unwrap_or_else(|| self.stages(currents, before + pieces))
     }
 
-    /// Chooses for `iaf_backward`. `depth` is the number of tiles of neurons in the next layer.
+    /// Chooses the use of shared memory for `iaf_backward`. `depth` is the number of tiles of neurons in the next
+    /// layer.
     pub(crate) fn backward(&self, depth: usize) -> Product {
         let (gains, pieces) = (4, self.pieces); // two planes of float32
         // With two pieces or more, the gains fit into a stage.
@@ -61,8 +62,16 @@ impl Products {
             .unwrap_or_else(|| Product { apart, ..self.stages(if apart { gains } else { 0 }, 2 * pieces) })
     }
 
-    /// Chooses for the kernels of weight gradients. `before` is the number of bfloat16 numbers whose sum is one input
-    /// value.
+    /// Chooses the use of shared memory for `outputs`, `outputs_input` and `input_gradient`.
+    ///
+    /// - `before`: number of bfloat16 numbers whose sum is one number of the left operand
+    /// - `depth`: number of tiles of the left operand's columns
+    pub(crate) fn linear(&self, before: usize, depth: usize) -> Product {
+        self.resident(0, self.pieces * depth, before).unwrap_or_else(|| self.stages(0, before + self.pieces))
+    }
+
+    /// Chooses the use of shared memory for the kernels of weight gradients. `before` is the number of bfloat16 numbers
+    /// whose sum is one input value.
     pub(crate) fn gradient(&self, before: usize) -> Product {
         let moving = 2 * before + self.pieces; // two tiles of the input, and one of lambda
         // There is one such block for each multiprocessor of a large GPU: only one has to fit.
@@ -70,8 +79,8 @@ impl Products {
         if three.bytes <= self.shared_memory { three } else { self.stages(0, moving) }
     }
 
-    /// Chooses shared memory that holds all weights, or returns `None` if two such blocks don't fit on a
-    /// multiprocessor. The arguments are numbers of tiles:
+    /// Chooses shared memory that holds all weights. Returns `None` if a multiprocessor doesn't have the memory for two
+    /// blocks of this size. The arguments are numbers of tiles:
     ///
     /// - `fixed`: results, which are always in shared memory
     /// - `weights`: weights
@@ -135,6 +144,7 @@ mod tests {
             for input in 1..=3 {
                 for depth in [1, 2, 3, 16, WIDE] {
                     let all = [products.forward(input, depth), products.backward(depth), products.gradient(input)];
+                    let all = [&all[..], &[products.linear(input, depth)]].concat();
                     assert!(all.iter().all(|product| product.bytes <= 101_376), "{pieces} {input} {depth}: {all:?}");
                 }
             }

@@ -9,14 +9,19 @@
 //! iaf.cu           the neuron; iaf_forward.cu, iaf_backward.cu and spikes.cu use this file
 //! iaf_forward.cu   iaf_forward_cells and iaf_forward_input (first layer), iaf_forward: forward pass of a layer
 //! iaf_backward.cu  iaf_backward, iaf_backward_constant (last hidden layer): backward pass of a layer
-//! spikes.cu        count_spikes: spikes of each neuron, after an epoch
+//! spikes.cu        count_spikes: spikes of each neuron, after an epoch; spike_rates: their penalty in the loss
+//! linear_outputs.cu, dropout.cu, norm.cu, cell/tile.cu, readout.cu: networks with any kinds of layers (program/layers.rs)
 //! linear.cu        weight_gradient, weight_gradient_input and weight_gradient_cells (first layer), readout_gradient:
 //!                  sums over the samples of a batch
-//! loss.cu          readout: logits, loss and its gradient
-//! optimiser.cu     update: updates the parameters; pack: copies the weights for the other kernels
+//! loss.cu          readout: logits, loss and its gradient; cross_entropy: the last two
+//! optimiser.cu     update: updates the parameters; pack: copies the weights for the other kernels; squares, clip: the
+//!                  norm of the gradients
 //! ```
 //!
 //! "Pieces" are bfloat16 numbers whose sum is one number of higher precision. device.cuh explains the other terms.
+
+mod layers;
+mod sized;
 
 use std::str::FromStr;
 
@@ -24,13 +29,20 @@ use serde::{Deserialize, Serialize};
 use tonic_shard::{FrameShape, Width};
 
 use crate::error::{Error, Result};
-use crate::gpu::{CudaSource, Device, Image, Kernel, KernelStruct, Stream, cached};
-use crate::kernel::exp;
-use crate::kernel::interface::{Sample, declarations};
+use crate::gpu::{CudaSource, Device, Image, cached};
+use crate::kernel::interface::{self, Sample};
 use crate::kernel::product::{PLANE, PLANE_BYTES, Product, Products, STRIDE, TILE, WIDE};
+use crate::kernel::program::layers::LayerKernels;
+pub(crate) use crate::kernel::program::layers::{
+    CELL_AHEAD, CELL_IAF, CELL_LEAKY, MASK_TILE, NORM_CHANNELS, REDUCE_LAST, REDUCE_MAX, REDUCE_SOFTMAX, REDUCE_SUM,
+    VECTORS,
+};
+pub(crate) use crate::kernel::program::sized::{BLOCK_THREADS, SizedKernel};
+use crate::kernel::program::sized::{CELLS_BYTES, ENTRIES};
+use crate::kernel::{cell, exp, layer_interface, optimiser, update_interface};
 
 /// The CUDA sources, in an order in which each file uses only files before it.
-const SOURCES: [&str; 9] = [
+const SOURCES: [&str; 14] = [
     include_str!("order.cu"),
     include_str!("inflate.cu"),
     include_str!("iaf.cu"),
@@ -39,10 +51,13 @@ const SOURCES: [&str; 9] = [
     include_str!("spikes.cu"),
     include_str!("linear.cu"),
     include_str!("loss.cu"),
+    include_str!("linear_outputs.cu"),
+    include_str!("dropout.cu"),
+    include_str!("norm.cu"),
+    include_str!("cell/tile.cu"),
+    include_str!("readout.cu"),
     include_str!("optimiser.cu"),
 ];
-/// Number of threads per CUDA block, for most kernels.
-pub(crate) const BLOCK_THREADS: usize = 256;
 /// Number of threads per CUDA block, for `iaf_forward` and `iaf_forward_input`.
 const FORWARD_THREADS: usize = BLOCK_THREADS + TILE;
 /// The grid of a kernel launch has at most this many CUDA blocks in the direction y.
@@ -54,8 +69,6 @@ const READOUT_CLASSES: usize = 2 * WARP;
 /// Number of rows of W^T that a CUDA block of `update` or `pack` handles.
 pub(crate) const UPDATE_ROWS: usize = 4;
 pub(crate) const UPDATE_COLUMNS: usize = 16;
-/// Number of active cells that `iaf_forward_cells` keeps at a time in the shared memory of a CUDA block.
-const ENTRIES: usize = 2048;
 /// Value of `steps` in [`DrawArgs`](crate::kernel::interface::DrawArgs) that pads to the longest sample of the batch.
 pub(crate) const LONGEST_OF_BATCH: u32 = u32::MAX;
 /// Numbers that stand for the formulas of an update in the CUDA sources, see [`Rule`](crate::kernel::Rule).
@@ -64,9 +77,11 @@ pub(crate) const RULE_ADAMW: u32 = 1;
 pub(crate) const RULE_SGD: u32 = 2;
 /// Number that stands for SGD with Nesterov's momentum in the CUDA sources.
 pub(crate) const RULE_NESTEROV: u32 = 3;
-/// Size in bytes of the shared memory of a CUDA block of `iaf_forward_cells`. It holds input currents, starts of
-/// frames, and active cells.
-const CELLS_BYTES: usize = 2 * PLANE_BYTES + 2 * (TILE + 4) * size_of::<u32>() + ENTRIES * 2 * size_of::<u32>();
+/// Number of steps whose values a thread loads into registers before it goes through them. A power of two that divides
+/// [`TILE`].
+const AHEAD: usize = 16;
+/// Number of gradients whose squares a CUDA block of `squares` adds up.
+pub(crate) const CLIP_CHUNK: usize = 1 << 12;
 /// Maximum number of frames that a CUDA block of `inflate` or `inflate_input` writes: a power of two up to [`WARP`].
 pub(crate) const INFLATE_FRAMES: usize = 32;
 /// Maximum size in bytes of the frames in the shared memory of a CUDA block of `inflate` or `inflate_input`.
@@ -167,7 +182,9 @@ impl Variant {
     /// Returns the CUDA sources as one text.
     pub(crate) fn text() -> String {
         let head = include_str!("device.cuh");
-        [declarations().as_str(), head].into_iter().chain(SOURCES).collect::<Vec<_>>().join("\n")
+        let structs = [interface::declarations(), layer_interface::declarations(), update_interface::declarations()];
+        let cells = cell::cuda_source();
+        [structs.concat().as_str(), head, &cells].into_iter().chain(SOURCES).collect::<Vec<_>>().join("\n")
     }
 
     /// Returns the preprocessor macros for the CUDA sources, as (name, value).
@@ -201,40 +218,16 @@ impl Variant {
             ("RULE_ADAM", format!("{RULE_ADAM}u")),
             ("RULE_ADAMW", format!("{RULE_ADAMW}u")),
             ("RULE_NESTEROV", format!("{RULE_NESTEROV}u")),
+            ("AHEAD", AHEAD.to_string()),
+            ("CLIP_CHUNK", CLIP_CHUNK.to_string()),
+            ("CLIP_EPS", format!("{:?}", optimiser::CLIP_EPS)),
         ];
         let exp = exp::SHARED.iter().map(|(name, value)| (*name, format!("({value:?}f)")));
-        defines.into_iter().chain(exp).map(|(name, value)| (name.to_string(), value)).collect()
+        defines.into_iter().chain(exp).chain(layers::defines()).map(|(name, value)| (name.to_string(), value)).collect()
     }
 
     fn products(&self) -> Products {
         Products { pieces: self.precision.pieces(), shared_memory: self.shared_memory }
-    }
-}
-
-/// A CUDA kernel, with the number of threads per block and the shared memory per block in bytes.
-#[derive(Debug)]
-pub(crate) struct SizedKernel {
-    kernel: Kernel,
-    threads: u32,
-    shared_bytes: usize,
-}
-
-impl SizedKernel {
-    /// Queues the kernel on `stream`. `blocks` is the number of CUDA blocks in x and in y.
-    pub(crate) fn launch<A: KernelStruct>(&self, stream: &Stream, blocks: [usize; 2], args: &A) -> Result<()> {
-        self.launch_sized(stream, blocks, self.shared_bytes, args)
-    }
-
-    /// Like [`SizedKernel::launch`], with less shared memory per CUDA block, so that more blocks run at the same time.
-    pub(crate) fn launch_sized<A: KernelStruct>(
-        &self,
-        stream: &Stream,
-        blocks: [usize; 2],
-        shared_bytes: usize,
-        args: &A,
-    ) -> Result<()> {
-        let [x, y] = blocks.map(|n| u32::try_from(n).unwrap_or(u32::MAX)); // which the driver refuses
-        stream.launch(&self.kernel, [x, y, 1], self.threads, shared_bytes, args)
     }
 }
 
@@ -274,6 +267,14 @@ pub struct Program {
     pub(crate) update: SizedKernel,
     /// Copies the weights to the arrays that the matrix products read.
     pub(crate) pack: SizedKernel,
+    /// Adds up the squares of the gradients.
+    pub(crate) squares: SizedKernel,
+    /// Computes the factor of clipped gradients.
+    pub(crate) clip: SizedKernel,
+    /// Computes the penalty for spike rates.
+    pub(crate) spike_rates: SizedKernel,
+    /// Kernels of networks with any kinds of layers.
+    pub(crate) layers: LayerKernels,
 }
 
 impl Program {
@@ -287,7 +288,7 @@ impl Program {
         let module = device.load(&image)?;
         let sized = |name, threads: usize, shared_bytes| {
             let kernel = module.kernel(name, shared_bytes)?;
-            Ok::<SizedKernel, Error>(SizedKernel { kernel, threads: threads as u32, shared_bytes })
+            Ok::<SizedKernel, Error>(SizedKernel::new(kernel, threads, shared_bytes))
         };
         let words = BLOCK_THREADS * size_of::<u32>();
         // The shared memory of a product is chosen at each launch. It may be all that a block can have, or more if the
@@ -296,6 +297,7 @@ impl Program {
         let allowed = |product: Product| product.bytes.max(variant.shared_memory);
         let forward = |pieces| allowed(products.forward(pieces, WIDE));
         let from_input = allowed(products.gradient(input));
+        let linear = |pieces| allowed(products.linear(pieces, WIDE));
         Ok(Program {
             draw: sized("draw", BLOCK_THREADS, words)?,
             inflate: sized("inflate", BLOCK_THREADS, INFLATE_HEAD + INFLATE_BYTES)?,
@@ -305,7 +307,7 @@ impl Program {
             iaf_forward: sized("iaf_forward", FORWARD_THREADS, forward(1))?,
             count_spikes: sized("count_spikes", BLOCK_THREADS, 3 * words)?,
             readout: sized("readout", BLOCK_THREADS, 4 * words)?,
-            readout_gradient: sized("readout_gradient", BLOCK_THREADS, 5 * words)?,
+            readout_gradient: sized("readout_gradient", BLOCK_THREADS, 7 * words)?,
             iaf_backward_constant: sized("iaf_backward_constant", BLOCK_THREADS, 4 * PLANE_BYTES)?,
             iaf_backward: sized("iaf_backward", BLOCK_THREADS, allowed(products.backward(WIDE)))?,
             weight_gradient_cells: sized("weight_gradient_cells", BLOCK_THREADS, from_input)?,
@@ -313,6 +315,10 @@ impl Program {
             weight_gradient: sized("weight_gradient", BLOCK_THREADS, allowed(products.gradient(1)))?,
             update: sized("update", BLOCK_THREADS, words + 2 * size_of::<f32>())?,
             pack: sized("pack", BLOCK_THREADS, 0)?,
+            squares: sized("squares", BLOCK_THREADS, 2 * words)?,
+            clip: sized("clip", BLOCK_THREADS, 2 * words)?,
+            spike_rates: sized("spike_rates", BLOCK_THREADS, 2 * words)?,
+            layers: LayerKernels::new(sized, linear, [input, precision.pieces()])?,
             device: device.clone(),
             variant,
         })

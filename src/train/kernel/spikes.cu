@@ -26,3 +26,30 @@ KERNEL(count_spikes, SpikesArgs, BLOCK_THREADS) {
     args.spikes[(size_t)b * args.width + n] = sum;
     args.active_steps[(size_t)b * args.width + n] = some;
 }
+
+// The penalty for the spike rates of a hidden layer, and its gradient for each spike (engine/training_loss.rs has the
+// formulas). A block has one sample.
+KERNEL(spike_rates, RateArgs, BLOCK_THREADS) {
+    const u32 b = blockIdx.x, samples = args.state->samples;
+    if (b >= samples) return;
+    double* penalties = (double*)dynamic_shared_memory(); // (BLOCK_THREADS,)
+    const double steps = max(args.drawn[b].steps, 1u), factor = args.weight / samples / args.neurons;
+    double penalty = 0.0;
+    for (u32 n = threadIdx.x; n < args.width; n += BLOCK_THREADS) {
+        const size_t i = (size_t)b * args.width + n;
+        double apart = 0.0;
+        if (n < args.neurons) {
+            const double rate = args.counted[i] / steps;
+            if (rate > args.most) apart = rate - args.most;
+            if (rate < args.least) apart = rate - args.least;
+        }
+        penalty += factor * apart * apart;
+        args.rates[i] = (float)(factor / steps * 2.0 * apart);
+    }
+    penalties[threadIdx.x] = penalty;
+    for (u32 half = BLOCK_THREADS / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (threadIdx.x < half) penalties[threadIdx.x] += penalties[threadIdx.x + half];
+    }
+    if (threadIdx.x == 0) args.penalties[b] = penalties[0];
+}

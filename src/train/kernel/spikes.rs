@@ -1,5 +1,7 @@
 //! Spike counts per neuron, which show silent neurons and saturated neurons.
 
+use tonic_ranks::Ranks;
+
 use crate::kernel::ActiveCells;
 
 /// Spike counts of the neurons of a hidden layer, summed over all time steps of one or more samples.
@@ -37,5 +39,18 @@ impl SpikeCounts {
             self.add(neuron, spikes, steps);
         }
         self
+    }
+
+    /// Returns the sums of the counts of all ranks.
+    pub(crate) fn of_ranks(&self, ranks: Ranks) -> SpikeCounts {
+        let sum = |own: &[u64]| {
+            let mut all = vec![0; own.len()];
+            ranks.fold(&mut all, |range, all: &mut [u64]| {
+                all.iter_mut().zip(&own[range]).for_each(|(all, own)| *all = all.saturating_add(*own));
+            });
+            all
+        };
+        let [steps] = ranks.fold_array([0], |[steps]| *steps += self.steps);
+        SpikeCounts { spikes: sum(&self.spikes), active_steps: sum(&self.active_steps), steps }
     }
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use tonic_base::{Progress, human_bytes};
-use tonic_shard::{FrameShape, ShardSet};
+use tonic_base::{Error as BaseError, Progress, human_bytes};
+use tonic_ranks::Ranks;
+use tonic_shard::{FrameShape, ShardSet, Width};
 
 #[cfg(feature = "libtorch")]
 use crate::engine::LibtorchEngine;
-use crate::engine::{Arithmetic, CpuEngine, Engine, EngineChoice, LayeredEngine, TrainingLoss};
+use crate::engine::{Arithmetic, CpuEngine, Engine, EngineChoice, LayeredEngine, TrainingLoss, check_layers, share};
 use crate::error::{BaseFault, Error, Result};
 use crate::feed::Feed;
 use crate::gpu::{Device, check_compiler};
@@ -19,7 +20,7 @@ use crate::learner::gpu_evaluator::GpuEvaluator;
 use crate::learner::host::{HostLearner, evaluate, logits};
 use crate::learner::logits::Logits;
 use crate::learner::padding::Padding;
-use crate::network::Network;
+use crate::network::{Layers, Network};
 
 /// The engine and the device that the user chose.
 #[derive(Clone, Debug)]
@@ -30,6 +31,10 @@ pub struct Backend {
     pub device: Option<Device>,
     /// Precision of matrix products on a GPU.
     pub precision: MatmulPrecision,
+    /// The processes that train together.
+    pub ranks: Ranks,
+    /// Whether the program chose the GPU, and not the user. Then the CPU takes networks that a GPU doesn't compute.
+    pub is_automatic: bool,
     /// Message that says which device computes and why, for example "cuda:0: NVIDIA H200, 139.8 GB free".
     pub why: String,
 }
@@ -37,7 +42,7 @@ pub struct Backend {
 impl Backend {
     /// Returns the backend that computes on the CPU.
     pub fn cpu(engine: EngineChoice, precision: MatmulPrecision) -> Backend {
-        Backend { engine, device: None, precision, why: "cpu".into() }
+        Backend { engine, device: None, precision, ranks: Ranks::solo(), is_automatic: false, why: "cpu".into() }
     }
 
     /// Opens the GPU with the index `ordinal`, from 0, and returns the backend that computes on this GPU.
@@ -49,7 +54,31 @@ impl Backend {
         let device = Device::open(ordinal)?;
         check_compiler(&device)?;
         let why = format!("cuda:{ordinal}: {}, {} free", device.name(), human_bytes(device.free_memory()?));
-        Ok(Backend { engine, device: Some(device), precision, why })
+        Ok(Backend { engine, device: Some(device), precision, ranks: Ranks::solo(), is_automatic: false, why })
+    }
+
+    /// Returns the backend for a network of these layers: this one, or the CPU if the program chose the GPU and its
+    /// kernels don't compute the layers.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Unavailable`] with the names of the layers, if the user chose the GPU.
+    pub fn for_layers(&self, layers: &Layers) -> Result<Backend> {
+        match check_layers(layers) {
+            Err(Error::Base(BaseError::Unavailable { why, .. })) if self.uses_kernels() && self.is_automatic => {
+                Ok(Backend {
+                    why: format!("cpu: {why}"),
+                    ranks: self.ranks,
+                    ..Backend::cpu(self.engine, self.precision)
+                })
+            }
+            Err(error) if self.uses_kernels() => Err(error),
+            _ => Ok(self.clone()),
+        }
+    }
+
+    /// Whether our kernels on a GPU compute.
+    pub(crate) fn uses_kernels(&self) -> bool {
+        self.engine == EngineChoice::Fused && self.device.is_some()
     }
 
     pub(crate) fn arithmetic(&self) -> Arithmetic {
@@ -57,16 +86,17 @@ impl Backend {
     }
 
     /// Compiles and loads the GPU kernels, or returns `None` if the CPU or libtorch computes. All of `sets` must have
-    /// the same recipe. `longest` is the maximum number of time steps of a sample.
+    /// the same recipe. `longest` is the maximum number of time steps of a sample. `counts` is the type of the counts in
+    /// other samples, such as augmented ones.
     ///
     /// # Errors
     /// [`tonic_base::Error::Unavailable`] if libtorch or NVRTC is missing, or if `device` is the CPU and `precision`
     /// is not the highest. [`Error::Cuda`] if the driver returns an error.
-    pub fn program(&self, sets: &[&ShardSet], longest: usize) -> Result<Option<Arc<Program>>> {
+    pub fn program(&self, sets: &[&ShardSet], longest: usize, counts: Option<Width>) -> Result<Option<Arc<Program>>> {
         let descriptions = sets.iter().map(|set| &set.manifest().description);
         let shape = descriptions.clone().map(|of| of.shape).next();
         let shape = shape.unwrap_or(FrameShape { polarities: 1, height: 1, width: 1 });
-        self.program_of(ColumnTypes::of(shape, longest, descriptions.map(|of| of.widths.counts)))
+        self.program_of(ColumnTypes::of(shape, longest, descriptions.map(|of| of.widths.counts).chain(counts)))
     }
 
     /// Like [`Backend::program`], for samples with the column types `column_types`.
@@ -101,7 +131,8 @@ impl Backend {
             None => {
                 let mut engine = self.host_engine(&state.network)?;
                 engine.set_loss(loss)?;
-                Box::new(HostLearner::new(engine, state))
+                let share = share(self.ranks, state.network.architecture().parameters());
+                Box::new(HostLearner::new(engine, state, share))
             }
         })
     }
@@ -122,7 +153,7 @@ impl Backend {
         self.with_evaluator(
             (program, network, feed, longest),
             |gpu| gpu.evaluate(network, feed, padding, progress),
-            |engine| evaluate(engine, network, feed, padding, progress),
+            |engine| evaluate(engine, Ranks::solo(), network, feed, padding, progress),
         )
     }
 
@@ -162,8 +193,7 @@ impl Backend {
     /// Makes an engine that takes batches from host memory: our kernels on the CPU, or libtorch.
     pub(crate) fn host_engine(&self, network: &Network) -> Result<Box<dyn Engine>> {
         match self.engine {
-            EngineChoice::Fused if network.layers().as_iaf().is_some() => Ok(Box::new(CpuEngine::new(network))),
-            EngineChoice::Fused => Ok(Box::new(LayeredEngine::new(network))),
+            EngineChoice::Fused => Ok(cpu_engine(network, self.ranks)),
             EngineChoice::Reference => self.reference(),
         }
     }
@@ -176,5 +206,13 @@ impl Backend {
     #[cfg(not(feature = "libtorch"))]
     fn reference(&self) -> Result<Box<dyn Engine>> {
         Err(Error::unavailable("engine reference", "this program is built without libtorch"))
+    }
+}
+
+/// Makes an engine of our kernels on the CPU, for training on `ranks`.
+pub(crate) fn cpu_engine(network: &Network, ranks: Ranks) -> Box<dyn Engine> {
+    match network.layers().as_iaf() {
+        Some(_) => Box::new(CpuEngine::new(network).with_ranks(ranks)),
+        None => Box::new(LayeredEngine::new(network).with_ranks(ranks)),
     }
 }

@@ -2,6 +2,7 @@
 
 use tonic_base::Progress;
 use tonic_loader::{Batch, EpochOrder};
+use tonic_ranks::Ranks;
 
 use crate::engine::{BatchLoss, SpikeCounts};
 use crate::error::Result;
@@ -57,7 +58,7 @@ impl TrainState {
 
     /// Returns the state before the first step. The weight decay acts only on weights, not on other parameters.
     ///
-    /// The tensors that `frozen` names keep their values. [`Tensor::is_in`] explains the names.
+    /// Tensors whose names are in `frozen` keep their values. [`Tensor::is_in`] explains the names.
     pub fn with_optimiser(network: Network, config: OptimiserConfig, frozen: &[String]) -> TrainState {
         let group = |tensor: &Tensor| Group {
             frozen: tensor.is_in(frozen),
@@ -66,6 +67,15 @@ impl TrainState {
         };
         let groups = network.architecture().tensors().iter().map(group).collect();
         TrainState { network, optimiser: Optimiser::with_groups(config, groups) }
+    }
+}
+
+impl TrainState {
+    /// Copies the parameters and the optimiser's moving averages of rank 0 to all ranks.
+    pub(crate) fn copy_from_root(&mut self, ranks: Ranks) {
+        self.network.parameters.copy_from_root(ranks);
+        ranks.copy_from_root(&mut self.optimiser.mean);
+        ranks.copy_from_root(&mut self.optimiser.mean_square);
     }
 }
 
@@ -106,8 +116,9 @@ pub trait Learner: std::fmt::Debug {
     /// # Errors
     /// - [`tonic_base::Error::Interrupted`] if an interruption stops the computation of a batch. The network then
     ///   has the state after the last batch that was passed to `each`.
-    /// - [`Error::Kernel`](crate::Error::Kernel) if the loss of a batch is NaN, infinite, or at least 2^24. If the
-    ///   loss is finite on a GPU, this batch and later batches may have changed the parameters.
+    /// - [`Error::Kernel`](crate::Error::Kernel) if the loss of a batch is NaN, infinite, or at least 2^24, or if a
+    ///   membrane potential or a gradient is NaN or infinite. If the loss is finite on a GPU, this batch and later
+    ///   batches may have changed the parameters.
     /// - The errors of reading the set, and [`Error::Cuda`](crate::Error::Cuda).
     fn train(&mut self, feed: &Feed, epoch: &Epoch, each: &mut dyn FnMut(&BatchLoss, usize)) -> Result<()>;
 
@@ -127,8 +138,8 @@ pub trait Learner: std::fmt::Debug {
     /// [`Error::Cuda`](crate::Error::Cuda).
     fn watch(&mut self, samples: Vec<Batch>) -> Result<()>;
 
-    /// Computes the forward pass of the samples of [`watch`](Learner::watch). Returns the spike counts of each hidden
-    /// layer.
+    /// Computes the forward pass of the samples of [`watch`](Learner::watch), as in training but without dropout. Returns
+    /// the spike counts of each hidden layer.
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel), [`Error::Cuda`](crate::Error::Cuda).

@@ -29,7 +29,7 @@ pub struct Evaluation {
     /// Macro averages of recall, precision and F1: means over the classes.
     #[serde(rename = "macro")]
     pub macros: MacroScore,
-    /// The epoch whose network was evaluated. `None` if no epoch was selected by its validation.
+    /// The epoch whose network was evaluated. `None` if no epoch was selected by its score on the validation set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selected: Option<Selected>,
     /// Warnings, if the set has only one class or if its class sizes are very different.

@@ -92,6 +92,7 @@ impl Learner for GpuLearner {
     fn sync(&mut self) -> Result<()> {
         let TrainState { network, optimiser } = &mut self.state;
         network.parameters.flat_mut().copy_from_slice(&self.trained.parameters()?);
+        network.parameters.statistics_mut().copy_from_slice(&self.trained.statistics()?);
         [optimiser.mean, optimiser.mean_square] = self.trained.moments()?;
         Ok(())
     }
@@ -201,8 +202,8 @@ impl ScoreReader<'_> {
         }
         self.begun = self.queued;
         let Some(before) = self.waiting.replace(batches) else { return Ok(()) };
-        for &BatchScore { loss, correct, samples } in &self.scores[1].as_slice()?[..before.len()] {
-            let result = check_loss(BatchLoss { loss, correct: correct as usize })?;
+        for &BatchScore { loss, penalty, correct, samples } in &self.scores[1].as_slice()?[..before.len()] {
+            let result = check_loss(BatchLoss { loss, correct: correct as usize, penalty })?;
             self.optimiser.step += 1;
             (self.each)(&result, samples as usize);
         }

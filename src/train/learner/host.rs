@@ -1,16 +1,22 @@
 //! Training and evaluation with an engine that takes batches from host memory.
+//!
+//! Several ranks train together: each takes its share of every batch, and its own batches of an evaluation. A request to
+//! stop is held back until all ranks are between the same two batches. All ranks come to the same state.
+
+use std::ops::Range;
 
 use tonic_base::{Progress, interrupt};
-use tonic_loader::{Batch, EpochOrder};
+use tonic_loader::{Batch, EpochOrder, Share};
+use tonic_ranks::Ranks;
 
-use crate::engine::{BatchLoss, Engine, SpikeCounts, check_interrupt, predict};
-use crate::error::Result;
+use crate::engine::{BatchLoss, Engine, Prediction, SpikeCounts, check_interrupt, predict};
+use crate::error::{KernelError, Result};
 use crate::feed::Feed;
 use crate::learner::epoch::{Epoch, Learner, TrainState, total};
 use crate::learner::evaluation::{Evaluation, check_labelled};
 use crate::learner::logits::Logits;
 use crate::learner::padding::Padding;
-use crate::network::{Network, Parameters};
+use crate::network::{Network, Parameters, Tensor};
 
 /// Samples per batch in evaluations. Not to be changed: results with [`Pad::Batch`](super::Pad) depend on this number.
 const BATCH: usize = 128;
@@ -21,20 +27,24 @@ pub(crate) struct HostLearner {
     state: TrainState,
     engine: Box<dyn Engine>,
     gradients: Parameters,
-    watched: Vec<Batch>,
+    share: Share,
+    /// This rank's share of the watched batches, and the number of frames of the longest sample of each whole batch.
+    watched: Vec<(Batch, usize)>,
 }
 
 impl HostLearner {
-    pub(crate) fn new(engine: Box<dyn Engine>, state: TrainState) -> HostLearner {
+    /// Makes a learner. `share` is the share of the engine.
+    pub(crate) fn new(engine: Box<dyn Engine>, state: TrainState, share: Share) -> HostLearner {
         let gradients = Parameters::zeros(state.network.architecture().clone());
-        HostLearner { state, engine, gradients, watched: Vec::new() }
+        HostLearner { state, engine, gradients, share, watched: Vec::new() }
     }
 
-    /// Does a training step on a batch. After an error, the parameters are unchanged.
+    /// Does a training step on a batch, of which this rank has its share. After an error, the parameters are unchanged.
     pub(crate) fn step(&mut self, batch: &Batch, padding: Padding) -> Result<BatchLoss> {
-        let HostLearner { state: TrainState { network, optimiser }, engine, gradients, .. } = self;
-        let steps = padding.of_batch(batch.longest());
+        let HostLearner { state: TrainState { network, optimiser }, engine, gradients, share, .. } = self;
+        let steps = padding.of_share(share.ranks, batch.longest());
         let loss = engine.step(network, batch, steps, gradients)?;
+        check_finite(gradients)?;
         optimiser.update(network.parameters.flat_mut(), gradients.flat());
         network.parameters.follow(gradients);
         Ok(loss)
@@ -56,44 +66,94 @@ impl Learner for HostLearner {
     }
 
     fn train(&mut self, feed: &Feed, epoch: &Epoch, each: &mut dyn FnMut(&BatchLoss, usize)) -> Result<()> {
+        let (loader, share) = (feed.loader(), self.share);
         let mut batches = epoch.first..;
-        feed.loader().epoch(epoch.order, epoch.batch_size, epoch.first, |batch| {
-            self.state.optimiser.set_rates(epoch.rates.at(batches.next().unwrap_or_default()));
-            each(&self.step(batch, epoch.padding)?, batch.len());
-            Ok(!interrupt::requested())
+        loader.epoch_share(epoch.order, epoch.batch_size, epoch.first..u64::MAX, share, |batch| {
+            let number = batches.next().unwrap_or_default();
+            self.state.optimiser.set_rates(epoch.rates.at(number));
+            each(&self.step(batch, epoch.padding)?, loader.samples_of(epoch.batch_size, number));
+            Ok(!stops(share.ranks))
         })
     }
 
     fn watch(&mut self, samples: Vec<Batch>) -> Result<()> {
-        self.watched = samples;
+        let share = |batch: &Batch| (batch.part(self.share.of(batch.len())), batch.longest());
+        self.watched = samples.iter().map(share).collect();
         Ok(())
     }
 
     fn spikes(&mut self, padding: Padding) -> Result<Vec<SpikeCounts>> {
-        let HostLearner { state, engine, watched, .. } = self;
-        total(watched.iter().map(|batch| engine.spikes(&state.network, batch, padding.of_batch(batch.longest()))))
+        let HostLearner { state, engine, watched, share, .. } = self;
+        let of = |(batch, longest): &(Batch, usize)| engine.spikes(&state.network, batch, padding.of_batch(*longest));
+        let own = total(watched.iter().map(of))?;
+        Ok(own.iter().map(|counts| counts.of_ranks(share.ranks)).collect())
     }
 
     fn evaluate(&mut self, feed: &Feed, padding: Padding, progress: &Progress) -> Result<Evaluation> {
-        evaluate(&mut *self.engine, &self.state.network, feed, padding, progress)
+        evaluate(&mut *self.engine, self.share.ranks, &self.state.network, feed, padding, progress)
     }
 }
 
+/// Returns an error that names the layer if a gradient is NaN or infinite.
+fn check_finite(gradients: &Parameters) -> Result<(), KernelError> {
+    let architecture = gradients.architecture();
+    let is_finite = |tensor: &&Tensor| gradients.flat()[tensor.range.clone()].iter().all(|value| value.is_finite());
+    let layers = architecture.layers.hidden.len() + 1;
+    match architecture.tensors().iter().find(|tensor| !is_finite(tensor)) {
+        None => Ok(()),
+        Some(tensor) => Err(KernelError::NonFiniteGradient { layer: tensor.layer + 1, layers }),
+    }
+}
+
+/// Returns whether training stops, because a rank was asked to. All ranks call this function at the same places.
+pub(crate) fn stops(ranks: Ranks) -> bool {
+    if !ranks.is_solo() && ranks.any(interrupt::is_waiting()) {
+        interrupt::release();
+    }
+    interrupt::requested()
+}
+
+/// Evaluates a network on all samples of a set. Each rank evaluates some of the batches, and has the result of all.
 pub(super) fn evaluate(
     engine: &mut dyn Engine,
+    ranks: Ranks,
     network: &Network,
     feed: &Feed,
     padding: Padding,
     progress: &Progress,
 ) -> Result<Evaluation> {
-    let loader = feed.loader();
-    check_labelled(loader.set())?;
-    let mut predictions = Vec::with_capacity(loader.set().len() as usize);
-    each_batch(feed, progress, |batch| {
+    let set = feed.loader().set();
+    check_labelled(set)?;
+    let batches = feed.loader().batches(BATCH) as usize;
+    let own = ranks.own(batches);
+    let mut rounds = 0..batches.div_ceil(ranks.size());
+    let mut predictions = Vec::with_capacity(set.len().div_ceil(ranks.size() as u64) as usize);
+    each_batch(feed, own.start as u64..own.end as u64, progress, |batch| {
         predictions.extend(predict(engine, network, batch, padding.of_batch(batch.longest()))?);
-        Ok(())
+        rounds.next();
+        stops(ranks);
+        check_interrupt()
     })?;
-    Evaluation::of(loader.set(), predictions)
+    for _ in rounds {
+        stops(ranks); // the ranks that have a batch more ask this one
+        check_interrupt()?;
+    }
+    Evaluation::of(set, all_predictions(ranks, set.len() as usize, own.start * BATCH, predictions))
+}
+
+/// Returns the predictions of all ranks for all `samples` samples of a set. `own` are those of this rank, which begin
+/// with the sample `first`.
+fn all_predictions(ranks: Ranks, samples: usize, first: usize, own: Vec<Prediction>) -> Vec<Prediction> {
+    if ranks.is_solo() {
+        return own;
+    }
+    let numbers = |Prediction { loss, predicted, label }: &Prediction| [*loss, (*predicted).into(), (*label).into()];
+    let mut all = vec![[0.0; 3]; samples];
+    let own: Vec<[f64; 3]> = own.iter().map(numbers).collect();
+    ranks.place(all.as_flattened_mut(), first * 3, own.as_flattened());
+    let prediction =
+        |[loss, predicted, label]: [f64; 3]| Prediction { loss, predicted: predicted as u32, label: label as u32 };
+    all.into_iter().map(prediction).collect()
 }
 
 pub(super) fn logits(
@@ -104,7 +164,7 @@ pub(super) fn logits(
     progress: &Progress,
 ) -> Result<Logits> {
     let mut logits = Logits::new(network.shape().classes);
-    each_batch(feed, progress, |batch| {
+    each_batch(feed, 0..u64::MAX, progress, |batch| {
         logits.add(engine.forward(network, batch, padding.of_batch(batch.longest()))?)?;
         logits.labels.extend(&batch.labels);
         Ok(())
@@ -112,9 +172,14 @@ pub(super) fn logits(
     Ok(logits)
 }
 
-/// Calls `each` with all samples of a set, in batches and in the order of the set.
-pub(crate) fn each_batch(feed: &Feed, progress: &Progress, mut each: impl FnMut(&Batch) -> Result<()>) -> Result<()> {
-    feed.loader().epoch(EpochOrder::Sequential, BATCH, 0, |batch| {
+/// Calls `each` with the samples of a set, in batches and in the order of the set: with the batches that `batches` numbers.
+pub(crate) fn each_batch(
+    feed: &Feed,
+    batches: Range<u64>,
+    progress: &Progress,
+    mut each: impl FnMut(&Batch) -> Result<()>,
+) -> Result<()> {
+    feed.loader().epoch_share(EpochOrder::Sequential, BATCH, batches, Share::whole(), |batch| {
         check_interrupt()?;
         each(batch)?;
         progress.add(batch.len() as u64);

@@ -8,6 +8,7 @@
 //! gpu_evaluator  evaluation on a GPU
 //! recorded       a step as a CUDA graph, recorded once and replayed
 //! schedule       the learning rate of each batch
+//! memory         refuses what is too large for the free memory
 //! padding        how many time steps a sample runs for
 //! select         which epoch is the best
 //! score          loss and accuracy of batches, added up
@@ -25,6 +26,7 @@ mod gpu;
 mod gpu_evaluator;
 mod host;
 mod logits;
+mod memory;
 mod padding;
 mod recorded;
 mod schedule;
@@ -33,15 +35,18 @@ mod select;
 mod warning;
 
 pub use backend::Backend;
+pub(crate) use backend::cpu_engine;
 pub(crate) use balance::ClassBalance;
 pub use balance::ClassWeights;
 pub use epoch::{Epoch, Learner, Room, TrainState};
 pub(crate) use evaluation::check_labelled;
 pub use evaluation::{ClassScore, Evaluation};
-pub(crate) use host::{HostLearner, each_batch};
+pub(crate) use host::{HostLearner, each_batch, stops};
 pub use logits::Logits;
+pub(crate) use memory::{check_frames, check_parameters, check_step, check_steps};
 pub use padding::{Pad, Padding, longest_steps};
+pub(crate) use schedule::ONE_CYCLE_MOMENTUM;
 pub use schedule::{Curve, Plateau, Rates, Schedule, WARMUP_START};
 pub use score::{MacroScore, RunningScore, Score};
 pub use select::{Select, Selected};
-pub use warning::Warning;
+pub use warning::{Knobs, Warning};

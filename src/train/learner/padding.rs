@@ -1,6 +1,7 @@
 //! Padding: the number of time steps that a sample runs for.
 
 use serde::{Deserialize, Serialize};
+use tonic_ranks::Ranks;
 use tonic_shard::ShardSet;
 
 /// The number of time steps that samples are padded to.
@@ -31,6 +32,12 @@ impl Padding {
             Pad::Fixed => Some(self.steps),
             Pad::Batch => None,
         }
+    }
+
+    /// Returns the number of time steps that a batch is padded to, if several ranks share it. `longest` is the number of
+    /// frames of the longest sample of this rank.
+    pub(crate) fn of_share(self, ranks: Ranks, longest: usize) -> usize {
+        self.fixed().unwrap_or_else(|| ranks.max(longest as u64) as usize)
     }
 
     /// Returns the number of time steps that a batch is padded to. Its longest sample has `longest` frames.

@@ -16,12 +16,12 @@ const RISE: f64 = 0.3;
 const FIRST: f64 = 25.0;
 /// One-cycle: the first learning rate divided by the last one (`final_div_factor` of PyTorch).
 const LAST: f64 = 1e4;
-/// One-cycle: the lowest momentum, at the highest learning rate, and the highest momentum, at the start and at the
-/// end.
-const MOMENTUM: [f64; 2] = [0.85, 0.95];
+/// One-cycle: the lowest momentum (at the highest learning rate), and the highest momentum (at the start and at the
+/// end).
+pub(crate) const ONE_CYCLE_MOMENTUM: [f64; 2] = [0.85, 0.95];
 /// Plateau: a score counts as better if it is better than the best score by more than this share of the best score.
 const THRESHOLD: f64 = 1e-4;
-/// Plateau: the learning rate is reduced only if the difference is larger than this.
+/// Plateau: the learning rate stays unchanged if it would fall by at most this number.
 const SMALLEST_CUT: f64 = 1e-8;
 
 /// How the learning rate changes during training.
@@ -55,7 +55,8 @@ pub enum Curve {
     /// The learning rate is multiplied by `factor` if the validation score has not improved for more than `patience`
     /// epochs (`ReduceLROnPlateau`, with a relative threshold of 1e-4).
     Plateau {
-        /// Maximum number of epochs without a better validation score that leave the learning rate unchanged.
+        /// Number of epochs in a row that may pass without a better validation score. One more such epoch reduces the
+        /// learning rate.
         patience: u64,
         /// Factor of the learning rate.
         factor: f64,
@@ -112,8 +113,8 @@ pub struct Rates {
     /// Learning rate that the schedule starts from. With [`Curve::Plateau`], it is the current learning rate of
     /// [`Plateau`].
     pub lr: f64,
-    /// Momentum of SGD, or beta1 of Adam. [`Curve::OneCycle`] replaces it, unless it is 0. Other curves don't change
-    /// it.
+    /// Momentum of SGD, or beta1 of Adam. [`Curve::OneCycle`] replaces it, unless the momentum is 0. Other curves don't
+    /// change it.
     pub momentum: f64,
     /// Index of the epoch, from 0.
     pub epoch: u64,
@@ -150,7 +151,7 @@ impl Rates {
                 let (n, top, bottom) = (n as f64, RISE * last as f64 - 1.0, last as f64 - 1.0);
                 let first = lr / FIRST;
                 let cycled = |from: f64, to: f64, share: f64| to + (from - to) / 2.0 * (1.0 + half_cosine(share));
-                let [low, high] = if momentum == 0.0 { [0.0; 2] } else { MOMENTUM };
+                let [low, high] = if momentum == 0.0 { [0.0; 2] } else { ONE_CYCLE_MOMENTUM };
                 // The momentum is low where the learning rate is high.
                 if n < top {
                     [cycled(first, lr, n / top), cycled(high, low, n / top)]

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 /// Mean loss and accuracy over a number of samples.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score {
-    /// Mean cross entropy of the samples.
+    /// Mean cross entropy of the samples. In training, the mean of the loss that
+    /// [`TrainingLoss`](crate::engine::TrainingLoss) describes.
     pub loss: f64,
     /// Share of correct predictions, from 0 to 1.
     pub accuracy: f64,
@@ -31,6 +32,13 @@ pub struct RunningScore {
     pub correct: u64,
     /// Number of samples in the batches.
     pub samples: u64,
+    /// Sum of (penalty for spike rates * number of samples) over the batches. It is part of `loss`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub penalty: f64,
+}
+
+fn is_zero(sum: &f64) -> bool {
+    *sum == 0.0
 }
 
 impl RunningScore {
@@ -39,6 +47,11 @@ impl RunningScore {
         self.loss += mean_loss * samples as f64;
         self.correct += correct as u64;
         self.samples += samples as u64;
+    }
+
+    /// Returns the mean penalty for spike rates.
+    pub(crate) fn mean_penalty(&self) -> f64 {
+        self.penalty / self.samples.max(1) as f64
     }
 
     pub(crate) fn score(&self) -> Score {

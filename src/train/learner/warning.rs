@@ -9,6 +9,15 @@ use tonic_base::first_of;
 /// Maximum number of class names that a warning lists.
 const MAX_NAMES: usize = 10;
 
+/// Which options of a new run change how often hidden neurons spike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Knobs {
+    /// Whether a factor for the initial weights does. Norms undo it.
+    pub gain: bool,
+    /// Whether there is an option for the threshold. In network files, the neurons say it.
+    pub theta: bool,
+}
+
 /// A warning of training or evaluation. In JSON, a warning is the text that `Display` writes.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -55,6 +64,8 @@ pub enum Warning {
         epoch: u64,
         /// Numbers of the silent hidden layers, counted from 1.
         layers: Vec<usize>,
+        /// What changes how often they spike.
+        knobs: Knobs,
     },
     /// In some hidden layers, nearly every neuron either spikes at nearly every time step, or never spikes.
     SaturatedLayers {
@@ -62,6 +73,8 @@ pub enum Warning {
         epoch: u64,
         /// Numbers of the saturated hidden layers, counted from 1.
         layers: Vec<usize>,
+        /// What changes how often they spike.
+        knobs: Knobs,
     },
     /// In an epoch, the training accuracy and the training loss are no better than those of guessing.
     AtChance {
@@ -71,10 +84,12 @@ pub enum Warning {
         accuracy: f64,
         /// Accuracy of always guessing the largest class.
         guessed_accuracy: f64,
-        /// Training loss of the epoch.
+        /// Training loss of the epoch, without the penalty for spike rates.
         loss: f64,
         /// Loss of a guess that predicts the same class probabilities for all samples.
         guessed_loss: f64,
+        /// What changes how often neurons spike.
+        knobs: Knobs,
     },
 }
 
@@ -102,15 +117,15 @@ impl fmt::Display for Warning {
                 set.display(),
                 share * 100.0
             ),
-            Warning::SilentLayers { epoch, layers } => {
+            Warning::SilentLayers { epoch, layers, .. } => {
                 write!(f, "epoch {epoch}: {} silent: no neuron spikes", hidden(layers))
             }
-            Warning::SaturatedLayers { epoch, layers } => write!(
+            Warning::SaturatedLayers { epoch, layers, .. } => write!(
                 f,
                 "epoch {epoch}: {} saturated: nearly all neurons have a spike or more at each step, or none at all",
                 hidden(layers)
             ),
-            Warning::AtChance { epoch, accuracy, guessed_accuracy, loss, guessed_loss } => write!(
+            Warning::AtChance { epoch, accuracy, guessed_accuracy, loss, guessed_loss, .. } => write!(
                 f,
                 "epoch {epoch} ended at chance: accuracy {:.1}% and loss {loss:.4}, where guessing gives {:.1}% and \
                  {guessed_loss:.4}",

@@ -19,7 +19,7 @@ pub(super) struct Entry<'a> {
     text: &'a str,
     table: &'a DeTable<'a>,
     line: usize,
-    /// Name of the kind of table, for error messages.
+    /// Kind of the table, for error messages.
     what: String,
     known: Vec<&'static str>,
 }

@@ -22,6 +22,7 @@
 
 use toml::de::{DeTable, DeValue};
 
+use crate::kernel::dropout::DROPOUT;
 use crate::network::entry::{Entry, NetworkFault, line_at};
 use crate::network::iaf::Iaf;
 use crate::network::layers::{
@@ -47,7 +48,7 @@ enum Layer {
     Readout(Readout),
 }
 
-/// The entries of a layer before its neuron or its readout is read.
+/// The entries of an incomplete layer: its neuron or readout has not been read yet.
 struct Open {
     outputs: Option<usize>,
     linear: LinearLayer,
@@ -175,7 +176,9 @@ fn layer(kind: &str, mut entry: Entry<'_>) -> Result<Layer> {
         }
         "neuron" => Layer::Neuron(neuron(&mut entry)?),
         "dropout" => {
-            let p = entry.number("dropout", 0.0, "a number from 0 to below 1", |p| (0.0..1.0).contains(&p))?;
+            let [least, most] = DROPOUT;
+            let fits = |p: f32| p == 0.0 || (least..=most).contains(&p);
+            let p = entry.number("dropout", 0.0, "0, or a number from 2^-16 to 1 - 2^-16", fits)?;
             let masks = [("step", Mask::Step), ("sample", Mask::Sample)];
             Layer::Dropout(Dropout { p, mask: entry.choice("mask", &masks)?.unwrap_or(Mask::Step) })
         }
@@ -215,10 +218,14 @@ fn neuron(entry: &mut Entry<'_>) -> Result<Neuron> {
     Ok(match entry.choice("neuron", &kinds)?.unwrap_or(Kind::Iaf) {
         Kind::Iaf => {
             let Iaf { theta, surrogate, .. } = Iaf::default();
+            let theta = entry.positive("theta", theta)?;
             Neuron::Iaf(Iaf {
-                theta: entry.positive("theta", theta)?,
+                theta,
                 min_v_mem: match entry.has("min_v_mem") {
-                    true => Some(entry.number("min_v_mem", 0.0, "a number", any)?),
+                    true => {
+                        let expected = format!("a number below theta = {theta:?}");
+                        Some(entry.number("min_v_mem", 0.0, &expected, |bound| bound < theta)?)
+                    }
                     false => None,
                 },
                 surrogate: SingleExponential {
@@ -285,7 +292,7 @@ fn neuron(entry: &mut Entry<'_>) -> Result<Neuron> {
     })
 }
 
-/// Without `learn`, returns an error if the two ends of a range are different. `ranges` are those of decay factors.
+/// Returns an error if the two ends of a range differ, but `learn` is false. `ranges` has the ranges of decay factors.
 fn fixed(entry: &Entry<'_>, learn: bool, ranges: [[f32; 2]; 2]) -> Result<()> {
     match ranges.into_iter().find(|[low, high]| !learn && low != high) {
         None => Ok(()),

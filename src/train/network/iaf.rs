@@ -25,6 +25,16 @@ impl Default for Iaf {
 }
 
 impl Iaf {
+    /// Returns the first constant that is wrong: its name, what was expected, and its value.
+    pub(crate) fn fault(&self) -> Option<(&'static str, &'static str, f32)> {
+        let SingleExponential { grad_width, grad_scale } = self.surrogate;
+        let positive = [("theta", self.theta), ("grad_width", grad_width), ("grad_scale", grad_scale)];
+        let positive = positive.into_iter().find(|(_, value)| !(value.is_finite() && *value > 0.0));
+        let bound = self.min_v_mem.filter(|bound| !bound.is_finite() || *bound >= self.theta);
+        let bound = bound.map(|bound| ("min_v_mem", "a number below the threshold", bound));
+        positive.map(|(name, value)| (name, "a positive number", value)).or(bound)
+    }
+
     pub(crate) fn constants(&self) -> Neuron {
         let width = self.theta * self.surrogate.grad_width;
         Neuron {

@@ -9,7 +9,7 @@ use crate::network::layers::LinearInit;
 use crate::network::neuron::Draw;
 use crate::network::orthogonal::orthogonal;
 use crate::network::parameters::{Network, Parameters};
-use crate::network::tensors::{Architecture, TensorKind};
+use crate::network::tensors::{Architecture, StatisticKind, TensorKind};
 
 impl Network {
     /// Makes a network with random parameters. They are drawn tensor by tensor, in the order of the flat list:
@@ -21,7 +21,7 @@ impl Network {
     /// - norms: scale 1 and shift 0
     /// - parameters of neurons: as [`Learned`](super::Learned) says
     ///
-    /// PyTorch draws other numbers for the same seed.
+    /// PyTorch draws other numbers for the same seed. After an interruption, recurrent weights are invalid.
     pub fn new(architecture: impl Into<Arc<Architecture>>, rng: &mut ChaCha8Rng) -> Network {
         let mut network = Network::zeros(architecture);
         let architecture = network.architecture().clone();
@@ -60,7 +60,8 @@ impl Network {
         let mut parameters = Parameters::zeros(architecture);
         let architecture = parameters.architecture().clone();
         for statistic in architecture.statistics() {
-            parameters.statistics_mut()[statistic.range.clone()].fill(statistic.initial);
+            let initial = if statistic.kind == StatisticKind::Mean { 0.0 } else { 1.0 };
+            parameters.statistics_mut()[statistic.range.clone()].fill(initial);
         }
         Network { parameters }
     }

@@ -2,6 +2,7 @@
 
 use crate::network::iaf::Iaf;
 use crate::network::neuron::Neuron;
+use crate::network::surrogate::SingleExponential;
 
 /// The layers of a network: any number of hidden layers, and the readout.
 ///
@@ -25,13 +26,32 @@ pub struct Hidden {
     pub linear: LinearLayer,
     /// Batch norm of the linear layer's outputs, if any.
     pub norm: Option<Norm>,
-    /// Whether the layer has recurrent weights: a dense connection from its spikes at the time step before to its
-    /// neurons.
+    /// Whether the layer has recurrent weights: a dense connection to its neurons from its own spikes at the previous
+    /// time step.
     pub recurrent: bool,
     /// The neurons.
     pub neuron: Neuron,
     /// Dropout of the neurons' spikes, if any.
     pub dropout: Option<Dropout>,
+}
+
+/// Numbers of neurons of the hidden layers of a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HiddenSizes {
+    /// The same number in every hidden layer. The number of layers is that of the network.
+    Every(usize),
+    /// The number in each hidden layer, and thus the number of layers.
+    Each(Vec<usize>),
+}
+
+impl HiddenSizes {
+    /// Returns the number of neurons of each hidden layer of a network that otherwise has `layers` hidden layers.
+    pub fn of(&self, layers: usize) -> Vec<usize> {
+        match self {
+            HiddenSizes::Every(neurons) => vec![*neurons; layers],
+            HiddenSizes::Each(neurons) => neurons.clone(),
+        }
+    }
 }
 
 /// The last layer: linear, norm, and the readout over time.
@@ -143,8 +163,8 @@ impl Layers {
         }
     }
 
-    /// Returns the constants of the neurons if these layers can be made with [`Layers::iaf`]. The fused kernels
-    /// compute only such layers. Otherwise, returns `None`.
+    /// Returns the constants of the neurons if [`Layers::iaf`] can make these layers, and `None` for other layers. The
+    /// fused kernels cannot compute other layers.
     pub fn as_iaf(&self) -> Option<Iaf> {
         let neuron = match self.hidden.first() {
             Some(Hidden { neuron: Neuron::Iaf(neuron), .. }) => *neuron,
@@ -159,33 +179,53 @@ impl Layers {
     /// silif".
     pub fn beyond_iaf(&self) -> String {
         let is_plain = |linear: &LinearLayer| linear.bias && linear.init == LinearInit::Uniform;
-        let mut words: Vec<&str> = Vec::new();
+        let mut words: Vec<String> = Vec::new();
         for layer in &self.hidden {
-            words.extend((!is_plain(&layer.linear)).then_some("linear without bias or with xavier weights"));
-            words.extend(layer.norm.map(|_| "norm"));
-            words.extend(layer.recurrent.then_some("recurrent"));
-            words.push(match layer.neuron {
-                Neuron::Iaf(_) => "several settings of iaf",
-                other => other.name(),
-            });
-            words.extend(layer.dropout.map(|_| "dropout"));
+            words.extend((!is_plain(&layer.linear)).then(|| "linear without bias or with xavier weights".into()));
+            words.extend(layer.norm.map(|_| "norm".into()));
+            words.extend(layer.recurrent.then(|| "recurrent".into()));
+            if !matches!(layer.neuron, Neuron::Iaf(_)) {
+                words.push(layer.neuron.name().into());
+            }
+            words.extend(layer.dropout.map(|_| "dropout".into()));
         }
-        if self.readout.readout != Readout::Sum {
-            words.push("a readout that is not the sum over time");
+        let mut neurons = self.hidden.iter().map(|layer| layer.neuron).enumerate();
+        let first = neurons.find_map(|(_, neuron)| if let Neuron::Iaf(iaf) = neuron { Some(iaf) } else { None });
+        let other = first.and_then(|first| {
+            neurons.find(|(_, neuron)| matches!(neuron, Neuron::Iaf(other) if *other != first)).map(|(i, _)| i + 1)
+        });
+        words.extend(
+            first
+                .filter(|iaf| iaf.surrogate != SingleExponential::default())
+                .map(|_| "iaf with another surrogate gradient".into()),
+        );
+        words.extend(other.map(|layer| format!("iaf with other settings in layer {layer}")));
+        let readout = &self.readout;
+        words.extend((!is_plain(&readout.linear)).then(|| "linear without bias or with xavier weights".into()));
+        words.extend(readout.norm.map(|_| "norm".into()));
+        if readout.readout != Readout::Sum {
+            words.push("a readout that is not the sum over time".into());
         }
         words.sort_unstable();
         words.dedup();
         words.join(", ")
     }
 
-    /// Returns these layers with other numbers of neurons. `hidden` has the number of neurons of each hidden layer.
+    /// Returns these layers with other numbers of neurons.
     ///
-    /// Returns `None` if the hidden layers differ in more than their numbers of neurons.
-    pub fn resized(&self, hidden: &[usize]) -> Option<Layers> {
-        let sized = |neurons: usize| self.hidden.first().map(|first| Hidden { neurons, ..first.clone() });
-        let alike = self.hidden.iter().all(|layer| sized(layer.neurons).as_ref() == Some(layer));
-        let hidden: Option<Vec<Hidden>> = hidden.iter().map(|&neurons| sized(neurons)).collect();
-        Some(Layers { hidden: hidden.filter(|_| alike)?, ..self.clone() })
+    /// Returns `None` if there is no hidden layer. Also returns `None` if the number of each layer is given, and the
+    /// hidden layers differ in more than their numbers of neurons.
+    pub fn resized(&self, sizes: &HiddenSizes) -> Option<Layers> {
+        let first = self.hidden.first()?;
+        let sized = |layer: &Hidden, neurons: usize| Hidden { neurons, ..layer.clone() };
+        let hidden: Vec<Hidden> = match sizes {
+            HiddenSizes::Every(neurons) => self.hidden.iter().map(|layer| sized(layer, *neurons)).collect(),
+            HiddenSizes::Each(sizes) => {
+                let alike = self.hidden.iter().all(|layer| sized(first, layer.neurons) == *layer);
+                alike.then(|| sizes.iter().map(|&neurons| sized(first, neurons)).collect())?
+            }
+        };
+        Some(Layers { hidden, ..self.clone() })
     }
 
     /// Returns the norms of all layers, the norm next to the input first.

@@ -26,7 +26,7 @@ use tonic_base::publish;
 use crate::error::{BaseFault, Error, ModelError, Result};
 use crate::network::layers::Layers;
 use crate::network::parameters::transposed;
-use crate::network::tensors::{Architecture, Tensor};
+use crate::network::tensors::{Architecture, StatisticKind, Tensor};
 use crate::network::{Iaf, Network, Shape};
 
 /// Key in the file's metadata for the description of the network.
@@ -137,9 +137,14 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Model, ModelError> {
     let text = header.metadata().as_ref().and_then(|map| map.get(KEY)).ok_or(ModelError::NoDescription)?;
     let Description { neuron, network, classes, steps } = serde_json::from_str(text)?;
     let tensors = SafeTensors::deserialize(bytes)?;
+    if classes.is_empty() {
+        return Err(ModelError::NoClasses);
+    }
     let architecture = match (neuron, network) {
         (Some(neuron), None) => {
-            check_neuron(&neuron)?;
+            if let Some((name, expected, value)) = neuron.fault() {
+                return Err(ModelError::Constant { name, expected, value });
+            }
             chain(&tensors)?.iaf(neuron)
         }
         (None, Some(layers)) => Architecture::new(matrix(&tensors, FIRST)?[1], layers, classes.len()),
@@ -194,6 +199,9 @@ fn take_tensors(tensors: &SafeTensors<'_>, network: &mut Network, all: bool) -> 
             continue;
         }
         let values = float32(tensors, &statistic.name, &[statistic.range.len()])?;
+        if statistic.kind == StatisticKind::Variance && values.iter().any(|&variance| variance < 0.0) {
+            return Err(ModelError::NegativeVariance { name: statistic.name.clone() });
+        }
         network.parameters.statistics_mut()[statistic.range.clone()].copy_from_slice(&values);
     }
     match unknown.pop_first() {
@@ -238,16 +246,6 @@ fn matrix(tensors: &SafeTensors<'_>, name: &str) -> Result<[usize; 2], ModelErro
         [outputs, inputs] if outputs > 0 && inputs > 0 => Ok([outputs, inputs]),
         [_, _] => Err(wrong("at least (1, 1)")),
         _ => Err(wrong("(out, in)")),
-    }
-}
-
-fn check_neuron(neuron: &Iaf) -> Result<(), ModelError> {
-    let surrogate = neuron.surrogate;
-    let constants =
-        [("theta", neuron.theta), ("grad_width", surrogate.grad_width), ("grad_scale", surrogate.grad_scale)];
-    match constants.into_iter().find(|(_, value)| !(value.is_finite() && *value > 0.0)) {
-        Some((name, value)) => Err(ModelError::Constant { name, value }),
-        None => Ok(()),
     }
 }
 

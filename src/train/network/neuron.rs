@@ -18,7 +18,8 @@
 //!
 //! Sources: sparch (lif, adlif), SSM-inspired LIF (silif, c-silif), Sinabs (iaf), NIR (cuba-lif).
 
-use crate::kernel::cell::{self, Cell};
+use crate::kernel::cell::Cell;
+pub use crate::kernel::cell::{Reset, Surrogate};
 use crate::network::iaf::Iaf;
 
 /// sparch's range of fast decay factors: e^(-1/5) to e^(-1/25), a time constant of 5 to 25 steps.
@@ -41,51 +42,6 @@ pub enum Neuron {
     Silif(Silif),
     /// Resonators with a complex state.
     CSilif(CSilif),
-}
-
-/// Surrogate for the derivative of a spike. x = u - 1 is the membrane potential minus the threshold.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Surrogate {
-    /// height for -width < x <= width, else 0. The default is that of sparch and SiLIF: a height of 1 and a width of
-    /// 0.5.
-    Boxcar {
-        /// Height of the box.
-        height: f32,
-        /// Half of the width of the box.
-        width: f32,
-    },
-    /// scale / width * exp(-|x| / width).
-    SingleExponential {
-        /// Distance at which the curve falls to 1/e.
-        width: f32,
-        /// Half of the area under the curve.
-        scale: f32,
-    },
-    /// alpha / 2 / (1 + (pi / 2 * alpha * x)^2), the same as `atan` of snnTorch.
-    Arctan {
-        /// alpha in the formula. The height is alpha / 2.
-        alpha: f32,
-    },
-    /// 1 / (1 + slope * |x|)^2, the same as `fast_sigmoid` of snnTorch.
-    FastSigmoid {
-        /// slope in the formula. The height is 1.
-        slope: f32,
-    },
-}
-
-impl Default for Surrogate {
-    fn default() -> Surrogate {
-        Surrogate::Boxcar { height: 1.0, width: 0.5 }
-    }
-}
-
-/// What happens to the membrane potential after a spike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reset {
-    /// The threshold, 1, is subtracted.
-    Soft,
-    /// The membrane potential becomes 0.
-    Hard,
 }
 
 /// Settings of leaky integrate-and-fire neurons.
@@ -251,27 +207,20 @@ impl Neuron {
     }
 
     /// Returns the cell and the surrogate gradient for the kernels, or `None` for [`Neuron::Iaf`].
-    pub(crate) fn cell(&self) -> Option<(Cell, cell::Surrogate)> {
-        let reset = |of: Reset| if of == Reset::Soft { cell::Reset::Soft } else { cell::Reset::Hard };
-        let (cell, surrogate) = match self {
-            Neuron::Iaf(_) => return None,
-            Neuron::Lif(of) => (Cell::Lif(reset(of.reset)), of.surrogate),
-            Neuron::CubaLif(of) => (Cell::CubaLif(reset(of.reset)), of.surrogate),
-            Neuron::Adlif(of) => (Cell::Adlif, of.surrogate),
-            Neuron::Silif(of) => (Cell::Silif, of.surrogate),
-            Neuron::CSilif(of) => (Cell::CSilif, of.surrogate),
-        };
-        Some((
-            cell,
-            match surrogate {
-                Surrogate::Boxcar { height, width } => cell::Surrogate::Boxcar { height, half_width: width },
-                Surrogate::SingleExponential { width, scale } => {
-                    cell::Surrogate::SingleExponential { peak: scale / width, rate: 1.0 / width }
-                }
-                Surrogate::Arctan { alpha } => cell::Surrogate::Arctan { alpha },
-                Surrogate::FastSigmoid { slope } => cell::Surrogate::FastSigmoid { slope },
-            },
-        ))
+    pub(crate) fn cell(&self) -> Option<(Cell, Surrogate)> {
+        match self {
+            Neuron::Iaf(_) => None,
+            Neuron::Lif(of) => Some((Cell::Lif(of.reset), of.surrogate)),
+            Neuron::CubaLif(of) => Some((Cell::CubaLif(of.reset), of.surrogate)),
+            Neuron::Adlif(of) => Some((Cell::Adlif, of.surrogate)),
+            Neuron::Silif(of) => Some((Cell::Silif, of.surrogate)),
+            Neuron::CSilif(of) => Some((Cell::CSilif, of.surrogate)),
+        }
+    }
+
+    /// Whether the membrane potential can grow without bound: with a negative factor a, the adaptation drives it.
+    pub(crate) fn can_be_unstable(&self) -> bool {
+        matches!(self, Neuron::Adlif(Adlif { a: [low, _], .. }) | Neuron::Silif(Silif { a: [low, _], .. }) if *low < 0.0)
     }
 
     /// Returns the number of state variables, apart from the spikes.

@@ -2,14 +2,19 @@
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use tonic_base::interrupt;
 
 /// Fills `matrix`, (n, n) row-major, with a random orthogonal matrix. All orthogonal matrices are equally likely.
 ///
 /// The rows are drawn from a normal distribution, and then made orthonormal one after another with Gram-Schmidt in
-/// float64. Doing this twice per row is as exact as Householder's method.
+/// float64. Doing this twice per row is as exact as Householder's method. It takes 4 n^3 operations on one thread, a
+/// minute for n = 4096 and eight for 8192. After an interruption, returns early and leaves 0 in the matrix.
 pub(super) fn orthogonal(matrix: &mut [f32], n: usize, rng: &mut ChaCha8Rng) {
     let mut rows: Vec<Vec<f64>> = Vec::with_capacity(n);
     for _ in 0..n {
+        if interrupt::requested() {
+            return;
+        }
         let mut row: Vec<f64> = (0..n).map(|_| normal(rng)).collect();
         for _ in 0..2 {
             for other in &rows {

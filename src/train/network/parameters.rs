@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tonic_ranks::Ranks;
+
 use crate::network::layers::Layers;
 use crate::network::tensors::{Architecture, Shape, TensorKind};
 
@@ -84,6 +86,12 @@ impl Parameters {
     /// list.
     pub fn statistics_mut(&mut self) -> &mut [f32] {
         &mut self.statistics
+    }
+
+    /// Copies the parameters and statistics of rank 0 to all ranks.
+    pub(crate) fn copy_from_root(&mut self, ranks: Ranks) {
+        ranks.copy_from_root(&mut self.values);
+        ranks.copy_from_root(&mut self.statistics);
     }
 
     /// Moves the running statistics towards the statistics of `batch`, as PyTorch's `BatchNorm1d` does.

@@ -60,7 +60,7 @@ pub struct Tensor {
     /// Name in the model file, such as `2.weight`. The number counts the layers of the network file from 0. The rest
     /// is the name that PyTorch gives the tensor.
     pub name: String,
-    /// Index of the hidden layer that the tensor belongs to. The readout has the index after the last one.
+    /// Index of the hidden layer that the tensor belongs to. The index of the readout is the number of hidden layers.
     pub layer: usize,
     /// Role of the tensor in its layer.
     pub kind: TensorKind,
@@ -86,6 +86,15 @@ impl Tensor {
     }
 }
 
+/// What a statistic of a norm is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatisticKind {
+    /// Means of the channels. The initial value is 0.
+    Mean,
+    /// Variances of the channels. The initial value is 1.
+    Variance,
+}
+
 /// The running mean or variance of a norm.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Statistic {
@@ -93,8 +102,8 @@ pub struct Statistic {
     pub name: String,
     /// Weight of a new batch in the running value, see [`Norm::momentum`](super::Norm::momentum).
     pub momentum: f32,
-    /// Value before the first batch: 0 for a mean, 1 for a variance.
-    pub initial: f32,
+    /// Whether the values are means or variances.
+    pub kind: StatisticKind,
     /// Index of the layer, see [`Tensor::layer`].
     pub layer: usize,
     /// Indices of the values in the list of statistics.
@@ -195,10 +204,10 @@ impl List {
     fn norm(&mut self, channels: usize, momentum: f32) {
         self.add("weight", TensorKind::Scale, 1, channels);
         self.add("bias", TensorKind::Shift, 1, channels);
-        for (name, initial) in [("running_mean", 0.0), ("running_var", 1.0)] {
+        for (name, kind) in [("running_mean", StatisticKind::Mean), ("running_var", StatisticKind::Variance)] {
             let start = self.statistics.last().map_or(0, |statistic| statistic.range.end);
             let (name, range) = (format!("{}.{name}", self.entry), start..start + channels);
-            self.statistics.push(Statistic { name, momentum, initial, layer: self.layer, range });
+            self.statistics.push(Statistic { name, momentum, kind, layer: self.layer, range });
         }
         self.entry += 1;
     }

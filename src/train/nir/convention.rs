@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::error::{BaseFault, Error, Result};
 use crate::network::Reset;
 
-/// The program that reads or wrote a file, which decides what the numbers in the file mean.
+/// The program that reads a file or wrote it. It decides what the numbers in the file mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Convention {
     /// NIR's equations: time constants in seconds, alpha = exp(-dt / tau).
@@ -16,7 +16,9 @@ pub enum Convention {
     /// - Time constants are in time steps, and alpha = exp(-1 / tau).
     /// - R is ignored: v = alpha v + x.
     /// - A spike subtracts the threshold.
-    /// - Integrate-and-fire neurons can spike several times per step. Minus the threshold is their lower bound.
+    /// - Neurons spike from the threshold on, and several times per step from twice the threshold on. Of the neurons
+    ///   here, only those without leak do.
+    /// - Minus the threshold is the lower bound of integrate-and-fire neurons.
     Sinabs,
     /// snnTorch's importer: dt is 0.1 ms, and alpha = 1 - dt / tau. A spike sets the membrane potential to 0.
     SnnTorch,

@@ -73,6 +73,11 @@ pub(super) fn graph(model: &Model, convention: Convention, dt: Option<f64>) -> R
             "a spike subtracts the threshold, as in nir {SUBTRACTS}: later versions set the membrane potential to 0"
         ));
     }
+    if layers.hidden.iter().any(|layer| matches!(layer.neuron, Neuron::Lif(_))) && convention == Convention::Sinabs {
+        let words = "Sinabs' importer makes LIF neurons that spike several times per step from twice the threshold on, \
+                     and also exactly at the threshold: here they spike once, above the threshold";
+        notes.push(words.into());
+    }
     let mut metadata = BTreeMap::from([
         ("tonic_toolkit".to_string(), env!("CARGO_PKG_VERSION").to_string()),
         ("convention".into(), convention.name().into()),
@@ -85,7 +90,7 @@ pub(super) fn graph(model: &Model, convention: Convention, dt: Option<f64>) -> R
     Ok((Graph { version: version.into(), nodes, metadata }, notes))
 }
 
-/// Returns the reset of neurons that have this setting, otherwise `None`.
+/// Returns the reset that the neurons are set to, or `None` for neurons without this setting.
 fn reset(neuron: &Neuron) -> Option<Reset> {
     match neuron {
         Neuron::Lif(of) => Some(of.reset),

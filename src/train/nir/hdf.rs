@@ -70,7 +70,7 @@ fn write_text(group: &Group, name: &str, text: &str) -> hdf5::Result<()> {
 ///
 /// # Errors
 /// [`Io`](tonic_base::Error::Io), [`Corrupt`](tonic_base::Error::Corrupt); [`Usage`](tonic_base::Error::Usage) if the
-/// graph is no chain.
+/// graph is not a chain.
 pub(super) fn read(path: &Path) -> Result<Graph> {
     std::fs::File::open(path).map_err(Error::io(path, "open the graph"))?;
     let damaged = |place: &str| {

@@ -10,7 +10,8 @@ use crate::network::{
 use crate::nir::convention::Convention;
 use crate::nir::graph::{Graph, Node};
 
-/// Factor that widens a range of decay factors: it multiplies the distance of each end from 0 or 1.
+/// Factor that widens a range of decay factors. It multiplies the distance from the lower end to 0, and from the upper
+/// end to 1.
 const ROOM: f64 = 0.5;
 
 /// A linear layer of the graph: weight (out, in) and bias, (out,) or empty.
@@ -171,9 +172,13 @@ fn neurons(
     }
     let alphas = |name: &str| -> Result<Vec<f64>> {
         let alphas: Vec<f64> = of(name)?.iter().map(|&tau| convention.alpha(tau, dt)).collect();
-        match alphas.iter().all(|alpha| (0.0..1.0).contains(alpha)) {
+        // A decay factor of 1 in float32 is no decay.
+        match alphas.iter().all(|&alpha| (0.0..1.0).contains(&(alpha as f32))) {
             true => Ok(alphas),
-            false => Err(wrong(what, name, format!("time constants of at least {dt}, the time step"), "others")),
+            false => {
+                let expected = format!("time constants from the time step, {dt}, to 10 million time steps");
+                Err(wrong(what, name, expected, "others"))
+            }
         }
     };
     // Here the threshold is 1, so that potentials and inputs are divided by it.
@@ -196,7 +201,7 @@ fn neurons(
 /// Returns a range that is wider than the range of `alphas`, so that training can move each alpha in both directions.
 fn range(alphas: &[f64]) -> [f32; 2] {
     let (low, high) = alphas.iter().fold((1.0_f64, 0.0_f64), |(low, high), &alpha| (low.min(alpha), high.max(alpha)));
-    [(low * ROOM) as f32, (1.0 - (1.0 - high) * ROOM) as f32]
+    [(low * ROOM) as f32, ((1.0 - (1.0 - high) * ROOM) as f32).min(1.0_f32.next_down())]
 }
 
 fn version_of(text: &str) -> [u64; 3] {

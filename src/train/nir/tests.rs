@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::network::{
     Architecture, CubaLif, Hidden, Iaf, InitState, Layers, Lif, LinearInit, LinearLayer, Model, Network, Neuron, Norm,
-    Output, Readout, Reset, Silif,
+    Output, Readout, Reset, Silif, from_bytes, to_bytes,
 };
 use crate::nir::convention::Convention;
 use crate::nir::{export, import};
@@ -78,6 +78,37 @@ fn a_graph_comes_back_as_the_network_that_it_was() {
         }
     }
     assert_eq!(compared, 2 * (6 + 2 + 1 + 3)); // nir: all but iaf; sinabs: soft lif, iaf; snntorch: hard ones
+}
+
+#[test]
+fn the_longest_time_constants_are_read_again() {
+    let alpha = 1.0_f32.next_down(); // a time constant of 17 million steps
+    let neurons = [Neuron::Lif(Lif { learn: false, alpha: [alpha; 2], ..Lif::default() })];
+    for (neuron, convention) in neurons.into_iter().flat_map(|n| [(n, Convention::Nir), (n, Convention::Sinabs)]) {
+        let before = model(neuron, None, true);
+        let graph = export::graph(&before, convention, Some(0.004)).unwrap().0;
+        let after = import::model(Path::new("x"), &graph, convention, Some(0.004), 9).unwrap();
+        // Its model file is read again.
+        let read = from_bytes(&to_bytes(&after).unwrap()).unwrap();
+        assert_eq!(read, after);
+        let longer = |node: &mut crate::nir::graph::Node| {
+            node.arrays.get_mut("tau").unwrap().values.iter_mut().for_each(|tau| *tau *= 10.0);
+        };
+        let mut graph = graph;
+        longer(&mut graph.nodes[2].1);
+        let refused = import::model(Path::new("x"), &graph, convention, Some(0.004), 9).unwrap_err().to_string();
+        assert!(refused.contains("tau: expected time constants") && refused.contains("10 million"), "{refused}");
+    }
+}
+
+#[test]
+fn sinabs_lif_is_said_to_spike_several_times() {
+    let notes = |neuron, convention| export::graph(&model(neuron, None, true), convention, Some(0.004)).unwrap().1;
+    let lif = Neuron::Lif(Lif::default());
+    let said = |notes: Vec<String>| notes.iter().any(|note| note.contains("twice the threshold"));
+    assert!(said(notes(lif, Convention::Sinabs)) && !said(notes(lif, Convention::Nir)));
+    let iaf = Neuron::Iaf(Iaf { min_v_mem: Some(-1.0), ..Iaf::default() });
+    assert!(!said(notes(iaf, Convention::Sinabs)));
 }
 
 #[test]

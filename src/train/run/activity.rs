@@ -1,13 +1,13 @@
 //! Measures how often the neurons of each hidden layer spike, on some samples of the training set.
 
 use serde::{Deserialize, Serialize};
-use tonic_loader::{Batch, EpochOrder};
+use tonic_loader::{Batch, EpochOrder, Share};
 
 use crate::engine::SpikeCounts;
 use crate::error::{Error, Result};
 use crate::feed::Feed;
 
-/// One in this many training samples is measured, so that measuring takes about 1% of the time of an epoch.
+/// The measured share of the training samples is 1 / `ONE_OF`. Measuring then takes about 1% of the time of an epoch.
 const ONE_OF: u64 = 32;
 /// Minimum and maximum number of samples to measure, before rounding up to whole batches.
 const SAMPLES: [u64; 2] = [16, 256];
@@ -52,7 +52,7 @@ pub(super) fn measured_samples(train: &Feed, seed: u64, batch_size: usize) -> Re
     let mut batches = Vec::new();
     let mut measured = 0;
     let order = EpochOrder::Shuffled { seed, epoch: 0 };
-    train.loader().stored_epoch(order, batch_size.min(wanted as usize), 0, |batch| {
+    train.loader().stored_epoch(order, batch_size.min(wanted as usize), Share::whole(), |batch| {
         batches.push(batch.clone());
         measured += batch.len() as u64;
         Ok::<_, Error>(measured < wanted)

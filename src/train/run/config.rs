@@ -9,8 +9,9 @@ use tonic_shard::{Error as ShardError, Manifest, listed};
 use crate::engine::{Arithmetic, EngineChoice};
 use crate::error::{BaseFault, Error, Result};
 use crate::kernel::program::MatmulPrecision;
-use crate::learner::{ClassWeights, Pad};
+use crate::learner::{ClassWeights, Knobs, Pad, Rates};
 use crate::network::{Architecture, Iaf, Layers, Model};
+use crate::run::metrics::{EpochMetrics, LossWords};
 use crate::run::training_config::{LrChange, TrainingConfig};
 
 pub(crate) const FILE_NAME: &str = "config.toml";
@@ -98,10 +99,10 @@ fn is_one(gain: &f64) -> bool {
 pub struct DataConfig {
     /// Id of the training set.
     pub set_id: String,
-    /// Id of the validation set; `None` without one.
+    /// Id of the validation set. `None` if the run has no validation set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_set_id: Option<String>,
-    /// Id of the test set; `None` without one.
+    /// Id of the test set. `None` if the run has no test set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_set_id: Option<String>,
     /// Names of the classes.
@@ -111,11 +112,40 @@ pub struct DataConfig {
 }
 
 impl NetworkConfig {
+    /// Refuses options that contradict each other, or have no effect.
+    ///
+    /// # Errors
+    /// [`Usage`](tonic_base::Error::Usage) with the name of the option.
+    pub(super) fn check_options(&self) -> Result<()> {
+        if let Some((name, expected, got)) = self.iaf().fault() {
+            return Err(Error::usage(name, expected, format!("{got:?}")));
+        }
+        let hidden = self.architecture().layers.hidden;
+        match hidden.iter().position(|layer| layer.norm.is_some()).filter(|_| self.gain != 1.0) {
+            None => Ok(()),
+            Some(i) => {
+                let expected = "hidden layers without a norm, which undoes the factor (a larger learning rate, a penalty \
+                                for spike rates or a wider surrogate gradient makes such neurons spike)";
+                Err(Error::usage("gain", expected, format!("a norm in layer {}", i + 1)))
+            }
+        }
+    }
+
+    /// Returns which options change how often the neurons spike.
+    pub(super) fn knobs(&self) -> Knobs {
+        let gain = self.architecture().layers.hidden.iter().all(|layer| layer.norm.is_none());
+        Knobs { gain, theta: self.theta.is_some() }
+    }
+
+    /// Returns the constants of the neurons, if `layers` doesn't describe them.
+    pub(super) fn iaf(&self) -> Iaf {
+        let Iaf { theta, .. } = Iaf::default();
+        Iaf { theta: self.theta.unwrap_or(theta), min_v_mem: self.min_v_mem, ..Iaf::default() }
+    }
+
     /// Returns the sizes and the layers of the network.
     pub fn architecture(&self) -> Architecture {
-        let Iaf { theta, .. } = Iaf::default();
-        let iaf = Iaf { theta: self.theta.unwrap_or(theta), min_v_mem: self.min_v_mem, ..Iaf::default() };
-        let layers = self.layers.clone().unwrap_or_else(|| Layers::iaf(&self.hidden, iaf));
+        let layers = self.layers.clone().unwrap_or_else(|| Layers::iaf(&self.hidden, self.iaf()));
         Architecture::new(self.inputs, layers, self.classes)
     }
 }
@@ -166,6 +196,9 @@ impl Config {
             Some(hidden) => *hidden == network.hidden && network.theta.is_none() && network.min_v_mem.is_none(),
             None => network.theta.is_some(),
         };
+        if let Some((name, expected, got)) = network.iaf().fault() {
+            return Err(Error::corrupt(&path, format!("network.{name}"), expected, got));
+        }
         if !fits {
             let got = if described.is_some() { "layers of other sizes, or theta" } else { "neither" };
             return Err(Error::corrupt(&path, "network", "either theta or layers, of the sizes in hidden", got));
@@ -173,9 +206,39 @@ impl Config {
         Ok(config)
     }
 
+    /// Returns whether training minimises the plain cross entropy: without class weights, label smoothing and a penalty
+    /// for spike rates.
+    pub(super) fn has_plain_loss(&self) -> bool {
+        let TrainingConfig { label_smoothing, spike_rate, .. } = self.training;
+        self.class_weights.is_none() && label_smoothing == 0.0 && spike_rate.is_none()
+    }
+
+    /// Returns the labels of a chart of the losses of `epochs`. The loss of validation is the plain cross entropy.
+    pub(crate) fn loss_words(&self, epochs: &[EpochMetrics]) -> LossWords {
+        let (train, valid) = ("objective of training", "cross entropy of validation");
+        match self.has_plain_loss() {
+            true => LossWords { axis: "cross entropy", train: "training", valid: "validation" },
+            false if epochs.iter().any(|epoch| epoch.valid.is_some()) => LossWords { axis: "loss", train, valid },
+            false => LossWords { axis: train, train, valid },
+        }
+    }
+
     /// Returns the learning rate after the last change by a resumed run. The schedule is not applied to it.
     pub(crate) fn current_lr(&self) -> f64 {
         self.lr_changes.last().map_or(self.lr, |change| change.lr)
+    }
+
+    /// Returns the learning rate and the momentum of the batches of the epoch after `epochs`. An epoch has `batches`
+    /// batches.
+    pub(super) fn rates(&self, epochs: &[EpochMetrics], batches: u64) -> Rates {
+        let Config { training, lr_changes, lr, .. } = self;
+        Rates {
+            schedule: training.schedule,
+            lr: training.lr_after(*lr, lr_changes, epochs),
+            momentum: training.optimiser.momentum(),
+            epoch: epochs.len() as u64,
+            batches,
+        }
     }
 
     /// Changes the learning rate from the next batch on, and records the change. Returns `false` if the run has this
@@ -214,7 +277,7 @@ impl Config {
         self.check_frames(run, dir, manifest, &manifest.description.classes)
     }
 
-    /// Checks that a set has the cells and the recipe of the run, and the same classes or none.
+    /// Checks that a set has the cells and the recipe of the run, and either the classes of the run or no classes.
     pub(crate) fn check_unlabelled(&self, run: &Path, dir: &Path, manifest: &Manifest) -> Result<()> {
         let classes = &manifest.description.classes;
         self.check_frames(run, dir, manifest, if classes.is_empty() { &self.data.class_names } else { classes })

@@ -1,13 +1,15 @@
-//! What follows the last epoch of a run: running statistics of norms once more, the selected epoch, and the test.
+//! What follows the last epoch of a run: computing the running statistics of norms again, the selected epoch, and the
+//! test.
 
 use tonic_base::{Progress, publish, remove_file};
 
 use crate::error::Result;
 use crate::feed::Feed;
-use crate::learner::{Evaluation, Selected, TrainState};
+use crate::learner::{Evaluation, Score, Selected, TrainState};
+use crate::network::Network;
 use crate::run::events;
 use crate::run::folder::{BEST, MODEL, TEST};
-use crate::run::reestimate::reestimate;
+use crate::run::reestimate::{Reestimated, reestimate};
 use crate::run::saved_networks;
 use crate::run::sums;
 use crate::run::training::Training;
@@ -33,31 +35,52 @@ impl Training<'_> {
         selected
     }
 
-    /// Computes the running statistics of norms again for the last and the best network, and saves both networks. The
-    /// checkpoint and the learner keep the old statistics, so that a resumed run continues with them.
-    pub(super) fn reestimate(&mut self, train: &Feed) -> Result<()> {
+    /// Computes the running statistics of norms again for the last and the best network, saves both networks, and
+    /// evaluates them on the validation set, if there is one. The checkpoint and the learner keep the old statistics, so
+    /// that a resumed run continues with them.
+    pub(super) fn reestimate(&mut self, train: &Feed, valid: Option<&Feed>) -> Result<Option<Reestimated>> {
         let (fit, folder) = (self.fit, &self.fit.run);
-        let files = [Some(MODEL), folder.join(BEST).exists().then_some(BEST)];
+        let ranks = fit.backend.ranks;
+        let has_best = ranks.from_root(ranks.is_root().then(|| folder.join(BEST).exists()));
+        let files = [Some(MODEL), has_best.then_some(BEST)];
         let mut networks = Vec::new();
         for file in files.into_iter().flatten() {
-            let saved = saved_networks::read_network(folder, &self.config, file)?.network;
+            let saved = self.saved_network(file)?;
             networks.push((file, saved.parameters.statistics().to_vec(), saved));
         }
         let samples = networks.len() as u64 * train.loader().set().len();
         let progress = Progress::start(fit.verbosity, "norms", samples, "samples");
         for (_, _, network) in &mut networks {
-            reestimate(network, train, self.config.batch_size, self.padding, &progress)?;
+            let done = reestimate(ranks, network, train, self.config.batch_size, self.padding, &progress);
+            done.map_err(|error| self.explain(error))?;
         }
         progress.finish();
-        sums::update(folder, || {
-            for (file, before, network) in networks {
-                if network.parameters.statistics() != before {
-                    remove_file(&folder.join(TEST))?; // the result of the networks before
-                    self.publish_model(file, network)?;
+        if ranks.is_root() {
+            sums::update(folder, || {
+                for (file, before, network) in &networks {
+                    if network.parameters.statistics() != before {
+                        remove_file(&folder.join(TEST))?; // the result of the networks before
+                        self.publish_model(file, network.clone())?;
+                    }
                 }
-            }
-            Ok(())
-        })
+                Ok(())
+            })?;
+        }
+        let Some(valid) = valid else { return Ok(None) };
+        let mut scores = Vec::new();
+        for (file, _, network) in networks {
+            let score = self.evaluate_network(network, valid)?.score;
+            let Score { loss, accuracy } = score;
+            fit.say(|| {
+                format!("norms    {file} after re-estimation: valid loss {loss:.4} accuracy {:.1}%", accuracy * 100.0)
+            });
+            scores.push(score);
+        }
+        let reestimated = Reestimated { last: scores[0], best: scores.get(1).copied() };
+        if ranks.is_root() {
+            sums::update(folder, || reestimated.publish(folder))?;
+        }
+        Ok(Some(reestimated))
     }
 
     /// Evaluates the network of the selected epoch on the test set. Without a selected epoch, evaluates the network of
@@ -69,21 +92,41 @@ impl Training<'_> {
         };
         let evaluation = match saved {
             Some(file) => {
-                let network = saved_networks::read_network(&self.fit.run, &self.config, file)?.network;
-                let last = self.learner.state().clone();
-                self.learner.restart(&TrainState { network, ..last.clone() })?;
-                let evaluated = self.evaluate_as_is(feed);
-                self.learner.restart(&last)?; // an interrupted run saves the state of its last epoch
-                self.checked(evaluated)?
+                let network = self.saved_network(file)?;
+                self.evaluate_network(network, feed)?
             }
             None => self.evaluate(feed)?,
         };
         let evaluation = Evaluation { selected, ..evaluation };
+        if !self.fit.backend.ranks.is_root() {
+            return Ok(evaluation);
+        }
         let file = self.fit.run.join(TEST);
         sums::update(&self.fit.run, || Ok(publish(&file, evaluation.json().as_bytes())?))?;
         if let Some(events) = &mut self.events {
-            events::append_test(events, self.epochs.len() as u64, &evaluation.score)?;
+            let epoch = selected.map_or(self.epochs.len() as u64, |selected| selected.epoch);
+            events::append_test(events, epoch, &evaluation.score)?;
         }
         Ok(evaluation)
+    }
+
+    /// Evaluates another network than that of the learner, which keeps its state.
+    fn evaluate_network(&mut self, network: Network, feed: &Feed) -> Result<Evaluation> {
+        let last = self.learner.state().clone();
+        self.learner.restart(&TrainState { network, ..last.clone() })?;
+        let evaluated = self.evaluate_as_is(feed);
+        self.learner.restart(&last)?; // an interrupted run saves the state of its last epoch
+        self.checked(evaluated)
+    }
+
+    /// Returns the network in the file `name` of the run. Rank 0 reads it.
+    fn saved_network(&self, name: &str) -> Result<Network> {
+        let ranks = self.fit.backend.ranks;
+        let mut network = match ranks.is_root() {
+            true => saved_networks::read_network(&self.fit.run, &self.config, name)?.network,
+            false => self.learner.state().network.clone(),
+        };
+        network.parameters.copy_from_root(ranks);
+        Ok(network)
     }
 }

@@ -11,11 +11,10 @@ use crate::engine::EngineChoice;
 use crate::error::Result;
 use crate::feed::Feed;
 use crate::kernel::program::Program;
-use crate::learner::{Backend, ClassBalance, ClassWeights, Evaluation, Padding, Warning, longest_steps};
+use crate::learner::{Backend, ClassBalance, ClassWeights, Evaluation, Padding, Warning, check_steps, longest_steps};
 use crate::network::Network;
 use crate::run::config::{self, Config};
 use crate::run::folder::{BEST, MODEL};
-use crate::run::memory::check_steps;
 use crate::run::saved_networks::read_network;
 use crate::run::sums;
 
@@ -26,8 +25,8 @@ pub struct EvalOptions {
     pub run: PathBuf,
     /// Folder of the shard set to evaluate on.
     pub data: PathBuf,
-    /// Whether to evaluate the network of the epoch with the best validation, instead of the network after the last
-    /// epoch.
+    /// Whether to evaluate the network of the epoch with the best validation score, instead of the network after the
+    /// last epoch.
     pub best: bool,
     /// Function that opens a set, such as [`ShardSet::open`].
     pub open: fn(&Path) -> tonic_shard::Result<ShardSet>,
@@ -85,9 +84,9 @@ impl Trained {
         doing: &'static str,
         pass: Pass<T>,
     ) -> Result<T> {
-        let backend = choose(self.config.engine)?;
+        let backend = choose(self.config.engine)?.for_layers(self.network.layers())?;
         let longest = longest_steps(self.config.steps, &[&self.set]);
-        let program = backend.program(&[&self.set], longest)?;
+        let program = backend.program(&[&self.set], longest, None)?;
         self.with_feed(program.as_deref(), verbosity, doing, |network, feed, padding, progress| {
             pass(&backend, program.as_ref(), network, feed, (padding, longest), progress)
         })

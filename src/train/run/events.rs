@@ -1,6 +1,8 @@
 //! The event file of TensorBoard in a run folder. It has the scalars of `metrics.jsonl`, with the epoch as the step.
+//! The loss of training is `loss/train` if it is the plain cross entropy as `loss/valid`, and otherwise
+//! `objective/train`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tonic_base::remove_file;
@@ -8,43 +10,56 @@ use tonic_report::EventFile;
 
 use crate::error::{BaseFault, Error, Result};
 use crate::learner::Score;
+use crate::run::config::Config;
 use crate::run::metrics::EpochMetrics;
 
 const START: &str = "events.out.tfevents.";
 const END: &str = ".tonic-train";
 
-/// Removes the event files of a run that this program wrote.
-pub(super) fn remove(run: &Path) -> Result<()> {
+/// Returns the event files of a run that this program wrote.
+fn files(run: &Path) -> Result<Vec<PathBuf>> {
+    let list = |action: std::io::Result<std::fs::DirEntry>| action.map_err(Error::io(run, "list the run folder"));
     let entries = std::fs::read_dir(run).map_err(Error::io(run, "list the run folder"))?;
-    for entry in entries {
-        let entry = entry.map_err(Error::io(run, "list the run folder"))?;
-        if entry.file_name().to_str().is_some_and(|name| name.starts_with(START) && name.ends_with(END)) {
-            remove_file(&entry.path())?;
-        }
-    }
-    Ok(())
+    let entries: Vec<std::fs::DirEntry> = entries.map(list).collect::<Result<_>>()?;
+    let is_ours = |name: &str| name.starts_with(START) && name.ends_with(END);
+    let ours = entries.into_iter().filter(|entry| entry.file_name().to_str().is_some_and(is_ours));
+    Ok(ours.map(|entry| entry.path()).collect())
 }
 
-/// Creates the event file of a run with the finished epochs, in place of earlier ones. The new name sorts after the
-/// earlier ones, so that a TensorBoard that is open finds the file.
-pub(super) fn start(run: &Path, epochs: &[EpochMetrics]) -> Result<EventFile> {
+/// Returns whether a run has an event file that this program wrote.
+pub(super) fn exist(run: &Path) -> Result<bool> {
+    Ok(!files(run)?.is_empty())
+}
+
+/// Removes the event files of a run that this program wrote.
+pub(super) fn remove(run: &Path) -> Result<()> {
+    Ok(files(run)?.iter().try_for_each(|file| remove_file(file))?)
+}
+
+/// Removes earlier event files of a run, and creates a new one with the finished epochs. The name of the new file sorts
+/// after the earlier names, so that a running TensorBoard finds it.
+pub(super) fn start(run: &Path, epochs: &[EpochMetrics], config: &Config) -> Result<EventFile> {
     remove(run)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let name = format!("{START}{:010}.{:09}{END}", now.as_secs(), now.subsec_nanos());
     let mut events = EventFile::create(&run.join(name), now.as_secs_f64())?;
-    epochs.iter().try_for_each(|epoch| append(&mut events, epoch))?;
+    epochs.iter().try_for_each(|epoch| append(&mut events, epoch, config))?;
     Ok(events)
 }
 
 /// Appends the scalars of an epoch.
-pub(super) fn append(events: &mut EventFile, epoch: &EpochMetrics) -> Result<()> {
+pub(super) fn append(events: &mut EventFile, epoch: &EpochMetrics, config: &Config) -> Result<()> {
     let mut scalars = scores("train", &epoch.train).to_vec();
+    if !config.has_plain_loss() {
+        scalars[0].0 = "objective/train".into();
+    }
     scalars.extend(epoch.valid.iter().flat_map(|valid| scores("valid", valid)));
     if let Some(of) = &epoch.valid_macro {
         let macros = [("recall", of.recall), ("precision", of.precision), ("f1", of.f1)];
         scalars.extend(macros.map(|(name, value)| (format!("macro/valid_{name}"), value)));
     }
-    scalars.extend(epoch.lr.map(|lr| ("learning_rate".into(), lr)));
+    let single = [("learning_rate", epoch.lr), ("momentum", epoch.momentum), ("penalty/train", epoch.penalty)];
+    scalars.extend(single.into_iter().filter_map(|(name, value)| Some((name.into(), value?))));
     for (i, layer) in epoch.activity.iter().flatten().enumerate() {
         let shares = [("spikes", layer.spikes), ("silent", layer.silent), ("saturated", layer.saturated)];
         scalars.extend(shares.map(|(name, value)| (format!("{name}/layer_{}", i + 1), value)));
@@ -54,7 +69,7 @@ pub(super) fn append(events: &mut EventFile, epoch: &EpochMetrics) -> Result<()>
     Ok(events.append(epoch.epoch, epoch.unix_seconds.unwrap_or_else(unix_seconds), &scalars)?)
 }
 
-/// Appends loss and accuracy on the test set, with `epoch` as the step.
+/// Appends loss and accuracy on the test set. The step is `epoch`, whose network was tested.
 pub(super) fn append_test(events: &mut EventFile, epoch: u64, score: &Score) -> Result<()> {
     Ok(events.append(epoch, unix_seconds(), &scores("test", score))?)
 }

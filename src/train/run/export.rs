@@ -10,8 +10,8 @@ use crate::run::config::Config;
 use crate::run::folder::{BEST, MODEL};
 use crate::run::sums;
 
-/// Returns the path of a run's model file. It has the network after the last epoch. If `best` is true, it has the
-/// network of the epoch with the best validation.
+/// Returns the path of a run's model file. If `best` is true, this is the file with the network of the best epoch.
+/// Otherwise, it is the file with the network after the last epoch.
 ///
 /// # Errors
 /// The errors of reading the configuration; [`Corrupt`](tonic_base::Error::Corrupt) if the file has changed.

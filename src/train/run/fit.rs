@@ -3,18 +3,23 @@
 use std::time::Instant;
 
 use tonic_base::human_bytes;
-use tonic_shard::{MOST_CLASSES, ShardSet};
+use tonic_loader::CacheChoice;
+use tonic_shard::{MOST_CLASSES, ShardSet, Width};
 
+use crate::engine::share;
 use crate::error::{BaseFault, Error, Result};
 use crate::feed::Feed;
 use crate::kernel::program::Program;
-use crate::learner::{ClassBalance, Evaluation, Room, Warning, longest_steps};
+use crate::learner::{
+    ClassBalance, Evaluation, Room, Warning, check_parameters, check_step, check_steps, longest_steps,
+};
 use crate::run::config::Config;
 use crate::run::folder::{RunFolder, SUMS, TEST};
 use crate::run::health::Guessing;
-use crate::run::memory::{check_parameters, check_step, check_steps};
 use crate::run::metrics::{self, EpochMetrics};
 use crate::run::options::FitOptions;
+use crate::run::ranks::check_ranks;
+use crate::run::reestimate::Reestimated;
 use crate::run::sets::{SetPaths, Sets};
 use crate::run::sums;
 use crate::run::training::Training;
@@ -24,6 +29,8 @@ use crate::run::training::Training;
 pub struct Fitted {
     /// Metrics of all epochs of the run, including those before a resume.
     pub epochs: Vec<EpochMetrics>,
+    /// Evaluation on the validation set after re-estimation of norms; `None` without it or without a validation set.
+    pub reestimated: Option<Reestimated>,
     /// Evaluation on the test set; `None` without a test set.
     pub test: Option<Evaluation>,
     /// All warnings of the run.
@@ -34,14 +41,23 @@ pub struct Fitted {
 
 /// Trains a network and writes the run folder.
 ///
+/// Several ranks call this function together. Rank 0 reads and writes the run folder, and prints. After
+/// [`Error::Diverged`] and [`Interrupted`](tonic_base::Error::Interrupted), all ranks return this error. After any other
+/// error, some ranks can still wait for others: [`Ranks::end_all`](tonic_ranks::Ranks::end_all) ends them.
+///
 /// # Errors
+/// - [`Usage`](tonic_base::Error::Usage) with the name of the first option that differs between ranks
+/// - [`Unavailable`](tonic_base::Error::Unavailable) if several ranks ask for a GPU or for the engine `reference`
 /// - the errors of reading the sets, and of reading and writing the run folder
 /// - [`Busy`](tonic_base::Error::Busy) if another process writes to the folder
 /// - [`Error::Diverged`]
 /// - [`Interrupted`](tonic_base::Error::Interrupted), after the run was saved
 pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     let started = Instant::now();
+    let ranks = fit.backend.ranks;
+    let fit = &if ranks.is_root() { fit.clone() } else { fit.silent() };
     let sets = Sets::open(fit)?;
+    check_ranks(fit, &sets)?;
     let Sets { train, valid, test } = &sets;
     for (name, set) in [("train", Some(train)), ("valid", valid.as_ref()), ("test", test.as_ref())] {
         if let Some(set) = set {
@@ -50,8 +66,14 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     }
     let wait =
         || fit.say(|| "waiting  another process, perhaps of a job that was started again, trains this run".into());
-    let mut folder = RunFolder::find(&fit.run, fit.existing, wait)?;
-    let config = fit.config(&sets, folder.resumes())?;
+    let mut folder = ranks.is_root().then(|| RunFolder::find(&fit.run, fit.existing, wait)).transpose()?;
+    let chosen = folder.as_ref().map(|folder| fit.with_backend(folder.resumes())).transpose()?;
+    let begun = match (&folder, &chosen) {
+        (Some(folder), Some(fit)) => Some((folder.resumes(), folder.has_begun(), fit.config(&sets, folder.resumes())?)),
+        _ => None,
+    };
+    let (resumes, has_begun, config): (bool, bool, Config) = ranks.from_root(begun);
+    let fit = &chosen.unwrap_or_else(|| fit.clone()); // several ranks train on CPUs
     let Sets { train, valid, test } = sets;
     check_batches(&config, &train)?;
     let sets: Vec<&ShardSet> = [Some(&train), valid.as_ref(), test.as_ref()].into_iter().flatten().collect();
@@ -61,12 +83,18 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     if config.reestimate_norm && architecture.layers.norms().next().is_none() {
         return Err(Error::usage("reestimate_norm", "a network with a norm", "a network without one"));
     }
-    let step = check_step(&architecture, config.batch_size.min(train.len() as usize), config.steps)?;
+    let own = share(ranks, architecture.parameters()).of(config.batch_size.min(train.len() as usize)).len();
+    let step = match fit.backend.device {
+        Some(_) => None, // the GPU's memory is checked when it is taken
+        None => check_step(&architecture, own, config.steps)?,
+    };
     for (option, set) in [("train", Some(&train)), ("valid", valid.as_ref()), ("test", test.as_ref())] {
         set.map_or(Ok(()), |set| check_steps(option, &architecture.shape, longest_steps(config.steps, &[set])))?;
     }
     let classes = ClassBalance::of(&train);
-    let sizes = (train.len(), train.len().div_ceil(config.batch_size as u64));
+    let batch_size = config.batch_size as u64;
+    let batches = if config.drop_last { train.len() / batch_size } else { train.len().div_ceil(batch_size) };
+    let sizes = (train.len(), batches);
     let guessing = Guessing::new(&classes, sizes, config.class_weights);
     let loss = config.training.loss(config.class_weights.of(&train.manifest().totals.class_samples));
     let mut warnings = classes.training_warnings(config.class_weights);
@@ -76,33 +104,48 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     }
     warnings.iter().for_each(fit.warn);
     fit.say(|| format!("device   {}", fit.backend.why));
-    let program = fit.backend.program(&sets, longest)?;
-    program.as_ref().map_or(Ok(()), |_| config.training.check_gpu())?;
+    if !ranks.is_solo() {
+        let here = ranks.on_this_machine();
+        fit.say(|| format!("ranks    {} train together, {here} of them on this machine", ranks.size()));
+    }
+    // Augmented samples have counts of four bytes, and are made on the host.
+    let augments = !config.training.augment.steps.is_empty();
+    let program = fit.backend.program(&sets, longest, augments.then_some(Width::U32))?;
+    let train_program = program.as_deref().filter(|_| !augments);
+    if augments && program.is_some() && fit.cache == CacheChoice::Device {
+        let expected = "cache host or stream with --augment, which changes samples on the host";
+        return Err(Error::usage("cache", expected, "device"));
+    }
     let evaluated = sets.iter().skip(1).map(|set| set.len()).max().unwrap_or(0);
-    let train = fit.load("train", train, program.as_deref())?.drop_last(config.drop_last);
+    let train = fit.load("train", train, train_program)?.drop_last(config.drop_last);
     let train = train.augment(config.training.augment.clone())?;
     let valid = valid.map(|set| fit.load("valid", set, program.as_deref())).transpose()?;
     let batch = config.batch_size.min(train.loader().set().len() as usize);
-    let room = Room { batch, longest, batches: train.loader().batches(config.batch_size), evaluated };
-    let has_begun = folder.has_begun();
+    let batches = train.loader().batches(config.batch_size);
+    let room = Room { batch, longest, batches, evaluated };
     let loss = (guessing, loss);
     let mut run = Training::start(fit, config, has_begun, program.as_ref(), room, loss, started)?;
-    if has_begun && !sums::check_state(&fit.run)? {
+    if has_begun && ranks.is_root() && !sums::check_state(&fit.run)? {
         fit.say(|| format!("note     no {SUMS}: changed bytes in the files of this run cannot be found"));
     }
     // The test set is loaded after training. Whether it fits is checked now, so that training is not in vain.
     test.as_ref().map(|set| Feed::choose_cache(fit.cache, set, program.as_deref())).transpose()?;
-    folder.make()?;
-    if folder.resumes() {
-        run.keep_epochs()?;
-        run.restore_model()?;
-    } else {
-        run.config.publish(&fit.run)?;
+    if resumes {
+        run.keep_epochs();
     }
-    SetPaths::publish(fit)?;
-    run.start_events()?;
-    if !has_begun {
-        run.save()?;
+    if let Some(folder) = &mut folder {
+        folder.make()?;
+        if resumes {
+            sums::update(&fit.run, || run.config.publish(&fit.run))?;
+            run.restore_model()?;
+        } else {
+            run.config.publish(&fit.run)?;
+        }
+        SetPaths::publish(fit)?;
+        run.start_events()?;
+        if !has_begun {
+            run.save()?;
+        }
     }
     fit.say(|| {
         let sizes: Vec<String> = run.config.network.hidden.iter().map(ToString::to_string).collect();
@@ -112,28 +155,35 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
         let layers = network.layers.as_ref().map_or(String::new(), |layers| format!(": {}", layers.beyond_iaf()));
         format!("network  {inputs}-{}-{classes}, {parameters} parameters, {steps} steps{layers}", sizes.join("-"))
     });
+    if !resumes {
+        fit.say_frames(&run.config);
+    }
     if let Some(bytes) = step {
-        fit.say(|| format!("memory   a step of {batch} samples takes {}", human_bytes(bytes)));
+        fit.say(|| format!("memory   a step of {own} samples takes {}", human_bytes(bytes)));
     }
     run.watch(&train)?;
     let done_before = run.epochs.len();
     while !run.is_done() {
         run.train_epoch(&train, valid.as_ref())?;
     }
-    if run.config.reestimate_norm {
-        run.reestimate(&train)?;
+    let reestimated = match run.config.reestimate_norm {
+        true => run.reestimate(&train, valid.as_ref())?,
+        false => None,
+    };
+    if ranks.is_root() {
+        metrics::draw(&fit.run, &run.epochs, run.config.loss_words(&run.epochs))?;
     }
-    metrics::draw(&fit.run, &run.epochs)?;
     let selected = run.say_selected();
     let was_tested = fit.run.join(TEST).exists();
     let test = test.map(|set| run.test(&fit.load("test", set, program.as_deref())?, selected)).transpose()?;
-    if run.epochs.len() > done_before || test.is_some() && !was_tested {
+    if ranks.is_root() && (run.epochs.len() > done_before || test.is_some() && !was_tested) {
         run.times.save(&fit.run)?;
     }
     let seconds = started.elapsed().as_secs_f64();
+    run.say_traffic((run.epochs.len() - done_before) as u64 * batches, seconds);
     fit.say(|| format!("done     {} epochs in {seconds:.1} s, with all else", run.epochs.len() - done_before));
     warnings.append(&mut run.warnings);
-    Ok(Fitted { epochs: run.epochs, test, warnings, seconds })
+    Ok(Fitted { epochs: run.epochs, reestimated, test, warnings, seconds })
 }
 
 /// Checks the options and the sets of a new run. Doesn't check the device, the memory and the run folder.

@@ -4,12 +4,13 @@
 //! RUN/config.toml              everything the result depends on
 //! RUN/metrics.jsonl            one line per epoch
 //! RUN/sets.toml                where the sets are, for --resume
-//! RUN/times.json               how long each process trained the run, when its first step was done, and the machine
+//! RUN/times.json               for each process: times of training and of the first step, machine
 //! RUN/checkpoint.safetensors   where --resume continues
 //! RUN/model.safetensors        the network after the last epoch, as the state dict of an nn.Sequential
 //! RUN/best.safetensors         the network of the best epoch, see `TrainingConfig::best`
-//! RUN/test.json                evaluation of model.safetensors, or of best.safetensors if an epoch is selected, on the
-//!                              test set, as `eval --json` prints it
+//! RUN/test.json                evaluation on the test set, as `eval --json` prints it: of best.safetensors if an
+//!                              epoch is selected, otherwise of model.safetensors
+//! RUN/reestimated.json         evaluations on the validation set after re-estimation, with `--reestimate-norm`
 //! RUN/sums.json                BLAKE3 sums of the files above, except sets.toml and times.json
 //! RUN/loss.png .svg, accuracy.png .svg
 //! RUN/report.html              the page that `report` writes
@@ -28,17 +29,20 @@ use crate::run::{checkpoint, config, events, metrics, sets, times};
 
 /// Name of the file with the network after the last epoch.
 pub(crate) const MODEL: &str = "model.safetensors";
-/// Name of the file with the network of the best epoch. If several epochs are equally good, it is the first.
+/// Name of the file with the network of the best epoch. If several epochs are equally good, the first of them is the
+/// best.
 pub(crate) const BEST: &str = "best.safetensors";
 /// Name of the file with the evaluation on the test set.
 pub(crate) const TEST: &str = "test.json";
+/// Name of the file with the validation of the networks whose norms were estimated again.
+pub(crate) const REESTIMATED: &str = "reestimated.json";
 /// Name of the page that `report` writes.
 pub(crate) const REPORT: &str = "report.html";
 /// Name of the file with the BLAKE3 sums of other files in the folder.
 pub(super) const SUMS: &str = "sums.json";
 /// Names of the files of a run, in the order in which they are removed. The checkpoint is first, so that a partly
 /// removed run cannot be resumed.
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     checkpoint::FILE_NAME,
     metrics::FILE_NAME,
     SUMS,
@@ -46,6 +50,7 @@ const FILES: [&str; 9] = [
     MODEL,
     BEST,
     TEST,
+    REESTIMATED,
     sets::FILE_NAME,
     config::FILE_NAME,
 ];
@@ -64,9 +69,11 @@ pub(crate) struct RunFolder {
 }
 
 impl RunFolder {
-    /// Checks whether the folder `path` may be used for a run, and locks the folder if it exists. With
-    /// [`Existing::Auto`], creates a missing folder. Then, if another process has the lock, calls `wait` and waits for
-    /// that process.
+    /// Checks whether the folder `path` may be used for a run, and locks the folder if it exists.
+    ///
+    /// With [`Existing::Auto`], this function also:
+    /// - creates the folder if it doesn't exist
+    /// - calls `wait` and waits for the other process if another process has the lock
     ///
     /// # Errors
     /// - [`Busy`](tonic_base::Error::Busy) if another process has the lock, except with [`Existing::Auto`]

@@ -1,17 +1,18 @@
 //! Finds out from the metrics of the epochs whether training learns nothing or diverges.
 
-use crate::learner::{ClassBalance, ClassWeights, Score, Warning};
+use crate::learner::{ClassBalance, ClassWeights, Knobs, Score, Warning};
 use crate::run::activity::LayerActivity;
 use crate::run::metrics::EpochMetrics;
 
 /// An accuracy is better than guessing if it exceeds the accuracy of guessing by this many standard deviations. The
-/// standard deviation is sqrt(p * (1 - p) / n) for the accuracy of guessing p and n samples.
+/// standard deviation is sqrt(p * (1 - p) / n), where p is the accuracy of guessing, and n the number of samples.
 const NOISE: f64 = 3.0;
-/// An accuracy that exceeds the accuracy of guessing by more than this is always better, even on a small set.
+/// An accuracy is always better than guessing if it exceeds the accuracy of guessing by more than this, even on a small
+/// set.
 const MOST_NOISE: f64 = 0.1;
 /// A loss is better than another loss if it is below this factor times the other loss.
 const NO_BETTER: f64 = 0.98;
-/// In the first batches of a run, a loss that doesn't fall is normal. This is the number of these batches.
+/// Number of batches at the start of a run in which it is normal that the loss doesn't fall.
 const SLOW_START: u64 = 100;
 /// A mean loss is absurd if it exceeds this many times ln(number of classes).
 const TIMES_GUESSING: f64 = 1e4;
@@ -57,12 +58,12 @@ impl Guessing {
     /// during the first [`SLOW_START`] batches of a run.
     fn is_stuck(&self, epochs: &[EpochMetrics]) -> bool {
         let Some(three @ [first, _, last]) = epochs.last_chunk::<3>() else { return false };
-        let falls = last.train.loss < NO_BETTER * first.train.loss;
+        let falls = last.unpenalised().loss < NO_BETTER * first.unpenalised().loss;
         let is_start = last.epoch * self.batches < SLOW_START;
-        three.iter().all(|epoch| self.is_chance(&epoch.train)) && !falls && !is_start
+        three.iter().all(|epoch| self.is_chance(&epoch.unpenalised())) && !falls && !is_start
     }
 
-    /// Returns whether a mean loss is so large that training has diverged. `initial` computes the loss of the initial
+    /// Returns whether a mean loss, without a penalty, is so large that training has diverged. `initial` computes the loss of the initial
     /// weights. It is slow, and is only called if `loss` is absurd.
     pub(super) fn is_diverged<E>(&self, loss: f64, initial: impl FnOnce() -> Result<f64, E>) -> Result<bool, E> {
         Ok(self.is_absurd(loss) && loss > TIMES_INITIAL * initial()?)
@@ -73,11 +74,11 @@ impl Guessing {
         loss > TIMES_GUESSING * (self.classes.max(2) as f64).ln()
     }
 
-    /// Returns warnings about the last of `epochs`:
+    /// Returns warnings about the last of `epochs`. `knobs` are those of the network.
     ///
     /// - layers that became silent or saturated in this epoch; if `is_last` is true, all silent and saturated layers
     /// - training that became stuck in this epoch; if `is_last` is true, also an accuracy no better than guessing
-    pub(super) fn warnings(&self, epochs: &[EpochMetrics], is_last: bool) -> Vec<Warning> {
+    pub(super) fn warnings(&self, epochs: &[EpochMetrics], is_last: bool, knobs: Knobs) -> Vec<Warning> {
         let Some((last, before)) = epochs.split_last() else { return Vec::new() };
         let epoch = last.epoch;
         let told = |is: fn(&LayerActivity) -> bool| -> Vec<usize> {
@@ -89,15 +90,15 @@ impl Guessing {
         let (silent, saturated) = (told(|layer| layer.silent == 1.0), told(LayerActivity::is_saturated));
         let mut warnings = Vec::new();
         if !silent.is_empty() {
-            warnings.push(Warning::SilentLayers { epoch, layers: silent });
+            warnings.push(Warning::SilentLayers { epoch, layers: silent, knobs });
         }
         if !saturated.is_empty() {
-            warnings.push(Warning::SaturatedLayers { epoch, layers: saturated });
+            warnings.push(Warning::SaturatedLayers { epoch, layers: saturated, knobs });
         }
-        if self.is_stuck(epochs) && !self.is_stuck(before) || is_last && self.is_chance(&last.train) {
-            let Score { accuracy, loss } = last.train;
+        if self.is_stuck(epochs) && !self.is_stuck(before) || is_last && self.is_chance(&last.unpenalised()) {
+            let Score { accuracy, loss } = last.unpenalised();
             let Guessing { accuracy: guessed_accuracy, loss: guessed_loss, .. } = *self;
-            warnings.push(Warning::AtChance { epoch, accuracy, guessed_accuracy, loss, guessed_loss });
+            warnings.push(Warning::AtChance { epoch, accuracy, guessed_accuracy, loss, guessed_loss, knobs });
         }
         warnings
     }
@@ -106,12 +107,14 @@ impl Guessing {
 #[cfg(test)]
 mod tests {
     use super::Guessing;
-    use crate::learner::{Score, Warning};
+    use crate::learner::{Knobs, Score, Warning};
     use crate::run::activity::LayerActivity;
     use crate::run::metrics::EpochMetrics;
 
     /// Accuracy and loss of guessing on a set of 1000 samples, 250 of each of four classes.
     const FOUR: Guessing = Guessing { accuracy: 0.25, loss: 1.3863, samples: 1000, classes: 4, batches: 50 };
+
+    const KNOBS: Knobs = Knobs { gain: true, theta: true };
 
     fn epoch(epoch: u64, accuracy: f64, loss: f64, silent: f64) -> EpochMetrics {
         let layer = |silent| LayerActivity { spikes: 0.1, silent, saturated: 0.0 };
@@ -124,6 +127,8 @@ mod tests {
             valid_macro: None,
             activity,
             lr: None,
+            momentum: None,
+            penalty: None,
             unix_seconds: None,
             seconds,
             batches_per_second: 1.0,
@@ -156,7 +161,7 @@ mod tests {
         let loss = |n: u64| if n == 1 { 2.0 } else { 1.39 };
         let epochs: Vec<EpochMetrics> = (1..=5).map(|n| epoch(n, 0.25, loss(n), f64::from(u8::from(n > 3)))).collect();
         let told = |n: usize| {
-            let warnings = FOUR.warnings(&epochs[..n], n == 5);
+            let warnings = FOUR.warnings(&epochs[..n], n == 5, KNOBS);
             let is_chance = |warning: &Warning| matches!(warning, Warning::AtChance { .. });
             let silent = warnings.iter().filter(|warning| !is_chance(warning)).cloned().collect::<Vec<_>>();
             assert!(silent.iter().all(|w| matches!(w, Warning::SilentLayers { layers, .. } if layers == &[2])));
@@ -167,10 +172,20 @@ mod tests {
         // The first layer is saturated in the second epoch.
         let mut two = epochs[..2].to_vec();
         two[1].activity.as_mut().unwrap()[0] = LayerActivity { spikes: 9.0, silent: 0.4, saturated: 0.56 };
-        assert_eq!(FOUR.warnings(&two, false), [Warning::SaturatedLayers { epoch: 2, layers: vec![1] }]);
+        let saturated = Warning::SaturatedLayers { epoch: 2, layers: vec![1], knobs: KNOBS };
+        assert_eq!(FOUR.warnings(&two, false, KNOBS), [saturated]);
         let few = Guessing { batches: 20, ..FOUR };
-        assert_eq!(few.warnings(&epochs[..3], false), []);
-        assert_eq!(few.warnings(&epochs[..4], false).len(), 1, "the silent layer");
+        assert_eq!(few.warnings(&epochs[..3], false, KNOBS), []);
+        assert_eq!(few.warnings(&epochs[..4], false, KNOBS).len(), 1, "the silent layer");
+    }
+
+    #[test]
+    fn chance_is_judged_without_the_penalty() {
+        let penalised = |n| EpochMetrics { penalty: Some(5.0), ..epoch(n, 0.28, 6.0, 0.0) };
+        let epochs: Vec<EpochMetrics> = (1..=3).map(penalised).collect();
+        assert_eq!(FOUR.warnings(&epochs, true, KNOBS), []);
+        let warnings = FOUR.warnings(&[epoch(1, 0.28, 6.0, 0.0)], true, KNOBS);
+        assert!(matches!(warnings[..], [Warning::AtChance { loss: 6.0, .. }]), "{warnings:?}");
     }
 
     #[test]

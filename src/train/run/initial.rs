@@ -4,14 +4,18 @@ use std::path::Path;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use tonic_base::interrupt;
 
 use crate::error::{BaseFault, Error, Result};
-use crate::network::{Network, read_parameters};
+use crate::network::{Network, TensorKind, read_parameters};
 use crate::run::config::{Config, NetworkConfig};
 use crate::run::options::FitOptions;
 
 /// Returns a network with random initial parameters. They depend only on the configuration.
-pub(super) fn random_network(config: &Config) -> Network {
+///
+/// # Errors
+/// [`Interrupted`](tonic_base::Error::Interrupted): large recurrent layers take minutes.
+pub(super) fn random_network(config: &Config) -> Result<Network> {
     let NetworkConfig { gain, .. } = config.network;
     let mut network = Network::new(config.network.architecture(), &mut ChaCha8Rng::seed_from_u64(config.seed));
     if gain != 1.0 {
@@ -19,7 +23,8 @@ pub(super) fn random_network(config: &Config) -> Network {
         let weights = network.parameters.layers_mut().take(hidden).flat_map(|layer| layer.weight_t);
         weights.for_each(|weight| *weight = (f64::from(*weight) * gain) as f32);
     }
-    network
+    interrupt::check("the run had not begun")?;
+    Ok(network)
 }
 
 /// Returns the network before the first batch. If the option `init` names a file, prints which parameters come from
@@ -27,15 +32,22 @@ pub(super) fn random_network(config: &Config) -> Network {
 ///
 /// # Errors
 /// [`Usage`](tonic_base::Error::Usage) with the option `init` if its file is missing or doesn't fit the network;
-/// [`Io`](tonic_base::Error::Io).
+/// [`Io`](tonic_base::Error::Io); the errors of [`random_network`].
 pub(super) fn initial_network(fit: &FitOptions, config: &Config) -> Result<Network> {
-    let mut network = random_network(config);
+    let mut network = random_network(config)?;
     let Some(sum) = &config.training.init else { return Ok(network) };
     let Some(path) = &fit.training.init else {
         let expected = format!("the file with the BLAKE3 sum {sum}, from whose parameters the run begins");
         return Err(Error::usage("init", expected, "none"));
     };
     let random = read(path, &mut network)?;
+    let gain = config.network.gain;
+    let hidden = network.architecture().tensors().iter().filter(|tensor| matches!(tensor.kind, TensorKind::Weight(_)));
+    let mut hidden = hidden.take(config.network.hidden.len());
+    if gain != 1.0 && hidden.all(|tensor| !random.contains(&tensor.name)) {
+        let expected = "random weights in a hidden layer, which alone it multiplies";
+        return Err(Error::usage("gain", expected, format!("all of them from {}", path.display())));
+    }
     fit.say(|| match random.len() {
         0 => format!("init     all parameters are from {}", path.display()),
         _ => format!(

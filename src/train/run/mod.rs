@@ -3,12 +3,13 @@
 //! ```text
 //! options          the options of a run
 //! training_options options for training: optimiser, schedule, selection of an epoch
-//! training_config  the table of config.toml that training_options become
+//! training_config  the table [training] of config.toml, made from training_options
 //! options_file     reads options from a TOML file
 //! network_file     network files and presets: layers, and options that go with them
 //! sets             opens the sets of a run, checks that they fit together, and stores their paths
 //! configure        makes the configuration from the options, or for a resumed run from the run folder
 //! fit, training    trains a network: the checks before it, and the epochs
+//! failure          what stops training early: values that diverge, interruptions
 //! ending           what follows the last epoch: the selected epoch, the test
 //! reestimate       computes the running statistics of norms again
 //! eval             evaluates the network of a run on a set
@@ -18,13 +19,13 @@
 //! checkpoint       the state from which a run continues
 //! saved_networks   checks the networks in the folder of a resumed run
 //! sums             BLAKE3 sums of the files of a run
-//! memory           refuses what is too large for the free memory
 //! metrics          metrics of each epoch, and their curves
 //! export           the network as arrays of NumPy
 //! events           the event file of TensorBoard
-//! times, machine   how long each process trained the run, and on what
+//! times, machine   how long each process trained the run, and on which hardware
 //! activity         how often neurons spike
 //! initial          the network before the first batch
+//! ranks            several processes that train one run
 //! health           whether training learns nothing or diverges
 //! ```
 
@@ -36,17 +37,19 @@ mod ending;
 mod eval;
 mod events;
 mod export;
+mod failure;
 mod fit;
 mod folder;
+mod frames;
 mod health;
 mod initial;
 mod machine;
-mod memory;
 mod metrics;
 mod network_file;
 mod options;
 mod options_file;
 mod predict;
+mod ranks;
 mod reestimate;
 mod saved_networks;
 mod sets;
@@ -71,6 +74,7 @@ pub use options::FitOptions;
 pub use options_file::{RunOption, read_options};
 pub(crate) use options_file::{options_of, read_toml, table_at};
 pub use predict::{PredictOptions, Predicted, predict};
+pub use reestimate::Reestimated;
 pub(crate) use saved_networks::read_network;
 pub use sets::SetPaths;
 pub(crate) use sums::check_results;

@@ -29,7 +29,8 @@ pub struct PredictOptions {
     pub out: PathBuf,
     /// Whether files of an earlier prediction in `out` are replaced. If false, `out` must be new or empty.
     pub overwrite: bool,
-    /// Whether to use the network of the epoch with the best validation, instead of the network after the last epoch.
+    /// Whether to use the network of the epoch with the best validation score, instead of the network after the last
+    /// epoch.
     pub best: bool,
     /// Function that opens a set, such as [`ShardSet::open`].
     pub open: fn(&Path) -> tonic_shard::Result<ShardSet>,
@@ -52,7 +53,8 @@ pub struct Predicted {
 /// gets the engine of the run and returns the backend that computes.
 ///
 /// # Errors
-/// - [`Exists`](tonic_base::Error::Exists) if the output folder is not empty
+/// - [`Exists`](tonic_base::Error::Exists) if the output folder is not empty, unless [`PredictOptions::overwrite`] is
+///   set
 /// - [`Usage`](tonic_base::Error::Usage) if the output folder is a URL
 /// - the errors of [`eval`](fn@super::eval), but a set without labels or classes is no error
 pub fn predict(options: &PredictOptions, choose: impl FnOnce(EngineChoice) -> Result<Backend>) -> Result<Predicted> {

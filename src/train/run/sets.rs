@@ -20,10 +20,10 @@ pub(super) const FILE_NAME: &str = "sets.toml";
 pub struct SetPaths {
     /// The training set.
     pub train: PathBuf,
-    /// The validation set; `None` without one.
+    /// The validation set. `None` if the run has no validation set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid: Option<PathBuf>,
-    /// The test set; `None` without one.
+    /// The test set. `None` if the run has no test set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<PathBuf>,
 }
@@ -66,7 +66,7 @@ impl SetPaths {
     }
 
     /// Writes the paths of the sets in the options to `sets.toml`. If the options name no validation set or no test
-    /// set, an existing path stays. If a path is not UTF-8, writes nothing.
+    /// set, a stored path of this set stays. If a path is not UTF-8, writes nothing.
     pub(super) fn publish(fit: &FitOptions) -> Result<()> {
         let absolute = |set: &PathBuf| match is_url(set) {
             true => Ok(set.clone()),

@@ -25,7 +25,7 @@ pub(crate) struct ProcessTime {
     pub(crate) machine: Option<Machine>,
 }
 
-/// Estimates how long a run still takes, from the pace of this process. Validation and saving count.
+/// Estimates how long a run still takes, from the pace of this process. The pace includes validation and saving.
 #[derive(Debug)]
 pub(crate) struct Pace {
     started: Instant,

@@ -4,25 +4,26 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tonic_base::{Error as BaseError, Progress, Verbosity, interrupt, remove_file};
+use tonic_base::{Progress, Verbosity, interrupt, remove_file};
 use tonic_loader::{Batch, EpochOrder};
 use tonic_report::EventFile;
 
-use crate::engine::{BatchLoss, EngineChoice, TrainingLoss};
-use crate::error::{BaseFault, Divergence, Error, KernelError, Result};
+use crate::engine::TrainingLoss;
+use crate::error::Result;
 use crate::feed::Feed;
-use crate::kernel::program::{MatmulPrecision, Program};
+use crate::kernel::Rule;
+use crate::kernel::program::Program;
 use crate::learner::{
-    Backend, Epoch, Evaluation, Learner, Padding, Rates, Room, RunningScore, Score, TrainState, Warning,
+    Curve, Epoch, Evaluation, Learner, ONE_CYCLE_MOMENTUM, Padding, Room, RunningScore, Score, TrainState, Warning,
 };
 use crate::network::{Model, Network, write_model};
 use crate::run::activity::{LayerActivity, measured_samples};
-use crate::run::checkpoint::{self, Checkpoint};
-use crate::run::config::{Config, NetworkConfig};
+use crate::run::checkpoint::Checkpoint;
+use crate::run::config::Config;
 use crate::run::events;
-use crate::run::folder::{BEST, MODEL, TEST};
+use crate::run::folder::{BEST, MODEL, REESTIMATED, TEST};
 use crate::run::health::Guessing;
-use crate::run::initial::{initial_network, random_network};
+use crate::run::initial::initial_network;
 use crate::run::machine::Machine;
 use crate::run::metrics::{self, EpochMetrics};
 use crate::run::options::FitOptions;
@@ -40,11 +41,11 @@ pub(super) struct Training<'a> {
     pub(super) learner: Box<dyn Learner>,
     pub(super) epochs: Vec<EpochMetrics>,
     pub(super) warnings: Vec<Warning>,
-    guessing: Guessing,
+    pub(super) guessing: Guessing,
     /// Samples whose spikes are counted after each epoch.
-    measured: Vec<Batch>,
+    pub(super) measured: Vec<Batch>,
     /// Number of finished batches of the current epoch.
-    batches_done: u64,
+    pub(super) batches_done: u64,
     /// Sums over the finished batches of the current epoch.
     running: RunningScore,
     best_accuracy: f64,
@@ -53,10 +54,10 @@ pub(super) struct Training<'a> {
     /// The network of the best epoch so far, until it is saved.
     best: Option<Network>,
     /// How many epochs and batches were finished at the last checkpoint.
-    saved: Position,
+    pub(super) saved: Position,
     epoch_saved: Option<Instant>,
     pub(super) times: RunTimes,
-    /// Pace of the epochs of this process.
+    /// Measures how fast this process trains.
     pace: Option<Pace>,
     /// The event file of TensorBoard, if the user asked for one.
     pub(super) events: Option<EventFile>,
@@ -64,7 +65,7 @@ pub(super) struct Training<'a> {
 
 /// Number of finished epochs, and number of finished batches of the unfinished epoch.
 #[derive(Clone, Copy)]
-struct Position(u64, u64);
+pub(super) struct Position(u64, u64);
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -88,11 +89,17 @@ impl<'a> Training<'a> {
         started: Instant,
     ) -> Result<Training<'a>> {
         let optimiser = config.training.optimiser(config.lr);
-        let network = if resume { random_network(&config) } else { initial_network(fit, &config)? };
+        let ranks = fit.backend.ranks;
+        // Other parameters are those of the checkpoint, or of rank 0.
+        let is_read = resume || !ranks.is_root();
+        let network = match is_read {
+            true => Network::zeros(config.network.architecture()),
+            false => initial_network(fit, &config)?,
+        };
         let mut state = TrainState::with_optimiser(network, optimiser, &config.training.freeze);
         let (mut epochs, mut batches_done, mut running, mut best_accuracy) =
             (Vec::new(), 0, RunningScore::default(), -1.0);
-        if resume {
+        if resume && ranks.is_root() {
             let parameters = &mut state.network.parameters;
             let statistics = parameters.statistics().len();
             let checkpoint = Checkpoint::read(&fit.run, state.optimiser.clone(), statistics)?;
@@ -106,17 +113,34 @@ impl<'a> Training<'a> {
             (batches_done, running) = (checkpoint.batches_done, checkpoint.running);
             (state.optimiser, best_accuracy) = (checkpoint.optimiser, checkpoint.best_accuracy);
         }
+        let root = ranks.is_root().then_some((epochs, batches_done, running, best_accuracy, state.optimiser.step));
+        (epochs, batches_done, running, best_accuracy, state.optimiser.step) = ranks.from_root(root);
+        state.copy_from_root(ranks);
         let saved = Position(epochs.len() as u64, batches_done);
-        let before = config.current_lr();
+        let rate = |config: &Config| config.rates(&epochs, room.batches).at(batches_done)[0];
+        let before = rate(&config);
         if let Some(lr) = fit.lr.filter(|&lr| config.change_lr(saved.0, saved.1, lr)) {
-            fit.say(|| format!("lr       {lr:?} from here on, {before:?} before"));
+            let now = rate(&config);
+            fit.say(|| match now == lr {
+                true => format!("lr       {lr:?} from here on, {before:?} before"),
+                false => format!("lr       {now:.4e} from here on, {before:.4e} before: the schedule changes {lr:?}"),
+            });
+        }
+        if let (Curve::OneCycle, Rule::Sgd { momentum, .. }) =
+            (config.training.schedule.curve, config.training.optimiser)
+            && momentum > 0.0
+        {
+            let [low, high] = ONE_CYCLE_MOMENTUM;
+            fit.say(|| {
+                format!("momentum the one-cycle schedule moves it between {low} and {high}, instead of {momentum:?}")
+            });
         }
         if let Some(end) = Some(config.training.schedule.end).filter(|&end| end > 0 && end < config.epochs) {
             fit.say(|| format!("lr       its schedule ends with epoch {end}, and its last value stays"));
         }
         let learner = fit.backend.learner(program, state, loss, room)?;
         let machine = Machine::of(&fit.backend);
-        let times = RunTimes::resume(resume.then_some(&*fit.run), started, saved.0, machine);
+        let times = RunTimes::resume((resume && ranks.is_root()).then_some(&*fit.run), started, saved.0, machine);
         let padding = Padding { pad: config.pad, steps: config.steps };
         Ok(Training {
             fit,
@@ -140,9 +164,9 @@ impl<'a> Training<'a> {
         })
     }
 
-    /// Writes the configuration of a resumed run. If more epochs are finished than the user asked for, sets the number
-    /// of epochs to the number of finished epochs.
-    pub(super) fn keep_epochs(&mut self) -> Result<()> {
+    /// If a resumed run has finished more epochs than the user asked for, sets the number of epochs to the number of
+    /// finished epochs.
+    pub(super) fn keep_epochs(&mut self) {
         let done = self.epochs.len() as u64;
         if done > self.config.epochs {
             self.fit.say(|| {
@@ -150,7 +174,6 @@ impl<'a> Training<'a> {
             });
             self.config.epochs = done;
         }
-        sums::update(&self.fit.run, || self.config.publish(&self.fit.run))
     }
 
     /// Writes model.safetensors from the checkpoint if the file is missing or differs. In the middle of an epoch, does
@@ -178,18 +201,12 @@ impl<'a> Training<'a> {
         let label = format!("epoch {}/{}", epoch + 1, self.config.epochs);
         let progress = Progress::start_bar(fit.verbosity, &label, batches - first, "batches");
         let order = EpochOrder::Shuffled { seed: self.config.seed, epoch };
-        let Config { training, lr_changes, lr, .. } = &self.config;
-        let rates = Rates {
-            schedule: training.schedule,
-            lr: training.lr_after(*lr, lr_changes, &self.epochs),
-            momentum: training.optimiser.momentum(),
-            epoch,
-            batches,
-        };
+        let rates = self.config.rates(&self.epochs, batches);
         let asked = Epoch { order, batch_size, first, padding: self.padding, rates };
         let (running, batches_done, times) = (&mut self.running, &mut self.batches_done, &mut self.times);
         let trained = self.learner.train(train, &asked, &mut |step, samples| {
             running.add(step.loss, step.correct, samples);
+            running.penalty += step.penalty * samples as f64;
             times.record_step();
             *batches_done += 1;
             let Score { loss, accuracy } = running.score();
@@ -207,18 +224,21 @@ impl<'a> Training<'a> {
         progress.clear();
         let seconds = started.elapsed().as_secs_f64();
         self.check_finite()?;
-        self.check_size(self.running.score().loss)?;
+        self.check_size(self.running.score().loss - self.running.mean_penalty())?;
         let spikes = self.learner.spikes(self.padding).map_err(|e| self.explain(e))?;
         let activity = spikes.iter().map(LayerActivity::of).collect();
         let evaluation = valid.map(|feed| self.evaluate(feed)).transpose()?;
         let valid = evaluation.as_ref().map(|evaluation| evaluation.score);
+        let [lr, momentum] = rates.at(batches.saturating_sub(1));
         let metrics = EpochMetrics {
             epoch: epoch + 1,
             train: self.running.score(),
             valid,
             valid_macro: evaluation.map(|evaluation| evaluation.macros),
             activity: Some(activity),
-            lr: Some(rates.at(batches.saturating_sub(1))[0]),
+            lr: Some(lr),
+            momentum: Some(momentum),
+            penalty: self.config.training.spike_rate.map(|_| self.running.mean_penalty()),
             unix_seconds: Some(events::unix_seconds()),
             seconds,
             batches_per_second: (self.batches_done - first) as f64 / seconds,
@@ -241,19 +261,23 @@ impl<'a> Training<'a> {
             self.epoch_saved = Some(Instant::now());
         }
         if let (Some(events), Some(epoch)) = (&mut self.events, self.epochs.last()) {
-            events::append(events, epoch)?;
+            events::append(events, epoch, &self.config)?;
         }
         fit.say(|| line);
         let has_events = train.loader().set().manifest().totals.entries > 0;
-        let warnings = if has_events { self.guessing.warnings(&self.epochs, is_last) } else { Vec::new() };
+        let knobs = self.config.network.knobs();
+        let warnings = if has_events { self.guessing.warnings(&self.epochs, is_last, knobs) } else { Vec::new() };
         warnings.iter().for_each(fit.warn);
         self.warnings.extend(warnings);
         Ok(())
     }
 
-    /// Creates the event file of TensorBoard with the finished epochs, if the user asked for one.
+    /// Creates the event file of TensorBoard with the finished epochs, if the user asked for one or if the resumed run
+    /// has one.
     pub(super) fn start_events(&mut self) -> Result<()> {
-        self.events = self.fit.tensorboard.then(|| events::start(&self.fit.run, &self.epochs)).transpose()?;
+        if self.fit.tensorboard || events::exist(&self.fit.run)? {
+            self.events = Some(events::start(&self.fit.run, &self.epochs, &self.config)?);
+        }
         Ok(())
     }
 
@@ -269,16 +293,21 @@ impl<'a> Training<'a> {
     }
 
     /// Saves everything that is not saved yet, the checkpoint last. If the process is killed in between, metrics.jsonl
-    /// can have more epochs than the checkpoint.
+    /// can have more epochs than the checkpoint. Of several ranks, only rank 0 saves.
     pub(super) fn save(&mut self) -> Result<()> {
         let fit = self.fit;
-        sums::update(&fit.run, || self.save_files())
+        if fit.backend.ranks.is_root() {
+            sums::update(&fit.run, || self.save_files())?;
+        }
+        self.saved = Position(self.epochs.len() as u64, self.batches_done);
+        Ok(())
     }
 
     fn save_files(&mut self) -> Result<()> {
         let folder = &self.fit.run;
         if let Some(network) = self.ended.take() {
-            remove_file(&folder.join(TEST))?; // the evaluation of the old network
+            // The evaluations of the old networks.
+            [TEST, REESTIMATED].iter().try_for_each(|name| remove_file(&folder.join(name)))?;
             self.publish_model(MODEL, network)?;
             if let Some(network) = self.best.take() {
                 self.publish_model(BEST, network)?;
@@ -297,9 +326,7 @@ impl<'a> Training<'a> {
         if self.batches_done > 0 || !self.epochs.is_empty() {
             self.times.save(folder)?;
         }
-        checkpoint.publish(folder)?;
-        self.saved = Position(checkpoint.epochs_done, checkpoint.batches_done);
-        Ok(())
+        checkpoint.publish(folder)
     }
 
     pub(super) fn publish_model(&self, name: &str, network: Network) -> Result<()> {
@@ -321,73 +348,5 @@ impl<'a> Training<'a> {
         let evaluation = evaluated.map_err(|e| self.explain(e))?;
         self.check_size(evaluation.score.loss)?;
         Ok(evaluation)
-    }
-
-    /// Returns the error to report to the user. After an interruption, saves the run first.
-    fn explain(&mut self, error: Error) -> Error {
-        match error {
-            Error::Kernel(KernelError::NonFiniteLoss { loss } | KernelError::HugeLoss { loss }) => {
-                let (file, lr) = (self.fit.run.join(checkpoint::FILE_NAME), self.config.current_lr());
-                let saved = format!("the last good checkpoint is {}, {}", file.display(), self.saved);
-                let (done, batches, guessing) =
-                    (self.epochs.len() as u64, self.guessing.batches(), self.guessing.loss());
-                let (epoch, batch) = match done < self.config.epochs {
-                    true => (done + 1, (self.batches_done + 1).min(batches)),
-                    false => (done, batches),
-                };
-                let NetworkConfig { gain, theta, .. } = self.config.network;
-                let cause = match self.initial_loss() {
-                    Err(error) => return error,
-                    Ok(loss) if self.guessing.is_absurd(loss) => Divergence::InitialWeights { loss, gain, theta },
-                    Ok(_) => Divergence::LearningRate(lr),
-                };
-                Error::Diverged { loss, guessing, epoch, batch, saved, cause }
-            }
-            Error::Base(BaseError::Interrupted { .. }) => self.interrupted(),
-            other => other,
-        }
-    }
-
-    /// Returns an error if a parameter is NaN or infinite.
-    fn check_finite(&mut self) -> Result<()> {
-        let parameters = &self.learner.state().network.parameters;
-        let finite = parameters.flat().iter().chain(parameters.statistics()).all(|w| w.is_finite());
-        if finite { Ok(()) } else { Err(self.explain(KernelError::NonFiniteLoss { loss: f64::NAN }.into())) }
-    }
-
-    /// Returns an error if `loss`, the mean over an epoch or a set, is so large that training has diverged.
-    fn check_size(&mut self, loss: f64) -> Result<()> {
-        if self.guessing.is_diverged(loss, || self.initial_loss())? {
-            return Err(self.explain(KernelError::HugeLoss { loss }.into()));
-        }
-        Ok(())
-    }
-
-    /// Returns the mean loss of the initial weights on the measured samples, or infinity if it is not finite. If the
-    /// initial weights came from a file, returns the loss of guessing.
-    fn initial_loss(&self) -> Result<f64> {
-        if self.config.training.init.is_some() {
-            return Ok(self.guessing.loss());
-        }
-        let network = random_network(&self.config);
-        let mut engine = Backend::cpu(EngineChoice::Fused, MatmulPrecision::Highest).host_engine(&network)?;
-        let mut running = RunningScore::default();
-        for batch in &self.measured {
-            match engine.evaluate(&network, batch, self.padding.of_batch(batch.longest())) {
-                Ok(BatchLoss { loss, correct }) => running.add(loss, correct, batch.len()),
-                Err(Error::Kernel(KernelError::NonFiniteLoss { .. })) => return Ok(f64::INFINITY),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(running.score().loss)
-    }
-
-    /// Saves the run after an interruption. Returns an error that says where the run is saved.
-    fn interrupted(&mut self) -> Error {
-        if let Err(error) = self.check_finite().and_then(|()| self.save()) {
-            return error;
-        }
-        let (run, saved) = (self.fit.run.display(), self.saved);
-        Error::interrupted(format!("the run is saved in {run}, {saved}"))
     }
 }

@@ -28,7 +28,7 @@ pub struct TrainingConfig {
     /// tested.
     #[serde(skip_serializing_if = "is_default")]
     pub select: Option<Select>,
-    /// Training stops early after this many epochs without a better validation.
+    /// Training stops early after this many epochs without a better validation score.
     #[serde(skip_serializing_if = "is_default")]
     pub patience: Option<u64>,
     /// Names of tensors or layers that keep their initial values.
@@ -82,8 +82,8 @@ impl TrainingConfig {
         TrainingLoss { class_weights, label_smoothing: self.label_smoothing, spike_rate: self.spike_rate }
     }
 
-    /// Returns the epoch with the best validation by [`select`](TrainingConfig::select), or the first of them if
-    /// several are equal. `None` if no epoch was validated.
+    /// Returns the epoch with the best validation score, by the setting [`select`](TrainingConfig::select). If several
+    /// epochs are equally good, returns the first of them. Returns `None` if no epoch was validated.
     pub fn best(&self, epochs: &[EpochMetrics]) -> Option<Selected> {
         let by = self.select.unwrap_or_default();
         let scores = epochs.iter().filter_map(|epoch| Some((epoch.epoch, by.of(&epoch.valid?))));
@@ -114,22 +114,6 @@ impl TrainingConfig {
             }
         }
         plateau.lr
-    }
-
-    /// Refuses settings that don't work on a GPU.
-    ///
-    /// # Errors
-    /// [`Unavailable`](tonic_base::Error::Unavailable) with the name of the option.
-    pub(super) fn check_gpu(&self) -> Result<()> {
-        let missing = [
-            ("clip_norm", self.clip_norm.is_some()),
-            ("freeze", !self.freeze.is_empty()),
-            ("augment", !self.augment.steps.is_empty()),
-        ];
-        match missing.into_iter().find(|(_, is_given)| *is_given) {
-            Some((option, _)) => Err(Error::unavailable(option, "the kernels of a GPU train without it")),
-            None => Ok(()),
-        }
     }
 
     /// Checks that each name in `freeze` is the name of a tensor or of a layer, and that at least one tensor is

@@ -23,7 +23,7 @@ const LR_PATIENCE: u64 = 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OptimiserName {
-    /// Adam, with weight decay in the gradient as `torch.optim.Adam`.
+    /// Adam. The weight decay is added to the gradient, as in `torch.optim.Adam`.
     Adam,
     /// Adam with decoupled weight decay.
     AdamW,
@@ -73,8 +73,8 @@ pub struct TrainingOptions {
     pub step_epochs: Option<u64>,
     /// Factor of the learning rate at each step of the schedule `step` and each cut of `plateau`; 0.1 by default.
     pub lr_factor: Option<f64>,
-    /// Number of epochs without a better validation that the schedule `plateau` accepts before it cuts the learning
-    /// rate; 10 by default.
+    /// For the schedule `plateau`: number of epochs in a row that may pass without a better validation score. One more
+    /// such epoch reduces the learning rate. 10 by default.
     pub lr_patience: Option<u64>,
     /// Smallest learning rate of the schedules `cosine` and `plateau`; 0 by default.
     pub min_lr: Option<f64>,
@@ -85,10 +85,10 @@ pub struct TrainingOptions {
     pub spike_rate: Option<[f64; 2]>,
     /// Factor of the penalty for spike rates outside `spike_rate`; 1 by default.
     pub spike_rate_weight: Option<f64>,
-    /// Score that selects an epoch. The network of this epoch is tested. `None`: the network of the last epoch is
-    /// tested.
-    pub select: Option<Select>,
-    /// Training stops early after this many epochs without a better validation. `None`: it doesn't stop early.
+    /// Score that selects an epoch. The network of this epoch is tested. With `Some(None)`, and by default, the network
+    /// of the last epoch is tested.
+    pub select: Option<Option<Select>>,
+    /// Training stops early after this many epochs without a better validation score. `None`: it doesn't stop early.
     pub patience: Option<u64>,
     /// Names of tensors, such as `0.weight`, or of layers, such as `0`, that keep their initial values.
     pub freeze: Vec<String>,
@@ -130,7 +130,7 @@ impl From<&TrainingConfig> for TrainingOptions {
             label_smoothing: Some(*label_smoothing),
             spike_rate: spike_rate.map(|rate| rate.bounds),
             spike_rate_weight: spike_rate.map(|rate| rate.weight),
-            select: *select,
+            select: select.map(Some),
             patience: *patience,
             freeze: freeze.clone(),
             ..TrainingOptions::default()
@@ -174,7 +174,7 @@ impl TrainingOptions {
             ("label_smoothing", word(self.label_smoothing)),
             ("spike_rate", word(self.spike_rate)),
             ("spike_rate_weight", word(self.spike_rate_weight)),
-            ("select", self.select.map(|select| select.name().into())),
+            ("select", self.select.map(|select| select.map_or("none", Select::name).into())),
             ("freeze", (!self.freeze.is_empty()).then(|| self.freeze.join(","))),
         ]
     }
@@ -182,15 +182,15 @@ impl TrainingOptions {
     /// Returns the settings of a new run with `epochs` epochs. `validates` says whether the run has a validation set.
     ///
     /// # Errors
-    /// [`Usage`](tonic_base::Error::Usage) with the name of an option that has no effect with the others, or lacks
-    /// another one.
+    /// [`Usage`](tonic_base::Error::Usage) with the name of an option that has no effect together with the other
+    /// options, or that needs another option.
     pub(super) fn config(&self, epochs: u64, validates: bool) -> Result<TrainingConfig> {
         let name = self.optimiser.unwrap_or(OptimiserName::Adam);
         let schedule = self.schedule.unwrap_or(ScheduleName::Constant);
         let warmup_epochs = self.warmup_epochs.unwrap_or(0);
         self.refuse_useless(name, schedule)?;
         let needs_validation = [
-            ("select", self.select.is_some()),
+            ("select", self.select.flatten().is_some()),
             ("patience", self.patience.is_some()),
             ("schedule plateau", schedule == ScheduleName::Plateau),
         ];
@@ -226,7 +226,7 @@ impl TrainingOptions {
             spike_rate: self
                 .spike_rate
                 .map(|bounds| SpikeRate { bounds, weight: self.spike_rate_weight.unwrap_or(1.0) }),
-            select: self.select,
+            select: self.select.flatten(),
             patience: self.patience,
             freeze: self.freeze.clone(),
             init: self.init_sum()?,

@@ -27,8 +27,8 @@ pub struct Comparison {
     pub warnings: Vec<String>,
 }
 
-/// Runs whose settings are equal except for the seed. Means and standard deviations are over the finished runs, one for
-/// each seed.
+/// Runs whose settings are equal except for the seed. Means and standard deviations are over the finished runs, with
+/// one run for each seed.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunGroup {
     /// Number of the group, counted from 1.

@@ -9,8 +9,8 @@ use super::grid::OPTIONS_FILE;
 use crate::error::{BaseFault, Error, Result};
 use crate::learner::{Score, Selected};
 use crate::run::{
-    BEST, Config, EpochMetrics, MODEL, TEST, TrainingOptions, check_results, holds_run, read_metrics, read_network,
-    read_times,
+    BEST, Config, EpochMetrics, MODEL, Reestimated, TEST, TrainingOptions, check_results, holds_run, read_metrics,
+    read_network, read_times,
 };
 
 /// State of a run.
@@ -38,8 +38,8 @@ pub struct RunSummary {
     pub state: RunState,
     /// Number of the run's group, counted from 1. `None` if the run has not started or is damaged.
     pub group: Option<usize>,
-    /// Name of an earlier finished run with the same settings and seed. Means leave out this run, because they have
-    /// that one.
+    /// Name of an earlier finished run with the same settings and seed. The means over a group then use the earlier
+    /// run, and not this run.
     pub repeats: Option<String>,
     /// Notes for the user, such as `unfinished` or `no test`. For a damaged run, the error message.
     pub notes: Vec<String>,
@@ -49,9 +49,12 @@ pub struct RunSummary {
     pub epochs_done: u64,
     /// Number of epochs that the user asked for. `None` if the run has not started or is damaged.
     pub epochs_asked: Option<u64>,
-    /// The first epoch with the best validation. The score is the one that selects epochs in this run, or accuracy.
-    /// `None` without validation.
+    /// The first epoch with the best validation score: the score that selects epochs in this run, or the accuracy if
+    /// the run selects none. `None` without validation.
     pub best: Option<BestEpoch>,
+    /// Validation after re-estimation of norms. `None` without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reestimated: Option<Reestimated>,
     /// Training loss and accuracy of the last finished epoch.
     pub last_train: Option<Score>,
     /// Test result of the network of the selected epoch, or of the last epoch. `None` if no network was tested.
@@ -68,7 +71,7 @@ pub struct RunSummary {
     pub(super) classes: Vec<String>,
 }
 
-/// The first epoch with the best validation.
+/// The first epoch with the best validation score.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct BestEpoch {
     /// Number of the epoch, counted from 1.
@@ -86,7 +89,8 @@ pub struct TestScore {
     pub score: Score,
     /// Number of samples of the test set.
     pub samples: u64,
-    /// The epoch whose network was tested. `None` if it is the last epoch because the run selects none.
+    /// The epoch whose network was tested. `None` if the run selects no epoch. Then the network of the last epoch was
+    /// tested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selected: Option<Selected>,
     #[serde(skip_serializing)]
@@ -134,6 +138,7 @@ impl RunSummary {
             epochs_done: 0,
             epochs_asked: None,
             best: None,
+            reestimated: None,
             last_train: None,
             test: None,
             seconds: 0.0,
@@ -174,6 +179,12 @@ impl RunSummary {
         }
         let best = config.training.best(&epochs).and_then(|best| epochs.get(best.epoch as usize - 1));
         self.best = best.and_then(|best| Some(BestEpoch { epoch: best.epoch, valid: best.valid? }));
+        self.reestimated = Reestimated::read(&self.folder)?;
+        if let Some(Reestimated { last, best }) = self.reestimated {
+            let words = |name: &str, of: Score| format!(" {:.1}% of the {name} epoch", of.accuracy * 100.0);
+            let best = best.map_or(String::new(), |best| words("best", best) + ",");
+            self.notes.push(format!("valid acc after re-estimation of norms:{best}{}", words("last", last)));
+        }
         if self.state == RunState::Finished && done < config.epochs {
             self.notes.push(format!("stopped early, after {done} epochs"));
         }

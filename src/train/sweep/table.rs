@@ -160,7 +160,8 @@ fn cut(name: &str) -> String {
     letters[..half].iter().chain(&['.'; 3]).chain(&letters[letters.len() - half..]).collect()
 }
 
-/// Returns a table as aligned lines of text. Cells beyond the length of the first row are remarks at the end of a line.
+/// Returns a table as aligned lines of text. If a row has more cells than the first row, the additional cells are
+/// remarks at the end of the line.
 fn aligned(rows: &[Vec<String>]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();

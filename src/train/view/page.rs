@@ -4,13 +4,14 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use toml::Value;
+use serde_json::Value;
 use tonic_base::human_time;
 use tonic_report::{Curve, Scale, confusion_table, epoch_chart, escaped, html_page, html_table};
 
 use crate::error::Result;
-use crate::learner::{Evaluation, Score};
-use crate::run::{Config, EpochMetrics, LayerActivity, ProcessTime, SetPaths};
+use crate::kernel::Rule;
+use crate::learner::{Evaluation, Score, Select, Selected};
+use crate::run::{Config, EpochMetrics, LayerActivity, ProcessTime, Reestimated, SetPaths};
 use crate::sweep::{RunState, RunSummary};
 use crate::view::sample_page::Sampled;
 
@@ -26,6 +27,10 @@ pub struct Surveyed {
     pub data: PathBuf,
     /// Role of the set in the run, such as `test set`.
     pub role: String,
+    /// Number of the epoch whose network was evaluated, counted from 1.
+    pub epoch: u64,
+    /// This epoch, and the score by which it is the best one; `None` for the last epoch.
+    pub selected: Option<Selected>,
     /// Loss and accuracy of the network.
     #[serde(flatten)]
     pub score: Score,
@@ -39,7 +44,6 @@ pub(super) struct Contents {
     pub(super) config: Config,
     pub(super) times: Vec<ProcessTime>,
     pub(super) paths: Option<SetPaths>,
-    pub(super) best: bool,
     /// The evaluation and the picked samples, or why there are none.
     pub(super) surveyed: Result<(Surveyed, Evaluation, Sampled), String>,
 }
@@ -89,7 +93,16 @@ impl Page<'_> {
         let (done, asked) = (run.epochs_done, run.epochs_asked.unwrap_or(run.epochs_done));
         let mut facts = vec![(format!("{done} of {asked}"), "epochs".to_string())];
         if let Some(best) = run.best {
-            facts.push((percent(best.valid.accuracy), format!("best validation accuracy, epoch {}", best.epoch)));
+            let what = match self.of.config.training.select {
+                Some(Select::ValidLoss) => format!("validation accuracy of the selected epoch, {}", best.epoch),
+                _ => format!("best validation accuracy, epoch {}", best.epoch),
+            };
+            facts.push((percent(best.valid.accuracy), what));
+        }
+        if let Some(Reestimated { last, best }) = run.reestimated {
+            let of = if best.is_some() { "best" } else { "last" };
+            let words = format!("validation accuracy of the {of} epoch after re-estimation of norms");
+            facts.push((percent(best.unwrap_or(last).accuracy), words));
         }
         if let Some(test) = &run.test {
             let of = test.selected.map_or("the last epoch".into(), |of| format!("the selected epoch, {}", of.epoch));
@@ -122,13 +135,14 @@ impl Page<'_> {
             self.lacks("No epoch is finished, so that there are no curves.");
             return Ok(());
         }
-        let score = |pick: fn(&Score) -> f64| {
-            let valid = curve("validation", epochs, |epoch| epoch.valid.as_ref().map(pick));
-            [curve("training", epochs, |epoch| Some(pick(&epoch.train))), valid]
+        let score = |pick: fn(&Score) -> f64, [train, valid]: [&str; 2]| {
+            let valid = curve(valid, epochs, |epoch| epoch.valid.as_ref().map(pick));
+            [curve(train, epochs, |epoch| Some(pick(&epoch.train))), valid]
         };
+        let loss = self.of.config.loss_words(epochs);
         let mut charts = vec![
-            ("Loss", "cross entropy", Scale::Auto, drawn(score(|of| of.loss))),
-            ("Accuracy", "share", Scale::Share, drawn(score(|of| of.accuracy))),
+            ("Loss", loss.axis, Scale::Auto, drawn(score(|of| of.loss, [loss.train, loss.valid]))),
+            ("Accuracy", "share", Scale::Share, drawn(score(|of| of.accuracy, ["training", "validation"]))),
             ("Learning rate", "lr", Scale::Auto, vec![self.learning_rates()]),
         ];
         let layers = epochs.iter().filter_map(|epoch| epoch.activity.as_ref()).map(Vec::len).max().unwrap_or(0);
@@ -183,16 +197,19 @@ impl Page<'_> {
     fn evaluation(&mut self) -> Result<()> {
         let of = self.of;
         self.title("Evaluation");
-        let (Surveyed { data, role, .. }, evaluation, sampled) = match &of.surveyed {
+        let (Surveyed { data, role, epoch, selected, .. }, evaluation, sampled) = match &of.surveyed {
             Ok(surveyed) => surveyed,
             Err(why) => {
                 self.lacks(&format!("{why} Confusion matrix, classes and samples are missing."));
                 return Ok(());
             }
         };
-        let network = match (of.best, of.summary.best) {
-            (true, Some(best)) => format!("the best epoch, {}", best.epoch),
-            _ => format!("the last epoch, {}", of.summary.epochs_done),
+        let network = match selected {
+            Some(Selected { by, .. }) if of.config.training.select.is_some() => {
+                format!("the selected epoch, {epoch}, by {}", by.name())
+            }
+            Some(_) => format!("the best epoch, {epoch}"),
+            None => format!("the last epoch, {epoch}"),
         };
         let Score { loss, accuracy } = evaluation.score;
         let words = format!(
@@ -229,17 +246,18 @@ impl Page<'_> {
     fn settings(&mut self) {
         let config = &self.of.config;
         self.title("Settings");
-        let mut rows = Vec::new();
-        if let Ok(Value::Table(table)) = Value::try_from(config) {
-            for (key, value) in table.into_iter().filter(|(key, _)| key != "data") {
-                flatten(key, value, &mut rows);
-            }
+        let settings = self.of.summary.settings.iter().filter(|(key, _)| *key != "set_id" && *key != "layers");
+        let mut rows: Vec<Vec<String>> = settings.map(|(key, value)| vec![key.clone(), worded(value)]).collect();
+        if let Rule::Adam(of) | Rule::AdamW(of) = config.training.optimiser {
+            let constants = [("beta1", of.beta1), ("beta2", of.beta2), ("eps", of.eps)];
+            rows.extend(constants.map(|(name, value)| vec![name.into(), format!("{value:?}")]));
         }
-        let (long, short): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row[1].contains('\n'));
-        self.html += &html_table(&["setting", "value"], 2, &short);
-        for row in long {
-            let _ = writeln!(self.html, "<p>{}:</p>\n<pre>{}</pre>", escaped(&row[0]), lines(&row[1]));
+        if config.training.schedule.end > 0 {
+            rows.push(vec!["schedule_end".into(), format!("epoch {}", config.training.schedule.end)]);
         }
+        self.html += &html_table(&["setting", "value"], 2, &rows);
+        let network = config.network.architecture().layers.text();
+        let _ = writeln!(self.html, "<p>Network, as a network file:</p>\n<pre>{}</pre>", lines(&network));
         self.title("Sets");
         let data = &config.data;
         let paths = self.of.paths.as_ref();
@@ -315,18 +333,14 @@ fn confusions(classes: &[String], evaluation: &Evaluation) -> String {
     format!("<p>The most frequent confusions:</p>\n{table}")
 }
 
-/// Appends a row for each value of a TOML table, with the keys joined by dots.
-fn flatten(key: String, value: Value, rows: &mut Vec<Vec<String>>) {
+/// Returns the value of a setting as text.
+fn worded(value: &Value) -> String {
     match value {
-        Value::Table(table) => {
-            table.into_iter().for_each(|(inner, value)| flatten(format!("{key}.{inner}"), value, rows));
-        }
-        Value::String(text) => rows.push(vec![key, text]),
-        // A float32 has more digits as a float64 than were written.
-        Value::Float(number) if f64::from(number as f32) == number => {
-            rows.push(vec![key, format!("{}", number as f32)])
-        }
-        other => rows.push(vec![key, other.to_string()]),
+        Value::Null => "none".into(),
+        Value::String(text) => text.clone(),
+        Value::Array(values) if values.is_empty() => "none".into(),
+        Value::Array(values) => values.iter().map(worded).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
     }
 }
 

@@ -7,7 +7,7 @@ use tonic_base::{Verbosity, publish};
 use tonic_shard::{ShardSet, is_url, refuse_url};
 
 use crate::error::Result;
-use crate::learner::Evaluation;
+use crate::learner::{Evaluation, Selected};
 use crate::run::{Config, REPORT, SetPaths, Trained, read_times};
 use crate::sweep::RunSummary;
 use crate::view::page::{Contents, Surveyed, page};
@@ -24,7 +24,8 @@ pub struct ReportOptions {
     pub data: Option<PathBuf>,
     /// The file to write; `report.html` in the run folder by default.
     pub output: Option<PathBuf>,
-    /// Whether to use the network of the epoch with the best validation, instead of the network after the last epoch.
+    /// Whether to use the network of the epoch with the best validation score, instead of the network after the last epoch. A
+    /// run that selects an epoch uses the network of this epoch in any case.
     pub best: bool,
     /// Function that opens a set, such as [`ShardSet::open`].
     pub open: fn(&Path) -> tonic_shard::Result<ShardSet>,
@@ -62,16 +63,21 @@ pub fn report(options: &ReportOptions) -> Result<Reported> {
     let surveyed = match (summary.epochs.is_empty(), data.clone().map_or_else(|| recorded(paths.as_ref()), Ok)) {
         (true, _) => Err("No epoch is finished, so that there is no network to evaluate.".into()),
         (false, Err(why)) => Err(why),
-        (false, Ok(data)) => Ok(survey_set(options, data)?),
+        (false, Ok(data)) => {
+            let selected = config.training.best(&summary.epochs);
+            let selected = selected.filter(|_| *best || config.training.select.is_some());
+            Ok(survey_set(options, data, selected, summary.epochs_done)?)
+        }
     };
-    let contents = Contents { summary, config, times: read_times(run)?, paths, best: *best, surveyed };
+    let contents = Contents { summary, config, times: read_times(run)?, paths, surveyed };
     let (html, missing) = page(&contents)?;
     publish(&path, html.as_bytes())?;
     let surveyed = contents.surveyed.ok().map(|(surveyed, ..)| surveyed);
     Ok(Reported { path, surveyed, missing })
 }
 
-/// Returns the test set of the run, or else its validation set. If there is none on this machine, returns why.
+/// Returns the test set of the run, or the validation set if the run has no test set. Returns an error text if the run
+/// has neither, or if the set is no longer at its path.
 fn recorded(paths: Option<&SetPaths>) -> Result<PathBuf, String> {
     const NAME_ONE: &str = "--data SET names a set to evaluate on";
     let Some(SetPaths { valid, test, .. }) = paths else {
@@ -86,9 +92,15 @@ fn recorded(paths: Option<&SetPaths>) -> Result<PathBuf, String> {
     }
 }
 
-fn survey_set(options: &ReportOptions, data: PathBuf) -> Result<(Surveyed, Evaluation, Sampled)> {
-    let ReportOptions { run, best, open, frame_length, verbosity, .. } = options;
-    let trained = Trained::open(run, &data, *best, *open, Config::check_data)?;
+/// Evaluates the network of the epoch `selected`, or without it the network of the epoch `last`.
+fn survey_set(
+    options: &ReportOptions,
+    data: PathBuf,
+    selected: Option<Selected>,
+    last: u64,
+) -> Result<(Surveyed, Evaluation, Sampled)> {
+    let ReportOptions { run, open, frame_length, verbosity, .. } = options;
+    let trained = Trained::open(run, &data, selected.is_some(), *open, Config::check_data)?;
     let ids = &trained.config.data;
     let id = trained.set.manifest().set_id.to_string();
     let roles = [("test set", ids.test_set_id.as_ref()), ("validation set", ids.valid_set_id.as_ref())];
@@ -101,6 +113,7 @@ fn survey_set(options: &ReportOptions, data: PathBuf) -> Result<(Surveyed, Evalu
         let sampled = picked(network, feed.loader().set(), padding, frame_length, &judged)?;
         Ok((evaluation, sampled))
     })?;
-    let surveyed = Surveyed { data, role, score: evaluation.score, samples: evaluation.samples };
+    let epoch = selected.map_or(last, |selected| selected.epoch);
+    let surveyed = Surveyed { data, role, epoch, selected, score: evaluation.score, samples: evaluation.samples };
     Ok((surveyed, evaluation, sampled))
 }

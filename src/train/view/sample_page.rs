@@ -10,9 +10,9 @@ use crate::error::Result;
 use crate::learner::Padding;
 use crate::network::Network;
 use crate::view::survey::Judged;
-use crate::view::trace::{FrameLength, Trace};
+use crate::view::trace::{FrameLength, Trace, outputs_so_far};
 
-/// Number of samples with the largest losses, and number of the slowest samples.
+/// Number of samples on the page in each of two groups: those with the largest losses, and the slowest.
 const PICKED: usize = 6;
 /// Number of samples that are timed again: the slowest ones.
 const TIMED: usize = 32;
@@ -25,6 +25,8 @@ pub(super) struct Sampled {
     /// The samples whose forward pass took longest, the longest first.
     slowest: Vec<(Judged, Trace)>,
     frame_length: FrameLength,
+    /// What the readout outputs after a time step, for a sentence.
+    outputs: &'static str,
 }
 
 /// Picks the samples for a report, and runs them through the network again to record their spikes.
@@ -53,7 +55,7 @@ pub(super) fn picked(
     let mut slowest = timed?;
     slowest.sort_by(|a, b| b.0.seconds.total_cmp(&a.0.seconds));
     slowest.truncate(PICKED);
-    Ok(Sampled { worst: worst?, slowest, frame_length })
+    Ok(Sampled { worst: worst?, slowest, frame_length, outputs: outputs_so_far(network.layers().readout.readout) })
 }
 
 /// Sorts the samples by `value`, the largest value first.
@@ -66,11 +68,10 @@ fn largest(judged: &[Judged], value: fn(&Judged) -> f64) -> Vec<&Judged> {
 impl Sampled {
     /// Returns the two sections of the page.
     pub(super) fn sections(&self, classes: &[String]) -> Result<String> {
-        let worst =
-            "The samples with the largest losses. A share is the softmax of the outputs that are summed so far.";
+        let worst = format!("The samples with the largest losses. A share is the softmax of {}.", self.outputs);
         let slowest =
             "The samples whose forward pass took longest, on one thread of this machine: the shortest of four times.";
-        let worst = self.section("Worst samples", worst, &self.worst, classes)?;
+        let worst = self.section("Worst samples", &worst, &self.worst, classes)?;
         Ok(worst + &self.section("Slowest samples", slowest, &self.slowest, classes)?)
     }
 

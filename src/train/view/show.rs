@@ -11,10 +11,11 @@ use tonic_shard::{NO_LABEL, SampleReader, ShardSet};
 use crate::engine::Tracer;
 use crate::error::{BaseFault, Error, Result};
 use crate::learner::Padding;
+use crate::network::Readout;
 use crate::run::{Config, Trained};
-use crate::view::trace::{FrameLength, Trace};
+use crate::view::trace::{FrameLength, Trace, outputs_so_far};
 
-/// Maximum number of classes whose shares are shown.
+/// Maximum number of classes whose probabilities over time are shown.
 const CLASSES: usize = 6;
 /// Maximum heights in the terminal, in lines: of the input, and of each hidden layer.
 const LINES: (usize, usize) = (24, 12);
@@ -28,7 +29,8 @@ pub struct ShowOptions {
     pub data: PathBuf,
     /// Index of the sample in the set, from 0.
     pub sample: u64,
-    /// Whether to use the network of the epoch with the best validation, instead of the network after the last epoch.
+    /// Whether to use the network of the epoch with the best validation score, instead of the network after the last
+    /// epoch.
     pub best: bool,
     /// Function that opens a set, such as [`ShardSet::open`].
     pub open: fn(&Path) -> tonic_shard::Result<ShardSet>,
@@ -41,10 +43,11 @@ pub struct ShowOptions {
 #[derive(Clone, Debug)]
 pub struct Shown {
     sample: u64,
-    /// Name of the label; `None` without one.
+    /// Name of the label. `None` if the sample has no label.
     label: Option<String>,
     classes: Vec<String>,
     frame_length: FrameLength,
+    readout: Readout,
     trace: Trace,
 }
 
@@ -72,7 +75,8 @@ pub fn show(options: &ShowOptions) -> Result<Shown> {
         steps,
         frame_length,
     )?;
-    Ok(Shown { sample: *sample, label, classes, frame_length, trace })
+    let readout = network.layers().readout.readout;
+    Ok(Shown { sample: *sample, label, classes, frame_length, readout, trace })
 }
 
 impl Shown {
@@ -94,8 +98,8 @@ impl Shown {
         ranking
     }
 
-    /// Returns the sample as text: rasters in braille characters, and a line for each shown class with its share over
-    /// time.
+    /// Returns the sample as text: rasters in braille characters, and a line for each shown class with its probability
+    /// over time.
     pub fn text(&self) -> String {
         let mut out = format!("{}\n", printable(&self.title()));
         for (i, raster) in self.trace.rasters.iter().enumerate() {
@@ -103,8 +107,8 @@ impl Shown {
             let lines = if i == 0 { LINES.0 } else { LINES.1 };
             let _ = write!(out, "\n{}{spikes}\n{}\n", raster.title, raster.braille(lines));
         }
-        let _ =
-            writeln!(out, "\nreadout: share of each class (softmax of the outputs summed so far), at last, over time");
+        let outputs = outputs_so_far(self.readout);
+        let _ = writeln!(out, "\nreadout: share of each class (softmax of {outputs}), at last, over time");
         let classes = self.shown_classes();
         let names: Vec<_> = classes.iter().map(|&class| printable(&self.classes[class])).collect();
         let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
@@ -116,7 +120,7 @@ impl Shown {
         out
     }
 
-    /// Draws the rasters one below the other, and the share of each shown class over time.
+    /// Draws the rasters one below the other, and the probability of each shown class over time.
     ///
     /// # Errors
     /// [`Plot`](tonic_report::Error::Plot).
@@ -125,7 +129,8 @@ impl Shown {
         Ok(raster_page(&self.title(), &self.trace.rasters, ("share of a class", &curves))?)
     }
 
-    /// Returns the sample as a JSON object: its spikes by layer, its logits, and the share of each class over time.
+    /// Returns the sample as a JSON object: its spikes by layer, its logits, and the probability of each class over
+    /// time.
     pub fn json(&self) -> Value {
         let rasters = &self.trace.rasters;
         let places = |i: usize| -> Vec<Value> {

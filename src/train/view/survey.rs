@@ -22,7 +22,7 @@ pub(super) struct Judged {
     pub(super) seconds: f64,
     /// Number of frames of the sample, without padding.
     pub(super) frames: usize,
-    /// Number of occupied cells in all frames.
+    /// Number of active cells (those with events) in all frames together.
     pub(super) entries: usize,
     /// Number of spikes of all hidden layers.
     pub(super) spikes: u64,
@@ -45,7 +45,7 @@ pub(super) fn survey(
     check_labelled(set)?;
     let classes = network.shape().classes;
     let mut judged: Vec<Judged> = Vec::with_capacity(set.len() as usize);
-    each_batch(feed, progress, |batch| {
+    each_batch(feed, 0..u64::MAX, progress, |batch| {
         check_labels(batch, classes)?;
         let steps = padding.of_batch(batch.longest());
         let samples: Vec<SampleFrames<'_>> = batch.samples();

@@ -1,5 +1,5 @@
-//! Records one sample in a network: rasters of its frames and of the spikes of each hidden layer, and the readout over
-//! time.
+//! Runs one sample through a network, and records rasters of its frames and of the spikes of each hidden layer, and the
+//! readout over time.
 
 use tonic_report::{Curve, Raster, RasterPoint};
 use tonic_shard::{FrameShape, SampleFrames};
@@ -7,6 +7,7 @@ use tonic_shard::{FrameShape, SampleFrames};
 use crate::engine::{Traced, Tracer};
 use crate::error::Result;
 use crate::kernel::{ActiveCells, loss};
+use crate::network::Readout;
 
 /// Length of a frame on the time axis, and the label of this axis, such as `(4.0, "time (ms)")`.
 pub(super) type FrameLength = (f64, &'static str);
@@ -93,14 +94,25 @@ impl Trace {
     }
 }
 
+/// Returns what the readout outputs after a time step, for a sentence.
+pub(super) fn outputs_so_far(readout: Readout) -> &'static str {
+    match readout {
+        Readout::Sum => "the outputs summed so far",
+        Readout::Leaky => "the sum so far of the softmax of the leaky outputs",
+        Readout::Max => "the largest leaky outputs so far",
+        Readout::Last => "the leaky outputs at this step",
+    }
+}
+
 /// Returns the number of spikes in all time steps.
 pub(super) fn total(spikes: &ActiveCells) -> u64 {
     spikes.all().iter().map(|&(_, count)| count as u64).sum()
 }
 
-/// Returns the number of time steps after which the class with the largest summed output stays the same.
-pub(super) fn decided_after(sums: &[f32], classes: usize) -> usize {
-    let leaders: Vec<usize> = sums.chunks_exact(classes).map(loss::predicted).collect();
+/// Returns the number of time steps after which the class with the largest output stays the same. `outputs` has the
+/// outputs after each step, (steps, classes).
+pub(super) fn decided_after(outputs: &[f32], classes: usize) -> usize {
+    let leaders: Vec<usize> = outputs.chunks_exact(classes).map(loss::predicted).collect();
     let last = leaders.last();
     leaders.iter().rposition(|leader| Some(leader) != last).map_or(leaders.len().min(1), |other| other + 2)
 }

@@ -19,14 +19,14 @@ from glob import glob
 # the type twice as wide, u a u32, p a predicate. The C++ function has the opcode's name without the type.
 ARITHMETIC = [
     (r"(?:add|sub|mul\.lo)\.(s32|s64)|(?:div|rem|min|max)\.(u32|u64)|(?:add|sub|mul|div)\.rn\.(f32|f64)"
-     r"|add\.rm\.(f32)|max\.(f32)|max\.NaN\.(f32)", "TTT"),
+     r"|add\.rm\.(f32)|max\.(f32)|max\.NaN\.(f32)|min\.(f64)", "TTT"),
     (r"(?:and|or|xor)\.(b16|b32|b64|pred)", "TTT"),
-    (r"(?:neg|sqrt\.rn)\.(f32|f64)|neg\.(s32|s64)|(?:abs|rcp\.rn)\.(f32)|rcp\.approx\.ftz\.(f64)|not\.(b32|pred)", "TT"),
+    (r"(?:neg|sqrt\.rn)\.(f32|f64)|neg\.(s32|s64)|(?:abs|rcp\.rn)\.(f32|f64)|rcp\.approx\.ftz\.(f64)|not\.(b32|b64|pred)", "TT"),
     (r"fma\.rn\.(f32|f64)|mad\.lo\.(s32|s64)", "TTTT"),
     (r"mul\.wide\.(u32|s32)", "WTT"),
     (r"shl\.(b32|b64)|shr\.(u32|u64|s32)", "TTu"),
     (r"bfi\.(b32)", "TTTuu"),
-    (r"setp\.(?:eq|ne|lt|le|gt|ge|equ|neu|ltu|leu|gtu|geu)\.([usbf](?:32|64))", "pTT"),
+    (r"setp\.(?:eq|ne|lt|le|gt|ge|equ|neu|ltu|leu|gtu|geu|nan)\.([usbf](?:32|64))", "pTT"),
     (r"selp\.([ubf](?:32|64))", "TTTp"),
 ]
 CONVERSIONS = (

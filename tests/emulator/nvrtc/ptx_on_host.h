@@ -69,6 +69,7 @@ OP2(rem, b == 0 ? T(-1) : a % b)
 OP2(min, a < b ? a : b)
 OP2(max, a < b ? b : a)
 template <> inline f32 op_max(f32 a, f32 b) { return canonical(fmaxf(a, b)); }
+template <> inline f64 op_min(f64 a, f64 b) { return fmin(a, b); }
 OP2(max_NaN, a == a && b == b ? op_max(a, b) : canonical((T)NAN))
 template <class T>
 inline auto op_mul_wide(T a, T b) {
@@ -117,7 +118,7 @@ inline T op_rcp_approx_ftz(T a) {
     return fabs(result) < 0x1p-1022 ? copysign(0.0, result) : result;
 }
 OP1(neg, (std::is_same_v<T, s32>) ? (T)(0 - (u32)a) : -a)
-OP1(abs, fabsf(a))
+OP1(abs, canonical(sizeof(T) == 4 ? (T)fabsf((f32)a) : (T)fabs(a)))
 
 // With a NaN, ordered comparisons are false and unordered ones (ltu) are true.
 #define COMPARISON(name, operation)                                                             \
@@ -129,6 +130,7 @@ COMPARISON(lt, <)
 COMPARISON(le, <=)
 COMPARISON(gt, >)
 COMPARISON(ge, >=)
+template <class T> inline bool op_setp_nan(T a, T b) { return a != a || b != b; }
 template <class T>
 inline T op_selp(T a, T b, bool first) {
     return first ? a : b;

@@ -39,6 +39,11 @@ static const struct {
     {"max.NaN of a number and NaN is the one NaN", 0x7fffffffu},
     {"max.NaN of numbers is the larger", 0},
     {"max of NaN and a number is the number", 0x3f800000u},
+    {"min of a number and NaN in float64 is the number", 0x3ff00000u},
+    {"rcp in float64", 0x3fd00000u},
+    {"abs in float64", 0x40000000u},
+    {"not of 64 bits", 0xffffffffu},
+    {"setp.nan finds a NaN on one side only", 1},
 };
 
 static void test_instructions(Pointer out) {

@@ -46,6 +46,15 @@ KERNEL(instructions) {
     FLOAT("max.NaN", 1.0f, __uint_as_float(nan))
     FLOAT("max.NaN", -3.0f, 0.0f)
     FLOAT("max", __uint_as_float(nan), 1.0f)
+// The upper half of a float64.
+#define DOUBLE(code, a) \
+    OUT("{ .reg .f64 x; .reg .b32 l; " code " mov.b64 {l, %0}, x; }" : "=r"(r) : "d"(a))
+    DOUBLE("mov.f64 x, 0d3FF0000000000000; min.f64 x, x, %1;", __longlong_as_double(0x7ff8000000000000ll))
+    DOUBLE("rcp.rn.f64 x, %1;", 4.0)
+    DOUBLE("abs.f64 x, %1;", -2.0)
+    OUT("{ .reg .b64 x; .reg .b32 l; cvt.u64.u32 x, %1; not.b64 x, x; mov.b64 {l, %0}, x; }" : "=r"(r) : "r"(0u))
+    OUT("{ .reg .pred p; .reg .b32 y; setp.nan.f32 p, %1, %2; selp.b32 %0, 1, 0, p; setp.nan.f32 p, %2, %2;"
+        " selp.b32 y, 2, 0, p; or.b32 %0, %0, y; }" : "=r"(r) : "f"(__uint_as_float(nan)), "f"(1.0f))
 }
 
 KERNEL(shuffle) {

@@ -11,7 +11,8 @@ use tonic_toolkit::base::{Progress, Verbosity};
 use tonic_toolkit::prep::{COCHLEA, Layout, Recording, SourceOptions, synth};
 use tonic_toolkit_fuzz::DIR;
 
-/// The bytes of a small recording, and the offsets of its references and headers, which have 16 bytes each.
+/// The bytes of a small recording, and the offsets of its references and headers. Each reference and each header has 16
+/// bytes.
 static BASE: LazyLock<(Vec<u8>, Vec<usize>)> = LazyLock::new(|| {
     let path = DIR.join("base.h5");
     synth(&path, 4, 2, 1, &Progress::start(Verbosity::Quiet, "", 0, "")).unwrap();
@@ -48,8 +49,8 @@ enum Value {
     Number(u64),
     /// Adds this value to the old number.
     Difference(i16),
-    /// Replaces the old number by the number at another offset of the file. The values are the index of an offset in
-    /// [`BASE`], and the number of bytes after it.
+    /// Replaces the old number by the number at another offset of the file. The first value is the index of an offset
+    /// in [`BASE`]. The second value is added to this offset.
     Of(u8, u8),
 }
 

@@ -47,7 +47,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// Makes an npz archive from `bytes`. Each of the first four NumPy magic numbers begins a file of the archive.
+/// Makes an npz archive with up to four files from `bytes`. Each file begins at a NumPy magic number.
 fn archive(bytes: &[u8]) -> Vec<u8> {
     let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);

@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use tonic_toolkit::prep::{Events, Framer, Recipe, SensorSize};
 use tonic_toolkit::shard::Ledger;
 
-/// Recipes with more frames than this, or with more cells per frame than the next number, are not applied to events.
+/// Recipes with more than [`FRAMES`] frames, or with more than [`CELLS`] cells per frame, are not applied to events.
 const FRAMES: u64 = 1 << 12;
 const CELLS: u64 = 1 << 20;
 

@@ -51,7 +51,7 @@ enum Classes {
     Named(&'static [(&'static str, &'static str)]),
     /// The ten digits, with Tonic's names.
     Digits,
-    /// Words in alphabetical order, separated by spaces. Each names a class and its folder.
+    /// Words in alphabetical order, separated by spaces. Each word is the name of a class and of its folder.
     Words(&'static str),
     /// The number of classes. Each folder is a class, in alphabetical order.
     Found(usize),
@@ -200,8 +200,8 @@ impl ClassFolders {
         Ok((dir, source))
     }
 
-    /// Returns the folder that contains the class folders of a split. In some archives, that is a folder with the name
-    /// of the split inside `folder`.
+    /// Returns the folder that contains the class folders of a split: `folder` or, if `folder` contains a folder with
+    /// the name of the split, that one. If `folder` is empty, looks for the folder of the first class.
     fn folder(&self, data: &DataDir<'_>, folder: &str) -> Result<PathBuf> {
         if folder.is_empty() {
             let classes: Vec<&str> = self.first_class().into_iter().collect();

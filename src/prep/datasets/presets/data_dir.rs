@@ -27,7 +27,7 @@ pub(super) struct DataDir<'a> {
     pub split: &'a str,
 }
 
-/// The names in a folder, sorted. Hidden names and [`OTHER_FOLDERS`] are left out.
+/// The names of the files and folders in a folder, sorted. Leaves out hidden ones and [`OTHER_FOLDERS`].
 #[derive(Debug, Default)]
 pub(super) struct Entries {
     pub files: Vec<String>,
@@ -89,7 +89,7 @@ impl DataDir<'_> {
         format!("{} {}: {recordings} recordings", self.dataset.title, self.split)
     }
 
-    /// Returns the error for something that is not in `place`.
+    /// Returns the error for a file or folder that is missing in the folder `place`.
     pub(super) fn missing(&self, place: &Path, expected: impl Into<String>) -> Error {
         let entries = Entries::of(place).unwrap_or_default();
         let names: Vec<String> = entries.folders.into_iter().map(|name| name + "/").chain(entries.files).collect();

@@ -22,7 +22,7 @@ use crate::source::cameras::block::Decoded;
 use crate::source::cameras::dat::Clock32;
 use crate::source::cameras::input::Input;
 
-/// If the header names no camera, the addresses in this number of bytes decide which camera it is.
+/// Number of bytes after the header that are looked at to guess the camera, if the header names none.
 const LOOKED: usize = 1 << 16;
 
 /// Decodes a file. `given` is the size of the sensor in the options.

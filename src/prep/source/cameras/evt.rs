@@ -20,7 +20,7 @@ pub(super) fn read_header(input: &mut Input<'_>, out: &mut Decoded) -> Result<Pe
 /// Numbers of words and events that are not read.
 #[derive(Clone, Default)]
 pub(super) struct NotRead {
-    /// Events before the first words with a time and, in EVT 3, a row.
+    /// Number of events that come before the first time. In EVT 3, also events that come before the first row.
     pub(super) early: u64,
     pub(super) triggers: u64,
     pub(super) messages: u64,

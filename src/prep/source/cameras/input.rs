@@ -200,7 +200,7 @@ impl<'a> Input<'a> {
     }
 
     /// Reads the rest of the file as words of `N` bytes. Calls `take` with pieces of at most [`PIECE`] bytes. The
-    /// second argument of `take` is the offset of the first word in the file.
+    /// second argument of `take` is the offset of the piece's first word in the file.
     ///
     /// # Errors
     /// Errors of [`Input::peek`] and of `take`; [`Error::DamagedBytes`] if the file ends inside a word.
@@ -213,7 +213,7 @@ impl<'a> Input<'a> {
         Ok(())
     }
 
-    /// Calls `take` with the next `count` words of `N` bytes, as [`Input::words`] does.
+    /// Reads the next `count` words of `N` bytes. The calls of `take` are the same as in [`Input::words`].
     ///
     /// # Errors
     /// Errors of [`Input::words`]; [`Error::DamagedBytes`] if the file has fewer words.
@@ -255,7 +255,7 @@ impl<'a> Input<'a> {
         Ok(count as u64)
     }
 
-    /// Reads the rest of the file, without using it.
+    /// Reads the rest of the file and ignores it, so that a wrong checksum at the end of a packed file is found.
     ///
     /// # Errors
     /// Errors of [`Input::peek`].

@@ -172,7 +172,7 @@ impl<'m> Rest<'m> {
         Some((self.u32()?, height))
     }
 
-    /// Reads the rest of a packet, which has to end with its bytes.
+    /// Reads an `EventPacket` after its header, width and height. `None` if more bytes follow, or some are missing.
     fn packet(&mut self) -> Option<Packet<'m>> {
         let number = u64::from_le_bytes(self.array()?);
         let base = u64::from_le_bytes(self.array()?);

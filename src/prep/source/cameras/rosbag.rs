@@ -203,7 +203,8 @@ impl Bag {
         }
     }
 
-    /// Reads the header of the bag. Returns the offset of the index, and the result of choosing a topic from the index.
+    /// Reads the header of the bag, and chooses a topic from the index if there is an index and no topic is given.
+    /// Returns the offset of the index. The inner result is an error if the index cannot be read.
     fn begin(&mut self, input: &Input<'_>, at: u64, header: &[u8]) -> Result<(u64, Result<()>)> {
         let place = field(header, "index_pos").and_then(|place| place.try_into().ok()).map(u64::from_le_bytes);
         let (Some(place), Some(count)) = (place, number(header, "conn_count")) else {
@@ -280,8 +281,11 @@ impl Bag {
         }
     }
 
-    /// Adds a connection. Chooses its topic if none is chosen yet, the topic has events, and `asked` is its name or
-    /// `None`.
+    /// Adds a connection. Chooses the connection's topic if all of these are true:
+    ///
+    /// - No topic is chosen yet.
+    /// - The topic has events.
+    /// - `asked` is the name of the topic, or `None`.
     fn connect(&mut self, number: u32, header: &[u8], data: &[u8]) {
         if self.connections.contains_key(&number) {
             return;

@@ -12,7 +12,7 @@ pub(crate) const GUESSED_EVENTS: u64 = 1 << 16;
 /// - t is the ascending column with the highest last number. A column that only counts the events (0, 1, 2 ...) is t
 ///   only if no other column ascends.
 /// - If more than two columns remain, those that only count the events are dropped.
-/// - If p is missing and three columns remain, p is the only one of them with at most two different numbers.
+/// - If p is missing, three columns remain, and exactly one of them has at most two different numbers, then it is p.
 /// - x and y are the first two columns that remain.
 pub(crate) fn guess(columns: &[Vec<f64>], known: [Option<usize>; 4]) -> [Option<usize>; 4] {
     let [mut t, mut x, mut y, mut p] = known;

@@ -63,7 +63,7 @@ const UNPICKLED: &str = "allow_pickle=True";
 ///
 /// - text files
 /// - files of ST-MNIST, EBSSA and MNIST
-/// - columns in cells or arrays of structs of MATLAB
+/// - columns in MATLAB cells or in MATLAB arrays of structs
 /// - a path that is not UTF-8
 pub(crate) fn mended(path: &Path, layout: Layout, taken: &TakenColumns, field: &str, on: On) -> Option<Remedy> {
     let (name, stem) = (literal(path.to_str()?), path.file_stem()?.to_str()?);

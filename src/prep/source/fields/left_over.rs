@@ -36,8 +36,8 @@ pub(crate) fn elsewhere(arrays: &[ArrayInfo], used: &[&str]) -> Vec<String> {
     places.into_iter().map(entry).collect()
 }
 
-/// Lists the arrays of an HDF5 file that are not in `used`. If an array has several names, it is left out if one of
-/// them is in `used`.
+/// Lists the arrays of an HDF5 file that are not in `used`. An array with several names counts as used if one of its
+/// names is in `used`.
 pub(crate) fn in_hdf5(file: &File, arrays: &[ArrayInfo], used: &[&str]) -> Vec<String> {
     let token = |name: &str| file.loc_info_by_name(name).ok().map(|info| (info.fileno, info.token));
     let tokens: Vec<_> = used.iter().filter_map(|name| token(name)).collect();

@@ -28,7 +28,7 @@ pub(crate) struct Polarities {
 }
 
 impl Polarities {
-    /// Records which polarities occur in `numbers`.
+    /// Adds the polarities that occur in `numbers`.
     pub(crate) fn add(&mut self, numbers: &Numbers) {
         fn there<T: PartialEq>(numbers: &[T], values: [T; 3]) -> [bool; 3] {
             values.map(|value| numbers.contains(&value))

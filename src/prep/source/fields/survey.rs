@@ -63,8 +63,8 @@ impl Place<'_> {
     }
 }
 
-/// Lists the places of a file. If `same_length` is set, arrays of different lengths in one group form separate places.
-/// A broken link with the name of a column is a field too.
+/// Lists the places of a file: its groups and its arrays of records. If `same_length` is set, arrays of different
+/// lengths in one group form separate places. A broken link with the name of a column is a field too.
 fn places(arrays: &[ArrayInfo], same_length: bool) -> Vec<Place<'_>> {
     let mut groups: Vec<(Option<u64>, Place<'_>)> = Vec::new();
     for array in arrays {

@@ -28,7 +28,7 @@ pub(crate) struct FolderClasses {
 }
 
 /// Takes the classes of recordings from the names of the folders at `level`, counted from 1. Classes are numbered in
-/// alphabetical order. If there is a `list`, a folder without recordings is a class only if the list has it.
+/// alphabetical order. With a `list`, a folder without recordings is a class only if its name is in the list.
 ///
 /// If `level` is `None`, the first-level folders are the classes. They are refused if they are probably not classes,
 /// unless `list` has the names of all first-level folders with recordings. Returns `None` if no recording is in a
@@ -176,7 +176,7 @@ fn check(dir: &Path, files: &[&str], top: &[&str], above: usize) -> Result<()> {
 }
 
 /// If several folders contain about the same files, such as `lab/wave.npy` and `led/wave.npy`, returns the path of one
-/// of these files, and its name without the ending. Ignores numbered files.
+/// of these files, and the file's name without its ending. Ignores numbered files.
 fn repeated_file<'a>(files: &[&'a str]) -> Option<(&'a str, &'a str)> {
     let mut inside: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     let mut first = None;

@@ -4,7 +4,7 @@
 //! The files can have different layouts. When the folder is opened, every file is opened and checked, so that most
 //! damaged files are found before anything is converted. These checks read only some of the events. The rest are read
 //! during the conversion. If the recordings are to be cut into samples, each file is also cut when the folder is
-//! opened, which can read all of its events.
+//! opened. Cutting a file can require reading all of its events.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,9 +35,11 @@ use tonic_shard::NO_LABEL;
 /// Opens all recordings of a folder.
 ///
 /// # Errors
-/// [`tonic_base::Error::Io`]; [`Error::NotARecording`] for a folder without recordings; [`Error::NotClasses`] for
-/// sub-folders that are probably not classes; [`Error::BadTable`] for a table that doesn't fit the folder; errors of
-/// opening a file.
+/// - [`tonic_base::Error::Io`]
+/// - [`Error::NotARecording`] for a folder without recordings
+/// - [`Error::NotClasses`] for sub-folders that are probably not classes
+/// - [`Error::BadTable`] for a table that doesn't fit the folder
+/// - errors of opening a file
 pub(crate) fn open(dir: &Path, options: &SourceOptions) -> Result<Vec<Recording>> {
     open_listed(dir, list(dir, options)?, options)
 }

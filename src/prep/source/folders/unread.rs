@@ -41,9 +41,9 @@ impl Unread {
     };
 }
 
-/// First words of format names, for formats whose files contain nothing but events.
+/// The first words of the names of formats whose files contain only events.
 const OF_EVENTS: [&str; 5] = ["an AEDAT", "an Event Stream", "a ROS bag", "an MCAP", "a Prophesee"];
-/// First words of format names, for formats whose files can contain events or other data.
+/// The first words of the names of formats whose files can contain events or other data.
 const OF_ANYTHING: [&str; 8] =
     ["an SQLite", "a MATLAB", "a Parquet", "an Arrow", "a Feather", "a Python pickle", "a NetCDF", "an HDF4"];
 /// Endings of recordings in formats that this crate doesn't read. Each entry has the ending, whether a file with this

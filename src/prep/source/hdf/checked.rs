@@ -100,8 +100,8 @@ fn required(path: &Path, name: &str, layout: &'static str, file: &File, dataset:
     dataset.ok_or_else(missing)
 }
 
-/// Opens a dataset and checks that all data that is used is there. If the entries of the dataset are events, `events`
-/// says which part is used. If the entries are samples, `events` is `None`. Returns `None` if the file lacks the
+/// Opens a dataset and checks that no data is missing in the used part. If the entries of the dataset are events,
+/// `events` is the used part. If the entries are samples, `events` is `None`. Returns `None` if the file lacks the
 /// dataset.
 fn open(path: &Path, file: &File, name: &str, events: Option<&Part>) -> Result<Option<Dataset>> {
     let unreadable = |error| damaged(path, name, &error);

@@ -1,4 +1,4 @@
-//! Columns of numbers of any type in HDF5 files, read in ranges.
+//! Reads columns of numbers from HDF5 files, one range of entries at a time. The numbers can have any type.
 
 use std::ops::Range;
 use std::path::Path;

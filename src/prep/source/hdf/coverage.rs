@@ -1,10 +1,10 @@
-//! Finds the rows of a dataset that none of the given selections contains. These rows have no data.
+//! Finds the rows of a dataset that are outside all of the given selections. These rows have no data.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::Range;
 
-/// Maximum number of ranges of rows that one check merges. It limits the time for a file that claims absurd sizes.
+/// Maximum number of ranges of rows that one check merges. This limits the time for a file that claims absurd sizes.
 const MOST_RANGES: u64 = 1 << 28;
 /// Maximum number of columns that one check of a virtual dataset looks at.
 const MOST_COLUMNS: usize = 4096;

@@ -35,8 +35,8 @@ pub(super) fn follow(group: &Group, path: &str) -> Trail {
     trail
 }
 
-/// Follows the soft and external links on a path that starts at `group`. Adds the linked files to `files`. Returns what
-/// is wrong with the broken link, if there is one.
+/// Follows the soft and external links on a path that starts at `group`. Adds the linked files to `files`. If a link on
+/// the path is broken, returns what is wrong with it.
 fn walk(group: &Group, path: &str, files: &mut Vec<LinkedPath>) -> Option<String> {
     let mut group = group.clone();
     let mut rest: Vec<String> = components(path);

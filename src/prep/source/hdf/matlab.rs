@@ -6,7 +6,7 @@
 //! | text | letters of 16 bits; `MATLAB_class` is char |
 //! | struct | a group with a dataset for each field |
 //! | cell | references to objects in the group `#refs#` |
-//! | without elements | the shape, as numbers; `MATLAB_empty` is 1 |
+//! | empty array | a dataset with the array's shape as its numbers; `MATLAB_empty` is 1 |
 
 use hdf5::types::FixedAscii;
 use hdf5::{Container, Dataset, Location, LocationToken, ObjectReference1, ReferencedObject};
@@ -15,7 +15,7 @@ use crate::source::columns::MAX_TEXT;
 
 /// Group with the objects that cells refer to.
 const REFERRED: &str = "#refs#";
-/// Returns the class of an array, such as `double`. `None` for one that MATLAB did not write.
+/// Returns the class of an array, such as `double`. `None` if MATLAB did not write the array.
 pub(crate) fn class_of(place: &Location) -> Option<String> {
     let class = place.attr("MATLAB_class").ok().filter(|class| class.size() == 1)?;
     Some(class.read_raw::<FixedAscii<32>>().ok()?.first()?.as_str().into())
@@ -35,7 +35,7 @@ pub(super) fn shape(dataset: &Dataset) -> Vec<u64> {
     }
 }
 
-/// Reads a text. Returns `None` if the array is not a text, or if the text is long or has several rows.
+/// Reads a text. `None` if the array is not a text, has more than [`MAX_TEXT`] letters, or has several rows.
 pub(crate) fn letters(place: &Container) -> Option<String> {
     let long = place.shape().iter().filter(|&&length| length != 1).count();
     let is_text = class_of(place).as_deref() == Some("char") && !is_empty(place);

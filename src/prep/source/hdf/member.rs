@@ -57,8 +57,8 @@ fn in_eight_bytes<'a>(&(names, class, element): &Member<'a>) -> sys::Member<'a> 
     sys::Member { names, number, shape }
 }
 
-/// Returns the type of an array's elements, their number, and the number of axes. `None` for other types, for more than
-/// [`MAX_COLUMNS`] elements, and for several elements on several axes.
+/// Returns the type of an array's elements, their number, and the number of axes. `None` if `array` is no array, has
+/// more than [`MAX_COLUMNS`] elements, or has several elements on several axes.
 pub(super) fn elements(array: &TypeDescriptor) -> Option<(&TypeDescriptor, usize, usize)> {
     let TypeDescriptor::FixedArray(element, n) = array else { return None };
     match (elements(element), &**element) {

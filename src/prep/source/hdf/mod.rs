@@ -7,7 +7,7 @@
 //! file, cause                  opens files; errors
 //! tree, objects, types         lists the datasets of a file; describes their types
 //! column, member, checked      opens datasets and checks their data; columns, members of records
-//! scale                        refuses numbers that have a scale factor or an offset
+//! scale                        finds scale factors; refuses numbers that have an offset
 //! matlab                       classes, texts, empty arrays and cells of MATLAB
 //! number_type                  the types that numbers are read as
 //! links, search                soft and external links; where libhdf5 looks for other files

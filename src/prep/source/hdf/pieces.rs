@@ -85,9 +85,9 @@ fn numbered(name: &str, k: u64) -> String {
     name.split("%%").map(|part| part.replace("%b", &k.to_string())).collect::<Vec<_>>().join("%")
 }
 
-/// Returns the pieces of a numbered series of sources. Each source fills one block of the virtual dataset. libhdf5
-/// ends the dataset where the series ends. If a source of a higher number exists, or if there is no source at all,
-/// the first source that doesn't exist is added to `missing`.
+/// Returns the pieces of a numbered series of sources. Each source fills one block of the virtual dataset. The series
+/// ends at the first number without a source, and libhdf5 ends the dataset there. If a source with a higher number
+/// exists, or if there is no source at all, the first source that doesn't exist is added to `missing`.
 fn series(
     sources: &mut Sources,
     dataset: &Dataset,

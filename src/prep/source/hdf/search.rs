@@ -10,8 +10,8 @@ pub(super) const VIRTUAL_PREFIX: &str = "HDF5_VDS_PREFIX";
 pub(super) const LINK_PREFIX: &str = "HDF5_EXT_PREFIX";
 /// The environment variable that names the folder of external raw files.
 const RAW_PREFIX: &str = "HDF5_EXTFILE_PREFIX";
-/// Stands for the folder of the HDF5 file, at the start of the value of an environment variable such as
-/// [`VIRTUAL_PREFIX`].
+/// An environment variable such as [`VIRTUAL_PREFIX`] can begin with this text, which stands for the folder of the HDF5
+/// file.
 const ORIGIN: &str = "${ORIGIN}";
 
 /// Finds and opens the HDF5 file `name`, to which the HDF5 file `from` refers. `prefix` is the environment variable

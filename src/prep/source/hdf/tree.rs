@@ -7,7 +7,7 @@ use crate::source::hdf::objects::{Objects, array, objects, objects_in_cells};
 use crate::source::hdf::{File, NumberColumn, text_bytes};
 use crate::source::layout::Layout;
 
-/// Names of attributes that can list the columns of a table, in one text or in one text for each column.
+/// Names of attributes that can list the columns of a table: as one text, or as one text per column.
 const NAMES_OF_COLUMNS: [&str; 7] = ["columns", "column_names", "colnames", "fields", "field_names", "names", "order"];
 
 /// The datasets of an HDF5 file, or of a part of it, that are searched for the columns of events.

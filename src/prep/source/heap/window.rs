@@ -8,8 +8,8 @@ use crate::error::{BaseFault, Error, Result};
 
 /// Maximum number of bytes of the file that a window holds.
 const WINDOW: usize = 256 << 10;
-/// Minimum number of bytes that are read at once, except at the end of the file. It is small because only the header of
-/// a skipped row is needed.
+/// Minimum number of bytes that are read at once, except at the end of the file. It is small, so that a skipped row
+/// costs little: only its header is read.
 const LEAST: u64 = 64;
 /// Maximum gap in bytes between two ranges of the file that are read together.
 const GAP: u64 = 512;
@@ -100,8 +100,8 @@ impl<'a> FileWindow<'a> {
         Ok(&self.bytes[first..first + len])
     }
 
-    /// Reads the `size` bytes at offset `at` of the file in pieces of whole elements, of `element` bytes each. Calls
-    /// `piece` with the index of the first element of each piece, and with its bytes.
+    /// Reads the `size` bytes at offset `at` of the file in pieces of whole elements. An element has `element` bytes.
+    /// Calls `piece` with the index of the first element of each piece, and with its bytes.
     pub(super) fn copy(
         &mut self,
         at: u64,

@@ -165,8 +165,8 @@ impl ClassList {
     }
 
     /// Maps each label of the recordings without class names to the index of its class in the list.
-    /// [`ClassList::apply`] says whether these labels are names of classes or already indices. If they are indices,
-    /// adds a note about this to the first recording.
+    /// Such a label is a number: either the name of a class in the list, such as "7", or the index itself.
+    /// [`ClassList::apply`] says how this is decided. For indices, a note is added to the first recording.
     ///
     /// # Errors
     /// Errors of [`ClassList::apply`].

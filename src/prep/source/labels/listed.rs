@@ -1,4 +1,4 @@
-//! A list of the recordings of a folder and of their classes. The preset of a dataset makes the list.
+//! A list of the recordings in a folder, with their classes. The preset of a dataset makes the list.
 
 use crate::source::labels::table::Row;
 

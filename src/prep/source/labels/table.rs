@@ -37,8 +37,8 @@ enum Field {
     Other,
 }
 
-/// Names that the column of file names can have, the most preferred first. Only letters and digits are compared,
-/// without case.
+/// Names that the column of file names can have, the most preferred first. Case, and all characters except letters and
+/// digits, are ignored.
 const FILES: [&str; 10] =
     ["path", "filepath", "file", "filename", "files", "fname", "name", "recording", "sample", "video"];
 /// Names that the column of labels can have. The second list is used only if no column has a name in the first list.

@@ -143,14 +143,15 @@ impl Hsd {
     }
 
     /// Reads the times of consecutive samples and checks the clock of each sample. Returns the times of all samples in
-    /// one column, and offsets, (samples + 1,). Sample `i` has the times `offsets[i]..offsets[i + 1]`.
+    /// one column, and offsets of shape (samples + 1,). Sample `i` has the times `offsets[i]..offsets[i + 1]`.
     fn read_times(&self, samples: Range<u64>) -> Result<(Times, Vec<usize>)> {
         let (times, offsets) = self.unchecked_times(samples.clone())?;
         let arrays = |sample| ([TIMES, UNITS].map(String::from), Some(sample));
         Ok((self.clocks.vet(samples.start, times, &offsets, arrays)?, offsets))
     }
 
-    /// Reads the times of consecutive samples like [`Hsd::read_times`], without checks.
+    /// Reads the times of consecutive samples, without checks. Returns them in the form that [`Hsd::read_times`]
+    /// describes.
     fn unchecked_times(&self, samples: Range<u64>) -> Result<(Times, Vec<usize>)> {
         let direct = self.direct_times.as_ref().map(|rows| rows.times(samples.clone())).transpose()?;
         let (times, offsets) = direct.flatten().map_or_else(|| self.times(samples), Ok)?;
@@ -202,8 +203,8 @@ impl Hsd {
         })
     }
 
-    /// Reads consecutive variable-length rows with libhdf5. Returns the elements of all rows in one column, and
-    /// offsets, (rows + 1,). Row `i` has the elements `offsets[i]..offsets[i + 1]`.
+    /// Reads consecutive variable-length rows with libhdf5. Returns the elements of all rows in one column, and offsets
+    /// of shape (rows + 1,). Row `i` has the elements `offsets[i]..offsets[i + 1]`.
     fn column<T: H5Type + Copy>(
         &self,
         dataset: &Dataset,

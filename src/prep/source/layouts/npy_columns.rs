@@ -58,7 +58,7 @@ pub(super) struct Found {
     pub(super) len: u64,
     /// Fields that have one entry for each event, but are not used as a column.
     unused: Vec<String>,
-    /// Names of other unused arrays of the file, or of groups of such arrays.
+    /// Other unused arrays of the file: their names, or the names of groups of them.
     others: Vec<String>,
     /// Fields that have the name of a column, but whose type or shape does not fit.
     unusable: Vec<UnusableField>,
@@ -93,8 +93,8 @@ impl Found {
         [0, 1, 2, 3].map(|i| lane(self.fields[i].as_ref()?, self.lanes[i]?))
     }
 
-    /// Sets the unit of the times to `told` or, if it is `None`, to the unit in the name of the field t. Checks that t
-    /// agrees with other fields of times. Does nothing if the type of t gives a unit.
+    /// Sets the unit of the times to `told`. If `told` is `None`, sets it to the unit in the name of the field t.
+    /// Checks that t agrees with other fields of times. Does nothing if the type of t gives a unit.
     pub(super) fn set_unit(
         &mut self,
         path: &Path,
@@ -117,8 +117,8 @@ impl Found {
         }
     }
 
-    /// Returns how the times are read. Their unit is the one in the options, or else the one of their type, or else the
-    /// one that the file gives.
+    /// Returns how the times are read. Their unit is the first of these that is given: the unit in the options, the
+    /// unit of their type, the unit in the file.
     pub(super) fn time(&self, options: &SourceOptions) -> Timeline {
         let own = unit_of_type(&self.lanes);
         let mut time = Timeline::new(options, own.unwrap_or(self.unit), self.notes.clone());

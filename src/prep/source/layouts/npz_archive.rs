@@ -176,7 +176,7 @@ fn is_array(zip: &mut Zip, index: usize) -> bool {
     zip.by_index(index).is_ok_and(|mut file| file.read_exact(&mut head).is_ok()) && head == *b"\x93NUMPY"
 }
 
-/// Returns the error for an archive with two arrays called `name`. `taken` says which of the two NumPy reads.
+/// Returns the error for an archive with two arrays called `name`. `taken` describes the one that NumPy reads.
 fn repeated(path: &Path, name: &str, taken: &str) -> Error {
     Error::Foreign {
         path: path.into(),

@@ -1,7 +1,6 @@
 //! Spiking sequential MNIST: images of the MNIST format (IDX), whose pixels are read one after the other. Each of 49
-//! thresholds has two channels. One has an event wherever the grey value crosses the threshold upwards, the other one
-//! wherever it crosses the threshold downwards. Source: Tonic's `SMNIST` with its defaults, which makes the same
-//! events.
+//! thresholds has two channels: one has an event at each upward crossing of the threshold by the grey value, and the
+//! other one at each downward crossing. Source: Tonic's `SMNIST` with its defaults, which makes the same events.
 //!
 //! | file | content |
 //! |---|---|
@@ -42,7 +41,7 @@ const SIDE: [u8; 4] = 28_u32.to_be_bytes();
 const PIXELS: usize = 28 * 28;
 const HEADER: u64 = 16;
 const SENSOR: SensorSize = SensorSize { width: 99, height: 1, polarities: 1 };
-/// Number of thresholds. Each has a channel for either direction.
+/// Number of thresholds. Each has two channels: one for upward crossings, and one for downward crossings.
 const THRESHOLDS: u16 = 49;
 /// Duration of half a step in microseconds.
 const HALF_STEP: i64 = 1_000;
@@ -70,7 +69,7 @@ struct Smnist {
     ranks: [u16; 256],
 }
 
-/// Returns whether `head` is the header of a file of images of 28 by 28 pixels.
+/// Returns whether `head` is the header of an image file with 28 by 28 pixels per image.
 pub(crate) fn detect(head: &[u8]) -> bool {
     head.len() >= HEADER as usize && head.starts_with(&IMAGES) && head[8..12] == SIDE && head[12..16] == SIDE
 }
@@ -140,8 +139,8 @@ fn ranks() -> [u16; 256] {
     std::array::from_fn(|grey| (0..THRESHOLDS).filter(|&i| usize::from(threshold(i)) <= grey).count() as u16)
 }
 
-/// Repeats the events at the beginning of a step at the middle of the step. `step` is the index of the step, and
-/// `first` is the index of its first event.
+/// For each event at the beginning of a step, adds the same event at the middle of the step. `step` is the index of the
+/// step, and `first` is the index of its first event.
 fn repeat(step: usize, first: usize, times: &mut Vec<i64>, channels: &mut Vec<u16>) {
     let events = first..channels.len();
     times.extend(events.clone().map(|_| (2 * step as i64 + 1) * HALF_STEP));

@@ -1,8 +1,8 @@
 //! Opens texts with a row of cells for each event, such as CSV. A text is read once, in pieces that are parsed on all
 //! cores, and its events go into memory or, if there are many, into a temporary file.
 //!
-//! Times are in microseconds if they are integers and in seconds if they are floats, unless the name of the column
-//! (`t_ns`, `time [ms]`) or the caller gives another unit.
+//! Integer times are in microseconds, and float times are in seconds, unless the caller or the name of the column
+//! (`t_ns`, `time [ms]`) gives another unit.
 
 use std::path::Path;
 
@@ -27,7 +27,7 @@ use crate::source::times::Timeline;
 
 /// A piece is parsed on several cores if each gets at least this many bytes.
 const LEAST_SHARE: usize = 1 << 17;
-/// Number of times, at the beginning and at the end of the text, that are searched for fractions.
+/// At each end of the text, this many event times are checked for fractions.
 const SAMPLED: usize = 1024;
 
 /// Opens a text and reads its events.
@@ -235,7 +235,8 @@ impl<'a> Events<'a> {
     }
 }
 
-/// Converts a column to polarities. All blocks of the column get the same type.
+/// Converts a column to polarities. The type of the result depends only on the type of the column, so that all blocks
+/// of a text get the same type.
 fn signs(column: Numbers) -> Coordinates {
     let is_narrow = matches!(column, Numbers::I8(_));
     match column.polarities() {

@@ -270,7 +270,7 @@ fn slot(path: &Path, table: &Table<'_>, i: usize, role: Option<Role>) -> Result<
     Ok(slot(store))
 }
 
-/// The first rows of a text, described as an array of records. So [`check_times`] can check the times.
+/// The first rows of a text, in the form that [`check_times`] needs: an array of records.
 struct Head<'a, 'b> {
     table: &'a Table<'b>,
     info: [ArrayInfo; 1],

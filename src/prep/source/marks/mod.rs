@@ -13,7 +13,7 @@ pub(crate) use percent_header::PercentHeader;
 pub(crate) const EVENT_STREAM: &[u8] = b"Event Stream";
 /// Minimum number of events for a file to be recognised by plausible events. Fewer may be plausible by chance.
 const LEAST: usize = 16;
-/// In N-MNIST, the y that stands for an overflow of the clock instead of an event.
+/// An entry of N-MNIST with this y is no event: it reports an overflow of the clock.
 const OVERFLOW: u8 = 240;
 const OVERFLOW_US: i64 = 1 << 13;
 
@@ -81,8 +81,8 @@ fn is_nmnist(head: &[u8]) -> bool {
     is_sorted && events.len() >= LEAST
 }
 
-/// Returns whether `head` may be the beginning of a DAT file without a header. The times must be in order, and the bits
-/// of an address that only later versions use must be 0.
+/// Returns whether `head` may be the beginning of a DAT file without a header. The times must be in order. In each
+/// address, the bits that only later versions use must be 0.
 fn is_dat(head: &[u8]) -> bool {
     let events = head.as_chunks::<8>().0;
     let times = events.iter().map(|event| u32::from_le_bytes([event[0], event[1], event[2], event[3]]));

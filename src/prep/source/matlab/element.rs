@@ -53,7 +53,7 @@ impl Element {
         Ok(Element { kind, size, begin, data, next })
     }
 
-    /// Returns the type of the element's numbers. `None` if its data is no numbers.
+    /// Returns the type of the element's numbers. `None` if the element doesn't contain numbers.
     pub(super) fn number(&self, big_endian: bool) -> Option<Number> {
         let (kind, bytes) = match self.kind {
             1 => (NumberKind::Int, 1),

@@ -19,8 +19,8 @@ pub(crate) struct MatFile<'a> {
     variables: Vec<Variable>,
     arrays: Vec<ArrayInfo>,
     has_more: bool,
-    /// The bytes after the array that was read last. So a compressed variable is unpacked only once if its arrays are
-    /// read in the order of the file.
+    /// The reader of the array that was read last. It is kept, so that a compressed variable is unpacked only once if
+    /// its arrays are read in the order of the file.
     last: RefCell<Option<Bytes<'a>>>,
     big_endian: bool,
 }
@@ -85,8 +85,8 @@ impl<'a> MatFile<'a> {
         self.find(name).map(|variable| &variable.header)
     }
 
-    /// Returns the offset in the file of the numbers of an array. Returns `None` if they are compressed, or stored in
-    /// another type than that of the array.
+    /// Returns the offset of an array's numbers in the file. Returns `None` if they are compressed, or stored in
+    /// another type than the array's.
     pub(crate) fn place(&self, name: &str) -> Option<u64> {
         let Variable { header: Header { dtype: DType::Number(number), .. }, content: Content::Numbers(place), .. } =
             self.find(name)?
@@ -160,8 +160,8 @@ impl<'a> MatFile<'a> {
 }
 
 impl Variable {
-    /// Sets the header to little-endian if the numbers are stored in another type. They are then converted when they
-    /// are read, and [`convert`] writes little-endian numbers.
+    /// If the numbers are stored in another type than the array's, sets the byte order in the header to little-endian.
+    /// [`convert`] converts such numbers when they are read, and writes little-endian numbers.
     fn settle(&mut self) {
         if let (Content::Numbers(place), DType::Number(number)) = (&self.content, &mut self.header.dtype)
             && !is_stored_as(place, number)

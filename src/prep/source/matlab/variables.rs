@@ -13,11 +13,11 @@ use crate::source::numpy::{DType, Header, Number, NumberKind};
 const MAX_DEPTH: usize = 32;
 /// Maximum number of dimensions of an array.
 const MAX_AXES: u64 = 32;
-/// Maximum number of bytes of a name.
+/// Maximum size of an array's name, in bytes.
 const MAX_NAME: u64 = 4096;
-/// Maximum number of bytes of the names of a struct's fields.
+/// Maximum size of all field names of a struct together, in bytes.
 const MAX_FIELDS: u64 = 1 << 20;
-/// Maximum number of bytes of the name of a field. MATLAB writes at most 64.
+/// Maximum size of the name of a field, in bytes. MATLAB writes at most 64 bytes.
 const MAX_FIELD_NAME: usize = 256;
 
 /// An array of a file.
@@ -97,8 +97,8 @@ struct List<'b, 'a> {
 }
 
 impl List<'_, '_> {
-    /// Adds the array in `element`. If it is a struct or a cell, adds the arrays in it. `name` is empty for a variable,
-    /// whose name is in the element. Does not always read to the end of the element.
+    /// Adds the array in `element`. If it is a struct or a cell, adds the arrays in it. For a variable, `name` is
+    /// empty, and the element has the name. Does not always read to the end of the element.
     fn array(&mut self, element: &Element, name: &str, depth: usize) -> Result<()> {
         let end = element.data + element.size;
         if element.size == 0 {

@@ -141,8 +141,8 @@ impl DType {
         Ok(DType::Record { fields, bytes: offset })
     }
 
-    /// Makes the type of a sub-array of this shape, with elements of this type. Returns this type itself for only one
-    /// element, or for Python objects.
+    /// Makes the type of a sub-array of the given shape, whose elements have the type `self`. Returns `self` if the
+    /// shape has only one element, or if `self` is the type of Python objects.
     fn repeated(self, shape: &Literal) -> Result<DType, String> {
         let sizes = match shape {
             Literal::Integer(size) => vec![*size],

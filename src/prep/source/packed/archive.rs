@@ -27,7 +27,7 @@ pub(crate) struct Archive {
     members: HashMap<String, Member>,
 }
 
-/// The bytes of a file or of a member of an archive, and the number of these bytes. Data in gzip stays packed.
+/// The bytes of a file or of an archive member, and their number. Data in gzip stays packed.
 pub(crate) struct Raw {
     pub(crate) bytes: Box<dyn Read + Send>,
     pub(crate) len: u64,

@@ -126,7 +126,7 @@ fn version(path: &Path) -> Result<Version> {
 }
 
 /// Returns a lower bound for the number of unpacked bytes. For a member, this is the size in the archive's list. For
-/// gzip, the last 4 bytes of the file give this size modulo 2^32.
+/// gzip, the last 4 bytes of the file give the unpacked size modulo 2^32.
 fn least_size(path: &Path) -> Result<u64> {
     let len = raw(path)?.len;
     let mut end = [0; 4];

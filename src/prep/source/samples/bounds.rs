@@ -38,7 +38,7 @@ pub(super) struct EvenTimes {
     next: Option<i64>,
     pub(super) found: Vec<u64>,
     most: u64,
-    /// Time of the first event for which `found` would become longer than `most`. `None` if there was no such event.
+    /// Time of the event that would have given `found` more than `most` entries. `None` if there was no such event.
     too_many: Option<i64>,
 }
 
@@ -48,7 +48,7 @@ impl EvenTimes {
     }
 
     /// Processes event `i`, whose time is `time`. Adds `i` to `found` for each of the evenly spaced times that this
-    /// event is the first to reach. Returns `false` if `found` would become longer than `most`.
+    /// event is the first to reach. Returns `false` if `found` would have more than `most` entries.
     fn see(&mut self, i: u64, time: i64) -> bool {
         if self.too_many.is_some() {
             return false;

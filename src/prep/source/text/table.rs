@@ -42,8 +42,8 @@ pub(crate) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// Finds the rows in the first lines of a text. `None` if the text has neither rows with at least two columns of
-    /// numbers nor a header with the names of t and x.
+    /// Finds the rows in the first lines of a text. The text must have rows with at least two columns of numbers, or a
+    /// header with the names of t and x. Otherwise, returns `None`.
     pub(crate) fn of(text: &'a str) -> Option<Table<'a>> {
         let head = text.trim_start_matches(MARK);
         if head.trim_start().starts_with(['{', '[', '<']) {
@@ -253,7 +253,7 @@ pub(crate) fn role_of(name: &str) -> Option<Role> {
     Role::of(bare.trim()).or_else(|| unit_in_name(name).map(|_| Role::T))
 }
 
-/// Returns the unit in brackets at the end of the name of a column of times, such as `s` in `Timestamp [s]`.
+/// Returns the unit in brackets at the end of a column name, such as `s` in `Timestamp [s]`.
 pub(crate) fn bracketed(name: &str) -> Option<&str> {
     let (times, unit) = name.strip_suffix([']', ')'])?.rsplit_once(['[', '('])?;
     (!times.is_empty()).then(|| unit.trim())

@@ -163,8 +163,8 @@ impl Clock {
         }
     }
 
-    /// Counts events without a time. `missing` has their indices in the slice of times for the next call of
-    /// [`Clock::see`].
+    /// Counts events without a time. `missing` has their indices in the slice `times` that is passed to the next call
+    /// of [`Clock::see`].
     pub(crate) fn miss(&mut self, missing: &[usize]) {
         if let Some(&first) = missing.first() {
             let (at, before) = self.missing.unwrap_or((self.seen + first as u64, 0));
@@ -283,7 +283,8 @@ impl Clock {
     }
 
     /// Keeps the [`LISTED`] longest jumps above [`PAUSE`] as possible gaps. A jump that is not kept counts as jitter if
-    /// the times returned after it: `late` events are out of order or, if `late` is 0, all events up to the return.
+    /// the times returned after it. In this case, `late` events are out of order, or all events before the return if
+    /// `late` is 0.
     fn leave(&mut self, jump: Break, late: u64) {
         let mut small = (jump.by <= PAUSE).then_some(jump);
         if small.is_none() {

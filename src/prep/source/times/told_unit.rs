@@ -74,8 +74,8 @@ pub(crate) struct Told {
     text: Option<String>,
     /// Length of a tick of the clock in microseconds. `None` if the entry's value is not understood.
     us: Option<f64>,
-    /// Whether the entry is certainly about times. If it is, a value that is not understood is an error, unless the
-    /// user gave the unit.
+    /// Whether the entry is certainly about times. If it is, and the user gave no unit, a value that is not understood
+    /// is an error.
     of_times: bool,
 }
 
@@ -140,9 +140,9 @@ fn is_known(name: &str) -> bool {
         || of_words(name, &OF_TICKS, &ALONE).is_some()
 }
 
-/// Finds an entry with the number of ticks per second, and returns the length of a tick. `None` unless `usual` is
-/// microseconds and a tick lasts a microsecond or a nanosecond. Also returns notes for the user about entries that
-/// are not used.
+/// Finds an entry with the number of ticks per second, and returns the length of a tick. Returns it only if `usual` is
+/// microseconds, and a tick lasts a microsecond or a nanosecond. Also returns notes for the user about entries that are
+/// not used.
 fn rate_and_notes(
     entries: &[Entry],
     of_dataset: bool,
@@ -204,16 +204,20 @@ impl Told {
         self.array.as_deref()
     }
 
-    /// Returns the unit at the end of the name of a field of times, such as `t_ns`. `None` if there is none.
+    /// Returns the unit at the end of `field`, the name of a field such as `t_ns`. `None` if the name doesn't end in a
+    /// unit.
     pub(crate) fn by_name(field: &str) -> Option<Told> {
         let (unit, place) = (unit_in_name(field)?, format!("the name of {field}"));
         let (text, us) = (Some(unit.name().into()), Some(unit.microseconds()));
         Some(Told { array: None, place, text, us, of_times: true })
     }
 
-    /// Returns the unit that the entry gives. Returns `usual` if the entry's value is not understood. Also returns a
-    /// note for the user if the value is not understood, or if the unit is not the expected one: `given` (from the
-    /// user) or else `usual`.
+    /// Returns the unit that the entry gives, or `usual` if the entry's value is not understood. Also returns a note
+    /// for the user in two cases:
+    ///
+    /// - The value is not understood.
+    /// - The value is a unit, but not the expected one. The expected unit is `given` (from the user) or, if that is
+    ///   `None`, `usual`.
     ///
     /// # Errors
     /// [`Error::OddUnit`] if the user gave no unit, and the entry is about times but its value is not a supported unit.

@@ -1,5 +1,5 @@
 //! Finds out why the times of a recording step back: its events are sorted by something other than time, or its clock
-//! started again. The events from one step back to the next are a part of the recording.
+//! started again. In this module, a part of a recording is the events from one step back to the next.
 
 use std::ops::Range;
 

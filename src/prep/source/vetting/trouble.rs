@@ -14,8 +14,8 @@ use crate::time_unit::duration;
 /// these times, and ends this many after them.
 const MARGIN: i64 = 500_000;
 
-/// Checks the findings about the times of a recording or of one sample. `place` is its name in messages. Returns
-/// notes for the user. If wraps are to be undone, the only note is about the wraps.
+/// Checks the findings about the times of a recording or of one sample. `place` names the recording or the sample in
+/// messages. Returns notes for the user. If wraps are to be undone, the only note is about the wraps.
 ///
 /// `sorting` gets the indices of the events at which the times step back. It returns whether the events are sorted by
 /// something other than time.

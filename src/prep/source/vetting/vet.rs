@@ -81,8 +81,8 @@ fn ends(stream: &EventStream) -> Result<Option<(i64, i64)>> {
     Ok(head.valid().next().zip(tail.valid().next_back()))
 }
 
-/// Sets `alone` in an [`Error::ImplausibleTimes`] if only its recording or sample seems to be in another unit. In the
-/// assumed unit, this one lasts `lasts` microseconds, and other ones last `others` microseconds.
+/// Sets `alone` in an [`Error::ImplausibleTimes`] if only its recording or sample seems to be in another unit. If the
+/// assumed unit is right, this one lasts `lasts` microseconds, and the others last `others` microseconds.
 pub(crate) fn compare(mut error: Error, lasts: i64, mut others: Vec<i64>) -> Error {
     others.sort_unstable();
     let usual = others.get(others.len() / 2).copied().filter(|usual| (SHORTEST..=LONGEST).contains(usual));
@@ -290,9 +290,9 @@ fn vet_unit(stream: &EventStream, unit: TimeUnit, found: &Findings) -> Result<Op
 /// Returns the duration of the recording in microseconds, without its gaps and stray events. `None` if there are no
 /// events.
 ///
-/// - With several clocks: the duration of the clock with the most events.
-/// - With wraps, or with more than [`MOST_GAPS`] gaps and stray events: nothing is subtracted.
-/// - With wraps or resets: at most the sum of all steps ahead.
+/// - With several clocks, returns the duration of the clock with the most events.
+/// - With wraps, subtracts nothing. With more than [`MOST_GAPS`] gaps and stray events, doesn't subtract them.
+/// - With wraps or resets, returns at most the sum of all steps ahead.
 pub(crate) fn lasts_without_gaps(found: &Findings) -> Option<i64> {
     let (low, high) = found.extent?;
     if let Some((low, high, _)) = found.scatter.as_ref().and_then(|scatter| scatter.clocks.first()) {
@@ -306,8 +306,8 @@ pub(crate) fn lasts_without_gaps(found: &Findings) -> Option<i64> {
     Some(if resets.is_empty() && found.wrap.is_none() { lasts } else { lasts.min(found.progress) })
 }
 
-/// Returns how many of the first and the last times have fractions. `None` if `unit` is neither microseconds nor
-/// nanoseconds. For a decoded recording, returns the fractions that the decoder found, in any unit.
+/// Returns how many of the first and the last times have fractions. For a decoded recording, returns the fractions that
+/// the decoder found. For other recordings, returns `None` unless `unit` is microseconds or nanoseconds.
 fn fractions(stream: &EventStream, unit: TimeUnit) -> Result<Option<Fractions>> {
     if !matches!(unit, TimeUnit::Microseconds | TimeUnit::Nanoseconds) || stream.is_in_memory() {
         return Ok(stream.time.fractions);

@@ -11,7 +11,7 @@ use crate::source::vetting::vet::{lasts_without_gaps, observe, vet, vet_unwrappe
 /// whole, so smaller blocks would decode them more than once.
 const HDF_BLOCK: u64 = 1 << 20;
 
-/// The result of a check of all times of a recording.
+/// The result of checking all times of a recording.
 pub(crate) struct Vetted {
     pub notes: Vec<String>,
     /// Duration of the recording in microseconds, without its gaps. `None` if there are no events.
@@ -39,8 +39,8 @@ pub(crate) fn vet_in_blocks(stream: &EventStream, most: u64) -> Result<Vetted> {
     Ok(Vetted { notes, lasts: lasts_without_gaps(&found), wrap, in_order })
 }
 
-/// Returns the first valid time of the recording, for times that are missing at its start. `None` if the first block
-/// has a valid time.
+/// Returns the first valid time of the recording, which replaces the missing times at the start. `None` if the first
+/// block has a valid time.
 fn first_time(stream: &EventStream, wrap: Option<&Wrap>, most: u64) -> Result<Option<i64>> {
     for range in blocks(0..stream.len, most, stream) {
         let first = range.start;

@@ -1,11 +1,13 @@
 //! The buffers of a network on a GPU, layer by layer.
 
+use crate::engine::training_loss::SpikeRate;
 use crate::error::Result;
-use crate::gpu::{Address, Buffer, Device, Pinned, Stream};
+use crate::gpu::{Address, Buffer, Device, DeviceType, Pinned, Stream};
 use crate::kernel::OptimiserConfig;
-use crate::kernel::interface::{BatchScore, Layer};
+use crate::kernel::interface::BatchScore;
 use crate::kernel::product::TILE;
-use crate::kernel::program::{INFLATE_BYTES, INFLATE_FRAMES, INFLATE_HEAD, MAX_GRID_Y, Program};
+use crate::kernel::program::{CLIP_CHUNK, INFLATE_BYTES, INFLATE_FRAMES, INFLATE_HEAD, MAX_GRID_Y, Program};
+use crate::kernel::update_interface::Layer;
 use crate::network::Shape;
 
 /// Maximum sizes of batches and epochs, which decide the sizes of a network's buffers on a GPU.
@@ -54,7 +56,8 @@ const MAX_DENSE_FORWARD: usize = 256;
 /// Byte with which [`GpuNetwork::poison`](super::GpuNetwork::poison) fills buffers. Four such bytes are a float32 NaN.
 pub(super) const POISON: u8 = 0xff;
 
-/// Dense input of a batch, (pieces, batch, time, width). A count is the sum of its bfloat16 pieces.
+/// Dense input of a batch, (pieces, batch, time, width). Each count is stored as one or more bfloat16 pieces, whose sum
+/// is the count.
 #[derive(Debug)]
 pub(super) struct DenseInput {
     pub(super) width: usize,
@@ -63,7 +66,7 @@ pub(super) struct DenseInput {
     pub(super) values: Buffer<u16>,
 }
 
-/// Buffers for the spike counts of one hidden layer at a time, (batch, width).
+/// Buffers for the spike counts of a hidden layer, (batch, width).
 #[derive(Debug)]
 pub(super) struct CountedSpikes {
     pub(super) spikes: Buffer<f64>,
@@ -78,8 +81,30 @@ pub(super) struct OptimiserState {
     pub(super) rates: Buffer<f64>,
     /// Where the host writes `rates`, at the start of each epoch.
     pub(super) host_rates: Pinned<f64>,
+    /// Sums of squares of the gradients, and the factor that clips them.
+    pub(super) squares: Buffer<f64>,
+    pub(super) factor: Buffer<f32>,
     /// Settings of the optimiser. `None` if a step only computes gradients.
     pub(super) config: Option<OptimiserConfig>,
+}
+
+/// Settings of the loss of training that the kernels get as arguments.
+#[derive(Debug, Default)]
+pub(super) struct Loss {
+    pub(super) smoothing: f64,
+    /// Sum of the weights of all classes.
+    pub(super) weight_sum: f64,
+    pub(super) penalty: Option<Penalty>,
+}
+
+/// The penalty for spike rates.
+#[derive(Debug)]
+pub(super) struct Penalty {
+    pub(super) rate: SpikeRate,
+    /// For each hidden layer, the gradient of the penalty for each spike, (batch, width).
+    pub(super) rates: Vec<Buffer<f32>>,
+    /// Penalty of each hidden layer and sample, (layers, batch).
+    pub(super) penalties: Buffer<f64>,
 }
 
 /// Buffers of a hidden layer. `width` is the number of neurons, and `before_width` the number of inputs, both rounded
@@ -121,6 +146,8 @@ pub(super) struct Readout {
     pub(super) out: Buffer<f32>,
     /// Weight of each class in the loss. Empty if the loss is the plain mean.
     pub(super) class_weights: Buffer<f32>,
+    /// Loss of each sample with label smoothing. Empty without.
+    pub(super) smoothed: Buffer<f64>,
     pub(super) scores: Buffer<BatchScore>,
 }
 
@@ -213,14 +240,20 @@ impl Hidden {
             output_width: self.width as u32,
             splits: self.splits as u32,
             readout: 0,
+            rows: inputs as u32 + 1,
+            first_block: 0,
+            frozen_weights: 0,
+            frozen_row: 0,
+            scale: 1.0,
         }
     }
 }
 
 impl Readout {
-    /// Allocates the readout. Its parameters start at index `at` of the network's flat list.
-    pub(super) fn new(device: &Device, extent: Extent, shape: &Shape, at: usize) -> Result<Readout> {
-        let (neurons, classes) = (shape.hidden.last().copied().unwrap_or(shape.inputs), shape.classes);
+    /// Allocates the readout. In a network of integrate-and-fire neurons, it has `neurons` inputs, and its parameters
+    /// start at index `at` of the network's flat list. In other networks, `neurons` is 0: the readout is a layer there.
+    pub(super) fn new(device: &Device, extent: Extent, shape: &Shape, neurons: usize, at: usize) -> Result<Readout> {
+        let classes = shape.classes;
         let (batch, width) = (extent.batch, padded(neurons));
         let kept = if extent.kept > 0 { extent.kept as usize } else { batch };
         Ok(Readout {
@@ -237,6 +270,7 @@ impl Readout {
             row: device.buffer(extent.if_training(batch * width))?,
             out: device.buffer(extent.if_training((neurons + 1) * classes))?,
             class_weights: device.buffer(0)?,
+            smoothed: device.buffer(0)?,
             scores: device.buffer(extent.if_training(extent.batches as usize))?,
         })
     }
@@ -254,6 +288,11 @@ impl Readout {
             output_width: classes as u32,
             splits: 1,
             readout: 1,
+            rows: self.neurons as u32 + 1,
+            first_block: 0,
+            frozen_weights: 0,
+            frozen_row: 0,
+            scale: 1.0,
         }
     }
 
@@ -266,8 +305,9 @@ impl Readout {
 }
 
 impl CountedSpikes {
-    pub(super) fn new(device: &Device, extent: Extent, hidden: &[Hidden]) -> Result<CountedSpikes> {
-        let width = hidden.iter().map(|layer| layer.width).max().unwrap_or(0);
+    /// Allocates the buffers for a layer of `neurons` neurons.
+    pub(super) fn new(device: &Device, extent: Extent, neurons: usize) -> Result<CountedSpikes> {
+        let width = padded(neurons);
         let len = extent.if_training(extent.batch * width);
         Ok(CountedSpikes { spikes: device.buffer(len)?, active_steps: device.buffer(len)? })
     }
@@ -281,6 +321,8 @@ impl OptimiserState {
             mean_square: device.buffer(extent.if_training(parameters))?,
             rates: device.buffer(rates)?,
             host_rates: device.pinned(rates)?,
+            squares: device.buffer(extent.if_training(parameters.div_ceil(CLIP_CHUNK)))?,
+            factor: device.buffer(extent.if_training(1))?,
             config: None,
         })
     }
@@ -292,7 +334,7 @@ pub(super) fn padded(n: usize) -> usize {
 
 /// Returns the number of partial sums of a weight gradient. This number determines the order of the additions, so it
 /// must not depend on the GPU.
-fn splits(batch: usize, before_width: usize, width: usize) -> usize {
+pub(super) fn splits(batch: usize, before_width: usize, width: usize) -> usize {
     let most = (MAX_PARTIALS / (before_width * width)).max(1);
     // Two samples for each sum at least: more sums take longer to add than they save.
     (GRADIENT_BLOCKS / tile_pairs(before_width, width)).min(most).min(batch / 2).max(1)
@@ -301,4 +343,11 @@ fn splits(batch: usize, before_width: usize, width: usize) -> usize {
 /// Returns the number of CUDA blocks for one partial sum of a weight gradient.
 pub(super) fn tile_pairs(before_width: usize, width: usize) -> usize {
     (before_width / TILE).div_ceil(2) * (width / TILE)
+}
+
+/// Copies values to the GPU, after all work already queued on `stream`. Returns when the copy has ended.
+pub(super) fn put<T: DeviceType>(stream: &Stream, to: &Buffer<T>, from: &[T]) -> Result<()> {
+    let mut pinned = stream.device().pinned(from.len())?;
+    pinned.as_mut_slice()?.copy_from_slice(from);
+    stream.upload(to, 0, &pinned, 0..from.len())
 }

@@ -1,18 +1,29 @@
 //! The kernel launches of a training step.
 
-use crate::engine::gpu_network::buffers::{DenseInput, Hidden, OptimiserState, Readout, tile_pairs};
-use crate::engine::gpu_network::network::GpuNetwork;
+use crate::engine::gpu_network::buffers::{CountedSpikes, DenseInput, Hidden, OptimiserState, Readout, tile_pairs};
+use crate::engine::gpu_network::network::{Body, GpuNetwork};
+use crate::engine::step::Pass;
 use crate::error::Result;
 use crate::gpu::{Address, Buffer, Stream};
 use crate::kernel::batch_source::BatchSource;
 use crate::kernel::interface::{
-    BackwardArgs, DrawArgs, ForwardArgs, GradientArgs, InflateInputArgs, ReadoutArgs, SpikesArgs, UpdateArgs,
+    BackwardArgs, DrawArgs, ForwardArgs, GradientArgs, InflateInputArgs, NeuronArgs, ReadoutArgs, SpikesArgs,
 };
 use crate::kernel::product::TILE;
 use crate::kernel::program::{
-    LONGEST_OF_BATCH, RULE_ADAM, RULE_ADAMW, RULE_NESTEROV, RULE_SGD, SizedKernel, UPDATE_COLUMNS, UPDATE_ROWS, WARP,
+    CLIP_CHUNK, LONGEST_OF_BATCH, RULE_ADAM, RULE_ADAMW, RULE_NESTEROV, RULE_SGD, SizedKernel, WARP,
 };
+use crate::kernel::update_interface::{ClipArgs, UpdateArgs};
 use crate::kernel::{OptimiserConfig, Rule};
+
+/// What the product for a weight gradient reads and writes.
+pub(super) struct WeightGradient {
+    pub(super) lambda: Address<u16>,
+    pub(super) partials: Address<f32>,
+    pub(super) width: usize,
+    pub(super) before_width: usize,
+    pub(super) splits: usize,
+}
 
 impl GpuNetwork {
     /// Queues the kernel that chooses the samples of the next batch.
@@ -39,11 +50,17 @@ impl GpuNetwork {
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda) if the GPU's driver returns an error.
     pub fn forward(&self, stream: &Stream, source: BatchSource, steps: Option<usize>) -> Result<()> {
+        self.run(stream, source, steps, false)
+    }
+
+    /// Does the work of [`forward`](Self::forward). With `counts`, the spikes of each hidden layer are counted, and norms
+    /// use the statistics of the batch. This needs the buffers for training.
+    pub(super) fn run(&self, stream: &Stream, source: BatchSource, steps: Option<usize>, counts: bool) -> Result<()> {
         self.draw(stream, source, steps)?;
         if let Some(input) = self.input.as_ref().filter(|input| input.feeds_forward()) {
             self.write_input(stream, source, input)?;
         }
-        self.run_forward(stream, source)
+        self.run_forward(stream, source, (if counts { Pass::Measuring } else { Pass::Evaluation }, counts))
     }
 
     fn write_input(&self, stream: &Stream, source: BatchSource, input: &DenseInput) -> Result<()> {
@@ -61,11 +78,28 @@ impl GpuNetwork {
         self.program.inflate_input.launch_sized(stream, blocks, input.block_bytes(), &args)
     }
 
-    fn run_forward(&self, stream: &Stream, source: BatchSource) -> Result<()> {
+    /// Queues the kernels of all layers and of the loss. With `counts`, the spikes of each hidden layer are counted.
+    fn run_forward(&self, stream: &Stream, source: BatchSource, (pass, counts): (Pass, bool)) -> Result<()> {
+        match &self.body {
+            Body::Iaf(hidden, neuron) => {
+                self.forward_iaf(stream, source, (hidden, *neuron))?;
+                let layers = hidden.iter().zip(&self.counted).filter(|_| counts);
+                layers.into_iter().try_for_each(|(layer, counted)| self.count_spikes(stream, layer, *neuron, counted))
+            }
+            Body::Layered(layered) => self.forward_layered(stream, source, layered, (pass, counts)),
+        }
+    }
+
+    fn forward_iaf(
+        &self,
+        stream: &Stream,
+        source: BatchSource,
+        (hidden, neuron): (&[Hidden], NeuronArgs),
+    ) -> Result<()> {
         let frames = self.input.as_ref().filter(|input| input.feeds_forward());
-        for (i, layer) in self.hidden.iter().enumerate() {
+        for (i, layer) in hidden.iter().enumerate() {
             let before = match i.checked_sub(1) {
-                Some(i) => Some(&self.hidden[i].spikes),
+                Some(i) => Some(&hidden[i].spikes),
                 None => frames.map(|input| &input.values),
             };
             let pieces = if i == 0 { self.program.column_types().input_pieces() } else { 1 };
@@ -73,7 +107,7 @@ impl GpuNetwork {
             let args = ForwardArgs {
                 state: self.state.address(),
                 drawn: self.drawn.address(),
-                neuron: self.neuron,
+                neuron,
                 columns: source.columns,
                 before: before.map_or(Address::null(), Buffer::address),
                 weight_pieces: layer.forward.address(),
@@ -81,7 +115,7 @@ impl GpuNetwork {
                 bias: self.parameters.at(layer.bias_at),
                 v: layer.v.address(),
                 spikes: layer.spikes.address(),
-                totals: if i + 1 == self.hidden.len() { self.readout.totals.address() } else { Address::null() },
+                totals: if i + 1 == hidden.len() { self.readout.totals.address() } else { Address::null() },
                 batch_size: self.extent.batch as u32,
                 time: self.extent.time() as u32,
                 width: layer.width as u32,
@@ -100,15 +134,15 @@ impl GpuNetwork {
         self.program.readout.launch(stream, [self.extent.batch, 1], &self.readout_args())
     }
 
-    /// Queues the kernel that counts the spikes of `layer` in the last batch. Needs the buffers for training.
-    pub(super) fn count_spikes(&self, stream: &Stream, layer: &Hidden) -> Result<()> {
+    /// Queues the kernel that counts the spikes of `layer`. Needs the buffers for training.
+    fn count_spikes(&self, stream: &Stream, layer: &Hidden, neuron: NeuronArgs, counted: &CountedSpikes) -> Result<()> {
         let args = SpikesArgs {
             state: self.state.address(),
             drawn: self.drawn.address(),
-            neuron: self.neuron,
+            neuron,
             v: layer.v.address(),
-            spikes: self.counted.spikes.address(),
-            active_steps: self.counted.active_steps.address(),
+            spikes: counted.spikes.address(),
+            active_steps: counted.active_steps.address(),
             time: self.extent.time() as u32,
             width: layer.width as u32,
             neurons: layer.neurons as u32,
@@ -132,37 +166,89 @@ impl GpuNetwork {
                 self.write_input(&self.side, source, input)?;
             }
         }
-        self.run_forward(stream, source)?;
+        self.run_forward(stream, source, (Pass::Training, self.loss.penalty.is_some()))?;
+        self.penalise(stream)?;
         self.fork(stream)?;
+        match &self.body {
+            Body::Iaf(hidden, neuron) => self.backward_iaf(stream, source, hidden, *neuron)?,
+            Body::Layered(layered) => {
+                // One block, which only adds up the batch's score.
+                self.program.readout_gradient.launch(&self.side, [1, 1], &self.readout_args())?;
+                self.backward_layered(stream, source, layered)?;
+            }
+        }
+        self.side.record(&self.join)?;
+        stream.wait(&self.join)?;
+        self.update(stream)?;
+        match &self.body {
+            Body::Layered(layered) if self.optimiser.config.is_some() => self.follow_statistics(stream, layered),
+            _ => Ok(()),
+        }
+    }
+
+    /// Queues the update of the parameters, after the clipping of their gradients.
+    fn update(&self, stream: &Stream) -> Result<()> {
+        let update = &self.program.update;
+        let Some(clip_norm) = self.optimiser.config.and_then(|config| config.clip_norm) else {
+            return self.launch_parameters(stream, update, None);
+        };
+        let OptimiserState { squares, factor, .. } = &self.optimiser;
+        let args = ClipArgs {
+            gradients: self.gradients.address(),
+            squares: squares.address(),
+            factor: factor.address(),
+            clip_norm,
+            parameters: self.gradients.len() as u64,
+        };
+        self.launch_parameters(stream, update, Some(Address::null()))?;
+        self.program.squares.launch(stream, [self.gradients.len().div_ceil(CLIP_CHUNK), 1], &args)?;
+        self.program.clip.launch(stream, [1, 1], &args)?;
+        self.launch_parameters(stream, update, Some(factor.address()))
+    }
+
+    fn backward_iaf(&self, stream: &Stream, source: BatchSource, hidden: &[Hidden], neuron: NeuronArgs) -> Result<()> {
         // One more block adds up the batch's score.
         let numbers = (self.readout.neurons + 1) * self.shape.classes;
         let blocks = [numbers.div_ceil(WARP) + 1, 1];
         self.program.readout_gradient.launch(&self.side, blocks, &self.readout_args())?;
-        for (i, layer) in self.hidden.iter().enumerate().rev() {
-            self.backward(stream, layer, self.hidden.get(i + 1))?;
+        for (i, layer) in hidden.iter().enumerate().rev() {
+            self.backward(stream, neuron, (layer, self.rates(i)), hidden.get(i + 1))?;
             self.fork(stream)?;
-            self.weight_gradient(&self.side, source, layer, i.checked_sub(1).map(|i| &self.hidden[i]))?;
+            let of = WeightGradient {
+                lambda: layer.lambda.address(),
+                partials: layer.partials.address(),
+                width: layer.width,
+                before_width: layer.before_width,
+                splits: layer.splits,
+            };
+            let before = i.checked_sub(1).map(|i| hidden[i].spikes.address());
+            self.weight_gradient(&self.side, source, of, before)?;
         }
-        self.side.record(&self.join)?;
-        stream.wait(&self.join)?;
-        self.launch_parameters(stream, &self.program.update)
+        Ok(())
     }
 
     /// Makes the second stream, `side`, wait for the work that is already queued on `stream`.
-    fn fork(&self, stream: &Stream) -> Result<()> {
+    pub(super) fn fork(&self, stream: &Stream) -> Result<()> {
         stream.record(&self.fork)?;
         self.side.wait(&self.fork)
     }
 
-    fn backward(&self, stream: &Stream, layer: &Hidden, above: Option<&Hidden>) -> Result<()> {
+    fn backward(
+        &self,
+        stream: &Stream,
+        neuron: NeuronArgs,
+        (layer, rates): (&Hidden, Address<f32>),
+        above: Option<&Hidden>,
+    ) -> Result<()> {
         let product = above.map(|above| self.program.products().backward(above.width / TILE));
         let args = BackwardArgs {
             state: self.state.address(),
             drawn: self.drawn.address(),
-            neuron: self.neuron,
+            neuron,
             above: above.map_or(Address::null(), |above| above.lambda.address()),
             weight_pieces: above.map_or(Address::null(), |above| above.backward.address()),
             row: self.readout.row.address(),
+            rates,
             v: layer.v.address(),
             lambda: layer.lambda.address(),
             totals: layer.lambda_totals.address(),
@@ -181,18 +267,20 @@ impl GpuNetwork {
         }
     }
 
-    fn weight_gradient(
+    /// Queues the product for a weight gradient. `before` has the spikes of the layer below, or is `None` in the first
+    /// layer.
+    pub(super) fn weight_gradient(
         &self,
         stream: &Stream,
         source: BatchSource,
-        layer: &Hidden,
-        before: Option<&Hidden>,
+        of: WeightGradient,
+        before: Option<Address<u16>>,
     ) -> Result<()> {
         let program = &self.program;
         let pieces = if before.is_some() { 1 } else { program.column_types().input_pieces() };
         let product = program.products().gradient(pieces);
         let (kernel, before) = match (before, &self.input) {
-            (Some(before), _) => (&program.weight_gradient, before.spikes.address()),
+            (Some(before), _) => (&program.weight_gradient, before),
             (None, Some(input)) => (&program.weight_gradient_input, input.values.address()),
             (None, None) => (&program.weight_gradient_cells, Address::null()),
         };
@@ -201,19 +289,26 @@ impl GpuNetwork {
             drawn: self.drawn.address(),
             columns: source.columns,
             before,
-            lambda: layer.lambda.address(),
-            partials: layer.partials.address(),
+            lambda: of.lambda,
+            partials: of.partials,
             batch_size: self.extent.batch as u32,
             time: self.extent.time() as u32,
-            width: layer.width as u32,
-            before_width: layer.before_width as u32,
+            width: of.width as u32,
+            before_width: of.before_width as u32,
             stages: product.stages,
         };
-        let blocks = [tile_pairs(layer.before_width, layer.width), layer.splits];
+        let blocks = [tile_pairs(of.before_width, of.width), of.splits];
         kernel.launch_sized(stream, blocks, product.bytes, &args)
     }
 
-    pub(super) fn launch_parameters(&self, stream: &Stream, kernel: &SizedKernel) -> Result<()> {
+    /// Queues `update` or `pack`. `clipped` is given if gradients are clipped: null to compute the gradients only, or the
+    /// factor to update the parameters with the gradients that were computed.
+    pub(super) fn launch_parameters(
+        &self,
+        stream: &Stream,
+        kernel: &SizedKernel,
+        clipped: Option<Address<f32>>,
+    ) -> Result<()> {
         let OptimiserState { mean, mean_square, rates, config, .. } = &self.optimiser;
         let OptimiserConfig { rule, weight_decay, .. } = config.unwrap_or_default();
         let (rule, beta2, eps) = match rule {
@@ -222,12 +317,14 @@ impl GpuNetwork {
             Rule::Sgd { nesterov: false, .. } => (RULE_SGD, 0.0, 0.0),
             Rule::Sgd { nesterov: true, .. } => (RULE_NESTEROV, 0.0, 0.0),
         };
-        let moment = |buffer: &Buffer<f32>| config.map_or(Address::null(), |_| buffer.address());
+        let updates = config.is_some() && clipped.is_none_or(|factor| !factor.is_null());
+        let moment = |buffer: &Buffer<f32>| if updates { buffer.address() } else { Address::null() };
         let args = UpdateArgs {
             state: self.state.address(),
-            layers: self.layers.address(),
+            layers: self.table.address(),
             parameters: self.parameters.address(),
             gradients: self.gradients.address(),
+            clipped: clipped.unwrap_or(Address::null()),
             mean: moment(mean),
             mean_square: moment(mean_square),
             rates: rates.address(),
@@ -235,15 +332,12 @@ impl GpuNetwork {
             eps,
             weight_decay,
             rule,
+            layer_count: self.table.len() as u32,
         };
-        // One row of blocks for each layer.
-        let tiles =
-            |(inputs, outputs): (usize, usize)| (inputs + 1).div_ceil(UPDATE_ROWS) * outputs.div_ceil(UPDATE_COLUMNS);
-        let blocks = self.shape.linears().map(tiles).max().unwrap_or(0);
-        kernel.launch(stream, [blocks, self.layers.len()], &args)
+        kernel.launch(stream, [self.table.blocks, 1], &args)
     }
 
-    fn readout_args(&self) -> ReadoutArgs {
+    pub(super) fn readout_args(&self) -> ReadoutArgs {
         let Readout { width, neurons, weights_at, bias_at, totals, logits, gradient, losses, .. } = &self.readout;
         ReadoutArgs {
             state: self.state.address(),
@@ -259,11 +353,17 @@ impl GpuNetwork {
             row: self.readout.row.address(),
             out: self.readout.out.address(),
             class_weights: self.readout.class_weights.address(),
+            smoothed: self.readout.smoothed.address(),
+            penalties: self.loss.penalty.as_ref().map_or(Address::null(), |penalty| penalty.penalties.address()),
+            weight_sum: self.loss.weight_sum,
+            smoothing: self.loss.smoothing,
             scores: self.readout.scores.address(),
             width: *width as u32,
             neurons: *neurons as u32,
             classes: self.shape.classes as u32,
             by_position: (self.extent.kept > 0).into(),
+            penalty_layers: if self.loss.penalty.is_some() { self.counted.len() as u32 } else { 0 },
+            batch_size: self.extent.batch as u32,
         }
     }
 }

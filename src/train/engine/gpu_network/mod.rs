@@ -1,11 +1,14 @@
-//! The network on a GPU: buffers (`buffers.rs`), state and copies (`network.rs`), and the kernel launches of a training
-//! step (`launches.rs`).
+//! The network on a GPU: buffers (`buffers.rs`), the table of parameters (`table.rs`), state and copies (`network.rs`),
+//! the loss (`loss.rs`), and the kernel launches of a training step (`launches.rs`). Networks of linear layers and
+//! integrate-and-fire neurons have kernels of their own:
 //!
 //! ```text
 //! draw -> inflate_input -> iaf_forward of each layer -> readout -+-> iaf_backward of each, last first ------+-> update
 //!                                                                |              |                         |
 //!                                                                +-> readout_gradient -> weight_gradient --+
 //! ```
+//!
+//! `layered/` has the other networks, layer by layer.
 //!
 //! The kernels in the lower line run on a second stream, at the same time as the kernels in the upper line. If the
 //! first layer reads sparse input, `inflate_input` runs on the second stream too.
@@ -15,7 +18,11 @@
 
 mod buffers;
 mod launches;
+mod layered;
+mod loss;
 mod network;
+mod table;
 
 pub use buffers::Extent;
 pub use network::GpuNetwork;
+pub(crate) use network::check_layers;

@@ -3,25 +3,25 @@
 use std::sync::Arc;
 
 use crate::engine::gpu_network::buffers::{
-    CountedSpikes, DenseInput, Extent, Hidden, LayerPosition, OptimiserState, POISON, Readout,
+    CountedSpikes, DenseInput, Extent, Hidden, LayerPosition, Loss, OptimiserState, POISON, Readout, put,
 };
+use crate::engine::gpu_network::layered::{self, Layered};
+use crate::engine::gpu_network::table::Table;
 use crate::engine::step::Prediction;
-use crate::engine::training_loss::TrainingLoss;
 use crate::error::{BaseFault, Error, Result};
-use crate::gpu::{Buffer, DeviceType, Event, Pinned, Stream};
+use crate::gpu::{Buffer, Event, Pinned, Stream};
 use crate::kernel::batch_source::BatchSource;
-use crate::kernel::iaf::Neuron;
-use crate::kernel::interface::{BatchScore, Drawn, Layer, NeuronArgs, State};
+use crate::kernel::interface::{BatchScore, Drawn, NeuronArgs, State};
 use crate::kernel::program::Program;
+use crate::kernel::update_interface::Layer;
 use crate::kernel::{Optimiser, Rule, SpikeCounts};
-use crate::network::{Iaf, Network, Parameters, Shape};
+use crate::network::{Layers, Network, Parameters, Shape};
 
 /// A network in GPU memory, with the optimiser's state and the buffers of a training step.
 #[derive(Debug)]
 pub struct GpuNetwork {
     pub(super) program: Arc<Program>,
     pub(super) shape: Shape,
-    pub(super) neuron: NeuronArgs,
     pub(super) extent: Extent,
     pub(super) side: Stream,
     pub(super) fork: Event,
@@ -32,61 +32,85 @@ pub struct GpuNetwork {
     pub(super) drawn: Buffer<Drawn>,
     pub(super) parameters: Buffer<f32>,
     pub(super) gradients: Buffer<f32>,
-    pub(super) layers: Buffer<Layer>,
+    pub(super) table: Table,
     pub(super) input: Option<DenseInput>,
-    pub(super) hidden: Vec<Hidden>,
+    pub(super) body: Body,
     pub(super) readout: Readout,
-    pub(super) counted: CountedSpikes,
+    pub(super) loss: Loss,
+    /// Spike counts of each hidden layer.
+    pub(super) counted: Vec<CountedSpikes>,
 }
 
-/// Returns the constants of the neurons, or an error if the network has layers that the kernels don't compute.
-fn iaf(network: &Network) -> Result<Iaf> {
-    network.layers().as_iaf().ok_or_else(|| {
-        let why = format!("the kernels of a GPU don't compute {} yet", network.layers().beyond_iaf());
-        Error::unavailable("training on a GPU", why)
-    })
+/// The layers of a network on a GPU.
+#[derive(Debug)]
+pub(super) enum Body {
+    /// Linear layers and integrate-and-fire neurons: the hidden layers.
+    Iaf(Vec<Hidden>, NeuronArgs),
+    /// Any kinds of layers.
+    Layered(Layered),
+}
+
+/// Checks that the kernels of a GPU compute these layers.
+///
+/// # Errors
+/// [`Unavailable`](tonic_base::Error::Unavailable) with the names of the layers that they don't compute.
+pub(crate) fn check_layers(layers: &Layers) -> Result<()> {
+    match &*layered::missing(layers) {
+        [] => Ok(()),
+        missing => {
+            let why = format!("the kernels of a GPU don't compute {} yet", missing.join(", "));
+            Err(Error::unavailable("training on a GPU", why))
+        }
+    }
 }
 
 impl GpuNetwork {
-    /// Allocates buffers for networks with the shape of `network`, which must have a hidden layer.
-    /// [`load`](Self::load) copies the parameters.
+    /// Allocates buffers for networks with the architecture of `network`. [`load`](Self::load) copies the parameters.
     ///
     /// # Errors
     /// [`Error::DeviceMemory`](crate::Error::DeviceMemory) if the GPU has too little free memory.
     /// [`Unavailable`](tonic_base::Error::Unavailable) if the network has layers that the kernels don't compute.
     pub fn new(program: Arc<Program>, network: &Network, extent: Extent) -> Result<GpuNetwork> {
+        check_layers(network.layers())?;
         let shape = network.shape().clone();
-        let neuron = iaf(network)?;
         let device = program.device();
         let input = DenseInput::new(&program, extent, shape.inputs)?;
         let dense = input.as_ref().is_some_and(DenseInput::feeds_forward);
-        let mut hidden = Vec::new();
-        let mut at = 0;
-        for (i, (inputs, outputs)) in shape.linears().take(shape.hidden.len()).enumerate() {
-            let position = LayerPosition { first: i == 0, last: i + 1 == shape.hidden.len(), dense: i > 0 || dense };
-            hidden.push(Hidden::new(&program, extent, position, (inputs, outputs), at)?);
-            at += (inputs + 1) * outputs;
-        }
-        let readout = Readout::new(device, extent, &shape, at)?;
-        let layers = hidden.iter().zip(shape.linears()).map(|(layer, sizes)| layer.args(sizes));
-        let layers: Vec<Layer> = layers.chain([readout.args(shape.classes)]).collect();
-        let parameters = network.parameters.flat().len();
+        let parameters = device.buffer(network.parameters.flat().len())?;
+        let neuron = network.layers().as_iaf().filter(|_| !shape.hidden.is_empty());
+        let (body, readout, records) = match neuron {
+            Some(neuron) => {
+                let hidden = hidden(&program, extent, &shape, dense)?;
+                let last = shape.hidden.last().copied().unwrap_or(0);
+                let at = parameters.len() - (last + 1) * shape.classes;
+                let readout = Readout::new(device, extent, &shape, last, at)?;
+                let records = hidden.iter().zip(shape.linears()).map(|(layer, sizes)| layer.args(sizes));
+                let records: Vec<Layer> = records.chain([readout.args(shape.classes)]).collect();
+                (Body::Iaf(hidden, (&neuron.constants()).into()), readout, records)
+            }
+            None => {
+                let layered = Layered::new(&program, extent, network, &parameters, dense)?;
+                let records = layered.records(network.architecture());
+                (Body::Layered(layered), Readout::new(device, extent, &shape, 0, 0)?, records)
+            }
+        };
+        let counted = shape.hidden.iter().map(|&neurons| CountedSpikes::new(device, extent, neurons));
         Ok(GpuNetwork {
             side: device.stream()?,
             fork: device.event(false)?,
             join: device.event(false)?,
             input,
-            neuron: neuron_args(&neuron.constants()),
             extent,
-            optimiser: OptimiserState::new(device, extent, parameters)?,
+            optimiser: OptimiserState::new(device, extent, parameters.len())?,
             state: device.buffer(1)?,
             begun: device.pinned(1)?,
             drawn: device.buffer(extent.batch)?,
-            parameters: device.buffer(parameters)?,
-            gradients: device.buffer(extent.if_training(parameters))?,
-            layers: device.buffer_from(&layers)?,
-            counted: CountedSpikes::new(device, extent, &hidden)?,
-            hidden,
+            gradients: device.buffer(extent.if_training(parameters.len()))?,
+            table: Table::new(device, records)?,
+            counted: counted.collect::<Result<_>>()?,
+            loss: Loss::default(),
+            parameters,
+            body,
             readout,
             program,
             shape,
@@ -105,18 +129,26 @@ impl GpuNetwork {
     pub fn load(&mut self, stream: &Stream, network: &Network, optimiser: Option<&Optimiser>) -> Result<()> {
         assert_eq!(network.shape(), &self.shape, "shape of the network");
         put(stream, &self.parameters, network.parameters.flat())?;
+        let zero = |buffer: &Buffer<u16>| stream.fill(buffer, 0);
         self.optimiser.config = optimiser.map(|optimiser| optimiser.config);
+        self.table.freeze(stream, optimiser.map_or(&[], Optimiser::groups))?;
         if let Some(Optimiser { config, mean, mean_square, .. }) = optimiser {
             put(stream, &self.optimiser.mean, mean)?;
             put(stream, &self.optimiser.mean_square, mean_square)?;
             let rates = [config.lr, config.rule.momentum()].repeat(self.optimiser.rates.len() / 2);
             put(stream, &self.optimiser.rates, &rates)?;
         }
-        for layer in &self.hidden {
-            stream.fill(&layer.forward, 0)?;
-            stream.fill(&layer.backward, 0)?;
+        match &self.body {
+            Body::Iaf(hidden, _) => {
+                hidden.iter().flat_map(|layer| [&layer.forward, &layer.backward]).try_for_each(zero)?
+            }
+            Body::Layered(layered) => {
+                let weights = layered.layers.iter().flat_map(|layer| [&layer.forward, &layer.backward]);
+                weights.into_iter().try_for_each(zero)?;
+                put(stream, &layered.running, network.parameters.statistics())?;
+            }
         }
-        self.launch_parameters(stream, &self.program.pack)
+        self.launch_parameters(stream, &self.program.pack, None)
     }
 
     /// Sets the learning rate and the momentum of each batch. `rates[0]` is for the first batch after
@@ -127,20 +159,12 @@ impl GpuNetwork {
         stream.upload(&self.optimiser.rates, 0, host, 0..rates.len())
     }
 
-    /// Sets the loss for steps that are queued or recorded later.
-    ///
-    /// # Errors
-    /// [`Unavailable`](tonic_base::Error::Unavailable) with the name of a setting that the kernels don't support.
-    pub(crate) fn set_loss(&mut self, loss: &TrainingLoss) -> Result<()> {
-        loss.check_gpu()?;
-        let weights = loss.class_weights.as_deref().unwrap_or_default();
-        self.readout.class_weights = self.program.device().buffer_from(weights)?;
-        Ok(())
-    }
-
     /// Fills the outputs of a step with NaN, so that tests notice reads of memory that no kernel wrote.
     pub(crate) fn poison(&self, stream: &Stream) -> Result<()> {
-        self.hidden.iter().try_for_each(|layer| layer.poison(stream))?;
+        match &self.body {
+            Body::Iaf(hidden, _) => hidden.iter().try_for_each(|layer| layer.poison(stream))?,
+            Body::Layered(layered) => layered.poison(stream)?,
+        }
         self.input.iter().try_for_each(|input| stream.fill(&input.values, POISON))?;
         self.readout.poison(stream)?;
         stream.fill(&self.drawn, POISON)?;
@@ -192,7 +216,8 @@ impl GpuNetwork {
         Ok([self.optimiser.mean.read()?, squares])
     }
 
-    /// Returns the spike counts of each hidden layer for a batch. Needs the buffers for training (`Extent::trains`).
+    /// Returns the spike counts of each hidden layer for a batch, whose statistics the norms use. Needs the buffers for
+    /// training (`Extent::trains`).
     /// Call [`begin`](Self::begin) before the next training step.
     pub(crate) fn spikes(
         &mut self,
@@ -201,16 +226,16 @@ impl GpuNetwork {
         (samples, steps): (usize, Option<usize>),
     ) -> Result<Vec<SpikeCounts>> {
         self.begin(stream, 0, 0)?;
-        self.forward(stream, source, steps)?;
+        self.run(stream, source, steps, true)?;
         let mut layers = Vec::new();
-        for layer in &self.hidden {
-            self.count_spikes(stream, layer)?;
-            let mut counts = SpikeCounts::new(layer.neurons);
+        for (&neurons, counted) in self.shape.hidden.iter().zip(&self.counted) {
+            let mut counts = SpikeCounts::new(neurons);
             counts.steps = self.drawn(samples)?.iter().map(|drawn| u64::from(drawn.steps)).sum();
-            let spikes = self.counted.spikes.read_range(0..samples * layer.width)?;
-            let active = self.counted.active_steps.read_range(0..samples * layer.width)?;
-            let each = (0..layer.width).cycle().zip(spikes.into_iter().zip(active));
-            for (neuron, (spikes, active)) in each.filter(|(neuron, _)| *neuron < layer.neurons) {
+            let width = counted.spikes.len() / self.extent.batch;
+            let spikes = counted.spikes.read_range(0..samples * width)?;
+            let active = counted.active_steps.read_range(0..samples * width)?;
+            let each = (0..width).cycle().zip(spikes.into_iter().zip(active));
+            for (neuron, (spikes, active)) in each.filter(|(neuron, _)| *neuron < neurons) {
                 counts.add(neuron, spikes as u64, active.into());
             }
             layers.push(counts);
@@ -218,10 +243,26 @@ impl GpuNetwork {
         Ok(layers)
     }
 
-    /// Copies the gradients of the last training step from the GPU to `to`.
+    /// Copies the gradients of the last training step, and the statistics of its batch, from the GPU to `to`.
     pub(crate) fn read_gradients(&self, to: &mut Parameters) -> Result<()> {
         to.flat_mut().copy_from_slice(&self.gradients.read()?);
+        if let Body::Layered(layered) = &self.body {
+            to.statistics_mut().copy_from_slice(&layered.batch.read()?);
+        }
         Ok(())
+    }
+
+    /// Reads the running statistics of all norms from the GPU.
+    pub(crate) fn statistics(&self) -> Result<Vec<f32>> {
+        match &self.body {
+            Body::Iaf(..) => Ok(Vec::new()),
+            Body::Layered(layered) => layered.running.read(),
+        }
+    }
+
+    /// Reads the score of the first batch since the last [`begin`](Self::begin).
+    pub(crate) fn first_score(&self) -> Result<BatchScore> {
+        Ok(self.readout.scores.read_range(0..1)?[0])
     }
 
     /// Reads the records that the kernel `draw` wrote for the first `samples` samples of the last batch.
@@ -246,20 +287,14 @@ impl GpuNetwork {
     }
 }
 
-/// Copies values to the GPU, after all work already queued on `stream`. Returns when the copy has ended.
-fn put<T: DeviceType>(stream: &Stream, to: &Buffer<T>, from: &[T]) -> Result<()> {
-    let mut pinned = stream.device().pinned(from.len())?;
-    pinned.as_mut_slice()?.copy_from_slice(from);
-    stream.upload(to, 0, &pinned, 0..from.len())
-}
-
-fn neuron_args(neuron: &Neuron) -> NeuronArgs {
-    NeuronArgs {
-        theta: neuron.theta,
-        reciprocal: 1.0 / neuron.theta,
-        lower: neuron.min_v_mem.unwrap_or(f32::NEG_INFINITY),
-        peak: neuron.peak,
-        rate: neuron.rate,
-        exact: neuron.has_exact_reciprocal().into(),
-    }
+/// Allocates the hidden layers of a network of integrate-and-fire neurons.
+fn hidden(program: &Program, extent: Extent, shape: &Shape, dense: bool) -> Result<Vec<Hidden>> {
+    let mut at = 0;
+    let layer = |(i, (inputs, outputs)): (usize, (usize, usize))| {
+        let position = LayerPosition { first: i == 0, last: i + 1 == shape.hidden.len(), dense: i > 0 || dense };
+        let layer = Hidden::new(program, extent, position, (inputs, outputs), at);
+        at += (inputs + 1) * outputs;
+        layer
+    };
+    shape.linears().take(shape.hidden.len()).enumerate().map(layer).collect()
 }

@@ -15,11 +15,12 @@ use crate::kernel::linear::{self, Panels};
 use crate::kernel::norm::{self, over_samples};
 use crate::kernel::readout::{self, Leaky};
 use crate::kernel::sampled;
-use crate::kernel::{TILE_WIDTH, Tile, iaf, sample};
+use crate::kernel::{DoubleTile, TILE_WIDTH, Tile, iaf, sample};
 use crate::network::{Network, Parameters, TensorKind};
 
-/// Sums over time for a tile of neurons: first the sums for the constants of cells, then two sums for the norm.
-type Sums = [Tile; SUMS];
+/// Sums over time for a tile of neurons: first the gradients for the constants of the neurons, then two sums for the
+/// norm.
+type Sums = [DoubleTile; SUMS];
 
 impl LayeredEngine {
     /// Writes the gradients of all layers to `gradient`. `errors` is the gradient for the logits, (batch, classes).
@@ -65,11 +66,11 @@ impl LayeredEngine {
     /// `sums` has the sums over time of layer `i`. Returns the sums over time of the layer below. After an
     /// interruption, returns early with invalid results.
     fn through_layer(&mut self, network: &Network, i: usize, sums: &[Sums], gradient: &mut Parameters) -> Vec<Sums> {
-        let (isa, rows, size) = (self.isa, self.rows(), self.block_size());
+        let (isa, ranks, rows, size) = (self.isa, self.share.ranks, self.rows(), self.block_size());
         let layer = &self.layers[i];
         let below = i.checked_sub(1).map(|below| &self.layers[below]);
         let (tiles, neurons, inputs) = (layer.tiles(), layer.linear.outputs(), layer.linear.inputs());
-        let totals = over_samples(sums, neurons);
+        let totals = over_samples(ranks, sums, neurons);
         write_neurons(network, i, layer, &totals, gradient);
         let by = layer.is_normed.then(|| {
             let architecture = network.architecture().clone();
@@ -102,20 +103,24 @@ impl LayeredEngine {
                     &mut block.dense,
                     &mut block.linear,
                 );
-                if let (Some(below), Some(rows)) = (below, &layer.rows) {
+                if let (Some(below), Some(weights)) = (below, &layer.transposed) {
                     let (steps, stride) = (sample.steps(), sample.stride());
                     let scale = below.dropout.map_or(1.0, |dropout| dropout.scale());
                     let open = &sample.layers[i - 1].open;
                     block.g.resize(tiles_below * stride, [0.0; TILE_WIDTH]);
-                    sampled::input_gradient(isa, rows, &block.outputs, stride, steps, open, scale, &mut block.g);
+                    sampled::input_gradient(isa, weights, &block.outputs, stride, steps, open, scale, &mut block.g);
                     through_neurons(isa, below, i - 1, block, sample, &[], sums);
                 }
             }
         });
         let blocks = &mut self.blocks[..self.samples.len().div_ceil(size)];
-        write_weights(isa, i, blocks, gradient);
+        let linear = blocks.iter_mut().map(|block| &mut block.linear).collect();
+        self.sum.reset(inputs, neurons);
+        write_weights(Panels::sum(isa, ranks, linear, &mut self.sum), i, gradient);
         if let Some(PackedLayer { body: Body::Cell(_, Some(_)), .. }) = below {
-            write_recurrent(isa, i - 1, blocks, gradient);
+            let recurrent = blocks.iter_mut().map(|block| &mut block.recurrent).collect();
+            self.sum.reset(inputs, inputs);
+            write_recurrent(Panels::sum(isa, ranks, recurrent, &mut self.sum), i - 1, gradient);
         }
         sums
     }
@@ -201,7 +206,7 @@ fn through_neurons(
     }
 }
 
-/// Computes the gradient of one sample before the norm of layer `i`, from the gradient after the norm.
+/// Computes the gradient for the inputs of layer `i`'s norm in one sample, from the gradient for the norm's outputs.
 fn through_norm(
     isa: Isa,
     by: Option<&norm::Backward>,
@@ -243,27 +248,21 @@ fn write_neurons(network: &Network, i: usize, layer: &PackedLayer, totals: &[[f6
     ranges.into_iter().zip(computed).for_each(|(range, values)| gradient.flat_mut()[range].copy_from_slice(&values));
 }
 
-/// Writes the gradients of layer `i`'s weights and biases to `gradient`: their sums over all blocks.
-fn write_weights(isa: Isa, i: usize, blocks: &mut [Block], gradient: &mut Parameters) {
-    let Some((first, others)) = blocks.split_first_mut() else { return };
-    let all: Vec<&Panels> = others.iter().map(|block| &block.linear).collect();
-    first.linear.add(isa, &all);
+/// Writes `sum`, the gradients of layer `i`'s weights and biases, to `gradient`.
+fn write_weights(sum: &Panels, i: usize, gradient: &mut Parameters) {
     if let Some(layer) = gradient.layers_mut().nth(i) {
         let mut unused = vec![0.0; layer.outputs];
         let bias = if layer.bias.is_empty() { &mut unused } else { layer.bias };
-        first.linear.unpack(layer.weight_t, bias);
+        sum.unpack(layer.weight_t, bias);
     }
 }
 
-/// Writes the gradient of layer `i`'s recurrent weights to `gradient`: the sum over all blocks.
-fn write_recurrent(isa: Isa, i: usize, blocks: &mut [Block], gradient: &mut Parameters) {
-    let Some((first, others)) = blocks.split_first_mut() else { return };
-    let all: Vec<&Panels> = others.iter().map(|block| &block.recurrent).collect();
-    first.recurrent.add(isa, &all);
+/// Writes `sum`, the gradient of layer `i`'s recurrent weights, to `gradient`.
+fn write_recurrent(sum: &Panels, i: usize, gradient: &mut Parameters) {
     let architecture = gradient.architecture().clone();
     if let Some(tensor) = architecture.layer(i).find(|tensor| tensor.kind == TensorKind::Recurrent) {
         let weights = &mut gradient.flat_mut()[tensor.range.clone()];
-        first.recurrent.unpack(weights, &mut vec![0.0; tensor.outputs]);
+        sum.unpack(weights, &mut vec![0.0; tensor.outputs]);
         weights.iter_mut().step_by(tensor.outputs + 1).for_each(|diagonal| *diagonal = 0.0);
     }
 }

@@ -2,11 +2,13 @@
 
 use rayon::prelude::*;
 use tonic_base::interrupt;
+use tonic_ranks::Ranks;
 
 use crate::engine::layered::LayeredEngine;
 use crate::engine::layered::pack::{Body, PackedLayer};
 use crate::engine::layered::sample::{SampleLayers, Trace, uniform_start};
 use crate::engine::step::Pass;
+use crate::error::KernelError;
 use crate::kernel::cell::{self, CellInput, RecurrentState, forward_recurrent};
 use crate::kernel::dropout::DropoutKey;
 use crate::kernel::isa::Isa;
@@ -18,15 +20,17 @@ use crate::network::{InitState, Network, TensorKind};
 #[derive(Default)]
 struct Scratch {
     dense: Vec<Tile>,
-    trace: cell::Trace,
     recurrent: RecurrentState,
     masks: Vec<u32>,
 }
 
 impl LayeredEngine {
     /// Runs all samples through layer `i`. After an interruption, returns early with invalid results.
-    pub(super) fn forward_layer(&mut self, network: &Network, i: usize, pass: Pass) {
-        let (isa, rows) = (self.isa, self.rows());
+    ///
+    /// # Errors
+    /// [`KernelError::NonFinitePotential`].
+    pub(super) fn forward_layer(&mut self, network: &Network, i: usize, pass: Pass) -> Result<(), KernelError> {
+        let (isa, ranks, rows) = (self.isa, self.share.ranks, self.rows());
         let layers = &self.architecture.layers;
         // How many state variables start at random numbers, and whether spikes do.
         let states = match layers.hidden.get(i) {
@@ -37,45 +41,61 @@ impl LayeredEngine {
         let is_counted = self.loss.spike_rate.is_some() && pass == Pass::Training;
         let layer = &mut self.layers[i];
         layer.pack(network, i);
-        let is_measured = layer.is_normed && pass == Pass::Training;
+        let is_measured = layer.is_normed && pass.uses_batch();
         if is_measured {
-            layer.statistics = mean(layer, network, i, &self.samples, rows);
+            layer.statistics = mean(layer, network, i, &self.samples, (ranks, rows));
         }
-        let (tiles, linear) = (layer.tiles(), &layer.linear);
-        let means = layer.statistics.mean_tiles();
-        let mut squares = vec![[[0.0; TILE_WIDTH]; 1]; if is_measured { self.samples.len() * tiles } else { 0 }];
-        let each = squares.par_chunks_mut(if is_measured { tiles } else { 1 });
-        let currents = |scratch: &mut Scratch, sample: &mut SampleLayers| {
-            let y = &mut sample.layers[i].y;
-            sample::outputs(isa, linear, &sample.active[i], &mut scratch.dense, y);
-        };
         if is_measured {
-            self.samples.par_iter_mut().zip(each).for_each_init(Scratch::default, |scratch, (sample, squares)| {
-                currents(scratch, sample);
+            let (tiles, means) = (layer.tiles(), layer.statistics.mean_tiles());
+            let mut squares = vec![[[0.0; TILE_WIDTH]; 1]; self.samples.len() * tiles];
+            let samples = self.samples.par_iter_mut().zip(squares.par_chunks_mut(tiles));
+            samples.for_each_init(Scratch::default, |scratch, (sample, squares)| {
+                currents(isa, layer, i, scratch, sample);
                 let (steps, stride) = (sample.steps(), sample.stride());
                 for (tile, (squares, mean)) in squares.iter_mut().zip(&means).enumerate() {
                     *squares = [norm::squares(isa, mean, &sample.layers[i].y[tile * stride..][..steps])];
                 }
             });
             let squares: Vec<f64> =
-                over_samples(&squares, layer.linear.outputs()).into_iter().map(|[sum]| sum).collect();
+                over_samples(ranks, &squares, layer.linear.outputs()).into_iter().map(|[sum]| sum).collect();
             layer.statistics.set_variance(&squares, rows);
-        } else {
-            self.samples.par_iter_mut().for_each_init(Scratch::default, currents);
         }
         set_norm(layer, network, i, pass);
         let layer = &self.layers[i];
-        self.samples.par_iter_mut().for_each_init(Scratch::default, |scratch, sample| {
-            if !interrupt::requested() {
-                activate(isa, layer, i, states, (pass, is_counted), scratch, sample);
+        let activated = self.samples.par_iter_mut().map_init(Scratch::default, |scratch, sample| {
+            if interrupt::requested() {
+                return true;
             }
+            if !is_measured {
+                currents(isa, layer, i, scratch, sample);
+            }
+            activate(isa, layer, i, states, (pass, is_counted), scratch, sample)
         });
+        // Not `all`, which would leave out samples.
+        let finite = activated.reduce(|| true, |some, others| some && others);
+        // With the statistics of a shared batch, all ranks stop together.
+        match if pass.uses_batch() { !ranks.any(!finite) } else { finite } {
+            true => Ok(()),
+            false => Err(KernelError::NonFinitePotential { layer: i + 1 }),
+        }
     }
 }
 
-/// Returns the mean output of each neuron of layer `i`'s linear layer, over all samples and time steps. Computes it
-/// from the sums of the layer's inputs.
-fn mean(layer: &PackedLayer, network: &Network, i: usize, samples: &[SampleLayers], rows: f64) -> Statistics {
+/// Computes the outputs of layer `i`'s linear layer for one sample.
+fn currents(isa: Isa, layer: &PackedLayer, i: usize, scratch: &mut Scratch, sample: &mut SampleLayers) {
+    let SampleLayers { active, layers, .. } = sample;
+    sample::outputs(isa, &layer.linear, &active[i], &mut scratch.dense, &mut layers[i].y);
+}
+
+/// Returns the mean output of each neuron of layer `i`'s linear layer, over all samples and time steps of all ranks.
+/// Computes it from the sums of the layer's inputs.
+fn mean(
+    layer: &PackedLayer,
+    network: &Network,
+    i: usize,
+    samples: &[SampleLayers],
+    (ranks, rows): (Ranks, f64),
+) -> Statistics {
     let inputs = layer.linear.inputs();
     let of_sample = |sample: &SampleLayers| {
         let mut totals = vec![0.0; inputs];
@@ -84,21 +104,22 @@ fn mean(layer: &PackedLayer, network: &Network, i: usize, samples: &[SampleLayer
     };
     let each: Vec<Vec<f64>> = samples.par_iter().map(of_sample).collect();
     let mut totals = vec![0.0; inputs];
-    each.iter().for_each(|of| totals.iter_mut().zip(of).for_each(|(total, x)| *total += x));
+    ranks.fold_all(&mut totals, |totals| {
+        each.iter().for_each(|of| totals.iter_mut().zip(of).for_each(|(total, x)| *total += x));
+    });
     let Some(linear) = network.parameters.layers().nth(i) else { return Statistics::default() };
     let zeros = vec![0.0; linear.outputs];
     let bias = if linear.bias.is_empty() { &zeros } else { linear.bias };
     Statistics::of_mean(&totals, linear.weight_t, bias, rows)
 }
 
-/// Sets the norm of layer `i`. In training, it uses the statistics of the batch; in evaluations, the running
-/// statistics.
+/// Sets the norm of layer `i`, with the statistics of the batch or with the running statistics.
 fn set_norm(layer: &mut PackedLayer, network: &Network, i: usize, pass: Pass) {
     if !layer.is_normed {
         return;
     }
     let architecture = network.architecture();
-    if pass == Pass::Evaluation {
+    if !pass.uses_batch() {
         let mut running = architecture.statistics().iter().filter(|statistic| statistic.layer == i).map(|statistic| {
             let values = &network.parameters.statistics()[statistic.range.clone()];
             values.iter().map(|&value| f64::from(value)).collect::<Vec<f64>>()
@@ -113,7 +134,7 @@ fn set_norm(layer: &mut PackedLayer, network: &Network, i: usize, pass: Pass) {
     layer.norm = Norm::new(of(TensorKind::Scale), of(TensorKind::Shift), &layer.statistics);
 }
 
-/// Runs one sample through the neurons or the readout of layer `i`.
+/// Runs one sample through the neurons or the readout of layer `i`. Returns whether the neurons' states are finite.
 fn activate(
     isa: Isa,
     layer: &PackedLayer,
@@ -122,7 +143,7 @@ fn activate(
     (pass, is_counted): (Pass, bool),
     scratch: &mut Scratch,
     sample: &mut SampleLayers,
-) {
+) -> bool {
     let (steps, stride, key) = (sample.steps(), sample.stride(), sample.key);
     let (tiles, neurons) = (layer.tiles(), layer.linear.outputs());
     let SampleLayers { active, layers, logits, undropped, .. } = sample;
@@ -132,7 +153,7 @@ fn activate(
     let input = CellInput { y, stride, steps, norm: &layer.norm, start: start.as_deref() };
     fired.resize(steps * tiles, 0);
     open.resize(steps * tiles, 0);
-    match &layer.body {
+    let finite = match &layer.body {
         Body::Iaf(neuron) => {
             states.resize(tiles * stride, [0.0; TILE_WIDTH]);
             for (tile, states) in states.chunks_exact_mut(stride).enumerate() {
@@ -141,10 +162,13 @@ fn activate(
             iaf::forward(isa, neuron, states, stride, steps, fired);
             open.fill(u32::MAX);
             active[i + 1].set_spikes(isa, fired, states, neurons, stride, neuron);
+            states
+                .chunks_exact(stride)
+                .all(|states| states[..steps].last().is_none_or(|v| v.iter().all(|v| v.is_finite())))
         }
-        Body::Cell(constants, None) => cell::forward(isa, constants, &input, &mut scratch.trace, fired, open),
+        Body::Cell(constants, None) => cell::forward(isa, constants, &input, fired, open),
         Body::Cell(constants, Some(recurrent)) => {
-            forward_recurrent(isa, constants, recurrent, &input, &mut scratch.recurrent, fired, open);
+            forward_recurrent(isa, constants, recurrent, &input, &mut scratch.recurrent, fired, open)
         }
         Body::Sum => {
             logits.resize(neurons, 0.0);
@@ -156,14 +180,16 @@ fn activate(
                     logits.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
                 }
             }
+            true // the loss is checked
         }
         Body::Leaky(readout) => {
             logits.resize(neurons, 0.0);
             readout::forward(isa, readout, &input, states, logits);
+            true
         }
-    }
+    };
     if i + 1 == active.len() {
-        return;
+        return finite;
     }
     let spikes = &mut active[i + 1];
     let dropout = layer.dropout.filter(|_| pass == Pass::Training);
@@ -189,6 +215,7 @@ fn activate(
         None if is_iaf => {}
         None => spikes.set_bits(fired, tiles, 1.0),
     }
+    finite
 }
 
 fn input_column<'a>(input: &CellInput<'a>, tile: usize) -> &'a [Tile] {

@@ -10,15 +10,17 @@
 //! outputs   spikes and outputs over time of single samples
 //! ```
 //!
-//! A batch is divided into blocks of consecutive samples. The division doesn't depend on the number of threads. Sums
-//! over samples are in float64, in the order of the samples. Gradients of weights are added block by block. A step
-//! therefore gives the same bits with any number of threads.
+//! A batch is divided into blocks of consecutive samples. The division depends neither on the number of threads nor on
+//! the number of ranks. Sums over samples are in float64, in the order of the samples. Gradients of weights are added
+//! block by block. A step therefore gives the same bits with any number of threads and ranks.
 
 mod backward;
 mod block;
 mod forward;
 mod outputs;
 mod pack;
+#[cfg(test)]
+mod preset_tests;
 mod sample;
 #[cfg(test)]
 mod tests;
@@ -26,7 +28,8 @@ mod tests;
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use tonic_loader::Batch;
+use tonic_loader::{Batch, Share};
+use tonic_ranks::Ranks;
 use tonic_shard::SampleFrames;
 
 use crate::engine::layered::block::Block;
@@ -34,19 +37,13 @@ use crate::engine::layered::pack::PackedLayer;
 use crate::engine::layered::sample::SampleLayers;
 #[cfg(feature = "libtorch")]
 pub(super) use crate::engine::layered::sample::uniform_start;
-use crate::engine::step::{BatchLoss, Engine, Pass, check_interrupt, check_loss, check_step};
+use crate::engine::step::{BatchLoss, Engine, Pass, check_interrupt, check_loss, check_step, share};
 use crate::engine::training_loss::TrainingLoss;
 use crate::error::{KernelError, Result};
 use crate::kernel::isa::Isa;
+use crate::kernel::linear::Panels;
 use crate::kernel::{SpikeCounts, TILE_WIDTH, Tile, linear, loss};
 use crate::network::{Architecture, Network, Neuron, Parameters};
-
-/// Maximum number of blocks of samples in a batch.
-const MAX_BLOCKS: usize = 32;
-/// Maximum number of float32 values in the gradients of all blocks, unless [`MIN_BLOCKS`] needs more.
-const MAX_GRADIENTS: usize = 1 << 25;
-/// Minimum number of blocks of samples in a batch, if the batch has enough samples.
-const MIN_BLOCKS: usize = 4;
 
 /// The engine of our kernels on the CPU, for networks of one architecture.
 #[derive(Debug)]
@@ -54,12 +51,18 @@ pub struct LayeredEngine {
     isa: Isa,
     architecture: Arc<Architecture>,
     loss: TrainingLoss,
+    share: Share,
+    /// Numbers of samples and of time steps of all samples in the batch of a training step or of a measurement, of all
+    /// ranks.
+    whole: [f64; 2],
     /// Logits of the last batch, (batch, classes).
     logits: Vec<f32>,
     /// The layers, the readout last.
     layers: Vec<PackedLayer>,
     samples: Vec<SampleLayers>,
     blocks: Vec<Block>,
+    /// The sum of the gradients of a layer, on ranks other than 0.
+    sum: Panels,
 }
 
 impl LayeredEngine {
@@ -69,13 +72,22 @@ impl LayeredEngine {
         let layers = (0..=architecture.layers.hidden.len()).map(|i| PackedLayer::new(&architecture, i)).collect();
         LayeredEngine {
             isa: Isa::chosen(),
+            share: share(Ranks::solo(), architecture.parameters()),
             architecture,
             loss: TrainingLoss::default(),
+            whole: [0.0; 2],
             logits: Vec::new(),
             layers,
             samples: Vec::new(),
             blocks: Vec::new(),
+            sum: Panels::default(),
         }
+    }
+
+    /// Makes training steps together with other ranks.
+    pub fn with_ranks(mut self, ranks: Ranks) -> LayeredEngine {
+        self.share.ranks = ranks;
+        self
     }
 
     /// Returns the maximum size in bytes of the values that a training step stores for `batch` samples of `steps` time
@@ -126,9 +138,15 @@ impl LayeredEngine {
             .map(|(i, (sample, &frames, &key))| sample.begin(frames, key, depth, inputs, steps, i))
             .collect();
         read.into_iter().collect::<Result<(), _>>()?;
+        if pass.uses_batch() {
+            self.whole = self.share.ranks.fold_array([0.0; 2], |[samples, rows]| {
+                *samples += self.samples.len() as f64;
+                self.samples.iter().for_each(|sample| *rows += sample.steps() as f64);
+            });
+        }
         for i in 0..depth {
             check_interrupt()?;
-            self.forward_layer(network, i, pass);
+            self.forward_layer(network, i, pass)?;
         }
         check_interrupt()?;
         self.logits.resize(frames.len() * classes, 0.0);
@@ -138,37 +156,58 @@ impl LayeredEngine {
         Ok(())
     }
 
-    /// Returns the number of samples per block.
-    fn block_size(&self) -> usize {
-        let blocks = (MAX_GRADIENTS / self.architecture.parameters().max(1)).clamp(MIN_BLOCKS, MAX_BLOCKS);
-        self.samples.len().div_ceil(blocks).max(1)
+    /// Runs a batch forward without dropout, and writes its statistics, which the norms use, to `to`. Several ranks share
+    /// the batch.
+    ///
+    /// # Errors
+    /// Those of [`Engine::spikes`].
+    pub(crate) fn measure(
+        &mut self,
+        network: &Network,
+        batch: &Batch,
+        steps: usize,
+        to: &mut Parameters,
+    ) -> Result<()> {
+        self.run(network, batch, steps, Pass::Measuring)?;
+        self.write_statistics(to);
+        Ok(())
     }
 
-    /// Returns the total number of time steps of all samples.
+    /// Returns the number of samples per block in a training step.
+    fn block_size(&self) -> usize {
+        self.share.block_size(self.whole[0] as usize)
+    }
+
+    /// Returns the total number of time steps of all samples in a training step or a measurement.
     fn rows(&self) -> f64 {
-        self.samples.iter().map(|sample| sample.steps() as f64).sum()
+        self.whole[1]
     }
 }
 
 impl Engine for LayeredEngine {
     fn step(&mut self, network: &Network, batch: &Batch, steps: usize, gradient: &mut Parameters) -> Result<BatchLoss> {
-        let classes = check_step(network, batch, gradient)?;
+        let ranks = self.share.ranks;
+        let classes = check_step(ranks, network, batch, gradient)?;
         self.run(network, batch, steps, Pass::Training)?;
-        let terms = self.loss.of_batch(&batch.labels);
-        let (mut total, mut correct) = (0.0, 0);
+        let terms = self.loss.of_share(ranks, &batch.labels);
         let mut errors = vec![0.0; self.logits.len()];
         let rows = self.logits.chunks_exact(classes).zip(errors.chunks_exact_mut(classes));
+        let (mut losses, mut penalties, mut own_correct) = (Vec::new(), Vec::new(), 0);
         for ((logits, error), &label) in rows.zip(&batch.labels) {
-            total += terms.sample(logits, label, error);
-            correct += usize::from(loss::predicted(logits) == label as usize);
+            losses.push(terms.sample(logits, label, error));
+            own_correct += usize::from(loss::predicted(logits) == label as usize);
         }
-        let mut penalty = 0.0;
         for sample in self.samples.iter_mut().filter(|sample| !sample.undropped.is_empty()) {
-            let (own, rates) = terms.penalty(&sample.undropped, &self.architecture.shape.hidden);
-            penalty += own;
+            let (penalty, rates) = terms.penalty(&sample.undropped, &self.architecture.shape.hidden);
+            penalties.push(penalty);
             sample.rates = rates;
         }
-        let loss = check_loss(BatchLoss { loss: terms.mean(total) + penalty, correct })?;
+        let [total, penalty, correct] = ranks.fold_array([0.0; 3], |[total, penalty, correct]| {
+            losses.iter().for_each(|loss| *total += loss);
+            penalties.iter().for_each(|of| *penalty += of);
+            *correct += own_correct as f64;
+        });
+        let loss = check_loss(BatchLoss { loss: terms.mean(total) + penalty, correct: correct as usize, penalty })?;
         self.backward(network, &errors, gradient)?;
         self.write_statistics(gradient);
         Ok(loss)
@@ -180,7 +219,7 @@ impl Engine for LayeredEngine {
     }
 
     fn spikes(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<Vec<SpikeCounts>> {
-        self.run(network, batch, steps, Pass::Evaluation)?;
+        self.run(network, batch, steps, Pass::Measuring)?;
         let hidden = &self.architecture.shape.hidden;
         let mut counts: Vec<SpikeCounts> = hidden.iter().map(|&neurons| SpikeCounts::new(neurons)).collect();
         for sample in &self.samples {

@@ -4,6 +4,7 @@ use tonic_loader::mix;
 use tonic_shard::SampleFrames;
 
 use crate::error::KernelError;
+use crate::kernel::dropout::STATE_STREAMS;
 use crate::kernel::{ActiveCells, TILE_WIDTH, Tile, linear};
 
 /// The values that a step stores for one sample.
@@ -83,9 +84,7 @@ pub(in crate::engine) fn uniform_start(
     states: usize,
     spikes: bool,
 ) -> Vec<[Tile; 3]> {
-    /// Makes these random numbers differ from dropout's, which use layer numbers below 2^32.
-    const STATES: u64 = 1 << 32;
-    let stream = mix(key ^ mix(STATES + layer as u64));
+    let stream = mix(key ^ mix(STATE_STREAMS + layer as u64));
     let mut start = vec![[[0.0; TILE_WIDTH]; 3]; neurons.div_ceil(TILE_WIDTH)];
     for neuron in 0..neurons {
         for row in (0..states).chain(spikes.then_some(2)) {

@@ -17,21 +17,21 @@
 
 use crate::kernel::cell::dynamics::{Dynamics, Step};
 use crate::kernel::cell::{CONSTANTS, PARAMETER_SUMS};
-use crate::kernel::vector::F32x16;
+use crate::kernel::vector::Real;
 
 /// `adlif` and `silif`, whose constants are alpha, beta, a, b and 1 - alpha, and whose states are u and w.
 pub(super) struct Adaptive;
 
 impl Dynamics for Adaptive {
     #[inline(always)]
-    fn step<V: F32x16>(c: &[V; CONSTANTS], [u, w]: [V; 2], spikes_before: V, input: V) -> [V; 2] {
+    fn step<V: Real>(c: &[V; CONSTANTS], [u, w]: [V; 2], spikes_before: V, input: V) -> [V; 2] {
         let [alpha, beta, a, b, gain] = *c;
         let w = spikes_before.mul_add(b, u.mul_add(a, w.mul(beta)));
         [input.sub(w).mul_add(gain, u.sub(spikes_before).mul(alpha)), w]
     }
 
     #[inline(always)]
-    fn back<V: F32x16>(c: &[V; CONSTANTS], at: &Step<V>, next: [V; 2], sums: &mut [V; PARAMETER_SUMS]) -> ([V; 2], V) {
+    fn back<V: Real>(c: &[V; CONSTANTS], at: &Step<V>, next: [V; 2], sums: &mut [V; PARAMETER_SUMS]) -> ([V; 2], V) {
         let [alpha, beta, a, b, gain] = *c;
         let [next_u, next_w] = next;
         let decayed = alpha.mul(next_u);

@@ -13,26 +13,26 @@
 
 use crate::kernel::cell::dynamics::{Dynamics, Step};
 use crate::kernel::cell::{CONSTANTS, PARAMETER_SUMS};
-use crate::kernel::vector::F32x16;
+use crate::kernel::vector::Real;
 
 /// `c-silif`, whose constants are p, q and b, and whose states are Re z and Im z.
 pub(super) struct Complex;
 
 impl Dynamics for Complex {
     #[inline(always)]
-    fn step<V: F32x16>(c: &[V; CONSTANTS], [re, im]: [V; 2], spikes_before: V, input: V) -> [V; 2] {
+    fn step<V: Real>(c: &[V; CONSTANTS], [re, im]: [V; 2], spikes_before: V, input: V) -> [V; 2] {
         let [p, q, b, ..] = *c;
         let v = spikes_before.mul_add(V::splat(-0.5), re);
         [v.mul_add(p, b.mul(input).sub(q.mul(im))), v.mul_add(q, p.mul(im))]
     }
 
     #[inline(always)]
-    fn potential<V: F32x16>([re, _]: [V; 2]) -> V {
+    fn potential<V: Real>([re, _]: [V; 2]) -> V {
         re.add(re)
     }
 
     #[inline(always)]
-    fn back<V: F32x16>(c: &[V; CONSTANTS], at: &Step<V>, next: [V; 2], sums: &mut [V; PARAMETER_SUMS]) -> ([V; 2], V) {
+    fn back<V: Real>(c: &[V; CONSTANTS], at: &Step<V>, next: [V; 2], sums: &mut [V; PARAMETER_SUMS]) -> ([V; 2], V) {
         let [p, q, b, ..] = *c;
         let [next_re, next_im] = next;
         let k = p.mul_add(next_re, q.mul(next_im));

@@ -17,21 +17,21 @@
 use crate::kernel::cell::dynamics::{Dynamics, Step};
 use crate::kernel::cell::lif::{back_through_reset, reset};
 use crate::kernel::cell::{CONSTANTS, PARAMETER_SUMS};
-use crate::kernel::vector::F32x16;
+use crate::kernel::vector::Real;
 
 /// `cuba-lif`, whose constants are alpha and beta, and whose states are u and i.
 pub(super) struct CubaLif<const HARD: bool>;
 
 impl<const HARD: bool> Dynamics for CubaLif<HARD> {
     #[inline(always)]
-    fn step<V: F32x16>(c: &[V; CONSTANTS], before: [V; 2], spikes_before: V, input: V) -> [V; 2] {
+    fn step<V: Real>(c: &[V; CONSTANTS], before: [V; 2], spikes_before: V, input: V) -> [V; 2] {
         let [alpha, beta, ..] = *c;
         let current = before[1].mul_add(alpha, input);
         [reset::<V, HARD>(before[0], spikes_before).mul_add(beta, current), current]
     }
 
     #[inline(always)]
-    fn back<V: F32x16>(c: &[V; CONSTANTS], at: &Step<V>, next: [V; 2], sums: &mut [V; PARAMETER_SUMS]) -> ([V; 2], V) {
+    fn back<V: Real>(c: &[V; CONSTANTS], at: &Step<V>, next: [V; 2], sums: &mut [V; PARAMETER_SUMS]) -> ([V; 2], V) {
         let [alpha, beta, ..] = *c;
         let u = back_through_reset::<V, HARD>(at, at.after[0], beta.mul(next[0]));
         let current = next[1].mul_add(alpha, u);

@@ -2,6 +2,8 @@
 //!
 //! `network/neuron.rs` has the names, ranges and initial values of the parameters.
 
+use std::ops::{Add, Mul, Neg, Sub};
+
 use crate::kernel::cell::{CONSTANTS, PARAMETER_SUMS, Surrogate};
 use crate::kernel::{TILE_WIDTH, Tile};
 
@@ -24,7 +26,7 @@ pub(crate) enum Cell {
 
 /// What a spike does to the membrane potential u.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Reset {
+pub enum Reset {
     /// u becomes u - 1.
     #[default]
     Soft,
@@ -69,20 +71,25 @@ impl Cell {
 
     /// Returns a neuron's constants, from the values of its parameters.
     pub(super) fn constants(self, parameters: &[CellParameter<'_>], neuron: usize) -> [f64; CONSTANTS] {
-        let value = |i: usize| parameters[i].of(neuron);
+        self.constants_of(&values(parameters, neuron))
+    }
+
+    /// Returns the constants for these values of the parameters.
+    pub(super) fn constants_of<W: Wide>(self, value: &[W; CONSTANTS]) -> [W; CONSTANTS] {
+        let (zero, one) = (W::of(0.0), W::of(1.0));
         match self {
-            Cell::Lif(_) => [value(0), 1.0 - value(0), 0.0, 0.0, 0.0],
-            Cell::CubaLif(_) => [value(0), value(1), 0.0, 0.0, 0.0],
-            Cell::Adlif => [value(0), value(1), value(2), value(3), 1.0 - value(0)],
+            Cell::Lif(_) => [value[0], one - value[0], zero, zero, zero],
+            Cell::CubaLif(_) => [value[0], value[1], zero, zero, zero],
+            Cell::Adlif => [value[0], value[1], value[2], value[3], one - value[0]],
             Cell::Silif => {
-                let rates = [value(0) + value(2), value(1) + value(2)].map(libm::exp);
-                let [alpha, beta] = rates.map(|rate| libm::exp(-rate));
-                [alpha, beta, value(3), value(4), -libm::expm1(-rates[0])]
+                let rates = [value[0] + value[2], value[1] + value[2]].map(W::exp);
+                let [alpha, beta] = rates.map(|rate| (-rate).exp());
+                [alpha, beta, value[3], value[4], -(-rates[0]).exp_m1()]
             }
             Cell::CSilif => {
-                let step = libm::exp(value(2));
-                let (decay, angle) = (libm::exp(-libm::exp(value(0)) * step), value(1) * step);
-                [decay * libm::cos(angle), decay * libm::sin(angle), value(3), 0.0, 0.0]
+                let step = value[2].exp();
+                let (decay, angle) = ((-value[0].exp() * step).exp(), value[1] * step);
+                [decay * angle.cos(), decay * angle.sin(), value[3], zero, zero]
             }
         }
     }
@@ -94,38 +101,88 @@ impl Cell {
         neuron: usize,
         sums: &[f64; PARAMETER_SUMS],
     ) -> [f64; CONSTANTS] {
-        let value = |i: usize| parameters[i].of(neuron);
-        let mut gradients = match self {
-            Cell::Lif(_) | Cell::CubaLif(_) | Cell::Adlif => [sums[0], sums[1], sums[2], sums[3], 0.0],
-            Cell::Silif => {
-                // d alpha / d p is -rate exp(-rate). As alpha ln(alpha), it would be NaN where alpha is 0.
-                let slope = |log_rate: f64| {
-                    let rate = libm::exp(log_rate);
-                    let decay = libm::exp(-rate);
-                    if decay == 0.0 { 0.0 } else { -rate * decay }
-                };
-                let alpha = slope(value(0) + value(2)) * sums[0];
-                let beta = slope(value(1) + value(2)) * sums[1];
-                [alpha, beta, alpha + beta, sums[2], sums[3]]
-            }
-            Cell::CSilif => {
-                let [p, q, ..] = self.constants(parameters, neuron);
-                let (rate, angle, step) = (-libm::exp(value(0)), value(1), libm::exp(value(2)));
-                [
-                    rate * step * (p * sums[0] + q * sums[1]),
-                    step * (p * sums[1] - q * sums[0]),
-                    step * ((rate * p - angle * q) * sums[0] + (rate * q + angle * p) * sums[1]),
-                    sums[2],
-                    0.0,
-                ]
-            }
-        };
+        let mut gradients = self.gradients_of(&values(parameters, neuron), sums);
         for (parameter, gradient) in parameters.iter().zip(&mut gradients) {
             if !parameter.is_open(neuron) {
                 *gradient = 0.0;
             }
         }
         gradients
+    }
+
+    /// Returns the gradients for these values of the parameters, without the effect of clamping.
+    pub(super) fn gradients_of<W: Wide>(self, value: &[W; CONSTANTS], sums: &[W; PARAMETER_SUMS]) -> [W; CONSTANTS] {
+        let zero = W::of(0.0);
+        match self {
+            Cell::Lif(_) | Cell::CubaLif(_) | Cell::Adlif => [sums[0], sums[1], sums[2], sums[3], zero],
+            Cell::Silif => {
+                // d alpha / d p is -rate exp(-rate). As alpha ln(alpha), it would be NaN where alpha is 0.
+                let slope = |log_rate: W| {
+                    let rate = log_rate.exp();
+                    let decay = (-rate).exp();
+                    (-rate * decay).or_0_where_0(decay)
+                };
+                let alpha = slope(value[0] + value[2]) * sums[0];
+                let beta = slope(value[1] + value[2]) * sums[1];
+                [alpha, beta, alpha + beta, sums[2], sums[3]]
+            }
+            Cell::CSilif => {
+                let [p, q, ..] = self.constants_of(value);
+                let (rate, angle, step) = (-value[0].exp(), value[1], value[2].exp());
+                [
+                    rate * step * (p * sums[0] + q * sums[1]),
+                    step * (p * sums[1] - q * sums[0]),
+                    step * ((rate * p - angle * q) * sums[0] + (rate * q + angle * p) * sums[1]),
+                    sums[2],
+                    zero,
+                ]
+            }
+        }
+    }
+}
+
+/// Returns the values of a neuron's parameters, and 0 for parameters that its cell doesn't have.
+fn values(parameters: &[CellParameter<'_>], neuron: usize) -> [f64; CONSTANTS] {
+    std::array::from_fn(|i| parameters.get(i).map_or(0.0, |parameter| parameter.of(neuron)))
+}
+
+/// Operations on a float64, from which the constants of cells are computed.
+pub(super) trait Wide:
+    Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Neg<Output = Self>
+{
+    fn of(x: f64) -> Self;
+    fn exp(self) -> Self;
+    /// Returns e^self - 1, precise for small numbers.
+    fn exp_m1(self) -> Self;
+    fn sin(self) -> Self;
+    fn cos(self) -> Self;
+    /// Returns self, or 0 where `x` is 0.
+    fn or_0_where_0(self, x: Self) -> Self;
+}
+
+impl Wide for f64 {
+    fn of(x: f64) -> f64 {
+        x
+    }
+
+    fn exp(self) -> f64 {
+        libm::exp(self)
+    }
+
+    fn exp_m1(self) -> f64 {
+        libm::expm1(self)
+    }
+
+    fn sin(self) -> f64 {
+        libm::sin(self)
+    }
+
+    fn cos(self) -> f64 {
+        libm::cos(self)
+    }
+
+    fn or_0_where_0(self, x: f64) -> f64 {
+        if x == 0.0 { 0.0 } else { self }
     }
 }
 

@@ -12,21 +12,21 @@
 
 use crate::kernel::cell::dynamics::{Dynamics, Step};
 use crate::kernel::cell::{CONSTANTS, PARAMETER_SUMS};
-use crate::kernel::vector::F32x16;
+use crate::kernel::vector::Real;
 
 /// `lif`, whose constants are alpha and 1 - alpha.
 pub(super) struct Lif<const HARD: bool>;
 
 /// Returns the potential after the reset.
 #[inline(always)]
-pub(super) fn reset<V: F32x16, const HARD: bool>(u: V, s: V) -> V {
+pub(super) fn reset<V: Real, const HARD: bool>(u: V, s: V) -> V {
     if HARD { u.mul(V::splat(1.0).sub(s)) } else { u.sub(s) }
 }
 
 /// Returns the gradient for the potential u at step t. `after_reset` is the gradient for the potential after the
 /// reset. `potential` is u. `at.g` is the gradient for the spikes.
 #[inline(always)]
-pub(super) fn back_through_reset<V: F32x16, const HARD: bool>(at: &Step<V>, potential: V, after_reset: V) -> V {
+pub(super) fn back_through_reset<V: Real, const HARD: bool>(at: &Step<V>, potential: V, after_reset: V) -> V {
     if HARD {
         let for_spikes = at.g.sub(potential.mul(after_reset));
         at.sigma.mul_add(for_spikes, after_reset.mul(V::splat(1.0).sub(at.spikes)))
@@ -36,14 +36,16 @@ pub(super) fn back_through_reset<V: F32x16, const HARD: bool>(at: &Step<V>, pote
 }
 
 impl<const HARD: bool> Dynamics for Lif<HARD> {
+    const STATES: usize = 1;
+
     #[inline(always)]
-    fn step<V: F32x16>(c: &[V; CONSTANTS], before: [V; 2], spikes_before: V, input: V) -> [V; 2] {
+    fn step<V: Real>(c: &[V; CONSTANTS], before: [V; 2], spikes_before: V, input: V) -> [V; 2] {
         let [alpha, gain, ..] = *c;
         [input.mul_add(gain, reset::<V, HARD>(before[0], spikes_before).mul(alpha)), before[1]]
     }
 
     #[inline(always)]
-    fn back<V: F32x16>(c: &[V; CONSTANTS], at: &Step<V>, next: [V; 2], sums: &mut [V; PARAMETER_SUMS]) -> ([V; 2], V) {
+    fn back<V: Real>(c: &[V; CONSTANTS], at: &Step<V>, next: [V; 2], sums: &mut [V; PARAMETER_SUMS]) -> ([V; 2], V) {
         let [alpha, gain, ..] = *c;
         let u = back_through_reset::<V, HARD>(at, at.after[0], alpha.mul(next[0]));
         sums[0] = u.mul_add(reset::<V, HARD>(at.before[0], at.spikes_before).sub(at.input), sums[0]);

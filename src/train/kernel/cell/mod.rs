@@ -5,6 +5,7 @@
 //! surrogate   the surrogate gradients
 //! dynamics    the recursion of each cell, one file each: lif, cuba_lif, adaptive, complex
 //! tile        a layer over time, one tile of neurons after the other
+//! cuda        the same formulas as CUDA C++, for tile.cu
 //! recurrent   a layer whose neurons also receive the layer's spikes of the previous time step
 //! ```
 //!
@@ -31,6 +32,7 @@
 mod adaptive;
 mod complex;
 mod cuba_lif;
+mod cuda;
 mod definition;
 mod dynamics;
 mod lif;
@@ -40,9 +42,12 @@ mod surrogate;
 mod tests;
 mod tile;
 
-pub(crate) use definition::{Cell, CellParameter, Constants, Reset};
+pub(crate) use cuda::CUDA_CELLS;
+pub(super) use cuda::cuda_source;
+pub use definition::Reset;
+pub(crate) use definition::{Cell, CellParameter, Constants};
 pub(crate) use recurrent::{Recurrent, RecurrentState, backward_recurrent, forward_recurrent};
-pub(crate) use surrogate::Surrogate;
+pub use surrogate::Surrogate;
 pub(in crate::kernel) use tile::load;
 pub(crate) use tile::{CellInput, Trace, backward, forward};
 

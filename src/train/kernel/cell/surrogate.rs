@@ -3,51 +3,103 @@
 use crate::kernel::exp::exp;
 use crate::kernel::vector::Real;
 
-/// The surrogate sigma(x) of ds/dv, where x = v - theta is the distance of the potential v to the threshold theta.
+/// Surrogate sigma(x) for the derivative of a spike. x = u - 1 is the membrane potential minus the threshold.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Surrogate {
-    /// peak * exp(-rate * |x|). Sinabs' SingleExponential has peak = grad_scale / grad_width, rate = 1 / grad_width.
-    SingleExponential { peak: f32, rate: f32 },
-    /// height for -half_width < x <= half_width, else 0. SiLIF and sparch have height 1, half_width 0.5.
-    Boxcar { height: f32, half_width: f32 },
-    /// alpha / 2 / (1 + (pi / 2 * alpha * x)^2). This is snnTorch's ATan, whose default alpha is 2 (Fang et al. 2021).
-    Arctan { alpha: f32 },
-    /// 1 / (1 + slope * |x|)^2. This is snnTorch's FastSigmoid, whose default slope is 25 (Zenke and Ganguli 2018).
-    FastSigmoid { slope: f32 },
+pub enum Surrogate {
+    /// height for -width < x <= width, else 0. The default is that of sparch and SiLIF: a height of 1 and a width of
+    /// 0.5.
+    Boxcar {
+        /// Height of the box.
+        height: f32,
+        /// Half of the width of the box.
+        width: f32,
+    },
+    /// scale / width * exp(-|x| / width), the same as `SingleExponential` of Sinabs.
+    SingleExponential {
+        /// Distance at which the curve falls to 1/e.
+        width: f32,
+        /// Half of the area under the curve.
+        scale: f32,
+    },
+    /// alpha / 2 / (1 + (pi / 2 * alpha * x)^2), the same as `atan` of snnTorch (Fang et al. 2021).
+    Arctan {
+        /// alpha in the formula. The height is alpha / 2.
+        alpha: f32,
+    },
+    /// 1 / (1 + slope * |x|)^2, the same as `fast_sigmoid` of snnTorch (Zenke and Ganguli 2018).
+    FastSigmoid {
+        /// slope in the formula. The height is 1.
+        slope: f32,
+    },
 }
 
 impl Default for Surrogate {
-    /// Returns the surrogate of SiLIF and sparch.
     fn default() -> Surrogate {
-        Surrogate::Boxcar { height: 1.0, half_width: 0.5 }
+        Surrogate::Boxcar { height: 1.0, width: 0.5 }
+    }
+}
+
+/// The formulas of surrogates. The kernels on a GPU know a formula by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Formula {
+    SingleExponential = 0,
+    Boxcar = 1,
+    Arctan = 2,
+    FastSigmoid = 3,
+}
+
+impl Formula {
+    pub(super) const ALL: [Formula; 4] =
+        [Formula::SingleExponential, Formula::Boxcar, Formula::Arctan, Formula::FastSigmoid];
+
+    /// Returns sigma(x). `a` and `b` are the constants that [`Surrogate::formula`] returns.
+    #[inline(always)]
+    pub(super) fn at<R: Real>(self, x: R, [a, b]: [R; 2]) -> R {
+        let one = R::splat(1.0);
+        match self {
+            Formula::SingleExponential => exp(x.abs().mul(b)).mul(a),
+            Formula::Boxcar => a.keep_above(x, R::splat(0.0).sub(b)).keep_at_most(x, b),
+            Formula::Arctan => {
+                let y = x.mul(b);
+                a.div(y.mul_add(y, one))
+            }
+            Formula::FastSigmoid => {
+                let y = x.abs().mul_add(b, a);
+                one.div(y.mul(y))
+            }
+        }
     }
 }
 
 impl Surrogate {
+    /// Returns the formula and its two constants.
+    pub(crate) fn formula(&self) -> (Formula, [f32; 2]) {
+        self.with_formula(|formula, constants| (formula, constants))
+    }
+
     /// Returns sigma(x).
     #[inline(always)]
     pub(super) fn at<R: Real>(&self, x: R) -> R {
-        let c = R::splat;
+        self.with_formula(|formula, [a, b]| formula.at(x, [R::splat(a), R::splat(b)]))
+    }
+
+    /// Calls `work` with the formula and its two constants. The compiler gets a copy of `work` for each formula.
+    #[inline(always)]
+    fn with_formula<T>(&self, work: impl Fn(Formula, [f32; 2]) -> T) -> T {
         match *self {
-            Surrogate::SingleExponential { peak, rate } => exp(x.abs().mul(c(-rate))).mul(c(peak)),
-            Surrogate::Boxcar { height, half_width } => {
-                c(height).keep_above(x, c(-half_width)).keep_at_most(x, c(half_width))
+            Surrogate::SingleExponential { width, scale } => {
+                work(Formula::SingleExponential, [scale / width, -(1.0 / width)])
             }
-            Surrogate::Arctan { alpha } => {
-                let y = x.mul(c(std::f32::consts::FRAC_PI_2 * alpha));
-                c(0.5 * alpha).div(y.mul_add(y, c(1.0)))
-            }
-            Surrogate::FastSigmoid { slope } => {
-                let y = x.abs().mul_add(c(slope), c(1.0));
-                c(1.0).div(y.mul(y))
-            }
+            Surrogate::Boxcar { height, width } => work(Formula::Boxcar, [height, width]),
+            Surrogate::Arctan { alpha } => work(Formula::Arctan, [0.5 * alpha, std::f32::consts::FRAC_PI_2 * alpha]),
+            Surrogate::FastSigmoid { slope } => work(Formula::FastSigmoid, [1.0, slope]),
         }
     }
 
     /// Returns a bound for |x|: above it, sigma(x) is 0. Returns infinity if sigma(x) is never 0.
     pub(crate) fn support(&self) -> f32 {
         match *self {
-            Surrogate::Boxcar { half_width, .. } => half_width,
+            Surrogate::Boxcar { width, .. } => width,
             _ => f32::INFINITY,
         }
     }

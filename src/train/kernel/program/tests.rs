@@ -4,8 +4,9 @@ use super::*;
 use crate::gpu::{compile, compile_ptx};
 use crate::kernel::interface::{
     BackwardArgs, DrawArgs, ForwardArgs, GradientArgs, InflateArgs, InflateInputArgs, ReadoutArgs, SpikesArgs,
-    UpdateArgs,
 };
+use crate::kernel::layer_interface::{CellArgs, MaskArgs, NormArgs, OutputsArgs, RateArgs, ReduceArgs};
+use crate::kernel::update_interface::{ClipArgs, UpdateArgs};
 
 fn variants() -> Vec<Variant> {
     let types = [
@@ -46,7 +47,7 @@ fn every_kernel_compiles_for_every_generation() {
 }
 
 /// Name of each kernel, and size in bytes of the struct that the host passes to it.
-const KERNELS: [(&str, usize); 16] = [
+const KERNELS: [(&str, usize); 35] = [
     ("draw", size_of::<DrawArgs>()),
     ("inflate", size_of::<InflateArgs>()),
     ("inflate_input", size_of::<InflateInputArgs>()),
@@ -63,4 +64,23 @@ const KERNELS: [(&str, usize); 16] = [
     ("weight_gradient", size_of::<GradientArgs>()),
     ("update", size_of::<UpdateArgs>()),
     ("pack", size_of::<UpdateArgs>()),
+    ("squares", size_of::<ClipArgs>()),
+    ("clip", size_of::<ClipArgs>()),
+    ("spike_rates", size_of::<RateArgs>()),
+    ("outputs", size_of::<OutputsArgs>()),
+    ("outputs_input", size_of::<OutputsArgs>()),
+    ("outputs_cells", size_of::<OutputsArgs>()),
+    ("input_gradient", size_of::<OutputsArgs>()),
+    ("norm_sums", size_of::<NormArgs>()),
+    ("norm_statistics", size_of::<NormArgs>()),
+    ("norm_backward", size_of::<NormArgs>()),
+    ("norm_follow", size_of::<NormArgs>()),
+    ("dropout_masks", size_of::<MaskArgs>()),
+    ("cell_constants", size_of::<CellArgs>()),
+    ("cell_forward", size_of::<CellArgs>()),
+    ("cell_backward", size_of::<CellArgs>()),
+    ("layer_gradient", size_of::<CellArgs>()),
+    ("reduce", size_of::<ReduceArgs>()),
+    ("reduce_backward", size_of::<ReduceArgs>()),
+    ("cross_entropy", size_of::<ReadoutArgs>()),
 ];

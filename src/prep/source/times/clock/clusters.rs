@@ -20,7 +20,8 @@ pub(crate) struct Clusters {
     apart: i64,
     /// Time of the first and of the last event, in microseconds.
     ends: (i64, i64),
-    /// Index of the event after each step back from one cluster to another, for the first [`ORDERED`]^2 of these steps.
+    /// For each step back from one cluster to another, the index of the event after the step. Only for the first
+    /// [`ORDERED`]^2 of these steps.
     returns: Vec<u64>,
 }
 
@@ -76,8 +77,8 @@ impl Clusters {
         }
     }
 
-    /// Adds `events` events in order of time to the cluster of the last event. `time` is the last of their times, in
-    /// microseconds.
+    /// Adds `events` events in order of time to the cluster of the last event. `time` is the time of the last added
+    /// event, in microseconds.
     pub(crate) fn extend_to(&mut self, time: i64, events: u64) {
         let Some(cluster) = self.all.get_mut(self.last) else { return };
         cluster.add(time, events);
@@ -193,7 +194,7 @@ impl Clusters {
 }
 
 impl Cluster {
-    /// Adds `events` events in order of time. `time` is the last of their times.
+    /// Adds `events` events in order of time. `time` is the time of the last one.
     fn add(&mut self, time: i64, events: u64) {
         self.backward += u64::from(time < self.latest);
         (self.low, self.high, self.latest) = (self.low.min(time), self.high.max(time), time);

@@ -84,8 +84,8 @@ impl Findings {
     /// Returns the wrap that is undone if the user `asked` to undo wraps, and refused otherwise:
     ///
     /// - the certain wrap, if there is one;
-    /// - otherwise, a likely wrap, if the clock has no resets, gaps or stray events. If the user `asked`, it may have
-    ///   resets.
+    /// - otherwise, a likely wrap, if the clock has no resets, gaps or stray events. If the user `asked`, the clock may
+    ///   have resets.
     pub(crate) fn wraps(&self, asked: bool) -> Option<&Wrap> {
         let resets = self.breaks.iter().all(|found| found.kind == BreakKind::Reset);
         let likely = |wrap: &&Wrap| wrap.likely && (self.breaks.is_empty() || asked && resets);
@@ -105,8 +105,8 @@ impl Findings {
 }
 
 impl Jitter {
-    /// Adds `events` events that are out of order because of a step back of `depth` microseconds. `at` is the index of
-    /// the event after the step.
+    /// Adds `events` events that a step back of `depth` microseconds puts out of order. `at` is the index of the event
+    /// after the step.
     pub(crate) fn add(&mut self, at: u64, depth: i64, events: u64) {
         self.events += events;
         if depth > self.largest {

@@ -75,8 +75,8 @@ impl Clock {
         self.jitter.largest > most && self.has_order() && !self.is_swapped() && !self.packets.are_all(self.span())
     }
 
-    /// Returns the stray blocks of events. A block is stray if the times of the recording are ordered, but those of the
-    /// block are behind their neighbours by more than an eighth of the recording's duration. Passes the other blocks to
+    /// Returns the stray blocks of events. If the times of the recording are ordered, a block is stray if it is behind
+    /// the times around it by more than an eighth of the recording's duration. Passes the other blocks to
     /// [`Clock::leave`].
     fn judge_blocks(&mut self) -> Vec<Break> {
         let (ordered, span) = (self.is_ordered() && !self.is_swapped(), self.span());
@@ -184,7 +184,8 @@ struct Usual {
     rest: i64,
     /// Mean step ahead from one event to the next, without the long jumps ahead.
     mean: i64,
-    /// The largest step between neighbouring times in sorted order. `None` if the events in the file have an order.
+    /// The largest step between neighbouring times in sorted order. `None` if the order of the events is checked for
+    /// faults (see [`Clock::has_order`]).
     hole: Option<i64>,
 }
 
@@ -227,8 +228,8 @@ fn is_gap(jump: i64, rest: i64, mean: i64) -> bool {
     jump > rest.saturating_mul(10) || (jump > HOUR && jump > mean.saturating_mul(100))
 }
 
-/// Returns the sum of the positive steps from one time to the next. Leaves out the largest quarter of them, which may be
-/// gaps.
+/// Returns the sum of the positive steps from one time to the next. Leaves out the largest quarter of these steps,
+/// which may be gaps.
 fn usual_steps(times: &[i64]) -> i64 {
     let steps = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
     let mut steps: Vec<i64> = steps.filter(|step| *step > 0).collect();

@@ -7,7 +7,7 @@ pub(crate) struct Packets {
     spans: u64,
     /// End of the last range of time that the recording covers twice, in microseconds.
     end: i64,
-    /// Sum of the lengths of all ranges of time that the recording covers twice, in microseconds.
+    /// Total length of the ranges of time that the recording covers twice, in microseconds.
     covered: i64,
     /// Whether one of these ranges overlaps the range added before it.
     overlap: bool,

@@ -71,8 +71,9 @@ impl Turns {
         }
     }
 
-    /// Returns the number of turns (possible wraps) that go back, and the number of turns that go ahead. Ignores turns
-    /// of at most half of the range from `low` to `high`, the lowest and the highest time of the recording.
+    /// Returns the number of turns (possible wraps) that go back, and the number of turns that go ahead. `low` and
+    /// `high` are the lowest and the highest time of the recording. Ignores turns of at most half of the range between
+    /// these times.
     pub(crate) fn count(&self, low: i64, high: i64) -> (usize, usize) {
         let long = self.steps.iter().filter(|turn| turn.to.abs_diff(turn.from) > high.abs_diff(low) / 2);
         let back = long.clone().filter(|turn| turn.to < turn.from).count();
@@ -166,7 +167,7 @@ impl Wrap {
         }
     }
 
-    /// Returns the index of the first event of each period of the counter, except for the first period.
+    /// For each period of the counter except the first, returns the index of its first event.
     pub(crate) fn starts(&self) -> impl Iterator<Item = u64> {
         let mut most = 0;
         self.crossings

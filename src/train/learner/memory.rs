@@ -7,7 +7,7 @@ use crate::error::{BaseFault, Error, Result};
 use crate::network::{Architecture, Shape};
 
 /// Returns an error if the network doesn't fit in the free memory.
-pub(super) fn check_parameters(architecture: &Architecture) -> Result<()> {
+pub(crate) fn check_parameters(architecture: &Architecture) -> Result<()> {
     /// Number of float32 values in memory for each parameter:
     ///
     /// - 1 for the parameter and 1 for its gradient
@@ -21,7 +21,7 @@ pub(super) fn check_parameters(architecture: &Architecture) -> Result<()> {
 
 /// Returns how many bytes a training step takes on the CPU, or an error if fewer bytes are free. A step has `batch`
 /// samples of `steps` frames. Returns `None` for networks that are computed sample by sample.
-pub(super) fn check_step(architecture: &Architecture, batch: usize, steps: usize) -> Result<Option<u64>> {
+pub(crate) fn check_step(architecture: &Architecture, batch: usize, steps: usize) -> Result<Option<u64>> {
     if architecture.layers.as_iaf().is_some() {
         return Ok(None);
     }
@@ -32,13 +32,19 @@ pub(super) fn check_step(architecture: &Architecture, batch: usize, steps: usize
 }
 
 /// Returns an error that names `option` if a sample of `steps` frames doesn't fit in the free memory.
-pub(super) fn check_steps(option: &str, shape: &Shape, steps: usize) -> Result<()> {
+pub(crate) fn check_steps(option: &str, shape: &Shape, steps: usize) -> Result<()> {
     // For each frame the end of its entries, and the membrane potentials of all neurons.
     let frame = size_of::<u64>() + size_of::<f32>() * shape.hidden.iter().sum::<usize>();
     let needed = (steps as u64).saturating_mul(frame as u64);
     check(needed, option, "samples that can be computed", || {
         format!("samples of {steps} frames, which take at least {}", human_bytes(needed))
     })
+}
+
+/// Returns an error if frames with `cells` occupied cells in `rows` rows don't fit in the free memory.
+pub(crate) fn check_frames(cells: u64, rows: u64) -> Result<()> {
+    let needed = 8_u64.saturating_mul(cells).saturating_add(rows.saturating_mul(4));
+    check(needed, "batch_size", "batches that can be made", || format!("batches that take {}", human_bytes(needed)))
 }
 
 fn check(needed: u64, option: &str, what: &str, got: impl Fn() -> String) -> Result<()> {

@@ -1,0 +1,212 @@
+//! Messages between ranks over MPI. This file is the only one that uses MPI.
+//!
+//! The function [`fold`] sends with two tags: `FORWARD` from each rank to the next one, `BACK` from each rank to the one
+//! before. Every wait polls, so that it can end: an MPI whose other processes hang waits forever.
+
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use mpi::environment::{Universe, processor_name};
+use mpi::point_to_point::{Destination, Source};
+use mpi::request::{Request, Scope, scope};
+use mpi::topology::{Communicator, SimpleCommunicator};
+use mpi::{Tag, Threading};
+use tonic_base::interrupt;
+
+use crate::place::{Number, Place, Silence, Traffic};
+
+const FORWARD: Tag = 1;
+const BACK: Tag = 2;
+/// Asks whether a rank still answers.
+const PING: Tag = 3;
+const PONG: Tag = 4;
+/// Says that a rank reports an error and ends all.
+const END: Tag = 5;
+
+/// How often a wait polls before it lets other threads run.
+const SPINS: u32 = 2000;
+/// After this time, a wait sleeps between two polls.
+const SHORT: Duration = Duration::from_millis(2);
+const NAP: Duration = Duration::from_micros(50);
+/// How long a rank waits for the answers to its question whether the others still run.
+const ANSWERS: Duration = Duration::from_millis(500);
+
+/// How long a rank with an error waits for the errors of smaller ranks.
+const TURN: Duration = Duration::from_secs(1);
+/// How long a rank waits until another one has ended it.
+const GRACE: Duration = Duration::from_secs(10);
+
+static UNIVERSE: Mutex<Option<Universe>> = Mutex::new(None);
+static SENT: AtomicU64 = AtomicU64::new(0);
+static WAITED: AtomicU64 = AtomicU64::new(0);
+
+/// Joins the processes of the launcher, which from now on stop together. Returns this process's number and the number of all.
+pub(crate) fn join() -> (usize, usize) {
+    // Threads other than the main thread only abort.
+    let (universe, _) = mpi::initialize_with_threading(Threading::Multiple).expect("MPI was not initialised before");
+    let world = universe.world();
+    let (rank, size) = (world.rank() as usize, world.size() as usize);
+    *UNIVERSE.lock().unwrap_or_else(PoisonError::into_inner) = Some(universe);
+    interrupt::hold(rank == 0);
+    let before = std::panic::take_hook();
+    // Without this, the other ranks would wait for messages, and this one for them at the end of MPI.
+    std::panic::set_hook(Box::new(move |info| {
+        eprintln!("rank {rank} of {size} panics, which ends all ranks:");
+        before(info);
+        abort(PANICKED);
+    }));
+    (rank, size)
+}
+
+/// Exit code of a Rust program that panicked.
+const PANICKED: u8 = 101;
+
+pub(crate) fn leave() {
+    drop(UNIVERSE.lock().unwrap_or_else(PoisonError::into_inner).take());
+}
+
+pub(crate) fn abort(code: u8) -> ! {
+    SimpleCommunicator::world().abort(code.into())
+}
+
+/// Ends all ranks. If several ranks call this function at about the same time, only the smallest calls `report`.
+pub(crate) fn end_all(place: &Place, report: impl FnOnce() -> u8) -> ! {
+    let world = SimpleCommunicator::world();
+    for rank in place.rank + 1..place.size {
+        world.process_at_rank(rank as i32).send_with_tag(&0_u8, END);
+    }
+    let start = Instant::now();
+    while place.rank > 0 && start.elapsed() < TURN {
+        if world.any_process().immediate_probe_with_tag(END).is_some() {
+            std::thread::sleep(GRACE);
+        }
+        std::thread::sleep(NAP);
+    }
+    abort(report())
+}
+
+pub(crate) fn machine() -> String {
+    processor_name().unwrap_or_default()
+}
+
+pub(crate) fn traffic() -> Traffic {
+    let waited = Duration::from_nanos(WAITED.load(Ordering::Relaxed));
+    Traffic { sent: SENT.load(Ordering::Relaxed), waited }
+}
+
+/// See [`Ranks::fold`](crate::Ranks::fold). Segments have `segment` values.
+pub(crate) fn fold<T: Number>(
+    place: &Place,
+    values: &mut [T],
+    segment: usize,
+    mut own: impl FnMut(Range<usize>, &mut [T]),
+) {
+    let (rank, last) = (place.rank, place.size - 1);
+    let parts = values.chunks_mut(segment);
+    scope(|scope| {
+        let mut sends = Vec::with_capacity(parts.len());
+        for (i, part) in parts.enumerate() {
+            if rank > 0 {
+                receive(place, rank - 1, part, FORWARD);
+            }
+            own(i * segment..i * segment + part.len(), part);
+            let (to, tag) = if rank < last { (rank + 1, FORWARD) } else { (rank - 1, BACK) };
+            sends.push(send(scope, to, part, tag));
+        }
+        sends.into_iter().for_each(|send| wait(place, send));
+    });
+    if rank == last {
+        return;
+    }
+    let parts = values.chunks_mut(segment);
+    scope(|scope| {
+        let mut sends = Vec::with_capacity(parts.len());
+        for part in parts {
+            receive(place, rank + 1, part, BACK);
+            if rank > 0 {
+                sends.push(send(scope, rank - 1, part, BACK));
+            }
+        }
+        sends.into_iter().for_each(|send| wait(place, send));
+    });
+}
+
+fn send<'a, S: Scope<'a>, T: Number>(scope: S, to: usize, part: &'a [T], tag: Tag) -> Request<'a, [T], S> {
+    SENT.fetch_add(size_of_val(part) as u64, Ordering::Relaxed);
+    SimpleCommunicator::world().process_at_rank(to as i32).immediate_send_with_tag(scope, part, tag)
+}
+
+fn receive<T: Number>(place: &Place, from: usize, part: &mut [T], tag: Tag) {
+    scope(|scope| {
+        let world = SimpleCommunicator::world();
+        wait(place, world.process_at_rank(from as i32).immediate_receive_into_with_tag(scope, part, tag));
+    });
+}
+
+/// Waits until a message is sent or received.
+fn wait<'a, D: ?Sized, S: Scope<'a>>(place: &Place, mut request: Request<'a, D, S>) {
+    let mut start = None;
+    let mut polls = 0;
+    while let Err(pending) = request.test() {
+        request = pending;
+        let start = *start.get_or_insert_with(Instant::now);
+        polls += 1;
+        if polls < SPINS {
+            std::hint::spin_loop();
+            continue;
+        }
+        let waited = start.elapsed();
+        if waited < SHORT {
+            std::thread::yield_now();
+            continue;
+        }
+        std::thread::sleep(NAP);
+        answer();
+        if waited > place.patience {
+            give_up(place, waited);
+        }
+    }
+    if let Some(start) = start {
+        WAITED.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
+    }
+}
+
+/// Answers the ranks that ask whether this one still runs.
+fn answer() {
+    let world = SimpleCommunicator::world();
+    while let Some(asked) = world.any_process().immediate_probe_with_tag(PING) {
+        let asker = world.process_at_rank(asked.source_rank());
+        let _: (u8, _) = asker.receive_with_tag(PING);
+        asker.send_with_tag(&0_u8, PONG);
+    }
+}
+
+/// Finds out which ranks don't answer. The smallest rank that answers reports them. Ends all ranks.
+fn give_up(place: &Place, waited: Duration) -> ! {
+    let world = SimpleCommunicator::world();
+    let others = || (0..place.size).filter(|&rank| rank != place.rank);
+    for rank in others() {
+        world.process_at_rank(rank as i32).send_with_tag(&0_u8, PING);
+    }
+    let mut answers = vec![false; place.size];
+    let listen = |answers: &mut [bool], time: Duration| {
+        let start = Instant::now();
+        while start.elapsed() < time {
+            answer();
+            while let Some(of) = world.any_process().immediate_probe_with_tag(PONG) {
+                let _: (u8, _) = world.process_at_rank(of.source_rank()).receive_with_tag(PONG);
+                answers[of.source_rank() as usize] = true;
+            }
+            std::thread::sleep(NAP);
+        }
+    };
+    listen(&mut answers, ANSWERS);
+    if others().any(|rank| rank < place.rank && answers[rank]) {
+        listen(&mut answers, 4 * ANSWERS); // until that rank has ended this one
+    }
+    let silent = others().filter(|&rank| !answers[rank]).collect();
+    abort((place.report)(&Silence { ranks: silent, size: place.size, waited }))
+}

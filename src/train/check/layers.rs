@@ -1,0 +1,110 @@
+//! Checks of networks with norms, dropout, and other neurons and readouts: a training step and an evaluation.
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::check::cases::{Case, REFERENCE, batch_of};
+use crate::check::verdict::{Verdict, relative_difference};
+use crate::engine::{Engine, GpuEngine, LayeredEngine};
+use crate::error::Result;
+use crate::gpu::Device;
+use crate::kernel::program::MatmulPrecision;
+use crate::network::{Architecture, Layers, Network, Parameters, TensorKind};
+
+/// Largest relative difference between gradients, logits or statistics of GPU and CPU.
+const TOLERANCE: f64 = 1e-5;
+
+/// Names and network files of the checks. Together they have every neuron, surrogate gradient, mask and readout of the
+/// kernels.
+pub(super) const NETWORKS: [(&str, &str); 4] = [
+    (
+        "silif, norm, dropout, leaky",
+        r#"init_state = "uniform"
+        layers = [
+          { linear = 128, bias = false, init = "xavier" }, { norm = "batch" }, { neuron = "silif" }, { dropout = 0.5 },
+          { linear = 70 }, { norm = "batch" }, { neuron = "silif", surrogate = "arctan" }, { dropout = 0.25 },
+          { linear = "classes", bias = false }, { norm = "batch" }, { readout = "leaky" },
+        ]"#,
+    ),
+    (
+        "lif, dropout of samples, max",
+        r#"layers = [
+          { linear = 65 }, { neuron = "lif", alpha = 0.875, learn = false, reset = "hard" },
+          { dropout = 0.5, mask = "sample" },
+          { linear = 40, bias = false }, { neuron = "lif", surrogate = "fast-sigmoid" },
+          { linear = "classes" }, { readout = "max" },
+        ]"#,
+    ),
+    (
+        "iaf, norm, dropout, sum",
+        r#"layers = [
+          { linear = 70, bias = false }, { norm = "batch" }, { neuron = "iaf", min_v_mem = -1.0 }, { dropout = 0.1 },
+          { linear = "classes", bias = false }, { norm = "batch" }, { readout = "sum" },
+        ]"#,
+    ),
+    (
+        "lif, last",
+        r#"init_state = "uniform"
+        layers = [
+          { linear = 9 }, { neuron = "lif", surrogate = "single-exponential" },
+          { linear = "classes" }, { readout = "last" },
+        ]"#,
+    ),
+];
+
+/// Compares a training step and an evaluation of a network.
+pub(super) fn check_layers(device: &Device, text: &str) -> Result<Verdict> {
+    let case = Case { lengths: &[70, 31, 64, 1], steps: 70, ..REFERENCE };
+    let batch = batch_of(&case);
+    let layers = Layers::parse(text, &[]).expect("a network of the checks");
+    let architecture = Architecture::new(case.inputs as usize, layers, case.classes);
+    let mut network = Network::new(architecture, &mut ChaCha8Rng::seed_from_u64(7));
+    // The linear layers then have exact outputs, so that no spike depends on the order of a sum. Larger numbers than the
+    // initial ones make the neurons spike.
+    for layer in network.parameters.layers_mut() {
+        layer.weight_t.iter_mut().chain(layer.bias).for_each(|w| *w = (*w * 512.0).round() / 64.0);
+    }
+    let architecture = network.architecture().clone();
+    for scale in architecture.tensors().iter().filter(|tensor| tensor.kind == TensorKind::Scale) {
+        network.parameters.flat_mut()[scale.range.clone()].fill(6.0);
+    }
+    let mut gpu = GpuEngine::new(device, MatmulPrecision::Highest)?;
+    let mut cpu = LayeredEngine::new(&network);
+    let step = |engine: &mut dyn Engine| -> Result<_> {
+        let mut gradient = Parameters::zeros(network.architecture().clone());
+        let loss = engine.step(&network, &batch, case.steps, &mut gradient)?;
+        Ok((loss, engine.logits().to_vec(), gradient))
+    };
+    let (ours, theirs) = (step(&mut gpu)?, step(&mut cpu)?);
+    if ours.0.correct != theirs.0.correct || (ours.0.loss / theirs.0.loss - 1.0).abs() > TOLERANCE {
+        return Ok(Err(format!("loss {} where {} is right", ours.0.loss, theirs.0.loss)));
+    }
+    if step(&mut gpu)? != ours {
+        return Ok(Err("the same step has other bits from run to run".into()));
+    }
+    let mut apart = relative_difference(&ours.1, &theirs.1);
+    for tensor in network.architecture().tensors() {
+        let [ours, theirs] = [&ours.2, &theirs.2].map(|of| &of.flat()[tensor.range.clone()]);
+        // Below a norm, the gradient of a bias is 0, up to rounding on the CPU.
+        let is_zero = ours.iter().all(|&g| g == 0.0) && theirs.iter().all(|&g| g.abs() < 1e-6);
+        apart = apart.max(if is_zero { 0.0 } else { relative_difference(ours, theirs) });
+    }
+    apart = apart.max(relative_difference(ours.2.statistics(), theirs.2.statistics()));
+    // With the statistics of the batch, neurons spike about as often as in the step.
+    network.parameters.statistics_mut().copy_from_slice(theirs.2.statistics());
+    let evaluated = [&mut gpu as &mut dyn Engine, &mut cpu].map(|engine| -> Result<_> {
+        engine.forward(&network, &batch, case.steps)?;
+        Ok((engine.logits().to_vec(), engine.spikes(&network, &batch, case.steps)?))
+    });
+    let [ours, theirs] = evaluated;
+    let (ours, theirs) = (ours?, theirs?);
+    if ours.1 != theirs.1 {
+        return Ok(Err("the numbers of spikes differ".into()));
+    }
+    if theirs.1.iter().any(|layer| layer.spikes.iter().all(|&spikes| spikes == 0)) {
+        return Ok(Err("a layer is silent, so nothing was compared".into()));
+    }
+    apart = apart.max(relative_difference(&ours.0, &theirs.0));
+    let words = format!("spikes equal, logits and gradients apart by {apart:.1e} at most, {TOLERANCE:.0e} allowed");
+    Ok(if apart <= TOLERANCE { Ok(words) } else { Err(words) })
+}

@@ -1,0 +1,122 @@
+//! Several ranks that train one run: checks that they can, and that all have the same program, sets and options.
+
+use tonic_ranks::Traffic;
+use tonic_shard::ShardSet;
+
+use crate::engine::EngineChoice;
+use crate::error::{BaseFault, Error, Result};
+use crate::run::options::FitOptions;
+use crate::run::sets::Sets;
+use crate::run::training::Training;
+use crate::run::training_options::word;
+
+/// Returns an error if several ranks cannot train what the options ask for, or differ in their options or sets.
+pub(super) fn check_ranks(fit: &FitOptions, sets: &Sets) -> Result<()> {
+    let ranks = fit.backend.ranks;
+    if ranks.is_solo() {
+        return Ok(());
+    }
+    ranks.check_same(&fit.settings(sets)?)?;
+    let why = format!("{} ranks train together, which only the kernels of the CPU can", ranks.size());
+    if fit.backend.device.is_some() {
+        return Err(Error::unavailable("device cuda", why + "; use --device cpu"));
+    }
+    match fit.backend.engine {
+        EngineChoice::Fused => Ok(()),
+        EngineChoice::Reference => Err(Error::unavailable("engine reference", why)),
+    }
+}
+
+impl FitOptions {
+    /// Returns everything that must be the same on all ranks: names and texts.
+    fn settings(&self, sets: &Sets) -> Result<Vec<(&'static str, String)>> {
+        // Without `..`, so that a new option is not forgotten here.
+        let FitOptions {
+            train: _,
+            valid: _,
+            test: _,
+            run,
+            epochs,
+            batch_size,
+            drop_last,
+            layers,
+            frames: _,
+            hidden,
+            theta,
+            gain,
+            reestimate_norm,
+            min_v_mem,
+            lr,
+            seed,
+            class_weights,
+            training,
+            backend,
+            pad,
+            cache: _,
+            pin: _,
+            existing,
+            tensorboard: _,
+            open: _,
+            frame_seconds: _,
+            verbosity: _,
+            warn: _,
+        } = self;
+        let sum = |bytes: &[u8]| blake3::hash(bytes).to_hex()[..16].to_string();
+        let program = std::env::current_exe().and_then(std::fs::read);
+        let program = program.map_or("unknown".into(), |bytes| sum(&bytes));
+        let id = |set: Option<&ShardSet>| set.map(|set| format!("the set {}", set.manifest().set_id));
+        let run = std::path::absolute(run).unwrap_or_else(|_| run.clone());
+        let options = [
+            ("program", Some(format!("{} with the BLAKE3 sum {program}", env!("CARGO_PKG_VERSION")))),
+            ("train", id(Some(&sets.train))),
+            ("valid", id(sets.valid.as_ref())),
+            ("test", id(sets.test.as_ref())),
+            ("output", Some(run.display().to_string())),
+            ("existing", word(Some(existing))),
+            ("epochs", word(*epochs)),
+            ("batch_size", word(*batch_size)),
+            ("drop_last", word(Some(drop_last))),
+            (
+                "network",
+                layers.as_ref().map(|layers| format!("layers with the BLAKE3 sum {}", sum(layers.text().as_bytes()))),
+            ),
+            ("hidden", word(hidden.as_ref())),
+            ("theta", word(*theta)),
+            ("gain", word(*gain)),
+            ("reestimate_norm", word(Some(reestimate_norm))),
+            ("min_v_mem", word(*min_v_mem)),
+            ("lr", word(*lr)),
+            ("seed", word(*seed)),
+            ("class_weights", word(*class_weights)),
+            ("engine", word(Some(backend.engine))),
+            ("device", word(Some(backend.arithmetic()))),
+            ("pad", word(*pad)),
+            ("init", training.init_sum()?),
+            ("augment", training.augmentation()?.map(|augmentation| format!("{:?}", augmentation.steps))),
+            ("patience", word(training.patience)),
+        ];
+        let given = options.into_iter().chain(training.words());
+        Ok(given.map(|(name, value)| (name, value.unwrap_or_else(|| "no value".into()))).collect())
+    }
+}
+
+impl Training<'_> {
+    /// Prints what several ranks have sent each other while this process trained, and how long they waited.
+    pub(super) fn say_traffic(&self, batches: u64, seconds: f64) {
+        let ranks = self.fit.backend.ranks;
+        if ranks.is_solo() {
+            return;
+        }
+        let Traffic { sent, waited } = ranks.traffic();
+        let share = waited.as_secs_f64() / seconds;
+        let [sent, shares] = ranks.fold_array([0.0; 2], |[most, shares]| {
+            *most = (sent as f64).max(*most);
+            *shares += share;
+        });
+        self.fit.say(|| {
+            let per_batch = tonic_base::human_bytes((sent / batches.max(1) as f64) as u64);
+            let share = shares / ranks.size() as f64 * 100.0;
+            format!("ranks    at most {per_batch} sent per rank and batch, {share:.1}% of the time waiting for others")
+        });
+    }
+}
