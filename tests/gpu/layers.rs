@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use tonic_toolkit::loader::{Batch, EpochOrder};
 use tonic_toolkit::train::MatmulPrecision;
 use tonic_toolkit::train::engine::{CpuEngine, Engine, GpuEngine, LayeredEngine, SpikeRate, TrainingLoss};
-use tonic_toolkit::train::network::{Architecture, Iaf, Layers, Network, Parameters, Preset, Shape};
+use tonic_toolkit::train::network::{Architecture, Iaf, Layers, Network, Parameters, Preset, Shape, TensorKind};
 
 use crate::backend;
 use crate::random::{self, relative_error, wide};
@@ -15,8 +15,12 @@ use crate::random::{self, relative_error, wide};
 fn network(seed: u64, inputs: usize, classes: usize, text: &str) -> Network {
     let layers = Layers::parse(text, &[]).unwrap_or_else(|error| panic!("{error}: {text}"));
     let mut network = Network::new(Architecture::new(inputs, layers, classes), &mut ChaCha8Rng::seed_from_u64(seed));
-    // Without a norm, the initial weights of PyTorch are too small for spikes.
+    // The initial weights and scales are too small for spikes.
     network.parameters.layers_mut().for_each(|layer| layer.weight_t.iter_mut().for_each(|weight| *weight *= 4.0));
+    let architecture = network.architecture().clone();
+    for scale in architecture.tensors().iter().filter(|tensor| tensor.kind == TensorKind::Scale) {
+        network.parameters.flat_mut()[scale.range.clone()].fill(6.0);
+    }
     network
 }
 

@@ -70,20 +70,21 @@ impl BatchTerms<'_> {
     /// Returns the loss of a sample, not yet divided by W. Writes the gradient of the batch's mean loss with respect
     /// to the logits to `gradient`.
     pub(super) fn sample(&self, logits: &[f32], label: u32, gradient: &mut [f32]) -> f64 {
-        let (label, smoothing, total) = (label as usize, self.loss.label_smoothing, self.total as f32);
+        let (label, smoothing) = (label as usize, self.loss.label_smoothing);
         let own = self.weight(label);
         if smoothing == 0.0 {
-            return f64::from(own) * loss::cross_entropy(logits, label, own / total, gradient);
+            return f64::from(own) * loss::cross_entropy(logits, label, own / self.total as f32, gradient);
         }
         let nll = loss::cross_entropy(logits, label, 1.0, gradient);
+        let shares = loss::softmax(logits);
         let each = smoothing / logits.len() as f64;
         let all: f64 = (0..logits.len()).map(|class| f64::from(self.weight(class))).sum();
         let target = (1.0 - smoothing) * f64::from(own);
-        let whole = (target + each * all) as f32;
+        let whole = target + each * all;
         for (class, gradient) in gradient.iter_mut().enumerate() {
-            // The gradient is now softmax - onehot.
-            let other = if class == label { all - f64::from(own) } else { -f64::from(self.weight(class)) };
-            *gradient = (whole * *gradient + (each * other) as f32) / total;
+            // In float64, because the two terms cancel where the network has learned the smoothed target.
+            let wanted = each * f64::from(self.weight(class)) + if class == label { target } else { 0.0 };
+            *gradient = ((whole * shares[class] - wanted) / self.total) as f32;
         }
         let above = |class: usize| f64::from(logits[label]) - f64::from(logits[class]);
         let smooth: f64 = (0..logits.len()).map(|class| f64::from(self.weight(class)) * (nll + above(class))).sum();

@@ -19,6 +19,8 @@ mod block;
 mod forward;
 mod outputs;
 mod pack;
+#[cfg(test)]
+mod preset_tests;
 mod sample;
 #[cfg(test)]
 mod tests;
