@@ -54,13 +54,26 @@ impl Record {
         std::fs::read(dir.join(RECORD)).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
     }
 
-    /// Whether a file has been fetched and still exists. For an archive, the unpacked files and folders must still
-    /// exist.
-    fn has(&self, dir: &Path, download: &Download) -> bool {
-        self.0.get(&download.file).is_some_and(|fetched| match is_archive(&download.file) {
-            true => fetched.unpacked.iter().all(|name| dir.join(&download.into).join(name).exists()),
-            false => dir.join(&download.file).exists(),
-        })
+    /// Whether a file has been fetched and is still there. Of an archive, the unpacked files and folders must be there;
+    /// only their names are compared.
+    ///
+    /// # Errors
+    /// [`BaseError::Corrupt`] if a file that is no archive has another MD5 than when it was fetched.
+    fn has(&self, dir: &Path, download: &Download) -> anyhow::Result<bool> {
+        let Some(fetched) = self.0.get(&download.file) else { return Ok(false) };
+        if is_archive(&download.file) {
+            return Ok(fetched.unpacked.iter().all(|name| dir.join(&download.into).join(name).exists()));
+        }
+        let path = dir.join(&download.file);
+        if !path.exists() {
+            return Ok(false);
+        }
+        let md5 = md5_of(&path)?;
+        if md5 != fetched.md5 {
+            let expected = format!("{}, as it was fetched (remove the file to fetch it again)", fetched.md5);
+            return Err(BaseError::corrupt(&path, "md5", expected, md5).into());
+        }
+        Ok(true)
     }
 }
 
@@ -88,9 +101,17 @@ impl FetchArgs {
         std::fs::create_dir_all(&dir).map_err(BaseError::io(&dir, "create the directory"))?;
         let _lock = DirLock::take(&dir)?;
         let mut fetch = Fetch { set, dir: &dir, record: Record::read(&dir), bytes: 0, files: 0, notes: Vec::new() };
-        let total = downloads.len();
-        downloads.retain(|download| !fetch.record.has(&dir, download));
-        let there = total - downloads.len();
+        let mut there: Vec<Download> = Vec::new();
+        for download in std::mem::take(&mut downloads) {
+            let list = if fetch.record.has(&dir, &download)? { &mut there } else { &mut downloads };
+            list.push(download);
+        }
+        let archives = there.iter().filter(|download| is_archive(&download.file)).count();
+        if archives > 0 {
+            let note = "archives were unpacked before; of their files, only the names were compared";
+            fetch.notes.push(format!("{archives} {note}"));
+        }
+        let there = there.len();
         // Files that were brought by hand need no download.
         let (brought, missing): (Vec<_>, Vec<_>) =
             downloads.iter().partition(|download| dir.join(&download.file).is_file());
@@ -213,8 +234,8 @@ impl Fetch<'_> {
             },
         )?;
         let total = files.iter().map(RemoteFile::bytes).sum();
-        let there = |(file, download): (&RemoteFile, &&Download)| file.there(&self.dir.join(&download.file));
-        check_space(self.dir, total, files.iter().zip(missing).map(there).sum())?;
+        let there = missing.iter().map(|download| RemoteFile::there(&self.dir.join(&download.file))).sum();
+        check_space(self.dir, total, there)?;
         let progress = Progress::start(verbosity(quiet), "fetch", total, "B");
         for (file, download) in files.iter().zip(missing) {
             let target = self.dir.join(&download.file);

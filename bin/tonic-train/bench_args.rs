@@ -10,12 +10,12 @@ use tonic_report::{chart, figures, png_path, table};
 use tonic_train::bench::{SetBench, SetMeasured, StepBench, StepMeasured, bench_random, bench_set};
 use tonic_train::engine::EngineChoice;
 use tonic_train::feed::RandomFrames;
-use tonic_train::network::{Iaf, Layers};
+use tonic_train::network::{HiddenSizes, Iaf, Layers};
 use tonic_train::run::{NetworkFile, resized};
 
 use crate::device_args::DeviceArgs;
 use crate::output_args::OutputArgs;
-use crate::values::{Hidden, batch_size, engine, hidden, preset};
+use crate::values::{batch_size, engine, hidden, preset};
 
 /// Arguments of `tonic-train bench`.
 #[derive(Args)]
@@ -38,10 +38,11 @@ pub(crate) struct BenchArgs {
     /// Network with a name: see `tonic-train presets`
     #[arg(long, value_name = "NAME", conflicts_with = "network", value_parser = preset())]
     preset: Option<String>,
-    /// Number of neurons in each of three hidden layers, or a list with the number for each layer: 256,128 makes two
-    /// layers. With --network or --preset, the sizes of hidden layers that are alike [default: 128]
+    /// Number of neurons in every hidden layer, or a list with the number for each layer: 256,128 makes two layers. One
+    /// number keeps the number of layers of --network or --preset, and makes three layers without them. A list needs
+    /// hidden layers that are alike [default: 128]
     #[arg(long, value_name = "N[,N...]", value_parser = hidden)]
-    hidden: Option<Hidden>,
+    hidden: Option<HiddenSizes>,
     /// Factor for the initial weights of the hidden layers, or for the scales of their norms. With a larger one, neurons
     /// spike more often
     #[arg(long, value_name = "G", default_value_t = 1.0, value_parser = gain)]
@@ -86,10 +87,9 @@ pub(crate) struct BenchArgs {
 
 pub(crate) fn run(args: BenchArgs) -> anyhow::Result<()> {
     args.output_args.use_threads()?;
-    let hidden = args.hidden.map(|hidden| hidden.0);
     let layers = match NetworkFile::chosen(args.network.as_deref(), args.preset.as_deref())? {
-        Some(file) => resized(&file.layers, hidden.as_deref())?,
-        None => Layers::iaf(&hidden.unwrap_or_else(|| vec![128; 3]), Iaf::default()),
+        Some(file) => resized(&file.layers, args.hidden.as_ref())?,
+        None => Layers::iaf(&args.hidden.unwrap_or(HiddenSizes::Every(128)).of(3), Iaf::default()),
     };
     let what = StepBench {
         batch_size: args.batch_size,

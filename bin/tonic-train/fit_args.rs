@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use tonic_base::{BaseFault, Error as BaseError, Verbosity, printable, printable_json};
 use tonic_loader::CacheChoice;
+use tonic_sets::frame_seconds;
 use tonic_shard::Existing;
 use tonic_train::engine::EngineChoice;
 use tonic_train::learner::{Backend, ClassWeights, Pad};
+use tonic_train::network::HiddenSizes;
 use tonic_train::run::{Config, FitOptions, Fitted, NetworkFile, RunOption, SetPaths, fit};
 use tonic_train::{Error, MatmulPrecision, Result};
 
@@ -22,7 +24,7 @@ use crate::options_file::with_files;
 use crate::output_args::OutputArgs;
 use crate::ranks_args::RanksArgs;
 use crate::training_args::TrainingArgs;
-use crate::values::{Hidden, batch_size, class_weights, engine, finite, hidden, pad, positive, preset};
+use crate::values::{batch_size, class_weights, engine, finite, hidden, pad, positive, preset};
 
 #[derive(Args)]
 pub(crate) struct FitArgs {
@@ -62,11 +64,11 @@ pub(crate) struct FitArgs {
     /// Network with a name, and its options of training: see `tonic-train presets`
     #[arg(long, value_name = "NAME", conflicts_with = "network", value_parser = preset())]
     preset: Option<String>,
-    /// Number of neurons in each of three hidden layers, or a list with the number for each layer: 256,128 makes two
-    /// layers, and 256, (with a comma) makes one. With --network or --preset, the sizes of hidden layers that are alike
-    /// [default: 128]
+    /// Number of neurons in every hidden layer, or a list with the number for each layer: 256,128 makes two layers, and
+    /// 256, (with a comma) makes one. One number keeps the number of layers of --network or --preset, and makes three
+    /// layers without them. A list needs hidden layers that are alike [default: 128]
     #[arg(long, value_name = "N[,N...]", value_parser = hidden)]
-    hidden: Option<Hidden>,
+    hidden: Option<HiddenSizes>,
     /// Spike threshold. A lower one makes silent neurons spike [default: 1]
     #[arg(long, value_name = "V", value_parser = positive::<f32>)]
     theta: Option<f32>,
@@ -88,7 +90,7 @@ pub(crate) struct FitArgs {
     #[arg(long, value_name = "W", value_parser = class_weights())]
     class_weights: Option<ClassWeights>,
     /// After the last epoch, compute the running statistics of norms again: from the whole training set, without
-    /// dropout. On small sets, they lag behind the weights
+    /// dropout. On small sets, they lag behind the weights. The new networks are evaluated on the validation set
     #[arg(long)]
     reestimate_norm: bool,
     #[command(flatten)]
@@ -141,10 +143,11 @@ pub(crate) struct FitArgs {
 impl FitArgs {
     /// Converts the arguments to the options of a run in the folder `run`. Fails if no training set is given.
     fn into_options(self, run: PathBuf, backend: Backend) -> Result<FitOptions> {
-        let layers = self.network_file()?.map(|file| file.layers);
+        let (layers, frames) = self.network_file()?.map(|file| (file.layers, file.frames)).unzip();
         self.training.check_init()?;
         Ok(FitOptions {
             layers,
+            frames: frames.flatten(),
             reestimate_norm: self.reestimate_norm,
             train: self.train.ok_or_else(|| missing("train", "the training set"))?,
             valid: self.valid,
@@ -153,7 +156,7 @@ impl FitArgs {
             epochs: self.epochs,
             batch_size: self.batch_size,
             drop_last: self.drop_last,
-            hidden: self.hidden.map(|hidden| hidden.0),
+            hidden: self.hidden,
             theta: self.theta,
             gain: self.gain,
             min_v_mem: self.min_v_mem,
@@ -168,6 +171,7 @@ impl FitArgs {
             existing: self.existing.existing(),
             tensorboard: self.tensorboard,
             open: open_locked,
+            frame_seconds,
             verbosity: self.output_args.verbosity(),
             warn: if self.output_args.json { |_| () } else { |warning| advice::show(warning, advice::for_training) },
         })
@@ -261,8 +265,11 @@ pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
     }
     let mut out = std::io::stdout().lock();
     if json {
-        let Fitted { epochs, test, seconds, warnings } = fitted;
+        let Fitted { epochs, reestimated, test, seconds, warnings } = fitted;
         let mut report = serde_json::json!({"epochs": epochs, "test": test, "seconds": seconds});
+        if let Some(reestimated) = reestimated {
+            report["reestimated"] = serde_json::json!(reestimated);
+        }
         if !warnings.is_empty() {
             report["warnings"] = serde_json::json!(warnings);
         }

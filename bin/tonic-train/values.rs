@@ -7,7 +7,7 @@ use std::str::FromStr;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tonic_train::engine::EngineChoice;
 use tonic_train::learner::{ClassWeights, Pad};
-use tonic_train::network::Preset;
+use tonic_train::network::{HiddenSizes, Preset};
 
 pub(crate) fn engine() -> impl TypedValueParser<Value = EngineChoice> {
     let names = PossibleValuesParser::new(["fused", "reference"]);
@@ -27,12 +27,9 @@ pub(crate) fn preset() -> impl TypedValueParser<Value = String> {
     PossibleValuesParser::new(Preset::ALL.iter().map(|preset| preset.name))
 }
 
-/// Number of neurons in each hidden layer.
-#[derive(Clone)]
-pub(crate) struct Hidden(pub(crate) Vec<usize>);
-
-/// Parses the numbers of neurons of the hidden layers. `128` gives three layers, `256,128` two, and `256,` one.
-pub(crate) fn hidden(text: &str) -> Result<Hidden, String> {
+/// Parses the numbers of neurons of the hidden layers. `128` stands for every layer; `256,128` gives two layers, and
+/// `256,` one.
+pub(crate) fn hidden(text: &str) -> Result<HiddenSizes, String> {
     let sizes: Option<Vec<usize>> = text
         .strip_suffix(',')
         .unwrap_or(text)
@@ -40,8 +37,8 @@ pub(crate) fn hidden(text: &str) -> Result<Hidden, String> {
         .map(|n| n.parse().ok().filter(|n| (1..=1 << 16).contains(n)))
         .collect();
     match sizes {
-        Some(sizes) if sizes.len() == 1 && !text.ends_with(',') => Ok(Hidden(vec![sizes[0]; 3])),
-        Some(sizes) => Ok(Hidden(sizes)),
+        Some(sizes) if sizes.len() == 1 && !text.ends_with(',') => Ok(HiddenSizes::Every(sizes[0])),
+        Some(sizes) => Ok(HiddenSizes::Each(sizes)),
         None => Err("expected layers of 1 to 65536 neurons, such as 128 or 256,128".into()),
     }
 }

@@ -11,8 +11,8 @@ inputs)) and targets (U8, (B,)). float64 computes, from float32 parameters:
                                 has the key of (seed 7, epoch k, sample i)
     <n>/grad.<parameter>        F32   gradients of the first step
     <n>/stat.<statistic>        F32   running statistics after the first step
-A seed is drawn again until no potential is within 2e-5 of a place where spikes or gradients jump: float32 must not
-decide.
+A seed is drawn again until no potential is within 2e-5 of a place where spikes or gradients jump, because float32 must
+not decide, and until the terms of a weight's gradient don't nearly cancel: with few spikes, a norm leaves almost none.
 """
 import json
 import math
@@ -27,6 +27,7 @@ from safetensors.numpy import save_file
 
 BATCH, T, INPUTS, CLASSES, STEPS, SEED = 5, 23, 9, 4, 4, 7
 MARGIN = 2e-5
+CANCELLED = 30  # largest sum of the absolute terms of a weight's gradient, relative to the layer's largest gradient
 M64 = (1 << 64) - 1
 GOLDEN = 0x9E3779B97F4A7C15
 
@@ -46,14 +47,14 @@ def key(seed, epoch, sample):
     return k
 
 
-def masks(keys, layer, p, per_sample, neurons):
-    """(B, T, H): 1 where a spike is kept, and the factor of what is kept."""
+def masks(keys, layer, p, per_sample, steps, neurons):
+    """(B, steps, H): 1 where a spike is kept, and the factor of what is kept."""
     kept = round((1 - float(np.float32(p))) * 65536)
-    out = np.zeros((len(keys), T, neurons))
+    out = np.zeros((len(keys), steps, neurons))
     low = (kept & -kept).bit_length() - 1
     for b, sample in enumerate(keys):
         stream = mix(sample ^ mix(layer))
-        for t in range(T):
+        for t in range(steps):
             for tile in range(-(-neurons // 32)):
                 counter, mask = ((0 if per_sample else t) << 27) + (tile << 3), 0
                 for i, digit in enumerate(range(low, 16)):
@@ -94,7 +95,7 @@ class Counted(torch.autograd.Function):
 
 
 class Near(Exception):
-    """A potential is too close to a jump, or a layer is silent."""
+    """A potential is too close to a jump, a layer is silent, or terms nearly cancel."""
 
 
 def apart(x, *places):
@@ -122,8 +123,9 @@ def spike(u, layer):
     return Spike.apply(u - 1, sigma.to(u.dtype))
 
 
-FAST = (0.81873075, 0.96078944)
-SLOW = (0.9672161, 0.9917013)
+# The nearest float32, which tonic-train clamps to.
+FAST = tuple(float(np.float32(x)) for x in (0.81873075, 0.96078944))
+SLOW = tuple(float(np.float32(x)) for x in (0.9672161, 0.9917013))
 RANGES = {
     "lif": {"alpha": FAST},
     "cuba-lif": {"alpha": FAST, "beta": FAST},
@@ -143,24 +145,24 @@ def ranges_of(layer):
     for name, value in named.items():
         if name in layer and value is not None:
             given = layer[name]
-            named[name] = tuple(given) if isinstance(given, list) else (given, given)
+            named[name] = tuple(float(np.float32(x)) for x in (given if isinstance(given, list) else (given, given)))
     return named
 
 
 class Net:
-    def __init__(self, text, rng):
+    def __init__(self, text, inputs, classes, draw):
+        """`draw(name, shape, low, high)` gives the float32 values of a parameter."""
         file = tomllib.loads(text)
         self.uniform = file.get("init_state", "zero") == "uniform"
         self.layers, self.p, self.stats = file["layers"], {}, {}
-        size = inputs = INPUTS
+        self.classes, size = classes, inputs
 
         def put(name, *shape, low=-1.0, high=1.0):
-            values = rng.uniform(low, high, shape).astype(np.float32)
-            self.p[name] = torch.tensor(values, dtype=torch.float64, requires_grad=True)
+            self.p[name] = torch.tensor(draw(name, shape, low, high), dtype=torch.float64, requires_grad=True)
 
         for i, layer in enumerate(self.layers):
             if "linear" in layer:
-                inputs, size = size, CLASSES if layer["linear"] == "classes" else layer["linear"]
+                inputs, size = size, classes if layer["linear"] == "classes" else layer["linear"]
                 put(f"{i}.weight", size, inputs, low=-0.6, high=0.9)
                 if layer.get("bias", True):
                     put(f"{i}.bias", size, low=-0.2, high=0.4)
@@ -168,7 +170,7 @@ class Net:
                 put(f"{i}.weight", size, low=0.6, high=1.8)
                 put(f"{i}.bias", size, low=-0.3, high=0.7)
                 for name, low, high in (("running_mean", -0.5, 0.5), ("running_var", 0.5, 2.0)):
-                    values = rng.uniform(low, high, size).astype(np.float32)
+                    values = draw(f"{i}.{name}", (size,), low, high)
                     self.stats[f"{i}.{name}"] = torch.tensor(values, dtype=torch.float64)
             elif "recurrent" in layer:
                 put(f"{i}.weight", size, size, low=-0.3, high=0.3)
@@ -181,16 +183,19 @@ class Net:
                     around = 0.2 * (high - low) if wide else 0.0  # some are outside: their gradient is 0
                     put(f"{i}.{name}", size, low=low - around, high=high + around)
             elif layer.get("readout", "sum") != "sum":
-                put(f"{i}.alpha", CLASSES, low=FAST[0] - 0.02, high=FAST[1] + 0.02)
+                put(f"{i}.alpha", classes, low=FAST[0] - 0.02, high=FAST[1] + 0.02)
 
     def forward(self, x, keys, training):
         """Logits. Updates no statistics, but keeps those of the batch in `batch`."""
-        self.batch = {}
+        self.batch, self.products = {}, []
         h, block = x, 0
         for i, layer in enumerate(self.layers):
             p = {name.split(".", 1)[1]: v for name, v in self.p.items() if name.split(".", 1)[0] == str(i)}
             if "linear" in layer:
                 current = F.linear(h, p["weight"], p.get("bias"))
+                if training:
+                    current.retain_grad()
+                    self.products.append((h, current, p["weight"]))
                 recurrent = None
             elif "norm" in layer:
                 rows = current.flatten(0, 1)
@@ -207,7 +212,7 @@ class Net:
                 h = self.neurons(layer, p, current, recurrent, keys, block)
             elif "dropout" in layer:
                 if training:
-                    mask, scale = masks(keys, block, layer["dropout"], layer.get("mask") == "sample", h.shape[2])
+                    mask, scale = masks(keys, block, layer["dropout"], layer.get("mask") == "sample", *h.shape[1:])
                     h = h * mask * scale
             else:
                 return self.readout(layer["readout"], p, current, keys, block)
@@ -221,7 +226,7 @@ class Net:
         zero = torch.zeros(len(keys), neurons, dtype=torch.float64)
         start = lambda row: starts(keys, block, neurons, row) if self.uniform else zero
         u, w, s, out = start(0), start(1), start(2), []
-        for t in range(T):
+        for t in range(current.shape[1]):
             x = current[:, t]
             if recurrent is not None:
                 x = x + F.linear(s, recurrent)
@@ -262,8 +267,8 @@ class Net:
         if kind == "sum":
             return current.sum(1)
         alpha = p["alpha"].clamp(*FAST)
-        y, all_y = starts(keys, block, CLASSES, 0) if self.uniform else torch.zeros_like(current[:, 0]), []
-        for t in range(T):
+        y, all_y = starts(keys, block, self.classes, 0) if self.uniform else torch.zeros_like(current[:, 0]), []
+        for t in range(current.shape[1]):
             y = alpha * y + (1 - alpha) * current[:, t]
             all_y.append(y)
         y = torch.stack(all_y, 1)
@@ -303,12 +308,23 @@ NETWORKS = {
     "silif-uniform": network('"silif", width = 0.4, height = 1.25', uniform=True, mask="sample"),
     "c-silif": network('"c-silif"', uniform=True, dropout=0.1),
     "iaf": network('"iaf", theta = 1.5', "sum", dropout=0.5),
+    "cuba-lif-hard": network('"cuba-lif", alpha = [0.3, 0.6], beta = [0.3, 0.7], reset = "hard", surrogate = "arctan"',
+                             dropout=0),
+    "cuba-lif-fixed": network('"cuba-lif", alpha = 0.8, beta = 0.9, learn = false, reset = "hard"', "max", norm=False),
+    "rlif-hard": network('"lif", reset = "hard"', recurrent=True, dropout=0.1),
+    "c-silif-zero": network('"c-silif"', "last", dropout=0.3),
 }
+
+
+def cancel(x, y, weight):
+    """Whether the terms of the gradient for the weights of y = x W^T nearly cancel."""
+    terms = torch.einsum("bti,bto->oi", x.detach().abs(), y.grad.abs()).max()
+    return terms > CANCELLED * weight.grad.abs().max()
 
 
 def record(text, x, targets, seed):
     rng = np.random.default_rng(seed)
-    net = Net(text, rng)
+    net = Net(text, INPUTS, CLASSES, lambda _, shape, low, high: rng.uniform(low, high, shape).astype(np.float32))
     initial = {name: v.detach().clone() for name, v in (net.p | net.stats).items()}
     adam = torch.optim.Adam(net.p.values(), lr=0.01)
     with torch.no_grad():
@@ -324,11 +340,11 @@ def record(text, x, targets, seed):
         if step == 0:
             tensors["logits"] = logits
             tensors |= {f"grad.{name}": v.grad.clone() for name, v in net.p.items()}
+            if any(cancel(*product) for product in net.products) or not all(v.grad.any() for v in net.p.values()):
+                raise Near
             tensors |= {f"stat.{name}": 0.95 * net.stats[name] + 0.05 * v for name, v in net.batch.items()}
         adam.step()
     tensors["losses"] = torch.tensor(losses)
-    if any(name.startswith("grad.") and not v.any() for name, v in tensors.items()):
-        raise Near  # a layer without spikes compares nothing
     return {name: v.detach().numpy().astype(np.float32) for name, v in tensors.items()}
 
 
@@ -340,7 +356,7 @@ def main():
     x = torch.tensor(counts, dtype=torch.float64)
     tensors = {"x": counts, "targets": targets.astype(np.uint8)}
     for number, (name, text) in enumerate(NETWORKS.items()):
-        for seed in range(200 * number, 200 * number + 200):
+        for seed in range(200 * number, 200 * number + 5000):
             try:
                 made = record(text, x, torch.tensor(targets), seed)
             except Near:
@@ -353,4 +369,5 @@ def main():
     save_file(tensors, os.path.join(sys.argv[1], "torch_layers.safetensors"), {"networks": json.dumps(NETWORKS)})
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -68,19 +68,44 @@ fn quota(root: &Path, line: &str) -> Option<f64> {
 mod tests {
     use super::*;
 
+    type Files<'a> = &'a [(&'a str, &'a str)];
+
+    const ALLOWED: (&str, &str) = ("proc/self/status", "Name:\tx\nCpus_allowed_list:\t0-3,8,10-11\n");
+
+    /// Writes `files`, (path, text), to a temporary folder. Returns what [`cores_at`] finds there.
+    fn found(name: &str, files: Files<'_>, processes: usize) -> Option<usize> {
+        let root = std::env::temp_dir().join(format!("tonic-base-cores-{}-{name}", std::process::id()));
+        for (path, text) in files {
+            let path = root.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let found = cores_at(&root, processes);
+        let _ = std::fs::remove_dir_all(root);
+        found
+    }
+
+    #[test]
+    fn processes_divide_a_machine_unless_each_has_processors_of_its_own() {
+        let online = ("sys/devices/system/cpu/online", "0-15\n");
+        let group = ("proc/self/cgroup", "0::/job\n");
+        let quota = ("sys/fs/cgroup/job/cpu.max", "600000 100000\n");
+        for (processes, of_machine, of_quota) in [(1, 7, 6), (2, 7, 3), (4, 4, 1), (8, 2, 1), (40, 1, 1)] {
+            assert_eq!(found("machine", &[ALLOWED, online], processes), Some(of_machine), "{processes}");
+            assert_eq!(found("quota", &[ALLOWED, online, group, quota], processes), Some(of_quota), "{processes}");
+        }
+    }
+
     #[test]
     fn the_tightest_limit_counts_and_is_rounded() {
-        let allowed = ("proc/self/status", "Name:\tx\nCpus_allowed_list:\t0-3,8,10-11\n");
+        let allowed = ALLOWED;
         let new = ("proc/self/cgroup", "0::/slurm/job_7\n");
         let old = ("proc/self/cgroup", "5:memory:/slurm/job_7\n4:cpu,cpuacct:/slurm/job_7\n");
         let (job, around) = ("sys/fs/cgroup/slurm/job_7/cpu.max", "sys/fs/cgroup/slurm/cpu.max");
         let (quota, period) = ("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "sys/fs/cgroup/cpu/cpu.cfs_period_us");
-        let online = ("sys/devices/system/cpu/online", "0-15\n");
-        type Files<'a> = &'a [(&'a str, &'a str)];
-        let cases: [(Files<'_>, Option<usize>); 12] = [
+        let cases: [(Files<'_>, Option<usize>); 11] = [
             (&[], None),
             (&[allowed], Some(7)),
-            (&[allowed, online], Some(7)),
             (&[allowed, new, (job, "max 100000\n")], Some(7)),
             (&[allowed, new, (job, "150000 100000\n")], Some(2)),
             (&[allowed, new, (job, "140000 100000\n")], Some(1)),
@@ -92,24 +117,7 @@ mod tests {
             (&[("proc/self/status", "Name:\tx\n")], None),
         ];
         for (i, (files, expected)) in cases.into_iter().enumerate() {
-            let root = std::env::temp_dir().join(format!("tonic-base-cores-{}-{i}", std::process::id()));
-            for (path, text) in files {
-                let path = root.join(path);
-                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-                std::fs::write(path, text).unwrap();
-            }
-            let found = cores_at(&root, 1);
-            let shared = cores_at(&root, 4);
-            let _ = std::fs::remove_dir_all(root);
-            assert_eq!(found, expected, "{files:?}");
-            match files {
-                [of, online] if *of == allowed && online.1 == "0-15\n" => assert_eq!(shared, Some(4)),
-                [of, _, (_, quota)] if *of == allowed && quota.starts_with("max") => assert_eq!(shared, Some(7)),
-                [of, old, _, _] if *of == allowed && old.1.contains("cpuacct") && expected == Some(3) => {
-                    assert_eq!(shared, Some(1), "{files:?}");
-                }
-                _ => {}
-            }
+            assert_eq!(found(&i.to_string(), files, 1), expected, "{files:?}");
         }
         assert!(cores() >= 1);
     }

@@ -1,12 +1,13 @@
 //! Shows the progress of long tasks: a bar on a terminal, a line that is replaced in a notebook, a few plain lines in a
 //! log. Also formats sizes, and parses sizes and ranges that users type.
 
+use std::fmt::Write;
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use indicatif::{FormattedDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{FormattedDuration, HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::printable::printable;
 
@@ -15,6 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// In a notebook, the line of progress is replaced at most once in this time.
 const PACE: Duration = Duration::from_millis(500);
+
+/// Work on units that are not done yet is counted in parts of a unit: this many are a unit.
+const PARTS: u64 = 1 << 10;
 
 /// What prints the lines of progress. If it is `None`, they are printed on stderr.
 static PRINTER: RwLock<Option<Printer>> = RwLock::new(None);
@@ -83,6 +87,8 @@ pub struct Progress {
     unit: &'static str,
     total: u64,
     done: AtomicU64,
+    /// Work on units that are not done yet, in parts of a unit.
+    ahead: AtomicU64,
     started: Instant,
     show: Show,
 }
@@ -104,14 +110,14 @@ impl Progress {
         let show = match verbosity {
             Verbosity::Quiet => Show::Nothing,
             Verbosity::Normal if printer().is_none() && std::io::stderr().is_terminal() => {
-                let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+                let bar = ProgressBar::with_draw_target(Some(length(total, unit)), ProgressDrawTarget::stderr());
                 let template = if unit == "B" {
                     "{prefix} {bar:32.cyan/dim} {percent:>3}%  {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left"
                 } else {
-                    "{prefix} {bar:32.cyan/dim} {percent:>3}%  {human_pos}/{human_len} {msg}  {per_sec}  {eta} left"
+                    "{prefix} {bar:32.cyan/dim} {percent:>3}%  {done}/{all} {msg}  {rate}/s  {eta} left"
                 };
                 if let Ok(style) = ProgressStyle::with_template(template) {
-                    bar.set_style(style.progress_chars("━╸─"));
+                    bar.set_style(with_keys(style).progress_chars("━╸─"));
                 }
                 bar.set_prefix(label.clone());
                 bar.set_message(unit);
@@ -123,7 +129,8 @@ impl Progress {
                 _ => Show::Lines(AtomicU64::new(0)),
             },
         };
-        Progress { label, unit, total, done: AtomicU64::new(0), started: Instant::now(), show }
+        let (done, ahead) = (AtomicU64::new(0), AtomicU64::new(0));
+        Progress { label, unit, total, done, ahead, started: Instant::now(), show }
     }
 
     /// Like [`Progress::start`], but shows nothing if stderr is not a terminal. Use it for a run with many tasks.
@@ -151,11 +158,29 @@ impl Progress {
 
     /// Counts `n` more units as done.
     pub fn add(&self, n: u64) {
-        let done = self.done.fetch_add(n, Ordering::Relaxed) + n;
+        let less = |ahead: u64| Some(ahead.saturating_sub(n.saturating_mul(PARTS)));
+        let _ = self.ahead.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        self.done.fetch_add(n, Ordering::Relaxed);
+        self.show();
+    }
+
+    /// Counts work on units that are not done yet. `units` may be a part of a unit. When [`Progress::add`] counts a unit
+    /// as done, the work on it does not count twice.
+    pub fn add_ahead(&self, units: f64) {
+        self.ahead.fetch_add((units * PARTS as f64) as u64, Ordering::Relaxed);
+        self.show();
+    }
+
+    fn show(&self) {
+        let done = self.done.load(Ordering::Relaxed);
+        let all = self.total.max(1).saturating_mul(PARTS);
+        let parts = done.saturating_mul(PARTS);
+        let ahead = self.ahead.load(Ordering::Relaxed).min(all.saturating_sub(parts));
+        let parts = parts + ahead;
         match &self.show {
-            Show::Bar(bar) => bar.inc(n),
+            Show::Bar(bar) => bar.set_position(if self.unit == "B" { parts / PARTS } else { parts }),
             Show::Lines(reported) => {
-                let quarter = done * 4 / self.total.max(1);
+                let quarter = (u128::from(parts) * 4 / u128::from(all)) as u64;
                 let patient = self.started.elapsed() < PATIENCE;
                 if !patient && quarter < 4 && reported.fetch_max(quarter, Ordering::Relaxed) < quarter {
                     let (percent, Progress { label, total, unit, .. }) = (quarter * 25, self);
@@ -165,16 +190,15 @@ impl Progress {
             Show::Line(printer, written) => {
                 let elapsed = self.started.elapsed();
                 let pace = (elapsed.as_millis() / PACE.as_millis()) as u64;
-                if (1..self.total).contains(&done) && written.fetch_max(pace, Ordering::Relaxed) < pace {
-                    printer.print(&self.line(done, elapsed), "");
+                if (1..all).contains(&parts) && written.fetch_max(pace, Ordering::Relaxed) < pace {
+                    printer.print(&self.line(parts as f64 / all as f64, elapsed), "");
                 }
             }
             Show::Nothing => {}
         }
     }
 
-    fn line(&self, done: u64, elapsed: Duration) -> String {
-        let share = done as f64 / self.total as f64;
+    fn line(&self, share: f64, elapsed: Duration) -> String {
         let left = FormattedDuration(elapsed.mul_f64(1.0 / share - 1.0));
         format!("{}: {:.0}% of {}, {left} left", self.label, share * 100.0, self.amount(self.total))
     }
@@ -198,6 +222,25 @@ impl Progress {
         }
         seconds
     }
+}
+
+/// Length of the bar for `total` units: bytes, or parts of other units.
+fn length(total: u64, unit: &str) -> u64 {
+    if unit == "B" { total } else { total.saturating_mul(PARTS) }
+}
+
+/// Adds the keys `done`, `all` and `rate`, which count whole units, to the style of a bar.
+fn with_keys(style: ProgressStyle) -> ProgressStyle {
+    style
+        .with_key("done", |state: &ProgressState, out: &mut dyn Write| {
+            let _ = write!(out, "{}", HumanCount(state.pos() / PARTS));
+        })
+        .with_key("all", |state: &ProgressState, out: &mut dyn Write| {
+            let _ = write!(out, "{}", HumanCount(state.len().unwrap_or(0) / PARTS));
+        })
+        .with_key("rate", |state: &ProgressState, out: &mut dyn Write| {
+            let _ = write!(out, "{:.1}", state.per_sec() / PARTS as f64);
+        })
 }
 
 impl Drop for Progress {
@@ -263,4 +306,35 @@ pub fn parse_range(text: &str) -> Result<(u64, Option<u64>), String> {
     let (start, end) = text.split_once("..").ok_or("expected A..B, such as 0..10")?;
     let start = if start.is_empty() { 0 } else { parse(start)? };
     Ok((start, if end.is_empty() { None } else { Some(parse(end)?) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    static PRINTED: Mutex<String> = Mutex::new(String::new());
+
+    #[test]
+    fn work_on_a_unit_moves_the_line_and_does_not_count_twice() {
+        let write = |text: &str| PRINTED.lock().unwrap().push_str(text);
+        let printer = Printer { write, replaces: true };
+        let mut progress = Progress::start(Verbosity::Quiet, "a", 4, "b");
+        progress.show = Show::Line(printer, AtomicU64::new(0));
+        let share = |work: &dyn Fn(&Progress)| {
+            std::thread::sleep(PACE);
+            work(&progress);
+            let printed = std::mem::take(&mut *PRINTED.lock().unwrap());
+            printed.split(' ').nth(1).map(String::from)
+        };
+        let said = |percent: &str| Some(percent.to_string());
+        assert_eq!(share(&|progress| progress.add_ahead(0.5)), said("12%"));
+        assert_eq!(share(&|progress| progress.add_ahead(0.25)), said("19%"));
+        assert_eq!(share(&|progress| progress.add(1)), said("25%"), "the rest of the first unit");
+        assert_eq!(share(&|progress| progress.add_ahead(1.5)), said("62%"));
+        assert_eq!(share(&|progress| progress.add(1)), said("62%"));
+        assert_eq!(share(&|progress| progress.add_ahead(99.0)), None, "all is done, but not yet counted");
+        progress.add(2);
+        assert_eq!(progress.done.load(Ordering::Relaxed), 4);
+    }
 }

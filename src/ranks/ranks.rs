@@ -242,22 +242,16 @@ impl Ranks {
         }
     }
 
-    /// Ends the processes of all ranks with an exit code, if there are several. Ranks other than 0 wait for a moment
-    /// before they call `report`: if rank 0 has the same error, it reports it, and ends them.
+    /// Ends the processes of all ranks, if there are several, with the exit code that `report` returns. If several ranks
+    /// have an error at about the same time, only the smallest calls `report`.
     pub fn end_all(&self, report: impl FnOnce() -> u8) -> u8 {
         #[cfg(feature = "mpi")]
         if !self.is_solo() {
-            std::thread::sleep(TURN * self.0.rank.min(5) as u32);
-            let code = report();
-            world::abort(code);
+            world::end_all(&self.0, report);
         }
         report()
     }
 }
-
-/// How much later a rank reports an error than the rank before it.
-#[cfg(feature = "mpi")]
-const TURN: Duration = Duration::from_millis(400);
 
 #[cfg(test)]
 mod tests {

@@ -23,6 +23,8 @@ const BACK: Tag = 2;
 /// Asks whether a rank still answers.
 const PING: Tag = 3;
 const PONG: Tag = 4;
+/// Says that a rank reports an error and ends all.
+const END: Tag = 5;
 
 /// How often a wait polls before it lets other threads run.
 const SPINS: u32 = 2000;
@@ -31,6 +33,11 @@ const SHORT: Duration = Duration::from_millis(2);
 const NAP: Duration = Duration::from_micros(50);
 /// How long a rank waits for the answers to its question whether the others still run.
 const ANSWERS: Duration = Duration::from_millis(500);
+
+/// How long a rank with an error waits for the errors of smaller ranks.
+const TURN: Duration = Duration::from_secs(1);
+/// How long a rank waits until another one has ended it.
+const GRACE: Duration = Duration::from_secs(10);
 
 static UNIVERSE: Mutex<Option<Universe>> = Mutex::new(None);
 static SENT: AtomicU64 = AtomicU64::new(0);
@@ -63,6 +70,22 @@ pub(crate) fn leave() {
 
 pub(crate) fn abort(code: u8) -> ! {
     SimpleCommunicator::world().abort(code.into())
+}
+
+/// Ends all ranks. If several ranks call this function at about the same time, only the smallest calls `report`.
+pub(crate) fn end_all(place: &Place, report: impl FnOnce() -> u8) -> ! {
+    let world = SimpleCommunicator::world();
+    for rank in place.rank + 1..place.size {
+        world.process_at_rank(rank as i32).send_with_tag(&0_u8, END);
+    }
+    let start = Instant::now();
+    while place.rank > 0 && start.elapsed() < TURN {
+        if world.any_process().immediate_probe_with_tag(END).is_some() {
+            std::thread::sleep(GRACE);
+        }
+        std::thread::sleep(NAP);
+    }
+    abort(report())
 }
 
 pub(crate) fn machine() -> String {

@@ -67,13 +67,10 @@ impl RemoteFile {
         self.version.bytes
     }
 
-    /// Returns how many bytes of the file an earlier, interrupted [`RemoteFile::fetch`] to `target` has downloaded.
-    pub fn there(&self, target: &Path) -> u64 {
-        let (path, about) = part_paths(target);
-        match std::fs::read(about).ok().and_then(|text| serde_json::from_slice::<FileVersion>(&text).ok()) {
-            Some(begun) if begun.bytes == self.version.bytes => path.metadata().map_or(0, |meta| meta.len()),
-            _ => 0,
-        }
+    /// Returns how many bytes an earlier, interrupted [`RemoteFile::fetch`] to `target` takes on the disk. Another call
+    /// continues with these bytes or, if they are of another version of the file, replaces them.
+    pub fn there(target: &Path) -> u64 {
+        part_paths(target).0.metadata().map_or(0, |meta| meta.len())
     }
 
     /// Downloads the file to `target`, whose directory must exist. Checks the MD5 if `md5` is given. Returns the MD5.

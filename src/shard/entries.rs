@@ -33,10 +33,11 @@ pub(super) fn pack(frames: &SparseFrames) -> Packed {
     packed.bytes.reserve_exact(frames.cells.len());
     let sizes = frames.frame_sizes.view();
     match (frames.cells.view(), frames.counts.view()) {
-        // Fast path for the usual widths of cochlea data, without widening the columns.
+        // Fast paths for the usual widths of cochleas and of small cameras, without widening the columns.
         (Column::U8(cells), Column::U8(counts)) => packed.fill(sizes, cells, counts),
+        (Column::U16(cells), Column::U8(counts)) => packed.fill(sizes, cells, counts),
         (cells, Column::F32(_)) => {
-            let ones = vec![1; cells.len()];
+            let ones = vec![1_u8; cells.len()];
             packed.fill(sizes, &cells.iter().collect::<Vec<u32>>(), &ones);
             packed.large_counts.extend(frames.counts.view());
         }
@@ -53,12 +54,20 @@ impl Packed {
         Packed { bytes: Vec::new(), long_gaps, large_counts }
     }
 
-    fn fill<N: Copy + Into<u32>>(&mut self, frame_sizes: Column<'_>, cells: &[N], counts: &[N]) {
+    fn fill<C, N>(&mut self, frame_sizes: Column<'_>, cells: &[C], counts: &[N])
+    where
+        C: Copy + Into<u32>,
+        N: Copy + Into<u32>,
+    {
         for_each_frame(frame_sizes, |frame| self.push_frame(&cells[frame.clone()], &counts[frame]));
     }
 
     /// Packs the cells and counts of one frame. Cells must ascend; counts must be at least 1.
-    pub(super) fn push_frame<N: Copy + Into<u32>>(&mut self, cells: &[N], counts: &[N]) {
+    pub(super) fn push_frame<C, N>(&mut self, cells: &[C], counts: &[N])
+    where
+        C: Copy + Into<u32>,
+        N: Copy + Into<u32>,
+    {
         let Packed { bytes, long_gaps, large_counts } = self;
         let mut next = 0;
         bytes.extend(cells.iter().zip(counts).map(|(&cell, &count)| {

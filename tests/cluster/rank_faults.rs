@@ -78,9 +78,9 @@ fn a_rank_that_is_lost_ends_all_and_leaves_a_whole_checkpoint() {
 
     for rank in [0, 1] {
         let run = format!("hung-{rank}");
-        let disturbed = Disturbed::start(&bench, &run, &["--timeout", "2"]);
+        let disturbed = Disturbed::start(&bench, &run, &["--timeout", "4"]);
         disturbed.signal("STOP", rank);
-        let output = disturbed.end(Duration::from_secs(12));
+        let output = disturbed.end(Duration::from_secs(15));
         let errors = errors(&output);
         let [error] = &errors[..] else { panic!("{}", text(&output)) };
         assert!(

@@ -11,10 +11,11 @@ use crate::slurm::{Cluster, POLL, script, succeed, wait};
 const TCP: [&str; 4] =
     ["OMPI_MCA_pml=ob1", "OMPI_MCA_btl=self,tcp", "OMPI_MCA_btl_tcp_if_include=lo", "OMPI_MCA_oob_tcp_if_include=lo"];
 
-/// A network with everything that is summed over samples: norms, dropout, learned cells, recurrent weights.
-const SILIF: &str = "layers = [
-  { linear = 24, bias = false }, { norm = \"batch\" }, { recurrent = \"dense\" }, { neuron = \"silif\" }, { dropout = 0.3 },
-  { linear = 16, bias = false }, { norm = \"batch\" }, { neuron = \"silif\" }, { dropout = 0.3 },
+/// A network with everything that is summed over samples: norms, learned cells, recurrent weights. All layers spike.
+const NETWORK: &str = "layers = [
+  { linear = 24, bias = false }, { norm = \"batch\" }, { neuron = \"silif\" }, { dropout = 0.3 },
+  { linear = 16 }, { norm = \"batch\" }, { neuron = \"iaf\" }, { dropout = 0.3 },
+  { linear = 12, bias = false }, { norm = \"batch\" }, { recurrent = \"dense\" }, { neuron = \"adlif\" }, { dropout = 0.3 },
   { linear = \"classes\", bias = false }, { norm = \"batch\" }, { readout = \"leaky\" },
 ]
 ";
@@ -37,7 +38,7 @@ pub(crate) const IAF: [&str; 11] = [
 ];
 const LAYERED: [&str; 11] = [
     "--network",
-    "silif.toml",
+    "network.toml",
     "--batch-size",
     "40",
     "--epochs",
@@ -46,7 +47,7 @@ const LAYERED: [&str; 11] = [
     "augment.toml",
     "--reestimate-norm",
     "--select",
-    "accuracy",
+    "valid-accuracy",
 ];
 const TERMS: [&str; 12] = [
     "--hidden",
@@ -84,7 +85,7 @@ impl Bench {
             prep(&["synth", "-o", &file, "--samples", samples, "--classes", "4", "--seed", seed]);
             prep(&["convert", &file, "-o", set, "--chunk-samples", "8"]);
         }
-        std::fs::write(work.join("silif.toml"), SILIF).unwrap();
+        std::fs::write(work.join("network.toml"), NETWORK).unwrap();
         std::fs::write(work.join("augment.toml"), AUGMENTATION).unwrap();
         Some(Bench { cluster })
     }
@@ -108,6 +109,8 @@ impl Bench {
         let mpirun = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", ranks];
         let mut command = self.cluster.command(&[&mpirun, words].concat());
         command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+        // The only network here is the loopback, which Open MPI leaves out by default.
+        command.env("OMPI_MCA_oob_tcp_if_include", "lo").env("OMPI_MCA_btl_tcp_if_include", "lo");
         command.env("RAYON_NUM_THREADS", "1");
         command
     }

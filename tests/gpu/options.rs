@@ -102,6 +102,11 @@ fn every_optimiser_trains_as_on_the_cpu() {
         assert!(apart < 1e-3 * largest, "{name}: {apart} of {largest}");
         let rates = |run: &std::path::Path| epochs(run).iter().map(|epoch| epoch.lr).collect::<Vec<_>>();
         assert_eq!(rates(&gpu), rates(&dir.path().join(&on_cpu)), "{name}");
+        let penalties = |run: &std::path::Path| epochs(run).into_iter().map(|epoch| epoch.penalty).collect::<Vec<_>>();
+        for (gpu, cpu) in penalties(&gpu).into_iter().zip(penalties(&dir.path().join(&on_cpu))) {
+            assert_eq!([gpu.is_some(), cpu.is_some()], [name == "smoothed"; 2]);
+            assert!((gpu.unwrap_or(1.0) / cpu.unwrap_or(1.0) - 1.0).abs() < 0.01, "{name}: {gpu:?} {cpu:?}");
+        }
         // A resume takes the optimiser's state from the checkpoint.
         let half = format!("{name}-half");
         if !["sgd", "adam", "clipped"].contains(&name) {

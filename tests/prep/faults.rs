@@ -43,7 +43,7 @@ fn what_is_no_hdf5_is_refused() {
     );
     let words = ["expected an HDF5 file, got a file that begins with", "it is no NumPy file either"];
     refuse(&dir, &dir.file("bad.h5", b"\x00\x01\x02"), &[], 3, &words);
-    refuse(&dir, &dir.file("bad.h5", b""), &[], 3, &["expected an HDF5 file, got an empty file"]);
+    refuse(&dir, &dir.file("bad.h5", b""), &[], 3, &["expected a recording", "got an empty file"]);
     refuse(
         &dir,
         &dir.file("bad.h5", b"\x89HDF\r\n\x1a\n"),

@@ -284,6 +284,13 @@ fn files_with_the_same_bytes_are_named() {
     std::os::unix::fs::symlink("/nowhere/snap", folder.root.join("snap")).unwrap();
     folder.refuses(&[], 3, &["got snap, a link to /nowhere/snap, which is not there"]);
     std::fs::remove_file(folder.root.join("snap")).unwrap();
+    // The endings of cameras' files, such as those that git-annex links to.
+    std::os::unix::fs::symlink("/nowhere/1.raw", folder.root.join("1.raw")).unwrap();
+    folder.refuses(&[], 3, &["got 1.raw, a link to /nowhere/1.raw, which is not there"]);
+    std::fs::remove_file(folder.root.join("1.raw")).unwrap();
+    std::fs::write(folder.root.join("2.bin"), "").unwrap();
+    folder.refuses(&[], 3, &["2.bin: expected a recording", "got an empty file"]);
+    std::fs::remove_file(folder.root.join("2.bin")).unwrap();
     // Files that are given one by one are compared too. Long lists are shortened.
     let other = folder.dir.join("other.npy");
     std::fs::copy(folder.root.join("wave/3.npy"), &other).unwrap();

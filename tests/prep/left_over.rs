@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use tonic_toolkit::prep::{Error, SourceOptions};
+use tonic_toolkit::prep::{Error, Recording as Opened, SensorSize, SourceOptions};
 
 use super::camera::{Camera, npy_header};
 use super::columns::{columns, hdf5_of, options, put, put_all, read, six};
@@ -157,4 +157,33 @@ fn a_table_with_numbers_of_rows_needs_its_order() {
     for file in [h5, npy, npz(dir.join("a.npz"), &[("e", "'<f8'", "(6, 5)", bytes)])] {
         refuses(&mut convert(&[&file], &dir.join("none")), 3, &["expected the order", "type --columns _,t,x,y,p"]);
     }
+}
+
+#[test]
+fn objects_of_hdf5_that_are_not_looked_at_are_told() {
+    let others = |file: &hdf5::File, n: usize| (0..n).for_each(|i| put(file, &format!("z{i:04}"), &[1], &[1]));
+    let sensor =
+        |options: &mut SourceOptions| options.sensor = Some(SensorSize { width: 40, height: 30, polarities: 2 });
+    let told = "warning: only the first 4096 arrays and groups of the file are looked at";
+    for (n, is_told) in [(4_092, false), (4_093, true)] {
+        let (_dir, file) = hdf5_of(|file| {
+            put_all(file, ["t", "x", "y", "p"], &[6]);
+            others(file, n);
+        });
+        let (recording, events) = read(&file, &options(sensor)).unwrap();
+        assert_eq!(events, six());
+        let notes = recording.notes.join("; ");
+        assert_eq!(notes.contains(told), is_told, "{n}: {notes}");
+    }
+    let (_dir, file) = hdf5_of(|file| {
+        put_all(file, ["a/t", "a/x", "a/y", "a/p"], &[6]);
+        others(file, 4_200);
+    });
+    let error = Opened::open(&file, &options(sensor)).unwrap_err();
+    assert!(matches!(error, Error::UnknownLayout { .. }));
+    says(&error.to_string(), &["(only the first 4096 are looked at)"]);
+    let map = Some("t=a/t,x=a/x,y=a/y,p=a/p".parse().unwrap());
+    let (recording, events) = read(&file, &SourceOptions { map, ..options(sensor) }).unwrap();
+    assert_eq!(events, six());
+    assert!(!recording.notes.join("; ").contains(told));
 }

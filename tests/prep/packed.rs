@@ -158,6 +158,38 @@ fn folders_of_packed_recordings_and_archives_of_folders_give_the_same_set() {
 }
 
 #[test]
+fn packed_recordings_of_a_folder_are_unpacked_once() {
+    let dir = scratch();
+    let (plain, root) = (dir.folder("plain"), dir.folder("packed"));
+    let camera = Camera::random(9, 5_000, 60_000);
+    for file in [
+        camera.npy(&plain.join("1.npy")),
+        camera.dsec(&plain.join("2.h5")),
+        camera.npz(&plain.join("3.npz")),
+        camera.dsec(&plain.join("4.hdf5")),
+    ] {
+        gzip(&file, &root.join(format!("{}.gz", file.file_name().unwrap().to_str().unwrap())));
+    }
+    let options = SourceOptions { sensor: Some(SIZE), ..SourceOptions::default() };
+    let recordings = Recording::open(&root, &options).unwrap();
+    // From here on, no file can be unpacked.
+    for recording in &recordings {
+        let file = std::fs::File::options().write(true).open(&recording.path).unwrap();
+        let (meta, mut bytes) = (file.metadata().unwrap(), std::fs::read(&recording.path).unwrap());
+        let half = bytes.len() / 2; // the first bytes are looked at again
+        bytes[half..].fill(0);
+        std::fs::write(&recording.path, bytes).unwrap();
+        file.set_modified(meta.modified().unwrap()).unwrap();
+    }
+    assert_eq!(recordings.len(), 4);
+    for recording in &recordings {
+        let events = recording.read(0..1).unwrap().admit(0, SIZE).events;
+        assert_eq!((events.t.len(), &events.x), (5_000, &camera.x), "{}", recording.name);
+        assert!(recording.read(0..1).is_err(), "{}: the temporary file is gone", recording.name);
+    }
+}
+
+#[test]
 fn parts_of_an_archive_are_merged_and_an_interrupted_conversion_goes_on() {
     let dir = scratch();
     let [plain, packed, archive] = copies(&dir);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json as value;
 use tonic_toolkit::base::{Progress, Verbosity};
-use tonic_toolkit::remote::{Patience, RemoteFile};
+use tonic_toolkit::remote::{Patience, RemoteFile, md5_of};
 
 use crate::bench::{Bench, json};
 use crate::server::{Fault, Kind, Server};
@@ -81,6 +81,8 @@ fn a_data_set_is_fetched_unpacked_and_not_fetched_again() {
         assert!(notes[0].as_str().unwrap().starts_with("no md5 of thun_00_a_events_left.zip is known; it has "));
         let said = json(&bench.run(&[&fetch(&url, &dir)[..], &["--json"]].concat()));
         assert_eq!((&said["fetched"], &said["there"], &said["fetched_bytes"]), (&value!(0), &value!(2), &value!(0)));
+        let note = "2 archives were unpacked before; of their files, only the names were compared";
+        assert_eq!(said["notes"], value!([note]));
         // What was removed is fetched again, and nothing else.
         std::fs::remove_dir_all(bench.path(&dir).join("thun_00_a/events_left")).unwrap();
         let said = json(&bench.run(&[&fetch(&url, &dir)[..], &["--json"]].concat()));
@@ -279,6 +281,22 @@ fn files_that_were_brought_by_hand_are_checked_and_unpacked() {
     bench.refuses(&["fetch", "dvslip", "lip"], 4, &["lip/DVS-Lip.zip: corrupt: md5: expected 2dcb9592"]);
     bench.refuses(&["fetch", "mnist"], 2, &["expected one of asldvs", "got mnist"]);
     bench.refuses(&["fetch", "dsec", "--split", "valid"], 2, &["--split", "train,test", "got valid"]);
+}
+
+#[test]
+fn files_that_changed_since_they_were_fetched_are_told() {
+    let bench = Bench::empty();
+    let (name, words) =
+        ("motorcycle/motorcycle_data.bag", ["fetch", "mvsec", "data", "--split", "motorcycle", "--json"]);
+    let file = bench.path("data").join(name);
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, "a bag").unwrap();
+    let record = value!({name: {"md5": md5_of(&file).unwrap(), "unpacked": []}});
+    std::fs::write(bench.path("data/.fetched.json"), record.to_string()).unwrap();
+    assert_eq!(json(&bench.run(&words))["there"], 1);
+    std::fs::write(&file, "a ba").unwrap();
+    let text = bench.refuses(&words, 4, &["motorcycle_data.bag: corrupt: md5: expected"]);
+    assert!(text.contains("as it was fetched (remove the file to fetch it again)"), "{text}");
 }
 
 #[test]

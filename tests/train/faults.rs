@@ -40,6 +40,17 @@ fn what_this_version_has_not_is_said_before_anything_is_made() {
     succeeds(&mut run("--device cpu --quiet"));
 }
 
+#[cfg(not(feature = "mpi"))]
+#[test]
+fn one_of_several_processes_is_refused_without_mpi() {
+    let dir = sets::task();
+    let words =
+        ["4 processes (OMPI_COMM_WORLD_SIZE)", "built without MPI", "cargo build --release --features train,mpi"];
+    fails(fit(dir.path(), "run", "").env("OMPI_COMM_WORLD_SIZE", "4"), 2, &words);
+    assert!(!dir.path().join("run").exists());
+    succeeds(fit(dir.path(), "run", "--epochs 1").env("OMPI_COMM_WORLD_SIZE", "1"));
+}
+
 #[test]
 fn a_manifest_that_claims_endless_samples_is_refused_before_memory_is_taken() {
     let dir = sets::task();

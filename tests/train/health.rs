@@ -211,6 +211,32 @@ fn class_weights_help_rare_classes_and_are_kept_by_a_resume() {
     assert_same(&dir.path().join("whole"), &dir.path().join("run"));
 }
 
+/// Smoothing spreads targets over all classes, by their weights.
+#[test]
+fn a_class_without_samples_is_not_learned_with_weights_and_smoothing() {
+    let dir = tempfile::tempdir().unwrap();
+    imbalanced(&dir.path().join("train"), [100, 20, 0]);
+    let others = "--class-weights balanced --label-smoothing 0.3 --epochs 12 --valid DIR/train --quiet";
+    succeeds(&mut fit(dir.path(), "run", others));
+    let judged = json(&mut eval(dir.path(), "run", "train"));
+    let predicted = |class: usize| -> u64 {
+        judged["confusion"].as_array().unwrap().iter().map(|row| row[class].as_u64().unwrap()).sum()
+    };
+    assert!(predicted(0) > 0 && predicted(1) > 0 && predicted(2) == 0, "{}", judged["confusion"]);
+    assert!(epochs(&dir.path().join("run"))[11].valid_macro.unwrap().recall > 0.7);
+}
+
+#[test]
+fn a_large_penalty_is_no_divergence() {
+    let dir = sets::task();
+    let others = "--spike-rate 3,4 --spike-rate-weight 1e7 --lr 1e-30 --valid DIR/valid --quiet";
+    succeeds(&mut fit(dir.path(), "run", others));
+    for epoch in epochs(&dir.path().join("run")) {
+        let penalty = epoch.penalty.unwrap();
+        assert!(penalty > 2f64.powi(24) && epoch.train.loss > penalty && epoch.train.loss < penalty + 10.0);
+    }
+}
+
 #[test]
 fn macro_averages_stand_beside_the_accuracy() {
     let dir = rare();

@@ -33,6 +33,7 @@ mod networks;
 #[cfg(feature = "nir")]
 mod nir;
 mod predict;
+mod presets;
 mod printed;
 #[allow(dead_code)] // without libtorch, only the crate and tests/gpu use the rest
 mod random;

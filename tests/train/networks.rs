@@ -1,12 +1,11 @@
-//! Tests of `--network`, `--preset` and `presets`: networks of many layers through the whole program.
+//! Tests of `--network`: networks of many layers through the whole program.
 
 use std::path::Path;
 use std::time::Duration;
 
 use safetensors::SafeTensors;
 use tonic_toolkit::train::Isa;
-use tonic_toolkit::train::learner::Curve;
-use tonic_toolkit::train::network::{Preset, read_model};
+use tonic_toolkit::train::network::read_model;
 use tonic_toolkit::train::run::Config;
 
 use crate::runs::{assert_same, bytes, epochs, interrupted};
@@ -15,7 +14,7 @@ use crate::sets::{
 };
 
 /// A network with norm, recurrent connection, dropout and random initial states.
-const MANY: &str = "init_state = \"uniform\"
+pub(crate) const MANY: &str = "init_state = \"uniform\"
 layers = [
   { linear = 20, bias = false },
   { norm = \"batch\" },
@@ -34,52 +33,30 @@ lr = 0.02
 batch-size = 8
 ";
 
-fn write(dir: &Path, text: &str) {
+pub(crate) fn write(dir: &Path, text: &str) {
     std::fs::write(dir.join("many.toml"), text).unwrap();
 }
 
 /// Returns the options of a small fit, except those that choose the network.
 fn options(others: &str) -> String {
     let epochs = if others.contains("--epochs") { "" } else { "--epochs 2" };
-    format!("--train DIR/train --device cpu --threads 2 --quiet {epochs} {others}")
+    let train = if others.contains("--train") { "" } else { "--train DIR/train" };
+    format!("{train} --device cpu --threads 2 {epochs} {others}")
 }
 
 /// Returns the command of a small fit with these arguments. DIR in them stands for `dir`.
-fn program(dir: &Path, run: &str, others: &str) -> assert_cmd::Command {
+pub(crate) fn program(dir: &Path, run: &str, others: &str) -> assert_cmd::Command {
+    let mut command = loud(dir, run, others);
+    command.arg("--quiet");
+    command
+}
+
+/// Returns the command of [`program`], which prints progress.
+pub(crate) fn loud(dir: &Path, run: &str, others: &str) -> assert_cmd::Command {
     let mut command = train();
     let line = format!("fit --output DIR/{run} {}", options(others));
     command.args(line.split_whitespace().map(|word| word.replace("DIR", dir.to_str().unwrap())));
     command
-}
-
-#[test]
-fn a_preset_is_its_network_file() {
-    let dir = sets::task();
-    let path = dir.path();
-    let listed = String::from_utf8(train().arg("presets").output().unwrap().stdout).unwrap();
-    for preset in Preset::ALL {
-        assert_says(&listed, &[preset.name]);
-        let text = train().args(["presets", preset.name]).output().unwrap().stdout;
-        assert_eq!(String::from_utf8(text.clone()).unwrap(), preset.text);
-        std::fs::write(path.join("many.toml"), text).unwrap();
-        let small = "--hidden 9,8 --epochs 1 --overwrite --valid DIR/valid";
-        succeeds(&mut program(path, "preset", &format!("--preset {} {small}", preset.name)));
-        succeeds(&mut program(path, "file", &format!("--network DIR/many.toml {small}")));
-        assert_same(&path.join("preset"), &path.join("file"));
-        assert_eq!(bytes(&path.join("preset"), "config.toml"), bytes(&path.join("file"), "config.toml"));
-    }
-    fails(&mut program(path, "none", "--preset silif"), 2, &["silif", "silif-ssc"]);
-}
-
-#[test]
-fn the_preset_post_is_the_network_without_a_preset() {
-    let dir = sets::task();
-    succeeds(&mut program(dir.path(), "preset", "--preset post --hidden 24,16"));
-    succeeds(&mut program(dir.path(), "flags", "--hidden 24,16"));
-    assert_same(&dir.path().join("preset"), &dir.path().join("flags"));
-    for file in ["config.toml", "model.safetensors"] {
-        assert!(bytes(&dir.path().join("preset"), file) == bytes(&dir.path().join("flags"), file), "{file} differs");
-    }
 }
 
 #[test]
@@ -167,7 +144,7 @@ fn a_stopped_run_of_many_layers_resumes_to_the_same_bits() {
     let begin = |resume: bool| {
         let resume = if resume { "--resume --threads 1 --cache stream" } else { "" };
         let line = options(arguments).replace("--threads 2", if resume.is_empty() { "--threads 2" } else { "" });
-        let line = format!("fit --output DIR/stopped {line} {resume}");
+        let line = format!("fit --output DIR/stopped {line} --quiet {resume}");
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tonic-train"));
         command.env("TONIC_ISA", isas.next().unwrap().name()).stderr(std::process::Stdio::piped());
         command.args(line.split_whitespace().map(|word| word.replace("DIR", path.to_str().unwrap())));
@@ -220,31 +197,11 @@ fn potentials_that_overflow_stop_at_the_step() {
 }
 
 #[test]
-fn choices_of_a_preset_can_be_taken_back() {
-    let dir = sets::task();
-    let run = |others: &str| program(dir.path(), "run", &format!("--preset silif-shd --hidden 8,8 {others}"));
-    fails(&mut run("--schedule constant"), 2, &["--select", "a validation set"]);
-    fails(&mut run("--select none"), 2, &["schedule plateau", "a validation set"]);
-    succeeds(&mut run("--select none --schedule constant"));
-    let training = Config::read(&dir.path().join("run")).unwrap().training;
-    assert_eq!((training.select, training.schedule.curve), (None, Curve::Constant));
-    let resume = "--resume --valid DIR/valid --epochs 3 --select";
-    fails(&mut run(&format!("{resume} valid-loss")), 4, &["select differs", "expected none, got valid-loss"]);
-    succeeds(&mut run("--resume --epochs 3 --select none"));
-    // The other way round.
-    succeeds(&mut run("--overwrite --valid DIR/valid"));
-    fails(&mut run(&format!("{resume} none")), 4, &["select differs", "expected valid-accuracy, got none"]);
-}
-
-#[test]
 fn a_resumed_run_says_which_options_of_a_network_file_it_leaves() {
     let dir = sets::task();
     write(dir.path(), MANY);
     succeeds(&mut program(dir.path(), "run", "--network DIR/many.toml"));
-    let mut loud = train();
-    let line = "fit --output DIR/run --train DIR/train --network DIR/many.toml --device cpu --epochs 3 --resume";
-    loud.args(line.split_whitespace().map(|word| word.replace("DIR", dir.path().to_str().unwrap())));
-    let said = succeeds(&mut loud);
+    let said = succeeds(&mut loud(dir.path(), "run", "--network DIR/many.toml --epochs 3 --resume"));
     assert_says(
         &said,
         &["options  the resumed run keeps its own lr, batch-size: [training] of ", "many.toml isn't used"],
@@ -273,6 +230,24 @@ fn norms_are_estimated_again_from_the_whole_set() {
         assert_ne!(before.statistics(), after.statistics());
     }
     assert!(bytes(&lagging, "checkpoint.safetensors") == bytes(&again, "checkpoint.safetensors"));
+    // The saved networks are validated.
+    let read = |run: &Path| -> serde_json::Value { serde_json::from_slice(&bytes(run, "reestimated.json")).unwrap() };
+    let validated = read(&again);
+    for (name, option) in [("last", None), ("best", Some("--best"))] {
+        let judged = json(eval(path, "again", "valid").args(option));
+        assert_eq!((&validated[name]["loss"], &validated[name]["accuracy"]), (&judged["loss"], &judged["accuracy"]));
+    }
+    assert_ne!(validated["last"]["loss"], epochs(&again).last().unwrap().valid.unwrap().loss);
+    let share =
+        |name: &str| format!("{:.1}% of the {name} epoch", validated[name]["accuracy"].as_f64().unwrap() * 100.0);
+    let note = format!("valid acc after re-estimation of norms: {}, {}", share("best"), share("last"));
+    let compared = json(train().arg("compare").arg(&again));
+    assert!(compared["runs"][0]["notes"].as_array().unwrap().contains(&note.as_str().into()), "{compared}");
+    assert_eq!(compared["runs"][0]["reestimated"], validated);
+    succeeds(train().arg("report").arg(&again).arg("--quiet"));
+    let page = String::from_utf8(bytes(&again, "report.html")).unwrap();
+    assert_says(&page, &["validation accuracy of the best epoch after re-estimation of norms", &note]);
+    assert!(!lagging.join("reestimated.json").exists());
     // The test at the end is that of the saved network.
     let test: serde_json::Value = serde_json::from_slice(&bytes(&again, "test.json")).unwrap();
     assert_eq!(json(&mut eval(path, "again", "valid"))["loss"], test["loss"]);
@@ -284,28 +259,26 @@ fn norms_are_estimated_again_from_the_whole_set() {
     assert!(!lagging.join("test.json").exists());
     succeeds(&mut program(path, "again", untested));
     assert!(again.join("test.json").exists());
+    assert_eq!([read(&again), read(&lagging)], [validated.clone(), validated]);
+    // More epochs replace the networks, and their results.
+    let more = "--network DIR/many.toml --valid DIR/valid --epochs 3 --resume";
+    let said = succeeds(&mut loud(path, "again", more));
+    assert_says(
+        &said,
+        &["norms    model.safetensors after re-estimation: valid loss ", "norms    best.safetensors after"],
+    );
 }
 
+/// Running statistics lag behind the weights. Activity is that of training.
 #[test]
-fn a_sweep_varies_presets() {
+fn activity_does_not_depend_on_running_statistics() {
     let dir = sets::task();
-    let spec = format!(
-        "train = \"{0}/train\"\nepochs = 1\nhidden = [8, 8]\ndevice = \"cpu\"\n[vary]\npreset = [\"post\", \"lif\"]\n",
-        dir.path().display()
-    );
-    std::fs::write(dir.path().join("spec.toml"), spec).unwrap();
-    succeeds(train().current_dir(dir.path()).args(["sweep", "spec.toml", "-o", "runs"]));
-    for run in ["1-presetpost", "2-presetlif"] {
-        let run = std::fs::read_dir(dir.path().join("runs"))
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .find(|path| path.file_name().unwrap().to_str().unwrap().trim_start_matches('0') == run);
-        let run = run.unwrap();
-        let options = run.join("fit.toml");
-        succeeds(train().arg("fit").arg("--options").arg(options).arg("-o").arg(&run).arg("--quiet"));
-        assert_eq!(Config::read(&run).unwrap().network.hidden, [8, 8]);
-    }
-    let compared = json(train().current_dir(dir.path()).args(["compare", "runs"]));
-    let differing = compared["differing"].to_string();
-    assert_says(&differing, &["layers", "lr"]);
+    let activity = |momentum: &str| {
+        write(dir.path(), &MANY.replace("\"batch\" }", &format!("\"batch\", momentum = {momentum} }}")));
+        succeeds(&mut program(dir.path(), "run", "--network DIR/many.toml --overwrite"));
+        epochs(&dir.path().join("run")).into_iter().map(|epoch| epoch.activity.unwrap()).collect::<Vec<_>>()
+    };
+    let slow = activity("1e-6");
+    assert_eq!(slow, activity("1.0"));
+    assert!(slow.iter().flatten().all(|layer| layer.silent < 0.5), "{slow:?}");
 }

@@ -3,7 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
+use tonic_toolkit::base::Verbosity;
+use tonic_toolkit::loader::{Batch, CacheChoice, EpochOrder, Loader};
+use tonic_toolkit::shard::ShardSet;
+use tonic_toolkit::train::Error;
+use tonic_toolkit::train::engine::{CpuEngine, Engine, LayeredEngine};
 use tonic_toolkit::train::network::{Layers, Network, Neuron, Reset, read_model};
 
 use crate::sets::{self, fails, fit, succeeds, task, train};
@@ -11,8 +16,8 @@ use crate::sets::{self, fails, fit, succeeds, task, train};
 const LIF: &str = "layers = [{ linear = 24, bias = false }, { norm = \"batch\" }, { neuron = \"lif\" }, \
                    { linear = 16 }, { neuron = \"cuba-lif\" }, { linear = \"classes\" }, { readout = \"sum\" }]\n";
 
-fn golden(version: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/goldens/nir_{version}.nir"))
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/goldens/{name}.nir"))
 }
 
 fn export(dir: &Path, run: &str, options: &str) -> assert_cmd::Command {
@@ -79,7 +84,12 @@ fn graphs_of_the_package_are_read() {
     let dir = tempfile::tempdir().unwrap();
     let mut all = Vec::new();
     for (version, reset) in [("1.0.4", Reset::Soft), ("1.0.8", Reset::Hard)] {
-        succeeds(&mut import(dir.path(), &golden(version), "out.safetensors", "--dt 0.004 --steps 9"));
+        succeeds(&mut import(
+            dir.path(),
+            &golden(&format!("nir_{version}")),
+            "out.safetensors",
+            "--dt 0.004 --steps 9",
+        ));
         let model = read_model(&dir.path().join("out.safetensors")).unwrap();
         let hidden = &model.network.layers().hidden;
         assert!(matches!(hidden[0].neuron, Neuron::Lif(of) if of.reset == reset), "{version}");
@@ -133,7 +143,7 @@ fn a_graph_is_no_file_to_begin_with_but_its_import_is() {
 #[test]
 fn damaged_files_are_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let bytes = std::fs::read(golden("1.0.4")).unwrap();
+    let bytes = std::fs::read(golden("nir_1.0.4")).unwrap();
     let file = dir.path().join("x.nir");
     let options = "--dt 0.004 --steps 9";
     for (damaged, words) in [(&b""[..], "x.nir: corrupt: HDF5"), (&bytes[..bytes.len() / 2], "x.nir: corrupt")] {
@@ -145,10 +155,18 @@ fn damaged_files_are_refused() {
         1,
         &["none", "open the graph"],
     );
-    fails(&mut import(dir.path(), &golden("1.0.4"), "out.safetensors", "--steps 9"), 2, &["dt: expected the duration"]);
-    fails(&mut import(dir.path(), &golden("1.0.4"), "out.txt", options), 2, &["ends in .safetensors"]);
+    fails(
+        &mut import(dir.path(), &golden("nir_1.0.4"), "out.safetensors", "--steps 9"),
+        2,
+        &["dt: expected the duration"],
+    );
+    fails(&mut import(dir.path(), &golden("nir_1.0.4"), "out.txt", options), 2, &["ends in .safetensors"]);
     let for_sinabs = format!("{options} --convention sinabs");
-    fails(&mut import(dir.path(), &golden("1.0.4"), "out.safetensors", &for_sinabs), 2, &["--dt", "--convention nir"]);
+    fails(
+        &mut import(dir.path(), &golden("nir_1.0.4"), "out.safetensors", &for_sinabs),
+        2,
+        &["--dt", "--convention nir"],
+    );
     assert!(!dir.path().join("out.safetensors").exists() && !dir.path().join("out.txt").exists());
 }
 
@@ -180,4 +198,35 @@ fn arrays_are_those_of_the_model_file() {
     let text = npyz::NpyFile::new(archive.by_name("tonic_toolkit.npy").unwrap()).unwrap().into_vec::<u8>().unwrap();
     let description: serde_json::Value = serde_json::from_slice(&text).unwrap();
     assert_eq!(description["classes"], json!(["low", "middle", "high"]));
+}
+
+/// Imports graphs that Sinabs and snnTorch have run, and compares the logits. Weights and decay factors are dyadic, so
+/// equal logits mean equal spikes.
+#[test]
+fn imported_graphs_spike_as_in_sinabs_and_snntorch() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let report: Value = serde_json::from_slice(&std::fs::read(data.join("goldens/nir_spikes.json")).unwrap()).unwrap();
+    let set = ShardSet::open(&data.join("frozen/conversion/finished")).unwrap();
+    let loader = Loader::new(set, CacheChoice::Host, Verbosity::Quiet).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    for (name, of) in report.as_object().unwrap() {
+        let options = format!("--convention {} --steps 250", of["convention"].as_str().unwrap());
+        succeeds(&mut import(dir.path(), &golden(&format!("spikes_{name}")), "model.safetensors", &options));
+        let model = read_model(&dir.path().join("model.safetensors")).unwrap();
+        let mut engine: Box<dyn Engine> = match model.network.layers().as_iaf() {
+            Some(_) => Box::new(CpuEngine::new(&model.network)),
+            None => Box::new(LayeredEngine::new(&model.network)),
+        };
+        let mut logits = Vec::new();
+        let each = |batch: &Batch| {
+            logits.extend_from_slice(engine.forward(&model.network, batch, model.steps)?);
+            Ok::<_, Error>(true)
+        };
+        loader.epoch(EpochOrder::Sequential, 16, 0, each).unwrap();
+        let expected: Vec<Vec<f32>> = serde_json::from_value(of["logits"].clone()).unwrap();
+        assert_eq!(expected.len(), 8);
+        for (sample, (got, expected)) in logits.chunks(4).zip(&expected).enumerate() {
+            assert_eq!(got, expected, "{name}, sample {sample}");
+        }
+    }
 }

@@ -39,6 +39,8 @@ fn a_report_has_everything_and_loads_nothing() {
     assert_eq!(ids.len(), 3);
     let titles = ["Training", "Evaluation", "Confusion", "Classes", "Worst samples", "Slowest samples", "Settings"];
     let titles = titles.iter().chain(&["Sets", "Machine"]).map(|title| format!("<h2>{title}</h2>"));
+    assert_says(&html, &["cross entropy", "best validation accuracy, epoch "]);
+    assert!(!html.contains("objective of training"));
     let charts = ["Loss", "Accuracy", "Learning rate", "Firing rates", "Silent neurons", "Speed"];
     let charts = charts.iter().map(|title| format!("<figcaption>{title}</figcaption>"));
     let settings = ["<td>batch_size</td><td>16</td>", "<td>lr</td><td>0.01</td>", "window = 4000", "cpu"];
@@ -75,6 +77,8 @@ fn the_selected_network_is_evaluated_and_all_settings_are_shown() {
     assert_eq!(said["surveyed"]["selected"], json!({"epoch": 1, "by": "valid-loss"}));
     let html = page(dir.path(), "run/report.html");
     assert_says(&html, &["The network of the selected epoch, 1, by valid-loss"]);
+    assert_says(&html, &["validation accuracy of the selected epoch, 1", "objective of training"]);
+    assert!(!html.contains("best validation accuracy"));
     let settings = [
         ("optimiser", "adam"),
         ("beta2", "0.999"),

@@ -10,6 +10,7 @@ use tonic_toolkit::base::Verbosity;
 use tonic_toolkit::loader::CacheChoice;
 use tonic_toolkit::shard::{Existing, ShardSet};
 use tonic_toolkit::train::learner::Backend;
+use tonic_toolkit::train::network::HiddenSizes;
 use tonic_toolkit::train::run::{Checkpoint, Config, EpochMetrics, FitOptions, TrainingOptions};
 use tonic_toolkit::train::{Optimiser, OptimiserConfig};
 
@@ -134,8 +135,9 @@ pub(crate) fn small_fit(dir: &Path, train: &str, lr: f64, backend: Backend) -> F
         epochs: Some(3),
         batch_size: Some(16),
         layers: None,
+        frames: None,
         reestimate_norm: false,
-        hidden: Some(vec![8]),
+        hidden: Some(HiddenSizes::Each(vec![8])),
         theta: None,
         gain: None,
         min_v_mem: None,
@@ -151,6 +153,7 @@ pub(crate) fn small_fit(dir: &Path, train: &str, lr: f64, backend: Backend) -> F
         existing: Existing::Overwrite,
         tensorboard: false,
         open: ShardSet::open,
+        frame_seconds: |_| None,
         verbosity: Verbosity::Quiet,
         warn: |_| (),
     }

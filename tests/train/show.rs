@@ -51,6 +51,32 @@ fn logits_are_those_of_predict_and_shares_end_with_them() {
     }
 }
 
+#[test]
+fn networks_without_hidden_layers_are_shown() {
+    let dir = task();
+    std::fs::write(dir.path().join("network.toml"), "layers = [{ linear = \"classes\" }, { readout = \"sum\" }]\n")
+        .unwrap();
+    let mut fit = train();
+    fit.current_dir(dir.path()).args(["fit", "--train", "train", "--valid", "valid", "--network", "network.toml"]);
+    succeeds(fit.args(["-o", "run", "--epochs", "2", "--batch-size", "16", "--device", "cpu", "--quiet"]));
+    succeeds(&mut predict_on("cpu", dir.path(), "run", "valid", "out"));
+    let expected = &logits(&dir.path().join("out"))[7];
+    let shown = sets::json(&mut show(dir.path(), "valid", 7));
+    let shares = shown["shares"].as_array().unwrap();
+    assert_eq!((shares.len() as u64, shown["layers"].as_array().unwrap().len()), (shown["steps"].as_u64().unwrap(), 0));
+    let sum: f64 = expected.iter().map(|&logit| f64::from(logit).exp()).sum();
+    for (share, logit) in floats(shares.last().unwrap()).into_iter().zip(expected) {
+        assert!((share - f64::from(*logit).exp() / sum).abs() < 1e-4, "{share}");
+    }
+    assert_says(
+        &String::from_utf8(show(dir.path(), "valid", 7).output().unwrap().stdout).unwrap(),
+        &["readout: share"],
+    );
+    succeeds(
+        train().arg("report").arg(dir.path().join("run")).arg("--data").arg(dir.path().join("valid")).arg("--quiet"),
+    );
+}
+
 /// The readout over time ends with the logits, for all kinds of readout and of initial states.
 #[test]
 fn networks_of_all_readouts_are_shown() {

@@ -77,6 +77,26 @@ fn a_test_has_the_step_of_the_tested_epoch_and_a_resume_goes_on_with_the_file() 
     assert_eq!(steps(), [(16, 1), (16, 2), (16, 3), (16, 1)]);
 }
 
+/// The loss of validation is the plain cross entropy, and so are the curves of both in a plain run.
+#[test]
+fn a_loss_that_is_no_plain_cross_entropy_has_another_name() {
+    let dir = task();
+    let plain = ["", "class-weights none", "label-smoothing 0"];
+    let others = ["class-weights balanced", "label-smoothing 0.1", "spike-rate 0.1,0.2"];
+    let cases = plain.map(|option| (option, true)).into_iter().chain(others.map(|option| (option, false)));
+    for (option, is_plain) in cases {
+        let option = if option.is_empty() { String::new() } else { format!("--{option}") };
+        let line = format!("--valid DIR/valid --epochs 1 --tensorboard --overwrite --quiet {option}");
+        succeeds(&mut fit(dir.path(), "run", &line));
+        let run = dir.path().join("run");
+        let epoch = &records(&run)[1];
+        assert_eq!([has(epoch, "loss/train"), has(epoch, "objective/train")], [is_plain, !is_plain], "{option}");
+        assert!(has(epoch, "loss/valid"));
+        let svg = std::fs::read_to_string(run.join("loss.svg")).unwrap();
+        assert_eq!(svg.contains("objective of training"), !is_plain, "{option}");
+    }
+}
+
 #[test]
 fn the_epoch_line_says_the_time_that_is_left() {
     let dir = task();

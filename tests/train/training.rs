@@ -214,7 +214,7 @@ fn texts_about_learning_rates_know_the_schedule() {
     let step = "--schedule step --step-epochs 1 --lr-factor 0.5";
     succeeds(&mut run(&format!("{step} --epochs 2 --quiet")));
     let said = succeeds(&mut run("--resume --epochs 3 --lr 0.004"));
-    assert_says(&said, &["lr       1.0000e-3 from here on, 2.5000e-3 before: the schedule changes 0.004"]);
+    assert_says(&said, &["lr       1.0000e-3 from here on, 2.5000e-4 before: the schedule changes 0.004"]);
     assert_eq!(epochs(&dir.path().join("run"))[2].lr, Some(0.001));
     let cosine = "--schedule cosine --lr 1e30 --overwrite --epochs 2";
     fails(&mut run(cosine), 5, &["epoch 1, batch 2", "an --lr below 1e30, of which the schedule makes 9."]);

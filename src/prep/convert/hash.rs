@@ -26,7 +26,7 @@ impl Inputs {
     /// # Errors
     /// [`tonic_base::Error::Io`].
     pub fn hash(&self, range: &Range<u64>, verbosity: Verbosity) -> Result<Vec<SourceFile>> {
-        // Samples that a program has added have their hash already.
+        // Small files, and samples that a program has added, have their hash already.
         let files = self.within(range).map(|input| &input.recording).filter(|recording| recording.content().is_none());
         let total = files.map(|recording| size(&recording.path)).sum::<Result<u64>>()?;
         let shown = if total == 0 { Verbosity::Quiet } else { verbosity };

@@ -15,6 +15,7 @@ use crate::convert::inputs::Inputs;
 use crate::convert::limit::{Excess, check_left_out};
 use crate::convert::loss::Losses;
 use crate::convert::memory::check_memory;
+use crate::convert::opening;
 use crate::error::{BaseFault, Error, Result};
 use crate::recipe::Recipe;
 use crate::source::LinkedPath;
@@ -45,7 +46,7 @@ impl<'a> Job<'a> {
     pub fn open(conversion: &'a Conversion) -> Result<Job<'a>> {
         let started = Instant::now();
         Encoder::new(conversion.level)?;
-        let inputs = Inputs::open(&conversion.inputs, &conversion.source)?;
+        let inputs = opening::open(conversion)?;
         Job::plan(conversion, inputs, started)
     }
 

@@ -7,6 +7,7 @@
 //! estimate     how large the set will be, and how long it takes
 //! division     which part of the set each task of a cluster makes, and how long it takes
 //! chunk_sizes  how many samples a chunk has, and how many chunks a shard has
+//! opening      shows progress while the recordings are opened
 //! inputs       opens the recordings, and finds the recording of each sample
 //! sensor       the error for a recording whose sensor size is unknown
 //! hash         hashes of the recordings' files
@@ -35,6 +36,7 @@ mod large;
 mod limit;
 mod loss;
 mod memory;
+mod opening;
 mod outside;
 mod pipeline;
 mod sensor;

@@ -1,6 +1,7 @@
 //! Runs a conversion. Worker threads make chunks in parallel, and the calling thread writes them in order.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tonic_base::{Error as BaseError, Progress, Verbosity, in_order, print_line};
@@ -14,7 +15,7 @@ use crate::convert::job::Job;
 use crate::convert::loss::Losses;
 use crate::convert::settings::{check_settings, settings};
 use crate::error::{Error, Result};
-use crate::source::{Layout, TakenColumns};
+use crate::source::{Layout, TakenColumns, watch};
 use tonic_shard::{
     Existing, KEPT, Ledger, Manifest, Origin, OutputDir, SetDescription, SetWriter, ShardFault, SourceFile, Width,
     describing_file,
@@ -176,7 +177,14 @@ fn run(job: &Job<'_>, mut writer: SetWriter, mut losses: Losses, origin: &Origin
     let description = writer.description().clone();
     let first = writer.chunks_done();
     let resumed_samples = (first * u64::from(description.chunk_samples)).min(description.samples);
-    let progress = Progress::start(conversion.verbosity, "convert", description.samples - resumed_samples, "samples");
+    let samples = description.samples - resumed_samples;
+    let progress = Arc::new(Progress::start(conversion.verbosity, "convert", samples, "samples"));
+    let watching = {
+        // To decode the files is half of the work.
+        let bytes: u64 = description.sources.iter().map(|source| source.bytes).sum();
+        let progress = Arc::clone(&progress);
+        watch(0.5 * samples as f64 / bytes.max(1) as f64, move |samples| progress.add_ahead(samples))
+    };
     let made = in_order(
         first..description.chunks(),
         conversion.threads,
@@ -191,9 +199,10 @@ fn run(job: &Job<'_>, mut writer: SetWriter, mut losses: Losses, origin: &Origin
             Ok(())
         },
     );
+    drop(watching);
     match made {
         Ok(()) => {
-            let seconds = progress.finish();
+            let seconds = Arc::into_inner(progress).map_or(0.0, Progress::finish);
             let mut outcome = job.equal_files(&description.sources);
             outcome.extend(job.judge(&description, losses)?);
             let manifest = match conversion.part {

@@ -219,8 +219,9 @@ impl Dataset {
             lines.push(format!("by hand  {why}: {from}"));
         }
         for split in &self.splits {
-            let samples = split.samples.map_or(String::new(), |samples| format!(", {samples} samples"));
-            lines.push(format!("split {}{samples}", split.name));
+            let samples =
+                split.samples.map_or("number of samples unknown".into(), |samples| format!("{samples} samples"));
+            lines.push(format!("split {}, {samples}", split.name));
             for Download { url, file, md5, .. } in split.downloads() {
                 let md5 = md5.map_or("md5 unknown".into(), |md5| format!("md5 {md5}"));
                 lines.push(format!("  {file}  {md5}  {url}").trim_end().into());

@@ -1,6 +1,9 @@
 //! Detects the layout of a file from its content, and opens a file that holds one recording.
 
+use std::borrow::Cow;
 use std::path::Path;
+
+use tonic_shard::Id;
 
 use crate::error::{BaseFault, Error, Result};
 use crate::events::{Events, SensorSize};
@@ -10,6 +13,7 @@ use crate::source::columns::TakenColumns;
 use crate::source::formats;
 use crate::source::hdf;
 use crate::source::hdf::LinkedPath;
+use crate::source::kept::Kept;
 use crate::source::layout::Layout;
 use crate::source::layouts::{camera, hsd, mat_file, npy_files, npz_archive, ntidigits, smnist, stmnist, text};
 use crate::source::marks;
@@ -31,7 +35,12 @@ const UNPACKED: &str = "HDF5, NumPy and MATLAB files that are packed are unpacke
 /// [`Error::NotARecording`] for a file of an unknown format; [`tonic_base::Error::Usage`] if the layout in the options
 /// contradicts the other options or the file.
 pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> {
-    let layout = found_layout(path, options)?;
+    layout_by(path, options, None)
+}
+
+/// Returns the layout of a file like [`layout_of`]. `bytes` has the whole file, if it was read already.
+fn layout_by(path: &Path, options: &SourceOptions, bytes: Option<&[u8]>) -> Result<Layout> {
+    let layout = found_layout(path, options, bytes)?;
     match &options.topic {
         Some(topic) if layout != Layout::Rosbag => {
             let expected = format!("none for {}, which is no ROS bag ({})", path.display(), layout.name());
@@ -41,7 +50,7 @@ pub(super) fn layout_of(path: &Path, options: &SourceOptions) -> Result<Layout> 
     }
 }
 
-fn found_layout(path: &Path, options: &SourceOptions) -> Result<Layout> {
+fn found_layout(path: &Path, options: &SourceOptions, bytes: Option<&[u8]>) -> Result<Layout> {
     let asked = options.layout.filter(|&layout| layout != Layout::Map);
     let are_named = options.map.is_some() || options.columns.is_some();
     let has_names = |layout: &Layout| are_named && !layout.has_arrays();
@@ -52,7 +61,7 @@ fn found_layout(path: &Path, options: &SourceOptions) -> Result<Layout> {
     if let Some(asked) = asked.filter(has_names) {
         return named_twice(asked);
     }
-    let head = head(path)?;
+    let head = bytes.map_or_else(|| head(path).map(Cow::Owned), |bytes| Ok(Cow::Borrowed(formats::head_in(bytes))))?;
     match (asked, layout_of_arrays(&head).or_else(|| marks::marked(&head)).or_else(|| images(&head))) {
         (Some(asked), Some(found)) if asked != found && (asked.has_arrays() || asked.is_of_camera()) => {
             let expected = format!("{}, as the bytes of {} tell", found.name(), path.display());
@@ -68,6 +77,9 @@ fn found_layout(path: &Path, options: &SourceOptions) -> Result<Layout> {
     }
     if formats::is_text(&head) && Table::of(&String::from_utf8_lossy(&head)).is_some() {
         return Ok(Layout::Csv);
+    }
+    if head.is_empty() && path.is_file() {
+        return Err(Error::not_a_recording(path, formats::READ, "an empty file"));
     }
     let file = hdf::open(path).map_err(|fault| match fault {
         Error::NotARecording { path, expected, got } => {
@@ -189,6 +201,19 @@ pub(crate) fn events_of(path: &Path, options: &SourceOptions) -> Result<u64> {
     Ok(open_stream(path, options)?.len)
 }
 
+/// What the first look at a file has found out.
+#[derive(Debug)]
+pub(super) struct FirstLook {
+    /// Number of events in the range that the options give, or of all events if they give no range.
+    pub events: u64,
+    /// The other files that hold the recording's data.
+    pub linked: Vec<LinkedPath>,
+    /// The temporary file of a packed recording.
+    pub unpacked: Option<Kept>,
+    /// The hash of the file's bytes and their number. `None` if the file was not read whole.
+    pub content: Option<(Id, u64)>,
+}
+
 /// What is known about the recording in a file before its events are read.
 #[derive(Debug)]
 pub(super) struct Head {
@@ -197,22 +222,22 @@ pub(super) struct Head {
     pub sensor: Option<SensorSize>,
     /// Class of the recording, if the file gives it.
     pub label: Option<ClassLabel>,
-    /// Number of events in the range that the options give. Without a range, the number of all events.
-    pub events: u64,
     /// Number of events outside the range that the options give.
     pub out_of_range: u64,
-    /// Other files that hold some of the recording's data.
-    pub linked: Vec<LinkedPath>,
     /// The fields of the file that are used as the columns of events.
     pub taken: TakenColumns,
     /// Notes for the user about how the recording was opened.
     pub notes: Vec<String>,
+    pub found: FirstLook,
 }
 
 /// Opens and checks a file like [`open_stream`], without reading all of its events. The events in an npz archive and in
 /// a MATLAB file are not checked.
 pub(super) fn read_head(path: &Path, options: &SourceOptions) -> Result<Head> {
-    let layout = layout_of(path, options)?;
+    let bytes = packed::small(path);
+    let unpacked = if bytes.is_some() { None } else { Kept::unpack(path) };
+    let content = bytes.as_ref().map(|bytes| (Id(*blake3::hash(bytes).as_bytes()), bytes.len() as u64));
+    let layout = layout_by(path, options, bytes.as_deref())?;
     if matches!(layout, Layout::Npz | Layout::Mat) {
         let head = if layout == Layout::Npz { npz_archive::npz_head } else { mat_file::mat_head };
         let (taken, label, len) = head(path, options)?;
@@ -220,19 +245,22 @@ pub(super) fn read_head(path: &Path, options: &SourceOptions) -> Result<Head> {
         let used = options.events.map_or(0..len, |events| events.of(len));
         let events = used.end.saturating_sub(used.start);
         let (out_of_range, linked) = (len - events, Vec::new());
-        return Ok(Head { layout, sensor: None, label, events, out_of_range, linked, taken, notes });
+        let found = FirstLook { events, linked, unpacked, content };
+        return Ok(Head { layout, sensor: None, label, out_of_range, taken, notes, found });
     }
     if layout.is_of_camera() {
-        let (sensor, taken, notes, len) = cameras::head(path, layout, options)?;
+        let (sensor, taken, notes, len) = cameras::head(path, layout, options, bytes)?;
         let mut time = Timeline::new(options, TimeUnit::Microseconds, Vec::new());
         let events = options.events.map_or(Ok(len), |events| time.restrict(events, path, len))?;
         let (out_of_range, linked) = (time.left_out, Vec::new());
-        return Ok(Head { layout, sensor, label: None, events, out_of_range, linked, taken, notes });
+        let found = FirstLook { events, linked, unpacked, content };
+        return Ok(Head { layout, sensor, label: None, out_of_range, taken, notes, found });
     }
     let stream = match layout {
         Layout::Csv => checked(text::count_text(path, options)?, options)?,
         _ => open_stream(path, options)?,
     };
     let EventStream { sensor, label, len, time, linked, taken, notes, .. } = stream;
-    Ok(Head { layout, sensor, label, events: len, out_of_range: time.left_out, linked, taken, notes })
+    let (out_of_range, found) = (time.left_out, FirstLook { events: len, linked, unpacked, content });
+    Ok(Head { layout, sensor, label, out_of_range, taken, notes, found })
 }

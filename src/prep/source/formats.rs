@@ -239,15 +239,23 @@ pub(super) fn is_text(head: &[u8]) -> bool {
     !head.is_empty() && head.iter().all(plain) && (utf8 || 10 * ascii > 9 * head.len())
 }
 
-/// Returns whether `head` is the beginning of a NumPy array, an HDF5 file, a camera's file or a text with events. An
-/// HDF5 file can begin with 512, 1024 or 2048 bytes of other data. Camera files that don't begin with fixed bytes are
-/// recognised by `name`, the name of the file, and by plausible events.
+/// Returns whether `head` is the beginning of a NumPy array or archive, an HDF5 file, a camera's file or a text with
+/// events. An HDF5 file can begin with 512, 1024 or 2048 bytes of other data. NumPy archives, and camera files that don't
+/// begin with fixed bytes, are recognised by `name`, the name of the file, too: the archive by its ending, the others by
+/// their ending and plausible events.
 pub(super) fn is_read(head: &[u8], name: &Path) -> bool {
     let hdf5 = |at| head.get(at..).is_some_and(|rest: &[u8]| rest.starts_with(b"\x89HDF\r\n\x1a\n"));
+    let is_npz = |name: &Path| name.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npz"));
     head.starts_with(b"\x93NUMPY")
+        || head.starts_with(b"PK\x03\x04") && is_npz(&packed::without_gz(name))
         || [0, 512, 1024, 2048].into_iter().any(hdf5)
         || marks::marked(head).or_else(|| marks::probable(name, head)).is_some()
         || is_text(head) && Table::of(&String::from_utf8_lossy(head)).is_some_and(|table| table.has_events())
+}
+
+/// Returns the first [`HEAD`] bytes of a file's bytes.
+pub(super) fn head_in(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes.len().min(HEAD)]
 }
 
 /// Reads the first [`HEAD`] bytes of a file, unpacked.

@@ -1,5 +1,5 @@
-//! Keeps long columns in huge pages. With pages of 4 KiB, page faults would take most of the time of decoding a file.
-//! This module has the `unsafe` call that asks for huge pages.
+//! Keeps long columns in huge pages, if the system has enough of them free. With pages of 4 KiB, page faults take most
+//! of the time of decoding a file. This module has the `unsafe` call that asks for huge pages.
 
 #![allow(unsafe_code)]
 
@@ -9,6 +9,13 @@ const LEAST: usize = 1 << 22;
 /// in small pages, and reuses them for smaller columns. A column in such a block can only grow by copies. Unused
 /// capacity takes no memory.
 const ROOM: usize = 1 << 26;
+/// Size of a huge page in bytes.
+#[cfg(target_os = "linux")]
+const HUGE: u64 = 1 << 21;
+/// A column gets huge pages if this many times its size is free in huge pages: a recording has four columns, and other
+/// processes take pages too.
+#[cfg(target_os = "linux")]
+const SPARE: u64 = 4;
 
 /// Appends `more` to a column. Asks the system for huge pages when a long column grows, as NumPy does for its arrays.
 pub(crate) fn append<T: Copy>(column: &mut Vec<T>, more: &[T]) {
@@ -28,12 +35,28 @@ pub(crate) fn append<T: Copy>(column: &mut Vec<T>, more: &[T]) {
 fn ask_for_huge_pages<T>(column: &mut Vec<T>) {
     const PAGE: usize = 1 << 12;
     let bytes = column.capacity() * size_of::<T>();
+    // A system without free huge pages makes them by moving others: decoding would wait for it, up to half a second.
+    let free = std::fs::read_to_string("/proc/buddyinfo").map_or(0, |text| free_huge_bytes(&text));
+    let advice = if free / SPARE < bytes as u64 { libc::MADV_NOHUGEPAGE } else { libc::MADV_HUGEPAGE };
     // All pages of the column get the same advice: otherwise the system cannot move it when it grows.
     let begin = column.as_mut_ptr().map_addr(|at| at & !(PAGE - 1)).cast();
     let bytes = (column.as_ptr().addr() + bytes).next_multiple_of(PAGE) - column.as_ptr().addr() / PAGE * PAGE;
     // SAFETY: the advice doesn't change what is in the pages. An error means that the system has no huge pages. Then
     // the column stays in small pages.
-    let _ = unsafe { libc::madvise(begin, bytes, libc::MADV_HUGEPAGE) };
+    let _ = unsafe { libc::madvise(begin, bytes, advice) };
+}
+
+/// Returns how many bytes are free in blocks of at least [`HUGE`] bytes. `text` is `/proc/buddyinfo`: each line ends with
+/// the numbers of free blocks of 4 KiB, 8 KiB, 16 KiB and so on.
+#[cfg(target_os = "linux")]
+fn free_huge_bytes(text: &str) -> u64 {
+    let counts = |line: &str| {
+        let words = line.split_whitespace().skip_while(|word| *word != "zone").skip(2);
+        let sizes = (12..).map(|order| 1_u64 << order.min(63));
+        let blocks = words.zip(sizes).filter(|(_, size)| *size >= HUGE);
+        blocks.filter_map(|(count, size)| count.parse::<u64>().ok()?.checked_mul(size)).sum::<u64>()
+    };
+    text.lines().map(counts).sum()
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -50,5 +73,13 @@ mod tests {
         (0..300).for_each(|_| append(&mut column, &piece));
         assert_eq!(column.len(), 9_000_000);
         assert!(column.chunks(piece.len()).all(|part| part == piece));
+    }
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn free_huge_pages_are_counted() {
+        let text = "Node 0, zone      DMA      0      0      0      0      0      0      0      0      1      1      3 \n\
+                    Node 0, zone   Normal  16633   4402   1589    946     97     28   4603   2198   1068    815    994 \n";
+        assert_eq!(free_huge_bytes(text), ((1 + 815) << 21) + ((3 + 994) << 22));
+        assert_eq!(free_huge_bytes("no numbers\n\nNode 0, zone\nNode 0, zone x y z\n"), 0);
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! layout, options              the names of layouts; the caller's options
+//! reading                      counts the work on recordings, for a progress bar
 //! raw, notes                   raw events; the recordings that a note is about
 //! filler                       equal events at the start or at the end of a sample
 //! packed                       files in gzip, and members of zip archives
@@ -23,6 +24,7 @@
 //! text                         texts with a row of cells for each event
 //! stream, stored, sorted       one recording as a sequence of events; its events in a temporary file, also sorted
 //! target, huge_pages           where decoded events go; long columns in memory
+//! kept                         keeps the temporary files of packed recordings until they are read
 //! vetting, check               check the times; check the columns, coordinates and polarities
 //! layouts, cameras, detect     open files by their layout: HDF5 and NumPy; the file formats of cameras
 //! samples                      one recording as one sample or many
@@ -43,6 +45,7 @@ mod formats;
 mod hdf;
 mod heap;
 mod huge_pages;
+mod kept;
 mod labels;
 mod layout;
 mod layouts;
@@ -56,6 +59,7 @@ mod options;
 mod packed;
 mod placing;
 mod raw;
+mod reading;
 mod recording;
 mod samples;
 mod sorted;
@@ -89,9 +93,12 @@ pub use memory::EventColumns;
 pub(crate) use memory::{ADDED, open_columns};
 pub(crate) use notes::{Kind, Kinds};
 pub use options::{Cut, Digits, LabelSource, Map, SourceOptions, TableColumns};
-pub(crate) use packed::{MOST_MEMBERS, MOST_RATIO, Raw, failed, fill, most_unpacked, open_zip, raw, without_gz};
+pub(crate) use packed::{
+    MOST_MEMBERS, MOST_RATIO, Raw, bytes_to_read, failed, fill, most_unpacked, open_zip, raw, without_gz,
+};
 pub(crate) use raw::MAX_SAMPLE_EVENTS;
 pub use raw::{Coordinates, RawSamples, Times};
+pub(crate) use reading::{count, watch};
 pub use recording::Recording;
 pub(crate) use recording::{BLOCK_EVENTS, LARGE_SAMPLE};
 pub(crate) use spooled::Spool;

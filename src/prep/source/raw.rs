@@ -133,7 +133,8 @@ impl Coordinates {
         match self {
             Coordinates::U8(c) => {
                 let column = &c[range];
-                column.iter().all(|&v| u32::from(v) < size).then(|| column.iter().map(|&v| v.into()).collect())
+                let largest = column.iter().copied().max().unwrap_or(0);
+                (u32::from(largest) < size).then(|| column.iter().map(|&v| v.into()).collect())
             }
             Coordinates::U16(c) => {
                 let column = &c[range];
@@ -145,6 +146,18 @@ impl Coordinates {
                 let inside = column.iter().all(|v| (0..i64::from(size)).contains(v));
                 inside.then(|| column.iter().map(|&v| v as u16).collect())
             }
+        }
+    }
+
+    /// Returns the entries of a range of events, like [`Coordinates::inside`], if `size` is at most 256.
+    fn inside_bytes(&self, range: Range<usize>, size: u32) -> Option<Vec<u8>> {
+        match self {
+            Coordinates::U8(c) => {
+                let column = &c[range];
+                let largest = column.iter().copied().max().unwrap_or(0);
+                (u32::from(largest) < size).then(|| column.to_vec())
+            }
+            column => Some(column.inside(range, size)?.into_iter().map(|v| v as u8).collect()),
         }
     }
 
@@ -217,7 +230,7 @@ impl RawSamples {
             x: self.x.inside(range.clone(), sensor.width)?,
             y: column(&self.y, sensor.height)?,
             p: match &self.p {
-                Some(p) => p.inside(range.clone(), sensor.polarities)?.into_iter().map(|p| p as u8).collect(),
+                Some(p) => p.inside_bytes(range.clone(), sensor.polarities)?,
                 None => vec![0; range.len()],
             },
         })

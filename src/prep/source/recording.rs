@@ -110,13 +110,18 @@ pub(super) trait ReadSamples: std::fmt::Debug + Send + Sync {
         None
     }
 
+    /// Returns whether the file is opened, and perhaps decoded, again to read its samples.
+    fn reopens(&self) -> bool {
+        false
+    }
+
     /// Returns whether a sample's events are out of order in the file.
     fn reordered(&self, _sample: u64) -> bool {
         false
     }
 
-    /// For samples that a program has added, returns the hash and the length in bytes of their events. Otherwise
-    /// `None`.
+    /// Returns the hash of the recording and its length in bytes, if they are known: of the events of samples that a
+    /// program has added, or of the bytes of a small file. Otherwise `None`.
     fn content(&self) -> Option<(Id, u64)> {
         None
     }
@@ -171,10 +176,15 @@ impl Recording {
         Ok(self.placing.place(raw))
     }
 
-    /// For samples that a program has added, returns the hash and the length in bytes of their events. Otherwise
-    /// `None`.
+    /// Returns the hash of the recording and its length in bytes, if they are known: of the events of samples that a
+    /// program has added, or of the bytes of a small file. Otherwise `None`.
     pub(crate) fn content(&self) -> Option<(Id, u64)> {
         self.reader.content()
+    }
+
+    /// Returns whether the file is opened, and perhaps decoded, again to read its samples.
+    pub(crate) fn reopens(&self) -> bool {
+        self.reader.reopens()
     }
 
     /// Returns the number of events of a sample. `None` if the sample cannot be read in blocks.

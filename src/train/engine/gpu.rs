@@ -12,6 +12,7 @@ use crate::error::{KernelError, Result};
 use crate::feed::StagedBatch;
 use crate::gpu::{Device, Stream};
 use crate::kernel::SpikeCounts;
+use crate::kernel::interface::BatchScore;
 use crate::kernel::program::{ColumnTypes, MatmulPrecision, Program};
 use crate::network::{Network, Parameters, Shape};
 
@@ -62,9 +63,11 @@ impl GpuEngine {
         let predictions = on_device.predictions(batch.len())?;
         let correct = predictions.iter().filter(|prediction| prediction.is_correct()).count();
         let mean = predictions.iter().map(|of| of.loss).sum::<f64>() / batch.len() as f64;
-        let result =
-            BatchLoss { loss: if is_step { on_device.first_score()?.loss } else { mean }, correct, penalty: 0.0 };
-        Ok(if is_step { check_loss(result) } else { finite(result) }?)
+        if !is_step {
+            return Ok(finite(BatchLoss { loss: mean, correct, penalty: 0.0 })?);
+        }
+        let BatchScore { loss, penalty, .. } = on_device.first_score()?;
+        Ok(check_loss(BatchLoss { loss, correct, penalty })?)
     }
 
     /// Copies a network and a batch to the device. `trains` says whether to allocate the buffers for training.

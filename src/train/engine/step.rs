@@ -14,15 +14,16 @@ use crate::network::{Network, Parameters};
 /// Each sample runs for `steps` time steps, or for all its frames if it has more. `network` must have the shape that
 /// the engine was made for.
 ///
-/// An engine of several ranks gets this rank's share of the batch in [`step`](Engine::step), and computes loss and
-/// gradient of the whole batch, together with the other ranks. All other functions work on this rank alone.
+/// An engine of several ranks gets this rank's share of the batch in [`step`](Engine::step) and
+/// [`spikes`](Engine::spikes). Together with the other ranks, it computes loss, gradient and statistics of the whole
+/// batch. All other functions work on this rank alone.
 pub trait Engine: std::fmt::Debug {
     /// Returns the mean loss of a batch, and writes the gradient of the loss for every parameter into `gradient`.
     /// Doesn't change the parameters.
     ///
     /// # Errors
     /// - [`Error::Kernel`](crate::Error::Kernel) if the batch does not fit the network, if the loss is NaN, infinite, or
-    ///   at least 2^24, or if a membrane potential is NaN or infinite.
+    ///   without its penalty at least 2^24, or if a membrane potential is NaN or infinite.
     /// - [`Interrupted`](tonic_base::Error::Interrupted) after an interruption, for example Ctrl-C.
     ///
     /// After an error, the content of `gradient` is unspecified.
@@ -41,7 +42,8 @@ pub trait Engine: std::fmt::Debug {
     /// If the shapes of `network` and the engine differ.
     fn forward(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<&[f32]>;
 
-    /// Returns the spike counts of each hidden layer for a batch, from input to output. Doesn't read the labels.
+    /// Returns the spike counts of each hidden layer for a batch, from input to output: of a network in training, whose
+    /// norms use the statistics of the batch, without dropout. Doesn't read the labels.
     ///
     /// # Errors
     /// The errors of [`Engine::forward`].
@@ -103,8 +105,17 @@ pub(crate) fn predict<E: Engine + ?Sized>(
 pub(super) enum Pass {
     /// A training step: norms use the statistics of the batch, and dropout is on.
     Training,
+    /// A measurement of a network in training: norms use the statistics of the batch, and dropout is off.
+    Measuring,
     /// An evaluation: norms use the running statistics, and dropout is off.
     Evaluation,
+}
+
+impl Pass {
+    /// Returns whether norms use the statistics of the batch, and not the running statistics.
+    pub(super) fn uses_batch(self) -> bool {
+        self != Pass::Evaluation
+    }
 }
 
 /// Mean loss of a batch, and number of correct predictions.
@@ -182,16 +193,29 @@ pub(crate) fn check_labels(batch: &Batch, classes: usize) -> Result<(), KernelEr
     }
 }
 
-/// Training stops if the loss of a batch reaches this number. Logits that give such a loss are too large for the
-/// precision of float32.
+/// Training stops if the loss of a batch, without its penalty, reaches this number. Logits that give such a loss are too
+/// large for the precision of float32.
 pub(crate) const MAX_LOSS: f64 = (1 << 24) as f64;
 
-/// Returns `result`, or an error if the loss is NaN, infinite, or at least [`MAX_LOSS`].
+/// Returns `result`, or an error if the loss is NaN or infinite, or without its penalty at least [`MAX_LOSS`].
 pub(crate) fn check_loss(result: BatchLoss) -> Result<BatchLoss, KernelError> {
-    let BatchLoss { loss, .. } = finite(result)?;
+    let BatchLoss { loss, penalty, .. } = finite(result)?;
+    let loss = loss - penalty;
     if loss < MAX_LOSS { Ok(result) } else { Err(KernelError::HugeLoss { loss }) }
 }
 
 pub(crate) fn finite(result: BatchLoss) -> Result<BatchLoss, KernelError> {
     if result.loss.is_finite() { Ok(result) } else { Err(KernelError::NonFiniteLoss { loss: result.loss }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BatchLoss, check_loss};
+
+    #[test]
+    fn the_size_of_a_loss_is_judged_without_its_penalty() {
+        let of = |loss, penalty| check_loss(BatchLoss { loss, correct: 0, penalty });
+        assert!(of(1e9, 1e9 - 1.0).is_ok() && of(1.0, 0.0).is_ok());
+        assert!(of(1e9, 1.0).is_err() && of(f64::INFINITY, f64::INFINITY).is_err() && of(f64::NAN, f64::NAN).is_err());
+    }
 }

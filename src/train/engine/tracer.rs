@@ -71,7 +71,7 @@ impl<'a> Tracer<'a> {
                 engine.forward_sample(state, sample, steps, &mut logits)?;
                 let time = started.elapsed();
                 let spikes = state.spikes();
-                let outputs = spikes.last().map_or(Vec::new(), |last| summed_readout(self.network, last));
+                let outputs = state.readout_input().map_or(Vec::new(), |input| summed_readout(self.network, input));
                 Ok(Traced { spikes, logits, outputs, time })
             }
             TracingEngine::Layered(engine) => {
@@ -84,15 +84,15 @@ impl<'a> Tracer<'a> {
     }
 }
 
-/// Returns the outputs of the readout over time, (steps, classes). Row t is the sum of time steps 0 to t. `last` has
-/// the spikes of the last hidden layer.
-fn summed_readout(network: &Network, last: &ActiveCells) -> Vec<f32> {
+/// Returns the outputs of the readout over time, (steps, classes). Row t is the sum of time steps 0 to t. `input` is the
+/// input of the readout.
+fn summed_readout(network: &Network, input: &ActiveCells) -> Vec<f32> {
     let Some(readout) = network.parameters.layers().last() else { return Vec::new() };
     let mut sum = vec![0.0; readout.outputs];
-    let mut sums = Vec::with_capacity(last.steps() * readout.outputs);
-    for t in 0..last.steps() {
+    let mut sums = Vec::with_capacity(input.steps() * readout.outputs);
+    for t in 0..input.steps() {
         sum.iter_mut().zip(readout.bias).for_each(|(sum, bias)| *sum += bias);
-        for &(neuron, count) in last.step(t) {
+        for &(neuron, count) in input.step(t) {
             let weights = &readout.weight_t[neuron as usize * readout.outputs..][..readout.outputs];
             sum.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += count * weight);
         }

@@ -51,11 +51,6 @@ pub(super) struct BatchTerms<'a> {
 }
 
 impl TrainingLoss {
-    /// Returns the loss for a batch with these labels.
-    pub(super) fn of_batch(&self, labels: &[u32]) -> BatchTerms<'_> {
-        self.of_share(Ranks::solo(), labels)
-    }
-
     /// Returns the loss for a batch that several ranks share. `labels` are those of this rank's samples.
     pub(super) fn of_share(&self, ranks: Ranks, labels: &[u32]) -> BatchTerms<'_> {
         let weight = |&label: &u32| self.class_weights.as_ref().map_or(1.0, |weights| weights[label as usize]);
@@ -75,20 +70,21 @@ impl BatchTerms<'_> {
     /// Returns the loss of a sample, not yet divided by W. Writes the gradient of the batch's mean loss with respect
     /// to the logits to `gradient`.
     pub(super) fn sample(&self, logits: &[f32], label: u32, gradient: &mut [f32]) -> f64 {
-        let (label, smoothing, total) = (label as usize, self.loss.label_smoothing, self.total as f32);
+        let (label, smoothing) = (label as usize, self.loss.label_smoothing);
         let own = self.weight(label);
         if smoothing == 0.0 {
-            return f64::from(own) * loss::cross_entropy(logits, label, own / total, gradient);
+            return f64::from(own) * loss::cross_entropy(logits, label, own / self.total as f32, gradient);
         }
         let nll = loss::cross_entropy(logits, label, 1.0, gradient);
+        let shares = loss::softmax(logits);
         let each = smoothing / logits.len() as f64;
         let all: f64 = (0..logits.len()).map(|class| f64::from(self.weight(class))).sum();
         let target = (1.0 - smoothing) * f64::from(own);
-        let whole = (target + each * all) as f32;
+        let whole = target + each * all;
         for (class, gradient) in gradient.iter_mut().enumerate() {
-            // The gradient is now softmax - onehot.
-            let other = if class == label { all - f64::from(own) } else { -f64::from(self.weight(class)) };
-            *gradient = (whole * *gradient + (each * other) as f32) / total;
+            // In float64, because the two terms cancel where the network has learned the smoothed target.
+            let wanted = each * f64::from(self.weight(class)) + if class == label { target } else { 0.0 };
+            *gradient = ((whole * shares[class] - wanted) / self.total) as f32;
         }
         let above = |class: usize| f64::from(logits[label]) - f64::from(logits[class]);
         let smooth: f64 = (0..logits.len()).map(|class| f64::from(self.weight(class)) * (nll + above(class))).sum();
@@ -122,5 +118,40 @@ impl BatchTerms<'_> {
         };
         let gradients = spikes.iter().zip(neurons).map(layer).collect();
         (penalty, gradients)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_ranks::Ranks;
+
+    use super::TrainingLoss;
+
+    /// Compares with PyTorch's `cross_entropy(x, y, weight=w, label_smoothing=0.25)` in float64, where the second class
+    /// has no samples and no weight.
+    #[test]
+    fn a_class_without_weight_is_no_target_of_smoothing() {
+        let logits = [[1.0, -0.5, 2.0], [0.25, 0.75, -1.0], [-2.0, 1.5, 0.5]];
+        let labels = [0, 2, 0];
+        let expected = [
+            [-0.14490428792457705, 0.01415293306011782, 0.13075135486445924],
+            [0.1282182183802416, 0.24574446374103115, -0.37396268212127276],
+            [-0.20293352573851592, 0.17881706899235847, 0.024116456746157415],
+        ];
+        let loss = TrainingLoss {
+            class_weights: Some(vec![0.75, 0.0, 1.5]),
+            label_smoothing: 0.25,
+            ..TrainingLoss::default()
+        };
+        let terms = loss.of_share(Ranks::solo(), &labels);
+        let mut sum = 0.0;
+        for ((logits, label), expected) in logits.iter().zip(labels).zip(expected) {
+            let mut gradient = [0.0; 3];
+            sum += terms.sample(logits, label, &mut gradient);
+            for (got, expected) in gradient.iter().zip(expected) {
+                assert!((f64::from(*got) - expected).abs() < 1e-7, "{got} {expected}");
+            }
+        }
+        assert!((terms.mean(sum) - 2.1477523646705645).abs() < 1e-12, "{}", terms.mean(sum));
     }
 }

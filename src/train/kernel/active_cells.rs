@@ -154,7 +154,16 @@ impl ActiveCells {
     /// count `value`.
     pub(crate) fn set_bits(&mut self, bits: &[u32], tiles: usize, value: f32) {
         self.clear();
-        bits.chunks_exact(tiles.max(1)).for_each(|bits| self.push_bits(bits, value));
+        let spikes: usize = bits.iter().map(|bits| bits.count_ones() as usize).sum();
+        self.entries.resize(spikes + ANYWAY, (0, 0.0));
+        let mut end = 0;
+        for bits in bits.chunks_exact(tiles.max(1)) {
+            for (tile, &bits) in bits.iter().enumerate() {
+                end += write_spikes(&mut self.entries[end..], tile, bits, |_| value);
+            }
+            self.offsets.push(end);
+        }
+        self.entries.truncate(end);
     }
 
     /// Appends a time step. Bit j of `bits[tile]` is 1 if neuron `tile * TILE_WIDTH + j` spikes. Every spike gets the
@@ -218,6 +227,24 @@ impl ActiveCells {
     }
 }
 
+/// This number of entries is written for every tile, which avoids a branch. The next tile overwrites surplus entries.
+const ANYWAY: usize = 2;
+
+/// Writes an entry for each 1 bit of `mask`. The count of neuron j is `count(j)`. Returns the number of entries.
+#[inline(always)]
+fn write_spikes(entries: &mut [(u32, f32)], tile: usize, mask: u32, count: impl Fn(usize) -> f32) -> usize {
+    let (mut left, spikes) = (mask, mask.count_ones() as usize);
+    let mut next = || {
+        let j = left.trailing_zeros() as usize % TILE_WIDTH;
+        left &= left.wrapping_sub(1);
+        ((tile * TILE_WIDTH + j) as u32, count(j))
+    };
+    let (anyway, more) = entries.split_at_mut(ANYWAY);
+    anyway.iter_mut().for_each(|entry| *entry = next());
+    more.iter_mut().take(spikes.saturating_sub(ANYWAY)).for_each(|entry| *entry = next());
+    spikes
+}
+
 for_each_isa! {
     fn append_spikes<V>(
         fired: &[u32],
@@ -227,9 +254,6 @@ for_each_isa! {
         neuron: &Neuron,
         active: &mut ActiveCells,
     ) {
-        /// This number of entries is written for every tile, which avoids a branch. The next tile overwrites surplus
-        /// entries.
-        const ANYWAY: usize = 2;
         let ActiveCells { offsets, entries, .. } = active;
         let tiles = neurons.div_ceil(TILE_WIDTH).max(1);
         // A padded neuron can spike only if a count is not finite: 0 times infinity is NaN.
@@ -240,17 +264,8 @@ for_each_isa! {
         for (t, masks) in fired.chunks_exact(tiles).enumerate() {
             for (tile, &mask) in masks.iter().enumerate() {
                 let v = &v[tile * stride + t];
-                let mut left = if tile + 1 == tiles { mask & last } else { mask };
-                let count = left.count_ones() as usize;
-                let mut next = || {
-                    let j = left.trailing_zeros() as usize % TILE_WIDTH;
-                    left &= left.wrapping_sub(1);
-                    ((tile * TILE_WIDTH + j) as u32, neuron.spikes(v[j]))
-                };
-                let (anyway, more) = entries[end..].split_at_mut(ANYWAY);
-                anyway.iter_mut().for_each(|entry| *entry = next());
-                more.iter_mut().take(count.saturating_sub(ANYWAY)).for_each(|entry| *entry = next());
-                end += count;
+                let mask = if tile + 1 == tiles { mask & last } else { mask };
+                end += write_spikes(&mut entries[end..], tile, mask, |j| neuron.spikes(v[j]));
             }
             offsets.push(end);
         }

@@ -107,8 +107,10 @@ kernel_structs! {
     }
 
     pub(crate) struct BatchScore {
-        /// Mean cross entropy of the batch. Weighted by class if there are class weights.
+        /// Mean cross entropy of the batch, weighted by class if there are class weights, and the penalty.
         pub(crate) loss: f64,
+        /// Penalty for spike rates.
+        pub(crate) penalty: f64,
         pub(crate) correct: u32,
         pub(crate) samples: u32,
     }

@@ -130,7 +130,7 @@ __device__ __forceinline__ void write_score(const ReadoutArgs& args, State& stat
     }
     if (threadIdx.x > 0) return;
     loss = losses[0] / weights[0] + penalties[0];
-    args.scores[state.batch] = {loss, correct[0], samples};
+    args.scores[state.batch] = {loss, penalties[0], correct[0], samples};
     if (!(loss - loss == 0)) state.stopped = 1; // no update, and no further batch
 }
 

@@ -28,10 +28,10 @@ pub(crate) fn predicted(logits: &[f32]) -> usize {
     best
 }
 
-/// Returns softmax(logits) in float64.
+/// Returns softmax(logits) in float64, with the same bits on every machine.
 pub(crate) fn softmax(logits: &[f32]) -> Vec<f64> {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let powers: Vec<f64> = logits.iter().map(|&logit| f64::from(logit - largest).exp()).collect();
+    let powers: Vec<f64> = logits.iter().map(|&logit| libm::exp(f64::from(logit) - f64::from(largest))).collect();
     let sum: f64 = powers.iter().sum();
     powers.into_iter().map(|power| power / sum).collect()
 }

@@ -63,14 +63,17 @@ pub(crate) const TILE_WIDTH: usize = 32;
 /// One value for each of the [`TILE_WIDTH`] neurons of a tile.
 pub(crate) type Tile = [f32; TILE_WIDTH];
 
+/// A [`Tile`] in float64, for sums.
+pub(crate) type DoubleTile = [f64; TILE_WIDTH];
+
 #[inline(always)]
-fn halves(tile: &Tile) -> [&[f32; 16]; 2] {
+fn halves<T>(tile: &[T; TILE_WIDTH]) -> [&[T; 16]; 2] {
     let halves = tile.as_chunks().0;
     [&halves[0], &halves[1]]
 }
 
 #[inline(always)]
-fn halves_mut(tile: &mut Tile) -> [&mut [f32; 16]; 2] {
+fn halves_mut<T>(tile: &mut [T; TILE_WIDTH]) -> [&mut [T; 16]; 2] {
     let (low, high) = tile.as_chunks_mut().0.split_at_mut(1);
     [&mut low[0], &mut high[0]]
 }

@@ -18,8 +18,8 @@
 use crate::kernel::cell::{CellInput, CellParameter, load};
 use crate::kernel::exp::exp;
 use crate::kernel::isa::for_each_isa;
-use crate::kernel::vector::F32x16;
-use crate::kernel::{TILE_WIDTH, Tile, halves, halves_mut};
+use crate::kernel::vector::{F32x16, F64x16};
+use crate::kernel::{DoubleTile, TILE_WIDTH, Tile, halves, halves_mut};
 
 /// How the integrator's values over time become the output of a class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub(crate) struct Leaky {
     classes: usize,
     /// For each tile of classes: r, and 1 - r.
     tiles: Vec<[Tile; 2]>,
+    /// 0 for each class, -infinity for the padding of the last tile.
+    padding: Vec<Tile>,
 }
 
 /// Number of sums over time that [`backward`] computes for each class:
@@ -53,12 +55,14 @@ impl Leaky {
     pub(crate) fn new(reduction: Reduction, leak: CellParameter<'_>) -> Leaky {
         let classes = leak.values.len();
         let mut tiles = vec![[[0.0; TILE_WIDTH]; 2]; classes.div_ceil(TILE_WIDTH)];
+        let mut padding = vec![[f32::NEG_INFINITY; TILE_WIDTH]; tiles.len()];
         for class in 0..classes {
+            padding[class / TILE_WIDTH][class % TILE_WIDTH] = 0.0;
             let r = leak.of(class);
             let [decay, gain] = &mut tiles[class / TILE_WIDTH];
             (decay[class % TILE_WIDTH], gain[class % TILE_WIDTH]) = (r as f32, (1.0 - r) as f32);
         }
-        Leaky { reduction, classes, tiles }
+        Leaky { reduction, classes, tiles, padding }
     }
 
     /// Writes the gradient for r, (classes,). `sums` returns dL/dr of a class, summed over all samples.
@@ -95,7 +99,7 @@ for_each_isa! {
                 let mut sums = vec![[V::splat(0.0); 2]; tiles];
                 let mut p = vec![[0.0; TILE_WIDTH]; tiles];
                 for y in steps {
-                    softmax::<V>(y, readout.classes, &mut p);
+                    softmax::<V>(y, &readout.padding, &mut p);
                     for (sums, p) in sums.iter_mut().zip(&p) {
                         sums.iter_mut().zip(halves(p)).for_each(|(sum, p)| *sum = sum.add(V::load(p)));
                     }
@@ -127,7 +131,7 @@ for_each_isa! {
         y: &[Tile],
         e: &[f32],
         out: &mut [Tile],
-        sums: &mut [[Tile; SUMS]],
+        sums: &mut [[DoubleTile; SUMS]],
     ) {
         let (tiles, steps) = (readout.tiles.len(), input.steps);
         let mut upstream = vec![[0.0; TILE_WIDTH]; tiles];
@@ -138,11 +142,11 @@ for_each_isa! {
             Reduction::Last => vec![steps.wrapping_sub(1); readout.classes],
         };
         let mut next = vec![[V::splat(0.0); 2]; tiles];
-        let mut totals = vec![[[V::splat(0.0); 2]; SUMS]; tiles];
+        let mut totals = vec![[[V::Double::load(&[0.0; 16]); 2]; SUMS]; tiles];
         let mut q = vec![[0.0; TILE_WIDTH]; tiles];
         for t in (0..steps).rev() {
             if readout.reduction == Reduction::SoftmaxSum {
-                softmax::<V>(&y[t * tiles..][..tiles], readout.classes, &mut q);
+                softmax::<V>(&y[t * tiles..][..tiles], &readout.padding, &mut q);
                 through_softmax::<V>(&upstream, &mut q);
             } else {
                 q.fill([0.0; TILE_WIDTH]);
@@ -162,9 +166,10 @@ for_each_isa! {
                     current.store(halves_mut(&mut out[tile * input.stride + t])[half]);
                     let i = row(own).mul_add(row(scale), row(shift));
                     let sums = &mut totals[tile];
-                    sums[0][half] = lambda.mul_add(row(before).sub(i), sums[0][half]);
-                    sums[1][half] = sums[1][half].add(current);
-                    sums[2][half] = current.mul_add(row(own).sub(row(input.norm.mean(tile))), sums[2][half]);
+                    let apart = row(own).double().sub(row(input.norm.mean(tile)).double());
+                    sums[0][half] = row(before).sub(i).double().mul_add(lambda.double(), sums[0][half]);
+                    sums[1][half] = sums[1][half].add(current.double());
+                    sums[2][half] = apart.mul_add(current.double(), sums[2][half]);
                     next[tile][half] = lambda;
                 }
             }
@@ -186,24 +191,43 @@ fn first_largest(y: &[Tile], tiles: usize, classes: usize) -> Vec<usize> {
         .collect()
 }
 
-/// Writes the softmax over the classes to `p`, and 0 to the padding of the last tile.
+/// Writes the softmax over the classes to `p`, and 0 to the padding of the last tile. `padding` is -infinity there, and
+/// 0 for classes.
 #[inline(always)]
-fn softmax<V: F32x16>(y: &[Tile], classes: usize, p: &mut [Tile]) {
-    let largest = y.as_flattened()[..classes].iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = V::splat(0.0);
-    for (tile, (y, p)) in y.iter().zip(&mut *p).enumerate() {
+fn softmax<V: F32x16>(y: &[Tile], padding: &[Tile], p: &mut [Tile]) {
+    let mut lanes = V::splat(f32::NEG_INFINITY);
+    for (y, padding) in y.iter().zip(padding) {
         for half in 0..2 {
-            let power = exp(V::load(halves(y)[half]).sub(V::splat(largest)));
-            power.store(halves_mut(p)[half]);
+            lanes = V::load(halves(y)[half]).add(V::load(halves(padding)[half])).at_least(lanes);
         }
-        let inside = classes.saturating_sub(tile * TILE_WIDTH).min(TILE_WIDTH);
-        p[inside..].fill(0.0);
-        halves(p).into_iter().for_each(|p| sum = sum.add(V::load(p)));
+    }
+    let largest = V::splat(largest::<V>(lanes));
+    let mut sum = V::splat(0.0);
+    for ((y, padding), p) in y.iter().zip(padding).zip(&mut *p) {
+        for half in 0..2 {
+            let y = V::load(halves(y)[half]).add(V::load(halves(padding)[half]));
+            let power = exp(y.sub(largest));
+            power.store(halves_mut(p)[half]);
+            sum = sum.add(power);
+        }
     }
     let sum = V::splat(sum.sum());
     for p in p {
         halves_mut(p).into_iter().for_each(|p| V::load(p).div(sum).store(p));
     }
+}
+
+/// Returns the largest element.
+#[inline(always)]
+fn largest<V: F32x16>(lanes: V) -> f32 {
+    let mut x = [0.0; 16];
+    lanes.store(&mut x);
+    for width in [8, 4, 2, 1] {
+        for i in 0..width {
+            x[i] = if x[i + width] > x[i] { x[i + width] } else { x[i] };
+        }
+    }
+    x[0]
 }
 
 /// Computes the gradient through the softmax. `q` has p before the call, and `p (e - <e, p>)` after it.
@@ -318,7 +342,7 @@ mod tests {
                     loss(reduction, &r, &start, &rows, &e)
                 };
                 let slope = (at(1e-6) - at(-1e-6)) / 2e-6;
-                close(f64::from(sums[k / TILE_WIDTH][0][k % TILE_WIDTH]), slope, "sum for r");
+                close(sums[k / TILE_WIDTH][0][k % TILE_WIDTH], slope, "sum for r");
                 let mut gradient = vec![f32::NAN; classes];
                 Leaky::write_gradient(leak, |_| 1.0, &mut gradient);
                 assert_eq!(gradient[k], if (0.75..=0.97).contains(&r[k]) { 1.0 } else { 0.0 });

@@ -58,6 +58,12 @@ impl SampleState {
     pub(crate) fn spikes(&self) -> &[ActiveCells] {
         &self.active[1..]
     }
+
+    /// Returns the input of the readout in the last forward pass: the spikes of the last hidden layer, or the frames if
+    /// there is no hidden layer.
+    pub(crate) fn readout_input(&self) -> Option<&ActiveCells> {
+        self.active.last()
+    }
 }
 
 impl PackedNetwork {

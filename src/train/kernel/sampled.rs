@@ -7,14 +7,78 @@
 //! A gradient is not used in two cases: far from the threshold, where a boxcar surrogate gradient is 0, and for spikes
 //! that dropout drops. Each chosen pair (t, i) needs one dot product. Its sum has a fixed order: sixteen sums over the
 //! tiles, then the sum of these sixteen.
+//!
+//! Where most gradients are used, a matrix product computes all of them, and sets the others to 0. Its sums have
+//! another order, so the choice must not depend on the data: it depends on the surrogate gradient only.
 
-use crate::kernel::isa::for_each_isa;
+use crate::kernel::cell::Surrogate;
+use crate::kernel::isa::{Isa, for_each_isa};
+use crate::kernel::linear::{self, Panels};
 use crate::kernel::vector::F32x16;
-use crate::kernel::{TILE_WIDTH, Tile, halves};
+use crate::kernel::{TILE_WIDTH, Tile, halves, halves_mut};
+
+/// If the surrogate gradient is 0 only further than this from the threshold, most gradients are used.
+const MOST: f32 = 1.0;
 
 /// Number of inputs whose dot products are computed together. The output's gradient is then loaded once for all of
 /// them.
 const DOTS: usize = 4;
+
+/// The weights of a layer, in the order that the gradient for its inputs needs.
+#[derive(Clone, Debug)]
+pub(crate) enum InputWeights {
+    /// For dot products at the places where the gradient is used.
+    Sampled(Rows),
+    /// For a matrix product.
+    Dense(Panels),
+}
+
+impl InputWeights {
+    /// Makes weights of 0. `surrogate` is the surrogate gradient of the neurons below, or `None` if it is never 0.
+    pub(crate) fn zeros(inputs: usize, outputs: usize, surrogate: Option<Surrogate>) -> InputWeights {
+        match surrogate {
+            Some(surrogate) if surrogate.support() <= MOST => InputWeights::Sampled(Rows::zeros(inputs, outputs)),
+            _ => InputWeights::Dense(Panels::zeros(outputs, inputs)),
+        }
+    }
+
+    /// Copies the weights of a layer. `weight_t` is W^T, (inputs, outputs).
+    pub(crate) fn pack(&mut self, weight_t: &[f32]) {
+        match self {
+            InputWeights::Sampled(rows) => rows.pack(weight_t),
+            InputWeights::Dense(panels) => panels.pack_transposed(weight_t),
+        }
+    }
+}
+
+/// Writes the gradient for input `tile * TILE_WIDTH + i` at time step t to `g[tile * stride + t][i]`, for the first
+/// `steps` time steps. The contents of the others are unspecified.
+///
+/// The gradient is used if bit i of `places[t * tiles + tile]` is 1. Otherwise, 0 is written. `dy` is the gradient for
+/// the outputs, in the layout of `g`. `stride` is [`stride`](linear::stride) of `steps`.
+#[allow(clippy::too_many_arguments)] // where the gradient is, and where it is wanted
+pub(crate) fn input_gradient(
+    isa: Isa,
+    weights: &InputWeights,
+    dy: &[Tile],
+    stride: usize,
+    steps: usize,
+    places: &[u32],
+    scale: f32,
+    g: &mut [Tile],
+) {
+    match weights {
+        InputWeights::Sampled(rows) => sampled(isa, rows, dy, stride, steps, places, scale, g),
+        InputWeights::Dense(panels) => {
+            let tiles = panels.tiles();
+            for (tile, g) in g.chunks_exact_mut(stride).enumerate().take(tiles) {
+                let (panel, bias) = panels.tile(tile);
+                linear::matmul_tile(isa, dy, stride, panel, bias, g);
+                keep_places(isa, places.get(tile..).unwrap_or_default(), tiles, scale, &mut g[..steps]);
+            }
+        }
+    }
+}
 
 /// W^T with a row of tiles for each input.
 #[derive(Clone, Debug, Default)]
@@ -49,13 +113,9 @@ impl Rows {
 }
 
 for_each_isa! {
-    /// Writes the gradient for input `tile * TILE_WIDTH + i` at time step t to `g[tile * stride + t][i]`. Only the
-    /// first `steps` time steps are written.
-    ///
-    /// The gradient is computed if bit i of `places[t * tiles + tile]` is 1. Otherwise, 0 is written. `dy` is the
-    /// gradient for the outputs, in the layout of `g`.
-    #[allow(clippy::too_many_arguments)] // where the gradient is, and where it is wanted
-    pub(crate) fn input_gradient<V>(
+    /// Does the work of [`input_gradient`] by dot products.
+    #[allow(clippy::too_many_arguments)] // as input_gradient
+    fn sampled<V>(
         rows: &Rows,
         dy: &[Tile],
         stride: usize,
@@ -71,17 +131,16 @@ for_each_isa! {
             row.iter_mut().zip(dy.iter().skip(t).step_by(stride)).for_each(|(row, dy)| *row = *dy);
             g.iter_mut().skip(t).step_by(stride).for_each(|g| *g = [0.0; TILE_WIDTH]);
             list(places, &mut chosen);
-            let (blocks, rest) = chosen.as_chunks::<DOTS>();
-            for block in blocks {
-                let sums = dots::<V, DOTS>(rows, &row, block);
-                for n in 0..DOTS {
-                    let i = block[n] as usize;
-                    g[i / TILE_WIDTH * stride + t][i % TILE_WIDTH] = scale * sums[n];
-                }
-            }
-            for &i in rest {
-                let i = i as usize;
-                g[i / TILE_WIDTH * stride + t][i % TILE_WIDTH] = scale * dots::<V, 1>(rows, &row, &[i as u32])[0];
+            each_dot::<V>(rows, &row, &chosen, |i, dot| g[i / TILE_WIDTH * stride + t][i % TILE_WIDTH] = scale * dot);
+        }
+    }
+
+    /// Multiplies each row of `g` by `scale`, and sets element i of row t to 0 if bit i of `places[t * tiles]` is 0.
+    fn keep_places<V>(places: &[u32], tiles: usize, scale: f32, g: &mut [Tile]) {
+        let scale = V::splat(scale);
+        for (g, &places) in g.iter_mut().zip(places.iter().step_by(tiles.max(1))) {
+            for (half, g) in halves_mut(g).into_iter().enumerate() {
+                V::load(g).mul(scale).keep(places >> (16 * half)).store(g);
             }
         }
     }
@@ -90,20 +149,43 @@ for_each_isa! {
 /// Writes the indices of all 1 bits in `places` to `chosen`. Bit i of `places[tile]` has the index `tile * TILE_WIDTH
 /// + i`.
 pub(super) fn list(places: &[u32], chosen: &mut Vec<u32>) {
-    chosen.clear();
+    /// Indices that are written at once, which avoids a branch for each. Surplus ones are overwritten.
+    const ANYWAY: usize = 8;
+    chosen.resize(places.len() * TILE_WIDTH + ANYWAY, 0);
+    let mut end = 0;
     for (tile, &places) in places.iter().enumerate() {
-        let mut left = places;
+        let (mut left, mut begin) = (places, end);
+        end += places.count_ones() as usize;
         while left != 0 {
-            chosen.push((tile * TILE_WIDTH) as u32 + left.trailing_zeros());
-            left &= left - 1;
+            for index in &mut chosen[begin..begin + ANYWAY] {
+                *index = (tile * TILE_WIDTH) as u32 + left.trailing_zeros();
+                left &= left.wrapping_sub(1);
+            }
+            begin += ANYWAY;
         }
+    }
+    chosen.truncate(end);
+}
+
+/// Calls `each` with each input in `chosen` and the dot product of `dy` with the input's weights. `dy` is the gradient
+/// for all outputs at one time step.
+#[inline(always)]
+pub(super) fn each_dot<V: F32x16>(rows: &Rows, dy: &[Tile], chosen: &[u32], mut each: impl FnMut(usize, f32)) {
+    let (blocks, rest) = chosen.as_chunks::<DOTS>();
+    for block in blocks {
+        let sums = V::sums(dots::<V, DOTS>(rows, dy, block));
+        for n in 0..DOTS {
+            each(block[n] as usize, sums[n]);
+        }
+    }
+    for &i in rest {
+        each(i as usize, dots::<V, 1>(rows, dy, &[i])[0].sum());
     }
 }
 
-/// Returns N dot products: of `dy` with the weights of each input in `inputs`. `dy` is the gradient for all outputs
-/// at one time step.
+/// Returns N dot products as vectors, whose elements must be added.
 #[inline(always)]
-pub(super) fn dots<V: F32x16, const N: usize>(rows: &Rows, dy: &[Tile], inputs: &[u32; N]) -> [f32; N] {
+fn dots<V: F32x16, const N: usize>(rows: &Rows, dy: &[Tile], inputs: &[u32; N]) -> [V; N] {
     let mut of: [&[Tile]; N] = [&[]; N];
     let mut sums = [[V::splat(0.0); 2]; N];
     for n in 0..N {
@@ -119,9 +201,9 @@ pub(super) fn dots<V: F32x16, const N: usize>(rows: &Rows, dy: &[Tile], inputs: 
         }
     }
     // `array::map` is not inlined, and then its vectors pass through memory.
-    let mut totals = [0.0; N];
+    let mut totals = [V::splat(0.0); N];
     for n in 0..N {
-        totals[n] = sums[n][0].add(sums[n][1]).sum();
+        totals[n] = sums[n][0].add(sums[n][1]);
     }
     totals
 }
@@ -132,7 +214,8 @@ mod tests {
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
-    use super::{Rows, input_gradient};
+    use super::{InputWeights, input_gradient};
+    use crate::kernel::cell::Surrogate;
     use crate::kernel::isa::Isa;
     use crate::kernel::{TILE_WIDTH, Tile, linear};
 
@@ -144,11 +227,12 @@ mod tests {
             outputs in prop_oneof![Just(1usize), Just(512), 1usize..140],
             steps in prop_oneof![Just(1usize), 1usize..20],
             density in prop_oneof![Just(0.0), Just(1.0), 0.0f64..1.0],
+            surrogate in prop_oneof![Just(Some(Surrogate::default())), Just(None)],
         ) {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             let weight_t: Vec<f32> = (0..inputs * outputs).map(|_| rng.random_range(-1.0..1.0)).collect();
-            let mut rows = Rows::zeros(inputs, outputs);
-            rows.pack(&weight_t);
+            let mut weights = InputWeights::zeros(inputs, outputs, surrogate);
+            weights.pack(&weight_t);
             let (stride, tiles) = (linear::stride(steps), inputs.div_ceil(TILE_WIDTH));
             let mut dy = vec![[0.0; TILE_WIDTH]; outputs.div_ceil(TILE_WIDTH) * stride];
             for i in 0..steps * outputs {
@@ -160,7 +244,7 @@ mod tests {
             let mut first: Option<Vec<Tile>> = None;
             for isa in Isa::available() {
                 let mut g = vec![[f32::NAN; TILE_WIDTH]; tiles * stride];
-                input_gradient(isa, &rows, &dy, stride, steps, &places, 1.5, &mut g);
+                input_gradient(isa, &weights, &dy, stride, steps, &places, 1.5, &mut g);
                 for t in 0..steps {
                     for i in 0..inputs {
                         let chosen = places[t * tiles + i / TILE_WIDTH] >> (i % TILE_WIDTH) & 1 == 1;

@@ -35,6 +35,8 @@ pub(crate) trait Real: Copy {
 }
 
 pub(crate) trait F32x16: Real {
+    /// The same sixteen numbers as float64.
+    type Double: F64x16<Single = Self>;
     /// Whether the processor has 32 registers of 512 bits (AVX-512). Otherwise, the kernels are written for 16
     /// registers of 256 bits.
     const WIDE: bool;
@@ -47,6 +49,24 @@ pub(crate) trait F32x16: Real {
     /// Returns the sum of all elements: first 8 sums of two elements with distance 8, then 4 sums of these, then 2,
     /// then 1.
     fn sum(self) -> f32;
+    /// Returns the [`sum`](F32x16::sum) of each vector, with fewer instructions.
+    fn sums(vectors: [Self; 4]) -> [f32; 4];
+    /// Returns self in each element whose bit in `mask` is 1. The other elements are 0.
+    fn keep(self, mask: u32) -> Self;
+    fn double(self) -> Self::Double;
+}
+
+/// Operations on a vector of sixteen float64.
+pub(crate) trait F64x16: Copy {
+    type Single;
+    fn load(from: &[f64; 16]) -> Self;
+    fn store(self, to: &mut [f64; 16]);
+    fn add(self, other: Self) -> Self;
+    fn sub(self, other: Self) -> Self;
+    /// Returns self * factor + addend, rounded only once.
+    fn mul_add(self, factor: Self, addend: Self) -> Self;
+    /// Returns the nearest float32.
+    fn single(self) -> Self::Single;
 }
 
 impl Real for f32 {
@@ -179,6 +199,7 @@ impl Real for Portable {
 }
 
 impl F32x16 for Portable {
+    type Double = PortableDouble;
     const WIDE: bool = false;
     #[inline(always)]
     fn load(from: &[f32; 16]) -> Portable {
@@ -205,5 +226,49 @@ impl F32x16 for Portable {
             }
         }
         sums[0]
+    }
+    #[inline(always)]
+    fn sums(vectors: [Portable; 4]) -> [f32; 4] {
+        vectors.map(F32x16::sum)
+    }
+    #[inline(always)]
+    fn keep(self, mask: u32) -> Portable {
+        Portable(std::array::from_fn(|i| if mask >> i & 1 == 1 { self.0[i] } else { 0.0 }))
+    }
+    #[inline(always)]
+    fn double(self) -> PortableDouble {
+        PortableDouble(self.0.map(f64::from))
+    }
+}
+
+/// [`Portable`] in float64.
+#[derive(Clone, Copy)]
+pub(crate) struct PortableDouble([f64; 16]);
+
+impl F64x16 for PortableDouble {
+    type Single = Portable;
+    #[inline(always)]
+    fn load(from: &[f64; 16]) -> PortableDouble {
+        PortableDouble(*from)
+    }
+    #[inline(always)]
+    fn store(self, to: &mut [f64; 16]) {
+        *to = self.0;
+    }
+    #[inline(always)]
+    fn add(self, other: PortableDouble) -> PortableDouble {
+        PortableDouble(std::array::from_fn(|i| self.0[i] + other.0[i]))
+    }
+    #[inline(always)]
+    fn sub(self, other: PortableDouble) -> PortableDouble {
+        PortableDouble(std::array::from_fn(|i| self.0[i] - other.0[i]))
+    }
+    #[inline(always)]
+    fn mul_add(self, factor: PortableDouble, addend: PortableDouble) -> PortableDouble {
+        PortableDouble(std::array::from_fn(|i| self.0[i].mul_add(factor.0[i], addend.0[i])))
+    }
+    #[inline(always)]
+    fn single(self) -> Portable {
+        Portable(self.0.map(|x| x as f32))
     }
 }

@@ -16,7 +16,8 @@ pub enum ClassWeights {
     #[default]
     None,
     /// Every class has the same total weight, as with scikit-learn's `class_weight="balanced"`. A sample of a class
-    /// with n samples has the weight N / (classes * n), where N is the number of all samples.
+    /// with n samples has the weight N / (classes * n), where N is the number of all samples, and `classes` the number
+    /// of classes that have samples. The weight of a class without samples is 0.
     Balanced,
 }
 
@@ -29,8 +30,8 @@ impl ClassWeights {
     pub(crate) fn of(self, class_samples: &[u64]) -> Option<Vec<f32>> {
         let classes = class_samples.iter().filter(|&&n| n > 0).count();
         let total: u64 = class_samples.iter().sum();
-        // `max(1)` keeps the weight of a class without samples finite. No sample has this weight.
-        let weight = |&n: &u64| (total as f64 / (classes as f64 * n.max(1) as f64)) as f32;
+        // Label smoothing spreads targets over all classes, by their weights.
+        let weight = |&n: &u64| if n == 0 { 0.0 } else { (total as f64 / (classes as f64 * n as f64)) as f32 };
         match self {
             ClassWeights::None => None,
             ClassWeights::Balanced => Some(class_samples.iter().map(weight).collect()),
@@ -117,8 +118,6 @@ mod tests {
         assert_eq!(ClassWeights::None.of(&[3, 1]), None);
         assert_eq!(ClassWeights::Balanced.of(&[6, 3, 3]), Some(vec![12.0 / 18.0, 12.0 / 9.0, 12.0 / 9.0]));
         assert_eq!(ClassWeights::Balanced.of(&[95, 5]), Some(vec![100.0 / 190.0, 10.0]));
-        let absent = ClassWeights::Balanced.of(&[6, 0, 2]).unwrap();
-        assert_eq!((absent[0], absent[2]), (8.0 / 12.0, 2.0));
-        assert!(absent[1].is_finite());
+        assert_eq!(ClassWeights::Balanced.of(&[6, 0, 2]), Some(vec![8.0 / 12.0, 0.0, 2.0]));
     }
 }

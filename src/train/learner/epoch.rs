@@ -138,8 +138,8 @@ pub trait Learner: std::fmt::Debug {
     /// [`Error::Cuda`](crate::Error::Cuda).
     fn watch(&mut self, samples: Vec<Batch>) -> Result<()>;
 
-    /// Computes the forward pass of the samples of [`watch`](Learner::watch). Returns the spike counts of each hidden
-    /// layer.
+    /// Computes the forward pass of the samples of [`watch`](Learner::watch), as in training but without dropout. Returns
+    /// the spike counts of each hidden layer.
     ///
     /// # Errors
     /// [`Error::Kernel`](crate::Error::Kernel), [`Error::Cuda`](crate::Error::Cuda).

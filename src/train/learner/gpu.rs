@@ -202,8 +202,8 @@ impl ScoreReader<'_> {
         }
         self.begun = self.queued;
         let Some(before) = self.waiting.replace(batches) else { return Ok(()) };
-        for &BatchScore { loss, correct, samples } in &self.scores[1].as_slice()?[..before.len()] {
-            let result = check_loss(BatchLoss { loss, correct: correct as usize, penalty: 0.0 })?;
+        for &BatchScore { loss, penalty, correct, samples } in &self.scores[1].as_slice()?[..before.len()] {
+            let result = check_loss(BatchLoss { loss, correct: correct as usize, penalty })?;
             self.optimiser.step += 1;
             (self.each)(&result, samples as usize);
         }

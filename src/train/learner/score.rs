@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 /// Mean loss and accuracy over a number of samples.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score {
-    /// Mean cross entropy of the samples.
+    /// Mean cross entropy of the samples. In training, the mean of the loss that
+    /// [`TrainingLoss`](crate::engine::TrainingLoss) describes.
     pub loss: f64,
     /// Share of correct predictions, from 0 to 1.
     pub accuracy: f64,

@@ -84,7 +84,7 @@ pub enum Warning {
         accuracy: f64,
         /// Accuracy of always guessing the largest class.
         guessed_accuracy: f64,
-        /// Training loss of the epoch.
+        /// Training loss of the epoch, without the penalty for spike rates.
         loss: f64,
         /// Loss of a guess that predicts the same class probabilities for all samples.
         guessed_loss: f64,

@@ -35,6 +35,25 @@ pub struct Hidden {
     pub dropout: Option<Dropout>,
 }
 
+/// Numbers of neurons of the hidden layers of a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HiddenSizes {
+    /// The same number in every hidden layer. The number of layers is that of the network.
+    Every(usize),
+    /// The number in each hidden layer, and thus the number of layers.
+    Each(Vec<usize>),
+}
+
+impl HiddenSizes {
+    /// Returns the number of neurons of each hidden layer of a network that otherwise has `layers` hidden layers.
+    pub fn of(&self, layers: usize) -> Vec<usize> {
+        match self {
+            HiddenSizes::Every(neurons) => vec![*neurons; layers],
+            HiddenSizes::Each(neurons) => neurons.clone(),
+        }
+    }
+}
+
 /// The last layer: linear, norm, and the readout over time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Output {
@@ -192,14 +211,21 @@ impl Layers {
         words.join(", ")
     }
 
-    /// Returns these layers with other numbers of neurons. `hidden` has the number of neurons of each hidden layer.
+    /// Returns these layers with other numbers of neurons.
     ///
-    /// Returns `None` if the hidden layers differ in more than their numbers of neurons.
-    pub fn resized(&self, hidden: &[usize]) -> Option<Layers> {
-        let sized = |neurons: usize| self.hidden.first().map(|first| Hidden { neurons, ..first.clone() });
-        let alike = self.hidden.iter().all(|layer| sized(layer.neurons).as_ref() == Some(layer));
-        let hidden: Option<Vec<Hidden>> = hidden.iter().map(|&neurons| sized(neurons)).collect();
-        Some(Layers { hidden: hidden.filter(|_| alike)?, ..self.clone() })
+    /// Returns `None` if there is no hidden layer. Also returns `None` if the number of each layer is given, and the
+    /// hidden layers differ in more than their numbers of neurons.
+    pub fn resized(&self, sizes: &HiddenSizes) -> Option<Layers> {
+        let first = self.hidden.first()?;
+        let sized = |layer: &Hidden, neurons: usize| Hidden { neurons, ..layer.clone() };
+        let hidden: Vec<Hidden> = match sizes {
+            HiddenSizes::Every(neurons) => self.hidden.iter().map(|layer| sized(layer, *neurons)).collect(),
+            HiddenSizes::Each(sizes) => {
+                let alike = self.hidden.iter().all(|layer| sized(first, layer.neurons) == *layer);
+                alike.then(|| sizes.iter().map(|&neurons| sized(first, neurons)).collect())?
+            }
+        };
+        Some(Layers { hidden, ..self.clone() })
     }
 
     /// Returns the norms of all layers, the norm next to the input first.

@@ -29,11 +29,13 @@ mod text;
 
 pub use entry::NetworkFault;
 pub use iaf::Iaf;
-pub use layers::{Dropout, Hidden, InitState, Layers, LinearInit, LinearLayer, Mask, Norm, Output, Readout};
+pub use layers::{
+    Dropout, Hidden, HiddenSizes, InitState, Layers, LinearInit, LinearLayer, Mask, Norm, Output, Readout,
+};
 pub(crate) use model_file::read_arrays;
 pub use model_file::{Model, from_bytes, read_model, read_parameters, to_bytes, write_model};
 pub use neuron::{Adlif, CSilif, CubaLif, Draw, Learned, Lif, Neuron, Reset, Silif, Surrogate};
 pub use parameters::{Linear, Network, Parameters};
-pub use presets::Preset;
+pub use presets::{Preset, PresetFrames};
 pub use surrogate::SingleExponential;
 pub use tensors::{Architecture, Shape, Statistic, StatisticKind, Tensor, TensorKind};

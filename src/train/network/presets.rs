@@ -7,17 +7,35 @@ pub struct Preset {
     pub name: &'static str,
     /// Text of the network file. The table `[training]` in it gives options of `tonic-train fit`.
     pub text: &'static str,
+    /// The frames that the network was published with. `None` if it isn't made for certain frames.
+    pub frames: Option<PresetFrames>,
+}
+
+/// The frames that a preset is made for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PresetFrames {
+    /// Number of time steps.
+    pub steps: usize,
+    /// Duration of a time step in seconds.
+    pub seconds: f64,
 }
 
 macro_rules! presets {
-    ($($name:literal)*) => {
-        &[$(Preset { name: $name, text: include_str!(concat!("presets/", $name, ".toml")) }),*]
+    ($($name:literal $frames:expr),*) => {
+        &[$(Preset { name: $name, text: include_str!(concat!("presets/", $name, ".toml")), frames: $frames }),*]
     };
 }
 
 impl Preset {
     /// All presets.
-    pub const ALL: &[Preset] = presets!["post" "lif" "radlif" "silif-ssc" "silif-shd" "c-silif-shd"];
+    pub const ALL: &[Preset] = presets![
+        "post" None,
+        "lif" None,
+        "radlif" None,
+        "silif-ssc" Some(PresetFrames { steps: 300, seconds: 0.004 }),
+        "silif-shd" Some(PresetFrames { steps: 250, seconds: 0.004 }),
+        "c-silif-shd" Some(PresetFrames { steps: 250, seconds: 0.004 })
+    ];
 
     /// Returns the comment at the start of the text as one line.
     pub fn summary(&self) -> String {

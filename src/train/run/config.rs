@@ -11,7 +11,7 @@ use crate::error::{BaseFault, Error, Result};
 use crate::kernel::program::MatmulPrecision;
 use crate::learner::{ClassWeights, Knobs, Pad, Rates};
 use crate::network::{Architecture, Iaf, Layers, Model};
-use crate::run::metrics::EpochMetrics;
+use crate::run::metrics::{EpochMetrics, LossWords};
 use crate::run::training_config::{LrChange, TrainingConfig};
 
 pub(crate) const FILE_NAME: &str = "config.toml";
@@ -204,6 +204,23 @@ impl Config {
             return Err(Error::corrupt(&path, "network", "either theta or layers, of the sizes in hidden", got));
         }
         Ok(config)
+    }
+
+    /// Returns whether training minimises the plain cross entropy: without class weights, label smoothing and a penalty
+    /// for spike rates.
+    pub(super) fn has_plain_loss(&self) -> bool {
+        let TrainingConfig { label_smoothing, spike_rate, .. } = self.training;
+        self.class_weights.is_none() && label_smoothing == 0.0 && spike_rate.is_none()
+    }
+
+    /// Returns the labels of a chart of the losses of `epochs`. The loss of validation is the plain cross entropy.
+    pub(crate) fn loss_words(&self, epochs: &[EpochMetrics]) -> LossWords {
+        let (train, valid) = ("objective of training", "cross entropy of validation");
+        match self.has_plain_loss() {
+            true => LossWords { axis: "cross entropy", train: "training", valid: "validation" },
+            false if epochs.iter().any(|epoch| epoch.valid.is_some()) => LossWords { axis: "loss", train, valid },
+            false => LossWords { axis: train, train, valid },
+        }
     }
 
     /// Returns the learning rate after the last change by a resumed run. The schedule is not applied to it.

@@ -71,7 +71,8 @@ impl FitOptions {
         let gain = self.gain.unwrap_or(1.0);
         let default = Iaf::default();
         let Some(layers) = &self.layers else {
-            let hidden = self.hidden.clone().unwrap_or(Shape::reference(inputs, classes).hidden);
+            let reference = Shape::reference(inputs, classes).hidden;
+            let hidden = self.hidden.as_ref().map_or(reference.clone(), |sizes| sizes.of(reference.len()));
             let (theta, min_v_mem) = (Some(self.theta.unwrap_or(default.theta)), self.min_v_mem);
             return Ok(NetworkConfig { inputs, hidden, classes, theta, min_v_mem, gain, layers: None });
         };
@@ -81,7 +82,7 @@ impl FitOptions {
                 return Err(Error::usage(option, expected, format!("{value:?}")));
             }
         }
-        let layers = resized(layers, self.hidden.as_deref())?;
+        let layers = resized(layers, self.hidden.as_ref())?;
         let hidden = layers.hidden.iter().map(|layer| layer.neurons).collect();
         let plain = layers.as_iaf().filter(|iaf| iaf.surrogate == default.surrogate);
         let (theta, min_v_mem) = (plain.map(|iaf| iaf.theta), plain.and_then(|iaf| iaf.min_v_mem));
@@ -212,12 +213,20 @@ impl FitOptions {
                 return Err(Error::mismatch(&self.run, &file, "network", expected.trim(), got.trim()));
             }
         }
+        // One number keeps the number of layers of a network file, and of a run that has one.
+        let has_file = self.layers.is_some() || network.layers.is_some();
+        let layers = if has_file {
+            network.hidden.len()
+        } else {
+            Shape::reference(network.inputs, network.classes).hidden.len()
+        };
+        let asked_hidden = self.hidden.as_ref().map(|sizes| sizes.of(layers));
         let sizes = |hidden: &[usize]| hidden.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let bound = |bound: Option<f32>| bound.map_or("none".into(), |bound| format!("{bound:?}"));
         let fields = [
             ("batch_size", word(self.batch_size), word(Some(stored.batch_size))),
             ("drop_last", word(self.drop_last.then_some(true)), word(Some(stored.drop_last))),
-            ("hidden", self.hidden.as_deref().map(sizes), Some(sizes(&network.hidden))),
+            ("hidden", asked_hidden.as_deref().map(sizes), Some(sizes(&network.hidden))),
             ("theta", self.theta.map(|v| bound(Some(v))), Some(bound(network.theta))),
             ("gain", word(self.gain), word(Some(network.gain))),
             ("min_v_mem", self.min_v_mem.map(|v| bound(Some(v))), Some(bound(network.min_v_mem))),

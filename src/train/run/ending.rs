@@ -5,11 +5,11 @@ use tonic_base::{Progress, publish, remove_file};
 
 use crate::error::Result;
 use crate::feed::Feed;
-use crate::learner::{Evaluation, Selected, TrainState};
+use crate::learner::{Evaluation, Score, Selected, TrainState};
 use crate::network::Network;
 use crate::run::events;
 use crate::run::folder::{BEST, MODEL, TEST};
-use crate::run::reestimate::reestimate;
+use crate::run::reestimate::{Reestimated, reestimate};
 use crate::run::saved_networks;
 use crate::run::sums;
 use crate::run::training::Training;
@@ -35,9 +35,10 @@ impl Training<'_> {
         selected
     }
 
-    /// Computes the running statistics of norms again for the last and the best network, and saves both networks. The
-    /// checkpoint and the learner keep the old statistics, so that a resumed run continues with them.
-    pub(super) fn reestimate(&mut self, train: &Feed) -> Result<()> {
+    /// Computes the running statistics of norms again for the last and the best network, saves both networks, and
+    /// evaluates them on the validation set, if there is one. The checkpoint and the learner keep the old statistics, so
+    /// that a resumed run continues with them.
+    pub(super) fn reestimate(&mut self, train: &Feed, valid: Option<&Feed>) -> Result<Option<Reestimated>> {
         let (fit, folder) = (self.fit, &self.fit.run);
         let ranks = fit.backend.ranks;
         let has_best = ranks.from_root(ranks.is_root().then(|| folder.join(BEST).exists()));
@@ -54,18 +55,32 @@ impl Training<'_> {
             done.map_err(|error| self.explain(error))?;
         }
         progress.finish();
-        if !ranks.is_root() {
-            return Ok(());
-        }
-        sums::update(folder, || {
-            for (file, before, network) in networks {
-                if network.parameters.statistics() != before {
-                    remove_file(&folder.join(TEST))?; // the result of the networks before
-                    self.publish_model(file, network)?;
+        if ranks.is_root() {
+            sums::update(folder, || {
+                for (file, before, network) in &networks {
+                    if network.parameters.statistics() != before {
+                        remove_file(&folder.join(TEST))?; // the result of the networks before
+                        self.publish_model(file, network.clone())?;
+                    }
                 }
-            }
-            Ok(())
-        })
+                Ok(())
+            })?;
+        }
+        let Some(valid) = valid else { return Ok(None) };
+        let mut scores = Vec::new();
+        for (file, _, network) in networks {
+            let score = self.evaluate_network(network, valid)?.score;
+            let Score { loss, accuracy } = score;
+            fit.say(|| {
+                format!("norms    {file} after re-estimation: valid loss {loss:.4} accuracy {:.1}%", accuracy * 100.0)
+            });
+            scores.push(score);
+        }
+        let reestimated = Reestimated { last: scores[0], best: scores.get(1).copied() };
+        if ranks.is_root() {
+            sums::update(folder, || reestimated.publish(folder))?;
+        }
+        Ok(Some(reestimated))
     }
 
     /// Evaluates the network of the selected epoch on the test set. Without a selected epoch, evaluates the network of
@@ -78,11 +93,7 @@ impl Training<'_> {
         let evaluation = match saved {
             Some(file) => {
                 let network = self.saved_network(file)?;
-                let last = self.learner.state().clone();
-                self.learner.restart(&TrainState { network, ..last.clone() })?;
-                let evaluated = self.evaluate_as_is(feed);
-                self.learner.restart(&last)?; // an interrupted run saves the state of its last epoch
-                self.checked(evaluated)?
+                self.evaluate_network(network, feed)?
             }
             None => self.evaluate(feed)?,
         };
@@ -97,6 +108,15 @@ impl Training<'_> {
             events::append_test(events, epoch, &evaluation.score)?;
         }
         Ok(evaluation)
+    }
+
+    /// Evaluates another network than that of the learner, which keeps its state.
+    fn evaluate_network(&mut self, network: Network, feed: &Feed) -> Result<Evaluation> {
+        let last = self.learner.state().clone();
+        self.learner.restart(&TrainState { network, ..last.clone() })?;
+        let evaluated = self.evaluate_as_is(feed);
+        self.learner.restart(&last)?; // an interrupted run saves the state of its last epoch
+        self.checked(evaluated)
     }
 
     /// Returns the network in the file `name` of the run. Rank 0 reads it.

@@ -1,4 +1,6 @@
 //! The event file of TensorBoard in a run folder. It has the scalars of `metrics.jsonl`, with the epoch as the step.
+//! The loss of training is `loss/train` if it is the plain cross entropy as `loss/valid`, and otherwise
+//! `objective/train`.
 
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,6 +10,7 @@ use tonic_report::EventFile;
 
 use crate::error::{BaseFault, Error, Result};
 use crate::learner::Score;
+use crate::run::config::Config;
 use crate::run::metrics::EpochMetrics;
 
 const START: &str = "events.out.tfevents.";
@@ -35,18 +38,21 @@ pub(super) fn remove(run: &Path) -> Result<()> {
 
 /// Removes earlier event files of a run, and creates a new one with the finished epochs. The name of the new file sorts
 /// after the earlier names, so that a running TensorBoard finds it.
-pub(super) fn start(run: &Path, epochs: &[EpochMetrics]) -> Result<EventFile> {
+pub(super) fn start(run: &Path, epochs: &[EpochMetrics], config: &Config) -> Result<EventFile> {
     remove(run)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let name = format!("{START}{:010}.{:09}{END}", now.as_secs(), now.subsec_nanos());
     let mut events = EventFile::create(&run.join(name), now.as_secs_f64())?;
-    epochs.iter().try_for_each(|epoch| append(&mut events, epoch))?;
+    epochs.iter().try_for_each(|epoch| append(&mut events, epoch, config))?;
     Ok(events)
 }
 
 /// Appends the scalars of an epoch.
-pub(super) fn append(events: &mut EventFile, epoch: &EpochMetrics) -> Result<()> {
+pub(super) fn append(events: &mut EventFile, epoch: &EpochMetrics, config: &Config) -> Result<()> {
     let mut scalars = scores("train", &epoch.train).to_vec();
+    if !config.has_plain_loss() {
+        scalars[0].0 = "objective/train".into();
+    }
     scalars.extend(epoch.valid.iter().flat_map(|valid| scores("valid", valid)));
     if let Some(of) = &epoch.valid_macro {
         let macros = [("recall", of.recall), ("precision", of.precision), ("f1", of.f1)];

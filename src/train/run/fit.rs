@@ -19,6 +19,7 @@ use crate::run::health::Guessing;
 use crate::run::metrics::{self, EpochMetrics};
 use crate::run::options::FitOptions;
 use crate::run::ranks::check_ranks;
+use crate::run::reestimate::Reestimated;
 use crate::run::sets::{SetPaths, Sets};
 use crate::run::sums;
 use crate::run::training::Training;
@@ -28,6 +29,8 @@ use crate::run::training::Training;
 pub struct Fitted {
     /// Metrics of all epochs of the run, including those before a resume.
     pub epochs: Vec<EpochMetrics>,
+    /// Evaluation on the validation set after re-estimation of norms; `None` without it or without a validation set.
+    pub reestimated: Option<Reestimated>,
     /// Evaluation on the test set; `None` without a test set.
     pub test: Option<Evaluation>,
     /// All warnings of the run.
@@ -152,6 +155,9 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
         let layers = network.layers.as_ref().map_or(String::new(), |layers| format!(": {}", layers.beyond_iaf()));
         format!("network  {inputs}-{}-{classes}, {parameters} parameters, {steps} steps{layers}", sizes.join("-"))
     });
+    if !resumes {
+        fit.say_frames(&run.config);
+    }
     if let Some(bytes) = step {
         fit.say(|| format!("memory   a step of {own} samples takes {}", human_bytes(bytes)));
     }
@@ -160,11 +166,12 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     while !run.is_done() {
         run.train_epoch(&train, valid.as_ref())?;
     }
-    if run.config.reestimate_norm {
-        run.reestimate(&train)?;
-    }
+    let reestimated = match run.config.reestimate_norm {
+        true => run.reestimate(&train, valid.as_ref())?,
+        false => None,
+    };
     if ranks.is_root() {
-        metrics::draw(&fit.run, &run.epochs)?;
+        metrics::draw(&fit.run, &run.epochs, run.config.loss_words(&run.epochs))?;
     }
     let selected = run.say_selected();
     let was_tested = fit.run.join(TEST).exists();
@@ -176,7 +183,7 @@ pub fn fit(fit: &FitOptions) -> Result<Fitted> {
     run.say_traffic((run.epochs.len() - done_before) as u64 * batches, seconds);
     fit.say(|| format!("done     {} epochs in {seconds:.1} s, with all else", run.epochs.len() - done_before));
     warnings.append(&mut run.warnings);
-    Ok(Fitted { epochs: run.epochs, test, warnings, seconds })
+    Ok(Fitted { epochs: run.epochs, reestimated, test, warnings, seconds })
 }
 
 /// Checks the options and the sets of a new run. Doesn't check the device, the memory and the run folder.

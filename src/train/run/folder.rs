@@ -10,6 +10,7 @@
 //! RUN/best.safetensors         the network of the best epoch, see `TrainingConfig::best`
 //! RUN/test.json                evaluation on the test set, as `eval --json` prints it: of best.safetensors if an
 //!                              epoch is selected, otherwise of model.safetensors
+//! RUN/reestimated.json         evaluations on the validation set after re-estimation, with `--reestimate-norm`
 //! RUN/sums.json                BLAKE3 sums of the files above, except sets.toml and times.json
 //! RUN/loss.png .svg, accuracy.png .svg
 //! RUN/report.html              the page that `report` writes
@@ -33,13 +34,15 @@ pub(crate) const MODEL: &str = "model.safetensors";
 pub(crate) const BEST: &str = "best.safetensors";
 /// Name of the file with the evaluation on the test set.
 pub(crate) const TEST: &str = "test.json";
+/// Name of the file with the validation of the networks whose norms were estimated again.
+pub(crate) const REESTIMATED: &str = "reestimated.json";
 /// Name of the page that `report` writes.
 pub(crate) const REPORT: &str = "report.html";
 /// Name of the file with the BLAKE3 sums of other files in the folder.
 pub(super) const SUMS: &str = "sums.json";
 /// Names of the files of a run, in the order in which they are removed. The checkpoint is first, so that a partly
 /// removed run cannot be resumed.
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     checkpoint::FILE_NAME,
     metrics::FILE_NAME,
     SUMS,
@@ -47,6 +50,7 @@ const FILES: [&str; 9] = [
     MODEL,
     BEST,
     TEST,
+    REESTIMATED,
     sets::FILE_NAME,
     config::FILE_NAME,
 ];

@@ -58,12 +58,12 @@ impl Guessing {
     /// during the first [`SLOW_START`] batches of a run.
     fn is_stuck(&self, epochs: &[EpochMetrics]) -> bool {
         let Some(three @ [first, _, last]) = epochs.last_chunk::<3>() else { return false };
-        let falls = last.train.loss < NO_BETTER * first.train.loss;
+        let falls = last.unpenalised().loss < NO_BETTER * first.unpenalised().loss;
         let is_start = last.epoch * self.batches < SLOW_START;
-        three.iter().all(|epoch| self.is_chance(&epoch.train)) && !falls && !is_start
+        three.iter().all(|epoch| self.is_chance(&epoch.unpenalised())) && !falls && !is_start
     }
 
-    /// Returns whether a mean loss is so large that training has diverged. `initial` computes the loss of the initial
+    /// Returns whether a mean loss, without a penalty, is so large that training has diverged. `initial` computes the loss of the initial
     /// weights. It is slow, and is only called if `loss` is absurd.
     pub(super) fn is_diverged<E>(&self, loss: f64, initial: impl FnOnce() -> Result<f64, E>) -> Result<bool, E> {
         Ok(self.is_absurd(loss) && loss > TIMES_INITIAL * initial()?)
@@ -95,8 +95,8 @@ impl Guessing {
         if !saturated.is_empty() {
             warnings.push(Warning::SaturatedLayers { epoch, layers: saturated, knobs });
         }
-        if self.is_stuck(epochs) && !self.is_stuck(before) || is_last && self.is_chance(&last.train) {
-            let Score { accuracy, loss } = last.train;
+        if self.is_stuck(epochs) && !self.is_stuck(before) || is_last && self.is_chance(&last.unpenalised()) {
+            let Score { accuracy, loss } = last.unpenalised();
             let Guessing { accuracy: guessed_accuracy, loss: guessed_loss, .. } = *self;
             warnings.push(Warning::AtChance { epoch, accuracy, guessed_accuracy, loss, guessed_loss, knobs });
         }
@@ -177,6 +177,15 @@ mod tests {
         let few = Guessing { batches: 20, ..FOUR };
         assert_eq!(few.warnings(&epochs[..3], false, KNOBS), []);
         assert_eq!(few.warnings(&epochs[..4], false, KNOBS).len(), 1, "the silent layer");
+    }
+
+    #[test]
+    fn chance_is_judged_without_the_penalty() {
+        let penalised = |n| EpochMetrics { penalty: Some(5.0), ..epoch(n, 0.28, 6.0, 0.0) };
+        let epochs: Vec<EpochMetrics> = (1..=3).map(penalised).collect();
+        assert_eq!(FOUR.warnings(&epochs, true, KNOBS), []);
+        let warnings = FOUR.warnings(&[epoch(1, 0.28, 6.0, 0.0)], true, KNOBS);
+        assert!(matches!(warnings[..], [Warning::AtChance { loss: 6.0, .. }]), "{warnings:?}");
     }
 
     #[test]

@@ -17,7 +17,8 @@ pub(crate) const FILE_NAME: &str = "metrics.jsonl";
 pub struct EpochMetrics {
     /// Number of the epoch, counted from 1.
     pub epoch: u64,
-    /// Loss and accuracy over the batches of the epoch. Each batch is scored before it changes the weights.
+    /// Loss and accuracy over the batches of the epoch. Each batch is scored before it changes the weights. The loss is
+    /// that of training, with class weights, label smoothing and the penalty for spike rates.
     pub train: Score,
     /// Loss and accuracy on the validation set after the epoch; `None` without a validation set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,8 +35,7 @@ pub struct EpochMetrics {
     /// Momentum of SGD, or beta1 of Adam, in the last batch of the epoch; `None` in runs of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub momentum: Option<f64>,
-    /// Mean penalty for spike rates over the batches of the epoch, a part of the loss of `train`. `None` without one,
-    /// and with the kernels of a GPU.
+    /// Mean penalty for spike rates over the batches of the epoch, a part of the loss of `train`. `None` without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub penalty: Option<f64>,
     /// Time of day at the end of the epoch, in seconds since 1970 (UTC); `None` in runs of earlier versions.
@@ -48,6 +48,21 @@ pub struct EpochMetrics {
     pub batches_per_second: f64,
     /// Samples per second of training.
     pub samples_per_second: f64,
+}
+
+impl EpochMetrics {
+    /// Returns loss and accuracy of training, the loss without the penalty for spike rates. Guessing has no penalty.
+    pub(super) fn unpenalised(&self) -> Score {
+        Score { loss: self.train.loss - self.penalty.unwrap_or(0.0), ..self.train }
+    }
+}
+
+/// Labels of a chart of losses: of its axis and of its curves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LossWords {
+    pub(crate) axis: &'static str,
+    pub(crate) train: &'static str,
+    pub(crate) valid: &'static str,
 }
 
 /// Reads the metrics of the first `epochs` epochs of a run.
@@ -117,18 +132,19 @@ pub(super) fn line(label: &str, m: &EpochMetrics, left: Option<f64>) -> String {
 }
 
 /// Draws the curves of loss and accuracy over the epochs, as PNG and SVG files in the run folder.
-pub(super) fn draw(run: &Path, epochs: &[EpochMetrics]) -> Result<()> {
-    let both = |pick: fn(&Score) -> f64| {
+pub(super) fn draw(run: &Path, epochs: &[EpochMetrics], words: LossWords) -> Result<()> {
+    let both = |pick: fn(&Score) -> f64, [train_name, valid_name]: [&str; 2]| {
         let train = epochs.iter().map(|e| (e.epoch as f64, pick(&e.train))).collect();
         let valid: Vec<(f64, f64)> = epochs.iter().filter_map(|e| Some((e.epoch as f64, pick(&e.valid?)))).collect();
-        let mut both = vec![Curve { name: "training".into(), points: train }];
+        let mut both = vec![Curve { name: train_name.into(), points: train }];
         if !valid.is_empty() {
-            both.push(Curve { name: "validation".into(), points: valid });
+            both.push(Curve { name: valid_name.into(), points: valid });
         }
         both
     };
-    let loss = curves("Loss", "cross entropy", None, &both(|s| s.loss))?;
-    let accuracy = curves("Accuracy", "share classified rightly", Some((0.0, 1.0)), &both(|s| s.accuracy))?;
+    let loss = curves("Loss", words.axis, None, &both(|s| s.loss, [words.train, words.valid]))?;
+    let accuracy = both(|s| s.accuracy, ["training", "validation"]);
+    let accuracy = curves("Accuracy", "share classified rightly", Some((0.0, 1.0)), &accuracy)?;
     for (name, picture) in [("loss", loss), ("accuracy", accuracy)] {
         picture.write_svg(&run.join(name).with_extension("svg"))?;
         picture.write_png(&run.join(name).with_extension("png"))?;

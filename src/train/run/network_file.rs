@@ -6,7 +6,7 @@ use toml::Table;
 use toml::de::DeTable;
 
 use crate::error::{BaseFault, Error, Result};
-use crate::network::{Layers, NetworkFault, Preset};
+use crate::network::{HiddenSizes, Layers, NetworkFault, Preset, PresetFrames};
 use crate::run::options_file::{RunOption, options_of, table_at};
 
 /// Key of the table that gives options of `tonic-train fit`.
@@ -20,6 +20,8 @@ pub struct NetworkFile {
     /// Options of `tonic-train fit` in the table `[training]`, in the order of the file. The user's own options
     /// replace them.
     pub training: Vec<RunOption>,
+    /// The frames that a preset is made for. `None` for files and for other presets.
+    pub frames: Option<PresetFrames>,
 }
 
 impl NetworkFile {
@@ -40,7 +42,7 @@ impl NetworkFile {
     pub fn preset(name: &str) -> Result<NetworkFile> {
         let names: Vec<&str> = Preset::ALL.iter().map(|preset| preset.name).collect();
         let preset = Preset::named(name).ok_or_else(|| Error::usage("preset", names.join(", "), name))?;
-        NetworkFile::parse(Path::new(name), preset.text)
+        Ok(NetworkFile { frames: preset.frames, ..NetworkFile::parse(Path::new(name), preset.text)? })
     }
 
     /// Reads the network file `file`, or returns the preset named `preset`. Returns `None` if both are `None`.
@@ -70,7 +72,7 @@ impl NetworkFile {
             }
             (None, _) => Vec::new(),
         };
-        Ok(NetworkFile { layers, training })
+        Ok(NetworkFile { layers, training, frames: None })
     }
 }
 
@@ -78,11 +80,16 @@ impl NetworkFile {
 /// stay as they are.
 ///
 /// # Errors
-/// [`Usage`](tonic_base::Error::Usage) if the hidden layers differ in more than their numbers of neurons.
-pub fn resized(layers: &Layers, hidden: Option<&[usize]>) -> Result<Layers> {
+/// [`Usage`](tonic_base::Error::Usage) if [`Layers::resized`] cannot change the numbers.
+pub fn resized(layers: &Layers, hidden: Option<&HiddenSizes>) -> Result<Layers> {
     let Some(hidden) = hidden else { return Ok(layers.clone()) };
     layers.resized(hidden).ok_or_else(|| {
-        Error::usage("hidden", "a network file whose hidden layers are alike, to change their sizes", "others")
+        if layers.hidden.is_empty() {
+            return Error::usage("hidden", "a network file with hidden layers, to change their sizes", "none");
+        }
+        let expected = "a network file whose hidden layers are alike, to change how many there are, or one number for all \
+                        of them";
+        Error::usage("hidden", expected, "others")
     })
 }
 

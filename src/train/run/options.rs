@@ -7,7 +7,7 @@ use tonic_loader::CacheChoice;
 use tonic_shard::{Existing, ShardSet};
 
 use crate::learner::{Backend, ClassWeights, Pad, Warning};
-use crate::network::Layers;
+use crate::network::{HiddenSizes, Layers, PresetFrames};
 use crate::run::training_options::TrainingOptions;
 
 /// Options of a run. If an option is `None`:
@@ -35,9 +35,11 @@ pub struct FitOptions {
     pub drop_last: bool,
     /// Layers of the network; those of [`Layers::iaf`] by default.
     pub layers: Option<Layers>,
-    /// Number of neurons of each hidden layer. By default, the numbers in `layers`; without `layers`, three layers of
-    /// 128. With `layers`, this option needs hidden layers that differ only in their numbers of neurons.
-    pub hidden: Option<Vec<usize>>,
+    /// The frames that `layers` are made for, if they are those of a preset. `fit` says if the training set has others.
+    pub frames: Option<PresetFrames>,
+    /// Numbers of neurons of the hidden layers. By default, the numbers in `layers`; without `layers`, three layers of
+    /// 128. With `layers`, [`HiddenSizes::Each`] needs hidden layers that differ only in their numbers of neurons.
+    pub hidden: Option<HiddenSizes>,
     /// Spike threshold; 1 by default. Not allowed together with `layers`.
     pub theta: Option<f32>,
     /// Factor by which the initial weights of the hidden layers are multiplied; 1 by default.
@@ -71,6 +73,8 @@ pub struct FitOptions {
     pub tensorboard: bool,
     /// Function that opens a set, such as [`ShardSet::open`].
     pub open: fn(&Path) -> tonic_shard::Result<ShardSet>,
+    /// Function that gets a recipe and returns the duration of a frame in seconds. `None` if the recipe doesn't fix it.
+    pub frame_seconds: fn(&str) -> Option<f64>,
     /// Whether progress is shown.
     pub verbosity: Verbosity,
     /// Function that is called with each warning, even if `verbosity` is quiet.

@@ -40,6 +40,7 @@ impl FitOptions {
             batch_size,
             drop_last,
             layers,
+            frames: _,
             hidden,
             theta,
             gain,
@@ -56,6 +57,7 @@ impl FitOptions {
             existing,
             tensorboard: _,
             open: _,
+            frame_seconds: _,
             verbosity: _,
             warn: _,
         } = self;

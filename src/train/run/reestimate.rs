@@ -4,15 +4,55 @@
 //! stay, and the statistics are means over all batches, as with `momentum=None` of PyTorch's `BatchNorm1d`. On small
 //! sets, this changes accuracies by a few percentage points.
 
-use tonic_base::Progress;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use tonic_base::{Progress, publish};
 use tonic_loader::EpochOrder;
 use tonic_ranks::Ranks;
 
-use crate::engine::{check_interrupt, share};
-use crate::error::Result;
+use crate::engine::{LayeredEngine, check_interrupt, share};
+use crate::error::{BaseFault, Error, KernelError, Result};
 use crate::feed::Feed;
-use crate::learner::{Padding, cpu_engine, stops};
-use crate::network::{Architecture, Network, Parameters};
+use crate::learner::{Padding, Score, stops};
+use crate::network::{Network, Parameters};
+use crate::run::folder::REESTIMATED;
+
+/// Results of the networks of a run on the validation set, after their running statistics were computed again.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reestimated {
+    /// The network of the last epoch.
+    pub last: Score,
+    /// The network of the best epoch, [`TrainingConfig::best`](super::TrainingConfig::best). `None` if the run has had no
+    /// validation set in its epochs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best: Option<Score>,
+}
+
+impl Reestimated {
+    /// Writes the results to the folder of a run.
+    pub(super) fn publish(&self, run: &Path) -> Result<()> {
+        let text = serde_json::to_string(self).expect("scores are JSON") + "\n";
+        Ok(publish(&run.join(REESTIMATED), text.as_bytes())?)
+    }
+
+    /// Reads the results in the folder of a run. `None` if there are none.
+    ///
+    /// # Errors
+    /// [`Io`](tonic_base::Error::Io); [`Corrupt`](tonic_base::Error::Corrupt).
+    pub(crate) fn read(run: &Path) -> Result<Option<Reestimated>> {
+        let path = run.join(REESTIMATED);
+        match std::fs::read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io(&path, "read the results after re-estimation")(error)),
+            Ok(text) => {
+                let read = serde_json::from_slice(&text);
+                read.map(Some).map_err(|e| Error::corrupt(&path, "JSON", "scores after re-estimation", e))
+            }
+        }
+    }
+}
 
 /// Replaces the running statistics of a network with means over the batches of a training set. Several ranks share
 /// each batch.
@@ -28,31 +68,63 @@ pub(super) fn reestimate(
     padding: Padding,
     progress: &Progress,
 ) -> Result<()> {
-    let mut layers = network.layers().clone();
-    layers.hidden.iter_mut().filter_map(|layer| layer.dropout.as_mut()).for_each(|dropout| dropout.p = 0.0);
-    let shape = network.shape();
-    let mut plain = Network::zeros(Architecture::new(shape.inputs, layers, shape.classes));
-    plain.parameters.flat_mut().copy_from_slice(network.parameters.flat());
-    let mut engine = cpu_engine(&plain, ranks);
-    let mut computed = Parameters::zeros(plain.architecture().clone());
-    let mut sums = vec![0.0; computed.statistics().len()];
+    let mut engine = LayeredEngine::new(network).with_ranks(ranks);
+    let mut of_batch = Parameters::zeros(network.architecture().clone());
+    let mut sums = vec![0.0; of_batch.statistics().len()];
     let mut total = 0.0;
     let loader = train.loader();
-    let share = share(ranks, plain.architecture().parameters());
+    let share = share(ranks, network.architecture().parameters());
     let mut left = loader.set().len();
     loader.stored_epoch(EpochOrder::Sequential, batch_size, share, |batch| {
         stops(ranks);
         check_interrupt()?;
-        engine.step(&plain, batch, padding.of_share(ranks, batch.longest()), &mut computed)?;
+        engine.measure(network, batch, padding.of_share(ranks, batch.longest()), &mut of_batch)?;
         let taken = left.min(batch_size as u64);
         left -= taken;
         let samples = taken as f64;
-        let values = computed.statistics().iter().map(|&value| samples * f64::from(value));
+        let values = of_batch.statistics().iter().map(|&value| samples * f64::from(value));
         sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
         total += samples;
-        progress.add(batch.len() as u64);
-        Ok::<_, crate::Error>(true)
+        progress.add(samples as u64);
+        Ok::<_, Error>(true)
     })?;
+    if let Some(sum) = sums.iter().find(|sum| !sum.is_finite()) {
+        return Err(KernelError::NonFiniteLoss { loss: *sum }.into());
+    }
     network.parameters.statistics_mut().iter_mut().zip(sums).for_each(|(to, sum)| *to = (sum / total) as f32);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use crate::engine::{Engine, LayeredEngine};
+    use crate::feed::RandomFrames;
+    use crate::network::{Architecture, Layers, Network, Parameters};
+
+    #[test]
+    fn a_measurement_has_the_statistics_of_a_training_step_without_dropout() {
+        let network = |dropout: &str| {
+            let text = format!(
+                "init_state = \"uniform\"\nlayers = [{{ linear = 20 }}, {{ norm = \"batch\" }}, {{ neuron = \"lif\" }}, \
+                 {dropout}{{ linear = 12 }}, {{ neuron = \"iaf\" }}, {dropout}{{ linear = \"classes\" }}, \
+                 {{ norm = \"batch\" }}, {{ readout = \"leaky\" }}]\n"
+            );
+            let architecture = Architecture::new(30, Layers::parse(&text, &[]).unwrap(), 3);
+            Network::new(architecture, &mut ChaCha8Rng::seed_from_u64(1))
+        };
+        let (plain, dropping) = (network(""), network("{ dropout = 0.5 }, "));
+        let batch = RandomFrames { time_steps: 25, channels: 30, classes: 3, density: 0.3 }.batch(1, 9);
+        let step = |network: &Network| {
+            let mut to = Parameters::zeros(network.architecture().clone());
+            LayeredEngine::new(network).step(network, &batch, 25, &mut to).unwrap();
+            to.statistics().to_vec()
+        };
+        let mut measured = Parameters::zeros(dropping.architecture().clone());
+        LayeredEngine::new(&dropping).measure(&dropping, &batch, 25, &mut measured).unwrap();
+        assert_eq!(measured.statistics(), step(&plain));
+        assert_ne!(measured.statistics(), step(&dropping));
+    }
 }

@@ -10,11 +10,12 @@ use std::path::Path;
 use tonic_base::{publish, remove_file};
 
 use crate::error::{BaseFault, Error, Result};
-use crate::run::folder::{BEST, MODEL, SUMS, TEST};
+use crate::run::folder::{BEST, MODEL, REESTIMATED, SUMS, TEST};
 use crate::run::{checkpoint, config, metrics};
 
 /// Names of the files that have a sum.
-const SUMMED: [&str; 6] = [config::FILE_NAME, checkpoint::FILE_NAME, metrics::FILE_NAME, BEST, MODEL, TEST];
+const SUMMED: [&str; 7] =
+    [config::FILE_NAME, checkpoint::FILE_NAME, metrics::FILE_NAME, BEST, MODEL, TEST, REESTIMATED];
 
 /// Calls `change`, which changes files of the run in the folder `run`, and renews the sums. If `change` returns an
 /// error, the run has no sums.
@@ -51,12 +52,12 @@ pub(super) fn exist(run: &Path) -> bool {
     run.join(SUMS).exists()
 }
 
-/// Compares config.toml, metrics.jsonl and test.json of a run with their sums.
+/// Compares config.toml and the results of a run, metrics.jsonl, test.json and reestimated.json, with their sums.
 ///
 /// # Errors
 /// The errors of [`check`].
 pub(crate) fn check_results(run: &Path) -> Result<()> {
-    [config::FILE_NAME, metrics::FILE_NAME, TEST].iter().try_for_each(|name| check(run, name))
+    [config::FILE_NAME, metrics::FILE_NAME, TEST, REESTIMATED].iter().try_for_each(|name| check(run, name))
 }
 
 /// Compares the file `name` of a run with its sum. Does nothing if the file has no sum. It is no error if another

@@ -21,7 +21,7 @@ use crate::run::activity::{LayerActivity, measured_samples};
 use crate::run::checkpoint::Checkpoint;
 use crate::run::config::Config;
 use crate::run::events;
-use crate::run::folder::{BEST, MODEL, TEST};
+use crate::run::folder::{BEST, MODEL, REESTIMATED, TEST};
 use crate::run::health::Guessing;
 use crate::run::initial::initial_network;
 use crate::run::machine::Machine;
@@ -224,14 +224,12 @@ impl<'a> Training<'a> {
         progress.clear();
         let seconds = started.elapsed().as_secs_f64();
         self.check_finite()?;
-        self.check_size(self.running.score().loss)?;
+        self.check_size(self.running.score().loss - self.running.mean_penalty())?;
         let spikes = self.learner.spikes(self.padding).map_err(|e| self.explain(e))?;
         let activity = spikes.iter().map(LayerActivity::of).collect();
         let evaluation = valid.map(|feed| self.evaluate(feed)).transpose()?;
         let valid = evaluation.as_ref().map(|evaluation| evaluation.score);
         let [lr, momentum] = rates.at(batches.saturating_sub(1));
-        // Our kernels on a GPU report it only as a part of the loss.
-        let penalty = self.config.training.spike_rate.filter(|_| !fit.backend.uses_kernels());
         let metrics = EpochMetrics {
             epoch: epoch + 1,
             train: self.running.score(),
@@ -240,7 +238,7 @@ impl<'a> Training<'a> {
             activity: Some(activity),
             lr: Some(lr),
             momentum: Some(momentum),
-            penalty: penalty.map(|_| self.running.mean_penalty()),
+            penalty: self.config.training.spike_rate.map(|_| self.running.mean_penalty()),
             unix_seconds: Some(events::unix_seconds()),
             seconds,
             batches_per_second: (self.batches_done - first) as f64 / seconds,
@@ -263,7 +261,7 @@ impl<'a> Training<'a> {
             self.epoch_saved = Some(Instant::now());
         }
         if let (Some(events), Some(epoch)) = (&mut self.events, self.epochs.last()) {
-            events::append(events, epoch)?;
+            events::append(events, epoch, &self.config)?;
         }
         fit.say(|| line);
         let has_events = train.loader().set().manifest().totals.entries > 0;
@@ -278,7 +276,7 @@ impl<'a> Training<'a> {
     /// has one.
     pub(super) fn start_events(&mut self) -> Result<()> {
         if self.fit.tensorboard || events::exist(&self.fit.run)? {
-            self.events = Some(events::start(&self.fit.run, &self.epochs)?);
+            self.events = Some(events::start(&self.fit.run, &self.epochs, &self.config)?);
         }
         Ok(())
     }
@@ -308,7 +306,8 @@ impl<'a> Training<'a> {
     fn save_files(&mut self) -> Result<()> {
         let folder = &self.fit.run;
         if let Some(network) = self.ended.take() {
-            remove_file(&folder.join(TEST))?; // the evaluation of the old network
+            // The evaluations of the old networks.
+            [TEST, REESTIMATED].iter().try_for_each(|name| remove_file(&folder.join(name)))?;
             self.publish_model(MODEL, network)?;
             if let Some(network) = self.best.take() {
                 self.publish_model(BEST, network)?;

@@ -9,8 +9,8 @@ use super::grid::OPTIONS_FILE;
 use crate::error::{BaseFault, Error, Result};
 use crate::learner::{Score, Selected};
 use crate::run::{
-    BEST, Config, EpochMetrics, MODEL, TEST, TrainingOptions, check_results, holds_run, read_metrics, read_network,
-    read_times,
+    BEST, Config, EpochMetrics, MODEL, Reestimated, TEST, TrainingOptions, check_results, holds_run, read_metrics,
+    read_network, read_times,
 };
 
 /// State of a run.
@@ -52,6 +52,9 @@ pub struct RunSummary {
     /// The first epoch with the best validation score: the score that selects epochs in this run, or the accuracy if
     /// the run selects none. `None` without validation.
     pub best: Option<BestEpoch>,
+    /// Validation after re-estimation of norms. `None` without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reestimated: Option<Reestimated>,
     /// Training loss and accuracy of the last finished epoch.
     pub last_train: Option<Score>,
     /// Test result of the network of the selected epoch, or of the last epoch. `None` if no network was tested.
@@ -135,6 +138,7 @@ impl RunSummary {
             epochs_done: 0,
             epochs_asked: None,
             best: None,
+            reestimated: None,
             last_train: None,
             test: None,
             seconds: 0.0,
@@ -175,6 +179,12 @@ impl RunSummary {
         }
         let best = config.training.best(&epochs).and_then(|best| epochs.get(best.epoch as usize - 1));
         self.best = best.and_then(|best| Some(BestEpoch { epoch: best.epoch, valid: best.valid? }));
+        self.reestimated = Reestimated::read(&self.folder)?;
+        if let Some(Reestimated { last, best }) = self.reestimated {
+            let words = |name: &str, of: Score| format!(" {:.1}% of the {name} epoch", of.accuracy * 100.0);
+            let best = best.map_or(String::new(), |best| words("best", best) + ",");
+            self.notes.push(format!("valid acc after re-estimation of norms:{best}{}", words("last", last)));
+        }
         if self.state == RunState::Finished && done < config.epochs {
             self.notes.push(format!("stopped early, after {done} epochs"));
         }

@@ -10,8 +10,8 @@ use tonic_report::{Curve, Scale, confusion_table, epoch_chart, escaped, html_pag
 
 use crate::error::Result;
 use crate::kernel::Rule;
-use crate::learner::{Evaluation, Score, Selected};
-use crate::run::{Config, EpochMetrics, LayerActivity, ProcessTime, SetPaths};
+use crate::learner::{Evaluation, Score, Select, Selected};
+use crate::run::{Config, EpochMetrics, LayerActivity, ProcessTime, Reestimated, SetPaths};
 use crate::sweep::{RunState, RunSummary};
 use crate::view::sample_page::Sampled;
 
@@ -93,7 +93,16 @@ impl Page<'_> {
         let (done, asked) = (run.epochs_done, run.epochs_asked.unwrap_or(run.epochs_done));
         let mut facts = vec![(format!("{done} of {asked}"), "epochs".to_string())];
         if let Some(best) = run.best {
-            facts.push((percent(best.valid.accuracy), format!("best validation accuracy, epoch {}", best.epoch)));
+            let what = match self.of.config.training.select {
+                Some(Select::ValidLoss) => format!("validation accuracy of the selected epoch, {}", best.epoch),
+                _ => format!("best validation accuracy, epoch {}", best.epoch),
+            };
+            facts.push((percent(best.valid.accuracy), what));
+        }
+        if let Some(Reestimated { last, best }) = run.reestimated {
+            let of = if best.is_some() { "best" } else { "last" };
+            let words = format!("validation accuracy of the {of} epoch after re-estimation of norms");
+            facts.push((percent(best.unwrap_or(last).accuracy), words));
         }
         if let Some(test) = &run.test {
             let of = test.selected.map_or("the last epoch".into(), |of| format!("the selected epoch, {}", of.epoch));
@@ -126,13 +135,14 @@ impl Page<'_> {
             self.lacks("No epoch is finished, so that there are no curves.");
             return Ok(());
         }
-        let score = |pick: fn(&Score) -> f64| {
-            let valid = curve("validation", epochs, |epoch| epoch.valid.as_ref().map(pick));
-            [curve("training", epochs, |epoch| Some(pick(&epoch.train))), valid]
+        let score = |pick: fn(&Score) -> f64, [train, valid]: [&str; 2]| {
+            let valid = curve(valid, epochs, |epoch| epoch.valid.as_ref().map(pick));
+            [curve(train, epochs, |epoch| Some(pick(&epoch.train))), valid]
         };
+        let loss = self.of.config.loss_words(epochs);
         let mut charts = vec![
-            ("Loss", "cross entropy", Scale::Auto, drawn(score(|of| of.loss))),
-            ("Accuracy", "share", Scale::Share, drawn(score(|of| of.accuracy))),
+            ("Loss", loss.axis, Scale::Auto, drawn(score(|of| of.loss, [loss.train, loss.valid]))),
+            ("Accuracy", "share", Scale::Share, drawn(score(|of| of.accuracy, ["training", "validation"]))),
             ("Learning rate", "lr", Scale::Auto, vec![self.learning_rates()]),
         ];
         let layers = epochs.iter().filter_map(|epoch| epoch.activity.as_ref()).map(Vec::len).max().unwrap_or(0);

@@ -72,6 +72,7 @@ pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded, given: Option<Sen
     let (mut clock, mut triggers, mut samples) = (Clock32::default(), 0, 0);
     let last = [(width - 1) as u16, (height - 1) as u16];
     let result = input.words::<8>("an event", |events, _| {
+        let mut room = out.block.room();
         for event in events {
             let event = u64::from_be_bytes(*event);
             let (address, t) = ((event >> 32) as u32, clock.time(event as u32));
@@ -91,8 +92,9 @@ pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded, given: Option<Sen
                 (address >> 12 & 0x3ff, address >> 22 & 0x1ff, address >> 11 & 1)
             };
             // A pixel outside the sensor becomes one far outside, so that it is told.
-            out.block.push(t, last[0].wrapping_sub(x as u16), last[1].wrapping_sub(y as u16), p as u8);
+            room.push(t, last[0].wrapping_sub(x as u16), last[1].wrapping_sub(y as u16), p as u8);
         }
+        drop(room);
         out.settle()
     });
     out.not_read(triggers, "triggers and other special events");

@@ -101,6 +101,7 @@ fn packets(
         }
         let base = i64::from(wraps) << 31;
         input.some_words::<8>(events.into(), "a packet's events", |events, _| {
+            let mut block = out.block.room();
             for event in events {
                 let event = u64::from_le_bytes(*event);
                 if event & 1 == 0 {
@@ -109,8 +110,9 @@ fn packets(
                 }
                 let t = base + i64::from((event >> 32) as u32 & 0x7fff_ffff);
                 let (x, y) = ((event >> 17 & 0x7fff) as u16, (event >> 2 & 0x7fff) as u16);
-                out.block.push(t, x, y, (event >> 1 & 1) as u8);
+                block.push(t, x, y, (event >> 1 & 1) as u8);
             }
+            drop(block);
             out.settle()
         })?;
         input.pass(8 * u64::from(room - events), "a packet")?;

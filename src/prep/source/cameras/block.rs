@@ -1,7 +1,7 @@
 //! Collects decoded events in blocks, and appends the blocks to memory or disk.
 
 use std::cell::Cell;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
 
 use tonic_base::Error as BaseError;
@@ -20,6 +20,9 @@ pub(crate) const ROOM: usize = SIZE / 8;
 const MANY: u64 = 1 << 17;
 /// Number of blocks that can wait for the thread that appends them.
 const BLOCKS: usize = 6;
+/// How often a thread lets others run before it sleeps until a block arrives. To be woken takes longer than to decode a
+/// block.
+const YIELDS: u32 = 1_000;
 const LOST: BaseError = BaseError::WorkerLost { doing: "store the events of a recording" };
 
 /// Columns of decoded events. Their size is fixed, so adding an event needs no allocation and no bounds check.
@@ -56,7 +59,36 @@ impl Block {
         Slices { t: &self.t[..n], x, y: Some(y), p: Some(p) }
     }
 
-    /// Adds an event. At most [`ROOM`] events may be added between two calls of [`Decoded::settle`].
+    /// Returns the free part of the block. At most [`ROOM`] events may be added between two calls of
+    /// [`Decoded::settle`].
+    #[inline(always)]
+    pub(crate) fn room(&mut self) -> Room<'_> {
+        let Block { t, x, y, p, len } = self;
+        Room { t, x, y, p, len: *len, of_block: len }
+    }
+
+    /// Adds `n` events, at most [`ROOM`], and returns their columns t, x, y and p, which the caller fills.
+    #[inline(always)]
+    pub(crate) fn add(&mut self, n: usize) -> (&mut [i64], &mut [u16], &mut [u16], &mut [u8]) {
+        let new = self.len..self.len + n;
+        self.len += n;
+        (&mut self.t[new.clone()], &mut self.x[new.clone()], &mut self.y[new.clone()], &mut self.p[new])
+    }
+}
+
+/// The free part of a block, to which a decoder adds single events. As a local variable of the decoder's loop, it stays
+/// in registers: in the block itself, its length would be stored after each event and loaded before the next one.
+pub(crate) struct Room<'b> {
+    t: &'b mut [i64; SIZE],
+    x: &'b mut [u16; SIZE],
+    y: &'b mut [u16; SIZE],
+    p: &'b mut [u8; SIZE],
+    len: usize,
+    /// The length of the block, which is set when the room is dropped.
+    of_block: &'b mut usize,
+}
+
+impl Room<'_> {
     #[inline(always)]
     pub(crate) fn push(&mut self, t: i64, x: u16, y: u16, p: u8) {
         debug_assert!(self.len < SIZE);
@@ -72,14 +104,6 @@ impl Block {
         self.len -= usize::from(!is_event);
     }
 
-    /// Adds `n` events, at most [`ROOM`], and returns their columns t, x, y and p, which the caller fills.
-    #[inline(always)]
-    pub(crate) fn add(&mut self, n: usize) -> (&mut [i64], &mut [u16], &mut [u16], &mut [u8]) {
-        let new = self.len..self.len + n;
-        self.len += n;
-        (&mut self.t[new.clone()], &mut self.x[new.clone()], &mut self.y[new.clone()], &mut self.p[new])
-    }
-
     /// Adds an event at `x + i` for each bit i that is 1 in `bits`.
     #[inline(always)]
     pub(crate) fn push_vector(&mut self, t: i64, (x, y, p): (u16, u16, u8), mut bits: u32) {
@@ -87,6 +111,13 @@ impl Block {
             self.push(t, x.saturating_add(bits.trailing_zeros() as u16), y, p);
             bits &= bits - 1;
         }
+    }
+}
+
+impl Drop for Room<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        *self.of_block = self.len;
     }
 }
 
@@ -105,7 +136,7 @@ impl Appender {
         (0..BLOCKS).for_each(|_| back.send(Block::new()).unwrap_or_else(|_| unreachable!("it has room for them")));
         let thread = std::thread::spawn(move || {
             let mut target = target;
-            for mut block in blocks {
+            while let Some(mut block) = wait(&blocks) {
                 target.append(block.slices())?;
                 block.len = 0;
                 // This fails after the last block, because the decoder takes no more.
@@ -118,7 +149,7 @@ impl Appender {
 
     /// Sends the block to the thread, and replaces it with an empty one.
     fn append(&mut self, block: &mut Block) -> Result<()> {
-        let Ok(empty) = self.empty.recv() else { return Err(self.failure()) };
+        let Some(empty) = wait(&self.empty) else { return Err(self.failure()) };
         let full = std::mem::replace(block, empty);
         let is_sent = self.full.as_ref().is_some_and(|blocks| blocks.send(full).is_ok());
         if is_sent { Ok(()) } else { Err(self.failure()) }
@@ -134,6 +165,17 @@ impl Appender {
         self.full = None;
         self.thread.take().ok_or(LOST)?.join().map_err(|_| LOST)?
     }
+}
+
+/// Waits for a block. `None` if no more blocks arrive.
+fn wait(blocks: &Receiver<Block>) -> Option<Block> {
+    for _ in 0..YIELDS {
+        match blocks.try_recv() {
+            Err(TryRecvError::Empty) => std::thread::yield_now(),
+            received => return received.ok(),
+        }
+    }
+    blocks.recv().ok()
 }
 
 impl Drop for Appender {

@@ -96,7 +96,7 @@ impl State {
     }
 
     fn dvs(&mut self, bytes: &[u8], block: &mut Block) -> usize {
-        let (mut at, mut t) = (0, self.t);
+        let (mut at, mut t, mut room) = (0, self.t, block.room());
         while let Some(&first) = bytes.get(at) {
             match first {
                 254 => at += 1,
@@ -107,7 +107,7 @@ impl State {
                 _ => {
                     let Some(&[first, a, b, c, d]) = bytes[at..].first_chunk::<5>() else { break };
                     t += i64::from(first >> 1);
-                    block.push(t, u16::from_le_bytes([a, b]), self.row([c, d]), first & 1);
+                    room.push(t, u16::from_le_bytes([a, b]), self.row([c, d]), first & 1);
                     at += 5;
                 }
             }
@@ -117,7 +117,7 @@ impl State {
     }
 
     fn atis(&mut self, bytes: &[u8], block: &mut Block) -> usize {
-        let (mut at, mut t) = (0, self.t);
+        let (mut at, mut t, mut room) = (0, self.t, block.room());
         while let Some(&first) = bytes.get(at) {
             if first >= 252 {
                 t += 63 * i64::from(first - 252);
@@ -127,7 +127,7 @@ impl State {
             let Some(&[first, a, b, c, d]) = bytes[at..].first_chunk::<5>() else { break };
             t += i64::from(first >> 2);
             match first & 1 {
-                0 => block.push(t, u16::from_le_bytes([a, b]), self.row([c, d]), first >> 1 & 1),
+                0 => room.push(t, u16::from_le_bytes([a, b]), self.row([c, d]), first >> 1 & 1),
                 _ => self.exposures += 1,
             }
             at += 5;

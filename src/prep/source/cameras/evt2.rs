@@ -20,7 +20,7 @@
 //! back too.
 
 use crate::error::Result;
-use crate::source::cameras::block::{Block, Decoded, ROOM};
+use crate::source::cameras::block::{Block, Decoded, ROOM, Room};
 use crate::source::cameras::evt::{NotRead, read_header};
 use crate::source::cameras::input::Input;
 
@@ -40,7 +40,7 @@ pub(super) fn decode_2(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
         while let [first, rest @ ..] = words {
             let events = words.iter().take_while(|word| word[3] >> 4 <= 1).count();
             if events == 0 || state.high.is_none() {
-                state.add((u32::from_le_bytes(*first), 1), &mut out.block);
+                state.add((u32::from_le_bytes(*first), 1), &mut out.block.room());
                 words = rest;
                 continue;
             }
@@ -82,8 +82,9 @@ fn decode<const N: usize>(
     let result = input.words::<N>(what, |words, _| {
         // A word has at most 32 events.
         for words in words.chunks(ROOM / 32) {
-            let mut now = state.clone();
-            words.iter().for_each(|&word| now.add(split(word), &mut out.block));
+            let (mut now, mut room) = (state.clone(), out.block.room());
+            words.iter().for_each(|&word| now.add(split(word), &mut room));
+            drop(room);
             state = now;
             out.settle()?;
         }
@@ -117,12 +118,12 @@ impl State {
     }
 
     #[inline(always)]
-    fn add(&mut self, (word, vector): (u32, u32), block: &mut Block) {
+    fn add(&mut self, (word, vector): (u32, u32), room: &mut Room<'_>) {
         match word >> 28 {
             kind @ (0 | 1) if self.high.is_some() => {
                 let t = self.base + i64::from(word >> 22 & 0x3f);
                 let (x, y) = ((word >> 11 & 0x7ff) as u16, (word & 0x7ff) as u16);
-                block.push_vector(t, (x, y, kind as u8), vector);
+                room.push_vector(t, (x, y, kind as u8), vector);
             }
             0 | 1 => self.not_read.early += u64::from(vector.count_ones()),
             0x8 => {

@@ -105,7 +105,7 @@ impl State {
     fn decode_some(&mut self, words: &[[u8; 2]], block: &mut Block) {
         // A copy in registers: the compiler cannot know that `block` is not part of `self`.
         let mut now = self.clone();
-        let (mut t, mut y) = (now.base + now.low, now.y.unwrap_or(0));
+        let (mut t, mut y, mut room) = (now.base + now.low, now.y.unwrap_or(0), block.room());
         for word in words {
             let word = u16::from_le_bytes(*word);
             let kind = word >> 12;
@@ -113,16 +113,16 @@ impl State {
                 // The order of these kinds is unpredictable, so there is no branch between them.
                 y = if kind == 0x0 { word & 0x7ff } else { y };
                 t = if kind == 0x6 { now.base + i64::from(word & 0xfff) } else { t };
-                block.push_if(kind == 0x2, t, word & 0x7ff, y, (word >> 11 & 1) as u8);
+                room.push_if(kind == 0x2, t, word & 0x7ff, y, (word >> 11 & 1) as u8);
                 continue;
             }
             match kind {
                 0x4 => {
-                    block.push_vector(t, (now.x, y, now.p), (word & 0xfff).into());
+                    room.push_vector(t, (now.x, y, now.p), (word & 0xfff).into());
                     now.x = now.x.saturating_add(12);
                 }
                 0x5 => {
-                    block.push_vector(t, (now.x, y, now.p), (word & 0xff).into());
+                    room.push_vector(t, (now.x, y, now.p), (word & 0xff).into());
                     now.x = now.x.saturating_add(8);
                 }
                 _ => {

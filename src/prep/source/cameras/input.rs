@@ -1,6 +1,7 @@
 //! Reads a camera's file once, from its beginning to its end, through a buffer of a fixed size. Counts the bytes, so
 //! that errors can say at which byte they occurred.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
@@ -28,8 +29,21 @@ pub(crate) struct Input<'a> {
     end: usize,
     /// Offset of the first unused byte in the file.
     at: u64,
+    /// Whether the last byte was read.
+    is_end: bool,
     /// Error of decompression. No more bytes can be read after it.
     fault: Option<Error>,
+}
+
+thread_local! {
+    /// The buffer of the thread's previous input. Making a new one takes as long as reading a small file.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+impl Drop for Input<'_> {
+    fn drop(&mut self) {
+        SPARE.set(std::mem::take(&mut self.buffer));
+    }
 }
 
 impl<'a> Input<'a> {
@@ -38,8 +52,14 @@ impl<'a> Input<'a> {
     /// # Errors
     /// Errors of [`packed::open`].
     pub(crate) fn open(path: &'a Path) -> Result<Input<'a>> {
-        let (bytes, buffer) = (packed::open(path)?, vec![0; BUFFER]);
-        Ok(Input { path, bytes, buffer, begin: 0, end: 0, at: 0, fault: None })
+        Ok(Input::of(path, packed::open(path)?))
+    }
+
+    /// Reads `bytes` as those of the file at `path`.
+    pub(crate) fn of(path: &'a Path, bytes: Box<dyn Read + Send>) -> Input<'a> {
+        let mut buffer = SPARE.take();
+        buffer.resize(BUFFER, 0);
+        Input { path, bytes, buffer, begin: 0, end: 0, at: 0, is_end: false, fault: None }
     }
 
     /// Opens a file like [`Input::open`], and starts to read at the offset `at`. In a compressed file, the offset
@@ -55,7 +75,9 @@ impl<'a> Input<'a> {
         }
         let mut file = File::open(path).map_err(Error::io(path, "open the recording"))?;
         file.seek(SeekFrom::Start(at)).map_err(Error::io(path, "read the recording"))?;
-        Ok(Input { path, bytes: Box::new(file), buffer: vec![0; BUFFER], begin: 0, end: 0, at, fault: None })
+        let mut input = Input::of(path, Box::new(file));
+        input.at = at;
+        Ok(input)
     }
 
     pub(crate) fn path(&self) -> &'a Path {
@@ -82,9 +104,9 @@ impl<'a> Input<'a> {
             interrupt::check(KEPT)?;
             self.buffer.copy_within(self.begin..self.end, 0);
             (self.begin, self.end) = (0, self.end - self.begin);
-            while self.end < least.min(BUFFER) && self.fault.is_none() {
+            while self.end < least.min(BUFFER) && self.fault.is_none() && !self.is_end {
                 match self.bytes.read(&mut self.buffer[self.end..]) {
-                    Ok(0) => break,
+                    Ok(0) => self.is_end = true,
                     Ok(bytes) => self.end += bytes,
                     Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
                     // The bytes before the damage are used first.

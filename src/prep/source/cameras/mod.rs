@@ -31,6 +31,7 @@ mod ros_messages;
 mod rosbag;
 mod unpacked;
 
+use std::io::Cursor;
 use std::path::Path;
 
 use crate::error::{BaseFault, Error, Result};
@@ -56,7 +57,7 @@ const MARK: usize = 16;
 /// [`tonic_base::Error::Io`]; [`Error::DamagedBytes`], unless the options are lenient; [`tonic_base::Error::Usage`] for
 /// a unit other than microseconds; errors of the decoders.
 pub(crate) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Result<EventStream> {
-    let File { sensor, taken, notes, columns, len } = decode(path, layout, options, Target::memory())?;
+    let File { sensor, taken, notes, columns, len } = decode(Input::open(path)?, layout, options, Target::memory())?;
     let mut time = Timeline::new(options, TimeUnit::Microseconds, Vec::new());
     time.unit_given = true;
     Ok(EventStream {
@@ -74,8 +75,8 @@ pub(crate) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Resu
     })
 }
 
-/// Counts the events of a camera's file. Returns the size of the sensor (if the file gives it), the columns, notes for
-/// the user, and the number of events.
+/// Counts the events of a camera's file. `bytes` has the whole file, if it was read already. Returns the size of the
+/// sensor (if the file gives it), the columns, notes for the user, and the number of events.
 ///
 /// # Errors
 /// Errors of [`open`].
@@ -83,8 +84,10 @@ pub(crate) fn head(
     path: &Path,
     layout: Layout,
     options: &SourceOptions,
+    bytes: Option<Vec<u8>>,
 ) -> Result<(Option<SensorSize>, TakenColumns, Vec<String>, u64)> {
-    let File { sensor, taken, notes, len, .. } = decode(path, layout, options, Target::Count)?;
+    let input = bytes.map_or_else(|| Input::open(path), |bytes| Ok(Input::of(path, Box::new(Cursor::new(bytes)))))?;
+    let File { sensor, taken, notes, len, .. } = decode(input, layout, options, Target::Count)?;
     Ok((sensor, taken, notes, len))
 }
 
@@ -93,7 +96,7 @@ pub(crate) fn head(
 /// # Errors
 /// Errors of [`open`].
 pub(crate) fn decode_all(path: &Path, layout: Layout, options: &SourceOptions) -> Result<EventStore> {
-    Ok(decode(path, layout, options, Target::Memory(None, u64::MAX))?.columns)
+    Ok(decode(Input::open(path)?, layout, options, Target::Memory(None, u64::MAX))?.columns)
 }
 
 /// Returns the columns t, x, y and p, which all cameras' files have. `place` is the topic with the events, if the file
@@ -116,12 +119,12 @@ struct File {
     len: u64,
 }
 
-fn decode(path: &Path, layout: Layout, options: &SourceOptions, target: Target) -> Result<File> {
+fn decode(mut input: Input<'_>, layout: Layout, options: &SourceOptions, target: Target) -> Result<File> {
+    let (path, mut out) = (input.path(), Decoded::new(target));
     if let Some(unit) = options.time_unit.filter(|&unit| unit != TimeUnit::Microseconds) {
         let expected = format!("us, or none, for {}, which counts microseconds", path.display());
         return Err(Error::usage("time_unit", expected, unit.name()));
     }
-    let (mut input, mut out) = (Input::open(path)?, Decoded::new(target));
     let head = input.peek(MARK)?;
     let has_mark = matches!(layout, Layout::Es | Layout::Aedat2 | Layout::Aedat3 | Layout::Aedat4 | Layout::Rosbag);
     if has_mark && marked(head) != Some(layout) {

@@ -20,11 +20,13 @@ use crate::source::marks::nmnist_time;
 pub(super) fn decode(input: &mut Input<'_>, out: &mut Decoded) -> Result<()> {
     let mut added = 0;
     input.words::<5>("an event", |events, _| {
+        let mut room = out.block.room();
         for event in events {
             if let Some(t) = nmnist_time(event, &mut added) {
-                out.block.push(t, event[0].into(), event[1].into(), event[2] >> 7);
+                room.push(t, event[0].into(), event[1].into(), event[2] >> 7);
             }
         }
+        drop(room);
         out.settle()
     })
 }

@@ -93,11 +93,13 @@ impl Messages {
                     return Ok(Err(format!("{} bytes of mono, which are no whole events", bytes.len())));
                 }
                 for words in words.chunks(ROOM) {
+                    let mut room = out.block.room();
                     for word in words {
                         let word = u64::from_le_bytes(*word);
                         let t = (base.saturating_add(word & 0xffff_ffff) / 1_000) as i64;
-                        out.block.push(t, (word >> 32) as u16, (word >> 48 & 0x7fff) as u16, (word >> 63) as u8);
+                        room.push(t, (word >> 32) as u16, (word >> 48 & 0x7fff) as u16, (word >> 63) as u8);
                     }
+                    drop(room);
                     out.settle()?;
                 }
                 Ok(Ok(()))
@@ -117,12 +119,14 @@ fn array(mut rest: Rest<'_>, out: &mut Decoded) -> Result<Result<(), String>> {
         return Ok(Err(format!("{} bytes for {count} events of 13 bytes", rest.0.len())));
     }
     for events in events.chunks(ROOM) {
+        let mut room = out.block.room();
         for event in events {
             let &[x0, x1, y0, y1, a, b, c, d, e, f, g, h, p] = event;
             let (seconds, ns) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
             let t = i64::from(seconds) * 1_000_000 + i64::from(ns / 1_000);
-            out.block.push(t, u16::from_le_bytes([x0, x1]), u16::from_le_bytes([y0, y1]), u8::from(p != 0));
+            room.push(t, u16::from_le_bytes([x0, x1]), u16::from_le_bytes([y0, y1]), u8::from(p != 0));
         }
+        drop(room);
         out.settle()?;
     }
     Ok(Ok(()))

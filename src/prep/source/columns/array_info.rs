@@ -4,7 +4,8 @@ use crate::source::columns::roles::{FieldPath, Part};
 
 /// Maximum number of bytes of a text that is read, such as a unit or a label.
 pub(crate) const MAX_TEXT: usize = 1024;
-/// Maximum number of arrays of a NumPy or MATLAB file that are listed. Further arrays are ignored.
+/// Maximum number of arrays of a file that are listed. Groups of an HDF5 file count too. The user is told if there are
+/// more.
 pub(crate) const MAX_ARRAYS: usize = 4096;
 
 /// Maximum number of arrays that an error lists.
@@ -12,7 +13,13 @@ const MOST_LISTED: usize = 40;
 
 /// A file whose arrays are searched for the columns of events.
 pub(crate) trait Survey {
+    /// Lists the arrays, at most [`MAX_ARRAYS`].
     fn arrays(&self) -> &[ArrayInfo];
+
+    /// Returns whether the file has more than [`MAX_ARRAYS`] arrays.
+    fn has_more(&self) -> bool {
+        false
+    }
 
     /// Reads the first numbers of a field, up to [`GUESSED_EVENTS`](crate::source::columns::GUESSED_EVENTS). `None` if
     /// they cannot be read.

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::error::Error;
 use crate::remedy::Remedy;
 use crate::source::columns::{
-    ArrayInfo, ArrayKind, FieldPath, Fields, Part, Role, Survey, guess, guess_order, list, map_line, shape,
+    ArrayInfo, ArrayKind, FieldPath, Fields, MAX_ARRAYS, Part, Role, Survey, guess, guess_order, list, map_line, shape,
 };
 use crate::source::commands::rows_of_arrays;
 use crate::source::fields::unusable::unusable_names;
@@ -129,12 +129,13 @@ fn no_layout(path: &Path, file: &dyn Survey) -> Error {
         ),
         None => cannot,
     };
+    let more = if file.has_more() { format!(" (only the first {MAX_ARRAYS} are looked at)") } else { String::new() };
     let named = |line: &Fields| halves.is_none() && named(line);
     let text = |line: Fields| map_line(&line.map(|field| field.map(|field| field.to_string())), &[Role::T, Role::X]);
     Error::UnknownLayout {
         path: path.into(),
         looked: file.looked(),
-        has: format!("it has {}{cannot}", list(arrays)),
+        has: format!("it has {}{more}{cannot}", list(arrays)),
         maps: lines.into_iter().filter(named).map(text).collect(),
     }
 }

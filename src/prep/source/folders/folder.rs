@@ -22,7 +22,7 @@ use crate::source::labels::{ClassList, FileNames, Named, Row, number_classes, re
 use crate::source::layout::Layout;
 use crate::source::notes::{Kinds, note_on};
 use crate::source::options::{Cut, LabelSource, SourceOptions};
-use crate::source::packed::{Archive, path_in};
+use crate::source::packed::{Archive, path_in, paths_in};
 use crate::source::recording::{Recording, file_name};
 use crate::source::samples::{Long, Pieces, cut, cut_one_class};
 use crate::source::stream::ClassLabel;
@@ -100,8 +100,8 @@ fn open_listed(dir: &Path, mut listing: Listing, options: &SourceOptions) -> Res
     let labelled = label_files(dir, &mut listing, options, &mut notes)?;
     let parts = parts_at(&listing.files, 1).filter(|_| options.class_level.is_none() && listed.is_none());
     notes.extend(parts.map(|parts| format!("the parts of a dataset, {}, are all in this set", some_of(&parts))));
-    let heads = read_heads(dir, &listing.files, options, has_table)?;
-    let paths: Vec<PathBuf> = listing.files.iter().map(|name| path_in(dir, name)).collect();
+    let paths = paths_in(dir, &listing.files);
+    let heads = read_heads(&paths, options, has_table)?;
     if let Some(first) = paths.first() {
         vet_ends(&open_stream(first, options)?).map_err(|error| compare_files(error, &paths, options))?;
     }
@@ -150,7 +150,7 @@ fn open_listed(dir: &Path, mut listing: Listing, options: &SourceOptions) -> Res
             unlabelled: None,
             out_of_range: head.out_of_range,
             filler: Filler::new(options.events),
-            reader: Box::new(Long::closed(path, options, (head.events, head.linked), pieces)),
+            reader: Box::new(Long::closed(path, options, head.found, pieces)),
         });
     }
     notes.extend((outside > 0).then(|| format!("{outside} events are outside the labelled intervals, in no sample")));
@@ -163,9 +163,9 @@ fn open_listed(dir: &Path, mut listing: Listing, options: &SourceOptions) -> Res
 
 /// Opens all files and finds out what is in each of them. The error for a file of unknown layout also says how to leave
 /// the file out, unless a table lists the files.
-fn read_heads(dir: &Path, files: &[String], options: &SourceOptions, has_table: bool) -> Result<Vec<Head>> {
-    let head_of = |name: &String| {
-        read_head(&path_in(dir, name), options).map_err(|fault| match fault {
+fn read_heads(files: &[PathBuf], options: &SourceOptions, has_table: bool) -> Result<Vec<Head>> {
+    let head_of = |path: &PathBuf| {
+        read_head(path, options).map_err(|fault| match fault {
             Error::UnknownLayout { path, looked, has, maps } if !has_table => {
                 Error::UnknownLayout { path, looked, has: format!("{has} {LEAVE_OUT}"), maps }
             }

@@ -1,7 +1,7 @@
 //! Lists a folder: its recordings, its sub-folders, and the files that are skipped because they are not recordings.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fs::{DirEntry, Metadata};
+use std::fs::{DirEntry, FileType};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use tonic_base::some_of;
 use tonic_shard::{MANIFEST_FILE, MARKER};
 
 use crate::error::{BaseFault, Error, Result};
-use crate::source::folders::unread::{Unread, unread};
+use crate::source::folders::unread::{Unread, may_be_recording, unread};
 use crate::source::formats::{self, ENDINGS};
 use crate::source::packed::{Archive, path_in};
 
@@ -114,13 +114,14 @@ impl Listing {
         }
         let entries: std::io::Result<Vec<DirEntry>> = std::fs::read_dir(dir).and_then(Iterator::collect);
         let entries = entries.map_err(Error::io(dir, "list the folder"))?;
-        let looked: Vec<Looked> = entries.par_iter().map(|entry| Looked::at(entry.path(), known)).collect();
-        for Looked { path, lossy, ending, meta, is_known, foreign } in looked {
+        let looked: Vec<Looked> = entries.par_iter().map(|entry| Looked::at(entry, known)).collect();
+        for Looked { path, lossy, ending, kind, is_known, foreign } in looked {
             let hidden = lossy.starts_with('.');
             let ours = ending.as_ref().is_some_and(|ending| ENDINGS.contains(&ending.as_str()));
-            let meta = match meta {
-                Ok(meta) => meta,
-                Err(_) if self.root.is_some() && !hidden && (ours || ending.is_none()) && path.is_symlink() => {
+            let may_be = ending.as_deref().is_none_or(may_be_recording);
+            let kind = match kind {
+                Ok(kind) => kind,
+                Err(_) if self.root.is_some() && !hidden && may_be && path.is_symlink() => {
                     let target = std::fs::read_link(&path).unwrap_or_default();
                     let got =
                         format!("{prefix}{lossy}, a link to {}, which is not there {LEAVE_OUT}", target.display());
@@ -132,11 +133,11 @@ impl Listing {
                 }
                 Err(e) => return Err(Error::io(&path, "open the recording")(e)),
             };
-            if meta.is_dir() && is_set(&path) {
+            if kind.is_dir() && is_set(&path) {
                 self.sets += 1;
-            } else if meta.is_dir() && (hidden || SYSTEM_FOLDERS.contains(&lossy.as_str())) {
+            } else if kind.is_dir() && (hidden || SYSTEM_FOLDERS.contains(&lossy.as_str())) {
                 *self.skipped.entry(format!("{lossy}/")).or_default() += 1;
-            } else if meta.is_dir() || (ours && meta.is_file() && !hidden) {
+            } else if kind.is_dir() || (ours && kind.is_file() && !hidden) {
                 let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
                     let expected = "names in UTF-8 (rename it, or move it away)";
                     return refused(expected.into(), format!("{:?}", path.file_name().unwrap_or_default()));
@@ -146,13 +147,13 @@ impl Listing {
                     let target = path.canonicalize().map_err(Error::io(&path, "follow the link"))?;
                     // Files in hidden folders, such as that of git-annex, are not listed under their own names.
                     let is_shown = |inside: &Path| inside.iter().all(|part| !part.as_encoded_bytes().starts_with(b"."));
-                    if meta.is_dir() && target.strip_prefix(root).is_ok_and(is_shown) {
+                    if kind.is_dir() && target.strip_prefix(root).is_ok_and(is_shown) {
                         self.doubles.push(name);
                         continue;
                     }
                     self.links.push((name.clone(), target));
                 }
-                if meta.is_dir() {
+                if kind.is_dir() {
                     let before = (self.files.len(), self.folders.len(), self.sets);
                     self.add(&path, &format!("{name}/"), known, depth - 1)?;
                     let sets_only =
@@ -313,13 +314,14 @@ impl Listing {
     }
 }
 
-/// An entry of a folder, with its metadata and with what was found in its first bytes.
+/// An entry of a folder, with its type and with what was found in its first bytes.
 struct Looked {
     path: PathBuf,
     /// The entry's name. Bytes that are not UTF-8 are replaced. `ending` is in lower case.
     lossy: String,
     ending: Option<String>,
-    meta: std::io::Result<Metadata>,
+    /// The type of the file. For a symbolic link, the type of the file that it leads to.
+    kind: std::io::Result<FileType>,
     /// Whether the options name this file.
     is_known: bool,
     /// For a file whose ending is not in [`ENDINGS`]: its format, if the file may be a recording.
@@ -327,18 +329,22 @@ struct Looked {
 }
 
 impl Looked {
-    fn at(path: PathBuf, known: &[PathBuf]) -> Looked {
+    fn at(entry: &DirEntry, known: &[PathBuf]) -> Looked {
+        let path = entry.path();
         let lossy = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
         let ours = ending.as_ref().is_some_and(|ending| ENDINGS.contains(&ending.as_str()));
         let is_known = !known.is_empty() && path.canonicalize().is_ok_and(|path| known.contains(&path));
-        let meta = std::fs::metadata(&path);
+        let kind = match entry.file_type() {
+            Ok(kind) if kind.is_symlink() => std::fs::metadata(&path).map(|meta| meta.file_type()),
+            kind => kind,
+        };
         let mut foreign = None;
-        if meta.as_ref().is_ok_and(Metadata::is_file) && !ours && !lossy.starts_with('.') && !is_known {
+        if kind.as_ref().is_ok_and(FileType::is_file) && !ours && !lossy.starts_with('.') && !is_known {
             let head = formats::head_of(&path);
             foreign = if formats::is_read(&head, &path) { Some(Unread::RENAMED) } else { unread(&head, &lossy) };
         }
-        Looked { path, lossy, ending, meta, is_known, foreign }
+        Looked { path, lossy, ending, kind, is_known, foreign }
     }
 }
 

@@ -71,11 +71,15 @@ const KNOWN_ENDINGS: [(&str, bool, &str, &str); 20] = [
     ("tar", false, "a tar archive", UNPACK),
 ];
 
+/// Returns whether files with this ending, in lower case, may be recordings.
+pub(crate) fn may_be_recording(ending: &str) -> bool {
+    ENDINGS.contains(&ending) || KNOWN_ENDINGS.iter().any(|known| known.0 == ending)
+}
+
 /// Recognises a file that may be a recording but that this crate does not read, by its first bytes and its name.
 pub(crate) fn unread(head: &[u8], name: &str) -> Option<Unread> {
     let lower = name.to_lowercase();
     let (stem, ending) = lower.rsplit_once('.').unwrap_or((&lower, ""));
-    let is_recording = |ending: &str| ENDINGS.contains(&ending) || KNOWN_ENDINGS.iter().any(|known| known.0 == ending);
     let has = |names: &[&str], format: &str| names.iter().any(|name| format.starts_with(name));
     if formats::is_text(head) && Table::of(&String::from_utf8_lossy(head)).is_some_and(|table| table.is_open()) {
         let (format, reader) = ("a text with columns of numbers".into(), COLUMNS.into());
@@ -86,13 +90,15 @@ pub(crate) fn unread(head: &[u8], name: &str) -> Option<Unread> {
     }
     if let Some((format, reader, _)) = recognise(Path::new(name), stem, head) {
         let is_archive = reader == UNPACK;
-        let of_recording = is_archive && stem.rsplit_once('.').is_some_and(|(_, inner)| is_recording(inner));
+        let of_recording = is_archive && stem.rsplit_once('.').is_some_and(|(_, inner)| may_be_recording(inner));
         let has_events = has(&OF_EVENTS, &format) || of_recording;
         if has_events || is_archive || has(&OF_ANYTHING, &format) {
             return Some(Unread { format: format.into(), reader: reader.into(), has_events });
         }
     }
     let (_, has_events, format, reader) = *KNOWN_ENDINGS.iter().find(|known| known.0 == ending)?;
+    let (format, reader) =
+        if head.is_empty() { ("an empty file", "look for a copy with its bytes") } else { (format, reader) };
     Some(Unread { format: format.into(), reader: reader.into(), has_events })
 }
 

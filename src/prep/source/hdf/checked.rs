@@ -14,7 +14,7 @@ use crate::source::hdf::absent::shape;
 use crate::source::hdf::cause::damaged;
 use crate::source::hdf::coverage::Region;
 use crate::source::hdf::links::{LinkedPath, follow};
-use crate::source::hdf::objects::{EMPTY, is_empty, objects};
+use crate::source::hdf::objects::{EMPTY, Objects, is_empty, objects};
 use crate::source::hdf::storage::{Checker, Fault};
 use crate::source::packed::Local;
 
@@ -24,7 +24,7 @@ pub(crate) struct File {
     file: hdf5::File,
     linked: Mutex<Vec<LinkedPath>>,
     /// Keeps the temporary file into which a packed file was unpacked.
-    _local: Local,
+    local: Local,
 }
 
 impl Deref for File {
@@ -37,7 +37,11 @@ impl Deref for File {
 
 impl File {
     pub(super) fn new(file: hdf5::File, local: Local) -> File {
-        File { file, linked: Mutex::default(), _local: local }
+        File { file, linked: Mutex::default(), local }
+    }
+
+    pub(crate) fn local(&self) -> &Local {
+        &self.local
     }
 
     /// Returns the files besides this one that hold data of its datasets. Knows only the datasets that were opened so
@@ -88,8 +92,11 @@ pub(crate) fn optional(path: &Path, file: &File, name: &str) -> Result<Option<Da
 }
 
 fn required(path: &Path, name: &str, layout: &'static str, file: &File, dataset: Option<Dataset>) -> Result<Dataset> {
-    let missing =
-        || Error::MissingDataset { path: path.into(), dataset: name.into(), layout, present: list(&objects(file)) };
+    let missing = || {
+        let Objects { arrays, has_more } = objects(file);
+        let more = if has_more { " (only these were looked at)" } else { "" };
+        Error::MissingDataset { path: path.into(), dataset: name.into(), layout, present: list(&arrays) + more }
+    };
     dataset.ok_or_else(missing)
 }
 

@@ -45,22 +45,27 @@ pub(crate) fn letters(place: &Container) -> Option<String> {
     Some(String::from_utf16_lossy(&place.read_raw::<u16>().ok()?))
 }
 
-/// Returns the paths of the objects that the given cells refer to. Returns at most `most` paths.
-pub(super) fn in_cells(file: &hdf5::File, cells: &[Dataset], most: usize) -> Vec<String> {
-    let Ok(group) = file.group(REFERRED) else { return Vec::new() };
+/// Returns the paths of the objects that the given cells refer to, and whether these are not all, because the cells and
+/// the file have more than `most`.
+pub(super) fn in_cells(file: &hdf5::File, cells: &[Dataset], most: usize) -> (Vec<String>, bool) {
+    let Ok(group) = file.group(REFERRED) else { return (Vec::new(), false) };
     let mut found: Vec<(LocationToken, String)> = Vec::new();
-    for name in group.member_names().unwrap_or_default().into_iter().take(most) {
+    let names = group.member_names().unwrap_or_default();
+    let mut has_more = names.len() > most;
+    for name in names.into_iter().take(most) {
         if let Ok(info) = group.loc_info_by_name(&name) {
             found.push((info.token, format!("{REFERRED}/{name}")));
         }
     }
-    let references = cells.iter().filter(|cell| cell.size() <= most && !is_empty(cell));
-    let references = references.flat_map(|cell| cell.read_raw::<ObjectReference1>().unwrap_or_default());
+    let (short, long): (Vec<&Dataset>, Vec<_>) =
+        cells.iter().filter(|cell| !is_empty(cell)).partition(|cell| cell.size() <= most);
+    has_more |= !long.is_empty() || short.iter().map(|cell| cell.size()).sum::<usize>() > most;
+    let references = short.iter().flat_map(|cell| cell.read_raw::<ObjectReference1>().unwrap_or_default());
     let token = |reference: ObjectReference1| match file.dereference(&reference).ok()? {
         ReferencedObject::Dataset(dataset) => dataset.loc_info().ok().map(|info| info.token),
         ReferencedObject::Group(group) => group.loc_info().ok().map(|info| info.token),
         ReferencedObject::Datatype(_) => None,
     };
     let referred: Vec<LocationToken> = references.take(most).filter_map(token).collect();
-    found.into_iter().filter(|(token, _)| referred.contains(token)).map(|(_, path)| path).collect()
+    (found.into_iter().filter(|(token, _)| referred.contains(token)).map(|(_, path)| path).collect(), has_more)
 }

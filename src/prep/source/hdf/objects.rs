@@ -5,54 +5,67 @@ use std::collections::VecDeque;
 use hdf5::types::{CompoundField, TypeDescriptor};
 use hdf5::{Dataset, Group, LocationToken};
 
-use crate::source::columns::{ArrayInfo, ArrayKind, MemberInfo};
+use crate::source::columns::{ArrayInfo, ArrayKind, MAX_ARRAYS, MemberInfo};
 use crate::source::hdf::links::follow;
 use crate::source::hdf::matlab;
 use crate::source::hdf::member::elements;
 use crate::source::hdf::number_type::is_number;
 use crate::source::hdf::types;
 
-/// Maximum number of objects that are listed. It limits the time to open a file with very many objects.
-pub(super) const MAX_OBJECTS: usize = 4096;
+/// Datasets of a file. If `has_more` is true, there are others, because at most [`MAX_ARRAYS`] datasets and groups are
+/// looked at. This limits the time to open a file with very many objects.
+#[derive(Debug, Default)]
+pub(super) struct Objects {
+    pub(super) arrays: Vec<ArrayInfo>,
+    pub(super) has_more: bool,
+}
 
 /// Lists the datasets of a whole file, those near the root first. Each dataset is listed once. Datasets that cannot be
 /// opened are left out. Broken links are listed.
-pub(super) fn objects(file: &hdf5::File) -> Vec<ArrayInfo> {
+pub(super) fn objects(file: &hdf5::File) -> Objects {
     objects_in(file.as_group().into_iter().map(|root| (String::new(), root)).collect())
 }
 
 /// Lists the datasets that the cells of a MATLAB file refer to. If a cell refers to a group, lists the datasets in it.
-pub(super) fn objects_in_cells(file: &hdf5::File) -> Vec<ArrayInfo> {
+pub(super) fn objects_in_cells(file: &hdf5::File) -> Objects {
     let dataset = |array: &ArrayInfo| file.dataset(&array.name).ok();
     let is_cell = |dataset: &Dataset| matlab::class_of(dataset).as_deref() == Some("cell");
     let (mut arrays, mut groups) = (Vec::new(), VecDeque::new());
-    let cells: Vec<Dataset> = objects(file).iter().filter_map(dataset).filter(is_cell).collect();
-    for path in matlab::in_cells(file, &cells, MAX_OBJECTS) {
+    let Objects { arrays: all, has_more } = objects(file);
+    let cells: Vec<Dataset> = all.iter().filter_map(dataset).filter(is_cell).collect();
+    let (paths, are_more) = matlab::in_cells(file, &cells, MAX_ARRAYS);
+    for path in paths {
         match (file.dataset(&path), file.group(&path)) {
             (Ok(dataset), _) => arrays.push(array(path, &dataset)),
             (_, Ok(group)) => groups.push_back((path + "/", group)),
             _ => {}
         }
     }
-    arrays.extend(objects_in(groups));
-    arrays
+    let nested = objects_in(groups);
+    arrays.extend(nested.arrays);
+    Objects { arrays, has_more: has_more || are_more || nested.has_more }
 }
 
 /// Lists the datasets of groups. Each group comes with the prefix of the names in it.
-fn objects_in(mut groups: VecDeque<(String, Group)>) -> Vec<ArrayInfo> {
-    let mut arrays = Vec::new();
+fn objects_in(mut groups: VecDeque<(String, Group)>) -> Objects {
+    let (mut arrays, mut has_more) = (Vec::new(), false);
     let mut seen: Vec<(u64, LocationToken)> = Vec::new();
     while let Some((prefix, group)) = groups.pop_front() {
         for member in group.member_names().unwrap_or_default() {
             let name = format!("{prefix}{member}");
             let Ok(info) = group.loc_info_by_name(&member) else {
-                let broken = follow(&group, &member).broken.filter(|_| arrays.len() < MAX_OBJECTS);
+                let broken = follow(&group, &member).broken;
+                has_more |= broken.is_some() && arrays.len() >= MAX_ARRAYS;
+                let broken = broken.filter(|_| arrays.len() < MAX_ARRAYS);
                 arrays.extend(broken.map(|broken| ArrayInfo::nowhere(name, broken)));
                 continue;
             };
             // MATLAB keeps what its cell arrays refer to in #refs#.
-            if seen.len() >= MAX_OBJECTS || member.starts_with('#') || seen.contains(&(info.fileno, info.token)) {
+            if member.starts_with('#') || seen.contains(&(info.fileno, info.token)) {
                 continue;
+            }
+            if seen.len() >= MAX_ARRAYS {
+                return Objects { arrays, has_more: true };
             }
             seen.push((info.fileno, info.token));
             if let Ok(dataset) = group.dataset(&member) {
@@ -62,7 +75,7 @@ fn objects_in(mut groups: VecDeque<(String, Group)>) -> Vec<ArrayInfo> {
             }
         }
     }
-    arrays
+    Objects { arrays, has_more }
 }
 
 /// How messages describe a dataset that has no shape.

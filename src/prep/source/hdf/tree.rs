@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::source::columns::{ArrayInfo, FieldPath, GUESSED_EVENTS, Survey};
-use crate::source::hdf::objects::{MAX_OBJECTS, array, objects, objects_in_cells};
+use crate::source::columns::{ArrayInfo, FieldPath, GUESSED_EVENTS, MAX_ARRAYS, Survey};
+use crate::source::hdf::objects::{Objects, array, objects, objects_in_cells};
 use crate::source::hdf::{File, NumberColumn, text_bytes};
 use crate::source::layout::Layout;
 
@@ -14,43 +14,49 @@ const NAMES_OF_COLUMNS: [&str; 7] = ["columns", "column_names", "colnames", "fie
 pub(crate) struct Tree<'a> {
     path: &'a Path,
     file: &'a File,
-    arrays: Vec<ArrayInfo>,
+    objects: Objects,
 }
 
 impl<'a> Tree<'a> {
     /// Lists the datasets of the whole file.
     pub(crate) fn of_file(path: &'a Path, file: &'a File) -> Tree<'a> {
-        Tree { path, file, arrays: objects(file) }
+        Tree { path, file, objects: objects(file) }
     }
 
     /// Lists the datasets that the cells of a MATLAB file refer to.
     pub(crate) fn of_cells(path: &'a Path, file: &'a File) -> Tree<'a> {
-        Tree { path, file, arrays: objects_in_cells(file) }
+        Tree { path, file, objects: objects_in_cells(file) }
     }
 
     /// Lists only the dataset `name`. The list is empty if the dataset cannot be opened.
     pub(crate) fn of_dataset(path: &'a Path, file: &'a File, name: &str) -> Tree<'a> {
         let dataset = file.dataset(name).ok();
-        Tree { path, file, arrays: dataset.iter().map(|dataset| array(name.into(), dataset)).collect() }
+        let arrays = dataset.iter().map(|dataset| array(name.into(), dataset)).collect();
+        Tree { path, file, objects: Objects { arrays, has_more: false } }
     }
 
     /// Lists the datasets of one group, but not the datasets of its sub-groups. An empty name stands for the root.
     pub(crate) fn of_group(path: &'a Path, file: &'a File, name: &str) -> Tree<'a> {
         let group = if name.is_empty() { file.as_group() } else { file.group(name) };
         let slash = if name.is_empty() { "" } else { "/" };
-        let names = group.iter().flat_map(|group| group.member_names().unwrap_or_default()).take(MAX_OBJECTS);
-        let arrays = names.filter_map(|member| {
+        let names: Vec<String> = group.iter().flat_map(|group| group.member_names().unwrap_or_default()).collect();
+        let has_more = names.len() > MAX_ARRAYS;
+        let arrays = names.into_iter().take(MAX_ARRAYS).filter_map(|member| {
             let path = format!("{name}{slash}{member}");
             Some(array(path.clone(), &file.dataset(&path).ok()?))
         });
         let arrays = arrays.collect();
-        Tree { path, file, arrays }
+        Tree { path, file, objects: Objects { arrays, has_more } }
     }
 }
 
 impl Survey for Tree<'_> {
     fn arrays(&self) -> &[ArrayInfo] {
-        &self.arrays
+        &self.objects.arrays
+    }
+
+    fn has_more(&self) -> bool {
+        self.objects.has_more
     }
 
     fn sample(&self, field: &FieldPath) -> Option<Vec<f64>> {

@@ -19,7 +19,7 @@ use hdf5::types::TypeDescriptor;
 use crate::error::{Error, Result};
 use crate::events::SensorSize;
 use crate::source::columns::{
-    ArrayInfo, ArrayKind, FieldPath, Fields, GUESSED_EVENTS, Part, Survey, TakenColumns, TakenField, shape,
+    ArrayInfo, ArrayKind, FieldPath, Fields, GUESSED_EVENTS, MAX_ARRAYS, Part, Survey, TakenColumns, TakenField, shape,
 };
 use crate::source::commands::{On, mended};
 use crate::source::fields::{check_times, left_over, survey, unusable};
@@ -67,7 +67,7 @@ fn exists(file: &hdf::File, name: &str) -> bool {
 pub(crate) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Result<EventStream> {
     let file = hdf::open_cached(path)?;
     let tree = Tree::of_file(path, &file);
-    let mut fields = fields((path, &file, &tree), layout, options)?;
+    let (mut fields, has_more) = fields((path, &file, &tree), layout, options)?;
     // A column of words for polarities is reported later, with a command that saves it as numbers.
     if options.map.is_none() && fields[3].as_ref().is_some_and(|p| is_word_array(&tree, p)) {
         fields[3] = None;
@@ -87,8 +87,14 @@ pub(crate) fn open(path: &Path, layout: Layout, options: &SourceOptions) -> Resu
         return Err(Error::wrong_type(path, &other.name, expected, other.len));
     }
     let usual = if t.is_float() && !has_whole_floats(path, t)? { TimeUnit::Seconds } else { TimeUnit::Microseconds };
-    let ToldUnit { unit, notes, dataset } =
+    let ToldUnit { unit, mut notes, dataset } =
         told_unit(path, &file, (&times.array, &times.to_string()), options.time_unit, usual)?;
+    if has_more {
+        notes.push(format!(
+            "warning: only the first {MAX_ARRAYS} arrays and groups of the file are looked at; if the events are in \
+             others, `map` names their columns"
+        ));
+    }
     let time = Timeline::new(options, unit, notes);
     if options.map.is_none() {
         check_times(path, &tree, &fields, time.unit)?;
@@ -150,20 +156,24 @@ fn is_word_array(tree: &Tree<'_>, field: &FieldPath) -> bool {
     field.part == Part::Whole && tree.arrays().iter().any(is)
 }
 
-/// Finds the fields that are the columns t, x, y and p.
+/// Finds the fields that are the columns t, x, y and p. Also returns whether they were searched for in a file with more
+/// than [`MAX_ARRAYS`] arrays and groups.
 fn fields(
     (path, file, tree): (&Path, &hdf::File, &Tree<'_>),
     layout: Layout,
     options: &SourceOptions,
-) -> Result<Fields> {
+) -> Result<(Fields, bool)> {
     let whole = |name: &str| FieldPath { array: name.into(), part: Part::Whole };
+    let searched = |tree: &Tree<'_>| -> Result<(Fields, bool)> {
+        Ok((survey::find(path, tree, options.columns.as_ref())?, tree.has_more()))
+    };
     match (layout, &options.map) {
-        (Layout::Dsec, _) => Ok(DSEC.map(|name| Some(whole(name)))),
-        (Layout::E2vid, _) => Ok(E2VID.map(|name| Some(whole(name)))),
+        (Layout::Dsec, _) => Ok((DSEC.map(|name| Some(whole(name))), false)),
+        (Layout::E2vid, _) => Ok((E2VID.map(|name| Some(whole(name))), false)),
         (Layout::Mvsec, _) => {
             let columns = Some(mvsec_width(file));
             let column = |index| FieldPath { array: MVSEC.into(), part: Part::Column { index, columns } };
-            Ok([2, 0, 1, 3].map(|index| Some(column(index))))
+            Ok(([2, 0, 1, 3].map(|index| Some(column(index))), false))
         }
         (Layout::Prophesee, _) => {
             hdf::events(path, file, &whole(RECORDS), layout.name())?;
@@ -173,16 +183,16 @@ fn fields(
             let len = records.arrays().first().and_then(|records| shape::column(&records.shape)).unwrap_or(0);
             let members = survey::fields_of_length(records.arrays(), len);
             match exact.iter().all(|field| members.contains(field)) {
-                true => Ok(exact.map(Some)),
-                false => survey::find(path, &records, options.columns.as_ref()),
+                true => Ok((exact.map(Some), false)),
+                false => searched(&records),
             }
         }
-        (_, Some(map)) => Ok(map.fields(|name| exists(file, name))),
+        (_, Some(map)) => Ok((map.fields(|name| exists(file, name)), false)),
         (_, None) => {
-            let found = survey::find(path, tree, options.columns.as_ref());
+            let found = searched(tree);
             let Err(Error::UnknownLayout { .. }) = &found else { return found };
             // The columns may be in a cell of MATLAB.
-            match survey::find(path, &Tree::of_cells(path, file), options.columns.as_ref()) {
+            match searched(&Tree::of_cells(path, file)) {
                 Err(Error::UnknownLayout { .. }) => found,
                 found => found,
             }

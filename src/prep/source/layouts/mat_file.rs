@@ -87,10 +87,6 @@ impl NamedArrays for MatFile<'_> {
         Layout::Mat
     }
 
-    fn has_more(&self) -> bool {
-        self.has_more()
-    }
-
     fn header(&self, name: &str) -> Option<&Header> {
         self.header(name)
     }
@@ -124,6 +120,10 @@ impl NamedArrays for MatFile<'_> {
 impl Survey for MatFile<'_> {
     fn arrays(&self) -> &[ArrayInfo] {
         self.arrays()
+    }
+
+    fn has_more(&self) -> bool {
+        self.has_more()
     }
 
     fn sample(&self, field: &FieldPath) -> Option<Vec<f64>> {

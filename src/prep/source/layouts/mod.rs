@@ -9,6 +9,7 @@
 //! npy_files, npz_archive       one recording in a NumPy file
 //! mat_file                     one recording in a MATLAB file of version 5
 //! text, text_plan              one recording in a text; text_plan finds its columns
+//! text_pieces                  reads the bytes of a text in pieces of whole lines
 //! named_arrays                 code that NumPy archives and MATLAB files share
 //! npy_columns                  the columns of events that were found in a NumPy or MATLAB file
 //! ```
@@ -26,6 +27,7 @@ pub(crate) mod ntidigits;
 pub(crate) mod smnist;
 pub(crate) mod stmnist;
 pub(crate) mod text;
+mod text_pieces;
 mod text_plan;
 
 pub use hsd::COCHLEA;

@@ -20,9 +20,6 @@ pub(super) trait NamedArrays: Survey {
 
     fn layout(&self) -> Layout;
 
-    /// Returns whether the file has more than [`MAX_ARRAYS`] arrays. The others are not listed.
-    fn has_more(&self) -> bool;
-
     fn header(&self, name: &str) -> Option<&Header>;
 
     /// Reads the elements of the array `name`, in the type that its header gives.
@@ -88,7 +85,8 @@ pub(super) fn find(file: &dyn NamedArrays, options: &SourceOptions) -> Result<Fo
     let places: Vec<_> = places.into_iter().map(|names| (entries(file, names), false)).collect();
     let (told, mut notes) = find_told(&places, given, usual);
     if file.has_more() {
-        notes.push(format!("warning: only the first {MAX_ARRAYS} arrays of the file are looked at"));
+        let advice = "if the events are in others, save these in a file of their own";
+        notes.push(format!("warning: only the first {MAX_ARRAYS} arrays of the file are looked at; {advice}"));
     }
     let unit = told.as_ref().and_then(Told::array);
     let mut found = Found::new(fields, lanes, file.arrays(), named_label(options), unit, notes);

@@ -137,10 +137,6 @@ impl NamedArrays for Archive<'_> {
         Layout::Npz
     }
 
-    fn has_more(&self) -> bool {
-        self.has_more
-    }
-
     fn header(&self, name: &str) -> Option<&Header> {
         self.find_array(name).map(|(_, header)| header)
     }
@@ -223,6 +219,10 @@ fn entry<'a>(path: &Path, zip: &'a mut Zip, member: &Member) -> Result<zip::read
 impl Survey for Archive<'_> {
     fn arrays(&self) -> &[ArrayInfo] {
         &self.arrays
+    }
+
+    fn has_more(&self) -> bool {
+        self.has_more
     }
 
     fn sample(&self, field: &FieldPath) -> Option<Vec<f64>> {

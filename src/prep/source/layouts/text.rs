@@ -4,7 +4,6 @@
 //! Integer times are in microseconds, and float times are in seconds, unless the caller or the name of the column
 //! (`t_ns`, `time [ms]`) gives another unit.
 
-use std::io::Read;
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -17,17 +16,15 @@ use crate::source::columns::{Numbers, Role};
 use crate::source::fields::Polarities;
 use crate::source::formats;
 use crate::source::layout::Layout;
+use crate::source::layouts::text_pieces::{Pieces, line_end};
 use crate::source::layouts::text_plan::{Plan, bad_row};
 use crate::source::options::SourceOptions;
-use crate::source::packed;
 use crate::source::raw::Coordinates;
 use crate::source::stream::{EventStore, EventStream};
 use crate::source::target::{Entries, Slices, Target};
-use crate::source::text::{MARK, Rows, Store, Table, Wrong};
+use crate::source::text::{Rows, Store, Table, Wrong};
 use crate::source::times::Timeline;
 
-/// Number of bytes that are read at a time. A longer line is cut after this many bytes.
-const PIECE: usize = 1 << 22;
 /// A piece is parsed on several cores if each gets at least this many bytes.
 const LEAST_SHARE: usize = 1 << 17;
 /// At each end of the text, this many event times are checked for fractions.
@@ -101,7 +98,7 @@ impl<'a> Events<'a> {
             options,
             target,
             len: 0,
-            lines: plan.before,
+            lines: plan.beginning.lines,
             headers: 0,
             notes: plan.notes.clone(),
             polarities: Polarities::default(),
@@ -113,7 +110,7 @@ impl<'a> Events<'a> {
     /// Reads the text to its end. If a number doesn't fit the type of its column, stops there and returns the index of
     /// the column and a type that fits. The caller then has to read the text again.
     fn read_all(&mut self) -> Result<Option<(usize, Store)>> {
-        let mut pieces = Pieces::open(self.path, self.plan)?;
+        let mut pieces = Pieces::open(self.path, self.plan.beginning)?;
         let mut piece = pieces.next(Vec::new())?;
         let mut spare = Vec::new();
         while !piece.is_empty() {
@@ -253,76 +250,5 @@ fn entries(column: &Coordinates) -> Entries<'_> {
         Coordinates::U8(column) => Entries::U8(column),
         Coordinates::U16(column) => Entries::U16(column),
         Coordinates::I64(column) => Entries::I64(column),
-    }
-}
-
-/// Returns the index after the first line break in `text[from..]`, or the length of the text if there is none.
-fn line_end(text: &[u8], from: usize) -> usize {
-    text[from..].iter().position(|&byte| byte == b'\n').map_or(text.len(), |end| from + end + 1)
-}
-
-/// The bytes of a text, in pieces of whole lines.
-struct Pieces<'a> {
-    path: &'a Path,
-    bytes: Box<dyn Read + Send>,
-    /// The beginning of a line whose rest was not read yet.
-    rest: Vec<u8>,
-    plan: &'a Plan,
-    is_first: bool,
-    /// Whether the last line has no line break.
-    is_open: bool,
-    /// Number of bytes that were read.
-    at: u64,
-    /// Why no more bytes can be unpacked.
-    fault: Option<Error>,
-}
-
-impl<'a> Pieces<'a> {
-    fn open(path: &'a Path, plan: &'a Plan) -> Result<Pieces<'a>> {
-        let bytes = packed::open(path)?;
-        Ok(Pieces { path, bytes, rest: Vec::new(), plan, is_first: true, is_open: false, at: 0, fault: None })
-    }
-
-    /// Reads the next lines into `piece`, whose content is overwritten. Returns no bytes at the end of the text. Adds a
-    /// line break to the last line if it has none.
-    fn next(&mut self, mut piece: Vec<u8>) -> Result<Vec<u8>> {
-        loop {
-            piece.clear();
-            piece.append(&mut self.rest);
-            let (begin, missing) = (piece.len(), PIECE - piece.len());
-            if self.fault.is_none()
-                && let Err(e) = (&mut self.bytes).take(missing as u64).read_to_end(&mut piece)
-            {
-                // The bytes before the damage are used first.
-                match packed::failed(self.path, self.at + (piece.len() - begin) as u64, e) {
-                    fault @ Error::DamagedBytes { .. } => self.fault = Some(fault),
-                    fault => return Err(fault),
-                }
-            }
-            let read = piece.len() - begin;
-            self.at += read as u64;
-            if self.plan.line_end == b'\r' {
-                piece[begin..].iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b'\n');
-            }
-            let end = piece.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-            if read == missing && end > 0 {
-                self.rest.extend_from_slice(&piece[end..]);
-                piece.truncate(end);
-            } else if self.fault.is_some() {
-                piece.truncate(end);
-            } else if end < piece.len() {
-                piece.push(b'\n');
-                self.is_open = true;
-            }
-            if std::mem::take(&mut self.is_first) {
-                let mut start = if self.plan.has_mark { MARK.len() } else { 0 };
-                (0..self.plan.before).for_each(|_| start = line_end(&piece, start));
-                piece.drain(..start);
-                if piece.is_empty() && read == missing {
-                    continue;
-                }
-            }
-            return Ok(piece);
-        }
     }
 }

@@ -10,6 +10,7 @@ use crate::source::columns::{
 };
 use crate::source::fields::check_times;
 use crate::source::layouts::npy_columns::no_label;
+use crate::source::layouts::text_pieces::Beginning;
 use crate::source::options::{Map, SourceOptions, TableColumns};
 use crate::source::text::{Kind, RowFormat, Slot, Store, Table, bracketed, role_of, size_in_name};
 use crate::source::times::Told;
@@ -19,10 +20,7 @@ use crate::time_unit::TimeUnit;
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) format: RowFormat,
-    /// Number of lines before the first row.
-    pub(super) before: u64,
-    pub(super) has_mark: bool,
-    pub(super) line_end: u8,
+    pub(super) beginning: Beginning,
     pub(super) sensor: Option<SensorSize>,
     /// Notes for the user about the columns and the unit.
     pub(super) notes: Vec<String>,
@@ -60,9 +58,7 @@ impl Plan {
                 header: table.header.map(Into::into),
                 unit: TimeUnit::Microseconds,
             },
-            before: table.before,
-            has_mark: table.has_mark,
-            line_end: table.line_end,
+            beginning: Beginning { lines: table.before, has_mark: table.has_mark, line_end: table.line_end },
             sensor,
             notes,
         };

@@ -73,8 +73,12 @@ pub(crate) fn nmnist_time(&[_, y, high, middle, low]: &[u8; 5], added: &mut i64)
 
 /// Returns whether `head` may be the beginning of a file of N-MNIST: the times of its events are in order.
 fn is_nmnist(head: &[u8]) -> bool {
-    let (events, mut added) = (head.as_chunks::<5>().0, 0);
-    events.len() >= LEAST && events.iter().filter_map(|event| nmnist_time(event, &mut added)).is_sorted()
+    let (events, mut added, mut last, mut is_sorted) = (head.as_chunks::<5>().0, 0, 0, true);
+    for time in events.iter().filter_map(|event| nmnist_time(event, &mut added)) {
+        is_sorted &= time >= last; // without a branch
+        last = time;
+    }
+    is_sorted && events.len() >= LEAST
 }
 
 /// Returns whether `head` may be the beginning of a DAT file without a header. The times must be in order. In each

@@ -142,6 +142,11 @@ impl Archive {
         Ok(Archive { path: path.into(), names, members })
     }
 
+    /// Returns the number of unpacked bytes of all members.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.members.values().fold(0, |bytes, member| bytes.saturating_add(member.size))
+    }
+
     /// Opens a member.
     ///
     /// # Errors

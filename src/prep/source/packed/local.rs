@@ -1,10 +1,11 @@
 //! Unpacks files into temporary files, for code that reads them at any offset.
 
+use std::any::Any;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::SystemTime;
 
 use tonic_base::{TemporaryFile, check_space, interrupt};
@@ -20,7 +21,15 @@ const PIECE: usize = 1 << 20;
 #[derive(Clone, Debug)]
 pub(crate) struct Local {
     path: PathBuf,
-    _temporary: Option<Arc<TemporaryFile>>,
+    unpacked: Option<Arc<Unpacked>>,
+}
+
+/// A temporary file with the bytes of a packed file.
+#[derive(Debug)]
+struct Unpacked {
+    temporary: TemporaryFile,
+    /// The file as [`open_local`] has opened it. Without a name, it cannot be opened again by that path.
+    opened: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 impl Deref for Local {
@@ -31,11 +40,18 @@ impl Deref for Local {
     }
 }
 
-/// A packed file and its unpacked bytes: the file's path, its size and time of change, and the temporary file.
-type Unpacked = (PathBuf, (u64, Option<SystemTime>), Weak<TemporaryFile>);
+/// The size of a file, and the time of its last change.
+type Version = (u64, Option<SystemTime>);
 
 /// The packed files whose temporary file still exists.
-static UNPACKED: Mutex<Vec<Unpacked>> = Mutex::new(Vec::new());
+static UNPACKED: Mutex<Vec<(PathBuf, Version, Weak<Unpacked>)>> = Mutex::new(Vec::new());
+
+impl Local {
+    /// Returns the size of the temporary file. `None` if the file is not packed.
+    pub(crate) fn unpacked_bytes(&self) -> Option<u64> {
+        Some(self.unpacked.as_ref()?.temporary.file().metadata().ok()?.len())
+    }
+}
 
 /// Returns the path of a file that can be read at any offset. For a packed file, this is an unnamed temporary file
 /// with the unpacked bytes.
@@ -45,44 +61,65 @@ static UNPACKED: Mutex<Vec<Unpacked>> = Mutex::new(Vec::new());
 /// of [`open`].
 pub(crate) fn local(path: &Path) -> Result<Local> {
     if !is_packed(path) {
-        return Ok(Local { path: path.into(), _temporary: None });
+        return Ok(Local { path: path.into(), unpacked: None });
     }
     let version = version(path)?;
-    let unpacked = UNPACKED.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut known = unpacked.iter().filter(|(known, of, _)| known == path && *of == version);
-    if let Some(temporary) = known.find_map(|(.., temporary)| temporary.upgrade()) {
-        return Ok(Local { path: temporary.path().into(), _temporary: Some(temporary) });
+    match known(path, version).next() {
+        Some(unpacked) => Ok(of(unpacked)),
+        None => Ok(of(keep(path, version, unpack(path)?))),
     }
-    drop(unpacked);
-    let temporary = unpack(path)?;
-    Ok(keep(path, version, temporary))
 }
 
 /// Calls `open` with the path of a file. A packed file is first unpacked into a temporary file, and `open` gets the
-/// path of the temporary file. The temporary file has a name during the call, because libhdf5 needs one.
+/// path of that one. The temporary file has a name during the call, because libhdf5 needs one. If `open` has already
+/// opened this packed file, and the temporary file still exists, returns the earlier result.
 ///
 /// # Errors
 /// Those of [`local`].
-pub(crate) fn open_local<T>(path: &Path, open: impl FnOnce(&Path) -> T) -> Result<(T, Local)> {
+pub(crate) fn open_local<T: Any + Clone + Send + Sync, E>(
+    path: &Path,
+    open: impl FnOnce(&Path) -> Result<T, E>,
+) -> Result<(Result<T, E>, Local)> {
     if !is_packed(path) {
-        return Ok((open(path), Local { path: path.into(), _temporary: None }));
+        return Ok((open(path), Local { path: path.into(), unpacked: None }));
     }
-    let (version, temporary) = (version(path)?, unpack(path)?);
+    let version = version(path)?;
+    for unpacked in known(path, version) {
+        if let Some(opened) = unpacked.opened.get().and_then(|opened| opened.downcast_ref::<T>()) {
+            return Ok((Ok(opened.clone()), of(unpacked)));
+        }
+    }
+    let temporary = unpack(path)?;
     let opened = open(temporary.path());
-    Ok((opened, keep(path, version, temporary)))
+    let unpacked = keep(path, version, temporary);
+    if let Ok(opened) = &opened {
+        unpacked.opened.get_or_init(|| Box::new(opened.clone()));
+    }
+    Ok((opened, of(unpacked)))
 }
 
-fn keep(path: &Path, version: (u64, Option<SystemTime>), mut temporary: TemporaryFile) -> Local {
+fn of(unpacked: Arc<Unpacked>) -> Local {
+    Local { path: unpacked.temporary.path().into(), unpacked: Some(unpacked) }
+}
+
+/// Returns the temporary files of this version of a packed file.
+fn known(path: &Path, version: Version) -> impl Iterator<Item = Arc<Unpacked>> {
+    let unpacked = UNPACKED.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = unpacked.iter().filter(|(known, of, _)| known == path && *of == version);
+    known.filter_map(|(.., unpacked)| unpacked.upgrade()).collect::<Vec<_>>().into_iter()
+}
+
+fn keep(path: &Path, version: Version, mut temporary: TemporaryFile) -> Arc<Unpacked> {
     temporary.unname();
-    let temporary = Arc::new(temporary);
+    let kept = Arc::new(Unpacked { temporary, opened: OnceLock::new() });
     let mut unpacked = UNPACKED.lock().unwrap_or_else(PoisonError::into_inner);
-    unpacked.retain(|(.., temporary)| temporary.strong_count() > 0);
-    unpacked.push((path.into(), version, Arc::downgrade(&temporary)));
-    Local { path: temporary.path().into(), _temporary: Some(temporary) }
+    unpacked.retain(|(.., unpacked)| unpacked.strong_count() > 0);
+    unpacked.push((path.into(), version, Arc::downgrade(&kept)));
+    kept
 }
 
 /// Returns the size and the time of the last change of a file. For a member, returns those of its archive.
-fn version(path: &Path) -> Result<(u64, Option<SystemTime>)> {
+fn version(path: &Path) -> Result<Version> {
     let file = member(path).map_or_else(|| path.into(), |(archive, _)| archive);
     let meta = std::fs::metadata(&file).map_err(Error::io(path, "open the recording"))?;
     Ok((meta.len(), meta.modified().ok()))

@@ -19,6 +19,7 @@ use std::io::{Cursor, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use crate::error::{BaseFault, Error, Result};
+use crate::source::reading::Counted;
 pub(crate) use archive::{Archive, Raw, repeated_name};
 use gzip::Gzip;
 pub(crate) use limit::{MOST_MEMBERS, MOST_RATIO, most_unpacked, open_zip};
@@ -33,10 +34,17 @@ pub(crate) fn member(path: &Path) -> Option<(PathBuf, &str)> {
 
 /// Returns the path of the file `name` in the folder `dir`, or of the member `name` if `dir` is an archive.
 pub(crate) fn path_in(dir: &Path, name: &str) -> PathBuf {
-    if !dir.is_file() {
-        return dir.join(name);
-    }
-    let mut path = dir.as_os_str().to_owned();
+    if dir.is_file() { path_of_member(dir, name) } else { dir.join(name) }
+}
+
+/// Returns the path of each of `names` like [`path_in`].
+pub(crate) fn paths_in(dir: &Path, names: &[String]) -> Vec<PathBuf> {
+    let is_archive = dir.is_file();
+    names.iter().map(|name| if is_archive { path_of_member(dir, name) } else { dir.join(name) }).collect()
+}
+
+fn path_of_member(archive: &Path, name: &str) -> PathBuf {
+    let mut path = archive.as_os_str().to_owned();
     path.push(":");
     path.push(name);
     path.into()
@@ -67,16 +75,45 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
         let Raw { mut bytes, len } = raw(path)?;
         let head = first(&mut bytes, MARK).map_err(|e| failed(path, 0, e))?;
         let is_gzip = is_gzip(&head);
-        let bytes = Cursor::new(head).chain(bytes);
+        let bytes = Cursor::new(head).chain(Counted(bytes));
         return Ok(if is_gzip { Box::new(Gzip::new(bytes, len)) } else { Box::new(bytes) });
     }
     let mut file = File::open(path).map_err(Error::io(path, "open the recording"))?;
-    let head = first(&mut file, FIRST).map_err(Error::io(path, "read the recording"))?;
-    if !is_gzip(&head) {
-        return Ok(Box::new(Cursor::new(head).chain(file)));
+    let mut head = vec![0; FIRST];
+    let len = fill(&mut file, &mut head, FIRST).map_err(Error::io(path, "read the recording"))?;
+    head.truncate(len);
+    match is_gzip(&head) {
+        false if len < FIRST => return Ok(Box::new(Cursor::new(head))),
+        false => return Ok(Box::new(Cursor::new(head).chain(Counted(file)))),
+        true => {}
     }
     let len = file.metadata().map_err(Error::io(path, "open the recording"))?.len();
-    Ok(Box::new(Gzip::new(Cursor::new(head).chain(file), len)))
+    Ok(Box::new(Gzip::new(Cursor::new(head).chain(Counted(file)), len)))
+}
+
+/// Reads a whole file, if it is small and not packed. Returns `None` for other files, and if the file cannot be read.
+pub(crate) fn small(path: &Path) -> Option<Vec<u8>> {
+    // Opening a pipe would wait.
+    let len = std::fs::metadata(path).ok().filter(|meta| meta.is_file() && meta.len() < FIRST as u64)?.len() as usize;
+    // With a byte more than the file has, its end is seen in the first piece.
+    let (mut file, mut bytes) = (File::open(path).ok()?, vec![0; len + 1]);
+    let read = fill(&mut file, &mut bytes, len).ok().filter(|&read| read == len)?;
+    bytes.truncate(read);
+    (!is_gzip(&bytes)).then_some(bytes)
+}
+
+/// Returns the number of bytes that are read from a file: its size or, for a zip archive of recordings, the size of its
+/// members.
+///
+/// # Errors
+/// [`tonic_base::Error::Io`]; errors of [`Archive::of_recordings`].
+pub(crate) fn bytes_to_read(path: &Path) -> Result<u64> {
+    if Archive::is(path)
+        && let Some(archive) = Archive::of_recordings(path)?
+    {
+        return Ok(archive.bytes());
+    }
+    Ok(std::fs::metadata(path).map_err(Error::io(path, "open the recording"))?.len())
 }
 
 /// Returns whether a path is a file in gzip, or a member of an archive.

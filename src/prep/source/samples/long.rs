@@ -4,10 +4,13 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use tonic_shard::Id;
+
 use crate::error::{Error, Result};
 use crate::source::columns::EventBlock;
-use crate::source::detect::{open_stream, reopen_stream};
+use crate::source::detect::{FirstLook, open_stream, reopen_stream};
 use crate::source::hdf::LinkedPath;
+use crate::source::kept::Kept;
 use crate::source::options::SourceOptions;
 use crate::source::raw::{MAX_SAMPLE_EVENTS, RawSamples};
 use crate::source::recording::ReadSamples;
@@ -27,6 +30,8 @@ const MAX_TOGETHER: u64 = 1 << 22;
 pub(crate) struct Long {
     path: PathBuf,
     access: Access,
+    /// The hash of the file's bytes and their number, if the file was read whole when it was opened.
+    content: Option<(Id, u64)>,
     /// The range of events of each sample. Empty if the whole recording is one sample.
     spans: Vec<Span>,
     reordered: Vec<bool>,
@@ -35,6 +40,8 @@ pub(crate) struct Long {
     /// The wraps of the clock to undo each time the file is opened. `None` if the clock has no wraps, if the file stays
     /// open, or if the recording is one sample.
     wrap: Option<Wrap>,
+    /// The temporary file of a packed recording. Kept until the recording is opened to read its events.
+    unpacked: Mutex<Option<Kept>>,
     /// The open recording, if its events are in a temporary file. Kept until the last sample is read.
     kept: Mutex<Option<Arc<EventStream>>>,
     seen: OnceLock<Seen>,
@@ -68,26 +75,34 @@ impl Long {
         Long {
             path: stream.path.clone(),
             access: Access::Open(Box::new(stream)),
+            content: None,
             spans: pieces.spans,
             reordered: pieces.reordered,
             lasts: pieces.lasts,
             wrap: None,
+            unpacked: Mutex::default(),
             kept: Mutex::default(),
             seen: OnceLock::new(),
         }
     }
 
-    /// Makes a reader that opens the file for each read. `options` must name the recording's layout. `linked` are the
-    /// other files that hold its data. If `pieces` has no spans, the recording is one sample.
-    pub(crate) fn closed(
-        path: &Path,
-        options: Arc<SourceOptions>,
-        (events, linked): (u64, Vec<LinkedPath>),
-        pieces: Pieces,
-    ) -> Long {
+    /// Makes a reader that opens the file for each read. `options` must name the recording's layout. If `pieces` has no
+    /// spans, the recording is one sample.
+    pub(crate) fn closed(path: &Path, options: Arc<SourceOptions>, found: FirstLook, pieces: Pieces) -> Long {
         let Pieces { spans, reordered, lasts, wrap, .. } = pieces;
-        let access = Access::Closed { options, events, linked };
-        Long { path: path.into(), access, spans, reordered, lasts, wrap, kept: Mutex::default(), seen: OnceLock::new() }
+        let FirstLook { events, linked, unpacked, content } = found;
+        Long {
+            path: path.into(),
+            access: Access::Closed { options, events, linked },
+            content,
+            spans,
+            reordered,
+            lasts,
+            wrap,
+            unpacked: Mutex::new(unpacked),
+            kept: Mutex::default(),
+            seen: OnceLock::new(),
+        }
     }
 
     fn read_from(&self, stream: &EventStream, samples: Range<u64>) -> Result<RawSamples> {
@@ -176,7 +191,9 @@ impl Long {
         let stream = match &*kept {
             Some(stream) => Arc::clone(stream),
             None => {
+                let unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner).take();
                 let mut stream = reopen_stream(&self.path, options)?;
+                drop(unpacked);
                 stream.time.set_wrap(self.wrap.clone());
                 if !self.reordered.is_empty() {
                     stream.sort()?;
@@ -215,6 +232,14 @@ impl ReadSamples for Long {
 
     fn lasts(&self) -> Option<i64> {
         self.lasts.or_else(|| self.seen.get()?.lasts)
+    }
+
+    fn content(&self) -> Option<(Id, u64)> {
+        self.content
+    }
+
+    fn reopens(&self) -> bool {
+        matches!(self.access, Access::Closed { .. })
     }
 
     fn reordered(&self, sample: u64) -> bool {

@@ -53,14 +53,14 @@ impl GpuNetwork {
         self.run(stream, source, steps, false)
     }
 
-    /// Does the work of [`forward`](Self::forward). With `counts`, the spikes of each hidden layer are counted, which
-    /// needs the buffers for training.
+    /// Does the work of [`forward`](Self::forward). With `counts`, the spikes of each hidden layer are counted, and norms
+    /// use the statistics of the batch. This needs the buffers for training.
     pub(super) fn run(&self, stream: &Stream, source: BatchSource, steps: Option<usize>, counts: bool) -> Result<()> {
         self.draw(stream, source, steps)?;
         if let Some(input) = self.input.as_ref().filter(|input| input.feeds_forward()) {
             self.write_input(stream, source, input)?;
         }
-        self.run_forward(stream, source, (Pass::Evaluation, counts))
+        self.run_forward(stream, source, (if counts { Pass::Measuring } else { Pass::Evaluation }, counts))
     }
 
     fn write_input(&self, stream: &Stream, source: BatchSource, input: &DenseInput) -> Result<()> {

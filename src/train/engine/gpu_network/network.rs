@@ -216,7 +216,8 @@ impl GpuNetwork {
         Ok([self.optimiser.mean.read()?, squares])
     }
 
-    /// Returns the spike counts of each hidden layer for a batch. Needs the buffers for training (`Extent::trains`).
+    /// Returns the spike counts of each hidden layer for a batch, whose statistics the norms use. Needs the buffers for
+    /// training (`Extent::trains`).
     /// Call [`begin`](Self::begin) before the next training step.
     pub(crate) fn spikes(
         &mut self,

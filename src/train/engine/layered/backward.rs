@@ -15,12 +15,12 @@ use crate::kernel::linear::{self, Panels};
 use crate::kernel::norm::{self, over_samples};
 use crate::kernel::readout::{self, Leaky};
 use crate::kernel::sampled;
-use crate::kernel::{TILE_WIDTH, Tile, iaf, sample};
+use crate::kernel::{DoubleTile, TILE_WIDTH, Tile, iaf, sample};
 use crate::network::{Network, Parameters, TensorKind};
 
 /// Sums over time for a tile of neurons: first the gradients for the constants of the neurons, then two sums for the
 /// norm.
-type Sums = [Tile; SUMS];
+type Sums = [DoubleTile; SUMS];
 
 impl LayeredEngine {
     /// Writes the gradients of all layers to `gradient`. `errors` is the gradient for the logits, (batch, classes).
@@ -103,12 +103,12 @@ impl LayeredEngine {
                     &mut block.dense,
                     &mut block.linear,
                 );
-                if let (Some(below), Some(rows)) = (below, &layer.rows) {
+                if let (Some(below), Some(weights)) = (below, &layer.transposed) {
                     let (steps, stride) = (sample.steps(), sample.stride());
                     let scale = below.dropout.map_or(1.0, |dropout| dropout.scale());
                     let open = &sample.layers[i - 1].open;
                     block.g.resize(tiles_below * stride, [0.0; TILE_WIDTH]);
-                    sampled::input_gradient(isa, rows, &block.outputs, stride, steps, open, scale, &mut block.g);
+                    sampled::input_gradient(isa, weights, &block.outputs, stride, steps, open, scale, &mut block.g);
                     through_neurons(isa, below, i - 1, block, sample, &[], sums);
                 }
             }

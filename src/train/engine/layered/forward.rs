@@ -20,7 +20,6 @@ use crate::network::{InitState, Network, TensorKind};
 #[derive(Default)]
 struct Scratch {
     dense: Vec<Tile>,
-    trace: cell::Trace,
     recurrent: RecurrentState,
     masks: Vec<u32>,
 }
@@ -42,21 +41,16 @@ impl LayeredEngine {
         let is_counted = self.loss.spike_rate.is_some() && pass == Pass::Training;
         let layer = &mut self.layers[i];
         layer.pack(network, i);
-        let is_measured = layer.is_normed && pass == Pass::Training;
+        let is_measured = layer.is_normed && pass.uses_batch();
         if is_measured {
             layer.statistics = mean(layer, network, i, &self.samples, (ranks, rows));
         }
-        let (tiles, linear) = (layer.tiles(), &layer.linear);
-        let means = layer.statistics.mean_tiles();
-        let mut squares = vec![[[0.0; TILE_WIDTH]; 1]; if is_measured { self.samples.len() * tiles } else { 0 }];
-        let each = squares.par_chunks_mut(if is_measured { tiles } else { 1 });
-        let currents = |scratch: &mut Scratch, sample: &mut SampleLayers| {
-            let y = &mut sample.layers[i].y;
-            sample::outputs(isa, linear, &sample.active[i], &mut scratch.dense, y);
-        };
         if is_measured {
-            self.samples.par_iter_mut().zip(each).for_each_init(Scratch::default, |scratch, (sample, squares)| {
-                currents(scratch, sample);
+            let (tiles, means) = (layer.tiles(), layer.statistics.mean_tiles());
+            let mut squares = vec![[[0.0; TILE_WIDTH]; 1]; self.samples.len() * tiles];
+            let samples = self.samples.par_iter_mut().zip(squares.par_chunks_mut(tiles));
+            samples.for_each_init(Scratch::default, |scratch, (sample, squares)| {
+                currents(isa, layer, i, scratch, sample);
                 let (steps, stride) = (sample.steps(), sample.stride());
                 for (tile, (squares, mean)) in squares.iter_mut().zip(&means).enumerate() {
                     *squares = [norm::squares(isa, mean, &sample.layers[i].y[tile * stride..][..steps])];
@@ -65,22 +59,32 @@ impl LayeredEngine {
             let squares: Vec<f64> =
                 over_samples(ranks, &squares, layer.linear.outputs()).into_iter().map(|[sum]| sum).collect();
             layer.statistics.set_variance(&squares, rows);
-        } else {
-            self.samples.par_iter_mut().for_each_init(Scratch::default, currents);
         }
         set_norm(layer, network, i, pass);
         let layer = &self.layers[i];
         let activated = self.samples.par_iter_mut().map_init(Scratch::default, |scratch, sample| {
-            interrupt::requested() || activate(isa, layer, i, states, (pass, is_counted), scratch, sample)
+            if interrupt::requested() {
+                return true;
+            }
+            if !is_measured {
+                currents(isa, layer, i, scratch, sample);
+            }
+            activate(isa, layer, i, states, (pass, is_counted), scratch, sample)
         });
         // Not `all`, which would leave out samples.
         let finite = activated.reduce(|| true, |some, others| some && others);
-        // In training, all ranks stop together.
-        match if pass == Pass::Training { !ranks.any(!finite) } else { finite } {
+        // With the statistics of a shared batch, all ranks stop together.
+        match if pass.uses_batch() { !ranks.any(!finite) } else { finite } {
             true => Ok(()),
             false => Err(KernelError::NonFinitePotential { layer: i + 1 }),
         }
     }
+}
+
+/// Computes the outputs of layer `i`'s linear layer for one sample.
+fn currents(isa: Isa, layer: &PackedLayer, i: usize, scratch: &mut Scratch, sample: &mut SampleLayers) {
+    let SampleLayers { active, layers, .. } = sample;
+    sample::outputs(isa, &layer.linear, &active[i], &mut scratch.dense, &mut layers[i].y);
 }
 
 /// Returns the mean output of each neuron of layer `i`'s linear layer, over all samples and time steps of all ranks.
@@ -109,14 +113,13 @@ fn mean(
     Statistics::of_mean(&totals, linear.weight_t, bias, rows)
 }
 
-/// Sets the norm of layer `i`. In training, it uses the statistics of the batch; in evaluations, the running
-/// statistics.
+/// Sets the norm of layer `i`, with the statistics of the batch or with the running statistics.
 fn set_norm(layer: &mut PackedLayer, network: &Network, i: usize, pass: Pass) {
     if !layer.is_normed {
         return;
     }
     let architecture = network.architecture();
-    if pass == Pass::Evaluation {
+    if !pass.uses_batch() {
         let mut running = architecture.statistics().iter().filter(|statistic| statistic.layer == i).map(|statistic| {
             let values = &network.parameters.statistics()[statistic.range.clone()];
             values.iter().map(|&value| f64::from(value)).collect::<Vec<f64>>()
@@ -163,7 +166,7 @@ fn activate(
                 .chunks_exact(stride)
                 .all(|states| states[..steps].last().is_none_or(|v| v.iter().all(|v| v.is_finite())))
         }
-        Body::Cell(constants, None) => cell::forward(isa, constants, &input, &mut scratch.trace, fired, open),
+        Body::Cell(constants, None) => cell::forward(isa, constants, &input, fired, open),
         Body::Cell(constants, Some(recurrent)) => {
             forward_recurrent(isa, constants, recurrent, &input, &mut scratch.recurrent, fired, open)
         }

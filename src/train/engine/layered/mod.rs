@@ -19,6 +19,8 @@ mod block;
 mod forward;
 mod outputs;
 mod pack;
+#[cfg(test)]
+mod preset_tests;
 mod sample;
 #[cfg(test)]
 mod tests;
@@ -50,7 +52,8 @@ pub struct LayeredEngine {
     architecture: Arc<Architecture>,
     loss: TrainingLoss,
     share: Share,
-    /// Numbers of samples and of time steps of all samples in the batch of a training step, of all ranks.
+    /// Numbers of samples and of time steps of all samples in the batch of a training step or of a measurement, of all
+    /// ranks.
     whole: [f64; 2],
     /// Logits of the last batch, (batch, classes).
     logits: Vec<f32>,
@@ -135,7 +138,7 @@ impl LayeredEngine {
             .map(|(i, (sample, &frames, &key))| sample.begin(frames, key, depth, inputs, steps, i))
             .collect();
         read.into_iter().collect::<Result<(), _>>()?;
-        if pass == Pass::Training {
+        if pass.uses_batch() {
             self.whole = self.share.ranks.fold_array([0.0; 2], |[samples, rows]| {
                 *samples += self.samples.len() as f64;
                 self.samples.iter().for_each(|sample| *rows += sample.steps() as f64);
@@ -153,12 +156,29 @@ impl LayeredEngine {
         Ok(())
     }
 
+    /// Runs a batch forward without dropout, and writes its statistics, which the norms use, to `to`. Several ranks share
+    /// the batch.
+    ///
+    /// # Errors
+    /// Those of [`Engine::spikes`].
+    pub(crate) fn measure(
+        &mut self,
+        network: &Network,
+        batch: &Batch,
+        steps: usize,
+        to: &mut Parameters,
+    ) -> Result<()> {
+        self.run(network, batch, steps, Pass::Measuring)?;
+        self.write_statistics(to);
+        Ok(())
+    }
+
     /// Returns the number of samples per block in a training step.
     fn block_size(&self) -> usize {
         self.share.block_size(self.whole[0] as usize)
     }
 
-    /// Returns the total number of time steps of all samples in a training step.
+    /// Returns the total number of time steps of all samples in a training step or a measurement.
     fn rows(&self) -> f64 {
         self.whole[1]
     }
@@ -199,7 +219,7 @@ impl Engine for LayeredEngine {
     }
 
     fn spikes(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<Vec<SpikeCounts>> {
-        self.run(network, batch, steps, Pass::Evaluation)?;
+        self.run(network, batch, steps, Pass::Measuring)?;
         let hidden = &self.architecture.shape.hidden;
         let mut counts: Vec<SpikeCounts> = hidden.iter().map(|&neurons| SpikeCounts::new(neurons)).collect();
         for sample in &self.samples {

@@ -6,7 +6,7 @@ use crate::kernel::iaf;
 use crate::kernel::linear::Panels;
 use crate::kernel::norm::{Norm, Statistics};
 use crate::kernel::readout::{Leaky, Reduction};
-use crate::kernel::sampled::Rows;
+use crate::kernel::sampled::InputWeights;
 use crate::network::{Architecture, Learned, Mask, Network, Neuron, Readout, Tensor, TensorKind};
 
 /// A layer of a network: linear layer, norm, neurons or readout, and dropout.
@@ -14,7 +14,7 @@ use crate::network::{Architecture, Learned, Mask, Network, Neuron, Readout, Tens
 pub(super) struct PackedLayer {
     pub(super) linear: Panels,
     /// The linear layer's weights, in the order in which the backward pass reads them. `None` in the first layer.
-    pub(super) rows: Option<Rows>,
+    pub(super) transposed: Option<InputWeights>,
     /// Whether the layer has a norm.
     pub(super) is_normed: bool,
     pub(super) norm: Norm,
@@ -54,13 +54,14 @@ impl PackedLayer {
         let inputs = if i == 0 { shape.inputs } else { shape.hidden[i - 1] };
         let outputs = shape.hidden.get(i).copied().unwrap_or(shape.classes);
         let layers = &architecture.layers;
+        let below = i.checked_sub(1).map(|below| &layers.hidden[below]);
         let (is_normed, dropout) = match layers.hidden.get(i) {
             Some(layer) => (layer.norm.is_some(), layer.dropout),
             None => (layers.readout.norm.is_some(), None),
         };
         PackedLayer {
             linear: Panels::zeros(inputs, outputs),
-            rows: (i > 0).then(|| Rows::zeros(inputs, outputs)),
+            transposed: below.map(|below| InputWeights::zeros(inputs, outputs, below.neuron.cell().map(|of| of.1))),
             is_normed,
             norm: Norm::identity(outputs),
             statistics: Statistics::default(),
@@ -82,8 +83,8 @@ impl PackedLayer {
                 layer.bias
             };
             self.linear.pack(layer.weight_t, bias);
-            if let Some(rows) = &mut self.rows {
-                rows.pack(layer.weight_t);
+            if let Some(transposed) = &mut self.transposed {
+                transposed.pack(layer.weight_t);
             }
         }
         let learned = learned(network, i);

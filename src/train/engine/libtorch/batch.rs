@@ -1,6 +1,6 @@
 //! A batch as dense tensors.
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 use tonic_loader::Batch;
 
 use crate::error::KernelError;
@@ -9,6 +9,8 @@ use crate::network::Network;
 
 pub(super) struct DenseBatch {
     pub(super) device: Device,
+    /// Type of all numbers.
+    pub(super) kind: Kind,
     /// Input counts, (time steps, batch, inputs). All samples are padded to the same number of time steps.
     pub(super) counts: Tensor,
     /// 1 while a sample runs and 0 after its last time step, (time steps, batch, 1).
@@ -20,7 +22,7 @@ pub(super) struct DenseBatch {
 impl DenseBatch {
     pub(super) fn new(
         network: &Network,
-        device: Device,
+        (device, kind): (Device, Kind),
         batch: &Batch,
         steps: usize,
     ) -> Result<DenseBatch, KernelError> {
@@ -42,10 +44,16 @@ impl DenseBatch {
         let (t, b, c) = (longest as i64, samples as i64, inputs as i64);
         Ok(DenseBatch {
             device,
-            counts: Tensor::from_slice(&counts).reshape([t, b, c]).to_device(device),
-            alive: Tensor::from_slice(&alive).reshape([t, b, 1]).to_device(device),
+            kind,
+            counts: Tensor::from_slice(&counts).reshape([t, b, c]).to_device(device).to_kind(kind),
+            alive: Tensor::from_slice(&alive).reshape([t, b, 1]).to_device(device).to_kind(kind),
             keys: batch.keys.clone(),
         })
+    }
+
+    /// Returns a tensor of these values.
+    pub(super) fn tensor(&self, values: &[f32]) -> Tensor {
+        Tensor::from_slice(values).to_device(self.device).to_kind(self.kind)
     }
 
     pub(super) fn steps(&self) -> i64 {

@@ -61,7 +61,7 @@ pub(super) fn forward(network: &Network, input: &DenseBatch, leaves: &[Tensor], 
         let of = Leaves::of(network, leaves, i);
         let currents = currents(network, input, &activity, &of, i, pass, &mut statistics);
         let recurrent =
-            of.recurrent.map(|weights| weights * (1 - Tensor::eye(layer.neurons as i64, (Kind::Float, input.device))));
+            of.recurrent.map(|weights| weights * (1 - Tensor::eye(layer.neurons as i64, (input.kind, input.device))));
         let states = |row: usize, is_state: bool| start(network, input, i, layer.neurons, is_state.then_some(row));
         let learned = fixed(&of.learned, layer.neuron.fixed(), input);
         let begin = States { u: states(0, true), w: states(1, layer.neuron.states() > 1), s: states(2, true) };
@@ -100,20 +100,19 @@ fn currents(
     let Some((scale, shift)) = of.norm else { return y };
     let dims = [0i64, 1];
     let (mean, variance) = match pass {
-        Pass::Training => {
+        Pass::Training | Pass::Measuring => {
             let rows = input.alive.sum(Kind::Double).double_value(&[]);
-            let mean = (&y * &input.alive).sum_dim_intlist(dims.as_slice(), false, Kind::Float) / rows;
+            let mean = (&y * &input.alive).sum_dim_intlist(dims.as_slice(), false, input.kind) / rows;
             let apart = (&y - &mean) * &input.alive;
-            let variance = (&apart * &apart).sum_dim_intlist(dims.as_slice(), false, Kind::Float) / rows;
+            let variance = (&apart * &apart).sum_dim_intlist(dims.as_slice(), false, input.kind) / rows;
             statistics.extend([mean.detach(), variance.detach() * (rows / (rows - 1.0).max(1.0))]);
             (mean, variance)
         }
         Pass::Evaluation => {
-            let values = |statistic: &Statistic| {
-                Tensor::from_slice(&network.parameters.statistics()[statistic.range.clone()]).to_device(input.device)
-            };
+            let values =
+                |statistic: &Statistic| input.tensor(&network.parameters.statistics()[statistic.range.clone()]);
             let mut running = network.architecture().statistics().iter().filter(|of| of.layer == i).map(values);
-            let zero = || Tensor::zeros([1], (Kind::Float, input.device));
+            let zero = || Tensor::zeros([1], (input.kind, input.device));
             (running.next().unwrap_or_else(zero), running.next().unwrap_or_else(zero))
         }
     };
@@ -122,7 +121,7 @@ fn currents(
 
 /// Returns the learned parameters of the neurons, followed by the fixed parameters that all neurons share.
 fn fixed(learned: &[Tensor], fixed: Vec<f32>, input: &DenseBatch) -> Vec<Tensor> {
-    let fixed = fixed.into_iter().map(|value| Tensor::from_slice(&[value]).to_device(input.device));
+    let fixed = fixed.into_iter().map(|value| input.tensor(&[value]));
     learned.iter().map(Tensor::shallow_clone).chain(fixed).collect()
 }
 
@@ -136,7 +135,7 @@ fn start(network: &Network, input: &DenseBatch, i: usize, neurons: usize, row: O
             values.iter_mut().enumerate().for_each(|(j, to)| *to = tiles[j / TILE_WIDTH][row][j % TILE_WIDTH]);
         }
     }
-    Tensor::from_slice(&values).reshape([input.keys.len() as i64, neurons as i64]).to_device(input.device)
+    input.tensor(&values).reshape([input.keys.len() as i64, neurons as i64])
 }
 
 /// Returns the factors by which dropout multiplies the spikes, (time steps, batch, neurons): 0 or 1 / (1 - p).
@@ -152,7 +151,7 @@ fn masks(input: &DenseBatch, dropout: &Dropout, i: usize, neurons: usize) -> Ten
         }
     }
     let shape = [input.steps(), input.keys.len() as i64, neurons as i64];
-    Tensor::from_slice(&values).reshape(shape).to_device(input.device)
+    input.tensor(&values).reshape(shape)
 }
 
 /// Returns the logits, (batch, classes).
@@ -163,7 +162,7 @@ fn readout(
     learned: &[Tensor],
     currents: &Tensor,
 ) -> Result<Tensor> {
-    let over_time = |x: Tensor| (x * &input.alive).sum_dim_intlist([0i64].as_slice(), false, Kind::Float);
+    let over_time = |x: Tensor| (x * &input.alive).sum_dim_intlist([0i64].as_slice(), false, input.kind);
     let Some(alpha) = learned.first().filter(|_| kind != Readout::Sum) else {
         return Ok(over_time(currents.shallow_clone()));
     };
@@ -185,6 +184,6 @@ fn readout(
             let last = input.alive.sum_dim_intlist([0i64].as_slice(), true, Kind::Int64) - 1;
             all.gather(0, &last.expand([1, -1, shape.classes as i64], false), false).squeeze_dim(0)
         }
-        _ => over_time(all.softmax(2, Kind::Float)),
+        _ => over_time(all.softmax(2, input.kind)),
     })
 }

@@ -27,6 +27,8 @@ use crate::network::{Network, Parameters};
 #[derive(Debug)]
 pub struct LibtorchEngine {
     device: Device,
+    /// Type of all numbers.
+    kind: Kind,
     /// Logits of the last batch, (batch, classes).
     logits: Vec<f32>,
     loss: TrainingLoss,
@@ -50,7 +52,12 @@ impl LibtorchEngine {
                 Device::Cuda(ordinal)
             }
         };
-        Ok(LibtorchEngine { device, logits: Vec::new(), loss: TrainingLoss::default() })
+        Ok(LibtorchEngine { device, kind: Kind::Float, logits: Vec::new(), loss: TrainingLoss::default() })
+    }
+
+    /// Computes in float64 instead of float32.
+    pub fn in_float64(self) -> LibtorchEngine {
+        LibtorchEngine { kind: Kind::Double, ..self }
     }
 
     fn keep_logits(&mut self, output: &Tensor, len: usize) {
@@ -68,16 +75,16 @@ impl Engine for LibtorchEngine {
     fn step(&mut self, network: &Network, batch: &Batch, steps: usize, gradient: &mut Parameters) -> Result<BatchLoss> {
         let classes = check_step(Ranks::solo(), network, batch, gradient)?;
         let device = self.device;
-        let input = DenseBatch::new(network, device, batch, steps)?;
+        let input = DenseBatch::new(network, (device, self.kind), batch, steps)?;
         let leaves: Vec<Tensor> =
-            leaves(network, device).into_iter().map(|leaf| leaf.set_requires_grad(true)).collect();
+            leaves(network, &input).into_iter().map(|leaf| leaf.set_requires_grad(true)).collect();
         let passed = forward(network, &input, &leaves, Pass::Training)?;
         let targets: Vec<i64> = batch.labels.iter().map(|&label| label.into()).collect();
         let targets = Tensor::from_slice(&targets).to_device(device);
-        let weights = self.loss.class_weights.as_ref().map(|weights| Tensor::from_slice(weights).to_device(device));
+        let weights = self.loss.class_weights.as_ref().map(|weights| input.tensor(weights));
         let smoothing = self.loss.label_smoothing;
         let mean = passed.logits.cross_entropy_loss(&targets, weights, Reduction::Mean, -100, smoothing);
-        let penalty = self.loss.spike_rate.map(|rate| penalty(rate, &passed.spikes, &input.alive));
+        let penalty = self.loss.spike_rate.map(|rate| penalty(rate, &passed.spikes, &input));
         let mean = penalty.as_ref().map_or_else(|| mean.shallow_clone(), |penalty| &mean + penalty);
         let computed = Tensor::run_backward(&[&mean], &leaves, false, false);
         let architecture = network.architecture();
@@ -95,15 +102,15 @@ impl Engine for LibtorchEngine {
     }
 
     fn forward(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<&[f32]> {
-        let input = DenseBatch::new(network, self.device, batch, steps)?;
-        let passed = no_grad(|| forward(network, &input, &leaves(network, self.device), Pass::Evaluation))?;
+        let input = DenseBatch::new(network, (self.device, self.kind), batch, steps)?;
+        let passed = no_grad(|| forward(network, &input, &leaves(network, &input), Pass::Evaluation))?;
         self.keep_logits(&passed.logits, batch.frames.len() * network.shape().classes);
         Ok(&self.logits)
     }
 
     fn spikes(&mut self, network: &Network, batch: &Batch, steps: usize) -> Result<Vec<SpikeCounts>> {
-        let input = DenseBatch::new(network, self.device, batch, steps)?;
-        let passed = no_grad(|| forward(network, &input, &leaves(network, self.device), Pass::Evaluation))?;
+        let input = DenseBatch::new(network, (self.device, self.kind), batch, steps)?;
+        let passed = no_grad(|| forward(network, &input, &leaves(network, &input), Pass::Measuring))?;
         let steps = input.alive.sum(Kind::Double).double_value(&[]) as u64;
         // Counts beyond 2^53 would lose their last bits in float64.
         let sums = |spikes: &Tensor| -> Vec<u64> {
@@ -128,24 +135,25 @@ impl Engine for LibtorchEngine {
 }
 
 /// Returns the penalty for spike rates. `spikes` has the spikes of each hidden layer, (time steps, batch, neurons).
-fn penalty(SpikeRate { bounds: [least, most], weight }: SpikeRate, spikes: &[Tensor], alive: &Tensor) -> Tensor {
-    let over_time = [0i64];
-    let steps = alive.sum_dim_intlist(over_time.as_slice(), false, Kind::Float).clamp_min(1.0);
+fn penalty(rate: SpikeRate, spikes: &[Tensor], input: &DenseBatch) -> Tensor {
+    let SpikeRate { bounds: [least, most], weight } = rate;
+    let over_time = |x: &Tensor| x.sum_dim_intlist([0i64].as_slice(), false, input.kind);
+    let steps = over_time(&input.alive).clamp_min(1.0);
     let layer = |spikes: &Tensor| {
-        let rates = (spikes * alive).sum_dim_intlist(over_time.as_slice(), false, Kind::Float) / &steps;
+        let rates = over_time(&(spikes * &input.alive)) / &steps;
         let apart = (&rates - most).relu() - (-&rates + least).relu();
-        (&apart * &apart).mean(Kind::Float) * weight
+        (&apart * &apart).mean(input.kind) * weight
     };
-    spikes.iter().map(layer).fold(Tensor::from(0.0f32).to_device(alive.device()), |sum, layer| sum + layer)
+    spikes.iter().map(layer).fold(input.tensor(&[0.0]).squeeze(), |sum, layer| sum + layer)
 }
 
 /// Returns the parameters as leaf tensors of autograd. A weight matrix is W^T, (inputs, outputs). All other parameters
 /// are vectors.
-fn leaves(network: &Network, device: Device) -> Vec<Tensor> {
+fn leaves(network: &Network, input: &DenseBatch) -> Vec<Tensor> {
     let leaf = |tensor: &crate::network::Tensor| {
-        let values = Tensor::from_slice(&network.parameters.flat()[tensor.range.clone()]);
+        let values = input.tensor(&network.parameters.flat()[tensor.range.clone()]);
         let shape = [tensor.inputs as i64, tensor.outputs as i64];
-        values.reshape(if tensor.is_weight() { &shape[..] } else { &shape[1..] }).to_device(device)
+        values.reshape(if tensor.is_weight() { &shape[..] } else { &shape[1..] })
     };
     network.architecture().tensors().iter().map(leaf).collect()
 }

@@ -5,6 +5,9 @@ use crate::kernel::vector::Real;
 
 /// The recursion of a cell, for sixteen neurons. A pair of states has the two state variables, such as u and w.
 pub(super) trait Dynamics {
+    /// Number of state variables. A second one that the cell doesn't have stays 0.
+    const STATES: usize = 2;
+
     /// Returns the states at step t from the states and spikes at t - 1, and the input current at t.
     fn step<V: Real>(c: &[V; CONSTANTS], before: [V; 2], spikes_before: V, input: V) -> [V; 2];
 

@@ -36,6 +36,8 @@ pub(super) fn back_through_reset<V: Real, const HARD: bool>(at: &Step<V>, potent
 }
 
 impl<const HARD: bool> Dynamics for Lif<HARD> {
+    const STATES: usize = 1;
+
     #[inline(always)]
     fn step<V: Real>(c: &[V; CONSTANTS], before: [V; 2], spikes_before: V, input: V) -> [V; 2] {
         let [alpha, gain, ..] = *c;

@@ -12,13 +12,18 @@ use crate::kernel::cell::complex::Complex;
 use crate::kernel::cell::cuba_lif::CubaLif;
 use crate::kernel::cell::dynamics::Dynamics;
 use crate::kernel::cell::lif::Lif;
-use crate::kernel::cell::tile::{Backward, CellInput, Trace, in_support, is_finite, load, spikes, with_dynamics};
+use crate::kernel::cell::tile::{Backward, CellInput, SHORT, Trace, in_support, load, spikes, with_dynamics};
 use crate::kernel::cell::{CONSTANTS, Cell, Constants, Reset, SUMS};
 use crate::kernel::isa::for_each_isa;
 use crate::kernel::linear::{Panels, gather_row};
-use crate::kernel::sampled::{Rows, dots, list};
+use crate::kernel::sampled::{Rows, each_dot, list};
 use crate::kernel::vector::F32x16;
-use crate::kernel::{ActiveCells, TILE_WIDTH, Tile, halves, halves_mut};
+use crate::kernel::{ActiveCells, DoubleTile, TILE_WIDTH, Tile, halves, halves_mut};
+
+/// Returns whether all states of a tile are finite. A state that is NaN or infinite stays so until the last step.
+fn is_finite(trace: &Trace) -> bool {
+    trace.last().is_none_or(|states| states.as_flattened().iter().all(|state| state.is_finite()))
+}
 
 /// The recurrent weights V, in the order of the forward pass (`panels`) and of the backward pass (`rows`).
 #[derive(Clone, Debug)]
@@ -86,7 +91,7 @@ for_each_isa! {
         state: &mut RecurrentState,
         g: &[Tile],
         out: &mut [Tile],
-        sums: &mut [[Tile; SUMS]],
+        sums: &mut [[DoubleTile; SUMS]],
     ) {
         let (mut fired, mut open) = (std::mem::take(&mut state.fired), std::mem::take(&mut state.open));
         fired.resize(constants.tiles() * input.steps, 0);
@@ -158,19 +163,19 @@ fn backward_steps<V: F32x16, D: Dynamics>(
     open: &[u32],
     g: &[Tile],
     out: &mut [Tile],
-    sums: &mut [[Tile; SUMS]],
+    sums: &mut [[DoubleTile; SUMS]],
 ) {
     let (tiles, steps) = (constants.tiles(), input.steps);
     let mut back: Vec<[Backward<V>; 2]> =
         (0..tiles).map(|tile| [0, 1].map(|half| Backward::new(constants, input.norm, tile, half))).collect();
     let (mut chosen, mut current) = (Vec::new(), vec![[0.0; TILE_WIDTH]; tiles]);
+    let mut later = current.clone();
+    sums.fill([[0.0; TILE_WIDTH]; SUMS]);
     for t in (0..steps).rev() {
         // `current` is dL/dI at t + 1.
-        let mut later = vec![[0.0; TILE_WIDTH]; tiles];
+        later.fill([0.0; TILE_WIDTH]);
         list(&open[t * tiles..][..tiles], &mut chosen);
-        for &i in &chosen {
-            later.as_flattened_mut()[i as usize] = dots::<V, 1>(&recurrent.rows, &current, &[i])[0];
-        }
+        each_dot::<V>(&recurrent.rows, &current, &chosen, |i, dot| later.as_flattened_mut()[i] = dot);
         for tile in 0..tiles {
             let at = tile * input.stride + t;
             let states = [&state.traces[tile][t], &state.traces[tile][t + 1]];
@@ -186,8 +191,10 @@ fn backward_steps<V: F32x16, D: Dynamics>(
                 own.store(halves_mut(&mut current[tile])[half]);
             }
         }
-    }
-    for (back, sums) in back.iter().zip(sums) {
-        back.iter().enumerate().for_each(|(half, back)| back.store_sums(sums, half));
+        if t.is_multiple_of(SHORT) {
+            for (back, sums) in back.iter_mut().zip(&mut *sums) {
+                back.iter_mut().enumerate().for_each(|(half, back)| back.add_sums(sums, half));
+            }
+        }
     }
 }

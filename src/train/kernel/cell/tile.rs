@@ -1,4 +1,5 @@
-//! A layer of cells over time, one tile of neurons after the other, with the states in registers.
+//! A layer of cells over time, with the states in registers. Two tiles of neurons run at once, because each step of a
+//! neuron waits for its step before.
 
 use crate::kernel::cell::adaptive::Adaptive;
 use crate::kernel::cell::complex::Complex;
@@ -8,8 +9,11 @@ use crate::kernel::cell::lif::Lif;
 use crate::kernel::cell::{CONSTANTS, Cell, Constants, PARAMETER_SUMS, Reset, SUMS, Surrogate};
 use crate::kernel::isa::for_each_isa;
 use crate::kernel::norm::Norm;
-use crate::kernel::vector::F32x16;
-use crate::kernel::{TILE_WIDTH, Tile, halves, halves_mut};
+use crate::kernel::vector::{F32x16, F64x16};
+use crate::kernel::{DoubleTile, TILE_WIDTH, Tile, halves, halves_mut};
+
+/// Number of time steps after which float32 sums are added to sums in float64.
+pub(super) const SHORT: usize = 8;
 
 /// The input of a layer of cells, for one sample.
 #[derive(Clone, Copy)]
@@ -26,7 +30,7 @@ pub(crate) struct CellInput<'a> {
     pub(crate) start: Option<&'a [[Tile; 3]]>,
 }
 
-/// States of one tile of neurons before the first step and after each step. Scratch memory.
+/// States of some tiles of neurons before the first step and after each step. Scratch memory.
 pub(crate) type Trace = Vec<[Tile; 2]>;
 
 impl CellInput<'_> {
@@ -79,18 +83,18 @@ for_each_isa! {
     pub(crate) fn forward<V>(
         constants: &Constants,
         input: &CellInput<'_>,
-        trace: &mut Trace,
         fired: &mut [u32],
         open: &mut [u32],
     ) -> bool {
         let tiles = constants.tiles();
         let mut finite = true;
-        for tile in 0..tiles {
-            with_dynamics!(constants.cell, D => {
-                forward_tile::<V, D>(constants, input, tile, trace);
-                mark::<V, D>(&trace[1..], constants.surrogate.support(), &mut fired[tile..], &mut open[tile..], tiles);
+        for first in (0..tiles).step_by(2) {
+            let fired = fired.get_mut(first..).unwrap_or_default();
+            let open = open.get_mut(first..).unwrap_or_default();
+            finite &= with_dynamics!(constants.cell, D => match tiles - first {
+                1 => mark_tiles::<V, D, 1>(constants, input, first, fired, open),
+                _ => mark_tiles::<V, D, 2>(constants, input, first, fired, open),
             });
-            finite &= is_finite(trace);
         }
         finite
     }
@@ -107,25 +111,34 @@ for_each_isa! {
         trace: &mut Trace,
         g: &[Tile],
         out: &mut [Tile],
-        sums: &mut [[Tile; SUMS]],
+        sums: &mut [[DoubleTile; SUMS]],
     ) {
-        for (tile, sums) in sums.iter_mut().enumerate().take(constants.tiles()) {
-            let columns = tile * input.stride..tile * input.stride + input.steps;
+        for (pair, sums) in sums[..constants.tiles()].chunks_mut(2).enumerate() {
+            let first = 2 * pair;
             with_dynamics!(constants.cell, D => {
-                forward_tile::<V, D>(constants, input, tile, trace);
-                let (g, out) = (&g[columns.clone()], &mut out[columns]);
-                *sums = backward_tile::<V, D>(constants, input, tile, trace, g, out);
+                match sums.len() {
+                    1 => trace_tiles::<V, D, 1>(constants, input, first, trace),
+                    _ => trace_tiles::<V, D, 2>(constants, input, first, trace),
+                }
+                for (n, sums) in sums.iter_mut().enumerate() {
+                    let columns = (first + n) * input.stride..(first + n) * input.stride + input.steps;
+                    let trace = &trace[n * (input.steps + 1)..][..input.steps + 1];
+                    let (g, out) = (&g[columns.clone()], &mut out[columns]);
+                    match constants.surrogate {
+                        // The other surrogates take longer than this branch.
+                        Surrogate::Boxcar { height, width } => {
+                            let surrogate = Surrogate::Boxcar { height, width };
+                            backward_tile::<V, D>(constants, surrogate, input, first + n, trace, g, out, sums);
+                        }
+                        other => backward_tile::<V, D>(constants, other, input, first + n, trace, g, out, sums),
+                    }
+                }
             });
         }
     }
 }
 
 pub(super) use with_dynamics;
-
-/// Returns whether all states of a tile are finite. A state that is NaN or infinite stays so until the last step.
-pub(super) fn is_finite(trace: &Trace) -> bool {
-    trace.last().is_none_or(|states| states.as_flattened().iter().all(|state| state.is_finite()))
-}
 
 /// Returns 1 for each potential above 1, else 0.
 #[inline(always)]
@@ -138,41 +151,101 @@ pub(in crate::kernel) fn load<V: F32x16, const N: usize>(tiles: &[Tile; N], half
     std::array::from_fn(|i| V::load(halves(&tiles[i])[half]))
 }
 
-/// Writes the states of one tile to `trace`.
-#[inline(always)]
-fn forward_tile<V: F32x16, D: Dynamics>(constants: &Constants, input: &CellInput<'_>, tile: usize, trace: &mut Trace) {
-    trace.resize(input.steps + 1, [[0.0; TILE_WIDTH]; 2]);
-    let c: [[V; CONSTANTS]; 2] = [0, 1].map(|half| load(&constants.tiles[tile], half));
-    let (scale, shift) = input.norm.tile(tile);
-    let norm: [[V; 2]; 2] = [0, 1].map(|half| load(&[*scale, *shift], half));
-    let start = input.start(tile);
-    let mut states: [[V; 2]; 2] = [0, 1].map(|half| load(&[start[0], start[1]], half));
-    let mut fired: [V; 2] = halves(&start[2]).map(V::load);
-    let (first, rest) = trace.split_at_mut(1);
-    first[0] = [start[0], start[1]];
-    for (y, trace) in input.column(tile).iter().zip(rest) {
-        for half in 0..2 {
-            let current = V::load(halves(y)[half]).mul_add(norm[half][0], norm[half][1]);
-            states[half] = D::step(&c[half], states[half], fired[half], current);
-            fired[half] = spikes(D::potential(states[half]));
-            for (state, to) in states[half].into_iter().zip(&mut *trace) {
-                state.store(halves_mut(to)[half]);
-            }
-        }
+/// Values that the forward pass keeps in registers, for the sixteen neurons of half a tile.
+struct Forward<V> {
+    c: [V; CONSTANTS],
+    scale: V,
+    shift: V,
+    states: [V; 2],
+    spikes: V,
+}
+
+impl<V: F32x16> Forward<V> {
+    #[inline(always)]
+    fn new(constants: &Constants, input: &CellInput<'_>, tile: usize, half: usize) -> Forward<V> {
+        let (scale, shift) = input.norm.tile(tile);
+        let [scale, shift] = load(&[*scale, *shift], half);
+        let [first, second, spikes] = load(&input.start(tile), half);
+        Forward { c: load(&constants.tiles[tile], half), scale, shift, states: [first, second], spikes }
+    }
+
+    /// Goes one step forward in time, and returns the potential.
+    #[inline(always)]
+    fn step<D: Dynamics>(&mut self, y: &Tile, half: usize) -> V {
+        let current = V::load(halves(y)[half]).mul_add(self.scale, self.shift);
+        self.states = D::step(&self.c, self.states, self.spikes, current);
+        let potential = D::potential(self.states);
+        self.spikes = spikes(potential);
+        potential
+    }
+
+    /// Returns whether all states are finite. A state that is NaN or infinite stays so until the last step.
+    fn is_finite(&self) -> bool {
+        self.states.iter().all(|states| {
+            let mut values = [0.0; TILE_WIDTH / 2];
+            states.store(&mut values);
+            values.iter().all(|state: &f32| state.is_finite())
+        })
     }
 }
 
-/// Sets the bits of one tile: in `fired` for neurons that spike, and in `open` for neurons whose surrogate can differ
-/// from 0. The tile has every `tiles`-th element of both slices.
+/// Runs N tiles forward, and sets their bits: in `fired` for neurons that spike, and in `open` for neurons whose
+/// surrogate can differ from 0. Both slices have the bits of the N tiles in every `tiles`-th group of N elements.
+/// `first` is the index of the first tile. Returns whether all states are finite.
 #[inline(always)]
-fn mark<V: F32x16, D: Dynamics>(trace: &[[Tile; 2]], support: f32, fired: &mut [u32], open: &mut [u32], tiles: usize) {
+fn mark_tiles<V: F32x16, D: Dynamics, const N: usize>(
+    constants: &Constants,
+    input: &CellInput<'_>,
+    first: usize,
+    fired: &mut [u32],
+    open: &mut [u32],
+) -> bool {
+    let (tiles, support) = (constants.tiles(), constants.surrogate.support());
+    let mut run: [[Forward<V>; 2]; N] =
+        std::array::from_fn(|n| [0, 1].map(|half| Forward::new(constants, input, first + n, half)));
+    let columns: [&[Tile]; N] = std::array::from_fn(|n| input.column(first + n));
     let bits = fired.chunks_mut(tiles).zip(open.chunks_mut(tiles));
-    for (states, (fired, open)) in trace.iter().zip(bits) {
-        (fired[0], open[0]) = (0, 0);
-        for half in 0..2 {
-            let potential = D::potential(load::<V, 2>(states, half));
-            fired[0] |= potential.above(V::splat(1.0)) << (16 * half);
-            open[0] |= in_support(potential, support) << (16 * half);
+    for (t, (fired, open)) in (0..input.steps).zip(bits) {
+        for n in 0..N {
+            let (mut spiking, mut near) = (0, 0);
+            for half in 0..2 {
+                let potential = run[n][half].step::<D>(&columns[n][t], half);
+                spiking |= potential.above(V::splat(1.0)) << (16 * half);
+                near |= in_support(potential, support) << (16 * half);
+            }
+            (fired[n], open[n]) = (spiking, near);
+        }
+    }
+    run.as_flattened().iter().all(Forward::is_finite)
+}
+
+/// Runs N tiles forward, and writes their states to `trace[n * (steps + 1) + t]`. `first` is the index of the first
+/// tile.
+#[inline(always)]
+fn trace_tiles<V: F32x16, D: Dynamics, const N: usize>(
+    constants: &Constants,
+    input: &CellInput<'_>,
+    first: usize,
+    trace: &mut Trace,
+) {
+    trace.resize((input.steps + 1) * N, [[0.0; TILE_WIDTH]; 2]);
+    let mut run: [[Forward<V>; 2]; N] =
+        std::array::from_fn(|n| [0, 1].map(|half| Forward::new(constants, input, first + n, half)));
+    let columns: [&[Tile]; N] = std::array::from_fn(|n| input.column(first + n));
+    let mut parts = trace.chunks_exact_mut(input.steps + 1);
+    let mut parts: [&mut [[Tile; 2]]; N] = std::array::from_fn(|_| parts.next().unwrap_or_default());
+    for (n, part) in parts.iter_mut().enumerate() {
+        let [u, w, _] = input.start(first + n);
+        part[0] = [u, w];
+    }
+    for t in 0..input.steps {
+        for n in 0..N {
+            for half in 0..2 {
+                run[n][half].step::<D>(&columns[n][t], half);
+                for i in 0..D::STATES {
+                    run[n][half].states[i].store(halves_mut(&mut parts[n][t + 1][i])[half]);
+                }
+            }
         }
     }
 }
@@ -191,6 +264,7 @@ pub(super) struct Backward<V> {
     shift: V,
     mean: V,
     next: [V; 2],
+    /// Sums over the last steps, up to [`SHORT`] of them.
     sums: [V; SUMS],
 }
 
@@ -213,7 +287,7 @@ impl<V: F32x16> Backward<V> {
         (y, extra, g): (V, V, V),
         half: usize,
     ) -> V {
-        let (before, after) = (load(before, half), load(after, half));
+        let (before, after) = (states::<V, D>(before, half), states::<V, D>(after, half));
         let potential = D::potential::<V>(after);
         let at = Step {
             before,
@@ -233,37 +307,68 @@ impl<V: F32x16> Backward<V> {
         current
     }
 
+    /// Like [`step`](Backward::step), and writes dL/dI to `out`. `start` has the spikes before the first time step.
     #[inline(always)]
-    pub(super) fn store_sums(&self, sums: &mut [Tile; SUMS], half: usize) {
-        self.sums.iter().zip(sums).for_each(|(sum, to)| sum.store(halves_mut(to)[half]));
+    fn step_at<D: Dynamics>(
+        &mut self,
+        surrogate: &Surrogate,
+        pair: [&[Tile; 2]; 2],
+        start: Option<&Tile>,
+        (y, g): (&Tile, &Tile),
+        out: &mut Tile,
+        half: usize,
+    ) {
+        let spikes_before = match start {
+            Some(start) => V::load(halves(start)[half]),
+            None => spikes(D::potential(states::<V, D>(pair[0], half))),
+        };
+        let values = (V::load(halves(y)[half]), V::splat(0.0), V::load(halves(g)[half]));
+        self.step::<D>(surrogate, pair, spikes_before, values, half).store(halves_mut(out)[half]);
+    }
+
+    /// Adds the sums over the last steps to `sums`.
+    #[inline(always)]
+    pub(super) fn add_sums(&mut self, sums: &mut [DoubleTile; SUMS], half: usize) {
+        for (own, total) in self.sums.iter_mut().zip(sums) {
+            let total = &mut halves_mut(total)[half];
+            V::Double::load(total).add(own.double()).store(total);
+            *own = V::splat(0.0);
+        }
     }
 }
 
+/// Loads the states of a cell. A second state that it doesn't have is 0.
 #[inline(always)]
+fn states<V: F32x16, D: Dynamics>(of: &[Tile; 2], half: usize) -> [V; 2] {
+    let second = if D::STATES == 2 { V::load(halves(&of[1])[half]) } else { V::splat(0.0) };
+    [V::load(halves(&of[0])[half]), second]
+}
+
+/// Does the work of [`backward`] for one tile. `trace`, `g`, `out` and `sums` are those of the tile.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)] // as backward
 fn backward_tile<V: F32x16, D: Dynamics>(
     constants: &Constants,
+    surrogate: Surrogate,
     input: &CellInput<'_>,
     tile: usize,
-    trace: &Trace,
+    trace: &[[Tile; 2]],
     g: &[Tile],
     out: &mut [Tile],
-) -> [Tile; SUMS] {
-    let mut back: [Backward<V>; 2] = [0, 1].map(|half| Backward::new(constants, input.norm, tile, half));
+    sums: &mut [DoubleTile; SUMS],
+) {
+    let [mut low, mut high] = [0, 1].map(|half| Backward::<V>::new(constants, input.norm, tile, half));
     let start = input.start(tile)[2];
-    let y = input.column(tile);
-    for t in (0..input.steps).rev() {
-        for (half, back) in back.iter_mut().enumerate() {
-            let spikes_before = match t {
-                0 => V::load(halves(&start)[half]),
-                _ => spikes(D::potential(load::<V, 2>(&trace[t], half))),
-            };
-            let values = (V::load(halves(&y[t])[half]), V::splat(0.0), V::load(halves(&g[t])[half]));
-            let states = [&trace[t], &trace[t + 1]];
-            let current = back.step::<D>(&constants.surrogate, states, spikes_before, values, half);
-            current.store(halves_mut(&mut out[t])[half]);
+    *sums = [[0.0; TILE_WIDTH]; SUMS];
+    let rows = input.column(tile).iter().zip(g).zip(out).zip(trace.windows(2));
+    for (t, (((y, g), out), states)) in rows.enumerate().rev() {
+        let states = [&states[0], &states[1]];
+        let start = (t == 0).then_some(&start);
+        low.step_at::<D>(&surrogate, states, start, (y, g), out, 0);
+        high.step_at::<D>(&surrogate, states, start, (y, g), out, 1);
+        if t.is_multiple_of(SHORT) {
+            low.add_sums(sums, 0);
+            high.add_sums(sums, 1);
         }
     }
-    let mut sums = [[0.0; TILE_WIDTH]; SUMS];
-    back.iter().enumerate().for_each(|(half, back)| back.store_sums(&mut sums, half));
-    sums
 }

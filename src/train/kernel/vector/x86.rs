@@ -4,7 +4,7 @@
 
 use std::arch::x86_64::*;
 
-use crate::kernel::vector::{F32x16, Real};
+use crate::kernel::vector::{F32x16, F64x16, Real};
 
 /// A vector for AVX2: two registers of eight float32.
 #[derive(Clone, Copy)]
@@ -13,6 +13,14 @@ pub(crate) struct Avx2(__m256, __m256);
 /// A vector for AVX-512: one register of sixteen float32.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512(__m512);
+
+/// [`Avx2`] in float64: four registers of four.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2Double([__m256d; 4]);
+
+/// [`Avx512`] in float64: two registers of eight.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512Double(__m512d, __m512d);
 
 /// Evaluates calls of vector intrinsics in an `unsafe` block.
 macro_rules! intrinsics {
@@ -30,6 +38,20 @@ fn sum_of_eight(x: __m256) -> f32 {
     let four = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
     let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+}
+
+/// Returns the [`sum_of_eight`] of each of four vectors.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn sums_of_eight(a: __m256, b: __m256, c: __m256, d: __m256) -> [f32; 4] {
+    // Each pair of vectors becomes one: 4 sums of each, then 2 sums of each of the four.
+    let fours = |x, y| _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(x, y), _mm256_permute2f128_ps::<0x31>(x, y));
+    let (ab, cd) = (fours(a, b), fours(c, d));
+    let two = _mm256_add_ps(_mm256_shuffle_ps::<0x44>(ab, cd), _mm256_shuffle_ps::<0xee>(ab, cd));
+    let one = _mm256_add_ps(two, _mm256_movehdup_ps(two));
+    let (ac, bd) = (_mm256_castps256_ps128(one), _mm256_extractf128_ps::<1>(one));
+    let second = |x| _mm_cvtss_f32(_mm_movehl_ps(x, x));
+    [_mm_cvtss_f32(ac), _mm_cvtss_f32(bd), second(ac), second(bd)]
 }
 
 impl Real for Avx2 {
@@ -115,6 +137,7 @@ impl Real for Avx2 {
 }
 
 impl F32x16 for Avx2 {
+    type Double = Avx2Double;
     const WIDE: bool = false;
     #[inline(always)]
     fn load(from: &[f32; 16]) -> Avx2 {
@@ -144,6 +167,33 @@ impl F32x16 for Avx2 {
     #[inline(always)]
     fn sum(self) -> f32 {
         intrinsics!(sum_of_eight(_mm256_add_ps(self.0, self.1)))
+    }
+    #[inline(always)]
+    fn sums([a, b, c, d]: [Avx2; 4]) -> [f32; 4] {
+        intrinsics!({
+            let eight = |x: Avx2| _mm256_add_ps(x.0, x.1);
+            sums_of_eight(eight(a), eight(b), eight(c), eight(d))
+        })
+    }
+    #[inline(always)]
+    fn keep(self, mask: u32) -> Avx2 {
+        intrinsics!({
+            let of = |mask: u32| {
+                let bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+                let chosen = _mm256_and_si256(_mm256_set1_epi32(mask as i32), bits);
+                _mm256_castsi256_ps(_mm256_cmpeq_epi32(chosen, bits))
+            };
+            Avx2(_mm256_and_ps(self.0, of(mask)), _mm256_and_ps(self.1, of(mask >> 8)))
+        })
+    }
+    #[inline(always)]
+    fn double(self) -> Avx2Double {
+        intrinsics!(Avx2Double([
+            _mm256_cvtps_pd(_mm256_castps256_ps128(self.0)),
+            _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(self.0)),
+            _mm256_cvtps_pd(_mm256_castps256_ps128(self.1)),
+            _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(self.1)),
+        ]))
     }
 }
 
@@ -211,6 +261,7 @@ impl Real for Avx512 {
 }
 
 impl F32x16 for Avx512 {
+    type Double = Avx512Double;
     const WIDE: bool = true;
     #[inline(always)]
     fn load(from: &[f32; 16]) -> Avx512 {
@@ -233,6 +284,109 @@ impl F32x16 for Avx512 {
         intrinsics!({
             let (low, high) = (_mm512_castps512_ps256(self.0), _mm512_extractf32x8_ps::<1>(self.0));
             sum_of_eight(_mm256_add_ps(low, high))
+        })
+    }
+    #[inline(always)]
+    fn sums([a, b, c, d]: [Avx512; 4]) -> [f32; 4] {
+        intrinsics!({
+            let eight = |x: Avx512| _mm256_add_ps(_mm512_castps512_ps256(x.0), _mm512_extractf32x8_ps::<1>(x.0));
+            sums_of_eight(eight(a), eight(b), eight(c), eight(d))
+        })
+    }
+    #[inline(always)]
+    fn keep(self, mask: u32) -> Avx512 {
+        intrinsics!(Avx512(_mm512_maskz_mov_ps(mask as u16, self.0)))
+    }
+    #[inline(always)]
+    fn double(self) -> Avx512Double {
+        intrinsics!({
+            let (low, high) = (_mm512_castps512_ps256(self.0), _mm512_extractf32x8_ps::<1>(self.0));
+            Avx512Double(_mm512_cvtps_pd(low), _mm512_cvtps_pd(high))
+        })
+    }
+}
+
+impl F64x16 for Avx2Double {
+    type Single = Avx2;
+    #[inline(always)]
+    fn load(from: &[f64; 16]) -> Avx2Double {
+        intrinsics!({
+            let at = |i: usize| _mm256_loadu_pd(from.as_ptr().add(i));
+            Avx2Double([at(0), at(4), at(8), at(12)])
+        })
+    }
+    #[inline(always)]
+    fn store(self, to: &mut [f64; 16]) {
+        intrinsics!({
+            _mm256_storeu_pd(to.as_mut_ptr(), self.0[0]);
+            _mm256_storeu_pd(to.as_mut_ptr().add(4), self.0[1]);
+            _mm256_storeu_pd(to.as_mut_ptr().add(8), self.0[2]);
+            _mm256_storeu_pd(to.as_mut_ptr().add(12), self.0[3]);
+        })
+    }
+    #[inline(always)]
+    fn add(self, other: Avx2Double) -> Avx2Double {
+        intrinsics!({
+            let at = |i: usize| _mm256_add_pd(self.0[i], other.0[i]);
+            Avx2Double([at(0), at(1), at(2), at(3)])
+        })
+    }
+    #[inline(always)]
+    fn sub(self, other: Avx2Double) -> Avx2Double {
+        intrinsics!({
+            let at = |i: usize| _mm256_sub_pd(self.0[i], other.0[i]);
+            Avx2Double([at(0), at(1), at(2), at(3)])
+        })
+    }
+    #[inline(always)]
+    fn mul_add(self, factor: Avx2Double, addend: Avx2Double) -> Avx2Double {
+        intrinsics!({
+            let at = |i: usize| _mm256_fmadd_pd(self.0[i], factor.0[i], addend.0[i]);
+            Avx2Double([at(0), at(1), at(2), at(3)])
+        })
+    }
+    #[inline(always)]
+    fn single(self) -> Avx2 {
+        intrinsics!({
+            let half = |i: usize| _mm256_set_m128(_mm256_cvtpd_ps(self.0[i + 1]), _mm256_cvtpd_ps(self.0[i]));
+            Avx2(half(0), half(2))
+        })
+    }
+}
+
+impl F64x16 for Avx512Double {
+    type Single = Avx512;
+    #[inline(always)]
+    fn load(from: &[f64; 16]) -> Avx512Double {
+        intrinsics!(Avx512Double(_mm512_loadu_pd(from.as_ptr()), _mm512_loadu_pd(from.as_ptr().add(8))))
+    }
+    #[inline(always)]
+    fn store(self, to: &mut [f64; 16]) {
+        intrinsics!({
+            _mm512_storeu_pd(to.as_mut_ptr(), self.0);
+            _mm512_storeu_pd(to.as_mut_ptr().add(8), self.1);
+        })
+    }
+    #[inline(always)]
+    fn add(self, other: Avx512Double) -> Avx512Double {
+        intrinsics!(Avx512Double(_mm512_add_pd(self.0, other.0), _mm512_add_pd(self.1, other.1)))
+    }
+    #[inline(always)]
+    fn sub(self, other: Avx512Double) -> Avx512Double {
+        intrinsics!(Avx512Double(_mm512_sub_pd(self.0, other.0), _mm512_sub_pd(self.1, other.1)))
+    }
+    #[inline(always)]
+    fn mul_add(self, factor: Avx512Double, addend: Avx512Double) -> Avx512Double {
+        intrinsics!(Avx512Double(
+            _mm512_fmadd_pd(self.0, factor.0, addend.0),
+            _mm512_fmadd_pd(self.1, factor.1, addend.1),
+        ))
+    }
+    #[inline(always)]
+    fn single(self) -> Avx512 {
+        intrinsics!({
+            let low = _mm512_castps256_ps512(_mm512_cvtpd_ps(self.0));
+            Avx512(_mm512_insertf32x8::<1>(low, _mm512_cvtpd_ps(self.1)))
         })
     }
 }

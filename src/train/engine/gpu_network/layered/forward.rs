@@ -25,7 +25,7 @@ impl GpuNetwork {
             self.outputs(stream, source, layered, layer, pass)?;
             if layer.norm.is_some() {
                 let args = self.norm_args(layered, layer, pass);
-                if pass == Pass::Training {
+                if pass.uses_batch() {
                     kernels.norm_sums.launch(stream, [self.extent.batch, layer.width / TILE], &args)?;
                 }
                 kernels.norm_statistics.launch(stream, [layer.width / NORM_CHANNELS, 1], &args)?;
@@ -142,7 +142,7 @@ impl GpuNetwork {
             width: layer.width as u32,
             channels: layer.neurons as u32,
             momentum: layer.norm.map_or(0.0, |norm| norm.momentum),
-            evaluates: (pass == Pass::Evaluation).into(),
+            evaluates: (!pass.uses_batch()).into(),
         }
     }
 
