@@ -324,7 +324,7 @@ impl GpuNetwork {
             layers: self.table.address(),
             parameters: self.parameters.address(),
             gradients: self.gradients.address(),
-            clipped: clipped.unwrap_or(Address::null()),
+            clipped: clipped.unwrap_or_default(),
             mean: moment(mean),
             mean_square: moment(mean_square),
             rates: rates.address(),
