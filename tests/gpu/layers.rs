@@ -16,7 +16,7 @@ fn network(seed: u64, inputs: usize, classes: usize, text: &str) -> Network {
     let layers = Layers::parse(text, &[]).unwrap_or_else(|error| panic!("{error}: {text}"));
     let mut network = Network::new(Architecture::new(inputs, layers, classes), &mut ChaCha8Rng::seed_from_u64(seed));
     // The initial weights and scales are too small for spikes.
-    network.parameters.layers_mut().for_each(|layer| layer.weight_t.iter_mut().for_each(|weight| *weight *= 4.0));
+    network.parameters.layers_mut().for_each(|layer| layer.weight_t.iter_mut().for_each(|weight| *weight *= 16.0));
     let architecture = network.architecture().clone();
     for scale in architecture.tensors().iter().filter(|tensor| tensor.kind == TensorKind::Scale) {
         network.parameters.flat_mut()[scale.range.clone()].fill(6.0);
@@ -103,7 +103,8 @@ fn compare(case: &Case, loss: &TrainingLoss) {
     let [ours, theirs] = evaluated;
     close(name, "logits of an evaluation", &ours.1, &theirs.1, 1e-5);
     assert_eq!(ours.2, theirs.2, "{name}: spikes");
-    assert!(theirs.2.iter().all(|layer| layer.spikes.iter().sum::<u64>() > 0), "{name}: no spikes");
+    let is_silent = theirs.2.iter().any(|layer| layer.spikes.iter().all(|&spikes| spikes == 0));
+    assert!(steps < 20 || !is_silent, "{name}: no spikes");
 }
 
 /// Cases with every neuron, surrogate gradient, mask and readout that the kernels have, and unusual shapes.

@@ -65,14 +65,18 @@ __device__ __forceinline__ void finish_loss(
     // With label smoothing: the weight of the label and that of each class in the target (engine/training_loss.rs).
     const double each = args.smoothing > 0.0 ? args.smoothing / args.classes : 0.0;
     const double target = args.smoothing > 0.0 ? (1.0 - args.smoothing) * weight_of(label) : 0.0;
+    double powers = 0.0;
+    if (args.smoothing > 0.0) {
+        for (u32 k = 0; k < args.classes; k++) powers += exp((double)logits[k] - (double)most);
+    }
     for (u32 k = threadIdx.x; k < args.classes; k += BLOCK_THREADS) {
-        const float p = (k < BLOCK_THREADS ? own : gradient[k]) / sum, share = p * scale;
+        const float share = (k < BLOCK_THREADS ? own : gradient[k]) / sum * scale;
         float g = k == label ? share - scale : share;
         if (args.smoothing > 0.0) {
-            const float whole = (float)(target + each * args.weight_sum);
-            const double other = k == label ? args.weight_sum - weight_of(label) : -(double)weight_of(k);
-            const float total = args.class_weights ? weight : (float)samples;
-            g = (whole * (k == label ? p - 1.0f : p) + (float)(each * other)) / total;
+            // In float64, because the two terms cancel where the network has learned the smoothed target.
+            const double p = exp((double)logits[k] - (double)most) / powers, whole = target + each * args.weight_sum;
+            const double wanted = each * weight_of(k) + (k == label ? target : 0.0);
+            g = (float)((whole * p - wanted) / (args.class_weights ? weight : (float)samples));
         }
         gradient[k] = g;
         if (k < BLOCK_THREADS) first[k] = g;
