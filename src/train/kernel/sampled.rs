@@ -74,7 +74,7 @@ pub(crate) fn input_gradient(
             for (tile, g) in g.chunks_exact_mut(stride).enumerate().take(tiles) {
                 let (panel, bias) = panels.tile(tile);
                 linear::matmul_tile(isa, dy, stride, panel, bias, g);
-                keep_places(isa, &places[tile..], tiles, scale, &mut g[..steps]);
+                keep_places(isa, places.get(tile..).unwrap_or_default(), tiles, scale, &mut g[..steps]);
             }
         }
     }

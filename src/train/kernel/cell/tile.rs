@@ -81,7 +81,8 @@ for_each_isa! {
     pub(crate) fn forward<V>(constants: &Constants, input: &CellInput<'_>, fired: &mut [u32], open: &mut [u32]) {
         let tiles = constants.tiles();
         for first in (0..tiles).step_by(2) {
-            let (fired, open) = (&mut fired[first..], &mut open[first..]);
+            let fired = fired.get_mut(first..).unwrap_or_default();
+            let open = open.get_mut(first..).unwrap_or_default();
             with_dynamics!(constants.cell, D => match tiles - first {
                 1 => mark_tiles::<V, D, 1>(constants, input, first, fired, open),
                 _ => mark_tiles::<V, D, 2>(constants, input, first, fired, open),
@@ -189,8 +190,8 @@ fn mark_tiles<V: F32x16, D: Dynamics, const N: usize>(
     for (t, (fired, open)) in (0..input.steps).zip(bits) {
         for n in 0..N {
             let (mut spiking, mut near) = (0, 0);
-            for half in 0..2 {
-                let potential = run[n][half].step::<D>(&columns[n][t], half);
+            for (half, run) in run[n].iter_mut().enumerate() {
+                let potential = run.step::<D>(&columns[n][t], half);
                 spiking |= potential.above(V::splat(1.0)) << (16 * half);
                 near |= in_support(potential, support) << (16 * half);
             }
@@ -214,16 +215,16 @@ fn trace_tiles<V: F32x16, D: Dynamics, const N: usize>(
     let columns: [&[Tile]; N] = std::array::from_fn(|n| input.column(first + n));
     let mut parts = trace.chunks_exact_mut(input.steps + 1);
     let mut parts: [&mut [[Tile; 2]]; N] = std::array::from_fn(|_| parts.next().unwrap_or_default());
-    for n in 0..N {
+    for (n, part) in parts.iter_mut().enumerate() {
         let [u, w, _] = input.start(first + n);
-        parts[n][0] = [u, w];
+        part[0] = [u, w];
     }
     for t in 0..input.steps {
         for n in 0..N {
-            for half in 0..2 {
-                run[n][half].step::<D>(&columns[n][t], half);
-                for i in 0..D::STATES {
-                    run[n][half].states[i].store(halves_mut(&mut parts[n][t + 1][i])[half]);
+            for (half, run) in run[n].iter_mut().enumerate() {
+                run.step::<D>(&columns[n][t], half);
+                for (state, to) in run.states.iter().zip(&mut parts[n][t + 1]).take(D::STATES) {
+                    state.store(halves_mut(to)[half]);
                 }
             }
         }
@@ -309,10 +310,10 @@ impl<V: F32x16> Backward<V> {
     /// Adds the sums over the last steps to `sums`.
     #[inline(always)]
     pub(super) fn add_sums(&mut self, sums: &mut [DoubleTile; SUMS], half: usize) {
-        for i in 0..SUMS {
-            let total = &mut halves_mut(&mut sums[i])[half];
-            V::Double::load(total).add(self.sums[i].double()).store(total);
-            self.sums[i] = V::splat(0.0);
+        for (own, total) in self.sums.iter_mut().zip(sums) {
+            let total = &mut halves_mut(total)[half];
+            V::Double::load(total).add(own.double()).store(total);
+            *own = V::splat(0.0);
         }
     }
 }
