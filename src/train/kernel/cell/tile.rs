@@ -208,8 +208,8 @@ fn mark_tiles<V: F32x16, D: Dynamics, const N: usize>(
     for (t, (fired, open)) in (0..input.steps).zip(bits) {
         for n in 0..N {
             let (mut spiking, mut near) = (0, 0);
-            for half in 0..2 {
-                let potential = run[n][half].step::<D>(&columns[n][t], half);
+            for (half, run) in run[n].iter_mut().enumerate() {
+                let potential = run.step::<D>(&columns[n][t], half);
                 spiking |= potential.above(V::splat(1.0)) << (16 * half);
                 near |= in_support(potential, support) << (16 * half);
             }
@@ -240,10 +240,10 @@ fn trace_tiles<V: F32x16, D: Dynamics, const N: usize>(
     }
     for t in 0..input.steps {
         for n in 0..N {
-            for half in 0..2 {
-                run[n][half].step::<D>(&columns[n][t], half);
-                for i in 0..D::STATES {
-                    run[n][half].states[i].store(halves_mut(&mut parts[n][t + 1][i])[half]);
+            for (half, run) in run[n].iter_mut().enumerate() {
+                run.step::<D>(&columns[n][t], half);
+                for (state, to) in run.states.iter().zip(&mut parts[n][t + 1]).take(D::STATES) {
+                    state.store(halves_mut(to)[half]);
                 }
             }
         }
