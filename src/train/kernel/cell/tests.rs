@@ -202,7 +202,7 @@ fn check(cell: Cell, surrogate: Surrogate, case: &Case) {
     let (y_tiles, g_tiles) = (to_tiles(&y, stride), to_tiles(&g, stride));
     let input = CellInput { y: &y_tiles, stride, steps, norm: &norm, start: case.started.then_some(&start_tiles) };
 
-    let mut first: Option<(Vec<u32>, Vec<u32>, Vec<u32>, Vec<f64>)> = None;
+    let mut first = None;
     let (mut fired, mut open) = (vec![u32::MAX; steps * tiles], vec![u32::MAX; steps * tiles]);
     let mut out = vec![[f32::NAN; TILE_WIDTH]; tiles * stride];
     let mut sums = vec![[[f64::NAN; TILE_WIDTH]; SUMS]; tiles];
@@ -219,7 +219,7 @@ fn check(cell: Cell, surrogate: Surrogate, case: &Case) {
         }
         let used: Vec<Tile> = out.chunks(stride).flat_map(|column| column[..steps].to_vec()).collect();
         let got = (fired.clone(), open.clone(), bits(&used), sums.as_flattened().as_flattened().to_vec());
-        assert_eq!(first.get_or_insert_with(|| got.clone()), &got, "{name}, {isa:?}");
+        assert_eq!(*first.get_or_insert_with(|| got.clone()), got, "{name}, {isa:?}");
     }
 
     let at = |bits: &[u32], t: usize, j: usize| bits[t * tiles + j / TILE_WIDTH] >> (j % TILE_WIDTH) & 1 == 1;
