@@ -13,6 +13,25 @@ use crate::sets::{
     self, Spec, assert_says, eval, fails, fit, fit_arguments, json, logits, predict_on, succeeds, train,
 };
 
+/// A network whose layers all spike. Batch norms scale its currents.
+const ACTIVE: &str = "layers = [
+  { linear = 20, bias = false },
+  { norm = \"batch\" },
+  { neuron = \"lif\", alpha = [0.05, 0.1] },
+  { dropout = 0.2 },
+  { linear = 12, bias = false },
+  { norm = \"batch\" },
+  { neuron = \"lif\", alpha = [0.05, 0.1] },
+  { linear = \"classes\", bias = false },
+  { norm = \"batch\" },
+  { readout = \"leaky\" },
+]
+
+[training]
+lr = 0.02
+batch-size = 8
+";
+
 /// A network with norm, recurrent connection, dropout and random initial states.
 pub(crate) const MANY: &str = "init_state = \"uniform\"
 layers = [
@@ -212,7 +231,7 @@ fn a_resumed_run_says_which_options_of_a_network_file_it_leaves() {
 fn norms_are_estimated_again_from_the_whole_set() {
     let dir = sets::task();
     let path = dir.path();
-    write(path, MANY);
+    write(path, ACTIVE);
     // Also from the samples that --drop-last leaves out in training. With this learning rate, the weights stay.
     let [every, dropped] = ["", "--drop-last"].map(|drop_last| {
         let arguments = format!("--network DIR/many.toml --lr 1e-30 --batch-size 50 --reestimate-norm {drop_last}");
@@ -274,7 +293,7 @@ fn norms_are_estimated_again_from_the_whole_set() {
 fn activity_does_not_depend_on_running_statistics() {
     let dir = sets::task();
     let activity = |momentum: &str| {
-        write(dir.path(), &MANY.replace("\"batch\" }", &format!("\"batch\", momentum = {momentum} }}")));
+        write(dir.path(), &ACTIVE.replace("\"batch\" }", &format!("\"batch\", momentum = {momentum} }}")));
         succeeds(&mut program(dir.path(), "run", "--network DIR/many.toml --overwrite"));
         epochs(&dir.path().join("run")).into_iter().map(|epoch| epoch.activity.unwrap()).collect::<Vec<_>>()
     };

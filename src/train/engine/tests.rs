@@ -180,7 +180,11 @@ fn class_weights_are_those_of_pytorch() {
     let mut samples = vec![0; network.shape().classes];
     batch.labels.iter().for_each(|&label| samples[label as usize] += 1);
     let balanced = ClassWeights::Balanced.of(&samples).unwrap();
-    assert_eq!(wide(&balanced), golden.tensor("balanced/weights").1);
+    // A class without samples weighs nothing here. In the golden, it weighs as much as if it had one.
+    for ((weight, expected), samples) in wide(&balanced).iter().zip(&golden.tensor("balanced/weights").1).zip(&samples)
+    {
+        assert_eq!(*weight, if *samples == 0 { 0.0 } else { *expected });
+    }
     for mut engine in host_engines(&network) {
         for name in ["balanced", "uneven"] {
             let weights = golden.tensor(&format!("{name}/weights")).1.iter().map(|&weight| weight as f32).collect();

@@ -109,7 +109,7 @@ mod tests {
         let network = |dropout: &str| {
             let text = format!(
                 "init_state = \"uniform\"\nlayers = [{{ linear = 20 }}, {{ norm = \"batch\" }}, {{ neuron = \"lif\" }}, \
-                 {dropout}{{ linear = 12 }}, {{ neuron = \"iaf\" }}, {dropout}{{ linear = \"classes\" }}, \
+                 {dropout}{{ linear = 12 }}, {{ neuron = \"silif\" }}, {dropout}{{ linear = \"classes\" }}, \
                  {{ norm = \"batch\" }}, {{ readout = \"leaky\" }}]\n"
             );
             let architecture = Architecture::new(30, Layers::parse(&text, &[]).unwrap(), 3);
