@@ -108,8 +108,8 @@ mod tests {
     fn a_measurement_has_the_statistics_of_a_training_step_without_dropout() {
         let network = |dropout: &str| {
             let text = format!(
-                "init_state = \"uniform\"\nlayers = [{{ linear = 20 }}, {{ norm = \"batch\" }}, {{ neuron = \"lif\" }}, \
-                 {dropout}{{ linear = 12 }}, {{ neuron = \"silif\" }}, {dropout}{{ linear = \"classes\" }}, \
+                "init_state = \"uniform\"\nlayers = [{{ linear = 20 }}, {{ norm = \"batch\" }}, \
+                 {{ neuron = \"lif\", alpha = [0.05, 0.1] }}, {dropout}{{ linear = \"classes\" }}, \
                  {{ norm = \"batch\" }}, {{ readout = \"leaky\" }}]\n"
             );
             let architecture = Architecture::new(30, Layers::parse(&text, &[]).unwrap(), 3);
