@@ -73,27 +73,23 @@ impl Formula {
 
 impl Surrogate {
     /// Returns the formula and its two constants.
+    #[inline(always)]
     pub(crate) fn formula(&self) -> (Formula, [f32; 2]) {
-        self.with_formula(|formula, constants| (formula, constants))
-    }
-
-    /// Returns sigma(x).
-    #[inline(always)]
-    pub(super) fn at<R: Real>(&self, x: R) -> R {
-        self.with_formula(|formula, [a, b]| formula.at(x, [R::splat(a), R::splat(b)]))
-    }
-
-    /// Calls `work` with the formula and its two constants. The compiler gets a copy of `work` for each formula.
-    #[inline(always)]
-    fn with_formula<T>(&self, work: impl Fn(Formula, [f32; 2]) -> T) -> T {
         match *self {
             Surrogate::SingleExponential { width, scale } => {
-                work(Formula::SingleExponential, [scale / width, -(1.0 / width)])
+                (Formula::SingleExponential, [scale / width, -(1.0 / width)])
             }
-            Surrogate::Boxcar { height, width } => work(Formula::Boxcar, [height, width]),
-            Surrogate::Arctan { alpha } => work(Formula::Arctan, [0.5 * alpha, std::f32::consts::FRAC_PI_2 * alpha]),
-            Surrogate::FastSigmoid { slope } => work(Formula::FastSigmoid, [1.0, slope]),
+            Surrogate::Boxcar { height, width } => (Formula::Boxcar, [height, width]),
+            Surrogate::Arctan { alpha } => (Formula::Arctan, [0.5 * alpha, std::f32::consts::FRAC_PI_2 * alpha]),
+            Surrogate::FastSigmoid { slope } => (Formula::FastSigmoid, [1.0, slope]),
         }
+    }
+
+    /// Returns sigma(x). There is no closure here: the compiler wouldn't inline it into the kernels.
+    #[inline(always)]
+    pub(super) fn at<R: Real>(&self, x: R) -> R {
+        let (formula, [a, b]) = self.formula();
+        formula.at(x, [R::splat(a), R::splat(b)])
     }
 
     /// Returns a bound for |x|: above it, sigma(x) is 0. Returns infinity if sigma(x) is never 0.
