@@ -4,7 +4,7 @@
 
 use std::io::ErrorKind;
 
-use tonic_base::{Error as BaseError, interrupt, printable, printable_lines};
+use tonic_base::{Error as BaseError, interrupt, printable, printable_lines, say};
 use tonic_shard::Error as ShardError;
 
 use crate::shared_advice::{Cause, shared_advice};
@@ -34,7 +34,7 @@ pub(crate) fn report(
     if error.chain().any(is_broken_pipe) {
         return DONE;
     }
-    eprintln!("{}: error: {}", typed.program, said(typed, error, advice));
+    say(&format!("{}: error: {}", typed.program, said(typed, error, advice)));
     self::code(error, code)
 }
 

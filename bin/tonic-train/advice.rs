@@ -1,9 +1,8 @@
 //! What to type next after an error or a warning of training.
 
-use std::borrow::Cow;
 use std::io::ErrorKind;
 
-use tonic_base::{Error as BaseError, printable};
+use tonic_base::{Error as BaseError, printable, say};
 use tonic_shard::Error as ShardError;
 use tonic_train::learner::{Knobs, Warning};
 use tonic_train::{Divergence, Error, KernelError};
@@ -97,64 +96,55 @@ pub(crate) fn contradiction(error: &Error, flag: impl Fn(&str) -> String) -> Opt
 }
 
 /// Returns advice on a warning of `fit`. `None` if there is no advice.
-pub(crate) fn for_training(warning: &Warning) -> Option<Cow<'static, str>> {
-    Some(Cow::Borrowed(match warning {
-        Warning::NoEvents { .. } => "tonic-prep info SET tells where they were lost: mend that and convert again",
-        Warning::OneClass { .. } => "use a set whose samples have at least two classes",
-        Warning::MissingClasses { .. } => "they cannot be learned; split the recordings so that each part has them",
-        Warning::Imbalanced { weighted: false, .. } => "--class-weights balanced lets all classes count the same",
-        Warning::SilentLayers { knobs, .. } => return Some(louder(*knobs).into()),
-        Warning::SaturatedLayers { knobs, .. } => return Some(quieter(*knobs).into()),
+pub(crate) fn for_training(warning: &Warning) -> Option<String> {
+    Some(match warning {
+        Warning::NoEvents { .. } => {
+            "tonic-prep info SET tells where they were lost: mend that and convert again".into()
+        }
+        Warning::OneClass { .. } => "use a set whose samples have at least two classes".into(),
+        Warning::MissingClasses { .. } => {
+            "they cannot be learned; split the recordings so that each part has them".into()
+        }
+        Warning::Imbalanced { weighted: false, .. } => {
+            "--class-weights balanced lets all classes count the same".into()
+        }
+        // The norm undoes a factor for weights or inputs. Its own scale is learned.
+        Warning::SilentLayers { knobs: Knobs { gain: false, .. }, .. } => {
+            "start a new run with a larger --lr, or with --spike-rate 0.01,1 and surrogate = \"arctan\" in the network \
+             file, with which silent neurons learn to spike"
+                .into()
+        }
+        Warning::SaturatedLayers { knobs: Knobs { gain: false, .. }, .. } => {
+            "start a new run with a smaller --lr, or with --spike-rate 0,0.5".into()
+        }
+        Warning::SilentLayers { knobs, .. } => retuned(*knobs, ["above", "below", "longer", "more"]),
+        Warning::SaturatedLayers { knobs, .. } => retuned(*knobs, ["below", "above", "shorter", "fewer"]),
         Warning::AtChance { knobs, .. } => {
             let spikes = match knobs {
                 Knobs { gain: true, theta: true } => "a --gain or --theta",
                 Knobs { gain: true, theta: false } => "a --gain",
                 Knobs { gain: false, .. } => "--spike-rate bounds",
             };
-            return Some(Cow::Owned(format!(
+            format!(
                 "try another --lr, more --epochs, {spikes} with which neurons are neither silent nor saturated, or \
                  another recipe"
-            )));
+            )
         }
         _ => return None,
-    }))
+    })
 }
 
-/// Returns what makes silent neurons spike.
-fn louder(knobs: Knobs) -> &'static str {
-    match knobs {
-        Knobs { gain: true, theta: true } => {
-            "start a new run with a --gain above 1 or a --theta below 1, or convert with a longer time window, so that \
-             frames have more events"
-        }
-        Knobs { gain: true, theta: false } => {
-            "start a new run with a --gain above 1, or convert with a longer time window, so that frames have more events"
-        }
-        // The norm undoes a factor for weights or inputs. Its own scale is learned.
-        Knobs { gain: false, .. } => {
-            "start a new run with a larger --lr, or with --spike-rate 0.01,1 and surrogate = \"arctan\" in the network \
-             file, with which silent neurons learn to spike"
-        }
-    }
-}
-
-/// Returns what makes saturated neurons spike less.
-fn quieter(knobs: Knobs) -> &'static str {
-    match knobs {
-        Knobs { gain: true, theta: true } => {
-            "start a new run with a --gain below 1 or a --theta above 1, or convert with a shorter time window, so that \
-             frames have fewer events"
-        }
-        Knobs { gain: true, theta: false } => {
-            "start a new run with a --gain below 1, or convert with a shorter time window, so that frames have fewer \
-             events"
-        }
-        Knobs { gain: false, .. } => "start a new run with a smaller --lr, or with --spike-rate 0,0.5",
-    }
+/// Returns what changes how often neurons spike.
+fn retuned(knobs: Knobs, [gain, theta, window, events]: [&str; 4]) -> String {
+    let theta = if knobs.theta { format!(" or a --theta {theta} 1") } else { String::new() };
+    format!(
+        "start a new run with a --gain {gain} 1{theta}, or convert with a {window} time window, so that frames have \
+         {events} events"
+    )
 }
 
 /// Returns advice on a warning of `eval`. `None` if there is no advice.
-pub(crate) fn for_evaluation(warning: &Warning) -> Option<Cow<'static, str>> {
+pub(crate) fn for_evaluation(warning: &Warning) -> Option<String> {
     match warning {
         Warning::OneClass { .. } => Some("use a set whose samples have at least two classes".into()),
         Warning::Imbalanced { .. } => Some("macro averages let all classes count the same".into()),
@@ -163,9 +153,9 @@ pub(crate) fn for_evaluation(warning: &Warning) -> Option<Cow<'static, str>> {
 }
 
 /// Prints a warning on stderr, followed by the advice on it.
-pub(crate) fn show(warning: &Warning, advice: fn(&Warning) -> Option<Cow<'static, str>>) {
+pub(crate) fn show(warning: &Warning, advice: fn(&Warning) -> Option<String>) {
     let advice = advice(warning).map_or(String::new(), |advice| format!("; {advice}"));
-    eprintln!("warning  {}{advice}", printable(&warning.to_string()));
+    say(&format!("warning  {}{advice}", printable(&warning.to_string())));
 }
 
 /// Returns how to get a missing library or feature. `what` and `why` are from [`BaseError::Unavailable`].

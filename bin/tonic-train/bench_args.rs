@@ -15,7 +15,7 @@ use tonic_train::run::{NetworkFile, resized};
 
 use crate::device_args::DeviceArgs;
 use crate::output_args::OutputArgs;
-use crate::values::{batch_size, engine, hidden, preset};
+use crate::values::{batch_size, engine, hidden, positive, preset};
 
 /// Arguments of `tonic-train bench`.
 #[derive(Args)]
@@ -45,7 +45,7 @@ pub(crate) struct BenchArgs {
     hidden: Option<HiddenSizes>,
     /// Factor for the initial weights of the hidden layers, or for the scales of their norms. With a larger one, neurons
     /// spike more often
-    #[arg(long, value_name = "G", default_value_t = 1.0, value_parser = gain)]
+    #[arg(long, value_name = "G", default_value_t = 1.0, value_parser = positive::<f32>)]
     gain: f32,
     /// What computes a training step: fused (our kernels), or reference (libtorch's autograd: slow, for comparison)
     #[arg(long, value_parser = engine(), default_value = "fused")]
@@ -143,13 +143,6 @@ fn step_text(step: &StepMeasured) -> String {
         hidden.join(","),
         step.density * 100.0,
     )
-}
-
-fn gain(text: &str) -> Result<f32, String> {
-    text.parse()
-        .ok()
-        .filter(|gain: &f32| *gain > 0.0 && gain.is_finite())
-        .ok_or_else(|| "expected a positive number".into())
 }
 
 fn density(text: &str) -> Result<f64, String> {

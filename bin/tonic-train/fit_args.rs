@@ -193,14 +193,15 @@ impl FitArgs {
 
     /// If the arguments name a network file or a preset with options, says that a resumed run doesn't use them.
     fn say_unused(&self) -> Result<()> {
+        if self.output_args.verbosity() != Verbosity::Normal {
+            return Ok(());
+        }
         let Some(file) = self.network_file()?.filter(|file| !file.training.is_empty()) else { return Ok(()) };
         let names: Vec<String> = file.training.iter().map(|(name, _)| name.replace('_', "-")).collect();
-        if self.output_args.verbosity() == Verbosity::Normal {
-            let place = self.network.as_ref().map_or(self.preset.clone(), |path| Some(path.display().to_string()));
-            let (names, place) = (names.join(", "), place.unwrap_or_default());
-            let words = format!("options  the resumed run keeps its own {names}: [training] of {place} isn't used");
-            eprintln!("{}", printable(&words));
-        }
+        let place = self.network.as_ref().map_or(self.preset.clone(), |path| Some(path.display().to_string()));
+        let (names, place) = (names.join(", "), place.unwrap_or_default());
+        let words = format!("options  the resumed run keeps its own {names}: [training] of {place} isn't used");
+        eprintln!("{}", printable(&words));
         Ok(())
     }
 

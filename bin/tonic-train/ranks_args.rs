@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use clap::Args;
-use tonic_base::{Error as BaseError, share_machine};
+use tonic_base::{Error as BaseError, say, share_machine};
 use tonic_ranks::{Ranks, Silence};
 use tonic_train::Error;
 
@@ -31,11 +31,11 @@ impl RanksArgs {
 }
 
 fn report(silence: &Silence) -> u8 {
-    eprintln!(
+    say(&format!(
         "{}: error: {silence}; all ranks end. The last checkpoint is whole: --resume continues from it, and \
          --timeout S waits longer",
         env!("CARGO_BIN_NAME")
-    );
+    ));
     SYSTEM
 }
 

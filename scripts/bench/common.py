@@ -39,13 +39,19 @@ def peers_python(name="peers"):
     return python
 
 
-def peer(script, *args, venv="peers"):
-    """The JSON that a peer's script prints."""
-    command = [peers_python(venv), str(HERE / "peers" / script), *map(str, args), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True)
+def checked(command, **options):
+    """Runs a command, which must succeed. Returns what it printed."""
+    command = list(map(str, command))
+    done = subprocess.run(command, capture_output=True, text=True, **options)
     if done.returncode != 0:
         why = f"killed by signal {-done.returncode}, out of memory?" if done.returncode < 0 else done.stderr
         sys.exit(f"{' '.join(command)}\n{why}")
+    return done
+
+
+def peer(script, *args, venv="peers"):
+    """The JSON that a peer's script prints."""
+    done = checked([peers_python(venv), HERE / "peers" / script, *args, "--json"])
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -25,13 +25,13 @@ fn main() -> Result<()> {
             anyhow::Ok(true)
         });
     };
-    let cells = loader.set().manifest().description.shape.cells() as usize;
+    let shape = loader.set().manifest().description.shape;
+    let cells = shape.cells() as usize;
     let loader = loader.augment(Augmentation::read(Path::new(augmentation))?)?;
     loader.epoch(order, batch_size, 0, |batch| {
         let mut dense = vec![0.0_f32; batch.len() * steps * cells];
         for (frames, out) in batch.samples().iter().zip(dense.chunks_mut(steps * cells)) {
-            let kept = frames.iter().filter(|(t, ..)| *t < steps);
-            kept.for_each(|(t, cell, count)| out[t * cells + cell as usize] = count as f32);
+            frames.write_dense(shape, out);
         }
         print(dense.into_iter(), &batch.labels);
         anyhow::Ok(true)

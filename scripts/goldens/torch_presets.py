@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 
 import torch_layers
-from torch_layers import SEED, Near, Net, key
+from torch_layers import SEED, Near, Net, key, mix
 
 INPUTS, CLASSES, SAMPLES, BATCH, STEPS, DENSITY, PROJECTIONS = 140, 20, 18, 6, 80, 0.1, 8
 FRAMES, LABELS = 1 << 16, 1 << 17
@@ -32,16 +32,9 @@ PRESETS = pathlib.Path(__file__).parent / "../../src/train/network/presets"
 NAMES = ["lif", "radlif", "silif-ssc", "silif-shd", "c-silif-shd"]
 
 
-def mix(z):
-    z = z + np.uint64(torch_layers.GOLDEN)
-    z = (z ^ z >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ z >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
-    return z ^ z >> np.uint64(31)
-
-
 def uniform(seed, stream, n):
     """n numbers in [0, 1), float64."""
-    first = torch_layers.mix(seed ^ torch_layers.mix(stream))
+    first = mix(seed ^ mix(stream))
     return (mix(np.uint64(first) + mix(np.arange(n, dtype=np.uint64))) >> np.uint64(40)) / float(1 << 24)
 
 

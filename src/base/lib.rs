@@ -37,7 +37,7 @@ pub use memory::free_memory;
 pub use names::{and_more, first_of, some_of};
 pub use printable::{printable, printable_json, printable_lines};
 pub use progress::{
-    Printer, Progress, Verbosity, human_bytes, human_time, parse_bytes, parse_range, print_line, print_with,
+    Printer, Progress, Verbosity, human_bytes, human_time, parse_bytes, parse_range, print_line, print_with, say,
 };
 pub use publish::{Draft, bytes_in, drafted, is_abandoned, publish, remove_abandoned, remove_file};
 pub use share::share_machine;

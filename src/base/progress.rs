@@ -63,8 +63,14 @@ pub fn print_with(printer: Option<Printer>) {
 pub fn print_line(line: &str) {
     match printer() {
         Some(printer) => printer.print(line, "\n"),
-        None => eprintln!("{line}"),
+        None => say(line),
     }
+}
+
+/// Prints a line on stderr at once. A launcher that mixes the lines of several processes, such as `mpirun`, leaves it whole.
+pub fn say(line: &str) {
+    let line = format!("{line}\n");
+    eprint!("{line}");
 }
 
 fn printer() -> Option<Printer> {

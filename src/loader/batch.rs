@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use tonic_shard::{SampleFrames, SparseFrames, Widths};
+use tonic_shard::{Result, SampleFrames, SparseFrames, Widths};
 
 use crate::epoch_order::EpochOrder;
+use crate::windows::EpochSample;
 
 /// Samples that are trained on together.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +39,18 @@ impl Batch {
         let mut frames = SparseFrames::new(self.frames.widths());
         range.clone().for_each(|i| frames.push_sample(self.frames.sample(i)));
         Batch { frames, labels: self.labels[range.clone()].to_vec(), keys: self.keys[range].to_vec() }
+    }
+
+    /// Appends samples of an epoch.
+    ///
+    /// # Errors
+    /// [`tonic_base::Error::Corrupt`], which names the chunk, if a cell is outside the frame.
+    pub fn extend(&mut self, samples: &[EpochSample<'_>], order: EpochOrder) -> Result<()> {
+        samples.iter().try_for_each(|sample| {
+            self.labels.push(sample.label());
+            self.keys.push(order.key(sample.index()));
+            sample.unpack(|packed| packed.unpack(&mut self.frames))
+        })
     }
 
     /// Removes all samples, but keeps the allocated memory.

@@ -153,10 +153,8 @@ impl Loader {
         share: Share,
         each: impl FnMut(&Batch) -> Result<bool, E>,
     ) -> Result<(), E> {
-        let is_shuffled = matches!(order, EpochOrder::Shuffled { .. });
-        let augmentation = self.augmentation.as_ref().filter(|_| is_shuffled);
         let positions = self.positions(batch_size, batches);
-        self.batches_of((order, batch_size, positions, share), augmentation, each)
+        self.batches_of((order, batch_size, positions, share), self.augmentation_of(order), each)
     }
 
     /// Like [`Loader::epoch_share`], but with all samples of the set as they are stored: without augmentation, and with
@@ -190,7 +188,7 @@ impl Loader {
             let mut batch = used.try_recv().unwrap_or_else(|_| Batch::new(widths));
             let target = if augmentation.is_some() { &mut stored } else { &mut batch };
             target.clear();
-            let taken = windows.next_batch(|samples| unpack(samples, order, target))?;
+            let taken = windows.next_batch(|samples| target.extend(samples, order))?;
             if let Some(augmentation) = augmentation {
                 augmentation.apply(&stored, shape, &mut batch);
             }
@@ -209,11 +207,10 @@ impl Loader {
     /// # Errors
     /// [`tonic_base::Error::Corrupt`], which names the chunk, if a cell is outside the frame.
     pub fn augmented(&self, order: EpochOrder, samples: &[EpochSample<'_>]) -> Result<Option<Batch>> {
-        let is_shuffled = matches!(order, EpochOrder::Shuffled { .. });
-        let Some(augmentation) = self.augmentation.as_ref().filter(|_| is_shuffled) else { return Ok(None) };
+        let Some(augmentation) = self.augmentation_of(order) else { return Ok(None) };
         let description = &self.set.manifest().description;
         let [mut stored, mut changed] = [(); 2].map(|()| Batch::new(description.widths));
-        unpack(samples, order, &mut stored)?;
+        stored.extend(samples, order)?;
         augmentation.apply(&stored, description.shape, &mut changed);
         Ok(Some(changed))
     }
@@ -308,19 +305,15 @@ impl Loader {
         })
     }
 
+    /// Returns the augmentation of the samples of an epoch: only shuffled ones are augmented.
+    fn augmentation_of(&self, order: EpochOrder) -> Option<&Augmentation> {
+        self.augmentation.as_ref().filter(|_| matches!(order, EpochOrder::Shuffled { .. }))
+    }
+
     /// Returns the positions, in the epoch, of the samples of the batches with the indices `batches`.
     fn positions(&self, batch_size: usize, batches: Range<u64>) -> Range<u64> {
         let samples = self.samples(batch_size);
         let before = |batch: u64| batch.saturating_mul(batch_size as u64).min(samples);
         before(batches.start)..before(batches.end)
     }
-}
-
-/// Appends samples of an epoch to a batch.
-fn unpack(samples: &[EpochSample<'_>], order: EpochOrder, batch: &mut Batch) -> Result<()> {
-    samples.iter().try_for_each(|sample| {
-        batch.labels.push(sample.label());
-        batch.keys.push(order.key(sample.index()));
-        sample.unpack(|packed| packed.unpack(&mut batch.frames))
-    })
 }

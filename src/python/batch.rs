@@ -155,13 +155,9 @@ impl BatchForm {
         order: EpochOrder,
     ) -> Result<(Vec<i64>, Option<SparseFrames>)> {
         let mut stored: Option<tonic_loader::Batch> = None;
-        each_part(windows, mine, |part| {
-            part.iter().try_for_each(|sample| {
-                let stored = stored.get_or_insert_with(|| tonic_loader::Batch::new(sample.widths()));
-                stored.labels.push(sample.label());
-                stored.keys.push(order.key(sample.index()));
-                sample.unpack(|packed| packed.unpack(&mut stored.frames))
-            })
+        each_part(windows, mine, |part| match part.first() {
+            None => Ok(()),
+            Some(first) => stored.get_or_insert_with(|| tonic_loader::Batch::new(first.widths())).extend(part, order),
         })?;
         let Some(stored) = stored else { return Ok((Vec::new(), None)) };
         let labels = stored.labels.iter().map(|&class| label(class)).collect();

@@ -220,8 +220,8 @@ impl Ranks {
     pub fn on_this_machine(&self) -> usize {
         #[cfg(feature = "mpi")]
         if !self.is_solo() {
-            let (own, all) = (world::machine(), self.gather(&world::machine()));
-            return all.iter().filter(|machine| **machine == own).count();
+            let own = world::machine();
+            return self.gather(&own).iter().filter(|machine| **machine == own).count();
         }
         1
     }

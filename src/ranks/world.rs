@@ -14,7 +14,7 @@ use mpi::point_to_point::{Destination, Source};
 use mpi::request::{Request, Scope, scope};
 use mpi::topology::{Communicator, SimpleCommunicator};
 use mpi::{Tag, Threading};
-use tonic_base::interrupt;
+use tonic_base::{interrupt, say};
 
 use crate::place::{Number, Place, Silence, Traffic};
 
@@ -54,7 +54,7 @@ pub(crate) fn join() -> (usize, usize) {
     let before = std::panic::take_hook();
     // Without this, the other ranks would wait for messages, and this one for them at the end of MPI.
     std::panic::set_hook(Box::new(move |info| {
-        eprintln!("rank {rank} of {size} panics, which ends all ranks:");
+        say(&format!("rank {rank} of {size} panics, which ends all ranks:"));
         before(info);
         abort(PANICKED);
     }));

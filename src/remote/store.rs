@@ -2,6 +2,7 @@
 //! the asynchronous runtime stays inside this crate.
 
 use std::future::Future;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +25,8 @@ mod read;
 
 /// Files are sent in parts of this many bytes.
 const PART: usize = 8 << 20;
+/// How many times a file is sent again to a directory because another process has removed its temporary file.
+const REMOVED: u32 = 3;
 /// Time between two checks whether a signal asks the program to stop.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -122,33 +125,45 @@ impl Store {
 
     /// Sends a file in parts and writes it as the object `name`. Other processes see the whole object or none. After
     /// each part, calls `sent` with the number of bytes in the part.
+    ///
+    /// In a directory, sends the file again if another process that prunes has removed its temporary file.
     pub(crate) fn put_file(&self, name: &str, file: &Path, sent: &(dyn Fn(u64) + Sync)) -> Result<()> {
-        self.run(async {
-            let fault = || self.fault(name, "write");
-            let mut upload = self.store.put_multipart(&self.path(name)).await.map_err(fault())?;
-            let written = send_parts(&mut *upload, file, sent).await;
-            match written {
-                Ok(Ok(())) => upload.complete().await.map(|_| ()).map_err(fault()),
-                Ok(Err(e)) => {
-                    let _ = upload.abort().await;
-                    Err(fault()(e))
-                }
-                Err(e) => {
-                    let _ = upload.abort().await;
-                    Err(Error::io(file, "read the shard")(e))
-                }
+        let mut tries = if self.directory.is_some() { REMOVED } else { 0 };
+        loop {
+            match self.run(self.put_once(name, file, sent))? {
+                Err(e) if tries > 0 && kind(&e) == ErrorKind::NotFound => tries -= 1,
+                sent => return sent.map_err(self.fault(name, "write")),
             }
-        })
+        }
+    }
+
+    /// Sends a file once. The outer error is that of the file, the inner one that of the store.
+    async fn put_once(
+        &self,
+        name: &str,
+        file: &Path,
+        sent: &(dyn Fn(u64) + Sync),
+    ) -> Result<std::result::Result<(), StoreError>> {
+        let mut upload = match self.store.put_multipart(&self.path(name)).await {
+            Ok(upload) => upload,
+            Err(e) => return Ok(Err(e)),
+        };
+        let written = send_parts(&mut *upload, file, sent).await;
+        if let Ok(Ok(())) = written {
+            return Ok(upload.complete().await.map(|_| ()));
+        }
+        let _ = upload.abort().await;
+        written.map_err(Error::io(file, "read the shard"))
     }
 
     /// Copies the object `name` from the folder `from` to this folder. The server makes the copy, so the bytes do not
     /// pass through this machine. In a directory, the copy is a hard link.
     ///
-    /// Returns `false`, and copies nothing, in three cases:
+    /// Returns `false` in three cases:
     ///
     /// - There is no such object.
     /// - The server cannot copy.
-    /// - This folder is a directory that already has a file `name`.
+    /// - This folder is a directory that already has a file `name`, or that another process has removed.
     pub(crate) fn copy(&self, from: &Store, name: &str) -> Result<bool> {
         use StoreError::{AlreadyExists, NotFound, NotImplemented, NotSupported};
         self.run(async {
@@ -162,6 +177,7 @@ impl Store {
                 Ok(()) => Ok(true),
                 Err(NotFound { .. } | NotImplemented { .. } | NotSupported { .. }) => Ok(false),
                 Err(AlreadyExists { .. }) if self.directory.is_some() => Ok(false),
+                Err(e) if self.directory.is_some() && kind(&e) == ErrorKind::NotFound => Ok(false),
                 Err(e) => Err(self.fault(name, "write")(e)),
             }
         })

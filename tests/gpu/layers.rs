@@ -9,7 +9,7 @@ use tonic_toolkit::train::engine::{CpuEngine, Engine, GpuEngine, LayeredEngine, 
 use tonic_toolkit::train::network::{Architecture, Iaf, Layers, Network, Parameters, Preset, Shape, TensorKind};
 
 use crate::backend;
-use crate::random::{self, relative_error, wide};
+use crate::random::{self, apart, largest, relative_error, rounding, wide};
 
 /// Returns the network of a network file, with random parameters.
 fn network(seed: u64, inputs: usize, classes: usize, text: &str) -> Network {
@@ -81,14 +81,10 @@ fn compare(case: &Case, loss: &TrainingLoss) {
     close(name, "logits", &ours.1, &theirs.1, 1e-5);
     assert!((ours.0.loss / theirs.0.loss - 1.0).abs() < 1e-6, "{name}: {:?} {:?}", ours.0, theirs.0);
     assert_eq!(ours.0.correct, theirs.0.correct, "{name}");
-    // The terms of a gradient can cancel each other: those of a bias below a norm do. The error may therefore also be a few
-    // roundings of the largest gradient of the network.
-    let largest = |values: &[f32]| values.iter().fold(0.0, |max: f64, x| max.max(f64::from(*x).abs()));
-    let rounding = 4.0 * f64::from(f32::EPSILON) * largest(theirs.2.flat());
+    let rounding = rounding(theirs.2.flat());
     for tensor in network.architecture().tensors() {
         let [got, expected] = [&ours.2, &theirs.2].map(|of| &of.flat()[tensor.range.clone()]);
-        let apart = got.iter().zip(expected).map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs());
-        let apart = apart.fold(0.0, |a: f64, b| if b.is_nan() { f64::INFINITY } else { a.max(b) });
+        let apart = apart(got, expected);
         assert!(apart <= 1e-5 * largest(expected) + rounding, "{name}: {}: {apart:e}", tensor.name);
     }
     for statistic in network.architecture().statistics() {

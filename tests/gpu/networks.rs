@@ -42,12 +42,9 @@ fn task() -> tempfile::TempDir {
     dir
 }
 
-/// Returns the command of a fit. DIR in its arguments stands for `dir`.
+/// Returns the command of a small fit.
 fn fit(dir: &Path, device: &str, run: &str, others: &str) -> Command {
-    let mut command = on_gpu(sets::train());
-    let line = format!("fit --output DIR/{run} --train DIR/train --device {device} --threads 2 {others}");
-    command.args(line.split_whitespace().map(|word| word.replace("DIR", dir.to_str().unwrap())));
-    command
+    on_gpu(sets::network_fit(dir, run, &format!("--device {device} {others}")))
 }
 
 /// Runs a fit, which must succeed. Returns the run's folder.

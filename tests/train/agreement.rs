@@ -6,7 +6,7 @@ use tonic_toolkit::shard::{Column, SparseFrames, Width, Widths};
 use tonic_toolkit::train::engine::{BatchLoss, Engine};
 use tonic_toolkit::train::network::{Iaf, Network, Parameters, Shape};
 
-use crate::random;
+use crate::random::{self, apart, largest, rounding};
 
 /// A batch and a network with values whose float32 sums are exact in any order.
 #[derive(Debug)]
@@ -63,20 +63,17 @@ impl Case {
 /// Asserts equal logits, losses within 1e-6 * max(loss, 1), and gradients with a relative error below 1e-5. For small
 /// losses, the error of the gradients may be larger.
 ///
-/// The terms of a gradient can cancel each other, up to all of them: those of a bias over time, or those of several
-/// classes in the neuron below. The error may therefore also be a few roundings of the largest gradient of the network.
+/// The error may also be that of [`rounding`].
 pub(crate) fn agree(got: &Stepped, expected: &Stepped) -> Result<(), TestCaseError> {
     let limit = (4.0 * f64::from(f32::EPSILON) / expected.loss.loss.abs()).clamp(1e-5, 1.0);
-    let largest = |values: &[f32]| values.iter().fold(0.0, |max: f64, x| max.max(f64::from(*x).abs()));
-    let rounding = 4.0 * f64::from(f32::EPSILON) * largest(expected.gradients.flat());
+    let rounding = rounding(expected.gradients.flat());
     // The values are multiples of a power of two, so sums are exact, and every spike and logit must be equal.
     prop_assert_eq!(&got.logits, &expected.logits);
     prop_assert!((got.loss.loss - expected.loss.loss).abs() <= 1e-6 * expected.loss.loss.abs().max(1.0));
     prop_assert_eq!(got.loss.correct, expected.loss.correct);
     for tensor in expected.gradients.architecture().tensors() {
         let [ours, theirs] = [got, expected].map(|of| &of.gradients.flat()[tensor.range.clone()]);
-        let apart = ours.iter().zip(theirs).map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs());
-        let apart = apart.fold(0.0, |a: f64, b| if b.is_nan() { f64::INFINITY } else { a.max(b) });
+        let apart = apart(ours, theirs);
         prop_assert!(
             apart <= limit * largest(theirs) + rounding,
             "{}: {apart:e} of {:e}",

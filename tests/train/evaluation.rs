@@ -63,8 +63,8 @@ fn an_evaluation_says_what_the_run_said() {
     fails(eval(dir.path(), "run", "train").arg("--png").arg(run.join("confusion.png")), 1, &["confusion.png"]);
 }
 
-fn logits(loader: &Loader, model: &Model, pad: Pad, batch_size: usize) -> Vec<f32> {
-    let mut engine = CpuEngine::new(&model.network);
+/// Returns the logits of all samples of a set, (samples, classes).
+pub(crate) fn logits(engine: &mut dyn Engine, loader: &Loader, model: &Model, pad: Pad, batch_size: usize) -> Vec<f32> {
     let padding = Padding { pad, steps: model.steps };
     let mut logits = Vec::new();
     let each = |batch: &Batch| {
@@ -86,10 +86,11 @@ fn a_samples_result_depends_on_its_batch_only_where_that_is_asked_for() {
     let model = read_model(&fixed.join("model.safetensors")).unwrap();
     let set = ShardSet::open(&dir.path().join("train")).unwrap();
     let loader = Loader::new(set, CacheChoice::Host, Verbosity::Quiet).unwrap();
-    let alone = logits(&loader, &model, Pad::Fixed, 1);
-    assert_eq!(alone, logits(&loader, &model, Pad::Fixed, 7));
-    assert_eq!(alone, logits(&loader, &model, Pad::Fixed, 120));
+    let logits = |pad, batch_size| logits(&mut CpuEngine::new(&model.network), &loader, &model, pad, batch_size);
+    let alone = logits(Pad::Fixed, 1);
+    assert_eq!(alone, logits(Pad::Fixed, 7));
+    assert_eq!(alone, logits(Pad::Fixed, 120));
     // One batch of all samples is padded to the longest sample, as Pad::Fixed pads.
-    assert_eq!(alone, logits(&loader, &model, Pad::Batch, 120));
-    assert_ne!(alone, logits(&loader, &model, Pad::Batch, 1));
+    assert_eq!(alone, logits(Pad::Batch, 120));
+    assert_ne!(alone, logits(Pad::Batch, 1));
 }

@@ -196,6 +196,7 @@ fn damaged_files_of_a_run_are_named() {
         (4, config, replaced("classes = 3", "classes = 4"), &["network differs"]),
         (4, config, replaced("steps = ", "steps = 99999999999"), &["steps differs"]),
         (4, config, replaced("seed = 0", "seed = 0\nspeed = 1"), &["speed"]),
+        (4, config, replaced("lr = 0.01", "lr = inf"), &["numbers: expected finite ones, got NaN or infinity"]),
         (4, checkpoint, half(), &["corrupt"]),
         (4, checkpoint, with(b""), &["corrupt"]),
         (4, checkpoint, replaced(version[0], version[1]), &["incompatible", "expected format version 1, got 2"]),

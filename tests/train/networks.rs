@@ -10,7 +10,8 @@ use tonic_toolkit::train::run::Config;
 
 use crate::runs::{assert_same, bytes, epochs, interrupted};
 use crate::sets::{
-    self, Spec, assert_says, eval, fails, fit, fit_arguments, json, logits, predict_on, succeeds, train,
+    self, Spec, assert_says, eval, fails, fit, fit_arguments, json, logits, network_arguments, network_fit, predict_on,
+    succeeds, train,
 };
 
 /// A network whose layers all spike. Batch norms scale its currents.
@@ -56,26 +57,9 @@ pub(crate) fn write(dir: &Path, text: &str) {
     std::fs::write(dir.join("many.toml"), text).unwrap();
 }
 
-/// Returns the options of a small fit, except those that choose the network.
-fn options(others: &str) -> String {
-    let epochs = if others.contains("--epochs") { "" } else { "--epochs 2" };
-    let train = if others.contains("--train") { "" } else { "--train DIR/train" };
-    format!("{train} --device cpu --threads 2 {epochs} {others}")
-}
-
-/// Returns the command of a small fit with these arguments. DIR in them stands for `dir`.
+/// Returns the command of a small fit that prints no progress. The arguments choose the network.
 pub(crate) fn program(dir: &Path, run: &str, others: &str) -> assert_cmd::Command {
-    let mut command = loud(dir, run, others);
-    command.arg("--quiet");
-    command
-}
-
-/// Returns the command of [`program`], which prints progress.
-pub(crate) fn loud(dir: &Path, run: &str, others: &str) -> assert_cmd::Command {
-    let mut command = train();
-    let line = format!("fit --output DIR/{run} {}", options(others));
-    command.args(line.split_whitespace().map(|word| word.replace("DIR", dir.to_str().unwrap())));
-    command
+    network_fit(dir, run, &format!("--quiet {others}"))
 }
 
 #[test]
@@ -162,14 +146,12 @@ fn a_stopped_run_of_many_layers_resumes_to_the_same_bits() {
     let mut isas = Isa::available().into_iter().cycle();
     let begin = |resume: bool| {
         let resume = if resume { "--resume --threads 1 --cache stream" } else { "" };
-        let line = options(arguments).replace("--threads 2", if resume.is_empty() { "--threads 2" } else { "" });
-        let line = format!("fit --output DIR/stopped {line} --quiet {resume}");
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tonic-train"));
         command.env("TONIC_ISA", isas.next().unwrap().name()).stderr(std::process::Stdio::piped());
-        command.args(line.split_whitespace().map(|word| word.replace("DIR", path.to_str().unwrap())));
+        command.args(network_arguments(path, "stopped", &format!("{arguments} --quiet {resume}")));
         command.spawn().unwrap()
     };
-    interrupted(begin, &path.join("stopped"), Duration::from_millis(60));
+    interrupted(begin, &path.join("stopped"), Duration::from_millis(20));
     succeeds(&mut program(path, "stopped", &format!("{arguments} --resume")));
     assert_same(&path.join("whole"), &path.join("stopped"));
 }
@@ -220,7 +202,7 @@ fn a_resumed_run_says_which_options_of_a_network_file_it_leaves() {
     let dir = sets::task();
     write(dir.path(), MANY);
     succeeds(&mut program(dir.path(), "run", "--network DIR/many.toml"));
-    let said = succeeds(&mut loud(dir.path(), "run", "--network DIR/many.toml --epochs 3 --resume"));
+    let said = succeeds(&mut network_fit(dir.path(), "run", "--network DIR/many.toml --epochs 3 --resume"));
     assert_says(
         &said,
         &["options  the resumed run keeps its own lr, batch-size: [training] of ", "many.toml isn't used"],
@@ -281,7 +263,7 @@ fn norms_are_estimated_again_from_the_whole_set() {
     assert_eq!([read(&again), read(&lagging)], [validated.clone(), validated]);
     // More epochs replace the networks, and their results.
     let more = "--network DIR/many.toml --valid DIR/valid --epochs 3 --resume";
-    let said = succeeds(&mut loud(path, "again", more));
+    let said = succeeds(&mut network_fit(path, "again", more));
     assert_says(
         &said,
         &["norms    model.safetensors after re-estimation: valid loss ", "norms    best.safetensors after"],

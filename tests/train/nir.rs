@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tonic_toolkit::base::Verbosity;
-use tonic_toolkit::loader::{Batch, CacheChoice, EpochOrder, Loader};
+use tonic_toolkit::loader::{CacheChoice, Loader};
 use tonic_toolkit::shard::ShardSet;
-use tonic_toolkit::train::Error;
 use tonic_toolkit::train::engine::{CpuEngine, Engine, LayeredEngine};
+use tonic_toolkit::train::learner::Pad;
 use tonic_toolkit::train::network::{Layers, Network, Neuron, Reset, read_model};
 
+use crate::evaluation::logits;
 use crate::sets::{self, fails, fit, succeeds, task, train};
 
 const LIF: &str = "layers = [{ linear = 24, bias = false }, { norm = \"batch\" }, { neuron = \"lif\" }, \
@@ -217,12 +218,7 @@ fn imported_graphs_spike_as_in_sinabs_and_snntorch() {
             Some(_) => Box::new(CpuEngine::new(&model.network)),
             None => Box::new(LayeredEngine::new(&model.network)),
         };
-        let mut logits = Vec::new();
-        let each = |batch: &Batch| {
-            logits.extend_from_slice(engine.forward(&model.network, batch, model.steps)?);
-            Ok::<_, Error>(true)
-        };
-        loader.epoch(EpochOrder::Sequential, 16, 0, each).unwrap();
+        let logits = logits(&mut *engine, &loader, &model, Pad::Fixed, 16);
         let expected: Vec<Vec<f32>> = serde_json::from_value(of["logits"].clone()).unwrap();
         assert_eq!(expected.len(), 8);
         for (sample, (got, expected)) in logits.chunks(4).zip(&expected).enumerate() {

@@ -5,9 +5,9 @@ use tonic_toolkit::train::learner::Curve;
 use tonic_toolkit::train::network::Preset;
 use tonic_toolkit::train::run::Config;
 
-use crate::networks::{MANY, loud, program, write};
+use crate::networks::{MANY, program, write};
 use crate::runs::{assert_same, bytes};
-use crate::sets::{self, Spec, assert_says, fails, json, succeeds, train};
+use crate::sets::{self, Spec, assert_says, fails, json, network_fit, succeeds, train};
 
 #[test]
 fn a_preset_is_its_network_file() {
@@ -98,12 +98,12 @@ fn frames_that_a_network_is_not_made_for_are_told() {
     let preset = "--train DIR/fast --preset silif-shd --hidden 8 --select none --schedule constant";
     let words =
         format!("note     the preset is made for 250 steps of 4 ms, and the training set has {steps} steps of 4 ms");
-    let said = succeeds(&mut loud(dir.path(), "run", preset));
+    let said = succeeds(&mut network_fit(dir.path(), "run", preset));
     assert!(said.contains(&words) && !said.contains("dt ="), "{said}");
-    let resumed = succeeds(&mut loud(dir.path(), "run", "--train DIR/fast --epochs 3 --resume"));
+    let resumed = succeeds(&mut network_fit(dir.path(), "run", "--train DIR/fast --epochs 3 --resume"));
     assert!(!resumed.contains("made for"), "{resumed}");
     write(dir.path(), MANY);
-    let said = succeeds(&mut loud(dir.path(), "slow-run", "--train DIR/slow --network DIR/many.toml"));
+    let said = succeeds(&mut network_fit(dir.path(), "slow-run", "--train DIR/slow --network DIR/many.toml"));
     let words = "note     the neurons silif have dt = 0.004 (s), and a frame of the training set takes 0.008 s";
     assert_says(&said, &[words]);
 }

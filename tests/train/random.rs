@@ -58,6 +58,24 @@ pub(crate) fn bounds() -> impl Strategy<Value = Option<f32>> {
     prop_oneof![Just(None), Just(Some(-1.0)), Just(Some(-0.5)), Just(Some(0.0))]
 }
 
+/// Returns the largest absolute value.
+pub(crate) fn largest(values: &[f32]) -> f64 {
+    values.iter().fold(0.0, |max: f64, x| max.max(f64::from(*x).abs()))
+}
+
+/// Returns the largest difference, or infinity if one is NaN.
+pub(crate) fn apart(got: &[f32], expected: &[f32]) -> f64 {
+    let apart = got.iter().zip(expected).map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs());
+    apart.fold(0.0, |a: f64, b| if b.is_nan() { f64::INFINITY } else { a.max(b) })
+}
+
+/// Returns the error that rounding may leave in any gradient. The terms of a gradient can cancel each other, up to all of
+/// them: those of a bias over time, or those of several classes in the neuron below. The error is therefore a few
+/// roundings of the largest of all `gradients` of a network.
+pub(crate) fn rounding(gradients: &[f32]) -> f64 {
+    4.0 * f64::from(f32::EPSILON) * largest(gradients)
+}
+
 /// Returns the largest difference between `got` and `expected`, divided by the largest absolute value in `expected`.
 pub(crate) fn relative_error(got: impl IntoIterator<Item = f64>, expected: &[f64]) -> f64 {
     let largest = expected.iter().fold(0.0, |max: f64, x| max.max(x.abs()));

@@ -28,12 +28,12 @@ fn ctrl_c_saves_the_run_and_resume_comes_to_the_same_bits() {
     Spec::new(3000, 64).write(&dir.path().join("train"), sets::learnable(1));
     Spec::new(60, 8).write(&dir.path().join("valid"), sets::learnable(2));
     let (whole, stopped) = (dir.path().join("whole"), dir.path().join("stopped"));
-    let arguments = "--valid DIR/valid --epochs 4 --batch-size 2 --quiet";
+    let arguments = "--valid DIR/valid --epochs 8 --batch-size 2 --quiet";
     succeeds(&mut fit(dir.path(), "whole", arguments));
 
     let resumed = format!("{arguments} --resume");
     let begin = |resume| start(dir.path(), "stopped", if resume { &resumed } else { arguments });
-    assert_says(&interrupted(begin, &stopped, Duration::from_millis(60)), &["--resume", "stopped"]);
+    assert_says(&interrupted(begin, &stopped, Duration::from_millis(20)), &["--resume", "stopped"]);
     succeeds(&mut fit(dir.path(), "stopped", &resumed));
     assert_same(&whole, &stopped);
 }

@@ -164,16 +164,20 @@ pub(crate) fn train() -> Command {
 /// Returns the arguments of a small fit on `dir/train` that writes to `dir/<run>`. The arguments in `others` replace
 /// defaults, and DIR in them stands for `dir`.
 pub(crate) fn fit_arguments(dir: &Path, run: &str, others: &str) -> Vec<String> {
+    let of_the_network = ["--hidden 24,16", "--batch-size 16", "--lr 0.01"];
+    arguments(dir, run, others, &[&DEFAULTS[..], &of_the_network].concat())
+}
+
+/// Like [`fit_arguments`], for a network file or a preset, which has options of its own.
+pub(crate) fn network_arguments(dir: &Path, run: &str, others: &str) -> Vec<String> {
+    arguments(dir, run, others, &DEFAULTS)
+}
+
+const DEFAULTS: [&str; 4] = ["--train DIR/train", "--device cpu", "--threads 2", "--epochs 2"];
+
+fn arguments(dir: &Path, run: &str, others: &str, defaults: &[&str]) -> Vec<String> {
     let mut line = format!("fit --output DIR/{run} {others}");
-    for default in [
-        "--train DIR/train",
-        "--device cpu",
-        "--hidden 24,16",
-        "--batch-size 16",
-        "--lr 0.01",
-        "--threads 2",
-        "--epochs 2",
-    ] {
+    for default in defaults {
         let (flag, _) = default.split_once(' ').unwrap();
         if !others.contains(flag) {
             line.push(' ');
@@ -187,6 +191,13 @@ pub(crate) fn fit_arguments(dir: &Path, run: &str, others: &str) -> Vec<String> 
 pub(crate) fn fit(dir: &Path, run: &str, others: &str) -> Command {
     let mut command = train();
     command.args(fit_arguments(dir, run, others));
+    command
+}
+
+/// Returns the command of a small fit with [`network_arguments`].
+pub(crate) fn network_fit(dir: &Path, run: &str, others: &str) -> Command {
+    let mut command = train();
+    command.args(network_arguments(dir, run, others));
     command
 }
 

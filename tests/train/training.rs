@@ -43,7 +43,7 @@ fn a_stopped_run_resumes_to_the_same_bits_however_it_trains() {
             let how = if resume { "--resume --threads 1 --cache stream" } else { "--threads 3" };
             start(dir.path(), &folder, &format!("{arguments} {how}"))
         };
-        interrupted(begin, &stopped, Duration::from_millis(60));
+        interrupted(begin, &stopped, Duration::from_millis(20));
         // A resumed run knows how it trains.
         let resumed = "--valid DIR/valid --epochs 4 --batch-size 2 --hidden 128,128 --lr 0.005 --quiet --resume";
         succeeds(&mut fit(dir.path(), &folder, resumed));

@@ -17,17 +17,13 @@ import torch
 
 import cells
 import cells_torch
+import loaders
 
 
 def load(folder):
     """All frames of an export as (samples, FRAMES, CHANNELS) uint8, and the labels."""
-    folder = pathlib.Path(folder)
-    labels = np.load(folder / "labels.npy").astype(np.int64)
-    frames = np.zeros((len(labels), cells.FRAMES, cells.CHANNELS), np.uint8)
-    for i in range(len(labels)):
-        sample = np.load(folder / f"frames_{i}.npy").reshape(-1, cells.CHANNELS)
-        frames[i, : len(sample)] = sample
-    return torch.from_numpy(frames), torch.from_numpy(labels)
+    frames, labels = zip(*loaders.samples(pathlib.Path(folder), cells.FRAMES))
+    return torch.from_numpy(np.stack(frames)), torch.tensor(labels)
 
 
 @torch.no_grad()
@@ -70,14 +66,13 @@ def train(args, seed, train_set, valid_set, test_set):
 
 
 def main():
-    parser = cells.options(__doc__, ["authors", "unbound", "fused"])
+    parser = cells.options(__doc__, ["fused", "authors", "unbound"])
     parser.add_argument("sets", nargs=3, metavar="SET", help="folders of the training, validation and test set")
     parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--lr", type=float, default=cells.LEARNING_RATE)
     parser.add_argument("--lr-patience", type=int, default=5)
     parser.add_argument("--lr-factor", type=float, default=0.7)
-    parser.set_defaults(form="fused")
     args = parser.parse_args()
     args.zero_states = True  # as ours, unless a network file asks for others
     torch.set_num_threads(args.threads)

@@ -5,7 +5,7 @@ use std::io::Result as IoResult;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use tonic_base::Progress;
+use tonic_base::{Progress, Verbosity};
 
 use crate::convert::conversion::Conversion;
 use crate::convert::inputs::Inputs;
@@ -21,7 +21,8 @@ const MOST_FILES: usize = 256;
 /// Those of [`Inputs::open`].
 pub(super) fn open(conversion: &Conversion) -> Result<Inputs> {
     let Conversion { inputs, source, verbosity, .. } = conversion;
-    let Some(total) = bytes_of(inputs) else { return Inputs::open(inputs, source) };
+    let total = if *verbosity == Verbosity::Quiet { None } else { bytes_of(inputs) };
+    let Some(total) = total else { return Inputs::open(inputs, source) };
     let shown: Arc<OnceLock<Progress>> = Arc::default();
     let (own, verbosity) = (Arc::clone(&shown), *verbosity);
     // Files of a folder are read once to look, and once to cut them.

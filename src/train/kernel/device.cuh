@@ -43,6 +43,17 @@ __device__ __forceinline__ void mma_16816(float (&d)[4], const u32 (&a)[4], cons
 }
 #endif
 
+// Adds up a number of each thread of a block, in halves. The first thread gets the sum.
+__device__ __forceinline__ double block_sum(double own) {
+    double* sums = (double*)dynamic_shared_memory(); // (BLOCK_THREADS,)
+    sums[threadIdx.x] = own;
+    for (u32 half = BLOCK_THREADS / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
+    }
+    return sums[0];
+}
+
 // Copies 16 bytes into shared memory, asynchronously.
 __device__ __forceinline__ void copy_16(void* to, const void* from) {
 #ifdef __CUDACC__

@@ -135,31 +135,21 @@ KERNEL(update, UpdateArgs, BLOCK_THREADS) {
 
 // Sums of the squares of CLIP_CHUNK gradients each.
 KERNEL(squares, ClipArgs, BLOCK_THREADS) {
-    double* sums = (double*)dynamic_shared_memory(); // (BLOCK_THREADS,)
     const u64 first = (u64)blockIdx.x * CLIP_CHUNK;
     double sum = 0.0;
     for (u64 i = first + threadIdx.x; i < first + CLIP_CHUNK && i < args.parameters; i += BLOCK_THREADS) {
         sum = fma((double)args.gradients[i], (double)args.gradients[i], sum);
     }
-    sums[threadIdx.x] = sum;
-    for (u32 half = BLOCK_THREADS / 2; half > 0; half /= 2) {
-        __syncthreads();
-        if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
-    }
-    if (threadIdx.x == 0) args.squares[blockIdx.x] = sums[0];
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) args.squares[blockIdx.x] = sum;
 }
 
 // The factor that reduces the norm of all gradients to `clip_norm`, in one block.
 KERNEL(clip, ClipArgs, BLOCK_THREADS) {
-    double* sums = (double*)dynamic_shared_memory(); // (BLOCK_THREADS,)
     const u64 chunks = (args.parameters + CLIP_CHUNK - 1) / CLIP_CHUNK;
     double sum = 0.0;
     for (u64 i = threadIdx.x; i < chunks; i += BLOCK_THREADS) sum += args.squares[i];
-    sums[threadIdx.x] = sum;
-    for (u32 half = BLOCK_THREADS / 2; half > 0; half /= 2) {
-        __syncthreads();
-        if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
-    }
-    const double factor = args.clip_norm / (sqrt(sums[0]) + CLIP_EPS);
+    sum = block_sum(sum);
+    const double factor = args.clip_norm / (sqrt(sum) + CLIP_EPS);
     if (threadIdx.x == 0) *args.factor = factor < 1.0 ? (float)factor : 1.0f;
 }

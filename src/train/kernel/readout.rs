@@ -83,11 +83,11 @@ for_each_isa! {
         for tile in 0..tiles {
             let c: [[V; 2]; 2] = [0, 1].map(|half| load(&readout.tiles[tile], half));
             let (scale, shift) = input.norm.tile(tile);
+            let (scale, shift): ([V; 2], [V; 2]) = (halves(scale).map(V::load), halves(shift).map(V::load));
             let mut state: [V; 2] = halves(&input.start(tile)[0]).map(V::load);
             for (t, input) in input.column(tile).iter().enumerate() {
                 for half in 0..2 {
-                    let [scale, shift] = [scale, shift].map(|row| V::load(halves(row)[half]));
-                    let current = V::load(halves(input)[half]).mul_add(scale, shift);
+                    let current = V::load(halves(input)[half]).mul_add(scale[half], shift[half]);
                     state[half] = state[half].mul_add(c[half][0], current.mul(c[half][1]));
                     state[half].store(halves_mut(&mut y[t * tiles + tile])[half]);
                 }

@@ -32,7 +32,6 @@ KERNEL(count_spikes, SpikesArgs, BLOCK_THREADS) {
 KERNEL(spike_rates, RateArgs, BLOCK_THREADS) {
     const u32 b = blockIdx.x, samples = args.state->samples;
     if (b >= samples) return;
-    double* penalties = (double*)dynamic_shared_memory(); // (BLOCK_THREADS,)
     const double steps = max(args.drawn[b].steps, 1u), factor = args.weight / samples / args.neurons;
     double penalty = 0.0;
     for (u32 n = threadIdx.x; n < args.width; n += BLOCK_THREADS) {
@@ -46,10 +45,6 @@ KERNEL(spike_rates, RateArgs, BLOCK_THREADS) {
         penalty += factor * apart * apart;
         args.rates[i] = (float)(factor / steps * 2.0 * apart);
     }
-    penalties[threadIdx.x] = penalty;
-    for (u32 half = BLOCK_THREADS / 2; half > 0; half /= 2) {
-        __syncthreads();
-        if (threadIdx.x < half) penalties[threadIdx.x] += penalties[threadIdx.x + half];
-    }
-    if (threadIdx.x == 0) args.penalties[b] = penalties[0];
+    penalty = block_sum(penalty);
+    if (threadIdx.x == 0) args.penalties[b] = penalty;
 }

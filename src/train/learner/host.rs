@@ -106,11 +106,17 @@ fn check_finite(gradients: &Parameters) -> Result<(), KernelError> {
 }
 
 /// Returns whether training stops, because a rank was asked to. All ranks call this function at the same places.
-pub(crate) fn stops(ranks: Ranks) -> bool {
+fn stops(ranks: Ranks) -> bool {
     if !ranks.is_solo() && ranks.any(interrupt::is_waiting()) {
         interrupt::release();
     }
     interrupt::requested()
+}
+
+/// Returns an error if a rank was asked to stop. All ranks call this function at the same places.
+pub(crate) fn check_stop(ranks: Ranks) -> Result<()> {
+    stops(ranks);
+    check_interrupt()
 }
 
 /// Evaluates a network on all samples of a set. Each rank evaluates some of the batches, and has the result of all.
@@ -131,12 +137,10 @@ pub(super) fn evaluate(
     each_batch(feed, own.start as u64..own.end as u64, progress, |batch| {
         predictions.extend(predict(engine, network, batch, padding.of_batch(batch.longest()))?);
         rounds.next();
-        stops(ranks);
-        check_interrupt()
+        check_stop(ranks)
     })?;
     for _ in rounds {
-        stops(ranks); // the ranks that have a batch more ask this one
-        check_interrupt()?;
+        check_stop(ranks)?; // the ranks that have a batch more ask this one
     }
     Evaluation::of(set, all_predictions(ranks, set.len() as usize, own.start * BATCH, predictions))
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::BatchLoss;
+
 /// Mean loss and accuracy over a number of samples.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score {
@@ -47,6 +49,12 @@ impl RunningScore {
         self.loss += mean_loss * samples as f64;
         self.correct += correct as u64;
         self.samples += samples as u64;
+    }
+
+    /// Adds a batch of a training step, with its penalty.
+    pub(crate) fn add_step(&mut self, of: &BatchLoss, samples: usize) {
+        self.add(of.loss, of.correct, samples);
+        self.penalty += of.penalty * samples as f64;
     }
 
     /// Returns the mean penalty for spike rates.

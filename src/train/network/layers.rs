@@ -181,8 +181,6 @@ impl Layers {
         let is_plain = |linear: &LinearLayer| linear.bias && linear.init == LinearInit::Uniform;
         let mut words: Vec<String> = Vec::new();
         for layer in &self.hidden {
-            words.extend((!is_plain(&layer.linear)).then(|| "linear without bias or with xavier weights".into()));
-            words.extend(layer.norm.map(|_| "norm".into()));
             words.extend(layer.recurrent.then(|| "recurrent".into()));
             if !matches!(layer.neuron, Neuron::Iaf(_)) {
                 words.push(layer.neuron.name().into());
@@ -200,10 +198,10 @@ impl Layers {
                 .map(|_| "iaf with another surrogate gradient".into()),
         );
         words.extend(other.map(|layer| format!("iaf with other settings in layer {layer}")));
-        let readout = &self.readout;
-        words.extend((!is_plain(&readout.linear)).then(|| "linear without bias or with xavier weights".into()));
-        words.extend(readout.norm.map(|_| "norm".into()));
-        if readout.readout != Readout::Sum {
+        let mut linears = self.hidden.iter().map(|layer| &layer.linear).chain([&self.readout.linear]);
+        words.extend((!linears.all(is_plain)).then(|| "linear without bias or with xavier weights".into()));
+        words.extend(self.norms().next().map(|_| "norm".into()));
+        if self.readout.readout != Readout::Sum {
             words.push("a readout that is not the sum over time".into());
         }
         words.sort_unstable();

@@ -180,6 +180,10 @@ impl Config {
         let text = std::fs::read_to_string(&path).map_err(Error::io(&path, "read the run's configuration"))?;
         let config: Config = toml::from_str(&text)
             .map_err(|e: toml::de::Error| Error::corrupt(&path, "TOML", "a run's configuration", e.message()))?;
+        // MPI sends the configuration as JSON, which has no other numbers.
+        if !text.parse().is_ok_and(|value: toml::Table| value.values().all(is_finite)) {
+            return Err(Error::corrupt(&path, "numbers", "finite ones", "NaN or infinity"));
+        }
         let network = &config.network;
         let sizes = || network.hidden.iter().chain([&network.inputs, &network.classes]);
         if sizes().any(|&n| n == 0 || n > 1 << 20) || config.batch_size == 0 {
@@ -307,5 +311,15 @@ impl Config {
             ("steps", self.steps.to_string(), steps.to_string()),
         ];
         Ok(ShardError::refuse_difference(file, &run.join(FILE_NAME), fields)?)
+    }
+}
+
+/// Returns whether all numbers in a value are finite.
+fn is_finite(value: &toml::Value) -> bool {
+    match value {
+        toml::Value::Float(number) => number.is_finite(),
+        toml::Value::Array(values) => values.iter().all(is_finite),
+        toml::Value::Table(table) => table.values().all(is_finite),
+        _ => true,
     }
 }

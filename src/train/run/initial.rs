@@ -23,7 +23,7 @@ pub(super) fn random_network(config: &Config) -> Result<Network> {
         let weights = network.parameters.layers_mut().take(hidden).flat_map(|layer| layer.weight_t);
         weights.for_each(|weight| *weight = (f64::from(*weight) * gain) as f32);
     }
-    interrupt::check("the run had not begun")?;
+    interrupt::check("the initial weights are not complete")?;
     Ok(network)
 }
 

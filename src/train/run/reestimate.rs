@@ -12,10 +12,10 @@ use tonic_base::{Progress, publish};
 use tonic_loader::EpochOrder;
 use tonic_ranks::Ranks;
 
-use crate::engine::{LayeredEngine, check_interrupt, share};
+use crate::engine::{LayeredEngine, share};
 use crate::error::{BaseFault, Error, KernelError, Result};
 use crate::feed::Feed;
-use crate::learner::{Padding, Score, stops};
+use crate::learner::{Padding, Score, check_stop};
 use crate::network::{Network, Parameters};
 use crate::run::folder::REESTIMATED;
 
@@ -71,27 +71,23 @@ pub(super) fn reestimate(
     let mut engine = LayeredEngine::new(network).with_ranks(ranks);
     let mut of_batch = Parameters::zeros(network.architecture().clone());
     let mut sums = vec![0.0; of_batch.statistics().len()];
-    let mut total = 0.0;
     let loader = train.loader();
     let share = share(ranks, network.architecture().parameters());
-    let mut left = loader.set().len();
+    let samples = loader.set().len();
+    let mut left = samples;
     loader.stored_epoch(EpochOrder::Sequential, batch_size, share, |batch| {
-        stops(ranks);
-        check_interrupt()?;
+        check_stop(ranks)?;
         engine.measure(network, batch, padding.of_share(ranks, batch.longest()), &mut of_batch)?;
         let taken = left.min(batch_size as u64);
         left -= taken;
-        let samples = taken as f64;
-        let values = of_batch.statistics().iter().map(|&value| samples * f64::from(value));
-        sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
-        total += samples;
-        progress.add(samples as u64);
+        sums.iter_mut().zip(of_batch.statistics()).for_each(|(sum, &value)| *sum += taken as f64 * f64::from(value));
+        progress.add(taken);
         Ok::<_, Error>(true)
     })?;
     if let Some(sum) = sums.iter().find(|sum| !sum.is_finite()) {
         return Err(KernelError::NonFiniteLoss { loss: *sum }.into());
     }
-    network.parameters.statistics_mut().iter_mut().zip(sums).for_each(|(to, sum)| *to = (sum / total) as f32);
+    network.parameters.statistics_mut().iter_mut().zip(sums).for_each(|(to, sum)| *to = (sum / samples as f64) as f32);
     Ok(())
 }
 

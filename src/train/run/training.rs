@@ -205,8 +205,7 @@ impl<'a> Training<'a> {
         let asked = Epoch { order, batch_size, first, padding: self.padding, rates };
         let (running, batches_done, times) = (&mut self.running, &mut self.batches_done, &mut self.times);
         let trained = self.learner.train(train, &asked, &mut |step, samples| {
-            running.add(step.loss, step.correct, samples);
-            running.penalty += step.penalty * samples as f64;
+            running.add_step(step, samples);
             times.record_step();
             *batches_done += 1;
             let Score { loss, accuracy } = running.score();

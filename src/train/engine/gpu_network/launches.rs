@@ -50,17 +50,26 @@ impl GpuNetwork {
     /// # Errors
     /// [`Error::Cuda`](crate::Error::Cuda) if the GPU's driver returns an error.
     pub fn forward(&self, stream: &Stream, source: BatchSource, steps: Option<usize>) -> Result<()> {
-        self.run(stream, source, steps, false)
+        self.run(stream, source, steps, Pass::Evaluation)
     }
 
-    /// Does the work of [`forward`](Self::forward). With `counts`, the spikes of each hidden layer are counted, and norms
-    /// use the statistics of the batch. This needs the buffers for training.
-    pub(super) fn run(&self, stream: &Stream, source: BatchSource, steps: Option<usize>, counts: bool) -> Result<()> {
+    /// Queues the kernels that choose the next batch and run it through all layers. [`Pass::Measuring`] needs the buffers
+    /// for training.
+    pub(super) fn run(&self, stream: &Stream, source: BatchSource, steps: Option<usize>, pass: Pass) -> Result<()> {
         self.draw(stream, source, steps)?;
         if let Some(input) = self.input.as_ref().filter(|input| input.feeds_forward()) {
             self.write_input(stream, source, input)?;
         }
-        self.run_forward(stream, source, (if counts { Pass::Measuring } else { Pass::Evaluation }, counts))
+        self.run_forward(stream, source, pass)
+    }
+
+    /// Returns whether a forward pass counts the spikes of each hidden layer.
+    pub(super) fn counts(&self, pass: Pass) -> bool {
+        match pass {
+            Pass::Training => self.loss.penalty.is_some(),
+            Pass::Measuring => true,
+            Pass::Evaluation => false,
+        }
     }
 
     fn write_input(&self, stream: &Stream, source: BatchSource, input: &DenseInput) -> Result<()> {
@@ -78,15 +87,15 @@ impl GpuNetwork {
         self.program.inflate_input.launch_sized(stream, blocks, input.block_bytes(), &args)
     }
 
-    /// Queues the kernels of all layers and of the loss. With `counts`, the spikes of each hidden layer are counted.
-    fn run_forward(&self, stream: &Stream, source: BatchSource, (pass, counts): (Pass, bool)) -> Result<()> {
+    /// Queues the kernels of all layers and of the loss.
+    fn run_forward(&self, stream: &Stream, source: BatchSource, pass: Pass) -> Result<()> {
         match &self.body {
             Body::Iaf(hidden, neuron) => {
                 self.forward_iaf(stream, source, (hidden, *neuron))?;
-                let layers = hidden.iter().zip(&self.counted).filter(|_| counts);
+                let layers = hidden.iter().zip(&self.counted).filter(|_| self.counts(pass));
                 layers.into_iter().try_for_each(|(layer, counted)| self.count_spikes(stream, layer, *neuron, counted))
             }
-            Body::Layered(layered) => self.forward_layered(stream, source, layered, (pass, counts)),
+            Body::Layered(layered) => self.forward_layered(stream, source, layered, pass),
         }
     }
 
@@ -166,7 +175,7 @@ impl GpuNetwork {
                 self.write_input(&self.side, source, input)?;
             }
         }
-        self.run_forward(stream, source, (Pass::Training, self.loss.penalty.is_some()))?;
+        self.run_forward(stream, source, Pass::Training)?;
         self.penalise(stream)?;
         self.fork(stream)?;
         match &self.body {

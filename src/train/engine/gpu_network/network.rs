@@ -7,7 +7,7 @@ use crate::engine::gpu_network::buffers::{
 };
 use crate::engine::gpu_network::layered::{self, Layered};
 use crate::engine::gpu_network::table::Table;
-use crate::engine::step::Prediction;
+use crate::engine::step::{Pass, Prediction};
 use crate::error::{BaseFault, Error, Result};
 use crate::gpu::{Buffer, Event, Pinned, Stream};
 use crate::kernel::batch_source::BatchSource;
@@ -226,11 +226,12 @@ impl GpuNetwork {
         (samples, steps): (usize, Option<usize>),
     ) -> Result<Vec<SpikeCounts>> {
         self.begin(stream, 0, 0)?;
-        self.run(stream, source, steps, true)?;
+        self.run(stream, source, steps, Pass::Measuring)?;
+        let drawn = self.drawn(samples)?.iter().map(|drawn| u64::from(drawn.steps)).sum();
         let mut layers = Vec::new();
         for (&neurons, counted) in self.shape.hidden.iter().zip(&self.counted) {
             let mut counts = SpikeCounts::new(neurons);
-            counts.steps = self.drawn(samples)?.iter().map(|drawn| u64::from(drawn.steps)).sum();
+            counts.steps = drawn;
             let width = counted.spikes.len() / self.extent.batch;
             let spikes = counted.spikes.read_range(0..samples * width)?;
             let active = counted.active_steps.read_range(0..samples * width)?;

@@ -40,12 +40,10 @@ impl LayeredEngine {
         let states = Some(states).filter(|_| layers.init_state == InitState::Uniform);
         let is_counted = self.loss.spike_rate.is_some() && pass == Pass::Training;
         let layer = &mut self.layers[i];
-        layer.pack(network, i);
+        layer.pack(network, i, pass == Pass::Training);
         let is_measured = layer.is_normed && pass.uses_batch();
         if is_measured {
             layer.statistics = mean(layer, network, i, &self.samples, (ranks, rows));
-        }
-        if is_measured {
             let (tiles, means) = (layer.tiles(), layer.statistics.mean_tiles());
             let mut squares = vec![[[0.0; TILE_WIDTH]; 1]; self.samples.len() * tiles];
             let samples = self.samples.par_iter_mut().zip(squares.par_chunks_mut(tiles));
@@ -74,10 +72,8 @@ impl LayeredEngine {
         // Not `all`, which would leave out samples.
         let finite = activated.reduce(|| true, |some, others| some && others);
         // With the statistics of a shared batch, all ranks stop together.
-        match if pass.uses_batch() { !ranks.any(!finite) } else { finite } {
-            true => Ok(()),
-            false => Err(KernelError::NonFinitePotential { layer: i + 1 }),
-        }
+        let finite = if pass.uses_batch() { !ranks.any(!finite) } else { finite };
+        if finite { Ok(()) } else { Err(KernelError::NonFinitePotential { layer: i + 1 }) }
     }
 }
 

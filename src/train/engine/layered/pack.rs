@@ -70,8 +70,9 @@ impl PackedLayer {
         }
     }
 
-    /// Copies the parameters of layer `i`, except for the parameters of the norm.
-    pub(super) fn pack(&mut self, network: &Network, i: usize) {
+    /// Copies the parameters of layer `i`, except for the parameters of the norm. Only the backward pass, after a pass
+    /// that `trains`, reads the transposed weights.
+    pub(super) fn pack(&mut self, network: &Network, i: usize, trains: bool) {
         let architecture = network.architecture();
         let outputs = self.linear.outputs();
         if let Some(layer) = network.parameters.layers().nth(i) {
@@ -83,7 +84,7 @@ impl PackedLayer {
                 layer.bias
             };
             self.linear.pack(layer.weight_t, bias);
-            if let Some(transposed) = &mut self.transposed {
+            if let Some(transposed) = self.transposed.as_mut().filter(|_| trains) {
                 transposed.pack(layer.weight_t);
             }
         }

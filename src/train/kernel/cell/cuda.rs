@@ -8,10 +8,13 @@ use std::cell::RefCell;
 use std::ops::{Add, Mul, Neg, Sub};
 
 use crate::kernel::cell::adaptive::Adaptive;
+use crate::kernel::cell::complex::Complex;
+use crate::kernel::cell::cuba_lif::CubaLif;
 use crate::kernel::cell::definition::Wide;
 use crate::kernel::cell::dynamics::{Dynamics, Step};
 use crate::kernel::cell::lif::Lif;
 use crate::kernel::cell::surrogate::Formula;
+use crate::kernel::cell::tile::with_dynamics;
 use crate::kernel::cell::{Cell, PARAMETER_SUMS, Reset};
 use crate::kernel::vector::Real;
 
@@ -245,10 +248,6 @@ fn surrogates() -> String {
 /// Returns the cells of [`CUDA_CELLS`] and the surrogate gradients as CUDA C++.
 pub(in crate::kernel) fn cuda_source() -> String {
     let head = "// Cells and surrogate gradients: generated from kernel/cell by kernel/cell/cuda.rs.\n\n";
-    let cells = CUDA_CELLS.map(|(of, name, _)| match of {
-        Cell::Lif(Reset::Soft) => cell::<Lif<false>>(of, name),
-        Cell::Lif(Reset::Hard) => cell::<Lif<true>>(of, name),
-        _ => cell::<Adaptive>(of, name),
-    });
+    let cells = CUDA_CELLS.map(|(of, name, _)| with_dynamics!(of, D => cell::<D>(of, name)));
     head.to_owned() + &surrogates() + &cells.concat()
 }

@@ -134,14 +134,14 @@ fn forward_steps<V: F32x16, D: Dynamics>(
             let (scale, shift) = input.norm.tile(tile);
             let (mut bits, mut support) = (0, 0);
             let own = &mut drive[tile * steps + t];
-            for half in 0..2 {
+            for (half, sum) in row.into_iter().enumerate() {
                 row[half].store(halves_mut(own)[half]);
                 let c: [V; CONSTANTS] = load(&constants.tiles[tile], half);
                 let states: [V; 2] = load(&traces[tile][t], half);
                 let spikes_before =
                     if t == 0 { V::load(halves(&start[tile])[half]) } else { spikes(D::potential(states)) };
-                let [scale, shift] = [scale, shift].map(|row| V::load(halves(row)[half]));
-                let current = V::load(halves(&input.column(tile)[t])[half]).mul_add(scale, shift).add(row[half]);
+                let (scale, shift) = (V::load(halves(scale)[half]), V::load(halves(shift)[half]));
+                let current = V::load(halves(&input.column(tile)[t])[half]).mul_add(scale, shift).add(sum);
                 let states = D::step(&c, states, spikes_before, current);
                 states.into_iter().zip(&mut traces[tile][t + 1]).for_each(|(s, to)| s.store(halves_mut(to)[half]));
                 let potential = D::potential(states);

@@ -23,7 +23,7 @@ impl GpuNetwork {
         let (kernels, batch) = (&self.program.layers, self.extent.batch);
         for layer in layered.layers.iter().rev() {
             let below = layer.index.checked_sub(1).map(|i| &layered.layers[i]);
-            let args = self.cell_args(layered, layer, (Pass::Training, false));
+            let args = self.cell_args(layered, layer, Pass::Training);
             let tiles = layer.width / TILE;
             match &layer.body {
                 Body::Readout { .. } => {

@@ -11,14 +11,13 @@ use crate::kernel::product::TILE;
 use crate::kernel::program::{BLOCK_THREADS, CELL_IAF, MASK_TILE, NORM_CHANNELS};
 
 impl GpuNetwork {
-    /// Queues the kernels of all layers, up to the logits and their loss. With `counts`, the spikes of each hidden layer
-    /// are counted.
+    /// Queues the kernels of all layers, up to the logits and their loss.
     pub(in crate::engine::gpu_network) fn forward_layered(
         &self,
         stream: &Stream,
         source: BatchSource,
         layered: &Layered,
-        (pass, counts): (Pass, bool),
+        pass: Pass,
     ) -> Result<()> {
         let kernels = &self.program.layers;
         for layer in &layered.layers {
@@ -31,7 +30,7 @@ impl GpuNetwork {
                 kernels.norm_statistics.launch(stream, [layer.width / NORM_CHANNELS, 1], &args)?;
             }
             match &layer.body {
-                Body::Neurons(neurons) => self.neurons(stream, layered, layer, neurons, (pass, counts))?,
+                Body::Neurons(neurons) => self.neurons(stream, layered, layer, neurons, pass)?,
                 Body::Readout { .. } => {
                     let args = self.reduce_args(layered, layer);
                     kernels.reduce.launch(stream, [self.extent.batch, 1], &args)?;
@@ -92,10 +91,10 @@ impl GpuNetwork {
         layered: &Layered,
         layer: &LayerBuffers,
         neurons: &Neurons,
-        (pass, counts): (Pass, bool),
+        pass: Pass,
     ) -> Result<()> {
         let kernels = &self.program.layers;
-        let args = self.cell_args(layered, layer, (pass, counts));
+        let args = self.cell_args(layered, layer, pass);
         if let Some(dropout) = neurons.dropout.filter(|_| pass == Pass::Training) {
             let (time, tiles) = (self.extent.time(), layer.width / MASK_TILE);
             let args = MaskArgs {
@@ -147,13 +146,13 @@ impl GpuNetwork {
     }
 
     /// Returns the arguments of the kernels of neurons, and of `layer_gradient` for any layer.
-    pub(super) fn cell_args(&self, layered: &Layered, layer: &LayerBuffers, (pass, counts): (Pass, bool)) -> CellArgs {
+    pub(super) fn cell_args(&self, layered: &Layered, layer: &LayerBuffers, pass: Pass) -> CellArgs {
         let neurons = match &layer.body {
             Body::Neurons(neurons) => Some(neurons),
             Body::Readout { .. } => None,
         };
         let is_training = pass == Pass::Training;
-        let counted = self.counted.get(layer.index).filter(|_| counts);
+        let counted = self.counted.get(layer.index).filter(|_| self.counts(pass));
         let (surrogate, [surrogate_a, surrogate_b]) = neurons.map_or((0, [0.0; 2]), |of| of.surrogate);
         let no_iaf = crate::network::Iaf::default().constants();
         CellArgs {
