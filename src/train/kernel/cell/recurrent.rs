@@ -135,7 +135,7 @@ fn forward_steps<V: F32x16, D: Dynamics>(
             let (mut bits, mut support) = (0, 0);
             let own = &mut drive[tile * steps + t];
             for (half, sum) in row.into_iter().enumerate() {
-                row[half].store(halves_mut(own)[half]);
+                sum.store(halves_mut(own)[half]);
                 let c: [V; CONSTANTS] = load(&constants.tiles[tile], half);
                 let states: [V; 2] = load(&traces[tile][t], half);
                 let spikes_before =
