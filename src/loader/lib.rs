@@ -27,5 +27,5 @@ pub use host_cache::{HostCache, host_bytes};
 pub use loader::Loader;
 pub use padding::fixed_steps;
 pub use prefetch::AHEAD;
-pub use share::Share;
+pub use share::{MAX_BLOCKS, Share};
 pub use windows::{EpochSample, Windows};

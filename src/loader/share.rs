@@ -4,6 +4,9 @@ use std::ops::Range;
 
 use tonic_ranks::Ranks;
 
+/// Maximum number of blocks in a batch of a small network.
+pub const MAX_BLOCKS: usize = 32;
+
 /// The samples of each batch that a rank takes: whole blocks of consecutive samples.
 ///
 /// The division of a batch into blocks doesn't depend on the number of ranks. Sums over blocks, in their order, are
@@ -31,8 +34,13 @@ impl Share {
     /// order of the ranks. If there are fewer blocks than ranks, the last ranks take none.
     pub fn of(&self, samples: usize) -> Range<usize> {
         let size = self.block_size(samples);
-        let Range { start, end } = self.ranks.own(samples.div_ceil(size));
-        start * size..(end * size).min(samples)
+        in_blocks(samples, size, self.ranks.own(samples.div_ceil(size)))
+    }
+
+    /// Returns which samples of a batch a rank takes in training of small networks, as [`Share::of`].
+    pub fn of_rank(samples: usize, rank: usize, size: usize) -> Range<usize> {
+        let block = Share { blocks: MAX_BLOCKS, ..Share::whole() }.block_size(samples);
+        in_blocks(samples, block, tonic_ranks::own(samples.div_ceil(block), rank, size))
     }
 
     /// Returns whether this rank takes the sample at a position of an epoch with batches of `batch_size` samples.
@@ -44,9 +52,32 @@ impl Share {
     }
 }
 
+/// Returns the samples of these blocks of `size` samples.
+fn in_blocks(samples: usize, size: usize, blocks: Range<usize>) -> Range<usize> {
+    (blocks.start * size).min(samples)..(blocks.end * size).min(samples)
+}
+
 #[cfg(test)]
 mod tests {
     use super::Share;
+
+    #[test]
+    fn ranks_that_divide_the_blocks_of_whole_batches_take_equal_parts() {
+        for ranks in [1, 2, 4, 8, 16, 32] {
+            for samples in [32, 128, 4096] {
+                let each = samples / ranks;
+                let parts = (0..ranks).map(|rank| Share::of_rank(samples, rank, ranks));
+                assert!(parts.eq((0..ranks).map(|rank| rank * each..(rank + 1) * each)));
+            }
+            // The parts of any other batch follow each other, and the last ones may be empty.
+            for samples in [1, 5, 33, 105] {
+                let parts: Vec<_> = (0..ranks).map(|rank| Share::of_rank(samples, rank, ranks)).collect();
+                assert!(parts.windows(2).all(|pair| pair[0].end == pair[1].start));
+                assert_eq!((parts[0].start, parts[ranks - 1].end), (0, samples));
+            }
+        }
+        assert_eq!([0, 1, 2].map(|rank| Share::of_rank(105, rank, 3)), [0..36, 36..72, 72..105]);
+    }
 
     #[test]
     fn blocks_of_a_batch_are_equal_except_for_the_last() {

@@ -9,7 +9,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use rayon::ThreadPool;
-use tonic_loader::{EpochOrder, Loader};
+use tonic_loader::{EpochOrder, Loader, Share};
 use tonic_shard::Result;
 
 use crate::arrays::{Buffers, array, column};
@@ -53,6 +53,18 @@ pub(crate) struct Job {
 /// A batch, and the position in the epoch of the first sample after this step.
 type Made = Result<(Batch, u64)>;
 
+/// Returns the first sample, and the end, of what a rank gets of the `samples` samples of a step. Ranks get batches of the
+/// same size. In a last step with fewer than `step_samples` samples, they get what the trainer's ranks take.
+#[pyfunction]
+pub(crate) fn part_of_step(samples: usize, step_samples: usize, rank: usize, world_size: usize) -> (usize, usize) {
+    if samples < step_samples {
+        let Range { start, end } = Share::of_rank(samples, rank, world_size);
+        return (start, end);
+    }
+    let each = samples / world_size;
+    (rank * each, (rank + 1) * each)
+}
+
 impl Job {
     /// Makes batch after batch. Stops at the end of the epoch, after an error, or when the receiver of the batches is
     /// dropped.
@@ -61,8 +73,7 @@ impl Job {
             let mut position = self.positions.start;
             while position < self.positions.end {
                 let samples = self.step_samples.min((self.positions.end - position) as usize);
-                // Of a last step with fewer samples, each rank gets an equal share.
-                let [start, end] = [self.rank, self.rank + 1].map(|rank| samples * rank / self.world_size);
+                let (start, end) = part_of_step(samples, self.step_samples, self.rank, self.world_size);
                 position += samples as u64;
                 let made = self.pool.install(|| self.form.make(windows, start..end, self.order, &self.buffers));
                 let failed = made.is_err();

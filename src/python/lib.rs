@@ -51,6 +51,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(conversion::convert, module)?)?;
     module.add_function(wrap_pyfunction!(conversion::catalogue, module)?)?;
     module.add_function(wrap_pyfunction!(conversion::check_recipe, module)?)?;
+    module.add_function(wrap_pyfunction!(epoch::part_of_step, module)?)?;
     module.add_function(wrap_pyfunction!(set::epoch_order, module)?)?;
     module.add_function(wrap_pyfunction!(set::check_id, module)?)?;
     module.add_function(wrap_pyfunction!(set::check_sample_form, module)?)?;

@@ -9,4 +9,4 @@ mod world;
 
 pub use launcher::Launch;
 pub use place::{Number, Silence, Traffic};
-pub use ranks::Ranks;
+pub use ranks::{Ranks, own};

@@ -12,6 +12,12 @@ use crate::place::{Number, Place, Silence, Traffic};
 #[cfg(feature = "mpi")]
 use crate::world;
 
+/// Divides `parts` parts among `size` ranks, as [`Ranks::own`]. Returns the parts of a rank.
+pub fn own(parts: usize, rank: usize, size: usize) -> Range<usize> {
+    let before = |rank: usize| parts / size * rank + rank.min(parts % size);
+    before(rank)..before(rank + 1)
+}
+
 /// Number of values of a segment: 64 KiB of float32. A multiple of the sizes of all vectors.
 const SEGMENT: usize = 1 << 14;
 
@@ -191,8 +197,7 @@ impl Ranks {
     /// Divides `parts` parts among the ranks. Returns the parts of this rank, which follow each other. Rank 0 has as
     /// many as any other rank.
     pub fn own(&self, parts: usize) -> Range<usize> {
-        let before = |rank: usize| parts / self.0.size * rank + rank.min(parts % self.0.size);
-        before(self.0.rank)..before(self.0.rank + 1)
+        own(parts, self.0.rank, self.0.size)
     }
 
     /// Checks that all ranks have the same settings. `settings` are pairs of a name and a text, with the same names on

@@ -185,7 +185,7 @@ def test_padding_is_that_of_tonic():
 def test_ranks_without_samples_get_empty_batches_of_any_form():
     for options in ({}, {"pad": "batch"}, {"layout": "tbc"}, {"sparse": True}, {"layout": "tbphw", "pad": "batch"}):
         last = [list(ts.Loader(FROZEN, 1, rank=rank, world_size=4, **options))[-1] for rank in range(4)]
-        assert [len(labels) for _, labels in last] == [0, 1, 0, 1]
+        assert [len(labels) for _, labels in last] == [1, 1, 0, 0]
 
 
 @pytest.mark.parametrize("layout", ["btphw", "tbphw", "btc", "tbc"])
@@ -267,10 +267,26 @@ def test_ranks_share_every_step(windows_set):
         for together, expected in zip(steps, whole):
             assert b"".join(map(labelled, together)) == expected
         sizes = [len(frames) for frames, _ in steps[-1]]
-        assert sizes == ([128, 128, 128] if drop_last else [35, 35, 35])
+        assert sizes == ([128, 128, 128] if drop_last else [36, 36, 33])
     # Fewer samples than ranks are left: some ranks get an empty batch, and none waits for ever.
     few = [[len(frames) for frames, _ in ts.Loader(FROZEN, 1, rank=rank, world_size=4)] for rank in range(4)]
-    assert few == [[1, 0], [1, 1], [1, 0], [1, 1]]
+    assert few == [[1, 1], [1, 1], [1, 0], [1, 0]]
+
+
+@pytest.mark.parametrize("world_size", [2, 4, 8])
+def test_ranks_get_what_ranks_of_the_trainer_take(windows_set, world_size):
+    whole = [list(labels) for _, labels in ts.Loader(windows_set, 128, layout="btc", steps=4)]
+    assert len(whole[-1]) < 128
+    for rank in range(world_size):
+        options = {"layout": "btc", "steps": 4, "rank": rank, "world_size": world_size}
+        parts = [list(labels) for _, labels in ts.Loader(windows_set, 128 // world_size, **options)]
+        for samples, part in zip(whole, parts, strict=True):
+            # A batch has at most 32 blocks of the same size; the first ranks take one block more if it is needed.
+            size = -(-len(samples) // 32)
+            blocks = [samples[first : first + size] for first in range(0, len(samples), size)]
+            more = len(blocks) % world_size
+            first, end = (len(blocks) // world_size * r + min(r, more) for r in (rank, rank + 1))
+            assert part == sum(blocks[first:end], [])
 
 
 def labelled(batch):

@@ -9,7 +9,7 @@ from typing import Any, Callable, Iterator, Literal, Mapping, Optional, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ._native import Sample, ShardSet, check_id, check_sample_form
+from ._native import Sample, ShardSet, check_id, check_sample_form, part_of_step
 
 _Place = Union[str, "os.PathLike[str]"]
 
@@ -210,7 +210,7 @@ class _Batches:
         step = sampler.batch_size * sampler.world_size
         together = self._order[self._samples : min(self._samples + step, self._end)]
         self._samples += len(together)
-        first, end = (len(together) * rank // sampler.world_size for rank in (sampler.rank, sampler.rank + 1))
+        first, end = part_of_step(len(together), step, sampler.rank, sampler.world_size)
         indices: list[int] = together[first:end].tolist()
         return indices
 

@@ -1,7 +1,7 @@
 //! The trait that every engine implements, and the loss of a batch.
 
 use tonic_base::interrupt;
-use tonic_loader::{Batch, Share};
+use tonic_loader::{Batch, MAX_BLOCKS, Share};
 use tonic_ranks::Ranks;
 
 use crate::engine::training_loss::TrainingLoss;
@@ -166,8 +166,6 @@ pub(super) fn check_step(
     Ok(classes)
 }
 
-/// Maximum number of blocks of samples in a batch.
-const MAX_BLOCKS: usize = 32;
 /// Maximum number of float32 values in the gradients of all blocks, unless [`MIN_BLOCKS`] needs more.
 const MAX_GRADIENTS: usize = 1 << 25;
 /// Minimum number of blocks of samples in a batch, if the batch has enough samples.
