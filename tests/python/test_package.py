@@ -14,7 +14,8 @@ PACKAGE = pathlib.Path(ts.__file__).parent
 TESTS = pathlib.Path(__file__).parent
 # Not for users, but in the native module: other names of the package call them.
 PRIVATE = {
-    "main", "catalogue", "check_id", "check_recipe", "check_sample_form", "convert", "reopen", "AddedSet", "Epoch", "Progress",
+    "main", "catalogue", "check_id", "check_recipe", "check_sample_form", "convert", "part_of_step", "reopen", "AddedSet",
+    "Epoch", "Progress",
 }
 
 
